@@ -1,0 +1,26 @@
+"""Structured sparsity by projection, compatible with scikit-learn."""
+
+import importlib
+
+from skproj._version import __version__
+
+# Resolved on first use: PyTorch alone takes seconds to import.
+_LAZY = {
+    "ProjectionFeatureSelector": "skproj.feature_selection",
+    "SparseSupervisedAutoencoder": "skproj.nn",
+}
+_SUBPACKAGES = ("datasets", "feature_selection", "linear_model", "nn", "projection")
+
+__all__ = ["__version__", *_LAZY, *_SUBPACKAGES]
+
+
+def __getattr__(name):
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    if name in _SUBPACKAGES:
+        return importlib.import_module(f"skproj.{name}")
+    raise AttributeError(f"module 'skproj' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

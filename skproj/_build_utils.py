@@ -1,0 +1,79 @@
+"""The ``build_ext`` command: Cython directives, OpenMP probe, compiler flags.
+
+Setuptools loads this file by path before skproj exists, so it imports nothing of it.
+"""
+
+import os
+import shutil
+import tempfile
+
+from setuptools.command.build_ext import build_ext as _build_ext
+
+DEBUG = os.environ.get("SKPROJ_DEBUG_CYTHON", "0") == "1"
+
+DIRECTIVES = {
+    "language_level": 3,
+    "boundscheck": DEBUG,
+    "wraparound": False,
+    "initializedcheck": DEBUG,
+    "nonecheck": False,
+    "cdivision": True,
+    "freethreading_compatible": True,
+}
+
+OPENMP_PROBE = """
+#include <omp.h>
+int main(void) { return omp_get_max_threads() > 0 ? 0 : 1; }
+"""
+
+
+class build_ext(_build_ext):
+    """Build the kernels with OpenMP where it works and serially where it does not."""
+
+    def finalize_options(self):
+        super().finalize_options()
+        self.cython_directives = dict(DIRECTIVES)
+
+    def build_extensions(self):
+        if self.compiler.compiler_type == "msvc":
+            compile_args = ["/O2", "/std:c11"]
+            openmp = (["/openmp"], [])
+        else:
+            compile_args = ["-O3", "-fopenmp-simd", "-fno-math-errno"]
+            openmp = (["-fopenmp"], ["-fopenmp"])
+        link_args = []
+        if os.environ.get("SKPROJ_NO_OPENMP", "0") == "1":
+            print("skproj: OpenMP switched off by SKPROJ_NO_OPENMP; serial kernels.")
+        elif self._compiles(*openmp):
+            compile_args += openmp[0]
+            link_args += openmp[1]
+        else:
+            print("skproj: no working OpenMP found; the kernels will be serial.")
+        if os.environ.get("SKPROJ_NO_MULTIVERSION", "0") == "1":
+            compile_args.append("-DSKPROJ_NO_MULTIVERSION")
+        for extension in self.extensions:
+            extension.extra_compile_args = [
+                *extension.extra_compile_args,
+                *compile_args,
+            ]
+            extension.extra_link_args = [*extension.extra_link_args, *link_args]
+        super().build_extensions()
+
+    def _compiles(self, compile_args, link_args):
+        """Whether a program that calls OpenMP compiles and links."""
+        folder = tempfile.mkdtemp(prefix="skproj-openmp-")
+        try:
+            source = os.path.join(folder, "probe.c")
+            with open(source, "w") as file:
+                file.write(OPENMP_PROBE)
+            objects = self.compiler.compile(
+                [source], output_dir=folder, extra_postargs=list(compile_args)
+            )
+            self.compiler.link_executable(
+                objects, os.path.join(folder, "probe"), extra_postargs=list(link_args)
+            )
+        except Exception:  # any failure of the tool chain means: build without it
+            return False
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        return True

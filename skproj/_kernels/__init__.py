@@ -1,0 +1,1 @@
+"""Private Cython kernels: arrays in, arrays out; no validation, no policy."""

@@ -1,0 +1,175 @@
+"""From the arguments of a public function to the kernels and back.
+
+Every projection here has the same shape: norms of the groups, then a few numbers
+per group (its level), then one map over the array that uses them. A family of
+balls is a `solve` function that turns norms into levels.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from skproj._kernels import _groups, _thresholds
+from skproj.projection._layout import (
+    as_groups,
+    check_array,
+    check_axis,
+    check_out,
+    check_radius,
+    groups_of,
+    groups_shape,
+    same_view,
+)
+from skproj.utils._threads import effective_n_threads
+
+# Below this many entries a second thread costs more than it saves.
+PARALLEL_MIN_SIZE = 1 << 16
+
+# Sums of entries (or squares) of this magnitude neither overflow nor underflow.
+SAFE_RANGE = {
+    _groups.L1: (1e-290, 1e290),
+    _groups.LINF: (1e-290, 1e290),
+    _groups.L2: (1e-140, 1e140),
+}
+
+
+class Solution(NamedTuple):
+    """What a `solve` function returns.
+
+    kind : which map of the kernels to apply; None if the array is inside the ball.
+    levels : float64 array of shape (n_groups,), the argument of the map per group.
+    threshold : float, or float64 array of shape (n_groups,).
+    """
+
+    kind: int | None
+    levels: np.ndarray | None
+    threshold: object
+
+
+INSIDE = Solution(None, None, 0.0)
+
+
+def group_norms(groups, norm, n_threads):
+    """Norm of each group of a (n_groups, group_size) view, as float64."""
+    norms = np.empty(groups.shape[0])
+    _groups.group_norms(groups, norm, norms, n_threads)
+    return norms
+
+
+def group_thresholds(groups, radii, n_threads, *, signed=False):
+    """Threshold of each group for the l1 ball (or the simplex) of its radius."""
+    thresholds = np.zeros(groups.shape[0])
+    _thresholds.group_thresholds(groups, radii, signed, thresholds, n_threads)
+    return thresholds
+
+
+def l1_threshold(norms, radius):
+    """Threshold of one non-negative float64 vector; 0 if it is inside the ball."""
+    return float(group_thresholds(norms[np.newaxis], np.array([radius]), 1)[0])
+
+
+def safe_norms(groups, norm, n_threads, name="X"):
+    """Norms of the groups, and the power of two that made them computable.
+
+    Returns
+    -------
+    groups : ndarray of shape (n_groups, group_size)
+        `groups` itself, or a copy divided by ``2 ** exponent`` where sums would
+        overflow or underflow.
+    norms : ndarray of shape (n_groups,)
+        Norms of the returned groups.
+    exponent : int
+        0 in all but extreme cases.
+    """
+    norms = group_norms(groups, norm, n_threads)
+    low, high = SAFE_RANGE[norm]
+    if low < norms.max() < high:
+        return groups, norms, 0
+    largest = group_norms(groups, _groups.LINF, n_threads).max()
+    if not np.isfinite(largest):
+        raise ValueError(f"{name} contains NaN or infinity.")
+    if largest == 0.0:
+        return groups, norms, 0
+    exponent = int(np.frexp(largest)[1])
+    groups = np.ldexp(groups, -exponent)
+    return groups, group_norms(groups, norm, n_threads), exponent
+
+
+def project(
+    X, radius, solve, *, norm, axis, out, n_threads, return_threshold, batched=False
+):
+    """Check the arguments, solve for the levels, then write the result.
+
+    Parameters
+    ----------
+    solve : callable
+        ``solve(groups, norms, radius, n_threads) -> Solution``.
+    norm : int
+        The norm of each group that `solve` wants.
+    batched : bool
+        Whether each group is projected on its own, so that the threshold is an array.
+    """
+    X = check_array(X)
+    radius = check_radius(radius)
+    axes = check_axis(axis, X.ndim)
+    check_out(out, X)
+    n_threads = effective_n_threads(n_threads)
+    if X.size < PARALLEL_MIN_SIZE:
+        n_threads = 1
+    threshold_shape = groups_shape(X.shape, axes) if batched else ()
+
+    if X.size == 0:
+        solution = INSIDE._replace(threshold=np.zeros(threshold_shape))
+    else:
+        if out is not None and not same_view(X, out) and np.may_share_memory(X, out):
+            X = X.copy()
+        groups = groups_of(X, axes)
+        scaled, norms, exponent = safe_norms(groups, norm, n_threads)
+        if exponent:
+            with np.errstate(over="ignore", under="ignore"):
+                solution = solve(scaled, norms, np.ldexp(radius, -exponent), n_threads)
+                solution = _scale_back(solution, exponent)
+        else:
+            solution = solve(groups, norms, radius, n_threads)
+
+    if out is None:
+        out = np.empty_like(X)
+    if solution.kind is None:
+        if not same_view(X, out):
+            np.copyto(out, X)
+    else:
+        _write(X, groups, axes, solution, out, n_threads)
+    if not return_threshold:
+        return out
+    threshold = np.empty(threshold_shape)
+    threshold.flat = solution.threshold
+    return out, threshold if threshold_shape else float(threshold)
+
+
+def _scale_back(solution, exponent):
+    """Undo the scaling of the data by ``2 ** -exponent`` in what was solved for."""
+    kind, levels, threshold = solution
+    if kind not in (None, _groups.SCALE):
+        levels = np.ldexp(levels, exponent)
+    return Solution(kind, levels, np.ldexp(threshold, exponent))
+
+
+def _write(X, groups, axes, solution, out, n_threads):
+    """Apply the map of `solution` to X and leave the result in `out`."""
+    kind, levels, _ = solution
+    target = as_groups(out, axes)
+    if target is None:
+        result = np.array(groups, order="C")
+        _groups.map_groups(result, kind, levels, result, n_threads)
+        rest = tuple(i for i in range(X.ndim) if i not in axes)
+        moved = out.transpose(rest + axes)
+        moved[...] = result.reshape(moved.shape)
+        return
+    if _entries_adjacent(groups) != _entries_adjacent(target):
+        np.copyto(out, X)
+        groups = target
+    _groups.map_groups(groups, kind, levels, target, n_threads)
+
+
+def _entries_adjacent(groups):
+    return groups.strides[1] == groups.itemsize

@@ -1,0 +1,191 @@
+"""The simplex and the l1 ball."""
+
+import math
+
+import numpy as np
+
+from skproj._kernels import _groups
+from skproj.projection._engine import INSIDE, Solution, group_thresholds, project
+from skproj.projection._layout import check_radius
+
+
+def _solve_l1(groups, norms, radius, n_threads):
+    thresholds = group_thresholds(groups, np.full(len(norms), radius), n_threads)
+    if not thresholds.any():
+        return INSIDE
+    return Solution(_groups.SOFT, thresholds, thresholds)
+
+
+def _solve_simplex(groups, norms, radius, n_threads):
+    thresholds = group_thresholds(
+        groups, np.full(len(norms), radius), n_threads, signed=True
+    )
+    return Solution(_groups.SUBTRACT_AND_CLAMP, thresholds, thresholds)
+
+
+def projection_simplex(
+    x, radius=1.0, *, axis=None, out=None, n_threads=None, return_threshold=False
+):
+    r"""Project an array, or each slice of it, onto the simplex.
+
+    .. math::
+
+        \operatorname*{argmin}_{p} \|p - x\|_2^2 \quad \text{subject to} \quad
+        p \ge 0, \ \sum_i p_i = \text{radius}
+
+    Parameters
+    ----------
+    x : array-like of any shape
+        Input of dtype float32 or float64; integers are converted to float64.
+    radius : float, default=1.0
+        Sum of the result, finite and non-negative.
+    axis : int, tuple of int or None, default=None
+        None projects the whole array as one vector; otherwise each slice along
+        `axis` is projected by itself and sums to `radius`.
+    out : ndarray of the shape and dtype of `x`, default=None
+        Where to write the result; `x` itself projects in place. Nothing is
+        written if an argument is refused.
+    n_threads : int, default=None
+        Number of OpenMP threads. None takes what OpenMP would use, negative values
+        count from the number of CPUs (-1 is all). The result does not depend on it.
+    return_threshold : bool, default=False
+        Whether to return the threshold as well.
+
+    Returns
+    -------
+    p : ndarray of the shape and dtype of `x`
+        The projection. Empty arrays come back empty.
+    threshold : float, or ndarray of the shape of `x` without `axis`
+        The tau, of any sign, with ``p = max(x - tau, 0)``. Only if
+        `return_threshold`.
+
+    Raises
+    ------
+    TypeError
+        If `x` is sparse or not of a real floating or integer type, or if an
+        argument has the wrong type.
+    ValueError
+        If `radius` is negative, NaN or infinite, if `x` contains NaN or infinity,
+        or if `axis` or `out` does not fit `x`.
+
+    See Also
+    --------
+    projection_l1_ball : The same set without the sign constraint, filled.
+
+    Notes
+    -----
+    Newton's method on the threshold, which drops entries as it goes: expected time
+    linear in the number of entries. Sums are carried in float64.
+
+    References
+    ----------
+    .. [1] L. Condat, "Fast projection onto the simplex and the l1 ball",
+       Mathematical Programming 158 (2016), :doi:`10.1007/s10107-015-0946-6`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skproj.projection import projection_simplex
+    >>> projection_simplex(np.array([0.5, 1.0, -2.0]))
+    array([0.25, 0.75, 0.  ])
+    """
+    if math.isinf(check_radius(radius)):
+        raise ValueError("radius must be finite, got inf instead.")
+    return project(
+        x,
+        radius,
+        _solve_simplex,
+        norm=_groups.LINF,
+        axis=axis,
+        out=out,
+        n_threads=n_threads,
+        return_threshold=return_threshold,
+        batched=True,
+    )
+
+
+def projection_l1_ball(
+    x, radius, *, axis=None, out=None, n_threads=None, return_threshold=False
+):
+    r"""Project an array, or each slice of it, onto the l1 ball.
+
+    .. math::
+
+        \operatorname*{argmin}_{p} \|p - x\|_2^2 \quad \text{subject to} \quad
+        \sum_i |p_i| \le \text{radius}
+
+    The result is a soft threshold of `x`: single entries become zero, wherever
+    they are. Use a ball with groups to make whole columns zero.
+
+    Parameters
+    ----------
+    x : array-like of any shape
+        Input of dtype float32 or float64; integers are converted to float64.
+    radius : float
+        Radius of the ball; 0 gives zeros, infinity gives `x`.
+    axis : int, tuple of int or None, default=None
+        None projects the whole array as one vector; otherwise each slice along
+        `axis` is projected by itself onto the ball.
+    out : ndarray of the shape and dtype of `x`, default=None
+        Where to write the result; `x` itself projects in place. Nothing is
+        written if an argument is refused.
+    n_threads : int, default=None
+        Number of OpenMP threads. None takes what OpenMP would use, negative values
+        count from the number of CPUs (-1 is all). The result does not depend on it.
+    return_threshold : bool, default=False
+        Whether to return the threshold as well.
+
+    Returns
+    -------
+    p : ndarray of the shape and dtype of `x`
+        The projection. Empty arrays come back empty.
+    threshold : float, or ndarray of the shape of `x` without `axis`
+        The tau >= 0 with ``p = sign(x) * max(abs(x) - tau, 0)``; 0 if `x` is
+        inside the ball. Only if `return_threshold`.
+
+    Raises
+    ------
+    TypeError
+        If `x` is sparse or not of a real floating or integer type, or if an
+        argument has the wrong type.
+    ValueError
+        If `radius` is negative or NaN, if `x` contains NaN or infinity, or if
+        `axis` or `out` does not fit `x`.
+
+    See Also
+    --------
+    projection_simplex : Non-negative entries with a given sum.
+    projection_bilevel_l11_ball : A budget for columns, then for their entries.
+
+    Notes
+    -----
+    Newton's method on the threshold, which drops entries as it goes: expected time
+    linear in the number of entries. Sums are carried in float64.
+
+    References
+    ----------
+    .. [1] L. Condat, "Fast projection onto the simplex and the l1 ball",
+       Mathematical Programming 158 (2016), :doi:`10.1007/s10107-015-0946-6`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skproj.projection import projection_l1_ball
+    >>> x = np.array([3.0, -1.0, 0.5])
+    >>> p, threshold = projection_l1_ball(x, 2.0, return_threshold=True)
+    >>> p
+    array([2., 0., 0.])
+    >>> threshold
+    1.0
+    """
+    return project(
+        x,
+        radius,
+        _solve_l1,
+        norm=_groups.L1,
+        axis=axis,
+        out=out,
+        n_threads=n_threads,
+        return_threshold=return_threshold,
+        batched=True,
+    )

@@ -1,0 +1,125 @@
+"""The exact projection onto the l1,inf ball."""
+
+import numpy as np
+
+from skproj._kernels import _groups, _thresholds
+from skproj.projection._engine import (
+    INSIDE,
+    Solution,
+    group_norms,
+    l1_threshold,
+    project,
+)
+
+
+def _solve_l1inf(groups, norms, radius, n_threads):
+    tau = l1_threshold(norms, radius)
+    if tau == 0.0:
+        return INSIDE
+    l1 = group_norms(groups, _groups.L1, n_threads)
+    if radius == 0.0:
+        return Solution(_groups.CLIP, np.zeros_like(norms), l1.max())
+    # mu_j is at least max_j - theta and at least (l1_j - theta) / size; the theta
+    # that makes either bound add up to the radius is left of the root.
+    start = max(tau, l1_threshold(l1, radius * groups.shape[1]))
+    levels = np.empty_like(norms)
+    theta = _thresholds.l1inf_levels(
+        groups, l1, norms, radius, start, levels, n_threads
+    )
+    return Solution(_groups.CLIP, levels, theta)
+
+
+def projection_l1inf_ball(
+    X, radius, *, axis=0, out=None, n_threads=None, return_threshold=False
+):
+    r"""Project an array onto the l1,inf ball, exactly.
+
+    .. math::
+
+        \operatorname*{argmin}_{P} \|P - X\|_F^2 \quad \text{subject to} \quad
+        \sum_j \max_i |p_{ij}| \le \text{radius}
+
+    Each group (column for ``axis=0``) is clipped at a level of its own, and groups
+    whose l1 norm is below the threshold become zero. The outer norm is named first:
+    l1 over the groups of l_inf inside a group.
+
+    Parameters
+    ----------
+    X : array-like of any shape, usually (n_rows, n_columns)
+        Input of dtype float32 or float64; integers are converted to float64.
+    radius : float
+        Radius of the ball; 0 gives zeros, infinity gives `X`.
+    axis : int, tuple of int or None, default=0
+        What the inner norm runs along, as in ``np.linalg.norm(X, axis=0)``: with
+        ``axis=0`` the groups of a matrix are its columns. None makes the whole
+        array one group.
+    out : ndarray of the shape and dtype of `X`, default=None
+        Where to write the result; `X` itself projects in place. Nothing is
+        written if an argument is refused.
+    n_threads : int, default=None
+        Number of OpenMP threads. None takes what OpenMP would use, negative values
+        count from the number of CPUs (-1 is all). The result does not depend on it.
+    return_threshold : bool, default=False
+        Whether to return the threshold as well.
+
+    Returns
+    -------
+    P : ndarray of the shape and dtype of `X`
+        The projection. Empty arrays come back empty.
+    threshold : float
+        The theta >= 0 that every kept group loses in l1 norm; 0 if `X` is inside
+        the ball. Only if `return_threshold`.
+
+    Raises
+    ------
+    TypeError
+        If `X` is sparse or not of a real floating or integer type, or if an
+        argument has the wrong type.
+    ValueError
+        If `radius` is negative or NaN, if `X` contains NaN or infinity, or if
+        `axis` or `out` does not fit `X`.
+
+    See Also
+    --------
+    projection_bilevel_l1inf_ball : Cheaper, sparser, not the nearest point.
+    norm_l1inf : The norm of this ball.
+    norm_linf1 : Its dual.
+
+    Notes
+    -----
+    Newton's method for theta around Newton's method for the level of each group;
+    groups that die are not looked at again. Sums are carried in float64.
+
+    References
+    ----------
+    .. [1] A. Quattoni, X. Carreras, M. Collins, T. Darrell, "An efficient projection
+       for l1,inf regularization", ICML 2009, :doi:`10.1145/1553374.1553484`.
+    .. [2] D. Chu, C. Zhang, S. Sun, Q. Tao, "Semismooth Newton algorithm for
+       efficient projections onto l1,inf-norm ball", ICML 2020.
+    .. [3] G. Perez, L. Condat, M. Barlaud, "Near-linear time projection onto the
+       l1,inf ball; application to sparse autoencoders", :arxiv:`2307.09836`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skproj.projection import norm_l1inf, projection_l1inf_ball
+    >>> X = np.array([[3.0, 1.0, 0.5], [-1.0, 1.0, 0.0]])
+    >>> norm_l1inf(X)
+    4.5
+    >>> P, theta = projection_l1inf_ball(X, 2.0, return_threshold=True)
+    >>> P
+    array([[ 1.66666667,  0.33333333,  0.        ],
+           [-1.        ,  0.33333333,  0.        ]])
+    >>> round(theta, 4)
+    1.3333
+    """
+    return project(
+        X,
+        radius,
+        _solve_l1inf,
+        norm=_groups.LINF,
+        axis=axis,
+        out=out,
+        n_threads=n_threads,
+        return_threshold=return_threshold,
+    )

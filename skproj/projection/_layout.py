@@ -1,0 +1,119 @@
+"""Checks of the arguments, and arrays seen as groups.
+
+The kernels want a view of shape (n_groups, group_size) in which one of the two
+strides is one entry. Everything that a user may pass is brought to that form here,
+without a copy wherever the strides allow it.
+"""
+
+import math
+import numbers
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
+
+FLOAT_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def check_radius(radius, name="radius"):
+    """Return `radius` as a non-negative float; infinity is allowed."""
+    if isinstance(radius, bool) or not isinstance(radius, numbers.Real):
+        raise TypeError(f"{name} must be a real number, got {radius!r} instead.")
+    radius = float(radius)
+    if not radius >= 0.0:
+        raise ValueError(f"{name} must be non-negative, got {radius!r} instead.")
+    return radius
+
+
+def check_array(X, name="X"):
+    """Return `X` as a float32 or float64 array with at least one dimension.
+
+    Integers become float64; other types are refused rather than rounded.
+    """
+    if hasattr(X, "toarray"):
+        raise TypeError(
+            f"{name} is a sparse matrix, which is not supported; "
+            f"pass {name}.toarray() if it fits memory."
+        )
+    X = np.asarray(X)
+    if X.dtype.kind in "iu":
+        X = X.astype(np.float64)
+    if X.dtype not in FLOAT_DTYPES:
+        raise TypeError(
+            f"{name} must hold float32, float64 or integer numbers, "
+            f"got dtype {X.dtype} instead."
+        )
+    if X.dtype.byteorder not in "=|":
+        X = X.astype(X.dtype.newbyteorder("="))
+    if X.ndim == 0:
+        raise ValueError(f"{name} must have at least one dimension, got a scalar.")
+    return X
+
+
+def check_out(out, X):
+    """Refuse an `out` that the result of projecting `X` cannot be written to."""
+    if out is None:
+        return
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out must be a NumPy array, got {type(out).__name__} instead.")
+    if out.shape != X.shape:
+        raise ValueError(f"out must have shape {X.shape}, got {out.shape} instead.")
+    if out.dtype != X.dtype:
+        raise TypeError(f"out must have dtype {X.dtype}, got {out.dtype} instead.")
+    if not out.flags.writeable:
+        raise ValueError("out must be writeable, got a read-only array.")
+
+
+def check_axis(axis, ndim):
+    """Return `axis` (int, tuple of int, or None for all) as a tuple of int >= 0."""
+    if axis is None:
+        return tuple(range(ndim))
+    try:
+        axes = normalize_axis_tuple(axis, ndim, argname="axis")
+    except TypeError:
+        raise TypeError(
+            f"axis must be an integer, a tuple of integers or None, got {axis!r}."
+        ) from None
+    if not axes:
+        raise ValueError("axis must name at least one dimension, got ().")
+    return axes
+
+
+def groups_shape(shape, axes):
+    """Shape of what remains of `shape` when `axes` are reduced."""
+    return tuple(n for i, n in enumerate(shape) if i not in axes)
+
+
+def as_groups(X, axes):
+    """View `X` as (n_groups, group_size), or return None where that takes a copy."""
+    rest = tuple(i for i in range(X.ndim) if i not in axes)
+    n_groups = math.prod(X.shape[i] for i in rest)
+    size = math.prod(X.shape[i] for i in axes)
+    try:
+        groups = X.transpose(rest + axes).reshape(n_groups, size, copy=False)
+    except ValueError:
+        return None
+    one = X.itemsize
+    group_stride, entry_stride = groups.strides
+    if size <= 1 or entry_stride == one or n_groups <= 1 or group_stride == one:
+        return groups
+    return None
+
+
+def groups_of(X, axes):
+    """See `X` as (n_groups, group_size), copied if its strides demand it."""
+    groups = as_groups(X, axes)
+    if groups is None:
+        rest = tuple(i for i in range(X.ndim) if i not in axes)
+        groups = as_groups(
+            np.ascontiguousarray(X.transpose(rest + axes)),
+            tuple(range(len(rest), X.ndim)),
+        )
+    return groups
+
+
+def same_view(a, b):
+    """Whether two arrays of one shape and dtype are the same memory, entry by entry."""
+    return (
+        a.__array_interface__["data"][0] == b.__array_interface__["data"][0]
+        and a.strides == b.strides
+    )

@@ -1,0 +1,80 @@
+"""One table of the balls that the rest of skproj iterates over."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from skproj.projection._bilevel import (
+    projection_bilevel_l1inf_ball,
+    projection_bilevel_l11_ball,
+    projection_bilevel_l12_ball,
+)
+from skproj.projection._l1 import projection_l1_ball
+from skproj.projection._l1inf import projection_l1inf_ball
+from skproj.projection._l12 import projection_l12_ball
+from skproj.projection._norms import norm_l1inf, norm_l11, norm_l12, norm_linf1
+
+
+@dataclass(frozen=True)
+class Ball:
+    """A ball that a matrix can be projected onto.
+
+    Attributes
+    ----------
+    name : str
+        What the estimators call it; the function is ``projection_<name>_ball``.
+    projection : callable
+        ``projection(X, radius, *, axis, out, n_threads, return_threshold)``.
+    norm : callable
+        The norm that is at most the radius, ``norm(X, *, axis)``.
+    dual_norm : callable
+        Its dual, ``dual_norm(X, *, axis)``.
+    inner_norm : float
+        Order of the norm inside a group: 1, 2 or inf.
+    exact : bool
+        Whether the projection is the nearest point of the ball.
+    """
+
+    name: str
+    projection: Callable
+    norm: Callable
+    dual_norm: Callable
+    inner_norm: float
+    exact: bool
+
+    def project(self, X, radius, *, axis=0, out=None, n_threads=None):
+        """Project X, whose groups run along `axis`."""
+        if self.projection is projection_l1_ball:
+            axis = None  # this ball has no groups: one threshold for all entries
+        return self.projection(X, radius, axis=axis, out=out, n_threads=n_threads)
+
+
+def _max_abs(X, *, axis=0):
+    return float(np.max(np.abs(X), initial=0.0))
+
+
+def _norm_linf2(X, *, axis=0):
+    return float(np.max(np.linalg.norm(X, axis=axis), initial=0.0))
+
+
+BALLS = {
+    ball.name: ball
+    for ball in (
+        Ball("l1", projection_l1_ball, norm_l11, _max_abs, 1, True),
+        Ball("l12", projection_l12_ball, norm_l12, _norm_linf2, 2, True),
+        Ball("l1inf", projection_l1inf_ball, norm_l1inf, norm_linf1, np.inf, True),
+        Ball("bilevel_l11", projection_bilevel_l11_ball, norm_l11, _max_abs, 1, False),
+        Ball(
+            "bilevel_l12", projection_bilevel_l12_ball, norm_l12, _norm_linf2, 2, True
+        ),
+        Ball(
+            "bilevel_l1inf",
+            projection_bilevel_l1inf_ball,
+            norm_l1inf,
+            norm_linf1,
+            np.inf,
+            False,
+        ),
+    )
+}

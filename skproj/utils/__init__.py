@@ -1,0 +1,1 @@
+"""Helpers shared by the other subpackages; nothing here is public."""
