@@ -1,1 +1,5 @@
+"""Data sets with a known answer."""
 
+from skproj.datasets._probes import add_probes
+
+__all__ = ["add_probes"]

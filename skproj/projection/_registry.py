@@ -78,3 +78,42 @@ BALLS = {
         ),
     )
 }
+
+
+def project_weights(projection, W, radius, *, axis, n_threads=1):
+    """Project a weight matrix by the `projection` parameter of an estimator.
+
+    Parameters
+    ----------
+    projection : str or callable
+        A key of `BALLS`, or a function ``f(W, radius, *, axis)``.
+    W : ndarray of shape (n_rows, n_columns)
+        Not changed.
+    radius : float
+    axis : int
+        What the groups run along.
+    n_threads : int, default=1
+
+    Returns
+    -------
+    P : ndarray of the shape and dtype of `W`
+
+    Raises
+    ------
+    ValueError
+        If a callable returns an array of another shape.
+    """
+    if not callable(projection):
+        return BALLS[projection].project(W, radius, axis=axis, n_threads=n_threads)
+    P = np.asarray(projection(W.copy(), radius, axis=axis), dtype=W.dtype)
+    if P.shape != W.shape:
+        raise ValueError(
+            f"projection must return an array of shape {W.shape}, got {P.shape}."
+        )
+    return P
+
+
+def group_norms(projection, W, *, axis):
+    """Norm of each group, in the inner norm of the ball (l2 for a callable)."""
+    order = 2 if callable(projection) else BALLS[projection].inner_norm
+    return np.linalg.norm(W, ord=order, axis=axis)

@@ -1,0 +1,348 @@
+"""One training loop for every network estimator.
+
+Nothing here touches PyTorch's global state for longer than a fit: random numbers
+come from a local generator, the number of threads is put back, default dtype and
+device are never changed.
+"""
+
+import contextlib
+import copy
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+ACTIVATIONS = {
+    "silu": torch.nn.SiLU,
+    "relu": torch.nn.ReLU,
+    "gelu": torch.nn.GELU,
+    "tanh": torch.nn.Tanh,
+    "logistic": torch.nn.Sigmoid,
+    "identity": torch.nn.Identity,
+}
+
+# Rows of X that go through a network at once when nothing is learned.
+PREDICTION_ROWS = 8192
+
+# Entries of X that are hashed at once.
+HASH_ENTRIES = 1 << 20
+
+
+@contextlib.contextmanager
+def torch_threads(n_threads):
+    """Run a block with `n_threads` intra-op threads, then restore the old number.
+
+    None leaves the number as it is.
+    """
+    before = torch.get_num_threads()
+    if n_threads is None or n_threads == before:
+        yield
+        return
+    torch.set_num_threads(n_threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def resolve_device(device):
+    """Turn ``"auto"`` or a device name into a usable `torch.device`.
+
+    Raises
+    ------
+    ValueError
+        If the device is unknown or not there.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+        torch.empty(0, device=resolved)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(
+            f"device={device!r} cannot be used here; pass 'auto', 'cpu' or a device "
+            "that PyTorch finds on this machine."
+        ) from error
+    return resolved
+
+
+def to_tensor(array, device):
+    """Move an array to a device; a writeable CPU array is shared, not copied."""
+    array = np.require(array, requirements=["C", "W"])
+    return torch.from_numpy(array).to(device)
+
+
+def make_mlp(sizes, activation, *, dtype, generator):
+    """Build a multilayer perceptron whose weights come from `generator`.
+
+    Weights and biases are uniform on ``(-1 / sqrt(fan_in), 1 / sqrt(fan_in))``, the
+    default of `torch.nn.Linear`.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Widths of all layers, input and output included.
+    activation : str
+        A key of `ACTIVATIONS`, applied after every layer but the last.
+    dtype : torch.dtype
+    generator : torch.Generator
+        On the CPU, so that initial weights do not depend on the device.
+
+    Returns
+    -------
+    module : torch.nn.Sequential
+        On the CPU.
+    """
+    layers = []
+    for n_in, n_out in itertools.pairwise(sizes):
+        # skip_init: the constructor would draw from the global generator.
+        layer = torch.nn.utils.skip_init(torch.nn.Linear, n_in, n_out, dtype=dtype)
+        bound = 1.0 / np.sqrt(n_in)
+        for parameter in (layer.weight, layer.bias):
+            torch.nn.init.uniform_(parameter, -bound, bound, generator=generator)
+        layers += [layer, ACTIVATIONS[activation]()]
+    return torch.nn.Sequential(*layers[:-1])
+
+
+def merge_duplicates(X, labels, weight):
+    """Find the distinct samples, in an order that depends on nothing but them.
+
+    Training on the distinct samples with their weights added up makes a weight of 2
+    the same as writing a sample twice, whatever the batches and the noise, and makes
+    the result independent of the order of the rows.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features), C-contiguous
+    labels : ndarray of int of shape (n_samples,)
+    weight : ndarray of shape (n_samples,)
+
+    Returns
+    -------
+    rows : ndarray of int of shape (n_distinct,)
+        One row of X for each distinct sample of positive weight.
+    weight : ndarray of shape (n_distinct,)
+        Their weights.
+    """
+    present = np.flatnonzero(weight > 0)
+    keys = _hash_rows(X)[present]
+    order = np.lexsort((labels[present], keys))
+    keys, sorted_labels = keys[order], labels[present][order]
+    is_first = np.ones(len(order), dtype=bool)
+    is_first[1:] = (keys[1:] != keys[:-1]) | (sorted_labels[1:] != sorted_labels[:-1])
+    starts = np.flatnonzero(is_first)
+    return present[order][starts], np.add.reduceat(weight[present][order], starts)
+
+
+def _hash_rows(X):
+    """64-bit hash of the bits of each row: their sum with random odd factors."""
+    bits = X.view(np.uint64 if X.itemsize == 8 else np.uint32)
+    factors = np.random.RandomState(0).randint(
+        2**63, size=X.shape[1], dtype=np.uint64
+    ) | np.uint64(1)
+    keys = np.empty(len(X), dtype=np.uint64)
+    block = max(1, HASH_ENTRIES // max(1, X.shape[1]))
+    for start in range(0, len(X), block):
+        stop = start + block
+        products = np.multiply(bits[start:stop], factors, dtype=np.uint64)
+        products ^= products >> np.uint64(29)
+        keys[start:stop] = products.sum(axis=1, dtype=np.uint64)
+    return keys
+
+
+@dataclass
+class Samples:
+    """Weighted samples on the training device.
+
+    Attributes
+    ----------
+    X : tensor of shape (n_rows, n_features)
+        May hold more rows than are used.
+    y, weight : tensors of shape (n_samples,)
+        The weights have mean 1, so that losses are weighted means.
+    rows : tensor of int of shape (n_samples,)
+        The row of X that each sample is in.
+    """
+
+    X: torch.Tensor
+    y: torch.Tensor
+    weight: torch.Tensor
+    rows: torch.Tensor
+
+    def __len__(self):
+        return len(self.rows)
+
+    def batch(self, index):
+        """Return features, targets and weights of some samples."""
+        return self.X[self.rows[index]], self.y[index], self.weight[index]
+
+
+class EarlyStopping:
+    """Keep the best weights; stop when `n_iter_no_change` epochs brought no progress.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    tol : float
+        A score must rise by more than this to count as progress.
+    n_iter_no_change : int
+    """
+
+    def __init__(self, module, *, tol, n_iter_no_change):
+        self.module = module
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.best_score = -np.inf
+        self._best_state = None
+        self._n_bad = 0
+
+    def update(self, score):
+        """Take the score of an epoch; return whether to stop."""
+        self._n_bad = 0 if score > self.best_score + self.tol else self._n_bad + 1
+        if score > self.best_score:
+            self.best_score = score
+            self._best_state = copy.deepcopy(self.module.state_dict())
+        return self._n_bad >= self.n_iter_no_change
+
+    def restore_best(self):
+        """Put the best weights back into the module."""
+        if self._best_state is not None:
+            self.module.load_state_dict(self._best_state)
+
+
+@dataclass
+class Trainer:
+    """Everything that stays the same from one descent of a fit to the next.
+
+    Attributes
+    ----------
+    module : torch.nn.Module
+        Trained in place.
+    losses : callable
+        ``losses(module, X, y, generator)`` returns the loss of each sample. The
+        generator is None for evaluation, without noise.
+    data : Samples
+    validation : Samples or None
+        With validation data each descent stops early and ends at its best epoch.
+    generator : torch.Generator
+        On the device of the data; shuffles and draws noise.
+    batch_size : int
+    learning_rate_init, weight_decay : float
+        Of AdamW.
+    tol, n_iter_no_change : float, int
+        Of the early stopping.
+    verbose : bool
+        Whether to print a line after each epoch.
+    callback_arguments : dict
+        What the hooks of the callbacks are given.
+    loss_curve : list of float
+        Mean training loss of each epoch so far.
+    validation_scores : list of float
+        Minus the mean validation loss of each epoch so far.
+    best_validation_score : float or None
+        The best one of the last descent.
+    """
+
+    module: torch.nn.Module
+    losses: Callable
+    data: Samples
+    validation: Samples | None
+    generator: torch.Generator
+    batch_size: int
+    learning_rate_init: float
+    weight_decay: float
+    tol: float
+    n_iter_no_change: int
+    verbose: bool
+    callback_arguments: dict
+    loss_curve: list = field(default_factory=list)
+    validation_scores: list = field(default_factory=list)
+    best_validation_score: float | None = None
+
+    def descend(self, context, max_epochs, *, after_step=None):
+        """Train for at most `max_epochs` epochs with a fresh optimiser.
+
+        Parameters
+        ----------
+        context : CallbackContext
+            The task that the epochs belong to; a callback may end it early.
+        max_epochs : int
+        after_step : callable, default=None
+            Called without arguments after every optimiser step: a projection, a mask.
+
+        Raises
+        ------
+        ValueError
+            If the training diverges.
+        """
+        optimizer = torch.optim.AdamW(
+            self.module.parameters(),
+            lr=self.learning_rate_init,
+            weight_decay=self.weight_decay,
+            fused=True,
+        )
+        stopping = EarlyStopping(
+            self.module, tol=self.tol, n_iter_no_change=self.n_iter_no_change
+        )
+        for _ in range(max_epochs):
+            epoch = context.subcontext(task_name="epoch")
+            epoch.call_on_fit_task_begin(**self.callback_arguments)
+            self.loss_curve.append(self._train_epoch(optimizer, after_step))
+            stop = False
+            if self.validation is not None:
+                self.validation_scores.append(-self.evaluate(self.validation))
+                stop = stopping.update(self.validation_scores[-1])
+            if self.verbose:
+                self._print_epoch()
+            stop |= epoch.call_on_fit_task_end(**self.callback_arguments)
+            if stop:
+                break
+        if self.validation is not None:
+            stopping.restore_best()
+            self.best_validation_score = stopping.best_score
+
+    def evaluate(self, data):
+        """Weighted mean loss on `data`, without noise."""
+        self.module.eval()
+        with torch.inference_mode():
+            total = sum(
+                self._weighted_losses(data, index, None).sum()
+                for index in torch.arange(len(data)).split(PREDICTION_ROWS)
+            )
+        return float(total) / len(data)
+
+    def _weighted_losses(self, data, index, generator):
+        X, y, weight = data.batch(index)
+        return self.losses(self.module, X, y, generator) * weight
+
+    def _train_epoch(self, optimizer, after_step):
+        self.module.train()
+        data, device = self.data, self.data.X.device
+        total = torch.zeros((), device=device)
+        order = torch.randperm(len(data), generator=self.generator, device=device)
+        for index in order.split(self.batch_size):
+            losses = self._weighted_losses(data, index, self.generator)
+            optimizer.zero_grad(set_to_none=True)
+            losses.mean().backward()
+            optimizer.step()
+            if after_step is not None:
+                after_step()
+            total += losses.detach().sum()
+        loss = float(total) / len(data)
+        if not np.isfinite(loss) or not all(
+            torch.isfinite(parameter).all() for parameter in self.module.parameters()
+        ):
+            raise ValueError(
+                f"The training diverged in epoch {len(self.loss_curve) + 1} (loss "
+                f"{loss}). Scale X to unit variance, for example with "
+                "StandardScaler in a Pipeline, or lower learning_rate_init."
+            )
+        return loss
+
+    def _print_epoch(self):
+        line = f"Epoch {len(self.loss_curve)}, loss {self.loss_curve[-1]:.6f}"
+        if self.validation is not None:
+            line += f", validation loss {-self.validation_scores[-1]:.6f}"
+        print(line)

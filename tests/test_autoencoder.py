@@ -1,0 +1,520 @@
+"""SparseSupervisedAutoencoder: behaviour, reproducibility, state, errors."""
+
+import copy
+import io
+import pickle
+import threading
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.callback import ProgressBar, ScoringMonitor
+from sklearn.datasets import load_digits, load_iris, make_classification
+from sklearn.exceptions import NotFittedError
+from sklearn.feature_selection import SelectFromModel
+from sklearn.model_selection import GridSearchCV, train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skproj import SparseSupervisedAutoencoder
+from skproj.datasets import add_probes
+from skproj.projection import BALLS
+
+DESCENTS = ["double", "double-rewind", "projected", "single"]
+
+
+@pytest.fixture(scope="module")
+def wide():
+    """Two classes, 5 informative features first, 45 of pure noise."""
+    X, y = make_classification(
+        n_samples=300,
+        n_features=50,
+        n_informative=5,
+        n_redundant=0,
+        class_sep=1.5,
+        shuffle=False,
+        random_state=0,
+    )
+    X = StandardScaler().fit_transform(X).astype(np.float32)
+    return X, np.array(["healthy", "ill"])[y]
+
+
+def quick(**params):
+    return SparseSupervisedAutoencoder(
+        **{"max_epochs": 5, "random_state": 0, "eta": 0.5, **params}
+    )
+
+
+def state_of(model):
+    return [tensor.numpy() for tensor in model.module_.state_dict().values()]
+
+
+def test_defaults_find_the_informative_pixels_of_digits():
+    """Without any tuning, real features are found among probes and classes told."""
+    X, y = load_digits(return_X_y=True)
+    X, _, is_probe = add_probes(X.astype(np.float32), 400, random_state=0)
+    X_train, X_test, y_train, y_test = train_test_split(
+        X, y, stratify=y, random_state=0
+    )
+    model = make_pipeline(StandardScaler(), SparseSupervisedAutoencoder(random_state=0))
+    model.fit(X_train, y_train)
+    support = model[-1].get_support()
+    assert model.score(X_test, y_test) > 0.93
+    assert 10 < support.sum() < 64
+    assert np.mean(is_probe[support]) < 0.1
+
+
+@pytest.mark.parametrize("projection", sorted(BALLS))
+@pytest.mark.parametrize("descent", DESCENTS)
+def test_every_ball_and_descent_selects_and_stays_consistent(wide, projection, descent):
+    """Support, importances, weights and counts tell one story for all options."""
+    X, y = wide
+    # The l_inf norm of a column is the smallest of its norms.
+    eta = {"l1inf": 0.02, "bilevel_l1inf": 0.05}.get(projection, 0.5)
+    model = quick(eta=eta, projection=projection, descent=descent).fit(X, y)
+    support = model.get_support()
+    assert 0 < support.sum() < X.shape[1]
+    assert model.n_selected_features_ == support.sum()
+    assert_array_equal(model.get_support(indices=True), np.flatnonzero(support))
+    assert_array_equal(model.feature_importances_ > 0, support)
+    assert model.encoder_weights_.shape == (100, 50)
+    assert_array_equal(np.any(model.encoder_weights_ != 0, axis=0), support)
+    if descent in ("projected", "single"):
+        norm = BALLS[projection].norm(model.encoder_weights_)
+        assert norm <= eta * (1 + 1e-6)
+    changed = X.copy()
+    changed[:, ~support] += 100.0
+    assert_allclose(model.transform(changed), model.transform(X), rtol=1e-4, atol=1e-4)
+
+
+def test_double_rewind_restarts_from_the_initial_weights(wide):
+    """With a vanishing step, the kept weights are the initial ones, not shrunk ones."""
+    X, y = wide
+    params = {"learning_rate_init": 1e-12, "max_epochs": 1}
+    untouched = quick(eta=np.inf, descent="single", **params).fit(X, y)
+    rewound = quick(descent="double-rewind", **params).fit(X, y)
+    continued = quick(descent="double", **params).fit(X, y)
+    support = rewound.get_support()
+    assert_allclose(
+        rewound.encoder_weights_[:, support],
+        untouched.encoder_weights_[:, support],
+        rtol=1e-5,
+    )
+    assert_array_equal(support, continued.get_support())
+    assert np.abs(continued.encoder_weights_).max() < 0.1 * (
+        np.abs(rewound.encoder_weights_).max()
+    )
+
+
+def test_eta_controls_the_number_of_features(wide):
+    """Smaller is sparser; infinity keeps everything."""
+    X, y = wide
+    kept = [quick(eta=eta).fit(X, y).n_selected_features_ for eta in (0.1, 0.5, np.inf)]
+    assert kept[0] < kept[1] < kept[2] == 50
+
+
+def test_methods_agree_with_each_other(wide):
+    """Probabilities, decision, labels and code are views of one latent code."""
+    X, y = wide
+    model = quick().fit(X, y)
+    latent, proba = model.transform(X), model.predict_proba(X)
+    assert latent.shape == proba.shape == (300, 2)
+    assert_allclose(proba.sum(axis=1), 1.0, rtol=1e-5)
+    decision = model.decision_function(X)
+    assert_allclose(decision, latent[:, 1] - latent[:, 0], rtol=1e-5)
+    assert_array_equal(model.predict(X), model.classes_[(decision > 0).astype(int)])
+    assert_array_equal(model.predict(X), model.classes_[proba.argmax(axis=1)])
+    assert model.score(X, y) > 0.85
+    iris_X, iris_y = load_iris(return_X_y=True)
+    iris = quick(eta=5.0).fit(iris_X, iris_y)
+    assert_array_equal(iris.decision_function(iris_X), iris.transform(iris_X))
+
+
+def test_reconstruction_learns_when_it_is_asked_to():
+    """A larger weight gives a smaller reconstruction error, well below the mean's."""
+    rng = np.random.default_rng(0)
+    factors = rng.standard_normal((400, 2))
+    X = StandardScaler().fit_transform(factors @ rng.standard_normal((2, 12)))
+    y = (factors[:, 0] > 0).astype(int)
+    errors = [
+        np.mean(
+            (
+                quick(
+                    eta=np.inf,
+                    descent="single",
+                    reconstruction_weight=weight,
+                    reconstruction_loss=loss,
+                    input_noise=0.1,
+                    max_epochs=60,
+                )
+                .fit(X, y)
+                .reconstruct(X)
+                - X
+            )
+            ** 2
+        )
+        for weight, loss in [(0.01, "huber"), (10.0, "huber"), (10.0, "squared_error")]
+    ]
+    assert errors[1] < 0.5 * errors[0]
+    assert errors[1] < 0.2
+    assert errors[2] < 0.2
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_precision_follows_X(wide, dtype):
+    """Weights, outputs and importances have the dtype of X."""
+    X, y = wide
+    model = quick().fit(X.astype(dtype), y)
+    for array in (
+        model.encoder_weights_,
+        model.feature_importances_,
+        model.transform(X.astype(dtype)),
+        model.predict_proba(X.astype(dtype)),
+        model.reconstruct(X.astype(dtype)),
+    ):
+        assert array.dtype == dtype
+    assert torch.get_default_dtype() == torch.float32
+
+
+def test_same_seed_same_result_and_threads_change_rounding_only(wide):
+    """A fit is reproducible to the bit, and for two threads to rounding."""
+    X, y = wide
+    X = X.astype(np.float64)
+    first, second = quick().fit(X, y), quick().fit(X, y)
+    for a, b in zip(state_of(first), state_of(second), strict=True):
+        assert_array_equal(a, b)
+    two = quick(n_threads=2).fit(X, y)
+    for a, b in zip(state_of(first), state_of(two), strict=True):
+        assert_allclose(a, b, rtol=1e-6, atol=1e-9)
+    other = quick(random_state=1).fit(X, y)
+    assert not np.array_equal(state_of(first)[0], state_of(other)[0])
+
+
+def test_concurrent_fits_do_not_disturb_each_other(wide):
+    """Fits in threads draw from generators of their own."""
+    X, y = wide
+    expected = state_of(quick(max_epochs=2).fit(X, y))
+    results = [None] * 6
+
+    def work(i):
+        results[i] = state_of(quick(max_epochs=2).fit(X, y))
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(results))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for result in results:
+        for a, b in zip(result, expected, strict=True):
+            assert_array_equal(a, b)
+
+
+def test_fit_leaves_global_state_alone(wide):
+    """Neither global generator moves, and the number of threads is restored."""
+    X, y = wide
+    torch_before = torch.random.get_rng_state()
+    numpy_before = np.random.get_state()[1].copy()  # noqa: NPY002
+    threads_before = torch.get_num_threads()
+    quick(n_threads=threads_before + 1, early_stopping=True).fit(X, y).predict(X)
+    assert torch.equal(torch.random.get_rng_state(), torch_before)
+    assert_array_equal(np.random.get_state()[1], numpy_before)  # noqa: NPY002
+    assert torch.get_num_threads() == threads_before
+    with pytest.raises(ValueError, match="diverged"):
+        quick(n_threads=threads_before + 1, learning_rate_init=1e38).fit(X, y)
+    assert torch.get_num_threads() == threads_before
+
+
+def test_integer_weights_equal_repeated_samples_in_any_order(wide):
+    """Weights are repetition, also with small batches, noise and held-back data."""
+    X, y = wide
+    X = X.astype(np.float64)
+    rng = np.random.default_rng(0)
+    weights = rng.integers(0, 4, len(X))
+    params = {"batch_size": 16, "early_stopping": True, "class_weight": "balanced"}
+    weighted = quick(**params).fit(X, y, sample_weight=weights)
+    rows = rng.permutation(np.repeat(np.arange(len(X)), weights))
+    repeated = quick(**params).fit(X[rows], y[rows])
+    for a, b in zip(state_of(weighted), state_of(repeated), strict=True):
+        assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+
+
+def test_class_weight_shifts_predictions(wide):
+    """A heavy class is predicted more often; "balanced" equals its explicit form."""
+    X, y = wide
+    X, y = X[:, 20:], y  # only noise is left, so the prior decides
+    light = quick(eta=np.inf).fit(X, y)
+    heavy = quick(eta=np.inf, class_weight={"healthy": 20.0, "ill": 1.0}).fit(X, y)
+    assert np.mean(heavy.predict(X) == "healthy") > np.mean(
+        light.predict(X) == "healthy"
+    )
+    unbalanced = np.r_[np.flatnonzero(y == "ill"), np.flatnonzero(y == "healthy")[:30]]
+    X, y = X[unbalanced], y[unbalanced]
+    n_ill, n_healthy = np.sum(y == "ill"), np.sum(y == "healthy")
+    explicit = {
+        "ill": len(y) / (2 * n_ill),
+        "healthy": len(y) / (2 * n_healthy),
+    }
+    for a, b in zip(
+        state_of(quick(class_weight="balanced").fit(X, y)),
+        state_of(quick(class_weight=explicit).fit(X, y)),
+        strict=True,
+    ):
+        assert_array_equal(a, b)
+
+
+def test_early_stopping_ends_a_descent_at_its_best_epoch(wide):
+    """Fewer epochs than allowed, scores recorded, best weights kept."""
+    X, y = wide
+    model = quick(
+        early_stopping=True, max_epochs=200, n_iter_no_change=3, descent="single"
+    ).fit(X, y)
+    assert model.n_iter_ < 200
+    assert len(model.validation_scores_) == len(model.loss_curve_) == model.n_iter_
+    assert model.best_validation_score_ == max(model.validation_scores_)
+    assert quick().fit(X, y).validation_scores_ is None
+
+
+def test_warm_start_continues_and_refuses_another_shape(wide):
+    """A second fit starts from the fitted weights; without it, from scratch."""
+    X, y = wide
+    params = {"learning_rate_init": 1e-12, "descent": "single", "eta": np.inf}
+    model = quick(warm_start=True).fit(X, y).set_params(**params)
+    before = state_of(model)
+    model.fit(X, y)
+    for a, b in zip(state_of(model), before, strict=True):
+        assert_allclose(a, b, rtol=1e-5, atol=1e-8)
+    with pytest.raises(ValueError, match="warm_start"):
+        model.set_params(hidden_layer_sizes=(7,)).fit(X, y)
+    with pytest.raises(ValueError, match="warm_start"):
+        quick(warm_start=True).fit(X, y).fit(X, np.roll(np.repeat([0, 1, 2], 100), 5))
+
+
+@pytest.mark.parametrize("sizes", [7, (7,), [20, 7], np.array([5]), ()])
+def test_hidden_layer_sizes_shape_the_network(wide, sizes):
+    """Integers, sequences and no hidden layer at all."""
+    X, y = wide
+    model = quick(hidden_layer_sizes=sizes).fit(X, y)
+    wanted = tuple(np.atleast_1d(sizes).astype(int)) if np.size(sizes) else ()
+    widths = [
+        layer.out_features
+        for layer in model.module_.encoder
+        if isinstance(layer, torch.nn.Linear)
+    ]
+    assert tuple(widths) == (*wanted, 2)
+    assert model.reconstruct(X).shape == X.shape
+
+
+def test_callable_projection_is_used_and_checked(wide):
+    """A function of the user selects; a wrong shape is refused by name."""
+    X, y = wide
+
+    def keep_first(W, radius, *, axis):
+        assert axis == 0
+        W[:, int(radius) :] = 0.0
+        return W
+
+    model = quick(projection=keep_first, eta=3).fit(X, y)
+    assert_array_equal(model.get_support(indices=True), [0, 1, 2])
+    with pytest.raises(ValueError, match="projection must return"):
+        quick(projection=lambda W, radius, axis: W[:, 1:]).fit(X, y)
+
+
+def test_nothing_selected_warns_and_still_predicts(wide):
+    """An empty support is said plainly."""
+    X, y = wide
+    with pytest.warns(UserWarning, match="No feature was selected.*eta"):
+        model = quick(projection=lambda W, radius, axis: 0 * W).fit(X, y)
+    assert model.n_selected_features_ == 0
+    assert len(np.unique(model.predict(X))) == 1
+
+
+@pytest.mark.parametrize("copier", ["pickle", "joblib", "deepcopy", "clone"])
+def test_fitted_state_survives_copies(wide, copier):
+    """Pickles, dumps and deep copies predict alike; a clone is unfitted."""
+    X, y = wide
+    model = quick().fit(X, y)
+    if copier == "clone":
+        with pytest.raises(NotFittedError):
+            clone(model).predict(X)
+        return
+    if copier == "pickle":
+        copied = pickle.loads(pickle.dumps(model))
+    elif copier == "joblib":
+        buffer = io.BytesIO()
+        joblib.dump(model, buffer)
+        buffer.seek(0)
+        copied = joblib.load(buffer)
+    else:
+        copied = copy.deepcopy(model)
+    assert_array_equal(copied.predict_proba(X), model.predict_proba(X))
+
+
+def test_grid_search_over_eta_gives_the_same_scores_for_two_jobs(wide):
+    """The search runs in a Pipeline, serially and in two processes, to the bit."""
+    X, y = wide
+    pipeline = make_pipeline(StandardScaler(), quick())
+    grid = {"sparsesupervisedautoencoder__eta": [0.1, 0.5, 2.0]}
+    one, two = (
+        GridSearchCV(pipeline, grid, cv=3, n_jobs=n_jobs).fit(X, y) for n_jobs in (1, 2)
+    )
+    assert_array_equal(
+        one.cv_results_["mean_test_score"], two.cv_results_["mean_test_score"]
+    )
+    assert_array_equal(one.predict_proba(X), two.predict_proba(X))
+
+
+def test_names_and_dataframes(wide):
+    """Column names come in, latent names come out."""
+    pd = pytest.importorskip("pandas")
+    X, y = wide
+    frame = pd.DataFrame(X, columns=[f"gene{j}" for j in range(X.shape[1])])
+    model = quick().set_output(transform="pandas").fit(frame, y)
+    latent = model.transform(frame)
+    assert list(latent.columns) == list(model.get_feature_names_out())
+    assert list(latent.columns) == [
+        "sparsesupervisedautoencoder0",
+        "sparsesupervisedautoencoder1",
+    ]
+    selected = model.feature_names_in_[model.get_support()]
+    assert set(selected) <= set(frame.columns)
+    selector = SelectFromModel(model, prefit=True, threshold=1e-12).fit(frame)
+    assert_array_equal(selector.get_feature_names_out(), selected)
+
+
+def test_callbacks_see_descents_and_epochs(wide):
+    """A monitor scores every epoch with a model that can predict."""
+    X, y = wide
+    monitor = ScoringMonitor(scoring="accuracy")
+    model = quick(max_epochs=3).set_callbacks(monitor).fit(X, y)
+    log = monitor.get_logs(select="most_recent").data_as_pandas
+    scores = log.loc[log["task_id_path"].map(len) == 3, "accuracy"]
+    assert len(scores) == model.n_iter_ == 6
+    assert scores.between(0, 1).all()
+
+
+def test_progress_bar_runs(wide, capsys):
+    """scikit-learn's progress bar accepts the estimator."""
+    X, y = wide
+    quick(max_epochs=2).set_callbacks(ProgressBar()).fit(X, y)
+    assert "100%" in capsys.readouterr().out
+
+
+def test_callback_can_stop_a_descent(wide):
+    """True from a callback at an epoch ends that descent, not the selection."""
+    X, y = wide
+
+    class StopAtOnce:
+        def setup(self, estimator, context):
+            pass
+
+        def teardown(self, estimator, context):
+            pass
+
+        def on_fit_task_begin(self, estimator, context):
+            pass
+
+        def on_fit_task_end(self, estimator, context):
+            return context.task_name == "epoch"
+
+    model = quick(max_epochs=10).set_callbacks(StopAtOnce()).fit(X, y)
+    assert model.n_iter_ == 2
+    assert model.n_selected_features_ < 50
+
+
+def test_verbose_prints_a_line_for_each_epoch(wide, capsys):
+    """The loss is printed, with the validation loss where there is one."""
+    X, y = wide
+    quick(verbose=True, max_epochs=2, early_stopping=True).fit(X, y)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4
+    assert all("loss" in line and "validation loss" in line for line in lines)
+
+
+def test_read_only_fortran_and_strided_input_work(wide):
+    """Layouts that scikit-learn and joblib hand out train to the same weights."""
+    X, y = wide
+    expected = state_of(quick().fit(X, y))
+    frozen = X.copy()
+    frozen.setflags(write=False)
+    wide_rows = np.repeat(X, 2, axis=0)[::2]
+    for layout in (frozen, np.asfortranarray(X), wide_rows):
+        for a, b in zip(state_of(quick().fit(layout, y)), expected, strict=True):
+            assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"eta": -1.0}, "eta"),
+        ({"eta": 0.0}, "eta"),
+        ({"eta": np.nan}, "eta"),
+        ({"projection": "l7"}, "projection"),
+        ({"activation": "sine"}, "activation"),
+        ({"descent": "triple"}, "descent"),
+        ({"reconstruction_loss": "l7"}, "reconstruction_loss"),
+        ({"hidden_layer_sizes": (0,)}, "hidden_layer_sizes"),
+        ({"hidden_layer_sizes": (2.5,)}, "hidden_layer_sizes"),
+        ({"max_epochs": 0}, "max_epochs"),
+        ({"input_noise": -0.1}, "input_noise"),
+        ({"validation_fraction": 1.0}, "validation_fraction"),
+        ({"n_threads": 0}, "n_threads"),
+        ({"device": "abacus"}, "device"),
+    ],
+)
+def test_bad_parameters_are_named(wide, params, message):
+    """One clear error, before any training."""
+    X, y = wide
+    model = quick(**params)
+    with pytest.raises(ValueError, match=message):
+        model.fit(X, y)
+    assert not hasattr(model, "module_")
+
+
+def test_bad_data_is_refused(wide):
+    """NaN, one class, one class of positive weight, wrong lengths, sparse X."""
+    from scipy.sparse import csr_array
+
+    X, y = wide
+    holes = X.copy()
+    holes[3, 4] = np.nan
+    with pytest.raises(ValueError, match="NaN"):
+        quick().fit(holes, y)
+    with pytest.raises(ValueError, match="two classes"):
+        quick().fit(X, np.zeros(len(X), dtype=int))
+    with pytest.raises(ValueError, match="two classes"):
+        quick().fit(X, y, sample_weight=(y == "ill").astype(float))
+    with pytest.raises(ValueError, match="Negative values.*sample_weight"):
+        quick().fit(X, y, sample_weight=-np.ones(len(X)))
+    with pytest.raises(ValueError, match="inconsistent"):
+        quick().fit(X, y[:-1])
+    with pytest.raises(TypeError, match=r"[Ss]parse"):
+        quick().fit(csr_array(X), y)
+    with pytest.raises(ValueError, match="features"):
+        quick().fit(X, y).predict(X[:, 1:])
+
+
+def test_unscaled_data_that_diverges_says_so(wide):
+    """The advice is in the message: scale X, or take smaller steps."""
+    X, y = wide
+    with pytest.raises(ValueError, match=r"diverged.*StandardScaler.*learning_rate"):
+        quick(reconstruction_loss="squared_error").fit(X * 1e30, y)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_trains_and_its_pickle_opens_on_the_cpu(wide):
+    """The device is used, results are alike, and pickles hold CPU tensors."""
+    X, y = wide
+    model = quick(device="cuda", eta=2.0, max_epochs=20).fit(X, y)
+    assert model.module_.encoder[0].weight.device.type == "cuda"
+    assert model.score(X, y) > 0.85
+    copied = pickle.loads(pickle.dumps(model))
+    assert copied.module_.encoder[0].weight.device.type == "cpu"
+    assert_allclose(
+        copied.set_params(device="cpu").predict_proba(X),
+        model.predict_proba(X),
+        atol=1e-5,
+    )
