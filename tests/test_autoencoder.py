@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.callback import ProgressBar, ScoringMonitor
 from sklearn.datasets import load_digits, load_iris, make_classification
@@ -366,6 +367,23 @@ def test_grid_search_over_eta_gives_the_same_scores_for_two_jobs(wide):
     assert_array_equal(one.predict_proba(X), two.predict_proba(X))
 
 
+def test_sample_weight_is_routed_through_a_search(wide):
+    """With metadata routing, weights reach the network in a Pipeline in a search."""
+    X, y = wide
+    weights = np.random.default_rng(0).uniform(0.1, 5.0, len(X))
+    with config_context(enable_metadata_routing=True):
+        model = quick().set_fit_request(sample_weight=True)
+        model.set_score_request(sample_weight=True)
+        grid = {"sparsesupervisedautoencoder__eta": [0.5]}
+        search = GridSearchCV(make_pipeline(model), grid, cv=3)
+        search.fit(X, y, sample_weight=weights)
+        expected = quick().fit(X, y, sample_weight=weights)
+    assert_array_equal(search.predict_proba(X), expected.predict_proba(X))
+    assert not np.array_equal(
+        search.predict_proba(X), quick().fit(X, y).predict_proba(X)
+    )
+
+
 def test_names_and_dataframes(wide):
     """Column names come in, latent names come out."""
     pd = pytest.importorskip("pandas")
@@ -486,7 +504,7 @@ def test_bad_data_is_refused(wide):
         quick().fit(X, np.zeros(len(X), dtype=int))
     with pytest.raises(ValueError, match="two classes"):
         quick().fit(X, y, sample_weight=(y == "ill").astype(float))
-    with pytest.raises(ValueError, match="Negative values.*sample_weight"):
+    with pytest.raises(ValueError, match=r"Negative values.*sample_weight"):
         quick().fit(X, y, sample_weight=-np.ones(len(X)))
     with pytest.raises(ValueError, match="inconsistent"):
         quick().fit(X, y[:-1])

@@ -111,7 +111,8 @@ class SparseSupervisedAutoencoder(
     descent : {"double", "double-rewind", "projected", "single"}, default="double"
         How training and projection alternate:
 
-        - "double": train, project, then train the surviving weights further.
+        - "double": train, project, then train the surviving weights further, without
+          a bound on their size.
         - "double-rewind": the same, but the surviving weights restart from their
           initial values (the lottery ticket of [1]_).
         - "projected": train with a projection after every optimiser step, so that
@@ -123,7 +124,7 @@ class SparseSupervisedAutoencoder(
         Samples per optimiser step.
     learning_rate_init : float, default=0.002
         Learning rate of Adam.
-    input_noise : float, default=1.0
+    input_noise : float, default=0.7
         Standard deviation of Gaussian noise added to the input of the encoder while
         training; the reconstruction is compared with the clean input. The default
         suits features of unit variance: it keeps a wide network from fitting chance.
@@ -212,9 +213,9 @@ class SparseSupervisedAutoencoder(
     ...     n_samples=400, n_features=50, n_informative=4, n_redundant=0, random_state=0
     ... )
     >>> X = StandardScaler().fit_transform(X)
-    >>> model = SparseSupervisedAutoencoder(eta=0.5, random_state=0).fit(X, y)
-    >>> model.n_selected_features_
-    5
+    >>> model = SparseSupervisedAutoencoder(eta=0.2, random_state=0).fit(X, y)
+    >>> 0 < model.n_selected_features_ < 20
+    True
     >>> model.predict_proba(X).shape
     (400, 2)
     """
@@ -260,7 +261,7 @@ class SparseSupervisedAutoencoder(
         max_epochs=30,
         batch_size=64,
         learning_rate_init=0.002,
-        input_noise=1.0,
+        input_noise=0.7,
         weight_decay=0.0,
         early_stopping=False,
         validation_fraction=0.1,
