@@ -105,6 +105,7 @@ def group_thresholds(
     x = &X[0, 0]
     group_stride = X.strides[0] // <Py_ssize_t>sizeof(floating)
     entry_stride = X.strides[1] // <Py_ssize_t>sizeof(floating)
+    n_threads = <int>min(<Py_ssize_t>n_threads, n_groups)
     work = <double*>malloc(n_threads * size * sizeof(double))
     if work == NULL:
         raise MemoryError("No memory for the workspace of the l1 threshold.")
@@ -184,7 +185,7 @@ def l1inf_levels(
     cdef:
         Py_ssize_t n_groups = X.shape[0], size = X.shape[1]
         Py_ssize_t group_stride, entry_stride, width, n_tiles, tile, first, last, j
-        Py_ssize_t n_alive, n_changed, step
+        Py_ssize_t n_alive, n_changed, _step
         double theta = start, theta_before = 0.0, total, slope, surplus
         const floating* x = &X[0, 0]
         floating* buffers = NULL
@@ -195,8 +196,9 @@ def l1inf_levels(
     group_stride = X.strides[0] // <Py_ssize_t>sizeof(floating)
     entry_stride = X.strides[1] // <Py_ssize_t>sizeof(floating)
     contiguous = entry_stride == 1 or size == 1
-    width = 1 if contiguous else GATHER
+    width = 1 if contiguous else min(GATHER, n_groups)
     n_tiles = (n_groups + width - 1) // width
+    n_threads = <int>min(<Py_ssize_t>n_threads, n_tiles)
     counts = <Py_ssize_t*>calloc(n_groups, sizeof(Py_ssize_t))
     counts_before = <Py_ssize_t*>malloc(n_groups * sizeof(Py_ssize_t))
     if not contiguous:
@@ -211,7 +213,7 @@ def l1inf_levels(
     levels[:] = largest
 
     # Newton needs about ten steps; the bound only rules out an endless loop.
-    for step in range(10_000):
+    for _step in range(10_000):
         memcpy(counts_before, counts, n_groups * sizeof(Py_ssize_t))
         for tile in prange(n_tiles, nogil=True, num_threads=n_threads,
                            schedule="static"):

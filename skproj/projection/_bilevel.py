@@ -22,7 +22,9 @@ def _solve_bilevel_l11(groups, norms, radius, n_threads):
     budgets, tau = _budgets(norms, radius)
     if tau == 0.0:
         return INSIDE
-    return Solution(_groups.SOFT, group_thresholds(groups, budgets, n_threads), tau)
+    thresholds = group_thresholds(groups, budgets, n_threads)
+    thresholds[budgets == 0.0] = np.inf  # also if scaling has made the group zero
+    return Solution(_groups.SOFT, thresholds, tau)
 
 
 def solve_bilevel_l12(groups, norms, radius, n_threads):

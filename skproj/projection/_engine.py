@@ -27,8 +27,8 @@ PARALLEL_MIN_SIZE = 1 << 16
 
 # Sums of entries (or squares) of this magnitude neither overflow nor underflow.
 SAFE_RANGE = {
-    _groups.L1: (1e-290, 1e290),
-    _groups.LINF: (1e-290, 1e290),
+    _groups.L1: (0.0, 1e290),
+    _groups.LINF: (0.0, 1e290),
     _groups.L2: (1e-140, 1e140),
 }
 
@@ -68,8 +68,15 @@ def l1_threshold(norms, radius):
     return float(group_thresholds(norms[np.newaxis], np.array([radius]), 1)[0])
 
 
-def safe_norms(groups, norm, n_threads, name="X"):
+def safe_norms(groups, norm, n_threads, *, at_least=0.0, batched=False):
     """Norms of the groups, and the power of two that made them computable.
+
+    Parameters
+    ----------
+    at_least : float
+        A number that sums will contain besides the entries, if large.
+    batched : bool
+        Whether each group has a power of two of its own.
 
     Returns
     -------
@@ -78,25 +85,39 @@ def safe_norms(groups, norm, n_threads, name="X"):
         overflow or underflow.
     norms : ndarray of shape (n_groups,)
         Norms of the returned groups.
-    exponent : int
+    exponent : int, or ndarray of int of shape (n_groups,)
         0 in all but extreme cases.
     """
     norms = group_norms(groups, norm, n_threads)
     low, high = SAFE_RANGE[norm]
-    if low < norms.max() < high:
+    if low < np.maximum(norms.max(), at_least) < high:  # false for NaN
         return groups, norms, 0
-    largest = group_norms(groups, _groups.LINF, n_threads).max()
-    if not np.isfinite(largest):
-        raise ValueError(f"{name} contains NaN or infinity.")
-    if largest == 0.0:
+    largest = group_norms(groups, _groups.LINF, n_threads)
+    if not np.isfinite(largest.max()):
+        raise ValueError("X contains NaN or infinity.")
+    if not batched:
+        largest = largest.max(keepdims=True)
+    _, exponents = np.frexp(np.maximum(largest, at_least))
+    if not exponents.any():
         return groups, norms, 0
-    exponent = int(np.frexp(largest)[1])
-    groups = np.ldexp(groups, -exponent)
-    return groups, group_norms(groups, norm, n_threads), exponent
+    with np.errstate(under="ignore"):
+        groups = np.ldexp(groups, -exponents[:, np.newaxis])
+    norms = group_norms(groups, norm, n_threads)
+    return groups, norms, exponents if batched else int(exponents[0])
 
 
 def project(
-    X, radius, solve, *, norm, axis, out, n_threads, return_threshold, batched=False
+    X,
+    radius,
+    solve,
+    *,
+    norm,
+    axis,
+    out,
+    n_threads,
+    return_threshold,
+    batched=False,
+    fill=False,
 ):
     """Check the arguments, solve for the levels, then write the result.
 
@@ -107,7 +128,10 @@ def project(
     norm : int
         The norm of each group that `solve` wants.
     batched : bool
-        Whether each group is projected on its own, so that the threshold is an array.
+        Whether each group is projected on its own, so that the threshold is an array
+        (and the radius that `solve` sees, if groups are scaled).
+    fill : bool
+        Whether the result may be larger than X, because it adds up to `radius`.
     """
     X = check_array(X)
     radius = check_radius(radius)
@@ -119,13 +143,16 @@ def project(
     threshold_shape = groups_shape(X.shape, axes) if batched else ()
 
     if X.size == 0:
-        solution = INSIDE._replace(threshold=np.zeros(threshold_shape))
+        solution = INSIDE
     else:
         if out is not None and not same_view(X, out) and np.may_share_memory(X, out):
             X = X.copy()
         groups = groups_of(X, axes)
-        scaled, norms, exponent = safe_norms(groups, norm, n_threads)
-        if exponent:
+        at_least = radius if fill else 0.0
+        scaled, norms, exponent = safe_norms(
+            groups, norm, n_threads, at_least=at_least, batched=batched
+        )
+        if np.any(exponent):
             with np.errstate(over="ignore", under="ignore"):
                 solution = solve(scaled, norms, np.ldexp(radius, -exponent), n_threads)
                 solution = _scale_back(solution, exponent)

@@ -1,12 +1,10 @@
 """The simplex and the l1 ball."""
 
-import math
-
 import numpy as np
 
 from skproj._kernels import _groups
 from skproj.projection._engine import INSIDE, Solution, group_thresholds, project
-from skproj.projection._layout import check_radius
+from skproj.projection._layout import check_array, check_radius
 
 
 def _solve_l1(groups, norms, radius, n_threads):
@@ -24,7 +22,7 @@ def _solve_simplex(groups, norms, radius, n_threads):
 
 
 def projection_simplex(
-    x, radius=1.0, *, axis=None, out=None, n_threads=None, return_threshold=False
+    X, radius=1.0, *, axis=None, out=None, n_threads=None, return_threshold=False
 ):
     r"""Project an array, or each slice of it, onto the simplex.
 
@@ -35,15 +33,15 @@ def projection_simplex(
 
     Parameters
     ----------
-    x : array-like of any shape
+    X : array-like of any shape
         Input of dtype float32 or float64; integers are converted to float64.
     radius : float, default=1.0
         Sum of the result, finite and non-negative.
     axis : int, tuple of int or None, default=None
         None projects the whole array as one vector; otherwise each slice along
         `axis` is projected by itself and sums to `radius`.
-    out : ndarray of the shape and dtype of `x`, default=None
-        Where to write the result; `x` itself projects in place. Nothing is
+    out : ndarray of the shape and dtype of `X`, default=None
+        Where to write the result; `X` itself projects in place. Nothing is
         written if an argument is refused.
     n_threads : int, default=None
         Number of OpenMP threads. None takes what OpenMP would use, negative values
@@ -53,20 +51,20 @@ def projection_simplex(
 
     Returns
     -------
-    p : ndarray of the shape and dtype of `x`
+    P : ndarray of the shape and dtype of `X`
         The projection. Empty arrays come back empty.
-    threshold : float, or ndarray of the shape of `x` without `axis`
-        The tau, of any sign, with ``p = max(x - tau, 0)``. Only if
+    threshold : float, or ndarray of the shape of `X` without `axis`
+        The tau, of any sign, with ``P = max(X - tau, 0)``. Only if
         `return_threshold`.
 
     Raises
     ------
     TypeError
-        If `x` is sparse or not of a real floating or integer type, or if an
+        If `X` is sparse or not of a real floating or integer type, or if an
         argument has the wrong type.
     ValueError
-        If `radius` is negative, NaN or infinite, if `x` contains NaN or infinity,
-        or if `axis` or `out` does not fit `x`.
+        If `radius` is negative, NaN or infinite, if `X` contains NaN or infinity,
+        or if `axis` or `out` does not fit `X`.
 
     See Also
     --------
@@ -89,10 +87,11 @@ def projection_simplex(
     >>> projection_simplex(np.array([0.5, 1.0, -2.0]))
     array([0.25, 0.75, 0.  ])
     """
-    if math.isinf(check_radius(radius)):
-        raise ValueError("radius must be finite, got inf instead.")
+    X = check_array(X)
+    if check_radius(radius) > float(np.finfo(X.dtype).max):
+        raise ValueError(f"radius must be finite in {X.dtype}, got {radius!r} instead.")
     return project(
-        x,
+        X,
         radius,
         _solve_simplex,
         norm=_groups.LINF,
@@ -101,11 +100,12 @@ def projection_simplex(
         n_threads=n_threads,
         return_threshold=return_threshold,
         batched=True,
+        fill=True,
     )
 
 
 def projection_l1_ball(
-    x, radius, *, axis=None, out=None, n_threads=None, return_threshold=False
+    X, radius, *, axis=None, out=None, n_threads=None, return_threshold=False
 ):
     r"""Project an array, or each slice of it, onto the l1 ball.
 
@@ -114,20 +114,20 @@ def projection_l1_ball(
         \operatorname*{argmin}_{p} \|p - x\|_2^2 \quad \text{subject to} \quad
         \sum_i |p_i| \le \text{radius}
 
-    The result is a soft threshold of `x`: single entries become zero, wherever
+    The result is a soft threshold of `X`: single entries become zero, wherever
     they are. Use a ball with groups to make whole columns zero.
 
     Parameters
     ----------
-    x : array-like of any shape
+    X : array-like of any shape
         Input of dtype float32 or float64; integers are converted to float64.
     radius : float
-        Radius of the ball; 0 gives zeros, infinity gives `x`.
+        Radius of the ball; 0 gives zeros, infinity gives `X`.
     axis : int, tuple of int or None, default=None
         None projects the whole array as one vector; otherwise each slice along
         `axis` is projected by itself onto the ball.
-    out : ndarray of the shape and dtype of `x`, default=None
-        Where to write the result; `x` itself projects in place. Nothing is
+    out : ndarray of the shape and dtype of `X`, default=None
+        Where to write the result; `X` itself projects in place. Nothing is
         written if an argument is refused.
     n_threads : int, default=None
         Number of OpenMP threads. None takes what OpenMP would use, negative values
@@ -137,20 +137,20 @@ def projection_l1_ball(
 
     Returns
     -------
-    p : ndarray of the shape and dtype of `x`
+    P : ndarray of the shape and dtype of `X`
         The projection. Empty arrays come back empty.
-    threshold : float, or ndarray of the shape of `x` without `axis`
-        The tau >= 0 with ``p = sign(x) * max(abs(x) - tau, 0)``; 0 if `x` is
+    threshold : float, or ndarray of the shape of `X` without `axis`
+        The tau >= 0 with ``P = sign(X) * max(abs(X) - tau, 0)``; 0 if `X` is
         inside the ball. Only if `return_threshold`.
 
     Raises
     ------
     TypeError
-        If `x` is sparse or not of a real floating or integer type, or if an
+        If `X` is sparse or not of a real floating or integer type, or if an
         argument has the wrong type.
     ValueError
-        If `radius` is negative or NaN, if `x` contains NaN or infinity, or if
-        `axis` or `out` does not fit `x`.
+        If `radius` is negative or NaN, if `X` contains NaN or infinity, or if
+        `axis` or `out` does not fit `X`.
 
     See Also
     --------
@@ -179,7 +179,7 @@ def projection_l1_ball(
     1.0
     """
     return project(
-        x,
+        X,
         radius,
         _solve_l1,
         norm=_groups.L1,

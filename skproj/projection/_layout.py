@@ -18,7 +18,10 @@ def check_radius(radius, name="radius"):
     """Return `radius` as a non-negative float; infinity is allowed."""
     if isinstance(radius, bool) or not isinstance(radius, numbers.Real):
         raise TypeError(f"{name} must be a real number, got {radius!r} instead.")
-    radius = float(radius)
+    try:
+        radius = float(radius)
+    except OverflowError:  # an integer beyond all floats
+        radius = math.inf if radius > 0 else -math.inf
     if not radius >= 0.0:
         raise ValueError(f"{name} must be non-negative, got {radius!r} instead.")
     return radius
@@ -34,16 +37,20 @@ def check_array(X, name="X"):
             f"{name} is a sparse matrix, which is not supported; "
             f"pass {name}.toarray() if it fits memory."
         )
+    if np.ma.isMaskedArray(X):
+        raise TypeError(
+            f"{name} is a masked array, whose mask would be lost; fill it first."
+        )
     X = np.asarray(X)
     if X.dtype.kind in "iu":
         X = X.astype(np.float64)
+    elif not X.dtype.isnative:
+        X = X.astype(X.dtype.newbyteorder("="))
     if X.dtype not in FLOAT_DTYPES:
         raise TypeError(
             f"{name} must hold float32, float64 or integer numbers, "
             f"got dtype {X.dtype} instead."
         )
-    if X.dtype.byteorder not in "=|":
-        X = X.astype(X.dtype.newbyteorder("="))
     if X.ndim == 0:
         raise ValueError(f"{name} must have at least one dimension, got a scalar.")
     return X
@@ -94,6 +101,9 @@ def as_groups(X, axes):
         return None
     one = X.itemsize
     group_stride, entry_stride = groups.strides
+    # The kernels count strides in entries: the fields of a packed record have others.
+    if not X.flags.aligned or group_stride % one or entry_stride % one:
+        return None
     if size <= 1 or entry_stride == one or n_groups <= 1 or group_stride == one:
         return groups
     return None
@@ -105,7 +115,7 @@ def groups_of(X, axes):
     if groups is None:
         rest = tuple(i for i in range(X.ndim) if i not in axes)
         groups = as_groups(
-            np.ascontiguousarray(X.transpose(rest + axes)),
+            X.transpose(rest + axes).copy(order="C"),
             tuple(range(len(rest), X.ndim)),
         )
     return groups

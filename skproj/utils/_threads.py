@@ -7,6 +7,9 @@ from joblib import cpu_count
 
 from skproj._kernels._openmp import openmp_enabled, openmp_max_threads
 
+# More than any machine has; keeps absurd requests within a C int.
+MAX_THREADS = 1024
+
 _cpu_count = lru_cache(maxsize=1)(cpu_count)
 
 
@@ -45,4 +48,4 @@ def effective_n_threads(n_threads):
         return max(1, min(openmp_max_threads(), _cpu_count()))
     if n_threads < 0:
         return max(1, _cpu_count() + 1 + int(n_threads))
-    return int(n_threads)
+    return min(int(n_threads), MAX_THREADS)

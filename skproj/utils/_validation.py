@@ -1,6 +1,7 @@
 """The one file that reaches for scikit-learn's semi-private validation helpers."""
 
 from sklearn.base import _fit_context
+from sklearn.feature_selection._base import _get_feature_importances
 from sklearn.utils._param_validation import (
     HasMethods,
     Hidden,
@@ -9,6 +10,7 @@ from sklearn.utils._param_validation import (
     RealNotInt,
     StrOptions,
 )
+from sklearn.utils.metadata_routing import _raise_for_params, _routing_enabled
 from sklearn.utils.validation import (
     _check_sample_weight,
     check_is_fitted,
@@ -24,6 +26,9 @@ __all__ = [
     "StrOptions",
     "_check_sample_weight",
     "_fit_context",
+    "_get_feature_importances",
+    "_raise_for_params",
+    "_routing_enabled",
     "check_is_fitted",
     "validate_data",
 ]

@@ -1,0 +1,55 @@
+"""scikit-learn's own checks over every estimator, without any expected failure."""
+
+import pytest
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils import estimator_checks
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from skproj import ProjectionFeatureSelector, SparseSupervisedAutoencoder
+
+# Small instances; every parameter that is not about time keeps its default.
+ESTIMATORS = [
+    ProjectionFeatureSelector(),
+    ProjectionFeatureSelector(n_features_to_select=1, projection="bilevel_l1inf"),
+    ProjectionFeatureSelector(LogisticRegression()),
+    SparseSupervisedAutoencoder(max_epochs=20),
+    SparseSupervisedAutoencoder(
+        max_epochs=20, batch_size=10, descent="projected", projection="l1inf"
+    ),
+]
+
+# What `check_estimator` leaves out and scikit-learn runs for its own estimators.
+FURTHER_CHECKS = [
+    "check_all_zero_sample_weights_error",
+    "check_dataframe_column_names_consistency",
+    "check_get_feature_names_out_error",
+    "check_global_output_transform_pandas",
+    "check_global_set_output_transform_polars",
+    "check_inplace_ensure_writeable",
+    "check_param_validation",
+    "check_set_output_transform",
+    "check_set_output_transform_pandas",
+    "check_set_output_transform_polars",
+    "check_transformer_get_feature_names_out",
+    "check_transformer_get_feature_names_out_pandas",
+]
+
+
+@parametrize_with_checks(ESTIMATORS)
+def test_estimator_passes_check(estimator, check):
+    """The contract of scikit-learn holds."""
+    check(estimator)
+
+
+# The checks of `set_output` fit on frames and transform arrays on purpose.
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+@pytest.mark.filterwarnings("ignore:X has feature names")
+@pytest.mark.parametrize("name", FURTHER_CHECKS)
+@pytest.mark.parametrize(
+    "estimator", ESTIMATORS, ids=lambda estimator: type(estimator).__name__
+)
+def test_estimator_passes_further_check(estimator, name):
+    """So do the checks that are not part of `check_estimator`."""
+    check = getattr(estimator_checks, name)
+    check(type(estimator).__name__, clone(estimator))

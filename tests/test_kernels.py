@@ -1,0 +1,405 @@
+"""The kernels behind the projections: right for every shape, layout, scale, thread."""
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from joblib import cpu_count
+
+from skproj._kernels._openmp import openmp_enabled
+from skproj.projection import BALLS, _reference, projection_l1_ball, projection_simplex
+from skproj.projection._engine import PARALLEL_MIN_SIZE
+from skproj.projection._layout import as_groups, groups_of
+from skproj.utils._threads import effective_n_threads
+
+# Largest error that is accepted, relative to the largest entry of the input.
+TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
+
+# Rows of the registry whose oracle has another name; the others share theirs.
+ORACLES = {"bilevel_l12": _reference.l12}
+
+each_ball = pytest.mark.parametrize("ball", BALLS.values(), ids=BALLS)
+
+
+def oracle(name):
+    """Slow projection of the columns of a matrix onto a ball of the registry."""
+    return ORACLES.get(name) or getattr(_reference, name)
+
+
+def on_columns(function, X, axis):
+    """Apply a function of a matrix to the groups of X, as float64 columns."""
+    axes = tuple(range(X.ndim)) if axis is None else axis
+    axes = axes if isinstance(axes, tuple) else (axes,)
+    front = tuple(range(len(axes)))
+    moved = np.moveaxis(np.array(X, dtype=np.float64), axes, front)
+    size = np.prod([X.shape[i] for i in axes], dtype=int)
+    return np.moveaxis(
+        function(moved.reshape(size, -1)).reshape(moved.shape), front, axes
+    )
+
+
+def each_column(function):
+    """Make a function of a vector work on the columns of a matrix."""
+    return lambda C: np.stack([function(x) for x in C.T], axis=1)
+
+
+def assert_close(actual, expected, X, scale=0.0):
+    largest = max(np.max(np.abs(X.astype(np.float64)), initial=0.0), scale)
+    tolerance = TOLERANCE[actual.dtype.name] * largest
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance)
+
+
+# ---------------------------------------------------------------------------
+# Arrays
+
+
+def _every_second(A):
+    wide = np.full([2 * n for n in A.shape], 7.0, dtype=A.dtype)
+    view = wide[tuple(slice(None, None, 2) for _ in A.shape)]
+    view[...] = A
+    return view
+
+
+def _backwards(A):
+    flip = tuple(slice(None, None, -1) for _ in A.shape)
+    return A[flip].copy()[flip]
+
+
+def _read_only(A):
+    A = A.copy()
+    A.flags.writeable = False
+    return A
+
+
+def _packed_record(A):
+    records = np.zeros(A.shape, dtype=[("value", A.dtype), ("tag", "S5")])
+    records["value"] = A
+    return records["value"]
+
+
+def _unaligned(A):
+    memory = np.zeros(A.nbytes + 1, dtype=np.uint8)
+    view = memory[1:].view(A.dtype).reshape(A.shape)
+    view[...] = A
+    return view
+
+
+LAYOUTS = {
+    "C": np.ascontiguousarray,
+    "Fortran": np.asfortranarray,
+    "last axis first": lambda A: np.moveaxis(np.moveaxis(A, -1, 0).copy(), 0, -1),
+    "strided": _every_second,
+    "negative strides": _backwards,
+    "negative last stride": lambda A: A[..., ::-1].copy()[..., ::-1],
+    "read-only": _read_only,
+    "broadcast rows": lambda A: np.broadcast_to(A[:1], A.shape),
+    "broadcast columns": lambda A: np.broadcast_to(A[..., :1], A.shape),
+    "packed record": _packed_record,
+    "unaligned": _unaligned,
+    "swapped bytes": lambda A: A.astype(A.dtype.newbyteorder("S")),
+}
+
+VALUES = {
+    "gaussian": lambda rng, shape: rng.normal(size=shape),
+    "ties": lambda rng, shape: rng.integers(-2, 3, size=shape),
+    "equal": lambda rng, shape: np.full(shape, -3.0),
+    "zeros": lambda rng, shape: np.zeros(shape),
+    "zero columns": lambda rng, shape: (
+        rng.normal(size=shape) * rng.integers(0, 2, size=shape[-1])
+    ),
+    "mixed scales": lambda rng, shape: (
+        rng.normal(size=shape) * 10.0 ** rng.integers(-9, 9, size=shape[-1])
+    ),
+}
+
+
+@st.composite
+def arrays(draw):
+    """Arrays of one to three dimensions in every layout, and an axis for them."""
+    shape = draw(st.lists(st.integers(1, 6), min_size=1, max_size=3))
+    if draw(st.booleans()):
+        shape[draw(st.integers(0, len(shape) - 1))] = draw(st.integers(7, 40))
+    values = VALUES[draw(st.sampled_from(sorted(VALUES)))]
+    dtype = draw(st.sampled_from(sorted(TOLERANCE)))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    X = LAYOUTS[draw(st.sampled_from(sorted(LAYOUTS)))](
+        values(rng, tuple(shape)).astype(dtype)
+    )
+    some = st.integers(-len(shape), len(shape) - 1)
+    several = st.lists(
+        some, min_size=1, max_size=len(shape), unique_by=lambda i: i % len(shape)
+    )
+    return X, draw(some | several.map(tuple) | st.none())
+
+
+# Radius as a share of the norm of the array.
+shares = st.floats(0.01, 0.99) | st.sampled_from([0.5, 1e-9, 1.0, 2.0, np.inf, 0.0])
+
+
+def norm_of(X, axis, order):
+    """Sum of the norms of the groups, by NumPy."""
+    norms = []
+    on_columns(
+        lambda C: norms.append(np.linalg.norm(C, ord=order, axis=0)) or C, X, axis
+    )
+    return norms[0].sum()
+
+
+# ---------------------------------------------------------------------------
+# Agreement with the references
+
+
+@each_ball
+@settings(max_examples=300)
+@given(arrays(), shares)
+@example((np.array([[3.0, 1.0, 0.5], [-1.0, 1.0, 0.0]]), 0), 4 / 9)
+def test_projection_equals_reference(ball, problem, share):
+    """Every ball, whatever the shape, axis, memory layout, dtype and radius."""
+    X, axis = problem
+    norm = norm_of(X, axis, ball.inner_norm)
+    radius = share * norm if norm else share
+    actual = ball.project(X, radius, axis=axis)
+    assert actual.shape == X.shape
+    assert actual.dtype == X.dtype.newbyteorder("=")
+    expected = on_columns(lambda C: oracle(ball.name)(C, radius), X, axis)
+    assert_close(actual, expected, X)
+
+
+@settings(max_examples=300)
+@given(arrays(), shares)
+def test_projection_l1_ball_equals_reference_along_axis(problem, share):
+    """With an axis, each group is projected onto the l1 ball by itself."""
+    X, axis = problem
+    radius = share * norm_of(X, axis, 1) / 3 if X.any() else share
+    actual = projection_l1_ball(X, radius, axis=axis)
+    expected = each_column(lambda x: _reference.l1(x, radius))
+    assert_close(actual, on_columns(expected, X, axis), X)
+
+
+@settings(max_examples=300)
+@given(arrays(), st.floats(0.1, 9.0) | st.sampled_from([1.0, 1e-9, 1e9, 0.0]))
+def test_projection_simplex_equals_reference(problem, radius):
+    """As for the l1 ball, with a threshold that may be negative."""
+    X, axis = problem
+    actual = projection_simplex(X, radius, axis=axis)
+    expected = each_column(lambda x: _reference.simplex(x, radius))
+    assert_close(actual, on_columns(expected, X, axis), X, scale=radius)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize(
+    "shape",
+    [(40, 1030), (1030, 5), (17, 33), (1, 1500), (20_000, 2)],
+    ids=str,
+)
+@each_ball
+def test_projection_equals_reference_across_blocks(ball, shape, dtype):
+    """Sizes that end in the middle of a tile, of a block and of a SIMD register."""
+    X = np.random.default_rng(0).normal(size=shape).astype(dtype)
+    radius = 0.3 * norm_of(X, 0, ball.inner_norm)
+    expected = oracle(ball.name)(X.astype(np.float64), radius)
+    assert_close(ball.project(X, radius), expected, X)
+    assert_close(ball.project(np.asfortranarray(X), radius), expected, X)
+    assert_close(ball.project(X.T.copy(), radius, axis=1), expected.T, X)
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0), (2, 0, 3)], ids=str)
+@pytest.mark.parametrize("axis", [0, -1, None])
+@each_ball
+def test_projection_of_empty_array_is_empty(ball, axis, shape):
+    """No kernel touches the first entry of an array that has none."""
+    X = np.empty(shape, dtype=np.float32)
+    P = ball.project(X, 1.0, axis=axis)
+    assert P.shape == shape
+    assert P.dtype == np.float32
+    out = np.empty_like(X)
+    assert ball.project(X, 1.0, axis=axis, out=out) is out
+
+
+@pytest.mark.parametrize("layout", ["unaligned", "packed record"])
+def test_kernels_do_not_see_unaligned_entries(layout):
+    """They would read them through pointers that C does not allow."""
+    X = LAYOUTS[layout](np.ones((4, 5)))
+    assert as_groups(X, (0,)) is None
+    assert groups_of(X, (0,)).flags.aligned
+
+
+# ---------------------------------------------------------------------------
+# Bad entries
+
+
+@each_ball
+@given(
+    shape=st.sampled_from([(1, 1), (7, 5), (3, 1025), (70, 40), (1025, 3)]),
+    where=st.floats(0, 1, exclude_max=True),
+    bad=st.sampled_from([np.nan, -np.nan, np.inf, -np.inf]),
+    dtype=st.sampled_from(sorted(TOLERANCE)),
+    order=st.sampled_from("CF"),
+    radius=st.sampled_from([0.0, 1.0, np.inf]),
+)
+def test_projection_finds_entry_that_is_not_finite(
+    ball, shape, where, bad, dtype, order, radius
+):
+    """SIMD maxima do not skip a NaN, wherever it is."""
+    X = np.ones(shape, dtype=dtype, order=order)
+    X.flat[int(where * X.size)] = bad
+    with pytest.raises(ValueError, match="X contains NaN or infinity"):
+        ball.project(X, radius)
+
+
+# ---------------------------------------------------------------------------
+# Scales
+
+# Power of two that takes numbers near 1 to the named scale, per dtype.
+SCALES = {
+    "1e300": ("float64", 996),
+    "largest": ("float64", 1020),
+    "squares subnormal": ("float64", -530),
+    "1e-300": ("float64", -997),
+    "float32 largest": ("float32", 124),
+    "float32 1e-33": ("float32", -110),
+}
+
+
+def scaled(X, exponent):
+    """X times a power of two, exactly."""
+    with np.errstate(under="ignore"):
+        return np.ldexp(X, exponent)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("order", ["C", "F"])
+@each_ball
+def test_projection_commutes_with_extreme_scale(ball, order, scale):
+    """Neither overflow nor underflow of a sum or of a square, at any scale."""
+    dtype, exponent = SCALES[scale]
+    X = np.random.default_rng(1).uniform(-4, 4, size=(40, 30))
+    X = X.astype(dtype).copy(order)
+    expected, expected_tau = ball.projection(X, 8.0, return_threshold=True)
+    actual, tau = ball.projection(
+        scaled(X, exponent), float(np.ldexp(8.0, exponent)), return_threshold=True
+    )
+    assert_close(scaled(actual, -exponent), expected, X)
+    with np.errstate(over="ignore"):  # a theta of the l1,inf ball may be a long sum
+        assert tau == pytest.approx(np.ldexp(expected_tau, exponent), rel=1e-12)
+
+
+@pytest.mark.parametrize(("dtype", "exponent"), [("float64", -1074), ("float32", -149)])
+@each_ball
+def test_projection_of_subnormal_numbers(ball, dtype, exponent):
+    """The smallest numbers are projected to within one of their steps."""
+    X = np.random.default_rng(2).integers(-1000, 1000, size=(20, 30)).astype(dtype)
+    radius = 0.3 * norm_of(X, 0, ball.inner_norm)
+    expected = ball.project(X, radius)
+    actual = ball.project(scaled(X, exponent), float(np.ldexp(radius, exponent)))
+    steps = scaled(actual.astype(np.float64), -exponent)
+    np.testing.assert_allclose(steps, expected, rtol=0, atol=1.5)
+
+
+@pytest.mark.parametrize("radius", [5e-324, 1e-300, 1.0, 1e300])
+@each_ball
+def test_projection_of_mixed_scales(ball, radius):
+    """Columns of 1e300 beside columns of 1e-300: right relative to the largest."""
+    X = np.random.default_rng(3).normal(size=(9, 12))
+    X *= np.repeat([1e300, 1.0, 1e-300, 0.0], 3)
+    actual = ball.project(X, radius)
+    expected = oracle(ball.name)(scaled(X, -1000), scaled(radius, -1000))
+    assert_close(scaled(actual, -1000), expected, scaled(X, -1000))
+    np.testing.assert_array_equal(actual[:, 3:], 0.0)
+
+
+@pytest.mark.parametrize("radius", [5e-324, 1e-300, 1e-8])
+@each_ball
+def test_projection_onto_tiny_ball(ball, radius):
+    """Newton's methods end, and in the ball, where the radius is lost in rounding."""
+    X = np.random.default_rng(4).normal(size=(50, 40))
+    P = ball.project(X, radius)
+    assert ball.norm(P) <= radius + 1e-13
+
+
+@pytest.mark.parametrize(
+    ("x", "radius"),
+    [
+        ([5e-324, 0.0], 1.0),
+        ([-1e-300, 1e-300], 1.0),
+        ([1.0, 0.0], 1.7e308),
+        ([1e300, -1e300], 1.7e308),
+        ([1e300, 1e300], 1.0),
+    ],
+)
+def test_projection_simplex_of_extreme_scales(x, radius):
+    """A radius far from the scale of the entries neither overflows nor vanishes."""
+    x = np.array(x)
+    P = projection_simplex(x, radius)
+    expected = _reference.simplex(scaled(x, -1000), scaled(radius, -1000))
+    scale = max(np.abs(x).max(), radius)
+    np.testing.assert_allclose(P, scaled(expected, 1000), rtol=0, atol=1e-10 * scale)
+
+
+@pytest.mark.parametrize("radius", [1e-30, 1e-301, 1e290])
+@pytest.mark.parametrize("function", [projection_l1_ball, projection_simplex])
+def test_batched_projection_of_mixed_scales(function, radius):
+    """A group of 1e300 does not spoil a group of 1e-300 beside it."""
+    X = np.random.default_rng(5).normal(size=(4, 6))
+    X *= [[1e300], [1.0], [1e-300], [0.0]]
+    P, taus = function(X, radius, axis=1, return_threshold=True)
+    for x, p, tau in zip(X, P, taus, strict=True):
+        expected = function(x, radius, return_threshold=True)
+        np.testing.assert_allclose(p, expected[0], rtol=1e-12)
+        assert tau == pytest.approx(expected[1], rel=1e-12, abs=0.0)
+        if function is projection_simplex and np.abs(x).max() <= radius:
+            assert p.sum() == pytest.approx(radius, rel=1e-12, abs=0.0)
+
+
+# ---------------------------------------------------------------------------
+# Threads
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("axis", [0, 1])
+@each_ball
+def test_projection_does_not_depend_on_threads(ball, axis, order, dtype):
+    """Blocks are cut by size, not by thread: equal to the last bit."""
+    X = np.random.default_rng(5).normal(size=(60, 2100)).astype(dtype)
+    X = (X if axis == 0 else X.T).copy(order)
+    assert X.size > PARALLEL_MIN_SIZE
+    radius = 0.2 * norm_of(X, axis, ball.inner_norm)
+    single = ball.project(X, radius, axis=axis, n_threads=1)
+    for n_threads in (2, 3, -1, None):
+        several = ball.project(X, radius, axis=axis, n_threads=n_threads)
+        np.testing.assert_array_equal(single, several)
+    ball.project(X, radius, axis=axis, n_threads=2, out=X)
+    np.testing.assert_array_equal(single, X)
+
+
+@pytest.mark.parametrize("function", [projection_l1_ball, projection_simplex])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_batched_projection_does_not_depend_on_threads(function, axis):
+    """Each thread has a workspace of its own."""
+    X = np.random.default_rng(6).normal(size=(300, 301))
+    single = function(X, 3.0, axis=axis, n_threads=1)
+    np.testing.assert_array_equal(single, function(X, 3.0, axis=axis, n_threads=2))
+
+
+def test_effective_n_threads():
+    """None is at least one, negative numbers count from all CPUs, never below one."""
+    if not openmp_enabled():
+        assert {effective_n_threads(n) for n in (None, 1, 7, -1)} == {1}
+        return
+    assert 1 <= effective_n_threads(None) <= cpu_count()
+    assert effective_n_threads(np.int64(7)) == 7
+    assert effective_n_threads(-1) == cpu_count()
+    assert effective_n_threads(-cpu_count()) == 1
+    assert effective_n_threads(-1000) == 1
+    assert effective_n_threads(10**12) <= 1024
+
+
+@pytest.mark.parametrize(
+    ("n_threads", "error"),
+    [(0, ValueError), (1.5, TypeError), ("2", TypeError), (True, TypeError)],
+)
+def test_effective_n_threads_refuses(n_threads, error):
+    """The message names the argument."""
+    with pytest.raises(error, match="n_threads must"):
+        effective_n_threads(n_threads)

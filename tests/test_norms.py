@@ -1,0 +1,171 @@
+"""The mixed norms: their values, their duals, and their range."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import sparse
+
+from skproj.projection import BALLS, norm_l1inf, norm_l11, norm_l12, norm_linf1
+from skproj.projection._engine import PARALLEL_MIN_SIZE
+
+# Inner order and outer reduction of each norm, in the words of NumPy.
+DEFINITIONS = {
+    norm_l11: (1, np.sum),
+    norm_l12: (2, np.sum),
+    norm_l1inf: (np.inf, np.sum),
+    norm_linf1: (1, np.max),
+}
+
+each_norm = pytest.mark.parametrize("norm", DEFINITIONS)
+each_ball = pytest.mark.parametrize("ball", BALLS.values(), ids=BALLS)
+
+
+@st.composite
+def matrices(draw):
+    shape = draw(st.integers(1, 8)), draw(st.integers(1, 9))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    X = rng.normal(size=shape) * rng.choice([0.0, 0.1, 1.0, 5.0], size=shape[1])
+    X[0, 0] += 4.0  # not zero everywhere
+    return X
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("shape", [(7, 5), (1, 40), (40, 1), (3, 1030), (1030, 3)])
+@each_norm
+def test_norm_equals_definition(norm, shape, order, dtype):
+    """Along both axes and over the whole array, summed in float64 for float32 too."""
+    X = np.random.default_rng(0).normal(size=shape).astype(dtype, order=order)
+    inner, outer = DEFINITIONS[norm]
+    exact = X.astype(np.float64)
+    for axis in (0, 1, -1):
+        expected = outer(np.linalg.norm(exact, ord=inner, axis=axis))
+        assert norm(X, axis=axis) == pytest.approx(expected, rel=1e-13)
+    expected = np.linalg.norm(exact.ravel(), ord=inner)
+    assert norm(X, axis=None) == pytest.approx(expected, rel=1e-13)
+    assert norm(X) == norm(X, axis=0)
+    assert isinstance(norm(X), float)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, -3, (0, 1), (0, 2), (-1, -2), None])
+@each_norm
+def test_norm_of_tensor(norm, axis):
+    """Tuples of axes make groups of several dimensions."""
+    X = np.random.default_rng(1).normal(size=(3, 4, 5))
+    inner, outer = DEFINITIONS[norm]
+    power = {1: np.abs(X).sum(axis), np.inf: np.abs(X).max(axis)}
+    groups = power.get(inner, np.sqrt((X**2).sum(axis)))
+    assert norm(X, axis=axis) == pytest.approx(outer(groups), rel=1e-13)
+
+
+@each_norm
+def test_norm_of_other_layouts(norm):
+    """Views that are not contiguous, read-only or not native have the same norm."""
+    X = np.random.default_rng(2).normal(size=(6, 8))
+    records = np.zeros(X.shape, dtype=[("value", "f8"), ("tag", "S5")])
+    records["value"] = X
+    for axis in (0, 1, None):
+        expected = norm(X, axis=axis)
+        for other in (
+            X[::-1, ::-1].copy()[::-1, ::-1],
+            np.repeat(X, 3, axis=1)[:, ::3],
+            np.repeat(X, 3, axis=0)[::3],
+            records["value"],
+            X.astype(X.dtype.newbyteorder("S")),
+            X.tolist(),
+        ):
+            assert norm(other, axis=axis) == pytest.approx(expected, rel=1e-14)
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0)])
+@each_norm
+def test_norm_of_empty_array_is_zero(norm, shape):
+    """An empty sum, and the maximum of no group."""
+    assert norm(np.empty(shape)) == 0.0
+
+
+@each_norm
+def test_norm_does_not_depend_on_threads(norm):
+    """Equal to the last bit."""
+    X = np.random.default_rng(3).normal(size=(40, 2100))
+    assert X.size > PARALLEL_MIN_SIZE
+    for Y in (X, np.asfortranarray(X)):
+        assert norm(Y, n_threads=1) == norm(Y, n_threads=2) == norm(Y, n_threads=-1)
+
+
+@pytest.mark.parametrize(
+    ("exponent", "dtype"),
+    [(996, "f8"), (-997, "f8"), (-1074, "f8"), (120, "f4"), (-149, "f4")],
+)
+@each_norm
+def test_norm_of_extreme_scale(norm, exponent, dtype):
+    """No square overflows and none vanishes, subnormal numbers included."""
+    X = np.random.default_rng(4).integers(-9, 10, size=(5, 6)).astype(dtype)
+    for axis in (0, 1, None):
+        expected = float(np.ldexp(norm(X, axis=axis), exponent))
+        actual = norm(np.ldexp(X, exponent), axis=axis)
+        assert actual == pytest.approx(expected, rel=1e-14, abs=5e-324)
+
+
+def test_norm_too_large_for_a_float_is_infinite():
+    """Like the sum of the same numbers, and without a warning."""
+    assert norm_l11([1.7e308, -1.7e308]) == np.inf
+    assert norm_l1inf([1.7e308, -1.7e308]) == 1.7e308
+
+
+@each_norm
+@given(X=matrices(), t=st.floats(-100, 100), seed=st.integers(0, 2**32))
+def test_norm_is_a_norm(norm, X, t, seed):
+    """Homogeneous and subadditive."""
+    Y = np.random.default_rng(seed).normal(size=X.shape)
+    assert norm(t * X) == pytest.approx(abs(t) * norm(X), rel=1e-13, abs=1e-300)
+    assert norm(X + Y) <= (norm(X) + norm(Y)) * (1 + 1e-14)
+
+
+@each_ball
+@given(matrices(), st.integers(0, 2**32))
+def test_dual_norm_bounds_inner_product(ball, X, seed):
+    """|<X, G>| <= norm(X) dual_norm(G)."""
+    G = np.random.default_rng(seed).normal(size=X.shape)
+    bound = ball.norm(X) * ball.dual_norm(G)
+    assert abs(np.sum(X * G)) <= bound * (1 + 1e-14)
+
+
+@each_ball
+@given(matrices())
+def test_dual_norm_is_attained(ball, X):
+    """No smaller number would do: some G of dual norm 1 has <X, G> = norm(X)."""
+    if ball.inner_norm == 1:
+        G = np.sign(X)
+    elif ball.inner_norm == 2:
+        length = np.linalg.norm(X, axis=0)
+        G = X / np.where(length > 0.0, length, 1.0)
+    else:
+        top = np.arange(X.shape[0])[:, np.newaxis] == np.abs(X).argmax(axis=0)
+        G = np.where(top, np.sign(X), 0.0)
+    assert ball.dual_norm(G) == pytest.approx(1.0, rel=1e-14)
+    assert np.sum(X * G) == pytest.approx(ball.norm(X), rel=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"X": [[1.0, np.nan]]}, ValueError, "X contains NaN"),
+        ({"X": [[1.0, -np.inf]]}, ValueError, "X contains NaN or infinity"),
+        ({"X": np.ones((2, 2), dtype=complex)}, TypeError, "X must hold"),
+        ({"X": np.ones((2, 2), dtype=np.float16)}, TypeError, "X must hold"),
+        ({"X": [[True, False]]}, TypeError, "X must hold"),
+        ({"X": sparse.csr_array(np.eye(2))}, TypeError, "X is a sparse"),
+        ({"X": 1.0}, ValueError, "X must have at least one"),
+        ({"axis": 2}, ValueError, "axis 2 is out of bounds"),
+        ({"axis": "0"}, TypeError, "axis must be an integer"),
+        ({"n_threads": 0}, ValueError, "n_threads must not be 0"),
+        ({"n_threads": 0.5}, TypeError, "n_threads must be an integer"),
+    ],
+)
+@each_norm
+def test_norm_refuses_bad_argument(norm, arguments, error, message):
+    """One clear error that names the argument."""
+    with pytest.raises(error, match=message):
+        norm(**{"X": np.ones((2, 2)), **arguments})
