@@ -1,4 +1,4 @@
-"""The ``build_ext`` command: Cython directives, OpenMP probe, compiler flags.
+"""Commands of setuptools: Cython directives, OpenMP probe, compiler flags; sdist.
 
 Setuptools loads this file by path before skproj exists, so it imports nothing of it.
 """
@@ -8,6 +8,7 @@ import shutil
 import tempfile
 
 from setuptools.command.build_ext import build_ext as _build_ext
+from setuptools.command.sdist import sdist as _sdist
 
 DEBUG = os.environ.get("SKPROJ_DEBUG_CYTHON", "0") == "1"
 
@@ -37,18 +38,26 @@ class build_ext(_build_ext):
     def build_extensions(self):
         if self.compiler.compiler_type == "msvc":
             compile_args = ["/O2", "/std:c11"]
-            openmp = (["/openmp"], [])
+            openmp = [(["/openmp"], [])]
         else:
             compile_args = ["-O3", "-fopenmp-simd", "-fno-math-errno"]
-            openmp = (["-fopenmp"], ["-fopenmp"])
+            openmp = [
+                (["-fopenmp"], ["-fopenmp"]),
+                (["-Xpreprocessor", "-fopenmp"], ["-lomp"]),  # Apple's clang
+            ]
+            if not DEBUG:
+                compile_args.append("-g0")  # Python's own flags may say -g
         link_args = []
         if os.environ.get("SKPROJ_NO_OPENMP", "0") == "1":
             print("skproj: OpenMP switched off by SKPROJ_NO_OPENMP; serial kernels.")
-        elif self._compiles(*openmp):
-            compile_args += openmp[0]
-            link_args += openmp[1]
         else:
-            print("skproj: no working OpenMP found; the kernels will be serial.")
+            for flags in openmp:
+                if self._compiles(*flags):
+                    compile_args += flags[0]
+                    link_args += flags[1]
+                    break
+            else:
+                print("skproj: no working OpenMP found; the kernels will be serial.")
         if os.environ.get("SKPROJ_NO_MULTIVERSION", "0") == "1":
             compile_args.append("-DSKPROJ_NO_MULTIVERSION")
         for extension in self.extensions:
@@ -77,3 +86,11 @@ class build_ext(_build_ext):
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         return True
+
+
+class sdist(_sdist):
+    """Leave the tests out: setuptools takes their files, but not what they need."""
+
+    def make_distribution(self):
+        self.filelist.prune("tests")
+        super().make_distribution()

@@ -20,20 +20,30 @@ from skproj.projection._norms import norm_l1inf, norm_l11, norm_l12, norm_linf1
 class Ball:
     """A ball that a matrix can be projected onto.
 
-    Attributes
+    The registry `BALLS` holds one for each name that the estimators accept.
+
+    Parameters
     ----------
     name : str
-        What the estimators call it; the function is ``projection_<name>_ball``.
+        What the estimators call it.
     projection : callable
         ``projection(X, radius, *, axis, out, n_threads, return_threshold)``.
     norm : callable
         The norm that is at most the radius, ``norm(X, *, axis)``.
     dual_norm : callable
         Its dual, ``dual_norm(X, *, axis)``.
-    inner_norm : float
-        Order of the norm inside a group: 1, 2 or inf.
+    inner_norm : {1, 2, inf}
+        Order of the norm inside a group.
     exact : bool
         Whether the projection is the nearest point of the ball.
+
+    Examples
+    --------
+    >>> from skproj.projection import BALLS
+    >>> ball = BALLS["l1inf"]
+    >>> W = [[3.0, 1.0, 0.5], [-1.0, 1.0, 0.0]]
+    >>> ball.norm(W), ball.norm(ball.project(W, 2.0))
+    (4.5, 2.0)
     """
 
     name: str
@@ -44,7 +54,27 @@ class Ball:
     exact: bool
 
     def project(self, X, radius, *, axis=0, out=None, n_threads=None):
-        """Project X, whose groups run along `axis`."""
+        """Project an array whose groups run along `axis`.
+
+        Parameters
+        ----------
+        X : array-like
+            Input of dtype float32 or float64; integers are converted to float64.
+        radius : float
+            Radius of the ball.
+        axis : int or tuple of int, default=0
+            What the groups run along. A ball without groups takes all entries
+            together, whatever the axis.
+        out : ndarray of the shape and dtype of `X`, default=None
+            Where to write the result; may be `X` itself.
+        n_threads : int, default=None
+            Number of OpenMP threads, as in the functions.
+
+        Returns
+        -------
+        P : ndarray of the shape and dtype of `X`
+            The projection.
+        """
         if self.projection is projection_l1_ball:
             axis = None  # this ball has no groups: one threshold for all entries
         return self.projection(X, radius, axis=axis, out=out, n_threads=n_threads)

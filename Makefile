@@ -1,0 +1,81 @@
+# Everything runs in an environment of its own; nothing has to be activated.
+
+# The Python to build the environment with, where it goes, and how many test processes.
+PYTHON ?= python3
+VENV ?= .venv
+WORKERS ?= 2
+
+PY = "$(VENV)/bin/python"
+PIP_INSTALL = $(PY) -m pip install -qq --disable-pip-version-check -c constraints.txt
+
+# What the compiled kernels and the list of dependencies are made from.
+BUILD_INPUTS := pyproject.toml setup.cfg skproj/_build_utils.py \
+	$(wildcard skproj/_kernels/*.pyx skproj/_kernels/*.pxd skproj/_kernels/*.h)
+PYTHON_SOURCES := $(wildcard skproj tests examples benchmarks doc)
+
+# The user's own Python settings must not leak into the environment.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PIP_USER PIP_TARGET PIP_PREFIX
+export PYTHONNOUSERSITE = 1
+
+.DELETE_ON_ERROR:
+.PHONY: help install test lint demo doc bench clean
+
+help:  ## list the targets (the default)
+	@echo "make TARGET [PYTHON=$(PYTHON)] [VENV=$(VENV)] [WORKERS=$(WORKERS)]"
+	@echo
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' Makefile
+
+install: $(VENV)/.skproj-install  ## create the environment and install skproj there
+
+test: lint  ## lint, then run every test and docstring example
+	$(PY) -m pytest -q -n $(WORKERS)
+
+lint: $(VENV)/.skproj-test  ## check style, without changing anything
+	$(PY) -m ruff check $(PYTHON_SOURCES)
+	$(PY) -m ruff format --check $(PYTHON_SOURCES)
+	PATH="$$(cd "$(VENV)/bin" && pwd):$$PATH" cython-lint skproj
+
+demo: $(VENV)/.skproj-demo  ## select features on real data; plots go to demo_output/
+	$(PY) examples/plot_probes.py --out demo_output
+
+doc: $(VENV)/.skproj-doc  ## build the documentation into doc/_build/html
+	$(PY) -m sphinx -W --keep-going -q -b html doc doc/_build/html
+	@echo "Open doc/_build/html/index.html"
+
+bench: $(VENV)/.skproj-test  ## run the benchmarks
+	@for script in benchmarks/*.py; do \
+		echo "$$script"; $(PY) "$$script" || exit 1; \
+	done
+
+clean:  ## remove whatever was built, and keep the environment
+	rm -rf build dist skproj.egg-info demo_output \
+		doc/_build doc/auto_examples doc/api/generated doc/sg_execution_times.rst \
+		.pytest_cache .ruff_cache .hypothesis
+	rm -f skproj/_kernels/*.so "$(VENV)"/.skproj-*
+	find $(PYTHON_SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# One stamp for each set of extras, written only after pip has succeeded. The test
+# extras contain those of the demo, so one environment serves both.
+$(VENV)/.skproj-demo: EXTRAS = [plot,progress]
+$(VENV)/.skproj-test: EXTRAS = [test]
+$(VENV)/.skproj-doc: EXTRAS = [doc]
+$(VENV)/.skproj-install $(VENV)/.skproj-demo $(VENV)/.skproj-test $(VENV)/.skproj-doc: \
+		$(VENV)/.skproj-base $(BUILD_INPUTS)
+	@echo "Building skproj$(EXTRAS) in $(VENV) ..."
+	@$(PIP_INSTALL) --no-build-isolation -e ".$(EXTRAS)"
+	@touch $@
+
+# PyTorch goes first and by its exact version: the other requirements then accept the
+# build that is there, be it for CPU or GPU.
+$(VENV)/.skproj-base: constraints.txt
+	@if ! $(PY) -m pip --version >/dev/null 2>&1; then \
+		"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+		|| { echo "skproj needs Python 3.11 or later, which '$(PYTHON)' is not;" \
+			"name another one: make PYTHON=python3.12" >&2; exit 1; }; \
+		echo "Creating the environment $(VENV) ..."; \
+		"$(PYTHON)" -m venv "$(VENV)" || exit 1; \
+	fi
+	@echo "Installing PyTorch and the build requirements in $(VENV) ..."
+	@$(PIP_INSTALL) $$(grep '^torch==' constraints.txt)
+	@$(PIP_INSTALL) setuptools Cython
+	@touch $@

@@ -1,0 +1,56 @@
+"""Configuration of the documentation; it is built without any network access."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
+import skproj
+
+project = "skproj"
+author = "The skproj developers"
+copyright = author
+version = release = skproj.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.extlinks",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+    "sphinx_gallery.gen_gallery",
+    "skproj_doc",
+]
+templates_path = ["_templates"]
+exclude_patterns = ["_build"]
+default_role = "literal"  # single backticks in docstrings are code
+
+autodoc_typehints = "none"  # numpydoc sections say it
+numpydoc_show_class_members = False  # the class template lists them
+extlinks = {
+    "arxiv": ("https://arxiv.org/abs/%s", "arXiv:%s"),
+    "doi": ("https://doi.org/%s", "doi:%s"),
+}
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "auto_examples",
+    "doc_module": ("skproj",),
+    "backreferences_dir": "api/generated/examples",
+    "abort_on_example_error": True,
+    "download_all_examples": False,
+    "show_signature": False,
+}
+
+html_theme = "pydata_sphinx_theme"
+html_title = f"skproj {release}"
+html_show_sourcelink = False
+html_theme_options = {
+    "navigation_with_keys": False,
+    "show_nav_level": 2,
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}
+# Pages without pages below them have nothing to show beside them.
+html_sidebars = {
+    page: [] for page in ("install", "user_guide", "changelog", "references")
+}

@@ -1,0 +1,417 @@
+r"""Linear models whose coefficients are constrained to a ball.
+
+The problem, with one group (row of W) per feature and an unconstrained intercept b:
+
+    minimise  f(W, b) = sum_i w_i loss(y_i, x_i W + b)   subject to  ||W|| <= eta
+
+The intercept is minimised over at every point, so that the methods below see a
+function of W alone, and its gradient is X^T R with residuals R that add up to zero.
+
+Certificate. For any point Z with residuals R, convexity gives for all W in the ball
+
+    f(W) >= f(Z) + <G, W - Z> >= f(Z) - <R, X Z> - eta * dual_norm(G),   G = X^T R
+
+where <G, Z> = <R, X Z>. The objective minus the best such bound is the duality gap. At
+W = Z it is <G, Z> + eta * dual_norm(G), but the bound may be taken at any point: here
+where the method needs the gradient anyway. It is valid for bi-level projections as
+well, because they share the ball. It needs residuals that add up to zero; Newton's
+method leaves them there to 1e-10 of their size. Losses are not negative, so 0 is
+always a bound.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from skproj.linear_model._constraint import BallConstraint
+from skproj.linear_model._design import StandardizedDesign, mean_and_deviation
+from skproj.linear_model._losses import make_loss
+
+# The step size is tried a little longer in every iteration, and is shortened to less
+# than what the curvature asks for when that fails: long steps pay, failed trials cost.
+CURVATURE_DECAY = 0.8
+CURVATURE_MARGIN = 1.5
+
+# How much a step of a bi-level map is shortened that turned back.
+CYCLE_FACTOR = 2.0
+
+# Features in the first working set; each next one has at least twice as many. Until it
+# holds all features, a working set is solved to this fraction of the current gap.
+FIRST_WORKING_SET = 100
+WORKING_SET_TOL = 0.01
+
+
+@dataclass(frozen=True)
+class BallConstrainedFit:
+    """What `BallConstrainedProblem.solve` returns.
+
+    Attributes
+    ----------
+    coef : ndarray of shape (n_features, n_outputs)
+        Coefficients of the standardised data.
+    intercept : ndarray of shape (n_outputs,)
+        Intercept of the standardised data.
+    objective : float
+        The mean loss.
+    gap : float
+        Bound on how far `objective` is from the minimum over the ball.
+    n_iter : int
+        Number of gradients used.
+    converged : bool
+        Whether `tol` was reached.
+    """
+
+    coef: np.ndarray
+    intercept: np.ndarray
+    objective: float
+    gap: float
+    n_iter: int
+    converged: bool
+
+
+class BallConstrainedProblem:
+    """The data of a ball-constrained linear model, prepared for any radius.
+
+    Parameters
+    ----------
+    X : {ndarray, CSR or CSC matrix} of shape (n_samples, n_features)
+        Data of dtype float32 or float64; never copied as a whole, never densified.
+    targets : ndarray
+        Codes 0, 1, ... of the classes, of shape (n_samples,), if `loss` is "log_loss";
+        float64 of shape (n_samples, n_outputs) otherwise.
+    loss : {"log_loss", "squared_error", "huber"}
+        Two classes have one output, more have one output each.
+    sample_weight : ndarray of shape (n_samples,), default=None
+        Positive weights.
+    fit_intercept : bool, default=True
+        Whether there is an intercept; the features are then centred as well.
+    standardize : bool, default=True
+        Whether the features, and the targets of a regression, are divided by their
+        standard deviation.
+    huber_epsilon : float, default=1.35
+        Where the Huber loss becomes linear.
+    """
+
+    def __init__(
+        self,
+        X,
+        targets,
+        *,
+        loss,
+        sample_weight=None,
+        fit_intercept=True,
+        standardize=True,
+        huber_epsilon=1.35,
+    ):
+        if sample_weight is None:
+            sample_weight = np.ones(X.shape[0])
+        weights = sample_weight / sample_weight.sum()
+        self.target_scale = 1.0
+        if standardize and loss != "log_loss":
+            _, deviation = mean_and_deviation(targets, weights)
+            self.target_scale = np.where(deviation > 0.0, deviation, 1.0)
+            targets = targets / self.target_scale
+        self.design = StandardizedDesign.from_data(
+            X, weights, center=fit_intercept, scale=standardize
+        )
+        self.loss = make_loss(
+            loss,
+            targets,
+            weights,
+            fit_intercept=fit_intercept,
+            huber_epsilon=huber_epsilon,
+        )
+
+    def solve(
+        self,
+        eta,
+        projection="l1inf",
+        *,
+        start=None,
+        max_iter=1000,
+        tol=1e-4,
+        n_threads=1,
+    ):
+        """Fit the model for one radius.
+
+        Parameters
+        ----------
+        eta : float
+            Radius of the ball; infinity means no constraint.
+        projection : str or callable, default="l1inf"
+            A key of `BALLS`, or ``projection(W, eta, axis=1)``.
+        start : BallConstrainedFit, default=None
+            Where to start, for instance the fit for another radius. None is zero.
+        max_iter : int, default=1000
+            Largest number of gradients.
+        tol : float, default=1e-4
+            A fit with an exact projection has converged when the duality gap is at
+            most ``tol * max(objective, 1)``; without a constraint, when no entry of
+            the gradient exceeds `tol`. Other projections converge to a point that
+            they no longer move, by the same measure.
+        n_threads : int, default=1
+            Number of threads of the projection.
+
+        Returns
+        -------
+        fit : BallConstrainedFit
+        """
+        constraint = BallConstraint(projection, eta, n_threads)
+        if start is None:
+            intercept = np.zeros(self.loss.n_outputs)
+            coef = np.zeros((self.design.n_features, self.loss.n_outputs))
+        else:
+            intercept = start.intercept
+            coef = constraint.project(start.coef.copy())
+        solve = _solve_in_working_sets if constraint.sparsifies else _solve
+        solution = solve(
+            self.design, self.loss, constraint, coef, intercept, max_iter, tol
+        )
+        model = solution.model
+        return BallConstrainedFit(
+            coef=model.coef,
+            intercept=model.intercept,
+            objective=model.value,
+            gap=model.value - solution.bound if constraint.bounded else np.inf,
+            n_iter=solution.n_iter,
+            converged=solution.converged,
+        )
+
+    def original_units(self, fit):
+        """Return the coefficients and the intercept in the units of the data."""
+        coef, intercept = self.design.original_units(fit.coef, fit.intercept)
+        return coef * self.target_scale, intercept * self.target_scale
+
+
+class _Model(NamedTuple):
+    """Coefficients, the logits they give without the intercept, and the objective."""
+
+    coef: np.ndarray
+    products: np.ndarray
+    intercept: np.ndarray
+    value: float
+
+
+class _Point:
+    """A point where the gradient is known; the intercept is the best one there."""
+
+    def __init__(self, design, loss, coef, products, intercept):
+        self.coef = coef
+        self.products = products
+        self.intercept, self.value, self.residuals = loss.best_intercept(
+            products, intercept
+        )
+        self.gradient = design.transposed_dot(self.residuals)
+
+    def lower_bound(self, constraint, gradient=None):
+        """Bound the objective on the ball; `gradient` may have more features."""
+        if not constraint.sparsifies:
+            return 0.0
+        if gradient is None:
+            gradient = self.gradient
+        return float(
+            self.value
+            - np.vdot(self.residuals, self.products)
+            - constraint.eta * constraint.dual_norm(gradient)
+        )
+
+
+class _GradientStep:
+    """Projected gradient steps whose length follows the curvature."""
+
+    def __init__(self, design, loss, constraint, first_point):
+        self.design = design
+        self.loss = loss
+        self.constraint = constraint
+        gradient = first_point.gradient
+        along_gradient = loss.curvature_bound(design.dot(gradient))
+        squared_length = np.vdot(gradient, gradient)
+        # Without a gradient any positive number will do.
+        self.curvature = along_gradient / squared_length if along_gradient > 0 else 1.0
+
+    def __call__(self, point):
+        """Return the model one step from `point`."""
+        self.curvature *= CURVATURE_DECAY
+        rounding = self.loss.curvature_bound(self.design.rounding * point.products)
+        while True:
+            coef = self.constraint.project(
+                point.coef - point.gradient / self.curvature
+            )
+            products = self.design.dot(coef)
+            value, _ = self.loss.value_and_residuals(products + point.intercept)
+            step = coef - point.coef
+            squared_length = np.vdot(step, step)
+            needed = self._second_order_term(point, products, value)
+            if not needed > self.curvature * squared_length + rounding:
+                return _Model(coef, products, point.intercept, value)
+            self.curvature = CURVATURE_MARGIN * needed / squared_length
+
+    def _second_order_term(self, point, products, value):
+        """Twice what a linear model at `point` misses, or a bound of it.
+
+        The difference is sharper than the bound, but is lost in rounding errors when
+        the step is small.
+        """
+        change = products - point.products
+        missed = value - point.value - np.vdot(point.residuals, change)
+        bound = self.loss.curvature_bound(change)
+        return 2.0 * (min(missed, bound) if missed > 1e-9 * value else bound)
+
+
+def _accelerated_steps(design, loss, constraint, coef, intercept):
+    """Yield, for ever, a point, the model one step from it, and the curvature used.
+
+    FISTA with restart when the momentum points back. A bi-level map may start to cycle
+    where a Euclidean projection cannot: when two steps in a row point in opposite
+    directions, the next one is shorter.
+    """
+    exact = constraint.exact(loss.n_outputs)
+    model = _Model(coef, design.dot(coef), intercept, np.inf)
+    point = _Point(design, loss, *model[:3])
+    gradient_step = _GradientStep(design, loss, constraint, point)
+    momentum, last_step = 1.0, np.zeros_like(coef)
+    while True:
+        previous, model = model, gradient_step(point)
+        yield point, model, gradient_step.curvature
+        step = model.coef - point.coef
+        turns = not exact and np.vdot(step, last_step) < 0.0
+        last_step = step
+        if turns:
+            gradient_step.curvature *= CYCLE_FACTOR
+        if turns or np.vdot(step, model.coef - previous.coef) < 0.0:
+            momentum, push = 1.0, 0.0
+        else:
+            last, momentum = momentum, (1.0 + math.sqrt(1.0 + 4.0 * momentum**2)) / 2.0
+            push = (last - 1.0) / momentum
+        point = _Point(
+            design,
+            loss,
+            model.coef + push * (model.coef - previous.coef),
+            model.products + push * (model.products - previous.products),
+            model.intercept,
+        )
+
+
+@dataclass(frozen=True)
+class _Solution:
+    """Where a method stopped, and what a larger set of features needs to go on."""
+
+    model: _Model
+    bound: float
+    dual: _Point  # where the bound was taken
+    curvature: float
+    n_iter: int
+    converged: bool
+
+
+def _solve(design, loss, constraint, coef, intercept, max_iter, tol):
+    """Solve with all the features of `design`."""
+    steps = _accelerated_steps(design, loss, constraint, coef, intercept)
+    if constraint.exact(loss.n_outputs):
+        solution = _minimum(steps, constraint, max_iter, tol)
+    else:
+        solution = _fixed_point(steps, constraint, max_iter, tol)
+    coef, products, intercept, _ = solution.model
+    intercept, value, _ = loss.best_intercept(products, intercept)
+    return replace(solution, model=_Model(coef, products, intercept, value))
+
+
+def _minimum(steps, constraint, max_iter, tol):
+    """Take steps until the certificate, or the gradient if there is no ball, is small.
+
+    The model of the smallest objective is returned.
+    """
+    bound, best = -np.inf, None
+    for n_iter, (point, model, curvature) in enumerate(steps, start=1):
+        new_bound = point.lower_bound(constraint)
+        if new_bound > bound:
+            bound, dual = new_bound, point
+        if best is None:
+            best = _Model(point.coef, point.products, point.intercept, point.value)
+        if model.value < best.value:
+            best = model
+        if constraint.bounded:
+            gap = best.value - max(bound, 0.0)
+            converged = gap <= tol * max(best.value, 1.0)
+        else:
+            converged = np.max(np.abs(point.gradient), initial=0.0) <= tol
+        if converged or n_iter == max_iter:
+            return _Solution(best, max(bound, 0.0), dual, curvature, n_iter, converged)
+
+
+def _fixed_point(steps, constraint, max_iter, tol):
+    """Take steps until they do not move, or the certificate says it is the minimum.
+
+    What a map other than the Euclidean projection tends to is not a minimum in
+    general. But whether it moves a point does not depend on the length of the steps.
+    The model after the smallest move is returned.
+    """
+    least_move = np.inf
+    for n_iter, (point, model, curvature) in enumerate(steps, start=1):
+        # In units of the duality gap: what the step could have gained in the ball.
+        force = curvature * (model.coef - point.coef)
+        move = constraint.eta * constraint.dual_norm(force)
+        if move < least_move:
+            least_move, best, dual = move, model, point
+            bound = max(point.lower_bound(constraint), 0.0)
+        converged = min(move, best.value - bound) <= tol * max(best.value, 1.0)
+        if converged or n_iter == max_iter:
+            return _Solution(best, bound, dual, curvature, n_iter, converged)
+
+
+def _solve_in_working_sets(design, loss, constraint, coef, intercept, max_iter, tol):
+    """Solve with few features, add those that the gradient asks for, and repeat.
+
+    It ends when the result holds for all features: by the duality gap of an exact
+    ball, or because a bi-level map leaves the other features at zero.
+    """
+    exact = constraint.exact(loss.n_outputs)
+    size, n_iter = FIRST_WORKING_SET, 0
+    if 2 * size < design.n_features:
+        dual = _Point(design, loss, coef, design.dot(coef), intercept)
+        value, gradient = dual.value, dual.gradient
+    while 2 * size < design.n_features and n_iter < max_iter:
+        urgency = constraint.entry_urgency(gradient)
+        urgency[np.any(coef, axis=1)] = np.inf
+        features = np.sort(np.argpartition(urgency, -size)[-size:])
+        part_tol = tol
+        if exact:
+            gap = value - dual.lower_bound(constraint, gradient)
+            part_tol = max(tol, WORKING_SET_TOL * gap / max(value, 1.0))
+        part = _solve(
+            design.columns(features),
+            loss,
+            constraint,
+            coef[features],
+            intercept,
+            max_iter - n_iter,
+            part_tol,
+        )
+        n_iter += part.n_iter
+        coef = np.zeros_like(coef)
+        coef[features] = part.model.coef
+        _, _, intercept, value = part.model
+        dual = part.dual
+        gradient = design.transposed_dot(dual.residuals)
+        bound = max(dual.lower_bound(constraint, gradient), 0.0)
+        if exact:
+            done = converged = value - bound <= tol * max(value, 1.0)
+        else:
+            entering = constraint.project(coef - gradient / part.curvature)
+            entering[features] = 0.0
+            done, converged = not entering.any(), part.converged
+        if done:
+            return replace(
+                part,
+                model=part.model._replace(coef=coef),
+                bound=bound,
+                n_iter=n_iter,
+                converged=converged,
+            )
+        size = 2 * max(size, np.count_nonzero(np.any(coef, axis=1)))
+    whole = _solve(
+        design, loss, constraint, coef, intercept, max(1, max_iter - n_iter), tol
+    )
+    return replace(whole, n_iter=n_iter + whole.n_iter)

@@ -1,0 +1,76 @@
+"""The constraint of a linear model: a ball by name, or a user's projection."""
+
+import numpy as np
+
+from skproj.projection._registry import BALLS, group_norms, project_weights
+
+# Order of the dual of the norm inside a group.
+DUAL_ORDER = {1: np.inf, 2: 2, np.inf: 1}
+
+
+class BallConstraint:
+    """Ball of radius `eta` for matrices whose groups are the rows.
+
+    Parameters
+    ----------
+    projection : str or callable
+        A key of `BALLS`, or ``projection(W, eta, axis=1)``.
+    eta : float
+        Radius; infinity means no constraint.
+    n_threads : int, default=1
+        Number of threads of the projection.
+    """
+
+    def __init__(self, projection, eta, n_threads=1):
+        self.eta = eta
+        self.ball = None if callable(projection) else BALLS[projection]
+        self.projection = projection
+        self.n_threads = n_threads
+
+    @property
+    def bounded(self):
+        """Whether there is a constraint at all."""
+        return np.isfinite(self.eta)
+
+    @property
+    def sparsifies(self):
+        """Whether it is known to make whole groups zero: it has a dual norm then."""
+        return self.bounded and self.ball is not None
+
+    def exact(self, n_outputs):
+        """Whether projecting gives the nearest point of the set.
+
+        With one output the groups have one entry each, and the bi-level projections
+        are the exact one.
+        """
+        if self.ball is None:
+            return not self.bounded
+        return self.ball.exact or n_outputs == 1 or not self.bounded
+
+    def project(self, coef):
+        """Project an array of shape (n_features, n_outputs)."""
+        if not self.bounded:
+            return coef
+        projected = project_weights(
+            self.projection, coef, self.eta, axis=1, n_threads=self.n_threads
+        )
+        if self.ball is None and not np.isfinite(projected).all():
+            raise ValueError("projection returned NaN or infinity.")
+        return projected
+
+    def scores(self, coef):
+        """Norm of each group; for the balls of `BALLS` they add up to the norm."""
+        return group_norms(self.projection, coef, axis=1)
+
+    def dual_norm(self, gradient):
+        """Dual norm of an array; its largest entry if the ball is not known."""
+        if self.ball is None:
+            return float(np.max(np.abs(gradient), initial=0.0))
+        return self.ball.dual_norm(gradient, axis=1)
+
+    def entry_urgency(self, gradient):
+        """How early each zero group becomes nonzero when moving down the gradient."""
+        order = self.ball.inner_norm
+        if self.exact(gradient.shape[1]):
+            order = DUAL_ORDER[order]
+        return np.linalg.norm(gradient, ord=order, axis=1)

@@ -1,0 +1,130 @@
+"""A design matrix whose columns are centred and scaled in the arithmetic only."""
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils.sparsefuncs import mean_variance_axis
+
+# Moments read the columns in blocks of about this many entries.
+BLOCK_SIZE = 1 << 18
+
+
+class StandardizedDesign:
+    """The matrix ``(X - mean) * inverse_scale`` as a linear operator.
+
+    `X` is neither copied nor densified. Products with `X` are computed in its dtype,
+    everything else in float64.
+
+    Parameters
+    ----------
+    X : {ndarray, CSR or CSC matrix} of shape (n_samples, n_features)
+        Floating-point data.
+    mean : ndarray of shape (n_features,)
+        What to subtract from the columns.
+    inverse_scale : ndarray of shape (n_features,)
+        What to multiply them with; zero removes a column.
+    """
+
+    def __init__(self, X, mean, inverse_scale):
+        self.X = X
+        self.mean = mean
+        self.inverse_scale = inverse_scale
+
+    @classmethod
+    def from_data(cls, X, weights, *, center, scale):
+        """Compute the weighted moments of X; the weights add up to 1.
+
+        Constant columns are removed if `center`, because they would be zero up to
+        rounding; otherwise their scale is 1.
+        """
+        if not (sparse.issparse(X) or X.flags.c_contiguous or X.flags.f_contiguous):
+            X = np.ascontiguousarray(X)  # BLAS would copy it in every product
+        mean, deviation = mean_and_deviation(X, weights)
+        inverse_scale = np.ones_like(deviation)
+        if scale:
+            np.divide(1.0, deviation, out=inverse_scale, where=deviation > 0.0)
+        if center:
+            inverse_scale[deviation == 0.0] = 0.0
+        else:
+            mean = np.zeros_like(mean)
+        return cls(X, mean, inverse_scale)
+
+    @property
+    def n_features(self):
+        return self.X.shape[1]
+
+    @property
+    def rounding(self):
+        """Relative accuracy to expect of products."""
+        return 30.0 * np.finfo(self.X.dtype).eps
+
+    def dot(self, coef):
+        """Multiply with an array of shape (n_features, n_outputs)."""
+        coef = coef * self.inverse_scale[:, np.newaxis]
+        products = self.X @ coef.astype(self.X.dtype, copy=False)
+        return np.asarray(products, dtype=np.float64, order="F") - self.mean @ coef
+
+    def transposed_dot(self, residuals):
+        """Multiply the transpose with an array of shape (n_samples, n_outputs)."""
+        products = self.X.T @ residuals.astype(self.X.dtype, copy=False)
+        products = products.astype(np.float64, copy=False)
+        products -= np.outer(self.mean, residuals.sum(axis=0))
+        products *= self.inverse_scale[:, np.newaxis]
+        return products
+
+    def columns(self, indices):
+        """Keep some columns, in a copy of them."""
+        return StandardizedDesign(
+            self.X[:, indices], self.mean[indices], self.inverse_scale[indices]
+        )
+
+    def original_units(self, coef, intercept):
+        """Turn a model of the standardised columns into one of the columns of X."""
+        coef = coef * self.inverse_scale[:, np.newaxis]
+        return coef, intercept - self.mean @ coef
+
+
+def mean_and_deviation(X, weights):
+    """Weighted mean and standard deviation of the columns, in float64.
+
+    Parameters
+    ----------
+    X : {ndarray, CSR or CSC matrix} of shape (n_samples, n_features)
+    weights : ndarray of shape (n_samples,)
+        They add up to 1.
+
+    Returns
+    -------
+    mean : ndarray of shape (n_features,)
+    deviation : ndarray of shape (n_features,)
+        Exactly zero where it is lost in the rounding of the mean.
+    """
+    moments = _sparse_moments if sparse.issparse(X) else _dense_moments
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, variance = moments(X, weights)
+    if not np.isfinite(variance).all():
+        raise ValueError("The variance of a column overflows; rescale the data.")
+    deviation = np.sqrt(variance)
+    rounding = max(10.0 * np.finfo(X.dtype).eps, X.shape[0] * np.finfo(np.float64).eps)
+    deviation[deviation <= rounding * np.abs(mean)] = 0.0
+    return mean, deviation
+
+
+def _sparse_moments(X, weights):
+    mean, variance = mean_variance_axis(X, axis=0, weights=weights)
+    return mean.astype(np.float64), variance.astype(np.float64)
+
+
+def _dense_moments(X, weights):
+    n_samples, n_features = X.shape
+    mean, variance = np.empty(n_features), np.empty(n_features)
+    width = max(8, BLOCK_SIZE // n_samples)
+    for start in range(0, n_features, width):
+        block = slice(start, start + width)
+        # Seen from the first row, constant columns are exactly zero.
+        shift = X[0, block].astype(np.float64)
+        deviations = X[:, block] - shift
+        shifted_mean = weights @ deviations
+        deviations -= shifted_mean
+        mean[block] = shift + shifted_mean
+        variance[block] = weights @ np.square(deviations, out=deviations)
+    return mean, variance

@@ -1,0 +1,188 @@
+"""Losses of linear models: values, residuals and the best intercept."""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+# The intercept counts as optimal when the residuals cancel to this relative accuracy.
+INTERCEPT_TOL = 1e-10
+INTERCEPT_MAX_ITER = 50
+
+
+class Loss(ABC):
+    """Weighted mean over the samples of a convex, non-negative loss of the logits.
+
+    Arrays of shape (n_samples, n_outputs) are in Fortran order, which makes the
+    reductions over a few outputs fast.
+
+    Parameters
+    ----------
+    targets : ndarray of shape (n_samples, n_outputs)
+        Float64 targets; what they mean is up to the loss.
+    weights : ndarray of shape (n_samples,)
+        Positive float64 weights that add up to 1.
+    fit_intercept : bool
+        If false, `best_intercept` keeps the intercept that it is given.
+    """
+
+    # Bound of the largest eigenvalue of the Hessian of one sample's loss.
+    curvature = 1.0
+
+    def __init__(self, targets, weights, fit_intercept=True):
+        self.targets = np.asfortranarray(targets)
+        self.weights = weights[:, np.newaxis]
+        self.max_intercept_iter = INTERCEPT_MAX_ITER if fit_intercept else 0
+
+    @property
+    def n_outputs(self):
+        return self.targets.shape[1]
+
+    @abstractmethod
+    def value_and_residuals(self, logits):
+        """Return the mean loss and its derivative with respect to the logits."""
+
+    @abstractmethod
+    def intercept_hessian(self, logits, residuals):
+        """Return the second derivative with respect to the intercept, a matrix."""
+
+    def curvature_bound(self, change):
+        """Bound the second-order term of the mean loss when the logits change."""
+        return 0.5 * self.curvature * np.vdot(self.weights * change, change)
+
+    def best_intercept(self, products, intercept):
+        """Minimise over the intercept by Newton steps that never increase the loss.
+
+        Parameters
+        ----------
+        products : ndarray of shape (n_samples, n_outputs)
+            Logits without the intercept.
+        intercept : ndarray of shape (n_outputs,)
+            Where to start.
+
+        Returns
+        -------
+        intercept : ndarray of shape (n_outputs,)
+        value : float
+            The mean loss.
+        residuals : ndarray of shape (n_samples, n_outputs)
+            Its derivative; the columns add up to zero if there is an intercept.
+        """
+        logits = products + intercept
+        value, residuals = self.value_and_residuals(logits)
+        for _ in range(self.max_intercept_iter):
+            gradient = residuals.sum(axis=0)
+            if np.abs(gradient).max() <= INTERCEPT_TOL * np.abs(residuals).sum():
+                break
+            hessian = self.intercept_hessian(logits, residuals)
+            hessian.flat[:: len(gradient) + 1] += 1e-12  # all samples may be saturated
+            step = np.linalg.solve(hessian, gradient)
+            limit = value + 1e-14 * value
+            while True:
+                logits = products + (intercept - step)
+                value, residuals = self.value_and_residuals(logits)
+                if not value > limit:
+                    break
+                step /= 2.0
+            intercept = intercept - step
+        return intercept, value, residuals
+
+
+class SquaredError(Loss):
+    """Half the squared error, summed over the outputs."""
+
+    def value_and_residuals(self, logits):
+        errors = logits - self.targets
+        residuals = self.weights * errors
+        return 0.5 * float(np.vdot(residuals, errors)), residuals
+
+    def intercept_hessian(self, logits, residuals):
+        return np.eye(self.n_outputs)
+
+
+class Huber(Loss):
+    """Half the squared error, linear where the error exceeds `epsilon`."""
+
+    def __init__(self, targets, weights, fit_intercept=True, epsilon=1.35):
+        super().__init__(targets, weights, fit_intercept)
+        self.epsilon = epsilon
+
+    def value_and_residuals(self, logits):
+        errors = logits - self.targets
+        clipped = np.clip(errors, -self.epsilon, self.epsilon)
+        residuals = self.weights * clipped
+        return float(np.vdot(residuals, errors - 0.5 * clipped)), residuals
+
+    def intercept_hessian(self, logits, residuals):
+        errors = np.abs(logits - self.targets)
+        slopes = (self.weights * (errors <= self.epsilon)).sum(axis=0)
+        # If all errors are on the linear parts: the parabolas that touch the loss.
+        shares = self.epsilon / np.maximum(errors, self.epsilon)
+        return np.diag(np.where(slopes > 0.0, slopes, (self.weights * shares).sum(0)))
+
+
+class BinaryLogLoss(Loss):
+    """Logistic loss of one logit; the targets are 0 or 1."""
+
+    curvature = 0.25
+
+    def __init__(self, targets, weights, fit_intercept=True):
+        super().__init__(targets, weights, fit_intercept)
+        self.signs = 1.0 - 2.0 * self.targets
+
+    def value_and_residuals(self, logits):
+        margins = self.signs * logits
+        decays = np.exp(-np.abs(margins))
+        values = np.log1p(decays) + np.maximum(margins, 0.0)
+        errors = np.where(margins >= 0.0, 1.0, decays) / (1.0 + decays)
+        return float(np.vdot(self.weights, values)), self.signs * self.weights * errors
+
+    def intercept_hessian(self, logits, residuals):
+        errors = np.abs(residuals)
+        return np.array([[np.sum(errors * (1.0 - errors / self.weights))]])
+
+
+class MultinomialLogLoss(Loss):
+    """Softmax loss; the targets are one-hot.
+
+    A shift of all the logits of a sample changes nothing. The residuals of a sample
+    add up to zero, and so do the steps of the intercept and the gradient's rows: what
+    starts at zero keeps the sum zero until a projection changes it.
+    """
+
+    curvature = 0.5
+
+    def value_and_residuals(self, logits):
+        shifted = logits - logits.max(axis=1, keepdims=True)
+        residuals = np.exp(shifted)
+        sums = residuals.sum(axis=1, keepdims=True)
+        values = np.log(sums) - (shifted * self.targets).sum(axis=1, keepdims=True)
+        residuals /= sums
+        residuals -= self.targets
+        residuals *= self.weights
+        return float(np.vdot(self.weights, values)), residuals
+
+    def intercept_hessian(self, logits, residuals):
+        weighted = residuals + self.weights * self.targets
+        hessian = np.diag(weighted.sum(axis=0)) - weighted.T @ (weighted / self.weights)
+        return hessian + 1.0 / self.n_outputs  # in the direction of the shift only
+
+
+def make_loss(name, targets, weights, *, fit_intercept=True, huber_epsilon=1.35):
+    """Choose a loss by its public name.
+
+    Parameters
+    ----------
+    name : {"log_loss", "squared_error", "huber"}
+    targets : ndarray
+        Codes 0, 1, ... of the classes, of shape (n_samples,), for "log_loss"; float64
+        of shape (n_samples, n_outputs) for the others.
+    """
+    if name == "squared_error":
+        return SquaredError(targets, weights, fit_intercept)
+    if name == "huber":
+        return Huber(targets, weights, fit_intercept, huber_epsilon)
+    n_classes = int(targets.max()) + 1
+    if n_classes <= 2:
+        codes = targets[:, np.newaxis].astype(np.float64)
+        return BinaryLogLoss(codes, weights, fit_intercept)
+    return MultinomialLogLoss(np.eye(n_classes)[targets], weights, fit_intercept)

@@ -1,0 +1,126 @@
+"""The documentation says what the package does: docstrings, pages and README."""
+
+import contextlib
+import doctest
+import importlib
+import inspect
+import io
+import re
+from pathlib import Path
+
+import pytest
+from numpydoc.docscrape import NumpyDocString
+from numpydoc.validate import validate
+
+import skproj
+from skproj.projection import BALLS
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+PAGES = sorted((ROOT / "doc").glob("*.rst"))
+OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+
+# Not every object needs a longer description or a relative to point to, and a single
+# returned value may have a name.
+WAIVED = {"ES01", "SA01", "RT02"}
+# Methods are shown in the example of their class.
+WAIVED_FOR_METHODS = WAIVED | {"EX01"}
+# Objects that use no method of the literature.
+NO_REFERENCES = re.compile(r"projection\.(norm_\w+|Ball)$|^skproj\.datasets\.")
+
+
+def public_objects():
+    """Name every public function and class by its documented place."""
+    for subpackage in skproj._SUBPACKAGES:
+        module = importlib.import_module(f"skproj.{subpackage}")
+        for name in getattr(module, "__all__", ()):
+            obj = getattr(module, name)
+            if inspect.isclass(obj) or inspect.isroutine(obj):
+                yield f"{module.__name__}.{name}"
+
+
+def public_methods():
+    """Name every public method that a class of skproj defines itself."""
+    for name in public_objects():
+        module, _, attribute = name.rpartition(".")
+        obj = getattr(importlib.import_module(module), attribute)
+        if not inspect.isclass(obj):
+            continue
+        for method in vars(obj):
+            if not method.startswith("_") and inspect.isfunction(vars(obj)[method]):
+                yield f"{name}.{method}"
+
+
+OBJECTS = list(public_objects())
+METHODS = list(public_methods())
+
+
+def errors(name, waived):
+    return [error for error in validate(name)["errors"] if error[0] not in waived]
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_docstring_of_object_is_complete(name):
+    assert errors(name, WAIVED) == []
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_docstring_of_method_is_complete(name):
+    assert errors(name, WAIVED_FOR_METHODS) == []
+
+
+@pytest.mark.parametrize("name", [x for x in OBJECTS if not NO_REFERENCES.search(x)])
+def test_docstring_cites_its_method(name):
+    module, _, attribute = name.rpartition(".")
+    obj = getattr(importlib.import_module(module), attribute)
+    assert NumpyDocString(inspect.getdoc(obj))["References"]
+
+
+def test_api_page_lists_every_public_object():
+    listed = set()
+    module = "skproj"
+    for line in (ROOT / "doc" / "api" / "index.rst").read_text().splitlines():
+        if match := re.match(r"\.\. currentmodule:: (\S+)", line):
+            module = match[1]
+        elif match := re.fullmatch(r"   ([\w.]+)", line):
+            listed.add(f"{module}.{match[1]}")
+    assert listed == set(OBJECTS)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])
+def test_examples_of_page_run(page):
+    test = doctest.DocTestParser().get_doctest(
+        page.read_text(encoding="utf-8"), {}, page.name, str(page), 0
+    )
+    output = []
+    doctest.DocTestRunner(optionflags=OPTIONS).run(test, out=output.append)
+    assert not output, "".join(output)
+
+
+def test_examples_of_readme_run():
+    """Each Python block prints what the text block right after it says."""
+    blocks = re.findall(
+        r"^```python\n(.+?)^```\n(?:\n```text\n(.+?)^```\n)?",
+        README.read_text(encoding="utf-8"),
+        flags=re.DOTALL | re.MULTILINE,
+    )
+    assert blocks
+    namespace = {}
+    for code, expected in blocks:
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            exec(code, namespace)
+        assert doctest.OutputChecker().check_output(
+            expected, printed.getvalue(), OPTIONS
+        ), printed.getvalue()
+
+
+def test_readme_lists_every_ball():
+    rows = re.findall(
+        r"^\| `(\w+)` \|.*\| `(\w+)` \| (yes|no) \|$",
+        README.read_text(encoding="utf-8"),
+        flags=re.MULTILINE,
+    )
+    assert rows == [
+        (name, ball.projection.__name__, "yes" if ball.exact else "no")
+        for name, ball in BALLS.items()
+    ]
