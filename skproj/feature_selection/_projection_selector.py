@@ -29,7 +29,6 @@ from skproj.utils._validation import (
     _check_sample_weight,
     _fit_context,
     _get_feature_importances,
-    _raise_for_params,
     _routing_enabled,
     check_is_fitted,
     validate_data,
@@ -38,6 +37,9 @@ from skproj.utils._validation import (
 # With loss="auto", floating-point targets that take more values than this are not
 # taken for labels, even if all are whole numbers.
 MAX_FLOAT_LABELS = 20
+
+# From a method called by `fit`, through `fit` and its decorator.
+WARN_AT_CALLER = 4
 
 
 class ProjectionFeatureSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
@@ -68,7 +70,7 @@ class ProjectionFeatureSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator
         well, it is 1, or half the norm of the weights of `estimator`.
     n_features_to_select : int or float, default=None
         Number of features to select, or their fraction if a float in (0, 1]. The
-        radius is then found by bisection. Cannot be combined with `eta`.
+        radius is then searched for. Cannot be combined with `eta`.
     projection : str or callable, default="l1inf"
         Name of the ball and its projection: {"l1", "l12", "l1inf", "bilevel_l11",
         "bilevel_l12", "bilevel_l1inf"}, see :mod:`skproj.projection`; or a callable
@@ -125,8 +127,8 @@ class ProjectionFeatureSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator
     duality_gap_ : float
         Bound on how far the mean loss (of the standardised data) is from its minimum
         over the ball. It need not be small for the bi-level projections, which do not
-        aim at the minimum. Where nothing better is known (callables, no
-        constraint), the loss itself or infinity. Not with `estimator`.
+        aim at the minimum. It is the mean loss itself where nothing better is known:
+        for callables and without a constraint. Not with `estimator`.
     classes_ : ndarray of shape (n_classes,)
         The classes, in the order of the rows of `coef_`. Only for classification
         without `estimator`.
@@ -295,7 +297,11 @@ class ProjectionFeatureSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator
 
     def _fit_linear_model(self, X, y, sample_weight, fit_params):
         """Fit the linear model for one radius, or for those of a search."""
-        _raise_for_params(fit_params, self, "fit")
+        if fit_params:
+            raise TypeError(
+                f"fit got unexpected arguments {sorted(fit_params)}: without an "
+                "estimator there is nothing to pass them to."
+            )
         if self.prefit:
             raise ValueError("prefit=True needs a fitted estimator, got None.")
         X, y = validate_data(
@@ -354,7 +360,7 @@ class ProjectionFeatureSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator
                 f"for tol={self.tol}. Increase max_iter or tol, decrease eta, or "
                 "use standardize=True.",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=WARN_AT_CALLER,
             )
         coef, intercept = problem.original_units(solution)
         self.coef_ = np.where(self.scores_ > 0.0, coef.T, 0.0).astype(X.dtype)
@@ -410,6 +416,8 @@ class ProjectionFeatureSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator
 
     def _prepare_targets(self, y, sample_weight):
         """Return the name of the loss, its targets, and the weights of the samples."""
+        if sparse.issparse(y):
+            raise TypeError("y must be dense, got a sparse matrix.")
         loss = self.loss
         if loss == "auto":
             loss = "log_loss" if _looks_like_labels(y) else "squared_error"
@@ -484,7 +492,7 @@ class ProjectionFeatureSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator
                 "No feature is selected: all of them are constant or have no "
                 "weight, or eta is too small.",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=WARN_AT_CALLER + 1,
             )
         elif n_selected is not None and n_found < n_selected:
             warnings.warn(
@@ -492,7 +500,7 @@ class ProjectionFeatureSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator
                 f"n_features_to_select={self.n_features_to_select}: "
                 "no larger radius was found to keep more.",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=WARN_AT_CALLER + 1,
             )
 
     def _get_support_mask(self):

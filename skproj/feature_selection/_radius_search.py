@@ -8,7 +8,7 @@ import numpy as np
 GROWTH = 4.0
 # Radii beyond `start * MAX_RATIO`, or below `start / MAX_RATIO`, are not tried.
 MAX_RATIO = 1e6
-# The bisection ends when the radius is known to this relative accuracy.
+# The search ends when the radius is known to this relative accuracy.
 RADIUS_RTOL = 1e-3
 
 
@@ -26,7 +26,10 @@ class Trial(NamedTuple):
 
 
 def search_radius(attempt, n_selected, start):
-    """Find a radius that keeps `n_selected` features, by bisection in its logarithm.
+    """Find a radius that keeps `n_selected` features.
+
+    Once the radius is bracketed, bisection of its logarithm takes turns with
+    interpolation in the logarithm of the number of features.
 
     Parameters
     ----------
@@ -64,7 +67,16 @@ def search_radius(attempt, n_selected, start):
         else:
             if too_large.eta <= too_small.eta * (1.0 + RADIUS_RTOL):
                 return too_large, n_trials
-            eta = math.sqrt(too_small.eta * too_large.eta)
+            share = 0.5 if n_trials % 2 else _share(too_small, too_large, n_selected)
+            eta = too_small.eta * (too_large.eta / too_small.eta) ** share
         trial = attempt(eta, trial)
         n_trials += 1
     return trial, n_trials
+
+
+def _share(too_small, too_large, n_selected):
+    """Where between two radii to expect `n_selected` features, from 0 to 1."""
+    low, wanted, high = (
+        math.log1p(n) for n in (too_small.n_selected, n_selected, too_large.n_selected)
+    )
+    return (wanted - low) / (high - low)

@@ -56,7 +56,8 @@ class BallConstrainedFit:
     objective : float
         The mean loss.
     gap : float
-        Bound on how far `objective` is from the minimum over the ball.
+        Bound on how far `objective` is from the minimum over the ball; the objective
+        itself if nothing better is known.
     n_iter : int
         Number of gradients used.
     converged : bool
@@ -174,7 +175,7 @@ class BallConstrainedProblem:
             coef=model.coef,
             intercept=model.intercept,
             objective=model.value,
-            gap=model.value - solution.bound if constraint.bounded else np.inf,
+            gap=max(model.value - solution.bound, 0.0),  # rounding
             n_iter=solution.n_iter,
             converged=solution.converged,
         )
@@ -236,15 +237,14 @@ class _GradientStep:
         self.curvature *= CURVATURE_DECAY
         rounding = self.loss.curvature_bound(self.design.rounding * point.products)
         while True:
-            coef = self.constraint.project(
-                point.coef - point.gradient / self.curvature
-            )
+            coef = self.constraint.project(point.coef - point.gradient / self.curvature)
             products = self.design.dot(coef)
             value, _ = self.loss.value_and_residuals(products + point.intercept)
             step = coef - point.coef
             squared_length = np.vdot(step, step)
             needed = self._second_order_term(point, products, value)
-            if not needed > self.curvature * squared_length + rounding:
+            allowed = self.curvature * squared_length + rounding
+            if squared_length == 0.0 or not needed > allowed:
                 return _Model(coef, products, point.intercept, value)
             self.curvature = CURVATURE_MARGIN * needed / squared_length
 

@@ -36,7 +36,11 @@ class StandardizedDesign:
         Constant columns are removed if `center`, because they would be zero up to
         rounding; otherwise their scale is 1.
         """
-        if not (sparse.issparse(X) or X.flags.c_contiguous or X.flags.f_contiguous):
+        if sparse.issparse(X):
+            if not X.has_canonical_format:
+                X = X.copy()
+                X.sum_duplicates()
+        elif not (X.flags.c_contiguous or X.flags.f_contiguous):
             X = np.ascontiguousarray(X)  # BLAS would copy it in every product
         mean, deviation = mean_and_deviation(X, weights)
         inverse_scale = np.ones_like(deviation)
@@ -110,7 +114,7 @@ def mean_and_deviation(X, weights):
 
 
 def _sparse_moments(X, weights):
-    mean, variance = mean_variance_axis(X, axis=0, weights=weights)
+    mean, variance = mean_variance_axis(X, axis=0, weights=weights.astype(X.dtype))
     return mean.astype(np.float64), variance.astype(np.float64)
 
 

@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import (
     RealNotInt,
     StrOptions,
 )
-from sklearn.utils.metadata_routing import _raise_for_params, _routing_enabled
+from sklearn.utils.metadata_routing import _routing_enabled
 from sklearn.utils.validation import (
     _check_sample_weight,
     check_is_fitted,
@@ -27,7 +27,6 @@ __all__ = [
     "_check_sample_weight",
     "_fit_context",
     "_get_feature_importances",
-    "_raise_for_params",
     "_routing_enabled",
     "check_is_fitted",
     "validate_data",

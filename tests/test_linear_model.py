@@ -1,0 +1,461 @@
+"""The ball-constrained linear models against an outside solver and their own claims."""
+
+import cvxpy as cp
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.linear_model import LinearRegression, LogisticRegression
+
+import skproj.linear_model._ball_constrained as ball_constrained
+from skproj.linear_model._ball_constrained import BallConstrainedProblem
+from skproj.linear_model._constraint import BallConstraint
+from skproj.linear_model._design import StandardizedDesign, mean_and_deviation
+from skproj.linear_model._losses import make_loss
+from skproj.projection import BALLS, projection_l1inf_ball
+
+EXACT = ["l1", "l12", "l1inf"]
+BILEVEL = ["bilevel_l11", "bilevel_l1inf"]
+LOSSES = ["binary", "multinomial", "squared_error", "huber"]
+HUBER_EPSILON = 0.4
+
+
+def make_data(kind, n_samples=40, n_features=12, seed=0):
+    """Return X, targets and the public name of the loss."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n_samples, n_features)) * np.arange(1, n_features + 1)
+    X += rng.standard_normal(n_features)
+    signal = X[:, :3] / X[:, :3].std(axis=0) + rng.standard_normal((n_samples, 3))
+    if kind == "binary":
+        return X, (signal[:, 0] > 0.2).astype(int), "log_loss"
+    if kind == "multinomial":
+        return X, signal.argmax(axis=1), "log_loss"
+    return X, 5.0 * signal[:, :2] + 30.0, kind
+
+
+def make_problem(kind, **options):
+    X, targets, loss = make_data(kind)
+    return BallConstrainedProblem(
+        X, targets, loss=loss, huber_epsilon=HUBER_EPSILON, **options
+    )
+
+
+def optimum(kind, X, targets, weights, projection, eta, fit_intercept=True):
+    """Solve with cvxpy: X and the targets are used as they are."""
+    n_outputs = {"binary": 1, "multinomial": 3}.get(kind, 2)
+    W = cp.Variable((X.shape[1], n_outputs))
+    b = cp.Variable((1, n_outputs))
+    logits = X @ W + np.ones((len(X), 1)) @ b
+    if kind == "binary":
+        losses = cp.logistic(cp.multiply(1.0 - 2.0 * targets, logits[:, 0]))
+    elif kind == "multinomial":
+        chosen = cp.multiply(np.eye(3)[targets], logits)
+        losses = cp.log_sum_exp(logits, axis=1) - cp.sum(chosen, axis=1)
+    elif kind == "squared_error":
+        losses = 0.5 * cp.sum(cp.square(logits - targets), axis=1)
+    else:
+        losses = 0.5 * cp.sum(cp.huber(logits - targets, HUBER_EPSILON), axis=1)
+    norms = {
+        "l1": lambda: cp.sum(cp.abs(W)),
+        "l12": lambda: cp.sum(cp.norm(W, 2, axis=1)),
+        "l1inf": lambda: cp.sum(cp.max(cp.abs(W), axis=1)),
+    }
+    constraints = [norms[projection]() <= eta]
+    if not fit_intercept:
+        constraints.append(b == 0)
+    problem = cp.Problem(cp.Minimize(weights @ losses / np.sum(weights)), constraints)
+    return problem.solve(solver="CLARABEL", tol_gap_abs=1e-9, tol_gap_rel=1e-9)
+
+
+def standardized(X, weights):
+    mean = np.average(X, axis=0, weights=weights)
+    return (X - mean) / np.sqrt(np.average((X - mean) ** 2, axis=0, weights=weights))
+
+
+@pytest.mark.parametrize("projection", EXACT)
+@pytest.mark.parametrize("kind", LOSSES)
+def test_solve_agrees_with_cvxpy(kind, projection):
+    """Objective, certificate and feasibility are right, with weights and intercept."""
+    X, targets, loss = make_data(kind)
+    weights = np.random.default_rng(1).uniform(0.2, 3.0, len(X))
+    problem = make_problem(kind, sample_weight=weights)
+    scaled = targets if loss == "log_loss" else standardized(targets, weights)
+    for eta in (0.3, 2.0):
+        expected = optimum(
+            kind, standardized(X, weights), scaled, weights, projection, eta
+        )
+        fit = problem.solve(eta, projection, tol=1e-8, max_iter=5000)
+        assert fit.converged
+        assert fit.gap <= 1e-8 * max(fit.objective, 1.0)
+        assert_allclose(fit.objective, expected, atol=2e-7)
+        norm = BALLS[projection].norm(fit.coef, axis=1)
+        assert norm <= eta * (1.0 + 1e-12)
+        # Early iterates: the certificate is above what is really missing.
+        for max_iter in (1, 2, 5):
+            early = problem.solve(eta, projection, max_iter=max_iter)
+            assert early.n_iter <= max_iter
+            assert early.objective - expected <= early.gap + 1e-7
+
+
+@pytest.mark.parametrize("kind", ["binary", "squared_error"])
+def test_solve_without_intercept_and_scaling_agrees_with_cvxpy(kind):
+    """Raw data without an intercept give the raw problem."""
+    X, targets, _ = make_data(kind)
+    problem = make_problem(kind, fit_intercept=False, standardize=False)
+    fit = problem.solve(1.0, "l1", tol=1e-8, max_iter=20000)
+    expected = optimum(kind, X, targets, np.ones(len(X)), "l1", 1.0, False)
+    assert_allclose(fit.objective, expected, rtol=1e-7)
+    assert_array_equal(fit.intercept, 0.0)
+
+
+@pytest.mark.parametrize("projection", [*EXACT, *BILEVEL])
+@pytest.mark.parametrize("kind", LOSSES)
+def test_solve_certificate_is_above_the_distance_to_the_minimum(kind, projection):
+    """The gap bounds what any point of the ball can gain, for bi-level names too."""
+    problem = make_problem(kind)
+    same_ball = "l1" if projection == "bilevel_l11" else projection[-5:]
+    best = problem.solve(1.0, same_ball, tol=1e-9, max_iter=10000)
+    fit = problem.solve(1.0, projection)
+    assert -1e-9 <= fit.objective - best.objective <= fit.gap + 1e-9
+
+
+@pytest.mark.parametrize("projection", sorted(BALLS))
+@pytest.mark.parametrize("kind", LOSSES)
+def test_solve_does_not_depend_on_the_start(kind, projection):
+    """A random start and the fit of another radius end where zero does."""
+    problem = make_problem(kind)
+    options = {"tol": 1e-9, "max_iter": 20000}
+    fit = problem.solve(0.7, projection, **options)
+    far = problem.solve(3.0, projection)
+    assert BALLS[projection].norm(far.coef, axis=1) > 0.7
+    for start in (far, problem.solve(0.1, projection)):
+        again = problem.solve(0.7, projection, start=start, **options)
+        assert_allclose(again.objective, fit.objective, atol=1e-6)
+        assert_allclose(again.coef, fit.coef, atol=2e-3)
+
+
+def test_solve_from_its_own_result_takes_one_iteration():
+    """A warm start is recognised as converged."""
+    problem = make_problem("multinomial")
+    fit = problem.solve(1.0, tol=1e-6)
+    assert fit.n_iter > 1
+    assert problem.solve(1.0, start=fit, tol=2e-6).n_iter == 1
+
+
+@pytest.mark.parametrize("kind", ["binary", "multinomial"])
+def test_solve_without_constraint_is_logistic_regression(kind):
+    """An infinite radius gives the unpenalised maximum likelihood."""
+    X, targets, loss = make_data(kind, n_samples=200)
+    problem = BallConstrainedProblem(X, targets, loss=loss)
+    fit = problem.solve(np.inf, tol=1e-9, max_iter=10000)
+    assert fit.converged
+    coef, intercept = problem.original_units(fit)
+    model = LogisticRegression(C=np.inf, tol=1e-10, max_iter=10000).fit(X, targets)
+    assert_allclose(coef.T, model.coef_, atol=1e-5)
+    assert_allclose(intercept, model.intercept_, atol=1e-5)
+    assert fit.gap == fit.objective
+
+
+def test_solve_without_constraint_is_least_squares():
+    """An infinite radius gives the least squares, in the units of the data."""
+    X, targets, loss = make_data("squared_error")
+    problem = BallConstrainedProblem(X, targets, loss=loss)
+    coef, intercept = problem.original_units(problem.solve(np.inf, tol=1e-10))
+    model = LinearRegression().fit(X, targets)
+    assert_allclose(coef.T, model.coef_, atol=1e-7)
+    assert_allclose(intercept, model.intercept_, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("container", [sparse.csr_array, sparse.csc_matrix])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("kind", LOSSES)
+def test_solve_sparse_equals_dense(kind, fit_intercept, container, dtype):
+    """Sparse data are centred and scaled without being densified."""
+    X, targets, loss = make_data(kind)
+    X[np.random.default_rng(0).random(X.shape) < 0.6] = 0.0
+    X = X.astype(dtype)
+    options = {"loss": loss, "fit_intercept": fit_intercept}
+    dense = BallConstrainedProblem(X, targets, **options)
+    thin = BallConstrainedProblem(container(X), targets, **options)
+    assert sparse.issparse(thin.design.X)
+    assert thin.design.X.dtype == dtype
+    rtol = 1e-9 if dtype is np.float64 else 1e-3
+    for data in (dense, thin):
+        data.fit = data.solve(0.8, tol=1e-5)
+    assert_allclose(thin.fit.objective, dense.fit.objective, rtol=min(rtol, 1e-5))
+    assert_allclose(thin.fit.coef, dense.fit.coef, rtol=rtol, atol=rtol)
+
+
+def test_solve_sparse_with_duplicates_equals_dense():
+    """Entries that are stored in several parts count as their sum."""
+    X, targets, loss = make_data("binary")
+    rows, columns = np.nonzero(X)
+    halves = sparse.coo_array(
+        (
+            np.repeat(X[rows, columns] / 2.0, 2),
+            (np.repeat(rows, 2), np.repeat(columns, 2)),
+        ),
+        shape=X.shape,
+    )
+    doubled = sparse.csr_array(X.shape)
+    doubled.data = halves.data
+    doubled.indices = halves.coords[1].astype(np.int32)
+    doubled.indptr = np.searchsorted(halves.coords[0], np.arange(len(X) + 1))
+    doubled.indptr = doubled.indptr.astype(np.int32)
+    assert not doubled.has_canonical_format
+    n_stored = doubled.nnz
+    fits = [
+        BallConstrainedProblem(data, targets, loss=loss).solve(1.0)
+        for data in (X, doubled)
+    ]
+    assert_allclose(fits[1].coef, fits[0].coef, atol=1e-12)
+    assert doubled.nnz == n_stored
+
+
+@pytest.mark.parametrize("projection", ["l1inf", "bilevel_l1inf"])
+@pytest.mark.parametrize("kind", LOSSES)
+def test_solve_float32_is_close_to_float64(kind, projection):
+    """Single precision reaches the same objective with a meaningful certificate."""
+    X, targets, loss = make_data(kind)
+    fits = [
+        BallConstrainedProblem(X.astype(dtype), targets, loss=loss).solve(
+            1.0, projection, tol=1e-5
+        )
+        for dtype in (np.float32, np.float64)
+    ]
+    assert fits[0].converged
+    assert_allclose(fits[0].objective, fits[1].objective, atol=3e-5)
+    assert_allclose(fits[0].gap, fits[1].gap, atol=3e-5)
+
+
+@pytest.mark.parametrize("projection", EXACT)
+def test_solve_float32_ends_at_an_unreachable_tolerance(projection):
+    """Rounding errors of the products do not trap the search for a step."""
+    X, targets, loss = make_data("multinomial")
+    problem = BallConstrainedProblem(X.astype(np.float32), targets, loss=loss)
+    fit = problem.solve(1.0, projection, tol=0.0, max_iter=300)
+    assert fit.n_iter <= 300
+    assert fit.gap < 1e-5
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+def test_solve_weights_are_repetitions(kind):
+    """A weight of three is three equal samples, in the moments as well."""
+    X, targets, loss = make_data(kind)
+    weights = np.random.default_rng(0).integers(1, 4, len(X))
+    fits = []
+    for data in (
+        BallConstrainedProblem(X, targets, loss=loss, sample_weight=weights),
+        BallConstrainedProblem(
+            np.repeat(X, weights, axis=0),
+            np.repeat(targets, weights, axis=0),
+            loss=loss,
+        ),
+    ):
+        fit = data.solve(1.0)
+        fits.append((fit.objective, *data.original_units(fit)))
+    for weighted, repeated in zip(*fits, strict=True):
+        assert_allclose(weighted, repeated, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("projection", [*EXACT, *BILEVEL])
+def test_solve_in_working_sets_equals_solving_the_whole(projection, monkeypatch):
+    """A few features give the result for all of them, with its certificate."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 300))
+    targets = X[:, :3].argmax(axis=1)
+    problem = BallConstrainedProblem(X, targets, loss="log_loss")
+    monkeypatch.setattr(ball_constrained, "FIRST_WORKING_SET", 10)
+    part = problem.solve(1.0, projection, tol=1e-7, max_iter=5000)
+    monkeypatch.setattr(ball_constrained, "FIRST_WORKING_SET", 1000)
+    whole = problem.solve(1.0, projection, tol=1e-7, max_iter=5000)
+    assert part.converged
+    assert_allclose(part.objective, whole.objective, atol=1e-6)
+    assert_allclose(part.gap, whole.gap, atol=1e-3)
+    assert_array_equal(part.coef.any(axis=1), whole.coef.any(axis=1))
+
+
+def test_solve_in_working_sets_certifies_all_features(monkeypatch):
+    """When the iterations run out the gap is still one of the whole problem."""
+    monkeypatch.setattr(ball_constrained, "FIRST_WORKING_SET", 10)
+    X = np.random.default_rng(0).standard_normal((60, 300))
+    problem = BallConstrainedProblem(X, (X[:, 0] > 0).astype(int), loss="log_loss")
+    best = problem.solve(5.0, tol=1e-9, max_iter=20000)
+    for max_iter in (1, 3, 10, 30):
+        fit = problem.solve(5.0, max_iter=max_iter)
+        assert fit.objective - best.objective <= fit.gap + 1e-9
+
+
+@pytest.mark.parametrize("projection", BILEVEL)
+def test_solve_bilevel_is_a_fixed_point_for_every_step(projection):
+    """Gradient step and bi-level projection leave the result where it is."""
+    problem = make_problem("multinomial")
+    fit = problem.solve(0.8, projection, tol=1e-9, max_iter=20000)
+    assert fit.converged
+    logits = problem.design.dot(fit.coef) + fit.intercept
+    _, residuals = problem.loss.value_and_residuals(logits)
+    gradient = problem.design.transposed_dot(residuals)
+    constraint = BallConstraint(projection, 0.8)
+    for curvature in (0.3, 1.0, 10.0):
+        moved = constraint.project(fit.coef - gradient / curvature)
+        assert_allclose(moved, fit.coef, atol=1e-6)
+
+
+@pytest.mark.parametrize("projection", BILEVEL)
+def test_solve_bilevel_with_one_output_is_exact(projection):
+    """With groups of one entry there is only the l1 ball."""
+    problem = make_problem("binary")
+    fit, expected = problem.solve(0.8, projection), problem.solve(0.8, "l1")
+    assert fit.converged
+    assert fit.gap <= 1e-4
+    assert_allclose(fit.coef, expected.coef, atol=1e-12)
+
+
+def test_solve_takes_a_callable():
+    """A function that projects exactly leads to the minimum, without a certificate."""
+    problem = make_problem("multinomial")
+    fit = problem.solve(1.0, projection_l1inf_ball, tol=1e-7)
+    expected = problem.solve(1.0, "l1inf", tol=1e-7)
+    assert_allclose(fit.objective, expected.objective, atol=1e-6)
+    assert fit.gap == fit.objective
+
+
+def test_solve_refuses_what_a_callable_breaks():
+    """A projection that returns NaN is named."""
+    problem = make_problem("multinomial")
+    with pytest.raises(ValueError, match=r"projection returned NaN"):
+        problem.solve(1.0, lambda W, radius, axis: W * np.nan)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_solve_leaves_the_data_alone(order):
+    """X is used in place, may be read-only, and is not written to."""
+    X, targets, loss = make_data("multinomial")
+    X = np.asarray(X, order=order)
+    before = X.copy()
+    X.setflags(write=False)
+    problem = BallConstrainedProblem(X, targets, loss=loss)
+    problem.solve(1.0)
+    assert problem.design.X is X
+    assert_array_equal(X, before)
+
+
+def test_solve_accepts_strided_data():
+    """Columns with gaps between them give what a copy gives."""
+    X, targets, loss = make_data("multinomial")
+    wide = np.repeat(X, 2, axis=1)
+    fits = [
+        BallConstrainedProblem(data, targets, loss=loss).solve(1.0)
+        for data in (X, wide[:, ::2])
+    ]
+    assert_allclose(fits[0].coef, fits[1].coef, atol=1e-12)
+
+
+def test_solve_with_constant_features_selects_none_of_them():
+    """Constant columns stay at zero, also where their mean is not exact."""
+    X, targets, loss = make_data("binary")
+    X[:, 4], X[:, 7] = 0.1, 1e9
+    X[0, 7] += 1e-7
+    for data in (X, sparse.csr_array(X)):
+        fit = BallConstrainedProblem(data, targets, loss=loss).solve(np.inf)
+        assert_array_equal(fit.coef[[4, 7]], 0.0)
+
+
+def test_solve_of_constant_data_is_the_intercept():
+    """Without any variation the model is the mean."""
+    targets = np.array([[1.0], [2.0], [6.0]])
+    problem = BallConstrainedProblem(np.ones((3, 2)), targets, loss="squared_error")
+    for projection in ("l1inf", "bilevel_l1inf"):
+        fit = problem.solve(1.0, projection)
+        assert fit.converged
+        coef, intercept = problem.original_units(fit)
+        assert_array_equal(coef, 0.0)
+        assert_allclose(intercept, 3.0)
+
+
+def test_mean_and_deviation_agree_with_numpy():
+    """The weighted moments are those of NumPy, also in blocks and for sparse data."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((3000, 200)) + 10.0 * rng.standard_normal(200)
+    weights = rng.random(3000)
+    weights /= weights.sum()
+    mean = weights @ X
+    deviation = np.sqrt(weights @ (X - mean) ** 2)
+    for data in (X, np.asfortranarray(X), sparse.csr_array(X), sparse.csc_array(X)):
+        found = mean_and_deviation(data, weights)
+        assert_allclose(found[0], mean, rtol=1e-10)
+        assert_allclose(found[1], deviation, rtol=1e-10)
+
+
+def test_mean_and_deviation_refuse_overflow():
+    """A variance that is not a number any more is an error."""
+    X = np.array([[1e200, 0.0], [-1e200, 1.0]])
+    with pytest.raises(ValueError, match=r"overflows; rescale"):
+        mean_and_deviation(X, np.full(2, 0.5))
+
+
+def test_design_without_centring_keeps_constant_columns():
+    """A column of ones may stand for an intercept, and keeps its scale."""
+    X = np.column_stack([np.ones(4), np.arange(4.0)])
+    design = StandardizedDesign.from_data(X, np.full(4, 0.25), center=False, scale=True)
+    assert_allclose(design.inverse_scale, [1.0, 1.0 / np.std(np.arange(4))])
+    assert_array_equal(design.mean, 0.0)
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+def test_loss_residuals_are_the_derivative(kind):
+    """Residuals, curvature bound and the Hessian of the intercept are right."""
+    _, targets, name = make_data(kind)
+    rng = np.random.default_rng(0)
+    weights = rng.random(len(targets))
+    loss = make_loss(name, targets, weights / weights.sum(), huber_epsilon=1.0)
+    logits = rng.standard_normal((len(targets), loss.n_outputs))
+    if name != "log_loss":
+        logits += targets
+    direction = rng.standard_normal(logits.shape)
+    value, residuals = loss.value_and_residuals(logits)
+    h = 1e-6
+    ahead, behind = (
+        loss.value_and_residuals(logits + sign * h * direction)[0] for sign in (1, -1)
+    )
+    slope = np.vdot(residuals, direction)
+    assert_allclose((ahead - behind) / (2 * h), slope, rtol=1e-6)
+    far, _ = loss.value_and_residuals(logits + direction)
+    assert 0.0 <= far - value - slope <= loss.curvature_bound(direction)
+
+    shift = rng.standard_normal(loss.n_outputs)
+    shift -= shift.mean() if kind == "multinomial" else 0.0
+    gradients = [
+        loss.value_and_residuals(logits + sign * h * shift)[1].sum(axis=0)
+        for sign in (1, -1)
+    ]
+    hessian = loss.intercept_hessian(logits, residuals)
+    assert_allclose(hessian @ shift, (gradients[0] - gradients[1]) / (2 * h), atol=1e-6)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3, -1e6])
+@pytest.mark.parametrize("kind", LOSSES)
+def test_loss_best_intercept_is_found_from_afar(kind, offset):
+    """Newton's method ends at residuals that add up to zero, wherever it starts."""
+    _, targets, name = make_data(kind)
+    weights = np.full(len(targets), 1.0 / len(targets))
+    loss = make_loss(name, targets, weights, huber_epsilon=HUBER_EPSILON)
+    products = np.random.default_rng(0).standard_normal((len(targets), loss.n_outputs))
+    start = np.full(loss.n_outputs, offset)
+    intercept, value, residuals = loss.best_intercept(products, start)
+    assert_allclose(residuals.sum(axis=0), 0.0, atol=1e-9)
+    assert value <= loss.value_and_residuals(products)[0]
+    if kind == "multinomial":
+        assert_allclose(intercept.mean(), offset, atol=1e-12)
+
+
+def test_loss_is_finite_for_huge_logits():
+    """Separated samples neither overflow nor warn."""
+    for targets in (np.array([0, 1]), np.array([0, 1, 2])):
+        loss = make_loss("log_loss", targets, np.full(len(targets), 1 / len(targets)))
+        logits = np.full((len(targets), loss.n_outputs), -1e8)
+        logits[1:] = 1e8
+        value, residuals = loss.value_and_residuals(logits)
+        assert np.isfinite(value)
+        assert np.isfinite(residuals).all()
