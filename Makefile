@@ -23,7 +23,7 @@ export PYTHONNOUSERSITE = 1
 help:  ## list the targets (the default)
 	@echo "make TARGET [PYTHON=$(PYTHON)] [VENV=$(VENV)] [WORKERS=$(WORKERS)]"
 	@echo
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-9s%s\n", $$1, $$2}' Makefile
 
 install: $(VENV)/.skproj-install  ## create the environment and install skproj there
 
@@ -54,8 +54,9 @@ clean:  ## remove whatever was built, and keep the environment
 	rm -f skproj/_kernels/*.so "$(VENV)"/.skproj-*
 	find $(PYTHON_SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# One stamp for each set of extras, written only after pip has succeeded. The test
-# extras contain those of the demo, so one environment serves both.
+# One stamp for each set of extras, written only after pip has succeeded. They all go
+# into one environment.
+$(VENV)/.skproj-install: EXTRAS =
 $(VENV)/.skproj-demo: EXTRAS = [plot,progress]
 $(VENV)/.skproj-test: EXTRAS = [test]
 $(VENV)/.skproj-doc: EXTRAS = [doc]

@@ -35,6 +35,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
     "doc_module": ("skproj",),
+    "reference_url": {"skproj": None},
     "backreferences_dir": "api/generated/examples",
     "abort_on_example_error": True,
     "download_all_examples": False,

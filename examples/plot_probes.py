@@ -121,7 +121,8 @@ for name, (pipeline, etas) in candidates.items():
 # Accuracy, and what was kept
 # ---------------------------
 # Beside the two selections stand the same classifiers without any selection, and the
-# univariate ranking by the F test with as many features as the first search chose.
+# univariate ranking by the F test with as many features as the first search chose. That
+# ranking does as well here: each of these pixels tells digits apart by itself.
 n_chosen = np.count_nonzero(
     searches["ProjectionFeatureSelector + SVC"].best_estimator_["select"].get_support()
 )

@@ -104,7 +104,7 @@ class ProjectionFeatureSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator
         Largest number of gradients of the linear model for one radius.
     tol : float, default=1e-4
         The linear model has converged when the duality gap is at most
-        ``tol * max(objective, 1)``.
+        ``tol * max(objective, 1) * min(eta, 1)``.
     n_threads : int, default=1
         Number of threads of the projection, -1 for all. It does not change the
         result. Matrix products use the threads of BLAS.
@@ -287,11 +287,13 @@ class ProjectionFeatureSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator
                 f"eta={self.eta!r} and "
                 f"n_features_to_select={self.n_features_to_select!r}."
             )
-        if sample_weight is not None and self.estimator is not None:
-            fit_params["sample_weight"] = sample_weight
+        for name in ("classes_", "coef_", "intercept_", "duality_gap_", "estimator_"):
+            self.__dict__.pop(name, None)  # of an earlier fit of another kind
         if self.estimator is None:
             self._fit_linear_model(X, y, sample_weight, fit_params)
         else:
+            if sample_weight is not None:
+                fit_params["sample_weight"] = sample_weight
             self._fit_estimator(X, y, fit_params)
         return self
 

@@ -149,9 +149,9 @@ class BallConstrainedProblem:
             Largest number of gradients.
         tol : float, default=1e-4
             A fit with an exact projection has converged when the duality gap is at
-            most ``tol * max(objective, 1)``; without a constraint, when no entry of
-            the gradient exceeds `tol`. Other projections converge to a point that
-            they no longer move, by the same measure.
+            most ``tol * max(objective, 1) * min(eta, 1)``; without a constraint, when
+            no entry of the gradient exceeds `tol`. Other projections converge to a
+            point that they no longer move, by the same measure.
         n_threads : int, default=1
             Number of threads of the projection.
 
@@ -160,6 +160,8 @@ class BallConstrainedProblem:
         fit : BallConstrainedFit
         """
         constraint = BallConstraint(projection, eta, n_threads)
+        # The objective differs by a multiple of eta in all of a small ball.
+        tol = tol * min(eta, 1.0)
         if start is None:
             intercept = np.zeros(self.loss.n_outputs)
             coef = np.zeros((self.design.n_features, self.loss.n_outputs))

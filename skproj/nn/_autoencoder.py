@@ -96,13 +96,13 @@ class SparseSupervisedAutoencoder(
         Radius of the projection ball; smaller is sparser; not a learning rate. It
         is in units of weights, so it is comparable between data sets only when the
         features have unit variance. Infinity keeps every feature.
-    projection : {"bilevel_l1inf", "bilevel_l11", "bilevel_l12", "l1", "l12", \
-            "l1inf"} or callable, default="bilevel_l1inf"
-        The projection of the first layer: a name in `skproj.projection.BALLS`, or a
-        function ``f(W, radius, *, axis)`` that returns an array of the shape of W.
-    activation : {"silu", "relu", "gelu", "tanh", "logistic", "identity"}, \
-            default="silu"
-        Activation after each hidden layer.
+    projection : str or callable, default="bilevel_l1inf"
+        The projection of the first layer: {"l1", "l12", "l1inf", "bilevel_l11",
+        "bilevel_l12", "bilevel_l1inf"}, see :mod:`skproj.projection`; or a function
+        ``projection(W, radius, axis=0)`` that returns an array of the shape of `W`.
+    activation : str, default="silu"
+        Activation after each hidden layer: {"silu", "relu", "gelu", "tanh",
+        "logistic", "identity"}.
     reconstruction_loss : {"huber", "squared_error"}, default="huber"
         Loss between features and reconstruction, averaged over the features; the
         Huber loss changes from square to absolute value at 1.

@@ -100,10 +100,9 @@ def projection_bilevel_l11_ball(
 
     Notes
     -----
-    Time linear in the number of entries. The result is in the ball, but it is not
-    the nearest point of the ball unless said otherwise; it has more zero groups
-    than the nearest point, and loses exactly what it must in the norm of the ball:
-    ``norm(X - P) + norm(P) == norm(X)`` [1]_.
+    Time linear in the number of entries. The result is in the ball but is not its
+    nearest point; for dense input it usually has more zero groups. It loses exactly
+    what it must in the norm of the ball: ``norm(X - P) + norm(P) == norm(X)`` [1]_.
 
     References
     ----------
@@ -285,10 +284,9 @@ def projection_bilevel_l1inf_ball(
 
     Notes
     -----
-    Time linear in the number of entries. The result is in the ball, but it is not
-    the nearest point of the ball unless said otherwise; it has more zero groups
-    than the nearest point, and loses exactly what it must in the norm of the ball:
-    ``norm(X - P) + norm(P) == norm(X)`` [1]_.
+    Time linear in the number of entries. The result is in the ball but is not its
+    nearest point; for dense input it usually has more zero groups. It loses exactly
+    what it must in the norm of the ball: ``norm(X - P) + norm(P) == norm(X)`` [1]_.
 
     References
     ----------
