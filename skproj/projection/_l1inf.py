@@ -81,7 +81,7 @@ def projection_l1inf_ball(
 
     See Also
     --------
-    projection_bilevel_l1inf_ball : Cheaper, sparser, not the nearest point.
+    projection_bilevel_l1inf_ball : Cheaper and usually sparser; not the nearest point.
     norm_l1inf : The norm of this ball.
     norm_linf1 : Its dual.
 
