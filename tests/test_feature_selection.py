@@ -787,12 +787,14 @@ def test_selector_refuses_an_estimator_without_weights():
         ProjectionFeatureSelector(StandardScaler()).fit(*WINE)
 
 
+@pytest.mark.parametrize("k", [None, 2])
 @pytest.mark.parametrize("estimator", [None, Fixed(np.zeros(13))])
-def test_selector_warns_if_nothing_is_selected(estimator):
+def test_selector_warns_if_nothing_is_selected(estimator, k):
     """Constant features, or an estimator without any weight, leave nothing."""
     X, y = np.ones_like(WINE[0]), WINE[1]
+    selector = ProjectionFeatureSelector(estimator, n_features_to_select=k)
     with pytest.warns(UserWarning, match=r"No feature is selected") as log:
-        selector = ProjectionFeatureSelector(estimator).fit(X, y)
+        selector.fit(X, y)
     assert log[0].filename == __file__
     assert not selector.get_support().any()
 

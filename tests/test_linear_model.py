@@ -284,6 +284,7 @@ def test_solve_in_working_sets_certifies_all_features(monkeypatch):
     best = problem.solve(5.0, tol=1e-9, max_iter=20000)
     for max_iter in (1, 3, 10, 30):
         fit = problem.solve(5.0, max_iter=max_iter)
+        assert fit.n_iter <= max_iter
         assert fit.objective - best.objective <= fit.gap + 1e-9
 
 

@@ -371,6 +371,8 @@ class ProjectionFeatureSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator
 
     def _fit_estimator(self, X, y, fit_params):
         """Fit the estimator if it is not fitted yet, and project its weights."""
+        validate_data(self, X, skip_check_array=True)
+        n_selected = self._check_n_features_to_select()
         if self.prefit:
             try:
                 check_is_fitted(self.estimator)
@@ -384,8 +386,6 @@ class ProjectionFeatureSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator
             if _routing_enabled():
                 fit_params = process_routing(self, "fit", **fit_params).estimator.fit
             self.estimator_ = clone(self.estimator).fit(X, y, **fit_params)
-        validate_data(self, X, skip_check_array=True)
-        n_selected = self._check_n_features_to_select()
         weights = self._weights_of_estimator()
 
         def attempt(eta, nearest=None):
@@ -474,6 +474,7 @@ class ProjectionFeatureSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator
         return int(wanted)
 
     def _trial(self, eta, coef, solution=None):
+        """Describe what is left of the features for a radius."""
         constraint = BallConstraint(self.projection, eta)
         scores = constraint.scores(coef)
         # A known norm that stays below the radius does not feel the constraint.

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+# Until the radius is bracketed, it changes by this factor.
 GROWTH = 4.0
 # Radii beyond `start * MAX_RATIO`, or below `start / MAX_RATIO`, are not tried.
 MAX_RATIO = 1e6
@@ -22,6 +23,7 @@ class Trial(NamedTuple):
 
     @property
     def n_selected(self):
+        """How many features survived."""
         return np.count_nonzero(self.scores)
 
 
@@ -58,7 +60,7 @@ def search_radius(attempt, n_selected, start):
             too_large = trial
         if too_large is None:
             eta = trial.eta * GROWTH
-            if not trial.binding or eta > start * MAX_RATIO:
+            if not (trial.binding and eta < start * MAX_RATIO):
                 return trial, n_trials
         elif too_small is None:
             eta = trial.eta / GROWTH

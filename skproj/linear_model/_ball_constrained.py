@@ -160,7 +160,7 @@ class BallConstrainedProblem:
         fit : BallConstrainedFit
         """
         constraint = BallConstraint(projection, eta, n_threads)
-        # The objective differs by a multiple of eta in all of a small ball.
+        # In a small ball the objective varies by no more than a multiple of eta.
         tol = tol * min(eta, 1.0)
         if start is None:
             intercept = np.zeros(self.loss.n_outputs)
@@ -374,7 +374,7 @@ def _solve_in_working_sets(design, loss, constraint, coef, intercept, max_iter, 
     if 2 * size < design.n_features:
         dual = _Point(design, loss, coef, design.dot(coef), intercept)
         value, gradient = dual.value, dual.gradient
-    while 2 * size < design.n_features and n_iter < max_iter:
+    while 2 * size < design.n_features and n_iter < max_iter - 1:
         urgency = constraint.entry_urgency(gradient)
         urgency[np.any(coef, axis=1)] = np.inf
         features = np.sort(np.argpartition(urgency, -size)[-size:])
@@ -388,7 +388,7 @@ def _solve_in_working_sets(design, loss, constraint, coef, intercept, max_iter, 
             constraint,
             coef[features],
             intercept,
-            max_iter - n_iter,
+            max_iter - 1 - n_iter,
             part_tol,
         )
         n_iter += part.n_iter
@@ -413,7 +413,5 @@ def _solve_in_working_sets(design, loss, constraint, coef, intercept, max_iter, 
                 converged=converged,
             )
         size = 2 * max(size, np.count_nonzero(np.any(coef, axis=1)))
-    whole = _solve(
-        design, loss, constraint, coef, intercept, max(1, max_iter - n_iter), tol
-    )
+    whole = _solve(design, loss, constraint, coef, intercept, max_iter - n_iter, tol)
     return replace(whole, n_iter=n_iter + whole.n_iter)
