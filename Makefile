@@ -18,6 +18,7 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PIP_USER PIP_TARGET PIP_PREFIX
 export PYTHONNOUSERSITE = 1
 
 .DELETE_ON_ERROR:
+.NOTPARALLEL:
 .PHONY: help install test lint demo doc bench clean
 
 help:  ## list the targets (the default)

@@ -138,9 +138,10 @@ baselines = {
 }
 print(f"\n{'method':35} {'eta':>5} {'CV':>6} {'test':>6} {'pixels':>10} {'probes':>12}")
 for name, classifier in baselines.items():
-    # A few permuted pixels are constant in the training half; the F test warns of them.
+    # A few permuted pixels are constant in a training set; the F test warns of them.
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+        warnings.filterwarnings("ignore", "Features .* are constant")
+        warnings.filterwarnings("ignore", "invalid value encountered in divide")
         model = Pipeline([("scale", StandardScaler()), ("model", classifier)])
         scores = cross_val_score(model, X_train, y_train, cv=4, n_jobs=options.n_jobs)
         model.fit(X_train, y_train)
@@ -199,16 +200,18 @@ axes[1, 0].set_ylabel("features kept\n(mean of 4 folds)")
 axes[1, 0].set_yscale("symlog", linthresh=10)
 axes[1, 0].set_ylim(-1, 1500)
 axes[1, 0].set_yticks([0, 5, 10, 100, 1000], ["0", "5", "10", "100", "1000"])
-axes[1, 0].axhline(n_pixels, color="tab:blue", alpha=0.4, linestyle=":")
+for axis in axes[1]:
+    axis.axhline(
+        n_pixels, color="tab:blue", alpha=0.4, linestyle=":", label="all pixels"
+    )
 axes[1, 0].legend(loc="upper left")
 eta_figure = figure
 
 # %%
 # The first layer
 # ---------------
-# Each column of the first weight matrix belongs to a feature. Without a projection the
-# autoencoder spreads its weights over pixels and probes alike; with it, whole columns
-# are zero.
+# Each column of the first weight matrix belongs to a feature. Without a projection
+# every probe has weights as well; with it, whole columns are zero.
 free = SparseSupervisedAutoencoder(eta=np.inf, random_state=0).fit(
     StandardScaler().fit_transform(X_train), y_train
 )

@@ -22,6 +22,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skproj import SparseSupervisedAutoencoder
 from skproj.datasets import add_probes
+from skproj.nn._training import merge_duplicates
 from skproj.projection import BALLS
 
 DESCENTS = ["double", "double-rewind", "projected", "single"]
@@ -290,6 +291,8 @@ def test_warm_start_continues_and_refuses_another_shape(wide):
     with pytest.raises(ValueError, match="warm_start"):
         model.set_params(hidden_layer_sizes=(7,)).fit(X, y)
     with pytest.raises(ValueError, match="warm_start"):
+        model.set_params(hidden_layer_sizes=(100,), activation="relu").fit(X, y)
+    with pytest.raises(ValueError, match="warm_start"):
         quick(warm_start=True).fit(X, y).fit(X, np.roll(np.repeat([0, 1, 2], 100), 5))
 
 
@@ -437,7 +440,7 @@ def test_callback_can_stop_a_descent(wide):
         def on_fit_task_end(self, estimator, context):
             return context.task_name == "epoch"
 
-    model = quick(max_epochs=10).set_callbacks(StopAtOnce()).fit(X, y)
+    model = quick(eta=0.05, max_epochs=10).set_callbacks(StopAtOnce()).fit(X, y)
     assert model.n_iter_ == 2
     assert model.n_selected_features_ < 50
 
@@ -475,11 +478,13 @@ def test_read_only_fortran_and_strided_input_work(wide):
         ({"reconstruction_loss": "l7"}, "reconstruction_loss"),
         ({"hidden_layer_sizes": (0,)}, "hidden_layer_sizes"),
         ({"hidden_layer_sizes": (2.5,)}, "hidden_layer_sizes"),
+        ({"hidden_layer_sizes": [True]}, "hidden_layer_sizes"),
         ({"max_epochs": 0}, "max_epochs"),
         ({"input_noise": -0.1}, "input_noise"),
         ({"validation_fraction": 1.0}, "validation_fraction"),
         ({"n_threads": 0}, "n_threads"),
         ({"device": "abacus"}, "device"),
+        ({"device": "meta"}, "device"),
     ],
 )
 def test_bad_parameters_are_named(wide, params, message):
@@ -536,3 +541,123 @@ def test_cuda_trains_and_its_pickle_opens_on_the_cpu(wide):
         model.predict_proba(X),
         atol=1e-5,
     )
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", ["signs", "bits", "one-hot", "counts", "normal"])
+def test_merge_duplicates_finds_the_distinct_rows_and_no_others(kind, dtype):
+    """Data of few values must not collide; weights of equal rows are added up."""
+    rng = np.random.default_rng(0)
+    X = {
+        "signs": rng.choice([-1.0, 1.0], (2000, 12)),
+        "bits": rng.integers(0, 2, (3000, 60)),
+        "one-hot": np.eye(27)[rng.integers(27, size=400)],
+        "counts": rng.poisson(0.5, (2000, 8)),
+        "normal": np.repeat(rng.standard_normal((500, 5)), 2, axis=0),
+    }[kind].astype(dtype)
+    labels = rng.integers(0, 2, len(X))
+    weight = rng.uniform(0, 1, len(X)) * (rng.uniform(size=len(X)) > 0.1)
+    rows, merged = merge_duplicates(X, labels, weight)
+    present = weight > 0
+    table = np.c_[X, labels][present]
+    distinct, inverse = np.unique(table, axis=0, return_inverse=True)
+    expected = np.bincount(inverse.ravel(), weights=weight[present])
+    found = np.c_[X, labels][rows]
+    order = np.lexsort(found.T[::-1])
+    assert_array_equal(found[order], distinct)
+    assert_allclose(merged[order], expected, rtol=1e-12)
+
+
+def test_rounding_of_the_data_changes_rounding_of_the_model_only(wide):
+    """One unit in the last place of X must not reorder the samples."""
+    X, y = wide
+    X = X.astype(np.float64)
+    for other in (np.nextafter(X, np.inf), np.where(X == 0, -0.0, X), X[::-1]):
+        labels = y[::-1] if other.base is X else y
+        for a, b in zip(
+            state_of(quick().fit(X, y)),
+            state_of(quick().fit(other, labels)),
+            strict=True,
+        ):
+            assert_allclose(a, b, rtol=1e-6, atol=1e-9)
+
+
+def test_failed_fit_leaves_the_model_as_it_was(wide):
+    """After an error the old model still predicts; an unfitted one stays unfitted."""
+    X, y = wide
+    model = quick().fit(X, y)
+    expected = model.predict_proba(X)
+    with pytest.raises(ValueError, match="diverged"):
+        model.set_params(learning_rate_init=1e38).fit(X[:, :5], y)
+    assert model.n_features_in_ == X.shape[1]
+    assert_array_equal(model.predict_proba(X), expected)
+    fresh = quick()
+    with pytest.raises(ValueError, match="two classes"):
+        fresh.fit(X, np.zeros(len(X)))
+    assert not [name for name in vars(fresh) if name.endswith("_")]
+
+
+@pytest.mark.parametrize(
+    "class_weight",
+    [{"healthy": 0, "ill": 1}, {"healthy": -1, "ill": 1}, {"healthy": np.nan}],
+)
+def test_bad_class_weight_is_named(wide, class_weight):
+    """Weights that would break the training are refused before it."""
+    X, y = wide
+    with pytest.raises(ValueError, match="class_weight must be positive"):
+        quick(class_weight=class_weight).fit(X, y)
+
+
+def test_huge_weights_are_only_relative(wide):
+    """The scale of the weights does not matter, even where sums would overflow."""
+    X, y = wide
+    X = X.astype(np.float64)
+    for a, b in zip(
+        state_of(quick().fit(X, y, sample_weight=np.full(len(X), 1e308))),
+        state_of(quick().fit(X, y)),
+        strict=True,
+    ):
+        assert_allclose(a, b, rtol=1e-9)
+
+
+def test_early_stopping_without_samples_to_hold_back_says_so(wide):
+    """The message names our parameters, not those of a helper."""
+    X, y = wide
+    lonely = np.where(np.arange(len(X)) == 0, "rare", y)
+    with pytest.raises(ValueError, match=r"early_stopping.*validation_fraction"):
+        quick(early_stopping=True).fit(X, lonely)
+
+
+def test_callback_may_keep_the_model_of_an_epoch(wide):
+    """Models handed to callbacks are snapshots with all that prediction needs."""
+    X, y = wide
+
+    class KeepModels:
+        def __init__(self):
+            self.models = []
+
+        def setup(self, estimator, context):
+            pass
+
+        def teardown(self, estimator, context):
+            pass
+
+        def on_fit_task_begin(self, estimator, context):
+            pass
+
+        def on_fit_task_end(self, estimator, context, *, fitted_estimator):
+            if context.task_name == "epoch":
+                self.models.append(fitted_estimator)
+
+    keeper = KeepModels()
+    quick(max_epochs=2).set_callbacks(keeper).fit(X, y)
+    first, last = keeper.models[0], keeper.models[-1]
+    assert not np.array_equal(first.predict_proba(X), last.predict_proba(X))
+    assert first.get_support().sum() > last.get_support().sum()
+
+
+def test_values_beyond_the_precision_of_the_model_are_refused(wide):
+    """A float32 network cannot see what only float64 holds."""
+    X, y = wide
+    with pytest.raises(ValueError, match="beyond the range"):
+        quick().fit(X, y).predict(X.astype(np.float64) * 1e300)

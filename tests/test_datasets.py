@@ -35,6 +35,7 @@ def test_add_probes_is_reproducible_and_leaves_the_global_generator_alone():
     [
         ({"n_probes": -1}, "n_probes"),
         ({"n_probes": 3, "feature_names": ["a"]}, "inconsistent"),
+        ({"n_probes": 3, "feature_names": ["a", "probe2"]}, "feature_names"),
     ],
 )
 def test_add_probes_refuses_bad_arguments(arguments, message):

@@ -803,3 +803,18 @@ def test_selector_transform_needs_fit():
     """An unfitted selector says so."""
     with pytest.raises(NotFittedError):
         ProjectionFeatureSelector().transform(WINE[0])
+
+
+def test_selector_keeps_its_state_when_a_later_fit_fails():
+    """After an error the old selection still works; an unfitted one stays unfitted."""
+    X, y = load_wine(return_X_y=True)
+    selector = ProjectionFeatureSelector(n_features_to_select=2).fit(X, y)
+    expected = selector.transform(X)
+    with pytest.raises(ValueError, match="one class"):
+        selector.fit(X[:, :3], np.zeros(len(X), dtype=int))
+    assert selector.n_features_in_ == 13
+    np.testing.assert_array_equal(selector.transform(X), expected)
+    fresh = ProjectionFeatureSelector(loss="log_loss")
+    with pytest.raises(ValueError, match="label"):
+        fresh.fit(X, X[:, 0] + 0.5)
+    assert not [name for name in vars(fresh) if name.endswith("_")]

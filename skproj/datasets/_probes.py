@@ -36,7 +36,8 @@ def add_probes(X, n_probes, *, feature_names=None, random_state=None):
     Raises
     ------
     ValueError
-        If `n_probes` is negative or `feature_names` does not fit `X`.
+        If `n_probes` is negative, if `feature_names` does not fit `X`, or if it
+        contains the name of a probe.
 
     Examples
     --------
@@ -54,14 +55,15 @@ def add_probes(X, n_probes, *, feature_names=None, random_state=None):
     if feature_names is None:
         feature_names = [f"x{j}" for j in range(X.shape[1])]
     check_consistent_length(X.T, feature_names)
+    probe_names = [f"probe{i}" for i in range(n_probes)]
+    if taken := set(feature_names) & set(probe_names):
+        raise ValueError(f"feature_names contains names of probes: {sorted(taken)}.")
     random_state = check_random_state(random_state)
     copied = random_state.randint(X.shape[1], size=n_probes)
     X_wide = np.empty((X.shape[0], X.shape[1] + n_probes), dtype=X.dtype)
     X_wide[:, : X.shape[1]] = X
     for probe, column in enumerate(copied, start=X.shape[1]):
         X_wide[:, probe] = X[random_state.permutation(len(X)), column]
-    names = np.array(
-        [*feature_names, *(f"probe{i}" for i in range(n_probes))], dtype=object
-    )
+    names = np.array([*feature_names, *probe_names], dtype=object)
     is_probe = np.arange(X_wide.shape[1]) >= X.shape[1]
     return X_wide, names, is_probe

@@ -9,7 +9,6 @@ from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.feature_selection import SelectorMixin
 from sklearn.utils import column_or_1d, get_tags
-from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
     MethodMapping,
@@ -30,7 +29,9 @@ from skproj.utils._validation import (
     _fit_context,
     _get_feature_importances,
     _routing_enabled,
+    check_class_weight,
     check_is_fitted,
+    nothing_half_fitted,
     validate_data,
 )
 
@@ -38,8 +39,8 @@ from skproj.utils._validation import (
 # taken for labels, even if all are whole numbers.
 MAX_FLOAT_LABELS = 20
 
-# From a method called by `fit`, through `fit` and its decorator.
-WARN_AT_CALLER = 4
+# From a method called by `fit`, through `fit` and its decorators.
+WARN_AT_CALLER = 5
 
 
 class ProjectionFeatureSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
@@ -172,8 +173,7 @@ class ProjectionFeatureSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator
     ----------
     .. [1] M. Barlaud, W. Belhajali, P. L. Combettes, L. Fillatre, "Classification and
        regression using an outer approximation projection-gradient method", IEEE
-       Transactions on Signal Processing 65(17), 2017, :arxiv:`1506.02196`,
-       :doi:`10.1109/TSP.2017.2709262`.
+       Transactions on Signal Processing 65(17), 2017, :arxiv:`1506.02196`.
     .. [2] A. Beck, M. Teboulle, "A fast iterative shrinkage-thresholding algorithm for
        linear inverse problems", SIAM Journal on Imaging Sciences 2(1), 2009,
        :doi:`10.1137/080716542`.
@@ -251,6 +251,7 @@ class ProjectionFeatureSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator
         self.n_threads = n_threads
 
     @_fit_context(prefer_skip_nested_validation=False)
+    @nothing_half_fitted
     def fit(self, X, y=None, sample_weight=None, **fit_params):
         """Select the features.
 
@@ -444,16 +445,12 @@ class ProjectionFeatureSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator
                 f"got one class only: {self.classes_[0]!r}."
             )
         if self.class_weight is not None:
-            class_weight = compute_class_weight(
+            class_weight = check_class_weight(
                 self.class_weight,
                 classes=self.classes_,
                 y=y,
                 sample_weight=sample_weight,
             )
-            if not np.all(class_weight > 0.0):
-                raise ValueError(
-                    f"class_weight must be positive, got {self.class_weight!r}."
-                )
             if sample_weight is None:
                 sample_weight = 1.0
             sample_weight = sample_weight * class_weight[codes]

@@ -51,12 +51,9 @@ class BallConstraint:
         """Project an array of shape (n_features, n_outputs)."""
         if not self.bounded:
             return coef
-        projected = project_weights(
+        return project_weights(
             self.projection, coef, self.eta, axis=1, n_threads=self.n_threads
         )
-        if self.ball is None and not np.isfinite(projected).all():
-            raise ValueError("projection returned NaN or infinity.")
-        return projected
 
     def scores(self, coef):
         """Norm of each group; for the balls of `BALLS` they add up to the norm."""

@@ -1,7 +1,6 @@
 """Supervised autoencoder whose first layer is projected onto a ball."""
 
 import copy
-import itertools
 import numbers
 import warnings
 from functools import partial
@@ -18,7 +17,6 @@ from sklearn.base import (
 from sklearn.callback import CallbackSupportMixin
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
-from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
 from skproj.nn._training import (
@@ -39,7 +37,9 @@ from skproj.utils._validation import (
     StrOptions,
     _check_sample_weight,
     _fit_context,
+    check_class_weight,
     check_is_fitted,
+    nothing_half_fitted,
     validate_data,
 )
 
@@ -127,14 +127,15 @@ class SparseSupervisedAutoencoder(
     input_noise : float, default=0.7
         Standard deviation of Gaussian noise added to the input of the encoder while
         training; the reconstruction is compared with the clean input. The default
-        suits features of unit variance: it keeps a wide network from fitting chance.
+        is meant for features of unit variance.
     weight_decay : float, default=0.0
         Decoupled weight decay (AdamW).
     early_stopping : bool, default=False
         Whether to hold back validation data and stop a descent when their loss does
         not fall any more; the descent then ends with its best weights.
     validation_fraction : float, default=0.1
-        Share of the samples held back, stratified by class, if `early_stopping`.
+        Share of the distinct samples held back, stratified by class, if
+        `early_stopping`.
     n_iter_no_change : int, default=10
         Epochs without progress that end a descent if `early_stopping`.
     tol : float, default=1e-4
@@ -192,7 +193,7 @@ class SparseSupervisedAutoencoder(
     Features should have unit variance: put a
     :class:`~sklearn.preprocessing.StandardScaler` before this estimator in a
     :class:`~sklearn.pipeline.Pipeline`. The network is trained in the precision of
-    X; float32 is about twice as fast as float64.
+    X; float32 is faster, the more so the more features there are.
 
     Equal samples are merged and their weights added up before training, so an integer
     weight is exactly the same as repeating a sample, and the order of the rows does
@@ -298,6 +299,7 @@ class SparseSupervisedAutoencoder(
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @nothing_half_fitted
     def fit(self, X, y, sample_weight=None):
         """Train the network and select features.
 
@@ -345,12 +347,14 @@ class SparseSupervisedAutoencoder(
                 "y must contain at least two classes among the samples of positive "
                 f"weight, got one class: {classes[0]!r}."
             )
-        weight *= compute_class_weight(
+        weight = weight / weight.max()  # sums of huge weights would overflow
+        class_weight = check_class_weight(
             self.class_weight,
             classes=classes,
             y=classes[labels],
             sample_weight=weight,
-        )[labels].astype(X.dtype)
+        )
+        weight *= (class_weight / class_weight.max())[labels].astype(X.dtype)
 
         random_state = check_random_state(self.random_state)
         generator = torch.Generator().manual_seed(random_state.randint(2**31 - 1))
@@ -359,12 +363,19 @@ class SparseSupervisedAutoencoder(
             generator = torch.Generator(device).manual_seed(generator.initial_seed())
         train, validation = np.arange(len(rows)), None
         if self.early_stopping:
-            train, validation = train_test_split(
-                train,
-                test_size=self.validation_fraction,
-                stratify=labels,
-                random_state=random_state,
-            )
+            try:
+                train, validation = train_test_split(
+                    train,
+                    test_size=self.validation_fraction,
+                    stratify=labels,
+                    random_state=random_state,
+                )
+            except ValueError as error:
+                raise ValueError(
+                    "early_stopping=True cannot hold back samples of every class "
+                    f"with validation_fraction={self.validation_fraction} of "
+                    f"{len(rows)} distinct samples: {error}"
+                ) from error
         X_on_device = to_tensor(X, device)
 
         def samples(chosen):
@@ -376,12 +387,20 @@ class SparseSupervisedAutoencoder(
                 rows=to_tensor(rows[chosen], device),
             )
 
-        # What a callback needs to predict with a copy of this estimator.
-        predicting = {
-            "module_": module,
-            "classes_": classes,
-            "_n_features_out": len(classes),
-        }
+        self._project(module.encoder[0].weight.detach().clone())  # fails early
+
+        def fitted_attributes():
+            weight = module.encoder[0].weight.detach().cpu().numpy().copy()
+            importances = group_norms(self.projection, weight, axis=0)
+            return {
+                "module_": copy.deepcopy(module),
+                "classes_": classes,
+                "encoder_weights_": weight,
+                "feature_importances_": importances,
+                "n_selected_features_": int(np.count_nonzero(importances)),
+                "_n_features_out": len(classes),
+            }
+
         trainer = Trainer(
             module=module,
             losses=self._losses,
@@ -399,16 +418,15 @@ class SparseSupervisedAutoencoder(
                 "X": X,
                 "y": y,
                 "metadata": {"sample_weight": sample_weight},
-                "reconstruction_attributes": predicting,
+                "reconstruction_attributes": fitted_attributes,
             },
         )
         with torch_threads(self.n_threads):
             importances = self._descend(trainer)
 
-        for name, value in predicting.items():
+        for name, value in fitted_attributes().items():
             setattr(self, name, value)
         self.feature_importances_ = importances
-        self.encoder_weights_ = module.encoder[0].weight.detach().cpu().numpy().copy()
         self.n_selected_features_ = int(np.count_nonzero(importances))
         self.loss_curve_ = trainer.loss_curve
         self.n_iter_ = len(trainer.loss_curve)
@@ -419,15 +437,17 @@ class SparseSupervisedAutoencoder(
                 "No feature was selected: the projection made every column of the "
                 f"first layer zero. Increase eta (now {self.eta!r}).",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
         return self
 
     def _layer_sizes(self):
         """Return the widths of the hidden layers as a tuple."""
-        sizes = self.hidden_layer_sizes
-        sizes = (sizes,) if isinstance(sizes, numbers.Integral) else tuple(sizes)
-        if not all(isinstance(n, numbers.Integral) and n > 0 for n in sizes):
+        sizes = np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=object))
+        if sizes.ndim != 1 or not all(
+            isinstance(n, numbers.Integral) and not isinstance(n, bool) and n > 0
+            for n in sizes
+        ):
             raise ValueError(
                 "hidden_layer_sizes must hold positive integers, got "
                 f"{self.hidden_layer_sizes!r} instead."
@@ -438,22 +458,22 @@ class SparseSupervisedAutoencoder(
         """Return a new network, or the fitted one if `warm_start` asks for it."""
         sizes = (X.shape[1], *sizes, len(classes))
         dtype = torch.from_numpy(np.empty(0, dtype=X.dtype)).dtype
-        if self.warm_start and hasattr(self, "module_"):
-            fitted = [
-                (layer.in_features, layer.out_features, layer.weight.dtype)
-                for layer in self.module_.encoder
-                if isinstance(layer, torch.nn.Linear)
-            ]
-            wanted = [(*shape, dtype) for shape in itertools.pairwise(sizes)]
-            if fitted != wanted or not np.array_equal(classes, self.classes_):
-                raise ValueError(
-                    "warm_start=True needs the classes, number of features, dtype and "
-                    "hidden_layer_sizes of the previous fit; they differ now."
-                )
-            return copy.deepcopy(self.module_)
         make = {"dtype": dtype, "generator": generator}
         encoder = make_mlp(sizes, self.activation, **make)
-        return Autoencoder(encoder, make_mlp(sizes[::-1], self.activation, **make))
+        module = Autoencoder(encoder, make_mlp(sizes[::-1], self.activation, **make))
+        if not (self.warm_start and hasattr(self, "module_")):
+            return module
+        fitted = self.module_
+        if (
+            str(fitted) != str(module)  # layers, their sizes and activations
+            or fitted.encoder[0].weight.dtype != dtype
+            or not np.array_equal(classes, self.classes_)
+        ):
+            raise ValueError(
+                "warm_start=True needs the classes, number of features, dtype, "
+                "activation and hidden_layer_sizes of the previous fit, which differ."
+            )
+        return copy.deepcopy(fitted)
 
     def _losses(self, module, X, y, generator):
         """Loss of each sample; noise only with a generator."""
@@ -531,13 +551,15 @@ class SparseSupervisedAutoencoder(
         module = self.module_.to(device).eval()
         dtype = module.encoder[0].weight.dtype
         with torch_threads(self.n_threads), torch.inference_mode():
-            blocks = [
-                function(
-                    module,
-                    to_tensor(X[start : start + PREDICTION_ROWS], device).to(dtype),
-                )
-                for start in range(0, len(X), PREDICTION_ROWS)
-            ]
+            blocks = []
+            for start in range(0, len(X), PREDICTION_ROWS):
+                rows = to_tensor(X[start : start + PREDICTION_ROWS], device).to(dtype)
+                if not torch.isfinite(rows).all():
+                    raise ValueError(
+                        f"X contains values beyond the range of {dtype}, in which "
+                        "the network was trained."
+                    )
+                blocks.append(function(module, rows))
             return torch.cat(blocks).cpu().numpy().astype(X.dtype, copy=False)
 
     def _latent(self, X):

@@ -23,11 +23,8 @@ ACTIVATIONS = {
     "identity": torch.nn.Identity,
 }
 
-# Rows of X that go through a network at once when nothing is learned.
+# Bounds the memory of the hidden layers where there are no batches.
 PREDICTION_ROWS = 8192
-
-# Entries of X that are hashed at once.
-HASH_ENTRIES = 1 << 20
 
 
 @contextlib.contextmanager
@@ -59,8 +56,8 @@ def resolve_device(device):
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         resolved = torch.device(device)
-        torch.empty(0, device=resolved)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        torch.zeros(1, device=resolved).cpu()  # "meta" is a device without numbers
+    except (RuntimeError, AssertionError, ImportError) as error:
         raise ValueError(
             f"device={device!r} cannot be used here; pass 'auto', 'cpu' or a device "
             "that PyTorch finds on this machine."
@@ -126,30 +123,37 @@ def merge_duplicates(X, labels, weight):
     weight : ndarray of shape (n_distinct,)
         Their weights.
     """
-    present = np.flatnonzero(weight > 0)
-    keys = _hash_rows(X)[present]
-    order = np.lexsort((labels[present], keys))
-    keys, sorted_labels = keys[order], labels[present][order]
-    is_first = np.ones(len(order), dtype=bool)
-    is_first[1:] = (keys[1:] != keys[:-1]) | (sorted_labels[1:] != sorted_labels[:-1])
-    starts = np.flatnonzero(is_first)
-    return present[order][starts], np.add.reduceat(weight[present][order], starts)
+    rows = np.flatnonzero(weight > 0)
+    keys = _row_keys(X)
+    rows = rows[np.lexsort((labels[rows], keys[rows]))]
+    first, second = rows[:-1], rows[1:]
+    repeats = (keys[first] == keys[second]) & (labels[first] == labels[second])
+    # Equal keys only say where to look.
+    candidates = np.flatnonzero(repeats)
+    for block in _blocks(len(candidates), X.shape[1]):
+        pairs = candidates[block]
+        repeats[pairs] = (X[first[pairs]] == X[second[pairs]]).all(axis=1)
+    starts = np.flatnonzero(np.r_[True, ~repeats])
+    return rows[starts], np.add.reduceat(weight[rows], starts)
 
 
-def _hash_rows(X):
-    """64-bit hash of the bits of each row: their sum with random odd factors."""
-    bits = X.view(np.uint64 if X.itemsize == 8 else np.uint32)
-    factors = np.random.RandomState(0).randint(
-        2**63, size=X.shape[1], dtype=np.uint64
-    ) | np.uint64(1)
-    keys = np.empty(len(X), dtype=np.uint64)
-    block = max(1, HASH_ENTRIES // max(1, X.shape[1]))
-    for start in range(0, len(X), block):
-        stop = start + block
-        products = np.multiply(bits[start:stop], factors, dtype=np.uint64)
-        products ^= products >> np.uint64(29)
-        keys[start:stop] = products.sum(axis=1, dtype=np.uint64)
+def _row_keys(X):
+    """Random combination of the columns: changes with X as little as X does.
+
+    Not by BLAS, where the rounding of a row may depend on its position.
+    """
+    factors = np.random.RandomState(0).uniform(1.0, 2.0, X.shape[1])
+    keys = np.empty(len(X))
+    with np.errstate(over="ignore", invalid="ignore"):
+        for block in _blocks(len(X), X.shape[1]):
+            keys[block] = (X[block] * factors).sum(axis=1)
     return keys
+
+
+def _blocks(n_rows, n_columns):
+    """Slices of rows that bound the memory of temporary arrays."""
+    step = max(1, (1 << 20) // max(1, n_columns))
+    return [slice(start, start + step) for start in range(0, n_rows, step)]
 
 
 @dataclass
@@ -320,7 +324,7 @@ class Trainer:
     def _train_epoch(self, optimizer, after_step):
         self.module.train()
         data, device = self.data, self.data.X.device
-        total = torch.zeros((), device=device)
+        total = torch.zeros((), dtype=data.X.dtype, device=device)
         order = torch.randperm(len(data), generator=self.generator, device=device)
         for index in order.split(self.batch_size):
             losses = self._weighted_losses(data, index, self.generator)

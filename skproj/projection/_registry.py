@@ -36,6 +36,9 @@ class Ball:
         Order of the norm inside a group.
     exact : bool
         Whether the projection is the nearest point of the ball.
+    grouped : bool, default=True
+        Whether the projection treats groups as such; otherwise one threshold holds
+        for all entries.
 
     Examples
     --------
@@ -52,6 +55,7 @@ class Ball:
     dual_norm: Callable
     inner_norm: float
     exact: bool
+    grouped: bool = True
 
     def project(self, X, radius, *, axis=0, out=None, n_threads=None):
         """Project an array whose groups run along `axis`.
@@ -75,8 +79,8 @@ class Ball:
         P : ndarray of the shape and dtype of `X`
             The projection.
         """
-        if self.projection is projection_l1_ball:
-            axis = None  # this ball has no groups: one threshold for all entries
+        if not self.grouped:
+            axis = None
         return self.projection(X, radius, axis=axis, out=out, n_threads=n_threads)
 
 
@@ -91,7 +95,7 @@ def _norm_linf2(X, *, axis=0):
 BALLS = {
     ball.name: ball
     for ball in (
-        Ball("l1", projection_l1_ball, norm_l11, _max_abs, 1, True),
+        Ball("l1", projection_l1_ball, norm_l11, _max_abs, 1, True, grouped=False),
         Ball("l12", projection_l12_ball, norm_l12, _norm_linf2, 2, True),
         Ball("l1inf", projection_l1inf_ball, norm_l1inf, norm_linf1, np.inf, True),
         Ball("bilevel_l11", projection_bilevel_l11_ball, norm_l11, _max_abs, 1, False),
@@ -131,15 +135,18 @@ def project_weights(projection, W, radius, *, axis, n_threads=1):
     Raises
     ------
     ValueError
-        If a callable returns an array of another shape.
+        If a callable returns an array of another shape, or NaN or infinity.
     """
     if not callable(projection):
         return BALLS[projection].project(W, radius, axis=axis, n_threads=n_threads)
     P = np.asarray(projection(W.copy(), radius, axis=axis), dtype=W.dtype)
     if P.shape != W.shape:
         raise ValueError(
-            f"projection must return an array of shape {W.shape}, got {P.shape}."
+            "projection must return an array of the shape of its argument, "
+            f"{W.shape}, got shape {P.shape}."
         )
+    if not np.isfinite(P).all():
+        raise ValueError("projection returned NaN or infinity.")
     return P
 
 

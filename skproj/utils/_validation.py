@@ -1,5 +1,8 @@
 """The one file that reaches for scikit-learn's semi-private validation helpers."""
 
+import functools
+
+import numpy as np
 from sklearn.base import _fit_context
 from sklearn.feature_selection._base import _get_feature_importances
 from sklearn.utils._param_validation import (
@@ -10,6 +13,7 @@ from sklearn.utils._param_validation import (
     RealNotInt,
     StrOptions,
 )
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.metadata_routing import _routing_enabled
 from sklearn.utils.validation import (
     _check_sample_weight,
@@ -28,6 +32,37 @@ __all__ = [
     "_fit_context",
     "_get_feature_importances",
     "_routing_enabled",
+    "check_class_weight",
     "check_is_fitted",
+    "nothing_half_fitted",
     "validate_data",
 ]
+
+
+def check_class_weight(class_weight, *, classes, y, sample_weight):
+    """Return the weight of each class, all of them positive and finite."""
+    weights = compute_class_weight(
+        class_weight, classes=classes, y=y, sample_weight=sample_weight
+    )
+    if not np.all(np.isfinite(weights) & (weights > 0.0)):
+        raise ValueError(
+            f"class_weight must be positive and finite, got {class_weight!r}."
+        )
+    return weights
+
+
+def nothing_half_fitted(fit):
+    """Make a `fit` that fails leave the fitted attributes as they were."""
+
+    @functools.wraps(fit)
+    def fit_or_restore(estimator, *args, **kwargs):
+        before = {k: v for k, v in vars(estimator).items() if k.endswith("_")}
+        try:
+            return fit(estimator, *args, **kwargs)
+        except BaseException:
+            for name in [name for name in vars(estimator) if name.endswith("_")]:
+                delattr(estimator, name)
+            vars(estimator).update(before)
+            raise
+
+    return fit_or_restore
