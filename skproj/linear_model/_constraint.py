@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skproj.projection._registry import BALLS, group_norms, project_weights
+from skproj.projection._registry import BALLS, project_weights, weight_norms
 
 # Order of the dual of the norm inside a group.
 DUAL_ORDER = {1: np.inf, 2: 2, np.inf: 1}
@@ -57,7 +57,7 @@ class BallConstraint:
 
     def scores(self, coef):
         """Norm of each group; for the balls of `BALLS` they add up to the norm."""
-        return group_norms(self.projection, coef, axis=1)
+        return weight_norms(self.projection, coef, axis=1)
 
     def dual_norm(self, gradient):
         """Dual norm of an array; its largest entry if the ball is not known."""

@@ -31,7 +31,7 @@ from skproj.nn._training import (
     torch_threads,
 )
 from skproj.projection import BALLS
-from skproj.projection._registry import group_norms, project_weights
+from skproj.projection._registry import project_weights, weight_norms
 from skproj.utils._validation import (
     Interval,
     StrOptions,
@@ -334,73 +334,27 @@ class SparseSupervisedAutoencoder(
         check_classification_targets(y)
         sizes = self._layer_sizes()
         device = resolve_device(self.device)
-        sample_weight = _check_sample_weight(
-            sample_weight, X, dtype=X.dtype, ensure_non_negative=True
-        )
         X = np.ascontiguousarray(X)
-        classes, labels = np.unique(y, return_inverse=True)
-        rows, weight = merge_duplicates(X, labels, sample_weight)
-        present, labels = np.unique(labels[rows], return_inverse=True)
-        classes = classes[present]
-        if len(classes) < 2:
-            raise ValueError(
-                "y must contain at least two classes among the samples of positive "
-                f"weight, got one class: {classes[0]!r}."
-            )
-        weight = weight / weight.max()  # sums of huge weights would overflow
-        class_weight = check_class_weight(
-            self.class_weight,
-            classes=classes,
-            y=classes[labels],
-            sample_weight=weight,
-        )
-        weight *= (class_weight / class_weight.max())[labels].astype(X.dtype)
+        classes, labels, rows, weight = self._distinct_samples(X, y, sample_weight)
 
         random_state = check_random_state(self.random_state)
         generator = torch.Generator().manual_seed(random_state.randint(2**31 - 1))
         module = self._initial_module(X, classes, sizes, generator).to(device)
         if device.type != "cpu":
             generator = torch.Generator(device).manual_seed(generator.initial_seed())
-        train, validation = np.arange(len(rows)), None
-        if self.early_stopping:
-            try:
-                train, validation = train_test_split(
-                    train,
-                    test_size=self.validation_fraction,
-                    stratify=labels,
-                    random_state=random_state,
-                )
-            except ValueError as error:
-                raise ValueError(
-                    "early_stopping=True cannot hold back samples of every class "
-                    f"with validation_fraction={self.validation_fraction} of "
-                    f"{len(rows)} distinct samples: {error}"
-                ) from error
+        self._project(module.encoder[0].weight.detach().clone())  # fails early
+
         X_on_device = to_tensor(X, device)
 
         def samples(chosen):
-            chosen_weight = weight[chosen] / weight[chosen].mean()
             return Samples(
                 X_on_device,
                 y=to_tensor(labels[chosen], device),
-                weight=to_tensor(chosen_weight, device),
+                weight=to_tensor(weight[chosen] / weight[chosen].mean(), device),
                 rows=to_tensor(rows[chosen], device),
             )
 
-        self._project(module.encoder[0].weight.detach().clone())  # fails early
-
-        def fitted_attributes():
-            weight = module.encoder[0].weight.detach().cpu().numpy().copy()
-            importances = group_norms(self.projection, weight, axis=0)
-            return {
-                "module_": copy.deepcopy(module),
-                "classes_": classes,
-                "encoder_weights_": weight,
-                "feature_importances_": importances,
-                "n_selected_features_": int(np.count_nonzero(importances)),
-                "_n_features_out": len(classes),
-            }
-
+        train, validation = self._split(labels, random_state)
         trainer = Trainer(
             module=module,
             losses=self._losses,
@@ -417,17 +371,21 @@ class SparseSupervisedAutoencoder(
                 "estimator": self,
                 "X": X,
                 "y": y,
-                "metadata": {"sample_weight": sample_weight},
-                "reconstruction_attributes": fitted_attributes,
+                "metadata": (
+                    {} if sample_weight is None else {"sample_weight": sample_weight}
+                ),
+                # Called only by callbacks that want a model of the current state.
+                "reconstruction_attributes": lambda: self._fitted_attributes(
+                    copy.deepcopy(module), classes
+                ),
             },
         )
         with torch_threads(self.n_threads):
             importances = self._descend(trainer)
 
-        for name, value in fitted_attributes().items():
+        attributes = self._fitted_attributes(module, classes, importances)
+        for name, value in attributes.items():
             setattr(self, name, value)
-        self.feature_importances_ = importances
-        self.n_selected_features_ = int(np.count_nonzero(importances))
         self.loss_curve_ = trainer.loss_curve
         self.n_iter_ = len(trainer.loss_curve)
         self.validation_scores_ = trainer.validation_scores or None
@@ -440,6 +398,63 @@ class SparseSupervisedAutoencoder(
                 stacklevel=4,
             )
         return self
+
+    def _distinct_samples(self, X, y, sample_weight):
+        """Return the classes, and label, row and weight of each distinct sample."""
+        weight = _check_sample_weight(
+            sample_weight, X, dtype=X.dtype, ensure_non_negative=True
+        )
+        weight = weight / weight.max()  # sums of huge weights would overflow
+        classes, labels = np.unique(y, return_inverse=True)
+        rows, weight = merge_duplicates(X, labels, weight)
+        present, labels = np.unique(labels[rows], return_inverse=True)
+        classes = classes[present]
+        if len(classes) < 2:
+            raise ValueError(
+                "y must contain at least two classes among the samples of positive "
+                f"weight, got one class: {classes[0]!r}."
+            )
+        class_weight = check_class_weight(
+            self.class_weight,
+            classes=classes,
+            y=classes[labels],
+            sample_weight=weight,
+        )
+        weight *= (class_weight / class_weight.max())[labels].astype(X.dtype)
+        return classes, labels, rows, weight
+
+    def _split(self, labels, random_state):
+        """Return the samples to train with, and those to hold back or None."""
+        everything = np.arange(len(labels))
+        if not self.early_stopping:
+            return everything, None
+        try:
+            return train_test_split(
+                everything,
+                test_size=self.validation_fraction,
+                stratify=labels,
+                random_state=random_state,
+            )
+        except ValueError as error:
+            raise ValueError(
+                "early_stopping=True cannot hold back samples of every class with "
+                f"validation_fraction={self.validation_fraction} of {len(labels)} "
+                f"distinct samples: {error}"
+            ) from error
+
+    def _fitted_attributes(self, module, classes, importances=None):
+        """Return what prediction and selection need of a network."""
+        weight = module.encoder[0].weight.detach().cpu().numpy().copy()
+        if importances is None:
+            importances = weight_norms(self.projection, weight, axis=0)
+        return {
+            "module_": module,
+            "classes_": classes,
+            "encoder_weights_": weight,
+            "feature_importances_": importances,
+            "n_selected_features_": int(np.count_nonzero(importances)),
+            "_n_features_out": len(classes),
+        }
 
     def _layer_sizes(self):
         """Return the widths of the hidden layers as a tuple."""
@@ -516,7 +531,9 @@ class SparseSupervisedAutoencoder(
                     ),
                 )
                 self._project(weight)
-                importances = group_norms(self.projection, weight.cpu().numpy(), axis=0)
+                importances = weight_norms(
+                    self.projection, weight.cpu().numpy(), axis=0
+                )
             else:
                 removed = weight == 0
                 if initial_state is not None:

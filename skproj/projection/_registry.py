@@ -150,7 +150,7 @@ def project_weights(projection, W, radius, *, axis, n_threads=1):
     return P
 
 
-def group_norms(projection, W, *, axis):
+def weight_norms(projection, W, *, axis):
     """Norm of each group, in the inner norm of the ball (l2 for a callable)."""
     order = 2 if callable(projection) else BALLS[projection].inner_norm
     return np.linalg.norm(W, ord=order, axis=axis)
