@@ -140,7 +140,7 @@ print(f"\n{'method':35} {'eta':>5} {'CV':>6} {'test':>6} {'pixels':>10} {'probes
 for name, classifier in baselines.items():
     # A few permuted pixels are constant in a training set; the F test warns of them.
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Features .* are constant")
+        warnings.filterwarnings("ignore", "(?s)Features .* are constant")
         warnings.filterwarnings("ignore", "invalid value encountered in divide")
         model = Pipeline([("scale", StandardScaler()), ("model", classifier)])
         scores = cross_val_score(model, X_train, y_train, cv=4, n_jobs=options.n_jobs)
