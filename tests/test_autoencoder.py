@@ -544,7 +544,9 @@ def test_cuda_trains_and_its_pickle_opens_on_the_cpu(wide):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("kind", ["signs", "bits", "one-hot", "counts", "normal"])
+@pytest.mark.parametrize(
+    "kind", ["signs", "bits", "one-hot", "counts", "normal", "timestamp", "huge"]
+)
 def test_merge_duplicates_finds_the_distinct_rows_and_no_others(kind, dtype):
     """Data of few values must not collide; weights of equal rows are added up."""
     rng = np.random.default_rng(0)
@@ -554,7 +556,12 @@ def test_merge_duplicates_finds_the_distinct_rows_and_no_others(kind, dtype):
         "one-hot": np.eye(27)[rng.integers(27, size=400)],
         "counts": rng.poisson(0.5, (2000, 8)),
         "normal": np.repeat(rng.standard_normal((500, 5)), 2, axis=0),
-    }[kind].astype(dtype)
+        "timestamp": np.c_[np.full(400, 1.7e18), rng.integers(0, 3, (400, 5))],
+        "huge": rng.choice([-1e38, 1.0, 2.0, 1e38], (400, 6)),
+    }[kind]
+    if kind == "huge" and dtype == np.float64:
+        X = np.where(np.abs(X) > 3, X * 1e270, X)
+    X = X.astype(dtype)
     labels = rng.integers(0, 2, len(X))
     weight = rng.uniform(0, 1, len(X)) * (rng.uniform(size=len(X)) > 0.1)
     rows, merged = merge_duplicates(X, labels, weight)

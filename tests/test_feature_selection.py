@@ -818,3 +818,71 @@ def test_selector_keeps_its_state_when_a_later_fit_fails():
     with pytest.raises(ValueError, match="label"):
         fresh.fit(X, X[:, 0] + 0.5)
     assert not [name for name in vars(fresh) if name.endswith("_")]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_selector_never_keeps_constant_columns_of_sparse_data(dtype):
+    """Whatever the rounding of the weighted moments, constant is constant."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((80, 12))
+    X = np.hstack([X, np.tile([0.1, 1e8 / 3, 7.3], (80, 1))]).astype(dtype)
+    y = X[:, 0] + rng.standard_normal(80)
+    for seed in range(10):
+        weights = np.random.default_rng(seed).random(80)
+        for container in (sparse.csr_array, sparse.csc_array):
+            selector = ProjectionFeatureSelector(eta=1e3, max_iter=20)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                selector.fit(container(X), y, sample_weight=weights)
+            assert not selector.get_support()[12:].any()
+
+
+def test_selector_gives_the_same_for_sparse_float32_of_any_scale():
+    """Moments are computed in float64, so small numbers are not constant."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 10))
+    y = (X[:, 0] > 0).astype(int)
+    expected = ProjectionFeatureSelector(eta=2.0).fit(X, y).get_support()
+    for scale in (1e-25, 1e22):
+        scaled = sparse.csr_matrix((X * scale).astype(np.float32))
+        selector = ProjectionFeatureSelector(eta=2.0).fit(scaled, y)
+        assert_array_equal(selector.get_support(), expected)
+
+
+def test_selector_takes_weights_as_relative():
+    """Sample and class weights near the largest float do not overflow."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((80, 12))
+    y = (X[:, 0] > 0).astype(int)
+    expected = ProjectionFeatureSelector().fit(X, y).coef_
+    huge = ProjectionFeatureSelector().fit(X, y, sample_weight=np.full(80, 1e307))
+    assert_allclose(huge.coef_, expected, rtol=1e-9)
+    huge = ProjectionFeatureSelector(class_weight={0: 1e308, 1: 1e308}).fit(X, y)
+    assert_allclose(huge.coef_, expected, rtol=1e-9)
+
+
+def test_selector_refuses_what_a_fitted_estimator_cannot_use():
+    """Nothing is ignored in silence: weights, other names, weights that overflow."""
+    frame, y = load_breast_cancer(return_X_y=True, as_frame=True)
+    frame = (frame - frame.mean()) / frame.std()
+    fitted = LogisticRegression().fit(frame, y)
+    selector = ProjectionFeatureSelector(fitted, prefit=True)
+    with pytest.raises(ValueError, match=r"prefit=True.*sample_weight"):
+        selector.fit(frame, y, sample_weight=np.ones(len(y)))
+    with pytest.raises(ValueError, match="feature names"):
+        selector.fit(frame.iloc[:, ::-1], y)
+    selector.set_params(
+        importance_getter=lambda estimator: np.full(30, 1e308), n_features_to_select=3
+    )
+    with pytest.raises(ValueError, match="overflows"):
+        selector.fit(frame, y)
+
+
+@pytest.mark.parametrize(("fraction", "expected"), [(0.29, 29), (0.58, 58), (0.001, 1)])
+def test_selector_rounds_a_fraction_of_the_features(fraction, expected):
+    """0.29 of 100 is 29, although 0.29 * 100 is less in floating point."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((150, 100))
+    y = X @ rng.standard_normal(100) + rng.standard_normal(150)
+    selector = ProjectionFeatureSelector(n_features_to_select=fraction).fit(X, y)
+    assert selector.get_support().sum() == expected

@@ -460,3 +460,15 @@ def test_loss_is_finite_for_huge_logits():
         value, residuals = loss.value_and_residuals(logits)
         assert np.isfinite(value)
         assert np.isfinite(residuals).all()
+
+
+def test_solve_keeps_a_warm_start_larger_than_the_first_working_set():
+    """All nonzero features of the start are in the first working set."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((400, 1000))
+    targets = (X[:, :8] @ rng.standard_normal((8, 4))).argmax(axis=1)
+    problem = BallConstrainedProblem(X, targets, loss="log_loss")
+    cold = problem.solve(20.0, "l12", tol=1e-4)
+    assert np.count_nonzero(cold.coef.any(axis=1)) > 100
+    warm = problem.solve(20.0, "l12", start=cold, tol=2e-4)
+    assert warm.n_iter <= 2 < cold.n_iter

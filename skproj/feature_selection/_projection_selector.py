@@ -107,8 +107,8 @@ class ProjectionFeatureSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator
         The linear model has converged when the duality gap is at most
         ``tol * max(objective, 1) * min(eta, 1)``.
     n_threads : int, default=1
-        Number of threads of the projection, -1 for all. It does not change the
-        result. Matrix products use the threads of BLAS.
+        Number of threads of the projection, -1 for all, None for what OpenMP would
+        use. It does not change the result. Matrix products use the threads of BLAS.
 
     Attributes
     ----------
@@ -127,9 +127,10 @@ class ProjectionFeatureSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator
         Intercept of the linear model. Not with `estimator`.
     duality_gap_ : float
         Bound on how far the mean loss (of the standardised data) is from its minimum
-        over the ball. It need not be small for the bi-level projections, which do not
-        aim at the minimum. It is the mean loss itself where nothing better is known:
-        for callables and without a constraint. Not with `estimator`.
+        over the ball, up to rounding in the dtype of `X`. It need not be small for the
+        bi-level projections, which do not aim at the minimum. It is the mean loss
+        itself where nothing better is known: for callables and without a constraint.
+        Not with `estimator`.
     classes_ : ndarray of shape (n_classes,)
         The classes, in the order of the rows of `coef_`. Only for classification
         without `estimator`.
@@ -167,7 +168,8 @@ class ProjectionFeatureSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator
     Samples of weight zero count as absent.
 
     If several features tie at the radius where `n_features_to_select` is passed, those
-    with the largest scores are kept, and the coefficients of the others become zero.
+    with the largest scores are kept, and the coefficients of the others become zero;
+    `eta_`, `intercept_` and `duality_gap_` are those of the model before that.
 
     References
     ----------
@@ -366,8 +368,13 @@ class ProjectionFeatureSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator
                 stacklevel=WARN_AT_CALLER,
             )
         coef, intercept = problem.original_units(solution)
-        self.coef_ = np.where(self.scores_ > 0.0, coef.T, 0.0).astype(X.dtype)
-        self.intercept_ = intercept.astype(X.dtype)
+        with np.errstate(over="ignore"):
+            self.coef_ = np.where(self.scores_ > 0.0, coef.T, 0.0).astype(X.dtype)
+            self.intercept_ = intercept.astype(X.dtype)
+        if not (np.isfinite(self.coef_).all() and np.isfinite(self.intercept_).all()):
+            raise ValueError(
+                f"The coefficients overflow {X.dtype}, the type of X; rescale X or y."
+            )
         self.duality_gap_ = float(solution.gap)
 
     def _fit_estimator(self, X, y, fit_params):
@@ -382,6 +389,12 @@ class ProjectionFeatureSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator
                     "prefit=True needs a fitted estimator; "
                     f"this {type(self.estimator).__name__} is not."
                 ) from error
+            if fit_params:
+                raise ValueError(
+                    "prefit=True fits nothing, so it cannot use "
+                    f"{', '.join(sorted(fit_params))}."
+                )
+            self._check_names_of(self.estimator)
             self.estimator_ = self.estimator
         else:
             if _routing_enabled():
@@ -393,13 +406,29 @@ class ProjectionFeatureSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator
             constraint = BallConstraint(self.projection, eta, self.n_threads)
             return self._trial(eta, constraint.project(weights))
 
-        half_norm = 0.5 * self._trial(np.inf, weights).scores.sum()
+        with np.errstate(over="ignore"):
+            half_norm = 0.5 * self._trial(np.inf, weights).scores.sum()
+        if not np.isfinite(half_norm):
+            raise ValueError(
+                "The norm of the weights of the estimator overflows; rescale them."
+            )
         if n_selected is None:
             eta = half_norm if self.eta is None else float(self.eta)
             trial, self.n_iter_ = attempt(eta), 1
         else:
             trial, self.n_iter_ = search_radius(attempt, n_selected, start=half_norm)
         self._set_selection(trial, n_selected)
+
+    def _check_names_of(self, estimator):
+        """Refuse an estimator that was fitted on features of other names."""
+        names = getattr(self, "feature_names_in_", None)
+        fitted_names = getattr(estimator, "feature_names_in_", None)
+        known = names is not None and fitted_names is not None
+        if known and not np.array_equal(names, fitted_names):
+            raise ValueError(
+                "The feature names of X, or their order, are not those that the "
+                "fitted estimator was fitted with."
+            )
 
     def _weights_of_estimator(self):
         """Return the weights as an array of shape (n_features, n_outputs)."""
@@ -453,7 +482,7 @@ class ProjectionFeatureSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator
             )
             if sample_weight is None:
                 sample_weight = 1.0
-            sample_weight = sample_weight * class_weight[codes]
+            sample_weight = sample_weight * (class_weight / class_weight.max())[codes]
         return loss, codes, sample_weight
 
     def _check_n_features_to_select(self):
@@ -462,7 +491,7 @@ class ProjectionFeatureSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator
         if wanted is None:
             return None
         if not isinstance(wanted, numbers.Integral):
-            return max(1, int(wanted * self.n_features_in_))
+            return max(1, round(wanted * self.n_features_in_))
         if wanted > self.n_features_in_:
             raise ValueError(
                 f"n_features_to_select={wanted} must not exceed the number of "

@@ -108,7 +108,8 @@ class BallConstrainedProblem:
     ):
         if sample_weight is None:
             sample_weight = np.ones(X.shape[0])
-        weights = sample_weight / sample_weight.sum()
+        weights = sample_weight / sample_weight.max()  # huge ones would overflow
+        weights /= weights.sum()
         self.target_scale = 1.0
         if standardize and loss != "log_loss":
             _, deviation = mean_and_deviation(targets, weights)
@@ -370,7 +371,7 @@ def _solve_in_working_sets(design, loss, constraint, coef, intercept, max_iter, 
     ball, or because a bi-level map leaves the other features at zero.
     """
     exact = constraint.exact(loss.n_outputs)
-    size, n_iter = FIRST_WORKING_SET, 0
+    size, n_iter = max(FIRST_WORKING_SET, np.count_nonzero(coef.any(axis=1))), 0
     if 2 * size < design.n_features:
         dual = _Point(design, loss, coef, design.dot(coef), intercept)
         value, gradient = dual.value, dual.gradient

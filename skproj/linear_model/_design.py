@@ -107,15 +107,14 @@ def mean_and_deviation(X, weights):
         mean, variance = moments(X, weights)
     if not np.isfinite(variance).all():
         raise ValueError("The variance of a column overflows; rescale the data.")
-    deviation = np.sqrt(variance)
+    deviation = np.sqrt(np.maximum(variance, 0.0))
     rounding = max(10.0 * np.finfo(X.dtype).eps, X.shape[0] * np.finfo(np.float64).eps)
     deviation[deviation <= rounding * np.abs(mean)] = 0.0
     return mean, deviation
 
 
 def _sparse_moments(X, weights):
-    mean, variance = mean_variance_axis(X, axis=0, weights=weights.astype(X.dtype))
-    return mean.astype(np.float64), variance.astype(np.float64)
+    return mean_variance_axis(X.astype(np.float64), axis=0, weights=weights)
 
 
 def _dense_moments(X, weights):

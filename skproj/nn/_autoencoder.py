@@ -402,7 +402,7 @@ class SparseSupervisedAutoencoder(
     def _distinct_samples(self, X, y, sample_weight):
         """Return the classes, and label, row and weight of each distinct sample."""
         weight = _check_sample_weight(
-            sample_weight, X, dtype=X.dtype, ensure_non_negative=True
+            sample_weight, X, dtype=np.float64, ensure_non_negative=True
         )
         weight = weight / weight.max()  # sums of huge weights would overflow
         classes, labels = np.unique(y, return_inverse=True)
@@ -420,8 +420,8 @@ class SparseSupervisedAutoencoder(
             y=classes[labels],
             sample_weight=weight,
         )
-        weight *= (class_weight / class_weight.max())[labels].astype(X.dtype)
-        return classes, labels, rows, weight
+        weight *= (class_weight / class_weight.max())[labels]
+        return classes, labels, rows, (weight / weight.mean()).astype(X.dtype)
 
     def _split(self, labels, random_state):
         """Return the samples to train with, and those to hold back or None."""

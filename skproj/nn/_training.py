@@ -124,30 +124,51 @@ def merge_duplicates(X, labels, weight):
         Their weights.
     """
     rows = np.flatnonzero(weight > 0)
-    keys = _row_keys(X)
-    rows = rows[np.lexsort((labels[rows], keys[rows]))]
-    first, second = rows[:-1], rows[1:]
-    repeats = (keys[first] == keys[second]) & (labels[first] == labels[second])
-    # Equal keys only say where to look.
-    candidates = np.flatnonzero(repeats)
-    for block in _blocks(len(candidates), X.shape[1]):
-        pairs = candidates[block]
-        repeats[pairs] = (X[first[pairs]] == X[second[pairs]]).all(axis=1)
+    keys = _row_keys(X, rows)
+    order = np.lexsort((labels[rows], keys))
+    rows, keys = rows[order], keys[order]
+    tied = (keys[1:] == keys[:-1]) & (labels[rows[1:]] == labels[rows[:-1]])
+    repeats = _equal_neighbours(X, rows, tied)
+    if not np.array_equal(repeats, tied):
+        # Different samples with one key: only here their entries decide the order.
+        ends = np.flatnonzero(np.r_[True, ~tied, True])
+        for start, stop in itertools.pairwise(ends):
+            if not repeats[start : stop - 1].all():
+                run = rows[start:stop]
+                rows[start:stop] = run[np.lexsort(X[run].T[::-1])]
+        repeats = _equal_neighbours(X, rows, tied)
     starts = np.flatnonzero(np.r_[True, ~repeats])
     return rows[starts], np.add.reduceat(weight[rows], starts)
 
 
-def _row_keys(X):
-    """Random combination of the columns: changes with X as little as X does.
+def _equal_neighbours(X, rows, candidates):
+    """Compare each row with the next one, where `candidates` is true."""
+    equal = candidates.copy()
+    places = np.flatnonzero(candidates)
+    for block in _blocks(len(places), X.shape[1]):
+        place = places[block]
+        equal[place] = (X[rows[place]] == X[rows[place + 1]]).all(axis=1)
+    return equal
+
+
+def _row_keys(X, rows):
+    """Random combination of the scaled columns: changes as little as X does.
 
     Not by BLAS, where the rounding of a row may depend on its position.
     """
+    blocks = [rows[block] for block in _blocks(len(rows), X.shape[1])]
+    low = np.min([X[block].min(axis=0) for block in blocks], axis=0)
+    high = np.max([X[block].max(axis=0) for block in blocks], axis=0)
+    with np.errstate(over="ignore"):
+        span = high.astype(np.float64) - low
     factors = np.random.RandomState(0).uniform(1.0, 2.0, X.shape[1])
-    keys = np.empty(len(X))
-    with np.errstate(over="ignore", invalid="ignore"):
-        for block in _blocks(len(X), X.shape[1]):
-            keys[block] = (X[block] * factors).sum(axis=1)
-    return keys
+    factors = np.divide(factors, span, out=np.zeros_like(span), where=span > 0)
+    # A span beyond all floats, or below them, says nothing that could be scaled.
+    factors[~np.isfinite(factors) | np.isinf(span)] = 0.0
+    low = np.where(factors > 0, low, 0.0)
+    return np.concatenate(
+        [((X[block] - low) * factors).sum(axis=1) for block in blocks]
+    )
 
 
 def _blocks(n_rows, n_columns):
