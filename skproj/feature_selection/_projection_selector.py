@@ -148,7 +148,7 @@ class ProjectionFeatureSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator
         than `n_features_to_select`: not every number is possible. The l1 ball cannot
         keep more features than there are samples, for instance.
     ConvergenceWarning
-        If the linear model with an exact projection reaches `max_iter`.
+        If the linear model reaches `max_iter`.
 
     See Also
     --------
@@ -357,8 +357,7 @@ class ProjectionFeatureSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator
             trial, _ = search_radius(attempt, n_selected, start=eta)
         self._set_selection(trial, n_selected)
         solution = trial.solution
-        exact = BallConstraint(self.projection, trial.eta).exact(problem.loss.n_outputs)
-        if exact and not solution.converged:
+        if not solution.converged:
             warnings.warn(
                 f"The linear model has not converged in max_iter={self.max_iter} "
                 f"iterations: the duality gap is {solution.gap:.2g}, "
