@@ -50,6 +50,19 @@ def quick(**params):
     )
 
 
+class Callback:
+    """The hooks that most callbacks of the tests have no use for."""
+
+    def setup(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        pass
+
+
 def state_of(model):
     return [tensor.numpy() for tensor in model.module_.state_dict().values()]
 
@@ -427,16 +440,7 @@ def test_callback_can_stop_a_descent(wide):
     """True from a callback at an epoch ends that descent, not the selection."""
     X, y = wide
 
-    class StopAtOnce:
-        def setup(self, estimator, context):
-            pass
-
-        def teardown(self, estimator, context):
-            pass
-
-        def on_fit_task_begin(self, estimator, context):
-            pass
-
+    class StopAtOnce(Callback):
         def on_fit_task_end(self, estimator, context):
             return context.task_name == "epoch"
 
@@ -639,18 +643,9 @@ def test_callback_may_keep_the_model_of_an_epoch(wide):
     """Models handed to callbacks are snapshots with all that prediction needs."""
     X, y = wide
 
-    class KeepModels:
+    class KeepModels(Callback):
         def __init__(self):
             self.models = []
-
-        def setup(self, estimator, context):
-            pass
-
-        def teardown(self, estimator, context):
-            pass
-
-        def on_fit_task_begin(self, estimator, context):
-            pass
 
         def on_fit_task_end(self, estimator, context, *, fitted_estimator):
             if context.task_name == "epoch":

@@ -347,10 +347,11 @@ class SparseSupervisedAutoencoder(
         X_on_device = to_tensor(X, device)
 
         def samples(chosen):
+            relative_weight = weight[chosen] / weight[chosen].mean()
             return Samples(
                 X_on_device,
                 y=to_tensor(labels[chosen], device),
-                weight=to_tensor(weight[chosen] / weight[chosen].mean(), device),
+                weight=to_tensor(relative_weight.astype(X.dtype), device),
                 rows=to_tensor(rows[chosen], device),
             )
 
@@ -421,7 +422,7 @@ class SparseSupervisedAutoencoder(
             sample_weight=weight,
         )
         weight *= (class_weight / class_weight.max())[labels]
-        return classes, labels, rows, (weight / weight.mean()).astype(X.dtype)
+        return classes, labels, rows, weight
 
     def _split(self, labels, random_state):
         """Return the samples to train with, and those to hold back or None."""
@@ -453,8 +454,12 @@ class SparseSupervisedAutoencoder(
             "encoder_weights_": weight,
             "feature_importances_": importances,
             "n_selected_features_": int(np.count_nonzero(importances)),
-            "_n_features_out": len(classes),
         }
+
+    @property
+    def _n_features_out(self):
+        """Number of columns of the latent code, which scikit-learn makes names for."""
+        return len(self.classes_)
 
     def _layer_sizes(self):
         """Return the widths of the hidden layers as a tuple."""

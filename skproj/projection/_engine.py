@@ -16,6 +16,7 @@ from skproj.projection._layout import (
     check_axis,
     check_out,
     check_radius,
+    entries_last,
     groups_of,
     groups_shape,
     same_view,
@@ -47,6 +48,12 @@ class Solution(NamedTuple):
 
 
 INSIDE = Solution(None, None, 0.0)
+
+
+def threads_for(X, n_threads):
+    """Number of OpenMP threads for an array: as asked for, or 1 if it is small."""
+    n_threads = effective_n_threads(n_threads)  # refuses bad values for any size
+    return 1 if X.size < PARALLEL_MIN_SIZE else n_threads
 
 
 def group_norms(groups, norm, n_threads):
@@ -137,9 +144,7 @@ def project(
     radius = check_radius(radius)
     axes = check_axis(axis, X.ndim)
     check_out(out, X)
-    n_threads = effective_n_threads(n_threads)
-    if X.size < PARALLEL_MIN_SIZE:
-        n_threads = 1
+    n_threads = threads_for(X, n_threads)
     threshold_shape = groups_shape(X.shape, axes) if batched else ()
 
     if X.size == 0:
@@ -188,8 +193,7 @@ def _write(X, groups, axes, solution, out, n_threads):
     if target is None:
         result = np.array(groups, order="C")
         _groups.map_groups(result, kind, levels, result, n_threads)
-        rest = tuple(i for i in range(X.ndim) if i not in axes)
-        moved = out.transpose(rest + axes)
+        moved = entries_last(out, axes)
         moved[...] = result.reshape(moved.shape)
         return
     if _entries_adjacent(groups) != _entries_adjacent(target):

@@ -14,33 +14,31 @@ from numpy.lib.array_utils import normalize_axis_tuple
 FLOAT_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 
-def check_radius(radius, name="radius"):
+def check_radius(radius):
     """Return `radius` as a non-negative float; infinity is allowed."""
     if isinstance(radius, bool) or not isinstance(radius, numbers.Real):
-        raise TypeError(f"{name} must be a real number, got {radius!r} instead.")
+        raise TypeError(f"radius must be a real number, got {radius!r} instead.")
     try:
         radius = float(radius)
     except OverflowError:  # an integer beyond all floats
         radius = math.inf if radius > 0 else -math.inf
     if not radius >= 0.0:
-        raise ValueError(f"{name} must be non-negative, got {radius!r} instead.")
+        raise ValueError(f"radius must be non-negative, got {radius!r} instead.")
     return radius
 
 
-def check_array(X, name="X"):
+def check_array(X):
     """Return `X` as a float32 or float64 array with at least one dimension.
 
     Integers become float64; other types are refused rather than rounded.
     """
     if hasattr(X, "toarray"):
         raise TypeError(
-            f"{name} is a sparse matrix, which is not supported; "
-            f"pass {name}.toarray() if it fits memory."
+            "X is a sparse matrix, which is not supported; "
+            "pass X.toarray() if it fits memory."
         )
     if np.ma.isMaskedArray(X):
-        raise TypeError(
-            f"{name} is a masked array, whose mask would be lost; fill it first."
-        )
+        raise TypeError("X is a masked array, whose mask would be lost; fill it first.")
     X = np.asarray(X)
     if X.dtype.kind in "iu":
         X = X.astype(np.float64)
@@ -48,11 +46,11 @@ def check_array(X, name="X"):
         X = X.astype(X.dtype.newbyteorder("="))
     if X.dtype not in FLOAT_DTYPES:
         raise TypeError(
-            f"{name} must hold float32, float64 or integer numbers, "
+            "X must hold float32, float64 or integer numbers, "
             f"got dtype {X.dtype} instead."
         )
     if X.ndim == 0:
-        raise ValueError(f"{name} must have at least one dimension, got a scalar.")
+        raise ValueError("X must have at least one dimension, got a scalar.")
     return X
 
 
@@ -90,13 +88,18 @@ def groups_shape(shape, axes):
     return tuple(n for i, n in enumerate(shape) if i not in axes)
 
 
+def entries_last(X, axes):
+    """View `X` with the dimensions that groups run along moved to the end."""
+    rest = tuple(i for i in range(X.ndim) if i not in axes)
+    return X.transpose(rest + axes)
+
+
 def as_groups(X, axes):
     """View `X` as (n_groups, group_size), or return None where that takes a copy."""
-    rest = tuple(i for i in range(X.ndim) if i not in axes)
-    n_groups = math.prod(X.shape[i] for i in rest)
+    n_groups = math.prod(groups_shape(X.shape, axes))
     size = math.prod(X.shape[i] for i in axes)
     try:
-        groups = X.transpose(rest + axes).reshape(n_groups, size, copy=False)
+        groups = entries_last(X, axes).reshape(n_groups, size, copy=False)
     except ValueError:
         return None
     one = X.itemsize
@@ -113,10 +116,9 @@ def groups_of(X, axes):
     """See `X` as (n_groups, group_size), copied if its strides demand it."""
     groups = as_groups(X, axes)
     if groups is None:
-        rest = tuple(i for i in range(X.ndim) if i not in axes)
         groups = as_groups(
-            X.transpose(rest + axes).copy(order="C"),
-            tuple(range(len(rest), X.ndim)),
+            entries_last(X, axes).copy(order="C"),
+            tuple(range(X.ndim - len(axes), X.ndim)),
         )
     return groups
 

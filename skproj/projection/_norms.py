@@ -3,20 +3,17 @@
 import numpy as np
 
 from skproj._kernels import _groups
-from skproj.projection._engine import PARALLEL_MIN_SIZE, safe_norms
+from skproj.projection._engine import safe_norms, threads_for
 from skproj.projection._layout import check_array, check_axis, groups_of
-from skproj.utils._threads import effective_n_threads
 
 
 def _mixed_norm(X, inner, outer, axis, n_threads):
     """Norm `outer` (a NumPy reduction) of the `inner` norms of the groups."""
     X = check_array(X)
     axes = check_axis(axis, X.ndim)
-    n_threads = effective_n_threads(n_threads)
+    n_threads = threads_for(X, n_threads)
     if X.size == 0:
         return 0.0
-    if X.size < PARALLEL_MIN_SIZE:
-        n_threads = 1
     _, norms, exponent = safe_norms(groups_of(X, axes), inner, n_threads)
     with np.errstate(over="ignore"):
         return float(np.ldexp(outer(norms), exponent))

@@ -54,16 +54,13 @@ def check_class_weight(class_weight, *, classes, y, sample_weight):
 def nothing_half_fitted(fit):
     """Make a `fit` that fails leave the fitted attributes as they were."""
 
-    def is_fitted_name(name):
-        return name.endswith("_") or name == "_n_features_out"
-
     @functools.wraps(fit)
     def fit_or_restore(estimator, *args, **kwargs):
-        before = {k: v for k, v in vars(estimator).items() if is_fitted_name(k)}
+        before = {k: v for k, v in vars(estimator).items() if k.endswith("_")}
         try:
             return fit(estimator, *args, **kwargs)
         except BaseException:
-            for name in [name for name in vars(estimator) if is_fitted_name(name)]:
+            for name in [name for name in vars(estimator) if name.endswith("_")]:
                 delattr(estimator, name)
             vars(estimator).update(before)
             raise
