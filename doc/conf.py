@@ -22,7 +22,7 @@ extensions = [
     "skproj_doc",
 ]
 templates_path = ["_templates"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "benchmarks_table.rst"]  # the table is included
 default_role = "literal"  # single backticks in docstrings are code
 
 autodoc_typehints = "none"  # numpydoc sections say it
@@ -53,5 +53,6 @@ html_theme_options = {
 }
 # Pages without pages below them have nothing to show beside them.
 html_sidebars = {
-    page: [] for page in ("install", "user_guide", "changelog", "references")
+    page: []
+    for page in ("install", "user_guide", "projections", "changelog", "references")
 }

@@ -1,0 +1,331 @@
+"""Training under a ball constraint: after each step, or as a parametrization."""
+
+import numbers
+
+import torch
+
+from skproj.nn import functional
+from skproj.nn.functional import check_dims, check_float_radius, check_tensor
+from skproj.projection import BALLS
+
+
+def _check_projection(projection):
+    if callable(projection):
+        return
+    if not isinstance(projection, str):
+        raise TypeError(
+            f"projection must be a string or a callable, got {projection!r} instead."
+        )
+    if projection not in BALLS:
+        raise ValueError(
+            f"projection must be one of {', '.join(map(repr, BALLS))} or a callable, "
+            f"got {projection!r} instead."
+        )
+
+
+def _as_list(params):
+    if isinstance(params, torch.Tensor):
+        return [params]
+    try:
+        return list(params)
+    except TypeError:
+        raise TypeError(
+            "params must be a tensor or an iterable of tensors, "
+            f"got {type(params).__name__} instead."
+        ) from None
+
+
+def _project(projection, W, radius, dim, suffix=""):
+    """Call a projection, of the registry or the user's own, and check the result."""
+    if not callable(projection):
+        if not BALLS[projection].grouped:
+            dim = None
+        function = getattr(functional, f"projection_{projection}_ball{suffix}")
+        return function(W, radius, dim=dim)
+    P = projection(W, radius, dim=dim)
+    if not isinstance(P, torch.Tensor) or P.shape != W.shape:
+        got = tuple(P.shape) if isinstance(P, torch.Tensor) else type(P).__name__
+        raise ValueError(
+            "projection must return a tensor of the shape of its argument, "
+            f"{tuple(W.shape)}, got {got} instead."
+        )
+    return P
+
+
+class _ProjectionHandle:
+    """What `register_projection` returns: the hook, its counter, and their removal."""
+
+    def __init__(self, optimizer, params, projection, radius, dim, every):
+        self.n_steps = 0
+        self._params = params
+        self._projection = projection
+        self._radius = radius
+        self._dim = dim
+        self._every = every
+        self._hook = optimizer.register_step_post_hook(self._after_step)
+
+    def _after_step(self, optimizer, args, kwargs):
+        self.n_steps += 1
+        if self.n_steps % self._every == 0:
+            self._project()
+
+    @torch.no_grad()
+    def _project(self):
+        radius = self._radius
+        if callable(radius):
+            radius = check_float_radius(radius(self.n_steps))
+        for W in self._params:
+            P = _project(self._projection, W, radius, self._dim, suffix="_")
+            if P is not W:
+                W.copy_(P)
+
+    def remove(self):
+        """Project no more."""
+        self._hook.remove()
+
+    def state_dict(self):
+        """Return the number of steps, for a checkpoint."""
+        return {"n_steps": self.n_steps}
+
+    def load_state_dict(self, state_dict):
+        """Go on counting from the number of steps in a checkpoint."""
+        self.n_steps = state_dict["n_steps"]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.remove()
+
+
+def register_projection(optimizer, params, projection, radius, *, dim=0, every=1):
+    r"""Project parameters after each step of an optimizer.
+
+    This is projected gradient descent, with any optimizer in the place of gradient
+    descent: after the step the parameters are back in the ball,
+
+    .. math::
+
+        \|W\| \le \text{radius}
+
+    and with most balls some of their entries or groups are exactly zero.
+
+    Parameters
+    ----------
+    optimizer : torch.optim.Optimizer
+        Its `step` is followed by the projection.
+    params : torch.Tensor or iterable of torch.Tensor
+        Parameters of `optimizer`, in whichever of its groups. Each is projected by
+        itself, in place.
+    projection : str or callable
+        A key of `skproj.projection.BALLS`, or a function ``f(W, radius, dim=dim)``
+        that returns a tensor of the shape of `W`: a new one, or `W` itself after
+        having changed it.
+    radius : float or callable
+        Radius of the ball, or a function of the number of steps done so far, from 1,
+        that returns it.
+    dim : int, tuple of int or None, default=0
+        What the groups run along. For the weight of `torch.nn.Linear`, of shape
+        (n_outputs, n_inputs), ``dim=0`` removes inputs and ``dim=1`` removes outputs.
+        A ball without groups takes all entries together, whatever `dim` says.
+    every : int, default=1
+        Project after every so many steps.
+
+    Returns
+    -------
+    handle : object
+        With ``remove()``, which ends the projections; at the end of a ``with handle:``
+        block that happens by itself. It counts the steps in ``n_steps``, and has
+        ``state_dict()`` and ``load_state_dict()`` for that number, which is worth
+        saving where `radius` is a callable or `every` is not 1.
+
+    Raises
+    ------
+    TypeError
+        If an argument has the wrong type, or a parameter is not a dense floating-point
+        tensor.
+    ValueError
+        If `optimizer` does not hold a parameter, if `projection` is not known, if
+        `radius` is negative or NaN, if `every` is not positive, or if `dim` does not
+        fit a parameter. Then nothing is registered.
+
+    See Also
+    --------
+    BallConstraint : Keeps a weight in a ball by a parametrization.
+
+    Notes
+    -----
+    Nothing is projected before the first step. Several registrations are independent,
+    and run in the order in which they were made. A step that `torch.amp.GradScaler`
+    skips is not counted. State of the optimizer, such as momentum, is not projected.
+    Adam and its relatives move every weight by about the learning rate, however small
+    its gradient, which brings back groups that were zero; SGD gives sparser weights.
+
+    `Optimizer.state_dict` does not contain hooks, and neither does a copied or
+    unpickled optimizer: register again, with the parameters of the copy.
+
+    References
+    ----------
+    .. [1] M. Barlaud, G. Perez, J.-P. Marmorat, "A new linear time bi-level l1,inf
+       projection; application to the sparsification of auto-encoders neural
+       networks", :arxiv:`2407.16293`.
+
+    Examples
+    --------
+    Of ten inputs, two matter:
+
+    >>> import torch
+    >>> from skproj.nn import register_projection
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> X = torch.randn(200, 10, generator=generator)
+    >>> y = X[:, :1] - X[:, 1:2]
+    >>> model = torch.nn.Linear(10, 1)
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    >>> handle = register_projection(optimizer, model.weight, "l1inf", radius=1.5)
+    >>> for _ in range(50):
+    ...     optimizer.zero_grad()
+    ...     torch.nn.functional.mse_loss(model(X), y).backward()
+    ...     optimizer.step()
+    >>> model.weight.detach().any(dim=0).nonzero().flatten()
+    tensor([0, 1])
+    >>> handle.remove()
+    """
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise TypeError(
+            "optimizer must be a torch.optim.Optimizer, "
+            f"got {type(optimizer).__name__} instead."
+        )
+    _check_projection(projection)
+    if not callable(radius):
+        radius = check_float_radius(radius)
+    if isinstance(every, bool) or not isinstance(every, numbers.Integral):
+        raise TypeError(f"every must be an integer, got {every!r} instead.")
+    if every < 1:
+        raise ValueError(f"every must be at least 1, got {every!r} instead.")
+    params = _as_list(params)
+    if not params:
+        raise ValueError("params must contain at least one parameter, got none.")
+    held = {id(W) for group in optimizer.param_groups for W in group["params"]}
+    for W in params:
+        check_tensor(W, "params")
+        if id(W) not in held:
+            raise ValueError(
+                "params must be parameters of the optimizer, got a tensor of shape "
+                f"{tuple(W.shape)} that it does not hold."
+            )
+        check_dims(dim, W.ndim)
+    return _ProjectionHandle(optimizer, params, projection, radius, dim, every)
+
+
+class BallConstraint(torch.nn.Module):
+    r"""Parametrization that keeps a tensor in a ball.
+
+    The parametrized weight is the projection of another tensor,
+
+    .. math::
+
+        W = P(V), \qquad \|W\| \le \text{radius},
+
+    and training changes that tensor V, through the gradient of the projection.
+
+    Parameters
+    ----------
+    projection : str or callable
+        A key of `skproj.projection.BALLS`, or a function ``f(V, radius, dim=dim)``
+        that returns a new tensor of the shape of `V`.
+    radius : float
+        Radius of the ball.
+    dim : int, tuple of int or None, default=0
+        What the groups run along. For the weight of `torch.nn.Linear`, of shape
+        (n_outputs, n_inputs), ``dim=0`` removes inputs and ``dim=1`` removes outputs.
+        A ball without groups takes all entries together, whatever `dim` says.
+
+    See Also
+    --------
+    register_projection : Projects after each step of an optimizer.
+
+    Notes
+    -----
+    Groups that are zero have no gradient and do not come back, unless the threshold
+    falls because others shrink; where that matters, `register_projection`, which
+    computes gradients at the projected weights, is the better choice.
+
+    A tensor that is assigned to the weight is stored as it is, and projected when the
+    weight is used: what is read is not what was assigned if that was outside the ball.
+
+    PyTorch refuses to pickle a parametrized module, but copies it with
+    `copy.deepcopy`; its `state_dict` can be saved and loaded. To end with a plain
+    weight call ``torch.nn.utils.parametrize.remove_parametrizations``, which by default
+    leaves the projected one.
+
+    References
+    ----------
+    .. [1] M. Barlaud, G. Perez, J.-P. Marmorat, "A new linear time bi-level l1,inf
+       projection; application to the sparsification of auto-encoders neural
+       networks", :arxiv:`2407.16293`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch.nn.utils import parametrize
+    >>> from skproj.nn import BallConstraint
+    >>> layer = torch.nn.Linear(3, 2)
+    >>> constraint = BallConstraint("l1inf", radius=2.0)
+    >>> constraint
+    BallConstraint(projection='l1inf', radius=2.0, dim=0)
+    >>> _ = parametrize.register_parametrization(layer, "weight", constraint)
+    >>> layer.weight = torch.tensor([[3.0, 1.0, 0.5], [-1.0, 1.0, 0.0]])
+    >>> layer.weight.detach()
+    tensor([[ 1.6667,  0.3333,  0.0000],
+            [-1.0000,  0.3333,  0.0000]])
+    """
+
+    def __init__(self, projection, radius, *, dim=0):
+        super().__init__()
+        _check_projection(projection)
+        self.projection = projection
+        self.radius = check_float_radius(radius)
+        self.dim = dim
+
+    def forward(self, V):
+        """Project a tensor; `torch.nn.utils.parametrize` calls this.
+
+        Parameters
+        ----------
+        V : torch.Tensor
+            Any tensor that the projection takes.
+
+        Returns
+        -------
+        W : torch.Tensor of the shape of `V`
+            The projection, with gradients.
+        """
+        return _project(self.projection, V, self.radius, self.dim)
+
+    def right_inverse(self, W):
+        """Return the tensor to store when `W` is assigned to the parametrized weight.
+
+        Parameters
+        ----------
+        W : torch.Tensor
+            What is assigned, in the ball or not.
+
+        Returns
+        -------
+        V : torch.Tensor
+            `W` itself: points of the ball are their own projections.
+        """
+        return W
+
+    def extra_repr(self):
+        """Name the arguments, for `repr`.
+
+        Returns
+        -------
+        text : str
+            The arguments and their values.
+        """
+        name = self.projection
+        if callable(name):
+            name = getattr(name, "__name__", name)
+        return f"projection={name!r}, radius={self.radius!r}, dim={self.dim!r}"

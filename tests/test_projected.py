@@ -1,0 +1,423 @@
+"""Projection after each step of an optimizer, and as a parametrization."""
+
+import copy
+import io
+import pickle
+
+import pytest
+import torch
+from torch.nn.utils import parametrize
+
+import skproj.nn.functional as F
+from skproj.nn import BallConstraint, register_projection
+from skproj.projection import BALLS
+
+each_ball = pytest.mark.parametrize("ball", BALLS.values(), ids=BALLS)
+
+
+def project_by_hand(W, radius, *, dim):
+    """A projection of the user's own."""
+    return F.projection_l12_ball(W, radius, dim=dim)
+
+
+@pytest.fixture
+def layer():
+    """A layer with weights of norm far above 1."""
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(6, 4)
+    with torch.no_grad():
+        layer.weight.mul_(5.0)
+    return layer
+
+
+def train(layer, optimizer, n_steps=1):
+    """Make steps on random data, always the same."""
+    generator = torch.Generator().manual_seed(1)
+    X = torch.randn(20, 6, generator=generator)
+    for _ in range(n_steps):
+        optimizer.zero_grad()
+        layer(X).square().sum().backward()
+        optimizer.step()
+
+
+def norm(layer, name="l1inf", dim=0):
+    return BALLS[name].norm(layer.weight.detach().numpy(), axis=dim)
+
+
+# ---------------------------------------------------------------------------
+# register_projection
+
+
+@each_ball
+def test_every_ball_holds_after_a_step(ball, layer):
+    """By its name; the bias is left alone."""
+    optimizer = torch.optim.SGD(layer.parameters(), lr=1e-4)
+    unprojected = copy.deepcopy(layer)
+    train(unprojected, torch.optim.SGD(unprojected.parameters(), lr=1e-4))
+    register_projection(optimizer, layer.weight, ball.name, 0.7)
+    train(layer, optimizer)
+    expected = ball.project(unprojected.weight.detach().numpy(), 0.7)
+    torch.testing.assert_close(layer.weight.detach(), torch.from_numpy(expected))
+    assert torch.equal(layer.bias, unprojected.bias)
+    assert layer.weight.requires_grad
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9, nesterov=True),
+        lambda p: torch.optim.Adam(p, lr=0.01),
+        lambda p: torch.optim.AdamW(p, lr=0.01, foreach=True),
+        lambda p: torch.optim.Adagrad(p, lr=0.01),
+    ],
+    ids=["SGD", "Adam", "AdamW", "Adagrad"],
+)
+def test_with_any_optimizer(make, layer):
+    """With state of its own, and several groups of parameters."""
+    optimizer = make([{"params": [layer.weight]}, {"params": [layer.bias]}])
+    register_projection(optimizer, layer.weight, "l1inf", 0.5)
+    train(layer, optimizer, 5)
+    assert norm(layer) <= 0.5 * (1 + 1e-6)
+
+
+def test_with_closure(layer):
+    """LBFGS calls a function several times in a step; one projection follows."""
+    optimizer = torch.optim.LBFGS(layer.parameters(), max_iter=3)
+    calls = []
+
+    def projection(W, radius, *, dim):
+        calls.append(radius)
+        return F.projection_l1inf_ball(W, radius, dim=dim)
+
+    register_projection(optimizer, layer.weight, projection, 0.5)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (layer(torch.eye(6)) - 1.0).square().sum()
+        loss.backward()
+        return loss
+
+    for _ in range(3):
+        optimizer.step(closure)
+    assert calls == [0.5, 0.5, 0.5]
+    assert norm(layer) <= 0.5 * (1 + 1e-6)
+
+
+def test_with_scheduler(layer):
+    """A scheduler of the learning rate wraps the step; the hook still follows it."""
+    optimizer = torch.optim.SGD(layer.parameters(), lr=1e-4)
+    handle = register_projection(optimizer, layer.weight, "l1inf", 0.5)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1)
+    for _ in range(3):
+        train(layer, optimizer)
+        scheduler.step()
+        assert norm(layer) <= 0.5 * (1 + 1e-6)
+    assert handle.n_steps == 3
+
+
+def test_with_gradient_scaler(layer):
+    """A step that is skipped because of an overflow is not counted."""
+    optimizer = torch.optim.SGD(layer.parameters(), lr=1e-4)
+    handle = register_projection(optimizer, layer.weight, "l1inf", 0.5)
+    scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    for factor, n_steps in ((float("inf"), 0), (1.0, 1)):
+        before = layer.weight.detach().clone()
+        optimizer.zero_grad()
+        scaler.scale(layer(torch.eye(6)).sum() * factor).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        assert handle.n_steps == n_steps
+        assert torch.equal(before, layer.weight) is (n_steps == 0)
+    assert norm(layer) <= 0.5 * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("dim", [0, 1, (0, 1), None])
+def test_dim(dim, layer):
+    """What the groups run along."""
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.0)
+    expected = F.projection_l12_ball(layer.weight.detach(), 2.0, dim=dim)
+    register_projection(optimizer, layer.weight, "l12", 2.0, dim=dim)
+    train(layer, optimizer)
+    assert torch.equal(layer.weight, expected)
+
+
+def test_several_parameters(layer):
+    """An iterator of parameters, each projected by itself."""
+    other = torch.nn.Linear(6, 4)
+    optimizer = torch.optim.SGD([layer.weight, other.weight], lr=0.0)
+    register_projection(optimizer, iter([layer.weight, other.weight]), "l1inf", 0.5)
+    for module in (layer, other):
+        module.weight.grad = torch.zeros_like(module.weight)
+    optimizer.step()
+    for module in (layer, other):
+        assert norm(module) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    "projection",
+    [
+        project_by_hand,
+        F.projection_l12_ball,
+        F.projection_l12_ball_,
+        lambda W, radius, dim: W.copy_(F.projection_l12_ball(W, radius, dim=dim)),
+        lambda W, radius, dim: F.projection_l12_ball(W.double(), radius, dim=dim),
+    ],
+    ids=["own", "new", "in place", "own in place", "other dtype"],
+)
+def test_callable(projection, layer):
+    """A new tensor is copied into the parameter; W itself may be changed."""
+    weight = layer.weight
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.0)
+    expected = F.projection_l12_ball(weight.detach(), 2.0, dim=1)
+    register_projection(optimizer, weight, projection, 2.0, dim=1)
+    train(layer, optimizer)
+    assert layer.weight is weight
+    torch.testing.assert_close(weight.detach(), expected)
+
+
+def test_radius_of_step_and_every(layer):
+    """A schedule sees the number of steps done; between projections nothing happens."""
+    optimizer = torch.optim.SGD(layer.parameters(), lr=1e-5)
+    seen = []
+
+    def radius(step):
+        seen.append(step)
+        return 4.0 / step
+
+    handle = register_projection(optimizer, layer.weight, "l1inf", radius, every=3)
+    for step in range(1, 8):
+        train(layer, optimizer)
+        assert handle.n_steps == step
+        if step % 3 == 0:
+            assert norm(layer) == pytest.approx(4.0 / step)
+    assert seen == [3, 6]
+
+
+def test_bad_radius_of_schedule_is_refused(layer):
+    """When it is used, before anything is projected."""
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.0)
+    register_projection(optimizer, layer.weight, "l1inf", lambda step: -1.0)
+    before = layer.weight.detach().clone()
+    with pytest.raises(ValueError, match="radius must be non-negative"):
+        train(layer, optimizer)
+    assert torch.equal(layer.weight, before)
+
+
+def test_registrations_are_independent(layer):
+    """Two on one optimizer, one of which is removed."""
+    optimizer = torch.optim.SGD(layer.parameters(), lr=1e-4)
+    first = register_projection(optimizer, layer.weight, "l1inf", 1.0)
+    second = register_projection(optimizer, layer.bias, "l1", 0.1)
+    train(layer, optimizer)
+    first.remove()
+    train(layer, optimizer, 2)
+    assert (first.n_steps, second.n_steps) == (1, 3)
+    assert layer.bias.detach().abs().sum() <= 0.1 * (1 + 1e-6)
+
+
+def test_handle_as_context_manager(layer):
+    """It projects inside the block only."""
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.0)
+    with register_projection(optimizer, layer.weight, "l1inf", 1.0) as handle:
+        train(layer, optimizer)
+    with torch.no_grad():
+        layer.weight.mul_(3.0)
+    train(layer, optimizer)
+    assert norm(layer) == pytest.approx(3.0)
+    assert handle.n_steps == 1
+    handle.remove()  # again: nothing happens
+
+
+def test_checkpoint(layer):
+    """The optimizer's state does not touch the count, which has a state of its own."""
+    optimizer = torch.optim.Adam(layer.parameters())
+    handle = register_projection(optimizer, layer.weight, "l1inf", 1.0, every=2)
+    train(layer, optimizer, 3)
+    saved = io.BytesIO()
+    torch.save([optimizer.state_dict(), handle.state_dict()], saved)
+    saved.seek(0)
+    optimizer_state, handle_state = torch.load(saved)
+
+    train(layer, optimizer, 2)
+    optimizer.load_state_dict(optimizer_state)
+    assert handle.n_steps == 5
+    handle.load_state_dict(handle_state)
+    assert handle.n_steps == 3
+    with torch.no_grad():
+        layer.weight.mul_(10.0)
+    train(layer, optimizer)
+    assert norm(layer) == pytest.approx(1.0)  # the fourth step
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))]
+)
+def test_copied_optimizer_has_no_projection(copied, layer):
+    """PyTorch copies no hooks: what the docstring says must be done is enough."""
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.0)
+    register_projection(optimizer, layer.weight, "l1inf", 1.0)
+    layer, optimizer = copied((layer, optimizer))
+    before = norm(layer)
+    train(layer, optimizer)
+    assert norm(layer) == before
+    register_projection(optimizer, layer.weight, "l1inf", 1.0)
+    train(layer, optimizer)
+    assert norm(layer) == pytest.approx(1.0)
+
+
+def test_gradients_after_projection(layer):
+    """A graph that was built before a step knows that the weight has changed."""
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.0)
+    register_projection(optimizer, layer.weight, "l1inf", 1.0)
+    X = torch.eye(6, requires_grad=True)
+    loss = layer(X).sum()
+    optimizer.step()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"optimizer": None}, TypeError, "optimizer must be a torch.optim.Optimizer"),
+        ({"params": []}, ValueError, "params must contain at least one parameter"),
+        ({"params": torch.ones(2, 2)}, ValueError, "params must be parameters of the"),
+        ({"params": ["weight"]}, TypeError, "params must be a torch.Tensor, got str"),
+        ({"params": 3}, TypeError, "params must be a tensor or an iterable"),
+        ({"projection": "l7"}, ValueError, "projection must be one of 'l1', .*'l7'"),
+        ({"projection": None}, TypeError, "projection must be a string or a callable"),
+        ({"radius": -1.0}, ValueError, "radius must be non-negative"),
+        ({"radius": "1"}, TypeError, "radius must be a real number"),
+        ({"radius": torch.tensor(1.0)}, TypeError, "radius must be a float"),
+        ({"every": 0}, ValueError, "every must be at least 1"),
+        ({"every": 1.0}, TypeError, "every must be an integer"),
+        ({"every": True}, TypeError, "every must be an integer"),
+        ({"dim": 2}, ValueError, "dim must be between -2 and 1"),
+        ({"dim": "0"}, TypeError, "dim must be an integer"),
+    ],
+)
+def test_refusal(change, error, message, layer):
+    """At the registration, which then leaves no hook behind."""
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.0)
+    arguments = {
+        "optimizer": optimizer,
+        "params": layer.weight,
+        "projection": "l1inf",
+        "radius": 1.0,
+    }
+    with pytest.raises(error, match=message):
+        register_projection(**(arguments | change))
+    assert not optimizer._optimizer_step_post_hooks
+
+
+@pytest.mark.parametrize(
+    "returned", [None, torch.ones(2)], ids=["nothing", "another shape"]
+)
+def test_bad_result_of_callable_is_refused(returned, layer):
+    """Before it is written to the parameter."""
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.0)
+    register_projection(optimizer, layer.weight, lambda W, radius, dim: returned, 1.0)
+    with pytest.raises(ValueError, match=r"projection must return a tensor .*\(4, 6\)"):
+        train(layer, optimizer)
+
+
+# ---------------------------------------------------------------------------
+# BallConstraint
+
+
+@each_ball
+def test_parametrization(ball, layer):
+    """The weight is the projection of what is trained, and stays in the ball."""
+    original = layer.weight.detach().clone()
+    constraint = BallConstraint(ball.name, 0.7, dim=1)
+    parametrize.register_parametrization(layer, "weight", constraint)
+    expected = ball.project(original.numpy(), 0.7, axis=1)
+    torch.testing.assert_close(layer.weight.detach(), torch.from_numpy(expected))
+    assert torch.equal(layer.parametrizations.weight.original, original)
+    train(layer, torch.optim.Adam(layer.parameters(), lr=0.05), 3)
+    assert not torch.equal(layer.parametrizations.weight.original, original)
+    assert ball.norm(layer.weight.detach().numpy(), axis=1) <= 0.7 * (1 + 1e-6)
+
+
+def test_parametrization_has_the_gradient_of_the_function():
+    """Through the projection to what is stored."""
+    V = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
+    constraint = BallConstraint("l1inf", 0.7)
+    assert torch.autograd.gradcheck(constraint, V)
+    assert torch.equal(constraint(V), F.projection_l1inf_ball(V, 0.7))
+
+
+def test_parametrization_by_callable(layer):
+    """A function of the user's own."""
+    constraint = BallConstraint(project_by_hand, 0.7)
+    parametrize.register_parametrization(layer, "weight", constraint)
+    assert norm(layer, "l12") == pytest.approx(0.7)
+    assert "project_by_hand" in repr(constraint)
+
+
+def test_assignment_to_parametrized_weight(layer):
+    """It is stored as it is, and read as its projection."""
+    parametrize.register_parametrization(layer, "weight", BallConstraint("l1", 1.0))
+    W = torch.eye(4, 6)
+    layer.weight = W
+    assert torch.equal(layer.parametrizations.weight.original, W)
+    assert torch.equal(layer.weight, F.projection_l1_ball(W, 1.0))
+    parametrize.remove_parametrizations(layer, "weight")
+    assert torch.equal(layer.weight, F.projection_l1_ball(W, 1.0))
+    assert type(layer) is torch.nn.Linear
+
+
+def test_copies_of_parametrized_module(layer):
+    """What the docstring says about pickle, deepcopy and state_dict."""
+    plain = copy.deepcopy(layer)
+    constraint = BallConstraint("l1inf", 0.7)
+    parametrize.register_parametrization(layer, "weight", constraint)
+    with pytest.raises(RuntimeError, match="only supported through state_dict"):
+        pickle.dumps(layer)
+    copied = copy.deepcopy(layer)
+    assert torch.equal(copied.weight, layer.weight)
+    assert copied.parametrizations.weight.original is not layer.weight
+
+    saved = io.BytesIO()
+    torch.save(layer.state_dict(), saved)
+    saved.seek(0)
+    with torch.no_grad():
+        plain.weight.zero_()
+    parametrize.register_parametrization(plain, "weight", BallConstraint("l1inf", 0.7))
+    plain.load_state_dict(torch.load(saved))
+    assert torch.equal(plain.weight, layer.weight)
+    assert pickle.loads(pickle.dumps(constraint)).radius == 0.7
+
+
+# Of PyTorch itself, which instantiates the autograd function that it traces.
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+def test_parametrized_module_can_be_compiled(layer):
+    """In one graph."""
+    parametrize.register_parametrization(layer, "weight", BallConstraint("l1inf", 0.7))
+    X = torch.randn(3, 6)
+    compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(X), layer(X))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (("l7", 1.0), ValueError, "projection must be one of"),
+        ((7, 1.0), TypeError, "projection must be a string or a callable"),
+        (("l1", -1.0), ValueError, "radius must be non-negative"),
+        (("l1", torch.tensor(1.0)), TypeError, "radius must be a float"),
+    ],
+)
+def test_constraint_refusal(arguments, error, message):
+    """When it is made."""
+    with pytest.raises(error, match=message):
+        BallConstraint(*arguments)
+
+
+def test_constraint_with_bad_dim_leaves_the_layer_alone(layer):
+    """The dimension is known to be wrong once there is a weight."""
+    with pytest.raises(ValueError, match="dim must be between -2 and 1"):
+        parametrize.register_parametrization(
+            layer, "weight", BallConstraint("l1inf", 1.0, dim=2)
+        )
+    assert not parametrize.is_parametrized(layer)
