@@ -40,11 +40,25 @@
 #define SKPROJ_SIMD(clause) SKPROJ_PRAGMA(omp simd clause)
 #endif
 
-/* Adjacent groups handled together where groups are the columns of a C array. */
-#define SKPROJ_TILE 1024
+#if defined(__GNUC__) || defined(__clang__)
+#define SKPROJ_INLINE inline __attribute__((always_inline, unused))
+#else
+#define SKPROJ_INLINE inline
+#endif
+
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+#define SKPROJ_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#endif
+#endif
+
+#define SKPROJ_MIN(a, b) ((a) < (b) ? (a) : (b))
+
+/* Entries that are added up in one go. */
+#define SKPROJ_SUM_BLOCK 4096
 
 enum { SKPROJ_NORM_L1, SKPROJ_NORM_L2, SKPROJ_NORM_LINF };
-enum { SKPROJ_MAP_CLIP, SKPROJ_MAP_SCALE, SKPROJ_MAP_SOFT, SKPROJ_MAP_SIMPLEX };
+enum { SKPROJ_MAP_CLIP, SKPROJ_MAP_SCALE, SKPROJ_MAP_SOFT, SKPROJ_MAP_SUBTRACT };
 
 typedef int32_t SKPROJ_MAY_ALIAS skproj_bits_f32;
 typedef int64_t SKPROJ_MAY_ALIAS skproj_bits_f64;

@@ -2,29 +2,22 @@
 
 import numpy as np
 
-from skproj._kernels import _groups, _thresholds
-from skproj.projection._engine import (
-    INSIDE,
-    Solution,
-    group_norms,
-    l1_threshold,
-    project,
-)
+from skproj._kernels import _groups, _l1inf
+from skproj.projection._engine import INSIDE, Solution, project, share_out
 
 
 def _solve_l1inf(groups, norms, radius, n_threads):
-    tau = l1_threshold(norms, radius)
+    l1, largest = norms
+    levels, tau = share_out(largest, radius)
     if tau == 0.0:
         return INSIDE
-    l1 = group_norms(groups, _groups.L1, n_threads)
     if radius == 0.0:
-        return Solution(_groups.CLIP, np.zeros_like(norms), l1.max())
+        return Solution(_groups.CLIP, levels, l1.max())
     # mu_j is at least max_j - theta and at least (l1_j - theta) / size; the theta
     # that makes either bound add up to the radius is left of the root.
-    start = max(tau, l1_threshold(l1, radius * groups.shape[1]))
-    levels = np.empty_like(norms)
-    theta = _thresholds.l1inf_levels(
-        groups, l1, norms, radius, start, levels, n_threads
+    _, start = share_out(l1, radius * groups.shape[1])
+    theta = _l1inf.l1inf_levels(
+        groups, l1, largest, radius, max(start, tau), levels, n_threads
     )
     return Solution(_groups.CLIP, levels, theta)
 
@@ -117,7 +110,8 @@ def projection_l1inf_ball(
         X,
         radius,
         _solve_l1inf,
-        norm=_groups.LINF,
+        norm=_groups.L1,
+        and_largest=True,
         axis=axis,
         out=out,
         n_threads=n_threads,

@@ -1,0 +1,47 @@
+# Newton's method for the threshold of one contiguous vector.
+
+from cython cimport floating
+from libc.math cimport INFINITY, nextafter
+
+from ._simd cimport count_above, largest_value
+
+
+cdef inline double newton(
+    const floating* x, Py_ssize_t n, double radius, bint signed_,
+    Py_ssize_t more_count, double more_excess, double base, double tau,
+    Py_ssize_t* count, double* offset
+) noexcept nogil:
+    """Find the root of ``sum(max(v - t, 0)) == radius`` from any ``tau``.
+
+    The values v are those of x (absolute ones unless signed_) and ``more_count`` that
+    stay above the root for certain; ``more_excess`` is what these have above ``base``.
+
+    The sum is convex and decreasing in t: a step from the right of the root lands left
+    of it, and from the left the steps rise until the number of values above no longer
+    changes. If that number is known to be ``count`` (not -1) at tau, and tau to be the
+    root then, one look is enough. Returns tau; the root is tau + offset.
+    """
+    cdef:
+        Py_ssize_t above, before = count[0]
+        double excess = 0.0, step
+        bint moved = False, on_top = False
+    while True:
+        above = more_count + count_above(x, n, tau, signed_, &excess)
+        if above == 0:
+            # The start was right of everything, or tau was rounded onto the largest.
+            excess = largest_value(x, n, signed_)
+            on_top = moved or excess - radius == excess
+            tau = nextafter(excess, -INFINITY) if on_top else excess - radius
+            above = count_above(x, n, tau, signed_, &excess)
+            before = -1
+        if more_count > 0:
+            excess += more_excess - more_count * (tau - base)
+        step = (excess - radius) / above
+        if above == before or on_top or (moved and step <= 0.0):
+            break
+        before = above
+        tau += step
+        moved = True
+    count[0] = above
+    offset[0] = step
+    return tau
