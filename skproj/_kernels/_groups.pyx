@@ -17,7 +17,9 @@ from libc.math cimport sqrt
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
-from ._simd cimport map_columns, map_group, reduce_columns, reduce_group
+from ._simd cimport (
+    finish_columns, map_columns, map_group, reduce_columns, reduce_group
+)
 
 cdef extern from "_simd.h":
     const int SKPROJ_NORM_L1
@@ -51,7 +53,7 @@ cdef void reduce_tile(
     int norm, int second_norm, const floating* x, Py_ssize_t size, Py_ssize_t width,
     Py_ssize_t stride, double* out, double* second_out
 ) noexcept nogil:
-    cdef Py_ssize_t i, j, k, rows
+    cdef Py_ssize_t i, k, rows
     memset(out, 0, width * sizeof(double))
     if second_out == NULL:
         reduce_columns(norm, x, size, width, stride, out)
@@ -62,9 +64,8 @@ cdef void reduce_tile(
             rows = min(ROWS_TOGETHER, size - i)
             reduce_columns(norm, x + i * stride, rows, width, stride, out)
             reduce_columns(second_norm, x + i * stride, rows, width, stride, second_out)
-    if norm == SKPROJ_NORM_L2:
-        for j in range(width):
-            out[j] = sqrt(out[j])
+        finish_columns(x, second_norm, width, second_out)
+    finish_columns(x, norm, width, out)
 
 
 cdef double norm_of_parts(int norm, const double* parts, Py_ssize_t n) noexcept nogil:

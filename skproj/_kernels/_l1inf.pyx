@@ -16,11 +16,18 @@ References: Chu et al., ICML 2020; Perez, Condat, Barlaud, arXiv:2307.09836.
 from cython cimport floating
 from cython.parallel cimport prange, threadid
 from libc.math cimport INFINITY, fabs, sqrt
+from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
-from ._newton cimport newton
-from ._simd cimport collect_band, count_above, gather_columns
+from ._newton cimport below, newton
+from ._simd cimport (
+    collect_band, collect_band_columns, count_above, count_above_columns,
+    gather_columns, pick_columns, reduce_group
+)
+
+cdef extern from "_simd.h":
+    const int SKPROJ_NORM_L1
 
 cdef double EPS = 2.220446049250313e-16
 # Newton needs about ten steps; the bound only rules out an endless loop.
@@ -31,12 +38,13 @@ cdef Py_ssize_t MAX_SAMPLE = 1 << 17
 # Entries of a group in the sample, where there are more.
 cdef Py_ssize_t SAMPLE_OF_GROUP = 1024
 # Half the width of the band, in standard deviations of what the sample says.
-cdef double SPREAD = 4.0
-# Blocks of groups with a share each of the room for copied entries; their number must
-# not depend on the threads, or the result would.
-cdef enum:
-    N_BLOCKS = 64
+cdef double SPREAD = 3.0
+# Blocks of contiguous groups with a share each of the room for copied entries. Blocks
+# do not depend on the threads, or the result would.
+cdef Py_ssize_t N_BLOCKS = 64
 cdef Py_ssize_t MAX_BAND = 1 << 20
+# Rows up to which those of a column are counted in 32 bits.
+cdef Py_ssize_t MAX_ROWS = 1 << 30
 # Entries that must fit in what is left of that room before they are read.
 cdef Py_ssize_t CHUNK = 4096
 # Columns of a C-ordered array that are copied together: whole cache lines that fit.
@@ -57,8 +65,14 @@ cdef struct State:
     double* levels
     Py_ssize_t* counts  # entries above the level; 0 if dead, or not looked at yet
     double theta
-    # Guess for groups not looked at: the excess over theta is spread over so many.
-    double spread
+    double spread  # that of the estimate
+
+
+cdef struct Estimate:
+    # What a sample says of theta, which it expects between low and high, and of the
+    # levels: mu_j is near (l1_j - theta) / spread, up to `scatter`. Without a sample
+    # there is no spread, and nothing is known but the bound `low`.
+    double theta, low, high, spread, scatter
 
 
 cdef struct Band:
@@ -110,6 +124,13 @@ cdef inline double guess_level(
     if state.spread > 0.0:
         return min(more / state.spread, state.largest[j])
     return max(state.largest[j] - theta, more / size)
+
+
+cdef inline double guess_right(
+    const State* state, const Estimate* estimate, Py_ssize_t j
+) noexcept nogil:
+    """Level that is probably right of that of group j for any theta of the band."""
+    return ((state.l1[j] - estimate.low) / estimate.spread + estimate.scatter)
 
 
 cdef void update_levels(
@@ -164,150 +185,251 @@ cdef void update_levels_in_band(
             else:
                 state.counts[j] = -1
             offset = 0.0
-            start = newton(entries + band.start[j], band.size[j], theta, True,
-                           band.above[j], band.excess[j], band.low[j], start,
-                           &state.counts[j], &offset)
+            if band.size[j] == 0 and band.above[j] > 0:
+                start = band.low[j] + (band.excess[j] - theta) / band.above[j]
+                state.counts[j] = band.above[j]
+            else:
+                start = newton(entries + band.start[j], band.size[j], theta, True,
+                               band.above[j], band.excess[j], band.low[j], start,
+                               &state.counts[j], &offset)
             state.levels[j] = max(start + offset, 0.0)
 
 
 cdef void bound_level(
-    const floating* x, Py_ssize_t n, double largest, double theta_low,
-    double theta_high, double level, double* low, double* high
+    double level, Py_ssize_t count, double excess, double right, double right_excess,
+    const Estimate* estimate, floating* low, floating* high
 ) noexcept nogil:
-    """Bounds of the level of one group for all theta of a band, from a guess.
+    """Bounds of the level of one group for all theta of the band, from two looks.
 
-    The excess over a level is convex: its tangent is below it, and its chord to the
-    largest entry, where nothing is left, above it.
+    The excess over a level is convex. Its tangent at ``level`` is below it; the chord
+    to ``right``, where the excess is smaller than theta can be, is above it.
     """
+    cdef double upper = level, lower = 0.0
+    if count > 0:
+        lower = level + (excess - estimate.high) / count
+    low[0] = below(<floating>max(lower, 0.0)) if lower > 0.0 else <floating>0.0
+    if excess > estimate.low:
+        upper += (right - level) * (excess - estimate.low) / (excess - right_excess)
+    high[0] = <floating>upper
+
+
+cdef void find_bounds(
+    const floating* x, Py_ssize_t n, double level, double largest,
+    const Estimate* estimate, floating* low, floating* high
+) noexcept nogil:
+    """Bounds of the level of one contiguous group for all theta of the band."""
     cdef:
-        double excess = 0.0, theta = 0.5 * (theta_low + theta_high)
-        double near = 1.5 * (theta_high - theta_low)
+        double excess = 0.0, right = largest, right_excess = 0.0
+        double near = 1.5 * (estimate.high - estimate.low)
         Py_ssize_t count
     while True:
-        count = count_above(x, n, level, False, &excess)
+        level = <floating>level
+        count = count_above(x, n, <floating>level, False, &excess)
         if count == 0:
-            level = largest - theta
-        elif fabs(excess - theta) <= near:
+            level = largest - estimate.theta
+            continue
+        if fabs(excess - estimate.theta) <= near:
             break
+        if excess <= estimate.low:
+            right = level
+            right_excess = excess
+        level += (excess - estimate.theta) / count
+    bound_level(level, count, excess, right, right_excess, estimate, low, high)
+
+
+cdef Py_ssize_t collect_bands_of_groups(
+    const floating* x, const Matrix* matrix, const State* state,
+    const Estimate* estimate, Py_ssize_t first, Py_ssize_t last, floating* entries,
+    Py_ssize_t room, Band* band
+) noexcept nogil:
+    """Fill the band of some contiguous groups; -1 if the room does not suffice."""
+    cdef:
+        Py_ssize_t j, chunk, entry, size, added, kept = 0
+        floating low = 0.0, high = 0.0
+        const floating* group
+    for j in range(first, last):
+        band.size[j] = 0
+        if state.l1[j] <= estimate.low:
+            continue
+        group = x + j * matrix.group_stride
+        find_bounds(group, matrix.size, guess_right(state, estimate, j),
+                    state.largest[j], estimate, &low, &high)
+        band.low[j] = low
+        band.above[j] = 0
+        band.excess[j] = 0.0
+        band.start[j] = kept
+        for chunk in range((matrix.size + CHUNK - 1) // CHUNK):
+            entry = chunk * CHUNK
+            size = min(CHUNK, matrix.size - entry)
+            if kept + size >= room:
+                return -1
+            added = collect_band(group + entry, size, low, high, False, entries + kept,
+                                 &band.above[j], &band.excess[j])
+            band.size[j] += added
+            kept += added
+    return kept
+
+
+cdef Py_ssize_t collect_bands_of_columns(
+    const floating* x, const Matrix* matrix, const State* state,
+    const Estimate* estimate, Py_ssize_t first, Py_ssize_t last, floating* entries,
+    Py_ssize_t room, Band* band, floating* lows, floating* highs, int32_t* counts,
+    floating* mixed, int32_t* columns
+) noexcept nogil:
+    """Fill the band of some adjacent columns; -1 if the room does not suffice.
+
+    All columns are looked at together, row by row: no tile of them fits the cache, and
+    long rows are what the memory is quick at. ``lows``, ``highs`` and ``counts`` have
+    room for a number per column, ``mixed`` and ``columns`` for what is collected.
+    """
+    cdef:
+        Py_ssize_t j, k, width = last - first, kept, total = 0
+        double level
+        double* excess = band.excess + first
+        bint second
+    for second in range(2):
+        for j in range(width):
+            if not second:
+                highs[j] = <floating>min(guess_right(state, estimate, first + j),
+                                         state.largest[first + j])
+                lows[j] = highs[j]
+            else:  # one step of Newton's method; highs keep the first look
+                band.low[first + j] = excess[j]
+                level = highs[j]
+                if counts[j] > 0:
+                    level += (excess[j] - estimate.theta) / counts[j]
+                else:
+                    level = state.largest[first + j] - estimate.theta
+                lows[j] = <floating>max(level, 0.0)
+            counts[j] = 0
+            excess[j] = 0.0
+        count_above_columns(x + first, matrix.size, width, matrix.entry_stride, lows,
+                            counts, excess)
+    for j in range(width):
+        k = first + j
+        if state.l1[k] <= estimate.low:
+            lows[j] = <floating>INFINITY
+            highs[j] = <floating>INFINITY
+        elif band.low[k] <= estimate.low and lows[j] < highs[j]:
+            bound_level(lows[j], counts[j], excess[j], highs[j], band.low[k], estimate,
+                        &lows[j], &highs[j])
         else:
-            level += (excess - theta) / count
-    low[0] = max(level + (excess - theta_high) / count, 0.0)
-    high[0] = level
-    if excess > theta_low:
-        high[0] += (largest - level) * (1.0 - theta_low / excess)
+            bound_level(lows[j], counts[j], excess[j], state.largest[k], 0.0, estimate,
+                        &lows[j], &highs[j])
+        band.low[k] = lows[j]
+        band.size[k] = 0
+        counts[j] = 0
+        excess[j] = 0.0
+    kept = collect_band_columns(x + first, matrix.size, width, matrix.entry_stride,
+                                lows, highs, counts, excess, mixed, columns, room)
+    for k in range(kept):
+        band.size[first + columns[k]] += 1
+    for j in range(first, last):
+        band.start[j] = total
+        total += band.size[j]
+        band.size[j] = 0
+        band.above[j] = counts[j - first]
+    for k in range(kept):
+        j = first + columns[k]
+        entries[band.start[j] + band.size[j]] = mixed[k]
+        band.size[j] += 1
+    return kept
 
 
 cdef bint collect_bands(
-    const floating* x, const Matrix* matrix, const State* state, double theta_low,
-    double theta_high, floating* entries, Py_ssize_t room, Band* band,
-    floating* buffers, int n_threads
+    const floating* x, const Matrix* matrix, const State* state,
+    const Estimate* estimate, floating* entries, Py_ssize_t room, Py_ssize_t width,
+    Band* band, int n_threads
 ) noexcept nogil:
-    """Fill the band of every group; False if the room does not suffice."""
+    """Fill the bands of all groups, ``width`` at a time; False if they do not fit."""
     cdef:
-        Py_ssize_t block, tile, j, first, last, kept, stride, entry, size, added
-        Py_ssize_t chunk
-        double level, high
-        const floating* groups
-        bint fits = True
-        bint[N_BLOCKS] block_fits
-    for block in prange(N_BLOCKS, num_threads=n_threads, schedule="static"):
-        kept = 0
-        block_fits[block] = True
-        for tile in range(block * matrix.n_tiles // N_BLOCKS,
-                          (block + 1) * matrix.n_tiles // N_BLOCKS):
-            first = tile * matrix.width
-            last = min(first + matrix.width, matrix.n_groups)
-            stride = 0
-            groups = groups_of_tile(
-                x, matrix, state, theta_low, tile,
-                buffers + threadid() * matrix.width * matrix.pitch, &stride)
-            for j in range(first, last):
-                band.size[j] = 0
-                if state.l1[j] <= theta_low or not block_fits[block]:
-                    continue
-                high = 0.0
-                bound_level(
-                    groups + (j - first) * stride, matrix.size, state.largest[j],
-                    theta_low, theta_high,
-                    guess_level(state, j, matrix.size, 0.5 * (theta_low + theta_high)),
-                    &band.low[j], &high)
-                band.start[j] = block * room + kept
-                band.above[j] = 0
-                band.excess[j] = 0.0
-                for chunk in range((matrix.size + CHUNK - 1) // CHUNK):
-                    entry = chunk * CHUNK
-                    size = min(CHUNK, matrix.size - entry)
-                    if kept + size >= room:
-                        block_fits[block] = False
-                        break
-                    added = collect_band(
-                        groups + (j - first) * stride + entry, size, band.low[j], high,
-                        False, entries + block * room + kept, &band.above[j],
-                        &band.excess[j])
-                    band.size[j] += added
-                    kept = kept + added
-    for block in range(N_BLOCKS):
-        fits = fits and block_fits[block]
-    return fits
-
-
-cdef double weight_above(
-    const State* state, Py_ssize_t n_groups, double theta
-) noexcept nogil:
-    """Sum over the groups of what their l1 norm has above theta."""
-    cdef:
-        Py_ssize_t j
-        double total = 0.0
-    for j in range(n_groups):
-        total += max(state.l1[j] - theta, 0.0)
-    return total
+        Py_ssize_t n_blocks = (matrix.n_groups + width - 1) // width
+        Py_ssize_t block, first, last, j, kept
+        Py_ssize_t n_failed = 0
+        floating* lows = NULL
+        floating* highs = NULL
+        floating* mixed = NULL
+        int32_t* counts = NULL
+        int32_t* columns = NULL
+    if not matrix.contiguous:
+        lows = <floating*>malloc(n_threads * width * sizeof(floating))
+        highs = <floating*>malloc(n_threads * width * sizeof(floating))
+        counts = <int32_t*>malloc(n_threads * width * sizeof(int32_t))
+        mixed = <floating*>malloc(n_threads * room * sizeof(floating))
+        columns = <int32_t*>malloc(n_threads * room * sizeof(int32_t))
+    for block in prange(n_blocks, num_threads=n_threads, schedule="static"):
+        first = block * width
+        last = min(first + width, matrix.n_groups)
+        if matrix.contiguous:
+            kept = collect_bands_of_groups(
+                x, matrix, state, estimate, first, last, entries + block * room, room,
+                band)
+        elif (lows == NULL or highs == NULL or counts == NULL or mixed == NULL
+              or columns == NULL):
+            kept = -1
+        else:
+            kept = collect_bands_of_columns(
+                x, matrix, state, estimate, first, last, entries + block * room, room,
+                band, lows + threadid() * width, highs + threadid() * width,
+                counts + threadid() * width, mixed + threadid() * room,
+                columns + threadid() * room)
+        n_failed += kept < 0
+        for j in range(first, last):
+            band.start[j] = band.start[j] + block * room
+    free(lows)
+    free(highs)
+    free(counts)
+    free(mixed)
+    free(columns)
+    return n_failed == 0
 
 
 cdef void take_sample(
-    const floating* x, const Matrix* matrix, const State* state, double theta,
-    floating* sample, double* l1, Py_ssize_t* picked, Py_ssize_t n_sampled,
-    Py_ssize_t n_alive, Py_ssize_t size
+    const floating* x, Py_ssize_t group_stride, Py_ssize_t entry_stride,
+    Py_ssize_t group_size, const double* l1, Py_ssize_t n_groups, double theta,
+    Py_ssize_t n_alive, Py_ssize_t n_sampled, Py_ssize_t size, floating* sample,
+    double* sampled_l1, Py_ssize_t* picked
 ) noexcept nogil:
-    """Copy `size` entries of each of n_sampled groups, both evenly spaced."""
+    """Copy ``size`` entries of some groups that theta spares, both evenly spaced."""
     cdef:
-        Py_ssize_t j, k = 0, seen = 0, i
+        Py_ssize_t i, j, k = 0, seen = 0
         const floating* group
-    for j in range(matrix.n_groups):
-        if state.l1[j] <= theta:
+    for j in range(n_groups):
+        if l1[j] <= theta:
             continue
         if k < n_sampled and seen * n_sampled >= k * n_alive:
             picked[k] = j
-            group = x + j * matrix.group_stride
-            l1[k] = 0.0
+            group = x + j * group_stride
+            sampled_l1[k] = 0.0
             for i in range(size):
-                sample[k * size + i] = group[i * matrix.size // size
-                                             * matrix.entry_stride]
-                l1[k] += fabs(<double>sample[k * size + i])
+                sample[k * size + i] = group[i * group_size // size * entry_stride]
+                sampled_l1[k] += fabs(<double>sample[k * size + i])
             k += 1
         seen += 1
 
 
 cdef void solve_sample(
-    const floating* sample, const double* l1, const Py_ssize_t* picked,
-    Py_ssize_t n_sampled, Py_ssize_t size, const Matrix* matrix, const State* state,
-    double radius, double* levels, double* theta, double* low, double* high,
-    double* spread
+    const floating* sample, const double* sampled_l1, const double* l1,
+    const Py_ssize_t* picked, Py_ssize_t n_sampled, Py_ssize_t n_groups,
+    double share, Py_ssize_t size, double radius, double* levels, Estimate* estimate
 ) noexcept nogil:
-    """Estimate theta and a band around it.
+    """Estimate theta from ``size`` entries, a ``share`` of all, of some groups.
 
     The radius is shared out in proportion to what the l1 norms have above theta: the
     levels nearly are, so that the sample says little more than a factor.
     """
     cdef:
-        double share = <double>size / matrix.size, part, total, slope, offset, level
-        double weight, sampled_weight, deviation = 0.0, half_width
-        Py_ssize_t k, count
+        double theta = estimate.theta, part = 0.0, total = 0.0, slope = 0.0
+        double offset = 0.0, level, weight, sampled_weight = 0.0, deviation = 0.0
+        Py_ssize_t j, k, count
         int step, stage
     for stage in range(2):
-        weight = weight_above(state, matrix.n_groups, theta[0])
+        weight = 0.0
         sampled_weight = 0.0
+        for j in range(n_groups):
+            weight += max(l1[j] - theta, 0.0)
         for k in range(n_sampled):
-            sampled_weight += max(state.l1[picked[k]] - theta[0], 0.0)
+            sampled_weight += max(l1[picked[k]] - theta, 0.0)
         if sampled_weight == 0.0:
             return
         part = radius * sampled_weight / weight
@@ -316,30 +438,36 @@ cdef void solve_sample(
             slope = 0.0
             for k in range(n_sampled):
                 levels[k] = 0.0
-                level = (l1[k] - theta[0] * share) / size  # left of the root
+                level = (sampled_l1[k] - theta * share) / size  # left of the root
                 if level > 0.0:
                     count = -1
-                    level = newton(sample + k * size, size, theta[0] * share, False, 0,
+                    level = newton(sample + k * size, size, theta * share, False, 0,
                                    0.0, 0.0, level, &count, &offset)
                     levels[k] = level + offset
                     total += levels[k]
                     slope += share / count
             if slope == 0.0:
-                theta[0] *= 0.5
+                theta *= 0.5
                 continue
-            theta[0] += (total - part) / slope
+            theta += (total - part) / slope
             if fabs(total - part) <= 1e-4 * part:
                 break
-    total = 0.0
+    if slope == 0.0 or total == 0.0:
+        return
+    weight = 0.0
     for k in range(n_sampled):
-        weight = max(state.l1[picked[k]] - theta[0], 0.0)
-        total += weight
-        deviation += (levels[k] - part / sampled_weight * weight) ** 2
-    spread[0] = total / part
-    deviation = SPREAD * sqrt(deviation)
-    half_width = deviation / slope
-    low[0] = theta[0] - half_width
-    high[0] = theta[0] + 1.25 * half_width if part > 2.0 * deviation else INFINITY
+        level = max(l1[picked[k]] - theta, 0.0)
+        weight += level
+        deviation += (levels[k] - part / sampled_weight * level) ** 2
+    deviation = sqrt(deviation)
+    estimate.spread = weight / total
+    estimate.scatter = deviation / sqrt(<double>n_sampled)
+    deviation *= SPREAD
+    estimate.theta = max(theta, estimate.low)
+    estimate.low = max(theta - deviation / slope, estimate.low)
+    # Skewed: there is no end of theta on the right if hardly any level is left.
+    if part > 2.0 * deviation:
+        estimate.high = theta + 1.25 * deviation / slope
 
 
 cdef bint update_theta(
@@ -366,15 +494,71 @@ cdef void settle(
 ) noexcept nogil:
     """Follow the linear piece to the root, where the levels add up to the radius."""
     cdef Py_ssize_t j
-    cdef double total = 0.0
+    cdef double total
     for j in range(n_groups):
         if state.counts[j] > 0:
             state.levels[j] = max(
                 state.levels[j] - surplus / slope / state.counts[j], 0.0)
-            total += state.levels[j]
+    total = reduce_group(SKPROJ_NORM_L1, <const double*>state.levels, n_groups)
     if total > radius:
         for j in range(n_groups):
             state.levels[j] *= radius / total
+
+
+def estimate_theta(
+    const floating[:, :] X,  # IN, (n_groups, group_size), one stride is one entry
+    const double[::1] l1,    # IN, (n_groups,), l1 norms of the groups
+    double radius,           # 0 < radius < sum of the l_inf norms
+    double start,            # 0 <= start <= theta
+):
+    """Estimate what l1inf_levels wants to know, as a dict (see `Estimate`).
+
+    Small matrices are not worth a sample: of them nothing is known but the start.
+    """
+    cdef:
+        Py_ssize_t n_groups = X.shape[0], size = X.shape[1], j, n_alive = 0
+        Py_ssize_t n_sampled, sample_size
+        Estimate estimate
+        floating* sample = NULL
+        double* numbers = NULL
+        Py_ssize_t* picked = NULL
+    estimate.theta = estimate.low = start
+    estimate.high = INFINITY
+    estimate.spread = estimate.scatter = 0.0
+    for j in range(n_groups):
+        n_alive += l1[j] > start
+    if n_alive * size < SAMPLE_FROM:
+        return estimate
+    sample_size = min(size, max(SAMPLE_OF_GROUP, MAX_SAMPLE // n_alive))
+    n_sampled = min(n_alive, max(1, MAX_SAMPLE // sample_size))
+    sample = <floating*>malloc(n_sampled * sample_size * sizeof(floating))
+    numbers = <double*>malloc(2 * n_sampled * sizeof(double))
+    picked = <Py_ssize_t*>malloc(n_sampled * sizeof(Py_ssize_t))
+    if sample != NULL and numbers != NULL and picked != NULL:
+        with nogil:
+            take_sample(&X[0, 0], X.strides[0] // <Py_ssize_t>sizeof(floating),
+                        X.strides[1] // <Py_ssize_t>sizeof(floating), size, &l1[0],
+                        n_groups, start, n_alive, n_sampled, sample_size, sample,
+                        numbers, picked)
+            solve_sample(sample, numbers, &l1[0], picked, n_sampled, n_groups,
+                         <double>sample_size / size, sample_size, radius,
+                         numbers + n_sampled, &estimate)
+    free(sample)
+    free(numbers)
+    free(picked)
+    return estimate
+
+
+def pick_groups(
+    const floating[:, :] X,  # IN, (n_groups, group_size), the first stride is one entry
+    const int64_t[::1] picked,  # IN, (n_picked,), rising
+    floating[:, ::1] out,    # OUT, (n_picked, group_size)
+):
+    """Copy some groups of a matrix whose groups are adjacent."""
+    if picked.shape[0] > 0 and X.shape[1] > 0:
+        pick_columns(&X[0, 0], X.shape[1],
+                     X.strides[1] // <Py_ssize_t>sizeof(floating), &picked[0],
+                     picked.shape[0], &out[0, 0])
 
 
 def l1inf_levels(
@@ -382,7 +566,7 @@ def l1inf_levels(
     const double[::1] l1,       # IN, (n_groups,), l1 norms of the groups
     const double[::1] largest,  # IN, (n_groups,), l_inf norms of the groups
     double radius,              # 0 < radius < sum(largest)
-    double start,               # 0 <= start <= theta
+    Estimate estimate,          # IN, what estimate_theta has returned
     double[::1] levels,         # OUT, (n_groups,)
     int n_threads,
 ):
@@ -391,10 +575,9 @@ def l1inf_levels(
         Matrix matrix
         State state
         Band band
-        Py_ssize_t n_groups = X.shape[0], size = X.shape[1], j, n_alive = 0
-        Py_ssize_t sample_size = 0, n_sampled = 0, room = 0
-        double theta = start, low = start, high = INFINITY, total = 0.0, slope = 0.0
-        bint found = False, banded = False, first = True
+        Py_ssize_t n_groups = X.shape[0], size = X.shape[1], j, width, room
+        double theta = estimate.theta, total = 0.0, slope = 0.0
+        bint found = False, banded = False
         const floating* x = &X[0, 0]
         floating* buffers = NULL
         floating* entries = NULL
@@ -414,9 +597,8 @@ def l1inf_levels(
     # Columns apart by a power of two would all compete for the same cache lines.
     matrix.pitch = size + 8
     matrix.n_tiles = (n_groups + matrix.width - 1) // matrix.width
-    n_threads = <int>min(<Py_ssize_t>n_threads, matrix.n_tiles)
 
-    # counts: now, before, and of the band above, start and size; two numbers of the band
+    # counts: now and before, and of the band above, start and size
     counts = <Py_ssize_t*>calloc(5 * n_groups, sizeof(Py_ssize_t))
     numbers = <double*>malloc(2 * n_groups * sizeof(double))
     if not matrix.contiguous:
@@ -432,8 +614,8 @@ def l1inf_levels(
     state.largest = &largest[0]
     state.levels = &levels[0]
     state.counts = counts
-    state.theta = start
-    state.spread = 0.0
+    state.theta = theta
+    state.spread = estimate.spread
     band.above = counts + 2 * n_groups
     band.start = counts + 3 * n_groups
     band.size = counts + 4 * n_groups
@@ -441,28 +623,20 @@ def l1inf_levels(
     band.excess = numbers + n_groups
 
     with nogil:
-        for j in range(n_groups):
-            n_alive += l1[j] > start
-        if n_alive * size >= SAMPLE_FROM:
-            sample_size = min(size, max(SAMPLE_OF_GROUP, MAX_SAMPLE // n_alive))
-            n_sampled = min(n_alive, max(1, MAX_SAMPLE // sample_size))
-            room = min(MAX_BAND, matrix.n_tiles * matrix.width * size) // N_BLOCKS
-            room += CHUNK + 1
+        if (estimate.high < INFINITY and estimate.high - estimate.low > 1e-9 * theta
+                and size < MAX_ROWS):
+            width = max((n_groups + N_BLOCKS - 1) // N_BLOCKS, 1)
+            if not matrix.contiguous:
+                width = min(max((n_groups // 8 + 63) // 64 * 64, 512), 8192)
+            room = min(MAX_BAND * width // n_groups, width * size)
+            room += CHUNK if matrix.contiguous else width
             entries = <floating*>malloc(
-                max(N_BLOCKS * room, n_sampled * sample_size) * sizeof(floating))
+                ((n_groups + width - 1) // width * room + 1) * sizeof(floating))
         if entries != NULL:
-            # The arrays of the band and of the levels are free for the sample.
-            take_sample(x, &matrix, &state, start, entries, band.low, band.start,
-                        n_sampled, n_alive, sample_size)
-            solve_sample(entries, band.low, band.start, n_sampled, sample_size, &matrix,
-                         &state, radius, band.excess, &theta, &low, &high,
-                         &state.spread)
-            theta = max(theta, start)
-            low = max(low, start)
-            banded = high < INFINITY and high - low > 1e-9 * high and collect_bands(
-                x, &matrix, &state, low, high, entries, room, &band, buffers, n_threads)
+            banded = collect_bands(x, &matrix, &state, &estimate, entries, room, width,
+                                   &band, n_threads)
             if banded:
-                theta = low
+                theta = estimate.low
         while not found and step < MAX_STEPS:
             step += 1
             memcpy(counts + n_groups, counts, n_groups * sizeof(Py_ssize_t))
@@ -474,12 +648,11 @@ def l1inf_levels(
             found = update_theta(&state, n_groups, radius, counts + n_groups, &theta,
                                  &total, &slope)
             if slope == 0.0:  # the sample has led beyond every group
-                theta = start
+                theta *= 0.5
                 found = False
-            if banded and ((first and total < radius) or theta > high):
+            if banded and ((step == 1 and total < radius) or theta > estimate.high):
                 banded = False
                 found = False
-            first = False
         if slope > 0.0:
             settle(&state, n_groups, radius, total - radius, slope)
     free(counts)

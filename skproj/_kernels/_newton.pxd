@@ -1,9 +1,17 @@
 # Newton's method for the threshold of one contiguous vector.
 
 from cython cimport floating
-from libc.math cimport INFINITY, nextafter
+from libc.math cimport INFINITY, nextafter, nextafterf
 
 from ._simd cimport count_above, largest_value
+
+
+cdef inline floating below(floating x) noexcept nogil:
+    """Largest number of the type that is less than x."""
+    if floating is float:
+        return nextafterf(x, -INFINITY)
+    else:
+        return nextafter(x, -INFINITY)
 
 
 cdef inline double newton(
@@ -19,20 +27,22 @@ cdef inline double newton(
     The sum is convex and decreasing in t: a step from the right of the root lands left
     of it, and from the left the steps rise until the number of values above no longer
     changes. If that number is known to be ``count`` (not -1) at tau, and tau to be the
-    root then, one look is enough. Returns tau; the root is tau + offset.
+    root then, one look is enough. Returns a number of the type of x; the root is that
+    number plus ``offset``.
     """
     cdef:
         Py_ssize_t above, before = count[0]
         double excess = 0.0, step
         bint moved = False, on_top = False
     while True:
-        above = more_count + count_above(x, n, tau, signed_, &excess)
+        tau = <floating>tau
+        above = more_count + count_above(x, n, <floating>tau, signed_, &excess)
         if above == 0:
             # The start was right of everything, or tau was rounded onto the largest.
             excess = largest_value(x, n, signed_)
-            on_top = moved or excess - radius == excess
-            tau = nextafter(excess, -INFINITY) if on_top else excess - radius
-            above = count_above(x, n, tau, signed_, &excess)
+            on_top = moved or <floating>(excess - radius) == <floating>excess
+            tau = below(<floating>excess) if on_top else <floating>(excess - radius)
+            above = count_above(x, n, <floating>tau, signed_, &excess)
             before = -1
         if more_count > 0:
             excess += more_excess - more_count * (tau - base)

@@ -64,21 +64,25 @@ typedef int32_t SKPROJ_MAY_ALIAS skproj_bits_f32;
 typedef int64_t SKPROJ_MAY_ALIAS skproj_bits_f64;
 
 #define T float
+#define FABS fabsf
 #define BITS skproj_bits_f32
 #define ABS_MASK INT32_C(0x7fffffff)
 #define NAME(base) skproj_##base##_f32
 #include "_simd_loops.h"
 #undef T
+#undef FABS
 #undef BITS
 #undef ABS_MASK
 #undef NAME
 
 #define T double
+#define FABS fabs
 #define BITS skproj_bits_f64
 #define ABS_MASK INT64_C(0x7fffffffffffffff)
 #define NAME(base) skproj_##base##_f64
 #include "_simd_loops.h"
 #undef T
+#undef FABS
 #undef BITS
 #undef ABS_MASK
 #undef NAME

@@ -3,7 +3,8 @@
  * A group is n contiguous entries, or a column of a matrix of n rows, `stride` entries
  * apart; w columns are then handled together, four rows at a time, so that what is
  * kept for a column is visited once for four entries. Sums are carried in double for
- * both types. Output and input may be the same array.
+ * both types; levels that entries are compared with are numbers of the type T. Output
+ * and input may be the same array.
  */
 
 /* Maximum of |x| by comparing bit patterns as integers: it orders finite numbers
@@ -22,33 +23,31 @@ static SKPROJ_UNUSED SKPROJ_CLONES double NAME(max_abs)(const T *x, ptrdiff_t n)
     return value;
 }
 
-static SKPROJ_INLINE int64_t NAME(max_bits)(int64_t largest, T x)
+static SKPROJ_INLINE BITS NAME(max_bits)(BITS largest, BITS x)
 {
-    double wide = x;
-    int64_t bits;
-    memcpy(&bits, &wide, sizeof(bits));
-    bits &= INT64_C(0x7fffffffffffffff);
-    return bits > largest ? bits : largest;
+    x &= ABS_MASK;
+    return x > largest ? x : largest;
 }
 
+/* Rows may come in parts; until finish_columns `largest` holds numbers of type T. */
 static SKPROJ_UNUSED SKPROJ_CLONES void
 NAME(max_abs_columns)(const T *x, ptrdiff_t n, ptrdiff_t w, ptrdiff_t stride,
                       double *largest)
 {
-    skproj_bits_f64 *top = (skproj_bits_f64 *)largest;
+    BITS *top = (BITS *)largest;
     ptrdiff_t i = 0;
     for (; i + 4 <= n; i += 4) {
-        const T *row = x + i * stride;
+        const BITS *row = (const BITS *)(x + i * stride);
         SKPROJ_SIMD()
         for (ptrdiff_t j = 0; j < w; ++j) {
-            int64_t m = NAME(max_bits)(top[j], row[j]);
+            BITS m = NAME(max_bits)(top[j], row[j]);
             m = NAME(max_bits)(m, row[j + stride]);
             m = NAME(max_bits)(m, row[j + 2 * stride]);
             top[j] = NAME(max_bits)(m, row[j + 3 * stride]);
         }
     }
     for (; i < n; ++i) {
-        const T *row = x + i * stride;
+        const BITS *row = (const BITS *)(x + i * stride);
         SKPROJ_SIMD()
         for (ptrdiff_t j = 0; j < w; ++j)
             top[j] = NAME(max_bits)(top[j], row[j]);
@@ -115,22 +114,17 @@ static SKPROJ_INLINE T NAME(scale_entry)(T v, double level, double offset)
 
 /* The threshold is level + offset, taken off one after the other: their sum would be
  * rounded, which is much for an entry that is only just above it. */
-static SKPROJ_INLINE double NAME(above)(double v, double level, double offset)
-{
-    double over = v - level, left = over - offset;
-    left = left > 0.0 ? left : 0.0;
-    return over > 0.0 ? left : 0.0;
-}
-
 static SKPROJ_INLINE T NAME(subtract_entry)(T v, double level, double offset)
 {
-    return (T)NAME(above)((double)v, level, offset);
+    T over = v - (T)level, left = over - (T)offset;
+    left = left > (T)0 ? left : (T)0;
+    return over > (T)0 ? left : (T)0;
 }
 
 static SKPROJ_INLINE T NAME(soft_entry)(T v, double level, double offset)
 {
-    double wide = v, left = NAME(above)(fabs(wide), level, offset);
-    return (T)(wide < 0.0 ? 0.0 - left : left);
+    T left = NAME(subtract_entry)(FABS(v), level, offset);
+    return v < (T)0 ? (T)0 - left : left;
 }
 
 #define SKPROJ_DEFINE_MAP(name)                                                       \
@@ -177,16 +171,16 @@ SKPROJ_DEFINE_MAP(soft)
 
 /* ---- what the searches for thresholds need of a contiguous group ---- */
 
-static SKPROJ_INLINE double NAME(value)(T x, const int signed_)
+static SKPROJ_INLINE T NAME(value)(T x, const int signed_)
 {
-    return signed_ ? (double)x : fabs((double)x);
+    return signed_ ? x : FABS(x);
 }
 
 /* Largest |x| (x if signed_) of finite entries. */
 static SKPROJ_UNUSED SKPROJ_CLONES double
 NAME(largest)(const T *x, ptrdiff_t n, int signed_)
 {
-    T largest = signed_ && n ? x[0] : (T)0;
+    T largest = x[0];
     if (!signed_)
         return NAME(max_abs)(x, n);
     SKPROJ_SIMD(reduction(max : largest))
@@ -196,16 +190,16 @@ NAME(largest)(const T *x, ptrdiff_t n, int signed_)
 }
 
 static SKPROJ_INLINE ptrdiff_t
-NAME(count_above_block)(const T *x, ptrdiff_t n, double level, const int signed_,
+NAME(count_above_block)(const T *x, ptrdiff_t n, T level, const int signed_,
                         double *excess)
 {
     double sum = 0.0;
-    int64_t count = 0;
+    BITS count = 0;
     SKPROJ_SIMD(reduction(+ : sum, count))
     for (ptrdiff_t i = 0; i < n; ++i) {
-        double over = NAME(value)(x[i], signed_) - level;
-        sum += over > 0.0 ? over : 0.0;
-        count += over > 0.0;
+        T over = NAME(value)(x[i], signed_) - level;
+        sum += (double)(over > (T)0 ? over : (T)0);
+        count += over > (T)0;
     }
     *excess += sum;
     return (ptrdiff_t)count;
@@ -214,7 +208,7 @@ NAME(count_above_block)(const T *x, ptrdiff_t n, double level, const int signed_
 /* Number of entries with |x| > level (x > level if signed_), and the sum of what they
  * have above the level. */
 static SKPROJ_UNUSED SKPROJ_CLONES ptrdiff_t
-NAME(count_above)(const T *x, ptrdiff_t n, double level, int signed_, double *excess)
+NAME(count_above)(const T *x, ptrdiff_t n, T level, int signed_, double *excess)
 {
     ptrdiff_t count = 0;
     *excess = 0.0;
@@ -229,34 +223,34 @@ NAME(count_above)(const T *x, ptrdiff_t n, double level, int signed_, double *ex
 /* Vectors look whether any of 16 entries is in the band; only then are they copied,
  * one by one and without a branch. */
 static SKPROJ_INLINE ptrdiff_t
-NAME(collect_band_of)(const T *x, ptrdiff_t n, double low, double high,
-                      const int signed_, T *band, ptrdiff_t *count, double *excess)
+NAME(collect_band_of)(const T *x, ptrdiff_t n, T low, T high, const int signed_,
+                      T *band, ptrdiff_t *count, double *excess)
 {
     double sums[16] = {0.0};
-    int64_t counts[16] = {0};
+    BITS counts[16] = {0};
     ptrdiff_t kept = 0, i = 0;
     for (; i + 16 <= n; i += 16) {
-        int64_t any = 0;
+        BITS any = 0;
         SKPROJ_SIMD(reduction(| : any))
         for (int k = 0; k < 16; ++k) {
-            double v = NAME(value)(x[i + k], signed_);
-            int64_t above = v > high;
+            T v = NAME(value)(x[i + k], signed_);
+            BITS above = v > high;
             counts[k] += above;
-            sums[k] += above ? v - low : 0.0;
+            sums[k] += (double)(above ? v - low : (T)0);
             any |= (v > low) & (v <= high);
         }
         if (any)
             for (int k = 0; k < 16; ++k) {
-                double v = NAME(value)(x[i + k], signed_);
-                band[kept] = (T)v;
+                T v = NAME(value)(x[i + k], signed_);
+                band[kept] = v;
                 kept += (v > low) & (v <= high);
             }
     }
     for (; i < n; ++i) {
-        double v = NAME(value)(x[i], signed_);
+        T v = NAME(value)(x[i], signed_);
         counts[0] += v > high;
-        sums[0] += v > high ? v - low : 0.0;
-        band[kept] = (T)v;
+        sums[0] += (double)(v > high ? v - low : (T)0);
+        band[kept] = v;
         kept += (v > low) & (v <= high);
     }
     for (int k = 0; k < 16; ++k) {
@@ -270,11 +264,103 @@ NAME(collect_band_of)(const T *x, ptrdiff_t n, double low, double high,
  * has room for n + 1, and return how many; for those above high add 1 to `count` and
  * v - low to `excess`. */
 static SKPROJ_UNUSED SKPROJ_CLONES ptrdiff_t
-NAME(collect_band)(const T *x, ptrdiff_t n, double low, double high, int signed_,
-                   T *band, ptrdiff_t *count, double *excess)
+NAME(collect_band)(const T *x, ptrdiff_t n, T low, T high, int signed_, T *band,
+                   ptrdiff_t *count, double *excess)
 {
     return signed_ ? NAME(collect_band_of)(x, n, low, high, 1, band, count, excess)
                    : NAME(collect_band_of)(x, n, low, high, 0, band, count, excess);
+}
+
+/* The same two for w columns, each with levels of its own. */
+static SKPROJ_INLINE void
+NAME(count_above_rows)(const T *x, const int rows, ptrdiff_t w, ptrdiff_t stride,
+                       const T *levels, int32_t *counts, double *excess)
+{
+    SKPROJ_SIMD()
+    for (ptrdiff_t j = 0; j < w; ++j)
+        for (int k = 0; k < rows; ++k) {
+            T over = FABS(x[j + k * stride]) - levels[j];
+            excess[j] += (double)(over > (T)0 ? over : (T)0);
+            counts[j] += over > (T)0;
+        }
+}
+
+static SKPROJ_UNUSED SKPROJ_CLONES void
+NAME(count_above_columns)(const T *x, ptrdiff_t n, ptrdiff_t w, ptrdiff_t stride,
+                          const T *levels, int32_t *counts, double *excess)
+{
+    ptrdiff_t i = 0;
+    for (; i + 4 <= n; i += 4)
+        NAME(count_above_rows)(x + i * stride, 4, w, stride, levels, counts, excess);
+    for (; i < n; ++i)
+        NAME(count_above_rows)(x + i * stride, 1, w, stride, levels, counts, excess);
+}
+
+static SKPROJ_INLINE ptrdiff_t
+NAME(collect_band_block)(const T *x, const int rows, const int w, ptrdiff_t stride,
+                         const T *lows, const T *highs, int32_t *counts, double *excess,
+                         T *band, int32_t *columns, int32_t first_column)
+{
+    ptrdiff_t kept = 0;
+    for (int k = 0; k < rows; ++k, x += stride) {
+        int32_t any = 0;
+        SKPROJ_SIMD(reduction(| : any))
+        for (int j = 0; j < w; ++j) {
+            T v = FABS(x[j]);
+            int32_t above = v > highs[j];
+            counts[j] += above;
+            excess[j] += (double)(above ? v - lows[j] : (T)0);
+            any |= (v > lows[j]) & (v <= highs[j]);
+        }
+        if (any)
+            for (int j = 0; j < w; ++j) {
+                T v = FABS(x[j]);
+                band[kept] = v;
+                columns[kept] = first_column + j;
+                kept += (v > lows[j]) & (v <= highs[j]);
+            }
+    }
+    return kept;
+}
+
+/* Values go to `band` and their columns to `columns`, both with room for `room`;
+ * returns how many, or -1 if there may be more. */
+static SKPROJ_UNUSED SKPROJ_CLONES ptrdiff_t
+NAME(collect_band_columns)(const T *x, ptrdiff_t n, ptrdiff_t w, ptrdiff_t stride,
+                           const T *lows, const T *highs, int32_t *counts,
+                           double *excess, T *band, int32_t *columns, ptrdiff_t room)
+{
+    ptrdiff_t kept = 0;
+    for (ptrdiff_t i = 0; i < n; i += 4) {
+        const int rows = (int)SKPROJ_MIN(n - i, 4);
+        if (kept + rows * w >= room)
+            return -1;
+        for (ptrdiff_t j = 0; j < w; j += 16) {
+            const T *block = x + i * stride + j;
+            kept += rows == 4 && j + 16 <= w
+                        ? NAME(collect_band_block)(block, 4, 16, stride, lows + j,
+                                                   highs + j, counts + j, excess + j,
+                                                   band + kept, columns + kept, (int)j)
+                        : NAME(collect_band_block)(block, rows, (int)SKPROJ_MIN(w - j, 16),
+                                                   stride, lows + j, highs + j, counts + j,
+                                                   excess + j, band + kept,
+                                                   columns + kept, (int)j);
+        }
+    }
+    return kept;
+}
+
+/* Copy m of the columns, given by number, to contiguous storage. */
+static SKPROJ_UNUSED SKPROJ_CLONES void
+NAME(pick_columns)(const T *x, ptrdiff_t n, ptrdiff_t stride, const int64_t *columns,
+                   ptrdiff_t m, T *out)
+{
+    for (ptrdiff_t start = 0; start < n; start += 8) {
+        ptrdiff_t stop = SKPROJ_MIN(start + 8, n);
+        for (ptrdiff_t k = 0; k < m; ++k)
+            for (ptrdiff_t i = start; i < stop; ++i)
+                out[k * n + i] = x[i * stride + columns[k]];
+    }
 }
 
 /* Copy w columns of n rows to contiguous storage, `pitch` entries from one column to
@@ -332,7 +418,7 @@ static SKPROJ_UNUSED double NAME(reduce_group)(int norm, const T *x, ptrdiff_t n
     }
 }
 
-/* Rows may come in parts: `out` starts with zeros, and l2 norms end with a root. */
+/* Rows may come in parts: `out` starts with zeros and ends with finish_columns. */
 static SKPROJ_UNUSED void
 NAME(reduce_columns)(int norm, const T *x, ptrdiff_t n, ptrdiff_t w, ptrdiff_t stride,
                      double *out)
@@ -342,6 +428,20 @@ NAME(reduce_columns)(int norm, const T *x, ptrdiff_t n, ptrdiff_t w, ptrdiff_t s
     case SKPROJ_NORM_L2: NAME(sum_squares_columns)(x, n, w, stride, out); break;
     default: NAME(max_abs_columns)(x, n, w, stride, out);
     }
+}
+
+static SKPROJ_UNUSED SKPROJ_CLONES void
+NAME(finish_columns)(int norm, ptrdiff_t w, double *out)
+{
+    if (norm == SKPROJ_NORM_L2)
+        for (ptrdiff_t j = 0; j < w; ++j)
+            out[j] = sqrt(out[j]);
+    if (norm == SKPROJ_NORM_LINF && sizeof(T) < sizeof(double))
+        for (ptrdiff_t j = w - 1; j >= 0; --j) { /* widened from the end: in place */
+            T narrow;
+            memcpy(&narrow, (const char *)out + (size_t)j * sizeof(T), sizeof(T));
+            out[j] = narrow;
+        }
 }
 
 static SKPROJ_UNUSED void

@@ -88,7 +88,7 @@ cdef void find_band(
 
 
 cdef Py_ssize_t collect_part(
-    const floating* x, Py_ssize_t n, double low, double high, bint signed_,
+    const floating* x, Py_ssize_t n, floating low, floating high, bint signed_,
     floating* band, Py_ssize_t room, Py_ssize_t* count, double* excess
 ) noexcept nogil:
     """Collect the band of one part of a vector; -1 if there is no room for it."""
@@ -127,10 +127,12 @@ cdef void find_long_threshold(
         find_threshold(x, n, radius, signed_, total, level, offset)
         return
     find_band(x, n, radius, signed_, band, sample_size, &low, &high)
+    low = <floating>low  # compared with entries
+    high = <floating>high
     for part in prange(N_PARTS, num_threads=n_threads, schedule="static"):
         start = min(part * length, n)
-        sizes[part] = collect_part(x + start, min(length, n - start), low, high,
-                                   signed_, band + part * room, room, &counts[part],
+        sizes[part] = collect_part(x + start, min(length, n - start), <floating>low,
+                                   <floating>high, signed_, band + part * room, room, &counts[part],
                                    &excesses[part])
     for part in range(N_PARTS):
         if sizes[part] < 0:

@@ -16,9 +16,8 @@ def _solve_l1inf(groups, norms, radius, n_threads):
     # mu_j is at least max_j - theta and at least (l1_j - theta) / size; the theta
     # that makes either bound add up to the radius is left of the root.
     _, start = share_out(l1, radius * groups.shape[1])
-    theta = _l1inf.l1inf_levels(
-        groups, l1, largest, radius, max(start, tau), levels, n_threads
-    )
+    estimate = _l1inf.estimate_theta(groups, l1, radius, max(start, tau))
+    theta = _l1inf.l1inf_levels(groups, l1, largest, radius, estimate, levels, n_threads)
     return Solution(_groups.CLIP, levels, theta)
 
 
