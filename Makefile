@@ -13,13 +13,30 @@ BUILD_INPUTS := pyproject.toml setup.cfg skproj/_build_utils.py \
 	$(wildcard skproj/_kernels/*.pyx skproj/_kernels/*.pxd skproj/_kernels/*.h)
 PYTHON_SOURCES := $(wildcard skproj tests examples benchmarks doc)
 
+# Builds that look for errors, with the tests that they run. They go into a copy of the
+# sources, so that the normal build stays as it is.
+SANITIZE ?= address,undefined
+KERNEL_TESTS = tests/test_kernels.py tests/test_norms.py tests/test_projection.py \
+	tests/test_fuzz.py
+PY_IN_COPY = "$(abspath $(VENV))/bin/python"
+define build-copy
+	@echo "Building with $(1) in build/$@ ..."
+	@rm -rf build/$@ && mkdir -p build/$@
+	@tar -cf - --exclude='*.so' --exclude=__pycache__ \
+		pyproject.toml setup.cfg README.md LICENSE skproj tests | tar -xf - -C build/$@
+	@cd build/$@ && $(1) $(PY_IN_COPY) -c "import setuptools; setuptools.setup()" \
+		-q build_ext --inplace
+	@cd build/$@ && $(PY_IN_COPY) -c "import os, skproj; \
+		assert skproj.__file__.startswith(os.getcwd()), 'another skproj is imported'"
+endef
+
 # The user's own Python settings must not leak into the environment.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PIP_USER PIP_TARGET PIP_PREFIX
 export PYTHONNOUSERSITE = 1
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install test lint demo doc bench clean
+.PHONY: help install test lint sanitize bounds demo doc bench clean
 
 help:  ## list the targets (the default)
 	@echo "make TARGET [PYTHON=$(PYTHON)] [VENV=$(VENV)] [WORKERS=$(WORKERS)]"
@@ -35,6 +52,21 @@ lint: $(VENV)/.skproj-test  ## check style, without changing anything
 	$(PY) -m ruff check $(PYTHON_SOURCES)
 	$(PY) -m ruff format --check $(PYTHON_SOURCES)
 	PATH="$$(cd "$(VENV)/bin" && pwd):$$PATH" cython-lint skproj
+
+# No versions of the loops for several processors: on some systems the loader chooses
+# between them, in instrumented code, before AddressSanitizer is ready.
+sanitize: $(VENV)/.skproj-test  ## run the kernel tests under the compiler's sanitizers
+	$(call build-copy,SKPROJ_SANITIZE=$(SANITIZE) SKPROJ_NO_MULTIVERSION=1)
+	@cd build/$@ && \
+	preload=$$(ldd skproj/_kernels/_groups*.so | awk '/lib(clang_rt.)?asan/ {print $$3}') \
+	&& [ -f "$$preload" ] || { echo "There is no shared library of" \
+		"AddressSanitizer to load into Python; build with gcc." >&2; exit 1; }; \
+	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc \
+		LD_PRELOAD="$$preload" $(PY_IN_COPY) -m pytest -q $(KERNEL_TESTS)
+
+bounds: $(VENV)/.skproj-test  ## run the kernel tests with the bounds of arrays checked
+	$(call build-copy,SKPROJ_DEBUG_CYTHON=1)
+	cd build/$@ && $(PY_IN_COPY) -m pytest -q $(KERNEL_TESTS)
 
 demo: $(VENV)/.skproj-demo  ## select features on real data; plots go to demo_output/
 	$(PY) examples/plot_probes.py --out demo_output

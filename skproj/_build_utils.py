@@ -11,6 +11,8 @@ from setuptools.command.build_ext import build_ext as _build_ext
 from setuptools.command.sdist import sdist as _sdist
 
 DEBUG = os.environ.get("SKPROJ_DEBUG_CYTHON", "0") == "1"
+# Names for -fsanitize, such as "address,undefined"; for tests only.
+SANITIZE = os.environ.get("SKPROJ_SANITIZE", "")
 
 DIRECTIVES = {
     "language_level": 3,
@@ -26,6 +28,7 @@ OPENMP_PROBE = """
 #include <omp.h>
 int main(void) { return omp_get_max_threads() > 0 ? 0 : 1; }
 """
+EMPTY_PROBE = "int main(void) { return 0; }"
 
 
 class build_ext(_build_ext):
@@ -58,7 +61,7 @@ class build_ext(_build_ext):
             print("skproj: OpenMP switched off by SKPROJ_NO_OPENMP; serial kernels.")
         else:
             for flags in openmp:
-                if self._compiles(*flags):
+                if self._compiles(OPENMP_PROBE, *flags):
                     compile_args += flags[0]
                     link_args += flags[1]
                     break
@@ -66,6 +69,10 @@ class build_ext(_build_ext):
                 print("skproj: no working OpenMP found; the kernels will be serial.")
         if os.environ.get("SKPROJ_NO_MULTIVERSION", "0") == "1":
             compile_args.append("-DSKPROJ_NO_MULTIVERSION")
+        if SANITIZE:
+            sanitize = self._sanitizer_flags()
+            compile_args += ["-O1", "-g", "-fno-omit-frame-pointer", *sanitize]
+            link_args += sanitize
         for extension in self.extensions:
             extension.extra_compile_args = [
                 *extension.extra_compile_args,
@@ -74,13 +81,26 @@ class build_ext(_build_ext):
             extension.extra_link_args = [*extension.extra_link_args, *link_args]
         super().build_extensions()
 
-    def _compiles(self, compile_args, link_args):
-        """Whether a program that calls OpenMP compiles and links."""
-        folder = tempfile.mkdtemp(prefix="skproj-openmp-")
+    def _sanitizer_flags(self):
+        """Flags that make every finding of the sanitizers end the process.
+
+        Python's own flags may say -fwrapv, under which no overflow is reported.
+        """
+        flags = [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all", "-fno-wrapv"]
+        if not self._compiles(EMPTY_PROBE, flags, flags):
+            raise SystemExit(
+                f"skproj: the compiler cannot build with SKPROJ_SANITIZE={SANITIZE}; "
+                "gcc or clang with its sanitizer libraries is needed."
+            )
+        return flags
+
+    def _compiles(self, program, compile_args, link_args):
+        """Whether a program in C compiles and links."""
+        folder = tempfile.mkdtemp(prefix="skproj-probe-")
         try:
             source = os.path.join(folder, "probe.c")
             with open(source, "w") as file:
-                file.write(OPENMP_PROBE)
+                file.write(program)
             objects = self.compiler.compile(
                 [source], output_dir=folder, extra_postargs=list(compile_args)
             )

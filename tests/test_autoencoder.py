@@ -24,6 +24,7 @@ from skproj import SparseSupervisedAutoencoder
 from skproj.datasets import add_probes
 from skproj.nn._training import merge_duplicates
 from skproj.projection import BALLS
+from skproj.projection._registry import SPARSIFYING
 
 DESCENTS = ["double", "double-rewind", "projected", "single"]
 
@@ -82,7 +83,14 @@ def test_defaults_find_the_informative_pixels_of_digits():
     assert np.mean(is_probe[support]) < 0.1
 
 
-@pytest.mark.parametrize("projection", sorted(BALLS))
+@pytest.mark.parametrize("projection", ["l2", "linf"])
+def test_balls_without_zeros_are_refused(wide, projection):
+    """They would select every feature."""
+    with pytest.raises(ValueError, match="'projection' parameter of SparseSuper"):
+        quick(projection=projection).fit(*wide)
+
+
+@pytest.mark.parametrize("projection", SPARSIFYING)
 @pytest.mark.parametrize("descent", DESCENTS)
 def test_every_ball_and_descent_selects_and_stays_consistent(wide, projection, descent):
     """Support, importances, weights and counts tell one story for all options."""

@@ -23,7 +23,8 @@ from sklearn.preprocessing import StandardScaler
 from skproj import ProjectionFeatureSelector
 from skproj.datasets import add_probes
 from skproj.feature_selection._radius_search import Trial, search_radius
-from skproj.projection import BALLS, projection_l1_ball, projection_l1inf_ball
+from skproj.projection import projection_l1_ball, projection_l1inf_ball
+from skproj.projection._registry import SPARSIFYING
 
 CANCER = load_breast_cancer(return_X_y=True)
 WINE = load_wine(return_X_y=True)
@@ -66,7 +67,14 @@ def test_selector_attributes_have_documented_shapes(data, n_outputs):
     assert_array_equal(selector.transform(X), X[:, support])
 
 
-@pytest.mark.parametrize("projection", sorted(BALLS))
+@pytest.mark.parametrize("projection", ["l2", "linf"])
+def test_selector_refuses_balls_without_zeros(projection):
+    """They would select every feature."""
+    with pytest.raises(ValueError, match="'projection' parameter of Projection"):
+        ProjectionFeatureSelector(projection=projection).fit(*CANCER)
+
+
+@pytest.mark.parametrize("projection", SPARSIFYING)
 def test_selector_drops_probes_of_digits(projection):
     """All of few kept columns are pixels, where chance would keep mostly probes."""
     X, y = load_digits(return_X_y=True)

@@ -21,11 +21,50 @@ def test_import_leaves_out_heavy_package(package):
     assert run(code) == "False"
 
 
-def test_import_keeps_subnormal_numbers():
-    """No library linked with -ffast-math has switched the processor to flushing."""
-    code = (
-        "import numpy as np, skproj.projection as p\n"
-        "p.projection_l1inf_ball(np.eye(300), 1.0, n_threads=2)\n"
-        "print((np.full(9, 5e-324) * np.ones(9) > 0).all())"
+# Arithmetic on numbers that come out as zero where the processor flushes them: by
+# NumPy, whose loops are vectorised, and by Python. The imports happen in between.
+SUBNORMALS = """
+import sys
+import threading
+
+import numpy as np
+
+def kept():
+    smallest, smallest_normal = np.full(9, 5e-324), np.full(9, sys.float_info.min)
+    return bool(
+        (smallest * np.ones(9) > 0).all()
+        and (smallest_normal / 2 > 0).all()
+        and (np.full(9, 1e-45, dtype=np.float32) * np.float32(1) > 0).all()
+        and 5e-324 * float("1") > 0
+        and sys.float_info.min / float("2") > 0
     )
-    assert run(code) == "True"
+
+def in_new_thread(function):
+    results = []
+    thread = threading.Thread(target=lambda: results.append(function()))
+    thread.start()
+    thread.join()
+    return results == [True]
+"""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import skproj, skproj.projection",
+        "import skproj._kernels._groups, skproj._kernels._thresholds",
+        "import skproj.projection as p\n"
+        "p.projection_l1inf_ball(np.eye(300), 1.0, n_threads=2)",
+    ],
+    ids=["package", "kernels", "kernels in two threads"],
+)
+def test_import_keeps_subnormal_numbers(code):
+    """Nothing linked with -ffast-math has switched the processor to flushing."""
+    code = f"{SUBNORMALS}\n{code}\nprint(kept(), in_new_thread(kept))"
+    assert run(code) == "True True"
+
+
+def test_subnormal_check_notices_flushing():
+    """The arithmetic above does come out as zero in a thread that flushes."""
+    code = "import torch\nprint(torch.set_flush_denormal(True) and kept())"
+    assert run(f"{SUBNORMALS}\n{code}") == "False"

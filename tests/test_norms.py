@@ -6,7 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from skproj.projection import BALLS, norm_l1inf, norm_l11, norm_l12, norm_linf1
+from skproj.projection import (
+    BALLS,
+    norm_l1,
+    norm_l1inf,
+    norm_l2,
+    norm_l11,
+    norm_l12,
+    norm_linf,
+    norm_linf1,
+    norm_linf2,
+)
 from skproj.projection._engine import PARALLEL_MIN_SIZE
 
 # Inner order and outer reduction of each norm, in the words of NumPy.
@@ -15,8 +25,13 @@ DEFINITIONS = {
     norm_l12: (2, np.sum),
     norm_l1inf: (np.inf, np.sum),
     norm_linf1: (1, np.max),
+    norm_linf2: (2, np.max),
 }
+# Order of the norms of all entries, or of each slice.
+VECTOR_NORMS = {norm_l1: 1, norm_l2: 2, norm_linf: np.inf}
 
+each_vector_norm = pytest.mark.parametrize("norm", VECTOR_NORMS)
+any_norm = pytest.mark.parametrize("norm", [*DEFINITIONS, *VECTOR_NORMS])
 each_norm = pytest.mark.parametrize("norm", DEFINITIONS)
 each_ball = pytest.mark.parametrize("ball", BALLS.values(), ids=BALLS)
 
@@ -59,7 +74,7 @@ def test_norm_of_tensor(norm, axis):
     assert norm(X, axis=axis) == pytest.approx(outer(groups), rel=1e-13)
 
 
-@each_norm
+@any_norm
 def test_norm_of_other_layouts(norm):
     """Views that are not contiguous, read-only or not native have the same norm."""
     X = np.random.default_rng(2).normal(size=(6, 8))
@@ -78,14 +93,52 @@ def test_norm_of_other_layouts(norm):
             assert norm(other, axis=axis) == pytest.approx(expected, rel=1e-14)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "axis", [None, 0, 1, 2, -3, (0, 1), (0, 2), (-1, -2), (0, 1, 2)]
+)
+@each_vector_norm
+def test_vector_norm_equals_definition(norm, axis, dtype):
+    """A float for the whole array, and an array with a norm for each slice."""
+    X = np.random.default_rng(1).normal(size=(3, 4, 5)).astype(dtype)
+    A = np.abs(X.astype(np.float64))
+    expected = {1: A.sum(axis), 2: np.sqrt((A**2).sum(axis)), np.inf: A.max(axis)}[
+        VECTOR_NORMS[norm]
+    ]
+    for layout in (X, np.asfortranarray(X)):
+        actual = norm(layout, axis=axis)
+        np.testing.assert_allclose(actual, expected, rtol=1e-14)
+        assert np.shape(actual) == expected.shape
+        assert isinstance(actual, np.ndarray if expected.shape else float)
+    assert norm(X) == norm(X, axis=None)
+
+
+@each_vector_norm
+def test_norms_of_slices_of_very_different_scale(norm):
+    """Each of them is right, whatever the others are."""
+    x = np.array([[3.0], [-4.0], [0.0]])
+    powers = np.array([-1074, -1000, -600, -500, 0, 500, 600, 1000, 1020])
+    scales = np.append(np.ldexp(1.0, powers), 0.0)
+    X = x * scales
+    expected = norm(x) * scales
+    for Y in (X, np.asfortranarray(X)):
+        np.testing.assert_allclose(norm(Y, axis=0), expected, rtol=1e-14)
+    assert (
+        norm(np.full((2, 2), 1.7e308), axis=0)[0]
+        == {norm_l1: np.inf, norm_l2: np.inf, norm_linf: 1.7e308}[norm]
+    )
+    with pytest.raises(ValueError, match="X contains NaN or infinity"):
+        norm(np.array([[1.0, 1e-200], [1.0, np.inf]]), axis=0)
+
+
 @pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0)])
-@each_norm
+@any_norm
 def test_norm_of_empty_array_is_zero(norm, shape):
     """An empty sum, and the maximum of no group."""
     assert norm(np.empty(shape)) == 0.0
 
 
-@each_norm
+@any_norm
 def test_norm_does_not_depend_on_threads(norm):
     """Equal to the last bit."""
     X = np.random.default_rng(3).normal(size=(40, 2100))
@@ -98,12 +151,12 @@ def test_norm_does_not_depend_on_threads(norm):
     ("exponent", "dtype"),
     [(996, "f8"), (-997, "f8"), (-1074, "f8"), (120, "f4"), (-149, "f4")],
 )
-@each_norm
+@any_norm
 def test_norm_of_extreme_scale(norm, exponent, dtype):
     """No square overflows and none vanishes, subnormal numbers included."""
     X = np.random.default_rng(4).integers(-9, 10, size=(5, 6)).astype(dtype)
     for axis in (0, 1, None):
-        expected = float(np.ldexp(norm(X, axis=axis), exponent))
+        expected = np.ldexp(norm(X, axis=axis), exponent)
         actual = norm(np.ldexp(X, exponent), axis=axis)
         assert actual == pytest.approx(expected, rel=1e-14, abs=5e-324)
 
@@ -114,7 +167,7 @@ def test_norm_too_large_for_a_float_is_infinite():
     assert norm_l1inf([1.7e308, -1.7e308]) == 1.7e308
 
 
-@each_norm
+@any_norm
 @given(X=matrices(), t=st.floats(-100, 100), seed=st.integers(0, 2**32))
 def test_norm_is_a_norm(norm, X, t, seed):
     """Homogeneous and subadditive."""
@@ -136,6 +189,8 @@ def test_dual_norm_bounds_inner_product(ball, X, seed):
 @given(matrices())
 def test_dual_norm_is_attained(ball, X):
     """No smaller number would do: some G of dual norm 1 has <X, G> = norm(X)."""
+    if not ball.grouped:
+        X = X.reshape(-1, 1)
     if ball.inner_norm == 1:
         G = np.sign(X)
     elif ball.inner_norm == 2:
@@ -164,7 +219,7 @@ def test_dual_norm_is_attained(ball, X):
         ({"n_threads": 0.5}, TypeError, "n_threads must be an integer"),
     ],
 )
-@each_norm
+@any_norm
 def test_norm_refuses_bad_argument(norm, arguments, error, message):
     """One clear error that names the argument."""
     with pytest.raises(error, match=message):

@@ -14,12 +14,32 @@ from skproj.projection import (
     projection_bilevel_l12_ball,
     projection_l1_ball,
     projection_l1inf_ball,
+    projection_l2_ball,
     projection_l12_ball,
+    projection_linf_ball,
     projection_simplex,
+    projection_weighted_l1_ball,
 )
 
+
+def weighted_l1(X, radius, **options):
+    """Project onto a weighted l1 ball with the arguments of the other balls."""
+    return projection_weighted_l1_ball(X, radius, 2.0, **options)
+
+
 EXACT = {name: ball for name, ball in BALLS.items() if ball.exact}
-FUNCTIONS = [*(ball.projection for ball in BALLS.values()), projection_simplex]
+BATCHED = [
+    projection_simplex,
+    projection_l1_ball,
+    weighted_l1,
+    projection_l2_ball,
+    projection_linf_ball,
+]
+FUNCTIONS = [
+    *(ball.projection for ball in BALLS.values()),
+    projection_simplex,
+    weighted_l1,
+]
 
 each_ball = pytest.mark.parametrize("ball", BALLS.values(), ids=BALLS)
 each_exact_ball = pytest.mark.parametrize("ball", EXACT.values(), ids=EXACT)
@@ -40,6 +60,22 @@ def matrices(draw, min_rows=1):
 
 
 shares = st.floats(0.01, 0.99)  # radius as a part of the norm: outside the ball
+
+
+def onto_vector_ball(x, radius, order):
+    """Project from outside the l1, l2 or l_inf ball, all entries together."""
+    if order == 1:
+        return projection_l1_ball(x, radius)
+    if order == 2:
+        return x * radius / np.linalg.norm(x)
+    return np.clip(x, -radius, radius)
+
+
+def slices(X, axis):
+    """Return the slices of X along `axis`, as the rows of a matrix."""
+    axes = range(X.ndim) if axis is None else np.atleast_1d(axis)
+    moved = np.moveaxis(X, axes, range(-len(axes), 0))
+    return moved.reshape(X.sum(axis).size, -1)
 
 
 def group_norms(X, ball):
@@ -159,11 +195,12 @@ def test_projection_splits_the_norm(ball, X, share):
 
 @each_ball
 @given(matrices(), shares)
-def test_projection_of_one_row_is_that_of_the_l1_ball(ball, X, share):
-    """Groups of one entry leave only the outer norm."""
+def test_projection_of_one_row_is_that_of_the_outer_ball(ball, X, share):
+    """Groups of one entry leave only the outer norm, which is l1 if there are zeros."""
     row = X[:1]
-    radius = share * np.abs(row).sum()
-    expected = projection_l1_ball(row, radius)
+    order = 1 if ball.sparsifying else ball.inner_norm
+    radius = share * np.linalg.norm(row[0], order)
+    expected = onto_vector_ball(row, radius, order)
     assert_equal_to_rounding(ball.project(row, radius), expected, np.abs(row).max())
 
 
@@ -173,12 +210,16 @@ def test_projection_of_one_column_is_that_of_the_inner_ball(ball, X, share):
     """A single group leaves only the inner norm."""
     column = X[:, :1]
     radius = share * ball.norm(column)
-    expected = {
-        1: projection_l1_ball(column, radius),
-        2: column * radius / np.linalg.norm(column),
-        np.inf: np.clip(column, -radius, radius),
-    }[ball.inner_norm]
+    expected = onto_vector_ball(column, radius, ball.inner_norm)
     assert_equal_to_rounding(ball.project(column, radius), expected, ball.norm(column))
+
+
+@each_ball
+def test_sparsifying_ball_makes_zeros_and_the_others_none(ball):
+    """What the registry says about each of them."""
+    X = np.random.default_rng(0).normal(size=(6, 8))
+    P = ball.project(X, 0.1 * ball.norm(X))
+    assert np.any(P == 0.0) == ball.sparsifying
 
 
 @each_ball
@@ -292,6 +333,8 @@ def _cvxpy_norm(cp, name, V):
         "l1": lambda: cp.sum(cp.abs(V)),
         "l12": lambda: cp.sum(cp.norm(V, 2, axis=0)),
         "l1inf": lambda: cp.sum(cp.max(cp.abs(V), axis=0)),
+        "l2": lambda: cp.norm(V, "fro"),
+        "linf": lambda: cp.max(cp.abs(V)),
     }[name]()
 
 
@@ -304,7 +347,7 @@ def _solve(cp, X, constraints):
 
 
 @pytest.mark.parametrize("share", [0.05, 0.5])
-@pytest.mark.parametrize("name", ["l1", "l12", "l1inf"])
+@pytest.mark.parametrize("name", ["l1", "l12", "l1inf", "l2", "linf"])
 def test_exact_projection_equals_cvxpy(name, share):
     """A general convex solver finds the same nearest point."""
     cp = pytest.importorskip("cvxpy")
@@ -358,6 +401,65 @@ def test_threshold_of_batched_projection(axis, shape):
         np.testing.assert_allclose(np.abs(P).sum(axis=axis), radius, rtol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("function", "order"), [(projection_l2_ball, 2), (projection_linf_ball, np.inf)]
+)
+@pytest.mark.parametrize("axis", [None, 0, -1, (0, 2), (0, 1, 2)])
+def test_projection_of_slices_shortens_each_of_them(function, order, axis):
+    """Slices inside the ball stay, the others end on it; the threshold is the loss."""
+    X = np.random.default_rng(0).normal(size=(4, 5, 6))
+    norms = np.linalg.norm(slices(X, axis), order, axis=1)
+    radius = 0.9 * np.median(norms)
+    P, lost = function(X, radius, axis=axis, return_threshold=True)
+    assert_equal_to_rounding(np.ravel(lost), np.maximum(norms - radius, 0.0), 10.0)
+    shape = X.sum(axis).shape
+    assert np.shape(lost) == shape
+    assert isinstance(lost, np.ndarray if shape else float)
+    for before, after, norm in zip(
+        slices(X, axis), slices(P, axis), norms, strict=True
+    ):
+        outside = norm > radius
+        expected = onto_vector_ball(before, radius, order) if outside else before
+        np.testing.assert_allclose(after, expected, rtol=1e-14)
+
+
+@pytest.mark.parametrize("function", [projection_l2_ball, projection_linf_ball])
+def test_projection_of_slices_of_very_different_scale(function):
+    """No slice is taken for zero, or for infinite, because of another one."""
+    x = np.array([[3.0, -4.0, 1.0, 0.0]])
+    scales = 10.0 ** np.array(
+        [[-320.0, -300.0, -200.0, -20.0, 0.0, 100.0, 155.0, 306.0]]
+    )
+    for columns in (scales, scales[:, :5], scales[:, 1:4]):
+        X = x.T * columns
+        for radius in (1e-210, 1e-30, 2.0, 1e200):
+            P, lost = function(X, radius, axis=0, return_threshold=True)
+            for before, after, loss in zip(X.T, P.T, lost, strict=True):
+                expected, single = function(before, radius, return_threshold=True)
+                tiny = 1e-290 * np.abs(before).max()
+                np.testing.assert_allclose(after, expected, rtol=1e-13, atol=tiny)
+                assert loss == pytest.approx(single, rel=1e-13)
+                if single == 0.0:
+                    np.testing.assert_array_equal(after, before)
+
+
+@pytest.mark.parametrize(
+    ("exponent", "dtype"),
+    [(996, "f8"), (-500, "f8"), (-997, "f8"), (-1040, "f8"), (120, "f4"), (-120, "f4")],
+)
+@pytest.mark.parametrize("share", [0.5, 1e-6])
+@pytest.mark.parametrize("name", ["l2", "linf"])
+def test_projection_without_zeros_of_extreme_scale(name, share, exponent, dtype):
+    """Neither a square nor a difference overflows or vanishes."""
+    X = np.random.default_rng(5).integers(-9, 10, size=(5, 6)).astype(dtype)
+    ball = BALLS[name]
+    radius = share * ball.norm(X)
+    P = ball.project(np.ldexp(X, exponent), np.ldexp(radius, exponent))
+    expected = np.ldexp(ball.project(X, radius), exponent)
+    last_digit = np.finfo(dtype).smallest_subnormal
+    np.testing.assert_allclose(P, expected, rtol=1e-6, atol=2 * last_digit)
+
+
 @each_ball
 @pytest.mark.parametrize("radius", [1e3, np.inf])
 def test_threshold_inside_the_ball_is_zero(ball, radius):
@@ -373,7 +475,7 @@ def test_threshold_of_empty_array(function):
     """It has the shape that it would have for any other array."""
     P, tau = function(np.empty((0, 3)), 1.0, axis=0, return_threshold=True)
     assert P.shape == (0, 3)
-    batched = function in (projection_l1_ball, projection_simplex)
+    batched = function in BATCHED
     np.testing.assert_array_equal(tau, np.zeros(3) if batched else 0.0)
 
 

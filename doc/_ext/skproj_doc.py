@@ -28,6 +28,7 @@ class BallsTable(SphinxDirective):
                 "yes" if ball.exact else "no",
             )
             for name, ball in BALLS.items()
+            if ball.sparsifying
         ]
         text = [".. list-table::", "   :header-rows: 1", ""]
         for row in rows:

@@ -19,7 +19,7 @@ from sklearn.utils.multiclass import type_of_target
 from skproj.feature_selection._radius_search import Trial, search_radius
 from skproj.linear_model._ball_constrained import BallConstrainedProblem
 from skproj.linear_model._constraint import BallConstraint
-from skproj.projection import BALLS
+from skproj.projection._registry import SPARSIFYING
 from skproj.utils._validation import (
     HasMethods,
     Interval,
@@ -202,7 +202,7 @@ class ProjectionFeatureSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator
             Interval(RealNotInt, 0, 1, closed="right"),
             None,
         ],
-        "projection": [StrOptions(set(BALLS)), callable],
+        "projection": [StrOptions(set(SPARSIFYING)), callable],
         "loss": [StrOptions({"auto", "log_loss", "squared_error", "huber"})],
         "huber_epsilon": [Interval(numbers.Real, 0, None, closed="neither")],
         "standardize": ["boolean"],

@@ -30,8 +30,7 @@ from skproj.nn._training import (
     to_tensor,
     torch_threads,
 )
-from skproj.projection import BALLS
-from skproj.projection._registry import project_weights, weight_norms
+from skproj.projection._registry import SPARSIFYING, project_weights, weight_norms
 from skproj.utils._validation import (
     Interval,
     StrOptions,
@@ -227,7 +226,7 @@ class SparseSupervisedAutoencoder(
             Interval(numbers.Integral, 1, None, closed="left"),
         ],
         "eta": [Interval(numbers.Real, 0, None, closed="right")],
-        "projection": [StrOptions(set(BALLS)), callable],
+        "projection": [StrOptions(set(SPARSIFYING)), callable],
         "activation": [StrOptions(set(ACTIVATIONS))],
         "reconstruction_loss": [StrOptions(set(RECONSTRUCTION_LOSSES))],
         "reconstruction_weight": [Interval(numbers.Real, 0, None, closed="left")],

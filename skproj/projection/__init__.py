@@ -1,4 +1,7 @@
-"""Projections onto balls that make whole groups of numbers zero, and their norms."""
+"""Projections onto norm balls, proximity operators of norms, and the norms.
+
+Most of the balls make single numbers or whole groups of them zero.
+"""
 
 from skproj.projection._bilevel import (
     projection_bilevel_l1inf_ball,
@@ -7,22 +10,50 @@ from skproj.projection._bilevel import (
 )
 from skproj.projection._l1 import projection_l1_ball, projection_simplex
 from skproj.projection._l1inf import projection_l1inf_ball
+from skproj.projection._l2_linf import projection_l2_ball, projection_linf_ball
 from skproj.projection._l12 import projection_l12_ball
-from skproj.projection._norms import norm_l1inf, norm_l11, norm_l12, norm_linf1
+from skproj.projection._multilevel import norm_multilevel, projection_multilevel
+from skproj.projection._norms import (
+    norm_l1,
+    norm_l1inf,
+    norm_l2,
+    norm_l11,
+    norm_l12,
+    norm_linf,
+    norm_linf1,
+    norm_linf2,
+)
+from skproj.projection._prox import prox_l1, prox_l1inf, prox_l12, prox_linf1
+from skproj.projection._radius import radius_for_sparsity
 from skproj.projection._registry import BALLS, Ball
+from skproj.projection._weighted_l1 import projection_weighted_l1_ball
 
 __all__ = [
     "BALLS",
     "Ball",
+    "norm_l1",
     "norm_l1inf",
+    "norm_l2",
     "norm_l11",
     "norm_l12",
+    "norm_linf",
     "norm_linf1",
+    "norm_linf2",
+    "norm_multilevel",
     "projection_bilevel_l1inf_ball",
     "projection_bilevel_l11_ball",
     "projection_bilevel_l12_ball",
     "projection_l1_ball",
     "projection_l1inf_ball",
+    "projection_l2_ball",
     "projection_l12_ball",
+    "projection_linf_ball",
+    "projection_multilevel",
     "projection_simplex",
+    "projection_weighted_l1_ball",
+    "prox_l1",
+    "prox_l1inf",
+    "prox_l12",
+    "prox_linf1",
+    "radius_for_sparsity",
 ]

@@ -1,22 +1,217 @@
-"""Mixed norms of arrays."""
+"""Norms of arrays: of all entries, of slices, and mixed."""
 
 import numpy as np
 
 from skproj._kernels import _groups
-from skproj.projection._engine import safe_norms, threads_for
-from skproj.projection._layout import check_array, check_axis, groups_of
+from skproj.projection._engine import (
+    SAFE_RANGE,
+    group_norms,
+    safe_norms,
+    threads_for,
+)
+from skproj.projection._layout import (
+    check_array,
+    check_axis,
+    groups_of,
+    groups_shape,
+)
+
+# The norm inside a group, by its order.
+KERNEL_NORMS = {1: _groups.L1, 2: _groups.L2, np.inf: _groups.LINF}
+
+
+def mend_norms(groups, norm, norms, n_threads):
+    """Compute again, in place, the norms whose sums left the range of a float.
+
+    Each such group is divided by a power of two of its own first.
+    """
+    low, high = SAFE_RANGE[norm]
+    if low <= norms.min() and norms.max() < high:  # false for NaN
+        return
+    largest = group_norms(groups, _groups.LINF, n_threads)
+    if not np.isfinite(largest.max()):
+        raise ValueError("X contains NaN or infinity.")
+    unsafe = (largest > 0.0) & ~((low <= norms) & (norms < high))
+    if unsafe.any():
+        _, exponents = np.frexp(largest[unsafe])
+        with np.errstate(over="ignore", under="ignore"):
+            scaled = np.ldexp(groups[unsafe], -exponents[:, np.newaxis])
+            norms[unsafe] = np.ldexp(group_norms(scaled, norm, n_threads), exponents)
+
+
+def _checked(X, axis, n_threads):
+    """Check the arguments of a norm.
+
+    Returns the groups of `X` (None if there are no entries), the shape of what remains
+    when `axis` is reduced, and the number of threads.
+    """
+    X = check_array(X)
+    axes = check_axis(axis, X.ndim)
+    n_threads = threads_for(X, n_threads)
+    groups = groups_of(X, axes) if X.size > 0 else None
+    return groups, groups_shape(X.shape, axes), n_threads
+
+
+def _norm(X, norm, axis, n_threads):
+    """Norm of the whole array, or of each slice along `axis`."""
+    groups, shape, n_threads = _checked(X, axis, n_threads)
+    if groups is None:
+        norms = np.zeros(shape)
+    else:
+        norms = group_norms(groups, norm, n_threads)
+        mend_norms(groups, norm, norms, n_threads)
+    return norms.reshape(shape) if shape else float(norms.item())
 
 
 def _mixed_norm(X, inner, outer, axis, n_threads):
     """Norm `outer` (a NumPy reduction) of the `inner` norms of the groups."""
-    X = check_array(X)
-    axes = check_axis(axis, X.ndim)
-    n_threads = threads_for(X, n_threads)
-    if X.size == 0:
+    groups, _, n_threads = _checked(X, axis, n_threads)
+    if groups is None:
         return 0.0
-    _, norms, exponent = safe_norms(groups_of(X, axes), inner, n_threads)
+    _, norms, exponent = safe_norms(groups, inner, n_threads)
     with np.errstate(over="ignore"):
         return float(np.ldexp(outer(norms), exponent))
+
+
+def norm_l1(X, *, axis=None, n_threads=None):
+    r"""Compute the l1 norm: the sum of the absolute values.
+
+    .. math::
+
+        \|x\|_1 = \sum_i |x_i|
+
+    Parameters
+    ----------
+    X : array-like of any shape
+        Input of dtype float32 or float64; integers are converted to float64.
+    axis : int, tuple of int or None, default=None
+        None takes the whole array as one vector; otherwise each slice along `axis`
+        has a norm of its own.
+    n_threads : int, default=None
+        Number of OpenMP threads. None takes what OpenMP would use, negative values
+        count from the number of CPUs (-1 is all).
+
+    Returns
+    -------
+    norm : float, or ndarray of the shape of `X` without `axis`
+        The norm, of dtype float64; 0 for an empty array.
+
+    Raises
+    ------
+    TypeError
+        If `X` is sparse or not of a real floating or integer type.
+    ValueError
+        If `X` contains NaN or infinity, or if `axis` does not fit `X`.
+
+    See Also
+    --------
+    projection_l1_ball : Projection onto the ball of this norm.
+    norm_linf : The dual norm.
+
+    Examples
+    --------
+    >>> from skproj.projection import norm_l1
+    >>> X = [[3.0, 1.0], [-4.0, 0.0]]
+    >>> norm_l1(X)
+    8.0
+    >>> norm_l1(X, axis=0)
+    array([7., 1.])
+    """
+    return _norm(X, _groups.L1, axis, n_threads)
+
+
+def norm_l2(X, *, axis=None, n_threads=None):
+    r"""Compute the l2 norm: the length of a vector.
+
+    .. math::
+
+        \|x\|_2 = \Big(\sum_i x_i^2\Big)^{1/2}
+
+    Parameters
+    ----------
+    X : array-like of any shape
+        Input of dtype float32 or float64; integers are converted to float64.
+    axis : int, tuple of int or None, default=None
+        None takes the whole array as one vector; otherwise each slice along `axis`
+        has a norm of its own.
+    n_threads : int, default=None
+        Number of OpenMP threads. None takes what OpenMP would use, negative values
+        count from the number of CPUs (-1 is all).
+
+    Returns
+    -------
+    norm : float, or ndarray of the shape of `X` without `axis`
+        The norm, of dtype float64; 0 for an empty array.
+
+    Raises
+    ------
+    TypeError
+        If `X` is sparse or not of a real floating or integer type.
+    ValueError
+        If `X` contains NaN or infinity, or if `axis` does not fit `X`.
+
+    See Also
+    --------
+    projection_l2_ball : Projection onto the ball of this norm.
+    norm_l12 : The sum of the norms of the slices.
+
+    Examples
+    --------
+    >>> from skproj.projection import norm_l2
+    >>> X = [[3.0, 0.0], [-4.0, 12.0]]
+    >>> norm_l2(X)
+    13.0
+    >>> norm_l2(X, axis=0)
+    array([ 5., 12.])
+    """
+    return _norm(X, _groups.L2, axis, n_threads)
+
+
+def norm_linf(X, *, axis=None, n_threads=None):
+    r"""Compute the linf norm: the largest absolute value.
+
+    .. math::
+
+        \|x\|_\infty = \max_i |x_i|
+
+    Parameters
+    ----------
+    X : array-like of any shape
+        Input of dtype float32 or float64; integers are converted to float64.
+    axis : int, tuple of int or None, default=None
+        None takes the whole array as one vector; otherwise each slice along `axis`
+        has a norm of its own.
+    n_threads : int, default=None
+        Number of OpenMP threads. None takes what OpenMP would use, negative values
+        count from the number of CPUs (-1 is all).
+
+    Returns
+    -------
+    norm : float, or ndarray of the shape of `X` without `axis`
+        The norm, of dtype float64; 0 for an empty array.
+
+    Raises
+    ------
+    TypeError
+        If `X` is sparse or not of a real floating or integer type.
+    ValueError
+        If `X` contains NaN or infinity, or if `axis` does not fit `X`.
+
+    See Also
+    --------
+    projection_linf_ball : Projection onto the ball of this norm.
+    norm_l1 : The dual norm.
+
+    Examples
+    --------
+    >>> from skproj.projection import norm_linf
+    >>> X = [[3.0, 1.0], [-4.0, 0.0]]
+    >>> norm_linf(X)
+    4.0
+    >>> norm_linf(X, axis=0)
+    array([4., 1.])
+    """
+    return _norm(X, _groups.LINF, axis, n_threads)
 
 
 def norm_l11(X, *, axis=0, n_threads=None):
@@ -54,6 +249,7 @@ def norm_l11(X, *, axis=0, n_threads=None):
     --------
     projection_bilevel_l11_ball : Projection onto the ball of this norm.
     projection_l1_ball : The nearest point of the same ball.
+    norm_linf : The dual norm.
 
     Examples
     --------
@@ -98,6 +294,7 @@ def norm_l12(X, *, axis=0, n_threads=None):
     See Also
     --------
     projection_l12_ball : Projection onto the ball of this norm.
+    norm_linf2 : The dual norm.
 
     Examples
     --------
@@ -195,3 +392,47 @@ def norm_linf1(X, *, axis=0, n_threads=None):
     7.0
     """
     return _mixed_norm(X, _groups.L1, np.max, axis, n_threads)
+
+
+def norm_linf2(X, *, axis=0, n_threads=None):
+    r"""Compute the linf,2 norm: the largest l2 norm of a group.
+
+    .. math::
+
+        \|X\|_{\infty,2} = \max_j \Big(\sum_i x_{ij}^2\Big)^{1/2}
+
+    Parameters
+    ----------
+    X : array-like of any shape, usually (n_rows, n_columns)
+        Input of dtype float32 or float64; integers are converted to float64.
+    axis : int, tuple of int or None, default=0
+        What the inner norm runs along, as in ``np.linalg.norm(X, axis=0)``: with
+        ``axis=0`` the groups of a matrix are its columns. None makes the whole
+        array one group.
+    n_threads : int, default=None
+        Number of OpenMP threads. None takes what OpenMP would use, negative values
+        count from the number of CPUs (-1 is all).
+
+    Returns
+    -------
+    norm : float
+        The norm, summed in float64; 0 for an empty array.
+
+    Raises
+    ------
+    TypeError
+        If `X` is sparse or not of a real floating or integer type.
+    ValueError
+        If `X` contains NaN or infinity, or if `axis` does not fit `X`.
+
+    See Also
+    --------
+    norm_l12 : The dual norm.
+
+    Examples
+    --------
+    >>> from skproj.projection import norm_linf2
+    >>> norm_linf2([[3.0, 1.0], [-4.0, 0.0]])
+    5.0
+    """
+    return _mixed_norm(X, _groups.L2, np.max, axis, n_threads)

@@ -1,6 +1,6 @@
 """Slow, short, obviously right versions of the projections: the oracles of the tests.
 
-Everything is float64 and works on a matrix whose groups are its columns.
+Everything is float64. Groups are the columns of a matrix, or run along axis 0.
 """
 
 import numpy as np
@@ -77,3 +77,63 @@ def l1inf(X, radius):
         else:
             high = middle
     return np.clip(X, -levels(high), levels(high))
+
+
+def l2(x, radius):
+    """Project all entries onto the l2 ball."""
+    norm = np.linalg.norm(np.ravel(x))
+    return x.copy() if norm <= radius else x * (radius / norm)
+
+
+def linf(x, radius):
+    """Project all entries onto the l_inf ball."""
+    return np.clip(x, -radius, radius)
+
+
+def weighted_l1(x, radius, weights):
+    """Project all entries onto the weighted l1 ball, by sorting the ratios.
+
+    The entries with the largest ``abs(x) / w`` survive. No set of entries gives a
+    larger tau than the right one, and the survivors give that.
+    """
+    a, w = np.abs(np.ravel(x)), np.ravel(weights)
+    if np.sum(w * a) <= radius:
+        return x.copy()
+    a, w = a[w > 0.0], w[w > 0.0]
+    order = np.argsort(-a / w)
+    a, w = a[order], w[order]
+    taus = (np.cumsum(w * a) - radius) / np.cumsum(w * w)
+    return soft(x, max(taus) * weights)
+
+
+def multilevel(X, radius, norms):
+    """Project a tensor level by level; the innermost norm runs along axis 0."""
+    onto_ball = {1: l1, 2: l2, np.inf: linf}
+    if X.ndim == 1:
+        return onto_ball[norms[0]](X, radius)
+    budgets = multilevel(np.linalg.norm(X, norms[-1], axis=0), radius, norms[:-1])
+    P = np.empty_like(X)
+    for index in np.ndindex(budgets.shape):
+        fibre = (slice(None), *index)
+        P[fibre] = onto_ball[norms[-1]](X[fibre], budgets[index])
+    return P
+
+
+def prox_l1(X, alpha):
+    """Proximity operator of alpha times the l1 norm."""
+    return soft(X, alpha)
+
+
+def prox_l12(X, alpha):
+    """Proximity operator of alpha times the l1,2 norm of the columns."""
+    return np.stack([x - l2(x, alpha) for x in X.T], axis=1)
+
+
+def prox_l1inf(X, alpha):
+    """Proximity operator of alpha times the l1,inf norm of the columns."""
+    return np.stack([x - l1(x, alpha) for x in X.T], axis=1)
+
+
+def prox_linf1(X, alpha):
+    """Proximity operator of alpha times the linf,1 norm of the columns."""
+    return X - l1inf(X, alpha)

@@ -1,5 +1,6 @@
 """One table of the balls that the rest of skproj iterates over."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,15 +13,25 @@ from skproj.projection._bilevel import (
 )
 from skproj.projection._l1 import projection_l1_ball
 from skproj.projection._l1inf import projection_l1inf_ball
+from skproj.projection._l2_linf import projection_l2_ball, projection_linf_ball
 from skproj.projection._l12 import projection_l12_ball
-from skproj.projection._norms import norm_l1inf, norm_l11, norm_l12, norm_linf1
+from skproj.projection._norms import (
+    norm_l1inf,
+    norm_l2,
+    norm_l11,
+    norm_l12,
+    norm_linf,
+    norm_linf1,
+    norm_linf2,
+)
 
 
 @dataclass(frozen=True)
 class Ball:
     """A ball that a matrix can be projected onto.
 
-    The registry `BALLS` holds one for each name that the estimators accept.
+    The registry `BALLS` holds one for each name. The estimators accept those that
+    make zeros.
 
     Parameters
     ----------
@@ -39,6 +50,8 @@ class Ball:
     grouped : bool, default=True
         Whether the projection treats groups as such; otherwise one threshold holds
         for all entries.
+    sparsifying : bool, default=True
+        Whether projecting makes entries or groups zero.
 
     Examples
     --------
@@ -56,6 +69,7 @@ class Ball:
     inner_norm: float
     exact: bool
     grouped: bool = True
+    sparsifying: bool = True
 
     def project(self, X, radius, *, axis=0, out=None, n_threads=None):
         """Project an array whose groups run along `axis`.
@@ -84,34 +98,37 @@ class Ball:
         return self.projection(X, radius, axis=axis, out=out, n_threads=n_threads)
 
 
-def _max_abs(X, *, axis=0):
-    return float(np.max(np.abs(X), initial=0.0))
+@functools.wraps(norm_l2, assigned=("__doc__",))
+def _l2_of_all(X, *, axis=0, n_threads=None):
+    return norm_l2(X, n_threads=n_threads)
 
 
-def _norm_linf2(X, *, axis=0):
-    return float(np.max(np.linalg.norm(X, axis=axis), initial=0.0))
+@functools.wraps(norm_linf, assigned=("__doc__",))
+def _linf_of_all(X, *, axis=0, n_threads=None):
+    return norm_linf(X, n_threads=n_threads)
 
+
+_L1 = {"norm": norm_l11, "dual_norm": _linf_of_all, "inner_norm": 1}
+_L12 = {"norm": norm_l12, "dual_norm": norm_linf2, "inner_norm": 2}
+_L1INF = {"norm": norm_l1inf, "dual_norm": norm_linf1, "inner_norm": np.inf}
+_DENSE = {"exact": True, "grouped": False, "sparsifying": False}
 
 BALLS = {
     ball.name: ball
     for ball in (
-        Ball("l1", projection_l1_ball, norm_l11, _max_abs, 1, True, grouped=False),
-        Ball("l12", projection_l12_ball, norm_l12, _norm_linf2, 2, True),
-        Ball("l1inf", projection_l1inf_ball, norm_l1inf, norm_linf1, np.inf, True),
-        Ball("bilevel_l11", projection_bilevel_l11_ball, norm_l11, _max_abs, 1, False),
-        Ball(
-            "bilevel_l12", projection_bilevel_l12_ball, norm_l12, _norm_linf2, 2, True
-        ),
-        Ball(
-            "bilevel_l1inf",
-            projection_bilevel_l1inf_ball,
-            norm_l1inf,
-            norm_linf1,
-            np.inf,
-            False,
-        ),
+        Ball("l1", projection_l1_ball, **_L1, exact=True, grouped=False),
+        Ball("l12", projection_l12_ball, **_L12, exact=True),
+        Ball("l1inf", projection_l1inf_ball, **_L1INF, exact=True),
+        Ball("bilevel_l11", projection_bilevel_l11_ball, **_L1, exact=False),
+        Ball("bilevel_l12", projection_bilevel_l12_ball, **_L12, exact=True),
+        Ball("bilevel_l1inf", projection_bilevel_l1inf_ball, **_L1INF, exact=False),
+        Ball("l2", projection_l2_ball, _l2_of_all, _l2_of_all, 2, **_DENSE),
+        Ball("linf", projection_linf_ball, _linf_of_all, norm_l11, np.inf, **_DENSE),
     )
 }
+
+# The names that an estimator accepts.
+SPARSIFYING = tuple(name for name, ball in BALLS.items() if ball.sparsifying)
 
 
 def project_weights(projection, W, radius, *, axis, n_threads=1):

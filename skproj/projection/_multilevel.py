@@ -1,0 +1,287 @@
+"""Multi-level projections of tensors: from the outer norm inwards, level by level."""
+
+import numpy as np
+
+from skproj._kernels import _groups
+from skproj.projection._engine import (
+    INSIDE,
+    Solution,
+    group_thresholds,
+    project,
+    safe_norms,
+    threads_for,
+)
+from skproj.projection._l1 import projection_l1_ball
+from skproj.projection._l2_linf import (
+    projection_l2_ball,
+    projection_linf_ball,
+    scale_factors,
+)
+from skproj.projection._layout import (
+    check_array,
+    check_axis,
+    groups_of,
+    groups_shape,
+)
+from skproj.projection._norms import (
+    KERNEL_NORMS,
+    mend_norms,
+    norm_l1,
+    norm_l2,
+    norm_linf,
+)
+
+NORMS = {1: norm_l1, 2: norm_l2, np.inf: norm_linf}
+PROJECTIONS = {
+    1: projection_l1_ball,
+    2: projection_l2_ball,
+    np.inf: projection_linf_ball,
+}
+
+
+def _check_levels(norms, axes, ndim):
+    """Return the norms as a tuple, and a tuple of axes for each of them."""
+    try:
+        norms = tuple(norms)
+        known = len(norms) > 0 and all(order in KERNEL_NORMS for order in norms)
+    except TypeError:  # not a sequence, or of something that is no number
+        known = False
+    if not known:
+        raise ValueError(
+            f"norms must be a non-empty sequence of 1, 2 and inf, got {norms!r}."
+        )
+    if axes is None:
+        if len(norms) != ndim:
+            raise ValueError(
+                f"norms must have one entry for each of the {ndim} dimensions of X "
+                f"if axes is None, got {len(norms)}."
+            )
+        return norms, tuple((i,) for i in reversed(range(ndim)))
+    if not isinstance(axes, (tuple, list)) or len(axes) != len(norms):
+        raise ValueError(
+            "axes must be a sequence with one axis, or tuple of axes, for each of the "
+            f"{len(norms)} norms, got {axes!r}."
+        )
+    axes = tuple(check_axis(() if axis is None else axis, ndim) for axis in axes)
+    if sorted(i for level in axes for i in level) != list(range(ndim)):
+        raise ValueError(
+            f"axes must name each of the {ndim} dimensions of X once, got {axes!r}."
+        )
+    return norms, axes
+
+
+def _without(axes, removed):
+    """Axes of an array from which the dimensions `removed` have been reduced away."""
+    return tuple(
+        tuple(i - sum(j < i for j in removed) for i in level) for level in axes
+    )
+
+
+def _inner_projection(order, groups, norms, budgets, threshold, n_threads):
+    """Project each group onto the ball of its own budget, which is at most its norm."""
+    if order == np.inf:
+        return Solution(_groups.CLIP, budgets, threshold)
+    # Also groups that only scaling has made zero have nothing left.
+    gone = budgets == 0.0
+    if order == 2:
+        factors = scale_factors(norms, budgets)
+        factors[gone] = 0.0
+        return Solution(_groups.SCALE, factors, threshold)
+    levels = group_thresholds(groups, budgets, n_threads)
+    levels[gone] = np.inf
+    return Solution(_groups.SOFT, levels, threshold)
+
+
+def projection_multilevel(
+    X,
+    radius,
+    norms=(1, np.inf, np.inf),
+    *,
+    axes=None,
+    out=None,
+    n_threads=None,
+    return_threshold=False,
+):
+    r"""Project a tensor onto the ball of a norm of norms, level by level.
+
+    .. math::
+
+        V = \big(\|x_j\|_q\big)_j, \qquad
+        U = \operatorname{multilevel}(V, \text{radius}), \qquad
+        p_j = \operatorname*{argmin}_{\|p\|_q \le u_j} \|p - x_j\|_2^2
+
+    The fibres of the innermost level are replaced by their norms, the smaller tensor
+    is projected in the same way, and each fibre then onto the ball of what it was
+    given. With an outer l1 norm whole slices become zero: filters or channels of a
+    convolution, which can be removed from the network.
+
+    Parameters
+    ----------
+    X : array-like of any shape
+        Input of dtype float32 or float64; integers are converted to float64.
+    radius : float
+        Radius of the ball; 0 gives zeros, infinity gives `X`.
+    norms : sequence of {1, 2, inf}, default=(1, inf, inf)
+        The norm of each level, the outermost first.
+    axes : sequence of int or tuple of int, default=None
+        For each norm what it runs along, the outermost first; together every
+        dimension of `X` once. None means ``(ndim - 1, ..., 0)``, one dimension for
+        each norm, so that the innermost norm runs along axis 0.
+    out : ndarray of the shape and dtype of `X`, default=None
+        Where to write the result; `X` itself projects in place. Nothing is
+        written if an argument is refused.
+    n_threads : int, default=None
+        Number of OpenMP threads. None takes what OpenMP would use, negative values
+        count from the number of CPUs (-1 is all). The result does not depend on it.
+    return_threshold : bool, default=False
+        Whether to return the threshold as well.
+
+    Returns
+    -------
+    P : ndarray of the shape and dtype of `X`
+        The projection. Empty arrays come back empty.
+    threshold : float
+        That of the outermost level: with an outer l1 norm the tau >= 0 such that
+        slices whose norm is at most tau become zero, otherwise what the norm loses,
+        ``max(norm - radius, 0)``. Only if `return_threshold`.
+
+    Raises
+    ------
+    TypeError
+        If `X` is sparse or not of a real floating or integer type, or if an
+        argument has the wrong type.
+    ValueError
+        If `radius` is negative or NaN, if `X` contains NaN or infinity, or if
+        `norms`, `axes` or `out` does not fit `X`.
+
+    See Also
+    --------
+    projection_bilevel_l1inf_ball : The same for ``norms=(1, inf)`` and a matrix.
+    norm_multilevel : The norm of this ball.
+
+    Notes
+    -----
+    Time linear in the number of entries; what is allocated besides the result is of
+    the size of the first aggregated tensor. The result is in the ball but is in
+    general not its nearest point [1]_; it is for ``norms=(1, 2)``, the group lasso.
+
+    References
+    ----------
+    .. [1] G. Perez, M. Barlaud, "Multi-level projection with exponential parallel
+       speedup; application to sparse auto-encoders neural networks",
+       :arxiv:`2405.02086`.
+
+    Examples
+    --------
+    Half of the filters of a convolution, weights of shape (filters, channels, height,
+    width), become zero:
+
+    >>> import numpy as np
+    >>> from skproj.projection import norm_multilevel, projection_multilevel
+    >>> W = np.arange(16.0).reshape(4, 1, 2, 2)
+    >>> P = projection_multilevel(W, 4.0, (1, np.inf), axes=(0, (1, 2, 3)))
+    >>> P.max(axis=(1, 2, 3))
+    array([0., 0., 0., 4.])
+    >>> norm_multilevel(P, (1, np.inf), axes=(0, (1, 2, 3)))
+    4.0
+    """
+    X = check_array(X)
+    norms, axes = _check_levels(norms, axes, X.ndim)
+    options = {"n_threads": n_threads, "return_threshold": return_threshold}
+    if len(norms) == 1:
+        return PROJECTIONS[norms[0]](X, radius, out=out, **options)
+
+    *outer_norms, inner_norm = norms
+    *outer_axes, inner_axes = axes
+
+    def solve(groups, lengths, radius, n_threads):
+        mend_norms(groups, KERNEL_NORMS[inner_norm], lengths, n_threads)
+        budgets, threshold = projection_multilevel(
+            lengths.reshape(groups_shape(X.shape, inner_axes)),
+            radius,
+            outer_norms,
+            axes=_without(outer_axes, inner_axes),
+            n_threads=n_threads,
+            return_threshold=True,
+        )
+        if threshold == 0.0:
+            return INSIDE
+        budgets = budgets.reshape(-1)
+        return _inner_projection(
+            inner_norm, groups, lengths, budgets, threshold, n_threads
+        )
+
+    return project(
+        X,
+        radius,
+        solve,
+        norm=KERNEL_NORMS[inner_norm],
+        axis=inner_axes,
+        out=out,
+        **options,
+    )
+
+
+def norm_multilevel(X, norms=(1, np.inf, np.inf), *, axes=None, n_threads=None):
+    r"""Compute a norm of norms of a tensor.
+
+    .. math::
+
+        \|X\| = \big\| \big( \|x_j\|_q \big)_j \big\|
+
+    The fibres of the innermost level are replaced by their norms, and so on outwards.
+
+    Parameters
+    ----------
+    X : array-like of any shape
+        Input of dtype float32 or float64; integers are converted to float64.
+    norms : sequence of {1, 2, inf}, default=(1, inf, inf)
+        The norm of each level, the outermost first.
+    axes : sequence of int or tuple of int, default=None
+        For each norm what it runs along, the outermost first; together every
+        dimension of `X` once. None means ``(ndim - 1, ..., 0)``, one dimension for
+        each norm, so that the innermost norm runs along axis 0.
+    n_threads : int, default=None
+        Number of OpenMP threads. None takes what OpenMP would use, negative values
+        count from the number of CPUs (-1 is all).
+
+    Returns
+    -------
+    norm : float
+        The norm, summed in float64; 0 for an empty array.
+
+    Raises
+    ------
+    TypeError
+        If `X` is sparse or not of a real floating or integer type.
+    ValueError
+        If `X` contains NaN or infinity, or if `norms` or `axes` does not fit `X`.
+
+    See Also
+    --------
+    projection_multilevel : Projection onto the ball of this norm.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skproj.projection import norm_multilevel
+    >>> X = np.array([[[3.0, 1.0], [-4.0, 0.0]], [[0.0, 2.0], [0.0, 0.0]]])
+    >>> norm_multilevel(X, (1, 2, np.inf))
+    7.0
+    """
+    X = check_array(X)
+    norms, axes = _check_levels(norms, axes, X.ndim)
+    if len(norms) == 1 or X.size == 0:
+        return NORMS[norms[0]](X, n_threads=n_threads)
+    *outer_axes, inner_axes = axes
+    _, lengths, exponent = safe_norms(
+        groups_of(X, inner_axes), KERNEL_NORMS[norms[-1]], threads_for(X, n_threads)
+    )
+    norm = norm_multilevel(
+        lengths.reshape(groups_shape(X.shape, inner_axes)),
+        norms[:-1],
+        axes=_without(outer_axes, inner_axes),
+        n_threads=n_threads,
+    )
+    with np.errstate(over="ignore"):
+        return float(np.ldexp(norm, exponent))

@@ -1,0 +1,182 @@
+"""From a wanted number of groups to the radius that leaves it."""
+
+import numbers
+
+import numpy as np
+
+from skproj._kernels import _groups
+from skproj.projection._engine import (
+    group_norms,
+    group_thresholds,
+    l1_threshold,
+    safe_norms,
+    threads_for,
+)
+from skproj.projection._layout import check_array, check_axis, groups_of
+from skproj.projection._norms import KERNEL_NORMS
+from skproj.projection._registry import BALLS, SPARSIFYING
+
+EPS = np.finfo(np.float64).eps
+
+
+def _check_count(n_groups, fraction, n_all, what):
+    """Return how many of `n_all` groups are wanted."""
+    if (n_groups is None) == (fraction is None):
+        raise ValueError(
+            "Exactly one of n_groups and fraction must be given, got "
+            f"n_groups={n_groups!r} and fraction={fraction!r}."
+        )
+    if fraction is not None:
+        if isinstance(fraction, bool) or not isinstance(fraction, numbers.Real):
+            raise TypeError(f"fraction must be a real number, got {fraction!r}.")
+        if not 0.0 <= fraction <= 1.0:
+            raise ValueError(f"fraction must be between 0 and 1, got {fraction!r}.")
+        return round(float(fraction) * n_all)
+    if isinstance(n_groups, bool) or not isinstance(n_groups, numbers.Integral):
+        raise TypeError(f"n_groups must be an integer, got {n_groups!r}.")
+    if not 0 <= n_groups <= n_all:
+        raise ValueError(
+            f"n_groups must be between 0 and {n_all}, the number of {what} of X, "
+            f"got {n_groups!r}."
+        )
+    return int(n_groups)
+
+
+def _refuse_ties(strengths, smallest_kept, k, what):
+    """Say which numbers of groups are possible beside the impossible `k`."""
+    fewer = np.count_nonzero(strengths > smallest_kept)
+    possible = str(fewer)
+    if smallest_kept > 0.0:
+        more = np.count_nonzero(strengths >= smallest_kept)
+        possible += f" or {more}"
+    raise ValueError(
+        f"No radius leaves exactly {k} {what}, because of ties or zeros; the nearest "
+        f"possible number is {possible}."
+    )
+
+
+def _level_between(low, high, uncertainty):
+    """Return a threshold in [low, high) that rounding does not carry out of it."""
+    return low if low == 0.0 else min(low + uncertainty, low + (high - low) / 2)
+
+
+def radius_for_sparsity(X, *, n_groups=None, fraction=None, ball="l1inf", axis=0):
+    r"""Compute the largest radius that leaves a given number of groups.
+
+    .. math::
+
+        \max \, \{ \text{radius} : \#\{j : p_j \ne 0\} = k \}, \qquad
+        P = \operatorname{projection}(X, \text{radius})
+
+    Radii have the unit of the norm, which says little; the number of groups (columns
+    for ``axis=0``) that survive is what is usually known. No projection is computed.
+
+    Parameters
+    ----------
+    X : array-like of any shape, usually (n_rows, n_columns)
+        What will be projected, of dtype float32 or float64; integers are converted
+        to float64.
+    n_groups : int, default=None
+        Number of groups that are to stay nonzero. Exactly one of `n_groups` and
+        `fraction` must be given.
+    fraction : float, default=None
+        The same as a share of all groups, rounded to the nearest number.
+    ball : str, default="l1inf"
+        A key of `BALLS` whose projection makes zeros. For ``"l1"`` each entry is a
+        group of its own.
+    axis : int, tuple of int or None, default=0
+        What the inner norm runs along, as in ``np.linalg.norm(X, axis=0)``: with
+        ``axis=0`` the groups of a matrix are its columns. Not used for ``"l1"``.
+
+    Returns
+    -------
+    radius : float
+        0 for no group, the norm of `X` for all groups that are not zero already.
+
+    Raises
+    ------
+    TypeError
+        If `X` is sparse or not of a real floating or integer type, or if an
+        argument has the wrong type.
+    ValueError
+        If `X` contains NaN or infinity, if `ball` or `axis` does not fit, or if no
+        radius leaves this number of groups, because some of them are equally large.
+
+    See Also
+    --------
+    projection_l1inf_ball : Uses such a radius.
+    BALLS : The balls by name.
+
+    Notes
+    -----
+    For the exact l1,inf ball, group j survives while its l1 norm is above the
+    threshold theta [1]_, for the others while its norm is above tau. The largest
+    radius belongs to the largest group that has to die: its norm is the threshold,
+    from which the radius follows directly. A margin of a few roundings makes the
+    projection leave exactly that many groups.
+
+    References
+    ----------
+    .. [1] G. Perez, L. Condat, M. Barlaud, "Near-linear time projection onto the
+       l1,inf ball; application to sparse autoencoders", :arxiv:`2307.09836`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skproj.projection import projection_l1inf_ball, radius_for_sparsity
+    >>> X = np.array([[3.0, 1.0, 0.5], [-1.0, 1.0, 0.0]])
+    >>> radius = radius_for_sparsity(X, n_groups=1)
+    >>> round(radius, 6)
+    1.0
+    >>> projection_l1inf_ball(X, radius).any(axis=0)
+    array([ True, False, False])
+    """
+    X = check_array(X)
+    if not isinstance(ball, str) or ball not in SPARSIFYING:
+        raise ValueError(f"ball must be one of {list(SPARSIFYING)}, got {ball!r}.")
+    ball = BALLS[ball]
+    axes = check_axis(axis if ball.grouped else None, X.ndim)
+    n_threads = threads_for(X, None)
+    what = "groups" if ball.grouped else "entries"
+    if X.size == 0:
+        _check_count(n_groups, fraction, 0, what)
+        return 0.0
+
+    groups = groups_of(X, axes)
+    k = _check_count(n_groups, fraction, len(groups) if ball.grouped else X.size, what)
+    groups, norms, exponent = safe_norms(
+        groups, KERNEL_NORMS[ball.inner_norm], n_threads
+    )
+    # A group survives while its strength is above the threshold.
+    if ball.name == "l1inf":
+        strengths = group_norms(groups, _groups.L1, n_threads)
+    elif ball.grouped:
+        strengths = norms
+    else:
+        strengths = np.abs(groups[0]).astype(np.float64)
+    if k == 0:
+        return 0.0
+
+    padded = np.append(strengths, 0.0)  # so that also all groups have a next one
+    place = len(strengths) - k
+    largest_dead, smallest_kept = np.partition(padded, [place, place + 1])[
+        place : place + 2
+    ]
+    if largest_dead == smallest_kept:
+        _refuse_ties(strengths, smallest_kept, k, what)
+    if ball.name == "l1inf":
+        size = groups.shape[1]
+        # Norms add up to the radius with this error, and move theta by 1 / size.
+        error = EPS * np.sqrt(k) * (smallest_kept + norms.max() * size)
+        theta = _level_between(largest_dead, smallest_kept, 32 * error)
+        thetas = np.full(len(groups), theta)
+        radius = np.sum(group_thresholds(groups, thetas, n_threads))
+    else:
+        error = EPS * np.sqrt(k) * strengths.max()
+        tau = _level_between(largest_dead, smallest_kept, 8 * error)
+        radius = np.sum(np.maximum(strengths - tau, 0.0))
+        found = l1_threshold(strengths, radius)
+        if not largest_dead <= found < smallest_kept:
+            _refuse_ties(strengths, smallest_kept, k, what)
+    with np.errstate(over="ignore"):
+        return float(np.ldexp(radius, exponent))

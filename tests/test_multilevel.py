@@ -1,0 +1,390 @@
+"""Multi-level projections and norms of tensors."""
+
+import itertools
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import sparse
+
+from skproj.projection import (
+    _reference,
+    norm_l1,
+    norm_l1inf,
+    norm_l2,
+    norm_l12,
+    norm_linf,
+    norm_linf1,
+    norm_linf2,
+    norm_multilevel,
+    projection_bilevel_l1inf_ball,
+    projection_bilevel_l11_ball,
+    projection_l1_ball,
+    projection_l2_ball,
+    projection_l12_ball,
+    projection_linf_ball,
+    projection_multilevel,
+)
+from skproj.projection._engine import PARALLEL_MIN_SIZE
+
+INF = np.inf
+ORDERS = (1, 2, INF)
+EVERY_NORMS = [
+    norms for depth in (1, 2, 3) for norms in itertools.product(ORDERS, repeat=depth)
+]
+
+every_norms = pytest.mark.parametrize("norms", EVERY_NORMS, ids=str)
+
+
+@st.composite
+def tensors(draw, ndim):
+    """Small tensors with ties, or with slices of different sizes, some zero."""
+    shape = draw(st.lists(st.integers(1, 5), min_size=ndim, max_size=ndim))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    if draw(st.booleans()):
+        X = rng.integers(-3, 4, size=shape).astype(np.float64)
+    else:
+        X = rng.normal(size=shape) * rng.choice([0.0, 0.1, 1.0, 5.0], size=shape[1:])
+    X[(0,) * ndim] += 4.0  # not zero everywhere
+    return X
+
+
+shares = st.floats(0.01, 0.99)
+
+
+def naive_norm(X, norms):
+    X = np.abs(X)
+    for order in reversed(norms):
+        X = np.linalg.norm(X, order, axis=0)
+    return X
+
+
+# ---------------------------------------------------------------------------
+# Properties for every choice of norms
+
+
+@every_norms
+@given(data=st.data())
+def test_norm_equals_definition(norms, data):
+    """One reduction after the other."""
+    X = data.draw(tensors(len(norms)))
+    expected = naive_norm(X, norms)
+    norm = norm_multilevel(X, norms)
+    assert norm == pytest.approx(expected, rel=1e-14)
+    assert isinstance(norm, float)
+
+
+@every_norms
+@given(data=st.data(), share=shares)
+def test_projection_equals_reference(norms, data, share):
+    """The reference loops over the fibres, and the result is on the sphere."""
+    X = data.draw(tensors(len(norms)))
+    norm = naive_norm(X, norms)
+    P = projection_multilevel(X, share * norm, norms)
+    expected = _reference.multilevel(X, share * norm, norms)
+    np.testing.assert_allclose(P, expected, rtol=0, atol=1e-13 * norm)
+    assert naive_norm(P, norms) == pytest.approx(share * norm, rel=1e-12)
+    assert np.all(P * X >= 0.0)
+
+
+@every_norms
+@given(data=st.data(), share=shares)
+def test_projection_is_idempotent_and_keeps_what_is_inside(norms, data, share):
+    """Radius infinity gives a copy, radius 0 gives zeros."""
+    X = data.draw(tensors(len(norms)))
+    norm = naive_norm(X, norms)
+    P = projection_multilevel(X, share * norm, norms)
+    again = projection_multilevel(P, share * norm, norms)
+    np.testing.assert_allclose(again, P, rtol=0, atol=1e-13 * norm)
+    for radius in (norm * (1 + 1e-12), INF):
+        same, threshold = projection_multilevel(X, radius, norms, return_threshold=True)
+        np.testing.assert_array_equal(same, X)
+        assert not np.shares_memory(same, X)
+        assert threshold == 0.0
+    np.testing.assert_array_equal(projection_multilevel(X, 0, norms), 0.0)
+
+
+@every_norms
+@given(data=st.data(), share=shares)
+def test_threshold_is_that_of_the_outer_level(norms, data, share):
+    """With an outer l1 norm it kills slices, otherwise it is what the norm loses."""
+    X = data.draw(tensors(len(norms)))
+    norm = naive_norm(X, norms)
+    P, threshold = projection_multilevel(X, share * norm, norms, return_threshold=True)
+    assert isinstance(threshold, float)
+    if norms[0] != 1:
+        assert threshold == pytest.approx((1 - share) * norm, rel=1e-12)
+        return
+    slices, results = np.moveaxis(X, -1, 0), np.moveaxis(P, -1, 0)
+    for before, after in zip(slices, results, strict=True):
+        before, after = (naive_norm(V, norms[1:]) for V in (before, after))
+        expected = max(before - threshold, 0.0)
+        assert after == pytest.approx(expected, rel=1e-12, abs=1e-13 * norm)
+
+
+@every_norms
+@given(data=st.data(), share=shares)
+def test_projection_splits_the_norm(norms, data, share):
+    """norm(X - P) + norm(P) = norm(X), the identity of the bi-level projections."""
+    X = data.draw(tensors(len(norms)))
+    norm = naive_norm(X, norms)
+    P = projection_multilevel(X, share * norm, norms)
+    total = naive_norm(X - P, norms) + naive_norm(P, norms)
+    assert total == pytest.approx(norm, rel=1e-11)
+
+
+# ---------------------------------------------------------------------------
+# Names that some of them have already
+
+
+@given(tensors(2), shares)
+def test_two_levels_are_the_bilevel_projections(X, share):
+    """Of a matrix whose groups are its columns, and of its rows by other axes."""
+    for inner, norm, function in (
+        (1, norm_l1, projection_bilevel_l11_ball),
+        (2, norm_l12, projection_l12_ball),
+        (INF, norm_l1inf, projection_bilevel_l1inf_ball),
+    ):
+        radius = share * norm(X)
+        P = projection_multilevel(X, radius, (1, inner))
+        np.testing.assert_array_equal(P, function(X, radius, axis=0))
+        rows = projection_multilevel(X.T, radius, (1, inner), axes=(0, 1))
+        np.testing.assert_array_equal(rows, P.T)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_groups_of_a_convolution(order, dtype):
+    """Filters or input channels as the groups of the group lasso and of l1,inf."""
+    W = np.random.default_rng(0).normal(size=(6, 4, 3, 3)).astype(dtype, order=order)
+    for outer, inner in ((0, (1, 2, 3)), (1, (0, 2, 3))):
+        axes = (outer, inner)
+        radius = 0.02 * norm_l12(W, axis=inner)
+        P = projection_multilevel(W, radius, (1, 2), axes=axes)
+        expected = projection_l12_ball(W, radius, axis=inner)
+        np.testing.assert_allclose(P, expected, rtol=1e-6)
+        assert P.dtype == dtype
+        assert 0 < np.count_nonzero(P.any(axis=inner)) < W.shape[outer]
+        radius = 0.02 * norm_l1inf(W, axis=inner)
+        P = projection_multilevel(W, radius, [1, INF], axes=list(axes))
+        expected = projection_bilevel_l1inf_ball(W, radius, axis=inner)
+        np.testing.assert_array_equal(P, expected)
+
+
+@given(tensors(3), shares)
+def test_levels_of_one_norm_are_one_level_for_l2_and_linf(X, share):
+    """l2 of l2 is l2, so that the levels find the nearest point of its ball."""
+    for order, norm, function in (
+        (2, norm_l2, projection_l2_ball),
+        (INF, norm_linf, projection_linf_ball),
+    ):
+        radius = share * norm(X)
+        P = projection_multilevel(X, radius, (order,) * 3)
+        np.testing.assert_allclose(P, function(X, radius), atol=1e-14 * norm(X))
+
+
+def test_single_level_is_a_projection_of_the_whole_array():
+    """Along all axes together."""
+    X = np.random.default_rng(1).normal(size=(3, 4))
+    for order, function in (
+        (1, projection_l1_ball),
+        (2, projection_l2_ball),
+        (INF, projection_linf_ball),
+    ):
+        P = projection_multilevel(X, 0.4, (order,), axes=((0, 1),))
+        np.testing.assert_array_equal(P, function(X, 0.4))
+
+
+def test_norms_that_have_a_name():
+    """Two levels of a tensor with a tuple of axes."""
+    X = np.random.default_rng(2).normal(size=(3, 4, 5))
+    for norms, norm in (
+        ((1, 2), norm_l12),
+        ((1, INF), norm_l1inf),
+        ((INF, 1), norm_linf1),
+        ((INF, 2), norm_linf2),
+    ):
+        for inner, outer in (((0, 2), 1), (0, (1, 2)), (-1, (0, -2))):
+            actual = norm_multilevel(X, norms, axes=(outer, inner))
+            assert actual == pytest.approx(norm(X, axis=inner), rel=1e-14)
+
+
+# ---------------------------------------------------------------------------
+# Axes, layouts, scales
+
+
+@pytest.mark.parametrize("axes", list(itertools.permutations(range(-3, 0))), ids=str)
+@pytest.mark.parametrize("norms", [(1, INF, INF), (1, 2, 1), (INF, 1, 2)], ids=str)
+def test_axes_are_transposed_back(axes, norms):
+    """The default is (2, 1, 0): other axes name the same levels of another array."""
+    X = np.random.default_rng(3).normal(size=(3, 4, 5))
+    moved = X.transpose(axes[::-1])
+    radius = 0.4 * naive_norm(moved, norms)
+    assert norm_multilevel(X, norms, axes=axes) == pytest.approx(radius / 0.4)
+    P = projection_multilevel(X, radius, norms, axes=axes)
+    expected = _reference.multilevel(moved, radius, norms)
+    np.testing.assert_allclose(P.transpose(axes[::-1]), expected, atol=1e-14)
+
+
+LAYOUTS = {
+    "C": np.ascontiguousarray,
+    "Fortran": np.asfortranarray,
+    "strided": lambda A: np.repeat(np.repeat(A, 2, axis=0), 3, axis=2)[::2, :, ::3],
+    "backwards": lambda A: A[::-1, :, ::-1].copy()[::-1, :, ::-1],
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("norms", [(1, INF, INF), (1, 1, 1), (1, 2, 2)], ids=str)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_input_and_output_of_any_layout(dtype, norms, layout):
+    """Read-only input, `out` of another layout, and in place."""
+    X = LAYOUTS[layout](np.random.default_rng(4).normal(size=(3, 4, 5)).astype(dtype))
+    tolerance = 1e-6 if dtype == np.float32 else 1e-13
+    expected = _reference.multilevel(X.astype(np.float64), 1.5, norms)
+    locked = X.copy()
+    locked.flags.writeable = False
+    P = projection_multilevel(locked, 1.5, norms)
+    assert P.dtype == dtype
+    np.testing.assert_allclose(P, expected, atol=tolerance)
+    for other in LAYOUTS.values():
+        out = other(np.full_like(X, 7.0))
+        assert projection_multilevel(X, 1.5, norms, out=out) is out
+        np.testing.assert_allclose(out, expected, atol=tolerance)
+    reverse = X.copy()
+    projection_multilevel(reverse, 1.5, norms, out=reverse[::-1])
+    np.testing.assert_allclose(reverse[::-1], expected, atol=tolerance)
+    assert projection_multilevel(X, 1.5, norms, out=X) is X
+    np.testing.assert_allclose(X, expected, atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("exponent", "dtype"), [(996, "f8"), (-997, "f8"), (-1040, "f8"), (120, "f4")]
+)
+@every_norms
+def test_extreme_scale(norms, exponent, dtype):
+    """Neither a sum nor a square overflows or vanishes, subnormal numbers included."""
+    shape = (3, 4, 5)[: len(norms)]
+    X = np.random.default_rng(5).integers(-9, 10, size=shape).astype(dtype)
+    X.flat[0] = 5.0
+    norm = norm_multilevel(X, norms)
+    large = norm_multilevel(np.ldexp(X, exponent), norms)
+    assert large == pytest.approx(np.ldexp(norm, exponent), rel=1e-14, abs=1e-322)
+    expected = np.ldexp(projection_multilevel(X, 0.25 * norm, norms), exponent)
+    radius = np.ldexp(0.25 * norm, exponent)
+    P = projection_multilevel(np.ldexp(X, exponent), radius, norms)
+    largest = np.abs(expected).max()
+    np.testing.assert_allclose(P, expected, rtol=1e-6, atol=1e-6 * largest)
+
+
+def test_slices_of_very_different_scale():
+    """An outer maximum leaves small slices alone and bounds large ones."""
+    x = np.array([[3.0], [-4.0]])
+    scales = np.ldexp(1.0, [-1070, -800, -600, 0, 400])
+    P = projection_multilevel(x * scales, 5.0, (INF, 2))
+    np.testing.assert_array_equal(P[:, :4], x * scales[:4])
+    np.testing.assert_allclose(P[:, 4:], x)
+    P = projection_multilevel(x * scales[:4], np.ldexp(5.0, -700), (INF, 2))
+    np.testing.assert_allclose(P, x * np.ldexp(1.0, [-1070, -800, -700, -700]))
+
+
+@every_norms
+def test_slices_that_vanish_beside_others_become_zero(norms):
+    """Also if they vanish as soon as the data are scaled to avoid an overflow."""
+    shape = (3, 4, 2)[-len(norms) :]
+    X = np.random.default_rng(8).normal(size=shape)
+    X[..., 0] *= 1e300
+    X[..., 1] *= 1e-300
+    P = projection_multilevel(X, 1e299, norms)
+    assert norm_multilevel(P, norms) == pytest.approx(1e299, rel=1e-13)
+    if norms[0] == 1:
+        np.testing.assert_array_equal(P[..., 1], 0.0)
+    else:
+        assert np.all(np.abs(P[..., 1]) <= np.abs(X[..., 1]))
+
+
+def test_result_does_not_depend_on_threads():
+    """Equal to the last bit."""
+    X = np.random.default_rng(6).normal(size=(20, 40, 100))
+    assert X.size > PARALLEL_MIN_SIZE
+    for norms in ((1, INF, INF), (1, 1, 2)):
+        norm = norm_multilevel(X, norms, n_threads=1)
+        assert norm == norm_multilevel(X, norms, n_threads=3)
+        one, three = (
+            projection_multilevel(X, 0.1 * norm, norms, n_threads=n) for n in (1, 3)
+        )
+        np.testing.assert_array_equal(one, three)
+
+
+@pytest.mark.parametrize("norms", [(1, INF, INF), (1, 2, 2), (1, 1, 1)], ids=str)
+def test_nothing_of_the_size_of_the_input_is_allocated(norms):
+    """In place, only aggregated tensors and a few numbers per fibre."""
+    X = np.random.default_rng(7).normal(size=(50, 40, 100))
+    tracemalloc.start()
+    projection_multilevel(X, 1.0, norms, out=X)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < X.nbytes / 4
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 2), (3, 0, 2), (3, 2, 0)])
+def test_empty_array_comes_back_empty(shape):
+    """Its norm is zero."""
+    P, threshold = projection_multilevel(np.empty(shape), 1.0, return_threshold=True)
+    assert P.shape == shape
+    assert threshold == 0.0
+    assert norm_multilevel(np.empty(shape)) == 0.0
+
+
+# ---------------------------------------------------------------------------
+# Refused input
+
+GOOD = np.ones((2, 3, 4))
+BAD_LEVELS = {
+    "norms empty": ({"norms": ()}, ValueError, "norms must be a non-empty seq"),
+    "norms 3": ({"norms": (1, 3, INF)}, ValueError, "norms must be a non-empty seq"),
+    "norms str": ({"norms": ("1", 2, 2)}, ValueError, "norms must be a non-empty seq"),
+    "norms one": ({"norms": 1}, ValueError, "norms must be a non-empty sequence"),
+    "norms list": ({"norms": ([1], 2, 2)}, ValueError, "norms must be a non-empty"),
+    "norms short": ({"norms": (1, INF)}, ValueError, "norms must have one entry for"),
+    "axes short": ({"axes": (0, (1, 2))}, ValueError, "axes must be a sequence with"),
+    "axes int": ({"axes": 0}, ValueError, "axes must be a sequence with one axis"),
+    "axes missing": ({"axes": (0, 1, 1)}, ValueError, "axes must name each of the 3"),
+    "axes twice": ({"axes": (0, (1, 2), -1)}, ValueError, "axes must name each of"),
+    "axes empty": ({"axes": (0, (1, 2), ())}, ValueError, "axis must name at least"),
+    "axes None": ({"axes": (0, (1, 2), None)}, ValueError, "axis must name at least"),
+    "axes large": ({"axes": (0, 1, 3)}, ValueError, "axis 3 is out of bounds"),
+    "axes float": ({"axes": (0, 1, 0.5)}, TypeError, "axis must be an integer"),
+    "X NaN": ({"X": GOOD * np.nan}, ValueError, "X contains NaN"),
+    "X bool": ({"X": GOOD > 0}, TypeError, "X must hold"),
+    "X scalar": ({"X": 1.0}, ValueError, "X must have at least one"),
+    "X sparse": ({"X": sparse.csr_array(np.eye(2))}, TypeError, "X is a sparse"),
+    "n_threads": ({"n_threads": 0}, ValueError, "n_threads must not be 0"),
+}
+BAD_PROJECTION = {
+    **BAD_LEVELS,
+    "radius": ({"radius": -1.0}, ValueError, "radius must be non-negative"),
+    "radius None": ({"radius": None}, TypeError, "radius must be a real"),
+    "out shape": ({"out": np.full((4, 3, 2), 7.0)}, ValueError, "out must have shape"),
+    "out list": ({"out": [7.0]}, TypeError, "out must be a NumPy array"),
+}
+
+
+@pytest.mark.parametrize("bad", BAD_LEVELS)
+def test_norm_refuses_bad_argument(bad):
+    """One clear error that names it."""
+    change, error, message = BAD_LEVELS[bad]
+    with pytest.raises(error, match=message):
+        norm_multilevel(**{"X": GOOD, **change})
+
+
+@pytest.mark.parametrize("bad", BAD_PROJECTION)
+def test_projection_refuses_bad_argument_before_writing(bad):
+    """One clear error that names it, and `out` is as it was."""
+    change, error, message = BAD_PROJECTION[bad]
+    arguments = {"X": GOOD, "radius": 1.0, "out": np.full((2, 3, 4), 7.0), **change}
+    with pytest.raises(error, match=message):
+        projection_multilevel(**arguments)
+    np.testing.assert_array_equal(arguments["out"], 7.0)

@@ -1,0 +1,289 @@
+"""The weighted l1 ball: right for all weights, scales, layouts and radii.
+
+What it has in common with the other projections is tested in test_projection.py.
+"""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+
+from skproj.projection import (
+    _reference,
+    projection_l1_ball,
+    projection_weighted_l1_ball,
+)
+from skproj.projection._engine import PARALLEL_MIN_SIZE
+
+EXCESS = {"float32": 1e-6, "float64": 1e-14}
+
+
+def exact_projection(x, radius, weights):
+    """Absolute values of the projection and its tau, in rational numbers."""
+    a, w = [Fraction(abs(v)) for v in x], [Fraction(v) for v in weights]
+    left_side = right_side = tau = Fraction(0)
+    weighted = [pair for pair in zip(a, w, strict=True) if pair[1] > 0]
+    if sum(v * u for v, u in weighted) > Fraction(radius):
+        for v, u in sorted(weighted, key=lambda pair: pair[0] / pair[1], reverse=True):
+            left_side += v * u
+            right_side += u * u
+            tau = max(tau, (left_side - Fraction(radius)) / right_side)
+    return [max(v - tau * u, Fraction(0)) for v, u in zip(a, w, strict=True)], tau
+
+
+def exact_norm(x, weights):
+    return sum(Fraction(abs(v)) * Fraction(u) for v, u in zip(x, weights, strict=True))
+
+
+@st.composite
+def problems(draw, decades=3):
+    """Entries and weights with ties, zeros and different scales, and a radius."""
+    size = draw(st.integers(1, 30))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    if draw(st.booleans()):
+        x = rng.integers(-3, 4, size=size).astype(np.float64)
+        w = rng.integers(0, 3, size=size).astype(np.float64)
+    else:
+        x = rng.normal(size=size) * 10.0 ** rng.uniform(-decades, decades, size=size)
+        w = 10.0 ** rng.uniform(-decades, decades, size=size)
+        w[rng.random(size) < 0.1] = 0.0
+    share = 10.0 ** draw(st.floats(-12, 0.1))
+    return x, share * np.sum(w * np.abs(x)), w
+
+
+@settings(max_examples=300)
+@given(problems())
+def test_projection_equals_reference(problem):
+    """The reference sorts all ratios."""
+    x, radius, w = problem
+    P = projection_weighted_l1_ball(x, radius, w)
+    expected = _reference.weighted_l1(x, radius, w)
+    np.testing.assert_allclose(P, expected, rtol=0, atol=1e-14 * np.abs(x).max())
+
+
+@settings(max_examples=300)
+@given(problems())
+def test_projection_satisfies_kkt(problem):
+    """One tau, zero where the ratio is below it, and the radius is used up."""
+    x, radius, w = problem
+    P, tau = projection_weighted_l1_ball(x, radius, w, return_threshold=True)
+    norm = math.fsum(w * np.abs(P))
+    assert norm <= radius * (1 + EXCESS["float64"])
+    if np.sum(w * np.abs(x)) > radius * (1 + 1e-14):
+        assert tau > 0.0
+        assert norm == pytest.approx(radius, rel=1e-14)
+    lost = np.abs(x) - np.abs(P)
+    np.testing.assert_allclose(
+        lost, np.minimum(tau * w, np.abs(x)), rtol=1e-12, atol=1e-14 * np.abs(x).max()
+    )
+    np.testing.assert_array_equal(P[w == 0.0], x[w == 0.0])
+    assert np.all(P * x >= 0.0)
+
+
+@settings(max_examples=300)
+@given(
+    st.integers(0, 2**32),
+    st.integers(1, 12),
+    st.floats(-20, -0.01) | st.just(0.1),
+    st.floats(0, 300),
+)
+def test_projection_of_entries_and_weights_of_any_scale(seed, size, power, decades):
+    """Each entry is right to its last digits where others are 1e600 times larger."""
+    rng = np.random.default_rng(seed)
+    x = rng.choice([-1.0, 1.0], size) * 10.0 ** rng.uniform(-300, 300, size)
+    w = 10.0 ** rng.uniform(-decades, decades, size) * (rng.random(size) < 0.9)
+    scaled = exact_norm(x, w) * Fraction(10.0**power)
+    # Where the norm itself is out of the range of a float, so is the radius.
+    radius = float(min(max(scaled, Fraction(1e-290)), Fraction(1e300)))
+    P, tau = projection_weighted_l1_ball(x, radius, w, return_threshold=True)
+    expected, exact_tau = exact_projection(x, radius, w)
+    for before, after, right in zip(x, P, expected, strict=True):
+        error = abs(Fraction(abs(after)) - right)
+        assert error <= Fraction(1e-13) * Fraction(abs(before))
+    if exact_tau > 0:
+        assert exact_norm(P, w) <= Fraction(radius) * Fraction(1 + 1e-14)
+        if 1e-290 < exact_tau < 1e300:
+            assert tau == pytest.approx(float(exact_tau), rel=1e-12)
+    else:
+        np.testing.assert_array_equal(P, x)
+
+
+@pytest.mark.parametrize("radius", [5e-324, 1e-310, 1e-300, 1e-20, 1e300])
+def test_projection_onto_any_radius(radius):
+    """A radius far below the last digit of the entries is not exceeded either."""
+    x = np.array([3.0, -3.0, 1e-5, 3.0, 2.0])
+    w = np.array([1.0, 1.0, 2.0, 1.0, 0.5])
+    P = projection_weighted_l1_ball(x, radius, w)
+    expected = np.array([0.0, 0.0, 0.0, 0.0, 2 * radius])
+    if radius == 1e300:
+        expected = x
+    np.testing.assert_allclose(P, expected, rtol=1e-14)
+
+
+@pytest.mark.parametrize("share", [1e-12, 1e-6, 0.01, 0.5, 0.99])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_projection_of_many_entries_meets_the_radius(dtype, share):
+    """Rounding does not add up, and float32 data are summed in float64."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=100_000).astype(dtype)
+    w = rng.exponential(size=x.size)
+    radius = share * math.fsum(w * np.abs(x))
+    P = projection_weighted_l1_ball(x, radius, w)
+    assert P.dtype == dtype
+    norm = math.fsum(w * np.abs(P.astype(np.float64)))
+    assert norm == pytest.approx(radius, rel=EXCESS[dtype])
+    expected = _reference.weighted_l1(x.astype(np.float64), radius, w)
+    np.testing.assert_allclose(P, expected, rtol=1e-6, atol=1e-12)
+
+
+def test_projection_with_equal_weights_is_that_of_the_l1_ball():
+    """The ball of weights w and radius r is the l1 ball of radius r / w."""
+    X = np.random.default_rng(1).normal(size=(6, 7))
+    for w in (1e-200, 0.5, 1.0, 3, 1e200):
+        for axis in (None, 0, 1):
+            P, tau = projection_weighted_l1_ball(
+                X, 0.7 * w, w, axis=axis, return_threshold=True
+            )
+            expected, l1_tau = projection_l1_ball(
+                X, 0.7, axis=axis, return_threshold=True
+            )
+            np.testing.assert_allclose(P, expected, atol=1e-14)
+            np.testing.assert_allclose(tau * w, l1_tau, rtol=1e-13)
+
+
+def test_projection_leaves_entries_without_weight_alone():
+    """Also if nothing is left for the others, and if no entry has a weight."""
+    x = np.array([3.0, -1e300, 2.0, -0.5])
+    w = np.array([1.0, 0.0, 2.0, 0.0])
+    P, tau = projection_weighted_l1_ball(x, 0.0, w, return_threshold=True)
+    np.testing.assert_array_equal(P, [0.0, -1e300, 0.0, -0.5])
+    assert tau == 3.0
+    P, tau = projection_weighted_l1_ball(x, 0.0, 0.0, return_threshold=True)
+    np.testing.assert_array_equal(P, x)
+    assert tau == 0.0
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5])
+def test_projection_equals_cvxpy(share):
+    """A general convex solver finds the same nearest point."""
+    cp = pytest.importorskip("cvxpy")
+    rng = np.random.default_rng(7)
+    x, w = rng.normal(size=12), rng.uniform(0.1, 3.0, size=12)
+    w[3] = 0.0
+    radius = share * np.sum(w * np.abs(x))
+    v = cp.Variable(12)
+    problem = cp.Problem(cp.Minimize(cp.sum_squares(v - x)), [w @ cp.abs(v) <= radius])
+    tight = dict.fromkeys(["tol_gap_abs", "tol_gap_rel", "tol_feas"], 1e-9)
+    problem.solve(cp.CLARABEL, **tight)
+    P = projection_weighted_l1_ball(x, radius, w)
+    np.testing.assert_allclose(P, v.value, atol=1e-5)
+
+
+# ---------------------------------------------------------------------------
+# Slices, weights and out
+
+LAYOUTS = {
+    "C": np.ascontiguousarray,
+    "Fortran": np.asfortranarray,
+    "strided": lambda A: np.repeat(np.repeat(A, 2, axis=0), 3, axis=-1)[::2, ..., ::3],
+    "backwards": lambda A: A[::-1, ..., ::-1].copy()[::-1, ..., ::-1],
+}
+
+
+@pytest.mark.parametrize("shape", [(4, 5, 6), (1, 5, 6), (5,), (6,), (4, 1, 1), ()])
+@pytest.mark.parametrize("axis", [None, 0, 1, -1, (0, 1), (2, 0)])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_projection_of_slices(dtype, layout, axis, shape):
+    """Each slice has its own threshold and its part of the broadcast weights."""
+    rng = np.random.default_rng(2)
+    shape = (6,) if shape == (5,) else shape
+    X = LAYOUTS[layout](rng.normal(size=(4, 5, 6)).astype(dtype))
+    weights = rng.uniform(0.0, 2.0, size=shape)
+    X.flags.writeable = False
+    weights.flags.writeable = False
+    P, tau = projection_weighted_l1_ball(
+        X, 0.8, weights, axis=axis, return_threshold=True
+    )
+    W = np.broadcast_to(weights, X.shape)
+    axes = range(3) if axis is None else np.atleast_1d(axis)
+    last = range(-len(axes), 0)
+    rows, weight_rows, results = (
+        np.moveaxis(A, axes, last).reshape(np.size(tau), -1) for A in (X, W, P)
+    )
+    assert np.shape(tau) == X.sum(axis).shape
+    for x, w, p, t in zip(rows, weight_rows, results, np.ravel(tau), strict=True):
+        expected = _reference.weighted_l1(x.astype(np.float64), 0.8, w)
+        np.testing.assert_allclose(
+            p, expected, atol=1e-6 if dtype == "float32" else 1e-14
+        )
+        alone, single = projection_weighted_l1_ball(x, 0.8, w, return_threshold=True)
+        np.testing.assert_array_equal(p, alone)
+        assert t == single
+
+
+def test_result_does_not_depend_on_threads():
+    """Equal to the last bit."""
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(40, 2100))
+    w = rng.uniform(size=2100)
+    assert X.size > PARALLEL_MIN_SIZE
+    for axis in (0, 1, None):
+        results = [
+            projection_weighted_l1_ball(X, 3.0, w, axis=axis, n_threads=n)
+            for n in (1, 2, 7)
+        ]
+        np.testing.assert_array_equal(results[0], results[1])
+        np.testing.assert_array_equal(results[0], results[2])
+
+
+def test_out_may_hold_the_weights():
+    """They are read before they are overwritten, also if they are broadcast."""
+    rng = np.random.default_rng(4)
+    X, memory = rng.normal(size=(5, 6)), rng.uniform(size=(5, 6))
+    for axis in (None, 0, 1):
+        for weights in (lambda A: A, lambda A: A[0], lambda A: A[::-1]):
+            out = memory.copy()
+            expected = projection_weighted_l1_ball(X, 0.5, weights(memory), axis=axis)
+            projection_weighted_l1_ball(X, 0.5, weights(out), axis=axis, out=out)
+            np.testing.assert_array_equal(out, expected)
+
+
+def test_empty_array_comes_back_empty():
+    """With thresholds of the right shape."""
+    P, tau = projection_weighted_l1_ball(
+        np.empty((0, 3)), 1.0, [1.0, 2.0, 3.0], axis=0, return_threshold=True
+    )
+    assert P.shape == (0, 3)
+    np.testing.assert_array_equal(tau, np.zeros(3))
+
+
+def _weights_with(value):
+    return [1.0, 1.0, 1.0, value]
+
+
+@pytest.mark.parametrize(
+    ("weights", "error", "message"),
+    [
+        (_weights_with(-1e-300), ValueError, "weights must be finite and non-neg"),
+        (_weights_with(np.nan), ValueError, "weights must be finite"),
+        (_weights_with(np.inf), ValueError, "weights must be finite"),
+        (np.ones(3), ValueError, r"weights must have shape \(3, 4\) or be broad"),
+        (np.ones((2, 3, 4)), ValueError, "weights must have shape"),
+        (np.ones(4, dtype=bool), TypeError, "weights must hold real numbers"),
+        (np.ones(4, dtype=complex), TypeError, "weights must hold real numbers"),
+        (["1", "2", "3", "4"], TypeError, "weights must hold real numbers"),
+        (None, TypeError, "weights must hold real numbers"),
+        (sparse.csr_array(np.eye(4)), TypeError, "weights must hold real numbers"),
+    ],
+)
+def test_bad_weights_are_refused_before_writing(weights, error, message):
+    """One clear error that names them."""
+    out = np.full((3, 4), 7.0)
+    with pytest.raises(error, match=message):
+        projection_weighted_l1_ball(np.ones((3, 4)), 1.0, weights, out=out)
+    np.testing.assert_array_equal(out, 7.0)
