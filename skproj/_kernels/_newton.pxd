@@ -1,9 +1,11 @@
 # Newton's method for the threshold of one contiguous vector.
 
 from cython cimport floating
-from libc.math cimport INFINITY, nextafter, nextafterf
+from libc.math cimport INFINITY, fabs, nextafter, nextafterf
 
 from ._simd cimport count_above, largest_value
+
+
 
 
 cdef inline floating below(floating x) noexcept nogil:
@@ -12,6 +14,12 @@ cdef inline floating below(floating x) noexcept nogil:
         return nextafterf(x, -INFINITY)
     else:
         return nextafter(x, -INFINITY)
+
+
+cdef inline floating rounded_down(double x, const floating* like) noexcept nogil:
+    """Largest number of the type that is not above x."""
+    cdef floating rounded = <floating>x
+    return below(rounded) if rounded > x else rounded
 
 
 cdef inline double newton(
@@ -35,13 +43,14 @@ cdef inline double newton(
         double excess = 0.0, step
         bint moved = False, on_top = False
     while True:
-        tau = <floating>tau
+        tau = rounded_down(tau, x)
         above = more_count + count_above(x, n, <floating>tau, signed_, &excess)
         if above == 0:
             # The start was right of everything, or tau was rounded onto the largest.
             excess = largest_value(x, n, signed_)
             on_top = moved or <floating>(excess - radius) == <floating>excess
-            tau = below(<floating>excess) if on_top else <floating>(excess - radius)
+            tau = (below(<floating>excess) if on_top
+                   else rounded_down(excess - radius, x))
             above = count_above(x, n, <floating>tau, signed_, &excess)
             before = -1
         if more_count > 0:
@@ -53,5 +62,7 @@ cdef inline double newton(
         tau += step
         moved = True
     count[0] = above
-    offset[0] = step
+    # Rounded up: where offset is large against what is left of the entries, they must
+    # not add up to more than the radius.
+    offset[0] = step + 2.2e-16 * fabs(step)
     return tau

@@ -116,9 +116,9 @@ static SKPROJ_INLINE T NAME(scale_entry)(T v, double level, double offset)
  * rounded, which is much for an entry that is only just above it. */
 static SKPROJ_INLINE T NAME(subtract_entry)(T v, double level, double offset)
 {
-    T over = v - (T)level, left = over - (T)offset;
-    left = left > (T)0 ? left : (T)0;
-    return over > (T)0 ? left : (T)0;
+    double left = (double)v - level - offset;
+    left = left > 0.0 ? left : 0.0;
+    return (T)((double)v > level ? left : 0.0);
 }
 
 static SKPROJ_INLINE T NAME(soft_entry)(T v, double level, double offset)
@@ -197,9 +197,9 @@ NAME(count_above_block)(const T *x, ptrdiff_t n, T level, const int signed_,
     BITS count = 0;
     SKPROJ_SIMD(reduction(+ : sum, count))
     for (ptrdiff_t i = 0; i < n; ++i) {
-        T over = NAME(value)(x[i], signed_) - level;
-        sum += (double)(over > (T)0 ? over : (T)0);
-        count += over > (T)0;
+        T v = NAME(value)(x[i], signed_);
+        sum += v > level ? (double)v - (double)level : 0.0;
+        count += v > level;
     }
     *excess += sum;
     return (ptrdiff_t)count;
@@ -236,7 +236,7 @@ NAME(collect_band_of)(const T *x, ptrdiff_t n, T low, T high, const int signed_,
             T v = NAME(value)(x[i + k], signed_);
             BITS above = v > high;
             counts[k] += above;
-            sums[k] += (double)(above ? v - low : (T)0);
+            sums[k] += above ? (double)v - (double)low : 0.0;
             any |= (v > low) & (v <= high);
         }
         if (any)
@@ -249,7 +249,7 @@ NAME(collect_band_of)(const T *x, ptrdiff_t n, T low, T high, const int signed_,
     for (; i < n; ++i) {
         T v = NAME(value)(x[i], signed_);
         counts[0] += v > high;
-        sums[0] += (double)(v > high ? v - low : (T)0);
+        sums[0] += v > high ? (double)v - (double)low : 0.0;
         band[kept] = v;
         kept += (v > low) & (v <= high);
     }
@@ -279,9 +279,9 @@ NAME(count_above_rows)(const T *x, const int rows, ptrdiff_t w, ptrdiff_t stride
     SKPROJ_SIMD()
     for (ptrdiff_t j = 0; j < w; ++j)
         for (int k = 0; k < rows; ++k) {
-            T over = FABS(x[j + k * stride]) - levels[j];
-            excess[j] += (double)(over > (T)0 ? over : (T)0);
-            counts[j] += over > (T)0;
+            T v = FABS(x[j + k * stride]);
+            excess[j] += v > levels[j] ? (double)v - (double)levels[j] : 0.0;
+            counts[j] += v > levels[j];
         }
 }
 
@@ -309,7 +309,7 @@ NAME(collect_band_block)(const T *x, const int rows, const int w, ptrdiff_t stri
             T v = FABS(x[j]);
             int32_t above = v > highs[j];
             counts[j] += above;
-            excess[j] += (double)(above ? v - lows[j] : (T)0);
+            excess[j] += above ? (double)v - (double)lows[j] : 0.0;
             any |= (v > lows[j]) & (v <= highs[j]);
         }
         if (any)

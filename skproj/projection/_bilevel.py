@@ -1,7 +1,5 @@
 """Bi-level projections: a budget for the groups, then one for each group."""
 
-import numpy as np
-
 from skproj._kernels import _groups
 from skproj.projection._engine import (
     INSIDE,
@@ -10,6 +8,7 @@ from skproj.projection._engine import (
     project,
     share_out,
 )
+from skproj.projection._l2_linf import scale_factors
 
 
 def _solve_bilevel_l11(groups, norms, radius, n_threads):
@@ -25,7 +24,7 @@ def solve_bilevel_l12(groups, norms, radius, n_threads):
     budgets, tau = share_out(norms, radius)
     if tau == 0.0:
         return INSIDE
-    factors = np.divide(budgets, norms, out=budgets, where=norms > 0.0)
+    factors = scale_factors(norms, budgets)
     return Solution(_groups.SCALE, factors, tau)
 
 

@@ -18,14 +18,16 @@ from skproj.projection._layout import check_array, check_radius
 def _solve(groups, norms, radius, n_threads, *, signed):
     """Solve for the thresholds of groups of their own; norms are l1, or l_inf if signed."""
     kind = _groups.SUBTRACT_AND_CLAMP if signed else _groups.SOFT
-    if np.all(radius == 0.0):
-        tops = norms if signed else group_norms(groups, _groups.LINF, n_threads)
-        return Solution(kind, tops, tops)
     radii = np.full(len(norms), radius)
     levels, offsets = group_thresholds(groups, norms, radii, n_threads, signed=signed)
     if not signed and not levels.any():
         return INSIDE
-    return Solution(kind, levels, levels + offsets, offsets)
+    thresholds = levels + offsets
+    gone = np.isinf(thresholds)
+    if gone.any():
+        tops = norms if signed else group_norms(groups, _groups.LINF, n_threads)
+        thresholds[gone] = tops[gone]
+    return Solution(kind, levels, thresholds, offsets)
 
 
 _solve_l1 = partial(_solve, signed=False)

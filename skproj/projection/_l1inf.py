@@ -6,7 +6,8 @@ from skproj._kernels import _groups, _l1inf
 from skproj.projection._engine import INSIDE, Solution, project, share_out
 
 
-def _solve_l1inf(groups, norms, radius, n_threads):
+def solve_l1inf(groups, norms, radius, n_threads):
+    """Solve for the clipping levels, from the l1 and the l_inf norms of the groups."""
     l1, largest = norms
     levels, tau = share_out(largest, radius)
     if tau == 0.0:
@@ -108,7 +109,7 @@ def projection_l1inf_ball(
     return project(
         X,
         radius,
-        _solve_l1inf,
+        solve_l1inf,
         norm=_groups.L1,
         and_largest=True,
         axis=axis,
