@@ -28,6 +28,7 @@ from ._simd cimport (
 
 cdef extern from "_simd.h":
     const int SKPROJ_NORM_L1
+    const int SKPROJ_SLACK
 
 cdef double EPS = 2.220446049250313e-16
 # Newton needs about ten steps; the bound only rules out an endless loop.
@@ -261,7 +262,7 @@ cdef Py_ssize_t collect_bands_of_groups(
         for chunk in range((matrix.size + CHUNK - 1) // CHUNK):
             entry = chunk * CHUNK
             size = min(CHUNK, matrix.size - entry)
-            if kept + size >= room:
+            if kept + size + SKPROJ_SLACK > room:
                 return -1
             added = collect_band(group + entry, size, low, high, False, entries + kept,
                                  &band.above[j], &band.excess[j])
@@ -629,7 +630,7 @@ def l1inf_levels(
             if not matrix.contiguous:
                 width = min(max((n_groups // 8 + 63) // 64 * 64, 512), 8192)
             room = min(MAX_BAND * width // n_groups, width * size)
-            room += CHUNK if matrix.contiguous else width
+            room += SKPROJ_SLACK + (CHUNK if matrix.contiguous else 4 * width)
             entries = <floating*>malloc(
                 ((n_groups + width - 1) // width * room + 1) * sizeof(floating))
         if entries != NULL:

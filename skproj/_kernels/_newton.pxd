@@ -62,7 +62,7 @@ cdef inline double newton(
         tau += step
         moved = True
     count[0] = above
-    # Rounded up: where offset is large against what is left of the entries, they must
-    # not add up to more than the radius.
-    offset[0] = step + 2.2e-16 * fabs(step)
+    # Rounded up: where it is large against what is left of the entries, they must not
+    # add up to more than the radius.
+    offset[0] = -<double>rounded_down(-step - 2.2e-16 * fabs(step), x)
     return tau

@@ -16,6 +16,8 @@
 #if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && \
     !defined(__clang__) && !defined(SKPROJ_NO_MULTIVERSION)
 #if __GNUC__ >= 12
+#include <immintrin.h>
+#define SKPROJ_AVX512
 #define SKPROJ_CLONES \
     __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
 #endif
@@ -56,12 +58,18 @@
 
 /* Entries that are added up in one go. */
 #define SKPROJ_SUM_BLOCK 4096
+/* Entries that may be written behind those that were collected. */
+#define SKPROJ_SLACK 16
 
 enum { SKPROJ_NORM_L1, SKPROJ_NORM_L2, SKPROJ_NORM_LINF };
 enum { SKPROJ_MAP_CLIP, SKPROJ_MAP_SCALE, SKPROJ_MAP_SOFT, SKPROJ_MAP_SUBTRACT };
 
 typedef int32_t SKPROJ_MAY_ALIAS skproj_bits_f32;
 typedef int64_t SKPROJ_MAY_ALIAS skproj_bits_f64;
+
+#ifdef SKPROJ_AVX512
+#include "_simd_avx512.h"
+#endif
 
 #define T float
 #define FABS fabsf

@@ -116,9 +116,9 @@ static SKPROJ_INLINE T NAME(scale_entry)(T v, double level, double offset)
  * rounded, which is much for an entry that is only just above it. */
 static SKPROJ_INLINE T NAME(subtract_entry)(T v, double level, double offset)
 {
-    double left = (double)v - level - offset;
-    left = left > 0.0 ? left : 0.0;
-    return (T)((double)v > level ? left : 0.0);
+    T left = v - (T)level - (T)offset;
+    left = left > (T)0 ? left : (T)0;
+    return v > (T)level ? left : (T)0;
 }
 
 static SKPROJ_INLINE T NAME(soft_entry)(T v, double level, double offset)
@@ -261,12 +261,16 @@ NAME(collect_band_of)(const T *x, ptrdiff_t n, T low, T high, const int signed_,
 }
 
 /* Copy the values (absolute ones unless signed_) with low < v <= high to `band`, which
- * has room for n + 1, and return how many; for those above high add 1 to `count` and
- * v - low to `excess`. */
+ * has room for n + SKPROJ_SLACK, and return how many; for those above high add 1 to
+ * `count` and v - low to `excess`. */
 static SKPROJ_UNUSED SKPROJ_CLONES ptrdiff_t
 NAME(collect_band)(const T *x, ptrdiff_t n, T low, T high, int signed_, T *band,
                    ptrdiff_t *count, double *excess)
 {
+#ifdef SKPROJ_AVX512
+    if (skproj_has_avx512())
+        return NAME(collect_band_avx512)(x, n, low, high, signed_, band, count, excess);
+#endif
     return signed_ ? NAME(collect_band_of)(x, n, low, high, 1, band, count, excess)
                    : NAME(collect_band_of)(x, n, low, high, 0, band, count, excess);
 }
@@ -331,9 +335,14 @@ NAME(collect_band_columns)(const T *x, ptrdiff_t n, ptrdiff_t w, ptrdiff_t strid
                            double *excess, T *band, int32_t *columns, ptrdiff_t room)
 {
     ptrdiff_t kept = 0;
+#ifdef SKPROJ_AVX512
+    if (skproj_has_avx512())
+        return NAME(collect_band_columns_avx512)(x, n, w, stride, lows, highs, counts,
+                                                 excess, band, columns, room);
+#endif
     for (ptrdiff_t i = 0; i < n; i += 4) {
         const int rows = (int)SKPROJ_MIN(n - i, 4);
-        if (kept + rows * w >= room)
+        if (kept + rows * w + SKPROJ_SLACK > room)
             return -1;
         for (ptrdiff_t j = 0; j < w; j += 16) {
             const T *block = x + i * stride + j;

@@ -25,6 +25,7 @@ from ._simd cimport (
 cdef extern from "_simd.h":
     const int SKPROJ_NORM_L1
     const int SKPROJ_MAP_SUBTRACT
+    const int SKPROJ_SLACK
 
 # Longer groups are vectors that threads share and that a sample is taken of.
 cdef Py_ssize_t LONG = 65536
@@ -98,7 +99,7 @@ cdef Py_ssize_t collect_part(
     for chunk in range((n + CHUNK - 1) // CHUNK):
         first = chunk * CHUNK
         size = min(CHUNK, n - first)
-        if kept + size >= room:
+        if kept + size + SKPROJ_SLACK > room:
             return -1
         kept += collect_band(x + first, size, low, high, signed_, band + kept, count,
                              excess)
@@ -112,7 +113,7 @@ cdef void find_long_threshold(
     """Threshold of a long vector, shared by all threads."""
     cdef:
         Py_ssize_t length = (n + N_PARTS - 1) // N_PARTS, part, start
-        Py_ssize_t room = min(length, MAX_BAND // N_PARTS) + CHUNK + 1
+        Py_ssize_t room = min(length, MAX_BAND // N_PARTS) + CHUNK + SKPROJ_SLACK
         Py_ssize_t sample_size = min(max(n // 128, LONG // 8), MAX_BAND) // 8 * 8
         Py_ssize_t count = 0, kept = 0
         Py_ssize_t[N_PARTS] sizes
