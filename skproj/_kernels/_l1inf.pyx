@@ -20,7 +20,7 @@ from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
-from ._newton cimport below, newton
+from ._newton cimport below, newton, rounded_down
 from ._simd cimport (
     collect_band, collect_band_columns, count_above, count_above_columns,
     gather_columns, pick_columns, reduce_group
@@ -30,14 +30,16 @@ cdef extern from "_simd.h":
     const int SKPROJ_NORM_L1
     const int SKPROJ_SLACK
 
-cdef double EPS = 2.220446049250313e-16
+# Part of the radius that is left to the linear piece on which the search has arrived.
+cdef double SETTLED = 1e-12
 # Newton needs about ten steps; the bound only rules out an endless loop.
 cdef int MAX_STEPS = 10_000
-# Entries of the groups that may be alive from which on a sample pays, and its size.
-cdef Py_ssize_t SAMPLE_FROM = 1 << 18
+# Entries of the sample.
 cdef Py_ssize_t MAX_SAMPLE = 1 << 17
 # Entries of a group in the sample, where there are more.
 cdef Py_ssize_t SAMPLE_OF_GROUP = 1024
+# Part of theta that is left above a level which may end the search for bounds.
+cdef double NEAR = 0.9
 # Half the width of the band, in standard deviations of what the sample says.
 cdef double SPREAD = 3.0
 # Blocks of contiguous groups with a share each of the room for copied entries. Blocks
@@ -131,7 +133,7 @@ cdef inline double guess_right(
     const State* state, const Estimate* estimate, Py_ssize_t j
 ) noexcept nogil:
     """Level that is probably right of that of group j for any theta of the band."""
-    return ((state.l1[j] - estimate.low) / estimate.spread + estimate.scatter)
+    return (state.l1[j] - estimate.low) / estimate.spread + 1.5 * estimate.scatter
 
 
 cdef void update_levels(
@@ -224,12 +226,14 @@ cdef void find_bounds(
         double near = 1.5 * (estimate.high - estimate.low)
         Py_ssize_t count
     while True:
-        level = <floating>level
+        level = rounded_down(min(level, largest), x)
         count = count_above(x, n, <floating>level, False, &excess)
         if count == 0:
             level = largest - estimate.theta
             continue
-        if fabs(excess - estimate.theta) <= near:
+        # A little right of the root is as good: the look itself is then a bound.
+        if (fabs(excess - estimate.theta) <= near
+                or NEAR * estimate.theta <= excess <= estimate.low):
             break
         if excess <= estimate.low:
             right = level
@@ -285,35 +289,19 @@ cdef Py_ssize_t collect_bands_of_columns(
     """
     cdef:
         Py_ssize_t j, k, width = last - first, kept, total = 0
-        double level
         double* excess = band.excess + first
-        bint second
-    for second in range(2):
-        for j in range(width):
-            if not second:
-                highs[j] = <floating>min(guess_right(state, estimate, first + j),
-                                         state.largest[first + j])
-                lows[j] = highs[j]
-            else:  # one step of Newton's method; highs keep the first look
-                band.low[first + j] = excess[j]
-                level = highs[j]
-                if counts[j] > 0:
-                    level += (excess[j] - estimate.theta) / counts[j]
-                else:
-                    level = state.largest[first + j] - estimate.theta
-                lows[j] = <floating>max(level, 0.0)
-            counts[j] = 0
-            excess[j] = 0.0
-        count_above_columns(x + first, matrix.size, width, matrix.entry_stride, lows,
-                            counts, excess)
+    for j in range(width):
+        lows[j] = <floating>min(guess_right(state, estimate, first + j),
+                                state.largest[first + j])
+        counts[j] = 0
+        excess[j] = 0.0
+    count_above_columns(x + first, matrix.size, width, matrix.entry_stride, lows,
+                        counts, excess)
     for j in range(width):
         k = first + j
         if state.l1[k] <= estimate.low:
             lows[j] = <floating>INFINITY
             highs[j] = <floating>INFINITY
-        elif band.low[k] <= estimate.low and lows[j] < highs[j]:
-            bound_level(lows[j], counts[j], excess[j], highs[j], band.low[k], estimate,
-                        &lows[j], &highs[j])
         else:
             bound_level(lows[j], counts[j], excess[j], state.largest[k], 0.0, estimate,
                         &lows[j], &highs[j])
@@ -422,6 +410,7 @@ cdef void solve_sample(
     cdef:
         double theta = estimate.theta, part = 0.0, total = 0.0, slope = 0.0
         double offset = 0.0, level, weight, sampled_weight = 0.0, deviation = 0.0
+        double excess
         Py_ssize_t j, k, count
         int step, stage
     for stage in range(2):
@@ -439,10 +428,17 @@ cdef void solve_sample(
             slope = 0.0
             for k in range(n_sampled):
                 levels[k] = 0.0
-                level = (sampled_l1[k] - theta * share) / size  # left of the root
-                if level > 0.0:
+                if l1[picked[k]] > theta:
+                    # Of the two parts of the l1 norm, what is above the level and what
+                    # is below it, the smaller one is known better from a sample.
+                    excess = theta * share
+                    if 2.0 * theta > l1[picked[k]]:
+                        excess += sampled_l1[k] - l1[picked[k]] * share
+                    if not 0.0 < excess < sampled_l1[k]:
+                        continue
                     count = -1
-                    level = newton(sample + k * size, size, theta * share, False, 0,
+                    level = (sampled_l1[k] - excess) / size  # left of the root
+                    level = newton(sample + k * size, size, excess, False, 0,
                                    0.0, 0.0, level, &count, &offset)
                     levels[k] = level + offset
                     total += levels[k]
@@ -461,14 +457,14 @@ cdef void solve_sample(
         weight += level
         deviation += (levels[k] - part / sampled_weight * level) ** 2
     deviation = sqrt(deviation)
+    if part <= 2.0 * SPREAD * deviation:
+        return  # too few levels are left to tell
     estimate.spread = weight / total
     estimate.scatter = deviation / sqrt(<double>n_sampled)
     deviation *= SPREAD
     estimate.theta = max(theta, estimate.low)
     estimate.low = max(theta - deviation / slope, estimate.low)
-    # Skewed: there is no end of theta on the right if hardly any level is left.
-    if part > 2.0 * deviation:
-        estimate.high = theta + 1.25 * deviation / slope
+    estimate.high = theta + 1.25 * deviation / slope  # skewed to the right
 
 
 cdef bint update_theta(
@@ -487,7 +483,7 @@ cdef bint update_theta(
     if slope[0] > 0.0:
         theta[0] = state.theta + (total[0] - radius) / slope[0]
     return (n_changed == 0 or theta[0] == state.theta
-            or fabs(total[0] - radius) <= 2 * EPS * radius)
+            or fabs(total[0] - radius) <= SETTLED * radius)
 
 
 cdef void settle(
@@ -506,30 +502,27 @@ cdef void settle(
             state.levels[j] *= radius / total
 
 
+def no_estimate(double start):
+    """What is known of theta without a sample: that it is at least ``start``."""
+    return Estimate(theta=start, low=start, high=INFINITY, spread=0.0, scatter=0.0)
+
+
 def estimate_theta(
     const floating[:, :] X,  # IN, (n_groups, group_size), one stride is one entry
     const double[::1] l1,    # IN, (n_groups,), l1 norms of the groups
     double radius,           # 0 < radius < sum of the l_inf norms
     double start,            # 0 <= start <= theta
 ):
-    """Estimate what l1inf_levels wants to know, as a dict (see `Estimate`).
-
-    Small matrices are not worth a sample: of them nothing is known but the start.
-    """
+    """Estimate what l1inf_levels wants to know, as a dict (see `Estimate`)."""
     cdef:
         Py_ssize_t n_groups = X.shape[0], size = X.shape[1], j, n_alive = 0
         Py_ssize_t n_sampled, sample_size
-        Estimate estimate
+        Estimate estimate = no_estimate(start)
         floating* sample = NULL
         double* numbers = NULL
         Py_ssize_t* picked = NULL
-    estimate.theta = estimate.low = start
-    estimate.high = INFINITY
-    estimate.spread = estimate.scatter = 0.0
     for j in range(n_groups):
         n_alive += l1[j] > start
-    if n_alive * size < SAMPLE_FROM:
-        return estimate
     sample_size = min(size, max(SAMPLE_OF_GROUP, MAX_SAMPLE // n_alive))
     n_sampled = min(n_alive, max(1, MAX_SAMPLE // sample_size))
     sample = <floating*>malloc(n_sampled * sample_size * sizeof(floating))
@@ -648,9 +641,6 @@ def l1inf_levels(
             state.theta = theta
             found = update_theta(&state, n_groups, radius, counts + n_groups, &theta,
                                  &total, &slope)
-            if slope == 0.0:  # the sample has led beyond every group
-                theta *= 0.5
-                found = False
             if banded and ((step == 1 and total < radius) or theta > estimate.high):
                 banded = False
                 found = False

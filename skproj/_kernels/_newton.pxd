@@ -5,6 +5,9 @@ from libc.math cimport INFINITY, fabs, nextafter, nextafterf
 
 from ._simd cimport count_above, largest_value
 
+cdef enum:
+    FEW = 16
+
 
 
 
@@ -20,6 +23,23 @@ cdef inline floating rounded_down(double x, const floating* like) noexcept nogil
     """Largest number of the type that is not above x."""
     cdef floating rounded = <floating>x
     return below(rounded) if rounded > x else rounded
+
+
+cdef inline Py_ssize_t look(
+    const floating* x, Py_ssize_t n, floating tau, bint signed_, double* excess
+) noexcept nogil:
+    """Do what count_above does, without its overhead for a few entries."""
+    cdef:
+        Py_ssize_t i, count = 0
+        double over
+    if n > FEW:
+        return count_above(x, n, tau, signed_, excess)
+    excess[0] = 0.0
+    for i in range(n):
+        over = (<double>x[i] if signed_ else fabs(<double>x[i])) - tau
+        excess[0] += max(over, 0.0)
+        count += over > 0.0
+    return count
 
 
 cdef inline double newton(
@@ -44,14 +64,14 @@ cdef inline double newton(
         bint moved = False, on_top = False
     while True:
         tau = rounded_down(tau, x)
-        above = more_count + count_above(x, n, <floating>tau, signed_, &excess)
+        above = more_count + look(x, n, <floating>tau, signed_, &excess)
         if above == 0:
             # The start was right of everything, or tau was rounded onto the largest.
             excess = largest_value(x, n, signed_)
             on_top = moved or <floating>(excess - radius) == <floating>excess
             tau = (below(<floating>excess) if on_top
                    else rounded_down(excess - radius, x))
-            above = count_above(x, n, <floating>tau, signed_, &excess)
+            above = look(x, n, <floating>tau, signed_, &excess)
             before = -1
         if more_count > 0:
             excess += more_excess - more_count * (tau - base)
