@@ -22,8 +22,7 @@ from libc.string cimport memcpy
 
 from ._newton cimport below, newton, rounded_down
 from ._simd cimport (
-    collect_band, collect_band_columns, count_above, count_above_columns,
-    gather_columns, pick_columns, reduce_group
+    collect_band, collect_band_columns, count_above, gather_columns, pick_columns, reduce_group
 )
 
 cdef extern from "_simd.h":
@@ -35,11 +34,9 @@ cdef double SETTLED = 1e-12
 # Newton needs about ten steps; the bound only rules out an endless loop.
 cdef int MAX_STEPS = 10_000
 # Entries of the sample.
-cdef Py_ssize_t MAX_SAMPLE = 1 << 17
+cdef Py_ssize_t MAX_SAMPLE = 1 << 16
 # Entries of a group in the sample, where there are more.
 cdef Py_ssize_t SAMPLE_OF_GROUP = 1024
-# Part of theta that is left above a level which may end the search for bounds.
-cdef double NEAR = 0.9
 # Half the width of the band, in standard deviations of what the sample says.
 cdef double SPREAD = 3.0
 # Blocks of contiguous groups with a share each of the room for copied entries. Blocks
@@ -73,9 +70,9 @@ cdef struct State:
 
 cdef struct Estimate:
     # What a sample says of theta, which it expects between low and high, and of the
-    # levels: mu_j is near (l1_j - theta) / spread, up to `scatter`. Without a sample
-    # there is no spread, and nothing is known but the bound `low`.
-    double theta, low, high, spread, scatter
+    # levels: mu_j is near (l1_j - theta) / spread, up to a part `reach` of it. Without
+    # a sample there is no spread, and nothing is known but the bound `low`.
+    double theta, low, high, spread, reach
 
 
 cdef struct Band:
@@ -127,13 +124,6 @@ cdef inline double guess_level(
     if state.spread > 0.0:
         return min(more / state.spread, state.largest[j])
     return max(state.largest[j] - theta, more / size)
-
-
-cdef inline double guess_right(
-    const State* state, const Estimate* estimate, Py_ssize_t j
-) noexcept nogil:
-    """Level that is probably right of that of group j for any theta of the band."""
-    return (state.l1[j] - estimate.low) / estimate.spread + 1.5 * estimate.scatter
 
 
 cdef void update_levels(
@@ -198,31 +188,29 @@ cdef void update_levels_in_band(
             state.levels[j] = max(start + offset, 0.0)
 
 
-cdef void bound_level(
-    double level, Py_ssize_t count, double excess, double right, double right_excess,
-    const Estimate* estimate, floating* low, floating* high
+cdef inline void guess_bounds(
+    const State* state, const Estimate* estimate, Py_ssize_t j, floating* low,
+    floating* high
 ) noexcept nogil:
-    """Bounds of the level of one group for all theta of the band, from two looks.
-
-    The excess over a level is convex. Its tangent at ``level`` is below it; the chord
-    to ``right``, where the excess is smaller than theta can be, is above it.
-    """
-    cdef double upper = level, lower = 0.0
-    if count > 0:
-        lower = level + (excess - estimate.high) / count
-    low[0] = below(<floating>max(lower, 0.0)) if lower > 0.0 else <floating>0.0
-    if excess > estimate.low:
-        upper += (right - level) * (excess - estimate.low) / (excess - right_excess)
-    high[0] = <floating>upper
+    """Bounds that the level of group j probably keeps to for all theta of the band."""
+    cdef:
+        double left = (state.l1[j] - estimate.high) / estimate.spread
+        double right = (state.l1[j] - estimate.low) / estimate.spread
+    low[0] = <floating>max(left * (1.0 - estimate.reach), 0.0)
+    high[0] = <floating>min(right * (1.0 + estimate.reach), state.largest[j])
 
 
 cdef void find_bounds(
     const floating* x, Py_ssize_t n, double level, double largest,
     const Estimate* estimate, floating* low, floating* high
 ) noexcept nogil:
-    """Bounds of the level of one contiguous group for all theta of the band."""
+    """Bounds of the level of one group for all theta of the band.
+
+    The excess over a level is convex. Its tangent at a level is below it; the chord to
+    another level, where the excess is smaller than theta can be, is above it.
+    """
     cdef:
-        double excess = 0.0, right = largest, right_excess = 0.0
+        double excess = 0.0, right = largest, right_excess = 0.0, lower, upper
         double near = 1.5 * (estimate.high - estimate.low)
         Py_ssize_t count
     while True:
@@ -231,15 +219,64 @@ cdef void find_bounds(
         if count == 0:
             level = largest - estimate.theta
             continue
-        # A little right of the root is as good: the look itself is then a bound.
-        if (fabs(excess - estimate.theta) <= near
-                or NEAR * estimate.theta <= excess <= estimate.low):
+        if fabs(excess - estimate.theta) <= near:
             break
         if excess <= estimate.low:
             right = level
             right_excess = excess
         level += (excess - estimate.theta) / count
-    bound_level(level, count, excess, right, right_excess, estimate, low, high)
+    lower = level + (excess - estimate.high) / count
+    upper = level
+    if excess > estimate.low:
+        upper += (right - level) * (excess - estimate.low) / (excess - right_excess)
+    low[0] = below(<floating>lower) if lower > 0.0 else <floating>0.0
+    high[0] = <floating>upper
+
+
+cdef bint holds_level(
+    const Band* band, Py_ssize_t j, const floating* entries, double high,
+    const Estimate* estimate
+) noexcept nogil:
+    """Whether the level of group j is in what was collected for all theta."""
+    cdef:
+        double over_low = band.excess[j]
+        double over_high = band.excess[j] - band.above[j] * (high - band.low[j])
+        Py_ssize_t i
+    for i in range(band.size[j]):
+        over_low += entries[i] - band.low[j]
+    return over_high <= estimate.low and (
+        band.low[j] == 0.0 or over_low >= estimate.high)
+
+
+cdef Py_ssize_t collect_group(
+    const floating* x, Py_ssize_t n, floating low, floating high, floating* entries,
+    Py_ssize_t room, Band* band, Py_ssize_t j
+) noexcept nogil:
+    """Fill the band of a contiguous group; -1 if the room does not suffice."""
+    cdef Py_ssize_t chunk, entry, size, kept = 0
+    band.low[j] = low
+    band.above[j] = 0
+    band.excess[j] = 0.0
+    for chunk in range((n + CHUNK - 1) // CHUNK):
+        entry = chunk * CHUNK
+        size = min(CHUNK, n - entry)
+        if kept + size + SKPROJ_SLACK > room:
+            return -1
+        kept += collect_band(x + entry, size, low, high, False, entries + kept,
+                             &band.above[j], &band.excess[j])
+    band.size[j] = kept
+    return kept
+
+
+cdef Py_ssize_t collect_with_bounds(
+    const floating* x, Py_ssize_t n, floating* entries, Py_ssize_t room, Band* band,
+    const State* state, const Estimate* estimate, Py_ssize_t j
+) noexcept nogil:
+    """Fill the band of a contiguous group whose level is not where it was guessed."""
+    cdef floating low = 0.0, high = 0.0
+    find_bounds(x, n, (state.l1[j] - estimate.low) / estimate.spread, state.largest[j],
+                estimate, &low, &high)
+    return collect_group(x, n, low, high, entries, room, band, j)
 
 
 cdef Py_ssize_t collect_bands_of_groups(
@@ -247,31 +284,26 @@ cdef Py_ssize_t collect_bands_of_groups(
     const Estimate* estimate, Py_ssize_t first, Py_ssize_t last, floating* entries,
     Py_ssize_t room, Band* band
 ) noexcept nogil:
-    """Fill the band of some contiguous groups; -1 if the room does not suffice."""
+    """Fill the bands of some contiguous groups; -1 if the room does not suffice."""
     cdef:
-        Py_ssize_t j, chunk, entry, size, added, kept = 0
+        Py_ssize_t j, added, kept = 0
         floating low = 0.0, high = 0.0
         const floating* group
     for j in range(first, last):
+        band.start[j] = kept
         band.size[j] = 0
         if state.l1[j] <= estimate.low:
             continue
         group = x + j * matrix.group_stride
-        find_bounds(group, matrix.size, guess_right(state, estimate, j),
-                    state.largest[j], estimate, &low, &high)
-        band.low[j] = low
-        band.above[j] = 0
-        band.excess[j] = 0.0
-        band.start[j] = kept
-        for chunk in range((matrix.size + CHUNK - 1) // CHUNK):
-            entry = chunk * CHUNK
-            size = min(CHUNK, matrix.size - entry)
-            if kept + size + SKPROJ_SLACK > room:
-                return -1
-            added = collect_band(group + entry, size, low, high, False, entries + kept,
-                                 &band.above[j], &band.excess[j])
-            band.size[j] += added
-            kept += added
+        guess_bounds(state, estimate, j, &low, &high)
+        added = collect_group(group, matrix.size, low, high, entries + kept,
+                              room - kept, band, j)
+        if added < 0 or not holds_level(band, j, entries + kept, high, estimate):
+            added = collect_with_bounds(group, matrix.size, entries + kept,
+                                        room - kept, band, state, estimate, j)
+        if added < 0:
+            return -1
+        kept += added
     return kept
 
 
@@ -279,56 +311,61 @@ cdef Py_ssize_t collect_bands_of_columns(
     const floating* x, const Matrix* matrix, const State* state,
     const Estimate* estimate, Py_ssize_t first, Py_ssize_t last, floating* entries,
     Py_ssize_t room, Band* band, floating* lows, floating* highs, int32_t* counts,
-    floating* mixed, int32_t* columns
+    floating* mixed, int32_t* columns, floating* buffer
 ) noexcept nogil:
-    """Fill the band of some adjacent columns; -1 if the room does not suffice.
+    """Fill the bands of some adjacent columns; -1 if the room does not suffice.
 
     All columns are looked at together, row by row: no tile of them fits the cache, and
     long rows are what the memory is quick at. ``lows``, ``highs`` and ``counts`` have
-    room for a number per column, ``mixed`` and ``columns`` for what is collected.
+    room for a number per column, ``mixed`` and ``columns`` for what is collected, and
+    ``buffer`` for one column.
     """
     cdef:
-        Py_ssize_t j, k, width = last - first, kept, total = 0
+        Py_ssize_t i, j, k, width = last - first, added, kept = 0
         double* excess = band.excess + first
     for j in range(width):
-        lows[j] = <floating>min(guess_right(state, estimate, first + j),
-                                state.largest[first + j])
-        counts[j] = 0
-        excess[j] = 0.0
-    count_above_columns(x + first, matrix.size, width, matrix.entry_stride, lows,
-                        counts, excess)
-    for j in range(width):
-        k = first + j
-        if state.l1[k] <= estimate.low:
+        if state.l1[first + j] <= estimate.low:
             lows[j] = <floating>INFINITY
             highs[j] = <floating>INFINITY
         else:
-            bound_level(lows[j], counts[j], excess[j], state.largest[k], 0.0, estimate,
-                        &lows[j], &highs[j])
-        band.low[k] = lows[j]
-        band.size[k] = 0
+            guess_bounds(state, estimate, first + j, &lows[j], &highs[j])
+        band.low[first + j] = lows[j]
+        band.size[first + j] = 0
         counts[j] = 0
         excess[j] = 0.0
-    kept = collect_band_columns(x + first, matrix.size, width, matrix.entry_stride,
-                                lows, highs, counts, excess, mixed, columns, room)
-    for k in range(kept):
-        band.size[first + columns[k]] += 1
+    k = collect_band_columns(x + first, matrix.size, width, matrix.entry_stride, lows,
+                             highs, counts, excess, mixed, columns, room)
+    for i in range(k):
+        band.size[first + columns[i]] += 1
     for j in range(first, last):
-        band.start[j] = total
-        total += band.size[j]
+        band.start[j] = kept
+        kept += band.size[j]
         band.size[j] = 0
         band.above[j] = counts[j - first]
-    for k in range(kept):
-        j = first + columns[k]
-        entries[band.start[j] + band.size[j]] = mixed[k]
+    for i in range(k):
+        j = first + columns[i]
+        entries[band.start[j] + band.size[j]] = mixed[i]
         band.size[j] += 1
+    if k < 0:
+        return -1
+    for j in range(first, last):
+        if state.l1[j] > estimate.low and not holds_level(
+                band, j, entries + band.start[j], highs[j - first], estimate):
+            gather_columns(x + j, matrix.size, 1, matrix.entry_stride, buffer,
+                           matrix.pitch)
+            band.start[j] = kept
+            added = collect_with_bounds(buffer, matrix.size, entries + kept,
+                                        room - kept, band, state, estimate, j)
+            if added < 0:
+                return -1
+            kept += added
     return kept
 
 
 cdef bint collect_bands(
     const floating* x, const Matrix* matrix, const State* state,
     const Estimate* estimate, floating* entries, Py_ssize_t room, Py_ssize_t width,
-    Band* band, int n_threads
+    Band* band, floating* buffers, int n_threads
 ) noexcept nogil:
     """Fill the bands of all groups, ``width`` at a time; False if they do not fit."""
     cdef:
@@ -361,7 +398,8 @@ cdef bint collect_bands(
                 x, matrix, state, estimate, first, last, entries + block * room, room,
                 band, lows + threadid() * width, highs + threadid() * width,
                 counts + threadid() * width, mixed + threadid() * room,
-                columns + threadid() * room)
+                columns + threadid() * room,
+                buffers + threadid() * matrix.width * matrix.pitch)
         n_failed += kept < 0
         for j in range(first, last):
             band.start[j] = band.start[j] + block * room
@@ -410,7 +448,7 @@ cdef void solve_sample(
     cdef:
         double theta = estimate.theta, part = 0.0, total = 0.0, slope = 0.0
         double offset = 0.0, level, weight, sampled_weight = 0.0, deviation = 0.0
-        double excess
+        double excess, reach = 0.0
         Py_ssize_t j, k, count
         int step, stage
     for stage in range(2):
@@ -453,15 +491,18 @@ cdef void solve_sample(
         return
     weight = 0.0
     for k in range(n_sampled):
-        level = max(l1[picked[k]] - theta, 0.0)
-        weight += level
-        deviation += (levels[k] - part / sampled_weight * level) ** 2
-    deviation = sqrt(deviation)
-    if part <= 2.0 * SPREAD * deviation:
+        weight += max(l1[picked[k]] - theta, 0.0)
+    for k in range(n_sampled):
+        level = max(l1[picked[k]] - theta, 0.0) * total / weight
+        deviation += (levels[k] - level) ** 2
+        # Levels near zero may be far off relative to what they are.
+        if level > 0.25 * total / n_sampled:
+            reach = max(reach, fabs(levels[k] - level) / level)
+    deviation = SPREAD * sqrt(deviation)
+    if part <= 2.0 * deviation:
         return  # too few levels are left to tell
     estimate.spread = weight / total
-    estimate.scatter = deviation / sqrt(<double>n_sampled)
-    deviation *= SPREAD
+    estimate.reach = min(1.5 * reach, 1.0)
     estimate.theta = max(theta, estimate.low)
     estimate.low = max(theta - deviation / slope, estimate.low)
     estimate.high = theta + 1.25 * deviation / slope  # skewed to the right
@@ -504,7 +545,7 @@ cdef void settle(
 
 def no_estimate(double start):
     """What is known of theta without a sample: that it is at least ``start``."""
-    return Estimate(theta=start, low=start, high=INFINITY, spread=0.0, scatter=0.0)
+    return Estimate(theta=start, low=start, high=INFINITY, spread=0.0, reach=0.0)
 
 
 def estimate_theta(
@@ -628,7 +669,7 @@ def l1inf_levels(
                 ((n_groups + width - 1) // width * room + 1) * sizeof(floating))
         if entries != NULL:
             banded = collect_bands(x, &matrix, &state, &estimate, entries, room, width,
-                                   &band, n_threads)
+                                   &band, buffers, n_threads)
             if banded:
                 theta = estimate.low
         while not found and step < MAX_STEPS:
