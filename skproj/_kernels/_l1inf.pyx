@@ -39,6 +39,8 @@ cdef Py_ssize_t MAX_SAMPLE = 1 << 16
 cdef Py_ssize_t SAMPLE_OF_GROUP = 1024
 # Half the width of the band, in standard deviations of what the sample says.
 cdef double SPREAD = 3.0
+# The same for the band of a level. Groups that it does not suit are looked at again.
+cdef double REACH = 2.5
 # Blocks of contiguous groups with a share each of the room for copied entries. Blocks
 # do not depend on the threads, or the result would.
 cdef Py_ssize_t N_BLOCKS = 64
@@ -490,6 +492,7 @@ cdef void solve_sample(
     if slope == 0.0 or total == 0.0:
         return
     weight = 0.0
+    count = 0
     for k in range(n_sampled):
         weight += max(l1[picked[k]] - theta, 0.0)
     for k in range(n_sampled):
@@ -497,12 +500,13 @@ cdef void solve_sample(
         deviation += (levels[k] - level) ** 2
         # Levels near zero may be far off relative to what they are.
         if level > 0.25 * total / n_sampled:
-            reach = max(reach, fabs(levels[k] - level) / level)
+            reach += (levels[k] / level - 1.0) ** 2
+            count += 1
     deviation = SPREAD * sqrt(deviation)
     if part <= 2.0 * deviation:
         return  # too few levels are left to tell
     estimate.spread = weight / total
-    estimate.reach = min(1.5 * reach, 1.0)
+    estimate.reach = min(REACH * sqrt(reach / count), 1.0)
     estimate.theta = max(theta, estimate.low)
     estimate.low = max(theta - deviation / slope, estimate.low)
     estimate.high = theta + 1.25 * deviation / slope  # skewed to the right
