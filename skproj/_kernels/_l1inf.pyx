@@ -20,7 +20,7 @@ from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
-from ._newton cimport below, newton, rounded_down
+from ._newton cimport above_or_equal, below, look, newton, rounded_down
 from ._simd cimport (
     collect_band, collect_band_columns, count_above, gather_columns, pick_columns, reduce_group
 )
@@ -29,6 +29,8 @@ cdef extern from "_simd.h":
     const int SKPROJ_NORM_L1
     const int SKPROJ_SLACK
 
+# Comparisons of sums are not upset by how they were rounded.
+cdef double ROUNDING = 1.0 + 1e-12
 # Part of the radius that is left to the linear piece on which the search has arrived.
 cdef double SETTLED = 1e-12
 # Newton needs about ten steps; the bound only rules out an endless loop.
@@ -235,19 +237,37 @@ cdef void find_bounds(
     high[0] = <floating>upper
 
 
-cdef bint holds_level(
-    const Band* band, Py_ssize_t j, const floating* entries, double high,
-    const Estimate* estimate
+cdef Py_ssize_t narrow_band(
+    const floating* x, Py_ssize_t n, double high, floating* entries, const State* state,
+    const Estimate* estimate, Band* band, Py_ssize_t j
 ) noexcept nogil:
-    """Whether the level of group j is in what was collected for all theta."""
+    """Solve for the low end of theta, and keep what the level can still pass by.
+
+    x holds the n entries of the band, and ``entries`` may be the same storage, at least
+    SKPROJ_SLACK entries further down. Returns how many are kept, or -1 if the band does
+    not hold the level for all theta.
+    """
     cdef:
-        double over_low = band.excess[j]
-        double over_high = band.excess[j] - band.above[j] * (high - band.low[j])
-        Py_ssize_t i
-    for i in range(band.size[j]):
-        over_low += entries[i] - band.low[j]
-    return over_high <= estimate.low and (
-        band.low[j] == 0.0 or over_low >= estimate.high)
+        double excess = 0.0, offset = 0.0, level, lower
+        Py_ssize_t count = -1
+    level = newton(x, n, estimate.low, True, band.above[j], band.excess[j], band.low[j],
+                   band.low[j], &count, &offset)
+    if not band.low[j] <= level * ROUNDING or not level <= high * ROUNDING:
+        return -1
+    lower = level + offset - (estimate.high - estimate.low) / count  # the tangent
+    if lower < band.low[j]:
+        lower = band.low[j]
+        look(x, n, <floating>lower, True, &excess)
+        if lower > 0.0 and (band.excess[j] + excess) * ROUNDING < estimate.high:
+            return -1
+    lower = rounded_down(lower, x)
+    band.excess[j] -= band.above[j] * (lower - band.low[j])
+    band.low[j] = lower
+    band.size[j] = collect_band(x, n, <floating>lower, above_or_equal(level + offset, x),
+                                True, entries, &band.above[j], &band.excess[j])
+    state.levels[j] = max(level + offset, 0.0)
+    state.counts[j] = count
+    return band.size[j]
 
 
 cdef Py_ssize_t collect_group(
@@ -270,15 +290,29 @@ cdef Py_ssize_t collect_group(
     return kept
 
 
-cdef Py_ssize_t collect_with_bounds(
+cdef Py_ssize_t collect_and_narrow(
     const floating* x, Py_ssize_t n, floating* entries, Py_ssize_t room, Band* band,
-    const State* state, const Estimate* estimate, Py_ssize_t j
+    const State* state, const Estimate* estimate, Py_ssize_t j, bint guess
 ) noexcept nogil:
-    """Fill the band of a contiguous group whose level is not where it was guessed."""
-    cdef floating low = 0.0, high = 0.0
-    find_bounds(x, n, (state.l1[j] - estimate.low) / estimate.spread, state.largest[j],
-                estimate, &low, &high)
-    return collect_group(x, n, low, high, entries, room, band, j)
+    """Fill the band of a contiguous group, by a guess or by a search for its bounds.
+
+    Returns how many entries it has; -1 if the guess was wrong, -2 if there was no room.
+    """
+    cdef:
+        Py_ssize_t size
+        floating low = 0.0, high = 0.0
+    if guess:
+        guess_bounds(state, estimate, j, &low, &high)
+    else:
+        find_bounds(x, n, (state.l1[j] - estimate.low) / estimate.spread,
+                    state.largest[j], estimate, &low, &high)
+    size = collect_group(x, n, low, high, entries + SKPROJ_SLACK, room - SKPROJ_SLACK,
+                         band, j)
+    if size < 0:
+        return -2
+    size = narrow_band(entries + SKPROJ_SLACK, size, high, entries, state, estimate,
+                       band, j)
+    return -2 if size < 0 and not guess else size
 
 
 cdef Py_ssize_t collect_bands_of_groups(
@@ -289,20 +323,18 @@ cdef Py_ssize_t collect_bands_of_groups(
     """Fill the bands of some contiguous groups; -1 if the room does not suffice."""
     cdef:
         Py_ssize_t j, added, kept = 0
-        floating low = 0.0, high = 0.0
         const floating* group
     for j in range(first, last):
         band.start[j] = kept
-        band.size[j] = 0
         if state.l1[j] <= estimate.low:
+            state.levels[j] = 0.0
             continue
         group = x + j * matrix.group_stride
-        guess_bounds(state, estimate, j, &low, &high)
-        added = collect_group(group, matrix.size, low, high, entries + kept,
-                              room - kept, band, j)
-        if added < 0 or not holds_level(band, j, entries + kept, high, estimate):
-            added = collect_with_bounds(group, matrix.size, entries + kept,
-                                        room - kept, band, state, estimate, j)
+        added = collect_and_narrow(group, matrix.size, entries + kept, room - kept,
+                                   band, state, estimate, j, True)
+        if added == -1:
+            added = collect_and_narrow(group, matrix.size, entries + kept, room - kept,
+                                       band, state, estimate, j, False)
         if added < 0:
             return -1
         kept += added
@@ -323,7 +355,7 @@ cdef Py_ssize_t collect_bands_of_columns(
     ``buffer`` for one column.
     """
     cdef:
-        Py_ssize_t i, j, k, width = last - first, added, kept = 0
+        Py_ssize_t i, j, k, start, width = last - first, added, kept = 0
         double* excess = band.excess + first
     for j in range(width):
         if state.l1[first + j] <= estimate.low:
@@ -337,27 +369,39 @@ cdef Py_ssize_t collect_bands_of_columns(
         excess[j] = 0.0
     k = collect_band_columns(x + first, matrix.size, width, matrix.entry_stride, lows,
                              highs, counts, excess, mixed, columns, room)
+    if k < 0:
+        return -1
     for i in range(k):
         band.size[first + columns[i]] += 1
+    start = SKPROJ_SLACK
     for j in range(first, last):
-        band.start[j] = kept
-        kept += band.size[j]
+        band.start[j] = start
+        start += band.size[j]
         band.size[j] = 0
         band.above[j] = counts[j - first]
     for i in range(k):
         j = first + columns[i]
         entries[band.start[j] + band.size[j]] = mixed[i]
         band.size[j] += 1
-    if k < 0:
-        return -1
     for j in range(first, last):
-        if state.l1[j] > estimate.low and not holds_level(
-                band, j, entries + band.start[j], highs[j - first], estimate):
+        added = 0
+        if state.l1[j] <= estimate.low:
+            state.levels[j] = 0.0
+        else:
+            added = narrow_band(entries + band.start[j], band.size[j], highs[j - first],
+                                entries + kept, state, estimate, band, j)
+        band.start[j] = kept
+        if added < 0:
+            band.size[j] = -1
+        else:
+            kept += added
+    for j in range(first, last):
+        if band.size[j] < 0:
             gather_columns(x + j, matrix.size, 1, matrix.entry_stride, buffer,
                            matrix.pitch)
             band.start[j] = kept
-            added = collect_with_bounds(buffer, matrix.size, entries + kept,
-                                        room - kept, band, state, estimate, j)
+            added = collect_and_narrow(buffer, matrix.size, entries + kept, room - kept,
+                                       band, state, estimate, j, False)
             if added < 0:
                 return -1
             kept += added
@@ -668,7 +712,7 @@ def l1inf_levels(
             if not matrix.contiguous:
                 width = min(max((n_groups // 8 + 63) // 64 * 64, 512), 8192)
             room = min(MAX_BAND * width // n_groups, width * size)
-            room += SKPROJ_SLACK + (CHUNK if matrix.contiguous else 4 * width)
+            room += 2 * SKPROJ_SLACK + (CHUNK if matrix.contiguous else 4 * width)
             entries = <floating*>malloc(
                 ((n_groups + width - 1) // width * room + 1) * sizeof(floating))
         if entries != NULL:
@@ -678,10 +722,12 @@ def l1inf_levels(
                 theta = estimate.low
         while not found and step < MAX_STEPS:
             step += 1
-            memcpy(counts + n_groups, counts, n_groups * sizeof(Py_ssize_t))
-            if banded:
+            # To begin with, the counts of a band are new, and those before are 0.
+            if step > 1 or not banded:
+                memcpy(counts + n_groups, counts, n_groups * sizeof(Py_ssize_t))
+            if banded and step > 1:
                 update_levels_in_band(entries, &matrix, &band, &state, theta, n_threads)
-            else:
+            elif not banded:
                 update_levels(x, &matrix, &state, theta, buffers, n_threads)
             state.theta = theta
             found = update_theta(&state, n_groups, radius, counts + n_groups, &theta,

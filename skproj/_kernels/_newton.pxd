@@ -6,7 +6,7 @@ from libc.math cimport INFINITY, fabs, nextafter, nextafterf
 from ._simd cimport count_above, largest_value
 
 cdef enum:
-    FEW = 16
+    FEW = 8
 
 
 
@@ -23,6 +23,11 @@ cdef inline floating rounded_down(double x, const floating* like) noexcept nogil
     """Largest number of the type that is not above x."""
     cdef floating rounded = <floating>x
     return below(rounded) if rounded > x else rounded
+
+
+cdef inline floating above_or_equal(double x, const floating* like) noexcept nogil:
+    """Smallest number of the type that is not below x."""
+    return -rounded_down(-x, like)
 
 
 cdef inline Py_ssize_t look(

@@ -1,7 +1,8 @@
-/* Collecting a band where the processor can compress a vector to the lanes of a mask.
+/* Loops that masks make fast: no rest of a vector is handled entry by entry, and what
+ * a band holds is compressed without a branch that nothing can predict.
  *
- * The loops of _simd_loops.h do the same lane by lane, which costs a branch that
- * nothing can predict. Included by _simd.h once; the caller asks skproj_has_avx512().
+ * _simd_loops.h does the same for any processor. Included by _simd.h once; the caller
+ * asks skproj_has_avx512().
  */
 
 #define SKPROJ_AVX512_CODE \
@@ -36,6 +37,46 @@ static SKPROJ_AVX512_CODE inline __m512d skproj_low_half(__m512 v)
 static SKPROJ_AVX512_CODE inline __m512d skproj_high_half(__m512 v)
 {
     return _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1));
+}
+
+static SKPROJ_AVX512_CODE ptrdiff_t
+skproj_count_above_avx512_f64(const double *x, ptrdiff_t n, double level, int signed_,
+                              double *excess)
+{
+    const __m512d levels = _mm512_set1_pd(level);
+    __m512d sum = _mm512_setzero_pd();
+    ptrdiff_t count = 0;
+    for (ptrdiff_t i = 0; i < n; i += 8) {
+        __mmask8 in = (__mmask8)(n - i < 8 ? (1u << (n - i)) - 1 : 0xff);
+        __m512d v = skproj_values_avx512_f64(x + i, in, signed_);
+        __mmask8 above = _mm512_mask_cmp_pd_mask(in, v, levels, _CMP_GT_OQ);
+        sum = _mm512_mask_add_pd(sum, above, sum, _mm512_sub_pd(v, levels));
+        count += __builtin_popcount(above);
+    }
+    *excess += _mm512_reduce_add_pd(sum);
+    return count;
+}
+
+static SKPROJ_AVX512_CODE ptrdiff_t
+skproj_count_above_avx512_f32(const float *x, ptrdiff_t n, float level, int signed_,
+                              double *excess)
+{
+    const __m512 levels = _mm512_set1_ps(level);
+    const __m512d base = _mm512_set1_pd((double)level);
+    __m512d sum = _mm512_setzero_pd(), more = sum;
+    ptrdiff_t count = 0;
+    for (ptrdiff_t i = 0; i < n; i += 16) {
+        __mmask16 in = (__mmask16)(n - i < 16 ? (1u << (n - i)) - 1 : 0xffff);
+        __m512 v = skproj_values_avx512_f32(x + i, in, signed_);
+        __mmask16 above = _mm512_mask_cmp_ps_mask(in, v, levels, _CMP_GT_OQ);
+        sum = _mm512_mask_add_pd(sum, (__mmask8)above, sum,
+                                 _mm512_sub_pd(skproj_low_half(v), base));
+        more = _mm512_mask_add_pd(more, (__mmask8)(above >> 8), more,
+                                  _mm512_sub_pd(skproj_high_half(v), base));
+        count += __builtin_popcount(above);
+    }
+    *excess += _mm512_reduce_add_pd(_mm512_add_pd(sum, more));
+    return count;
 }
 
 static SKPROJ_AVX512_CODE ptrdiff_t

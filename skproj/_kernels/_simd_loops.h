@@ -214,6 +214,12 @@ NAME(count_above)(const T *x, ptrdiff_t n, T level, int signed_, double *excess)
     *excess = 0.0;
     for (ptrdiff_t start = 0; start < n; start += SKPROJ_SUM_BLOCK) {
         ptrdiff_t size = SKPROJ_MIN(n - start, SKPROJ_SUM_BLOCK);
+#ifdef SKPROJ_AVX512
+        if (skproj_has_avx512()) {
+            count += NAME(count_above_avx512)(x + start, size, level, signed_, excess);
+            continue;
+        }
+#endif
         count += signed_ ? NAME(count_above_block)(x + start, size, level, 1, excess)
                          : NAME(count_above_block)(x + start, size, level, 0, excess);
     }
