@@ -47,6 +47,8 @@ cdef double REACH = 2.5
 # do not depend on the threads, or the result would.
 cdef Py_ssize_t N_BLOCKS = 64
 cdef Py_ssize_t MAX_BAND = 1 << 20
+# The same for the columns that a thread collects together, before they are sorted.
+cdef Py_ssize_t MAX_MIXED = 1 << 18
 # Rows up to which those of a column are counted in 32 bits.
 cdef Py_ssize_t MAX_ROWS = 1 << 30
 # Entries that must fit in what is left of that room before they are read.
@@ -345,14 +347,14 @@ cdef Py_ssize_t collect_bands_of_columns(
     const floating* x, const Matrix* matrix, const State* state,
     const Estimate* estimate, Py_ssize_t first, Py_ssize_t last, floating* entries,
     Py_ssize_t room, Band* band, floating* lows, floating* highs, int32_t* counts,
-    floating* mixed, int32_t* columns, floating* buffer
+    floating* mixed, int32_t* columns, floating* sorted_, floating* buffer
 ) noexcept nogil:
     """Fill the bands of some adjacent columns; -1 if the room does not suffice.
 
     All columns are looked at together, row by row: no tile of them fits the cache, and
     long rows are what the memory is quick at. ``lows``, ``highs`` and ``counts`` have
-    room for a number per column, ``mixed`` and ``columns`` for what is collected, and
-    ``buffer`` for one column.
+    room for a number per column; ``mixed``, ``columns`` and ``sorted_`` have MAX_MIXED
+    for what is collected, and ``buffer`` has room for one column.
     """
     cdef:
         Py_ssize_t i, j, k, start, width = last - first, added, kept = 0
@@ -368,12 +370,12 @@ cdef Py_ssize_t collect_bands_of_columns(
         counts[j] = 0
         excess[j] = 0.0
     k = collect_band_columns(x + first, matrix.size, width, matrix.entry_stride, lows,
-                             highs, counts, excess, mixed, columns, room)
+                             highs, counts, excess, mixed, columns, MAX_MIXED)
     if k < 0:
         return -1
     for i in range(k):
         band.size[first + columns[i]] += 1
-    start = SKPROJ_SLACK
+    start = 0
     for j in range(first, last):
         band.start[j] = start
         start += band.size[j]
@@ -381,15 +383,18 @@ cdef Py_ssize_t collect_bands_of_columns(
         band.above[j] = counts[j - first]
     for i in range(k):
         j = first + columns[i]
-        entries[band.start[j] + band.size[j]] = mixed[i]
+        sorted_[band.start[j] + band.size[j]] = mixed[i]
         band.size[j] += 1
     for j in range(first, last):
         added = 0
         if state.l1[j] <= estimate.low:
             state.levels[j] = 0.0
         else:
-            added = narrow_band(entries + band.start[j], band.size[j], highs[j - first],
-                                entries + kept, state, estimate, band, j)
+            if kept + band.size[j] + SKPROJ_SLACK > room:
+                return -1
+            added = narrow_band(sorted_ + band.start[j], band.size[j],
+                                highs[j - first], entries + kept, state, estimate,
+                                band, j)
         band.start[j] = kept
         if added < 0:
             band.size[j] = -1
@@ -427,8 +432,8 @@ cdef bint collect_bands(
         lows = <floating*>malloc(n_threads * width * sizeof(floating))
         highs = <floating*>malloc(n_threads * width * sizeof(floating))
         counts = <int32_t*>malloc(n_threads * width * sizeof(int32_t))
-        mixed = <floating*>malloc(n_threads * room * sizeof(floating))
-        columns = <int32_t*>malloc(n_threads * room * sizeof(int32_t))
+        mixed = <floating*>malloc(2 * n_threads * MAX_MIXED * sizeof(floating))
+        columns = <int32_t*>malloc(n_threads * MAX_MIXED * sizeof(int32_t))
     for block in prange(n_blocks, num_threads=n_threads, schedule="static"):
         first = block * width
         last = min(first + width, matrix.n_groups)
@@ -443,8 +448,9 @@ cdef bint collect_bands(
             kept = collect_bands_of_columns(
                 x, matrix, state, estimate, first, last, entries + block * room, room,
                 band, lows + threadid() * width, highs + threadid() * width,
-                counts + threadid() * width, mixed + threadid() * room,
-                columns + threadid() * room,
+                counts + threadid() * width, mixed + threadid() * MAX_MIXED,
+                columns + threadid() * MAX_MIXED,
+                mixed + (n_threads + threadid()) * MAX_MIXED,
                 buffers + threadid() * matrix.width * matrix.pitch)
         n_failed += kept < 0
         for j in range(first, last):
@@ -710,9 +716,9 @@ def l1inf_levels(
                 and size < MAX_ROWS):
             width = max((n_groups + N_BLOCKS - 1) // N_BLOCKS, 1)
             if not matrix.contiguous:
-                width = min(max((n_groups // 8 + 63) // 64 * 64, 512), 8192)
+                width = min(max((n_groups // 8 + 63) // 64 * 64, 512), 4096)
             room = min(MAX_BAND * width // n_groups, width * size)
-            room += 2 * SKPROJ_SLACK + (CHUNK if matrix.contiguous else 4 * width)
+            room += CHUNK + 2 * SKPROJ_SLACK
             entries = <floating*>malloc(
                 ((n_groups + width - 1) // width * room + 1) * sizeof(floating))
         if entries != NULL:
