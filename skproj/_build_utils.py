@@ -43,7 +43,13 @@ class build_ext(_build_ext):
             compile_args = ["/O2", "/std:c11"]
             openmp = [(["/openmp"], [])]
         else:
-            compile_args = ["-O3", "-fopenmp-simd", "-fno-math-errno"]
+            compile_args = [
+                "-O3",
+                "-fopenmp-simd",
+                # Neither errno nor floating point exceptions are looked at.
+                "-fno-math-errno",
+                "-fno-trapping-math",
+            ]
             openmp = [
                 (["-fopenmp"], ["-fopenmp"]),
                 (["-Xpreprocessor", "-fopenmp"], ["-lomp"]),  # Apple's clang

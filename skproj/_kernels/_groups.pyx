@@ -3,15 +3,23 @@
 A matrix comes as a two-dimensional view of shape (n_groups, group_size) in which
 one of the two strides is one entry: either each group is contiguous, or the
 groups are adjacent (the columns of a C-ordered array). In the second case the
-loops walk along the rows, a tile of groups at a time.
+loops walk along the rows of a tile of columns.
 
-Blocks do not depend on the number of threads, so neither do the results.
+No result depends on how the work is cut into blocks, so none depends on the number
+of threads.
 """
+
+import numpy as np
 
 from cython cimport floating
 from cython.parallel cimport prange
+from libc.math cimport sqrt
+from libc.stdlib cimport free, malloc
+from libc.string cimport memset
 
-from ._simd cimport SKPROJ_TILE, map_group, map_tile, reduce_group, reduce_tile
+from ._simd cimport (
+    finish_columns, map_columns, map_group, reduce_columns, reduce_group
+)
 
 cdef extern from "_simd.h":
     const int SKPROJ_NORM_L1
@@ -20,14 +28,60 @@ cdef extern from "_simd.h":
     const int SKPROJ_MAP_CLIP
     const int SKPROJ_MAP_SCALE
     const int SKPROJ_MAP_SOFT
-    const int SKPROJ_MAP_SIMPLEX
+    const int SKPROJ_MAP_SUBTRACT
 
 L1, L2, LINF = SKPROJ_NORM_L1, SKPROJ_NORM_L2, SKPROJ_NORM_LINF
 CLIP, SCALE, SOFT = SKPROJ_MAP_CLIP, SKPROJ_MAP_SCALE, SKPROJ_MAP_SOFT
-SUBTRACT_AND_CLAMP = SKPROJ_MAP_SIMPLEX
+SUBTRACT_AND_CLAMP = SKPROJ_MAP_SUBTRACT
 
-# Entries in a block of contiguous groups: large enough to hide the scheduling.
+# Entries in a block of contiguous groups, or of a part of one: large enough to hide the
+# scheduling.
 cdef Py_ssize_t BLOCK_ENTRIES = 16384
+# Columns in a tile: long row segments for the memory, sums that stay in the cache.
+cdef Py_ssize_t MAX_TILE = 16384
+# Rows of a tile that are read for a second norm while they are still in the cache.
+cdef Py_ssize_t ROWS_TOGETHER = 8
+
+
+cdef inline Py_ssize_t tile_width(Py_ssize_t n_columns, int n_threads) noexcept nogil:
+    """Columns of a tile, whole cache lines, enough tiles for all threads."""
+    cdef Py_ssize_t share = (n_columns + n_threads - 1) // n_threads
+    return min((share + 63) // 64 * 64, MAX_TILE)
+
+
+cdef void reduce_tile(
+    int norm, int second_norm, const floating* x, Py_ssize_t size, Py_ssize_t width,
+    Py_ssize_t stride, double* out, double* second_out
+) noexcept nogil:
+    cdef Py_ssize_t i, k, rows
+    memset(out, 0, width * sizeof(double))
+    if second_out == NULL:
+        reduce_columns(norm, x, size, width, stride, out)
+    else:
+        memset(second_out, 0, width * sizeof(double))
+        for k in range((size + ROWS_TOGETHER - 1) // ROWS_TOGETHER):
+            i = k * ROWS_TOGETHER
+            rows = min(ROWS_TOGETHER, size - i)
+            reduce_columns(norm, x + i * stride, rows, width, stride, out)
+            reduce_columns(second_norm, x + i * stride, rows, width, stride, second_out)
+        finish_columns(x, second_norm, width, second_out)
+    finish_columns(x, norm, width, out)
+
+
+cdef double norm_of_parts(int norm, const double* parts, Py_ssize_t n) noexcept nogil:
+    """Norm of a group from the norms of its parts."""
+    cdef Py_ssize_t i
+    cdef double total = 0.0
+    for i in range(n):
+        if norm == SKPROJ_NORM_L2:
+            total += parts[i] * parts[i]
+        elif norm == SKPROJ_NORM_L1:
+            total += parts[i]
+        elif not total >= parts[i]:  # NaN, once there, has to stay
+            total = parts[i]
+            if total != total:
+                return total
+    return sqrt(total) if norm == SKPROJ_NORM_L2 else total
 
 
 def group_norms(
@@ -35,78 +89,119 @@ def group_norms(
     int norm,                # one of L1, L2, LINF
     double[::1] out,         # OUT, (n_groups,)
     int n_threads,
+    int second_norm=SKPROJ_NORM_LINF,  # not L2
+    double[::1] second_out=None,       # OUT, (n_groups,), if a second norm is wanted
 ):
     """Write the norm of each group; NaN and infinity in X show up in it."""
     cdef:
         Py_ssize_t n_groups = X.shape[0], size = X.shape[1]
-        Py_ssize_t group_stride, entry_stride, per_block, block, n_blocks
-        Py_ssize_t j, start, stop
+        Py_ssize_t group_stride, entry_stride, width, block, n_blocks, n_parts, length
+        Py_ssize_t j, start, stop, entry, part
         const floating* x
+        double* first
+        double* second = NULL
+        double* parts = NULL
 
     if n_groups == 0:
         return
     if size == 0:
         out[:] = 0.0
+        if second_out is not None:
+            second_out[:] = 0.0
         return
     x = &X[0, 0]
+    first = &out[0]
+    if second_out is not None:
+        second = &second_out[0]
     group_stride = X.strides[0] // <Py_ssize_t>sizeof(floating)
     entry_stride = X.strides[1] // <Py_ssize_t>sizeof(floating)
     if entry_stride == 1 or size == 1:
-        per_block = max(1, BLOCK_ENTRIES // size)
-        n_blocks = (n_groups + per_block - 1) // per_block
-        for block in prange(n_blocks, nogil=True, num_threads=n_threads,
+        width = max(1, BLOCK_ENTRIES // size)
+        n_blocks = (n_groups + width - 1) // width
+        n_parts = (size + BLOCK_ENTRIES - 1) // BLOCK_ENTRIES
+        if n_parts > 1:
+            parts = <double*>malloc(2 * n_groups * n_parts * sizeof(double))
+            if parts == NULL:
+                raise MemoryError("No memory for the norms of the parts of groups.")
+            first = parts
+            second = NULL if second == NULL else parts + n_groups * n_parts
+        for block in prange(n_blocks * n_parts, nogil=True, num_threads=n_threads,
                             schedule="static"):
-            start = block * per_block
-            stop = min(start + per_block, n_groups)
+            entry = block % n_parts * BLOCK_ENTRIES  # 0 for short groups
+            length = min(BLOCK_ENTRIES, size - entry)
+            start = block // n_parts * width
+            stop = min(start + width, n_groups)
             for j in range(start, stop):
-                out[j] = reduce_group(norm, x + j * group_stride, size)
+                part = j * n_parts + block % n_parts
+                first[part] = reduce_group(norm, x + j * group_stride + entry, length)
+                if second != NULL:
+                    second[part] = reduce_group(
+                        second_norm, x + j * group_stride + entry, length)
+        if n_parts > 1:
+            for j in range(n_groups):
+                out[j] = norm_of_parts(norm, first + j * n_parts, n_parts)
+                if second != NULL:
+                    second_out[j] = norm_of_parts(second_norm, second + j * n_parts,
+                                                  n_parts)
+            free(parts)
     else:
-        n_blocks = (n_groups + SKPROJ_TILE - 1) // SKPROJ_TILE
+        width = tile_width(n_groups, n_threads)
+        n_blocks = (n_groups + width - 1) // width
         for block in prange(n_blocks, nogil=True, num_threads=n_threads,
                             schedule="static"):
-            start = block * SKPROJ_TILE
-            stop = min(start + SKPROJ_TILE, n_groups)
-            reduce_tile(norm, x + start, size, stop - start, entry_stride, &out[start])
+            start = block * width
+            stop = min(start + width, n_groups)
+            reduce_tile(norm, second_norm, x + start, size, stop - start, entry_stride,
+                        first + start, NULL if second == NULL else second + start)
 
 
 def map_groups(
-    const floating[:, :] X,   # IN, (n_groups, group_size)
-    int kind,                 # one of CLIP, SCALE, SOFT, SUBTRACT_AND_CLAMP
+    const floating[:, :] X,    # IN, (n_groups, group_size)
+    int kind,                  # one of CLIP, SCALE, SOFT, SUBTRACT_AND_CLAMP
     const double[::1] levels,  # IN, (n_groups,)
-    floating[:, :] out,       # OUT, same layout as X; may be X itself
+    floating[:, :] out,        # OUT, same layout as X; may be X itself
     int n_threads,
+    const double[::1] offsets=None,  # IN, (n_groups,); thresholds are levels + offsets
 ):
     """Shrink each group by its level."""
     cdef:
         Py_ssize_t n_groups = X.shape[0], size = X.shape[1]
         Py_ssize_t group_stride, entry_stride, out_group_stride, out_entry_stride
-        Py_ssize_t per_block, block, n_blocks, j, start, stop
+        Py_ssize_t width, block, n_blocks, n_parts, j, start, stop, first, length
         const floating* x
         floating* y
+        const double* offset
 
     if n_groups == 0 or size == 0:
         return
+    if offsets is None:
+        offsets = np.zeros(n_groups)
     x = &X[0, 0]
     y = &out[0, 0]
+    offset = &offsets[0]
     group_stride = X.strides[0] // <Py_ssize_t>sizeof(floating)
     entry_stride = X.strides[1] // <Py_ssize_t>sizeof(floating)
     out_group_stride = out.strides[0] // <Py_ssize_t>sizeof(floating)
     out_entry_stride = out.strides[1] // <Py_ssize_t>sizeof(floating)
     if (entry_stride == 1 and out_entry_stride == 1) or size == 1:
-        per_block = max(1, BLOCK_ENTRIES // size)
-        n_blocks = (n_groups + per_block - 1) // per_block
-        for block in prange(n_blocks, nogil=True, num_threads=n_threads,
+        width = max(1, BLOCK_ENTRIES // size)
+        n_blocks = (n_groups + width - 1) // width
+        n_parts = (size + BLOCK_ENTRIES - 1) // BLOCK_ENTRIES
+        for block in prange(n_blocks * n_parts, nogil=True, num_threads=n_threads,
                             schedule="static"):
-            start = block * per_block
-            stop = min(start + per_block, n_groups)
+            first = block % n_parts * BLOCK_ENTRIES  # of the entries: 0 for short groups
+            length = min(BLOCK_ENTRIES, size - first)
+            start = block // n_parts * width
+            stop = min(start + width, n_groups)
             for j in range(start, stop):
-                map_group(kind, x + j * group_stride, size, levels[j],
-                          y + j * out_group_stride)
+                map_group(kind, x + j * group_stride + first, length, levels[j],
+                          offset[j], y + j * out_group_stride + first)
     else:
-        n_blocks = (n_groups + SKPROJ_TILE - 1) // SKPROJ_TILE
+        width = tile_width(n_groups, n_threads)
+        n_blocks = (n_groups + width - 1) // width
         for block in prange(n_blocks, nogil=True, num_threads=n_threads,
                             schedule="static"):
-            start = block * SKPROJ_TILE
-            stop = min(start + SKPROJ_TILE, n_groups)
-            map_tile(kind, x + start, size, stop - start, entry_stride,
-                     &levels[start], y + start, out_entry_stride)
+            start = block * width
+            stop = min(start + width, n_groups)
+            map_columns(kind, x + start, size, stop - start, entry_stride,
+                        &levels[start], offset + start, y + start, out_entry_stride)

@@ -16,6 +16,8 @@
 #if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && \
     !defined(__clang__) && !defined(SKPROJ_NO_MULTIVERSION)
 #if __GNUC__ >= 12
+#include <immintrin.h>
+#define SKPROJ_AVX512
 #define SKPROJ_CLONES \
     __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
 #endif
@@ -40,31 +42,55 @@
 #define SKPROJ_SIMD(clause) SKPROJ_PRAGMA(omp simd clause)
 #endif
 
-/* Adjacent groups handled together where groups are the columns of a C array. */
-#define SKPROJ_TILE 1024
+#if defined(__GNUC__) || defined(__clang__)
+#define SKPROJ_INLINE inline __attribute__((always_inline, unused))
+#else
+#define SKPROJ_INLINE inline
+#endif
+
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+#define SKPROJ_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#endif
+#endif
+
+#define SKPROJ_MIN(a, b) ((a) < (b) ? (a) : (b))
+
+/* Entries that are added up in one go. */
+#define SKPROJ_SUM_BLOCK 4096
+/* Entries that may be written behind those that were collected. */
+#define SKPROJ_SLACK 16
 
 enum { SKPROJ_NORM_L1, SKPROJ_NORM_L2, SKPROJ_NORM_LINF };
-enum { SKPROJ_MAP_CLIP, SKPROJ_MAP_SCALE, SKPROJ_MAP_SOFT, SKPROJ_MAP_SIMPLEX };
+enum { SKPROJ_MAP_CLIP, SKPROJ_MAP_SCALE, SKPROJ_MAP_SOFT, SKPROJ_MAP_SUBTRACT };
 
 typedef int32_t SKPROJ_MAY_ALIAS skproj_bits_f32;
 typedef int64_t SKPROJ_MAY_ALIAS skproj_bits_f64;
 
+#ifdef SKPROJ_AVX512
+#include "_simd_avx512.h"
+#endif
+
 #define T float
+#define FABS fabsf
 #define BITS skproj_bits_f32
 #define ABS_MASK INT32_C(0x7fffffff)
 #define NAME(base) skproj_##base##_f32
 #include "_simd_loops.h"
 #undef T
+#undef FABS
 #undef BITS
 #undef ABS_MASK
 #undef NAME
 
 #define T double
+#define FABS fabs
 #define BITS skproj_bits_f64
 #define ABS_MASK INT64_C(0x7fffffffffffffff)
 #define NAME(base) skproj_##base##_f64
 #include "_simd_loops.h"
 #undef T
+#undef FABS
 #undef BITS
 #undef ABS_MASK
 #undef NAME

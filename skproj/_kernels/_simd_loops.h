@@ -1,8 +1,10 @@
 /* Included by _simd.h once per scalar type T; BITS is the integer of its width.
  *
- * "row" functions update w adjacent groups with one row of a matrix whose groups
- * are its columns; the others take one group of n contiguous entries. Sums are
- * carried in double for both types. Output and input may be the same array.
+ * A group is n contiguous entries, or a column of a matrix of n rows, `stride` entries
+ * apart; w columns are then handled together, four rows at a time, so that what is
+ * kept for a column is visited once for four entries. Sums are carried in double for
+ * both types; levels that entries are compared with are numbers of the type T. Output
+ * and input may be the same array.
  */
 
 /* Maximum of |x| by comparing bit patterns as integers: it orders finite numbers
@@ -21,159 +23,408 @@ static SKPROJ_UNUSED SKPROJ_CLONES double NAME(max_abs)(const T *x, ptrdiff_t n)
     return value;
 }
 
-static SKPROJ_UNUSED SKPROJ_CLONES double NAME(sum_abs)(const T *x, ptrdiff_t n)
+static SKPROJ_INLINE BITS NAME(max_bits)(BITS largest, BITS x)
 {
-    double sum = 0.0;
-    SKPROJ_SIMD(reduction(+ : sum))
-    for (ptrdiff_t i = 0; i < n; ++i)
-        sum += fabs((double)x[i]);
-    return sum;
+    x &= ABS_MASK;
+    return x > largest ? x : largest;
 }
 
-static SKPROJ_UNUSED SKPROJ_CLONES double NAME(sum_squares)(const T *x, ptrdiff_t n)
+/* Rows may come in parts; until finish_columns `largest` holds numbers of type T. */
+static SKPROJ_UNUSED SKPROJ_CLONES void
+NAME(max_abs_columns)(const T *x, ptrdiff_t n, ptrdiff_t w, ptrdiff_t stride,
+                      double *largest)
 {
-    double sum = 0.0;
-    SKPROJ_SIMD(reduction(+ : sum))
-    for (ptrdiff_t i = 0; i < n; ++i)
-        sum += (double)x[i] * (double)x[i];
-    return sum;
+    BITS *top = (BITS *)largest;
+    ptrdiff_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        const BITS *row = (const BITS *)(x + i * stride);
+        SKPROJ_SIMD()
+        for (ptrdiff_t j = 0; j < w; ++j) {
+            BITS m = NAME(max_bits)(top[j], row[j]);
+            m = NAME(max_bits)(m, row[j + stride]);
+            m = NAME(max_bits)(m, row[j + 2 * stride]);
+            top[j] = NAME(max_bits)(m, row[j + 3 * stride]);
+        }
+    }
+    for (; i < n; ++i) {
+        const BITS *row = (const BITS *)(x + i * stride);
+        SKPROJ_SIMD()
+        for (ptrdiff_t j = 0; j < w; ++j)
+            top[j] = NAME(max_bits)(top[j], row[j]);
+    }
 }
 
-/* Number of entries with |x| > level, and the sum of |x| - level over them. */
-static SKPROJ_UNUSED SKPROJ_CLONES ptrdiff_t
-NAME(count_above)(const T *x, ptrdiff_t n, double level, double *excess)
+static SKPROJ_INLINE double NAME(magnitude)(T x) { return fabs((double)x); }
+static SKPROJ_INLINE double NAME(square)(T x) { return (double)x * (double)x; }
+
+/* Long groups are summed block by block: the rounding of one long sum would show. */
+#define SKPROJ_DEFINE_SUM(name, term)                                                 \
+    static SKPROJ_UNUSED SKPROJ_CLONES double NAME(name)(const T *x, ptrdiff_t n)     \
+    {                                                                                 \
+        double total = 0.0;                                                           \
+        for (ptrdiff_t start = 0; start < n; start += SKPROJ_SUM_BLOCK) {             \
+            ptrdiff_t stop = SKPROJ_MIN(start + SKPROJ_SUM_BLOCK, n);                 \
+            double sum = 0.0;                                                         \
+            SKPROJ_SIMD(reduction(+ : sum))                                           \
+            for (ptrdiff_t i = start; i < stop; ++i)                                  \
+                sum += NAME(term)(x[i]);                                              \
+            total += sum;                                                             \
+        }                                                                             \
+        return total;                                                                 \
+    }                                                                                 \
+    static SKPROJ_UNUSED SKPROJ_CLONES void NAME(name##_columns)(                     \
+        const T *x, ptrdiff_t n, ptrdiff_t w, ptrdiff_t stride, double *sums)         \
+    {                                                                                 \
+        ptrdiff_t i = 0;                                                              \
+        for (; i + 4 <= n; i += 4) {                                                  \
+            const T *row = x + i * stride;                                            \
+            SKPROJ_SIMD()                                                             \
+            for (ptrdiff_t j = 0; j < w; ++j)                                         \
+                sums[j] += (NAME(term)(row[j]) + NAME(term)(row[j + stride])) +       \
+                           (NAME(term)(row[j + 2 * stride]) +                         \
+                            NAME(term)(row[j + 3 * stride]));                         \
+        }                                                                             \
+        for (; i < n; ++i) {                                                          \
+            const T *row = x + i * stride;                                            \
+            SKPROJ_SIMD()                                                             \
+            for (ptrdiff_t j = 0; j < w; ++j)                                         \
+                sums[j] += NAME(term)(row[j]);                                        \
+        }                                                                             \
+    }
+
+SKPROJ_DEFINE_SUM(sum_abs, magnitude)
+SKPROJ_DEFINE_SUM(sum_squares, square)
+#undef SKPROJ_DEFINE_SUM
+
+/* ---- maps: what becomes of an entry, given the level and the offset of its group ---- */
+
+static SKPROJ_INLINE T NAME(clip_entry)(T v, double level, double offset)
+{
+    const T hi = (T)level, lo = (T)0 - hi; /* +0 for an empty ball, not -0 */
+    (void)offset;
+    v = v > hi ? hi : v;
+    return v < lo ? lo : v;
+}
+
+static SKPROJ_INLINE T NAME(scale_entry)(T v, double level, double offset)
+{
+    (void)offset;
+    return (T)((double)v * level + 0.0); /* + 0.0 turns -0 into +0 */
+}
+
+/* The threshold is level + offset, taken off one after the other: their sum would be
+ * rounded, which is much for an entry that is only just above it. */
+static SKPROJ_INLINE T NAME(subtract_entry)(T v, double level, double offset)
+{
+    T left = v - (T)level - (T)offset;
+    left = left > (T)0 ? left : (T)0;
+    return v > (T)level ? left : (T)0;
+}
+
+static SKPROJ_INLINE T NAME(soft_entry)(T v, double level, double offset)
+{
+    T left = NAME(subtract_entry)(FABS(v), level, offset);
+    return v < (T)0 ? (T)0 - left : left;
+}
+
+#define SKPROJ_DEFINE_MAP(name)                                                       \
+    static SKPROJ_UNUSED SKPROJ_CLONES void NAME(name)(                               \
+        const T *x, ptrdiff_t n, double level, double offset, T *out)                 \
+    {                                                                                 \
+        SKPROJ_SIMD()                                                                 \
+        for (ptrdiff_t i = 0; i < n; ++i)                                             \
+            out[i] = NAME(name##_entry)(x[i], level, offset);                         \
+    }                                                                                 \
+    static SKPROJ_UNUSED SKPROJ_CLONES void NAME(name##_columns)(                     \
+        const T *x, ptrdiff_t n, ptrdiff_t w, ptrdiff_t stride, const double *levels, \
+        const double *offsets, T *out, ptrdiff_t out_stride)                          \
+    {                                                                                 \
+        ptrdiff_t i = 0;                                                              \
+        for (; i + 4 <= n; i += 4) {                                                  \
+            const T *a = x + i * stride, *b = a + stride, *c = b + stride,            \
+                    *d = c + stride;                                                  \
+            T *p = out + i * out_stride, *q = p + out_stride, *r = q + out_stride,    \
+              *s = r + out_stride;                                                    \
+            SKPROJ_SIMD()                                                             \
+            for (ptrdiff_t j = 0; j < w; ++j) {                                       \
+                double level = levels[j], offset = offsets[j];                        \
+                p[j] = NAME(name##_entry)(a[j], level, offset);                       \
+                q[j] = NAME(name##_entry)(b[j], level, offset);                       \
+                r[j] = NAME(name##_entry)(c[j], level, offset);                       \
+                s[j] = NAME(name##_entry)(d[j], level, offset);                       \
+            }                                                                         \
+        }                                                                             \
+        for (; i < n; ++i) {                                                          \
+            const T *row = x + i * stride;                                            \
+            T *out_row = out + i * out_stride;                                        \
+            SKPROJ_SIMD()                                                             \
+            for (ptrdiff_t j = 0; j < w; ++j)                                         \
+                out_row[j] = NAME(name##_entry)(row[j], levels[j], offsets[j]);       \
+        }                                                                             \
+    }
+
+SKPROJ_DEFINE_MAP(clip)
+SKPROJ_DEFINE_MAP(scale)
+SKPROJ_DEFINE_MAP(subtract)
+SKPROJ_DEFINE_MAP(soft)
+#undef SKPROJ_DEFINE_MAP
+
+/* ---- what the searches for thresholds need of a contiguous group ---- */
+
+static SKPROJ_INLINE T NAME(value)(T x, const int signed_)
+{
+    return signed_ ? x : FABS(x);
+}
+
+/* Largest |x| (x if signed_) of finite entries. */
+static SKPROJ_UNUSED SKPROJ_CLONES double
+NAME(largest)(const T *x, ptrdiff_t n, int signed_)
+{
+    T largest = x[0];
+    if (!signed_)
+        return NAME(max_abs)(x, n);
+    SKPROJ_SIMD(reduction(max : largest))
+    for (ptrdiff_t i = 0; i < n; ++i)
+        largest = x[i] > largest ? x[i] : largest;
+    return largest;
+}
+
+static SKPROJ_INLINE ptrdiff_t
+NAME(count_above_block)(const T *x, ptrdiff_t n, T level, const int signed_,
+                        double *excess)
 {
     double sum = 0.0;
-    int64_t count = 0;
+    BITS count = 0;
     SKPROJ_SIMD(reduction(+ : sum, count))
     for (ptrdiff_t i = 0; i < n; ++i) {
-        double over = fabs((double)x[i]) - level;
-        sum += over > 0.0 ? over : 0.0;
-        count += over > 0.0;
+        T v = NAME(value)(x[i], signed_);
+        sum += v > level ? (double)v - (double)level : 0.0;
+        count += v > level;
     }
-    *excess = sum;
+    *excess += sum;
     return (ptrdiff_t)count;
 }
 
-static SKPROJ_UNUSED SKPROJ_CLONES void
-NAME(clip)(const T *x, ptrdiff_t n, double level, T *out)
+/* Number of entries with |x| > level (x > level if signed_), and the sum of what they
+ * have above the level. */
+static SKPROJ_UNUSED SKPROJ_CLONES ptrdiff_t
+NAME(count_above)(const T *x, ptrdiff_t n, T level, int signed_, double *excess)
 {
-    const T hi = (T)level, lo = (T)0 - hi; /* +0 for an empty ball, not -0 */
-    SKPROJ_SIMD()
-    for (ptrdiff_t i = 0; i < n; ++i) {
-        T v = x[i];
-        v = v > hi ? hi : v;
-        out[i] = v < lo ? lo : v;
+    ptrdiff_t count = 0;
+    *excess = 0.0;
+    for (ptrdiff_t start = 0; start < n; start += SKPROJ_SUM_BLOCK) {
+        ptrdiff_t size = SKPROJ_MIN(n - start, SKPROJ_SUM_BLOCK);
+#ifdef SKPROJ_AVX512
+        if (skproj_has_avx512()) {
+            count += NAME(count_above_avx512)(x + start, size, level, signed_, excess);
+            continue;
+        }
+#endif
+        count += signed_ ? NAME(count_above_block)(x + start, size, level, 1, excess)
+                         : NAME(count_above_block)(x + start, size, level, 0, excess);
     }
+    return count;
 }
 
-static SKPROJ_UNUSED SKPROJ_CLONES void
-NAME(scale)(const T *x, ptrdiff_t n, double factor, T *out)
+/* Vectors look whether any of 16 entries is in the band; only then are they copied,
+ * one by one and without a branch. */
+static SKPROJ_INLINE ptrdiff_t
+NAME(collect_band_of)(const T *x, ptrdiff_t n, T low, T high, const int signed_,
+                      T *band, ptrdiff_t *count, double *excess)
 {
-    SKPROJ_SIMD()
-    for (ptrdiff_t i = 0; i < n; ++i)
-        out[i] = (T)((double)x[i] * factor + 0.0); /* + 0.0 turns -0 into +0 */
-}
-
-static SKPROJ_UNUSED SKPROJ_CLONES void
-NAME(soft_threshold)(const T *x, ptrdiff_t n, double level, T *out)
-{
-    SKPROJ_SIMD()
-    for (ptrdiff_t i = 0; i < n; ++i) {
-        double v = x[i];
-        double over = v - level, under = v + level;
-        over = over > 0.0 ? over : 0.0;
-        under = under < 0.0 ? under : 0.0;
-        out[i] = (T)(over + under);
+    double sums[16] = {0.0};
+    BITS counts[16] = {0};
+    ptrdiff_t kept = 0, i = 0;
+    for (; i + 16 <= n; i += 16) {
+        BITS any = 0;
+        SKPROJ_SIMD(reduction(| : any))
+        for (int k = 0; k < 16; ++k) {
+            T v = NAME(value)(x[i + k], signed_);
+            BITS above = v > high;
+            counts[k] += above;
+            sums[k] += above ? (double)v - (double)low : 0.0;
+            any |= (v > low) & (v <= high);
+        }
+        if (any)
+            for (int k = 0; k < 16; ++k) {
+                T v = NAME(value)(x[i + k], signed_);
+                band[kept] = v;
+                kept += (v > low) & (v <= high);
+            }
     }
-}
-
-static SKPROJ_UNUSED SKPROJ_CLONES void
-NAME(subtract_and_clamp)(const T *x, ptrdiff_t n, double level, T *out)
-{
-    SKPROJ_SIMD()
-    for (ptrdiff_t i = 0; i < n; ++i) {
-        double over = (double)x[i] - level;
-        out[i] = (T)(over > 0.0 ? over : 0.0);
+    for (; i < n; ++i) {
+        T v = NAME(value)(x[i], signed_);
+        counts[0] += v > high;
+        sums[0] += v > high ? (double)v - (double)low : 0.0;
+        band[kept] = v;
+        kept += (v > low) & (v <= high);
     }
-}
-
-static SKPROJ_UNUSED SKPROJ_CLONES void
-NAME(max_abs_row)(const T *row, ptrdiff_t w, T *largest)
-{
-    const BITS *bits = (const BITS *)row;
-    BITS *top = (BITS *)largest;
-    SKPROJ_SIMD()
-    for (ptrdiff_t j = 0; j < w; ++j) {
-        BITS b = bits[j] & ABS_MASK;
-        top[j] = b > top[j] ? b : top[j];
+    for (int k = 0; k < 16; ++k) {
+        *count += (ptrdiff_t)counts[k];
+        *excess += sums[k];
     }
+    return kept;
 }
 
-static SKPROJ_UNUSED SKPROJ_CLONES void
-NAME(sum_abs_row)(const T *row, ptrdiff_t w, double *sums)
+/* Copy the values (absolute ones unless signed_) with low < v <= high to `band`, which
+ * has room for n + SKPROJ_SLACK, and return how many; for those above high add 1 to
+ * `count` and v - low to `excess`. */
+static SKPROJ_UNUSED SKPROJ_CLONES ptrdiff_t
+NAME(collect_band)(const T *x, ptrdiff_t n, T low, T high, int signed_, T *band,
+                   ptrdiff_t *count, double *excess)
+{
+#ifdef SKPROJ_AVX512
+    if (skproj_has_avx512())
+        return NAME(collect_band_avx512)(x, n, low, high, signed_, band, count, excess);
+#endif
+    return signed_ ? NAME(collect_band_of)(x, n, low, high, 1, band, count, excess)
+                   : NAME(collect_band_of)(x, n, low, high, 0, band, count, excess);
+}
+
+/* The same two for w columns, each with levels of its own. */
+static SKPROJ_INLINE void
+NAME(count_above_rows)(const T *x, const int rows, ptrdiff_t w, ptrdiff_t stride,
+                       const T *levels, int32_t *counts, double *excess)
 {
     SKPROJ_SIMD()
     for (ptrdiff_t j = 0; j < w; ++j)
-        sums[j] += fabs((double)row[j]);
+        for (int k = 0; k < rows; ++k) {
+            T v = FABS(x[j + k * stride]);
+            excess[j] += v > levels[j] ? (double)v - (double)levels[j] : 0.0;
+            counts[j] += v > levels[j];
+        }
 }
 
 static SKPROJ_UNUSED SKPROJ_CLONES void
-NAME(sum_squares_row)(const T *row, ptrdiff_t w, double *sums)
+NAME(count_above_columns)(const T *x, ptrdiff_t n, ptrdiff_t w, ptrdiff_t stride,
+                          const T *levels, int32_t *counts, double *excess)
 {
-    SKPROJ_SIMD()
-    for (ptrdiff_t j = 0; j < w; ++j)
-        sums[j] += (double)row[j] * (double)row[j];
+    ptrdiff_t i = 0;
+    for (; i + 4 <= n; i += 4)
+        NAME(count_above_rows)(x + i * stride, 4, w, stride, levels, counts, excess);
+    for (; i < n; ++i)
+        NAME(count_above_rows)(x + i * stride, 1, w, stride, levels, counts, excess);
 }
 
-static SKPROJ_UNUSED SKPROJ_CLONES void
-NAME(clip_row)(const T *row, ptrdiff_t w, const double *levels, T *out)
+static SKPROJ_INLINE ptrdiff_t
+NAME(collect_band_block)(const T *x, const int rows, const int w, ptrdiff_t stride,
+                         const T *lows, const T *highs, int32_t *counts, double *excess,
+                         T *band, int32_t *columns, int32_t first_column)
 {
-    SKPROJ_SIMD()
-    for (ptrdiff_t j = 0; j < w; ++j) {
-        T hi = (T)levels[j];
-        T v = row[j];
-        T lo = (T)0 - hi;
-        v = v > hi ? hi : v;
-        out[j] = v < lo ? lo : v;
+    ptrdiff_t kept = 0;
+    for (int k = 0; k < rows; ++k, x += stride) {
+        int32_t any = 0;
+        SKPROJ_SIMD(reduction(| : any))
+        for (int j = 0; j < w; ++j) {
+            T v = FABS(x[j]);
+            int32_t above = v > highs[j];
+            counts[j] += above;
+            excess[j] += above ? (double)v - (double)lows[j] : 0.0;
+            any |= (v > lows[j]) & (v <= highs[j]);
+        }
+        if (any)
+            for (int j = 0; j < w; ++j) {
+                T v = FABS(x[j]);
+                band[kept] = v;
+                columns[kept] = first_column + j;
+                kept += (v > lows[j]) & (v <= highs[j]);
+            }
+    }
+    return kept;
+}
+
+/* Values go to `band` and their columns to `columns`, both with room for `room`;
+ * returns how many, or -1 if there may be more. */
+static SKPROJ_UNUSED SKPROJ_CLONES ptrdiff_t
+NAME(collect_band_columns)(const T *x, ptrdiff_t n, ptrdiff_t w, ptrdiff_t stride,
+                           const T *lows, const T *highs, int32_t *counts,
+                           double *excess, T *band, int32_t *columns, ptrdiff_t room)
+{
+    ptrdiff_t kept = 0;
+#ifdef SKPROJ_AVX512
+    if (skproj_has_avx512())
+        return NAME(collect_band_columns_avx512)(x, n, w, stride, lows, highs, counts,
+                                                 excess, band, columns, room);
+#endif
+    for (ptrdiff_t i = 0; i < n; i += 4) {
+        const int rows = (int)SKPROJ_MIN(n - i, 4);
+        if (kept + rows * w + SKPROJ_SLACK > room)
+            return -1;
+        for (ptrdiff_t j = 0; j < w; j += 16) {
+            const T *block = x + i * stride + j;
+            kept += rows == 4 && j + 16 <= w
+                        ? NAME(collect_band_block)(block, 4, 16, stride, lows + j,
+                                                   highs + j, counts + j, excess + j,
+                                                   band + kept, columns + kept, (int)j)
+                        : NAME(collect_band_block)(block, rows, (int)SKPROJ_MIN(w - j, 16),
+                                                   stride, lows + j, highs + j, counts + j,
+                                                   excess + j, band + kept,
+                                                   columns + kept, (int)j);
+        }
+    }
+    return kept;
+}
+
+/* Copy m of the columns, given by number, to contiguous storage. */
+static SKPROJ_UNUSED SKPROJ_CLONES void
+NAME(pick_columns)(const T *x, ptrdiff_t n, ptrdiff_t stride, const int64_t *columns,
+                   ptrdiff_t m, T *out)
+{
+    for (ptrdiff_t start = 0; start < n; start += 8) {
+        ptrdiff_t stop = SKPROJ_MIN(start + 8, n);
+        for (ptrdiff_t k = 0; k < m; ++k)
+            for (ptrdiff_t i = start; i < stop; ++i)
+                out[k * n + i] = x[i * stride + columns[k]];
     }
 }
 
+/* Copy w columns of n rows to contiguous storage, `pitch` entries from one column to
+ * the next; 8 x 8 entries are transposed in registers where the compiler can. */
 static SKPROJ_UNUSED SKPROJ_CLONES void
-NAME(scale_row)(const T *row, ptrdiff_t w, const double *factors, T *out)
+NAME(gather_columns)(const T *x, ptrdiff_t n, ptrdiff_t w, ptrdiff_t stride, T *out,
+                     ptrdiff_t pitch)
 {
-    SKPROJ_SIMD()
-    for (ptrdiff_t j = 0; j < w; ++j)
-        out[j] = (T)((double)row[j] * factors[j] + 0.0);
-}
-
-static SKPROJ_UNUSED SKPROJ_CLONES void
-NAME(soft_threshold_row)(const T *row, ptrdiff_t w, const double *levels, T *out)
-{
-    SKPROJ_SIMD()
-    for (ptrdiff_t j = 0; j < w; ++j) {
-        double v = row[j];
-        double over = v - levels[j], under = v + levels[j];
-        over = over > 0.0 ? over : 0.0;
-        under = under < 0.0 ? under : 0.0;
-        out[j] = (T)(over + under);
+    ptrdiff_t i = 0;
+#ifdef SKPROJ_SHUFFLE
+    typedef T vector
+        __attribute__((vector_size(8 * sizeof(T)), aligned(sizeof(T)), may_alias));
+    for (; i + 8 <= n; i += 8) {
+        ptrdiff_t j = 0;
+        for (; j + 8 <= w; j += 8) {
+            vector a[8], b[8];
+            for (int k = 0; k < 8; ++k)
+                a[k] = *(const vector *)(x + (i + k) * stride + j);
+            for (int k = 0; k < 4; ++k) {
+                int p = 2 * k;
+                b[p] = SKPROJ_SHUFFLE(a[p], a[p + 1], 0, 8, 2, 10, 4, 12, 6, 14);
+                b[p + 1] = SKPROJ_SHUFFLE(a[p], a[p + 1], 1, 9, 3, 11, 5, 13, 7, 15);
+            }
+            for (int k = 0; k < 4; ++k) {
+                int p = k < 2 ? k : k + 2;
+                a[p] = SKPROJ_SHUFFLE(b[p], b[p + 2], 0, 1, 8, 9, 4, 5, 12, 13);
+                a[p + 2] = SKPROJ_SHUFFLE(b[p], b[p + 2], 2, 3, 10, 11, 6, 7, 14, 15);
+            }
+            for (int k = 0; k < 4; ++k) {
+                T *column = out + (j + k) * pitch + i;
+                *(vector *)column =
+                    SKPROJ_SHUFFLE(a[k], a[k + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+                *(vector *)(column + 4 * pitch) =
+                    SKPROJ_SHUFFLE(a[k], a[k + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+            }
+        }
+        for (; j < w; ++j)
+            for (int k = 0; k < 8; ++k)
+                out[j * pitch + i + k] = x[(i + k) * stride + j];
     }
-}
-
-static SKPROJ_UNUSED SKPROJ_CLONES void
-NAME(subtract_and_clamp_row)(const T *row, ptrdiff_t w, const double *levels, T *out)
-{
-    SKPROJ_SIMD()
-    for (ptrdiff_t j = 0; j < w; ++j) {
-        double over = (double)row[j] - levels[j];
-        out[j] = (T)(over > 0.0 ? over : 0.0);
-    }
+#endif
+    for (; i < n; ++i)
+        for (ptrdiff_t j = 0; j < w; ++j)
+            out[j * pitch + i] = x[i * stride + j];
 }
 
 /* ---- dispatch on the kind of norm and of map: what the Cython layer calls ---- */
 
-static SKPROJ_UNUSED double
-NAME(reduce_group)(int norm, const T *x, ptrdiff_t n)
+static SKPROJ_UNUSED double NAME(reduce_group)(int norm, const T *x, ptrdiff_t n)
 {
     switch (norm) {
     case SKPROJ_NORM_L1: return NAME(sum_abs)(x, n);
@@ -182,64 +433,62 @@ NAME(reduce_group)(int norm, const T *x, ptrdiff_t n)
     }
 }
 
-/* w <= SKPROJ_TILE adjacent groups of n entries, one row of the matrix at a time. */
+/* Rows may come in parts: `out` starts with zeros and ends with finish_columns. */
 static SKPROJ_UNUSED void
-NAME(reduce_tile)(int norm, const T *x, ptrdiff_t n, ptrdiff_t w, ptrdiff_t stride,
-                  double *out)
+NAME(reduce_columns)(int norm, const T *x, ptrdiff_t n, ptrdiff_t w, ptrdiff_t stride,
+                     double *out)
 {
-    if (norm == SKPROJ_NORM_LINF) {
-        T largest[SKPROJ_TILE];
-        memset(largest, 0, (size_t)w * sizeof(T));
-        for (ptrdiff_t i = 0; i < n; ++i)
-            NAME(max_abs_row)(x + i * stride, w, largest);
-        for (ptrdiff_t j = 0; j < w; ++j)
-            out[j] = largest[j];
-        return;
+    switch (norm) {
+    case SKPROJ_NORM_L1: NAME(sum_abs_columns)(x, n, w, stride, out); break;
+    case SKPROJ_NORM_L2: NAME(sum_squares_columns)(x, n, w, stride, out); break;
+    default: NAME(max_abs_columns)(x, n, w, stride, out);
     }
-    memset(out, 0, (size_t)w * sizeof(double));
-    for (ptrdiff_t i = 0; i < n; ++i) {
-        if (norm == SKPROJ_NORM_L1)
-            NAME(sum_abs_row)(x + i * stride, w, out);
-        else
-            NAME(sum_squares_row)(x + i * stride, w, out);
-    }
+}
+
+static SKPROJ_UNUSED SKPROJ_CLONES void
+NAME(finish_columns)(int norm, ptrdiff_t w, double *out)
+{
     if (norm == SKPROJ_NORM_L2)
         for (ptrdiff_t j = 0; j < w; ++j)
             out[j] = sqrt(out[j]);
+    if (norm == SKPROJ_NORM_LINF && sizeof(T) < sizeof(double))
+        for (ptrdiff_t j = w - 1; j >= 0; --j) { /* widened from the end: in place */
+            T narrow;
+            memcpy(&narrow, (const char *)out + (size_t)j * sizeof(T), sizeof(T));
+            out[j] = narrow;
+        }
 }
 
 static SKPROJ_UNUSED void
-NAME(map_group)(int map, const T *x, ptrdiff_t n, double level, T *out)
+NAME(map_group)(int map, const T *x, ptrdiff_t n, double level, double offset, T *out)
+{
+    int soft = map == SKPROJ_MAP_SOFT || map == SKPROJ_MAP_SUBTRACT;
+    if (soft ? level == INFINITY : level == 0.0)
+        memset(out, 0, (size_t)n * sizeof(T)); /* no need to read the group again */
+    else
+        switch (map) {
+        case SKPROJ_MAP_CLIP: NAME(clip)(x, n, level, offset, out); break;
+        case SKPROJ_MAP_SCALE: NAME(scale)(x, n, level, offset, out); break;
+        case SKPROJ_MAP_SOFT: NAME(soft)(x, n, level, offset, out); break;
+        default: NAME(subtract)(x, n, level, offset, out);
+        }
+}
+
+static SKPROJ_UNUSED void
+NAME(map_columns)(int map, const T *x, ptrdiff_t n, ptrdiff_t w, ptrdiff_t stride,
+                  const double *levels, const double *offsets, T *out,
+                  ptrdiff_t out_stride)
 {
     switch (map) {
-    case SKPROJ_MAP_CLIP: NAME(clip)(x, n, level, out); break;
-    case SKPROJ_MAP_SCALE: NAME(scale)(x, n, level, out); break;
-    case SKPROJ_MAP_SOFT: NAME(soft_threshold)(x, n, level, out); break;
-    default: NAME(subtract_and_clamp)(x, n, level, out);
+    case SKPROJ_MAP_CLIP:
+        NAME(clip_columns)(x, n, w, stride, levels, offsets, out, out_stride);
+        break;
+    case SKPROJ_MAP_SCALE:
+        NAME(scale_columns)(x, n, w, stride, levels, offsets, out, out_stride);
+        break;
+    case SKPROJ_MAP_SOFT:
+        NAME(soft_columns)(x, n, w, stride, levels, offsets, out, out_stride);
+        break;
+    default: NAME(subtract_columns)(x, n, w, stride, levels, offsets, out, out_stride);
     }
-}
-
-static SKPROJ_UNUSED void
-NAME(map_tile)(int map, const T *x, ptrdiff_t n, ptrdiff_t w, ptrdiff_t stride,
-               const double *levels, T *out, ptrdiff_t out_stride)
-{
-    for (ptrdiff_t i = 0; i < n; ++i) {
-        const T *row = x + i * stride;
-        T *out_row = out + i * out_stride;
-        switch (map) {
-        case SKPROJ_MAP_CLIP: NAME(clip_row)(row, w, levels, out_row); break;
-        case SKPROJ_MAP_SCALE: NAME(scale_row)(row, w, levels, out_row); break;
-        case SKPROJ_MAP_SOFT: NAME(soft_threshold_row)(row, w, levels, out_row); break;
-        default: NAME(subtract_and_clamp_row)(row, w, levels, out_row);
-        }
-    }
-}
-
-/* Copy w adjacent groups into contiguous storage, group after group. */
-static SKPROJ_UNUSED void
-NAME(gather_tile)(const T *x, ptrdiff_t n, ptrdiff_t w, ptrdiff_t stride, T *out)
-{
-    for (ptrdiff_t i = 0; i < n; ++i)
-        for (ptrdiff_t j = 0; j < w; ++j)
-            out[j * n + i] = x[i * stride + j];
 }

@@ -1,251 +1,251 @@
-"""Roots behind the projections: one threshold per vector, one level per group.
+"""Thresholds of the l1 ball and the simplex: tau with ``sum(max(v - tau, 0)) == radius``.
 
-Simplex and l1 ball: tau with ``sum(max(a - tau, 0)) == radius``. The left side is
-convex and decreasing in tau, so Newton's method from the left of the root rises
-monotonically and ends after finitely many steps; entries that fall below the
-current tau are dropped for good. Expected linear time.
+Groups that fit the cache are solved by Newton's method. For a long vector a sample
+gives a band that should hold the root; one pass over the vector counts what is above
+the band and copies what is in it, and Newton's method ends there. Whether the band
+does hold the root is seen, and costs further passes if not.
 
-Exact l1,inf ball: one theta and one level mu_j per group with
-``sum_i max(|x_ij| - mu_j, 0) == theta`` (mu_j = 0 where ``||x_j||_1 <= theta``) and
-``sum_j mu_j == radius``. Newton in theta outside, Newton in mu_j inside; both start
-left of their root, groups that die stay dead.
+A threshold comes as level + offset: close to the entries it is more exact than one
+double, and so is what is left of the entries.
 
-References: Condat, Math. Program. 158 (2016), doi:10.1007/s10107-015-0946-6;
-Chu et al., ICML 2020; Perez, Condat, Barlaud, arXiv:2307.09836.
+References: Condat, Math. Program. 158 (2016), doi:10.1007/s10107-015-0946-6.
 """
 
 from cython cimport floating
 from cython.parallel cimport prange, threadid
-from libc.math cimport fabs
-from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy
+from libc.math cimport INFINITY, fabs, sqrt
+from libc.stdlib cimport free, malloc
+from libc.string cimport memmove
 
-from ._simd cimport count_above, gather_tile
+from ._newton cimport newton
+from ._simd cimport (
+    collect_band, gather_columns, largest_value, map_group, reduce_group
+)
 
-# Groups copied together where they are adjacent columns: whole cache lines.
-cdef Py_ssize_t GATHER = 16
-cdef double EPS = 2.220446049250313e-16
+cdef extern from "_simd.h":
+    const int SKPROJ_NORM_L1
+    const int SKPROJ_MAP_SUBTRACT
+    const int SKPROJ_SLACK
+
+# Longer groups are vectors that threads share and that a sample is taken of.
+cdef Py_ssize_t LONG = 65536
+# Parts of a long vector; their number decides how sums are rounded, so it is fixed.
+cdef enum:
+    N_PARTS = 64
+# Entries that must fit in what is left of the room for a band before they are read.
+cdef Py_ssize_t CHUNK = 4096
+# Entries of the bands of all parts together, at most.
+cdef Py_ssize_t MAX_BAND = 1 << 20
+# Half the width of the band, in standard deviations of what the sample says.
+cdef double SPREAD = 4.0
+# Columns of a C-ordered array that are copied together: whole cache lines that fit.
+cdef Py_ssize_t MAX_GATHER = 64
+cdef Py_ssize_t GATHER_ENTRIES = 1 << 20
 
 
-cdef double newton_threshold(
-    double* a, Py_ssize_t n, double tau, double radius
+cdef void find_threshold(
+    const floating* x, Py_ssize_t n, double radius, bint signed_, double total,
+    double* level, double* offset
 ) noexcept nogil:
-    """Rise from tau, left of the root, to the root. Compacts ``a`` in place."""
-    cdef:
-        Py_ssize_t i, kept, previous = -1
-        double excess, over
-    while True:
-        kept = 0
-        excess = 0.0
-        for i in range(n):
-            over = a[i] - tau
-            if over > 0.0:
-                a[kept] = a[i]
-                kept += 1
-                excess += over
-        if kept == 0:
-            return tau
-        tau += (excess - radius) / kept
-        if kept == previous:
-            return tau
-        previous = kept
-        n = kept
+    """Threshold of a group that fits the cache; ``total`` is the sum of abs(x)."""
+    cdef Py_ssize_t count = -1
+    cdef double start = largest_value(x, n, signed_) - radius  # left of the root
+    if not signed_:
+        start = max(start, (total - radius) / n)  # left of it as well
+    level[0] = newton(x, n, radius, signed_, 0, 0.0, 0.0, start, &count, offset)
 
 
-cdef double threshold_of(
-    const floating* x, Py_ssize_t n, Py_ssize_t stride, double radius, bint signed_,
-    double* work
+cdef void find_band(
+    const floating* x, Py_ssize_t n, double radius, bint signed_, floating* sample,
+    Py_ssize_t size, double* low, double* high
 ) noexcept nogil:
-    """Threshold of one vector: of x itself (simplex) or of abs(x) (l1 ball).
-
-    For the l1 ball, 0 when x is inside already. ``work`` holds n doubles.
-    """
+    """Band that holds the threshold of x, as far as a sample of it can tell."""
     cdef:
-        Py_ssize_t i, kept = 0
-        double value, largest, total = 0.0, tau
-    largest = x[0] if signed_ else fabs(<double>x[0])
-    for i in range(n):
-        value = x[i * stride]
-        if not signed_:
-            value = fabs(value)
-        total += value
-        largest = max(largest, value)
-    if not signed_ and total <= radius:
-        return 0.0
-    if radius == 0.0:
-        return largest
-    # Left of the root: the largest entry alone, or all entries together.
-    tau = max(largest - radius, (total - radius) / n)
-    for i in range(n):
-        value = x[i * stride]
-        if not signed_:
-            value = fabs(value)
-        if value > tau:
-            work[kept] = value
-            kept += 1
-    return newton_threshold(work, kept, tau, radius)
+        Py_ssize_t i, j, count = -1
+        double share = radius * (<double>size / n), value, start, deviation = 0.0
+        double mean = 0.0, offset = 0.0, tau
+    # Runs of eight entries are one cache line each.
+    for i in range(size // 8):
+        for j in range(8):
+            value = x[<Py_ssize_t>(<double>i * (n - 8) / (size // 8)) + j]
+            sample[8 * i + j] = <floating>(value if signed_ else fabs(value))
+    start = largest_value(sample, size, True) - share
+    tau = newton(sample, size, share, True, 0, 0.0, 0.0, start, &count, &offset)
+    for i in range(size):
+        value = max(sample[i] - tau, 0.0)
+        mean += value / size
+        deviation += value * value
+    deviation = SPREAD * sqrt(max(deviation - size * mean * mean, 0.0))
+    count = -1
+    low[0] = newton(sample, size, share + deviation, True, 0, 0.0, 0.0, tau, &count,
+                    &offset)
+    if not signed_:
+        low[0] = max(low[0], 0.0)
+    high[0] = INFINITY
+    if share > 1.5 * deviation:
+        count = -1
+        high[0] = newton(sample, size, share - deviation, True, 0, 0.0, 0.0, tau,
+                         &count, &offset)
+
+
+cdef Py_ssize_t collect_part(
+    const floating* x, Py_ssize_t n, floating low, floating high, bint signed_,
+    floating* band, Py_ssize_t room, Py_ssize_t* count, double* excess
+) noexcept nogil:
+    """Collect the band of one part of a vector; -1 if there is no room for it."""
+    cdef Py_ssize_t chunk, first, size, kept = 0
+    count[0] = 0
+    excess[0] = 0.0
+    for chunk in range((n + CHUNK - 1) // CHUNK):
+        first = chunk * CHUNK
+        size = min(CHUNK, n - first)
+        if kept + size + SKPROJ_SLACK > room:
+            return -1
+        kept += collect_band(x + first, size, low, high, signed_, band + kept, count,
+                             excess)
+    return kept
+
+
+cdef void find_long_threshold(
+    const floating* x, Py_ssize_t n, double radius, bint signed_, double total,
+    int n_threads, double* level, double* offset
+) noexcept nogil:
+    """Threshold of a long vector, shared by all threads."""
+    cdef:
+        Py_ssize_t length = (n + N_PARTS - 1) // N_PARTS, part, start
+        Py_ssize_t room = min(length, MAX_BAND // N_PARTS) + CHUNK + SKPROJ_SLACK
+        Py_ssize_t sample_size = min(max(n // 128, LONG // 8), MAX_BAND) // 8 * 8
+        Py_ssize_t count = 0, kept = 0
+        Py_ssize_t[N_PARTS] sizes
+        Py_ssize_t[N_PARTS] counts
+        double[N_PARTS] excesses
+        double low = 0.0, high = 0.0, excess = 0.0, in_band = 0.0
+        bint fits = True
+        floating* band = <floating*>malloc(
+            max(N_PARTS * room, sample_size) * sizeof(floating))
+
+    if band == NULL:  # slower, but possible
+        find_threshold(x, n, radius, signed_, total, level, offset)
+        return
+    find_band(x, n, radius, signed_, band, sample_size, &low, &high)
+    low = <floating>low  # compared with entries
+    high = <floating>high
+    for part in prange(N_PARTS, num_threads=n_threads, schedule="static"):
+        start = min(part * length, n)
+        sizes[part] = collect_part(x + start, min(length, n - start), <floating>low,
+                                   <floating>high, signed_, band + part * room, room, &counts[part],
+                                   &excesses[part])
+    for part in range(N_PARTS):
+        if sizes[part] < 0:
+            fits = False
+            break
+        memmove(band + kept, band + part * room, sizes[part] * sizeof(floating))
+        kept += sizes[part]
+        count += counts[part]
+        excess += excesses[part]
+    if fits:
+        for start in range(kept):
+            in_band += band[start] - low
+        fits = excess + in_band >= radius and (
+            count == 0 or excess - count * (high - low) <= radius)
+    if fits:
+        start = -1
+        level[0] = newton(band, kept, radius, True, count, excess, low, low, &start,
+                          offset)
+    else:
+        find_threshold(x, n, radius, signed_, total, level, offset)
+    free(band)
 
 
 def group_thresholds(
-    const floating[:, :] X,  # IN, (n_groups, group_size), any strides
+    const floating[:, :] X,   # IN, (n_groups, group_size), one stride is one entry
+    const double[::1] norms,  # IN, (n_groups,), l1 norms; unused if signed
     const double[::1] radii,  # IN, (n_groups,)
-    bint signed_,            # simplex (True) or l1 ball (False)
-    double[::1] out,         # OUT, (n_groups,)
+    bint signed_,             # simplex (True) or l1 ball (False)
+    double[::1] levels,       # OUT, (n_groups,)
+    double[::1] offsets,      # OUT, (n_groups,)
     int n_threads,
 ):
-    """Threshold of each group for its own radius."""
+    """Threshold of each group for its own radius, as level + offset.
+
+    It is 0 for a group inside its l1 ball, and infinite for a radius of 0: such a group
+    is not looked at.
+    """
     cdef:
-        Py_ssize_t n_groups = X.shape[0], size = X.shape[1], j
-        Py_ssize_t group_stride, entry_stride
+        Py_ssize_t n_groups = X.shape[0], size = X.shape[1], group_stride, entry_stride
+        Py_ssize_t width = 1, pitch, n_tiles, tile, first, last, j
         const floating* x
-        double* work
+        const floating* group
+        floating* buffers = NULL
+        floating* buffer
+        bint contiguous, is_long = size >= LONG
 
     if n_groups == 0 or size == 0:
         return
     x = &X[0, 0]
     group_stride = X.strides[0] // <Py_ssize_t>sizeof(floating)
     entry_stride = X.strides[1] // <Py_ssize_t>sizeof(floating)
-    n_threads = <int>min(<Py_ssize_t>n_threads, n_groups)
-    work = <double*>malloc(n_threads * size * sizeof(double))
-    if work == NULL:
-        raise MemoryError("No memory for the workspace of the l1 threshold.")
-    for j in prange(n_groups, nogil=True, num_threads=n_threads, schedule="static"):
-        out[j] = threshold_of(x + j * group_stride, size, entry_stride,
-                              radii[j], signed_, work + threadid() * size)
-    free(work)
-
-
-cdef Py_ssize_t level_of(
-    const floating* x, Py_ssize_t n, double theta, double start, Py_ssize_t previous,
-    double* level
-) noexcept nogil:
-    """Rise from start to the mu with ``sum(max(|x| - mu, 0)) == theta``.
-
-    ``previous`` is the count that belongs to ``start`` if known, else -1. Returns
-    the number of entries above mu.
-    """
-    cdef:
-        Py_ssize_t count
-        double excess = 0.0, mu = start
-    while True:
-        count = count_above(x, n, mu, &excess)
-        if count == 0:
-            break
-        mu += (excess - theta) / count
-        if count == previous or excess - theta <= 2 * EPS * theta:
-            break
-        previous = count
-    level[0] = max(mu, 0.0)
-    return max(count, 1)
-
-
-cdef void update_tile(
-    const floating* x,      # first entry of the first group of the tile
-    Py_ssize_t size, Py_ssize_t width, Py_ssize_t entry_stride, bint contiguous,
-    const double* l1, const double* largest, double theta, double theta_before,
-    floating* buffer, double* levels, Py_ssize_t* counts
-) noexcept nogil:
-    """Levels and counts of the groups of one tile for a theta that has risen."""
-    cdef:
-        Py_ssize_t j
-        double low
-        bint any_alive = False
-        const floating* group
-
-    for j in range(width):
-        if l1[j] <= theta:
-            levels[j] = 0.0
-            counts[j] = 0
-        else:
-            any_alive = True
-    if not any_alive:
-        return
-    if not contiguous:
-        gather_tile(x, size, width, entry_stride, buffer)
-    for j in range(width):
-        if l1[j] > theta:
-            group = x if contiguous else buffer + j * size
-            # Left of the root: two bounds, and the tangent of the convex mu_j(theta).
-            low = max(largest[j] - theta, (l1[j] - theta) / size)
-            if counts[j] > 0:
-                low = max(low, levels[j] - (theta - theta_before) / counts[j])
-            counts[j] = level_of(group, size, theta, low, counts[j], &levels[j])
-
-
-def l1inf_levels(
-    const floating[:, :] X,    # IN, (n_groups, group_size), one stride is one entry
-    const double[::1] l1,      # IN, (n_groups,), l1 norms of the groups
-    const double[::1] largest,  # IN, (n_groups,), l_inf norms of the groups
-    double radius,             # 0 < radius < sum(largest)
-    double start,              # 0 <= start <= theta
-    double[::1] levels,        # OUT, (n_groups,)
-    int n_threads,
-):
-    """Clipping level of each group for the exact l1,inf ball; returns theta."""
-    cdef:
-        Py_ssize_t n_groups = X.shape[0], size = X.shape[1]
-        Py_ssize_t group_stride, entry_stride, width, n_tiles, tile, first, last, j
-        Py_ssize_t n_alive, n_changed, _step
-        double theta = start, theta_before = 0.0, total, slope, surplus
-        const floating* x = &X[0, 0]
-        floating* buffers = NULL
-        Py_ssize_t* counts = NULL
-        Py_ssize_t* counts_before = NULL
-        bint contiguous
-
-    group_stride = X.strides[0] // <Py_ssize_t>sizeof(floating)
-    entry_stride = X.strides[1] // <Py_ssize_t>sizeof(floating)
     contiguous = entry_stride == 1 or size == 1
-    width = 1 if contiguous else min(GATHER, n_groups)
+    if contiguous:
+        width = max(1, 4096 // size)
+    else:
+        width = min(max(GATHER_ENTRIES // size // 8 * 8, 1), MAX_GATHER, n_groups)
+    # Columns apart by a power of two would all compete for the same cache lines.
+    pitch = size + 8
     n_tiles = (n_groups + width - 1) // width
-    n_threads = <int>min(<Py_ssize_t>n_threads, n_tiles)
-    counts = <Py_ssize_t*>calloc(n_groups, sizeof(Py_ssize_t))
-    counts_before = <Py_ssize_t*>malloc(n_groups * sizeof(Py_ssize_t))
+    for j in range(n_groups):
+        levels[j] = INFINITY if radii[j] == 0.0 else 0.0
+        offsets[j] = 0.0
     if not contiguous:
-        buffers = <floating*>malloc(n_threads * width * size * sizeof(floating))
-    if counts == NULL or counts_before == NULL or (
-        buffers == NULL and not contiguous
-    ):
-        free(counts)
-        free(counts_before)
-        free(buffers)
-        raise MemoryError("No memory for the workspace of the l1,inf projection.")
-    levels[:] = largest
+        buffers = <floating*>malloc(
+            (1 if is_long else n_threads) * width * pitch * sizeof(floating))
+        if buffers == NULL:
+            raise MemoryError("No memory for the workspace of the l1 threshold.")
 
-    # Newton needs about ten steps; the bound only rules out an endless loop.
-    for _step in range(10_000):
-        memcpy(counts_before, counts, n_groups * sizeof(Py_ssize_t))
-        for tile in prange(n_tiles, nogil=True, num_threads=n_threads,
+    with nogil:
+        for tile in prange(n_tiles, num_threads=1 if is_long else n_threads,
                            schedule="static"):
             first = tile * width
             last = min(first + width, n_groups)
-            update_tile(
-                x + first * group_stride, size, last - first, entry_stride, contiguous,
-                &l1[first], &largest[first], theta, theta_before,
-                buffers + threadid() * width * size, &levels[first], &counts[first])
-        total = 0.0
-        slope = 0.0
-        n_alive = 0
-        n_changed = 0
-        for j in range(n_groups):
-            n_changed += counts[j] != counts_before[j]
-            if counts[j] > 0:
-                n_alive += 1
-                total += levels[j]
-                slope += 1.0 / counts[j]
-        if n_alive == 0 or total - radius <= 2 * EPS * radius:
-            break
-        theta_before = theta
-        theta += (total - radius) / slope
-        if n_changed == 0 or theta == theta_before:
-            break
-    # The last step along the linear piece makes the levels add up to the radius.
-    if n_alive > 0:
-        surplus = (total - radius) / slope
-        for j in range(n_groups):
-            if counts[j] > 0:
-                levels[j] = max(levels[j] - surplus / counts[j], 0.0)
-    free(counts)
-    free(counts_before)
+            buffer = buffers
+            if not contiguous:
+                buffer = buffers + (0 if is_long else threadid()) * width * pitch
+                gather_columns(x + first, size, last - first, entry_stride, buffer,
+                               pitch)
+            for j in range(first, last):
+                if radii[j] == 0.0 or (not signed_ and norms[j] <= radii[j]):
+                    continue
+                group = (x + j * group_stride if contiguous
+                         else buffer + (j - first) * pitch)
+                if not is_long:
+                    find_threshold(group, size, radii[j], signed_, norms[j],
+                                   &levels[j], &offsets[j])
+                else:
+                    find_long_threshold(group, size, radii[j], signed_, norms[j],
+                                        n_threads, &levels[j], &offsets[j])
     free(buffers)
-    return theta
+
+
+def share_out(
+    const double[::1] norms,  # IN, (n,), non-negative
+    double radius,            # IN
+    double[::1] budgets,      # OUT, (n,)
+):
+    """Project norms of groups onto the l1 ball; return the threshold, 0 inside."""
+    cdef:
+        Py_ssize_t n = norms.shape[0]
+        double total, level, offset = 0.0
+    if n == 0:
+        return 0.0
+    with nogil:
+        total = reduce_group(SKPROJ_NORM_L1, &norms[0], n)
+        if total <= radius:
+            level = 0.0
+        elif radius == 0.0:
+            level = largest_value(&norms[0], n, False)
+        elif n < LONG:
+            find_threshold(&norms[0], n, radius, False, total, &level, &offset)
+        else:
+            find_long_threshold(&norms[0], n, radius, False, total, 1, &level, &offset)
+        map_group(SKPROJ_MAP_SUBTRACT, &norms[0], n, level, offset, &budgets[0])
+    return level + offset

@@ -1,43 +1,35 @@
 """Bi-level projections: a budget for the groups, then one for each group."""
 
-import numpy as np
-
 from skproj._kernels import _groups
 from skproj.projection._engine import (
     INSIDE,
     Solution,
     group_thresholds,
-    l1_threshold,
     project,
+    share_out,
 )
-
-
-def _budgets(norms, radius):
-    """Project the norms of the groups onto the l1 ball; also return the threshold."""
-    tau = l1_threshold(norms, radius)
-    return np.maximum(norms - tau, 0.0), tau
+from skproj.projection._l2_linf import scale_factors
 
 
 def _solve_bilevel_l11(groups, norms, radius, n_threads):
-    budgets, tau = _budgets(norms, radius)
+    budgets, tau = share_out(norms, radius)
     if tau == 0.0:
         return INSIDE
-    thresholds = group_thresholds(groups, budgets, n_threads)
-    thresholds[budgets == 0.0] = np.inf  # also if scaling has made the group zero
-    return Solution(_groups.SOFT, thresholds, tau)
+    levels, offsets = group_thresholds(groups, norms, budgets, n_threads)
+    return Solution(_groups.SOFT, levels, tau, offsets)
 
 
 def solve_bilevel_l12(groups, norms, radius, n_threads):
     """Solve the l1,2 ball, for which the bi-level projection is the exact one."""
-    budgets, tau = _budgets(norms, radius)
+    budgets, tau = share_out(norms, radius)
     if tau == 0.0:
         return INSIDE
-    factors = np.divide(budgets, norms, out=np.zeros_like(norms), where=norms > 0.0)
+    factors = scale_factors(norms, budgets)
     return Solution(_groups.SCALE, factors, tau)
 
 
 def _solve_bilevel_l1inf(groups, norms, radius, n_threads):
-    budgets, tau = _budgets(norms, radius)
+    budgets, tau = share_out(norms, radius)
     if tau == 0.0:
         return INSIDE
     return Solution(_groups.CLIP, budgets, tau)

@@ -40,11 +40,14 @@ class Solution(NamedTuple):
     kind : which map of the kernels to apply; None if the array is inside the ball.
     levels : float64 array of shape (n_groups,), the argument of the map per group.
     threshold : float, or float64 array of shape (n_groups,).
+    offsets : float64 array of shape (n_groups,), to be added to the levels of a soft
+        threshold; zeros if None.
     """
 
     kind: int | None
     levels: np.ndarray | None
     threshold: object
+    offsets: np.ndarray | None = None
 
 
 INSIDE = Solution(None, None, 0.0)
@@ -56,30 +59,54 @@ def threads_for(X, n_threads):
     return 1 if X.size < PARALLEL_MIN_SIZE else n_threads
 
 
-def group_norms(groups, norm, n_threads):
-    """Norm of each group of a (n_groups, group_size) view, as float64."""
-    norms = np.empty(groups.shape[0])
-    _groups.group_norms(groups, norm, norms, n_threads)
-    return norms
+def group_norms(groups, norm, n_threads, *, and_largest=False):
+    """Norm of each group of a (n_groups, group_size) view, as float64.
+
+    With `and_largest` the result has a second row: the l_inf norms.
+    """
+    norms = np.empty((1 + and_largest, groups.shape[0]))
+    second = (_groups.LINF, norms[1]) if and_largest else ()
+    _groups.group_norms(groups, norm, norms[0], n_threads, *second)
+    return norms if and_largest else norms[0]
 
 
-def group_thresholds(groups, radii, n_threads, *, signed=False):
-    """Threshold of each group for the l1 ball (or the simplex) of its radius."""
-    thresholds = np.zeros(groups.shape[0])
-    _thresholds.group_thresholds(groups, radii, signed, thresholds, n_threads)
-    return thresholds
+def group_thresholds(groups, norms, radii, n_threads, *, signed=False):
+    """Threshold of each group for the l1 ball (or the simplex) of its radius.
+
+    Parameters
+    ----------
+    norms : ndarray of shape (n_groups,)
+        The l1 norms of the groups; not looked at if `signed`.
+
+    Returns
+    -------
+    levels, offsets : ndarrays of shape (n_groups,)
+        The thresholds are ``levels + offsets``: 0 inside the ball, infinite for a
+        radius of 0.
+    """
+    levels, offsets = np.empty((2, groups.shape[0]))
+    _thresholds.group_thresholds(
+        groups, norms, radii, signed, levels, offsets, n_threads
+    )
+    return levels, offsets
 
 
-def l1_threshold(norms, radius):
-    """Threshold of one non-negative float64 vector; 0 if it is inside the ball."""
-    return float(group_thresholds(norms[np.newaxis], np.array([radius]), 1)[0])
+def share_out(norms, radius):
+    """Project the norms of groups onto the l1 ball; also return the threshold."""
+    budgets = np.empty_like(norms)
+    threshold = _thresholds.share_out(norms, radius, budgets)
+    return budgets, threshold
 
 
-def safe_norms(groups, norm, n_threads, *, at_least=0.0, batched=False):
+def safe_norms(
+    groups, norm, n_threads, *, and_largest=False, at_least=0.0, batched=False
+):
     """Norms of the groups, and the power of two that made them computable.
 
     Parameters
     ----------
+    and_largest : bool
+        Whether the l_inf norms are wanted as well, as a second row.
     at_least : float
         A number that sums will contain besides the entries, if large.
     batched : bool
@@ -90,12 +117,12 @@ def safe_norms(groups, norm, n_threads, *, at_least=0.0, batched=False):
     groups : ndarray of shape (n_groups, group_size)
         `groups` itself, or a copy divided by ``2 ** exponent`` where sums would
         overflow or underflow.
-    norms : ndarray of shape (n_groups,)
+    norms : ndarray of shape (n_groups,) or (2, n_groups)
         Norms of the returned groups.
     exponent : int, or ndarray of int of shape (n_groups,)
         0 in all but extreme cases.
     """
-    norms = group_norms(groups, norm, n_threads)
+    norms = group_norms(groups, norm, n_threads, and_largest=and_largest)
     low, high = SAFE_RANGE[norm]
     if low < np.maximum(norms.max(), at_least) < high:  # false for NaN
         return groups, norms, 0
@@ -109,7 +136,7 @@ def safe_norms(groups, norm, n_threads, *, at_least=0.0, batched=False):
         return groups, norms, 0
     with np.errstate(under="ignore"):
         groups = np.ldexp(groups, -exponents[:, np.newaxis])
-    norms = group_norms(groups, norm, n_threads)
+    norms = group_norms(groups, norm, n_threads, and_largest=and_largest)
     return groups, norms, exponents if batched else int(exponents[0])
 
 
@@ -123,6 +150,7 @@ def project(
     out,
     n_threads,
     return_threshold,
+    and_largest=False,
     batched=False,
     fill=False,
 ):
@@ -134,6 +162,8 @@ def project(
         ``solve(groups, norms, radius, n_threads) -> Solution``.
     norm : int
         The norm of each group that `solve` wants.
+    and_largest : bool
+        Whether `solve` wants the l_inf norms as well: norms of shape (2, n_groups).
     batched : bool
         Whether each group is projected on its own, so that the threshold is an array
         (and the radius that `solve` sees, if groups are scaled).
@@ -155,7 +185,12 @@ def project(
         groups = groups_of(X, axes)
         at_least = radius if fill else 0.0
         scaled, norms, exponent = safe_norms(
-            groups, norm, n_threads, at_least=at_least, batched=batched
+            groups,
+            norm,
+            n_threads,
+            and_largest=and_largest,
+            at_least=at_least,
+            batched=batched,
         )
         if np.any(exponent):
             with np.errstate(over="ignore", under="ignore"):
@@ -180,26 +215,28 @@ def project(
 
 def _scale_back(solution, exponent):
     """Undo the scaling of the data by ``2 ** -exponent`` in what was solved for."""
-    kind, levels, threshold = solution
+    kind, levels, threshold, offsets = solution
     if kind not in (None, _groups.SCALE):
         levels = np.ldexp(levels, exponent)
-    return Solution(kind, levels, np.ldexp(threshold, exponent))
+    if offsets is not None:
+        offsets = np.ldexp(offsets, exponent)
+    return Solution(kind, levels, np.ldexp(threshold, exponent), offsets)
 
 
 def _write(X, groups, axes, solution, out, n_threads):
     """Apply the map of `solution` to X and leave the result in `out`."""
-    kind, levels, _ = solution
+    kind, levels, _, offsets = solution
     target = as_groups(out, axes)
     if target is None:
         result = np.array(groups, order="C")
-        _groups.map_groups(result, kind, levels, result, n_threads)
+        _groups.map_groups(result, kind, levels, result, n_threads, offsets)
         moved = entries_last(out, axes)
         moved[...] = result.reshape(moved.shape)
         return
     if _entries_adjacent(groups) != _entries_adjacent(target):
         np.copyto(out, X)
         groups = target
-    _groups.map_groups(groups, kind, levels, target, n_threads)
+    _groups.map_groups(groups, kind, levels, target, n_threads, offsets)
 
 
 def _entries_adjacent(groups):

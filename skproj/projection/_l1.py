@@ -1,24 +1,37 @@
 """The simplex and the l1 ball."""
 
+from functools import partial
+
 import numpy as np
 
 from skproj._kernels import _groups
-from skproj.projection._engine import INSIDE, Solution, group_thresholds, project
+from skproj.projection._engine import (
+    INSIDE,
+    Solution,
+    group_norms,
+    group_thresholds,
+    project,
+)
 from skproj.projection._layout import check_array, check_radius
 
 
-def _solve_l1(groups, norms, radius, n_threads):
-    thresholds = group_thresholds(groups, np.full(len(norms), radius), n_threads)
-    if not thresholds.any():
+def _solve(groups, norms, radius, n_threads, *, signed):
+    """Solve for the thresholds of groups of their own; norms are l1, or l_inf if signed."""
+    kind = _groups.SUBTRACT_AND_CLAMP if signed else _groups.SOFT
+    radii = np.full(len(norms), radius)
+    levels, offsets = group_thresholds(groups, norms, radii, n_threads, signed=signed)
+    if not signed and not levels.any():
         return INSIDE
-    return Solution(_groups.SOFT, thresholds, thresholds)
+    thresholds = levels + offsets
+    gone = np.isinf(thresholds)
+    if gone.any():
+        tops = norms if signed else group_norms(groups, _groups.LINF, n_threads)
+        thresholds[gone] = tops[gone]
+    return Solution(kind, levels, thresholds, offsets)
 
 
-def _solve_simplex(groups, norms, radius, n_threads):
-    thresholds = group_thresholds(
-        groups, np.full(len(norms), radius), n_threads, signed=True
-    )
-    return Solution(_groups.SUBTRACT_AND_CLAMP, thresholds, thresholds)
+_solve_l1 = partial(_solve, signed=False)
+_solve_simplex = partial(_solve, signed=True)
 
 
 def projection_simplex(

@@ -2,29 +2,71 @@
 
 import numpy as np
 
-from skproj._kernels import _groups, _thresholds
-from skproj.projection._engine import (
-    INSIDE,
-    Solution,
-    group_norms,
-    l1_threshold,
-    project,
-)
+from skproj._kernels import _groups, _l1inf
+from skproj.projection._engine import INSIDE, Solution, project, share_out
 
 
-def _solve_l1inf(groups, norms, radius, n_threads):
-    tau = l1_threshold(norms, radius)
+# Entries of the groups that are solved for on their own: a few megabytes.
+FEW_ENTRIES = 1 << 20
+
+
+def _theta_of_few(groups, norms, radius, start, picked, levels, n_threads):
+    """Solve for the levels of the picked groups as if there were no others.
+
+    The theta it returns is at most that of all groups, and the same if the l1 norms of
+    the others are not above it; it is `start`, and no level is written, if the picked
+    groups alone are inside the ball.
+    """
+    l1, largest = np.take(norms, picked, axis=1)
+    if largest.sum() <= radius:
+        return start
+    if groups.strides[1] == groups.itemsize:
+        few = groups[picked]
+    else:
+        few = np.empty((len(picked), groups.shape[1]), dtype=groups.dtype)
+        _l1inf.pick_groups(groups, picked, few)
+    some_levels = np.empty(len(picked))
+    theta = _l1inf.l1inf_levels(
+        few, l1, largest, radius, _l1inf.no_estimate(start), some_levels, n_threads
+    )
+    levels[:] = 0.0
+    levels[picked] = some_levels
+    return theta
+
+
+def solve_l1inf(groups, norms, radius, n_threads):
+    """Solve for the clipping levels, from the l1 and the l_inf norms of the groups."""
+    l1, largest = norms
+    size = groups.shape[1]
+    levels, tau = share_out(largest, radius)
     if tau == 0.0:
         return INSIDE
-    l1 = group_norms(groups, _groups.L1, n_threads)
     if radius == 0.0:
-        return Solution(_groups.CLIP, np.zeros_like(norms), l1.max())
+        return Solution(_groups.CLIP, levels, l1.max())
     # mu_j is at least max_j - theta and at least (l1_j - theta) / size; the theta
     # that makes either bound add up to the radius is left of the root.
-    start = max(tau, l1_threshold(l1, radius * groups.shape[1]))
-    levels = np.empty_like(norms)
-    theta = _thresholds.l1inf_levels(
-        groups, l1, norms, radius, start, levels, n_threads
+    _, theta = share_out(l1, radius * size)
+    theta = max(theta, tau)
+    estimate = _l1inf.no_estimate(theta)
+    if groups.size > FEW_ENTRIES:
+        # With a small radius only the groups with the largest l1 norms are left: solve
+        # for these, then for all groups that have not turned out to be zero.
+        few = max(FEW_ENTRIES // 8 // size, 1)
+        if few < len(l1):
+            picked = np.sort(np.argpartition(l1, -few)[-few:])
+            few_theta = _theta_of_few(
+                groups, norms, radius, theta, picked, levels, n_threads
+            )
+            theta = max(theta, few_theta)
+        alive = np.flatnonzero(l1 > theta)
+        if len(alive) * size <= FEW_ENTRIES and largest[alive].sum() > radius:
+            theta = _theta_of_few(
+                groups, norms, radius, theta, alive, levels, n_threads
+            )
+            return Solution(_groups.CLIP, levels, theta)
+        estimate = _l1inf.estimate_theta(groups, l1, radius, theta)
+    theta = _l1inf.l1inf_levels(
+        groups, l1, largest, radius, estimate, levels, n_threads
     )
     return Solution(_groups.CLIP, levels, theta)
 
@@ -116,8 +158,9 @@ def projection_l1inf_ball(
     return project(
         X,
         radius,
-        _solve_l1inf,
-        norm=_groups.LINF,
+        solve_l1inf,
+        norm=_groups.L1,
+        and_largest=True,
         axis=axis,
         out=out,
         n_threads=n_threads,

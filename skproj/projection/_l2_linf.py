@@ -12,6 +12,7 @@ def scale_factors(norms, lengths):
     factors = np.divide(lengths, norms, out=np.ones_like(norms), where=lengths < norms)
     # A subnormal factor has lost its digits: the group would come out too long.
     factors[factors < np.finfo(np.float64).tiny] = 0.0
+    factors[lengths == 0.0] = 0.0  # also where a norm has underflowed
     return factors
 
 

@@ -81,15 +81,10 @@ def _inner_projection(order, groups, norms, budgets, threshold, n_threads):
     """Project each group onto the ball of its own budget, which is at most its norm."""
     if order == np.inf:
         return Solution(_groups.CLIP, budgets, threshold)
-    # Also groups that only scaling has made zero have nothing left.
-    gone = budgets == 0.0
     if order == 2:
-        factors = scale_factors(norms, budgets)
-        factors[gone] = 0.0
-        return Solution(_groups.SCALE, factors, threshold)
-    levels = group_thresholds(groups, budgets, n_threads)
-    levels[gone] = np.inf
-    return Solution(_groups.SOFT, levels, threshold)
+        return Solution(_groups.SCALE, scale_factors(norms, budgets), threshold)
+    levels, offsets = group_thresholds(groups, norms, budgets, n_threads)
+    return Solution(_groups.SOFT, levels, threshold, offsets)
 
 
 def projection_multilevel(

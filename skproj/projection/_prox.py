@@ -4,7 +4,7 @@ import numpy as np
 
 from skproj._kernels import _groups
 from skproj.projection._engine import Solution, group_thresholds, project
-from skproj.projection._l1inf import _solve_l1inf
+from skproj.projection._l1inf import solve_l1inf
 from skproj.projection._l2_linf import scale_factors
 from skproj.projection._layout import check_radius
 from skproj.projection._norms import mend_norms
@@ -18,7 +18,9 @@ def _check_alpha(alpha):
         raise type(error)(str(error).replace("radius", "alpha", 1)) from None
 
 
-def _prox(X, alpha, solve, *, norm, axis, out, n_threads, separable=True):
+def _prox(
+    X, alpha, solve, *, norm, axis, out, n_threads, and_largest=False, separable=True
+):
     """Apply the map that `solve` finds; groups that are separable do not interact."""
     return project(
         X,
@@ -29,6 +31,7 @@ def _prox(X, alpha, solve, *, norm, axis, out, n_threads, separable=True):
         out=out,
         n_threads=n_threads,
         return_threshold=False,
+        and_largest=and_largest,
         batched=separable,
     )
 
@@ -45,16 +48,17 @@ def _solve_prox_l12(groups, norms, alpha, n_threads):
 
 def _solve_prox_l1inf(groups, norms, alpha, n_threads):
     # What the l1 ball leaves out of a group is the group clipped at its threshold.
-    levels = group_thresholds(groups, np.full(len(norms), alpha), n_threads)
-    return Solution(_groups.CLIP, levels, 0.0)
+    alphas = np.full(len(norms), alpha)
+    levels, offsets = group_thresholds(groups, norms, alphas, n_threads)
+    return Solution(_groups.CLIP, levels + offsets, 0.0)
 
 
 def _solve_prox_linf1(groups, norms, alpha, n_threads):
     # What clipping at a level leaves out is the soft threshold at this level.
-    kind, levels, _ = _solve_l1inf(groups, norms, alpha, n_threads)
-    if kind is None:
-        return Solution(_groups.CLIP, np.zeros_like(norms), 0.0)
-    return Solution(_groups.SOFT, levels, 0.0)
+    solution = solve_l1inf(groups, norms, alpha, n_threads)
+    if solution.kind is None:
+        return Solution(_groups.CLIP, np.zeros(len(groups)), 0.0)
+    return Solution(_groups.SOFT, solution.levels, 0.0)
 
 
 def prox_l1(X, alpha, *, out=None, n_threads=None):
@@ -352,7 +356,8 @@ def prox_linf1(X, alpha, *, axis=0, out=None, n_threads=None):
         X,
         alpha,
         _solve_prox_linf1,
-        norm=_groups.LINF,
+        norm=_groups.L1,
+        and_largest=True,
         axis=axis,
         out=out,
         n_threads=n_threads,

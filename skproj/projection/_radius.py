@@ -8,8 +8,8 @@ from skproj._kernels import _groups
 from skproj.projection._engine import (
     group_norms,
     group_thresholds,
-    l1_threshold,
     safe_norms,
+    share_out,
     threads_for,
 )
 from skproj.projection._layout import check_array, check_axis, groups_of
@@ -170,12 +170,13 @@ def radius_for_sparsity(X, *, n_groups=None, fraction=None, ball="l1inf", axis=0
         error = EPS * np.sqrt(k) * (smallest_kept + norms.max() * size)
         theta = _level_between(largest_dead, smallest_kept, 32 * error)
         thetas = np.full(len(groups), theta)
-        radius = np.sum(group_thresholds(groups, thetas, n_threads))
+        levels, offsets = group_thresholds(groups, strengths, thetas, n_threads)
+        radius = np.sum(levels + offsets) if theta > 0.0 else norms.sum()
     else:
         error = EPS * np.sqrt(k) * strengths.max()
         tau = _level_between(largest_dead, smallest_kept, 8 * error)
         radius = np.sum(np.maximum(strengths - tau, 0.0))
-        found = l1_threshold(strengths, radius)
+        _, found = share_out(strengths, radius)
         if not largest_dead <= found < smallest_kept:
             _refuse_ties(strengths, smallest_kept, k, what)
     with np.errstate(over="ignore"):

@@ -1,0 +1,93 @@
+# Newton's method for the threshold of one contiguous vector.
+
+from cython cimport floating
+from libc.math cimport INFINITY, fabs, nextafter, nextafterf
+
+from ._simd cimport count_above, largest_value
+
+cdef enum:
+    FEW = 8
+
+
+
+
+cdef inline floating below(floating x) noexcept nogil:
+    """Largest number of the type that is less than x."""
+    if floating is float:
+        return nextafterf(x, -INFINITY)
+    else:
+        return nextafter(x, -INFINITY)
+
+
+cdef inline floating rounded_down(double x, const floating* like) noexcept nogil:
+    """Largest number of the type that is not above x."""
+    cdef floating rounded = <floating>x
+    return below(rounded) if rounded > x else rounded
+
+
+cdef inline floating above_or_equal(double x, const floating* like) noexcept nogil:
+    """Smallest number of the type that is not below x."""
+    return -rounded_down(-x, like)
+
+
+cdef inline Py_ssize_t look(
+    const floating* x, Py_ssize_t n, floating tau, bint signed_, double* excess
+) noexcept nogil:
+    """Do what count_above does, without its overhead for a few entries."""
+    cdef:
+        Py_ssize_t i, count = 0
+        double over
+    if n > FEW:
+        return count_above(x, n, tau, signed_, excess)
+    excess[0] = 0.0
+    for i in range(n):
+        over = (<double>x[i] if signed_ else fabs(<double>x[i])) - tau
+        excess[0] += max(over, 0.0)
+        count += over > 0.0
+    return count
+
+
+cdef inline double newton(
+    const floating* x, Py_ssize_t n, double radius, bint signed_,
+    Py_ssize_t more_count, double more_excess, double base, double tau,
+    Py_ssize_t* count, double* offset
+) noexcept nogil:
+    """Find the root of ``sum(max(v - t, 0)) == radius`` from any ``tau``.
+
+    The values v are those of x (absolute ones unless signed_) and ``more_count`` that
+    stay above the root for certain; ``more_excess`` is what these have above ``base``.
+
+    The sum is convex and decreasing in t: a step from the right of the root lands left
+    of it, and from the left the steps rise until the number of values above no longer
+    changes. If that number is known to be ``count`` (not -1) at tau, and tau to be the
+    root then, one look is enough. Returns a number of the type of x; the root is that
+    number plus ``offset``.
+    """
+    cdef:
+        Py_ssize_t above, before = count[0]
+        double excess = 0.0, step
+        bint moved = False, on_top = False
+    while True:
+        tau = rounded_down(tau, x)
+        above = more_count + look(x, n, <floating>tau, signed_, &excess)
+        if above == 0:
+            # The start was right of everything, or tau was rounded onto the largest.
+            excess = largest_value(x, n, signed_)
+            on_top = moved or <floating>(excess - radius) == <floating>excess
+            tau = (below(<floating>excess) if on_top
+                   else rounded_down(excess - radius, x))
+            above = look(x, n, <floating>tau, signed_, &excess)
+            before = -1
+        if more_count > 0:
+            excess += more_excess - more_count * (tau - base)
+        step = (excess - radius) / above
+        if above == before or on_top or (moved and step <= 0.0):
+            break
+        before = above
+        tau += step
+        moved = True
+    count[0] = above
+    # Rounded up: where it is large against what is left of the entries, they must not
+    # add up to more than the radius.
+    offset[0] = -<double>rounded_down(-step - 2.2e-16 * fabs(step), x)
+    return tau
