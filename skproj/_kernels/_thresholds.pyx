@@ -53,6 +53,9 @@ cdef void find_threshold(
     if not signed_:
         start = max(start, (total - radius) / n)  # left of it as well
     level[0] = newton(x, n, radius, signed_, 0, 0.0, 0.0, start, &count, offset)
+    if not signed_ and level[0] + offset[0] < 0.0:  # by rounding
+        level[0] = 0.0
+        offset[0] = 0.0
 
 
 cdef void find_band(

@@ -20,9 +20,9 @@ def _solve(groups, norms, radius, n_threads, *, signed):
     kind = _groups.SUBTRACT_AND_CLAMP if signed else _groups.SOFT
     radii = np.full(len(norms), radius)
     levels, offsets = group_thresholds(groups, norms, radii, n_threads, signed=signed)
-    if not signed and not levels.any():
-        return INSIDE
     thresholds = levels + offsets
+    if not signed and not thresholds.any():
+        return INSIDE
     gone = np.isinf(thresholds)
     if gone.any():
         tops = norms if signed else group_norms(groups, _groups.LINF, n_threads)
