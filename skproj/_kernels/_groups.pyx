@@ -13,6 +13,7 @@ import numpy as np
 
 from cython cimport floating
 from cython.parallel cimport prange
+from libc.float cimport DBL_MIN
 from libc.math cimport sqrt
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
@@ -153,6 +154,21 @@ def group_norms(
             stop = min(start + width, n_groups)
             reduce_tile(norm, second_norm, x + start, size, stop - start, entry_stride,
                         first + start, NULL if second == NULL else second + start)
+
+
+def scale_factors(
+    const double[::1] norms,    # IN, (n_groups,)
+    const double[::1] lengths,  # IN, (n_groups,), at most the norms
+    double[::1] out,            # OUT, (n_groups,); may be lengths itself
+):
+    """Factors that shorten groups to given lengths."""
+    cdef:
+        Py_ssize_t j
+        double factor
+    for j in range(norms.shape[0]):
+        factor = lengths[j] / norms[j] if lengths[j] < norms[j] else 1.0
+        # A subnormal factor has lost its digits: the group would come out too long.
+        out[j] = 0.0 if factor < DBL_MIN or lengths[j] == 0.0 else factor
 
 
 def map_groups(

@@ -747,4 +747,4 @@ def l1inf_levels(
     free(numbers)
     free(buffers)
     free(entries)
-    return theta
+    return max(theta, 0.0)

@@ -172,11 +172,11 @@ def group_thresholds(
     """Threshold of each group for its own radius, as level + offset.
 
     It is 0 for a group inside its l1 ball, and infinite for a radius of 0: such a group
-    is not looked at.
+    is not looked at. Returns how many groups are not inside their ball.
     """
     cdef:
         Py_ssize_t n_groups = X.shape[0], size = X.shape[1], group_stride, entry_stride
-        Py_ssize_t width = 1, pitch, n_tiles, tile, first, last, j
+        Py_ssize_t width = 1, pitch, n_tiles, tile, first, last, j, n_outside = 0
         const floating* x
         const floating* group
         floating* buffers = NULL
@@ -184,7 +184,7 @@ def group_thresholds(
         bint contiguous, is_long = size >= LONG
 
     if n_groups == 0 or size == 0:
-        return
+        return 0
     x = &X[0, 0]
     group_stride = X.strides[0] // <Py_ssize_t>sizeof(floating)
     entry_stride = X.strides[1] // <Py_ssize_t>sizeof(floating)
@@ -199,6 +199,9 @@ def group_thresholds(
     for j in range(n_groups):
         levels[j] = INFINITY if radii[j] == 0.0 else 0.0
         offsets[j] = 0.0
+        n_outside += signed_ or radii[j] == 0.0 or norms[j] > radii[j]
+    if n_outside == 0:
+        return 0
     if not contiguous:
         buffers = <floating*>malloc(
             (1 if is_long else n_threads) * width * pitch * sizeof(floating))
@@ -227,6 +230,7 @@ def group_thresholds(
                     find_long_threshold(group, size, radii[j], signed_, norms[j],
                                         n_threads, &levels[j], &offsets[j])
     free(buffers)
+    return n_outside
 
 
 def share_out(

@@ -8,7 +8,6 @@ from skproj.projection._engine import (
     project,
     share_out,
 )
-from skproj.projection._l2_linf import scale_factors
 
 
 def _solve_bilevel_l11(groups, norms, radius, n_threads):
@@ -24,8 +23,8 @@ def solve_bilevel_l12(groups, norms, radius, n_threads):
     budgets, tau = share_out(norms, radius)
     if tau == 0.0:
         return INSIDE
-    factors = scale_factors(norms, budgets)
-    return Solution(_groups.SCALE, factors, tau)
+    _groups.scale_factors(norms, budgets, budgets)
+    return Solution(_groups.SCALE, budgets, tau)
 
 
 def _solve_bilevel_l1inf(groups, norms, radius, n_threads):

@@ -26,10 +26,10 @@ from skproj.utils._threads import effective_n_threads
 # Below this many entries a second thread costs more than it saves.
 PARALLEL_MIN_SIZE = 1 << 16
 
-# Sums of entries (or squares) of this magnitude neither overflow nor underflow.
+# Sums of entries (or squares) of this magnitude neither overflow nor lose digits.
 SAFE_RANGE = {
-    _groups.L1: (0.0, 1e290),
-    _groups.LINF: (0.0, 1e290),
+    _groups.L1: (1e-290, 1e290),
+    _groups.LINF: (1e-290, 1e290),
     _groups.L2: (1e-140, 1e140),
 }
 
@@ -55,6 +55,8 @@ INSIDE = Solution(None, None, 0.0)
 
 def threads_for(X, n_threads):
     """Number of OpenMP threads for an array: as asked for, or 1 if it is small."""
+    if n_threads is None and X.size < PARALLEL_MIN_SIZE:
+        return 1
     n_threads = effective_n_threads(n_threads)  # refuses bad values for any size
     return 1 if X.size < PARALLEL_MIN_SIZE else n_threads
 
@@ -120,11 +122,14 @@ def safe_norms(
     norms : ndarray of shape (n_groups,) or (2, n_groups)
         Norms of the returned groups.
     exponent : int, or ndarray of int of shape (n_groups,)
-        0 in all but extreme cases.
+        The int 0 in all but extreme cases.
     """
     norms = group_norms(groups, norm, n_threads, and_largest=and_largest)
     low, high = SAFE_RANGE[norm]
-    if low < np.maximum(norms.max(), at_least) < high:  # false for NaN
+    extreme = norms.item() if norms.size == 1 else norms.max()
+    if extreme < at_least:
+        extreme = at_least
+    if low < extreme < high and not (batched and norms.min() < low):  # false for NaN
         return groups, norms, 0
     largest = group_norms(groups, _groups.LINF, n_threads)
     if not np.isfinite(largest.max()):
@@ -175,7 +180,6 @@ def project(
     axes = check_axis(axis, X.ndim)
     check_out(out, X)
     n_threads = threads_for(X, n_threads)
-    threshold_shape = groups_shape(X.shape, axes) if batched else ()
 
     if X.size == 0:
         solution = INSIDE
@@ -192,12 +196,12 @@ def project(
             at_least=at_least,
             batched=batched,
         )
-        if np.any(exponent):
+        if isinstance(exponent, int) and exponent == 0:
+            solution = solve(groups, norms, radius, n_threads)
+        else:
             with np.errstate(over="ignore", under="ignore"):
                 solution = solve(scaled, norms, np.ldexp(radius, -exponent), n_threads)
                 solution = _scale_back(solution, exponent)
-        else:
-            solution = solve(groups, norms, radius, n_threads)
 
     if out is None:
         out = np.empty_like(X)
@@ -208,6 +212,7 @@ def project(
         _write(X, groups, axes, solution, out, n_threads)
     if not return_threshold:
         return out
+    threshold_shape = groups_shape(X.shape, axes) if batched else ()
     threshold = np.empty(threshold_shape)
     threshold.flat = solution.threshold
     return out, threshold if threshold_shape else float(threshold)
@@ -228,16 +233,19 @@ def _write(X, groups, axes, solution, out, n_threads):
     kind, levels, _, offsets = solution
     target = as_groups(out, axes)
     if target is None:
-        result = np.array(groups, order="C")
-        _groups.map_groups(result, kind, levels, result, n_threads, offsets)
-        moved = entries_last(out, axes)
-        moved[...] = result.reshape(moved.shape)
+        result = entries_last(X, axes).copy(order="C")
+        groups = result.reshape(len(groups), -1)
+        _groups.map_groups(groups, kind, levels, groups, n_threads, offsets)
+        entries_last(out, axes)[...] = result
         return
-    if _entries_adjacent(groups) != _entries_adjacent(target):
+    if groups.strides != target.strides and not _entries_meet(groups, target):
         np.copyto(out, X)
         groups = target
     _groups.map_groups(groups, kind, levels, target, n_threads, offsets)
 
 
-def _entries_adjacent(groups):
-    return groups.strides[1] == groups.itemsize
+def _entries_meet(groups, target):
+    """Whether the kernels can walk along two views of different strides together."""
+    one = groups.itemsize
+    alike = (groups.strides[1] == one) == (target.strides[1] == one)
+    return alike and len(groups) > 1  # entries of one group may be in any order

@@ -4,29 +4,26 @@ from functools import partial
 
 import numpy as np
 
-from skproj._kernels import _groups
-from skproj.projection._engine import (
-    INSIDE,
-    Solution,
-    group_norms,
-    group_thresholds,
-    project,
-)
+from skproj._kernels import _groups, _thresholds
+from skproj.projection._engine import INSIDE, Solution, group_norms, project
 from skproj.projection._layout import check_array, check_radius
 
 
 def _solve(groups, norms, radius, n_threads, *, signed):
     """Solve for the thresholds of groups of their own; norms are l1, or l_inf if signed."""
     kind = _groups.SUBTRACT_AND_CLAMP if signed else _groups.SOFT
-    radii = np.full(len(norms), radius)
-    levels, offsets = group_thresholds(groups, norms, radii, n_threads, signed=signed)
-    thresholds = levels + offsets
-    if not signed and not thresholds.any():
+    radii, levels, offsets = np.empty((3, len(norms)))
+    radii[:] = radius
+    n_outside = _thresholds.group_thresholds(
+        groups, norms, radii, signed, levels, offsets, n_threads
+    )
+    if n_outside == 0:
         return INSIDE
-    gone = np.isinf(thresholds)
-    if gone.any():
+    thresholds = levels + offsets
+    if radius.min() == 0.0 if isinstance(radius, np.ndarray) else radius == 0.0:
+        # Nothing is left of a group without a budget: its threshold is its largest.
         tops = norms if signed else group_norms(groups, _groups.LINF, n_threads)
-        thresholds[gone] = tops[gone]
+        thresholds = np.where(radii == 0.0, tops, thresholds)
     return Solution(kind, levels, thresholds, offsets)
 
 

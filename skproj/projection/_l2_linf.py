@@ -7,23 +7,14 @@ from skproj.projection._engine import INSIDE, Solution, project
 from skproj.projection._norms import mend_norms
 
 
-def scale_factors(norms, lengths):
-    """Factors that shorten groups to `lengths`, which are at most their norms."""
-    factors = np.divide(lengths, norms, out=np.ones_like(norms), where=lengths < norms)
-    # A subnormal factor has lost its digits: the group would come out too long.
-    factors[factors < np.finfo(np.float64).tiny] = 0.0
-    factors[lengths == 0.0] = 0.0  # also where a norm has underflowed
-    return factors
-
-
 def solve_l2(groups, norms, radius, n_threads):
     mend_norms(groups, _groups.L2, norms, n_threads)
     lost = np.maximum(norms - radius, 0.0)
     if not lost.any():
         return INSIDE
-    return Solution(
-        _groups.SCALE, scale_factors(norms, np.minimum(norms, radius)), lost
-    )
+    factors = np.minimum(norms, radius)
+    _groups.scale_factors(norms, factors, factors)
+    return Solution(_groups.SCALE, factors, lost)
 
 
 def solve_linf(groups, norms, radius, n_threads):

@@ -16,6 +16,8 @@ FLOAT_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 def check_radius(radius):
     """Return `radius` as a non-negative float; infinity is allowed."""
+    if type(radius) is float and radius >= 0.0:
+        return radius
     if isinstance(radius, bool) or not isinstance(radius, numbers.Real):
         raise TypeError(f"radius must be a real number, got {radius!r} instead.")
     try:
@@ -32,6 +34,8 @@ def check_array(X):
 
     Integers become float64; other types are refused rather than rounded.
     """
+    if type(X) is np.ndarray and X.dtype.char in "fd" and X.dtype.isnative and X.ndim:
+        return X
     if hasattr(X, "toarray"):
         raise TypeError(
             "X is a sparse matrix, which is not supported; "
@@ -72,6 +76,8 @@ def check_axis(axis, ndim):
     """Return `axis` (int, tuple of int, or None for all) as a tuple of int >= 0."""
     if axis is None:
         return tuple(range(ndim))
+    if type(axis) is int and 0 <= axis < ndim:
+        return (axis,)
     try:
         axes = normalize_axis_tuple(axis, ndim, argname="axis")
     except TypeError:
@@ -96,16 +102,22 @@ def entries_last(X, axes):
 
 def as_groups(X, axes):
     """View `X` as (n_groups, group_size), or return None where that takes a copy."""
-    n_groups = math.prod(groups_shape(X.shape, axes))
-    size = math.prod(X.shape[i] for i in axes)
-    try:
-        groups = entries_last(X, axes).reshape(n_groups, size, copy=False)
-    except ValueError:
-        return None
+    if X.ndim == 2 and len(axes) == 1:  # what most calls are
+        groups = X.T if axes[0] == 0 else X
+    elif len(axes) == X.ndim and X.flags.forc:  # one group: any order of entries will do
+        groups = (X if X.flags.c_contiguous else X.T).reshape(1, -1)
+    else:
+        n_groups = math.prod(groups_shape(X.shape, axes))
+        size = math.prod(X.shape[i] for i in axes)
+        try:
+            groups = entries_last(X, axes).reshape(n_groups, size, copy=False)
+        except ValueError:
+            return None
+    n_groups, size = groups.shape
     one = X.itemsize
     group_stride, entry_stride = groups.strides
     # The kernels count strides in entries: the fields of a packed record have others.
-    if not X.flags.aligned or group_stride % one or entry_stride % one:
+    if group_stride % one or entry_stride % one or not X.flags.aligned:
         return None
     if size <= 1 or entry_stride == one or n_groups <= 1 or group_stride == one:
         return groups

@@ -12,11 +12,7 @@ from skproj.projection._engine import (
     threads_for,
 )
 from skproj.projection._l1 import projection_l1_ball
-from skproj.projection._l2_linf import (
-    projection_l2_ball,
-    projection_linf_ball,
-    scale_factors,
-)
+from skproj.projection._l2_linf import projection_l2_ball, projection_linf_ball
 from skproj.projection._layout import (
     check_array,
     check_axis,
@@ -82,7 +78,9 @@ def _inner_projection(order, groups, norms, budgets, threshold, n_threads):
     if order == np.inf:
         return Solution(_groups.CLIP, budgets, threshold)
     if order == 2:
-        return Solution(_groups.SCALE, scale_factors(norms, budgets), threshold)
+        factors = np.empty_like(norms)
+        _groups.scale_factors(norms, budgets, factors)
+        return Solution(_groups.SCALE, factors, threshold)
     levels, offsets = group_thresholds(groups, norms, budgets, n_threads)
     return Solution(_groups.SOFT, levels, threshold, offsets)
 

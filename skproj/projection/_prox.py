@@ -5,7 +5,6 @@ import numpy as np
 from skproj._kernels import _groups
 from skproj.projection._engine import Solution, group_thresholds, project
 from skproj.projection._l1inf import solve_l1inf
-from skproj.projection._l2_linf import scale_factors
 from skproj.projection._layout import check_radius
 from skproj.projection._norms import mend_norms
 
@@ -42,7 +41,8 @@ def _solve_prox_l1(groups, norms, alpha, n_threads):
 
 def _solve_prox_l12(groups, norms, alpha, n_threads):
     mend_norms(groups, _groups.L2, norms, n_threads)
-    factors = scale_factors(norms, np.maximum(norms - alpha, 0.0))
+    factors = np.maximum(norms - alpha, 0.0)
+    _groups.scale_factors(norms, factors, factors)
     return Solution(_groups.SCALE, factors, 0.0)
 
 
