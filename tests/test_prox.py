@@ -266,7 +266,7 @@ BAD_ARGUMENTS = {
     "X NaN": ({"X": GOOD * np.nan}, ValueError, "X contains NaN"),
     "X inf": ({"X": np.full((3, 4), np.inf)}, ValueError, "X contains NaN or infinity"),
     "X bool": ({"X": GOOD > 0}, TypeError, "X must hold"),
-    "X sparse": ({"X": sparse.csr_array(GOOD)}, TypeError, "X is a sparse"),
+    "X sparse": ({"X": sparse.csr_array(GOOD)}, TypeError, "out must be None for a sp"),
     "X scalar": ({"X": 3.0}, ValueError, "X must have at least one"),
     "out list": ({"out": [[7.0] * 4] * 3}, TypeError, "out must be a NumPy"),
     "out shape": ({"out": np.full((4, 3), 7.0)}, ValueError, "out must have shape"),

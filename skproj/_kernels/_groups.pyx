@@ -19,7 +19,8 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 from ._simd cimport (
-    finish_columns, map_columns, map_group, reduce_columns, reduce_group
+    finish_columns, map_columns, map_group, reduce_columns, reduce_group,
+    sum_and_max_abs_columns
 )
 
 cdef extern from "_simd.h":
@@ -40,8 +41,6 @@ SUBTRACT_AND_CLAMP = SKPROJ_MAP_SUBTRACT
 cdef Py_ssize_t BLOCK_ENTRIES = 16384
 # Columns in a tile: long row segments for the memory, sums that stay in the cache.
 cdef Py_ssize_t MAX_TILE = 16384
-# Rows of a tile that are read for a second norm while they are still in the cache.
-cdef Py_ssize_t ROWS_TOGETHER = 8
 
 
 cdef inline Py_ssize_t tile_width(Py_ssize_t n_columns, int n_threads) noexcept nogil:
@@ -51,21 +50,16 @@ cdef inline Py_ssize_t tile_width(Py_ssize_t n_columns, int n_threads) noexcept 
 
 
 cdef void reduce_tile(
-    int norm, int second_norm, const floating* x, Py_ssize_t size, Py_ssize_t width,
-    Py_ssize_t stride, double* out, double* second_out
+    int norm, const floating* x, Py_ssize_t size, Py_ssize_t width, Py_ssize_t stride,
+    double* out, double* largest
 ) noexcept nogil:
-    cdef Py_ssize_t i, k, rows
     memset(out, 0, width * sizeof(double))
-    if second_out == NULL:
+    if largest == NULL:
         reduce_columns(norm, x, size, width, stride, out)
     else:
-        memset(second_out, 0, width * sizeof(double))
-        for k in range((size + ROWS_TOGETHER - 1) // ROWS_TOGETHER):
-            i = k * ROWS_TOGETHER
-            rows = min(ROWS_TOGETHER, size - i)
-            reduce_columns(norm, x + i * stride, rows, width, stride, out)
-            reduce_columns(second_norm, x + i * stride, rows, width, stride, second_out)
-        finish_columns(x, second_norm, width, second_out)
+        memset(largest, 0, width * sizeof(double))
+        sum_and_max_abs_columns(x, size, width, stride, out, largest)
+        finish_columns(x, SKPROJ_NORM_LINF, width, largest)
     finish_columns(x, norm, width, out)
 
 
@@ -90,8 +84,7 @@ def group_norms(
     int norm,                # one of L1, L2, LINF
     double[::1] out,         # OUT, (n_groups,)
     int n_threads,
-    int second_norm=SKPROJ_NORM_LINF,  # not L2
-    double[::1] second_out=None,       # OUT, (n_groups,), if a second norm is wanted
+    double[::1] largest=None,  # OUT, (n_groups,), the l_inf norms if wanted beside L1
 ):
     """Write the norm of each group; NaN and infinity in X show up in it."""
     cdef:
@@ -107,13 +100,13 @@ def group_norms(
         return
     if size == 0:
         out[:] = 0.0
-        if second_out is not None:
-            second_out[:] = 0.0
+        if largest is not None:
+            largest[:] = 0.0
         return
     x = &X[0, 0]
     first = &out[0]
-    if second_out is not None:
-        second = &second_out[0]
+    if largest is not None:
+        second = &largest[0]
     group_stride = X.strides[0] // <Py_ssize_t>sizeof(floating)
     entry_stride = X.strides[1] // <Py_ssize_t>sizeof(floating)
     if entry_stride == 1 or size == 1:
@@ -137,13 +130,13 @@ def group_norms(
                 first[part] = reduce_group(norm, x + j * group_stride + entry, length)
                 if second != NULL:
                     second[part] = reduce_group(
-                        second_norm, x + j * group_stride + entry, length)
+                        SKPROJ_NORM_LINF, x + j * group_stride + entry, length)
         if n_parts > 1:
             for j in range(n_groups):
                 out[j] = norm_of_parts(norm, first + j * n_parts, n_parts)
                 if second != NULL:
-                    second_out[j] = norm_of_parts(second_norm, second + j * n_parts,
-                                                  n_parts)
+                    largest[j] = norm_of_parts(SKPROJ_NORM_LINF, second + j * n_parts,
+                                               n_parts)
             free(parts)
     else:
         width = tile_width(n_groups, n_threads)
@@ -152,7 +145,7 @@ def group_norms(
                             schedule="static"):
             start = block * width
             stop = min(start + width, n_groups)
-            reduce_tile(norm, second_norm, x + start, size, stop - start, entry_stride,
+            reduce_tile(norm, x + start, size, stop - start, entry_stride,
                         first + start, NULL if second == NULL else second + start)
 
 
@@ -205,7 +198,7 @@ def map_groups(
         n_parts = (size + BLOCK_ENTRIES - 1) // BLOCK_ENTRIES
         for block in prange(n_blocks * n_parts, nogil=True, num_threads=n_threads,
                             schedule="static"):
-            first = block % n_parts * BLOCK_ENTRIES  # of the entries: 0 for short groups
+            first = block % n_parts * BLOCK_ENTRIES  # entry: 0 in short groups
             length = min(BLOCK_ENTRIES, size - first)
             start = block // n_parts * width
             stop = min(start + width, n_groups)

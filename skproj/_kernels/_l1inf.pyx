@@ -22,7 +22,8 @@ from libc.string cimport memcpy
 
 from ._newton cimport above_or_equal, below, look, newton, rounded_down
 from ._simd cimport (
-    collect_band, collect_band_columns, count_above, gather_columns, pick_columns, reduce_group
+    collect_band, collect_band_columns, count_above, gather_columns, pick_columns,
+    reduce_group
 )
 
 cdef extern from "_simd.h":
@@ -265,8 +266,9 @@ cdef Py_ssize_t narrow_band(
     lower = rounded_down(lower, x)
     band.excess[j] -= band.above[j] * (lower - band.low[j])
     band.low[j] = lower
-    band.size[j] = collect_band(x, n, <floating>lower, above_or_equal(level + offset, x),
-                                True, entries, &band.above[j], &band.excess[j])
+    high = above_or_equal(level + offset, x)
+    band.size[j] = collect_band(x, n, <floating>lower, <floating>high, True, entries,
+                                &band.above[j], &band.excess[j])
     state.levels[j] = max(level + offset, 0.0)
     state.counts[j] = count
     return band.size[j]
@@ -502,8 +504,8 @@ cdef void solve_sample(
         double offset = 0.0, level, weight, sampled_weight = 0.0, deviation = 0.0
         double excess, reach = 0.0
         Py_ssize_t j, k, count
-        int step, stage
-    for stage in range(2):
+        int _step, _stage
+    for _stage in range(2):
         weight = 0.0
         sampled_weight = 0.0
         for j in range(n_groups):
@@ -513,7 +515,7 @@ cdef void solve_sample(
         if sampled_weight == 0.0:
             return
         part = radius * sampled_weight / weight
-        for step in range(50):
+        for _step in range(50):
             total = 0.0
             slope = 0.0
             for k in range(n_sampled):
@@ -664,7 +666,7 @@ def l1inf_levels(
         Matrix matrix
         State state
         Band band
-        Py_ssize_t n_groups = X.shape[0], size = X.shape[1], j, width, room
+        Py_ssize_t n_groups = X.shape[0], size = X.shape[1], width, room
         double theta = estimate.theta, total = 0.0, slope = 0.0
         bint found = False, banded = False
         const floating* x = &X[0, 0]

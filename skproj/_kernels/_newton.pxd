@@ -5,10 +5,9 @@ from libc.math cimport INFINITY, fabs, nextafter, nextafterf
 
 from ._simd cimport count_above, largest_value
 
+# Fewer entries are looked at one by one.
 cdef enum:
     FEW = 8
-
-
 
 
 cdef inline floating below(floating x) noexcept nogil:
@@ -91,3 +90,30 @@ cdef inline double newton(
     # add up to more than the radius.
     offset[0] = -<double>rounded_down(-step - 2.2e-16 * fabs(step), x)
     return tau
+
+
+cdef inline void find_threshold(
+    const floating* x, Py_ssize_t n, double radius, bint signed_, double total,
+    double* spread, double* level, double* offset, Py_ssize_t* count
+) noexcept nogil:
+    """Threshold of a group that fits the cache, level + offset.
+
+    ``total`` is the sum of abs(x); an l1 ball is smaller. What the group loses is
+    spread over so many entries that come down by the threshold. Neighbours are alike in
+    this: their ``spread``, if not 0, makes a good start.
+    """
+    cdef double start
+    if spread[0] > 0.0:
+        start = (total - radius) / spread[0]
+    else:
+        start = largest_value(x, n, signed_) - radius  # left of the root
+        if not signed_:
+            start = max(start, (total - radius) / n)  # left of it as well
+    count[0] = -1
+    level[0] = newton(x, n, radius, signed_, 0, 0.0, 0.0, start, count, offset)
+    if signed_:
+        return
+    if level[0] + offset[0] < 0.0:  # by rounding
+        level[0] = 0.0
+        offset[0] = 0.0
+    spread[0] = (total - radius) / level[0] if level[0] > 0.0 else 0.0

@@ -13,6 +13,10 @@ cdef extern from "_simd.h" nogil:
         int, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, double*) noexcept
     void skproj_reduce_columns_f64(
         int, const double*, Py_ssize_t, Py_ssize_t, Py_ssize_t, double*) noexcept
+    void skproj_sum_and_max_abs_columns_f32(
+        const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, double*, double*) noexcept
+    void skproj_sum_and_max_abs_columns_f64(
+        const double*, Py_ssize_t, Py_ssize_t, Py_ssize_t, double*, double*) noexcept
     void skproj_finish_columns_f32(
         int, Py_ssize_t, double*) noexcept
     void skproj_finish_columns_f64(
@@ -84,6 +88,16 @@ cdef inline void reduce_columns(
         skproj_reduce_columns_f32(norm, x, n, w, stride, out)
     else:
         skproj_reduce_columns_f64(norm, x, n, w, stride, out)
+
+
+cdef inline void sum_and_max_abs_columns(
+    const floating* x, Py_ssize_t n, Py_ssize_t w, Py_ssize_t stride, double* sums,
+    double* largest
+) noexcept nogil:
+    if floating is float:
+        skproj_sum_and_max_abs_columns_f32(x, n, w, stride, sums, largest)
+    else:
+        skproj_sum_and_max_abs_columns_f64(x, n, w, stride, sums, largest)
 
 
 cdef inline void finish_columns(

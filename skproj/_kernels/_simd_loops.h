@@ -96,6 +96,31 @@ SKPROJ_DEFINE_SUM(sum_abs, magnitude)
 SKPROJ_DEFINE_SUM(sum_squares, square)
 #undef SKPROJ_DEFINE_SUM
 
+/* Both at once: half the memory traffic. `largest` as for max_abs_columns. */
+static SKPROJ_UNUSED SKPROJ_CLONES void
+NAME(sum_and_max_abs_columns)(const T *x, ptrdiff_t n, ptrdiff_t w, ptrdiff_t stride,
+                              double *sums, double *largest)
+{
+    BITS *top = (BITS *)largest;
+    ptrdiff_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        const T *row = x + i * stride;
+        const BITS *bits = (const BITS *)row;
+        SKPROJ_SIMD()
+        for (ptrdiff_t j = 0; j < w; ++j) {
+            BITS m = NAME(max_bits)(top[j], bits[j]);
+            m = NAME(max_bits)(m, bits[j + stride]);
+            m = NAME(max_bits)(m, bits[j + 2 * stride]);
+            top[j] = NAME(max_bits)(m, bits[j + 3 * stride]);
+            sums[j] += (NAME(magnitude)(row[j]) + NAME(magnitude)(row[j + stride])) +
+                       (NAME(magnitude)(row[j + 2 * stride]) +
+                        NAME(magnitude)(row[j + 3 * stride]));
+        }
+    }
+    NAME(max_abs_columns)(x + i * stride, n - i, w, stride, largest);
+    NAME(sum_abs_columns)(x + i * stride, n - i, w, stride, sums);
+}
+
 /* ---- maps: what becomes of an entry, given the level and the offset of its group ---- */
 
 static SKPROJ_INLINE T NAME(clip_entry)(T v, double level, double offset)

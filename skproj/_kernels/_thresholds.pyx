@@ -1,4 +1,4 @@
-"""Thresholds of the l1 ball and the simplex: tau with ``sum(max(v - tau, 0)) == radius``.
+"""Thresholds of l1 balls and simplexes: tau with ``sum(max(v - tau, 0)) == radius``.
 
 Groups that fit the cache are solved by Newton's method. For a long vector a sample
 gives a band that should hold the root; one pass over the vector counts what is above
@@ -17,7 +17,7 @@ from libc.math cimport INFINITY, fabs, sqrt
 from libc.stdlib cimport free, malloc
 from libc.string cimport memmove
 
-from ._newton cimport newton
+from ._newton cimport find_threshold, newton
 from ._simd cimport (
     collect_band, gather_columns, largest_value, map_group, reduce_group
 )
@@ -38,24 +38,11 @@ cdef Py_ssize_t CHUNK = 4096
 cdef Py_ssize_t MAX_BAND = 1 << 20
 # Half the width of the band, in standard deviations of what the sample says.
 cdef double SPREAD = 4.0
+# Entries of the sample that tell where a band may begin.
+cdef Py_ssize_t ENOUGH = 32
 # Columns of a C-ordered array that are copied together: whole cache lines that fit.
 cdef Py_ssize_t MAX_GATHER = 64
 cdef Py_ssize_t GATHER_ENTRIES = 1 << 20
-
-
-cdef void find_threshold(
-    const floating* x, Py_ssize_t n, double radius, bint signed_, double total,
-    double* level, double* offset
-) noexcept nogil:
-    """Threshold of a group that fits the cache; ``total`` is the sum of abs(x)."""
-    cdef Py_ssize_t count = -1
-    cdef double start = largest_value(x, n, signed_) - radius  # left of the root
-    if not signed_:
-        start = max(start, (total - radius) / n)  # left of it as well
-    level[0] = newton(x, n, radius, signed_, 0, 0.0, 0.0, start, &count, offset)
-    if not signed_ and level[0] + offset[0] < 0.0:  # by rounding
-        level[0] = 0.0
-        offset[0] = 0.0
 
 
 cdef void find_band(
@@ -67,6 +54,7 @@ cdef void find_band(
         Py_ssize_t i, j, count = -1
         double share = radius * (<double>size / n), value, start, deviation = 0.0
         double mean = 0.0, offset = 0.0, tau
+        bint few
     # Runs of eight entries are one cache line each.
     for i in range(size // 8):
         for j in range(8):
@@ -79,13 +67,18 @@ cdef void find_band(
         mean += value / size
         deviation += value * value
     deviation = SPREAD * sqrt(max(deviation - size * mean * mean, 0.0))
-    count = -1
-    low[0] = newton(sample, size, share + deviation, True, 0, 0.0, 0.0, tau, &count,
-                    &offset)
+    few = share <= 1.5 * deviation
+    while True:
+        count = -1
+        low[0] = newton(sample, size, share + deviation, True, 0, 0.0, 0.0, tau, &count,
+                        &offset)
+        if not few or count >= ENOUGH:
+            break
+        deviation = 2.0 * deviation + share
     if not signed_:
         low[0] = max(low[0], 0.0)
     high[0] = INFINITY
-    if share > 1.5 * deviation:
+    if not few:
         count = -1
         high[0] = newton(sample, size, share - deviation, True, 0, 0.0, 0.0, tau,
                          &count, &offset)
@@ -122,13 +115,14 @@ cdef void find_long_threshold(
         Py_ssize_t[N_PARTS] sizes
         Py_ssize_t[N_PARTS] counts
         double[N_PARTS] excesses
-        double low = 0.0, high = 0.0, excess = 0.0, in_band = 0.0
+        double low = 0.0, high = 0.0, excess = 0.0, in_band = 0.0, spread = 0.0
         bint fits = True
         floating* band = <floating*>malloc(
             max(N_PARTS * room, sample_size) * sizeof(floating))
 
     if band == NULL:  # slower, but possible
-        find_threshold(x, n, radius, signed_, total, level, offset)
+        find_threshold(x, n, radius, signed_, total, &spread, level,
+                       offset, &start)
         return
     find_band(x, n, radius, signed_, band, sample_size, &low, &high)
     low = <floating>low  # compared with entries
@@ -136,8 +130,8 @@ cdef void find_long_threshold(
     for part in prange(N_PARTS, num_threads=n_threads, schedule="static"):
         start = min(part * length, n)
         sizes[part] = collect_part(x + start, min(length, n - start), <floating>low,
-                                   <floating>high, signed_, band + part * room, room, &counts[part],
-                                   &excesses[part])
+                                   <floating>high, signed_, band + part * room, room,
+                                   &counts[part], &excesses[part])
     for part in range(N_PARTS):
         if sizes[part] < 0:
             fits = False
@@ -156,7 +150,8 @@ cdef void find_long_threshold(
         level[0] = newton(band, kept, radius, True, count, excess, low, low, &start,
                           offset)
     else:
-        find_threshold(x, n, radius, signed_, total, level, offset)
+        find_threshold(x, n, radius, signed_, total, &spread, level,
+                       offset, &start)
     free(band)
 
 
@@ -181,16 +176,20 @@ def group_thresholds(
         const floating* group
         floating* buffers = NULL
         floating* buffer
-        bint contiguous, is_long = size >= LONG
+        double spread
+        Py_ssize_t count = 0
+        bint contiguous, is_long
 
     if n_groups == 0 or size == 0:
         return 0
+    # Many long groups are better shared out among the threads than each of them.
+    is_long = size >= LONG and (n_groups == 1 or size >= 16 * LONG)
     x = &X[0, 0]
     group_stride = X.strides[0] // <Py_ssize_t>sizeof(floating)
     entry_stride = X.strides[1] // <Py_ssize_t>sizeof(floating)
     contiguous = entry_stride == 1 or size == 1
     if contiguous:
-        width = max(1, 4096 // size)
+        width = max(1, (n_groups + N_PARTS - 1) // N_PARTS)
     else:
         width = min(max(GATHER_ENTRIES // size // 8 * 8, 1), MAX_GATHER, n_groups)
     # Columns apart by a power of two would all compete for the same cache lines.
@@ -213,6 +212,7 @@ def group_thresholds(
                            schedule="static"):
             first = tile * width
             last = min(first + width, n_groups)
+            spread = 0.0
             buffer = buffers
             if not contiguous:
                 buffer = buffers + (0 if is_long else threadid()) * width * pitch
@@ -224,8 +224,8 @@ def group_thresholds(
                 group = (x + j * group_stride if contiguous
                          else buffer + (j - first) * pitch)
                 if not is_long:
-                    find_threshold(group, size, radii[j], signed_, norms[j],
-                                   &levels[j], &offsets[j])
+                    find_threshold(group, size, radii[j], signed_, norms[j], &spread,
+                                   &levels[j], &offsets[j], &count)
                 else:
                     find_long_threshold(group, size, radii[j], signed_, norms[j],
                                         n_threads, &levels[j], &offsets[j])
@@ -240,8 +240,8 @@ def share_out(
 ):
     """Project norms of groups onto the l1 ball; return the threshold, 0 inside."""
     cdef:
-        Py_ssize_t n = norms.shape[0]
-        double total, level, offset = 0.0
+        Py_ssize_t n = norms.shape[0], count = 0
+        double total, level, offset = 0.0, spread = 0.0
     if n == 0:
         return 0.0
     with nogil:
@@ -251,7 +251,8 @@ def share_out(
         elif radius == 0.0:
             level = largest_value(&norms[0], n, False)
         elif n < LONG:
-            find_threshold(&norms[0], n, radius, False, total, &level, &offset)
+            find_threshold(&norms[0], n, radius, False, total, &spread, &level,
+                           &offset, &count)
         else:
             find_long_threshold(&norms[0], n, radius, False, total, 1, &level, &offset)
         map_group(SKPROJ_MAP_SUBTRACT, &norms[0], n, level, offset, &budgets[0])

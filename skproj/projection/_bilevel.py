@@ -50,7 +50,7 @@ def projection_bilevel_l11_ball(
 
     Parameters
     ----------
-    X : array-like of any shape, usually (n_rows, n_columns)
+    X : array-like or sparse matrix, usually of shape (n_rows, n_columns)
         Input of dtype float32 or float64; integers are converted to float64.
     radius : float
         Radius of the ball; 0 gives zeros, infinity gives `X`.
@@ -60,7 +60,7 @@ def projection_bilevel_l11_ball(
         array one group.
     out : ndarray of the shape and dtype of `X`, default=None
         Where to write the result; `X` itself projects in place. Nothing is
-        written if an argument is refused.
+        written if an argument is refused. It must be None if `X` is sparse.
     n_threads : int, default=None
         Number of OpenMP threads. None takes what OpenMP would use, negative values
         count from the number of CPUs (-1 is all). The result does not depend on it.
@@ -69,8 +69,9 @@ def projection_bilevel_l11_ball(
 
     Returns
     -------
-    P : ndarray of the shape and dtype of `X`
-        The projection. Empty arrays come back empty.
+    P : ndarray or sparse matrix of the shape and dtype of `X`
+        The projection. Empty arrays come back empty. It is sparse if `X` is, in CSC if
+        `X` is and in CSR otherwise, and stores no zeros.
     threshold : float
         The tau >= 0 of the outer level: groups whose norm is at most tau become
         zero. It is 0 if `X` is inside the ball. Only if `return_threshold`.
@@ -78,8 +79,8 @@ def projection_bilevel_l11_ball(
     Raises
     ------
     TypeError
-        If `X` is sparse or not of a real floating or integer type, or if an
-        argument has the wrong type.
+        If `X` is not of a real floating or integer type, or if an argument has the
+        wrong type.
     ValueError
         If `radius` is negative or NaN, if `X` contains NaN or infinity, or if
         `axis` or `out` does not fit `X`.
@@ -144,7 +145,7 @@ def projection_bilevel_l12_ball(
 
     Parameters
     ----------
-    X : array-like of any shape, usually (n_rows, n_columns)
+    X : array-like or sparse matrix, usually of shape (n_rows, n_columns)
         Input of dtype float32 or float64; integers are converted to float64.
     radius : float
         Radius of the ball; 0 gives zeros, infinity gives `X`.
@@ -154,7 +155,7 @@ def projection_bilevel_l12_ball(
         array one group.
     out : ndarray of the shape and dtype of `X`, default=None
         Where to write the result; `X` itself projects in place. Nothing is
-        written if an argument is refused.
+        written if an argument is refused. It must be None if `X` is sparse.
     n_threads : int, default=None
         Number of OpenMP threads. None takes what OpenMP would use, negative values
         count from the number of CPUs (-1 is all). The result does not depend on it.
@@ -163,8 +164,9 @@ def projection_bilevel_l12_ball(
 
     Returns
     -------
-    P : ndarray of the shape and dtype of `X`
-        The projection. Empty arrays come back empty.
+    P : ndarray or sparse matrix of the shape and dtype of `X`
+        The projection. Empty arrays come back empty. It is sparse if `X` is, in CSC if
+        `X` is and in CSR otherwise, and stores no zeros.
     threshold : float
         The tau >= 0 of the outer level: groups whose norm is at most tau become
         zero. It is 0 if `X` is inside the ball. Only if `return_threshold`.
@@ -172,8 +174,8 @@ def projection_bilevel_l12_ball(
     Raises
     ------
     TypeError
-        If `X` is sparse or not of a real floating or integer type, or if an
-        argument has the wrong type.
+        If `X` is not of a real floating or integer type, or if an argument has the
+        wrong type.
     ValueError
         If `radius` is negative or NaN, if `X` contains NaN or infinity, or if
         `axis` or `out` does not fit `X`.
@@ -234,7 +236,7 @@ def projection_bilevel_l1inf_ball(
 
     Parameters
     ----------
-    X : array-like of any shape, usually (n_rows, n_columns)
+    X : array-like or sparse matrix, usually of shape (n_rows, n_columns)
         Input of dtype float32 or float64; integers are converted to float64.
     radius : float
         Radius of the ball; 0 gives zeros, infinity gives `X`.
@@ -244,7 +246,7 @@ def projection_bilevel_l1inf_ball(
         array one group.
     out : ndarray of the shape and dtype of `X`, default=None
         Where to write the result; `X` itself projects in place. Nothing is
-        written if an argument is refused.
+        written if an argument is refused. It must be None if `X` is sparse.
     n_threads : int, default=None
         Number of OpenMP threads. None takes what OpenMP would use, negative values
         count from the number of CPUs (-1 is all). The result does not depend on it.
@@ -253,8 +255,9 @@ def projection_bilevel_l1inf_ball(
 
     Returns
     -------
-    P : ndarray of the shape and dtype of `X`
-        The projection. Empty arrays come back empty.
+    P : ndarray or sparse matrix of the shape and dtype of `X`
+        The projection. Empty arrays come back empty. It is sparse if `X` is, in CSC if
+        `X` is and in CSR otherwise, and stores no zeros.
     threshold : float
         The tau >= 0 of the outer level: groups whose norm is at most tau become
         zero. It is 0 if `X` is inside the ball. Only if `return_threshold`.
@@ -262,8 +265,8 @@ def projection_bilevel_l1inf_ball(
     Raises
     ------
     TypeError
-        If `X` is sparse or not of a real floating or integer type, or if an
-        argument has the wrong type.
+        If `X` is not of a real floating or integer type, or if an argument has the
+        wrong type.
     ValueError
         If `radius` is negative or NaN, if `X` contains NaN or infinity, or if
         `axis` or `out` does not fit `X`.

@@ -21,6 +21,12 @@ from skproj.projection._layout import (
     groups_shape,
     same_view,
 )
+from skproj.projection._sparse import (
+    Segments,
+    compressed_copy,
+    result_format,
+    stored_groups,
+)
 from skproj.utils._threads import effective_n_threads
 
 # Below this many entries a second thread costs more than it saves.
@@ -66,10 +72,26 @@ def group_norms(groups, norm, n_threads, *, and_largest=False):
 
     With `and_largest` the result has a second row: the l_inf norms.
     """
-    norms = np.empty((1 + and_largest, groups.shape[0]))
-    second = (_groups.LINF, norms[1]) if and_largest else ()
-    _groups.group_norms(groups, norm, norms[0], n_threads, *second)
-    return norms if and_largest else norms[0]
+    norms = np.empty((1 + and_largest, len(groups)))
+    if isinstance(groups, Segments):
+        groups.norms(norm, norms[0], n_threads)
+        if and_largest:
+            groups.norms(_groups.LINF, norms[1], n_threads)
+        return norms if and_largest else norms[0]
+    if not and_largest:
+        _groups.group_norms(groups, norm, norms[0], n_threads)
+        return norms[0]
+    _groups.group_norms(groups, norm, norms[0], n_threads, norms[1])
+    return norms
+
+
+def find_thresholds(groups, norms, radii, signed, levels, offsets, n_threads):
+    """Call the kernel `group_thresholds`, or what does the same for segments."""
+    if isinstance(groups, Segments):
+        return groups.thresholds(norms, radii, levels, offsets, n_threads)
+    return _thresholds.group_thresholds(
+        groups, norms, radii, signed, levels, offsets, n_threads
+    )
 
 
 def group_thresholds(groups, norms, radii, n_threads, *, signed=False):
@@ -86,11 +108,16 @@ def group_thresholds(groups, norms, radii, n_threads, *, signed=False):
         The thresholds are ``levels + offsets``: 0 inside the ball, infinite for a
         radius of 0.
     """
-    levels, offsets = np.empty((2, groups.shape[0]))
-    _thresholds.group_thresholds(
-        groups, norms, radii, signed, levels, offsets, n_threads
-    )
+    levels, offsets = np.empty((2, len(groups)))
+    find_thresholds(groups, norms, radii, signed, levels, offsets, n_threads)
     return levels, offsets
+
+
+def scaled_groups(groups, exponents):
+    """Copy the groups times ``2 ** exponents``, of shape (n_groups,) or (1,)."""
+    if isinstance(groups, Segments):
+        return groups.scaled(exponents)
+    return np.ldexp(groups, exponents[:, np.newaxis])
 
 
 def share_out(norms, radius):
@@ -129,7 +156,8 @@ def safe_norms(
     extreme = norms.item() if norms.size == 1 else norms.max()
     if extreme < at_least:
         extreme = at_least
-    if low < extreme < high and not (batched and norms.min() < low):  # false for NaN
+    tiny = batched and norms.min() < low and np.any((norms > 0.0) & (norms < low))
+    if low < extreme < high and not tiny:  # false for NaN
         return groups, norms, 0
     largest = group_norms(groups, _groups.LINF, n_threads)
     if not np.isfinite(largest.max()):
@@ -140,7 +168,7 @@ def safe_norms(
     if not exponents.any():
         return groups, norms, 0
     with np.errstate(under="ignore"):
-        groups = np.ldexp(groups, -exponents[:, np.newaxis])
+        groups = scaled_groups(groups, -exponents)
     norms = group_norms(groups, norm, n_threads, and_largest=and_largest)
     return groups, norms, exponents if batched else int(exponents[0])
 
@@ -175,18 +203,20 @@ def project(
     fill : bool
         Whether the result may be larger than X, because it adds up to `radius`.
     """
-    X = check_array(X)
+    X = check_array(X, accept_sparse=True)
     radius = check_radius(radius)
     axes = check_axis(axis, X.ndim)
     check_out(out, X)
     n_threads = threads_for(X, n_threads)
+    is_sparse = not isinstance(X, np.ndarray)
+    compressed = compressed_copy(X, axes) if is_sparse else None
 
     if X.size == 0:
-        solution = INSIDE
+        solution, groups = INSIDE, None
     else:
         if out is not None and not same_view(X, out) and np.may_share_memory(X, out):
             X = X.copy()
-        groups = groups_of(X, axes)
+        groups = stored_groups(compressed, axes) if is_sparse else groups_of(X, axes)
         at_least = radius if fill else 0.0
         scaled, norms, exponent = safe_norms(
             groups,
@@ -203,13 +233,17 @@ def project(
                 solution = solve(scaled, norms, np.ldexp(radius, -exponent), n_threads)
                 solution = _scale_back(solution, exponent)
 
-    if out is None:
-        out = np.empty_like(X)
-    if solution.kind is None:
-        if not same_view(X, out):
-            np.copyto(out, X)
+    if is_sparse:
+        _shrink_stored(compressed, groups, solution, n_threads)
+        out = compressed.asformat(result_format(X))
     else:
-        _write(X, groups, axes, solution, out, n_threads)
+        if out is None:
+            out = np.empty_like(X)
+        if solution.kind is None:
+            if not same_view(X, out):
+                np.copyto(out, X)
+        else:
+            _write(X, groups, axes, solution, out, n_threads)
     if not return_threshold:
         return out
     threshold_shape = groups_shape(X.shape, axes) if batched else ()
@@ -228,6 +262,16 @@ def _scale_back(solution, exponent):
     return Solution(kind, levels, np.ldexp(threshold, exponent), offsets)
 
 
+def _shrink_stored(compressed, groups, solution, n_threads):
+    """Apply the map of `solution` to `compressed`, whose entries `groups` views."""
+    kind, levels, _, offsets = solution
+    if isinstance(groups, Segments) and kind is not None:
+        groups.shrink(kind, levels, offsets, n_threads)
+    elif kind is not None:
+        _groups.map_groups(groups, kind, levels, groups, n_threads, offsets)
+    compressed.eliminate_zeros()
+
+
 def _write(X, groups, axes, solution, out, n_threads):
     """Apply the map of `solution` to X and leave the result in `out`."""
     kind, levels, _, offsets = solution
@@ -238,14 +282,12 @@ def _write(X, groups, axes, solution, out, n_threads):
         _groups.map_groups(groups, kind, levels, groups, n_threads, offsets)
         entries_last(out, axes)[...] = result
         return
-    if groups.strides != target.strides and not _entries_meet(groups, target):
+    if len(groups) == 1:  # whose entries may come in any order
+        meet = X.strides == out.strides and X.flags.aligned
+    else:
+        one = X.itemsize
+        meet = (groups.strides[1] == one) == (target.strides[1] == one)
+    if not meet:
         np.copyto(out, X)
         groups = target
     _groups.map_groups(groups, kind, levels, target, n_threads, offsets)
-
-
-def _entries_meet(groups, target):
-    """Whether the kernels can walk along two views of different strides together."""
-    one = groups.itemsize
-    alike = (groups.strides[1] == one) == (target.strides[1] == one)
-    return alike and len(groups) > 1  # entries of one group may be in any order

@@ -3,18 +3,25 @@
 from functools import partial
 
 import numpy as np
+from scipy.sparse import issparse
 
-from skproj._kernels import _groups, _thresholds
-from skproj.projection._engine import INSIDE, Solution, group_norms, project
+from skproj._kernels import _groups
+from skproj.projection._engine import (
+    INSIDE,
+    Solution,
+    find_thresholds,
+    group_norms,
+    project,
+)
 from skproj.projection._layout import check_array, check_radius
 
 
 def _solve(groups, norms, radius, n_threads, *, signed):
-    """Solve for the thresholds of groups of their own; norms are l1, or l_inf if signed."""
+    """Solve for a threshold per group; norms are l1, or l_inf if signed."""
     kind = _groups.SUBTRACT_AND_CLAMP if signed else _groups.SOFT
     radii, levels, offsets = np.empty((3, len(norms)))
     radii[:] = radius
-    n_outside = _thresholds.group_thresholds(
+    n_outside = find_thresholds(
         groups, norms, radii, signed, levels, offsets, n_threads
     )
     if n_outside == 0:
@@ -97,6 +104,11 @@ def projection_simplex(
     >>> projection_simplex(np.array([0.5, 1.0, -2.0]))
     array([0.25, 0.75, 0.  ])
     """
+    if issparse(X):
+        raise TypeError(
+            "X is a sparse matrix, whose projection onto the simplex is not sparse; "
+            "pass X.toarray() if it fits memory."
+        )
     X = check_array(X)
     if check_radius(radius) > float(np.finfo(X.dtype).max):
         raise ValueError(f"radius must be finite in {X.dtype}, got {radius!r} instead.")
@@ -129,7 +141,7 @@ def projection_l1_ball(
 
     Parameters
     ----------
-    X : array-like of any shape
+    X : array-like of any shape, or sparse matrix
         Input of dtype float32 or float64; integers are converted to float64.
     radius : float
         Radius of the ball; 0 gives zeros, infinity gives `X`.
@@ -138,7 +150,7 @@ def projection_l1_ball(
         `axis` is projected by itself onto the ball.
     out : ndarray of the shape and dtype of `X`, default=None
         Where to write the result; `X` itself projects in place. Nothing is
-        written if an argument is refused.
+        written if an argument is refused. It must be None if `X` is sparse.
     n_threads : int, default=None
         Number of OpenMP threads. None takes what OpenMP would use, negative values
         count from the number of CPUs (-1 is all). The result does not depend on it.
@@ -147,8 +159,9 @@ def projection_l1_ball(
 
     Returns
     -------
-    P : ndarray of the shape and dtype of `X`
-        The projection. Empty arrays come back empty.
+    P : ndarray or sparse matrix of the shape and dtype of `X`
+        The projection. Empty arrays come back empty. It is sparse if `X` is, in CSC if
+        `X` is and in CSR otherwise, and stores no zeros.
     threshold : float, or ndarray of the shape of `X` without `axis`
         The tau >= 0 with ``P = sign(X) * max(abs(X) - tau, 0)``; 0 if `X` is
         inside the ball. Only if `return_threshold`.
@@ -156,8 +169,8 @@ def projection_l1_ball(
     Raises
     ------
     TypeError
-        If `X` is sparse or not of a real floating or integer type, or if an
-        argument has the wrong type.
+        If `X` is not of a real floating or integer type, or if an argument has the
+        wrong type.
     ValueError
         If `radius` is negative or NaN, if `X` contains NaN or infinity, or if
         `axis` or `out` does not fit `X`.

@@ -21,7 +21,7 @@ def projection_l12_ball(
 
     Parameters
     ----------
-    X : array-like of any shape, usually (n_rows, n_columns)
+    X : array-like or sparse matrix, usually of shape (n_rows, n_columns)
         Input of dtype float32 or float64; integers are converted to float64.
     radius : float
         Radius of the ball; 0 gives zeros, infinity gives `X`.
@@ -31,7 +31,7 @@ def projection_l12_ball(
         array one group.
     out : ndarray of the shape and dtype of `X`, default=None
         Where to write the result; `X` itself projects in place. Nothing is
-        written if an argument is refused.
+        written if an argument is refused. It must be None if `X` is sparse.
     n_threads : int, default=None
         Number of OpenMP threads. None takes what OpenMP would use, negative values
         count from the number of CPUs (-1 is all). The result does not depend on it.
@@ -40,8 +40,9 @@ def projection_l12_ball(
 
     Returns
     -------
-    P : ndarray of the shape and dtype of `X`
-        The projection. Empty arrays come back empty.
+    P : ndarray or sparse matrix of the shape and dtype of `X`
+        The projection. Empty arrays come back empty. It is sparse if `X` is, in CSC if
+        `X` is and in CSR otherwise, and stores no zeros.
     threshold : float
         The tau >= 0 by which the l2 norm of each group is reduced; 0 if `X` is
         inside the ball. Only if `return_threshold`.
@@ -49,8 +50,8 @@ def projection_l12_ball(
     Raises
     ------
     TypeError
-        If `X` is sparse or not of a real floating or integer type, or if an
-        argument has the wrong type.
+        If `X` is not of a real floating or integer type, or if an argument has the
+        wrong type.
     ValueError
         If `radius` is negative or NaN, if `X` contains NaN or infinity, or if
         `axis` or `out` does not fit `X`.

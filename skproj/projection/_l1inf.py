@@ -4,7 +4,7 @@ import numpy as np
 
 from skproj._kernels import _groups, _l1inf
 from skproj.projection._engine import INSIDE, Solution, project, share_out
-
+from skproj.projection._sparse import Segments
 
 # Entries of the groups that are solved for on their own: a few megabytes.
 FEW_ENTRIES = 1 << 20
@@ -34,6 +34,31 @@ def _theta_of_few(groups, norms, radius, start, picked, levels, n_threads):
     return theta
 
 
+def _levels_of_segments(groups, l1, radius, theta, n_threads):
+    """Solve for the levels and theta by Newton's method, from left of the root."""
+    levels, offsets = np.empty((2, len(groups)))
+    counts, before = np.zeros((2, len(groups)), dtype=np.intp)
+    while True:
+        thetas = np.full(len(groups), theta)
+        groups.thresholds(l1, thetas, levels, offsets, n_threads, counts=counts)
+        levels += offsets
+        alive = np.flatnonzero(counts)
+        if len(alive) == 0:
+            return levels, theta
+        slopes = 1.0 / counts[alive]
+        step = (levels.sum() - radius) / slopes.sum()
+        if not theta + step > theta or np.array_equal(counts, before):
+            break
+        theta += step
+        before[:] = counts
+    # The levels are linear between here and the root.
+    levels[alive] = np.maximum(levels[alive] - step * slopes, 0.0)
+    total = levels.sum()
+    if total > radius:
+        levels *= radius / total
+    return levels, theta + step
+
+
 def solve_l1inf(groups, norms, radius, n_threads):
     """Solve for the clipping levels, from the l1 and the l_inf norms of the groups."""
     l1, largest = norms
@@ -47,6 +72,9 @@ def solve_l1inf(groups, norms, radius, n_threads):
     # that makes either bound add up to the radius is left of the root.
     _, theta = share_out(l1, radius * size)
     theta = max(theta, tau)
+    if isinstance(groups, Segments):
+        levels, theta = _levels_of_segments(groups, l1, radius, theta, n_threads)
+        return Solution(_groups.CLIP, levels, theta)
     estimate = _l1inf.no_estimate(theta)
     if groups.size > FEW_ENTRIES:
         # With a small radius only the groups with the largest l1 norms are left: solve
@@ -87,7 +115,7 @@ def projection_l1inf_ball(
 
     Parameters
     ----------
-    X : array-like of any shape, usually (n_rows, n_columns)
+    X : array-like or sparse matrix, usually of shape (n_rows, n_columns)
         Input of dtype float32 or float64; integers are converted to float64.
     radius : float
         Radius of the ball; 0 gives zeros, infinity gives `X`.
@@ -97,7 +125,7 @@ def projection_l1inf_ball(
         array one group.
     out : ndarray of the shape and dtype of `X`, default=None
         Where to write the result; `X` itself projects in place. Nothing is
-        written if an argument is refused.
+        written if an argument is refused. It must be None if `X` is sparse.
     n_threads : int, default=None
         Number of OpenMP threads. None takes what OpenMP would use, negative values
         count from the number of CPUs (-1 is all). The result does not depend on it.
@@ -106,8 +134,9 @@ def projection_l1inf_ball(
 
     Returns
     -------
-    P : ndarray of the shape and dtype of `X`
-        The projection. Empty arrays come back empty.
+    P : ndarray or sparse matrix of the shape and dtype of `X`
+        The projection. Empty arrays come back empty. It is sparse if `X` is, in CSC if
+        `X` is and in CSR otherwise, and stores no zeros.
     threshold : float
         The theta >= 0 that every kept group loses in l1 norm; 0 if `X` is inside
         the ball. Only if `return_threshold`.
@@ -115,8 +144,8 @@ def projection_l1inf_ball(
     Raises
     ------
     TypeError
-        If `X` is sparse or not of a real floating or integer type, or if an
-        argument has the wrong type.
+        If `X` is not of a real floating or integer type, or if an argument has the
+        wrong type.
     ValueError
         If `radius` is negative or NaN, if `X` contains NaN or infinity, or if
         `axis` or `out` does not fit `X`.

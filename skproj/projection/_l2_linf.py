@@ -39,7 +39,7 @@ def projection_l2_ball(
 
     Parameters
     ----------
-    X : array-like of any shape
+    X : array-like of any shape, or sparse matrix
         Input of dtype float32 or float64; integers are converted to float64.
     radius : float
         Radius of the ball; 0 gives zeros, infinity gives `X`.
@@ -48,7 +48,7 @@ def projection_l2_ball(
         `axis` is projected by itself onto the ball.
     out : ndarray of the shape and dtype of `X`, default=None
         Where to write the result; `X` itself projects in place. Nothing is
-        written if an argument is refused.
+        written if an argument is refused. It must be None if `X` is sparse.
     n_threads : int, default=None
         Number of OpenMP threads. None takes what OpenMP would use, negative values
         count from the number of CPUs (-1 is all). The result does not depend on it.
@@ -57,16 +57,17 @@ def projection_l2_ball(
 
     Returns
     -------
-    P : ndarray of the shape and dtype of `X`
-        The projection. Empty arrays come back empty.
+    P : ndarray or sparse matrix of the shape and dtype of `X`
+        The projection. Empty arrays come back empty. It is sparse if `X` is, in CSC if
+        `X` is and in CSR otherwise, and stores no zeros.
     threshold : float, or ndarray of the shape of `X` without `axis`
         What the norm loses: ``max(norm - radius, 0)``. Only if `return_threshold`.
 
     Raises
     ------
     TypeError
-        If `X` is sparse or not of a real floating or integer type, or if an
-        argument has the wrong type.
+        If `X` is not of a real floating or integer type, or if an argument has the
+        wrong type.
     ValueError
         If `radius` is negative or NaN, if `X` contains NaN or infinity, or if
         `axis` or `out` does not fit `X`.
@@ -125,7 +126,7 @@ def projection_linf_ball(
 
     Parameters
     ----------
-    X : array-like of any shape
+    X : array-like of any shape, or sparse matrix
         Input of dtype float32 or float64; integers are converted to float64.
     radius : float
         Radius of the ball; 0 gives zeros, infinity gives `X`.
@@ -134,7 +135,7 @@ def projection_linf_ball(
         `axis` is projected by itself onto the ball.
     out : ndarray of the shape and dtype of `X`, default=None
         Where to write the result; `X` itself projects in place. Nothing is
-        written if an argument is refused.
+        written if an argument is refused. It must be None if `X` is sparse.
     n_threads : int, default=None
         Number of OpenMP threads. None takes what OpenMP would use, negative values
         count from the number of CPUs (-1 is all). The result does not depend on it.
@@ -143,16 +144,17 @@ def projection_linf_ball(
 
     Returns
     -------
-    P : ndarray of the shape and dtype of `X`
-        The projection. Empty arrays come back empty.
+    P : ndarray or sparse matrix of the shape and dtype of `X`
+        The projection. Empty arrays come back empty. It is sparse if `X` is, in CSC if
+        `X` is and in CSR otherwise, and stores no zeros.
     threshold : float, or ndarray of the shape of `X` without `axis`
         What the norm loses: ``max(norm - radius, 0)``. Only if `return_threshold`.
 
     Raises
     ------
     TypeError
-        If `X` is sparse or not of a real floating or integer type, or if an
-        argument has the wrong type.
+        If `X` is not of a real floating or integer type, or if an argument has the
+        wrong type.
     ValueError
         If `radius` is negative or NaN, if `X` contains NaN or infinity, or if
         `axis` or `out` does not fit `X`.

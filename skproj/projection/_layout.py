@@ -10,6 +10,9 @@ import numbers
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
+from scipy.sparse import issparse
+
+from skproj.projection._sparse import compressed_copy, stored_groups
 
 FLOAT_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -29,30 +32,44 @@ def check_radius(radius):
     return radius
 
 
-def check_array(X):
-    """Return `X` as a float32 or float64 array with at least one dimension.
+def _float_dtype(dtype):
+    """Return float32 or float64, whichever holds `dtype`.
 
     Integers become float64; other types are refused rather than rounded.
+    """
+    if dtype.kind in "iu":
+        return np.dtype(np.float64)
+    if dtype.newbyteorder("=") not in FLOAT_DTYPES:
+        raise TypeError(
+            f"X must hold float32, float64 or integer numbers, got dtype {dtype} "
+            "instead."
+        )
+    return dtype.newbyteorder("=")
+
+
+def check_array(X, *, accept_sparse=False):
+    """Return `X` as a float32 or float64 array with at least one dimension.
+
+    With `accept_sparse` a sparse matrix or array stays one, of these types as well.
     """
     if type(X) is np.ndarray and X.dtype.char in "fd" and X.dtype.isnative and X.ndim:
         return X
     if hasattr(X, "toarray"):
+        if accept_sparse and issparse(X):
+            if X.ndim != 2:
+                raise ValueError(
+                    "X must have two dimensions if it is sparse, "
+                    f"got shape {X.shape} instead."
+                )
+            return X.astype(_float_dtype(X.dtype), copy=False)
         raise TypeError(
-            "X is a sparse matrix, which is not supported; "
+            "X is a sparse matrix, which this function does not support; "
             "pass X.toarray() if it fits memory."
         )
     if np.ma.isMaskedArray(X):
         raise TypeError("X is a masked array, whose mask would be lost; fill it first.")
     X = np.asarray(X)
-    if X.dtype.kind in "iu":
-        X = X.astype(np.float64)
-    elif not X.dtype.isnative:
-        X = X.astype(X.dtype.newbyteorder("="))
-    if X.dtype not in FLOAT_DTYPES:
-        raise TypeError(
-            "X must hold float32, float64 or integer numbers, "
-            f"got dtype {X.dtype} instead."
-        )
+    X = X.astype(_float_dtype(X.dtype), copy=False)
     if X.ndim == 0:
         raise ValueError("X must have at least one dimension, got a scalar.")
     return X
@@ -62,6 +79,11 @@ def check_out(out, X):
     """Refuse an `out` that the result of projecting `X` cannot be written to."""
     if out is None:
         return
+    if not isinstance(X, np.ndarray):
+        raise TypeError(
+            "out must be None for a sparse X: where the result is not zero is not "
+            "known beforehand."
+        )
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be a NumPy array, got {type(out).__name__} instead.")
     if out.shape != X.shape:
@@ -104,7 +126,7 @@ def as_groups(X, axes):
     """View `X` as (n_groups, group_size), or return None where that takes a copy."""
     if X.ndim == 2 and len(axes) == 1:  # what most calls are
         groups = X.T if axes[0] == 0 else X
-    elif len(axes) == X.ndim and X.flags.forc:  # one group: any order of entries will do
+    elif len(axes) == X.ndim and X.flags.forc:  # one group, in any order
         groups = (X if X.flags.c_contiguous else X.T).reshape(1, -1)
     else:
         n_groups = math.prod(groups_shape(X.shape, axes))
@@ -125,7 +147,12 @@ def as_groups(X, axes):
 
 
 def groups_of(X, axes):
-    """See `X` as (n_groups, group_size), copied if its strides demand it."""
+    """See `X` as (n_groups, group_size), copied if its strides demand it.
+
+    The groups of a sparse matrix are a copy of what it stores.
+    """
+    if not isinstance(X, np.ndarray):
+        return stored_groups(compressed_copy(X, axes), axes)
     groups = as_groups(X, axes)
     if groups is None:
         groups = as_groups(

@@ -7,6 +7,7 @@ from skproj.projection._engine import (
     SAFE_RANGE,
     group_norms,
     safe_norms,
+    scaled_groups,
     threads_for,
 )
 from skproj.projection._layout import (
@@ -35,7 +36,7 @@ def mend_norms(groups, norm, norms, n_threads):
     if unsafe.any():
         _, exponents = np.frexp(largest[unsafe])
         with np.errstate(over="ignore", under="ignore"):
-            scaled = np.ldexp(groups[unsafe], -exponents[:, np.newaxis])
+            scaled = scaled_groups(groups[unsafe], -exponents)
             norms[unsafe] = np.ldexp(group_norms(scaled, norm, n_threads), exponents)
 
 
@@ -45,7 +46,7 @@ def _checked(X, axis, n_threads):
     Returns the groups of `X` (None if there are no entries), the shape of what remains
     when `axis` is reduced, and the number of threads.
     """
-    X = check_array(X)
+    X = check_array(X, accept_sparse=True)
     axes = check_axis(axis, X.ndim)
     n_threads = threads_for(X, n_threads)
     groups = groups_of(X, axes) if X.size > 0 else None
@@ -82,7 +83,7 @@ def norm_l1(X, *, axis=None, n_threads=None):
 
     Parameters
     ----------
-    X : array-like of any shape
+    X : array-like of any shape, or sparse matrix
         Input of dtype float32 or float64; integers are converted to float64.
     axis : int, tuple of int or None, default=None
         None takes the whole array as one vector; otherwise each slice along `axis`
@@ -99,7 +100,7 @@ def norm_l1(X, *, axis=None, n_threads=None):
     Raises
     ------
     TypeError
-        If `X` is sparse or not of a real floating or integer type.
+        If `X` is not of a real floating or integer type.
     ValueError
         If `X` contains NaN or infinity, or if `axis` does not fit `X`.
 
@@ -129,7 +130,7 @@ def norm_l2(X, *, axis=None, n_threads=None):
 
     Parameters
     ----------
-    X : array-like of any shape
+    X : array-like of any shape, or sparse matrix
         Input of dtype float32 or float64; integers are converted to float64.
     axis : int, tuple of int or None, default=None
         None takes the whole array as one vector; otherwise each slice along `axis`
@@ -146,7 +147,7 @@ def norm_l2(X, *, axis=None, n_threads=None):
     Raises
     ------
     TypeError
-        If `X` is sparse or not of a real floating or integer type.
+        If `X` is not of a real floating or integer type.
     ValueError
         If `X` contains NaN or infinity, or if `axis` does not fit `X`.
 
@@ -176,7 +177,7 @@ def norm_linf(X, *, axis=None, n_threads=None):
 
     Parameters
     ----------
-    X : array-like of any shape
+    X : array-like of any shape, or sparse matrix
         Input of dtype float32 or float64; integers are converted to float64.
     axis : int, tuple of int or None, default=None
         None takes the whole array as one vector; otherwise each slice along `axis`
@@ -193,7 +194,7 @@ def norm_linf(X, *, axis=None, n_threads=None):
     Raises
     ------
     TypeError
-        If `X` is sparse or not of a real floating or integer type.
+        If `X` is not of a real floating or integer type.
     ValueError
         If `X` contains NaN or infinity, or if `axis` does not fit `X`.
 
@@ -223,7 +224,7 @@ def norm_l11(X, *, axis=0, n_threads=None):
 
     Parameters
     ----------
-    X : array-like of any shape, usually (n_rows, n_columns)
+    X : array-like or sparse matrix, usually of shape (n_rows, n_columns)
         Input of dtype float32 or float64; integers are converted to float64.
     axis : int, tuple of int or None, default=0
         What the inner norm runs along, as in ``np.linalg.norm(X, axis=0)``: with
@@ -241,7 +242,7 @@ def norm_l11(X, *, axis=0, n_threads=None):
     Raises
     ------
     TypeError
-        If `X` is sparse or not of a real floating or integer type.
+        If `X` is not of a real floating or integer type.
     ValueError
         If `X` contains NaN or infinity, or if `axis` does not fit `X`.
 
@@ -269,7 +270,7 @@ def norm_l12(X, *, axis=0, n_threads=None):
 
     Parameters
     ----------
-    X : array-like of any shape, usually (n_rows, n_columns)
+    X : array-like or sparse matrix, usually of shape (n_rows, n_columns)
         Input of dtype float32 or float64; integers are converted to float64.
     axis : int, tuple of int or None, default=0
         What the inner norm runs along, as in ``np.linalg.norm(X, axis=0)``: with
@@ -287,7 +288,7 @@ def norm_l12(X, *, axis=0, n_threads=None):
     Raises
     ------
     TypeError
-        If `X` is sparse or not of a real floating or integer type.
+        If `X` is not of a real floating or integer type.
     ValueError
         If `X` contains NaN or infinity, or if `axis` does not fit `X`.
 
@@ -314,7 +315,7 @@ def norm_l1inf(X, *, axis=0, n_threads=None):
 
     Parameters
     ----------
-    X : array-like of any shape, usually (n_rows, n_columns)
+    X : array-like or sparse matrix, usually of shape (n_rows, n_columns)
         Input of dtype float32 or float64; integers are converted to float64.
     axis : int, tuple of int or None, default=0
         What the inner norm runs along, as in ``np.linalg.norm(X, axis=0)``: with
@@ -332,7 +333,7 @@ def norm_l1inf(X, *, axis=0, n_threads=None):
     Raises
     ------
     TypeError
-        If `X` is sparse or not of a real floating or integer type.
+        If `X` is not of a real floating or integer type.
     ValueError
         If `X` contains NaN or infinity, or if `axis` does not fit `X`.
 
@@ -359,7 +360,7 @@ def norm_linf1(X, *, axis=0, n_threads=None):
 
     Parameters
     ----------
-    X : array-like of any shape, usually (n_rows, n_columns)
+    X : array-like or sparse matrix, usually of shape (n_rows, n_columns)
         Input of dtype float32 or float64; integers are converted to float64.
     axis : int, tuple of int or None, default=0
         What the inner norm runs along, as in ``np.linalg.norm(X, axis=0)``: with
@@ -377,7 +378,7 @@ def norm_linf1(X, *, axis=0, n_threads=None):
     Raises
     ------
     TypeError
-        If `X` is sparse or not of a real floating or integer type.
+        If `X` is not of a real floating or integer type.
     ValueError
         If `X` contains NaN or infinity, or if `axis` does not fit `X`.
 
@@ -403,7 +404,7 @@ def norm_linf2(X, *, axis=0, n_threads=None):
 
     Parameters
     ----------
-    X : array-like of any shape, usually (n_rows, n_columns)
+    X : array-like or sparse matrix, usually of shape (n_rows, n_columns)
         Input of dtype float32 or float64; integers are converted to float64.
     axis : int, tuple of int or None, default=0
         What the inner norm runs along, as in ``np.linalg.norm(X, axis=0)``: with
@@ -421,7 +422,7 @@ def norm_linf2(X, *, axis=0, n_threads=None):
     Raises
     ------
     TypeError
-        If `X` is sparse or not of a real floating or integer type.
+        If `X` is not of a real floating or integer type.
     ValueError
         If `X` contains NaN or infinity, or if `axis` does not fit `X`.
 

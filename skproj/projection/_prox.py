@@ -72,28 +72,29 @@ def prox_l1(X, alpha, *, out=None, n_threads=None):
 
     Parameters
     ----------
-    X : array-like of any shape
+    X : array-like of any shape, or sparse matrix
         Input of dtype float32 or float64; integers are converted to float64.
     alpha : float
         Non-negative factor of the norm, a step size times a penalty; 0 gives `X`,
         infinity gives zeros.
     out : ndarray of the shape and dtype of `X`, default=None
         Where to write the result; may be `X` itself. Nothing is written if an
-        argument is refused.
+        argument is refused. It must be None if `X` is sparse.
     n_threads : int, default=None
         Number of OpenMP threads. None takes what OpenMP would use, negative values
         count from the number of CPUs (-1 is all). The result does not depend on it.
 
     Returns
     -------
-    P : ndarray of the shape and dtype of `X`
-        The minimiser. Empty arrays come back empty.
+    P : ndarray or sparse matrix of the shape and dtype of `X`
+        The minimiser. Empty arrays come back empty. It is sparse if `X` is, in CSC if
+        `X` is and in CSR otherwise, and stores no zeros.
 
     Raises
     ------
     TypeError
-        If `X` is sparse or not of a real floating or integer type, or if an
-        argument has the wrong type.
+        If `X` is not of a real floating or integer type, or if an argument has the
+        wrong type.
     ValueError
         If `alpha` is negative or NaN, if `X` contains NaN or infinity, or if
         `out` does not fit `X`.
@@ -143,7 +144,7 @@ def prox_l12(X, alpha, *, axis=0, out=None, n_threads=None):
 
     Parameters
     ----------
-    X : array-like of any shape, usually (n_rows, n_columns)
+    X : array-like or sparse matrix, usually of shape (n_rows, n_columns)
         Input of dtype float32 or float64; integers are converted to float64.
     alpha : float
         Non-negative factor of the norm, a step size times a penalty; 0 gives `X`,
@@ -154,21 +155,22 @@ def prox_l12(X, alpha, *, axis=0, out=None, n_threads=None):
         array one group.
     out : ndarray of the shape and dtype of `X`, default=None
         Where to write the result; may be `X` itself. Nothing is written if an
-        argument is refused.
+        argument is refused. It must be None if `X` is sparse.
     n_threads : int, default=None
         Number of OpenMP threads. None takes what OpenMP would use, negative values
         count from the number of CPUs (-1 is all). The result does not depend on it.
 
     Returns
     -------
-    P : ndarray of the shape and dtype of `X`
-        The minimiser. Empty arrays come back empty.
+    P : ndarray or sparse matrix of the shape and dtype of `X`
+        The minimiser. Empty arrays come back empty. It is sparse if `X` is, in CSC if
+        `X` is and in CSR otherwise, and stores no zeros.
 
     Raises
     ------
     TypeError
-        If `X` is sparse or not of a real floating or integer type, or if an
-        argument has the wrong type.
+        If `X` is not of a real floating or integer type, or if an argument has the
+        wrong type.
     ValueError
         If `alpha` is negative or NaN, if `X` contains NaN or infinity, or if
         `axis` or `out` does not fit `X`.
@@ -221,7 +223,7 @@ def prox_l1inf(X, alpha, *, axis=0, out=None, n_threads=None):
 
     Parameters
     ----------
-    X : array-like of any shape, usually (n_rows, n_columns)
+    X : array-like or sparse matrix, usually of shape (n_rows, n_columns)
         Input of dtype float32 or float64; integers are converted to float64.
     alpha : float
         Non-negative factor of the norm, a step size times a penalty; 0 gives `X`,
@@ -232,21 +234,22 @@ def prox_l1inf(X, alpha, *, axis=0, out=None, n_threads=None):
         array one group.
     out : ndarray of the shape and dtype of `X`, default=None
         Where to write the result; may be `X` itself. Nothing is written if an
-        argument is refused.
+        argument is refused. It must be None if `X` is sparse.
     n_threads : int, default=None
         Number of OpenMP threads. None takes what OpenMP would use, negative values
         count from the number of CPUs (-1 is all). The result does not depend on it.
 
     Returns
     -------
-    P : ndarray of the shape and dtype of `X`
-        The minimiser. Empty arrays come back empty.
+    P : ndarray or sparse matrix of the shape and dtype of `X`
+        The minimiser. Empty arrays come back empty. It is sparse if `X` is, in CSC if
+        `X` is and in CSR otherwise, and stores no zeros.
 
     Raises
     ------
     TypeError
-        If `X` is sparse or not of a real floating or integer type, or if an
-        argument has the wrong type.
+        If `X` is not of a real floating or integer type, or if an argument has the
+        wrong type.
     ValueError
         If `alpha` is negative or NaN, if `X` contains NaN or infinity, or if
         `axis` or `out` does not fit `X`.
@@ -298,7 +301,7 @@ def prox_linf1(X, alpha, *, axis=0, out=None, n_threads=None):
 
     Parameters
     ----------
-    X : array-like of any shape, usually (n_rows, n_columns)
+    X : array-like or sparse matrix, usually of shape (n_rows, n_columns)
         Input of dtype float32 or float64; integers are converted to float64.
     alpha : float
         Non-negative factor of the norm, a step size times a penalty; 0 gives `X`,
@@ -309,21 +312,22 @@ def prox_linf1(X, alpha, *, axis=0, out=None, n_threads=None):
         array one group.
     out : ndarray of the shape and dtype of `X`, default=None
         Where to write the result; may be `X` itself. Nothing is written if an
-        argument is refused.
+        argument is refused. It must be None if `X` is sparse.
     n_threads : int, default=None
         Number of OpenMP threads. None takes what OpenMP would use, negative values
         count from the number of CPUs (-1 is all). The result does not depend on it.
 
     Returns
     -------
-    P : ndarray of the shape and dtype of `X`
-        The minimiser. Empty arrays come back empty.
+    P : ndarray or sparse matrix of the shape and dtype of `X`
+        The minimiser. Empty arrays come back empty. It is sparse if `X` is, in CSC if
+        `X` is and in CSR otherwise, and stores no zeros.
 
     Raises
     ------
     TypeError
-        If `X` is sparse or not of a real floating or integer type, or if an
-        argument has the wrong type.
+        If `X` is not of a real floating or integer type, or if an argument has the
+        wrong type.
     ValueError
         If `alpha` is negative or NaN, if `X` contains NaN or infinity, or if
         `axis` or `out` does not fit `X`.

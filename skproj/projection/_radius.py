@@ -1,5 +1,6 @@
 """From a wanted number of groups to the radius that leaves it."""
 
+import math
 import numbers
 
 import numpy as np
@@ -73,7 +74,7 @@ def radius_for_sparsity(X, *, n_groups=None, fraction=None, ball="l1inf", axis=0
 
     Parameters
     ----------
-    X : array-like of any shape, usually (n_rows, n_columns)
+    X : array-like or sparse matrix, usually of shape (n_rows, n_columns)
         What will be projected, of dtype float32 or float64; integers are converted
         to float64.
     n_groups : int, default=None
@@ -96,8 +97,8 @@ def radius_for_sparsity(X, *, n_groups=None, fraction=None, ball="l1inf", axis=0
     Raises
     ------
     TypeError
-        If `X` is sparse or not of a real floating or integer type, or if an
-        argument has the wrong type.
+        If `X` is not of a real floating or integer type, or if an argument has the
+        wrong type.
     ValueError
         If `X` contains NaN or infinity, if `ball` or `axis` does not fit, or if no
         radius leaves this number of groups, because some of them are equally large.
@@ -131,19 +132,22 @@ def radius_for_sparsity(X, *, n_groups=None, fraction=None, ball="l1inf", axis=0
     >>> projection_l1inf_ball(X, radius).any(axis=0)
     array([ True, False, False])
     """
-    X = check_array(X)
+    X = check_array(X, accept_sparse=True)
     if not isinstance(ball, str) or ball not in SPARSIFYING:
         raise ValueError(f"ball must be one of {list(SPARSIFYING)}, got {ball!r}.")
     ball = BALLS[ball]
     axes = check_axis(axis if ball.grouped else None, X.ndim)
     n_threads = threads_for(X, None)
     what = "groups" if ball.grouped else "entries"
-    if X.size == 0:
+    n_entries = math.prod(X.shape)  # X.size is less if X is sparse
+    if n_entries == 0:
         _check_count(n_groups, fraction, 0, what)
         return 0.0
 
     groups = groups_of(X, axes)
-    k = _check_count(n_groups, fraction, len(groups) if ball.grouped else X.size, what)
+    k = _check_count(
+        n_groups, fraction, len(groups) if ball.grouped else n_entries, what
+    )
     groups, norms, exponent = safe_norms(
         groups, KERNEL_NORMS[ball.inner_norm], n_threads
     )
@@ -156,6 +160,8 @@ def radius_for_sparsity(X, *, n_groups=None, fraction=None, ball="l1inf", axis=0
         strengths = np.abs(groups[0]).astype(np.float64)
     if k == 0:
         return 0.0
+    if k > len(strengths):  # more than the stored entries of a sparse matrix
+        _refuse_ties(strengths, 0.0, k, what)
 
     padded = np.append(strengths, 0.0)  # so that also all groups have a next one
     place = len(strengths) - k

@@ -76,7 +76,7 @@ class Ball:
 
         Parameters
         ----------
-        X : array-like
+        X : array-like or sparse matrix
             Input of dtype float32 or float64; integers are converted to float64.
         radius : float
             Radius of the ball.
@@ -84,14 +84,15 @@ class Ball:
             What the groups run along. A ball without groups takes all entries
             together, whatever the axis.
         out : ndarray of the shape and dtype of `X`, default=None
-            Where to write the result; may be `X` itself.
+            Where to write the result; may be `X` itself. It must be None if `X` is
+            sparse.
         n_threads : int, default=None
             Number of OpenMP threads, as in the functions.
 
         Returns
         -------
-        P : ndarray of the shape and dtype of `X`
-            The projection.
+        P : ndarray or sparse matrix of the shape and dtype of `X`
+            The projection, sparse if `X` is: in CSC if `X` is, otherwise in CSR.
         """
         if not self.grouped:
             axis = None

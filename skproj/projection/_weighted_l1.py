@@ -17,6 +17,9 @@ from skproj.projection._layout import (
 )
 from skproj.projection._norms import norm_linf
 
+# Entries below the first number are multiplied by the second, a power of two.
+SUBNORMAL, SCALE = 1e-280, 2.0**700
+
 
 def _check_weights(weights, shape):
     """Return `weights` as a float64 array broadcast to `shape`."""
@@ -44,6 +47,23 @@ def _rows(A, axes):
         A = A.copy()
     size = math.prod(A.shape[i] for i in axes)
     return entries_last(A, axes).reshape(-1, size)
+
+
+def _project_subnormal(X, radius, weights, axis, out, n_threads, return_threshold):
+    """Project entries so small that they have few digits: larger ones, scaled back."""
+    P, thresholds = projection_weighted_l1_ball(
+        X.astype(np.float64) * SCALE,
+        radius * SCALE,
+        weights,
+        axis=axis,
+        n_threads=n_threads,
+        return_threshold=True,
+    )
+    out = np.empty_like(X) if out is None else out
+    with np.errstate(under="ignore"):
+        out[...] = P / SCALE
+        thresholds = thresholds / SCALE
+    return (out, thresholds) if return_threshold else out
 
 
 def projection_weighted_l1_ball(
@@ -138,7 +158,11 @@ def projection_weighted_l1_ball(
     axes = check_axis(axis, X.ndim)
     check_out(out, X)
     n_threads = threads_for(X, n_threads)
-    norm_linf(X, n_threads=n_threads)  # refuses NaN and infinity
+    largest = norm_linf(X, n_threads=n_threads)  # refuses NaN and infinity
+    if 0.0 < largest < SUBNORMAL:
+        return _project_subnormal(
+            X, radius, weights, axis, out, n_threads, return_threshold
+        )
 
     if out is None:
         out = np.empty_like(X)

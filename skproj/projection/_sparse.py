@@ -1,0 +1,95 @@
+"""Sparse matrices seen as groups: only what is stored takes part.
+
+No norm has anything from a zero, and no threshold of a ball is negative, so zeros that
+are not stored stay what they are. The stored entries of a row (or a column) are
+adjacent in CSR (or CSC): segments of one vector, of different lengths.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from skproj._kernels import _segments
+
+
+@dataclass(frozen=True)
+class Segments:
+    """Groups of different lengths, in place of an array (n_groups, group_size).
+
+    data : float32 or float64 array of shape (n_entries,), contiguous.
+    indptr : intp array of shape (n_groups + 1,).
+        Group j is ``data[indptr[j]:indptr[j + 1]]``.
+    """
+
+    data: np.ndarray
+    indptr: np.ndarray
+
+    def __len__(self):
+        return len(self.indptr) - 1
+
+    def __getitem__(self, mask):
+        """Copy the groups of a boolean array of shape (n_groups,)."""
+        kept = self.lengths[mask]
+        data = self.data[np.repeat(mask, self.lengths)]
+        return Segments(data, np.concatenate([[0], np.cumsum(kept)], dtype=np.intp))
+
+    @cached_property
+    def lengths(self):
+        return np.diff(self.indptr)
+
+    @property
+    def shape(self):
+        """Shape of the smallest array that would hold all groups."""
+        return len(self), int(self.lengths.max(initial=0))
+
+    def scaled(self, exponents):
+        """Copy all groups times ``2 ** exponents``, of shape (n_groups,) or (1,)."""
+        if len(exponents) > 1:
+            exponents = np.repeat(exponents, self.lengths)
+        return Segments(np.ldexp(self.data, exponents), self.indptr)
+
+    def norms(self, norm, out, n_threads):
+        """Do for segments what the kernel `group_norms` does for arrays."""
+        _segments.segment_norms(self.data, self.indptr, norm, out, n_threads)
+
+    def thresholds(self, norms, radii, levels, offsets, n_threads, *, counts=None):
+        """Do for segments what the kernel `group_thresholds` does for arrays.
+
+        The array `counts` gets the number of entries above each threshold.
+        """
+        if counts is None:
+            counts = np.empty(len(self), dtype=np.intp)
+        return _segments.segment_thresholds(
+            self.data, self.indptr, norms, radii, levels, offsets, counts, n_threads
+        )
+
+    def shrink(self, kind, levels, offsets, n_threads):
+        """Do in place what the kernel `map_groups` does for arrays."""
+        if offsets is None:
+            offsets = np.zeros(len(self))
+        _segments.map_segments(self.data, self.indptr, kind, levels, offsets, n_threads)
+
+
+def result_format(X):
+    """Format of what is computed from `X`: its own, or "csr" if others cannot do it."""
+    return X.format if X.format in ("csr", "csc") else "csr"
+
+
+def compressed_copy(X, axes):
+    """Copy `X`, without duplicates, to the format in which groups are adjacent."""
+    if len(axes) == 2:  # one group, in any order
+        format = result_format(X)
+    else:
+        format = "csc" if axes == (0,) else "csr"
+    copy = X.asformat(format, copy=True)
+    copy.sum_duplicates()
+    return copy
+
+
+def stored_groups(compressed, axes):
+    """View the entries of a `compressed_copy` as groups: Segments or an array."""
+    data = compressed.data[: compressed.nnz]
+    if len(axes) == 2:
+        return data[np.newaxis]
+    return Segments(data, compressed.indptr.astype(np.intp, copy=False))
