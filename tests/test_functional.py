@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.autograd import gradcheck, gradgradcheck
+from torch.autograd import forward_ad, gradcheck, gradgradcheck
 
 import skproj.nn.functional as F
 from skproj import projection as arrays
@@ -108,6 +108,11 @@ each_ball = pytest.mark.parametrize(
     "case", [case for case in CASES if case.name != "projection_simplex"], ids=str
 )
 each_function = pytest.mark.parametrize("case", FUNCTIONS, ids=str)
+
+# PyTorch prepares for its forward mode by a function that it has deprecated itself.
+by_script_of_torch = pytest.mark.filterwarnings(
+    "ignore:.torch.jit.script:DeprecationWarning"
+)
 
 
 def random_tensor(case, dtype=torch.float64, layout="contiguous", seed=0):
@@ -236,16 +241,27 @@ def test_device_code_keeps_what_is_inside(case):
 
 
 @pytest.mark.parametrize("share", [1e-12, 1e-8, 0.3])
-@pytest.mark.parametrize("name", ["l12", "l1inf", "bilevel_l12", "bilevel_l1inf"])
+@pytest.mark.parametrize("name", BALLS)
 def test_device_code_meets_the_radius(name, share):
     """Also a tiny one, beside which the rounding of the entries is large."""
-    norm = BALLS[name].norm
+    ball = BALLS[name]
+    dims = [0] if ball.grouped else [0, 1]
     for seed in range(10):
         X = random_tensor(FUNCTIONS[0], seed=seed)
-        radius = share * norm(X.numpy())
-        P = F._project_on_device(X, None, f"{name}_ball", radius, [0], [], [])
-        assert norm(P.numpy()) == pytest.approx(radius, rel=1e-2)
-        assert norm(P.numpy()) <= radius * (1 + 1e-12)
+        radius = share * ball.norm(X.numpy())
+        P = F._project_on_device(X, None, f"{name}_ball", radius, dims, [], [])
+        assert ball.norm(P.numpy()) == pytest.approx(radius, rel=1e-2, abs=0)
+        assert ball.norm(P.numpy()) <= radius * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("name", ["simplex", "l1_ball", "weighted_l1_ball"])
+def test_device_code_meets_a_tiny_radius(name):
+    """With ties at a maximum whose rounding is a few percent of the radius."""
+    x = torch.tensor([1.0, 1e3, 1e3], dtype=torch.float64) * 1.1
+    weights = torch.ones_like(x) if name == "weighted_l1_ball" else None
+    P = F._project_on_device(x, weights, name, 1e-11, [0], [], [])
+    assert float(P.sum()) == pytest.approx(1e-11, rel=1e-12, abs=0)
+    assert P[1] == P[2]
 
 
 def test_device_code_of_l1inf_on_a_large_matrix():
@@ -356,6 +372,77 @@ def test_gradient_with_respect_to_weights_does_not_exist():
     weights = torch.tensor([1.0, 2.0], requires_grad=True)
     F.projection_weighted_l1_ball(X, 1.0, weights).sum().backward()
     assert weights.grad is None
+    P = F.projection_weighted_l1_ball(X.detach(), 1.0, weights)
+    assert not P.requires_grad
+    assert P.grad_fn is None
+
+
+@pytest.mark.parametrize(
+    ("dtype", "weights_dtype", "scale"),
+    [
+        (torch.float32, torch.float32, 1e30),
+        (torch.float32, torch.float32, 1e-30),
+        (torch.float32, torch.float64, 1e-60),
+        (torch.float64, torch.float64, 1e200),
+        (torch.float64, torch.float64, 1e-200),
+    ],
+)
+def test_gradient_does_not_depend_on_the_scale_of_weights(dtype, weights_dtype, scale):
+    """Multiplying weights and radius by one number leaves the ball as it is."""
+    gradients = []
+    for factor in (1.0, scale):
+        x = torch.tensor([3.0, -1.0, 2.0, 0.5], dtype=dtype, requires_grad=True)
+        weights = torch.tensor([1.0, 1.7, 0.5, 0.0], dtype=weights_dtype) * factor
+        P = F.projection_weighted_l1_ball(x, 2.0 * factor, weights)
+        P.backward(torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=dtype))
+        gradients.append(x.grad)
+    assert_close(gradients[1], gradients[0], 1.0)
+
+
+@by_script_of_torch
+@each_function
+def test_forward_mode(case):
+    """Directional derivatives are the products with the Jacobian of reverse mode."""
+    X, T = random_tensor(case, seed=3), random_tensor(case, seed=5)
+
+    def project(X):
+        return case(X, 0.8)
+
+    jacobian = torch.func.jacrev(project)(X)
+    assert_close(torch.func.jacfwd(project)(X), jacobian, 1.0)
+    expected = torch.tensordot(jacobian, T, X.ndim)
+    assert_close(torch.func.jvp(project, (X,), (T,))[1], expected, 1.0)
+    with forward_ad.dual_level():
+        for Y in (X, X.clone().requires_grad_()):
+            P = project(forward_ad.make_dual(Y, T))
+            assert_close(forward_ad.unpack_dual(P).tangent, expected, 1.0)
+
+
+@by_script_of_torch
+@each_function
+def test_second_derivatives_by_both_modes(case):
+    """Forward over reverse and reverse over forward agree with reverse over reverse."""
+    X = random_tensor(case, seed=3)
+
+    def loss(X):
+        return (case(X, 0.8) ** 3).sum()
+
+    expected = torch.func.jacrev(torch.func.jacrev(loss))(X)
+    assert_close(torch.func.hessian(loss)(X), expected, 1.0)
+    assert_close(torch.func.jacrev(torch.func.jacfwd(loss))(X), expected, 1.0)
+    with pytest.raises(RuntimeError, match="forward mode cannot be nested"):
+        torch.func.jacfwd(torch.func.jacfwd(loss))(X)
+
+
+@by_script_of_torch
+def test_forward_mode_in_place_is_refused():
+    """The tangent would stay what it was."""
+
+    def in_place(X):
+        return F.projection_l1_ball_(X.clone(), 1.0)
+
+    with pytest.raises(RuntimeError, match="X carries a tangent"):
+        torch.func.jvp(in_place, (X,), (X,))
 
 
 @each_function
@@ -390,7 +477,22 @@ def test_half_precision(case, dtype):
     case(X, 2.0).backward(G)
     case(Y, 2.0).backward(G.float())
     assert X.grad.dtype == dtype
-    torch.testing.assert_close(X.grad.float(), Y.grad, rtol=0.02, atol=0.05)
+    assert torch.equal(X.grad, Y.grad.to(dtype))
+
+
+@pytest.mark.parametrize("ball", BALLS.values(), ids=BALLS)
+def test_gradient_of_half_precision(ball):
+    """That of float32, rounded: which entries are clipped is known before rounding."""
+    generator = torch.Generator().manual_seed(0)
+    for share in (0.9, 0.5):
+        X = torch.randn(64, 16, generator=generator).bfloat16().requires_grad_()
+        Y = X.detach().float().requires_grad_()
+        G = torch.randn(64, 16, generator=generator).bfloat16()
+        radius = share * ball.norm(Y.detach().numpy())
+        project = getattr(F, f"projection_{ball.name}_ball")
+        project(X, radius).backward(G)
+        project(Y, radius).backward(G.float())
+        assert torch.equal(X.grad, Y.grad.bfloat16())
 
 
 @pytest.mark.parametrize("ball", BALLS.values(), ids=BALLS)
@@ -416,7 +518,7 @@ def test_channels_last():
     X = torch.randn(4, 3, 5, 5).to(memory_format=torch.channels_last)
     for P in (
         F.projection_l12_ball(X, 1.0, dim=(1, 2, 3)),
-        F._project_new(X.bfloat16(), None, "l12_ball", 1.0, [1, 2, 3], [], []),
+        F.projection_l12_ball(X.bfloat16(), 1.0, dim=(1, 2, 3)),
         F._like(X, F._project_on_device(X, None, "l1_ball", 1.0, [0], [], [])),
     ):
         assert P.is_contiguous(memory_format=torch.channels_last)
@@ -582,6 +684,33 @@ def test_vmap_over_weights():
     )
     expected = [F.projection_weighted_l1_ball(X, 2.0, w) for w in weights]
     assert torch.equal(P, torch.stack(expected))
+
+
+def test_vmap_over_weights_in_place_is_refused():
+    """One tensor cannot hold the projections of a batch, nor can an expanded one."""
+    project_ = F.projection_weighted_l1_ball_
+    weights = torch.ones(3, 2)
+    for dtype in (torch.float32, torch.bfloat16):
+        x = torch.tensor([3.0, 2.0], dtype=dtype)
+        with pytest.raises(RuntimeError):
+            torch.vmap(project_, in_dims=(None, None, 0))(x, 1.0, weights)
+        with pytest.raises(RuntimeError):
+            torch.vmap(project_, in_dims=(0, None, 0))(x.expand(3, 2), 1.0, weights)
+        assert x.tolist() == [3.0, 2.0]
+
+
+def test_vmap_over_nothing():
+    """The batch comes back empty, in and out of place, with gradients."""
+    batch = torch.zeros(2, 0, 3)
+    assert torch.vmap(F.projection_l1_ball, (1, None))(batch, 1.0).shape == (0, 2, 3)
+    torch.vmap(F.projection_l1_ball_, (1, None))(batch, 1.0)
+    project = torch.vmap(F.projection_weighted_l1_ball, (None, None, 0))
+    assert project(torch.ones(3), 1.0, torch.ones(0, 3)).shape == (0, 3)
+    gradient = torch.func.grad(lambda X: F.projection_l1_ball(X, 1.0).sum())
+    assert torch.vmap(gradient)(torch.zeros(0, 3)).shape == (0, 3)
+    batch.requires_grad_()
+    torch.vmap(F.projection_l1_ball, (1, None))(batch, 1.0).sum().backward()
+    assert batch.grad.shape == (2, 0, 3)
 
 
 @pytest.mark.parametrize("name", F.__all__)

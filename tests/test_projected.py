@@ -284,6 +284,7 @@ def test_gradients_after_projection(layer):
         ({"params": torch.ones(2, 2)}, ValueError, "params must be parameters of the"),
         ({"params": ["weight"]}, TypeError, "params must be a torch.Tensor, got str"),
         ({"params": 3}, TypeError, "params must be a tensor or an iterable"),
+        ({"params": {"weight": 3}}, TypeError, "params must be .* got dict"),
         ({"projection": "l7"}, ValueError, "projection must be one of 'l1', .*'l7'"),
         ({"projection": None}, TypeError, "projection must be a string or a callable"),
         ({"radius": -1.0}, ValueError, "radius must be non-negative"),
@@ -294,6 +295,7 @@ def test_gradients_after_projection(layer):
         ({"every": True}, TypeError, "every must be an integer"),
         ({"dim": 2}, ValueError, "dim must be between -2 and 1"),
         ({"dim": "0"}, TypeError, "dim must be an integer"),
+        ({"dim": "0", "projection": "l1"}, TypeError, "dim must be an integer"),
     ],
 )
 def test_refusal(change, error, message, layer):
@@ -319,6 +321,80 @@ def test_bad_result_of_callable_is_refused(returned, layer):
     register_projection(optimizer, layer.weight, lambda W, radius, dim: returned, 1.0)
     with pytest.raises(ValueError, match=r"projection must return a tensor .*\(4, 6\)"):
         train(layer, optimizer)
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.int64, torch.bool], ids=str)
+def test_result_of_callable_in_other_numbers_is_refused(dtype, layer):
+    """PyTorch would convert them, and lose a part."""
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.0)
+    register_projection(optimizer, layer.weight, lambda W, r, dim: W.to(dtype), 1.0)
+    before = layer.weight.detach().clone()
+    with pytest.raises(TypeError, match=f"projection must return .* got {dtype}"):
+        train(layer, optimizer)
+    assert torch.equal(layer.weight, before)
+
+
+@pytest.mark.parametrize("first", ["weight", "bias"])
+def test_failure_names_the_parameter(first, layer):
+    """A step in which nothing was projected does not count."""
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.0)
+    params = [layer.weight, layer.bias]
+    if first == "bias":
+        params.reverse()
+    handle = register_projection(optimizer, params, "l1inf", 0.1)
+    with torch.no_grad():
+        layer.bias[0] = torch.nan
+    with pytest.raises(ValueError, match="NaN") as raised:
+        optimizer.step()
+    i = 0 if first == "bias" else 1
+    note = raised.value.__notes__[0]
+    assert f"parameter {i} of the registration, of shape (4,)" in note
+    assert handle.n_steps == i
+
+
+def test_ball_without_groups_does_not_look_at_dim(layer):
+    """Weight and bias together, although the bias has no dimension 1."""
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.0)
+    register_projection(optimizer, layer.parameters(), "l1", 0.1, dim=1)
+    optimizer.step()
+    for W in layer.parameters():
+        assert float(W.detach().abs().sum()) == pytest.approx(0.1)
+    assert BallConstraint("l1", 1.0, dim=7)(torch.ones(2)).sum() == 1.0
+
+
+def test_removal_by_the_schedule(layer):
+    """The optimizer is going through its hooks at that time."""
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.0)
+
+    def radius(step):
+        first.remove()
+        return 1.0
+
+    first = register_projection(optimizer, layer.weight, "l1inf", radius)
+    second = register_projection(optimizer, layer.bias, "l1", 0.1)
+    optimizer.step()
+    optimizer.step()
+    assert (first.n_steps, second.n_steps) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("state", "error"),
+    [
+        ({}, TypeError),
+        (3, TypeError),
+        ({"n_steps": "3"}, TypeError),
+        ({"n_steps": True}, TypeError),
+        ({"n_steps": -1}, ValueError),
+    ],
+)
+def test_bad_state_is_refused(state, error, layer):
+    """And the count stays what it was."""
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.0)
+    handle = register_projection(optimizer, layer.weight, "l1inf", 1.0)
+    train(layer, optimizer)
+    with pytest.raises(error, match="n_steps"):
+        handle.load_state_dict(state)
+    assert handle.n_steps == 1
 
 
 # ---------------------------------------------------------------------------
@@ -362,6 +438,9 @@ def test_assignment_to_parametrized_weight(layer):
     layer.weight = W
     assert torch.equal(layer.parametrizations.weight.original, W)
     assert torch.equal(layer.weight, F.projection_l1_ball(W, 1.0))
+    train(layer, torch.optim.SGD(layer.parameters(), lr=0.1))
+    assert torch.equal(W, torch.eye(4, 6))
+    layer.weight = W
     parametrize.remove_parametrizations(layer, "weight")
     assert torch.equal(layer.weight, F.projection_l1_ball(W, 1.0))
     assert type(layer) is torch.nn.Linear
@@ -406,12 +485,15 @@ def test_parametrized_module_can_be_compiled(layer):
         ((7, 1.0), TypeError, "projection must be a string or a callable"),
         (("l1", -1.0), ValueError, "radius must be non-negative"),
         (("l1", torch.tensor(1.0)), TypeError, "radius must be a float"),
+        (("l1", 1.0, "0"), TypeError, "dim must be an integer"),
+        (("l1inf", 1.0, 0.0), TypeError, "dim must be an integer"),
     ],
 )
 def test_constraint_refusal(arguments, error, message):
     """When it is made."""
+    projection, radius, *dim = arguments
     with pytest.raises(error, match=message):
-        BallConstraint(*arguments)
+        BallConstraint(projection, radius, **({"dim": dim[0]} if dim else {}))
 
 
 def test_constraint_with_bad_dim_leaves_the_layer_alone(layer):

@@ -5,7 +5,12 @@ import numbers
 import torch
 
 from skproj.nn import functional
-from skproj.nn.functional import check_dims, check_float_radius, check_tensor
+from skproj.nn.functional import (
+    check_dims,
+    check_float_radius,
+    check_tensor,
+    check_type_of_dims,
+)
 from skproj.projection import BALLS
 
 
@@ -23,9 +28,19 @@ def _check_projection(projection):
         )
 
 
+def _has_groups(projection):
+    """Whether `dim` matters; a function of the user's own is taken to look at it."""
+    return callable(projection) or BALLS[projection].grouped
+
+
 def _as_list(params):
     if isinstance(params, torch.Tensor):
         return [params]
+    if isinstance(params, str | dict):
+        raise TypeError(
+            "params must be a tensor or an iterable of tensors, not of names, "
+            f"got {type(params).__name__} instead."
+        )
     try:
         return list(params)
     except TypeError:
@@ -38,7 +53,7 @@ def _as_list(params):
 def _project(projection, W, radius, dim, suffix=""):
     """Call a projection, of the registry or the user's own, and check the result."""
     if not callable(projection):
-        if not BALLS[projection].grouped:
+        if not _has_groups(projection):
             dim = None
         function = getattr(functional, f"projection_{projection}_ball{suffix}")
         return function(W, radius, dim=dim)
@@ -48,6 +63,11 @@ def _project(projection, W, radius, dim, suffix=""):
         raise ValueError(
             "projection must return a tensor of the shape of its argument, "
             f"{tuple(W.shape)}, got {got} instead."
+        )
+    if not P.is_floating_point():
+        raise TypeError(
+            "projection must return a tensor of floating-point numbers, "
+            f"got {P.dtype} instead."
         )
     return P
 
@@ -62,26 +82,46 @@ class _ProjectionHandle:
         self._radius = radius
         self._dim = dim
         self._every = every
+        self._projecting = False
+        self._removed = False
         self._hook = optimizer.register_step_post_hook(self._after_step)
 
     def _after_step(self, optimizer, args, kwargs):
-        self.n_steps += 1
-        if self.n_steps % self._every == 0:
-            self._project()
+        if self._removed:
+            return
+        step = self.n_steps + 1
+        self._projecting = True
+        try:
+            if step % self._every == 0:
+                self._project(step)
+        finally:
+            self._projecting = False
+        self.n_steps = step
 
     @torch.no_grad()
-    def _project(self):
+    def _project(self, step):
         radius = self._radius
         if callable(radius):
-            radius = check_float_radius(radius(self.n_steps))
-        for W in self._params:
-            P = _project(self._projection, W, radius, self._dim, suffix="_")
-            if P is not W:
-                W.copy_(P)
+            radius = check_float_radius(radius(step))
+        for i, W in enumerate(self._params):
+            try:
+                P = _project(self._projection, W, radius, self._dim, suffix="_")
+                if P is not W:
+                    W.copy_(P)
+            except Exception as error:
+                error.add_note(
+                    f"This was parameter {i} of the registration, of shape "
+                    f"{tuple(W.shape)}; those before it have been projected."
+                )
+                if i > 0:
+                    self.n_steps = step
+                raise
 
     def remove(self):
         """Project no more."""
-        self._hook.remove()
+        self._removed = True
+        if not self._projecting:  # when the optimizer goes through its hooks
+            self._hook.remove()
 
     def state_dict(self):
         """Return the number of steps, for a checkpoint."""
@@ -89,7 +129,15 @@ class _ProjectionHandle:
 
     def load_state_dict(self, state_dict):
         """Go on counting from the number of steps in a checkpoint."""
-        self.n_steps = state_dict["n_steps"]
+        n_steps = state_dict.get("n_steps") if isinstance(state_dict, dict) else None
+        if isinstance(n_steps, bool) or not isinstance(n_steps, numbers.Integral):
+            raise TypeError(
+                "state_dict must be a dict with an integer n_steps, "
+                f"got {state_dict!r} instead."
+            )
+        if n_steps < 0:
+            raise ValueError(f"n_steps must be non-negative, got {n_steps} instead.")
+        self.n_steps = int(n_steps)
 
     def __enter__(self):
         return self
@@ -116,7 +164,7 @@ def register_projection(optimizer, params, projection, radius, *, dim=0, every=1
         Its `step` is followed by the projection.
     params : torch.Tensor or iterable of torch.Tensor
         Parameters of `optimizer`, in whichever of its groups. Each is projected by
-        itself, in place.
+        itself, in place; also one that is frozen, which the optimizer leaves alone.
     projection : str or callable
         A key of `skproj.projection.BALLS`, or a function ``f(W, radius, dim=dim)``
         that returns a tensor of the shape of `W`: a new one, or `W` itself after
@@ -127,7 +175,8 @@ def register_projection(optimizer, params, projection, radius, *, dim=0, every=1
     dim : int, tuple of int or None, default=0
         What the groups run along. For the weight of `torch.nn.Linear`, of shape
         (n_outputs, n_inputs), ``dim=0`` removes inputs and ``dim=1`` removes outputs.
-        A ball without groups takes all entries together, whatever `dim` says.
+        A ball without groups takes all entries together, whatever dimensions `dim`
+        names.
     every : int, default=1
         Project after every so many steps.
 
@@ -147,7 +196,7 @@ def register_projection(optimizer, params, projection, radius, *, dim=0, every=1
     ValueError
         If `optimizer` does not hold a parameter, if `projection` is not known, if
         `radius` is negative or NaN, if `every` is not positive, or if `dim` does not
-        fit a parameter. Then nothing is registered.
+        fit a parameter that has groups. Then nothing is registered.
 
     See Also
     --------
@@ -157,7 +206,9 @@ def register_projection(optimizer, params, projection, radius, *, dim=0, every=1
     -----
     Nothing is projected before the first step. Several registrations are independent,
     and run in the order in which they were made. A step that `torch.amp.GradScaler`
-    skips is not counted. State of the optimizer, such as momentum, is not projected.
+    skips is not counted. If a projection fails, the error has a note that names the
+    parameter: those before it have been projected, and the step counts if there are
+    such. State of the optimizer, such as momentum, is not projected.
     Adam and its relatives move every weight by about the learning rate, however small
     its gradient, which brings back groups that were zero; SGD gives sparser weights.
 
@@ -196,6 +247,7 @@ def register_projection(optimizer, params, projection, radius, *, dim=0, every=1
             f"got {type(optimizer).__name__} instead."
         )
     _check_projection(projection)
+    check_type_of_dims(dim)
     if not callable(radius):
         radius = check_float_radius(radius)
     if isinstance(every, bool) or not isinstance(every, numbers.Integral):
@@ -213,7 +265,8 @@ def register_projection(optimizer, params, projection, radius, *, dim=0, every=1
                 "params must be parameters of the optimizer, got a tensor of shape "
                 f"{tuple(W.shape)} that it does not hold."
             )
-        check_dims(dim, W.ndim)
+        if _has_groups(projection):
+            check_dims(dim, W.ndim)
     return _ProjectionHandle(optimizer, params, projection, radius, dim, every)
 
 
@@ -238,7 +291,8 @@ class BallConstraint(torch.nn.Module):
     dim : int, tuple of int or None, default=0
         What the groups run along. For the weight of `torch.nn.Linear`, of shape
         (n_outputs, n_inputs), ``dim=0`` removes inputs and ``dim=1`` removes outputs.
-        A ball without groups takes all entries together, whatever `dim` says.
+        A ball without groups takes all entries together, whatever dimensions `dim`
+        names.
 
     See Also
     --------
@@ -250,7 +304,7 @@ class BallConstraint(torch.nn.Module):
     falls because others shrink; where that matters, `register_projection`, which
     computes gradients at the projected weights, is the better choice.
 
-    A tensor that is assigned to the weight is stored as it is, and projected when the
+    A tensor that is assigned to the weight is copied as it is, and projected when the
     weight is used: what is read is not what was assigned if that was outside the ball.
 
     PyTorch refuses to pickle a parametrized module, but copies it with
@@ -283,6 +337,7 @@ class BallConstraint(torch.nn.Module):
     def __init__(self, projection, radius, *, dim=0):
         super().__init__()
         _check_projection(projection)
+        check_type_of_dims(dim)
         self.projection = projection
         self.radius = check_float_radius(radius)
         self.dim = dim
@@ -313,9 +368,10 @@ class BallConstraint(torch.nn.Module):
         Returns
         -------
         V : torch.Tensor
-            `W` itself: points of the ball are their own projections.
+            A copy of `W`, which training may change: points of the ball are their own
+            projections.
         """
-        return W
+        return W.clone()
 
     def extra_repr(self):
         """Name the arguments, for `repr`.

@@ -59,8 +59,9 @@ def _accumulator(X):
 
 def _norm(V, level):
     norm, dims = level
-    if norm == math.inf:  # nothing to sum: faster in the type of V
-        return torch.linalg.vector_norm(V, norm, dims, keepdim=True).to(_accumulator(V))
+    if norm == math.inf:  # on a CPU vector_norm is much slower than this
+        largest = torch.maximum(V.amax(dims, keepdim=True), -V.amin(dims, keepdim=True))
+        return largest.to(_accumulator(V))
     return torch.linalg.vector_norm(V, norm, dims, keepdim=True, dtype=_accumulator(V))
 
 
@@ -120,8 +121,7 @@ def _threshold(V, radius, dims, weights=None):
     """
     v, radius = _fibres_last(V, dims), _fibres_last(radius, dims)
     if weights is None:
-        v = v.sort(-1, descending=True).values
-        sums = v.cumsum(-1, dtype=_accumulator(V))
+        sums = v.sort(-1, descending=True).values.cumsum(-1)
         squares = torch.arange(1, v.shape[-1] + 1, device=V.device, dtype=sums.dtype)
     else:
         w = _fibres_last(weights, dims)
@@ -133,17 +133,28 @@ def _threshold(V, radius, dims, weights=None):
     return _per_fibre(bounds.amax(-1), V, dims)
 
 
-def _shrinking(V, norm, budget, level):
-    """Return the map that projects the fibres of a level, without its argument.
+def _onto_simplex(V, radius, dims):
+    """Project the fibres, counted from their maxima.
 
-    For l1 a threshold to subtract, for l2 a factor, for l_inf a level to clip at.
+    What is left of them may be tiny, and the rounding of the entries must not be
+    large beside it: their differences are exact.
     """
+    V = V.to(_accumulator(V))
+    V = V - V.amax(dims, keepdim=True)
+    return (V - _threshold(V, radius, dims)).clamp(min=0.0)
+
+
+def _project_fibres(V, norm, budget, level):
+    """Project the non-negative fibres of a level, each onto the ball of its budget."""
     if level.norm == 1:
-        tau = _threshold(V.abs(), budget, level.dims)
-        return torch.where(norm <= budget, 0.0, tau)
+        return torch.where(norm <= budget, V, _onto_simplex(V, budget, level.dims))
     if level.norm == 2:
-        return torch.where(norm <= budget, 1.0, budget / norm)
-    return budget
+        return V * _l2_factor(norm, budget)
+    return torch.minimum(V, budget)
+
+
+def _l2_factor(norm, budget):
+    return torch.where(norm <= budget, 1.0, budget / norm)
 
 
 def _clip(X, level):
@@ -151,9 +162,9 @@ def _clip(X, level):
     return X.clamp(0.0 - level, level)  # 0.0 - 0.0 is not the -0.0 that -0.0 would be
 
 
-def _soft_threshold(X, tau):
-    Y = X.to(_accumulator(X))
-    return (Y - Y.clamp(-tau, tau)).to(X.dtype)
+def _with_signs_of(X, V):
+    """Give the signs of `X`, and its type, to what is not negative; 0 gets none."""
+    return torch.where(X < 0, 0.0 - V, V).to(X.dtype)
 
 
 # ---------------------------------------------------------------------------
@@ -166,28 +177,23 @@ def project_levels(X, radius, levels):
     scale = _safe_scale(X, all_dims)
     values = _norms_of_levels(_scaled(X, scale), levels)
     budget = _constant(X, radius) * scale
-    for level, norm, V in zip(levels, values[:-1], values[1:], strict=True):
-        by = _shrinking(V, norm, budget, level)
-        if V is values[-1]:
-            break
-        if level.norm == 1:
-            shared = (V - by).clamp(min=0.0)
-            # The rounding of V is not small beside that of a tiny budget.
-            budget = shared * _ratio(budget, _norm(shared, level)).clamp(max=1.0)
-        else:
-            budget = V * by if level.norm == 2 else torch.minimum(V, by)
-    if level.norm == 1:
-        return _soft_threshold(X, by / scale)
-    if level.norm == 2:
-        return (X * by).to(X.dtype)
-    return _clip(X, by / scale)
+    *outer, inner = levels
+    *outer_norms, norm, V = values
+    for i, level in enumerate(outer):
+        budget = _project_fibres(values[i + 1], outer_norms[i], budget, level)
+    if inner.norm == 1:
+        shrunk = _onto_simplex(V.abs(), budget, inner.dims) / scale
+        return torch.where(norm <= budget, X, _with_signs_of(X, shrunk))
+    if inner.norm == 2:
+        return (X * _l2_factor(norm, budget)).to(X.dtype)
+    return _clip(X, budget / scale)
 
 
 def project_simplex(X, radius, dims):
     """Project each slice of a non-empty tensor onto the simplex."""
     scale = _safe_scale(X, dims, at_least=radius)
-    tau = _threshold(_scaled(X, scale), _constant(X, radius) * scale, dims) / scale
-    return (X.to(_accumulator(X)) - tau).clamp(min=0.0).to(X.dtype)
+    P = _onto_simplex(_scaled(X, scale), _constant(X, radius) * scale, dims)
+    return (P / scale).to(X.dtype)
 
 
 def project_weighted_l1(X, radius, weights, dims):
@@ -200,8 +206,11 @@ def project_weighted_l1(X, radius, weights, dims):
     V = _scaled(X, scale).abs().to(w.dtype)
     radius = _constant(X, radius) * (scale * weight_scale)
     inside = (w * V).sum(dims, keepdim=True) <= radius
-    tau = torch.where(inside, 0.0, _threshold(V, radius, dims, w).clamp(min=0.0))
-    return _soft_threshold(X, tau * w / scale)
+    tau = _threshold(V, radius, dims, w).clamp(min=0.0)
+    shrunk = (V - tau * w).clamp(min=0.0)
+    # The rounding of V is not small beside a tiny radius.
+    shrunk = shrunk * _ratio(radius, (w * shrunk).sum(dims, keepdim=True))
+    return torch.where(inside | (w == 0), X, _with_signs_of(X, shrunk / scale))
 
 
 def project_l1inf(X, radius, dims):
@@ -254,79 +263,86 @@ def project_l1inf(X, radius, dims):
 # of differentiable operations, so that they have gradients themselves.
 
 
-def _signs(X):
-    """Return 1 or -1 for each entry, never 0, so that zeros keep their gradient."""
-    return torch.ones((), dtype=X.dtype, device=X.device).copysign(X.detach())
+def _signs_of_losses(X, P):
+    return (X.detach() - P.detach()).sign_()
 
 
 def gradient_of_levels(G, X, P, levels):
     """Gradient of a chain of levels with a positive radius.
 
-    Work with absolute values: the v of a level come from X, its u from P, and the norm
-    of the u of a fibre is its budget. For a fibre that is not left alone, with g the
-    gradient of u, the gradients of v and of the budget are
+    The v of a level come from X, its u from P, and the norm of the u of a fibre is its
+    budget. For a fibre that is not left alone, with g the gradient of u and s the
+    signs, which only the innermost entries have, the gradients of v and of the budget
+    are
 
-    - l1: on the support of u, ``g - mean(g)``, and ``mean(g)``: the threshold is the
-      mean of v over the support less the budget over its size;
+    - l1: on the support of u, ``g - s * mean`` and ``mean``, that of ``s * g``: the
+      threshold is the mean of v over the support less the budget over its size;
     - l2, with the direction e = v / norm(v): ``budget / norm(v) * (g - e * <e, g>)``
       and ``<e, g>``;
-    - l_inf: g where v is not clipped, and the sum of g where it is.
+    - l_inf: g where v is not clipped, and the sum of ``s * g`` where it is.
 
     The gradients of budgets go outwards, level by level; then those of the v go back
     inwards through the norms that the v are.
     """
-    changed = [X != P]
+    # Signs where entries differ, 0 elsewhere. On CPUs, arithmetic with signs is several
+    # times as fast as with masks, and most of its time goes to new memory.
+    lost = [_signs_of_losses(X, P)]
     for level in reversed(levels):
-        changed.insert(0, changed[0].any(level.dims, keepdim=True))
+        lost.insert(0, lost[0].abs().amax(level.dims, keepdim=True))
     # Only ratios and signs of norms are used, so that they may be scaled.
     scale = _safe_scale(X.detach(), tuple(d for level in levels for d in level.dims))
 
     def norms(Y):
-        values = _norms_of_levels(_scaled(Y, scale).abs(), levels)
-        return [value.to(G.dtype) for value in values]
+        needed = levels if levels[0].norm != 1 else levels[1:]
+        values = _norms_of_levels(_scaled(Y, scale), needed)
+        values = [value.to(G.dtype) for value in values]
+        return values if needed is levels else [None, *values]
 
     v, u = norms(X), norms(P)
 
     # Fibres that come through unchanged: all is inside, or an l_inf budget is slack.
-    free = ~changed[0]
+    free = lost[0] == 0
     for i, level in enumerate(levels, 1):
-        slack = ~changed[i] & (u[i - 1] > 0) if level.norm == math.inf else False
-        free = free | slack
+        if level.norm == math.inf:
+            free = free | ((lost[i - 1] == 0) & (u[i - 1] > 0))
 
-    signs = _signs(X)
-    g = signs * G
+    g = G
     direct = []
     for i, level in reversed(list(enumerate(levels, 1))):
         if level.norm == 1:
-            support = (u[i] > 0).to(g.dtype)
-            count = support.sum(level.dims, keepdim=True).clamp(min=1.0)
-            mean = (support * g).sum(level.dims, keepdim=True) / count
-            direct.insert(0, support * (g - mean))
+            signs = u[i].detach().sign()
+            count = signs.abs().sum(level.dims, keepdim=True).clamp(min=1.0)
+            along = signs * g
+            mean = along.sum(level.dims, keepdim=True) / count
+            direct.insert(0, (along - mean).mul_(signs))
             g = mean
         elif level.norm == 2:
             along = _ratio(v[i], v[i - 1])
             inner = (along * g).sum(level.dims, keepdim=True)
-            direct.insert(0, _ratio(u[i - 1], v[i - 1]) * (g - along * inner))
+            across = torch.addcmul(g, along, inner, value=-1)
+            direct.insert(0, _ratio(u[i - 1], v[i - 1]) * across)
             g = inner
         else:
-            clipped = changed[i].to(g.dtype)
-            kept = (u[i - 1] > 0).to(g.dtype)
-            direct.insert(0, kept * (1.0 - clipped) * g)
-            g = (clipped * g).sum(level.dims, keepdim=True)
+            along = lost[i] * g
+            kept = u[i - 1].detach().sign()
+            direct.insert(0, torch.addcmul(g, lost[i], along, value=-1).mul_(kept))
+            g = along.sum(level.dims, keepdim=True)
 
+    del along, lost  # large ones, before new ones are made
     h = direct[0]
     for i, level in enumerate(levels[1:], 2):
-        h = direct[i - 1] + h * _gradient_of_norm(v[i], v[i - 1], level)
-    return torch.where(free, G, signs * h)
+        h = torch.addcmul(direct[i - 1], h, _gradient_of_norm(v[i], v[i - 1], level))
+    return torch.where(free, G, h)
 
 
 def _gradient_of_norm(V, norm, level):
-    if level.norm == 1:
-        return (V > 0).to(V.dtype)
     if level.norm == 2:
         return _ratio(V, norm)
-    largest = (V == norm).to(V.dtype)
-    return largest / largest.sum(level.dims, keepdim=True)
+    signs = V.detach().sign()
+    if level.norm == 1:
+        return signs
+    largest = V.detach().abs().sub_(norm.detach()).sign_().add_(1.0)  # 0 if smaller
+    return signs.mul_(largest).div_(largest.sum(level.dims, keepdim=True))
 
 
 def gradient_of_simplex(G, P, dims):
@@ -346,13 +362,14 @@ def gradient_of_weighted_l1(G, X, P, weights, dims):
     loses its component along the weights. Entries without a weight are never changed.
     """
     outside = (X != P).any(dims, keepdim=True)
-    w = weights.to(G.dtype)
-    support = ((P != 0) | (w == 0)).to(G.dtype)
-    along = support * w * _signs(X)
+    along = weights.to(_accumulator(X)) * P.detach().sign()
+    along = along * _safe_scale(along, dims)
     component = _ratio(
         (along * G).sum(dims, keepdim=True), (along * along).sum(dims, keepdim=True)
     )
-    return torch.where(outside, support * G - along * component, G)
+    support = (P != 0) | (weights == 0)
+    moved = torch.where(support, G - along * component, 0.0).to(G.dtype)
+    return torch.where(outside, moved, G)
 
 
 def gradient_of_l1inf(G, X, P, dims):
@@ -361,13 +378,13 @@ def gradient_of_l1inf(G, X, P, dims):
     A kept group with k clipped entries is clipped at mu = (sum of them - theta) / k,
     and theta follows from the levels, which add up to the radius.
     """
-    changed = X != P
-    outside = changed.any()
-    kept = (P != 0).any(dims, keepdim=True).to(G.dtype)
-    clipped = kept * changed.to(G.dtype)
-    signs = _signs(X)
-    counts = clipped.sum(dims, keepdim=True).clamp(min=1.0)
-    g = (clipped * signs * G).sum(dims, keepdim=True)
-    mean = _ratio((kept * g / counts).sum(), (kept / counts).sum())
-    moved = (kept - clipped) * G + clipped * signs * (g - mean) / counts
-    return torch.where(outside, moved, G)
+    lost = _signs_of_losses(X, P)  # the clipped entries
+    counts = lost.abs().sum(dims, keepdim=True)
+    kept = P.detach().abs().amax(dims, keepdim=True).sign()
+    shares = kept / counts.clamp(min=1.0)
+    along = lost * G
+    g = along.sum(dims, keepdim=True)
+    mean = _ratio((shares * g).sum(), shares.sum())
+    direct = torch.addcmul(G, lost, along, value=-1).mul_(kept)
+    moved = torch.addcmul(direct, lost, shares * (g - mean))
+    return torch.where(counts.amax() > 0, moved, G)

@@ -11,6 +11,8 @@ import numbers
 import re
 
 import torch
+from torch._functorch import eager_transforms
+from torch.autograd import forward_ad
 
 from skproj import projection as arrays
 from skproj.nn import _tensor_projections as tensors
@@ -80,15 +82,21 @@ def check_tensor(X, name="X"):
         raise ValueError(f"{name} must have at least one dimension, got a scalar.")
 
 
-def check_dims(dim, ndim, name="dim"):
-    """Return `dim` (int, tuple of int, or None for all) as a list of int >= 0."""
-    if dim is None:
-        return list(range(ndim))
-    dims = list(dim) if isinstance(dim, tuple | list) else [dim]
+def check_type_of_dims(dim, name="dim"):
+    """Refuse what is neither an integer, nor a tuple of integers, nor None."""
+    dims = dim if isinstance(dim, tuple | list) else () if dim is None else (dim,)
     if any(isinstance(d, bool) or not isinstance(d, numbers.Integral) for d in dims):
         raise TypeError(
             f"{name} must be an integer, a tuple of integers or None, got {dim!r}."
         )
+
+
+def check_dims(dim, ndim, name="dim"):
+    """Return `dim` (int, tuple of int, or None for all) as a list of int >= 0."""
+    if dim is None:
+        return list(range(ndim))
+    check_type_of_dims(dim, name)
+    dims = list(dim) if isinstance(dim, tuple | list) else [dim]
     if not dims:
         raise ValueError(f"{name} must name at least one dimension, got {dim!r}.")
     if not all(-ndim <= d < ndim for d in dims):
@@ -212,24 +220,22 @@ def _project_new(X, weights, *spec):
     if X.numel() == 0:
         return torch.empty_like(X)
     X = X.detach()
-    work = X.to(torch.float32) if X.dtype in HALF_DTYPES else X
     if not X.is_cpu:
-        return _like(X, _project_on_device(work, weights, *spec))
-    P = torch.empty_like(work)
-    _project_on_cpu(work, P, weights, *spec)
-    return P if work is X else P.to(X.dtype)
+        return _like(X, _project_on_device(X, weights, *spec))
+    P = torch.empty_like(X)
+    _project_on_cpu(X, P, weights, *spec)
+    return P
 
 
 def _like(X, P):
-    """Give a result the dtype and the memory layout that `empty_like` gives."""
+    """Give a result the memory layout that `empty_like` gives."""
     expected = torch.empty_like(X)
-    same = P.dtype == expected.dtype and P.stride() == expected.stride()
-    return P if same else expected.copy_(P)
+    return P if P.stride() == expected.stride() else expected.copy_(P)
 
 
 def _project_in_place(X, weights, *spec):
     X = X.detach()
-    if X.numel() > 0 and X.is_cpu and X.dtype in KERNEL_DTYPES:
+    if X.numel() > 0 and X.is_cpu:
         _project_on_cpu(X, X, weights, *spec)
         if not X.is_inference():  # which has no version to tell autograd of a change
             torch.autograd.graph.increment_version(X)
@@ -237,18 +243,39 @@ def _project_in_place(X, weights, *spec):
         X.copy_(_project_new(X, weights, *spec))
 
 
-def _project_vmap(info, in_dims, X, weights, *spec):
+def _project_batch(project, info, in_dims, X, weights, *spec):
+    if info.batch_size == 0:
+        empty = X.expand(0, *X.shape) if in_dims[0] is None else X
+        return empty.clone(), in_dims[0] or 0
     results = [
-        _project(_entry(X, in_dims[0], i), _entry(weights, in_dims[1], i), *spec)
+        project(_entry(X, in_dims[0], i), _entry(weights, in_dims[1], i), *spec)
         for i in range(info.batch_size)
     ]
     return torch.stack(results), 0
 
 
+def _project_vmap(info, in_dims, *args):
+    return _project_batch(_project, info, in_dims, *args)
+
+
 def _project_in_place_vmap(info, in_dims, X, weights, *spec):
+    if in_dims[0] is None:
+        raise RuntimeError(
+            "X is not part of the batch of torch.vmap, but weights is: X has no room "
+            "for the projections of the batch; call the function without underscore."
+        )
+    _check_entries_apart(X)
     for i in range(info.batch_size):
         _project_(_entry(X, in_dims[0], i), _entry(weights, in_dims[1], i), *spec)
     return None, None
+
+
+def _check_entries_apart(X):
+    if any(n > 1 and step == 0 for n, step in zip(X.shape, X.stride(), strict=True)):
+        raise RuntimeError(
+            "X has several entries in one place, as after expand(), and cannot be "
+            "projected in place."
+        )
 
 
 def _entry(tensor, dim, i):
@@ -274,10 +301,12 @@ _project = torch.ops.skproj.project.default
 _project_ = torch.ops.skproj.project_.default
 
 
-class _Projection(torch.autograd.Function):
-    """The operator with its gradient, for `backward` as well as for `torch.func`."""
+class _ProjectionInReverse(torch.autograd.Function):
+    """The operator with its derivatives in reverse mode."""
 
-    generate_vmap_rule = True
+    @staticmethod
+    def vmap(info, in_dims, *args):
+        return _project_batch(_Projection.apply, info, in_dims, *args)
 
     @staticmethod
     def forward(X, weights, *spec):
@@ -287,13 +316,33 @@ class _Projection(torch.autograd.Function):
     def setup_context(ctx, inputs, output):
         X, weights, *ctx.spec = inputs
         ctx.save_for_backward(X, output, weights)
+        ctx.save_for_forward(X, output, weights)
 
     @staticmethod
     def backward(ctx, G):
         X, P, weights = ctx.saved_tensors
-        work = torch.promote_types(X.dtype, torch.float32)
-        grad = _gradient(G.to(work), X.to(work), P.to(work), weights, *ctx.spec)
-        return grad.to(X.dtype), None, *[None for _ in ctx.spec]
+        return _gradient(G, X, P, weights, *ctx.spec), None, *[None for _ in ctx.spec]
+
+
+class _Projection(_ProjectionInReverse):
+    """The operator with its derivatives in both modes, which cannot be compiled."""
+
+    @staticmethod
+    def jvp(ctx, T, *_):
+        if eager_transforms.JVP_NESTING > 1:
+            # PyTorch would take the outer derivative for 0.
+            raise RuntimeError(
+                "forward mode cannot be nested for projections; take one of the "
+                "derivatives in reverse mode, as torch.func.hessian does."
+            )
+        X, P, weights = ctx.saved_tensors
+
+        def pull_back(G):
+            return _gradient(G, X, P, weights, *ctx.spec)
+
+        # Linear in G, so that its own pullback is the derivative in the direction T.
+        _, push_forward = torch.func.vjp(pull_back, torch.zeros_like(T))
+        return push_forward(T)[0]
 
 
 def _gradient(G, X, P, weights, name, radius, dims, norms, counts):
@@ -314,11 +363,21 @@ def _gradient(G, X, P, weights, name, radius, dims, norms, counts):
 # From the arguments of a public function to the operators
 
 
+def _has_tangent(X):
+    return forward_ad.unpack_dual(X).tangent is not None
+
+
 def _out_of_place(name, X, radius, dim, weights=None, norms=None):
     spec = _spec(name, X, radius, dim, weights, norms)
-    if X.requires_grad and torch.is_grad_enabled():
-        return _Projection.apply(X, weights, *spec)
-    return _project(X, weights, *spec)
+    weights = None if weights is None else weights.detach()
+    work = X.to(torch.float32) if X.dtype in HALF_DTYPES else X
+    if (X.requires_grad and torch.is_grad_enabled()) or _has_tangent(X):
+        compiling = torch.compiler.is_compiling()
+        function = _ProjectionInReverse if compiling else _Projection
+        P = function.apply(work, weights, *spec)
+    else:
+        P = _project(work, weights, *spec)
+    return P if work is X else P.to(X.dtype)
 
 
 def _in_place(name, X, radius, dim, weights=None, norms=None):
@@ -328,12 +387,15 @@ def _in_place(name, X, radius, dim, weights=None, norms=None):
             "X requires a gradient, which a projection in place would not have; call "
             "it in a block of torch.no_grad(), or call the function without underscore."
         )
-    if any(n > 1 and step == 0 for n, step in zip(X.shape, X.stride(), strict=True)):
+    if _has_tangent(X):
         raise RuntimeError(
-            "X has several entries in one place, as after expand(), and cannot be "
-            "projected in place."
+            "X carries a tangent of forward-mode differentiation, which a projection "
+            "in place would not change; call the function without underscore."
         )
+    _check_entries_apart(X)
     with torch.no_grad():
+        if X.dtype in HALF_DTYPES:
+            return X.copy_(_project(X.to(torch.float32), weights, *spec))
         # A lazy minus sign: the memory holds something else.
         if not torch.compiler.is_compiling() and X.is_neg():
             return X.copy_(_project(X, weights, *spec))
@@ -394,8 +456,9 @@ ValueError
 On the CPU, compiled code reads float32 and float64 tensors where they are, with
 `torch.get_num_threads()` threads. Other devices compute for themselves, and do not
 look for NaN and infinity, which would wait for them. bfloat16 and float16 are
-computed in float32 and rounded. The gradient is that with respect to `X` alone, and
-can be differentiated again; at kinks it is one of the possible ones.""",
+computed in float32 and rounded. Derivatives, in reverse and forward mode, are
+those with respect to `X` alone, and can be differentiated again; at kinks they are
+one of the possible ones.""",
 }
 _IN_PLACE = {
     "returns": """
@@ -408,8 +471,9 @@ Raises
 ------
 RuntimeError
     If `X` requires a gradient and gradients are enabled: it has to be in a block of
-    ``torch.no_grad()``. Also if `X` has several entries in one place, as after
-    ``expand``.
+    ``torch.no_grad()``. Also if `X` carries a tangent of forward-mode
+    differentiation, if it comes from ``expand``, which puts several entries in one
+    place, or if `torch.vmap` maps over `weights` but not over `X`.
 TypeError
     If `X` is not a dense floating-point tensor, or if an argument has the wrong
     type.
