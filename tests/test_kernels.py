@@ -1,5 +1,8 @@
 """The kernels behind the projections: right for every shape, layout, scale, thread."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -404,3 +407,45 @@ def test_effective_n_threads_refuses(n_threads, error):
     """The message names the argument."""
     with pytest.raises(error, match="n_threads must"):
         effective_n_threads(n_threads)
+
+
+# ---------------------------------------------------------------------------
+# Memory
+
+MEASURE_MEMORY = """
+import resource
+import numpy as np
+from skproj.projection import BALLS, projection_simplex
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # MiB on Linux
+
+rng = np.random.default_rng(0)
+X = rng.random((3000, 8000), dtype=np.float32)
+functions = {name: ball.projection for name, ball in BALLS.items()}
+functions["simplex"] = projection_simplex
+for name, project in functions.items():
+    for axis in (0, 1, None):
+        project(X[:100, :100].copy(), 1.0, axis=axis)
+        for radius in (1e5, 1.0):
+            before = peak()
+            project(X, radius, axis=axis, out=X, n_threads=2)
+            print(name, axis, radius, peak() - before)
+            rng.random(out=X, dtype=np.float32)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="units of ru_maxrss")
+def test_projection_in_place_needs_little_memory():
+    """A fixed workspace, whatever the size of the matrix (92 MiB here)."""
+    output = subprocess.run(
+        [sys.executable, "-c", MEASURE_MEMORY],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    grown = {
+        line.rsplit(" ", 1)[0]: float(line.split()[-1]) for line in output.splitlines()
+    }
+    assert len(grown) == 54
+    assert max(grown.values()) < 32.0, max(grown.items(), key=lambda item: item[1])
