@@ -21,6 +21,9 @@ from libc.stdint cimport int32_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
+from ._bands cimport (
+    CHUNK, MAX_BAND, collect_chunks, columns_together, threads_with_columns
+)
 from ._newton cimport above_or_equal, below, look, newton, rounded_down
 from ._simd cimport (
     collect_band, collect_band_columns, count_above, gather_columns, reduce_group
@@ -32,23 +35,18 @@ cdef extern from "_simd.h":
 
 # Comparisons of sums are not upset by how they were rounded.
 cdef double ROUNDING = 1.0 + 1e-12
-# Part of the radius that is left to the linear piece on which the search has arrived.
-cdef double SETTLED = 1e-12
-# Newton needs about ten steps; the bound only rules out an endless loop.
+# Part of the radius that the sum of the levels may be off by: its rounding.
+cdef double SETTLED = 4 * 2.220446049250313e-16
+# Newton needs about ten steps; the bounds only rule out an endless loop.
 cdef int MAX_STEPS = 10_000
+cdef int MAX_LOOKS = 100
 # Blocks of contiguous groups with a share each of the room for copied entries. Blocks
 # do not depend on the threads, or the result would.
 cdef Py_ssize_t N_BLOCKS = 64
-cdef Py_ssize_t MAX_BAND = 1 << 20
 # The same for the columns that a thread collects together, before they are sorted.
 cdef Py_ssize_t MAX_MIXED = 1 << 18
 # Rows up to which those of a column are counted in 32 bits.
 cdef Py_ssize_t MAX_ROWS = 1 << 30
-# Entries that must fit in what is left of that room before they are read.
-cdef Py_ssize_t CHUNK = 4096
-# Columns of a C-ordered array that are copied together: whole cache lines that fit.
-cdef Py_ssize_t MAX_GATHER = 64
-cdef Py_ssize_t GATHER_ENTRIES = 1 << 20
 
 
 cdef struct Matrix:
@@ -205,24 +203,29 @@ cdef void find_bounds(
         double excess = 0.0, right = largest, right_excess = 0.0, lower, upper
         double near = 1.5 * (estimate.high - estimate.low)
         Py_ssize_t count
-    while True:
+        int _step
+    for _step in range(MAX_LOOKS):
         level = rounded_down(min(level, largest), x)
         count = count_above(x, n, <floating>level, False, &excess)
         if count == 0:
             level = largest - estimate.theta
             continue
         if fabs(excess - estimate.theta) <= near:
-            break
+            lower = level + (excess - estimate.high) / count
+            upper = level
+            if excess > estimate.low:
+                upper += ((right - level) * (excess - estimate.low)
+                          / (excess - right_excess))
+            low[0] = below(<floating>lower) if lower > 0.0 else <floating>0.0
+            high[0] = <floating>upper
+            return
         if excess <= estimate.low:
             right = level
             right_excess = excess
         level += (excess - estimate.theta) / count
-    lower = level + (excess - estimate.high) / count
-    upper = level
-    if excess > estimate.low:
-        upper += (right - level) * (excess - estimate.low) / (excess - right_excess)
-    low[0] = below(<floating>lower) if lower > 0.0 else <floating>0.0
-    high[0] = <floating>upper
+    # No level is near enough, where one step of the type is more than the whole band.
+    low[0] = 0.0
+    high[0] = <floating>largest
 
 
 cdef Py_ssize_t narrow_band(
@@ -238,6 +241,8 @@ cdef Py_ssize_t narrow_band(
     cdef:
         double excess = 0.0, offset = 0.0, level, lower
         Py_ssize_t count = -1
+    if n + band.above[j] == 0:
+        return -1
     level = newton(x, n, estimate.low, True, band.above[j], band.excess[j], band.low[j],
                    band.low[j], &count, &offset)
     if not band.low[j] <= level * ROUNDING or not level <= high * ROUNDING:
@@ -259,26 +264,6 @@ cdef Py_ssize_t narrow_band(
     return band.size[j]
 
 
-cdef Py_ssize_t collect_group(
-    const floating* x, Py_ssize_t n, floating low, floating high, floating* entries,
-    Py_ssize_t room, Band* band, Py_ssize_t j
-) noexcept nogil:
-    """Fill the band of a contiguous group; -1 if the room does not suffice."""
-    cdef Py_ssize_t chunk, entry, size, kept = 0
-    band.low[j] = low
-    band.above[j] = 0
-    band.excess[j] = 0.0
-    for chunk in range((n + CHUNK - 1) // CHUNK):
-        entry = chunk * CHUNK
-        size = min(CHUNK, n - entry)
-        if kept + size + SKPROJ_SLACK > room:
-            return -1
-        kept += collect_band(x + entry, size, low, high, False, entries + kept,
-                             &band.above[j], &band.excess[j])
-    band.size[j] = kept
-    return kept
-
-
 cdef Py_ssize_t collect_and_narrow(
     const floating* x, Py_ssize_t n, floating* entries, Py_ssize_t room, Band* band,
     const State* state, const Estimate* estimate, Py_ssize_t j, bint guess
@@ -295,10 +280,11 @@ cdef Py_ssize_t collect_and_narrow(
     else:
         find_bounds(x, n, (state.l1[j] - estimate.low) / estimate.spread,
                     state.largest[j], estimate, &low, &high)
-    size = collect_group(x, n, low, high, entries + SKPROJ_SLACK, room - SKPROJ_SLACK,
-                         band, j)
+    size = collect_chunks(x, n, low, high, False, entries + SKPROJ_SLACK,
+                          room - SKPROJ_SLACK, &band.above[j], &band.excess[j])
     if size < 0:
         return -2
+    band.low[j] = low
     size = narrow_band(entries + SKPROJ_SLACK, size, high, entries, state, estimate,
                        band, j)
     return -2 if size < 0 and not guess else size
@@ -517,7 +503,8 @@ def l1inf_levels(
     if matrix.contiguous:
         matrix.width = max(1, CHUNK // size)
     else:
-        matrix.width = min(max(GATHER_ENTRIES // size // 8 * 8, 8), MAX_GATHER)
+        matrix.width = columns_together(n_groups, size)
+        n_threads = threads_with_columns(matrix.width, size, n_threads)
     # Columns apart by a power of two would all compete for the same cache lines.
     matrix.pitch = size + 8
     matrix.n_tiles = (n_groups + matrix.width - 1) // matrix.width
@@ -551,7 +538,7 @@ def l1inf_levels(
                 and size < MAX_ROWS):
             width = max((n_groups + N_BLOCKS - 1) // N_BLOCKS, 1)
             if not matrix.contiguous:
-                width = min(max((n_groups // 8 + 63) // 64 * 64, 512), 4096)
+                width = min(max((n_groups // 8 + 63) // 64 * 64, 512), 4096, n_groups)
             room = min(MAX_BAND * width // n_groups, width * size)
             room += CHUNK + 2 * SKPROJ_SLACK
             entries = <floating*>malloc(

@@ -164,8 +164,10 @@ def projection_l1inf_ball(
 
     Notes
     -----
-    Newton's method for theta around Newton's method for the level of each group;
-    groups that die are not looked at again. Sums are carried in float64.
+    Newton's method for theta around Newton's method for the level of each group. Of
+    large arrays a sample tells where theta and the levels are; one pass collects the
+    few entries near the levels, on which the search ends. A sample that misleads costs
+    time, never exactness. Sums are carried in float64.
 
     References
     ----------
