@@ -546,6 +546,7 @@ def l1inf_levels(
         if entries != NULL:
             banded = collect_bands(x, &matrix, &state, &estimate, entries, room, width,
                                    &band, buffers, n_threads)
+            state.theta = estimate.low  # where levels have been found, if they have
             if banded:
                 theta = estimate.low
         while not found and step < MAX_STEPS:
