@@ -1,5 +1,9 @@
 """The kernels behind the projections: right for every shape, layout, scale, thread."""
 
+import math
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -404,3 +408,143 @@ def test_effective_n_threads_refuses(n_threads, error):
     """The message names the argument."""
     with pytest.raises(error, match="n_threads must"):
         effective_n_threads(n_threads)
+
+
+# ---------------------------------------------------------------------------
+# Large arrays, which are sampled first
+
+
+def misleading(rng, shape):
+    """Columns whose scales a sample of evenly spaced ones does not see."""
+    scales = np.where(np.arange(shape[1]) % 7 == 3, 100.0, 1.0)
+    return rng.normal(size=shape) * scales
+
+
+LARGE = {
+    "gaussian": lambda rng, shape: rng.normal(size=shape),
+    "heavy tails": lambda rng, shape: rng.standard_cauchy(size=shape),
+    "scales": lambda rng, shape: (
+        rng.normal(size=shape) * np.geomspace(1e-6, 1e6, shape[1])
+    ),
+    "identical columns": lambda rng, shape: np.repeat(
+        rng.normal(size=(shape[0], 1)), shape[1], axis=1
+    ),
+    "ties": lambda rng, shape: rng.integers(-2, 3, size=shape),
+    "constant": lambda rng, shape: np.full(shape, -3.0),
+    "zero blocks": lambda rng, shape: (
+        rng.normal(size=shape) * (np.arange(shape[1]) < shape[1] // 3)
+    ),
+    "misleading": misleading,
+}
+SHAPES = [(1000, 1500), (100, 15_000), (12_000, 130), (400_000, 3)]
+
+
+def assert_l1inf_is_exact(X, radius, P, theta):
+    """Check the optimality conditions, columns being the groups."""
+    A, P = np.abs(X.astype(np.float64)), np.abs(P.astype(np.float64))
+    levels, l1 = P.max(axis=0), A.sum(axis=0)
+    rounding = 1e-12 if X.dtype == np.float64 else 1e-5
+    assert math.fsum(levels) == pytest.approx(radius, rel=rounding)
+    np.testing.assert_array_equal(P, np.minimum(A, levels))
+    # One step of the type in a level changes the excess by so much.
+    step = np.spacing(X.dtype.type(levels.max())) * X.shape[0]
+    alive = levels > 0.0
+    excess = (A - P).sum(axis=0)
+    np.testing.assert_allclose(
+        excess[alive], theta, rtol=1e-9, atol=2.0 * step + rounding * l1.max()
+    )
+    assert np.all(l1[~alive] <= theta * (1.0 + rounding) + rounding * l1.max())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", LARGE)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_l1inf_projection_of_large_matrix(shape, kind, dtype):
+    """Both memory orders, radii from nearly nothing to nearly the norm."""
+    X = np.asarray(LARGE[kind](np.random.default_rng(1), shape), dtype=dtype)
+    norm = np.abs(X).max(axis=0).astype(np.float64).sum()
+    for order, shares in (("C", (1e-5, 0.5)), ("F", (0.01, 1.0 - 1e-6))):
+        W = np.asarray(X, order=order)
+        for share in shares:
+            options = {"n_threads": 2, "return_threshold": True}
+            P, theta = BALLS["l1inf"].projection(W, share * norm, **options)
+            assert_l1inf_is_exact(X, share * norm, P, theta)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_l1inf_projection_beside_a_huge_column(dtype, order):
+    """Where one step of the type is more than theta, no level fits exactly."""
+    X = np.abs(np.random.default_rng(0).normal(size=(1000, 2000)))
+    X[:, 5] = 1e8 if dtype is np.float32 else 1e17
+    X = np.asarray(X, dtype=dtype, order=order)
+    radius = float(X[0, 5]) + 4000.0
+    P, theta = BALLS["l1inf"].projection(X, radius, return_threshold=True)
+    others = np.arange(X.shape[1]) != 5
+    excess = (X.astype(np.float64) - P)[:, others].sum(axis=0)
+    np.testing.assert_allclose(excess, theta, rtol=1e-3)
+
+
+def test_l1inf_projection_where_one_column_has_nearly_all_of_the_radius():
+    """The others are solved for as exactly as if they were alone."""
+    X = np.abs(np.random.default_rng(0).normal(size=(6, 8)))
+    X[:, 0] = 0.0
+    X[2, 0] = 1e13
+    P, theta = BALLS["l1inf"].projection(X, 1e13 + 4.0, return_threshold=True)
+    np.testing.assert_allclose((X - P)[:, 1:].sum(axis=0), theta, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", LARGE)
+@pytest.mark.parametrize("function", [projection_l1_ball, projection_simplex])
+def test_long_vector(function, kind, dtype):
+    """Longer than what is solved without a sample, contiguous and strided."""
+    x = LARGE[kind](np.random.default_rng(2), (300, 1000)).ravel().astype(dtype)
+    oracle = _reference.l1 if function is projection_l1_ball else _reference.simplex
+    total = np.abs(x).sum(dtype=np.float64)
+    for share in (1e-7, 0.01, 0.6, 0.999999):
+        expected = oracle(x.astype(np.float64), share * total)
+        assert_close(function(x, share * total), expected, x)
+        assert_close(function(_every_second(x), share * total), expected, x)
+
+
+# ---------------------------------------------------------------------------
+# Memory
+
+MEASURE_MEMORY = """
+import resource
+import numpy as np
+from skproj.projection import BALLS, projection_simplex
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # MiB on Linux
+
+rng = np.random.default_rng(0)
+X = rng.random((3000, 8000), dtype=np.float32)
+functions = {name: ball.projection for name, ball in BALLS.items()}
+functions["simplex"] = projection_simplex
+for name, project in functions.items():
+    for axis in (0, 1, None):
+        project(X[:100, :100].copy(), 1.0, axis=axis)
+        for radius in (1e5, 1.0):
+            before = peak()
+            project(X, radius, axis=axis, out=X, n_threads=2)
+            print(name, axis, radius, peak() - before)
+            rng.random(out=X, dtype=np.float32)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="units of ru_maxrss")
+def test_projection_in_place_needs_little_memory():
+    """A fixed workspace, whatever the size of the matrix (92 MiB here)."""
+    output = subprocess.run(
+        [sys.executable, "-c", MEASURE_MEMORY],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    grown = {
+        line.rsplit(" ", 1)[0]: float(line.split()[-1]) for line in output.splitlines()
+    }
+    assert len(grown) == 54
+    assert max(grown.values()) < 32.0, max(grown.items(), key=lambda item: item[1])

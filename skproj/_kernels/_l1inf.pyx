@@ -5,25 +5,28 @@ One theta, and one level mu_j per group with ``sum_i max(|x_ij| - mu_j, 0) == th
 the levels is convex and decreasing in theta: Newton's method in theta outside, in mu_j
 inside, each from any start.
 
-To look at a large matrix as rarely as possible, a sample of it gives a band of theta.
-One pass then finds bounds for each level over that band, counts the entries above
-them and copies those between; Newton's method ends on these few. Whether the band
-holds theta is seen; if not, Newton's method goes on with the matrix itself.
+To look at a large matrix as rarely as possible, a sample of it (_l1inf_sample) gives a
+band of theta, and of each level. One pass then counts the entries above the band of
+their level and copies those in it; Newton's method ends on these few. Whether a band
+holds what it should is seen: a group whose does not is looked at again, and if that of
+theta does not, Newton's method goes on with the matrix itself.
 
 References: Chu et al., ICML 2020; Perez, Condat, Barlaud, arXiv:2307.09836.
 """
 
 from cython cimport floating
 from cython.parallel cimport prange, threadid
-from libc.math cimport INFINITY, fabs, sqrt
-from libc.stdint cimport int32_t, int64_t
+from libc.math cimport INFINITY, fabs
+from libc.stdint cimport int32_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
+from ._bands cimport (
+    CHUNK, MAX_BAND, collect_chunks, columns_together, threads_with_columns
+)
 from ._newton cimport above_or_equal, below, look, newton, rounded_down
 from ._simd cimport (
-    collect_band, collect_band_columns, count_above, gather_columns, pick_columns,
-    reduce_group
+    collect_band, collect_band_columns, count_above, gather_columns, reduce_group
 )
 
 cdef extern from "_simd.h":
@@ -32,31 +35,18 @@ cdef extern from "_simd.h":
 
 # Comparisons of sums are not upset by how they were rounded.
 cdef double ROUNDING = 1.0 + 1e-12
-# Part of the radius that is left to the linear piece on which the search has arrived.
-cdef double SETTLED = 1e-12
-# Newton needs about ten steps; the bound only rules out an endless loop.
+# Part of the radius that the sum of the levels may be off by: its rounding.
+cdef double SETTLED = 4 * 2.220446049250313e-16
+# Newton needs about ten steps; the bounds only rule out an endless loop.
 cdef int MAX_STEPS = 10_000
-# Entries of the sample.
-cdef Py_ssize_t MAX_SAMPLE = 1 << 16
-# Entries of a group in the sample, where there are more.
-cdef Py_ssize_t SAMPLE_OF_GROUP = 1024
-# Half the width of the band, in standard deviations of what the sample says.
-cdef double SPREAD = 3.0
-# The same for the band of a level. Groups that it does not suit are looked at again.
-cdef double REACH = 2.5
+cdef int MAX_LOOKS = 100
 # Blocks of contiguous groups with a share each of the room for copied entries. Blocks
 # do not depend on the threads, or the result would.
 cdef Py_ssize_t N_BLOCKS = 64
-cdef Py_ssize_t MAX_BAND = 1 << 20
 # The same for the columns that a thread collects together, before they are sorted.
 cdef Py_ssize_t MAX_MIXED = 1 << 18
 # Rows up to which those of a column are counted in 32 bits.
 cdef Py_ssize_t MAX_ROWS = 1 << 30
-# Entries that must fit in what is left of that room before they are read.
-cdef Py_ssize_t CHUNK = 4096
-# Columns of a C-ordered array that are copied together: whole cache lines that fit.
-cdef Py_ssize_t MAX_GATHER = 64
-cdef Py_ssize_t GATHER_ENTRIES = 1 << 20
 
 
 cdef struct Matrix:
@@ -73,13 +63,6 @@ cdef struct State:
     Py_ssize_t* counts  # entries above the level; 0 if dead, or not looked at yet
     double theta
     double spread  # that of the estimate
-
-
-cdef struct Estimate:
-    # What a sample says of theta, which it expects between low and high, and of the
-    # levels: mu_j is near (l1_j - theta) / spread, up to a part `reach` of it. Without
-    # a sample there is no spread, and nothing is known but the bound `low`.
-    double theta, low, high, spread, reach
 
 
 cdef struct Band:
@@ -220,24 +203,29 @@ cdef void find_bounds(
         double excess = 0.0, right = largest, right_excess = 0.0, lower, upper
         double near = 1.5 * (estimate.high - estimate.low)
         Py_ssize_t count
-    while True:
+        int _step
+    for _step in range(MAX_LOOKS):
         level = rounded_down(min(level, largest), x)
         count = count_above(x, n, <floating>level, False, &excess)
         if count == 0:
             level = largest - estimate.theta
             continue
         if fabs(excess - estimate.theta) <= near:
-            break
+            lower = level + (excess - estimate.high) / count
+            upper = level
+            if excess > estimate.low:
+                upper += ((right - level) * (excess - estimate.low)
+                          / (excess - right_excess))
+            low[0] = below(<floating>lower) if lower > 0.0 else <floating>0.0
+            high[0] = <floating>upper
+            return
         if excess <= estimate.low:
             right = level
             right_excess = excess
         level += (excess - estimate.theta) / count
-    lower = level + (excess - estimate.high) / count
-    upper = level
-    if excess > estimate.low:
-        upper += (right - level) * (excess - estimate.low) / (excess - right_excess)
-    low[0] = below(<floating>lower) if lower > 0.0 else <floating>0.0
-    high[0] = <floating>upper
+    # No level is near enough, where one step of the type is more than the whole band.
+    low[0] = 0.0
+    high[0] = <floating>largest
 
 
 cdef Py_ssize_t narrow_band(
@@ -253,6 +241,8 @@ cdef Py_ssize_t narrow_band(
     cdef:
         double excess = 0.0, offset = 0.0, level, lower
         Py_ssize_t count = -1
+    if n + band.above[j] == 0:
+        return -1
     level = newton(x, n, estimate.low, True, band.above[j], band.excess[j], band.low[j],
                    band.low[j], &count, &offset)
     if not band.low[j] <= level * ROUNDING or not level <= high * ROUNDING:
@@ -274,26 +264,6 @@ cdef Py_ssize_t narrow_band(
     return band.size[j]
 
 
-cdef Py_ssize_t collect_group(
-    const floating* x, Py_ssize_t n, floating low, floating high, floating* entries,
-    Py_ssize_t room, Band* band, Py_ssize_t j
-) noexcept nogil:
-    """Fill the band of a contiguous group; -1 if the room does not suffice."""
-    cdef Py_ssize_t chunk, entry, size, kept = 0
-    band.low[j] = low
-    band.above[j] = 0
-    band.excess[j] = 0.0
-    for chunk in range((n + CHUNK - 1) // CHUNK):
-        entry = chunk * CHUNK
-        size = min(CHUNK, n - entry)
-        if kept + size + SKPROJ_SLACK > room:
-            return -1
-        kept += collect_band(x + entry, size, low, high, False, entries + kept,
-                             &band.above[j], &band.excess[j])
-    band.size[j] = kept
-    return kept
-
-
 cdef Py_ssize_t collect_and_narrow(
     const floating* x, Py_ssize_t n, floating* entries, Py_ssize_t room, Band* band,
     const State* state, const Estimate* estimate, Py_ssize_t j, bint guess
@@ -310,10 +280,11 @@ cdef Py_ssize_t collect_and_narrow(
     else:
         find_bounds(x, n, (state.l1[j] - estimate.low) / estimate.spread,
                     state.largest[j], estimate, &low, &high)
-    size = collect_group(x, n, low, high, entries + SKPROJ_SLACK, room - SKPROJ_SLACK,
-                         band, j)
+    size = collect_chunks(x, n, low, high, False, entries + SKPROJ_SLACK,
+                          room - SKPROJ_SLACK, &band.above[j], &band.excess[j])
     if size < 0:
         return -2
+    band.low[j] = low
     size = narrow_band(entries + SKPROJ_SLACK, size, high, entries, state, estimate,
                        band, j)
     return -2 if size < 0 and not guess else size
@@ -465,105 +436,6 @@ cdef bint collect_bands(
     return n_failed == 0
 
 
-cdef void take_sample(
-    const floating* x, Py_ssize_t group_stride, Py_ssize_t entry_stride,
-    Py_ssize_t group_size, const double* l1, Py_ssize_t n_groups, double theta,
-    Py_ssize_t n_alive, Py_ssize_t n_sampled, Py_ssize_t size, floating* sample,
-    double* sampled_l1, Py_ssize_t* picked
-) noexcept nogil:
-    """Copy ``size`` entries of some groups that theta spares, both evenly spaced."""
-    cdef:
-        Py_ssize_t i, j, k = 0, seen = 0
-        const floating* group
-    for j in range(n_groups):
-        if l1[j] <= theta:
-            continue
-        if k < n_sampled and seen * n_sampled >= k * n_alive:
-            picked[k] = j
-            group = x + j * group_stride
-            sampled_l1[k] = 0.0
-            for i in range(size):
-                sample[k * size + i] = group[i * group_size // size * entry_stride]
-                sampled_l1[k] += fabs(<double>sample[k * size + i])
-            k += 1
-        seen += 1
-
-
-cdef void solve_sample(
-    const floating* sample, const double* sampled_l1, const double* l1,
-    const Py_ssize_t* picked, Py_ssize_t n_sampled, Py_ssize_t n_groups,
-    double share, Py_ssize_t size, double radius, double* levels, Estimate* estimate
-) noexcept nogil:
-    """Estimate theta from ``size`` entries, a ``share`` of all, of some groups.
-
-    The radius is shared out in proportion to what the l1 norms have above theta: the
-    levels nearly are, so that the sample says little more than a factor.
-    """
-    cdef:
-        double theta = estimate.theta, part = 0.0, total = 0.0, slope = 0.0
-        double offset = 0.0, level, weight, sampled_weight = 0.0, deviation = 0.0
-        double excess, reach = 0.0
-        Py_ssize_t j, k, count
-        int _step, _stage
-    for _stage in range(2):
-        weight = 0.0
-        sampled_weight = 0.0
-        for j in range(n_groups):
-            weight += max(l1[j] - theta, 0.0)
-        for k in range(n_sampled):
-            sampled_weight += max(l1[picked[k]] - theta, 0.0)
-        if sampled_weight == 0.0:
-            return
-        part = radius * sampled_weight / weight
-        for _step in range(50):
-            total = 0.0
-            slope = 0.0
-            for k in range(n_sampled):
-                levels[k] = 0.0
-                if l1[picked[k]] > theta:
-                    # Of the two parts of the l1 norm, what is above the level and what
-                    # is below it, the smaller one is known better from a sample.
-                    excess = theta * share
-                    if 2.0 * theta > l1[picked[k]]:
-                        excess += sampled_l1[k] - l1[picked[k]] * share
-                    if not 0.0 < excess < sampled_l1[k]:
-                        continue
-                    count = -1
-                    level = (sampled_l1[k] - excess) / size  # left of the root
-                    level = newton(sample + k * size, size, excess, False, 0,
-                                   0.0, 0.0, level, &count, &offset)
-                    levels[k] = level + offset
-                    total += levels[k]
-                    slope += share / count
-            if slope == 0.0:
-                theta *= 0.5
-                continue
-            theta += (total - part) / slope
-            if fabs(total - part) <= 1e-4 * part:
-                break
-    if slope == 0.0 or total == 0.0:
-        return
-    weight = 0.0
-    count = 0
-    for k in range(n_sampled):
-        weight += max(l1[picked[k]] - theta, 0.0)
-    for k in range(n_sampled):
-        level = max(l1[picked[k]] - theta, 0.0) * total / weight
-        deviation += (levels[k] - level) ** 2
-        # Levels near zero may be far off relative to what they are.
-        if level > 0.25 * total / n_sampled:
-            reach += (levels[k] / level - 1.0) ** 2
-            count += 1
-    deviation = SPREAD * sqrt(deviation)
-    if part <= 2.0 * deviation:
-        return  # too few levels are left to tell
-    estimate.spread = weight / total
-    estimate.reach = min(REACH * sqrt(reach / count), 1.0)
-    estimate.theta = max(theta, estimate.low)
-    estimate.low = max(theta - deviation / slope, estimate.low)
-    estimate.high = theta + 1.25 * deviation / slope  # skewed to the right
-
-
 cdef bint update_theta(
     const State* state, Py_ssize_t n_groups, double radius, const Py_ssize_t* before,
     double* theta, double* total, double* slope
@@ -599,65 +471,12 @@ cdef void settle(
             state.levels[j] *= radius / total
 
 
-def no_estimate(double start):
-    """What is known of theta without a sample: that it is at least ``start``."""
-    return Estimate(theta=start, low=start, high=INFINITY, spread=0.0, reach=0.0)
-
-
-def estimate_theta(
-    const floating[:, :] X,  # IN, (n_groups, group_size), one stride is one entry
-    const double[::1] l1,    # IN, (n_groups,), l1 norms of the groups
-    double radius,           # 0 < radius < sum of the l_inf norms
-    double start,            # 0 <= start <= theta
-):
-    """Estimate what l1inf_levels wants to know, as a dict (see `Estimate`)."""
-    cdef:
-        Py_ssize_t n_groups = X.shape[0], size = X.shape[1], j, n_alive = 0
-        Py_ssize_t n_sampled, sample_size
-        Estimate estimate = no_estimate(start)
-        floating* sample = NULL
-        double* numbers = NULL
-        Py_ssize_t* picked = NULL
-    for j in range(n_groups):
-        n_alive += l1[j] > start
-    sample_size = min(size, max(SAMPLE_OF_GROUP, MAX_SAMPLE // n_alive))
-    n_sampled = min(n_alive, max(1, MAX_SAMPLE // sample_size))
-    sample = <floating*>malloc(n_sampled * sample_size * sizeof(floating))
-    numbers = <double*>malloc(2 * n_sampled * sizeof(double))
-    picked = <Py_ssize_t*>malloc(n_sampled * sizeof(Py_ssize_t))
-    if sample != NULL and numbers != NULL and picked != NULL:
-        with nogil:
-            take_sample(&X[0, 0], X.strides[0] // <Py_ssize_t>sizeof(floating),
-                        X.strides[1] // <Py_ssize_t>sizeof(floating), size, &l1[0],
-                        n_groups, start, n_alive, n_sampled, sample_size, sample,
-                        numbers, picked)
-            solve_sample(sample, numbers, &l1[0], picked, n_sampled, n_groups,
-                         <double>sample_size / size, sample_size, radius,
-                         numbers + n_sampled, &estimate)
-    free(sample)
-    free(numbers)
-    free(picked)
-    return estimate
-
-
-def pick_groups(
-    const floating[:, :] X,  # IN, (n_groups, group_size), the first stride is one entry
-    const int64_t[::1] picked,  # IN, (n_picked,), rising
-    floating[:, ::1] out,    # OUT, (n_picked, group_size)
-):
-    """Copy some groups of a matrix whose groups are adjacent."""
-    if picked.shape[0] > 0 and X.shape[1] > 0:
-        pick_columns(&X[0, 0], X.shape[1],
-                     X.strides[1] // <Py_ssize_t>sizeof(floating), &picked[0],
-                     picked.shape[0], &out[0, 0])
-
-
 def l1inf_levels(
     const floating[:, :] X,     # IN, (n_groups, group_size), one stride is one entry
     const double[::1] l1,       # IN, (n_groups,), l1 norms of the groups
     const double[::1] largest,  # IN, (n_groups,), l_inf norms of the groups
     double radius,              # 0 < radius < sum(largest)
-    Estimate estimate,          # IN, what estimate_theta has returned
+    Estimate estimate,          # IN, from _l1inf_sample
     double[::1] levels,         # OUT, (n_groups,)
     int n_threads,
 ):
@@ -684,7 +503,8 @@ def l1inf_levels(
     if matrix.contiguous:
         matrix.width = max(1, CHUNK // size)
     else:
-        matrix.width = min(max(GATHER_ENTRIES // size // 8 * 8, 8), MAX_GATHER)
+        matrix.width = columns_together(n_groups, size)
+        n_threads = threads_with_columns(matrix.width, size, n_threads)
     # Columns apart by a power of two would all compete for the same cache lines.
     matrix.pitch = size + 8
     matrix.n_tiles = (n_groups + matrix.width - 1) // matrix.width
@@ -718,7 +538,7 @@ def l1inf_levels(
                 and size < MAX_ROWS):
             width = max((n_groups + N_BLOCKS - 1) // N_BLOCKS, 1)
             if not matrix.contiguous:
-                width = min(max((n_groups // 8 + 63) // 64 * 64, 512), 4096)
+                width = min(max((n_groups // 8 + 63) // 64 * 64, 512), 4096, n_groups)
             room = min(MAX_BAND * width // n_groups, width * size)
             room += CHUNK + 2 * SKPROJ_SLACK
             entries = <floating*>malloc(
@@ -726,6 +546,7 @@ def l1inf_levels(
         if entries != NULL:
             banded = collect_bands(x, &matrix, &state, &estimate, entries, room, width,
                                    &band, buffers, n_threads)
+            state.theta = estimate.low  # where levels have been found, if they have
             if banded:
                 theta = estimate.low
         while not found and step < MAX_STEPS:

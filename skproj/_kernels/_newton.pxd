@@ -58,8 +58,8 @@ cdef inline double newton(
 
     The sum is convex and decreasing in t: a step from the right of the root lands left
     of it, and from the left the steps rise until the number of values above no longer
-    changes. If that number is known to be ``count`` (not -1) at tau, and tau to be the
-    root then, one look is enough. Returns a number of the type of x; the root is that
+    changes. If tau is known to be the root if that number is ``count`` (not -1), then
+    one look is enough. Returns a number of the type of x; the root is that
     number plus ``offset``.
     """
     cdef:
@@ -80,7 +80,9 @@ cdef inline double newton(
         if more_count > 0:
             excess += more_excess - more_count * (tau - base)
         step = (excess - radius) / above
-        if above == before or on_top or (moved and step <= 0.0):
+        if on_top or (moved and (above == before or step <= 0.0)):
+            break
+        if above == before and fabs(excess - radius) <= 1e-9 * radius:
             break
         before = above
         tau += step

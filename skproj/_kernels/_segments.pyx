@@ -32,6 +32,7 @@ def segment_norms(
 ):
     """Write the norm of each segment; NaN and infinity in the data show up in it."""
     cdef Py_ssize_t n_segments = indptr.shape[0] - 1, j
+    cdef int together
     cdef const floating* x
     if n_segments == 0:
         return
@@ -39,8 +40,9 @@ def segment_norms(
         out[:] = 0.0
         return
     x = &data[0]
+    together = segments_together(indptr)
     for j in prange(n_segments, nogil=True, num_threads=n_threads, schedule="dynamic",
-                    chunksize=segments_together(indptr)):
+                    chunksize=together):
         if indptr[j] == indptr[j + 1]:
             out[j] = 0.0
         else:
@@ -65,6 +67,7 @@ def segment_thresholds(
     """
     cdef:
         Py_ssize_t n_segments = indptr.shape[0] - 1, j, n_outside = 0
+        int together
         double spread
         const floating* x
     if n_segments == 0:
@@ -77,8 +80,9 @@ def segment_thresholds(
     if n_outside == 0 or data.shape[0] == 0:
         return n_outside
     x = &data[0]
+    together = segments_together(indptr)
     for j in prange(n_segments, nogil=True, num_threads=n_threads, schedule="dynamic",
-                    chunksize=segments_together(indptr)):
+                    chunksize=together):
         if radii[j] > 0.0 and norms[j] > radii[j]:
             spread = 0.0
             find_threshold(x + indptr[j], indptr[j + 1] - indptr[j], radii[j], False,
@@ -96,11 +100,13 @@ def map_segments(
 ):
     """Shrink each segment by its level, in place."""
     cdef Py_ssize_t n_segments = indptr.shape[0] - 1, j
+    cdef int together
     cdef floating* x
     if n_segments == 0 or data.shape[0] == 0:
         return
     x = &data[0]
+    together = segments_together(indptr)
     for j in prange(n_segments, nogil=True, num_threads=n_threads, schedule="dynamic",
-                    chunksize=segments_together(indptr)):
+                    chunksize=together):
         map_group(kind, <const floating*>(x + indptr[j]), indptr[j + 1] - indptr[j],
                   levels[j], offsets[j], x + indptr[j])

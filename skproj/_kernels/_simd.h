@@ -57,7 +57,7 @@
 #define SKPROJ_MIN(a, b) ((a) < (b) ? (a) : (b))
 
 /* Entries that are added up in one go. */
-#define SKPROJ_SUM_BLOCK 4096
+#define SKPROJ_SUM_BLOCK 512
 /* Entries that may be written behind those that were collected. */
 #define SKPROJ_SLACK 16
 

@@ -45,12 +45,6 @@ cdef extern from "_simd.h" nogil:
     Py_ssize_t skproj_collect_band_f64(
         const double*, Py_ssize_t, double, double, int, double*, Py_ssize_t*,
         double*) noexcept
-    void skproj_count_above_columns_f32(
-        const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*, int32_t*,
-        double*) noexcept
-    void skproj_count_above_columns_f64(
-        const double*, Py_ssize_t, Py_ssize_t, Py_ssize_t, const double*, int32_t*,
-        double*) noexcept
     Py_ssize_t skproj_collect_band_columns_f32(
         const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*, const float*,
         int32_t*, double*, float*, int32_t*, Py_ssize_t) noexcept
@@ -156,16 +150,6 @@ cdef inline Py_ssize_t collect_band(
         return skproj_collect_band_f32(x, n, low, high, signed_, band, count, excess)
     else:
         return skproj_collect_band_f64(x, n, low, high, signed_, band, count, excess)
-
-
-cdef inline void count_above_columns(
-    const floating* x, Py_ssize_t n, Py_ssize_t w, Py_ssize_t stride,
-    const floating* levels, int32_t* counts, double* excess
-) noexcept nogil:
-    if floating is float:
-        skproj_count_above_columns_f32(x, n, w, stride, levels, counts, excess)
-    else:
-        skproj_count_above_columns_f64(x, n, w, stride, levels, counts, excess)
 
 
 cdef inline Py_ssize_t collect_band_columns(

@@ -306,31 +306,6 @@ NAME(collect_band)(const T *x, ptrdiff_t n, T low, T high, int signed_, T *band,
                    : NAME(collect_band_of)(x, n, low, high, 0, band, count, excess);
 }
 
-/* The same two for w columns, each with levels of its own. */
-static SKPROJ_INLINE void
-NAME(count_above_rows)(const T *x, const int rows, ptrdiff_t w, ptrdiff_t stride,
-                       const T *levels, int32_t *counts, double *excess)
-{
-    SKPROJ_SIMD()
-    for (ptrdiff_t j = 0; j < w; ++j)
-        for (int k = 0; k < rows; ++k) {
-            T v = FABS(x[j + k * stride]);
-            excess[j] += v > levels[j] ? (double)v - (double)levels[j] : 0.0;
-            counts[j] += v > levels[j];
-        }
-}
-
-static SKPROJ_UNUSED SKPROJ_CLONES void
-NAME(count_above_columns)(const T *x, ptrdiff_t n, ptrdiff_t w, ptrdiff_t stride,
-                          const T *levels, int32_t *counts, double *excess)
-{
-    ptrdiff_t i = 0;
-    for (; i + 4 <= n; i += 4)
-        NAME(count_above_rows)(x + i * stride, 4, w, stride, levels, counts, excess);
-    for (; i < n; ++i)
-        NAME(count_above_rows)(x + i * stride, 1, w, stride, levels, counts, excess);
-}
-
 static SKPROJ_INLINE ptrdiff_t
 NAME(collect_band_block)(const T *x, const int rows, const int w, ptrdiff_t stride,
                          const T *lows, const T *highs, int32_t *counts, double *excess,
@@ -358,8 +333,8 @@ NAME(collect_band_block)(const T *x, const int rows, const int w, ptrdiff_t stri
     return kept;
 }
 
-/* Values go to `band` and their columns to `columns`, both with room for `room`;
- * returns how many, or -1 if there may be more. */
+/* The same for w columns, each with levels of its own: values go to `band` and their
+ * columns to `columns`, both with room for `room`. Returns -1 if that may not do. */
 static SKPROJ_UNUSED SKPROJ_CLONES ptrdiff_t
 NAME(collect_band_columns)(const T *x, ptrdiff_t n, ptrdiff_t w, ptrdiff_t stride,
                            const T *lows, const T *highs, int32_t *counts,

@@ -17,10 +17,11 @@ from libc.math cimport INFINITY, fabs, sqrt
 from libc.stdlib cimport free, malloc
 from libc.string cimport memmove
 
-from ._newton cimport find_threshold, newton
-from ._simd cimport (
-    collect_band, gather_columns, largest_value, map_group, reduce_group
+from ._bands cimport (
+    CHUNK, MAX_BAND, collect_chunks, columns_together, threads_with_columns
 )
+from ._newton cimport find_threshold, newton
+from ._simd cimport gather_columns, largest_value, map_group, reduce_group
 
 cdef extern from "_simd.h":
     const int SKPROJ_NORM_L1
@@ -32,17 +33,10 @@ cdef Py_ssize_t LONG = 65536
 # Parts of a long vector; their number decides how sums are rounded, so it is fixed.
 cdef enum:
     N_PARTS = 64
-# Entries that must fit in what is left of the room for a band before they are read.
-cdef Py_ssize_t CHUNK = 4096
-# Entries of the bands of all parts together, at most.
-cdef Py_ssize_t MAX_BAND = 1 << 20
 # Half the width of the band, in standard deviations of what the sample says.
 cdef double SPREAD = 4.0
 # Entries of the sample that tell where a band may begin.
 cdef Py_ssize_t ENOUGH = 32
-# Columns of a C-ordered array that are copied together: whole cache lines that fit.
-cdef Py_ssize_t MAX_GATHER = 64
-cdef Py_ssize_t GATHER_ENTRIES = 1 << 20
 
 
 cdef void find_band(
@@ -84,24 +78,6 @@ cdef void find_band(
                          &count, &offset)
 
 
-cdef Py_ssize_t collect_part(
-    const floating* x, Py_ssize_t n, floating low, floating high, bint signed_,
-    floating* band, Py_ssize_t room, Py_ssize_t* count, double* excess
-) noexcept nogil:
-    """Collect the band of one part of a vector; -1 if there is no room for it."""
-    cdef Py_ssize_t chunk, first, size, kept = 0
-    count[0] = 0
-    excess[0] = 0.0
-    for chunk in range((n + CHUNK - 1) // CHUNK):
-        first = chunk * CHUNK
-        size = min(CHUNK, n - first)
-        if kept + size + SKPROJ_SLACK > room:
-            return -1
-        kept += collect_band(x + first, size, low, high, signed_, band + kept, count,
-                             excess)
-    return kept
-
-
 cdef void find_long_threshold(
     const floating* x, Py_ssize_t n, double radius, bint signed_, double total,
     int n_threads, double* level, double* offset
@@ -129,9 +105,9 @@ cdef void find_long_threshold(
     high = <floating>high
     for part in prange(N_PARTS, num_threads=n_threads, schedule="static"):
         start = min(part * length, n)
-        sizes[part] = collect_part(x + start, min(length, n - start), <floating>low,
-                                   <floating>high, signed_, band + part * room, room,
-                                   &counts[part], &excesses[part])
+        sizes[part] = collect_chunks(x + start, min(length, n - start), <floating>low,
+                                     <floating>high, signed_, band + part * room, room,
+                                     &counts[part], &excesses[part])
     for part in range(N_PARTS):
         if sizes[part] < 0:
             fits = False
@@ -191,7 +167,8 @@ def group_thresholds(
     if contiguous:
         width = max(1, (n_groups + N_PARTS - 1) // N_PARTS)
     else:
-        width = min(max(GATHER_ENTRIES // size // 8 * 8, 1), MAX_GATHER, n_groups)
+        width = columns_together(n_groups, size)
+        n_threads = threads_with_columns(width, size, n_threads)
     # Columns apart by a power of two would all compete for the same cache lines.
     pitch = size + 8
     n_tiles = (n_groups + width - 1) // width

@@ -230,7 +230,8 @@ def project(
             solution = solve(groups, norms, radius, n_threads)
         else:
             with np.errstate(over="ignore", under="ignore"):
-                solution = solve(scaled, norms, np.ldexp(radius, -exponent), n_threads)
+                scaled_radius = _scaled_down(radius, exponent)
+                solution = solve(scaled, norms, scaled_radius, n_threads)
                 solution = _scale_back(solution, exponent)
 
     if is_sparse:
@@ -250,6 +251,14 @@ def project(
     threshold = np.empty(threshold_shape)
     threshold.flat = solution.threshold
     return out, threshold if threshold_shape else float(threshold)
+
+
+def _scaled_down(radius, exponent):
+    """Divide the radius by ``2 ** exponent``; never rounded up, should it be subnormal."""
+    scaled = np.ldexp(radius, -exponent)
+    return np.where(
+        np.ldexp(scaled, exponent) > radius, np.nextafter(scaled, 0.0), scaled
+    )[()]
 
 
 def _scale_back(solution, exponent):

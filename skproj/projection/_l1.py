@@ -89,8 +89,10 @@ def projection_simplex(
 
     Notes
     -----
-    Newton's method on the threshold, which drops entries as it goes: expected time
-    linear in the number of entries. Sums are carried in float64.
+    Newton's method on the threshold, for long vectors on the few entries near it that
+    a sample points to: expected time linear in the number of entries. Sums are carried
+    in float64. The radius is met to rounding unless it is tiny against the entries
+    (below about 1e-30 of the largest, 1e-13 in float32): less may be left then.
 
     References
     ----------
@@ -182,8 +184,10 @@ def projection_l1_ball(
 
     Notes
     -----
-    Newton's method on the threshold, which drops entries as it goes: expected time
-    linear in the number of entries. Sums are carried in float64.
+    Newton's method on the threshold, for long vectors on the few entries near it that
+    a sample points to: expected time linear in the number of entries. Sums are carried
+    in float64. The radius is met to rounding unless it is tiny against the entries
+    (below about 1e-30 of the largest, 1e-13 in float32): less may be left then.
 
     References
     ----------

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skproj._kernels import _groups, _l1inf
+from skproj._kernels import _groups, _l1inf, _l1inf_sample
 from skproj.projection._engine import INSIDE, Solution, project, share_out
 from skproj.projection._sparse import Segments
 
@@ -24,10 +24,16 @@ def _theta_of_few(groups, norms, radius, start, picked, levels, n_threads):
         few = groups[picked]
     else:
         few = np.empty((len(picked), groups.shape[1]), dtype=groups.dtype)
-        _l1inf.pick_groups(groups, picked, few)
+        _l1inf_sample.pick_groups(groups, picked, few)
     some_levels = np.empty(len(picked))
     theta = _l1inf.l1inf_levels(
-        few, l1, largest, radius, _l1inf.no_estimate(start), some_levels, n_threads
+        few,
+        l1,
+        largest,
+        radius,
+        _l1inf_sample.no_estimate(start),
+        some_levels,
+        n_threads,
     )
     levels[:] = 0.0
     levels[picked] = some_levels
@@ -75,7 +81,7 @@ def solve_l1inf(groups, norms, radius, n_threads):
     if isinstance(groups, Segments):
         levels, theta = _levels_of_segments(groups, l1, radius, theta, n_threads)
         return Solution(_groups.CLIP, levels, theta)
-    estimate = _l1inf.no_estimate(theta)
+    estimate = _l1inf_sample.no_estimate(theta)
     if groups.size > FEW_ENTRIES:
         # With a small radius only the groups with the largest l1 norms are left: solve
         # for these, then for all groups that have not turned out to be zero.
@@ -92,7 +98,7 @@ def solve_l1inf(groups, norms, radius, n_threads):
                 groups, norms, radius, theta, alive, levels, n_threads
             )
             return Solution(_groups.CLIP, levels, theta)
-        estimate = _l1inf.estimate_theta(groups, l1, radius, theta)
+        estimate = _l1inf_sample.estimate_theta(groups, l1, radius, theta)
     theta = _l1inf.l1inf_levels(
         groups, l1, largest, radius, estimate, levels, n_threads
     )
@@ -158,8 +164,10 @@ def projection_l1inf_ball(
 
     Notes
     -----
-    Newton's method for theta around Newton's method for the level of each group;
-    groups that die are not looked at again. Sums are carried in float64.
+    Newton's method for theta around Newton's method for the level of each group. Of
+    large arrays a sample tells where theta and the levels are; one pass collects the
+    few entries near the levels, on which the search ends. A sample that misleads costs
+    time, never exactness. Sums are carried in float64.
 
     References
     ----------
