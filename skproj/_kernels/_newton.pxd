@@ -88,10 +88,19 @@ cdef inline double newton(
         tau += step
         moved = True
     count[0] = above
-    # Rounded up: where it is large against what is left of the entries, they must not
-    # add up to more than the radius.
-    offset[0] = -<double>rounded_down(-step - 2.2e-16 * fabs(step), x)
+    offset[0] = step
     return tau
+
+
+cdef inline double offset_to_subtract(
+    double offset, const floating* like
+) noexcept nogil:
+    """Round an offset up to a number of the type.
+
+    Where it is large against what is left of the entries, these must not add up to more
+    than the radius.
+    """
+    return above_or_equal(offset + 2.2e-16 * fabs(offset), like)
 
 
 cdef inline void find_threshold(
@@ -113,6 +122,7 @@ cdef inline void find_threshold(
             start = max(start, (total - radius) / n)  # left of it as well
     count[0] = -1
     level[0] = newton(x, n, radius, signed_, 0, 0.0, 0.0, start, count, offset)
+    offset[0] = offset_to_subtract(offset[0], x)
     if signed_:
         return
     if level[0] + offset[0] < 0.0:  # by rounding

@@ -20,7 +20,7 @@ from libc.string cimport memmove
 from ._bands cimport (
     CHUNK, MAX_BAND, collect_chunks, columns_together, threads_with_columns
 )
-from ._newton cimport find_threshold, newton
+from ._newton cimport find_threshold, newton, offset_to_subtract
 from ._simd cimport gather_columns, largest_value, map_group, reduce_group
 
 cdef extern from "_simd.h":
@@ -125,6 +125,7 @@ cdef void find_long_threshold(
         start = -1
         level[0] = newton(band, kept, radius, True, count, excess, low, low, &start,
                           offset)
+        offset[0] = offset_to_subtract(offset[0], x)
     else:
         find_threshold(x, n, radius, signed_, total, &spread, level,
                        offset, &start)

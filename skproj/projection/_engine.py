@@ -254,7 +254,7 @@ def project(
 
 
 def _scaled_down(radius, exponent):
-    """Divide the radius by ``2 ** exponent``; never rounded up, should it be subnormal."""
+    """Divide the radius by ``2 ** exponent``, rounded down should it be subnormal."""
     scaled = np.ldexp(radius, -exponent)
     return np.where(
         np.ldexp(scaled, exponent) > radius, np.nextafter(scaled, 0.0), scaled
