@@ -1,5 +1,7 @@
 """Bi-level projections: a budget for the groups, then one for each group."""
 
+from functools import partial
+
 from skproj._kernels import _groups
 from skproj.projection._engine import (
     INSIDE,
@@ -10,28 +12,32 @@ from skproj.projection._engine import (
 )
 
 
-def _solve_bilevel_l11(groups, norms, radius, n_threads):
-    budgets, tau = share_out(norms, radius)
-    if tau == 0.0:
-        return INSIDE
+def project_each_group(norm, groups, norms, budgets, threshold, n_threads):
+    """Solve for each group on the ball of its budget, which is at most its norm.
+
+    The budgets are used up: they may become the levels.
+    """
+    if norm == _groups.LINF:
+        return Solution(_groups.CLIP, budgets, threshold)
+    if norm == _groups.L2:
+        _groups.scale_factors(norms, budgets, budgets)
+        return Solution(_groups.SCALE, budgets, threshold)
     levels, offsets = group_thresholds(groups, norms, budgets, n_threads)
-    return Solution(_groups.SOFT, levels, tau, offsets)
+    return Solution(_groups.SOFT, levels, threshold, offsets)
 
 
-def solve_bilevel_l12(groups, norms, radius, n_threads):
-    """Solve the l1,2 ball, for which the bi-level projection is the exact one."""
+def _solve(groups, norms, radius, n_threads, *, norm):
+    """Share the radius out among the groups, then solve for each of them."""
     budgets, tau = share_out(norms, radius)
     if tau == 0.0:
         return INSIDE
-    _groups.scale_factors(norms, budgets, budgets)
-    return Solution(_groups.SCALE, budgets, tau)
+    return project_each_group(norm, groups, norms, budgets, tau, n_threads)
 
 
-def _solve_bilevel_l1inf(groups, norms, radius, n_threads):
-    budgets, tau = share_out(norms, radius)
-    if tau == 0.0:
-        return INSIDE
-    return Solution(_groups.CLIP, budgets, tau)
+_solve_bilevel_l11 = partial(_solve, norm=_groups.L1)
+# For the l1,2 ball the bi-level projection is the exact one.
+solve_bilevel_l12 = partial(_solve, norm=_groups.L2)
+_solve_bilevel_l1inf = partial(_solve, norm=_groups.LINF)
 
 
 def projection_bilevel_l11_ball(

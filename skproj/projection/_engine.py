@@ -94,13 +94,13 @@ def find_thresholds(groups, norms, radii, signed, levels, offsets, n_threads):
     )
 
 
-def group_thresholds(groups, norms, radii, n_threads, *, signed=False):
-    """Threshold of each group for the l1 ball (or the simplex) of its radius.
+def group_thresholds(groups, norms, radii, n_threads):
+    """Threshold of each group for the l1 ball of its radius.
 
     Parameters
     ----------
     norms : ndarray of shape (n_groups,)
-        The l1 norms of the groups; not looked at if `signed`.
+        The l1 norms of the groups.
 
     Returns
     -------
@@ -109,7 +109,7 @@ def group_thresholds(groups, norms, radii, n_threads, *, signed=False):
         radius of 0.
     """
     levels, offsets = np.empty((2, len(groups)))
-    find_thresholds(groups, norms, radii, signed, levels, offsets, n_threads)
+    find_thresholds(groups, norms, radii, False, levels, offsets, n_threads)
     return levels, offsets
 
 

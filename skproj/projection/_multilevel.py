@@ -2,15 +2,8 @@
 
 import numpy as np
 
-from skproj._kernels import _groups
-from skproj.projection._engine import (
-    INSIDE,
-    Solution,
-    group_thresholds,
-    project,
-    safe_norms,
-    threads_for,
-)
+from skproj.projection._bilevel import project_each_group
+from skproj.projection._engine import INSIDE, project, safe_norms, threads_for
 from skproj.projection._l1 import projection_l1_ball
 from skproj.projection._l2_linf import projection_l2_ball, projection_linf_ball
 from skproj.projection._layout import (
@@ -71,18 +64,6 @@ def _without(axes, removed):
     return tuple(
         tuple(i - sum(j < i for j in removed) for i in level) for level in axes
     )
-
-
-def _inner_projection(order, groups, norms, budgets, threshold, n_threads):
-    """Project each group onto the ball of its own budget, which is at most its norm."""
-    if order == np.inf:
-        return Solution(_groups.CLIP, budgets, threshold)
-    if order == 2:
-        factors = np.empty_like(norms)
-        _groups.scale_factors(norms, budgets, factors)
-        return Solution(_groups.SCALE, factors, threshold)
-    levels, offsets = group_thresholds(groups, norms, budgets, n_threads)
-    return Solution(_groups.SOFT, levels, threshold, offsets)
 
 
 def projection_multilevel(
@@ -186,9 +167,10 @@ def projection_multilevel(
 
     *outer_norms, inner_norm = norms
     *outer_axes, inner_axes = axes
+    kernel_norm = KERNEL_NORMS[inner_norm]
 
     def solve(groups, lengths, radius, n_threads):
-        mend_norms(groups, KERNEL_NORMS[inner_norm], lengths, n_threads)
+        mend_norms(groups, kernel_norm, lengths, n_threads)
         budgets, threshold = projection_multilevel(
             lengths.reshape(groups_shape(X.shape, inner_axes)),
             radius,
@@ -199,16 +181,15 @@ def projection_multilevel(
         )
         if threshold == 0.0:
             return INSIDE
-        budgets = budgets.reshape(-1)
-        return _inner_projection(
-            inner_norm, groups, lengths, budgets, threshold, n_threads
+        return project_each_group(
+            kernel_norm, groups, lengths, budgets.reshape(-1), threshold, n_threads
         )
 
     return project(
         X,
         radius,
         solve,
-        norm=KERNEL_NORMS[inner_norm],
+        norm=kernel_norm,
         axis=inner_axes,
         out=out,
         **options,
