@@ -1,5 +1,6 @@
 """Data sets with a known answer."""
 
+from skproj.datasets._omics import make_omics
 from skproj.datasets._probes import add_probes
 
-__all__ = ["add_probes"]
+__all__ = ["add_probes", "make_omics"]
