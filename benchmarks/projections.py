@@ -25,7 +25,6 @@ import argparse
 import csv
 import math
 import platform
-import re
 import textwrap
 import time
 import timeit
@@ -39,6 +38,7 @@ from typing import NamedTuple
 import numpy as np
 import peers
 import torch
+from _tables import as_markdown, as_rst, processor, versions, write_between_marks
 
 import skproj
 from skproj._kernels import _groups
@@ -390,22 +390,6 @@ def small_summary(small):
     return [["operator", *shapes], *body]
 
 
-def as_rst(rows):
-    """Write rows as a table of reStructuredText."""
-    text = ".. list-table::\n   :header-rows: 1\n\n"
-    for first, *others in rows:
-        text += f"   * - {first}\n"
-        text += "".join(f"     - {cell}".rstrip() + "\n" for cell in others)
-    return text
-
-
-def as_markdown(rows):
-    """Write rows as a table of Markdown."""
-    titles, *body = rows
-    lines = [titles, ["---"] * len(titles), *body]
-    return "".join(f"| {' | '.join(row)} |\n" for row in lines)
-
-
 def write_rst(path, conditions, lines, small):
     """Write the tables that the documentation includes."""
     parts = [
@@ -419,34 +403,17 @@ def write_rst(path, conditions, lines, small):
 
 def write_markdown(path, conditions, lines):
     """Write the short table, between the marks of an existing file if it has them."""
-    begin, end = "<!-- benchmark table -->\n", "<!-- end of benchmark table -->\n"
-    table = f"{as_markdown(summary(lines, by_axis=False))}\n{conditions}\n"
-    before, after = "", ""
-    if path.exists():
-        text = path.read_text(encoding="utf-8")
-        if begin in text and end in text:
-            before, rest = text.split(begin)
-            after = rest.split(end)[1]
-    path.write_text(f"{before}{begin}{table}{end}{after}", encoding="utf-8")
-
-
-def processor():
-    """Name of the processor, as far as the system tells."""
-    info = Path("/proc/cpuinfo")
-    found = re.search(r"model name\s*: (.*)", info.read_text()) if info.exists() else 0
-    return found[1] if found else platform.processor() or platform.machine()
+    table = as_markdown(summary(lines, by_axis=False))
+    write_between_marks(path, "benchmark table", f"{table}\n{conditions}\n")
 
 
 def describe_conditions(options):
     """Say in a few sentences where and how the numbers were taken."""
     sizes = ", ".join("x".join(map(str, shape)) for shape in options.size)
-    versions = (
-        f"Python {platform.python_version()}, NumPy {np.__version__}, "
-        f"torch {torch.__version__}, skproj {skproj.__version__}"
-    )
     return textwrap.fill(
         f"Measured on {processor()}, {effective_n_threads(-1)} CPUs, "
-        f"{platform.system()}, with {versions}; least of {options.repeats} runs. "
+        f"{platform.system()}, with {versions(NumPy=np, torch=torch, skproj=skproj)}; "
+        f"least of {options.repeats} runs. "
         f"Arrays: {sizes}; {' and '.join(options.data)} data.",
         width=88,
     )

@@ -9,10 +9,12 @@ import contextlib
 import copy
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
+from scipy import sparse
+from sklearn.callback import CallbackContext
 
 ACTIVATIONS = {
     "silu": torch.nn.SiLU,
@@ -112,7 +114,8 @@ def merge_duplicates(X, labels, weight):
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_features), C-contiguous
+    X : {ndarray, CSR matrix} of shape (n_samples, n_features)
+        C-contiguous if dense.
     labels : ndarray of int of shape (n_samples,)
     weight : ndarray of shape (n_samples,)
 
@@ -135,7 +138,7 @@ def merge_duplicates(X, labels, weight):
         for start, stop in itertools.pairwise(ends):
             if not repeats[start : stop - 1].all():
                 run = rows[start:stop]
-                rows[start:stop] = run[np.lexsort(X[run].T[::-1])]
+                rows[start:stop] = run[np.lexsort(dense_rows(X, run).T[::-1])]
         repeats = _equal_neighbours(X, rows, tied)
     starts = np.flatnonzero(np.r_[True, ~repeats])
     return rows[starts], np.add.reduceat(weight[rows], starts)
@@ -147,7 +150,8 @@ def _equal_neighbours(X, rows, candidates):
     places = np.flatnonzero(candidates)
     for block in _blocks(len(places), X.shape[1]):
         place = places[block]
-        equal[place] = (X[rows[place]] == X[rows[place + 1]]).all(axis=1)
+        here, next_ones = (dense_rows(X, rows[place + shift]) for shift in (0, 1))
+        equal[place] = (here == next_ones).all(axis=1)
     return equal
 
 
@@ -157,8 +161,11 @@ def _row_keys(X, rows):
     Not by BLAS, where the rounding of a row may depend on its position.
     """
     blocks = [rows[block] for block in _blocks(len(rows), X.shape[1])]
-    low = np.min([X[block].min(axis=0) for block in blocks], axis=0)
-    high = np.max([X[block].max(axis=0) for block in blocks], axis=0)
+    low, high = np.inf, -np.inf
+    for block in blocks:
+        dense = dense_rows(X, block)
+        low = np.minimum(low, dense.min(axis=0))
+        high = np.maximum(high, dense.max(axis=0))
     with np.errstate(over="ignore"):
         span = high.astype(np.float64) - low
     factors = np.random.RandomState(0).uniform(1.0, 2.0, X.shape[1])
@@ -167,8 +174,13 @@ def _row_keys(X, rows):
     factors[~np.isfinite(factors) | np.isinf(span)] = 0.0
     low = np.where(factors > 0, low, 0.0)
     return np.concatenate(
-        [((X[block] - low) * factors).sum(axis=1) for block in blocks]
+        [((dense_rows(X, block) - low) * factors).sum(axis=1) for block in blocks]
     )
+
+
+def dense_rows(X, rows):
+    """Take some rows of an array or a CSR matrix as an array."""
+    return X[rows].toarray() if sparse.issparse(X) else X[rows]
 
 
 def _blocks(n_rows, n_columns):
@@ -177,15 +189,16 @@ def _blocks(n_rows, n_columns):
     return [slice(start, start + step) for start in range(0, n_rows, step)]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Samples:
-    """Weighted samples on the training device.
+    """Weighted samples; the dense ones are on the training device.
 
     Attributes
     ----------
-    X : tensor of shape (n_rows, n_features)
-        May hold more rows than are used.
-    y, weight : tensors of shape (n_samples,)
+    X : tensor or CSR matrix of shape (n_rows, n_features)
+        May hold more rows than are used. Sparse rows become dense batch by batch.
+    y : tensor of shape (n_samples,) or (n_samples, n_targets)
+    weight : tensor of shape (n_samples,)
         The weights have mean 1, so that losses are weighted means.
     rows : tensor of int of shape (n_samples,)
         The row of X that each sample is in.
@@ -201,7 +214,28 @@ class Samples:
 
     def batch(self, index):
         """Return features, targets and weights of some samples."""
-        return self.X[self.rows[index]], self.y[index], self.weight[index]
+        rows = self.rows[index]
+        if sparse.issparse(self.X):
+            X = to_tensor(dense_rows(self.X, rows.cpu().numpy()), self.y.device)
+        else:
+            X = self.X[rows]
+        return X, self.y[index], self.weight[index]
+
+    def keep_columns(self, kept):
+        """Return the same samples with some of the features only.
+
+        Parameters
+        ----------
+        kept : ndarray of int of shape (n_kept,)
+        """
+        if not sparse.issparse(self.X):
+            X = self.X[:, torch.from_numpy(kept).to(self.X.device)]
+            return replace(self, X=X)
+        X = self.X[:, kept]
+        # Once the dense columns take no more memory, they are faster.
+        if X.shape[0] * X.shape[1] <= 2 * self.X.nnz:
+            X = to_tensor(X.toarray(), self.y.device)
+        return replace(self, X=X)
 
 
 class EarlyStopping:
@@ -239,27 +273,33 @@ class EarlyStopping:
 
 @dataclass
 class Trainer:
-    """Everything that stays the same from one descent of a fit to the next.
+    """A network in training: what stays from one descent of a fit to the next.
 
     Attributes
     ----------
     module : torch.nn.Module
-        Trained in place.
+        Trained in place. ``module.keep_features(kept)`` makes it smaller.
     losses : callable
         ``losses(module, X, y, generator)`` returns the loss of each sample. The
         generator is None for evaluation, without noise.
     data : Samples
     validation : Samples or None
-        With validation data each descent stops early and ends at its best epoch.
+    columns : ndarray of int of shape (n_alive,)
+        The features that the module and the samples still have.
     generator : torch.Generator
         On the device of the data; shuffles and draws noise.
     batch_size : int
     learning_rate_init, weight_decay : float
         Of AdamW.
+    early_stopping : bool
+        Whether each descent stops early and ends at its best epoch, as the
+        validation data judge.
     tol, n_iter_no_change : float, int
         Of the early stopping.
     verbose : bool
         Whether to print a line after each epoch.
+    context : CallbackContext
+        Of the fit; to be set before the first descent.
     callback_arguments : dict
         What the hooks of the callbacks are given.
     loss_curve : list of float
@@ -274,49 +314,91 @@ class Trainer:
     losses: Callable
     data: Samples
     validation: Samples | None
+    columns: np.ndarray
     generator: torch.Generator
     batch_size: int
     learning_rate_init: float
     weight_decay: float
+    early_stopping: bool
     tol: float
     n_iter_no_change: int
     verbose: bool
-    callback_arguments: dict
+    context: CallbackContext | None = None
+    callback_arguments: dict = field(default_factory=dict)
     loss_curve: list = field(default_factory=list)
     validation_scores: list = field(default_factory=list)
     best_validation_score: float | None = None
 
-    def descend(self, context, max_epochs, *, after_step=None):
+    def branch(self):
+        """Return a copy that trains on independently, with the same random numbers."""
+        generator = torch.Generator(self.generator.device)
+        generator.set_state(self.generator.get_state())
+        return replace(
+            self,
+            module=copy.deepcopy(self.module),
+            generator=generator,
+            loss_curve=list(self.loss_curve),
+            validation_scores=list(self.validation_scores),
+        )
+
+    def keep_columns(self, kept):
+        """Go on with some of the features only.
+
+        Parameters
+        ----------
+        kept : ndarray of int of shape (n_kept,)
+            Positions among the present columns.
+        """
+        if len(kept) == len(self.columns):
+            return
+        self.module.keep_features(kept)
+        self.columns = self.columns[kept]
+        self.data = self.data.keep_columns(kept)
+        if self.validation is not None:
+            self.validation = self.validation.keep_columns(kept)
+
+    def make_optimizer(self):
+        """Return a fresh optimiser of the module."""
+        return torch.optim.AdamW(
+            self.module.parameters(),
+            lr=self.learning_rate_init,
+            weight_decay=self.weight_decay,
+            fused=True,
+        )
+
+    def descend(self, max_epochs, *, after_step=None):
         """Train for at most `max_epochs` epochs with a fresh optimiser.
 
         Parameters
         ----------
-        context : CallbackContext
-            The task that the epochs belong to; a callback may end it early.
         max_epochs : int
         after_step : callable, default=None
             Called without arguments after every optimiser step: a projection, a mask.
+
+        Returns
+        -------
+        stop : bool
+            Whether a callback wants the fit to end with this descent.
 
         Raises
         ------
         ValueError
             If the training diverges.
         """
-        optimizer = torch.optim.AdamW(
-            self.module.parameters(),
-            lr=self.learning_rate_init,
-            weight_decay=self.weight_decay,
-            fused=True,
-        )
-        stopping = EarlyStopping(
-            self.module, tol=self.tol, n_iter_no_change=self.n_iter_no_change
-        )
+        descent = self.context.subcontext(task_name="descent", max_subtasks=max_epochs)
+        descent.call_on_fit_task_begin(**self.callback_arguments)
+        optimizer = self.make_optimizer()
+        stopping = None
+        if self.early_stopping:
+            stopping = EarlyStopping(
+                self.module, tol=self.tol, n_iter_no_change=self.n_iter_no_change
+            )
         for _ in range(max_epochs):
-            epoch = context.subcontext(task_name="epoch")
+            epoch = descent.subcontext(task_name="epoch")
             epoch.call_on_fit_task_begin(**self.callback_arguments)
-            self.loss_curve.append(self._train_epoch(optimizer, after_step))
+            self.train_epoch(optimizer, after_step)
             stop = False
-            if self.validation is not None:
+            if stopping is not None:
                 self.validation_scores.append(-self.evaluate(self.validation))
                 stop = stopping.update(self.validation_scores[-1])
             if self.verbose:
@@ -324,9 +406,10 @@ class Trainer:
             stop |= epoch.call_on_fit_task_end(**self.callback_arguments)
             if stop:
                 break
-        if self.validation is not None:
+        if stopping is not None:
             stopping.restore_best()
             self.best_validation_score = stopping.best_score
+        return descent.call_on_fit_task_end(**self.callback_arguments)
 
     def evaluate(self, data):
         """Weighted mean loss on `data`, without noise."""
@@ -342,10 +425,17 @@ class Trainer:
         X, y, weight = data.batch(index)
         return self.losses(self.module, X, y, generator) * weight
 
-    def _train_epoch(self, optimizer, after_step):
+    def train_epoch(self, optimizer, after_step=None):
+        """Take a step for each batch of the shuffled samples.
+
+        Raises
+        ------
+        ValueError
+            If the loss or a weight becomes infinite.
+        """
         self.module.train()
-        data, device = self.data, self.data.X.device
-        total = torch.zeros((), dtype=data.X.dtype, device=device)
+        data, device = self.data, self.data.weight.device
+        total = torch.zeros((), dtype=data.weight.dtype, device=device)
         order = torch.randperm(len(data), generator=self.generator, device=device)
         for index in order.split(self.batch_size):
             losses = self._weighted_losses(data, index, self.generator)
@@ -364,10 +454,10 @@ class Trainer:
                 f"{loss}). Scale X to unit variance, for example with "
                 "StandardScaler in a Pipeline, or lower learning_rate_init."
             )
-        return loss
+        self.loss_curve.append(loss)
 
     def _print_epoch(self):
         line = f"Epoch {len(self.loss_curve)}, loss {self.loss_curve[-1]:.6f}"
-        if self.validation is not None:
+        if self.early_stopping:
             line += f", validation loss {-self.validation_scores[-1]:.6f}"
         print(line)

@@ -1,0 +1,655 @@
+"""What the sparse supervised autoencoders share: network, training, selection."""
+
+import copy
+import numbers
+import warnings
+from abc import ABCMeta, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+)
+from sklearn.callback import CallbackSupportMixin
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+
+from skproj.nn._descents import Descents, Goal, Outcome, first_layer
+from skproj.nn._training import (
+    ACTIVATIONS,
+    PREDICTION_ROWS,
+    Samples,
+    Trainer,
+    dense_rows,
+    make_mlp,
+    resolve_device,
+    to_tensor,
+    torch_threads,
+)
+from skproj.projection._registry import SPARSIFYING, project_weights, weight_norms
+from skproj.utils._validation import (
+    Interval,
+    StrOptions,
+    _fit_context,
+    check_is_fitted,
+    nothing_half_fitted,
+    validate_data,
+)
+
+RECONSTRUCTION_LOSSES = {
+    "huber": torch.nn.functional.huber_loss,
+    "squared_error": torch.nn.functional.mse_loss,
+}
+
+# From a method called by `fit`, through `fit` and its decorators.
+WARN_AT_CALLER = 5
+
+DESCENTS = ("progressive", "double", "double-rewind", "projected", "single")
+
+
+class Autoencoder(torch.nn.Module):
+    """Encoder from the features to the latent code, decoder back to the features."""
+
+    def __init__(self, encoder, decoder):
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+
+    def forward(self, X):
+        """Return the latent code and the reconstruction."""
+        latent = self.encoder(X)
+        return latent, self.decoder(latent)
+
+    def keep_features(self, kept):
+        """Remove all features but some from the input and the output.
+
+        Parameters
+        ----------
+        kept : ndarray of int
+        """
+        first, last = self.encoder[0], self.decoder[-1]
+        kept = torch.from_numpy(kept).to(first.weight.device)
+        first.weight = torch.nn.Parameter(first.weight.detach()[:, kept])
+        first.in_features = len(kept)
+        last.weight = torch.nn.Parameter(last.weight.detach()[kept])
+        last.bias = torch.nn.Parameter(last.bias.detach()[kept])
+        last.out_features = len(kept)
+
+    def put_features(self, small, places):
+        """Take the weights of a network with less features; the other columns are 0.
+
+        Parameters
+        ----------
+        small : Autoencoder
+        places : ndarray of int
+            Where its features are among those of this network.
+        """
+        weights = small.state_dict()
+        first, last = "encoder.0.weight", f"decoder.{len(self.decoder) - 1}"
+        places = torch.from_numpy(places)
+        for name, rows in ((f"{last}.weight", places), (f"{last}.bias", places)):
+            full = torch.zeros_like(self.get_parameter(name))
+            weights[name] = full.index_copy(0, rows, weights[name].cpu())
+        full = torch.zeros_like(self.get_parameter(first))
+        weights[first] = full.index_copy(1, places, weights[first].cpu())
+        self.load_state_dict(weights)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a subclass makes of the targets.
+
+    Attributes
+    ----------
+    rows : ndarray of int of shape (n_distinct,)
+        One row of X for each distinct sample.
+    weight : ndarray of shape (n_distinct,)
+    targets : ndarray of shape (n_distinct,) or (n_distinct, n_targets)
+        What the loss takes.
+    n_outputs : int
+        Length of the latent code.
+    strata : ndarray of int of shape (n_distinct,) or None
+        What held-back samples are stratified by.
+    attributes : dict
+        Fitted attributes that describe the targets.
+    """
+
+    rows: np.ndarray
+    weight: np.ndarray
+    targets: np.ndarray
+    n_outputs: int
+    strata: np.ndarray | None
+    attributes: dict
+
+
+@dataclass
+class Stream:
+    """What a `partial_fit` leaves for the next one: a network of all features.
+
+    Attributes
+    ----------
+    module : Autoencoder
+    optimizer : torch.optim.Optimizer
+    generator : torch.Generator
+    """
+
+    module: Autoencoder
+    optimizer: torch.optim.Optimizer
+    generator: torch.Generator
+
+
+class BaseSparseAutoencoder(
+    CallbackSupportMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    BaseEstimator,
+    metaclass=ABCMeta,
+):
+    """An autoencoder whose latent code predicts and whose first layer is projected."""
+
+    _parameter_constraints: dict = {  # noqa: RUF012
+        "hidden_layer_sizes": [
+            "array-like",
+            Interval(numbers.Integral, 1, None, closed="left"),
+        ],
+        "eta": [Interval(numbers.Real, 0, None, closed="right")],
+        "n_features_to_select": [
+            Interval(numbers.Integral, 1, None, closed="left"),
+            None,
+        ],
+        "projection": [StrOptions(set(SPARSIFYING)), callable],
+        "activation": [StrOptions(set(ACTIVATIONS))],
+        "reconstruction_loss": [StrOptions(set(RECONSTRUCTION_LOSSES))],
+        "reconstruction_weight": [Interval(numbers.Real, 0, None, closed="left")],
+        "descent": [StrOptions(set(DESCENTS))],
+        "survival_rate": [Interval(numbers.Real, 0, 1, closed="neither")],
+        "max_epochs": [Interval(numbers.Integral, 1, None, closed="left")],
+        "batch_size": [Interval(numbers.Integral, 1, None, closed="left")],
+        "learning_rate_init": [Interval(numbers.Real, 0, None, closed="neither")],
+        "input_noise": [Interval(numbers.Real, 0, None, closed="left")],
+        "weight_decay": [Interval(numbers.Real, 0, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(numbers.Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(numbers.Integral, 1, None, closed="left")],
+        "tol": [Interval(numbers.Real, 0, None, closed="left")],
+        "warm_start": ["boolean"],
+        "device": [str, torch.device],
+        "n_threads": [Interval(numbers.Integral, 1, None, closed="left"), None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    # Further arguments of `validate_data`.
+    _target_checks: dict = {}  # noqa: RUF012
+
+    @abstractmethod
+    def _make_problem(self, X, y, sample_weight):
+        """Check the targets and merge equal samples; return a `Problem`."""
+
+    def _has_same_targets(self, problem):
+        """Whether the previous fit was for the same outputs."""
+        return self._n_features_out == problem.n_outputs
+
+    @abstractmethod
+    def _prediction_losses(self, latent, y):
+        """Return the loss of each sample."""
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    @nothing_half_fitted
+    def fit(self, X, y, sample_weight=None):
+        """Train the network and select features.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data, float32 or float64, preferably of unit variance. A sparse
+            matrix is used in CSR format, and only batches of it become dense.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Class labels, at least two different ones; or the values of a regression.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples; a sample of weight zero counts as absent.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data is unsuitable, if there is only one class, or
+            if the training diverges (then scale X or lower `learning_rate_init`).
+
+        Warns
+        -----
+        UserWarning
+            If no feature is selected, or fewer than `n_features_to_select`.
+        """
+        X, y = self._validate_data(X, y)
+        goal = self._goal(X.shape[1])
+        context = self._init_callback_context(max_subtasks=None)
+        problem, trainer = self._prepare(X, y, sample_weight, context)
+        context.call_on_fit_task_begin(**trainer.callback_arguments)
+        with torch_threads(self.n_threads):
+            (outcome,) = self._descents().run(trainer, [goal])
+            self._set_state(self._fitted_state(problem, trainer, outcome))
+        vars(self).pop("_stream_", None)
+        context.call_on_fit_task_end(**trainer.callback_arguments)
+        self._warn_if_few_are_selected()
+        return self
+
+    def _validate_data(self, X, y, *, reset=True):
+        """Check X and y; X comes back as a C-contiguous array or a CSR matrix."""
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse="csr",
+            dtype=[np.float64, np.float32],
+            ensure_min_samples=2 if reset else 1,
+            reset=reset,
+            **self._target_checks,
+        )
+        return X if sparse.issparse(X) else np.ascontiguousarray(X), y
+
+    def _goal(self, n_features):
+        """Return where the run from dense to sparse ends."""
+        wanted = self.n_features_to_select
+        if wanted is None:
+            return Goal(radius=self.eta)
+        if wanted > n_features:
+            raise ValueError(
+                f"n_features_to_select={wanted} exceeds the number of features, "
+                f"{n_features}."
+            )
+        if self.descent == "projected":
+            raise ValueError(
+                'descent="projected" needs a radius: give eta instead of '
+                "n_features_to_select."
+            )
+        return Goal(n_features=wanted)
+
+    def _learn(self, X, problem):
+        """Train one epoch on a part of the data, then project: a `partial_fit`."""
+        goal = self._goal(X.shape[1])
+        trainer = self._make_trainer(X, problem)
+        stream = getattr(self, "_stream_", None)
+        if stream is None:
+            stream = Stream(trainer.module, trainer.make_optimizer(), trainer.generator)
+        trainer.module = stream.module
+        trainer.generator = stream.generator
+        trainer.loss_curve = list(getattr(self, "loss_curve_", []))
+        descents = self._descents()
+        with torch_threads(self.n_threads):
+            trainer.train_epoch(stream.optimizer)
+            weight = first_layer(stream.module)
+            radius = descents.final_radius(weight, goal)
+            descents.project(weight, radius)
+            # All features stay in training; the fitted network is a small copy.
+            trainer.module = copy.deepcopy(stream.module)
+            importances = descents.narrow(trainer, at_most=goal.n_features)
+            outcome = Outcome(trainer, radius, importances)
+            self._set_state(self._fitted_state(problem, trainer, outcome))
+        self._stream_ = stream
+
+    def _walk(self, problem, trainer, etas=None):
+        """Train from dense to sparse; yield the fitted state for each radius.
+
+        Parameters
+        ----------
+        problem : Problem
+        trainer : Trainer
+        etas : ndarray of shape (n_etas,), default=None
+            Decreasing radii; by default those that the run passes.
+        """
+        descents = self._descents()
+        if etas is None:
+            outcomes = descents.path(trainer)
+        else:
+            outcomes = descents.run(trainer, [Goal(radius=eta) for eta in etas])
+        with torch_threads(self.n_threads):
+            for outcome in outcomes:
+                yield self._fitted_state(problem, outcome.trainer, outcome)
+
+    def _descents(self):
+        return Descents(
+            projection=self.projection,
+            kind=self.descent,
+            max_epochs=self.max_epochs,
+            survival_rate=self.survival_rate,
+            n_threads=self.n_threads,
+        )
+
+    def _prepare(self, X, y, sample_weight, context, estimator=None):
+        """Return the problem, and a trainer with a new network for it.
+
+        `estimator` is what callbacks see, this one by default.
+        """
+        problem = self._make_problem(X, y, sample_weight)
+        trainer = self._make_trainer(X, problem)
+        trainer.context = context
+        trainer.callback_arguments = {
+            "estimator": estimator or self,
+            "X": X,
+            "y": y,
+            "metadata": (
+                {} if sample_weight is None else {"sample_weight": sample_weight}
+            ),
+            # Called only by callbacks that want a model of the current state.
+            "reconstruction_attributes": lambda: self._fitted_state(problem, trainer),
+        }
+        return problem, trainer
+
+    def _make_trainer(self, X, problem):
+        sizes = (X.shape[1], *self._hidden_sizes(), problem.n_outputs)
+        device = resolve_device(self.device)
+        random_state = check_random_state(self.random_state)
+        generator = torch.Generator().manual_seed(random_state.randint(2**31 - 1))
+        module = self._initial_module(sizes, X.dtype, problem, generator).to(device)
+        if device.type != "cpu":
+            generator = torch.Generator(device).manual_seed(generator.initial_seed())
+        if callable(self.projection):  # better found out before the training
+            weight = first_layer(module).cpu().numpy()
+            project_weights(self.projection, weight, self.eta, axis=0)
+        X_on_device = X if sparse.issparse(X) else to_tensor(X, device)
+
+        def samples(chosen):
+            weight = problem.weight[chosen] / problem.weight[chosen].mean()
+            return Samples(
+                X_on_device,
+                y=to_tensor(problem.targets[chosen], device),
+                weight=to_tensor(weight.astype(X.dtype), device),
+                rows=to_tensor(problem.rows[chosen], device),
+            )
+
+        train, held_back = self._split(problem, random_state)
+        return Trainer(
+            module=module,
+            losses=self._losses,
+            data=samples(train),
+            validation=None if held_back is None else samples(held_back),
+            columns=np.arange(X.shape[1]),
+            generator=generator,
+            batch_size=self.batch_size,
+            learning_rate_init=self.learning_rate_init,
+            weight_decay=self.weight_decay,
+            early_stopping=self.early_stopping,
+            tol=self.tol,
+            n_iter_no_change=self.n_iter_no_change,
+            verbose=bool(self.verbose),
+        )
+
+    def _split(self, problem, random_state):
+        """Return the samples to train with, and those to hold back or None."""
+        everything = np.arange(len(problem.rows))
+        reason = self._reason_to_hold_back()
+        if reason is None:
+            return everything, None
+        try:
+            return train_test_split(
+                everything,
+                test_size=self.validation_fraction,
+                stratify=problem.strata,
+                random_state=random_state,
+            )
+        except ValueError as error:
+            raise ValueError(
+                f"{reason} cannot hold back samples of every class with "
+                f"validation_fraction={self.validation_fraction} of "
+                f"{len(everything)} distinct samples: {error}"
+            ) from error
+
+    def _reason_to_hold_back(self):
+        """Return the setting that needs validation data, or None."""
+        return "early_stopping=True" if self.early_stopping else None
+
+    def _fitted_state(self, problem, trainer, outcome=None):
+        """Return the fitted attributes of a network, which may still be in training."""
+        module = copy.deepcopy(trainer.module)
+        if outcome is None:
+            weight = first_layer(module).cpu().numpy()
+            norms = weight_norms(self.projection, weight, axis=0)
+        else:
+            norms = outcome.importances
+        importances = np.zeros(self.n_features_in_, dtype=norms.dtype)
+        importances[trainer.columns] = norms
+        state = {
+            **problem.attributes,
+            "module_": module,
+            "_columns_": trainer.columns,
+            "feature_importances_": importances,
+            "n_selected_features_": np.count_nonzero(importances),
+            "loss_curve_": list(trainer.loss_curve),
+            "n_iter_": len(trainer.loss_curve),
+            "validation_scores_": list(trainer.validation_scores) or None,
+            "best_validation_score_": trainer.best_validation_score,
+        }
+        if outcome is not None:
+            state["eta_"] = outcome.radius
+        return state
+
+    def _set_state(self, state):
+        for name, value in state.items():
+            setattr(self, name, value)
+
+    def _warn_if_few_are_selected(self):
+        n_selected = self.n_selected_features_
+        wanted = self.n_features_to_select
+        if wanted is not None and n_selected < wanted:
+            message = (
+                f"Only {n_selected} features could be selected, fewer than "
+                f"n_features_to_select={wanted}: the other columns of the first layer "
+                "are zero, or the projection cannot keep more."
+            )
+        elif n_selected == 0:
+            message = (
+                "No feature was selected: the projection made every column of the "
+                f"first layer zero. Increase eta (now {self.eta_!r})."
+            )
+        else:
+            return
+        warnings.warn(message, UserWarning, stacklevel=WARN_AT_CALLER)
+
+    @property
+    def _n_features_out(self):
+        """Length of the latent code, which scikit-learn makes names for."""
+        return self.module_.encoder[-1].out_features
+
+    @property
+    def encoder_weights_(self):
+        """First-layer weights of the encoder, of shape (n_hidden, n_features)."""
+        weight = first_layer(self.module_).cpu().numpy()
+        weights = np.zeros((len(weight), self.n_features_in_), dtype=weight.dtype)
+        weights[:, self._columns_] = weight
+        return weights
+
+    def _hidden_sizes(self):
+        """Return the widths of the hidden layers as a tuple."""
+        sizes = np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=object))
+        if sizes.ndim != 1 or not all(
+            isinstance(n, numbers.Integral) and not isinstance(n, bool) and n > 0
+            for n in sizes
+        ):
+            raise ValueError(
+                "hidden_layer_sizes must hold positive integers, got "
+                f"{self.hidden_layer_sizes!r} instead."
+            )
+        return tuple(int(n) for n in sizes)
+
+    def _initial_module(self, sizes, dtype, problem, generator):
+        """Return a new network, or the fitted one if `warm_start` asks for it."""
+        make = {
+            "dtype": torch.from_numpy(np.empty(0, dtype=dtype)).dtype,
+            "generator": generator,
+        }
+        encoder = make_mlp(sizes, self.activation, **make)
+        module = Autoencoder(encoder, make_mlp(sizes[::-1], self.activation, **make))
+        if not (self.warm_start and hasattr(self, "module_")):
+            return module
+        fitted = self.module_
+        if (
+            len(self.feature_importances_) != sizes[0]
+            or first_layer(fitted).dtype != first_layer(module).dtype
+            or len(first_layer(fitted)) != len(first_layer(module))
+            or str(fitted.encoder[1:]) != str(module.encoder[1:])
+            or not self._has_same_targets(problem)
+        ):
+            raise ValueError(
+                "warm_start=True needs the classes, number of features, dtype, "
+                "activation and hidden_layer_sizes of the previous fit, which differ."
+            )
+        module.put_features(fitted, self._columns_)
+        return module
+
+    def _losses(self, module, X, y, generator):
+        """Loss of each sample; noise only with a generator."""
+        X_seen = X
+        if self.input_noise and generator is not None:
+            noise = torch.empty_like(X).normal_(generator=generator)
+            X_seen = torch.add(X, noise, alpha=self.input_noise)
+        latent = module.encoder(X_seen)
+        losses = self._prediction_losses(latent, y)
+        if self.reconstruction_weight and X.shape[1]:
+            loss = RECONSTRUCTION_LOSSES[self.reconstruction_loss]
+            errors = loss(module.decoder(latent), X, reduction="none")
+            losses = losses + self.reconstruction_weight * errors.mean(dim=1)
+        return losses
+
+    def _apply(self, function, X):
+        """Validate X and run ``function(module, rows)`` on blocks of its rows."""
+        check_is_fitted(self)
+        X = validate_data(
+            self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False
+        )
+        dtype_in = X.dtype
+        if len(self._columns_) < X.shape[1]:
+            X = X[:, self._columns_]
+        device = resolve_device(self.device)
+        module = self.module_.to(device).eval()
+        dtype = first_layer(module).dtype
+        with torch_threads(self.n_threads), torch.inference_mode():
+            blocks = []
+            for start in range(0, X.shape[0], PREDICTION_ROWS):
+                rows = dense_rows(X, slice(start, start + PREDICTION_ROWS))
+                rows = to_tensor(rows, device).to(dtype)
+                if not torch.isfinite(rows).all():
+                    raise ValueError(
+                        f"X contains values beyond the range of {dtype}, in which "
+                        "the network was trained."
+                    )
+                blocks.append(function(module, rows))
+            return torch.cat(blocks).cpu().numpy().astype(dtype_in, copy=False)
+
+    def _latent(self, X):
+        return self._apply(lambda module, rows: module.encoder(rows), X)
+
+    def transform(self, X):
+        """Encode the samples.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        latent : ndarray of shape (n_samples, n_outputs)
+            The latent code, one column per class or target.
+        """
+        return self._latent(X)
+
+    def reconstruct(self, X):
+        """Encode and decode the samples.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        reconstruction : ndarray of shape (n_samples, n_features)
+            What the decoder makes of the latent code; zero for features that were not
+            selected.
+
+        Raises
+        ------
+        ValueError
+            If `reconstruction_weight` is 0: the decoder was not trained then.
+        """
+        if self.reconstruction_weight == 0:
+            raise ValueError(
+                "There is no trained decoder: fit with reconstruction_weight > 0."
+            )
+        selected = self._apply(
+            lambda module, rows: module.decoder(module.encoder(rows)), X
+        )
+        reconstruction = np.zeros(
+            (len(selected), self.n_features_in_), dtype=selected.dtype
+        )
+        reconstruction[:, self._columns_] = selected
+        return reconstruction
+
+    def get_support(self, indices=False):
+        """Return which features were selected.
+
+        Parameters
+        ----------
+        indices : bool, default=False
+            Whether to return indices instead of a mask.
+
+        Returns
+        -------
+        support : ndarray of shape (n_features,) or (n_selected_features_,)
+            Boolean mask, or the indices of the selected features.
+        """
+        check_is_fitted(self)
+        support = self.feature_importances_ != 0
+        return np.flatnonzero(support) if indices else support
+
+    def compact(self):
+        """Return an equal model that takes the selected features only.
+
+        Its input is ``X[:, self.get_support()]``. It needs memory and time in
+        proportion to the number of selected features.
+
+        Returns
+        -------
+        model : object
+            A fitted estimator of the same class, with
+            ``n_features_in_ == n_selected_features_``.
+
+        Raises
+        ------
+        ValueError
+            If no feature is selected.
+        """
+        check_is_fitted(self)
+        if len(self._columns_) == 0:
+            raise ValueError("No feature is selected, so there is no compact model.")
+        model = copy.deepcopy(self)
+        vars(model).pop("_stream_", None)
+        model.n_features_in_ = len(self._columns_)
+        model._columns_ = np.arange(len(self._columns_))
+        model.feature_importances_ = self.feature_importances_[self._columns_]
+        if hasattr(self, "feature_names_in_"):
+            model.feature_names_in_ = self.feature_names_in_[self._columns_]
+        return model
+
+    def __getstate__(self):
+        state = super().__getstate__()
+        module = state.get("module_")
+        if module is not None and first_layer(module).device.type != "cpu":
+            # So that a pickle opens where that device is missing.
+            state["module_"] = copy.deepcopy(module).cpu()
+        return state
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags

@@ -1,0 +1,276 @@
+"""From a dense network to a sparse one: descents and projections in turn."""
+
+import copy
+import math
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+
+from skproj.projection import radius_for_sparsity
+from skproj.projection._registry import BALLS, project_weights, weight_norms
+
+# Above this many features per sample, an intermediate projection does the work of
+# several: there the descents are long and the features mostly noise.
+WIDE = 8
+LEAPS = 4
+
+
+@dataclass(frozen=True)
+class Goal:
+    """Where a run from dense to sparse ends.
+
+    Attributes
+    ----------
+    radius : float
+        Of the last projection; not used with `n_features`.
+    n_features : int or None
+        The number of features to keep instead.
+    """
+
+    radius: float = math.inf
+    n_features: int | None = None
+
+    def is_reached(self, next_radius, next_count):
+        """Whether the next intermediate projection would go too far."""
+        if self.n_features is None:
+            return self.radius >= next_radius
+        return self.n_features >= next_count
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A trained sparse network. It is valid until the run goes on.
+
+    Attributes
+    ----------
+    trainer : Trainer
+        With the surviving features only.
+    radius : float
+        Of the last projection.
+    importances : ndarray of shape (n_kept,)
+        Norms of the surviving columns after the last projection.
+    """
+
+    trainer: object
+    radius: float
+    importances: np.ndarray
+
+
+@dataclass(frozen=True)
+class Descents:
+    """How training and projection of the first layer alternate.
+
+    Attributes
+    ----------
+    projection : str or callable
+        The `projection` parameter of an estimator.
+    kind : {"progressive", "double", "double-rewind", "projected", "single"}
+        The `descent` parameter of an estimator.
+    max_epochs : int
+        Of each descent.
+    survival_rate : float
+        Share of the features that an intermediate projection leaves.
+    n_threads : int or None
+        Of the projection.
+    """
+
+    projection: object
+    kind: str
+    max_epochs: int
+    survival_rate: float
+    n_threads: int | None
+
+    def run(self, trainer, goals):
+        """Train from dense to sparse, and yield an outcome for each goal.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            Its network is trained in place.
+        goals : iterable of Goal
+            From dense to sparse. The outcome of one does not depend on the others.
+
+        Yields
+        ------
+        outcome : Outcome
+        """
+        pending = list(goals)
+        initial = copy.deepcopy(trainer.module) if "rewind" in self.kind else None
+        stop = self._first_descent(trainer, pending[0])
+        while True:
+            next_count = 0 if stop else self._next_count(trainer)
+            next_radius = self.radius_for(first_layer(trainer.module), next_count)
+            while pending and pending[0].is_reached(next_radius, next_count):
+                goal = pending.pop(0)
+                end = trainer.branch() if pending else trainer
+                outcome = self._reach(end, goal)
+                if self.kind not in ("projected", "single") and not stop:
+                    self._descend_sparse(end, initial)
+                yield outcome
+            if not pending:
+                return
+            self.project(first_layer(trainer.module), next_radius)
+            self.narrow(trainer)
+            stop = self._descend_sparse(trainer)
+
+    def path(self, trainer):
+        """Train from dense to sparse, and yield an outcome for each projection.
+
+        Each outcome is what `run` gives for its radius, which are decreasing: what a
+        smaller radius than the present one has reached before is passed over.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            Its network is trained in place.
+
+        Yields
+        ------
+        outcome : Outcome
+        """
+        smallest = None
+        stop = trainer.descend(self.max_epochs)
+        while True:
+            count = self._next_count(trainer)
+            if smallest is None:
+                count = max(count, 1)  # there is at least one outcome
+            if count == 0:
+                return
+            radius = self.radius_for(first_layer(trainer.module), count)
+            self.project(first_layer(trainer.module), radius)
+            importances = self.narrow(trainer)
+            if not stop:
+                stop = self._descend_sparse(trainer)
+            if smallest is None or radius < smallest:
+                smallest = radius
+                yield Outcome(trainer, radius, importances)
+            if stop:
+                return
+
+    def radius_for(self, weight, n_features):
+        """Compute the radius of the projection that leaves a number of columns.
+
+        With ties, and for callables, it is one that leaves at least as many.
+
+        Parameters
+        ----------
+        weight : tensor of shape (n_hidden, n_columns)
+        n_features : int
+        """
+        W = weight.cpu().numpy()
+        if n_features == 0:
+            return 0.0
+        if n_features >= np.count_nonzero(W.any(axis=0)):
+            return math.inf
+        if not callable(self.projection) and BALLS[self.projection].grouped:
+            try:
+                return radius_for_sparsity(
+                    W, n_groups=n_features, ball=self.projection, axis=0
+                )
+            except ValueError:  # ties: no radius leaves exactly this number
+                pass
+        return self._search_radius(W, n_features)
+
+    def _search_radius(self, W, n_features):
+        """Bisect for the smallest radius that leaves enough columns."""
+
+        def enough(radius):
+            P = project_weights(
+                self.projection, W, radius, axis=0, n_threads=self.n_threads
+            )
+            return np.count_nonzero(P.any(axis=0)) >= n_features
+
+        low, high = 0.0, float(np.abs(W).sum(dtype=np.float64))
+        if not enough(high):
+            return high
+        while low < (middle := (low + high) / 2.0) < high and high - low > 1e-9 * high:
+            low, high = (low, middle) if enough(middle) else (middle, high)
+        return high
+
+    def _next_count(self, trainer):
+        """Number of features that the next intermediate projection leaves."""
+        if self.kind != "progressive":
+            return 0
+        n_alive = len(trainer.columns)
+        if n_alive == 0:
+            return 0
+        rate = self.survival_rate
+        if n_alive > WIDE * len(trainer.data):
+            rate **= LEAPS
+        return min(math.ceil(rate * n_alive), n_alive - 1)
+
+    def _first_descent(self, trainer, goal):
+        """Train all features; return whether a callback wants the fit to end."""
+        after_step = None
+        if self.kind == "projected":
+            weight = first_layer(trainer.module)
+            after_step = partial(self.project, weight, goal.radius)
+        return trainer.descend(self.max_epochs, after_step=after_step)
+
+    def _reach(self, trainer, goal):
+        """Project for the last time."""
+        weight = first_layer(trainer.module)
+        radius = self.final_radius(weight, goal)
+        self.project(weight, radius)
+        importances = self.narrow(trainer, at_most=goal.n_features)
+        return Outcome(trainer, radius, importances)
+
+    def final_radius(self, weight, goal):
+        """Return the radius that a goal means for these weights."""
+        if goal.n_features is None:
+            return goal.radius
+        return self.radius_for(weight, goal.n_features)
+
+    def _descend_sparse(self, trainer, initial=None):
+        """Train what survived; zeros inside the surviving columns stay."""
+        weight = first_layer(trainer.module)
+        removed = weight == 0
+        if initial is not None:
+            initial = copy.deepcopy(initial)
+            initial.keep_features(trainer.columns)
+            trainer.module.load_state_dict(initial.state_dict())
+            weight.masked_fill_(removed, 0.0)
+        keep_zeros = None
+        if removed.any():
+            keep_zeros = partial(weight.masked_fill_, removed, 0.0)
+        return trainer.descend(self.max_epochs, after_step=keep_zeros)
+
+    def project(self, weight, radius):
+        """Project a tensor in place."""
+        projected = project_weights(
+            self.projection,
+            weight.cpu().numpy(),
+            radius,
+            axis=0,
+            n_threads=self.n_threads,
+        )
+        weight.copy_(torch.from_numpy(projected))
+
+    def narrow(self, trainer, at_most=None):
+        """Drop the columns that are zero, and return the norms of the others.
+
+        Parameters
+        ----------
+        trainer : Trainer
+        at_most : int, default=None
+            Drop the smallest of more columns than this as well: they are tied.
+
+        Returns
+        -------
+        importances : ndarray of shape (n_kept,)
+        """
+        weight = first_layer(trainer.module).cpu().numpy()
+        importances = weight_norms(self.projection, weight, axis=0)
+        kept = np.flatnonzero(importances)
+        if at_most is not None and len(kept) > at_most:
+            order = np.argsort(-importances[kept], kind="stable")
+            kept = np.sort(kept[order[:at_most]])
+        trainer.keep_columns(kept)
+        return importances[kept]
+
+
+def first_layer(module):
+    """Return the weights that are projected, detached, in shared memory."""
+    return module.encoder[0].weight.detach()
