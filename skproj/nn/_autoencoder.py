@@ -7,12 +7,15 @@ from scipy.special import log_softmax, softmax
 from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
 
-from skproj.nn._base import BaseSparseAutoencoder, Problem
+from skproj.nn._base import DOCS, BaseSparseAutoencoder, Problem
 from skproj.nn._training import merge_duplicates
+from skproj.utils._docs import shared_docs
 from skproj.utils._validation import (
     StrOptions,
     _check_sample_weight,
+    _fit_context,
     check_class_weight,
+    nothing_half_fitted,
 )
 
 REGRESSION_LOSSES = {
@@ -21,6 +24,7 @@ REGRESSION_LOSSES = {
 }
 
 
+@shared_docs(**DOCS)
 class SparseSupervisedAutoencoder(ClassifierMixin, BaseSparseAutoencoder):
     r"""Classifier and feature selector: an autoencoder with a projected first layer.
 
@@ -39,121 +43,47 @@ class SparseSupervisedAutoencoder(ClassifierMixin, BaseSparseAutoencoder):
 
     Parameters
     ----------
-    hidden_layer_sizes : int or array-like of int, default=(100,)
-        Widths of the hidden layers of the encoder; the decoder mirrors them. With
-        an empty tuple the encoder is linear.
-    eta : float, default=1.0
-        Radius of the projection ball; smaller is sparser; not a learning rate. It
-        is in units of weights, so it is comparable between data sets only when the
-        features have unit variance. Infinity keeps every feature.
-    projection : str or callable, default="bilevel_l1inf"
-        The projection of the first layer: {"l1", "l12", "l1inf", "bilevel_l11",
-        "bilevel_l12", "bilevel_l1inf"}, see :mod:`skproj.projection`; or a function
-        ``projection(W, radius, axis=0)`` that returns an array of the shape of `W`.
-    activation : str, default="silu"
-        Activation after each hidden layer: {"silu", "relu", "gelu", "tanh",
-        "logistic", "identity"}.
-    reconstruction_loss : {"huber", "squared_error"}, default="huber"
-        Loss between features and reconstruction, averaged over the features; the
-        Huber loss changes from square to absolute value at 1.
-    reconstruction_weight : float, default=0.1
-        The :math:`\alpha` above. With 0 the decoder is not trained.
-    descent : {"double", "double-rewind", "projected", "single"}, default="double"
-        How training and projection alternate:
-
-        - "double": train, project, then train the surviving weights further, without
-          a bound on their size.
-        - "double-rewind": the same, but the surviving weights restart from their
-          initial values (the lottery ticket of [1]_).
-        - "projected": train with a projection after every optimiser step, so that
-          the weights end in the ball.
-        - "single": train, project, and leave it at that.
-    max_epochs : int, default=30
-        Number of epochs of each descent.
-    batch_size : int, default=64
-        Samples per optimiser step.
-    learning_rate_init : float, default=0.002
-        Learning rate of Adam.
-    input_noise : float, default=0.7
-        Standard deviation of Gaussian noise added to the input of the encoder while
-        training; the reconstruction is compared with the clean input. The default
-        is meant for features of unit variance.
-    weight_decay : float, default=0.0
-        Decoupled weight decay (AdamW).
-    early_stopping : bool, default=False
-        Whether to hold back validation data and stop a descent when their loss does
-        not fall any more; the descent then ends with its best weights.
-    validation_fraction : float, default=0.1
-        Share of the distinct samples held back, stratified by class, if
-        `early_stopping`.
-    n_iter_no_change : int, default=10
-        Epochs without progress that end a descent if `early_stopping`.
-    tol : float, default=1e-4
-        A smaller improvement of the validation loss is no progress.
+    {network}
+    {sparsity}
+    {training}
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, multiplied into the sample weights.
+    calibrate : bool, default=False
+        Whether to hold back `validation_fraction` of the samples and fit the
+        temperature [3]_ of the class probabilities with them.
     warm_start : bool, default=False
         Whether `fit` starts from the weights of the previous fit.
-    device : str or torch.device, default="auto"
-        Where to train; "auto" takes a CUDA device if there is one.
-    n_threads : int or None, default=1
-        Threads of PyTorch and of the projection during `fit` and prediction; the
-        old setting is restored afterwards. None leaves it as it is. More than one
-        rarely helps networks of this size.
-    random_state : int, RandomState instance or None, default=None
-        Seed of the initial weights, the shuffling, the noise and the validation
-        split. PyTorch's global generator is not used.
-    verbose : bool, default=False
-        Whether to print the loss of each epoch. For progress bars use
-        ``set_callbacks(sklearn.callback.ProgressBar())``.
+    {running}
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
         The class labels, in the order of the latent code.
-    encoder_weights_ : ndarray of shape (n_hidden, n_features)
-        First-layer weights of the encoder; columns of removed features are zero.
-    feature_importances_ : ndarray of shape (n_features,)
-        Norms of the columns of the first layer when it was last projected, in the
-        inner norm of the ball; zero for features that were not selected.
-    n_selected_features_ : int
-        Number of features with a nonzero column.
-    loss_curve_ : list of float
-        Mean training loss of each epoch, through all descents.
-    validation_scores_ : list of float or None
-        Minus the validation loss of each epoch; None without `early_stopping`.
-    best_validation_score_ : float or None
-        The best validation score of the last descent.
-    n_iter_ : int
-        Number of epochs, through all descents.
-    module_ : torch.nn.Module
-        The network, with submodules ``encoder`` and ``decoder``.
-    n_features_in_ : int
-        Number of features seen during `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the features, if X had string column names.
+    temperature_ : float
+        What the latent code is divided by before it becomes probabilities; 1 unless
+        it was calibrated.
+    {attributes}
 
     See Also
     --------
+    SparseSupervisedAutoencoderCV : Chooses `eta` by cross-validation.
+    SparseSupervisedAutoencoderRegressor : The same for a regression.
     skproj.feature_selection.ProjectionFeatureSelector : A convex linear selector.
-    skproj.projection : The projections themselves.
 
     Notes
     -----
-    Features should have unit variance: put a
-    :class:`~sklearn.preprocessing.StandardScaler` before this estimator in a
-    :class:`~sklearn.pipeline.Pipeline`. The network is trained in the precision of
-    X; float32 is faster, the more so the more features there are.
-
-    Equal samples are merged and their weights added up before training, so an integer
-    weight is exactly the same as repeating a sample, and the order of the rows does
-    not matter.
+    {notes}
 
     References
     ----------
     .. [1] M. Barlaud, G. Perez, J.-P. Marmorat, "A new linear time bi-level l1,inf
        projection; application to the sparsification of auto-encoders neural
        networks", :arxiv:`2407.16293`.
+    .. [2] P. Vincent, H. Larochelle, Y. Bengio, P.-A. Manzagol, "Extracting and
+       composing robust features with denoising autoencoders", ICML 2008,
+       :doi:`10.1145/1390156.1390294`.
+    .. [3] C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, "On calibration of modern
+       neural networks", ICML 2017, :arxiv:`1706.04599`.
 
     Examples
     --------
@@ -164,9 +94,9 @@ class SparseSupervisedAutoencoder(ClassifierMixin, BaseSparseAutoencoder):
     ...     n_samples=400, n_features=50, n_informative=4, n_redundant=0, random_state=0
     ... )
     >>> X = StandardScaler().fit_transform(X)
-    >>> model = SparseSupervisedAutoencoder(eta=0.2, random_state=0).fit(X, y)
-    >>> 0 < model.n_selected_features_ < 20
-    True
+    >>> model = SparseSupervisedAutoencoder(n_features_to_select=4, random_state=0)
+    >>> model.fit(X, y).get_support(indices=True).shape
+    (4,)
     >>> model.predict_proba(X).shape
     (400, 2)
     """
@@ -181,7 +111,7 @@ class SparseSupervisedAutoencoder(ClassifierMixin, BaseSparseAutoencoder):
         self,
         hidden_layer_sizes=(100,),
         *,
-        eta=1.0,
+        eta=10.0,
         n_features_to_select=None,
         projection="l12",
         activation="silu",
@@ -190,8 +120,8 @@ class SparseSupervisedAutoencoder(ClassifierMixin, BaseSparseAutoencoder):
         descent="progressive",
         survival_rate=0.7,
         max_epochs=20,
-        batch_size=64,
-        learning_rate_init=0.002,
+        batch_size="auto",
+        learning_rate_init=0.004,
         input_noise=1.0,
         weight_decay=0.0,
         early_stopping=False,
@@ -262,6 +192,82 @@ class SparseSupervisedAutoencoder(ClassifierMixin, BaseSparseAutoencoder):
             strata=labels,
             attributes={"classes_": classes},
         )
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    @nothing_half_fitted
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Train for one epoch on a part of the data, then project the first layer.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Some samples.
+        y : array-like of shape (n_samples,)
+            Their class labels.
+        classes : array-like of shape (n_classes,), default=None
+            All classes that can occur; needed in the first call.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples.
+
+        Returns
+        -------
+        self : object
+            The estimator, ready to predict.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data is unsuitable, or if `classes` is missing in
+            the first call or changes in a later one.
+
+        Notes
+        -----
+        The projection of one call is not the end of a feature: the next call trains
+        all of them again. Nothing is held back, and no samples are merged. Lower
+        `eta` from call to call with `set_params` for a progressive descent.
+        """
+        if self.class_weight == "balanced":
+            raise ValueError(
+                'class_weight="balanced" needs all the data: give partial_fit a dict '
+                "of weights."
+            )
+        first = not hasattr(self, "classes_")
+        if first and classes is None:
+            raise ValueError("classes must be passed on the first call to partial_fit.")
+        X, y = self._validate_data(X, y, reset=first)
+        check_classification_targets(y)
+        known = np.unique(classes) if first else self.classes_
+        if classes is not None and not np.array_equal(np.unique(classes), known):
+            raise ValueError(
+                f"classes={classes!r} is not the same as on the last call to "
+                f"partial_fit: {known!r}."
+            )
+        if len(known) < 2:
+            raise ValueError(f"classes must hold at least two classes, got {known!r}.")
+        labels = np.minimum(np.searchsorted(known, y), len(known) - 1)
+        if not np.array_equal(known[labels], y):
+            raise ValueError(
+                f"y contains labels that are not in classes: {np.setdiff1d(y, known)}."
+            )
+        weight = _check_sample_weight(
+            sample_weight, X, dtype=np.float64, ensure_non_negative=True
+        )
+        weight = (
+            weight
+            * check_class_weight(
+                self.class_weight, classes=known, y=known, sample_weight=None
+            )[labels]
+        )
+        problem = Problem(
+            rows=np.flatnonzero(weight > 0.0),
+            weight=weight[weight > 0.0],
+            targets=labels[weight > 0.0],
+            n_outputs=len(known),
+            strata=None,
+            attributes={"classes_": known},
+        )
+        self._learn(X, problem)
+        return self
 
     def _has_same_targets(self, problem):
         return np.array_equal(self.classes_, problem.attributes["classes_"])
@@ -338,10 +344,80 @@ class SparseSupervisedAutoencoder(ClassifierMixin, BaseSparseAutoencoder):
         return self.classes_[labels]
 
 
+@shared_docs(**DOCS)
 class SparseSupervisedAutoencoderRegressor(
     RegressorMixin, MultiOutputMixin, BaseSparseAutoencoder
 ):
-    """Regressor and feature selector: an autoencoder with a projected first layer."""
+    r"""Regressor and feature selector: an autoencoder with a projected first layer.
+
+    The encoder maps the features to one latent number per target, which is the
+    prediction; the decoder maps it back. The weights minimise
+
+    .. math::
+
+        \frac{1}{n} \sum_i w_i \big(\text{loss}(y_i, z_i) + \alpha \,
+        \text{loss}(x_i, \hat x_i)\big) \quad \text{subject to} \quad
+        \|W_1\| \le \eta
+
+    where the targets have been scaled to mean 0 and variance 1, and :math:`W_1`, of
+    shape (n_hidden, n_features), holds the first layer of the encoder. Its columns
+    belong to features: columns that the projection makes zero are features not
+    selected.
+
+    Parameters
+    ----------
+    {network}
+    loss : {"squared_error", "huber"}, default="squared_error"
+        Loss of the prediction, summed over the targets; the Huber loss changes from
+        square to absolute value at one standard deviation of the target.
+    {sparsity}
+    {training}
+    warm_start : bool, default=False
+        Whether `fit` starts from the weights of the previous fit.
+    {running}
+
+    Attributes
+    ----------
+    n_outputs_ : int
+        Number of targets.
+    target_mean_, target_scale_ : ndarray of shape (n_targets,)
+        What the targets were centred and divided by; a `partial_fit` keeps those of
+        its first call.
+    {attributes}
+
+    See Also
+    --------
+    SparseSupervisedAutoencoder : The same for a classification.
+    skproj.feature_selection.ProjectionFeatureSelector : A convex linear selector.
+
+    Notes
+    -----
+    {notes}
+
+    References
+    ----------
+    .. [1] M. Barlaud, G. Perez, J.-P. Marmorat, "A new linear time bi-level l1,inf
+       projection; application to the sparsification of auto-encoders neural
+       networks", :arxiv:`2407.16293`.
+    .. [2] P. Vincent, H. Larochelle, Y. Bengio, P.-A. Manzagol, "Extracting and
+       composing robust features with denoising autoencoders", ICML 2008,
+       :doi:`10.1145/1390156.1390294`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_regression
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skproj import SparseSupervisedAutoencoderRegressor
+    >>> X, y = make_regression(
+    ...     n_samples=400, n_features=50, n_informative=4, random_state=0
+    ... )
+    >>> X = StandardScaler().fit_transform(X)
+    >>> model = SparseSupervisedAutoencoderRegressor(
+    ...     n_features_to_select=4, random_state=0
+    ... ).fit(X, y)
+    >>> model.n_selected_features_
+    4
+    """
 
     _parameter_constraints: dict = {  # noqa: RUF012
         **BaseSparseAutoencoder._parameter_constraints,
@@ -352,7 +428,7 @@ class SparseSupervisedAutoencoderRegressor(
         self,
         hidden_layer_sizes=(100,),
         *,
-        eta=1.0,
+        eta=10.0,
         n_features_to_select=None,
         projection="l12",
         activation="silu",
@@ -362,8 +438,8 @@ class SparseSupervisedAutoencoderRegressor(
         descent="progressive",
         survival_rate=0.7,
         max_epochs=20,
-        batch_size=64,
-        learning_rate_init=0.002,
+        batch_size="auto",
+        learning_rate_init=0.004,
         input_noise=1.0,
         weight_decay=0.0,
         early_stopping=False,
@@ -411,10 +487,23 @@ class SparseSupervisedAutoencoderRegressor(
         targets = y.reshape(len(y), -1).astype(np.float64)
         _, labels = np.unique(targets, axis=0, return_inverse=True)
         rows, weight = merge_duplicates(X, labels.ravel(), weight)
-        targets = targets[rows]
-        mean = np.average(targets, axis=0, weights=weight)
-        scale = np.sqrt(np.average((targets - mean) ** 2, axis=0, weights=weight))
-        scale[scale == 0.0] = 1.0
+        for name in ("target_mean_", "target_scale_"):
+            vars(self).pop(name, None)
+        return self._scaled_problem(X, y, rows, weight)
+
+    def _scaled_problem(self, X, y, rows, weight):
+        """Scale the targets as before, or by their own moments."""
+        targets = y.reshape(len(y), -1)[rows].astype(np.float64)
+        if hasattr(self, "target_mean_"):
+            mean, scale = self.target_mean_, self.target_scale_
+            if len(mean) != targets.shape[1]:
+                raise ValueError(
+                    f"y has {targets.shape[1]} targets, but {len(mean)} were expected."
+                )
+        else:
+            mean = np.average(targets, axis=0, weights=weight)
+            scale = np.sqrt(np.average((targets - mean) ** 2, axis=0, weights=weight))
+            scale[scale == 0.0] = 1.0
         return Problem(
             rows=rows,
             weight=weight,
@@ -428,6 +517,45 @@ class SparseSupervisedAutoencoderRegressor(
                 "_y_ndim_": y.ndim,
             },
         )
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    @nothing_half_fitted
+    def partial_fit(self, X, y, sample_weight=None):
+        """Train for one epoch on a part of the data, then project the first layer.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Some samples.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Their target values.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples.
+
+        Returns
+        -------
+        self : object
+            The estimator, ready to predict.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data is unsuitable.
+
+        Notes
+        -----
+        The projection of one call is not the end of a feature: the next call trains
+        all of them again. Nothing is held back, and no samples are merged. Lower
+        `eta` from call to call with `set_params` for a progressive descent.
+        """
+        first = not hasattr(self, "target_mean_")
+        X, y = self._validate_data(X, y, reset=first)
+        weight = _check_sample_weight(
+            sample_weight, X, dtype=np.float64, ensure_non_negative=True
+        )
+        present = np.flatnonzero(weight)
+        self._learn(X, self._scaled_problem(X, y, present, weight[present]))
+        return self
 
     def _prediction_losses(self, latent, y):
         return REGRESSION_LOSSES[self.loss](latent, y, reduction="none").sum(dim=1)

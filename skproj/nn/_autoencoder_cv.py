@@ -1,9 +1,12 @@
 """Choice of the radius by cross-validation along runs from dense to sparse."""
 
+import contextlib
 import numbers
+from dataclasses import dataclass, field
 
 import numpy as np
 from joblib import Parallel, delayed
+from scipy.special import log_softmax
 from scipy.stats import rankdata
 from sklearn.base import clone
 from sklearn.metrics import check_scoring, get_scorer_names
@@ -11,7 +14,10 @@ from sklearn.model_selection import check_cv
 from sklearn.utils import check_array, check_random_state
 
 from skproj.nn._autoencoder import SparseSupervisedAutoencoder, fit_temperature
+from skproj.nn._base import DOCS
+from skproj.utils._docs import shared_docs
 from skproj.utils._validation import (
+    Interval,
     StrOptions,
     _fit_context,
     nothing_half_fitted,
@@ -20,12 +26,181 @@ from skproj.utils._validation import (
 SELECTION_RULES = ("best", "one-standard-error")
 
 
+@dataclass(frozen=True)
+class Fold:
+    """The fits for all radii on one split, judged by its test samples.
+
+    Attributes
+    ----------
+    scores : ndarray of shape (n_etas,) or None
+        None if there is no scorer.
+    counts : ndarray of int of shape (n_etas,)
+        Numbers of selected features.
+    latents : ndarray of shape (n_etas, n_known, n_classes)
+        Logits of the test samples whose class the training samples have; minus
+        infinity for classes that they lack.
+    labels : ndarray of int of shape (n_known,)
+    weight : ndarray of shape (n_known,)
+    """
+
+    scores: np.ndarray | None
+    counts: np.ndarray
+    latents: np.ndarray
+    labels: np.ndarray
+    weight: np.ndarray
+
+
+@dataclass(frozen=True)
+class Path:
+    """A run from dense to sparse with all samples, and what the folds say of it.
+
+    Attributes
+    ----------
+    input_noise : float
+    states : list of dict
+        Fitted attributes for each radius.
+    folds : list of Fold
+    """
+
+    input_noise: float
+    states: list
+    folds: list = field(default_factory=list)
+
+    def collect(self, name):
+        """Return a fitted attribute for each radius."""
+        return np.array([state[name] for state in self.states])
+
+    @property
+    def etas(self):
+        """Decreasing radii, of shape (n_etas,)."""
+        return self.collect("eta_")
+
+    def stack(self, name):
+        """Return an attribute of the folds, of shape (n_splits, n_etas)."""
+        return np.array([getattr(fold, name) for fold in self.folds])
+
+    def temperatures(self):
+        """Fit a temperature for each radius to the samples of all the folds."""
+        labels = np.concatenate([fold.labels for fold in self.folds])
+        weight = np.concatenate([fold.weight for fold in self.folds])
+        return np.array(
+            [
+                fit_temperature(np.concatenate(latents), labels, weight)
+                for latents in zip(*(fold.latents for fold in self.folds), strict=True)
+            ]
+        )
+
+    def calibrated_scores(self):
+        """Return minus the log loss with these temperatures, (n_splits, n_etas)."""
+        temperatures = self.temperatures()[:, np.newaxis, np.newaxis]
+        return np.array([-log_losses(fold, temperatures) for fold in self.folds])
+
+
+@shared_docs(**DOCS)
 class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
-    """x"""
+    r"""Sparse supervised autoencoder that chooses its radius by cross-validation.
+
+    A progressive run from dense to sparse passes every radius, so one run for each
+    fold scores all of them. The radius with the best score is chosen, and the run of
+    all the samples gives the fitted network.
+
+    Parameters
+    ----------
+    {network}
+    etas : array-like of shape (n_etas,), default=None
+        Radii to choose from. By default those that the run of all the samples passes,
+        from nearly all features down to one.
+    cv : int, cross-validation generator or iterable, default=None
+        How to split the samples, as in :class:`~sklearn.model_selection.GridSearchCV`;
+        None means five stratified folds.
+    scoring : str or callable, default=None
+        What to choose the radius by: the name of a scorer or a scorer. None is minus
+        the log loss of probabilities that have been calibrated over all the folds: it
+        sees a loss of features earlier than the accuracy does.
+    selection_rule : {"best", "one-standard-error"}, default="best"
+        Whether to take the radius with the best mean score, or the smallest one whose
+        mean score is at most one standard error worse.
+    n_jobs : int, default=None
+        Number of folds to run in parallel, as in joblib; None means 1.
+    {sparsity}
+    {training}
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes, multiplied into the sample weights.
+    calibrate : bool, default=True
+        Whether to fit the temperature [3]_ of the class probabilities with what the
+        folds predicted for their test samples.
+    {running}
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The class labels, in the order of the latent code.
+    input_noise_ : float
+        The chosen noise.
+    best_index_ : int
+        The row of `cv_results_` that was chosen.
+    best_score_ : float
+        Its mean score.
+    cv_results_ : dict of ndarray
+        A table with a row for each noise and radius, in the form of
+        :class:`~sklearn.model_selection.GridSearchCV`, with the mean number of
+        selected features of the folds in ``"mean_n_features"``.
+    etas_ : ndarray of shape (n_etas,)
+        The radii that were tried with the chosen noise, from dense to sparse.
+    n_features_path_ : ndarray of int of shape (n_etas,)
+        Number of features selected at these radii with all the samples.
+    importances_path_ : ndarray of shape (n_etas, n_features)
+        Importances at these radii with all the samples.
+    temperature_ : float
+        What the latent code is divided by before it becomes probabilities; 1 unless
+        it was calibrated.
+    {attributes}
+
+    See Also
+    --------
+    SparseSupervisedAutoencoder : One radius, or one number of features.
+    sklearn.model_selection.GridSearchCV : A search over any other parameter.
+
+    Notes
+    -----
+    A fit of :class:`SparseSupervisedAutoencoder` at one radius is the same run,
+    stopped there: with the same `scoring`, `cv` and an integer `random_state`, a grid
+    search over `eta` finds the same scores. It takes far longer.
+
+    Samples whose class is missing in the training part of a split do not count for
+    the default score, nor for the calibration.
+
+    {notes}
+
+    References
+    ----------
+    .. [1] M. Barlaud, G. Perez, J.-P. Marmorat, "A new linear time bi-level l1,inf
+       projection; application to the sparsification of auto-encoders neural
+       networks", :arxiv:`2407.16293`.
+    .. [2] P. Vincent, H. Larochelle, Y. Bengio, P.-A. Manzagol, "Extracting and
+       composing robust features with denoising autoencoders", ICML 2008,
+       :doi:`10.1145/1390156.1390294`.
+    .. [3] C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, "On calibration of modern
+       neural networks", ICML 2017, :arxiv:`1706.04599`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_classification
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skproj import SparseSupervisedAutoencoderCV
+    >>> X, y = make_classification(
+    ...     n_samples=300, n_features=50, n_informative=4, n_redundant=0, random_state=0
+    ... )
+    >>> X = StandardScaler().fit_transform(X)
+    >>> model = SparseSupervisedAutoencoderCV(max_epochs=10, cv=3, random_state=0)
+    >>> model.fit(X, y).n_selected_features_ < 20
+    True
+    """
 
     _parameter_constraints: dict = {  # noqa: RUF012
         **SparseSupervisedAutoencoder._parameter_constraints,
         "etas": ["array-like", None],
+        "input_noise": [Interval(numbers.Real, 0, None, closed="left"), "array-like"],
         "cv": ["cv_object"],
         "scoring": [StrOptions(set(get_scorer_names())), callable, None],
         "selection_rule": [StrOptions(set(SELECTION_RULES))],
@@ -50,9 +225,9 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         descent="progressive",
         survival_rate=0.7,
         max_epochs=20,
-        batch_size=64,
-        learning_rate_init=0.002,
-        input_noise=1.0,
+        batch_size="auto",
+        learning_rate_init=0.004,
+        input_noise=(1.0, 3.0),
         weight_decay=0.0,
         early_stopping=False,
         validation_fraction=0.1,
@@ -128,49 +303,61 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
             If no feature is selected.
         """
         X, y = self._validate_data(X, y)
+        if sample_weight is not None:
+            sample_weight = np.asarray(sample_weight, dtype=np.float64)
         etas = self._checked_etas()
+        models = [self._single_model(noise) for noise in self._checked_noises()]
         splits = list(check_cv(self.cv, y, classifier=True).split(X, y))
-        model = self._single_model()
-        scorer = check_scoring(model, scoring=self.scoring)
 
-        context = self._init_callback_context(max_subtasks=1 + len(splits))
-        path_context = context.subcontext(task_name="path", max_subtasks=None)
-        problem, trainer = model._prepare(X, y, sample_weight, path_context, self)
-        arguments = trainer.callback_arguments
+        context = self._init_callback_context(
+            max_subtasks=len(models) * (1 + len(splits))
+        )
+        # What callbacks are given: a search has no network of its own until the end.
+        arguments = {"estimator": self, "X": X, "y": y, "metadata": {}}
+        if sample_weight is not None:
+            arguments["metadata"]["sample_weight"] = sample_weight
         context.call_on_fit_task_begin(**arguments)
-        path_context.call_on_fit_task_begin(**arguments)
-        states = list(model._walk(problem, trainer, etas))
-        path_context.call_on_fit_task_end(**arguments)
-        self.etas_ = np.array([state["eta_"] for state in states])
-
-        folds = []
-        for result in Parallel(n_jobs=self.n_jobs, return_as="generator")(
-            delayed(_score_along_path)(
-                clone(model), X, y, sample_weight, split, self.etas_, scorer
+        paths = []
+        for model in models:
+            with subtask(context, "path", arguments, max_subtasks=None) as path_context:
+                problem, trainer = model._prepare(X, y, sample_weight, path_context)
+                states = list(model._walk(problem, trainer, etas))
+            path = Path(model.input_noise, states)
+            jobs = (
+                delayed(follow_split)(
+                    clone(model), X, y, sample_weight, split, path, self.scoring
+                )
+                for split in splits
             )
-            for split in splits
-        ):
-            fold_context = context.subcontext(task_name="fold", max_subtasks=0)
-            fold_context.call_on_fit_task_begin(**arguments)
-            folds.append(result)
-            fold_context.call_on_fit_task_end(**arguments)
-
-        scores, counts, latents = zip(*folds, strict=True)
-        self.cv_results_ = _summary(self.etas_, np.array(scores), np.array(counts))
-        self.n_features_path_ = np.array(
-            [state["n_selected_features_"] for state in states]
-        )
-        self.importances_path_ = np.array(
-            [state["feature_importances_"] for state in states]
-        )
-        self.best_index_ = _best_index(self.cv_results_, self.selection_rule)
-        self.best_score_ = self.cv_results_["mean_test_score"][self.best_index_]
-        self._set_state(states[self.best_index_])
-        if self.calibrate:
-            self.temperature_ = self._temperature(latents, splits, y, sample_weight)
+            for fold in Parallel(n_jobs=self.n_jobs, return_as="generator")(jobs):
+                with subtask(context, "fold", arguments):
+                    path.folds.append(fold)
+            paths.append(path)
+        self._choose(paths)
         context.call_on_fit_task_end(**arguments)
         self._warn_if_few_are_selected()
         return self
+
+    def _choose(self, paths):
+        """Take the state of the best radius of all paths."""
+        temperatures = np.concatenate([path.temperatures() for path in paths])
+        if self.scoring is None:
+            scores = [path.calibrated_scores() for path in paths]
+        else:
+            scores = [path.stack("scores") for path in paths]
+        self.cv_results_ = results = summarize(paths, np.concatenate(scores, axis=1))
+        best = best_index(results, self.selection_rule)
+        self.best_index_ = best
+        self.best_score_ = results["mean_test_score"][best]
+        self.input_noise_ = results["param_input_noise"][best]
+        (path,) = [path for path in paths if path.input_noise == self.input_noise_]
+        self.etas_ = path.etas
+        self.n_features_path_ = path.collect("n_selected_features_")
+        self.importances_path_ = path.collect("feature_importances_")
+        states = [state for path in paths for state in path.states]
+        self._set_state(states[best])
+        if self.calibrate:
+            self.temperature_ = temperatures[best]
 
     def _checked_etas(self):
         """Return the radii to try from large to small, or None for those of the run."""
@@ -187,12 +374,22 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
             raise ValueError(f"etas must be positive numbers, got {self.etas!r}.")
         return np.unique(etas)[::-1]
 
-    def _single_model(self):
+    def _checked_noises(self):
+        """Return the noise levels to try."""
+        noises = np.atleast_1d(np.asarray(self.input_noise, dtype=np.float64))
+        if noises.ndim != 1 or not (np.isfinite(noises) & (noises >= 0.0)).all():
+            raise ValueError(
+                f"input_noise must hold non-negative numbers, got {self.input_noise!r}."
+            )
+        return np.unique(noises)
+
+    def _single_model(self, input_noise):
         """Return the estimator that is fitted along a path."""
         parameters = self.get_params(deep=False)
         for name in ("etas", "cv", "scoring", "selection_rule", "n_jobs"):
             del parameters[name]
-        # Folds hold back nothing for a calibration: it takes their predictions.
+        parameters["input_noise"] = float(input_noise)
+        # Nothing is held back: the calibration takes what the folds predict.
         parameters["calibrate"] = False
         if not isinstance(self.random_state, numbers.Integral):
             # The folds start from the weights that all the data start from.
@@ -202,65 +399,93 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         model.n_features_in_ = self.n_features_in_
         return model
 
-    def _temperature(self, latents, splits, y, sample_weight):
-        """Fit the temperature to what the folds predicted for their test samples."""
-        test = np.concatenate([split[1] for split in splits])
-        latents = np.concatenate([latent[self.best_index_] for latent in latents])
-        weight = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight)
-        labels = np.searchsorted(self.classes_, y[test])
-        # A fold that never saw a class says nothing about its samples.
-        known = np.isfinite(np.take_along_axis(latents, labels[:, np.newaxis], 1))
-        known = known.ravel()
-        return fit_temperature(latents[known], labels[known], weight[test][known])
+
+@contextlib.contextmanager
+def subtask(parent, name, arguments, *, max_subtasks=0):
+    """Run a block as a task of its own that callbacks see."""
+    context = parent.subcontext(task_name=name, max_subtasks=max_subtasks)
+    context.call_on_fit_task_begin(**arguments)
+    yield context
+    context.call_on_fit_task_end(**arguments)
 
 
-def _score_along_path(model, X, y, sample_weight, split, etas, scorer):
-    """Score the fits for all radii on one split.
+def follow_split(model, X, y, sample_weight, split, path, scoring):
+    """Run from dense to sparse with the training samples of one split.
 
     Returns
     -------
-    scores : list of float of length n_etas
-    counts : list of int of length n_etas
-        Numbers of selected features.
-    latents : list of n_etas ndarray of shape (n_test, n_classes)
-        Logits of the test samples; minus infinity for classes that the training
-        samples lack.
+    fold : Fold
     """
     train, test = split
-    weights = [None, None]
+    weight_train, weight_test = None, np.ones(len(test))
     score_arguments = {}
     if sample_weight is not None:
-        sample_weight = np.asarray(sample_weight)
-        weights = [sample_weight[train], sample_weight[test]]
-        score_arguments["sample_weight"] = weights[1]
+        weight_train, weight_test = sample_weight[train], sample_weight[test]
+        score_arguments["sample_weight"] = weight_test
+    scorer = None if scoring is None else check_scoring(model, scoring=scoring)
     X_train, y_train = model._validate_data(X[train], y[train])
-    problem, trainer = model._prepare(
-        X_train, y_train, weights[0], model._init_callback_context(max_subtasks=None)
-    )
-    classes = np.unique(y)
+    X_test, y_test = X[test], y[test]
+    context = model._init_callback_context(max_subtasks=None)
+    problem, trainer = model._prepare(X_train, y_train, weight_train, context)
+    classes = path.states[0]["classes_"]
+    trained = np.isin(classes, problem.attributes["classes_"])
+    known = np.isin(y_test, problem.attributes["classes_"])
+
     scores, counts, latents = [], [], []
-    for state in model._walk(problem, trainer, etas):
+    for state in model._walk(problem, trainer, path.etas):
         model._set_state(state)
-        scores.append(scorer(model, X[test], y[test], **score_arguments))
+        if scorer is not None:
+            scores.append(scorer(model, X_test, y_test, **score_arguments))
         counts.append(model.n_selected_features_)
-        latent = np.full((len(test), len(classes)), -np.inf)
-        latent[:, np.isin(classes, model.classes_)] = model.transform(X[test])
+        latent = np.full((np.count_nonzero(known), len(classes)), -np.inf)
+        latent[:, trained] = model.transform(X_test[known])
         latents.append(latent)
-    return scores, counts, latents
+    return Fold(
+        scores=np.array(scores) if scorer is not None else None,
+        counts=np.array(counts),
+        latents=np.array(latents),
+        labels=np.searchsorted(classes, y_test[known]),
+        weight=weight_test[known],
+    )
 
 
-def _summary(etas, scores, counts):
+def log_losses(fold, temperatures):
+    """Return the weighted mean log loss for each radius.
+
+    Parameters
+    ----------
+    fold : Fold
+    temperatures : ndarray of shape (n_etas, 1, 1)
+    """
+    log_probabilities = log_softmax(fold.latents / temperatures, axis=2)
+    samples = np.arange(len(fold.labels))
+    return -log_probabilities[:, samples, fold.labels] @ (
+        fold.weight / fold.weight.sum()
+    )
+
+
+def summarize(paths, scores):
     """Return the table of the search in the form of `GridSearchCV`.
 
     Parameters
     ----------
-    etas : ndarray of shape (n_etas,)
-    scores, counts : ndarray of shape (n_splits, n_etas)
+    paths : list of Path
+    scores : ndarray of shape (n_splits, n_candidates)
+        The radii of one path after those of another.
     """
+    etas = np.concatenate([path.etas for path in paths])
+    noises = np.concatenate(
+        [np.full(len(path.etas), path.input_noise) for path in paths]
+    )
+    counts = np.concatenate([path.stack("counts") for path in paths], axis=1)
     mean = scores.mean(axis=0)
     return {
         "param_eta": etas,
-        "params": [{"eta": float(eta)} for eta in etas],
+        "param_input_noise": noises,
+        "params": [
+            {"eta": float(eta), "input_noise": float(noise)}
+            for eta, noise in zip(etas, noises, strict=True)
+        ],
         **{f"split{i}_test_score": score for i, score in enumerate(scores)},
         "mean_test_score": mean,
         "std_test_score": scores.std(axis=0),
@@ -269,15 +494,13 @@ def _summary(etas, scores, counts):
     }
 
 
-def _best_index(results, rule):
-    """Choose the radius: the best score, or the sparsest model that is as good.
-
-    Of equal scores the smallest radius wins.
-    """
-    mean, std = results["mean_test_score"], results["std_test_score"]
-    best = np.flatnonzero(mean == mean.max())[-1]
+def best_index(results, rule):
+    """Choose a row of the table: of equal ones that with the smallest radius."""
+    mean = results["mean_test_score"]
+    threshold = mean.max()
     if rule == "one-standard-error":
         n_splits = sum(name.startswith("split") for name in results)
-        error = std[best] / np.sqrt(max(n_splits - 1, 1))
-        best = np.flatnonzero(mean >= mean[best] - error)[-1]
-    return best
+        deviation = results["std_test_score"][mean.argmax()]
+        threshold -= deviation / np.sqrt(max(n_splits - 1, 1))
+    rows = np.flatnonzero(mean >= threshold)
+    return rows[results["param_eta"][rows].argmin()]

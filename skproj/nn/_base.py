@@ -45,10 +45,145 @@ RECONSTRUCTION_LOSSES = {
     "squared_error": torch.nn.functional.mse_loss,
 }
 
+# What batch_size="auto" means: so many steps in an epoch, if batches stay in the range.
+MIN_STEPS = 6
+SMALLEST_BATCH = 8
+LARGEST_BATCH = 128
+
 # From a method called by `fit`, through `fit` and its decorators.
 WARN_AT_CALLER = 5
 
 DESCENTS = ("progressive", "double", "double-rewind", "projected", "single")
+
+
+# What the docstrings of the estimators share.
+DOCS = {
+    "network": """
+        hidden_layer_sizes : int or array-like of int, default=(100,)
+            Widths of the hidden layers of the encoder; the decoder mirrors them. With
+            an empty tuple the encoder is linear.
+        activation : str, default="silu"
+            Activation after each hidden layer: {"silu", "relu", "gelu", "tanh",
+            "logistic", "identity"}.
+        reconstruction_loss : {"huber", "squared_error"}, default="huber"
+            Loss between features and reconstruction, averaged over the features that
+            are still in training; the Huber loss changes from square to absolute
+            value at 1.
+        reconstruction_weight : float, default=0.0
+            The :math:`\\alpha` above. With 0 the decoder is not trained, which saves
+            a third to half of the time; it made no difference to the accuracy of any
+            data set that we tried.
+    """,
+    "sparsity": """
+        eta : float, default=10.0
+            Radius of the projection ball; smaller is sparser; not a learning rate. It
+            is in units of weights, so it is comparable between data sets only when the
+            features have unit variance. Infinity keeps every feature.
+        n_features_to_select : int, default=None
+            Number of features to select instead of giving `eta`, which is not used
+            then: the radius is that which leaves so many.
+        projection : str or callable, default="l12"
+            The projection of the first layer: {"l1", "l12", "l1inf", "bilevel_l11",
+            "bilevel_l12", "bilevel_l1inf"}, see :mod:`skproj.projection`; or a
+            function ``projection(W, radius, axis=0)`` that returns an array of the
+            shape of `W`.
+        descent : str, default="progressive"
+            How training and projection alternate:
+
+            - "progressive": train; then again and again project such that a share of
+              `survival_rate` of the features survives and train these, until the
+              radius (or the number of features) that is wanted has been reached.
+            - "double": train, project, then train the surviving weights further,
+              without a bound on their size.
+            - "double-rewind": the same, but the surviving weights restart from their
+              initial values (the lottery ticket of [1]_).
+            - "projected": train with a projection after every optimiser step, so that
+              the weights end in the ball.
+            - "single": train, project, and leave it at that.
+        survival_rate : float, default=0.7
+            Share of the features that survive each intermediate projection of a
+            progressive descent. While there are more than eight features per sample,
+            each projection does the work of four.
+    """,
+    "training": """
+        max_epochs : int, default=20
+            Number of epochs of each descent.
+        batch_size : int or "auto", default="auto"
+            Samples per optimiser step; "auto" is a sixth of the samples, but at least
+            8 and at most 128.
+        learning_rate_init : float, default=0.004
+            Learning rate of Adam.
+        input_noise : float, default=1.0
+            Standard deviation of Gaussian noise added to the input of the encoder
+            while training [2]_; the reconstruction is compared with the clean input.
+            The default is meant for features of unit variance; small noisy data are
+            often better served by 3.
+        weight_decay : float, default=0.0
+            Decoupled weight decay (AdamW).
+        early_stopping : bool, default=False
+            Whether to hold back validation data and stop a descent when their loss
+            does not fall any more; the descent then ends with its best weights.
+        validation_fraction : float, default=0.1
+            Share of the distinct samples held back, stratified by class.
+        n_iter_no_change : int, default=10
+            Epochs without progress that end a descent if `early_stopping`.
+        tol : float, default=1e-4
+            A smaller improvement of the validation loss is no progress.
+    """,
+    "running": """
+        device : str or torch.device, default="auto"
+            Where to train; "auto" takes a CUDA device if there is one.
+        n_threads : int or None, default=1
+            Threads of PyTorch and of the projection during `fit` and prediction; the
+            old setting is restored afterwards. None leaves it as it is. More than one
+            rarely helps networks of this size.
+        random_state : int, RandomState instance or None, default=None
+            Seed of the initial weights, the shuffling, the noise and the validation
+            split. PyTorch's global generator is not used.
+        verbose : bool, default=False
+            Whether to print the loss of each epoch. For progress bars use
+            ``set_callbacks(sklearn.callback.ProgressBar())``.
+    """,
+    "attributes": """
+        eta_ : float
+            Radius of the last projection.
+        encoder_weights_ : ndarray of shape (n_hidden, n_features)
+            First-layer weights of the encoder; columns of removed features are zero.
+        feature_importances_ : ndarray of shape (n_features,)
+            Norms of the columns of the first layer when it was last projected, in the
+            inner norm of the ball; zero for features that were not selected.
+        n_selected_features_ : int
+            Number of features with a nonzero column.
+        loss_curve_ : list of float
+            Mean training loss of each epoch, through all descents.
+        validation_scores_ : list of float or None
+            Minus the validation loss of each epoch; None without `early_stopping`.
+        best_validation_score_ : float or None
+            The best validation score of the last descent.
+        n_iter_ : int
+            Number of epochs, through all descents.
+        module_ : torch.nn.Module
+            The network, with submodules ``encoder`` and ``decoder``. It takes and
+            returns the selected features only.
+        n_features_in_ : int
+            Number of features seen during `fit`.
+        feature_names_in_ : ndarray of shape (n_features_in_,)
+            Names of the features, if X had string column names.
+    """,
+    "notes": """
+        Features should have unit variance: put a
+        :class:`~sklearn.preprocessing.StandardScaler` before this estimator in a
+        :class:`~sklearn.pipeline.Pipeline`. The network is trained in the precision of
+        X; float32 is faster, the more so the more features there are.
+
+        A progressive fit at one radius is the run at any smaller radius, stopped
+        earlier. The weights of the last descent are not bounded by `eta`.
+
+        Equal samples are merged and their weights added up before training, so an
+        integer weight is exactly the same as repeating a sample, and the order of the
+        rows does not matter.
+    """,
+}
 
 
 class Autoencoder(torch.nn.Module):
@@ -168,7 +303,10 @@ class BaseSparseAutoencoder(
         "descent": [StrOptions(set(DESCENTS))],
         "survival_rate": [Interval(numbers.Real, 0, 1, closed="neither")],
         "max_epochs": [Interval(numbers.Integral, 1, None, closed="left")],
-        "batch_size": [Interval(numbers.Integral, 1, None, closed="left")],
+        "batch_size": [
+            Interval(numbers.Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
         "learning_rate_init": [Interval(numbers.Real, 0, None, closed="neither")],
         "input_noise": [Interval(numbers.Real, 0, None, closed="left")],
         "weight_decay": [Interval(numbers.Real, 0, None, closed="left")],
@@ -374,7 +512,7 @@ class BaseSparseAutoencoder(
             validation=None if held_back is None else samples(held_back),
             columns=np.arange(X.shape[1]),
             generator=generator,
-            batch_size=self.batch_size,
+            batch_size=self._batch_size(len(train)),
             learning_rate_init=self.learning_rate_init,
             weight_decay=self.weight_decay,
             early_stopping=self.early_stopping,
@@ -382,6 +520,12 @@ class BaseSparseAutoencoder(
             n_iter_no_change=self.n_iter_no_change,
             verbose=bool(self.verbose),
         )
+
+    def _batch_size(self, n_samples):
+        """Return the samples of an optimiser step."""
+        if self.batch_size == "auto":
+            return min(max(n_samples // MIN_STEPS, SMALLEST_BATCH), LARGEST_BATCH)
+        return self.batch_size
 
     def _split(self, problem, random_state):
         """Return the samples to train with, and those to hold back or None."""
