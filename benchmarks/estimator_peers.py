@@ -23,7 +23,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import SVC
 
 from skproj.feature_selection import ProjectionFeatureSelector
-from skproj.nn import SparseSupervisedAutoencoder
+from skproj.nn import SparseSupervisedAutoencoder, SparseSupervisedAutoencoderCV
 
 SIZES = (5, 10, 20, 30, 50, 70, 100, 150, 250)  # numbers of features to choose from
 PENALTIES = 0.02 * 2.0 ** np.arange(8)  # C of the l1-penalised regression
@@ -251,8 +251,8 @@ def paper_autoencoder(seed):
 
 
 def autoencoder(seed):
-    """Autoencoder of skproj with its default arguments."""
-    return in_float32(SparseSupervisedAutoencoder(random_state=seed, device="cpu"))
+    """Autoencoder of skproj that chooses its radius, with its default arguments."""
+    return in_float32(SparseSupervisedAutoencoderCV(random_state=seed, device="cpu"))
 
 
 def ball_svc(seed):
@@ -281,7 +281,7 @@ METHODS = {
     "mlp": Method("MLP on all features", mlp),
     "lassonet": Method("LassoNet", LassoNetPath, requires="lassonet"),
     "paper": Method("autoencoder of the paper", paper_autoencoder),
-    "autoencoder": Method("SparseSupervisedAutoencoder", autoencoder),
+    "autoencoder": Method("SparseSupervisedAutoencoderCV", autoencoder),
     "ball-svc": Method("ProjectionFeatureSelector + SVC", ball_svc),
 }
 

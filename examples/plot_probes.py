@@ -96,7 +96,7 @@ candidates = {
                 ("select", SparseSupervisedAutoencoder(random_state=0)),
             ]
         ),
-        [0.25, 0.5, 1.0, 2.0, 4.0],
+        [2.0, 4.0, 8.0, 16.0, 32.0, 64.0],
     ),
 }
 searches = {}
