@@ -11,6 +11,8 @@ PIP_INSTALL = $(PY) -m pip install -qq --disable-pip-version-check -c constraint
 # What the compiled kernels and the list of dependencies are made from.
 BUILD_INPUTS := pyproject.toml setup.cfg skproj/_build_utils.py \
 	$(wildcard skproj/_kernels/*.pyx skproj/_kernels/*.pxd skproj/_kernels/*.h)
+# Those that take minutes; benchmarks/estimators.py takes hours.
+BENCHMARKS ?= benchmarks/projections.py benchmarks/selector.py
 PYTHON_SOURCES := $(wildcard skproj tests examples benchmarks doc)
 
 # Builds that look for errors, with the tests that they run. They go into a copy of the
@@ -76,7 +78,7 @@ doc: $(VENV)/.skproj-doc  ## build the documentation into doc/_build/html
 	@echo "Open doc/_build/html/index.html"
 
 bench: $(VENV)/.skproj-test  ## run the benchmarks
-	@for script in benchmarks/*.py; do \
+	@for script in $(BENCHMARKS); do \
 		echo "$$script"; $(PY) "$$script" || exit 1; \
 	done
 

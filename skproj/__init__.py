@@ -7,7 +7,10 @@ from skproj._version import __version__
 # Resolved on first use: PyTorch alone takes seconds to import.
 _LAZY = {
     "ProjectionFeatureSelector": "skproj.feature_selection",
+    "ProjectionFeatureSelectorCV": "skproj.feature_selection",
     "SparseSupervisedAutoencoder": "skproj.nn",
+    "SparseSupervisedAutoencoderCV": "skproj.nn",
+    "SparseSupervisedAutoencoderRegressor": "skproj.nn",
 }
 _SUBPACKAGES = ("datasets", "feature_selection", "linear_model", "nn", "projection")
 

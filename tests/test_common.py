@@ -6,13 +6,18 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skproj import ProjectionFeatureSelector, SparseSupervisedAutoencoder
+from skproj import (
+    ProjectionFeatureSelector,
+    ProjectionFeatureSelectorCV,
+    SparseSupervisedAutoencoder,
+)
 
 # Small instances; every parameter that is not about time keeps its default.
 ESTIMATORS = [
     ProjectionFeatureSelector(),
     ProjectionFeatureSelector(n_features_to_select=1, projection="bilevel_l1inf"),
     ProjectionFeatureSelector(LogisticRegression()),
+    ProjectionFeatureSelectorCV(etas=5, cv=3),
     SparseSupervisedAutoencoder(max_epochs=20),
     SparseSupervisedAutoencoder(
         max_epochs=20, batch_size=10, descent="projected", projection="l1inf"

@@ -304,6 +304,51 @@ def test_solve_bilevel_is_a_fixed_point_for_every_step(projection):
         assert_allclose(moved, fit.coef, atol=1e-6)
 
 
+def gradient_at(problem, coef):
+    products = problem.design.dot(coef)
+    start = np.zeros(coef.shape[1])
+    _, value, residuals = problem.loss.best_intercept(products, start)
+    return problem.design.transposed_dot(residuals), value
+
+
+@pytest.mark.parametrize("projection", BILEVEL)
+def test_imbalance_is_zero_at_a_fixed_point_only(projection):
+    """It is not negative in the ball, and vanishes where the map moves nothing."""
+    problem = make_problem("multinomial")
+    constraint = BallConstraint(projection, 0.8)
+    fit = problem.solve(0.8, projection, tol=1e-9, max_iter=20000)
+    gradient, _ = gradient_at(problem, fit.coef)
+    assert 0.0 <= constraint.imbalance(fit.coef, gradient) + 1e-15 < 1e-7
+    rng = np.random.default_rng(0)
+    for scale in (1e-3, 0.1, 10.0):
+        coef = fit.coef + scale * rng.standard_normal(fit.coef.shape)
+        for point in (constraint.project(coef), coef):
+            gradient, _ = gradient_at(problem, point)
+            moved = constraint.project(point - gradient)
+            imbalance = constraint.imbalance(point, gradient)
+            assert imbalance > 1e-3 * np.abs(moved - point).max()
+
+
+@pytest.mark.parametrize("projection", ["l12", "bilevel_l12"])
+def test_imbalance_of_an_exact_ball_is_the_duality_gap(projection):
+    """Where the inner norm is its own dual the two measures are one."""
+    problem = make_problem("multinomial")
+    constraint = BallConstraint(projection, 0.8)
+    coef = constraint.project(np.random.default_rng(0).standard_normal((12, 3)))
+    gradient, _ = gradient_at(problem, coef)
+    gap = np.vdot(gradient, coef) + 0.8 * constraint.dual_norm(gradient)
+    assert_allclose(constraint.imbalance(coef, gradient), gap, rtol=1e-12)
+
+
+@pytest.mark.parametrize("projection", [*EXACT, *BILEVEL])
+@pytest.mark.parametrize("kind", LOSSES)
+def test_solve_needs_few_iterations(kind, projection):
+    """No problem of twelve features takes hundreds of gradients."""
+    fit = make_problem(kind).solve(1.0, projection)
+    assert fit.converged
+    assert fit.n_iter < 80
+
+
 @pytest.mark.parametrize("projection", BILEVEL)
 def test_solve_bilevel_with_one_output_is_exact(projection):
     """With groups of one entry there is only the l1 ball."""
@@ -450,6 +495,40 @@ def test_loss_best_intercept_is_found_from_afar(kind, offset):
     assert value <= loss.value_and_residuals(products)[0]
     if kind == "multinomial":
         assert_allclose(intercept.mean(), offset, atol=1e-12)
+
+
+@pytest.mark.parametrize("n_classes", [2, 5])
+def test_loss_best_intercept_needs_few_values_for_many_samples(n_classes):
+    """The rounding of a long sum does not trap the search for a step."""
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, n_classes, 200_000)
+    loss = make_loss("log_loss", codes, np.full(len(codes), 1.0 / len(codes)))
+    products = 0.1 * rng.standard_normal((len(codes), loss.n_outputs))
+    evaluate, n_values = loss.value_and_residuals, 0
+
+    def count(logits):
+        nonlocal n_values
+        n_values += 1
+        return evaluate(logits)
+
+    loss.value_and_residuals = count
+    loss.best_intercept(products, np.zeros(loss.n_outputs))
+    assert n_values < 10
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+def test_natural_radius_follows_the_units(scale):
+    """It is where the linear model at zero says that nothing is left of the loss."""
+    X, targets, loss = make_data("binary")
+    raw, other = (
+        BallConstrainedProblem(data, targets, loss=loss, standardize=False)
+        for data in (X, scale * X)
+    )
+    gradient, value = gradient_at(raw, np.zeros((12, 1)))
+    radius = raw.natural_radius("l1inf")
+    assert_allclose(radius * np.abs(gradient).max(), value)
+    assert_allclose(other.natural_radius("l1inf") * scale, radius)
+    assert_allclose(raw.null_objective, value)
 
 
 def test_loss_is_finite_for_huge_logits():

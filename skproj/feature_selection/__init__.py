@@ -1,5 +1,9 @@
 """Feature selection by projection onto a ball."""
 
+from skproj.feature_selection._eta_path import eta_path
 from skproj.feature_selection._projection_selector import ProjectionFeatureSelector
+from skproj.feature_selection._projection_selector_cv import (
+    ProjectionFeatureSelectorCV,
+)
 
-__all__ = ["ProjectionFeatureSelector"]
+__all__ = ["ProjectionFeatureSelector", "ProjectionFeatureSelectorCV", "eta_path"]

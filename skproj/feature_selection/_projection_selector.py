@@ -1,49 +1,45 @@
 """Feature selection by a linear model, or any model, projected onto a ball."""
 
 import numbers
-import warnings
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
-from sklearn.exceptions import ConvergenceWarning, NotFittedError
-from sklearn.feature_selection import SelectorMixin
-from sklearn.utils import column_or_1d, get_tags
+from sklearn.base import MetaEstimatorMixin, clone
+from sklearn.exceptions import NotFittedError
+from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
     MethodMapping,
     process_routing,
 )
-from sklearn.utils.multiclass import type_of_target
 
-from skproj.feature_selection._radius_search import Trial, search_radius
-from skproj.linear_model._ball_constrained import BallConstrainedProblem
+from skproj.feature_selection._linear_selector import LinearSelector
+from skproj.feature_selection._radius_search import search_radius
 from skproj.linear_model._constraint import BallConstraint
-from skproj.projection._registry import SPARSIFYING
+from skproj.linear_model._targets import choose_loss
 from skproj.utils._validation import (
     HasMethods,
     Interval,
     RealNotInt,
-    StrOptions,
-    _check_sample_weight,
     _fit_context,
     _get_feature_importances,
     _routing_enabled,
-    check_class_weight,
     check_is_fitted,
     nothing_half_fitted,
     validate_data,
 )
 
-# With loss="auto", floating-point targets that take more values than this are not
-# taken for labels, even if all are whole numbers.
-MAX_FLOAT_LABELS = 20
+# Far from the wanted number of features, models are this much less accurate, with no
+# more gradients than this. Near means that the number is off by at most this share.
+SEARCH_TOL_FACTOR = 10.0
+SEARCH_MAX_ITER = 100
+NEARLY = 0.05
 
 # From a method called by `fit`, through `fit` and its decorators.
 WARN_AT_CALLER = 5
 
 
-class ProjectionFeatureSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
+class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
     r"""Select features with a linear model constrained to a ball.
 
     .. math::
@@ -105,7 +101,10 @@ class ProjectionFeatureSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator
         Largest number of gradients of the linear model for one radius.
     tol : float, default=1e-4
         The linear model has converged when the duality gap is at most
-        ``tol * max(objective, 1) * min(eta, 1)``.
+        ``tol * max(objective, 1) * min(eta, 1)``. If features and targets are not
+        standardised and coefficients are small, 1 in the last factor becomes less.
+        For the bi-level projections the distance from the point that they aim at, in
+        the same units, takes the place of the gap.
     n_threads : int, default=1
         Number of threads of the projection, -1 for all, None for what OpenMP would
         use. It does not change the result. Matrix products use the threads of BLAS.
@@ -152,6 +151,7 @@ class ProjectionFeatureSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator
 
     See Also
     --------
+    ProjectionFeatureSelectorCV : Choose the radius by cross-validation.
     sklearn.feature_selection.SelectFromModel : Select by a threshold on importances.
     skproj.projection.projection_l1inf_ball : The default projection.
 
@@ -162,14 +162,21 @@ class ProjectionFeatureSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator
 
     The bi-level projections do not give the nearest point of the ball. The linear
     model then iterates gradient steps and projections to a fixed point, which does
-    not depend on the length of the steps. It usually keeps fewer features than the
-    exact projection for the same radius, and its objective is larger.
+    not depend on the length of the steps, with Anderson acceleration [3]_. It usually
+    keeps fewer features than the exact projection for the same radius, and its
+    objective is larger.
 
     Samples of weight zero count as absent.
 
-    If several features tie at the radius where `n_features_to_select` is passed, those
-    with the largest scores are kept, and the coefficients of the others become zero;
-    `eta_`, `intercept_` and `duality_gap_` are those of the model before that.
+    `n_features_to_select` is searched for from model to model; the last one is fitted
+    from zero, so that a fit with ``eta=eta_`` gives the same. If several features tie
+    at the radius where `n_features_to_select` is passed, those with the largest scores
+    are kept, and the coefficients of the others become zero; `eta_`, `intercept_` and
+    `duality_gap_` are those of the model before that. If they tie at every radius that
+    is small enough, it is the largest one of these that the search has met.
+
+    Callbacks, for instance ``set_callbacks(sklearn.callback.ProgressBar())``, see a
+    task for each radius of the search.
 
     References
     ----------
@@ -179,6 +186,8 @@ class ProjectionFeatureSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator
     .. [2] A. Beck, M. Teboulle, "A fast iterative shrinkage-thresholding algorithm for
        linear inverse problems", SIAM Journal on Imaging Sciences 2(1), 2009,
        :doi:`10.1137/080716542`.
+    .. [3] H. F. Walker, P. Ni, "Anderson acceleration for fixed-point iterations",
+       SIAM Journal on Numerical Analysis 49(4), 2011, :doi:`10.1137/10078356X`.
 
     Examples
     --------
@@ -195,6 +204,7 @@ class ProjectionFeatureSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator
     """
 
     _parameter_constraints: dict = {  # noqa: RUF012
+        **LinearSelector._parameter_constraints,
         "estimator": [HasMethods("fit"), None],
         "eta": [Interval(numbers.Real, 0, None, closed="right"), None],
         "n_features_to_select": [
@@ -202,21 +212,8 @@ class ProjectionFeatureSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator
             Interval(RealNotInt, 0, 1, closed="right"),
             None,
         ],
-        "projection": [StrOptions(set(SPARSIFYING)), callable],
-        "loss": [StrOptions({"auto", "log_loss", "squared_error", "huber"})],
-        "huber_epsilon": [Interval(numbers.Real, 0, None, closed="neither")],
-        "standardize": ["boolean"],
-        "fit_intercept": ["boolean"],
-        "class_weight": [dict, StrOptions({"balanced"}), None],
         "prefit": ["boolean"],
         "importance_getter": [str, callable],
-        "max_iter": [Interval(numbers.Integral, 1, None, closed="left")],
-        "tol": [Interval(numbers.Real, 0, None, closed="left")],
-        "n_threads": [
-            Interval(numbers.Integral, 1, None, closed="left"),
-            Interval(numbers.Integral, None, -1, closed="right"),
-            None,
-        ],
     }
 
     def __init__(
@@ -309,77 +306,56 @@ class ProjectionFeatureSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator
             )
         if self.prefit:
             raise ValueError("prefit=True needs a fitted estimator, got None.")
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse=("csr", "csc"),
-            dtype=[np.float64, np.float32],
-            multi_output=True,
-            ensure_min_samples=2,
-        )
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(
-                sample_weight, X, dtype=np.float64, ensure_non_negative=True
-            )
-            present = sample_weight > 0.0
-            if not present.all():
-                X, y, sample_weight = X[present], y[present], sample_weight[present]
+        X, y, sample_weight = self._validate(X, y, sample_weight)
         n_selected = self._check_n_features_to_select()
-        loss, targets, sample_weight = self._prepare_targets(y, sample_weight)
-        problem = BallConstrainedProblem(
-            X,
-            targets,
-            loss=loss,
-            sample_weight=sample_weight,
-            fit_intercept=self.fit_intercept,
-            standardize=self.standardize,
-            huber_epsilon=self.huber_epsilon,
-        )
+        loss = choose_loss(self.loss, y)
+        problem, classes = self._make_problem(loss, X, y, sample_weight)
+        options = self._solver_options()
+        quick_options = {
+            "tol": SEARCH_TOL_FACTOR * self.tol,
+            "max_iter": min(SEARCH_MAX_ITER, self.max_iter),
+        }
+        context, arguments = self._begin_fit(None, X, y, sample_weight)
         self.n_iter_ = 0
 
-        def attempt(eta, nearest):
-            solution = problem.solve(
-                eta,
-                self.projection,
-                start=None if nearest is None else nearest.solution,
-                max_iter=self.max_iter,
-                tol=self.tol,
-                n_threads=self.n_threads,
-            )
+        def solve(eta, start=None, **changes):
+            task = context.subcontext(task_name="radius")
+            task.call_on_fit_task_begin(**arguments)
+            solution = problem.solve(eta, start=start, **(options | changes))
             self.n_iter_ += solution.n_iter
+            task.call_on_fit_task_end(**arguments)
             return self._trial(eta, solution.coef, solution)
 
-        eta = 1.0 if self.eta is None else float(self.eta)
+        def attempt(eta, nearest):
+            start = None if nearest is None else nearest.solution
+            trial = solve(eta, start, **quick_options)
+            if abs(trial.n_selected - n_selected) > NEARLY * n_selected:
+                return trial
+            return solve(eta, trial.solution)
+
+        def fit(eta, nearest=None):
+            # From zero, where a fit with the radius that is found would start.
+            return solve(eta)
+
         if n_selected is None:
-            trial = attempt(eta, None)
+            trial = fit(1.0 if self.eta is None else float(self.eta))
         else:
-            trial, _ = search_radius(attempt, n_selected, start=eta)
+            start = problem.natural_radius(self.projection)
+            trial, _ = search_radius(attempt, n_selected, start)
+            if trial.n_selected < n_selected:
+                trial = fit(trial.eta)
+            else:
+                trial, _ = search_radius(fit, n_selected, trial.eta)
         self._set_selection(trial, n_selected)
-        solution = trial.solution
-        if not solution.converged:
-            warnings.warn(
-                f"The linear model has not converged in max_iter={self.max_iter} "
-                f"iterations: the duality gap is {solution.gap:.2g}, "
-                f"for tol={self.tol}. Increase max_iter or tol, decrease eta, or "
-                "use standardize=True.",
-                ConvergenceWarning,
-                stacklevel=WARN_AT_CALLER,
-            )
-        coef, intercept = problem.original_units(solution)
-        with np.errstate(over="ignore"):
-            self.coef_ = np.where(self.scores_ > 0.0, coef.T, 0.0).astype(X.dtype)
-            self.intercept_ = intercept.astype(X.dtype)
-        if not (np.isfinite(self.coef_).all() and np.isfinite(self.intercept_).all()):
-            raise ValueError(
-                f"The coefficients overflow {X.dtype}, the type of X; rescale X or y."
-            )
-        self.duality_gap_ = float(solution.gap)
+        self._set_model(problem, trial.solution, classes, X.dtype)
+        self._warn(trial.solution, n_selected, WARN_AT_CALLER)
+        context.call_on_fit_task_end(**arguments)
 
     def _fit_estimator(self, X, y, fit_params):
         """Fit the estimator if it is not fitted yet, and project its weights."""
         validate_data(self, X, skip_check_array=True)
         n_selected = self._check_n_features_to_select()
+        context, arguments = self._begin_fit(0, X, y, fit_params.get("sample_weight"))
         if self.prefit:
             try:
                 check_is_fitted(self.estimator)
@@ -417,6 +393,8 @@ class ProjectionFeatureSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator
         else:
             trial, self.n_iter_ = search_radius(attempt, n_selected, start=half_norm)
         self._set_selection(trial, n_selected)
+        self._warn(None, n_selected, WARN_AT_CALLER)
+        context.call_on_fit_task_end(**arguments)
 
     def _check_names_of(self, estimator):
         """Refuse an estimator that was fitted on features of other names."""
@@ -445,45 +423,6 @@ class ProjectionFeatureSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator
             raise ValueError("The weights of the estimator contain NaN or infinity.")
         return np.ascontiguousarray(weights)
 
-    def _prepare_targets(self, y, sample_weight):
-        """Return the name of the loss, its targets, and the weights of the samples."""
-        if sparse.issparse(y):
-            raise TypeError("y must be dense, got a sparse matrix.")
-        loss = self.loss
-        if loss == "auto":
-            loss = "log_loss" if _looks_like_labels(y) else "squared_error"
-        if loss != "log_loss":
-            if self.class_weight is not None:
-                raise ValueError(
-                    f"class_weight is for classification only, got loss={loss!r}."
-                )
-            targets = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
-            return loss, targets, sample_weight
-        kind = type_of_target(y, input_name="y")
-        if kind not in ("binary", "multiclass"):
-            raise ValueError(
-                f"Unknown label type: {kind}. loss='log_loss' needs class labels; "
-                "use loss='squared_error' or loss='huber' for a regression."
-            )
-        y = column_or_1d(y, warn=True)
-        self.classes_, codes = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise ValueError(
-                "loss='log_loss' needs samples of at least two classes, "
-                f"got one class only: {self.classes_[0]!r}."
-            )
-        if self.class_weight is not None:
-            class_weight = check_class_weight(
-                self.class_weight,
-                classes=self.classes_,
-                y=y,
-                sample_weight=sample_weight,
-            )
-            if sample_weight is None:
-                sample_weight = 1.0
-            sample_weight = sample_weight * (class_weight / class_weight.max())[codes]
-        return loss, codes, sample_weight
-
     def _check_n_features_to_select(self):
         """Return the number of features to select, or None."""
         wanted = self.n_features_to_select
@@ -497,43 +436,6 @@ class ProjectionFeatureSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator
                 f"features, {self.n_features_in_}."
             )
         return int(wanted)
-
-    def _trial(self, eta, coef, solution=None):
-        """Describe what is left of the features for a radius."""
-        constraint = BallConstraint(self.projection, eta)
-        scores = constraint.scores(coef)
-        # A known norm that stays below the radius does not feel the constraint.
-        binding = constraint.ball is None or scores.sum() >= 0.999 * eta
-        return Trial(eta, scores, solution, binding)
-
-    def _set_selection(self, trial, n_selected):
-        """Set the scores, of at most `n_selected` features if it is not None."""
-        self.eta_ = trial.eta
-        self.scores_ = trial.scores
-        if n_selected is not None and trial.n_selected > n_selected:
-            self.scores_ = np.zeros_like(trial.scores)
-            best = np.argsort(-trial.scores, kind="stable")[:n_selected]
-            self.scores_[best] = trial.scores[best]
-        n_found = np.count_nonzero(self.scores_)
-        if n_found == 0:
-            warnings.warn(
-                "No feature is selected: all of them are constant or have no "
-                "weight, or eta is too small.",
-                UserWarning,
-                stacklevel=WARN_AT_CALLER + 1,
-            )
-        elif n_selected is not None and n_found < n_selected:
-            warnings.warn(
-                f"Only {n_found} features are selected, fewer than "
-                f"n_features_to_select={self.n_features_to_select}: "
-                "no larger radius was found to keep more.",
-                UserWarning,
-                stacklevel=WARN_AT_CALLER + 1,
-            )
-
-    def _get_support_mask(self):
-        check_is_fitted(self)
-        return self.scores_ > 0.0
 
     def get_metadata_routing(self):
         """Get the routing of metadata: to `estimator` if there is one, else to `fit`.
@@ -553,19 +455,8 @@ class ProjectionFeatureSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.required = not self.prefit
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        tags.input_tags.sparse = True
         if self.estimator is not None:
             input_tags = get_tags(self.estimator).input_tags
             tags.input_tags.sparse = input_tags.sparse
             tags.input_tags.allow_nan = input_tags.allow_nan
         return tags
-
-
-def _looks_like_labels(y):
-    """Whether loss="auto" takes `y` for class labels."""
-    if y.ndim == 2 and y.shape[1] > 1:
-        return False
-    if y.dtype.kind != "f":
-        return True
-    return np.all(y == np.round(y)) and len(np.unique(y)) <= MAX_FLOAT_LABELS

@@ -5,8 +5,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-# Until the radius is bracketed, it changes by this factor.
-GROWTH = 4.0
+# Until the radius is bracketed, it changes by at most this factor, and its logarithm by
+# half more than seems to be needed, or by this much more if that is less.
+MAX_GROWTH = 4.0
+OVERSHOOT = 0.02
+# How much further interpolation goes if it has come from the same side twice in a row,
+# but not beyond the middle.
+RETRY = 4.0
 # Radii beyond `start * MAX_RATIO`, or below `start / MAX_RATIO`, are not tried.
 MAX_RATIO = 1e6
 # The search ends when the radius is known to this relative accuracy.
@@ -30,8 +35,9 @@ class Trial(NamedTuple):
 def search_radius(attempt, n_selected, start):
     """Find a radius that keeps `n_selected` features.
 
-    Once the radius is bracketed, bisection of its logarithm takes turns with
-    interpolation in the logarithm of the number of features.
+    The radius follows the power law through the last two trials until it is bracketed.
+    Then the logarithm of the number of features is interpolated in that of the radius,
+    and goes further than that if it came from the same side twice in a row.
 
     Parameters
     ----------
@@ -46,34 +52,56 @@ def search_radius(attempt, n_selected, start):
     -------
     trial : Trial
         One with exactly `n_selected` features if such a radius was met; else the one
-        of the smallest radius with more; else, if no radius keeps enough, the one
-        with the most features.
+        of the smallest radius with more; else, if every radius keeps too many, the
+        largest of those that keep the fewest; else, if no radius keeps enough, the
+        one with the most features.
     n_trials : int
     """
     trial = attempt(start, None)
     n_trials = 1
-    too_small = too_large = None
+    previous = too_small = too_large = fewest = most = None
     while trial.n_selected != n_selected:
         if trial.n_selected < n_selected:
             too_small = trial
+            if most is None or trial.n_selected > most.n_selected:
+                most = trial
         else:
             too_large = trial
+            if fewest is None or trial.n_selected < fewest.n_selected:
+                fewest = trial
         if too_large is None:
-            eta = trial.eta * GROWTH
+            eta = trial.eta * _growth(previous, trial, n_selected)
             if not (trial.binding and eta < start * MAX_RATIO):
-                return trial, n_trials
+                return most, n_trials
         elif too_small is None:
-            eta = trial.eta / GROWTH
+            eta = trial.eta / _growth(previous, trial, n_selected)
             if eta < start / MAX_RATIO:
-                return too_large, n_trials
+                return fewest, n_trials
         else:
             if too_large.eta <= too_small.eta * (1.0 + RADIUS_RTOL):
                 return too_large, n_trials
-            share = 0.5 if n_trials % 2 else _share(too_small, too_large, n_selected)
+            share = _share(too_small, too_large, n_selected)
+            if previous.n_selected > n_selected and trial.n_selected > n_selected:
+                share = max(1.0 - RETRY * (1.0 - share), min(share, 0.5))
+            elif previous.n_selected < n_selected and trial.n_selected < n_selected:
+                share = min(RETRY * share, max(share, 0.5))
             eta = too_small.eta * (too_large.eta / too_small.eta) ** share
-        trial = attempt(eta, trial)
+        previous, trial = trial, attempt(eta, trial)
         n_trials += 1
     return trial, n_trials
+
+
+def _growth(previous, trial, n_selected):
+    """By what factor to move a radius that is not bracketed yet."""
+    if previous is None or not (previous.n_selected and trial.n_selected):
+        exponent = 1.0
+    else:
+        gain = math.log(trial.n_selected / previous.n_selected)
+        exponent = gain / math.log(trial.eta / previous.eta)
+    if not (trial.n_selected and exponent > 0.0):
+        return MAX_GROWTH
+    change = abs(math.log(n_selected / trial.n_selected)) / exponent
+    return min(math.exp(change + min(0.5 * change, OVERSHOOT)), MAX_GROWTH)
 
 
 def _share(too_small, too_large, n_selected):

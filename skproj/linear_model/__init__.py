@@ -1,1 +1,1 @@
-"""Linear models constrained to a ball: the engine of the feature selector."""
+"""Linear models constrained to a ball: the engine of the feature selectors."""

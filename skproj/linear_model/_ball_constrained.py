@@ -17,9 +17,14 @@ where the method needs the gradient anyway. It is valid for bi-level projections
 well, because they share the ball. It needs residuals that add up to zero; Newton's
 method leaves them there to 1e-10 of their size. Losses are not negative, so 0 is
 always a bound.
+
+What a bi-level projection tends to is not the minimum, but a balance between features
+and entries; `BallConstraint.imbalance` says in the same units how far it is away.
 """
 
+import functools
 import math
+from collections import deque
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -34,13 +39,20 @@ from skproj.linear_model._losses import make_loss
 CURVATURE_DECAY = 0.8
 CURVATURE_MARGIN = 1.5
 
-# How much a step of a bi-level map is shortened that turned back.
+# Steps of a bi-level map that are combined into the next point, and the ridge that
+# keeps their shares small where the map has kinks. When the force exceeds the shortest
+# one so far by the first factor, steps are shortened by the second.
+MEMORY = 5
+MIXING_RIDGE = 1e-5
+LOST_TRACK = 2.0
 CYCLE_FACTOR = 2.0
 
-# Features in the first working set; each next one has at least twice as many. Until it
-# holds all features, a working set is solved to this fraction of the current gap.
+# Features in the first working set; each next one has at least twice as many as are not
+# zero. A working set is solved to a fraction of the current gap, and the next one grows
+# if more than another fraction is left for all features.
 FIRST_WORKING_SET = 100
-WORKING_SET_TOL = 0.01
+WORKING_SET_TOL = 0.05
+SLOW_PROGRESS = 0.5
 
 
 @dataclass(frozen=True)
@@ -70,6 +82,11 @@ class BallConstrainedFit:
     gap: float
     n_iter: int
     converged: bool
+
+    @property
+    def n_selected(self):
+        """How many features have coefficients."""
+        return np.count_nonzero(self.coef.any(axis=1))
 
 
 class BallConstrainedProblem:
@@ -150,7 +167,8 @@ class BallConstrainedProblem:
             Largest number of gradients.
         tol : float, default=1e-4
             A fit with an exact projection has converged when the duality gap is at
-            most ``tol * max(objective, 1) * min(eta, 1)``; without a constraint, when
+            most ``tol * max(objective, 1) * min(eta / unit, 1)``, where the unit is 1,
+            or `natural_radius` if that is less; without a constraint, when
             no entry of the gradient exceeds `tol`. Other projections converge to a
             point that they no longer move, by the same measure.
         n_threads : int, default=1
@@ -161,8 +179,9 @@ class BallConstrainedProblem:
         fit : BallConstrainedFit
         """
         constraint = BallConstraint(projection, eta, n_threads)
-        # In a small ball the objective varies by no more than a multiple of eta.
-        tol = tol * min(eta, 1.0)
+        # In a small ball the objective varies by no more than a multiple of eta. What
+        # is small depends on the units of the coefficients.
+        tol = tol * min(eta / min(self.natural_radius(projection), 1.0), 1.0)
         if start is None:
             intercept = np.zeros(self.loss.n_outputs)
             coef = np.zeros((self.design.n_features, self.loss.n_outputs))
@@ -182,6 +201,27 @@ class BallConstrainedProblem:
             n_iter=solution.n_iter,
             converged=solution.converged,
         )
+
+    @property
+    def null_objective(self):
+        """The objective without features."""
+        return self._point_at_zero.value
+
+    @functools.cached_property
+    def _point_at_zero(self):
+        zero = np.zeros((self.design.n_features, self.loss.n_outputs))
+        products = np.zeros((self.loss.n_samples, self.loss.n_outputs))
+        return _Point(self.design, self.loss, zero, products, zero.sum(axis=0))
+
+    def natural_radius(self, projection):
+        """Return the radius where a linear model of the objective at zero is zero.
+
+        It has the units of the coefficients, whatever those of the data are. It is 1
+        if the features tell nothing about the targets.
+        """
+        slope = BallConstraint(projection, 1.0).dual_norm(self._point_at_zero.gradient)
+        radius = self.null_objective / slope if slope > 0.0 else 1.0
+        return radius if 0.0 < radius < np.inf else 1.0
 
     def original_units(self, fit):
         """Return the coefficients and the intercept in the units of the data."""
@@ -266,24 +306,16 @@ class _GradientStep:
 def _accelerated_steps(design, loss, constraint, coef, intercept):
     """Yield, for ever, a point, the model one step from it, and the curvature used.
 
-    FISTA with restart when the momentum points back. A bi-level map may start to cycle
-    where a Euclidean projection cannot: when two steps in a row point in opposite
-    directions, the next one is shorter.
+    FISTA with restart when the momentum points back.
     """
-    exact = constraint.exact(loss.n_outputs)
     model = _Model(coef, design.dot(coef), intercept, np.inf)
     point = _Point(design, loss, *model[:3])
     gradient_step = _GradientStep(design, loss, constraint, point)
-    momentum, last_step = 1.0, np.zeros_like(coef)
+    momentum = 1.0
     while True:
         previous, model = model, gradient_step(point)
         yield point, model, gradient_step.curvature
-        step = model.coef - point.coef
-        turns = not exact and np.vdot(step, last_step) < 0.0
-        last_step = step
-        if turns:
-            gradient_step.curvature *= CYCLE_FACTOR
-        if turns or np.vdot(step, model.coef - previous.coef) < 0.0:
+        if np.vdot(model.coef - point.coef, model.coef - previous.coef) < 0.0:
             momentum, push = 1.0, 0.0
         else:
             last, momentum = momentum, (1.0 + math.sqrt(1.0 + 4.0 * momentum**2)) / 2.0
@@ -297,6 +329,51 @@ def _accelerated_steps(design, loss, constraint, coef, intercept):
         )
 
 
+def _mixed_steps(design, loss, constraint, coef, intercept):
+    """Yield what `_accelerated_steps` does, for maps that minimise nothing.
+
+    Anderson acceleration: the next point is the affine combination of the last models
+    for which that of the forces is shortest. When a force is much longer than the
+    shortest one so far, the memory is dropped and the next step is shorter.
+    """
+    point = _Point(design, loss, coef, design.dot(coef), intercept)
+    gradient_step = _GradientStep(design, loss, constraint, point)
+    memory, shortest = deque(maxlen=MEMORY), np.inf
+    while True:
+        model = gradient_step(point)
+        yield point, model, gradient_step.curvature
+        force = gradient_step.curvature * (model.coef - point.coef)
+        length = np.linalg.norm(force)
+        if length > LOST_TRACK * shortest:
+            memory.clear()
+            shortest = length
+            gradient_step.curvature *= CYCLE_FACTOR
+        shortest = min(shortest, length)
+        memory.append((force, model))
+        shares = _shortest_combination([force for force, _ in memory])
+        point = _Point(
+            design,
+            loss,
+            sum(share * m.coef for share, (_, m) in zip(shares, memory, strict=True)),
+            sum(
+                share * m.products for share, (_, m) in zip(shares, memory, strict=True)
+            ),
+            model.intercept,
+        )
+
+
+def _shortest_combination(vectors):
+    """Return the shares, which add up to 1, of the shortest affine combination."""
+    matrix = np.stack([vector.ravel() for vector in vectors])
+    gram = matrix @ matrix.T
+    scale = np.trace(gram)
+    if scale == 0.0:
+        return np.full(len(vectors), 1.0 / len(vectors))
+    gram.flat[:: len(vectors) + 1] += MIXING_RIDGE * scale
+    shares = np.linalg.solve(gram / scale, np.ones(len(vectors)))
+    return shares / shares.sum()
+
+
 @dataclass(frozen=True)
 class _Solution:
     """Where a method stopped, and what a larger set of features needs to go on."""
@@ -304,18 +381,17 @@ class _Solution:
     model: _Model
     bound: float
     dual: _Point  # where the bound was taken
-    curvature: float
     n_iter: int
     converged: bool
 
 
 def _solve(design, loss, constraint, coef, intercept, max_iter, tol):
     """Solve with all the features of `design`."""
-    steps = _accelerated_steps(design, loss, constraint, coef, intercept)
-    if constraint.exact(loss.n_outputs):
-        solution = _minimum(steps, constraint, max_iter, tol)
-    else:
-        solution = _fixed_point(steps, constraint, max_iter, tol)
+    exact = constraint.exact(loss.n_outputs)
+    take_steps = _accelerated_steps if exact else _mixed_steps
+    stop_at = _minimum if exact else _fixed_point
+    steps = take_steps(design, loss, constraint, coef, intercept)
+    solution = stop_at(steps, constraint, max_iter, tol)
     coef, products, intercept, _ = solution.model
     intercept, value, _ = loss.best_intercept(products, intercept)
     return replace(solution, model=_Model(coef, products, intercept, value))
@@ -327,7 +403,7 @@ def _minimum(steps, constraint, max_iter, tol):
     The model of the smallest objective is returned.
     """
     bound, best = -np.inf, None
-    for n_iter, (point, model, curvature) in enumerate(steps, start=1):
+    for n_iter, (point, model, _) in enumerate(steps, start=1):
         new_bound = point.lower_bound(constraint)
         if new_bound > bound:
             bound, dual = new_bound, point
@@ -341,48 +417,48 @@ def _minimum(steps, constraint, max_iter, tol):
         else:
             converged = np.max(np.abs(point.gradient), initial=0.0) <= tol
         if converged or n_iter == max_iter:
-            return _Solution(best, max(bound, 0.0), dual, curvature, n_iter, converged)
+            return _Solution(best, max(bound, 0.0), dual, n_iter, converged)
 
 
 def _fixed_point(steps, constraint, max_iter, tol):
     """Take steps until they do not move, or the certificate says it is the minimum.
 
     What a map other than the Euclidean projection tends to is not a minimum in
-    general. But whether it moves a point does not depend on the length of the steps.
-    The model after the smallest move is returned.
+    general. The model after the least imbalance is returned.
     """
-    least_move = np.inf
+    least = np.inf
     for n_iter, (point, model, curvature) in enumerate(steps, start=1):
-        # In units of the duality gap: what the step could have gained in the ball.
-        force = curvature * (model.coef - point.coef)
-        move = constraint.eta * constraint.dual_norm(force)
-        if move < least_move:
-            least_move, best, dual = move, model, point
+        if constraint.ball is None:
+            # In units of the duality gap: what the step could have gained in the ball.
+            force = curvature * (model.coef - point.coef)
+            imbalance = constraint.eta * constraint.dual_norm(force)
+        else:
+            imbalance = constraint.imbalance(point.coef, point.gradient)
+        if imbalance < least:
+            least, best, dual = imbalance, model, point
             bound = max(point.lower_bound(constraint), 0.0)
-        converged = min(move, best.value - bound) <= tol * max(best.value, 1.0)
+        converged = min(imbalance, best.value - bound) <= tol * max(best.value, 1.0)
         if converged or n_iter == max_iter:
-            return _Solution(best, bound, dual, curvature, n_iter, converged)
+            return _Solution(best, bound, dual, n_iter, converged)
 
 
 def _solve_in_working_sets(design, loss, constraint, coef, intercept, max_iter, tol):
     """Solve with few features, add those that the gradient asks for, and repeat.
 
-    It ends when the result holds for all features: by the duality gap of an exact
-    ball, or because a bi-level map leaves the other features at zero.
+    It ends when the result holds for all features, by the same measure.
     """
-    exact = constraint.exact(loss.n_outputs)
     size, n_iter = max(FIRST_WORKING_SET, np.count_nonzero(coef.any(axis=1))), 0
-    if 2 * size < design.n_features:
-        dual = _Point(design, loss, coef, design.dot(coef), intercept)
+    if 1.25 * size < design.n_features:
+        features, dual = (
+            slice(None),
+            _Point(design, loss, coef, design.dot(coef), intercept),
+        )
         value, gradient = dual.value, dual.gradient
-    while 2 * size < design.n_features and n_iter < max_iter - 1:
+        gap, _ = _gap_and_bound(constraint, dual, features, gradient, value)
+    while 1.25 * size < design.n_features and n_iter < max_iter - 1:
         urgency = constraint.entry_urgency(gradient)
         urgency[np.any(coef, axis=1)] = np.inf
         features = np.sort(np.argpartition(urgency, -size)[-size:])
-        part_tol = tol
-        if exact:
-            gap = value - dual.lower_bound(constraint, gradient)
-            part_tol = max(tol, WORKING_SET_TOL * gap / max(value, 1.0))
         part = _solve(
             design.columns(features),
             loss,
@@ -390,29 +466,38 @@ def _solve_in_working_sets(design, loss, constraint, coef, intercept, max_iter, 
             coef[features],
             intercept,
             max_iter - 1 - n_iter,
-            part_tol,
+            max(tol, WORKING_SET_TOL * gap / max(value, 1.0)),
         )
         n_iter += part.n_iter
         coef = np.zeros_like(coef)
         coef[features] = part.model.coef
         _, _, intercept, value = part.model
-        dual = part.dual
-        gradient = design.transposed_dot(dual.residuals)
-        bound = max(dual.lower_bound(constraint, gradient), 0.0)
-        if exact:
-            done = converged = value - bound <= tol * max(value, 1.0)
-        else:
-            entering = constraint.project(coef - gradient / part.curvature)
-            entering[features] = 0.0
-            done, converged = not entering.any(), part.converged
-        if done:
+        gradient = design.transposed_dot(part.dual.residuals)
+        last_gap = gap
+        gap, bound = _gap_and_bound(constraint, part.dual, features, gradient, value)
+        if gap <= tol * max(value, 1.0):
             return replace(
                 part,
                 model=part.model._replace(coef=coef),
                 bound=bound,
                 n_iter=n_iter,
-                converged=converged,
+                converged=True,
             )
-        size = 2 * max(size, np.count_nonzero(np.any(coef, axis=1)))
+        if gap > SLOW_PROGRESS * last_gap:
+            size *= 2
+        size = max(size, 2 * np.count_nonzero(np.any(coef, axis=1)))
     whole = _solve(design, loss, constraint, coef, intercept, max_iter - n_iter, tol)
     return replace(whole, n_iter=n_iter + whole.n_iter)
+
+
+def _gap_and_bound(constraint, dual, features, gradient, value):
+    """Distance from the solution for all features, and a bound of the objective.
+
+    `dual` has coefficients of `features` only; `gradient` is the one there, of all.
+    """
+    bound = max(dual.lower_bound(constraint, gradient), 0.0)
+    if constraint.exact(gradient.shape[1]):
+        return value - bound, bound
+    coef = np.zeros_like(gradient)
+    coef[features] = dual.coef
+    return min(value - bound, constraint.imbalance(coef, gradient)), bound

@@ -65,6 +65,31 @@ class BallConstraint:
             return float(np.max(np.abs(gradient), initial=0.0))
         return self.ball.dual_norm(gradient, axis=1)
 
+    def imbalance(self, coef, gradient):
+        r"""How far a point is from one that a gradient step and projecting keep.
+
+        It is not negative, zero there only, and for the exact balls nothing but the
+        duality gap. A bi-level projection shares the radius out by the norms
+        :math:`|g_j|` of the gradient inside the groups, and solves each group by
+        itself, which has a gap of its own:
+
+        .. math::
+
+            \eta \max_j |g_j| - \sum_j |w_j| |g_j|
+            + \sum_j \left( |w_j| |g_j|_{dual} + \langle w_j, g_j \rangle \right)
+
+        A point outside of the ball gets a larger one, and pays for it.
+        """
+        norms = np.linalg.norm(coef, ord=self.ball.inner_norm, axis=1)
+        prices = np.linalg.norm(gradient, ord=self.ball.inner_norm, axis=1)
+        duals = np.linalg.norm(gradient, ord=DUAL_ORDER[self.ball.inner_norm], axis=1)
+        outside = max(norms.sum() - self.eta, 0.0)
+        return float(
+            (self.eta + 2.0 * outside) * np.max(prices, initial=0.0)
+            + norms @ (duals - prices)
+            + np.vdot(coef, gradient)
+        )
+
     def entry_urgency(self, gradient):
         """How early each zero group becomes nonzero when moving down the gradient."""
         order = self.ball.inner_norm

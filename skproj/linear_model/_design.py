@@ -114,7 +114,7 @@ def mean_and_deviation(X, weights):
 
 
 def _sparse_moments(X, weights):
-    return mean_variance_axis(X.astype(np.float64), axis=0, weights=weights)
+    return mean_variance_axis(X.astype(np.float64, copy=False), axis=0, weights=weights)
 
 
 def _dense_moments(X, weights):

@@ -1,5 +1,6 @@
 """Losses of linear models: values, residuals and the best intercept."""
 
+import math
 from abc import ABC, abstractmethod
 
 import numpy as np
@@ -7,6 +8,8 @@ import numpy as np
 # The intercept counts as optimal when the residuals cancel to this relative accuracy.
 INTERCEPT_TOL = 1e-10
 INTERCEPT_MAX_ITER = 50
+# A step that promises less than this share of the loss is lost in its rounding.
+RESOLVED_DECREASE = 1e-10
 
 
 class Loss(ABC):
@@ -34,6 +37,10 @@ class Loss(ABC):
         self.max_intercept_iter = INTERCEPT_MAX_ITER if fit_intercept else 0
 
     @property
+    def n_samples(self):
+        return self.targets.shape[0]
+
+    @property
     def n_outputs(self):
         return self.targets.shape[1]
 
@@ -50,7 +57,9 @@ class Loss(ABC):
         return 0.5 * self.curvature * np.vdot(self.weights * change, change)
 
     def best_intercept(self, products, intercept):
-        """Minimise over the intercept by Newton steps that never increase the loss.
+        """Minimise over the intercept by damped Newton steps.
+
+        They decrease the loss, or, where that is lost in rounding, its gradient.
 
         Parameters
         ----------
@@ -76,15 +85,24 @@ class Loss(ABC):
             hessian = self.intercept_hessian(logits, residuals)
             hessian.flat[:: len(gradient) + 1] += 1e-12  # all samples may be saturated
             step = np.linalg.solve(hessian, gradient)
-            limit = value + 1e-14 * value
+            previous = value
+            resolved = gradient @ step > RESOLVED_DECREASE * previous
             while True:
                 logits = products + (intercept - step)
                 value, residuals = self.value_and_residuals(logits)
-                if not value > limit:
+                if resolved:
+                    accepted = not value > previous
+                else:
+                    accepted = not _length(residuals.sum(axis=0)) > _length(gradient)
+                if accepted:
                     break
                 step /= 2.0
             intercept = intercept - step
         return intercept, value, residuals
+
+
+def _length(vector):
+    return math.sqrt(vector @ vector)
 
 
 class SquaredError(Loss):

@@ -1,0 +1,169 @@
+"""The path of the ball-constrained linear models over the radii."""
+
+from skproj.feature_selection._projection_selector import ProjectionFeatureSelector
+from skproj.linear_model._eta_path import (
+    check_etas,
+    collect_path,
+    make_etas,
+    solve_path,
+    warn_of_unfinished,
+)
+from skproj.linear_model._targets import choose_loss
+
+
+def eta_path(
+    X,
+    y,
+    *,
+    etas=None,
+    n_etas=20,
+    projection="l1inf",
+    loss="auto",
+    sample_weight=None,
+    class_weight=None,
+    fit_intercept=True,
+    standardize=True,
+    huber_epsilon=1.35,
+    max_iter=1000,
+    tol=1e-4,
+    n_threads=1,
+):
+    r"""Fit a linear model constrained to a ball for a path of radii.
+
+    .. math::
+
+        \min_{W, b} \; \frac{1}{\sum_i w_i} \sum_i w_i \, \ell(y_i, x_i W + b)
+        \quad \text{subject to} \quad \|W\| \le \eta
+
+    The groups of the norm are the rows of `W`, one per feature. From the smallest
+    radius to the largest, each model starts where the one before ended, which takes
+    less time than separate fits, and gives the same up to `tol`.
+
+    Parameters
+    ----------
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Training data. CSR and CSC matrices are used as they are, float32 and float64
+        are kept.
+    y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        Labels or target values.
+    etas : array-like of shape (n_etas,), default=None
+        The radii; they are sorted. If None, `n_etas` radii in geometric progression:
+        from one that keeps a single feature, or is less than 1 % of a typical one, to
+        the largest that matters. Doubling that would lower the loss by less than 1 % of
+        that of a constant model.
+    n_etas : int, default=20
+        Number of radii, if `etas` is None.
+    projection : str or callable, default="l1inf"
+        Name of the ball and its projection: {"l1", "l12", "l1inf", "bilevel_l11",
+        "bilevel_l12", "bilevel_l1inf"}, or a callable
+        ``projection(W, radius, axis=1)``, see
+        :class:`ProjectionFeatureSelector`.
+    loss : {"auto", "log_loss", "squared_error", "huber"}, default="auto"
+        Loss of the linear model. "auto" is "log_loss" for labels, else
+        "squared_error", see
+        :class:`ProjectionFeatureSelector`.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the samples; those of weight zero count as absent.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes, which multiply `sample_weight`. Only for
+        classification.
+    fit_intercept : bool, default=True
+        Whether the model has an intercept, which is not constrained.
+    standardize : bool, default=True
+        Whether the model sees features, and targets of a regression, divided by their
+        standard deviation.
+    huber_epsilon : float, default=1.35
+        Errors above this are penalised linearly by the Huber loss.
+    max_iter : int, default=1000
+        Largest number of gradients for one radius.
+    tol : float, default=1e-4
+        A model has converged when the duality gap is at most
+        ``tol * max(objective, 1) * min(eta, 1)``; for the bi-level projections a
+        measure in the same units takes the place of the gap.
+    n_threads : int, default=1
+        Number of threads of the projection, -1 for all, None for what OpenMP would
+        use. It does not change the result.
+
+    Returns
+    -------
+    etas : ndarray of shape (n_etas,)
+        The radii, increasing: from sparse to dense.
+    coefs : ndarray of shape (n_etas, n_outputs, n_features)
+        Coefficients in the units of `X` and `y`. One output for two classes or a
+        single target, else one per class or target.
+    n_selected : ndarray of shape (n_etas,)
+        Number of features whose coefficients are not all zero.
+    dual_gaps : ndarray of shape (n_etas,)
+        Bound on how far the mean loss (of the standardised data) is from its minimum
+        over the ball. It need not be small for the bi-level projections, which do not
+        aim at the minimum, and is the mean loss itself for callables.
+    intercepts : ndarray of shape (n_etas, n_outputs)
+        Intercepts in the units of `X` and `y`.
+    n_iters : ndarray of shape (n_etas,)
+        Number of gradients.
+
+    Raises
+    ------
+    ValueError
+        If `etas` has a radius that is not positive, if `X` or `y` contains NaN or
+        infinity, or if `y` does not suit `loss`: one class only, or labels that are
+        not.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If a model reaches `max_iter`.
+
+    See Also
+    --------
+    ProjectionFeatureSelectorCV : Choose a radius of the path.
+    sklearn.linear_model.lasso_path : The path of the penalised squared error.
+
+    Notes
+    -----
+    What is returned is a named tuple. Its order is that of
+    :func:`~sklearn.linear_model.lasso_path` with the number of features added; there,
+    penalties decrease, so that both go from sparse to dense.
+
+    The solver is FISTA [1]_ on a growing set of features, see
+    :class:`ProjectionFeatureSelector`.
+
+    References
+    ----------
+    .. [1] A. Beck, M. Teboulle, "A fast iterative shrinkage-thresholding algorithm for
+       linear inverse problems", SIAM Journal on Imaging Sciences 2(1), 2009,
+       :doi:`10.1137/080716542`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from skproj.feature_selection import eta_path
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> path = eta_path(X, y, etas=[0.1, 1.0, 10.0])
+    >>> path.coefs.shape
+    (3, 1, 30)
+    >>> path.n_selected
+    array([ 2,  3, 12])
+    """
+    selector = ProjectionFeatureSelector(
+        projection=projection,
+        loss=loss,
+        class_weight=class_weight,
+        fit_intercept=fit_intercept,
+        standardize=standardize,
+        huber_epsilon=huber_epsilon,
+        max_iter=max_iter,
+        tol=tol,
+        n_threads=n_threads,
+    )
+    selector._validate_params()
+    etas = check_etas(n_etas if etas is None else etas)
+    X, y, sample_weight = selector._validate(X, y, sample_weight)
+    loss = choose_loss(loss, y)
+    problem, _ = selector._make_problem(loss, X, y, sample_weight)
+    options = selector._solver_options()
+    etas = make_etas(etas, problem, **options)
+    fits = list(solve_path(problem, etas, **options))
+    n_unfinished = sum(not fit.converged for fit in fits)
+    warn_of_unfinished(n_unfinished, len(fits), max_iter, tol, stacklevel=2)
+    return collect_path(problem, etas, fits, X.dtype)

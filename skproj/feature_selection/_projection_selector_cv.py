@@ -1,0 +1,391 @@
+"""Choice of the radius by cross-validation along warm-started paths."""
+
+import numbers
+
+import numpy as np
+from scipy.stats import rankdata
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.metrics import check_scoring, get_scorer_names
+from sklearn.model_selection import check_cv
+from sklearn.utils import Bunch
+from sklearn.utils.metadata_routing import (
+    MetadataRouter,
+    MethodMapping,
+    process_routing,
+)
+from sklearn.utils.parallel import Parallel, delayed
+
+from skproj.feature_selection._linear_selector import LinearSelector
+from skproj.linear_model._eta_path import (
+    check_etas,
+    collect_path,
+    make_etas,
+    solve_path,
+    warn_of_unfinished,
+)
+from skproj.linear_model._targets import choose_loss
+from skproj.utils._validation import (
+    Interval,
+    StrOptions,
+    _fit_context,
+    _routing_enabled,
+    nothing_half_fitted,
+)
+
+
+class ProjectionFeatureSelectorCV(LinearSelector):
+    r"""Select features with a linear model in a ball whose radius is cross-validated.
+
+    The model is that of :class:`ProjectionFeatureSelector`. In each fold one
+    warm-started path goes through all radii, each model is scored on the samples left
+    out, and the model of the radius with the best mean score is fitted to all samples.
+
+    Parameters
+    ----------
+    etas : int or array-like of shape (n_etas,), default=20
+        Radii of the projection ball; smaller is sparser; not learning rates. They are
+        sorted. A number of radii is a geometric progression, derived from all samples
+        as :func:`eta_path` does: from one that keeps a single feature to the largest
+        that matters.
+    cv : int, cross-validation generator or iterable, default=None
+        How the samples are split. None is 5 folds; a number of folds is stratified for
+        a classification.
+    scoring : str or callable, default=None
+        Score of a linear model on the samples left out: a name that scikit-learn
+        knows, or ``scorer(estimator, X, y)``. None is the accuracy of a
+        classification and the R2 of a regression.
+    selection_rule : {"best", "one-standard-error"}, default="best"
+        "best" takes the radius of the best mean score, and the smallest one of equals.
+        "one-standard-error" takes the smallest radius whose mean score is less than
+        one standard error of the best mean below it [1]_.
+    projection : str or callable, default="l1inf"
+        Name of the ball and its projection, or a callable, as in
+        :class:`ProjectionFeatureSelector`.
+    loss : {"auto", "log_loss", "squared_error", "huber"}, default="auto"
+        Loss of the linear model, as in :class:`ProjectionFeatureSelector`.
+    huber_epsilon : float, default=1.35
+        Errors above this are penalised linearly by the Huber loss. In units of the
+        standard deviation of `y` if `standardize`.
+    standardize : bool, default=True
+        Whether the linear model sees features, and targets of a regression, divided
+        by their standard deviation in the training samples.
+    fit_intercept : bool, default=True
+        Whether the linear model has an intercept, which is not constrained.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes; they multiply `sample_weight`. "balanced" counts the
+        training samples of each fold. Only for classification.
+    max_iter : int, default=1000
+        Largest number of gradients of the linear model for one radius.
+    tol : float, default=1e-4
+        When the linear model has converged, as in :class:`ProjectionFeatureSelector`.
+    n_jobs : int, default=None
+        Number of folds that are worked on at the same time; -1 for as many as there
+        are processors. It does not change the result.
+    n_threads : int, default=1
+        Number of threads of the projection, -1 for all, None for what OpenMP would
+        use. It does not change the result.
+
+    Attributes
+    ----------
+    eta_ : float
+        The radius that was chosen.
+    best_score_ : float
+        Its mean score in the cross-validation.
+    best_index_ : int
+        Its place in `etas_`.
+    etas_ : ndarray of shape (n_etas,)
+        The radii, increasing.
+    cv_results_ : dict of ndarray of shape (n_etas,)
+        In the form of :class:`~sklearn.model_selection.GridSearchCV`: "param_eta",
+        "split0_test_score" and so on, "mean_test_score", "std_test_score",
+        "rank_test_score", "params", and "mean_n_features", the mean number of features
+        that the folds keep.
+    path_ : EtaPath
+        The path for all samples: what :func:`eta_path` returns.
+    n_splits_ : int
+        Number of folds.
+    scores_ : ndarray of shape (n_features_in_,)
+        Norm of each feature's projected weights; zero if it is not selected.
+    n_iter_ : int
+        Number of gradients of the last fit.
+    coef_ : ndarray of shape (n_outputs, n_features_in_)
+        Coefficients of the linear model in the units of `X` and `y`; zero for the
+        features that are not selected. One row for two classes or a single target,
+        else one row per class or target.
+    intercept_ : ndarray of shape (n_outputs,)
+        Intercept of the linear model.
+    duality_gap_ : float
+        Bound on how far the mean loss is from its minimum over the ball, as in
+        :class:`ProjectionFeatureSelector`.
+    classes_ : ndarray of shape (n_classes,)
+        The classes, in the order of the rows of `coef_`. Only for classification.
+    n_features_in_ : int
+        Number of features seen during `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of features seen during `fit`, if all are strings.
+
+    Warns
+    -----
+    UserWarning
+        If no feature is selected, for instance because all are constant.
+    ConvergenceWarning
+        If a linear model reaches `max_iter`.
+
+    See Also
+    --------
+    ProjectionFeatureSelector : For one radius, or a number of features.
+    eta_path : The path without cross-validation.
+    sklearn.linear_model.LassoCV : The same for a penalty.
+
+    Notes
+    -----
+    The score is that of the linear model. If what follows the selection in a pipeline
+    is not linear, search for `eta` of :class:`ProjectionFeatureSelector` in the whole
+    pipeline with :class:`~sklearn.model_selection.GridSearchCV`.
+
+    Callbacks, for instance ``set_callbacks(sklearn.callback.ProgressBar())``, see a
+    task for each fold, and one for the last fit.
+
+    Samples of weight zero are left out of the training. Weights of samples are passed
+    on to the scorer as well; if metadata routing is enabled, only if it requests them.
+
+    References
+    ----------
+    .. [1] L. Breiman, J. H. Friedman, R. A. Olshen, C. J. Stone, "Classification and
+       regression trees", Wadsworth, 1984, :doi:`10.1201/9781315139470`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from skproj.feature_selection import ProjectionFeatureSelectorCV
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> selector = ProjectionFeatureSelectorCV(selection_rule="one-standard-error")
+    >>> selector.fit_transform(X, y).shape
+    (569, 6)
+    """
+
+    _parameter_constraints: dict = {  # noqa: RUF012
+        **LinearSelector._parameter_constraints,
+        "etas": [Interval(numbers.Integral, 1, None, closed="left"), "array-like"],
+        "cv": ["cv_object"],
+        "scoring": [StrOptions(set(get_scorer_names())), callable, None],
+        "selection_rule": [StrOptions({"best", "one-standard-error"})],
+        "n_jobs": [numbers.Integral, None],
+    }
+
+    def __init__(
+        self,
+        etas=20,
+        *,
+        cv=None,
+        scoring=None,
+        selection_rule="best",
+        projection="l1inf",
+        loss="auto",
+        huber_epsilon=1.35,
+        standardize=True,
+        fit_intercept=True,
+        class_weight=None,
+        max_iter=1000,
+        tol=1e-4,
+        n_jobs=None,
+        n_threads=1,
+    ):
+        self.etas = etas
+        self.cv = cv
+        self.scoring = scoring
+        self.selection_rule = selection_rule
+        self.projection = projection
+        self.loss = loss
+        self.huber_epsilon = huber_epsilon
+        self.standardize = standardize
+        self.fit_intercept = fit_intercept
+        self.class_weight = class_weight
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_jobs = n_jobs
+        self.n_threads = n_threads
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    @nothing_half_fitted
+    def fit(self, X, y, sample_weight=None, **params):
+        """Choose the radius and select the features.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data. CSR and CSC matrices stay sparse, float32 and float64 are
+            kept.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Labels or target values.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples.
+        **params : dict
+            For the splitter and the scorer, if metadata routing is enabled.
+
+        Returns
+        -------
+        self : object
+            The fitted selector.
+
+        Raises
+        ------
+        ValueError
+            If `etas` has a radius that is not positive, if `X` or `y` contains NaN or
+            infinity, if `y` does not suit `loss`, or if the scores are not finite.
+        TypeError
+            If there are `params` and metadata routing is not enabled.
+        """
+        if params and not _routing_enabled():
+            raise TypeError(
+                f"fit got unexpected arguments {sorted(params)}: only metadata routing "
+                "would pass them on."
+            )
+        self.__dict__.pop("classes_", None)  # of an earlier fit of another kind
+        etas = check_etas(self.etas)
+        X, y, sample_weight = self._validate(X, y, sample_weight)
+        loss = choose_loss(self.loss, y)
+        problem, classes = self._make_problem(loss, X, y, sample_weight)
+        options = self._solver_options()
+        routed = self._route(sample_weight, params)
+        cv = check_cv(self.cv, y, classifier=classes is not None)
+        folds = list(cv.split(X, y, **routed.splitter.split))
+        self.n_splits_ = len(folds)
+        context, arguments = self._begin_fit(self.n_splits_ + 1, X, y, sample_weight)
+        # In advance: a context cannot grow while it is sent to another process.
+        tasks = [context.subcontext(task_name="fold") for _ in folds]
+        refit_task = context.subcontext(task_name="refit")
+
+        self.etas_ = make_etas(etas, problem, **options)
+        scorer = _make_scorer(self.scoring, classes)
+        results = Parallel(n_jobs=self.n_jobs)(
+            delayed(_score_fold)(
+                self, loss, train, test, scorer, routed.scorer.score, task, **arguments
+            )
+            for (train, test), task in zip(folds, tasks, strict=True)
+        )
+        scores, n_features, n_unfinished = (
+            np.array(column) for column in zip(*results, strict=True)
+        )
+        if not np.isfinite(scores).all():
+            raise ValueError(
+                "scoring must give finite scores, got "
+                f"{scores.tolist()} for etas={self.etas_.tolist()}."
+            )
+        self.cv_results_ = _format_results(self.etas_, scores, n_features)
+        self.best_index_ = self._best_index(scores)
+        self.best_score_ = float(self.cv_results_["mean_test_score"][self.best_index_])
+
+        refit_task.call_on_fit_task_begin(**arguments)
+        fits = list(solve_path(problem, self.etas_, **options))
+        self.path_ = collect_path(problem, self.etas_, fits, X.dtype)
+        # From zero, as `ProjectionFeatureSelector` starts: the selections agree.
+        eta = float(self.etas_[self.best_index_])
+        solution = problem.solve(eta, **options)
+        self.n_iter_ = solution.n_iter
+        trial = self._trial(eta, solution.coef, solution)
+        self._set_selection(trial)
+        self._set_model(problem, solution, classes, X.dtype)
+        refit_task.call_on_fit_task_end(**arguments)
+        # `fit` is called through two decorators.
+        self._warn(solution, None, stacklevel=4)
+        n_unfinished = n_unfinished.sum() + sum(not fit.converged for fit in fits)
+        n_fits = (self.n_splits_ + 1) * len(self.etas_)
+        warn_of_unfinished(n_unfinished, n_fits, self.max_iter, self.tol, stacklevel=4)
+        context.call_on_fit_task_end(**arguments)
+        return self
+
+    def _route(self, sample_weight, params):
+        """Return what the splitter and the scorer are given besides the data."""
+        if _routing_enabled():
+            if sample_weight is not None:
+                params["sample_weight"] = sample_weight
+            return process_routing(self, "fit", **params)
+        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+        return Bunch(splitter=Bunch(split={}), scorer=Bunch(score=weights))
+
+    def _best_index(self, scores):
+        """Return the index of the radius that the rule takes, given scores by fold."""
+        means = scores.mean(axis=0)
+        best = int(np.argmax(means))
+        if self.selection_rule == "best" or len(scores) == 1:
+            return best
+        error = scores[:, best].std(ddof=1) / np.sqrt(len(scores))
+        return int(np.argmax(means >= means[best] - error))
+
+    def get_metadata_routing(self):
+        """Get the routing of metadata: to the splitter and to the scorer.
+
+        Returns
+        -------
+        routing : MetadataRouter
+            See the metadata routing guide of scikit-learn.
+        """
+        return (
+            MetadataRouter(owner=self)
+            .add_self_request(self)
+            .add(
+                splitter=check_cv(self.cv),
+                method_mapping=MethodMapping().add(caller="fit", callee="split"),
+            )
+            .add(
+                scorer=_make_scorer(self.scoring, classes=None),
+                method_mapping=MethodMapping().add(caller="fit", callee="score"),
+            )
+        )
+
+
+def _make_scorer(scoring, classes):
+    """Return ``scorer(estimator, X, y, **params)``."""
+    if scoring is None:
+        scoring = "r2" if classes is None else "accuracy"
+    return check_scoring(LinearRegression(), scoring)
+
+
+def _score_fold(
+    selector, loss, train, test, scorer, score_params, task, *, X, y, metadata, **owner
+):
+    """Return scores and numbers of features along the path, and how many failed."""
+    arguments = {"X": X, "y": y, "metadata": metadata, **owner}
+    task.call_on_fit_task_begin(**arguments)
+    weights = None if metadata is None else metadata["sample_weight"][train]
+    problem, classes = selector._make_problem(loss, X[train], y[train], weights)
+    score_params = {name: value[test] for name, value in score_params.items()}
+    X_test, y_test = X[test], y[test]
+    scores, n_features, n_unfinished = [], [], 0
+    for fit in solve_path(problem, selector.etas_, **selector._solver_options()):
+        model = _predictor(*problem.original_units(fit), classes, y_test.ndim, X.dtype)
+        scores.append(scorer(model, X_test, y_test, **score_params))
+        n_features.append(fit.n_selected)
+        n_unfinished += not fit.converged
+    task.call_on_fit_task_end(**arguments)
+    return scores, n_features, n_unfinished
+
+
+def _predictor(coef, intercept, classes, target_ndim, dtype):
+    """Return a fitted linear model of scikit-learn with these coefficients."""
+    if classes is None:
+        model = LinearRegression()
+        if target_ndim == 1:
+            coef, intercept = coef[:, 0], intercept[0]
+    else:
+        model = LogisticRegression()
+        model.classes_ = classes
+    model.coef_ = coef.T.astype(dtype)
+    model.intercept_ = intercept.astype(dtype)
+    model.n_features_in_ = len(coef)
+    return model
+
+
+def _format_results(etas, scores, n_features):
+    """Return the results of the folds in the form of a grid search."""
+    means = scores.mean(axis=0)
+    return {
+        "param_eta": etas,
+        "params": [{"eta": float(eta)} for eta in etas],
+        **{f"split{i}_test_score": split for i, split in enumerate(scores)},
+        "mean_test_score": means,
+        "std_test_score": scores.std(axis=0),
+        "rank_test_score": rankdata(-means, method="min").astype(np.int32),
+        "mean_n_features": n_features.mean(axis=0),
+    }

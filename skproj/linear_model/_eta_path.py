@@ -1,0 +1,105 @@
+"""Ball-constrained linear models along a grid of radii."""
+
+import numbers
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+# A radius no longer matters where doubling it lowers the objective by less than this
+# share of its value without features. Nor are smaller radii tried than this share of
+# the natural one, if several features still survive there.
+GAIN_THAT_MATTERS = 0.01
+SMALLEST_SHARE = 1e-2
+# The ends of the grid need no accurate models.
+GRID_TOL = 1e-2
+
+
+class EtaPath(NamedTuple):
+    """What :func:`skproj.feature_selection.eta_path` returns and describes."""
+
+    etas: np.ndarray
+    coefs: np.ndarray
+    n_selected: np.ndarray
+    dual_gaps: np.ndarray
+    intercepts: np.ndarray
+    n_iters: np.ndarray
+
+
+def check_etas(etas):
+    """Return given radii as a sorted array, or a number of radii as it is."""
+    if isinstance(etas, numbers.Integral):
+        if etas < 1:
+            raise ValueError(f"The number of etas must be at least 1, got {etas}.")
+        return int(etas)
+    etas = np.sort(np.asarray(etas, dtype=np.float64))
+    if etas.ndim != 1 or not len(etas) or not np.all(etas > 0.0):
+        raise ValueError("etas must be a non-empty array of positive radii.")
+    return etas
+
+
+def make_etas(etas, problem, projection, **options):
+    """Return the radii that `etas`, a checked array or number, stands for.
+
+    A number of them is a geometric progression from a radius that keeps one feature
+    to the largest that matters. The options are those of
+    `BallConstrainedProblem.solve`.
+    """
+    if not isinstance(etas, int):
+        return etas
+    options["tol"] = GRID_TOL
+    natural = problem.natural_radius(projection)
+    first = fit = problem.solve(natural, projection, **options)
+    smallest = natural
+    while fit.n_selected > 1 and smallest > SMALLEST_SHARE * natural:
+        smallest /= 2.0
+        fit = problem.solve(smallest, projection, start=fit, **options)
+    largest, fit = natural, first
+    while True:
+        objective = fit.objective
+        fit = problem.solve(2.0 * largest, projection, start=fit, **options)
+        if objective - fit.objective < GAIN_THAT_MATTERS * problem.null_objective:
+            return np.geomspace(smallest, largest, etas)
+        largest *= 2.0
+
+
+def solve_path(problem, etas, **options):
+    """Yield the fits for increasing radii, each started at the one before.
+
+    Parameters
+    ----------
+    problem : BallConstrainedProblem
+    etas : ndarray of shape (n_etas,)
+    **options : dict
+        Of `BallConstrainedProblem.solve`.
+    """
+    fit = None
+    for eta in etas:
+        fit = problem.solve(eta, start=fit, **options)
+        yield fit
+
+
+def collect_path(problem, etas, fits, dtype):
+    """Return the fits as an `EtaPath` in the units of the data."""
+    models = [problem.original_units(fit) for fit in fits]
+    return EtaPath(
+        etas=etas,
+        coefs=np.stack([coef.T for coef, _ in models]).astype(dtype),
+        n_selected=np.array([fit.n_selected for fit in fits]),
+        dual_gaps=np.array([fit.gap for fit in fits]),
+        intercepts=np.stack([intercept for _, intercept in models]).astype(dtype),
+        n_iters=np.array([fit.n_iter for fit in fits]),
+    )
+
+
+def warn_of_unfinished(n_unfinished, n_fits, max_iter, tol, stacklevel):
+    """Warn once of all the fits that have not converged."""
+    if n_unfinished:
+        warnings.warn(
+            f"{n_unfinished} of {n_fits} linear models have not converged in "
+            f"max_iter={max_iter} iterations, for tol={tol}. Increase max_iter or "
+            "tol, or leave out the largest etas.",
+            ConvergenceWarning,
+            stacklevel=stacklevel + 1,
+        )

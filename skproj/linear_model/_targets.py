@@ -1,0 +1,127 @@
+"""From validated data to the problem of a linear model: loss, targets and weights."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils import column_or_1d
+from sklearn.utils.multiclass import type_of_target
+
+from skproj.linear_model._ball_constrained import BallConstrainedProblem
+from skproj.utils._validation import check_class_weight
+
+# With loss="auto", floating-point targets that take more values than this are not
+# taken for labels, even if all are whole numbers.
+MAX_FLOAT_LABELS = 20
+
+
+class Targets(NamedTuple):
+    """Targets in the form that `BallConstrainedProblem` takes."""
+
+    values: np.ndarray
+    sample_weight: np.ndarray | None
+    classes: np.ndarray | None  # of a classification
+
+
+def plain_integers(y):
+    """Return nullable integers and booleans of pandas as an array of their kind.
+
+    Validation would make them floats, which are not labels if there are many.
+    """
+    dtype = getattr(y, "dtypes", None)
+    if hasattr(dtype, "iloc"):  # of a frame
+        dtype = dtype.iloc[0] if len(dtype) == 1 else None
+    integers = not isinstance(dtype, np.dtype) and getattr(dtype, "kind", "") in "iub"
+    if dtype is None or not integers or np.any(y.isna()):
+        return y
+    return y.to_numpy(dtype=dtype.numpy_dtype)
+
+
+def choose_loss(loss, y):
+    """Return the name of the loss that the `loss` parameter means for `y`."""
+    if sparse.issparse(y):
+        raise TypeError("y must be dense, got a sparse matrix.")
+    if loss != "auto":
+        return loss
+    return "log_loss" if _looks_like_labels(y) else "squared_error"
+
+
+def _looks_like_labels(y):
+    if y.ndim == 2 and y.shape[1] > 1:
+        return False
+    if y.dtype.kind != "f":
+        return True
+    return np.all(y == np.round(y)) and len(np.unique(y)) <= MAX_FLOAT_LABELS
+
+
+def prepare_targets(loss, y, *, class_weight=None, sample_weight=None):
+    """Check `y`, number its classes, and multiply the weights by those of the classes.
+
+    Parameters
+    ----------
+    loss : {"log_loss", "squared_error", "huber"}
+    y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+    class_weight : dict, "balanced" or None, default=None
+    sample_weight : ndarray of shape (n_samples,), default=None
+        Positive weights.
+
+    Returns
+    -------
+    targets : Targets
+
+    Raises
+    ------
+    ValueError
+        If `y` or `class_weight` does not suit the loss.
+    """
+    if loss != "log_loss":
+        if class_weight is not None:
+            raise ValueError(
+                f"class_weight is for classification only, got loss={loss!r}."
+            )
+        values = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
+        return Targets(values, sample_weight, None)
+    kind = type_of_target(y, input_name="y")
+    if kind not in ("binary", "multiclass"):
+        raise ValueError(
+            f"Unknown label type: {kind}. loss='log_loss' needs class labels; "
+            "use loss='squared_error' or loss='huber' for a regression."
+        )
+    y = column_or_1d(y, warn=True)
+    classes, codes = np.unique(y, return_inverse=True)
+    if len(classes) < 2:
+        raise ValueError(
+            "loss='log_loss' needs samples of at least two classes, "
+            f"got one class only: {classes[0]!r}."
+        )
+    if class_weight is not None:
+        weights = check_class_weight(
+            class_weight, classes=classes, y=y, sample_weight=sample_weight
+        )
+        if sample_weight is None:
+            sample_weight = 1.0
+        sample_weight = sample_weight * (weights / weights.max())[codes]
+    return Targets(codes, sample_weight, classes)
+
+
+def make_problem(X, y, *, loss, sample_weight=None, class_weight=None, **options):
+    """Return the problem of these samples, and their classes or None.
+
+    Samples of weight zero count as absent. The options are those of
+    `BallConstrainedProblem`.
+    """
+    if sample_weight is not None:
+        present = sample_weight > 0.0
+        if not present.all():
+            X, y, sample_weight = X[present], y[present], sample_weight[present]
+    targets = prepare_targets(
+        loss, y, class_weight=class_weight, sample_weight=sample_weight
+    )
+    problem = BallConstrainedProblem(
+        X,
+        targets.values,
+        loss=loss,
+        sample_weight=targets.sample_weight,
+        **options,
+    )
+    return problem, targets.classes
