@@ -3,7 +3,6 @@
 import numbers
 
 import numpy as np
-from scipy.stats import rankdata
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.model_selection import check_cv
@@ -24,6 +23,7 @@ from skproj.linear_model._eta_path import (
     warn_of_unfinished,
 )
 from skproj.linear_model._targets import choose_loss
+from skproj.utils._path_search import SELECTION_RULES, choose_row, tabulate_scores
 from skproj.utils._validation import (
     Interval,
     StrOptions,
@@ -169,7 +169,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         "etas": [Interval(numbers.Integral, 1, None, closed="left"), "array-like"],
         "cv": ["cv_object"],
         "scoring": [StrOptions(set(get_scorer_names())), callable, None],
-        "selection_rule": [StrOptions({"best", "one-standard-error"})],
+        "selection_rule": [StrOptions(set(SELECTION_RULES))],
         "n_jobs": [numbers.Integral, None],
     }
 
@@ -267,13 +267,8 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         scores, n_features, n_unfinished = (
             np.array(column) for column in zip(*results, strict=True)
         )
-        if not np.isfinite(scores).all():
-            raise ValueError(
-                "scoring must give finite scores, got "
-                f"{scores.tolist()} for etas={self.etas_.tolist()}."
-            )
-        self.cv_results_ = _format_results(self.etas_, scores, n_features)
-        self.best_index_ = self._best_index(scores)
+        self.cv_results_ = tabulate_scores({"eta": self.etas_}, scores, n_features)
+        self.best_index_ = choose_row(self.cv_results_, scores, self.selection_rule)
         self.best_score_ = float(self.cv_results_["mean_test_score"][self.best_index_])
 
         refit_task.call_on_fit_task_begin(**arguments)
@@ -303,15 +298,6 @@ class ProjectionFeatureSelectorCV(LinearSelector):
             return process_routing(self, "fit", **params)
         weights = {} if sample_weight is None else {"sample_weight": sample_weight}
         return Bunch(splitter=Bunch(split={}), scorer=Bunch(score=weights))
-
-    def _best_index(self, scores):
-        """Return the index of the radius that the rule takes, given scores by fold."""
-        means = scores.mean(axis=0)
-        best = int(np.argmax(means))
-        if self.selection_rule == "best" or len(scores) == 1:
-            return best
-        error = scores[:, best].std(ddof=1) / np.sqrt(len(scores))
-        return int(np.argmax(means >= means[best] - error))
 
     def get_metadata_routing(self):
         """Get the routing of metadata: to the splitter and to the scorer.
@@ -375,17 +361,3 @@ def _predictor(coef, intercept, classes, target_ndim, dtype):
     model.intercept_ = intercept.astype(dtype)
     model.n_features_in_ = len(coef)
     return model
-
-
-def _format_results(etas, scores, n_features):
-    """Return the results of the folds in the form of a grid search."""
-    means = scores.mean(axis=0)
-    return {
-        "param_eta": etas,
-        "params": [{"eta": float(eta)} for eta in etas],
-        **{f"split{i}_test_score": split for i, split in enumerate(scores)},
-        "mean_test_score": means,
-        "std_test_score": scores.std(axis=0),
-        "rank_test_score": rankdata(-means, method="min").astype(np.int32),
-        "mean_n_features": n_features.mean(axis=0),
-    }

@@ -8,6 +8,7 @@ from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
 
 from skproj.nn._base import DOCS, BaseSparseAutoencoder, Problem
+from skproj.nn._network import REGRESSION_LOSSES, cross_entropy
 from skproj.nn._training import merge_duplicates
 from skproj.utils._docs import shared_docs
 from skproj.utils._validation import (
@@ -17,11 +18,6 @@ from skproj.utils._validation import (
     check_class_weight,
     nothing_half_fitted,
 )
-
-REGRESSION_LOSSES = {
-    "squared_error": torch.nn.functional.mse_loss,
-    "huber": torch.nn.functional.huber_loss,
-}
 
 
 @shared_docs(**DOCS)
@@ -272,8 +268,8 @@ class SparseSupervisedAutoencoder(ClassifierMixin, BaseSparseAutoencoder):
     def _has_same_targets(self, problem):
         return np.array_equal(self.classes_, problem.attributes["classes_"])
 
-    def _prediction_losses(self, latent, y):
-        return torch.nn.functional.cross_entropy(latent, y, reduction="none")
+    def _prediction_loss(self):
+        return cross_entropy
 
     def _reason_to_hold_back(self):
         if self.calibrate:
@@ -283,8 +279,8 @@ class SparseSupervisedAutoencoder(ClassifierMixin, BaseSparseAutoencoder):
     def _fitted_state(self, problem, trainer, outcome=None):
         state = super()._fitted_state(problem, trainer, outcome)
         state["temperature_"] = 1.0
-        if self.calibrate and outcome is not None:
-            held_back = trainer.validation
+        held_back = trainer.validation
+        if self.calibrate and outcome is not None and held_back is not None:
             with torch.inference_mode():
                 X, y, weight = held_back.batch(torch.arange(len(held_back)))
                 logits = trainer.module.eval().encoder(X)
@@ -557,8 +553,8 @@ class SparseSupervisedAutoencoderRegressor(
         self._learn(X, self._scaled_problem(X, y, present, weight[present]))
         return self
 
-    def _prediction_losses(self, latent, y):
-        return REGRESSION_LOSSES[self.loss](latent, y, reduction="none").sum(dim=1)
+    def _prediction_loss(self):
+        return REGRESSION_LOSSES[self.loss]
 
     def predict(self, X):
         """Predict the target values.

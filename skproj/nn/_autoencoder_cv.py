@@ -7,23 +7,21 @@ from dataclasses import dataclass, field
 import numpy as np
 from joblib import Parallel, delayed
 from scipy.special import log_softmax
-from scipy.stats import rankdata
 from sklearn.base import clone
 from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.model_selection import check_cv
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import check_random_state
 
 from skproj.nn._autoencoder import SparseSupervisedAutoencoder, fit_temperature
 from skproj.nn._base import DOCS
 from skproj.utils._docs import shared_docs
+from skproj.utils._path_search import SELECTION_RULES, choose_row, tabulate_scores
 from skproj.utils._validation import (
     Interval,
     StrOptions,
     _fit_context,
     nothing_half_fitted,
 )
-
-SELECTION_RULES = ("best", "one-standard-error")
 
 
 @dataclass(frozen=True)
@@ -209,6 +207,8 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
     for _name in ("eta", "n_features_to_select", "warm_start"):
         _parameter_constraints.pop(_name)
 
+    _feature_attributes = ("feature_importances_", "importances_path_")
+
     def __init__(
         self,
         hidden_layer_sizes=(100,),
@@ -338,6 +338,13 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         self._warn_if_few_are_selected()
         return self
 
+    @property
+    def partial_fit(self):
+        """Hide the method of the parent."""
+        raise AttributeError(
+            "There is no partial_fit: the choice of a radius needs all the data."
+        )
+
     def _choose(self, paths):
         """Take the state of the best radius of all paths."""
         temperatures = np.concatenate([path.temperatures() for path in paths])
@@ -345,8 +352,17 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
             scores = [path.calibrated_scores() for path in paths]
         else:
             scores = [path.stack("scores") for path in paths]
-        self.cv_results_ = results = summarize(paths, np.concatenate(scores, axis=1))
-        best = best_index(results, self.selection_rule)
+        scores = np.concatenate(scores, axis=1)
+        noises = [np.full(len(path.etas), path.input_noise) for path in paths]
+        self.cv_results_ = results = tabulate_scores(
+            {
+                "eta": np.concatenate([path.etas for path in paths]),
+                "input_noise": np.concatenate(noises),
+            },
+            scores,
+            np.concatenate([path.stack("counts") for path in paths], axis=1),
+        )
+        best = choose_row(results, scores, self.selection_rule)
         self.best_index_ = best
         self.best_score_ = results["mean_test_score"][best]
         self.input_noise_ = results["param_input_noise"][best]
@@ -367,21 +383,19 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
                     f"descent={self.descent!r} passes no radii of its own: give etas."
                 )
             return None
-        etas = check_array(
-            self.etas, ensure_2d=False, dtype=np.float64, input_name="etas"
-        )
-        if etas.ndim != 1 or not np.all(etas > 0.0):
-            raise ValueError(f"etas must be positive numbers, got {self.etas!r}.")
-        return np.unique(etas)[::-1]
+        etas = distinct_numbers(self.etas)
+        if etas is None or not np.all(etas > 0.0):
+            raise ValueError(f"etas must hold positive numbers, got {self.etas!r}.")
+        return etas[::-1]
 
     def _checked_noises(self):
         """Return the noise levels to try."""
-        noises = np.atleast_1d(np.asarray(self.input_noise, dtype=np.float64))
-        if noises.ndim != 1 or not (np.isfinite(noises) & (noises >= 0.0)).all():
+        noises = distinct_numbers(np.atleast_1d(self.input_noise))
+        if noises is None or not np.all((noises >= 0.0) & (noises < np.inf)):
             raise ValueError(
                 f"input_noise must hold non-negative numbers, got {self.input_noise!r}."
             )
-        return np.unique(noises)
+        return noises
 
     def _single_model(self, input_noise):
         """Return the estimator that is fitted along a path."""
@@ -398,6 +412,15 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         model = SparseSupervisedAutoencoder(**parameters)
         model.n_features_in_ = self.n_features_in_
         return model
+
+
+def distinct_numbers(values):
+    """Return the sorted numbers of a list, or None if it is no list of numbers."""
+    try:
+        numbers = np.unique(np.asarray(values, dtype=np.float64))
+    except (TypeError, ValueError):
+        return None
+    return numbers if np.ndim(values) == 1 and len(numbers) > 0 else None
 
 
 @contextlib.contextmanager
@@ -430,6 +453,11 @@ def follow_split(model, X, y, sample_weight, split, path, scoring):
     classes = path.states[0]["classes_"]
     trained = np.isin(classes, problem.attributes["classes_"])
     known = np.isin(y_test, problem.attributes["classes_"])
+    if not np.any(weight_test[known] > 0.0):
+        raise ValueError(
+            "cv makes a split without any test sample of positive weight whose class "
+            "its training samples have."
+        )
 
     scores, counts, latents = [], [], []
     for state in model._walk(problem, trainer, path.etas):
@@ -462,45 +490,3 @@ def log_losses(fold, temperatures):
     return -log_probabilities[:, samples, fold.labels] @ (
         fold.weight / fold.weight.sum()
     )
-
-
-def summarize(paths, scores):
-    """Return the table of the search in the form of `GridSearchCV`.
-
-    Parameters
-    ----------
-    paths : list of Path
-    scores : ndarray of shape (n_splits, n_candidates)
-        The radii of one path after those of another.
-    """
-    etas = np.concatenate([path.etas for path in paths])
-    noises = np.concatenate(
-        [np.full(len(path.etas), path.input_noise) for path in paths]
-    )
-    counts = np.concatenate([path.stack("counts") for path in paths], axis=1)
-    mean = scores.mean(axis=0)
-    return {
-        "param_eta": etas,
-        "param_input_noise": noises,
-        "params": [
-            {"eta": float(eta), "input_noise": float(noise)}
-            for eta, noise in zip(etas, noises, strict=True)
-        ],
-        **{f"split{i}_test_score": score for i, score in enumerate(scores)},
-        "mean_test_score": mean,
-        "std_test_score": scores.std(axis=0),
-        "rank_test_score": rankdata(-mean, method="min").astype(np.int32),
-        "mean_n_features": counts.mean(axis=0),
-    }
-
-
-def best_index(results, rule):
-    """Choose a row of the table: of equal ones that with the smallest radius."""
-    mean = results["mean_test_score"]
-    threshold = mean.max()
-    if rule == "one-standard-error":
-        n_splits = sum(name.startswith("split") for name in results)
-        deviation = results["std_test_score"][mean.argmax()]
-        threshold -= deviation / np.sqrt(max(n_splits - 1, 1))
-    rows = np.flatnonzero(mean >= threshold)
-    return rows[results["param_eta"][rows].argmin()]

@@ -18,14 +18,22 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
-from skproj.nn._descents import Descents, Goal, Outcome, first_layer
-from skproj.nn._training import (
+from skproj.nn._descents import Descents, Goal, Outcome
+from skproj.nn._network import (
     ACTIVATIONS,
-    PREDICTION_ROWS,
+    REGRESSION_LOSSES,
+    Autoencoder,
+    Objective,
+    first_layer,
+    make_mlp,
+)
+from skproj.nn._training import (
+    Adam,
     Samples,
     Trainer,
+    all_finite,
     dense_rows,
-    make_mlp,
+    prediction_rows,
     resolve_device,
     to_tensor,
     torch_threads,
@@ -40,10 +48,7 @@ from skproj.utils._validation import (
     validate_data,
 )
 
-RECONSTRUCTION_LOSSES = {
-    "huber": torch.nn.functional.huber_loss,
-    "squared_error": torch.nn.functional.mse_loss,
-}
+SUPPORTED_DTYPES = [np.float64, np.float32]
 
 # What batch_size="auto" means: so many steps in an epoch, if batches stay in the range.
 MIN_STEPS = 6
@@ -186,54 +191,6 @@ DOCS = {
 }
 
 
-class Autoencoder(torch.nn.Module):
-    """Encoder from the features to the latent code, decoder back to the features."""
-
-    def __init__(self, encoder, decoder):
-        super().__init__()
-        self.encoder = encoder
-        self.decoder = decoder
-
-    def forward(self, X):
-        """Return the latent code and the reconstruction."""
-        latent = self.encoder(X)
-        return latent, self.decoder(latent)
-
-    def keep_features(self, kept):
-        """Remove all features but some from the input and the output.
-
-        Parameters
-        ----------
-        kept : ndarray of int
-        """
-        first, last = self.encoder[0], self.decoder[-1]
-        kept = torch.from_numpy(kept).to(first.weight.device)
-        first.weight = torch.nn.Parameter(first.weight.detach()[:, kept])
-        first.in_features = len(kept)
-        last.weight = torch.nn.Parameter(last.weight.detach()[kept])
-        last.bias = torch.nn.Parameter(last.bias.detach()[kept])
-        last.out_features = len(kept)
-
-    def put_features(self, small, places):
-        """Take the weights of a network with less features; the other columns are 0.
-
-        Parameters
-        ----------
-        small : Autoencoder
-        places : ndarray of int
-            Where its features are among those of this network.
-        """
-        weights = small.state_dict()
-        first, last = "encoder.0.weight", f"decoder.{len(self.decoder) - 1}"
-        places = torch.from_numpy(places)
-        for name, rows in ((f"{last}.weight", places), (f"{last}.bias", places)):
-            full = torch.zeros_like(self.get_parameter(name))
-            weights[name] = full.index_copy(0, rows, weights[name].cpu())
-        full = torch.zeros_like(self.get_parameter(first))
-        weights[first] = full.index_copy(1, places, weights[first].cpu())
-        self.load_state_dict(weights)
-
-
 @dataclass(frozen=True)
 class Problem:
     """What a subclass makes of the targets.
@@ -268,13 +225,14 @@ class Stream:
     Attributes
     ----------
     module : Autoencoder
-    optimizer : torch.optim.Optimizer
     generator : torch.Generator
+    optimizer : Adam or None
+        None before the first part.
     """
 
     module: Autoencoder
-    optimizer: torch.optim.Optimizer
     generator: torch.Generator
+    optimizer: Adam | None = None
 
 
 class BaseSparseAutoencoder(
@@ -298,7 +256,7 @@ class BaseSparseAutoencoder(
         ],
         "projection": [StrOptions(set(SPARSIFYING)), callable],
         "activation": [StrOptions(set(ACTIVATIONS))],
-        "reconstruction_loss": [StrOptions(set(RECONSTRUCTION_LOSSES))],
+        "reconstruction_loss": [StrOptions(set(REGRESSION_LOSSES))],
         "reconstruction_weight": [Interval(numbers.Real, 0, None, closed="left")],
         "descent": [StrOptions(set(DESCENTS))],
         "survival_rate": [Interval(numbers.Real, 0, 1, closed="neither")],
@@ -321,6 +279,9 @@ class BaseSparseAutoencoder(
         "verbose": ["verbose"],
     }
 
+    # Fitted attributes whose last axis is that of the features.
+    _feature_attributes = ("feature_importances_",)
+
     # Further arguments of `validate_data`.
     _target_checks: dict = {}  # noqa: RUF012
 
@@ -333,8 +294,8 @@ class BaseSparseAutoencoder(
         return self._n_features_out == problem.n_outputs
 
     @abstractmethod
-    def _prediction_losses(self, latent, y):
-        """Return the loss of each sample."""
+    def _prediction_loss(self):
+        """Return the loss of the latent code, as an `Objective` takes it."""
 
     @_fit_context(prefer_skip_nested_validation=True)
     @nothing_half_fitted
@@ -381,13 +342,16 @@ class BaseSparseAutoencoder(
         return self
 
     def _validate_data(self, X, y, *, reset=True):
-        """Check X and y; X comes back as a C-contiguous array or a CSR matrix."""
+        """Check X and y; X comes back as a C-contiguous array or a CSR matrix.
+
+        Without `reset`, it gets the precision of the fitted network.
+        """
         X, y = validate_data(
             self,
             X,
             y,
             accept_sparse="csr",
-            dtype=[np.float64, np.float32],
+            dtype=SUPPORTED_DTYPES if reset else self.feature_importances_.dtype,
             ensure_min_samples=2 if reset else 1,
             reset=reset,
             **self._target_checks,
@@ -414,13 +378,18 @@ class BaseSparseAutoencoder(
     def _learn(self, X, problem):
         """Train one epoch on a part of the data, then project: a `partial_fit`."""
         goal = self._goal(X.shape[1])
-        trainer = self._make_trainer(X, problem)
         stream = getattr(self, "_stream_", None)
-        if stream is None:
-            stream = Stream(trainer.module, trainer.make_optimizer(), trainer.generator)
-        trainer.module = stream.module
-        trainer.generator = stream.generator
+        if stream is None or not all_finite(stream.module):
+            random_state = check_random_state(self.random_state)
+            fitted = getattr(self, "module_", None)
+            stream = Stream(*self._network(X, problem, random_state, fitted))
+        everything = np.arange(len(problem.rows))
+        trainer = self._make_trainer(X, problem, stream, everything, None)
         trainer.loss_curve = list(getattr(self, "loss_curve_", []))
+        if stream.optimizer is None:
+            stream.optimizer = trainer.make_optimizer()
+        stream.optimizer.learning_rate = self.learning_rate_init  # may be set between
+        stream.optimizer.weight_decay = self.weight_decay
         descents = self._descents()
         with torch_threads(self.n_threads):
             trainer.train_epoch(stream.optimizer)
@@ -468,7 +437,11 @@ class BaseSparseAutoencoder(
         `estimator` is what callbacks see, this one by default.
         """
         problem = self._make_problem(X, y, sample_weight)
-        trainer = self._make_trainer(X, problem)
+        random_state = check_random_state(self.random_state)
+        fitted = getattr(self, "module_", None) if self.warm_start else None
+        start = Stream(*self._network(X, problem, random_state, fitted))
+        train, held_back = self._split(problem, random_state)
+        trainer = self._make_trainer(X, problem, start, train, held_back)
         trainer.context = context
         trainer.callback_arguments = {
             "estimator": estimator or self,
@@ -482,17 +455,24 @@ class BaseSparseAutoencoder(
         }
         return problem, trainer
 
-    def _make_trainer(self, X, problem):
+    def _network(self, X, problem, random_state, fitted):
+        """Return a network to train, new or like a fitted one, and a generator."""
         sizes = (X.shape[1], *self._hidden_sizes(), problem.n_outputs)
         device = resolve_device(self.device)
-        random_state = check_random_state(self.random_state)
         generator = torch.Generator().manual_seed(random_state.randint(2**31 - 1))
-        module = self._initial_module(sizes, X.dtype, problem, generator).to(device)
+        module = self._new_module(sizes, X.dtype, generator)
+        if fitted is not None:
+            self._take_weights(module, fitted, problem)
+        if callable(self.projection):  # better found out before the training
+            weight = first_layer(module).numpy()
+            project_weights(self.projection, weight, self.eta, axis=0)
         if device.type != "cpu":
             generator = torch.Generator(device).manual_seed(generator.initial_seed())
-        if callable(self.projection):  # better found out before the training
-            weight = first_layer(module).cpu().numpy()
-            project_weights(self.projection, weight, self.eta, axis=0)
+        return module.to(device), generator
+
+    def _make_trainer(self, X, problem, start, train, held_back):
+        """Return a trainer of the network of a `Stream`."""
+        device = first_layer(start.module).device
         X_on_device = X if sparse.issparse(X) else to_tensor(X, device)
 
         def samples(chosen):
@@ -504,15 +484,19 @@ class BaseSparseAutoencoder(
                 rows=to_tensor(problem.rows[chosen], device),
             )
 
-        train, held_back = self._split(problem, random_state)
         return Trainer(
-            module=module,
-            losses=self._losses,
+            module=start.module,
+            objective=Objective(
+                self._prediction_loss(),
+                REGRESSION_LOSSES[self.reconstruction_loss],
+                self.reconstruction_weight,
+            ),
             data=samples(train),
             validation=None if held_back is None else samples(held_back),
             columns=np.arange(X.shape[1]),
-            generator=generator,
+            generator=start.generator,
             batch_size=self._batch_size(len(train)),
+            input_noise=self.input_noise,
             learning_rate_init=self.learning_rate_init,
             weight_decay=self.weight_decay,
             early_stopping=self.early_stopping,
@@ -606,6 +590,7 @@ class BaseSparseAutoencoder(
     @property
     def encoder_weights_(self):
         """First-layer weights of the encoder, of shape (n_hidden, n_features)."""
+        check_is_fitted(self)
         weight = first_layer(self.module_).cpu().numpy()
         weights = np.zeros((len(weight), self.n_features_in_), dtype=weight.dtype)
         weights[:, self._columns_] = weight
@@ -624,50 +609,36 @@ class BaseSparseAutoencoder(
             )
         return tuple(int(n) for n in sizes)
 
-    def _initial_module(self, sizes, dtype, problem, generator):
-        """Return a new network, or the fitted one if `warm_start` asks for it."""
+    def _new_module(self, sizes, dtype, generator):
+        """Return a network with random weights, on the CPU."""
         make = {
             "dtype": torch.from_numpy(np.empty(0, dtype=dtype)).dtype,
             "generator": generator,
         }
         encoder = make_mlp(sizes, self.activation, **make)
-        module = Autoencoder(encoder, make_mlp(sizes[::-1], self.activation, **make))
-        if not (self.warm_start and hasattr(self, "module_")):
-            return module
-        fitted = self.module_
+        return Autoencoder(encoder, make_mlp(sizes[::-1], self.activation, **make))
+
+    def _take_weights(self, module, fitted, problem):
+        """Make a new network continue the previous fit."""
         if (
-            len(self.feature_importances_) != sizes[0]
+            len(self.feature_importances_) != module.encoder[0].in_features
             or first_layer(fitted).dtype != first_layer(module).dtype
             or len(first_layer(fitted)) != len(first_layer(module))
             or str(fitted.encoder[1:]) != str(module.encoder[1:])
             or not self._has_same_targets(problem)
         ):
             raise ValueError(
-                "warm_start=True needs the classes, number of features, dtype, "
-                "activation and hidden_layer_sizes of the previous fit, which differ."
+                "warm_start=True and partial_fit need the classes, number of features, "
+                "dtype, activation and hidden_layer_sizes of the previous fit, which "
+                "differ."
             )
         module.put_features(fitted, self._columns_)
-        return module
-
-    def _losses(self, module, X, y, generator):
-        """Loss of each sample; noise only with a generator."""
-        X_seen = X
-        if self.input_noise and generator is not None:
-            noise = torch.empty_like(X).normal_(generator=generator)
-            X_seen = torch.add(X, noise, alpha=self.input_noise)
-        latent = module.encoder(X_seen)
-        losses = self._prediction_losses(latent, y)
-        if self.reconstruction_weight and X.shape[1]:
-            loss = RECONSTRUCTION_LOSSES[self.reconstruction_loss]
-            errors = loss(module.decoder(latent), X, reduction="none")
-            losses = losses + self.reconstruction_weight * errors.mean(dim=1)
-        return losses
 
     def _apply(self, function, X):
         """Validate X and run ``function(module, rows)`` on blocks of its rows."""
         check_is_fitted(self)
         X = validate_data(
-            self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False
+            self, X, accept_sparse="csr", dtype=SUPPORTED_DTYPES, reset=False
         )
         dtype_in = X.dtype
         if len(self._columns_) < X.shape[1]:
@@ -677,8 +648,9 @@ class BaseSparseAutoencoder(
         dtype = first_layer(module).dtype
         with torch_threads(self.n_threads), torch.inference_mode():
             blocks = []
-            for start in range(0, X.shape[0], PREDICTION_ROWS):
-                rows = dense_rows(X, slice(start, start + PREDICTION_ROWS))
+            step = prediction_rows(X.shape[1])
+            for start in range(0, X.shape[0], step):
+                rows = dense_rows(X, slice(start, start + step))
                 rows = to_tensor(rows, device).to(dtype)
                 if not torch.isfinite(rows).all():
                     raise ValueError(
@@ -779,9 +751,9 @@ class BaseSparseAutoencoder(
         vars(model).pop("_stream_", None)
         model.n_features_in_ = len(self._columns_)
         model._columns_ = np.arange(len(self._columns_))
-        model.feature_importances_ = self.feature_importances_[self._columns_]
-        if hasattr(self, "feature_names_in_"):
-            model.feature_names_in_ = self.feature_names_in_[self._columns_]
+        for name in (*self._feature_attributes, "feature_names_in_"):
+            if hasattr(self, name):
+                setattr(model, name, getattr(self, name)[..., self._columns_])
         return model
 
     def __getstate__(self):

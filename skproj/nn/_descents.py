@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 import torch
 
+from skproj.nn._network import first_layer
 from skproj.projection import radius_for_sparsity
 from skproj.projection._registry import BALLS, project_weights, weight_norms
 
@@ -97,8 +98,11 @@ class Descents:
         outcome : Outcome
         """
         pending = list(goals)
+        if self.kind == "projected":
+            yield from self._run_projected(trainer, pending)
+            return
         initial = copy.deepcopy(trainer.module) if "rewind" in self.kind else None
-        stop = self._first_descent(trainer, pending[0])
+        stop = trainer.descend(self.max_epochs)
         while True:
             next_count = 0 if stop else self._next_count(trainer)
             next_radius = self.radius_for(first_layer(trainer.module), next_count)
@@ -106,14 +110,21 @@ class Descents:
                 goal = pending.pop(0)
                 end = trainer.branch() if pending else trainer
                 outcome = self._reach(end, goal)
-                if self.kind not in ("projected", "single") and not stop:
+                if self.kind != "single" and not stop:
                     self._descend_sparse(end, initial)
                 yield outcome
             if not pending:
                 return
-            self.project(first_layer(trainer.module), next_radius)
-            self.narrow(trainer)
+            self._thin_out(trainer, next_radius, next_count)
             stop = self._descend_sparse(trainer)
+
+    def _run_projected(self, trainer, goals):
+        """Give each goal a descent of its own: all its steps depend on the radius."""
+        for goal in goals:
+            end = trainer if goal is goals[-1] else trainer.branch()
+            project = partial(self.project, first_layer(end.module), goal.radius)
+            end.descend(self.max_epochs, after_step=project)
+            yield self._reach(end, goal)
 
     def path(self, trainer):
         """Train from dense to sparse, and yield an outcome for each projection.
@@ -139,8 +150,7 @@ class Descents:
             if count == 0:
                 return
             radius = self.radius_for(first_layer(trainer.module), count)
-            self.project(first_layer(trainer.module), radius)
-            importances = self.narrow(trainer)
+            importances = self._thin_out(trainer, radius, count)
             if not stop:
                 stop = self._descend_sparse(trainer)
             if smallest is None or radius < smallest:
@@ -182,9 +192,12 @@ class Descents:
             )
             return np.count_nonzero(P.any(axis=0)) >= n_features
 
-        low, high = 0.0, float(np.abs(W).sum(dtype=np.float64))
+        high = float(np.abs(W).sum(dtype=np.float64))
+        low = 1e-15 * high  # a callable may keep everything, whatever the radius
         if not enough(high):
             return high
+        if enough(low):
+            return low
         while low < (middle := (low + high) / 2.0) < high and high - low > 1e-9 * high:
             low, high = (low, middle) if enough(middle) else (middle, high)
         return high
@@ -201,13 +214,14 @@ class Descents:
             rate **= LEAPS
         return min(math.ceil(rate * n_alive), n_alive - 1)
 
-    def _first_descent(self, trainer, goal):
-        """Train all features; return whether a callback wants the fit to end."""
-        after_step = None
-        if self.kind == "projected":
-            weight = first_layer(trainer.module)
-            after_step = partial(self.project, weight, goal.radius)
-        return trainer.descend(self.max_epochs, after_step=after_step)
+    def _thin_out(self, trainer, radius, n_features):
+        """Project on the way; return the norms of the columns that are left."""
+        n_before = len(trainer.columns)
+        self.project(first_layer(trainer.module), radius)
+        importances = self.narrow(trainer)
+        if len(trainer.columns) == n_before:  # all are tied, or a callable keeps all
+            importances = self.narrow(trainer, at_most=n_features)
+        return importances
 
     def _reach(self, trainer, goal):
         """Project for the last time."""
@@ -269,8 +283,3 @@ class Descents:
             kept = np.sort(kept[order[:at_most]])
         trainer.keep_columns(kept)
         return importances[kept]
-
-
-def first_layer(module):
-    """Return the weights that are projected, detached, in shared memory."""
-    return module.encoder[0].weight.detach()

@@ -8,25 +8,27 @@ device are never changed.
 import contextlib
 import copy
 import itertools
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from scipy import sparse
 from sklearn.callback import CallbackContext
+from torch.optim.adamw import adamw
 
-ACTIVATIONS = {
-    "silu": torch.nn.SiLU,
-    "relu": torch.nn.ReLU,
-    "gelu": torch.nn.GELU,
-    "tanh": torch.nn.Tanh,
-    "logistic": torch.nn.Sigmoid,
-    "identity": torch.nn.Identity,
-}
+from skproj.nn._network import Objective
 
-# Bounds the memory of the hidden layers where there are no batches.
+# Samples are gathered in blocks of about this many entries, which stay in the cache.
+BLOCK_ENTRIES = 1 << 18
+
+# Bound the memory of the hidden layers, and of dense rows, where there are no batches.
 PREDICTION_ROWS = 8192
+PREDICTION_ENTRIES = 1 << 22
+
+
+def all_finite(module):
+    """Whether no weight of a module is infinite or NaN."""
+    return all(torch.isfinite(parameter).all() for parameter in module.parameters())
 
 
 @contextlib.contextmanager
@@ -71,38 +73,6 @@ def to_tensor(array, device):
     """Move an array to a device; a writeable CPU array is shared, not copied."""
     array = np.require(array, requirements=["C", "W"])
     return torch.from_numpy(array).to(device)
-
-
-def make_mlp(sizes, activation, *, dtype, generator):
-    """Build a multilayer perceptron whose weights come from `generator`.
-
-    Weights and biases are uniform on ``(-1 / sqrt(fan_in), 1 / sqrt(fan_in))``, the
-    default of `torch.nn.Linear`.
-
-    Parameters
-    ----------
-    sizes : sequence of int
-        Widths of all layers, input and output included.
-    activation : str
-        A key of `ACTIVATIONS`, applied after every layer but the last.
-    dtype : torch.dtype
-    generator : torch.Generator
-        On the CPU, so that initial weights do not depend on the device.
-
-    Returns
-    -------
-    module : torch.nn.Sequential
-        On the CPU.
-    """
-    layers = []
-    for n_in, n_out in itertools.pairwise(sizes):
-        # skip_init: the constructor would draw from the global generator.
-        layer = torch.nn.utils.skip_init(torch.nn.Linear, n_in, n_out, dtype=dtype)
-        bound = 1.0 / np.sqrt(n_in)
-        for parameter in (layer.weight, layer.bias):
-            torch.nn.init.uniform_(parameter, -bound, bound, generator=generator)
-        layers += [layer, ACTIVATIONS[activation]()]
-    return torch.nn.Sequential(*layers[:-1])
 
 
 def merge_duplicates(X, labels, weight):
@@ -183,6 +153,11 @@ def dense_rows(X, rows):
     return X[rows].toarray() if sparse.issparse(X) else X[rows]
 
 
+def prediction_rows(n_columns):
+    """Return how many rows to take at once where there are no batches."""
+    return max(1, min(PREDICTION_ROWS, PREDICTION_ENTRIES // max(1, n_columns)))
+
+
 def _blocks(n_rows, n_columns):
     """Slices of rows that bound the memory of temporary arrays."""
     step = max(1, (1 << 20) // max(1, n_columns))
@@ -238,6 +213,54 @@ class Samples:
         return replace(self, X=X)
 
 
+class Adam:
+    """Adam with decoupled weight decay, without the bookkeeping of `torch.optim`.
+
+    That takes several times longer than the arithmetic of a small network.
+
+    Parameters
+    ----------
+    parameters : iterable of torch.nn.Parameter
+        Those that have a gradient in the first step are trained.
+    learning_rate, weight_decay : float
+
+    References
+    ----------
+    I. Loshchilov, F. Hutter, "Decoupled weight decay regularization", ICLR 2019,
+    arXiv:1711.05101.
+    """
+
+    def __init__(self, parameters, learning_rate, weight_decay):
+        self.parameters = list(parameters)
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.first_moments = None
+
+    def step(self):
+        """Move the parameters by their gradients."""
+        if self.first_moments is None:
+            self.parameters = [p for p in self.parameters if p.grad is not None]
+            self.first_moments = [torch.zeros_like(p) for p in self.parameters]
+            self.second_moments = [torch.zeros_like(p) for p in self.parameters]
+            self.steps = [p.new_zeros((), dtype=torch.float32) for p in self.parameters]
+        adamw(
+            self.parameters,
+            [parameter.grad for parameter in self.parameters],
+            self.first_moments,
+            self.second_moments,
+            [],
+            self.steps,
+            fused=True,
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.999,
+            lr=self.learning_rate,
+            weight_decay=self.weight_decay,
+            eps=1e-8,
+            maximize=False,
+        )
+
+
 class EarlyStopping:
     """Keep the best weights; stop when `n_iter_no_change` epochs brought no progress.
 
@@ -279,9 +302,7 @@ class Trainer:
     ----------
     module : torch.nn.Module
         Trained in place. ``module.keep_features(kept)`` makes it smaller.
-    losses : callable
-        ``losses(module, X, y, generator)`` returns the loss of each sample. The
-        generator is None for evaluation, without noise.
+    objective : Objective
     data : Samples
     validation : Samples or None
     columns : ndarray of int of shape (n_alive,)
@@ -289,6 +310,8 @@ class Trainer:
     generator : torch.Generator
         On the device of the data; shuffles and draws noise.
     batch_size : int
+    input_noise : float
+        Standard deviation of the noise in training; there is none in evaluation.
     learning_rate_init, weight_decay : float
         Of AdamW.
     early_stopping : bool
@@ -311,12 +334,13 @@ class Trainer:
     """
 
     module: torch.nn.Module
-    losses: Callable
+    objective: Objective
     data: Samples
     validation: Samples | None
     columns: np.ndarray
     generator: torch.Generator
     batch_size: int
+    input_noise: float
     learning_rate_init: float
     weight_decay: float
     early_stopping: bool
@@ -359,11 +383,8 @@ class Trainer:
 
     def make_optimizer(self):
         """Return a fresh optimiser of the module."""
-        return torch.optim.AdamW(
-            self.module.parameters(),
-            lr=self.learning_rate_init,
-            weight_decay=self.weight_decay,
-            fused=True,
+        return Adam(
+            self.module.parameters(), self.learning_rate_init, self.weight_decay
         )
 
     def descend(self, max_epochs, *, after_step=None):
@@ -414,17 +435,15 @@ class Trainer:
     def evaluate(self, data):
         """Weighted mean loss on `data`, without noise."""
         self.module.eval()
+        step = prediction_rows(len(self.columns))
         with torch.inference_mode():
             total = sum(
-                self._weighted_losses(data, index, None).sum()
-                for index in torch.arange(len(data)).split(PREDICTION_ROWS)
+                (self.objective.losses(self.module, X, y) * weight).sum()
+                for X, y, weight in map(data.batch, torch.arange(len(data)).split(step))
             )
         return float(total) / len(data)
 
-    def _weighted_losses(self, data, index, generator):
-        X, y, weight = data.batch(index)
-        return self.losses(self.module, X, y, generator) * weight
-
+    @torch.no_grad()
     def train_epoch(self, optimizer, after_step=None):
         """Take a step for each batch of the shuffled samples.
 
@@ -434,27 +453,39 @@ class Trainer:
             If the loss or a weight becomes infinite.
         """
         self.module.train()
-        data, device = self.data, self.data.weight.device
-        total = torch.zeros((), dtype=data.weight.dtype, device=device)
-        order = torch.randperm(len(data), generator=self.generator, device=device)
-        for index in order.split(self.batch_size):
-            losses = self._weighted_losses(data, index, self.generator)
-            optimizer.zero_grad(set_to_none=True)
-            losses.mean().backward()
+        total = torch.zeros_like(self.data.weight[0])
+        for X_seen, X, y, weight in self._shuffled_batches():
+            losses = self.objective.backward(self.module, X_seen, X, y, weight)
             optimizer.step()
             if after_step is not None:
                 after_step()
-            total += losses.detach().sum()
-        loss = float(total) / len(data)
-        if not np.isfinite(loss) or not all(
-            torch.isfinite(parameter).all() for parameter in self.module.parameters()
-        ):
+            total += losses.sum()
+        loss = float(total) / len(self.data)
+        if not np.isfinite(loss) or not all_finite(self.module):
             raise ValueError(
                 f"The training diverged in epoch {len(self.loss_curve) + 1} (loss "
                 f"{loss}). Scale X to unit variance, for example with "
                 "StandardScaler in a Pipeline, or lower learning_rate_init."
             )
         self.loss_curve.append(loss)
+
+    def _shuffled_batches(self):
+        """Yield noisy features, features, targets and weights of all batches.
+
+        Samples are gathered and noise is drawn for many small batches at once.
+        """
+        n_samples, device = len(self.data), self.data.weight.device
+        order = torch.randperm(n_samples, generator=self.generator, device=device)
+        entries = self.batch_size * max(1, len(self.columns))
+        n_rows = self.batch_size * max(1, BLOCK_ENTRIES // entries)
+        for block in order.split(n_rows):
+            X, y, weight = self.data.batch(block)
+            X_seen = X
+            if self.input_noise:
+                noise = torch.empty_like(X).normal_(generator=self.generator)
+                X_seen = noise.mul_(self.input_noise).add_(X)
+            parts = (part.split(self.batch_size) for part in (X_seen, X, y, weight))
+            yield from zip(*parts, strict=True)
 
     def _print_epoch(self):
         line = f"Epoch {len(self.loss_curve)}, loss {self.loss_curve[-1]:.6f}"

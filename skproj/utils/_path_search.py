@@ -1,0 +1,66 @@
+"""The table of a cross-validated path, and the choice of a row."""
+
+import numpy as np
+from scipy.stats import rankdata
+
+SELECTION_RULES = ("best", "one-standard-error")
+
+
+def tabulate_scores(parameters, scores, n_features):
+    """Return the results of the folds in the form of a grid search.
+
+    Parameters
+    ----------
+    parameters : dict of ndarray of shape (n_candidates,)
+        Among them "eta".
+    scores, n_features : ndarray of shape (n_splits, n_candidates)
+
+    Returns
+    -------
+    results : dict
+
+    Raises
+    ------
+    ValueError
+        If a score is not finite.
+    """
+    if not np.isfinite(scores).all():
+        raise ValueError(
+            "scoring must give finite scores, got "
+            f"{scores.tolist()} for etas={parameters['eta'].tolist()}."
+        )
+    means = scores.mean(axis=0)
+    rows = zip(*(column.tolist() for column in parameters.values()), strict=True)
+    return {
+        **{f"param_{name}": column for name, column in parameters.items()},
+        "params": [dict(zip(parameters, row, strict=True)) for row in rows],
+        **{f"split{i}_test_score": split for i, split in enumerate(scores)},
+        "mean_test_score": means,
+        "std_test_score": scores.std(axis=0),
+        "rank_test_score": rankdata(-means, method="min").astype(np.int32),
+        "mean_n_features": n_features.mean(axis=0),
+    }
+
+
+def choose_row(results, scores, rule):
+    """Return the row with the best score, or the sparsest that is as good.
+
+    Parameters
+    ----------
+    results : dict
+        Of `tabulate_scores`.
+    scores : ndarray of shape (n_splits, n_candidates)
+    rule : {"best", "one-standard-error"}
+
+    Returns
+    -------
+    row : int
+        Of equally good ones that with the smallest radius.
+    """
+    means = results["mean_test_score"]
+    threshold = means.max()
+    if rule == "one-standard-error" and len(scores) > 1:
+        best = scores[:, means.argmax()]
+        threshold -= best.std(ddof=1) / np.sqrt(len(scores))
+    good = np.flatnonzero(means >= threshold)
+    return int(good[results["param_eta"][good].argmin()])

@@ -1,0 +1,105 @@
+"""Explicit gradients of networks against autograd."""
+
+import numpy as np
+import pytest
+import torch
+
+from skproj.nn._network import (
+    ACTIVATIONS,
+    REGRESSION_LOSSES,
+    Autoencoder,
+    Objective,
+    cross_entropy,
+    make_mlp,
+)
+from skproj.nn._training import Adam
+
+AUTOGRAD_LOSSES = {
+    "squared_error": torch.nn.functional.mse_loss,
+    "huber": torch.nn.functional.huber_loss,
+}
+
+
+def network(sizes, activation, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(0)
+    make = {"dtype": dtype, "generator": generator}
+    encoder = make_mlp(sizes, activation, **make)
+    return Autoencoder(encoder, make_mlp(sizes[::-1], activation, **make))
+
+
+@pytest.fixture
+def batch():
+    generator = torch.Generator().manual_seed(1)
+    X = 2.0 * torch.randn(30, 7, dtype=torch.float64, generator=generator)
+    X_seen = X + torch.randn(30, 7, dtype=torch.float64, generator=generator)
+    weight = torch.rand(30, dtype=torch.float64, generator=generator)
+    return X_seen, X, weight
+
+
+@pytest.mark.parametrize("sizes", [(7, 3), (7, 5, 3), (7, 6, 5, 3)])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("reconstruction", REGRESSION_LOSSES)
+@pytest.mark.parametrize("prediction", ["cross_entropy", *REGRESSION_LOSSES])
+@pytest.mark.parametrize("share", [0.0, 0.4])
+def test_gradients_equal_those_of_autograd(
+    batch, sizes, activation, reconstruction, prediction, share
+):
+    """Every layer, activation and loss."""
+    X_seen, X, weight = batch
+    module = network(sizes, activation)
+    latent = module.encoder(X_seen)
+    if prediction == "cross_entropy":
+        y, loss = torch.arange(30) % 3, cross_entropy
+        losses = torch.nn.functional.cross_entropy(latent, y, reduction="none")
+    else:
+        y, loss = X[:, :3].flip(0), REGRESSION_LOSSES[prediction]
+        losses = AUTOGRAD_LOSSES[prediction](latent, y, reduction="none").sum(dim=1)
+    if share:
+        errors = AUTOGRAD_LOSSES[reconstruction](
+            module.decoder(latent), X, reduction="none"
+        )
+        losses = losses + share * errors.mean(dim=1)
+    expected_losses = losses * weight
+    expected_losses.mean().backward()
+    expected = {name: p.grad for name, p in module.named_parameters()}
+    module.zero_grad(set_to_none=True)
+
+    objective = Objective(loss, REGRESSION_LOSSES[reconstruction], share)
+    with torch.no_grad():
+        losses = objective.backward(module, X_seen, X, y, weight)
+    torch.testing.assert_close(losses, expected_losses.detach())
+    for name, parameter in module.named_parameters():
+        if expected[name] is None:
+            assert parameter.grad is None
+        else:
+            torch.testing.assert_close(parameter.grad, expected[name])
+
+
+@pytest.mark.parametrize("loss", [cross_entropy, *REGRESSION_LOSSES.values()])
+def test_losses_without_noise_are_those_of_training(batch, loss):
+    """Evaluation and training compute one thing."""
+    _, X, weight = batch
+    y = torch.arange(30) % 3 if loss is cross_entropy else X[:, :3]
+    module = network((7, 5, 3), "tanh")
+    objective = Objective(loss, REGRESSION_LOSSES["huber"], 0.3)
+    with torch.no_grad():
+        losses = objective.backward(module, X, X, y, weight)
+        torch.testing.assert_close(objective.losses(module, X, y) * weight, losses)
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_adam_takes_the_steps_of_torch(weight_decay):
+    """The same trajectory as `torch.optim.AdamW`."""
+    ours, theirs = (
+        [torch.nn.Parameter(torch.linspace(-1, 1, 6).reshape(2, 3))] for _ in range(2)
+    )
+    optimizer = Adam(ours, 0.05, weight_decay)
+    reference = torch.optim.AdamW(theirs, lr=0.05, weight_decay=weight_decay)
+    for step in range(5):
+        gradient = torch.cos(torch.arange(6.0) * (step + 1)).reshape(2, 3)
+        ours[0].grad, theirs[0].grad = gradient, gradient.clone()
+        with torch.no_grad():
+            optimizer.step()
+        reference.step()
+    torch.testing.assert_close(ours[0], theirs[0])
+    assert not np.allclose(ours[0].detach(), np.linspace(-1, 1, 6).reshape(2, 3))
