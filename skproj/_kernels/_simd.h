@@ -59,10 +59,10 @@
 /* Rows up to this length are read one after the other, as they lie in memory. */
 #define SKPROJ_SHORT_ROW 1024
 /* Call a function of `rows` rows that begin with row i; `rows` is a constant. */
-#define SKPROJ_BY_ROWS(n, stride, call)                   \
+#define SKPROJ_BY_ROWS(n, together, call)                 \
     do {                                                  \
         ptrdiff_t i = 0;                                  \
-        if ((stride) > SKPROJ_SHORT_ROW) {                \
+        if (together) {                                   \
             enum { rows = 8 };                            \
             for (; i + rows <= (n); i += rows)            \
                 call;                                     \

@@ -48,7 +48,7 @@ static SKPROJ_UNUSED SKPROJ_CLONES void
 NAME(max_abs_columns)(const T *x, ptrdiff_t n, ptrdiff_t w, ptrdiff_t stride,
                       double *largest)
 {
-    SKPROJ_BY_ROWS(n, stride,
+    SKPROJ_BY_ROWS(n, stride > SKPROJ_SHORT_ROW,
                    NAME(max_abs_rows)(x + i * stride, rows, w, stride, largest));
 }
 
@@ -84,7 +84,7 @@ static SKPROJ_INLINE double NAME(square)(T x) { return (double)x * (double)x; }
     static SKPROJ_UNUSED SKPROJ_CLONES void NAME(name##_columns)(                     \
         const T *x, ptrdiff_t n, ptrdiff_t w, ptrdiff_t stride, double *sums)         \
     {                                                                                 \
-        SKPROJ_BY_ROWS(n, stride,                                                     \
+        SKPROJ_BY_ROWS(n, stride > SKPROJ_SHORT_ROW,                                  \
                        NAME(name##_rows)(x + i * stride, rows, w, stride, sums));     \
     }
 
@@ -116,7 +116,7 @@ static SKPROJ_UNUSED SKPROJ_CLONES void
 NAME(sum_and_max_abs_columns)(const T *x, ptrdiff_t n, ptrdiff_t w, ptrdiff_t stride,
                               double *sums, double *largest)
 {
-    SKPROJ_BY_ROWS(n, stride,
+    SKPROJ_BY_ROWS(n, stride > SKPROJ_SHORT_ROW,
                    NAME(sum_and_max_abs_rows)(x + i * stride, rows, w, stride, sums,
                                               largest));
 }
@@ -174,7 +174,7 @@ static SKPROJ_INLINE T NAME(soft_entry)(T v, double level, double offset)
         const T *x, ptrdiff_t n, ptrdiff_t w, ptrdiff_t stride, const double *levels, \
         const double *offsets, T *out, ptrdiff_t out_stride)                          \
     {                                                                                 \
-        SKPROJ_BY_ROWS(n, stride,                                                     \
+        SKPROJ_BY_ROWS(n, stride > SKPROJ_SHORT_ROW,                                  \
                        NAME(name##_rows)(x + i * stride, rows, w, stride, levels,     \
                                          offsets, out + i * out_stride, out_stride)); \
     }
@@ -240,6 +240,69 @@ NAME(count_above)(const T *x, ptrdiff_t n, T level, int signed_, double *excess)
                          : NAME(count_above_block)(x + start, size, level, 0, excess);
     }
     return count;
+}
+
+static SKPROJ_INLINE void
+NAME(count_above_rows)(const T *x, const int rows, ptrdiff_t w, ptrdiff_t stride,
+                       const T *levels, double *counts, double *excess)
+{
+    SKPROJ_SIMD()
+    for (ptrdiff_t j = 0; j < w; ++j) {
+        const T level = levels[j];
+        T sum = 0;
+        BITS count = 0;
+        for (int k = 0; k < rows; ++k) {
+            T v = FABS(x[j + k * stride]);
+            sum += v > level ? v - level : (T)0;
+            count += v > level;
+        }
+        counts[j] += (double)count;
+        excess[j] += (double)sum;
+    }
+}
+
+/* The same for w columns, each with a level of its own. Not more than eight entries are
+ * added up in the type T. */
+static SKPROJ_UNUSED SKPROJ_CLONES void
+NAME(count_above_columns)(const T *x, ptrdiff_t n, ptrdiff_t w, ptrdiff_t stride,
+                          const T *levels, double *counts, double *excess)
+{
+    memset(counts, 0, (size_t)w * sizeof(double));
+    memset(excess, 0, (size_t)w * sizeof(double));
+    SKPROJ_BY_ROWS(n, 1,
+                   NAME(count_above_rows)(x + i * stride, rows, w, stride, levels, counts,
+                                          excess));
+}
+
+/* One step of Newton's method for each of w columns, from what count_above_columns has
+ * found at `levels`, to where the excess is `share` times the radius. A column is done
+ * once the number of entries above no longer changes, or a step from the left of the
+ * root would go back; the level then stays, and the root is `steps` further. `steps` is
+ * NaN for a column that is not done, and where nothing is above the level in the end.
+ * `before` is the number at the previous level, to begin with -1. Returns how many
+ * columns are not done. */
+static SKPROJ_UNUSED SKPROJ_CLONES ptrdiff_t
+NAME(newton_columns)(ptrdiff_t w, const double *radii, double share,
+                     const double *lowest, const double *counts, const double *excess,
+                     double *before, T *levels, double *steps)
+{
+    ptrdiff_t n_left = 0;
+    SKPROJ_SIMD(reduction(+ : n_left))
+    for (ptrdiff_t j = 0; j < w; ++j) {
+        double step = (excess[j] - share * radii[j]) / counts[j];
+        double target = (double)levels[j] + step;
+        int done = (counts[j] == before[j]) | ((before[j] >= 0.0) & !(step > 0.0));
+        T level;
+        target = target > lowest[j] ? target : lowest[j];
+        level = (T)target;
+        if (sizeof(T) < sizeof(double)) /* rounded down: one step of the type less */
+            level = level > target ? level * (T)(1.0 - 0x1p-24) : level;
+        levels[j] = done ? levels[j] : level;
+        steps[j] = done & (counts[j] > 0.0) ? step : (double)NAN;
+        before[j] = counts[j];
+        n_left += !done;
+    }
+    return n_left;
 }
 
 /* Vectors look whether any of 16 entries is in the band; only then are they copied,
