@@ -11,9 +11,9 @@ from ._simd cimport collect_band_columns, count_above_columns, newton_columns
 cdef enum:
     # Columns that are looked at together as long as one of them is not done.
     TOGETHER = 64
-    # Entries of a tile that fits the cache, and of one that does not; columns of a tile.
+    # Entries of a tile of short columns, which fits the cache, and columns of any tile.
     TILE_ENTRIES = 1 << 17
-    MAX_ENTRIES = 1 << 23
+    MIN_WIDTH = 512
     MAX_WIDTH = 4096
     # Rows of the sample that tells where to start, at least and as a part of all.
     SAMPLE_ROWS = 64
@@ -48,14 +48,16 @@ cdef struct Columns:
 
 
 cdef inline Py_ssize_t columns_at_once(
-    Py_ssize_t n_columns, Py_ssize_t size, int n_threads
+    Py_ssize_t n_columns, Py_ssize_t size
 ) noexcept nogil:
-    """Number of columns in a tile: of short ones as many as fit the cache."""
-    cdef Py_ssize_t share = (n_columns + n_threads - 1) // n_threads
-    cdef Py_ssize_t width = min(
-        TILE_ENTRIES // size if size < LONG_COLUMN
-        else max(MAX_ENTRIES // size, TOGETHER), share, MAX_WIDTH)
-    return (width + TOGETHER - 1) // TOGETHER * TOGETHER
+    """Number of columns in a tile, for any number of threads."""
+    cdef Py_ssize_t width
+    if size < LONG_COLUMN:
+        width = TILE_ENTRIES // size
+    else:
+        width = max(n_columns // 8, MIN_WIDTH)
+    width = (min(width, MAX_WIDTH) + TOGETHER - 1) // TOGETHER * TOGETHER
+    return min(width, n_columns)
 
 
 cdef inline Columns place_columns(double* numbers, Py_ssize_t width) noexcept nogil:
@@ -127,46 +129,63 @@ cdef inline void walk_columns(
             n_left += walk_run(x, size, stride, share, columns, levels, start, stop)
 
 
+cdef inline bint collect_sorted(
+    const floating* x, Py_ssize_t size, Py_ssize_t width, Py_ssize_t stride,
+    const floating* lows, const floating* highs, int32_t* counts, double* excess,
+    Py_ssize_t* starts, Py_ssize_t* sizes, floating* entries, int32_t* numbers
+) noexcept nogil:
+    """Do what collect_band_columns does, column by column; False if there is no room.
+
+    ``entries`` has room for twice MAX_MIXED entries, ``numbers`` for MAX_MIXED. Those of
+    a column begin at ``entries + MAX_MIXED + starts``.
+    """
+    cdef:
+        Py_ssize_t i, j, start = 0, n_entries
+        floating* sorted_ = entries + MAX_MIXED
+    for j in range(width):
+        counts[j] = 0
+        excess[j] = 0.0
+        sizes[j] = 0
+    n_entries = collect_band_columns(x, size, width, stride, lows, highs, counts, excess,
+                                     entries, numbers, MAX_MIXED)
+    if n_entries < 0:
+        return False
+    for i in range(n_entries):
+        sizes[numbers[i]] += 1
+    for j in range(width):
+        starts[j] = start
+        start += sizes[j]
+    for i in range(n_entries):
+        j = numbers[i]
+        sorted_[starts[j]] = entries[i]
+        starts[j] += 1
+    for j in range(width):
+        starts[j] -= sizes[j]
+    return True
+
+
 cdef inline bint solve_in_bands(
     const floating* x, Py_ssize_t size, Py_ssize_t stride, const Columns* columns,
     floating* levels, floating* highs, floating* entries, int32_t* numbers,
     Py_ssize_t first, Py_ssize_t last
 ) noexcept nogil:
-    """Find the roots of some columns between levels and highs; False if no room.
-
-    ``entries`` has room for twice MAX_MIXED entries, ``numbers`` for MAX_MIXED.
-    """
+    """Find the roots of some columns between levels and highs; False if no room."""
     cdef:
-        Py_ssize_t i, j, above, start = 0, n_entries
+        Py_ssize_t j, above, count
         int32_t* counts = <int32_t*>(columns.counts + first)
-        floating* sorted_ = entries + MAX_MIXED
         double level
-    for j in range(first, last):
-        columns.excess[j] = 0.0
-        columns.size[j] = 0
-        counts[j - first] = 0
-    n_entries = collect_band_columns(
-        x + first, size, last - first, stride, levels + first, highs + first, counts,
-        columns.excess + first, entries, numbers, MAX_MIXED)
-    if n_entries < 0:
+    if not collect_sorted(x + first, size, last - first, stride, levels + first,
+                          highs + first, counts, columns.excess + first,
+                          columns.start + first, columns.size + first, entries, numbers):
         return False
-    for i in range(n_entries):
-        columns.size[first + numbers[i]] += 1
-    for j in range(first, last):
-        columns.start[j] = start
-        start += columns.size[j]
-    for i in range(n_entries):
-        j = first + numbers[i]
-        sorted_[columns.start[j]] = entries[i]
-        columns.start[j] += 1
     for j in range(first, last):
         above = counts[j - first]
         if columns.radii[j] == INFINITY or above + columns.size[j] == 0:
             continue
-        start = -1
-        level = newton(sorted_ + columns.start[j] - columns.size[j], columns.size[j],
+        count = -1
+        level = newton(entries + MAX_MIXED + columns.start[j], columns.size[j],
                        columns.radii[j], True, above, columns.excess[j], levels[j],
-                       levels[j], &start, &columns.steps[j])
+                       levels[j], &count, &columns.steps[j])
         if level + columns.steps[j] <= highs[j]:
             levels[j] = <floating>level
         else:

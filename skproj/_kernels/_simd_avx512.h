@@ -129,7 +129,7 @@ skproj_collect_band_avx512_f32(const float *x, ptrdiff_t n, float low, float hig
     return kept;
 }
 
-/* Up to four rows of up to one vector of columns. */
+/* Up to eight rows of up to one vector of columns. */
 static SKPROJ_AVX512_CODE inline ptrdiff_t
 skproj_collect_band_block_avx512_f64(const double *x, int rows, __mmask8 in,
                                      ptrdiff_t stride, const double *lows,
@@ -210,8 +210,8 @@ skproj_collect_band_block_avx512_f32(const float *x, int rows, __mmask16 in,
         ptrdiff_t room)                                                               \
     {                                                                                 \
         ptrdiff_t kept = 0;                                                           \
-        for (ptrdiff_t i = 0; i < n; i += 4) {                                        \
-            const int rows = (int)SKPROJ_MIN(n - i, 4);                               \
+        for (ptrdiff_t i = 0; i < n; i += 8) {                                        \
+            const int rows = (int)SKPROJ_MIN(n - i, 8);                               \
             if (kept + rows * w + SKPROJ_SLACK > room)                                \
                 return -1;                                                            \
             for (ptrdiff_t j = 0; j < w; j += LANES) {                                \

@@ -143,7 +143,7 @@ cdef void find_thresholds_of_columns(
 ) except *:
     """Replace levels that are NaN, except for a few left for another method."""
     cdef:
-        Py_ssize_t width = columns_at_once(n_groups, size, n_threads), tile, first, last
+        Py_ssize_t width = columns_at_once(n_groups, size), tile, first, last
         Py_ssize_t j
         double* numbers = <double*>malloc(
             n_threads * width * (N_NUMBERS + 3) * sizeof(double))
