@@ -204,7 +204,8 @@ cdef inline void find_roots(
     rounded to the type, may be as large as the largest entry.
     """
     cdef:
-        Py_ssize_t j, chunk, start = 0, stop = 0, apart = min(size // SAMPLE_ROWS, <Py_ssize_t>SAMPLE_PART)
+        Py_ssize_t j, chunk, start = 0, stop = 0
+        Py_ssize_t apart = min(size // SAMPLE_ROWS, <Py_ssize_t>SAMPLE_PART)
     for j in range(width):
         levels[j] = rounded_down(columns.lowest[j], x)
         columns.steps[j] = NAN
@@ -231,8 +232,9 @@ cdef inline void find_roots(
                 highs[j] = <floating>INFINITY
             elif levels[j] > highs[j] and FEW_ABOVE * columns.counts[j] < size:
                 highs[j] = <floating>INFINITY
-            elif levels[j] > highs[j]:
-                highs[j] = 2 * levels[j] - highs[j]
+            else:
+                highs[j] = <floating>(
+                    (1.0 + 1e-6) * max(2 * levels[j] - highs[j], highs[j]))
         if not solve_in_bands(x, size, stride, columns, levels, highs, entries, numbers,
                               start, stop):
             for chunk in range(start // TOGETHER, (stop + TOGETHER - 1) // TOGETHER):
