@@ -1,4 +1,8 @@
 # Newton's method for the thresholds of adjacent columns, side by side.
+#
+# Short columns fit the cache together, and are looked at row by row until all are done.
+# For long ones some of the rows tell where to start; one step leads close to the root,
+# and one more pass copies what is between there and where the root can be.
 
 from cython cimport floating
 from libc.math cimport INFINITY, NAN, fabs, isnan
@@ -9,6 +13,8 @@ from ._newton cimport newton, rounded_down
 from ._simd cimport collect_band_columns, count_above_columns, newton_columns
 
 cdef enum:
+    # Fewer columns do not fill the vectors.
+    FEW_COLUMNS = 32
     # Columns that are looked at together as long as one of them is not done.
     TOGETHER = 64
     # Entries of a tile of short columns, which fits the cache, and columns of any tile.
@@ -20,8 +26,10 @@ cdef enum:
     SAMPLE_PART = 40
     # Steps of Newton's method, which hardly ever needs more than ten.
     MAX_WALK = 50
-    # Entries from which on columns are long: those in a band are copied.
+    # Entries from which on columns are long: they do not fit the cache together.
     LONG_COLUMN = 512
+    # Rows up to which those of a column are counted in 32 bits.
+    MAX_ROWS = 1 << 30
     # Part of a column, one in so many, that is copied without more ado.
     FEW_ABOVE = 32
     # Entries of all bands that are copied together.
@@ -31,8 +39,8 @@ cdef enum:
 
 
 cdef struct Columns:
-    # Of each column: the radius of its l1 ball, infinite where there is nothing to do; a
-    # bound left of the root; and what count_above_columns and newton_columns say.
+    # Of each column: the radius of its l1 ball, infinite where there is nothing to do;
+    # a bound left of the root; and what count_above_columns and newton_columns say.
     double* radii
     double* lowest
     double* counts
@@ -136,8 +144,8 @@ cdef inline bint collect_sorted(
 ) noexcept nogil:
     """Do what collect_band_columns does, column by column; False if there is no room.
 
-    ``entries`` has room for twice MAX_MIXED entries, ``numbers`` for MAX_MIXED. Those of
-    a column begin at ``entries + MAX_MIXED + starts``.
+    ``entries`` has room for twice MAX_MIXED entries, ``numbers`` for MAX_MIXED. Those
+    of a column begin at ``entries + MAX_MIXED + starts``.
     """
     cdef:
         Py_ssize_t i, j, start = 0, n_entries
@@ -146,8 +154,8 @@ cdef inline bint collect_sorted(
         counts[j] = 0
         excess[j] = 0.0
         sizes[j] = 0
-    n_entries = collect_band_columns(x, size, width, stride, lows, highs, counts, excess,
-                                     entries, numbers, MAX_MIXED)
+    n_entries = collect_band_columns(x, size, width, stride, lows, highs, counts,
+                                     excess, entries, numbers, MAX_MIXED)
     if n_entries < 0:
         return False
     for i in range(n_entries):
@@ -176,7 +184,8 @@ cdef inline bint solve_in_bands(
         double level
     if not collect_sorted(x + first, size, last - first, stride, levels + first,
                           highs + first, counts, columns.excess + first,
-                          columns.start + first, columns.size + first, entries, numbers):
+                          columns.start + first, columns.size + first, entries,
+                          numbers):
         return False
     for j in range(first, last):
         above = counts[j - first]
@@ -200,8 +209,8 @@ cdef inline void find_roots(
 ) noexcept nogil:
     """Find where the excess of each column is its radius: at levels + columns.steps.
 
-    Steps are NaN for the few columns that are better solved for on their own: a root, if
-    rounded to the type, may be as large as the largest entry.
+    Steps are NaN for the few columns that are better solved for on their own: a root,
+    if rounded to the type, may be as large as the largest entry.
     """
     cdef:
         Py_ssize_t j, chunk, start = 0, stop = 0
@@ -235,8 +244,9 @@ cdef inline void find_roots(
             else:
                 highs[j] = <floating>(
                     (1.0 + 1e-6) * max(2 * levels[j] - highs[j], highs[j]))
-        if not solve_in_bands(x, size, stride, columns, levels, highs, entries, numbers,
-                              start, stop):
-            for chunk in range(start // TOGETHER, (stop + TOGETHER - 1) // TOGETHER):
-                solve_in_bands(x, size, stride, columns, levels, highs, entries, numbers,
-                               chunk * TOGETHER, min((chunk + 1) * TOGETHER, stop))
+        if solve_in_bands(x, size, stride, columns, levels, highs, entries, numbers,
+                          start, stop):
+            continue
+        for chunk in range(start // TOGETHER, (stop + TOGETHER - 1) // TOGETHER):
+            solve_in_bands(x, size, stride, columns, levels, highs, entries, numbers,
+                           chunk * TOGETHER, min((chunk + 1) * TOGETHER, stop))

@@ -16,18 +16,15 @@ References: Chu et al., ICML 2020; Perez, Condat, Barlaud, arXiv:2307.09836.
 
 from cython cimport floating
 from cython.parallel cimport prange, threadid
-from libc.math cimport INFINITY, fabs, isnan
+from libc.math cimport INFINITY, fabs
 from libc.stdint cimport int32_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 from ._bands cimport (
     CHUNK, MAX_BAND, collect_chunks, columns_together, threads_with_columns
 )
-from ._columns cimport (
-    LONG_COLUMN, MAX_MIXED, N_NUMBERS, TOGETHER, Columns, collect_sorted, columns_at_once,
-    place_columns, walk_columns
-)
+from ._columns cimport MAX_MIXED, MAX_ROWS, collect_sorted
 from ._newton cimport above_or_equal, below, look, newton, rounded_down
 from ._simd cimport collect_band, count_above, gather_columns, reduce_group
 
@@ -45,8 +42,6 @@ cdef int MAX_LOOKS = 100
 # Blocks of contiguous groups with a share each of the room for copied entries. Blocks
 # do not depend on the threads, or the result would.
 cdef Py_ssize_t N_BLOCKS = 64
-# Rows up to which those of a column are counted in 32 bits.
-cdef Py_ssize_t MAX_ROWS = 1 << 30
 
 
 cdef struct Matrix:
@@ -316,77 +311,29 @@ cdef Py_ssize_t collect_bands_of_groups(
     return kept
 
 
-cdef void bound_short_columns(
-    const floating* x, const Matrix* matrix, const State* state,
-    const Estimate* estimate, Py_ssize_t first, Py_ssize_t last, double* numbers,
-    floating* lows, floating* highs
-) noexcept nogil:
-    """Solve for the low end of theta, and find the least and the largest level.
-
-    The columns fit the cache. Their levels are left at 0 where they have no solution.
-    """
-    cdef:
-        Py_ssize_t j, width = last - first
-        Columns columns = place_columns(numbers, width)
-        double level
-    memset(columns.wanted, 0, width)
-    for j in range(width):
-        state.levels[first + j] = 0.0
-        columns.radii[j] = INFINITY
-        columns.lowest[j] = 0.0
-        lows[j] = 0.0
-        if state.l1[first + j] > estimate.low:
-            columns.radii[j] = estimate.low
-            columns.lowest[j] = (state.l1[first + j] - estimate.low) / matrix.size
-            columns.wanted[j // TOGETHER] = True
-            level = guess_level(state, first + j, matrix.size, estimate.low)
-            lows[j] = <floating>max(level, columns.lowest[j])
-    walk_columns(x + first, matrix.size, width, matrix.entry_stride, 1.0, &columns, lows)
-    for j in range(width):
-        highs[j] = <floating>INFINITY
-        if (columns.wanted[j // TOGETHER] and columns.radii[j] < INFINITY
-                and not isnan(columns.steps[j])):
-            level = max(lows[j] + columns.steps[j], 0.0)
-            state.levels[first + j] = level
-            state.counts[first + j] = <Py_ssize_t>columns.counts[j]
-            # Sums of columns are rounded to the type.
-            highs[j] = above_or_equal((1.0 + 1e-6) * level, x)
-            level -= (estimate.high - estimate.low) / columns.counts[j]  # the tangent
-            lows[j] = rounded_down(max((1.0 - 1e-6) * level, 0.0), x)
-        else:
-            lows[j] = <floating>INFINITY
-
-
 cdef Py_ssize_t collect_bands_of_columns(
     const floating* x, const Matrix* matrix, const State* state,
     const Estimate* estimate, Py_ssize_t first, Py_ssize_t last, floating* entries,
     Py_ssize_t room, Band* band, floating* lows, floating* highs, int32_t* counts,
-    floating* mixed, int32_t* columns, double* numbers, floating* buffer
+    floating* mixed, int32_t* columns, floating* buffer
 ) noexcept nogil:
     """Fill the bands of some adjacent columns; -1 if the room does not suffice.
 
-    All columns are looked at together, row by row: unless they are short no tile of them
-    fits the cache, and long rows are what the memory is quick at. ``lows``, ``highs``
-    and ``counts`` have room for a number per column, ``numbers`` for N_NUMBERS + 1;
-    ``mixed`` and ``columns`` are what collect_sorted wants, and ``buffer`` has room for
-    one column.
+    All columns are looked at together, row by row: no tile of them fits the cache, and
+    long rows are what the memory is quick at. ``lows``, ``highs`` and ``counts`` have
+    room for a number per column; ``mixed`` and ``columns`` are what collect_sorted
+    wants, and ``buffer`` has room for one column.
     """
     cdef:
         Py_ssize_t j, start, width = last - first, added, kept = 0
-        bint short = matrix.size < LONG_COLUMN
-        floating* sorted_ = mixed + MAX_MIXED
-    if short:
-        bound_short_columns(x, matrix, state, estimate, first, last, numbers, lows,
-                            highs)
-    else:
-        for j in range(width):
-            if state.l1[first + j] <= estimate.low:
-                lows[j] = <floating>INFINITY
-                highs[j] = <floating>INFINITY
-            else:
-                guess_bounds(state, estimate, first + j, &lows[j], &highs[j])
-    if not collect_sorted(x + first, matrix.size, width, matrix.entry_stride, lows, highs,
-                          counts, band.excess + first, band.start + first,
+    for j in range(width):
+        if state.l1[first + j] <= estimate.low:
+            lows[j] = <floating>INFINITY
+            highs[j] = <floating>INFINITY
+        else:
+            guess_bounds(state, estimate, first + j, &lows[j], &highs[j])
+    if not collect_sorted(x + first, matrix.size, width, matrix.entry_stride, lows,
+                          highs, counts, band.excess + first, band.start + first,
                           band.size + first, mixed, columns):
         return -1
     for j in range(first, last):
@@ -399,12 +346,8 @@ cdef Py_ssize_t collect_bands_of_columns(
             continue
         if kept + band.size[j] + SKPROJ_SLACK > room:
             return -1
-        if short:
-            added = band.size[j] if state.levels[j] > 0.0 else -1
-            memcpy(entries + kept, sorted_ + start, band.size[j] * sizeof(floating))
-        else:
-            added = narrow_band(sorted_ + start, band.size[j], highs[j - first],
-                                entries + kept, state, estimate, band, j)
+        added = narrow_band(mixed + MAX_MIXED + start, band.size[j], highs[j - first],
+                            entries + kept, state, estimate, band, j)
         if added < 0:
             band.size[j] = -1
         else:
@@ -437,10 +380,7 @@ cdef bint collect_bands(
         floating* mixed = NULL
         int32_t* counts = NULL
         int32_t* columns = NULL
-        double* numbers = NULL
     if not matrix.contiguous:
-        numbers = <double*>malloc(
-            n_threads * width * (N_NUMBERS + 1) * sizeof(double))
         lows = <floating*>malloc(n_threads * width * sizeof(floating))
         highs = <floating*>malloc(n_threads * width * sizeof(floating))
         counts = <int32_t*>malloc(n_threads * width * sizeof(int32_t))
@@ -454,7 +394,7 @@ cdef bint collect_bands(
                 x, matrix, state, estimate, first, last, entries + block * room, room,
                 band)
         elif (lows == NULL or highs == NULL or counts == NULL or mixed == NULL
-              or columns == NULL or numbers == NULL):
+              or columns == NULL):
             kept = -1
         else:
             kept = collect_bands_of_columns(
@@ -462,7 +402,6 @@ cdef bint collect_bands(
                 band, lows + threadid() * width, highs + threadid() * width,
                 counts + threadid() * width, mixed + 2 * threadid() * MAX_MIXED,
                 columns + threadid() * MAX_MIXED,
-                numbers + threadid() * width * (N_NUMBERS + 1),
                 buffers + threadid() * matrix.width * matrix.pitch)
         n_failed += kept < 0
         for j in range(first, last):
@@ -472,7 +411,6 @@ cdef bint collect_bands(
     free(counts)
     free(mixed)
     free(columns)
-    free(numbers)
     return n_failed == 0
 
 
@@ -578,7 +516,7 @@ def l1inf_levels(
                 and size < MAX_ROWS):
             width = max((n_groups + N_BLOCKS - 1) // N_BLOCKS, 1)
             if not matrix.contiguous:
-                width = columns_at_once(n_groups, size)
+                width = min(max((n_groups // 8 + 63) // 64 * 64, 512), 4096, n_groups)
             room = min(MAX_BAND * width // n_groups, width * size)
             room += CHUNK + 2 * SKPROJ_SLACK
             entries = <floating*>malloc(

@@ -22,9 +22,12 @@ from ._bands cimport (
     CHUNK, MAX_BAND, collect_chunks, columns_together, threads_with_columns
 )
 from ._columns cimport (
-    MAX_MIXED, N_NUMBERS, TOGETHER, Columns, columns_at_once, find_roots, place_columns
+    FEW_COLUMNS, MAX_MIXED, MAX_ROWS, N_NUMBERS, TOGETHER, Columns, columns_at_once,
+    find_roots, place_columns
 )
-from ._newton cimport find_threshold, newton, offset_to_subtract, set_threshold
+from ._newton cimport (
+    find_threshold, newton, offset_to_subtract, set_threshold
+)
 from ._simd cimport gather_columns, largest_value, map_group, reduce_group
 
 cdef extern from "_simd.h":
@@ -232,7 +235,7 @@ def group_thresholds(
         return 0
     if contiguous:
         width = max(1, (n_groups + N_PARTS - 1) // N_PARTS)
-    elif signed_:
+    elif signed_ or n_groups < FEW_COLUMNS or size >= MAX_ROWS:
         width = columns_together(n_groups, size)
     else:
         find_thresholds_of_columns(x, n_groups, size, entry_stride, &norms[0],
