@@ -107,8 +107,8 @@ cdef inline void set_threshold(
     double root, double step, const floating* like, double* level, double* offset
 ) noexcept nogil:
     """Threshold of an l1 ball, not negative, whose root is ``root + step``."""
-    level[0] = root
-    offset[0] = offset_to_subtract(step, like)
+    level[0] = max(root, 0.0)  # less by rounding: taken off alone it lets entries grow
+    offset[0] = offset_to_subtract(step + min(root, 0.0), like)
     if level[0] + offset[0] < 0.0:  # by rounding
         level[0] = 0.0
         offset[0] = 0.0
