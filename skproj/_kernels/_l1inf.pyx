@@ -24,10 +24,9 @@ from libc.string cimport memcpy
 from ._bands cimport (
     CHUNK, MAX_BAND, collect_chunks, columns_together, threads_with_columns
 )
+from ._columns cimport MAX_MIXED, MAX_ROWS, collect_sorted
 from ._newton cimport above_or_equal, below, look, newton, rounded_down
-from ._simd cimport (
-    collect_band, collect_band_columns, count_above, gather_columns, reduce_group
-)
+from ._simd cimport collect_band, count_above, gather_columns, reduce_group
 
 cdef extern from "_simd.h":
     const int SKPROJ_NORM_L1
@@ -43,10 +42,6 @@ cdef int MAX_LOOKS = 100
 # Blocks of contiguous groups with a share each of the room for copied entries. Blocks
 # do not depend on the threads, or the result would.
 cdef Py_ssize_t N_BLOCKS = 64
-# The same for the columns that a thread collects together, before they are sorted.
-cdef Py_ssize_t MAX_MIXED = 1 << 18
-# Rows up to which those of a column are counted in 32 bits.
-cdef Py_ssize_t MAX_ROWS = 1 << 30
 
 
 cdef struct Matrix:
@@ -320,55 +315,39 @@ cdef Py_ssize_t collect_bands_of_columns(
     const floating* x, const Matrix* matrix, const State* state,
     const Estimate* estimate, Py_ssize_t first, Py_ssize_t last, floating* entries,
     Py_ssize_t room, Band* band, floating* lows, floating* highs, int32_t* counts,
-    floating* mixed, int32_t* columns, floating* sorted_, floating* buffer
+    floating* mixed, int32_t* columns, floating* buffer
 ) noexcept nogil:
     """Fill the bands of some adjacent columns; -1 if the room does not suffice.
 
     All columns are looked at together, row by row: no tile of them fits the cache, and
     long rows are what the memory is quick at. ``lows``, ``highs`` and ``counts`` have
-    room for a number per column; ``mixed``, ``columns`` and ``sorted_`` have MAX_MIXED
-    for what is collected, and ``buffer`` has room for one column.
+    room for a number per column; ``mixed`` and ``columns`` are what collect_sorted
+    wants, and ``buffer`` has room for one column.
     """
     cdef:
-        Py_ssize_t i, j, k, start, width = last - first, added, kept = 0
-        double* excess = band.excess + first
+        Py_ssize_t j, start, width = last - first, added, kept = 0
     for j in range(width):
         if state.l1[first + j] <= estimate.low:
             lows[j] = <floating>INFINITY
             highs[j] = <floating>INFINITY
         else:
             guess_bounds(state, estimate, first + j, &lows[j], &highs[j])
-        band.low[first + j] = lows[j]
-        band.size[first + j] = 0
-        counts[j] = 0
-        excess[j] = 0.0
-    k = collect_band_columns(x + first, matrix.size, width, matrix.entry_stride, lows,
-                             highs, counts, excess, mixed, columns, MAX_MIXED)
-    if k < 0:
+    if not collect_sorted(x + first, matrix.size, width, matrix.entry_stride, lows,
+                          highs, counts, band.excess + first, band.start + first,
+                          band.size + first, mixed, columns):
         return -1
-    for i in range(k):
-        band.size[first + columns[i]] += 1
-    start = 0
     for j in range(first, last):
-        band.start[j] = start
-        start += band.size[j]
-        band.size[j] = 0
+        band.low[j] = lows[j - first]
         band.above[j] = counts[j - first]
-    for i in range(k):
-        j = first + columns[i]
-        sorted_[band.start[j] + band.size[j]] = mixed[i]
-        band.size[j] += 1
-    for j in range(first, last):
-        added = 0
+        start = band.start[j]
+        band.start[j] = kept
         if state.l1[j] <= estimate.low:
             state.levels[j] = 0.0
-        else:
-            if kept + band.size[j] + SKPROJ_SLACK > room:
-                return -1
-            added = narrow_band(sorted_ + band.start[j], band.size[j],
-                                highs[j - first], entries + kept, state, estimate,
-                                band, j)
-        band.start[j] = kept
+            continue
+        if kept + band.size[j] + SKPROJ_SLACK > room:
+            return -1
+        added = narrow_band(mixed + MAX_MIXED + start, band.size[j], highs[j - first],
+                            entries + kept, state, estimate, band, j)
         if added < 0:
             band.size[j] = -1
         else:
@@ -421,9 +400,8 @@ cdef bint collect_bands(
             kept = collect_bands_of_columns(
                 x, matrix, state, estimate, first, last, entries + block * room, room,
                 band, lows + threadid() * width, highs + threadid() * width,
-                counts + threadid() * width, mixed + threadid() * MAX_MIXED,
+                counts + threadid() * width, mixed + 2 * threadid() * MAX_MIXED,
                 columns + threadid() * MAX_MIXED,
-                mixed + (n_threads + threadid()) * MAX_MIXED,
                 buffers + threadid() * matrix.width * matrix.pitch)
         n_failed += kept < 0
         for j in range(first, last):

@@ -103,6 +103,17 @@ cdef inline double offset_to_subtract(
     return above_or_equal(offset + 2.2e-16 * fabs(offset), like)
 
 
+cdef inline void set_threshold(
+    double root, double step, const floating* like, double* level, double* offset
+) noexcept nogil:
+    """Threshold of an l1 ball, not negative, whose root is ``root + step``."""
+    level[0] = max(root, 0.0)  # less by rounding: taken off alone it lets entries grow
+    offset[0] = offset_to_subtract(step + min(root, 0.0), like)
+    if level[0] + offset[0] < 0.0:  # by rounding
+        level[0] = 0.0
+        offset[0] = 0.0
+
+
 cdef inline void find_threshold(
     const floating* x, Py_ssize_t n, double radius, bint signed_, double total,
     double* spread, double* level, double* offset, Py_ssize_t* count
@@ -122,10 +133,8 @@ cdef inline void find_threshold(
             start = max(start, (total - radius) / n)  # left of it as well
     count[0] = -1
     level[0] = newton(x, n, radius, signed_, 0, 0.0, 0.0, start, count, offset)
-    offset[0] = offset_to_subtract(offset[0], x)
     if signed_:
+        offset[0] = offset_to_subtract(offset[0], x)
         return
-    if level[0] + offset[0] < 0.0:  # by rounding
-        level[0] = 0.0
-        offset[0] = 0.0
+    set_threshold(level[0], offset[0], x, level, offset)
     spread[0] = (total - radius) / level[0] if level[0] > 0.0 else 0.0

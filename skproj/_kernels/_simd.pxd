@@ -39,6 +39,18 @@ cdef extern from "_simd.h" nogil:
         const float*, Py_ssize_t, float, int, double*) noexcept
     Py_ssize_t skproj_count_above_f64(
         const double*, Py_ssize_t, double, int, double*) noexcept
+    void skproj_count_above_columns_f32(
+        const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*, double*,
+        double*) noexcept
+    void skproj_count_above_columns_f64(
+        const double*, Py_ssize_t, Py_ssize_t, Py_ssize_t, const double*, double*,
+        double*) noexcept
+    Py_ssize_t skproj_newton_columns_f32(
+        Py_ssize_t, const double*, double, const double*, const double*, const double*,
+        double*, float*, double*) noexcept
+    Py_ssize_t skproj_newton_columns_f64(
+        Py_ssize_t, const double*, double, const double*, const double*, const double*,
+        double*, double*, double*) noexcept
     Py_ssize_t skproj_collect_band_f32(
         const float*, Py_ssize_t, float, float, int, float*, Py_ssize_t*,
         double*) noexcept
@@ -140,6 +152,29 @@ cdef inline Py_ssize_t count_above(
         return skproj_count_above_f32(x, n, level, signed_, excess)
     else:
         return skproj_count_above_f64(x, n, level, signed_, excess)
+
+
+cdef inline void count_above_columns(
+    const floating* x, Py_ssize_t n, Py_ssize_t w, Py_ssize_t stride,
+    const floating* levels, double* counts, double* excess
+) noexcept nogil:
+    if floating is float:
+        skproj_count_above_columns_f32(x, n, w, stride, levels, counts, excess)
+    else:
+        skproj_count_above_columns_f64(x, n, w, stride, levels, counts, excess)
+
+
+cdef inline Py_ssize_t newton_columns(
+    Py_ssize_t w, const double* radii, double share, const double* lowest,
+    const double* counts, const double* excess, double* before, floating* levels,
+    double* steps
+) noexcept nogil:
+    if floating is float:
+        return skproj_newton_columns_f32(
+            w, radii, share, lowest, counts, excess, before, levels, steps)
+    else:
+        return skproj_newton_columns_f64(
+            w, radii, share, lowest, counts, excess, before, levels, steps)
 
 
 cdef inline Py_ssize_t collect_band(

@@ -129,7 +129,7 @@ skproj_collect_band_avx512_f32(const float *x, ptrdiff_t n, float low, float hig
     return kept;
 }
 
-/* Up to four rows of up to one vector of columns. */
+/* Up to eight rows of up to one vector of columns. */
 static SKPROJ_AVX512_CODE inline ptrdiff_t
 skproj_collect_band_block_avx512_f64(const double *x, int rows, __mmask8 in,
                                      ptrdiff_t stride, const double *lows,
@@ -171,15 +171,13 @@ skproj_collect_band_block_avx512_f32(const float *x, int rows, __mmask16 in,
 {
     const __m512 low = _mm512_maskz_loadu_ps(in, lows),
                  high = _mm512_maskz_loadu_ps(in, highs);
-    const __m512d low_a = skproj_low_half(low), low_b = skproj_high_half(low);
     const __m512i one = _mm512_set1_epi32(1),
                   numbers = _mm512_add_epi32(
                       _mm512_set1_epi32(column),
                       _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13,
                                         14, 15));
     const __mmask8 in_a = (__mmask8)in, in_b = (__mmask8)(in >> 8);
-    __m512d sum_a = _mm512_maskz_loadu_pd(in_a, excess),
-            sum_b = _mm512_maskz_loadu_pd(in_b, excess + 8);
+    __m512 sum = _mm512_setzero_ps();
     __m512i n_above = _mm512_maskz_loadu_epi32(in, counts);
     ptrdiff_t kept = 0;
     for (int k = 0; k < rows; ++k) {
@@ -187,18 +185,19 @@ skproj_collect_band_block_avx512_f32(const float *x, int rows, __mmask16 in,
         __mmask16 above = _mm512_mask_cmp_ps_mask(in, v, high, _CMP_GT_OQ);
         __mmask16 between =
             _mm512_mask_cmp_ps_mask(in & (__mmask16)~above, v, low, _CMP_GT_OQ);
-        sum_a = _mm512_mask_add_pd(sum_a, (__mmask8)above, sum_a,
-                                   _mm512_sub_pd(skproj_low_half(v), low_a));
-        sum_b = _mm512_mask_add_pd(sum_b, (__mmask8)(above >> 8), sum_b,
-                                   _mm512_sub_pd(skproj_high_half(v), low_b));
+        sum = _mm512_mask_add_ps(sum, above, sum, _mm512_sub_ps(v, low));
         n_above = _mm512_mask_add_epi32(n_above, above, n_above, one);
         _mm512_storeu_ps(band + kept, _mm512_maskz_compress_ps(between, v));
         _mm512_storeu_si512(columns + kept,
                             _mm512_maskz_compress_epi32(between, numbers));
         kept += __builtin_popcount(between);
     }
-    _mm512_mask_storeu_pd(excess, in_a, sum_a);
-    _mm512_mask_storeu_pd(excess + 8, in_b, sum_b);
+    _mm512_mask_storeu_pd(
+        excess, in_a,
+        _mm512_add_pd(_mm512_maskz_loadu_pd(in_a, excess), skproj_low_half(sum)));
+    _mm512_mask_storeu_pd(
+        excess + 8, in_b,
+        _mm512_add_pd(_mm512_maskz_loadu_pd(in_b, excess + 8), skproj_high_half(sum)));
     _mm512_mask_storeu_epi32(counts, in, n_above);
     return kept;
 }
@@ -210,8 +209,8 @@ skproj_collect_band_block_avx512_f32(const float *x, int rows, __mmask16 in,
         ptrdiff_t room)                                                               \
     {                                                                                 \
         ptrdiff_t kept = 0;                                                           \
-        for (ptrdiff_t i = 0; i < n; i += 4) {                                        \
-            const int rows = (int)SKPROJ_MIN(n - i, 4);                               \
+        for (ptrdiff_t i = 0; i < n; i += 8) {                                        \
+            const int rows = (int)SKPROJ_MIN(n - i, 8);                               \
             if (kept + rows * w + SKPROJ_SLACK > room)                                \
                 return -1;                                                            \
             for (ptrdiff_t j = 0; j < w; j += LANES) {                                \

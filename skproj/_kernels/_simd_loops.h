@@ -1,8 +1,8 @@
 /* Included by _simd.h once per scalar type T; BITS is the integer of its width.
  *
  * A group is n contiguous entries, or a column of a matrix of n rows, `stride` entries
- * apart; w columns are then handled together, four rows at a time, so that what is
- * kept for a column is visited once for four entries. Sums are carried in double for
+ * apart; w columns are then handled together, several rows at a time, so that what is
+ * kept for a column is visited once for several entries. Sums are carried in double for
  * both types; levels that entries are compared with are numbers of the type T. Output
  * and input may be the same array.
  */
@@ -29,29 +29,27 @@ static SKPROJ_INLINE BITS NAME(max_bits)(BITS largest, BITS x)
     return x > largest ? x : largest;
 }
 
-/* Rows may come in parts; until finish_columns `largest` holds numbers of type T. */
+static SKPROJ_INLINE void NAME(max_abs_rows)(const T *x, const int rows, ptrdiff_t w,
+                                             ptrdiff_t stride, double *largest)
+{
+    const BITS *bits = (const BITS *)x;
+    BITS *top = (BITS *)largest;
+    SKPROJ_SIMD()
+    for (ptrdiff_t j = 0; j < w; ++j) {
+        BITS m = top[j];
+        for (int k = 0; k < rows; ++k)
+            m = NAME(max_bits)(m, bits[j + k * stride]);
+        top[j] = m;
+    }
+}
+
+/* Until finish_columns `largest` holds numbers of type T. */
 static SKPROJ_UNUSED SKPROJ_CLONES void
 NAME(max_abs_columns)(const T *x, ptrdiff_t n, ptrdiff_t w, ptrdiff_t stride,
                       double *largest)
 {
-    BITS *top = (BITS *)largest;
-    ptrdiff_t i = 0;
-    for (; i + 4 <= n; i += 4) {
-        const BITS *row = (const BITS *)(x + i * stride);
-        SKPROJ_SIMD()
-        for (ptrdiff_t j = 0; j < w; ++j) {
-            BITS m = NAME(max_bits)(top[j], row[j]);
-            m = NAME(max_bits)(m, row[j + stride]);
-            m = NAME(max_bits)(m, row[j + 2 * stride]);
-            top[j] = NAME(max_bits)(m, row[j + 3 * stride]);
-        }
-    }
-    for (; i < n; ++i) {
-        const BITS *row = (const BITS *)(x + i * stride);
-        SKPROJ_SIMD()
-        for (ptrdiff_t j = 0; j < w; ++j)
-            top[j] = NAME(max_bits)(top[j], row[j]);
-    }
+    SKPROJ_BY_ROWS(n, stride > SKPROJ_SHORT_ROW,
+                   NAME(max_abs_rows)(x + i * stride, rows, w, stride, largest));
 }
 
 static SKPROJ_INLINE double NAME(magnitude)(T x) { return fabs((double)x); }
@@ -72,53 +70,55 @@ static SKPROJ_INLINE double NAME(square)(T x) { return (double)x * (double)x; }
         }                                                                             \
         return total;                                                                 \
     }                                                                                 \
+    static SKPROJ_INLINE void NAME(name##_rows)(const T *x, const int rows, ptrdiff_t w,  \
+                                                ptrdiff_t stride, double *sums)       \
+    {                                                                                 \
+        SKPROJ_SIMD()                                                                 \
+        for (ptrdiff_t j = 0; j < w; ++j) {                                           \
+            double sum = 0.0;                                                         \
+            for (int k = 0; k < rows; ++k)                                            \
+                sum += NAME(term)(x[j + k * stride]);                                 \
+            sums[j] += sum;                                                           \
+        }                                                                             \
+    }                                                                                 \
     static SKPROJ_UNUSED SKPROJ_CLONES void NAME(name##_columns)(                     \
         const T *x, ptrdiff_t n, ptrdiff_t w, ptrdiff_t stride, double *sums)         \
     {                                                                                 \
-        ptrdiff_t i = 0;                                                              \
-        for (; i + 4 <= n; i += 4) {                                                  \
-            const T *row = x + i * stride;                                            \
-            SKPROJ_SIMD()                                                             \
-            for (ptrdiff_t j = 0; j < w; ++j)                                         \
-                sums[j] += (NAME(term)(row[j]) + NAME(term)(row[j + stride])) +       \
-                           (NAME(term)(row[j + 2 * stride]) +                         \
-                            NAME(term)(row[j + 3 * stride]));                         \
-        }                                                                             \
-        for (; i < n; ++i) {                                                          \
-            const T *row = x + i * stride;                                            \
-            SKPROJ_SIMD()                                                             \
-            for (ptrdiff_t j = 0; j < w; ++j)                                         \
-                sums[j] += NAME(term)(row[j]);                                        \
-        }                                                                             \
+        SKPROJ_BY_ROWS(n, stride > SKPROJ_SHORT_ROW,                                  \
+                       NAME(name##_rows)(x + i * stride, rows, w, stride, sums));     \
     }
 
 SKPROJ_DEFINE_SUM(sum_abs, magnitude)
 SKPROJ_DEFINE_SUM(sum_squares, square)
 #undef SKPROJ_DEFINE_SUM
 
+static SKPROJ_INLINE void
+NAME(sum_and_max_abs_rows)(const T *x, const int rows, ptrdiff_t w, ptrdiff_t stride,
+                           double *sums, double *largest)
+{
+    const BITS *bits = (const BITS *)x;
+    BITS *top = (BITS *)largest;
+    SKPROJ_SIMD()
+    for (ptrdiff_t j = 0; j < w; ++j) {
+        BITS m = top[j];
+        double sum = 0.0;
+        for (int k = 0; k < rows; ++k) {
+            m = NAME(max_bits)(m, bits[j + k * stride]);
+            sum += NAME(magnitude)(x[j + k * stride]);
+        }
+        top[j] = m;
+        sums[j] += sum;
+    }
+}
+
 /* Both at once: half the memory traffic. `largest` as for max_abs_columns. */
 static SKPROJ_UNUSED SKPROJ_CLONES void
 NAME(sum_and_max_abs_columns)(const T *x, ptrdiff_t n, ptrdiff_t w, ptrdiff_t stride,
                               double *sums, double *largest)
 {
-    BITS *top = (BITS *)largest;
-    ptrdiff_t i = 0;
-    for (; i + 4 <= n; i += 4) {
-        const T *row = x + i * stride;
-        const BITS *bits = (const BITS *)row;
-        SKPROJ_SIMD()
-        for (ptrdiff_t j = 0; j < w; ++j) {
-            BITS m = NAME(max_bits)(top[j], bits[j]);
-            m = NAME(max_bits)(m, bits[j + stride]);
-            m = NAME(max_bits)(m, bits[j + 2 * stride]);
-            top[j] = NAME(max_bits)(m, bits[j + 3 * stride]);
-            sums[j] += (NAME(magnitude)(row[j]) + NAME(magnitude)(row[j + stride])) +
-                       (NAME(magnitude)(row[j + 2 * stride]) +
-                        NAME(magnitude)(row[j + 3 * stride]));
-        }
-    }
-    NAME(max_abs_columns)(x + i * stride, n - i, w, stride, largest);
-    NAME(sum_abs_columns)(x + i * stride, n - i, w, stride, sums);
+    SKPROJ_BY_ROWS(n, stride > SKPROJ_SHORT_ROW,
+                   NAME(sum_and_max_abs_rows)(x + i * stride, rows, w, stride, sums,
+                                              largest));
 }
 
 /* ---- maps: what becomes of an entry, given the level and the offset of its group ---- */
@@ -160,32 +160,23 @@ static SKPROJ_INLINE T NAME(soft_entry)(T v, double level, double offset)
         for (ptrdiff_t i = 0; i < n; ++i)                                             \
             out[i] = NAME(name##_entry)(x[i], level, offset);                         \
     }                                                                                 \
+    static SKPROJ_INLINE void NAME(name##_rows)(                                      \
+        const T *x, const int rows, ptrdiff_t w, ptrdiff_t stride,                    \
+        const double *levels, const double *offsets, T *out, ptrdiff_t out_stride)    \
+    {                                                                                 \
+        SKPROJ_SIMD()                                                                 \
+        for (ptrdiff_t j = 0; j < w; ++j)                                             \
+            for (int k = 0; k < rows; ++k)                                            \
+                out[j + k * out_stride] =                                             \
+                    NAME(name##_entry)(x[j + k * stride], levels[j], offsets[j]);     \
+    }                                                                                 \
     static SKPROJ_UNUSED SKPROJ_CLONES void NAME(name##_columns)(                     \
         const T *x, ptrdiff_t n, ptrdiff_t w, ptrdiff_t stride, const double *levels, \
         const double *offsets, T *out, ptrdiff_t out_stride)                          \
     {                                                                                 \
-        ptrdiff_t i = 0;                                                              \
-        for (; i + 4 <= n; i += 4) {                                                  \
-            const T *a = x + i * stride, *b = a + stride, *c = b + stride,            \
-                    *d = c + stride;                                                  \
-            T *p = out + i * out_stride, *q = p + out_stride, *r = q + out_stride,    \
-              *s = r + out_stride;                                                    \
-            SKPROJ_SIMD()                                                             \
-            for (ptrdiff_t j = 0; j < w; ++j) {                                       \
-                double level = levels[j], offset = offsets[j];                        \
-                p[j] = NAME(name##_entry)(a[j], level, offset);                       \
-                q[j] = NAME(name##_entry)(b[j], level, offset);                       \
-                r[j] = NAME(name##_entry)(c[j], level, offset);                       \
-                s[j] = NAME(name##_entry)(d[j], level, offset);                       \
-            }                                                                         \
-        }                                                                             \
-        for (; i < n; ++i) {                                                          \
-            const T *row = x + i * stride;                                            \
-            T *out_row = out + i * out_stride;                                        \
-            SKPROJ_SIMD()                                                             \
-            for (ptrdiff_t j = 0; j < w; ++j)                                         \
-                out_row[j] = NAME(name##_entry)(row[j], levels[j], offsets[j]);       \
-        }                                                                             \
+        SKPROJ_BY_ROWS(n, stride > SKPROJ_SHORT_ROW,                                  \
+                       NAME(name##_rows)(x + i * stride, rows, w, stride, levels,     \
+                                         offsets, out + i * out_stride, out_stride)); \
     }
 
 SKPROJ_DEFINE_MAP(clip)
@@ -249,6 +240,69 @@ NAME(count_above)(const T *x, ptrdiff_t n, T level, int signed_, double *excess)
                          : NAME(count_above_block)(x + start, size, level, 0, excess);
     }
     return count;
+}
+
+static SKPROJ_INLINE void
+NAME(count_above_rows)(const T *x, const int rows, ptrdiff_t w, ptrdiff_t stride,
+                       const T *levels, double *counts, double *excess)
+{
+    SKPROJ_SIMD()
+    for (ptrdiff_t j = 0; j < w; ++j) {
+        const T level = levels[j];
+        T sum = 0;
+        BITS count = 0;
+        for (int k = 0; k < rows; ++k) {
+            T v = FABS(x[j + k * stride]);
+            sum += v > level ? v - level : (T)0;
+            count += v > level;
+        }
+        counts[j] += (double)count;
+        excess[j] += (double)sum;
+    }
+}
+
+/* The same for w columns, each with a level of its own. Not more than eight entries are
+ * added up in the type T. */
+static SKPROJ_UNUSED SKPROJ_CLONES void
+NAME(count_above_columns)(const T *x, ptrdiff_t n, ptrdiff_t w, ptrdiff_t stride,
+                          const T *levels, double *counts, double *excess)
+{
+    memset(counts, 0, (size_t)w * sizeof(double));
+    memset(excess, 0, (size_t)w * sizeof(double));
+    SKPROJ_BY_ROWS(n, 1,
+                   NAME(count_above_rows)(x + i * stride, rows, w, stride, levels, counts,
+                                          excess));
+}
+
+/* One step of Newton's method for each of w columns, from what count_above_columns has
+ * found at `levels`, to where the excess is `share` times the radius. A column is done
+ * once the number of entries above no longer changes, or a step from the left of the
+ * root would go back; the level then stays, and the root is `steps` further. `steps` is
+ * NaN for a column that is not done, and where nothing is above the level in the end.
+ * `before` is the number at the previous level, to begin with -1. Returns how many
+ * columns are not done. */
+static SKPROJ_UNUSED SKPROJ_CLONES ptrdiff_t
+NAME(newton_columns)(ptrdiff_t w, const double *radii, double share,
+                     const double *lowest, const double *counts, const double *excess,
+                     double *before, T *levels, double *steps)
+{
+    ptrdiff_t n_left = 0;
+    SKPROJ_SIMD(reduction(+ : n_left))
+    for (ptrdiff_t j = 0; j < w; ++j) {
+        double step = (excess[j] - share * radii[j]) / counts[j];
+        double target = (double)levels[j] + step;
+        int done = (counts[j] == before[j]) | ((before[j] >= 0.0) & !(step > 0.0));
+        T level;
+        target = target > lowest[j] ? target : lowest[j];
+        level = (T)target;
+        if (sizeof(T) < sizeof(double)) /* rounded down: one step of the type less */
+            level = level > target ? level * (T)(1.0 - 0x1p-24) : level;
+        levels[j] = done ? levels[j] : level;
+        steps[j] = done & (counts[j] > 0.0) ? step : (double)NAN;
+        before[j] = counts[j];
+        n_left += !done;
+    }
+    return n_left;
 }
 
 /* Vectors look whether any of 16 entries is in the band; only then are they copied,
@@ -433,7 +487,7 @@ static SKPROJ_UNUSED double NAME(reduce_group)(int norm, const T *x, ptrdiff_t n
     }
 }
 
-/* Rows may come in parts: `out` starts with zeros and ends with finish_columns. */
+/* `out` starts with zeros and ends with finish_columns. */
 static SKPROJ_UNUSED void
 NAME(reduce_columns)(int norm, const T *x, ptrdiff_t n, ptrdiff_t w, ptrdiff_t stride,
                      double *out)

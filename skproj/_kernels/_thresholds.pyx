@@ -13,14 +13,21 @@ References: Condat, Math. Program. 158 (2016), doi:10.1007/s10107-015-0946-6.
 
 from cython cimport floating
 from cython.parallel cimport prange, threadid
-from libc.math cimport INFINITY, fabs, sqrt
+from libc.math cimport INFINITY, NAN, fabs, isnan, sqrt
+from libc.stdint cimport int32_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memmove
+from libc.string cimport memmove, memset
 
 from ._bands cimport (
     CHUNK, MAX_BAND, collect_chunks, columns_together, threads_with_columns
 )
-from ._newton cimport find_threshold, newton, offset_to_subtract
+from ._columns cimport (
+    FEW_COLUMNS, MAX_MIXED, MAX_ROWS, N_NUMBERS, TOGETHER, Columns, columns_at_once,
+    find_roots, place_columns
+)
+from ._newton cimport (
+    find_threshold, newton, offset_to_subtract, set_threshold
+)
 from ._simd cimport gather_columns, largest_value, map_group, reduce_group
 
 cdef extern from "_simd.h":
@@ -132,6 +139,57 @@ cdef void find_long_threshold(
     free(band)
 
 
+cdef void find_thresholds_of_columns(
+    const floating* x, Py_ssize_t n_groups, Py_ssize_t size, Py_ssize_t stride,
+    const double* norms, const double* radii, double* levels, double* offsets,
+    int n_threads
+) except *:
+    """Replace levels that are NaN, except for a few left for another method."""
+    cdef:
+        Py_ssize_t width = columns_at_once(n_groups, size), tile, first, last
+        Py_ssize_t j
+        double* numbers = <double*>malloc(
+            n_threads * width * (N_NUMBERS + 3) * sizeof(double))
+        floating* entries = <floating*>malloc(
+            n_threads * 2 * MAX_MIXED * sizeof(floating))
+        int32_t* columns_of_entries = <int32_t*>malloc(
+            n_threads * MAX_MIXED * sizeof(int32_t))
+        double* storage
+        floating* roots
+        Columns columns
+    if numbers == NULL or entries == NULL or columns_of_entries == NULL:
+        free(numbers)
+        free(entries)
+        free(columns_of_entries)
+        raise MemoryError("No memory for the workspace of the l1 threshold.")
+    for tile in prange((n_groups + width - 1) // width, num_threads=n_threads,
+                       schedule="static", nogil=True):
+        first = tile * width
+        last = min(first + width, n_groups)
+        storage = numbers + threadid() * width * (N_NUMBERS + 3)
+        roots = <floating*>(storage + width * (N_NUMBERS + 1))
+        columns = place_columns(storage, width)
+        memset(columns.wanted, 0, width)
+        for j in range(last - first):
+            columns.radii[j] = INFINITY
+            columns.lowest[j] = 0.0
+            if isnan(levels[first + j]):
+                columns.radii[j] = radii[first + j]
+                columns.lowest[j] = (norms[first + j] - radii[first + j]) / size
+                columns.wanted[j // TOGETHER] = True
+        find_roots(x + first, size, last - first, stride, &columns, roots,
+                   <floating*>(storage + width * (N_NUMBERS + 2)),
+                   entries + threadid() * 2 * MAX_MIXED,
+                   columns_of_entries + threadid() * MAX_MIXED)
+        for j in range(last - first):
+            if isnan(levels[first + j]) and not isnan(columns.steps[j]):
+                set_threshold(roots[j], columns.steps[j], x, &levels[first + j],
+                              &offsets[first + j])
+    free(numbers)
+    free(entries)
+    free(columns_of_entries)
+
+
 def group_thresholds(
     const floating[:, :] X,   # IN, (n_groups, group_size), one stride is one entry
     const double[::1] norms,  # IN, (n_groups,), l1 norms; unused if signed
@@ -148,14 +206,14 @@ def group_thresholds(
     """
     cdef:
         Py_ssize_t n_groups = X.shape[0], size = X.shape[1], group_stride, entry_stride
-        Py_ssize_t width = 1, pitch, n_tiles, tile, first, last, j, n_outside = 0
+        Py_ssize_t width = 1, pitch, tile, first, last, j, n_outside = 0
         const floating* x
         const floating* group
         floating* buffers = NULL
         floating* buffer
         double spread
         Py_ssize_t count = 0
-        bint contiguous, is_long
+        bint contiguous, is_long, wanted
 
     if n_groups == 0 or size == 0:
         return 0
@@ -165,31 +223,42 @@ def group_thresholds(
     group_stride = X.strides[0] // <Py_ssize_t>sizeof(floating)
     entry_stride = X.strides[1] // <Py_ssize_t>sizeof(floating)
     contiguous = entry_stride == 1 or size == 1
-    if contiguous:
-        width = max(1, (n_groups + N_PARTS - 1) // N_PARTS)
-    else:
-        width = columns_together(n_groups, size)
-        n_threads = threads_with_columns(width, size, n_threads)
-    # Columns apart by a power of two would all compete for the same cache lines.
-    pitch = size + 8
-    n_tiles = (n_groups + width - 1) // width
     for j in range(n_groups):
-        levels[j] = INFINITY if radii[j] == 0.0 else 0.0
+        levels[j] = 0.0
         offsets[j] = 0.0
-        n_outside += signed_ or radii[j] == 0.0 or norms[j] > radii[j]
+        if not signed_ and radii[j] == 0.0:
+            levels[j] = INFINITY
+        elif signed_ or norms[j] > radii[j]:
+            levels[j] = NAN  # still to be found
+        n_outside += levels[j] != 0.0
     if n_outside == 0:
         return 0
+    if contiguous:
+        width = max(1, (n_groups + N_PARTS - 1) // N_PARTS)
+    elif signed_ or n_groups < FEW_COLUMNS or size >= MAX_ROWS:
+        width = columns_together(n_groups, size)
+    else:
+        find_thresholds_of_columns(x, n_groups, size, entry_stride, &norms[0],
+                                   &radii[0], &levels[0], &offsets[0], n_threads)
+    # Columns apart by a power of two would all compete for the same cache lines.
+    pitch = size + 8
     if not contiguous:
+        n_threads = threads_with_columns(width, size, n_threads)
         buffers = <floating*>malloc(
             (1 if is_long else n_threads) * width * pitch * sizeof(floating))
         if buffers == NULL:
             raise MemoryError("No memory for the workspace of the l1 threshold.")
 
     with nogil:
-        for tile in prange(n_tiles, num_threads=1 if is_long else n_threads,
-                           schedule="static"):
+        for tile in prange((n_groups + width - 1) // width,
+                           num_threads=1 if is_long else n_threads, schedule="static"):
             first = tile * width
             last = min(first + width, n_groups)
+            wanted = False
+            for j in range(first, last):
+                wanted = wanted or isnan(levels[j])
+            if not wanted:
+                continue
             spread = 0.0
             buffer = buffers
             if not contiguous:
@@ -197,7 +266,7 @@ def group_thresholds(
                 gather_columns(x + first, size, last - first, entry_stride, buffer,
                                pitch)
             for j in range(first, last):
-                if radii[j] == 0.0 or (not signed_ and norms[j] <= radii[j]):
+                if not isnan(levels[j]):
                     continue
                 group = (x + j * group_stride if contiguous
                          else buffer + (j - first) * pitch)
