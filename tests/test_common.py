@@ -10,6 +10,8 @@ from skproj import (
     ProjectionFeatureSelector,
     ProjectionFeatureSelectorCV,
     SparseSupervisedAutoencoder,
+    SparseSupervisedAutoencoderCV,
+    SparseSupervisedAutoencoderRegressor,
 )
 
 # Small instances; every parameter that is not about time keeps its default.
@@ -22,6 +24,8 @@ ESTIMATORS = [
     SparseSupervisedAutoencoder(
         max_epochs=20, batch_size=10, descent="projected", projection="l1inf"
     ),
+    SparseSupervisedAutoencoderCV(max_epochs=8, cv=2, input_noise=0.3),
+    SparseSupervisedAutoencoderRegressor(max_epochs=20),
 ]
 
 # What `check_estimator` leaves out and scikit-learn runs for its own estimators.

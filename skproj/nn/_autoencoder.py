@@ -39,8 +39,20 @@ class SparseSupervisedAutoencoder(ClassifierMixin, BaseSparseAutoencoder):
 
     Parameters
     ----------
+    {layers}
+    {radius}
+    {ball}
     {network}
-    {sparsity}
+    {descents}
+    {steps}
+    input_noise : float, default=1.0
+        Standard deviation of Gaussian noise added to the input of the encoder while
+        training [2]_; the reconstruction is compared with the clean input. The
+        default is meant for features of unit variance; small noisy data
+        are often better served by 3.
+    final_noise : float, default=0.5
+        Standard deviation of the noise in the descent after the last projection, unless
+        `input_noise` is smaller: few features can be trusted more.
     {training}
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, multiplied into the sample weights.
@@ -119,6 +131,7 @@ class SparseSupervisedAutoencoder(ClassifierMixin, BaseSparseAutoencoder):
         batch_size="auto",
         learning_rate_init=0.004,
         input_noise=1.0,
+        final_noise=0.5,
         weight_decay=0.0,
         early_stopping=False,
         validation_fraction=0.1,
@@ -145,6 +158,7 @@ class SparseSupervisedAutoencoder(ClassifierMixin, BaseSparseAutoencoder):
         self.batch_size = batch_size
         self.learning_rate_init = learning_rate_init
         self.input_noise = input_noise
+        self.final_noise = final_noise
         self.weight_decay = weight_decay
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
@@ -362,11 +376,23 @@ class SparseSupervisedAutoencoderRegressor(
 
     Parameters
     ----------
-    {network}
+    {layers}
+    {radius}
+    {ball}
     loss : {"squared_error", "huber"}, default="squared_error"
         Loss of the prediction, summed over the targets; the Huber loss changes from
         square to absolute value at one standard deviation of the target.
-    {sparsity}
+    {network}
+    {descents}
+    {steps}
+    input_noise : float, default=0.3
+        Standard deviation of Gaussian noise added to the input of the encoder while
+        training [2]_; the reconstruction is compared with the clean input. The
+        default is meant for features of unit variance. Noise makes
+        predictions smaller, so there is less of it than for a classification.
+    final_noise : float, default=0.1
+        Standard deviation of the noise in the descent after the last projection, unless
+        `input_noise` is smaller: few features can be trusted more.
     {training}
     warm_start : bool, default=False
         Whether `fit` starts from the weights of the previous fit.
@@ -427,8 +453,8 @@ class SparseSupervisedAutoencoderRegressor(
         eta=10.0,
         n_features_to_select=None,
         projection="l12",
-        activation="silu",
         loss="squared_error",
+        activation="silu",
         reconstruction_loss="huber",
         reconstruction_weight=0.0,
         descent="progressive",
@@ -436,7 +462,8 @@ class SparseSupervisedAutoencoderRegressor(
         max_epochs=20,
         batch_size="auto",
         learning_rate_init=0.004,
-        input_noise=1.0,
+        input_noise=0.3,
+        final_noise=0.1,
         weight_decay=0.0,
         early_stopping=False,
         validation_fraction=0.1,
@@ -452,8 +479,8 @@ class SparseSupervisedAutoencoderRegressor(
         self.eta = eta
         self.n_features_to_select = n_features_to_select
         self.projection = projection
-        self.activation = activation
         self.loss = loss
+        self.activation = activation
         self.reconstruction_loss = reconstruction_loss
         self.reconstruction_weight = reconstruction_weight
         self.descent = descent
@@ -462,6 +489,7 @@ class SparseSupervisedAutoencoderRegressor(
         self.batch_size = batch_size
         self.learning_rate_init = learning_rate_init
         self.input_noise = input_noise
+        self.final_noise = final_noise
         self.weight_decay = weight_decay
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction

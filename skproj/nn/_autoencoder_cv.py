@@ -104,10 +104,11 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
 
     Parameters
     ----------
-    {network}
+    {layers}
     etas : array-like of shape (n_etas,), default=None
         Radii to choose from. By default those that the run of all the samples passes,
-        from nearly all features down to one.
+        from all the features, with an infinite radius, down to one; with more than
+        eight features per sample, from a part of the features.
     cv : int, cross-validation generator or iterable, default=None
         How to split the samples, as in :class:`~sklearn.model_selection.GridSearchCV`;
         None means five stratified folds.
@@ -120,7 +121,19 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         mean score is at most one standard error worse.
     n_jobs : int, default=None
         Number of folds to run in parallel, as in joblib; None means 1.
-    {sparsity}
+    {ball}
+    {network}
+    {descents}
+    {steps}
+    input_noise : float or array-like, default=(1.0, 3.0)
+        Standard deviation of Gaussian noise added to the input of the encoder while
+        training [2]_; the reconstruction is compared with the clean input. The
+        default is meant for features of unit variance. Of several
+        the best one is chosen together with the radius: small noisy data are often
+        better served by 3, at twice the time.
+    final_noise : float, default=0.5
+        Standard deviation of the noise in the descent after the last projection, unless
+        `input_noise` is smaller: few features can be trusted more.
     {training}
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, multiplied into the sample weights.
@@ -228,6 +241,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         batch_size="auto",
         learning_rate_init=0.004,
         input_noise=(1.0, 3.0),
+        final_noise=0.5,
         weight_decay=0.0,
         early_stopping=False,
         validation_fraction=0.1,
@@ -252,6 +266,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
             batch_size=batch_size,
             learning_rate_init=learning_rate_init,
             input_noise=input_noise,
+            final_noise=final_noise,
             weight_decay=weight_decay,
             early_stopping=early_stopping,
             validation_fraction=validation_fraction,

@@ -63,10 +63,12 @@ DESCENTS = ("progressive", "double", "double-rewind", "projected", "single")
 
 # What the docstrings of the estimators share.
 DOCS = {
-    "network": """
+    "layers": """
         hidden_layer_sizes : int or array-like of int, default=(100,)
             Widths of the hidden layers of the encoder; the decoder mirrors them. With
             an empty tuple the encoder is linear.
+    """,
+    "network": """
         activation : str, default="silu"
             Activation after each hidden layer: {"silu", "relu", "gelu", "tanh",
             "logistic", "identity"}.
@@ -79,7 +81,7 @@ DOCS = {
             a third to half of the time; it made no difference to the accuracy of any
             data set that we tried.
     """,
-    "sparsity": """
+    "radius": """
         eta : float, default=10.0
             Radius of the projection ball; smaller is sparser; not a learning rate. It
             is in units of weights, so it is comparable between data sets only when the
@@ -87,11 +89,15 @@ DOCS = {
         n_features_to_select : int, default=None
             Number of features to select instead of giving `eta`, which is not used
             then: the radius is that which leaves so many.
+    """,
+    "ball": """
         projection : str or callable, default="l12"
             The projection of the first layer: {"l1", "l12", "l1inf", "bilevel_l11",
             "bilevel_l12", "bilevel_l1inf"}, see :mod:`skproj.projection`; or a
             function ``projection(W, radius, axis=0)`` that returns an array of the
             shape of `W`.
+    """,
+    "descents": """
         descent : str, default="progressive"
             How training and projection alternate:
 
@@ -110,7 +116,7 @@ DOCS = {
             progressive descent. While there are more than eight features per sample,
             each projection does the work of four.
     """,
-    "training": """
+    "steps": """
         max_epochs : int, default=20
             Number of epochs of each descent.
         batch_size : int or "auto", default="auto"
@@ -118,11 +124,8 @@ DOCS = {
             8 and at most 128.
         learning_rate_init : float, default=0.004
             Learning rate of Adam.
-        input_noise : float, default=1.0
-            Standard deviation of Gaussian noise added to the input of the encoder
-            while training [2]_; the reconstruction is compared with the clean input.
-            The default is meant for features of unit variance; small noisy data are
-            often better served by 3.
+    """,
+    "training": """
         weight_decay : float, default=0.0
             Decoupled weight decay (AdamW).
         early_stopping : bool, default=False
@@ -267,6 +270,7 @@ class BaseSparseAutoencoder(
         ],
         "learning_rate_init": [Interval(numbers.Real, 0, None, closed="neither")],
         "input_noise": [Interval(numbers.Real, 0, None, closed="left")],
+        "final_noise": [Interval(numbers.Real, 0, None, closed="left")],
         "weight_decay": [Interval(numbers.Real, 0, None, closed="left")],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(numbers.Real, 0, 1, closed="neither")],
@@ -428,6 +432,7 @@ class BaseSparseAutoencoder(
             kind=self.descent,
             max_epochs=self.max_epochs,
             survival_rate=self.survival_rate,
+            final_noise=self.final_noise,
             n_threads=self.n_threads,
         )
 
@@ -550,7 +555,7 @@ class BaseSparseAutoencoder(
             "module_": module,
             "_columns_": trainer.columns,
             "feature_importances_": importances,
-            "n_selected_features_": np.count_nonzero(importances),
+            "n_selected_features_": int(np.count_nonzero(importances)),
             "loss_curve_": list(trainer.loss_curve),
             "n_iter_": len(trainer.loss_curve),
             "validation_scores_": list(trainer.validation_scores) or None,
@@ -760,8 +765,10 @@ class BaseSparseAutoencoder(
         state = super().__getstate__()
         module = state.get("module_")
         if module is not None and first_layer(module).device.type != "cpu":
-            # So that a pickle opens where that device is missing.
+            # So that a pickle opens where that device is missing; a further
+            # `partial_fit` starts from the fitted network then.
             state["module_"] = copy.deepcopy(module).cpu()
+            state.pop("_stream_", None)
         return state
 
     def __sklearn_tags__(self):

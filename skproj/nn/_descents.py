@@ -73,6 +73,9 @@ class Descents:
         Of each descent.
     survival_rate : float
         Share of the features that an intermediate projection leaves.
+    final_noise : float
+        Noise on the input in the descent after the last projection, where the other
+        descents have more.
     n_threads : int or None
         Of the projection.
     """
@@ -81,6 +84,7 @@ class Descents:
     kind: str
     max_epochs: int
     survival_rate: float
+    final_noise: float
     n_threads: int | None
 
     def run(self, trainer, goals):
@@ -111,7 +115,7 @@ class Descents:
                 end = trainer.branch() if pending else trainer
                 outcome = self._reach(end, goal)
                 if self.kind != "single" and not stop:
-                    self._descend_sparse(end, initial)
+                    self._descend_last(end, initial)
                 yield outcome
             if not pending:
                 return
@@ -129,6 +133,7 @@ class Descents:
     def path(self, trainer):
         """Train from dense to sparse, and yield an outcome for each projection.
 
+        The first one has all the features, unless there are far more than samples.
         Each outcome is what `run` gives for its radius, which are decreasing: what a
         smaller radius than the present one has reached before is passed over.
 
@@ -141,23 +146,29 @@ class Descents:
         ------
         outcome : Outcome
         """
-        smallest = None
+        smallest = math.inf
         stop = trainer.descend(self.max_epochs)
+        if not self._is_wide(trainer):
+            dense = trainer.branch()
+            outcome = self._reach(dense, Goal(radius=smallest))
+            if not stop:
+                self._descend_last(dense)
+            yield outcome
         while True:
             count = self._next_count(trainer)
-            if smallest is None:
-                count = max(count, 1)  # there is at least one outcome
             if count == 0:
                 return
             radius = self.radius_for(first_layer(trainer.module), count)
             importances = self._thin_out(trainer, radius, count)
-            if not stop:
-                stop = self._descend_sparse(trainer)
-            if smallest is None or radius < smallest:
+            if radius < smallest:
                 smallest = radius
-                yield Outcome(trainer, radius, importances)
+                end = trainer.branch()
+                if not stop:
+                    self._descend_last(end)
+                yield Outcome(end, radius, importances)
             if stop:
                 return
+            stop = self._descend_sparse(trainer)
 
     def radius_for(self, weight, n_features):
         """Compute the radius of the projection that leaves a number of columns.
@@ -209,10 +220,14 @@ class Descents:
         n_alive = len(trainer.columns)
         if n_alive == 0:
             return 0
-        rate = self.survival_rate
-        if n_alive > WIDE * len(trainer.data):
-            rate **= LEAPS
+        rate = (
+            self.survival_rate**LEAPS if self._is_wide(trainer) else self.survival_rate
+        )
         return min(math.ceil(rate * n_alive), n_alive - 1)
+
+    def _is_wide(self, trainer):
+        """Whether there are far more features than samples."""
+        return len(trainer.columns) > WIDE * len(trainer.data)
 
     def _thin_out(self, trainer, radius, n_features):
         """Project on the way; return the norms of the columns that are left."""
@@ -237,19 +252,27 @@ class Descents:
             return goal.radius
         return self.radius_for(weight, goal.n_features)
 
-    def _descend_sparse(self, trainer, initial=None):
+    def _descend_sparse(self, trainer, max_noise=math.inf):
         """Train what survived; zeros inside the surviving columns stay."""
         weight = first_layer(trainer.module)
         removed = weight == 0
+        keep_zeros = None
+        if removed.any():
+            keep_zeros = partial(weight.masked_fill_, removed, 0.0)
+        return trainer.descend(
+            self.max_epochs, max_noise=max_noise, after_step=keep_zeros
+        )
+
+    def _descend_last(self, trainer, initial=None):
+        """Train what survived the last projection, from `initial` if it is given."""
         if initial is not None:
+            weight = first_layer(trainer.module)
+            removed = weight == 0
             initial = copy.deepcopy(initial)
             initial.keep_features(trainer.columns)
             trainer.module.load_state_dict(initial.state_dict())
             weight.masked_fill_(removed, 0.0)
-        keep_zeros = None
-        if removed.any():
-            keep_zeros = partial(weight.masked_fill_, removed, 0.0)
-        return trainer.descend(self.max_epochs, after_step=keep_zeros)
+        self._descend_sparse(trainer, self.final_noise)
 
     def project(self, weight, radius):
         """Project a tensor in place."""

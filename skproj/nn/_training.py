@@ -8,6 +8,7 @@ device are never changed.
 import contextlib
 import copy
 import itertools
+import math
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -387,12 +388,14 @@ class Trainer:
             self.module.parameters(), self.learning_rate_init, self.weight_decay
         )
 
-    def descend(self, max_epochs, *, after_step=None):
+    def descend(self, max_epochs, *, max_noise=math.inf, after_step=None):
         """Train for at most `max_epochs` epochs with a fresh optimiser.
 
         Parameters
         ----------
         max_epochs : int
+        max_noise : float, default=inf
+            Bound of the noise on the input.
         after_step : callable, default=None
             Called without arguments after every optimiser step: a projection, a mask.
 
@@ -417,7 +420,7 @@ class Trainer:
         for _ in range(max_epochs):
             epoch = descent.subcontext(task_name="epoch")
             epoch.call_on_fit_task_begin(**self.callback_arguments)
-            self.train_epoch(optimizer, after_step)
+            self.train_epoch(optimizer, max_noise=max_noise, after_step=after_step)
             stop = False
             if stopping is not None:
                 self.validation_scores.append(-self.evaluate(self.validation))
@@ -444,7 +447,7 @@ class Trainer:
         return float(total) / len(data)
 
     @torch.no_grad()
-    def train_epoch(self, optimizer, after_step=None):
+    def train_epoch(self, optimizer, *, max_noise=math.inf, after_step=None):
         """Take a step for each batch of the shuffled samples.
 
         Raises
@@ -454,7 +457,7 @@ class Trainer:
         """
         self.module.train()
         total = torch.zeros_like(self.data.weight[0])
-        for X_seen, X, y, weight in self._shuffled_batches():
+        for X_seen, X, y, weight in self._shuffled_batches(max_noise):
             losses = self.objective.backward(self.module, X_seen, X, y, weight)
             optimizer.step()
             if after_step is not None:
@@ -469,7 +472,7 @@ class Trainer:
             )
         self.loss_curve.append(loss)
 
-    def _shuffled_batches(self):
+    def _shuffled_batches(self, max_noise):
         """Yield noisy features, features, targets and weights of all batches.
 
         Samples are gathered and noise is drawn for many small batches at once.
@@ -478,12 +481,13 @@ class Trainer:
         order = torch.randperm(n_samples, generator=self.generator, device=device)
         entries = self.batch_size * max(1, len(self.columns))
         n_rows = self.batch_size * max(1, BLOCK_ENTRIES // entries)
+        deviation = min(self.input_noise, max_noise)
         for block in order.split(n_rows):
             X, y, weight = self.data.batch(block)
             X_seen = X
-            if self.input_noise:
+            if deviation:
                 noise = torch.empty_like(X).normal_(generator=self.generator)
-                X_seen = noise.mul_(self.input_noise).add_(X)
+                X_seen = noise.mul_(deviation).add_(X)
             parts = (part.split(self.batch_size) for part in (X_seen, X, y, weight))
             yield from zip(*parts, strict=True)
 

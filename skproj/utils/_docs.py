@@ -16,7 +16,7 @@ def shared_docs(**parts):
         doc = inspect.cleandoc(cls.__doc__)
         for name, text in parts.items():
             doc = doc.replace("{" + name + "}", inspect.cleandoc(text))
-        cls.__doc__ = doc
+        cls.__doc__ = f"{doc}\n"
         return cls
 
     return fill

@@ -1,0 +1,408 @@
+"""SparseSupervisedAutoencoderCV: the search against a grid search, rules, errors."""
+
+import pickle
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.sparse import csr_array
+from sklearn.base import clone
+from sklearn.callback import ProgressBar
+from sklearn.datasets import make_classification
+from sklearn.exceptions import NotFittedError
+from sklearn.metrics import log_loss
+from sklearn.model_selection import GridSearchCV, StratifiedKFold, train_test_split
+from sklearn.preprocessing import StandardScaler
+
+from skproj import SparseSupervisedAutoencoder, SparseSupervisedAutoencoderCV
+
+SMALL = {"hidden_layer_sizes": (20,), "max_epochs": 2, "random_state": 0}
+ETAS = [0.5, 3.0, 1.0]
+
+
+@pytest.fixture(scope="module")
+def wide():
+    """Two classes, 4 informative features first, 26 of pure noise."""
+    X, y = make_classification(
+        n_samples=120,
+        n_features=30,
+        n_informative=4,
+        n_redundant=0,
+        class_sep=1.5,
+        shuffle=False,
+        random_state=0,
+    )
+    order = np.random.default_rng(0).permutation(len(X))
+    X = StandardScaler().fit_transform(X)
+    return X[order], np.array(["healthy", "ill"])[y[order]]
+
+
+def quick(**params):
+    return SparseSupervisedAutoencoderCV(**{**SMALL, "cv": 2, **params})
+
+
+def single(**params):
+    return SparseSupervisedAutoencoder(**{**SMALL, **params})
+
+
+@pytest.mark.parametrize(
+    "descent", ["progressive", "double", "double-rewind", "projected", "single"]
+)
+def test_search_equals_a_grid_search(wide, descent):
+    """The scores, their order, the choice and the final model, for every descent."""
+    X, y = wide
+    cv = StratifiedKFold(3, shuffle=True, random_state=0)
+    params = {"descent": descent, "input_noise": 1.0, "max_epochs": 4}
+    search = quick(etas=ETAS, cv=cv, scoring="accuracy", **params).fit(X, y)
+    grid = {"eta": sorted(ETAS, reverse=True)}
+    reference = GridSearchCV(single(**params), grid, cv=cv, scoring="accuracy")
+    reference.fit(X, y)
+    ours, theirs = search.cv_results_, reference.cv_results_
+    for name in ("mean_test_score", "std_test_score", "rank_test_score"):
+        assert_allclose(ours[name], theirs[name], rtol=1e-12)
+    for i in range(3):
+        name = f"split{i}_test_score"
+        assert_array_equal(ours[name], theirs[name])
+    assert len(set(ours["mean_test_score"])) > 1
+    best = ours["mean_test_score"].max()
+    tied = [
+        eta
+        for eta, mean in zip(grid["eta"], ours["mean_test_score"], strict=True)
+        if mean == best
+    ]
+    assert search.eta_ == min(tied)
+    assert search.best_score_ == reference.best_score_
+    refitted = single(eta=search.eta_, **params).fit(X, y)
+    assert_array_equal(search.encoder_weights_, refitted.encoder_weights_)
+    assert_array_equal(search.transform(X), refitted.transform(X))
+    assert_array_equal(search.feature_importances_, refitted.feature_importances_)
+    assert search.loss_curve_ == refitted.loss_curve_
+
+
+def test_default_radii_are_those_that_the_run_passes(wide):
+    """Decreasing, from all the features to one, and consistent attributes."""
+    X, y = wide
+    search = quick().fit(X, y)
+    n_etas = len(search.etas_)
+    assert n_etas > 3
+    assert np.all(np.diff(search.etas_) < 0)
+    counts = search.n_features_path_
+    assert np.all(np.diff(counts) <= 0)
+    assert search.etas_[0] == np.inf
+    assert counts[0] == 30
+    assert counts[-1] == 1
+    assert_array_equal(np.count_nonzero(search.importances_path_, axis=1), counts)
+    assert search.importances_path_.shape == (n_etas, 30)
+    row = np.flatnonzero(search.etas_ == search.eta_)
+    assert search.n_features_path_[row] == search.n_selected_features_
+    assert_array_equal(search.importances_path_[row][0], search.feature_importances_)
+
+
+def test_default_radii_of_far_more_features_than_samples_are_sparse():
+    """A second training of so many features would take most of the time."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((20, 200))
+    search = quick(input_noise=1.0).fit(X, np.arange(20) % 2)
+    assert search.n_features_path_[0] == np.ceil(0.7**4 * 200)
+
+
+def test_table_of_results(wide):
+    """A row for each noise and radius, in the form of a grid search."""
+    X, y = wide
+    search = quick(input_noise=[3.0, 1.0, 3.0], cv=3).fit(X, y)
+    results = search.cv_results_
+    assert set(results) == {
+        "param_eta",
+        "param_input_noise",
+        "params",
+        "split0_test_score",
+        "split1_test_score",
+        "split2_test_score",
+        "mean_test_score",
+        "std_test_score",
+        "rank_test_score",
+        "mean_n_features",
+    }
+    assert len({len(column) for column in results.values()}) == 1
+    assert_array_equal(np.unique(results["param_input_noise"]), [1.0, 3.0])
+    best = search.best_index_
+    assert results["rank_test_score"][best] == 1
+    assert search.best_score_ == results["mean_test_score"][best]
+    assert search.eta_ == results["param_eta"][best] == results["params"][best]["eta"]
+    assert search.input_noise_ == results["params"][best]["input_noise"]
+    of_noise = results["param_input_noise"] == search.input_noise_
+    assert_array_equal(search.etas_, results["param_eta"][of_noise])
+    assert np.all(results["mean_test_score"] < 0)  # minus the log loss
+    model = single(eta=search.eta_, input_noise=search.input_noise_).fit(X, y)
+    assert_array_equal(model.encoder_weights_, search.encoder_weights_)
+
+
+def test_noise_that_predicts_better_is_chosen(wide):
+    """Noise that drowns the features loses, wherever it stands in the list."""
+    X, y = wide
+    X = X[:, :4]
+    for noises in ([0.5, 1000.0], [1000.0, 0.5]):
+        search = quick(input_noise=noises, max_epochs=10, etas=[np.inf]).fit(X, y)
+        assert search.input_noise_ == 0.5
+
+
+def test_two_jobs_find_what_one_finds(wide):
+    """To the bit."""
+    X, y = wide
+    one, two = (quick(n_jobs=n, input_noise=1.0).fit(X, y) for n in (1, 2))
+    for name in ("mean_test_score", "mean_n_features", "param_eta"):
+        assert_array_equal(one.cv_results_[name], two.cv_results_[name])
+    assert one.temperature_ == two.temperature_
+    assert_array_equal(one.predict_proba(X), two.predict_proba(X))
+
+
+@pytest.mark.parametrize("random_state", [None, np.random.RandomState(0)])
+def test_folds_start_from_the_weights_of_the_whole(wide, random_state):
+    """Also without an integer as seed: with no learning to speak of, scores agree."""
+    X, y = wide
+    cv = [(np.arange(120), np.arange(120))] * 2
+    params = {"learning_rate_init": 1e-12, "descent": "single", "etas": [np.inf]}
+    search = quick(cv=cv, random_state=random_state, scoring="accuracy", **params)
+    search.fit(X, y)
+    assert search.best_score_ == search.score(X, y)
+
+
+def test_one_standard_error_is_sparser(wide):
+    """The smallest radius that is about as good as the best."""
+    X, y = wide
+    params = {"max_epochs": 3, "cv": 4, "input_noise": 1.0}
+    best, sparse = (
+        quick(selection_rule=rule, **params).fit(X, y)
+        for rule in ("best", "one-standard-error")
+    )
+    results = best.cv_results_
+    assert_array_equal(
+        results["mean_test_score"], sparse.cv_results_["mean_test_score"]
+    )
+    row = results["mean_test_score"].argmax()
+    split_scores = [results[f"split{i}_test_score"][row] for i in range(4)]
+    limit = results["mean_test_score"][row] - np.std(split_scores, ddof=1) / 2.0
+    good_enough = results["param_eta"][results["mean_test_score"] >= limit]
+    assert sparse.eta_ == good_enough.min() < best.eta_
+    assert sparse.n_selected_features_ < best.n_selected_features_
+
+
+def test_radii_may_come_in_any_order_and_twice(wide):
+    """They are sorted, and infinity is the network without selection."""
+    X, y = wide
+    search = quick(etas=(0.5, np.inf, 3, 0.5), input_noise=1.0).fit(X, y)
+    assert_array_equal(search.etas_, [np.inf, 3.0, 0.5])
+    assert search.n_features_path_[0] == 30
+    again = quick(etas=np.array([3.0, 0.5, np.inf]), input_noise=1.0).fit(X, y)
+    assert_array_equal(search.predict_proba(X), again.predict_proba(X))
+
+
+@pytest.mark.parametrize("scoring", ["balanced_accuracy", "callable"])
+def test_scorer_decides(wide, scoring):
+    """By name, or a function of the model, which sees fitted models."""
+    X, y = wide
+
+    def few_features(model, X, y):
+        assert len(model.predict(X)) == len(y)
+        return -model.n_selected_features_
+
+    search = quick(scoring=few_features if scoring == "callable" else scoring)
+    search.fit(X, y)
+    results = search.cv_results_
+    if scoring == "callable":
+        assert_array_equal(results["mean_test_score"], -results["mean_n_features"])
+        assert search.n_selected_features_ == 1
+    else:
+        assert results["mean_test_score"].max() == search.best_score_ <= 1.0
+
+
+def test_fold_without_a_class(wide):
+    """Samples of a class that was not trained do not count for the default score."""
+    X, y = wide
+    y = np.where(np.arange(120) < 2, "other", y)
+    pairs = np.arange(120) // 2
+    halves = [np.flatnonzero(pairs % 2 == i) for i in (0, 1)]
+    cv = [(halves[1], halves[0]), (halves[0], halves[1])]
+    search = quick(cv=cv, etas=ETAS, input_noise=1.0).fit(X, y)
+    assert_array_equal(search.classes_, ["healthy", "ill", "other"])
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    assert np.isfinite(search.temperature_)
+    without = [(halves[1], halves[0][2:]), (halves[0], halves[1])]
+    same = quick(cv=without, etas=ETAS, input_noise=1.0).fit(X, y)
+    assert_array_equal(
+        search.cv_results_["mean_test_score"], same.cv_results_["mean_test_score"]
+    )
+    lonely = [(np.arange(2, 120), np.arange(2)), cv[0]]
+    with pytest.raises(ValueError, match="cv makes a split without any test sample"):
+        quick(cv=lonely).fit(X, y)
+
+
+def test_scores_that_are_not_numbers_are_refused(wide):
+    """They cannot be compared."""
+    X, y = wide
+
+    def undefined_for_dense(model, X, y):
+        return np.nan if model.n_selected_features_ > 10 else 1.0
+
+    with pytest.raises(ValueError, match="scoring must give finite scores"):
+        quick(scoring=undefined_for_dense).fit(X, y)
+
+
+def overfitted():
+    """Labels that are noise for a good part, and a search that learns them by heart."""
+    X, y = make_classification(n_samples=500, n_features=30, flip_y=0.4, random_state=0)
+    X = StandardScaler().fit_transform(X)
+    params = {"etas": [np.inf], "input_noise": 0.0, "max_epochs": 60, "cv": 3}
+    return train_test_split(X, y, random_state=0), params
+
+
+def test_calibration_improves_the_probabilities_of_new_samples():
+    """The temperature comes from the folds, and labels do not depend on it."""
+    (X_train, X_test, y_train, y_test), params = overfitted()
+    search = quick(**params).fit(X_train, y_train)
+    assert search.temperature_ > 1.5
+    proba = search.predict_proba(X_test)
+    assert_allclose(proba.sum(axis=1), 1.0)
+    plain = quick(calibrate=False, **params).fit(X_train, y_train)
+    assert plain.temperature_ == 1.0
+    assert_array_equal(plain.predict(X_test), search.predict(X_test))
+    assert log_loss(y_test, proba) < 0.8 * log_loss(y_test, plain.predict_proba(X_test))
+    # The default score is that of the calibrated probabilities in either case.
+    assert plain.best_score_ == search.best_score_ > -1.0
+
+
+def test_integer_weights_equal_repeated_samples(wide):
+    """In training, in the scores and in the calibration, with splits by group."""
+    X, y = wide
+    rng = np.random.default_rng(0)
+    weights, groups = rng.integers(0, 3, len(X)), rng.integers(0, 12, len(X))
+    rows = np.repeat(np.arange(len(X)), weights)
+    params = {"etas": ETAS, "input_noise": 1.0, "class_weight": "balanced"}
+
+    def splits(groups):
+        fold = groups % 2
+        return [(np.flatnonzero(fold != i), np.flatnonzero(fold == i)) for i in (0, 1)]
+
+    weighted = quick(cv=splits(groups), **params).fit(X, y, sample_weight=weights)
+    repeated = quick(cv=splits(groups[rows]), **params).fit(X[rows], y[rows])
+    assert_allclose(
+        weighted.cv_results_["mean_test_score"],
+        repeated.cv_results_["mean_test_score"],
+        rtol=1e-9,
+    )
+    assert weighted.temperature_ == pytest.approx(repeated.temperature_, rel=1e-4)
+    assert_allclose(weighted.transform(X), repeated.transform(X), rtol=1e-7, atol=1e-9)
+    scored = quick(cv=splits(groups), scoring="accuracy", **params)
+    scored.fit(X, y, sample_weight=weights)
+    rescored = quick(cv=splits(groups[rows]), scoring="accuracy", **params)
+    rescored.fit(X[rows], y[rows])
+    assert_allclose(
+        scored.cv_results_["mean_test_score"], rescored.cv_results_["mean_test_score"]
+    )
+
+
+def test_sparse_input_gives_the_search_of_dense_input(wide):
+    """To the bit."""
+    X, y = wide
+    X = np.where(np.abs(X) > 0.5, X, 0.0)
+    dense, thin = quick().fit(X, y), quick().fit(csr_array(X), y)
+    assert_array_equal(
+        dense.cv_results_["mean_test_score"], thin.cv_results_["mean_test_score"]
+    )
+    assert_array_equal(dense.predict_proba(X), thin.predict_proba(csr_array(X)))
+
+
+def test_callbacks_see_paths_and_folds(wide, capsys):
+    """The progress bar counts them, and a callback can stop descents."""
+    X, y = wide
+    quick(cv=3).set_callbacks(ProgressBar()).fit(X, y)
+    assert "100%" in capsys.readouterr().out
+
+    class Listen:
+        def __init__(self):
+            self.names = []
+
+        def setup(self, estimator, context):
+            pass
+
+        def teardown(self, estimator, context):
+            pass
+
+        def on_fit_task_begin(self, estimator, context):
+            self.names.append(context.task_name)
+
+        def on_fit_task_end(self, estimator, context):
+            return context.task_name == "epoch"
+
+    listener = Listen()
+    search = quick(cv=3).set_callbacks(listener).fit(X, y)
+    assert listener.names.count("path") == 2  # noises
+    assert listener.names.count("fold") == 2 * 3
+    assert listener.names.count("epoch") == listener.names.count("descent")
+    assert search.n_iter_ < listener.names.count("epoch")
+
+
+def test_compact_copies_and_clones(wide):
+    """The path is cut to the selected features as well."""
+    X, y = wide
+    search = quick(selection_rule="one-standard-error").fit(X, y)
+    support = search.get_support()
+    copied = pickle.loads(pickle.dumps(search))
+    assert_array_equal(copied.predict_proba(X), search.predict_proba(X))
+    compact = search.compact()
+    assert_allclose(
+        compact.predict_proba(X[:, support]), search.predict_proba(X), atol=1e-6
+    )
+    assert_array_equal(compact.importances_path_, search.importances_path_[:, support])
+    assert len(pickle.dumps(compact)) < len(pickle.dumps(search))
+    fresh = clone(search)
+    assert fresh.get_params() == search.get_params()
+    with pytest.raises(NotFittedError):
+        fresh.predict(X)
+
+
+def test_there_is_no_partial_fit(wide):
+    """The choice of a radius needs all the data."""
+    assert not hasattr(quick(), "partial_fit")
+    with pytest.raises(AttributeError, match="needs all the data"):
+        quick().partial_fit(*wide)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"etas": [0]}, "etas must hold positive numbers"),
+        ({"etas": [1.0, -1.0]}, "etas must hold positive numbers"),
+        ({"etas": [np.nan]}, "etas must hold positive numbers"),
+        ({"etas": []}, "etas must hold positive numbers"),
+        ({"etas": ["a"]}, "etas must hold positive numbers"),
+        ({"etas": [[1.0]]}, "etas must hold positive numbers"),
+        ({"etas": 3.0}, "'etas' parameter"),
+        ({"input_noise": [-1]}, "input_noise must hold non-negative numbers"),
+        ({"input_noise": [np.inf]}, "input_noise must hold non-negative numbers"),
+        ({"input_noise": []}, "input_noise must hold non-negative numbers"),
+        ({"input_noise": ["a"]}, "input_noise must hold non-negative numbers"),
+        ({"input_noise": -1.0}, "'input_noise' parameter"),
+        ({"descent": "double"}, r"descent='double'.*etas"),
+        ({"descent": "projected"}, r"descent='projected'.*etas"),
+        ({"survival_rate": 1.0}, "survival_rate"),
+        ({"selection_rule": "luck"}, "selection_rule"),
+        ({"scoring": "beauty"}, "scoring"),
+        ({"cv": 1}, "'cv' parameter"),
+        ({"n_jobs": 0.5}, "n_jobs"),
+    ],
+)
+def test_bad_parameters_are_named(wide, params, message):
+    """One sentence, before any training."""
+    search = quick(**params)
+    with pytest.raises(ValueError, match=message):
+        search.fit(*wide)
+    assert not [name for name in vars(search) if name.endswith("_")]
+
+
+def test_parameters_of_a_single_fit_are_not_accepted():
+    """The search chooses them."""
+    for name in ("eta", "n_features_to_select", "warm_start"):
+        with pytest.raises(TypeError, match=name):
+            SparseSupervisedAutoencoderCV(**{name: 1})
+        assert name not in quick().get_params()
