@@ -3,6 +3,7 @@
 import contextlib
 import numbers
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -338,10 +339,14 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
                 problem, trainer = model._prepare(X, y, sample_weight, path_context)
                 states = list(model._walk(problem, trainer, etas))
             path = Path(model.input_noise, states)
+            follow = partial(
+                follow_split,
+                etas=path.etas,
+                classes=problem.attributes["classes_"],
+                scoring=self.scoring,
+            )
             jobs = (
-                delayed(follow_split)(
-                    clone(model), X, y, sample_weight, split, path, self.scoring
-                )
+                delayed(follow)(clone(model), X, y, sample_weight, split)
                 for split in splits
             )
             for fold in Parallel(n_jobs=self.n_jobs, return_as="generator")(jobs):
@@ -447,7 +452,7 @@ def subtask(parent, name, arguments, *, max_subtasks=0):
     context.call_on_fit_task_end(**arguments)
 
 
-def follow_split(model, X, y, sample_weight, split, path, scoring):
+def follow_split(model, X, y, sample_weight, split, *, etas, classes, scoring):
     """Run from dense to sparse with the training samples of one split.
 
     Returns
@@ -465,7 +470,6 @@ def follow_split(model, X, y, sample_weight, split, path, scoring):
     X_test, y_test = X[test], y[test]
     context = model._init_callback_context(max_subtasks=None)
     problem, trainer = model._prepare(X_train, y_train, weight_train, context)
-    classes = path.states[0]["classes_"]
     trained = np.isin(classes, problem.attributes["classes_"])
     known = np.isin(y_test, problem.attributes["classes_"])
     if not np.any(weight_test[known] > 0.0):
@@ -475,7 +479,7 @@ def follow_split(model, X, y, sample_weight, split, path, scoring):
         )
 
     scores, counts, latents = [], [], []
-    for state in model._walk(problem, trainer, path.etas):
+    for state in model._walk(problem, trainer, etas):
         model._set_state(state)
         if scorer is not None:
             scores.append(scorer(model, X_test, y_test, **score_arguments))
