@@ -22,7 +22,7 @@ extensions = [
     "skproj_doc",
 ]
 templates_path = ["_templates"]
-exclude_patterns = ["_build", "benchmarks_table.rst"]  # the table is included
+exclude_patterns = ["_build", "benchmarks_*.rst"]  # the tables are included
 default_role = "literal"  # single backticks in docstrings are code
 
 autodoc_typehints = "none"  # numpydoc sections say it

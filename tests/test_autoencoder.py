@@ -25,7 +25,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skproj import SparseSupervisedAutoencoder
 from skproj.datasets import add_probes
-from skproj.nn._training import merge_duplicates
+from skproj.nn._training import Samples, merge_duplicates
 from skproj.projection import BALLS
 from skproj.projection._registry import SPARSIFYING
 
@@ -1079,3 +1079,82 @@ def test_weights_before_fit_are_missing(wide):
     with pytest.raises(NotFittedError, match="not fitted yet"):
         quick().encoder_weights_  # noqa: B018
     assert hasattr(quick().fit(*wide), "encoder_weights_")
+
+
+def test_decoder_learns_from_the_part_where_it_is_asked_to(wide):
+    """`reconstruction_weight` may change between parts, in both directions."""
+    X, y = wide
+    model = quick(random_state=0).partial_fit(X, y, classes=np.unique(y))
+    with pytest.raises(ValueError, match="no trained decoder"):
+        model.reconstruct(X)
+    before = copy.deepcopy(model._stream_.module.decoder.state_dict())
+    model.set_params(reconstruction_weight=1.0).partial_fit(X, y)
+    learned = copy.deepcopy(model._stream_.module.decoder.state_dict())
+    assert any(not torch.equal(before[name], learned[name]) for name in before)
+    model.reconstruct(X)
+    model.set_params(reconstruction_weight=0.0).partial_fit(X, y)
+    after = model._stream_.module.decoder.state_dict()
+    assert all(torch.equal(after[name], learned[name]) for name in after)
+
+
+def test_reconstruct_asks_the_fit_not_the_parameter(wide):
+    """A parameter that was changed since makes no decoder, and takes none away."""
+    X, y = wide
+    model = quick().fit(X, y).set_params(reconstruction_weight=0.1)
+    with pytest.raises(ValueError, match="no trained decoder"):
+        model.reconstruct(X)
+    model.fit(X, y).set_params(reconstruction_weight=0.0).reconstruct(X)
+
+
+def test_partial_fit_refuses_other_layers(wide):
+    """The network of the first part cannot change its shape."""
+    X, y = wide
+    model = quick().partial_fit(X, y, classes=np.unique(y))
+    for change in ({"hidden_layer_sizes": (33,)}, {"activation": "tanh"}):
+        changed = copy.deepcopy(model).set_params(**change)
+        with pytest.raises(ValueError, match=r"hidden_layer_sizes.*differ"):
+            changed.partial_fit(X, y)
+
+
+def test_failed_part_is_as_if_it_had_not_been(wide):
+    """A projection that fails in a later part leaves the network as it was."""
+    X, y = wide
+    calls = []
+
+    def fails_later(W, radius, axis=0):
+        calls.append(radius)
+        if len(calls) == 4:
+            raise RuntimeError("no projection today")
+        return W
+
+    model = quick(projection=fails_later, random_state=0)
+    model.partial_fit(X, y, classes=np.unique(y)).partial_fit(X, y)
+    before = model.decision_function(X)
+    with pytest.raises(RuntimeError, match="today"):
+        model.partial_fit(X, y)
+    assert_array_equal(model.decision_function(X), before)
+    model.partial_fit(X, y)  # from the network of the second part
+    assert model.n_iter_ == 3
+
+
+def test_huge_weights_of_a_part_are_only_relative(wide):
+    """Weights whose sum overflows."""
+    X, y = wide
+    fits = [
+        quick(random_state=0)
+        .partial_fit(X, y, classes=np.unique(y), sample_weight=weight)
+        .decision_function(X)
+        for weight in (None, np.full(len(X), 1e308))
+    ]
+    assert_allclose(fits[1], fits[0])
+
+
+def test_narrowing_keeps_the_rows_that_are_used():
+    """Training and validation samples do not each copy the rows of both."""
+    X = torch.arange(24.0).reshape(6, 4)
+    samples = Samples(
+        X, y=torch.zeros(2), weight=torch.ones(2), rows=torch.tensor([4, 1])
+    )
+    narrow = samples.keep_columns(np.array([3, 0]))
+    assert narrow.X.tolist() == [[19.0, 16.0], [7.0, 4.0]]
+    assert_array_equal(narrow.batch(torch.tensor([1]))[0], [[7.0, 4.0]])

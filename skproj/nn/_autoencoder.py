@@ -52,7 +52,8 @@ class SparseSupervisedAutoencoder(ClassifierMixin, BaseSparseAutoencoder):
         are often better served by 3.
     final_noise : float, default=0.5
         Standard deviation of the noise in the descent after the last projection, unless
-        `input_noise` is smaller: few features can be trusted more.
+        `input_noise` is smaller: few features can be trusted more. Not used where
+        there is no such descent.
     {training}
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, multiplied into the sample weights.
@@ -81,6 +82,8 @@ class SparseSupervisedAutoencoder(ClassifierMixin, BaseSparseAutoencoder):
     Notes
     -----
     {notes}
+
+    {merging}
 
     References
     ----------
@@ -296,7 +299,9 @@ class SparseSupervisedAutoencoder(ClassifierMixin, BaseSparseAutoencoder):
         held_back = trainer.validation
         if self.calibrate and outcome is not None and held_back is not None:
             with torch.inference_mode():
-                X, y, weight = held_back.batch(torch.arange(len(held_back)))
+                X, y, weight = held_back.batch(
+                    torch.arange(len(held_back), device=held_back.rows.device)
+                )
                 logits = trainer.module.eval().encoder(X)
             state["temperature_"] = fit_temperature(
                 *(tensor.cpu().numpy() for tensor in (logits, y, weight))
@@ -392,7 +397,8 @@ class SparseSupervisedAutoencoderRegressor(
         predictions smaller, so there is less of it than for a classification.
     final_noise : float, default=0.1
         Standard deviation of the noise in the descent after the last projection, unless
-        `input_noise` is smaller: few features can be trusted more.
+        `input_noise` is smaller: few features can be trusted more. Not used where
+        there is no such descent.
     {training}
     warm_start : bool, default=False
         Whether `fit` starts from the weights of the previous fit.
@@ -415,6 +421,8 @@ class SparseSupervisedAutoencoderRegressor(
     Notes
     -----
     {notes}
+
+    {merging}
 
     References
     ----------
@@ -525,9 +533,7 @@ class SparseSupervisedAutoencoderRegressor(
                     f"y has {targets.shape[1]} targets, but {len(mean)} were expected."
                 )
         else:
-            mean = np.average(targets, axis=0, weights=weight)
-            scale = np.sqrt(np.average((targets - mean) ** 2, axis=0, weights=weight))
-            scale[scale == 0.0] = 1.0
+            mean, scale = centre_and_scale(targets, weight, np.finfo(X.dtype).max)
         return Problem(
             rows=rows,
             weight=weight,
@@ -601,6 +607,28 @@ class SparseSupervisedAutoencoderRegressor(
         y = latent * self.target_scale_ + self.target_mean_
         y = y.astype(latent.dtype, copy=False)
         return y.ravel() if self._y_ndim_ == 1 else y
+
+
+def centre_and_scale(targets, weight, largest):
+    """Return weighted mean and standard deviation of the targets; 1 for constant ones.
+
+    Parameters
+    ----------
+    targets : ndarray of shape (n_samples, n_targets)
+    weight : ndarray of shape (n_samples,)
+    largest : float
+        Of the numbers that predictions can be.
+    """
+    if np.abs(targets).max() > largest / 4:
+        raise ValueError("y is too large for the precision of X; rescale it.")
+    weight = weight / weight.max()
+    span = np.abs(targets).max(axis=0)
+    span[span == 0.0] = 1.0
+    units = targets / span  # squares neither overflow nor underflow
+    mean = np.average(units, axis=0, weights=weight)
+    spread = np.sqrt(np.average((units - mean) ** 2, axis=0, weights=weight))
+    constant = spread <= 100.0 * np.finfo(np.float64).eps
+    return mean * span, np.where(constant, 1.0, spread * span)
 
 
 def fit_temperature(logits, labels, weight):

@@ -1,9 +1,9 @@
 """Choice of the radius by cross-validation along runs from dense to sparse."""
 
 import contextlib
+import functools
 import numbers
 from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -20,6 +20,7 @@ from skproj.utils._path_search import SELECTION_RULES, choose_row, tabulate_scor
 from skproj.utils._validation import (
     Interval,
     StrOptions,
+    _check_sample_weight,
     _fit_context,
     nothing_half_fitted,
 )
@@ -78,6 +79,7 @@ class Path:
         """Return an attribute of the folds, of shape (n_splits, n_etas)."""
         return np.array([getattr(fold, name) for fold in self.folds])
 
+    @functools.cached_property
     def temperatures(self):
         """Fit a temperature for each radius to the samples of all the folds."""
         labels = np.concatenate([fold.labels for fold in self.folds])
@@ -91,7 +93,7 @@ class Path:
 
     def calibrated_scores(self):
         """Return minus the log loss with these temperatures, (n_splits, n_etas)."""
-        temperatures = self.temperatures()[:, np.newaxis, np.newaxis]
+        temperatures = self.temperatures[:, np.newaxis, np.newaxis]
         return np.array([-log_losses(fold, temperatures) for fold in self.folds])
 
 
@@ -134,7 +136,8 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         better served by 3, at twice the time.
     final_noise : float, default=0.5
         Standard deviation of the noise in the descent after the last projection, unless
-        `input_noise` is smaller: few features can be trusted more.
+        `input_noise` is smaller: few features can be trusted more. Not used where
+        there is no such descent.
     {training}
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, multiplied into the sample weights.
@@ -183,6 +186,12 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
     the default score, nor for the calibration.
 
     {notes}
+
+    Within each fit, equal samples are merged and their weights added up. The splits are
+    made of the samples as they come: their order matters, and so does repeating a
+    sample instead of giving it a weight.
+
+    Callbacks see the path of all the samples and the folds, but cannot end a search.
 
     References
     ----------
@@ -300,7 +309,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
             Class labels; at least two different ones.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples, in training and in the scores. A sample of weight
-            zero counts as absent.
+            zero counts as absent, but not when the samples are split.
 
         Returns
         -------
@@ -320,10 +329,15 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         """
         X, y = self._validate_data(X, y)
         if sample_weight is not None:
-            sample_weight = np.asarray(sample_weight, dtype=np.float64)
+            sample_weight = _check_sample_weight(
+                sample_weight, X, dtype=np.float64, ensure_non_negative=True
+            )
+            sample_weight = sample_weight / max(sample_weight.max(), 1e-300)
         etas = self._checked_etas()
         models = [self._single_model(noise) for noise in self._checked_noises()]
         splits = list(check_cv(self.cv, y, classifier=True).split(X, y))
+        if not splits:
+            raise ValueError(f"cv must give at least one split, got {self.cv!r}.")
 
         context = self._init_callback_context(
             max_subtasks=len(models) * (1 + len(splits))
@@ -337,9 +351,10 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         for model in models:
             with subtask(context, "path", arguments, max_subtasks=None) as path_context:
                 problem, trainer = model._prepare(X, y, sample_weight, path_context)
+                trainer.obeys_callbacks = False  # half a path cannot be compared
                 states = list(model._walk(problem, trainer, etas))
             path = Path(model.input_noise, states)
-            follow = partial(
+            follow = functools.partial(
                 follow_split,
                 etas=path.etas,
                 classes=problem.attributes["classes_"],
@@ -367,7 +382,6 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
 
     def _choose(self, paths):
         """Take the state of the best radius of all paths."""
-        temperatures = np.concatenate([path.temperatures() for path in paths])
         if self.scoring is None:
             scores = [path.calibrated_scores() for path in paths]
         else:
@@ -393,7 +407,8 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         states = [state for path in paths for state in path.states]
         self._set_state(states[best])
         if self.calibrate:
-            self.temperature_ = temperatures[best]
+            temperatures = np.concatenate([path.temperatures for path in paths])
+            self.temperature_ = float(temperatures[best])
 
     def _checked_etas(self):
         """Return the radii to try from large to small, or None for those of the run."""
@@ -452,6 +467,12 @@ def subtask(parent, name, arguments, *, max_subtasks=0):
     context.call_on_fit_task_end(**arguments)
 
 
+def as_indices(rows):
+    """Return the indices of rows that may be given by a mask."""
+    rows = np.asarray(rows)
+    return np.flatnonzero(rows) if rows.dtype == bool else rows
+
+
 def follow_split(model, X, y, sample_weight, split, *, etas, classes, scoring):
     """Run from dense to sparse with the training samples of one split.
 
@@ -459,7 +480,7 @@ def follow_split(model, X, y, sample_weight, split, *, etas, classes, scoring):
     -------
     fold : Fold
     """
-    train, test = split
+    train, test = map(as_indices, split)
     weight_train, weight_test = None, np.ones(len(test))
     score_arguments = {}
     if sample_weight is not None:

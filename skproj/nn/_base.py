@@ -31,7 +31,6 @@ from skproj.nn._training import (
     Adam,
     Samples,
     Trainer,
-    all_finite,
     dense_rows,
     prediction_rows,
     resolve_device,
@@ -54,6 +53,11 @@ SUPPORTED_DTYPES = [np.float64, np.float32]
 MIN_STEPS = 6
 SMALLEST_BATCH = 8
 LARGEST_BATCH = 128
+
+OTHER_NETWORK = (
+    "warm_start=True and partial_fit need the classes, number of features, dtype, "
+    "activation and hidden_layer_sizes of the previous fit, which differ."
+)
 
 # From a method called by `fit`, through `fit` and its decorators.
 WARN_AT_CALLER = 5
@@ -88,7 +92,8 @@ DOCS = {
             features have unit variance. Infinity keeps every feature.
         n_features_to_select : int, default=None
             Number of features to select instead of giving `eta`, which is not used
-            then: the radius is that which leaves so many.
+            then: the run goes on to the projection whose radius, `eta_`, leaves so
+            many. A fit at that `eta` may reach it earlier, with more features.
     """,
     "ball": """
         projection : str or callable, default="l12"
@@ -187,6 +192,8 @@ DOCS = {
         A progressive fit at one radius is the run at any smaller radius, stopped
         earlier. The weights of the last descent are not bounded by `eta`.
 
+    """,
+    "merging": """
         Equal samples are merged and their weights added up before training, so an
         integer weight is exactly the same as repeating a sample, and the order of the
         rows does not matter.
@@ -229,13 +236,19 @@ class Stream:
     ----------
     module : Autoencoder
     generator : torch.Generator
+    settings : tuple
+        Of the layers; they cannot change.
     optimizer : Adam or None
         None before the first part.
+    is_learning : bool
+        Whether a part is being learned, or could not be learned to its end.
     """
 
     module: Autoencoder
     generator: torch.Generator
+    settings: tuple
     optimizer: Adam | None = None
+    is_learning: bool = False
 
 
 class BaseSparseAutoencoder(
@@ -367,6 +380,10 @@ class BaseSparseAutoencoder(
         wanted = self.n_features_to_select
         if wanted is None:
             return Goal(radius=self.eta)
+        if isinstance(wanted, bool):
+            raise ValueError(
+                f"n_features_to_select must be an integer, got {wanted!r} instead."
+            )
         if wanted > n_features:
             raise ValueError(
                 f"n_features_to_select={wanted} exceeds the number of features, "
@@ -383,10 +400,12 @@ class BaseSparseAutoencoder(
         """Train one epoch on a part of the data, then project: a `partial_fit`."""
         goal = self._goal(X.shape[1])
         stream = getattr(self, "_stream_", None)
-        if stream is None or not all_finite(stream.module):
+        if stream is not None and stream.settings != self._layer_settings():
+            raise ValueError(OTHER_NETWORK)
+        if stream is None or stream.is_learning:
             random_state = check_random_state(self.random_state)
             fitted = getattr(self, "module_", None)
-            stream = Stream(*self._network(X, problem, random_state, fitted))
+            stream = self._network(X, problem, random_state, fitted)
         everything = np.arange(len(problem.rows))
         trainer = self._make_trainer(X, problem, stream, everything, None)
         trainer.loss_curve = list(getattr(self, "loss_curve_", []))
@@ -395,6 +414,7 @@ class BaseSparseAutoencoder(
         stream.optimizer.learning_rate = self.learning_rate_init  # may be set between
         stream.optimizer.weight_decay = self.weight_decay
         descents = self._descents()
+        stream.is_learning = True
         with torch_threads(self.n_threads):
             trainer.train_epoch(stream.optimizer)
             weight = first_layer(stream.module)
@@ -405,6 +425,7 @@ class BaseSparseAutoencoder(
             importances = descents.narrow(trainer, at_most=goal.n_features)
             outcome = Outcome(trainer, radius, importances)
             self._set_state(self._fitted_state(problem, trainer, outcome))
+        stream.is_learning = False
         self._stream_ = stream
 
     def _walk(self, problem, trainer, etas=None):
@@ -444,7 +465,7 @@ class BaseSparseAutoencoder(
         problem = self._make_problem(X, y, sample_weight)
         random_state = check_random_state(self.random_state)
         fitted = getattr(self, "module_", None) if self.warm_start else None
-        start = Stream(*self._network(X, problem, random_state, fitted))
+        start = self._network(X, problem, random_state, fitted)
         train, held_back = self._split(problem, random_state)
         trainer = self._make_trainer(X, problem, start, train, held_back)
         trainer.context = context
@@ -461,7 +482,7 @@ class BaseSparseAutoencoder(
         return problem, trainer
 
     def _network(self, X, problem, random_state, fitted):
-        """Return a network to train, new or like a fitted one, and a generator."""
+        """Return a network to train, new or like a fitted one."""
         sizes = (X.shape[1], *self._hidden_sizes(), problem.n_outputs)
         device = resolve_device(self.device)
         generator = torch.Generator().manual_seed(random_state.randint(2**31 - 1))
@@ -473,7 +494,7 @@ class BaseSparseAutoencoder(
             project_weights(self.projection, weight, self.eta, axis=0)
         if device.type != "cpu":
             generator = torch.Generator(device).manual_seed(generator.initial_seed())
-        return module.to(device), generator
+        return Stream(module.to(device), generator, self._layer_settings())
 
     def _make_trainer(self, X, problem, start, train, held_back):
         """Return a trainer of the network of a `Stream`."""
@@ -481,7 +502,9 @@ class BaseSparseAutoencoder(
         X_on_device = X if sparse.issparse(X) else to_tensor(X, device)
 
         def samples(chosen):
-            weight = problem.weight[chosen] / problem.weight[chosen].mean()
+            weight = problem.weight[chosen]
+            weight = weight / weight.max()  # sums of huge weights would overflow
+            weight /= weight.mean()
             return Samples(
                 X_on_device,
                 y=to_tensor(problem.targets[chosen], device),
@@ -556,6 +579,7 @@ class BaseSparseAutoencoder(
             "_columns_": trainer.columns,
             "feature_importances_": importances,
             "n_selected_features_": int(np.count_nonzero(importances)),
+            "_has_decoder_": trainer.objective.reconstruction_weight > 0,
             "loss_curve_": list(trainer.loss_curve),
             "n_iter_": len(trainer.loss_curve),
             "validation_scores_": list(trainer.validation_scores) or None,
@@ -614,6 +638,10 @@ class BaseSparseAutoencoder(
             )
         return tuple(int(n) for n in sizes)
 
+    def _layer_settings(self):
+        """Return what the layers of the network depend on, beside the data."""
+        return self._hidden_sizes(), self.activation
+
     def _new_module(self, sizes, dtype, generator):
         """Return a network with random weights, on the CPU."""
         make = {
@@ -632,11 +660,7 @@ class BaseSparseAutoencoder(
             or str(fitted.encoder[1:]) != str(module.encoder[1:])
             or not self._has_same_targets(problem)
         ):
-            raise ValueError(
-                "warm_start=True and partial_fit need the classes, number of features, "
-                "dtype, activation and hidden_layer_sizes of the previous fit, which "
-                "differ."
-            )
+            raise ValueError(OTHER_NETWORK)
         module.put_features(fitted, self._columns_)
 
     def _apply(self, function, X):
@@ -700,9 +724,10 @@ class BaseSparseAutoencoder(
         Raises
         ------
         ValueError
-            If `reconstruction_weight` is 0: the decoder was not trained then.
+            If `reconstruction_weight` was 0: the decoder was not trained then.
         """
-        if self.reconstruction_weight == 0:
+        check_is_fitted(self)
+        if not self._has_decoder_:
             raise ValueError(
                 "There is no trained decoder: fit with reconstruction_weight > 0."
             )

@@ -204,14 +204,16 @@ class Samples:
         ----------
         kept : ndarray of int of shape (n_kept,)
         """
+        everything = torch.arange(len(self), device=self.rows.device)
         if not sparse.issparse(self.X):
-            X = self.X[:, torch.from_numpy(kept).to(self.X.device)]
-            return replace(self, X=X)
-        X = self.X[:, kept]
+            columns = torch.from_numpy(kept).to(self.X.device)
+            X = self.X[self.rows.unsqueeze(1), columns]
+            return replace(self, X=X, rows=everything)
+        X = self.X[self.rows.cpu().numpy()][:, kept]
         # Once the dense columns take no more memory, they are faster.
         if X.shape[0] * X.shape[1] <= 2 * self.X.nnz:
             X = to_tensor(X.toarray(), self.y.device)
-        return replace(self, X=X)
+        return replace(self, X=X, rows=everything)
 
 
 class Adam:
@@ -222,7 +224,6 @@ class Adam:
     Parameters
     ----------
     parameters : iterable of torch.nn.Parameter
-        Those that have a gradient in the first step are trained.
     learning_rate, weight_decay : float
 
     References
@@ -235,22 +236,30 @@ class Adam:
         self.parameters = list(parameters)
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
-        self.first_moments = None
+        self._moments = [None] * len(self.parameters)
 
     def step(self):
-        """Move the parameters by their gradients."""
-        if self.first_moments is None:
-            self.parameters = [p for p in self.parameters if p.grad is not None]
-            self.first_moments = [torch.zeros_like(p) for p in self.parameters]
-            self.second_moments = [torch.zeros_like(p) for p in self.parameters]
-            self.steps = [p.new_zeros((), dtype=torch.float32) for p in self.parameters]
+        """Move the parameters that have a gradient."""
+        moving, moments = [], []
+        for i, parameter in enumerate(self.parameters):
+            if parameter.grad is None:
+                continue
+            if self._moments[i] is None:
+                self._moments[i] = (
+                    torch.zeros_like(parameter),
+                    torch.zeros_like(parameter),
+                    parameter.new_zeros((), dtype=torch.float32),  # number of steps
+                )
+            moving.append(parameter)
+            moments.append(self._moments[i])
+        first_moments, second_moments, steps = map(list, zip(*moments, strict=True))
         adamw(
-            self.parameters,
-            [parameter.grad for parameter in self.parameters],
-            self.first_moments,
-            self.second_moments,
+            moving,
+            [parameter.grad for parameter in moving],
+            first_moments,
+            second_moments,
             [],
-            self.steps,
+            steps,
             fused=True,
             amsgrad=False,
             beta1=0.9,
@@ -326,6 +335,8 @@ class Trainer:
         Of the fit; to be set before the first descent.
     callback_arguments : dict
         What the hooks of the callbacks are given.
+    obeys_callbacks : bool
+        Whether callbacks can end a descent or the fit.
     loss_curve : list of float
         Mean training loss of each epoch so far.
     validation_scores : list of float
@@ -350,6 +361,7 @@ class Trainer:
     verbose: bool
     context: CallbackContext | None = None
     callback_arguments: dict = field(default_factory=dict)
+    obeys_callbacks: bool = True
     loss_curve: list = field(default_factory=list)
     validation_scores: list = field(default_factory=list)
     best_validation_score: float | None = None
@@ -427,13 +439,15 @@ class Trainer:
                 stop = stopping.update(self.validation_scores[-1])
             if self.verbose:
                 self._print_epoch()
-            stop |= epoch.call_on_fit_task_end(**self.callback_arguments)
+            asked = epoch.call_on_fit_task_end(**self.callback_arguments)
+            stop |= asked and self.obeys_callbacks
             if stop:
                 break
         if stopping is not None:
             stopping.restore_best()
             self.best_validation_score = stopping.best_score
-        return descent.call_on_fit_task_end(**self.callback_arguments)
+        asked = descent.call_on_fit_task_end(**self.callback_arguments)
+        return asked and self.obeys_callbacks
 
     def evaluate(self, data):
         """Weighted mean loss on `data`, without noise."""
@@ -442,7 +456,10 @@ class Trainer:
         with torch.inference_mode():
             total = sum(
                 (self.objective.losses(self.module, X, y) * weight).sum()
-                for X, y, weight in map(data.batch, torch.arange(len(data)).split(step))
+                for X, y, weight in map(
+                    data.batch,
+                    torch.arange(len(data), device=data.rows.device).split(step),
+                )
             )
         return float(total) / len(data)
 
@@ -456,6 +473,7 @@ class Trainer:
             If the loss or a weight becomes infinite.
         """
         self.module.train()
+        self.module.zero_grad()  # of what is not trained any more
         total = torch.zeros_like(self.data.weight[0])
         for X_seen, X, y, weight in self._shuffled_batches(max_noise):
             losses = self.objective.backward(self.module, X_seen, X, y, weight)
