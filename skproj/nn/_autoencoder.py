@@ -13,10 +13,10 @@ from skproj.nn._training import merge_duplicates
 from skproj.utils._docs import shared_docs
 from skproj.utils._validation import (
     StrOptions,
-    _check_sample_weight,
     _fit_context,
     check_class_weight,
     nothing_half_fitted,
+    relative_weights,
 )
 
 
@@ -177,10 +177,7 @@ class SparseSupervisedAutoencoder(ClassifierMixin, BaseSparseAutoencoder):
 
     def _make_problem(self, X, y, sample_weight):
         check_classification_targets(y)
-        weight = _check_sample_weight(
-            sample_weight, X, dtype=np.float64, ensure_non_negative=True
-        )
-        weight = weight / weight.max()  # sums of huge weights would overflow
+        weight = relative_weights(sample_weight, X)
         classes, labels = np.unique(y, return_inverse=True)
         rows, weight = merge_duplicates(X, labels, weight)
         present, labels = np.unique(labels[rows], return_inverse=True)
@@ -262,9 +259,7 @@ class SparseSupervisedAutoencoder(ClassifierMixin, BaseSparseAutoencoder):
             raise ValueError(
                 f"y contains labels that are not in classes: {np.setdiff1d(y, known)}."
             )
-        weight = _check_sample_weight(
-            sample_weight, X, dtype=np.float64, ensure_non_negative=True
-        )
+        weight = relative_weights(sample_weight, X)
         weight = (
             weight
             * check_class_weight(
@@ -512,10 +507,7 @@ class SparseSupervisedAutoencoderRegressor(
     _target_checks: dict = {"multi_output": True, "y_numeric": True}  # noqa: RUF012
 
     def _make_problem(self, X, y, sample_weight):
-        weight = _check_sample_weight(
-            sample_weight, X, dtype=np.float64, ensure_non_negative=True
-        )
-        weight = weight / weight.max()  # sums of huge weights would overflow
+        weight = relative_weights(sample_weight, X)
         targets = y.reshape(len(y), -1).astype(np.float64)
         _, labels = np.unique(targets, axis=0, return_inverse=True)
         rows, weight = merge_duplicates(X, labels.ravel(), weight)
@@ -580,9 +572,7 @@ class SparseSupervisedAutoencoderRegressor(
         """
         first = not hasattr(self, "target_mean_")
         X, y = self._validate_data(X, y, reset=first)
-        weight = _check_sample_weight(
-            sample_weight, X, dtype=np.float64, ensure_non_negative=True
-        )
+        weight = relative_weights(sample_weight, X)
         present = np.flatnonzero(weight)
         self._learn(X, self._scaled_problem(X, y, present, weight[present]))
         return self
@@ -621,7 +611,6 @@ def centre_and_scale(targets, weight, largest):
     """
     if np.abs(targets).max() > largest / 4:
         raise ValueError("y is too large for the precision of X; rescale it.")
-    weight = weight / weight.max()
     span = np.abs(targets).max(axis=0)
     span[span == 0.0] = 1.0
     units = targets / span  # squares neither overflow nor underflow

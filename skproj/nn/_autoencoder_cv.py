@@ -20,9 +20,9 @@ from skproj.utils._path_search import SELECTION_RULES, choose_row, tabulate_scor
 from skproj.utils._validation import (
     Interval,
     StrOptions,
-    _check_sample_weight,
     _fit_context,
     nothing_half_fitted,
+    relative_weights,
 )
 
 
@@ -329,10 +329,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         """
         X, y = self._validate_data(X, y)
         if sample_weight is not None:
-            sample_weight = _check_sample_weight(
-                sample_weight, X, dtype=np.float64, ensure_non_negative=True
-            )
-            sample_weight = sample_weight / max(sample_weight.max(), 1e-300)
+            sample_weight = relative_weights(sample_weight, X)
         etas = self._checked_etas()
         models = [self._single_model(noise) for noise in self._checked_noises()]
         splits = list(check_cv(self.cv, y, classifier=True).split(X, y))

@@ -457,11 +457,8 @@ class BaseSparseAutoencoder(
             n_threads=self.n_threads,
         )
 
-    def _prepare(self, X, y, sample_weight, context, estimator=None):
-        """Return the problem, and a trainer with a new network for it.
-
-        `estimator` is what callbacks see, this one by default.
-        """
+    def _prepare(self, X, y, sample_weight, context):
+        """Return the problem, and a trainer with a new network for it."""
         problem = self._make_problem(X, y, sample_weight)
         random_state = check_random_state(self.random_state)
         fitted = getattr(self, "module_", None) if self.warm_start else None
@@ -470,7 +467,7 @@ class BaseSparseAutoencoder(
         trainer = self._make_trainer(X, problem, start, train, held_back)
         trainer.context = context
         trainer.callback_arguments = {
-            "estimator": estimator or self,
+            "estimator": self,
             "X": X,
             "y": y,
             "metadata": (

@@ -473,7 +473,6 @@ class Trainer:
             If the loss or a weight becomes infinite.
         """
         self.module.train()
-        self.module.zero_grad()  # of what is not trained any more
         total = torch.zeros_like(self.data.weight[0])
         for X_seen, X, y, weight in self._shuffled_batches(max_noise):
             losses = self.objective.backward(self.module, X_seen, X, y, weight)
@@ -481,6 +480,7 @@ class Trainer:
             if after_step is not None:
                 after_step()
             total += losses.sum()
+        self.module.zero_grad()  # copies of the network need no gradients
         loss = float(total) / len(self.data)
         if not np.isfinite(loss) or not all_finite(self.module):
             raise ValueError(

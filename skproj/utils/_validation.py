@@ -35,6 +35,7 @@ __all__ = [
     "check_class_weight",
     "check_is_fitted",
     "nothing_half_fitted",
+    "relative_weights",
     "validate_data",
 ]
 
@@ -49,6 +50,14 @@ def check_class_weight(class_weight, *, classes, y, sample_weight):
             f"class_weight must be positive and finite, got {class_weight!r}."
         )
     return weights
+
+
+def relative_weights(sample_weight, X):
+    """Return a weight for each sample; the largest is 1, so no sum overflows."""
+    weight = _check_sample_weight(
+        sample_weight, X, dtype=np.float64, ensure_non_negative=True
+    )
+    return weight / weight.max()
 
 
 def nothing_half_fitted(fit):
