@@ -116,6 +116,18 @@ def test_every_ball_and_descent_selects_and_stays_consistent(wide, projection, d
     assert_allclose(model.transform(changed), model.transform(X), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("noise", [0.5, 1.0, 4.0])
+def test_noise_above_one_shortens_the_steps(wide, noise):
+    """The first step of Adam moves every weight by the learning rate."""
+    X, y = wide
+    params = {"max_epochs": 1, "batch_size": len(X), "input_noise": noise}
+    params |= {"descent": "single", "eta": np.inf}
+    start = quick(learning_rate_init=1e-12, **params).fit(X, y).encoder_weights_
+    moved = quick(learning_rate_init=0.004, **params).fit(X, y).encoder_weights_
+    step = 0.004 / max(noise, 1.0)
+    assert_allclose(np.median(np.abs(moved - start)), step, rtol=1e-3)
+
+
 def test_double_rewind_restarts_from_the_initial_weights(wide):
     """With a vanishing step, the kept weights are the initial ones, not shrunk ones."""
     X, y = wide

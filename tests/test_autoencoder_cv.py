@@ -107,13 +107,15 @@ def test_default_radii_of_far_more_features_than_samples_are_sparse():
 
 
 def test_table_of_results(wide):
-    """A row for each noise and radius, in the form of a grid search."""
+    """A row for each radius and pair of noises, in the form of a grid search."""
     X, y = wide
-    search = quick(input_noise=[3.0, 1.0, 3.0], cv=3).fit(X, y)
+    noises = {"input_noise": [3.0, 1.0, 3.0], "final_noise": [2.0, 0.5, 1.0]}
+    search = quick(**noises, cv=3).fit(X, y)
     results = search.cv_results_
     assert set(results) == {
         "param_eta",
         "param_input_noise",
+        "param_final_noise",
         "params",
         "split0_test_score",
         "split1_test_score",
@@ -124,17 +126,45 @@ def test_table_of_results(wide):
         "mean_n_features",
     }
     assert len({len(column) for column in results.values()}) == 1
-    assert_array_equal(np.unique(results["param_input_noise"]), [1.0, 3.0])
+    pairs = zip(results["param_input_noise"], results["param_final_noise"], strict=True)
+    assert set(pairs) == {(1.0, 0.5), (3.0, 0.5), (3.0, 1.0), (3.0, 2.0)}
     best = search.best_index_
     assert results["rank_test_score"][best] == 1
     assert search.best_score_ == results["mean_test_score"][best]
     assert search.eta_ == results["param_eta"][best] == results["params"][best]["eta"]
     assert search.input_noise_ == results["params"][best]["input_noise"]
-    of_noise = results["param_input_noise"] == search.input_noise_
+    assert search.final_noise_ == results["params"][best]["final_noise"]
+    of_noise = (results["param_input_noise"] == search.input_noise_) & (
+        results["param_final_noise"] == search.final_noise_
+    )
     assert_array_equal(search.etas_, results["param_eta"][of_noise])
     assert np.all(results["mean_test_score"] < 0)  # minus the log loss
-    model = single(eta=search.eta_, input_noise=search.input_noise_).fit(X, y)
+    model = single(**results["params"][best]).fit(X, y)
     assert_array_equal(model.encoder_weights_, search.encoder_weights_)
+
+
+@pytest.mark.parametrize("noise", [0.5, 2.0])
+def test_final_noises_equal_a_grid_search(wide, noise):
+    """Each gives what it gives alone, whatever stands beside it."""
+    X, y = wide
+    cv = StratifiedKFold(3, shuffle=True, random_state=0)
+    params = {"input_noise": 3.0, "max_epochs": 4, "cv": cv, "etas": [np.inf, 1.0, 0.3]}
+    together = quick(final_noise=[2.0, 1.0, 0.5], **params).fit(X, y).cv_results_
+    alone = quick(final_noise=noise, **params).fit(X, y).cv_results_
+    rows = together["param_final_noise"] == noise
+    assert_array_equal(together["param_eta"][rows], alone["param_eta"])
+    scores = together["mean_test_score"]
+    assert_allclose(scores[rows], alone["mean_test_score"], rtol=1e-12)
+    assert len(np.unique(scores.round(9))) == 9
+
+
+@pytest.mark.parametrize("descent", ["single", "projected"])
+def test_final_noise_is_not_searched_without_a_last_descent(wide, descent):
+    """All would be the same."""
+    X, y = wide
+    params = {"descent": descent, "etas": ETAS, "input_noise": 3.0}
+    results = quick(final_noise=[0.5, 2.0], **params).fit(X, y).cv_results_
+    assert len(results["params"]) == len(ETAS)
 
 
 def test_noise_that_predicts_better_is_chosen(wide):
@@ -387,6 +417,9 @@ def test_there_is_no_partial_fit(wide):
         ({"input_noise": []}, "input_noise must hold non-negative numbers"),
         ({"input_noise": ["a"]}, "input_noise must hold non-negative numbers"),
         ({"input_noise": -1.0}, "'input_noise' parameter"),
+        ({"final_noise": [-1]}, "final_noise must hold non-negative numbers"),
+        ({"final_noise": []}, "final_noise must hold non-negative numbers"),
+        ({"final_noise": -1.0}, "'final_noise' parameter"),
         ({"descent": "double"}, r"descent='double'.*etas"),
         ({"descent": "projected"}, r"descent='projected'.*etas"),
         ({"survival_rate": 1.0}, "survival_rate"),

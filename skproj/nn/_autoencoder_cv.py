@@ -15,6 +15,7 @@ from sklearn.utils import check_random_state
 
 from skproj.nn._autoencoder import SparseSupervisedAutoencoder, fit_temperature
 from skproj.nn._base import DOCS
+from skproj.nn._descents import WITHOUT_LAST_DESCENT
 from skproj.utils._docs import shared_docs
 from skproj.utils._path_search import SELECTION_RULES, choose_row, tabulate_scores
 from skproj.utils._validation import (
@@ -32,11 +33,11 @@ class Fold:
 
     Attributes
     ----------
-    scores : ndarray of shape (n_etas,) or None
+    scores : ndarray of shape (n_candidates,) or None
         None if there is no scorer.
-    counts : ndarray of int of shape (n_etas,)
+    counts : ndarray of int of shape (n_candidates,)
         Numbers of selected features.
-    latents : ndarray of shape (n_etas, n_known, n_classes)
+    latents : ndarray of shape (n_candidates, n_known, n_classes)
         Logits of the test samples whose class the training samples have; minus
         infinity for classes that they lack.
     labels : ndarray of int of shape (n_known,)
@@ -57,31 +58,38 @@ class Path:
     Attributes
     ----------
     input_noise : float
+    final_noises : list of float
     states : list of dict
-        Fitted attributes for each radius.
+        Fitted attributes of the candidates: for each radius, each of the final noises.
     folds : list of Fold
     """
 
     input_noise: float
+    final_noises: list
     states: list
     folds: list = field(default_factory=list)
-
-    def collect(self, name):
-        """Return a fitted attribute for each radius."""
-        return np.array([state[name] for state in self.states])
 
     @property
     def etas(self):
         """Decreasing radii, of shape (n_etas,)."""
-        return self.collect("eta_")
+        return np.array([s["eta_"] for s in self.states[:: len(self.final_noises)]])
+
+    @property
+    def parameters(self):
+        """The parameters of the candidates, as columns of a table."""
+        return {
+            "eta": np.repeat(self.etas, len(self.final_noises)),
+            "input_noise": np.full(len(self.states), self.input_noise),
+            "final_noise": np.tile(self.final_noises, len(self.etas)),
+        }
 
     def stack(self, name):
-        """Return an attribute of the folds, of shape (n_splits, n_etas)."""
+        """Return an attribute of the folds, of shape (n_splits, n_candidates)."""
         return np.array([getattr(fold, name) for fold in self.folds])
 
     @functools.cached_property
     def temperatures(self):
-        """Fit a temperature for each radius to the samples of all the folds."""
+        """Fit a temperature for each candidate to the samples of all the folds."""
         labels = np.concatenate([fold.labels for fold in self.folds])
         weight = np.concatenate([fold.weight for fold in self.folds])
         return np.array(
@@ -92,7 +100,10 @@ class Path:
         )
 
     def calibrated_scores(self):
-        """Return minus the log loss with these temperatures, (n_splits, n_etas)."""
+        """Return minus the log loss with these temperatures.
+
+        It has the shape (n_splits, n_candidates).
+        """
         temperatures = self.temperatures[:, np.newaxis, np.newaxis]
         return np.array([-log_losses(fold, temperatures) for fold in self.folds])
 
@@ -132,12 +143,13 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         Standard deviation of Gaussian noise added to the input of the encoder while
         training [2]_; the reconstruction is compared with the clean input. The
         default is meant for features of unit variance. Of several
-        the best one is chosen together with the radius: small noisy data are often
-        better served by 3, at twice the time.
-    final_noise : float, default=0.5
+        the best one is chosen together with the radius: small noisy data, where many
+        features carry a little, are often better served by 3.
+    final_noise : float or array-like, default=(0.5, 2.0)
         Standard deviation of the noise in the descent after the last projection, unless
-        `input_noise` is smaller: few features can be trusted more. Not used where
-        there is no such descent.
+        `input_noise` is smaller: few features can be trusted more. Of several the best
+        one is chosen as well; those that are not below the input noise are left out,
+        but one. Not used where there is no such descent.
     {training}
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, multiplied into the sample weights.
@@ -151,17 +163,19 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
     classes_ : ndarray of shape (n_classes,)
         The class labels, in the order of the latent code.
     input_noise_ : float
-        The chosen noise.
+        The chosen noise on the input.
+    final_noise_ : float
+        The chosen noise in the last descent.
     best_index_ : int
         The row of `cv_results_` that was chosen.
     best_score_ : float
         Its mean score.
     cv_results_ : dict of ndarray
-        A table with a row for each noise and radius, in the form of
+        A table with a row for each radius and pair of noises, in the form of
         :class:`~sklearn.model_selection.GridSearchCV`, with the mean number of
         selected features of the folds in ``"mean_n_features"``.
     etas_ : ndarray of shape (n_etas,)
-        The radii that were tried with the chosen noise, from dense to sparse.
+        The radii that were tried with the chosen noises, from dense to sparse.
     n_features_path_ : ndarray of int of shape (n_etas,)
         Number of features selected at these radii with all the samples.
     importances_path_ : ndarray of shape (n_etas, n_features)
@@ -222,6 +236,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         **SparseSupervisedAutoencoder._parameter_constraints,
         "etas": ["array-like", None],
         "input_noise": [Interval(numbers.Real, 0, None, closed="left"), "array-like"],
+        "final_noise": [Interval(numbers.Real, 0, None, closed="left"), "array-like"],
         "cv": ["cv_object"],
         "scoring": [StrOptions(set(get_scorer_names())), callable, None],
         "selection_rule": [StrOptions(set(SELECTION_RULES))],
@@ -251,7 +266,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         batch_size="auto",
         learning_rate_init=0.004,
         input_noise=(1.0, 3.0),
-        final_noise=0.5,
+        final_noise=(0.5, 2.0),
         weight_decay=0.0,
         early_stopping=False,
         validation_fraction=0.1,
@@ -331,7 +346,8 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         if sample_weight is not None:
             sample_weight = relative_weights(sample_weight, X)
         etas = self._checked_etas()
-        models = [self._single_model(noise) for noise in self._checked_noises()]
+        noises = self._checked_noises()
+        models = [self._single_model(noise) for noise in noises]
         splits = list(check_cv(self.cv, y, classifier=True).split(X, y))
         if not splits:
             raise ValueError(f"cv must give at least one split, got {self.cv!r}.")
@@ -349,11 +365,13 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
             with subtask(context, "path", arguments, max_subtasks=None) as path_context:
                 problem, trainer = model._prepare(X, y, sample_weight, path_context)
                 trainer.obeys_callbacks = False  # half a path cannot be compared
-                states = list(model._walk(problem, trainer, etas))
-            path = Path(model.input_noise, states)
+                final_noises = noises[model.input_noise]
+                states = list(model._walk(problem, trainer, etas, final_noises))
+            path = Path(model.input_noise, final_noises, states)
             follow = functools.partial(
                 follow_split,
                 etas=path.etas,
+                final_noises=final_noises,
                 classes=problem.attributes["classes_"],
                 scoring=self.scoring,
             )
@@ -384,24 +402,31 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         else:
             scores = [path.stack("scores") for path in paths]
         scores = np.concatenate(scores, axis=1)
-        noises = [np.full(len(path.etas), path.input_noise) for path in paths]
+        parameters = {
+            name: np.concatenate([path.parameters[name] for path in paths])
+            for name in paths[0].parameters
+        }
         self.cv_results_ = results = tabulate_scores(
-            {
-                "eta": np.concatenate([path.etas for path in paths]),
-                "input_noise": np.concatenate(noises),
-            },
+            parameters,
             scores,
             np.concatenate([path.stack("counts") for path in paths], axis=1),
         )
         best = choose_row(results, scores, self.selection_rule)
         self.best_index_ = best
         self.best_score_ = results["mean_test_score"][best]
-        self.input_noise_ = results["param_input_noise"][best]
-        (path,) = [path for path in paths if path.input_noise == self.input_noise_]
-        self.etas_ = path.etas
-        self.n_features_path_ = path.collect("n_selected_features_")
-        self.importances_path_ = path.collect("feature_importances_")
+        self.input_noise_ = parameters["input_noise"][best]
+        self.final_noise_ = parameters["final_noise"][best]
         states = [state for path in paths for state in path.states]
+        chosen = [
+            states[i]
+            for i in np.flatnonzero(
+                (parameters["input_noise"] == self.input_noise_)
+                & (parameters["final_noise"] == self.final_noise_)
+            )
+        ]
+        self.etas_ = np.array([state["eta_"] for state in chosen])
+        self.n_features_path_ = np.array([s["n_selected_features_"] for s in chosen])
+        self.importances_path_ = np.array([s["feature_importances_"] for s in chosen])
         self._set_state(states[best])
         if self.calibrate:
             temperatures = np.concatenate([path.temperatures for path in paths])
@@ -421,20 +446,33 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         return etas[::-1]
 
     def _checked_noises(self):
-        """Return the noise levels to try."""
-        noises = distinct_numbers(np.atleast_1d(self.input_noise))
-        if noises is None or not np.all((noises >= 0.0) & (noises < np.inf)):
-            raise ValueError(
-                f"input_noise must hold non-negative numbers, got {self.input_noise!r}."
-            )
-        return noises
+        """Return the final noises to try with each noise on the input."""
+        input_noises, final_noises = (
+            self._checked_levels(name) for name in ("input_noise", "final_noise")
+        )
+        if self.descent in WITHOUT_LAST_DESCENT:
+            final_noises = final_noises[:1]
+        return {
+            noise: [final for final in final_noises if final < noise]
+            or final_noises[:1]
+            for noise in input_noises
+        }
+
+    def _checked_levels(self, name):
+        """Return a sorted list of standard deviations."""
+        value = getattr(self, name)
+        levels = distinct_numbers(np.atleast_1d(value))
+        if levels is None or not np.all((levels >= 0.0) & (levels < np.inf)):
+            raise ValueError(f"{name} must hold non-negative numbers, got {value!r}.")
+        return levels.tolist()
 
     def _single_model(self, input_noise):
         """Return the estimator that is fitted along a path."""
         parameters = self.get_params(deep=False)
         for name in ("etas", "cv", "scoring", "selection_rule", "n_jobs"):
             del parameters[name]
-        parameters["input_noise"] = float(input_noise)
+        parameters["input_noise"] = input_noise
+        parameters["final_noise"] = 0.0  # each walk is told what to use
         # Nothing is held back: the calibration takes what the folds predict.
         parameters["calibrate"] = False
         if not isinstance(self.random_state, numbers.Integral):
@@ -470,7 +508,9 @@ def as_indices(rows):
     return np.flatnonzero(rows) if rows.dtype == bool else rows
 
 
-def follow_split(model, X, y, sample_weight, split, *, etas, classes, scoring):
+def follow_split(
+    model, X, y, sample_weight, split, *, etas, final_noises, classes, scoring
+):
     """Run from dense to sparse with the training samples of one split.
 
     Returns
@@ -497,7 +537,7 @@ def follow_split(model, X, y, sample_weight, split, *, etas, classes, scoring):
         )
 
     scores, counts, latents = [], [], []
-    for state in model._walk(problem, trainer, etas):
+    for state in model._walk(problem, trainer, etas, final_noises):
         model._set_state(state)
         if scorer is not None:
             scores.append(scorer(model, X_test, y_test, **score_arguments))
@@ -515,12 +555,12 @@ def follow_split(model, X, y, sample_weight, split, *, etas, classes, scoring):
 
 
 def log_losses(fold, temperatures):
-    """Return the weighted mean log loss for each radius.
+    """Return the weighted mean log loss for each candidate.
 
     Parameters
     ----------
     fold : Fold
-    temperatures : ndarray of shape (n_etas, 1, 1)
+    temperatures : ndarray of shape (n_candidates, 1, 1)
     """
     log_probabilities = log_softmax(fold.latents / temperatures, axis=2)
     samples = np.arange(len(fold.labels))

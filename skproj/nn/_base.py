@@ -128,7 +128,8 @@ DOCS = {
             Samples per optimiser step; "auto" is a sixth of the samples, but at least
             8 and at most 128.
         learning_rate_init : float, default=0.004
-            Learning rate of Adam.
+            Learning rate of Adam. It is divided by the standard deviation of the noise
+            on the input where that is above 1.
     """,
     "training": """
         weight_decay : float, default=0.0
@@ -411,7 +412,7 @@ class BaseSparseAutoencoder(
         trainer.loss_curve = list(getattr(self, "loss_curve_", []))
         if stream.optimizer is None:
             stream.optimizer = trainer.make_optimizer()
-        stream.optimizer.learning_rate = self.learning_rate_init  # may be set between
+        stream.optimizer.learning_rate = trainer.learning_rate()  # may be set between
         stream.optimizer.weight_decay = self.weight_decay
         descents = self._descents()
         stream.is_learning = True
@@ -428,7 +429,7 @@ class BaseSparseAutoencoder(
         stream.is_learning = False
         self._stream_ = stream
 
-    def _walk(self, problem, trainer, etas=None):
+    def _walk(self, problem, trainer, etas=None, final_noises=None):
         """Train from dense to sparse; yield the fitted state for each radius.
 
         Parameters
@@ -437,8 +438,11 @@ class BaseSparseAutoencoder(
         trainer : Trainer
         etas : ndarray of shape (n_etas,), default=None
             Decreasing radii; by default those that the run passes.
+        final_noises : list of float, default=None
+            Noises to use in the last descent instead of that of the estimator; there is
+            a state for each of them.
         """
-        descents = self._descents()
+        descents = self._descents(final_noises)
         if etas is None:
             outcomes = descents.path(trainer)
         else:
@@ -447,13 +451,13 @@ class BaseSparseAutoencoder(
             for outcome in outcomes:
                 yield self._fitted_state(problem, outcome.trainer, outcome)
 
-    def _descents(self):
+    def _descents(self, final_noises=None):
         return Descents(
             projection=self.projection,
             kind=self.descent,
             max_epochs=self.max_epochs,
             survival_rate=self.survival_rate,
-            final_noise=self.final_noise,
+            final_noises=final_noises or [self.final_noise],
             n_threads=self.n_threads,
         )
 

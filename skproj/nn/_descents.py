@@ -2,7 +2,7 @@
 
 import copy
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -16,6 +16,8 @@ from skproj.projection._registry import BALLS, project_weights, weight_norms
 # several: there the descents are long and the features mostly noise.
 WIDE = 8
 LEAPS = 4
+
+WITHOUT_LAST_DESCENT = ("projected", "single")
 
 
 @dataclass(frozen=True)
@@ -73,9 +75,9 @@ class Descents:
         Of each descent.
     survival_rate : float
         Share of the features that an intermediate projection leaves.
-    final_noise : float
+    final_noises : list of float
         Noise on the input in the descent after the last projection, where the other
-        descents have more.
+        descents have more. Each goal has an outcome for each of them.
     n_threads : int or None
         Of the projection.
     """
@@ -84,11 +86,11 @@ class Descents:
     kind: str
     max_epochs: int
     survival_rate: float
-    final_noise: float
+    final_noises: list
     n_threads: int | None
 
     def run(self, trainer, goals):
-        """Train from dense to sparse, and yield an outcome for each goal.
+        """Train from dense to sparse, and yield the outcomes for each goal.
 
         Parameters
         ----------
@@ -114,9 +116,10 @@ class Descents:
                 goal = pending.pop(0)
                 end = trainer.branch() if pending else trainer
                 outcome = self._reach(end, goal)
-                if self.kind != "single" and not stop:
-                    self._descend_last(end, initial)
-                yield outcome
+                if self.kind == "single" or stop:
+                    yield outcome
+                else:
+                    yield from self._descend_last(outcome, initial)
             if not pending:
                 return
             self._thin_out(trainer, next_radius, next_count)
@@ -131,7 +134,7 @@ class Descents:
             yield self._reach(end, goal)
 
     def path(self, trainer):
-        """Train from dense to sparse, and yield an outcome for each projection.
+        """Train from dense to sparse, and yield the outcomes for each projection.
 
         The first one has all the features, unless there are far more than samples.
         Each outcome is what `run` gives for its radius, which are decreasing: what a
@@ -149,11 +152,8 @@ class Descents:
         smallest = math.inf
         stop = trainer.descend(self.max_epochs)
         if not self._is_wide(trainer):
-            dense = trainer.branch()
-            outcome = self._reach(dense, Goal(radius=smallest))
-            if not stop:
-                self._descend_last(dense)
-            yield outcome
+            outcome = self._reach(trainer.branch(), Goal(radius=smallest))
+            yield from [outcome] if stop else self._descend_last(outcome)
         while True:
             count = self._next_count(trainer)
             if count == 0:
@@ -162,10 +162,8 @@ class Descents:
             importances = self._thin_out(trainer, radius, count)
             if radius < smallest:
                 smallest = radius
-                end = trainer.branch()
-                if not stop:
-                    self._descend_last(end)
-                yield Outcome(end, radius, importances)
+                outcome = Outcome(trainer.branch(), radius, importances)
+                yield from [outcome] if stop else self._descend_last(outcome)
             if stop:
                 return
             stop = self._descend_sparse(trainer)
@@ -263,8 +261,9 @@ class Descents:
             self.max_epochs, max_noise=max_noise, after_step=keep_zeros
         )
 
-    def _descend_last(self, trainer, initial=None):
+    def _descend_last(self, outcome, initial=None):
         """Train what survived the last projection, from `initial` if it is given."""
+        trainer = outcome.trainer
         if initial is not None:
             weight = first_layer(trainer.module)
             removed = weight == 0
@@ -272,7 +271,13 @@ class Descents:
             initial.keep_features(trainer.columns)
             trainer.module.load_state_dict(initial.state_dict())
             weight.masked_fill_(removed, 0.0)
-        self._descend_sparse(trainer, self.final_noise)
+        *first_noises, last_noise = self.final_noises
+        for noise in first_noises:
+            end = trainer.branch()
+            self._descend_sparse(end, noise)
+            yield replace(outcome, trainer=end)
+        self._descend_sparse(trainer, last_noise)
+        yield outcome
 
     def project(self, weight, radius):
         """Project a tensor in place."""

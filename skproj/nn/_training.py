@@ -323,7 +323,7 @@ class Trainer:
     input_noise : float
         Standard deviation of the noise in training; there is none in evaluation.
     learning_rate_init, weight_decay : float
-        Of AdamW.
+        Of AdamW. Noise above 1 divides the learning rate.
     early_stopping : bool
         Whether each descent stops early and ends at its best epoch, as the
         validation data judge.
@@ -394,11 +394,22 @@ class Trainer:
         if self.validation is not None:
             self.validation = self.validation.keep_columns(kept)
 
-    def make_optimizer(self):
+    def make_optimizer(self, max_noise=math.inf):
         """Return a fresh optimiser of the module."""
         return Adam(
-            self.module.parameters(), self.learning_rate_init, self.weight_decay
+            self.module.parameters(), self.learning_rate(max_noise), self.weight_decay
         )
+
+    def learning_rate(self, max_noise=math.inf):
+        """Return the learning rate for the noise of a descent.
+
+        The steps of Adam do not get shorter when noise hides the gradient.
+        """
+        return self.learning_rate_init / max(1.0, self.noise(max_noise))
+
+    def noise(self, max_noise=math.inf):
+        """Return the standard deviation of the noise in a descent."""
+        return min(self.input_noise, max_noise)
 
     def descend(self, max_epochs, *, max_noise=math.inf, after_step=None):
         """Train for at most `max_epochs` epochs with a fresh optimiser.
@@ -423,7 +434,7 @@ class Trainer:
         """
         descent = self.context.subcontext(task_name="descent", max_subtasks=max_epochs)
         descent.call_on_fit_task_begin(**self.callback_arguments)
-        optimizer = self.make_optimizer()
+        optimizer = self.make_optimizer(max_noise)
         stopping = None
         if self.early_stopping:
             stopping = EarlyStopping(
@@ -499,7 +510,7 @@ class Trainer:
         order = torch.randperm(n_samples, generator=self.generator, device=device)
         entries = self.batch_size * max(1, len(self.columns))
         n_rows = self.batch_size * max(1, BLOCK_ENTRIES // entries)
-        deviation = min(self.input_noise, max_noise)
+        deviation = self.noise(max_noise)
         for block in order.split(n_rows):
             X, y, weight = self.data.batch(block)
             X_seen = X
