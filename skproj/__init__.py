@@ -6,13 +6,21 @@ from skproj._version import __version__
 
 # Resolved on first use: PyTorch alone takes seconds to import.
 _LAZY = {
+    "GroupSparseNMF": "skproj.decomposition",
     "ProjectionFeatureSelector": "skproj.feature_selection",
     "ProjectionFeatureSelectorCV": "skproj.feature_selection",
     "SparseSupervisedAutoencoder": "skproj.nn",
     "SparseSupervisedAutoencoderCV": "skproj.nn",
     "SparseSupervisedAutoencoderRegressor": "skproj.nn",
 }
-_SUBPACKAGES = ("datasets", "feature_selection", "linear_model", "nn", "projection")
+_SUBPACKAGES = (
+    "datasets",
+    "decomposition",
+    "feature_selection",
+    "linear_model",
+    "nn",
+    "projection",
+)
 
 __all__ = ["__version__", *_LAZY, *_SUBPACKAGES]
 

@@ -5,8 +5,10 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.validation import has_fit_parameter
 
 from skproj import (
+    GroupSparseNMF,
     ProjectionFeatureSelector,
     ProjectionFeatureSelectorCV,
     SparseSupervisedAutoencoder,
@@ -16,6 +18,9 @@ from skproj import (
 
 # Small instances; every parameter that is not about time keeps its default.
 ESTIMATORS = [
+    GroupSparseNMF(),
+    GroupSparseNMF(sparsity_H=0.6),
+    GroupSparseNMF(sparsity_H=0.6, mode="column", init="random"),
     ProjectionFeatureSelector(),
     ProjectionFeatureSelector(n_features_to_select=1, projection="bilevel_l1inf"),
     ProjectionFeatureSelector(LogisticRegression()),
@@ -54,9 +59,14 @@ def test_estimator_passes_check(estimator, check):
 # The checks of `set_output` fit on frames and transform arrays on purpose.
 @pytest.mark.filterwarnings("ignore:X does not have valid feature names")
 @pytest.mark.filterwarnings("ignore:X has feature names")
-@pytest.mark.parametrize("name", FURTHER_CHECKS)
 @pytest.mark.parametrize(
-    "estimator", ESTIMATORS, ids=lambda estimator: type(estimator).__name__
+    ("estimator", "name"),
+    [
+        pytest.param(estimator, name, id=f"{type(estimator).__name__}-{name}")
+        for name in FURTHER_CHECKS
+        for estimator in ESTIMATORS
+        if "sample_weight" not in name or has_fit_parameter(estimator, "sample_weight")
+    ],
 )
 def test_estimator_passes_further_check(estimator, name):
     """So do the checks that are not part of `check_estimator`."""

@@ -31,7 +31,7 @@ NO_REFERENCES = re.compile(r"projection\.(norm_\w+|Ball)$|^skproj\.datasets\.")
 
 def public_objects():
     """Name every public function and class by its documented place."""
-    for subpackage in (*skproj._SUBPACKAGES, "nn.functional"):
+    for subpackage in (*skproj._SUBPACKAGES, "nn.functional", "nn.prune"):
         module = importlib.import_module(f"skproj.{subpackage}")
         for name in getattr(module, "__all__", ()):
             obj = getattr(module, name)

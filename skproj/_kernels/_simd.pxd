@@ -75,6 +75,24 @@ cdef extern from "_simd.h" nogil:
     void skproj_gather_columns_f64(
         const double*, Py_ssize_t, Py_ssize_t, Py_ssize_t, double*,
         Py_ssize_t) noexcept
+    Py_ssize_t skproj_excess_moments_f32(
+        const float*, Py_ssize_t, double, double*, double*) noexcept
+    Py_ssize_t skproj_excess_moments_f64(
+        const double*, Py_ssize_t, double, double*, double*) noexcept
+    void skproj_weighted_excess_moments_f32(
+        const float*, const double*, Py_ssize_t, double, double*, double*,
+        double*) noexcept
+    void skproj_weighted_excess_moments_f64(
+        const double*, const double*, Py_ssize_t, double, double*, double*,
+        double*) noexcept
+    void skproj_deficit_moments_f32(
+        const float*, Py_ssize_t, double, double, double*, double*) noexcept
+    void skproj_deficit_moments_f64(
+        const double*, Py_ssize_t, double, double, double*, double*) noexcept
+    void skproj_soft_and_scale_f32(
+        const float*, Py_ssize_t, double, double, double, float*) noexcept
+    void skproj_soft_and_scale_f64(
+        const double*, Py_ssize_t, double, double, double, double*) noexcept
 
 
 cdef inline double reduce_group(
@@ -218,3 +236,42 @@ cdef inline void gather_columns(
         skproj_gather_columns_f32(x, n, w, stride, out, pitch)
     else:
         skproj_gather_columns_f64(x, n, w, stride, out, pitch)
+
+
+cdef inline Py_ssize_t excess_moments(
+    const floating* x, Py_ssize_t n, double level, double* sum_, double* squares
+) noexcept nogil:
+    if floating is float:
+        return skproj_excess_moments_f32(x, n, level, sum_, squares)
+    else:
+        return skproj_excess_moments_f64(x, n, level, sum_, squares)
+
+
+cdef inline void weighted_excess_moments(
+    const floating* x, const double* w, Py_ssize_t n, double level, double* sum_,
+    double* squares, double* weights
+) noexcept nogil:
+    if floating is float:
+        skproj_weighted_excess_moments_f32(x, w, n, level, sum_, squares, weights)
+    else:
+        skproj_weighted_excess_moments_f64(x, w, n, level, sum_, squares, weights)
+
+
+cdef inline void deficit_moments(
+    const floating* x, Py_ssize_t n, double level, double offset, double* sum_,
+    double* squares
+) noexcept nogil:
+    if floating is float:
+        skproj_deficit_moments_f32(x, n, level, offset, sum_, squares)
+    else:
+        skproj_deficit_moments_f64(x, n, level, offset, sum_, squares)
+
+
+cdef inline void soft_and_scale(
+    const floating* x, Py_ssize_t n, double level, double offset, double factor,
+    floating* out
+) noexcept nogil:
+    if floating is float:
+        skproj_soft_and_scale_f32(x, n, level, offset, factor, out)
+    else:
+        skproj_soft_and_scale_f64(x, n, level, offset, factor, out)

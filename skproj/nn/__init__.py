@@ -1,6 +1,6 @@
 """Estimators that train networks with PyTorch, and projections for networks."""
 
-from skproj.nn import functional
+from skproj.nn import functional, prune
 from skproj.nn._autoencoder import (
     SparseSupervisedAutoencoder,
     SparseSupervisedAutoencoderRegressor,
@@ -14,5 +14,6 @@ __all__ = [
     "SparseSupervisedAutoencoderCV",
     "SparseSupervisedAutoencoderRegressor",
     "functional",
+    "prune",
     "register_projection",
 ]

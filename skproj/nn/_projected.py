@@ -72,15 +72,14 @@ def _project(projection, W, radius, dim, suffix=""):
     return P
 
 
-class _ProjectionHandle:
-    """What `register_projection` returns: the hook, its counter, and their removal."""
+class StepHandle:
+    """A hook after the steps of an optimizer: it counts them, and can be removed.
 
-    def __init__(self, optimizer, params, projection, radius, dim, every):
+    Subclasses say in `_project(step)` what is done after every so many steps.
+    """
+
+    def __init__(self, optimizer, every):
         self.n_steps = 0
-        self._params = params
-        self._projection = projection
-        self._radius = radius
-        self._dim = dim
         self._every = every
         self._projecting = False
         self._removed = False
@@ -97,25 +96,6 @@ class _ProjectionHandle:
         finally:
             self._projecting = False
         self.n_steps = step
-
-    @torch.no_grad()
-    def _project(self, step):
-        radius = self._radius
-        if callable(radius):
-            radius = check_float_radius(radius(step))
-        for i, W in enumerate(self._params):
-            try:
-                P = _project(self._projection, W, radius, self._dim, suffix="_")
-                if P is not W:
-                    W.copy_(P)
-            except Exception as error:
-                error.add_note(
-                    f"This was parameter {i} of the registration, of shape "
-                    f"{tuple(W.shape)}; those before it have been projected."
-                )
-                if i > 0:
-                    self.n_steps = step
-                raise
 
     def remove(self):
         """Project no more."""
@@ -144,6 +124,61 @@ class _ProjectionHandle:
 
     def __exit__(self, *exception):
         self.remove()
+
+
+class _ProjectionHandle(StepHandle):
+    """What `register_projection` returns."""
+
+    def __init__(self, optimizer, params, projection, radius, dim, every):
+        self._params = params
+        self._projection = projection
+        self._radius = radius
+        self._dim = dim
+        super().__init__(optimizer, every)
+
+    @torch.no_grad()
+    def _project(self, step):
+        radius = self._radius
+        if callable(radius):
+            radius = check_float_radius(radius(step))
+        for i, W in enumerate(self._params):
+            try:
+                P = _project(self._projection, W, radius, self._dim, suffix="_")
+                if P is not W:
+                    W.copy_(P)
+            except Exception as error:
+                error.add_note(
+                    f"This was parameter {i} of the registration, of shape "
+                    f"{tuple(W.shape)}; those before it have been projected."
+                )
+                if i > 0:
+                    self.n_steps = step
+                raise
+
+
+def check_optimizer(optimizer, every):
+    """Refuse what has no steps to follow, or no number of them."""
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise TypeError(
+            "optimizer must be a torch.optim.Optimizer, "
+            f"got {type(optimizer).__name__} instead."
+        )
+    if isinstance(every, bool) or not isinstance(every, numbers.Integral):
+        raise TypeError(f"every must be an integer, got {every!r} instead.")
+    if every < 1:
+        raise ValueError(f"every must be at least 1, got {every!r} instead.")
+
+
+def check_held(optimizer, params, name):
+    """Refuse dense tensors that an optimizer does not move."""
+    held = {id(W) for group in optimizer.param_groups for W in group["params"]}
+    for W in params:
+        check_tensor(W, name)
+        if id(W) not in held:
+            raise ValueError(
+                f"{name} must be parameters of the optimizer, got a tensor of shape "
+                f"{tuple(W.shape)} that it does not hold."
+            )
 
 
 def register_projection(optimizer, params, projection, radius, *, dim=0, every=1):
@@ -241,31 +276,17 @@ def register_projection(optimizer, params, projection, radius, *, dim=0, every=1
     tensor([0, 1])
     >>> handle.remove()
     """
-    if not isinstance(optimizer, torch.optim.Optimizer):
-        raise TypeError(
-            "optimizer must be a torch.optim.Optimizer, "
-            f"got {type(optimizer).__name__} instead."
-        )
+    check_optimizer(optimizer, every)
     _check_projection(projection)
     check_type_of_dims(dim)
     if not callable(radius):
         radius = check_float_radius(radius)
-    if isinstance(every, bool) or not isinstance(every, numbers.Integral):
-        raise TypeError(f"every must be an integer, got {every!r} instead.")
-    if every < 1:
-        raise ValueError(f"every must be at least 1, got {every!r} instead.")
     params = _as_list(params)
     if not params:
         raise ValueError("params must contain at least one parameter, got none.")
-    held = {id(W) for group in optimizer.param_groups for W in group["params"]}
-    for W in params:
-        check_tensor(W, "params")
-        if id(W) not in held:
-            raise ValueError(
-                "params must be parameters of the optimizer, got a tensor of shape "
-                f"{tuple(W.shape)} that it does not hold."
-            )
-        if _has_groups(projection):
+    check_held(optimizer, params, "params")
+    if _has_groups(projection):
+        for W in params:
             check_dims(dim, W.ndim)
     return _ProjectionHandle(optimizer, params, projection, radius, dim, every)
 

@@ -15,16 +15,20 @@ from torch._functorch import eager_transforms
 from torch.autograd import forward_ad
 
 from skproj import projection as arrays
+from skproj.nn import _tensor_hoyer as hoyer
 from skproj.nn import _tensor_projections as tensors
 from skproj.projection._layout import check_radius
 
 __all__ = [
+    "hoyer_sparsity",
     "projection_bilevel_l1inf_ball",
     "projection_bilevel_l1inf_ball_",
     "projection_bilevel_l11_ball",
     "projection_bilevel_l11_ball_",
     "projection_bilevel_l12_ball",
     "projection_bilevel_l12_ball_",
+    "projection_hoyer",
+    "projection_hoyer_",
     "projection_l1_ball",
     "projection_l1_ball_",
     "projection_l1inf_ball",
@@ -1101,3 +1105,345 @@ def projection_multilevel(X, radius, norms=(1, math.inf, math.inf), *, dims=None
 @_in_place_of(projection_multilevel)
 def projection_multilevel_(X, radius, norms=(1, math.inf, math.inf), *, dims=None):
     return _in_place("multilevel", X, radius, dims, norms=norms)
+
+
+# ---------------------------------------------------------------------------
+# Hoyer sparsity. There is no radius, and X may be a list.
+
+
+def _check_group(X, dim, weights):
+    """Return the tensors of a group, their dimensions (None for a list), weights."""
+    is_list = isinstance(X, list | tuple)
+    group = list(X) if is_list else [X]
+    for number, tensor in enumerate(group):
+        check_tensor(tensor, f"X[{number}]" if is_list else "X")
+    if is_list and (dim != 0 or isinstance(dim, bool)):
+        raise ValueError(f"dim must be 0 for a list of tensors, got {dim!r} instead.")
+    dims = None if is_list else tuple(check_dims(dim, X.ndim))
+    if weights is None:
+        return group, dims, None
+    if not is_list:
+        weights = [weights]
+    elif not isinstance(weights, list | tuple) or len(weights) != len(group):
+        raise ValueError(
+            f"weights must be a list with one tensor for each of the {len(group)} "
+            "tensors of X."
+        )
+    for w, tensor in zip(weights, group, strict=True):
+        _check_weights(w, tensor)
+    return group, dims, [w.detach() for w in weights]
+
+
+def _hoyer_spec(X, dim, weights, **options):
+    group, dims, weights = _check_group(X, dim, weights)
+    return hoyer.Spec(dims, weights, options), group
+
+
+def _hoyer_results(results, multiplier, spec, return_multiplier):
+    P = results if spec.dims is None else results[0]
+    if not return_multiplier:
+        return P
+    return P, multiplier if spec.options["per_vector"] else multiplier.item()
+
+
+def hoyer_sparsity(X, dim=0, weights=None):
+    r"""Compute the Hoyer sparsity of each vector of a group of tensors.
+
+    .. math::
+
+        \operatorname{sp}(x) = \frac{\sqrt{n} - \|x\|_1 / \|x\|_2}{\sqrt{n} - 1}
+
+    It is 1 for a vector with one nonzero entry and 0 if all entries have the same
+    magnitude, and does not depend on the length of the vector.
+
+    Parameters
+    ----------
+    X : torch.Tensor of any shape, or list of tensors
+        Dense, of dtype float64, float32, bfloat16 or float16. In a list or tuple each
+        tensor is one vector, whatever its shape.
+    dim : int, tuple of int or None, default=0
+        What the vectors run along: with ``dim=0`` they are the columns of a matrix.
+        None makes the whole tensor one vector. It must be 0 for a list of tensors.
+    weights : torch.Tensor of the shape of `X`, or broadcastable to it, default=None
+        Finite and non-negative, not all 0 in a vector; for a list of tensors a list.
+        With weights :math:`\sqrt{n}` is replaced by :math:`\|w\|_2`, the l1 norm by
+        :math:`\sum_i w_i |x_i|`, and the 1 by the smallest weight. None means 1.
+
+    Returns
+    -------
+    sparsity : float64 tensor of the shape of `X` without `dim`
+        The sparsity of each vector, with a gradient to `X`. It is 1 for a vector of
+        zeros, and NaN for one with less than two entries, which has none. For a list
+        of tensors the shape is ``(n_tensors,)``.
+
+    Raises
+    ------
+    TypeError
+        If `X` is not made of dense floating-point tensors, or if an argument has the
+        wrong type.
+    ValueError
+        If `dim` or `weights` does not fit `X`.
+
+    See Also
+    --------
+    projection_hoyer : Make a group of vectors as sparse as wanted.
+
+    References
+    ----------
+    .. [1] P. O. Hoyer, "Non-negative matrix factorization with sparseness
+       constraints", J. Mach. Learn. Res. 5 (2004), :arxiv:`cs/0408058`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skproj.nn.functional import hoyer_sparsity
+    >>> hoyer_sparsity(torch.tensor([[3.0, 1.0], [0.0, -1.0]])).round(decimals=6)
+    tensor([1., 0.], dtype=torch.float64)
+    """
+    group, dims, weights = _check_group(X, dim, weights)
+    if dims is not None:
+        w = None if weights is None else weights[0]
+        return hoyer.sparsity_of_slices(X, dims, w)
+    weights = [None] * len(group) if weights is None else weights
+    values = [
+        hoyer.sparsity_of_slices(tensor, tuple(range(tensor.ndim)), w)
+        for tensor, w in zip(group, weights, strict=True)
+    ]
+    return torch.stack(values) if values else torch.empty(0, dtype=torch.float64)
+
+
+def projection_hoyer(
+    X,
+    sparsity,
+    *,
+    dim=0,
+    weights=None,
+    per_vector=False,
+    target="hoyer",
+    scale="ls",
+    objective="surrogate",
+    return_multiplier=False,
+    start=None,
+):
+    r"""Give a group of vectors an average Hoyer sparsity.
+
+    .. math::
+
+        \max_{x} \sum_i x_i^T |c_i| \quad \text{subject to} \quad
+        x_i \ge 0, \ \|x_i\|_2 = 1, \
+        \frac{1}{r} \sum_i \operatorname{sp}(x_i) \ge \text{sparsity}
+
+    Each vector :math:`c_i` becomes :math:`(x_i^T |c_i|) x_i` with its own signs. The
+    level is not a fraction of zeros: at 0.9 about 98 of 100 normally distributed
+    entries are zero.
+
+    Parameters
+    ----------
+    X : torch.Tensor of any shape, or list of tensors
+        Dense, of dtype float64, float32, bfloat16 or float16. In a list or tuple each
+        tensor is one vector, whatever its shape.
+    sparsity : float
+        The wanted average of `hoyer_sparsity`, between 0 and 1. With
+        ``target="zeros"`` the part of the entries that are to be zero.
+    dim : int, tuple of int or None, default=0
+        What the vectors run along: with ``dim=0`` they are the columns of a matrix.
+        None makes the whole tensor one vector. It must be 0 for a list of tensors.
+    weights : torch.Tensor of the shape of `X`, or broadcastable to it, default=None
+        Finite and non-negative, not all 0 in a vector; for a list of tensors a list.
+        Entries with large weights become zero first. None means 1.
+    per_vector : bool, default=False
+        Whether each vector is given the sparsity by itself, and not the average.
+    target : {"hoyer", "zeros"}, default="hoyer"
+        What `sparsity` is.
+    scale : {"ls", "keep_l2"}, default="ls"
+        How long the vectors become: as near to those of `X` as their direction allows,
+        or as long as they were.
+    objective : {"surrogate", "ls"}, default="surrogate"
+        The sum above, or the sum of its squared terms, which minimises the squared
+        distance to `X` and takes longer.
+    return_multiplier : bool, default=False
+        Whether to return the multiplier as well.
+    start : float, default=None
+        The multiplier of an earlier call with similar data, from which the search is
+        shorter. Not used if there is nothing to search for.
+
+    Returns
+    -------
+    P : torch.Tensor of the shape, dtype, device and memory layout of `X`, or list
+        The projection, with a gradient to `X`. What is sparse enough already comes
+        back as it is, so do empty tensors and vectors of one entry.
+    multiplier : float, or float64 tensor of the shape of `X` without `dim`
+        The mu >= 0 such that, for vectors of length n without weights, entries of
+        magnitude at most ``mu / (sqrt(n) - 1)`` become zero, but for one of each
+        vector; 0 if `X` comes back as it is. A tensor if `per_vector`. Only if
+        `return_multiplier`.
+
+    Raises
+    ------
+    RuntimeError
+        If `X` requires a gradient, which there is none of for ``target="zeros"`` and
+        for ``objective="ls"``.
+    TypeError
+        If `X` is not made of dense floating-point tensors, or if an argument has the
+        wrong type.
+    ValueError
+        If `sparsity` is not between 0 and 1, if `X` contains NaN or infinity, if
+        options do not go together, or if `dim` or `weights` does not fit `X`.
+
+    See Also
+    --------
+    hoyer_sparsity : The sparsity of each vector.
+    projection_hoyer_ : The same in place.
+
+    Notes
+    -----
+    What it does to the vectors is said at `skproj.projection.projection_hoyer`, which
+    computes it on the CPU: float32 and float64 tensors where they are, those of other
+    devices after a copy. bfloat16 and float16 are computed in float32 and rounded,
+    which moves the level.
+
+    The gradient is that of the entries that are left, with the multiplier as a function
+    of them all. At kinks and at jumps of the average it is one of the possible ones.
+    It cannot be differentiated again.
+
+    References
+    ----------
+    .. [1] R. Ohib, N. Gillis, N. Dalmasso, S. Shah, V. K. Potluru, S. Plis, "Explicit
+       group sparse projection with applications to deep learning and NMF", Transactions
+       on Machine Learning Research (2022), :arxiv:`1912.03896`.
+
+    Examples
+    --------
+    The filters of a convolution share an average sparsity:
+
+    >>> import torch
+    >>> from skproj.nn.functional import hoyer_sparsity, projection_hoyer
+    >>> W = torch.linspace(-1.0, 2.0, 36).reshape(2, 2, 3, 3)
+    >>> P = projection_hoyer(W, 0.4, dim=(1, 2, 3))
+    >>> hoyer_sparsity(P, dim=(1, 2, 3)).mean().round(decimals=6).item()
+    0.4
+    """
+    spec, group = _hoyer_spec(
+        X,
+        dim,
+        weights,
+        sparsity=sparsity,
+        per_vector=per_vector,
+        target=target,
+        scale=scale,
+        objective=objective,
+        start=start,
+    )
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in group):
+        if target == "zeros" or objective == "ls":
+            raise RuntimeError(
+                "X requires a gradient, which projection_hoyer has only for "
+                "target='hoyer' and objective='surrogate'; call it in a block of "
+                "torch.no_grad()."
+            )
+        *results, multiplier = hoyer.Projection.apply(spec, *group)
+    else:
+        *results, multiplier = hoyer.project(spec, group)
+    return _hoyer_results(results, multiplier, spec, return_multiplier)
+
+
+def projection_hoyer_(
+    X,
+    sparsity,
+    *,
+    dim=0,
+    weights=None,
+    per_vector=False,
+    target="hoyer",
+    scale="ls",
+    objective="surrogate",
+    return_multiplier=False,
+    start=None,
+):
+    """Give a group of vectors an average Hoyer sparsity, in place.
+
+    The arguments are those of `projection_hoyer`.
+
+    Parameters
+    ----------
+    X : torch.Tensor of any shape, or list of tensors
+        What is projected and overwritten.
+    sparsity : float
+        The wanted average of `hoyer_sparsity`, or the part of zeros.
+    dim : int, tuple of int or None, default=0
+        What the vectors run along.
+    weights : torch.Tensor of the shape of `X`, or broadcastable to it, default=None
+        Weights of the entries, all 1 if None.
+    per_vector : bool, default=False
+        Whether each vector is given the sparsity by itself.
+    target : {"hoyer", "zeros"}, default="hoyer"
+        What `sparsity` is.
+    scale : {"ls", "keep_l2"}, default="ls"
+        How long the vectors become.
+    objective : {"surrogate", "ls"}, default="surrogate"
+        What is maximised.
+    return_multiplier : bool, default=False
+        Whether to return the multiplier as well.
+    start : float, default=None
+        The multiplier of an earlier call.
+
+    Returns
+    -------
+    X : torch.Tensor or list of tensors
+        The argument itself, which now holds the projection.
+    multiplier : float, or float64 tensor of the shape of `X` without `dim`
+        That of `projection_hoyer`. Only if `return_multiplier`.
+
+    Raises
+    ------
+    RuntimeError
+        If a tensor requires a gradient and gradients are enabled: it has to be in a
+        block of ``torch.no_grad()``. Also if it comes from ``expand``, which puts
+        several entries in one place.
+    TypeError
+        If `X` is not made of dense floating-point tensors, or if an argument has the
+        wrong type.
+    ValueError
+        As from `projection_hoyer`; nothing is written then.
+
+    See Also
+    --------
+    projection_hoyer : The same into a new tensor, with gradients.
+
+    References
+    ----------
+    .. [1] R. Ohib, N. Gillis, N. Dalmasso, S. Shah, V. K. Potluru, S. Plis, "Explicit
+       group sparse projection with applications to deep learning and NMF", Transactions
+       on Machine Learning Research (2022), :arxiv:`1912.03896`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skproj.nn.functional import projection_hoyer_
+    >>> X = torch.tensor([[4.0, 3.0], [-2.0, 3.0], [1.0, -1.0]])
+    >>> projection_hoyer_(X, 0.6) is X
+    True
+    """
+    spec, group = _hoyer_spec(
+        X,
+        dim,
+        weights,
+        sparsity=sparsity,
+        per_vector=per_vector,
+        target=target,
+        scale=scale,
+        objective=objective,
+        start=start,
+    )
+    for tensor in group:
+        if tensor.requires_grad and torch.is_grad_enabled():
+            raise RuntimeError(
+                "X requires a gradient, which a projection in place would not have; "
+                "call it in a block of torch.no_grad(), or call projection_hoyer."
+            )
+        _check_entries_apart(tensor)
+    *results, multiplier = hoyer.project(spec, group)
+    with torch.no_grad():
+        for tensor, P in zip(group, results, strict=True):
+            tensor.copy_(P)
+    return _hoyer_results(group, multiplier, spec, return_multiplier)

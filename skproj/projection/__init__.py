@@ -8,6 +8,7 @@ from skproj.projection._bilevel import (
     projection_bilevel_l11_ball,
     projection_bilevel_l12_ball,
 )
+from skproj.projection._hoyer import hoyer_sparsity, projection_hoyer
 from skproj.projection._l1 import projection_l1_ball, projection_simplex
 from skproj.projection._l1inf import projection_l1inf_ball
 from skproj.projection._l2_linf import projection_l2_ball, projection_linf_ball
@@ -31,6 +32,7 @@ from skproj.projection._weighted_l1 import projection_weighted_l1_ball
 __all__ = [
     "BALLS",
     "Ball",
+    "hoyer_sparsity",
     "norm_l1",
     "norm_l1inf",
     "norm_l2",
@@ -43,6 +45,7 @@ __all__ = [
     "projection_bilevel_l1inf_ball",
     "projection_bilevel_l11_ball",
     "projection_bilevel_l12_ball",
+    "projection_hoyer",
     "projection_l1_ball",
     "projection_l1inf_ball",
     "projection_l2_ball",

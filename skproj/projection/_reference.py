@@ -137,3 +137,78 @@ def prox_l1inf(X, alpha):
 def prox_linf1(X, alpha):
     """Proximity operator of alpha times the linf,1 norm of the columns."""
     return X - l1inf(X, alpha)
+
+
+def hoyer_sparsity(x, weights=None):
+    """Hoyer sparsity of one vector; 1 for zeros."""
+    w = np.ones(len(x)) if weights is None else weights
+    norm = np.linalg.norm(x)
+    mean = w @ np.abs(x) / norm if norm > 0.0 else w.min()
+    return (np.linalg.norm(w) - mean) / (np.linalg.norm(w) - w.min())
+
+
+def hoyer_direction(a, shift, w):
+    """Unit vector x >= 0 with the largest ``x @ (a - shift * w)``, 0 where a is."""
+    y = np.where((a > 0.0) | (a.max() == 0.0), a - shift * w, -np.inf)
+    x = np.maximum(y, 0.0)
+    if not x.any():
+        best = np.flatnonzero(y == y.max())
+        x[best[np.argmin(w[best])]] = 1.0
+    return x / np.linalg.norm(x)
+
+
+def _between(sparse, dense, w, mean):
+    """Unit vector on the arc between two of them with ``w @ x == mean``."""
+    low, high = 0.0, 1.0
+    for _ in range(100):
+        middle = (low + high) / 2
+        x = (1.0 - middle) * sparse + middle * dense
+        x /= np.linalg.norm(x)
+        low, high = (middle, high) if w @ x < mean else (low, middle)
+    return x
+
+
+def hoyer(vectors, sparsity, weights=None):
+    """Give vectors the average Hoyer sparsity, by bisection on the multiplier.
+
+    At a jump of the average the first vectors take the dense side of it, and one a
+    place in between. With weights the sparsity may be out of reach.
+    """
+    A = [np.abs(np.asarray(c, dtype=np.float64)) for c in vectors]
+    W = [np.ones(len(a)) for a in A] if weights is None else weights
+    rates = [1.0 / (np.linalg.norm(w) - w.min()) for w in W]
+    budget = sum(
+        rate * np.linalg.norm(w) - sparsity for rate, w in zip(rates, W, strict=True)
+    )
+
+    def solve(mu):
+        return [
+            hoyer_direction(a, mu * rate, w)
+            for a, rate, w in zip(A, rates, W, strict=True)
+        ]
+
+    def use(X):
+        means = [w @ x for x, w in zip(X, W, strict=True)]
+        return np.multiply(rates, means)
+
+    if use(solve(0.0)).sum() <= budget + 1e-12 * len(A):
+        return [np.array(c, dtype=np.float64) for c in vectors]
+    low, high = 0.0, max(a.max() for a in A)
+    while use(solve(high)).sum() > budget + 1e-14 * len(A) and high < 1e200:
+        high *= 4.0
+    while low < (middle := (low + high) / 2) < high:
+        if use(solve(middle)).sum() > budget:
+            low = middle
+        else:
+            high = middle
+    X, dense = solve(high), solve(low)
+    gains = use(dense) - use(X)
+    left = budget - use(X).sum()
+    for i, gain in enumerate(gains):
+        if gain <= left:
+            X[i] = dense[i]
+        elif left > 0.0:
+            mean = (use(X)[i] + left) / rates[i]
+            X[i] = _between(X[i], dense[i], W[i], mean)
+        left -= min(gain, max(left, 0.0))
+    return [np.sign(c) * x * (x @ a) for c, x, a in zip(vectors, X, A, strict=True)]

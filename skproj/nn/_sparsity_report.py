@@ -1,0 +1,240 @@
+"""What is zero in the layers of a network."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from torch.nn.utils import parametrize
+
+from skproj.nn._masks import named_layers
+from skproj.nn._weight_groups import (
+    Vectors,
+    as_array,
+    effective_weight,
+    pruned_or_plain,
+)
+from skproj.projection import hoyer_sparsity
+
+
+def as_text(rows):
+    """Write rows of strings as columns; the first is flush left, others right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for first, *others in rows:
+        cells = [first.ljust(widths[0])]
+        cells += [
+            cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+class _LayerSparsity(NamedTuple):
+    """A row of the report."""
+
+    name: str
+    shape: tuple
+    n_parameters: int
+    n_zeros: int
+    fraction_zeros: float
+    hoyer: float
+    n_dead_outputs: int
+    n_dead_inputs: int
+
+
+class SparsityReport:
+    """What `sparsity_report` returns: `print` shows it as a table.
+
+    Parameters
+    ----------
+    layers : list of named tuple
+        One for each weight, in the order of the model.
+    n_parameters : int
+        Number of all parameters of the model.
+
+    Attributes
+    ----------
+    layers : list of named tuple
+        With `name`, `shape`, `n_parameters`, `n_zeros`, `fraction_zeros`, `hoyer`,
+        `n_dead_outputs` and `n_dead_inputs` of each weight.
+    n_parameters : int
+        Number of all parameters of the model, also of biases and normalisations.
+    n_weights : int
+        Number of weights in `layers`.
+    n_zeros : int
+        How many of them are zero.
+    fraction_zeros : float
+        The same as a share; NaN without weights.
+    n_dead_outputs : int
+        Number of outputs (neurons, filters) all of whose weights are zero.
+    n_dead_inputs : int
+        Number of inputs (neurons, channels) all of whose weights are zero.
+
+    See Also
+    --------
+    sparsity_report : Makes one.
+
+    References
+    ----------
+    .. [1] P. O. Hoyer, "Non-negative matrix factorization with sparseness constraints",
+       Journal of Machine Learning Research 5 (2004), :arxiv:`cs/0408058`.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from skproj.nn.prune import sparsity_report
+    >>> report = sparsity_report(nn.Linear(4, 3))
+    >>> report.n_weights, report.n_parameters
+    (12, 15)
+    """
+
+    def __init__(self, layers, n_parameters):
+        self.layers = layers
+        self.n_parameters = n_parameters
+        self.n_weights = sum(layer.n_parameters for layer in layers)
+        self.n_zeros = sum(layer.n_zeros for layer in layers)
+        self.fraction_zeros = self.n_zeros / self.n_weights if layers else math.nan
+        self.n_dead_outputs = sum(layer.n_dead_outputs for layer in layers)
+        self.n_dead_inputs = sum(layer.n_dead_inputs for layer in layers)
+
+    def to_frame(self):
+        """Return the layers as a table of pandas, which has to be installed.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            A row for each layer, by its name.
+        """
+        import pandas as pd
+
+        frame = pd.DataFrame(self.layers, columns=_LayerSparsity._fields)
+        return frame.set_index("name")
+
+    def __str__(self):
+        rows = [
+            (
+                "layer",
+                "shape",
+                "parameters",
+                "zeros",
+                "fraction",
+                "Hoyer",
+                "dead outputs",
+                "dead inputs",
+            )
+        ]
+        rows += [
+            (
+                layer.name or "(model)",
+                " x ".join(map(str, layer.shape)),
+                str(layer.n_parameters),
+                str(layer.n_zeros),
+                f"{layer.fraction_zeros:.3f}",
+                f"{layer.hoyer:.3f}",
+                str(layer.n_dead_outputs),
+                str(layer.n_dead_inputs),
+            )
+            for layer in self.layers
+        ]
+        rows.append(
+            (
+                "all layers",
+                "",
+                str(self.n_weights),
+                str(self.n_zeros),
+                f"{self.fraction_zeros:.3f}",
+                "",
+                str(self.n_dead_outputs),
+                str(self.n_dead_inputs),
+            )
+        )
+        return as_text(rows)
+
+    def __repr__(self):
+        return (
+            f"<{type(self).__name__}: {self.n_zeros} of {self.n_weights} weights "
+            f"in {len(self.layers)} layers are zero>"
+        )
+
+
+def _find_weight(module):
+    """Return what layers with the same weight share, and the weight."""
+    if parametrize.is_parametrized(module, "weight"):
+        return module, module.weight
+    return pruned_or_plain(module, "weight"), effective_weight(module, "weight")
+
+
+def _describe(name, module, W):
+    W = as_array(W)
+    filters = Vectors(module, W.shape, "filters").cut(W)
+    inputs = Vectors(module, W.shape, "inputs").cut(W)
+    n_zeros = W.size - np.count_nonzero(W)
+    has_levels = W.size > 0 and filters.shape[1] > 1
+    return _LayerSparsity(
+        name=name,
+        shape=W.shape,
+        n_parameters=W.size,
+        n_zeros=n_zeros,
+        fraction_zeros=n_zeros / W.size if W.size else math.nan,
+        hoyer=float(hoyer_sparsity(filters, axis=1).mean()) if has_levels else math.nan,
+        n_dead_outputs=int(np.count_nonzero(~filters.any(axis=1))),
+        n_dead_inputs=int(np.count_nonzero(~inputs.any(axis=1))),
+    )
+
+
+def sparsity_report(model):
+    """Report what is zero in each linear and convolutional layer of a model.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Any model: pruned, parametrized or plain. A weight that several layers share is
+        listed and counted once.
+
+    Returns
+    -------
+    report : SparsityReport
+        ``print(report)`` shows a table, ``report.to_frame()`` is a `pandas.DataFrame`,
+        and the numbers are its attributes.
+
+    Raises
+    ------
+    TypeError
+        If `model` is not a module.
+
+    See Also
+    --------
+    shrink : Removes what is dead.
+
+    Notes
+    -----
+    The Hoyer sparsity [1]_ of a layer is the average over its filters; it is NaN if
+    they have one weight each. A dead output has no weights other than zero, a dead
+    input neither; biases are not looked at.
+
+    References
+    ----------
+    .. [1] P. O. Hoyer, "Non-negative matrix factorization with sparseness constraints",
+       Journal of Machine Learning Research 5 (2004), :arxiv:`cs/0408058`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> from skproj.nn.prune import sparsity_report
+    >>> model = nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 1))
+    >>> with torch.no_grad():
+    ...     _ = model[0].weight.copy_(torch.tensor([[3.0, 0.0, 4.0], [0.0, 0.0, 0.0]]))
+    ...     _ = model[2].weight.fill_(1.0)
+    >>> print(sparsity_report(model))
+    layer       shape  parameters  zeros  fraction  Hoyer  dead outputs  dead inputs
+    0           2 x 3           6      4     0.667  0.727             1            1
+    2           1 x 2           2      0     0.000  0.000             0            0
+    all layers                  8      4     0.500                    1            1
+    """
+    weights = {}
+    for name, module in named_layers(model):
+        source, W = _find_weight(module)
+        weights.setdefault(id(source), (name, module, W))
+    layers = [_describe(*layer) for layer in weights.values()]
+    return SparsityReport(layers, sum(W.numel() for W in model.parameters()))

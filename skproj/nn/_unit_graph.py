@@ -1,0 +1,557 @@
+"""Which units of a network are needed, and which have a constant output.
+
+A unit is a neuron or a channel. Operations that work on each unit by itself carry it
+on; additions tie the units of their arguments together, so that they stay or go
+together. Whatever is not understood pins the units it touches: they stay.
+"""
+
+import copy
+import itertools
+import math
+import operator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
+MAX_POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
+AVERAGE_POOLS = (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)
+ADAPTIVE_POOLS = (
+    nn.AdaptiveAvgPool1d,
+    nn.AdaptiveAvgPool2d,
+    nn.AdaptiveAvgPool3d,
+    nn.AdaptiveMaxPool1d,
+    nn.AdaptiveMaxPool2d,
+    nn.AdaptiveMaxPool3d,
+)
+ELEMENTWISE = (
+    *DROPOUTS,
+    nn.CELU,
+    nn.ELU,
+    nn.GELU,
+    nn.Hardshrink,
+    nn.Hardsigmoid,
+    nn.Hardswish,
+    nn.Hardtanh,
+    nn.Identity,
+    nn.LeakyReLU,
+    nn.LogSigmoid,
+    nn.Mish,
+    nn.ReLU,
+    nn.ReLU6,
+    nn.SELU,
+    nn.SiLU,
+    nn.Sigmoid,
+    nn.Softplus,
+    nn.Softshrink,
+    nn.Softsign,
+    nn.Tanh,
+    nn.Tanhshrink,
+    nn.Threshold,
+)
+ELEMENTWISE_NAMES = {
+    "abs",
+    "celu",
+    "clamp",
+    "contiguous",
+    "elu",
+    "exp",
+    "gelu",
+    "hardsigmoid",
+    "hardswish",
+    "hardtanh",
+    "leaky_relu",
+    "logsigmoid",
+    "mish",
+    "neg",
+    "relu",
+    "relu6",
+    "relu_",
+    "selu",
+    "sigmoid",
+    "sigmoid_",
+    "silu",
+    "softplus",
+    "softsign",
+    "tanh",
+    "tanh_",
+    "tanhshrink",
+}
+POOL_NAMES = {
+    f"adaptive_{kind}_pool{n}d" for kind in ("avg", "max") for n in (1, 2, 3)
+} | {f"max_pool{n}d" for n in (1, 2, 3)}
+AVERAGE_POOL_NAMES = {f"avg_pool{n}d" for n in (1, 2, 3)}
+ARITHMETIC = {
+    "add": np.add,
+    "add_": np.add,
+    "iadd": np.add,
+    "sub": np.subtract,
+    "sub_": np.subtract,
+    "isub": np.subtract,
+    "mul": np.multiply,
+    "mul_": np.multiply,
+    "imul": np.multiply,
+}
+IN_PLACE_OPERATORS = (operator.iadd, operator.isub, operator.imul)
+
+# Where functions of these names are what the names say.
+KNOWN_MODULES = (
+    "_operator",
+    "builtins",
+    "torch",
+    "torch._C._nn",
+    "torch.nn.functional",
+)
+
+# Of a node that has no units, and leaves those it reads as they are.
+NO_UNITS = object()
+
+
+@dataclass
+class Value:
+    """What is known of a tensor: its units along `dim`, and which are constant."""
+
+    units: np.ndarray
+    dim: int
+    known: np.ndarray
+    constants: np.ndarray
+
+    def with_constants(self, known, constants):
+        """Return the same units with other constants."""
+        return Value(self.units, self.dim, known, np.where(known, constants, 0.0))
+
+
+class Units:
+    """Units by numbers, some of them tied together."""
+
+    def __init__(self):
+        self._parents = []
+
+    def new(self, n):
+        """Return the numbers of `n` more units."""
+        first = len(self._parents)
+        self._parents.extend(range(first, first + n))
+        return np.arange(first, first + n)
+
+    def find(self, unit):
+        """Return the number that stands for all that are tied to a unit."""
+        while self._parents[unit] != unit:
+            self._parents[unit] = self._parents[self._parents[unit]]
+            unit = self._parents[unit]
+        return unit
+
+    def tie(self, units, others):
+        """Tie units together, one by one."""
+        for a, b in zip(units, others, strict=True):
+            self._parents[self.find(b)] = self.find(a)
+
+    def roots(self):
+        """Return what stands for each unit, as an array."""
+        return np.array([self.find(unit) for unit in range(len(self._parents))], int)
+
+
+@dataclass
+class Mixing:
+    """A layer whose outputs mix its inputs: Linear, or a convolution of one group."""
+
+    module: nn.Module
+    inputs: Value
+    outputs: np.ndarray
+    used: np.ndarray  # (outputs, inputs): is there a weight
+    totals: np.ndarray  # (outputs, inputs): sum of the weights
+    foldable: np.ndarray  # (inputs,): constants that a bias can stand for
+    reads_model_input: bool
+
+
+@dataclass
+class PerUnit:
+    """A layer with weights for each unit: BatchNorm, or a depthwise convolution."""
+
+    module: nn.Module
+    inputs: np.ndarray
+    outputs: np.ndarray
+
+
+def _as_float64(W):
+    return W.detach().to("cpu", torch.float64).numpy()
+
+
+def _bias(module):
+    return 0.0 if module.bias is None else _as_float64(module.bias)
+
+
+def _is_padded_by_zeros(module):
+    if module.padding_mode != "zeros" or module.padding == "valid":
+        return False
+    if module.padding == "same":
+        return any(size > 1 for size in module.kernel_size)
+    return any(module.padding)
+
+
+def _stay_constant(module, value):
+    """Say which constants a convolution sees everywhere, also at borders."""
+    if _is_padded_by_zeros(module):
+        return value.known & (value.constants == 0.0)
+    return value.known
+
+
+def _has_state(module):
+    tensors = itertools.chain(
+        module.parameters(recurse=False), module.buffers(recurse=False)
+    )
+    return any(True for _ in tensors)
+
+
+def _works_in_place(node, name):
+    return (
+        node.target in IN_PLACE_OPERATORS
+        or node.kwargs.get("inplace", False)
+        or name.endswith("_")
+    )
+
+
+def _with_options(node):
+    """Return a function of a tensor that does what a node does."""
+
+    def function(tensor):
+        call = node.target
+        if node.op == "call_method":
+            return getattr(tensor, call)(*node.args[1:], **node.kwargs)
+        return call(tensor, *node.args[1:], **node.kwargs)
+
+    return function
+
+
+class UnitGraph:
+    """Analysis of a traced model whose nodes have shapes.
+
+    Parameters
+    ----------
+    traced : torch.fx.GraphModule
+        In evaluation mode, after `torch.fx.passes.shape_prop.ShapeProp`.
+
+    Attributes
+    ----------
+    layers : dict of str to Mixing or PerUnit
+        What can be made smaller, by name.
+    """
+
+    def __init__(self, traced):
+        self.units = Units()
+        self.layers = {}
+        self._modules = dict(traced.named_modules(remove_duplicate=False))
+        self._fixed_modules = self._find_fixed_modules(traced.graph)
+        self._pinned = []
+        self._values = {}
+        for node in traced.graph.nodes:
+            value = self._visit(node)
+            if value is None:
+                for argument in node.all_input_nodes:
+                    self._pin(self._values[argument])
+            self._values[node] = None if value is NO_UNITS else value
+
+    def needed_units(self):
+        """Return for each unit whether an output of the model depends on it.
+
+        In each layer at least one unit is needed: nothing becomes empty.
+        """
+        roots = self.units.roots()
+        mixing = [layer for layer in self.layers.values() if isinstance(layer, Mixing)]
+        needed = np.zeros(len(roots), dtype=bool)
+        for units in self._pinned:
+            needed[roots[units]] = True
+        while True:
+            before = np.count_nonzero(needed)
+            for layer in mixing:
+                rows = needed[roots[layer.outputs]]
+                columns = layer.used[rows].any(axis=0) & ~layer.foldable
+                needed[roots[layer.inputs.units[columns]]] = True
+            if np.count_nonzero(needed) > before:
+                continue
+            empty = [x for x in mixing if not needed[roots[x.outputs]].any()]
+            if not empty:
+                return needed[roots]
+            needed[roots[empty[-1].outputs[0]]] = True
+
+    def _find_fixed_modules(self, graph):
+        """Find modules that are not what they seem, or that others depend on."""
+        modules = {id(module): module for module in self._modules.values()}
+        calls = dict.fromkeys(modules, 0)
+        owners = {}
+        fixed = set()
+        for node in graph.nodes:
+            if node.op == "call_module":
+                calls[id(self._modules[node.target])] += 1
+            elif node.op == "get_attr":
+                fixed.add(id(self._modules[node.target.rpartition(".")[0]]))
+        for key, module in modules.items():
+            hooked = module._forward_hooks or module._forward_pre_hooks
+            if hooked or (calls[key] > 1 and _has_state(module)):
+                fixed.add(key)
+            for parameter in module.parameters(recurse=False):
+                owners.setdefault(id(parameter), set()).add(key)
+        shared = (keys for keys in owners.values() if len(keys) > 1)
+        return fixed.union(*shared)
+
+    # -----------------------------------------------------------------------
+    # Values
+
+    def _pin(self, value):
+        if value is not None:
+            self._pinned.append(value.units)
+
+    def _read(self, node, dim):
+        """Return the units of a node along `dim`; unknown ones are pinned."""
+        value = self._values[node]
+        if value is not None and value.dim == dim:
+            return value
+        self._pin(value)
+        n = node.meta["tensor_meta"].shape[dim]
+        units = self.units.new(n)
+        self._pinned.append(units)
+        return Value(units, dim, np.zeros(n, dtype=bool), np.zeros(n))
+
+    @staticmethod
+    def _shape(node):
+        """Shape of the tensor of a node; empty for everything else."""
+        meta = node.meta.get("tensor_meta") if isinstance(node, torch.fx.Node) else None
+        return tuple(getattr(meta, "shape", ()))
+
+    # -----------------------------------------------------------------------
+    # Nodes. A visit returns None for what it does not understand.
+
+    def _visit(self, node):
+        if node.op == "call_module":
+            return self._visit_module(node)
+        if node.op == "call_function" and node.target.__module__ in KNOWN_MODULES:
+            return self._visit_function(node, node.target.__name__)
+        if node.op == "call_method":
+            return self._visit_function(node, node.target)
+        return None
+
+    def _visit_module(self, node):
+        module = self._modules[node.target]
+        if len(node.args) != 1 or node.kwargs or id(module) in self._fixed_modules:
+            return None
+        kind = type(module)
+        (source,) = node.args
+        shape = self._shape(source)
+        if kind is nn.Linear:
+            return self._visit_mixing(node, module, len(shape) - 1)
+        if kind in CONVOLUTIONS:
+            if len(shape) != module.weight.ndim:
+                return None
+            if module.groups == 1:
+                return self._visit_mixing(node, module, 1)
+            if module.groups == module.in_channels:
+                return self._visit_depthwise(node, module)
+            return None
+
+        value = self._values[source]
+        if value is None:
+            return None
+        if kind in BATCH_NORMS:
+            return self._visit_batch_norm(node, module, value)
+        if kind in ELEMENTWISE or (kind is nn.PReLU and module.num_parameters == 1):
+            if getattr(module, "inplace", False) and len(source.users) > 1:
+                return None
+            return self._map_constants(value, copy.deepcopy(module).cpu().double())
+        if kind is nn.Flatten and (module.start_dim, module.end_dim) == (1, -1):
+            return self._flatten(node, value, shape)
+        if kind in MAX_POOLS + ADAPTIVE_POOLS:
+            return self._pool(node, value, shape)
+        if kind in AVERAGE_POOLS:
+            return self._average_pool(node, module, value, shape)
+        return None
+
+    def _visit_function(self, node, name):
+        if name in ("getattr", "size"):
+            return NO_UNITS if self._is_batch_size(node, name) else None
+        first = node.args[0] if node.args else None
+        if _works_in_place(node, name) and len(getattr(first, "users", ())) > 1:
+            return None
+        if name in ("cat", "concat"):
+            return self._concatenate(node)
+        if name in ARITHMETIC and len(node.args) == 2 and not node.kwargs:
+            return self._combine(node, ARITHMETIC[name])
+
+        value = self._values[first] if isinstance(first, torch.fx.Node) else None
+        if value is None:
+            return None
+        shape, options = self._shape(first), node.args[1:]
+        if name in ("view", "reshape"):
+            return self._view(node, value, shape, options)
+        if len(node.all_input_nodes) > 1:
+            return None
+        if name in ELEMENTWISE_NAMES:
+            return self._map_constants(value, _with_options(node))
+        if name == "dropout":
+            training = options[1] if len(options) > 1 else node.kwargs.get("training")
+            return value if training is False else None
+        if name == "flatten":
+            bounds = dict(zip(("start_dim", "end_dim"), options, strict=False))
+            bounds = {"end_dim": -1} | bounds | node.kwargs
+            if bounds == {"start_dim": 1, "end_dim": -1}:
+                return self._flatten(node, value, shape)
+            return None
+        if name in POOL_NAMES:
+            return self._pool(node, value, shape)
+        if name in AVERAGE_POOL_NAMES and len(options) <= 2 and not node.kwargs:
+            return self._pool(node, value, shape)
+        if name == "mean":
+            return self._mean(node, value, shape)
+        return None
+
+    @staticmethod
+    def _is_batch_size(node, name):
+        """Whether all that is read of a shape is the first number."""
+        if name == "size" and node.args[1:] == (0,):
+            return True
+        is_shape = node.args[1:] == (() if name == "size" else ("shape",))
+        return is_shape and all(
+            user.target is operator.getitem and user.args[1] == 0 for user in node.users
+        )
+
+    def _visit_mixing(self, node, module, dim):
+        (source,) = node.args
+        inputs = self._read(source, dim)
+        W = _as_float64(module.weight).reshape(*module.weight.shape[:2], -1)
+        used, totals = W.any(axis=2), W.sum(axis=2)
+        is_linear = type(module) is nn.Linear
+        foldable = inputs.known if is_linear else _stay_constant(module, inputs)
+        outputs = self.units.new(len(W))
+        self.layers[node.target] = Mixing(
+            module,
+            inputs,
+            outputs,
+            used,
+            totals,
+            foldable,
+            reads_model_input=source.op == "placeholder",
+        )
+        value = Value(outputs, dim, foldable[:0], inputs.constants[:0])
+        return value.with_constants(
+            ~(used & ~foldable).any(axis=1),
+            totals @ np.where(foldable, inputs.constants, 0.0) + _bias(module),
+        )
+
+    def _visit_depthwise(self, node, module):
+        inputs = self._read(node.args[0], 1)
+        n = module.out_channels // module.in_channels
+        outputs = Value(
+            inputs.units.repeat(n),
+            1,
+            _stay_constant(module, inputs).repeat(n),
+            inputs.constants.repeat(n),
+        )
+        W = _as_float64(module.weight).reshape(module.out_channels, -1)
+        self.layers[node.target] = PerUnit(module, inputs.units, outputs.units)
+        return outputs.with_constants(
+            outputs.known | ~W.any(axis=1),
+            W.sum(axis=1) * outputs.constants + _bias(module),
+        )
+
+    def _visit_batch_norm(self, node, module, value):
+        if value.dim != 1 or module.running_mean is None:
+            return None
+        self.layers[node.target] = PerUnit(module, value.units, value.units)
+        scale = 1.0 / np.sqrt(_as_float64(module.running_var) + module.eps)
+        shift = 0.0
+        if module.affine:
+            scale = scale * _as_float64(module.weight)
+            shift = _bias(module)
+        constants = (value.constants - _as_float64(module.running_mean)) * scale + shift
+        return value.with_constants(
+            value.known | (scale == 0.0), np.where(scale == 0.0, shift, constants)
+        )
+
+    def _map_constants(self, value, function):
+        with torch.no_grad():
+            constants = function(torch.from_numpy(value.constants.copy()))
+        return value.with_constants(value.known, constants.numpy())
+
+    def _flatten(self, node, value, shape):
+        size = math.prod(shape[2:])
+        if value.dim != 1 or self._shape(node) != (shape[0], shape[1] * size):
+            return None
+        return Value(
+            value.units.repeat(size),
+            1,
+            value.known.repeat(size),
+            value.constants.repeat(size),
+        )
+
+    def _view(self, node, value, shape, sizes):
+        """Take it for `flatten` where the number of features is left to PyTorch."""
+        if len(sizes) == 1 and isinstance(sizes[0], tuple | list):
+            sizes = tuple(sizes[0])
+        if len(sizes) != 2 or sizes[0] == -1 or sizes[1] != -1:
+            return None
+        return self._flatten(node, value, shape)
+
+    def _pool(self, node, value, shape):
+        """Take the mean or maximum of windows, in which a constant is itself."""
+        same = value.dim == 1 and len(self._shape(node)) == len(shape)
+        return value if same else None
+
+    def _average_pool(self, node, module, value, shape):
+        if getattr(module, "divisor_override", None) is not None:
+            return None
+        if module.count_include_pad and np.any(module.padding):
+            known = value.known & (value.constants == 0.0)
+            value = value.with_constants(known, value.constants)
+        return self._pool(node, value, shape)
+
+    def _mean(self, node, value, shape):
+        dims = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else ())
+        dims = (dims,) if isinstance(dims, int) else tuple(dims)
+        inside = dims and all(dim % len(shape) > 1 for dim in dims)
+        return value if value.dim == 1 and inside else None
+
+    def _concatenate(self, node):
+        tensors = node.args[0]
+        dim = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)
+        dim %= len(self._shape(node))
+        values = [self._values[tensor] for tensor in tensors]
+        if not any(value is not None and value.dim == dim for value in values):
+            return None
+        values = [self._read(tensor, dim) for tensor in tensors]
+        return Value(
+            np.concatenate([value.units for value in values]),
+            dim,
+            np.concatenate([value.known for value in values]),
+            np.concatenate([value.constants for value in values]),
+        )
+
+    def _combine(self, node, function):
+        """Add, subtract or multiply two tensors, or a tensor and a number."""
+        left, right = node.args
+        tensors = [x for x in (left, right) if isinstance(x, torch.fx.Node)]
+        values = [self._values[x] for x in tensors if self._values[x] is not None]
+        if not values:
+            return None
+        if len(tensors) == 1:
+            number = right if tensors[0] is left else left
+            if not isinstance(number, int | float):
+                return None
+            (value,) = values
+            arguments = (
+                (value.constants, number)
+                if tensors[0] is left
+                else (number, value.constants)
+            )
+            return value.with_constants(value.known, function(*arguments))
+        dim = values[0].dim
+        shapes = [self._shape(x) for x in tensors]
+        if len(shapes[0]) != len(shapes[1]) or shapes[0][dim] != shapes[1][dim]:
+            return None
+        a, b = (self._read(x, dim) for x in tensors)
+        self.units.tie(a.units, b.units)
+        known = a.known & b.known
+        if function is np.multiply:
+            known |= (a.known & (a.constants == 0.0)) | (b.known & (b.constants == 0.0))
+        return a.with_constants(known, function(a.constants, b.constants))

@@ -1,0 +1,216 @@
+"""Weights of layers as groups of vectors, and their projection to a sparsity."""
+
+import numbers
+
+import numpy as np
+import torch
+from scipy.optimize import brentq
+from torch import nn
+
+from skproj.projection import projection_hoyer
+
+LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+GROUPINGS = ("layer/filters", "layer/inputs", "model/filters", "model/layers")
+TARGETS = ("hoyer", "zeros")
+
+# Below this distance of two Hoyer levels, the projections are the same.
+SMALLEST_INTERVAL = 1e-13
+
+
+# ---------------------------------------------------------------------------
+# Checks of the arguments
+
+
+def check_sparsity(sparsity):
+    """Return `sparsity` as a float between 0 and 1."""
+    if isinstance(sparsity, bool) or not isinstance(sparsity, numbers.Real):
+        raise TypeError(f"sparsity must be a real number, got {sparsity!r} instead.")
+    if not 0.0 <= sparsity <= 1.0:
+        raise ValueError(f"sparsity must be between 0 and 1, got {sparsity!r} instead.")
+    return float(sparsity)
+
+
+def check_choice(value, choices, name):
+    """Refuse what is not one of some strings."""
+    if value not in choices:
+        raise ValueError(
+            f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}."
+        )
+
+
+def pruned_or_plain(module, name):
+    """Return the parameter `name` of a module, of a pruned one what is trained."""
+    if not isinstance(module, nn.Module):
+        raise TypeError(
+            f"module must be a torch.nn.Module, got {type(module).__name__} instead."
+        )
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a string, got {name!r} instead.")
+    parameter = module._parameters.get(f"{name}_orig", module._parameters.get(name))
+    if parameter is None:
+        raise ValueError(
+            f"name must be that of a parameter of {type(module).__name__}, "
+            f"got {name!r}."
+        )
+    return parameter
+
+
+@torch.no_grad()
+def effective_weight(module, name):
+    """Return what a pruned module works with, also before its next forward pass."""
+    parameter = pruned_or_plain(module, name)
+    mask = module._buffers.get(f"{name}_mask")
+    if mask is None or name in module._parameters:
+        return parameter.detach()
+    return parameter * mask.to(parameter.dtype)
+
+
+def check_weight(module, name):
+    """Refuse what has no filters."""
+    parameter = pruned_or_plain(module, name)
+    if parameter.ndim < 2:
+        raise ValueError(
+            f"name must be that of a weight with at least 2 dimensions, got {name!r} "
+            f"of shape {tuple(parameter.shape)}."
+        )
+
+
+def check_parameters(parameters):
+    """Return pairs of module and name as a list without repetitions."""
+    message = "parameters must be an iterable of pairs (module, name), "
+    try:
+        pairs = list(parameters)
+    except TypeError:
+        raise TypeError(f"{message}got {type(parameters).__name__} instead.") from None
+    if not pairs:
+        raise ValueError(f"{message}got none.")
+    unique = {}
+    for pair in pairs:
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise TypeError(f"{message}got one of {type(pair).__name__}.")
+        module, name = pair
+        check_weight(module, name)
+        unique[id(module), name] = (module, name)
+    return list(unique.values())
+
+
+# ---------------------------------------------------------------------------
+# Vectors
+
+
+class Vectors:
+    """How the weight of a layer is cut into vectors, the rows of a matrix."""
+
+    def __init__(self, module, shape, kind):
+        n_outputs, n_inputs, *kernel = shape
+        n_parts = getattr(module, "groups", 1)
+        self._weight_shape = tuple(shape)
+        self._parts = (n_parts, n_outputs // n_parts, n_inputs, int(np.prod(kernel)))
+        self._kind = kind
+        self._order = (0, 2, 1, 3) if kind == "inputs" else (0, 1, 2, 3)
+
+    def cut(self, W):
+        """Return the vectors of a weight."""
+        parts = np.reshape(W, self._parts).transpose(self._order)
+        if self._kind == "layers":
+            return parts.reshape(1, -1)
+        return parts.reshape(parts.shape[0] * parts.shape[1], -1)
+
+    def join(self, rows):
+        """Return the weight that has these vectors."""
+        parts = np.reshape(rows, [self._parts[i] for i in self._order])
+        return parts.transpose(self._order).reshape(self._weight_shape)
+
+
+def as_array(W):
+    """Copy a tensor to NumPy, in double precision unless it is float32."""
+    dtype = torch.float32 if W.dtype == torch.float32 else torch.float64
+    return W.detach().to("cpu", dtype).numpy()
+
+
+def _row_norms(rows):
+    norms = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
+    return np.where(norms > 0.0, norms, 1.0).astype(rows.dtype)
+
+
+def _count_zeros(arrays):
+    return sum(W.size - np.count_nonzero(W) for W in arrays)
+
+
+def _project_rows(matrices, sparsity, scope, target):
+    """Project the rows of matrices, one group for each or one for all."""
+    if scope == "layer":
+        return [projection_hoyer(M, sparsity, axis=1, target=target) for M in matrices]
+    rows = [row for M in matrices for row in M]
+    projected = iter(projection_hoyer(rows, sparsity, target=target))
+    return [np.stack([next(projected) for _ in M]) for M in matrices]
+
+
+def _search_common_level(project, matrices, n_zeros):
+    """Find the Hoyer level that gives a number of zeros, or comes closest to it.
+
+    The number grows with the level, one weight at a time unless weights are equal.
+    """
+    best, least = matrices, n_zeros - _count_zeros(matrices)
+    if least <= 0:
+        return best
+
+    def excess_at(level):
+        nonlocal best, least
+        candidate = project(level)
+        excess = _count_zeros(candidate) - n_zeros
+        if abs(excess) < least:
+            best, least = candidate, abs(excess)
+        return excess
+
+    if excess_at(1.0) > 0:
+        brentq(excess_at, 0.0, 1.0, xtol=SMALLEST_INTERVAL)
+    return best
+
+
+def project_jointly(weights, sparsity, grouping, target, normalize):
+    """Project weights to a common sparsity.
+
+    Parameters
+    ----------
+    weights : list of pair (module, ndarray)
+        Layers, and their weights.
+    sparsity : float
+    grouping : str
+        One of `GROUPINGS`.
+    target : str
+        One of `TARGETS`.
+    normalize : bool
+        Whether all vectors have norm 1 in the projection.
+
+    Returns
+    -------
+    projected : list of ndarray
+        Of the shapes of `weights`.
+    """
+    scope, kind = grouping.split("/")
+    cuts = [Vectors(module, W.shape, kind) for module, W in weights]
+    matrices = [cut.cut(W) for cut, (_, W) in zip(cuts, weights, strict=True)]
+    norms = [_row_norms(M) if normalize else 1 for M in matrices]
+    matrices = [M / norm for M, norm in zip(matrices, norms, strict=True)]
+
+    if target == "hoyer":
+        projected = _project_rows(matrices, sparsity, scope, target)
+    else:
+        n_zeros = round(sparsity * sum(M.size for M in matrices))
+        # Vectors of one entry stay as they are, and others have to give more.
+        n_free = sum(M.size for M in matrices if M.shape[1] > 1)
+        if scope == "layer":
+            projected = _search_common_level(
+                lambda level: _project_rows(matrices, level, scope, "hoyer"),
+                matrices,
+                n_zeros,
+            )
+        elif n_zeros <= _count_zeros(matrices):
+            projected = matrices
+        else:
+            share = min(n_zeros / n_free, 1.0) if n_free else 0.0
+            projected = _project_rows(matrices, share, scope, target)
+    return [
+        cut.join(P * norm) for cut, P, norm in zip(cuts, projected, norms, strict=True)
+    ]

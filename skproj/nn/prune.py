@@ -1,0 +1,36 @@
+"""Pruning of networks, in the vocabulary of `torch.nn.utils.prune`.
+
+Masks by group sparse and structured projections, projection to a sparsity while
+training, a report of what is zero, and networks without what is dead. The functions
+work together with those of PyTorch: `torch.nn.utils.prune.is_pruned` and
+`torch.nn.utils.prune.remove` know the masks.
+"""
+
+from skproj.nn._induced import induced_pruning, sparsity_schedule
+from skproj.nn._masks import (
+    HoyerUnstructured,
+    ProjectionStructured,
+    global_hoyer,
+    hoyer_unstructured,
+    projection_structured,
+    prunable_parameters,
+    single_shot,
+)
+from skproj.nn._shrink import ShrinkReport, shrink
+from skproj.nn._sparsity_report import SparsityReport, sparsity_report
+
+__all__ = [
+    "HoyerUnstructured",
+    "ProjectionStructured",
+    "ShrinkReport",
+    "SparsityReport",
+    "global_hoyer",
+    "hoyer_unstructured",
+    "induced_pruning",
+    "projection_structured",
+    "prunable_parameters",
+    "shrink",
+    "single_shot",
+    "sparsity_report",
+    "sparsity_schedule",
+]

@@ -1,0 +1,580 @@
+"""GroupSparseNMF: sparsity met, error small, and the manners of an estimator."""
+
+import pickle
+import tracemalloc
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import sparse
+from scipy.optimize import linear_sum_assignment, nnls
+from sklearn.base import clone
+from sklearn.callback import ProgressBar
+from sklearn.datasets import load_digits
+from sklearn.decomposition import NMF
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV
+from sklearn.utils.estimator_checks import estimator_checks_generator
+
+from skproj import GroupSparseNMF
+from skproj._kernels._hals import descend_coordinates
+from skproj.projection import hoyer_sparsity
+
+LEVEL = {"rtol": 0.0, "atol": 1e-8}
+
+
+def make_parts(seed=0, *, noise=0.0, n_samples=100, n_features=100, n_components=10):
+    """Return X = W H, with relative noise, and H, of which 47 % are zero.
+
+    W is uniform; H is normal, shifted so that 47 % of it are negative, and these are
+    set to zero.
+    """
+    rng = np.random.default_rng(seed)
+    W = rng.random((n_samples, n_components))
+    H = rng.normal(0.0753, 1.0, size=(n_components, n_features)).clip(0.0)
+    X = W @ H
+    error = rng.normal(size=X.shape)
+    X += noise * np.linalg.norm(X) / np.linalg.norm(error) * error
+    return X.clip(0.0), H
+
+
+def relative_error(X, model):
+    return model.reconstruction_err_ / np.linalg.norm(X)
+
+
+def similarity(found, true):
+    """Mean cosine of the components, each matched with a true one."""
+    found, true = (H / np.linalg.norm(H, axis=1, keepdims=True) for H in (found, true))
+    cosines = found @ true.T
+    return cosines[linear_sum_assignment(-cosines)].mean()
+
+
+@pytest.fixture(scope="module")
+def dense():
+    """Data that no sparse factors describe well, so that constraints bind."""
+    return np.random.default_rng(0).random((60, 40))
+
+
+def factors(model, X):
+    """Return the vectors of W and of H as columns."""
+    W = model.fit_transform(X)
+    return {"sparsity_W": W, "sparsity_H": model.components_.T}
+
+
+@pytest.mark.parametrize("init", ["random", "nndsvd", "nndsvda", "nndsvdar"])
+@pytest.mark.parametrize(
+    "levels",
+    [
+        {"sparsity_H": 0.55},
+        {"sparsity_W": 0.7},
+        {"sparsity_W": 0.6, "sparsity_H": 0.8},
+        {"sparsity_W": 0.99, "sparsity_H": 1.0},
+    ],
+    ids=str,
+)
+def test_average_level_is_met(dense, levels, init):
+    """A constraint that binds holds with equality, whatever the start."""
+    model = GroupSparseNMF(6, init=init, random_state=0, **levels)
+    found = factors(model, dense)
+    for name, level in levels.items():
+        np.testing.assert_allclose(hoyer_sparsity(found[name]).mean(), level, **LEVEL)
+
+
+@pytest.mark.parametrize("levels", [{"sparsity_H": 0.6}, {"sparsity_W": 0.7}], ids=str)
+def test_level_of_each_column_is_met(dense, levels):
+    model = GroupSparseNMF(6, mode="column", random_state=0, **levels)
+    found = factors(model, dense)
+    for name, level in levels.items():
+        sparsities = hoyer_sparsity(found[name])
+        assert sparsities.min() >= level - 1e-8
+        np.testing.assert_allclose(np.median(sparsities), level, **LEVEL)
+
+
+def test_group_shares_the_sparsity_out(dense):
+    """On average only: single components are sparser and less sparse than the level."""
+    model = GroupSparseNMF(6, sparsity_H=0.6, random_state=0).fit(dense)
+    sparsities = hoyer_sparsity(model.components_, axis=1)
+    assert sparsities.min() < 0.55
+    assert sparsities.max() > 0.65
+
+
+def test_a_level_below_that_of_the_data_changes_nothing():
+    X, _ = make_parts()
+    free = GroupSparseNMF(5, random_state=0, max_iter=50, tol=0.0).fit(X)
+    level = 0.5 * hoyer_sparsity(free.components_, axis=1).mean()
+    bound = clone(free).set_params(sparsity_H=level).fit(X)
+    assert hoyer_sparsity(bound.components_, axis=1).mean() > 1.5 * level
+    assert bound.reconstruction_err_ < 1.01 * free.reconstruction_err_
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"sparsity_H": 0.6},
+        {"sparsity_W": 0.6},
+        {"sparsity_W": 0.6, "sparsity_H": 0.6},
+        {"sparsity_H": 0.6, "mode": "column"},
+    ],
+    ids=str,
+)
+def test_error_falls_and_is_that_of_what_is_returned(dense, params):
+    model = GroupSparseNMF(6, init="random", random_state=0, **params)
+    W = model.fit_transform(dense)
+    curve = np.array(model.loss_curve_)
+    assert len(curve) == model.n_iter_ + 1
+    assert (np.diff(curve) <= 1e-9 * curve[0]).all()
+    error = np.linalg.norm(dense - W @ model.components_)
+    np.testing.assert_allclose(model.reconstruction_err_, error, rtol=1e-9)
+    assert error <= curve.min() * (1.0 + 1e-9)
+    assert curve[-1] < 0.9 * curve[0]
+
+
+def test_more_iterations_are_no_worse(dense):
+    """Of the iterates, the best is returned."""
+    model = GroupSparseNMF(6, sparsity_W=0.7, sparsity_H=0.7, tol=0.0, random_state=0)
+    errors = [
+        model.set_params(max_iter=n_iter).fit(dense).reconstruction_err_
+        for n_iter in (1, 5, 25)
+    ]
+    assert errors[0] > errors[1] > errors[2]
+
+
+@pytest.mark.parametrize("n_components", [3, 10, 20])
+@pytest.mark.parametrize("init", ["random", "nndsvda"])
+def test_unconstrained_agrees_with_scikit_learn(n_components, init):
+    X, _ = load_digits(return_X_y=True)
+    X = X[:300]
+    params = {"init": init, "random_state": 0, "tol": 1e-5, "max_iter": 2000}
+    ours = GroupSparseNMF(n_components, **params).fit(X)
+    theirs = NMF(n_components, **params).fit(X)
+    assert ours.reconstruction_err_ < 1.01 * theirs.reconstruction_err_
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_parts_without_noise_are_found(seed):
+    """A level that the truth has leads to it; without, the error is larger."""
+    X, H = make_parts(seed)
+    level = hoyer_sparsity(H, axis=1).mean()
+    params = {"tol": 1e-6, "max_iter": 1000, "random_state": 0}
+    free = GroupSparseNMF(10, **params).fit(X)
+    sparse_one = clone(free).set_params(sparsity_H=level).fit(X)
+    assert relative_error(X, sparse_one) < 2e-4
+    assert relative_error(X, sparse_one) < 0.5 * relative_error(X, free)
+    assert similarity(sparse_one.components_, H) > 0.9999
+    zeros = np.mean(sparse_one.components_ == 0.0)
+    assert abs(zeros - np.mean(H == 0.0)) < 0.1
+    assert np.mean(free.components_ == 0.0) < 0.2
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.2])
+def test_error_is_below_that_of_penalties(noise):
+    """scikit-learn's l1 penalty of the same Hoyer level fits worse."""
+    X, H = make_parts(noise=noise)
+    level = hoyer_sparsity(H, axis=1).mean()
+    ours = GroupSparseNMF(10, sparsity_H=level, random_state=0).fit(X)
+    low, high = 1e-5, 1.0
+    for _ in range(12):
+        alpha = np.sqrt(low * high)
+        theirs = NMF(
+            10, alpha_W=alpha, l1_ratio=1.0, init="random", random_state=0, max_iter=200
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            theirs.fit(X)
+        reached = hoyer_sparsity(theirs.components_, axis=1).mean() >= level
+        low, high = (low, alpha) if reached else (alpha, high)
+    assert abs(hoyer_sparsity(theirs.components_, axis=1).mean() - level) < 0.02
+    # The least squares coefficients: shrinkage is not held against a penalty.
+    W = np.array([nnls(theirs.components_.T, x)[0] for x in X])
+    theirs_error = np.linalg.norm(X - W @ theirs.components_)
+    if noise == 0.0:
+        assert ours.reconstruction_err_ < 0.1 * theirs_error
+    else:
+        assert ours.reconstruction_err_ < 0.99 * theirs_error
+    assert similarity(ours.components_, H) > similarity(theirs.components_, H)
+
+
+def test_group_finds_more_than_columns():
+    """Where components differ in sparsity, one level for each of them is wrong."""
+    X, H = make_parts(n_features=60)
+    H[:5, :30] = 0.0
+    X = np.random.default_rng(1).random((100, 10)) @ H
+    level = hoyer_sparsity(H, axis=1).mean()
+    group, column = (
+        GroupSparseNMF(10, sparsity_H=level, mode=mode, random_state=0).fit(X)
+        for mode in ("group", "column")
+    )
+    assert relative_error(X, group) < 0.1 * relative_error(X, column)
+
+
+def test_custom_start_is_used_and_left_alone():
+    X, H = make_parts()
+    W = np.random.default_rng(0).random((100, 10))
+    X = W @ H
+    start = W.copy(), H.copy()
+    model = GroupSparseNMF(init="custom").fit(X, W=W, H=H)
+    assert model.n_components_ == 10
+    # Sums of squares of X lose what is smaller than 1e-8 of it.
+    assert model.reconstruction_err_ < 1e-12 * np.linalg.norm(X)
+    np.testing.assert_array_equal(W, start[0])
+    np.testing.assert_array_equal(H, start[1])
+    np.testing.assert_allclose(similarity(model.components_, H), 1.0)
+
+
+@pytest.mark.parametrize("params", [{}, {"sparsity_H": 0.5}, {"sparsity_W": 0.5}])
+@pytest.mark.parametrize("convert", [sparse.csr_matrix, sparse.csc_array])
+def test_sparse_equals_dense(params, convert):
+    X, _ = make_parts(n_samples=50, n_features=30)
+    X[X < 1.5] = 0.0
+    model = GroupSparseNMF(4, random_state=0, **params)
+    W = model.fit_transform(X)
+    other = clone(model)
+    np.testing.assert_allclose(other.fit_transform(convert(X)), W, atol=1e-6)
+    np.testing.assert_allclose(other.components_, model.components_, atol=1e-6)
+    np.testing.assert_allclose(
+        other.reconstruction_err_, model.reconstruction_err_, rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        model.transform(convert(X)), model.transform(X), atol=1e-9
+    )
+    np.testing.assert_allclose(
+        model.inverse_transform(convert(W)), model.inverse_transform(W)
+    )
+
+
+def test_sparse_data_stay_sparse():
+    """X has 400 million entries; not even a boolean array of them is made."""
+    rng = np.random.default_rng(0)
+    places = rng.integers(20_000, size=(2, 40_000))
+    X = sparse.csr_array((rng.random(40_000), places), shape=(20_000, 20_000))
+    tracemalloc.start()
+    model = GroupSparseNMF(3, sparsity_H=0.8, max_iter=2, tol=0.0).fit(X)
+    model.transform(X)
+    assert tracemalloc.get_traced_memory()[1] < 1e8
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("params", [{}, {"sparsity_H": 0.6}, {"sparsity_W": 0.6}])
+def test_float32_is_kept(dense, params):
+    X = dense.astype(np.float32)
+    model = GroupSparseNMF(6, random_state=0, max_iter=20, tol=0.0, **params)
+    W = model.fit_transform(X)
+    assert W.dtype == model.components_.dtype == np.float32
+    assert model.transform(X).dtype == np.float32
+    assert model.inverse_transform(W).dtype == np.float32
+    for name, factor in {"sparsity_H": model.components_.T, "sparsity_W": W}.items():
+        if name in params:
+            sparsity = hoyer_sparsity(factor.astype(np.float64)).mean()
+            np.testing.assert_allclose(sparsity, params[name], **LEVEL)
+    error = np.linalg.norm(
+        X.astype(np.float64) - W.astype(np.float64) @ model.components_
+    )
+    np.testing.assert_allclose(model.reconstruction_err_, error, rtol=1e-6)
+    in_double = clone(model).fit(dense)
+    np.testing.assert_allclose(
+        model.reconstruction_err_, in_double.reconstruction_err_, rtol=1e-3
+    )
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale"),
+    [
+        (np.float32, 1e30),
+        (np.float32, 1e-30),
+        (np.float64, 1e140),
+        (np.float64, 1e-140),
+    ],
+)
+def test_units_do_not_matter(dense, dtype, scale):
+    """Nothing on the way over- or underflows where X does not."""
+    model = GroupSparseNMF(4, sparsity_H=0.6, max_iter=5, tol=0.0, random_state=0)
+    W = model.fit_transform(dense.astype(dtype)).astype(np.float64)
+    expected = W @ model.components_
+    W = model.fit_transform(dense.astype(dtype) * dtype(scale)).astype(np.float64)
+    np.testing.assert_allclose(W / scale @ model.components_, expected, rtol=1e-2)
+
+
+def test_layout_does_not_matter(dense):
+    model = GroupSparseNMF(4, sparsity_H=0.6, max_iter=5, tol=0.0, random_state=0)
+    expected = model.fit(dense).components_
+    frozen = dense.copy()
+    frozen.setflags(write=False)
+    strided = np.repeat(dense, 2, axis=1)[:, ::2]
+    for X in (frozen, np.asfortranarray(dense), strided):
+        found = model.fit(X).components_
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("params", [{}, {"sparsity_H": 0.7}, {"sparsity_W": 0.7}])
+def test_transform_solves_nonnegative_least_squares(dense, params):
+    model = GroupSparseNMF(6, **params).fit(dense)
+    new = np.random.default_rng(1).random((5, 40))
+    expected = [nnls(model.components_.T, x)[0] for x in new]
+    np.testing.assert_allclose(model.transform(new), expected, atol=1e-9)
+    np.testing.assert_allclose(model.transform(new[:1])[0], expected[0], atol=1e-9)
+
+
+def test_fit_transform_is_transform_unless_W_is_constrained(dense):
+    model = GroupSparseNMF(6, sparsity_H=0.7)
+    np.testing.assert_allclose(model.fit_transform(dense), model.transform(dense))
+    model = GroupSparseNMF(6, sparsity_W=0.7, random_state=0)
+    sparse_W, free_W = model.fit_transform(dense), model.transform(dense)
+    assert hoyer_sparsity(free_W).mean() < 0.6
+    errors = [np.linalg.norm(dense - W @ model.components_) for W in (sparse_W, free_W)]
+    assert errors[1] < errors[0]
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        pytest.param(check, id=getattr(check, "func", check).__name__)
+        for _, check in estimator_checks_generator(GroupSparseNMF(sparsity_W=0.5))
+        # They compare transform with fit_transform, see the test above.
+        if "check_transformer_general" not in str(check)
+        and "check_transformer_data_not_an_array" not in str(check)
+    ],
+)
+def test_constraint_on_W_passes_checks_of_scikit_learn(check):
+    check(GroupSparseNMF(sparsity_W=0.5))
+
+
+def test_inverse_transform_multiplies(dense):
+    model = GroupSparseNMF(6).fit(dense)
+    W = model.transform(dense)
+    np.testing.assert_allclose(model.inverse_transform(W), W @ model.components_)
+    with pytest.raises(
+        ValueError, match="a column for each of the 6 components, got 5"
+    ):
+        model.inverse_transform(W[:, :5])
+
+
+@pytest.mark.parametrize(
+    "params", [{}, {"sparsity_H": 0.6}, {"sparsity_W": 0.6}], ids=str
+)
+def test_dead_components_come_back_to_life(dense, params):
+    """A start with components of zeros ends with all of them in use."""
+    rng = np.random.default_rng(0)
+    W, H = rng.random((60, 6)), rng.random((6, 40))
+    W[:, [1, 4]] = H[2] = 0.0
+    model = GroupSparseNMF(6, init="custom", **params)
+    W = model.fit_transform(dense, W=W, H=H)
+    assert W.any(axis=0).all()
+    assert model.components_.any(axis=1).all()
+    three = GroupSparseNMF(3, init="random", random_state=0, **params).fit(dense)
+    assert model.reconstruction_err_ < three.reconstruction_err_
+
+
+@pytest.mark.parametrize("params", [{}, {"sparsity_H": 0.6}, {"sparsity_W": 0.6}])
+@pytest.mark.parametrize("init", ["random", "nndsvd"])
+def test_zeros_have_zero_factors(params, init):
+    X = np.zeros((6, 5))
+    model = GroupSparseNMF(3, init=init, **params)
+    W = model.fit_transform(X)
+    assert model.reconstruction_err_ == 0.0
+    np.testing.assert_array_equal(W @ model.components_, X)
+
+
+def test_more_components_than_the_rank_are_no_problem():
+    x, y = np.arange(1.0, 8.0), np.arange(5.0)
+    model = GroupSparseNMF(4, init="random", random_state=0).fit(np.outer(x, y))
+    assert model.reconstruction_err_ < 1e-6 * np.linalg.norm(np.outer(x, y))
+    assert np.isfinite(model.components_).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 8), (8, 1), (1, 1)])
+def test_single_sample_or_feature_works(shape):
+    """Vectors with one entry have no sparsity and are not constrained."""
+    X = np.random.default_rng(0).random(shape) + 0.5
+    model = GroupSparseNMF(1, sparsity_W=0.3, sparsity_H=0.3)
+    W = model.fit_transform(X)
+    for factor in (W, model.components_.T):
+        if len(factor) > 1:
+            assert hoyer_sparsity(factor).mean() >= 0.3 - 1e-8
+
+
+@given(
+    n_samples=st.integers(2, 12),
+    n_features=st.integers(2, 12),
+    n_components=st.integers(1, 14),
+    sparsity_W=st.none() | st.floats(0.0, 1.0),
+    sparsity_H=st.none() | st.floats(0.0, 1.0),
+    mode=st.sampled_from(["group", "column"]),
+    digits=st.integers(0, 3),
+    seed=st.integers(0, 1000),
+)
+def test_any_shape_and_level(
+    n_samples, n_features, n_components, sparsity_W, sparsity_H, mode, digits, seed
+):
+    """Levels, signs and errors are right; few digits make ties and zeros."""
+    X = np.random.default_rng(seed).random((n_samples, n_features)).round(digits)
+    model = GroupSparseNMF(
+        n_components,
+        sparsity_W=sparsity_W,
+        sparsity_H=sparsity_H,
+        mode=mode,
+        max_iter=5,
+        tol=0.0,
+        random_state=seed,
+    )
+    found = factors(model, X)
+    W, H = found["sparsity_W"], model.components_
+    assert (W >= 0.0).all()
+    assert (H >= 0.0).all()
+    for name, level in (("sparsity_W", sparsity_W), ("sparsity_H", sparsity_H)):
+        if level is not None:
+            sparsities = hoyer_sparsity(found[name])
+            met = sparsities.mean() if mode == "group" else sparsities.min()
+            assert met >= level - 1e-8
+    np.testing.assert_allclose(
+        model.reconstruction_err_, np.linalg.norm(X - W @ H), rtol=1e-6, atol=1e-12
+    )
+    # What the curve takes from sums of squares is worth fewer digits.
+    assert model.reconstruction_err_ <= min(model.loss_curve_) * (1.0 + 1e-3) + 1e-12
+
+
+@pytest.mark.parametrize("init", ["random", "nndsvd", "nndsvdar"])
+def test_same_seed_same_result(dense, init):
+    model = GroupSparseNMF(6, sparsity_H=0.6, init=init, random_state=3, max_iter=20)
+    model.set_params(tol=0.0)
+    W = model.fit_transform(dense)
+    other = clone(model)
+    np.testing.assert_array_equal(other.fit_transform(dense), W)
+    np.testing.assert_array_equal(other.components_, model.components_)
+    if init != "nndsvd":
+        other.set_params(random_state=4).fit(dense)
+        assert not np.allclose(other.components_, model.components_)
+
+
+def test_pickle_keeps_the_model(dense):
+    model = GroupSparseNMF(6, sparsity_H=0.6).fit(dense)
+    other = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(other.transform(dense), model.transform(dense))
+
+
+def test_grid_search_over_the_sparsity():
+    """Held-out entries tell the level that the components have."""
+    X, H = make_parts(noise=0.2, n_samples=60)
+
+    def score(model, X, y=None):
+        return -np.linalg.norm(X - model.inverse_transform(model.transform(X)))
+
+    levels = [0.1, 0.4, 0.8]
+    search = GridSearchCV(
+        GroupSparseNMF(10, random_state=0), {"sparsity_H": levels}, scoring=score, cv=3
+    ).fit(X)
+    level = hoyer_sparsity(H, axis=1).mean()
+    assert abs(level - 0.4) < 0.1
+    assert search.best_params_ == {"sparsity_H": 0.4}
+
+
+class CountIterations:
+    """Keeps what it is shown, and asks for the end after three iterations."""
+
+    def setup(self, estimator, context):
+        self.models = []
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        pass
+
+    def on_fit_task_end(self, estimator, context, *, fitted_estimator):
+        if context.task_name == "iteration":
+            self.models.append(fitted_estimator)
+        return len(self.models) == 3
+
+
+def test_callback_sees_each_iteration_and_can_stop(dense):
+    counter = CountIterations()
+    model = GroupSparseNMF(6, sparsity_H=0.6).set_callbacks(counter).fit(dense)
+    assert model.n_iter_ == len(counter.models) == 3
+    first, _, last = counter.models
+    np.testing.assert_array_equal(last.components_, model.components_)
+    assert not np.allclose(first.components_, model.components_)
+    np.testing.assert_allclose(last.transform(dense), model.transform(dense))
+
+
+def test_progress_bar_runs(dense, capsys):
+    GroupSparseNMF(6).set_callbacks(ProgressBar()).fit(dense)
+    assert "GroupSparseNMF" in capsys.readouterr().out
+
+
+def test_too_few_iterations_are_warned_of(dense):
+    message = r"after max_iter=3 iterations. Increase max_iter or tol"
+    with pytest.warns(ConvergenceWarning, match=message) as caught:
+        GroupSparseNMF(6, max_iter=3).fit_transform(dense)
+    assert caught[0].filename == __file__
+    assert GroupSparseNMF(6, max_iter=3, tol=0.0).fit(dense).n_iter_ == 3
+
+
+ONES = np.ones((4, 3))
+
+
+@pytest.mark.parametrize(
+    ("params", "arguments", "message"),
+    [
+        ({"sparsity_H": 1.5}, {}, "'sparsity_H' parameter of GroupSparseNMF must be"),
+        ({"sparsity_W": -0.1}, {}, "'sparsity_W' parameter of GroupSparseNMF must be"),
+        ({"n_components": 0}, {}, "'n_components' parameter"),
+        ({"mode": "row"}, {}, "'mode' parameter"),
+        (
+            {"n_components": 4, "init": "nndsvd"},
+            {},
+            r"'nndsvd' needs n_components <= min\(n_samples, n_features\) = 3, got 4",
+        ),
+        ({}, {"X": -ONES}, "Negative values in data passed to X"),
+        ({}, {"X": sparse.csr_array(-ONES)}, "Negative values in data passed to X"),
+        ({}, {"X": ONES * np.nan}, "Input X contains NaN"),
+        ({}, {"X": ONES * np.inf}, "Input X contains infinity"),
+        ({}, {"X": ONES * 1e200}, "squares of the entries of X overflow or underflow"),
+        ({}, {"X": ONES * 1e-200}, "squares of the entries of X overflow or underflow"),
+        ({}, {"W": ONES}, 'W and H are only used with init="custom"'),
+        ({"init": "custom"}, {"W": ONES}, 'init="custom" needs both W and H'),
+        (
+            {"init": "custom"},
+            {"W": ONES, "H": np.ones((2, 3))},
+            r"W must have shape \(4, 2\), got \(4, 3\)",
+        ),
+        (
+            {"init": "custom", "n_components": 2},
+            {"W": np.ones((4, 2)), "H": ONES},
+            r"H must have shape \(2, 3\), got \(4, 3\)",
+        ),
+        (
+            {"init": "custom"},
+            {"W": ONES, "H": -np.ones((3, 3))},
+            "Negative values in data passed to H",
+        ),
+    ],
+)
+def test_bad_input_is_refused_in_one_sentence(params, arguments, message):
+    """And nothing of an earlier fit changes."""
+    model = GroupSparseNMF(2, max_iter=1, tol=0.0).fit(ONES)
+    before = vars(model) | {"params": None}
+    model.set_params(**({"n_components": "auto"} | params))
+    with pytest.raises(ValueError, match=message):
+        model.fit_transform(**({"X": ONES} | arguments))
+    for name, value in vars(model).items():
+        if name.endswith("_"):
+            assert value is before[name]
+    with pytest.raises(ValueError, match="Negative values in data passed to X"):
+        model.transform(-ONES)
+
+
+def test_kernel_solves_each_row():
+    """Coordinate descent to the end is nonnegative least squares, row by row."""
+    rng = np.random.default_rng(0)
+    A = rng.random((30, 5))
+    A[:, 3] = 0.0
+    B = rng.normal(size=(8, 30)) + A.sum(axis=1)
+    found = np.zeros((8, 5))
+    descend_coordinates(A.T @ A, B @ A, found, 1e-14, 100_000)
+    expected = [nnls(A, b)[0] for b in B]
+    np.testing.assert_allclose(found, expected, atol=1e-8)
+    row = np.zeros((1, 5))
+    descend_coordinates(A.T @ A, B[5:6] @ A, row, 1e-14, 100_000)
+    np.testing.assert_allclose(row[0], found[5], rtol=1e-12)

@@ -1,0 +1,851 @@
+"""The Hoyer sparsity and the group sparse projection, on arrays and tensors."""
+
+import importlib.util
+import inspect
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize
+
+import skproj.nn.functional as F
+from skproj import projection as arrays
+from skproj.projection import (
+    _hoyer_solver,
+    _reference,
+    hoyer_sparsity,
+    projection_hoyer,
+)
+
+# The tests are no package: the script beside this file is loaded by its path.
+_spec = importlib.util.spec_from_file_location(
+    "fuzz_hoyer", Path(__file__).with_name("fuzz_hoyer.py")
+)
+fuzz_hoyer = importlib.util.module_from_spec(_spec)
+sys.modules[_spec.name] = fuzz_hoyer
+_spec.loader.exec_module(fuzz_hoyer)
+
+N_INPUTS = 420  # twenty of each family
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def average(P, **kwargs):
+    return np.nanmean(hoyer_sparsity(P, **kwargs))
+
+
+def sum_of_products(X, P):
+    """What the projection maximises, for columns."""
+    norms = np.linalg.norm(P, axis=0)
+    return np.sum(X * P / np.where(norms > 0.0, norms, 1.0))
+
+
+# ---------------------------------------------------------------------------
+# The sparsity
+
+
+def test_sparsity_of_known_vectors():
+    X = np.array([[3.0, 1.0, 0.0, 1.0], [0.0, -1.0, 0.0, 2.0], [0.0, 1.0, 0.0, 2.0]])
+    expected = [1.0, 0.0, 1.0, (math.sqrt(3) - 5 / 3) / (math.sqrt(3) - 1)]
+    np.testing.assert_allclose(hoyer_sparsity(X), expected, atol=1e-15)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, (0, 2), (1, 0), None])
+def test_sparsity_of_slices(rng, axis):
+    X = rng.standard_normal((3, 4, 5))
+    axes = (0, 1, 2) if axis is None else np.atleast_1d(axis)
+    rest = [i for i in range(3) if i not in axes]
+    size = math.prod(X.shape[i] for i in axes)
+    vectors = X.transpose(*rest, *axes).reshape(-1, size)
+    expected = [_reference.hoyer_sparsity(x) for x in vectors]
+    actual = hoyer_sparsity(X, axis=axis)
+    assert np.shape(actual) == tuple(X.shape[i] for i in rest)
+    np.testing.assert_allclose(np.ravel(actual), expected, rtol=1e-13)
+
+
+def test_weighted_sparsity(rng):
+    X, W = rng.standard_normal((9, 4)), rng.uniform(0.0, 3.0, (9, 4))
+    expected = [_reference.hoyer_sparsity(*xw) for xw in zip(X.T, W.T, strict=True)]
+    np.testing.assert_allclose(hoyer_sparsity(X, weights=W), expected, rtol=1e-12)
+    np.testing.assert_allclose(
+        hoyer_sparsity(X, weights=W * 1e200), expected, rtol=1e-12
+    )
+
+
+def test_sparsity_of_short_vectors():
+    """A vector of one entry has none; without entries there is nothing to say."""
+    assert np.isnan(hoyer_sparsity(np.ones((1, 3)))).all()
+    assert np.isnan(hoyer_sparsity(np.ones((0, 3)))).all()
+    assert hoyer_sparsity(np.ones((3, 0))).shape == (0,)
+    actual = hoyer_sparsity([np.ones(1), np.eye(2), np.ones(3)])
+    np.testing.assert_allclose(actual, [np.nan, 2 - math.sqrt(2), 0.0], atol=1e-12)
+
+
+@pytest.mark.parametrize("exponent", [-300, -150, 150, 300])
+def test_sparsity_does_not_depend_on_the_scale(rng, exponent):
+    X = rng.standard_normal((50, 4))
+    actual = hoyer_sparsity(X * 10.0**exponent)
+    np.testing.assert_allclose(actual, hoyer_sparsity(X), rtol=1e-12)
+
+
+# ---------------------------------------------------------------------------
+# The level
+
+
+@pytest.mark.parametrize("start", range(0, N_INPUTS, 60))
+def test_adversarial_groups(start):
+    """What fuzz_hoyer.py checks, for some of its inputs."""
+    failures, first = fuzz_hoyer.fuzz(1, range(start, start + 60))
+    assert not failures, first
+
+
+def test_adversarial_groups_are_of_every_family():
+    cases = [fuzz_hoyer.make_case(1, index) for index in range(N_INPUTS)]
+    assert {name for case in cases for name in case.families} == set(
+        fuzz_hoyer.FAMILIES
+    )
+    assert {case.weights is None for case in cases} == {True, False}
+    assert {case.vectors[0].dtype.char for case in cases} == {"f", "d"}
+
+
+@pytest.mark.parametrize("spoil", ["level", "signs", "zeros", "objective"])
+def test_adversarial_groups_notice_wrong_results(monkeypatch, spoil):
+    """The checks fail for a projection that is wrong in one respect."""
+    project = projection_hoyer
+
+    def spoiled(X, sparsity, **arguments):
+        result = project(X, sparsity, **arguments)
+        P = result[0] if arguments.get("return_multiplier") else result
+        for x, p in zip(X, P, strict=True):
+            if spoil == "level":
+                p[np.abs(p).argmax()] *= 1.0 + 1e-5
+            elif spoil == "signs":
+                p *= -1.0
+            elif spoil == "zeros":
+                p[p == 0.0] = 1e-30
+            else:  # the same sparsity, elsewhere
+                p[...] = np.where(x >= 0.0, 1.0, -1.0) * np.abs(p)[::-1]
+        return result
+
+    monkeypatch.setattr(fuzz_hoyer, "projection_hoyer", spoiled)
+    failures, _ = fuzz_hoyer.fuzz(1, range(21))
+    assert failures
+
+
+def _ternary(rng):
+    return rng.choice([-1.0, 0.0, 1.0], (64, 256))
+
+
+def _clipped_at_largest(rng):
+    X = rng.standard_normal((64, 256))
+    second = -np.sort(-np.abs(X), axis=1)[:, 1:2]
+    return np.clip(X, -second, second)
+
+
+# Groups of rows on which the iteration alone does not arrive at the target.
+TIES = {
+    "signs": (lambda rng: rng.choice([-1.0, 1.0], (64, 256)), 0.5),
+    "binary": (lambda rng: rng.integers(0, 2, (64, 256)).astype(float), 0.6),
+    "all equal": (lambda rng: np.ones((64, 256)), 0.5),
+    "ternary": (_ternary, 0.8),
+    "two largest": (_clipped_at_largest, 0.97),
+    "clipped at 1": (lambda rng: np.clip(rng.standard_normal((64, 256)), -1, 1), 0.5),
+    "clipped at .5": (lambda rng: np.clip(rng.normal(size=(64, 256)), -0.5, 0.5), 0.3),
+    "float32, 1e20": (lambda rng: np.float32(1e20 * rng.normal(size=(64, 256))), 0.8),
+    "float32, 1e15": (lambda rng: np.float32(1e15 * rng.normal(size=(64, 256))), 0.8),
+    "float32, 1e-20": (lambda rng: np.float32(1e-20 * rng.normal(size=(64, 256))), 0.8),
+}
+
+
+@pytest.mark.parametrize("name", TIES)
+@pytest.mark.parametrize("per_vector", [False, True])
+def test_ties_and_scales(rng, name, per_vector):
+    make, sparsity = TIES[name]
+    X = make(rng)
+    P = projection_hoyer(X, sparsity, axis=1, per_vector=per_vector)
+    assert P.dtype == X.dtype
+    tolerance = 1e-7 if X.dtype == np.float32 else 1e-12
+    levels = hoyer_sparsity(P, axis=1)
+    if per_vector:
+        np.testing.assert_allclose(levels, sparsity, atol=tolerance)
+    assert abs(levels.mean() - sparsity) <= tolerance
+
+
+def test_ties_in_lists(rng):
+    """A ragged group with ties, and one with a vector of one entry."""
+    vectors = [np.ones(4), np.ones(9), np.array([1.0, 1.0, 0.5])]
+    assert abs(average(projection_hoyer(vectors, 0.5)) - 0.5) < 1e-12
+    vectors = [rng.standard_normal(n) for n in (30, 1, 200)]
+    P = projection_hoyer(vectors, 0.8)
+    assert abs(average(P) - 0.8) < 1e-12
+    assert P[1] == vectors[1]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("sparsity", [0.5, 0.8, 0.95, 0.99])
+def test_level_of_large_matrices(rng, dtype, sparsity):
+    """Where a sample tells where to start, also if it misleads."""
+    X = rng.standard_normal((300, 800)).astype(dtype)
+    X[::7] *= 30.0
+    X[:, ::3] *= 1e-3
+    tolerance = 1e-7 if dtype == np.float32 else 1e-11
+    for Y in (
+        X,
+        np.ascontiguousarray(X[:, ::-1]),
+        np.sort(X, axis=None).reshape(X.shape),
+    ):
+        P = projection_hoyer(Y, sparsity, axis=1)
+        expected = max(sparsity, average(Y, axis=1))
+        assert abs(average(P, axis=1) - expected) <= tolerance
+
+
+@pytest.mark.parametrize("exponent", [-300, -250, 100, 300])
+def test_extreme_scales(rng, exponent):
+    X = rng.standard_normal((50, 6))
+    P, multiplier = projection_hoyer(X, 0.7, return_multiplier=True)
+    scaled, larger = projection_hoyer(X * 10.0**exponent, 0.7, return_multiplier=True)
+    np.testing.assert_allclose(scaled, P * 10.0**exponent, rtol=1e-9)
+    assert larger == pytest.approx(multiplier * 10.0**exponent, rel=1e-9)
+
+
+def test_vectors_of_very_different_scales(rng):
+    X = rng.standard_normal((50, 4)) * [1e-200, 1e-100, 1.0, 1e200]
+    for per_vector in (False, True):
+        P = projection_hoyer(X, 0.6, per_vector=per_vector)
+        assert abs(average(P) - 0.6) < 1e-11
+    np.testing.assert_allclose(hoyer_sparsity(P), 0.6, atol=1e-11)
+
+
+def test_zero_vectors_do_not_set_the_scale(rng):
+    X = rng.standard_normal((50, 4)) * [1e-290, 1e-303, 0.0, 1e-290]
+    P = projection_hoyer(X, 0.8)
+    assert abs(average(P) - 0.8) < 1e-9
+    assert np.count_nonzero(P[:, 1]) == 1  # so much shorter than the others
+
+
+def test_zero_vectors_count_as_sparse(rng):
+    """Two of four vectors are 1, so that the others need less."""
+    X = rng.standard_normal((40, 4))
+    X[:, 1:3] = 0.0
+    P = projection_hoyer(X, 0.7)
+    assert abs(average(P) - 0.7) < 1e-12
+    assert abs(hoyer_sparsity(P)[[0, 3]].mean() - 0.4) < 1e-12
+    assert not projection_hoyer(np.zeros((3, 2)), 1.0).any()
+
+
+def test_sparsity_of_one_leaves_one_entry(rng):
+    X = np.round(rng.standard_normal((20, 5)), 1)
+    X[3:5, 2] = 7.0
+    P = projection_hoyer(X, 1.0)
+    first = np.abs(X).argmax(axis=0)
+    expected = np.zeros_like(X)
+    expected[first, np.arange(5)] = X[first, np.arange(5)]
+    np.testing.assert_array_equal(P, expected)
+
+
+# ---------------------------------------------------------------------------
+# Optimality
+
+
+@pytest.mark.parametrize("sparsity", [0.3, 0.6, 0.9])
+def test_same_as_reference(rng, sparsity):
+    """Without ties there is one solution."""
+    X = rng.standard_normal((30, 7)) * np.exp(rng.standard_normal(7))
+    expected = np.transpose(_reference.hoyer(list(X.T), sparsity))
+    np.testing.assert_allclose(projection_hoyer(X, sparsity), expected, atol=1e-10)
+    W = rng.uniform(0.2, 2.0, X.shape)
+    expected = np.transpose(_reference.hoyer(list(X.T), sparsity, list(W.T)))
+    P = projection_hoyer(X, sparsity, weights=W)
+    np.testing.assert_allclose(P, expected, atol=1e-9)
+
+
+def _best_by_slsqp(X, sparsity, objective, rng, n_starts=6):
+    """Largest objective that a general solver finds from several starts."""
+    n, r = X.shape
+    A = np.abs(X)
+
+    def products(x):
+        return (x.reshape(n, r) * A).sum(axis=0)
+
+    def value(x):
+        return -np.sum(products(x) ** (2 if objective == "ls" else 1))
+
+    constraints = [
+        {"type": "eq", "fun": lambda x: (x.reshape(n, r) ** 2).sum(axis=0) - 1.0},
+        {
+            "type": "ineq",
+            "fun": lambda x: (
+                np.mean((np.sqrt(n) - x.reshape(n, r).sum(axis=0)) / (np.sqrt(n) - 1.0))
+                - sparsity
+            ),
+        },
+    ]
+    best = 0.0
+    for _ in range(n_starts):
+        start = A * rng.uniform(0.2, 1.0, A.shape) + 1e-3
+        start /= np.linalg.norm(start, axis=0)
+        found = minimize(
+            value,
+            start.ravel(),
+            bounds=[(0.0, 1.0)] * A.size,
+            constraints=constraints,
+            method="SLSQP",
+            options={"maxiter": 300, "ftol": 1e-12},
+        )
+        feasible = all(
+            np.all(np.abs(c["fun"](found.x)) < 1e-8)
+            if c["type"] == "eq"
+            else c["fun"](found.x) > -1e-8
+            for c in constraints
+        )
+        if feasible:
+            best = max(best, -found.fun)
+    return best
+
+
+KINDS = {
+    "gaussian": lambda rng: rng.standard_normal((5, 3)),
+    "scaled": lambda rng: rng.standard_normal((5, 3)) * [1.0, 3.0, 10.0],
+    "integers": lambda rng: rng.integers(1, 4, (5, 3)).astype(float),
+    "single": lambda rng: rng.standard_normal((6, 1)),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.filterwarnings("ignore:Values in x were outside bounds:RuntimeWarning")
+def test_no_general_solver_is_better(rng, kind):
+    for sparsity in (0.4, 0.6, 0.8):
+        X = KINDS[kind](rng)
+        if average(X) >= sparsity:
+            continue
+        best = _best_by_slsqp(X, sparsity, "surrogate", rng)
+        P = projection_hoyer(X, sparsity)
+        assert best > 0.0
+        assert sum_of_products(X, P) >= best * (1.0 - 1e-7)
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "scaled", "single"])
+@pytest.mark.filterwarnings("ignore:Values in x were outside bounds:RuntimeWarning")
+def test_least_squares_objective(rng, kind):
+    """Its distance is not larger than the surrogate's, nor than a general solver's."""
+    for sparsity in (0.4, 0.6, 0.8):
+        X = KINDS[kind](rng)
+        P = projection_hoyer(X, sparsity, objective="ls")
+        Q = projection_hoyer(X, sparsity)
+        assert abs(average(P) - max(sparsity, average(X))) < 1e-11
+        distance = np.sum((X - P) ** 2)
+        assert distance <= np.sum((X - Q) ** 2) * (1.0 + 1e-12)
+        if average(X) < sparsity:
+            best = _best_by_slsqp(X, sparsity, "ls", rng)
+            assert distance <= np.sum(X**2) - best + 1e-6 * np.sum(X**2)
+
+
+def test_least_squares_objective_is_another_one():
+    X = np.array([[1.0, 30.0], [0.9, 20.0], [0.8, 25.0], [0.2, 10.0]])
+    P = projection_hoyer(X, 0.5, objective="ls")
+    Q = projection_hoyer(X, 0.5)
+    assert np.sum((X - P) ** 2) < 0.99 * np.sum((X - Q) ** 2)
+
+
+def test_results_are_least_squares_lengths(rng):
+    """Of vectors in their directions the results are nearest, or as long as before."""
+    X = rng.standard_normal((30, 5))
+    P = projection_hoyer(X, 0.7)
+    np.testing.assert_allclose(np.sum(P * (X - P), axis=0), 0.0, atol=1e-13)
+    Q = projection_hoyer(X, 0.7, scale="keep_l2")
+    np.testing.assert_allclose(
+        np.linalg.norm(Q, axis=0), np.linalg.norm(X, axis=0), rtol=1e-13
+    )
+    np.testing.assert_allclose(
+        Q / np.linalg.norm(Q, axis=0), P / np.linalg.norm(P, axis=0), atol=1e-14
+    )
+
+
+# ---------------------------------------------------------------------------
+# Invariances
+
+
+@pytest.mark.parametrize("options", [{}, {"per_vector": True}, {"target": "zeros"}])
+def test_equivariance(rng, options):
+    """To the order and signs of entries, the order of vectors, and a common scale."""
+    X = rng.standard_normal((30, 7))
+    P = projection_hoyer(X, 0.7, **options)
+    rows, columns = rng.permutation(30), rng.permutation(7)
+    permuted = projection_hoyer(X[rows][:, columns], 0.7, **options)
+    np.testing.assert_allclose(permuted, P[rows][:, columns], atol=1e-12)
+    signs = rng.choice([-1.0, 1.0], X.shape)
+    turned = projection_hoyer(signs * X, 0.7, **options)
+    np.testing.assert_allclose(turned, signs * P, atol=1e-13)
+    scaled = projection_hoyer(3.7 * X, 0.7, **options)
+    np.testing.assert_allclose(scaled, 3.7 * P, atol=1e-11)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"scale": "keep_l2"},
+        {"per_vector": True},
+        {"target": "zeros"},
+        {"target": "zeros", "per_vector": True},
+        {"objective": "ls"},
+    ],
+    ids=str,
+)
+def test_idempotence(rng, dtype, options):
+    X = rng.standard_normal((40, 25)).astype(dtype)
+    P, multiplier = projection_hoyer(X, 0.6, return_multiplier=True, **options)
+    assert np.all(multiplier > 0.0)
+    again, multiplier = projection_hoyer(P, 0.6, return_multiplier=True, **options)
+    np.testing.assert_array_equal(again, P)
+    assert not np.any(multiplier)
+
+
+def test_weights_of_one_change_no_bit(rng):
+    X = rng.standard_normal((100, 9))
+    P = projection_hoyer(X, 0.7)
+    for weights in (1.0, np.ones(X.shape)):
+        np.testing.assert_array_equal(projection_hoyer(X, 0.7, weights=weights), P)
+    nearly = projection_hoyer(X, 0.7, weights=rng.uniform(1.0 - 1e-12, 1.0, X.shape))
+    np.testing.assert_allclose(nearly, P, atol=1e-10)
+
+
+@pytest.mark.parametrize("shape", [(1500, 60), (60, 1500), (90_000, 1)])
+@pytest.mark.parametrize("options", [{}, {"per_vector": True}, {"weights": 1}])
+def test_threads_change_no_bit(rng, shape, options):
+    X = rng.standard_normal(shape)
+    if "weights" in options:
+        options = {"weights": rng.uniform(0.1, 1.0, shape)}
+    P = projection_hoyer(X, 0.8, n_threads=1, **options)
+    for n_threads in (2, 5):
+        Q = projection_hoyer(X, 0.8, n_threads=n_threads, **options)
+        np.testing.assert_array_equal(P, Q)
+
+
+def test_list_is_as_matrix(rng):
+    X, W = rng.standard_normal((20, 6)), rng.uniform(0.1, 1.0, (20, 6))
+    for weights in (None, W):
+        P, multiplier = projection_hoyer(
+            X, 0.7, weights=weights, return_multiplier=True
+        )
+        vectors = [x.reshape(4, 5) for x in X.T]
+        as_list = None if weights is None else [w.reshape(4, 5) for w in W.T]
+        Q, same = projection_hoyer(
+            vectors, 0.7, weights=as_list, return_multiplier=True
+        )
+        np.testing.assert_array_equal([q.ravel() for q in Q], P.T)
+        assert multiplier == same
+
+
+def test_list_keeps_types_and_order(rng):
+    vectors = [rng.standard_normal(5).astype(np.float32), np.arange(7), np.ones((2, 3))]
+    P = projection_hoyer(tuple(vectors), 0.6)
+    assert [p.dtype.char for p in P] == ["f", "d", "d"]
+    assert [p.shape for p in P] == [(5,), (7,), (2, 3)]
+    assert abs(average(P) - 0.6) < 1e-7
+
+
+@pytest.mark.parametrize("options", [{}, {"weights": 1}], ids=str)
+def test_warm_start(rng, options, monkeypatch):
+    """The same result, sooner, from any start."""
+    X = rng.standard_normal((400, 60))
+    if "weights" in options:
+        options = {"weights": rng.uniform(0.1, 1.0, X.shape)}
+    P, multiplier = projection_hoyer(X, 0.8, return_multiplier=True, **options)
+    for start in (multiplier, 0.5 * multiplier, 3.0 * multiplier, 0.0, 1e300, math.inf):
+        Q = projection_hoyer(X, 0.8, start=start, **options)
+        np.testing.assert_allclose(Q, P, atol=1e-9)
+
+    calls = []
+    measure = _hoyer_solver._Measured.measure
+    monkeypatch.setattr(
+        _hoyer_solver._Measured,
+        "measure",
+        lambda self, thresholds: calls.append(1) or measure(self, thresholds),
+    )
+    projection_hoyer(X, 0.8, start=0.0, **options)
+    n_cold = len(calls)
+    projection_hoyer(X, 0.8, start=0.999 * multiplier, **options)
+    assert len(calls) - n_cold < n_cold
+
+
+def test_few_measurements_at_ties(monkeypatch):
+    """Jumps are tried before anything is bisected."""
+    calls = []
+    measure = _hoyer_solver._Measured.measure
+    monkeypatch.setattr(
+        _hoyer_solver._Measured,
+        "measure",
+        lambda self, thresholds: calls.append(1) or measure(self, thresholds),
+    )
+    X = np.random.default_rng(0).choice([-2.0, -1.0, 0.0, 1.0, 2.0], (64, 256))
+    P = projection_hoyer(X, 0.9, axis=1)
+    assert abs(average(P, axis=1) - 0.9) < 1e-12
+    assert len(calls) < 20
+
+
+# ---------------------------------------------------------------------------
+# Each vector by itself, and zeros
+
+
+def test_each_vector_by_bisection(rng):
+    X = rng.standard_normal((50, 8)) * np.exp(rng.standard_normal(8))
+    P, multipliers = projection_hoyer(X, 0.75, per_vector=True, return_multiplier=True)
+    for x, p, mu in zip(X.T, P.T, multipliers, strict=True):
+        np.testing.assert_allclose(p, _reference.hoyer([x], 0.75)[0], atol=1e-12)
+        left = np.abs(x) > mu / (math.sqrt(50) - 1.0)
+        np.testing.assert_array_equal(left, p != 0.0)
+
+
+@pytest.mark.parametrize("noise", [1e-8, 1e-11, 1e-13, 1e-15])
+def test_each_vector_of_nearly_equal_entries(rng, noise):
+    X = 1.0 + noise * rng.standard_normal((100, 20))
+    for sparsity in (0.1, 0.5, 0.9):
+        P = projection_hoyer(X, sparsity, per_vector=True)
+        np.testing.assert_allclose(hoyer_sparsity(P), sparsity, atol=1e-13)
+
+
+def test_fewest_entries_at_ties():
+    """Of equal entries no more are kept than the sparsity needs."""
+    P = projection_hoyer(np.ones((100, 3)), 0.5, per_vector=True)
+    mean = 10.0 - 0.5 * 9.0
+    assert (np.count_nonzero(P, axis=0) == math.ceil(mean**2)).all()
+
+
+@pytest.mark.parametrize("sparsity", [0.0, 0.1, 0.5, 0.9, 0.97, 1.0])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_fraction_of_zeros(rng, sparsity, weighted):
+    X = rng.standard_normal((40, 25)) * np.exp(rng.standard_normal(25))
+    weights = rng.uniform(0.1, 2.0, X.shape) if weighted else None
+    P = projection_hoyer(X, sparsity, target="zeros", weights=weights)
+    # One entry of each vector is kept in any case.
+    assert np.count_nonzero(P) == max(X.size - round(sparsity * X.size), 25)
+    assert (np.count_nonzero(P, axis=0) > 0).all()
+    Q, multiplier = projection_hoyer(
+        X, sparsity, target="zeros", weights=weights, return_multiplier=True
+    )
+    if sparsity:
+        rates = 1.0 / (math.sqrt(40) - 1.0)
+        if weighted:
+            W = weights / weights.max(axis=0)
+            rates = W / (np.linalg.norm(W, axis=0) - W.min(axis=0))
+        above = np.abs(X) > multiplier * rates
+        assert (Q[above] != 0.0).all()
+        assert np.count_nonzero(Q[~above]) == np.count_nonzero(~above.any(axis=0))
+
+
+@pytest.mark.parametrize("sparsity", [0.0, 0.1, 0.5, 0.9, 1.0])
+def test_fraction_of_zeros_of_each_vector(rng, sparsity):
+    vectors = [rng.standard_normal(n) for n in (2, 30, 7, 30, 1)]
+    P = projection_hoyer(vectors, sparsity, target="zeros", per_vector=True)
+    for x, p in zip(vectors[:-1], P, strict=False):
+        wanted = min(round(sparsity * len(x)), len(x) - 1)
+        assert np.count_nonzero(p == 0.0) == wanted
+
+
+def test_fraction_of_zeros_counts_those_that_are_there(rng):
+    X = rng.standard_normal((10, 10))
+    X[:5] = 0.0
+    X[:, 3] = 0.0
+    np.testing.assert_array_equal(projection_hoyer(X, 0.5, target="zeros"), X)
+    P = projection_hoyer(X, 0.7, target="zeros")
+    assert np.count_nonzero(P == 0.0) == 70
+    P = projection_hoyer(X, 0.7, target="zeros", per_vector=True)
+    np.testing.assert_array_equal((P == 0.0).sum(axis=0), [7, 7, 7, 10] + [7] * 6)
+
+
+# ---------------------------------------------------------------------------
+# Arrays of all kinds
+
+
+LAYOUTS = {
+    "C": np.ascontiguousarray,
+    "F": np.asfortranarray,
+    "reversed": lambda X: np.ascontiguousarray(X[::-1, ::-1])[::-1, ::-1],
+    "strided": lambda X: np.repeat(np.repeat(X, 2, axis=0), 3, axis=1)[::2, ::3],
+    "wide": lambda X: np.hstack([X, X])[:, : X.shape[1]],
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("axis", [0, 1, None])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_layouts(rng, layout, axis, dtype):
+    X = rng.standard_normal((37, 21)).astype(dtype)
+    for options in ({}, {"per_vector": True}, {"weights": rng.random((37, 21)) + 0.1}):
+        if axis is None and "per_vector" in options:
+            continue
+        expected = projection_hoyer(X, 0.7, axis=axis, **options)
+        Y = LAYOUTS[layout](X)
+        Y.setflags(write=False)
+        P = projection_hoyer(Y, 0.7, axis=axis, **options)
+        np.testing.assert_allclose(P, expected, rtol=1e-4 if dtype == "f" else 1e-9)
+        assert P.dtype == dtype
+        out = LAYOUTS[layout](np.zeros_like(X))
+        assert projection_hoyer(X, 0.7, axis=axis, out=out, **options) is out
+        np.testing.assert_array_equal(out, expected)
+        Z = LAYOUTS[layout](X).copy(order="K")
+        projection_hoyer(Z, 0.7, axis=axis, out=Z, **options)
+        np.testing.assert_array_equal(Z, P)
+
+
+@pytest.mark.parametrize("axis", [0, (1, 2), (0, 2), (2, 0), None, -1])
+def test_tensors(rng, axis):
+    X = rng.standard_normal((4, 5, 6))
+    P = projection_hoyer(X, 0.6, axis=axis)
+    assert abs(average(P, axis=axis) - 0.6) < 1e-11
+    assert P.shape == X.shape
+
+
+def test_overlapping_out(rng):
+    memory = rng.standard_normal(41)
+    expected = projection_hoyer(memory[:-1], 0.6)
+    projection_hoyer(memory[:-1], 0.6, out=memory[1:])
+    np.testing.assert_array_equal(memory[1:], expected)
+
+
+def test_integers_become_float64():
+    P = projection_hoyer(np.arange(12).reshape(4, 3), 0.6)
+    assert P.dtype == np.float64
+    assert abs(average(P) - 0.6) < 1e-12
+
+
+def test_nothing_to_do(rng):
+    """Sparse enough, without entries, or with one: everything comes back as it is."""
+    X = rng.standard_normal((10, 3))
+    for Y in (X, X[:1], X[:0], X[:, :0], np.empty(0), np.ones(1)):
+        P, multiplier = projection_hoyer(Y, 0.01, return_multiplier=True)
+        np.testing.assert_array_equal(P, Y)
+        assert not np.shares_memory(P, Y)
+        assert multiplier == 0.0
+    assert projection_hoyer([], 0.5).shape == (0,)
+    [p] = projection_hoyer([np.ones(1)], 0.9)
+    assert p == 1.0
+
+
+def test_out_for_lists(rng):
+    vectors = [rng.standard_normal(5), rng.standard_normal((2, 4))]
+    expected = projection_hoyer(vectors, 0.6)
+    P = projection_hoyer(vectors, 0.6, out=vectors)
+    for p, q, x in zip(P, expected, vectors, strict=True):
+        assert p is x
+        np.testing.assert_array_equal(p, q)
+
+
+# ---------------------------------------------------------------------------
+# Refusals
+
+X = np.arange(1.0, 13.0).reshape(4, 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"sparsity": 1.5}, ValueError, "sparsity must be between 0 and 1, got 1.5"),
+        ({"sparsity": math.nan}, ValueError, "sparsity must be between 0 and 1"),
+        ({"sparsity": "0.5"}, TypeError, "sparsity must be a real number"),
+        ({"sparsity": True}, TypeError, "sparsity must be a real number"),
+        ({"target": "nonzeros"}, ValueError, "target must be 'hoyer' or 'zeros'"),
+        ({"scale": "l2"}, ValueError, "scale must be 'ls' or 'keep_l2'"),
+        ({"objective": "l2"}, ValueError, "objective must be 'surrogate' or 'ls'"),
+        (
+            {"objective": "ls", "target": "zeros"},
+            ValueError,
+            "objective must be 'surrogate' if target is 'zeros'",
+        ),
+        ({"weights": X, "per_vector": True}, ValueError, "weights must be None"),
+        ({"weights": -X}, ValueError, "weights must be finite and non-negative"),
+        ({"weights": 0.0 * X}, ValueError, "weights must not be all 0 in a vector"),
+        ({"weights": np.ones(4)}, ValueError, "weights must have shape"),
+        ({"start": -1.0}, ValueError, "start must be non-negative"),
+        ({"start": "0"}, TypeError, "start must be a real number or None"),
+        ({"axis": 2}, ValueError, "axis"),
+        ({"out": np.empty(3)}, ValueError, "out must have shape"),
+        ({"n_threads": 0}, ValueError, "n_threads must not be 0"),
+        ({"X": X * math.inf}, ValueError, "X contains NaN or infinity"),
+        ({"X": np.array([math.nan])}, ValueError, "X contains NaN or infinity"),
+        ({"X": X > 0.0}, TypeError, "X must hold float32"),
+        ({"X": [X[0], X[1] * math.nan]}, ValueError, "X contains NaN or infinity"),
+        ({"X": [X[0], np.array([math.inf])]}, ValueError, "X contains NaN or infinity"),
+        ({"X": [X[0]], "axis": 1}, ValueError, "axis must be 0 for a list of arrays"),
+        ({"X": [X[0]], "weights": X[0]}, ValueError, "weights must be a list"),
+        ({"X": [X[0]], "out": X[0]}, ValueError, "out must be a list of 1 arrays"),
+    ],
+)
+def test_refusals(arguments, error, message):
+    arguments = {"X": X.copy(), "sparsity": 0.5} | arguments
+    with np.errstate(invalid="ignore"), pytest.raises(error, match=message):
+        projection_hoyer(**arguments)
+
+
+def test_refusals_write_nothing():
+    out = np.full((4, 3), 5.0)
+    Y = X.copy()
+    Y[2, 1] = math.nan
+    with pytest.raises(ValueError, match="X contains NaN"):
+        projection_hoyer(Y, 0.5, out=out)
+    assert (out == 5.0).all()
+
+
+def test_sparsity_refuses():
+    with pytest.raises(ValueError, match="X contains NaN or infinity"):
+        hoyer_sparsity(np.array([1.0, math.inf]))
+    with pytest.raises(ValueError, match="axis must be 0 for a list"):
+        hoyer_sparsity([X[0]], axis=None)
+
+
+# ---------------------------------------------------------------------------
+# Tensors
+
+
+@pytest.mark.parametrize("name", ["hoyer_sparsity", "projection_hoyer"])
+def test_arguments_on_tensors(name):
+    before = inspect.signature(getattr(arrays, name)).parameters
+    after = inspect.signature(getattr(F, name)).parameters
+    kept = [p for p in before if p not in ("out", "n_threads")]
+    assert ["dim" if p == "axis" else p for p in kept] == list(after)
+    for p in kept:
+        assert before[p].default == after["dim" if p == "axis" else p].default
+
+
+OPTIONS = [
+    {},
+    {"per_vector": True},
+    {"target": "zeros"},
+    {"scale": "keep_l2"},
+    {"objective": "ls"},
+    {"weights": 1},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dim", [0, 1, (0, 2)])
+def test_tensors_are_as_arrays(rng, options, dtype, dim):
+    X = torch.from_numpy(rng.standard_normal((4, 5, 6))).to(dtype)
+    on_arrays = dict(options)
+    if "weights" in options:
+        options = {"weights": torch.from_numpy(rng.random((4, 5, 6)) + 0.1)}
+        on_arrays = {"weights": options["weights"].numpy()}
+    P, multiplier = F.projection_hoyer(
+        X, 0.7, dim=dim, return_multiplier=True, **options
+    )
+    Q, expected = projection_hoyer(
+        X.numpy(), 0.7, axis=dim, return_multiplier=True, **on_arrays
+    )
+    np.testing.assert_array_equal(P.numpy(), Q)
+    np.testing.assert_array_equal(multiplier, expected)
+    Y = X.clone()
+    assert F.projection_hoyer_(Y, 0.7, dim=dim, **options) is Y
+    assert torch.equal(Y, P)
+    if "weights" in options:
+        levels = F.hoyer_sparsity(P, dim, options["weights"])
+        same = hoyer_sparsity(Q, dim, on_arrays["weights"])
+    else:
+        levels, same = F.hoyer_sparsity(P, dim), hoyer_sparsity(Q, dim)
+    np.testing.assert_allclose(levels.numpy(), same, atol=1e-12)
+
+
+def test_lists_of_tensors(rng):
+    X = [torch.from_numpy(rng.standard_normal(n)) for n in (5, 1, 9)]
+    P = F.projection_hoyer(X, 0.6)
+    Q = projection_hoyer([x.numpy() for x in X], 0.6)
+    for p, q in zip(P, Q, strict=True):
+        np.testing.assert_array_equal(p.numpy(), q)
+    np.testing.assert_allclose(F.hoyer_sparsity(P).numpy(), hoyer_sparsity(Q))
+    F.projection_hoyer_(X, 0.6)
+    assert all(torch.equal(x, p) for x, p in zip(X, P, strict=True))
+
+
+def test_half_precision(rng):
+    X = torch.from_numpy(rng.standard_normal((30, 5))).to(torch.bfloat16)
+    P = F.projection_hoyer(X, 0.7)
+    assert P.dtype == torch.bfloat16
+    assert abs(float(F.hoyer_sparsity(P).mean()) - 0.7) < 1e-2
+    assert torch.equal(P, F.projection_hoyer(X.float(), 0.7).to(torch.bfloat16))
+
+
+@pytest.mark.parametrize("scale", ["ls", "keep_l2"])
+@pytest.mark.parametrize("per_vector", [False, True])
+@pytest.mark.parametrize("sparsity", [0.05, 0.4, 0.6, 0.9, 1.0])
+def test_gradient(scale, per_vector, sparsity):
+    torch.manual_seed(0)
+    for shape, dim in (((6, 4), 0), ((4, 6), 1), ((2, 3, 4), (0, 2))):
+        X = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+
+        def project(X, dim=dim):
+            return F.projection_hoyer(
+                X, sparsity, dim=dim, scale=scale, per_vector=per_vector
+            )
+
+        assert torch.autograd.gradcheck(project, X, eps=1e-7, atol=1e-5)
+
+
+def test_gradient_with_weights_and_lists():
+    torch.manual_seed(0)
+    W = torch.rand(6, 4, dtype=torch.float64) + 0.2
+    X = torch.randn(6, 4, dtype=torch.float64, requires_grad=True)
+
+    def project(X):
+        return F.projection_hoyer(X, 0.6, weights=W)
+
+    assert torch.autograd.gradcheck(project, X, eps=1e-7, atol=1e-5)
+    group = [
+        torch.randn(n, dtype=torch.float64, requires_grad=True) for n in (5, 1, 7, 12)
+    ]
+
+    def project_all(*group):
+        return tuple(F.projection_hoyer(group, 0.6))
+
+    assert torch.autograd.gradcheck(project_all, group, eps=1e-7, atol=1e-5)
+    scaled = X.detach().mul(1e-200).requires_grad_()
+    F.projection_hoyer(scaled, 0.6)[0].sum().backward()
+    F.projection_hoyer(X, 0.6)[0].sum().backward()
+    torch.testing.assert_close(scaled.grad, X.grad)
+
+
+def test_gradient_of_sparsity():
+    X = torch.randn(6, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(F.hoyer_sparsity, X)
+    Z = torch.zeros(3, 2, requires_grad=True)
+    levels = F.hoyer_sparsity(Z)
+    assert levels.tolist() == [1.0, 1.0]
+    levels.sum().backward()
+    assert not Z.grad.isnan().any()
+
+
+def test_gradient_at_ties_is_finite():
+    X = torch.ones(5, 3, dtype=torch.float64, requires_grad=True)
+    F.projection_hoyer(X, 0.5).sum().backward()
+    assert X.grad.isfinite().all()
+
+
+def test_refusals_of_tensors():
+    X = torch.randn(4, 3, requires_grad=True)
+    for options in ({"target": "zeros"}, {"objective": "ls"}):
+        with pytest.raises(RuntimeError, match="X requires a gradient, which"):
+            F.projection_hoyer(X, 0.5, **options)
+        with torch.no_grad():
+            F.projection_hoyer(X, 0.5, **options)
+    with pytest.raises(RuntimeError, match="X requires a gradient"):
+        F.projection_hoyer_(X, 0.5)
+    (grad,) = torch.autograd.grad(
+        F.projection_hoyer(X, 0.5).square().sum(), X, create_graph=True
+    )
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        grad.sum().backward()
+    with pytest.raises(TypeError, match=r"X\[1\] must be a torch.Tensor"):
+        F.projection_hoyer([torch.ones(2), np.ones(2)], 0.5)
+    with pytest.raises(ValueError, match="dim must be 0 for a list"):
+        F.hoyer_sparsity([torch.ones(2)], dim=1)
+    with pytest.raises(ValueError, match="weights must be a list"):
+        F.hoyer_sparsity([torch.ones(2)], weights=torch.ones(2))
+    with pytest.raises(RuntimeError, match="several entries in one place"):
+        F.projection_hoyer_(torch.ones(1, 3).expand(4, 3), 0.5)
