@@ -25,8 +25,9 @@ from sklearn.preprocessing import StandardScaler
 
 from skproj import SparseSupervisedAutoencoder
 from skproj.datasets import add_probes
+from skproj.nn._column_projection import ColumnProjection
 from skproj.nn._training import Samples, merge_duplicates
-from skproj.projection import BALLS
+from skproj.projection import BALLS, hoyer_sparsity
 from skproj.projection._registry import SPARSIFYING
 
 DESCENTS = ["progressive", "double", "double-rewind", "projected", "single"]
@@ -1170,3 +1171,50 @@ def test_narrowing_keeps_the_rows_that_are_used():
     narrow = samples.keep_columns(np.array([3, 0]))
     assert narrow.X.tolist() == [[19.0, 16.0], [7.0, 4.0]]
     assert_array_equal(narrow.batch(torch.tensor([1]))[0], [[7.0, 4.0]])
+
+
+@pytest.mark.parametrize(
+    "descent", ["progressive", "double", "double-rewind", "projected", "single"]
+)
+def test_hoyer_projection_takes_eta_as_a_sparsity(wide, descent):
+    """The norms of the columns, removed ones included, have it."""
+    X, y = wide
+    params = {"projection": "hoyer", "descent": descent, "eta": 0.8}
+    model = quick(**params).fit(X, y)
+    assert model.eta_ == 0.8
+    assert hoyer_sparsity(model.feature_importances_) == pytest.approx(0.8, abs=1e-7)
+    removed = ~model.get_support()
+    assert 0 < np.count_nonzero(removed) < len(removed)
+    assert not model.encoder_weights_[:, removed].any()
+    sparser = quick(**{**params, "eta": 0.95}).fit(X, y)
+    assert sparser.n_selected_features_ < model.n_selected_features_
+
+
+def test_hoyer_projection_of_parts_and_for_a_number_of_features(wide):
+    """`partial_fit` keeps the sparsity; a number of features leads to one."""
+    X, y = wide
+    model = quick(projection="hoyer", eta=0.9)
+    for _ in range(3):
+        model.partial_fit(X, y, classes=np.unique(y))
+        level = hoyer_sparsity(model.feature_importances_)
+        assert level == pytest.approx(0.9, abs=1e-7)
+    model = quick(projection="hoyer", n_features_to_select=7).fit(X, y)
+    assert model.n_selected_features_ == 7
+    level = hoyer_sparsity(model.feature_importances_)
+    assert level == pytest.approx(model.eta_, abs=1e-7)
+
+
+def test_hoyer_radius_with_equal_norms():
+    """At least as many columns stay as were asked for, and all of the tied ones."""
+    projection = ColumnProjection("hoyer", n_features=6, n_threads=1)
+    W = np.array([[3.0, 1.0, -1.0, 1.0, 0.5]])
+    for wanted, left in ((1, 1), (2, 4), (3, 4), (4, 4), (5, 5)):
+        P = projection.project(W, projection.radius_for(W, wanted))
+        assert np.count_nonzero(P) == left
+    assert_array_equal(projection.project(W, projection.everything), W)
+
+
+def test_hoyer_sparsity_above_one_is_refused(wide):
+    """The default of `eta` is meant for balls."""
+    with pytest.raises(ValueError, match="eta is a sparsity and must be at most 1"):
+        quick(projection="hoyer", eta=10.0).fit(*wide)

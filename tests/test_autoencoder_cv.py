@@ -79,6 +79,26 @@ def test_search_equals_a_grid_search(wide, descent):
     assert search.loss_curve_ == refitted.loss_curve_
 
 
+def test_search_of_sparsities_equals_a_grid_search(wide):
+    """With the Hoyer projection the path goes from small to large `eta`."""
+    X, y = wide
+    cv = StratifiedKFold(3, shuffle=True, random_state=0)
+    params = {"projection": "hoyer", "input_noise": 1.0, "max_epochs": 4}
+    search = quick(etas=[0.9, 0.2, 0.6], cv=cv, scoring="accuracy", **params).fit(X, y)
+    assert_array_equal(search.etas_, [0.2, 0.6, 0.9])
+    assert np.all(np.diff(search.n_features_path_) < 0)
+    grid = {"eta": [0.2, 0.6, 0.9]}
+    reference = GridSearchCV(single(**params), grid, cv=cv, scoring="accuracy")
+    scores = reference.fit(X, y).cv_results_["mean_test_score"]
+    assert_allclose(search.cv_results_["mean_test_score"], scores, rtol=1e-12)
+    best = np.flatnonzero(scores == scores.max())
+    assert search.eta_ == search.etas_[best].max()  # the sparsest of equal ones
+    passed = quick(**params).fit(X, y)
+    assert passed.etas_[0] == 0.0
+    assert passed.etas_[-1] == 1.0
+    assert_array_equal(passed.n_features_path_[[0, -1]], [30, 1])
+
+
 def test_default_radii_are_those_that_the_run_passes(wide):
     """Decreasing, from all the features to one, and consistent attributes."""
     X, y = wide

@@ -268,7 +268,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
             np.array(column) for column in zip(*results, strict=True)
         )
         self.cv_results_ = tabulate_scores({"eta": self.etas_}, scores, n_features)
-        self.best_index_ = choose_row(self.cv_results_, scores, self.selection_rule)
+        self.best_index_ = choose_row(self.etas_, scores, self.selection_rule)
         self.best_score_ = float(self.cv_results_["mean_test_score"][self.best_index_])
 
         refit_task.call_on_fit_task_begin(**arguments)

@@ -71,7 +71,7 @@ class Path:
 
     @property
     def etas(self):
-        """Decreasing radii, of shape (n_etas,)."""
+        """Radii from dense to sparse, of shape (n_etas,)."""
         return np.array([s["eta_"] for s in self.states[:: len(self.final_noises)]])
 
     @property
@@ -411,7 +411,9 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
             scores,
             np.concatenate([path.stack("counts") for path in paths], axis=1),
         )
-        best = choose_row(results, scores, self.selection_rule)
+        to_radius = self._projection().to_radius
+        radii = np.array([to_radius(eta) for eta in parameters["eta"]])
+        best = choose_row(radii, scores, self.selection_rule)
         self.best_index_ = best
         self.best_score_ = results["mean_test_score"][best]
         self.input_noise_ = parameters["input_noise"][best]
@@ -433,7 +435,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
             self.temperature_ = float(temperatures[best])
 
     def _checked_etas(self):
-        """Return the radii to try from large to small, or None for those of the run."""
+        """Return the radii to try, dense to sparse, or None for those of the run."""
         if self.etas is None:
             if self.descent != "progressive":
                 raise ValueError(
@@ -443,7 +445,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         etas = distinct_numbers(self.etas)
         if etas is None or not np.all(etas > 0.0):
             raise ValueError(f"etas must hold positive numbers, got {self.etas!r}.")
-        return etas[::-1]
+        return sorted(etas, key=self._projection().to_radius, reverse=True)
 
     def _checked_noises(self):
         """Return the final noises to try with each noise on the input."""

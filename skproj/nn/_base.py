@@ -18,6 +18,7 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
+from skproj.nn._column_projection import ColumnProjection
 from skproj.nn._descents import Descents, Goal, Outcome
 from skproj.nn._network import (
     ACTIVATIONS,
@@ -37,7 +38,7 @@ from skproj.nn._training import (
     to_tensor,
     torch_threads,
 )
-from skproj.projection._registry import SPARSIFYING, project_weights, weight_norms
+from skproj.projection._registry import SPARSIFYING
 from skproj.utils._validation import (
     Interval,
     StrOptions,
@@ -98,9 +99,11 @@ DOCS = {
     "ball": """
         projection : str or callable, default="l12"
             The projection of the first layer: {"l1", "l12", "l1inf", "bilevel_l11",
-            "bilevel_l12", "bilevel_l1inf"}, see :mod:`skproj.projection`; or a
-            function ``projection(W, radius, axis=0)`` that returns an array of the
-            shape of `W`.
+            "bilevel_l12", "bilevel_l1inf"}, see :mod:`skproj.projection`; "hoyer",
+            which gives the norms of the columns, one for each feature, the Hoyer
+            sparsity `eta`, between 0 and 1, where larger is sparser; or a function
+            ``projection(W, radius, axis=0)`` that returns an array of the shape of
+            `W`.
     """,
     "descents": """
         descent : str, default="progressive"
@@ -271,7 +274,7 @@ class BaseSparseAutoencoder(
             Interval(numbers.Integral, 1, None, closed="left"),
             None,
         ],
-        "projection": [StrOptions(set(SPARSIFYING)), callable],
+        "projection": [StrOptions({*SPARSIFYING, "hoyer"}), callable],
         "activation": [StrOptions(set(ACTIVATIONS))],
         "reconstruction_loss": [StrOptions(set(REGRESSION_LOSSES))],
         "reconstruction_weight": [Interval(numbers.Real, 0, None, closed="left")],
@@ -380,7 +383,7 @@ class BaseSparseAutoencoder(
         """Return where the run from dense to sparse ends."""
         wanted = self.n_features_to_select
         if wanted is None:
-            return Goal(radius=self.eta)
+            return Goal(radius=self._projection().to_radius(self.eta))
         if isinstance(wanted, bool):
             raise ValueError(
                 f"n_features_to_select must be an integer, got {wanted!r} instead."
@@ -437,7 +440,7 @@ class BaseSparseAutoencoder(
         problem : Problem
         trainer : Trainer
         etas : ndarray of shape (n_etas,), default=None
-            Decreasing radii; by default those that the run passes.
+            Radii, from dense to sparse; by default those that the run passes.
         final_noises : list of float, default=None
             Noises to use in the last descent instead of that of the estimator; there is
             a state for each of them.
@@ -446,20 +449,24 @@ class BaseSparseAutoencoder(
         if etas is None:
             outcomes = descents.path(trainer)
         else:
-            outcomes = descents.run(trainer, [Goal(radius=eta) for eta in etas])
+            to_radius = descents.projection.to_radius
+            goals = [Goal(radius=to_radius(eta)) for eta in etas]
+            outcomes = descents.run(trainer, goals)
         with torch_threads(self.n_threads):
             for outcome in outcomes:
                 yield self._fitted_state(problem, outcome.trainer, outcome)
 
     def _descents(self, final_noises=None):
         return Descents(
-            projection=self.projection,
+            projection=self._projection(),
             kind=self.descent,
             max_epochs=self.max_epochs,
             survival_rate=self.survival_rate,
             final_noises=final_noises or [self.final_noise],
-            n_threads=self.n_threads,
         )
+
+    def _projection(self):
+        return ColumnProjection(self.projection, self.n_features_in_, self.n_threads)
 
     def _prepare(self, X, y, sample_weight, context):
         """Return the problem, and a trainer with a new network for it."""
@@ -492,7 +499,7 @@ class BaseSparseAutoencoder(
             self._take_weights(module, fitted, problem)
         if callable(self.projection):  # better found out before the training
             weight = first_layer(module).numpy()
-            project_weights(self.projection, weight, self.eta, axis=0)
+            self._projection().project(weight, self.eta)
         if device.type != "cpu":
             generator = torch.Generator(device).manual_seed(generator.initial_seed())
         return Stream(module.to(device), generator, self._layer_settings())
@@ -569,7 +576,7 @@ class BaseSparseAutoencoder(
         module = copy.deepcopy(trainer.module)
         if outcome is None:
             weight = first_layer(module).cpu().numpy()
-            norms = weight_norms(self.projection, weight, axis=0)
+            norms = self._projection().norms(weight)
         else:
             norms = outcome.importances
         importances = np.zeros(self.n_features_in_, dtype=norms.dtype)
@@ -587,7 +594,7 @@ class BaseSparseAutoencoder(
             "best_validation_score_": trainer.best_validation_score,
         }
         if outcome is not None:
-            state["eta_"] = outcome.radius
+            state["eta_"] = self._projection().to_eta(outcome.radius)
         return state
 
     def _set_state(self, state):

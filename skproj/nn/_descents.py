@@ -8,9 +8,8 @@ from functools import partial
 import numpy as np
 import torch
 
+from skproj.nn._column_projection import ColumnProjection
 from skproj.nn._network import first_layer
-from skproj.projection import radius_for_sparsity
-from skproj.projection._registry import BALLS, project_weights, weight_norms
 
 # Above this many features per sample, an intermediate projection does the work of
 # several: there the descents are long and the features mostly noise.
@@ -67,8 +66,7 @@ class Descents:
 
     Attributes
     ----------
-    projection : str or callable
-        The `projection` parameter of an estimator.
+    projection : ColumnProjection
     kind : {"progressive", "double", "double-rewind", "projected", "single"}
         The `descent` parameter of an estimator.
     max_epochs : int
@@ -78,16 +76,13 @@ class Descents:
     final_noises : list of float
         Noise on the input in the descent after the last projection, where the other
         descents have more. Each goal has an outcome for each of them.
-    n_threads : int or None
-        Of the projection.
     """
 
-    projection: object
+    projection: ColumnProjection
     kind: str
     max_epochs: int
     survival_rate: float
     final_noises: list
-    n_threads: int | None
 
     def run(self, trainer, goals):
         """Train from dense to sparse, and yield the outcomes for each goal.
@@ -149,7 +144,7 @@ class Descents:
         ------
         outcome : Outcome
         """
-        smallest = math.inf
+        smallest = self.projection.everything
         stop = trainer.descend(self.max_epochs)
         if not self._is_wide(trainer):
             outcome = self._reach(trainer.branch(), Goal(radius=smallest))
@@ -169,47 +164,8 @@ class Descents:
             stop = self._descend_sparse(trainer)
 
     def radius_for(self, weight, n_features):
-        """Compute the radius of the projection that leaves a number of columns.
-
-        With ties, and for callables, it is one that leaves at least as many.
-
-        Parameters
-        ----------
-        weight : tensor of shape (n_hidden, n_columns)
-        n_features : int
-        """
-        W = weight.cpu().numpy()
-        if n_features == 0:
-            return 0.0
-        if n_features >= np.count_nonzero(W.any(axis=0)):
-            return math.inf
-        if not callable(self.projection) and BALLS[self.projection].grouped:
-            try:
-                return radius_for_sparsity(
-                    W, n_groups=n_features, ball=self.projection, axis=0
-                )
-            except ValueError:  # ties: no radius leaves exactly this number
-                pass
-        return self._search_radius(W, n_features)
-
-    def _search_radius(self, W, n_features):
-        """Bisect for the smallest radius that leaves enough columns."""
-
-        def enough(radius):
-            P = project_weights(
-                self.projection, W, radius, axis=0, n_threads=self.n_threads
-            )
-            return np.count_nonzero(P.any(axis=0)) >= n_features
-
-        high = float(np.abs(W).sum(dtype=np.float64))
-        low = 1e-15 * high  # a callable may keep everything, whatever the radius
-        if not enough(high):
-            return high
-        if enough(low):
-            return low
-        while low < (middle := (low + high) / 2.0) < high and high - low > 1e-9 * high:
-            low, high = (low, middle) if enough(middle) else (middle, high)
-        return high
+        """Compute the radius of the projection that leaves a number of columns."""
+        return self.projection.radius_for(weight.cpu().numpy(), n_features)
 
     def _next_count(self, trainer):
         """Number of features that the next intermediate projection leaves."""
@@ -281,13 +237,7 @@ class Descents:
 
     def project(self, weight, radius):
         """Project a tensor in place."""
-        projected = project_weights(
-            self.projection,
-            weight.cpu().numpy(),
-            radius,
-            axis=0,
-            n_threads=self.n_threads,
-        )
+        projected = self.projection.project(weight.cpu().numpy(), radius)
         weight.copy_(torch.from_numpy(projected))
 
     def narrow(self, trainer, at_most=None):
@@ -304,7 +254,7 @@ class Descents:
         importances : ndarray of shape (n_kept,)
         """
         weight = first_layer(trainer.module).cpu().numpy()
-        importances = weight_norms(self.projection, weight, axis=0)
+        importances = self.projection.norms(weight)
         kept = np.flatnonzero(importances)
         if at_most is not None and len(kept) > at_most:
             order = np.argsort(-importances[kept], kind="stable")

@@ -42,13 +42,12 @@ def tabulate_scores(parameters, scores, n_features):
     }
 
 
-def choose_row(results, scores, rule):
+def choose_row(radii, scores, rule):
     """Return the row with the best score, or the sparsest that is as good.
 
     Parameters
     ----------
-    results : dict
-        Of `tabulate_scores`.
+    radii : ndarray of shape (n_candidates,)
     scores : ndarray of shape (n_splits, n_candidates)
     rule : {"best", "one-standard-error"}
 
@@ -57,10 +56,10 @@ def choose_row(results, scores, rule):
     row : int
         Of equally good ones that with the smallest radius.
     """
-    means = results["mean_test_score"]
+    means = scores.mean(axis=0)
     threshold = means.max()
     if rule == "one-standard-error" and len(scores) > 1:
         best = scores[:, means.argmax()]
         threshold -= best.std(ddof=1) / np.sqrt(len(scores))
     good = np.flatnonzero(means >= threshold)
-    return int(good[results["param_eta"][good].argmin()])
+    return int(good[radii[good].argmin()])
