@@ -245,6 +245,26 @@ def test_sparse_equals_dense(params, convert):
     )
 
 
+def test_entries_stored_in_parts_are_added():
+    X, _ = make_parts(n_samples=50, n_features=30)
+    X[X < 1.5] = 0.0
+    whole = sparse.csr_array(X)
+    parts = sparse.csr_array(
+        (
+            np.kron(whole.data, [0.99, 0.01]),
+            np.repeat(whole.indices, 2),
+            2 * whole.indptr,
+        ),
+        shape=X.shape,
+    )
+    model = GroupSparseNMF(4, sparsity_H=0.5, max_iter=20, tol=0.0, random_state=0)
+    W = model.fit_transform(whole)
+    other = clone(model)
+    np.testing.assert_allclose(other.fit_transform(parts), W, atol=1e-9)
+    np.testing.assert_allclose(other.loss_curve_, model.loss_curve_)
+    assert parts.nnz == 2 * whole.nnz
+
+
 def test_sparse_data_stay_sparse():
     """X has 400 million entries; not even a boolean array of them is made."""
     rng = np.random.default_rng(0)
@@ -295,6 +315,15 @@ def test_units_do_not_matter(dense, dtype, scale):
     expected = W @ model.components_
     W = model.fit_transform(dense.astype(dtype) * dtype(scale)).astype(np.float64)
     np.testing.assert_allclose(W / scale @ model.components_, expected, rtol=1e-2)
+
+
+@pytest.mark.parametrize("init", ["nndsvd", "nndsvda", "nndsvdar"])
+def test_start_does_not_depend_on_units(dense, init):
+    model = GroupSparseNMF(4, init=init, max_iter=1, tol=0.0, random_state=0)
+    expected = model.fit(dense).loss_curve_[0]
+    for unit in (1e-140, 1e-3, 1e3, 1e140):
+        start = model.fit(unit * dense).loss_curve_[0]
+        np.testing.assert_allclose(start / unit, expected, rtol=1e-9)
 
 
 def test_layout_does_not_matter(dense):
@@ -530,8 +559,13 @@ ONES = np.ones((4, 3))
         ({}, {"X": sparse.csr_array(-ONES)}, "Negative values in data passed to X"),
         ({}, {"X": ONES * np.nan}, "Input X contains NaN"),
         ({}, {"X": ONES * np.inf}, "Input X contains infinity"),
-        ({}, {"X": ONES * 1e200}, "squares of the entries of X overflow or underflow"),
-        ({}, {"X": ONES * 1e-200}, "squares of the entries of X overflow or underflow"),
+        ({}, {"X": ONES * 1e200}, "too large or too small to compute with in float64"),
+        ({}, {"X": ONES * 1e-200}, "too large or too small to compute with in float64"),
+        (
+            {"init": "random"},
+            {"X": ONES.astype(np.float32) * np.float32(2e38)},
+            "too large or too small to compute with in float32",
+        ),
         ({}, {"W": ONES}, 'W and H are only used with init="custom"'),
         ({"init": "custom"}, {"W": ONES}, 'init="custom" needs both W and H'),
         (

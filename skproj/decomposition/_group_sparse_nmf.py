@@ -91,8 +91,8 @@ class GroupSparseNMF(
           "random" otherwise.
         - "random": uniform random numbers.
         - "nndsvd": the positive parts of the singular vectors [3]_.
-        - "nndsvda", "nndsvdar": the same, with zeros replaced by the mean of `X`, or by
-          small random numbers.
+        - "nndsvda", "nndsvdar": the same, with zeros replaced by the number with which
+          constant factors would give the mean of `X`, or by small random shares of it.
         - "custom": the matrices `W` and `H` that `fit_transform` is given.
     max_iter : int, default=500
         Largest number of iterations.
@@ -126,9 +126,9 @@ class GroupSparseNMF(
 
     Notes
     -----
-    A Hoyer sparsity is not a share of zeros: of normally distributed numbers cut off
-    at a threshold, 0.6 has about 72 % zeros and 0.8 about 93 %. A component that is
-    zero counts as sparsity 1. With a single sample (or feature) the vectors of that
+    A Hoyer sparsity is not a share of zeros: normally distributed numbers that a
+    threshold brings to 0.6 have about 72 % zeros, at 0.8 about 93 %. A component that
+    is zero counts as sparsity 1. With a single sample (or feature) the vectors of that
     factor have one entry and no sparsity, and are not constrained.
 
     `transform` computes `W` of new samples for the fitted `H`: the nonnegative least
@@ -277,8 +277,10 @@ class GroupSparseNMF(
             If the error still falls after `max_iter` iterations.
         """
         X = self._validate_data(X, reset=True)
+        square = sum_squares(X)
         run = Factorization(
             X,
+            square,
             *self._initial_factors(X, W, H),
             sparsity_W=self.sparsity_W,
             sparsity_H=self.sparsity_H,
@@ -342,9 +344,13 @@ class GroupSparseNMF(
             ensure_non_negative=True,
             reset=reset,
         )
-        if sparse.issparse(X) or X.flags.f_contiguous:
+        if sparse.issparse(X):
+            if not X.has_canonical_format:
+                # Squares are taken of stored entries, so none may be stored in parts.
+                X = X.copy()
+                X.sum_duplicates()
             return X
-        return np.ascontiguousarray(X)
+        return X if X.flags.f_contiguous else np.ascontiguousarray(X)
 
     def _initial_factors(self, X, W, H):
         """Return W and the transpose of H in float64."""
@@ -367,9 +373,10 @@ class GroupSparseNMF(
             )
         W, H = split_singular_vectors(X, n_components, random_state)
         if init != "nndsvd":
+            filling = np.sqrt(X.mean(dtype=np.float64) / n_components)
             for factor in (W, H):
                 zero = factor == 0.0
-                factor[zero] = X.mean()
+                factor[zero] = filling
                 if init == "nndsvdar":
                     factor[zero] *= random_state.uniform(0.0, 0.01, zero.sum())
         return W, H
@@ -453,6 +460,8 @@ class Factorization:
     Parameters
     ----------
     X : {ndarray, sparse matrix} of shape (n_samples, n_features)
+    square : float
+        Sum of the squares of X.
     W : ndarray of float64 of shape (n_samples, n_components)
     H : ndarray of float64 of shape (n_features, n_components)
     sparsity_W, sparsity_H : float or None
@@ -466,19 +475,14 @@ class Factorization:
         The factors with the least error, `best_error`.
     """
 
-    def __init__(self, X, W, H, *, sparsity_W, sparsity_H, per_vector):
+    def __init__(self, X, square, W, H, *, sparsity_W, sparsity_H, per_vector):
         self.X = X
+        self.square = square
         self.per_vector = per_vector
         self.sparsity_W = sparsity_W
         self.sparsity_H = sparsity_H
-        values = X.data if sparse.issparse(X) else X.ravel(order="K")
-        self.square = np.einsum("i,i->", values, values, dtype=np.float64)
-        if not np.isfinite(self.square) or (self.square == 0.0 and values.any()):
-            raise ValueError(
-                "The squares of the entries of X overflow or underflow; rescale X."
-            )
         # Squared errors below this are lost in the rounding of the sums they come from.
-        self.rounding = 1e3 * np.finfo(X.dtype).eps * self.square
+        self.rounding = 1e3 * np.finfo(X.dtype).eps * square
         self.W, self.H = W, H
         self.balance()
         self.project_both()
@@ -629,6 +633,20 @@ class Factorization:
         return current
 
 
+def sum_squares(X):
+    """Return the sum of the squares of X, if X is fit to be computed with."""
+    values = X.data if sparse.issparse(X) else X.ravel(order="K")
+    square = np.einsum("i,i->", values, values, dtype=np.float64)
+    # No product with X, which are sums in its dtype, comes near ten times this bound.
+    bound = np.sqrt(square) * np.sqrt(max(X.shape))
+    if bound > 0.1 * np.finfo(X.dtype).max or (square == 0.0 and values.any()):
+        raise ValueError(
+            "The entries of X are too large or too small to compute with in "
+            f"{X.dtype}; rescale X."
+        )
+    return square
+
+
 def multiply(X, factor):
     """Return ``X @ factor`` in float64, computed in the dtype of X."""
     # Where the entries of X fit float32, products with those of a factor may not.
@@ -651,5 +669,4 @@ def split_singular_vectors(X, n_components, random_state):
     ]
     chosen = sizes[0] >= sizes[1]
     W, H = (np.where(chosen, p, n) for p, n in zip(positive, negative, strict=True))
-    W *= values
-    return np.ascontiguousarray(W), np.ascontiguousarray(H)
+    return tuple(np.ascontiguousarray(F * np.sqrt(values)) for F in (W, H))
