@@ -286,6 +286,36 @@ def test_pruned_weights_stay_zero(make, mlp):
         assert torch.equal(layer.weight != 0, mask == 1)
 
 
+def test_parameters_stay_the_same_tensors(mlp):
+    """So that optimizers of before hold them, however often a layer is pruned."""
+    weight = mlp[0].weight
+    for sparsity in (0.3, 0.6):
+        prune.single_shot(mlp, sparsity)
+        assert mlp[0].weight_orig is weight
+    torch_prune.remove(mlp[0], "weight")
+    assert mlp[0].weight is weight
+
+
+def test_attention_trains_on():
+    """It reads a weight without a call of the layer: no mask would stay on that."""
+    torch.manual_seed(0)
+    model = nn.TransformerEncoderLayer(8, 2, 12, dropout=0.0, batch_first=True)
+    prune.single_shot(model, 0.5)
+    pruned = [
+        name for name, module in model.named_modules() if torch_prune.is_pruned(module)
+    ]
+    assert pruned == ["", "linear1", "linear2"]
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    X = torch.randn(3, 4, 8)
+    for _ in range(3):
+        optimizer.zero_grad()
+        model(X).square().sum().backward()
+        optimizer.step()
+    with torch.no_grad():
+        torch.testing.assert_close(model.eval()(X), model.train()(X))
+    assert len(prune.sparsity_report(model).layers) == 3
+
+
 @each_optimizer
 def test_training_goes_on_as_with_pytorch(make, mlp):
     """The same weights, bit for bit, as under a mask of PyTorch itself."""
@@ -362,6 +392,15 @@ def test_pruned_model_can_be_compiled(mlp):
     X = torch.randn(3, 12)
     compiled = torch.compile(mlp, backend="eager")
     torch.testing.assert_close(compiled(X), mlp(X))
+
+
+@pytest.mark.filterwarnings("ignore:The tensor attributes .* were assigned during")
+def test_pruned_model_can_be_exported(mlp):
+    """As one that PyTorch has pruned."""
+    prune.single_shot(mlp, 0.6)
+    X = torch.randn(3, 12)
+    exported = torch.export.export(mlp, (X,)).module()
+    torch.testing.assert_close(exported(X), mlp(X))
 
 
 # ---------------------------------------------------------------------------
@@ -484,6 +523,17 @@ def test_inputs_of_grouped_convolution():
         np.testing.assert_array_equal(vectors.join(vectors.cut(W)), W)
 
 
+def test_filters_of_transposed_convolution():
+    """Its weight has the inputs first."""
+    layer = nn.ConvTranspose2d(4, 6, 2, groups=2)
+    prune.global_hoyer([(layer, "weight")], 1.0)
+    by_group = layer.weight.reshape(2, 2, 3, 2, 2)
+    assert torch.equal((by_group != 0).sum(dim=(1, 3, 4)), torch.ones(2, 3))
+    vectors = Vectors(layer, (4, 3, 2, 2), "inputs")
+    W = layer.weight.detach().numpy()
+    np.testing.assert_array_equal(vectors.cut(W), W.reshape(4, 12))
+
+
 @each_grouping
 def test_shared_weight_is_pruned_once(grouping):
     """And masked in both places."""
@@ -543,8 +593,11 @@ def test_exclude(mlp):
     assert torch_prune.is_pruned(model[1])
     with pytest.raises(ValueError, match=r"exclude must have names of .*'2'"):
         prune.prunable_parameters(model, exclude=["2"])
-    with pytest.raises(TypeError, match="exclude must be an iterable of names"):
-        prune.single_shot(model, 0.5, exclude="0")
+    with pytest.raises(ValueError, match=r"exclude must have names of .*\['0'\]"):
+        prune.prunable_parameters(model, exclude=[["0"]])
+    for exclude in ("0", None):
+        with pytest.raises(TypeError, match="exclude must be an iterable of names"):
+            prune.single_shot(model, 0.5, exclude=exclude)
     with pytest.raises(ValueError, match="model must have a linear or convolutional"):
         prune.single_shot(nn.ReLU(), 0.5)
 
@@ -583,6 +636,26 @@ def test_parametrized_weight_is_refused(mlp):
     with pytest.raises(ValueError, match="name must be that of a parameter"):
         prune.single_shot(mlp, 0.5)
     assert not torch_prune.is_pruned(mlp)
+
+
+@pytest.mark.parametrize("norm", [nn.utils.weight_norm, nn.utils.spectral_norm])
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*is deprecated:FutureWarning")
+def test_weight_that_a_hook_computes(norm, mlp):
+    """It is reported, and refused before another one is masked."""
+    with torch.no_grad():
+        mlp[2].weight[:, :3] = 0.0
+    norm(mlp[2])
+    assert prune.sparsity_report(mlp).layers[1].n_dead_inputs == 3
+    with pytest.raises(ValueError, match="name must be that of a parameter"):
+        prune.single_shot(mlp, 0.5)
+    assert not torch_prune.is_pruned(mlp[0])
+
+
+def test_complex_weight_is_refused():
+    """Its imaginary part would not be seen."""
+    layer = nn.Linear(3, 2, dtype=torch.complex64)
+    with pytest.raises(TypeError, match=r"name must be .* floating-point .*complex64"):
+        prune.hoyer_unstructured(layer, "weight", 0.5)
 
 
 # ---------------------------------------------------------------------------
@@ -805,3 +878,11 @@ def test_report_of_single_weights():
     report = prune.sparsity_report(nn.Conv2d(3, 3, 1, groups=3))
     assert np.isnan(report.layers[0].hoyer)
     assert report.layers[0].n_dead_inputs == 0
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors:UserWarning")
+def test_report_of_empty_layers():
+    """Without inputs every output is dead."""
+    report = prune.sparsity_report(nn.Sequential(nn.Linear(0, 4), nn.Linear(4, 0)))
+    assert (report.n_dead_outputs, report.n_dead_inputs) == (4, 4)
+    assert np.isnan(report.layers[0].fraction_zeros)

@@ -1,6 +1,7 @@
 """Smaller networks that compute the same."""
 
 import copy
+import dataclasses
 import operator
 
 import numpy as np
@@ -521,6 +522,8 @@ BETWEEN = {
     "stacked": lambda H, model: torch.stack([H, H]).sum(0),
     "batch concatenated": lambda H, model: torch.cat([H, H], dim=0),
     "broadcast": lambda H, model: H + H.mean(dim=1, keepdim=True),
+    "concatenated parts": lambda H, model: torch.cat(H.chunk(2, dim=1), dim=1),
+    "concatenated by name": lambda H, model: torch.cat(tensors=[H], dim=1),
 }
 
 
@@ -532,6 +535,20 @@ def test_not_understood(between):
     smaller, _ = prune.shrink(model, torch.randn(5, 3, dtype=torch.float64))
     assert_same(smaller, model, 5, 3)
     assert smaller.first.out_features == 4
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [nn.MaxPool1d(3, 1, 1), nn.AvgPool1d(3, 1, 1), nn.AdaptiveMaxPool1d(4)],
+    ids=str,
+)
+def test_pools_over_units(pool):
+    """Which PyTorch takes for the positions in an input without a batch."""
+    model = build(lambda: nn.Sequential(nn.Linear(3, 4), pool, nn.Linear(4, 2)))
+    zero(model[0].weight, [1, 2, 3])
+    smaller, report = prune.shrink(model, torch.randn(5, 3, dtype=torch.float64))
+    assert_same(smaller, model, 5, 3)
+    assert report.layers == {}
 
 
 @pytest.mark.parametrize(
@@ -554,6 +571,17 @@ def test_understood(between):
     smaller, _ = prune.shrink(model, torch.randn(5, 3, dtype=torch.float64))
     assert_same(smaller, model, 5, 3)
     assert smaller.first.out_features == 3
+
+
+def test_memory_format():
+    """It changes no number."""
+    last = torch.channels_last
+    model = build(lambda: Custom(lambda H, model: H.contiguous(memory_format=last)))
+    model.first, model.last = nn.Conv2d(3, 4, 1).double(), nn.Conv2d(4, 2, 1).double()
+    zero(model.first.weight, 1)
+    smaller, _ = prune.shrink(model, torch.randn(2, 3, 4, 4, dtype=torch.float64))
+    assert_same(smaller, model, 2, 3, 4, 4)
+    assert smaller.first.out_channels == 3
 
 
 def test_layers_used_twice():
@@ -588,6 +616,39 @@ def test_shared_weights():
     assert_same(smaller, model, 5, 4)
     assert report.layers == {}
     assert smaller[2].weight is smaller[0].weight
+
+
+@pytest.mark.parametrize("norm", [nn.utils.weight_norm, nn.utils.spectral_norm])
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*is deprecated:FutureWarning")
+def test_weights_that_hooks_compute(norm):
+    """They are copied, and stay as they are."""
+    model = build(lambda: nn.Sequential(*(nn.Linear(4, 4) for _ in range(3))))
+    zero(model[1].weight, 2)
+    norm(model[0])
+    model(torch.randn(2, 4, dtype=torch.float64))
+    smaller, report = prune.shrink(model, torch.randn(2, 4, dtype=torch.float64))
+    assert_same(smaller, model, 5, 4)
+    assert set(report.layers) == {"1", "2"}
+
+
+def test_layer_by_two_names():
+    """What skips inputs takes the place of the layer in both containers."""
+
+    class Listed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.ModuleList([nn.Linear(4, 2)])
+            self.path = nn.Sequential(self.layers[0], nn.ReLU())
+
+        def forward(self, X):
+            return self.path(X)
+
+    model = build(Listed)
+    zero(model.path[0].weight, slice(None), 1)
+    smaller, _ = prune.shrink(model, torch.randn(2, 4, dtype=torch.float64))
+    assert_same(smaller, model, 5, 4)
+    assert smaller.layers[0] is smaller.path[0]
+    assert smaller.path[0].layer.in_features == 3
 
 
 def test_hooks():
@@ -705,6 +766,27 @@ def test_several_inputs():
     assert set(report.layers) == {"a", "b", "c"}
 
 
+def test_optional_inputs():
+    """Those that are not given have their defaults."""
+
+    class Optional(Custom):
+        def forward(self, X, scale=None, sizes=(2, 3), *, rectify=True, **others):
+            H = self.first(X)
+            if scale is not None:
+                H = H * scale
+            if rectify:
+                H = F.relu(H)
+            return self.last(H) * sizes[1]
+
+    model = build(lambda: Optional(None))
+    zero(model.first.weight, 1)
+    for scale in ((), (torch.full((5, 4), 2.0, dtype=torch.float64),)):
+        X = torch.randn(5, 3, dtype=torch.float64)
+        smaller, _ = prune.shrink(model, (X, *scale))
+        torch.testing.assert_close(smaller(X, *scale), model(X, *scale))
+        assert smaller.first.out_features == (4 if scale else 3)
+
+
 def test_report_as_text():
     """A line for each number and each layer."""
     model = build(lambda: nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)))
@@ -747,18 +829,60 @@ def test_refusal(model, inputs, message):
         prune.shrink(model, inputs)
 
 
-def test_disagreement_is_refused():
-    """What tracing cannot see, such as a layer read behind its back."""
+@dataclasses.dataclass
+class Output:
+    tensor: torch.Tensor
 
-    class Hidden(Custom):
-        def __init__(self):
-            super().__init__(None)
 
-        def forward(self, X):
-            H = self.last(self.first(X))
-            return H * self.first.out_features
+class Hidden(Custom):
+    """Reads a layer behind the back of tracing."""
 
-    model = build(Hidden)
+    def __init__(self, wrap):
+        super().__init__(None)
+        self.wrap = wrap
+
+    def forward(self, X):
+        H = self.last(self.first(X))
+        return self.wrap(H * self.first.out_features)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda H: H,
+        lambda H: {"parts": [(H, 1)]},
+        lambda H: torch.cat([H, torch.full_like(H, -torch.inf)]),
+        Output,
+    ],
+)
+def test_disagreement_is_refused(wrap):
+    """Wherever in the outputs it is."""
+    model = build(lambda: Hidden(wrap))
     zero(model.first.weight, 1)
     with pytest.raises(RuntimeError, match="does not agree with model on example_inpu"):
         prune.shrink(model, torch.ones(1, 3, dtype=torch.float64))
+
+
+def test_error_of_the_smaller_model_is_refused():
+    """As a disagreement, with the error as its cause."""
+
+    class Counting(Custom):
+        def forward(self, X):
+            return self.last(self.first(X)) * self.first.in_features
+
+    model = build(lambda: Counting(None))
+    zero(model.first.weight, slice(None), 1)
+    with pytest.raises(RuntimeError, match="does not agree with model") as info:
+        prune.shrink(model, torch.ones(1, 3, dtype=torch.float64))
+    assert isinstance(info.value.__cause__, AttributeError)
+
+
+def test_outputs_without_tensors_are_refused():
+    """There is nothing to compare."""
+
+    class Silent(nn.Module):
+        def forward(self, X):
+            return None
+
+    with pytest.raises(TypeError, match=r"model must return tensors, .* got NoneType"):
+        prune.shrink(Silent(), torch.ones(1, 3))

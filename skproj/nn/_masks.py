@@ -1,6 +1,7 @@
 """Pruning by projections, in the vocabulary of `torch.nn.utils.prune`."""
 
 import warnings
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -47,7 +48,10 @@ class _CopyablePruning(prune.BasePruningMethod):
     """Pruning method whose modules can be copied, and that fails without a trace."""
 
     def apply_mask(self, module):
-        return super().apply_mask(module).as_subclass(_EffectiveWeight)
+        weight = super().apply_mask(module)
+        if type(weight) is not torch.Tensor:  # when `torch.export` traces
+            return weight
+        return weight.as_subclass(_EffectiveWeight)
 
     @classmethod
     def apply(cls, module, name, *args, importance_scores=None, **kwargs):
@@ -394,7 +398,8 @@ def prunable_parameters(model, *, exclude=()):
     Parameters
     ----------
     model : torch.nn.Module
-        Any model. Biases and the parameters of other layers are not listed.
+        Any model. Biases and the parameters of other layers are not listed, nor is
+        what `torch.nn.MultiheadAttention` reads without calling a layer.
     exclude : iterable of str, default=()
         Names of modules, as in `model.named_modules`, to leave out with all that is in
         them; the first and the last layer are candidates.
@@ -407,9 +412,9 @@ def prunable_parameters(model, *, exclude=()):
     Raises
     ------
     TypeError
-        If `model` is not a module, or `exclude` not an iterable of strings.
+        If `model` is not a module, or `exclude` not an iterable.
     ValueError
-        If `exclude` has a name that is not that of a module.
+        If `exclude` has something else than names of modules.
 
     See Also
     --------
@@ -429,7 +434,19 @@ def prunable_parameters(model, *, exclude=()):
     >>> prune.prunable_parameters(model, exclude=["2"])
     [(Linear(in_features=8, out_features=6, bias=True), 'weight')]
     """
-    return [(layer, "weight") for _, layer in named_layers(model, exclude)]
+    return [(layer, "weight") for _, layer in _named_prunable(model, exclude)]
+
+
+def _named_prunable(model, exclude):
+    """List names and modules of the layers on which a mask works."""
+    layers = named_layers(model, exclude)
+    # Attention reads this weight without calling the layer: no hook makes it anew.
+    uncalled = {
+        module.out_proj
+        for module in model.modules()
+        if isinstance(module, nn.MultiheadAttention)
+    }
+    return [(name, layer) for name, layer in layers if layer not in uncalled]
 
 
 def named_layers(model, exclude=()):
@@ -438,12 +455,12 @@ def named_layers(model, exclude=()):
         raise TypeError(
             f"model must be a torch.nn.Module, got {type(model).__name__} instead."
         )
-    if isinstance(exclude, str):
+    if isinstance(exclude, str) or not isinstance(exclude, Iterable):
         raise TypeError(f"exclude must be an iterable of names, got {exclude!r}.")
     modules = dict(model.named_modules())
     excluded = set()
     for name in exclude:
-        if name not in modules:
+        if not isinstance(name, str) or name not in modules:
             raise ValueError(f"exclude must have names of modules, got {name!r}.")
         excluded.update(modules[name].modules())
     return [
@@ -623,7 +640,7 @@ def single_shot(
     Returns
     -------
     model : torch.nn.Module
-        The same model. Its parameters have changed: make an optimizer after pruning.
+        The same model.
 
     Raises
     ------
@@ -671,7 +688,7 @@ def single_shot(
     2            8 x 32         256      0     0.000  0.176             0            0
     all layers                 2304   1536     0.667                    0            0
     """
-    layers = named_layers(model, exclude)
+    layers = _named_prunable(model, exclude)
     if not layers:
         raise ValueError("model must have a linear or convolutional layer, got none.")
     parameters = [(layer, "weight") for _, layer in layers]

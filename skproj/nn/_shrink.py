@@ -1,6 +1,8 @@
 """Networks without what is dead in them."""
 
 import copy
+import dataclasses
+import inspect
 import time
 from typing import NamedTuple
 
@@ -153,12 +155,13 @@ def _end_parametrizations(module):
 
 def _plain_copy(model):
     """Copy a model, with plain weights in the place of masked or parametrized ones."""
-    memo = {}
-    for module in model.modules():
-        for hook in _pruning_hooks(module):
-            # PyTorch does not copy it, and it is about to be replaced.
-            weight = getattr(module, hook._tensor_name)
-            memo[id(weight)] = weight.detach()
+    # PyTorch does not copy what hooks have computed, and will compute again.
+    memo = {
+        id(tensor): tensor.detach().clone()
+        for module in model.modules()
+        for tensor in vars(module).values()
+        if isinstance(tensor, torch.Tensor) and not tensor.is_leaf
+    }
     plain = copy.deepcopy(model, memo)
     for module in list(plain.modules()):
         for hook in _pruning_hooks(module):
@@ -169,9 +172,11 @@ def _plain_copy(model):
 
 
 def _tensors(output):
-    """List the tensors in an output, in nested lists, tuples and dictionaries."""
+    """List the tensors in nested lists, tuples, dictionaries and data classes."""
     if isinstance(output, torch.Tensor):
         return [output]
+    if dataclasses.is_dataclass(output):
+        output = vars(output)
     if isinstance(output, dict):
         output = output.values()
     elif not isinstance(output, list | tuple):
@@ -185,14 +190,27 @@ def _agree(output, expected):
     if not expected.is_floating_point():
         return torch.equal(output, expected)
     tolerance = TOLERANCES.get(expected.dtype, LARGEST_TOLERANCE)
-    if expected.numel() > 0:
-        tolerance *= max(1.0, expected.abs().max().item())
+    finite = expected[expected.isfinite()]
+    if finite.numel() > 0:
+        tolerance *= max(1.0, finite.abs().max().item())
     return torch.allclose(output, expected, rtol=0.0, atol=tolerance, equal_nan=True)
 
 
 def _is_same(outputs, expected):
     outputs, expected = _tensors(outputs), _tensors(expected)
     return len(outputs) == len(expected) and all(map(_agree, outputs, expected))
+
+
+def _check_agreement(smaller, inputs, expected):
+    try:
+        is_same, error = _is_same(smaller(*inputs), expected), None
+    except Exception as caught:
+        is_same, error = False, caught
+    if not is_same:
+        raise RuntimeError(
+            "The smaller model does not agree with model on example_inputs, so that it "
+            "is not returned; model does something that shrink does not understand."
+        ) from error
 
 
 def _milliseconds(model, inputs):
@@ -291,6 +309,9 @@ def _shape_of_weight(module):
 def _shrink_in_place(model, graph):
     """Make the layers of a model smaller, and return their shapes."""
     needed = graph.needed_units()
+    names = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        names.setdefault(module, []).append(name)
     shapes = {}
     for name, layer in graph.layers.items():
         module = layer.module
@@ -300,7 +321,8 @@ def _shrink_in_place(model, graph):
             if not read.all():
                 index = torch.from_numpy(np.flatnonzero(read)).to(module.weight.device)
                 selecting = SelectInputs(module, index, layer.inputs.dim)
-                model.set_submodule(name, selecting)
+                for path in names[module]:
+                    model.set_submodule(path, selecting)
         else:
             _shrink_per_unit(layer, needed)
         after = _shape_of_weight(module)
@@ -311,7 +333,14 @@ def _shrink_in_place(model, graph):
 
 def _trace(model, inputs):
     try:
-        traced = fx.symbolic_trace(model)
+        parameters = inspect.signature(model.forward).parameters.values()
+        # What is not given has its default, on which the forward pass may depend.
+        defaults = {
+            parameter.name: parameter.default
+            for parameter in list(parameters)[len(inputs) :]
+            if isinstance(parameter.default, bool | int | float | str | None)
+        }
+        traced = fx.symbolic_trace(model, concrete_args=defaults or None)
     except Exception as error:
         raise ValueError(
             f"model must be one that torch.fx can trace, but: {error}"
@@ -363,7 +392,8 @@ def shrink(model, example_inputs):
     Raises
     ------
     TypeError
-        If `model` is not a module, or `example_inputs` not tensors.
+        If `model` is not a module, if it returns no tensors, or if `example_inputs` are
+        none.
     ValueError
         If `torch.fx` cannot trace the model, as with a forward pass that depends on
         numbers in its input.
@@ -384,7 +414,9 @@ def shrink(model, example_inputs):
     are used twice, have hooks or share weights, all units stay.
 
     The outputs are those of evaluation mode, up to rounding; the function compares
-    them, to 1e-10 in float64 and 1e-5 in float32, of the largest output or of 1.
+    them, to 1e-10 in float64 and 1e-5 in float32, of the largest output or of 1. What a
+    forward pass does only in training mode, or with optional arguments that are not in
+    `example_inputs`, is not looked at, and may not fit the smaller layers.
 
     A convolution pads with zeros after the activation, so that a constant other than
     zero is another number at the border: such units stay, as does one unit of a layer
@@ -424,13 +456,14 @@ def shrink(model, example_inputs):
     inputs = _check_inputs(example_inputs)
     reference = _plain_copy(model).eval()
     expected = reference(*inputs)
+    if not _tensors(expected):
+        raise TypeError(
+            "model must return tensors, to compare them, "
+            f"got {type(expected).__name__} instead."
+        )
     smaller = copy.deepcopy(reference)
     layers = _shrink_in_place(smaller, UnitGraph(_trace(smaller, inputs)))
-    if not _is_same(smaller(*inputs), expected):
-        raise RuntimeError(
-            "The smaller model does not agree with model on example_inputs, so that it "
-            "is not returned; model does something that shrink does not understand."
-        )
+    _check_agreement(smaller, inputs, expected)
     report = ShrinkReport(
         _measure(reference, inputs), _measure(smaller, inputs), layers
     )

@@ -4,13 +4,13 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from torch.nn.utils import parametrize
 
 from skproj.nn._masks import named_layers
 from skproj.nn._weight_groups import (
     Vectors,
     as_array,
     effective_weight,
+    is_masked,
     pruned_or_plain,
 )
 from skproj.projection import hoyer_sparsity
@@ -93,7 +93,9 @@ class SparsityReport:
         self.n_parameters = n_parameters
         self.n_weights = sum(layer.n_parameters for layer in layers)
         self.n_zeros = sum(layer.n_zeros for layer in layers)
-        self.fraction_zeros = self.n_zeros / self.n_weights if layers else math.nan
+        self.fraction_zeros = (
+            self.n_zeros / self.n_weights if self.n_weights else math.nan
+        )
         self.n_dead_outputs = sum(layer.n_dead_outputs for layer in layers)
         self.n_dead_inputs = sum(layer.n_dead_inputs for layer in layers)
 
@@ -159,16 +161,16 @@ class SparsityReport:
 
 def _find_weight(module):
     """Return what layers with the same weight share, and the weight."""
-    if parametrize.is_parametrized(module, "weight"):
-        return module, module.weight
-    return pruned_or_plain(module, "weight"), effective_weight(module, "weight")
+    if "weight" in module._parameters or is_masked(module, "weight"):
+        return pruned_or_plain(module, "weight"), effective_weight(module, "weight")
+    return module, module.weight  # that a parametrization or a hook computes
 
 
 def _describe(name, module, W):
     W = as_array(W)
     filters = Vectors(module, W.shape, "filters").cut(W)
     inputs = Vectors(module, W.shape, "inputs").cut(W)
-    n_zeros = W.size - np.count_nonzero(W)
+    n_zeros = W.size - int(np.count_nonzero(W))
     has_levels = W.size > 0 and filters.shape[1] > 1
     return _LayerSparsity(
         name=name,

@@ -57,7 +57,6 @@ ELEMENTWISE_NAMES = {
     "abs",
     "celu",
     "clamp",
-    "contiguous",
     "elu",
     "exp",
     "gelu",
@@ -363,7 +362,7 @@ class UnitGraph:
         if kind is nn.Flatten and (module.start_dim, module.end_dim) == (1, -1):
             return self._flatten(node, value, shape)
         if kind in MAX_POOLS + ADAPTIVE_POOLS:
-            return self._pool(node, value, shape)
+            return self._pool(node, kind.__name__, value, shape)
         if kind in AVERAGE_POOLS:
             return self._average_pool(node, module, value, shape)
         return None
@@ -387,6 +386,8 @@ class UnitGraph:
             return self._view(node, value, shape, options)
         if len(node.all_input_nodes) > 1:
             return None
+        if name == "contiguous":
+            return value
         if name in ELEMENTWISE_NAMES:
             return self._map_constants(value, _with_options(node))
         if name == "dropout":
@@ -399,9 +400,9 @@ class UnitGraph:
                 return self._flatten(node, value, shape)
             return None
         if name in POOL_NAMES:
-            return self._pool(node, value, shape)
+            return self._pool(node, name, value, shape)
         if name in AVERAGE_POOL_NAMES and len(options) <= 2 and not node.kwargs:
-            return self._pool(node, value, shape)
+            return self._pool(node, name, value, shape)
         if name == "mean":
             return self._mean(node, value, shape)
         return None
@@ -493,9 +494,13 @@ class UnitGraph:
             return None
         return self._flatten(node, value, shape)
 
-    def _pool(self, node, value, shape):
-        """Take the mean or maximum of windows, in which a constant is itself."""
-        same = value.dim == 1 and len(self._shape(node)) == len(shape)
+    def _pool(self, node, name, value, shape):
+        """Take the mean or maximum of windows, in which a constant is itself.
+
+        With a dimension less than `name` says, PyTorch takes the batch for channels.
+        """
+        n_dims = 2 + int(name[-2])
+        same = value.dim == 1 and len(self._shape(node)) == len(shape) == n_dims
         return value if same else None
 
     def _average_pool(self, node, module, value, shape):
@@ -504,7 +509,7 @@ class UnitGraph:
         if module.count_include_pad and np.any(module.padding):
             known = value.known & (value.constants == 0.0)
             value = value.with_constants(known, value.constants)
-        return self._pool(node, value, shape)
+        return self._pool(node, type(module).__name__, value, shape)
 
     def _mean(self, node, value, shape):
         dims = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else ())
@@ -513,7 +518,9 @@ class UnitGraph:
         return value if value.dim == 1 and inside else None
 
     def _concatenate(self, node):
-        tensors = node.args[0]
+        tensors = node.args[0] if node.args else None
+        if not isinstance(tensors, list | tuple):
+            return None
         dim = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)
         dim %= len(self._shape(node))
         values = [self._values[tensor] for tensor in tensors]

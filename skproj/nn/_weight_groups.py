@@ -38,6 +38,11 @@ def check_choice(value, choices, name):
         )
 
 
+def is_masked(module, name):
+    """Say whether a module has original and mask; norms of PyTorch have no mask."""
+    return name not in module._parameters and f"{name}_mask" in module._buffers
+
+
 def pruned_or_plain(module, name):
     """Return the parameter `name` of a module, of a pruned one what is trained."""
     if not isinstance(module, nn.Module):
@@ -46,7 +51,8 @@ def pruned_or_plain(module, name):
         )
     if not isinstance(name, str):
         raise TypeError(f"name must be a string, got {name!r} instead.")
-    parameter = module._parameters.get(f"{name}_orig", module._parameters.get(name))
+    trained = f"{name}_orig" if is_masked(module, name) else name
+    parameter = module._parameters.get(trained)
     if parameter is None:
         raise ValueError(
             f"name must be that of a parameter of {type(module).__name__}, "
@@ -59,10 +65,9 @@ def pruned_or_plain(module, name):
 def effective_weight(module, name):
     """Return what a pruned module works with, also before its next forward pass."""
     parameter = pruned_or_plain(module, name)
-    mask = module._buffers.get(f"{name}_mask")
-    if mask is None or name in module._parameters:
+    if not is_masked(module, name):
         return parameter.detach()
-    return parameter * mask.to(parameter.dtype)
+    return parameter * module._buffers[f"{name}_mask"].to(parameter.dtype)
 
 
 def check_weight(module, name):
@@ -72,6 +77,11 @@ def check_weight(module, name):
         raise ValueError(
             f"name must be that of a weight with at least 2 dimensions, got {name!r} "
             f"of shape {tuple(parameter.shape)}."
+        )
+    if not parameter.is_floating_point():
+        raise TypeError(
+            "name must be that of a weight of floating-point numbers, "
+            f"got {name!r} of {parameter.dtype}."
         )
 
 
@@ -107,14 +117,17 @@ class Vectors:
         self._weight_shape = tuple(shape)
         self._parts = (n_parts, n_outputs // n_parts, n_inputs, int(np.prod(kernel)))
         self._kind = kind
-        self._order = (0, 2, 1, 3) if kind == "inputs" else (0, 1, 2, 3)
+        # Weights of transposed convolutions have the inputs first.
+        by_columns = (kind == "inputs") != getattr(module, "transposed", False)
+        self._order = (0, 2, 1, 3) if by_columns else (0, 1, 2, 3)
 
     def cut(self, W):
         """Return the vectors of a weight."""
         parts = np.reshape(W, self._parts).transpose(self._order)
         if self._kind == "layers":
             return parts.reshape(1, -1)
-        return parts.reshape(parts.shape[0] * parts.shape[1], -1)
+        n_parts, n_vectors, *size = parts.shape
+        return parts.reshape(n_parts * n_vectors, int(np.prod(size)))
 
     def join(self, rows):
         """Return the weight that has these vectors."""
