@@ -222,6 +222,32 @@ def test_vectors_of_very_different_scales(rng):
     np.testing.assert_allclose(hoyer_sparsity(P), 0.6, atol=1e-11)
 
 
+@pytest.mark.filterwarnings("error")
+def test_ties_of_very_different_scales():
+    """Thresholds of the shortest vectors do not overflow on the way."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        X = [
+            scale * rng.choice([1.0, 0.5, 1.0 + 1e-15], n)
+            for n, scale in zip(rng.integers(2, 40, 3), [1e280, 1, 1e-300], strict=True)
+        ]
+        P = projection_hoyer(X, 0.3, objective="ls")
+        assert abs(average(P) - max(0.3, average(X))) < 1e-10
+
+
+@pytest.mark.filterwarnings("error")
+def test_weights_of_zero_at_high_sparsity():
+    """Where differences are rounding errors, the level is met all the same."""
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        X = np.exp(8.0 * rng.standard_normal((5, 1)))
+        W = rng.uniform(0.1, 2.0, (5, 1))
+        W[rng.integers(5)] = 0.0
+        wanted = max(1.0 - 1e-9, average(X, weights=W))
+        P = projection_hoyer(X, wanted, weights=W)
+        assert abs(average(P, weights=W) - wanted) < 1e-10
+
+
 def test_zero_vectors_do_not_set_the_scale(rng):
     X = rng.standard_normal((50, 4)) * [1e-290, 1e-303, 0.0, 1e-290]
     P = projection_hoyer(X, 0.8)
@@ -677,6 +703,7 @@ X = np.arange(1.0, 13.0).reshape(4, 3)
         ({"X": [X[0]], "axis": 1}, ValueError, "axis must be 0 for a list of arrays"),
         ({"X": [X[0]], "weights": X[0]}, ValueError, "weights must be a list"),
         ({"X": [X[0]], "out": X[0]}, ValueError, "out must be a list of 1 arrays"),
+        ({"X": [X[0]], "out": [None]}, TypeError, r"out\[0\] must be a NumPy array"),
     ],
 )
 def test_refusals(arguments, error, message):
@@ -762,6 +789,7 @@ def test_lists_of_tensors(rng):
     np.testing.assert_allclose(F.hoyer_sparsity(P).numpy(), hoyer_sparsity(Q))
     F.projection_hoyer_(X, 0.6)
     assert all(torch.equal(x, p) for x, p in zip(X, P, strict=True))
+    assert F.projection_hoyer([], 0.6) == F.projection_hoyer_([], 0.6) == []
 
 
 def test_half_precision(rng):

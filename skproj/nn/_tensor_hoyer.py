@@ -41,7 +41,8 @@ def project(spec, tensors):
         for t in tensors
     ]
     results = [torch.empty_like(work) for work in works]
-    X, out = [work.numpy() for work in works], [P.numpy() for P in results]
+    X = [work.numpy() for work in works]
+    out = [P.numpy() for P in results] or None  # [] is an array without entries
     weights = spec.weights
     if weights is not None:
         weights = [_as_array(w, torch.float64) for w in weights]

@@ -410,7 +410,9 @@ def _project_list(X, task, axis, weights, outs, n_threads):
         raise ValueError(
             f"out must be a list of {len(arrays)} arrays if X is one, got {outs!r}."
         )
-    for out, x in zip(outs, arrays, strict=True):
+    for number, (out, x) in enumerate(zip(outs, arrays, strict=True)):
+        if out is None:
+            raise TypeError(f"out[{number}] must be a NumPy array, got None instead.")
         check_out(out, x)
     n_threads = threads_for(vectors.data, n_threads)
     has_sparsity = np.array([x.size > 1 for x in arrays])

@@ -35,8 +35,9 @@ SAMPLE, MIN_PART = 1 << 15, 256
 SAMPLE_TOLERANCE = 1e-4
 LEFT_OF_START = 0.98
 
-# Exponent of the smallest factor between the vectors that matters.
-SMALLEST_UNIT = -1000.0
+# Exponent of the smallest factor between the vectors that matters; what is divided by
+# its power of two must not overflow.
+SMALLEST_UNIT = -800.0
 
 # Steps of the ascent that replaces the surrogate by the squared error.
 MAX_ASCENT, ASCENT_TOLERANCE = 100, 1e-10
@@ -223,7 +224,7 @@ def _sample(vectors, problem, sparsity):
         ]
     )
     rates = problem.rates[chosen]
-    budget = np.sum(rates * np.sqrt(sizes)) - sparsity * len(sizes)
+    budget = rates @ np.sqrt(sizes) - sparsity * len(sizes)
     # A mean is proportional to the square root of the number of entries.
     rates = rates * np.sqrt(sizes / parts)
     sampled = Vectors(data, starts_of(parts), parts, None, is_copy=True)
@@ -284,7 +285,7 @@ def _bracket(measured, problem, tolerance, start):
     while True:
         mu = pending.pop()
         directions = measured.measure(mu * steps)
-        error = np.sum(rates * directions.means) - budget
+        error = rates @ directions.means - budget
         if abs(error) <= tolerance:
             return mu, directions, directions
         if error > 0.0:
@@ -305,7 +306,7 @@ def _bracket(measured, problem, tolerance, start):
         pending = [mu for mu in pending if low < mu < high]
         if pending:
             continue
-        slope = np.sum(rates * steps * directions.slopes)
+        slope = (rates * steps) @ directions.slopes
         newton = mu - error / slope if slope < 0.0 else high
         if low < newton < high and n_stalls < 2:
             pending = [newton]
@@ -392,8 +393,10 @@ def _join(vectors, norms, problem, dense, sparse, tolerance, n_threads):
     Returns the solution and, where there are weights, the number of the vector in
     between and its direction; None if there is none.
     """
+    if dense is sparse:
+        return _solution(vectors, norms, dense), None
     gains = np.maximum(problem.rates * (dense.means - sparse.means), 0.0)
-    room = problem.budget - np.sum(problem.rates * sparse.means)
+    room = problem.budget - problem.rates @ sparse.means
     used = np.cumsum(gains)
     is_dense = used <= room
     directions = _Directions(
@@ -427,17 +430,19 @@ def _mixture(vectors, i, dense, sparse, mean):
     part = slice(vectors.starts[i], vectors.starts[i] + vectors.sizes[i])
     a, w = np.abs(vectors.data[part]).astype(np.float64), vectors.weights[part]
 
-    def direction(of):
+    def direction(of, factor):
         if of.lengths[i] > 0.0:
-            return np.maximum(a - of.thresholds[i] * w, 0.0) / of.lengths[i]
+            y = np.maximum(a - of.thresholds[i] * factor * w, 0.0)
+            return y / (np.linalg.norm(y) or 1.0)
         return (np.arange(len(a)) == of.marks[i]).astype(np.float64)
 
-    x, y = direction(sparse), direction(dense)
+    # The kernels may round differences otherwise: what is left must not vanish here.
+    x, y = direction(sparse, 1.0), direction(dense, 1.0 - JUST)
     # (x + share * y) / norm has the mean: a quadratic equation for the share.
     square = (w @ y) ** 2 - mean**2
     half = (w @ x) * (w @ y) - mean**2 * (x @ y)
     rest = (w @ x) ** 2 - mean**2
-    share = (np.sqrt(half**2 - square * rest) - half) / square
+    share = (np.sqrt(max(half**2 - square * rest, 0.0)) - half) / square
     mixed = x + share * y
     mixed /= np.linalg.norm(mixed)
     signed = mixed * np.sign(vectors.data[part]) + 0.0  # which makes -0 a 0
@@ -486,15 +491,15 @@ def _solve_group(vectors, norms, units, task, n_threads):
     what `_join` says about a vector in between.
     """
     rates, full = _rates(vectors)
-    budget = np.sum(rates * full) - task.sparsity * len(rates)
+    budget = rates @ full - task.sparsity * len(rates)
     tolerance = TOLERANCE * len(rates)
     inside = TOLERANCE_INSIDE[vectors.data.dtype.char] * len(rates)
-    if np.sum(rates * _means(vectors, norms, n_threads)) <= budget + inside:
+    if rates @ _means(vectors, norms, n_threads) <= budget + inside:
         return 0.0, None, None
     steps, start = rates / units, task.start
     smallest = _smallest_means(vectors)
     ratios = norms.largest / np.where(smallest > 0.0, smallest, 1.0)
-    if np.sum(rates * smallest) >= budget - tolerance:
+    if rates @ smallest >= budget - tolerance:
         directions = _sparsest(vectors, norms, smallest)
         return np.max(ratios / steps), _solution(vectors, norms, directions), None
     best, value = None, 0.0
@@ -509,7 +514,7 @@ def _solve_group(vectors, norms, units, task, n_threads):
         # The sum of squares is convex in the directions, so that maximising what it is
         # linearised to never makes it smaller.
         products = joined[0].inner * units
-        before, value = value, np.sum(products**2)
+        before, value = value, products @ products
         if best is None or value > before:
             best = mu, *joined
         if task.objective != "ls" or value <= before * (1.0 + ASCENT_TOLERANCE):
@@ -611,13 +616,14 @@ def _write(vectors, norms, solution, mixed, scale, out, n_threads):
             part = slice(starts[i], starts[i] + sizes[i])
             out[part] = new_lengths[i] * direction
         return
-    # Of n equal entries the first is larger than the others, for the mean to be right.
-    n, tied = np.maximum(marks, 1), marks > 0
-    squares = means**2
-    spread = np.sqrt(np.maximum((n - 1) * (n - squares), 0.0))
-    first = np.where(n > 1, (means + spread) / n, 1.0)
-    others = (means - spread / np.maximum(n - 1, 1)) / n
-    factors = np.where(tied, new_lengths * first, factors)
+    others = offsets  # of no meaning where no entries are equal
+    if marks.any():
+        # Of n equal entries the first is larger, for the mean to be right.
+        n = np.maximum(marks, 1)
+        spread = np.sqrt(np.maximum((n - 1) * (n - means**2), 0.0))
+        first = np.where(n > 1, (means + spread) / n, 1.0)
+        factors = np.where(marks > 0, new_lengths * first, factors)
+        others = new_lengths * (means - spread / np.maximum(n - 1, 1)) / n
     _hoyer.write_directions(
         data,
         starts,
@@ -626,7 +632,7 @@ def _write(vectors, norms, solution, mixed, scale, out, n_threads):
         offsets,
         factors,
         marks,
-        new_lengths * others,
+        others,
         out,
         n_threads,
     )
