@@ -19,7 +19,7 @@ PYTHON_SOURCES := $(wildcard skproj tests examples benchmarks doc)
 # sources, so that the normal build stays as it is.
 SANITIZE ?= address,undefined
 KERNEL_TESTS = tests/test_kernels.py tests/test_norms.py tests/test_projection.py \
-	tests/test_fuzz.py
+	tests/test_fuzz.py tests/test_hoyer.py tests/test_group_sparse_nmf.py
 PY_IN_COPY = "$(abspath $(VENV))/bin/python"
 define build-copy
 	@echo "Building with $(1) in build/$@ ..."
@@ -56,7 +56,8 @@ lint: $(VENV)/.skproj-test  ## check style, without changing anything
 	PATH="$$(cd "$(VENV)/bin" && pwd):$$PATH" cython-lint skproj
 
 # No versions of the loops for several processors: on some systems the loader chooses
-# between them, in instrumented code, before AddressSanitizer is ready.
+# between them, in instrumented code, before AddressSanitizer is ready. The library of
+# C++ comes along: PyTorch throws exceptions, which AddressSanitizer wants to see.
 sanitize: $(VENV)/.skproj-test  ## run the kernel tests under the compiler's sanitizers
 	$(call build-copy,SKPROJ_SANITIZE=$(SANITIZE) SKPROJ_NO_MULTIVERSION=1)
 	@cd build/$@ && \
@@ -64,7 +65,8 @@ sanitize: $(VENV)/.skproj-test  ## run the kernel tests under the compiler's san
 	&& [ -f "$$preload" ] || { echo "There is no shared library of" \
 		"AddressSanitizer to load into Python; build with gcc." >&2; exit 1; }; \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc \
-		LD_PRELOAD="$$preload" $(PY_IN_COPY) -m pytest -q $(KERNEL_TESTS)
+		LD_PRELOAD="$$preload $$($${CC:-cc} -print-file-name=libstdc++.so.6)" \
+		$(PY_IN_COPY) -m pytest -q $(KERNEL_TESTS)
 
 bounds: $(VENV)/.skproj-test  ## run the kernel tests with the bounds of arrays checked
 	$(call build-copy,SKPROJ_DEBUG_CYTHON=1)
