@@ -10,7 +10,7 @@ columns are
 
 - group: `projection_hoyer`, all rows together; "warm": after a change of the data by
   0.1 %, from the multiplier of before; "columns": the same vectors as columns,
-- each: every row by itself; zeros: the part of zeros that "group" happens to have,
+- each: every row by itself; zeros: the fraction of zeros that "group" happens to have,
 - plain: the published iteration, Newton's method with bisections on the multiplier,
   over the whole matrix with PyTorch, in the type of the data. "off by" is how far the
   average is from the target, of "group" and of this.

@@ -1244,7 +1244,7 @@ def projection_hoyer(
         tensor is one vector, whatever its shape.
     sparsity : float
         The wanted average of `hoyer_sparsity`, between 0 and 1. With
-        ``target="zeros"`` the part of the entries that are to be zero.
+        ``target="zeros"`` the fraction of the entries that are to be zero.
     dim : int, tuple of int or None, default=0
         What the vectors run along: with ``dim=0`` they are the columns of a matrix.
         None makes the whole tensor one vector. It must be 0 for a list of tensors.
@@ -1369,7 +1369,7 @@ def projection_hoyer_(
     X : torch.Tensor of any shape, or list of tensors
         What is projected and overwritten.
     sparsity : float
-        The wanted average of `hoyer_sparsity`, or the part of zeros.
+        The wanted average of `hoyer_sparsity`, or the fraction of zeros.
     dim : int, tuple of int or None, default=0
         What the vectors run along.
     weights : torch.Tensor of the shape of `X`, or broadcastable to it, default=None

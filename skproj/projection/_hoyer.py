@@ -259,7 +259,7 @@ def projection_hoyer(
         list or tuple of arrays each array is one vector, whatever its shape.
     sparsity : float
         The wanted average of `hoyer_sparsity`, between 0 and 1. With
-        ``target="zeros"`` the part of the entries that are to be zero.
+        ``target="zeros"`` the fraction of the entries that are to be zero.
     axis : int, tuple of int or None, default=0
         What the vectors run along: with ``axis=0`` they are the columns of a matrix.
         None makes the whole array one vector. It must be 0 for a list of arrays.

@@ -552,7 +552,7 @@ def _multiplier_for_zeros(vectors, units, sparsity):
 
 
 def _zeros_in_group(vectors, norms, units, sparsity, n_threads):
-    """Solve for a part of zeros; the solution is None if there are enough."""
+    """Solve for a fraction of zeros; the solution is None if there are enough."""
     mu = _multiplier_for_zeros(vectors, units, sparsity)
     if mu == 0.0:
         return 0.0, None
@@ -584,7 +584,7 @@ def _solve_each(vectors, norms, sparsity, n_threads):
 
 
 def _zeros_in_each(vectors, norms, sparsity, n_threads):
-    """Solve for a part of zeros in each vector, as `_solve_each` does."""
+    """Solve for a fraction of zeros in each vector, as `_solve_each` does."""
     data, starts, sizes, _, _ = vectors
     thresholds = np.empty(len(sizes))
     done = np.empty(len(sizes), dtype=bool)
