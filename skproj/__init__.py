@@ -9,6 +9,8 @@ _LAZY = {
     "GroupSparseNMF": "skproj.decomposition",
     "ProjectionFeatureSelector": "skproj.feature_selection",
     "ProjectionFeatureSelectorCV": "skproj.feature_selection",
+    "SparseMLPClassifier": "skproj.nn",
+    "SparseMLPRegressor": "skproj.nn",
     "SparseSupervisedAutoencoder": "skproj.nn",
     "SparseSupervisedAutoencoderCV": "skproj.nn",
     "SparseSupervisedAutoencoderRegressor": "skproj.nn",

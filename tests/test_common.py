@@ -11,6 +11,8 @@ from skproj import (
     GroupSparseNMF,
     ProjectionFeatureSelector,
     ProjectionFeatureSelectorCV,
+    SparseMLPClassifier,
+    SparseMLPRegressor,
     SparseSupervisedAutoencoder,
     SparseSupervisedAutoencoderCV,
     SparseSupervisedAutoencoderRegressor,
@@ -25,6 +27,10 @@ ESTIMATORS = [
     ProjectionFeatureSelector(n_features_to_select=1, projection="bilevel_l1inf"),
     ProjectionFeatureSelector(LogisticRegression()),
     ProjectionFeatureSelectorCV(etas=5, cv=3),
+    SparseMLPClassifier((20,), max_epochs=20, target_sparsity=0.5),
+    SparseMLPClassifier((20,), max_epochs=20, alpha=1e-3, solver="sgd"),
+    SparseMLPRegressor((20,), max_epochs=20, target_sparsity=0.5),
+    SparseMLPRegressor((20,), max_epochs=20, alpha=1e-3, penalty="l12"),
     SparseSupervisedAutoencoder(max_epochs=20),
     SparseSupervisedAutoencoder(
         max_epochs=20, batch_size=10, descent="projected", projection="l1inf"
@@ -50,6 +56,15 @@ FURTHER_CHECKS = [
 ]
 
 
+def applies(name, estimator):
+    """Whether a check is about something that an estimator does."""
+    if "sample_weight" in name:
+        return has_fit_parameter(estimator, "sample_weight")
+    if "output" in name or "feature_names_out" in name:
+        return hasattr(estimator, "transform")
+    return True
+
+
 @parametrize_with_checks(ESTIMATORS)
 def test_estimator_passes_check(estimator, check):
     """The contract of scikit-learn holds."""
@@ -65,7 +80,7 @@ def test_estimator_passes_check(estimator, check):
         pytest.param(estimator, name, id=f"{type(estimator).__name__}-{name}")
         for name in FURTHER_CHECKS
         for estimator in ESTIMATORS
-        if "sample_weight" not in name or has_fit_parameter(estimator, "sample_weight")
+        if applies(name, estimator)
     ],
 )
 def test_estimator_passes_further_check(estimator, name):

@@ -1,6 +1,7 @@
 """Data sets with a known answer."""
 
+from skproj.datasets._mackey_glass import make_mackey_glass
 from skproj.datasets._omics import make_omics
 from skproj.datasets._probes import add_probes
 
-__all__ = ["add_probes", "make_omics"]
+__all__ = ["add_probes", "make_mackey_glass", "make_omics"]

@@ -6,13 +6,21 @@ from skproj.nn._autoencoder import (
     SparseSupervisedAutoencoderRegressor,
 )
 from skproj.nn._autoencoder_cv import SparseSupervisedAutoencoderCV
+from skproj.nn._l1_search import find_l1_weight
+from skproj.nn._mlp import SparseMLPClassifier, SparseMLPRegressor
 from skproj.nn._projected import BallConstraint, register_projection
+from skproj.nn._proximal_optimizers import ProximalAdam, ProximalSGD
 
 __all__ = [
     "BallConstraint",
+    "ProximalAdam",
+    "ProximalSGD",
+    "SparseMLPClassifier",
+    "SparseMLPRegressor",
     "SparseSupervisedAutoencoder",
     "SparseSupervisedAutoencoderCV",
     "SparseSupervisedAutoencoderRegressor",
+    "find_l1_weight",
     "functional",
     "prune",
     "register_projection",

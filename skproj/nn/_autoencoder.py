@@ -5,23 +5,20 @@ import torch
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin
-from sklearn.utils.multiclass import check_classification_targets
 
-from skproj.nn._base import DOCS, BaseSparseAutoencoder, Problem
+from skproj.nn._base import DOCS, BaseSparseAutoencoder
 from skproj.nn._network import REGRESSION_LOSSES, cross_entropy
-from skproj.nn._training import merge_duplicates
+from skproj.nn._targets import ClassTargets, NumericTargets
 from skproj.utils._docs import shared_docs
 from skproj.utils._validation import (
     StrOptions,
     _fit_context,
-    check_class_weight,
     nothing_half_fitted,
-    relative_weights,
 )
 
 
 @shared_docs(**DOCS)
-class SparseSupervisedAutoencoder(ClassifierMixin, BaseSparseAutoencoder):
+class SparseSupervisedAutoencoder(ClassifierMixin, ClassTargets, BaseSparseAutoencoder):
     r"""Classifier and feature selector: an autoencoder with a projected first layer.
 
     The encoder maps the features to one latent number per class, which are the
@@ -175,34 +172,6 @@ class SparseSupervisedAutoencoder(ClassifierMixin, BaseSparseAutoencoder):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _make_problem(self, X, y, sample_weight):
-        check_classification_targets(y)
-        weight = relative_weights(sample_weight, X)
-        classes, labels = np.unique(y, return_inverse=True)
-        rows, weight = merge_duplicates(X, labels, weight)
-        present, labels = np.unique(labels[rows], return_inverse=True)
-        classes = classes[present]
-        if len(classes) < 2:
-            raise ValueError(
-                "y must contain at least two classes among the samples of positive "
-                f"weight, got one class: {classes[0]!r}."
-            )
-        class_weight = check_class_weight(
-            self.class_weight,
-            classes=classes,
-            y=classes[labels],
-            sample_weight=weight,
-        )
-        weight *= (class_weight / class_weight.max())[labels]
-        return Problem(
-            rows=rows,
-            weight=weight,
-            targets=labels,
-            n_outputs=len(classes),
-            strata=labels,
-            attributes={"classes_": classes},
-        )
-
     @_fit_context(prefer_skip_nested_validation=True)
     @nothing_half_fitted
     def partial_fit(self, X, y, classes=None, sample_weight=None):
@@ -236,49 +205,8 @@ class SparseSupervisedAutoencoder(ClassifierMixin, BaseSparseAutoencoder):
         all of them again. Nothing is held back, and no samples are merged. Lower
         `eta` from call to call with `set_params` for a progressive descent.
         """
-        if self.class_weight == "balanced":
-            raise ValueError(
-                'class_weight="balanced" needs all the data: give partial_fit a dict '
-                "of weights."
-            )
-        first = not hasattr(self, "classes_")
-        if first and classes is None:
-            raise ValueError("classes must be passed on the first call to partial_fit.")
-        X, y = self._validate_data(X, y, reset=first)
-        check_classification_targets(y)
-        known = np.unique(classes) if first else self.classes_
-        if classes is not None and not np.array_equal(np.unique(classes), known):
-            raise ValueError(
-                f"classes={classes!r} is not the same as on the last call to "
-                f"partial_fit: {known!r}."
-            )
-        if len(known) < 2:
-            raise ValueError(f"classes must hold at least two classes, got {known!r}.")
-        labels = np.minimum(np.searchsorted(known, y), len(known) - 1)
-        if not np.array_equal(known[labels], y):
-            raise ValueError(
-                f"y contains labels that are not in classes: {np.setdiff1d(y, known)}."
-            )
-        weight = relative_weights(sample_weight, X)
-        weight = (
-            weight
-            * check_class_weight(
-                self.class_weight, classes=known, y=known, sample_weight=None
-            )[labels]
-        )
-        problem = Problem(
-            rows=np.flatnonzero(weight > 0.0),
-            weight=weight[weight > 0.0],
-            targets=labels[weight > 0.0],
-            n_outputs=len(known),
-            strata=None,
-            attributes={"classes_": known},
-        )
-        self._learn(X, problem)
+        self._learn(*self._part(X, y, classes, sample_weight))
         return self
-
-    def _has_same_targets(self, problem):
-        return np.array_equal(self.classes_, problem.attributes["classes_"])
 
     def _prediction_loss(self):
         return cross_entropy
@@ -356,7 +284,7 @@ class SparseSupervisedAutoencoder(ClassifierMixin, BaseSparseAutoencoder):
 
 @shared_docs(**DOCS)
 class SparseSupervisedAutoencoderRegressor(
-    RegressorMixin, MultiOutputMixin, BaseSparseAutoencoder
+    RegressorMixin, MultiOutputMixin, NumericTargets, BaseSparseAutoencoder
 ):
     r"""Regressor and feature selector: an autoencoder with a projected first layer.
 
@@ -504,42 +432,6 @@ class SparseSupervisedAutoencoderRegressor(
         self.random_state = random_state
         self.verbose = verbose
 
-    _target_checks: dict = {"multi_output": True, "y_numeric": True}  # noqa: RUF012
-
-    def _make_problem(self, X, y, sample_weight):
-        weight = relative_weights(sample_weight, X)
-        targets = y.reshape(len(y), -1).astype(np.float64)
-        _, labels = np.unique(targets, axis=0, return_inverse=True)
-        rows, weight = merge_duplicates(X, labels.ravel(), weight)
-        for name in ("target_mean_", "target_scale_"):
-            vars(self).pop(name, None)
-        return self._scaled_problem(X, y, rows, weight)
-
-    def _scaled_problem(self, X, y, rows, weight):
-        """Scale the targets as before, or by their own moments."""
-        targets = y.reshape(len(y), -1)[rows].astype(np.float64)
-        if hasattr(self, "target_mean_"):
-            mean, scale = self.target_mean_, self.target_scale_
-            if len(mean) != targets.shape[1]:
-                raise ValueError(
-                    f"y has {targets.shape[1]} targets, but {len(mean)} were expected."
-                )
-        else:
-            mean, scale = centre_and_scale(targets, weight, np.finfo(X.dtype).max)
-        return Problem(
-            rows=rows,
-            weight=weight,
-            targets=((targets - mean) / scale).astype(X.dtype),
-            n_outputs=targets.shape[1],
-            strata=None,
-            attributes={
-                "target_mean_": mean,
-                "target_scale_": scale,
-                "n_outputs_": targets.shape[1],
-                "_y_ndim_": y.ndim,
-            },
-        )
-
     @_fit_context(prefer_skip_nested_validation=True)
     @nothing_half_fitted
     def partial_fit(self, X, y, sample_weight=None):
@@ -570,11 +462,7 @@ class SparseSupervisedAutoencoderRegressor(
         all of them again. Nothing is held back, and no samples are merged. Lower
         `eta` from call to call with `set_params` for a progressive descent.
         """
-        first = not hasattr(self, "target_mean_")
-        X, y = self._validate_data(X, y, reset=first)
-        weight = relative_weights(sample_weight, X)
-        present = np.flatnonzero(weight)
-        self._learn(X, self._scaled_problem(X, y, present, weight[present]))
+        self._learn(*self._part(X, y, sample_weight))
         return self
 
     def _prediction_loss(self):
@@ -593,31 +481,7 @@ class SparseSupervisedAutoencoderRegressor(
         y : ndarray of shape (n_samples,) or (n_samples, n_targets)
             The latent code, in the units of the targets.
         """
-        latent = self._latent(X)
-        y = latent * self.target_scale_ + self.target_mean_
-        y = y.astype(latent.dtype, copy=False)
-        return y.ravel() if self._y_ndim_ == 1 else y
-
-
-def centre_and_scale(targets, weight, largest):
-    """Return weighted mean and standard deviation of the targets; 1 for constant ones.
-
-    Parameters
-    ----------
-    targets : ndarray of shape (n_samples, n_targets)
-    weight : ndarray of shape (n_samples,)
-    largest : float
-        Of the numbers that predictions can be.
-    """
-    if np.abs(targets).max() > largest / 4:
-        raise ValueError("y is too large for the precision of X; rescale it.")
-    span = np.abs(targets).max(axis=0)
-    span[span == 0.0] = 1.0
-    units = targets / span  # squares neither overflow nor underflow
-    mean = np.average(units, axis=0, weights=weight)
-    spread = np.sqrt(np.average((units - mean) ** 2, axis=0, weights=weight))
-    constant = spread <= 100.0 * np.finfo(np.float64).eps
-    return mean * span, np.where(constant, 1.0, spread * span)
+        return self._in_target_units(self._latent(X))
 
 
 def fit_temperature(logits, labels, weight):

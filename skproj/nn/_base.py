@@ -3,41 +3,22 @@
 import copy
 import numbers
 import warnings
-from abc import ABCMeta, abstractmethod
-from dataclasses import dataclass
+from abc import abstractmethod
 
 import numpy as np
-import torch
-from scipy import sparse
-from sklearn.base import (
-    BaseEstimator,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-)
-from sklearn.callback import CallbackSupportMixin
-from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from skproj.nn._column_projection import ColumnProjection
 from skproj.nn._descents import Descents, Goal, Outcome
+from skproj.nn._estimator import OTHER_NETWORK, WARN_AT_CALLER, BaseNetwork
 from skproj.nn._network import (
-    ACTIVATIONS,
     REGRESSION_LOSSES,
     Autoencoder,
     Objective,
     first_layer,
     make_mlp,
 )
-from skproj.nn._training import (
-    Adam,
-    Samples,
-    Trainer,
-    dense_rows,
-    prediction_rows,
-    resolve_device,
-    to_tensor,
-    torch_threads,
-)
+from skproj.nn._training import torch_threads
 from skproj.projection._registry import SPARSIFYING
 from skproj.utils._validation import (
     Interval,
@@ -45,23 +26,7 @@ from skproj.utils._validation import (
     _fit_context,
     check_is_fitted,
     nothing_half_fitted,
-    validate_data,
 )
-
-SUPPORTED_DTYPES = [np.float64, np.float32]
-
-# What batch_size="auto" means: so many steps in an epoch, if batches stay in the range.
-MIN_STEPS = 6
-SMALLEST_BATCH = 8
-LARGEST_BATCH = 128
-
-OTHER_NETWORK = (
-    "warm_start=True and partial_fit need the classes, number of features, dtype, "
-    "activation and hidden_layer_sizes of the previous fit, which differ."
-)
-
-# From a method called by `fit`, through `fit` and its decorators.
-WARN_AT_CALLER = 5
 
 DESCENTS = ("progressive", "double", "double-rewind", "projected", "single")
 
@@ -205,114 +170,29 @@ DOCS = {
 }
 
 
-@dataclass(frozen=True)
-class Problem:
-    """What a subclass makes of the targets.
-
-    Attributes
-    ----------
-    rows : ndarray of int of shape (n_distinct,)
-        One row of X for each distinct sample.
-    weight : ndarray of shape (n_distinct,)
-    targets : ndarray of shape (n_distinct,) or (n_distinct, n_targets)
-        What the loss takes.
-    n_outputs : int
-        Length of the latent code.
-    strata : ndarray of int of shape (n_distinct,) or None
-        What held-back samples are stratified by.
-    attributes : dict
-        Fitted attributes that describe the targets.
-    """
-
-    rows: np.ndarray
-    weight: np.ndarray
-    targets: np.ndarray
-    n_outputs: int
-    strata: np.ndarray | None
-    attributes: dict
-
-
-@dataclass
-class Stream:
-    """What a `partial_fit` leaves for the next one: a network of all features.
-
-    Attributes
-    ----------
-    module : Autoencoder
-    generator : torch.Generator
-    settings : tuple
-        Of the layers; they cannot change.
-    optimizer : Adam or None
-        None before the first part.
-    is_learning : bool
-        Whether a part is being learned, or could not be learned to its end.
-    """
-
-    module: Autoencoder
-    generator: torch.Generator
-    settings: tuple
-    optimizer: Adam | None = None
-    is_learning: bool = False
-
-
 class BaseSparseAutoencoder(
-    CallbackSupportMixin,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-    BaseEstimator,
-    metaclass=ABCMeta,
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseNetwork
 ):
     """An autoencoder whose latent code predicts and whose first layer is projected."""
 
     _parameter_constraints: dict = {  # noqa: RUF012
-        "hidden_layer_sizes": [
-            "array-like",
-            Interval(numbers.Integral, 1, None, closed="left"),
-        ],
+        **BaseNetwork._parameter_constraints,
         "eta": [Interval(numbers.Real, 0, None, closed="right")],
         "n_features_to_select": [
             Interval(numbers.Integral, 1, None, closed="left"),
             None,
         ],
         "projection": [StrOptions({*SPARSIFYING, "hoyer"}), callable],
-        "activation": [StrOptions(set(ACTIVATIONS))],
         "reconstruction_loss": [StrOptions(set(REGRESSION_LOSSES))],
         "reconstruction_weight": [Interval(numbers.Real, 0, None, closed="left")],
         "descent": [StrOptions(set(DESCENTS))],
         "survival_rate": [Interval(numbers.Real, 0, 1, closed="neither")],
-        "max_epochs": [Interval(numbers.Integral, 1, None, closed="left")],
-        "batch_size": [
-            Interval(numbers.Integral, 1, None, closed="left"),
-            StrOptions({"auto"}),
-        ],
-        "learning_rate_init": [Interval(numbers.Real, 0, None, closed="neither")],
         "input_noise": [Interval(numbers.Real, 0, None, closed="left")],
         "final_noise": [Interval(numbers.Real, 0, None, closed="left")],
-        "weight_decay": [Interval(numbers.Real, 0, None, closed="left")],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(numbers.Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(numbers.Integral, 1, None, closed="left")],
-        "tol": [Interval(numbers.Real, 0, None, closed="left")],
-        "warm_start": ["boolean"],
-        "device": [str, torch.device],
-        "n_threads": [Interval(numbers.Integral, 1, None, closed="left"), None],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
     }
 
     # Fitted attributes whose last axis is that of the features.
     _feature_attributes = ("feature_importances_",)
-
-    # Further arguments of `validate_data`.
-    _target_checks: dict = {}  # noqa: RUF012
-
-    @abstractmethod
-    def _make_problem(self, X, y, sample_weight):
-        """Check the targets and merge equal samples; return a `Problem`."""
-
-    def _has_same_targets(self, problem):
-        """Whether the previous fit was for the same outputs."""
-        return self._n_features_out == problem.n_outputs
 
     @abstractmethod
     def _prediction_loss(self):
@@ -362,23 +242,6 @@ class BaseSparseAutoencoder(
         self._warn_if_few_are_selected()
         return self
 
-    def _validate_data(self, X, y, *, reset=True):
-        """Check X and y; X comes back as a C-contiguous array or a CSR matrix.
-
-        Without `reset`, it gets the precision of the fitted network.
-        """
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse="csr",
-            dtype=SUPPORTED_DTYPES if reset else self.feature_importances_.dtype,
-            ensure_min_samples=2 if reset else 1,
-            reset=reset,
-            **self._target_checks,
-        )
-        return X if sparse.issparse(X) else np.ascontiguousarray(X), y
-
     def _goal(self, n_features):
         """Return where the run from dense to sparse ends."""
         wanted = self.n_features_to_select
@@ -403,22 +266,8 @@ class BaseSparseAutoencoder(
     def _learn(self, X, problem):
         """Train one epoch on a part of the data, then project: a `partial_fit`."""
         goal = self._goal(X.shape[1])
-        stream = getattr(self, "_stream_", None)
-        if stream is not None and stream.settings != self._layer_settings():
-            raise ValueError(OTHER_NETWORK)
-        if stream is None or stream.is_learning:
-            random_state = check_random_state(self.random_state)
-            fitted = getattr(self, "module_", None)
-            stream = self._network(X, problem, random_state, fitted)
-        everything = np.arange(len(problem.rows))
-        trainer = self._make_trainer(X, problem, stream, everything, None)
-        trainer.loss_curve = list(getattr(self, "loss_curve_", []))
-        if stream.optimizer is None:
-            stream.optimizer = trainer.make_optimizer()
-        stream.optimizer.learning_rate = trainer.learning_rate()  # may be set between
-        stream.optimizer.weight_decay = self.weight_decay
+        stream, trainer = self._resume(X, problem)
         descents = self._descents()
-        stream.is_learning = True
         with torch_threads(self.n_threads):
             trainer.train_epoch(stream.optimizer)
             weight = first_layer(stream.module)
@@ -468,109 +317,6 @@ class BaseSparseAutoencoder(
     def _projection(self):
         return ColumnProjection(self.projection, self.n_features_in_, self.n_threads)
 
-    def _prepare(self, X, y, sample_weight, context):
-        """Return the problem, and a trainer with a new network for it."""
-        problem = self._make_problem(X, y, sample_weight)
-        random_state = check_random_state(self.random_state)
-        fitted = getattr(self, "module_", None) if self.warm_start else None
-        start = self._network(X, problem, random_state, fitted)
-        train, held_back = self._split(problem, random_state)
-        trainer = self._make_trainer(X, problem, start, train, held_back)
-        trainer.context = context
-        trainer.callback_arguments = {
-            "estimator": self,
-            "X": X,
-            "y": y,
-            "metadata": (
-                {} if sample_weight is None else {"sample_weight": sample_weight}
-            ),
-            # Called only by callbacks that want a model of the current state.
-            "reconstruction_attributes": lambda: self._fitted_state(problem, trainer),
-        }
-        return problem, trainer
-
-    def _network(self, X, problem, random_state, fitted):
-        """Return a network to train, new or like a fitted one."""
-        sizes = (X.shape[1], *self._hidden_sizes(), problem.n_outputs)
-        device = resolve_device(self.device)
-        generator = torch.Generator().manual_seed(random_state.randint(2**31 - 1))
-        module = self._new_module(sizes, X.dtype, generator)
-        if fitted is not None:
-            self._take_weights(module, fitted, problem)
-        if callable(self.projection):  # better found out before the training
-            weight = first_layer(module).numpy()
-            self._projection().project(weight, self.eta)
-        if device.type != "cpu":
-            generator = torch.Generator(device).manual_seed(generator.initial_seed())
-        return Stream(module.to(device), generator, self._layer_settings())
-
-    def _make_trainer(self, X, problem, start, train, held_back):
-        """Return a trainer of the network of a `Stream`."""
-        device = first_layer(start.module).device
-        X_on_device = X if sparse.issparse(X) else to_tensor(X, device)
-
-        def samples(chosen):
-            weight = problem.weight[chosen]
-            weight = weight / weight.max()  # sums of huge weights would overflow
-            weight /= weight.mean()
-            return Samples(
-                X_on_device,
-                y=to_tensor(problem.targets[chosen], device),
-                weight=to_tensor(weight.astype(X.dtype), device),
-                rows=to_tensor(problem.rows[chosen], device),
-            )
-
-        return Trainer(
-            module=start.module,
-            objective=Objective(
-                self._prediction_loss(),
-                REGRESSION_LOSSES[self.reconstruction_loss],
-                self.reconstruction_weight,
-            ),
-            data=samples(train),
-            validation=None if held_back is None else samples(held_back),
-            columns=np.arange(X.shape[1]),
-            generator=start.generator,
-            batch_size=self._batch_size(len(train)),
-            input_noise=self.input_noise,
-            learning_rate_init=self.learning_rate_init,
-            weight_decay=self.weight_decay,
-            early_stopping=self.early_stopping,
-            tol=self.tol,
-            n_iter_no_change=self.n_iter_no_change,
-            verbose=bool(self.verbose),
-        )
-
-    def _batch_size(self, n_samples):
-        """Return the samples of an optimiser step."""
-        if self.batch_size == "auto":
-            return min(max(n_samples // MIN_STEPS, SMALLEST_BATCH), LARGEST_BATCH)
-        return self.batch_size
-
-    def _split(self, problem, random_state):
-        """Return the samples to train with, and those to hold back or None."""
-        everything = np.arange(len(problem.rows))
-        reason = self._reason_to_hold_back()
-        if reason is None:
-            return everything, None
-        try:
-            return train_test_split(
-                everything,
-                test_size=self.validation_fraction,
-                stratify=problem.strata,
-                random_state=random_state,
-            )
-        except ValueError as error:
-            raise ValueError(
-                f"{reason} cannot hold back samples of every class with "
-                f"validation_fraction={self.validation_fraction} of "
-                f"{len(everything)} distinct samples: {error}"
-            ) from error
-
-    def _reason_to_hold_back(self):
-        """Return the setting that needs validation data, or None."""
-        return "early_stopping=True" if self.early_stopping else None
-
     def _fitted_state(self, problem, trainer, outcome=None):
         """Return the fitted attributes of a network, which may still be in training."""
         module = copy.deepcopy(trainer.module)
@@ -596,10 +342,6 @@ class BaseSparseAutoencoder(
         if outcome is not None:
             state["eta_"] = self._projection().to_eta(outcome.radius)
         return state
-
-    def _set_state(self, state):
-        for name, value in state.items():
-            setattr(self, name, value)
 
     def _warn_if_few_are_selected(self):
         n_selected = self.n_selected_features_
@@ -633,29 +375,30 @@ class BaseSparseAutoencoder(
         weights[:, self._columns_] = weight
         return weights
 
-    def _hidden_sizes(self):
-        """Return the widths of the hidden layers as a tuple."""
-        sizes = np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=object))
-        if sizes.ndim != 1 or not all(
-            isinstance(n, numbers.Integral) and not isinstance(n, bool) and n > 0
-            for n in sizes
-        ):
-            raise ValueError(
-                "hidden_layer_sizes must hold positive integers, got "
-                f"{self.hidden_layer_sizes!r} instead."
-            )
-        return tuple(int(n) for n in sizes)
+    def _network(self, X, problem, random_state, fitted):
+        start = super()._network(X, problem, random_state, fitted)
+        if callable(self.projection):  # better found out before the training
+            weight = first_layer(start.module).cpu().numpy()
+            self._projection().project(weight, self.eta)
+        return start
 
-    def _layer_settings(self):
-        """Return what the layers of the network depend on, beside the data."""
-        return self._hidden_sizes(), self.activation
+    def _trainer_settings(self, problem):
+        return {
+            "objective": Objective(
+                self._prediction_loss(),
+                REGRESSION_LOSSES[self.reconstruction_loss],
+                self.reconstruction_weight,
+            ),
+            "input_noise": self.input_noise,
+        }
+
+    @property
+    def _dtype(self):
+        return self.feature_importances_.dtype
 
     def _new_module(self, sizes, dtype, generator):
         """Return a network with random weights, on the CPU."""
-        make = {
-            "dtype": torch.from_numpy(np.empty(0, dtype=dtype)).dtype,
-            "generator": generator,
-        }
+        make = {"dtype": dtype, "generator": generator}
         encoder = make_mlp(sizes, self.activation, **make)
         return Autoencoder(encoder, make_mlp(sizes[::-1], self.activation, **make))
 
@@ -670,32 +413,6 @@ class BaseSparseAutoencoder(
         ):
             raise ValueError(OTHER_NETWORK)
         module.put_features(fitted, self._columns_)
-
-    def _apply(self, function, X):
-        """Validate X and run ``function(module, rows)`` on blocks of its rows."""
-        check_is_fitted(self)
-        X = validate_data(
-            self, X, accept_sparse="csr", dtype=SUPPORTED_DTYPES, reset=False
-        )
-        dtype_in = X.dtype
-        if len(self._columns_) < X.shape[1]:
-            X = X[:, self._columns_]
-        device = resolve_device(self.device)
-        module = self.module_.to(device).eval()
-        dtype = first_layer(module).dtype
-        with torch_threads(self.n_threads), torch.inference_mode():
-            blocks = []
-            step = prediction_rows(X.shape[1])
-            for start in range(0, X.shape[0], step):
-                rows = dense_rows(X, slice(start, start + step))
-                rows = to_tensor(rows, device).to(dtype)
-                if not torch.isfinite(rows).all():
-                    raise ValueError(
-                        f"X contains values beyond the range of {dtype}, in which "
-                        "the network was trained."
-                    )
-                blocks.append(function(module, rows))
-            return torch.cat(blocks).cpu().numpy().astype(dtype_in, copy=False)
 
     def _latent(self, X):
         return self._apply(lambda module, rows: module.encoder(rows), X)
@@ -794,18 +511,7 @@ class BaseSparseAutoencoder(
                 setattr(model, name, getattr(self, name)[..., self._columns_])
         return model
 
-    def __getstate__(self):
-        state = super().__getstate__()
-        module = state.get("module_")
-        if module is not None and first_layer(module).device.type != "cpu":
-            # So that a pickle opens where that device is missing; a further
-            # `partial_fit` starts from the fitted network then.
-            state["module_"] = copy.deepcopy(module).cpu()
-            state.pop("_stream_", None)
-        return state
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags

@@ -4,12 +4,14 @@ For networks of the size that suits a table of numbers, the bookkeeping of autog
 takes longer than the arithmetic.
 """
 
+import copy
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.sparse import csr_array
 
 ACTIVATIONS = {
     "silu": torch.nn.SiLU,
@@ -63,6 +65,88 @@ def make_mlp(sizes, activation, *, dtype, generator):
             torch.nn.init.uniform_(parameter, -bound, bound, generator=generator)
         layers += [layer, ACTIVATIONS[activation]()]
     return torch.nn.Sequential(*layers[:-1])
+
+
+def weights_of(module):
+    """List the matrices of weights of a network, from the input to the output."""
+    return [parameter for parameter in module.parameters() if parameter.ndim == 2]
+
+
+# Below this share of nonzeros, a product with a sparse matrix is faster than a dense
+# one, whatever the size of both.
+SPARSE_DENSITY = 0.03
+
+
+class SparseLinear(torch.nn.Module):
+    """A linear layer with few nonzero weights, for prediction on the CPU.
+
+    Parameters
+    ----------
+    weight : tensor of shape (n_outputs, n_inputs)
+    bias : tensor of shape (n_outputs,)
+    """
+
+    def __init__(self, weight, bias):
+        super().__init__()
+        self.matrix = csr_array(weight.cpu().numpy())
+        self.register_buffer("bias", bias.unsqueeze(1).clone())
+
+    def forward(self, X):
+        """Apply the layer; samples are columns while it does."""
+        product = torch.from_numpy(self.matrix @ X.cpu().numpy().T)
+        return product.to(X.device).add_(self.bias).T
+
+
+@torch.no_grad()
+def compress(layers):
+    """Copy a network of `make_mlp` without the units that are dead.
+
+    Units and inputs that nothing depends on are left out, and constant units become a
+    part of the biases. On the CPU, layers that are sparse all the same multiply as
+    sparse matrices.
+
+    Parameters
+    ----------
+    layers : torch.nn.Sequential
+
+    Returns
+    -------
+    smaller : torch.nn.Sequential
+    inputs : ndarray of int of shape (n_kept,)
+        The inputs that it takes.
+    """
+    linear, activations = layers[::2], layers[1::2]
+    weights = [layer.weight.detach() for layer in linear]
+    biases = [layer.bias.detach() for layer in linear]
+    for i, activation in enumerate(activations):
+        alive = weights[i].any(dim=1)
+        constants = activation(biases[i][~alive])
+        biases[i + 1] = biases[i + 1] + weights[i + 1][:, ~alive] @ constants
+        weights[i], biases[i] = weights[i][alive], biases[i][alive]
+        weights[i + 1] = weights[i + 1][:, alive]
+    for i in reversed(range(len(linear))):
+        alive = weights[i].any(dim=0)
+        weights[i] = weights[i][:, alive]
+        if i > 0:
+            weights[i - 1], biases[i - 1] = weights[i - 1][alive], biases[i - 1][alive]
+    smaller = []
+    for weight, bias, activation in itertools.zip_longest(weights, biases, activations):
+        smaller.append(_smallest_layer(weight, bias))
+        if activation is not None:
+            smaller.append(copy.deepcopy(activation))
+    return torch.nn.Sequential(*smaller), np.flatnonzero(alive.cpu().numpy())
+
+
+def _smallest_layer(weight, bias):
+    """Return a linear layer in the form that is fastest."""
+    is_sparse = weight.count_nonzero() <= SPARSE_DENSITY * weight.numel()
+    if is_sparse and (weight.device.type == "cpu" or not weight.numel()):
+        return SparseLinear(weight, bias)
+    n_out, n_in = weight.shape
+    layer = torch.nn.utils.skip_init(torch.nn.Linear, n_in, n_out, dtype=weight.dtype)
+    layer.weight = torch.nn.Parameter(weight.clone())
+    layer.bias = torch.nn.Parameter(bias.clone())
+    return layer
 
 
 class Autoencoder(torch.nn.Module):
@@ -177,6 +261,13 @@ def cross_entropy(output, labels):
     return losses, gradient.scatter_add_(1, labels, minus_one)
 
 
+def logistic(output, labels):
+    """Cross-entropy of the logit of label 1 against label 0."""
+    logits = output.squeeze(1)
+    losses = torch.nn.functional.softplus(logits) - labels * logits
+    return losses, (torch.sigmoid(logits) - labels).unsqueeze(1)
+
+
 def squared_error(output, target):
     """Squared error, summed over the outputs."""
     errors = output - target
@@ -191,6 +282,33 @@ def huber(output, target):
 
 
 REGRESSION_LOSSES = {"squared_error": squared_error, "huber": huber}
+
+
+@dataclass(frozen=True)
+class PredictionObjective:
+    """Loss of a network that predicts, and does nothing else.
+
+    Attributes
+    ----------
+    loss : callable
+        ``loss(output, target)`` returns the loss of each sample, and the gradient with
+        respect to the output.
+    """
+
+    loss: Callable
+
+    def losses(self, module, X, y):
+        """Return the loss of each sample."""
+        losses, _ = self.loss(module(X), y)
+        return losses
+
+    def backward(self, module, X_seen, X, y, weight):
+        """Set the gradients of the weighted mean of the losses, as `Objective` does."""
+        output, inputs = forward(module, X_seen)
+        losses, gradient = self.loss(output, y)
+        gradient = gradient * (weight.unsqueeze(1) / len(weight))
+        backward(module, output, inputs, gradient, of_input=False)
+        return losses * weight
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from scipy import sparse
 from sklearn.callback import CallbackContext
 from torch.optim.adamw import adamw
 
-from skproj.nn._network import Objective
+from skproj.nn._network import Objective, PredictionObjective, weights_of
+from skproj.nn._proximal import group_soft_threshold_, soft_threshold_
 
 # Samples are gathered in blocks of about this many entries, which stay in the cache.
 BLOCK_ENTRIES = 1 << 18
@@ -70,10 +71,20 @@ def resolve_device(device):
     return resolved
 
 
+def device_of(module):
+    """Return where the numbers of a module are."""
+    return next(itertools.chain(module.parameters(), module.buffers())).device
+
+
 def to_tensor(array, device):
     """Move an array to a device; a writeable CPU array is shared, not copied."""
     array = np.require(array, requirements=["C", "W"])
     return torch.from_numpy(array).to(device)
+
+
+def torch_dtype(dtype):
+    """Return the type of tensors that hold numbers of a NumPy type."""
+    return torch.from_numpy(np.empty(0, dtype=dtype)).dtype
 
 
 def merge_duplicates(X, labels, weight):
@@ -216,6 +227,72 @@ class Samples:
         return replace(self, X=X, rows=everything)
 
 
+@dataclass(frozen=True)
+class Penalty:
+    """The l1 norm of the weights of each layer, or the sum of norms of its columns.
+
+    Attributes
+    ----------
+    alphas : sequence of float
+        What the norm of each layer is multiplied with; infinity keeps a layer at zero.
+    by_group : bool
+        Whether the columns of a matrix, what one unit or feature feeds, are groups.
+    """
+
+    alphas: tuple
+    by_group: bool = False
+
+    def shrink_(self, weight, amount):
+        """Take the proximal step of one layer."""
+        if self.by_group:
+            group_soft_threshold_(weight, amount, dim=0)
+        else:
+            soft_threshold_(weight, amount)
+
+    def violation(self, weight, gradient, alpha):
+        """Measure how far a layer is from its condition of optimality.
+
+        Parameters
+        ----------
+        weight, gradient : tensor of shape (n_outputs, n_inputs)
+        alpha : float
+
+        Returns
+        -------
+        violation : tensor of shape (n_outputs, n_inputs) or (n_inputs,)
+            For each weight or group the distance between minus the gradient and the
+            subdifferential of `alpha` times the norm.
+        """
+        if not self.by_group:
+            kept = (gradient + alpha * weight.sign()).abs()
+            removed = (gradient.abs() - alpha).clamp(min=0)
+            return torch.where(weight != 0, kept, removed)
+        norms = torch.linalg.vector_norm(weight, dim=0)
+        directions = weight / torch.where(norms > 0, norms, 1.0)
+        kept = torch.linalg.vector_norm(gradient + alpha * directions, dim=0)
+        removed = (torch.linalg.vector_norm(gradient, dim=0) - alpha).clamp(min=0)
+        return torch.where(norms > 0, kept, removed)
+
+    def shrink_all_(self, parameters, step_size):
+        """Take the proximal step of all layers.
+
+        Parameters
+        ----------
+        parameters : iterable of torch.nn.Parameter
+            Of the network; the matrices among them are penalised, in their order.
+        step_size : callable
+            Returns the step size of a parameter, a float or tensor.
+        """
+        weights = (parameter for parameter in parameters if parameter.ndim == 2)
+        for weight, alpha in zip(weights, self.alphas, strict=True):
+            if alpha > 0:
+                self.shrink_(weight, step_size(weight) * alpha)
+
+
+# Of Adam, unless there is a reason for more.
+EPS = 1e-8
+
+
 class Adam:
     """Adam with decoupled weight decay, without the bookkeeping of `torch.optim`.
 
@@ -225,6 +302,10 @@ class Adam:
     ----------
     parameters : iterable of torch.nn.Parameter
     learning_rate, weight_decay : float
+    penalty : Penalty or None
+        Each step ends with its proximal step, in the metric of the step.
+    eps : float
+        What is added to the root of the second moment.
 
     References
     ----------
@@ -232,10 +313,15 @@ class Adam:
     arXiv:1711.05101.
     """
 
-    def __init__(self, parameters, learning_rate, weight_decay):
+    default_learning_rate = 0.004
+    betas = 0.9, 0.999
+
+    def __init__(self, parameters, learning_rate, weight_decay, penalty=None, eps=EPS):
         self.parameters = list(parameters)
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
+        self.penalty = penalty
+        self.eps = eps
         self._moments = [None] * len(self.parameters)
 
     def step(self):
@@ -262,13 +348,71 @@ class Adam:
             steps,
             fused=True,
             amsgrad=False,
-            beta1=0.9,
-            beta2=0.999,
+            beta1=self.betas[0],
+            beta2=self.betas[1],
             lr=self.learning_rate,
             weight_decay=self.weight_decay,
-            eps=1e-8,
+            eps=self.eps,
             maximize=False,
         )
+        if self.penalty is not None:
+            sizes = {
+                parameter: self._step_size(second_moment, step)
+                for parameter, second_moment, step in zip(
+                    moving, second_moments, steps, strict=True
+                )
+                if parameter.ndim == 2
+            }
+            self.penalty.shrink_all_(moving, sizes.get)
+
+    def _step_size(self, second_moment, step):
+        """Return what Adam multiplies the momentum of each weight with."""
+        correction = 1.0 - self.betas[1] ** step
+        return self.learning_rate / (second_moment / correction).sqrt_().add_(self.eps)
+
+
+class SGD:
+    """Gradient descent with momentum, without the bookkeeping of `torch.optim`.
+
+    The momentum is a mean of gradients, so that it changes neither the length of the
+    steps nor the weights that a penalty holds at zero.
+
+    Parameters
+    ----------
+    parameters : iterable of torch.nn.Parameter
+    learning_rate, weight_decay : float
+    penalty : Penalty or None
+        Each step ends with its proximal step.
+    eps : float
+        Only there so that all solvers are made in one way.
+    """
+
+    default_learning_rate = 0.1
+    momentum = 0.9
+
+    def __init__(self, parameters, learning_rate, weight_decay, penalty=None, eps=EPS):
+        self.parameters = list(parameters)
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.penalty = penalty
+        self._means = None
+
+    def step(self):
+        """Move the parameters, which all have a gradient."""
+        gradients = [parameter.grad for parameter in self.parameters]
+        if self._means is None:
+            self._means = [gradient.clone() for gradient in gradients]
+        else:
+            torch._foreach_lerp_(self._means, gradients, 1.0 - self.momentum)
+        if self.weight_decay:
+            keep = 1.0 - self.learning_rate * self.weight_decay
+            torch._foreach_mul_(self.parameters, keep)
+        torch._foreach_add_(self.parameters, self._means, alpha=-self.learning_rate)
+        if self.penalty is not None:
+            self.penalty.shrink_all_(self.parameters, lambda _: self.learning_rate)
+
+
+SOLVERS = {"adam": Adam, "sgd": SGD}
 
 
 class EarlyStopping:
@@ -312,7 +456,7 @@ class Trainer:
     ----------
     module : torch.nn.Module
         Trained in place. ``module.keep_features(kept)`` makes it smaller.
-    objective : Objective
+    objective : Objective or PredictionObjective
     data : Samples
     validation : Samples or None
     columns : ndarray of int of shape (n_alive,)
@@ -320,10 +464,8 @@ class Trainer:
     generator : torch.Generator
         On the device of the data; shuffles and draws noise.
     batch_size : int
-    input_noise : float
-        Standard deviation of the noise in training; there is none in evaluation.
     learning_rate_init, weight_decay : float
-        Of AdamW. Noise above 1 divides the learning rate.
+        Noise above 1 divides the learning rate.
     early_stopping : bool
         Whether each descent stops early and ends at its best epoch, as the
         validation data judge.
@@ -331,6 +473,14 @@ class Trainer:
         Of the early stopping.
     verbose : bool
         Whether to print a line after each epoch.
+    input_noise : float
+        Standard deviation of the noise in training; there is none in evaluation.
+    solver : {"adam", "sgd"}
+    penalty : Penalty or None
+    eps : float
+        Of Adam.
+    anneals : bool
+        Whether the learning rate of a descent falls to 0, as half a cosine.
     context : CallbackContext
         Of the fit; to be set before the first descent.
     callback_arguments : dict
@@ -346,19 +496,23 @@ class Trainer:
     """
 
     module: torch.nn.Module
-    objective: Objective
+    objective: Objective | PredictionObjective
     data: Samples
     validation: Samples | None
     columns: np.ndarray
     generator: torch.Generator
     batch_size: int
-    input_noise: float
     learning_rate_init: float
     weight_decay: float
     early_stopping: bool
     tol: float
     n_iter_no_change: int
     verbose: bool
+    input_noise: float = 0.0
+    solver: str = "adam"
+    penalty: Penalty | None = None
+    eps: float = EPS
+    anneals: bool = False
     context: CallbackContext | None = None
     callback_arguments: dict = field(default_factory=dict)
     obeys_callbacks: bool = True
@@ -396,8 +550,12 @@ class Trainer:
 
     def make_optimizer(self, max_noise=math.inf):
         """Return a fresh optimiser of the module."""
-        return Adam(
-            self.module.parameters(), self.learning_rate(max_noise), self.weight_decay
+        return SOLVERS[self.solver](
+            self.module.parameters(),
+            self.learning_rate(max_noise),
+            self.weight_decay,
+            self.penalty,
+            self.eps,
         )
 
     def learning_rate(self, max_noise=math.inf):
@@ -440,7 +598,10 @@ class Trainer:
             stopping = EarlyStopping(
                 self.module, tol=self.tol, n_iter_no_change=self.n_iter_no_change
             )
-        for _ in range(max_epochs):
+        for i in range(max_epochs):
+            if self.anneals:
+                share = 0.5 * (1.0 + math.cos(math.pi * i / max_epochs))
+                optimizer.learning_rate = self.learning_rate(max_noise) * share
             epoch = descent.subcontext(task_name="epoch")
             epoch.call_on_fit_task_begin(**self.callback_arguments)
             self.train_epoch(optimizer, max_noise=max_noise, after_step=after_step)
@@ -473,6 +634,30 @@ class Trainer:
                 )
             )
         return float(total) / len(data)
+
+    @torch.no_grad()
+    def loss_and_gradients(self):
+        """Return the mean loss of the training data, and its gradients.
+
+        Returns
+        -------
+        loss : float
+            Without the penalty.
+        gradients : list of tensor
+            Of the matrices of weights, in their order.
+        """
+        weights = weights_of(self.module)
+        gradients = [torch.zeros_like(weight) for weight in weights]
+        total = torch.zeros_like(self.data.weight[0])
+        everything = torch.arange(len(self.data), device=self.data.rows.device)
+        for index in everything.split(prediction_rows(len(self.columns))):
+            X, y, weight = self.data.batch(index)
+            total += self.objective.backward(self.module, X, X, y, weight).sum()
+            share = len(index) / len(self.data)
+            for gradient, parameter in zip(gradients, weights, strict=True):
+                gradient.add_(parameter.grad, alpha=share)
+        self.module.zero_grad()
+        return float(total) / len(self.data), gradients
 
     @torch.no_grad()
     def train_epoch(self, optimizer, *, max_noise=math.inf, after_step=None):

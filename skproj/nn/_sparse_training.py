@@ -1,0 +1,256 @@
+"""Training with an l1 weight: fixed, or found for a number of nonzero weights."""
+
+import warnings
+
+import numpy as np
+import torch
+from sklearn.exceptions import ConvergenceWarning
+
+from skproj.nn._estimator import WARN_AT_CALLER
+from skproj.nn._l1_search import search_l1_weight
+from skproj.nn._network import weights_of
+from skproj.nn._training import EPS, Penalty
+
+# Where the search begins: at this share of the gradient's entry whose rank is the
+# number of weights wanted, in a network with random weights. (The gradient at zero
+# weights, where a linear model would start, vanishes in a deep network.)
+FIRST_SHARE = 0.1
+# Where the gradient says nothing.
+SMALLEST_FIRST_ALPHA = 1e-6
+
+# At the end of the dense training the gradients are tiny. Adam divides by their size:
+# its first thresholds would wipe out most of the weights. So the size is not taken to
+# be below this share of that at random weights.
+GRADIENT_FLOOR = 0.3
+
+
+def count_nonzero(module, *, by_group):
+    """Return the number of weights or groups in each layer, and of those not zero.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    by_group : bool
+        Whether columns are counted.
+
+    Returns
+    -------
+    sizes, counts : ndarray of int of shape (n_layers,)
+    """
+    weights = [weight.detach() for weight in weights_of(module)]
+    if by_group:
+        weights = [weight.any(dim=0) for weight in weights]
+    sizes = np.array([weight.numel() for weight in weights])
+    return sizes, np.array([int(weight.count_nonzero()) for weight in weights])
+
+
+@torch.no_grad()
+def keep_largest(weights, n_kept, *, by_group):
+    """Set all weights but the largest to zero.
+
+    Parameters
+    ----------
+    weights : list of tensor
+        Overwritten.
+    n_kept : int
+        How many weights to keep, or columns if `by_group`.
+    """
+    if by_group:
+        magnitudes = [torch.linalg.vector_norm(weight, dim=0) for weight in weights]
+    else:
+        magnitudes = [weight.abs() for weight in weights]
+    joined = torch.cat([magnitude.flatten() for magnitude in magnitudes])
+    removed = joined.argsort(descending=True, stable=True)[n_kept:]
+    joined[removed] = 0.0
+    parts = joined.split([magnitude.numel() for magnitude in magnitudes])
+    for weight, part, magnitude in zip(weights, parts, magnitudes, strict=True):
+        weight.mul_(part.view_as(magnitude) != 0)
+
+
+class SparseTraining:
+    """Dense training, training with an l1 weight from there, and debiasing.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        With a network of random weights, which the dense training changes.
+    max_epochs : int
+        Of each training.
+    by_group : bool
+        Whether the columns of the weights are penalised and counted, as groups.
+    show : callable
+        ``show(trainer)`` is called before another trainer goes on.
+
+    Attributes
+    ----------
+    trainer : Trainer
+        With the network of the last method that was called.
+    alpha : float or ndarray of shape (n_layers,)
+        Its l1 weight.
+    """
+
+    def __init__(self, trainer, *, max_epochs, by_group, show):
+        self.trainer = trainer
+        self.alpha = 0.0
+        self._max_epochs = max_epochs
+        self._by_group = by_group
+        self._show = show
+        self._early_stopping = trainer.early_stopping
+        _, self._first_gradients = trainer.loss_and_gradients()
+        self._is_stopped = False
+        self._history = {
+            name: []
+            for name in ("alpha", "n_nonzero", "loss", "violation", "mean_violation")
+        }
+        self._shortfall = None
+
+    def train_at(self, alpha):
+        """Train at a fixed l1 weight, from the dense network.
+
+        Parameters
+        ----------
+        alpha : float or ndarray of shape (n_layers,)
+        """
+        self._train_dense()
+        if self._is_stopped:
+            return
+        self.trainer = self._train(alpha)
+        self.alpha = alpha
+        self._record(alpha, self._count(self.trainer, np.ndim(alpha)), self.trainer)
+
+    def reach(self, sparsity, *, tol, max_iter, trim):
+        """Find the l1 weight for a sparsity.
+
+        Parameters
+        ----------
+        sparsity : float or ndarray of shape (n_layers,)
+        tol : float
+            Of the number of nonzero weights, relative to that.
+        max_iter : int
+            How many l1 weights to try.
+        trim : bool
+            Whether to set surplus weights to zero.
+        """
+        sizes, _ = count_nonzero(self.trainer.module, by_group=self._by_group)
+        n_axes = np.ndim(sparsity)
+        total = sizes if n_axes else sizes.sum()
+        wanted = np.rint((1.0 - sparsity) * total).astype(int)
+        first = self._first_alpha(np.sum(wanted))
+        self._train_dense()
+        if not self._is_stopped:
+            found = search_l1_weight(
+                self._train,
+                lambda trainer: self._count(trainer, n_axes),
+                wanted,
+                total=total,
+                alpha_init=first,
+                tol=tol,
+                surplus=int(trim),
+                max_iter=max_iter,
+                callback=self._record,
+            )
+            self.trainer, self.alpha = found.model, found.alpha
+            if not found.converged:
+                self._shortfall = (
+                    f"The search for the l1 weight ended after {found.n_iter} steps "
+                    f"with {found.count} nonzero weights or groups, where {wanted} "
+                    "were wanted: raise max_search_iter, sparsity_tol or max_epochs."
+                )
+        if trim:
+            self._trim(wanted)
+
+    def debias(self):
+        """Train the weights that are left without the penalty."""
+        if self._is_stopped or not np.any(self.alpha):
+            return
+        weights = [weight.detach() for weight in weights_of(self.trainer.module)]
+        masks = [weight != 0 for weight in weights]
+
+        def keep_zeros():
+            for weight, mask in zip(weights, masks, strict=True):
+                weight.mul_(mask)
+
+        self.trainer.penalty = None
+        self.trainer.eps = EPS
+        self.trainer.early_stopping = self._early_stopping
+        self.trainer.descend(self._max_epochs, after_step=keep_zeros)
+
+    def history(self):
+        """Return the table of the steps."""
+        return {name: np.array(column) for name, column in self._history.items()}
+
+    def warn(self):
+        """Warn of a sparsity that was not reached, and of a constant network."""
+        if self._shortfall is not None:
+            warnings.warn(
+                self._shortfall, ConvergenceWarning, stacklevel=WARN_AT_CALLER
+            )
+        _, counts = count_nonzero(self.trainer.module, by_group=self._by_group)
+        is_lost = (counts == 0) & ~np.isinf(self.alpha)
+        if is_lost.any():
+            warnings.warn(
+                "The network is constant: there are no weights left in layer "
+                f"{np.flatnonzero(is_lost).tolist()}. Ask for less sparsity.",
+                UserWarning,
+                stacklevel=WARN_AT_CALLER,
+            )
+
+    def _first_alpha(self, n_wanted):
+        """Guess the l1 weight from the gradient at random weights."""
+        if self._by_group:
+            sizes = [torch.linalg.vector_norm(g, dim=0) for g in self._first_gradients]
+        else:
+            sizes = [gradient.abs().flatten() for gradient in self._first_gradients]
+        largest = torch.cat(sizes).sort(descending=True).values
+        guess = FIRST_SHARE * float(largest[min(n_wanted, len(largest)) - 1])
+        return guess if guess > 0.0 else SMALLEST_FIRST_ALPHA
+
+    def _train_dense(self):
+        self._is_stopped = self.trainer.descend(self._max_epochs)
+
+    def _train(self, alpha):
+        """Return a trainer that has gone on from the dense network."""
+        trainer = self.trainer.branch()
+        n_layers = len(weights_of(trainer.module))
+        trainer.penalty = Penalty(
+            tuple(np.broadcast_to(alpha, n_layers)), self._by_group
+        )
+        trainer.early_stopping = False
+        joined = torch.cat([gradient.flatten() for gradient in self._first_gradients])
+        trainer.eps = max(EPS, GRADIENT_FLOOR * float(joined.square().mean().sqrt()))
+        self._show(trainer)
+        self._is_stopped = trainer.descend(self._max_epochs)
+        return trainer
+
+    def _count(self, trainer, n_axes):
+        _, counts = count_nonzero(trainer.module, by_group=self._by_group)
+        return counts if n_axes else counts.sum()
+
+    def _record(self, alpha, count, trainer):
+        """Add a step to the history; return whether a callback wants no more."""
+        loss, gradients = trainer.loss_and_gradients()
+        violations = torch.cat(
+            [
+                trainer.penalty.violation(
+                    weight.detach(), gradient, layer_alpha
+                ).ravel()
+                for weight, gradient, layer_alpha in zip(
+                    weights_of(trainer.module),
+                    gradients,
+                    trainer.penalty.alphas,
+                    strict=True,
+                )
+            ]
+        )
+        row = alpha, count, loss, float(violations.max()), float(violations.mean())
+        for column, value in zip(self._history.values(), row, strict=True):
+            column.append(value)
+        return self._is_stopped
+
+    def _trim(self, wanted):
+        weights = [weight.detach() for weight in weights_of(self.trainer.module)]
+        if wanted.ndim == 0:
+            keep_largest(weights, int(wanted), by_group=self._by_group)
+            return
+        for weight, n_kept in zip(weights, wanted, strict=True):
+            keep_largest([weight], int(n_kept), by_group=self._by_group)
