@@ -118,7 +118,7 @@ def find_l1_weight(
     References
     ----------
     .. [1] L. Shen, R. Wang, Y. Xu, M. Yan, "Sparse deep learning models
-           with the l1 regularization", :arxiv:`2408.02801`.
+       with the l1 regularization", :arxiv:`2408.02801`.
 
     Examples
     --------

@@ -176,7 +176,7 @@ default="relu"
     """,
     "references": """
         .. [1] L. Shen, R. Wang, Y. Xu, M. Yan, "Sparse deep learning models
-               with the l1 regularization", :arxiv:`2408.02801`.
+           with the l1 regularization", :arxiv:`2408.02801`.
     """,
     "merging": DOCS["merging"],
 }
