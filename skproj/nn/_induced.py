@@ -12,11 +12,11 @@ from skproj.nn._weight_groups import (
     as_array,
     check_choice,
     check_parameters,
-    check_sparsity,
     effective_weight,
     project_jointly,
     pruned_or_plain,
 )
+from skproj.projection._hoyer import check_sparsity
 
 # What part of the way from `initial` to `final` has been gone at part t of the time.
 SHAPES = {

@@ -16,7 +16,6 @@ from skproj.nn._weight_groups import (
     as_array,
     check_choice,
     check_parameters,
-    check_sparsity,
     check_weight,
     effective_weight,
     project_jointly,
@@ -24,6 +23,7 @@ from skproj.nn._weight_groups import (
 )
 from skproj.nn.functional import check_dims, check_float_radius, check_type_of_dims
 from skproj.projection import BALLS
+from skproj.projection._hoyer import check_sparsity
 
 GROUPED = tuple(name for name, ball in BALLS.items() if ball.grouped)
 

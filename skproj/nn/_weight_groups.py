@@ -1,7 +1,5 @@
 """Weights of layers as groups of vectors, and their projection to a sparsity."""
 
-import numbers
-
 import numpy as np
 import torch
 from scipy.optimize import brentq
@@ -19,15 +17,6 @@ SMALLEST_INTERVAL = 1e-13
 
 # ---------------------------------------------------------------------------
 # Checks of the arguments
-
-
-def check_sparsity(sparsity):
-    """Return `sparsity` as a float between 0 and 1."""
-    if isinstance(sparsity, bool) or not isinstance(sparsity, numbers.Real):
-        raise TypeError(f"sparsity must be a real number, got {sparsity!r} instead.")
-    if not 0.0 <= sparsity <= 1.0:
-        raise ValueError(f"sparsity must be between 0 and 1, got {sparsity!r} instead.")
-    return float(sparsity)
 
 
 def check_choice(value, choices, name):

@@ -29,7 +29,8 @@ from skproj.projection._weighted_l1 import _check_weights
 # Arguments
 
 
-def _check_sparsity(sparsity):
+def check_sparsity(sparsity):
+    """Return `sparsity` as a float between 0 and 1."""
     if isinstance(sparsity, bool) or not isinstance(sparsity, numbers.Real):
         raise TypeError(f"sparsity must be a real number, got {sparsity!r} instead.")
     if not 0.0 <= sparsity <= 1.0:
@@ -353,7 +354,7 @@ def projection_hoyer(
     >>> hoyer_sparsity(P).round(3)
     array([0.766, 0.434])
     """
-    sparsity = _check_sparsity(sparsity)
+    sparsity = check_sparsity(sparsity)
     _check_choice("target", target, ("hoyer", "zeros"))
     _check_choice("scale", scale, ("ls", "keep_l2"))
     _check_choice("objective", objective, ("surrogate", "ls"))
