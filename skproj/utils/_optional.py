@@ -1,0 +1,34 @@
+"""Libraries that only some parts of skproj need."""
+
+import importlib
+
+
+def import_optional(module, *, extra):
+    """Import a library of an extra, or say how to install it.
+
+    Parameters
+    ----------
+    module : str
+        Name of the module, such as ``"matplotlib.pyplot"``.
+    extra : str
+        The extra of skproj that brings it, such as ``"plot"``.
+
+    Returns
+    -------
+    module : module
+        The imported module.
+
+    Raises
+    ------
+    ImportError
+        If it is not installed.
+    """
+    library = module.partition(".")[0]
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != library:
+            raise
+        raise ModuleNotFoundError(
+            f'this needs {library}: pip install "skproj[{extra}]"', name=library
+        ) from None
