@@ -19,6 +19,7 @@ from sklearn.utils.extmath import randomized_svd
 
 from skproj._kernels._hals import descend_coordinates
 from skproj.projection import projection_hoyer
+from skproj.utils._state import VersionedState
 from skproj.utils._validation import (
     Interval,
     StrOptions,
@@ -50,6 +51,7 @@ WARN_AT_CALLER = 6
 
 
 class GroupSparseNMF(
+    VersionedState,
     CallbackSupportMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,

@@ -13,6 +13,7 @@ from skproj.feature_selection._radius_search import Trial
 from skproj.linear_model._constraint import BallConstraint
 from skproj.linear_model._targets import make_problem, plain_integers
 from skproj.projection._registry import SPARSIFYING
+from skproj.utils._state import VersionedState
 from skproj.utils._validation import (
     Interval,
     StrOptions,
@@ -22,7 +23,9 @@ from skproj.utils._validation import (
 )
 
 
-class LinearSelector(SelectorMixin, CallbackSupportMixin, BaseEstimator):
+class LinearSelector(
+    VersionedState, SelectorMixin, CallbackSupportMixin, BaseEstimator
+):
     """Base of the selectors: parameters, data and results of the linear model."""
 
     _parameter_constraints: dict = {  # noqa: RUF012

@@ -1,6 +1,5 @@
 """What all estimators that train a network share."""
 
-import copy
 import numbers
 from abc import ABCMeta, abstractmethod
 from dataclasses import dataclass
@@ -14,6 +13,14 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
 from skproj.nn._network import ACTIVATIONS
+from skproj.nn._state import (
+    generator_from_array,
+    generator_to_array,
+    network_from_arrays,
+    network_to_arrays,
+    optimizer_from_arrays,
+    optimizer_to_arrays,
+)
 from skproj.nn._training import (
     SGD,
     Adam,
@@ -27,6 +34,7 @@ from skproj.nn._training import (
     torch_dtype,
     torch_threads,
 )
+from skproj.utils._state import VersionedState
 from skproj.utils._validation import (
     Interval,
     StrOptions,
@@ -48,6 +56,9 @@ OTHER_NETWORK = (
 
 # From a method called by `fit`, through `fit` and its decorators.
 WARN_AT_CALLER = 5
+
+# Fitted attributes that are networks.
+NETWORKS = "module_", "_smaller_"
 
 
 @dataclass
@@ -72,8 +83,41 @@ class Stream:
     optimizer: Adam | SGD | None = None
     is_learning: bool = False
 
+    def to_arrays(self):
+        """Return all that is needed to go on elsewhere."""
+        optimizer = self.optimizer
+        return {
+            "module": network_to_arrays(self.module),
+            "generator": generator_to_array(self.generator),
+            "device": str(self.generator.device),
+            "settings": self.settings,
+            "optimizer": None if optimizer is None else optimizer_to_arrays(optimizer),
+            "is_learning": self.is_learning,
+        }
 
-class BaseNetwork(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
+    @classmethod
+    def from_arrays(cls, state):
+        """Undo `to_arrays`; None where the device is missing."""
+        try:
+            device = resolve_device(state["device"])
+        except ValueError:
+            return None
+        module = network_from_arrays(state["module"]).to(device)
+        optimizer = state["optimizer"]
+        if optimizer is not None:
+            optimizer = optimizer_from_arrays(optimizer, module.parameters(), device)
+        return cls(
+            module=module,
+            generator=generator_from_array(state["generator"], device),
+            settings=state["settings"],
+            optimizer=optimizer,
+            is_learning=state["is_learning"],
+        )
+
+
+class BaseNetwork(
+    VersionedState, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta
+):
     """An estimator with a network: validation, samples, random numbers, blocks."""
 
     _parameter_constraints: dict = {  # noqa: RUF012
@@ -328,13 +372,25 @@ class BaseNetwork(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
 
     def __getstate__(self):
         state = super().__getstate__()
-        for name, value in state.items():
-            if isinstance(value, torch.nn.Module) and device_of(value).type != "cpu":
-                # So that a pickle opens where that device is missing; a further
-                # `partial_fit` starts from the fitted network then.
-                state[name] = copy.deepcopy(value).cpu()
-                state.pop("_stream_", None)
+        for name in NETWORKS:
+            if name in state:
+                state[name] = network_to_arrays(state[name])
+        if "_stream_" in state:
+            state["_stream_"] = state["_stream_"].to_arrays()
         return state
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        fitted = vars(self)
+        for name in NETWORKS:
+            if name in fitted:
+                fitted[name] = network_from_arrays(fitted[name])
+        # Without it a further `partial_fit` starts from the fitted network.
+        stream = fitted.pop("_stream_", None)
+        if stream is not None:
+            stream = Stream.from_arrays(stream)
+        if stream is not None:
+            self._stream_ = stream
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

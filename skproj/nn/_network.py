@@ -82,13 +82,14 @@ class SparseLinear(torch.nn.Module):
 
     Parameters
     ----------
-    weight : tensor of shape (n_outputs, n_inputs)
+    matrix : csr_array of shape (n_outputs, n_inputs)
+        The weights.
     bias : tensor of shape (n_outputs,)
     """
 
-    def __init__(self, weight, bias):
+    def __init__(self, matrix, bias):
         super().__init__()
-        self.matrix = csr_array(weight.cpu().numpy())
+        self.matrix = matrix
         self.register_buffer("bias", bias.unsqueeze(1).clone())
 
     def forward(self, X):
@@ -141,7 +142,7 @@ def _smallest_layer(weight, bias):
     """Return a linear layer in the form that is fastest."""
     is_sparse = weight.count_nonzero() <= SPARSE_DENSITY * weight.numel()
     if is_sparse and (weight.device.type == "cpu" or not weight.numel()):
-        return SparseLinear(weight, bias)
+        return SparseLinear(csr_array(weight.cpu().numpy()), bias)
     n_out, n_in = weight.shape
     layer = torch.nn.utils.skip_init(torch.nn.Linear, n_in, n_out, dtype=weight.dtype)
     layer.weight = torch.nn.Parameter(weight.clone())

@@ -1,0 +1,129 @@
+"""Networks and what trains them as arrays, numbers and names, and back, to the bit.
+
+A saved estimator holds nothing else: it can be read without running code of the file,
+and on a machine without the device of the training.
+"""
+
+import torch
+from scipy.sparse import csr_array
+
+from skproj.nn._network import ACTIVATIONS, Autoencoder, SparseLinear
+from skproj.nn._training import SOLVERS
+
+ACTIVATION_NAMES = {layer: name for name, layer in ACTIVATIONS.items()}
+
+
+def to_arrays(value):
+    """Replace the tensors in lists and tuples by arrays that share their memory."""
+    if isinstance(value, list | tuple):
+        return type(value)(to_arrays(item) for item in value)
+    return value.detach().cpu().numpy() if torch.is_tensor(value) else value
+
+
+def to_tensors(value, device="cpu"):
+    """Undo `to_arrays`, in memory of its own."""
+    if isinstance(value, list | tuple):
+        return type(value)(to_tensors(item, device) for item in value)
+    # A copy in the order of the memory: products are rounded as before.
+    return value if value is None else torch.from_numpy(value.copy("K")).to(device)
+
+
+def network_to_arrays(module):
+    """Describe a network.
+
+    Parameters
+    ----------
+    module : Autoencoder or torch.nn.Sequential
+        A perceptron of `make_mlp` or `compress`, or two of them.
+
+    Returns
+    -------
+    description : dict or list
+        For an autoencoder a dict of two descriptions; for a perceptron a dict of its
+        weights (or nonzero weights, their places and the shape) and biases for each
+        linear layer, and a name for each activation.
+    """
+    if isinstance(module, Autoencoder):
+        return {name: network_to_arrays(part) for name, part in module.named_children()}
+    return [_layer_to_arrays(layer) for layer in module]
+
+
+def _layer_to_arrays(layer):
+    if type(layer) in ACTIVATION_NAMES:
+        return ACTIVATION_NAMES[type(layer)]
+    if isinstance(layer, SparseLinear):
+        matrix = layer.matrix
+        return {
+            "nonzero": (matrix.data, matrix.indices, matrix.indptr),
+            "shape": matrix.shape,
+            "bias": to_arrays(layer.bias.squeeze(1)),
+        }
+    return {"weight": to_arrays(layer.weight), "bias": to_arrays(layer.bias)}
+
+
+def network_from_arrays(description):
+    """Undo `network_to_arrays`; the network is on the CPU."""
+    if isinstance(description, dict):
+        return Autoencoder(
+            network_from_arrays(description["encoder"]),
+            network_from_arrays(description["decoder"]),
+        )
+    return torch.nn.Sequential(*map(_layer_from_arrays, description))
+
+
+def _layer_from_arrays(layer):
+    if isinstance(layer, str):
+        return ACTIVATIONS[layer]()
+    bias = to_tensors(layer["bias"])
+    if "nonzero" in layer:
+        matrix = csr_array(tuple(layer["nonzero"]), shape=layer["shape"], copy=True)
+        # Products with a matrix whose indices are wrong would read foreign memory.
+        matrix.check_format(full_check=True)
+        return SparseLinear(matrix, bias)
+    weight = to_tensors(layer["weight"])
+    n_out, n_in = weight.shape
+    linear = torch.nn.utils.skip_init(torch.nn.Linear, n_in, n_out, dtype=weight.dtype)
+    linear.weight = torch.nn.Parameter(weight)
+    linear.bias = torch.nn.Parameter(bias)
+    return linear
+
+
+def optimizer_to_arrays(optimizer):
+    """Describe what a solver remembers of its steps; the rest is set before a step."""
+    names = {solver: name for name, solver in SOLVERS.items()}
+    memory = {name: to_arrays(vars(optimizer)[name]) for name in _memory(optimizer)}
+    return {"solver": names[type(optimizer)], **memory}
+
+
+def optimizer_from_arrays(description, parameters, device):
+    """Undo `optimizer_to_arrays`, with a learning rate that is still to be set."""
+    optimizer = SOLVERS[description["solver"]](parameters, 0.0, 0.0)
+    for name in _memory(optimizer):
+        memory = to_tensors(description[name], device)
+        for parameter, tensors in zip(optimizer.parameters, memory or (), strict=False):
+            _check_memory(parameter, tensors)
+        setattr(optimizer, name, memory)
+    return optimizer
+
+
+def _check_memory(parameter, tensors):
+    """Refuse what a step would read beyond its end."""
+    for tensor in tensors[:2] if isinstance(tensors, tuple) else [tensors]:
+        if tensor is not None and tensor.shape != parameter.shape:
+            raise ValueError("the memory of the solver does not suit the weights.")
+
+
+def _memory(optimizer):
+    return [name for name in vars(optimizer) if name.startswith("_")]
+
+
+def generator_to_array(generator):
+    """Return the state of a random number generator."""
+    return generator.get_state().numpy()
+
+
+def generator_from_array(state, device):
+    """Undo `generator_to_array`, on a device of the same type."""
+    generator = torch.Generator(device)
+    generator.set_state(torch.from_numpy(state.copy()))
+    return generator

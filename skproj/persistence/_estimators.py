@@ -1,0 +1,199 @@
+"""Estimators in the format of skops, which is read without running code of the file."""
+
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from skproj.persistence._files import write
+from skproj.utils._optional import import_optional
+
+# What a file may hold beyond the types that skops trusts: estimators whose state is
+# arrays and plain values, and a named tuple of arrays. The names are in the files: who
+# moves a class leaves one that can be imported at the old place, and keeps it here.
+TRUSTED = (
+    "skproj.decomposition._group_sparse_nmf.GroupSparseNMF",
+    "skproj.feature_selection._projection_selector.ProjectionFeatureSelector",
+    "skproj.feature_selection._projection_selector_cv.ProjectionFeatureSelectorCV",
+    "skproj.feature_selection._stability_selector.StabilitySelector",
+    "skproj.linear_model._eta_path.EtaPath",
+    "skproj.nn._autoencoder.SparseSupervisedAutoencoder",
+    "skproj.nn._autoencoder.SparseSupervisedAutoencoderRegressor",
+    "skproj.nn._autoencoder_cv.SparseSupervisedAutoencoderCV",
+    "skproj.nn._mlp.SparseMLPClassifier",
+    "skproj.nn._mlp.SparseMLPRegressor",
+)
+
+
+def dump(estimator, path):
+    """Save an estimator.
+
+    The file holds arrays, numbers and names, and no code: unlike a pickle, it can be
+    read with :func:`load` wherever it comes from. The format is that of skops [1]_.
+
+    Parameters
+    ----------
+    estimator : estimator object
+        A fitted estimator of skproj or scikit-learn, or a
+        :class:`~sklearn.pipeline.Pipeline` of both. An unfitted one is saved as well.
+    path : str or path-like
+        Where to write, by habit with the suffix ``.skops``. A file that is there is
+        replaced, at once and only when all is written.
+
+    Raises
+    ------
+    ValueError
+        If the estimator holds something that cannot be read without running code, or
+        that is not trusted: functions, callbacks, objects of other packages, trees of
+        scikit-learn.
+    FileNotFoundError
+        If the folder is missing.
+
+    See Also
+    --------
+    load : Read the file.
+    export_weights : Save the weights of a network for other programs.
+
+    Notes
+    -----
+    The loaded estimator is the same to the bit: it predicts the same on the same
+    machine, and a `partial_fit` or a fit with ``warm_start=True`` goes on as if nothing
+    had happened. A network comes back on the CPU. What `partial_fit` has to remember
+    comes back where it was, for instance on a GPU, or is lost if that is missing;
+    the next part then starts from the fitted network.
+
+    References
+    ----------
+    .. [1] skops, "Secure persistence of scikit-learn models",
+       https://skops.readthedocs.io/en/stable/persistence.html
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from skproj.feature_selection import ProjectionFeatureSelector
+    >>> from skproj.persistence import dump, load
+    >>> X, y = load_breast_cancer(return_X_y=True, as_frame=True)
+    >>> selector = ProjectionFeatureSelector().fit(X, y)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "selector.skops"
+    ...     dump(selector, path)
+    ...     loaded = load(path)
+    >>> loaded.get_feature_names_out()
+    array(['worst radius', 'worst perimeter', 'worst concave points'],
+          dtype=object)
+    """
+    skops_io = import_optional("skops.io", extra="persistence")
+    _check_is_estimator(estimator, "estimator")
+    name = type(estimator).__name__
+    _check_keys(estimator)
+    try:
+        data = skops_io.dumps(estimator, compression=zipfile.ZIP_DEFLATED)
+        foreign = _untrusted_types(skops_io, data)
+    except Exception as error:  # depends on the object that cannot be described
+        raise ValueError(f"This {name} cannot be saved: {error}") from error
+    if foreign:
+        advice = (
+            "save its best_estimator_"
+            if hasattr(estimator, "best_estimator_")
+            else "only arrays, plain values and estimators of scikit-learn (without "
+            "trees) and skproj can be read without a risk"
+        )
+        raise ValueError(
+            f"This {name} cannot be saved with what it holds, {foreign}: {advice}."
+        )
+    write(data, path)
+
+
+def load(path):
+    """Read an estimator that `dump` has written.
+
+    No code of the file is run. It may hold the estimators of skproj, and the types
+    that skops trusts: estimators of scikit-learn but those with trees, arrays, and
+    plain values [1]_. Anything else is refused before any object is made.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+
+    Returns
+    -------
+    estimator : estimator object
+        The estimator. Networks are on the CPU.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, is no file of skops, holds something that is not
+        trusted, or was written by a newer version of skproj or skops.
+    FileNotFoundError
+        If there is no such file.
+
+    Warns
+    -----
+    sklearn.exceptions.InconsistentVersionWarning
+        If an estimator of scikit-learn was saved with another version of it.
+
+    See Also
+    --------
+    dump : Write the file.
+
+    References
+    ----------
+    .. [1] skops, "Secure persistence of scikit-learn models",
+       https://skops.readthedocs.io/en/stable/persistence.html
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from skproj import GroupSparseNMF
+    >>> from skproj.persistence import dump, load
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "model.skops"
+    ...     dump(GroupSparseNMF(n_components=3), path)
+    ...     load(path)
+    GroupSparseNMF(n_components=3)
+    """
+    skops_io = import_optional("skops.io", extra="persistence")
+    data = Path(path).read_bytes()
+    if not zipfile.is_zipfile(io.BytesIO(data)):
+        raise ValueError(f"{path} is not a file of skops, or not all of one.")
+    try:
+        foreign = _untrusted_types(skops_io, data)
+        estimator = None if foreign else skops_io.loads(data, trusted=TRUSTED)
+    except Exception as error:  # nonsense can fail in any way
+        raise ValueError(f"{path} cannot be loaded: {error}") from error
+    if foreign:
+        raise ValueError(
+            f"{path} is not loaded, because it holds {foreign}, which is not trusted."
+        )
+    _check_is_estimator(estimator, f"what {path} holds")
+    return estimator
+
+
+def _check_is_estimator(value, name):
+    if not isinstance(value, BaseEstimator):
+        raise ValueError(f"{name} must be an estimator, not of {type(value)}.")
+
+
+def _check_keys(estimator):
+    """Refuse what skops would change without a word: it reads the key False as True."""
+    for name, value in estimator.get_params().items():
+        if isinstance(value, dict) and any(
+            isinstance(key, bool | np.bool_) for key in value
+        ):
+            raise ValueError(
+                f"{name} cannot be saved with the keys True and False; give {{0: ..., "
+                "1: ...}, which means the same."
+            )
+
+
+def _untrusted_types(skops_io, data):
+    """Name the types in a file that are not trusted."""
+    types = set(skops_io.get_untrusted_types(data=data)).difference(TRUSTED)
+    return ", ".join(sorted(types))
