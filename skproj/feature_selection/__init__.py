@@ -5,5 +5,11 @@ from skproj.feature_selection._projection_selector import ProjectionFeatureSelec
 from skproj.feature_selection._projection_selector_cv import (
     ProjectionFeatureSelectorCV,
 )
+from skproj.feature_selection._stability_selector import StabilitySelector
 
-__all__ = ["ProjectionFeatureSelector", "ProjectionFeatureSelectorCV", "eta_path"]
+__all__ = [
+    "ProjectionFeatureSelector",
+    "ProjectionFeatureSelectorCV",
+    "StabilitySelector",
+    "eta_path",
+]

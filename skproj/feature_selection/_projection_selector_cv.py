@@ -24,6 +24,7 @@ from skproj.linear_model._eta_path import (
 )
 from skproj.linear_model._targets import choose_loss
 from skproj.utils._path_search import SELECTION_RULES, choose_row, tabulate_scores
+from skproj.utils._tasks import show_tasks
 from skproj.utils._validation import (
     Interval,
     StrOptions,
@@ -252,18 +253,16 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         folds = list(cv.split(X, y, **routed.splitter.split))
         self.n_splits_ = len(folds)
         context, arguments = self._begin_fit(self.n_splits_ + 1, X, y, sample_weight)
-        # In advance: a context cannot grow while it is sent to another process.
-        tasks = [context.subcontext(task_name="fold") for _ in folds]
-        refit_task = context.subcontext(task_name="refit")
 
         self.etas_ = make_etas(etas, problem, **options)
         scorer = _make_scorer(self.scoring, classes)
-        results = Parallel(n_jobs=self.n_jobs)(
+        scored_folds = Parallel(n_jobs=self.n_jobs, return_as="generator")(
             delayed(_score_fold)(
-                self, loss, train, test, scorer, routed.scorer.score, task, **arguments
+                self, loss, X, y, sample_weight, fold, scorer, routed.scorer.score
             )
-            for (train, test), task in zip(folds, tasks, strict=True)
+            for fold in folds
         )
+        results = show_tasks(scored_folds, context, "fold", arguments)
         scores, n_features, n_unfinished = (
             np.array(column) for column in zip(*results, strict=True)
         )
@@ -271,6 +270,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         self.best_index_ = choose_row(self.etas_, scores, self.selection_rule)
         self.best_score_ = float(self.cv_results_["mean_test_score"][self.best_index_])
 
+        refit_task = context.subcontext(task_name="refit")
         refit_task.call_on_fit_task_begin(**arguments)
         fits = list(solve_path(problem, self.etas_, **options))
         self.path_ = collect_path(problem, self.etas_, fits, X.dtype)
@@ -328,13 +328,10 @@ def _make_scorer(scoring, classes):
     return check_scoring(LinearRegression(), scoring)
 
 
-def _score_fold(
-    selector, loss, train, test, scorer, score_params, task, *, X, y, metadata, **owner
-):
+def _score_fold(selector, loss, X, y, sample_weight, fold, scorer, score_params):
     """Return scores and numbers of features along the path, and how many failed."""
-    arguments = {"X": X, "y": y, "metadata": metadata, **owner}
-    task.call_on_fit_task_begin(**arguments)
-    weights = None if metadata is None else metadata["sample_weight"][train]
+    train, test = fold
+    weights = None if sample_weight is None else sample_weight[train]
     problem, classes = selector._make_problem(loss, X[train], y[train], weights)
     score_params = {name: value[test] for name, value in score_params.items()}
     X_test, y_test = X[test], y[test]
@@ -344,7 +341,6 @@ def _score_fold(
         scores.append(scorer(model, X_test, y_test, **score_params))
         n_features.append(fit.n_selected)
         n_unfinished += not fit.converged
-    task.call_on_fit_task_end(**arguments)
     return scores, n_features, n_unfinished
 
 
