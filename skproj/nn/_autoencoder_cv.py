@@ -370,15 +370,15 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
             path = Path(model.input_noise, final_noises, states)
             follow = functools.partial(
                 follow_split,
+                # Here, they travel with each fold: no other computer can lose them.
+                y=y,
+                sample_weight=sample_weight,
                 etas=path.etas,
                 final_noises=final_noises,
                 classes=problem.attributes["classes_"],
                 scoring=self.scoring,
             )
-            jobs = (
-                delayed(follow)(clone(model), X, y, sample_weight, split)
-                for split in splits
-            )
+            jobs = (delayed(follow)(clone(model), X, split) for split in splits)
             for fold in Parallel(n_jobs=self.n_jobs, return_as="generator")(jobs):
                 with subtask(context, "fold", arguments):
                     path.folds.append(fold)
@@ -511,7 +511,7 @@ def as_indices(rows):
 
 
 def follow_split(
-    model, X, y, sample_weight, split, *, etas, final_noises, classes, scoring
+    model, X, split, *, y, sample_weight, etas, final_noises, classes, scoring
 ):
     """Run from dense to sparse with the training samples of one split.
 
