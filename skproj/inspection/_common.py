@@ -1,0 +1,202 @@
+"""What the displays share: axes, colours, names, and the way to an estimator."""
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+
+from skproj.utils._optional import import_optional
+from skproj.utils._validation import check_is_fitted
+
+# Greys, and colours of Okabe and Ito that colour-blind readers can tell apart.
+KEPT = "#0072B2"
+CONTRAST = "#D55E00"
+GONE = "#D9D9D9"
+GONE_HATCH = "////"
+PALETTE = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#D55E00",
+    "#CC79A7",
+    "#56B4E9",
+    "#000000",
+    "#999999",
+)
+MARKERS = "os^DvP*X<>"
+
+LONGEST_NAME = 30
+
+# Inches for a bar with its name beside it, and for what is above and below the bars.
+BAR_HEIGHT = 0.2
+BARS_MARGIN = 1.0
+
+
+def new_axes(n_panels=1, *, height=0.0):
+    """Return the axes of a new figure, one below the other.
+
+    Parameters
+    ----------
+    n_panels : int, default=1
+    height : float, default=0.0
+        Least height of the figure in inches; usually that of all figures is enough.
+
+    Returns
+    -------
+    axes : ndarray of matplotlib Axes of shape (n_panels,)
+    """
+    pyplot = import_optional("matplotlib.pyplot", extra="plot")
+    width, usual_height = pyplot.rcParams["figure.figsize"]
+    _, axes = pyplot.subplots(
+        n_panels,
+        squeeze=False,
+        figsize=(width, max(usual_height, height)),
+        layout="constrained",
+    )
+    return axes[:, 0]
+
+
+def single_axes(ax, *, height=0.0):
+    """Return the given axes, or those of a new figure for None."""
+    return new_axes(height=height)[0] if ax is None else ax
+
+
+def label_bars(ax, names):
+    """Write the names of horizontal bars beside them, the first at the top."""
+    labels = [shorten(name) for name in names]
+    # A dollar sign in the name of a feature is no mathematics.
+    ax.set_yticks(np.arange(len(labels)), labels, parse_math=False)
+    ax.set_ylim(len(labels) - 0.4, -0.6)
+
+
+def shorten(name):
+    """Leave out the middle of a long name: its end often tells it from others."""
+    name = str(name)
+    if len(name) <= LONGEST_NAME:
+        return name
+    half = (LONGEST_NAME - 1) // 2
+    return f"{name[:half]}…{name[-half:]}"
+
+
+def legend_above(ax, handles):
+    """Add a legend above the axes, where it covers nothing."""
+    return ax.legend(
+        handles=handles,
+        loc="lower left",
+        bbox_to_anchor=(0.0, 1.0),
+        ncols=2,
+        frameon=False,
+    )
+
+
+def spans_decades(numbers):
+    """Whether positive finite numbers are better shown on a logarithmic axis."""
+    return (
+        len(numbers) > 0 and numbers.min() > 0 and numbers.max() >= 10 * numbers.min()
+    )
+
+
+def find_step(estimator, suits, needed):
+    """Look for what a display needs in a fitted estimator, pipeline or search.
+
+    Parameters
+    ----------
+    estimator : estimator object
+    suits : callable
+        Says whether an estimator has it.
+    needed : str
+        What it is, for the error.
+
+    Returns
+    -------
+    step : estimator object
+        `estimator` itself, the last step of a pipeline that suits, or what that is
+        for the best estimator of a search.
+    before : Pipeline or None
+        The steps before it.
+
+    Raises
+    ------
+    NotFittedError
+        If the estimator is not fitted.
+    TypeError
+        If there is nothing that suits.
+    """
+    check_is_fitted(estimator)
+    model = estimator
+    if not suits(model):
+        model = getattr(model, "best_estimator_", model)
+    if suits(model):
+        return model, None
+    if isinstance(model, Pipeline):
+        for i in reversed(range(len(model))):
+            if suits(model[i]):
+                return model[i], model[:i] if i > 0 else None
+    raise TypeError(
+        f"estimator must have {needed}; this {type(estimator).__name__} has not."
+    )
+
+
+def names_of_features(step, before, n_features, given=None):
+    """Return the names of the features that a step sees, as an array.
+
+    Parameters
+    ----------
+    step, before : estimator object, Pipeline or None
+        What `find_step` returns.
+    n_features : int
+    given : array-like of shape (n_features,), default=None
+        What the user calls them.
+
+    Returns
+    -------
+    names : ndarray of str of shape (n_features,)
+    """
+    if given is None:
+        given = getattr(step, "feature_names_in_", None)
+    if given is None and before is not None:
+        try:
+            given = before.get_feature_names_out()
+        except AttributeError:  # not every transformer knows names
+            given = None
+    return check_names(given, n_features)
+
+
+def check_names(names, n_features):
+    """Return names of features as an array of strings: x0, x1, ... for None."""
+    if names is None:
+        names = [f"x{i}" for i in range(n_features)]
+    names = np.asarray(names, dtype=str)
+    if names.shape != (n_features,):
+        raise ValueError(
+            f"feature_names must be {n_features} names, one for each feature, got an "
+            f"array of shape {names.shape}."
+        )
+    return names
+
+
+# Where estimators keep their weights, and how these become (n_outputs, n_inputs).
+_WEIGHTS = {
+    "encoder_weights_": lambda W: [W],
+    "coefs_": lambda matrices: [W.T for W in matrices],
+    "coef_": lambda W: [np.atleast_2d(W.toarray() if hasattr(W, "toarray") else W)],
+    "components_": lambda W: [W],
+}
+
+
+def has_weights(estimator):
+    """Whether `weights_of` finds something."""
+    return any(hasattr(estimator, name) for name in _WEIGHTS)
+
+
+def weights_of(estimator):
+    """Return where an estimator has weights, and the matrix of each layer.
+
+    Returns
+    -------
+    attribute : str
+    matrices : list of ndarray of shape (n_outputs, n_inputs)
+    """
+    attribute = next(name for name in _WEIGHTS if hasattr(estimator, name))
+    return attribute, _WEIGHTS[attribute](getattr(estimator, attribute))
+
+
+WEIGHTS_NEEDED = f"weights ({', '.join(_WEIGHTS)})"

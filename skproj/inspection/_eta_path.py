@@ -1,0 +1,495 @@
+"""Scores and numbers of features along a path of radii."""
+
+import numpy as np
+from sklearn.utils import check_consistent_length
+
+from skproj.inspection._common import (
+    CONTRAST,
+    KEPT,
+    find_step,
+    legend_above,
+    single_axes,
+    spans_decades,
+)
+from skproj.utils._validation import check_is_fitted
+
+# Columns that say how many features were kept, unless the user names another.
+COUNTS = ("mean_n_features", "mean_test_n_features")
+
+
+class EtaPathDisplay:
+    """Score and number of kept features against the radius `eta`.
+
+    Make it with `from_estimator`, `from_cv_results` or `from_path`. What is drawn are
+    attributes, and ``params[i]`` are the parameters that lead to point `i`.
+
+    Parameters
+    ----------
+    etas : array-like of shape (n_etas,)
+        The radii, increasing. They may be infinite.
+    n_features : array-like of shape (n_etas,), default=None
+        Number of features that are kept, if it is known.
+    mean_scores : array-like of shape (n_etas,), default=None
+        Mean score over the folds.
+    std_scores : array-like of shape (n_etas,), default=None
+        Standard deviation of the score over the folds.
+    params : list of dict, default=None
+        Parameters of the model for each radius; None stands for
+        ``{"eta": etas[i]}``.
+    chosen_index : int, default=None
+        Which radius was chosen, if one was.
+    score_name : str, default="score"
+        What the score is.
+
+    Attributes
+    ----------
+    chosen_eta : float or None
+        The chosen radius.
+    ax_ : matplotlib Axes
+        Axes of the scores; of the numbers of features if there are no scores.
+    figure_ : matplotlib Figure
+        Their figure.
+    line_ : matplotlib Line2D or None
+        The mean scores.
+    band_ : matplotlib PolyCollection or None
+        One standard deviation above and below.
+    ax_features_ : matplotlib Axes or None
+        Axes of the numbers of features.
+    line_features_ : matplotlib Line2D or None
+        The numbers of features.
+    chosen_line_ : matplotlib Line2D or None
+        The mark at the chosen radius.
+    legend_ : matplotlib Legend
+        The legend, above the axes.
+
+    See Also
+    --------
+    SupportDisplay : Which features are kept.
+    skproj.feature_selection.ProjectionFeatureSelectorCV : Has such a path.
+
+    Notes
+    -----
+    The axis of the radius is logarithmic if the radii span a factor of ten. An infinite
+    radius, which constrains nothing, is drawn to the right of the finite ones.
+
+    A fit with ``params[i]`` starts elsewhere than the path did. The two agree up to the
+    tolerance of the solver, and may keep other ones of several similar features: the
+    models of the path itself are in `path_` of the selector. The autoencoder with the
+    same seed gives the same network.
+
+    References
+    ----------
+    .. [1] M. Barlaud, G. Perez, J.-P. Marmorat, "A new linear time bi-level l1,inf
+       projection; application to the sparsification of auto-encoders neural
+       networks", :arxiv:`2407.16293`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from skproj.feature_selection import (
+    ...     ProjectionFeatureSelector,
+    ...     ProjectionFeatureSelectorCV,
+    ... )
+    >>> from skproj.inspection import EtaPathDisplay
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> selector = ProjectionFeatureSelectorCV(8, cv=3).fit(X, y)
+    >>> display = EtaPathDisplay.from_estimator(selector)
+    >>> display.chosen_eta == selector.eta_
+    True
+
+    A sparser selector, three points before the chosen one, and the linear model of the
+    path at that point:
+
+    >>> i = display.chosen_index - 3
+    >>> sparser = ProjectionFeatureSelector(**display.params[i]).fit(X, y)
+    >>> coef = selector.path_.coefs[i]
+    >>> bool(coef.any(axis=0).sum() == display.n_features[i])
+    True
+    """
+
+    def __init__(
+        self,
+        *,
+        etas,
+        n_features=None,
+        mean_scores=None,
+        std_scores=None,
+        params=None,
+        chosen_index=None,
+        score_name="score",
+    ):
+        self.etas = np.asarray(etas, dtype=np.float64)
+        self.n_features = n_features if n_features is None else np.asarray(n_features)
+        self.mean_scores = (
+            mean_scores if mean_scores is None else np.asarray(mean_scores)
+        )
+        self.std_scores = std_scores if std_scores is None else np.asarray(std_scores)
+        self.params = (
+            [{"eta": eta} for eta in self.etas.tolist()] if params is None else params
+        )
+        check_consistent_length(
+            self.etas, self.n_features, self.mean_scores, self.std_scores, self.params
+        )
+        self.chosen_index = chosen_index
+        self.score_name = score_name
+
+    @property
+    def chosen_eta(self):
+        """The chosen radius, or None."""
+        if self.chosen_index is None:
+            return None
+        return float(self.etas[self.chosen_index])
+
+    @classmethod
+    def from_estimator(cls, estimator, *, score_name=None, ax=None):
+        """Draw the path of an estimator that chose its radius by cross-validation.
+
+        Parameters
+        ----------
+        estimator : estimator object
+            A fitted :class:`~skproj.feature_selection.ProjectionFeatureSelectorCV`,
+            :class:`~skproj.nn.SparseSupervisedAutoencoderCV` or search over a
+            parameter `eta`; or a pipeline with one of them.
+        score_name : str, default=None
+            What the score is. None is what the parameter `scoring` of the estimator
+            says, or "score" if that is a function.
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a new figure.
+
+        Returns
+        -------
+        display : EtaPathDisplay
+            The display, drawn. The numbers of features are those of the models of all
+            samples, where the estimator has them.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        TypeError
+            If it has no cross-validated path.
+        ValueError
+            If it is a search over other parameters only.
+        """
+        step, _ = find_step(
+            estimator,
+            lambda step: hasattr(step, "cv_results_") and hasattr(step, "best_index_"),
+            "a cross-validated path (cv_results_, best_index_)",
+        )
+        display = cls(**_read_search(step, score_name=score_name))
+        counts = _counts_with_all_samples(step)
+        if counts is not None:
+            display.n_features = np.array([counts[eta] for eta in display.etas])
+        return display.plot(ax)
+
+    @classmethod
+    def from_cv_results(
+        cls,
+        results,
+        *,
+        parameter=None,
+        metric=None,
+        n_features=None,
+        score_name=None,
+        ax=None,
+    ):
+        """Draw the radii of a grid search.
+
+        Parameters
+        ----------
+        results : estimator object, dict or pandas.DataFrame
+            A fitted :class:`~sklearn.model_selection.GridSearchCV`, or its
+            `cv_results_`. If other parameters vary too, the path is that of their
+            chosen values.
+        parameter : str, default=None
+            The parameter that is the radius. None is the one called `eta`, also of a
+            step of a pipeline, as in "selector__eta".
+        metric : str, default=None
+            Name of the score, if the search has several. None is the one that `refit`
+            of the search names.
+        n_features : str or array-like of shape (n_candidates,), default=None
+            Number of kept features, or the column of `results` that has it. None takes
+            "mean_n_features" or "mean_test_n_features" if there is one of them; the
+            latter is what a further scorer called "n_features" gives.
+        score_name : str, default=None
+            What the score is. None is the `scoring` of the search if that is a string,
+            and `metric` otherwise.
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a new figure.
+
+        Returns
+        -------
+        display : EtaPathDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        NotFittedError
+            If the search is not fitted.
+        TypeError
+            If `results` is neither a search nor a table.
+        ValueError
+            If the table has no such parameter, column or score, or several parameters
+            that may be meant, or if the chosen candidate is without the parameter.
+        """
+        read = _read_results
+        if not hasattr(results, "keys"):
+            check_is_fitted(results)
+            if not hasattr(results, "cv_results_"):
+                raise TypeError(
+                    "results must be a fitted search or its cv_results_, got "
+                    f"{type(results).__name__} instead."
+                )
+            read = _read_search
+        arguments = read(
+            results,
+            parameter=parameter,
+            metric=metric,
+            n_features=n_features,
+            score_name=score_name,
+        )
+        return cls(**arguments).plot(ax)
+
+    @classmethod
+    def from_path(cls, path, *, ax=None):
+        """Draw a path without scores.
+
+        Parameters
+        ----------
+        path : EtaPath
+            What :func:`~skproj.feature_selection.eta_path` returns.
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a new figure.
+
+        Returns
+        -------
+        display : EtaPathDisplay
+            The display, drawn.
+        """
+        return cls(etas=path.etas, n_features=path.n_selected).plot(ax)
+
+    def plot(self, ax=None):
+        """Draw the path.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a new figure.
+
+        Returns
+        -------
+        display : EtaPathDisplay
+            The display itself.
+        """
+        self.ax_ = ax = single_axes(ax)
+        self.figure_ = ax.figure
+        self.line_ = self.band_ = self.chosen_line_ = None
+        self.ax_features_ = self.line_features_ = None
+        x = self._draw_radii(ax)
+        if self.mean_scores is not None:
+            self._draw_scores(ax, x)
+        if self.n_features is not None:
+            self._draw_counts(ax if self.mean_scores is None else ax.twinx(), x)
+        if self.chosen_index is not None:
+            self._draw_choice(ax, x)
+        handles = (self.line_, self.band_, self.line_features_, self.chosen_line_)
+        self.legend_ = legend_above(ax, [x for x in handles if x is not None])
+        return self
+
+    def _draw_radii(self, ax):
+        """Prepare the axis of the radii, and return their places on it."""
+        finite = self.etas[np.isfinite(self.etas)]
+        is_log = spans_decades(finite)
+        ax.set_xscale("log" if is_log else "linear")
+        ax.set_xlabel("Radius η")
+        if len(finite) == len(self.etas):
+            return self.etas
+        beyond = finite.max(initial=1.0) * (2.0 if is_log else 1.1)
+        ax.text(
+            beyond,
+            0.03,
+            "η = ∞",
+            transform=ax.get_xaxis_transform(),
+            rotation=90,
+            ha="right",
+            va="bottom",
+        )
+        return np.where(np.isfinite(self.etas), self.etas, beyond)
+
+    def _draw_scores(self, ax, x):
+        (self.line_,) = ax.plot(
+            x, self.mean_scores, color=KEPT, marker="o", label=f"mean {self.score_name}"
+        )
+        if self.std_scores is not None:
+            self.band_ = ax.fill_between(
+                x,
+                self.mean_scores - self.std_scores,
+                self.mean_scores + self.std_scores,
+                color=KEPT,
+                alpha=0.2,
+                linewidth=0.0,
+                label="± 1 standard deviation",
+            )
+        ax.set_ylabel(self.score_name[:1].upper() + self.score_name[1:])
+
+    def _draw_counts(self, ax, x):
+        self.ax_features_ = ax
+        (self.line_features_,) = ax.plot(
+            x,
+            self.n_features,
+            color=CONTRAST,
+            marker="s",
+            linestyle="--",
+            label="number of features",
+        )
+        positive = self.n_features[self.n_features > 0]
+        if spans_decades(positive):
+            # No features at all have a place on the axis as well.
+            ax.set_yscale("symlog", linthresh=1.0)
+            lowest = 0.0 if self.n_features.min() < 1 else 0.9
+            ax.set_ylim(lowest, 1.2 * positive.max())
+            ax.set_yticks(_round_numbers(lowest, positive.max()))
+            ax.yaxis.set_major_formatter("{x:g}")
+        else:
+            ax.set_ylim(bottom=0.0)
+            ax.yaxis.get_major_locator().set_params(integer=True)
+        ax.set_ylabel("Number of features")
+
+    def _draw_choice(self, ax, x):
+        label = f"chosen: η = {self.chosen_eta:.3g}"
+        if self.n_features is not None:
+            n_kept = round(float(self.n_features[self.chosen_index]), 1)
+            label += f", {n_kept:g} feature{'' if n_kept == 1 else 's'}"
+        self.chosen_line_ = ax.axvline(
+            x[self.chosen_index], color="black", linestyle=":", label=label
+        )
+
+
+def _round_numbers(lowest, highest):
+    """Return numbers of features to label a logarithmic axis with."""
+    steps = (1, 2, 5) if highest < 500 else (1,)
+    powers = 10 ** np.arange(int(np.log10(highest)) + 1)
+    numbers = np.outer(powers, steps).ravel()
+    numbers = numbers[numbers <= highest]
+    return numbers if lowest > 0 else np.append(0, numbers)
+
+
+def _name_of_score(estimator):
+    """Return the name of the scorer, or of what stands for None."""
+    scoring = getattr(estimator, "scoring", None)
+    if isinstance(scoring, str):
+        return scoring.replace("_", " ")
+    if scoring is None and hasattr(estimator, "path_"):
+        return "accuracy" if hasattr(estimator, "classes_") else "R2"
+    if scoring is None and hasattr(estimator, "n_features_path_"):
+        return "negative log loss"
+    return "score"
+
+
+def _counts_with_all_samples(estimator):
+    """Return the number of features for each radius, or None if it is not known."""
+    if hasattr(estimator, "path_"):
+        counts = estimator.path_.n_selected
+    elif hasattr(estimator, "n_features_path_"):
+        counts = estimator.n_features_path_
+    else:
+        return None
+    counts = dict(zip(estimator.etas_, counts, strict=True))
+    # The model itself is fitted from zero, and may differ from the path by a feature.
+    counts[estimator.eta_] = np.count_nonzero(estimator.get_support())
+    return counts
+
+
+def _read_search(search, *, metric=None, score_name=None, **options):
+    """Return the arguments of a display from a fitted search."""
+    refit = getattr(search, "refit", None)
+    if metric is None and f"mean_test_{refit}" in search.cv_results_:
+        metric = refit
+    return _read_results(
+        search.cv_results_,
+        chosen_row=getattr(search, "best_index_", None),
+        metric=metric,
+        score_name=score_name or metric or _name_of_score(search),
+        **options,
+    )
+
+
+def _read_results(
+    results,
+    *,
+    chosen_row=None,
+    parameter=None,
+    metric=None,
+    n_features=None,
+    score_name=None,
+):
+    """Return the arguments of a display from the table of a search."""
+    metric = metric or "score"
+    column = _column_of_radii(results, parameter)
+    if f"mean_test_{metric}" not in results:
+        raise ValueError(f"metric must be a score of the search, got {metric!r}.")
+    if chosen_row is None:
+        chosen_row = int(np.argmin(results[f"rank_test_{metric}"]))
+    params = list(results["params"])
+    name = column.removeprefix("param_")
+    rows = [
+        row
+        for row in range(len(params))
+        if _alike(params[row], params[chosen_row], name)
+    ]
+    if not rows:
+        raise ValueError(f"The chosen candidate of the search has no {name!r}.")
+    etas = np.array([params[row][name] for row in rows], dtype=np.float64)
+    order = np.argsort(etas, kind="stable")
+    rows = np.array(rows)[order]
+    if n_features is None:
+        n_features = next((name for name in COUNTS if name in results), None)
+    if isinstance(n_features, str):
+        if n_features not in results:
+            raise ValueError(f"n_features must be a column, got {n_features!r}.")
+        n_features = results[n_features]
+    if n_features is not None and len(n_features) != len(params):
+        raise ValueError(
+            f"n_features must be {len(params)} numbers, one for each candidate of the "
+            f"search, got {len(n_features)}."
+        )
+    return {
+        "etas": etas[order],
+        "n_features": None if n_features is None else np.asarray(n_features)[rows],
+        "mean_scores": np.asarray(results[f"mean_test_{metric}"])[rows],
+        "std_scores": np.asarray(results[f"std_test_{metric}"])[rows],
+        "params": [params[row] for row in rows],
+        "chosen_index": int(np.flatnonzero(rows == chosen_row)[0]),
+        "score_name": score_name or metric,
+    }
+
+
+def _column_of_radii(results, parameter):
+    """Return the name of the column that has the radii."""
+    names = [name.removeprefix("param_") for name in results if name[:6] == "param_"]
+    if parameter is None:
+        names = [name for name in names if f"__{name}".endswith("__eta")]
+        if len(names) != 1:
+            raise ValueError(
+                "parameter must say which parameter of the search is the radius: "
+                f"{len(names)} of them are called eta."
+            )
+        parameter = names[0]
+    elif parameter not in names:
+        raise ValueError(
+            f"parameter must be one of those of the search, {', '.join(names)}; got "
+            f"{parameter!r}."
+        )
+    return f"param_{parameter}"
+
+
+def _alike(params, others, name):
+    """Whether two candidates have `name`, and differ in nothing else."""
+    if name not in params or params.keys() != others.keys():
+        return False
+    # A search uses the same object again; arrays and estimators need no comparison.
+    return all(
+        value is others[key] or (np.isscalar(value) and value == others[key])
+        for key, value in params.items()
+        if key != name
+    )

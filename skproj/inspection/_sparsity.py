@@ -1,0 +1,217 @@
+"""How many weights are zero, layer by layer."""
+
+import numpy as np
+from sklearn.utils import check_consistent_length
+
+from skproj.inspection._common import (
+    BAR_HEIGHT,
+    BARS_MARGIN,
+    GONE,
+    GONE_HATCH,
+    KEPT,
+    WEIGHTS_NEEDED,
+    find_step,
+    has_weights,
+    label_bars,
+    legend_above,
+    single_axes,
+    weights_of,
+)
+
+
+class SparsityDisplay:
+    """Share of the weights that are zero, layer by layer.
+
+    Make it with `from_estimator`, `from_report` or `from_weights`.
+
+    Parameters
+    ----------
+    layer_names : array-like of str of shape (n_layers,)
+        Names of the layers.
+    n_zeros : array-like of int of shape (n_layers,)
+        Number of weights that are zero in each layer.
+    n_weights : array-like of int of shape (n_layers,)
+        Number of all its weights.
+
+    Attributes
+    ----------
+    fraction_zeros : ndarray of shape (n_layers,)
+        Share of the weights that are zero in each layer.
+    ax_ : matplotlib Axes
+        Axes of the plot.
+    figure_ : matplotlib Figure
+        Its figure.
+    bars_kept_ : matplotlib BarContainer
+        The shares of weights that are not zero.
+    bars_zero_ : matplotlib BarContainer
+        The shares of weights that are.
+    axis_counts_ : matplotlib SecondaryAxis
+        The axis on the right, with the number of weights that are not zero.
+    legend_ : matplotlib Legend
+        The legend, above the axes.
+
+    See Also
+    --------
+    WeightsDisplay : Where the zeros are.
+    skproj.nn.prune.sparsity_report : The numbers of any network, as a table.
+
+    References
+    ----------
+    .. [1] L. Shen, R. Wang, Y. Xu, M. Yan, "Sparse deep learning models with the l1
+       regularization", :arxiv:`2408.02801`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skproj.decomposition import GroupSparseNMF
+    >>> from skproj.inspection import SparsityDisplay
+    >>> X, _ = load_digits(return_X_y=True)
+    >>> model = GroupSparseNMF(5, sparsity_H=0.8, max_iter=50, tol=0.1).fit(X)
+    >>> display = SparsityDisplay.from_estimator(model)
+    >>> display.n_weights
+    array([64, 64, 64, 64, 64])
+    """
+
+    def __init__(self, *, layer_names, n_zeros, n_weights):
+        self.layer_names = np.asarray(layer_names, dtype=str)
+        self.n_zeros = np.asarray(n_zeros)
+        self.n_weights = np.asarray(n_weights)
+        check_consistent_length(self.layer_names, self.n_zeros, self.n_weights)
+
+    @property
+    def fraction_zeros(self):
+        """Share of the weights that are zero in each layer."""
+        return self.n_zeros / np.maximum(self.n_weights, 1)
+
+    @classmethod
+    def from_estimator(cls, estimator, *, ax=None):
+        """Draw the layers of a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : estimator object
+            A fitted network, autoencoder (its first layer) or linear model, or a
+            factorisation, each of whose components counts as a layer; or a pipeline or
+            search with one.
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a new figure.
+
+        Returns
+        -------
+        display : SparsityDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        TypeError
+            If it has no weights.
+        """
+        step, _ = find_step(estimator, has_weights, WEIGHTS_NEEDED)
+        attribute, matrices = weights_of(step)
+        if attribute == "components_":
+            weights = {f"component {i}": row for i, row in enumerate(matrices[0])}
+        elif attribute == "coefs_":
+            weights = {f"layer {i}": W for i, W in enumerate(matrices)}
+        else:
+            weights = {attribute: matrices[0]}
+        return cls.from_weights(weights, ax=ax)
+
+    @classmethod
+    def from_report(cls, report, *, ax=None):
+        """Draw a report on the layers of a network.
+
+        Parameters
+        ----------
+        report : SparsityReport
+            What :func:`~skproj.nn.prune.sparsity_report` returns.
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a new figure.
+
+        Returns
+        -------
+        display : SparsityDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        TypeError
+            If `report` is something else.
+        """
+        if not hasattr(report, "layers"):
+            raise TypeError(
+                "report must be what skproj.nn.prune.sparsity_report(model) returns, "
+                f"got {type(report).__name__} instead."
+            )
+        return cls(
+            layer_names=[layer.name or "(model)" for layer in report.layers],
+            n_zeros=[layer.n_zeros for layer in report.layers],
+            n_weights=[layer.n_parameters for layer in report.layers],
+        ).plot(ax)
+
+    @classmethod
+    def from_weights(cls, weights, *, ax=None):
+        """Draw any arrays, such as both factors of a factorisation.
+
+        Parameters
+        ----------
+        weights : dict of str to array-like
+            Name and weights of each layer.
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a new figure.
+
+        Returns
+        -------
+        display : SparsityDisplay
+            The display, drawn.
+        """
+        arrays = [np.asarray(W) for W in weights.values()]
+        return cls(
+            layer_names=list(weights),
+            n_zeros=[W.size - np.count_nonzero(W) for W in arrays],
+            n_weights=[W.size for W in arrays],
+        ).plot(ax)
+
+    def plot(self, ax=None):
+        """Draw the shares.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a new figure, which is taller for many layers.
+
+        Returns
+        -------
+        display : SparsityDisplay
+            The display itself.
+        """
+        n_layers = len(self.layer_names)
+        self.ax_ = ax = single_axes(ax, height=BARS_MARGIN + BAR_HEIGHT * n_layers)
+        self.figure_ = ax.figure
+        places = np.arange(n_layers)
+        zeros = 100 * self.fraction_zeros
+        self.bars_kept_ = ax.barh(
+            places, 100 - zeros, color=KEPT, edgecolor=KEPT, label="not zero"
+        )
+        self.bars_zero_ = ax.barh(
+            places,
+            zeros,
+            left=100 - zeros,
+            color=GONE,
+            edgecolor="0.5",
+            hatch=GONE_HATCH,
+            label="zero",
+        )
+        label_bars(ax, self.layer_names)
+        counts = [
+            f"{n_weights - n_zeros} of {n_weights}"
+            for n_zeros, n_weights in zip(self.n_zeros, self.n_weights, strict=True)
+        ]
+        self.axis_counts_ = ax.secondary_yaxis("right")
+        self.axis_counts_.set_yticks(places, counts)
+        self.axis_counts_.set_ylabel("Weights that are not zero")
+        ax.set_xlim(0.0, 100.0)
+        ax.set_xlabel("Share of the weights (%)")
+        self.legend_ = legend_above(ax, [self.bars_kept_, self.bars_zero_])
+        return self

@@ -1,0 +1,217 @@
+"""Which features are kept, and how important they are."""
+
+import numbers
+
+import numpy as np
+from sklearn.utils import check_consistent_length, check_scalar
+
+from skproj.inspection._common import (
+    BAR_HEIGHT,
+    BARS_MARGIN,
+    CONTRAST,
+    GONE,
+    GONE_HATCH,
+    KEPT,
+    check_names,
+    find_step,
+    label_bars,
+    legend_above,
+    names_of_features,
+    single_axes,
+)
+
+# Where estimators keep importances, the best first, and what they are.
+IMPORTANCES = {
+    "selection_probabilities_": "selection probability",
+    "feature_importances_": "importance",
+    "scores_": "score",
+}
+
+
+class SupportDisplay:
+    """Ranked importances of the features, and which of them are kept.
+
+    Make it with `from_estimator`. After a stability selection [1]_ the importances are
+    the probabilities with which features are selected.
+
+    Parameters
+    ----------
+    importances : array-like of shape (n_features,)
+        Importance of each feature.
+    support : array-like of bool of shape (n_features,)
+        Whether it is kept.
+    feature_names : array-like of str of shape (n_features,), default=None
+        Names of the features; None stands for x0, x1 and so on.
+    importance_name : str, default="importance"
+        What the importances are.
+    threshold : float, default=None
+        From which importance on features are kept, if there is such a number.
+
+    Attributes
+    ----------
+    ranking : ndarray of int of shape (n_features,)
+        The features from the most to the least important: the columns of `X` that the
+        bars stand for, from the top.
+    ax_ : matplotlib Axes
+        Axes of the plot.
+    figure_ : matplotlib Figure
+        Its figure.
+    bars_ : matplotlib BarContainer
+        A bar for each of the first features of `ranking`.
+    threshold_line_ : matplotlib Line2D or None
+        The line at the threshold.
+    legend_ : matplotlib Legend
+        The legend, above the axes.
+
+    See Also
+    --------
+    EtaPathDisplay : How the number of features depends on the radius.
+    WeightsDisplay : The weights behind the importances.
+
+    References
+    ----------
+    .. [1] N. Meinshausen, P. Bühlmann, "Stability selection", Journal of the Royal
+       Statistical Society B 72 (2010), :doi:`10.1111/j.1467-9868.2010.00740.x`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from skproj.feature_selection import ProjectionFeatureSelector
+    >>> from skproj.inspection import SupportDisplay
+    >>> X, y = load_breast_cancer(return_X_y=True, as_frame=True)
+    >>> selector = ProjectionFeatureSelector(n_features_to_select=3).fit(X, y)
+    >>> display = SupportDisplay.from_estimator(selector)
+    >>> display.feature_names[display.ranking[:3]].tolist()
+    ['worst concave points', 'worst radius', 'worst perimeter']
+    """
+
+    def __init__(
+        self,
+        *,
+        importances,
+        support,
+        feature_names=None,
+        importance_name="importance",
+        threshold=None,
+    ):
+        self.importances = np.asarray(importances)
+        self.support = np.asarray(support, dtype=bool)
+        check_consistent_length(self.importances, self.support)
+        self.feature_names = check_names(feature_names, len(self.importances))
+        self.importance_name = importance_name
+        self.threshold = threshold
+        self.ranking = np.argsort(-self.importances, kind="stable")
+
+    @classmethod
+    def from_estimator(cls, estimator, *, feature_names=None, max_features=20, ax=None):
+        """Draw what a selector has kept.
+
+        Parameters
+        ----------
+        estimator : estimator object
+            A fitted estimator with `get_support` and `feature_importances_` or
+            `scores_`, or a pipeline or search with one. If it has
+            `selection_probabilities_`, these are drawn, with the line of its
+            `threshold_`.
+        feature_names : array-like of str of shape (n_features,), default=None
+            Names of the features. None takes those that the estimator was fitted with.
+        max_features : int, default=20
+            Largest number of features to draw.
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a new figure.
+
+        Returns
+        -------
+        display : SupportDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        TypeError
+            If it does not select features, or has no importances.
+        ValueError
+            If the number of `feature_names` is wrong.
+        """
+        step, before = find_step(
+            estimator,
+            lambda step: hasattr(step, "get_support") and _importances(step),
+            "get_support, and feature_importances_ or scores_",
+        )
+        attribute = _importances(step)
+        importances = np.asarray(getattr(step, attribute))
+        is_probability = attribute == "selection_probabilities_"
+        display = cls(
+            importances=importances,
+            support=step.get_support(),
+            feature_names=names_of_features(
+                step, before, len(importances), feature_names
+            ),
+            importance_name=IMPORTANCES[attribute],
+            threshold=step.threshold_ if is_probability else None,
+        )
+        return display.plot(ax, max_features=max_features)
+
+    def plot(self, ax=None, *, max_features=20):
+        """Draw the importances.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a new figure, which is taller for many features.
+        max_features : int, default=20
+            Largest number of features to draw: the first of `ranking`. Features of
+            importance zero are left out, unless they are kept.
+
+        Returns
+        -------
+        display : SupportDisplay
+            The display itself.
+
+        Raises
+        ------
+        ValueError
+            If `max_features` is not positive.
+        """
+        check_scalar(max_features, "max_features", numbers.Integral, min_val=1)
+        worth_drawing = (self.importances > 0) | self.support
+        candidates = self.ranking[worth_drawing[self.ranking]]
+        drawn = candidates[:max_features]
+        kept = self.support[drawn]
+        self.ax_ = ax = single_axes(ax, height=BARS_MARGIN + BAR_HEIGHT * len(drawn))
+        self.figure_ = ax.figure
+        self.bars_ = ax.barh(
+            np.arange(len(drawn)),
+            self.importances[drawn],
+            color=np.where(kept, KEPT, GONE),
+            edgecolor=np.where(kept, KEPT, "0.5"),
+            hatch=["" if is_kept else GONE_HATCH for is_kept in kept],
+        )
+        label_bars(ax, self.feature_names[drawn])
+        handles = []
+        for is_kept, name in ((True, "kept"), (False, "not kept")):
+            if is_kept in kept:
+                bar = self.bars_[list(kept).index(is_kept)]
+                n_such = np.count_nonzero(self.support == is_kept)
+                bar.set_label(f"{name}: {n_such} of {len(self.support)}")
+                handles.append(bar)
+        self.threshold_line_ = None
+        if self.threshold is not None:
+            self.threshold_line_ = ax.axvline(
+                self.threshold,
+                color=CONTRAST,
+                linestyle="--",
+                label=f"threshold: {self.threshold:.3g}",
+            )
+            handles.append(self.threshold_line_)
+        ax.set_xlabel(self.importance_name.capitalize())
+        if len(drawn) < len(candidates):
+            ax.set_ylabel(f"First {len(drawn)} of {len(candidates)} features")
+        self.legend_ = legend_above(ax, handles)
+        return self
+
+
+def _importances(estimator):
+    """Return the attribute with the importances, or None."""
+    return next((name for name in IMPORTANCES if hasattr(estimator, name)), None)

@@ -1,0 +1,251 @@
+"""Weight matrices as images, before and after a projection."""
+
+import numpy as np
+from sklearn.utils import check_array
+
+from skproj.inspection._common import (
+    WEIGHTS_NEEDED,
+    find_step,
+    has_weights,
+    new_axes,
+    weights_of,
+)
+from skproj.utils._optional import import_optional
+
+# Darker than what the colours have in the middle.
+ZERO = "#B3B3B3"
+
+# Single large weights would leave the others without colour.
+BRIGHTEST = 99.5
+
+# What the rows are; those of `coefs_` and `encoder_weights_` are hidden neurons.
+ROW_NAMES = {"coef_": "output", "components_": "component"}
+
+# An image of usual size has little more than one pixel for each of so many columns.
+MOST_COLUMNS = 400
+
+
+class WeightsDisplay:
+    """Weight matrices as images with a column for each feature.
+
+    Make it with `from_estimator` or `from_weights`. Weights that are exactly zero are
+    grey: removed features are grey columns, as in the figures of [1]_.
+
+    Parameters
+    ----------
+    after : array-like of shape (n_hidden, n_features)
+        The weights, a row for each hidden neuron or output.
+    before : array-like of shape (n_hidden, n_features), default=None
+        The weights before a projection, to be drawn above.
+    titles : tuple of str, default=("before", "after")
+        What the two matrices are; only the second is needed without `before`.
+
+    row_name : str, default="hidden neuron"
+        What a row of the matrices is.
+
+    Attributes
+    ----------
+    support : ndarray of bool of shape (n_features,)
+        Which columns of `after` are not zero.
+    axes_ : ndarray of matplotlib Axes of shape (n_panels,)
+        Axes of the images: one, or two with `before`.
+    ax_ : matplotlib Axes
+        Those of `after`, the last of them.
+    figure_ : matplotlib Figure
+        Their figure.
+    images_ : list of matplotlib AxesImage
+        The images.
+    colorbar_ : matplotlib Colorbar
+        The scale of colours, which the images share. It ends where the largest 0.5 % of
+        the weights begin.
+
+    See Also
+    --------
+    SupportDisplay : The importances of the features, with their names.
+    SparsityDisplay : How many weights are zero, layer by layer.
+
+    Notes
+    -----
+    A matrix of more than 400 columns is drawn with several of them in one, where each
+    pixel is the weight of the largest absolute value: no column that is kept gets lost
+    between pixels.
+
+    References
+    ----------
+    .. [1] M. Barlaud, G. Perez, J.-P. Marmorat, "A new linear time bi-level l1,inf
+       projection; application to the sparsification of auto-encoders neural
+       networks", :arxiv:`2407.16293`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skproj.inspection import WeightsDisplay
+    >>> from skproj.projection import projection_bilevel_l1inf_ball
+    >>> W = np.random.default_rng(0).normal(size=(20, 50))
+    >>> P = projection_bilevel_l1inf_ball(W, 10.0, axis=0)
+    >>> display = WeightsDisplay.from_weights(W, P)
+    >>> bool(np.array_equal(display.support, P.any(axis=0)))
+    True
+    """
+
+    def __init__(
+        self,
+        *,
+        after,
+        before=None,
+        titles=("before", "after"),
+        row_name="hidden neuron",
+    ):
+        self.after = check_array(after, input_name="after")
+        self.before = (
+            before if before is None else check_array(before, input_name="before")
+        )
+        if before is not None and self.before.shape != self.after.shape:
+            raise ValueError(
+                "before and after must have the same shape, got "
+                f"{self.before.shape} and {self.after.shape}."
+            )
+        self.titles = titles
+        self.row_name = row_name
+        self.support = self.after.any(axis=0)
+
+    @classmethod
+    def from_estimator(cls, estimator, *, order="index", ax=None):
+        """Draw the first layer of a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : estimator object
+            A fitted autoencoder, network or linear model: one with `encoder_weights_`,
+            `coefs_`, `coef_` or `components_`, or a pipeline or search with one. The
+            weights before the projection are not kept by any of them; for these use
+            `from_weights`.
+        order : {"index", "norm"}, default="index"
+            Order of the columns, as in `plot`.
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a new figure.
+
+        Returns
+        -------
+        display : WeightsDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        TypeError
+            If it has no weights.
+        """
+        step, _ = find_step(estimator, has_weights, WEIGHTS_NEEDED)
+        attribute, matrices = weights_of(step)
+        title = "coefs_[0]" if attribute == "coefs_" else attribute
+        row_name = ROW_NAMES.get(attribute, "hidden neuron")
+        display = cls(after=matrices[0], titles=("", title), row_name=row_name)
+        return display.plot(ax, order=order)
+
+    @classmethod
+    def from_weights(
+        cls, before, after, *, titles=("before", "after"), order="index", ax=None
+    ):
+        """Draw the weights before and after a projection.
+
+        Parameters
+        ----------
+        before, after : array-like of shape (n_hidden, n_features)
+            The two matrices.
+        titles : tuple of str, default=("before", "after")
+            What they are.
+        order : {"index", "norm"}, default="index"
+            Order of the columns, as in `plot`.
+        ax : array-like of 2 matplotlib Axes, default=None
+            Where to draw; None makes a new figure.
+
+        Returns
+        -------
+        display : WeightsDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        ValueError
+            If the matrices differ in shape.
+        """
+        return cls(before=before, after=after, titles=titles).plot(ax, order=order)
+
+    def plot(self, ax=None, *, order="index"):
+        """Draw the matrices.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or array-like of 2 of them, default=None
+            Where to draw, one for each matrix; None makes a new figure.
+        order : {"index", "norm"}, default="index"
+            Whether the columns have the order of the features, or the largest comes
+            first (by the norm in `after`).
+
+        Returns
+        -------
+        display : WeightsDisplay
+            The display itself.
+
+        Raises
+        ------
+        ValueError
+            If `order` is unknown, or the number of axes is wrong.
+        """
+        if order not in ("index", "norm"):
+            raise ValueError(f'order must be "index" or "norm", got {order!r}.')
+        panels = list(zip((self.before, self.after), self.titles, strict=True))
+        if self.before is None:
+            del panels[0]
+        axes = new_axes(len(panels)) if ax is None else np.atleast_1d(ax).ravel()
+        if len(axes) != len(panels):
+            raise ValueError(
+                f"ax must be {len(panels)} axes, one for each matrix, got {len(axes)}."
+            )
+        columns = np.arange(self.after.shape[1])
+        if order == "norm":
+            columns = np.argsort(-np.linalg.norm(self.after, axis=0), kind="stable")
+        colours = import_optional("matplotlib", extra="plot").colormaps["PuOr_r"]
+        colours = colours.with_extremes(bad=ZERO)
+        sizes = np.abs(np.concatenate([W[W != 0.0] for W, _ in panels]))
+        brightest = np.percentile(sizes, BRIGHTEST) if len(sizes) > 0 else 1.0
+        self.axes_, self.ax_, self.figure_ = axes, axes[-1], axes[-1].figure
+        self.images_ = []
+        for panel, (W, title) in zip(axes, panels, strict=True):
+            image = panel.imshow(
+                _merge_columns(W[:, columns]),
+                cmap=colours,
+                vmin=-brightest,
+                vmax=brightest,
+                aspect="auto",
+                extent=(-0.5, W.shape[1] - 0.5, W.shape[0] - 0.5, -0.5),
+                interpolation="nearest",
+            )
+            self.images_.append(image)
+            n_kept = np.count_nonzero(W.any(axis=0))
+            panel.set_title(f"{title}: {n_kept} of {W.shape[1]} columns are not zero")
+            panel.set_ylabel(self.row_name.capitalize())
+            for axis in (panel.xaxis, panel.yaxis):
+                axis.get_major_locator().set_params(integer=True)
+        by_norm = ", the largest first" if order == "norm" else ""
+        self.ax_.set_xlabel(f"Feature{by_norm}")
+        self.colorbar_ = self.figure_.colorbar(
+            self.images_[-1],
+            ax=list(axes),
+            extend="both",
+            label="Weight (grey: zero)",
+        )
+        return self
+
+
+def _merge_columns(W):
+    """Keep the largest of neighbouring columns; mask what is zero."""
+    n_columns = W.shape[1]
+    if n_columns > MOST_COLUMNS:
+        starts = np.linspace(0, n_columns, MOST_COLUMNS, endpoint=False).astype(int)
+        highest = np.maximum.reduceat(W, starts, axis=1)
+        lowest = np.minimum.reduceat(W, starts, axis=1)
+        W = np.where(highest >= -lowest, highest, lowest)
+    return np.ma.masked_equal(W, 0.0)
