@@ -1,0 +1,147 @@
+"""The groups of the cells, and how to hold some of them back."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+from skproj.utils._optional import import_optional
+
+SHOWN_NAMES = 10
+
+
+@dataclass(frozen=True)
+class Groups:
+    """A column of `adata.obs` as groups.
+
+    Attributes
+    ----------
+    name : str
+        Name of the column.
+    categories : pandas.Index
+        All groups, with those that no cell is in.
+    present : ndarray of int of shape (n_groups,)
+        Which of them have cells.
+    codes : ndarray of int of shape (n_cells,)
+        The group of each cell, as a place in `present`; -1 for cells without a label.
+    """
+
+    name: str
+    categories: object
+    present: np.ndarray
+    codes: np.ndarray
+
+    @property
+    def names(self):
+        """Names of the groups that have cells, an array of str."""
+        return np.array([str(name) for name in self.categories[self.present]], object)
+
+    @property
+    def has_label(self):
+        """Whether a cell is in a group, of shape (n_cells,)."""
+        return self.codes >= 0
+
+    def labels(self):
+        """Return the values of the column, with NaN where there is none."""
+        return self.as_column(self.codes)
+
+    def as_column(self, codes):
+        """Return groups as a categorical with the categories of the column."""
+        pandas = import_optional("pandas", extra="anndata")
+        codes = np.where(codes < 0, -1, self.present[codes])
+        return pandas.Categorical.from_codes(codes, categories=self.categories)
+
+
+def read_groups(adata, groupby):
+    """Return the groups that a column of `adata.obs` makes.
+
+    Parameters
+    ----------
+    adata : AnnData
+    groupby : str
+
+    Returns
+    -------
+    groups : Groups
+    """
+    pandas = import_optional("pandas", extra="anndata")
+    column = read_column(adata.obs, groupby, "groupby", "adata.obs")
+    if pandas.api.types.is_float_dtype(column.dtype):
+        raise ValueError(
+            f"groupby={groupby!r} must be a column of labels, but it holds numbers; "
+            "make it categorical if they are labels."
+        )
+    labels = pandas.Categorical(column)
+    present, codes = np.unique(labels.codes, return_inverse=True)
+    if len(present) > 0 and present[0] == -1:
+        present, codes = present[1:], codes - 1
+    return Groups(groupby, labels.categories, present, codes)
+
+
+def read_column(table, name, parameter, where):
+    """Return a column of `adata.obs` or `adata.var`, or say what there is."""
+    if not isinstance(name, str) or name not in table.columns:
+        raise ValueError(
+            f"{parameter}={name!r} is not a column of {where}; "
+            f"the columns are {listed(table.columns)}."
+        )
+    return table[name]
+
+
+def listed(names):
+    """Write names one after the other, the first of many."""
+    shown = [repr(name) for name in names[:SHOWN_NAMES]]
+    n_more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {n_more} more" if n_more > 0 else "") or "none"
+
+
+def make_folds(adata, groups, *, cv, batch_key, random_state):
+    """Split the cells that have a label.
+
+    Parameters
+    ----------
+    adata : AnnData
+    groups : Groups
+    cv : int
+    batch_key : str or None
+        Column of `adata.obs`; the cells of a batch stay together.
+    random_state : int
+
+    Returns
+    -------
+    folds : list of tuple of ndarray
+        Training and test cells, as places among the cells that have a label.
+    """
+    codes = groups.codes[groups.has_label]
+    sizes = np.bincount(codes, minlength=len(groups.present))
+    if len(sizes) < 2:
+        found = f"only one, {groups.names[0]!r}" if len(sizes) else "none"
+        raise ValueError(
+            f"groupby={groups.name!r} must have at least two groups of cells; it has "
+            f"{found}."
+        )
+    small = [
+        f"{name} ({size})"
+        for name, size in zip(groups.names, sizes, strict=True)
+        if size < cv
+    ]
+    if small:
+        raise ValueError(
+            f"cv={cv} needs at least {cv} cells of each group; too small are "
+            f"{', '.join(small)}: merge them, set their labels to NaN, or lower cv."
+        )
+    places = np.zeros(len(codes))
+    if batch_key is None:
+        splitter = StratifiedKFold(cv, shuffle=True, random_state=random_state)
+        return list(splitter.split(places, codes))
+    batches = read_column(adata.obs, batch_key, "batch_key", "adata.obs")
+    batches = batches[groups.has_label]
+    if batches.isna().any():
+        raise ValueError(f"batch_key={batch_key!r} has missing values.")
+    if batches.nunique() < cv:
+        raise ValueError(
+            f"batch_key={batch_key!r} has {batches.nunique()} batches, fewer than "
+            f"cv={cv}."
+        )
+    splitter = StratifiedGroupKFold(cv, shuffle=True, random_state=random_state)
+    return list(splitter.split(places, codes, batches.astype(str).to_numpy()))

@@ -1,0 +1,201 @@
+"""Expression matrices: in memory or in a file, dense or sparse."""
+
+import numbers
+import warnings
+
+import numpy as np
+from scipy import sparse
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.sparsefuncs import inplace_column_scale
+
+from skproj.anndata._groups import listed, read_column
+
+# Cells, or genes of a file that is stored by gene, that are in memory at once beside
+# what is kept of them.
+CELLS_AT_ONCE = 1024
+GENES_AT_ONCE = 256
+
+# Whole numbers up to this may be anything: presence, or the dose of an allele.
+LARGEST_CODE = 2
+VALUES_LOOKED_AT = 100_000
+
+
+def check_adata(adata):
+    """Refuse what has no cells and genes, and what can be neither read nor written."""
+    if not all(hasattr(adata, name) for name in ("obs", "var", "layers", "uns")):
+        raise TypeError(f"adata must be an AnnData, got {type(adata).__name__}.")
+    if adata.isbacked and adata.is_view:
+        raise ValueError(
+            "adata is a view of an object in a file, which would be read as a whole: "
+            "pass the object itself, with mask_var for some genes and NaN as the "
+            "label of cells to leave out, or call to_memory() first."
+        )
+
+
+def check_integer(value, name, *, least):
+    """Refuse what is no integer, or too small."""
+    is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not is_integer or value < least:
+        raise ValueError(
+            f"{name} must be an integer of at least {least}, got {value!r}."
+        )
+
+
+def choose_matrix(adata, layer):
+    """Return `adata.X` or a layer, and what to call it in messages."""
+    if layer is None:
+        matrix, name = adata.X, "adata.X"
+        if matrix is None:
+            raise ValueError(
+                "adata.X is None; choose a layer, which are "
+                f"{listed(list(adata.layers))}."
+            )
+    elif layer in adata.layers:
+        matrix, name = adata.layers[layer], f"adata.layers[{layer!r}]"
+    else:
+        raise ValueError(
+            f"layer={layer!r} is not in adata.layers, which has "
+            f"{listed(list(adata.layers))}."
+        )
+    if np.dtype(matrix.dtype).kind not in "biuf":
+        raise ValueError(f"{name} must hold real numbers, got dtype {matrix.dtype}.")
+    return matrix, name
+
+
+def choose_genes(adata, mask_var):
+    """Return the places of the genes to look at."""
+    if mask_var is None:
+        return np.arange(adata.n_vars)
+    if isinstance(mask_var, str):
+        mask = read_column(adata.var, mask_var, "mask_var", "adata.var").to_numpy()
+        source = f"adata.var[{mask_var!r}]"
+    else:
+        mask, source = np.asarray(mask_var), "mask_var"
+    if mask.dtype != bool or mask.shape != (adata.n_vars,):
+        raise ValueError(
+            f"{source} must be {adata.n_vars} booleans, one for each gene, got an "
+            f"array of shape {mask.shape} and dtype {mask.dtype}."
+        )
+    if not mask.any():
+        raise ValueError(f"{source} keeps no gene.")
+    return np.flatnonzero(mask)
+
+
+def in_memory(matrix):
+    """Whether a matrix can be indexed in any way at once."""
+    return isinstance(matrix, np.ndarray) or sparse.issparse(matrix)
+
+
+def is_stored_by_gene(matrix):
+    """Whether a matrix is in a file in which the rows are scattered."""
+    return not in_memory(matrix) and getattr(matrix, "format", None) == "csc"
+
+
+def read(matrix, cells, genes):
+    """Return a part of a matrix as floating-point numbers in memory.
+
+    Parameters
+    ----------
+    matrix : array-like of shape (n_cells, n_genes)
+        Arrays and sparse matrices, also those of h5py, zarr, dask or anndata.
+    cells, genes : ndarray of int
+        Rows and columns, increasing.
+
+    Returns
+    -------
+    part : ndarray or sparse matrix of shape (len(cells), len(genes))
+        In the format and, if it is float32 or float64, the precision of `matrix`. It
+        may be `matrix` itself.
+    """
+    if in_memory(matrix):
+        return as_float(pick(matrix, cells, genes))
+    if is_stored_by_gene(matrix):
+        blocks = [
+            as_float(pick(load(matrix[:, columns]), cells, inside))
+            for columns, inside in slices(genes, GENES_AT_ONCE)
+        ]
+        return sparse.hstack(blocks, format="csc")
+    blocks = [
+        as_float(pick(load(matrix[rows]), inside, genes))
+        for rows, inside in slices(cells, CELLS_AT_ONCE)
+    ]
+    if sparse.issparse(blocks[0]):
+        return sparse.vstack(blocks, format="csr")
+    return np.concatenate(blocks)
+
+
+def slices(places, size):
+    """Yield slices of at most `size` that hold all places, and the places inside."""
+    for start in range(0, int(places[-1]) + 1, size):
+        first, last = np.searchsorted(places, [start, start + size])
+        if first < last:
+            yield slice(start, start + size), places[first:last] - start
+
+
+def load(block):
+    """Return a block that was read, in memory: what dask returns is only a plan."""
+    block = block.compute() if hasattr(block, "compute") else block
+    return block if sparse.issparse(block) else np.asarray(block)
+
+
+def pick(matrix, cells, genes):
+    """Return some rows and columns; the matrix itself if these are all."""
+    if len(cells) < matrix.shape[0]:
+        matrix = matrix[cells]
+    if len(genes) < matrix.shape[1]:
+        matrix = matrix[:, genes]
+    return matrix
+
+
+def as_float(matrix):
+    """Return numbers that are not float32 or float64 as float32."""
+    if matrix.dtype in (np.float32, np.float64):
+        return matrix
+    return matrix.astype(np.float32)
+
+
+def check_finite(X, name, gene_names):
+    """Refuse missing values, and say in which genes they are."""
+    values = stored_values(X)
+    # A sum shows most often at once, without further memory, that all is well.
+    if not np.isfinite(values.sum()) and not np.isfinite(values).all():
+        bad = np.flatnonzero(~np.isfinite(np.asarray(X.sum(axis=0)).ravel()))
+        raise ValueError(
+            f"{name} has NaN or infinite values in the genes "
+            f"{listed(gene_names[bad])}: impute them, or leave the genes out by "
+            "mask_var."
+        )
+
+
+def warn_of_counts(X, name, *, stacklevel):
+    """Warn of what looks like raw counts."""
+    sample = stored_values(X)[:VALUES_LOOKED_AT]
+    if len(sample) == 0 or sample.min() < 0 or sample.max() <= LARGEST_CODE:
+        return
+    if (sample == sample.round()).all():
+        warnings.warn(
+            f"{name} looks like raw counts: whole numbers up to {sample.max():.0f}. "
+            "Normalise the cells to the same total and take logarithms first.",
+            UserWarning,
+            stacklevel=stacklevel + 1,
+        )
+
+
+def stored_values(X):
+    """Return the values of a matrix one after the other; of a sparse one, not zeros."""
+    return X.data if sparse.issparse(X) else X.reshape(-1)
+
+
+def scale_of_genes(X):
+    """Return the standard deviation of each gene, 1 for constant ones."""
+    return StandardScaler(with_mean=False).fit(X).scale_
+
+
+def divide_genes(X, scale):
+    """Return X with each gene divided by a number; sparse data stay sparse."""
+    X = X.copy()
+    if sparse.issparse(X):
+        inplace_column_scale(X, 1.0 / scale)
+    else:
+        X /= scale
+    return X

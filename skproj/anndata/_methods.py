@@ -1,0 +1,289 @@
+"""The two models that genes can be selected with, behind one interface."""
+
+import inspect
+import numbers
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.base import BaseEstimator, clone
+
+from skproj.anndata._matrix import check_integer, divide_genes, scale_of_genes
+from skproj.feature_selection import (
+    ProjectionFeatureSelector,
+    ProjectionFeatureSelectorCV,
+)
+
+# What `select_features` decides by itself, or offers under a name of its own.
+DECIDED_HERE = {
+    "cv",
+    "eta",
+    "n_features_to_select",
+    "n_jobs",
+    "random_state",
+    # The labels are codes, and the results those of one model.
+    "estimator",
+    "importance_getter",
+    "loss",
+    "prefit",
+    "standardize",
+    "calibrate",
+    "warm_start",
+}
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a method has found out about the cells that have a label.
+
+    Attributes
+    ----------
+    method : Method
+    model : estimator
+        Fitted to all these cells.
+    recipe : estimator
+        The estimator without a search that was fitted in the folds.
+    selected : ndarray of int of shape (n_selected,)
+        Places of the selected genes among those considered.
+    scale : ndarray of shape (n_genes,) or None
+        What the genes were divided by before the fit.
+    frequency : ndarray of shape (n_genes,)
+        Fraction of the folds that select a gene.
+    fold_logits : ndarray of shape (n_cells, n_groups)
+        Of each cell from the fold that has not seen it; minus infinity for groups that
+        this fold has not seen at all.
+    """
+
+    method: "Method"
+    model: BaseEstimator
+    recipe: BaseEstimator
+    selected: np.ndarray
+    scale: np.ndarray | None
+    frequency: np.ndarray
+    fold_logits: np.ndarray
+
+    @property
+    def scores(self):
+        """Scores of the genes, of shape (n_genes,)."""
+        return getattr(self.model, self.method.scores_attribute)
+
+    def logits(self, X):
+        """Return the logits of cells, of which X has the selected genes."""
+        if self.scale is not None:
+            X = divide_genes(X, self.scale[self.selected])
+        return self.method.logits(self.model, X, self.selected)
+
+    def coef(self):
+        """Return the coefficients of the selected genes, or None.
+
+        They have shape (n_groups, n_selected).
+        """
+        coef = getattr(self.model, "coef_", None)
+        return None if coef is None else for_both_groups(coef[:, self.selected])
+
+
+class Method(ABC):
+    """A kind of model for the groups of the cells.
+
+    Parameters
+    ----------
+    parameters : dict
+        Parameters of the estimators that users have set.
+    random_state : int
+    n_jobs : int or None
+    """
+
+    def __init__(self, parameters, *, random_state, n_jobs):
+        self.parameters = parameters
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+
+    @property
+    @abstractmethod
+    def estimators(self):
+        """The estimator of a single radius, and that which searches for one."""
+
+    @property
+    @abstractmethod
+    def scores_attribute(self):
+        """Where the estimators have the scores of the features."""
+
+    @abstractmethod
+    def fixed(self):
+        """Return parameters of both estimators that users cannot set."""
+
+    @abstractmethod
+    def chosen(self, search):
+        """Return the parameters that a search has chosen."""
+
+    @abstractmethod
+    def scale_of(self, X):
+        """Return what genes are to be divided by before the fit, or None."""
+
+    @abstractmethod
+    def logits(self, model, X, selected):
+        """Return the logits of the groups, from the selected genes of scaled cells.
+
+        They have shape (n_cells, n_groups).
+        """
+
+    def check_parameters(self, searches):
+        """Refuse parameters that the estimator that will be fitted does not have."""
+        cls = self.estimators[searches]
+        known = set(inspect.signature(cls).parameters) - DECIDED_HERE
+        for name in self.parameters:
+            if name not in known:
+                raise TypeError(
+                    f"{name!r} is no parameter of select_features, and none of "
+                    f"{cls.__name__} that can be set here; these are "
+                    f"{', '.join(sorted(known))}."
+                )
+
+    def select(self, X, codes, folds, radius):
+        """Fit all cells, and then the training cells of each fold.
+
+        Parameters
+        ----------
+        X : {ndarray, sparse matrix} of shape (n_cells, n_genes)
+        codes : ndarray of int of shape (n_cells,)
+        folds : list of tuple of ndarray
+        radius : dict or None
+            Parameters that fix how many genes are selected; None searches.
+
+        Returns
+        -------
+        selection : Selection
+        """
+        scale = self.scale_of(X)
+        if scale is not None:
+            X = divide_genes(X, scale)
+        if radius is None:
+            _, cls = self.estimators
+            parameters = self.fixed() | self.parameters
+            model = cls(**parameters, cv=folds, n_jobs=self.n_jobs).fit(X, codes)
+            recipe = self._recipe(self.chosen(model))
+        else:
+            recipe = self._recipe(radius)
+            model = clone(recipe).fit(X, codes)
+        selected = model.get_support(indices=True)
+        if len(selected) == 0:
+            raise ValueError(
+                "No gene was selected: eta is too small, or no gene says anything of "
+                "the groups."
+            )
+        fits = Parallel(n_jobs=self.n_jobs)(
+            delayed(self._fit_fold)(clone(recipe), X, codes, *fold) for fold in folds
+        )
+        logits = np.full((len(codes), codes.max() + 1), -np.inf)
+        for (_, test), (_, seen, fold_logits) in zip(folds, fits, strict=True):
+            logits[np.ix_(test, seen)] = fold_logits
+        frequency = np.mean([support for support, _, _ in fits], axis=0)
+        return Selection(self, model, recipe, selected, scale, frequency, logits)
+
+    def _recipe(self, settings):
+        """Return an estimator without a search, for which some parameters are void."""
+        cls, _ = self.estimators
+        known = inspect.signature(cls).parameters
+        usable = {k: v for k, v in self.parameters.items() if k in known}
+        return cls(**(self.fixed() | usable | settings))
+
+    def _fit_fold(self, model, X, codes, train, test):
+        """Return the selected genes, the groups seen, and the logits of the test."""
+        model.fit(X[train], codes[train])
+        selected = model.get_support(indices=True)
+        if len(selected) == 0:
+            raise ValueError(
+                "No gene was selected without the cells of one of the folds: increase "
+                "eta."
+            )
+        logits = self.logits(model, X[test][:, selected], selected)
+        return model.get_support(), model.classes_, logits
+
+
+class Linear(Method):
+    """The linear model in a ball; it divides the genes by their deviation itself."""
+
+    estimators = ProjectionFeatureSelector, ProjectionFeatureSelectorCV
+    scores_attribute = "scores_"
+
+    def fixed(self):
+        return {"loss": "log_loss"}
+
+    def chosen(self, search):
+        return {"eta": float(search.eta_)}
+
+    def scale_of(self, X):
+        return None
+
+    def logits(self, model, X, selected):
+        coef, intercept = (
+            for_both_groups(weights)
+            for weights in (model.coef_[:, selected], model.intercept_[:, np.newaxis])
+        )
+        return X @ coef.T + intercept[:, 0]
+
+
+class Autoencoder(Method):
+    """The supervised autoencoder, which expects genes of unit variance."""
+
+    scores_attribute = "feature_importances_"
+
+    @property
+    def estimators(self):
+        from skproj import nn  # PyTorch takes seconds to import
+
+        return nn.SparseSupervisedAutoencoder, nn.SparseSupervisedAutoencoderCV
+
+    def fixed(self):
+        return {"random_state": self.random_state}
+
+    def chosen(self, search):
+        return {
+            "eta": float(search.eta_),
+            "input_noise": float(search.input_noise_),
+            "final_noise": float(search.final_noise_),
+        }
+
+    def scale_of(self, X):
+        return scale_of_genes(X)
+
+    def logits(self, model, X, selected):
+        return model.compact().transform(X)
+
+
+def for_both_groups(weights):
+    """Return a row for each group; of two groups, the models have the second only.
+
+    The logits of both then have the same probabilities as the single logit.
+    """
+    return np.vstack([-weights, weights]) / 2 if len(weights) == 1 else weights
+
+
+METHODS = {"linear": Linear, "autoencoder": Autoencoder}
+
+
+def check_radius(eta, n_genes, n_considered):
+    """Return the parameters that fix how many genes are selected, or None.
+
+    None stands for a search.
+    """
+    if n_genes is not None:
+        if eta != "cv":
+            raise ValueError(
+                "eta and n_genes cannot be combined, got "
+                f"eta={eta!r} and n_genes={n_genes!r}."
+            )
+        check_integer(n_genes, "n_genes", least=1)
+        if n_genes > n_considered:
+            raise ValueError(
+                f"n_genes={n_genes} exceeds the number of genes to choose from, "
+                f"{n_considered}."
+            )
+        return {"n_features_to_select": int(n_genes)}
+    if isinstance(eta, str):
+        if eta == "cv":
+            return None
+    elif isinstance(eta, numbers.Real) and not isinstance(eta, bool) and eta > 0:
+        return {"eta": float(eta)}
+    raise ValueError(f'eta must be "cv" or a positive number, got {eta!r}.')
