@@ -1,0 +1,59 @@
+"""``skproj apply``: predictions of a saved model."""
+
+import sys
+
+import numpy as np
+
+from skproj.cli._errors import CommandError
+from skproj.cli._models import feature_names, load_model, selection_of
+from skproj.cli._output import check_free, new_file
+from skproj.cli._tables import read_table
+from skproj.utils._optional import import_optional
+
+
+def run(options):
+    check_free(options.out, options.overwrite)
+    model = load_model(options.model)
+    names = feature_names(model, options.model)
+    table = read_table(options.data, index=options.index, layer=options.layer)
+    if options.transform:
+        result = table.frame(selected_names(model, names, options.model))
+    else:
+        result = predictions(model, table.numbers(names, can_drop=False))
+    if table.row_names is None:
+        result.index = np.arange(1, table.n_rows + 1)
+    else:
+        result.index = table.row_names
+    result.index.name = table.row_label
+    if options.out is None:
+        result.to_csv(sys.stdout)
+        return
+    with new_file(options.out) as file:
+        result.to_csv(file)
+    print(f"Wrote {options.out}: {len(result)} rows, {result.shape[1]} columns")
+
+
+def selected_names(model, names, path):
+    """Return the names of the features that a model uses."""
+    step = selection_of(model)
+    if step is None or len(step.get_support()) != len(names):
+        raise CommandError(f"{path} holds no model that selects features by name.")
+    selected = np.flatnonzero(step.get_support())
+    return [names[j] for j in selected]
+
+
+def predictions(model, X):
+    """Return predictions and, where they are known, probabilities."""
+    from skproj.cli._selection import without_names
+
+    pd = import_optional("pandas", extra="cli")
+    if not hasattr(model, "predict"):
+        raise CommandError("the model cannot predict; --transform selects features.")
+    with without_names():
+        columns = {"prediction": model.predict(X)}
+        if hasattr(model, "predict_proba"):
+            probabilities = model.predict_proba(X)
+            columns["confidence"] = probabilities.max(axis=1)
+            for label, column in zip(model.classes_, probabilities.T, strict=True):
+                columns[f"probability_{label}"] = column
+    return pd.DataFrame(columns)

@@ -1,0 +1,269 @@
+"""The arguments of the command line."""
+
+import argparse
+import math
+import textwrap
+from pathlib import Path
+
+from skproj._version import __version__
+
+EXAMPLES = {
+    "select": """\
+examples:
+  skproj select table.csv --target label --out selection
+  skproj select table.csv --target label --index sample --drop age sex
+  skproj select cells.h5ad --target cell_type --layer logcounts --n-jobs 4
+  skproj select table.parquet --target weight --task regression --eta 3.5
+""",
+    "apply": """\
+examples:
+  skproj apply selection/model.skops new.csv --out predictions.csv
+  skproj apply selection/model.skops new.csv --transform --out selected.csv
+""",
+    "info": """\
+examples:
+  skproj info
+  skproj info selection/model.skops
+""",
+    "datasets": """\
+examples:
+  skproj datasets
+  skproj datasets digits-probes --out digits.parquet
+  skproj select digits.parquet --target digit --out selection
+""",
+}
+
+DATA_HELP = (
+    "table with a row for each sample: .csv, .tsv (both also as .gz), .parquet or .h5ad"
+)
+
+
+def make_parser():
+    """Return the parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="skproj",
+        description="Select the features of a table that predict a column of it.",
+        epilog="skproj COMMAND --help shows the options of a command, with examples.",
+    )
+    parser.add_argument("--version", action="version", version=f"skproj {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    add_select(commands)
+    add_apply(commands)
+    add_info(commands)
+    add_datasets(commands)
+    return parser
+
+
+def add_select(commands):
+    parser = add_command(
+        commands,
+        "select",
+        "select features and write a report",
+        "Select the features that predict a column. The radius of the projection, "
+        "which says how sparse the model is, is chosen by cross-validation on one part "
+        "of the rows; the accuracy is measured on the others, beside that of models "
+        "without a selection.",
+    )
+    parser.add_argument("data", type=Path, metavar="DATA", help=DATA_HELP)
+    parser.add_argument(
+        "--target",
+        required=True,
+        metavar="COLUMN",
+        help="column to predict; of an .h5ad file, a column of obs",
+    )
+    add_table_options(parser)
+    parser.add_argument(
+        "--drop",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="COLUMN",
+        help="columns that are no features",
+    )
+    parser.add_argument(
+        "--task",
+        choices=["auto", "classification", "regression"],
+        default="auto",
+        help="auto: classification of text, truth values and at most 20 whole numbers",
+    )
+    parser.add_argument(
+        "--method",
+        choices=["auto", "autoencoder", "selector"],
+        default="auto",
+        help="a sparse supervised autoencoder, or a linear selector followed by a "
+        "support vector machine; auto: the first for classification, the second for "
+        "regression",
+    )
+    parser.add_argument(
+        "--eta",
+        type=radius,
+        default=None,
+        metavar="RADIUS",
+        help="radius of the projection, or auto: cross-validation (the default)",
+    )
+    parser.add_argument(
+        "--rule",
+        choices=["best", "one-standard-error"],
+        default="best",
+        help="take the radius with the best score, or the smallest within one standard "
+        "error of it, which keeps fewer features",
+    )
+    parser.add_argument(
+        "--test-size",
+        type=share,
+        default=0.25,
+        metavar="SHARE",
+        help="share of the rows that is held out; 0 trains on all (default: 0.25)",
+    )
+    parser.add_argument(
+        "--cv",
+        type=at_least(2),
+        default=5,
+        metavar="FOLDS",
+        help="number of folds of the cross-validation (default: 5)",
+    )
+    parser.add_argument(
+        "--seed", type=at_least(0), default=0, help="seed of all that is random"
+    )
+    parser.add_argument(
+        "--n-jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="number of processes, -1 for one per processor (default: 1)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder for features.csv, model.skops, report.html and plots; without it "
+        "nothing is written",
+    )
+    add_overwrite(parser)
+    parser.add_argument("--no-progress", action="store_true", help="no progress bars")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+
+
+def add_apply(commands):
+    parser = add_command(
+        commands,
+        "apply",
+        "predict with a saved model",
+        "Predict with a model that 'skproj select' has saved. Columns are found by "
+        "their names, in any order; others are ignored.",
+    )
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a .skops file")
+    parser.add_argument("data", type=Path, metavar="DATA", help=DATA_HELP)
+    add_table_options(parser)
+    parser.add_argument(
+        "--transform",
+        action="store_true",
+        help="write the selected columns of the table, as they are, not predictions",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="csv file to write (default: print)"
+    )
+    add_overwrite(parser)
+
+
+def add_info(commands):
+    parser = add_command(
+        commands,
+        "info",
+        "show versions, or what a model is",
+        "Show versions and the processor and, of a saved model, what it is.",
+    )
+    parser.add_argument(
+        "model", type=Path, nargs="?", metavar="MODEL", help="a .skops file"
+    )
+
+
+def add_datasets(commands):
+    parser = add_command(
+        commands,
+        "datasets",
+        "write a table to try the commands with",
+        "Write one of the tables that come with scikit-learn, or list them.",
+    )
+    parser.add_argument("name", nargs="?", metavar="NAME", help="which one")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help=".csv, .tsv or .parquet file to write"
+    )
+    add_overwrite(parser)
+
+
+def add_command(commands, name, summary, description):
+    """Add a command, with what all have in common."""
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=textwrap.fill(description, 80),
+        epilog=EXAMPLES[name],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--debug",
+        action="store_true",
+        help="show where an error came from, as SKPROJ_TRACEBACK=1 does",
+    )
+    return parser
+
+
+def add_table_options(parser):
+    parser.add_argument(
+        "--index", metavar="COLUMN", help="column with the names of the rows"
+    )
+    parser.add_argument(
+        "--layer", metavar="LAYER", help="layer of an .h5ad file, instead of X"
+    )
+
+
+def add_overwrite(parser):
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace what is there already"
+    )
+
+
+def radius(text):
+    """Return a radius, or None for the word auto."""
+    if text == "auto":
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0.0 < value < math.inf:
+        raise argparse.ArgumentTypeError(
+            f"must be a positive number or auto, got {text!r}"
+        )
+    return value
+
+
+def share(text):
+    """Return a number from 0 to 1, without 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0.0 <= value < 1.0:
+        raise argparse.ArgumentTypeError(
+            f"must be at least 0 and less than 1, got {text!r}"
+        )
+    return value
+
+
+def at_least(smallest):
+    """Return a function that reads an integer which is not smaller."""
+
+    def read(text):
+        try:
+            value = int(text)
+        except ValueError:
+            value = smallest - 1
+        if value < smallest:
+            raise argparse.ArgumentTypeError(
+                f"must be a whole number of at least {smallest}, got {text!r}"
+            )
+        return value
+
+    return read

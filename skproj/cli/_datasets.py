@@ -1,0 +1,97 @@
+"""``skproj datasets``: tables to try the commands with."""
+
+import numpy as np
+
+from skproj.cli._errors import CommandError, near_matches
+from skproj.cli._output import check_free, new_file
+from skproj.cli._tables import TEXT_SEPARATORS, suffix_of
+from skproj.utils._optional import import_optional
+
+N_PROBES = 1000
+
+
+def digits_with_probes():
+    from sklearn.datasets import load_digits
+
+    from skproj.datasets import add_probes
+
+    digits = load_digits()
+    varies = digits.data.std(axis=0) > 0
+    X, names, _ = add_probes(
+        digits.data[:, varies].astype(np.float32),
+        n_probes=N_PROBES,
+        feature_names=np.array(digits.feature_names)[varies],
+        random_state=0,
+    )
+    return X, names, digits.target
+
+
+def breast_cancer():
+    from sklearn.datasets import load_breast_cancer
+
+    data = load_breast_cancer()
+    return data.data, data.feature_names, data.target_names[data.target]
+
+
+def diabetes():
+    from sklearn.datasets import load_diabetes
+
+    data = load_diabetes(scaled=False)
+    return data.data, data.feature_names, data.target
+
+
+# What each one is, the column to predict, and the function that makes it.
+DATASETS = {
+    "digits-probes": (
+        f"images of digits: 61 pixels that vary, and {N_PROBES} probes, permuted "
+        "copies of pixels, which a selection should leave out",
+        "digit",
+        digits_with_probes,
+    ),
+    "breast-cancer": (
+        "30 measurements of cell nuclei, malignant or benign",
+        "diagnosis",
+        breast_cancer,
+    ),
+    "diabetes": (
+        "10 measurements of patients, and the progression of their disease, a number",
+        "progression",
+        diabetes,
+    ),
+}
+
+
+def run(options):
+    if options.name is None:
+        for name, (description, target, _) in DATASETS.items():
+            print(f"{name} (--target {target}): {description}")
+        return
+    if options.name not in DATASETS:
+        hint = near_matches(options.name, list(DATASETS))
+        raise CommandError(
+            f"there is no data set {options.name!r}{hint} ('skproj datasets' lists all)"
+        )
+    if options.out is None:
+        raise CommandError("--out must say which file to write.")
+    suffix = suffix_of(options.out)
+    if suffix not in (*TEXT_SEPARATORS, ".parquet"):
+        raise CommandError(
+            f"--out must end in .csv, .tsv or .parquet, got {str(options.out)!r}."
+        )
+    check_free(options.out, options.overwrite)
+    pd = import_optional("pandas", extra="cli")
+    description, target, load = DATASETS[options.name]
+    X, names, y = load()
+    frame = pd.DataFrame(X, columns=names)
+    frame[target] = y
+    with new_file(options.out) as file:
+        if suffix == ".parquet":
+            import_optional("pyarrow", extra="cli")
+            frame.to_parquet(file, index=False)
+        else:
+            frame.to_csv(file, index=False, sep=TEXT_SEPARATORS[suffix])
+    print(f"{options.name}: {description}")
+    print(
+        f"Wrote {options.out}: {len(frame)} rows, {X.shape[1]} features; "
+        f"predict column {target!r}"
+    )

@@ -1,0 +1,25 @@
+"""What is said when a command cannot do its work."""
+
+import difflib
+
+
+class CommandError(Exception):
+    """Something that the user can put right, in one sentence."""
+
+
+def near_matches(name, names):
+    """Return ", did you mean ...?" if any of the names is like this one."""
+    by_lower_case = {other.lower(): other for other in reversed(names)}
+    found = difflib.get_close_matches(name.lower(), by_lower_case, n=3)
+    if not found:
+        return ""
+    quoted = " or ".join(repr(by_lower_case[lower]) for lower in found)
+    return f"; did you mean {quoted}?"
+
+
+def listing(names, at_most=5):
+    """Return names in quotes, and how many more there are."""
+    names = list(names)
+    text = ", ".join(repr(name) for name in names[:at_most])
+    left_out = len(names) - at_most
+    return f"{text} and {left_out} more" if left_out > 0 else text

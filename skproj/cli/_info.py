@@ -1,0 +1,85 @@
+"""``skproj info``: versions, the machine, and what a model is."""
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+import numpy as np
+
+from skproj import __version__
+from skproj._kernels._openmp import openmp_enabled, openmp_max_threads
+from skproj.cli._errors import listing
+from skproj.cli._models import load_model, selection_of
+
+LIBRARIES = (
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "torch",
+    "pandas",
+    "pyarrow",
+    "anndata",
+    "matplotlib",
+    "rich",
+    "skops",
+)
+
+
+def run(options):
+    if options.model is not None:
+        lines = describe_model(load_model(options.model), options.model)
+    else:
+        lines = {**versions(), **machine()}
+    print_table(lines)
+
+
+def print_table(lines):
+    """Print names and values in two columns."""
+    width = max(map(len, lines))
+    for name, value in lines.items():
+        print(f"{name:{width}}  {value}")
+
+
+def versions():
+    """Return the version of each library, without importing it."""
+    lines = {"skproj": __version__, "Python": platform.python_version()}
+    for library in LIBRARIES:
+        try:
+            lines[library] = version(library)
+        except PackageNotFoundError:
+            lines[library] = "not installed"
+    return lines
+
+
+def machine():
+    """Return what the kernels can make use of."""
+    found = np.show_config(mode="dicts").get("SIMD Extensions", {}).get("found", [])
+    return {
+        "system": platform.platform(),
+        "processors": os.cpu_count(),
+        "processor features": " ".join(found) or "none beyond the baseline",
+        "OpenMP threads": openmp_max_threads() if openmp_enabled() else "not built in",
+    }
+
+
+def describe_model(model, path):
+    """Return what is worth knowing of a fitted model, by name."""
+    steps = [step for _, step in getattr(model, "steps", [("", model)])]
+    lines = {
+        "file": path,
+        "model": ", ".join(type(step).__name__ for step in steps),
+    }
+    step = selection_of(model)
+    if hasattr(step, "eta_"):
+        lines["eta"] = f"{step.eta_:.6g}"
+    if step is not None:
+        support = step.get_support()
+        lines["features"] = f"{np.count_nonzero(support)} of {len(support)}"
+        names = getattr(model, "feature_names_in_", None)
+        if names is not None and len(names) == len(support):
+            lines["selected"] = listing(np.asarray(names)[support].tolist(), at_most=20)
+    if hasattr(model, "skproj_version_"):
+        lines["written by"] = f"skproj {model.skproj_version_}"
+    if hasattr(model, "classes_"):
+        lines["classes"] = listing(model.classes_.tolist(), at_most=20)
+    return lines

@@ -1,0 +1,93 @@
+"""From arguments to an exit code."""
+
+import importlib
+import os
+import sys
+import traceback
+import warnings
+
+from skproj.cli._arguments import make_parser
+from skproj.cli._errors import CommandError
+
+# The rest of the package, and with it scikit-learn and PyTorch, is imported when a
+# command needs it.
+COMMANDS = {
+    "select": "skproj.cli._select",
+    "apply": "skproj.cli._apply",
+    "info": "skproj.cli._info",
+    "datasets": "skproj.cli._datasets",
+}
+
+# As in shells: what a process ended by SIGINT returns.
+INTERRUPTED = 130
+
+
+def main(argv=None):
+    """Run a command of the command line.
+
+    Parameters
+    ----------
+    argv : list of str, default=None
+        The arguments, without the name of the program; those of the process if None.
+
+    Returns
+    -------
+    code : int
+        0 if all is well, 2 if the arguments or the data are unsuitable, 1 for any other
+        error, 130 after an interrupt from the keyboard.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        options = make_parser().parse_args(argv)
+    except SystemExit as end:  # argparse has printed why
+        return end.code
+    options.command_line = ["skproj", *map(str, argv)]
+    with warnings.catch_warnings():
+        warnings.showwarning = print_warning
+        return run(options)
+
+
+def run(options):
+    """Run the command and turn exceptions into a line and an exit code."""
+    try:
+        importlib.import_module(COMMANDS[options.command]).run(options)
+        sys.stdout.flush()
+        return 0
+    except KeyboardInterrupt:
+        print("skproj: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of a pipe needs no more. Nothing can be flushed at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if options.debug or os.environ.get("SKPROJ_TRACEBACK", "0") not in ("", "0"):
+            traceback.print_exc()
+        expected, sentence = explain(error)
+        print(f"skproj: error: {sentence}", file=sys.stderr)
+        return 2 if expected else 1
+
+
+def explain(error):
+    """Return whether such an error was to be expected, and one line that explains it.
+
+    Estimators say with a ValueError or a TypeError what is wrong with the data.
+    """
+    sentence = " ".join(str(error).split())
+    if isinstance(error, MemoryError):
+        return True, f"there is not enough memory. {sentence}".rstrip()
+    if isinstance(error, OSError) and error.strerror:
+        where = f": {error.filename}" if error.filename is not None else ""
+        return True, f"{error.strerror}{where}"
+    expected = (CommandError, ValueError, TypeError, OSError, ModuleNotFoundError)
+    if isinstance(error, expected) and sentence:
+        return True, sentence
+    return False, (
+        f"{type(error).__name__}: {sentence} (this looks like a bug of skproj; "
+        "--debug shows where it is)"
+    )
+
+
+def print_warning(message, category, filename, lineno, file=None, line=None):
+    """Print a warning in one line, without the place in the code."""
+    print(f"skproj: warning: {' '.join(str(message).split())}", file=sys.stderr)

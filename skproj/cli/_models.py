@@ -1,0 +1,31 @@
+"""Saved models: what they are, and the names of their features."""
+
+from skproj.cli._errors import CommandError
+
+
+def load_model(path):
+    """Return the estimator in a file, or say why it cannot be had."""
+    from skproj import persistence
+
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise CommandError(f"{path} {what}.")
+    return persistence.load(path)
+
+
+def feature_names(model, path):
+    """Return the names of the features that a model was fitted with."""
+    names = getattr(model, "feature_names_in_", None)
+    if names is None:
+        raise CommandError(
+            f"the model in {path} does not know the names of its features: it was not "
+            "fitted to a table with column names."
+        )
+    return [str(name) for name in names]
+
+
+def selection_of(model):
+    """Return the last step of a pipeline that selects features, or None."""
+    steps = [step for _, step in getattr(model, "steps", [("", model)])]
+    selecting = [step for step in steps if hasattr(step, "get_support")]
+    return selecting[-1] if selecting else None

@@ -1,0 +1,167 @@
+"""``skproj select``: from a table to features, a model and a report."""
+
+import hashlib
+import importlib.util
+import os
+
+import numpy as np
+
+from skproj.cli._errors import CommandError, listing
+from skproj.cli._output import check_free, new_folder
+from skproj.cli._report import ALL_KEPT, FILES, write_results
+from skproj.cli._selection import NAMES, select
+from skproj.cli._tables import check_finite, read_table
+
+# Numbers with more different values than this are not taken for labels.
+MAX_LABELS = 20
+N_TOP = 20
+METHODS = {"classification": "autoencoder", "regression": "selector"}
+
+
+def run(options):
+    check_free(options.out, options.overwrite, folder=True)
+    if options.out is not None:
+        check_extras()
+    say = (lambda *text: None) if options.quiet else print
+
+    table = read_table(options.data, index=options.index, layer=options.layer)
+    names = table.feature_names(options.target, options.drop)
+    if not names:
+        raise CommandError(f"{options.data} has no features besides the target.")
+    task, y = labels_or_numbers(table.target(options.target), options)
+    X = table.numbers(names)
+    method = METHODS[task] if options.method == "auto" else options.method
+    facts = {
+        "data": str(options.data),
+        "SHA-256 of the file": digest(options.data),
+        "rows": len(y),
+        "features": len(names),
+        "target": options.target,
+        "task": describe_task(task, y),
+        "method": NAMES[method],
+    }
+    say(f"{options.data}: {len(y)} rows, {len(names)} features")
+    say(f"target {options.target!r}: {facts['task']}")
+    say(f"Searching for the radius of the {NAMES[method]}, {options.cv} folds")
+
+    selection = select(
+        X,
+        y,
+        names,
+        task=task,
+        method=method,
+        options=options,
+        show_progress=not (options.quiet or options.no_progress) and has("rich"),
+    )
+    say("\n".join(summary(selection)))
+    if options.out is None:
+        say("\nNothing was written; --out DIR saves the model and a report.")
+        return
+    with new_folder(options.out, FILES) as folder:
+        write_results(folder, selection, facts, options)
+        written = sorted(os.listdir(folder))
+    say(f"\nWrote to {options.out}: {', '.join(written)}")
+
+
+def check_extras():
+    """Raise an error if the results could not be written after all the work."""
+    for library in ("matplotlib", "skops"):
+        if not has(library):
+            raise CommandError(f'--out needs {library}: pip install "skproj[cli]"')
+
+
+def has(library):
+    """Whether a library is installed."""
+    return importlib.util.find_spec(library) is not None
+
+
+def labels_or_numbers(column, options):
+    """Return the task, and the target as an array.
+
+    Parameters
+    ----------
+    column : Series
+    options : argparse.Namespace
+        With `task` and `target`.
+
+    Returns
+    -------
+    task : {"classification", "regression"}
+    y : ndarray of shape (n_samples,)
+        Labels are strings or integers, numbers are float64.
+    """
+    target = f"the target {options.target!r}"
+    if column.isna().any():
+        raise CommandError(
+            f"{target} is missing in {column.isna().sum()} of {len(column)} rows; "
+            "leave out these rows."
+        )
+    numeric = getattr(column.dtype, "kind", "O") in "iuf"
+    whole = numeric and bool((column % 1 == 0).all())
+    task = options.task
+    if task == "auto":
+        few = column.nunique() <= MAX_LABELS
+        task = "regression" if numeric and not (whole and few) else "classification"
+    if task == "regression" and not numeric:
+        raise CommandError(f"{target} is not a number, as --task regression needs.")
+    if task == "classification" and numeric and not whole:
+        raise CommandError(
+            f"{target} holds numbers that are not whole, which are no labels; use "
+            "--task regression."
+        )
+    if column.nunique() < 2:
+        what = "class" if task == "classification" else "value"
+        raise CommandError(
+            f"{target} has one {what} only: {str(column.iloc[0])!r}; there is nothing "
+            "to tell apart."
+        )
+    if not numeric:
+        return task, column.to_numpy(dtype=str)
+    if task == "classification":
+        return task, column.to_numpy(dtype=np.int64)
+    y = column.to_numpy(dtype=np.float64)
+    check_finite(y[:, np.newaxis], [options.target], options.data, can_drop=False)
+    return task, y
+
+
+def describe_task(task, y):
+    if task == "regression":
+        return f"regression, from {y.min():.6g} to {y.max():.6g}"
+    classes, counts = np.unique(y, return_counts=True)
+    return (
+        f"classification, {len(classes)} classes of {counts.min()} to {counts.max()} "
+        f"rows: {listing(classes.tolist(), at_most=10)}"
+    )
+
+
+def digest(path):
+    """Return the SHA-256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def summary(selection):
+    """Return the lines to print about a selection."""
+    s = selection
+    lines = [
+        "",
+        f"Radius eta = {s.eta:.4g}: {s.n_selected} of {len(s.names)} features, "
+        f"cross-validated {s.cv_score_name} {s.cv_score:.3f} +- {s.cv_std:.3f}",
+    ]
+    if s.n_selected == len(s.names):
+        lines += ["", ALL_KEPT]
+    if s.comparison:
+        metrics = list(s.comparison[0][2])
+        lines += [
+            "",
+            f"On {s.n_test} rows that were held out, after training on {s.n_train}:",
+            f"{'':30} {'features':>9}" + "".join(f"{m:>19}" for m in metrics),
+        ]
+        lines += [
+            f"{name:30} {number:9}" + "".join(f"{scores[m]:19.3f}" for m in metrics)
+            for name, number, scores in s.comparison
+        ]
+    top = s.ranking[: min(N_TOP, s.n_selected)]
+    lines += ["", f"Top {len(top)} of {s.n_selected} selected features:"]
+    lines += [f"{s.scores[j]:10.4g}  {s.names[j]}" for j in top]
+    return lines

@@ -1,0 +1,329 @@
+"""Tables from files: names, numbers, and what is wrong with them."""
+
+import warnings
+from collections import Counter
+
+import numpy as np
+from scipy import sparse
+
+from skproj.cli._errors import CommandError, listing, near_matches
+from skproj.utils._optional import import_optional
+
+TEXT_SEPARATORS = {".csv": ",", ".tsv": "\t"}
+NEEDED = ", which the model needs"
+SUFFIXES = (*TEXT_SEPARATORS, ".parquet", ".h5ad")
+
+
+def read_table(path, *, index=None, layer=None):
+    """Read a table.
+
+    Parameters
+    ----------
+    path : Path
+        Its suffix says what it is.
+    index : str, default=None
+        Column with the names of the rows.
+    layer : str, default=None
+        Layer of an .h5ad file.
+
+    Returns
+    -------
+    table : FrameTable or AnnDataTable
+
+    Raises
+    ------
+    CommandError
+        If there is no such file, if it cannot be read, or if it is empty.
+    """
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise CommandError(f"{path} {what}.")
+    suffix = suffix_of(path)
+    if suffix not in SUFFIXES:
+        raise CommandError(
+            f"{path}: {suffix or 'no suffix'!r} is not a kind of table that is known; "
+            f"it must be one of {', '.join(SUFFIXES)}."
+        )
+    if layer is not None and suffix != ".h5ad":
+        raise CommandError(f"--layer is for .h5ad files, and {path} is none.")
+    if index is not None and suffix == ".h5ad":
+        raise CommandError("--index is not for .h5ad files: obs_names name the rows.")
+    read = READERS.get(suffix, read_text)
+    try:
+        table = read(path, index=index, layer=layer)
+    except (CommandError, ModuleNotFoundError):
+        raise
+    # The libraries raise what they like for a broken file.
+    except Exception as error:
+        raise CommandError(f"{path} cannot be read: {error}") from error
+    if table.n_rows == 0 or not table.columns:
+        raise CommandError(f"{path} has no rows or no columns.")
+    return table
+
+
+def suffix_of(path):
+    """Return the suffix in lower case, without that of a compression."""
+    if path.suffix.lower() == ".gz":
+        path = path.with_suffix("")
+    return path.suffix.lower()
+
+
+def read_text(path, *, index, layer):
+    pd = import_optional("pandas", extra="cli")
+    separator = TEXT_SEPARATORS[suffix_of(path)]
+    try:
+        # Read as data, because pandas would make different names of equal ones.
+        header = pd.read_csv(path, sep=separator, header=None, nrows=1, dtype=str)
+        check_unique(header.iloc[0].dropna(), path)
+        try:
+            import_optional("pyarrow", extra="cli")
+            frame = pd.read_csv(path, sep=separator, engine="pyarrow")
+        # It is the faster one, but refuses long rows and a header that leaves out the
+        # column of row names.
+        except pd.errors.ParserError:
+            frame = pd.read_csv(path, sep=separator, engine="c", low_memory=False)
+    except pd.errors.EmptyDataError:
+        raise CommandError(f"{path} is empty.") from None
+    return FrameTable(frame, path, index)
+
+
+def read_parquet(path, *, index, layer):
+    pd = import_optional("pandas", extra="cli")
+    parquet = import_optional("pyarrow.parquet", extra="cli")
+    check_unique(parquet.read_schema(path).names, path)
+    return FrameTable(pd.read_parquet(path, engine="pyarrow"), path, index)
+
+
+def read_h5ad(path, *, index, layer):
+    anndata = import_optional("anndata", extra="anndata")
+    with warnings.catch_warnings():
+        # Names of features are checked below; those of rows may be equal.
+        warnings.filterwarnings("ignore", ".* names are not unique")
+        adata = anndata.read_h5ad(path)
+    check_unique(adata.var_names, path)
+    if layer is not None and layer not in adata.layers:
+        known = listing(adata.layers) if adata.layers else "there are none"
+        raise CommandError(f"{path} has no layer {layer!r}; layers: {known}.")
+    return AnnDataTable(adata, path, layer)
+
+
+READERS = {".parquet": read_parquet, ".h5ad": read_h5ad}
+
+
+class FrameTable:
+    """A table with one kind of columns, features and others.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    path : Path
+        The file that it comes from, for messages.
+    index : str or None
+        Column with the names of the rows.
+
+    Attributes
+    ----------
+    columns : list of str
+        Names of all columns but the index.
+    row_names : Index or None
+        Names of the rows, if they have any.
+    row_label : str
+        What these names are called.
+    n_rows : int
+    """
+
+    def __init__(self, frame, path, index):
+        pd = import_optional("pandas", extra="cli")
+        frame.columns = [str(name) for name in frame.columns]
+        self.path = path
+        if index is not None:
+            self._require([index], list(frame.columns))
+            frame = frame.set_index(index)
+        self.columns = list(frame.columns)
+        named = not isinstance(frame.index, pd.RangeIndex)
+        self.row_names = frame.index if named else None
+        self.row_label = frame.index.name or "row"
+        self.n_rows = len(frame)
+        self._frame = frame
+
+    def _require(self, names, known, wanted_by=""):
+        require(names, known, f"{self.path} has no column %s", wanted_by)
+
+    def feature_names(self, target, drop):
+        """Return the names of the columns that are left over."""
+        self._require([target], self.columns)
+        self._require(drop, self.columns)
+        others = {target, *drop}
+        return [name for name in self.columns if name not in others]
+
+    def target(self, name):
+        """Return a column as a Series."""
+        return self._frame[name]
+
+    def numbers(self, names, *, can_drop=True):
+        """Return columns as numbers.
+
+        Parameters
+        ----------
+        names : list of str
+        can_drop : bool, default=True
+            Whether errors may propose to leave columns out.
+
+        Returns
+        -------
+        X : ndarray of float32 of shape (n_rows, n_names)
+
+        Raises
+        ------
+        CommandError
+            If a column is missing or is no column of numbers, or if a number is missing
+            or infinite.
+        """
+        self._require(names, self.columns, NEEDED)
+        frame = self._frame[names]
+        text = [
+            name
+            for name, dtype in frame.dtypes.items()
+            if getattr(dtype, "kind", "O") not in "biuf"
+        ]
+        if text:
+            some = " ".join(quote(name) for name in text[:5])
+            more = " ..." if len(text) > 5 else ""
+            entries = frame[text[0]].dropna().head(1).tolist()
+            example = f" (the first begins with {str(entries[0])!r})" if entries else ""
+            advice = (
+                f"; --drop {some}{more} leaves them out, and --index {quote(text[0])} "
+                "takes that one as the names of the rows"
+            )
+            raise CommandError(
+                f"{self.path} has {len(text)} of {len(names)} columns that are not "
+                f"numbers: {listing(text)}{example}{advice if can_drop else ''}"
+            )
+        X = frame.to_numpy(dtype=np.float32, na_value=np.nan)
+        check_finite(X, names, self.path, can_drop=can_drop)
+        return X
+
+    def frame(self, names):
+        """Return columns as a DataFrame, as they are."""
+        self._require(names, self.columns, NEEDED)
+        return self._frame[names]
+
+
+class AnnDataTable:
+    """Annotated data: the features are in a matrix, the other columns in `obs`.
+
+    Parameters
+    ----------
+    adata : AnnData
+    path : Path
+    layer : str or None
+
+    Attributes
+    ----------
+    columns : list of str
+        Names of the features.
+    row_names : Index
+    row_label : str
+    n_rows : int
+    """
+
+    row_label = "obs_name"
+
+    def __init__(self, adata, path, layer):
+        self.path = path
+        self.columns = [str(name) for name in adata.var_names]
+        self.row_names = adata.obs_names
+        self.n_rows = adata.n_obs
+        self._obs = adata.obs
+        self._matrix = adata.X if layer is None else adata.layers[layer]
+        if self._matrix is None:
+            raise CommandError(f"{path} has no X; name a layer with --layer.")
+
+    def feature_names(self, target, drop):
+        """Return the names of the features that are left over."""
+        require([target], list(self._obs), f"{self.path} has no column of obs %s")
+        require(drop, self.columns, f"{self.path} has no feature %s")
+        others = set(drop)
+        return [name for name in self.columns if name not in others]
+
+    def target(self, name):
+        """Return a column of `obs`."""
+        return self._obs[name]
+
+    def numbers(self, names, *, can_drop=True):
+        """Return features as an array or a CSR matrix, see `FrameTable.numbers`."""
+        require(names, self.columns, f"{self.path} has no feature %s", NEEDED)
+        place = {name: j for j, name in enumerate(self.columns)}
+        X = self._matrix
+        if sparse.issparse(X):
+            X = X.tocsr()
+        if names != self.columns:
+            X = X[:, [place[name] for name in names]]
+        X = X.astype(np.float32)
+        check_finite(X, names, self.path, can_drop=can_drop)
+        return X
+
+    def frame(self, names):
+        """Return features as a DataFrame."""
+        pd = import_optional("pandas", extra="cli")
+        X = self.numbers(names)
+        X = X.toarray() if sparse.issparse(X) else X
+        return pd.DataFrame(X, index=self.row_names, columns=names)
+
+
+def quote(name):
+    """Return an argument as a shell takes it."""
+    return name if name.isidentifier() else "'" + name.replace("'", "'\\''") + "'"
+
+
+def require(names, known, sentence, wanted_by=""):
+    """Raise an error if a name is not known.
+
+    Parameters
+    ----------
+    names, known : list of str
+    sentence : str
+        With ``%s`` for the names that are missing.
+    wanted_by : str, default=""
+        What needs them, as a clause to add.
+    """
+    known_names = set(known)
+    missing = [name for name in names if name not in known_names]
+    if not missing:
+        return
+    hint = near_matches(missing[0], known)
+    if not hint:
+        hint = f"; there are {listing(known)}"
+    raise CommandError(sentence % listing(missing) + wanted_by + hint)
+
+
+def check_unique(names, path):
+    """Raise an error if a name occurs twice."""
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise CommandError(
+            f"{path} has several columns of the same name: {listing(twice)}; "
+            "rename them, so that each feature can be told from the others."
+        )
+
+
+def check_finite(X, names, path, *, can_drop=True):
+    """Raise an error that says where a number is missing or infinite."""
+    entries = X.data if sparse.issparse(X) else X
+    if np.isfinite(entries).all():
+        return
+    for test, what in ((np.isnan, "missing"), (np.isinf, "infinite")):
+        bad = test(entries)
+        if not bad.any():
+            continue
+        columns = np.zeros(len(names), dtype=np.intp)
+        if sparse.issparse(X):
+            columns += np.bincount(X.indices[bad], minlength=len(names))
+        else:
+            columns += bad.sum(axis=0)
+        affected = [names[j] for j in np.flatnonzero(columns)]
+        raise CommandError(
+            f"{path} has {what} values, {columns.sum()} in {len(affected)} of "
+            f"{len(names)} columns: {listing(affected)}; fill them in, or leave out "
+            "these rows" + (" or, with --drop, these columns" if can_drop else "")
+        )
