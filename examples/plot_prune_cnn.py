@@ -11,10 +11,8 @@ the network really smaller.
 # %%
 # A network
 # ---------
-import argparse
 import copy
 import warnings
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -27,10 +25,7 @@ from torch.nn.utils import prune as torch_prune
 from skproj.nn import prune
 from skproj.projection import radius_for_sparsity
 
-parser = argparse.ArgumentParser(description="Prune a network that reads digits.")
-parser.add_argument("--out", type=Path, help="folder to save the plots in")
-options = parser.parse_args()
-
+plt.style.use("tableau-colorblind10")
 digits = load_digits()
 images = (digits.images / 16).astype(np.float32)[:, None]
 X_train, X_test, y_train, y_test = map(
@@ -98,7 +93,7 @@ methods = {
     "Hoyer, layer/filters": by_filters,
     "Hoyer, layer/inputs": by_inputs,
 }
-fractions = [0.5, 0.8, 0.9, 0.95, 0.98]
+fractions = [0.8, 0.9, 0.95, 0.98]
 scores = {name: [] for name in methods}
 reports = {name: [] for name in methods}
 warnings.filterwarnings("once", ".* keeps .* weights", UserWarning)
@@ -112,7 +107,7 @@ for name, method in methods.items():
 print("zeros                 " + "".join(f"{zeros:8.0%}" for zeros in fractions))
 for name, values in scores.items():
     print(f"{name:22}" + "".join(f"{value:8.3f}" for value in values))
-print(f"\nHoyer, layer/filters, 95 % zeros\n{reports['Hoyer, layer/filters'][3]}")
+print(f"\nHoyer, layer/filters, 95 % zeros\n{reports['Hoyer, layer/filters'][2]}")
 
 # %%
 # Inside a layer all of them keep the largest weights: they differ in how many weights
@@ -143,11 +138,10 @@ for axis, name in zip(axes[1:], list(methods)[:2], strict=True):
     axis.set_title(name, fontsize="medium")
     axis.set_xlabel("fraction of zeros")
     axis.set_yscale("log")
-    axis.set_ylim(5e-3, 1.1)
+    axis.set_ylim(2e-3, 1.1)
     axis.grid(alpha=0.3)
 axes[1].set_ylabel("kept of the weights of a layer")
 axes[1].legend()
-weights_figure = figure
 
 # %%
 # Whole filters
@@ -178,7 +172,7 @@ for share in (1.0, 0.5, 0.25):
 print(f"\nThe last one:\n{report}")
 
 # %%
-if options.out is not None:
-    options.out.mkdir(parents=True, exist_ok=True)
-    weights_figure.savefig(options.out / "pruned_weights.png", dpi=150)
-    print(f"\nPlots are in {options.out}/")
+# One network, one seed, 540 test images: a point of accuracy is five images. Times are
+# those of this computer. On networks with millions of weights the order of the methods
+# may be another one.
+plt.show()

@@ -1,0 +1,102 @@
+"""
+How sparse for which radius
+===========================
+
+The same radius means something else on every ball. Here is how many columns and how
+many entries each of them makes zero, and how far the result is from the matrix.
+"""
+
+# %%
+# The matrix
+# ----------
+# Columns of different sizes, some of even entries, some with a few large ones. Solid
+# lines are exact projections, the nearest points of their balls; dashed ones are
+# bi-level. ``bilevel_l12`` is the same operator as ``l12``, and the l2 and the linf
+# ball make no zeros.
+import matplotlib.pyplot as plt
+import numpy as np
+
+from skproj.projection import BALLS
+
+rng = np.random.default_rng(0)
+normal = rng.standard_normal((100, 500))
+sizes = rng.lognormal(sigma=0.5, size=500)
+powers = rng.uniform(0.5, 2.5, size=500)
+W = sizes * np.sign(normal) * np.abs(normal) ** powers
+
+styles = {
+    "l1": {"color": "#000000", "linestyle": "-"},
+    "bilevel_l11": {"color": "#000000", "linestyle": "--"},
+    "l12": {"color": "#E69F00", "linestyle": "-"},
+    "bilevel_l12": {"color": "#D55E00", "linestyle": ":", "linewidth": 3},
+    "l1inf": {"color": "#0072B2", "linestyle": "-"},
+    "bilevel_l1inf": {"color": "#0072B2", "linestyle": "--"},
+    "l2": {"color": "#009E73", "linestyle": "-."},
+    "linf": {"color": "#CC79A7", "linestyle": "-."},
+}
+shares = np.geomspace(0.005, 1.0, 40)
+
+
+def measure(ball):
+    """Return zero columns, zero entries and the distance for each radius, as shares."""
+    rows = []
+    for share in shares:
+        P = ball.project(W, share * ball.norm(W))
+        distance = np.linalg.norm(P - W) / np.linalg.norm(W)
+        rows.append([np.mean(~P.any(axis=0)), np.mean(P == 0.0), distance])
+    return np.transpose(rows)
+
+
+curves = {name: measure(ball) for name, ball in BALLS.items()}
+
+# %%
+# Zero columns and zero entries
+# -----------------------------
+# The radius is a share of the norm of the matrix, so that balls of different norms can
+# be compared. For the same share, the bi-level projections have more zero columns than
+# the exact ones. The l1 ball has as many zero entries as any other, but they are all
+# over the matrix: a column goes only when its last entry does. The two lines at the
+# bottom are those of the l2 and the linf ball.
+figure, axes = plt.subplots(1, 2, figsize=(9, 4), sharey=True, layout="constrained")
+for name, (columns, entries, _) in curves.items():
+    axes[0].plot(shares, columns, label=name, **styles[name])
+    axes[1].plot(shares, entries, **styles[name])
+for axis, title in zip(axes, ["zero columns", "zero entries"], strict=True):
+    axis.set_title(title, fontsize="medium")
+    axis.set_xscale("log")
+    axis.set_xticks([0.01, 0.1, 1.0], ["1 %", "10 %", "100 %"])
+    axis.grid(alpha=0.3)
+axes[0].set_ylabel("share of all")
+axes[0].set_yticks([0.0, 0.5, 1.0], ["0", "50 %", "100 %"])
+figure.supxlabel("radius, as a share of the norm of the matrix", fontsize="medium")
+figure.legend(loc="outside upper center", ncols=4)
+
+# %%
+# What the zeros cost
+# -------------------
+# On the left, the distance for the same radius: an exact projection is nearer than the
+# bi-level one of the same norm, by definition. On the right the radius is left out: for
+# the same number of zero columns, the bi-level one is nearer on this matrix. The exact
+# one has to take a much smaller radius to get there.
+figure, axes = plt.subplots(1, 2, figsize=(9, 4), sharey=True, layout="constrained")
+for name, (columns, _, distance) in curves.items():
+    axes[0].plot(shares, distance, label=name, **styles[name])
+    if BALLS[name].sparsifying:
+        axes[1].plot(columns, distance, **styles[name])
+axes[0].set_xscale("log")
+axes[0].set_xticks([0.01, 0.1, 1.0], ["1 %", "10 %", "100 %"])
+axes[0].set_xlabel("radius, as a share of the norm of the matrix")
+axes[1].set_xlabel("share of zero columns")
+axes[1].set_xticks([0.0, 0.5, 1.0], ["0", "50 %", "100 %"])
+axes[0].set_ylabel("distance, share of the Frobenius norm")
+for axis in axes:
+    axis.grid(alpha=0.3)
+figure.legend(loc="outside upper center", ncols=4)
+
+# %%
+# A random matrix is not a trained one. In a network the weights adapt to the ball while
+# it is trained, and what counts in the end is the accuracy:
+# :ref:`sphx_glr_auto_examples_plot_accuracy_against_radius.py` has that. For one
+# matrix, :func:`~skproj.projection.radius_for_sparsity` finds the radius for a given
+# number of columns.
+plt.show()
