@@ -9,8 +9,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Bunch
 
 # Bounds of one step, as factors of the l1 weight, while the target is on one side.
-EXPANSION = (1.3, 4.0)
-CONTRACTION = (0.1, 0.7)
+EXPANSION = (1.05, 10.0)
+CONTRACTION = (0.1, 0.95)
+# The largest step for several layers, in logarithms of their l1 weights.
+LARGEST_MOVE = 2.0
 
 # How far into the bracket a step goes at least and at most.
 INSIDE = (0.05, 0.95)
@@ -22,6 +24,12 @@ NARROW = 1e-4
 
 # Bounds of the slope of a count over its l1 weight, on logarithmic axes.
 SLOPES = (0.2, 5.0)
+# How much more readily the search believes that a layer depends on its own l1 weight
+# than on that of another layer.
+OWN, OTHER = 1.0, 0.3
+# Steps shorter than the root of this, in logarithms of the l1 weights, teach little:
+# counts of few weights jump.
+SHORT_MOVE = 0.01
 
 
 def find_l1_weight(
@@ -66,7 +74,7 @@ def find_l1_weight(
         Where the search begins, a finite positive number.
     tol : float, default=0.01
         How far the count may be from the target, relative to the target.
-    surplus : int, default=0
+    surplus : int or array-like of int of shape (n_layers,), default=0
         So many weights too many are accepted as well; the caller will remove them.
     max_iter : int, default=20
         How many models are trained at most.
@@ -86,7 +94,7 @@ def find_l1_weight(
         - `history` : dict of ndarray, `alpha` and `count` of each step
         - `n_iter` : int, number of models trained
 
-        Where no count is close enough and `surplus` is positive, it is the closest
+        Where no count is close enough and a `surplus` is positive, it is the closest
         model of those that have at least as many weights as wanted, if there is one.
 
     Raises
@@ -109,8 +117,9 @@ def find_l1_weight(
     For one target, the search keeps an :math:`\alpha` with too many weights and one
     with too few, and interpolates the logarithm of the count linearly in that of
     :math:`\alpha`. For several layers, whose counts depend on all
-    :math:`\alpha_k`, there are no such brackets: each step moves all of them, each by
-    a secant of its own count. Half a dozen steps are common in both cases.
+    :math:`\alpha_k`, there are no such brackets: each step moves all of them by
+    Broyden's method, which learns from the steps how the layers depend on each other.
+    Half a dozen steps are common in both cases.
 
     The method differs from that of the paper in that each step trains for the same
     number of epochs from a fixed start, whatever the count is on the way.
@@ -164,10 +173,10 @@ def search_l1_weight(
 ):
     """Do what `find_l1_weight` does, without a warning."""
     target, total = _check_target(target, total)
-    _check_settings(alpha_init, tol, max_iter)
+    surplus = _check_settings(alpha_init, tol, surplus, max_iter, target)
     is_free = (target > 0) & (target != total)
     fixed = np.where(target == 0, math.inf, 0.0)
-    rule = (_Bracket if target.ndim == 0 else _Secants)(target, alpha_init, tol)
+    rule = (_Bracket if target.ndim == 0 else _Broyden)(target, alpha_init)
     steps = []
     best = above = None
     alpha = rule.alpha
@@ -197,8 +206,8 @@ def search_l1_weight(
         )
         if converged or wants_end:
             break
-        alpha = rule.after(counts)
-    if not converged and surplus and above is not None:
+        alpha = rule.after(np.where(is_free, counts, target))
+    if not converged and np.any(surplus) and above is not None:
         best = above
     return Bunch(
         alpha=_plain(best.alpha),
@@ -249,13 +258,21 @@ def _check_target(target, total):
     return target, total
 
 
-def _check_settings(alpha_init, tol, max_iter):
+def _check_settings(alpha_init, tol, surplus, max_iter, target):
+    """Return the surplus as an array."""
     if not 0 < alpha_init < math.inf:
         raise ValueError(f"alpha_init must be positive and finite, got {alpha_init!r}.")
     if not tol >= 0:
         raise ValueError(f"tol must not be negative, got {tol!r}.")
     if not max_iter >= 1:
         raise ValueError(f"max_iter must be at least 1, got {max_iter!r}.")
+    surplus = np.asarray(surplus)
+    if surplus.shape not in [(), target.shape] or not (surplus >= 0).all():
+        raise ValueError(
+            "surplus must be a non-negative number, or an array of one for each "
+            f"layer, got {surplus!r}."
+        )
+    return surplus
 
 
 class _Bracket:
@@ -264,7 +281,7 @@ class _Bracket:
     Parameters
     ----------
     target : ndarray of int of shape ()
-    alpha_init, tol : float
+    alpha_init : float
 
     Notes
     -----
@@ -272,7 +289,7 @@ class _Bracket:
     counts less and less, so that the bracket does not shrink from one side only.
     """
 
-    def __init__(self, target, alpha_init, tol):
+    def __init__(self, target, alpha_init):
         self.target = float(target)
         self.alpha = np.array(alpha_init, dtype=float)
         # Log of alpha, and log of the count relative to the target, where there are
@@ -325,33 +342,45 @@ class _Bracket:
         return place + min(max(step, math.log(low)), math.log(high))
 
 
-class _Secants:
+class _Broyden:
     """The next l1 weights for a target of each layer.
 
     Parameters
     ----------
     target : ndarray of int of shape (n_layers,)
-    alpha_init, tol : float
+    alpha_init : float
+
+    Notes
+    -----
+    A quasi-Newton method for the logarithms of the counts, as functions of those of the
+    l1 weights. Its matrix of slopes starts as if no layer depended on another one.
     """
 
-    def __init__(self, target, alpha_init, tol):
-        self.target = np.maximum(target, 1.0)
+    def __init__(self, target, alpha_init):
+        self.target = np.maximum(target, 0.5)
         self.alpha = np.full(target.shape, float(alpha_init))
-        self.tol = tol
-        self._slopes = np.ones(target.shape)
-        self._log_counts = None
+        self._slopes = -np.eye(len(target))
+        self._beliefs = np.where(self._slopes, OWN, OTHER)
         self._moves = np.zeros(target.shape)
+        self._excess = None
 
     def after(self, counts):
-        """Return the next l1 weights; those of good layers stay as they are."""
-        log_counts = np.log(np.maximum(counts, 0.5))
-        moved = np.abs(self._moves) > 1e-3
-        if moved.any():
-            secants = -(log_counts - self._log_counts)[moved] / self._moves[moved]
-            self._slopes[moved] = 0.5 * (self._slopes[moved] + secants.clip(*SLOPES))
-        is_good = np.abs(counts / self.target - 1.0) <= 0.5 * self.tol
-        steps = 0.9 * (log_counts - np.log(self.target)) / self._slopes
-        self._moves = np.where(is_good, 0.0, steps.clip(-1.0, 1.0))
-        self._log_counts = log_counts
+        """Return the next l1 weights."""
+        excess = np.log(np.maximum(counts, 0.5) / self.target)
+        if self._excess is not None:
+            self._learn(excess - self._excess)
+        self._excess = excess
+        # What a nearly singular matrix asks for would be a leap.
+        moves = np.linalg.lstsq(self._slopes, -excess, rcond=0.02)[0]
+        self._moves = moves.clip(-LARGEST_MOVE, LARGEST_MOVE)
         self.alpha = self.alpha * np.exp(self._moves)
         return self.alpha
+
+    def _learn(self, changes):
+        """Make the slopes explain what the last moves have changed."""
+        surprises = changes - self._slopes @ self._moves
+        lessons = self._beliefs * self._moves
+        lengths = (lessons * self._moves).sum(axis=1) + SHORT_MOVE
+        self._slopes += (surprises / lengths)[:, np.newaxis] * lessons
+        own = np.diag(self._slopes).clip(-SLOPES[1], -SLOPES[0])
+        np.fill_diagonal(self._slopes, own)

@@ -15,6 +15,12 @@ from skproj.nn._training import EPS, Penalty
 # number of weights wanted, in a network with random weights. (The gradient at zero
 # weights, where a linear model would start, vanishes in a deep network.)
 FIRST_SHARE = 0.1
+# What is trimmed at most, as a share of the weights wanted, before the search goes on
+# for a closer count: of the network, and of a layer, whose count depends on the others.
+SURPLUS, LAYER_SURPLUS = 0.05, 0.1
+# Or, of the few weights of a small layer.
+SMALL_SURPLUS = 2
+
 # Where the gradient says nothing.
 SMALLEST_FIRST_ALPHA = 1e-6
 
@@ -135,6 +141,10 @@ class SparseTraining:
         n_axes = np.ndim(sparsity)
         total = sizes if n_axes else sizes.sum()
         wanted = np.rint((1.0 - sparsity) * total).astype(int)
+        surplus = 0
+        if trim:
+            share = LAYER_SURPLUS if n_axes else SURPLUS
+            surplus = np.maximum(share * wanted, SMALL_SURPLUS)
         first = self._first_alpha(np.sum(wanted))
         self._train_dense()
         if not self._is_stopped:
@@ -145,7 +155,7 @@ class SparseTraining:
                 total=total,
                 alpha_init=first,
                 tol=tol,
-                surplus=int(trim),
+                surplus=surplus,
                 max_iter=max_iter,
                 callback=self._record,
             )
