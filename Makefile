@@ -13,6 +13,7 @@ BUILD_INPUTS := pyproject.toml setup.cfg skproj/_build_utils.py \
 	$(wildcard skproj/_kernels/*.pyx skproj/_kernels/*.pxd skproj/_kernels/*.h)
 # Those that take minutes; benchmarks/estimators.py takes hours.
 BENCHMARKS ?= benchmarks/projections.py benchmarks/selector.py
+PROBES = demo_output/digits-probes.parquet
 PYTHON_SOURCES := $(wildcard skproj tests examples benchmarks doc)
 
 # Builds that look for errors, with the tests that they run. They go into a copy of the
@@ -72,8 +73,13 @@ bounds: $(VENV)/.skproj-test  ## run the kernel tests with the bounds of arrays 
 	$(call build-copy,SKPROJ_DEBUG_CYTHON=1)
 	cd build/$@ && $(PY_IN_COPY) -m pytest -q $(KERNEL_TESTS)
 
-demo: $(VENV)/.skproj-demo  ## select features on real data; plots go to demo_output/
-	$(PY) examples/plot_probes.py --out demo_output
+demo: $(VENV)/.skproj-demo  ## select features on real data; report in demo_output/
+	$(PY) -m skproj datasets digits-probes --out $(PROBES) --overwrite
+	$(PY) -m skproj select $(PROBES) --target digit --cv 4 --n-jobs 2 \
+		--out demo_output/selection --overwrite
+	@awk -F , '/^probe[0-9]+,/ && $$3 == "True" {n++} \
+		END {print n + 0, "of the 1000 probes were selected"}' \
+		demo_output/selection/features.csv
 
 doc: $(VENV)/.skproj-doc  ## build the documentation into doc/_build/html
 	$(PY) -m sphinx -W --keep-going -q -b html doc doc/_build/html
@@ -94,7 +100,7 @@ clean:  ## remove whatever was built, and keep the environment
 # One stamp for each set of extras, written only after pip has succeeded. They all go
 # into one environment.
 $(VENV)/.skproj-install: EXTRAS =
-$(VENV)/.skproj-demo: EXTRAS = [plot,progress]
+$(VENV)/.skproj-demo: EXTRAS = [cli]
 $(VENV)/.skproj-test: EXTRAS = [test]
 $(VENV)/.skproj-doc: EXTRAS = [doc]
 $(VENV)/.skproj-install $(VENV)/.skproj-demo $(VENV)/.skproj-test $(VENV)/.skproj-doc: \

@@ -54,5 +54,24 @@ html_theme_options = {
 # Pages without pages below them have nothing to show beside them.
 html_sidebars = {
     page: []
-    for page in ("install", "user_guide", "projections", "changelog", "references")
+    for page in (
+        "index",
+        "install",
+        "user_guide",
+        "projections",
+        "decomposition",
+        "pruning",
+        "prescribed_sparsity",
+        "inspection",
+        "stability",
+        "single_cell",
+        "command_line",
+        "persistence",
+        "scaling",
+        "comparison",
+        "adding_a_ball",
+        "roadmap",
+        "changelog",
+        "references",
+    )
 }

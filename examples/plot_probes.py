@@ -17,9 +17,7 @@ which selects and classifies in one.
 # %%
 # Data
 # ----
-import argparse
 import warnings
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -38,11 +36,6 @@ from skproj import (
 )
 from skproj.datasets import add_probes
 from skproj.inspection import EtaPathDisplay, WeightsDisplay
-
-parser = argparse.ArgumentParser(description="Select features among probes.")
-parser.add_argument("--out", type=Path, help="folder to save the plots in")
-parser.add_argument("--n-jobs", type=int, default=1, help="processes of the searches")
-options = parser.parse_args()
 
 digits = load_digits()
 varies = digits.data.std(axis=0) > 0
@@ -68,16 +61,13 @@ print(
 # in probes for a little accuracy; the sparsest of the radii within one standard error
 # of the best keeps them out. The search of the autoencoder usually tries several levels
 # of noise; one of them, and half of the features dropped at each step, make it quick.
-selector = ProjectionFeatureSelectorCV(
-    selection_rule="one-standard-error", cv=4, n_jobs=options.n_jobs
-)
+selector = ProjectionFeatureSelectorCV(selection_rule="one-standard-error", cv=4)
 autoencoder = SparseSupervisedAutoencoderCV(
     input_noise=1.0,
     final_noise=0.5,
     survival_rate=0.5,
     scoring="accuracy",
     cv=4,
-    n_jobs=options.n_jobs,
     random_state=0,
 )
 linear = make_pipeline(StandardScaler(), selector, SVC()).fit(X_train, y_train)
@@ -139,7 +129,6 @@ figure, axes = plt.subplots(2, 1, figsize=(7.5, 7), layout="constrained")
 for axis, search in zip(axes, (selector, autoencoder), strict=True):
     EtaPathDisplay.from_estimator(search, score_name="accuracy", ax=axis)
     axis.set_xlabel(f"Radius η of {type(search).__name__}")
-eta_figure = figure
 
 # %%
 # The first layer
@@ -154,7 +143,6 @@ display = WeightsDisplay.from_weights(
 )
 for axis in display.axes_:
     axis.axvline(n_pixels - 0.5, color="black", linewidth=0.8)
-weights_figure = display.figure_
 
 # %%
 # The selection as a picture
@@ -171,18 +159,8 @@ for axis, (name, importance) in zip(axes, importances.items(), strict=True):
     axis.set_xlabel("column")
     axis.set_ylabel("row")
     figure.colorbar(image, ax=axis, label="score", shrink=0.8)
-pixels_figure = figure
 
 # %%
 # Probes are an easy test: they are independent of everything. Features of real tables
 # that say nothing are correlated with those that do, and no selection tells them apart
 # as cleanly as here, see :ref:`estimator-benchmark`.
-if options.out is not None:
-    options.out.mkdir(parents=True, exist_ok=True)
-    for name, figure in [
-        ("accuracy_against_eta.png", eta_figure),
-        ("first_layer_weights.png", weights_figure),
-        ("selected_pixels.png", pixels_figure),
-    ]:
-        figure.savefig(options.out / name, dpi=150)
-    print(f"\nPlots are in {options.out}/")

@@ -14,13 +14,17 @@ _LAZY = {
     "SparseSupervisedAutoencoder": "skproj.nn",
     "SparseSupervisedAutoencoderCV": "skproj.nn",
     "SparseSupervisedAutoencoderRegressor": "skproj.nn",
+    "StabilitySelector": "skproj.feature_selection",
 }
 _SUBPACKAGES = (
+    "anndata",
     "datasets",
     "decomposition",
     "feature_selection",
+    "inspection",
     "linear_model",
     "nn",
+    "persistence",
     "projection",
 )
 

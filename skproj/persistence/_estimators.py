@@ -14,6 +14,7 @@ from skproj.utils._optional import import_optional
 # arrays and plain values, and a named tuple of arrays. The names are in the files: who
 # moves a class leaves one that can be imported at the old place, and keeps it here.
 TRUSTED = (
+    "scipy.sparse._csr.csr_matrix",  # support vectors of an SVM for sparse data
     "skproj.decomposition._group_sparse_nmf.GroupSparseNMF",
     "skproj.feature_selection._projection_selector.ProjectionFeatureSelector",
     "skproj.feature_selection._projection_selector_cv.ProjectionFeatureSelectorCV",
