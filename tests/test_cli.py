@@ -14,6 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVR
 
 import skproj
 from skproj import persistence
@@ -223,6 +226,34 @@ def test_header_without_the_column_of_row_names(result, tmp_path):
     assert selected(out) == selected(result)
 
 
+@pytest.mark.parametrize("write", ["pandas", "R"])
+def test_first_column_without_a_name_has_the_names_of_the_rows(
+    write, result, tmp_path, capsys
+):
+    """It is no feature, though it tells the classes apart in sorted tables."""
+    frame = make_frame()
+    if write == "R":
+        frame.index = [f"s{i}" for i in range(N_ROWS)]
+    path, out = tmp_path / "table.csv", tmp_path / "out"
+    frame.to_csv(path)
+    assert select(path, "--out", out) == 0
+    assert "90 rows, 8 features" in capsys.readouterr().out
+    assert selected(out) == selected(result)
+    assert main(["apply", str(out / "model.skops"), str(path)]) == 0
+    first = capsys.readouterr().out.splitlines()[1]
+    assert first.startswith("s0," if write == "R" else "0,")
+
+
+def test_names_may_be_anything_but_empty(result, tmp_path, capsys):
+    names = {"gene0": 'a "q", b', "gene1": "two\nlines", "gene2": "h\u00e9 \u6f22"}
+    path, out = tmp_path / "table.csv", tmp_path / "out"
+    make_frame().rename(columns=names).to_csv(path, index=False, encoding="utf-8-sig")
+    assert select(path, "--out", out) == 0
+    assert selected(out) == {names.get(name, name) for name in selected(result)}
+    assert main(["apply", str(out / "model.skops"), str(path), "--transform"]) == 0
+    capsys.readouterr()
+
+
 def test_regression(tmp_path, capsys):
     frame = make_frame().drop(columns="kind")
     noise = np.random.default_rng(1).normal(scale=0.1, size=N_ROWS)
@@ -284,6 +315,48 @@ def test_apply_finds_columns_by_name(result, tmp_path, capsys):
     assert printed[0] == "row,prediction"
     model = persistence.load(result / "model.skops")
     assert [line.split(",")[1] for line in printed[1:]] == model.predict(frame).tolist()
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_apply_predicts_as_python_does(dtype, tmp_path):
+    """In the precision of the table: here differences vanish in a lower one."""
+    frame = make_frame().drop(columns="kind")
+    frame["gene0"] += 2.0**26 if dtype == np.float64 else 0.0
+    frame = frame.astype(dtype)
+    y = make_frame()["gene0"] * 3.0
+    model = make_pipeline(StandardScaler(), SVR()).fit(frame, y)
+    path, out = tmp_path / "table.parquet", tmp_path / "out.csv"
+    frame.to_parquet(path)
+    persistence.dump(model, tmp_path / "model.skops")
+    arguments = [str(tmp_path / "model.skops"), str(path), "--out", str(out)]
+    assert main(["apply", *arguments]) == 0
+    predicted = pd.read_csv(out, float_precision="round_trip")["prediction"]
+    np.testing.assert_array_equal(predicted, model.predict(frame))
+
+
+@pytest.mark.filterwarnings("default::UserWarning")
+def test_columns_that_need_more_precision_are_named(tmp_path, capsys):
+    path = tmp_path / "table.csv"
+    frame = make_frame()
+    frame.assign(gene3=frame["gene3"] + 1e6, gene4=3e8).to_csv(path, index=False)
+    assert select(path) == 0
+    warning = capsys.readouterr().err
+    assert "1 of 8 columns whose rows differ by too little" in warning
+    assert "'gene3'" in warning
+    assert warning.count("\n") == 1
+
+
+def test_a_model_that_has_not_converged_is_pointed_out(
+    data, tmp_path, monkeypatch, capsys
+):
+    assert select(data) == 0
+    assert "has not converged" not in capsys.readouterr().out
+    defaults = skproj.ProjectionFeatureSelector.__init__.__kwdefaults__
+    monkeypatch.setitem(defaults, "max_iter", 2)
+    assert select(data, "--eta", 50, "--out", tmp_path / "out") == 0
+    sentence = "The linear selector has not converged in 2 iterations"
+    assert capsys.readouterr().out.count(sentence) == 1
+    assert sentence in (tmp_path / "out" / "report.html").read_text("utf-8")
 
 
 def test_apply_transform_keeps_selected_columns_as_they_are(data, result, capsys):
@@ -355,6 +428,8 @@ ONE_LINE = [
     (make_frame(), ["--layer", "raw"], "--layer is for .h5ad files"),
     (make_frame(), ["--index", "sample"], "no column 'sample'"),
     (make_frame(), ["--n-jobs", "0"], "n_jobs"),
+    (make_frame(), ["--index", "kind"], "'kind' is both --index and --target"),
+    (change(gene1=1e300), [], "too large values, 90 in 1 of 8 columns: 'gene1'"),
 ]
 
 
@@ -396,6 +471,11 @@ def test_apply_to_columns_that_are_not_numbers(result, tmp_path, capsys):
 BROKEN = {
     "twice.csv": (b"a,b,a,kind\n1,2,3,x\n", "several columns of the same name: 'a'"),
     "empty.csv": (b"", "is empty"),
+    "lines.csv": (b"\n\n", "is empty"),
+    "semicolons.csv": (b"a;kind\n1,5;x\n", "single column, 'a;kind'; those of a .csv "),
+    "commas.tsv": (b"a,kind\n1,x\n", "file are separated by tabs"),
+    "unnamed.csv": (b"a,,kind,\n1,2,x,\n", "columns without a name: 2"),
+    "extra.csv": (b"a,kind\n1,2,3,x\n1,2,3,x\n", "more columns than names"),
     "utf16.csv": ("a,kind\n1,x\n".encode("utf-16"), "cannot be read: "),
     "ragged.csv": (b"a,kind\n1,x\n1,x,3,4\n", "cannot be read: "),
     "table.parquet": (b"nonsense", "cannot be read: "),
@@ -442,6 +522,17 @@ def test_several_columns_in_h5ad_with_the_same_name(tmp_path, capsys):
     assert "several columns of the same name: 'a'" in capsys.readouterr().err
 
 
+def test_h5ad_without_the_column(tmp_path, capsys):
+    path = tmp_path / "cells.h5ad"
+    obs = pd.DataFrame({"kind": list("abab")}, index=list("wxyz"))
+    for columns, known in (([], "none"), (["kind"], "'kind'")):
+        adata = anndata.AnnData(sparse.csr_matrix(np.eye(4)), obs=obs[columns])
+        adata.write_h5ad(path)
+        assert select(path, target="zzz") == 2
+        error = capsys.readouterr().err
+        assert error.endswith(f"has no column of obs 'zzz'; there are {known}\n")
+
+
 def test_damaged_model_gets_one_line(result, data, tmp_path, capsys):
     path = tmp_path / "model.skops"
     path.write_bytes((result / "model.skops").read_bytes()[:-100])
@@ -476,6 +567,38 @@ def test_files_are_replaced_only_when_asked(data, result, tmp_path, capsys):
     assert "--overwrite" in capsys.readouterr().err
     assert select(data, "--out", file, "--overwrite") == 2
     assert "--out must be a folder" in capsys.readouterr().err
+
+
+def test_out_is_checked_before_the_search(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(_select, "select", None)
+    assert select(data, "--out", data / "out") == 2
+    assert "table.csv is not a folder that can be written" in capsys.readouterr().err
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert select(data, "--out", tmp_path / "new" / "out") == 2
+    assert "is not a folder that can be written" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_special_files_are_not_replaced(data, result, tmp_path, capsys):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    arguments = ["apply", str(result / "model.skops"), str(data), "--overwrite"]
+    assert main([*arguments, "--out", str(pipe)]) == 2
+    assert "--out must be a file" in capsys.readouterr().err
+
+
+def test_files_of_a_folder_that_exists_are_made_within_it(data, tmp_path, monkeypatch):
+    """It can be a file system of its own, or in a folder that is not ours."""
+    out = tmp_path / "out"
+    out.mkdir()
+    used = []
+    write = _select.write_results
+    monkeypatch.setattr(
+        _select, "write_results", lambda *a: (used.append(a[0]), write(*a))
+    )
+    assert select(data, "--out", out) == 0
+    assert used[0].parent == out
+    assert {path.name for path in out.iterdir()} == set(FILES)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left")])

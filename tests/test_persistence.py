@@ -19,6 +19,7 @@ import safetensors.torch
 import skops.io
 import torch
 from numpy.testing import assert_array_equal, assert_equal
+from scipy import sparse
 from sklearn.base import BaseEstimator, clone
 from sklearn.callback import ProgressBar
 from sklearn.datasets import make_classification
@@ -44,7 +45,7 @@ from skproj import (
 from skproj.feature_selection import StabilitySelector
 from skproj.nn import _network, prune
 from skproj.nn._network import SparseLinear
-from skproj.persistence import dump, export_weights, load, load_weights
+from skproj.persistence import _estimators, dump, export_weights, load, load_weights
 from skproj.persistence._estimators import TRUSTED
 from skproj.utils._state import VERSION, VersionedState
 
@@ -234,7 +235,8 @@ def test_every_public_estimator_is_trusted_and_tested():
         for obj in vars(getattr(skproj, package)).values()
         if inspect.isclass(obj) and issubclass(obj, BaseEstimator)
     }
-    assert public == {name for name in TRUSTED if not name.endswith("EtaPath")}
+    ours = {name for name in TRUSTED if name.startswith("skproj.")}
+    assert public == {name for name in ours if not name.endswith("EtaPath")}
     tested = {f"{type(m).__module__}.{type(m).__name__}" for m, _ in CASES.values()}
     assert public <= tested
 
@@ -504,6 +506,23 @@ def test_wrong_indices_of_a_sparse_layer_are_refused(fitted):
         object.__new__(SparseMLPClassifier).__setstate__(state)
 
 
+def test_wrong_indices_of_support_vectors_are_refused(tmp_path):
+    """A prediction with them ends the process."""
+    path = tmp_path / "model.skops"
+    features = sparse.csr_matrix(X)
+    model = make_pipeline(SVC().fit(features, LABELS))
+    dump(model, path)
+    assert_array_equal(load(path).predict(features), model.predict(features))
+    vectors = model[-1].support_vectors_
+    for indices in (vectors.indptr[1:-1], vectors.indices):
+        right = indices.copy()
+        indices[:] = 2**30
+        dump(model, path)
+        indices[:] = right
+        with pytest.raises(ValueError, match=r"model.skops cannot be loaded: .*ind"):
+            load(path)
+
+
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
 def test_wrong_memory_of_a_solver_is_refused(solver):
     """A step would read beyond its end."""
@@ -536,6 +555,48 @@ def test_a_newer_state_is_refused(case, fitted, tmp_path, monkeypatch):
         load(path)
     with pytest.raises(ValueError, match=message):
         pickle.loads(pickled)
+
+
+def test_files_say_which_version_wrote_them(tmp_path, monkeypatch):
+    path = tmp_path / "new.skops"
+    dump(make_pipeline(StandardScaler()), path)
+    assert _estimators.written_by(path) == f"skproj {skproj.__version__}"
+    with monkeypatch.context() as newer:
+        newer.setattr(_estimators, "WRITER", "skproj 99.1")
+        newer.setattr(VersionedState, "_state_migrations", (dict,))
+        dump(GroupSparseNMF(), path)
+    with pytest.raises(ValueError, match=r"newer .* \(it was written by skproj 99.1, "):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    "comment", [b"", b"other", b"skproj \x1b[2J", b"skproj \xff\xfe"]
+)
+def test_other_files_do_not_say_who_wrote_them(comment, tmp_path):
+    path = tmp_path / "other.skops"
+    skops.io.dump(GroupSparseNMF(), path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.comment = comment
+    assert _estimators.written_by(path) is None
+    assert isinstance(load(path), GroupSparseNMF)
+
+
+def test_every_damage_is_explained(fitted, tmp_path):
+    """Some errors of the libraries have no text."""
+    path = tmp_path / "model.skops"
+    dump(fitted("selector"), path)
+    for error in (EOFError(), KeyError("x")):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(_estimators, "_untrusted_types", raising(error))
+            with pytest.raises(ValueError, match=r"cannot be loaded: (EOFError|'x')$"):
+                load(path)
+
+
+def raising(error):
+    def fail(*arguments):
+        raise error
+
+    return fail
 
 
 def test_a_newer_format_of_skops_is_refused(tmp_path):

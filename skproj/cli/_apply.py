@@ -6,8 +6,9 @@ import numpy as np
 
 from skproj.cli._errors import CommandError
 from skproj.cli._models import feature_names, load_model, selection_of
-from skproj.cli._output import check_free, new_file
+from skproj.cli._output import check_free
 from skproj.cli._tables import read_table
+from skproj.persistence._files import new_file
 from skproj.utils._optional import import_optional
 
 
@@ -28,6 +29,7 @@ def run(options):
     if options.out is None:
         result.to_csv(sys.stdout)
         return
+    options.out.parent.mkdir(parents=True, exist_ok=True)
     with new_file(options.out) as file:
         result.to_csv(file)
     print(f"Wrote {options.out}: {len(result)} rows, {result.shape[1]} columns")

@@ -3,8 +3,9 @@
 import numpy as np
 
 from skproj.cli._errors import CommandError, near_matches
-from skproj.cli._output import check_free, new_file
+from skproj.cli._output import check_free
 from skproj.cli._tables import TEXT_SEPARATORS, suffix_of
+from skproj.persistence._files import new_file
 from skproj.utils._optional import import_optional
 
 N_PROBES = 1000
@@ -84,6 +85,7 @@ def run(options):
     X, names, y = load()
     frame = pd.DataFrame(X, columns=names)
     frame[target] = y
+    options.out.parent.mkdir(parents=True, exist_ok=True)
     with new_file(options.out) as file:
         if suffix == ".parquet":
             import_optional("pyarrow", extra="cli")

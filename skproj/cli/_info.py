@@ -69,6 +69,8 @@ def describe_model(model, path):
         "file": path,
         "model": ", ".join(type(step).__name__ for step in steps),
     }
+    from skproj.persistence._estimators import written_by
+
     step = selection_of(model)
     if hasattr(step, "eta_"):
         lines["eta"] = f"{step.eta_:.6g}"
@@ -78,8 +80,8 @@ def describe_model(model, path):
         names = getattr(model, "feature_names_in_", None)
         if names is not None and len(names) == len(support):
             lines["selected"] = listing(np.asarray(names)[support].tolist(), at_most=20)
-    if hasattr(model, "skproj_version_"):
-        lines["written by"] = f"skproj {model.skproj_version_}"
+    if (writer := written_by(path)) is not None:
+        lines["written by"] = writer
     if hasattr(model, "classes_"):
         lines["classes"] = listing(model.classes_.tolist(), at_most=20)
     return lines

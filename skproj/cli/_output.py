@@ -9,7 +9,7 @@ from skproj.cli._errors import CommandError
 
 
 def check_free(path, overwrite, *, folder=False):
-    """Raise an error if something is there that must not be replaced.
+    """Raise an error if something must not be replaced, or cannot be written.
 
     Parameters
     ----------
@@ -20,14 +20,26 @@ def check_free(path, overwrite, *, folder=False):
     folder : bool, default=False
         Whether it is to be a folder, not a file.
     """
-    if path is None or not path.exists():
+    if path is None:
         return
-    if path.is_dir() != folder:
-        is_what, wanted = ("file", "folder") if folder else ("folder", "file")
-        raise CommandError(f"{path} is a {is_what}, and --out must be a {wanted}.")
+    if not path.exists():
+        check_writable(path.absolute().parent)
+        return
+    if not (path.is_dir() if folder else path.is_file()):
+        wanted = "folder" if folder else "file"
+        raise CommandError(f"--out must be a {wanted}, and {path} is none.")
+    check_writable(path if folder else path.absolute().parent)
     if not overwrite and (not folder or any(path.iterdir())):
         what = "is a folder with files in it" if folder else "exists already"
         raise CommandError(f"{path} {what}; --overwrite replaces what is there.")
+
+
+def check_writable(folder):
+    """Raise an error if nothing can be written to a folder that is still to be made."""
+    while not folder.exists():
+        folder = folder.parent
+    if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+        raise CommandError(f"--out: {folder} is not a folder that can be written to.")
 
 
 @contextlib.contextmanager
@@ -45,12 +57,17 @@ def new_folder(path, expected):
     Yields
     ------
     folder : Path
-        A temporary folder beside it, to write into.
+        A temporary folder to write into.
     """
-    with temporary_name(path) as temporary:
+    path = path.absolute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Within a folder that exists: it can be a file system of its own.
+    is_new = not path.exists()
+    temporary = (path.parent if is_new else path) / f".{uuid.uuid4().hex}"
+    try:
         temporary.mkdir()
         yield temporary
-        if not path.exists():
+        if is_new:
             temporary.rename(path)
             return
         for name in expected:
@@ -58,26 +75,5 @@ def new_folder(path, expected):
                 (path / name).unlink(missing_ok=True)
         for file in temporary.iterdir():
             os.replace(file, path / file.name)
-
-
-@contextlib.contextmanager
-def new_file(path):
-    """Yield the name of a temporary file that gets this name at the end of a block."""
-    with temporary_name(path) as temporary:
-        yield temporary
-        os.replace(temporary, path)
-
-
-@contextlib.contextmanager
-def temporary_name(path):
-    """Yield a name beside a path, and leave nothing of that name behind."""
-    path = path.absolute()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
-    try:
-        yield temporary
     finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary)
-        else:
-            temporary.unlink(missing_ok=True)
+        shutil.rmtree(temporary, ignore_errors=True)

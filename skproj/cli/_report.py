@@ -26,11 +26,6 @@ PLOTS = {
 }
 FILES = ("features.csv", "model.skops", "report.html", *PLOTS)
 
-ALL_KEPT = (
-    "No feature could be left out without a worse score; --rule one-standard-error "
-    "accepts one that is slightly worse."
-)
-
 DOTS_PER_INCH = 120
 N_IN_REPORT = 50
 
@@ -170,8 +165,7 @@ def make_page(selection, facts, options, plots):
     if s.comparison:
         metric, score = next(iter(s.comparison[0][2].items()))
         result += f" On the rows that were held out: {metric} {score:.3f}."
-    if s.n_selected == len(s.names):
-        result += f" {ALL_KEPT}"
+    result = " ".join([result, *s.remarks])
     body = [
         f"<h1>{escape(title)}</h1>",
         f"<p>{escape(facts['data'])}, {facts['rows']} rows and {facts['features']} "

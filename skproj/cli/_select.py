@@ -8,7 +8,7 @@ import numpy as np
 
 from skproj.cli._errors import CommandError, listing
 from skproj.cli._output import check_free, new_folder
-from skproj.cli._report import ALL_KEPT, FILES, write_results
+from skproj.cli._report import FILES, write_results
 from skproj.cli._selection import NAMES, select
 from skproj.cli._tables import check_finite, read_table
 
@@ -19,6 +19,8 @@ METHODS = {"classification": "autoencoder", "regression": "selector"}
 
 
 def run(options):
+    if options.index == options.target:
+        raise CommandError(f"column {options.index!r} is both --index and --target.")
     check_free(options.out, options.overwrite, folder=True)
     if options.out is not None:
         check_extras()
@@ -29,7 +31,7 @@ def run(options):
     if not names:
         raise CommandError(f"{options.data} has no features besides the target.")
     task, y = labels_or_numbers(table.target(options.target), options)
-    X = table.numbers(names)
+    X = table.numbers(names, dtype=np.float32)
     method = METHODS[task] if options.method == "auto" else options.method
     facts = {
         "data": str(options.data),
@@ -97,7 +99,7 @@ def labels_or_numbers(column, options):
             "leave out these rows."
         )
     numeric = getattr(column.dtype, "kind", "O") in "iuf"
-    whole = numeric and bool((column % 1 == 0).all())
+    whole = numeric and bool(((column % 1 == 0) & (column.abs() < 2**53)).all())
     task = options.task
     if task == "auto":
         few = column.nunique() <= MAX_LABELS
@@ -148,8 +150,8 @@ def summary(selection):
         f"Radius eta = {s.eta:.4g}: {s.n_selected} of {len(s.names)} features, "
         f"cross-validated {s.cv_score_name} {s.cv_score:.3f} +- {s.cv_std:.3f}",
     ]
-    if s.n_selected == len(s.names):
-        lines += ["", ALL_KEPT]
+    for remark in s.remarks:
+        lines += ["", remark]
     if s.comparison:
         metrics = list(s.comparison[0][2])
         lines += [

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
+from sklearn.callback import ProgressBar
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.exceptions import ConvergenceWarning
@@ -27,10 +28,8 @@ from skproj import (
     SparseSupervisedAutoencoder,
     SparseSupervisedAutoencoderCV,
     SparseSupervisedAutoencoderRegressor,
-    __version__,
 )
 from skproj.cli._errors import CommandError
-from skproj.cli._progress import FewProgressBars
 from skproj.feature_selection import eta_path
 from skproj.utils._path_search import choose_row
 
@@ -71,6 +70,8 @@ class Selection:
     comparison : list of tuple
         Name, number of features and scores by metric of each model, the selection
         first. Empty if no rows are held out.
+    remarks : list of str
+        Sentences on what a user should know of the result.
     y_test, y_predicted : ndarray of shape (n_test,)
         Of the rows that are held out.
     n_train, n_test : int
@@ -86,6 +87,7 @@ class Selection:
     cv_std: float
     cv_score_name: str
     comparison: list
+    remarks: list
     y_test: np.ndarray
     y_predicted: np.ndarray
     n_train: int
@@ -144,7 +146,6 @@ def select(X, y, names, *, task, method, options, show_progress=False):
         raise CommandError(NOTHING_SELECTED)
 
     model[0].feature_names_in_ = np.asarray(names, dtype=object)
-    model.skproj_version_ = __version__
     chosen_by = step if hasattr(step, "cv_results_") else search
     results, best = chosen_by.cv_results_, chosen_by.best_index_
     cv_score, cv_score_name = results["mean_test_score"][best], METRIC_OF_SEARCH[task]
@@ -183,6 +184,7 @@ def select(X, y, names, *, task, method, options, show_progress=False):
         cv_std=float(results["std_test_score"][best]),
         cv_score_name=cv_score_name,
         comparison=comparison,
+        remarks=remarks_on(step),
         y_test=y[test],
         y_predicted=y_predicted,
         n_train=len(train),
@@ -199,6 +201,23 @@ NOTHING_SELECTED = (
     "no feature was selected: at this radius none helps to predict the target; try a "
     "larger --eta, --rule best, or the other --method"
 )
+
+
+ALL_KEPT = (
+    "No feature could be left out without a worse score; --rule one-standard-error "
+    "accepts one that is slightly worse."
+)
+
+
+def remarks_on(step):
+    """Return sentences on what a user should know of a fitted selection."""
+    remarks = [ALL_KEPT] if step.get_support().all() else []
+    if isinstance(step, ProjectionFeatureSelector) and step.n_iter_ >= step.max_iter:
+        remarks.append(
+            f"The linear selector has not converged in {step.max_iter} iterations: its "
+            "scores are approximate. A smaller --eta needs fewer."
+        )
+    return remarks
 
 
 def split_rows(y, task, options):
@@ -331,11 +350,37 @@ def fit_search(search, X, y, show_progress):
         bars = FewProgressBars(max_propagation_depth=0 if is_grid else 1)
         search.set_callbacks(bars)
     with warnings.catch_warnings():
-        # Of the largest radii, where the last digits of the weights do not matter.
+        # Of the largest radii, where the last digits of the weights do not matter; of
+        # the model that is kept, there is a remark.
         warnings.simplefilter("ignore", ConvergenceWarning)
         search.fit(X, y)
     search.set_callbacks()  # they are not saved with the model
     return search.best_estimator_ if is_grid else search
+
+
+class FewProgressBars(ProgressBar):
+    """Progress bars of the outermost tasks, not of each training of a network."""
+
+    # Of a pipeline the steps, and how many parts of each are done.
+    deepest = 1
+
+    def on_fit_task_begin(self, estimator, context):
+        """Make a bar for a task, unless it is a part of one with a bar only."""
+        if depth(context) <= self.deepest:
+            super().on_fit_task_begin(estimator, context)
+
+    def on_fit_task_end(self, estimator, context):
+        """Move the bars that a task is a part of."""
+        if depth(context) <= self.deepest + 1:
+            super().on_fit_task_end(estimator, context)
+
+
+def depth(context):
+    """Return how many tasks a task is a part of."""
+    n_ancestors = 0
+    while (context := context.parent) is not None:
+        n_ancestors += 1
+    return n_ancestors
 
 
 def baselines(task, method, n_selected, X, seed):

@@ -1,5 +1,7 @@
 """Tables from files: names, numbers, and what is wrong with them."""
 
+import csv
+import gzip
 import warnings
 from collections import Counter
 
@@ -10,7 +12,11 @@ from skproj.cli._errors import CommandError, listing, near_matches
 from skproj.utils._optional import import_optional
 
 TEXT_SEPARATORS = {".csv": ",", ".tsv": "\t"}
+SEPARATOR_NAMES = {",": "commas", "\t": "tabs"}
 NEEDED = ", which the model needs"
+# Where fewer numbers lie between the smallest and the largest value of a column, too
+# much of it is lost.
+MIN_STEPS = 1000
 SUFFIXES = (*TEXT_SEPARATORS, ".parquet", ".h5ad")
 
 
@@ -71,20 +77,37 @@ def suffix_of(path):
 def read_text(path, *, index, layer):
     pd = import_optional("pandas", extra="cli")
     separator = TEXT_SEPARATORS[suffix_of(path)]
-    try:
-        # Read as data, because pandas would make different names of equal ones.
-        header = pd.read_csv(path, sep=separator, header=None, nrows=1, dtype=str)
-        check_unique(header.iloc[0].dropna(), path)
-        try:
-            import_optional("pyarrow", extra="cli")
-            frame = pd.read_csv(path, sep=separator, engine="pyarrow")
-        # It is the faster one, but refuses long rows and a header that leaves out the
-        # column of row names.
-        except pd.errors.ParserError:
-            frame = pd.read_csv(path, sep=separator, engine="c", low_memory=False)
-    except pd.errors.EmptyDataError:
-        raise CommandError(f"{path} is empty.") from None
+    header = read_header(path, separator)
+    frame = pd.read_csv(
+        path,
+        sep=separator,
+        # Without a name are the names of the rows, as pandas and R write them.
+        index_col=None if header[0] else 0,
+        low_memory=False,
+    )
+    if frame.index.nlevels > 1:
+        raise CommandError(f"{path} has more columns than names of columns.")
     return FrameTable(frame, path, index)
+
+
+def read_header(path, separator):
+    """Return the names in the first line; pandas would change those that are equal."""
+    open_text = gzip.open if path.suffix.lower() == ".gz" else open
+    with open_text(path, "rt", newline="", encoding="utf-8-sig") as file:
+        header = next(filter(None, csv.reader(file, delimiter=separator)), None)
+    if header is None:
+        raise CommandError(f"{path} is empty.")
+    check_unique(filter(None, header), path)
+    n_unnamed = header[1:].count("")
+    if n_unnamed:
+        raise CommandError(f"{path} has columns without a name: {n_unnamed}.")
+    if len(header) == 1 and any(other in header[0] for other in ";,\t"):
+        raise CommandError(
+            f"{path} has a single column, {header[0]!r}; those of a "
+            f"{suffix_of(path)} file are separated by {SEPARATOR_NAMES[separator]}, "
+            "and the decimal sign is a point."
+        )
+    return header
 
 
 def read_parquet(path, *, index, layer):
@@ -160,18 +183,20 @@ class FrameTable:
         """Return a column as a Series."""
         return self._frame[name]
 
-    def numbers(self, names, *, can_drop=True):
+    def numbers(self, names, *, dtype=None, can_drop=True):
         """Return columns as numbers.
 
         Parameters
         ----------
         names : list of str
+        dtype : dtype, default=None
+            If None, float32 if all columns are, else float64.
         can_drop : bool, default=True
             Whether errors may propose to leave columns out.
 
         Returns
         -------
-        X : ndarray of float32 of shape (n_rows, n_names)
+        X : ndarray of shape (n_rows, n_names)
 
         Raises
         ------
@@ -199,9 +224,11 @@ class FrameTable:
                 f"{self.path} has {len(text)} of {len(names)} columns that are not "
                 f"numbers: {listing(text)}{example}{advice if can_drop else ''}"
             )
-        X = frame.to_numpy(dtype=np.float32, na_value=np.nan)
+        single = (frame.dtypes == np.float32).all()
+        own_dtype = np.float32 if single else np.float64
+        X = frame.to_numpy(dtype=own_dtype, na_value=np.nan)
         check_finite(X, names, self.path, can_drop=can_drop)
-        return X
+        return convert(X, dtype, names, self.path)
 
     def frame(self, names):
         """Return columns as a DataFrame, as they are."""
@@ -250,7 +277,7 @@ class AnnDataTable:
         """Return a column of `obs`."""
         return self._obs[name]
 
-    def numbers(self, names, *, can_drop=True):
+    def numbers(self, names, *, dtype=None, can_drop=True):
         """Return features as an array or a CSR matrix, see `FrameTable.numbers`."""
         require(names, self.columns, f"{self.path} has no feature %s", NEEDED)
         place = {name: j for j, name in enumerate(self.columns)}
@@ -259,9 +286,10 @@ class AnnDataTable:
             X = X.tocsr()
         if names != self.columns:
             X = X[:, [place[name] for name in names]]
-        X = X.astype(np.float32)
+        if X.dtype != np.float32:
+            X = X.astype(np.float64)
         check_finite(X, names, self.path, can_drop=can_drop)
-        return X
+        return convert(X, dtype, names, self.path)
 
     def frame(self, names):
         """Return features as a DataFrame."""
@@ -293,7 +321,7 @@ def require(names, known, sentence, wanted_by=""):
         return
     hint = near_matches(missing[0], known)
     if not hint:
-        hint = f"; there are {listing(known)}"
+        hint = f"; there are {listing(known) or 'none'}"
     raise CommandError(sentence % listing(missing) + wanted_by + hint)
 
 
@@ -307,12 +335,34 @@ def check_unique(names, path):
         )
 
 
-def check_finite(X, names, path, *, can_drop=True):
+def convert(X, dtype, names, path):
+    """Return finite numbers in another precision, and warn where it is too low."""
+    if dtype is None or X.dtype == dtype:
+        return X
+    with np.errstate(over="ignore"):
+        rounded = X.astype(dtype)
+    check_finite(rounded, names, path, infinite="too large")
+    if sparse.issparse(X):
+        return rounded  # with zeros, and so without a large constant in all rows
+    spread, size = np.ptp(X, axis=0), np.abs(rounded).max(axis=0)
+    coarse = (spread > 0.0) & (spread < MIN_STEPS * np.spacing(size))
+    if coarse.any():
+        affected = [names[j] for j in np.flatnonzero(coarse)]
+        warnings.warn(
+            f"{path} has {len(affected)} of {len(names)} columns whose rows differ by "
+            f"too little to be told apart in {rounded.dtype}: {listing(affected)}; "
+            "subtract a constant from each",
+            stacklevel=2,
+        )
+    return rounded
+
+
+def check_finite(X, names, path, *, can_drop=True, infinite="infinite"):
     """Raise an error that says where a number is missing or infinite."""
     entries = X.data if sparse.issparse(X) else X
     if np.isfinite(entries).all():
         return
-    for test, what in ((np.isnan, "missing"), (np.isinf, "infinite")):
+    for test, what in ((np.isnan, "missing"), (np.isinf, infinite)):
         bad = test(entries)
         if not bad.any():
             continue

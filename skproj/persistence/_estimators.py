@@ -5,10 +5,15 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import BaseEstimator
 
+from skproj._version import __version__
 from skproj.persistence._files import write
 from skproj.utils._optional import import_optional
+
+# The comment of the archive that a file is names the version that wrote it.
+WRITER = f"skproj {__version__}"
 
 # What a file may hold beyond the types that skops trusts: estimators whose state is
 # arrays and plain values, and a named tuple of arrays. The names are in the files: who
@@ -63,7 +68,8 @@ def dump(estimator, path):
     machine, and a `partial_fit` or a fit with ``warm_start=True`` goes on as if nothing
     had happened. A network comes back on the CPU. What `partial_fit` has to remember
     comes back where it was, for instance on a GPU, or is lost if that is missing;
-    the next part then starts from the fitted network.
+    the next part then starts from the fitted network. The file also says which version
+    of skproj wrote it.
 
     References
     ----------
@@ -93,6 +99,7 @@ def dump(estimator, path):
     _check_keys(estimator)
     try:
         data = skops_io.dumps(estimator, compression=zipfile.ZIP_DEFLATED)
+        data = _sign(data)
         foreign = _untrusted_types(skops_io, data)
     except Exception as error:  # depends on the object that cannot be described
         raise ValueError(f"This {name} cannot be saved: {error}") from error
@@ -167,14 +174,37 @@ def load(path):
     try:
         foreign = _untrusted_types(skops_io, data)
         estimator = None if foreign else skops_io.loads(data, trusted=TRUSTED)
-    except Exception as error:  # nonsense can fail in any way
-        raise ValueError(f"{path} cannot be loaded: {error}") from error
+        _check_indices(estimator)
+    except Exception as error:  # nonsense can fail in any way, and without a word
+        reason = str(error) or type(error).__name__
+        writer = written_by(path)
+        if writer not in (None, WRITER):
+            reason += f" (it was written by {writer}, this is {WRITER})"
+        raise ValueError(f"{path} cannot be loaded: {reason}") from error
     if foreign:
         raise ValueError(
             f"{path} is not loaded, because it holds {foreign}, which is not trusted."
         )
     _check_is_estimator(estimator, f"what {path} holds")
     return estimator
+
+
+def written_by(path):
+    """Return name and version of what has written a file, None if it does not say."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            text = archive.comment.decode("ascii")
+    except Exception:  # nonsense can fail in any way
+        return None
+    return text if text.startswith("skproj ") and text.isprintable() else None
+
+
+def _sign(data):
+    """Add to a file in memory by what it was written."""
+    buffer = io.BytesIO(data)
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.comment = WRITER.encode("ascii")
+    return buffer.getvalue()
 
 
 def _check_is_estimator(value, name):
@@ -192,6 +222,19 @@ def _check_keys(estimator):
                 f"{name} cannot be saved with the keys True and False; give {{0: ..., "
                 "1: ...}, which means the same."
             )
+
+
+def _check_indices(value):
+    """Refuse sparse matrices with which a prediction would read foreign memory."""
+    if isinstance(value, sparse.csr_matrix):
+        value.check_format(full_check=True)
+    elif isinstance(value, BaseEstimator):
+        _check_indices(vars(value))
+    elif isinstance(value, dict):
+        _check_indices(list(value.values()))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _check_indices(item)
 
 
 def _untrusted_types(skops_io, data):

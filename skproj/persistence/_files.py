@@ -1,25 +1,37 @@
 """Writing files."""
 
+import contextlib
 import os
 import uuid
 from pathlib import Path
 
 
-def write(data, path):
-    """Write a file such that it is there completely, or as it was before.
+@contextlib.contextmanager
+def new_file(path):
+    """Make a file such that it is there completely, or as it was before.
 
     Parameters
     ----------
-    data : bytes
-    path : str or path-like
+    path : Path
+        In a folder that exists.
+
+    Yields
+    ------
+    temporary : Path
+        A name beside it, with its suffix, to write to.
     """
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"There is no folder {path.parent} to write to.")
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    temporary = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
     try:
-        with open(temporary, "xb") as file:
-            file.write(data)
+        yield temporary
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write(data, path):
+    """Write bytes to a `new_file`."""
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {path.parent} to write to.")
+    with new_file(path) as temporary:
+        temporary.write_bytes(data)
