@@ -45,7 +45,9 @@ options = parser.parse_args()
 
 cancer = load_breast_cancer(as_frame=True)
 X, y = cancer.data, cancer.target_names[cancer.target]
-selector = ProjectionFeatureSelectorCV(selection_rule="one-standard-error").fit(X, y)
+selector = ProjectionFeatureSelectorCV(
+    np.geomspace(0.1, 20.0, 12), cv=3, selection_rule="one-standard-error"
+).fit(X, y)
 path = EtaPathDisplay.from_estimator(selector)
 
 # %%
@@ -65,7 +67,7 @@ support = SupportDisplay.from_estimator(selector)
 # Would other samples lead to the same features? Stability selection repeats the
 # selection on halves of the data; it keeps what most halves agree on. What is not kept
 # is grey and hatched.
-stable = StabilitySelector(ProjectionFeatureSelector(eta=5.0), n_pairs=20)
+stable = StabilitySelector(ProjectionFeatureSelector(eta=5.0), n_pairs=10)
 stable.set_params(random_state=0).fit(X, y)
 stability = SupportDisplay.from_estimator(stable, max_features=15)
 
@@ -74,11 +76,11 @@ stability = SupportDisplay.from_estimator(stable, max_features=15)
 # ----------------------------
 # The first layer of a network that was trained with 1000 genes, and of one that has
 # selected 60 of them. Columns belong to genes; weights that are zero are grey.
-omics = make_omics(n_samples=200, n_features=1000, n_classes=3, random_state=0)
+omics = make_omics(n_samples=100, n_features=1000, n_classes=3, random_state=0)
 genes = StandardScaler().fit_transform(np.log1p(omics.data).astype(np.float32))
-dense = SparseSupervisedAutoencoder(eta=np.inf, max_epochs=10, random_state=0)
+dense = SparseSupervisedAutoencoder(eta=np.inf, max_epochs=5, random_state=0)
 sparse = SparseSupervisedAutoencoder(
-    n_features_to_select=60, max_epochs=10, random_state=0
+    n_features_to_select=60, max_epochs=5, random_state=0
 )
 weights = WeightsDisplay.from_weights(
     dense.fit(genes, omics.target).encoder_weights_,
@@ -94,7 +96,9 @@ weights = WeightsDisplay.from_weights(
 # components of the ten logits.
 digits = load_digits()
 train, test = train_test_split(np.arange(len(digits.data)), random_state=0)
-network = SparseSupervisedAutoencoder(n_features_to_select=30, random_state=0)
+network = SparseSupervisedAutoencoder(
+    n_features_to_select=30, max_epochs=10, random_state=0
+)
 model = make_pipeline(StandardScaler(), network)
 model.fit(digits.data[train], digits.target[train])
 latent = LatentDisplay.from_estimator(model, digits.data[test], digits.target[test])
@@ -113,7 +117,7 @@ logits = LatentDisplay.from_estimator(model, X_test, y_test)
 # A network with 95 % zeros: how they are shared out among the layers is what the
 # training has found.
 network = SparseMLPClassifier(
-    (64, 32), target_sparsity=0.95, max_epochs=10, random_state=0
+    (64, 32), target_sparsity=0.95, max_epochs=4, random_state=0
 )
 model = make_pipeline(StandardScaler(), network)
 model.fit(digits.data[train], digits.target[train])

@@ -287,6 +287,22 @@ def test_balanced_weights_reach_the_estimator(small):
     assert recall["skproj"] > recall["plain"]
 
 
+@pytest.mark.parametrize(
+    "values", [["CD14+", "CD19+", "CD8+"], [2, 3, 1]], ids=["names", "numbers"]
+)
+def test_weights_are_given_by_group(small, values):
+    """Not by the place of the group, which users do not see."""
+    codes = small.obs["type"].astype("category").cat.codes.to_numpy()
+    small.obs["label"] = np.array(values)[codes]
+    select_features(small, "label", class_weight={values[0]: 9.0}, **QUICK)
+    places = np.argsort(np.argsort(values))[codes]
+    weight = {place: 1.0 for place in range(3)}
+    weight[np.sort(values).tolist().index(values[0])] = 9.0
+    expected = ProjectionFeatureSelector(eta=2.0, class_weight=weight)
+    expected.fit(small.X, places)
+    np.testing.assert_allclose(small.var["skproj_score"], expected.scores_)
+
+
 def test_batches_stay_together(pbmc):
     pbmc.obs["donor"] = np.arange(pbmc.n_obs) % 7
     groups = read_groups(pbmc, "phase")
@@ -499,6 +515,7 @@ def test_raw_counts_are_noticed(small):
         ({"groupby": "rare"}, r"cv=2 needs at least 2 cells .* small are few \(1\)"),
         ({"layer": "counts"}, r"layer='counts' is not in adata.layers, .* 'nan'"),
         ({"layer": "nan"}, r"adata.layers\['nan'\] has NaN .* 'CD79A'"),
+        ({"layer": "infinite"}, r"adata.layers\['infinite'\] has .* 'CD79A'"),
         ({"layer": "text"}, r"adata.layers\['text'\] must hold real numbers"),
         ({"use_raw": True}, r"use_raw must be False: adata.raw may have other genes"),
         ({"mask_var": "variable"}, "mask_var='variable' is not a column of adata.var"),
@@ -508,6 +525,10 @@ def test_raw_counts_are_noticed(small):
         ({"batch_key": "donor"}, "batch_key='donor' is not a column of adata.obs"),
         ({"batch_key": "same"}, "batch_key='same' has 1 batches, fewer than cv=2"),
         ({"batch_key": "none"}, "batch_key='none' has missing values"),
+        ({"batch_key": "is_b"}, "batch_key='is_b' leaves a fold with cells of 'CD19"),
+        ({"groupby": "skproj_label"}, "key_added='skproj' would overwrite groupby="),
+        ({"mask_var": "skproj_selected"}, "would overwrite mask_var='skproj_selected'"),
+        ({"class_weight": {"Platelet": 2.0}}, r"class_weight has 'Platelet'.*'CD19\+"),
         ({"method": "forest"}, "method must be one of .*'autoencoder'.*'forest'"),
         ({"eta": "best"}, "eta must be .* got 'best'"),
         ({"eta": -1.0}, "eta must be .* got -1.0"),
@@ -532,6 +553,10 @@ def test_bad_input_is_refused_with_a_sentence(small, settings, message):
     small.var["number"] = 1.0
     small.layers["nan"] = small.X.toarray()
     small.layers["nan"][3, small.var_names.get_loc("CD79A")] = np.nan
+    small.layers["infinite"] = small.layers["nan"].copy()
+    for cell, value in ((3, np.inf), (4, -np.inf)):
+        small.layers["infinite"][cell, small.var_names.get_loc("CD79A")] = value
+    small.obs["is_b"] = small.obs["type"] == "CD19+ B"
     small.layers["text"] = np.full(small.shape, "x", dtype=object)
     small.layers["constant"] = np.ones(small.shape, dtype=np.float32)
     before = written_names(small)
@@ -630,6 +655,22 @@ def test_chunks_leave_out_cells_without_a_label(small):
     assert sum(X.shape[0] for X, _ in chunks) == small.n_obs - 100
 
 
+@pytest.mark.parametrize("values", [[True, False, True], [3, 1, 2], ["x", "y", "z"]])
+def test_labels_of_chunks_keep_their_type(small, values):
+    """Also where some are missing, or all."""
+    codes = small.obs["type"].astype("category").cat.codes.to_numpy()
+    has_label = np.arange(small.n_obs) % 3 > 0
+    expected = np.array(values)[codes]
+    small.obs["label"] = pd.Categorical(expected)
+    small.obs.loc[~has_label, "label"] = np.nan
+    labels = np.concatenate([y for _, y in iter_chunks(small, "label")])
+    np.testing.assert_array_equal(labels, expected[has_label])
+    if not isinstance(values[0], str):
+        assert labels.dtype == expected.dtype
+    small.obs["label"] = np.full(small.n_obs, None)
+    assert list(iter_chunks(small, "label")) == []
+
+
 def test_training_by_chunks_learns_sorted_cells(small, tmp_path):
     order = np.argsort(small.obs["type"], kind="stable")
     small[order].copy().write_h5ad(tmp_path / "small.h5ad")
@@ -693,3 +734,20 @@ def test_import_brings_nothing_heavy():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_linear_method_does_without_torch():
+    """Its import takes longer than most selections."""
+    code = (
+        "import sys, anndata, numpy as np\n"
+        "from skproj.anndata import select_features\n"
+        "y = np.repeat(['a', 'b'], 20)\n"
+        "X = np.random.default_rng(0).normal(size=(40, 5)) + (y == 'a')[:, None]\n"
+        "adata = anndata.AnnData(X, obs={'g': y})\n"
+        "select_features(adata, 'g', n_genes=2, cv=2)\n"
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"

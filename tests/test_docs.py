@@ -46,8 +46,10 @@ def public_methods():
         obj = getattr(importlib.import_module(module), attribute)
         if not inspect.isclass(obj):
             continue
-        for method in vars(obj):
-            if not method.startswith("_") and inspect.isfunction(vars(obj)[method]):
+        for method, function in vars(obj).items():
+            is_method = isinstance(function, classmethod | staticmethod)
+            is_method = is_method or inspect.isfunction(function)
+            if is_method and not method.startswith("_"):
                 yield f"{name}.{method}"
 
 

@@ -185,6 +185,40 @@ def test_displays_draw_in_given_axes(display, selector_cv):
     assert drawn.ax_ is not ax
 
 
+def test_several_axes_are_refused(selector_cv):
+    """A display of one plot cannot choose among them."""
+    _, axes = plt.subplots(1, 2)
+    with pytest.raises(TypeError, match="ax must be the axes of one plot, got ndarray"):
+        SupportDisplay.from_estimator(selector_cv, ax=axes)
+
+
+@pytest.mark.parametrize("display", WITHOUT_DATA)
+def test_narrow_axes_stay(selector_cv, display):
+    """A legend broader than the axes would make them vanish in a layout."""
+    figure, axes = plt.subplots(1, 2, layout="constrained")
+    for ax in axes:
+        display.from_estimator(selector_cv, ax=ax)
+    figure.canvas.draw()  # a layout that does not work out is a warning
+    assert min(ax.get_position().width for ax in axes) > 0.1
+
+
+def test_models_inside_models():
+    """A search may be a step of a pipeline, and a pipeline another's step."""
+    X, y = CANCER.data, CANCER.target
+    selector = ProjectionFeatureSelector(n_features_to_select=3)
+    inner = make_pipeline(StandardScaler(), selector, LogisticRegression())
+    grid = {"projectionfeatureselector__n_features_to_select": [3]}
+    search = GridSearchCV(inner, grid, cv=2)
+    for last in (inner, search):
+        model = make_pipeline(StandardScaler(), last).fit(X, y)
+        display = SupportDisplay.from_estimator(model)
+        fitted = getattr(model[-1], "best_estimator_", model[-1])[1]
+        np.testing.assert_array_equal(display.support, fitted.get_support())
+        np.testing.assert_array_equal(display.feature_names, X.columns)
+        latent = LatentDisplay.from_estimator(model, X, y)
+        assert latent.codes.shape == (len(X), 3)
+
+
 # ---------------------------------------------------------------------------
 # EtaPathDisplay
 
@@ -337,7 +371,11 @@ def test_path_shows_that_nothing_is_kept():
     ("options", "error", "message"),
     [
         ({"results": DIGITS}, TypeError, "not an estimator instance"),
-        ({"metric": "recall"}, ValueError, "metric must be .*, got 'recall'"),
+        (
+            {"metric": "recall"},
+            ValueError,
+            "score of the search, accuracy, n_features; got 'recall'",
+        ),
         ({"parameter": "nonsense"}, ValueError, "parameter must be one of .*C.*eta"),
         ({"n_features": "nonsense"}, ValueError, "n_features must be a column"),
         ({"n_features": [1]}, ValueError, "n_features must be 6 numbers"),
@@ -367,6 +405,45 @@ def test_path_refuses_choice_without_radius():
     }
     with pytest.raises(ValueError, match="chosen candidate of the search has no 'eta'"):
         EtaPathDisplay.from_cv_results(table)
+
+
+def table_of_radii(params, means):
+    return {
+        "param_eta": [candidate["eta"] for candidate in params],
+        "params": params,
+        "mean_test_score": np.array(means),
+        "std_test_score": np.zeros(len(means)),
+        "rank_test_score": np.argsort(np.argsort(-np.array(means))) + 1,
+    }
+
+
+def test_path_of_saved_table():
+    """Other parameters are compared by what they are, not by where they are."""
+    params = [{"eta": 1.0, "sizes": [10, 5]}, {"eta": 2.0, "sizes": [10, 5]}]
+    assert params[0]["sizes"] is not params[1]["sizes"]
+    display = EtaPathDisplay.from_cv_results(table_of_radii(params, [0.5, 0.7]))
+    assert list(display.etas) == [1.0, 2.0]
+    table = table_of_radii(params, [0.5, 0.7]) | {"params": [str(x) for x in params]}
+    with pytest.raises(ValueError, match='results must have dicts in the column "par'):
+        EtaPathDisplay.from_cv_results(table)
+
+
+def test_path_of_halving_has_each_radius_once():
+    """The last try counts, which had the most samples."""
+    etas = [1.0, 2.0, 4.0, 2.0, 4.0, 4.0]
+    means = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+    table = table_of_radii([{"eta": eta} for eta in etas], means)
+    display = EtaPathDisplay.from_cv_results(table)
+    assert list(display.etas) == [1.0, 2.0, 4.0]
+    assert list(display.mean_scores) == [0.1, 0.4, 0.6]
+    assert display.chosen_eta == 4.0
+
+
+@pytest.mark.parametrize("etas", [[0.01, 0.1, np.inf], [0.2, 0.3, np.inf]])
+def test_infinite_radius_is_near_the_others(etas):
+    """However small these are."""
+    display = EtaPathDisplay(etas=etas, mean_scores=[0.1, 0.2, 0.3]).plot()
+    assert etas[1] < display.line_.get_xdata()[-1] <= 2 * etas[1]
 
 
 def test_path_refuses_what_is_no_search(nmf):
@@ -464,6 +541,14 @@ def test_support_with_long_names():
     assert not display.ax_.yaxis.get_ticklabels()[0].get_parse_math()
 
 
+def test_support_with_infinite_importance():
+    """A feature that separates the classes perfectly has the longest bar."""
+    display = SupportDisplay(importances=[2.0, np.inf, 1.0], support=[0, 1, 0]).plot()
+    widths = [bar.get_width() for bar in display.bars_]
+    assert widths[0] > widths[1] == 2.0
+    assert [text.get_text() for text in display.ax_.texts] == ["∞", "", ""]
+
+
 def test_support_refuses_to_draw_no_features():
     """The error names the argument."""
     display = SupportDisplay(importances=[1.0], support=[True])
@@ -552,6 +637,14 @@ def test_kept_columns_of_wide_matrix_are_drawn():
     assert display.images_[0].get_extent()[:2] == [-0.5, 20_010.5]
 
 
+def test_single_row_of_weights_has_no_fractions():
+    """As the coefficients of a model for two classes."""
+    display = WeightsDisplay(after=np.ones((1, 5))).plot()
+    low, high = sorted(display.ax_.get_ylim())
+    ticks = display.ax_.get_yticks()
+    assert ticks[(ticks >= low) & (ticks <= high)].tolist() == [0.0]
+
+
 def test_weights_that_are_all_zero():
     """Nothing left is a grey image."""
     display = WeightsDisplay(after=np.zeros((2, 3))).plot()
@@ -638,6 +731,38 @@ def test_latent_numbers_that_are_no_logits():
     assert len(display.artists_) == 3
 
 
+def test_kept_features_are_no_logits():
+    """Though a selector for two classes may keep two of them."""
+    y = CANCER.target_names[CANCER.target]
+    selector = ProjectionFeatureSelector(n_features_to_select=2).fit(CANCER.data, y)
+    display = LatentDisplay.from_estimator(selector, CANCER.data, y)
+    np.testing.assert_array_equal(display.coordinates, selector.transform(CANCER.data))
+    assert display.ax_.get_xlabel() == "First latent number"
+
+
+def test_legend_of_many_classes_fits():
+    """A new figure grows with it, as types of cells are many."""
+    rng = np.random.default_rng(0)
+    display = LatentDisplay(
+        codes=rng.normal(size=(80, 2)), labels=np.repeat(np.arange(40), 2)
+    ).plot()
+    display.figure_.canvas.draw()
+    legend = display.legend_.get_window_extent()
+    assert legend.y0 >= 0
+    assert display.ax_.get_position().height > 0.5
+
+
+def test_histograms_of_many_classes_differ():
+    """By hatches where colours repeat."""
+    display = LatentDisplay(
+        codes=np.arange(24.0)[:, np.newaxis], labels=np.repeat(np.arange(12), 2)
+    ).plot()
+    looks = {
+        (bars[0].get_facecolor(), bars[0].get_hatch()) for bars in display.artists_
+    }
+    assert len(looks) == 12
+
+
 def test_latent_of_pipeline_that_classifies():
     """What the classifier at the end is given is drawn."""
     X, y = FLOWERS
@@ -661,6 +786,10 @@ def test_latent_refuses(autoencoder):
     X = CANCER.data
     with pytest.raises(ValueError, match="labels must be those of classes, got cont"):
         LatentDisplay.from_estimator(autoencoder, X, X["mean area"])
+    missing = CANCER.target_names[CANCER.target].astype(object)
+    missing[3] = None
+    with pytest.raises(ValueError, match="labels must be of one type and none of them"):
+        LatentDisplay.from_estimator(autoencoder, X, missing)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         LatentDisplay.from_estimator(autoencoder, X, CANCER.target[:5])
     with pytest.raises(

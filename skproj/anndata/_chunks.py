@@ -142,7 +142,7 @@ def _make_blocks(n_cells, chunk_size, random_state):
 
 def _read_blocks(opened, matrix, groups, genes, chunks):
     """Yield the chunks, and close the file if it was opened for them."""
-    labels = np.asarray(groups.labels())
+    values = groups.values
     try:
         for blocks in chunks:
             parts, y = [], []
@@ -150,7 +150,7 @@ def _read_blocks(opened, matrix, groups, genes, chunks):
                 inside = np.flatnonzero(groups.has_label[block])
                 if len(inside) > 0:
                     parts.append(as_float(pick(load(matrix[block]), inside, genes)))
-                    y.append(labels[block][inside])
+                    y.append(values[groups.codes[block][inside]])
             if parts:
                 stack = sparse.vstack if sparse.issparse(parts[0]) else np.concatenate
                 yield stack(parts), np.concatenate(y)

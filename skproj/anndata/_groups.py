@@ -32,6 +32,11 @@ class Groups:
     codes: np.ndarray
 
     @property
+    def values(self):
+        """What the column has for the groups that have cells, an array."""
+        return np.asarray(self.categories[self.present])
+
+    @property
     def names(self):
         """Names of the groups that have cells, an array of str."""
         return np.array([str(name) for name in self.categories[self.present]], object)
@@ -41,15 +46,12 @@ class Groups:
         """Whether a cell is in a group, of shape (n_cells,)."""
         return self.codes >= 0
 
-    def labels(self):
-        """Return the values of the column, with NaN where there is none."""
-        return self.as_column(self.codes)
-
     def as_column(self, codes):
         """Return groups as a categorical with the categories of the column."""
         pandas = import_optional("pandas", extra="anndata")
-        codes = np.where(codes < 0, -1, self.present[codes])
-        return pandas.Categorical.from_codes(codes, categories=self.categories)
+        return pandas.Categorical.from_codes(
+            self.present[codes], categories=self.categories
+        )
 
 
 def read_groups(adata, groupby):
@@ -144,4 +146,12 @@ def make_folds(adata, groups, *, cv, batch_key, random_state):
             f"cv={cv}."
         )
     splitter = StratifiedGroupKFold(cv, shuffle=True, random_state=random_state)
-    return list(splitter.split(places, codes, batches.astype(str).to_numpy()))
+    folds = list(splitter.split(places, codes, batches.astype(str).to_numpy()))
+    for train, _ in folds:
+        if len(np.unique(codes[train])) < 2:
+            raise ValueError(
+                f"batch_key={batch_key!r} leaves a fold with cells of "
+                f"{groups.names[codes[train[0]]]!r} only: the other groups are all in "
+                "the batches held back."
+            )
+    return folds

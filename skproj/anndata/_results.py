@@ -9,6 +9,21 @@ VAR = ("selected", "score", "selection_frequency")
 VARM = ("difference", "coef")
 
 
+def check_inputs_stay(key, groupby, batch_key, mask_var):
+    """Refuse results that would take the place of a column that they come from."""
+    written = {
+        "groupby": (groupby, OBS),
+        "batch_key": (batch_key, OBS),
+        "mask_var": (mask_var, VAR),
+    }
+    for parameter, (column, names) in written.items():
+        if isinstance(column, str) and column in [f"{key}_{name}" for name in names]:
+            raise ValueError(
+                f"key_added={key!r} would overwrite {parameter}={column!r}: choose "
+                "another one."
+            )
+
+
 def write_results(adata, key, *, var, varm, obs, latent, uns):
     """Write the results of a selection, in place of earlier ones of the same key.
 

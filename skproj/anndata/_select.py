@@ -6,7 +6,7 @@ from scipy.special import softmax
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from skproj._version import __version__
-from skproj.anndata._groups import make_folds, read_groups
+from skproj.anndata._groups import listed, make_folds, read_groups
 from skproj.anndata._matrix import (
     check_adata,
     check_finite,
@@ -18,7 +18,8 @@ from skproj.anndata._matrix import (
     warn_of_counts,
 )
 from skproj.anndata._methods import METHODS, check_radius
-from skproj.anndata._results import write_results
+from skproj.anndata._results import check_inputs_stay, write_results
+from skproj.utils._calibration import fit_temperature
 
 
 def select_features(
@@ -88,8 +89,8 @@ def select_features(
     copy : bool, default=False
         Whether to return a copy with the results, and leave `adata` as it is.
     **parameters : dict
-        Further parameters of the estimator, such as ``class_weight="balanced"``, or
-        ``selection_rule="best"`` of the search.
+        Further parameters of the estimator, such as ``class_weight="balanced"`` or a
+        dict from groups to weights, or ``selection_rule="best"`` of the search.
 
     Returns
     -------
@@ -186,6 +187,7 @@ def select_features(
     """
     check_adata(adata)
     _check_arguments(adata, method, use_raw, cv, key_added, random_state, copy)
+    check_inputs_stay(key_added, groupby, batch_key, mask_var)
     groups = read_groups(adata, groupby)
     folds = make_folds(
         adata, groups, cv=cv, batch_key=batch_key, random_state=random_state
@@ -195,6 +197,9 @@ def select_features(
     radius = check_radius(eta, n_genes, len(genes))
     if radius is None:
         parameters = {"selection_rule": "one-standard-error", **parameters}
+    if isinstance(parameters.get("class_weight"), dict):
+        weights = _weights_of_codes(parameters["class_weight"], groups)
+        parameters = {**parameters, "class_weight": weights}
     kind = METHODS[method](parameters, random_state=int(random_state), n_jobs=n_jobs)
     kind.check_parameters(searches=radius is None)
 
@@ -281,10 +286,20 @@ def _check_arguments(adata, method, use_raw, cv, key_added, random_state, copy):
         )
 
 
+def _weights_of_codes(class_weight, groups):
+    """Return the weights of groups, by their codes instead of their names."""
+    values = groups.values.tolist()
+    unknown = [value for value in class_weight if value not in values]
+    if unknown:
+        raise ValueError(
+            f"class_weight has {listed(unknown)}, and groupby={groups.name!r} no such "
+            f"group with cells; the groups are {listed(values)}."
+        )
+    return {code: class_weight.get(value, 1.0) for code, value in enumerate(values)}
+
+
 def _temperature(logits, codes):
     """Return what logits are divided by to be honest about cells not seen."""
-    from skproj.nn._autoencoder import fit_temperature
-
     known = np.isfinite(logits[np.arange(len(codes)), codes])
     if not known.any():
         return 1.0

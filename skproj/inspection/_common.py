@@ -1,7 +1,7 @@
 """What the displays share: axes, colours, names, and the way to an estimator."""
 
 import numpy as np
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 
 from skproj.utils._optional import import_optional
 from skproj.utils._validation import check_is_fitted
@@ -28,6 +28,9 @@ LONGEST_NAME = 30
 # Inches for a bar with its name beside it, and for what is above and below the bars.
 BAR_HEIGHT = 0.2
 BARS_MARGIN = 1.0
+
+# Inches of axes that have room for a legend of two columns above.
+TWO_COLUMNS = 4.5
 
 
 def new_axes(n_panels=1, *, height=0.0):
@@ -56,7 +59,18 @@ def new_axes(n_panels=1, *, height=0.0):
 
 def single_axes(ax, *, height=0.0):
     """Return the given axes, or those of a new figure for None."""
-    return new_axes(height=height)[0] if ax is None else ax
+    if ax is None:
+        return new_axes(height=height)[0]
+    if not hasattr(ax, "figure"):
+        raise TypeError(
+            f"ax must be the axes of one plot, got {type(ax).__name__} instead."
+        )
+    return ax
+
+
+def whole_ticks(axis):
+    """Label whole numbers only, be it a single one."""
+    axis.get_major_locator().set_params(integer=True, min_n_ticks=1)
 
 
 def label_bars(ax, names):
@@ -78,11 +92,13 @@ def shorten(name):
 
 def legend_above(ax, handles):
     """Add a legend above the axes, where it covers nothing."""
+    # A layout would make narrow axes vanish beside a broad legend.
+    width = ax.bbox.width / ax.figure.dpi
     return ax.legend(
         handles=handles,
         loc="lower left",
         bbox_to_anchor=(0.0, 1.0),
-        ncols=2,
+        ncols=1 if width < TWO_COLUMNS else 2,
         frameon=False,
     )
 
@@ -108,8 +124,8 @@ def find_step(estimator, suits, needed):
     Returns
     -------
     step : estimator object
-        `estimator` itself, the last step of a pipeline that suits, or what that is
-        for the best estimator of a search.
+        `estimator` itself, the last step of a pipeline that suits, or the best
+        estimator of a search; also of one inside the other.
     before : Pipeline or None
         The steps before it.
 
@@ -121,18 +137,26 @@ def find_step(estimator, suits, needed):
         If there is nothing that suits.
     """
     check_is_fitted(estimator)
-    model = estimator
-    if not suits(model):
-        model = getattr(model, "best_estimator_", model)
+    step, before = _look_inside(estimator, suits)
+    if step is None:
+        raise TypeError(
+            f"estimator must have {needed}; this {type(estimator).__name__} has not."
+        )
+    return step, make_pipeline(*before) if before else None
+
+
+def _look_inside(model, suits):
+    """Return the part of a model that suits, or None, and the steps before it."""
     if suits(model):
-        return model, None
+        return model, []
+    if hasattr(model, "best_estimator_"):
+        return _look_inside(model.best_estimator_, suits)
     if isinstance(model, Pipeline):
         for i in reversed(range(len(model))):
-            if suits(model[i]):
-                return model[i], model[:i] if i > 0 else None
-    raise TypeError(
-        f"estimator must have {needed}; this {type(estimator).__name__} has not."
-    )
+            step, before = _look_inside(model[i], suits)
+            if step is not None:
+                return step, [*(model[j] for j in range(i)), *before]
+    return None, []
 
 
 def names_of_features(step, before, n_features, given=None):

@@ -10,6 +10,7 @@ from skproj.inspection._common import (
     legend_above,
     single_axes,
     spans_decades,
+    whole_ticks,
 )
 from skproj.utils._validation import check_is_fitted
 
@@ -200,7 +201,7 @@ class EtaPathDisplay:
         results : estimator object, dict or pandas.DataFrame
             A fitted :class:`~sklearn.model_selection.GridSearchCV`, or its
             `cv_results_`. If other parameters vary too, the path is that of their
-            chosen values.
+            chosen values. Of a successive halving, the last try of each radius counts.
         parameter : str, default=None
             The parameter that is the radius. None is the one called `eta`, also of a
             step of a pipeline, as in "selector__eta".
@@ -304,7 +305,8 @@ class EtaPathDisplay:
         ax.set_xlabel("Radius η")
         if len(finite) == len(self.etas):
             return self.etas
-        beyond = finite.max(initial=1.0) * (2.0 if is_log else 1.1)
+        largest = finite.max() if len(finite) > 0 else 1.0
+        beyond = largest * (2.0 if is_log else 1.1)
         ax.text(
             beyond,
             0.03,
@@ -352,7 +354,7 @@ class EtaPathDisplay:
             ax.yaxis.set_major_formatter("{x:g}")
         else:
             ax.set_ylim(bottom=0.0)
-            ax.yaxis.get_major_locator().set_params(integer=True)
+            whole_ticks(ax.yaxis)
         ax.set_ylabel("Number of features")
 
     def _draw_choice(self, ax, x):
@@ -427,21 +429,31 @@ def _read_results(
     metric = metric or "score"
     column = _column_of_radii(results, parameter)
     if f"mean_test_{metric}" not in results:
-        raise ValueError(f"metric must be a score of the search, got {metric!r}.")
+        known = [name[10:] for name in results if name[:10] == "mean_test_"]
+        raise ValueError(
+            f"metric must be a score of the search, {', '.join(known)}; got {metric!r}."
+        )
     if chosen_row is None:
         chosen_row = int(np.argmin(results[f"rank_test_{metric}"]))
     params = list(results["params"])
+    if not all(isinstance(candidate, dict) for candidate in params):
+        raise ValueError(
+            'results must have dicts in the column "params", as in the cv_results_ of '
+            "a search; text tables lose them."
+        )
     name = column.removeprefix("param_")
-    rows = [
-        row
+    if name not in params[chosen_row]:
+        raise ValueError(f"The chosen candidate of the search has no {name!r}.")
+    # A successive halving has a row for each time that it has tried a radius.
+    rows = {
+        params[row][name]: row
         for row in range(len(params))
         if _alike(params[row], params[chosen_row], name)
-    ]
-    if not rows:
-        raise ValueError(f"The chosen candidate of the search has no {name!r}.")
-    etas = np.array([params[row][name] for row in rows], dtype=np.float64)
+    }
+    rows[params[chosen_row][name]] = chosen_row
+    etas = np.array(list(rows), dtype=np.float64)
     order = np.argsort(etas, kind="stable")
-    rows = np.array(rows)[order]
+    rows = np.array(list(rows.values()))[order]
     if n_features is None:
         n_features = next((name for name in COUNTS if name in results), None)
     if isinstance(n_features, str):
@@ -489,7 +501,11 @@ def _alike(params, others, name):
         return False
     # A search uses the same object again; arrays and estimators need no comparison.
     return all(
-        value is others[key] or (np.isscalar(value) and value == others[key])
+        value is others[key]
+        or (
+            (np.isscalar(value) or isinstance(value, tuple | list))
+            and value == others[key]
+        )
         for key, value in params.items()
         if key != name
     )

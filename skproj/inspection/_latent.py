@@ -2,17 +2,23 @@
 
 import numpy as np
 from sklearn.decomposition import PCA
+from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import type_of_target
 
 from skproj.inspection._common import (
-    GONE_HATCH,
+    BAR_HEIGHT,
+    BARS_MARGIN,
     MARKERS,
     PALETTE,
     find_step,
     shorten,
     single_axes,
+    whole_ticks,
 )
+
+# As many are no divisor of the number of colours: both repeat after 24 classes only.
+HATCHES = ("", "////", "....")
 
 
 class LatentDisplay:
@@ -85,12 +91,16 @@ class LatentDisplay:
         self.codes = check_array(codes, input_name="codes")
         self.labels = column_or_1d(labels)
         check_consistent_length(self.codes, self.labels)
-        kind = type_of_target(self.labels)
+        try:
+            kind = type_of_target(self.labels)
+            in_order = np.unique(self.labels)
+        except TypeError as error:
+            raise ValueError(
+                "labels must be of one type and none of them missing."
+            ) from error
         if kind not in ("binary", "multiclass"):
             raise ValueError(f"labels must be those of classes, got {kind} values.")
-        self.classes = (
-            np.unique(self.labels) if classes is None else np.asarray(classes)
-        )
+        self.classes = in_order if classes is None else np.asarray(classes)
         unknown = set(self.labels.tolist()) - set(self.classes.tolist())
         if unknown:
             raise ValueError(
@@ -138,12 +148,11 @@ class LatentDisplay:
         ValueError
             If `y` does not hold classes, or others than the estimator knows.
         """
-        model, before = find_step(
-            estimator, lambda model: hasattr(model, "transform"), "transform"
-        )
+        model, before = find_step(estimator, _transforms_itself, "transform")
         codes = model.transform(X if before is None else before.transform(X))
         classes = getattr(model, "classes_", None)
-        are_logits = classes is not None and codes.shape[1] == len(classes)
+        # The features that a selector keeps may be as many as there are classes.
+        are_logits = classes is not None and hasattr(model, "encoder_weights_")
         display = cls(codes=codes, labels=y, classes=classes, are_logits=are_logits)
         return display.plot(ax)
 
@@ -153,14 +162,16 @@ class LatentDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; None makes a new figure.
+            Where to draw; None makes a new figure, which is taller for many classes.
 
         Returns
         -------
         display : LatentDisplay
             The display itself.
         """
-        self.ax_ = ax = single_axes(ax)
+        # The legend has a line for each class.
+        height = BARS_MARGIN + BAR_HEIGHT * len(self.classes)
+        self.ax_ = ax = single_axes(ax, height=height)
         self.figure_ = ax.figure
         if self.coordinates.shape[1] == 1:
             self._draw_histograms(ax)
@@ -191,11 +202,11 @@ class LatentDisplay:
                 color=colour,
                 alpha=0.6,
                 edgecolor=colour,
-                hatch=GONE_HATCH if i % 2 else "",
+                hatch=HATCHES[i % len(HATCHES)],
             )
             self.artists_.append(bars)
         ax.set_ylabel("Number of samples")
-        ax.yaxis.get_major_locator().set_params(integer=True)
+        whole_ticks(ax.yaxis)
         ax.set_xlabel("Latent number")
         if self.are_logits:
             ax.axvline(0.0, color="black", linestyle=":")
@@ -223,6 +234,12 @@ class LatentDisplay:
             ]
         ax.set_xlabel(labels[0])
         ax.set_ylabel(labels[1])
+
+
+def _transforms_itself(model):
+    """Whether a model has `transform`, and not from a model inside."""
+    is_shell = isinstance(model, Pipeline) or hasattr(model, "best_estimator_")
+    return hasattr(model, "transform") and not is_shell
 
 
 def _edges_around_zero(values):

@@ -181,13 +181,16 @@ class SupportDisplay:
         kept = self.support[drawn]
         self.ax_ = ax = single_axes(ax, height=BARS_MARGIN + BAR_HEIGHT * len(drawn))
         self.figure_ = ax.figure
+        sizes = self.importances[drawn]
+        longest = 1.1 * sizes[np.isfinite(sizes)].max(initial=0.0) or 1.0
         self.bars_ = ax.barh(
             np.arange(len(drawn)),
-            self.importances[drawn],
+            np.minimum(sizes, longest),
             color=np.where(kept, KEPT, GONE),
             edgecolor=np.where(kept, KEPT, "0.5"),
             hatch=["" if is_kept else GONE_HATCH for is_kept in kept],
         )
+        ax.bar_label(self.bars_, np.where(np.isposinf(sizes), "∞", ""), padding=2)
         label_bars(ax, self.feature_names[drawn])
         handles = []
         for is_kept, name in ((True, "kept"), (False, "not kept")):

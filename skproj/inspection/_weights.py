@@ -9,6 +9,7 @@ from skproj.inspection._common import (
     has_weights,
     new_axes,
     weights_of,
+    whole_ticks,
 )
 from skproj.utils._optional import import_optional
 
@@ -228,7 +229,7 @@ class WeightsDisplay:
             panel.set_title(f"{title}: {n_kept} of {W.shape[1]} columns are not zero")
             panel.set_ylabel(self.row_name.capitalize())
             for axis in (panel.xaxis, panel.yaxis):
-                axis.get_major_locator().set_params(integer=True)
+                whole_ticks(axis)
         by_norm = ", the largest first" if order == "norm" else ""
         self.ax_.set_xlabel(f"Feature{by_norm}")
         self.colorbar_ = self.figure_.colorbar(

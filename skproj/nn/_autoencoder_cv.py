@@ -13,9 +13,10 @@ from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.model_selection import check_cv
 from sklearn.utils import check_random_state
 
-from skproj.nn._autoencoder import SparseSupervisedAutoencoder, fit_temperature
+from skproj.nn._autoencoder import SparseSupervisedAutoencoder
 from skproj.nn._base import DOCS
 from skproj.nn._descents import WITHOUT_LAST_DESCENT
+from skproj.utils._calibration import fit_temperature
 from skproj.utils._docs import shared_docs
 from skproj.utils._path_search import SELECTION_RULES, choose_row, tabulate_scores
 from skproj.utils._validation import (
