@@ -1,5 +1,7 @@
 """More than one machine: a dask cluster of processes, and data larger than memory."""
 
+import contextlib
+import faulthandler
 import functools
 import os
 import signal
@@ -34,16 +36,55 @@ from skproj.feature_selection import StabilitySelector
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 
+# A cluster that has lost something can wait for it forever.
+LONGEST_SECONDS = 180
+
+
+def give_up(signal_number, frame):
+    """Interrupt whatever the main thread waits for."""
+    raise TimeoutError(f"This took longer than {LONGEST_SECONDS} seconds.")
+
+
+@contextlib.contextmanager
+def time_limit():
+    """Bound the time of a block, and then of every clean-up that waits as well."""
+    if not hasattr(signal, "SIGALRM"):  # on Windows: nothing less ends a wait
+        faulthandler.dump_traceback_later(LONGEST_SECONDS, exit=True)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+        return
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, LONGEST_SECONDS, 10.0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture(autouse=True)
+def limited_time():
+    """Bound the time of each test; the fixtures of the module do it themselves."""
+    with time_limit():
+        yield
+
+
 @pytest.fixture(scope="module")
 def client():
     """A cluster of two processes with a thread each, and the client of it."""
-    with (
-        LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0"
-        ) as cluster,
-        Client(cluster) as client,
-    ):
+    with contextlib.ExitStack() as stack:
+        with time_limit():
+            cluster = stack.enter_context(
+                LocalCluster(
+                    n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0"
+                )
+            )
+            client = stack.enter_context(Client(cluster))
         yield client
+        with time_limit():
+            stack.close()
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +101,10 @@ def on_cluster(client, data):
     It is one backend for all fits: equal data that are sent anew, just after they have
     been given up, can get lost.
     """
-    with joblib.parallel_config(backend="dask", scatter=list(data)) as config:
+    with (
+        time_limit(),
+        joblib.parallel_config(backend="dask", scatter=list(data)) as config,
+    ):
         backend = config["backend"]
 
     def fit(estimator):
@@ -202,7 +246,7 @@ def die_once(flag):
         flag.touch(exist_ok=False)
     except FileExistsError:
         return
-    os.kill(os.getpid(), signal.SIGKILL)
+    os._exit(1)
 
 
 def deadly_transform(X, flag):

@@ -111,6 +111,23 @@ def test_unreachable_target_ends_with_a_warning(constant):
     assert 0 < result.alpha < np.inf
 
 
+@pytest.mark.parametrize("target", [300, [300, 10]])
+@pytest.mark.parametrize("constant", [0, 5000])
+def test_l1_weight_stays_a_positive_number(constant, target):
+    """However many steps are allowed."""
+    with pytest.warns(ConvergenceWarning, match="ended after 3"):
+        result = find_l1_weight(
+            identity,
+            lambda alpha: np.full(np.shape(target), constant),
+            target,
+            max_iter=1000,
+        )
+    alphas = result.history["alpha"]
+    assert np.isfinite(alphas).all()
+    assert (alphas > 0.0).all()
+    assert len(alphas) == result.n_iter < 400
+
+
 def test_jump_over_the_target_ends_before_the_steps_do():
     """Between the two ends there is nothing left to try; the closer one is returned."""
 

@@ -17,8 +17,14 @@ from sklearn.preprocessing import StandardScaler
 
 from skproj import SparseMLPClassifier, SparseMLPRegressor
 from skproj.datasets import make_mackey_glass
-from skproj.nn._network import SparseLinear, compress, logistic, make_mlp
-from skproj.nn._training import SGD, Adam, Penalty
+from skproj.nn._network import (
+    SparseLinear,
+    compress,
+    logistic,
+    make_mlp,
+    weights_of,
+)
+from skproj.nn._training import SGD, SOLVERS, Adam, Penalty, Trainer
 
 
 @pytest.fixture(scope="module")
@@ -260,6 +266,14 @@ def test_fewer_weights_than_layers_is_a_constant_network(blobs):
     assert len(np.unique(model.predict(X))) == 1
 
 
+@pytest.mark.parametrize("target", [0.999, [0.999, 0.5]])
+def test_sparsity_that_rounds_to_no_weight_warns(blobs, target):
+    """Of 260 or 200 weights, or none: nobody asked for a constant network."""
+    with pytest.warns(UserWarning, match=r"constant: .* layer \[0"):
+        model = quick(target_sparsity=target).fit(*blobs)
+    assert model.layer_sparsities_[0] == 1.0
+
+
 def test_search_that_ends_too_early_warns_and_returns_the_closest(blobs):
     X, y = blobs
     model = quick(target_sparsity=0.9, max_search_iter=2, trim=False)
@@ -411,11 +425,11 @@ def test_same_seed_same_result_and_global_state_alone(blobs):
     X, y = blobs
     torch.manual_seed(0)
     state, n_threads = torch.get_rng_state(), torch.get_num_threads()
-    one = quick(n_threads=2).fit(X, y)
+    one = quick(n_threads=2, alpha=0.02, max_epochs=2, batch_size=len(X)).fit(X, y)
     assert torch.get_num_threads() == n_threads
     assert torch.equal(torch.get_rng_state(), state)
-    assert_same_network(one, quick(n_threads=2).fit(X, y))
-    other = quick(random_state=1).fit(X, y)
+    assert_same_network(one, clone(one).fit(X, y))
+    other = clone(one).set_params(random_state=1).fit(X, y)
     assert not np.array_equal(one.coefs_[0], other.coefs_[0])
 
 
@@ -438,6 +452,78 @@ def test_warm_start_continues_and_refuses_another_shape(blobs):
     assert warm.loss_curve_[0] < 0.8 * cold.loss_curve_[0]
     with pytest.raises(ValueError, match="warm_start=True"):
         warm.set_params(hidden_layer_sizes=(3,)).fit(X, y)
+
+
+def test_warm_start_trains_as_well_as_a_new_network(digits):
+    """The tiny gradients of a trained network say nothing about the steps to take."""
+    X, y = digits[0][:300], digits[2][:300]
+    params = {"alpha": 0.01, "debias": False, "max_epochs": 40}
+    cold = quick(**params).fit(X, y)
+    warm = quick(alpha=0.0, max_epochs=100, warm_start=True).fit(X, y)
+    warm.set_params(**params).fit(X, y)
+    losses = [model.search_history_["loss"][0] for model in (warm, cold)]
+    assert losses[0] < 1.2 * losses[1]
+
+
+def test_diverging_training_is_repeated_with_half_the_learning_rate(blobs):
+    """Again, until it does not diverge, and from the same start."""
+    X, y = blobs[0] * 8.0, blobs[0][:, 0]
+    params = {"solver": "sgd", "alpha": 0.01, "random_state": 0, "max_epochs": 20}
+    model = SparseMLPRegressor((20,), learning_rate_init=0.4, **params).fit(X, y)
+    for n_halvings in (1, 2, 3):
+        slow = SparseMLPRegressor(
+            (20,), learning_rate_init=0.4 / 2**n_halvings, **params
+        ).fit(X, y)
+        assert_same_network(model, slow)
+    assert np.isfinite(model.loss_curve_).all()
+
+
+@pytest.mark.parametrize("n_descents", [1, 2, 3])
+def test_each_training_may_diverge(blobs, monkeypatch, n_descents):
+    """The dense one, a step of the search, the debiasing."""
+    X, y = blobs
+    expected = quick(alpha=0.02, max_epochs=5).fit(X, y)
+    rates, descend = [], Trainer.descend
+
+    def diverge_once(trainer, *args, **kwargs):
+        rates.append(trainer.learning_rate_init)
+        if len(rates) == n_descents:
+            weights_of(trainer.module)[0].data.fill_(np.nan)
+        return descend(trainer, *args, **kwargs)
+
+    monkeypatch.setattr(Trainer, "descend", diverge_once)
+    model = quick(alpha=0.02, max_epochs=5).fit(X, y)
+    first = SOLVERS["adam"].default_learning_rate
+    assert rates == [first] * n_descents + [first / 2] * (4 - n_descents)
+    assert all(np.isfinite(coef).all() for coef in model.coefs_)
+    assert_array_equal(
+        model.loss_curve_[: 5 * (n_descents - 1)],
+        expected.loss_curve_[: 5 * (n_descents - 1)],
+    )
+    assert len(model.loss_curve_) == 15
+
+
+def test_error_of_a_callback_is_no_divergence(blobs):
+    class Fail:
+        n_calls = 0
+
+        def setup(self, estimator, context):
+            pass
+
+        def on_fit_task_begin(self, estimator, context):
+            pass
+
+        def teardown(self, estimator, context):
+            pass
+
+        def on_fit_task_end(self, estimator, context):
+            self.n_calls += 1
+            raise ValueError("no disk left")
+
+    fail = Fail()
+    with pytest.raises(ValueError, match="no disk left"):
+        quick().set_callbacks(fail).fit(*blobs)
+    assert fail.n_calls == 1
 
 
 def test_callbacks_see_trainings_and_epochs(blobs, capsys):

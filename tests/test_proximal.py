@@ -337,6 +337,20 @@ def test_weight_of_an_input_that_is_always_zero_becomes_zero():
     assert W.count_nonzero() == 11
 
 
+def test_eps_bounds_the_threshold_of_tiny_gradients():
+    """As in a network that has been trained, which is to lose weights slowly."""
+    problem = LeastSquares()
+    W = start(12)
+    minimise(ProximalAdam([W], lr=0.05), W, problem, n_steps=3000)
+    before = W.detach().clone()
+    V = nn.Parameter(before.clone())
+    minimise(ProximalAdam([V], lr=0.02, l1=L1), V, problem, n_steps=1)
+    assert V.count_nonzero() == 0
+    minimise(ProximalAdam([W], lr=0.02, l1=L1, eps=0.1), W, problem, n_steps=1)
+    assert ((W - before).abs() <= 0.02 * L1 / 0.1 + 1e-9).all()
+    assert W.count_nonzero() > 0
+
+
 @each_optimizer
 def test_sparse_gradient_is_refused_before_anything_moves(name):
     W, embedding = start(3), nn.Embedding(4, 2, sparse=True)

@@ -473,6 +473,52 @@ def test_each_half_gets_its_part_of_the_parameters():
         selector.fit(X, y)
 
 
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_array, pd.DataFrame])
+def test_sample_of_weight_zero_counts_as_absent(make):
+    """It is in no half, whatever its class, and whatever goes with it."""
+    X, y = WINE[0].copy(), WINE[1].copy()
+    weights = np.random.default_rng(0).integers(0, 3, len(y)).astype(float)
+    kept = weights > 0
+    X[~kept], y[~kept] = 1e6, 7
+    weights[np.flatnonzero(~kept)[1:]] = 0.0
+    with_zeros = StabilitySelector(n_pairs=3, random_state=0)
+    with_zeros.fit(make(X), y, sample_weight=list(weights))
+    without = StabilitySelector(n_pairs=3, random_state=0)
+    without.fit(make(X[kept]), y[kept], sample_weight=weights[kept])
+    assert_array_equal(with_zeros.supports_, without.supports_)
+    assert_array_equal(
+        with_zeros.baseline_selection_probabilities_,
+        without.baseline_selection_probabilities_,
+    )
+
+
+def test_one_weight_for_all_samples_changes_nothing():
+    plain = StabilitySelector(n_pairs=2, random_state=0).fit(*WINE)
+    same = clone(plain).fit(*WINE, sample_weight=2.0)
+    assert_array_equal(same.supports_, plain.supports_)
+    assert same.baseline_stability_ == plain.baseline_stability_
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (
+            np.arange(20) < 3,
+            "sample_weight must have at least 4 nonzero .* got 3",
+        ),
+        (np.r_[1.0, np.zeros(10), np.ones(9)], "class 0 has only 1 sample"),
+        (np.ones(19), r"sample_weight.shape == \(19,\), expected \(20,\)"),
+        (-np.ones(20), "Negative values"),
+        (np.full(20, np.nan), "sample_weight contains NaN"),
+    ],
+)
+def test_bad_weights_are_refused(weights, message):
+    X = np.random.default_rng(0).standard_normal((20, 4))
+    y = (np.arange(20) > 9).astype(int)
+    with pytest.raises(ValueError, match=message):
+        StabilitySelector(n_pairs=1).fit(X, y, sample_weight=weights)
+
+
 def test_sample_weights_are_routed():
     """To the default estimator without more ado, to others if they request them."""
     X, y = CANCER
@@ -561,6 +607,24 @@ def test_baseline_keeps_as_many_features():
     assert_array_equal(
         selector.baseline_stability_interval_, selector.stability_interval_
     )
+
+
+@pytest.mark.parametrize("dtype", [bool, int, np.float32])
+def test_univariate_scores_take_all_kinds_of_numbers(dtype):
+    """Sparse or not, and nullable integers with missing values."""
+    X, y = np.round(WINE[0]).astype(dtype), WINE[1]
+    expected = univariate_scores(X.astype(float), y, y, None)
+    assert_allclose(univariate_scores(X, y, y, None), expected)
+    assert_allclose(univariate_scores(sparse.csr_array(X), y, y, None), expected)
+
+
+def test_univariate_scores_take_nullable_integers():
+    frame = pd.DataFrame(np.round(WINE[0]).astype(int)).astype("Int64")
+    frame.iloc[::5, 0] = pd.NA
+    filled = frame.astype(float).fillna(frame.astype(float).mean())
+    y = WINE[1]
+    expected = univariate_scores(filled, y, y, None)
+    assert_allclose(univariate_scores(frame, y, y, None), expected)
 
 
 # ----------------------------------------------------------------------------- refusals

@@ -34,6 +34,7 @@ from skproj.utils._validation import (
     Interval,
     StrOptions,
     _check_method_params,
+    _check_sample_weight,
     _fit_context,
     _routing_enabled,
     check_is_fitted,
@@ -48,6 +49,9 @@ DEFAULT_THRESHOLD = 0.75
 DESIGN_THRESHOLD = 0.9
 
 CONFIDENCE = 0.95
+
+# Two in each half.
+MIN_SAMPLES = 4
 
 # To select few features, or none, from one half of the data is a count like any other.
 EXPECTED_WARNINGS = (
@@ -250,7 +254,7 @@ class StabilitySelector(
         **fit_params : dict
             For the `fit` of `estimator`, routed if metadata routing is enabled. Of
             what has an entry for each sample, such as `sample_weight`, each half gets
-            its own part.
+            its own part. A sample of weight zero counts as absent.
 
         Returns
         -------
@@ -268,15 +272,16 @@ class StabilitySelector(
             delattr(self, name)  # of an earlier fit with a target
         self.__dict__.pop("path_probabilities_", None)
         X = self._validate_X(X)
-        stratified = False
         if y is not None:
             y = check_array(
                 plain_integers(y), ensure_2d=False, dtype=None, input_name="y"
             )
             check_consistent_length(X, y)
-            stratified = self._is_stratified(y)
         if _routing_enabled():
             fit_params = process_routing(self, "fit", **fit_params).estimator.fit
+        if fit_params.get("sample_weight") is not None:
+            X, y, fit_params = drop_weightless(X, y, fit_params)
+        stratified = y is not None and self._is_stratified(y)
 
         arguments = {"estimator": self, "X": X, "y": y, "metadata": fit_params}
         context = self._init_callback_context(max_subtasks=self.n_pairs)
@@ -323,7 +328,7 @@ class StabilitySelector(
             X,
             accept_sparse="csr",
             ensure_all_finite="allow-nan" if allow_nan else True,
-            ensure_min_samples=4,
+            ensure_min_samples=MIN_SAMPLES,
             estimator=self,
             input_name="X",
         )
@@ -452,6 +457,43 @@ class StabilitySelector(
         tags.input_tags.sparse = base.input_tags.sparse
         tags.input_tags.allow_nan = base.input_tags.allow_nan
         return tags
+
+
+def drop_weightless(X, y, fit_params):
+    """Leave out the samples of weight zero, so that halves are made of the others.
+
+    Parameters
+    ----------
+    X : {ndarray, CSR matrix, frame} of shape (n_samples, n_features)
+    y : ndarray of shape (n_samples,) or (n_samples, n_targets), or None
+    fit_params : dict
+        With a `sample_weight`, which comes back as an array.
+
+    Returns
+    -------
+    X, y, fit_params
+        As they were, with fewer samples.
+
+    Raises
+    ------
+    ValueError
+        If less than four samples are left, or if the weights are unsuitable.
+    """
+    weight = _check_sample_weight(fit_params["sample_weight"], X)
+    fit_params = fit_params | {"sample_weight": weight}
+    rows = np.flatnonzero(weight)
+    if len(rows) < MIN_SAMPLES:
+        raise ValueError(
+            f"sample_weight must have at least {MIN_SAMPLES} nonzero entries, got "
+            f"{len(rows)}."
+        )
+    if len(rows) == X.shape[0]:
+        return X, y, fit_params
+    return (
+        _safe_indexing(X, rows),
+        None if y is None else y[rows],
+        _check_method_params(X, fit_params, indices=rows),
+    )
 
 
 def select_on_halves(candidates, X, y, stratified, fit_params, seed):
@@ -607,19 +649,19 @@ def univariate_scores(X, y, classes, sample_weight):
     y : ndarray of shape (n_samples,) or (n_samples, n_targets)
     classes : ndarray of int of shape (n_samples,), or None
         Classes to use instead of `y`.
-    sample_weight : array-like of shape (n_samples,), or None
+    sample_weight : ndarray of shape (n_samples,), or None
 
     Returns
     -------
     scores : ndarray of shape (n_features,)
         Zero for constant features.
     """
-    if not sparse.issparse(X):
-        X = np.asarray(X, dtype=np.float64)
+    X = check_array(
+        X, accept_sparse="csr", dtype=np.float64, ensure_all_finite="allow-nan"
+    )
     if np.isnan(X.data if sparse.issparse(X) else X).any():
         X = SimpleImputer(keep_empty_features=True).fit_transform(X)
     weights = np.ones(X.shape[0]) if sample_weight is None else sample_weight
-    weights = np.asarray(weights, dtype=np.float64)
     weights = weights / weights.sum()
     if classes is None and y.dtype.kind not in "biuf":
         classes = y.ravel()

@@ -180,7 +180,7 @@ def search_l1_weight(
     steps = []
     best = above = None
     alpha = rule.alpha
-    while alpha is not None and len(steps) < max_iter:
+    while len(steps) < max_iter:
         alpha = np.where(is_free, alpha, fixed)
         model = train(_plain(alpha))
         counts = np.asarray(count(model))
@@ -206,7 +206,11 @@ def search_l1_weight(
         )
         if converged or wants_end:
             break
-        alpha = rule.after(np.where(is_free, counts, target))
+        with np.errstate(over="ignore"):
+            alpha = rule.after(np.where(is_free, counts, target))
+        # Where the count hardly depends on it, it leaves the range of numbers.
+        if alpha is None or not (np.isfinite(alpha) & (alpha > 0.0) | ~is_free).all():
+            break
     if not converged and np.any(surplus) and above is not None:
         best = above
     return Bunch(

@@ -77,7 +77,8 @@ default="relu"
         learning_rate_init : float or "auto", default="auto"
             Learning rate at the beginning of the dense training, of each step of the
             search, and of the debiasing; it falls to 0 like half a cosine. "auto" is
-            0.004 for "adam" and 0.1 for "sgd". A `partial_fit` does not lower it.
+            0.004 for "adam" and 0.1 for "sgd". A training that diverges is repeated
+            with half of it, up to three times. A `partial_fit` does not lower it.
         weight_decay : float, default=0.0
             Decoupled weight decay.
         early_stopping : bool, default=False
@@ -95,6 +96,7 @@ default="relu"
     "running": """
         warm_start : bool, default=False
             Whether the dense training starts from the weights of the previous fit.
+            Neurons that have lost all their weights stay lost then.
         device : str or torch.device, default="auto"
             Where to train; "auto" takes a CUDA device if there is one.
         n_threads : int or None, default=1
@@ -162,10 +164,11 @@ default="relu"
         number of nonzero weights is the one wanted [1]_; see
         :func:`~skproj.nn.find_l1_weight`. The best of these networks is debiased.
 
-        Where the penalised training has converged, the gradient :math:`g` of the mean
-        loss fulfils :math:`g = -\\alpha \\, \\text{sign}(w)` for the weights that are
-        not zero, and :math:`|g| \\le \\alpha` for the others; `search_history_` tells
-        how nearly. The debiased weights do not fulfil it, and are not meant to.
+        Where the penalised training has converged without `weight_decay`, the gradient
+        :math:`g` of the mean loss fulfils :math:`g = -\\alpha \\, \\text{sign}(w)` for
+        the weights that are not zero, and :math:`|g| \\le \\alpha` for the others;
+        `search_history_` tells how nearly. The debiased weights do not fulfil it, and
+        are not meant to.
 
         Features should have unit variance: put a
         :class:`~sklearn.preprocessing.StandardScaler` before this estimator in a
@@ -244,7 +247,7 @@ class BaseSparseMLP(BaseNetwork):
         ------
         ValueError
             If a parameter or the data is unsuitable, if there is only one class, or
-            if the training diverges (then scale X or lower `learning_rate_init`).
+            if the training still diverges (then scale X or lower `learning_rate_init`).
 
         Warns
         -----
@@ -263,6 +266,7 @@ class BaseSparseMLP(BaseNetwork):
         with torch_threads(self.n_threads):
             training = SparseTraining(
                 trainer,
+                is_continued=self.warm_start and hasattr(self, "module_"),
                 max_epochs=self.max_epochs,
                 by_group=self.penalty == "l12",
                 show=partial(self._show_to_callbacks, problem),

@@ -276,7 +276,10 @@ class ProximalAdam(_ProximalOptimizer):
     groups, the same holds for the norm of the gradient of a group.
 
     A weight whose gradient is always zero, as that of an input that is always zero,
-    becomes zero at once.
+    becomes zero at once. So do most weights of a network that has been trained before,
+    where all gradients are tiny. To go on from there, use an `eps` of a tenth to a
+    third of the root mean square of the gradient at random weights: no threshold
+    exceeds :math:`\text{lr} \cdot \text{l1} / \text{eps}`.
 
     Parameters without a gradient are left as they are. Count zeros after a step: no
     other is exact.

@@ -1,5 +1,6 @@
 """Training with an l1 weight: fixed, or found for a number of nonzero weights."""
 
+import itertools
 import warnings
 
 import numpy as np
@@ -9,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skproj.nn._estimator import WARN_AT_CALLER
 from skproj.nn._l1_search import search_l1_weight
 from skproj.nn._network import weights_of
-from skproj.nn._training import EPS, Penalty
+from skproj.nn._training import EPS, Penalty, all_finite
 
 # Where the search begins: at this share of the gradient's entry whose rank is the
 # number of weights wanted, in a network with random weights. (The gradient at zero
@@ -28,6 +29,9 @@ SMALLEST_FIRST_ALPHA = 1e-6
 # its first thresholds would wipe out most of the weights. So the size is not taken to
 # be below this share of that at random weights.
 GRADIENT_FLOOR = 0.3
+
+# How often a training that diverges is repeated, each time with half the learning rate.
+MAX_HALVINGS = 3
 
 
 def count_nonzero(module, *, by_group):
@@ -73,19 +77,48 @@ def keep_largest(weights, n_kept, *, by_group):
         weight.mul_(part.view_as(magnitude) != 0)
 
 
+@torch.no_grad()
+def randomise(trainer):
+    """Give the network of a trainer random weights, as those of a new one."""
+    for weight in weights_of(trainer.module):
+        bound = weight.shape[1] ** -0.5
+        weight.uniform_(-bound, bound, generator=trainer.generator)
+
+
+def has_diverged(trainer):
+    """Whether the weights or the loss of a network are infinite or NaN."""
+    return not (
+        all_finite(trainer.module) and np.isfinite(trainer.evaluate(trainer.data))
+    )
+
+
+def zero_keeper(module):
+    """Return a function that sets the weights to zero that are zero now."""
+    weights = [weight.detach() for weight in weights_of(module)]
+    masks = [weight != 0 for weight in weights]
+
+    def keep_zeros():
+        for weight, mask in zip(weights, masks, strict=True):
+            weight.mul_(mask)
+
+    return keep_zeros
+
+
 class SparseTraining:
     """Dense training, training with an l1 weight from there, and debiasing.
 
     Parameters
     ----------
     trainer : Trainer
-        With a network of random weights, which the dense training changes.
+        With the network to start from.
+    is_continued : bool
+        Whether that has the weights of an earlier fit, not random ones.
     max_epochs : int
         Of each training.
     by_group : bool
         Whether the columns of the weights are penalised and counted, as groups.
     show : callable
-        ``show(trainer)`` is called before another trainer goes on.
+        ``show(trainer)`` is called before a trainer goes on.
 
     Attributes
     ----------
@@ -95,20 +128,24 @@ class SparseTraining:
         Its l1 weight.
     """
 
-    def __init__(self, trainer, *, max_epochs, by_group, show):
+    def __init__(self, trainer, *, is_continued, max_epochs, by_group, show):
         self.trainer = trainer
         self.alpha = 0.0
         self._max_epochs = max_epochs
         self._by_group = by_group
         self._show = show
         self._early_stopping = trainer.early_stopping
-        _, self._first_gradients = trainer.loss_and_gradients()
+        start = trainer.branch()
+        if is_continued:
+            randomise(start)
+        _, self._first_gradients = start.loss_and_gradients()
         self._is_stopped = False
         self._history = {
             name: []
             for name in ("alpha", "n_nonzero", "loss", "violation", "mean_violation")
         }
         self._shortfall = None
+        self._may_be_empty = False  # or an array with an entry for each layer
 
     def train_at(self, alpha):
         """Train at a fixed l1 weight, from the dense network.
@@ -117,7 +154,8 @@ class SparseTraining:
         ----------
         alpha : float or ndarray of shape (n_layers,)
         """
-        self._train_dense()
+        self._may_be_empty = np.isinf(alpha)
+        self.trainer = self._descend(self.trainer)
         if self._is_stopped:
             return
         self.trainer = self._train(alpha)
@@ -145,8 +183,9 @@ class SparseTraining:
         if trim:
             share = LAYER_SURPLUS if n_axes else SURPLUS
             surplus = np.maximum(share * wanted, SMALL_SURPLUS)
+        self._may_be_empty = np.equal(sparsity, 1.0)
         first = self._first_alpha(np.sum(wanted))
-        self._train_dense()
+        self.trainer = self._descend(self.trainer)
         if not self._is_stopped:
             found = search_l1_weight(
                 self._train,
@@ -173,17 +212,10 @@ class SparseTraining:
         """Train the weights that are left without the penalty."""
         if self._is_stopped or not np.any(self.alpha):
             return
-        weights = [weight.detach() for weight in weights_of(self.trainer.module)]
-        masks = [weight != 0 for weight in weights]
-
-        def keep_zeros():
-            for weight, mask in zip(weights, masks, strict=True):
-                weight.mul_(mask)
-
         self.trainer.penalty = None
         self.trainer.eps = EPS
         self.trainer.early_stopping = self._early_stopping
-        self.trainer.descend(self._max_epochs, after_step=keep_zeros)
+        self.trainer = self._descend(self.trainer, keeps_zeros=True)
 
     def history(self):
         """Return the table of the steps."""
@@ -196,7 +228,7 @@ class SparseTraining:
                 self._shortfall, ConvergenceWarning, stacklevel=WARN_AT_CALLER
             )
         _, counts = count_nonzero(self.trainer.module, by_group=self._by_group)
-        is_lost = (counts == 0) & ~np.isinf(self.alpha)
+        is_lost = (counts == 0) & np.logical_not(self._may_be_empty)
         if is_lost.any():
             warnings.warn(
                 "The network is constant: there are no weights left in layer "
@@ -215,8 +247,22 @@ class SparseTraining:
         guess = FIRST_SHARE * float(largest[min(n_wanted, len(largest)) - 1])
         return guess if guess > 0.0 else SMALLEST_FIRST_ALPHA
 
-    def _train_dense(self):
-        self._is_stopped = self.trainer.descend(self._max_epochs)
+    def _descend(self, start, *, keeps_zeros=False):
+        """Return a copy of a trainer that was trained; more slowly if it diverges."""
+        for n_halvings in itertools.count():
+            trainer = start.branch()
+            trainer.learning_rate_init /= 2**n_halvings
+            self._show(trainer)
+            after_step = zero_keeper(trainer.module) if keeps_zeros else None
+            try:
+                self._is_stopped = trainer.descend(
+                    self._max_epochs, after_step=after_step
+                )
+            except ValueError:
+                if n_halvings == MAX_HALVINGS or not has_diverged(trainer):
+                    raise
+            else:
+                return trainer
 
     def _train(self, alpha):
         """Return a trainer that has gone on from the dense network."""
@@ -228,9 +274,7 @@ class SparseTraining:
         trainer.early_stopping = False
         joined = torch.cat([gradient.flatten() for gradient in self._first_gradients])
         trainer.eps = max(EPS, GRADIENT_FLOOR * float(joined.square().mean().sqrt()))
-        self._show(trainer)
-        self._is_stopped = trainer.descend(self._max_epochs)
-        return trainer
+        return self._descend(trainer)
 
     def _count(self, trainer, n_axes):
         _, counts = count_nonzero(trainer.module, by_group=self._by_group)
