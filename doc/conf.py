@@ -1,4 +1,4 @@
-"""Configuration of the documentation; it is built without any network access."""
+"""Configuration of the documentation; built and read without any network access."""
 
 import sys
 from pathlib import Path
@@ -16,9 +16,9 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.extlinks",
-    "sphinx.ext.mathjax",
     "numpydoc",
     "sphinx_gallery.gen_gallery",
+    "mathml",
     "skproj_doc",
 ]
 templates_path = ["_templates"]
@@ -39,11 +39,16 @@ sphinx_gallery_conf = {
     "backreferences_dir": "api/generated/examples",
     "abort_on_example_error": True,
     "download_all_examples": False,
+    "remove_config_comments": True,
     "show_signature": False,
+    "ignore_repr_types": r"matplotlib\.",
 }
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"skproj {release}"
+html_math_renderer = "mathml"
+html_static_path = ["_static"]
+html_css_files = ["skproj.css"]
 html_show_sourcelink = False
 html_theme_options = {
     "navigation_with_keys": False,
@@ -51,23 +56,12 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-# Pages without pages below them have nothing to show beside them.
+# Pages without pages below or beside them have nothing to show there.
 html_sidebars = {
     page: []
     for page in (
         "index",
         "install",
-        "user_guide",
-        "projections",
-        "decomposition",
-        "pruning",
-        "prescribed_sparsity",
-        "inspection",
-        "stability",
-        "single_cell",
-        "command_line",
-        "persistence",
-        "scaling",
         "comparison",
         "adding_a_ball",
         "roadmap",

@@ -78,6 +78,7 @@ styles = {
     "l1inf": {"color": "#0072B2", "marker": "o", "linestyle": "-"},
     "bilevel_l1inf": {"color": "#E69F00", "marker": "^", "linestyle": "--"},
 }
+# sphinx_gallery_thumbnail_number = 2
 figure, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
 for ball, search in searches.items():
     accuracy = search.cv_results_["mean_test_score"]

@@ -33,12 +33,17 @@ def relative_error(forecast):
 # From all the weights to few
 # ---------------------------
 # A network with 40 hidden units has 520 weights. ``target_sparsity=0.0`` trains it as
-# it is; for the other values the search takes a few trainings.
+# it is; for the other values the search takes a few trainings. What it returns has been
+# trained three times in a row, dense, with the penalty and without, so for a fair
+# comparison the dense network gets three times the epochs.
 models, errors = {}, {}
 print(f"{'zeros':>6} {'weights':>8} {'lags used':>10} {'trainings':>10} {'error':>8}")
 for sparsity in (0.0, 0.5, 0.8, 0.9, 0.95, 0.98):
     network = SparseMLPRegressor(
-        (40,), target_sparsity=sparsity, max_epochs=60, random_state=0
+        (40,),
+        target_sparsity=sparsity,
+        max_epochs=60 if sparsity else 180,
+        random_state=0,
     )
     model = make_pipeline(StandardScaler(), network).fit(X_train, y_train)
     models[sparsity] = model
@@ -53,7 +58,8 @@ for sparsity in (0.0, 0.5, 0.8, 0.9, 0.95, 0.98):
 # %%
 # Error and forecasts
 # -------------------
-# Half of the weights can go without loss. From 90 % on the error grows; with a dozen
+# Weights that go cost something from the start, though not much: with a fifth of them
+# the error is half a percent of the variance. From 90 % on it grows fast; with a dozen
 # weights the network still follows the series, but cuts its peaks. For comparison, the
 # value of today as the forecast has the error of the dotted line.
 figure, (above, below) = plt.subplots(2, 1, figsize=(8, 6.5), layout="constrained")

@@ -3,7 +3,7 @@ A convolutional network with a tenth of its weights
 ===================================================
 
 An l1 penalty makes weights exactly zero, but who knows which penalty leaves a tenth of
-them? :func:`~skproj.nn.find_l1_weight` trains the network a few times and finds out. It
+them? :func:`~skproj.nn.find_l1_weight` trains the network several times to find out. It
 works with any training loop that can be started again; this one has a
 :class:`~skproj.nn.ProximalAdam`.
 """
@@ -148,7 +148,8 @@ for name, values in curves.items():
 print(f"{'global magnitude':20} {accuracy(pruned):.3f}")
 
 # %%
-# The search is over after a few steps. The penalty and the magnitude leave different
+# A penalty that is a little too large leaves nothing that works, as the dips show; the
+# search has to find its way back. The penalty and the magnitude leave different
 # weights: the penalty keeps those that the loss needs, however small they were, while
 # the magnitude takes nearly all of the linear layer, whose weights are small because it
 # has many.
@@ -156,8 +157,6 @@ figure, axes = plt.subplots(1, 3, figsize=(11, 3.8), layout="constrained")
 numbers = np.arange(1, len(steps) + 1)
 axes[0].semilogy(numbers, counts, "o-")
 axes[0].axhline(target, color="gray", linestyle="--", label="wanted")
-axes[0].set_yticks([500, 1000, 2000, 4000], ["500", "1000", "2000", "4000"])
-axes[0].minorticks_off()
 axes[0].set_ylabel("nonzero weights")
 for (name, values), marker in zip(curves.items(), "o^", strict=True):
     axes[1].plot(numbers, values, f"{marker}-", label=name)
@@ -167,7 +166,7 @@ axes[1].set_ylabel("accuracy on the test images")
 for axis in axes[:2]:
     axis.set_xlabel("step of the search")
     axis.set_xticks(numbers)
-    axis.legend()
+    axis.legend(loc="lower right")
 titles = ["first\nconvolution", "second\nconvolution", "linear"]
 places = np.arange(len(titles))
 bars = [

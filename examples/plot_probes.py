@@ -148,6 +148,7 @@ for axis in display.axes_:
 # The selection as a picture
 # --------------------------
 # The score of each pixel at its place in the 8 by 8 image. White pixels were dropped.
+# sphinx_gallery_thumbnail_number = 3
 figure, axes = plt.subplots(1, 2, figsize=(7, 3.4), layout="constrained")
 for axis, (name, importance) in zip(axes, importances.items(), strict=True):
     picture = np.zeros(64)

@@ -58,6 +58,7 @@ display = SupportDisplay.from_estimator(selector, feature_names=names)
 # simple test is as stable and the model that follows as good, it is the better choice.
 # It cannot tell features that say the same from each other, and keeps all of them; a
 # selector that looks at features jointly takes one of them, not always the same one.
+# sphinx_gallery_thumbnail_number = 2
 figure, ax = plt.subplots(figsize=(5, 4.5), layout="constrained")
 for chosen, label, color in ((~is_probe, "features", "C0"), (is_probe, "probes", "C1")):
     ax.scatter(
