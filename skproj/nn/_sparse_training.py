@@ -73,6 +73,25 @@ def keep_largest(weights, n_kept, *, by_group):
         weight.mul_(part.view_as(magnitude) != 0)
 
 
+@torch.no_grad()
+def remove_dead_ends(module, alphas):
+    """Set the weights into units that feed nothing to zero.
+
+    They have no gradient, so that the penalty alone would remove them, which takes Adam
+    many steps. They have no effect either, but would be counted.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    alphas : sequence of float
+        The l1 weight of each layer; without one, nothing is removed from a layer.
+    """
+    weights = weights_of(module)
+    for i in range(len(weights) - 1, 0, -1):
+        if alphas[i - 1] > 0:
+            weights[i - 1].mul_(weights[i].any(dim=0).unsqueeze(1))
+
+
 class SparseTraining:
     """Dense training, training with an l1 weight from there, and debiasing.
 
@@ -230,6 +249,7 @@ class SparseTraining:
         trainer.eps = max(EPS, GRADIENT_FLOOR * float(joined.square().mean().sqrt()))
         self._show(trainer)
         self._is_stopped = trainer.descend(self._max_epochs)
+        remove_dead_ends(trainer.module, trainer.penalty.alphas)
         return trainer
 
     def _count(self, trainer, n_axes):
