@@ -18,8 +18,8 @@ How to read it. The first table of a problem has the test scores: mean and stand
 error over the seeds. The second one is about the search: by how much the count missed
 the target before anything was trimmed, in the worst layer where there is a target for
 each, and how many networks were trained, and how long the fit took; all for the worst
-seed. Of the network up to 1 % may be missing, or 5 % in a layer; up to 5 % too many,
-or 10 % in a layer, are trimmed. The third one shows what a fixed l1
+seed. Of the network up to 1 % may be missing, or 5 % in a layer; up to 10 % too many
+are trimmed. The third one shows what a fixed l1
 weight gives.
 """
 

@@ -24,6 +24,7 @@ from skproj.nn._network import (
     make_mlp,
     weights_of,
 )
+from skproj.nn._sparse_training import remove_dead_ends
 from skproj.nn._training import SGD, SOLVERS, Adam, Penalty, Trainer
 
 
@@ -181,10 +182,13 @@ def test_penalised_network_fulfils_the_condition_of_optimality(
 
 
 def test_short_training_reports_its_violation(blobs):
-    """The number tells a network that has converged from one that has not."""
+    """The number tells a network that has converged from one that has not.
+
+    On average: the weights of a unit that is about to vanish linger.
+    """
     X, y = blobs
     violations = [
-        quick(alpha=0.02, max_epochs=n).fit(X, y).search_history_["violation"][0]
+        quick(alpha=0.02, max_epochs=n).fit(X, y).search_history_["mean_violation"][0]
         for n in (3, 300)
     ]
     assert violations[0] > 10 * violations[1]
@@ -677,3 +681,20 @@ def test_steps_of_a_quadratic_end_at_its_soft_threshold(solver, by_group):
     assert weight[0, 0] > 0.5
     if not by_group:
         assert_allclose(weight[0, 1].item(), -0.2 + 0.3 / 4, atol=1e-3)
+
+
+def test_weights_that_lead_nowhere_are_not_left():
+    """A unit that feeds nothing gets nothing, unless its layer has no penalty."""
+    sizes = [2, 3, 2, 1]
+    module = torch.nn.Sequential(*map(torch.nn.Linear, sizes, sizes[1:]))
+    first, second, third = (layer.weight.detach() for layer in module)
+    second[:, 0] = 0.0
+    third[:, 1] = 0.0
+    inputs = torch.randn(5, 2, generator=torch.Generator().manual_seed(0))
+    before = module(inputs)
+    remove_dead_ends(module, (0.0, 0.1, 0.1))
+    assert first.all()
+    assert second.any(dim=1).tolist() == [True, False]
+    remove_dead_ends(module, (0.1, 0.1, 0.1))
+    assert first.any(dim=1).tolist() == [False, True, True]
+    assert torch.equal(module(inputs), before)

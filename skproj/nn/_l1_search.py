@@ -334,7 +334,7 @@ class _Bracket:
         if right - left <= NARROW:
             return None
         if few < math.log(CLIFF):
-            share = many / self._slope / (right - left)
+            share = min(many / self._slope / (right - left), 0.5)
         else:
             share = many / (many - few)
         return left + min(max(share, INSIDE[0]), INSIDE[1]) * (right - left)

@@ -55,8 +55,7 @@ MLP_DOCS = {
             How many values of `alpha` the search tries at most.
         trim : bool, default=True
             Whether to set the smallest weights to zero where the search leaves more
-            than are wanted. The search then ends with up to 5 % too many, or 10 % in
-            each layer if there is a target for each.
+            than are wanted. The search then ends with up to 10 % too many.
         debias : bool, default=True
             Whether to train the weights that are left for another `max_epochs` epochs
             without penalty, which had made them too small.

@@ -16,11 +16,9 @@ from skproj.nn._training import EPS, Penalty, all_finite
 # number of weights wanted, in a network with random weights. (The gradient at zero
 # weights, where a linear model would start, vanishes in a deep network.)
 FIRST_SHARE = 0.1
-# What is trimmed at most, as a share of the weights wanted, before the search goes on
-# for a closer count: of the network, and of a layer, whose count depends on the others.
-SURPLUS, LAYER_SURPLUS = 0.05, 0.1
-# Or, of the few weights of a small layer.
-SMALL_SURPLUS = 2
+# What is trimmed at most, as a share of the weights wanted, or as a number where these
+# are few, before the search goes on for a closer count.
+SURPLUS, SMALL_SURPLUS = 0.1, 2
 
 # Where the gradient says nothing.
 SMALLEST_FIRST_ALPHA = 1e-6
@@ -104,6 +102,25 @@ def zero_keeper(module):
     return keep_zeros
 
 
+@torch.no_grad()
+def remove_dead_ends(module, alphas):
+    """Set the weights into units that feed nothing to zero.
+
+    They have no gradient, so that the penalty alone would remove them, which takes Adam
+    many steps. They have no effect either, but would be counted.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    alphas : sequence of float
+        The l1 weight of each layer; without one, nothing is removed from a layer.
+    """
+    weights = weights_of(module)
+    for i in range(len(weights) - 1, 0, -1):
+        if alphas[i - 1] > 0:
+            weights[i - 1][~weights[i].any(dim=0)] = 0.0
+
+
 class SparseTraining:
     """Dense training, training with an l1 weight from there, and debiasing.
 
@@ -181,8 +198,7 @@ class SparseTraining:
         wanted = np.rint((1.0 - sparsity) * total).astype(int)
         surplus = 0
         if trim:
-            share = LAYER_SURPLUS if n_axes else SURPLUS
-            surplus = np.maximum(share * wanted, SMALL_SURPLUS)
+            surplus = np.maximum(SURPLUS * wanted, SMALL_SURPLUS)
         self._may_be_empty = np.equal(sparsity, 1.0)
         first = self._first_alpha(np.sum(wanted))
         self.trainer = self._descend(self.trainer)
@@ -274,7 +290,10 @@ class SparseTraining:
         trainer.early_stopping = False
         joined = torch.cat([gradient.flatten() for gradient in self._first_gradients])
         trainer.eps = max(EPS, GRADIENT_FLOOR * float(joined.square().mean().sqrt()))
-        return self._descend(trainer)
+        trainer = self._descend(trainer)
+        if not self._by_group:
+            remove_dead_ends(trainer.module, trainer.penalty.alphas)
+        return trainer
 
     def _count(self, trainer, n_axes):
         _, counts = count_nonzero(trainer.module, by_group=self._by_group)

@@ -242,6 +242,10 @@ class Penalty:
     alphas: tuple
     by_group: bool = False
 
+    def scaled(self, factor):
+        """Return a part of this penalty."""
+        return replace(self, alphas=tuple(factor * alpha for alpha in self.alphas))
+
     def shrink_(self, weight, amount):
         """Take the proximal step of one layer."""
         if self.by_group:
@@ -480,7 +484,9 @@ class Trainer:
     eps : float
         Of Adam.
     anneals : bool
-        Whether the learning rate of a descent falls to 0, as half a cosine.
+        Whether the learning rate of a descent falls to 0, as half a cosine, and the
+        penalty rises to its full size in the first third: what is removed little by
+        little leaves a better rest.
     context : CallbackContext
         Of the fit; to be set before the first descent.
     callback_arguments : dict
@@ -602,6 +608,9 @@ class Trainer:
             if self.anneals:
                 share = 0.5 * (1.0 + math.cos(math.pi * i / max_epochs))
                 optimizer.learning_rate = self.learning_rate(max_noise) * share
+                if self.penalty is not None:
+                    part = min(1.0, 3 * (i + 1) / max_epochs)
+                    optimizer.penalty = self.penalty.scaled(part)
             epoch = descent.subcontext(task_name="epoch")
             epoch.call_on_fit_task_begin(**self.callback_arguments)
             self.train_epoch(optimizer, max_noise=max_noise, after_step=after_step)
