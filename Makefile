@@ -13,8 +13,11 @@ BUILD_INPUTS := pyproject.toml setup.cfg skproj/_build_utils.py \
 	$(wildcard skproj/_kernels/*.pyx skproj/_kernels/*.pxd skproj/_kernels/*.h)
 # Those that take minutes; benchmarks/estimators.py takes hours.
 BENCHMARKS ?= benchmarks/projections.py benchmarks/selector.py
+# Those that say within two minutes whether an installed package works; `tests` is all.
+DIST_TESTS ?= tests/test_import.py tests/test_kernels.py tests/test_projection.py \
+	tests/test_cli.py
 PROBES = demo_output/digits-probes.parquet
-PYTHON_SOURCES := $(wildcard skproj tests examples benchmarks doc)
+PYTHON_SOURCES := $(wildcard skproj tests examples benchmarks doc .ci)
 
 # Builds that look for errors, with the tests that they run. They go into a copy of the
 # sources, so that the normal build stays as it is.
@@ -39,12 +42,12 @@ export PYTHONNOUSERSITE = 1
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install test lint sanitize bounds demo doc bench clean
+.PHONY: help install test lint sanitize bounds demo doc bench dist dist-test clean
 
 help:  ## list the targets (the default)
 	@echo "make TARGET [PYTHON=$(PYTHON)] [VENV=$(VENV)] [WORKERS=$(WORKERS)]"
 	@echo
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-9s%s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s%s\n", $$1, $$2}' Makefile
 
 install: $(VENV)/.skproj-install  ## create the environment and install skproj there
 
@@ -89,6 +92,27 @@ bench: $(VENV)/.skproj-test  ## run the benchmarks
 	@for script in $(BENCHMARKS); do \
 		echo "$$script"; $(PY) "$$script" || exit 1; \
 	done
+
+# The wheel is built from the source archive, so that this one is known to be complete.
+# What a previous build wrote into skproj.egg-info would be taken for a list of sources.
+dist: $(VENV)/.skproj-base  ## build the source archive and a wheel, and look into both
+	@$(PIP_INSTALL) build
+	@rm -rf dist skproj.egg-info && mkdir -p build
+	@echo "Building dist/ ..."
+	@$(PY) -m build --no-isolation . >build/dist.log 2>&1 \
+		|| { cat build/dist.log >&2; exit 1; }
+	$(PY) .ci/check_dist.py dist
+
+# Run in the unpacked archive without its package, where only the wheel can be imported.
+dist-test: dist  ## install the wheel into a new environment and test it there
+	@rm -rf build/dist-test && mkdir -p build/dist-test/sources
+	@$(MAKE) --no-print-directory VENV=build/dist-test/venv build/dist-test/venv/.skproj-base
+	@echo "Installing the wheel in build/dist-test/venv ..."
+	@build/dist-test/venv/bin/python -m pip install -qq --disable-pip-version-check \
+		-c constraints.txt "$$(echo dist/*.whl)[test]"
+	@tar -xzf dist/*.tar.gz --strip-components=1 -C build/dist-test/sources
+	@rm -rf build/dist-test/sources/skproj
+	cd build/dist-test/sources && ../venv/bin/python -m pytest -q -n $(WORKERS) $(DIST_TESTS)
 
 clean:  ## remove whatever was built, and keep the environment
 	rm -rf build dist skproj.egg-info demo_output \

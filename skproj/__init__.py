@@ -15,6 +15,7 @@ _LAZY = {
     "SparseSupervisedAutoencoderCV": "skproj.nn",
     "SparseSupervisedAutoencoderRegressor": "skproj.nn",
     "StabilitySelector": "skproj.feature_selection",
+    "show_versions": "skproj.utils._versions",
 }
 _SUBPACKAGES = (
     "anndata",

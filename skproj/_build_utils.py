@@ -1,4 +1,4 @@
-"""Commands of setuptools: Cython directives, OpenMP probe, compiler flags; sdist.
+"""How setuptools builds the kernels: Cython directives, OpenMP probe, compiler flags.
 
 Setuptools loads this file by path before skproj exists, so it imports nothing of it.
 """
@@ -8,7 +8,6 @@ import shutil
 import tempfile
 
 from setuptools.command.build_ext import build_ext as _build_ext
-from setuptools.command.sdist import sdist as _sdist
 
 DEBUG = os.environ.get("SKPROJ_DEBUG_CYTHON", "0") == "1"
 # Names for -fsanitize, such as "address,undefined"; for tests only.
@@ -112,11 +111,3 @@ class build_ext(_build_ext):
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         return True
-
-
-class sdist(_sdist):
-    """Leave the tests out: setuptools takes their files, but not what they need."""
-
-    def make_distribution(self):
-        self.filelist.prune("tests")
-        super().make_distribution()

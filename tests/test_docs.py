@@ -26,7 +26,7 @@ WAIVED = {"ES01", "SA01", "RT02"}
 # Methods are shown in the example of their class.
 WAIVED_FOR_METHODS = WAIVED | {"EX01"}
 # Objects that use no method of the literature.
-NO_REFERENCES = re.compile(r"projection\.(norm_\w+|Ball)$|^skproj\.datasets\.")
+NO_REFERENCES = re.compile(r"projection\.(norm_\w+|Ball)$|^skproj\.datasets\.|versions$")
 
 
 def public_objects():
@@ -37,6 +37,7 @@ def public_objects():
             obj = getattr(module, name)
             if inspect.isclass(obj) or inspect.isroutine(obj):
                 yield f"{module.__name__}.{name}"
+    yield "skproj.show_versions"
 
 
 def public_methods():

@@ -46,6 +46,7 @@ class Changelog(SphinxDirective):
         self.env.note_dependency(path)
         text = path.read_text(encoding="utf-8")
         text = re.sub(r"\A# .*\n", "", text)  # the page has its own title
+        text = re.sub(r"<!--.*?-->\n", "", text)  # where the next version goes
         for level, mark in (("##", "-"), ("###", "~")):
             text = re.sub(
                 rf"^{level} (.+)$",

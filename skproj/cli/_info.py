@@ -1,28 +1,10 @@
 """``skproj info``: versions, the machine, and what a model is."""
 
-import os
-import platform
-from importlib.metadata import PackageNotFoundError, version
-
 import numpy as np
 
-from skproj import __version__
-from skproj._kernels._openmp import openmp_enabled, openmp_max_threads
 from skproj.cli._errors import listing
 from skproj.cli._models import load_model, selection_of
-
-LIBRARIES = (
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "torch",
-    "pandas",
-    "pyarrow",
-    "anndata",
-    "matplotlib",
-    "rich",
-    "skops",
-)
+from skproj.utils._versions import machine, print_table, versions
 
 
 def run(options):
@@ -31,35 +13,6 @@ def run(options):
     else:
         lines = {**versions(), **machine()}
     print_table(lines)
-
-
-def print_table(lines):
-    """Print names and values in two columns."""
-    width = max(map(len, lines))
-    for name, value in lines.items():
-        print(f"{name:{width}}  {value}")
-
-
-def versions():
-    """Return the version of each library, without importing it."""
-    lines = {"skproj": __version__, "Python": platform.python_version()}
-    for library in LIBRARIES:
-        try:
-            lines[library] = version(library)
-        except PackageNotFoundError:
-            lines[library] = "not installed"
-    return lines
-
-
-def machine():
-    """Return what the kernels can make use of."""
-    found = np.show_config(mode="dicts").get("SIMD Extensions", {}).get("found", [])
-    return {
-        "system": platform.platform(),
-        "processors": os.cpu_count(),
-        "processor features": " ".join(found) or "none beyond the baseline",
-        "OpenMP threads": openmp_max_threads() if openmp_enabled() else "not built in",
-    }
 
 
 def describe_model(model, path):
