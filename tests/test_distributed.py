@@ -75,6 +75,9 @@ def limited_time():
 def client():
     """A cluster of two processes with a thread each, and the client of it."""
     with contextlib.ExitStack() as stack:
+        # Every two seconds dask would drop copies of data that it thinks superfluous.
+        keep_copies = {"distributed.scheduler.active-memory-manager.start": False}
+        stack.enter_context(dask.config.set(keep_copies))
         with time_limit():
             cluster = stack.enter_context(
                 LocalCluster(

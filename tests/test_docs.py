@@ -26,7 +26,9 @@ WAIVED = {"ES01", "SA01", "RT02"}
 # Methods are shown in the example of their class.
 WAIVED_FOR_METHODS = WAIVED | {"EX01"}
 # Objects that use no method of the literature.
-NO_REFERENCES = re.compile(r"projection\.(norm_\w+|Ball)$|^skproj\.datasets\.|versions$")
+NO_REFERENCES = re.compile(
+    r"projection\.(norm_\w+|Ball)$|^skproj\.(datasets\.|show_versions$)"
+)
 
 
 def public_objects():

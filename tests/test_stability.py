@@ -7,11 +7,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+from joblib import parallel_config, register_parallel_backend
+from joblib.parallel import ThreadingBackend
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import BaseEstimator, clone
 from sklearn.callback import ProgressBar
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
+from sklearn.datasets import (
+    load_breast_cancer,
+    load_diabetes,
+    load_wine,
+    make_classification,
+)
 from sklearn.decomposition import PCA
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.feature_selection import (
@@ -751,3 +758,18 @@ def test_grid_search_over_the_threshold():
     assert_array_equal(again.supports_, fitted.supports_)
     copy = pickle.loads(pickle.dumps(fitted))
     assert_array_equal(copy.transform(X), fitted.transform(X))
+
+
+def test_backend_without_generators():
+    """Some backends of joblib, as that of Ray, give all results at once."""
+
+    class AllAtOnce(ThreadingBackend):
+        supports_return_generator = False
+
+    register_parallel_backend("all-at-once", AllAtOnce)
+    X, y = make_classification(n_samples=60, n_features=8, random_state=0)
+    selector = StabilitySelector(n_pairs=3, threshold=0.6, random_state=0)
+    expected = clone(selector).fit(X, y).selection_probabilities_
+    with parallel_config(backend="all-at-once", n_jobs=2):
+        found = selector.fit(X, y).selection_probabilities_
+    assert_array_equal(found, expected)

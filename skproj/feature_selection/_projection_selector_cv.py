@@ -12,7 +12,7 @@ from sklearn.utils.metadata_routing import (
     MethodMapping,
     process_routing,
 )
-from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.parallel import delayed
 
 from skproj.feature_selection._linear_selector import LinearSelector
 from skproj.linear_model._eta_path import (
@@ -24,7 +24,7 @@ from skproj.linear_model._eta_path import (
 )
 from skproj.linear_model._targets import choose_loss
 from skproj.utils._path_search import SELECTION_RULES, choose_row, tabulate_scores
-from skproj.utils._tasks import show_tasks
+from skproj.utils._tasks import run_tasks
 from skproj.utils._validation import (
     Interval,
     StrOptions,
@@ -256,13 +256,13 @@ class ProjectionFeatureSelectorCV(LinearSelector):
 
         self.etas_ = make_etas(etas, problem, **options)
         scorer = _make_scorer(self.scoring, classes)
-        scored_folds = Parallel(n_jobs=self.n_jobs, return_as="generator")(
+        calls = (
             delayed(_score_fold)(
                 self, loss, X, y, sample_weight, fold, scorer, routed.scorer.score
             )
             for fold in folds
         )
-        results = show_tasks(scored_folds, context, "fold", arguments)
+        results = run_tasks(calls, self.n_jobs, context, "fold", arguments)
         scores, n_features, n_unfinished = (
             np.array(column) for column in zip(*results, strict=True)
         )

@@ -22,13 +22,13 @@ from sklearn.utils.metadata_routing import (
     MethodMapping,
     process_routing,
 )
-from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.parallel import delayed
 
 from skproj.feature_selection._projection_selector import ProjectionFeatureSelector
 from skproj.linear_model._design import mean_and_deviation
 from skproj.linear_model._targets import choose_loss, plain_integers
 from skproj.utils._state import VersionedState
-from skproj.utils._tasks import show_tasks
+from skproj.utils._tasks import run_tasks
 from skproj.utils._validation import (
     HasMethods,
     Interval,
@@ -290,13 +290,12 @@ class StabilitySelector(
             2**31 - 1, size=self.n_pairs
         )
         candidates = self._candidates()
-        pairs = Parallel(n_jobs=self.n_jobs, return_as="generator")(
+        calls = (
             delayed(select_on_halves)(candidates, X, y, stratified, fit_params, seed)
             for seed in seeds
         )
-        path_supports, baseline_supports = zip(
-            *show_tasks(pairs, context, "pair", arguments), strict=True
-        )
+        pairs = run_tasks(calls, self.n_jobs, context, "pair", arguments)
+        path_supports, baseline_supports = zip(*pairs, strict=True)
         self._set_results(
             np.concatenate(path_supports), np.concatenate(baseline_supports)
         )

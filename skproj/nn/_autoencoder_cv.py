@@ -6,12 +6,12 @@ import numbers
 from dataclasses import dataclass, field
 
 import numpy as np
-from joblib import Parallel, delayed
 from scipy.special import log_softmax
 from sklearn.base import clone
 from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.model_selection import check_cv
 from sklearn.utils import check_random_state
+from sklearn.utils.parallel import delayed
 
 from skproj.nn._autoencoder import SparseSupervisedAutoencoder
 from skproj.nn._base import DOCS
@@ -19,6 +19,7 @@ from skproj.nn._descents import WITHOUT_LAST_DESCENT
 from skproj.utils._calibration import fit_temperature
 from skproj.utils._docs import shared_docs
 from skproj.utils._path_search import SELECTION_RULES, choose_row, tabulate_scores
+from skproj.utils._tasks import run_tasks
 from skproj.utils._validation import (
     Interval,
     StrOptions,
@@ -379,10 +380,8 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
                 classes=problem.attributes["classes_"],
                 scoring=self.scoring,
             )
-            jobs = (delayed(follow)(clone(model), X, split) for split in splits)
-            for fold in Parallel(n_jobs=self.n_jobs, return_as="generator")(jobs):
-                with subtask(context, "fold", arguments):
-                    path.folds.append(fold)
+            calls = (delayed(follow)(clone(model), X, split) for split in splits)
+            path.folds.extend(run_tasks(calls, self.n_jobs, context, "fold", arguments))
             paths.append(path)
         self._choose(paths)
         context.call_on_fit_task_end(**arguments)
@@ -497,7 +496,7 @@ def distinct_numbers(values):
 
 
 @contextlib.contextmanager
-def subtask(parent, name, arguments, *, max_subtasks=0):
+def subtask(parent, name, arguments, *, max_subtasks):
     """Run a block as a task of its own that callbacks see."""
     context = parent.subcontext(task_name=name, max_subtasks=max_subtasks)
     context.call_on_fit_task_begin(**arguments)
