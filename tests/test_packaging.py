@@ -108,7 +108,7 @@ def requirements(*extras):
         for text in EXTRAS[extra]:
             requirement = Requirement(text)
             if requirement.name == "skproj":
-                found += requirements(*requirement.extras)
+                found += requirements(*sorted(requirement.extras))
             else:
                 found.append(requirement)
     return found
