@@ -90,9 +90,8 @@ growing = {
 # -----------------
 # All of them grow with the number of entries, in either direction, and the bi-level
 # projection stays near the floor. The exact one looks for the level of each column,
-# which takes two to eight times as long, up to about a million entries even longer than
-# the bi-level one in NumPy. Larger matrices it estimates from a sample first, so that
-# its line bends.
+# which takes two to eight times as long, about as long as the bi-level one in NumPy.
+# From a quarter of a million entries on it estimates where to look from a sample.
 styles = {
     "NumPy, bi-level": {"color": "#CC79A7", "marker": "D", "linestyle": ":"},
     "l1inf, exact": {"color": "#0072B2", "marker": "o", "linestyle": "-"},

@@ -8,6 +8,9 @@ from skproj.projection._sparse import Segments
 
 # Entries of the groups that are solved for on their own: a few megabytes.
 FEW_ENTRIES = 1 << 20
+# From so many entries on an estimate from samples pays, if the groups are not short.
+SAMPLED_ENTRIES = 1 << 18
+SHORT_GROUP = 64
 
 
 def _theta_of_few(groups, norms, radius, start, picked, levels, n_threads):
@@ -98,6 +101,7 @@ def solve_l1inf(groups, norms, radius, n_threads):
                 groups, norms, radius, theta, alive, levels, n_threads
             )
             return Solution(_groups.CLIP, levels, theta)
+    if groups.size > (FEW_ENTRIES if size < SHORT_GROUP else SAMPLED_ENTRIES):
         estimate = _l1inf_sample.estimate_theta(groups, l1, radius, theta)
     theta = _l1inf.l1inf_levels(
         groups, l1, largest, radius, estimate, levels, n_threads
