@@ -162,7 +162,7 @@ class SparseTraining:
             for name in ("alpha", "n_nonzero", "loss", "violation", "mean_violation")
         }
         self._shortfall = None
-        self._may_be_empty = False  # or an array with an entry for each layer
+        self._may_be_constant = False
 
     def train_at(self, alpha):
         """Train at a fixed l1 weight, from the dense network.
@@ -171,7 +171,7 @@ class SparseTraining:
         ----------
         alpha : float or ndarray of shape (n_layers,)
         """
-        self._may_be_empty = np.isinf(alpha)
+        self._may_be_constant = np.isinf(alpha).any()
         self.trainer = self._descend(self.trainer)
         if self._is_stopped:
             return
@@ -199,7 +199,7 @@ class SparseTraining:
         surplus = 0
         if trim:
             surplus = np.maximum(SURPLUS * wanted, SMALL_SURPLUS)
-        self._may_be_empty = np.equal(sparsity, 1.0)
+        self._may_be_constant = np.equal(sparsity, 1.0).any()
         first = self._first_alpha(np.sum(wanted))
         self.trainer = self._descend(self.trainer)
         if not self._is_stopped:
@@ -244,11 +244,10 @@ class SparseTraining:
                 self._shortfall, ConvergenceWarning, stacklevel=WARN_AT_CALLER
             )
         _, counts = count_nonzero(self.trainer.module, by_group=self._by_group)
-        is_lost = (counts == 0) & np.logical_not(self._may_be_empty)
-        if is_lost.any():
+        if not counts.all() and not self._may_be_constant:
             warnings.warn(
                 "The network is constant: there are no weights left in layer "
-                f"{np.flatnonzero(is_lost).tolist()}. Ask for less sparsity.",
+                f"{np.flatnonzero(counts == 0).tolist()}. Ask for less sparsity.",
                 UserWarning,
                 stacklevel=WARN_AT_CALLER,
             )
