@@ -14,9 +14,6 @@ they draw are attributes, so that each point of a plot leads back to a model.
 # The score on the samples left out, with its spread over the folds, and the number of
 # features that are kept, for all radii. The dotted line is the radius that was chosen:
 # here the smallest one whose score is within a standard error of the best.
-import argparse
-from pathlib import Path
-
 import numpy as np
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.model_selection import train_test_split
@@ -38,10 +35,6 @@ from skproj.inspection import (
     SupportDisplay,
     WeightsDisplay,
 )
-
-parser = argparse.ArgumentParser(description="Plot what models have kept.")
-parser.add_argument("--out", type=Path, help="folder to save the plots in")
-options = parser.parse_args()
 
 cancer = load_breast_cancer(as_frame=True)
 X, y = cancer.data, cancer.target_names[cancer.target]
@@ -122,19 +115,3 @@ network = SparseMLPClassifier(
 model = make_pipeline(StandardScaler(), network)
 model.fit(digits.data[train], digits.target[train])
 sparsity = SparsityDisplay.from_estimator(model)
-
-# %%
-if options.out is not None:
-    options.out.mkdir(parents=True, exist_ok=True)
-    displays = {
-        "eta_path": path,
-        "support": support,
-        "stability": stability,
-        "weights": weights,
-        "latent": latent,
-        "logits": logits,
-        "sparsity": sparsity,
-    }
-    for name, display in displays.items():
-        display.figure_.savefig(options.out / f"{name}.png", dpi=150)
-    print(f"\nThe plots are in {options.out}/")

@@ -17,7 +17,6 @@ neither has seen.
 # helper kinds, are hard to tell apart. `adata.X` has to hold log-normalised counts.
 # Genes in fewer than 10 cells are left out, and types of fewer lose their labels: too
 # few cells to hold some back.
-import argparse
 import importlib.util
 import warnings
 from pathlib import Path
@@ -34,10 +33,6 @@ from sklearn.preprocessing import StandardScaler
 
 from skproj.anndata import plot_selected, select_features, selected_df
 from skproj.inspection import LatentDisplay
-
-parser = argparse.ArgumentParser(description="Plot markers of blood cells.")
-parser.add_argument("--out", type=Path, help="folder to save the plots in")
-options = parser.parse_args()
 
 scanpy = Path(importlib.util.find_spec("scanpy").origin).parent
 with warnings.catch_warnings():  # the file is an old one
@@ -189,15 +184,3 @@ latent = LatentDisplay(
     labels=types,
     classes=[name for name in sizes.index if name not in rare],
 ).plot()
-
-# %%
-if options.out is not None:
-    options.out.mkdir(parents=True, exist_ok=True)
-    for name, figure in {
-        "ranked": ranked.figure_,
-        "comparison": comparison,
-        "dots": dots,
-        "latent": latent.figure_,
-    }.items():
-        figure.savefig(options.out / f"single_cell_{name}.png", dpi=100)
-    print(f"\nThe plots are in {options.out}/")
