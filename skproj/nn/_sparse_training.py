@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skproj.nn._estimator import WARN_AT_CALLER
 from skproj.nn._l1_search import search_l1_weight
 from skproj.nn._network import weights_of
-from skproj.nn._training import EPS, Penalty, all_finite
+from skproj.nn._training import EPS, DivergedError, Penalty
 
 # Where the search begins: at this share of the gradient's entry whose rank is the
 # number of weights wanted, in a network with random weights. (The gradient at zero
@@ -81,13 +81,6 @@ def randomise(trainer):
     for weight in weights_of(trainer.module):
         bound = weight.shape[1] ** -0.5
         weight.uniform_(-bound, bound, generator=trainer.generator)
-
-
-def has_diverged(trainer):
-    """Whether the weights or the loss of a network are infinite or NaN."""
-    return not (
-        all_finite(trainer.module) and np.isfinite(trainer.evaluate(trainer.data))
-    )
 
 
 def zero_keeper(module):
@@ -273,8 +266,8 @@ class SparseTraining:
                 self._is_stopped = trainer.descend(
                     self._max_epochs, after_step=after_step
                 )
-            except ValueError:
-                if n_halvings == MAX_HALVINGS or not has_diverged(trainer):
+            except DivergedError:
+                if n_halvings == MAX_HALVINGS:
                     raise
             else:
                 return trainer

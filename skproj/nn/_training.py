@@ -28,6 +28,10 @@ PREDICTION_ROWS = 8192
 PREDICTION_ENTRIES = 1 << 22
 
 
+class DivergedError(ValueError):
+    """A loss or weight has become infinite or NaN."""
+
+
 def all_finite(module):
     """Whether no weight of a module is infinite or NaN."""
     return all(torch.isfinite(parameter).all() for parameter in module.parameters())
@@ -593,7 +597,7 @@ class Trainer:
 
         Raises
         ------
-        ValueError
+        DivergedError
             If the training diverges.
         """
         descent = self.context.subcontext(task_name="descent", max_subtasks=max_epochs)
@@ -674,7 +678,7 @@ class Trainer:
 
         Raises
         ------
-        ValueError
+        DivergedError
             If the loss or a weight becomes infinite.
         """
         self.module.train()
@@ -688,7 +692,7 @@ class Trainer:
         self.module.zero_grad()  # copies of the network need no gradients
         loss = float(total) / len(self.data)
         if not np.isfinite(loss) or not all_finite(self.module):
-            raise ValueError(
+            raise DivergedError(
                 f"The training diverged in epoch {len(self.loss_curve) + 1} (loss "
                 f"{loss}). Scale X to unit variance, for example with "
                 "StandardScaler in a Pipeline, or lower learning_rate_init."
