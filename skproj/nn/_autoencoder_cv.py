@@ -1,6 +1,5 @@
 """Choice of the radius by cross-validation along runs from dense to sparse."""
 
-import contextlib
 import functools
 import numbers
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from skproj.nn._descents import WITHOUT_LAST_DESCENT
 from skproj.utils._calibration import fit_temperature
 from skproj.utils._docs import shared_docs
 from skproj.utils._path_search import SELECTION_RULES, choose_row, tabulate_scores
-from skproj.utils._tasks import run_tasks
+from skproj.utils._tasks import run_tasks, subtask
 from skproj.utils._validation import (
     Interval,
     StrOptions,
@@ -493,15 +492,6 @@ def distinct_numbers(values):
     except (TypeError, ValueError):
         return None
     return numbers if np.ndim(values) == 1 and len(numbers) > 0 else None
-
-
-@contextlib.contextmanager
-def subtask(parent, name, arguments, *, max_subtasks):
-    """Run a block as a task of its own that callbacks see."""
-    context = parent.subcontext(task_name=name, max_subtasks=max_subtasks)
-    context.call_on_fit_task_begin(**arguments)
-    yield context
-    context.call_on_fit_task_end(**arguments)
 
 
 def as_indices(rows):

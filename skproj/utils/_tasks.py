@@ -1,6 +1,17 @@
 """Parallel work, and its progress."""
 
+import contextlib
+
 from sklearn.utils.parallel import Parallel
+
+
+@contextlib.contextmanager
+def subtask(parent, name, arguments, *, max_subtasks=0):
+    """Run a block as a task of its own that callbacks see."""
+    context = parent.subcontext(task_name=name, max_subtasks=max_subtasks)
+    context.call_on_fit_task_begin(**arguments)
+    yield context
+    context.call_on_fit_task_end(**arguments)
 
 
 def run_tasks(calls, n_jobs, context, task_name, arguments):
@@ -26,10 +37,8 @@ def run_tasks(calls, n_jobs, context, task_name, arguments):
         In the order of the calls.
     """
     for result in _make_parallel(n_jobs)(calls):
-        task = context.subcontext(task_name=task_name)
-        task.call_on_fit_task_begin(**arguments)
-        yield result
-        task.call_on_fit_task_end(**arguments)
+        with subtask(context, task_name, arguments):
+            yield result
 
 
 def _make_parallel(n_jobs):
