@@ -6,8 +6,7 @@ import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from skproj.utils._optional import import_optional
-
-SHOWN_NAMES = 10
+from skproj.utils._wording import listing
 
 
 @dataclass(frozen=True)
@@ -92,9 +91,7 @@ def read_column(table, name, parameter, where):
 
 def listed(names):
     """Write names one after the other, the first of many."""
-    shown = [repr(name) for name in names[:SHOWN_NAMES]]
-    n_more = len(names) - len(shown)
-    return ", ".join(shown) + (f" and {n_more} more" if n_more > 0 else "") or "none"
+    return listing(names, at_most=10) or "none"
 
 
 def make_folds(adata, groups, *, cv, batch_key, random_state):

@@ -15,11 +15,3 @@ def near_matches(name, names):
         return ""
     quoted = " or ".join(repr(by_lower_case[lower]) for lower in found)
     return f"; did you mean {quoted}?"
-
-
-def listing(names, at_most=5):
-    """Return names in quotes, and how many more there are."""
-    names = list(names)
-    text = ", ".join(repr(name) for name in names[:at_most])
-    left_out = len(names) - at_most
-    return f"{text} and {left_out} more" if left_out > 0 else text

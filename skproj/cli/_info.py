@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from skproj.cli._errors import listing
 from skproj.cli._models import load_model, selection_of
 from skproj.utils._versions import machine, print_table, versions
+from skproj.utils._wording import listing
 
 
 def run(options):

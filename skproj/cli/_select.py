@@ -6,11 +6,12 @@ import os
 
 import numpy as np
 
-from skproj.cli._errors import CommandError, listing
+from skproj.cli._errors import CommandError
 from skproj.cli._output import check_free, new_folder
 from skproj.cli._report import FILES, write_results
 from skproj.cli._selection import NAMES, select
 from skproj.cli._tables import check_finite, read_table
+from skproj.utils._wording import listing
 
 # Numbers with more different values than this are not taken for labels.
 MAX_LABELS = 20

@@ -8,8 +8,9 @@ from collections import Counter
 import numpy as np
 from scipy import sparse
 
-from skproj.cli._errors import CommandError, listing, near_matches
+from skproj.cli._errors import CommandError, near_matches
 from skproj.utils._optional import import_optional
+from skproj.utils._wording import listing
 
 TEXT_SEPARATORS = {".csv": ",", ".tsv": "\t"}
 SEPARATOR_NAMES = {",": "commas", "\t": "tabs"}

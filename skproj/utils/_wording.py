@@ -1,0 +1,9 @@
+"""Parts of sentences."""
+
+
+def listing(names, at_most=5):
+    """Return names in quotes, and how many more there are."""
+    names = list(names)
+    text = ", ".join(repr(name) for name in names[:at_most])
+    left_out = len(names) - at_most
+    return f"{text} and {left_out} more" if left_out > 0 else text
