@@ -9,8 +9,6 @@ No result depends on how the work is cut into blocks, so none depends on the num
 of threads.
 """
 
-import numpy as np
-
 from cython cimport floating
 from cython.parallel cimport prange
 from libc.float cimport DBL_MIN
@@ -18,27 +16,19 @@ from libc.math cimport sqrt
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
-from ._simd cimport (
-    finish_columns, map_columns, map_group, reduce_columns, reduce_group,
-    sum_and_max_abs_columns
+from ._layout cimport (
+    BLOCK_ENTRIES, Groups, are_contiguous, groups_of, groups_together, size_of, start_of
 )
-
-cdef extern from "_simd.h":
-    const int SKPROJ_NORM_L1
-    const int SKPROJ_NORM_L2
-    const int SKPROJ_NORM_LINF
-    const int SKPROJ_MAP_CLIP
-    const int SKPROJ_MAP_SCALE
-    const int SKPROJ_MAP_SOFT
-    const int SKPROJ_MAP_SUBTRACT
+from ._simd cimport (
+    SKPROJ_MAP_CLIP, SKPROJ_MAP_SCALE, SKPROJ_MAP_SOFT, SKPROJ_MAP_SUBTRACT,
+    SKPROJ_NORM_L1, SKPROJ_NORM_L2, SKPROJ_NORM_LINF, finish_columns, map_columns,
+    map_group, reduce_columns, reduce_group, sum_and_max_abs_columns
+)
 
 L1, L2, LINF = SKPROJ_NORM_L1, SKPROJ_NORM_L2, SKPROJ_NORM_LINF
 CLIP, SCALE, SOFT = SKPROJ_MAP_CLIP, SKPROJ_MAP_SCALE, SKPROJ_MAP_SOFT
 SUBTRACT_AND_CLAMP = SKPROJ_MAP_SUBTRACT
 
-# Entries in a block of contiguous groups, or of a part of one: large enough to hide the
-# scheduling.
-cdef Py_ssize_t BLOCK_ENTRIES = 16384
 # Columns in a tile: long row segments for the memory, sums that stay in the cache.
 cdef Py_ssize_t MAX_TILE = 16384
 
@@ -47,6 +37,12 @@ cdef inline Py_ssize_t tile_width(Py_ssize_t n_columns, int n_threads) noexcept 
     """Columns of a tile, whole cache lines, enough tiles for all threads."""
     cdef Py_ssize_t share = (n_columns + n_threads - 1) // n_threads
     return min((share + 63) // 64 * 64, MAX_TILE)
+
+
+cdef inline bint are_rows(const Groups* groups) noexcept nogil:
+    """Whether to go group by group. Adjacent groups of one entry are one long row."""
+    return are_contiguous(groups) and (
+        groups.indptr != NULL or groups.size > 1 or groups.group_stride != 1)
 
 
 cdef void reduce_tile(
@@ -85,12 +81,13 @@ def group_norms(
     double[::1] out,         # OUT, (n_groups,)
     int n_threads,
     double[::1] largest=None,  # OUT, (n_groups,), the l_inf norms if wanted beside L1
+    const Py_ssize_t[::1] indptr=None,  # IN, (n_groups + 1,), of segments of one row
 ):
     """Write the norm of each group; NaN and infinity in X show up in it."""
     cdef:
-        Py_ssize_t n_groups = X.shape[0], size = X.shape[1]
-        Py_ssize_t group_stride, entry_stride, width, block, n_blocks, n_parts, length
-        Py_ssize_t j, start, stop, entry, part
+        Groups groups
+        Py_ssize_t n_groups = out.shape[0], width, block, n_parts = 1
+        Py_ssize_t j, start, stop, entry, part, length
         const floating* x
         double* first
         double* second = NULL
@@ -98,7 +95,7 @@ def group_norms(
 
     if n_groups == 0:
         return
-    if size == 0:
+    if X.shape[1] == 0:
         out[:] = 0.0
         if largest is not None:
             largest[:] = 0.0
@@ -107,30 +104,35 @@ def group_norms(
     first = &out[0]
     if largest is not None:
         second = &largest[0]
-    group_stride = X.strides[0] // <Py_ssize_t>sizeof(floating)
-    entry_stride = X.strides[1] // <Py_ssize_t>sizeof(floating)
-    if entry_stride == 1 or size == 1:
-        width = max(1, BLOCK_ENTRIES // size)
-        n_blocks = (n_groups + width - 1) // width
-        n_parts = (size + BLOCK_ENTRIES - 1) // BLOCK_ENTRIES
+    groups = groups_of(n_groups, X.shape[1], X.strides[0], X.strides[1],
+                       sizeof(floating))
+    if indptr is not None:
+        groups.indptr = &indptr[0]
+    if are_rows(&groups):
+        width = groups_together(&groups)
+        if indptr is None:
+            n_parts = (groups.size + BLOCK_ENTRIES - 1) // BLOCK_ENTRIES
         if n_parts > 1:
             parts = <double*>malloc(2 * n_groups * n_parts * sizeof(double))
             if parts == NULL:
                 raise MemoryError("No memory for the norms of the parts of groups.")
             first = parts
             second = NULL if second == NULL else parts + n_groups * n_parts
-        for block in prange(n_blocks * n_parts, nogil=True, num_threads=n_threads,
-                            schedule="static"):
-            entry = block % n_parts * BLOCK_ENTRIES  # 0 for short groups
-            length = min(BLOCK_ENTRIES, size - entry)
+        for block in prange((n_groups + width - 1) // width * n_parts, nogil=True,
+                            num_threads=n_threads, schedule="static"):
+            part = block % n_parts  # at least 1; 0 for short groups
             start = block // n_parts * width
             stop = min(start + width, n_groups)
             for j in range(start, stop):
-                part = j * n_parts + block % n_parts
-                first[part] = reduce_group(norm, x + j * group_stride + entry, length)
+                entry = start_of(&groups, j) + part * BLOCK_ENTRIES
+                length = size_of(&groups, j)
+                if n_parts > 1:
+                    length = min(length - part * BLOCK_ENTRIES,
+                                 <Py_ssize_t>BLOCK_ENTRIES)
+                first[j * n_parts + part] = reduce_group(norm, x + entry, length)
                 if second != NULL:
-                    second[part] = reduce_group(
-                        SKPROJ_NORM_LINF, x + j * group_stride + entry, length)
+                    second[j * n_parts + part] = reduce_group(
+                        SKPROJ_NORM_LINF, x + entry, length)
         if n_parts > 1:
             for j in range(n_groups):
                 out[j] = norm_of_parts(norm, first + j * n_parts, n_parts)
@@ -140,13 +142,13 @@ def group_norms(
             free(parts)
     else:
         width = tile_width(n_groups, n_threads)
-        n_blocks = (n_groups + width - 1) // width
-        for block in prange(n_blocks, nogil=True, num_threads=n_threads,
-                            schedule="static"):
+        for block in prange((n_groups + width - 1) // width, nogil=True,
+                            num_threads=n_threads, schedule="static"):
             start = block * width
             stop = min(start + width, n_groups)
-            reduce_tile(norm, x + start, size, stop - start, entry_stride,
-                        first + start, NULL if second == NULL else second + start)
+            reduce_tile(norm, x + start, groups.size, stop - start,
+                        groups.entry_stride, first + start,
+                        NULL if second == NULL else second + start)
 
 
 def scale_factors(
@@ -171,46 +173,54 @@ def map_groups(
     floating[:, :] out,        # OUT, same layout as X; may be X itself
     int n_threads,
     const double[::1] offsets=None,  # IN, (n_groups,); thresholds are levels + offsets
+    const Py_ssize_t[::1] indptr=None,  # IN, (n_groups + 1,), of segments of one row
 ):
     """Shrink each group by its level."""
     cdef:
-        Py_ssize_t n_groups = X.shape[0], size = X.shape[1]
-        Py_ssize_t group_stride, entry_stride, out_group_stride, out_entry_stride
-        Py_ssize_t width, block, n_blocks, n_parts, j, start, stop, first, length
+        Groups groups, targets
+        Py_ssize_t n_groups = levels.shape[0], width, block, n_parts = 1
+        Py_ssize_t j, start, stop, part, entry, length
         const floating* x
+        const double* level
+        const double* offset = NULL
         floating* y
-        const double* offset
 
-    if n_groups == 0 or size == 0:
+    if n_groups == 0 or X.shape[1] == 0:
         return
-    if offsets is None:
-        offsets = np.zeros(n_groups)
     x = &X[0, 0]
     y = &out[0, 0]
-    offset = &offsets[0]
-    group_stride = X.strides[0] // <Py_ssize_t>sizeof(floating)
-    entry_stride = X.strides[1] // <Py_ssize_t>sizeof(floating)
-    out_group_stride = out.strides[0] // <Py_ssize_t>sizeof(floating)
-    out_entry_stride = out.strides[1] // <Py_ssize_t>sizeof(floating)
-    if (entry_stride == 1 and out_entry_stride == 1) or size == 1:
-        width = max(1, BLOCK_ENTRIES // size)
-        n_blocks = (n_groups + width - 1) // width
-        n_parts = (size + BLOCK_ENTRIES - 1) // BLOCK_ENTRIES
-        for block in prange(n_blocks * n_parts, nogil=True, num_threads=n_threads,
-                            schedule="static"):
-            first = block % n_parts * BLOCK_ENTRIES  # entry: 0 in short groups
-            length = min(BLOCK_ENTRIES, size - first)
+    level = &levels[0]
+    if offsets is not None:
+        offset = &offsets[0]
+    groups = groups_of(n_groups, X.shape[1], X.strides[0], X.strides[1],
+                       sizeof(floating))
+    targets = groups_of(n_groups, X.shape[1], out.strides[0], out.strides[1],
+                        sizeof(floating))
+    if indptr is not None:
+        groups.indptr = targets.indptr = &indptr[0]
+    if are_rows(&groups) or are_rows(&targets):  # so are both
+        width = groups_together(&groups)
+        if indptr is None:
+            n_parts = (groups.size + BLOCK_ENTRIES - 1) // BLOCK_ENTRIES
+        for block in prange((n_groups + width - 1) // width * n_parts, nogil=True,
+                            num_threads=n_threads, schedule="static"):
+            part = block % n_parts  # at least 1; 0 for short groups
             start = block // n_parts * width
             stop = min(start + width, n_groups)
             for j in range(start, stop):
-                map_group(kind, x + j * group_stride + first, length, levels[j],
-                          offset[j], y + j * out_group_stride + first)
+                entry = part * BLOCK_ENTRIES
+                length = size_of(&groups, j)
+                if n_parts > 1:
+                    length = min(length - entry, <Py_ssize_t>BLOCK_ENTRIES)
+                map_group(kind, x + start_of(&groups, j) + entry, length, level[j],
+                          0.0 if offset == NULL else offset[j],
+                          y + start_of(&targets, j) + entry)
     else:
         width = tile_width(n_groups, n_threads)
-        n_blocks = (n_groups + width - 1) // width
-        for block in prange(n_blocks, nogil=True, num_threads=n_threads,
-                            schedule="static"):
+        for block in prange((n_groups + width - 1) // width, nogil=True,
+                            num_threads=n_threads, schedule="static"):
             start = block * width
             stop = min(start + width, n_groups)
-            map_columns(kind, x + start, size, stop - start, entry_stride,
-                        &levels[start], offset + start, y + start, out_entry_stride)
+            map_columns(kind, x + start, groups.size, stop - start, groups.entry_stride,
+                        level + start, offset + (0 if offset == NULL else start),
+                        y + start, targets.entry_stride)

@@ -17,24 +17,16 @@ from libc.float cimport DBL_EPSILON
 from libc.math cimport INFINITY, ceil, fabs, sqrt
 from libc.stdlib cimport free, malloc
 
+from ._layout cimport BLOCK_ENTRIES
 from ._newton cimport rounded_down
 from ._simd cimport (
-    collect_band, deficit_moments, excess_moments, gather_columns, reduce_group,
-    soft_and_scale, weighted_excess_moments
+    SKPROJ_NORM_L1, SKPROJ_NORM_L2, SKPROJ_NORM_LINF, SKPROJ_SLACK, collect_band,
+    deficit_moments, excess_moments, gather_columns, reduce_group, soft_and_scale,
+    weighted_excess_moments
 )
-
-cdef extern from "_simd.h":
-    const int SKPROJ_NORM_L1
-    const int SKPROJ_NORM_L2
-    const int SKPROJ_NORM_LINF
-    const int SKPROJ_SLACK
 
 # Entries that collect_entries may write behind those of a vector.
 SLACK = SKPROJ_SLACK
-
-# Entries that a thread takes at a time, on average: enough to hide the scheduling.
-cdef Py_ssize_t CHUNK_ENTRIES = 16384
-
 
 # Columns that are transposed together: whole cache lines, and few places to write to.
 cdef Py_ssize_t TILE = 16
@@ -64,7 +56,7 @@ cdef inline int vectors_together(const Py_ssize_t[::1] sizes) noexcept nogil:
     cdef Py_ssize_t i, total = 0
     for i in range(sizes.shape[0]):
         total += sizes[i]
-    return <int>max(CHUNK_ENTRIES // (total // sizes.shape[0] + 1), 1)
+    return <int>max(BLOCK_ENTRIES // (total // sizes.shape[0] + 1), 1)
 
 
 def vector_norms(

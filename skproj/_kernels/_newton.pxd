@@ -1,13 +1,21 @@
-# Newton's method for the threshold of one contiguous vector.
+# Newton's method for the root of ``sum(max(v - t, 0)) == radius`` over one vector.
 
 from cython cimport floating
 from libc.math cimport INFINITY, fabs, nextafter, nextafterf
 
-from ._simd cimport count_above, largest_value
+from ._simd cimport SKPROJ_NEAR, largest_value, look
 
-# Fewer entries are looked at one by one.
 cdef enum:
+    # Fewer entries are looked at one by one.
     FEW = 8
+    # Looks that are never reached: Newton's method needs about five.
+    MANY = 1 << 30
+
+
+cdef struct Root:
+    # The root is level + step, where level is a number of the type of the entries.
+    # Between below and above the sum is linear, with slope -count.
+    double level, step, count, below, above
 
 
 cdef inline floating below(floating x) noexcept nogil:
@@ -29,67 +37,76 @@ cdef inline floating above_or_equal(double x, const floating* like) noexcept nog
     return -rounded_down(-x, like)
 
 
-cdef inline Py_ssize_t look(
-    const floating* x, Py_ssize_t n, floating tau, bint signed_, double* excess
+cdef inline Py_ssize_t look_at(
+    const floating* x, Py_ssize_t n, floating level, bint signed_, double* excess,
+    Root* root
 ) noexcept nogil:
-    """Do what count_above does, without its overhead for a few entries."""
+    """Do what the C function does, without its overhead for a few entries."""
     cdef:
         Py_ssize_t i, count = 0
-        double over
+        double v
     if n > FEW:
-        return count_above(x, n, tau, signed_, excess)
+        return look(x, n, level, signed_, excess, &root.below, &root.above)
     excess[0] = 0.0
+    root.below = -INFINITY
+    root.above = INFINITY
     for i in range(n):
-        over = (<double>x[i] if signed_ else fabs(<double>x[i])) - tau
-        excess[0] += max(over, 0.0)
-        count += over > 0.0
+        v = <double>x[i] if signed_ else fabs(<double>x[i])
+        if v > level:
+            count += 1
+            excess[0] += v - level
+            root.above = min(root.above, v)
+        else:
+            root.below = max(root.below, v)
     return count
 
 
-cdef inline double newton(
+cdef inline Root newton(
     const floating* x, Py_ssize_t n, double radius, bint signed_,
-    Py_ssize_t more_count, double more_excess, double base, double tau,
-    Py_ssize_t* count, double* offset
+    Py_ssize_t more_count, double more_excess, double base, double start,
+    int max_looks
 ) noexcept nogil:
-    """Find the root of ``sum(max(v - t, 0)) == radius`` from any ``tau``.
+    """Find the root from any finite ``start``, or come closer in a few looks.
 
     The values v are those of x (absolute ones unless signed_) and ``more_count`` that
     stay above the root for certain; ``more_excess`` is what these have above ``base``.
 
     The sum is convex and decreasing in t: a step from the right of the root lands left
-    of it, and from the left the steps rise until the number of values above no longer
-    changes. If tau is known to be the root if that number is ``count`` (not -1), then
-    one look is enough. Returns a number of the type of x; the root is that
-    number plus ``offset``.
+    of it, and from the left the steps rise. The root is found where it is on the linear
+    piece that was looked at. What is left of the entries is as exact as it can be if
+    that look was not far from the root. After fewer looks the result is left of the
+    root, where the tangent at the last one says.
     """
     cdef:
-        Py_ssize_t above, before = count[0]
-        double excess = 0.0, step
-        bint moved = False, on_top = False
+        Root root
+        Py_ssize_t count, before = -1
+        double excess = 0.0
+        bint on_top = False
+        int looks = 0
     while True:
-        tau = rounded_down(tau, x)
-        above = more_count + look(x, n, <floating>tau, signed_, &excess)
-        if above == 0:
-            # The start was right of everything, or tau was rounded onto the largest.
+        root.level = rounded_down(start, x)
+        count = more_count + look_at(x, n, <floating>root.level, signed_, &excess,
+                                     &root)
+        if count == 0:
+            # The start was right of everything, or was rounded onto the largest.
             excess = largest_value(x, n, signed_)
-            on_top = moved or <floating>(excess - radius) == <floating>excess
-            tau = (below(<floating>excess) if on_top
-                   else rounded_down(excess - radius, x))
-            above = look(x, n, <floating>tau, signed_, &excess)
+            on_top = looks > 0 or <floating>(excess - radius) == <floating>excess
+            root.level = (below(<floating>excess) if on_top
+                          else rounded_down(excess - radius, x))
+            count = look_at(x, n, <floating>root.level, signed_, &excess, &root)
             before = -1
         if more_count > 0:
-            excess += more_excess - more_count * (tau - base)
-        step = (excess - radius) / above
-        if on_top or (moved and (above == before or step <= 0.0)):
-            break
-        if above == before and fabs(excess - radius) <= 1e-9 * radius:
-            break
-        before = above
-        tau += step
-        moved = True
-    count[0] = above
-    offset[0] = step
-    return tau
+            excess += more_excess - more_count * (root.level - base)
+        root.count = count
+        root.step = (excess - radius) / count  # the largest entry is above the level
+        start = root.level + root.step
+        looks += 1
+        if (on_top or looks == max_looks
+                or (looks > 1 and (count == before or root.step <= 0.0))
+                or (excess <= SKPROJ_NEAR * radius
+                    and root.below <= start <= root.above)):
+            return root
+        before = count
 
 
 cdef inline double offset_to_subtract(
@@ -104,37 +121,11 @@ cdef inline double offset_to_subtract(
 
 
 cdef inline void set_threshold(
-    double root, double step, const floating* like, double* level, double* offset
+    double level, double step, const floating* like, double* threshold, double* offset
 ) noexcept nogil:
-    """Threshold of an l1 ball, not negative, whose root is ``root + step``."""
-    level[0] = max(root, 0.0)  # less by rounding: taken off alone it lets entries grow
-    offset[0] = offset_to_subtract(step + min(root, 0.0), like)
-    if level[0] + offset[0] < 0.0:  # by rounding
-        level[0] = 0.0
+    """Threshold of an l1 ball, not negative, whose root is ``level + step``."""
+    threshold[0] = max(level, 0.0)  # less by rounding: alone it lets entries grow
+    offset[0] = offset_to_subtract(step + min(level, 0.0), like)
+    if threshold[0] + offset[0] < 0.0:  # by rounding
+        threshold[0] = 0.0
         offset[0] = 0.0
-
-
-cdef inline void find_threshold(
-    const floating* x, Py_ssize_t n, double radius, bint signed_, double total,
-    double* spread, double* level, double* offset, Py_ssize_t* count
-) noexcept nogil:
-    """Threshold of a group that fits the cache, level + offset.
-
-    ``total`` is the sum of abs(x); an l1 ball is smaller. What the group loses is
-    spread over so many entries that come down by the threshold. Neighbours are alike in
-    this: their ``spread``, if not 0, makes a good start.
-    """
-    cdef double start
-    if spread[0] > 0.0:
-        start = (total - radius) / spread[0]
-    else:
-        start = largest_value(x, n, signed_) - radius  # left of the root
-        if not signed_:
-            start = max(start, (total - radius) / n)  # left of it as well
-    count[0] = -1
-    level[0] = newton(x, n, radius, signed_, 0, 0.0, 0.0, start, count, offset)
-    if signed_:
-        offset[0] = offset_to_subtract(offset[0], x)
-        return
-    set_threshold(level[0], offset[0], x, level, offset)
-    spread[0] = (total - radius) / level[0] if level[0] > 0.0 else 0.0

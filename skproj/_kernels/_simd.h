@@ -78,12 +78,30 @@
 #define SKPROJ_SUM_BLOCK 512
 /* Entries that may be written behind those that were collected. */
 #define SKPROJ_SLACK 16
+/* Columns that are looked at side by side. */
+#define SKPROJ_LANES 16
+/* What is above a level is summed exactly enough if it is at most so many radii. */
+#define SKPROJ_NEAR 4.0
+/* Looks at such columns; Newton's method hardly ever needs more than ten. */
+#define SKPROJ_MAX_LOOKS 50
 
 enum { SKPROJ_NORM_L1, SKPROJ_NORM_L2, SKPROJ_NORM_LINF };
 enum { SKPROJ_MAP_CLIP, SKPROJ_MAP_SCALE, SKPROJ_MAP_SOFT, SKPROJ_MAP_SUBTRACT };
 
+/* Newton's method for SKPROJ_LANES columns side by side; see newton_lanes. */
+typedef struct {
+    double radius[SKPROJ_LANES], lowest[SKPROJ_LANES], level[SKPROJ_LANES],
+        step[SKPROJ_LANES], count[SKPROJ_LANES], below[SKPROJ_LANES],
+        above[SKPROJ_LANES];
+} skproj_lanes;
+
 typedef int32_t SKPROJ_MAY_ALIAS skproj_bits_f32;
 typedef int64_t SKPROJ_MAY_ALIAS skproj_bits_f64;
+
+/* The names that Cython gives to the two versions of a fused function: _simd.pxd then
+ * declares each of them once. */
+#define SKPROJ_F32(base) __pyx_fuse_0skproj_##base
+#define SKPROJ_F64(base) __pyx_fuse_1skproj_##base
 
 #ifdef SKPROJ_AVX512
 #include "_simd_avx512.h"
@@ -93,7 +111,7 @@ typedef int64_t SKPROJ_MAY_ALIAS skproj_bits_f64;
 #define FABS fabsf
 #define BITS skproj_bits_f32
 #define ABS_MASK INT32_C(0x7fffffff)
-#define NAME(base) skproj_##base##_f32
+#define NAME SKPROJ_F32
 #include "_simd_loops.h"
 #undef T
 #undef FABS
@@ -105,12 +123,36 @@ typedef int64_t SKPROJ_MAY_ALIAS skproj_bits_f64;
 #define FABS fabs
 #define BITS skproj_bits_f64
 #define ABS_MASK INT64_C(0x7fffffffffffffff)
-#define NAME(base) skproj_##base##_f64
+#define NAME SKPROJ_F64
 #include "_simd_loops.h"
 #undef T
 #undef FABS
 #undef BITS
 #undef ABS_MASK
 #undef NAME
+
+/* start + x[0] + ... with the rounding errors of all additions added up as well: a sum in
+ * which large terms cancel is as exact as any. */
+static SKPROJ_UNUSED SKPROJ_CLONES double
+skproj_compensated_sum(const double *x, ptrdiff_t n, double start)
+{
+    double sums[8] = {start}, errors[8] = {0.0};
+    ptrdiff_t i = 0;
+    for (; i < n; i += 8) {
+        const int m = (int)SKPROJ_MIN(n - i, 8);
+        SKPROJ_SIMD()
+        for (int k = 0; k < m; ++k) {
+            const double sum = sums[k] + x[i + k], added = sum - sums[k];
+            errors[k] += (sums[k] - (sum - added)) + (x[i + k] - added);
+            sums[k] = sum;
+        }
+    }
+    for (int k = 1; k < 8; ++k) {
+        const double sum = sums[0] + sums[k], added = sum - sums[0];
+        errors[0] += errors[k] + (sums[0] - (sum - added)) + (sums[k] - added);
+        sums[0] = sum;
+    }
+    return sums[0] + errors[0];
+}
 
 #endif

@@ -16,14 +16,14 @@ static SKPROJ_UNUSED int skproj_has_avx512(void)
 
 /* The values of up to one vector, absolute unless signed_; lanes not `in` are zero. */
 static SKPROJ_AVX512_CODE inline __m512d
-skproj_values_avx512_f64(const double *x, __mmask8 in, int signed_)
+SKPROJ_F64(values_avx512)(const double *x, __mmask8 in, int signed_)
 {
     __m512d v = _mm512_maskz_loadu_pd(in, x);
     return signed_ ? v : _mm512_abs_pd(v);
 }
 
 static SKPROJ_AVX512_CODE inline __m512
-skproj_values_avx512_f32(const float *x, __mmask16 in, int signed_)
+SKPROJ_F32(values_avx512)(const float *x, __mmask16 in, int signed_)
 {
     __m512 v = _mm512_maskz_loadu_ps(in, x);
     return signed_ ? v : _mm512_abs_ps(v);
@@ -39,48 +39,143 @@ static SKPROJ_AVX512_CODE inline __m512d skproj_high_half(__m512 v)
     return _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1));
 }
 
+/* See look in _simd_loops.h. */
 static SKPROJ_AVX512_CODE ptrdiff_t
-skproj_count_above_avx512_f64(const double *x, ptrdiff_t n, double level, int signed_,
-                              double *excess)
+SKPROJ_F64(look_avx512)(const double *x, ptrdiff_t n, double level, int signed_,
+                        double *excess, double *below, double *above)
 {
     const __m512d levels = _mm512_set1_pd(level);
-    __m512d sum = _mm512_setzero_pd();
+    __m512d total = _mm512_setzero_pd(), low = _mm512_set1_pd(-INFINITY),
+            high = _mm512_set1_pd(INFINITY);
     ptrdiff_t count = 0;
-    for (ptrdiff_t i = 0; i < n; i += 8) {
-        __mmask8 in = (__mmask8)(n - i < 8 ? (1u << (n - i)) - 1 : 0xff);
-        __m512d v = skproj_values_avx512_f64(x + i, in, signed_);
-        __mmask8 above = _mm512_mask_cmp_pd_mask(in, v, levels, _CMP_GT_OQ);
-        sum = _mm512_mask_add_pd(sum, above, sum, _mm512_sub_pd(v, levels));
-        count += __builtin_popcount(above);
+    for (ptrdiff_t start = 0; start < n; start += SKPROJ_SUM_BLOCK) {
+        const ptrdiff_t stop = SKPROJ_MIN(start + SKPROJ_SUM_BLOCK, n);
+        __m512d sum = _mm512_setzero_pd();
+        for (ptrdiff_t i = start; i < stop; i += 8) {
+            __mmask8 in = (__mmask8)(stop - i < 8 ? (1u << (stop - i)) - 1 : 0xff);
+            __m512d v = SKPROJ_F64(values_avx512)(x + i, in, signed_);
+            __mmask8 up = _mm512_mask_cmp_pd_mask(in, v, levels, _CMP_GT_OQ);
+            sum = _mm512_mask_add_pd(sum, up, sum, _mm512_sub_pd(v, levels));
+            low = _mm512_mask_max_pd(low, in & (__mmask8)~up, low, v);
+            high = _mm512_mask_min_pd(high, up, high, v);
+            count += __builtin_popcount(up);
+        }
+        total = _mm512_add_pd(total, sum);
     }
-    *excess += _mm512_reduce_add_pd(sum);
+    *excess = _mm512_reduce_add_pd(total);
+    *below = _mm512_reduce_max_pd(low);
+    *above = _mm512_reduce_min_pd(high);
     return count;
 }
 
 static SKPROJ_AVX512_CODE ptrdiff_t
-skproj_count_above_avx512_f32(const float *x, ptrdiff_t n, float level, int signed_,
-                              double *excess)
+SKPROJ_F32(look_avx512)(const float *x, ptrdiff_t n, float level, int signed_,
+                        double *excess, double *below, double *above)
 {
     const __m512 levels = _mm512_set1_ps(level);
     const __m512d base = _mm512_set1_pd((double)level);
-    __m512d sum = _mm512_setzero_pd(), more = sum;
+    __m512d total = _mm512_setzero_pd();
+    __m512 low = _mm512_set1_ps(-INFINITY), high = _mm512_set1_ps(INFINITY);
     ptrdiff_t count = 0;
-    for (ptrdiff_t i = 0; i < n; i += 16) {
-        __mmask16 in = (__mmask16)(n - i < 16 ? (1u << (n - i)) - 1 : 0xffff);
-        __m512 v = skproj_values_avx512_f32(x + i, in, signed_);
-        __mmask16 above = _mm512_mask_cmp_ps_mask(in, v, levels, _CMP_GT_OQ);
-        sum = _mm512_mask_add_pd(sum, (__mmask8)above, sum,
-                                 _mm512_sub_pd(skproj_low_half(v), base));
-        more = _mm512_mask_add_pd(more, (__mmask8)(above >> 8), more,
-                                  _mm512_sub_pd(skproj_high_half(v), base));
-        count += __builtin_popcount(above);
+    for (ptrdiff_t start = 0; start < n; start += SKPROJ_SUM_BLOCK) {
+        const ptrdiff_t stop = SKPROJ_MIN(start + SKPROJ_SUM_BLOCK, n);
+        __m512d sum = _mm512_setzero_pd(), more = sum;
+        for (ptrdiff_t i = start; i < stop; i += 16) {
+            __mmask16 in = (__mmask16)(stop - i < 16 ? (1u << (stop - i)) - 1 : 0xffff);
+            __m512 v = SKPROJ_F32(values_avx512)(x + i, in, signed_);
+            __mmask16 up = _mm512_mask_cmp_ps_mask(in, v, levels, _CMP_GT_OQ);
+            sum = _mm512_mask_add_pd(sum, (__mmask8)up, sum,
+                                     _mm512_sub_pd(skproj_low_half(v), base));
+            more = _mm512_mask_add_pd(more, (__mmask8)(up >> 8), more,
+                                      _mm512_sub_pd(skproj_high_half(v), base));
+            low = _mm512_mask_max_ps(low, in & (__mmask16)~up, low, v);
+            high = _mm512_mask_min_ps(high, up, high, v);
+            count += __builtin_popcount(up);
+        }
+        total = _mm512_add_pd(total, _mm512_add_pd(sum, more));
     }
-    *excess += _mm512_reduce_add_pd(_mm512_add_pd(sum, more));
+    *excess = _mm512_reduce_add_pd(total);
+    *below = (double)_mm512_reduce_max_ps(low);
+    *above = (double)_mm512_reduce_min_ps(high);
     return count;
 }
 
+/* See look_lanes in _simd_loops.h. */
+static SKPROJ_AVX512_CODE void
+SKPROJ_F64(look_lanes_avx512)(const double *x, ptrdiff_t n, ptrdiff_t stride, int signed_,
+                              const double *levels, double *counts, double *excess,
+                              double *below, double *above)
+{
+    for (int k = 0; k < SKPROJ_LANES; k += 8) {
+        const __m512d level = _mm512_loadu_pd(levels + k);
+        const __m512i one = _mm512_set1_epi64(1);
+        __m512d total = _mm512_setzero_pd(), low = _mm512_set1_pd(-INFINITY),
+                high = _mm512_set1_pd(INFINITY);
+        __m512i count = _mm512_setzero_si512();
+        for (ptrdiff_t start = 0; start < n; start += SKPROJ_SUM_BLOCK) {
+            const ptrdiff_t stop = SKPROJ_MIN(start + SKPROJ_SUM_BLOCK, n);
+            __m512d sum = _mm512_setzero_pd();
+            for (ptrdiff_t i = start; i < stop; ++i) {
+                __m512d v = SKPROJ_F64(values_avx512)(x + i * stride + k, 0xff, signed_);
+                __mmask8 up = _mm512_cmp_pd_mask(v, level, _CMP_GT_OQ);
+                sum = _mm512_mask_add_pd(sum, up, sum, _mm512_sub_pd(v, level));
+                count = _mm512_mask_add_epi64(count, up, count, one);
+                low = _mm512_mask_max_pd(low, (__mmask8)~up, low, v);
+                high = _mm512_mask_min_pd(high, up, high, v);
+            }
+            total = _mm512_add_pd(total, sum);
+        }
+        _mm512_storeu_pd(counts + k, _mm512_cvtepi64_pd(count));
+        _mm512_storeu_pd(excess + k, total);
+        _mm512_storeu_pd(below + k, low);
+        _mm512_storeu_pd(above + k, high);
+    }
+}
+
+static SKPROJ_AVX512_CODE void
+SKPROJ_F32(look_lanes_avx512)(const float *x, ptrdiff_t n, ptrdiff_t stride, int signed_,
+                              const float *levels, double *counts, double *excess,
+                              double *below, double *above)
+{
+    const __m512 level = _mm512_loadu_ps(levels);
+    const __m512d base = skproj_low_half(level), other = skproj_high_half(level);
+    const __m512i one = _mm512_set1_epi32(1);
+    __m512d total = _mm512_setzero_pd(), rest = total, wide = total;
+    __m512 low = _mm512_set1_ps(-INFINITY), high = _mm512_set1_ps(INFINITY);
+    for (int k = 0; k < SKPROJ_LANES; k += 8)
+        _mm512_storeu_pd(counts + k, wide);
+    for (ptrdiff_t start = 0; start < n; start += SKPROJ_SUM_BLOCK) {
+        const ptrdiff_t stop = SKPROJ_MIN(start + SKPROJ_SUM_BLOCK, n);
+        __m512d sum = _mm512_setzero_pd(), more = sum;
+        __m512i count = _mm512_setzero_si512();
+        for (ptrdiff_t i = start; i < stop; ++i) {
+            __m512 v = SKPROJ_F32(values_avx512)(x + i * stride, 0xffff, signed_);
+            __mmask16 up = _mm512_cmp_ps_mask(v, level, _CMP_GT_OQ);
+            sum = _mm512_mask_add_pd(sum, (__mmask8)up, sum,
+                                     _mm512_sub_pd(skproj_low_half(v), base));
+            more = _mm512_mask_add_pd(more, (__mmask8)(up >> 8), more,
+                                      _mm512_sub_pd(skproj_high_half(v), other));
+            count = _mm512_mask_add_epi32(count, up, count, one);
+            low = _mm512_mask_max_ps(low, (__mmask16)~up, low, v);
+            high = _mm512_mask_min_ps(high, up, high, v);
+        }
+        total = _mm512_add_pd(total, sum);
+        rest = _mm512_add_pd(rest, more);
+        wide = _mm512_cvtepi32_pd(_mm512_castsi512_si256(count));
+        _mm512_storeu_pd(counts, _mm512_add_pd(_mm512_loadu_pd(counts), wide));
+        wide = _mm512_cvtepi32_pd(_mm512_extracti64x4_epi64(count, 1));
+        _mm512_storeu_pd(counts + 8, _mm512_add_pd(_mm512_loadu_pd(counts + 8), wide));
+    }
+    _mm512_storeu_pd(excess, total);
+    _mm512_storeu_pd(excess + 8, rest);
+    _mm512_storeu_pd(below, skproj_low_half(low));
+    _mm512_storeu_pd(below + 8, skproj_high_half(low));
+    _mm512_storeu_pd(above, skproj_low_half(high));
+    _mm512_storeu_pd(above + 8, skproj_high_half(high));
+}
+
 static SKPROJ_AVX512_CODE ptrdiff_t
-skproj_collect_band_avx512_f64(const double *x, ptrdiff_t n, double low, double high,
+SKPROJ_F64(collect_band_avx512)(const double *x, ptrdiff_t n, double low, double high,
                                int signed_, double *band, ptrdiff_t *count,
                                double *excess)
 {
@@ -89,7 +184,7 @@ skproj_collect_band_avx512_f64(const double *x, ptrdiff_t n, double low, double 
     ptrdiff_t kept = 0, n_above = 0;
     for (ptrdiff_t i = 0; i < n; i += 8) {
         __mmask8 in = (__mmask8)(n - i < 8 ? (1u << (n - i)) - 1 : 0xff);
-        __m512d v = skproj_values_avx512_f64(x + i, in, signed_);
+        __m512d v = SKPROJ_F64(values_avx512)(x + i, in, signed_);
         __mmask8 above = _mm512_mask_cmp_pd_mask(in, v, highs, _CMP_GT_OQ);
         in = _mm512_mask_cmp_pd_mask(in & (__mmask8)~above, v, lows, _CMP_GT_OQ);
         sum = _mm512_mask_add_pd(sum, above, sum, _mm512_sub_pd(v, lows));
@@ -103,7 +198,7 @@ skproj_collect_band_avx512_f64(const double *x, ptrdiff_t n, double low, double 
 }
 
 static SKPROJ_AVX512_CODE ptrdiff_t
-skproj_collect_band_avx512_f32(const float *x, ptrdiff_t n, float low, float high,
+SKPROJ_F32(collect_band_avx512)(const float *x, ptrdiff_t n, float low, float high,
                                int signed_, float *band, ptrdiff_t *count,
                                double *excess)
 {
@@ -113,7 +208,7 @@ skproj_collect_band_avx512_f32(const float *x, ptrdiff_t n, float low, float hig
     ptrdiff_t kept = 0, n_above = 0;
     for (ptrdiff_t i = 0; i < n; i += 16) {
         __mmask16 in = (__mmask16)(n - i < 16 ? (1u << (n - i)) - 1 : 0xffff);
-        __m512 v = skproj_values_avx512_f32(x + i, in, signed_);
+        __m512 v = SKPROJ_F32(values_avx512)(x + i, in, signed_);
         __mmask16 above = _mm512_mask_cmp_ps_mask(in, v, highs, _CMP_GT_OQ);
         in = _mm512_mask_cmp_ps_mask(in & (__mmask16)~above, v, lows, _CMP_GT_OQ);
         sum = _mm512_mask_add_pd(sum, (__mmask8)above, sum,
@@ -128,101 +223,3 @@ skproj_collect_band_avx512_f32(const float *x, ptrdiff_t n, float low, float hig
     *excess += _mm512_reduce_add_pd(_mm512_add_pd(sum, more));
     return kept;
 }
-
-/* Up to eight rows of up to one vector of columns. */
-static SKPROJ_AVX512_CODE inline ptrdiff_t
-skproj_collect_band_block_avx512_f64(const double *x, int rows, __mmask8 in,
-                                     ptrdiff_t stride, const double *lows,
-                                     const double *highs, int32_t *counts,
-                                     double *excess, double *band, int32_t *columns,
-                                     int32_t column)
-{
-    const __m512d low = _mm512_maskz_loadu_pd(in, lows),
-                  high = _mm512_maskz_loadu_pd(in, highs);
-    const __m256i one = _mm256_set1_epi32(1),
-                  numbers = _mm256_add_epi32(_mm256_set1_epi32(column),
-                                             _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-    __m512d sum = _mm512_maskz_loadu_pd(in, excess);
-    __m256i n_above = _mm256_maskz_loadu_epi32(in, counts);
-    ptrdiff_t kept = 0;
-    for (int k = 0; k < rows; ++k) {
-        __m512d v = skproj_values_avx512_f64(x + k * stride, in, 0);
-        __mmask8 above = _mm512_mask_cmp_pd_mask(in, v, high, _CMP_GT_OQ);
-        __mmask8 between =
-            _mm512_mask_cmp_pd_mask(in & (__mmask8)~above, v, low, _CMP_GT_OQ);
-        sum = _mm512_mask_add_pd(sum, above, sum, _mm512_sub_pd(v, low));
-        n_above = _mm256_mask_add_epi32(n_above, above, n_above, one);
-        _mm512_storeu_pd(band + kept, _mm512_maskz_compress_pd(between, v));
-        _mm256_storeu_si256((__m256i *)(columns + kept),
-                            _mm256_maskz_compress_epi32(between, numbers));
-        kept += __builtin_popcount(between);
-    }
-    _mm512_mask_storeu_pd(excess, in, sum);
-    _mm256_mask_storeu_epi32(counts, in, n_above);
-    return kept;
-}
-
-static SKPROJ_AVX512_CODE inline ptrdiff_t
-skproj_collect_band_block_avx512_f32(const float *x, int rows, __mmask16 in,
-                                     ptrdiff_t stride, const float *lows,
-                                     const float *highs, int32_t *counts,
-                                     double *excess, float *band, int32_t *columns,
-                                     int32_t column)
-{
-    const __m512 low = _mm512_maskz_loadu_ps(in, lows),
-                 high = _mm512_maskz_loadu_ps(in, highs);
-    const __m512i one = _mm512_set1_epi32(1),
-                  numbers = _mm512_add_epi32(
-                      _mm512_set1_epi32(column),
-                      _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13,
-                                        14, 15));
-    const __mmask8 in_a = (__mmask8)in, in_b = (__mmask8)(in >> 8);
-    __m512 sum = _mm512_setzero_ps();
-    __m512i n_above = _mm512_maskz_loadu_epi32(in, counts);
-    ptrdiff_t kept = 0;
-    for (int k = 0; k < rows; ++k) {
-        __m512 v = skproj_values_avx512_f32(x + k * stride, in, 0);
-        __mmask16 above = _mm512_mask_cmp_ps_mask(in, v, high, _CMP_GT_OQ);
-        __mmask16 between =
-            _mm512_mask_cmp_ps_mask(in & (__mmask16)~above, v, low, _CMP_GT_OQ);
-        sum = _mm512_mask_add_ps(sum, above, sum, _mm512_sub_ps(v, low));
-        n_above = _mm512_mask_add_epi32(n_above, above, n_above, one);
-        _mm512_storeu_ps(band + kept, _mm512_maskz_compress_ps(between, v));
-        _mm512_storeu_si512(columns + kept,
-                            _mm512_maskz_compress_epi32(between, numbers));
-        kept += __builtin_popcount(between);
-    }
-    _mm512_mask_storeu_pd(
-        excess, in_a,
-        _mm512_add_pd(_mm512_maskz_loadu_pd(in_a, excess), skproj_low_half(sum)));
-    _mm512_mask_storeu_pd(
-        excess + 8, in_b,
-        _mm512_add_pd(_mm512_maskz_loadu_pd(in_b, excess + 8), skproj_high_half(sum)));
-    _mm512_mask_storeu_epi32(counts, in, n_above);
-    return kept;
-}
-
-#define SKPROJ_DEFINE_COLLECT(T, SUFFIX, LANES, MASK)                                 \
-    static SKPROJ_AVX512_CODE ptrdiff_t skproj_collect_band_columns_avx512_##SUFFIX(  \
-        const T *x, ptrdiff_t n, ptrdiff_t w, ptrdiff_t stride, const T *lows,        \
-        const T *highs, int32_t *counts, double *excess, T *band, int32_t *columns,   \
-        ptrdiff_t room)                                                               \
-    {                                                                                 \
-        ptrdiff_t kept = 0;                                                           \
-        for (ptrdiff_t i = 0; i < n; i += 8) {                                        \
-            const int rows = (int)SKPROJ_MIN(n - i, 8);                               \
-            if (kept + rows * w + SKPROJ_SLACK > room)                                \
-                return -1;                                                            \
-            for (ptrdiff_t j = 0; j < w; j += LANES) {                                \
-                MASK in = (MASK)(w - j < LANES ? (1u << (w - j)) - 1 : ~0u);          \
-                kept += skproj_collect_band_block_avx512_##SUFFIX(                    \
-                    x + i * stride + j, rows, in, stride, lows + j, highs + j,        \
-                    counts + j, excess + j, band + kept, columns + kept, (int32_t)j); \
-            }                                                                         \
-        }                                                                             \
-        return kept;                                                                  \
-    }
-
-SKPROJ_DEFINE_COLLECT(double, f64, 8, __mmask8)
-SKPROJ_DEFINE_COLLECT(float, f32, 16, __mmask16)
-#undef SKPROJ_DEFINE_COLLECT

@@ -168,7 +168,8 @@ static SKPROJ_INLINE T NAME(soft_entry)(T v, double level, double offset)
         for (ptrdiff_t j = 0; j < w; ++j)                                             \
             for (int k = 0; k < rows; ++k)                                            \
                 out[j + k * out_stride] =                                             \
-                    NAME(name##_entry)(x[j + k * stride], levels[j], offsets[j]);     \
+                    NAME(name##_entry)(x[j + k * stride], levels[j],                  \
+                                       offsets ? offsets[j] : 0.0);                   \
     }                                                                                 \
     static SKPROJ_UNUSED SKPROJ_CLONES void NAME(name##_columns)(                     \
         const T *x, ptrdiff_t n, ptrdiff_t w, ptrdiff_t stride, const double *levels, \
@@ -205,104 +206,164 @@ NAME(largest)(const T *x, ptrdiff_t n, int signed_)
     return largest;
 }
 
+/* The look at t = level, a number of the type, at sum(max(v - t, 0)) over the values v
+ * (absolute ones unless signed_): returns how many are above the level, with their
+ * `excess` over it. The sum is linear in t from `below` to `above`, the nearest values
+ * on either side of the level. */
 static SKPROJ_INLINE ptrdiff_t
-NAME(count_above_block)(const T *x, ptrdiff_t n, T level, const int signed_,
-                        double *excess)
+NAME(look_of)(const T *x, ptrdiff_t n, T level, const int signed_, double *excess,
+              double *below, double *above)
 {
-    double sum = 0.0;
-    BITS count = 0;
-    SKPROJ_SIMD(reduction(+ : sum, count))
-    for (ptrdiff_t i = 0; i < n; ++i) {
-        T v = NAME(value)(x[i], signed_);
-        sum += v > level ? (double)v - (double)level : 0.0;
-        count += v > level;
-    }
-    *excess += sum;
-    return (ptrdiff_t)count;
-}
-
-/* Number of entries with |x| > level (x > level if signed_), and the sum of what they
- * have above the level. */
-static SKPROJ_UNUSED SKPROJ_CLONES ptrdiff_t
-NAME(count_above)(const T *x, ptrdiff_t n, T level, int signed_, double *excess)
-{
+    T low = -INFINITY, high = INFINITY;
+    double total = 0.0;
     ptrdiff_t count = 0;
-    *excess = 0.0;
     for (ptrdiff_t start = 0; start < n; start += SKPROJ_SUM_BLOCK) {
-        ptrdiff_t size = SKPROJ_MIN(n - start, SKPROJ_SUM_BLOCK);
-#ifdef SKPROJ_AVX512
-        if (skproj_has_avx512()) {
-            count += NAME(count_above_avx512)(x + start, size, level, signed_, excess);
-            continue;
+        ptrdiff_t stop = SKPROJ_MIN(start + SKPROJ_SUM_BLOCK, n);
+        double sum = 0.0;
+        BITS ups = 0;
+        SKPROJ_SIMD(reduction(+ : sum, ups) reduction(max : low) reduction(min : high))
+        for (ptrdiff_t i = start; i < stop; ++i) {
+            T v = NAME(value)(x[i], signed_);
+            T lower = v > level ? -(T)INFINITY : v, upper = v > level ? v : (T)INFINITY;
+            sum += v > level ? (double)v - (double)level : 0.0;
+            ups += v > level;
+            low = lower > low ? lower : low;
+            high = upper < high ? upper : high;
         }
-#endif
-        count += signed_ ? NAME(count_above_block)(x + start, size, level, 1, excess)
-                         : NAME(count_above_block)(x + start, size, level, 0, excess);
+        total += sum;
+        count += (ptrdiff_t)ups;
     }
+    *excess = total;
+    *below = low;
+    *above = high;
     return count;
 }
 
+static SKPROJ_UNUSED SKPROJ_CLONES ptrdiff_t
+NAME(look)(const T *x, ptrdiff_t n, T level, int signed_, double *excess, double *below,
+           double *above)
+{
+#ifdef SKPROJ_AVX512
+    if (skproj_has_avx512())
+        return NAME(look_avx512)(x, n, level, signed_, excess, below, above);
+#endif
+    return signed_ ? NAME(look_of)(x, n, level, 1, excess, below, above)
+                   : NAME(look_of)(x, n, level, 0, excess, below, above);
+}
+
 static SKPROJ_INLINE void
-NAME(count_above_rows)(const T *x, const int rows, ptrdiff_t w, ptrdiff_t stride,
-                       const T *levels, double *counts, double *excess)
+NAME(look_rows)(const T *x, const int rows, ptrdiff_t stride, int signed_,
+                const T *levels, double *counts, double *excess, double *below,
+                double *above)
 {
     SKPROJ_SIMD()
-    for (ptrdiff_t j = 0; j < w; ++j) {
-        const T level = levels[j];
-        T sum = 0;
+    for (int k = 0; k < SKPROJ_LANES; ++k) {
+        const T level = levels[k];
+        T low = (T)below[k], high = (T)above[k];
+        double sum = 0.0;
         BITS count = 0;
-        for (int k = 0; k < rows; ++k) {
-            T v = FABS(x[j + k * stride]);
-            sum += v > level ? v - level : (T)0;
+        for (int i = 0; i < rows; ++i) {
+            T v = x[k + i * stride], lower, upper;
+            v = signed_ ? v : FABS(v);
+            lower = v > level ? -(T)INFINITY : v;
+            upper = v > level ? v : (T)INFINITY;
+            sum += v > level ? (double)v - (double)level : 0.0;
             count += v > level;
+            low = lower > low ? lower : low;
+            high = upper < high ? upper : high;
         }
-        counts[j] += (double)count;
-        excess[j] += (double)sum;
+        counts[k] += (double)count;
+        excess[k] += sum;
+        below[k] = low;
+        above[k] = high;
     }
 }
 
-/* The same for w columns, each with a level of its own. Not more than eight entries are
- * added up in the type T. */
+/* The same for SKPROJ_LANES columns of n rows, each with a level of its own. */
 static SKPROJ_UNUSED SKPROJ_CLONES void
-NAME(count_above_columns)(const T *x, ptrdiff_t n, ptrdiff_t w, ptrdiff_t stride,
-                          const T *levels, double *counts, double *excess)
+NAME(look_lanes)(const T *x, ptrdiff_t n, ptrdiff_t stride, int signed_, const T *levels,
+                 double *counts, double *excess, double *below, double *above)
 {
-    memset(counts, 0, (size_t)w * sizeof(double));
-    memset(excess, 0, (size_t)w * sizeof(double));
+#ifdef SKPROJ_AVX512
+    if (skproj_has_avx512()) {
+        NAME(look_lanes_avx512)(x, n, stride, signed_, levels, counts, excess, below,
+                                above);
+        return;
+    }
+#endif
+    for (int k = 0; k < SKPROJ_LANES; ++k) {
+        counts[k] = excess[k] = 0.0;
+        below[k] = -INFINITY;
+        above[k] = INFINITY;
+    }
     SKPROJ_BY_ROWS(n, 1,
-                   NAME(count_above_rows)(x + i * stride, rows, w, stride, levels, counts,
-                                          excess));
+                   NAME(look_rows)(x + i * stride, rows, stride, signed_, levels, counts,
+                                   excess, below, above));
 }
 
-/* One step of Newton's method for each of w columns, from what count_above_columns has
- * found at `levels`, to where the excess is `share` times the radius. A column is done
- * once the number of entries above no longer changes, or a step from the left of the
- * root would go back; the level then stays, and the root is `steps` further. `steps` is
- * NaN for a column that is not done, and where nothing is above the level in the end.
- * `before` is the number at the previous level, to begin with -1. Returns how many
- * columns are not done. */
-static SKPROJ_UNUSED SKPROJ_CLONES ptrdiff_t
-NAME(newton_columns)(ptrdiff_t w, const double *radii, double share,
-                     const double *lowest, const double *counts, const double *excess,
-                     double *before, T *levels, double *steps)
+/* Largest number of the type that is not above x. */
+static SKPROJ_INLINE T NAME(rounded_down)(double x)
 {
-    ptrdiff_t n_left = 0;
-    SKPROJ_SIMD(reduction(+ : n_left))
-    for (ptrdiff_t j = 0; j < w; ++j) {
-        double step = (excess[j] - share * radii[j]) / counts[j];
-        double target = (double)levels[j] + step;
-        int done = (counts[j] == before[j]) | ((before[j] >= 0.0) & !(step > 0.0));
-        T level;
-        target = target > lowest[j] ? target : lowest[j];
-        level = (T)target;
-        if (sizeof(T) < sizeof(double)) /* rounded down: one step of the type less */
-            level = level > target ? level * (T)(1.0 - 0x1p-24) : level;
-        levels[j] = done ? levels[j] : level;
-        steps[j] = done & (counts[j] > 0.0) ? step : (double)NAN;
-        before[j] = counts[j];
-        n_left += !done;
+    T rounded = (T)x;
+    return sizeof(T) == sizeof(double) || !(rounded > x)
+               ? rounded
+               : (T)nextafterf((float)rounded, -INFINITY);
+}
+
+/* Newton's method for the roots of sum(max(v - t, 0)) == radius in SKPROJ_LANES columns
+ * of n rows, from any levels: newton in _newton.pxd, column by column, with at most
+ * `max_looks` looks. `lowest` are levels left of the roots; a column with an infinite
+ * radius is left alone. The roots are level + step. The step is NaN in the few columns
+ * that are better solved for on their own: a root, if rounded to the type, may be as
+ * large as the largest entry. */
+static SKPROJ_UNUSED SKPROJ_CLONES void
+NAME(newton_lanes)(const T *x, ptrdiff_t n, ptrdiff_t stride, int signed_, int max_looks,
+                   skproj_lanes *lanes)
+{
+    T levels[SKPROJ_LANES];
+    double excess[SKPROJ_LANES], before[SKPROJ_LANES];
+    int left = 1;
+    for (int k = 0; k < SKPROJ_LANES; ++k) {
+        levels[k] = NAME(rounded_down)(lanes->level[k]);
+        before[k] = -1.0;
     }
-    return n_left;
+    for (int looks = 0; left && looks < SKPROJ_MAX_LOOKS; ++looks) {
+        NAME(look_lanes)(x, n, stride, signed_, levels, lanes->count, excess,
+                         lanes->below, lanes->above);
+        left = 0;
+        SKPROJ_SIMD(reduction(| : left))
+        for (int k = 0; k < SKPROJ_LANES; ++k) {
+            const double radius = lanes->radius[k], count = lanes->count[k],
+                         step = (excess[k] - radius) / count,
+                         root = (double)levels[k] + step;
+            const int holds = (root >= lanes->below[k]) & (root <= lanes->above[k]) &
+                              (excess[k] <= SKPROJ_NEAR * radius);
+            const int done = holds | (count == before[k]) |
+                             ((looks + 1 >= max_looks) & (count > 0.0)) |
+                             ((before[k] >= 0.0) & !(step > 0.0)) |
+                             !(radius < (double)INFINITY);
+            lanes->step[k] = done & (count > 0.0) ? step : (double)NAN;
+            lanes->level[k] = root > lanes->lowest[k] ? root : lanes->lowest[k];
+            lanes->level[k] = done ? (double)levels[k] : lanes->level[k];
+            before[k] = count;
+            left |= !done;
+        }
+        for (int k = 0; k < SKPROJ_LANES; ++k)
+            levels[k] = NAME(rounded_down)(lanes->level[k]);
+    }
+}
+
+/* Copy the wanted ones of n_blocks blocks of SKPROJ_LANES columns, in memory
+ * block after block. The last block ends with the last of w columns. */
+static SKPROJ_UNUSED SKPROJ_CLONES void
+NAME(pack_lanes)(const T *x, ptrdiff_t n, ptrdiff_t stride, ptrdiff_t w,
+                 const char *wanted, T *out)
+{
+    for (ptrdiff_t i = 0; i < n; ++i, x += stride)
+        for (ptrdiff_t j = 0, block = 0; j < w; j += SKPROJ_LANES, ++block)
+            if (wanted[block])
+                memcpy(out + (block * n + i) * SKPROJ_LANES,
+                       x + SKPROJ_MIN(j, w - SKPROJ_LANES), SKPROJ_LANES * sizeof(T));
 }
 
 /* Vectors look whether any of 16 entries is in the band; only then are they copied,
@@ -358,78 +419,6 @@ NAME(collect_band)(const T *x, ptrdiff_t n, T low, T high, int signed_, T *band,
 #endif
     return signed_ ? NAME(collect_band_of)(x, n, low, high, 1, band, count, excess)
                    : NAME(collect_band_of)(x, n, low, high, 0, band, count, excess);
-}
-
-static SKPROJ_INLINE ptrdiff_t
-NAME(collect_band_block)(const T *x, const int rows, const int w, ptrdiff_t stride,
-                         const T *lows, const T *highs, int32_t *counts, double *excess,
-                         T *band, int32_t *columns, int32_t first_column)
-{
-    ptrdiff_t kept = 0;
-    for (int k = 0; k < rows; ++k, x += stride) {
-        int32_t any = 0;
-        SKPROJ_SIMD(reduction(| : any))
-        for (int j = 0; j < w; ++j) {
-            T v = FABS(x[j]);
-            int32_t above = v > highs[j];
-            counts[j] += above;
-            excess[j] += above ? (double)v - (double)lows[j] : 0.0;
-            any |= (v > lows[j]) & (v <= highs[j]);
-        }
-        if (any)
-            for (int j = 0; j < w; ++j) {
-                T v = FABS(x[j]);
-                band[kept] = v;
-                columns[kept] = first_column + j;
-                kept += (v > lows[j]) & (v <= highs[j]);
-            }
-    }
-    return kept;
-}
-
-/* The same for w columns, each with levels of its own: values go to `band` and their
- * columns to `columns`, both with room for `room`. Returns -1 if that may not do. */
-static SKPROJ_UNUSED SKPROJ_CLONES ptrdiff_t
-NAME(collect_band_columns)(const T *x, ptrdiff_t n, ptrdiff_t w, ptrdiff_t stride,
-                           const T *lows, const T *highs, int32_t *counts,
-                           double *excess, T *band, int32_t *columns, ptrdiff_t room)
-{
-    ptrdiff_t kept = 0;
-#ifdef SKPROJ_AVX512
-    if (skproj_has_avx512())
-        return NAME(collect_band_columns_avx512)(x, n, w, stride, lows, highs, counts,
-                                                 excess, band, columns, room);
-#endif
-    for (ptrdiff_t i = 0; i < n; i += 4) {
-        const int rows = (int)SKPROJ_MIN(n - i, 4);
-        if (kept + rows * w + SKPROJ_SLACK > room)
-            return -1;
-        for (ptrdiff_t j = 0; j < w; j += 16) {
-            const T *block = x + i * stride + j;
-            kept += rows == 4 && j + 16 <= w
-                        ? NAME(collect_band_block)(block, 4, 16, stride, lows + j,
-                                                   highs + j, counts + j, excess + j,
-                                                   band + kept, columns + kept, (int)j)
-                        : NAME(collect_band_block)(block, rows, (int)SKPROJ_MIN(w - j, 16),
-                                                   stride, lows + j, highs + j, counts + j,
-                                                   excess + j, band + kept,
-                                                   columns + kept, (int)j);
-        }
-    }
-    return kept;
-}
-
-/* Copy m of the columns, given by number, to contiguous storage. */
-static SKPROJ_UNUSED SKPROJ_CLONES void
-NAME(pick_columns)(const T *x, ptrdiff_t n, ptrdiff_t stride, const int64_t *columns,
-                   ptrdiff_t m, T *out)
-{
-    for (ptrdiff_t start = 0; start < n; start += 8) {
-        ptrdiff_t stop = SKPROJ_MIN(start + 8, n);
-        for (ptrdiff_t k = 0; k < m; ++k)
-            for (ptrdiff_t i = start; i < stop; ++i)
-                out[k * n + i] = x[i * stride + columns[k]];
-    }
 }
 
 /* Copy w columns of n rows to contiguous storage, `pitch` entries from one column to
@@ -500,8 +489,9 @@ NAME(reduce_columns)(int norm, const T *x, ptrdiff_t n, ptrdiff_t w, ptrdiff_t s
 }
 
 static SKPROJ_UNUSED SKPROJ_CLONES void
-NAME(finish_columns)(int norm, ptrdiff_t w, double *out)
+NAME(finish_columns)(const T *like, int norm, ptrdiff_t w, double *out)
 {
+    (void)like;
     if (norm == SKPROJ_NORM_L2)
         for (ptrdiff_t j = 0; j < w; ++j)
             out[j] = sqrt(out[j]);

@@ -21,6 +21,7 @@ from skproj.projection._layout import (
     groups_shape,
     same_view,
 )
+from skproj.projection._policy import PARALLEL_MIN_SIZE
 from skproj.projection._sparse import (
     Segments,
     compressed_copy,
@@ -28,9 +29,6 @@ from skproj.projection._sparse import (
     stored_groups,
 )
 from skproj.utils._threads import effective_n_threads
-
-# Below this many entries a second thread costs more than it saves.
-PARALLEL_MIN_SIZE = 1 << 16
 
 # Sums of entries (or squares) of this magnitude neither overflow nor lose digits.
 SAFE_RANGE = {
@@ -67,30 +65,37 @@ def threads_for(X, n_threads):
     return 1 if X.size < PARALLEL_MIN_SIZE else n_threads
 
 
+def entries_of(groups):
+    """Entries of groups, and where each begins if they differ in length, or None."""
+    if isinstance(groups, Segments):
+        return groups.entries, groups.indptr
+    return groups, None
+
+
+def shrink_groups(groups, kind, levels, offsets, out, n_threads):
+    """Apply a map of the kernels to each group, with the result in `out`."""
+    entries, indptr = entries_of(groups)
+    target, _ = entries_of(out)
+    _groups.map_groups(entries, kind, levels, target, n_threads, offsets, indptr)
+
+
 def group_norms(groups, norm, n_threads, *, and_largest=False):
     """Norm of each group of a (n_groups, group_size) view, as float64.
 
     With `and_largest` the result has a second row: the l_inf norms.
     """
     norms = np.empty((1 + and_largest, len(groups)))
-    if isinstance(groups, Segments):
-        groups.norms(norm, norms[0], n_threads)
-        if and_largest:
-            groups.norms(_groups.LINF, norms[1], n_threads)
-        return norms if and_largest else norms[0]
-    if not and_largest:
-        _groups.group_norms(groups, norm, norms[0], n_threads)
-        return norms[0]
-    _groups.group_norms(groups, norm, norms[0], n_threads, norms[1])
-    return norms
+    entries, indptr = entries_of(groups)
+    largest = norms[1] if and_largest else None
+    _groups.group_norms(entries, norm, norms[0], n_threads, largest, indptr)
+    return norms if and_largest else norms[0]
 
 
 def find_thresholds(groups, norms, radii, signed, levels, offsets, n_threads):
-    """Call the kernel `group_thresholds`, or what does the same for segments."""
-    if isinstance(groups, Segments):
-        return groups.thresholds(norms, radii, levels, offsets, n_threads)
+    """Write the threshold of each group; return how many are not inside their ball."""
+    entries, indptr = entries_of(groups)
     return _thresholds.group_thresholds(
-        groups, norms, radii, signed, levels, offsets, n_threads
+        entries, norms, radii, signed, levels, offsets, n_threads, indptr
     )
 
 
@@ -274,10 +279,8 @@ def _scale_back(solution, exponent):
 def _shrink_stored(compressed, groups, solution, n_threads):
     """Apply the map of `solution` to `compressed`, whose entries `groups` views."""
     kind, levels, _, offsets = solution
-    if isinstance(groups, Segments) and kind is not None:
-        groups.shrink(kind, levels, offsets, n_threads)
-    elif kind is not None:
-        _groups.map_groups(groups, kind, levels, groups, n_threads, offsets)
+    if kind is not None:
+        shrink_groups(groups, kind, levels, offsets, groups, n_threads)
     compressed.eliminate_zeros()
 
 
@@ -288,7 +291,7 @@ def _write(X, groups, axes, solution, out, n_threads):
     if target is None:
         result = entries_last(X, axes).copy(order="C")
         groups = result.reshape(len(groups), -1)
-        _groups.map_groups(groups, kind, levels, groups, n_threads, offsets)
+        shrink_groups(groups, kind, levels, offsets, groups, n_threads)
         entries_last(out, axes)[...] = result
         return
     if len(groups) == 1:  # whose entries may come in any order
@@ -299,4 +302,4 @@ def _write(X, groups, axes, solution, out, n_threads):
     if not meet:
         np.copyto(out, X)
         groups = target
-    _groups.map_groups(groups, kind, levels, target, n_threads, offsets)
+    shrink_groups(groups, kind, levels, offsets, target, n_threads)

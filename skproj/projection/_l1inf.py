@@ -2,70 +2,16 @@
 
 import numpy as np
 
-from skproj._kernels import _groups, _l1inf, _l1inf_sample
-from skproj.projection._engine import INSIDE, Solution, project, share_out
-from skproj.projection._sparse import Segments
-
-# Entries of the groups that are solved for on their own: a few megabytes.
-FEW_ENTRIES = 1 << 20
-# From so many entries on an estimate from samples pays, if the groups are not short.
-SAMPLED_ENTRIES = 1 << 18
-SHORT_GROUP = 64
-
-
-def _theta_of_few(groups, norms, radius, start, picked, levels, n_threads):
-    """Solve for the levels of the picked groups as if there were no others.
-
-    The theta it returns is at most that of all groups, and the same if the l1 norms of
-    the others are not above it; it is `start`, and no level is written, if the picked
-    groups alone are inside the ball.
-    """
-    l1, largest = np.take(norms, picked, axis=1)
-    if largest.sum() <= radius:
-        return start
-    if groups.strides[1] == groups.itemsize:
-        few = groups[picked]
-    else:
-        few = np.empty((len(picked), groups.shape[1]), dtype=groups.dtype)
-        _l1inf_sample.pick_groups(groups, picked, few)
-    some_levels = np.empty(len(picked))
-    theta = _l1inf.l1inf_levels(
-        few,
-        l1,
-        largest,
-        radius,
-        _l1inf_sample.no_estimate(start),
-        some_levels,
-        n_threads,
-    )
-    levels[:] = 0.0
-    levels[picked] = some_levels
-    return theta
-
-
-def _levels_of_segments(groups, l1, radius, theta, n_threads):
-    """Solve for the levels and theta by Newton's method, from left of the root."""
-    levels, offsets = np.empty((2, len(groups)))
-    counts, before = np.zeros((2, len(groups)), dtype=np.intp)
-    while True:
-        thetas = np.full(len(groups), theta)
-        groups.thresholds(l1, thetas, levels, offsets, n_threads, counts=counts)
-        levels += offsets
-        alive = np.flatnonzero(counts)
-        if len(alive) == 0:
-            return levels, theta
-        slopes = 1.0 / counts[alive]
-        step = (levels.sum() - radius) / slopes.sum()
-        if not theta + step > theta or np.array_equal(counts, before):
-            break
-        theta += step
-        before[:] = counts
-    # The levels are linear between here and the root.
-    levels[alive] = np.maximum(levels[alive] - step * slopes, 0.0)
-    total = levels.sum()
-    if total > radius:
-        levels *= radius / total
-    return levels, theta + step
+from skproj._kernels import _groups, _l1inf
+from skproj.projection._engine import (
+    INSIDE,
+    Solution,
+    entries_of,
+    project,
+    share_out,
+)
+from skproj.projection._l1inf_estimate import estimate_theta
+from skproj.projection._policy import SAMPLED_ENTRIES
 
 
 def solve_l1inf(groups, norms, radius, n_threads):
@@ -75,36 +21,15 @@ def solve_l1inf(groups, norms, radius, n_threads):
     levels, tau = share_out(largest, radius)
     if tau == 0.0:
         return INSIDE
-    if radius == 0.0:
-        return Solution(_groups.CLIP, levels, l1.max())
-    # mu_j is at least max_j - theta and at least (l1_j - theta) / size; the theta
-    # that makes either bound add up to the radius is left of the root.
-    _, theta = share_out(l1, radius * size)
-    theta = max(theta, tau)
-    if isinstance(groups, Segments):
-        levels, theta = _levels_of_segments(groups, l1, radius, theta, n_threads)
-        return Solution(_groups.CLIP, levels, theta)
-    estimate = _l1inf_sample.no_estimate(theta)
-    if groups.size > FEW_ENTRIES:
-        # With a small radius only the groups with the largest l1 norms are left: solve
-        # for these, then for all groups that have not turned out to be zero.
-        few = max(FEW_ENTRIES // 8 // size, 1)
-        if few < len(l1):
-            picked = np.sort(np.argpartition(l1, -few)[-few:])
-            few_theta = _theta_of_few(
-                groups, norms, radius, theta, picked, levels, n_threads
-            )
-            theta = max(theta, few_theta)
-        alive = np.flatnonzero(l1 > theta)
-        if len(alive) * size <= FEW_ENTRIES and largest[alive].sum() > radius:
-            theta = _theta_of_few(
-                groups, norms, radius, theta, alive, levels, n_threads
-            )
-            return Solution(_groups.CLIP, levels, theta)
-    if groups.size > (FEW_ENTRIES if size < SHORT_GROUP else SAMPLED_ENTRIES):
-        estimate = _l1inf_sample.estimate_theta(groups, l1, radius, theta)
+    if radius == 0.0 or size == 1:  # then the levels are those of the maxima
+        return Solution(_groups.CLIP, levels, l1.max() if radius == 0.0 else tau)
+    # mu_j is at least max_j - theta: theta is at least tau.
+    entries, indptr = entries_of(groups)
+    guess = np.nan
+    if indptr is None and groups.size >= SAMPLED_ENTRIES:
+        guess = estimate_theta(groups, l1, radius, tau)
     theta = _l1inf.l1inf_levels(
-        groups, l1, largest, radius, estimate, levels, n_threads
+        entries, l1, largest, radius, tau, guess, levels, n_threads, indptr
     )
     return Solution(_groups.CLIP, levels, theta)
 

@@ -10,8 +10,6 @@ from functools import cached_property
 
 import numpy as np
 
-from skproj._kernels import _segments
-
 
 @dataclass(frozen=True)
 class Segments:
@@ -34,6 +32,11 @@ class Segments:
         data = self.data[np.repeat(mask, self.lengths)]
         return Segments(data, np.concatenate([[0], np.cumsum(kept)], dtype=np.intp))
 
+    @property
+    def entries(self):
+        """All entries as one row, as the kernels take them beside `indptr`."""
+        return self.data[np.newaxis]
+
     @cached_property
     def lengths(self):
         return np.diff(self.indptr)
@@ -48,27 +51,6 @@ class Segments:
         if len(exponents) > 1:
             exponents = np.repeat(exponents, self.lengths)
         return Segments(np.ldexp(self.data, exponents), self.indptr)
-
-    def norms(self, norm, out, n_threads):
-        """Do for segments what the kernel `group_norms` does for arrays."""
-        _segments.segment_norms(self.data, self.indptr, norm, out, n_threads)
-
-    def thresholds(self, norms, radii, levels, offsets, n_threads, *, counts=None):
-        """Do for segments what the kernel `group_thresholds` does for arrays.
-
-        The array `counts` gets the number of entries above each threshold.
-        """
-        if counts is None:
-            counts = np.empty(len(self), dtype=np.intp)
-        return _segments.segment_thresholds(
-            self.data, self.indptr, norms, radii, levels, offsets, counts, n_threads
-        )
-
-    def shrink(self, kind, levels, offsets, n_threads):
-        """Do in place what the kernel `map_groups` does for arrays."""
-        if offsets is None:
-            offsets = np.zeros(len(self))
-        _segments.map_segments(self.data, self.indptr, kind, levels, offsets, n_threads)
 
 
 def result_format(X):

@@ -1,0 +1,48 @@
+# Groups as the kernels see them: an array of shape (n_groups, group_size) in which one of
+# the two strides is one entry, or segments of different lengths of one vector.
+
+cdef enum:
+    # Entries that a thread takes at a time: enough to hide the scheduling.
+    BLOCK_ENTRIES = 16384
+
+
+cdef struct Groups:
+    # Strides are counted in entries. Group j of segments has the entries from indptr[j]
+    # to indptr[j + 1]; of a matrix, whose indptr is NULL, it has ``size`` entries.
+    Py_ssize_t n_groups, size, group_stride, entry_stride
+    const Py_ssize_t* indptr
+
+
+cdef inline Groups groups_of(
+    Py_ssize_t n_groups, Py_ssize_t size, Py_ssize_t group_stride,
+    Py_ssize_t entry_stride, Py_ssize_t itemsize
+) noexcept nogil:
+    """Describe an array of shape (n_groups, size), with strides in bytes."""
+    cdef Groups groups
+    groups.n_groups = n_groups
+    groups.size = size
+    groups.group_stride = group_stride // itemsize  # of a type, not 0
+    groups.entry_stride = entry_stride // itemsize
+    groups.indptr = NULL
+    return groups
+
+
+cdef inline bint are_contiguous(const Groups* groups) noexcept nogil:
+    return groups.indptr != NULL or groups.entry_stride == 1 or groups.size == 1
+
+
+cdef inline Py_ssize_t start_of(const Groups* groups, Py_ssize_t j) noexcept nogil:
+    return j * groups.group_stride if groups.indptr == NULL else groups.indptr[j]
+
+
+cdef inline Py_ssize_t size_of(const Groups* groups, Py_ssize_t j) noexcept nogil:
+    return (groups.size if groups.indptr == NULL
+            else groups.indptr[j + 1] - groups.indptr[j])
+
+
+cdef inline Py_ssize_t groups_together(const Groups* groups) noexcept nogil:
+    """Number of contiguous groups that a thread takes at a time."""
+    cdef Py_ssize_t size = groups.size
+    if groups.indptr != NULL:
+        size = groups.indptr[groups.n_groups] // max(groups.n_groups, 1)
+    return max(BLOCK_ENTRIES // max(size, 1), 1)
