@@ -1,1 +1,34 @@
-"""Private Cython kernels: arrays in, arrays out; no validation, no policy."""
+"""Private kernels: arrays in, arrays out. A map of the files, from the bottom up.
+
+C, for float and for double, vectorised by the compiler:
+
+    _simd.h          which processor, which compiler; includes the loops once per type
+    _simd_loops.h    the loops over entries: norms, maps, looks, bands, moments
+    _simd_avx512.h   some of them with masks, for processors that have AVX-512
+    _simd.pxd        the loops as Cython sees them, one name for both types
+
+Cython, to be included:
+
+    _layout.pxd      groups: rows or columns of a matrix, or segments of a vector
+    _newton.pxd      the root of ``sum(max(v - t, 0)) == radius`` of one vector
+    _roots.pxd       the same of many groups, columns side by side
+    _bands.pxd       the same of one long vector, with fewer looks at it
+
+Modules, called from `skproj.projection` and `skproj.decomposition`:
+
+    _groups          norms of groups, and maps that shrink them: every projection
+    _thresholds      l1 ball and simplex, for each group its own radius
+    _l1inf           the exact l1,inf ball
+    _weighted        the weighted l1 ball
+    _hoyer           group sparse projection
+    _hals            coordinate descent of the factorisation
+    _openmp          whether there are threads, and how many
+
+An exact method never trusts an estimate. Those of `_bands` are checked by exact sums;
+that of `_l1inf` comes from `skproj.projection._l1inf_estimate` and is where Newton's
+method starts. Sizes from which on another way is taken, beyond those of the caches, are
+in `skproj.projection._policy`.
+
+`cdivision` is on: an integer divided by zero ends the process. Next to each division
+whose divisor is not obviously positive, a comment says why it is.
+"""

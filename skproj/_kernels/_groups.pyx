@@ -12,7 +12,7 @@ of threads.
 from cython cimport floating
 from cython.parallel cimport prange
 from libc.float cimport DBL_MIN
-from libc.math cimport sqrt
+from libc.math cimport INFINITY, sqrt
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
@@ -29,8 +29,12 @@ L1, L2, LINF = SKPROJ_NORM_L1, SKPROJ_NORM_L2, SKPROJ_NORM_LINF
 CLIP, SCALE, SOFT = SKPROJ_MAP_CLIP, SKPROJ_MAP_SCALE, SKPROJ_MAP_SOFT
 SUBTRACT_AND_CLAMP = SKPROJ_MAP_SUBTRACT
 
+# Rows of columns that are summed in one go.
+cdef Py_ssize_t BLOCK_ROWS = 2048
 # Columns in a tile: long row segments for the memory, sums that stay in the cache.
 cdef Py_ssize_t MAX_TILE = 16384
+# Columns that are worth a pass over the rows of their own.
+cdef Py_ssize_t LONG_RUN = 64
 
 
 cdef inline Py_ssize_t tile_width(Py_ssize_t n_columns, int n_threads) noexcept nogil:
@@ -45,18 +49,43 @@ cdef inline bint are_rows(const Groups* groups) noexcept nogil:
         groups.indptr != NULL or groups.size > 1 or groups.group_stride != 1)
 
 
-cdef void reduce_tile(
+cdef int reduce_tile(
     int norm, const floating* x, Py_ssize_t size, Py_ssize_t width, Py_ssize_t stride,
     double* out, double* largest
 ) noexcept nogil:
+    """Norms of some columns; 1 if there is no memory.
+
+    Long columns are summed block by block: the rounding of one long sum would show.
+    """
+    cdef:
+        bint in_blocks = size > BLOCK_ROWS and norm != SKPROJ_NORM_LINF
+        Py_ssize_t rows = BLOCK_ROWS if in_blocks else size, row, block, j
+        Py_ssize_t n_blocks = (size + rows - 1) // rows  # not empty
+        double* sums = <double*>malloc(width * sizeof(double)) if in_blocks else out
+    if sums == NULL:
+        return 1
     memset(out, 0, width * sizeof(double))
-    if largest == NULL:
-        reduce_columns(norm, x, size, width, stride, out)
-    else:
+    if largest != NULL:
         memset(largest, 0, width * sizeof(double))
-        sum_and_max_abs_columns(x, size, width, stride, out, largest)
+    for block in range(n_blocks):
+        row = block * rows
+        if in_blocks:
+            memset(sums, 0, width * sizeof(double))
+        if largest == NULL:
+            reduce_columns(norm, x + row * stride, min(rows, size - row), width, stride,
+                           sums)
+        else:
+            sum_and_max_abs_columns(x + row * stride, min(rows, size - row), width,
+                                    stride, sums, largest)
+        if in_blocks:
+            for j in range(width):
+                out[j] += sums[j]
+    if in_blocks:
+        free(sums)
+    if largest != NULL:
         finish_columns(x, SKPROJ_NORM_LINF, width, largest)
     finish_columns(x, norm, width, out)
+    return 0
 
 
 cdef double norm_of_parts(int norm, const double* parts, Py_ssize_t n) noexcept nogil:
@@ -87,7 +116,7 @@ def group_norms(
     cdef:
         Groups groups
         Py_ssize_t n_groups = out.shape[0], width, block, n_parts = 1
-        Py_ssize_t j, start, stop, entry, part, length
+        Py_ssize_t j, start, stop, entry, part, length, n_failed = 0
         const floating* x
         double* first
         double* second = NULL
@@ -146,9 +175,11 @@ def group_norms(
                             num_threads=n_threads, schedule="static"):
             start = block * width
             stop = min(start + width, n_groups)
-            reduce_tile(norm, x + start, groups.size, stop - start,
-                        groups.entry_stride, first + start,
-                        NULL if second == NULL else second + start)
+            n_failed += reduce_tile(norm, x + start, groups.size, stop - start,
+                                    groups.entry_stride, first + start,
+                                    NULL if second == NULL else second + start)
+        if n_failed:
+            raise MemoryError("No memory for the norms of the parts of groups.")
 
 
 def scale_factors(
@@ -164,6 +195,38 @@ def scale_factors(
         factor = lengths[j] / norms[j] if lengths[j] < norms[j] else 1.0
         # A subnormal factor has lost its digits: the group would come out too long.
         out[j] = 0.0 if factor < DBL_MIN or lengths[j] == 0.0 else factor
+
+
+cdef void map_tile(
+    int kind, const floating* x, Py_ssize_t size, Py_ssize_t width, Py_ssize_t stride,
+    const double* levels, const double* offsets, floating* out, Py_ssize_t out_stride
+) noexcept nogil:
+    """Shrink some columns. Long runs of columns that vanish are not read again."""
+    cdef:
+        double gone = (INFINITY if kind == SKPROJ_MAP_SOFT
+                       or kind == SKPROJ_MAP_SUBTRACT else 0.0)
+        Py_ssize_t start = 0, first, last = 0, i
+    while start < width:
+        # From start to first something is left, from first to last nothing.
+        first = last
+        while first < width and levels[first] != gone:
+            first += 1
+        last = first
+        while last < width and levels[last] == gone:
+            last += 1
+        if last - first < LONG_RUN:
+            if last < width:
+                continue
+            first = last
+        if first > start:
+            map_columns(kind, x + start, size, first - start, stride, levels + start,
+                        offsets + (0 if offsets == NULL else start), out + start,
+                        out_stride)
+        if last > first:
+            for i in range(size):
+                memset(out + i * out_stride + first, 0,
+                       (last - first) * sizeof(floating))
+        start = last
 
 
 def map_groups(
@@ -221,6 +284,6 @@ def map_groups(
                             num_threads=n_threads, schedule="static"):
             start = block * width
             stop = min(start + width, n_groups)
-            map_columns(kind, x + start, groups.size, stop - start, groups.entry_stride,
-                        level + start, offset + (0 if offset == NULL else start),
-                        y + start, targets.entry_stride)
+            map_tile(kind, x + start, groups.size, stop - start, groups.entry_stride,
+                     level + start, offset + (0 if offset == NULL else start),
+                     y + start, targets.entry_stride)

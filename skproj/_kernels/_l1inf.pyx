@@ -12,10 +12,10 @@ group j gives the tangent of its sum at some level, a line mu_j(theta) with slop
 lines add up to the radius. Wherever it starts, the first step lands left of theta, with
 levels left of theirs, and theta rises from there.
 
-The method ends when the tangent of each group is its sum at the new level: then theta
-is found. A group of which this is true is not looked at again, and one whose l1 norm is
-not above theta is not looked at at all. In a large matrix each group is looked at until
-it is true, while its entries are in the cache.
+A group whose tangent is its sum at the new level as well is not looked at again, and one
+whose l1 norm is not above theta is not looked at at all. The method ends when no group is looked at, and
+none has gone. In a large matrix each group is looked at until its level is the root for
+the present theta, while its entries are in the cache.
 
 A guess of theta may come along. Whatever it is, the result is the same; a good one
 saves looks at the matrix.
@@ -40,13 +40,19 @@ cdef Py_ssize_t CACHED_ENTRIES = 1 << 16
 
 
 cdef Py_ssize_t follow_tangents(
-    const Roots* roots, double* radii, Py_ssize_t n_groups, double before, double theta
+    const Roots* roots, double* radii, Py_ssize_t n_groups, double before, double theta,
+    Py_ssize_t* n_gone
 ) noexcept nogil:
-    """Move from one theta to another; return how many groups have to be looked at."""
+    """Move from one theta to another; return how many groups have to be looked at.
+
+    Counts those that were there before, and of which nothing is left.
+    """
     cdef Py_ssize_t j, n_left = 0
+    n_gone[0] = 0
     for j in range(n_groups):
         radii[j] = INFINITY
         if roots.norms[j] <= theta:
+            n_gone[0] += roots.counts[j] > 0.0
             roots.levels[j] = 0.0
             roots.counts[j] = 0.0
             continue
@@ -70,9 +76,10 @@ cdef void add_steps(
         if roots.radii[j] < INFINITY:
             roots.levels[j] += roots.steps[j]
             lowest = (roots.norms[j] - roots.radii[j]) / size  # not empty
-            if roots.levels[j] < lowest:
+            if roots.levels[j] < lowest:  # then the tangent at 0 says more
                 roots.levels[j] = lowest
-                roots.below[j] = NAN  # this is no longer on the tangent
+                roots.counts[j] = size
+                roots.below[j] = NAN  # of which nothing more is known
 
 
 cdef double total_slope(const Roots* roots, Py_ssize_t n_groups) noexcept nogil:
@@ -133,11 +140,11 @@ cdef double start_for_all(
 
 cdef double solve(
     const floating* x, const Groups* groups, const double* largest, double radius,
-    double low, double guess, const Roots* roots, double* radii, int n_threads
+    double low, double guess, Roots* roots, double* radii, int n_threads
 ) noexcept nogil:
     """Find the levels and theta; NaN if there is no memory."""
     cdef:
-        Py_ssize_t n_groups = groups.n_groups
+        Py_ssize_t n_groups = groups.n_groups, n_left, n_gone
         double high = below(reduce_group(SKPROJ_NORM_LINF, roots.norms, n_groups))
         double theta, after, before = 0.0, surplus, slope
         int step
@@ -149,18 +156,23 @@ cdef double solve(
     low = min(max(low, root.level + root.step), high)  # so that some group is left
     theta = start_for_all(roots, largest, n_groups, groups.size, radius, low, high, guess)
     for step in range(MAX_STEPS):
-        if follow_tangents(roots, radii, n_groups, before, theta) == 0:
+        n_left = follow_tangents(roots, radii, n_groups, before, theta, &n_gone)
+        if n_left == n_gone == 0:
             break
-        if find_roots(x, groups, False, roots, n_threads) < 0:
-            return NAN
-        add_steps(roots, n_groups, groups.size)
+        if n_left > 0:
+            if find_roots(x, groups, False, roots, n_threads) < 0:
+                return NAN
+            add_steps(roots, n_groups, groups.size)
         surplus = compensated_sum(roots.levels, n_groups, -radius)
         slope = total_slope(roots, n_groups)  # not 0, as theta is at most `high`
         after = min(max(theta + surplus / slope, low), high)
-        if after == theta or (step > 0 and after < theta):  # by rounding
-            break
         before = theta
-        theta = after
+        if after == theta or (step > 0 and after < theta):  # less by rounding
+            if n_left == 0 or roots.max_looks == MANY:
+                break
+            roots.max_looks = MANY  # theta stays: now the levels have to be roots
+        else:
+            theta = after
     surplus = compensated_sum(roots.levels, n_groups, -radius)
     slope = total_slope(roots, n_groups)
     settle(roots, n_groups, radius, surplus, slope)
