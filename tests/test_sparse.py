@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from skproj._kernels import _groups, _segments
+from skproj._kernels import _groups, _thresholds
 from skproj.projection import (
     BALLS,
     norm_l1,
@@ -389,12 +389,12 @@ def test_segments_equal_groups_of_one_length(seed, dtype):
         for j in np.flatnonzero(lengths):
             group = data[np.newaxis, indptr[j] : indptr[j + 1]]
             _groups.group_norms(group, norm, expected[j : j + 1], 1)
-        _segments.segment_norms(data, indptr, norm, norms, 2)
+        _groups.group_norms(data[np.newaxis], norm, norms, 2, None, indptr)
         np.testing.assert_allclose(norms, expected, rtol=1e-15)
 
 
 def test_thresholds_of_segments():
-    """They leave the radius of each, and count what is above them."""
+    """They leave the radius of each."""
     rng = np.random.default_rng(7)
     lengths = np.array([5, 0, 1, 300, 40])
     indptr = np.concatenate([[0], np.cumsum(lengths)])
@@ -403,18 +403,15 @@ def test_thresholds_of_segments():
     norms = np.array([np.abs(segment).sum() for segment in segments])
     radii = np.array([0.4, 0.3, 0.0, 0.3, 100.0]) * [1, 1, 1, norms[3], 1]
     levels, offsets = np.empty((2, 5))
-    counts = np.empty(5, dtype=np.intp)
-    n_outside = _segments.segment_thresholds(
-        data, indptr, norms, radii, levels, offsets, counts, 1
+    n_outside = _thresholds.group_thresholds(
+        data[np.newaxis], norms, radii, False, levels, offsets, 1, indptr
     )
     assert n_outside == 3
     thresholds = levels + offsets
     np.testing.assert_array_equal(thresholds[[1, 2, 4]], [0.0, np.inf, 0.0])
-    np.testing.assert_array_equal(counts[[1, 2, 4]], 0)
     for j in (0, 3):
         left = np.maximum(np.abs(segments[j]) - thresholds[j], 0.0)
         assert left.sum() == pytest.approx(radii[j], rel=1e-14)
-        assert np.count_nonzero(left) == counts[j]
 
 
 def test_projection_l1inf_ball_satisfies_kkt():

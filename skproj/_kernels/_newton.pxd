@@ -105,8 +105,14 @@ cdef inline Root newton(
                 or (looks > 1 and (count == before or root.step <= 0.0))
                 or (excess <= SKPROJ_NEAR * radius
                     and root.below <= start <= root.above)):
-            return root
+            break
         before = count
+    # What is left of the entries is more exact above a level that is near the root.
+    start = rounded_down(start, x)
+    if start < root.above:
+        root.step -= start - root.level
+        root.level = start
+    return root
 
 
 cdef inline double offset_to_subtract(

@@ -351,6 +351,13 @@ NAME(newton_lanes)(const T *x, ptrdiff_t n, ptrdiff_t stride, int signed_, int m
         for (int k = 0; k < SKPROJ_LANES; ++k)
             levels[k] = NAME(rounded_down)(lanes->level[k]);
     }
+    for (int k = 0; k < SKPROJ_LANES; ++k) {
+        const double near = NAME(rounded_down)(lanes->level[k] + lanes->step[k]);
+        if (near < lanes->above[k]) { /* false for NaN */
+            lanes->step[k] -= near - lanes->level[k];
+            lanes->level[k] = near;
+        }
+    }
 }
 
 /* Copy the wanted ones of n_blocks blocks of SKPROJ_LANES columns, in memory
