@@ -12,7 +12,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import BaseEstimator, clone
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine
+from sklearn.datasets import (
+    load_breast_cancer,
+    load_diabetes,
+    load_digits,
+    load_wine,
+    make_classification,
+)
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import (
     ConvergenceWarning,
@@ -238,6 +244,21 @@ def test_selector_weights_are_repetitions(data, class_weight, container):
         assert_allclose(
             getattr(weighted, name), getattr(repeated, name), rtol=1e-7, atol=1e-9
         )
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("offset", "eta"), [(100.0, 60.0), (1000.0, 30.0)])
+def test_selector_fits_more_features_than_samples(offset, eta, dtype):
+    """Where the loss is nearly zero, and steps are as small as rounding errors."""
+    X, y = make_classification(150, 200, n_informative=10, random_state=2)
+    X += offset
+    y = y * 3 + np.random.default_rng(1).integers(0, 2, 150)
+    selector = ProjectionFeatureSelector(
+        eta=eta, projection="bilevel_l11", max_iter=300
+    ).fit(X.astype(dtype), y)
+    logits = X @ selector.coef_.T + selector.intercept_
+    assert np.mean(selector.classes_[logits.argmax(axis=1)] == y) > 0.95
 
 
 @pytest.mark.parametrize("projection", ["l1inf", "bilevel_l1inf"])

@@ -278,15 +278,21 @@ class _GradientStep:
     def __call__(self, point):
         """Return the model one step from `point`."""
         self.curvature *= CURVATURE_DECAY
-        rounding = self.loss.curvature_bound(self.design.rounding * point.products)
         while True:
             coef = self.constraint.project(point.coef - point.gradient / self.curvature)
             products = self.design.dot(coef)
             value, _ = self.loss.value_and_residuals(products + point.intercept)
             step = coef - point.coef
             squared_length = np.vdot(step, step)
+            allowed = self.curvature * squared_length
             needed = self._second_order_term(point, products, value)
-            allowed = self.curvature * squared_length + rounding
+            if needed > allowed:
+                # The difference of products may be nothing but rounding errors, which
+                # do not shrink with the step. The product of the step does: no
+                # curvature exceeds the Lipschitz constant of the gradient by more than
+                # the margin.
+                bound = 2.0 * self.loss.curvature_bound(self.design.dot(step))
+                needed = min(needed, bound)
             if squared_length == 0.0 or not needed > allowed:
                 return _Model(coef, products, point.intercept, value)
             self.curvature = CURVATURE_MARGIN * needed / squared_length

@@ -56,11 +56,6 @@ class StandardizedDesign:
     def n_features(self):
         return self.X.shape[1]
 
-    @property
-    def rounding(self):
-        """Relative accuracy to expect of products."""
-        return 30.0 * np.finfo(self.X.dtype).eps
-
     def dot(self, coef):
         """Multiply with an array of shape (n_features, n_outputs)."""
         coef = coef * self.inverse_scale[:, np.newaxis]
