@@ -502,6 +502,18 @@ def test_search_radius_needs_few_trials_for_a_power_law():
         assert n_trials < 10
 
 
+def test_search_radius_bears_a_number_that_hardly_grows():
+    """The power law through 5000 and 5001 features asks for a radius of e^3500."""
+
+    def attempt(eta, nearest):
+        scores = np.zeros(20_000)
+        scores[: 5000 if eta < 2.0 else 5001 if eta < 100.0 else 10_000] = 1.0
+        return Trial(eta, scores, None, True)
+
+    trial, _ = search_radius(attempt, 10_000, start=1.0)
+    assert trial.n_selected == 10_000
+
+
 def test_search_radius_gives_up_at_extreme_radii():
     """A number that is never reached, or always exceeded, ends the search."""
     always = Trial(1.0, np.ones(3), None, True)
@@ -902,6 +914,17 @@ def test_selector_refuses_bad_weights_of_an_estimator(weights, message):
     """Weights must fit the data and be finite."""
     with pytest.raises(ValueError, match=message):
         ProjectionFeatureSelector(Fixed(weights)).fit(*WINE)
+
+
+@pytest.mark.parametrize("k", [None, 1, 0.5])
+@pytest.mark.parametrize("kind", [np.asarray, pd.Series, list])
+def test_selector_refuses_a_column_without_a_table(kind, k):
+    """Also after a fit that knows the number of features."""
+    selector = ProjectionFeatureSelector(LogisticRegression(), n_features_to_select=k)
+    X, y = CANCER
+    for estimator in (selector, clone(selector).fit(X[:, :1], y)):
+        with pytest.raises(ValueError, match=r"X must have rows and columns: "):
+            estimator.fit(kind(X[:, 0]), y)
 
 
 def test_selector_refuses_an_estimator_without_weights():

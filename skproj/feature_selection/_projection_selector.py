@@ -23,6 +23,7 @@ from skproj.utils._validation import (
     RealNotInt,
     _fit_context,
     _get_feature_importances,
+    _num_features,
     _routing_enabled,
     check_is_fitted,
     nothing_half_fitted,
@@ -353,6 +354,10 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
 
     def _fit_estimator(self, X, y, fit_params):
         """Fit the estimator if it is not fitted yet, and project its weights."""
+        try:
+            _num_features(X)
+        except TypeError as error:
+            raise ValueError(f"X must have rows and columns: {error}.") from error
         validate_data(self, X, skip_check_array=True)
         n_selected = self._check_n_features_to_select()
         context, arguments = self._begin_fit(0, X, y, fit_params.get("sample_weight"))
