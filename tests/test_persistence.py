@@ -8,6 +8,7 @@ import os
 import pickle
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 
 import cloudpickle
@@ -860,7 +861,7 @@ def test_files_without_weights_are_refused(path, fitted):
         with pytest.raises(ValueError, match=r"net.safetensors cannot be loaded"):
             load_weights(layer, path)
     for metadata, reason in (
-        ({"version": 2, "pruned": {}}, "newer version of skproj"),
+        ({"version": 2, "pruned": {}}, "newer version of skproj .*version 2, 1 is "),
         ({"version": 1, "pruned": {"weight": [3, 2]}}, "cannot be loaded"),
     ):
         safetensors.torch.save_file(
@@ -874,3 +875,36 @@ def test_files_without_weights_are_refused(path, fitted):
         load_weights(fitted("autoencoder"), path)
     with pytest.raises(ValueError, match="not fitted"):
         export_weights(SparseMLPClassifier(), path)
+
+
+def pruned_file(path, shape, values, bits):
+    """Write a file of a layer of three inputs and two outputs."""
+    tensors = {
+        "weight_orig": torch.ones(values),
+        "weight_mask": torch.tensor([bits], dtype=torch.uint8),
+        "bias": torch.zeros(2),
+    }
+    metadata = {"version": 1, "pruned": {"weight": shape}}
+    safetensors.torch.save_file(tensors, path, {"skproj": json.dumps(metadata)})
+
+
+def test_a_pruned_weight_is_not_made_larger_than_the_network(path):
+    """A file of 300 bytes can name any shape."""
+    pruned_file(path, [2**13, 2**13], values=1, bits=0b1000_0000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=r"does not suit the network.*8192, 8192"):
+            load_weights(torch.nn.Linear(3, 2), path)
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()
+
+
+def test_weights_that_do_not_suit_their_mask_are_refused(path):
+    layer = torch.nn.Linear(3, 2)
+    pruned_file(path, [2, 3], values=2, bits=0b1010_0000)
+    assert load_weights(layer, path).weight.tolist() == [[1, 0, 1], [0, 0, 0]]
+    for values, bits in ((1, 0b1010_0000), (3, 0b1010_0000)):
+        pruned_file(path, [2, 3], values, bits)
+        with pytest.raises(ValueError, match="the mask of weight does not suit"):
+            load_weights(torch.nn.Linear(3, 2), path)
