@@ -6,10 +6,13 @@ import io
 import json
 import os
 import pickle
+import re
+import struct
 import subprocess
 import sys
 import tracemalloc
 import zipfile
+import zlib
 
 import cloudpickle
 import joblib
@@ -20,6 +23,7 @@ import safetensors.torch
 import skops.io
 import torch
 from numpy.testing import assert_array_equal, assert_equal
+from numpydoc.docscrape import NumpyDocString
 from scipy import sparse
 from sklearn.base import BaseEstimator, clone
 from sklearn.callback import ProgressBar
@@ -27,7 +31,7 @@ from sklearn.datasets import make_classification
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from torch.nn.utils import prune as torch_prune
@@ -541,6 +545,202 @@ def test_wrong_memory_of_a_solver_is_refused(solver):
 
 
 # ---------------------------------------------------------------------------
+# Attributes
+
+
+def documented_attributes(kind):
+    return {
+        name
+        for row in NumpyDocString(inspect.cleandoc(kind.__doc__))["Attributes"]
+        for name in row.name.split(", ")
+        if not isinstance(inspect.getattr_static(kind, name, None), property)
+    }
+
+
+@pytest.mark.parametrize(
+    "kind",
+    sorted({type(model) for model, _ in CASES.values()} - {Pipeline}, key=str),
+)
+def test_fitted_attributes_are_the_documented_ones(kind):
+    names = {"n_features_in_", "feature_names_in_", *kind._optional_attributes}
+    names = names.union(*kind._fitted_attributes)
+    assert {name for name in names if name[0] != "_"} == documented_attributes(kind)
+
+
+def attributes_of(schema):
+    return schema["content"]["content"]
+
+
+@pytest.mark.parametrize("case", sorted(set(CASES) - {"pipeline of a network"}))
+def test_missing_attributes_are_refused_by_name(case, fitted, tmp_path):
+    """Fitted ones, and parameters; `classes_` of a linear model is not always there."""
+    path = tmp_path / "model.skops"
+    model = fitted(case)[-1] if case == "pipeline" else fitted(case)
+    optional = {"feature_names_in_", *getattr(model, "_optional_attributes", ())}
+    for name in vars(model).keys() - optional:
+        if case == "pipeline" or name.startswith("__"):
+            continue
+        dump(model, path)
+        edit(path, lambda s, name=name: attributes_of(s).pop(name))
+        message = rf"model.skops cannot be loaded: its {type(model).__name__} lacks "
+        with pytest.raises(ValueError, match=rf"{message}'{name}'$"):
+            load(path)
+
+
+def test_unknown_and_renamed_attributes_are_refused_by_name(fitted, tmp_path):
+    path = tmp_path / "model.skops"
+    dump(make_pipeline(StandardScaler(), fitted("selector")), path)
+
+    def rename(schema):
+        steps = attributes_of(schema)["steps"]["content"]
+        state = steps[1]["content"][1]["content"]["content"]
+        state["weights_"] = state.pop("scores_")
+
+    edit(path, rename)
+    message = "lacks 'scores_' and has the unknown 'weights_'"
+    with pytest.raises(ValueError, match=f"its ProjectionFeatureSelector {message}$"):
+        load(path)
+
+
+def test_unknown_attributes_are_not_saved(fitted, tmp_path):
+    """Names without an underscore at the end are not those of a fit."""
+    model = copy.deepcopy(fitted("nmf"))
+    model.origin = "laboratory"
+    assert through_file(model, tmp_path).origin == "laboratory"
+    model.origin_ = "laboratory"
+    with pytest.raises(ValueError, match=r"cannot be saved: .*unknown 'origin_'"):
+        dump(model, tmp_path / "new.skops")
+    assert copy.deepcopy(model).origin_ == "laboratory"
+
+
+# ---------------------------------------------------------------------------
+# Files that unpack to more than they seem to
+
+
+def members_of(path):
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def rewrite(path, change, **options):
+    """Change the members of an archive, a dict of names and bytes."""
+    members = members_of(path)
+    change(members)
+    with zipfile.ZipFile(path, "w", **options) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+def of_zeros(size):
+    content = io.BytesIO()
+    np.save(content, np.zeros(size, dtype=np.uint8))
+    return content.getvalue()
+
+
+def array_of(schema):
+    return attributes_of(schema)["components_"]
+
+
+@pytest.fixture
+def model_path(fitted, tmp_path):
+    path = tmp_path / "model.skops"
+    dump(fitted("nmf"), path)
+    return path
+
+
+def test_a_member_that_is_too_large_is_refused(model_path):
+    rewrite(
+        model_path,
+        lambda members: members.update(more=bytes(2**20)),
+        compression=zipfile.ZIP_DEFLATED,
+    )
+    assert model_path.stat().st_size < 2**16
+    message = (
+        r"model.skops cannot be loaded: it unpacks to \d+ bytes, more than max_size"
+    )
+    with pytest.raises(ValueError, match=rf"{message}=1048576$"):
+        load(model_path, max_size=2**20)
+    assert isinstance(load(model_path, max_size=2**21), GroupSparseNMF)
+
+
+@pytest.mark.parametrize("name", ["more", "schema.json"])
+def test_a_bomb_is_refused_before_it_is_unpacked(name, model_path):
+    """By default, from what the directory says."""
+    rewrite(
+        model_path,
+        lambda members: members.update({name: members.get(name, b"") + bytes(1000)}),
+    )
+    data = bytearray(model_path.read_bytes())
+    entry = data.rindex(name.encode()) - 46  # in the directory
+    assert data[entry : entry + 4] == b"PK\x01\x02"
+    size = 2**30 + 1 if name == "more" else 2**26 + 1
+    data[entry + 24 : entry + 28] = struct.pack("<I", size)
+    model_path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"unpacks to \d+ bytes, more than max_size"):
+        load(model_path)
+
+
+def test_no_more_is_unpacked_than_the_directory_says(model_path):
+    """Even if there is more, and the checksum is that of the beginning."""
+    name = array_of(json.loads(members_of(model_path)["schema.json"]))["file"]
+    shown, size = of_zeros(100), 2**26
+    rewrite(
+        model_path,
+        lambda members: members.update({name: shown + bytes(size)}),
+        compression=zipfile.ZIP_DEFLATED,
+    )
+    data = bytearray(model_path.read_bytes())
+    of_member, of_directory = data.index(name.encode()), data.rindex(name.encode())
+    for checksum in (of_member - 30 + 14, of_directory - 46 + 16):
+        data[checksum : checksum + 4] = struct.pack("<I", zlib.crc32(shown))
+        data[checksum + 8 : checksum + 12] = struct.pack("<I", len(shown))
+    model_path.write_bytes(data)
+    tracemalloc.start()
+    try:
+        assert_array_equal(load(model_path).components_, np.zeros(100))
+        assert tracemalloc.get_traced_memory()[1] < size / 4
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_array_that_is_read_many_times_is_counted_so(model_path):
+    def repeat(schema):
+        node = array_of(schema)
+        copies = [{**node, "__id__": -j} for j in range(1, 101)]
+        attributes_of(schema)["loss_curve_"]["content"] += copies
+
+    edit(model_path, repeat)
+    name = array_of(json.loads(members_of(model_path)["schema.json"]))["file"]
+    rewrite(model_path, lambda members: members.update({name: of_zeros(2**20)}))
+    size = 100 * 2**20
+    with pytest.raises(ValueError, match=r"unpacks to \d+ bytes, more than max_size"):
+        load(model_path, max_size=size)
+    assert len(load(model_path, max_size=2 * size).loss_curve_) > 100
+
+
+def test_a_sparse_matrix_is_counted_as_what_it_unpacks_to(tmp_path):
+    """It is an archive within the archive."""
+    path = tmp_path / "model.skops"
+    features = sparse.csr_matrix(X)
+    model = make_pipeline(SVC().fit(features, LABELS))
+    zeros = np.zeros(2**22)
+    vectors = model[-1].support_vectors_
+    vectors.data = np.concatenate([vectors.data, zeros])
+    dump(model, path)
+    assert path.stat().st_size < 2**17
+    with pytest.raises(ValueError, match=r"unpacks to 33\d* bytes, more than max_size"):
+        load(path, max_size=2**20)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_other_compressions_are_refused(method, model_path):
+    """They are not unpacked in pieces of a size that is known."""
+    rewrite(model_path, lambda members: None, compression=method)
+    with pytest.raises(ValueError, match="is not compressed with deflate"):
+        load(model_path)
+
+
+# ---------------------------------------------------------------------------
 # Versions
 
 
@@ -563,15 +763,29 @@ def test_files_say_which_version_wrote_them(tmp_path, monkeypatch):
     dump(make_pipeline(StandardScaler()), path)
     assert _estimators.written_by(path) == f"skproj {skproj.__version__}"
     with monkeypatch.context() as newer:
-        newer.setattr(_estimators, "WRITER", "skproj 99.1")
+        newer.setattr(_estimators, "WRITER", "skproj 0.0.1")
         newer.setattr(VersionedState, "_state_migrations", (dict,))
         dump(GroupSparseNMF(), path)
-    with pytest.raises(ValueError, match=r"newer .* \(it was written by skproj 99.1, "):
+    with pytest.raises(
+        ValueError, match=r"newer .* \(it was written by skproj 0.0.1, "
+    ):
+        load(path)
+
+
+def test_files_of_a_newer_version_are_refused(tmp_path, monkeypatch):
+    """Even if everything in them looks familiar."""
+    path = tmp_path / "new.skops"
+    with monkeypatch.context() as newer:
+        newer.setattr(_estimators, "WRITER", "skproj 99.0")
+        dump(GroupSparseNMF(), path)
+    ours = re.escape(f"skproj {skproj.__version__}")
+    with pytest.raises(ValueError, match=rf"by skproj 99\.0, newer than this {ours}: "):
         load(path)
 
 
 @pytest.mark.parametrize(
-    "comment", [b"", b"other", b"skproj \x1b[2J", b"skproj \xff\xfe"]
+    "comment",
+    [b"", b"other", b"skproj \x1b[2J", b"skproj \xff\xfe", b"skproj next", b"skops 99"],
 )
 def test_other_files_do_not_say_who_wrote_them(comment, tmp_path):
     path = tmp_path / "other.skops"
@@ -619,6 +833,9 @@ def test_older_states_go_through_all_later_changes(fitted, tmp_path, monkeypatch
     def count(state):
         return {**state, "n_parts_": len(state["parts_"])}
 
+    (names,) = GroupSparseNMF._fitted_attributes
+    names = ("parts_", "n_parts_", *names[1:])
+    monkeypatch.setattr(GroupSparseNMF, "_fitted_attributes", (names,))
     monkeypatch.setattr(GroupSparseNMF, "_state_migrations", (rename, count))
     loaded = load(path)
     assert_array_equal(loaded.parts_, fitted("nmf").components_)

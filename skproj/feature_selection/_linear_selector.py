@@ -44,6 +44,16 @@ class LinearSelector(
         ],
     }
 
+    # What a fit of the linear model sets, beside `classes_`.
+    _model_attributes = (
+        "coef_",
+        "duality_gap_",
+        "eta_",
+        "intercept_",
+        "n_iter_",
+        "scores_",
+    )
+
     def _validate(self, X, y, sample_weight):
         """Check the data, and return them as arrays."""
         X, y = validate_data(

@@ -216,6 +216,11 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         "prefit": ["boolean"],
         "importance_getter": [str, callable],
     }
+    _fitted_attributes = (
+        LinearSelector._model_attributes,
+        ("estimator_", "eta_", "n_iter_", "scores_"),
+    )
+    _optional_attributes = ("classes_",)
 
     def __init__(
         self,

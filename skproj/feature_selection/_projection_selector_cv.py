@@ -173,6 +173,18 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         "selection_rule": [StrOptions(set(SELECTION_RULES))],
         "n_jobs": [numbers.Integral, None],
     }
+    _fitted_attributes = (
+        (
+            *LinearSelector._model_attributes,
+            "best_index_",
+            "best_score_",
+            "cv_results_",
+            "etas_",
+            "n_splits_",
+            "path_",
+        ),
+    )
+    _optional_attributes = ("classes_",)
 
     def __init__(
         self,
