@@ -244,6 +244,53 @@ def test_first_column_without_a_name_has_the_names_of_the_rows(
     assert first.startswith("s0," if write == "R" else "0,")
 
 
+@pytest.mark.parametrize("suffix", ["csv", "tsv.gz", "parquet"])
+def test_labels_keep_their_zeros(suffix, tmp_path, capsys):
+    """As numbers, 01 and 1 would be one class."""
+    codes = {"red": "01", "green": "1", "blue": "0020"}
+    frame = make_frame()
+    frame["kind"] = frame["kind"].map(codes)
+    path, out = tmp_path / f"table.{suffix}", tmp_path / "out"
+    if suffix == "parquet":
+        frame.to_parquet(path)
+    else:
+        frame.to_csv(path, index=False, sep="\t" if "tsv" in suffix else ",")
+    assert select(path, "--out", out) == 0
+    assert "3 classes of 30 to 30 rows: '0020', '01', '1'" in capsys.readouterr().out
+    assert main(["apply", str(out / "model.skops"), str(path)]) == 0
+    lines = capsys.readouterr().out.splitlines()[1:]
+    predicted = [line.split(",")[1] for line in lines]
+    assert np.mean(predicted == frame["kind"]) > 0.9
+
+
+def test_labels_that_are_numbers_stay_numbers(tmp_path, capsys):
+    frame = make_frame()
+    for labels, shown in (([10, 2, 0], "0, 2, 10"), ([1.0, -1.0, 0.5], "-1 to 1")):
+        frame["kind"] = np.array(labels)[np.arange(N_ROWS) % 3]
+        frame.to_csv(tmp_path / "table.csv", index=False)
+        assert select(tmp_path / "table.csv") == 0
+        assert shown in capsys.readouterr().out
+    frame["kind"] = [f"{i:03}" for i in range(N_ROWS)]  # of a regression
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    assert select(tmp_path / "table.csv", "--task", "regression") == 0
+    assert "regression, from 0 to 89" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("place", ["--index", "unnamed", "R"])
+def test_names_of_rows_keep_their_zeros(place, result, tmp_path, capsys):
+    frame = make_frame().drop(columns="kind")
+    frame.index = [f"{i:03}" for i in range(N_ROWS)]
+    path, index = tmp_path / "new.csv", []
+    if place == "--index":
+        frame.index.name = "sample"
+        index = ["--index", "sample"]
+    text = frame.to_csv()
+    path.write_text(text.removeprefix(",") if place == "R" else text)
+    assert main(["apply", str(result / "model.skops"), str(path), *index]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(",")[0] for line in lines[1:]] == frame.index.tolist()
+
+
 def test_names_may_be_anything_but_empty(result, tmp_path, capsys):
     names = {"gene0": 'a "q", b', "gene1": "two\nlines", "gene2": "h\u00e9 \u6f22"}
     path, out = tmp_path / "table.csv", tmp_path / "out"
