@@ -626,6 +626,25 @@ def test_out_is_checked_before_the_search(data, tmp_path, monkeypatch, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("out", ["link", "link/deep", "link.csv"])
+def test_links_to_nothing_are_refused_before_the_work(
+    out, data, result, tmp_path, monkeypatch, capsys
+):
+    link = tmp_path / out.partition("/")[0]
+    link.symlink_to(tmp_path / "missing")
+    monkeypatch.setattr(_select, "select", None)
+    for command in (
+        ["select", str(data), "--target", "kind"],
+        ["apply", str(result / "model.skops"), str(data), "--overwrite"],
+        ["datasets", "diabetes"],
+    ):
+        assert main([*command, "--out", str(tmp_path / out)]) == 2
+        error = capsys.readouterr().err
+        if command[0] != "datasets" or out == "link.csv":
+            assert error == f"skproj: error: --out: {link} is a link to nothing.\n"
+    assert [path.name for path in tmp_path.iterdir()] == [link.name]
+
+
 def test_special_files_are_not_replaced(data, result, tmp_path, capsys):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

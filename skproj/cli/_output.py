@@ -23,7 +23,7 @@ def check_free(path, overwrite, *, folder=False):
     if path is None:
         return
     if not path.exists():
-        check_writable(path.absolute().parent)
+        check_writable(path.absolute())
         return
     if not (path.is_dir() if folder else path.is_file()):
         wanted = "folder" if folder else "file"
@@ -35,8 +35,10 @@ def check_free(path, overwrite, *, folder=False):
 
 
 def check_writable(folder):
-    """Raise an error if nothing can be written to a folder that is still to be made."""
+    """Raise an error if a folder that may be still to be made cannot be written to."""
     while not folder.exists():
+        if folder.is_symlink():
+            raise CommandError(f"--out: {folder} is a link to nothing.")
         folder = folder.parent
     if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
         raise CommandError(f"--out: {folder} is not a folder that can be written to.")
