@@ -3,6 +3,8 @@
 import base64
 import csv
 import gzip
+import io
+import json
 import os
 import re
 import subprocess
@@ -21,7 +23,7 @@ from sklearn.svm import SVR
 import skproj
 from skproj import persistence
 from skproj.cli import _select, main
-from skproj.cli._report import FILES
+from skproj.cli._report import FILES, PLOTS
 
 MARKUP = "<script>alert(1)</script>"
 N_ROWS, N_FEATURES = 90, 8
@@ -152,7 +154,7 @@ def test_report_is_one_page_with_escaped_names(tmp_path):
     assert MARKUP in page.texts
     assert "$x^$ & _" in page.texts
     assert all(link.startswith("data:image/png;base64,") for link in page.links)
-    for image, name in zip(page.images, FILES[3:], strict=True):
+    for image, name in zip(page.images, PLOTS, strict=True):
         png = (tmp_path / "out" / name).read_bytes()
         assert png.startswith(b"\x89PNG")
         assert base64.b64decode(image.partition(",")[2]) == png
@@ -413,6 +415,89 @@ def test_apply_transform_keeps_selected_columns_as_they_are(data, result, capsys
     assert set(names) == selected(result)
     expected = make_frame()[names].iloc[0].tolist()
     assert [float(number) for number in lines[1].split(",")[1:]] == expected
+
+
+FORMULAS = [
+    "=cmd|' /C calc'!A0",
+    "+1",
+    "-1",
+    "@SUM(1,2)",
+    "\t=1",
+    "\r=1",
+    "a\r=1",
+    "a=1",
+]
+CELLS = ["'" + text.replace("\r", "\n") for text in FORMULAS[:6]] + ["a\n=1", "a=1"]
+
+
+@pytest.fixture(scope="module")
+def formulas(tmp_path_factory):
+    """Return a folder with a table full of formulas, and a selection from it."""
+    folder = tmp_path_factory.mktemp("formulas")
+    frame = make_frame()
+    frame.columns = [*FORMULAS, "kind"]
+    frame.index = pd.Index([f"@{i}" for i in range(N_ROWS)], name="=rows")
+    frame["kind"] = "=" + frame["kind"]
+    frame.to_parquet(folder / "table.parquet")
+    out = folder / "out"
+    assert select(folder / "table.parquet", "--eta", 50, "--out", out) == 0
+    return folder
+
+
+def test_features_are_no_formulas_in_a_spreadsheet(formulas):
+    """In the file for programs, names are what they are."""
+    cells = [row["feature"] for row in read_features(formulas / "out")]
+    assert sorted(cells) == sorted(CELLS)
+    rows = json.loads((formulas / "out" / "features.json").read_text("utf-8"))
+    assert [CELLS[FORMULAS.index(row["feature"])] for row in rows] == cells
+    expected = [
+        {**row, "feature": FORMULAS[CELLS.index(row["feature"])]}
+        for row in read_features(formulas / "out")
+    ]
+    assert [{k: str(v) for k, v in row.items()} for row in rows] == expected
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "csv.gz", "parquet", None])
+def test_predictions_are_no_formulas_in_a_spreadsheet(
+    suffix, formulas, tmp_path, capsys
+):
+    """In parquet files and models, names and labels are what they are."""
+    model, table = formulas / "out" / "model.skops", formulas / "table.parquet"
+    out = tmp_path / f"new.{suffix}"
+    arguments = ["--out", str(out)] if suffix else []
+    assert main(["apply", str(model), str(table), *arguments]) == 0
+    printed = capsys.readouterr().out
+    if suffix == "parquet":
+        found, mark = pd.read_parquet(out), ""
+    else:
+        found, mark = io.StringIO(printed) if suffix is None else out, "'"
+        found = pd.read_csv(found, sep="\t" if suffix == "tsv" else ",", index_col=0)
+    assert found.index.name == f"{mark}=rows"
+    assert found.index.tolist() == [f"{mark}@{i}" for i in range(N_ROWS)]
+    labels = mark + pd.read_parquet(table)["kind"]
+    assert set(found["prediction"]) == set(labels)
+    assert (found["prediction"] == labels.to_numpy()).mean() > 0.9
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_selected_columns_are_no_formulas_in_a_spreadsheet(suffix, formulas, tmp_path):
+    """Negative numbers are numbers."""
+    model, table = formulas / "out" / "model.skops", formulas / "table.parquet"
+    out = tmp_path / f"new.{suffix}"
+    arguments = [str(model), str(table), "--out", str(out)]
+    assert main(["apply", *arguments, "--transform"]) == 0
+    names = persistence.load(model)[:-1].get_feature_names_out().tolist()
+    assert set(names) >= set(FORMULAS[:2])
+    expected = pd.read_parquet(table)[names]
+    if suffix == "parquet":
+        pd.testing.assert_frame_equal(pd.read_parquet(out), expected)
+    else:
+        found = pd.read_csv(out, index_col=0)
+        assert found.columns.tolist() == [CELLS[FORMULAS.index(n)] for n in names]
+        np.testing.assert_array_equal(found, expected)
+    # What was written for programs is a table with the names of the model.
+    code = main(["apply", str(model), str(out), "--transform"])
+    assert code == (0 if suffix == "parquet" else 2)
 
 
 def test_apply_names_missing_columns(result, tmp_path, capsys):
