@@ -30,8 +30,9 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skproj import ProjectionFeatureSelector
+from skproj import ProjectionFeatureSelector, ProjectionFeatureSelectorCV
 from skproj.datasets import add_probes
+from skproj.feature_selection import eta_path
 from skproj.feature_selection._radius_search import Trial, search_radius
 from skproj.projection import projection_l1_ball, projection_l1inf_ball
 from skproj.projection._registry import SPARSIFYING
@@ -272,6 +273,46 @@ def test_selector_keeps_the_dtype(projection):
     assert single.transform(X.astype(np.float32)).dtype == np.float32
     assert_array_equal(single.get_support(), double.get_support())
     assert_allclose(single.coef_, double.coef_, rtol=1e-2, atol=1e-4)
+
+
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_matrix])
+@pytest.mark.parametrize("projection", ["l1inf", "bilevel_l1inf"])
+@pytest.mark.parametrize("exponent", [-126, -70, 70, 110])
+def test_selector_bears_all_that_float32_holds(exponent, projection, container):
+    """Numbers like 1e-38 and 1e33 give what they give in float64."""
+    X, y = WINE
+    X = (StandardScaler().fit_transform(X) * 2.0**exponent).astype(np.float32)
+    double = ProjectionFeatureSelector(projection=projection)
+    double.fit(container(X.astype(np.float64)), y)
+    single = ProjectionFeatureSelector(projection=projection).fit(container(X), y)
+    assert single.coef_.dtype == np.float32
+    assert_allclose(single.scores_, double.scores_, rtol=1e-6)
+
+
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_matrix])
+@pytest.mark.parametrize(
+    "model",
+    [
+        ProjectionFeatureSelector(),
+        ProjectionFeatureSelector(n_features_to_select=3, projection="bilevel_l1inf"),
+        ProjectionFeatureSelectorCV([0.2, 0.4], cv=2),
+    ],
+)
+def test_selector_says_that_coefficients_overflow(model, container):
+    """Those of data of 1e-40 are 1e40, and the data are neither NaN nor infinite."""
+    original, y = WINE
+    X = (StandardScaler().fit_transform(original) * 1e-40).astype(np.float32)
+    with pytest.raises(ValueError, match=r"coefficients overflow float32.*rescale X"):
+        clone(model).fit(container(X), y)
+    with pytest.raises(ValueError, match=r"coefficients overflow float32.*rescale X"):
+        eta_path(container(X), y)
+    double = clone(model).fit(container(X.astype(np.float64)), y)
+    assert 0 < double.get_support().sum() < 13
+    # A column that is not needed does no harm.
+    X = np.c_[np.random.default_rng(0).permutation(X[:, 0]), original]
+    single = clone(model).fit(container(X.astype(np.float32)), y)
+    assert single.get_support().any()
+    assert not single.get_support()[0]
 
 
 @pytest.mark.parametrize("container", [sparse.csr_matrix, sparse.csc_array])

@@ -282,8 +282,9 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         ------
         ValueError
             If both `eta` and `n_features_to_select` are given, if the latter exceeds
-            the number of features, if `X` or `y` contains NaN or infinity, or if `y`
-            does not suit `loss`: one class only, or labels that are not.
+            the number of features, if `X` or `y` contains NaN or infinity, if `y`
+            does not suit `loss`: one class only, or labels that are not, or if the
+            coefficients overflow the type of `X`.
         TypeError
             If there are `fit_params` but no `estimator`.
         """

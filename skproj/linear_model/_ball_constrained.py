@@ -223,10 +223,19 @@ class BallConstrainedProblem:
         radius = self.null_objective / slope if slope > 0.0 else 1.0
         return radius if 0.0 < radius < np.inf else 1.0
 
-    def original_units(self, fit):
+    def original_units(self, fit, dtype=np.float64):
         """Return the coefficients and the intercept in the units of the data."""
         coef, intercept = self.design.original_units(fit.coef, fit.intercept)
-        return coef * self.target_scale, intercept * self.target_scale
+        with np.errstate(over="ignore"):
+            coef, intercept = (
+                (values * self.target_scale).astype(dtype, copy=False)
+                for values in (coef, intercept)
+            )
+        if not (np.isfinite(coef).all() and np.isfinite(intercept).all()):
+            raise ValueError(
+                f"The coefficients overflow {dtype}, the type of X; rescale X or y."
+            )
+        return coef, intercept
 
 
 class _Model(NamedTuple):
