@@ -1,5 +1,6 @@
 """Saved estimators come back the same to the bit, and files cannot run code."""
 
+import contextlib
 import copy
 import inspect
 import io
@@ -655,10 +656,8 @@ def test_a_member_that_is_too_large_is_refused(model_path):
         compression=zipfile.ZIP_DEFLATED,
     )
     assert model_path.stat().st_size < 2**16
-    message = (
-        r"model.skops cannot be loaded: it unpacks to \d+ bytes, more than max_size"
-    )
-    with pytest.raises(ValueError, match=rf"{message}=1048576$"):
+    message = "model.skops cannot be loaded: it unpacks to more than max_size=1048576 "
+    with pytest.raises(ValueError, match=message):
         load(model_path, max_size=2**20)
     assert isinstance(load(model_path, max_size=2**21), GroupSparseNMF)
 
@@ -676,31 +675,55 @@ def test_a_bomb_is_refused_before_it_is_unpacked(name, model_path):
     size = 2**30 + 1 if name == "more" else 2**26 + 1
     data[entry + 24 : entry + 28] = struct.pack("<I", size)
     model_path.write_bytes(data)
-    with pytest.raises(ValueError, match=r"unpacks to \d+ bytes, more than max_size"):
+    with pytest.raises(ValueError, match="unpacks to more than max_size="):
         load(model_path)
+
+
+def understate(data, name, shown):
+    """Let an archive say that a member ends where `shown` does."""
+    data, name = bytearray(data), name.encode()
+    for checksum in (data.index(name) - 30 + 14, data.rindex(name) - 46 + 16):
+        data[checksum : checksum + 4] = struct.pack("<I", zlib.crc32(shown))
+        data[checksum + 8 : checksum + 12] = struct.pack("<I", len(shown))
+    return bytes(data)
+
+
+@contextlib.contextmanager
+def little_memory():
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()
 
 
 def test_no_more_is_unpacked_than_the_directory_says(model_path):
     """Even if there is more, and the checksum is that of the beginning."""
     name = array_of(json.loads(members_of(model_path)["schema.json"]))["file"]
-    shown, size = of_zeros(100), 2**26
+    shown = of_zeros(100)
     rewrite(
         model_path,
-        lambda members: members.update({name: shown + bytes(size)}),
+        lambda members: members.update({name: shown + bytes(2**26)}),
         compression=zipfile.ZIP_DEFLATED,
     )
-    data = bytearray(model_path.read_bytes())
-    of_member, of_directory = data.index(name.encode()), data.rindex(name.encode())
-    for checksum in (of_member - 30 + 14, of_directory - 46 + 16):
-        data[checksum : checksum + 4] = struct.pack("<I", zlib.crc32(shown))
-        data[checksum + 8 : checksum + 12] = struct.pack("<I", len(shown))
-    model_path.write_bytes(data)
-    tracemalloc.start()
-    try:
+    model_path.write_bytes(understate(model_path.read_bytes(), name, shown))
+    with little_memory():
         assert_array_equal(load(model_path).components_, np.zeros(100))
-        assert tracemalloc.get_traced_memory()[1] < size / 4
-    finally:
-        tracemalloc.stop()
+
+
+def test_no_more_is_unpacked_of_an_archive_in_the_archive(tmp_path):
+    """Sparse matrices are such; what is no array in them is read at once."""
+    path, inner = tmp_path / "model.skops", tmp_path / "inner.npz"
+    dump(make_pipeline(SVC().fit(sparse.csr_matrix(X), LABELS)), path)
+    with zipfile.ZipFile(inner, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("format", bytes(2**26))
+    content = understate(inner.read_bytes(), "format", b"\0")
+    names = [name for name in members_of(path) if name.endswith(".npz")]
+    assert names
+    rewrite(path, lambda members: members.update(dict.fromkeys(names, content)))
+    with little_memory(), pytest.raises(ValueError, match="cannot be loaded"):
+        load(path)
 
 
 def test_an_array_that_is_read_many_times_is_counted_so(model_path):
@@ -713,7 +736,7 @@ def test_an_array_that_is_read_many_times_is_counted_so(model_path):
     name = array_of(json.loads(members_of(model_path)["schema.json"]))["file"]
     rewrite(model_path, lambda members: members.update({name: of_zeros(2**20)}))
     size = 100 * 2**20
-    with pytest.raises(ValueError, match=r"unpacks to \d+ bytes, more than max_size"):
+    with pytest.raises(ValueError, match="unpacks to more than max_size="):
         load(model_path, max_size=size)
     assert len(load(model_path, max_size=2 * size).loss_curve_) > 100
 
@@ -728,7 +751,7 @@ def test_a_sparse_matrix_is_counted_as_what_it_unpacks_to(tmp_path):
     vectors.data = np.concatenate([vectors.data, zeros])
     dump(model, path)
     assert path.stat().st_size < 2**17
-    with pytest.raises(ValueError, match=r"unpacks to 33\d* bytes, more than max_size"):
+    with pytest.raises(ValueError, match="unpacks to more than max_size="):
         load(path, max_size=2**20)
 
 
@@ -1108,13 +1131,9 @@ def pruned_file(path, shape, values, bits):
 def test_a_pruned_weight_is_not_made_larger_than_the_network(path):
     """A file of 300 bytes can name any shape."""
     pruned_file(path, [2**13, 2**13], values=1, bits=0b1000_0000)
-    tracemalloc.start()
-    try:
-        with pytest.raises(ValueError, match=r"does not suit the network.*8192, 8192"):
-            load_weights(torch.nn.Linear(3, 2), path)
-        assert tracemalloc.get_traced_memory()[1] < 2**24
-    finally:
-        tracemalloc.stop()
+    layer = torch.nn.Linear(3, 2)
+    with little_memory(), pytest.raises(ValueError, match=r"not suit.*8192, 8192"):
+        load_weights(layer, path)
 
 
 def test_weights_that_do_not_suit_their_mask_are_refused(path):

@@ -37,49 +37,64 @@ def unpack(data, max_size=None):
     zipfile.BadZipFile
         If it is damaged.
     """
-    buffer = io.BytesIO()
+    budget = Budget(max_size, len(data), ALWAYS_ALLOWED)
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        _check_size(_unpacked_size(archive), max_size, len(data), ALWAYS_ALLOWED)
-        schema = archive.getinfo(SCHEMA)
-        _check_size(
-            schema.file_size, max_size, schema.compress_size, ALWAYS_ALLOWED_OF_SCHEMA
-        )
-        with zipfile.ZipFile(buffer, "w") as plain:
-            for name in dict.fromkeys(archive.namelist()):
-                with archive.open(name) as member:
-                    content = member.read(archive.getinfo(name).file_size)
-                plain.writestr(name, content)
-    with zipfile.ZipFile(buffer) as plain:
-        # A member is read as often as the schema names it.
-        size = sum(_size_to_read(plain, name) for name in _names_in_schema(plain))
-        _check_size(size, max_size, len(data), ALWAYS_ALLOWED)
+        info = archive.getinfo(SCHEMA)
+    schema = Budget(max_size, info.compress_size, ALWAYS_ALLOWED_OF_SCHEMA)
+    schema.spend(info.file_size)
+    # A sparse matrix is an archive within the archive.
+    unpacked = _store(data, budget, has_archives=True)
+    # A member is read as often as the schema names it.
+    budget = Budget(max_size, len(data), ALWAYS_ALLOWED)
+    with zipfile.ZipFile(io.BytesIO(unpacked)) as archive:
+        for name in _names_in_schema(archive):
+            budget.spend(archive.getinfo(name).file_size)
+    return unpacked
+
+
+class Budget:
+    """Bytes that are left.
+
+    Parameters
+    ----------
+    max_size : int or None
+    packed_size : int
+        Of what is unpacked.
+    always_allowed : int
+        What None stands for at least.
+    """
+
+    def __init__(self, max_size, packed_size, always_allowed):
+        if max_size is None:
+            max_size = max(MAX_RATIO * packed_size, always_allowed)
+        self.left = self.max_size = max_size
+
+    def spend(self, size):
+        """Raise an error if there are not as many."""
+        self.left -= size
+        if self.left < 0:
+            raise ValueError(f"it unpacks to more than max_size={self.max_size} bytes")
+
+
+def _store(data, budget, has_archives=False):
+    """Return an archive without its compression and that of the archives in it."""
+    buffer = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(data)) as archive,
+        zipfile.ZipFile(buffer, "w") as plain,
+    ):
+        for info in archive.infolist():
+            # The others are not unpacked piece by piece.
+            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise ValueError(f"{info.filename} is not compressed with deflate")
+            budget.spend(info.file_size)
+        for name in dict.fromkeys(archive.namelist()):
+            with archive.open(name) as member:
+                content = member.read(archive.getinfo(name).file_size)
+            if has_archives and content.startswith(MAGIC):
+                content = _store(content, budget)
+            plain.writestr(name, content)
     return buffer.getvalue()
-
-
-def _check_size(size, max_size, packed_size, always_allowed):
-    if max_size is None:
-        max_size = max(MAX_RATIO * packed_size, always_allowed)
-    if size > max_size:
-        raise ValueError(f"it unpacks to {size} bytes, more than max_size={max_size}")
-
-
-def _unpacked_size(archive):
-    """Sum up what the directory says."""
-    for info in archive.infolist():
-        # The others are not unpacked piece by piece.
-        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise ValueError(f"{info.filename} is not compressed with deflate")
-    return sum(info.file_size for info in archive.infolist())
-
-
-def _size_to_read(archive, name):
-    """Return the size of a member; sparse matrices are archives themselves."""
-    size = archive.getinfo(name).file_size
-    with archive.open(name) as member:
-        if member.read(len(MAGIC)) == MAGIC:
-            with zipfile.ZipFile(member) as inner:
-                size += _unpacked_size(inner)
-    return size
 
 
 def _names_in_schema(archive):
