@@ -3,6 +3,8 @@
 import base64
 import csv
 import gzip
+import io
+import json
 import os
 import re
 import subprocess
@@ -21,7 +23,7 @@ from sklearn.svm import SVR
 import skproj
 from skproj import persistence
 from skproj.cli import _select, main
-from skproj.cli._report import FILES
+from skproj.cli._report import FILES, PLOTS
 
 MARKUP = "<script>alert(1)</script>"
 N_ROWS, N_FEATURES = 90, 8
@@ -152,7 +154,7 @@ def test_report_is_one_page_with_escaped_names(tmp_path):
     assert MARKUP in page.texts
     assert "$x^$ & _" in page.texts
     assert all(link.startswith("data:image/png;base64,") for link in page.links)
-    for image, name in zip(page.images, FILES[3:], strict=True):
+    for image, name in zip(page.images, PLOTS, strict=True):
         png = (tmp_path / "out" / name).read_bytes()
         assert png.startswith(b"\x89PNG")
         assert base64.b64decode(image.partition(",")[2]) == png
@@ -242,6 +244,53 @@ def test_first_column_without_a_name_has_the_names_of_the_rows(
     assert main(["apply", str(out / "model.skops"), str(path)]) == 0
     first = capsys.readouterr().out.splitlines()[1]
     assert first.startswith("s0," if write == "R" else "0,")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv.gz", "parquet"])
+def test_labels_keep_their_zeros(suffix, tmp_path, capsys):
+    """As numbers, 01 and 1 would be one class."""
+    codes = {"red": "01", "green": "1", "blue": "0020"}
+    frame = make_frame()
+    frame["kind"] = frame["kind"].map(codes)
+    path, out = tmp_path / f"table.{suffix}", tmp_path / "out"
+    if suffix == "parquet":
+        frame.to_parquet(path)
+    else:
+        frame.to_csv(path, index=False, sep="\t" if "tsv" in suffix else ",")
+    assert select(path, "--out", out) == 0
+    assert "3 classes of 30 to 30 rows: '0020', '01', '1'" in capsys.readouterr().out
+    assert main(["apply", str(out / "model.skops"), str(path)]) == 0
+    lines = capsys.readouterr().out.splitlines()[1:]
+    predicted = [line.split(",")[1] for line in lines]
+    assert np.mean(predicted == frame["kind"]) > 0.9
+
+
+def test_labels_that_are_numbers_stay_numbers(tmp_path, capsys):
+    frame = make_frame()
+    for labels, shown in (([10, 2, 0], "0, 2, 10"), ([1.0, -1.0, 0.5], "-1 to 1")):
+        frame["kind"] = np.array(labels)[np.arange(N_ROWS) % 3]
+        frame.to_csv(tmp_path / "table.csv", index=False)
+        assert select(tmp_path / "table.csv") == 0
+        assert shown in capsys.readouterr().out
+    frame["kind"] = [f"{i:03}" for i in range(N_ROWS)]  # of a regression
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    assert select(tmp_path / "table.csv", "--task", "regression") == 0
+    assert "regression, from 0 to 89" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("place", ["--index", "unnamed", "R"])
+def test_names_of_rows_keep_their_zeros(place, result, tmp_path, capsys):
+    frame = make_frame().drop(columns="kind")
+    frame.index = [f"{i:03}" for i in range(N_ROWS)]
+    path, index = tmp_path / "new.csv", []
+    if place == "--index":
+        frame.index.name = "sample"
+        index = ["--index", "sample"]
+    text = frame.to_csv()
+    path.write_text(text.removeprefix(",") if place == "R" else text)
+    assert main(["apply", str(result / "model.skops"), str(path), *index]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(",")[0] for line in lines[1:]] == frame.index.tolist()
 
 
 def test_names_may_be_anything_but_empty(result, tmp_path, capsys):
@@ -366,6 +415,89 @@ def test_apply_transform_keeps_selected_columns_as_they_are(data, result, capsys
     assert set(names) == selected(result)
     expected = make_frame()[names].iloc[0].tolist()
     assert [float(number) for number in lines[1].split(",")[1:]] == expected
+
+
+FORMULAS = [
+    "=cmd|' /C calc'!A0",
+    "+1",
+    "-1",
+    "@SUM(1,2)",
+    "\t=1",
+    "\r=1",
+    "a\r=1",
+    "a=1",
+]
+CELLS = ["'" + text.replace("\r", "\n") for text in FORMULAS[:6]] + ["a\n=1", "a=1"]
+
+
+@pytest.fixture(scope="module")
+def formulas(tmp_path_factory):
+    """Return a folder with a table full of formulas, and a selection from it."""
+    folder = tmp_path_factory.mktemp("formulas")
+    frame = make_frame()
+    frame.columns = [*FORMULAS, "kind"]
+    frame.index = pd.Index([f"@{i}" for i in range(N_ROWS)], name="=rows")
+    frame["kind"] = "=" + frame["kind"]
+    frame.to_parquet(folder / "table.parquet")
+    out = folder / "out"
+    assert select(folder / "table.parquet", "--eta", 50, "--out", out) == 0
+    return folder
+
+
+def test_features_are_no_formulas_in_a_spreadsheet(formulas):
+    """In the file for programs, names are what they are."""
+    cells = [row["feature"] for row in read_features(formulas / "out")]
+    assert sorted(cells) == sorted(CELLS)
+    rows = json.loads((formulas / "out" / "features.json").read_text("utf-8"))
+    assert [CELLS[FORMULAS.index(row["feature"])] for row in rows] == cells
+    expected = [
+        {**row, "feature": FORMULAS[CELLS.index(row["feature"])]}
+        for row in read_features(formulas / "out")
+    ]
+    assert [{k: str(v) for k, v in row.items()} for row in rows] == expected
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "csv.gz", "parquet", None])
+def test_predictions_are_no_formulas_in_a_spreadsheet(
+    suffix, formulas, tmp_path, capsys
+):
+    """In parquet files and models, names and labels are what they are."""
+    model, table = formulas / "out" / "model.skops", formulas / "table.parquet"
+    out = tmp_path / f"new.{suffix}"
+    arguments = ["--out", str(out)] if suffix else []
+    assert main(["apply", str(model), str(table), *arguments]) == 0
+    printed = capsys.readouterr().out
+    if suffix == "parquet":
+        found, mark = pd.read_parquet(out), ""
+    else:
+        found, mark = io.StringIO(printed) if suffix is None else out, "'"
+        found = pd.read_csv(found, sep="\t" if suffix == "tsv" else ",", index_col=0)
+    assert found.index.name == f"{mark}=rows"
+    assert found.index.tolist() == [f"{mark}@{i}" for i in range(N_ROWS)]
+    labels = mark + pd.read_parquet(table)["kind"]
+    assert set(found["prediction"]) == set(labels)
+    assert (found["prediction"] == labels.to_numpy()).mean() > 0.9
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_selected_columns_are_no_formulas_in_a_spreadsheet(suffix, formulas, tmp_path):
+    """Negative numbers are numbers."""
+    model, table = formulas / "out" / "model.skops", formulas / "table.parquet"
+    out = tmp_path / f"new.{suffix}"
+    arguments = [str(model), str(table), "--out", str(out)]
+    assert main(["apply", *arguments, "--transform"]) == 0
+    names = persistence.load(model)[:-1].get_feature_names_out().tolist()
+    assert set(names) >= set(FORMULAS[:2])
+    expected = pd.read_parquet(table)[names]
+    if suffix == "parquet":
+        pd.testing.assert_frame_equal(pd.read_parquet(out), expected)
+    else:
+        found = pd.read_csv(out, index_col=0)
+        assert found.columns.tolist() == [CELLS[FORMULAS.index(n)] for n in names]
+        np.testing.assert_array_equal(found, expected)
+    # What was written for programs is a table with the names of the model.
+    code = main(["apply", str(model), str(out), "--transform"])
+    assert code == (0 if suffix == "parquet" else 2)
 
 
 def test_apply_names_missing_columns(result, tmp_path, capsys):
@@ -577,6 +709,25 @@ def test_out_is_checked_before_the_search(data, tmp_path, monkeypatch, capsys):
     assert select(data, "--out", tmp_path / "new" / "out") == 2
     assert "is not a folder that can be written" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("out", ["link", "link/deep", "link.csv"])
+def test_links_to_nothing_are_refused_before_the_work(
+    out, data, result, tmp_path, monkeypatch, capsys
+):
+    link = tmp_path / out.partition("/")[0]
+    link.symlink_to(tmp_path / "missing")
+    monkeypatch.setattr(_select, "select", None)
+    for command in (
+        ["select", str(data), "--target", "kind"],
+        ["apply", str(result / "model.skops"), str(data), "--overwrite"],
+        ["datasets", "diabetes"],
+    ):
+        assert main([*command, "--out", str(tmp_path / out)]) == 2
+        error = capsys.readouterr().err
+        if command[0] != "datasets" or out == "link.csv":
+            assert error == f"skproj: error: --out: {link} is a link to nothing.\n"
+    assert [path.name for path in tmp_path.iterdir()] == [link.name]
 
 
 def test_special_files_are_not_replaced(data, result, tmp_path, capsys):

@@ -12,7 +12,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import BaseEstimator, clone
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine
+from sklearn.datasets import (
+    load_breast_cancer,
+    load_diabetes,
+    load_digits,
+    load_wine,
+    make_classification,
+)
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import (
     ConvergenceWarning,
@@ -24,8 +30,9 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skproj import ProjectionFeatureSelector
+from skproj import ProjectionFeatureSelector, ProjectionFeatureSelectorCV
 from skproj.datasets import add_probes
+from skproj.feature_selection import eta_path
 from skproj.feature_selection._radius_search import Trial, search_radius
 from skproj.projection import projection_l1_ball, projection_l1inf_ball
 from skproj.projection._registry import SPARSIFYING
@@ -240,6 +247,21 @@ def test_selector_weights_are_repetitions(data, class_weight, container):
         )
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("offset", "eta"), [(100.0, 60.0), (1000.0, 30.0)])
+def test_selector_fits_more_features_than_samples(offset, eta, dtype):
+    """Where the loss is nearly zero, and steps are as small as rounding errors."""
+    X, y = make_classification(150, 200, n_informative=10, random_state=2)
+    X += offset
+    y = y * 3 + np.random.default_rng(1).integers(0, 2, 150)
+    selector = ProjectionFeatureSelector(
+        eta=eta, projection="bilevel_l11", max_iter=300
+    ).fit(X.astype(dtype), y)
+    logits = X @ selector.coef_.T + selector.intercept_
+    assert np.mean(selector.classes_[logits.argmax(axis=1)] == y) > 0.95
+
+
 @pytest.mark.parametrize("projection", ["l1inf", "bilevel_l1inf"])
 def test_selector_keeps_the_dtype(projection):
     """float32 stays float32 and selects what float64 selects."""
@@ -251,6 +273,46 @@ def test_selector_keeps_the_dtype(projection):
     assert single.transform(X.astype(np.float32)).dtype == np.float32
     assert_array_equal(single.get_support(), double.get_support())
     assert_allclose(single.coef_, double.coef_, rtol=1e-2, atol=1e-4)
+
+
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_matrix])
+@pytest.mark.parametrize("projection", ["l1inf", "bilevel_l1inf"])
+@pytest.mark.parametrize("exponent", [-126, -70, 70, 110])
+def test_selector_bears_all_that_float32_holds(exponent, projection, container):
+    """Numbers like 1e-38 and 1e33 give what they give in float64."""
+    X, y = WINE
+    X = (StandardScaler().fit_transform(X) * 2.0**exponent).astype(np.float32)
+    double = ProjectionFeatureSelector(projection=projection)
+    double.fit(container(X.astype(np.float64)), y)
+    single = ProjectionFeatureSelector(projection=projection).fit(container(X), y)
+    assert single.coef_.dtype == np.float32
+    assert_allclose(single.scores_, double.scores_, rtol=1e-6)
+
+
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_matrix])
+@pytest.mark.parametrize(
+    "model",
+    [
+        ProjectionFeatureSelector(),
+        ProjectionFeatureSelector(n_features_to_select=3, projection="bilevel_l1inf"),
+        ProjectionFeatureSelectorCV([0.2, 0.4], cv=2),
+    ],
+)
+def test_selector_says_that_coefficients_overflow(model, container):
+    """Those of data of 1e-40 are 1e40, and the data are neither NaN nor infinite."""
+    original, y = WINE
+    X = (StandardScaler().fit_transform(original) * 1e-40).astype(np.float32)
+    with pytest.raises(ValueError, match=r"coefficients overflow float32.*rescale X"):
+        clone(model).fit(container(X), y)
+    with pytest.raises(ValueError, match=r"coefficients overflow float32.*rescale X"):
+        eta_path(container(X), y)
+    double = clone(model).fit(container(X.astype(np.float64)), y)
+    assert 0 < double.get_support().sum() < 13
+    # A column that is not needed does no harm.
+    X = np.c_[np.random.default_rng(0).permutation(X[:, 0]), original]
+    single = clone(model).fit(container(X.astype(np.float32)), y)
+    assert single.get_support().any()
+    assert not single.get_support()[0]
 
 
 @pytest.mark.parametrize("container", [sparse.csr_matrix, sparse.csc_array])
@@ -479,6 +541,18 @@ def test_search_radius_needs_few_trials_for_a_power_law():
         trial, n_trials = search_radius(attempt, k, start=1.0)
         assert trial.n_selected == k
         assert n_trials < 10
+
+
+def test_search_radius_bears_a_number_that_hardly_grows():
+    """The power law through 5000 and 5001 features asks for a radius of e^3500."""
+
+    def attempt(eta, nearest):
+        scores = np.zeros(20_000)
+        scores[: 5000 if eta < 2.0 else 5001 if eta < 100.0 else 10_000] = 1.0
+        return Trial(eta, scores, None, True)
+
+    trial, _ = search_radius(attempt, 10_000, start=1.0)
+    assert trial.n_selected == 10_000
 
 
 def test_search_radius_gives_up_at_extreme_radii():
@@ -881,6 +955,17 @@ def test_selector_refuses_bad_weights_of_an_estimator(weights, message):
     """Weights must fit the data and be finite."""
     with pytest.raises(ValueError, match=message):
         ProjectionFeatureSelector(Fixed(weights)).fit(*WINE)
+
+
+@pytest.mark.parametrize("k", [None, 1, 0.5])
+@pytest.mark.parametrize("kind", [np.asarray, pd.Series, list])
+def test_selector_refuses_a_column_without_a_table(kind, k):
+    """Also after a fit that knows the number of features."""
+    selector = ProjectionFeatureSelector(LogisticRegression(), n_features_to_select=k)
+    X, y = CANCER
+    for estimator in (selector, clone(selector).fit(X[:, :1], y)):
+        with pytest.raises(ValueError, match=r"X must have rows and columns: "):
+            estimator.fit(kind(X[:, 0]), y)
 
 
 def test_selector_refuses_an_estimator_without_weights():

@@ -1,5 +1,7 @@
 """The ball-constrained linear models against an outside solver and their own claims."""
 
+import itertools
+
 import cvxpy as cp
 import numpy as np
 import pytest
@@ -238,6 +240,29 @@ def test_solve_float32_ends_at_an_unreachable_tolerance(projection):
     fit = problem.solve(1.0, projection, tol=0.0, max_iter=300)
     assert fit.n_iter <= 300
     assert fit.gap < 1e-5
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("projection", ["l1", "l1inf", "bilevel_l12", "bilevel_l1inf"])
+def test_curvature_is_that_of_the_loss_at_most(projection, dtype):
+    """Rounding errors do not shrink with the step, and are no curvature."""
+    rng = np.random.default_rng(0)
+    X = (rng.standard_normal((60, 80)) + 1e-4 / np.finfo(dtype).eps).astype(dtype)
+    problem = BallConstrainedProblem(X, rng.integers(0, 4, 60), loss="log_loss")
+    design, loss = problem.design, problem.loss
+    shifted = X.astype(np.float64) - X[0]
+    scaled = standardized(shifted, np.ones(len(X)))
+    largest = np.linalg.norm(scaled, ord=2) ** 2 / len(X)
+    name = "_accelerated_steps" if BALLS[projection].exact else "_mixed_steps"
+    steps = getattr(ball_constrained, name)(
+        design,
+        loss,
+        BallConstraint(projection, 60.0),
+        np.zeros((X.shape[1], 4)),
+        np.zeros(4),
+    )
+    curvatures = [curvature for _, _, curvature in itertools.islice(steps, 200)]
+    assert max(curvatures) < 2.0 * loss.curvature * largest
 
 
 @pytest.mark.parametrize("kind", LOSSES)

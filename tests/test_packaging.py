@@ -267,10 +267,21 @@ def test_workflow_may_only_read(workflow):
 
 
 def test_workflow_pins_actions(workflow):
+    """By commits: a tag can be moved to other code."""
     actions = [step["uses"] for step in steps(workflow) if "uses" in step]
     assert actions
     for action in actions:
-        assert re.fullmatch(r"[\w.-]+/[\w.-]+@(v\d+|release/v\d+)", action)
+        assert re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}", action)
+
+
+def test_pinned_commits_have_their_version_beside_them():
+    """The same one in all workflows."""
+    text = "".join(path.read_text(encoding="utf-8") for path in WORKFLOWS)
+    pinned = re.findall(
+        r"uses: ([\w./-]+)@([0-9a-f]{40}) # (v\d+\.\d+\.\d+)$", text, re.M
+    )
+    assert len(pinned) == text.count("uses: ")
+    assert len(set(pinned)) == len({name for name, _, _ in pinned})
 
 
 def test_workflow_names_targets_and_files_that_exist(workflow):

@@ -1,14 +1,19 @@
 """Saved estimators come back the same to the bit, and files cannot run code."""
 
+import contextlib
 import copy
 import inspect
 import io
 import json
 import os
 import pickle
+import re
+import struct
 import subprocess
 import sys
+import tracemalloc
 import zipfile
+import zlib
 
 import cloudpickle
 import joblib
@@ -19,6 +24,7 @@ import safetensors.torch
 import skops.io
 import torch
 from numpy.testing import assert_array_equal, assert_equal
+from numpydoc.docscrape import NumpyDocString
 from scipy import sparse
 from sklearn.base import BaseEstimator, clone
 from sklearn.callback import ProgressBar
@@ -26,7 +32,7 @@ from sklearn.datasets import make_classification
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from torch.nn.utils import prune as torch_prune
@@ -540,6 +546,224 @@ def test_wrong_memory_of_a_solver_is_refused(solver):
 
 
 # ---------------------------------------------------------------------------
+# Attributes
+
+
+def documented_attributes(kind):
+    return {
+        name
+        for row in NumpyDocString(inspect.cleandoc(kind.__doc__))["Attributes"]
+        for name in row.name.split(", ")
+        if not isinstance(inspect.getattr_static(kind, name, None), property)
+    }
+
+
+@pytest.mark.parametrize(
+    "kind",
+    sorted({type(model) for model, _ in CASES.values()} - {Pipeline}, key=str),
+)
+def test_fitted_attributes_are_the_documented_ones(kind):
+    names = {"n_features_in_", "feature_names_in_", *kind._optional_attributes}
+    names = names.union(*kind._fitted_attributes)
+    assert {name for name in names if name[0] != "_"} == documented_attributes(kind)
+
+
+def attributes_of(schema):
+    return schema["content"]["content"]
+
+
+@pytest.mark.parametrize("case", sorted(set(CASES) - {"pipeline of a network"}))
+def test_missing_attributes_are_refused_by_name(case, fitted, tmp_path):
+    """Fitted ones, and parameters; `classes_` of a linear model is not always there."""
+    path = tmp_path / "model.skops"
+    model = fitted(case)[-1] if case == "pipeline" else fitted(case)
+    optional = {"feature_names_in_", *getattr(model, "_optional_attributes", ())}
+    for name in vars(model).keys() - optional:
+        if case == "pipeline" or name.startswith("__"):
+            continue
+        dump(model, path)
+        edit(path, lambda s, name=name: attributes_of(s).pop(name))
+        message = rf"model.skops cannot be loaded: its {type(model).__name__} lacks "
+        with pytest.raises(ValueError, match=rf"{message}'{name}'$"):
+            load(path)
+
+
+def test_unknown_and_renamed_attributes_are_refused_by_name(fitted, tmp_path):
+    path = tmp_path / "model.skops"
+    dump(make_pipeline(StandardScaler(), fitted("selector")), path)
+
+    def rename(schema):
+        steps = attributes_of(schema)["steps"]["content"]
+        state = steps[1]["content"][1]["content"]["content"]
+        state["weights_"] = state.pop("scores_")
+
+    edit(path, rename)
+    message = "lacks 'scores_' and has the unknown 'weights_'"
+    with pytest.raises(ValueError, match=f"its ProjectionFeatureSelector {message}$"):
+        load(path)
+
+
+def test_unknown_attributes_are_not_saved(fitted, tmp_path):
+    """Names without an underscore at the end are not those of a fit."""
+    model = copy.deepcopy(fitted("nmf"))
+    model.origin = "laboratory"
+    assert through_file(model, tmp_path).origin == "laboratory"
+    model.origin_ = "laboratory"
+    with pytest.raises(ValueError, match=r"cannot be saved: .*unknown 'origin_'"):
+        dump(model, tmp_path / "new.skops")
+    assert copy.deepcopy(model).origin_ == "laboratory"
+
+
+# ---------------------------------------------------------------------------
+# Files that unpack to more than they seem to
+
+
+def members_of(path):
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def rewrite(path, change, **options):
+    """Change the members of an archive, a dict of names and bytes."""
+    members = members_of(path)
+    change(members)
+    with zipfile.ZipFile(path, "w", **options) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+def of_zeros(size):
+    content = io.BytesIO()
+    np.save(content, np.zeros(size, dtype=np.uint8))
+    return content.getvalue()
+
+
+def array_of(schema):
+    return attributes_of(schema)["components_"]
+
+
+@pytest.fixture
+def model_path(fitted, tmp_path):
+    path = tmp_path / "model.skops"
+    dump(fitted("nmf"), path)
+    return path
+
+
+def test_a_member_that_is_too_large_is_refused(model_path):
+    rewrite(
+        model_path,
+        lambda members: members.update(more=bytes(2**20)),
+        compression=zipfile.ZIP_DEFLATED,
+    )
+    assert model_path.stat().st_size < 2**16
+    message = "model.skops cannot be loaded: it unpacks to more than max_size=1048576 "
+    with pytest.raises(ValueError, match=message):
+        load(model_path, max_size=2**20)
+    assert isinstance(load(model_path, max_size=2**21), GroupSparseNMF)
+
+
+@pytest.mark.parametrize("name", ["more", "schema.json"])
+def test_a_bomb_is_refused_before_it_is_unpacked(name, model_path):
+    """By default, from what the directory says."""
+    rewrite(
+        model_path,
+        lambda members: members.update({name: members.get(name, b"") + bytes(1000)}),
+    )
+    data = bytearray(model_path.read_bytes())
+    entry = data.rindex(name.encode()) - 46  # in the directory
+    assert data[entry : entry + 4] == b"PK\x01\x02"
+    size = 2**30 + 1 if name == "more" else 2**26 + 1
+    data[entry + 24 : entry + 28] = struct.pack("<I", size)
+    model_path.write_bytes(data)
+    with pytest.raises(ValueError, match="unpacks to more than max_size="):
+        load(model_path)
+
+
+def understate(data, name, shown):
+    """Let an archive say that a member ends where `shown` does."""
+    data, name = bytearray(data), name.encode()
+    for checksum in (data.index(name) - 30 + 14, data.rindex(name) - 46 + 16):
+        data[checksum : checksum + 4] = struct.pack("<I", zlib.crc32(shown))
+        data[checksum + 8 : checksum + 12] = struct.pack("<I", len(shown))
+    return bytes(data)
+
+
+@contextlib.contextmanager
+def little_memory():
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()
+
+
+def test_no_more_is_unpacked_than_the_directory_says(model_path):
+    """Even if there is more, and the checksum is that of the beginning."""
+    name = array_of(json.loads(members_of(model_path)["schema.json"]))["file"]
+    shown = of_zeros(100)
+    rewrite(
+        model_path,
+        lambda members: members.update({name: shown + bytes(2**26)}),
+        compression=zipfile.ZIP_DEFLATED,
+    )
+    model_path.write_bytes(understate(model_path.read_bytes(), name, shown))
+    with little_memory():
+        assert_array_equal(load(model_path).components_, np.zeros(100))
+
+
+def test_no_more_is_unpacked_of_an_archive_in_the_archive(tmp_path):
+    """Sparse matrices are such; what is no array in them is read at once."""
+    path, inner = tmp_path / "model.skops", tmp_path / "inner.npz"
+    dump(make_pipeline(SVC().fit(sparse.csr_matrix(X), LABELS)), path)
+    with zipfile.ZipFile(inner, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("format", bytes(2**26))
+    content = understate(inner.read_bytes(), "format", b"\0")
+    names = [name for name in members_of(path) if name.endswith(".npz")]
+    assert names
+    rewrite(path, lambda members: members.update(dict.fromkeys(names, content)))
+    with little_memory(), pytest.raises(ValueError, match="cannot be loaded"):
+        load(path)
+
+
+def test_an_array_that_is_read_many_times_is_counted_so(model_path):
+    def repeat(schema):
+        node = array_of(schema)
+        copies = [{**node, "__id__": -j} for j in range(1, 101)]
+        attributes_of(schema)["loss_curve_"]["content"] += copies
+
+    edit(model_path, repeat)
+    name = array_of(json.loads(members_of(model_path)["schema.json"]))["file"]
+    rewrite(model_path, lambda members: members.update({name: of_zeros(2**20)}))
+    size = 100 * 2**20
+    with pytest.raises(ValueError, match="unpacks to more than max_size="):
+        load(model_path, max_size=size)
+    assert len(load(model_path, max_size=2 * size).loss_curve_) > 100
+
+
+def test_a_sparse_matrix_is_counted_as_what_it_unpacks_to(tmp_path):
+    """It is an archive within the archive."""
+    path = tmp_path / "model.skops"
+    features = sparse.csr_matrix(X)
+    model = make_pipeline(SVC().fit(features, LABELS))
+    zeros = np.zeros(2**22)
+    vectors = model[-1].support_vectors_
+    vectors.data = np.concatenate([vectors.data, zeros])
+    dump(model, path)
+    assert path.stat().st_size < 2**17
+    with pytest.raises(ValueError, match="unpacks to more than max_size="):
+        load(path, max_size=2**20)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_other_compressions_are_refused(method, model_path):
+    """They are not unpacked in pieces of a size that is known."""
+    rewrite(model_path, lambda members: None, compression=method)
+    with pytest.raises(ValueError, match="is not compressed with deflate"):
+        load(model_path)
+
+
+# ---------------------------------------------------------------------------
 # Versions
 
 
@@ -562,15 +786,29 @@ def test_files_say_which_version_wrote_them(tmp_path, monkeypatch):
     dump(make_pipeline(StandardScaler()), path)
     assert _estimators.written_by(path) == f"skproj {skproj.__version__}"
     with monkeypatch.context() as newer:
-        newer.setattr(_estimators, "WRITER", "skproj 99.1")
+        newer.setattr(_estimators, "WRITER", "skproj 0.0.1")
         newer.setattr(VersionedState, "_state_migrations", (dict,))
         dump(GroupSparseNMF(), path)
-    with pytest.raises(ValueError, match=r"newer .* \(it was written by skproj 99.1, "):
+    with pytest.raises(
+        ValueError, match=r"newer .* \(it was written by skproj 0.0.1, "
+    ):
+        load(path)
+
+
+def test_files_of_a_newer_version_are_refused(tmp_path, monkeypatch):
+    """Even if everything in them looks familiar."""
+    path = tmp_path / "new.skops"
+    with monkeypatch.context() as newer:
+        newer.setattr(_estimators, "WRITER", "skproj 99.0")
+        dump(GroupSparseNMF(), path)
+    ours = re.escape(f"skproj {skproj.__version__}")
+    with pytest.raises(ValueError, match=rf"by skproj 99\.0, newer than this {ours}: "):
         load(path)
 
 
 @pytest.mark.parametrize(
-    "comment", [b"", b"other", b"skproj \x1b[2J", b"skproj \xff\xfe"]
+    "comment",
+    [b"", b"other", b"skproj \x1b[2J", b"skproj \xff\xfe", b"skproj next", b"skops 99"],
 )
 def test_other_files_do_not_say_who_wrote_them(comment, tmp_path):
     path = tmp_path / "other.skops"
@@ -618,6 +856,9 @@ def test_older_states_go_through_all_later_changes(fitted, tmp_path, monkeypatch
     def count(state):
         return {**state, "n_parts_": len(state["parts_"])}
 
+    (names,) = GroupSparseNMF._fitted_attributes
+    names = ("parts_", "n_parts_", *names[1:])
+    monkeypatch.setattr(GroupSparseNMF, "_fitted_attributes", (names,))
     monkeypatch.setattr(GroupSparseNMF, "_state_migrations", (rename, count))
     loaded = load(path)
     assert_array_equal(loaded.parts_, fitted("nmf").components_)
@@ -860,7 +1101,7 @@ def test_files_without_weights_are_refused(path, fitted):
         with pytest.raises(ValueError, match=r"net.safetensors cannot be loaded"):
             load_weights(layer, path)
     for metadata, reason in (
-        ({"version": 2, "pruned": {}}, "newer version of skproj"),
+        ({"version": 2, "pruned": {}}, "newer version of skproj .*version 2, 1 is "),
         ({"version": 1, "pruned": {"weight": [3, 2]}}, "cannot be loaded"),
     ):
         safetensors.torch.save_file(
@@ -874,3 +1115,32 @@ def test_files_without_weights_are_refused(path, fitted):
         load_weights(fitted("autoencoder"), path)
     with pytest.raises(ValueError, match="not fitted"):
         export_weights(SparseMLPClassifier(), path)
+
+
+def pruned_file(path, shape, values, bits):
+    """Write a file of a layer of three inputs and two outputs."""
+    tensors = {
+        "weight_orig": torch.ones(values),
+        "weight_mask": torch.tensor([bits], dtype=torch.uint8),
+        "bias": torch.zeros(2),
+    }
+    metadata = {"version": 1, "pruned": {"weight": shape}}
+    safetensors.torch.save_file(tensors, path, {"skproj": json.dumps(metadata)})
+
+
+def test_a_pruned_weight_is_not_made_larger_than_the_network(path):
+    """A file of 300 bytes can name any shape."""
+    pruned_file(path, [2**13, 2**13], values=1, bits=0b1000_0000)
+    layer = torch.nn.Linear(3, 2)
+    with little_memory(), pytest.raises(ValueError, match=r"not suit.*8192, 8192"):
+        load_weights(layer, path)
+
+
+def test_weights_that_do_not_suit_their_mask_are_refused(path):
+    layer = torch.nn.Linear(3, 2)
+    pruned_file(path, [2, 3], values=2, bits=0b1010_0000)
+    assert load_weights(layer, path).weight.tolist() == [[1, 0, 1], [0, 0, 0]]
+    for values, bits in ((1, 0b1010_0000), (3, 0b1010_0000)):
+        pruned_file(path, [2, 3], values, bits)
+        with pytest.raises(ValueError, match="the mask of weight does not suit"):
+            load_weights(torch.nn.Linear(3, 2), path)

@@ -6,9 +6,8 @@ import numpy as np
 
 from skproj.cli._errors import CommandError
 from skproj.cli._models import feature_names, load_model, selection_of
-from skproj.cli._output import check_free
+from skproj.cli._output import check_free, for_spreadsheets, write_table
 from skproj.cli._tables import read_table
-from skproj.persistence._files import new_file
 from skproj.utils._optional import import_optional
 
 
@@ -27,11 +26,9 @@ def run(options):
         result.index = table.row_names
     result.index.name = table.row_label
     if options.out is None:
-        result.to_csv(sys.stdout)
+        for_spreadsheets(result).to_csv(sys.stdout)
         return
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    with new_file(options.out) as file:
-        result.to_csv(file)
+    write_table(result, options.out, index=True)
     print(f"Wrote {options.out}: {len(result)} rows, {result.shape[1]} columns")
 
 

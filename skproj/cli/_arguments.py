@@ -136,8 +136,8 @@ def add_select(commands):
         "--out",
         type=Path,
         metavar="DIR",
-        help="folder for features.csv, model.skops, report.html and plots; without it "
-        "nothing is written",
+        help="folder for features.csv and .json, model.skops, report.html and plots; "
+        "without it nothing is written",
     )
     add_overwrite(parser)
     parser.add_argument("--no-progress", action="store_true", help="no progress bars")
@@ -161,7 +161,10 @@ def add_apply(commands):
         help="write the selected columns of the table, as they are, not predictions",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="csv file to write (default: print)"
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help=".csv, .tsv or .parquet file to write (default: print as csv)",
     )
     add_overwrite(parser)
 

@@ -3,9 +3,8 @@
 import numpy as np
 
 from skproj.cli._errors import CommandError, near_matches
-from skproj.cli._output import check_free
+from skproj.cli._output import check_free, write_table
 from skproj.cli._tables import TEXT_SEPARATORS, suffix_of
-from skproj.persistence._files import new_file
 from skproj.utils._optional import import_optional
 
 N_PROBES = 1000
@@ -85,13 +84,7 @@ def run(options):
     X, names, y = load()
     frame = pd.DataFrame(X, columns=names)
     frame[target] = y
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    with new_file(options.out) as file:
-        if suffix == ".parquet":
-            import_optional("pyarrow", extra="cli")
-            frame.to_parquet(file, index=False)
-        else:
-            frame.to_csv(file, index=False, sep=TEXT_SEPARATORS[suffix])
+    write_table(frame, options.out, index=False)
     print(f"{options.name}: {description}")
     print(
         f"Wrote {options.out}: {len(frame)} rows, {X.shape[1]} features; "

@@ -6,6 +6,12 @@ import shutil
 import uuid
 
 from skproj.cli._errors import CommandError
+from skproj.cli._tables import TEXT_SEPARATORS, suffix_of
+from skproj.persistence._files import new_file
+from skproj.utils._optional import import_optional
+
+# A cell of a text file that begins with one of these is a formula to a spreadsheet.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def check_free(path, overwrite, *, folder=False):
@@ -23,7 +29,7 @@ def check_free(path, overwrite, *, folder=False):
     if path is None:
         return
     if not path.exists():
-        check_writable(path.absolute().parent)
+        check_writable(path.absolute())
         return
     if not (path.is_dir() if folder else path.is_file()):
         wanted = "folder" if folder else "file"
@@ -35,8 +41,10 @@ def check_free(path, overwrite, *, folder=False):
 
 
 def check_writable(folder):
-    """Raise an error if nothing can be written to a folder that is still to be made."""
+    """Raise an error if a folder that may be still to be made cannot be written to."""
     while not folder.exists():
+        if folder.is_symlink():
+            raise CommandError(f"--out: {folder} is a link to nothing.")
         folder = folder.parent
     if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
         raise CommandError(f"--out: {folder} is not a folder that can be written to.")
@@ -77,3 +85,45 @@ def new_folder(path, expected):
             os.replace(file, path / file.name)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_table(frame, path, *, index):
+    """Write a DataFrame as the suffix says: parquet as it is, text for spreadsheets.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    path : Path
+        In a folder that is made if it is missing.
+    index : bool
+        Whether to write the names of the rows.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    suffix = suffix_of(path)
+    with new_file(path) as file:
+        if suffix == ".parquet":
+            import_optional("pyarrow", extra="cli")
+            frame.to_parquet(file, index=index)
+        else:
+            separator = TEXT_SEPARATORS.get(suffix, ",")
+            for_spreadsheets(frame).to_csv(file, index=index, sep=separator)
+
+
+def for_spreadsheets(frame):
+    """Return a DataFrame whose text no spreadsheet takes for a formula."""
+    text = frame.select_dtypes(exclude="number").map(as_cell)
+    return (
+        frame.assign(**text)
+        .rename(columns=as_cell)
+        .set_axis(frame.index.map(as_cell))
+        .rename_axis(index=as_cell(frame.index.name))
+    )
+
+
+def as_cell(value):
+    """Return a value, with an apostrophe in front if it is text like a formula."""
+    if not isinstance(value, str):
+        return value
+    mark = "'" if value.startswith(FORMULA_STARTS) else ""
+    # Before Python 3.13 a carriage return is not quoted, and begins another row.
+    return mark + value.replace("\r", "\n")

@@ -4,6 +4,7 @@ import base64
 import csv
 import datetime
 import io
+import json
 import platform
 import shlex
 import warnings
@@ -14,6 +15,7 @@ from sklearn.metrics import ConfusionMatrixDisplay, PredictionErrorDisplay
 
 from skproj import persistence
 from skproj.cli._info import versions
+from skproj.cli._output import as_cell
 from skproj.inspection import EtaPathDisplay, SupportDisplay, WeightsDisplay
 from skproj.utils._optional import import_optional
 
@@ -24,7 +26,7 @@ PLOTS = {
     "weights.png": "Weights of all features, those of the largest first",
     "test.png": "Predictions for the rows that were held out",
 }
-FILES = ("features.csv", "model.skops", "report.html", *PLOTS)
+FILES = ("features.csv", "features.json", "model.skops", "report.html", *PLOTS)
 
 DOTS_PER_INCH = 120
 N_IN_REPORT = 50
@@ -46,7 +48,7 @@ def write_results(folder, selection, facts, options):
         The settings.
     """
     persistence.dump(selection.model, folder / "model.skops")
-    write_features(folder / "features.csv", selection)
+    write_features(folder, selection)
     plots = draw_plots(selection)
     for name, png in plots.items():
         (folder / name).write_bytes(png)
@@ -54,19 +56,28 @@ def write_results(folder, selection, facts, options):
     (folder / "report.html").write_text(page, encoding="utf-8")
 
 
-def write_features(path, selection):
-    """Write a table with a row for each feature, the most important first."""
+def write_features(folder, selection):
+    """Write tables with a row for each feature, the most important first."""
     s = selection
     # Equal scores, as those of all features that were not selected, share a rank.
     rank = {}
     for place, j in enumerate(s.ranking, start=1):
         rank.setdefault(s.scores[j], place)
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["feature", "rank", "selected", "score"])
-        for j in s.ranking:
-            score = s.scores[j]
-            writer.writerow([s.names[j], rank[score], bool(s.support[j]), score])
+    rows = [
+        {
+            "feature": s.names[j],
+            "rank": rank[s.scores[j]],
+            "selected": bool(s.support[j]),
+            "score": float(str(s.scores[j])),  # no more digits than in its precision
+        }
+        for j in s.ranking
+    ]
+    with open(folder / "features.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({**row, "feature": as_cell(row["feature"])} for row in rows)
+    text = json.dumps(rows, ensure_ascii=False, indent=1)
+    (folder / "features.json").write_text(text + "\n", encoding="utf-8")
 
 
 def draw_plots(selection):

@@ -10,7 +10,7 @@ from skproj.cli._errors import CommandError
 from skproj.cli._output import check_free, new_folder
 from skproj.cli._report import FILES, write_results
 from skproj.cli._selection import NAMES, select
-from skproj.cli._tables import check_finite, read_table
+from skproj.cli._tables import check_finite, is_numeric, read_table
 from skproj.utils._wording import listing
 
 # Numbers with more different values than this are not taken for labels.
@@ -27,11 +27,14 @@ def run(options):
         check_extras()
     say = (lambda *text: None) if options.quiet else print
 
-    table = read_table(options.data, index=options.index, layer=options.layer)
+    table = read_table(
+        options.data, index=options.index, layer=options.layer, target=options.target
+    )
     names = table.feature_names(options.target, options.drop)
     if not names:
         raise CommandError(f"{options.data} has no features besides the target.")
-    task, y = labels_or_numbers(table.target(options.target), options)
+    column, labels = table.target(options.target), table.labels(options.target)
+    task, y = labels_or_numbers(column, labels, options)
     X = table.numbers(names, dtype=np.float32)
     method = METHODS[task] if options.method == "auto" else options.method
     facts = {
@@ -78,12 +81,13 @@ def has(library):
     return importlib.util.find_spec(library) is not None
 
 
-def labels_or_numbers(column, options):
+def labels_or_numbers(column, labels, options):
     """Return the task, and the target as an array.
 
     Parameters
     ----------
-    column : Series
+    column, labels : Series
+        The target for a regression and for a classification.
     options : argparse.Namespace
         With `task` and `target`.
 
@@ -99,11 +103,11 @@ def labels_or_numbers(column, options):
             f"{target} is missing in {column.isna().sum()} of {len(column)} rows; "
             "leave out these rows."
         )
-    numeric = getattr(column.dtype, "kind", "O") in "iuf"
+    numeric = is_numeric(column)
     whole = numeric and bool(((column % 1 == 0) & (column.abs() < 2**53)).all())
     task = options.task
     if task == "auto":
-        few = column.nunique() <= MAX_LABELS
+        few = labels.nunique() <= MAX_LABELS
         task = "regression" if numeric and not (whole and few) else "classification"
     if task == "regression" and not numeric:
         raise CommandError(f"{target} is not a number, as --task regression needs.")
@@ -112,16 +116,16 @@ def labels_or_numbers(column, options):
             f"{target} holds numbers that are not whole, which are no labels; use "
             "--task regression."
         )
+    if task == "classification":
+        column = labels
     if column.nunique() < 2:
         what = "class" if task == "classification" else "value"
         raise CommandError(
             f"{target} has one {what} only: {str(column.iloc[0])!r}; there is nothing "
             "to tell apart."
         )
-    if not numeric:
-        return task, column.to_numpy(dtype=str)
     if task == "classification":
-        return task, column.to_numpy(dtype=np.int64)
+        return task, column.to_numpy(dtype=np.int64 if is_numeric(column) else str)
     y = column.to_numpy(dtype=np.float64)
     check_finite(y[:, np.newaxis], [options.target], options.data, can_drop=False)
     return task, y

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import io
 import warnings
 from collections import Counter
 
@@ -21,7 +22,7 @@ MIN_STEPS = 1000
 SUFFIXES = (*TEXT_SEPARATORS, ".parquet", ".h5ad")
 
 
-def read_table(path, *, index=None, layer=None):
+def read_table(path, *, index=None, layer=None, target=None):
     """Read a table.
 
     Parameters
@@ -32,6 +33,8 @@ def read_table(path, *, index=None, layer=None):
         Column with the names of the rows.
     layer : str, default=None
         Layer of an .h5ad file.
+    target : str, default=None
+        Column that may hold labels.
 
     Returns
     -------
@@ -57,7 +60,7 @@ def read_table(path, *, index=None, layer=None):
         raise CommandError("--index is not for .h5ad files: obs_names name the rows.")
     read = READERS.get(suffix, read_text)
     try:
-        table = read(path, index=index, layer=layer)
+        table = read(path, index=index, layer=layer, target=target)
     except (CommandError, ModuleNotFoundError):
         raise
     # The libraries raise what they like for a broken file.
@@ -75,27 +78,42 @@ def suffix_of(path):
     return path.suffix.lower()
 
 
-def read_text(path, *, index, layer):
+def read_text(path, *, index, layer, target):
     pd = import_optional("pandas", extra="cli")
     separator = TEXT_SEPARATORS[suffix_of(path)]
-    header = read_header(path, separator)
+    header, first = read_first_lines(path, separator)
+    # Names are text, and so may labels be.
+    text = [name for name in (index, target) if name is not None]
+    # Without a name are the names of the rows, as pandas and R write them.
+    if not header[0] or len(first) == len(header) + 1:
+        text.append(0)
     frame = pd.read_csv(
-        path,
-        sep=separator,
-        # Without a name are the names of the rows, as pandas and R write them.
-        index_col=None if header[0] else 0,
-        low_memory=False,
+        path, sep=separator, dtype=dict.fromkeys(text, str), low_memory=False
     )
     if frame.index.nlevels > 1:
         raise CommandError(f"{path} has more columns than names of columns.")
-    return FrameTable(frame, path, index)
+    if not header[0]:
+        frame = frame.set_index(frame.columns[0]).rename_axis(index=None)
+    labels = frame.get(target)
+    if labels is not None:
+        frame[target] = infer_type(labels)
+    return FrameTable(frame, path, index, labels)
 
 
-def read_header(path, separator):
-    """Return the names in the first line; pandas would change those that are equal."""
+def infer_type(column):
+    """Return a column of text as numbers or truth values if it holds nothing else."""
+    pd = import_optional("pandas", extra="cli")
+    text = io.StringIO(column.to_csv(index=False))
+    inferred = pd.read_csv(text, low_memory=False)
+    return inferred.iloc[:, 0].set_axis(column.index)
+
+
+def read_first_lines(path, separator):
+    """Return the names, which pandas would change if they are equal, and a row."""
     open_text = gzip.open if path.suffix.lower() == ".gz" else open
     with open_text(path, "rt", newline="", encoding="utf-8-sig") as file:
-        header = next(filter(None, csv.reader(file, delimiter=separator)), None)
+        lines = filter(None, csv.reader(file, delimiter=separator))
+        header, first = next(lines, None), next(lines, [])
     if header is None:
         raise CommandError(f"{path} is empty.")
     check_unique(filter(None, header), path)
@@ -108,17 +126,17 @@ def read_header(path, separator):
             f"{suffix_of(path)} file are separated by {SEPARATOR_NAMES[separator]}, "
             "and the decimal sign is a point."
         )
-    return header
+    return header, first
 
 
-def read_parquet(path, *, index, layer):
+def read_parquet(path, *, index, layer, target):
     pd = import_optional("pandas", extra="cli")
     parquet = import_optional("pyarrow.parquet", extra="cli")
     check_unique(parquet.read_schema(path).names, path)
     return FrameTable(pd.read_parquet(path, engine="pyarrow"), path, index)
 
 
-def read_h5ad(path, *, index, layer):
+def read_h5ad(path, *, index, layer, target):
     anndata = import_optional("anndata", extra="anndata")
     with warnings.catch_warnings():
         # Names of features are checked below; those of rows may be equal.
@@ -144,6 +162,8 @@ class FrameTable:
         The file that it comes from, for messages.
     index : str or None
         Column with the names of the rows.
+    labels : Series, default=None
+        The target as it is written, if the file does not tell text from numbers.
 
     Attributes
     ----------
@@ -156,7 +176,7 @@ class FrameTable:
     n_rows : int
     """
 
-    def __init__(self, frame, path, index):
+    def __init__(self, frame, path, index, labels=None):
         pd = import_optional("pandas", extra="cli")
         frame.columns = [str(name) for name in frame.columns]
         self.path = path
@@ -169,6 +189,7 @@ class FrameTable:
         self.row_label = frame.index.name or "row"
         self.n_rows = len(frame)
         self._frame = frame
+        self._labels = labels
 
     def _require(self, names, known, wanted_by=""):
         require(names, known, f"{self.path} has no column %s", wanted_by)
@@ -183,6 +204,14 @@ class FrameTable:
     def target(self, name):
         """Return a column as a Series."""
         return self._frame[name]
+
+    def labels(self, name):
+        """Return a column as a Series, of text if numbers would lose zeros of it."""
+        column = self.target(name)
+        if self._labels is None or not is_numeric(column):
+            return column
+        text = self._labels.str.strip().set_axis(column.index)
+        return text if text.str.fullmatch(r"[+-]?0\d+").any() else column
 
     def numbers(self, names, *, dtype=None, can_drop=True):
         """Return columns as numbers.
@@ -278,6 +307,8 @@ class AnnDataTable:
         """Return a column of `obs`."""
         return self._obs[name]
 
+    labels = target
+
     def numbers(self, names, *, dtype=None, can_drop=True):
         """Return features as an array or a CSR matrix, see `FrameTable.numbers`."""
         require(names, self.columns, f"{self.path} has no feature %s", NEEDED)
@@ -298,6 +329,11 @@ class AnnDataTable:
         X = self.numbers(names)
         X = X.toarray() if sparse.issparse(X) else X
         return pd.DataFrame(X, index=self.row_names, columns=names)
+
+
+def is_numeric(column):
+    """Whether a column holds numbers, which truth values are not."""
+    return getattr(column.dtype, "kind", "O") in "iuf"
 
 
 def quote(name):

@@ -190,6 +190,15 @@ class GroupSparseNMF(
         "tol": [Interval(numbers.Real, 0, None, closed="left")],
         "random_state": ["random_state"],
     }
+    _fitted_attributes = (
+        (
+            "components_",
+            "loss_curve_",
+            "n_components_",
+            "n_iter_",
+            "reconstruction_err_",
+        ),
+    )
 
     def __init__(
         self,

@@ -106,8 +106,8 @@ def eta_path(
     ------
     ValueError
         If `etas` has a radius that is not positive, if `X` or `y` contains NaN or
-        infinity, or if `y` does not suit `loss`: one class only, or labels that are
-        not.
+        infinity, if `y` does not suit `loss`: one class only, or labels that are
+        not, or if the coefficients overflow the type of `X`.
 
     Warns
     -----

@@ -44,6 +44,16 @@ class LinearSelector(
         ],
     }
 
+    # What a fit of the linear model sets, beside `classes_`.
+    _model_attributes = (
+        "coef_",
+        "duality_gap_",
+        "eta_",
+        "intercept_",
+        "n_iter_",
+        "scores_",
+    )
+
     def _validate(self, X, y, sample_weight):
         """Check the data, and return them as arrays."""
         X, y = validate_data(
@@ -111,14 +121,8 @@ class LinearSelector(
 
     def _set_model(self, problem, solution, classes, dtype):
         """Set the coefficients of the selected features, in the units of the data."""
-        coef, intercept = problem.original_units(solution)
-        with np.errstate(over="ignore"):
-            self.coef_ = np.where(self.scores_ > 0.0, coef.T, 0.0).astype(dtype)
-            self.intercept_ = intercept.astype(dtype)
-        if not (np.isfinite(self.coef_).all() and np.isfinite(self.intercept_).all()):
-            raise ValueError(
-                f"The coefficients overflow {dtype}, the type of X; rescale X or y."
-            )
+        coef, self.intercept_ = problem.original_units(solution, dtype)
+        self.coef_ = np.where(self.scores_ > 0.0, coef.T, dtype.type(0.0))
         self.duality_gap_ = float(solution.gap)
         if classes is not None:
             self.classes_ = classes

@@ -23,6 +23,7 @@ from skproj.utils._validation import (
     RealNotInt,
     _fit_context,
     _get_feature_importances,
+    _num_features,
     _routing_enabled,
     check_is_fitted,
     nothing_half_fitted,
@@ -215,6 +216,11 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         "prefit": ["boolean"],
         "importance_getter": [str, callable],
     }
+    _fitted_attributes = (
+        LinearSelector._model_attributes,
+        ("estimator_", "eta_", "n_iter_", "scores_"),
+    )
+    _optional_attributes = ("classes_",)
 
     def __init__(
         self,
@@ -276,8 +282,9 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         ------
         ValueError
             If both `eta` and `n_features_to_select` are given, if the latter exceeds
-            the number of features, if `X` or `y` contains NaN or infinity, or if `y`
-            does not suit `loss`: one class only, or labels that are not.
+            the number of features, if `X` or `y` contains NaN or infinity, if `y`
+            does not suit `loss`: one class only, or labels that are not, or if the
+            coefficients overflow the type of `X`.
         TypeError
             If there are `fit_params` but no `estimator`.
         """
@@ -353,6 +360,10 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
 
     def _fit_estimator(self, X, y, fit_params):
         """Fit the estimator if it is not fitted yet, and project its weights."""
+        try:
+            _num_features(X)
+        except TypeError as error:
+            raise ValueError(f"X must have rows and columns: {error}.") from error
         validate_data(self, X, skip_check_array=True)
         n_selected = self._check_n_features_to_select()
         context, arguments = self._begin_fit(0, X, y, fit_params.get("sample_weight"))

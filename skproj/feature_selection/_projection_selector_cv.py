@@ -173,6 +173,18 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         "selection_rule": [StrOptions(set(SELECTION_RULES))],
         "n_jobs": [numbers.Integral, None],
     }
+    _fitted_attributes = (
+        (
+            *LinearSelector._model_attributes,
+            "best_index_",
+            "best_score_",
+            "cv_results_",
+            "etas_",
+            "n_splits_",
+            "path_",
+        ),
+    )
+    _optional_attributes = ("classes_",)
 
     def __init__(
         self,
@@ -337,14 +349,14 @@ def _score_fold(selector, loss, X, y, sample_weight, fold, scorer, score_params)
     X_test, y_test = X[test], y[test]
     scores, n_features, n_unfinished = [], [], 0
     for fit in solve_path(problem, selector.etas_, **selector._solver_options()):
-        model = _predictor(*problem.original_units(fit), classes, y_test.ndim, X.dtype)
+        model = _predictor(*problem.original_units(fit, X.dtype), classes, y_test.ndim)
         scores.append(scorer(model, X_test, y_test, **score_params))
         n_features.append(fit.n_selected)
         n_unfinished += not fit.converged
     return scores, n_features, n_unfinished
 
 
-def _predictor(coef, intercept, classes, target_ndim, dtype):
+def _predictor(coef, intercept, classes, target_ndim):
     """Return a fitted linear model of scikit-learn with these coefficients."""
     if classes is None:
         model = LinearRegression()
@@ -353,7 +365,7 @@ def _predictor(coef, intercept, classes, target_ndim, dtype):
     else:
         model = LogisticRegression()
         model.classes_ = classes
-    model.coef_ = coef.T.astype(dtype)
-    model.intercept_ = intercept.astype(dtype)
+    model.coef_ = coef.T
+    model.intercept_ = intercept
     model.n_features_in_ = len(coef)
     return model

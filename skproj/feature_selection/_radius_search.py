@@ -101,6 +101,7 @@ def _growth(previous, trial, n_selected):
     if not (trial.n_selected and exponent > 0.0):
         return MAX_GROWTH
     change = abs(math.log(n_selected / trial.n_selected)) / exponent
+    change = min(change, math.log(MAX_GROWTH))  # its exponential may overflow
     return min(math.exp(change + min(0.5 * change, OVERSHOOT)), MAX_GROWTH)
 
 

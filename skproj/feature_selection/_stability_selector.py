@@ -215,6 +215,25 @@ class StabilitySelector(
         "n_jobs": [numbers.Integral, None],
         "random_state": ["random_state"],
     }
+    _of_every_fit = (
+        "expected_false_selections_",
+        "mean_n_features_",
+        "selection_probabilities_",
+        "stability_",
+        "stability_interval_",
+        "supports_",
+        "threshold_",
+    )
+    _fitted_attributes = (
+        _of_every_fit,
+        (
+            *_of_every_fit,
+            "baseline_selection_probabilities_",
+            "baseline_stability_",
+            "baseline_stability_interval_",
+        ),
+    )
+    _optional_attributes = ("path_probabilities_",)
 
     def __init__(
         self,

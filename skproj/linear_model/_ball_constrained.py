@@ -223,10 +223,19 @@ class BallConstrainedProblem:
         radius = self.null_objective / slope if slope > 0.0 else 1.0
         return radius if 0.0 < radius < np.inf else 1.0
 
-    def original_units(self, fit):
+    def original_units(self, fit, dtype=np.float64):
         """Return the coefficients and the intercept in the units of the data."""
         coef, intercept = self.design.original_units(fit.coef, fit.intercept)
-        return coef * self.target_scale, intercept * self.target_scale
+        with np.errstate(over="ignore"):
+            coef, intercept = (
+                (values * self.target_scale).astype(dtype, copy=False)
+                for values in (coef, intercept)
+            )
+        if not (np.isfinite(coef).all() and np.isfinite(intercept).all()):
+            raise ValueError(
+                f"The coefficients overflow {dtype}, the type of X; rescale X or y."
+            )
+        return coef, intercept
 
 
 class _Model(NamedTuple):
@@ -278,15 +287,21 @@ class _GradientStep:
     def __call__(self, point):
         """Return the model one step from `point`."""
         self.curvature *= CURVATURE_DECAY
-        rounding = self.loss.curvature_bound(self.design.rounding * point.products)
         while True:
             coef = self.constraint.project(point.coef - point.gradient / self.curvature)
             products = self.design.dot(coef)
             value, _ = self.loss.value_and_residuals(products + point.intercept)
             step = coef - point.coef
             squared_length = np.vdot(step, step)
+            allowed = self.curvature * squared_length
             needed = self._second_order_term(point, products, value)
-            allowed = self.curvature * squared_length + rounding
+            if needed > allowed:
+                # The difference of products may be nothing but rounding errors, which
+                # do not shrink with the step. The product of the step does: no
+                # curvature exceeds the Lipschitz constant of the gradient by more than
+                # the margin.
+                bound = 2.0 * self.loss.curvature_bound(self.design.dot(step))
+                needed = min(needed, bound)
             if squared_length == 0.0 or not needed > allowed:
                 return _Model(coef, products, point.intercept, value)
             self.curvature = CURVATURE_MARGIN * needed / squared_length

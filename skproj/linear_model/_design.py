@@ -11,8 +11,8 @@ BLOCK_SIZE = 1 << 18
 class StandardizedDesign:
     """The matrix ``(X - mean) * inverse_scale`` as a linear operator.
 
-    `X` is neither copied nor densified. Products with `X` are computed in its dtype,
-    everything else in float64.
+    `X` is neither copied nor densified, unless its dtype is too narrow for products.
+    These are computed in its dtype, everything else in float64.
 
     Parameters
     ----------
@@ -43,6 +43,11 @@ class StandardizedDesign:
         elif not (X.flags.c_contiguous or X.flags.f_contiguous):
             X = np.ascontiguousarray(X)  # BLAS would copy it in every product
         mean, deviation = mean_and_deviation(X, weights)
+        # Products with what is nearly as small or large as a dtype allows need another.
+        smallest = np.sqrt(np.finfo(X.dtype).tiny)
+        spread = deviation[deviation > 0.0]
+        if np.any((spread < smallest) | (spread > 1.0 / smallest)):
+            X = X.astype(np.float64, copy=False)
         inverse_scale = np.ones_like(deviation)
         if scale:
             np.divide(1.0, deviation, out=inverse_scale, where=deviation > 0.0)
@@ -55,11 +60,6 @@ class StandardizedDesign:
     @property
     def n_features(self):
         return self.X.shape[1]
-
-    @property
-    def rounding(self):
-        """Relative accuracy to expect of products."""
-        return 30.0 * np.finfo(self.X.dtype).eps
 
     def dot(self, coef):
         """Multiply with an array of shape (n_features, n_outputs)."""

@@ -82,13 +82,13 @@ def solve_path(problem, etas, **options):
 
 def collect_path(problem, etas, fits, dtype):
     """Return the fits as an `EtaPath` in the units of the data."""
-    models = [problem.original_units(fit) for fit in fits]
+    models = [problem.original_units(fit, dtype) for fit in fits]
     return EtaPath(
         etas=etas,
-        coefs=np.stack([coef.T for coef, _ in models]).astype(dtype),
+        coefs=np.stack([coef.T for coef, _ in models]),
         n_selected=np.array([fit.n_selected for fit in fits]),
         dual_gaps=np.array([fit.gap for fit in fits]),
-        intercepts=np.stack([intercept for _, intercept in models]).astype(dtype),
+        intercepts=np.stack([intercept for _, intercept in models]),
         n_iters=np.array([fit.n_iter for fit in fits]),
     )
 

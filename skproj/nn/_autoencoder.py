@@ -113,6 +113,13 @@ class SparseSupervisedAutoencoder(ClassifierMixin, ClassTargets, BaseSparseAutoe
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "calibrate": ["boolean"],
     }
+    _fitted_attributes = (
+        (
+            *BaseSparseAutoencoder._network_attributes,
+            *ClassTargets._target_attributes,
+            "temperature_",
+        ),
+    )
 
     def __init__(
         self,
@@ -375,6 +382,12 @@ class SparseSupervisedAutoencoderRegressor(
         **BaseSparseAutoencoder._parameter_constraints,
         "loss": [StrOptions(set(REGRESSION_LOSSES))],
     }
+    _fitted_attributes = (
+        (
+            *BaseSparseAutoencoder._network_attributes,
+            *NumericTargets._target_attributes,
+        ),
+    )
 
     def __init__(
         self,

@@ -246,6 +246,19 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
     for _name in ("eta", "n_features_to_select", "warm_start"):
         _parameter_constraints.pop(_name)
 
+    _fitted_attributes = (
+        (
+            *SparseSupervisedAutoencoder._fitted_attributes[0],
+            "best_index_",
+            "best_score_",
+            "cv_results_",
+            "etas_",
+            "final_noise_",
+            "importances_path_",
+            "input_noise_",
+            "n_features_path_",
+        ),
+    )
     _feature_attributes = ("feature_importances_", "importances_path_")
 
     def __init__(

@@ -191,6 +191,14 @@ class BaseSparseAutoencoder(
         "final_noise": [Interval(numbers.Real, 0, None, closed="left")],
     }
 
+    _network_attributes = (
+        *BaseNetwork._network_attributes,
+        "_has_decoder_",
+        "eta_",
+        "feature_importances_",
+        "n_selected_features_",
+    )
+
     # Fitted attributes whose last axis is that of the features.
     _feature_attributes = ("feature_importances_",)
 

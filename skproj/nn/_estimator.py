@@ -144,6 +144,17 @@ class BaseNetwork(
         "verbose": ["verbose"],
     }
 
+    # Fitted attributes of every network, and what a `partial_fit` remembers.
+    _network_attributes = (
+        "_columns_",
+        "best_validation_score_",
+        "loss_curve_",
+        "module_",
+        "n_iter_",
+        "validation_scores_",
+    )
+    _optional_attributes = ("_stream_",)
+
     # Further arguments of `validate_data`.
     _target_checks: dict = {}  # noqa: RUF012
 

@@ -213,6 +213,24 @@ class BaseSparseMLP(BaseNetwork):
             StrOptions({"auto"}),
         ],
     }
+    _network_attributes = (
+        *BaseNetwork._network_attributes,
+        "_smaller_",
+        "alpha_",
+        "coefs_",
+        "intercepts_",
+        "layer_sparsities_",
+        "n_layers_",
+        "n_outputs_",
+        "out_activation_",
+        "sparsity_",
+    )
+    # A `partial_fit` does not search.
+    _optional_attributes = (
+        *BaseNetwork._optional_attributes,
+        "n_search_iter_",
+        "search_history_",
+    )
 
     @abstractmethod
     def _loss(self, problem):
@@ -456,6 +474,9 @@ class SparseMLPClassifier(ClassifierMixin, ClassTargets, BaseSparseMLP):
         **BaseSparseMLP._parameter_constraints,
         "class_weight": [dict, StrOptions({"balanced"}), None],
     }
+    _fitted_attributes = (
+        (*BaseSparseMLP._network_attributes, *ClassTargets._target_attributes),
+    )
 
     def __init__(
         self,
@@ -677,6 +698,9 @@ class SparseMLPRegressor(
         **BaseSparseMLP._parameter_constraints,
         "loss": [StrOptions(set(REGRESSION_LOSSES))],
     }
+    _fitted_attributes = (
+        (*BaseSparseMLP._network_attributes, *NumericTargets._target_attributes),
+    )
 
     def __init__(
         self,

@@ -39,6 +39,8 @@ class Problem:
 class ClassTargets:
     """Mixin of the classifiers, which have a parameter `class_weight`."""
 
+    _target_attributes = ("classes_",)
+
     def _make_problem(self, X, y, sample_weight):
         check_classification_targets(y)
         weight = relative_weights(sample_weight, X)
@@ -116,6 +118,7 @@ class NumericTargets:
     """Mixin of the regressors: the network sees targets of mean 0 and variance 1."""
 
     _target_checks: dict = {"multi_output": True, "y_numeric": True}  # noqa: RUF012
+    _target_attributes = ("_y_ndim_", "n_outputs_", "target_mean_", "target_scale_")
 
     def _make_problem(self, X, y, sample_weight):
         weight = relative_weights(sample_weight, X)

@@ -9,8 +9,10 @@ from scipy import sparse
 from sklearn.base import BaseEstimator
 
 from skproj._version import __version__
+from skproj.persistence._archives import unpack
 from skproj.persistence._files import write
 from skproj.utils._optional import import_optional
+from skproj.utils._state import VersionedState
 
 # The comment of the archive that a file is names the version that wrote it.
 WRITER = f"skproj {__version__}"
@@ -98,6 +100,7 @@ def dump(estimator, path):
     name = type(estimator).__name__
     _check_keys(estimator)
     try:
+        _check_states(estimator)
         data = skops_io.dumps(estimator, compression=zipfile.ZIP_DEFLATED)
         data = _sign(data)
         foreign = _untrusted_types(skops_io, data)
@@ -116,7 +119,7 @@ def dump(estimator, path):
     write(data, path)
 
 
-def load(path):
+def load(path, *, max_size=None):
     """Read an estimator that `dump` has written.
 
     No code of the file is run. It may hold the estimators of skproj, and the types
@@ -127,6 +130,11 @@ def load(path):
     ----------
     path : str or path-like
         The file.
+    max_size : int, default=None
+        Largest number of bytes that the file may unpack to: a small file can be made
+        to fill the memory. None is 64 times the size of the file, or 1 GiB if that is
+        more. What says which objects there are may then be 64 MiB, or 64 times its
+        compressed size.
 
     Returns
     -------
@@ -136,8 +144,9 @@ def load(path):
     Raises
     ------
     ValueError
-        If the file is damaged, is no file of skops, holds something that is not
-        trusted, or was written by a newer version of skproj or skops.
+        If the file is damaged, is no file of skops, unpacks to more than `max_size`,
+        holds something that is not trusted, lacks a fitted attribute or has an unknown
+        one, or was written by a newer version of skproj or skops.
     FileNotFoundError
         If there is no such file.
 
@@ -171,13 +180,19 @@ def load(path):
     data = Path(path).read_bytes()
     if not zipfile.is_zipfile(io.BytesIO(data)):
         raise ValueError(f"{path} is not a file of skops, or not all of one.")
+    writer = written_by(io.BytesIO(data))
+    if writer is not None and _is_newer(writer):
+        raise ValueError(
+            f"{path} was written by {writer}, newer than this {WRITER}: update skproj."
+        )
     try:
+        data = unpack(data, max_size)
         foreign = _untrusted_types(skops_io, data)
         estimator = None if foreign else skops_io.loads(data, trusted=TRUSTED)
+        _check_states(estimator)
         _check_indices(estimator)
     except Exception as error:  # nonsense can fail in any way, and without a word
         reason = str(error) or type(error).__name__
-        writer = written_by(path)
         if writer not in (None, WRITER):
             reason += f" (it was written by {writer}, this is {WRITER})"
         raise ValueError(f"{path} cannot be loaded: {reason}") from error
@@ -189,14 +204,22 @@ def load(path):
     return estimator
 
 
-def written_by(path):
+def written_by(file):
     """Return name and version of what has written a file, None if it does not say."""
+    version = import_optional("packaging.version", extra="persistence")
     try:
-        with zipfile.ZipFile(path) as archive:
-            text = archive.comment.decode("ascii")
+        with zipfile.ZipFile(file) as archive:
+            name, _, number = archive.comment.decode("ascii").partition(" ")
+        return f"{name} {version.parse(number)}" if name == "skproj" else None
     except Exception:  # nonsense can fail in any way
         return None
-    return text if text.startswith("skproj ") and text.isprintable() else None
+
+
+def _is_newer(writer):
+    """Whether a version of skproj is newer than this one."""
+    version = import_optional("packaging.version", extra="persistence")
+    theirs, ours = (version.parse(name.split()[1]) for name in (writer, WRITER))
+    return theirs > ours
 
 
 def _sign(data):
@@ -224,17 +247,30 @@ def _check_keys(estimator):
             )
 
 
-def _check_indices(value):
+def _check_states(estimator):
+    """Refuse estimators without some of their attributes, or with others."""
+    for part in _parts(estimator):
+        if isinstance(part, VersionedState):
+            part.check_state()
+
+
+def _check_indices(estimator):
     """Refuse sparse matrices with which a prediction would read foreign memory."""
-    if isinstance(value, sparse.csr_matrix):
-        value.check_format(full_check=True)
-    elif isinstance(value, BaseEstimator):
-        _check_indices(vars(value))
-    elif isinstance(value, dict):
-        _check_indices(list(value.values()))
-    elif isinstance(value, list | tuple):
+    for part in _parts(estimator):
+        if isinstance(part, sparse.csr_matrix):
+            part.check_format(full_check=True)
+
+
+def _parts(value):
+    """Yield a value, and all that it holds."""
+    yield value
+    if isinstance(value, BaseEstimator):
+        value = vars(value)
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
         for item in value:
-            _check_indices(item)
+            yield from _parts(item)
 
 
 def _untrusted_types(skops_io, data):

@@ -1,5 +1,6 @@
 """Weights of networks in the format of safetensors, with masks of pruning as bits."""
 
+import contextlib
 import json
 import math
 
@@ -171,8 +172,12 @@ def load_weights(model, path):
 
     if not isinstance(model, torch.nn.Module):
         raise ValueError(f"model must be a torch.nn.Module, not of {type(model)}.")
-    tensors, pruned = _read(path)
-    _check_suits(model, tensors, pruned, path)
+    with _explain(path):
+        tensors, layout, pruned = _read(path)
+    _check_suits(model, layout, pruned, path)
+    with _explain(path):
+        for name, shape in pruned.items():
+            _unpack(tensors, name, shape)
     for name in pruned:
         _prune(model, name, tensors[f"{name}_mask"])
     model.load_state_dict(tensors)
@@ -213,25 +218,47 @@ def _prune(model, name, mask):
         _GivenMask.apply(module, parameter, importance_scores=mask)
 
 
-def _read(path):
-    """Return the tensors of a state_dict, and the names of weights with a mask."""
-    safetensors = import_optional("safetensors", extra="persistence")
+@contextlib.contextmanager
+def _explain(path):
+    """Turn whatever nonsense in a file raises into an error that names the file."""
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-            metadata = file.metadata() or {}
-        if "skproj" not in metadata:
-            return tensors, set()
-        metadata = json.loads(metadata["skproj"])
-        if metadata["version"] > VERSION:
-            raise ValueError("it was written by a newer version of skproj: update it")
-        for name, shape in metadata["pruned"].items():
-            _unpack(tensors, name, shape)
-    except OSError:
+        yield
+    except (OSError, ImportError):
         raise
-    except Exception as error:  # nonsense can fail in any way
+    except Exception as error:
         raise ValueError(f"{path} cannot be loaded: {error}") from error
-    return tensors, set(metadata["pruned"])
+
+
+def _read(path):
+    """Read a file without unpacking what is pruned.
+
+    Returns
+    -------
+    tensors : dict of str to Tensor
+        The tensors in the file.
+    layout : dict of str to tuple
+        Shapes and dtypes that they will have in a `state_dict`.
+    pruned : dict of str to list of int
+        Shapes of the weights with a mask.
+    """
+    safetensors = import_optional("safetensors", extra="persistence")
+    with safetensors.safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+        metadata = file.metadata() or {}
+    layout = {name: (tuple(t.shape), t.dtype) for name, t in tensors.items()}
+    if "skproj" not in metadata:
+        return tensors, layout, {}
+    metadata = json.loads(metadata["skproj"])
+    version, pruned = metadata["version"], metadata["pruned"]
+    if version > VERSION:
+        raise ValueError(
+            "it was written by a newer version of skproj (its metadata have version "
+            f"{version}, {VERSION} is known here): update skproj"
+        )
+    for name, shape in pruned.items():
+        kind = tuple(shape), tensors[f"{name}_orig"].dtype
+        layout[f"{name}_orig"] = layout[f"{name}_mask"] = kind
+    return tensors, layout, pruned
 
 
 def _unpack(tensors, name, shape):
@@ -239,20 +266,21 @@ def _unpack(tensors, name, shape):
     import torch
 
     bits = tensors[f"{name}_mask"].numpy()
-    mask = torch.from_numpy(np.unpackbits(bits, count=math.prod(shape))).view(shape)
     values = tensors[f"{name}_orig"]
+    mask = torch.from_numpy(np.unpackbits(bits, count=math.prod(shape))).view(shape)
+    if mask.sum() != len(values):
+        raise ValueError(f"the mask of {name} does not suit its weights")
     weight = values.new_zeros(shape)
     weight[mask != 0] = values
     tensors[f"{name}_orig"] = weight
     tensors[f"{name}_mask"] = mask.to(values.dtype)
 
 
-def _check_suits(model, tensors, pruned, path):
+def _check_suits(model, given, pruned, path):
     """Compare names, shapes and dtypes of a file with those of a network."""
-    expected, given = (
-        {name: (tuple(t.shape), t.dtype) for name, t in state.items()}
-        for state in (model.state_dict(), tensors)
-    )
+    expected = {
+        name: (tuple(t.shape), t.dtype) for name, t in model.state_dict().items()
+    }
     for name in pruned:
         if name in expected:
             expected[f"{name}_orig"] = expected[f"{name}_mask"] = expected.pop(name)

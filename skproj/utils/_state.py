@@ -1,6 +1,11 @@
 """What an estimator is when it is saved."""
 
+from skproj.utils._wording import listing
+
 VERSION = "_skproj_state_version"
+
+# Fitted attributes that `validate_data` sets.
+OF_THE_DATA = {"n_features_in_", "feature_names_in_"}
 
 
 class VersionedState:
@@ -13,10 +18,37 @@ class VersionedState:
     ----------
     _state_migrations : tuple of callable
         The first turns a state of version 1, a dict, into one of version 2, and so on.
-        Who renames a fitted attribute, or changes what it holds, adds one.
+        Who renames a fitted attribute, changes what it holds, or adds an attribute or a
+        parameter, adds one.
+    _fitted_attributes : tuple of tuple of str
+        Names of all the attributes that a fit sets, for each kind of fit, without those
+        that describe the data.
+    _optional_attributes : tuple of str
+        Names of those that a fit may set.
     """
 
     _state_migrations = ()
+    _fitted_attributes = ((),)
+    _optional_attributes = ()
+
+    def check_state(self):
+        """Raise an error that names what is missing, and what no fit would have set.
+
+        Attributes count as those of a fit if their names end with an underscore.
+        """
+        fitted = {name for name in vars(self) if name.endswith("_")}
+        kinds = [{*names, "n_features_in_"} for names in self._fitted_attributes]
+        missing = vars(type(self)()).keys() - vars(self).keys()
+        if fitted - OF_THE_DATA:
+            missing |= min(kinds, key=lambda kind: len(kind ^ fitted)) - fitted
+        unknown = fitted.difference(*kinds, OF_THE_DATA, self._optional_attributes)
+        faults = [
+            f"{verb} {listing(sorted(names))}"
+            for verb, names in (("lacks", missing), ("has the unknown", unknown))
+            if names
+        ]
+        if faults:
+            raise ValueError(f"its {type(self).__name__} {' and '.join(faults)}")
 
     def __getstate__(self):
         # The dict of BaseEstimator is that of the estimator itself.

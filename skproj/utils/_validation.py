@@ -18,6 +18,7 @@ from sklearn.utils.metadata_routing import _routing_enabled
 from sklearn.utils.validation import (
     _check_method_params,
     _check_sample_weight,
+    _num_features,
     check_is_fitted,
     validate_data,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "_check_sample_weight",
     "_fit_context",
     "_get_feature_importances",
+    "_num_features",
     "_routing_enabled",
     "check_class_weight",
     "check_is_fitted",
