@@ -93,10 +93,10 @@ def projection_l1inf_ball(
 
     Notes
     -----
-    Newton's method for theta around Newton's method for the level of each group. Of
-    large arrays a sample tells where theta and the levels are; one pass collects the
-    few entries near the levels, on which the search ends. A sample that misleads costs
-    time, never exactness. Sums are carried in float64.
+    Newton's method for theta and the levels of all groups together; a group is looked
+    at again only while its level moves past one of its entries. For large arrays a
+    sample says where theta may be. A sample that misleads costs time, never exactness.
+    Sums are carried in float64.
 
     References
     ----------
