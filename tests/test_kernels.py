@@ -1,6 +1,7 @@
 """The kernels behind the projections: right for every shape, layout, scale, thread."""
 
 import math
+import os
 import subprocess
 import sys
 
@@ -398,6 +399,74 @@ def test_effective_n_threads():
     assert effective_n_threads(-cpu_count()) == 1
     assert effective_n_threads(-1000) == 1
     assert effective_n_threads(10**12) <= 1024
+
+
+# A process that used threads has others project, which have to come to an end by
+# themselves: an alarm ends them otherwise.
+FORKING = """
+import signal
+import numpy as np
+from skproj.projection import projection_l1_ball
+
+X = np.random.default_rng(7).normal(size=(400, 400))
+
+def project(n_threads):
+    signal.alarm(60)
+    return projection_l1_ball(X, 3.0, axis=0, n_threads=n_threads)
+
+expected = project(2)
+N_THREADS = [None, 2, 1, 3]
+
+def is_right(n_threads):
+    return np.array_equal(project(n_threads), expected)
+"""
+FORKS = {
+    "os": """
+import os
+pid = os.fork()
+if pid == 0:
+    os._exit(0 if all(map(is_right, N_THREADS)) else 1)
+assert os.waitpid(pid, 0) == (pid, 0)
+""",
+    "joblib": """
+from joblib import Parallel, delayed
+with Parallel(n_jobs=2, backend="multiprocessing") as parallel:
+    assert all(parallel(map(delayed(is_right), N_THREADS)))
+""",
+    "torch": """
+from torch.utils.data import DataLoader
+class Projected:
+    def __len__(self):
+        return len(N_THREADS)
+    def __getitem__(self, i):
+        return is_right(N_THREADS[i])
+loader = DataLoader(Projected(), num_workers=2, multiprocessing_context="fork")
+assert [bool(batch) for batch in loader] == [True] * len(N_THREADS)
+""",
+}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot be forked")
+@pytest.mark.parametrize("fork", FORKS)
+def test_forked_process_does_not_wait_for_threads_of_its_parent(fork):
+    code = FORKING + FORKS[fork] + "assert all(map(is_right, N_THREADS))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot be forked")
+def test_forked_process_has_one_thread_by_default():
+    """Whatever it is asked for by name."""
+    code = """
+import os
+from skproj.utils._threads import effective_n_threads
+before = effective_n_threads(-1)
+pid = os.fork()
+if pid == 0:
+    os._exit(effective_n_threads(None) != 1 or effective_n_threads(-1) != before)
+assert os.waitpid(pid, 0) == (pid, 0)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize(
