@@ -25,7 +25,6 @@ from skproj.projection._policy import PARALLEL_MIN_SIZE
 from skproj.projection._sparse import (
     Segments,
     compressed_copy,
-    result_format,
     stored_groups,
 )
 from skproj.utils._threads import effective_n_threads
@@ -241,7 +240,7 @@ def project(
 
     if is_sparse:
         _shrink_stored(compressed, groups, solution, n_threads)
-        out = compressed.asformat(result_format(X))
+        out = compressed.asformat(X.format)
     else:
         if out is None:
             out = np.empty_like(X)

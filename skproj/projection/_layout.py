@@ -12,7 +12,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 from scipy.sparse import issparse
 
-from skproj.projection._sparse import compressed_copy, stored_groups
+from skproj.projection._sparse import as_compressed, compressed_copy, stored_groups
 
 FLOAT_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -50,7 +50,8 @@ def _float_dtype(dtype):
 def check_array(X, *, accept_sparse=False):
     """Return `X` as a float32 or float64 array with at least one dimension.
 
-    With `accept_sparse` a sparse matrix or array stays one, of these types as well.
+    With `accept_sparse` a sparse matrix or array stays one, of these types as well: in
+    CSC if it is, in CSR otherwise.
     """
     if type(X) is np.ndarray and X.dtype.char in "fd" and X.dtype.isnative and X.ndim:
         return X
@@ -61,7 +62,7 @@ def check_array(X, *, accept_sparse=False):
                     "X must have two dimensions if it is sparse, "
                     f"got shape {X.shape} instead."
                 )
-            return X.astype(_float_dtype(X.dtype), copy=False)
+            return as_compressed(X).astype(_float_dtype(X.dtype), copy=False)
         raise TypeError(
             "X is a sparse matrix, which this function does not support; "
             "pass X.toarray() if it fits memory."
