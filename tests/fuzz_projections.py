@@ -332,6 +332,12 @@ KINDS = {
     "huge": lambda rng, shape, info: (
         rng.normal(size=shape) * (1e300 if info.bits == 64 else 1e30)
     ),
+    "largest": lambda rng, shape, info: (
+        rng.uniform(-1, 1, size=shape) * float(info.max)
+    ),
+    "smallest normal": lambda rng, shape, info: (
+        rng.normal(size=shape) * float(info.smallest_normal)
+    ),
     "subnormal": lambda rng, shape, info: (
         rng.integers(-50, 51, size=shape) * float(info.smallest_subnormal)
     ),
@@ -502,6 +508,7 @@ def check(target, case):
     inside = scaled_radius >= norm * (1 + ZERO_MARGIN)
     _require_promises(target, columns, P, threshold, inside)
 
+    threshold = np.minimum(threshold, np.finfo(np.float64).max)  # infinite above it
     # Below the smallest normal number, thresholds and entries are rounded absolutely.
     margin = ZERO_MARGIN * np.abs(threshold) + np.finfo(np.float64).smallest_subnormal
     dead = target.vanishing(exact) < np.ldexp(threshold - margin, -exponent)
@@ -551,12 +558,15 @@ def _require_promises(target, columns, P, threshold, inside):
 
 def _radius(target, case, norm, weighted, exponent):
     """Radius of a case, for the columns as they are before scaling."""
-    norm = math.ldexp(norm, exponent)
     of_one = target.norm(weighted[:, [case.chosen_column]])
-    radius = RADII[case.radius_kind](norm, math.ldexp(of_one, exponent), case.number)
+    radius = RADII[case.radius_kind](norm, of_one, case.number)
     if target.fills and radius == math.inf:  # refused; far outside is as good
-        return 10.0 * norm
-    return float(radius)
+        radius = 10.0 * norm
+    with np.errstate(over="ignore", under="ignore"):
+        radius = float(np.ldexp(radius, exponent))
+    if target.fills:
+        radius = min(radius, float(np.finfo(case.columns.dtype).max))
+    return radius
 
 
 def _project(target, case, radius):

@@ -1,8 +1,9 @@
 # Roots of ``sum(max(v - t, 0)) == radius`` of long vectors, with fewer looks at them.
 #
-# A sample tells a band that should hold the root. One pass over the vector counts what is
-# above the band and copies what is in it, and Newton's method ends on the copies. Whether
-# the band holds the root is seen from exact sums; if not, it ends on the vector itself.
+# A sample tells a band that should hold the root. One pass over the vector counts what
+# is above the band and copies what is in it, and Newton's method ends on the copies.
+# Whether the band holds the root is seen from exact sums; if not, it ends on the vector
+# itself.
 
 from cython cimport floating
 from cython.parallel cimport prange
@@ -55,7 +56,7 @@ cdef inline Band estimate_band(
 ) noexcept nogil:
     """Estimate a band from ``size`` entries, a multiple of 8, of at least as many."""
     cdef:
-        Py_ssize_t i, j
+        Py_ssize_t i, j, n_finite = 0
         double share = radius * (<double>size / n), value, tau, deviation = 0.0
         double mean = 0.0
         Band band
@@ -65,28 +66,32 @@ cdef inline Band estimate_band(
     for i in range(size // 8):
         for j in range(8):
             value = x[<Py_ssize_t>(<double>i * (n - 8) / (size // 8)) + j]
-            sample[8 * i + j] = <floating>(value if signed_ else fabs(value))
-    root = newton(sample, size, share, True, 0, 0.0, 0.0,
-                  largest_value(sample, size, True) - share, MANY)
+            sample[n_finite] = <floating>(value if signed_ else fabs(value))
+            n_finite += value > -INFINITY
+    band.low = INFINITY
+    band.high = INFINITY
+    if n_finite == 0:
+        return band
+    root = newton(sample, n_finite, share, True, 0, 0.0, 0.0,
+                  largest_value(sample, n_finite, True) - share, MANY)
     tau = root.level + root.step
-    for i in range(size):
+    for i in range(n_finite):
         value = max(sample[i] - tau, 0.0)
         mean += value / size
         deviation += value * value
     deviation = BAND_DEVIATIONS * sqrt(max(deviation - size * mean * mean, 0.0))
-    few = share <= 1.5 * deviation
+    few = share < 1.5 * deviation
     while True:
-        root = newton(sample, size, share + deviation, True, 0, 0.0, 0.0, tau,
+        root = newton(sample, n_finite, share + deviation, True, 0, 0.0, 0.0, tau,
                       MANY)
-        if not few or root.count >= MIN_ABOVE:
+        if not few or root.count >= min(n_finite, <Py_ssize_t>MIN_ABOVE):
             break
         deviation = 2.0 * deviation + share
     band.low = root.level + root.step
     if not signed_:
         band.low = max(band.low, 0.0)
-    band.high = INFINITY
     if not few:
-        root = newton(sample, size, share - deviation, True, 0, 0.0, 0.0, tau,
+        root = newton(sample, n_finite, share - deviation, True, 0, 0.0, 0.0, tau,
                       MANY)
         band.high = root.level + root.step
     return band

@@ -56,7 +56,8 @@ cdef inline int vectors_together(const Py_ssize_t[::1] sizes) noexcept nogil:
     cdef Py_ssize_t i, total = 0
     for i in range(sizes.shape[0]):
         total += sizes[i]
-    return <int>max(BLOCK_ENTRIES // (total // sizes.shape[0] + 1), 1)
+    total //= sizes.shape[0]  # not 0: without vectors no kernel is called
+    return <int>max(BLOCK_ENTRIES // (total + 1), 1)
 
 
 def vector_norms(
@@ -217,7 +218,7 @@ cdef void solve_vector(
     while count != kept:
         count = kept
         deficit_moments(<const floating*>entries, count, largest, 0.0, &first, &second)
-        center = first / count
+        center = first / count  # not 0: the largest entry is never dropped
         deficit_moments(<const floating*>entries, count, largest, center, &first,
                         &second)
         second -= first * first / count
@@ -234,6 +235,7 @@ cdef void solve_vector(
     deficit_moments(<const floating*>entries, count, largest, depth, &first, &second)
     offset[0] = -depth
     length[0] = sqrt(second)
+    # Not 0: the largest entry is above the threshold by the depth.
     inner[0] = ((depth - largest) * first + second) / length[0]
 
 

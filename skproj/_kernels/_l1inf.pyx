@@ -12,10 +12,10 @@ group j gives the tangent of its sum at some level, a line mu_j(theta) with slop
 lines add up to the radius. Wherever it starts, the first step lands left of theta, with
 levels left of theirs, and theta rises from there.
 
-A group whose tangent is its sum at the new level as well is not looked at again, and one
-whose l1 norm is not above theta is not looked at at all. The method ends when no group is looked at, and
-none has gone. In a large matrix each group is looked at until its level is the root for
-the present theta, while its entries are in the cache.
+A group whose tangent is its sum at the new level as well is not looked at again, and
+one whose l1 norm is not above theta is not looked at at all. The method ends when no
+group is looked at, and none has gone. In a large matrix each group is looked at until
+its level is the root for the present theta, while its entries are in the cache.
 
 A guess of theta may come along. Whatever it is, the result is the same; a good one
 saves looks at the matrix.
@@ -121,11 +121,10 @@ cdef double start_for_all(
     cdef:
         Py_ssize_t j
         double l1 = reduce_group(SKPROJ_NORM_L1, roots.norms, n_groups)
-        double norm = reduce_group(SKPROJ_NORM_L1, largest, n_groups)  # above the radius
+        double norm = reduce_group(SKPROJ_NORM_L1, largest, n_groups)
         double theta = guess, ratio
-    if not low <= theta < INFINITY:  # NaN as well
-        theta = l1 / n_groups * pow(max(1.0 - radius / norm, 0.0),
-                                     size * norm / l1)
+    if not low <= theta < INFINITY:  # NaN as well; neither l1 nor norm is 0
+        theta = pow(max(1.0 - radius / norm, 0.0), size * norm / l1) * l1 / n_groups
     theta = min(max(theta, low), high)
     ratio = l1 / n_groups - theta
     if ratio > 0.0:
@@ -154,7 +153,8 @@ cdef double solve(
     root = newton(roots.norms, n_groups, radius * groups.size, False, 0, 0.0, 0.0, low,
                   MANY)
     low = min(max(low, root.level + root.step), high)  # so that some group is left
-    theta = start_for_all(roots, largest, n_groups, groups.size, radius, low, high, guess)
+    theta = start_for_all(roots, largest, n_groups, groups.size, radius, low, high,
+                          guess)
     for step in range(MAX_STEPS):
         n_left = follow_tangents(roots, radii, n_groups, before, theta, &n_gone)
         if n_left == n_gone == 0:

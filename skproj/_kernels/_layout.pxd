@@ -1,5 +1,5 @@
-# Groups as the kernels see them: an array of shape (n_groups, group_size) in which one of
-# the two strides is one entry, or segments of different lengths of one vector.
+# Groups as the kernels see them: an array of shape (n_groups, group_size) in which one
+# of the two strides is one entry, or segments of different lengths of one vector.
 
 cdef enum:
     # Entries that a thread takes at a time: enough to hide the scheduling.

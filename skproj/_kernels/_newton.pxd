@@ -111,7 +111,10 @@ cdef inline Root newton(
     start = rounded_down(start, x)
     if start < root.above:
         root.step -= start - root.level
-        root.level = start
+    else:  # as near to that entry as rounding can tell
+        start = root.above
+        root.step = (excess - count * (start - root.level) - radius) / count  # as above
+    root.level = start
     return root
 
 
@@ -127,11 +130,16 @@ cdef inline double offset_to_subtract(
 
 
 cdef inline void set_threshold(
-    double level, double step, const floating* like, double* threshold, double* offset
+    double level, double step, bint signed_, const floating* like, double* threshold,
+    double* offset
 ) noexcept nogil:
-    """Threshold of an l1 ball, not negative, whose root is ``level + step``."""
-    threshold[0] = max(level, 0.0)  # less by rounding: alone it lets entries grow
-    offset[0] = offset_to_subtract(step + min(level, 0.0), like)
-    if threshold[0] + offset[0] < 0.0:  # by rounding
+    """Threshold ``level + step`` as a number of the type and the smallest offset.
+
+    That of an l1 ball is not negative: by rounding it would let entries grow.
+    """
+    cdef floating nearest = <floating>(level + step)
+    threshold[0] = nearest if signed_ else max(nearest, 0.0)
+    offset[0] = offset_to_subtract((level - threshold[0]) + step, like)
+    if not signed_ and threshold[0] + offset[0] < 0.0:
         threshold[0] = 0.0
         offset[0] = 0.0

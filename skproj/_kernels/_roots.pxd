@@ -26,10 +26,9 @@ cdef enum:
 
 
 cdef struct Roots:
-    # Of each group: the l1 norm, or the l_inf norm if the values are signed; the radius,
-    # infinite where there is nothing to do; the results, as in Root. A level that is not
-    # NaN is where to start. The last three may be NULL. Looks at a group are limited.
-    int max_looks
+    # Of each group: the l1 norm, or the l_inf norm if the values are signed; the
+    # radius, infinite where there is nothing to do; the results, as in Root. A level
+    # that is not NaN is where to start. The last three may be NULL.
     const double* norms
     const double* radii
     double* levels
@@ -37,6 +36,7 @@ cdef struct Roots:
     double* counts
     double* below
     double* above
+    int max_looks  # at a group
 
 
 cdef inline void store_root(

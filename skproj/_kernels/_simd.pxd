@@ -1,5 +1,5 @@
-# The C loops of _simd.h, for float and for double. Cython calls the version for the type
-# of the pointers; where a loop has no such argument, `like` stands for the type.
+# The C loops of _simd.h, for float and for double. Cython calls the version for the
+# type of the pointers; where a loop has no such argument, `like` stands for the type.
 
 from cython cimport floating
 

@@ -143,7 +143,7 @@ static SKPROJ_INLINE T NAME(subtract_entry)(T v, double level, double offset)
 {
     T left = v - (T)level - (T)offset;
     left = left > (T)0 ? left : (T)0;
-    return v > (T)level ? left : (T)0;
+    return v >= (T)level ? left : (T)0;
 }
 
 static SKPROJ_INLINE T NAME(soft_entry)(T v, double level, double offset)
@@ -352,10 +352,15 @@ NAME(newton_lanes)(const T *x, ptrdiff_t n, ptrdiff_t stride, int signed_, int m
             levels[k] = NAME(rounded_down)(lanes->level[k]);
     }
     for (int k = 0; k < SKPROJ_LANES; ++k) {
-        const double near = NAME(rounded_down)(lanes->level[k] + lanes->step[k]);
-        if (near < lanes->above[k]) { /* false for NaN */
+        const double near = NAME(rounded_down)(lanes->level[k] + lanes->step[k]),
+                     above = lanes->above[k];
+        if (near < above) { /* false for NaN */
             lanes->step[k] -= near - lanes->level[k];
             lanes->level[k] = near;
+        } else if (near >= above) {
+            const double more = lanes->count[k] * (above - lanes->level[k]);
+            lanes->step[k] = (excess[k] - more - lanes->radius[k]) / lanes->count[k];
+            lanes->level[k] = above;
         }
     }
 }

@@ -11,11 +11,10 @@ from libc.math cimport INFINITY, NAN, isnan
 
 from ._bands cimport Band, find_root_of_long
 from ._layout cimport Groups, are_contiguous, groups_of
-from ._newton cimport MANY, Root, newton, offset_to_subtract, set_threshold
+from ._newton cimport MANY, Root, newton, set_threshold
 from ._roots cimport Roots, find_roots, store_root
 from ._simd cimport (
-    SKPROJ_MAP_SUBTRACT, SKPROJ_NORM_L1, gather_columns, largest_value, map_group,
-    reduce_group
+    SKPROJ_MAP_SUBTRACT, SKPROJ_NORM_L1, largest_value, map_group, reduce_group
 )
 
 # Longer vectors are solved for with a band.
@@ -36,7 +35,8 @@ def group_thresholds(
     """Threshold of each group for its own radius, as level + offset.
 
     It is 0 for a group inside its l1 ball, and infinite for a radius of 0: such a group
-    is not looked at. Returns how many groups are not inside their ball.
+    is not looked at. Returns how many groups are not inside their ball. Entries for a
+    simplex may be minus infinity, but not all of a group.
     """
     cdef:
         Py_ssize_t n_groups = norms.shape[0], j, n_outside = 0
@@ -59,7 +59,7 @@ def group_thresholds(
     for j in range(n_groups):
         levels[j] = 0.0
         offsets[j] = INFINITY
-        if not signed_ and radii[j] == 0.0:
+        if radii[j] == 0.0:
             levels[j] = INFINITY
         elif signed_ or norms[j] > radii[j]:
             levels[j] = NAN
@@ -88,10 +88,9 @@ def group_thresholds(
         for j in range(n_groups):
             if offsets[j] == INFINITY:
                 offsets[j] = 0.0
-            elif signed_:
-                offsets[j] = offset_to_subtract(offsets[j], x)
             else:
-                set_threshold(levels[j], offsets[j], x, &levels[j], &offsets[j])
+                set_threshold(levels[j], offsets[j], signed_, x, &levels[j],
+                              &offsets[j])
     if failed:
         raise MemoryError("No memory for the workspace of the l1 threshold.")
     return n_outside
@@ -118,6 +117,6 @@ def share_out(
                     else newton(&norms[0], n, radius, False, 0, 0.0, 0.0,
                                 max(largest_value(&norms[0], n, False) - radius,
                                     (total - radius) / n), MANY))
-            set_threshold(root.level, root.step, &norms[0], &level, &offset)
+            set_threshold(root.level, root.step, False, &norms[0], &level, &offset)
         map_group(SKPROJ_MAP_SUBTRACT, &norms[0], n, level, offset, &budgets[0])
     return level + offset

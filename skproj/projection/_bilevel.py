@@ -80,7 +80,8 @@ def projection_bilevel_l11_ball(
         `X` is and in CSR otherwise, and stores no zeros.
     threshold : float
         The tau >= 0 of the outer level: groups whose norm is at most tau become
-        zero. It is 0 if `X` is inside the ball. Only if `return_threshold`.
+        zero. It is 0 if `X` is inside the ball, infinite beyond the largest float.
+        Only if `return_threshold`.
 
     Raises
     ------
@@ -175,7 +176,8 @@ def projection_bilevel_l12_ball(
         `X` is and in CSR otherwise, and stores no zeros.
     threshold : float
         The tau >= 0 of the outer level: groups whose norm is at most tau become
-        zero. It is 0 if `X` is inside the ball. Only if `return_threshold`.
+        zero. It is 0 if `X` is inside the ball, infinite beyond the largest float.
+        Only if `return_threshold`.
 
     Raises
     ------

@@ -29,12 +29,10 @@ from skproj.projection._sparse import (
 )
 from skproj.utils._threads import effective_n_threads
 
-# Sums of entries (or squares) of this magnitude neither overflow nor lose digits.
-SAFE_RANGE = {
-    _groups.L1: (1e-290, 1e290),
-    _groups.LINF: (1e-290, 1e290),
-    _groups.L2: (1e-140, 1e140),
-}
+# Sums of squares of this magnitude neither overflow nor lose digits.
+SAFE_RANGE = 2.0**-450, 2.0**450
+# The kernels take levels off float32 entries in that type.
+SAFE_FLOAT32 = 2.0**120
 
 
 class Solution(NamedTuple):
@@ -131,8 +129,18 @@ def share_out(norms, radius):
     return budgets, threshold
 
 
+def _largest_of_finite(groups, n_threads):
+    """Return the l_inf norms of groups without their entries of minus infinity."""
+    is_left_out = np.isneginf(groups)
+    if is_left_out.all(axis=1).any():
+        raise ValueError(
+            "X must have a finite entry in each slice, got one of minus infinity only."
+        )
+    return group_norms(np.where(is_left_out, 0.0, groups), _groups.LINF, n_threads)
+
+
 def safe_norms(
-    groups, norm, n_threads, *, and_largest=False, at_least=0.0, batched=False
+    groups, norm, n_threads, *, and_largest=False, fill_to=None, batched=False
 ):
     """Norms of the groups, and the power of two that made them computable.
 
@@ -140,8 +148,9 @@ def safe_norms(
     ----------
     and_largest : bool
         Whether the l_inf norms are wanted as well, as a second row.
-    at_least : float
-        A number that sums will contain besides the entries, if large.
+    fill_to : float or None
+        What the entries of the result will add up to, whatever those of the groups,
+        some of which may be minus infinity then. `norm` has to be LINF.
     batched : bool
         Whether each group has a power of two of its own.
 
@@ -149,31 +158,44 @@ def safe_norms(
     -------
     groups : ndarray of shape (n_groups, group_size)
         `groups` itself, or a copy divided by ``2 ** exponent`` where sums would
-        overflow or underflow.
+        overflow or underflow. The exponent is as small as may be: a radius that is
+        divided as well should keep its digits.
     norms : ndarray of shape (n_groups,) or (2, n_groups)
         Norms of the returned groups.
     exponent : int, or ndarray of int of shape (n_groups,)
         The int 0 in all but extreme cases.
     """
     norms = group_norms(groups, norm, n_threads, and_largest=and_largest)
-    low, high = SAFE_RANGE[norm]
     extreme = norms.item() if norms.size == 1 else norms.max()
-    if extreme < at_least:
-        extreme = at_least
+    at_least = 0.0
+    if fill_to is not None:
+        if extreme == np.inf:
+            norms = _largest_of_finite(groups, n_threads)
+            extreme = norms.max()
+        at_least = fill_to
+        extreme = max(extreme, at_least)
+    low, high = SAFE_RANGE
+    if entries_of(groups)[0].dtype == np.float32 and norm != _groups.L2:
+        high = SAFE_FLOAT32
     tiny = batched and norms.min() < low and np.any((norms > 0.0) & (norms < low))
     if low < extreme < high and not tiny:  # false for NaN
         return groups, norms, 0
-    largest = group_norms(groups, _groups.LINF, n_threads)
+    is_largest = norm == _groups.LINF
+    largest = norms if is_largest else group_norms(groups, _groups.LINF, n_threads)
     if not np.isfinite(largest.max()):
         raise ValueError("X contains NaN or infinity.")
     if not batched:
         largest = largest.max(keepdims=True)
     _, exponents = np.frexp(np.maximum(largest, at_least))
+    exponents -= np.clip(exponents, *np.frexp((low, high))[1])
     if not exponents.any():
         return groups, norms, 0
     with np.errstate(under="ignore"):
         groups = scaled_groups(groups, -exponents)
-    norms = group_norms(groups, norm, n_threads, and_largest=and_largest)
+        if is_largest:
+            norms = np.ldexp(norms, -exponents)
+        else:
+            norms = group_norms(groups, norm, n_threads, and_largest=and_largest)
     return groups, norms, exponents if batched else int(exponents[0])
 
 
@@ -221,13 +243,12 @@ def project(
         if out is not None and not same_view(X, out) and np.may_share_memory(X, out):
             X = X.copy()
         groups = stored_groups(compressed, axes) if is_sparse else groups_of(X, axes)
-        at_least = radius if fill else 0.0
         scaled, norms, exponent = safe_norms(
             groups,
             norm,
             n_threads,
             and_largest=and_largest,
-            at_least=at_least,
+            fill_to=radius if fill else None,
             batched=batched,
         )
         if isinstance(exponent, int) and exponent == 0:
@@ -236,7 +257,7 @@ def project(
             with np.errstate(over="ignore", under="ignore"):
                 scaled_radius = _scaled_down(radius, exponent)
                 solution = solve(scaled, norms, scaled_radius, n_threads)
-                solution = _scale_back(solution, exponent)
+                solution = _scale_back(solution, exponent, X.dtype)
 
     if is_sparse:
         _shrink_stored(compressed, groups, solution, n_threads)
@@ -249,6 +270,8 @@ def project(
                 np.copyto(out, X)
         else:
             _write(X, groups, axes, solution, out, n_threads)
+            if fill and np.any(exponent):  # a sum of large entries is rounded up
+                np.minimum(out, radius, out=out)
     if not return_threshold:
         return out
     threshold_shape = groups_shape(X.shape, axes) if batched else ()
@@ -265,9 +288,14 @@ def _scaled_down(radius, exponent):
     )[()]
 
 
-def _scale_back(solution, exponent):
+def _scale_back(solution, exponent, dtype):
     """Undo the scaling of the data by ``2 ** -exponent`` in what was solved for."""
     kind, levels, threshold, offsets = solution
+    if kind == _groups.SUBTRACT_AND_CLAMP:
+        # The offset takes what a level has below all numbers of the type.
+        smallest = np.ldexp(float(np.finfo(dtype).min), -exponent)
+        offsets = offsets + np.minimum(levels - smallest, 0.0)
+        levels = np.maximum(levels, smallest)
     if kind not in (None, _groups.SCALE):
         levels = np.ldexp(levels, exponent)
     if offsets is not None:

@@ -300,8 +300,8 @@ def projection_hoyer(
     multiplier : float, or ndarray of the shape of `X` without `axis`
         The mu >= 0 such that, for vectors of length n without weights, entries of
         magnitude at most ``mu / (sqrt(n) - 1)`` become zero, but for one of each
-        vector; 0 if `X` comes back as it is. An array if `per_vector`. Only if
-        `return_multiplier`.
+        vector; 0 if `X` comes back as it is, infinite beyond the largest float. An
+        array if `per_vector`. Only if `return_multiplier`.
 
     Raises
     ------
@@ -310,7 +310,8 @@ def projection_hoyer(
         has the wrong type.
     ValueError
         If `sparsity` is not between 0 and 1, if `X` contains NaN or infinity, if
-        options do not go together, or if `axis`, `weights` or `out` does not fit `X`.
+        options do not go together, if `axis`, `weights` or `out` does not fit `X`, or
+        if the result is beyond the largest number of its type: entries may grow.
 
     See Also
     --------

@@ -19,8 +19,9 @@ EPS = np.finfo(np.float64).eps
 TOLERANCE = 1e-12
 TOLERANCE_INSIDE = {"f": 6e-8, "d": 4e-12}
 
-# Squares of entries between these numbers neither overflow nor lose digits.
-SMALLEST_SAFE, LARGEST_SAFE = 1e-140, 1e140
+# Squares of entries between these numbers, and of differences of neighbours, neither
+# overflow nor lose digits.
+SMALLEST_SAFE, LARGEST_SAFE = 1e-130, 1e140
 
 # A bracket of multipliers this narrow, relatively, is a jump. One around a multiplier
 # where a jump is suspected is half as wide; entries that differ by less than TIE may
@@ -652,7 +653,7 @@ class Task(NamedTuple):
 def project_vectors(vectors, task, out, n_threads):
     """Project the vectors; also return the multiplier.
 
-    The result is `out`, which has the shape of the data, or a new array if it is None.
+    The result is written to `out`, which has the shape of the data, if it is not None.
     The data may be overwritten if they are a copy.
     """
     vectors, norms, exponents = _norms(vectors, n_threads)
@@ -671,15 +672,27 @@ def project_vectors(vectors, task, out, n_threads):
         if task.start is not None:
             task = task._replace(start=np.ldexp(task.start, -top))
         mu, solution, mixed = _solve_group(vectors, norms, units, task, n_threads)
-    if out is None:
-        out = vectors.data if vectors.is_copy else np.empty_like(vectors.data)
-    if solution is not None:
-        _write(vectors, norms, solution, mixed, task.scale, out, n_threads)
-    elif out is not vectors.data:
-        np.copyto(out, vectors.data)
-    if exponents is not None:
-        np.ldexp(out, np.repeat(exponents, vectors.sizes), out=out)
-    return out, np.ldexp(mu, top)
+    dtype = vectors.data.dtype
+    with np.errstate(over="ignore"):
+        lengths = np.ldexp(norms.lengths, 0 if exponents is None else exponents)
+        # Entries may grow, up to the length of their vector.
+        may_overflow = lengths.max() > np.finfo(dtype).max
+        result = None if may_overflow else out
+        if result is None:
+            result = vectors.data if vectors.is_copy else np.empty_like(vectors.data)
+        if solution is not None:
+            _write(vectors, norms, solution, mixed, task.scale, result, n_threads)
+        elif result is not vectors.data:
+            np.copyto(result, vectors.data)
+        if exponents is not None:
+            np.ldexp(result, np.repeat(exponents, vectors.sizes), out=result)
+        if may_overflow and not np.isfinite(result).all():
+            raise ValueError(
+                f"X is too large: its projection has entries above the largest {dtype}."
+            )
+        if out is not None and out is not result:
+            np.copyto(out, result)
+        return result, np.ldexp(mu, top)
 
 
 def sparsities(vectors, n_threads):

@@ -27,7 +27,7 @@ def _solve(groups, norms, radius, n_threads, *, signed):
     if n_outside == 0:
         return INSIDE
     thresholds = levels + offsets
-    if radius.min() == 0.0 if isinstance(radius, np.ndarray) else radius == 0.0:
+    if radii.min() == 0.0:
         # Nothing is left of a group without a budget: its threshold is its largest.
         tops = norms if signed else group_norms(groups, _groups.LINF, n_threads)
         thresholds = np.where(radii == 0.0, tops, thresholds)
@@ -51,7 +51,8 @@ def projection_simplex(
     Parameters
     ----------
     X : array-like of any shape
-        Input of dtype float32 or float64; integers are converted to float64.
+        Input of dtype float32 or float64; integers are converted to float64. Entries
+        of minus infinity become zero.
     radius : float, default=1.0
         Sum of the result, finite and non-negative.
     axis : int, tuple of int or None, default=None
@@ -71,8 +72,8 @@ def projection_simplex(
     P : ndarray of the shape and dtype of `X`
         The projection. Empty arrays come back empty.
     threshold : float, or ndarray of the shape of `X` without `axis`
-        The tau, of any sign, with ``P = max(X - tau, 0)``. Only if
-        `return_threshold`.
+        The tau, of any sign, with ``P = max(X - tau, 0)``; minus infinity below all
+        floats. Only if `return_threshold`.
 
     Raises
     ------
@@ -80,8 +81,8 @@ def projection_simplex(
         If `X` is sparse or not of a real floating or integer type, or if an
         argument has the wrong type.
     ValueError
-        If `radius` is negative, NaN or infinite, if `X` contains NaN or infinity,
-        or if `axis` or `out` does not fit `X`.
+        If `radius` is negative, NaN or infinite, if `X` contains NaN or infinity, or
+        a slice of minus infinity only, or if `axis` or `out` does not fit `X`.
 
     See Also
     --------
@@ -91,8 +92,7 @@ def projection_simplex(
     -----
     Newton's method on the threshold, for long vectors on the few entries near it that
     a sample points to: expected time linear in the number of entries. Sums are carried
-    in float64. The radius is met to rounding unless it is tiny against the entries
-    (below about 1e-30 of the largest, 1e-13 in float32): less may be left then.
+    in float64. The radius is met to rounding, also if it is tiny against the entries.
 
     References
     ----------
@@ -186,8 +186,7 @@ def projection_l1_ball(
     -----
     Newton's method on the threshold, for long vectors on the few entries near it that
     a sample points to: expected time linear in the number of entries. Sums are carried
-    in float64. The radius is met to rounding unless it is tiny against the entries
-    (below about 1e-30 of the largest, 1e-13 in float32): less may be left then.
+    in float64. The radius is met to rounding, also if it is tiny against the entries.
 
     References
     ----------

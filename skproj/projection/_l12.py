@@ -45,7 +45,8 @@ def projection_l12_ball(
         `X` is and in CSR otherwise, and stores no zeros.
     threshold : float
         The tau >= 0 by which the l2 norm of each group is reduced; 0 if `X` is
-        inside the ball. Only if `return_threshold`.
+        inside the ball, infinite beyond the largest float. Only if
+        `return_threshold`.
 
     Raises
     ------

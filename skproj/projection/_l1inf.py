@@ -74,7 +74,7 @@ def projection_l1inf_ball(
         `X` is and in CSR otherwise, and stores no zeros.
     threshold : float
         The theta >= 0 that every kept group loses in l1 norm; 0 if `X` is inside
-        the ball. Only if `return_threshold`.
+        the ball, infinite beyond the largest float. Only if `return_threshold`.
 
     Raises
     ------

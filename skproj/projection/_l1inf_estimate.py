@@ -14,7 +14,7 @@ MIN_SAMPLE_GROUPS = 8
 
 
 def _theta_of_part(groups, picked, step, radius, low):
-    """Solve for theta as if there were only the picked groups, every `step`-th entry."""
+    """Solve for theta with the picked groups alone, and every `step`-th entry."""
     part = np.ascontiguousarray(groups[picked, ::step])
     share = part.shape[1] / groups.shape[1]
     magnitudes = np.abs(part)

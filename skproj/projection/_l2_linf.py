@@ -61,7 +61,8 @@ def projection_l2_ball(
         The projection. Empty arrays come back empty. It is sparse if `X` is, in CSC if
         `X` is and in CSR otherwise, and stores no zeros.
     threshold : float, or ndarray of the shape of `X` without `axis`
-        What the norm loses: ``max(norm - radius, 0)``. Only if `return_threshold`.
+        What the norm loses: ``max(norm - radius, 0)``, infinite beyond the largest
+        float. Only if `return_threshold`.
 
     Raises
     ------

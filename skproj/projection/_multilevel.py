@@ -117,7 +117,8 @@ def projection_multilevel(
     threshold : float
         That of the outermost level: with an outer l1 norm the tau >= 0 such that
         slices whose norm is at most tau become zero, otherwise what the norm loses,
-        ``max(norm - radius, 0)``. Only if `return_threshold`.
+        ``max(norm - radius, 0)``. Infinite beyond the largest float. Only if
+        `return_threshold`.
 
     Raises
     ------
@@ -222,7 +223,8 @@ def norm_multilevel(X, norms=(1, np.inf, np.inf), *, axes=None, n_threads=None):
     Returns
     -------
     norm : float
-        The norm, summed in float64; 0 for an empty array.
+        The norm, summed in float64; 0 for an empty array, infinite beyond the largest
+        float.
 
     Raises
     ------

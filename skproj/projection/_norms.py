@@ -26,7 +26,7 @@ def mend_norms(groups, norm, norms, n_threads):
 
     Each such group is divided by a power of two of its own first.
     """
-    low, high = SAFE_RANGE[norm]
+    low, high = SAFE_RANGE
     if low <= norms.min() and norms.max() < high:  # false for NaN
         return
     largest = group_norms(groups, _groups.LINF, n_threads)
@@ -95,7 +95,8 @@ def norm_l1(X, *, axis=None, n_threads=None):
     Returns
     -------
     norm : float, or ndarray of the shape of `X` without `axis`
-        The norm, of dtype float64; 0 for an empty array.
+        The norm, of dtype float64; 0 for an empty array, infinite beyond the largest
+        float.
 
     Raises
     ------
@@ -142,7 +143,8 @@ def norm_l2(X, *, axis=None, n_threads=None):
     Returns
     -------
     norm : float, or ndarray of the shape of `X` without `axis`
-        The norm, of dtype float64; 0 for an empty array.
+        The norm, of dtype float64; 0 for an empty array, infinite beyond the largest
+        float.
 
     Raises
     ------
@@ -237,7 +239,8 @@ def norm_l11(X, *, axis=0, n_threads=None):
     Returns
     -------
     norm : float
-        The norm, summed in float64; 0 for an empty array.
+        The norm, summed in float64; 0 for an empty array, infinite beyond the largest
+        float.
 
     Raises
     ------
@@ -283,7 +286,8 @@ def norm_l12(X, *, axis=0, n_threads=None):
     Returns
     -------
     norm : float
-        The norm, summed in float64; 0 for an empty array.
+        The norm, summed in float64; 0 for an empty array, infinite beyond the largest
+        float.
 
     Raises
     ------
@@ -328,7 +332,8 @@ def norm_l1inf(X, *, axis=0, n_threads=None):
     Returns
     -------
     norm : float
-        The norm, summed in float64; 0 for an empty array.
+        The norm, summed in float64; 0 for an empty array, infinite beyond the largest
+        float.
 
     Raises
     ------
@@ -373,7 +378,8 @@ def norm_linf1(X, *, axis=0, n_threads=None):
     Returns
     -------
     norm : float
-        The norm, summed in float64; 0 for an empty array.
+        The norm, summed in float64; 0 for an empty array, infinite beyond the largest
+        float.
 
     Raises
     ------
@@ -417,7 +423,8 @@ def norm_linf2(X, *, axis=0, n_threads=None):
     Returns
     -------
     norm : float
-        The norm, summed in float64; 0 for an empty array.
+        The norm, summed in float64; 0 for an empty array, infinite beyond the largest
+        float.
 
     Raises
     ------

@@ -10,7 +10,6 @@ from skproj.projection._engine import (
     group_norms,
     group_thresholds,
     safe_norms,
-    share_out,
     threads_for,
 )
 from skproj.projection._layout import check_array, check_axis, groups_of
@@ -61,6 +60,20 @@ def _level_between(low, high, uncertainty):
     return low if low == 0.0 else min(low + uncertainty, low + (high - low) / 2)
 
 
+def _checked(radius, n_left, k, what):
+    """Return the radius if it leaves `k` groups, or one near it that does."""
+    low, high = 0.0, min(2.0 * radius, np.finfo(np.float64).max)
+    while (n := n_left(radius)) != k:
+        low, high = (radius, high) if n < k else (low, radius)
+        radius = low / 2 + high / 2
+        if not low < radius < high:
+            raise ValueError(
+                f"No radius leaves exactly {k} {what}, because some of them are equal "
+                "to rounding."
+            )
+    return radius
+
+
 def radius_for_sparsity(X, *, n_groups=None, fraction=None, ball="l1inf", axis=0):
     r"""Compute the largest radius that leaves a given number of groups.
 
@@ -70,7 +83,7 @@ def radius_for_sparsity(X, *, n_groups=None, fraction=None, ball="l1inf", axis=0
         P = \operatorname{projection}(X, \text{radius})
 
     Radii have the unit of the norm, which says little; the number of groups (columns
-    for ``axis=0``) that survive is what is usually known. No projection is computed.
+    for ``axis=0``) that survive is what is usually known.
 
     Parameters
     ----------
@@ -100,8 +113,9 @@ def radius_for_sparsity(X, *, n_groups=None, fraction=None, ball="l1inf", axis=0
         If `X` is not of a real floating or integer type, or if an argument has the
         wrong type.
     ValueError
-        If `X` contains NaN or infinity, if `ball` or `axis` does not fit, or if no
-        radius leaves this number of groups, because some of them are equally large.
+        If `X` contains NaN or infinity, if `ball` or `axis` does not fit, if no
+        radius leaves this number of groups, because some of them are equally large,
+        or if the radius is beyond the largest float.
 
     See Also
     --------
@@ -113,8 +127,8 @@ def radius_for_sparsity(X, *, n_groups=None, fraction=None, ball="l1inf", axis=0
     For the exact l1,inf ball, group j survives while its l1 norm is above the
     threshold theta [1]_, for the others while its norm is above tau. The largest
     radius belongs to the largest group that has to die: its norm is the threshold,
-    from which the radius follows directly. A margin of a few roundings makes the
-    projection leave exactly that many groups.
+    from which the radius follows directly, up to a margin of a few roundings. A
+    projection checks that it leaves exactly that many groups.
 
     References
     ----------
@@ -182,8 +196,20 @@ def radius_for_sparsity(X, *, n_groups=None, fraction=None, ball="l1inf", axis=0
         error = EPS * np.sqrt(k) * strengths.max()
         tau = _level_between(largest_dead, smallest_kept, 8 * error)
         radius = np.sum(np.maximum(strengths - tau, 0.0))
-        _, found = share_out(strengths, radius)
-        if not largest_dead <= found < smallest_kept:
-            _refuse_ties(strengths, smallest_kept, k, what)
     with np.errstate(over="ignore"):
-        return float(np.ldexp(radius, exponent))
+        radius = float(np.ldexp(radius, exponent))
+    if math.isinf(radius):
+        raise ValueError(
+            f"X is too large: the radius that leaves {k} {what} is beyond the largest "
+            "float."
+        )
+
+    def n_left(radius):
+        P = ball.project(X, radius, axis=axes)
+        if ball.grouped:
+            return np.count_nonzero(
+                group_norms(groups_of(P, axes), _groups.LINF, n_threads)
+            )
+        return np.count_nonzero(P) if isinstance(P, np.ndarray) else P.nnz
+
+    return _checked(radius, n_left, k, what)
