@@ -67,27 +67,53 @@ def each_column(function):
     return lambda C, radius: np.stack([function(x, radius) for x in C.T], axis=1)
 
 
-def certified_l1inf(C, radius):
-    """Oracle of the l1,inf ball that proves its result by the optimality conditions.
+def l1inf_levels(C, radius):
+    """Levels of the columns and theta that the optimality conditions prove.
 
     The excess ``sum_i max(|c_i| - mu, 0)`` of a column is the largest of
     ``S_k - k mu`` over the sums S_k of its k largest entries, so it equals theta for
     ``mu = max_k (S_k - theta) / k``. Clipping there is the projection for the radius
-    ``sum_j mu_j``, whatever theta is. All levels grow with the radius: no entry is
-    further from the projection for `radius` than the two radii are apart.
+    ``sum_j mu_j``, whatever theta is.
+
+    Returns
+    -------
+    levels : ndarray of shape (n_columns,)
+    theta : float
+        0 inside the ball.
+    surplus : float
+        Sum of the levels less the radius; 0 inside the ball.
     """
     sums = np.cumsum(-np.sort(-np.abs(C), axis=0), axis=0)
     counts = np.arange(1, len(C) + 1)[:, np.newaxis]
+    columns = np.arange(C.shape[1])  # that have a level above zero
     theta = 0.0
     for _ in range(100):  # Newton's method; the sum of the levels is convex in theta
         candidates = (sums - theta) / counts
-        levels = np.maximum(candidates.max(axis=0), 0.0)
-        surplus = math.fsum(levels) - radius
+        highest = candidates.max(axis=0)
+        surplus = math.fsum(highest) - radius
         if surplus <= 1e-15 * radius:
             break
-        theta += surplus / np.sum(1.0 / (1 + candidates.argmax(axis=0)[levels > 0.0]))
+        before = theta
+        theta += surplus / np.sum(1.0 / (1 + candidates.argmax(axis=0)))
+        if theta == before:
+            break
+        alive = sums[-1] > theta
+        if not alive.all():
+            sums, columns = sums[:, alive], columns[alive]
+    levels = np.zeros(C.shape[1])
+    levels[columns] = highest
     inside = theta == 0.0 and surplus < 0.0
-    return np.clip(C, -levels, levels), 0.0 if inside else abs(surplus)
+    return levels, theta, 0.0 if inside else surplus
+
+
+def certified_l1inf(C, radius):
+    """Oracle of the l1,inf ball that proves its result by the optimality conditions.
+
+    All levels grow with the radius: no entry is further from the projection for
+    `radius` than this is from the sum of the levels.
+    """
+    levels, _, surplus = l1inf_levels(C, radius)
+    return np.clip(C, -levels, levels), abs(surplus)
 
 
 # ---------------------------------------------------------------------------
@@ -100,14 +126,50 @@ EXACT_NORMS = {  # of a vector, as a list of numbers
 }
 
 
-def flat(order):
-    """Norm of all entries as one vector."""
-    return lambda C: EXACT_NORMS[order](C.ravel().tolist())
+def as_tensor(X, axis):
+    """Split the dimension of a matrix that tells the groups into two."""
+    n_groups = X.shape[1 - axis]
+    inner = next(k for k in (4, 3, 2, 1) if n_groups % k == 0)
+    split = (n_groups // inner, inner)
+    return X.reshape(
+        (len(X), *split) if axis == 0 else (*split, X.shape[1]), copy=False
+    )
 
 
-def mixed(outer, inner):
-    """Norm `outer` of the norms `inner` of the columns."""
-    return lambda C: EXACT_NORMS[outer](map(EXACT_NORMS[inner], C.T.tolist()))
+@dataclass(frozen=True)
+class Norm:
+    """Norm of norms of a matrix whose groups are columns.
+
+    Parameters
+    ----------
+    orders : tuple of {1, 2, inf}
+        The outermost norm first. One takes all entries as one vector, two are those
+        over and of the columns, three those of the tensor that `as_tensor` makes.
+    """
+
+    orders: tuple
+
+    def __call__(self, C):
+        """Compute the norm exactly, but for the rounding of each sum."""
+        if len(self.orders) == 1:
+            return EXACT_NORMS[self.orders[0]](C.ravel().tolist())
+        *outer, inner = self.orders
+        norms = [EXACT_NORMS[inner](column) for column in C.T.tolist()]
+        if len(outer) == 2:
+            tensor = np.reshape(norms, as_tensor(C, 0).shape[1:])
+            norms = [EXACT_NORMS[outer[1]](column) for column in tensor.T.tolist()]
+        return EXACT_NORMS[outer[0]](norms)
+
+    def quick(self, C):
+        """Compute the norm as NumPy does, whose sums along axes are in pairs."""
+        if len(self.orders) == 1:
+            return np.linalg.norm(C.reshape(1, -1, order="A"), self.orders[0], axis=1)[
+                0
+            ]
+        tensor = as_tensor(C, 0) if len(self.orders) == 3 else C
+        for order in reversed(self.orders):
+            tensor = np.linalg.norm(tensor, order, axis=0)
+        return tensor
 
 
 # ---------------------------------------------------------------------------
@@ -168,8 +230,9 @@ def weights_of_entries(X):
     return np.where(digits > 0.0, 10.0 ** (digits - 4), 0.0)
 
 
-def _weighted_l1(X, radius, **arguments):
-    return projection_weighted_l1_ball(X, radius, weights_of_entries(X), **arguments)
+def _weighted_l1(X, radius, *, weights=None, **arguments):
+    weights = weights_of_entries(X) if weights is None else weights
+    return projection_weighted_l1_ball(X, radius, weights, **arguments)
 
 
 def _weighted_oracle(x, radius):
@@ -182,27 +245,17 @@ def _weighted_ratios(C):
     return np.divide(np.abs(C), weights, out=ratios, where=weights > 0.0)
 
 
-def _as_tensor(X, axis):
-    """Split the dimension of a matrix that tells the groups into two."""
-    n_groups = X.shape[1 - axis]
-    inner = next(k for k in (4, 3, 2, 1) if n_groups % k == 0)
-    split = (n_groups // inner, inner)
-    return X.reshape(
-        (len(X), *split) if axis == 0 else (*split, X.shape[1]), copy=False
-    )
-
-
 def multilevel(norms):
     """Target for three norms; the columns of a matrix are the fibres of a tensor."""
     outer, middle, inner = norms
 
     def projection(X, radius, *, axis, out=None, return_threshold=False, **arguments):
         P, threshold = projection_multilevel(
-            _as_tensor(X, axis),
+            as_tensor(X, axis),
             radius,
             norms,
             axes=(2, 1, 0) if axis == 0 else (1, 0, 2),
-            out=None if out is None else _as_tensor(out, axis),
+            out=None if out is None else as_tensor(out, axis),
             return_threshold=True,
             **arguments,
         )
@@ -210,22 +263,17 @@ def multilevel(norms):
         return (P, threshold) if return_threshold else P
 
     def oracle(C, radius):
-        return _reference.multilevel(_as_tensor(C, 0), radius, norms).reshape(C.shape)
-
-    def fibre_norms(C):
-        """Exact norms of the fibres, in the shape of the two outer dimensions."""
-        norms_of_columns = [EXACT_NORMS[inner](column) for column in C.T.tolist()]
-        return np.reshape(norms_of_columns, _as_tensor(C, 0).shape[1:])
+        return _reference.multilevel(as_tensor(C, 0), radius, norms).reshape(C.shape)
 
     def slice_norms(C):
-        fibres = fibre_norms(C)
+        fibres = np.linalg.norm(as_tensor(C, 0), inner, axis=0)
         slices = np.linalg.norm(fibres, middle, axis=0)
         return np.broadcast_to(slices, fibres.shape).ravel()
 
     return Target(
         projection,
         by_reference(oracle),
-        lambda C: mixed(outer, middle)(fibre_norms(C)),
+        Norm(norms),
         slice_norms if outer == 1 else nothing,
     )
 
@@ -233,18 +281,18 @@ def multilevel(norms):
 def _columnwise(projection, function, order, vanishing, **options):
     """Target for the projection of each column by itself."""
     oracle = by_reference(each_column(function))
-    return Target(projection, oracle, mixed(np.inf, order), vanishing, **options)
+    return Target(projection, oracle, Norm((np.inf, order)), vanishing, **options)
 
 
 def _vectorwise(projection, function, order, vanishing, **options):
     """Target for the projection of all entries as one vector."""
     oracle = by_reference(function)
-    return Target(projection, oracle, flat(order), vanishing, whole=True, **options)
+    return Target(projection, oracle, Norm((order,)), vanishing, whole=True, **options)
 
 
 def _grouped(projection, function, order, vanishing):
     """Target for a ball whose outer norm is l1."""
-    return Target(projection, by_reference(function), mixed(1, order), vanishing)
+    return Target(projection, by_reference(function), Norm((1, order)), vanishing)
 
 
 _ref, _inf = _reference, np.inf
@@ -269,7 +317,7 @@ TARGETS = {
     "l1inf": Target(
         projection_l1inf_ball,
         certified_l1inf,
-        mixed(1, _inf),
+        Norm((1, _inf)),
         column_norms(1),
         slow_oracle=by_reference(_ref.l1inf),
     ),
@@ -437,19 +485,20 @@ class Case(NamedTuple):
         )
 
 
+def pick(rng, names, shares=None):
+    """Pick one of the names, all as often or by their shares, which add up to 1."""
+    names = tuple(names)
+    if shares is None:
+        return names[rng.integers(len(names))]
+    return names[np.searchsorted(np.cumsum(shares), rng.random())]
+
+
 def make_case(seed, index):
     """Input number `index` of a seed."""
     rng = np.random.default_rng((seed, index))
-
-    def pick(names, shares=None):
-        names = tuple(names)
-        if shares is None:
-            return names[rng.integers(len(names))]
-        return names[np.searchsorted(np.cumsum(shares), rng.random())]
-
-    kind = pick(KINDS)
-    shape = SHAPES[pick(SHAPES, SHAPE_SHARES)](rng)
-    dtype = pick(("float32", "float64"))
+    kind = pick(rng, KINDS)
+    shape = SHAPES[pick(rng, SHAPES, SHAPE_SHARES)](rng)
+    dtype = pick(rng, ("float32", "float64"))
     columns = np.ascontiguousarray(KINDS[kind](rng, shape, np.finfo(dtype)), dtype)
     columns.flags.writeable = False
     return Case(
@@ -458,10 +507,10 @@ def make_case(seed, index):
         kind,
         columns,
         axis=int(rng.integers(2)),
-        layout=pick(LAYOUTS),
-        mode=pick(MODES),
-        out_layout=pick(LAYOUTS),
-        radius_kind=pick(RADII, RADIUS_SHARES),
+        layout=pick(rng, LAYOUTS),
+        mode=pick(rng, MODES),
+        out_layout=pick(rng, LAYOUTS),
+        radius_kind=pick(rng, RADII, RADIUS_SHARES),
         number=rng.random(),
         chosen_column=int(rng.integers(shape[1])),
     )

@@ -1,20 +1,10 @@
 """A short run of fuzz_projections.py, and proof that it notices wrong results."""
 
-import importlib.util
-import sys
 from dataclasses import replace
-from pathlib import Path
 
+import fuzz_projections
 import numpy as np
 import pytest
-
-# The tests are no package: the script beside this file is loaded by its path.
-_spec = importlib.util.spec_from_file_location(
-    "fuzz_projections", Path(__file__).with_name("fuzz_projections.py")
-)
-fuzz_projections = importlib.util.module_from_spec(_spec)
-sys.modules[_spec.name] = fuzz_projections  # dataclasses look their module up there
-_spec.loader.exec_module(fuzz_projections)
 
 N_INPUTS = 250  # for each projection
 

@@ -1,11 +1,9 @@
 """The Hoyer sparsity and the group sparse projection, on arrays and tensors."""
 
-import importlib.util
 import inspect
 import math
-import sys
-from pathlib import Path
 
+import fuzz_hoyer
 import numpy as np
 import pytest
 import torch
@@ -19,14 +17,6 @@ from skproj.projection import (
     hoyer_sparsity,
     projection_hoyer,
 )
-
-# The tests are no package: the script beside this file is loaded by its path.
-_spec = importlib.util.spec_from_file_location(
-    "fuzz_hoyer", Path(__file__).with_name("fuzz_hoyer.py")
-)
-fuzz_hoyer = importlib.util.module_from_spec(_spec)
-sys.modules[_spec.name] = fuzz_hoyer
-_spec.loader.exec_module(fuzz_hoyer)
 
 N_INPUTS = 420  # twenty of each family
 
