@@ -16,6 +16,10 @@ BENCHMARKS ?= benchmarks/projections.py benchmarks/selector.py
 # Those that say within two minutes whether an installed package works; `tests` is all.
 DIST_TESTS ?= tests/test_import.py tests/test_kernels.py tests/test_projection.py \
 	tests/test_cli.py
+# The inputs of `make fuzz`: how many, their seed, and which balls (all if empty).
+COUNT ?= 200000
+SEED ?= 0
+BALLS ?=
 PROBES = demo_output/digits-probes.parquet
 PYTHON_SOURCES := $(wildcard skproj tests examples benchmarks doc .ci)
 
@@ -23,7 +27,8 @@ PYTHON_SOURCES := $(wildcard skproj tests examples benchmarks doc .ci)
 # sources, so that the normal build stays as it is.
 SANITIZE ?= address,undefined
 KERNEL_TESTS = tests/test_kernels.py tests/test_norms.py tests/test_projection.py \
-	tests/test_fuzz.py tests/test_hoyer.py tests/test_group_sparse_nmf.py
+	tests/test_fuzz.py tests/test_fuzz_large.py tests/test_hoyer.py \
+	tests/test_group_sparse_nmf.py
 PY_IN_COPY = "$(abspath $(VENV))/bin/python"
 define build-copy
 	@echo "Building with $(1) in build/$@ ..."
@@ -42,7 +47,7 @@ export PYTHONNOUSERSITE = 1
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install test lint sanitize bounds demo doc bench dist dist-test clean
+.PHONY: help install test lint sanitize bounds fuzz demo doc bench dist dist-test clean
 
 help:  ## list the targets (the default)
 	@echo "make TARGET [PYTHON=$(PYTHON)] [VENV=$(VENV)] [WORKERS=$(WORKERS)]"
@@ -75,6 +80,10 @@ sanitize: $(VENV)/.skproj-test  ## run the kernel tests under the compiler's san
 bounds: $(VENV)/.skproj-test  ## run the kernel tests with the bounds of arrays checked
 	$(call build-copy,SKPROJ_DEBUG_CYTHON=1)
 	cd build/$@ && $(PY_IN_COPY) -m pytest -q $(KERNEL_TESTS)
+
+fuzz: $(VENV)/.skproj-test  ## compare projections of large arrays with oracles
+	$(PY) tests/fuzz_large.py --count $(COUNT) --seed $(SEED) \
+		$(if $(BALLS),--balls $(BALLS))
 
 demo: $(VENV)/.skproj-demo  ## select features on real data; report in demo_output/
 	$(PY) -m skproj datasets digits-probes --out $(PROBES) --overwrite

@@ -1,0 +1,87 @@
+"""Work in child processes that may crash or hang."""
+
+import faulthandler
+import multiprocessing
+import os
+import signal
+from typing import NamedTuple
+from unittest import mock
+
+# Threads that wait would take the cores from those that work, if others use them too.
+THREADS_SLEEP = {"OMP_WAIT_POLICY": "passive"}
+
+
+# Seconds until a child makes its first announcement: it has to import everything.
+START_LIMIT = 300.0
+
+
+class Lost(NamedTuple):
+    """What is known of work whose process ended before the result."""
+
+    reason: str
+    last_words: str  # the last announcement
+
+
+def _serve(sender, work, indices):
+    faulthandler.enable()
+    for index in indices:
+        sender.send(work(index, sender.send))
+
+
+def _reason(exit_code):
+    if exit_code < 0:
+        return f"ended by {signal.Signals(-exit_code).name}"
+    return f"ended with exit status {exit_code}"
+
+
+def in_children(work, indices, limit):
+    """Do work in a child process, and in a new one whenever that ends too early.
+
+    Parameters
+    ----------
+    work : callable
+        ``work(index, announce)``, which a new process can import, returns anything but
+        a str. It announces what it is about to do, as a str.
+    indices : iterable of int
+    limit : float
+        Seconds without an announcement or a result after which a child is ended, if
+        it has begun.
+
+    Yields
+    ------
+    index : int
+    result : object
+        What `work` returned, or a `Lost`.
+    """
+    context = multiprocessing.get_context("spawn")
+    indices = list(indices)
+    while indices:
+        receiver, sender = context.Pipe(duplex=False)
+        child = context.Process(
+            target=_serve, args=(sender, work, indices), daemon=True
+        )
+        with mock.patch.dict(os.environ, THREADS_SLEEP):
+            child.start()
+        sender.close()
+        last_words = None
+        try:
+            while indices:
+                seconds = limit if last_words else START_LIMIT
+                if not receiver.poll(seconds):
+                    reason = f"no answer for {seconds:g} s"
+                    yield indices.pop(0), Lost(reason, last_words)
+                    break
+                message = receiver.recv()
+                if isinstance(message, str):
+                    last_words = message
+                else:
+                    yield indices.pop(0), message
+        except EOFError:
+            child.join()
+            if last_words is None:
+                raise RuntimeError("A child ended before its first case.") from None
+            yield indices.pop(0), Lost(_reason(child.exitcode), last_words)
+        finally:
+            child.kill()
+            child.join()
+            receiver.close()
