@@ -141,7 +141,7 @@ def _shrink(X, P, n_threads):
 
 
 def _shrink_a_little(X, P, n_threads):
-    P *= 1 - 1e-12
+    P *= 1 - 1e-11
 
 
 def _stretch(X, P, n_threads):
@@ -187,7 +187,7 @@ def _write_before_entries(X, P, n_threads):
         (_stretch, "norm is above the radius"),
         (_leave_something_in_zeros, "not exactly zero"),
         (_round_with_two_threads, "another number of threads"),
-        (_write_to_input, "X has changed"),
+        (_write_to_input, "place of the result gives another result"),
         (_write_between_entries, "written beside the result"),
         (_write_before_entries, "written beside the result"),
     ],

@@ -204,6 +204,53 @@ def test_extreme_scales(rng, exponent):
     assert larger == pytest.approx(multiplier * 10.0**exponent, rel=1e-9)
 
 
+def test_ties_to_rounding_of_small_scale():
+    """The squares of their differences do not vanish."""
+    for seed in range(50):
+        rng = np.random.default_rng(seed)
+        X = 1.0 + rng.integers(0, 4, (6, 2)) * np.finfo(np.float64).eps
+        for per_vector in (False, True):
+            P = projection_hoyer(X, 0.7, per_vector=per_vector)
+            scaled = projection_hoyer(np.ldexp(X, -464), 0.7, per_vector=per_vector)
+            np.testing.assert_array_equal(scaled, np.ldexp(P, -464))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"scale": "keep_l2"},
+        {"per_vector": True},
+        {"weights": np.linspace(0.5, 1.0, 6)[:, np.newaxis]},
+        {"target": "zeros"},
+        {"objective": "ls"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize(("dtype", "exponent"), [("f4", 127), ("f8", 1023)])
+def test_entries_near_the_largest_number(dtype, exponent, options):
+    """The result is right, or it is refused if it is beyond that."""
+    n_refused = 0
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        X = np.ldexp(rng.uniform(-1.9, 1.9, (6, 2)), exponent).astype(dtype)
+        expected = projection_hoyer(np.ldexp(X.astype("f8"), -exponent), 0.5, **options)
+        for out in (None, np.full_like(X, 7.0)):
+            if np.abs(expected).max() < 2.0:
+                P = projection_hoyer(X, 0.5, out=out, **options)
+                P = np.ldexp(P.astype("f8"), -exponent)
+                rtol = 1e-6 if dtype == "f4" else 1e-9
+                np.testing.assert_allclose(P, expected, rtol=rtol)
+                continue
+            with pytest.raises(ValueError, match="X is too large: its projection"):
+                projection_hoyer(X, 0.5, out=out, **options)
+            n_refused += 1
+            if out is not None:
+                np.testing.assert_array_equal(out, 7.0)
+    assert 0 < n_refused < 60
+
+
 def test_vectors_of_very_different_scales(rng):
     X = rng.standard_normal((50, 4)) * [1e-200, 1e-100, 1.0, 1e200]
     for per_vector in (False, True):

@@ -62,6 +62,58 @@ def test_every_number_of_groups_of_a_large_matrix(ball):
         before = radius
 
 
+LAYOUTS = {
+    "C": np.ascontiguousarray,
+    "F": np.asfortranarray,
+    "strided": lambda X: np.repeat(np.repeat(X, 2, axis=0), 3, axis=1)[::2, ::3],
+    "reversed": lambda X: X[::-1, ::-1].copy()[::-1, ::-1],
+}
+
+
+@pytest.mark.parametrize("shape", [(30, 50), (100, 200), (300, 1000), (1200, 300)])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@each_ball
+def test_layout_and_type(ball, dtype, layout, shape):
+    """However sums are rounded, also where two groups are nearly as large."""
+    rng = np.random.default_rng(shape)
+    X = rng.normal(size=shape).astype(dtype)
+    strengths = np.abs(X, dtype=np.float64)
+    if ball.grouped:
+        order = 1 if ball.name == "l1inf" else ball.inner_norm
+        strengths = np.linalg.norm(strengths, order, axis=0)
+    strengths = np.sort(strengths, axis=None)[::-1]
+    gaps = strengths[:-1] - strengths[1:]
+    nearest = 1 + np.flatnonzero(gaps == np.min(gaps, where=gaps > 0.0, initial=np.inf))
+    X = LAYOUTS[layout](X)
+    for k in (1, *nearest[:1], *rng.integers(2, shape[1], 2), shape[1] - 1, shape[1]):
+        radius = radius_for_sparsity(X, n_groups=int(k), ball=ball.name)
+        assert count(ball, ball.project(X, radius)) == k
+
+
+@pytest.mark.parametrize("exponent", [0, -20, -1068])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@each_ball
+def test_groups_that_rounding_hardly_tells_apart(ball, dtype, exponent):
+    """Where no radius leaves so many, it is refused."""
+    exponent = max(exponent, np.finfo(dtype).minexp - np.finfo(dtype).nmant + 6)
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        X = 1 + np.finfo(dtype).eps * rng.integers(-2, 3, size=rng.integers(2, 12, 2))
+        with np.errstate(under="ignore"):
+            X = np.ldexp(X.astype(dtype), exponent)
+        for k in range(1, 1 + (X.shape[1] if ball.grouped else X.size)):
+            refusal = ""
+            try:
+                radius = radius_for_sparsity(X, n_groups=k, ball=ball.name)
+            except ValueError as error:
+                refusal = str(error)
+            if refusal:
+                assert f"No radius leaves exactly {k}" in refusal
+            else:
+                assert count(ball, ball.project(X, radius)) == k
+
+
 @each_ball
 @given(X=matrices())
 def test_no_group_and_all_groups(ball, X):
@@ -128,6 +180,15 @@ def test_ties_are_refused_with_the_possible_numbers(ball):
         radius_for_sparsity(X, n_groups=6, ball=ball.name)
     with pytest.raises(ValueError, match=r"exactly 1 .* number is 0\."):
         radius_for_sparsity(np.zeros((2, 2)), n_groups=1, ball=ball.name)
+
+
+@each_ball
+def test_radius_beyond_the_largest_float_is_refused(ball):
+    """That of a part of the groups may be a float all the same."""
+    X = np.diag([1.7e308, 1.5e308, 1.4e308])
+    assert radius_for_sparsity(X, n_groups=2, ball=ball.name) == pytest.approx(4e307)
+    with pytest.raises(ValueError, match="X is too large: the radius that leaves 3"):
+        radius_for_sparsity(X, n_groups=3, ball=ball.name)
 
 
 def test_empty_array():

@@ -518,7 +518,7 @@ MALFORMED = {
 def test_malformed_matrix_is_refused(fault, kind):
     """Whose indices lead to memory that is not its own, or to none."""
     format, parts = MALFORMED[fault]
-    X = KINDS[kind](GOOD).asformat(format)
+    X = KINDS[kind](GOOD).asformat(format, copy=True)
     if format == "bsr":
         X = X.tobsr(blocksize=(1, 1))
     for name, values in parts.items():
@@ -553,7 +553,7 @@ def test_malformed_matrix_is_refused(fault, kind):
 @each_ball
 def test_room_behind_the_entries_is_kept(ball, format, index):
     """It belongs to the user; SciPy has such matrices, and would cut it off."""
-    X = GOOD.asformat(format)
+    X = GOOD.asformat(format, copy=True)
     expected = ball.project(X, 1.0).toarray()
     X.data = np.append(X.data, [7.0, np.nan])
     X.indices = np.append(X.indices, [10**8, -1]).astype(index)

@@ -139,7 +139,10 @@ cdef inline void set_threshold(
     """
     cdef floating nearest = <floating>(level + step)
     threshold[0] = nearest if signed_ else max(nearest, 0.0)
-    offset[0] = offset_to_subtract((level - threshold[0]) + step, like)
-    if not signed_ and threshold[0] + offset[0] < 0.0:
+    offset[0] = (level - threshold[0]) + step
+    if signed_:
+        return
+    offset[0] = offset_to_subtract(offset[0], like)
+    if threshold[0] + offset[0] < 0.0:
         threshold[0] = 0.0
         offset[0] = 0.0

@@ -29,7 +29,11 @@ def _solve(groups, norms, radius, n_threads, *, signed):
     thresholds = levels + offsets
     if radii.min() == 0.0:
         # Nothing is left of a group without a budget: its threshold is its largest.
-        tops = norms if signed else group_norms(groups, _groups.LINF, n_threads)
+        tops = (
+            groups.max(axis=1)
+            if signed
+            else group_norms(groups, _groups.LINF, n_threads)
+        )
         thresholds = np.where(radii == 0.0, tops, thresholds)
     return Solution(kind, levels, thresholds, offsets)
 
