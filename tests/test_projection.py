@@ -415,6 +415,13 @@ def test_projection_simplex_of_any_scale(dtype):
             assert abs(total / Fraction(radius) - 1) <= 8 * info.eps
 
 
+def test_projection_simplex_by_hand():
+    """Entries and radii near the largest numbers of the type."""
+    assert projection_simplex([-1.797e308], 1.0) == [1.0]
+    P = projection_simplex(np.array([-1e38, -2e38], dtype=np.float32), 3e38)
+    np.testing.assert_allclose(P, [2e38, 1e38], rtol=1e-6)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(4, 5), (3, 40), (40, 30), (2, 70_000)])
 def test_projection_simplex_of_minus_infinity(shape, dtype):
