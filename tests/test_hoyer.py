@@ -2,6 +2,7 @@
 
 import importlib.util
 import inspect
+import itertools
 import math
 import sys
 from pathlib import Path
@@ -246,6 +247,14 @@ def test_weights_of_zero_at_high_sparsity():
         wanted = max(1.0 - 1e-9, average(X, weights=W))
         P = projection_hoyer(X, wanted, weights=W)
         assert abs(average(P, weights=W) - wanted) < 1e-10
+
+
+def test_equal_entries_that_fill_the_average():
+    """They are all left, or one of them; no vector takes up a rounding error."""
+    for n, r in itertools.product((2, 3, 5, 6, 7), (3, 5, 7, 9, 11)):
+        for n_spent in range(1, r):
+            P = projection_hoyer(np.ones((n, r)), n_spent / r)
+            assert all(len(np.unique(p[p > 0.0])) == 1 for p in P.T)
 
 
 def test_zero_vectors_do_not_set_the_scale(rng):

@@ -398,7 +398,7 @@ def _join(vectors, norms, problem, dense, sparse, tolerance, n_threads):
     gains = np.maximum(problem.rates * (dense.means - sparse.means), 0.0)
     room = problem.budget - problem.rates @ sparse.means
     used = np.cumsum(gains)
-    is_dense = used <= room
+    is_dense = used <= room + tolerance
     directions = _Directions(
         *(np.where(is_dense, d, s) for d, s in zip(dense, sparse, strict=True))
     )
