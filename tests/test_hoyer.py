@@ -1,6 +1,7 @@
 """The Hoyer sparsity and the group sparse projection, on arrays and tensors."""
 
 import inspect
+import itertools
 import math
 
 import fuzz_hoyer
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.optimize import minimize
+from torch.autograd import gradcheck, gradgradcheck
 
 import skproj.nn.functional as F
 from skproj import projection as arrays
@@ -19,6 +21,11 @@ from skproj.projection import (
 )
 
 N_INPUTS = 420  # twenty of each family
+
+# PyTorch prepares for its forward mode by a function that it has deprecated itself.
+by_script_of_torch = pytest.mark.filterwarnings(
+    "ignore:.torch.jit.script:DeprecationWarning"
+)
 
 
 @pytest.fixture
@@ -283,6 +290,14 @@ def test_weights_of_zero_at_high_sparsity():
         wanted = max(1.0 - 1e-9, average(X, weights=W))
         P = projection_hoyer(X, wanted, weights=W)
         assert abs(average(P, weights=W) - wanted) < 1e-10
+
+
+def test_equal_entries_that_fill_the_average():
+    """They are all left, or one of them; no vector takes up a rounding error."""
+    for n, r in itertools.product((2, 3, 5, 6, 7), (3, 5, 7, 9, 11)):
+        for n_spent in range(1, r):
+            P = projection_hoyer(np.ones((n, r)), n_spent / r)
+            assert all(len(np.unique(p[p > 0.0])) == 1 for p in P.T)
 
 
 def test_zero_vectors_do_not_set_the_scale(rng):
@@ -837,43 +852,317 @@ def test_half_precision(rng):
     assert torch.equal(P, F.projection_hoyer(X.float(), 0.7).to(torch.bfloat16))
 
 
+# ---------------------------------------------------------------------------
+# Tensors of other devices
+
+
+def on_device(X, sparsity, weights=None, return_multiplier=False, **options):
+    """Project a list of arrays by the code for other devices."""
+    sizes = [len(x) for x in X]
+    defaults = {"per_vector": False, "target": "hoyer", "scale": "ls"}
+    defaults |= {"objective": "surrogate", "start": None}
+    flat = torch.from_numpy(np.concatenate(X))
+    if weights is not None:
+        weights = torch.from_numpy(np.concatenate(weights))
+    P, multiplier = F.hoyer.project(
+        flat, weights, sparsity, [], sizes, **(defaults | options)
+    )
+    P = [p.numpy() for p in P.split(sizes)]
+    return (P, multiplier.numpy()) if return_multiplier else P
+
+
+@pytest.mark.parametrize("start", range(0, N_INPUTS // 2, 70))
+def test_adversarial_groups_on_device(start, monkeypatch):
+    """What holds for arrays holds for the code for other devices."""
+    monkeypatch.setattr(fuzz_hoyer, "projection_hoyer", on_device)
+    failures, first = fuzz_hoyer.fuzz(2, range(start, start + 70))
+    assert not failures, first
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"per_vector": True},
+        {"target": "zeros"},
+        {"target": "zeros", "per_vector": True},
+        {"scale": "keep_l2"},
+        {"objective": "ls"},
+    ],
+    ids=str,
+)
+def test_device_code_equals_function_on_arrays(options):
+    """To rounding, ties included; entries equal but for rounding have no one result."""
+    for index in range(210):
+        case = fuzz_hoyer.make_case(3, index)
+        if any("near ties" in name for name in case.families):
+            continue
+        if "per_vector" in options and case.weights is not None:
+            continue
+        if "objective" in options and index % 10:
+            continue
+        arguments = {"weights": case.weights, "return_multiplier": True, **options}
+        expected, mu = projection_hoyer(case.vectors, case.sparsity, **arguments)
+        results, same = on_device(case.vectors, case.sparsity, **arguments)
+        tolerance = 1e-6 if case.vectors[0].dtype == np.float32 else 1e-9
+        for p, q in zip(results, expected, strict=True):
+            scale = np.abs(q).max()
+            np.testing.assert_allclose(p, q, rtol=0, atol=tolerance * scale)
+        if "target" in options:
+            np.testing.assert_allclose(same, mu, rtol=1e-12)
+
+
+@pytest.mark.parametrize("axis", [0, 1, (0, 2), (2, 0), None])
+@pytest.mark.parametrize("layout", ["C", "F", "strided"])
+def test_device_code_takes_slices_of_any_layout(rng, axis, layout):
+    X = rng.integers(-4, 5, (4, 5, 6)).astype(float)  # many are equal
+    Y = {
+        "C": X,
+        "F": np.asfortranarray(X),
+        "strided": np.repeat(X, 2, axis=1)[:, ::2],
+    }[layout]
+    W = rng.uniform(0.1, 2.0, (5, 6))
+    dims = list(range(3)) if axis is None else list(np.atleast_1d(axis))
+    for weights in (None, W):
+        expected = projection_hoyer(X, 0.8, axis=axis, weights=weights)
+        weights = None if weights is None else torch.from_numpy(weights)
+        spec = 0.8, dims, [], False, "hoyer", "ls", "surrogate", None
+        P, _ = F.hoyer.project(torch.from_numpy(Y), weights, *spec)
+        np.testing.assert_allclose(P.numpy(), expected, rtol=0, atol=1e-10)
+
+
+def test_device_code_ends_on_bad_input(rng):
+    """NaN and infinity are not looked for there, but do no harm beyond their result."""
+    for bad in (math.nan, math.inf):
+        for options in ({}, {"per_vector": True}, {"target": "zeros"}):
+            X = [rng.standard_normal(5), rng.standard_normal(3)]
+            X[0][2] = bad
+            assert len(on_device(X, 0.7, **options)) == 2
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_cuda(rng, options, dtype):
+    """Results and gradients agree with the CPU, and stay where they are."""
+    X = torch.from_numpy(rng.standard_normal((30, 8))).to(dtype)
+    group = [X[:n, 0].clone() for n in (5, 1, 30, 17)]
+    there = dict(options)
+    if "weights" in options:
+        options = {"weights": torch.from_numpy(rng.random((30, 8)) + 0.1)}
+        there = {"weights": options["weights"].cuda()}
+    tolerance = {"rtol": 0, "atol": 1e-5 if dtype == torch.float32 else 1e-11}
+    P, Q = (
+        F.projection_hoyer(X, 0.7, **options),
+        F.projection_hoyer(X.cuda(), 0.7, **there),
+    )
+    assert Q.is_cuda
+    torch.testing.assert_close(Q.cpu(), P, **tolerance)
+    if "weights" not in options:
+        results = F.projection_hoyer([x.cuda() for x in group], 0.7, **there)
+        for p, q in zip(
+            F.projection_hoyer(group, 0.7, **options), results, strict=True
+        ):
+            torch.testing.assert_close(q.cpu(), p, **tolerance)
+    if options.keys() & {"target", "objective"}:
+        return
+    gradients = []
+    for Y, arguments in ((X, options), (X.cuda(), there)):
+        Y = Y.clone().requires_grad_()
+        (F.projection_hoyer(Y, 0.7, **arguments) ** 3).sum().backward()
+        gradients.append(Y.grad.cpu())
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=0, atol=1e-4)
+
+
+# ---------------------------------------------------------------------------
+# Derivatives
+
+
+def check_derivatives(function, *tensors):
+    """Compare first and second derivatives of both modes with finite differences."""
+    tensors = [X.clone().requires_grad_() for X in tensors]
+    assert gradcheck(
+        function,
+        tensors,
+        check_forward_ad=True,
+        check_batched_grad=True,
+        check_batched_forward_grad=True,
+    )
+    assert gradgradcheck(
+        function,
+        tensors,
+        check_fwd_over_rev=True,
+        check_batched_grad=True,
+        fast_mode=True,
+    )
+
+
+def random_group(*sizes, seed=0):
+    """Make float64 tensors of one dimension."""
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(n, dtype=torch.float64, generator=generator) for n in sizes]
+
+
+@by_script_of_torch
 @pytest.mark.parametrize("scale", ["ls", "keep_l2"])
 @pytest.mark.parametrize("per_vector", [False, True])
 @pytest.mark.parametrize("sparsity", [0.05, 0.4, 0.6, 0.9, 1.0])
-def test_gradient(scale, per_vector, sparsity):
-    torch.manual_seed(0)
-    for shape, dim in (((6, 4), 0), ((4, 6), 1), ((2, 3, 4), (0, 2))):
-        X = torch.randn(shape, dtype=torch.float64, requires_grad=True)
-
-        def project(X, dim=dim):
-            return F.projection_hoyer(
-                X, sparsity, dim=dim, scale=scale, per_vector=per_vector
-            )
-
-        assert torch.autograd.gradcheck(project, X, eps=1e-7, atol=1e-5)
+def test_derivatives(scale, per_vector, sparsity):
+    options = {"scale": scale, "per_vector": per_vector}
+    [X] = random_group(15)
+    check_derivatives(
+        lambda X: F.projection_hoyer(X, sparsity, **options), X.reshape(5, 3)
+    )
 
 
-def test_gradient_with_weights_and_lists():
-    torch.manual_seed(0)
-    W = torch.rand(6, 4, dtype=torch.float64) + 0.2
-    X = torch.randn(6, 4, dtype=torch.float64, requires_grad=True)
+@by_script_of_torch
+@pytest.mark.parametrize("dim", [1, (0, 2), (2, 0), None])
+def test_derivatives_of_slices(dim):
+    [X] = random_group(12)
+    check_derivatives(lambda X: F.projection_hoyer(X, 0.6, dim=dim), X.reshape(2, 2, 3))
 
-    def project(X):
-        return F.projection_hoyer(X, 0.6, weights=W)
 
-    assert torch.autograd.gradcheck(project, X, eps=1e-7, atol=1e-5)
-    group = [
-        torch.randn(n, dtype=torch.float64, requires_grad=True) for n in (5, 1, 7, 12)
-    ]
+@by_script_of_torch
+@pytest.mark.parametrize("scale", ["ls", "keep_l2"])
+@pytest.mark.parametrize("per_vector", [False, True])
+def test_derivatives_of_vectors_of_different_lengths(scale, per_vector):
+    """One of a single entry among them, which stays as it is."""
 
-    def project_all(*group):
-        return tuple(F.projection_hoyer(group, 0.6))
+    def project(*group):
+        return tuple(F.projection_hoyer(group, 0.6, scale=scale, per_vector=per_vector))
 
-    assert torch.autograd.gradcheck(project_all, group, eps=1e-7, atol=1e-5)
-    scaled = X.detach().mul(1e-200).requires_grad_()
-    F.projection_hoyer(scaled, 0.6)[0].sum().backward()
-    F.projection_hoyer(X, 0.6)[0].sum().backward()
-    torch.testing.assert_close(scaled.grad, X.grad)
+    check_derivatives(project, *random_group(5, 1, 3, 8))
+
+
+@by_script_of_torch
+@pytest.mark.parametrize("scale", ["ls", "keep_l2"])
+def test_derivatives_with_weights(scale):
+    """One of them is 0, of an entry that never goes."""
+    W = [w.abs() + 0.2 for w in random_group(5, 8, seed=1)]
+    W[0][2] = 0.0
+
+    def project(*group):
+        return tuple(F.projection_hoyer(group, 0.6, weights=W, scale=scale))
+
+    check_derivatives(project, *random_group(5, 8))
+
+
+# The largest entries of a vector, and the others. At these sparsities the average is
+# met without a jump, or jumps where the five are spent and others than all are left.
+TIED = torch.tensor([0.7, 0.7, 0.7, 0.7, -0.7, 0.0, 0.0], dtype=torch.float64)
+REST = torch.tensor([0.0, 0.0, 0.0, 0.0, 0.0, 0.3, -0.2], dtype=torch.float64)
+OTHER = torch.tensor([1.0, -0.8, 0.9, 0.4, 0.05, 0.3], dtype=torch.float64)
+JUMPS = {0.3: False, 0.35: False, 0.5: True, 0.55: True, 0.6: True, 0.62: True}
+
+
+@pytest.mark.parametrize("sparsity", JUMPS)
+def test_where_equal_entries_make_the_average_jump(sparsity):
+    """The tests below are of both kinds: at a jump equal entries become unequal."""
+    P, _ = F.projection_hoyer([TIED + REST, OTHER], sparsity)
+    assert (len(P[:5].abs().unique()) > 1) == JUMPS[sparsity]
+
+
+@by_script_of_torch
+@pytest.mark.parametrize("scale", ["ls", "keep_l2"])
+@pytest.mark.parametrize("sparsity", JUMPS)
+def test_derivatives_with_equal_entries(sparsity, scale):
+    """Exact for all changes but those that make entries unequal at a jump."""
+
+    def project(size, rest, other):
+        group = [TIED * size + REST * rest, other]
+        return tuple(F.projection_hoyer(group, sparsity, scale=scale))
+
+    one = torch.ones((), dtype=torch.float64)
+    check_derivatives(project, one, one, OTHER)
+    if not JUMPS[sparsity]:
+        check_derivatives(
+            lambda *group: tuple(F.projection_hoyer(group, sparsity)),
+            TIED + REST,
+            OTHER,
+        )
+
+
+@by_script_of_torch
+def test_derivatives_at_a_jump_with_weights():
+    """Where entries are as their weights, and where one is left, or another one."""
+    weights = [torch.tensor([1.0, 2.0, 0.5, 1.5], dtype=torch.float64)]
+    weights.append(torch.ones(6, dtype=torch.float64))
+    rest = torch.tensor([0.0, 0.0, 0.0, 0.4], dtype=torch.float64)
+    proportional = weights[0] * (rest == 0.0)
+
+    def project(size, other, sparsity):
+        group = [proportional * size + rest, other]
+        return tuple(F.projection_hoyer(group, sparsity, weights=weights))
+
+    one = torch.ones((), dtype=torch.float64)
+    for sparsity in (0.5, 0.6):
+        check_derivatives(lambda *X, s=sparsity: project(*X, s), one, OTHER)
+
+
+def test_gradient_along_tied_directions(rng):
+    """By differences, for changes that keep equal what is equal, of many families."""
+    for index in range(105):
+        case = fuzz_hoyer.make_case(0, index)
+        unusual = {"near ties", "few near ties", "tiny", "huge"}
+        if unusual & set(case.families) or sum(map(len, case.vectors)) > 500:
+            continue
+        X = [torch.from_numpy(x.astype(float)) for x in case.vectors]
+        W = case.weights and [torch.from_numpy(w) for w in case.weights]
+        magnitudes = torch.cat(X).abs().unique()
+        changes = magnitudes * torch.from_numpy(rng.standard_normal(len(magnitudes)))
+        T = [changes[torch.searchsorted(magnitudes, x.abs())] * x.sign() for x in X]
+        G = [torch.from_numpy(rng.standard_normal(len(x))) for x in X]
+
+        def loss(t, X=X, T=T, G=G, W=W, case=case):
+            moved = [x + t * d for x, d in zip(X, T, strict=True)]
+            P = F.projection_hoyer(moved, case.sparsity, weights=W)
+            return sum((g * p).sum() for g, p in zip(G, P, strict=True))
+
+        t = torch.zeros((), dtype=torch.float64, requires_grad=True)
+        [slope] = torch.autograd.grad(loss(t), t)
+        # At a kink one of the sides counts, and a kink may be near.
+        differences = [
+            (loss(a * step) - loss(b * step)) / ((a - b) * step)
+            for step in (1e-4, 1e-5, 1e-6, 1e-7)
+            for a, b in ((0.5, -0.5), (1, 0), (0, -1))
+        ]
+        scale = 1e-3 * (slope.abs() + torch.cat(X).abs().max())
+        assert min((slope - d).abs() for d in differences) <= scale, case
+
+
+def test_gradient_does_not_depend_on_the_scale():
+    [X] = random_group(24)
+    gradients = []
+    for factor in (1.0, 1e-200, 1e200):
+        Y = (X.reshape(6, 4) * factor).requires_grad_()
+        F.projection_hoyer(Y, 0.6)[0].sum().backward()
+        gradients.append(Y.grad)
+    torch.testing.assert_close(gradients[1], gradients[0])
+    torch.testing.assert_close(gradients[2], gradients[0])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_gradient_of_other_types(dtype):
+    """That of the same numbers in float64, rounded."""
+    X = torch.randn(200, 8, generator=torch.Generator().manual_seed(0)).to(dtype)
+    gradients = []
+    for Y in (X.clone(), X.double()):
+        Y.requires_grad_()
+        F.projection_hoyer(Y, 0.7)[::2].sum().backward()
+        gradients.append(Y.grad.double())
+    torch.testing.assert_close(*gradients, rtol=0, atol=50 * torch.finfo(dtype).eps)
+
+
+def test_gradient_where_nothing_changes():
+    """The identity, and 0 for a vector of zeros in a group that is made sparser."""
+    X = torch.randn(6, 4, dtype=torch.float64).requires_grad_()
+    G = torch.randn(6, 4, dtype=torch.float64)
+    assert torch.equal(torch.autograd.grad(F.projection_hoyer(X, 0.0), X, G)[0], G)
+    X = torch.cat([X.detach()[:, :3], torch.zeros(6, 1)], dim=1).requires_grad_()
+    gradient = torch.autograd.grad(F.projection_hoyer(X, 0.8), X, G)[0]
+    assert gradient.isfinite().all()
+    assert not gradient[:, 3].any()
 
 
 def test_gradient_of_sparsity():
@@ -886,26 +1175,184 @@ def test_gradient_of_sparsity():
     assert not Z.grad.isnan().any()
 
 
-def test_gradient_at_ties_is_finite():
-    X = torch.ones(5, 3, dtype=torch.float64, requires_grad=True)
-    F.projection_hoyer(X, 0.5).sum().backward()
-    assert X.grad.isfinite().all()
+@by_script_of_torch
+@pytest.mark.parametrize("per_vector", [False, True])
+def test_transforms(per_vector):
+    """Those of torch.func agree with each other, and torch.vmap with a loop."""
+    torch.manual_seed(0)
+    batch = torch.randn(6, 3, 4, dtype=torch.float64)
+    W = torch.rand(3, 6, 4, dtype=torch.float64) + 0.1
+
+    def project(X):
+        return F.projection_hoyer(X, 0.6, per_vector=per_vector)
+
+    def loss(X):
+        return (project(X) ** 3).sum()
+
+    X = batch[:, 0]
+    jacobian = torch.func.jacrev(project)(X)
+    torch.testing.assert_close(torch.func.jacfwd(project)(X), jacobian)
+    tangent = torch.func.jvp(project, (X,), (W[0],))[1]
+    torch.testing.assert_close(tangent, torch.tensordot(jacobian, W[0], 2))
+    hessian = torch.func.hessian(loss)(X)
+    assert hessian.any()
+    torch.testing.assert_close(torch.autograd.functional.hessian(loss, X), hessian)
+    with pytest.raises(RuntimeError, match="forward mode cannot be nested"):
+        torch.func.jacfwd(torch.func.jacfwd(loss))(X)
+
+    mapped = torch.vmap(project, in_dims=1, out_dims=1)
+    expected = torch.stack([project(X) for X in batch.unbind(1)], dim=1)
+    assert torch.equal(mapped(batch), expected)
+    changed = batch.clone()
+    torch.vmap(lambda X: F.projection_hoyer_(X, 0.6, per_vector=per_vector), in_dims=1)(
+        changed
+    )
+    assert torch.equal(changed, expected)
+    gradients = torch.vmap(torch.func.grad(loss), in_dims=1)(batch)
+    for X, gradient in zip(batch.unbind(1), gradients, strict=True):
+        torch.testing.assert_close(gradient, torch.func.grad(loss)(X))
+    assert mapped(batch[:, :0]).shape == (6, 0, 4)
+    assert torch.vmap(torch.func.grad(loss), 1)(batch[:, :0]).shape == (0, 6, 4)
 
 
+def test_transforms_of_lists_weights_and_multipliers():
+    torch.manual_seed(0)
+    A, B = torch.randn(3, 5, dtype=torch.float64), torch.randn(7, 3).double()
+    W = torch.rand(3, 5, dtype=torch.float64) + 0.1
+
+    def project(a, b):
+        P, multiplier = F.projection_hoyer([a, b], 0.6, return_multiplier=True)
+        return *P, multiplier
+
+    mapped = torch.vmap(project, in_dims=(0, 1))(A, B)
+    rows = [project(a, b) for a, b in zip(A, B.T, strict=True)]
+    for actual, expected in zip(mapped, zip(*rows, strict=True), strict=True):
+        assert torch.equal(actual, torch.stack(expected))
+    x = A[0]
+    P = torch.vmap(lambda w: F.projection_hoyer(x, 0.6, weights=w))(W)
+    expected = [F.projection_hoyer(x, 0.6, weights=w) for w in W]
+    assert torch.equal(P, torch.stack(expected))
+    with pytest.raises(RuntimeError):  # x has no room for them
+        torch.vmap(lambda w: F.projection_hoyer_(x, 0.6, weights=w))(W)
+    levels = torch.vmap(F.hoyer_sparsity)(A)
+    torch.testing.assert_close(levels, F.hoyer_sparsity(A, dim=1))
+
+
+# Of PyTorch itself, which instantiates the autograd function that it traces.
+by_tracing_of_torch = pytest.mark.filterwarnings(
+    "ignore:.*should not be instantiated:DeprecationWarning"
+)
+
+
+@by_tracing_of_torch
+@pytest.mark.parametrize(
+    "options", [{}, {"per_vector": True}, {"scale": "keep_l2"}, {"weights": 1}], ids=str
+)
+def test_compile(options):
+    """One graph, with gradients, and the same in place."""
+    torch.manual_seed(0)
+    X = torch.randn(6, 4)
+    if "weights" in options:
+        options = {"weights": torch.rand(6, 4) + 0.1}
+
+    def loss(X):
+        P, multiplier = F.projection_hoyer(
+            X * 2.0, 0.6, return_multiplier=True, **options
+        )
+        return (P**3).sum() * multiplier.sum()
+
+    def in_place(X):
+        Y = X * 2.0
+        F.projection_hoyer_(Y, 0.6, **options)
+        return Y + 1.0
+
+    torch._dynamo.reset()
+    compiled = torch.compile(loss, backend="aot_eager", fullgraph=True)
+    Y = X.clone().requires_grad_()
+    compiled(Y).backward()
+    torch.testing.assert_close(Y.grad, torch.func.grad(loss)(X))
+    compiled = torch.compile(in_place, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(X), in_place(X))
+
+
+def test_compile_with_another_sparsity():
+    """One that changes is not frozen into the graph."""
+
+    def project(X, sparsity):
+        P = F.projection_hoyer(X, sparsity)
+        return P, F.hoyer_sparsity(P)
+
+    torch._dynamo.reset()
+    compiled = torch.compile(project, backend="eager", fullgraph=True)
+    X = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+    for sparsity in (0.5, 0.6, 0.7):
+        torch.testing.assert_close(compiled(X, sparsity), project(X, sparsity))
+
+
+@by_tracing_of_torch
+def test_compile_lists():
+    """Of lengths that change from call to call."""
+    torch.manual_seed(0)
+
+    def loss(a, b):
+        return sum((P**3).sum() for P in F.projection_hoyer([a, b], 0.6))
+
+    torch._dynamo.reset()
+    compiled = torch.compile(loss, backend="aot_eager", fullgraph=True)
+    for n in (5, 9):
+        a, b = torch.randn(n), torch.randn(3, 2)
+        expected = torch.func.grad(loss, (0, 1))(a, b)
+        a.requires_grad_(), b.requires_grad_()
+        compiled(a, b).backward()
+        torch.testing.assert_close((a.grad, b.grad), expected)
+
+
+@pytest.mark.parametrize(
+    ("shape", "weighted", "dims", "sizes", "per_vector", "start"),
+    [
+        ((5, 4), False, [0], [], False, None),
+        ((5, 4), False, [0], [], True, None),
+        ((5, 4), True, [0, 1], [], False, 0.1),
+        ((9,), False, [], [4, 5], True, None),
+    ],
+)
+def test_operator_is_well_defined(shape, weighted, dims, sizes, per_vector, start):
+    """PyTorch's own checks: schema, fake tensors, dispatch, tracing."""
+    weights = torch.rand(shape[-1]) + 0.1 if weighted else None
+    options = per_vector, "hoyer", "ls", "surrogate", start
+    operator = torch.ops.skproj.project_hoyer.default
+    arguments = torch.randn(shape), weights, 0.6, dims, sizes, *options
+    torch.library.opcheck(operator, arguments)
+
+
+def test_results_of_lists_can_be_changed():
+    """They do not share memory, of which PyTorch would complain."""
+    X = [torch.ones(4, requires_grad=True), torch.ones(9)]
+    P, Q = F.projection_hoyer(X, 0.3)
+    P.add_(1.0)
+    Q.mul_(2.0)
+    assert P.untyped_storage().data_ptr() != Q.untyped_storage().data_ptr()
+
+
+@by_script_of_torch
 def test_refusals_of_tensors():
     X = torch.randn(4, 3, requires_grad=True)
     for options in ({"target": "zeros"}, {"objective": "ls"}):
-        with pytest.raises(RuntimeError, match="X requires a gradient, which"):
+        message = "X requires a gradient, or carries a tangent, which"
+        with pytest.raises(RuntimeError, match=message):
             F.projection_hoyer(X, 0.5, **options)
+        with pytest.raises(RuntimeError, match=message):
+            torch.func.jvp(
+                lambda X, options=options: F.projection_hoyer(X, 0.5, **options),
+                (X.detach(),),
+                (X.detach(),),
+            )
         with torch.no_grad():
             F.projection_hoyer(X, 0.5, **options)
     with pytest.raises(RuntimeError, match="X requires a gradient"):
         F.projection_hoyer_(X, 0.5)
-    (grad,) = torch.autograd.grad(
-        F.projection_hoyer(X, 0.5).square().sum(), X, create_graph=True
-    )
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        grad.sum().backward()
+    with pytest.raises(RuntimeError, match="X carries a tangent"):
+        torch.func.jvp(lambda X: F.projection_hoyer_(X + 0.0, 0.5), (X,), (X,))
     with pytest.raises(TypeError, match=r"X\[1\] must be a torch.Tensor"):
         F.projection_hoyer([torch.ones(2), np.ones(2)], 0.5)
     with pytest.raises(ValueError, match="dim must be 0 for a list"):

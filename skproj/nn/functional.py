@@ -17,6 +17,7 @@ from torch.autograd import forward_ad
 from skproj import projection as arrays
 from skproj.nn import _tensor_hoyer as hoyer
 from skproj.nn import _tensor_projections as tensors
+from skproj.projection._hoyer import check_task
 from skproj.projection._layout import check_radius
 
 __all__ = [
@@ -175,6 +176,8 @@ def _check_levels(norms, dims, ndim):
 # Operators. PyTorch calls them with numbers, lists and strings only: a projection is
 # the end of the name of its function, and `dims` what `dim` or all of `dims` say.
 # `norms` and `counts` (how many of `dims` belong to each norm) are those of multilevel.
+# That of Hoyer has options of its own, and returns its multiplier as well. Its `sizes`
+# are those of the vectors of a list, which follow one another; `dims` is empty then.
 
 
 def _split(dims, counts):
@@ -247,19 +250,75 @@ def _project_in_place(X, weights, *spec):
         X.copy_(_project_new(X, weights, *spec))
 
 
+def _project_hoyer_new(X, weights, *spec):
+    """Project into a new tensor; also return the multiplier."""
+    X = X.detach()
+    if not X.is_cpu:
+        P, multiplier = hoyer.project(X, weights, *spec)
+        return _like(X, P), multiplier
+    P, multiplier = _project_hoyer_fake(X, weights, *spec)
+    if X.numel() == 0:
+        return P, multiplier.zero_()
+    multiplier.copy_(_project_hoyer_on_cpu(X, P, weights, *spec))
+    return P, multiplier
+
+
+def _project_hoyer_on_cpu(X, out, weights, sparsity, dims, sizes, *options):
+    """Let the kernels read and write the memory of the tensors; return a multiplier."""
+
+    def as_arrays(tensor):
+        return tensor.numpy() if dims else [V.numpy() for V in tensor.split(sizes)]
+
+    if weights is not None:
+        weights = as_arrays(weights.detach().to(torch.float64))
+    per_vector, target, scale, objective, start = options
+    _, multiplier = arrays.projection_hoyer(
+        as_arrays(X),
+        sparsity,
+        axis=tuple(dims) or 0,
+        weights=weights,
+        per_vector=per_vector,
+        target=target,
+        scale=scale,
+        objective=objective,
+        start=start,
+        out=as_arrays(out),
+        n_threads=torch.get_num_threads(),
+        return_multiplier=True,
+    )
+    return torch.as_tensor(multiplier, dtype=torch.float64)
+
+
+def _project_hoyer_fake(X, weights, sparsity, dims, sizes, per_vector, *options):
+    return torch.empty_like(X), hoyer.empty_multiplier(X, dims, sizes, per_vector)
+
+
 def _project_batch(project, info, in_dims, X, weights, *spec):
     if info.batch_size == 0:
-        empty = X.expand(0, *X.shape) if in_dims[0] is None else X
-        return empty.clone(), in_dims[0] or 0
+        return _empty_batch(X, in_dims[0], *spec)
     results = [
         project(_entry(X, in_dims[0], i), _entry(weights, in_dims[1], i), *spec)
         for i in range(info.batch_size)
     ]
+    if isinstance(results[0], tuple):
+        return tuple(map(torch.stack, zip(*results, strict=True))), (0, 0)
     return torch.stack(results), 0
+
+
+def _empty_batch(X, dim, name, *spec):
+    P = (X.expand(0, *X.shape) if dim is None else X.movedim(dim, 0)).clone()
+    if name != "hoyer":
+        return P, 0
+    _, multiplier = _project_hoyer_fake(P.new_empty(P.shape[1:]), None, *spec)
+    return (P, multiplier.expand(0, *multiplier.shape)), (0, 0)
 
 
 def _project_vmap(info, in_dims, *args):
     return _project_batch(_project, info, in_dims, *args)
+
+
+def _project_hoyer_vmap(info, in_dims, X, weights, *spec):
+    return _project_batch(_operate, info, in_dims, X, weights, "hoyer", *spec)
 
 
 def _project_in_place_vmap(info, in_dims, X, weights, *spec):
@@ -290,11 +349,22 @@ def _entry(tensor, dim, i):
 SPEC = (
     "Tensor? weights, str name, float radius, int[] dims, float[] norms, int[] counts"
 )
+SPEC_OF_HOYER = (
+    "Tensor? weights, float sparsity, int[] dims, int[] sizes, bool per_vector, "
+    "str target, str scale, str objective, float? start"
+)
 if not hasattr(torch.ops.skproj, "project"):  # a module can be executed twice
     torch.library.define("skproj::project", f"(Tensor X, {SPEC}) -> Tensor")
     torch.library.impl("skproj::project", "default", _project_new)
     torch.library.register_fake("skproj::project", lambda X, *spec: torch.empty_like(X))
     torch.library.register_vmap("skproj::project", _project_vmap)
+
+    torch.library.define(
+        "skproj::project_hoyer", f"(Tensor X, {SPEC_OF_HOYER}) -> (Tensor, Tensor)"
+    )
+    torch.library.impl("skproj::project_hoyer", "default", _project_hoyer_new)
+    torch.library.register_fake("skproj::project_hoyer", _project_hoyer_fake)
+    torch.library.register_vmap("skproj::project_hoyer", _project_hoyer_vmap)
 
     torch.library.define("skproj::project_", f"(Tensor(a!) X, {SPEC}) -> ()")
     torch.library.impl("skproj::project_", "default", _project_in_place)
@@ -302,7 +372,15 @@ if not hasattr(torch.ops.skproj, "project"):  # a module can be executed twice
     torch.library.register_vmap("skproj::project_", _project_in_place_vmap)
 
 _project = torch.ops.skproj.project.default
+_project_hoyer = torch.ops.skproj.project_hoyer.default
 _project_ = torch.ops.skproj.project_.default
+
+
+def _operate(X, weights, name, *spec):
+    """Call the operator of a projection; that of Hoyer returns the multiplier too."""
+    if name == "hoyer":
+        return _project_hoyer(X, weights, *spec)
+    return _project(X, weights, name, *spec)
 
 
 class _ProjectionInReverse(torch.autograd.Function):
@@ -314,18 +392,19 @@ class _ProjectionInReverse(torch.autograd.Function):
 
     @staticmethod
     def forward(X, weights, *spec):
-        return _project(X, weights, *spec)
+        return _operate(X, weights, *spec)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
         X, weights, *ctx.spec = inputs
-        ctx.save_for_backward(X, output, weights)
-        ctx.save_for_forward(X, output, weights)
+        results = output if isinstance(output, tuple) else (output,)
+        ctx.save_for_backward(X, weights, *results)
+        ctx.save_for_forward(X, weights, *results)
 
     @staticmethod
-    def backward(ctx, G):
-        X, P, weights = ctx.saved_tensors
-        return _gradient(G, X, P, weights, *ctx.spec), None, *[None for _ in ctx.spec]
+    def backward(ctx, *G):
+        gradient = _gradient(G, *ctx.saved_tensors, spec=ctx.spec)
+        return gradient, None, *[None for _ in ctx.spec]
 
 
 class _Projection(_ProjectionInReverse):
@@ -339,17 +418,25 @@ class _Projection(_ProjectionInReverse):
                 "forward mode cannot be nested for projections; take one of the "
                 "derivatives in reverse mode, as torch.func.hessian does."
             )
-        X, P, weights = ctx.saved_tensors
+        X, weights, *results = ctx.saved_tensors
 
-        def pull_back(G):
-            return _gradient(G, X, P, weights, *ctx.spec)
+        def pull_back(*G):
+            return _gradient(G, X, weights, *results, spec=ctx.spec)
 
         # Linear in G, so that its own pullback is the derivative in the direction T.
-        _, push_forward = torch.func.vjp(pull_back, torch.zeros_like(T))
-        return push_forward(T)[0]
+        zeros = [torch.zeros_like(P) for P in results]
+        _, push_forward = torch.func.vjp(pull_back, *zeros)
+        tangents = push_forward(T)
+        return tangents if len(results) > 1 else tangents[0]
 
 
-def _gradient(G, X, P, weights, name, radius, dims, norms, counts):
+def _gradient(G, X, weights, *results, spec):
+    name, *spec = spec
+    if name == "hoyer":
+        _, dims, sizes, per_vector, _, scale, *_ = spec
+        return hoyer.gradient(*G, X, *results, weights, dims, sizes, per_vector, scale)
+    [G], [P] = G, results
+    radius, dims, norms, counts = spec
     if X.numel() == 0 or radius == 0.0:
         # Only the weighted ball of radius 0 is more than one point.
         return torch.zeros_like(G) if weights is None else G * (weights == 0)
@@ -371,21 +458,42 @@ def _has_tangent(X):
     return forward_ad.unpack_dual(X).tangent is not None
 
 
+def _needs_derivatives(X):
+    return (X.requires_grad and torch.is_grad_enabled()) or _has_tangent(X)
+
+
 def _out_of_place(name, X, radius, dim, weights=None, norms=None):
     spec = _spec(name, X, radius, dim, weights, norms)
     weights = None if weights is None else weights.detach()
     work = X.to(torch.float32) if X.dtype in HALF_DTYPES else X
-    if (X.requires_grad and torch.is_grad_enabled()) or _has_tangent(X):
-        compiling = torch.compiler.is_compiling()
-        function = _ProjectionInReverse if compiling else _Projection
-        P = function.apply(work, weights, *spec)
-    else:
-        P = _project(work, weights, *spec)
+    P = _apply(work, weights, *spec)
     return P if work is X else P.to(X.dtype)
+
+
+def _apply(X, weights, *spec):
+    """Call the operator, with derivatives where they are wanted."""
+    if not _needs_derivatives(X):
+        return _operate(X, weights, *spec)
+    compiling = torch.compiler.is_compiling()
+    function = _ProjectionInReverse if compiling else _Projection
+    return function.apply(X, weights, *spec)
 
 
 def _in_place(name, X, radius, dim, weights=None, norms=None):
     spec = _spec(name, X, radius, dim, weights, norms)
+    _check_in_place(X)
+    with torch.no_grad():
+        if X.dtype in HALF_DTYPES:
+            return X.copy_(_project(X.to(torch.float32), weights, *spec))
+        # A lazy minus sign: the memory holds something else.
+        if not torch.compiler.is_compiling() and X.is_neg():
+            return X.copy_(_project(X, weights, *spec))
+        _project_(X, weights, *spec)
+    return X
+
+
+def _check_in_place(X):
+    """Refuse a tensor whose entries, or derivatives, cannot be overwritten."""
     if X.requires_grad and torch.is_grad_enabled():
         raise RuntimeError(
             "X requires a gradient, which a projection in place would not have; call "
@@ -397,14 +505,6 @@ def _in_place(name, X, radius, dim, weights=None, norms=None):
             "in place would not change; call the function without underscore."
         )
     _check_entries_apart(X)
-    with torch.no_grad():
-        if X.dtype in HALF_DTYPES:
-            return X.copy_(_project(X.to(torch.float32), weights, *spec))
-        # A lazy minus sign: the memory holds something else.
-        if not torch.compiler.is_compiling() and X.is_neg():
-            return X.copy_(_project(X, weights, *spec))
-        _project_(X, weights, *spec)
-    return X
 
 
 def _spec(name, X, radius, dim, weights, norms):
@@ -1117,9 +1217,11 @@ def _check_group(X, dim, weights):
     group = list(X) if is_list else [X]
     for number, tensor in enumerate(group):
         check_tensor(tensor, f"X[{number}]" if is_list else "X")
+    if len({tensor.device for tensor in group}) > 1:
+        raise ValueError("X must hold tensors of one device.")
     if is_list and (dim != 0 or isinstance(dim, bool)):
         raise ValueError(f"dim must be 0 for a list of tensors, got {dim!r} instead.")
-    dims = None if is_list else tuple(check_dims(dim, X.ndim))
+    dims = None if is_list else check_dims(dim, X.ndim)
     if weights is None:
         return group, dims, None
     if not is_list:
@@ -1134,16 +1236,42 @@ def _check_group(X, dim, weights):
     return group, dims, [w.detach() for w in weights]
 
 
-def _hoyer_spec(X, dim, weights, **options):
+def _hoyer(X, sparsity, dim, weights, per_vector, target, scale, objective, start):
+    """Check all arguments; return results for the tensors of `X`, and a multiplier."""
     group, dims, weights = _check_group(X, dim, weights)
-    return hoyer.Spec(dims, weights, options), group
+    task = check_task(sparsity, weights, per_vector, target, scale, objective, start)
+    has_gradient = target == "hoyer" and objective == "surrogate"
+    if not has_gradient and any(map(_needs_derivatives, group)):
+        raise RuntimeError(
+            "X requires a gradient, or carries a tangent, which projection_hoyer has "
+            "only for target='hoyer' and objective='surrogate'; call it in a block of "
+            "torch.no_grad(), with X.detach()."
+        )
+    sizes = []
+    if dims is None:
+        dims, sizes = [], [V.numel() for V in group]
+        X, weights = _one_after_the_other(group, weights)
+    elif weights is not None:
+        [weights] = weights
+    work = X.to(torch.promote_types(X.dtype, torch.float32))
+    spec = task.sparsity, dims, sizes, task.per_vector, target, scale, objective
+    P, multiplier = _apply(work, weights, "hoyer", *spec, task.start)
+    multiplier = multiplier.detach()
+    if dims:
+        return [P.to(X.dtype)], multiplier
+    # Copies, since PyTorch does not let the parts of a tensor be changed in place.
+    parts = zip(P.split(sizes), group, strict=True)
+    return [V.reshape(T.shape).to(T.dtype, copy=True) for V, T in parts], multiplier
 
 
-def _hoyer_results(results, multiplier, spec, return_multiplier):
-    P = results if spec.dims is None else results[0]
-    if not return_multiplier:
-        return P
-    return P, multiplier if spec.options["per_vector"] else multiplier.item()
+def _one_after_the_other(group, weights):
+    """Put the entries of tensors into one of one dimension, and their weights too."""
+    if not group:
+        return torch.empty(0), None
+    if weights is not None:
+        weights = [w.expand(V.shape) for w, V in zip(weights, group, strict=True)]
+        weights = torch.cat([w.reshape(-1) for w in weights])
+    return torch.cat([V.reshape(-1) for V in group]), weights
 
 
 def hoyer_sparsity(X, dim=0, weights=None):
@@ -1264,31 +1392,33 @@ def projection_hoyer(
     return_multiplier : bool, default=False
         Whether to return the multiplier as well.
     start : float, default=None
-        The multiplier of an earlier call with similar data, from which the search is
-        shorter. Not used if there is nothing to search for.
+        The multiplier of an earlier call with similar data, as a number, from which
+        the search is shorter. Not used if there is nothing to search for.
 
     Returns
     -------
     P : torch.Tensor of the shape, dtype, device and memory layout of `X`, or list
         The projection, with a gradient to `X`. What is sparse enough already comes
-        back as it is, so do empty tensors and vectors of one entry.
-    multiplier : float, or float64 tensor of the shape of `X` without `dim`
+        back as it is, so do empty tensors and vectors of one entry. The tensors of a
+        list are contiguous.
+    multiplier : float64 tensor of shape (), or of the shape of `X` without `dim`
         The mu >= 0 such that, for vectors of length n without weights, entries of
         magnitude at most ``mu / (sqrt(n) - 1)`` become zero, but for one of each
-        vector; 0 if `X` comes back as it is. A tensor if `per_vector`. Only if
-        `return_multiplier`.
+        vector; 0 if `X` comes back as it is. One for each vector if `per_vector`.
+        Without a gradient. Only if `return_multiplier`.
 
     Raises
     ------
     RuntimeError
-        If `X` requires a gradient, which there is none of for ``target="zeros"`` and
-        for ``objective="ls"``.
+        If `X` requires a gradient or carries a tangent, for which there is none with
+        ``target="zeros"`` and with ``objective="ls"``.
     TypeError
         If `X` is not made of dense floating-point tensors, or if an argument has the
         wrong type.
     ValueError
-        If `sparsity` is not between 0 and 1, if `X` contains NaN or infinity, if
-        options do not go together, or if `dim` or `weights` does not fit `X`.
+        If `sparsity` is not between 0 and 1, if a tensor on the CPU contains NaN or
+        infinity, if options do not go together, if `dim` or `weights` does not fit
+        `X`, or if the tensors of a list are on several devices.
 
     See Also
     --------
@@ -1298,13 +1428,16 @@ def projection_hoyer(
     Notes
     -----
     What it does to the vectors is said at `skproj.projection.projection_hoyer`, which
-    computes it on the CPU: float32 and float64 tensors where they are, those of other
-    devices after a copy. bfloat16 and float16 are computed in float32 and rounded,
-    which moves the level.
+    computes it on the CPU, for float32 and float64 tensors where they are; those of
+    lists are copied. Other devices compute for themselves, wait for each step of the
+    search, and do not look for NaN and infinity. bfloat16 and float16 are computed in
+    float32 and rounded, which moves the level.
 
-    The gradient is that of the entries that are left, with the multiplier as a function
-    of them all. At kinks and at jumps of the average it is one of the possible ones.
-    It cannot be differentiated again.
+    Derivatives, in reverse and forward mode, are those with respect to `X` alone, and
+    can be differentiated again. Where equal entries make the average jump, or only
+    some of them are kept, they hold for changes after which these are still equal; for
+    others there are none. At kinks they are one of the possible ones, and 0 for a
+    vector of zeros.
 
     References
     ----------
@@ -1323,28 +1456,11 @@ def projection_hoyer(
     >>> hoyer_sparsity(P, dim=(1, 2, 3)).mean().round(decimals=6).item()
     0.4
     """
-    spec, group = _hoyer_spec(
-        X,
-        dim,
-        weights,
-        sparsity=sparsity,
-        per_vector=per_vector,
-        target=target,
-        scale=scale,
-        objective=objective,
-        start=start,
+    results, multiplier = _hoyer(
+        X, sparsity, dim, weights, per_vector, target, scale, objective, start
     )
-    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in group):
-        if target == "zeros" or objective == "ls":
-            raise RuntimeError(
-                "X requires a gradient, which projection_hoyer has only for "
-                "target='hoyer' and objective='surrogate'; call it in a block of "
-                "torch.no_grad()."
-            )
-        *results, multiplier = hoyer.Projection.apply(spec, *group)
-    else:
-        *results, multiplier = hoyer.project(spec, group)
-    return _hoyer_results(results, multiplier, spec, return_multiplier)
+    P = results if isinstance(X, list | tuple) else results[0]
+    return (P, multiplier) if return_multiplier else P
 
 
 def projection_hoyer_(
@@ -1391,15 +1507,16 @@ def projection_hoyer_(
     -------
     X : torch.Tensor or list of tensors
         The argument itself, which now holds the projection.
-    multiplier : float, or float64 tensor of the shape of `X` without `dim`
+    multiplier : float64 tensor of shape (), or of the shape of `X` without `dim`
         That of `projection_hoyer`. Only if `return_multiplier`.
 
     Raises
     ------
     RuntimeError
         If a tensor requires a gradient and gradients are enabled: it has to be in a
-        block of ``torch.no_grad()``. Also if it comes from ``expand``, which puts
-        several entries in one place.
+        block of ``torch.no_grad()``. Also if it carries a tangent of forward-mode
+        differentiation, if it comes from ``expand``, which puts several entries in one
+        place, or if `torch.vmap` maps over `weights` but not over `X`.
     TypeError
         If `X` is not made of dense floating-point tensors, or if an argument has the
         wrong type.
@@ -1424,26 +1541,13 @@ def projection_hoyer_(
     >>> projection_hoyer_(X, 0.6) is X
     True
     """
-    spec, group = _hoyer_spec(
-        X,
-        dim,
-        weights,
-        sparsity=sparsity,
-        per_vector=per_vector,
-        target=target,
-        scale=scale,
-        objective=objective,
-        start=start,
-    )
+    group, *_ = _check_group(X, dim, weights)
     for tensor in group:
-        if tensor.requires_grad and torch.is_grad_enabled():
-            raise RuntimeError(
-                "X requires a gradient, which a projection in place would not have; "
-                "call it in a block of torch.no_grad(), or call projection_hoyer."
-            )
-        _check_entries_apart(tensor)
-    *results, multiplier = hoyer.project(spec, group)
+        _check_in_place(tensor)
     with torch.no_grad():
+        results, multiplier = _hoyer(
+            X, sparsity, dim, weights, per_vector, target, scale, objective, start
+        )
         for tensor, P in zip(group, results, strict=True):
             tensor.copy_(P)
-    return _hoyer_results(group, multiplier, spec, return_multiplier)
+    return (X, multiplier) if return_multiplier else X

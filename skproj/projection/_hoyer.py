@@ -54,6 +54,20 @@ def _check_choice(name, value, choices):
         raise ValueError(f"{name} must be {known}, got {value!r} instead.")
 
 
+def check_task(sparsity, weights, per_vector, target, scale, objective, start):
+    """Return what `projection_hoyer` is to do, if the arguments go together."""
+    sparsity = check_sparsity(sparsity)
+    _check_choice("target", target, ("hoyer", "zeros"))
+    _check_choice("scale", scale, ("ls", "keep_l2"))
+    _check_choice("objective", objective, ("surrogate", "ls"))
+    if objective == "ls" and target == "zeros":
+        raise ValueError("objective must be 'surrogate' if target is 'zeros'.")
+    if weights is not None and per_vector:
+        raise ValueError("weights must be None if per_vector is true.")
+    start = None if per_vector or target == "zeros" else _check_start(start)
+    return Task(sparsity, bool(per_vector), target, scale, objective, start)
+
+
 def _check_axes(axis, ndim):
     """Return `axis` as a tuple; whole arrays are read in the order of their axes."""
     axes = check_axis(axis, ndim)
@@ -355,16 +369,7 @@ def projection_hoyer(
     >>> hoyer_sparsity(P).round(3)
     array([0.766, 0.434])
     """
-    sparsity = check_sparsity(sparsity)
-    _check_choice("target", target, ("hoyer", "zeros"))
-    _check_choice("scale", scale, ("ls", "keep_l2"))
-    _check_choice("objective", objective, ("surrogate", "ls"))
-    if objective == "ls" and target == "zeros":
-        raise ValueError("objective must be 'surrogate' if target is 'zeros'.")
-    if weights is not None and per_vector:
-        raise ValueError("weights must be None if per_vector is true.")
-    start = None if per_vector or target == "zeros" else _check_start(start)
-    task = Task(sparsity, bool(per_vector), target, scale, objective, start)
+    task = check_task(sparsity, weights, per_vector, target, scale, objective, start)
     project = _project_list if _is_ragged(X) else _project_array
     out, multiplier = project(X, task, axis, weights, out, n_threads)
     if not return_multiplier:

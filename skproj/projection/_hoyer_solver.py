@@ -6,6 +6,7 @@ what the average sparsity says. For a multiplier mu the directions are those of
 max(a_i - mu * step_i * w_i, 0), and their cost falls as mu rises.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -264,7 +265,7 @@ def _between(low, high):
     if low == 0.0:
         return 1e-4 * high
     if high > 16.0 * low:
-        return np.sqrt(low) * np.sqrt(high)
+        return math.sqrt(low) * math.sqrt(high)
     return low + (high - low) / 2
 
 
@@ -273,12 +274,13 @@ def _bracket(measured, problem, tolerance, start):
 
     Newton's method, with bisection where that does not bring the cost nearer. Where
     vectors have several largest entries the cost jumps; these places are tried first.
+    What has an entry for each vector may be arrays or tensors of PyTorch.
 
     Returns the multiplier and the directions on both sides of it: the same ones unless
     it is a jump.
     """
     rates, steps, budget, limits = problem
-    low, high = 0.0, limits.max() * (1.0 + 4 * EPS)
+    low, high = 0.0, float(limits.max()) * (1.0 + 4 * EPS)
     dense = sparse = None
     jumps = _Jumps(measured, problem)
     pending = [start] if start is not None and low < start < high else [low]
@@ -286,7 +288,7 @@ def _bracket(measured, problem, tolerance, start):
     while True:
         mu = pending.pop()
         directions = measured.measure(mu * steps)
-        error = rates @ directions.means - budget
+        error = float(rates @ directions.means) - budget
         if abs(error) <= tolerance:
             return mu, directions, directions
         if error > 0.0:
@@ -307,7 +309,7 @@ def _bracket(measured, problem, tolerance, start):
         pending = [mu for mu in pending if low < mu < high]
         if pending:
             continue
-        slope = (rates * steps) @ directions.slopes
+        slope = float((rates * steps) @ directions.slopes)
         newton = mu - error / slope if slope < 0.0 else high
         if low < newton < high and n_stalls < 2:
             pending = [newton]
@@ -399,7 +401,7 @@ def _join(vectors, norms, problem, dense, sparse, tolerance, n_threads):
     gains = np.maximum(problem.rates * (dense.means - sparse.means), 0.0)
     room = problem.budget - problem.rates @ sparse.means
     used = np.cumsum(gains)
-    is_dense = used <= room
+    is_dense = used <= room + tolerance
     directions = _Directions(
         *(np.where(is_dense, d, s) for d, s in zip(dense, sparse, strict=True))
     )
