@@ -7,11 +7,11 @@
 
 from cython cimport floating
 from cython.parallel cimport prange
-from libc.math cimport INFINITY, fabs, sqrt
+from libc.math cimport INFINITY, sqrt
 from libc.stdlib cimport free, malloc
 from libc.string cimport memmove
 
-from ._newton cimport MANY, Root, newton, rounded_down
+from ._newton cimport MANY, Root, newton, rounded_down, take_sample
 from ._simd cimport SKPROJ_SLACK, collect_band, largest_value
 
 cdef enum:
@@ -56,18 +56,12 @@ cdef inline Band estimate_band(
 ) noexcept nogil:
     """Estimate a band from ``size`` entries, a multiple of 8, of at least as many."""
     cdef:
-        Py_ssize_t i, j, n_finite = 0
+        Py_ssize_t n_finite = take_sample(x, n, signed_, sample, size), i
         double share = radius * (<double>size / n), value, tau, deviation = 0.0
         double mean = 0.0
         Band band
         Root root
         bint few
-    # Runs of eight entries are one cache line each.
-    for i in range(size // 8):
-        for j in range(8):
-            value = x[<Py_ssize_t>(<double>i * (n - 8) / (size // 8)) + j]
-            sample[n_finite] = <floating>(value if signed_ else fabs(value))
-            n_finite += value > -INFINITY
     band.low = INFINITY
     band.high = INFINITY
     if n_finite == 0:

@@ -104,6 +104,44 @@ cdef double norm_of_parts(int norm, const double* parts, Py_ssize_t n) noexcept 
     return sqrt(total) if norm == SKPROJ_NORM_L2 else total
 
 
+cdef (double, double) extremes(const double* norms, Py_ssize_t n) noexcept nogil:
+    """Smallest and largest of at least one norm; NaN, if there is one, is the largest."""
+    cdef:
+        Py_ssize_t j
+        double smallest = norms[0], largest = norms[0]
+    for j in range(1, n):
+        smallest = min(smallest, norms[j])
+        if not norms[j] <= largest and largest == largest:
+            largest = norms[j]
+    return smallest, largest
+
+
+def smallest_and_largest(
+    const double[::1] norms,  # IN, (n_groups,), at least one
+):
+    """Extremes of norms; NaN, if there is one, is the largest."""
+    return extremes(&norms[0], norms.shape[0])
+
+
+cdef void norms_of_rows(
+    int norm, const floating* x, const Groups* groups, Py_ssize_t n_parts,
+    Py_ssize_t width, Py_ssize_t block, double* first, double* second
+) noexcept nogil:
+    """Norms of some groups, or of a part of one; l_inf norms if second is not NULL."""
+    cdef:
+        Py_ssize_t part = block % n_parts  # at least 1; 0 for short groups
+        Py_ssize_t start = block // n_parts * width, j, entry, length
+    for j in range(start, min(start + width, groups.n_groups)):
+        entry = start_of(groups, j) + part * BLOCK_ENTRIES
+        length = size_of(groups, j)
+        if n_parts > 1:
+            length = min(length - part * BLOCK_ENTRIES, <Py_ssize_t>BLOCK_ENTRIES)
+        first[j * n_parts + part] = reduce_group(norm, x + entry, length)
+        if second != NULL:
+            second[j * n_parts + part] = reduce_group(
+                SKPROJ_NORM_LINF, x + entry, length)
+
+
 def group_norms(
     const floating[:, :] X,  # IN, (n_groups, group_size)
     int norm,                # one of L1, L2, LINF
@@ -112,23 +150,24 @@ def group_norms(
     double[::1] largest=None,  # OUT, (n_groups,), the l_inf norms if wanted beside L1
     const Py_ssize_t[::1] indptr=None,  # IN, (n_groups + 1,), of segments of one row
 ):
-    """Write the norm of each group; NaN and infinity in X show up in it."""
+    """Write the norm of each group; return the smallest and the largest of them.
+
+    NaN and infinity in X show up in the norm of their group, and as the largest.
+    """
     cdef:
         Groups groups
-        Py_ssize_t n_groups = out.shape[0], width, block, n_parts = 1
-        Py_ssize_t j, start, stop, entry, part, length, n_failed = 0
+        Py_ssize_t n_groups = out.shape[0], width, block, n_blocks, n_parts = 1
+        Py_ssize_t j, start, n_failed = 0
         const floating* x
         double* first
         double* second = NULL
         double* parts = NULL
 
-    if n_groups == 0:
-        return
-    if X.shape[1] == 0:
+    if n_groups == 0 or X.shape[1] == 0:
         out[:] = 0.0
         if largest is not None:
             largest[:] = 0.0
-        return
+        return 0.0, 0.0
     x = &X[0, 0]
     first = &out[0]
     if largest is not None:
@@ -147,21 +186,14 @@ def group_norms(
                 raise MemoryError("No memory for the norms of the parts of groups.")
             first = parts
             second = NULL if second == NULL else parts + n_groups * n_parts
-        for block in prange((n_groups + width - 1) // width * n_parts, nogil=True,
-                            num_threads=n_threads, schedule="static"):
-            part = block % n_parts  # at least 1; 0 for short groups
-            start = block // n_parts * width
-            stop = min(start + width, n_groups)
-            for j in range(start, stop):
-                entry = start_of(&groups, j) + part * BLOCK_ENTRIES
-                length = size_of(&groups, j)
-                if n_parts > 1:
-                    length = min(length - part * BLOCK_ENTRIES,
-                                 <Py_ssize_t>BLOCK_ENTRIES)
-                first[j * n_parts + part] = reduce_group(norm, x + entry, length)
-                if second != NULL:
-                    second[j * n_parts + part] = reduce_group(
-                        SKPROJ_NORM_LINF, x + entry, length)
+        n_blocks = (n_groups + width - 1) // width * n_parts
+        with nogil:
+            if n_blocks == 1:  # without the cost of OpenMP
+                norms_of_rows(norm, x, &groups, 1, width, 0, first, second)
+            else:
+                for block in prange(n_blocks, num_threads=n_threads, schedule="static"):
+                    norms_of_rows(norm, x, &groups, n_parts, width, block, first,
+                                  second)
         if n_parts > 1:
             for j in range(n_groups):
                 out[j] = norm_of_parts(norm, first + j * n_parts, n_parts)
@@ -171,21 +203,26 @@ def group_norms(
             free(parts)
     else:
         width = tile_width(n_groups, n_threads)
-        for block in prange((n_groups + width - 1) // width, nogil=True,
-                            num_threads=n_threads, schedule="static"):
-            start = block * width
-            stop = min(start + width, n_groups)
-            n_failed += reduce_tile(norm, x + start, groups.size, stop - start,
-                                    groups.entry_stride, first + start,
-                                    NULL if second == NULL else second + start)
+        n_blocks = (n_groups + width - 1) // width
+        with nogil:
+            if n_blocks == 1:
+                n_failed = reduce_tile(norm, x, groups.size, n_groups,
+                                       groups.entry_stride, first, second)
+            else:
+                for block in prange(n_blocks, num_threads=n_threads, schedule="static"):
+                    start = block * width
+                    n_failed += reduce_tile(
+                        norm, x + start, groups.size, min(width, n_groups - start),
+                        groups.entry_stride, first + start,
+                        NULL if second == NULL else second + start)
         if n_failed:
             raise MemoryError("No memory for the norms of the parts of groups.")
+    return extremes(&out[0], n_groups)
 
 
 def scale_factors(
-    const double[::1] norms,    # IN, (n_groups,)
-    const double[::1] lengths,  # IN, (n_groups,), at most the norms
-    double[::1] out,            # OUT, (n_groups,); may be lengths itself
+    const double[::1] norms,  # IN, (n_groups,)
+    double[::1] lengths,      # IN, (n_groups,), at most the norms; OUT, the factors
 ):
     """Factors that shorten groups to given lengths."""
     cdef:
@@ -194,7 +231,9 @@ def scale_factors(
     for j in range(norms.shape[0]):
         factor = lengths[j] / norms[j] if lengths[j] < norms[j] else 1.0
         # A subnormal factor has lost its digits: the group would come out too long.
-        out[j] = 0.0 if factor < DBL_MIN or lengths[j] == 0.0 else factor
+        if factor < DBL_MIN or lengths[j] == 0.0:
+            factor = 0.0
+        lengths[j] = factor
 
 
 cdef void map_tile(
@@ -229,6 +268,24 @@ cdef void map_tile(
         start = last
 
 
+cdef void map_rows(
+    int kind, const floating* x, const Groups* groups, Py_ssize_t n_parts,
+    Py_ssize_t width, Py_ssize_t block, const double* levels, const double* offsets,
+    floating* out, const Groups* targets
+) noexcept nogil:
+    """Shrink some groups, or a part of one."""
+    cdef:
+        Py_ssize_t entry = block % n_parts * BLOCK_ENTRIES  # at least 1 part
+        Py_ssize_t start = block // n_parts * width, j, length
+    for j in range(start, min(start + width, groups.n_groups)):
+        length = size_of(groups, j)
+        if n_parts > 1:
+            length = min(length - entry, <Py_ssize_t>BLOCK_ENTRIES)
+        map_group(kind, x + start_of(groups, j) + entry, length, levels[j],
+                  0.0 if offsets == NULL else offsets[j],
+                  out + start_of(targets, j) + entry)
+
+
 def map_groups(
     const floating[:, :] X,    # IN, (n_groups, group_size)
     int kind,                  # one of CLIP, SCALE, SOFT, SUBTRACT_AND_CLAMP
@@ -241,8 +298,7 @@ def map_groups(
     """Shrink each group by its level."""
     cdef:
         Groups groups, targets
-        Py_ssize_t n_groups = levels.shape[0], width, block, n_parts = 1
-        Py_ssize_t j, start, stop, part, entry, length
+        Py_ssize_t n_groups = levels.shape[0], width, block, n_blocks, n_parts = 1, start
         const floating* x
         const double* level
         const double* offset = NULL
@@ -265,25 +321,25 @@ def map_groups(
         width = groups_together(&groups)
         if indptr is None:
             n_parts = (groups.size + BLOCK_ENTRIES - 1) // BLOCK_ENTRIES
-        for block in prange((n_groups + width - 1) // width * n_parts, nogil=True,
-                            num_threads=n_threads, schedule="static"):
-            part = block % n_parts  # at least 1; 0 for short groups
-            start = block // n_parts * width
-            stop = min(start + width, n_groups)
-            for j in range(start, stop):
-                entry = part * BLOCK_ENTRIES
-                length = size_of(&groups, j)
-                if n_parts > 1:
-                    length = min(length - entry, <Py_ssize_t>BLOCK_ENTRIES)
-                map_group(kind, x + start_of(&groups, j) + entry, length, level[j],
-                          0.0 if offset == NULL else offset[j],
-                          y + start_of(&targets, j) + entry)
+        n_blocks = (n_groups + width - 1) // width * n_parts
+        with nogil:
+            if n_blocks == 1:  # without the cost of OpenMP
+                map_rows(kind, x, &groups, 1, width, 0, level, offset, y, &targets)
+            else:
+                for block in prange(n_blocks, num_threads=n_threads, schedule="static"):
+                    map_rows(kind, x, &groups, n_parts, width, block, level, offset, y,
+                             &targets)
     else:
         width = tile_width(n_groups, n_threads)
-        for block in prange((n_groups + width - 1) // width, nogil=True,
-                            num_threads=n_threads, schedule="static"):
-            start = block * width
-            stop = min(start + width, n_groups)
-            map_tile(kind, x + start, groups.size, stop - start, groups.entry_stride,
-                     level + start, offset + (0 if offset == NULL else start),
-                     y + start, targets.entry_stride)
+        n_blocks = (n_groups + width - 1) // width
+        with nogil:
+            if n_blocks == 1:
+                map_tile(kind, x, groups.size, n_groups, groups.entry_stride, level,
+                         offset, y, targets.entry_stride)
+            else:
+                for block in prange(n_blocks, num_threads=n_threads, schedule="static"):
+                    start = block * width
+                    map_tile(kind, x + start, groups.size, min(width, n_groups - start),
+                             groups.entry_stride, level + start,
+                             offset + (0 if offset == NULL else start), y + start,
+                             targets.entry_stride)

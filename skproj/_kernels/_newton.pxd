@@ -10,6 +10,9 @@ cdef enum:
     FEW = 8
     # Looks that are never reached: Newton's method needs about five.
     MANY = 1 << 30
+    # Entries of a sample that a start is taken from, and of vectors that are sampled.
+    SAMPLE = 512
+    MIN_SAMPLED = 2048
 
 
 cdef struct Root:
@@ -116,6 +119,44 @@ cdef inline Root newton(
         root.step = (excess - count * (start - root.level) - radius) / count  # as above
     root.level = start
     return root
+
+
+cdef inline Py_ssize_t take_sample(
+    const floating* x, Py_ssize_t n, bint signed_, floating* sample, Py_ssize_t size
+) noexcept nogil:
+    """Copy the finite ones of ``size`` values, a multiple of 8; return their number."""
+    cdef:
+        Py_ssize_t i, j, n_finite = 0
+        double value
+    # Runs of eight entries are one cache line each.
+    for i in range(size // 8):
+        for j in range(8):
+            value = x[<Py_ssize_t>(<double>i * (n - 8) / (size // 8)) + j]
+            sample[n_finite] = <floating>(value if signed_ else fabs(value))
+            n_finite += value > -INFINITY
+    return n_finite
+
+
+cdef inline double start_near_root(
+    const floating* x, Py_ssize_t n, double norm, double radius, bint signed_
+) noexcept nogil:
+    """Level to start with: left of the root, or the root of a sample of many entries.
+
+    ``norm`` is the l1 norm, and not used if signed_.
+    """
+    cdef:
+        floating[SAMPLE] sample
+        Py_ssize_t n_finite = 0
+        double share = radius * (<double>SAMPLE / n), start
+        Root root
+    if n >= MIN_SAMPLED:
+        n_finite = take_sample(x, n, signed_, sample, SAMPLE)
+    if n_finite == 0:
+        start = largest_value(x, n, signed_) - radius
+        return start if signed_ else max(start, (norm - radius) / n)
+    root = newton(<const floating*>sample, n_finite, share, True, 0, 0.0, 0.0,
+                  largest_value(<const floating*>sample, n_finite, True) - share, MANY)
+    return root.level + root.step
 
 
 cdef inline double offset_to_subtract(

@@ -10,9 +10,9 @@ from libc.math cimport INFINITY, isnan
 from libc.stdlib cimport free, malloc
 
 from ._layout cimport Groups, are_contiguous, groups_together, size_of, start_of
-from ._newton cimport Root, newton
+from ._newton cimport Root, newton, start_near_root
 from ._simd cimport (
-    SKPROJ_LANES, gather_columns, largest_value, newton_lanes, pack_lanes, skproj_lanes
+    SKPROJ_LANES, gather_columns, newton_lanes, pack_lanes, skproj_lanes
 )
 
 cdef enum:
@@ -64,13 +64,32 @@ cdef inline double start_for(
     double spread
 ) noexcept nogil:
     """Level to start with, in a contiguous group."""
-    cdef double start
     if not isnan(roots.levels[j]):
         return roots.levels[j]
     if spread > 0.0 and not signed_:
         return (roots.norms[j] - roots.radii[j]) / spread
-    start = largest_value(x, n, signed_) - roots.radii[j]  # left of the root
-    return start if signed_ else max(start, (roots.norms[j] - roots.radii[j]) / n)
+    return start_near_root(x, n, roots.norms[j], roots.radii[j], signed_)
+
+
+cdef inline void find_roots_of_some_rows(
+    const floating* x, const Groups* groups, bint signed_, const Roots* roots,
+    Py_ssize_t first, Py_ssize_t last
+) noexcept nogil:
+    """Find the roots of some contiguous groups, one after the other."""
+    cdef:
+        double spread = 0.0
+        const floating* group
+        Py_ssize_t j, n
+        Root root
+    for j in range(first, last):
+        if roots.radii[j] == INFINITY:
+            continue
+        group = x + start_of(groups, j)
+        n = size_of(groups, j)
+        root = newton(group, n, roots.radii[j], signed_, 0, 0.0, 0.0,
+                      start_for(group, n, signed_, roots, j, spread), roots.max_looks)
+        store_root(roots, j, &root)
+        spread = spread_of(roots, j)
 
 
 cdef inline void find_roots_of_rows(
@@ -78,24 +97,14 @@ cdef inline void find_roots_of_rows(
     int n_threads
 ) noexcept nogil:
     """Find the roots of contiguous groups."""
-    cdef:
-        Py_ssize_t width = groups_together(groups), block, j, n
-        double spread
-        const floating* group
-        Root root
+    cdef Py_ssize_t width = groups_together(groups), block
+    if groups.n_groups <= width:  # without the cost of OpenMP
+        find_roots_of_some_rows(x, groups, signed_, roots, 0, groups.n_groups)
+        return
     for block in prange((groups.n_groups + width - 1) // width, num_threads=n_threads,
                         schedule="dynamic"):
-        spread = 0.0
-        for j in range(block * width, min((block + 1) * width, groups.n_groups)):
-            if roots.radii[j] == INFINITY:
-                continue
-            group = x + start_of(groups, j)
-            n = size_of(groups, j)
-            root = newton(group, n, roots.radii[j], signed_, 0, 0.0, 0.0,
-                          start_for(group, n, signed_, roots, j, spread),
-                          roots.max_looks)
-            store_root(roots, j, &root)
-            spread = spread_of(roots, j)
+        find_roots_of_some_rows(x, groups, signed_, roots, block * width,
+                                min((block + 1) * width, groups.n_groups))
 
 
 cdef inline void find_root_of_column(
@@ -194,29 +203,34 @@ cdef inline int find_roots_of_columns(
 ) noexcept nogil:
     """Find the roots of columns; -1 if there is no memory."""
     cdef:
-        Py_ssize_t size = groups.size, width, tile, room, j
-        bint few = groups.n_groups < SKPROJ_LANES
+        Py_ssize_t size = groups.size, n_groups = groups.n_groups, width, tile, room, j
+        bint few = n_groups < SKPROJ_LANES
         bint pack = not few and size <= MAX_PACKED_ROWS and roots.max_looks > 1
         floating* buffers
         floating* packed
     width = max(TILE_ENTRIES // size, <Py_ssize_t>MIN_TILE_WIDTH)  # not empty
     width = min(width // SKPROJ_LANES, <Py_ssize_t>MAX_TILE_BLOCKS) * SKPROJ_LANES
-    room = size + (size * width if pack else 0)
-    buffers = <floating*>malloc(n_threads * room * sizeof(floating))
+    room = size + (size * min(width, n_groups + SKPROJ_LANES) if pack else 0)
+    buffers = <floating*>malloc(
+        (n_threads if n_groups > width else 1) * room * sizeof(floating))
     if buffers == NULL:
         return -1
     if few:
-        for j in range(groups.n_groups):
+        for j in range(n_groups):
             if roots.radii[j] < INFINITY:
                 find_root_of_column(x + j, size, groups.entry_stride, signed_, roots, j,
                                     buffers)
-    for tile in prange(0 if few else (groups.n_groups + width - 1) // width,
-                       num_threads=n_threads, schedule="dynamic"):
-        packed = buffers + threadid() * room + size
-        find_roots_of_tile(
-            x, groups, signed_, roots, tile * width,
-            min((tile + 1) * width, groups.n_groups), packed - size,
-            packed if pack else NULL)
+    elif n_groups <= width:  # without the cost of OpenMP
+        find_roots_of_tile(x, groups, signed_, roots, 0, n_groups, buffers,
+                           buffers + size if pack else NULL)
+    else:
+        for tile in prange((n_groups + width - 1) // width, num_threads=n_threads,
+                           schedule="dynamic"):
+            packed = buffers + threadid() * room + size
+            find_roots_of_tile(
+                x, groups, signed_, roots, tile * width,
+                min((tile + 1) * width, n_groups), packed - size,
+                packed if pack else NULL)
     free(buffers)
     return 0
 

@@ -11,14 +11,14 @@ from libc.math cimport INFINITY, NAN, isnan
 
 from ._bands cimport Band, find_root_of_long
 from ._layout cimport Groups, are_contiguous, groups_of
-from ._newton cimport MANY, Root, newton, set_threshold
+from ._newton cimport MANY, Root, newton, set_threshold, start_near_root
 from ._roots cimport Roots, find_roots, store_root
 from ._simd cimport (
     SKPROJ_MAP_SUBTRACT, SKPROJ_NORM_L1, largest_value, map_group, reduce_group
 )
 
 # Longer vectors are solved for with a band.
-cdef Py_ssize_t LONG = 65536
+cdef Py_ssize_t LONG = 1 << 16
 
 
 def group_thresholds(
@@ -115,8 +115,8 @@ def share_out(
         elif total > radius:
             root = (find_root_of_long(&norms[0], n, radius, False, NULL, 1) if n >= LONG
                     else newton(&norms[0], n, radius, False, 0, 0.0, 0.0,
-                                max(largest_value(&norms[0], n, False) - radius,
-                                    (total - radius) / n), MANY))
+                                start_near_root(&norms[0], n, total, radius, False),
+                                MANY))
             set_threshold(root.level, root.step, False, &norms[0], &level, &offset)
         map_group(SKPROJ_MAP_SUBTRACT, &norms[0], n, level, offset, &budgets[0])
     return level + offset

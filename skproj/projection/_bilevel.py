@@ -20,9 +20,9 @@ def project_each_group(norm, groups, norms, budgets, threshold, n_threads):
     if norm == _groups.LINF:
         return Solution(_groups.CLIP, budgets, threshold)
     if norm == _groups.L2:
-        _groups.scale_factors(norms, budgets, budgets)
+        _groups.scale_factors(norms, budgets)
         return Solution(_groups.SCALE, budgets, threshold)
-    levels, offsets = group_thresholds(groups, norms, budgets, n_threads)
+    levels, offsets, _ = group_thresholds(groups, norms, budgets, n_threads)
     return Solution(_groups.SOFT, levels, threshold, offsets)
 
 
@@ -34,10 +34,10 @@ def _solve(groups, norms, radius, n_threads, *, norm):
     return project_each_group(norm, groups, norms, budgets, tau, n_threads)
 
 
-_solve_bilevel_l11 = partial(_solve, norm=_groups.L1)
-# For the l1,2 ball the bi-level projection is the exact one.
-solve_bilevel_l12 = partial(_solve, norm=_groups.L2)
-_solve_bilevel_l1inf = partial(_solve, norm=_groups.LINF)
+# By the norm inside a group. For the l1,2 ball it is the exact projection.
+SOLVE_BILEVEL = {
+    norm: partial(_solve, norm=norm) for norm in (_groups.L1, _groups.L2, _groups.LINF)
+}
 
 
 def projection_bilevel_l11_ball(
@@ -126,7 +126,7 @@ def projection_bilevel_l11_ball(
     return project(
         X,
         radius,
-        _solve_bilevel_l11,
+        SOLVE_BILEVEL[_groups.L1],
         norm=_groups.L1,
         axis=axis,
         out=out,
@@ -219,7 +219,7 @@ def projection_bilevel_l12_ball(
     return project(
         X,
         radius,
-        solve_bilevel_l12,
+        SOLVE_BILEVEL[_groups.L2],
         norm=_groups.L2,
         axis=axis,
         out=out,
@@ -313,7 +313,7 @@ def projection_bilevel_l1inf_ball(
     return project(
         X,
         radius,
-        _solve_bilevel_l1inf,
+        SOLVE_BILEVEL[_groups.LINF],
         norm=_groups.LINF,
         axis=axis,
         out=out,

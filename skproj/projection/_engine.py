@@ -5,7 +5,8 @@ per group (its level), then one map over the array that uses them. A family of
 balls is a `solve` function that turns norms into levels.
 """
 
-from typing import NamedTuple
+import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -35,12 +36,14 @@ SAFE_RANGE = 2.0**-450, 2.0**450
 SAFE_FLOAT32 = 2.0**120
 
 
-class Solution(NamedTuple):
+@dataclass(slots=True)
+class Solution:
     """What a `solve` function returns.
 
     kind : which map of the kernels to apply; None if the array is inside the ball.
     levels : float64 array of shape (n_groups,), the argument of the map per group.
-    threshold : float, or float64 array of shape (n_groups,).
+    threshold : float, or float64 array of shape (n_groups,); ``levels + offsets`` if
+        None.
     offsets : float64 array of shape (n_groups,), to be added to the levels of a soft
         threshold; zeros if None.
     """
@@ -69,50 +72,66 @@ def entries_of(groups):
     return groups, None
 
 
-def shrink_groups(groups, kind, levels, offsets, out, n_threads):
-    """Apply a map of the kernels to each group, with the result in `out`."""
-    entries, indptr = entries_of(groups)
-    target, _ = entries_of(out)
-    _groups.map_groups(entries, kind, levels, target, n_threads, offsets, indptr)
-
-
-def group_norms(groups, norm, n_threads, *, and_largest=False):
-    """Norm of each group of a (n_groups, group_size) view, as float64.
-
-    With `and_largest` the result has a second row: the l_inf norms.
-    """
-    norms = np.empty((1 + and_largest, len(groups)))
-    entries, indptr = entries_of(groups)
-    largest = norms[1] if and_largest else None
-    _groups.group_norms(entries, norm, norms[0], n_threads, largest, indptr)
-    return norms if and_largest else norms[0]
-
-
-def find_thresholds(groups, norms, radii, signed, levels, offsets, n_threads):
-    """Write the threshold of each group; return how many are not inside their ball."""
-    entries, indptr = entries_of(groups)
-    return _thresholds.group_thresholds(
-        entries, norms, radii, signed, levels, offsets, n_threads, indptr
+def shrink_groups(groups, solution, out, n_threads):
+    """Apply the map of a solution to each group, with the result in `out`."""
+    indptr = None
+    if isinstance(groups, Segments):
+        groups, indptr, out = groups.entries, groups.indptr, out.entries
+    _groups.map_groups(
+        groups,
+        solution.kind,
+        solution.levels,
+        out,
+        n_threads,
+        solution.offsets,
+        indptr,
     )
 
 
-def group_thresholds(groups, norms, radii, n_threads):
-    """Threshold of each group for the l1 ball of its radius.
+def group_norms(groups, norm, n_threads, *, and_largest=False):
+    """Compute the norm of each group of a (n_groups, group_size) view, as float64.
+
+    Returns
+    -------
+    norms : ndarray of shape (n_groups,) or, with `and_largest`, (2, n_groups)
+        In the second row are the l_inf norms.
+    smallest, largest : float
+        Extremes of the norms; NaN and infinity in a group show up as the largest.
+    """
+    if and_largest:
+        norms = np.empty((2, len(groups)))
+        first, second = norms[0], norms[1]
+    else:
+        norms = first = np.empty(len(groups))
+        second = None
+    entries, indptr = entries_of(groups)
+    return norms, *_groups.group_norms(entries, norm, first, n_threads, second, indptr)
+
+
+def group_thresholds(groups, norms, radii, n_threads, *, signed=False):
+    """Threshold of each group for the l1 ball, or the simplex, of its radius.
 
     Parameters
     ----------
     norms : ndarray of shape (n_groups,)
-        The l1 norms of the groups.
+        The l1 norms of the groups, or the l_inf norms if `signed`.
+    signed : bool
+        Whether the thresholds are those of the simplex.
 
     Returns
     -------
     levels, offsets : ndarrays of shape (n_groups,)
-        The thresholds are ``levels + offsets``: 0 inside the ball, infinite for a
-        radius of 0.
+        The thresholds are ``levels + offsets``: 0 inside the l1 ball, infinite for one
+        of radius 0.
+    n_outside : int
+        How many groups are not inside their l1 ball.
     """
-    levels, offsets = np.empty((2, len(groups)))
-    find_thresholds(groups, norms, radii, False, levels, offsets, n_threads)
-    return levels, offsets
+    levels, offsets = np.empty(len(groups)), np.empty(len(groups))
+    entries, indptr = entries_of(groups)
+    n_outside = _thresholds.group_thresholds(
+        entries, norms, radii, signed, levels, offsets, n_threads, indptr
+    )
+    return levels, offsets, n_outside
 
 
 def scaled_groups(groups, exponents):
@@ -124,7 +143,7 @@ def scaled_groups(groups, exponents):
 
 def share_out(norms, radius):
     """Project the norms of groups onto the l1 ball; also return the threshold."""
-    budgets = np.empty_like(norms)
+    budgets = np.empty(len(norms))
     threshold = _thresholds.share_out(norms, radius, budgets)
     return budgets, threshold
 
@@ -165,24 +184,27 @@ def safe_norms(
     exponent : int, or ndarray of int of shape (n_groups,)
         The int 0 in all but extreme cases.
     """
-    norms = group_norms(groups, norm, n_threads, and_largest=and_largest)
-    extreme = norms.item() if norms.size == 1 else norms.max()
+    norms, smallest, extreme = group_norms(
+        groups, norm, n_threads, and_largest=and_largest
+    )
     at_least = 0.0
     if fill_to is not None:
         if extreme == np.inf:
-            norms = _largest_of_finite(groups, n_threads)
-            extreme = norms.max()
+            norms, smallest, extreme = _largest_of_finite(groups, n_threads)
         at_least = fill_to
         extreme = max(extreme, at_least)
     low, high = SAFE_RANGE
-    if entries_of(groups)[0].dtype == np.float32 and norm != _groups.L2:
-        high = SAFE_FLOAT32
-    tiny = batched and norms.min() < low and np.any((norms > 0.0) & (norms < low))
+    if extreme >= SAFE_FLOAT32 and norm != _groups.L2:
+        if entries_of(groups)[0].dtype == np.float32:
+            high = SAFE_FLOAT32
+    tiny = batched and smallest < low and np.any((norms > 0.0) & (norms < low))
     if low < extreme < high and not tiny:  # false for NaN
         return groups, norms, 0
     is_largest = norm == _groups.LINF
-    largest = norms if is_largest else group_norms(groups, _groups.LINF, n_threads)
-    if not np.isfinite(largest.max()):
+    largest = norms
+    if not is_largest:
+        largest, _, extreme = group_norms(groups, _groups.LINF, n_threads)
+    if not math.isfinite(extreme):
         raise ValueError("X contains NaN or infinity.")
     if not batched:
         largest = largest.max(keepdims=True)
@@ -195,7 +217,7 @@ def safe_norms(
         if is_largest:
             norms = np.ldexp(norms, -exponents)
         else:
-            norms = group_norms(groups, norm, n_threads, and_largest=and_largest)
+            norms, _, _ = group_norms(groups, norm, n_threads, and_largest=and_largest)
     return groups, norms, exponents if batched else int(exponents[0])
 
 
@@ -232,9 +254,10 @@ def project(
     X = check_array(X, accept_sparse=True)
     radius = check_radius(radius)
     axes = check_axis(axis, X.ndim)
-    check_out(out, X)
+    if out is not None:
+        check_out(out, X)
     n_threads = threads_for(X, n_threads)
-    is_sparse = not isinstance(X, np.ndarray)
+    is_sparse = type(X) is not np.ndarray
     compressed = compressed_copy(X, axes) if is_sparse else None
 
     if X.size == 0:
@@ -251,7 +274,7 @@ def project(
             fill_to=radius if fill else None,
             batched=batched,
         )
-        if isinstance(exponent, int) and exponent == 0:
+        if scaled is groups:
             solution = solve(groups, norms, radius, n_threads)
         else:
             with np.errstate(over="ignore", under="ignore"):
@@ -270,14 +293,17 @@ def project(
                 np.copyto(out, X)
         else:
             _write(X, groups, axes, solution, out, n_threads)
-            if fill and np.any(exponent):  # a sum of large entries is rounded up
+            if fill and scaled is not groups:  # a sum of large entries is rounded up
                 np.minimum(out, radius, out=out)
     if not return_threshold:
         return out
-    threshold_shape = groups_shape(X.shape, axes) if batched else ()
-    threshold = np.empty(threshold_shape)
-    threshold.flat = solution.threshold
-    return out, threshold if threshold_shape else float(threshold)
+    threshold = solution.threshold
+    if threshold is None:
+        threshold = solution.levels + solution.offsets
+    shape = groups_shape(X.shape, axes) if batched else ()
+    thresholds = np.empty(shape)
+    thresholds.flat = threshold
+    return out, thresholds if shape else float(thresholds)
 
 
 def _scaled_down(radius, exponent):
@@ -290,7 +316,10 @@ def _scaled_down(radius, exponent):
 
 def _scale_back(solution, exponent, dtype):
     """Undo the scaling of the data by ``2 ** -exponent`` in what was solved for."""
-    kind, levels, threshold, offsets = solution
+    kind, offsets = solution.kind, solution.offsets
+    levels, threshold = solution.levels, solution.threshold
+    if threshold is None:
+        threshold = levels + offsets
     if kind == _groups.SUBTRACT_AND_CLAMP:
         # The offset takes what a level has below all numbers of the type.
         smallest = np.ldexp(float(np.finfo(dtype).min), -exponent)
@@ -305,28 +334,25 @@ def _scale_back(solution, exponent, dtype):
 
 def _shrink_stored(compressed, groups, solution, n_threads):
     """Apply the map of `solution` to `compressed`, whose entries `groups` views."""
-    kind, levels, _, offsets = solution
-    if kind is not None:
-        shrink_groups(groups, kind, levels, offsets, groups, n_threads)
+    if solution.kind is not None:
+        shrink_groups(groups, solution, groups, n_threads)
     compressed.eliminate_zeros()
 
 
 def _write(X, groups, axes, solution, out, n_threads):
     """Apply the map of `solution` to X and leave the result in `out`."""
-    kind, levels, _, offsets = solution
     target = as_groups(out, axes)
     if target is None:
         result = entries_last(X, axes).copy(order="C")
         groups = result.reshape(len(groups), -1)
-        shrink_groups(groups, kind, levels, offsets, groups, n_threads)
+        shrink_groups(groups, solution, groups, n_threads)
         entries_last(out, axes)[...] = result
         return
-    if len(groups) == 1:  # whose entries may come in any order
-        meet = X.strides == out.strides and X.flags.aligned
-    else:
+    meet = X.strides == out.strides and X.flags.aligned
+    if not meet and len(groups) > 1:  # the entries of one may come in any order
         one = X.itemsize
         meet = (groups.strides[1] == one) == (target.strides[1] == one)
     if not meet:
         np.copyto(out, X)
         groups = target
-    shrink_groups(groups, kind, levels, offsets, target, n_threads)
+    shrink_groups(groups, solution, target, n_threads)

@@ -9,32 +9,35 @@ from skproj._kernels import _groups
 from skproj.projection._engine import (
     INSIDE,
     Solution,
-    find_thresholds,
     group_norms,
+    group_thresholds,
     project,
 )
-from skproj.projection._layout import check_array, check_radius
+from skproj.projection._layout import FLOAT_DTYPES, check_array, check_radius
+
+# The largest number of each type of entries.
+LARGEST = {dtype: float(np.finfo(dtype).max) for dtype in FLOAT_DTYPES}
 
 
 def _solve(groups, norms, radius, n_threads, *, signed):
     """Solve for a threshold per group; norms are l1, or l_inf if signed."""
     kind = _groups.SUBTRACT_AND_CLAMP if signed else _groups.SOFT
-    radii, levels, offsets = np.empty((3, len(norms)))
+    radii = np.empty(len(norms))
     radii[:] = radius
-    n_outside = find_thresholds(
-        groups, norms, radii, signed, levels, offsets, n_threads
+    levels, offsets, n_outside = group_thresholds(
+        groups, norms, radii, n_threads, signed=signed
     )
     if n_outside == 0:
         return INSIDE
-    thresholds = levels + offsets
-    if radii.min() == 0.0:
+    thresholds = None
+    if _groups.smallest_and_largest(radii)[0] == 0.0:
         # Nothing is left of a group without a budget: its threshold is its largest.
         tops = (
             groups.max(axis=1)
             if signed
-            else group_norms(groups, _groups.LINF, n_threads)
+            else group_norms(groups, _groups.LINF, n_threads)[0]
         )
-        thresholds = np.where(radii == 0.0, tops, thresholds)
+        thresholds = np.where(radii == 0.0, tops, levels + offsets)
     return Solution(kind, levels, thresholds, offsets)
 
 
@@ -116,7 +119,7 @@ def projection_simplex(
             "pass X.toarray() if it fits memory."
         )
     X = check_array(X)
-    if check_radius(radius) > float(np.finfo(X.dtype).max):
+    if check_radius(radius) > LARGEST[X.dtype]:
         raise ValueError(f"radius must be finite in {X.dtype}, got {radius!r} instead.")
     return project(
         X,

@@ -1,7 +1,7 @@
 """The l1,2 ball (group lasso)."""
 
 from skproj._kernels import _groups
-from skproj.projection._bilevel import solve_bilevel_l12
+from skproj.projection._bilevel import SOLVE_BILEVEL
 from skproj.projection._engine import project
 
 
@@ -88,7 +88,7 @@ def projection_l12_ball(
     return project(
         X,
         radius,
-        solve_bilevel_l12,
+        SOLVE_BILEVEL[_groups.L2],
         norm=_groups.L2,
         axis=axis,
         out=out,

@@ -9,19 +9,20 @@ from skproj.projection._norms import mend_norms
 
 def solve_l2(groups, norms, radius, n_threads):
     mend_norms(groups, _groups.L2, norms, n_threads)
-    lost = np.maximum(norms - radius, 0.0)
-    if not lost.any():
-        return INSIDE
     factors = np.minimum(norms, radius)
-    _groups.scale_factors(norms, factors, factors)
+    lost = norms - factors
+    if _groups.smallest_and_largest(lost)[1] == 0.0:
+        return INSIDE
+    _groups.scale_factors(norms, factors)
     return Solution(_groups.SCALE, factors, lost)
 
 
 def solve_linf(groups, norms, radius, n_threads):
-    lost = np.maximum(norms - radius, 0.0)
-    if not lost.any():
+    levels = np.minimum(norms, radius)
+    lost = norms - levels
+    if _groups.smallest_and_largest(lost)[1] == 0.0:
         return INSIDE
-    return Solution(_groups.CLIP, np.minimum(norms, radius), lost)
+    return Solution(_groups.CLIP, levels, lost)
 
 
 def projection_l2_ball(

@@ -14,14 +14,12 @@ from scipy.sparse import issparse
 
 from skproj.projection._sparse import as_compressed, compressed_copy, stored_groups
 
-FLOAT_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+FLOAT_DTYPES = (np.dtype(np.float64), np.dtype(np.float32))
 
 
 def check_radius(radius):
     """Return `radius` as a non-negative float; infinity is allowed."""
-    if type(radius) is float and radius >= 0.0:
-        return radius
-    if isinstance(radius, bool) or not isinstance(radius, numbers.Real):
+    if isinstance(radius, bool) or not isinstance(radius, (float, numbers.Real)):
         raise TypeError(f"radius must be a real number, got {radius!r} instead.")
     try:
         radius = float(radius)
@@ -53,7 +51,7 @@ def check_array(X, *, accept_sparse=False):
     With `accept_sparse` a sparse matrix or array stays one, of these types as well: in
     CSC if it is, in CSR otherwise.
     """
-    if type(X) is np.ndarray and X.dtype.char in "fd" and X.dtype.isnative and X.ndim:
+    if type(X) is np.ndarray and X.dtype in FLOAT_DTYPES and X.ndim:
         return X
     if hasattr(X, "toarray"):
         if accept_sparse and issparse(X):
@@ -99,6 +97,8 @@ def check_axis(axis, ndim):
     """Return `axis` (int, tuple of int, or None for all) as a tuple of int >= 0."""
     if axis is None:
         return tuple(range(ndim))
+    if type(axis) is tuple and len(axis) == 1:
+        axis = axis[0]
     if type(axis) is int and 0 <= axis < ndim:
         return (axis,)
     try:
@@ -125,10 +125,11 @@ def entries_last(X, axes):
 
 def as_groups(X, axes):
     """View `X` as (n_groups, group_size), or return None where that takes a copy."""
+    flags = X.flags
     if X.ndim == 2 and len(axes) == 1:  # what most calls are
         groups = X.T if axes[0] == 0 else X
-    elif len(axes) == X.ndim and X.flags.forc:  # one group, in any order
-        groups = (X if X.flags.c_contiguous else X.T).reshape(1, -1)
+    elif len(axes) == X.ndim and flags.forc:  # one group, in any order
+        groups = (X if flags.c_contiguous else X.T).reshape(1, -1)
     else:
         n_groups = math.prod(groups_shape(X.shape, axes))
         size = math.prod(X.shape[i] for i in axes)
@@ -136,11 +137,14 @@ def as_groups(X, axes):
             groups = entries_last(X, axes).reshape(n_groups, size, copy=False)
         except ValueError:
             return None
+        flags = groups.flags
+    if flags.aligned and flags.forc:
+        return groups
     n_groups, size = groups.shape
     one = X.itemsize
     group_stride, entry_stride = groups.strides
     # The kernels count strides in entries: the fields of a packed record have others.
-    if group_stride % one or entry_stride % one or not X.flags.aligned:
+    if group_stride % one or entry_stride % one or not flags.aligned:
         return None
     if size <= 1 or entry_stride == one or n_groups <= 1 or group_stride == one:
         return groups

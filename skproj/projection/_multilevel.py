@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skproj.projection._bilevel import project_each_group
+from skproj.projection._bilevel import SOLVE_BILEVEL, project_each_group
 from skproj.projection._engine import INSIDE, project, safe_norms, threads_for
 from skproj.projection._l1 import projection_l1_ball
 from skproj.projection._l2_linf import projection_l2_ball, projection_linf_ball
@@ -29,10 +29,10 @@ PROJECTIONS = {
 
 
 def _check_levels(norms, axes, ndim):
-    """Return the norms as a tuple, and a tuple of axes for each of them."""
+    """Return the norms as a tuple, and a list with a tuple of axes for each of them."""
     try:
         norms = tuple(norms)
-        known = len(norms) > 0 and all(order in KERNEL_NORMS for order in norms)
+        known = len(norms) > 0 and KERNEL_NORMS.keys() >= set(norms)
     except TypeError:  # not a sequence, or of something that is no number
         known = False
     if not known:
@@ -45,13 +45,13 @@ def _check_levels(norms, axes, ndim):
                 f"norms must have one entry for each of the {ndim} dimensions of X "
                 f"if axes is None, got {len(norms)}."
             )
-        return norms, tuple((i,) for i in reversed(range(ndim)))
+        return norms, [(i,) for i in reversed(range(ndim))]
     if not isinstance(axes, (tuple, list)) or len(axes) != len(norms):
         raise ValueError(
             "axes must be a sequence with one axis, or tuple of axes, for each of the "
             f"{len(norms)} norms, got {axes!r}."
         )
-    axes = tuple(check_axis(() if axis is None else axis, ndim) for axis in axes)
+    axes = [check_axis(() if axis is None else axis, ndim) for axis in axes]
     if sorted(i for level in axes for i in level) != list(range(ndim)):
         raise ValueError(
             f"axes must name each of the {ndim} dimensions of X once, got {axes!r}."
@@ -61,9 +61,7 @@ def _check_levels(norms, axes, ndim):
 
 def _without(axes, removed):
     """Axes of an array from which the dimensions `removed` have been reduced away."""
-    return tuple(
-        tuple(i - sum(j < i for j in removed) for i in level) for level in axes
-    )
+    return [tuple(i - sum(j < i for j in removed) for i in level) for level in axes]
 
 
 def projection_multilevel(
@@ -162,23 +160,27 @@ def projection_multilevel(
     """
     X = check_array(X)
     norms, axes = _check_levels(norms, axes, X.ndim)
-    options = {"n_threads": n_threads, "return_threshold": return_threshold}
-    if len(norms) == 1:
-        return PROJECTIONS[norms[0]](X, radius, out=out, **options)
+    return _project_levels(X, radius, norms, axes, out, n_threads, return_threshold)
 
-    *outer_norms, inner_norm = norms
-    *outer_axes, inner_axes = axes
-    kernel_norm = KERNEL_NORMS[inner_norm]
+
+def _project_levels(X, radius, norms, axes, out, n_threads, return_threshold):
+    """Project an array onto the ball of levels that have been checked."""
+    if len(norms) == 1:
+        return PROJECTIONS[norms[0]](
+            X, radius, out=out, n_threads=n_threads, return_threshold=return_threshold
+        )
+    kernel_norm = KERNEL_NORMS[norms[-1]]
 
     def solve(groups, lengths, radius, n_threads):
         mend_norms(groups, kernel_norm, lengths, n_threads)
-        budgets, threshold = projection_multilevel(
-            lengths.reshape(groups_shape(X.shape, inner_axes)),
+        budgets, threshold = _project_levels(
+            lengths.reshape(groups_shape(X.shape, axes[-1])),
             radius,
-            outer_norms,
-            axes=_without(outer_axes, inner_axes),
-            n_threads=n_threads,
-            return_threshold=True,
+            norms[:-1],
+            _without(axes[:-1], axes[-1]),
+            None,
+            n_threads,
+            True,
         )
         if threshold == 0.0:
             return INSIDE
@@ -189,11 +191,12 @@ def projection_multilevel(
     return project(
         X,
         radius,
-        solve,
+        SOLVE_BILEVEL[kernel_norm] if norms[:-1] == (1,) else solve,
         norm=kernel_norm,
-        axis=inner_axes,
+        axis=axes[-1],
         out=out,
-        **options,
+        n_threads=n_threads,
+        return_threshold=return_threshold,
     )
 
 

@@ -27,17 +27,19 @@ def mend_norms(groups, norm, norms, n_threads):
     Each such group is divided by a power of two of its own first.
     """
     low, high = SAFE_RANGE
-    if low <= norms.min() and norms.max() < high:  # false for NaN
+    smallest, extreme = _groups.smallest_and_largest(norms)
+    if low <= smallest and extreme < high:  # false for NaN
         return
-    largest = group_norms(groups, _groups.LINF, n_threads)
-    if not np.isfinite(largest.max()):
+    largest, _, extreme = group_norms(groups, _groups.LINF, n_threads)
+    if not np.isfinite(extreme):
         raise ValueError("X contains NaN or infinity.")
     unsafe = (largest > 0.0) & ~((low <= norms) & (norms < high))
     if unsafe.any():
         _, exponents = np.frexp(largest[unsafe])
         with np.errstate(over="ignore", under="ignore"):
             scaled = scaled_groups(groups[unsafe], -exponents)
-            norms[unsafe] = np.ldexp(group_norms(scaled, norm, n_threads), exponents)
+            mended, _, _ = group_norms(scaled, norm, n_threads)
+            norms[unsafe] = np.ldexp(mended, exponents)
 
 
 def _checked(X, axis, n_threads):
@@ -59,7 +61,7 @@ def _norm(X, norm, axis, n_threads):
     if groups is None:
         norms = np.zeros(shape)
     else:
-        norms = group_norms(groups, norm, n_threads)
+        norms, _, _ = group_norms(groups, norm, n_threads)
         mend_norms(groups, norm, norms, n_threads)
     return norms.reshape(shape) if shape else float(norms.item())
 

@@ -42,14 +42,14 @@ def _solve_prox_l1(groups, norms, alpha, n_threads):
 def _solve_prox_l12(groups, norms, alpha, n_threads):
     mend_norms(groups, _groups.L2, norms, n_threads)
     factors = np.maximum(norms - alpha, 0.0)
-    _groups.scale_factors(norms, factors, factors)
+    _groups.scale_factors(norms, factors)
     return Solution(_groups.SCALE, factors, 0.0)
 
 
 def _solve_prox_l1inf(groups, norms, alpha, n_threads):
     # What the l1 ball leaves out of a group is the group clipped at its threshold.
     alphas = np.full(len(norms), alpha)
-    levels, offsets = group_thresholds(groups, norms, alphas, n_threads)
+    levels, offsets, _ = group_thresholds(groups, norms, alphas, n_threads)
     return Solution(_groups.CLIP, levels + offsets, 0.0)
 
 

@@ -167,7 +167,7 @@ def radius_for_sparsity(X, *, n_groups=None, fraction=None, ball="l1inf", axis=0
     )
     # A group survives while its strength is above the threshold.
     if ball.name == "l1inf":
-        strengths = group_norms(groups, _groups.L1, n_threads)
+        strengths, _, _ = group_norms(groups, _groups.L1, n_threads)
     elif ball.grouped:
         strengths = norms
     else:
@@ -190,7 +190,7 @@ def radius_for_sparsity(X, *, n_groups=None, fraction=None, ball="l1inf", axis=0
         error = EPS * np.sqrt(k) * (smallest_kept + norms.max() * size)
         theta = _level_between(largest_dead, smallest_kept, 32 * error)
         thetas = np.full(len(groups), theta)
-        levels, offsets = group_thresholds(groups, strengths, thetas, n_threads)
+        levels, offsets, _ = group_thresholds(groups, strengths, thetas, n_threads)
         radius = np.sum(levels + offsets) if theta > 0.0 else norms.sum()
     else:
         error = EPS * np.sqrt(k) * strengths.max()
@@ -207,9 +207,8 @@ def radius_for_sparsity(X, *, n_groups=None, fraction=None, ball="l1inf", axis=0
     def n_left(radius):
         P = ball.project(X, radius, axis=axes)
         if ball.grouped:
-            return np.count_nonzero(
-                group_norms(groups_of(P, axes), _groups.LINF, n_threads)
-            )
+            norms, _, _ = group_norms(groups_of(P, axes), _groups.LINF, n_threads)
+            return np.count_nonzero(norms)
         return np.count_nonzero(P) if isinstance(P, np.ndarray) else P.nnz
 
     return _checked(radius, n_left, k, what)
