@@ -2,27 +2,30 @@
 
     python benchmarks/threads.py                          # everything, some minutes
     python benchmarks/threads.py --balls l1inf --size 1000x1000 1000x10000
-    python benchmarks/threads.py --threads 2              # another number instead
+    python benchmarks/threads.py --threads 2              # this number instead
 
 How to read it. A cell is the time with one thread divided by that with the default,
-`n_threads=None`, and in brackets the number of threads that this was: 1.0 where it was
-one. Times are the least of many runs in place, with one thread and with several in turn.
-Before each run there is a pause, after which the threads of OpenMP have gone to sleep,
-as in a program that does something else as well. What is below 1 belongs into
-`skproj/projection/_policy.py`, if the machine had nothing else to do.
+`n_threads=None`; below 1 the default costs time. "one" stands where the default is one
+thread. Times are the least of many runs in place, with one thread and with several in
+turn. Before each run there is a pause, in which the threads of OpenMP go to sleep, as in
+a program that does something else as well. Sizes from which on a second thread pays are
+in `skproj/projection/_policy.py`.
 """
 
 import argparse
 import time
+from functools import partial
 
 import numpy as np
+from _tables import processor
 from projections import OPERATORS, make_data, operators_for, parse_size
 
-from skproj.projection._policy import default_n_threads, kind_of_work
+from skproj.projection._policy import min_parallel_size
+from skproj.utils._threads import effective_n_threads
 
-SIZES = ["300x300", "1000x300", "1000x1000", "1000x3000", "1000x10000", "10000000"]
+SIZES = ["256x256", "512x512", "1000x1000", "2000x2000", "1000x10000", "4000000"]
 SHARE = 0.1  # of the norm
-PAUSE = 0.01  # seconds
+PAUSE = 0.005  # seconds
 
 
 def least_times(functions, X, patience):
@@ -37,3 +40,58 @@ def least_times(functions, X, patience):
             function(work)
             least[i] = min(least[i], time.perf_counter() - before)
     return least
+
+
+def speed_up(operator, X, axis, n_threads, patience):
+    """Time with one thread over that with `n_threads`."""
+    radius = SHARE * operator.norm(X, axis=axis)
+
+    def run(work, n_threads):
+        operator.project(work, radius, axis=axis, out=work, n_threads=n_threads)
+
+    runs = [partial(run, n_threads=1), partial(run, n_threads=n_threads)]
+    one, several = least_times(runs, X, patience)
+    return one / several
+
+
+def main():
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--size", nargs="+", default=SIZES, metavar="N[xN]")
+    parser.add_argument("--balls", nargs="+", default=list(OPERATORS))
+    parser.add_argument("--dtype", nargs="+", default=["float64", "float32"])
+    parser.add_argument("--threads", type=int, help="(default: that of skproj)")
+    parser.add_argument("--patience", type=float, default=1.0, help="seconds a cell")
+    options = parser.parse_args()
+
+    print(f"{__doc__}\n{processor()}, {effective_n_threads(-1)} CPUs\n")
+    print(f"{'':18}axis {'':8}" + "".join(f"{size:>12}" for size in options.size))
+    for name in OPERATORS:
+        if name not in options.balls:
+            continue
+        axes = [0, 1] if OPERATORS[name].grouped else [None]
+        for axis in axes:
+            for dtype in options.dtype:
+                cells = []
+                for size in options.size:
+                    X = make_data("gaussian", parse_size(size), dtype)
+                    if OPERATORS[name] not in operators_for(X, options.balls):
+                        cells.append("")
+                    elif options.threads is None and X.size < min_parallel_size():
+                        cells.append("one")
+                    else:
+                        ratio = speed_up(
+                            OPERATORS[name], X, axis, options.threads, options.patience
+                        )
+                        cells.append(f"{ratio:.2f}")
+                print(
+                    f"{name:18}{'' if axis is None else axis:>4} {dtype:8}"
+                    + "".join(f"{cell:>12}" for cell in cells),
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()

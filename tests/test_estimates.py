@@ -64,7 +64,9 @@ def test_exact_method_is_right_by_itself(seed, dtype):
 
 
 @each_dtype
-@pytest.mark.parametrize("shape", [(60, 40), (700, 300)], ids=["cached", "large"])
+@pytest.mark.parametrize(
+    "shape", [(60, 40), (700, 300), (4100, 40)], ids=["cached", "large", "tall"]
+)
 def test_guess_of_theta_changes_nothing(shape, dtype):
     """Wrong guesses lead to the levels that there are without one."""
     rng = np.random.default_rng(3)
@@ -143,3 +145,37 @@ def test_band_of_a_long_vector_changes_nothing(function, dtype):
             assert tau == pytest.approx(
                 expected, rel=1e-7 if dtype is np.float32 else 1e-12
             )
+
+
+def sampled_entries(n, size):
+    """Which entries of a vector of n the kernels take for a sample of this size."""
+    runs = np.arange(size // 8) * (n - 8) // (size // 8)
+    return (runs[:, np.newaxis] + np.arange(8)).ravel()
+
+
+@each_dtype
+@pytest.mark.parametrize("signed", [False, True], ids=["l1", "simplex"])
+@pytest.mark.parametrize("n", [2047, 2048, 2049, 8192, 40_000])
+def test_samples_of_groups_change_nothing(n, signed, dtype):
+    """Rows and columns of which samples see only the smallest, or the largest."""
+    function = projection_simplex if signed else projection_l1_ball
+    reference = _reference.simplex if signed else _reference.l1
+    rng = np.random.default_rng(6)
+    for misled_by in (0.0, -np.inf, 50.0):
+        if not signed and misled_by == -np.inf:
+            continue
+        X = rng.normal(size=(n, 20)).astype(dtype)
+        X[:: n // 512] = misled_by
+        X[sampled_entries(n, 512), :5] = misled_by
+        assert np.isfinite(X).any(axis=0).all()
+        for radius in (1e-3, 1.0, 300.0):
+            P, tau = function(X, radius, axis=0, return_threshold=True)
+            of_rows, tau_of_rows = function(
+                np.ascontiguousarray(X.T), radius, axis=1, return_threshold=True
+            )
+            finite = np.where(np.isneginf(X), -1e30, X).astype(np.float64)
+            expected = np.stack([reference(x, radius) for x in finite.T], axis=1)
+            atol = 1e-12 if dtype is np.float64 else 4e-6
+            np.testing.assert_allclose(P, expected, rtol=0, atol=atol)
+            np.testing.assert_allclose(of_rows.T, expected, rtol=0, atol=atol)
+            np.testing.assert_allclose(tau, tau_of_rows, rtol=1e-9, atol=1e-9)

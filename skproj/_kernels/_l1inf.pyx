@@ -30,13 +30,13 @@ from libc.stdlib cimport free, malloc
 
 from ._layout cimport Groups, groups_of
 from ._newton cimport MANY, Root, below, newton
-from ._roots cimport Roots, find_roots
+from ._roots cimport Roots, find_roots, looks_in_cache
 from ._simd cimport SKPROJ_NORM_L1, SKPROJ_NORM_LINF, compensated_sum, reduce_group
 
 # Newton needs about ten steps; the bound only rules out an endless loop.
 cdef int MAX_STEPS = 10_000
-# Entries of a matrix that fits the cache.
-cdef Py_ssize_t CACHED_ENTRIES = 1 << 16
+# Groups of so many entries start from a sample of them.
+cdef Py_ssize_t LONG = 2048
 
 
 cdef Py_ssize_t follow_tangents(
@@ -132,7 +132,8 @@ cdef double start_for_all(
     for j in range(n_groups):
         roots.counts[j] = 0.0
         roots.levels[j] = min((roots.norms[j] - theta) * ratio, largest[j])
-        if not ratio > 0.0:
+        # A level that is above no entry is proportional to what l1 has above theta.
+        if not ratio > 0.0 or size >= LONG and radius * size > norm:
             roots.levels[j] = NAN
     return theta
 
@@ -214,7 +215,7 @@ def l1inf_levels(
     roots.counts = numbers + 2 * n_groups
     roots.below = numbers + 3 * n_groups
     roots.above = numbers + 4 * n_groups
-    roots.max_looks = 1 if X.shape[0] * X.shape[1] <= CACHED_ENTRIES else MANY
+    roots.max_looks = looks_in_cache(&groups)
     with nogil:
         theta = solve(x, &groups, &largest[0], radius, low, guess, &roots, numbers,
                       n_threads)

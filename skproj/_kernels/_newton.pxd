@@ -1,7 +1,7 @@
 # Newton's method for the root of ``sum(max(v - t, 0)) == radius`` over one vector.
 
 from cython cimport floating
-from libc.math cimport INFINITY, fabs, nextafter, nextafterf
+from libc.math cimport INFINITY, NAN, fabs, isnan, nextafter, nextafterf
 
 from ._simd cimport SKPROJ_NEAR, largest_value, look
 
@@ -10,9 +10,10 @@ cdef enum:
     FEW = 8
     # Looks that are never reached: Newton's method needs about five.
     MANY = 1 << 30
-    # Entries of a sample that a start is taken from, and of vectors that are sampled.
-    SAMPLE = 512
+    # Entries of vectors that are sampled, and of the smallest and the largest sample.
     MIN_SAMPLED = 2048
+    FIRST_SAMPLE = 512
+    LAST_SAMPLE = 2048
 
 
 cdef struct Root:
@@ -145,18 +146,24 @@ cdef inline double start_near_root(
     ``norm`` is the l1 norm, and not used if signed_.
     """
     cdef:
-        floating[SAMPLE] sample
-        Py_ssize_t n_finite = 0
-        double share = radius * (<double>SAMPLE / n), start
+        floating[LAST_SAMPLE] sample
+        Py_ssize_t size = FIRST_SAMPLE, n_finite
+        double share, start = NAN
         Root root
-    if n >= MIN_SAMPLED:
-        n_finite = take_sample(x, n, signed_, sample, SAMPLE)
-    if n_finite == 0:
+    while n >= MIN_SAMPLED and size <= LAST_SAMPLE and (isnan(start) or 16 * size <= n):
+        n_finite = take_sample(x, n, signed_, sample, size)
+        if n_finite > 0:
+            share = radius * (<double>size / n)
+            if isnan(start):
+                start = largest_value(<const floating*>sample, n_finite, True) - share
+            root = newton(<const floating*>sample, n_finite, share, True, 0, 0.0, 0.0,
+                          start, MANY)
+            start = root.level + root.step
+        size *= 4
+    if isnan(start):
         start = largest_value(x, n, signed_) - radius
-        return start if signed_ else max(start, (norm - radius) / n)
-    root = newton(<const floating*>sample, n_finite, share, True, 0, 0.0, 0.0,
-                  largest_value(<const floating*>sample, n_finite, True) - share, MANY)
-    return root.level + root.step
+        start = start if signed_ else max(start, (norm - radius) / n)
+    return start
 
 
 cdef inline double offset_to_subtract(

@@ -10,19 +10,23 @@ from libc.math cimport INFINITY, isnan
 from libc.stdlib cimport free, malloc
 
 from ._layout cimport Groups, are_contiguous, groups_together, size_of, start_of
-from ._newton cimport Root, newton, start_near_root
+from ._newton cimport MANY, Root, newton, start_near_root
 from ._simd cimport (
     SKPROJ_LANES, gather_columns, newton_lanes, pack_lanes, skproj_lanes
 )
 
 cdef enum:
-    # Entries of a tile of columns, which fits the cache; columns of any tile, at least;
-    # and blocks of SKPROJ_LANES columns, at most.
+    # Entries of a tile of columns, which fits the cache; blocks of SKPROJ_LANES columns
+    # of a tile, at most, and of one that is looked at once.
     TILE_ENTRIES = 1 << 17
-    MIN_TILE_WIDTH = 16
     MAX_TILE_BLOCKS = 256
-    # Longer columns are read where they are, since a copy would not stay in the cache.
-    MAX_PACKED_ROWS = 1 << 15
+    MAX_STREAMED_BLOCKS = 64
+    # Longer columns are read where they are, and start from samples of rows, the first
+    # of so many.
+    MAX_PACKED_ROWS = 2047
+    SAMPLED_ROWS = 512
+    # Entries of arrays in which one look at each group costs little.
+    CACHED_ENTRIES = 1 << 16
 
 
 cdef struct Roots:
@@ -37,6 +41,16 @@ cdef struct Roots:
     double* below
     double* above
     int max_looks  # at a group
+
+
+cdef inline int looks_in_cache(const Groups* groups) noexcept nogil:
+    """Looks at a group that pay before the others are looked at.
+
+    After the first they are cheap, if the group, or its tile, is in the cache by then.
+    """
+    if groups.n_groups * groups.size <= CACHED_ENTRIES:
+        return 1
+    return MANY if groups.size <= MAX_PACKED_ROWS else 1
 
 
 cdef inline void store_root(
@@ -120,62 +134,90 @@ cdef inline void find_root_of_column(
     store_root(roots, j, &root)
 
 
-cdef inline double find_roots_of_lanes(
-    const floating* x, Py_ssize_t size, Py_ssize_t stride, bint signed_,
-    const Roots* roots, Py_ssize_t first, Py_ssize_t own, double spread,
-    floating* column
+cdef inline void find_roots_of_blocks(
+    const floating* x, Py_ssize_t size, Py_ssize_t stride, double share, bint signed_,
+    const Roots* roots, Py_ssize_t begin, Py_ssize_t first, Py_ssize_t last,
+    double spread, skproj_lanes* blocks, floating* column
 ) noexcept nogil:
-    """Find the roots of the columns from ``first`` on, those before ``own`` excepted.
+    """Find the roots of columns from ``first`` on, where blocks begin at ``begin``.
 
-    Returns the spread of one of them. ``column`` has room for one.
+    There are ``size`` rows. If these are a sample, only a share of all, what is found
+    becomes the level to start with.
     """
     cdef:
-        skproj_lanes lanes
+        Py_ssize_t n_blocks = (last - begin + SKPROJ_LANES - 1) // SKPROJ_LANES
+        Py_ssize_t block, start, j, k
+        skproj_lanes* lanes
         Root root
-        Py_ssize_t j, k
-    for k in range(SKPROJ_LANES):
-        j = first + k
-        lanes.radius[k] = INFINITY
-        lanes.lowest[k] = 0.0
-        lanes.level[k] = 0.0
-        if j < own or roots.radii[j] == INFINITY:
-            continue
-        lanes.radius[k] = roots.radii[j]
-        lanes.lowest[k] = (-(roots.norms[j] + roots.radii[j]) if signed_
-                           else (roots.norms[j] - roots.radii[j]) / size)
-        lanes.level[k] = roots.levels[j]
-        if isnan(roots.levels[j]):
-            lanes.level[k] = (lanes.lowest[k] if signed_ or not spread > 0.0
-                              else (roots.norms[j] - roots.radii[j]) / spread)
-    newton_lanes(x, size, stride, signed_, roots.max_looks, &lanes)
-    for k in range(SKPROJ_LANES):
-        if lanes.radius[k] == INFINITY:
-            continue
-        if isnan(lanes.step[k]):
-            find_root_of_column(x + k, size, stride, signed_, roots, first + k, column)
-        else:
-            root.level = lanes.level[k]
-            root.step = lanes.step[k]
-            root.count = lanes.count[k]
-            root.below = lanes.below[k]
-            root.above = lanes.above[k]
-            store_root(roots, first + k, &root)
-        spread = spread_of(roots, first + k)
-    return spread
+    for block in range(n_blocks):
+        lanes = &blocks[block]
+        start = min(begin + block * SKPROJ_LANES, last - SKPROJ_LANES)
+        for k in range(SKPROJ_LANES):
+            j = start + k
+            lanes.radius[k] = INFINITY
+            lanes.lowest[k] = 0.0
+            lanes.level[k] = 0.0
+            if roots.radii[j] == INFINITY or j < max(
+                    first, begin + block * SKPROJ_LANES):
+                continue
+            lanes.radius[k] = share * roots.radii[j]
+            lanes.lowest[k] = (-(roots.norms[j] + roots.radii[j]) if signed_
+                               else share * (roots.norms[j] - roots.radii[j]) / size)
+            lanes.level[k] = roots.levels[j]
+            if isnan(roots.levels[j]):
+                lanes.level[k] = (lanes.lowest[k] if signed_ or not spread > 0.0
+                                  else (roots.norms[j] - roots.radii[j]) / spread)
+    newton_lanes(x, size, stride, last - begin, signed_,
+                 roots.max_looks if share == 1.0 else MANY, blocks)
+    for block in range(n_blocks):
+        lanes = &blocks[block]
+        start = min(begin + block * SKPROJ_LANES, last - SKPROJ_LANES)
+        for k in range(SKPROJ_LANES):
+            j = start + k
+            if lanes.radius[k] == INFINITY:
+                continue
+            if share < 1.0:  # NaN, as if nothing were known, is allowed
+                roots.levels[j] = lanes.level[k] + lanes.step[k]
+            elif isnan(lanes.step[k]):
+                find_root_of_column(x + j - begin, size, stride, signed_, roots, j,
+                                    column)
+            else:
+                root.level = lanes.level[k]
+                root.step = lanes.step[k]
+                root.count = lanes.count[k]
+                root.below = lanes.below[k]
+                root.above = lanes.above[k]
+                store_root(roots, j, &root)
 
 
 cdef inline void find_roots_of_tile(
     const floating* x, const Groups* groups, bint signed_, const Roots* roots,
-    Py_ssize_t first, Py_ssize_t last, floating* column, floating* packed
+    Py_ssize_t first, Py_ssize_t last, skproj_lanes* blocks, floating* column,
+    floating* packed
 ) noexcept nogil:
     """Find the roots of some columns, with those copied to ``packed`` that matter."""
     cdef:
-        Py_ssize_t size = groups.size, stride = groups.entry_stride, block, j, start
+        Py_ssize_t size = groups.size, stride = groups.entry_stride, block, j
+        Py_ssize_t begin = min(first, last - SKPROJ_LANES)  # not negative
+        Py_ssize_t n_blocks = (last - first + SKPROJ_LANES - 1) // SKPROJ_LANES
         char[MAX_TILE_BLOCKS] wanted
-        bint any_wanted = False
+        Py_ssize_t n_rows
+        bint any_wanted = False, is_unknown = False
         double spread = 0.0
         const floating* lanes
-    for block in range((last - first + SKPROJ_LANES - 1) // SKPROJ_LANES):
+    if packed == NULL:
+        for j in range(first, last):
+            is_unknown = is_unknown or roots.radii[j] < INFINITY and isnan(roots.levels[j])
+        n_rows = SAMPLED_ROWS if is_unknown and size > MAX_PACKED_ROWS else size
+        while 2 * n_rows <= size:
+            find_roots_of_blocks(
+                x + begin, n_rows, stride * (size // n_rows), <double>n_rows / size,
+                signed_, roots, begin, first, last, spread, blocks, column)
+            n_rows *= 4
+        find_roots_of_blocks(x + begin, size, stride, 1.0, signed_, roots, begin, first,
+                             last, spread, blocks, column)
+        return
+    for block in range(n_blocks):
         wanted[block] = False
         for j in range(first + block * SKPROJ_LANES,
                        min(first + (block + 1) * SKPROJ_LANES, last)):
@@ -183,55 +225,63 @@ cdef inline void find_roots_of_tile(
         any_wanted = any_wanted or wanted[block]
     if not any_wanted:
         return
-    if packed != NULL:
-        pack_lanes(x + first, size, stride, last - first, wanted, packed)
-    for block in range((last - first + SKPROJ_LANES - 1) // SKPROJ_LANES):
+    pack_lanes(x + first, size, stride, last - first, wanted, packed)
+    for block in range(n_blocks):
         if not wanted[block]:
             continue
         j = first + block * SKPROJ_LANES
-        start = min(j, last - SKPROJ_LANES)  # not negative: there are enough columns
-        lanes = (x + start if packed == NULL
-                 else <const floating*>packed + block * size * SKPROJ_LANES)
-        spread = find_roots_of_lanes(
-            lanes, size, stride if packed == NULL else <Py_ssize_t>SKPROJ_LANES,
-            signed_, roots, start, j, spread, column)
+        begin = min(j, last - SKPROJ_LANES)
+        lanes = <const floating*>packed + block * size * SKPROJ_LANES
+        find_roots_of_blocks(lanes, size, SKPROJ_LANES, 1.0, signed_, roots, begin, j,
+                             begin + SKPROJ_LANES, spread, blocks, column)
+        spread = spread_of(roots, j)
 
 
 cdef inline int find_roots_of_columns(
     const floating* x, const Groups* groups, bint signed_, const Roots* roots,
     int n_threads
 ) noexcept nogil:
-    """Find the roots of columns; -1 if there is no memory."""
+    """Find the roots of columns side by side; -1 if there is no memory."""
     cdef:
-        Py_ssize_t size = groups.size, n_groups = groups.n_groups, width, tile, room, j
+        Py_ssize_t size = groups.size, n_groups = groups.n_groups, n_blocks, width, tile
+        Py_ssize_t room, j
         bint few = n_groups < SKPROJ_LANES
         bint pack = not few and size <= MAX_PACKED_ROWS and roots.max_looks > 1
-        floating* buffers
-        floating* packed
-    width = max(TILE_ENTRIES // size, <Py_ssize_t>MIN_TILE_WIDTH)  # not empty
-    width = min(width // SKPROJ_LANES, <Py_ssize_t>MAX_TILE_BLOCKS) * SKPROJ_LANES
-    room = size + (size * min(width, n_groups + SKPROJ_LANES) if pack else 0)
-    buffers = <floating*>malloc(
-        (n_threads if n_groups > width else 1) * room * sizeof(floating))
-    if buffers == NULL:
+        skproj_lanes* blocks
+        floating* columns
+        floating* column
+    n_blocks = (MAX_STREAMED_BLOCKS if not pack
+                else min(max(TILE_ENTRIES // size // SKPROJ_LANES, 1),  # not empty
+                         MAX_TILE_BLOCKS))
+    n_blocks = min(n_blocks, (n_groups + SKPROJ_LANES - 1) // SKPROJ_LANES)
+    width = n_blocks * SKPROJ_LANES
+    room = size + size * width * pack
+    if n_groups <= width:
+        n_threads = 1
+    columns = <floating*>malloc(n_threads * room * sizeof(floating))
+    blocks = <skproj_lanes*>malloc(n_threads * n_blocks * sizeof(skproj_lanes))
+    if columns == NULL or blocks == NULL:
+        free(columns)
+        free(blocks)
         return -1
     if few:
         for j in range(n_groups):
             if roots.radii[j] < INFINITY:
                 find_root_of_column(x + j, size, groups.entry_stride, signed_, roots, j,
-                                    buffers)
+                                    columns)
     elif n_groups <= width:  # without the cost of OpenMP
-        find_roots_of_tile(x, groups, signed_, roots, 0, n_groups, buffers,
-                           buffers + size if pack else NULL)
+        find_roots_of_tile(x, groups, signed_, roots, 0, n_groups, blocks, columns,
+                           columns + size if pack else NULL)
     else:
         for tile in prange((n_groups + width - 1) // width, num_threads=n_threads,
                            schedule="dynamic"):
-            packed = buffers + threadid() * room + size
+            column = columns + threadid() * room
             find_roots_of_tile(
                 x, groups, signed_, roots, tile * width,
-                min((tile + 1) * width, n_groups), packed - size,
-                packed if pack else NULL)
-    free(buffers)
+                min((tile + 1) * width, n_groups), blocks + threadid() * n_blocks,
+                column, column + size if pack else NULL)
+    free(columns)
+    free(blocks)
     return 0
 
 

@@ -78,8 +78,9 @@
 #define SKPROJ_SUM_BLOCK 512
 /* Entries that may be written behind those that were collected. */
 #define SKPROJ_SLACK 16
-/* Columns that are looked at side by side. */
+/* Columns that are looked at side by side, and rows of them in one go. */
 #define SKPROJ_LANES 16
+#define SKPROJ_ROWS 32
 /* What is above a level is summed exactly enough if it is at most so many radii. */
 #define SKPROJ_NEAR 4.0
 /* Looks at such columns; Newton's method hardly ever needs more than ten. */
@@ -90,9 +91,10 @@ enum { SKPROJ_MAP_CLIP, SKPROJ_MAP_SCALE, SKPROJ_MAP_SOFT, SKPROJ_MAP_SUBTRACT }
 
 /* Newton's method for SKPROJ_LANES columns side by side; see newton_lanes. */
 typedef struct {
-    double radius[SKPROJ_LANES], lowest[SKPROJ_LANES], level[SKPROJ_LANES],
-        step[SKPROJ_LANES], count[SKPROJ_LANES], below[SKPROJ_LANES],
-        above[SKPROJ_LANES];
+    double level[SKPROJ_LANES], count[SKPROJ_LANES], excess[SKPROJ_LANES],
+        below[SKPROJ_LANES], above[SKPROJ_LANES], radius[SKPROJ_LANES],
+        lowest[SKPROJ_LANES], step[SKPROJ_LANES], before[SKPROJ_LANES];
+    int left;
 } skproj_lanes;
 
 typedef int32_t SKPROJ_MAY_ALIAS skproj_bits_f32;

@@ -45,8 +45,8 @@ cdef extern from "_simd.h" nogil:
         const floating* x, Py_ssize_t n, floating level, bint signed_, double* excess,
         double* below, double* above) noexcept
     void newton_lanes "skproj_newton_lanes" (
-        const floating* x, Py_ssize_t n, Py_ssize_t stride, bint signed_,
-        int max_looks, skproj_lanes* lanes) noexcept
+        const floating* x, Py_ssize_t n, Py_ssize_t stride, Py_ssize_t w, bint signed_,
+        int max_looks, skproj_lanes* blocks) noexcept
     void pack_lanes "skproj_pack_lanes" (
         const floating* x, Py_ssize_t n, Py_ssize_t stride, Py_ssize_t w,
         const char* wanted, floating* out) noexcept

@@ -100,78 +100,76 @@ SKPROJ_F32(look_avx512)(const float *x, ptrdiff_t n, float level, int signed_,
     return count;
 }
 
+static SKPROJ_AVX512_CODE inline void skproj_add_to_avx512(double *sums, __m512d more)
+{
+    _mm512_storeu_pd(sums, _mm512_add_pd(_mm512_loadu_pd(sums), more));
+}
+
 /* See look_lanes in _simd_loops.h. */
 static SKPROJ_AVX512_CODE void
 SKPROJ_F64(look_lanes_avx512)(const double *x, ptrdiff_t n, ptrdiff_t stride, int signed_,
-                              const double *levels, double *counts, double *excess,
-                              double *below, double *above)
+                              skproj_lanes *lanes)
 {
     for (int k = 0; k < SKPROJ_LANES; k += 8) {
-        const __m512d level = _mm512_loadu_pd(levels + k);
+        const __m512d level = _mm512_loadu_pd(lanes->level + k);
         const __m512i one = _mm512_set1_epi64(1);
-        __m512d total = _mm512_setzero_pd(), low = _mm512_set1_pd(-INFINITY),
-                high = _mm512_set1_pd(INFINITY);
+        __m512d sum = _mm512_setzero_pd(), low = _mm512_loadu_pd(lanes->below + k),
+                high = _mm512_loadu_pd(lanes->above + k);
         __m512i count = _mm512_setzero_si512();
-        for (ptrdiff_t start = 0; start < n; start += SKPROJ_SUM_BLOCK) {
-            const ptrdiff_t stop = SKPROJ_MIN(start + SKPROJ_SUM_BLOCK, n);
-            __m512d sum = _mm512_setzero_pd();
-            for (ptrdiff_t i = start; i < stop; ++i) {
-                __m512d v = SKPROJ_F64(values_avx512)(x + i * stride + k, 0xff, signed_);
-                __mmask8 up = _mm512_cmp_pd_mask(v, level, _CMP_GT_OQ);
-                sum = _mm512_mask_add_pd(sum, up, sum, _mm512_sub_pd(v, level));
-                count = _mm512_mask_add_epi64(count, up, count, one);
-                low = _mm512_mask_max_pd(low, (__mmask8)~up, low, v);
-                high = _mm512_mask_min_pd(high, up, high, v);
-            }
-            total = _mm512_add_pd(total, sum);
+        for (ptrdiff_t i = 0; i < n; ++i) {
+            __m512d v = SKPROJ_F64(values_avx512)(x + i * stride + k, 0xff, signed_);
+            __mmask8 up = _mm512_cmp_pd_mask(v, level, _CMP_GT_OQ);
+            sum = _mm512_mask_add_pd(sum, up, sum, _mm512_sub_pd(v, level));
+            count = _mm512_mask_add_epi64(count, up, count, one);
+            low = _mm512_mask_max_pd(low, (__mmask8)~up, low, v);
+            high = _mm512_mask_min_pd(high, up, high, v);
         }
-        _mm512_storeu_pd(counts + k, _mm512_cvtepi64_pd(count));
-        _mm512_storeu_pd(excess + k, total);
-        _mm512_storeu_pd(below + k, low);
-        _mm512_storeu_pd(above + k, high);
+        skproj_add_to_avx512(lanes->count + k, _mm512_cvtepi64_pd(count));
+        skproj_add_to_avx512(lanes->excess + k, sum);
+        _mm512_storeu_pd(lanes->below + k, low);
+        _mm512_storeu_pd(lanes->above + k, high);
     }
+}
+
+static SKPROJ_AVX512_CODE inline __m512 skproj_narrowed_avx512(const double *x)
+{
+    return _mm512_insertf32x8(
+        _mm512_castps256_ps512(_mm512_cvtpd_ps(_mm512_loadu_pd(x))),
+        _mm512_cvtpd_ps(_mm512_loadu_pd(x + 8)), 1);
 }
 
 static SKPROJ_AVX512_CODE void
 SKPROJ_F32(look_lanes_avx512)(const float *x, ptrdiff_t n, ptrdiff_t stride, int signed_,
-                              const float *levels, double *counts, double *excess,
-                              double *below, double *above)
+                              skproj_lanes *lanes)
 {
-    const __m512 level = _mm512_loadu_ps(levels);
+    const __m512 level = skproj_narrowed_avx512(lanes->level);
     const __m512d base = skproj_low_half(level), other = skproj_high_half(level);
     const __m512i one = _mm512_set1_epi32(1);
-    __m512d total = _mm512_setzero_pd(), rest = total, wide = total;
-    __m512 low = _mm512_set1_ps(-INFINITY), high = _mm512_set1_ps(INFINITY);
-    for (int k = 0; k < SKPROJ_LANES; k += 8)
-        _mm512_storeu_pd(counts + k, wide);
-    for (ptrdiff_t start = 0; start < n; start += SKPROJ_SUM_BLOCK) {
-        const ptrdiff_t stop = SKPROJ_MIN(start + SKPROJ_SUM_BLOCK, n);
-        __m512d sum = _mm512_setzero_pd(), more = sum;
-        __m512i count = _mm512_setzero_si512();
-        for (ptrdiff_t i = start; i < stop; ++i) {
-            __m512 v = SKPROJ_F32(values_avx512)(x + i * stride, 0xffff, signed_);
-            __mmask16 up = _mm512_cmp_ps_mask(v, level, _CMP_GT_OQ);
-            sum = _mm512_mask_add_pd(sum, (__mmask8)up, sum,
-                                     _mm512_sub_pd(skproj_low_half(v), base));
-            more = _mm512_mask_add_pd(more, (__mmask8)(up >> 8), more,
-                                      _mm512_sub_pd(skproj_high_half(v), other));
-            count = _mm512_mask_add_epi32(count, up, count, one);
-            low = _mm512_mask_max_ps(low, (__mmask16)~up, low, v);
-            high = _mm512_mask_min_ps(high, up, high, v);
-        }
-        total = _mm512_add_pd(total, sum);
-        rest = _mm512_add_pd(rest, more);
-        wide = _mm512_cvtepi32_pd(_mm512_castsi512_si256(count));
-        _mm512_storeu_pd(counts, _mm512_add_pd(_mm512_loadu_pd(counts), wide));
-        wide = _mm512_cvtepi32_pd(_mm512_extracti64x4_epi64(count, 1));
-        _mm512_storeu_pd(counts + 8, _mm512_add_pd(_mm512_loadu_pd(counts + 8), wide));
+    __m512d sum = _mm512_setzero_pd(), more = sum;
+    __m512 low = skproj_narrowed_avx512(lanes->below),
+           high = skproj_narrowed_avx512(lanes->above);
+    __m512i count = _mm512_setzero_si512();
+    for (ptrdiff_t i = 0; i < n; ++i) {
+        __m512 v = SKPROJ_F32(values_avx512)(x + i * stride, 0xffff, signed_);
+        __mmask16 up = _mm512_cmp_ps_mask(v, level, _CMP_GT_OQ);
+        sum = _mm512_mask_add_pd(sum, (__mmask8)up, sum,
+                                 _mm512_sub_pd(skproj_low_half(v), base));
+        more = _mm512_mask_add_pd(more, (__mmask8)(up >> 8), more,
+                                  _mm512_sub_pd(skproj_high_half(v), other));
+        count = _mm512_mask_add_epi32(count, up, count, one);
+        low = _mm512_mask_max_ps(low, (__mmask16)~up, low, v);
+        high = _mm512_mask_min_ps(high, up, high, v);
     }
-    _mm512_storeu_pd(excess, total);
-    _mm512_storeu_pd(excess + 8, rest);
-    _mm512_storeu_pd(below, skproj_low_half(low));
-    _mm512_storeu_pd(below + 8, skproj_high_half(low));
-    _mm512_storeu_pd(above, skproj_low_half(high));
-    _mm512_storeu_pd(above + 8, skproj_high_half(high));
+    skproj_add_to_avx512(lanes->count,
+                         _mm512_cvtepi32_pd(_mm512_castsi512_si256(count)));
+    skproj_add_to_avx512(lanes->count + 8,
+                         _mm512_cvtepi32_pd(_mm512_extracti64x4_epi64(count, 1)));
+    skproj_add_to_avx512(lanes->excess, sum);
+    skproj_add_to_avx512(lanes->excess + 8, more);
+    _mm512_storeu_pd(lanes->below, skproj_low_half(low));
+    _mm512_storeu_pd(lanes->below + 8, skproj_high_half(low));
+    _mm512_storeu_pd(lanes->above, skproj_low_half(high));
+    _mm512_storeu_pd(lanes->above + 8, skproj_high_half(high));
 }
 
 static SKPROJ_AVX512_CODE ptrdiff_t

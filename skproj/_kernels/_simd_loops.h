@@ -253,13 +253,12 @@ NAME(look)(const T *x, ptrdiff_t n, T level, int signed_, double *excess, double
 
 static SKPROJ_INLINE void
 NAME(look_rows)(const T *x, const int rows, ptrdiff_t stride, int signed_,
-                const T *levels, double *counts, double *excess, double *below,
-                double *above)
+                skproj_lanes *lanes)
 {
     SKPROJ_SIMD()
     for (int k = 0; k < SKPROJ_LANES; ++k) {
-        const T level = levels[k];
-        T low = (T)below[k], high = (T)above[k];
+        const T level = (T)lanes->level[k];
+        T low = (T)lanes->below[k], high = (T)lanes->above[k];
         double sum = 0.0;
         BITS count = 0;
         for (int i = 0; i < rows; ++i) {
@@ -272,33 +271,25 @@ NAME(look_rows)(const T *x, const int rows, ptrdiff_t stride, int signed_,
             low = lower > low ? lower : low;
             high = upper < high ? upper : high;
         }
-        counts[k] += (double)count;
-        excess[k] += sum;
-        below[k] = low;
-        above[k] = high;
+        lanes->count[k] += (double)count;
+        lanes->excess[k] += sum;
+        lanes->below[k] = low;
+        lanes->above[k] = high;
     }
 }
 
-/* The same for SKPROJ_LANES columns of n rows, each with a level of its own. */
+/* Look at n more rows of SKPROJ_LANES columns, each with a level of its own. */
 static SKPROJ_UNUSED SKPROJ_CLONES void
-NAME(look_lanes)(const T *x, ptrdiff_t n, ptrdiff_t stride, int signed_, const T *levels,
-                 double *counts, double *excess, double *below, double *above)
+NAME(look_lanes)(const T *x, ptrdiff_t n, ptrdiff_t stride, int signed_,
+                 skproj_lanes *lanes)
 {
 #ifdef SKPROJ_AVX512
     if (skproj_has_avx512()) {
-        NAME(look_lanes_avx512)(x, n, stride, signed_, levels, counts, excess, below,
-                                above);
+        NAME(look_lanes_avx512)(x, n, stride, signed_, lanes);
         return;
     }
 #endif
-    for (int k = 0; k < SKPROJ_LANES; ++k) {
-        counts[k] = excess[k] = 0.0;
-        below[k] = -INFINITY;
-        above[k] = INFINITY;
-    }
-    SKPROJ_BY_ROWS(n, 1,
-                   NAME(look_rows)(x + i * stride, rows, stride, signed_, levels, counts,
-                                   excess, below, above));
+    SKPROJ_BY_ROWS(n, 1, NAME(look_rows)(x + i * stride, rows, stride, signed_, lanes));
 }
 
 /* Largest number of the type that is not above x. */
@@ -310,47 +301,42 @@ static SKPROJ_INLINE T NAME(rounded_down)(double x)
                : (T)nextafterf((float)rounded, -INFINITY);
 }
 
-/* Newton's method for the roots of sum(max(v - t, 0)) == radius in SKPROJ_LANES columns
- * of n rows, from any levels: newton in _newton.pxd, column by column, with at most
- * `max_looks` looks. `lowest` are levels left of the roots; a column with an infinite
- * radius is left alone. The roots are level + step. The step is NaN in the few columns
- * that are better solved for on their own: a root, if rounded to the type, may be as
- * large as the largest entry. */
-static SKPROJ_UNUSED SKPROJ_CLONES void
-NAME(newton_lanes)(const T *x, ptrdiff_t n, ptrdiff_t stride, int signed_, int max_looks,
-                   skproj_lanes *lanes)
+static SKPROJ_INLINE void NAME(begin_look)(skproj_lanes *lanes)
 {
-    T levels[SKPROJ_LANES];
-    double excess[SKPROJ_LANES], before[SKPROJ_LANES];
-    int left = 1;
     for (int k = 0; k < SKPROJ_LANES; ++k) {
-        levels[k] = NAME(rounded_down)(lanes->level[k]);
-        before[k] = -1.0;
+        lanes->level[k] = NAME(rounded_down)(lanes->level[k]);
+        lanes->count[k] = lanes->excess[k] = 0.0;
+        lanes->below[k] = -INFINITY;
+        lanes->above[k] = INFINITY;
     }
-    for (int looks = 0; left && looks < SKPROJ_MAX_LOOKS; ++looks) {
-        NAME(look_lanes)(x, n, stride, signed_, levels, lanes->count, excess,
-                         lanes->below, lanes->above);
-        left = 0;
-        SKPROJ_SIMD(reduction(| : left))
-        for (int k = 0; k < SKPROJ_LANES; ++k) {
-            const double radius = lanes->radius[k], count = lanes->count[k],
-                         step = (excess[k] - radius) / count,
-                         root = (double)levels[k] + step;
-            const int holds = (root >= lanes->below[k]) & (root <= lanes->above[k]) &
-                              (excess[k] <= SKPROJ_NEAR * radius);
-            const int done = holds | (count == before[k]) |
-                             ((looks + 1 >= max_looks) & (count > 0.0)) |
-                             ((before[k] >= 0.0) & !(step > 0.0)) |
-                             !(radius < (double)INFINITY);
-            lanes->step[k] = done & (count > 0.0) ? step : (double)NAN;
-            lanes->level[k] = root > lanes->lowest[k] ? root : lanes->lowest[k];
-            lanes->level[k] = done ? (double)levels[k] : lanes->level[k];
-            before[k] = count;
-            left |= !done;
-        }
-        for (int k = 0; k < SKPROJ_LANES; ++k)
-            levels[k] = NAME(rounded_down)(lanes->level[k]);
+}
+
+/* Take a step of Newton's method; return whether another look is needed. */
+static SKPROJ_INLINE int NAME(take_step)(skproj_lanes *lanes, int is_last)
+{
+    int left = 0;
+    SKPROJ_SIMD(reduction(| : left))
+    for (int k = 0; k < SKPROJ_LANES; ++k) {
+        const double radius = lanes->radius[k], count = lanes->count[k],
+                     step = (lanes->excess[k] - radius) / count,
+                     root = lanes->level[k] + step, before = lanes->before[k];
+        const int holds = (root >= lanes->below[k]) & (root <= lanes->above[k]) &
+                          (lanes->excess[k] <= SKPROJ_NEAR * radius);
+        const int done = holds | (count == before) | (is_last & (count > 0.0)) |
+                         ((before >= 0.0) & !(step > 0.0)) |
+                         !(radius < (double)INFINITY);
+        const double next = root > lanes->lowest[k] ? root : lanes->lowest[k];
+        lanes->step[k] = done & (count > 0.0) ? step : (double)NAN;
+        lanes->level[k] = done ? lanes->level[k] : next;
+        lanes->before[k] = count;
+        left |= !done;
     }
+    return left;
+}
+
+/* Move the level next to the root: what is left of the entries is more exact then. */
+static SKPROJ_INLINE void NAME(move_to_root)(skproj_lanes *lanes)
+{
     for (int k = 0; k < SKPROJ_LANES; ++k) {
         const double near = NAME(rounded_down)(lanes->level[k] + lanes->step[k]),
                      above = lanes->above[k];
@@ -359,10 +345,51 @@ NAME(newton_lanes)(const T *x, ptrdiff_t n, ptrdiff_t stride, int signed_, int m
             lanes->level[k] = near;
         } else if (near >= above) {
             const double more = lanes->count[k] * (above - lanes->level[k]);
-            lanes->step[k] = (excess[k] - more - lanes->radius[k]) / lanes->count[k];
+            lanes->step[k] = (lanes->excess[k] - more - lanes->radius[k]) / lanes->count[k];
             lanes->level[k] = above;
         }
     }
+}
+
+/* Newton's method for the roots of sum(max(v - t, 0)) == radius in w columns of n rows,
+ * from any levels: newton in _newton.pxd, column by column, with at most `max_looks`
+ * looks at a column. Rows are read as they lie in memory, for blocks of SKPROJ_LANES
+ * columns; the last block ends with the last column. `lowest` are levels left of the
+ * roots; a column with an infinite radius is left alone. The roots are level + step. The
+ * step is NaN in the few columns that are better solved for on their own: a root, if
+ * rounded to the type, may be as large as the largest entry. */
+static SKPROJ_UNUSED SKPROJ_CLONES void
+NAME(newton_lanes)(const T *x, ptrdiff_t n, ptrdiff_t stride, ptrdiff_t w, int signed_,
+                   int max_looks, skproj_lanes *blocks)
+{
+    const ptrdiff_t n_blocks = (w + SKPROJ_LANES - 1) / SKPROJ_LANES;
+    int left = 0;
+    for (ptrdiff_t b = 0; b < n_blocks; ++b) {
+        blocks[b].left = 0;
+        for (int k = 0; k < SKPROJ_LANES; ++k) {
+            blocks[b].left |= blocks[b].radius[k] < (double)INFINITY;
+            blocks[b].before[k] = -1.0;
+        }
+        left |= blocks[b].left;
+    }
+    for (int looks = 1; left && looks <= SKPROJ_MAX_LOOKS; ++looks) {
+        left = 0;
+        for (ptrdiff_t b = 0; b < n_blocks; ++b)
+            if (blocks[b].left)
+                NAME(begin_look)(blocks + b);
+        for (ptrdiff_t i = 0; i < n; i += SKPROJ_ROWS)
+            for (ptrdiff_t b = 0; b < n_blocks; ++b)
+                if (blocks[b].left)
+                    NAME(look_lanes)(x + i * stride + SKPROJ_MIN(b * SKPROJ_LANES,
+                                                                 w - SKPROJ_LANES),
+                                     SKPROJ_MIN(n - i, SKPROJ_ROWS), stride, signed_,
+                                     blocks + b);
+        for (ptrdiff_t b = 0; b < n_blocks; ++b)
+            if (blocks[b].left)
+                left |= blocks[b].left = NAME(take_step)(blocks + b, looks >= max_looks);
+    }
+    for (ptrdiff_t b = 0; b < n_blocks; ++b)
+        NAME(move_to_root)(blocks + b);
 }
 
 /* Copy the wanted ones of n_blocks blocks of SKPROJ_LANES columns, in memory
