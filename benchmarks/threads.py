@@ -7,9 +7,9 @@
 How to read it. A cell is the time with one thread divided by that with the default,
 `n_threads=None`; below 1 the default costs time. "one" stands where the default is one
 thread. Times are the least of many runs in place, with one thread and with several in
-turn. Before each run there is a pause, in which the threads of OpenMP go to sleep, as in
-a program that does something else as well. Sizes from which on a second thread pays are
-in `skproj/projection/_policy.py`.
+turn. Before each run there is a pause, in which the threads of OpenMP go to sleep, as
+in a program that does something else as well. Sizes from which on a second thread pays
+are in `skproj/projection/_policy.py`.
 """
 
 import argparse
