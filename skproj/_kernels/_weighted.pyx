@@ -24,6 +24,7 @@ from libc.string cimport memmove, memset
 
 from ._bands cimport BAND_DEVIATIONS, CHUNK, MAX_BAND, MIN_SAMPLE, N_PARTS, Band
 from ._layout cimport BLOCK_ENTRIES, Groups, are_contiguous, groups_of, groups_together
+from ._roots cimport MIN_TILE_WIDTH, TILE_ENTRIES
 from ._shrink cimport project_any
 from ._simd cimport (
     SKPROJ_NEAR, collect_pairs, few_digits, gather_columns, soft_weighted,
@@ -43,10 +44,7 @@ cdef enum:
     MAX_LOOKS = 100
     # Longer vectors are solved for with a band.
     LONG = 65536
-    # Entries of columns that are copied together: they fit the cache.
-    TILE_ENTRIES = 1 << 16
-    # Columns of a tile at least, and of a block to which the soft threshold is applied.
-    MIN_TILE_WIDTH = 8
+    # Columns of a block to which the soft threshold is applied.
     BLOCK_COLUMNS = 4096
 
 
@@ -58,6 +56,10 @@ cdef struct Sums:
     # w * (|x| - base * w) and of w * w. Of those in it: how many, -1 if too many.
     double base, excess, squares
     Py_ssize_t kept
+
+
+cdef Sums NOTHING
+memset(&NOTHING, 0, sizeof(Sums))
 
 
 cdef struct Threshold:
@@ -145,11 +147,7 @@ cdef double root_of_sample(
     double start
 ) noexcept nogil:
     """Threshold of a sample, 0 if it is inside the ball, or what is left of it."""
-    cdef:
-        Sums nothing
-        Threshold tau
-    memset(&nothing, 0, sizeof(Sums))
-    tau = newton(values, weights, n, &nothing, radius, start)
+    cdef Threshold tau = newton(values, weights, n, &NOTHING, radius, start)
     return tau.level if isnan(tau.offset) else tau.level + tau.offset
 
 
@@ -189,9 +187,8 @@ cdef void collect_part(
     """Add up a part of a vector and copy what is in the band."""
     cdef:
         Py_ssize_t chunk, first, size
-        Sums seen
-    memset(part, 0, sizeof(Sums))
-    memset(&seen, 0, sizeof(Sums))
+        Sums seen = NOTHING
+    part[0] = NOTHING
     for chunk in range((n + CHUNK - 1) // CHUNK):
         first = chunk * CHUNK
         size = min(n - first, <Py_ssize_t>CHUNK)
@@ -223,11 +220,9 @@ cdef Threshold find_threshold_of_long(
         double* values = <double*>malloc(2 * places * sizeof(double))
         double* weights = values + places
         Sums[N_PARTS] parts
-        Sums nothing
         Band band
         Threshold tau
         bint fits = values != NULL
-    memset(&nothing, 0, sizeof(Sums))
     memset(&band, 0, sizeof(Band))
     if not fits:  # slower, but possible
         room = 0
@@ -241,7 +236,7 @@ cdef Threshold find_threshold_of_long(
         i = min(part * length, n)
         collect_part(x + i, w + i, min(length, n - i), band, values + part * room,
                      weights + part * room, room, &parts[part])
-    seen[0] = nothing
+    seen[0] = NOTHING
     for part in range(N_PARTS):
         add(&parts[part], seen)
         fits = fits and parts[part].kept >= 0
@@ -255,7 +250,7 @@ cdef Threshold find_threshold_of_long(
         if fits and seen.excess <= SKPROJ_NEAR * radius:
             tau = newton(<const double*>values, weights, kept, seen, radius, band.low)
         if isnan(tau.offset) or tau.level + tau.offset > band.high:
-            tau = newton(x, w, n, &nothing, radius, tau.level)
+            tau = newton(x, w, n, &NOTHING, radius, tau.level)
     free(values)
     return tau
 
@@ -263,29 +258,30 @@ cdef Threshold find_threshold_of_long(
 cdef void find_thresholds(
     const floating* x, Py_ssize_t x_stride, const double* w, Py_ssize_t w_stride,
     Py_ssize_t n_groups, Py_ssize_t size, double radius, const Band* guess,
-    double* levels, double* offsets, Sums* total
+    int n_threads, double* levels, double* offsets, Sums* total
 ) noexcept nogil:
-    """Find the thresholds of contiguous groups.
+    """Find the thresholds of contiguous groups; threads share those that are long.
 
     Neighbours are alike: the level of one makes a good start for the next.
     """
     cdef:
         Py_ssize_t j
         double start = 0.0
-        Sums seen, nothing
+        Sums seen
         Threshold tau
-    memset(&seen, 0, sizeof(Sums))
-    memset(&nothing, 0, sizeof(Sums))
     for j in range(n_groups):
-        if guess != NULL:
-            start = guess.low
-        seen.norm = weighted_norm(x + j * x_stride, w + j * w_stride, size,
-                                  &seen.largest, &seen.heaviest)
+        if size >= LONG:
+            tau = find_threshold_of_long(x + j * x_stride, w + j * w_stride, size,
+                                         radius, guess, n_threads, &seen)
+        else:
+            seen = NOTHING
+            seen.norm = weighted_norm(x + j * x_stride, w + j * w_stride, size,
+                                      &seen.largest, &seen.heaviest)
+            if not is_settled(&seen, radius, &tau):
+                tau = newton(x + j * x_stride, w + j * w_stride, size, &NOTHING,
+                             radius, start if guess == NULL else guess.low)
+                start = tau.level
         add(&seen, total)
-        if not is_settled(&seen, radius, &tau):
-            tau = newton(x + j * x_stride, w + j * w_stride, size, &nothing, radius,
-                         start)
-            start = tau.level
         levels[j] = tau.level
         offsets[j] = tau.offset
 
@@ -316,7 +312,7 @@ def project_weighted_l1(
         const floating* x = &X[0, 0]
         const double* w = &W[0, 0]
         floating* y = &out[0, 0]
-        bint by_rows = are_contiguous(&in_x), is_left = False
+        bint by_rows = are_contiguous(&in_x), is_left = False, shared
         # Columns apart by a power of two would all compete for the same cache lines.
         Py_ssize_t pitch = (size + 15) // 8 * 8, in_tile = 0
         Py_ssize_t width, n_tiles, tile, first, last, j, i, n_parts
@@ -326,8 +322,6 @@ def project_weighted_l1(
         floating* entries
         Py_ssize_t* positions
         Sums* seen = <Sums*>malloc(n_threads * sizeof(Sums))
-        Sums in_group
-        Threshold tau
         Band band
         Band* band_given = NULL
         double scale
@@ -338,20 +332,19 @@ def project_weighted_l1(
         band_given = &band
     width = groups_together(&in_x)
     if not by_rows:
-        width = min(n_groups, max(TILE_ENTRIES // size // 8 * 8,
-                                  <Py_ssize_t>MIN_TILE_WIDTH))
+        width = min(n_groups, max(TILE_ENTRIES // size // MIN_TILE_WIDTH, 1)
+                    * MIN_TILE_WIDTH)
         in_tile = width * pitch
     n_tiles = (n_groups + width - 1) // width  # which is positive
     # Many long groups are better shared out among the threads than each of them.
-    if by_rows and size >= LONG and (n_groups == 1 or size >= 16 * LONG):
-        n_tiles = 0
-    n_workers = <int>min(<Py_ssize_t>n_threads, max(n_tiles, 1))
+    shared = n_groups == 1 or size >= 16 * LONG
+    n_workers = 1 if shared else <int>min(<Py_ssize_t>n_threads, n_tiles)
     try:
         numbers = <double*>malloc(n_workers * in_tile * 2 * sizeof(double) + 1)
         entries = <floating*>(numbers + n_workers * in_tile)
         if levels == NULL or seen == NULL or numbers == NULL:
             raise MemoryError("No memory for the weighted l1 projection.")
-        memset(seen, 0, n_threads * sizeof(Sums))
+        memset(seen, 0, n_workers * sizeof(Sums))
         for tile in prange(n_tiles, num_threads=n_workers, schedule="static",
                            nogil=True):
             first = tile * width
@@ -360,8 +353,8 @@ def project_weighted_l1(
                 find_thresholds(
                     x + first * in_x.group_stride, in_x.group_stride,
                     w + first * in_w.group_stride, in_w.group_stride, last - first,
-                    size, radius, band_given, levels + first, offsets + first,
-                    &seen[threadid()])
+                    size, radius, band_given, n_threads if shared else 1,
+                    levels + first, offsets + first, &seen[threadid()])
             else:
                 i = threadid() * in_tile
                 gather_columns(x + first, size, last - first, in_x.entry_stride,
@@ -370,16 +363,9 @@ def project_weighted_l1(
                                numbers + i, pitch)
                 find_thresholds(
                     <const floating*>entries + i, pitch, numbers + i, pitch,
-                    last - first, size, radius, band_given, levels + first,
-                    offsets + first, &seen[threadid()])
-        for j in range(0 if n_tiles > 0 else n_groups):
-            with nogil:
-                tau = find_threshold_of_long(
-                    x + j * in_x.group_stride, w + j * in_w.group_stride, size, radius,
-                    band_given, n_threads, &in_group)
-            add(&in_group, seen)
-            levels[j] = tau.level
-            offsets[j] = tau.offset
+                    last - first, size, radius, band_given,
+                    n_threads if shared else 1, levels + first, offsets + first,
+                    &seen[threadid()])
         for j in range(1, n_workers):
             add(&seen[j], seen)
         if seen.largest == INFINITY or seen.heaviest == INFINITY:
