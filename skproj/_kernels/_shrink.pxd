@@ -2,7 +2,7 @@
 #
 # ``x_i = sign(y_i) * max(|y_i| - tau * w_i, 0)`` with ``sum(w * abs(x)) == radius``. The
 # left side is convex and decreasing in tau, so Newton's method from the left of the root
-# rises monotonically to it and never needs an entry again that has become zero.
+# rises monotonically to it.
 #
 # What is carried is not tau but the lengths ``|y_i| - tau * w_i`` themselves, from which
 # each step is subtracted. The sum that is compared with the radius is then that of the
@@ -10,15 +10,13 @@
 
 from cython cimport floating
 from libc.float cimport DBL_EPSILON
-from libc.math cimport frexp, ldexp
+from libc.math cimport NAN, frexp, ldexp
+from libc.stdlib cimport free, malloc
 
 from ._simd cimport rest
 
 cdef enum:
-    # Entries that are summed plainly; the sums of such blocks are added with care.
-    BLOCK = 128
-    # More Newton steps than it takes to shrink a float to nothing without losing an
-    # entry.
+    # More steps than it takes to shrink a float to nothing without losing an entry.
     MORE_STEPS = 64
 
 
@@ -30,111 +28,100 @@ cdef inline double product(double a, double b, int exponent) noexcept nogil:
     return ldexp(a * b, exponent_a + exponent_b + exponent)
 
 
-cdef inline int largest_exponent(
-    const double* a, const double* b, Py_ssize_t n
+cdef inline double scaled_sum(
+    const double* length, const double* w, Py_ssize_t stride, Py_ssize_t n,
+    bint of_squares, int* exponent
 ) noexcept nogil:
-    """Exponent of the largest ``a * b``, or one more."""
+    """Sum ``w * length``, or ``w * w`` of what is left, divided by ``2 ** exponent``.
+
+    The largest of the terms becomes about 1. The sum is right to a few roundings
+    whatever n (Kahan).
+    """
     cdef:
         Py_ssize_t i
-        int exponent_a = 0, exponent_b = 0, largest = -(1 << 30)
+        int first = 0, second = 0
+        double total = 0.0, missing = 0.0, term, before
+    exponent[0] = -(1 << 20)  # less than all
     for i in range(n):
-        frexp(a[i], &exponent_a)
-        frexp(b[i], &exponent_b)
-        largest = max(largest, exponent_a + exponent_b)
-    return largest
-
-
-cdef inline double scaled_sum(
-    const double* a, const double* b, Py_ssize_t n, int exponent
-) noexcept nogil:
-    """Sum of the products, to a few roundings whatever n (Kahan over blocks)."""
-    cdef:
-        Py_ssize_t i, j
-        double block, total = 0.0, missing = 0.0, before
-    for j in range((n + BLOCK - 1) // BLOCK):
-        block = missing
-        for i in range(j * BLOCK, min((j + 1) * BLOCK, n)):
-            block += product(a[i], b[i], exponent)
-        before = total
-        total = before + block
-        missing = block - (total - before)
+        if length[i] > 0.0:
+            frexp(w[i * stride], &first)
+            frexp(w[i * stride] if of_squares else length[i], &second)
+            exponent[0] = max(exponent[0], first + second)
+    for i in range(n):
+        if length[i] > 0.0:
+            term = missing + product(
+                w[i * stride], w[i * stride] if of_squares else length[i], -exponent[0])
+            before = total
+            total = before + term
+            missing = term - (total - before)
     return total
 
 
-cdef inline Py_ssize_t shrink(
-    double* length,         # abs(y), all positive; becomes that of the result
-    double* weight,         # all positive
-    Py_ssize_t* position,   # moved along with the other two
-    Py_ssize_t n, double radius, double* tau
+cdef inline double shrink(
+    double* length,   # abs(y), becomes that of the result; 0 where the weight is 0
+    const double* w, Py_ssize_t stride, Py_ssize_t n, double radius
 ) noexcept nogil:
-    """Subtract tau times the weights; return the number of lengths that are left."""
+    """Subtract tau times the weights, and return tau."""
     cdef:
-        Py_ssize_t i, kept, _step
-        int products, squares
-        double surplus, scaled_radius, step, left
-    tau[0] = 0.0
+        Py_ssize_t i, _step
+        int products = 0, squares = 0
+        double tau = 0.0, surplus, scaled_radius, step
     if radius == 0.0:
         for i in range(n):
-            tau[0] = max(tau[0], length[i] / weight[i])  # weights are positive
-        return 0
+            if length[i] > 0.0:
+                tau = max(tau, length[i] / w[i * stride])  # a weight that is not 0
+            length[i] = 0.0
+        return tau
     # Each step drops an entry or takes nearly all of the surplus.
     for _step in range(n + MORE_STEPS):
-        if n == 0:
-            break
-        products = largest_exponent(length, weight, n)
-        squares = largest_exponent(weight, weight, n)
+        surplus = scaled_sum(length, w, stride, n, False, &products)
         scaled_radius = ldexp(radius, -products)
-        surplus = scaled_sum(length, weight, n, -products) - scaled_radius
+        surplus -= scaled_radius
         if surplus <= 2 * DBL_EPSILON * scaled_radius:
             break
         # Not zero: the largest of the squares is scaled to about 1.
-        step = surplus / scaled_sum(weight, weight, n, -squares)
+        step = surplus / scaled_sum(length, w, stride, n, True, &squares)
         if surplus > scaled_radius:
             # Rounding must not carry a step past a root that is far below: less than
             # the radius would be left, and nothing to tell which entries it was.
             step *= 1.0 - 8 * DBL_EPSILON
-        kept = 0
         for i in range(n):
-            left = length[i] - product(step, weight[i], products - squares)
-            if left > 0.0:
-                length[kept] = left
-                weight[kept] = weight[i]
-                position[kept] = position[i]
-                kept += 1
-        n = kept
-        tau[0] += ldexp(step, products - squares)
-    return n
+            if length[i] > 0.0:
+                length[i] -= product(step, w[i * stride], products - squares)
+        tau += ldexp(step, products - squares)
+    return tau
 
 
 cdef inline double project_any(
     const floating* x, Py_ssize_t x_stride, const double* w, Py_ssize_t w_stride,
-    floating* out, Py_ssize_t out_stride, Py_ssize_t n, double radius,
-    double level, double scale,
-    double* length, double* weight, Py_ssize_t* position
+    floating* out, Py_ssize_t out_stride, Py_ssize_t n, double radius, double level
 ) noexcept nogil:
-    """Project one vector, with strides in entries; return its threshold.
+    """Project one vector, with strides in entries.
 
     Newton's method starts at ``level``, which is left of the root and a number as for
-    `rest`, and sees entries that are ``scale``, a power of two, times larger.
+    `rest`. Returns the threshold, or NaN if there is no memory.
     """
     cdef:
-        Py_ssize_t i, kept = 0
-        double value, tau
+        Py_ssize_t i
+        double largest = 0.0, scale = 1.0, tau
+        double* length = <double*>malloc(n * sizeof(double))
+    if length == NULL:
+        return NAN
     for i in range(n):
-        value = scale * rest(x[i * x_stride], w[i * w_stride], level)
-        if value > 0.0 and w[i * w_stride] > 0.0:
-            length[kept] = value
-            weight[kept] = w[i * w_stride]
-            position[kept] = i
-            kept += 1
-    kept = shrink(length, weight, position, kept, radius * scale, &tau)
-    # From the back, so that `kept` always points at the next surviving entry.
-    for i in range(n - 1, -1, -1):
-        if kept > 0 and position[kept - 1] == i:
-            kept -= 1
-            value = length[kept] / scale  # not zero
-            out[i * out_stride] = <floating>(value if x[i * x_stride] > 0 else -value)
+        length[i] = (rest(x[i * x_stride], w[i * w_stride], level)
+                     if w[i * w_stride] > 0.0 else 0.0)
+        largest = max(largest, length[i])
+    if largest < 1e-280:  # subnormal numbers have few digits
+        scale = 2.0**700
+    for i in range(n):
+        length[i] *= scale
+    tau = shrink(length, w, w_stride, n, radius * scale)
+    for i in range(n):
+        if w[i * w_stride] > 0.0:
+            length[i] = max(length[i], 0.0) / scale  # not zero
+            out[i * out_stride] = <floating>(
+                length[i] if x[i * x_stride] > 0 else 0.0 - length[i])
         else:
-            out[i * out_stride] = (0 if w[i * w_stride] > 0.0
-                                   else x[i * x_stride])
+            out[i * out_stride] = x[i * x_stride]
+    free(length)
     return level + tau / scale

@@ -37,8 +37,6 @@ cdef double MIN_RADIUS = 1e-100, MAX_ENTRY = 1e100, MAX_WEIGHT = 1e70
 cdef double MIN_SQUARES = 1e-150
 # The part of the radius by which sums may miss it.
 cdef double ROUNDING = 1e-15
-# Entries below the first number are multiplied by the second, a power of two.
-cdef double SUBNORMAL = 1e-280, SCALE = 2.0**700
 cdef enum:
     # Looks at a vector; Newton's method hardly ever needs more than ten.
     MAX_LOOKS = 100
@@ -64,7 +62,8 @@ memset(&NOTHING, 0, sizeof(Sums))
 
 cdef struct Threshold:
     # It is level + offset. Where the search failed the offset is NaN, and the level is
-    # left of the root.
+    # left of the root; or it is NaN for entries, and infinite for weights, that are not
+    # valid.
     double level, offset
 
 
@@ -76,57 +75,46 @@ cdef void add(const Sums* part, Sums* total) noexcept nogil:
     total.squares += part.squares
 
 
-cdef double look(
-    const floating* x, const double* w, Py_ssize_t n, const Sums* above,
-    Threshold tau, double* squares
-) noexcept nogil:
-    """Do what the C function does, for more entries: those above a band as well."""
-    cdef double excess = weighted_look(x, w, n, tau.level, tau.offset, squares)
-    squares[0] += above.squares
-    return (excess + above.excess
-            - above.squares * (tau.level - above.base + tau.offset))
-
-
 cdef Threshold newton(
     const floating* x, const double* w, Py_ssize_t n, const Sums* above, double radius,
     double start
 ) noexcept nogil:
     """Find the root of ``sum(w * max(|x| - tau * w, 0)) == radius`` from any start.
 
-    The sum is convex and decreasing: a step from the right of the root lands left of it,
-    and from the left the steps rise. Wherever they began, they end at the root rounded
-    down to few digits; then the offset rises. The root is not left of ``above.base``.
+    The sum, to which the entries above a band belong as well, is convex and decreasing:
+    a step from the right of the root lands left of it, and from the left the steps rise.
+    Wherever they began, they end at the root rounded down to few digits; then the offset
+    rises. The root is not left of ``above.base``.
     """
     cdef:
-        double left = above.base, squares = 0.0, excess = 0.0, step, next_level
+        double left = above.base, squares = 0.0, excess, surplus, step, level
         Threshold tau
-        int looks = 0
+        int _look
     tau.level = few_digits(start)
     tau.offset = 0.0
     if not left < tau.level < INFINITY:  # nor is NaN
         tau.level = left
-    while looks < MAX_LOOKS:
-        looks += 1
-        excess = look(x, w, n, above, tau, &squares)
-        next_level = left
-        if squares > MIN_SQUARES:  # not right of everything
-            step = (excess - radius) / squares
+    for _look in range(MAX_LOOKS):
+        excess = weighted_look(x, w, n, tau.level, tau.offset, &squares) + above.excess
+        surplus = (excess - radius
+                   - above.squares * (tau.level - above.base + tau.offset))
+        squares += above.squares
+        # No squares: the level is right of everything.
+        step = surplus / squares if squares > MIN_SQUARES else -INFINITY
+        if tau.offset == 0.0:
             if step > 0.0:
                 left = tau.level
-            next_level = max(few_digits(max(tau.level + step, 0.0)), left)
-        if next_level == tau.level:
-            break
-        tau.level = next_level
-    while looks < MAX_LOOKS and squares > MIN_SQUARES and (
-            (1.0 - ROUNDING) * radius <= excess <= SKPROJ_NEAR * radius):
-        step = (excess - radius) / squares
-        if excess - radius <= ROUNDING * radius or tau.offset + step == tau.offset:
+            level = max(few_digits(max(tau.level + step, 0.0)), left)
+            if level != tau.level:
+                tau.level = level
+                continue
+        elif surplus < 0.0 or tau.offset + step == tau.offset:
+            return tau  # the rest is rounding
+        if fabs(surplus) <= ROUNDING * radius:
             return tau
-        looks += 1
+        if not 0.0 < surplus <= SKPROJ_NEAR * radius:
+            break
         tau.offset += step
-        excess = look(x, w, n, above, tau, &squares)
-    if tau.offset > 0.0 and excess <= radius:  # past the root by rounding
-        return tau
     tau.level = left
     tau.offset = NAN
     return tau
@@ -136,7 +124,9 @@ cdef bint is_settled(const Sums* seen, double radius, Threshold* tau) noexcept n
     """Whether there is nothing to search for: a vector in its ball, or out of bounds."""
     cdef bint inside = radius > MIN_RADIUS and (
         seen.norm <= radius or seen.norm - radius <= 2.0 * DBL_EPSILON * radius)
-    tau.level = 0.0
+    tau.level = 0.0 if seen.largest < INFINITY else NAN
+    if seen.heaviest == INFINITY:
+        tau.level = INFINITY
     tau.offset = 0.0 if inside else NAN
     return inside or not (radius > MIN_RADIUS and seen.largest < MAX_ENTRY
                           and seen.heaviest < MAX_WEIGHT)
@@ -205,9 +195,9 @@ cdef void collect_part(
 
 cdef Threshold find_threshold_of_long(
     const floating* x, const double* w, Py_ssize_t n, double radius, const Band* guess,
-    int n_threads, Sums* seen
+    int n_threads
 ) noexcept nogil:
-    """Find the threshold of a long vector, shared by all threads, and its sums.
+    """Find the threshold of a long vector, shared by all threads.
 
     A ``guess`` that is not NULL takes the place of what a sample says.
     """
@@ -220,6 +210,7 @@ cdef Threshold find_threshold_of_long(
         double* values = <double*>malloc(2 * places * sizeof(double))
         double* weights = values + places
         Sums[N_PARTS] parts
+        Sums seen = NOTHING
         Band band
         Threshold tau
         bint fits = values != NULL
@@ -236,9 +227,8 @@ cdef Threshold find_threshold_of_long(
         i = min(part * length, n)
         collect_part(x + i, w + i, min(length, n - i), band, values + part * room,
                      weights + part * room, room, &parts[part])
-    seen[0] = NOTHING
     for part in range(N_PARTS):
-        add(&parts[part], seen)
+        add(&parts[part], &seen)
         fits = fits and parts[part].kept >= 0
         if fits:
             i = parts[part].kept
@@ -246,9 +236,9 @@ cdef Threshold find_threshold_of_long(
             memmove(weights + kept, weights + part * room, i * sizeof(double))
             kept += i
     seen.base = band.low
-    if not is_settled(seen, radius, &tau):
+    if not is_settled(&seen, radius, &tau):
         if fits and seen.excess <= SKPROJ_NEAR * radius:
-            tau = newton(<const double*>values, weights, kept, seen, radius, band.low)
+            tau = newton(<const double*>values, weights, kept, &seen, radius, band.low)
         if isnan(tau.offset) or tau.level + tau.offset > band.high:
             tau = newton(x, w, n, &NOTHING, radius, tau.level)
     free(values)
@@ -258,7 +248,7 @@ cdef Threshold find_threshold_of_long(
 cdef void find_thresholds(
     const floating* x, Py_ssize_t x_stride, const double* w, Py_ssize_t w_stride,
     Py_ssize_t n_groups, Py_ssize_t size, double radius, const Band* guess,
-    int n_threads, double* levels, double* offsets, Sums* total
+    int n_threads, double* levels, double* offsets
 ) noexcept nogil:
     """Find the thresholds of contiguous groups; threads share those that are long.
 
@@ -267,21 +257,19 @@ cdef void find_thresholds(
     cdef:
         Py_ssize_t j
         double start = 0.0
-        Sums seen
+        Sums seen = NOTHING
         Threshold tau
     for j in range(n_groups):
         if size >= LONG:
             tau = find_threshold_of_long(x + j * x_stride, w + j * w_stride, size,
-                                         radius, guess, n_threads, &seen)
+                                         radius, guess, n_threads)
         else:
-            seen = NOTHING
             seen.norm = weighted_norm(x + j * x_stride, w + j * w_stride, size,
                                       &seen.largest, &seen.heaviest)
             if not is_settled(&seen, radius, &tau):
                 tau = newton(x + j * x_stride, w + j * w_stride, size, &NOTHING,
                              radius, start if guess == NULL else guess.low)
                 start = tau.level
-        add(&seen, total)
         levels[j] = tau.level
         offsets[j] = tau.offset
 
@@ -297,9 +285,9 @@ def project_weighted_l1(
 ):
     """Project each group onto the weighted l1 ball.
 
-    Of the two strides of an array the same one is one entry for all three. Returns the
-    largest absolute entry and the largest weight. These are infinite, and nothing is
-    written, if an entry is NaN or infinite, or if a weight is that or negative.
+    Of the two strides of an array the same one is one entry for all three. Returns
+    whether all entries are finite, and whether all weights are and not negative; if not,
+    nothing is written.
     """
     cdef:
         Py_ssize_t n_groups = X.shape[0], size = X.shape[1]  # not zero, to divide by
@@ -312,90 +300,72 @@ def project_weighted_l1(
         const floating* x = &X[0, 0]
         const double* w = &W[0, 0]
         floating* y = &out[0, 0]
-        bint by_rows = are_contiguous(&in_x), is_left = False, shared
+        const floating* group
+        const double* weights
+        bint by_rows = are_contiguous(&in_x), finite = True, valid = True
+        # Many long groups are better shared out among the threads than each of them.
+        bint shared = n_groups == 1 or size >= 16 * LONG
         # Columns apart by a power of two would all compete for the same cache lines.
         Py_ssize_t pitch = (size + 15) // 8 * 8, in_tile = 0
-        Py_ssize_t width, n_tiles, tile, first, last, j, i, n_parts
+        Py_ssize_t width = groups_together(&in_x), n_tiles, tile, first, last, j, i
+        Py_ssize_t n_parts = (size + BLOCK_ENTRIES - 1) // BLOCK_ENTRIES
         double* levels = <double*>malloc(2 * n_groups * sizeof(double))
         double* offsets = levels + n_groups
-        double* numbers = NULL
+        double* numbers
         floating* entries
-        Py_ssize_t* positions
-        Sums* seen = <Sums*>malloc(n_threads * sizeof(Sums))
         Band band
         Band* band_given = NULL
-        double scale
         int n_workers
 
     if guess is not None:
         band.low, band.high = guess
         band_given = &band
-    width = groups_together(&in_x)
     if not by_rows:
-        width = min(n_groups, max(TILE_ENTRIES // size // MIN_TILE_WIDTH, 1)
-                    * MIN_TILE_WIDTH)
+        width = max(TILE_ENTRIES // size // MIN_TILE_WIDTH, 1) * MIN_TILE_WIDTH
+        width = min(width, n_groups)
         in_tile = width * pitch
     n_tiles = (n_groups + width - 1) // width  # which is positive
-    # Many long groups are better shared out among the threads than each of them.
-    shared = n_groups == 1 or size >= 16 * LONG
     n_workers = 1 if shared else <int>min(<Py_ssize_t>n_threads, n_tiles)
+    numbers = <double*>malloc(n_workers * in_tile * 2 * sizeof(double) + 1)
+    entries = <floating*>(numbers + n_workers * in_tile)
     try:
-        numbers = <double*>malloc(n_workers * in_tile * 2 * sizeof(double) + 1)
-        entries = <floating*>(numbers + n_workers * in_tile)
-        if levels == NULL or seen == NULL or numbers == NULL:
+        if levels == NULL or numbers == NULL:
             raise MemoryError("No memory for the weighted l1 projection.")
-        memset(seen, 0, n_workers * sizeof(Sums))
         for tile in prange(n_tiles, num_threads=n_workers, schedule="static",
                            nogil=True):
             first = tile * width
             last = min(first + width, n_groups)
-            if by_rows:
-                find_thresholds(
-                    x + first * in_x.group_stride, in_x.group_stride,
-                    w + first * in_w.group_stride, in_w.group_stride, last - first,
-                    size, radius, band_given, n_threads if shared else 1,
-                    levels + first, offsets + first, &seen[threadid()])
-            else:
+            group = x + first * in_x.group_stride
+            weights = w + first * in_w.group_stride
+            if not by_rows:
                 i = threadid() * in_tile
-                gather_columns(x + first, size, last - first, in_x.entry_stride,
+                gather_columns(group, size, last - first, in_x.entry_stride,
                                entries + i, pitch)
-                gather_columns(w + first, size, last - first, in_w.entry_stride,
+                gather_columns(weights, size, last - first, in_w.entry_stride,
                                numbers + i, pitch)
-                find_thresholds(
-                    <const floating*>entries + i, pitch, numbers + i, pitch,
-                    last - first, size, radius, band_given,
-                    n_threads if shared else 1, levels + first, offsets + first,
-                    &seen[threadid()])
-        for j in range(1, n_workers):
-            add(&seen[j], seen)
-        if seen.largest == INFINITY or seen.heaviest == INFINITY:
-            return seen.largest, seen.heaviest
-
+                group = entries + i
+                weights = numbers + i
+            find_thresholds(
+                group, in_x.group_stride if by_rows else pitch, weights,
+                in_w.group_stride if by_rows else pitch, last - first, size, radius,
+                band_given, n_threads if shared else 1, levels + first, offsets + first)
         for j in range(n_groups):
+            finite = finite and not isnan(levels[j])
+            valid = valid and not levels[j] == INFINITY
             thresholds[j] = levels[j] + offsets[j]
-            is_left = is_left or isnan(offsets[j])
-        if is_left:
-            n_workers = <int>min(<Py_ssize_t>n_threads, n_groups)
-            free(numbers)
-            numbers = <double*>malloc(n_workers * size * 3 * sizeof(double))
-            if numbers == NULL:
-                raise MemoryError("No memory for the weighted l1 projection.")
-            positions = <Py_ssize_t*>(numbers + n_workers * size * 2)
-            scale = SCALE if seen.largest < SUBNORMAL else 1.0
-            for j in prange(n_groups, nogil=True, num_threads=n_workers,
-                            schedule="static"):
-                if isnan(offsets[j]):
-                    i = threadid() * size
-                    thresholds[j] = project_any(
-                        x + j * in_x.group_stride, in_x.entry_stride,
-                        w + j * in_w.group_stride, in_w.entry_stride,
-                        y + j * in_y.group_stride, in_y.entry_stride, size, radius,
-                        levels[j], scale, numbers + 2 * i, numbers + 2 * i + size,
-                        positions + i)
+        if not finite or not valid:
+            return finite, valid
+
+        for j in prange(n_groups, num_threads=n_threads, schedule="static", nogil=True):
+            if isnan(offsets[j]):
+                thresholds[j] = project_any(
+                    x + j * in_x.group_stride, in_x.entry_stride,
+                    w + j * in_w.group_stride, in_w.entry_stride,
+                    y + j * in_y.group_stride, in_y.entry_stride, size, radius,
+                    levels[j])
         if by_rows:
-            n_parts = (size + BLOCK_ENTRIES - 1) // BLOCK_ENTRIES
-            for tile in prange(n_groups * n_parts, nogil=True, num_threads=n_threads,
-                               schedule="static"):
+            for tile in prange(n_groups * n_parts, num_threads=n_threads,
+                               schedule="static", nogil=True):
                 j = tile // n_parts  # of at least one
                 i = tile % n_parts * BLOCK_ENTRIES
                 if not isnan(offsets[j]):
@@ -406,8 +376,8 @@ def project_weighted_l1(
         else:
             width = min((n_groups + n_threads - 1) // n_threads,
                         <Py_ssize_t>BLOCK_COLUMNS)
-            for tile in prange((n_groups + width - 1) // width, nogil=True,
-                               num_threads=n_threads, schedule="static"):
+            for tile in prange((n_groups + width - 1) // width, num_threads=n_threads,
+                               schedule="static", nogil=True):
                 first = tile * width
                 for i in range(size):
                     soft_weighted_row(
@@ -415,8 +385,10 @@ def project_weighted_l1(
                         w + i * in_w.entry_stride + first,
                         min(width, n_groups - first), levels + first, offsets + first,
                         y + i * in_y.entry_stride + first)
-        return seen.largest, seen.heaviest
+        for j in range(n_groups):
+            if isnan(thresholds[j]):
+                raise MemoryError("No memory for the weighted l1 projection.")
+        return finite, valid
     finally:
         free(levels)
-        free(seen)
         free(numbers)

@@ -160,7 +160,7 @@ def projection_weighted_l1_ball(
         dim = 0 if rows.strides[0] == X.itemsize != rows.strides[1] else 1
         target = _adjacent(_rows(out, axes), dim)
         thresholds = np.empty(len(rows))
-        largest, heaviest = _weighted.project_weighted_l1(
+        finite, valid = _weighted.project_weighted_l1(
             _adjacent(rows, dim),
             _adjacent(_rows(weights, axes), dim),
             radius,
@@ -168,9 +168,9 @@ def projection_weighted_l1_ball(
             thresholds,
             n_threads,
         )
-        if heaviest == math.inf:
+        if not valid:
             raise ValueError("weights must be finite and non-negative.")
-        if largest == math.inf:
+        if not finite:
             raise ValueError("X contains NaN or infinity.")
         if not np.may_share_memory(target, out):
             moved = entries_last(out, axes)
