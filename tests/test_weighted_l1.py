@@ -261,9 +261,9 @@ def test_result_does_not_depend_on_the_start(dtype, equal, size, share):
     )
     for guess in _guesses(taus):
         for rows in (1, 2):
-            P, found = np.empty_like(X[:rows]), np.empty(rows)
+            P, (found, offsets) = np.empty_like(X[:rows]), np.empty((2, rows))
             _weighted.project_weighted_l1(
-                X[:rows], W[:rows], radius, P, found, 1, np.array(guess)
+                X[:rows], W[:rows], radius, P, found, offsets, 1, *guess
             )
             np.testing.assert_allclose(found, taus, rtol=2e-14)
             error = np.abs(P - expected.astype(np.float64))

@@ -15,10 +15,6 @@ from libc.stdlib cimport free, malloc
 
 from ._simd cimport rest
 
-cdef enum:
-    # More steps than it takes to shrink a float to nothing without losing an entry.
-    MORE_STEPS = 64
-
 
 cdef inline double product(double a, double b, int exponent) noexcept nogil:
     """Compute ``a * b * 2 ** exponent`` so that no factor of it can overflow."""
@@ -72,8 +68,9 @@ cdef inline double shrink(
                 tau = max(tau, length[i] / w[i * stride])  # a weight that is not 0
             length[i] = 0.0
         return tau
-    # Each step drops an entry or takes nearly all of the surplus.
-    for _step in range(n + MORE_STEPS):
+    # Each step drops an entry or takes nearly all of the surplus, of which less than a
+    # float can tell is left after 64 of these.
+    for _step in range(n + 64):
         surplus = scaled_sum(length, w, stride, n, False, &products)
         scaled_radius = ldexp(radius, -products)
         surplus -= scaled_radius

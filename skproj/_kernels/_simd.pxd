@@ -75,7 +75,7 @@ cdef extern from "_simd.h" nogil:
         double* heaviest) noexcept
     double weighted_look "skproj_weighted_look" (
         const floating* x, const double* w, Py_ssize_t n, double level, double offset,
-        double* squares) noexcept
+        double* squares, double* weights) noexcept
     Py_ssize_t collect_pairs "skproj_collect_pairs" (
         const floating* x, const double* w, Py_ssize_t n, double low, double high,
         double* values, double* weights, double* excess, double* squares) noexcept

@@ -577,33 +577,6 @@ NAME(excess_moments)(const T *x, ptrdiff_t n, double level, double *sum,
     return (ptrdiff_t)count;
 }
 
-/* The same for levels that are proportional to weights: sums of w times what an entry
- * has above level * w, of the square of that, and of the squares of the weights. */
-static SKPROJ_UNUSED SKPROJ_CLONES void
-NAME(weighted_excess_moments)(const T *x, const double *w, ptrdiff_t n, double level,
-                              double *sum, double *sum_of_squares, double *sum_of_weights)
-{
-    double total = 0.0, total_squares = 0.0, total_weights = 0.0;
-    for (ptrdiff_t start = 0; start < n; start += SKPROJ_SUM_BLOCK) {
-        ptrdiff_t stop = SKPROJ_MIN(start + SKPROJ_SUM_BLOCK, n);
-        double first = 0.0, second = 0.0, weights = 0.0;
-        SKPROJ_SIMD(reduction(+ : first, second, weights))
-        for (ptrdiff_t i = start; i < stop; ++i) {
-            double y = NAME(magnitude)(x[i]) - level * w[i];
-            weights += y > 0.0 ? w[i] * w[i] : 0.0;
-            y = y > 0.0 ? y : 0.0;
-            first += w[i] * y;
-            second += y * y;
-        }
-        total += first;
-        total_squares += second;
-        total_weights += weights;
-    }
-    *sum = total;
-    *sum_of_squares = total_squares;
-    *sum_of_weights = total_weights;
-}
-
 /* Sums of (level - |x|) - offset and of its square: the inner difference is exact for
  * entries near the level. */
 static SKPROJ_UNUSED SKPROJ_CLONES void
@@ -676,28 +649,39 @@ NAME(weighted_norm)(const T *x, const double *w, ptrdiff_t n, double *largest,
     return total;
 }
 
-/* Sum of w * y, where y = |x| - (level + offset) * w, over the entries for which y is
- * positive, and of their squares of w. The level is as for `rest`. */
+/* Sums over the entries for which y = |x| - (level + offset) * w is positive: returns
+ * that of w * y, and writes those of y * y and of w * w. */
 static SKPROJ_UNUSED SKPROJ_CLONES double
 NAME(weighted_look)(const T *x, const double *w, ptrdiff_t n, double level,
-                    double offset, double *squares)
+                    double offset, double *squares, double *weights)
 {
-    double total = 0.0, total_squares = 0.0;
+    double total = 0.0, total_squares = 0.0, total_weights = 0.0;
     for (ptrdiff_t start = 0; start < n; start += SKPROJ_SUM_BLOCK) {
         ptrdiff_t stop = SKPROJ_MIN(start + SKPROJ_SUM_BLOCK, n);
-        double sum = 0.0, sum_of_squares = 0.0;
-        SKPROJ_SIMD(reduction(+ : sum, sum_of_squares))
+        double first = 0.0, second = 0.0, third = 0.0;
+        SKPROJ_SIMD(reduction(+ : first, second, third))
         for (ptrdiff_t i = start; i < stop; ++i) {
             double y = NAME(rest)(x[i], w[i], level) - offset * w[i];
             double weight = y > 0.0 ? w[i] : 0.0;
-            sum += weight * (y > 0.0 ? y : 0.0);
-            sum_of_squares += weight * weight;
+            y = y > 0.0 ? y : 0.0;
+            first += weight * y;
+            second += y * y;
+            third += weight * weight;
         }
-        total += sum;
-        total_squares += sum_of_squares;
+        total += first;
+        total_squares += second;
+        total_weights += third;
     }
     *squares = total_squares;
+    *weights = total_weights;
     return total;
+}
+
+static SKPROJ_UNUSED void
+NAME(weighted_excess_moments)(const T *x, const double *w, ptrdiff_t n, double level,
+                              double *sum, double *sum_of_squares, double *sum_of_weights)
+{
+    *sum = NAME(weighted_look)(x, w, n, level, 0.0, sum_of_squares, sum_of_weights);
 }
 
 /* Copy |x| and w of the entries with low * w < |x| <= high * w to `values` and `weights`,

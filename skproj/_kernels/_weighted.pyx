@@ -3,14 +3,11 @@
 Entry i of a vector becomes ``sign(x_i) * max(|x_i| - tau * w_i, 0)``, where tau is the
 root of ``sum(w * max(|x| - tau * w, 0)) == radius``. Newton's method finds it as
 level + offset. At a level of few digits the rests ``|x_i| - level * w_i`` are exact to
-a rounding each; where their weighted sum is a few times the radius at most, what is left
+a rounding each; if their weighted sum is at most a few times the radius, what is left
 after the offset meets the radius to rounding. If there is no such level, because the
-radius is tiny, or if sums could overflow or underflow, the slower method of _shrink.pxd
-does the rest.
+radius is tiny, or if sums could overflow or underflow, _shrink.pxd does the rest.
 
-For a long vector a sample tells a band that should hold tau. One pass adds up what is
-above the band and copies what is in it, and Newton's method ends on the copies. Whether
-the band holds tau is seen; if not, it ends on the vector itself.
+For a long vector a sample tells a band that should hold tau, as in _bands.pxd.
 
 Reference: Perez et al., Artif. Intell. 306 (2022), arXiv:2009.02980.
 """
@@ -20,7 +17,7 @@ from cython.parallel cimport prange, threadid
 from libc.float cimport DBL_EPSILON, DBL_MAX
 from libc.math cimport INFINITY, NAN, fabs, isnan, sqrt
 from libc.stdlib cimport free, malloc
-from libc.string cimport memmove, memset
+from libc.string cimport memmove
 
 from ._bands cimport BAND_DEVIATIONS, CHUNK, MAX_BAND, MIN_SAMPLE, N_PARTS, Band
 from ._layout cimport BLOCK_ENTRIES, Groups, are_contiguous, groups_of, groups_together
@@ -42,8 +39,6 @@ cdef enum:
     MAX_LOOKS = 100
     # Longer vectors are solved for with a band.
     LONG = 65536
-    # Columns of a block to which the soft threshold is applied.
-    BLOCK_COLUMNS = 4096
 
 
 cdef struct Sums:
@@ -56,14 +51,12 @@ cdef struct Sums:
     Py_ssize_t kept
 
 
-cdef Sums NOTHING
-memset(&NOTHING, 0, sizeof(Sums))
+cdef Sums NOTHING  # zeros, as all that is static in C
 
 
 cdef struct Threshold:
-    # It is level + offset. Where the search failed the offset is NaN, and the level is
-    # left of the root; or it is NaN for entries, and infinite for weights, that are not
-    # valid.
+    # It is level + offset. The offset is NaN where the search failed, left of the root;
+    # the level is NaN for entries, and infinite for weights, that are not valid.
     double level, offset
 
 
@@ -87,7 +80,7 @@ cdef Threshold newton(
     rises. The root is not left of ``above.base``.
     """
     cdef:
-        double left = above.base, squares = 0.0, excess, surplus, step, level
+        double left = above.base, unused, squares, excess, surplus, step, level
         Threshold tau
         int _look
     tau.level = few_digits(start)
@@ -95,8 +88,8 @@ cdef Threshold newton(
     if not left < tau.level < INFINITY:  # nor is NaN
         tau.level = left
     for _look in range(MAX_LOOKS):
-        excess = weighted_look(x, w, n, tau.level, tau.offset, &squares) + above.excess
-        surplus = (excess - radius
+        excess = weighted_look(x, w, n, tau.level, tau.offset, &unused, &squares)
+        surplus = (excess + above.excess - radius
                    - above.squares * (tau.level - above.base + tau.offset))
         squares += above.squares
         # No squares: the level is right of everything.
@@ -132,15 +125,6 @@ cdef bint is_settled(const Sums* seen, double radius, Threshold* tau) noexcept n
                           and seen.heaviest < MAX_WEIGHT)
 
 
-cdef double root_of_sample(
-    const double* values, const double* weights, Py_ssize_t n, double radius,
-    double start
-) noexcept nogil:
-    """Threshold of a sample, 0 if it is inside the ball, or what is left of it."""
-    cdef Threshold tau = newton(values, weights, n, &NOTHING, radius, start)
-    return tau.level if isnan(tau.offset) else tau.level + tau.offset
-
-
 cdef Band estimate_band(
     const floating* x, const double* w, Py_ssize_t n, double radius, double* values,
     double* weights, Py_ssize_t size
@@ -157,16 +141,17 @@ cdef Band estimate_band(
         for j in range(8):
             values[8 * i + j] = fabs(<double>x[place + j])
             weights[8 * i + j] = w[place + j]
-    tau = root_of_sample(values, weights, size, share, 0.0)
+    tau = newton(values, weights, size, &NOTHING, share, 0.0).level
     for i in range(size):
         term = weights[i] * max(values[i] - tau * weights[i], 0.0)
         mean += term / size
         deviation += term * term
     deviation = BAND_DEVIATIONS * sqrt(max(deviation - size * mean * mean, 0.0))
-    band.low = root_of_sample(values, weights, size, share + deviation, tau)
+    band.low = newton(values, weights, size, &NOTHING, share + deviation, tau).level
     band.high = DBL_MAX  # not infinity: times a weight of zero it would be NaN
     if share > 1.5 * deviation:
-        band.high = root_of_sample(values, weights, size, share - deviation, tau)
+        band.high = newton(values, weights, size, &NOTHING, share - deviation,
+                           tau).level
     return band
 
 
@@ -194,12 +179,12 @@ cdef void collect_part(
 
 
 cdef Threshold find_threshold_of_long(
-    const floating* x, const double* w, Py_ssize_t n, double radius, const Band* guess,
+    const floating* x, const double* w, Py_ssize_t n, double radius, Band band,
     int n_threads
 ) noexcept nogil:
     """Find the threshold of a long vector, shared by all threads.
 
-    A ``guess`` that is not NULL takes the place of what a sample says.
+    A band whose ends are NaN is estimated from a sample.
     """
     cdef:
         Py_ssize_t length = (n + N_PARTS - 1) // N_PARTS, part, i, kept = 0
@@ -211,18 +196,12 @@ cdef Threshold find_threshold_of_long(
         double* weights = values + places
         Sums[N_PARTS] parts
         Sums seen = NOTHING
-        Band band
         Threshold tau
         bint fits = values != NULL
-    memset(&band, 0, sizeof(Band))
     if not fits:  # slower, but possible
         room = 0
-    elif guess != NULL:
-        band = guess[0]
-    else:
+    elif isnan(band.low) and isnan(band.high):
         band = estimate_band(x, w, n, radius, values, weights, size)
-    band.low = few_digits(band.low)
-    band.high = few_digits(band.high)
     for part in prange(N_PARTS, num_threads=n_threads, schedule="static"):
         i = min(part * length, n)
         collect_part(x + i, w + i, min(length, n - i), band, values + part * room,
@@ -247,7 +226,7 @@ cdef Threshold find_threshold_of_long(
 
 cdef void find_thresholds(
     const floating* x, Py_ssize_t x_stride, const double* w, Py_ssize_t w_stride,
-    Py_ssize_t n_groups, Py_ssize_t size, double radius, const Band* guess,
+    Py_ssize_t n_groups, Py_ssize_t size, double radius, Band guess,
     int n_threads, double* levels, double* offsets
 ) noexcept nogil:
     """Find the thresholds of contiguous groups; threads share those that are long.
@@ -268,7 +247,7 @@ cdef void find_thresholds(
                                       &seen.largest, &seen.heaviest)
             if not is_settled(&seen, radius, &tau):
                 tau = newton(x + j * x_stride, w + j * w_stride, size, &NOTHING,
-                             radius, start if guess == NULL else guess.low)
+                             radius, start if isnan(guess.low) else guess.low)
                 start = tau.level
         levels[j] = tau.level
         offsets[j] = tau.offset
@@ -280,8 +259,10 @@ def project_weighted_l1(
     double radius,
     floating[:, :] out,      # OUT, of the same shape; may be X itself
     double[::1] thresholds,  # OUT, (n_groups,)
+    double[::1] offsets,     # OUT, (n_groups,), what the thresholds have beyond levels
     int n_threads,
-    guess=None,              # IN, (low, high), what to take for the band of long ones
+    double low=NAN,          # IN, a band for long vectors, with a level for others to
+    double high=NAN,         # start from; NaN if not known
 ):
     """Project each group onto the weighted l1 ball.
 
@@ -309,17 +290,12 @@ def project_weighted_l1(
         Py_ssize_t pitch = (size + 15) // 8 * 8, in_tile = 0
         Py_ssize_t width = groups_together(&in_x), n_tiles, tile, first, last, j, i
         Py_ssize_t n_parts = (size + BLOCK_ENTRIES - 1) // BLOCK_ENTRIES
-        double* levels = <double*>malloc(2 * n_groups * sizeof(double))
-        double* offsets = levels + n_groups
+        double* levels = &thresholds[0]
         double* numbers
         floating* entries
-        Band band
-        Band* band_given = NULL
+        Band guess = Band(few_digits(low), few_digits(high))
         int n_workers
 
-    if guess is not None:
-        band.low, band.high = guess
-        band_given = &band
     if not by_rows:
         width = max(TILE_ENTRIES // size // MIN_TILE_WIDTH, 1) * MIN_TILE_WIDTH
         width = min(width, n_groups)
@@ -329,7 +305,7 @@ def project_weighted_l1(
     numbers = <double*>malloc(n_workers * in_tile * 2 * sizeof(double) + 1)
     entries = <floating*>(numbers + n_workers * in_tile)
     try:
-        if levels == NULL or numbers == NULL:
+        if numbers == NULL:
             raise MemoryError("No memory for the weighted l1 projection.")
         for tile in prange(n_tiles, num_threads=n_workers, schedule="static",
                            nogil=True):
@@ -348,17 +324,16 @@ def project_weighted_l1(
             find_thresholds(
                 group, in_x.group_stride if by_rows else pitch, weights,
                 in_w.group_stride if by_rows else pitch, last - first, size, radius,
-                band_given, n_threads if shared else 1, levels + first, offsets + first)
+                guess, n_threads if shared else 1, levels + first, &offsets[first])
         for j in range(n_groups):
             finite = finite and not isnan(levels[j])
             valid = valid and not levels[j] == INFINITY
-            thresholds[j] = levels[j] + offsets[j]
         if not finite or not valid:
             return finite, valid
 
         for j in prange(n_groups, num_threads=n_threads, schedule="static", nogil=True):
             if isnan(offsets[j]):
-                thresholds[j] = project_any(
+                levels[j] = project_any(
                     x + j * in_x.group_stride, in_x.entry_stride,
                     w + j * in_w.group_stride, in_w.entry_stride,
                     y + j * in_y.group_stride, in_y.entry_stride, size, radius,
@@ -375,7 +350,7 @@ def project_weighted_l1(
                         y + j * in_y.group_stride + i)
         else:
             width = min((n_groups + n_threads - 1) // n_threads,
-                        <Py_ssize_t>BLOCK_COLUMNS)
+                        <Py_ssize_t>BLOCK_ENTRIES)
             for tile in prange((n_groups + width - 1) // width, num_threads=n_threads,
                                schedule="static", nogil=True):
                 first = tile * width
@@ -383,12 +358,13 @@ def project_weighted_l1(
                     soft_weighted_row(
                         x + i * in_x.entry_stride + first,
                         w + i * in_w.entry_stride + first,
-                        min(width, n_groups - first), levels + first, offsets + first,
+                        min(width, n_groups - first), levels + first, &offsets[first],
                         y + i * in_y.entry_stride + first)
         for j in range(n_groups):
-            if isnan(thresholds[j]):
+            if not isnan(offsets[j]):
+                thresholds[j] += offsets[j]
+            elif isnan(thresholds[j]):
                 raise MemoryError("No memory for the weighted l1 projection.")
         return finite, valid
     finally:
-        free(levels)
         free(numbers)

@@ -16,9 +16,14 @@ from skproj.projection._layout import (
     same_view,
 )
 
+BAD_WEIGHTS = "weights must be finite and non-negative."
 
-def _check_weights(weights, shape):
-    """Return `weights` as a float64 array broadcast to `shape`; values are not seen."""
+
+def _check_weights(weights, shape, *, values=True):
+    """Return `weights` as a float64 array broadcast to `shape`.
+
+    Whether they are finite and non-negative is seen if `values`.
+    """
     weights = np.asarray(weights)
     if weights.dtype.kind not in "iuf":
         raise TypeError(
@@ -27,6 +32,8 @@ def _check_weights(weights, shape):
     if weights.dtype != np.float64:
         with np.errstate(over="ignore"):
             weights = weights.astype(np.float64)
+    if values and not (np.isfinite(weights).all() and (weights >= 0.0).all()):
+        raise ValueError(BAD_WEIGHTS)
     if weights.shape == shape:
         return weights
     try:
@@ -142,7 +149,7 @@ def projection_weighted_l1_ball(
     """
     X = check_array(X)
     radius = check_radius(radius)
-    weights = _check_weights(weights, X.shape)
+    weights = _check_weights(weights, X.shape, values=False)  # by the kernel
     axes = check_axis(axis, X.ndim)
     check_out(out, X)
     n_threads = threads_for(X, n_threads)
@@ -159,17 +166,18 @@ def projection_weighted_l1_ball(
         rows = _rows(X, axes)
         dim = 0 if rows.strides[0] == X.itemsize != rows.strides[1] else 1
         target = _adjacent(_rows(out, axes), dim)
-        thresholds = np.empty(len(rows))
+        thresholds, offsets = np.empty((2, len(rows)))
         finite, valid = _weighted.project_weighted_l1(
             _adjacent(rows, dim),
             _adjacent(_rows(weights, axes), dim),
             radius,
             target,
             thresholds,
+            offsets,
             n_threads,
         )
         if not valid:
-            raise ValueError("weights must be finite and non-negative.")
+            raise ValueError(BAD_WEIGHTS)
         if not finite:
             raise ValueError("X contains NaN or infinity.")
         if not np.may_share_memory(target, out):
