@@ -273,6 +273,62 @@ def test_result_does_not_depend_on_the_start(dtype, equal, size, share):
             np.testing.assert_allclose(norms, radius, rtol=EXCESS[dtype])
 
 
+def test_band_that_is_too_wide_for_its_room_changes_nothing():
+    """Such a vector is solved for without the band."""
+    rng = np.random.default_rng(11)
+    X, W = rng.normal(size=(1, 1_400_000)), rng.random((1, 1_400_000)) + 0.01
+    radius = 0.3 * math.fsum((W * np.abs(X))[0])
+    expected, tau = projection_weighted_l1_ball(X, radius, W, return_threshold=True)
+    P, (found, offsets) = np.empty_like(X), np.empty((2, 1))
+    _weighted.project_weighted_l1(X, W, radius, P, found, offsets, 2, 0.0, 10.0 * tau)
+    assert found == pytest.approx(tau, rel=1e-14)
+    np.testing.assert_allclose(P, expected, rtol=0, atol=1e-14)
+
+
+# Where another way is taken: a chunk of a sum, a tile of columns, a block of entries, a
+# long vector, parts of many chunks, long vectors that threads share.
+LIMITS = {
+    "sum": (512, 3),
+    "tile width": (9, 16),
+    "tile": (8192, 33),
+    "block": (16_384, 3),
+    "block of columns": (2, 16_384),
+    "long": (65_536, 2),
+    "chunks": (64 * 4096, 1),
+    "shared": (16 * 65_536, 2),
+}
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("limit", LIMITS)
+def test_limits_of_sizes(limit, axis, more):
+    """One less and one more than the size from which another way is taken."""
+    size, n_groups = LIMITS[limit]
+    if limit in ("tile width", "block of columns"):
+        n_groups += more
+    else:
+        size += more
+    rng = np.random.default_rng(12)
+    rows, weights = rng.normal(size=(n_groups, size)), rng.random((n_groups, size))
+    radius = 0.2 * np.sum(weights * np.abs(rows)) / n_groups
+    X, W = (np.ascontiguousarray(A if axis == 1 else A.T) for A in (rows, weights))
+    results = [
+        projection_weighted_l1_ball(X, radius, W, axis=axis, n_threads=n)
+        for n in (1, 2, 5)
+    ]
+    for other in results[1:]:
+        np.testing.assert_array_equal(other, results[0])
+    P = results[0] if axis == 1 else results[0].T
+    for j in {0, n_groups // 2, n_groups - 2, n_groups - 1} & set(range(n_groups)):
+        expected = _reference.weighted_l1(rows[j], radius, weights[j])
+        np.testing.assert_allclose(P[j], expected, rtol=0, atol=1e-12)
+    norms = np.sum(weights * np.abs(P), axis=1)
+    inside = np.sum(weights * np.abs(rows), axis=1) <= radius
+    np.testing.assert_allclose(norms[~inside], radius, rtol=1e-13)
+    np.testing.assert_array_equal(P[inside], rows[inside])
+
+
 # ---------------------------------------------------------------------------
 # Slices, weights and out
 

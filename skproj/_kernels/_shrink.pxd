@@ -1,11 +1,11 @@
 # The textbook projection of a vector onto a weighted l1 ball, for numbers of any range.
 #
-# ``x_i = sign(y_i) * max(|y_i| - tau * w_i, 0)`` with ``sum(w * abs(x)) == radius``. The
-# left side is convex and decreasing in tau, so Newton's method from the left of the root
-# rises monotonically to it.
+# ``x_i = sign(y_i) * max(|y_i| - tau * w_i, 0)`` with ``sum(w * abs(x)) == radius``,
+# whose left side is convex and decreasing in tau: Newton's method from the left of the
+# root rises to it.
 #
-# What is carried is not tau but the lengths ``|y_i| - tau * w_i`` themselves, from which
-# each step is subtracted. The sum that is compared with the radius is then that of the
+# What is carried is not tau but the lengths ``|y_i| - tau * w_i`` themselves, of which
+# each step takes its part. The sum that is compared with the radius is then that of the
 # result, and nothing cancels when the radius is tiny.
 
 from cython cimport floating

@@ -623,8 +623,8 @@ static SKPROJ_INLINE double NAME(rest)(T x, double w, double level)
     return (NAME(magnitude)(x) - level * high) - level * (w - high);
 }
 
-/* Sum of w * |x|; the largest |x| and w, infinite if an entry is NaN or infinite, or if a
- * weight is negative as well. */
+/* Sum of w * |x|; the largest |x| and w, infinite if an entry is NaN or infinite, or if
+ * a weight is negative as well. */
 static SKPROJ_UNUSED SKPROJ_CLONES double
 NAME(weighted_norm)(const T *x, const double *w, ptrdiff_t n, double *largest,
                     double *heaviest)
@@ -684,8 +684,8 @@ NAME(weighted_excess_moments)(const T *x, const double *w, ptrdiff_t n, double l
     *sum = NAME(weighted_look)(x, w, n, level, 0.0, sum_of_squares, sum_of_weights);
 }
 
-/* Copy |x| and w of the entries with low * w < |x| <= high * w to `values` and `weights`,
- * which have room for n, and return how many; for those above high * w add
+/* Copy |x| and w of the entries with low * w < |x| <= high * w to `values` and
+ * `weights`, which have room for n, and return how many; for those above high * w add
  * w * (|x| - low * w) to `excess` and w * w to `squares`. */
 static SKPROJ_UNUSED SKPROJ_CLONES ptrdiff_t
 NAME(collect_pairs)(const T *x, const double *w, ptrdiff_t n, double low, double high,
@@ -737,8 +737,8 @@ NAME(soft_weighted)(const T *x, const double *w, ptrdiff_t n, double level,
         out[i] = NAME(soft_weighted_entry)(x[i], w[i], level, offset);
 }
 
-/* The same for a row of a matrix, with a level for each column; where the offset is NaN,
- * `out` stays as it is. */
+/* The same for a row of a matrix, with a level for each column; where the offset is
+ * NaN, `out` stays as it is. */
 static SKPROJ_UNUSED SKPROJ_CLONES void
 NAME(soft_weighted_row)(const T *x, const double *w, ptrdiff_t n, const double *levels,
                         const double *offsets, T *out)

@@ -74,10 +74,10 @@ cdef Threshold newton(
 ) noexcept nogil:
     """Find the root of ``sum(w * max(|x| - tau * w, 0)) == radius`` from any start.
 
-    The sum, to which the entries above a band belong as well, is convex and decreasing:
-    a step from the right of the root lands left of it, and from the left the steps rise.
-    Wherever they began, they end at the root rounded down to few digits; then the offset
-    rises. The root is not left of ``above.base``.
+    The sum, also over the entries above a band, is convex and decreasing: a step from
+    the right of the root lands left of it, and from the left the steps rise. Wherever
+    they began, they end at the root rounded down to few digits; then the offset rises.
+    The root is not left of ``above.base``.
     """
     cdef:
         double left = above.base, unused, squares, excess, surplus, step, level
@@ -114,12 +114,11 @@ cdef Threshold newton(
 
 
 cdef bint is_settled(const Sums* seen, double radius, Threshold* tau) noexcept nogil:
-    """Whether there is nothing to search for: a vector in its ball, or out of bounds."""
+    """Whether there is nothing to search for: inside the ball, or out of bounds."""
     cdef bint inside = radius > MIN_RADIUS and (
         seen.norm <= radius or seen.norm - radius <= 2.0 * DBL_EPSILON * radius)
-    tau.level = 0.0 if seen.largest < INFINITY else NAN
-    if seen.heaviest == INFINITY:
-        tau.level = INFINITY
+    tau.level = (INFINITY if seen.heaviest == INFINITY else
+                 NAN if seen.largest == INFINITY else 0.0)
     tau.offset = 0.0 if inside else NAN
     return inside or not (radius > MIN_RADIUS and seen.largest < MAX_ENTRY
                           and seen.heaviest < MAX_WEIGHT)
@@ -191,9 +190,9 @@ cdef Threshold find_threshold_of_long(
         Py_ssize_t room = min(length, MAX_BAND // N_PARTS) + CHUNK
         Py_ssize_t size = min(max(n // 128, <Py_ssize_t>MIN_SAMPLE),
                               <Py_ssize_t>MAX_BAND) // 8 * 8
-        Py_ssize_t places = max(N_PARTS * room, size)
-        double* values = <double*>malloc(2 * places * sizeof(double))
-        double* weights = values + places
+        # They are enough for the sample as well.
+        double* values = <double*>malloc(2 * N_PARTS * room * sizeof(double))
+        double* weights = values + N_PARTS * room
         Sums[N_PARTS] parts
         Sums seen = NOTHING
         Threshold tau
@@ -267,8 +266,8 @@ def project_weighted_l1(
     """Project each group onto the weighted l1 ball.
 
     Of the two strides of an array the same one is one entry for all three. Returns
-    whether all entries are finite, and whether all weights are and not negative; if not,
-    nothing is written.
+    whether all entries are finite, and whether all weights are and not negative; `out`
+    is written only if both hold.
     """
     cdef:
         Py_ssize_t n_groups = X.shape[0], size = X.shape[1]  # not zero, to divide by
@@ -283,12 +282,10 @@ def project_weighted_l1(
         floating* y = &out[0, 0]
         const floating* group
         const double* weights
-        bint by_rows = are_contiguous(&in_x), finite = True, valid = True
-        # Many long groups are better shared out among the threads than each of them.
-        bint shared = n_groups == 1 or size >= 16 * LONG
+        bint by_rows = are_contiguous(&in_x), finite = True, valid = True, shared
         # Columns apart by a power of two would all compete for the same cache lines.
         Py_ssize_t pitch = (size + 15) // 8 * 8, in_tile = 0
-        Py_ssize_t width = groups_together(&in_x), n_tiles, tile, first, last, j, i
+        Py_ssize_t width = groups_together(&in_x), n_tiles, tile, first, n, j, i
         Py_ssize_t n_parts = (size + BLOCK_ENTRIES - 1) // BLOCK_ENTRIES
         double* levels = &thresholds[0]
         double* numbers
@@ -297,10 +294,12 @@ def project_weighted_l1(
         int n_workers
 
     if not by_rows:
-        width = max(TILE_ENTRIES // size // MIN_TILE_WIDTH, 1) * MIN_TILE_WIDTH
-        width = min(width, n_groups)
+        width = min(n_groups,
+                    max(TILE_ENTRIES // size // MIN_TILE_WIDTH, 1) * MIN_TILE_WIDTH)
         in_tile = width * pitch
     n_tiles = (n_groups + width - 1) // width  # which is positive
+    # Many long groups are better shared out among the threads than each of them.
+    shared = size >= LONG and (n_tiles < n_threads or by_rows and size >= 16 * LONG)
     n_workers = 1 if shared else <int>min(<Py_ssize_t>n_threads, n_tiles)
     numbers = <double*>malloc(n_workers * in_tile * 2 * sizeof(double) + 1)
     entries = <floating*>(numbers + n_workers * in_tile)
@@ -310,21 +309,19 @@ def project_weighted_l1(
         for tile in prange(n_tiles, num_threads=n_workers, schedule="static",
                            nogil=True):
             first = tile * width
-            last = min(first + width, n_groups)
+            n = min(width, n_groups - first)
             group = x + first * in_x.group_stride
             weights = w + first * in_w.group_stride
             if not by_rows:
                 i = threadid() * in_tile
-                gather_columns(group, size, last - first, in_x.entry_stride,
-                               entries + i, pitch)
-                gather_columns(weights, size, last - first, in_w.entry_stride,
-                               numbers + i, pitch)
+                gather_columns(group, size, n, in_x.entry_stride, entries + i, pitch)
+                gather_columns(weights, size, n, in_w.entry_stride, numbers + i, pitch)
                 group = entries + i
                 weights = numbers + i
             find_thresholds(
                 group, in_x.group_stride if by_rows else pitch, weights,
-                in_w.group_stride if by_rows else pitch, last - first, size, radius,
-                guess, n_threads if shared else 1, levels + first, &offsets[first])
+                in_w.group_stride if by_rows else pitch, n, size, radius, guess,
+                n_threads if shared else 1, levels + first, &offsets[first])
         for j in range(n_groups):
             finite = finite and not isnan(levels[j])
             valid = valid and not levels[j] == INFINITY
@@ -349,16 +346,16 @@ def project_weighted_l1(
                         min(<Py_ssize_t>BLOCK_ENTRIES, size - i), levels[j], offsets[j],
                         y + j * in_y.group_stride + i)
         else:
-            width = min((n_groups + n_threads - 1) // n_threads,
-                        <Py_ssize_t>BLOCK_ENTRIES)
+            width = min((n_groups - 1) // n_threads + 1, <Py_ssize_t>BLOCK_ENTRIES)
             for tile in prange((n_groups + width - 1) // width, num_threads=n_threads,
                                schedule="static", nogil=True):
                 first = tile * width
+                n = min(width, n_groups - first)
                 for i in range(size):
                     soft_weighted_row(
                         x + i * in_x.entry_stride + first,
                         w + i * in_w.entry_stride + first,
-                        min(width, n_groups - first), levels + first, &offsets[first],
+                        n, levels + first, &offsets[first],
                         y + i * in_y.entry_stride + first)
         for j in range(n_groups):
             if not isnan(offsets[j]):
