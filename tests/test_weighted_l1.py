@@ -114,6 +114,31 @@ def test_projection_of_entries_and_weights_of_any_scale(seed, size, power, decad
         np.testing.assert_array_equal(P, x)
 
 
+@pytest.mark.parametrize("share", [1e-9, 0.3, 0.9])
+@pytest.mark.parametrize("of_weights", [-990, -600, -333, -250, 0, 250, 600, 990])
+@pytest.mark.parametrize("of_entries", [-990, -600, -333, 0, 333, 600, 990])
+def test_projection_of_data_times_powers_of_two(of_entries, of_weights, share):
+    """It is the projection of the data, times the power."""
+    if not -990 < of_entries + of_weights < 990:
+        of_weights = -of_entries  # the radius is a float
+    rng = np.random.default_rng(13)
+    x, w = rng.normal(size=600), rng.random(600) + 0.01
+    radius = share * math.fsum(w * np.abs(x))
+    expected, tau = projection_weighted_l1_ball(x, radius, w, return_threshold=True)
+    P, scaled_tau = projection_weighted_l1_ball(
+        np.ldexp(x, of_entries),
+        math.ldexp(radius, of_entries + of_weights),
+        np.ldexp(w, of_weights),
+        return_threshold=True,
+    )
+    scaled_back = np.ldexp(P, -of_entries)
+    np.testing.assert_allclose(scaled_back, expected, rtol=0, atol=1e-14)
+    assert math.fsum(w * np.abs(scaled_back)) == pytest.approx(radius, rel=1e-14)
+    if abs(of_entries - of_weights) < 990:
+        scaled_tau = math.ldexp(scaled_tau, of_weights - of_entries)
+        assert scaled_tau == pytest.approx(tau, rel=1e-13)
+
+
 @pytest.mark.parametrize("radius", [5e-324, 1e-310, 1e-300, 1e-20, 1e300])
 def test_projection_onto_any_radius(radius):
     """A radius far below the last digit of the entries is not exceeded either."""

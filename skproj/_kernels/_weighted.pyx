@@ -105,7 +105,7 @@ cdef Threshold newton(
             return tau  # the rest is rounding
         if fabs(surplus) <= ROUNDING * radius:
             return tau
-        if not 0.0 < surplus <= SKPROJ_NEAR * radius:
+        if not (step > 0.0 and surplus <= SKPROJ_NEAR * radius):
             break
         tau.offset += step
     tau.level = left
@@ -115,13 +115,11 @@ cdef Threshold newton(
 
 cdef bint is_settled(const Sums* seen, double radius, Threshold* tau) noexcept nogil:
     """Whether there is nothing to search for: inside the ball, or out of bounds."""
-    cdef bint inside = radius > MIN_RADIUS and (
-        seen.norm <= radius or seen.norm - radius <= 2.0 * DBL_EPSILON * radius)
-    tau.level = (INFINITY if seen.heaviest == INFINITY else
-                 NAN if seen.largest == INFINITY else 0.0)
+    cdef bint inside = seen.norm - radius <= 2.0 * DBL_EPSILON * radius
+    tau.level = 0.0 if seen.largest < INFINITY else NAN
+    tau.level = tau.level if seen.heaviest < INFINITY else INFINITY
     tau.offset = 0.0 if inside else NAN
-    return inside or not (radius > MIN_RADIUS and seen.largest < MAX_ENTRY
-                          and seen.heaviest < MAX_WEIGHT)
+    return inside or not (seen.largest < MAX_ENTRY and seen.heaviest < MAX_WEIGHT)
 
 
 cdef Band estimate_band(
@@ -319,15 +317,17 @@ def project_weighted_l1(
                 group = entries + i
                 weights = numbers + i
             find_thresholds(
-                group, in_x.group_stride if by_rows else pitch, weights,
-                in_w.group_stride if by_rows else pitch, n, size, radius, guess,
-                n_threads if shared else 1, levels + first, &offsets[first])
+                group, in_x.group_stride if by_rows else pitch,
+                weights, in_w.group_stride if by_rows else pitch, n, size,
+                max(radius, MIN_RADIUS), guess, n_threads if shared else 1,
+                levels + first, &offsets[first])
         for j in range(n_groups):
             finite = finite and not isnan(levels[j])
             valid = valid and not levels[j] == INFINITY
+            if radius < MIN_RADIUS:  # the levels are left of the roots
+                offsets[j] = NAN
         if not finite or not valid:
             return finite, valid
-
         for j in prange(n_groups, num_threads=n_threads, schedule="static", nogil=True):
             if isnan(offsets[j]):
                 levels[j] = project_any(
