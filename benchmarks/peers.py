@@ -10,6 +10,7 @@ run is ``projections.py``.
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -43,6 +44,21 @@ def numpy_simplex(X, radius, axis):
 def numpy_l1(X, radius, axis):
     """Project all entries onto the l1 ball."""
     return np.sign(X) * numpy_budgets(np.abs(X), radius)
+
+
+@lru_cache(maxsize=1)
+def entry_weights(shape):
+    """Weights for a weighted l1 ball, the same ones for each array of a shape."""
+    return np.random.default_rng(1).random(shape) + 0.01
+
+
+def numpy_weighted_l1(X, radius, axis):
+    """Project all entries onto a weighted l1 ball."""
+    magnitudes, weights = np.abs(X), entry_weights(X.shape)
+    falling = np.argsort(magnitudes / weights, axis=None)[::-1]
+    a, w = magnitudes.ravel()[falling], weights.ravel()[falling]
+    tau = max(((np.cumsum(w * a) - radius) / np.cumsum(w * w)).max(), 0)
+    return np.sign(X) * np.maximum(magnitudes - tau * weights, 0).astype(X.dtype)
 
 
 def numpy_l12(X, radius, axis):
@@ -163,6 +179,7 @@ def sporco_functions():
 NUMPY = {
     "simplex": numpy_simplex,
     "l1": numpy_l1,
+    "weighted_l1": numpy_weighted_l1,
     "l12": numpy_l12,
     "bilevel_l11": numpy_bilevel_l11,
     "bilevel_l12": numpy_l12,

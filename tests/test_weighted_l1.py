@@ -5,6 +5,7 @@ What it has in common with the other projections is tested in test_projection.py
 
 import math
 from fractions import Fraction
+from itertools import product
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
+from skproj._kernels import _weighted
 from skproj.projection import (
     _reference,
     projection_l1_ball,
@@ -112,6 +114,31 @@ def test_projection_of_entries_and_weights_of_any_scale(seed, size, power, decad
         np.testing.assert_array_equal(P, x)
 
 
+@pytest.mark.parametrize("share", [1e-9, 0.3, 0.9])
+@pytest.mark.parametrize("of_weights", [-990, -600, -333, -250, 0, 250, 600, 990])
+@pytest.mark.parametrize("of_entries", [-990, -600, -333, 0, 333, 600, 990])
+def test_projection_of_data_times_powers_of_two(of_entries, of_weights, share):
+    """It is the projection of the data, times the power."""
+    if not -990 < of_entries + of_weights < 990:
+        of_weights = -of_entries  # the radius is a float
+    rng = np.random.default_rng(13)
+    x, w = rng.normal(size=600), rng.random(600) + 0.01
+    radius = share * math.fsum(w * np.abs(x))
+    expected, tau = projection_weighted_l1_ball(x, radius, w, return_threshold=True)
+    P, scaled_tau = projection_weighted_l1_ball(
+        np.ldexp(x, of_entries),
+        math.ldexp(radius, of_entries + of_weights),
+        np.ldexp(w, of_weights),
+        return_threshold=True,
+    )
+    scaled_back = np.ldexp(P, -of_entries)
+    np.testing.assert_allclose(scaled_back, expected, rtol=0, atol=1e-14)
+    assert math.fsum(w * np.abs(scaled_back)) == pytest.approx(radius, rel=1e-14)
+    if abs(of_entries - of_weights) < 990:
+        scaled_tau = math.ldexp(scaled_tau, of_weights - of_entries)
+        assert scaled_tau == pytest.approx(tau, rel=1e-13)
+
+
 @pytest.mark.parametrize("radius", [5e-324, 1e-310, 1e-300, 1e-20, 1e300])
 def test_projection_onto_any_radius(radius):
     """A radius far below the last digit of the entries is not exceeded either."""
@@ -184,6 +211,150 @@ def test_projection_equals_cvxpy(share):
 
 
 # ---------------------------------------------------------------------------
+# Long vectors, and where the search begins
+
+LONG = 70_000  # entries of a vector that a sample is taken of
+
+LONG_VECTORS = {
+    "gaussian": lambda rng: (rng.normal(size=LONG), rng.random(LONG) + 0.01),
+    "sorted": lambda rng: (np.sort(rng.normal(size=LONG)), np.ones(LONG)),
+    "equal ratios": lambda rng: (x := rng.normal(size=LONG), np.abs(x)),
+    "ties": lambda rng: (rng.integers(-3, 4, LONG), rng.integers(0, 3, LONG)),
+    "nothing in the sample": lambda rng: (
+        np.where(np.arange(LONG) == LONG - 1, 1e6, 1e-9),
+        np.ones(LONG),
+    ),
+    "few entries": lambda rng: (
+        rng.normal(size=LONG) * (rng.random(LONG) < 1e-3),
+        rng.random(LONG),
+    ),
+    "many scales": lambda rng: (
+        10.0 ** rng.uniform(-8, 8, LONG),
+        10.0 ** rng.uniform(-4, 4, LONG) * (rng.random(LONG) < 0.9),
+    ),
+}
+
+
+@pytest.mark.parametrize("share", [1e-13, 1e-9, 1e-6, 0.1, 0.9, 0.99])
+@pytest.mark.parametrize("vector", LONG_VECTORS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_projection_of_long_vectors(dtype, vector, share):
+    """The radius is met, and the entries are those of the reference."""
+    x, w = LONG_VECTORS[vector](np.random.default_rng(5))
+    x, w = x.astype(dtype), w.astype(np.float64)
+    lengths = np.abs(x, dtype=np.float64)
+    radius = share * math.fsum(w * lengths)
+    P, tau = projection_weighted_l1_ball(x, radius, w, return_threshold=True)
+    norm = math.fsum(w * np.abs(P, dtype=np.float64))
+    np.testing.assert_allclose(norm, radius, rtol=EXCESS[dtype])
+    np.testing.assert_array_equal(P[w == 0.0], x[w == 0.0])
+    assert np.all(P * x >= 0.0)
+    lost, rounding = lengths - np.abs(P), float(np.finfo(dtype).eps)
+    assert np.all(np.abs(lost - np.minimum(tau * w, lengths)) <= 2 * rounding * lengths)
+    expected = _reference.weighted_l1(x.astype(np.float64), radius, w)
+    assert np.all(np.abs(P - expected) <= (1e-9 + rounding) * lengths)
+
+
+def _guesses(tau):
+    """Pairs of numbers, most of which are no band around tau."""
+    rng = np.random.default_rng(6)
+    below, above = tau * (1 - 1e-9), tau * (1 + 1e-9)
+    return [
+        *[(0.0, 0.0), (math.nan, math.nan), (math.nan, tau), (tau, math.nan)],
+        *[(math.inf, math.inf), (0.0, math.inf), (-math.inf, -1.0), (-1.0, math.inf)],
+        *[(1e-300, 1e300), (1e300, 1e-300), (5e-324, 1.7e308), (1e-300, 1e-300)],
+        *[(tau, tau), (below, above), (above, 2 * tau), (0.0, below), (above, below)],
+        *[(0.0, tau * (1 + 1e-7)), (0.0, 1.5 * tau), (-tau, above)],
+        *(10.0 ** rng.uniform(-3, 3, size=(5, 2)) * tau),
+        *((1 + rng.normal(size=(5, 2)) * 1e-7) * tau),
+    ]
+
+
+@pytest.mark.parametrize("share", [1e-13, 1e-6, 0.5])
+@pytest.mark.parametrize("size", [1, 5000, LONG])
+@pytest.mark.parametrize("equal", [True, False])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_result_does_not_depend_on_the_start(dtype, equal, size, share):
+    """An estimate of the threshold may be any two numbers."""
+    rng = np.random.default_rng(7)
+    X = np.tile(rng.normal(size=size).astype(dtype), (2, 1))
+    lengths = np.abs(X, dtype=np.float64)
+    W = lengths if equal else np.tile(rng.random(size) + 1e-3, (2, 1))
+    radius = share * math.fsum((W * lengths)[0])
+    expected, taus = projection_weighted_l1_ball(
+        X[0], radius, W[0], return_threshold=True
+    )
+    for guess in _guesses(taus):
+        for rows in (1, 2):
+            P, (found, offsets) = np.empty_like(X[:rows]), np.empty((2, rows))
+            _weighted.project_weighted_l1(
+                X[:rows], W[:rows], radius, P, found, offsets, 1, *guess
+            )
+            np.testing.assert_allclose(found, taus, rtol=2e-14)
+            error = np.abs(P - expected.astype(np.float64))
+            rounding = float(np.finfo(dtype).eps) * np.abs(expected)
+            assert np.all(error <= 2 * rounding + 2e-14 * lengths[:rows])
+            norms = np.sum(W[:rows] * np.abs(P, dtype=np.float64), axis=1)
+            np.testing.assert_allclose(norms, radius, rtol=EXCESS[dtype])
+
+
+def test_band_that_is_too_wide_for_its_room_changes_nothing():
+    """Such a vector is solved for without the band."""
+    rng = np.random.default_rng(11)
+    X, W = rng.normal(size=(1, 1_400_000)), rng.random((1, 1_400_000)) + 0.01
+    radius = 0.3 * math.fsum((W * np.abs(X))[0])
+    expected, tau = projection_weighted_l1_ball(X, radius, W, return_threshold=True)
+    P, (found, offsets) = np.empty_like(X), np.empty((2, 1))
+    _weighted.project_weighted_l1(X, W, radius, P, found, offsets, 2, 0.0, 10.0 * tau)
+    assert found == pytest.approx(tau, rel=1e-14)
+    np.testing.assert_allclose(P, expected, rtol=0, atol=1e-14)
+
+
+# Where another way is taken: a chunk of a sum, a tile of columns, a block of entries, a
+# long vector, parts of many chunks, long vectors that threads share.
+LIMITS = {
+    "sum": (512, 3),
+    "tile width": (9, 16),
+    "tile": (8192, 33),
+    "block": (16_384, 3),
+    "block of columns": (2, 16_384),
+    "long": (65_536, 2),
+    "chunks": (64 * 4096, 1),
+    "shared": (16 * 65_536, 2),
+}
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("limit", LIMITS)
+def test_limits_of_sizes(limit, axis, more):
+    """One less and one more than the size from which another way is taken."""
+    size, n_groups = LIMITS[limit]
+    if limit in ("tile width", "block of columns"):
+        n_groups += more
+    else:
+        size += more
+    rng = np.random.default_rng(12)
+    rows, weights = rng.normal(size=(n_groups, size)), rng.random((n_groups, size))
+    radius = 0.2 * np.sum(weights * np.abs(rows)) / n_groups
+    X, W = (np.ascontiguousarray(A if axis == 1 else A.T) for A in (rows, weights))
+    results = [
+        projection_weighted_l1_ball(X, radius, W, axis=axis, n_threads=n)
+        for n in (1, 2, 5)
+    ]
+    for other in results[1:]:
+        np.testing.assert_array_equal(other, results[0])
+    P = results[0] if axis == 1 else results[0].T
+    for j in {0, n_groups // 2, n_groups - 2, n_groups - 1} & set(range(n_groups)):
+        expected = _reference.weighted_l1(rows[j], radius, weights[j])
+        np.testing.assert_allclose(P[j], expected, rtol=0, atol=1e-12)
+    norms = np.sum(weights * np.abs(P), axis=1)
+    inside = np.sum(weights * np.abs(rows), axis=1) <= radius
+    np.testing.assert_allclose(norms[~inside], radius, rtol=1e-13)
+    np.testing.assert_array_equal(P[inside], rows[inside])
+
+
+# ---------------------------------------------------------------------------
 # Slices, weights and out
 
 LAYOUTS = {
@@ -226,19 +397,59 @@ def test_projection_of_slices(dtype, layout, axis, shape):
         assert t == single
 
 
+@pytest.mark.parametrize("axis", [None, 0, 1])
+def test_result_does_not_depend_on_layouts(axis):
+    """Of the array, of the weights and of the result, each by itself."""
+    rng = np.random.default_rng(8)
+    X, W = rng.normal(size=(7, 90)), rng.uniform(size=(7, 90))
+    expected = projection_weighted_l1_ball(X, 0.8, W, axis=axis)
+    for of_x, of_weights, of_out in product(LAYOUTS.values(), repeat=3):
+        A, out = of_x(X), of_out(np.zeros_like(X))
+        P = projection_weighted_l1_ball(A, 0.8, of_weights(W), axis=axis, out=out)
+        assert P is out
+        np.testing.assert_array_equal(P, expected)
+        projection_weighted_l1_ball(A, 0.8, of_weights(W), axis=axis, out=A)
+        np.testing.assert_array_equal(A, expected)
+
+
+@pytest.mark.parametrize("shape", [(3, 900), (300, 150), (20_000, 3), (LONG, 2)])
+def test_columns_are_projected_like_rows(shape):
+    """Also those that are left to another method, side by side with the others."""
+    rng = np.random.default_rng(9)
+    X, W = rng.normal(size=shape), rng.uniform(size=shape)
+    X[:, 1::7] *= 1e-120
+    X[:, 2::7] *= 1e120
+    W[:, 3::7] *= 1e-90
+    for radius in (1e-14, 0.8):
+        expected, taus = projection_weighted_l1_ball(
+            np.ascontiguousarray(X.T), radius, W.T, axis=1, return_threshold=True
+        )
+        P = X.copy()
+        _, found = projection_weighted_l1_ball(
+            P, radius, W, axis=0, out=P, return_threshold=True
+        )
+        np.testing.assert_array_equal(P, expected.T)
+        np.testing.assert_array_equal(found, taus)
+        norms = np.sum(W * np.abs(P), axis=0)
+        outside = np.sum(W * np.abs(X), axis=0) > radius
+        np.testing.assert_allclose(norms[outside], radius, rtol=1e-13)
+        np.testing.assert_array_equal(P[:, ~outside], X[:, ~outside])
+
+
 def test_result_does_not_depend_on_threads():
     """Equal to the last bit."""
     rng = np.random.default_rng(3)
     X = rng.normal(size=(40, 2100))
     w = rng.uniform(size=2100)
-    assert X.size > PARALLEL_MIN_SIZE
+    assert X.size > max(LONG, PARALLEL_MIN_SIZE)
     for axis in (0, 1, None):
-        results = [
-            projection_weighted_l1_ball(X, 3.0, w, axis=axis, n_threads=n)
-            for n in (1, 2, 7)
-        ]
-        np.testing.assert_array_equal(results[0], results[1])
-        np.testing.assert_array_equal(results[0], results[2])
+        for radius in (1e-12, 3.0):
+            results = [
+                projection_weighted_l1_ball(X, radius, w, axis=axis, n_threads=n)
+                for n in (1, 2, 7)
+            ]
+            np.testing.assert_array_equal(results[0], results[1])
+            np.testing.assert_array_equal(results[0], results[2])
 
 
 def test_out_may_hold_the_weights():
@@ -287,3 +498,28 @@ def test_bad_weights_are_refused_before_writing(weights, error, message):
     with pytest.raises(error, match=message):
         projection_weighted_l1_ball(np.ones((3, 4)), 1.0, weights, out=out)
     np.testing.assert_array_equal(out, 7.0)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1.0])
+@pytest.mark.parametrize("axis", [None, 0, 1])
+@pytest.mark.parametrize("place", [0, LONG // 2 + 3, LONG - 1])
+def test_bad_numbers_are_seen_wherever_they_are(place, axis, value):
+    """Before anything is written."""
+    rng = np.random.default_rng(10)
+    X, W = rng.normal(size=LONG), rng.uniform(size=LONG)
+    W[place] = value
+    P, shape = X.copy(), (LONG // 70, 70)
+    with pytest.raises(ValueError, match="weights must be finite"):
+        projection_weighted_l1_ball(
+            P.reshape(shape), 1.0, W.reshape(shape), axis=axis, out=P.reshape(shape)
+        )
+    np.testing.assert_array_equal(P, X)
+    if value != -1.0:
+        with pytest.raises(ValueError, match="X contains NaN or infinity"):
+            projection_weighted_l1_ball(W.reshape(shape), 1.0, 1.0, axis=axis)
+
+
+def test_negative_zero_is_a_weight_of_zero():
+    """It is not a negative number."""
+    P = projection_weighted_l1_ball(np.array([3.0, 2.0]), 1.0, [1.0, -0.0])
+    np.testing.assert_array_equal(P, [1.0, 2.0])

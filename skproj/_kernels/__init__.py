@@ -13,6 +13,7 @@ Cython, to be included:
     _newton.pxd      the root of ``sum(max(v - t, 0)) == radius`` of one vector
     _roots.pxd       the same of many groups, columns side by side
     _bands.pxd       the same of one long vector, with fewer looks at it
+    _shrink.pxd      the weighted l1 ball, slowly, for numbers of any range
 
 Modules, called from `skproj.projection` and `skproj.decomposition`:
 

@@ -105,6 +105,16 @@ typedef int64_t SKPROJ_MAY_ALIAS skproj_bits_f64;
 #define SKPROJ_F32(base) __pyx_fuse_0skproj_##base
 #define SKPROJ_F64(base) __pyx_fuse_1skproj_##base
 
+/* The first 26 binary digits of a number; the others are cut off. */
+static SKPROJ_INLINE double skproj_few_digits(double x)
+{
+    int64_t bits;
+    memcpy(&bits, &x, sizeof(x));
+    bits &= ~INT64_C(0x7ffffff);
+    memcpy(&x, &bits, sizeof(x));
+    return x;
+}
+
 #ifdef SKPROJ_AVX512
 #include "_simd_avx512.h"
 #endif

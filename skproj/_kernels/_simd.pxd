@@ -68,3 +68,20 @@ cdef extern from "_simd.h" nogil:
     void soft_and_scale "skproj_soft_and_scale" (
         const floating* x, Py_ssize_t n, double level, double offset, double factor,
         floating* out) noexcept
+    double few_digits "skproj_few_digits" (double x) noexcept
+    double rest "skproj_rest" (floating x, double w, double level) noexcept
+    double weighted_norm "skproj_weighted_norm" (
+        const floating* x, const double* w, Py_ssize_t n, double* largest,
+        double* heaviest) noexcept
+    double weighted_look "skproj_weighted_look" (
+        const floating* x, const double* w, Py_ssize_t n, double level, double offset,
+        double* squares, double* weights) noexcept
+    Py_ssize_t collect_pairs "skproj_collect_pairs" (
+        const floating* x, const double* w, Py_ssize_t n, double low, double high,
+        double* values, double* weights, double* excess, double* squares) noexcept
+    void soft_weighted "skproj_soft_weighted" (
+        const floating* x, const double* w, Py_ssize_t n, double level, double offset,
+        floating* out) noexcept
+    void soft_weighted_row "skproj_soft_weighted_row" (
+        const floating* x, const double* w, Py_ssize_t n, const double* levels,
+        const double* offsets, floating* out) noexcept

@@ -15,23 +15,27 @@ from skproj.projection._layout import (
     groups_shape,
     same_view,
 )
-from skproj.projection._norms import norm_linf
 
-# Entries below the first number are multiplied by the second, a power of two.
-SUBNORMAL, SCALE = 1e-280, 2.0**700
+BAD_WEIGHTS = "weights must be finite and non-negative."
 
 
-def _check_weights(weights, shape):
-    """Return `weights` as a float64 array broadcast to `shape`."""
+def _check_weights(weights, shape, *, values=True):
+    """Return `weights` as a float64 array broadcast to `shape`.
+
+    Whether they are finite and non-negative is seen if `values`.
+    """
     weights = np.asarray(weights)
     if weights.dtype.kind not in "iuf":
         raise TypeError(
             f"weights must hold real numbers, got dtype {weights.dtype} instead."
         )
-    with np.errstate(over="ignore"):
-        weights = weights.astype(np.float64, copy=False)
-    if not (np.isfinite(weights).all() and (weights >= 0.0).all()):
-        raise ValueError("weights must be finite and non-negative.")
+    if weights.dtype != np.float64:
+        with np.errstate(over="ignore"):
+            weights = weights.astype(np.float64)
+    if values and not (np.isfinite(weights).all() and (weights >= 0.0).all()):
+        raise ValueError(BAD_WEIGHTS)
+    if weights.shape == shape:
+        return weights
     try:
         return np.broadcast_to(weights, shape)
     except ValueError:
@@ -43,27 +47,19 @@ def _check_weights(weights, shape):
 
 def _rows(A, axes):
     """See `A` as (n_groups, group_size) of any strides, copied if there are none."""
-    if not A.flags.aligned:
-        A = A.copy()
-    size = math.prod(A.shape[i] for i in axes)
-    return entries_last(A, axes).reshape(-1, size)
+    if len(axes) == A.ndim:
+        return A.reshape(1, -1)
+    if A.ndim == 2:
+        return A.T if axes[0] == 0 else A
+    return entries_last(A, axes).reshape(-1, math.prod(A.shape[i] for i in axes))
 
 
-def _project_subnormal(X, radius, weights, axis, out, n_threads, return_threshold):
-    """Project entries so small that they have few digits: larger ones, scaled back."""
-    P, thresholds = projection_weighted_l1_ball(
-        X.astype(np.float64) * SCALE,
-        radius * SCALE,
-        weights,
-        axis=axis,
-        n_threads=n_threads,
-        return_threshold=True,
-    )
-    out = np.empty_like(X) if out is None else out
-    with np.errstate(under="ignore"):
-        out[...] = P / SCALE
-        thresholds = thresholds / SCALE
-    return (out, thresholds) if return_threshold else out
+def _adjacent(rows, dim):
+    """Copy `rows` unless what follows along dimension `dim` is adjacent in memory."""
+    strides, one = rows.strides, rows.itemsize
+    if strides[dim] == one and strides[1 - dim] % one == 0 and rows.flags.aligned:
+        return rows
+    return np.array(rows, order="FC"[dim])
 
 
 def projection_weighted_l1_ball(
@@ -100,7 +96,6 @@ def projection_weighted_l1_ball(
     n_threads : int, default=None
         Number of OpenMP threads. None takes what OpenMP would use, negative values
         count from the number of CPUs (-1 is all). The result does not depend on it.
-        Threads share out slices: a single vector takes one.
     return_threshold : bool, default=False
         Whether to return the threshold as well.
 
@@ -127,10 +122,10 @@ def projection_weighted_l1_ball(
 
     Notes
     -----
-    Newton's method on the threshold, which drops entries as it goes: expected time
-    linear in the number of entries. Sums are carried in float64, over the lengths
-    ``abs(X) - tau * weights`` themselves, so that also a tiny radius is met to
-    rounding.
+    Newton's method on the threshold, for long vectors on the few entries near it that
+    a sample points to: expected time linear in the number of entries. Sums are carried
+    in float64, over the lengths ``abs(X) - tau * weights`` themselves, so that also a
+    tiny radius is met to rounding.
 
     References
     ----------
@@ -154,36 +149,41 @@ def projection_weighted_l1_ball(
     """
     X = check_array(X)
     radius = check_radius(radius)
-    weights = _check_weights(weights, X.shape)
+    weights = _check_weights(weights, X.shape, values=False)  # by the kernel
     axes = check_axis(axis, X.ndim)
     check_out(out, X)
     n_threads = threads_for(X, n_threads)
-    largest = norm_linf(X, n_threads=n_threads)  # refuses NaN and infinity
-    if 0.0 < largest < SUBNORMAL:
-        return _project_subnormal(
-            X, radius, weights, axis, out, n_threads, return_threshold
-        )
-
     if out is None:
         out = np.empty_like(X)
-    elif not same_view(X, out) and np.may_share_memory(X, out):
-        X = X.copy()
-    if np.may_share_memory(weights, out):
-        weights = weights.copy()
-    thresholds = np.zeros(groups_shape(X.shape, axes))
-    if X.size > 0:
-        target = _rows(out, axes)
-        _weighted.project_weighted_l1(
-            _rows(X, axes),
-            _rows(weights, axes),
+    else:
+        if not same_view(X, out) and np.may_share_memory(X, out):
+            X = X.copy()
+        if np.may_share_memory(weights, out):
+            weights = weights.copy()
+    if X.size == 0:
+        thresholds = np.zeros(groups_shape(X.shape, axes))
+    else:
+        rows = _rows(X, axes)
+        dim = 0 if rows.strides[0] == X.itemsize != rows.strides[1] else 1
+        target = _adjacent(_rows(out, axes), dim)
+        thresholds, offsets = np.empty((2, len(rows)))
+        finite, valid = _weighted.project_weighted_l1(
+            _adjacent(rows, dim),
+            _adjacent(_rows(weights, axes), dim),
             radius,
             target,
-            thresholds.reshape(-1),
+            thresholds,
+            offsets,
             n_threads,
         )
+        if not valid:
+            raise ValueError(BAD_WEIGHTS)
+        if not finite:
+            raise ValueError("X contains NaN or infinity.")
         if not np.may_share_memory(target, out):
             moved = entries_last(out, axes)
             moved[...] = target.reshape(moved.shape)
     if not return_threshold:
         return out
+    thresholds = thresholds.reshape(groups_shape(X.shape, axes))
     return out, thresholds if thresholds.shape else float(thresholds)
