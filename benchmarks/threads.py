@@ -20,7 +20,7 @@ import numpy as np
 from _tables import processor
 from projections import OPERATORS, make_data, operators_for, parse_size
 
-from skproj.projection._policy import min_parallel_size
+from skproj.projection._engine import threads_for
 from skproj.utils._threads import effective_n_threads
 
 SIZES = ["256x256", "512x512", "1000x1000", "2000x2000", "1000x10000", "4000000"]
@@ -79,7 +79,7 @@ def main():
                     X = make_data("gaussian", parse_size(size), dtype)
                     if OPERATORS[name] not in operators_for(X, options.balls):
                         cells.append("")
-                    elif options.threads is None and X.size < min_parallel_size():
+                    elif threads_for(X, options.threads, (axis or 0,)) == 1:
                         cells.append("one")
                     else:
                         ratio = speed_up(

@@ -250,10 +250,13 @@ cdef inline int find_roots_of_columns(
         skproj_lanes* blocks
         floating* columns
         floating* column
-    n_blocks = (MAX_STREAMED_BLOCKS if not pack
-                else min(max(TILE_ENTRIES // size // SKPROJ_LANES, 1),  # not empty
-                         MAX_TILE_BLOCKS))
-    n_blocks = min(n_blocks, (n_groups + SKPROJ_LANES - 1) // SKPROJ_LANES)
+    n_blocks = (n_groups + SKPROJ_LANES - 1) // SKPROJ_LANES
+    if pack:  # not by the number of threads: columns of a tile start from each other
+        n_blocks = min(max(TILE_ENTRIES // size // SKPROJ_LANES, 1),  # not empty
+                       <Py_ssize_t>MAX_TILE_BLOCKS, n_blocks)
+    else:
+        n_blocks = min((n_blocks + n_threads - 1) // n_threads,  # at least one
+                       <Py_ssize_t>MAX_STREAMED_BLOCKS)
     width = n_blocks * SKPROJ_LANES
     room = size + size * width * pack
     if n_groups <= width:

@@ -24,13 +24,14 @@ cdef Py_ssize_t LONG = 1 << 16
 def group_thresholds(
     const floating[:, :] X,   # IN, (n_groups, group_size), one stride is one entry
     const double[::1] norms,  # IN, (n_groups,), l1 norms; l_inf norms if signed
-    const double[::1] radii,  # IN, (n_groups,)
+    const double[::1] radii,  # IN, (n_groups,), or None for one radius
     bint signed_,             # simplex (True) or l1 ball (False)
     double[::1] levels,       # OUT, (n_groups,)
     double[::1] offsets,      # OUT, (n_groups,)
     int n_threads,
     const Py_ssize_t[::1] indptr=None,  # IN, (n_groups + 1,), of segments of one row
     guess=None,               # IN, (low, high), what to take for the band of long ones
+    double radius=0.0,        # IN, of all groups if there are no radii
 ):
     """Threshold of each group for its own radius, as level + offset.
 
@@ -40,6 +41,8 @@ def group_thresholds(
     """
     cdef:
         Py_ssize_t n_groups = norms.shape[0], j, n_outside = 0
+        const double* own = &radius if radii is None else &radii[0]
+        Py_ssize_t next_own = 0 if radii is None else 1
         const floating* x
         Groups groups
         Roots roots
@@ -57,13 +60,14 @@ def group_thresholds(
         groups.indptr = &indptr[0]
     # Until they are known, offsets have the radii of the groups to be solved for.
     for j in range(n_groups):
+        radius = own[j * next_own]
         levels[j] = 0.0
         offsets[j] = INFINITY
-        if radii[j] == 0.0:
+        if radius == 0.0:
             levels[j] = INFINITY
-        elif signed_ or norms[j] > radii[j]:
+        elif signed_ or norms[j] > radius:
             levels[j] = NAN
-            offsets[j] = radii[j]
+            offsets[j] = radius
         n_outside += levels[j] != 0.0
     roots.norms = &norms[0]
     roots.radii = &offsets[0]
@@ -81,7 +85,7 @@ def group_thresholds(
             for j in range(n_groups):
                 if isnan(levels[j]):
                     root = find_root_of_long(x + j * groups.group_stride, groups.size,
-                                             radii[j], signed_, band_given, n_threads)
+                                             offsets[j], signed_, band_given, n_threads)
                     store_root(&roots, j, &root)
         elif n_outside > 0:
             failed = find_roots(x, &groups, signed_, &roots, n_threads)

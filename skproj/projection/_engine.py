@@ -22,7 +22,11 @@ from skproj.projection._layout import (
     groups_shape,
     same_view,
 )
-from skproj.projection._policy import PARALLEL_MIN_SIZE
+from skproj.projection._policy import (
+    DEFAULT_PARALLEL_MIN_SIZE,
+    DEFAULT_PARALLEL_MIN_SIZE_OF_COLUMNS,
+    PARALLEL_MIN_SIZE,
+)
 from skproj.projection._sparse import (
     Segments,
     compressed_copy,
@@ -57,10 +61,20 @@ class Solution:
 INSIDE = Solution(None, None, 0.0)
 
 
-def threads_for(X, n_threads):
-    """Number of OpenMP threads for an array: as asked for, or 1 if it is small."""
-    if n_threads is None and X.size < PARALLEL_MIN_SIZE:
-        return 1
+def threads_for(X, n_threads, axes=None):
+    """Number of OpenMP threads for an array: as asked for, or 1 if it is small.
+
+    By default it depends on whether the groups along `axes` are contiguous.
+    """
+    if n_threads is None:
+        size = X.size
+        if size < DEFAULT_PARALLEL_MIN_SIZE or (
+            size < DEFAULT_PARALLEL_MIN_SIZE_OF_COLUMNS
+            and axes is not None
+            and isinstance(X, np.ndarray)
+            and X.strides[axes[-1]] != X.itemsize
+        ):
+            return 1
     n_threads = effective_n_threads(n_threads)  # refuses bad values for any size
     return 1 if X.size < PARALLEL_MIN_SIZE else n_threads
 
@@ -115,6 +129,7 @@ def group_thresholds(groups, norms, radii, n_threads, *, signed=False):
     ----------
     norms : ndarray of shape (n_groups,)
         The l1 norms of the groups, or the l_inf norms if `signed`.
+    radii : float or ndarray of shape (n_groups,)
     signed : bool
         Whether the thresholds are those of the simplex.
 
@@ -128,8 +143,19 @@ def group_thresholds(groups, norms, radii, n_threads, *, signed=False):
     """
     levels, offsets = np.empty(len(groups)), np.empty(len(groups))
     entries, indptr = entries_of(groups)
+    radius = 0.0
+    if isinstance(radii, float):
+        radius, radii = radii, None
     n_outside = _thresholds.group_thresholds(
-        entries, norms, radii, signed, levels, offsets, n_threads, indptr
+        entries,
+        norms,
+        radii,
+        signed,
+        levels,
+        offsets,
+        n_threads,
+        indptr,
+        radius=radius,
     )
     return levels, offsets, n_outside
 
@@ -256,7 +282,7 @@ def project(
     axes = check_axis(axis, X.ndim)
     if out is not None:
         check_out(out, X)
-    n_threads = threads_for(X, n_threads)
+    n_threads = threads_for(X, n_threads, axes)
     is_sparse = type(X) is not np.ndarray
     compressed = compressed_copy(X, axes) if is_sparse else None
 

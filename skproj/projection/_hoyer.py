@@ -297,8 +297,9 @@ def projection_hoyer(
         Where to write the result; `X` itself projects in place. Nothing is written if
         an argument is refused. For a list of arrays a list.
     n_threads : int, default=None
-        Number of OpenMP threads. None takes what OpenMP would use, negative values
-        count from the number of CPUs (-1 is all). The result does not depend on it.
+        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
+        one otherwise; negative values count from the number of CPUs (-1 is all). The
+        result does not depend on it.
         Threads share out vectors: a single one takes one.
     return_multiplier : bool, default=False
         Whether to return the multiplier as well.

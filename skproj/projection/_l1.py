@@ -22,22 +22,21 @@ LARGEST = {dtype: float(np.finfo(dtype).max) for dtype in FLOAT_DTYPES}
 def _solve(groups, norms, radius, n_threads, *, signed):
     """Solve for a threshold per group; norms are l1, or l_inf if signed."""
     kind = _groups.SUBTRACT_AND_CLAMP if signed else _groups.SOFT
-    radii = np.empty(len(norms))
-    radii[:] = radius
     levels, offsets, n_outside = group_thresholds(
-        groups, norms, radii, n_threads, signed=signed
+        groups, norms, radius, n_threads, signed=signed
     )
     if n_outside == 0:
         return INSIDE
     thresholds = None
-    if _groups.smallest_and_largest(radii)[0] == 0.0:
+    is_empty = radius == 0.0
+    if is_empty if isinstance(radius, float) else is_empty.any():
         # Nothing is left of a group without a budget: its threshold is its largest.
         tops = (
             groups.max(axis=1)
             if signed
             else group_norms(groups, _groups.LINF, n_threads)[0]
         )
-        thresholds = np.where(radii == 0.0, tops, levels + offsets)
+        thresholds = np.where(is_empty, tops, levels + offsets)
     return Solution(kind, levels, thresholds, offsets)
 
 
@@ -69,8 +68,9 @@ def projection_simplex(
         Where to write the result; `X` itself projects in place. Nothing is
         written if an argument is refused.
     n_threads : int, default=None
-        Number of OpenMP threads. None takes what OpenMP would use, negative values
-        count from the number of CPUs (-1 is all). The result does not depend on it.
+        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
+        one otherwise; negative values count from the number of CPUs (-1 is all). The
+        result does not depend on it.
     return_threshold : bool, default=False
         Whether to return the threshold as well.
 
@@ -161,8 +161,9 @@ def projection_l1_ball(
         Where to write the result; `X` itself projects in place. Nothing is
         written if an argument is refused. It must be None if `X` is sparse.
     n_threads : int, default=None
-        Number of OpenMP threads. None takes what OpenMP would use, negative values
-        count from the number of CPUs (-1 is all). The result does not depend on it.
+        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
+        one otherwise; negative values count from the number of CPUs (-1 is all). The
+        result does not depend on it.
     return_threshold : bool, default=False
         Whether to return the threshold as well.
 

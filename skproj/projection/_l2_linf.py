@@ -51,8 +51,9 @@ def projection_l2_ball(
         Where to write the result; `X` itself projects in place. Nothing is
         written if an argument is refused. It must be None if `X` is sparse.
     n_threads : int, default=None
-        Number of OpenMP threads. None takes what OpenMP would use, negative values
-        count from the number of CPUs (-1 is all). The result does not depend on it.
+        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
+        one otherwise; negative values count from the number of CPUs (-1 is all). The
+        result does not depend on it.
     return_threshold : bool, default=False
         Whether to return the threshold as well.
 
@@ -139,8 +140,9 @@ def projection_linf_ball(
         Where to write the result; `X` itself projects in place. Nothing is
         written if an argument is refused. It must be None if `X` is sparse.
     n_threads : int, default=None
-        Number of OpenMP threads. None takes what OpenMP would use, negative values
-        count from the number of CPUs (-1 is all). The result does not depend on it.
+        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
+        one otherwise; negative values count from the number of CPUs (-1 is all). The
+        result does not depend on it.
     return_threshold : bool, default=False
         Whether to return the threshold as well.
 

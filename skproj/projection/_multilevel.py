@@ -103,8 +103,9 @@ def projection_multilevel(
         Where to write the result; `X` itself projects in place. Nothing is
         written if an argument is refused.
     n_threads : int, default=None
-        Number of OpenMP threads. None takes what OpenMP would use, negative values
-        count from the number of CPUs (-1 is all). The result does not depend on it.
+        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
+        one otherwise; negative values count from the number of CPUs (-1 is all). The
+        result does not depend on it.
     return_threshold : bool, default=False
         Whether to return the threshold as well.
 
@@ -220,8 +221,8 @@ def norm_multilevel(X, norms=(1, np.inf, np.inf), *, axes=None, n_threads=None):
         dimension of `X` once. None means ``(ndim - 1, ..., 0)``, one dimension for
         each norm, so that the innermost norm runs along axis 0.
     n_threads : int, default=None
-        Number of OpenMP threads. None takes what OpenMP would use, negative values
-        count from the number of CPUs (-1 is all).
+        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
+        one otherwise; negative values count from the number of CPUs (-1 is all).
 
     Returns
     -------

@@ -50,7 +50,7 @@ def _checked(X, axis, n_threads):
     """
     X = check_array(X, accept_sparse=True)
     axes = check_axis(axis, X.ndim)
-    n_threads = threads_for(X, n_threads)
+    n_threads = threads_for(X, n_threads, axes)
     groups = groups_of(X, axes) if X.size > 0 else None
     return groups, groups_shape(X.shape, axes), n_threads
 
@@ -91,8 +91,8 @@ def norm_l1(X, *, axis=None, n_threads=None):
         None takes the whole array as one vector; otherwise each slice along `axis`
         has a norm of its own.
     n_threads : int, default=None
-        Number of OpenMP threads. None takes what OpenMP would use, negative values
-        count from the number of CPUs (-1 is all).
+        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
+        one otherwise; negative values count from the number of CPUs (-1 is all).
 
     Returns
     -------
@@ -139,8 +139,8 @@ def norm_l2(X, *, axis=None, n_threads=None):
         None takes the whole array as one vector; otherwise each slice along `axis`
         has a norm of its own.
     n_threads : int, default=None
-        Number of OpenMP threads. None takes what OpenMP would use, negative values
-        count from the number of CPUs (-1 is all).
+        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
+        one otherwise; negative values count from the number of CPUs (-1 is all).
 
     Returns
     -------
@@ -187,8 +187,8 @@ def norm_linf(X, *, axis=None, n_threads=None):
         None takes the whole array as one vector; otherwise each slice along `axis`
         has a norm of its own.
     n_threads : int, default=None
-        Number of OpenMP threads. None takes what OpenMP would use, negative values
-        count from the number of CPUs (-1 is all).
+        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
+        one otherwise; negative values count from the number of CPUs (-1 is all).
 
     Returns
     -------
@@ -235,8 +235,8 @@ def norm_l11(X, *, axis=0, n_threads=None):
         ``axis=0`` the groups of a matrix are its columns. None makes the whole
         array one group.
     n_threads : int, default=None
-        Number of OpenMP threads. None takes what OpenMP would use, negative values
-        count from the number of CPUs (-1 is all).
+        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
+        one otherwise; negative values count from the number of CPUs (-1 is all).
 
     Returns
     -------
@@ -282,8 +282,8 @@ def norm_l12(X, *, axis=0, n_threads=None):
         ``axis=0`` the groups of a matrix are its columns. None makes the whole
         array one group.
     n_threads : int, default=None
-        Number of OpenMP threads. None takes what OpenMP would use, negative values
-        count from the number of CPUs (-1 is all).
+        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
+        one otherwise; negative values count from the number of CPUs (-1 is all).
 
     Returns
     -------
@@ -328,8 +328,8 @@ def norm_l1inf(X, *, axis=0, n_threads=None):
         ``axis=0`` the groups of a matrix are its columns. None makes the whole
         array one group.
     n_threads : int, default=None
-        Number of OpenMP threads. None takes what OpenMP would use, negative values
-        count from the number of CPUs (-1 is all).
+        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
+        one otherwise; negative values count from the number of CPUs (-1 is all).
 
     Returns
     -------
@@ -374,8 +374,8 @@ def norm_linf1(X, *, axis=0, n_threads=None):
         ``axis=0`` the groups of a matrix are its columns. None makes the whole
         array one group.
     n_threads : int, default=None
-        Number of OpenMP threads. None takes what OpenMP would use, negative values
-        count from the number of CPUs (-1 is all).
+        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
+        one otherwise; negative values count from the number of CPUs (-1 is all).
 
     Returns
     -------
@@ -419,8 +419,8 @@ def norm_linf2(X, *, axis=0, n_threads=None):
         ``axis=0`` the groups of a matrix are its columns. None makes the whole
         array one group.
     n_threads : int, default=None
-        Number of OpenMP threads. None takes what OpenMP would use, negative values
-        count from the number of CPUs (-1 is all).
+        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
+        one otherwise; negative values count from the number of CPUs (-1 is all).
 
     Returns
     -------

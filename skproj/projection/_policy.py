@@ -1,7 +1,11 @@
 """Sizes from which on another way is taken: the one place for what was measured."""
 
-# Below this many entries a second thread costs more than it saves.
+# Smaller arrays are left to one thread, whatever was asked for.
 PARALLEL_MIN_SIZE = 1 << 16
+# By default there is more than one thread where `benchmarks/threads.py` found two to be
+# faster: from so many entries on, and from so many whose groups are columns in memory.
+DEFAULT_PARALLEL_MIN_SIZE = 1 << 18
+DEFAULT_PARALLEL_MIN_SIZE_OF_COLUMNS = 1 << 20
 
 # From so many entries on, a sample pays in the exact l1,inf projection. It has at most
 # so many entries, and of a group at least so many, if the group has them.

@@ -48,8 +48,7 @@ def _solve_prox_l12(groups, norms, alpha, n_threads):
 
 def _solve_prox_l1inf(groups, norms, alpha, n_threads):
     # What the l1 ball leaves out of a group is the group clipped at its threshold.
-    alphas = np.full(len(norms), alpha)
-    levels, offsets, _ = group_thresholds(groups, norms, alphas, n_threads)
+    levels, offsets, _ = group_thresholds(groups, norms, alpha, n_threads)
     return Solution(_groups.CLIP, levels + offsets, 0.0)
 
 
@@ -81,8 +80,9 @@ def prox_l1(X, alpha, *, out=None, n_threads=None):
         Where to write the result; may be `X` itself. Nothing is written if an
         argument is refused. It must be None if `X` is sparse.
     n_threads : int, default=None
-        Number of OpenMP threads. None takes what OpenMP would use, negative values
-        count from the number of CPUs (-1 is all). The result does not depend on it.
+        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
+        one otherwise; negative values count from the number of CPUs (-1 is all). The
+        result does not depend on it.
 
     Returns
     -------
@@ -157,8 +157,9 @@ def prox_l12(X, alpha, *, axis=0, out=None, n_threads=None):
         Where to write the result; may be `X` itself. Nothing is written if an
         argument is refused. It must be None if `X` is sparse.
     n_threads : int, default=None
-        Number of OpenMP threads. None takes what OpenMP would use, negative values
-        count from the number of CPUs (-1 is all). The result does not depend on it.
+        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
+        one otherwise; negative values count from the number of CPUs (-1 is all). The
+        result does not depend on it.
 
     Returns
     -------
@@ -236,8 +237,9 @@ def prox_l1inf(X, alpha, *, axis=0, out=None, n_threads=None):
         Where to write the result; may be `X` itself. Nothing is written if an
         argument is refused. It must be None if `X` is sparse.
     n_threads : int, default=None
-        Number of OpenMP threads. None takes what OpenMP would use, negative values
-        count from the number of CPUs (-1 is all). The result does not depend on it.
+        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
+        one otherwise; negative values count from the number of CPUs (-1 is all). The
+        result does not depend on it.
 
     Returns
     -------
@@ -314,8 +316,9 @@ def prox_linf1(X, alpha, *, axis=0, out=None, n_threads=None):
         Where to write the result; may be `X` itself. Nothing is written if an
         argument is refused. It must be None if `X` is sparse.
     n_threads : int, default=None
-        Number of OpenMP threads. None takes what OpenMP would use, negative values
-        count from the number of CPUs (-1 is all). The result does not depend on it.
+        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
+        one otherwise; negative values count from the number of CPUs (-1 is all). The
+        result does not depend on it.
 
     Returns
     -------

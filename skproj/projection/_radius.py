@@ -189,8 +189,9 @@ def radius_for_sparsity(X, *, n_groups=None, fraction=None, ball="l1inf", axis=0
         # Norms add up to the radius with this error, and move theta by 1 / size.
         error = EPS * np.sqrt(k) * (smallest_kept + norms.max() * size)
         theta = _level_between(largest_dead, smallest_kept, 32 * error)
-        thetas = np.full(len(groups), theta)
-        levels, offsets, _ = group_thresholds(groups, strengths, thetas, n_threads)
+        levels, offsets, _ = group_thresholds(
+            groups, strengths, float(theta), n_threads
+        )
         radius = np.sum(levels + offsets) if theta > 0.0 else norms.sum()
     else:
         error = EPS * np.sqrt(k) * strengths.max()

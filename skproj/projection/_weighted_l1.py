@@ -94,8 +94,9 @@ def projection_weighted_l1_ball(
         Where to write the result; `X` itself projects in place. Nothing is
         written if an argument is refused.
     n_threads : int, default=None
-        Number of OpenMP threads. None takes what OpenMP would use, negative values
-        count from the number of CPUs (-1 is all). The result does not depend on it.
+        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
+        one otherwise; negative values count from the number of CPUs (-1 is all). The
+        result does not depend on it.
     return_threshold : bool, default=False
         Whether to return the threshold as well.
 
@@ -152,7 +153,7 @@ def projection_weighted_l1_ball(
     weights = _check_weights(weights, X.shape, values=False)  # by the kernel
     axes = check_axis(axis, X.ndim)
     check_out(out, X)
-    n_threads = threads_for(X, n_threads)
+    n_threads = threads_for(X, n_threads, axes)
     if out is None:
         out = np.empty_like(X)
     else:
