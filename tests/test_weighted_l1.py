@@ -397,7 +397,7 @@ def test_projection_of_slices(dtype, layout, axis, shape):
         assert t == single
 
 
-@pytest.mark.parametrize("axis", [None, 0, 1])
+@pytest.mark.parametrize("axis", [None, 0, 1, (1, 0)], ids=str)
 def test_result_does_not_depend_on_layouts(axis):
     """Of the array, of the weights and of the result, each by itself."""
     rng = np.random.default_rng(8)
@@ -501,7 +501,7 @@ def test_bad_weights_are_refused_before_writing(weights, error, message):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -1.0])
-@pytest.mark.parametrize("axis", [None, 0, 1])
+@pytest.mark.parametrize("axis", [None, 0, 1, (1, 0)], ids=str)
 @pytest.mark.parametrize("place", [0, LONG // 2 + 3, LONG - 1])
 def test_bad_numbers_are_seen_wherever_they_are(place, axis, value):
     """Before anything is written."""

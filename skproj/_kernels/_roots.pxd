@@ -32,7 +32,8 @@ cdef enum:
 cdef struct Roots:
     # Of each group: the l1 norm, or the l_inf norm if the values are signed; the
     # radius, infinite where there is nothing to do; the results, as in Root. A level
-    # that is not NaN is where to start. The last three may be NULL.
+    # that is not NaN is where to start. Steps may take the place of the radii, and the
+    # last three may be NULL.
     const double* norms
     const double* radii
     double* levels
@@ -64,13 +65,16 @@ cdef inline void store_root(
         roots.above[j] = root.above
 
 
-cdef inline double spread_of(const Roots* roots, Py_ssize_t j) noexcept nogil:
+cdef inline double spread_of(
+    const Roots* roots, Py_ssize_t j, double radius
+) noexcept nogil:
     """Number of entries that share what a group loses, if each lost the threshold.
 
-    Neighbours are alike in this, which makes a good start. It is 0 if not known.
+    Neighbours are alike in this, which makes a good start. It is 0 if not known. The
+    radius may have been overwritten by the result.
     """
     cdef double root = roots.levels[j] + roots.steps[j]
-    return (roots.norms[j] - roots.radii[j]) / root if root > 0.0 else 0.0
+    return (roots.norms[j] - radius) / root if root > 0.0 else 0.0
 
 
 cdef inline double start_for(
@@ -91,19 +95,20 @@ cdef inline void find_roots_of_some_rows(
 ) noexcept nogil:
     """Find the roots of some contiguous groups, one after the other."""
     cdef:
-        double spread = 0.0
+        double spread = 0.0, radius
         const floating* group
         Py_ssize_t j, n
         Root root
     for j in range(first, last):
-        if roots.radii[j] == INFINITY:
+        radius = roots.radii[j]
+        if radius == INFINITY:
             continue
         group = x + start_of(groups, j)
         n = size_of(groups, j)
-        root = newton(group, n, roots.radii[j], signed_, 0, 0.0, 0.0,
+        root = newton(group, n, radius, signed_, 0, 0.0, 0.0,
                       start_for(group, n, signed_, roots, j, spread), roots.max_looks)
         store_root(roots, j, &root)
-        spread = spread_of(roots, j)
+        spread = spread_of(roots, j, radius)
 
 
 cdef inline void find_roots_of_rows(
@@ -111,7 +116,9 @@ cdef inline void find_roots_of_rows(
     int n_threads
 ) noexcept nogil:
     """Find the roots of contiguous groups."""
-    cdef Py_ssize_t width = groups_together(groups), block
+    # Some neighbours together, as they start from each other, but blocks for 64 threads.
+    cdef Py_ssize_t width = max(groups_together(groups),
+                                min(groups.n_groups // 64, <Py_ssize_t>8)), block
     if groups.n_groups <= width:  # without the cost of OpenMP
         find_roots_of_some_rows(x, groups, signed_, roots, 0, groups.n_groups)
         return
@@ -203,7 +210,7 @@ cdef inline void find_roots_of_tile(
         char[MAX_TILE_BLOCKS] wanted
         Py_ssize_t n_rows
         bint any_wanted = False, is_unknown = False
-        double spread = 0.0
+        double spread = 0.0, radius
         const floating* lanes
     if packed == NULL:
         for j in range(first, last):
@@ -232,9 +239,11 @@ cdef inline void find_roots_of_tile(
         j = first + block * SKPROJ_LANES
         begin = min(j, last - SKPROJ_LANES)
         lanes = <const floating*>packed + block * size * SKPROJ_LANES
+        radius = roots.radii[j]
         find_roots_of_blocks(lanes, size, SKPROJ_LANES, 1.0, signed_, roots, begin, j,
                              begin + SKPROJ_LANES, spread, blocks, column)
-        spread = spread_of(roots, j)
+        if radius < INFINITY:
+            spread = spread_of(roots, j, radius)
 
 
 cdef inline int find_roots_of_columns(

@@ -152,6 +152,8 @@ def projection_weighted_l1_ball(
     radius = check_radius(radius)
     weights = _check_weights(weights, X.shape, values=False)  # by the kernel
     axes = check_axis(axis, X.ndim)
+    if len(axes) == X.ndim:
+        axes = tuple(range(X.ndim))  # one group, whose entries come in this order
     check_out(out, X)
     n_threads = threads_for(X, n_threads, axes)
     if out is None:
