@@ -20,7 +20,7 @@ from skproj.projection import (
     projection_simplex,
 )
 from skproj.projection._l1inf_estimate import estimate_theta
-from skproj.projection._policy import SAMPLED_ENTRIES
+from skproj.projection._policy import FEW_ALIVE, SAMPLED_ENTRIES
 
 WRONG = [0.0, -0.0, -1.0, math.nan, math.inf, -math.inf, 1e-300, 5e-324, 1e300, 3.7]
 
@@ -145,6 +145,33 @@ def test_band_of_a_long_vector_changes_nothing(function, dtype):
             assert tau == pytest.approx(
                 expected, rel=1e-7 if dtype is np.float32 else 1e-12
             )
+
+
+@each_dtype
+@pytest.mark.parametrize("axis", [0, 1])
+def test_groups_that_vanish_may_be_left_out(axis, dtype):
+    """As many as there may be, one more and one less of them are left."""
+    rng = np.random.default_rng(7)
+    n_groups, size = 320, 450
+    n_few = int(FEW_ALIVE * n_groups)
+    for n_large in (1, n_few - 1, n_few, n_few + 1):
+        X = rng.uniform(0.5, 1.0, size=(size, n_groups)).astype(dtype)
+        X[:, rng.permutation(n_groups)[:n_large]] *= 100.0
+        if axis == 1:
+            X = np.ascontiguousarray(X.T)
+        assert X.size >= SAMPLED_ENTRIES
+        groups = X.T if axis == 0 else X
+        for radius in (1e-9, 1e-3, 1.0, 90.0):
+            P, theta = projection_l1inf_ball(
+                X, radius, axis=axis, return_threshold=True
+            )
+            levels, expected_theta = exact_levels(groups, radius)
+            expected = np.clip(groups, 0.0, levels[:, np.newaxis].astype(dtype))
+            rtol = 1e-10 if dtype is np.float64 else 1e-6
+            found = P.T if axis == 0 else P
+            np.testing.assert_allclose(found, expected, rtol=rtol, atol=1e-20)
+            assert theta == pytest.approx(expected_theta, rel=1e-11)
+            assert_optimal(groups, radius, levels, theta)
 
 
 def sampled_entries(n, size):

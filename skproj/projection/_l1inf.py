@@ -11,7 +11,10 @@ from skproj.projection._engine import (
     share_out,
 )
 from skproj.projection._l1inf_estimate import estimate_theta
-from skproj.projection._policy import SAMPLED_ENTRIES
+from skproj.projection._policy import FEW_ALIVE, SAMPLED_ENTRIES
+
+# The part of an l1 norm that rounding may have taken.
+ROUNDING = 1e-12
 
 
 def solve_l1inf(groups, norms, radius, n_threads):
@@ -25,13 +28,35 @@ def solve_l1inf(groups, norms, radius, n_threads):
         return Solution(_groups.CLIP, levels, l1.max() if radius == 0.0 else tau)
     # mu_j is at least max_j - theta: theta is at least tau.
     entries, indptr = entries_of(groups)
-    guess = np.nan
     if indptr is None and groups.size >= SAMPLED_ENTRIES:
-        guess = estimate_theta(groups, l1, radius, tau)
-    theta = _l1inf.l1inf_levels(
-        entries, l1, largest, radius, tau, guess, levels, n_threads, indptr
-    )
+        theta = _solve_large(groups, norms, radius, tau, levels, n_threads)
+    else:
+        theta = _l1inf.l1inf_levels(
+            entries, l1, largest, radius, tau, np.nan, levels, n_threads, indptr
+        )
     return Solution(_groups.CLIP, levels, theta)
+
+
+def _solve_large(groups, norms, radius, low, levels, n_threads):
+    """Solve for the levels of a large matrix; return theta, which is at least `low`."""
+    l1, largest = norms
+    # mu_j is at least (l1_j - theta) / size as well.
+    low = max(low, share_out(l1, radius * groups.shape[1])[1])
+    alive = np.flatnonzero(l1 > low * (1.0 - ROUNDING))
+    if 0 < len(alive) <= len(groups) * FEW_ALIVE:
+        part = np.ascontiguousarray(groups[alive])
+        l1, largest = l1[alive], largest[alive]
+        of_part = np.empty(len(alive))
+        theta = _l1inf.l1inf_levels(
+            part, l1, largest, radius, 0.0, low, of_part, n_threads
+        )
+        levels[:] = 0.0
+        levels[alive] = of_part
+        return theta
+    guess = estimate_theta(groups, l1, radius, low)
+    return _l1inf.l1inf_levels(
+        groups, l1, largest, radius, low, guess, levels, n_threads
+    )
 
 
 def projection_l1inf_ball(

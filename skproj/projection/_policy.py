@@ -7,8 +7,10 @@ PARALLEL_MIN_SIZE = 1 << 16
 DEFAULT_PARALLEL_MIN_SIZE = 1 << 18
 DEFAULT_PARALLEL_MIN_SIZE_OF_COLUMNS = 1 << 20
 
-# From so many entries on, a sample pays in the exact l1,inf projection. It has at most
+# In the exact l1,inf projection, groups of which something is left are copied if they
+# are at most this part of all. From so many entries on, a sample pays. It has at most
 # so many entries, and of a group at least so many, if the group has them.
+FEW_ALIVE = 1 / 16
 SAMPLED_ENTRIES = 1 << 17
 MAX_SAMPLE_ENTRIES = 1 << 16
 MAX_SAMPLE_GROUP = 1024
