@@ -35,6 +35,8 @@ cdef Py_ssize_t BLOCK_ROWS = 2048
 cdef Py_ssize_t MAX_TILE = 16384
 # Columns that are worth a pass over the rows of their own.
 cdef Py_ssize_t LONG_RUN = 64
+# Rows of a tile that are written together.
+cdef Py_ssize_t ROWS_TOGETHER = 64
 
 
 cdef inline Py_ssize_t tile_width(Py_ssize_t n_columns, int n_threads) noexcept nogil:
@@ -240,7 +242,20 @@ cdef void map_tile(
     int kind, const floating* x, Py_ssize_t size, Py_ssize_t width, Py_ssize_t stride,
     const double* levels, const double* offsets, floating* out, Py_ssize_t out_stride
 ) noexcept nogil:
-    """Shrink some columns. Long runs of columns that vanish are not read again."""
+    """Shrink some columns, some rows at a time: rows may be pages apart."""
+    cdef Py_ssize_t block, i
+    for block in range((size + ROWS_TOGETHER - 1) // ROWS_TOGETHER):  # a constant
+        i = block * ROWS_TOGETHER
+        map_part_of_tile(kind, x + i * stride, min(ROWS_TOGETHER, size - i),
+                         width, stride, levels, offsets, out + i * out_stride,
+                         out_stride)
+
+
+cdef void map_part_of_tile(
+    int kind, const floating* x, Py_ssize_t size, Py_ssize_t width, Py_ssize_t stride,
+    const double* levels, const double* offsets, floating* out, Py_ssize_t out_stride
+) noexcept nogil:
+    """Shrink columns. Long runs of columns that vanish are not read again."""
     cdef:
         double gone = (INFINITY if kind == SKPROJ_MAP_SOFT
                        or kind == SKPROJ_MAP_SUBTRACT else 0.0)
