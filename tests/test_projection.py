@@ -804,3 +804,42 @@ def test_axis_of_tensors(ball):
         if columns.shape[0] != 3:
             expected = expected.T
         np.testing.assert_allclose(P, expected.reshape(X.shape), atol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(20, 15), (20, 16), (5000, 40)])
+def test_projection_simplex_of_columns_with_a_mask(shape, dtype):
+    """Entries far below all others do not matter, however far."""
+    X = np.random.default_rng(0).normal(size=shape).astype(dtype)
+    for masked in (-1e9, -1e14, -1e15, -1e16, -1e25, float(np.finfo(dtype).min)):
+        X[3] = masked
+        for radius in (1.0, 20.0, 60.0):
+            P = projection_simplex(X, radius, axis=0)
+            assert not P[3].any()
+            expected = projection_simplex(np.delete(X, 3, axis=0), radius, axis=0)
+            rtol = 1e-12 if dtype == np.float64 else 1e-5
+            np.testing.assert_allclose(np.delete(P, 3, axis=0), expected, rtol, rtol)
+
+
+@pytest.mark.parametrize("size", [65_535, 65_536, 131_072])
+def test_projection_of_large_float32_entries_of_long_vectors(size):
+    """The radius is beyond float32, and no entry is."""
+    x = np.random.default_rng(1).normal(size=size).astype(np.float32)
+    for scale in (2.0**100, 2.0**119, 2.0**123):
+        large = x * np.float32(scale)
+        for share in (0.01, 0.3, 0.9):
+            radius = share * float(np.abs(x).sum(dtype=np.float64))
+            expected = projection_l1_ball(x, radius) * np.float32(scale)
+            P = projection_l1_ball(large, radius * scale)
+            np.testing.assert_allclose(P, expected, rtol=1e-5, atol=1e-6 * scale)
+
+
+def test_zeros_of_groups_that_vanish_have_no_sign():
+    """Whether they are written one by one or as a run, by any number of threads."""
+    Z = np.full((1000, 200), -0.0)
+    Z[0] = 1e-3
+    Z[0, :100] = 1.0
+    for n_threads in (1, 2, 7):
+        P = projection_l1inf_ball(Z, 10.0, n_threads=n_threads)
+        assert not P[:, 100:].any()
+        assert not np.signbit(P[:, 100:]).any()

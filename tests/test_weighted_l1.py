@@ -523,3 +523,30 @@ def test_negative_zero_is_a_weight_of_zero():
     """It is not a negative number."""
     P = projection_weighted_l1_ball(np.array([3.0, 2.0]), 1.0, [1.0, -0.0])
     np.testing.assert_array_equal(P, [1.0, 2.0])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_subnormal_radius_ends_the_search(seed):
+    """A step that is too small to change an entry is the last."""
+    rng = np.random.default_rng(seed)
+    x, w = rng.normal(size=200_000), np.abs(rng.normal(size=200_000))
+    for radius in (1e-320, 5e-324):
+        P = projection_weighted_l1_ball(x, radius, w)
+        assert np.abs(P).max() <= 1e-300
+
+
+def test_masks_are_refused():
+    """They would be lost."""
+    for weights in (np.ma.masked_array([1.0, 2.0], mask=[0, 1]),):
+        with pytest.raises(TypeError, match="weights is a masked array"):
+            projection_weighted_l1_ball(np.ones(2), 1.0, weights)
+    with pytest.raises(TypeError, match="out must be a NumPy array"):
+        projection_weighted_l1_ball(
+            np.ones(2), 1.0, 1.0, out=np.ma.masked_array([0.0, 0.0], mask=[0, 1])
+        )
+
+
+@pytest.mark.parametrize("weights", [-1.0, np.nan, np.inf])
+def test_bad_weights_of_an_empty_array_are_refused(weights):
+    with pytest.raises(ValueError, match="weights must be finite"):
+        projection_weighted_l1_ball(np.empty((0, 3)), 1.0, weights)

@@ -27,8 +27,8 @@ Modules, called from `skproj.projection` and `skproj.decomposition`:
 
 An exact method never trusts an estimate. Those of `_bands` are checked by exact sums;
 that of `_l1inf` comes from `skproj.projection._l1inf_estimate` and is where Newton's
-method starts. Sizes from which on another way is taken, beyond those of the caches, are
-in `skproj.projection._policy`.
+method starts. Sizes that decide in Python are in `skproj.projection._policy`, those of
+a kernel are constants at its head.
 
 `cdivision` is on: an integer divided by zero ends the process. Next to each division
 whose divisor is not obviously positive, a comment says why it is.

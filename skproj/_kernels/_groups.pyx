@@ -107,7 +107,7 @@ cdef double norm_of_parts(int norm, const double* parts, Py_ssize_t n) noexcept 
 
 
 cdef (double, double) extremes(const double* norms, Py_ssize_t n) noexcept nogil:
-    """Smallest and largest of at least one norm; NaN, if there is one, is the largest."""
+    """Smallest and largest of some norms; NaN, if there is one, is the largest."""
     cdef:
         Py_ssize_t j
         double smallest = norms[0], largest = norms[0]
@@ -313,7 +313,8 @@ def map_groups(
     """Shrink each group by its level."""
     cdef:
         Groups groups, targets
-        Py_ssize_t n_groups = levels.shape[0], width, block, n_blocks, n_parts = 1, start
+        Py_ssize_t n_groups = levels.shape[0], width, block, n_blocks, n_parts = 1
+        Py_ssize_t start
         const floating* x
         const double* level
         const double* offset = NULL

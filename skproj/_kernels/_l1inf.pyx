@@ -14,8 +14,8 @@ levels left of theirs, and theta rises from there.
 
 A group whose tangent is its sum at the new level as well is not looked at again, and
 one whose l1 norm is not above theta is not looked at at all. The method ends when no
-group is looked at, and none has gone. In a large matrix a short group is looked at until
-its level is the root for the present theta, while its entries are in the cache.
+group is looked at, and none has gone. In a large matrix a short group is looked at
+until its level is the root for the present theta, while its entries are in the cache.
 
 A guess of theta may come along. Whatever it is, the result is the same; a good one
 saves looks at the matrix.

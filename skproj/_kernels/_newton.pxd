@@ -1,6 +1,7 @@
 # Newton's method for the root of ``sum(max(v - t, 0)) == radius`` over one vector.
 
 from cython cimport floating
+from libc.float cimport FLT_MAX
 from libc.math cimport INFINITY, NAN, fabs, isnan, nextafter, nextafterf
 
 from ._simd cimport SKPROJ_NEAR, largest_value, look
@@ -31,9 +32,14 @@ cdef inline floating below(floating x) noexcept nogil:
 
 
 cdef inline floating rounded_down(double x, const floating* like) noexcept nogil:
-    """Largest number of the type that is not above x."""
+    """Largest finite number of the type that is not above x, if there is one."""
     cdef floating rounded = <floating>x
-    return below(rounded) if rounded > x else rounded
+    if rounded > x:
+        rounded = below(rounded)
+    if floating is float:
+        if rounded == -INFINITY and x > -INFINITY:
+            rounded = -FLT_MAX
+    return rounded
 
 
 cdef inline floating above_or_equal(double x, const floating* like) noexcept nogil:
@@ -84,8 +90,8 @@ cdef inline Root newton(
     cdef:
         Root root
         Py_ssize_t count, before = -1
-        double excess = 0.0
-        bint on_top = False
+        double excess = 0.0, last = NAN
+        bint on_top = False, near = False, was_near
         int looks = 0
     while True:
         root.level = rounded_down(start, x)
@@ -105,12 +111,15 @@ cdef inline Root newton(
         root.step = (excess - radius) / count  # the largest entry is above the level
         start = root.level + root.step
         looks += 1
-        if (on_top or looks == max_looks
-                or (looks > 1 and (count == before or root.step <= 0.0))
-                or (excess <= SKPROJ_NEAR * radius
-                    and root.below <= start <= root.above)):
+        # Far from the root, rounding may have taken all digits of the steps.
+        was_near = near
+        near = excess <= SKPROJ_NEAR * radius
+        if (on_top or looks == max_looks or root.level == last
+                or (near and (count == before or root.below <= start <= root.above))
+                or (was_near and root.step <= 0.0)):
             break
         before = count
+        last = root.level
     # What is left of the entries is more exact above a level that is near the root.
     start = rounded_down(start, x)
     if start < root.above:

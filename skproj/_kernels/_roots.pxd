@@ -16,8 +16,8 @@ from ._simd cimport (
 )
 
 cdef enum:
-    # Entries of a tile of columns, which fits the cache; blocks of SKPROJ_LANES columns
-    # of a tile, at most, and of one that is looked at once.
+    # Entries of a tile of columns that is copied, which fits the cache. Most blocks of
+    # SKPROJ_LANES columns in such a tile, and in one that is read where it lies.
     TILE_ENTRIES = 1 << 17
     MAX_TILE_BLOCKS = 256
     MAX_STREAMED_BLOCKS = 64
@@ -116,7 +116,7 @@ cdef inline void find_roots_of_rows(
     int n_threads
 ) noexcept nogil:
     """Find the roots of contiguous groups."""
-    # Some neighbours together, as they start from each other, but blocks for 64 threads.
+    # Some neighbours together, as they start from each other; blocks for 64 threads.
     cdef Py_ssize_t width = max(groups_together(groups),
                                 min(groups.n_groups // 64, <Py_ssize_t>8)), block
     if groups.n_groups <= width:  # without the cost of OpenMP
@@ -214,7 +214,8 @@ cdef inline void find_roots_of_tile(
         const floating* lanes
     if packed == NULL:
         for j in range(first, last):
-            is_unknown = is_unknown or roots.radii[j] < INFINITY and isnan(roots.levels[j])
+            is_unknown = is_unknown or (roots.radii[j] < INFINITY
+                                        and isnan(roots.levels[j]))
         n_rows = SAMPLED_ROWS if is_unknown and size > MAX_PACKED_ROWS else size
         while 2 * n_rows <= size:
             find_roots_of_blocks(

@@ -61,7 +61,8 @@ cdef inline double shrink(
     cdef:
         Py_ssize_t i, _step
         int products = 0, squares = 0
-        double tau = 0.0, surplus, scaled_radius, step
+        double tau = 0.0, surplus, scaled_radius, step, rest_of_length
+        bint is_stuck
     if radius == 0.0:
         for i in range(n):
             if length[i] > 0.0:
@@ -82,10 +83,16 @@ cdef inline double shrink(
             # Rounding must not carry a step past a root that is far below: less than
             # the radius would be left, and nothing to tell which entries it was.
             step *= 1.0 - 8 * DBL_EPSILON
+        is_stuck = True
         for i in range(n):
             if length[i] > 0.0:
-                length[i] -= product(step, w[i * stride], products - squares)
+                rest_of_length = length[i] - product(step, w[i * stride],
+                                                     products - squares)
+                is_stuck = is_stuck and rest_of_length == length[i]
+                length[i] = rest_of_length
         tau += ldexp(step, products - squares)
+        if is_stuck:  # what is left of the surplus is less than the smallest number
+            break
     return tau
 
 

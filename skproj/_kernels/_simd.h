@@ -8,6 +8,7 @@
 #ifndef SKPROJ_SIMD_H
 #define SKPROJ_SIMD_H
 
+#include <float.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -93,7 +94,8 @@ enum { SKPROJ_MAP_CLIP, SKPROJ_MAP_SCALE, SKPROJ_MAP_SOFT, SKPROJ_MAP_SUBTRACT }
 typedef struct {
     double level[SKPROJ_LANES], count[SKPROJ_LANES], excess[SKPROJ_LANES],
         below[SKPROJ_LANES], above[SKPROJ_LANES], radius[SKPROJ_LANES],
-        lowest[SKPROJ_LANES], step[SKPROJ_LANES], before[SKPROJ_LANES];
+        lowest[SKPROJ_LANES], step[SKPROJ_LANES], before[SKPROJ_LANES],
+        last[SKPROJ_LANES], was_near[SKPROJ_LANES];
     int left;
 } skproj_lanes;
 

@@ -39,7 +39,6 @@ static SKPROJ_AVX512_CODE inline __m512d skproj_high_half(__m512 v)
     return _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1));
 }
 
-/* See look in _simd_loops.h. */
 /* What a look has seen of every other vector: two of these let the processor work on two
  * vectors at a time. */
 typedef struct {
@@ -57,6 +56,7 @@ SKPROJ_F64(see_avx512)(__m512d v, __mmask8 in, __m512d level, SKPROJ_F64(seen_av
     seen->count += __builtin_popcount(up);
 }
 
+/* See look in _simd_loops.h. */
 static SKPROJ_AVX512_CODE ptrdiff_t
 SKPROJ_F64(look_avx512)(const double *x, ptrdiff_t n, double level, int signed_,
                         double *excess, double *below, double *above)

@@ -128,7 +128,7 @@ static SKPROJ_INLINE T NAME(clip_entry)(T v, double level, double offset)
     const T hi = (T)level, lo = (T)0 - hi; /* +0 for an empty ball, not -0 */
     (void)offset;
     v = v > hi ? hi : v;
-    return v < lo ? lo : v;
+    return v > lo ? v : lo;
 }
 
 static SKPROJ_INLINE T NAME(scale_entry)(T v, double level, double offset)
@@ -292,13 +292,15 @@ NAME(look_lanes)(const T *x, ptrdiff_t n, ptrdiff_t stride, int signed_,
     SKPROJ_BY_ROWS(n, 1, NAME(look_rows)(x + i * stride, rows, stride, signed_, lanes));
 }
 
-/* Largest number of the type that is not above x. */
+/* Largest finite number of the type that is not above x, if there is one. */
 static SKPROJ_INLINE T NAME(rounded_down)(double x)
 {
     T rounded = (T)x;
-    return sizeof(T) == sizeof(double) || !(rounded > x)
-               ? rounded
-               : (T)nextafterf((float)rounded, -INFINITY);
+    if (sizeof(T) == sizeof(double))
+        return rounded;
+    if (rounded > x)
+        rounded = (T)nextafterf((float)rounded, -INFINITY);
+    return rounded == -(T)INFINITY && x > -(double)INFINITY ? (T)-FLT_MAX : rounded;
 }
 
 static SKPROJ_INLINE void NAME(begin_look)(skproj_lanes *lanes)
@@ -319,16 +321,21 @@ static SKPROJ_INLINE int NAME(take_step)(skproj_lanes *lanes, int is_last)
     for (int k = 0; k < SKPROJ_LANES; ++k) {
         const double radius = lanes->radius[k], count = lanes->count[k],
                      step = (lanes->excess[k] - radius) / count,
-                     root = lanes->level[k] + step, before = lanes->before[k];
-        const int holds = (root >= lanes->below[k]) & (root <= lanes->above[k]) &
-                          (lanes->excess[k] <= SKPROJ_NEAR * radius);
-        const int done = holds | (count == before) | (is_last & (count > 0.0)) |
-                         ((before >= 0.0) & !(step > 0.0)) |
+                     root = lanes->level[k] + step;
+        /* Far from the root, rounding may have taken all digits of the steps. */
+        const int near = lanes->excess[k] <= SKPROJ_NEAR * radius,
+                  holds = (root >= lanes->below[k]) & (root <= lanes->above[k]),
+                  done = (near & (holds | (count == lanes->before[k]))) |
+                         (lanes->level[k] == lanes->last[k]) |
+                         (is_last & (count > 0.0)) |
+                         ((lanes->was_near[k] > 0.0) & !(step > 0.0)) |
                          !(radius < (double)INFINITY);
         const double next = root > lanes->lowest[k] ? root : lanes->lowest[k];
         lanes->step[k] = done & (count > 0.0) ? step : (double)NAN;
+        lanes->last[k] = lanes->level[k];
         lanes->level[k] = done ? lanes->level[k] : next;
         lanes->before[k] = count;
+        lanes->was_near[k] = near;
         left |= !done;
     }
     return left;
@@ -345,7 +352,8 @@ static SKPROJ_INLINE void NAME(move_to_root)(skproj_lanes *lanes)
             lanes->level[k] = near;
         } else if (near >= above) {
             const double more = lanes->count[k] * (above - lanes->level[k]);
-            lanes->step[k] = (lanes->excess[k] - more - lanes->radius[k]) / lanes->count[k];
+            lanes->step[k] =
+                (lanes->excess[k] - more - lanes->radius[k]) / lanes->count[k];
             lanes->level[k] = above;
         }
     }
@@ -354,10 +362,10 @@ static SKPROJ_INLINE void NAME(move_to_root)(skproj_lanes *lanes)
 /* Newton's method for the roots of sum(max(v - t, 0)) == radius in w columns of n rows,
  * from any levels: newton in _newton.pxd, column by column, with at most `max_looks`
  * looks at a column. Rows are read as they lie in memory, for blocks of SKPROJ_LANES
- * columns; the last block ends with the last column. `lowest` are levels left of the
- * roots; a column with an infinite radius is left alone. The roots are level + step. The
- * step is NaN in the few columns that are better solved for on their own: a root, if
- * rounded to the type, may be as large as the largest entry. */
+ * columns; the last block ends with the last column. No level is below `lowest`, which
+ * should be left of the root; a column with an infinite radius is left alone. The roots
+ * are level + step. The step is NaN in the few columns that are better solved for on
+ * their own: a root, if rounded to the type, may be as large as the largest entry. */
 static SKPROJ_UNUSED SKPROJ_CLONES void
 NAME(newton_lanes)(const T *x, ptrdiff_t n, ptrdiff_t stride, ptrdiff_t w, int signed_,
                    int max_looks, skproj_lanes *blocks)
@@ -369,6 +377,8 @@ NAME(newton_lanes)(const T *x, ptrdiff_t n, ptrdiff_t stride, ptrdiff_t w, int s
         for (int k = 0; k < SKPROJ_LANES; ++k) {
             blocks[b].left |= blocks[b].radius[k] < (double)INFINITY;
             blocks[b].before[k] = -1.0;
+            blocks[b].was_near[k] = 0.0;
+            blocks[b].last[k] = blocks[b].step[k] = (double)NAN;
         }
         left |= blocks[b].left;
     }
@@ -392,8 +402,8 @@ NAME(newton_lanes)(const T *x, ptrdiff_t n, ptrdiff_t stride, ptrdiff_t w, int s
         NAME(move_to_root)(blocks + b);
 }
 
-/* Copy the wanted ones of n_blocks blocks of SKPROJ_LANES columns, in memory
- * block after block. The last block ends with the last of w columns. */
+/* Copy the wanted blocks of SKPROJ_LANES columns, one block after the other. The last
+ * block ends with the last of w columns. */
 static SKPROJ_UNUSED SKPROJ_CLONES void
 NAME(pack_lanes)(const T *x, ptrdiff_t n, ptrdiff_t stride, ptrdiff_t w,
                  const char *wanted, T *out)

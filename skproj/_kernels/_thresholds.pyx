@@ -41,8 +41,7 @@ def group_thresholds(
     """
     cdef:
         Py_ssize_t n_groups = norms.shape[0], j, n_outside = 0
-        const double* own = &radius if radii is None else &radii[0]
-        Py_ssize_t next_own = 0 if radii is None else 1
+        double own_radius
         const floating* x
         Groups groups
         Roots roots
@@ -60,14 +59,14 @@ def group_thresholds(
         groups.indptr = &indptr[0]
     # Until they are known, offsets have the radii of the groups to be solved for.
     for j in range(n_groups):
-        radius = own[j * next_own]
+        own_radius = radius if radii is None else radii[j]
         levels[j] = 0.0
         offsets[j] = INFINITY
-        if radius == 0.0:
+        if own_radius == 0.0:
             levels[j] = INFINITY
-        elif signed_ or norms[j] > radius:
+        elif signed_ or norms[j] > own_radius:
             levels[j] = NAN
-            offsets[j] = radius
+            offsets[j] = own_radius
         n_outside += levels[j] != 0.0
     roots.norms = &norms[0]
     roots.radii = &offsets[0]

@@ -61,18 +61,19 @@ class Solution:
 INSIDE = Solution(None, None, 0.0)
 
 
-def threads_for(X, n_threads, axes=None):
+def threads_for(X, n_threads, axes=()):
     """Number of OpenMP threads for an array: as asked for, or 1 if it is small.
 
-    By default it depends on whether the groups along `axes` are contiguous.
+    By default it depends on whether the groups along `axes`, if there are any, are
+    columns in memory.
     """
     if n_threads is None:
         size = X.size
         if size < DEFAULT_PARALLEL_MIN_SIZE or (
             size < DEFAULT_PARALLEL_MIN_SIZE_OF_COLUMNS
-            and axes is not None
             and isinstance(X, np.ndarray)
-            and X.strides[axes[-1]] != X.itemsize
+            and 0 < len(axes) < X.ndim
+            and all(X.strides[axis] != X.itemsize for axis in axes)
         ):
             return 1
     n_threads = effective_n_threads(n_threads)  # refuses bad values for any size

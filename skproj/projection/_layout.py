@@ -83,7 +83,7 @@ def check_out(out, X):
             "out must be None for a sparse X: where the result is not zero is not "
             "known beforehand."
         )
-    if not isinstance(out, np.ndarray):
+    if not isinstance(out, np.ndarray) or np.ma.isMaskedArray(out):
         raise TypeError(f"out must be a NumPy array, got {type(out).__name__} instead.")
     if out.shape != X.shape:
         raise ValueError(f"out must have shape {X.shape}, got {out.shape} instead.")
@@ -102,6 +102,8 @@ def check_axis(axis, ndim):
     if type(axis) is int and 0 <= axis < ndim:
         return (axis,)
     try:
+        if isinstance(axis, bool):
+            raise TypeError
         axes = normalize_axis_tuple(axis, ndim, argname="axis")
     except TypeError:
         raise TypeError(

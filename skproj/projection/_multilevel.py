@@ -33,6 +33,7 @@ def _check_levels(norms, axes, ndim):
     try:
         norms = tuple(norms)
         known = len(norms) > 0 and KERNEL_NORMS.keys() >= set(norms)
+        known = known and not any(isinstance(order, bool) for order in norms)
     except TypeError:  # not a sequence, or of something that is no number
         known = False
     if not known:
@@ -255,7 +256,9 @@ def norm_multilevel(X, norms=(1, np.inf, np.inf), *, axes=None, n_threads=None):
         return NORMS[norms[0]](X, n_threads=n_threads)
     *outer_axes, inner_axes = axes
     _, lengths, exponent = safe_norms(
-        groups_of(X, inner_axes), KERNEL_NORMS[norms[-1]], threads_for(X, n_threads)
+        groups_of(X, inner_axes),
+        KERNEL_NORMS[norms[-1]],
+        threads_for(X, n_threads, inner_axes),
     )
     norm = norm_multilevel(
         lengths.reshape(groups_shape(X.shape, inner_axes)),

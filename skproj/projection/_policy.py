@@ -1,4 +1,4 @@
-"""Sizes from which on another way is taken: the one place for what was measured."""
+"""Sizes from which on another way is taken, as measured; kernels have their own."""
 
 # Smaller arrays are left to one thread, whatever was asked for.
 PARALLEL_MIN_SIZE = 1 << 16

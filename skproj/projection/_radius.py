@@ -151,7 +151,7 @@ def radius_for_sparsity(X, *, n_groups=None, fraction=None, ball="l1inf", axis=0
         raise ValueError(f"ball must be one of {list(SPARSIFYING)}, got {ball!r}.")
     ball = BALLS[ball]
     axes = check_axis(axis if ball.grouped else None, X.ndim)
-    n_threads = threads_for(X, None)
+    n_threads = threads_for(X, None, axes)
     what = "groups" if ball.grouped else "entries"
     n_entries = math.prod(X.shape)  # X.size is less if X is sparse
     if n_entries == 0:

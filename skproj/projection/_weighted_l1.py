@@ -24,6 +24,10 @@ def _check_weights(weights, shape, *, values=True):
 
     Whether they are finite and non-negative is seen if `values`.
     """
+    if np.ma.isMaskedArray(weights):
+        raise TypeError(
+            "weights is a masked array, whose mask would be lost; fill it first."
+        )
     weights = np.asarray(weights)
     if weights.dtype.kind not in "iuf":
         raise TypeError(
@@ -150,7 +154,8 @@ def projection_weighted_l1_ball(
     """
     X = check_array(X)
     radius = check_radius(radius)
-    weights = _check_weights(weights, X.shape, values=False)  # by the kernel
+    # The kernel sees their values.
+    weights = _check_weights(weights, X.shape, values=X.size == 0)
     axes = check_axis(axis, X.ndim)
     if len(axes) == X.ndim:
         axes = tuple(range(X.ndim))  # one group, whose entries come in this order
