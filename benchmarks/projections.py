@@ -163,7 +163,7 @@ def fastest(function, X, repeats):
 def memory_floor(X, repeats, n_threads):
     """One reading pass and one clipping pass in place, in nanoseconds per entry."""
     n_rows = math.gcd(X.size, 1024) if X.ndim == 1 else X.size // X.shape[-1]
-    norms, levels = np.empty(n_rows), np.full(n_rows, np.inf)
+    norms, levels = np.empty((1, n_rows)), np.full(n_rows, np.inf)
 
     def two_passes(work):
         rows = work.reshape(n_rows, -1)

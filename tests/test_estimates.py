@@ -30,11 +30,9 @@ each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def exact_levels(groups, radius, guess=math.nan, low=0.0, indptr=None):
     """Call the exact method by itself, with what it needs to know of the groups."""
     n_groups = len(groups) if indptr is None else len(indptr) - 1
-    l1, largest, levels = np.empty((3, n_groups))
-    _groups.group_norms(groups, _groups.L1, l1, 1, largest, indptr)
-    theta = _l1inf.l1inf_levels(
-        groups, l1, largest, radius, low, guess, levels, 1, indptr
-    )
+    norms, levels = np.empty((2, n_groups)), np.empty(n_groups)
+    _groups.group_norms(groups, _groups.L1, norms, 1, indptr)
+    theta = _l1inf.l1inf_levels(groups, norms, radius, low, guess, levels, 1, indptr)
     return levels, theta
 
 

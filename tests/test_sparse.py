@@ -383,13 +383,13 @@ def test_segments_equal_groups_of_one_length(seed, dtype):
     lengths = rng.choice([0, 1, 3, 8, 40, 700], size=12)
     indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.intp)
     data = rng.normal(size=lengths.sum()).astype(dtype)
-    norms, expected = np.empty((2, 12))
+    norms, expected = np.empty((2, 1, 12))
     for norm in (_groups.L1, _groups.L2, _groups.LINF):
-        expected[lengths == 0] = 0.0
+        expected[:, lengths == 0] = 0.0
         for j in np.flatnonzero(lengths):
             group = data[np.newaxis, indptr[j] : indptr[j + 1]]
-            _groups.group_norms(group, norm, expected[j : j + 1], 1)
-        _groups.group_norms(data[np.newaxis], norm, norms, 2, None, indptr)
+            _groups.group_norms(group, norm, expected[:, j : j + 1], 1)
+        _groups.group_norms(data[np.newaxis], norm, norms, 2, indptr)
         np.testing.assert_allclose(norms, expected, rtol=1e-15)
 
 

@@ -537,9 +537,9 @@ def test_subnormal_radius_ends_the_search(seed):
 
 def test_masks_are_refused():
     """They would be lost."""
-    for weights in (np.ma.masked_array([1.0, 2.0], mask=[0, 1]),):
-        with pytest.raises(TypeError, match="weights is a masked array"):
-            projection_weighted_l1_ball(np.ones(2), 1.0, weights)
+    weights = np.ma.masked_array([1.0, 2.0], mask=[0, 1])
+    with pytest.raises(TypeError, match="weights is a masked array"):
+        projection_weighted_l1_ball(np.ones(2), 1.0, weights)
     with pytest.raises(TypeError, match="out must be a NumPy array"):
         projection_weighted_l1_ball(
             np.ones(2), 1.0, 1.0, out=np.ma.masked_array([0.0, 0.0], mask=[0, 1])

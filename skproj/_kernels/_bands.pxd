@@ -11,10 +11,12 @@ from libc.math cimport INFINITY, sqrt
 from libc.stdlib cimport free, malloc
 from libc.string cimport memmove
 
-from ._newton cimport MANY, Root, newton, rounded_down, take_sample
-from ._simd cimport SKPROJ_SLACK, collect_band, largest_value
+from ._newton cimport MANY, Root, newton, take_sample
+from ._simd cimport SKPROJ_SLACK, collect_band, largest_value, rounded_down
 
 cdef enum:
+    # Longer vectors are solved for with a band.
+    LONG = 1 << 16
     # Entries of all the bands of a search, at most.
     MAX_BAND = 1 << 20
     # Entries that must fit in what is left of the room for a band before they are read.

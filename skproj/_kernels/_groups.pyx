@@ -147,9 +147,8 @@ cdef void norms_of_rows(
 def group_norms(
     const floating[:, :] X,  # IN, (n_groups, group_size)
     int norm,                # one of L1, L2, LINF
-    double[::1] out,         # OUT, (n_groups,)
+    double[:, ::1] out,      # OUT, (1 or 2, n_groups); in a second row the l_inf norms
     int n_threads,
-    double[::1] largest=None,  # OUT, (n_groups,), the l_inf norms if wanted beside L1
     const Py_ssize_t[::1] indptr=None,  # IN, (n_groups + 1,), of segments of one row
 ):
     """Write the norm of each group; return the smallest and the largest of them.
@@ -158,7 +157,7 @@ def group_norms(
     """
     cdef:
         Groups groups
-        Py_ssize_t n_groups = out.shape[0], width, block, n_blocks, n_parts = 1
+        Py_ssize_t n_groups = out.shape[1], width, block, n_blocks, n_parts = 1
         Py_ssize_t j, start, n_failed = 0
         const floating* x
         double* first
@@ -167,13 +166,11 @@ def group_norms(
 
     if n_groups == 0 or X.shape[1] == 0:
         out[:] = 0.0
-        if largest is not None:
-            largest[:] = 0.0
         return 0.0, 0.0
     x = &X[0, 0]
-    first = &out[0]
-    if largest is not None:
-        second = &largest[0]
+    first = &out[0, 0]
+    if out.shape[0] > 1:
+        second = first + n_groups
     groups = groups_of(n_groups, X.shape[1], X.strides[0], X.strides[1],
                        sizeof(floating))
     if indptr is not None:
@@ -198,10 +195,10 @@ def group_norms(
                                   second)
         if n_parts > 1:
             for j in range(n_groups):
-                out[j] = norm_of_parts(norm, first + j * n_parts, n_parts)
+                out[0, j] = norm_of_parts(norm, first + j * n_parts, n_parts)
                 if second != NULL:
-                    largest[j] = norm_of_parts(SKPROJ_NORM_LINF, second + j * n_parts,
-                                               n_parts)
+                    out[1, j] = norm_of_parts(SKPROJ_NORM_LINF, second + j * n_parts,
+                                              n_parts)
             free(parts)
     else:
         width = tile_width(n_groups, n_threads)
@@ -219,7 +216,7 @@ def group_norms(
                         NULL if second == NULL else second + start)
         if n_failed:
             raise MemoryError("No memory for the norms of the parts of groups.")
-    return extremes(&out[0], n_groups)
+    return extremes(&out[0, 0], n_groups)
 
 
 def scale_factors(

@@ -18,11 +18,10 @@ from libc.math cimport INFINITY, ceil, fabs, sqrt
 from libc.stdlib cimport free, malloc
 
 from ._layout cimport BLOCK_ENTRIES
-from ._newton cimport rounded_down
 from ._simd cimport (
     SKPROJ_NORM_L1, SKPROJ_NORM_L2, SKPROJ_NORM_LINF, SKPROJ_SLACK, collect_band,
-    deficit_moments, excess_moments, gather_columns, reduce_group, soft_and_scale,
-    weighted_excess_moments
+    deficit_moments, excess_moments, gather_columns, reduce_group, rounded_down,
+    soft_and_scale, weighted_excess_moments
 )
 
 # Entries that collect_entries may write behind those of a vector.

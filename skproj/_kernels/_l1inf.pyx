@@ -29,14 +29,12 @@ from libc.math cimport INFINITY, NAN, pow
 from libc.stdlib cimport free, malloc
 
 from ._layout cimport Groups, groups_of
-from ._newton cimport MANY, Root, below, newton
+from ._newton cimport MANY, MIN_SAMPLED, Root, below, newton
 from ._roots cimport Roots, find_roots, looks_in_cache
 from ._simd cimport SKPROJ_NORM_L1, SKPROJ_NORM_LINF, compensated_sum, reduce_group
 
 # Newton needs about ten steps; the bound only rules out an endless loop.
 cdef int MAX_STEPS = 10_000
-# Groups of so many entries start from a sample of them.
-cdef Py_ssize_t LONG = 2048
 
 
 cdef Py_ssize_t follow_tangents(
@@ -133,7 +131,7 @@ cdef double start_for_all(
         roots.counts[j] = 0.0
         roots.levels[j] = min((roots.norms[j] - theta) * ratio, largest[j])
         # A level that is above no entry is proportional to what l1 has above theta.
-        if not ratio > 0.0 or size >= LONG and radius * size > norm:
+        if not ratio > 0.0 or size >= MIN_SAMPLED and radius * size > norm:
             roots.levels[j] = NAN
     return theta
 
@@ -181,19 +179,18 @@ cdef double solve(
 
 
 def l1inf_levels(
-    const floating[:, :] X,     # IN, (n_groups, group_size), one stride is one entry
-    const double[::1] l1,       # IN, (n_groups,), l1 norms of the groups
-    const double[::1] largest,  # IN, (n_groups,), l_inf norms of the groups
-    double radius,              # 0 < radius < sum(largest)
-    double low,                 # at most theta; 0 is always right
-    double guess,               # of theta; anything
-    double[::1] levels,         # OUT, (n_groups,)
+    const floating[:, :] X,      # IN, (n_groups, group_size), one stride is one entry
+    const double[:, ::1] norms,  # IN, (2, n_groups), l1 and l_inf norms of the groups
+    double radius,               # 0 < radius < sum(norms[1])
+    double low,                  # at most theta; 0 is always right
+    double guess,                # of theta; anything
+    double[::1] levels,          # OUT, (n_groups,)
     int n_threads,
     const Py_ssize_t[::1] indptr=None,  # IN, (n_groups + 1,), of segments of one row
 ):
     """Clipping level of each group; returns theta."""
     cdef:
-        Py_ssize_t n_groups = l1.shape[0]
+        Py_ssize_t n_groups = norms.shape[1]
         const floating* x = &X[0, 0]
         Groups groups = groups_of(n_groups, X.shape[1], X.strides[0], X.strides[1],
                                   sizeof(floating))
@@ -208,7 +205,7 @@ def l1inf_levels(
         groups.size = 1
         for j in range(n_groups):
             groups.size = max(groups.size, indptr[j + 1] - indptr[j])
-    roots.norms = &l1[0]
+    roots.norms = &norms[0, 0]
     roots.radii = numbers
     roots.levels = &levels[0]
     roots.steps = numbers + n_groups
@@ -217,7 +214,7 @@ def l1inf_levels(
     roots.above = numbers + 4 * n_groups
     roots.max_looks = looks_in_cache(&groups)
     with nogil:
-        theta = solve(x, &groups, &largest[0], radius, low, guess, &roots, numbers,
+        theta = solve(x, &groups, &norms[1, 0], radius, low, guess, &roots, numbers,
                       n_threads)
     free(numbers)
     if theta != theta:

@@ -1,10 +1,9 @@
 # Newton's method for the root of ``sum(max(v - t, 0)) == radius`` over one vector.
 
 from cython cimport floating
-from libc.float cimport FLT_MAX
 from libc.math cimport INFINITY, NAN, fabs, isnan, nextafter, nextafterf
 
-from ._simd cimport SKPROJ_NEAR, largest_value, look
+from ._simd cimport SKPROJ_NEAR, largest_value, look, rounded_down
 
 cdef enum:
     # Fewer entries are looked at one by one.
@@ -29,17 +28,6 @@ cdef inline floating below(floating x) noexcept nogil:
         return nextafterf(x, -INFINITY)
     else:
         return nextafter(x, -INFINITY)
-
-
-cdef inline floating rounded_down(double x, const floating* like) noexcept nogil:
-    """Largest finite number of the type that is not above x, if there is one."""
-    cdef floating rounded = <floating>x
-    if rounded > x:
-        rounded = below(rounded)
-    if floating is float:
-        if rounded == -INFINITY and x > -INFINITY:
-            rounded = -FLT_MAX
-    return rounded
 
 
 cdef inline floating above_or_equal(double x, const floating* like) noexcept nogil:
@@ -131,6 +119,13 @@ cdef inline Root newton(
     return root
 
 
+cdef inline Py_ssize_t place_in_sample(
+    Py_ssize_t run, Py_ssize_t n, Py_ssize_t size
+) noexcept nogil:
+    """First entry of a run of eight, which is one cache line, of ``size`` out of n."""
+    return <Py_ssize_t>(<double>run * (n - 8) / (size // 8))
+
+
 cdef inline Py_ssize_t take_sample(
     const floating* x, Py_ssize_t n, bint signed_, floating* sample, Py_ssize_t size
 ) noexcept nogil:
@@ -138,10 +133,9 @@ cdef inline Py_ssize_t take_sample(
     cdef:
         Py_ssize_t i, j, n_finite = 0
         double value
-    # Runs of eight entries are one cache line each.
     for i in range(size // 8):
         for j in range(8):
-            value = x[<Py_ssize_t>(<double>i * (n - 8) / (size // 8)) + j]
+            value = x[place_in_sample(i, n, size) + j]
             sample[n_finite] = <floating>(value if signed_ else fabs(value))
             n_finite += value > -INFINITY
     return n_finite

@@ -10,7 +10,7 @@ from libc.math cimport INFINITY, isnan
 from libc.stdlib cimport free, malloc
 
 from ._layout cimport Groups, are_contiguous, groups_together, size_of, start_of
-from ._newton cimport MANY, Root, newton, start_near_root
+from ._newton cimport FIRST_SAMPLE, MANY, MIN_SAMPLED, Root, newton, start_near_root
 from ._simd cimport (
     SKPROJ_LANES, gather_columns, newton_lanes, pack_lanes, skproj_lanes
 )
@@ -21,10 +21,6 @@ cdef enum:
     TILE_ENTRIES = 1 << 17
     MAX_TILE_BLOCKS = 256
     MAX_STREAMED_BLOCKS = 64
-    # Longer columns are read where they are, and start from samples of rows, the first
-    # of so many.
-    MAX_PACKED_ROWS = 2047
-    SAMPLED_ROWS = 512
     # Entries of arrays in which one look at each group costs little.
     CACHED_ENTRIES = 1 << 16
 
@@ -51,7 +47,7 @@ cdef inline int looks_in_cache(const Groups* groups) noexcept nogil:
     """
     if groups.n_groups * groups.size <= CACHED_ENTRIES:
         return 1
-    return MANY if groups.size <= MAX_PACKED_ROWS else 1
+    return MANY if groups.size < MIN_SAMPLED else 1
 
 
 cdef inline void store_root(
@@ -216,7 +212,7 @@ cdef inline void find_roots_of_tile(
         for j in range(first, last):
             is_unknown = is_unknown or (roots.radii[j] < INFINITY
                                         and isnan(roots.levels[j]))
-        n_rows = SAMPLED_ROWS if is_unknown and size > MAX_PACKED_ROWS else size
+        n_rows = FIRST_SAMPLE if is_unknown and size >= MIN_SAMPLED else size
         while 2 * n_rows <= size:
             find_roots_of_blocks(
                 x + begin, n_rows, stride * (size // n_rows), <double>n_rows / size,
@@ -256,7 +252,8 @@ cdef inline int find_roots_of_columns(
         Py_ssize_t size = groups.size, n_groups = groups.n_groups, n_blocks, width, tile
         Py_ssize_t room, j
         bint few = n_groups < SKPROJ_LANES
-        bint pack = not few and size <= MAX_PACKED_ROWS and roots.max_looks > 1
+        # Long columns are read where they lie: a copy takes longer than a look.
+        bint pack = not few and size < MIN_SAMPLED and roots.max_looks > 1
         skproj_lanes* blocks
         floating* columns
         floating* column

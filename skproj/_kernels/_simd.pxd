@@ -41,6 +41,8 @@ cdef extern from "_simd.h" nogil:
         Py_ssize_t out_stride) noexcept
     double largest_value "skproj_largest" (
         const floating* x, Py_ssize_t n, bint signed_) noexcept
+    double rounded_down "skproj_rounded_down" (
+        double x, const floating* like) noexcept
     Py_ssize_t look "skproj_look" (
         const floating* x, Py_ssize_t n, floating level, bint signed_, double* excess,
         double* below, double* above) noexcept

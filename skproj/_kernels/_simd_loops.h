@@ -293,9 +293,10 @@ NAME(look_lanes)(const T *x, ptrdiff_t n, ptrdiff_t stride, int signed_,
 }
 
 /* Largest finite number of the type that is not above x, if there is one. */
-static SKPROJ_INLINE T NAME(rounded_down)(double x)
+static SKPROJ_INLINE T NAME(rounded_down)(double x, const T *like)
 {
     T rounded = (T)x;
+    (void)like;
     if (sizeof(T) == sizeof(double))
         return rounded;
     if (rounded > x)
@@ -306,7 +307,7 @@ static SKPROJ_INLINE T NAME(rounded_down)(double x)
 static SKPROJ_INLINE void NAME(begin_look)(skproj_lanes *lanes)
 {
     for (int k = 0; k < SKPROJ_LANES; ++k) {
-        lanes->level[k] = NAME(rounded_down)(lanes->level[k]);
+        lanes->level[k] = NAME(rounded_down)(lanes->level[k], NULL);
         lanes->count[k] = lanes->excess[k] = 0.0;
         lanes->below[k] = -INFINITY;
         lanes->above[k] = INFINITY;
@@ -345,7 +346,7 @@ static SKPROJ_INLINE int NAME(take_step)(skproj_lanes *lanes, int is_last)
 static SKPROJ_INLINE void NAME(move_to_root)(skproj_lanes *lanes)
 {
     for (int k = 0; k < SKPROJ_LANES; ++k) {
-        const double near = NAME(rounded_down)(lanes->level[k] + lanes->step[k]),
+        const double near = NAME(rounded_down)(lanes->level[k] + lanes->step[k], NULL),
                      above = lanes->above[k];
         if (near < above) { /* false for NaN */
             lanes->step[k] -= near - lanes->level[k];

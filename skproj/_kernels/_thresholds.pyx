@@ -9,16 +9,13 @@ References: Condat, Math. Program. 158 (2016), doi:10.1007/s10107-015-0946-6.
 from cython cimport floating
 from libc.math cimport INFINITY, NAN, isnan
 
-from ._bands cimport Band, find_root_of_long
+from ._bands cimport LONG, Band, find_root_of_long
 from ._layout cimport Groups, are_contiguous, groups_of
 from ._newton cimport MANY, Root, newton, set_threshold, start_near_root
 from ._roots cimport Roots, find_roots, store_root
 from ._simd cimport (
     SKPROJ_MAP_SUBTRACT, SKPROJ_NORM_L1, largest_value, map_group, reduce_group
 )
-
-# Longer vectors are solved for with a band.
-cdef Py_ssize_t LONG = 1 << 16
 
 
 def group_thresholds(

@@ -19,8 +19,11 @@ from libc.math cimport INFINITY, NAN, fabs, isnan, sqrt
 from libc.stdlib cimport free, malloc
 from libc.string cimport memmove
 
-from ._bands cimport BAND_DEVIATIONS, CHUNK, MAX_BAND, MIN_SAMPLE, N_PARTS, Band
+from ._bands cimport (
+    BAND_DEVIATIONS, CHUNK, LONG, MAX_BAND, MIN_SAMPLE, N_PARTS, Band
+)
 from ._layout cimport BLOCK_ENTRIES, Groups, are_contiguous, groups_of, groups_together
+from ._newton cimport place_in_sample
 from ._roots cimport TILE_ENTRIES
 from ._shrink cimport project_any
 from ._simd cimport (
@@ -37,8 +40,6 @@ cdef double ROUNDING = 1e-15
 cdef enum:
     # Looks at a vector; Newton's method hardly ever needs more than ten.
     MAX_LOOKS = 100
-    # Longer vectors are solved for with a band.
-    LONG = 65536
     # Columns that are copied together, at least.
     MIN_TILE_WIDTH = 16
 
@@ -134,9 +135,8 @@ cdef Band estimate_band(
         double share = radius * (<double>size / n), tau, term, deviation = 0.0
         double mean = 0.0
         Band band
-    # Runs of eight entries are one cache line each.
     for i in range(size // 8):
-        place = <Py_ssize_t>(<double>i * (n - 8) / (size // 8))
+        place = place_in_sample(i, n, size)
         for j in range(8):
             values[8 * i + j] = fabs(<double>x[place + j])
             weights[8 * i + j] = w[place + j]

@@ -42,7 +42,7 @@ SAFE_FLOAT32 = 2.0**120
 
 @dataclass(slots=True)
 class Solution:
-    """What a `solve` function returns.
+    """Result of a `solve` function.
 
     kind : which map of the kernels to apply; None if the array is inside the ball.
     levels : float64 array of shape (n_groups,), the argument of the map per group.
@@ -113,14 +113,10 @@ def group_norms(groups, norm, n_threads, *, and_largest=False):
     smallest, largest : float
         Extremes of the norms; NaN and infinity in a group show up as the largest.
     """
-    if and_largest:
-        norms = np.empty((2, len(groups)))
-        first, second = norms[0], norms[1]
-    else:
-        norms = first = np.empty(len(groups))
-        second = None
+    norms = np.empty((2 if and_largest else 1, len(groups)))
     entries, indptr = entries_of(groups)
-    return norms, *_groups.group_norms(entries, norm, first, n_threads, second, indptr)
+    smallest, largest = _groups.group_norms(entries, norm, norms, n_threads, indptr)
+    return norms if and_largest else norms[0], smallest, largest
 
 
 def group_thresholds(groups, norms, radii, n_threads, *, signed=False):

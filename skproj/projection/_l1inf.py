@@ -19,44 +19,40 @@ ROUNDING = 1e-12
 
 def solve_l1inf(groups, norms, radius, n_threads):
     """Solve for the clipping levels, from the l1 and the l_inf norms of the groups."""
-    l1, largest = norms
     size = groups.shape[1]
-    levels, tau = share_out(largest, radius)
+    levels, tau = share_out(norms[1], radius)
     if tau == 0.0:
         return INSIDE
     if radius == 0.0 or size == 1:  # then the levels are those of the maxima
-        return Solution(_groups.CLIP, levels, l1.max() if radius == 0.0 else tau)
+        return Solution(_groups.CLIP, levels, norms[0].max() if radius == 0.0 else tau)
     # mu_j is at least max_j - theta: theta is at least tau.
     entries, indptr = entries_of(groups)
     if indptr is None and groups.size >= SAMPLED_ENTRIES:
         theta = _solve_large(groups, norms, radius, tau, levels, n_threads)
     else:
         theta = _l1inf.l1inf_levels(
-            entries, l1, largest, radius, tau, np.nan, levels, n_threads, indptr
+            entries, norms, radius, tau, np.nan, levels, n_threads, indptr
         )
     return Solution(_groups.CLIP, levels, theta)
 
 
 def _solve_large(groups, norms, radius, low, levels, n_threads):
     """Solve for the levels of a large matrix; return theta, which is at least `low`."""
-    l1, largest = norms
+    l1 = norms[0]
     # mu_j is at least (l1_j - theta) / size as well.
     low = max(low, share_out(l1, radius * groups.shape[1])[1])
     alive = np.flatnonzero(l1 > low * (1.0 - ROUNDING))
     if 0 < len(alive) <= len(groups) * FEW_ALIVE:
         part = np.ascontiguousarray(groups[alive])
-        l1, largest = l1[alive], largest[alive]
         of_part = np.empty(len(alive))
         theta = _l1inf.l1inf_levels(
-            part, l1, largest, radius, 0.0, low, of_part, n_threads
+            part, norms.take(alive, axis=1), radius, 0.0, low, of_part, n_threads
         )
         levels[:] = 0.0
         levels[alive] = of_part
         return theta
     guess = estimate_theta(groups, l1, radius, low)
-    return _l1inf.l1inf_levels(
-        groups, l1, largest, radius, low, guess, levels, n_threads
-    )
+    return _l1inf.l1inf_levels(groups, norms, radius, low, guess, levels, n_threads)
 
 
 def projection_l1inf_ball(

@@ -19,11 +19,11 @@ def _theta_of_part(groups, picked, step, radius, low):
     share = part.shape[1] / groups.shape[1]
     magnitudes = np.abs(part)
     l1 = magnitudes.sum(axis=1, dtype=np.float64)
-    largest = magnitudes.max(axis=1).astype(np.float64)
-    if largest.sum() <= radius:
+    norms = np.stack([l1, magnitudes.max(axis=1)])
+    if norms[1].sum() <= radius:
         return low
     levels = np.empty(len(picked))
-    theta = _l1inf.l1inf_levels(part, l1, largest, radius, 0.0, np.nan, levels, 1)
+    theta = _l1inf.l1inf_levels(part, norms, radius, 0.0, np.nan, levels, 1)
     return theta / share
 
 

@@ -30,10 +30,15 @@ def mend_norms(groups, norm, norms, n_threads):
     smallest, extreme = _groups.smallest_and_largest(norms)
     if low <= smallest and extreme < high:  # false for NaN
         return
+    unsafe = ~((low <= norms) & (norms < high))
+    if norm != _groups.L2:  # which alone is 0 where squares are
+        unsafe &= norms != 0.0
+        if not unsafe.any():
+            return
     largest, _, extreme = group_norms(groups, _groups.LINF, n_threads)
     if not np.isfinite(extreme):
         raise ValueError("X contains NaN or infinity.")
-    unsafe = (largest > 0.0) & ~((low <= norms) & (norms < high))
+    unsafe &= largest > 0.0
     if unsafe.any():
         _, exponents = np.frexp(largest[unsafe])
         with np.errstate(over="ignore", under="ignore"):
