@@ -14,8 +14,8 @@ BUILD_INPUTS := pyproject.toml setup.cfg skproj/_build_utils.py \
 # Those that take minutes; benchmarks/estimators.py takes hours.
 BENCHMARKS ?= benchmarks/projections.py benchmarks/selector.py
 # Those that say within two minutes whether an installed package works; `tests` is all.
-DIST_TESTS ?= tests/test_import.py tests/test_kernels.py tests/test_projection.py \
-	tests/test_cli.py
+DIST_TESTS ?= tests/test_import.py tests/kernels tests/projection/test_projection.py \
+	tests/cli
 # The inputs of `make fuzz`: how many, their seed, and which balls (all if empty).
 COUNT ?= 200000
 SEED ?= 0
@@ -26,9 +26,10 @@ PYTHON_SOURCES := $(wildcard skproj tests examples benchmarks doc .ci)
 # Builds that look for errors, with the tests that they run. They go into a copy of the
 # sources, so that the normal build stays as it is.
 SANITIZE ?= address,undefined
-KERNEL_TESTS = tests/test_kernels.py tests/test_norms.py tests/test_projection.py \
-	tests/test_fuzz.py tests/test_fuzz_large.py tests/test_hoyer.py \
-	tests/test_group_sparse_nmf.py
+KERNEL_TESTS = tests/kernels tests/projection/test_norms.py \
+	tests/projection/test_projection.py tests/projection/test_fuzz.py \
+	tests/projection/test_fuzz_large.py tests/projection/test_hoyer.py \
+	tests/decomposition
 PY_IN_COPY = "$(abspath $(VENV))/bin/python"
 define build-copy
 	@echo "Building with $(1) in build/$@ ..."
@@ -82,7 +83,7 @@ bounds: $(VENV)/.skproj-test  ## run the kernel tests with the bounds of arrays 
 	cd build/$@ && $(PY_IN_COPY) -m pytest -q $(KERNEL_TESTS)
 
 fuzz: $(VENV)/.skproj-test  ## compare projections of large arrays with oracles
-	$(PY) tests/fuzz_large.py --count $(COUNT) --seed $(SEED) \
+	$(PY) tests/projection/fuzz_large.py --count $(COUNT) --seed $(SEED) \
 		$(if $(BALLS),--balls $(BALLS))
 
 demo: $(VENV)/.skproj-demo  ## select features on real data; report in demo_output/

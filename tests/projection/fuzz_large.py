@@ -1,6 +1,6 @@
 """Compare the projections of large arrays with oracles, each ball in a child process.
 
-    python tests/fuzz_large.py --count 200000 --seed 0 --balls l1inf l1
+    python tests/projection/fuzz_large.py --count 200000 --seed 0 --balls l1inf l1
 
 The arrays have about 2^16, 2^18 or 2^20 entries, where the kernels begin to share out
 work, to sample, and to solve for a part of the groups first, in every layout that NumPy
@@ -12,7 +12,7 @@ A case is an array in memory that is projected by one, two and all threads, into
 array, another one, and itself; the count is that of these inputs. Case number i of a
 seed is always the same, whatever the balls and the count, and a failure prints the
 command that repeats it. The exit status is 1 if anything failed.
-`tests/test_fuzz_large.py` runs some cases of each ball.
+`test_fuzz_large.py` runs some cases of each ball.
 """
 
 import argparse

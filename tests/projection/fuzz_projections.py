@@ -1,10 +1,10 @@
 """Feed random and adversarial inputs to the projections and compare with oracles.
 
-    python tests/fuzz_projections.py --count 100000 --seed 0 --balls l1inf l1
+    python tests/projection/fuzz_projections.py --count 100000 --seed 0 --balls l1inf l1
 
 Input number i of a seed is always the same, whatever the balls and the count, and a
 failure prints the command that repeats it. The exit status is 1 if anything failed.
-`tests/test_fuzz.py` runs a few hundred inputs for each ball.
+`test_fuzz.py` runs a few hundred inputs for each ball.
 """
 
 import argparse

@@ -3,7 +3,7 @@
 They are NumPy in float64, and take no more than a sort, but for the exact l1,inf ball.
 The groups are the rows of a contiguous matrix, the radius is a number, or an array of
 one for each group where these are projected each by itself. An oracle returns the
-result and the threshold. `tests/test_fuzz_large.py` compares them with the slow ones of
+result and the threshold. `test_fuzz_large.py` compares them with the slow ones of
 `fuzz_projections.py`.
 """
 

@@ -1,9 +1,9 @@
 """Feed adversarial groups of vectors to `projection_hoyer`, and check what it promises.
 
-    python tests/fuzz_hoyer.py --count 12000 --seed 0
+    python tests/projection/fuzz_hoyer.py --count 12000 --seed 0
 
 Input number i of a seed is always the same, and a failure prints the command that
-repeats it. The exit status is 1 if anything failed. `tests/test_hoyer.py` runs a few
+repeats it. The exit status is 1 if anything failed. `test_hoyer.py` runs a few
 hundred inputs. Besides what is said in `check`, small inputs are compared with
 `skproj.projection._reference`.
 """
