@@ -6,10 +6,14 @@ from skproj.nn._autoencoder import (
     SparseSupervisedAutoencoderRegressor,
 )
 from skproj.nn._autoencoder_cv import SparseSupervisedAutoencoderCV
-from skproj.nn._l1_search import find_l1_weight
 from skproj.nn._mlp import SparseMLPClassifier, SparseMLPRegressor
-from skproj.nn._projected import BallConstraint, register_projection
-from skproj.nn._proximal_optimizers import ProximalAdam, ProximalSGD
+from skproj.nn._training._l1_search import find_l1_weight
+from skproj.nn.optim import (
+    BallConstraint,
+    ProximalAdam,
+    ProximalSGD,
+    register_projection,
+)
 
 __all__ = [
     "BallConstraint",

@@ -5,8 +5,8 @@ from scipy.special import softmax
 from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin
 
 from skproj.nn._base import DOCS, BaseSparseAutoencoder
-from skproj.nn._network import REGRESSION_LOSSES, cross_entropy
-from skproj.nn._targets import ClassTargets, NumericTargets
+from skproj.nn._training._network import REGRESSION_LOSSES, cross_entropy
+from skproj.nn._training._targets import ClassTargets, NumericTargets
 from skproj.utils._calibration import fit_temperature
 from skproj.utils._docs import shared_docs
 from skproj.utils._validation import (

@@ -14,7 +14,7 @@ from sklearn.utils.parallel import delayed
 
 from skproj.nn._autoencoder import SparseSupervisedAutoencoder
 from skproj.nn._base import DOCS
-from skproj.nn._descents import WITHOUT_LAST_DESCENT
+from skproj.nn._training._descents import WITHOUT_LAST_DESCENT
 from skproj.utils._calibration import fit_temperature
 from skproj.utils._docs import shared_docs
 from skproj.utils._path_search import SELECTION_RULES, choose_row, tabulate_scores

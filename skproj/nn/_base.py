@@ -8,17 +8,17 @@ from abc import abstractmethod
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
-from skproj.nn._column_projection import ColumnProjection
-from skproj.nn._descents import Descents, Goal, Outcome
 from skproj.nn._estimator import OTHER_NETWORK, WARN_AT_CALLER, BaseNetwork
-from skproj.nn._network import (
+from skproj.nn._training._column_projection import ColumnProjection
+from skproj.nn._training._descents import Descents, Goal, Outcome
+from skproj.nn._training._loop import torch_threads
+from skproj.nn._training._network import (
     REGRESSION_LOSSES,
     Autoencoder,
     Objective,
     first_layer,
     make_mlp,
 )
-from skproj.nn._training import torch_threads
 from skproj.projection._registry import SPARSIFYING
 from skproj.utils._validation import (
     Interval,

@@ -12,16 +12,7 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
-from skproj.nn._network import ACTIVATIONS
-from skproj.nn._state import (
-    generator_from_array,
-    generator_to_array,
-    network_from_arrays,
-    network_to_arrays,
-    optimizer_from_arrays,
-    optimizer_to_arrays,
-)
-from skproj.nn._training import (
+from skproj.nn._training._loop import (
     SGD,
     Adam,
     Samples,
@@ -33,6 +24,15 @@ from skproj.nn._training import (
     to_tensor,
     torch_dtype,
     torch_threads,
+)
+from skproj.nn._training._network import ACTIVATIONS
+from skproj.nn._training._state import (
+    generator_from_array,
+    generator_to_array,
+    network_from_arrays,
+    network_to_arrays,
+    optimizer_from_arrays,
+    optimizer_to_arrays,
 )
 from skproj.utils._state import VersionedState
 from skproj.utils._validation import (

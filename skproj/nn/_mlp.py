@@ -12,7 +12,8 @@ from sklearn.utils.metaestimators import available_if
 
 from skproj.nn._base import DOCS
 from skproj.nn._estimator import OTHER_NETWORK, BaseNetwork
-from skproj.nn._network import (
+from skproj.nn._training._loop import EPS, SOLVERS, Penalty, torch_threads
+from skproj.nn._training._network import (
     REGRESSION_LOSSES,
     PredictionObjective,
     compress,
@@ -21,9 +22,8 @@ from skproj.nn._network import (
     make_mlp,
     weights_of,
 )
-from skproj.nn._sparse_training import SparseTraining, count_nonzero
-from skproj.nn._targets import ClassTargets, NumericTargets
-from skproj.nn._training import EPS, SOLVERS, Penalty, torch_threads
+from skproj.nn._training._sparse_training import SparseTraining, count_nonzero
+from skproj.nn._training._targets import ClassTargets, NumericTargets
 from skproj.utils._docs import shared_docs
 from skproj.utils._validation import (
     Interval,

@@ -209,7 +209,7 @@ def _masked(model):
 
 def _prune(model, name, mask):
     """Put a mask on a weight that has none."""
-    from skproj.nn._masks import _GivenMask
+    from skproj.nn.prune._masks import _GivenMask
 
     prefix, _, parameter = name.rpartition(".")
     module = model.get_submodule(prefix)

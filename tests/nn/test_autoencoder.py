@@ -25,8 +25,8 @@ from sklearn.preprocessing import StandardScaler
 
 from skproj import SparseSupervisedAutoencoder
 from skproj.datasets import add_probes
-from skproj.nn._column_projection import ColumnProjection
-from skproj.nn._training import Samples, merge_duplicates
+from skproj.nn._training._column_projection import ColumnProjection
+from skproj.nn._training._loop import Samples, merge_duplicates
 from skproj.projection import BALLS, hoyer_sparsity
 from skproj.projection._registry import SPARSIFYING
 

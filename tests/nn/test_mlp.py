@@ -17,15 +17,15 @@ from sklearn.preprocessing import StandardScaler
 
 from skproj import SparseMLPClassifier, SparseMLPRegressor
 from skproj.datasets import make_mackey_glass
-from skproj.nn._network import (
+from skproj.nn._training._loop import SGD, SOLVERS, Adam, Penalty, Trainer
+from skproj.nn._training._network import (
     SparseLinear,
     compress,
     logistic,
     make_mlp,
     weights_of,
 )
-from skproj.nn._sparse_training import remove_dead_ends
-from skproj.nn._training import SGD, SOLVERS, Adam, Penalty, Trainer
+from skproj.nn._training._sparse_training import remove_dead_ends
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from skproj.nn._network import (
+from skproj.nn._training._loop import Adam
+from skproj.nn._training._network import (
     ACTIVATIONS,
     REGRESSION_LOSSES,
     Autoencoder,
@@ -12,7 +13,6 @@ from skproj.nn._network import (
     cross_entropy,
     make_mlp,
 )
-from skproj.nn._training import Adam
 
 AUTOGRAD_LOSSES = {
     "squared_error": torch.nn.functional.mse_loss,

@@ -10,7 +10,7 @@ from sklearn.linear_model import Lasso
 from torch import nn
 
 from skproj.nn import ProximalAdam, ProximalSGD
-from skproj.nn._proximal import group_soft_threshold_, soft_threshold_
+from skproj.nn.optim._proximal import group_soft_threshold_, soft_threshold_
 from skproj.projection import prox_l1, prox_l12
 
 L1 = 0.3

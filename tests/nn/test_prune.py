@@ -13,7 +13,7 @@ from torch.nn.utils import parametrize
 from torch.nn.utils import prune as torch_prune
 
 from skproj.nn import BallConstraint, prune
-from skproj.nn._weight_groups import GROUPINGS, Vectors
+from skproj.nn.prune._weight_groups import GROUPINGS, Vectors
 from skproj.projection import BALLS, hoyer_sparsity, projection_hoyer
 
 GROUPED = [name for name, ball in BALLS.items() if ball.grouped]

@@ -13,7 +13,7 @@ from torch.nn.utils import parametrize
 from torch.nn.utils import prune as torch_prune
 
 from skproj.nn import BallConstraint, prune
-from skproj.nn._shrink import SelectInputs
+from skproj.nn.prune._shrink import SelectInputs
 
 seeds = pytest.mark.parametrize("seed", range(8))
 

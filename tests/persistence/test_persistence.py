@@ -50,8 +50,9 @@ from skproj import (
     SparseSupervisedAutoencoderRegressor,
 )
 from skproj.feature_selection import StabilitySelector
-from skproj.nn import _network, prune
-from skproj.nn._network import SparseLinear
+from skproj.nn import prune
+from skproj.nn._training import _network
+from skproj.nn._training._network import SparseLinear
 from skproj.persistence import _estimators, dump, export_weights, load, load_weights
 from skproj.persistence._estimators import TRUSTED
 from skproj.utils._state import VERSION, VersionedState
@@ -250,9 +251,11 @@ def test_every_public_estimator_is_trusted_and_tested():
 SAVED = sorted(Path(__file__).parent.glob("saved/*/*.skops"))
 
 
-@pytest.mark.parametrize("path", SAVED, ids=[f"{p.parent.name} {p.stem}" for p in SAVED])
+@pytest.mark.parametrize(
+    "path", SAVED, ids=[f"{p.parent.name} {p.stem}" for p in SAVED]
+)
 def test_files_of_older_versions_load(path):
-    """What they return was recorded when they were written; see `write_saved_models`."""
+    """See `write_saved_models` for what they should return."""
     loaded = load(path)
     expected = np.load(path.with_name("outputs.npz"))
     for method, values in outputs(loaded).items():

@@ -15,8 +15,8 @@ from torch._functorch import eager_transforms
 from torch.autograd import forward_ad
 
 from skproj import projection as arrays
-from skproj.nn import _tensor_hoyer as hoyer
-from skproj.nn import _tensor_projections as tensors
+from skproj.nn.functional import _hoyer as hoyer
+from skproj.nn.functional import _tensors as tensors
 from skproj.projection._hoyer import check_task
 from skproj.projection._layout import check_radius
 

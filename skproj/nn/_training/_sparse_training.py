@@ -8,9 +8,9 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from skproj.nn._estimator import WARN_AT_CALLER
-from skproj.nn._l1_search import search_l1_weight
-from skproj.nn._network import weights_of
-from skproj.nn._training import EPS, DivergedError, Penalty
+from skproj.nn._training._l1_search import search_l1_weight
+from skproj.nn._training._loop import EPS, DivergedError, Penalty
+from skproj.nn._training._network import weights_of
 
 # Where the search begins: at this share of the gradient's entry whose rank is the
 # number of weights wanted, in a network with random weights. (The gradient at zero

@@ -9,7 +9,8 @@ from torch import nn
 from torch.nn.utils import prune
 
 from skproj.nn import functional
-from skproj.nn._weight_groups import (
+from skproj.nn.functional import check_dims, check_float_radius, check_type_of_dims
+from skproj.nn.prune._weight_groups import (
     GROUPINGS,
     LAYERS,
     TARGETS,
@@ -21,7 +22,6 @@ from skproj.nn._weight_groups import (
     project_jointly,
     pruned_or_plain,
 )
-from skproj.nn.functional import check_dims, check_float_radius, check_type_of_dims
 from skproj.projection import BALLS
 from skproj.projection._hoyer import check_sparsity
 

@@ -17,8 +17,8 @@ from scipy import sparse
 from sklearn.callback import CallbackContext
 from torch.optim.adamw import adamw
 
-from skproj.nn._network import Objective, PredictionObjective, weights_of
-from skproj.nn._proximal import group_soft_threshold_, soft_threshold_
+from skproj.nn._training._network import Objective, PredictionObjective, weights_of
+from skproj.nn.optim._proximal import group_soft_threshold_, soft_threshold_
 
 # Samples are gathered in blocks of about this many entries, which stay in the cache.
 BLOCK_ENTRIES = 1 << 18

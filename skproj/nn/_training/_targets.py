@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 
-from skproj.nn._training import merge_duplicates
+from skproj.nn._training._loop import merge_duplicates
 from skproj.utils._validation import check_class_weight, relative_weights
 
 

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skproj.nn._masks import named_layers
-from skproj.nn._weight_groups import (
+from skproj.nn.prune._masks import named_layers
+from skproj.nn.prune._weight_groups import (
     Vectors,
     as_array,
     effective_weight,

@@ -13,8 +13,8 @@ from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn.utils import parametrize, prune
 from torch.utils.flop_counter import FlopCounterMode
 
-from skproj.nn._sparsity_report import as_text
-from skproj.nn._unit_graph import BATCH_NORMS, Mixing, UnitGraph
+from skproj.nn.prune._sparsity_report import as_text
+from skproj.nn.prune._unit_graph import BATCH_NORMS, Mixing, UnitGraph
 
 # How much outputs may differ, relative to the largest; more for half precision.
 TOLERANCES = {torch.float64: 1e-10, torch.float32: 1e-5}

@@ -6,8 +6,8 @@ work together with those of PyTorch: `torch.nn.utils.prune.is_pruned` and
 `torch.nn.utils.prune.remove` know the masks.
 """
 
-from skproj.nn._induced import induced_pruning, sparsity_schedule
-from skproj.nn._masks import (
+from skproj.nn.prune._induced import induced_pruning, sparsity_schedule
+from skproj.nn.prune._masks import (
     HoyerUnstructured,
     ProjectionStructured,
     global_hoyer,
@@ -16,8 +16,8 @@ from skproj.nn._masks import (
     prunable_parameters,
     single_shot,
 )
-from skproj.nn._shrink import ShrinkReport, shrink
-from skproj.nn._sparsity_report import SparsityReport, sparsity_report
+from skproj.nn.prune._shrink import ShrinkReport, shrink
+from skproj.nn.prune._sparsity_report import SparsityReport, sparsity_report
 
 __all__ = [
     "HoyerUnstructured",

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import torch
 
-from skproj.nn._tensor_projections import (
+from skproj.nn.functional._tensors import (
     _accumulator,
     _ratio,
     _safe_scale,

@@ -8,8 +8,8 @@ from functools import partial
 import numpy as np
 import torch
 
-from skproj.nn._column_projection import ColumnProjection
-from skproj.nn._network import first_layer
+from skproj.nn._training._column_projection import ColumnProjection
+from skproj.nn._training._network import first_layer
 
 # Above this many features per sample, an intermediate projection does the work of
 # several: there the descents are long and the features mostly noise.

@@ -4,9 +4,9 @@ import numbers
 
 import torch
 
-from skproj.nn._masks import group_by_parameter
-from skproj.nn._projected import StepHandle, check_held, check_optimizer
-from skproj.nn._weight_groups import (
+from skproj.nn.optim._projected import StepHandle, check_held, check_optimizer
+from skproj.nn.prune._masks import group_by_parameter
+from skproj.nn.prune._weight_groups import (
     GROUPINGS,
     TARGETS,
     as_array,
