@@ -29,14 +29,14 @@ L1, L2, LINF = SKPROJ_NORM_L1, SKPROJ_NORM_L2, SKPROJ_NORM_LINF
 CLIP, SCALE, SOFT = SKPROJ_MAP_CLIP, SKPROJ_MAP_SCALE, SKPROJ_MAP_SOFT
 SUBTRACT_AND_CLAMP = SKPROJ_MAP_SUBTRACT
 
-# Rows of columns that are summed in one go.
-cdef Py_ssize_t BLOCK_ROWS = 2048
+cdef enum:
+    # Rows of columns that are summed in one go, and that are written together.
+    BLOCK_ROWS = 256
+    ROWS_TOGETHER = 64
 # Columns in a tile: long row segments for the memory, sums that stay in the cache.
 cdef Py_ssize_t MAX_TILE = 16384
 # Columns that are worth a pass over the rows of their own.
 cdef Py_ssize_t LONG_RUN = 64
-# Rows of a tile that are written together.
-cdef Py_ssize_t ROWS_TOGETHER = 64
 
 
 cdef inline Py_ssize_t tile_width(Py_ssize_t n_columns, int n_threads) noexcept nogil:
@@ -57,31 +57,35 @@ cdef int reduce_tile(
 ) noexcept nogil:
     """Norms of some columns; 1 if there is no memory.
 
-    Long columns are summed block by block: the rounding of one long sum would show.
+    Long columns are summed block by block, with the rounding errors of these sums
+    carried along: those of one long sum would show.
     """
     cdef:
         bint in_blocks = size > BLOCK_ROWS and norm != SKPROJ_NORM_LINF
-        Py_ssize_t rows = BLOCK_ROWS if in_blocks else size, row, block, j
-        Py_ssize_t n_blocks = (size + rows - 1) // rows  # not empty
-        double* sums = <double*>malloc(width * sizeof(double)) if in_blocks else out
-    if sums == NULL:
-        return 1
+        Py_ssize_t block, row, j
+        double* sums = out
+        double total
+    if in_blocks:
+        sums = <double*>malloc(width * sizeof(double))
+        if sums == NULL:
+            return 1
+        memset(sums, 0, width * sizeof(double))
     memset(out, 0, width * sizeof(double))
     if largest != NULL:
         memset(largest, 0, width * sizeof(double))
-    for block in range(n_blocks):
-        row = block * rows
-        if in_blocks:
-            memset(sums, 0, width * sizeof(double))
+    for block in range((size + BLOCK_ROWS - 1) // BLOCK_ROWS):
+        row = block * BLOCK_ROWS
         if largest == NULL:
-            reduce_columns(norm, x + row * stride, min(rows, size - row), width, stride,
-                           sums)
+            reduce_columns(norm, x + row * stride, min(BLOCK_ROWS, size - row), width,
+                           stride, sums)
         else:
-            sum_and_max_abs_columns(x + row * stride, min(rows, size - row), width,
-                                    stride, sums, largest)
+            sum_and_max_abs_columns(x + row * stride, min(BLOCK_ROWS, size - row),
+                                    width, stride, sums, largest)
         if in_blocks:
             for j in range(width):
-                out[j] += sums[j]
+                total = out[j] + sums[j]
+                sums[j] -= total - out[j]  # what was rounded off
+                out[j] = total
     if in_blocks:
         free(sums)
     if largest != NULL:
@@ -241,7 +245,7 @@ cdef void map_tile(
 ) noexcept nogil:
     """Shrink some columns, some rows at a time: rows may be pages apart."""
     cdef Py_ssize_t block, i
-    for block in range((size + ROWS_TOGETHER - 1) // ROWS_TOGETHER):  # a constant
+    for block in range((size + ROWS_TOGETHER - 1) // ROWS_TOGETHER):
         i = block * ROWS_TOGETHER
         map_part_of_tile(kind, x + i * stride, min(ROWS_TOGETHER, size - i),
                          width, stride, levels, offsets, out + i * out_stride,
@@ -313,7 +317,6 @@ def map_groups(
         Py_ssize_t n_groups = levels.shape[0], width, block, n_blocks, n_parts = 1
         Py_ssize_t start
         const floating* x
-        const double* level
         const double* offset = NULL
         floating* y
 
@@ -321,7 +324,6 @@ def map_groups(
         return
     x = &X[0, 0]
     y = &out[0, 0]
-    level = &levels[0]
     if offsets is not None:
         offset = &offsets[0]
     groups = groups_of(n_groups, X.shape[1], X.strides[0], X.strides[1],
@@ -337,22 +339,23 @@ def map_groups(
         n_blocks = (n_groups + width - 1) // width * n_parts
         with nogil:
             if n_blocks == 1:  # without the cost of OpenMP
-                map_rows(kind, x, &groups, 1, width, 0, level, offset, y, &targets)
+                map_rows(kind, x, &groups, 1, width, 0, &levels[0], offset, y,
+                         &targets)
             else:
                 for block in prange(n_blocks, num_threads=n_threads, schedule="static"):
-                    map_rows(kind, x, &groups, n_parts, width, block, level, offset, y,
-                             &targets)
+                    map_rows(kind, x, &groups, n_parts, width, block, &levels[0],
+                             offset, y, &targets)
     else:
         width = tile_width(n_groups, n_threads)
         n_blocks = (n_groups + width - 1) // width
         with nogil:
             if n_blocks == 1:
-                map_tile(kind, x, groups.size, n_groups, groups.entry_stride, level,
-                         offset, y, targets.entry_stride)
+                map_tile(kind, x, groups.size, n_groups, groups.entry_stride,
+                         &levels[0], offset, y, targets.entry_stride)
             else:
                 for block in prange(n_blocks, num_threads=n_threads, schedule="static"):
                     start = block * width
                     map_tile(kind, x + start, groups.size, min(width, n_groups - start),
-                             groups.entry_stride, level + start,
+                             groups.entry_stride, &levels[start],
                              offset + (0 if offset == NULL else start), y + start,
                              targets.entry_stride)

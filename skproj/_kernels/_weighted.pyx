@@ -19,9 +19,7 @@ from libc.math cimport INFINITY, NAN, fabs, isnan, sqrt
 from libc.stdlib cimport free, malloc
 from libc.string cimport memmove
 
-from ._bands cimport (
-    BAND_DEVIATIONS, CHUNK, LONG, MAX_BAND, MIN_SAMPLE, N_PARTS, Band
-)
+from ._bands cimport BAND_DEVIATIONS, CHUNK, LONG, MAX_BAND, MIN_SAMPLE, N_PARTS, Band
 from ._layout cimport BLOCK_ENTRIES, Groups, are_contiguous, groups_of, groups_together
 from ._newton cimport place_in_sample
 from ._roots cimport TILE_ENTRIES

@@ -1,5 +1,7 @@
 """The mixed norms: their values, their duals, and their range."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -222,3 +224,13 @@ def test_norm_refuses_bad_argument(norm, arguments, error, message):
     """One clear error that names the argument."""
     with pytest.raises(error, match=message):
         norm(**{"X": np.ones((2, 2)), **arguments})
+
+
+@pytest.mark.parametrize("shape", [(2**19, 2), (11397, 23), (4000, 700)])
+@pytest.mark.parametrize("value", [0.1, 1 / 3, 1e-3])
+def test_equal_entries_of_long_columns_are_summed_exactly(value, shape):
+    """All their roundings go the same way, so that those of a plain sum add up."""
+    X = np.full(shape, value)
+    n = shape[0]
+    np.testing.assert_allclose(norm_l1(X, axis=0), math.fsum([value] * n), rtol=5e-15)
+    np.testing.assert_allclose(norm_l2(X, axis=0), value * math.sqrt(n), rtol=5e-15)
