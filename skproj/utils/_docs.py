@@ -1,22 +1,29 @@
-"""Docstrings that several classes share."""
+"""Docstrings that several classes or functions share."""
 
 import inspect
 
 
 def shared_docs(**parts):
-    """Make a class decorator that puts shared parts into the docstring.
+    """Make a decorator that puts shared parts into a docstring.
 
     Parameters
     ----------
     **parts : str
-        What replaces the line ``{name}`` of the docstring.
+        What replaces the line ``{name}`` of the docstring of a class or function.
+
+    Returns
+    -------
+    fill : callable
+        Returns its argument.
     """
 
-    def fill(cls):
-        doc = inspect.cleandoc(cls.__doc__)
+    def fill(documented):
+        if documented.__doc__ is None:  # python -OO
+            return documented
+        doc = inspect.cleandoc(documented.__doc__)
         for name, text in parts.items():
             doc = doc.replace("{" + name + "}", inspect.cleandoc(text))
-        cls.__doc__ = f"{doc}\n"
-        return cls
+        documented.__doc__ = f"{doc}\n"
+        return documented
 
     return fill
