@@ -3,7 +3,7 @@
 from cython cimport floating
 from libc.math cimport INFINITY, NAN, fabs, isnan, nextafter, nextafterf
 
-from ._simd cimport SKPROJ_NEAR, largest_value, look, rounded_down
+from ._simd cimport SKPROJ_NEAR, largest_value, look, rounded_down, sum_down
 
 cdef enum:
     # Fewer entries are looked at one by one.
@@ -28,11 +28,6 @@ cdef inline floating below(floating x) noexcept nogil:
         return nextafterf(x, -INFINITY)
     else:
         return nextafter(x, -INFINITY)
-
-
-cdef inline floating above_or_equal(double x, const floating* like) noexcept nogil:
-    """Smallest number of the type that is not below x."""
-    return -rounded_down(-x, like)
 
 
 cdef inline Py_ssize_t look_at(
@@ -97,13 +92,14 @@ cdef inline Root newton(
             excess += more_excess - more_count * (root.level - base)
         root.count = count
         root.step = (excess - radius) / count  # the largest entry is above the level
-        start = root.level + root.step
+        start = sum_down(root.level, root.step)
         looks += 1
         # Far from the root, rounding may have taken all digits of the steps.
         was_near = near
         near = excess <= SKPROJ_NEAR * radius
         if (on_top or looks == max_looks or root.level == last
-                or (near and (count == before or root.below <= start <= root.above))
+                or (near and (count == before or root.below - root.level <= root.step
+                              <= root.above - root.level))
                 or (was_near and root.step <= 0.0)):
             break
         before = count
@@ -169,17 +165,6 @@ cdef inline double start_near_root(
     return start
 
 
-cdef inline double offset_to_subtract(
-    double offset, const floating* like
-) noexcept nogil:
-    """Round an offset up to a number of the type.
-
-    Where it is large against what is left of the entries, these must not add up to more
-    than the radius.
-    """
-    return above_or_equal(offset + 2.2e-16 * fabs(offset), like)
-
-
 cdef inline void set_threshold(
     double level, double step, bint signed_, const floating* like, double* threshold,
     double* offset
@@ -193,7 +178,9 @@ cdef inline void set_threshold(
     offset[0] = (level - threshold[0]) + step
     if signed_:
         return
-    offset[0] = offset_to_subtract(offset[0], like)
+    # Up to a number of the type: where it is large against what is left of the entries,
+    # these must not add up to more than the radius.
+    offset[0] = -rounded_down(-offset[0] - 2.2e-16 * fabs(offset[0]), like)
     if threshold[0] + offset[0] < 0.0:
         threshold[0] = 0.0
         offset[0] = 0.0

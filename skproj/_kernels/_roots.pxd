@@ -164,8 +164,10 @@ cdef inline void find_roots_of_blocks(
                     first, begin + block * SKPROJ_LANES):
                 continue
             lanes.radius[k] = share * roots.radii[j]
-            lanes.lowest[k] = (-(roots.norms[j] + roots.radii[j]) if signed_
-                               else share * (roots.norms[j] - roots.radii[j]) / size)
+            # Rounding must not carry it past the root.
+            lanes.lowest[k] = (
+                -(roots.norms[j] + roots.radii[j]) if signed_
+                else share * (roots.norms[j] * (1.0 - 1e-14) - roots.radii[j]) / size)
             lanes.level[k] = roots.levels[j]
             if isnan(roots.levels[j]):
                 lanes.level[k] = (lanes.lowest[k] if signed_ or not spread > 0.0

@@ -107,6 +107,13 @@ typedef int64_t SKPROJ_MAY_ALIAS skproj_bits_f64;
 #define SKPROJ_F32(base) __pyx_fuse_0skproj_##base
 #define SKPROJ_F64(base) __pyx_fuse_1skproj_##base
 
+/* level + step, rounded down: steps from the left of a root must not pass it. */
+static SKPROJ_INLINE double skproj_sum_down(double level, double step)
+{
+    const double sum = level + step; /* so many of its digits lead to the one before */
+    return sum - level > step ? sum - fabs(sum) * (0.625 * DBL_EPSILON) : sum;
+}
+
 /* The first 26 binary digits of a number; the others are cut off. */
 static SKPROJ_INLINE double skproj_few_digits(double x)
 {

@@ -71,6 +71,7 @@ cdef extern from "_simd.h" nogil:
         const floating* x, Py_ssize_t n, double level, double offset, double factor,
         floating* out) noexcept
     double few_digits "skproj_few_digits" (double x) noexcept
+    double sum_down "skproj_sum_down" (double level, double step) noexcept
     double rest "skproj_rest" (floating x, double w, double level) noexcept
     double weighted_norm "skproj_weighted_norm" (
         const floating* x, const double* w, Py_ssize_t n, double* largest,

@@ -322,10 +322,11 @@ static SKPROJ_INLINE int NAME(take_step)(skproj_lanes *lanes, int is_last)
     for (int k = 0; k < SKPROJ_LANES; ++k) {
         const double radius = lanes->radius[k], count = lanes->count[k],
                      step = (lanes->excess[k] - radius) / count,
-                     root = lanes->level[k] + step;
+                     root = skproj_sum_down(lanes->level[k], step);
         /* Far from the root, rounding may have taken all digits of the steps. */
         const int near = lanes->excess[k] <= SKPROJ_NEAR * radius,
-                  holds = (root >= lanes->below[k]) & (root <= lanes->above[k]),
+                  holds = (step >= lanes->below[k] - lanes->level[k]) &
+                          (step <= lanes->above[k] - lanes->level[k]),
                   done = (near & (holds | (count == lanes->before[k]))) |
                          (lanes->level[k] == lanes->last[k]) |
                          (is_last & (count > 0.0)) |
@@ -346,8 +347,9 @@ static SKPROJ_INLINE int NAME(take_step)(skproj_lanes *lanes, int is_last)
 static SKPROJ_INLINE void NAME(move_to_root)(skproj_lanes *lanes)
 {
     for (int k = 0; k < SKPROJ_LANES; ++k) {
-        const double near = NAME(rounded_down)(lanes->level[k] + lanes->step[k], NULL),
-                     above = lanes->above[k];
+        const double above = lanes->above[k],
+                     root = skproj_sum_down(lanes->level[k], lanes->step[k]),
+                     near = NAME(rounded_down)(root, NULL);
         if (near < above) { /* false for NaN */
             lanes->step[k] -= near - lanes->level[k];
             lanes->level[k] = near;
