@@ -105,7 +105,7 @@ cdef inline Root newton(
         before = count
         last = root.level
     # What is left of the entries is more exact above a level that is near the root.
-    start = rounded_down(start, x)
+    start = rounded_down(root.level + root.step, x)
     if start < root.above:
         root.step -= start - root.level
     else:  # as near to that entry as rounding can tell

@@ -347,9 +347,8 @@ static SKPROJ_INLINE int NAME(take_step)(skproj_lanes *lanes, int is_last)
 static SKPROJ_INLINE void NAME(move_to_root)(skproj_lanes *lanes)
 {
     for (int k = 0; k < SKPROJ_LANES; ++k) {
-        const double above = lanes->above[k],
-                     root = skproj_sum_down(lanes->level[k], lanes->step[k]),
-                     near = NAME(rounded_down)(root, NULL);
+        const double near = NAME(rounded_down)(lanes->level[k] + lanes->step[k], NULL),
+                     above = lanes->above[k];
         if (near < above) { /* false for NaN */
             lanes->step[k] -= near - lanes->level[k];
             lanes->level[k] = near;
