@@ -649,10 +649,11 @@ def _check_rows(family, case, solved, rows):
         not np.logical_and(rows, solved.dead).any(),
         "something below the threshold is not exactly zero",
     )
-    # Below the smallest normal number, entries are rounded absolutely.
+    # Below the smallest normal number, entries are rounded absolutely, and so are they
+    # and their radius when they are scaled.
     with np.errstate(over="ignore"):
         smallest = float(np.finfo(dtype).smallest_subnormal)
-        rounding = np.ldexp(smallest, -solved.exponents)
+        rounding = np.ldexp(smallest, -solved.exponents) + 2.0 * math.ulp(0.0)
     errors = np.abs(rows - solved.expected)
     errors = errors.max(axis=1) if family.batched else np.reshape(errors.max(), 1)
     worst = np.argmax(errors - TOLERANCE[dtype] * solved.largest - rounding)
