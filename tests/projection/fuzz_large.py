@@ -470,7 +470,9 @@ def _radius(family, problem, weighted, exponent):
 def _norms(family, rows):
     """Norm of each row by itself, or the norm of all, summed in pairs."""
     if family.batched:
-        return np.linalg.norm(rows, family.norm.orders[-1], axis=1)
+        exponents = np.frexp(np.abs(rows).max(axis=1))[1]  # squares may be subnormal
+        norms = np.linalg.norm(scaled(rows, exponents), family.norm.orders[-1], axis=1)
+        return np.ldexp(norms, exponents)
     return np.reshape(family.norm.quick(rows.T), 1)
 
 
