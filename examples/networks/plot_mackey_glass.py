@@ -1,18 +1,18 @@
 """
-Forecasts of a chaotic series with few weights
-==============================================
+Forecasting a chaotic series with few weights
+=============================================
 
-How many weights does it take to forecast a chaotic series? A
-:class:`~skproj.nn.SparseMLPRegressor` is told the share of zeros and finds the l1
-penalty for it, so the error can be drawn against the number of weights.
+:class:`~skproj.nn.SparseMLPRegressor` takes the share of zero weights as a parameter and
+searches for the l1 penalty. This example shows the forecast error against the number of
+weights.
 """
 
 # %%
-# The series of Mackey and Glass
-# ------------------------------
-# A row of the data has 12 values of the series, 3 time steps apart; what is to be
-# forecast is the value 12 steps later. Rows that follow each other are nearly equal, so
-# the test data are the later part, with a gap between.
+# The Mackey-Glass series
+# -----------------------
+# Each row of the data has 12 values of the series, 3 time steps apart; the target is the
+# value 12 steps later. Consecutive rows are nearly equal, so the test data are the later
+# part of the series, after a gap.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.pipeline import make_pipeline
@@ -30,12 +30,12 @@ def relative_error(forecast):
 
 
 # %%
-# From all the weights to few
-# ---------------------------
-# A network with 40 hidden units has 520 weights. ``target_sparsity=0.0`` trains it as
-# it is; for the other values the search takes a few trainings. What it returns has been
-# trained three times in a row, dense, with the penalty and without, so for a fair
-# comparison the dense network gets three times the epochs.
+# Models with decreasing numbers of weights
+# -----------------------------------------
+# A network with 40 hidden units has 520 weights. ``target_sparsity=0.0`` trains the dense
+# network; for the other values the search needs several trainings. The sparse networks are
+# trained three times in a row: dense, with the penalty, and without the penalty. For a fair
+# comparison, the dense network is trained for three times as many epochs.
 models, errors = {}, {}
 print(f"{'zeros':>6} {'weights':>8} {'lags used':>10} {'trainings':>10} {'error':>8}")
 for sparsity in (0.0, 0.5, 0.8, 0.9, 0.95, 0.98):
@@ -58,17 +58,17 @@ for sparsity in (0.0, 0.5, 0.8, 0.9, 0.95, 0.98):
 # %%
 # Error and forecasts
 # -------------------
-# Weights that go cost something from the start, though not much: with a fifth of them
-# the error is half a percent of the variance. From 90 % on it grows fast; with a dozen
-# weights the network still follows the series, but cuts its peaks. For comparison, the
-# value of today as the forecast has the error of the dotted line.
+# The error increases slowly at first: with a fifth of the weights it is half a percent of
+# the variance. From 90 % zeros on it increases fast; with a dozen weights the forecast
+# still follows the series, but misses its peaks. The dotted line is the error of a forecast
+# by the current value.
 figure, (above, below) = plt.subplots(2, 1, figsize=(8, 6.5), layout="constrained")
 n_weights = [
     sum(np.count_nonzero(W) for W in model[-1].coefs_) for model in models.values()
 ]
 above.loglog(n_weights, list(errors.values()), "o-", color="#0072B2", label="network")
 above.axhline(
-    relative_error(X_test[:, -1]), color="black", ls=":", label="value of today"
+    relative_error(X_test[:, -1]), color="black", ls=":", label="current value"
 )
 for count, (sparsity, error) in zip(n_weights, errors.items(), strict=True):
     above.annotate(
@@ -82,7 +82,7 @@ above.set_xticks(n_weights, n_weights)
 above.set_yticks([0.001, 0.01, 0.1, 1.0], ["0.1 %", "1 %", "10 %", "100 %"])
 above.set_ylim(1e-3, 4.0)
 above.minorticks_off()
-above.set_xlabel("weights left (above the points: share of zeros)")
+above.set_xlabel("nonzero weights (above the points: share of zeros)")
 above.set_ylabel("mean squared error\n(share of the variance)")
 above.grid(alpha=0.3)
 above.legend()
@@ -94,13 +94,13 @@ for sparsity, color, style in [(0.9, "#0072B2", "-"), (0.98, "#D55E00", "--")]:
         forecast[shown], color=color, linestyle=style, label=f"{sparsity:.0%} zeros"
     )
 below.set_xlabel("time")
-below.set_ylabel("value, forecast 12 steps before")
+below.set_ylabel("value, forecast 12 steps ahead")
 below.grid(alpha=0.3)
 below.set_ylim(0.35, 1.5)
 below.legend(loc="upper center", ncols=3)
 
 # %%
-# One series, one seed and a small network: at the sparse end another seed can change
-# the error by a factor. The page :doc:`/prescribed_sparsity` has means over three
-# seeds, and pruning by magnitude for comparison.
+# This is one series, one seed and a small network: at high sparsity, another seed can
+# change the error by a factor. The page :doc:`/prescribed_sparsity` has means over three
+# seeds, and magnitude pruning for comparison.
 plt.show()
