@@ -4,8 +4,8 @@ Accuracy against the radius
 
 With a large radius, a model keeps uninformative features; with a small radius, it loses
 informative ones. The accuracy is best in between. A search of
-:class:`~skproj.nn.SparseSupervisedAutoencoderCV` passes through all radii on its way from
-dense to sparse, so the whole curve needs one run per fold.
+:class:`~skproj.nn.SparseSupervisedAutoencoderCV` passes through all radii on its way
+from dense to sparse, so the whole curve needs one run per fold.
 """
 
 # %%
@@ -58,9 +58,10 @@ for ball in ("l1inf", "bilevel_l1inf"):
 # Path of radii
 # -------------
 # :class:`~skproj.inspection.EtaPathDisplay` plots the result of a search: the
-# cross-validated accuracy and the number of features for each radius. The rightmost point
-# is the network without a projection. On these data the bi-level ball reaches a higher
-# accuracy and passes through more radii: the exact one removes many features at once.
+# cross-validated accuracy and the number of features for each radius. The rightmost
+# point is the network without a projection. On these data the bi-level ball reaches a
+# higher accuracy and passes through more radii: the exact one removes many features at
+# once.
 figure, axes = plt.subplots(
     2, 1, figsize=(7.5, 7), sharex=True, sharey=True, layout="constrained"
 )
@@ -71,9 +72,9 @@ for axis, (ball, search) in zip(axes, searches.items(), strict=True):
 # %%
 # Accuracy against the number of features
 # ---------------------------------------
-# The radii of two balls are not comparable, but numbers of features are. The right panel
-# shows how many of the selected features are informative; on the dotted line, all of them
-# are. The vertical line marks the true number.
+# The radii of two balls are not comparable, but numbers of features are. The right
+# panel shows how many of the selected features are informative; on the dotted line, all
+# of them are. The vertical line marks the true number.
 styles = {
     "l1inf": {"color": "#0072B2", "marker": "o", "linestyle": "-"},
     "bilevel_l1inf": {"color": "#E69F00", "marker": "^", "linestyle": "--"},
@@ -105,8 +106,8 @@ figure.legend(loc="outside upper center", ncols=3)
 
 # %%
 # With one draw of the data and three folds, differences of two or three points are not
-# significant. The score of the chosen radius is optimistic, because the radius was chosen
-# by this score. On other data the ranking of the balls differs, see
+# significant. The score of the chosen radius is optimistic, because the radius was
+# chosen by this score. On other data the ranking of the balls differs, see
 # :ref:`estimator-benchmark`.
 #
 # .. [1] M. Barlaud, G. Perez, J.-P. Marmorat, "A new linear time bi-level l1,inf

@@ -3,13 +3,14 @@ Selecting pixels among a thousand probes
 ========================================
 
 The handwritten digits of scikit-learn have 61 pixels that vary. We add 1000 *probes*:
-permuted copies of pixels, which are not informative. A good selector keeps pixels and drops
-probes, and a classifier on the selected columns is better than one on all columns.
+permuted copies of pixels, which are not informative. A good selector keeps pixels and
+drops probes, and a classifier on the selected columns is better than one on all
+columns.
 
 The radius ``eta`` of the projection ball determines the number of selected features.
 Cross-validation inside the training data chooses it, with one path per fold, for two
-methods: the convex :class:`~skproj.feature_selection.ProjectionFeatureSelectorCV` in front
-of a support vector machine, and the
+methods: the convex :class:`~skproj.feature_selection.ProjectionFeatureSelectorCV` in
+front of a support vector machine, and the
 :class:`~skproj.nn.SparseSupervisedAutoencoderCV`, which selects and classifies.
 """
 
@@ -56,11 +57,11 @@ print(
 # %%
 # Two searches over eta
 # ---------------------
-# The linear model of the selector is less accurate than the final classifier, and its best
-# radius includes some probes for a small gain in accuracy. The smallest radius within one
-# standard error of the best excludes them. By default, the search of the autoencoder tries
-# several noise levels; using one, and dropping half of the features at each stage, makes
-# it faster.
+# The linear model of the selector is less accurate than the final classifier, and its
+# best radius includes some probes for a small gain in accuracy. The smallest radius
+# within one standard error of the best excludes them. By default, the search of the
+# autoencoder tries several noise levels; using one, and dropping half of the features
+# at each stage, makes it faster.
 selector = ProjectionFeatureSelectorCV(selection_rule="one-standard-error", cv=4)
 autoencoder = SparseSupervisedAutoencoderCV(
     input_noise=1.0,
@@ -76,9 +77,9 @@ network = make_pipeline(StandardScaler(), autoencoder).fit(X_train, y_train)
 # %%
 # Accuracy and selected features
 # ------------------------------
-# For comparison, the same classifiers are trained on all features, and on as many features
-# as the first search has chosen, ranked by the univariate F test. The F test does as well
-# on these data, because each of the pixels is informative by itself.
+# For comparison, the same classifiers are trained on all features, and on as many
+# features as the first search has chosen, ranked by the univariate F test. The F test
+# does as well on these data, because each of the pixels is informative by itself.
 n_chosen = np.count_nonzero(selector.get_support())
 f_test = SelectKBest(k=n_chosen)
 free = SparseSupervisedAutoencoder(eta=np.inf, random_state=0)
@@ -123,8 +124,8 @@ for name, importance in importances.items():
 # %%
 # Path over eta
 # -------------
-# A small radius loses pixels, a large radius includes probes; the score has a plateau in
-# between. The dotted line marks the chosen radius.
+# A small radius loses pixels, a large radius includes probes; the score has a plateau
+# in between. The dotted line marks the chosen radius.
 figure, axes = plt.subplots(2, 1, figsize=(7.5, 7), layout="constrained")
 for axis, search in zip(axes, (selector, autoencoder), strict=True):
     EtaPathDisplay.from_estimator(search, score_name="accuracy", ax=axis)
@@ -133,9 +134,9 @@ for axis, search in zip(axes, (selector, autoencoder), strict=True):
 # %%
 # First-layer weights
 # -------------------
-# Each column of the first weight matrix belongs to a feature; the pixels are on the left of
-# the line. Without a projection, every probe has nonzero weights; with the projection,
-# whole columns are zero.
+# Each column of the first weight matrix belongs to a feature; the pixels are on the
+# left of the line. Without a projection, every probe has nonzero weights; with the
+# projection, whole columns are zero.
 display = WeightsDisplay.from_weights(
     free.encoder_weights_,
     autoencoder.encoder_weights_,

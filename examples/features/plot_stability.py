@@ -3,17 +3,18 @@ Stability selection
 ===================
 
 A selector does not tell you whether another sample would have led to the same features.
-:class:`~skproj.feature_selection.StabilitySelector` repeats the selection on many halves of
-the data, and keeps the features that are selected on most halves. The data are the breast
-cancer data with 200 additional columns without signal, so that false selections are known.
+:class:`~skproj.feature_selection.StabilitySelector` repeats the selection on many
+halves of the data, and keeps the features that are selected on most halves. The data
+are the breast cancer data with 200 additional columns without signal, so that false
+selections are known.
 """
 
 # %%
 # A single fit and many fits
 # --------------------------
-# By default, :math:`\sqrt{0.8 d}` of :math:`d` features are selected on each half. With so
-# few features, at most one of those selected on 90 % of the halves is false on average. A
-# single fit with the same number of features also selects probes.
+# By default, :math:`\sqrt{0.8 d}` of :math:`d` features are selected on each half. With
+# so few features, at most one of those selected on 90 % of the halves is false on
+# average. A single fit with the same number of features also selects probes.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -54,10 +55,10 @@ display = SupportDisplay.from_estimator(selector, feature_names=names)
 # Comparison with the F test
 # --------------------------
 # For comparison, the F test selects as many features on the same halves. The stability
-# index is 1 if all halves agree, and 0 for random selections. If the F test is as stable,
-# and the final model as good, prefer the F test. It keeps all of several redundant
-# features; a selector that uses features jointly keeps one of them, not always the same
-# one.
+# index is 1 if all halves agree, and 0 for random selections. If the F test is as
+# stable, and the final model as good, prefer the F test. It keeps all of several
+# redundant features; a selector that uses features jointly keeps one of them, not
+# always the same one.
 # sphinx_gallery_thumbnail_number = 2
 figure, ax = plt.subplots(figsize=(5, 4.5), layout="constrained")
 for chosen, label, color in ((~is_probe, "features", "C0"), (is_probe, "probes", "C1")):

@@ -10,8 +10,8 @@ projections during training.
 # %%
 # A network without a projection
 # ------------------------------
-# Of 120 features the first 12 are informative; they are on the left of the dotted line. The
-# network uses all 120 features.
+# Of 120 features the first 12 are informative; they are on the left of the dotted line.
+# The network uses all 120 features.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import make_classification
@@ -54,14 +54,14 @@ for axis in display.axes_:
 # %%
 # Several balls
 # -------------
-# The left panels show the weights of this network, projected once with the radius for 12
-# columns. The right panels show the first layer of networks trained to keep 12 features,
-# with the projections of a progressive schedule. The l1 ball has no groups: on the left,
-# its radius keeps as many entries as 12 columns have.
+# The left panels show the weights of this network, projected once with the radius for
+# 12 columns. The right panels show the first layer of networks trained to keep 12
+# features, with the projections of a progressive schedule. The l1 ball has no groups:
+# on the left, its radius keeps as many entries as 12 columns have.
 #
-# A single projection selects columns by the weights of a network that was trained with all
-# uninformative features, and selects some of them. With several projections, the network
-# adapts to the remaining features after each.
+# A single projection selects columns by the weights of a network that was trained with
+# all uninformative features, and selects some of them. With several projections, the
+# network adapts to the remaining features after each.
 titles = {
     "l1": "l1: single entries",
     "l12": "l12: columns get shorter",
@@ -106,7 +106,7 @@ for axis in axes[-1]:
     axis.set_xlabel("feature")
 
 # %%
-# This is one data set with one network per ball and a fixed number of features: the ranking
-# of the balls may differ on other data. Zero columns make a network smaller; the single
-# zeros of the l1 ball do not.
+# This is one data set with one network per ball and a fixed number of features: the
+# ranking of the balls may differ on other data. Zero columns make a network smaller;
+# the single zeros of the l1 ball do not.
 plt.show()

@@ -2,17 +2,17 @@
 Forecasting a chaotic series with few weights
 =============================================
 
-:class:`~skproj.nn.SparseMLPRegressor` takes the share of zero weights as a parameter and
-searches for the l1 penalty. This example shows the forecast error against the number of
-weights.
+:class:`~skproj.nn.SparseMLPRegressor` takes the share of zero weights as a parameter
+and searches for the l1 penalty. This example shows the forecast error against the
+number of weights.
 """
 
 # %%
 # The Mackey-Glass series
 # -----------------------
-# Each row of the data has 12 values of the series, 3 time steps apart; the target is the
-# value 12 steps later. Consecutive rows are nearly equal, so the test data are the later
-# part of the series, after a gap.
+# Each row of the data has 12 values of the series, 3 time steps apart; the target is
+# the value 12 steps later. Consecutive rows are nearly equal, so the test data are the
+# later part of the series, after a gap.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.pipeline import make_pipeline
@@ -32,10 +32,11 @@ def relative_error(forecast):
 # %%
 # Models with decreasing numbers of weights
 # -----------------------------------------
-# A network with 40 hidden units has 520 weights. ``target_sparsity=0.0`` trains the dense
-# network; for the other values the search needs several trainings. The sparse networks are
-# trained three times in a row: dense, with the penalty, and without the penalty. For a fair
-# comparison, the dense network is trained for three times as many epochs.
+# A network with 40 hidden units has 520 weights. ``target_sparsity=0.0`` trains the
+# dense network; for the other values the search needs several trainings. The sparse
+# networks are trained three times in a row: dense, with the penalty, and without the
+# penalty. For a fair comparison, the dense network is trained for three times as many
+# epochs.
 models, errors = {}, {}
 print(f"{'zeros':>6} {'weights':>8} {'lags used':>10} {'trainings':>10} {'error':>8}")
 for sparsity in (0.0, 0.5, 0.8, 0.9, 0.95, 0.98):
@@ -58,10 +59,10 @@ for sparsity in (0.0, 0.5, 0.8, 0.9, 0.95, 0.98):
 # %%
 # Error and forecasts
 # -------------------
-# The error increases slowly at first: with a fifth of the weights it is half a percent of
-# the variance. From 90 % zeros on it increases fast; with a dozen weights the forecast
-# still follows the series, but misses its peaks. The dotted line is the error of a forecast
-# by the current value.
+# The error increases slowly at first: with a fifth of the weights it is half a percent
+# of the variance. From 90 % zeros on it increases fast; with a dozen weights the
+# forecast still follows the series, but misses its peaks. The dotted line is the error
+# of a forecast by the current value.
 figure, (above, below) = plt.subplots(2, 1, figsize=(8, 6.5), layout="constrained")
 n_weights = [
     sum(np.count_nonzero(W) for W in model[-1].coefs_) for model in models.values()
@@ -101,6 +102,6 @@ below.legend(loc="upper center", ncols=3)
 
 # %%
 # This is one series, one seed and a small network: at high sparsity, another seed can
-# change the error by a factor. The page :doc:`/prescribed_sparsity` has means over three
-# seeds, and magnitude pruning for comparison.
+# change the error by a factor. The page :doc:`/prescribed_sparsity` has means over
+# three seeds, and magnitude pruning for comparison.
 plt.show()

@@ -2,10 +2,10 @@
 A convolutional network with a tenth of its weights
 ===================================================
 
-An l1 penalty makes weights exactly zero, but the number of zeros is not known in advance.
-:func:`~skproj.nn.find_l1_weight` trains the network several times to find the penalty for a
-given number of weights. It works with any training loop that can be restarted; this one
-uses :class:`~skproj.nn.ProximalAdam`.
+An l1 penalty makes weights exactly zero, but the number of zeros is not known in
+advance. :func:`~skproj.nn.find_l1_weight` trains the network several times to find the
+penalty for a given number of weights. It works with any training loop that can be
+restarted; this one uses :class:`~skproj.nn.ProximalAdam`.
 """
 
 # %%
@@ -113,9 +113,9 @@ result = find_l1_weight(
 )
 
 # %%
-# The penalty also shrinks the remaining weights. Training them without the penalty, with
-# the zeros fixed, removes this bias. For comparison, the smallest weights of the dense
-# network are removed, and the others are trained for the same number of epochs.
+# The penalty also shrinks the remaining weights. Training them without the penalty,
+# with the zeros fixed, removes this bias. For comparison, the smallest weights of the
+# dense network are removed, and the others are trained for the same number of epochs.
 
 
 def without_penalty(model):
@@ -149,10 +149,11 @@ for name, values in curves.items():
 print(f"{'global magnitude':20} {accuracy(pruned):.3f}")
 
 # %%
-# If the penalty is slightly too large, the network no longer works, as the dips show, and
-# the search has to go back. The two methods keep different weights: the penalty keeps
-# those that reduce the loss, however small they were. Magnitude pruning removes nearly all
-# weights of the linear layer, which are small because there are many of them.
+# If the penalty is slightly too large, the network no longer works, as the dips show,
+# and the search has to go back. The two methods keep different weights: the penalty
+# keeps those that reduce the loss, however small they were. Magnitude pruning removes
+# nearly all weights of the linear layer, which are small because there are many of
+# them.
 figure, axes = plt.subplots(1, 3, figsize=(11, 3.8), layout="constrained")
 numbers = np.arange(1, len(steps) + 1)
 axes[0].semilogy(numbers, counts, "o-")
@@ -185,8 +186,8 @@ axes[2].legend()
 # -------------------
 # With a group penalty, whole filters become zero, and :func:`~skproj.nn.prune.shrink`
 # removes them from the network. Only the two functions change: the norm of a group is
-# computed over all dimensions of a filter, and filters are counted. With `tol`, one filter
-# more or less is accepted.
+# computed over all dimensions of a filter, and filters are counted. With `tol`, one
+# filter more or less is accepted.
 
 
 def train_with_filters(l1):
@@ -220,7 +221,7 @@ print(
 print(report)
 
 # %%
-# The search trains the network several times, unlike magnitude pruning; this pays off if
-# few weights are kept. This example uses one seed of a small network; the page
+# The search trains the network several times, unlike magnitude pruning; this pays off
+# if few weights are kept. This example uses one seed of a small network; the page
 # :doc:`/prescribed_sparsity` has a comparison with three seeds.
 plt.show()

@@ -2,9 +2,10 @@
 Pruning a convolutional network
 ===============================
 
-A convolutional network for digits is pruned to different numbers of weights, by magnitude
-and by group sparse projection, and fine-tuned. Unstructured zeros save no time, so whole
-filters are pruned at the end, and :func:`~skproj.nn.prune.shrink` makes the network smaller.
+A convolutional network for digits is pruned to different numbers of weights, by
+magnitude and by group sparse projection, and fine-tuned. Unstructured zeros save no
+time, so whole filters are pruned at the end, and :func:`~skproj.nn.prune.shrink` makes
+the network smaller.
 """
 
 # %%
@@ -69,8 +70,8 @@ print(f"accuracy of the dense network: {accuracy(dense):.3f}")
 # %%
 # Single weights
 # --------------
-# Each method prunes a copy of the trained network to the same number of zeros. The masks
-# are fixed while the copy is fine-tuned.
+# Each method prunes a copy of the trained network to the same number of zeros. The
+# masks are fixed while the copy is fine-tuned.
 
 
 def by_magnitude(model, zeros):
@@ -109,15 +110,15 @@ for name, values in scores.items():
 print(f"\nHoyer, layer/filters, 95 % zeros\n{reports['Hoyer, layer/filters'][2]}")
 
 # %%
-# All methods keep the largest weights of a layer; they differ in the number of weights that
-# each layer keeps, which the right panels show. Global magnitude pruning compares weights
-# of different layers, and removes most weights of the linear layer, which are small because
-# there are many of them. An equal Hoyer sparsity of the filters gives more equal shares
-# (dashed). On this network it is better from 90 % zeros on. This is not always so: in the
-# benchmark of the page :doc:`/pruning`, magnitude pruning is ahead on another network, and
-# iterative pruning is better than every one-shot method if few weights remain. Grouped by
-# inputs, the first layer keeps too few weights, because its one input is a single long
-# vector; a warning reports this.
+# All methods keep the largest weights of a layer; they differ in the number of weights
+# that each layer keeps, which the right panels show. Global magnitude pruning compares
+# weights of different layers, and removes most weights of the linear layer, which are
+# small because there are many of them. An equal Hoyer sparsity of the filters gives
+# more equal shares (dashed). On this network it is better from 90 % zeros on. This is
+# not always so: in the benchmark of the page :doc:`/pruning`, magnitude pruning is
+# ahead on another network, and iterative pruning is better than every one-shot method
+# if few weights remain. Grouped by inputs, the first layer keeps too few weights,
+# because its one input is a single long vector; a warning reports this.
 figure, axes = plt.subplots(1, 3, figsize=(11, 3.8), layout="constrained")
 for name, values in scores.items():
     axes[0].plot(fractions, values, "o-", label=name)
@@ -146,9 +147,9 @@ axes[1].legend()
 # %%
 # Whole filters
 # -------------
-# Networks with unstructured zeros take as long as the dense network. Here a projection onto
-# an l1,2 ball keeps half or a quarter of the filters of each convolution. The other filters
-# are removed, together with the weights that depend only on them.
+# Networks with unstructured zeros take as long as the dense network. Here a projection
+# onto an l1,2 ball keeps half or a quarter of the filters of each convolution. The
+# other filters are removed, together with the weights that depend only on them.
 batch = X_test[:256]
 print(
     f"{'filters kept':>12} {'accuracy':>9} {'parameters':>11} {'MFLOPs':>7} {'ms':>6}"
@@ -172,7 +173,7 @@ for share in (1.0, 0.5, 0.25):
 print(f"\nReport of the smallest network:\n{report}")
 
 # %%
-# This is one network, one seed and 540 test images: one point of accuracy is five images.
-# Times depend on the computer. The ranking of the methods may differ on networks with
-# millions of weights.
+# This is one network, one seed and 540 test images: one point of accuracy is five
+# images. Times depend on the computer. The ranking of the methods may differ on
+# networks with millions of weights.
 plt.show()

@@ -11,9 +11,9 @@ sparsities, and shows the parts and the reconstruction error.
 # %%
 # Data and models
 # ---------------
-# All models have 16 parts. The Hoyer sparsity of a part is 0 if all pixels are equal, and 1
-# if only one pixel is nonzero. The average over the parts is prescribed; single parts may
-# have more or fewer pixels.
+# All models have 16 parts. The Hoyer sparsity of a part is 0 if all pixels are equal,
+# and 1 if only one pixel is nonzero. The average over the parts is prescribed; single
+# parts may have more or fewer pixels.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
@@ -51,8 +51,8 @@ for name, model in models.items():
 # %%
 # Parts
 # -----
-# Each row has the 16 parts of a model, the most used first, with their Hoyer sparsities.
-# White is exactly zero.
+# Each row has the 16 parts of a model, the most used first, with their Hoyer
+# sparsities. White is exactly zero.
 figure, axes = plt.subplots(
     len(models), n_parts, figsize=(13, 4.2), layout="constrained"
 )
@@ -73,7 +73,8 @@ for row, (name, model) in zip(axes, models.items(), strict=True):
     row[0].set_ylabel(name)
 
 # %%
-# Sparser parts are not better in general: they are easier to interpret, and the increase
-# of the error depends on the data. Small images also limit the sparsity, because they have
-# few pixels. :ref:`nmf-benchmark` compares the errors with those of a penalty.
+# Sparser parts are not better in general: they are easier to interpret, and the
+# increase of the error depends on the data. Small images also limit the sparsity,
+# because they have few pixels. :ref:`nmf-benchmark` compares the errors with those of a
+# penalty.
 plt.show()

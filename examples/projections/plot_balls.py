@@ -2,18 +2,18 @@
 Effect of each ball on a matrix
 ===============================
 
-A small matrix is projected onto every ball, to show the effect on the entries of a column
-that is kept. Groups are columns, ``axis=0``.
+A small matrix is projected onto every ball, to show the effect on the entries of a
+column that is kept. Groups are columns, ``axis=0``.
 """
 
 # %%
 # One matrix on every ball
 # ------------------------
 # The matrix has twelve columns of decreasing size. For each sparsifying ball,
-# :func:`~skproj.projection.radius_for_sparsity` finds the largest radius that keeps five
-# columns (for the l1 ball: as many entries as five columns have). The results then differ
-# only in the effect on the kept columns. The l2 and the linf ball make no zeros; their
-# radius is half of the norm. Grey is exactly zero.
+# :func:`~skproj.projection.radius_for_sparsity` finds the largest radius that keeps
+# five columns (for the l1 ball: as many entries as five columns have). The results then
+# differ only in the effect on the kept columns. The l2 and the linf ball make no zeros;
+# their radius is half of the norm. Grey is exactly zero.
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -61,8 +61,8 @@ figure.colorbar(image, ax=axes, label="entry", shrink=0.8)
 # %%
 # - **No groups** (`l1`): single entries become zero.
 # - **l2 inside a group** (`l12`): a kept column keeps its direction and gets shorter.
-# - **l_inf inside a group** (`l1inf`): the large entries of a kept column are clipped to
-#   one level. For the same number of columns, the bi-level projection has the larger
+# - **l_inf inside a group** (`l1inf`): the large entries of a kept column are clipped
+#   to one level. For the same number of columns, the bi-level projection has the larger
 #   radius here, and clips less.
 # - **l1 inside a group** (`bilevel_l11`): a kept column gets zeros as well.
 #

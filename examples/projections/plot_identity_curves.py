@@ -9,16 +9,16 @@ ball, the norms of the two parts add up to the norm of the matrix:
 
     \|P(Y)\| + \|Y - P(Y)\| = \|Y\|
 
-if all norms are the norm of the ball. A radius of 30 % of the norm therefore removes 70 %
-of the norm, whatever the matrix is [1]_.
+if all norms are the norm of the ball. A radius of 30 % of the norm therefore removes 70
+% of the norm, whatever the matrix is [1]_.
 """
 
 # %%
 # A weight matrix and two norms
 # -----------------------------
-# The columns have different sizes, as in a trained network. The parts are measured in the
-# norm of the ball, and in the Frobenius norm, for which only the triangle inequality
-# holds: the sum is at least the norm of the matrix.
+# The columns have different sizes, as in a trained network. The parts are measured in
+# the norm of the ball, and in the Frobenius norm, for which only the triangle
+# inequality holds: the sum is at least the norm of the matrix.
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -30,7 +30,7 @@ shares = np.linspace(0.0, 1.0, 41)
 
 
 def part_norms(ball, norm):
-    """Return norms of projection and residual relative to the matrix, for each radius."""
+    """Return norms of projection and residual, relative to the matrix, by radius."""
     parts = []
     for share in shares:
         P = ball.project(Y, share * ball.norm(Y))
@@ -45,9 +45,9 @@ frobenius = {ball.name: part_norms(ball, np.linalg.norm) for ball in balls}
 # %%
 # Norm of the ball
 # ----------------
-# In the norm of the ball, both parts are linear in the radius for all balls. The identity
-# holds for the exact l1,inf projection as well as for the bi-level one: both clip each
-# column at some level, and only the sum of the levels matters.
+# In the norm of the ball, both parts are linear in the radius for all balls. The
+# identity holds for the exact l1,inf projection as well as for the bi-level one: both
+# clip each column at some level, and only the sum of the levels matters.
 figure, axes = plt.subplots(
     2, 3, figsize=(9, 5.2), sharex=True, sharey=True, layout="constrained"
 )
@@ -86,9 +86,9 @@ for ball in balls:
 # The figure shows the largest deviation for every pair. In white fields the identity
 # holds for all radii. In the l1 norm it always holds, because entries move towards zero
 # and never change sign. In the l1,inf norm it also holds: each projection lowers the
-# largest entry of a column by the largest entry of the residual. In the l1,2 norm it holds
-# only for the projection onto the l1,2 ball, which keeps the directions of the columns. In
-# the Frobenius norm it never holds.
+# largest entry of a column by the largest entry of the residual. In the l1,2 norm it
+# holds only for the projection onto the l1,2 ball, which keeps the directions of the
+# columns. In the Frobenius norm it never holds.
 norms = {name: BALLS[name].norm for name in ("l1", "l12", "l1inf")}
 norms["Frobenius"] = np.linalg.norm
 
@@ -120,8 +120,8 @@ figure.colorbar(image, ax=axis, label="largest deviation (share of the norm)")
 
 # %%
 # The identity gives the size of the residual, not its importance: two projections with
-# residuals of the same norm need not be equally good. The number of columns that a radius
-# keeps depends on the matrix, see
+# residuals of the same norm need not be equally good. The number of columns that a
+# radius keeps depends on the matrix, see
 # :ref:`sphx_glr_auto_examples_projections_plot_sparsity_curves.py`.
 #
 # .. [1] M. Barlaud, G. Perez, J.-P. Marmorat, "A new linear time bi-level l1,inf

@@ -2,16 +2,16 @@
 Sparsity against the radius
 ===========================
 
-The same radius has different effects for different balls. This example shows the number of
-zero columns and zero entries against the radius, and the distance of the result to the
-matrix.
+The same radius has different effects for different balls. This example shows the number
+of zero columns and zero entries against the radius, and the distance of the result to
+the matrix.
 """
 
 # %%
 # The matrix
 # ----------
-# The columns have different sizes; some have even entries, others a few large ones. In the
-# figures, solid lines are exact projections, dashed lines bi-level projections.
+# The columns have different sizes; some have even entries, others a few large ones. In
+# the figures, solid lines are exact projections, dashed lines bi-level projections.
 # ``bilevel_l12`` is the same operator as ``l12``, and the l2 and the linf ball make no
 # zeros.
 import matplotlib.pyplot as plt
@@ -55,9 +55,9 @@ curves = {name: measure(ball) for name, ball in BALLS.items()}
 # -----------------------------
 # The radius is a share of the norm of the matrix, so that balls of different norms can
 # be compared. For the same share, the bi-level projections have more zero columns than
-# the exact ones. The l1 ball has as many zero entries as the others, but they are spread
-# over the matrix: a column is zero only if all its entries are. The two lines at the bottom
-# are the l2 and the linf ball.
+# the exact ones. The l1 ball has as many zero entries as the others, but they are
+# spread over the matrix: a column is zero only if all its entries are. The two lines at
+# the bottom are the l2 and the linf ball.
 figure, axes = plt.subplots(1, 2, figsize=(9, 4), sharey=True, layout="constrained")
 for name, (columns, entries, _) in curves.items():
     axes[0].plot(shares, columns, label=name, **styles[name])
@@ -75,10 +75,11 @@ figure.legend(loc="outside upper center", ncols=4)
 # %%
 # Distance to the matrix
 # ----------------------
-# The left panel shows the distance against the radius: by definition, an exact projection
-# is nearer than the bi-level one of the same norm. The right panel shows the distance
-# against the share of zero columns: for the same share, the bi-level projection is nearer
-# on this matrix, because the exact one needs a much smaller radius.
+# The left panel shows the distance against the radius: by definition, an exact
+# projection is nearer than the bi-level one of the same norm. The right panel shows the
+# distance against the share of zero columns: for the same share, the bi-level
+# projection is nearer on this matrix, because the exact one needs a much smaller
+# radius.
 figure, axes = plt.subplots(1, 2, figsize=(9, 4), sharey=True, layout="constrained")
 for name, (columns, _, distance) in curves.items():
     axes[0].plot(shares, distance, label=name, **styles[name])
@@ -95,8 +96,9 @@ for axis in axes:
 figure.legend(loc="outside upper center", ncols=4)
 
 # %%
-# This is a random matrix. In a network the weights adapt to the ball during training, and
-# the accuracy matters, see
-# :ref:`sphx_glr_auto_examples_features_plot_accuracy_against_radius.py`. For a given matrix,
-# :func:`~skproj.projection.radius_for_sparsity` finds the radius for a number of columns.
+# This is a random matrix. In a network the weights adapt to the ball during training,
+# and the accuracy matters, see
+# :ref:`sphx_glr_auto_examples_features_plot_accuracy_against_radius.py`. For a given
+# matrix, :func:`~skproj.projection.radius_for_sparsity` finds the radius for a number
+# of columns.
 plt.show()

@@ -2,9 +2,10 @@
 Run time of projections
 =======================
 
-A projection inside an optimizer runs after every step, so it should not take longer than
-the step. This example times the exact and the bi-level projection onto the l1,inf ball, and
-the projection onto the l1 ball, for matrices with increasing numbers of columns and rows.
+A projection inside an optimizer runs after every step, so it should not take longer
+than the step. This example times the exact and the bi-level projection onto the l1,inf
+ball, and the projection onto the l1 ball, for matrices with increasing numbers of
+columns and rows.
 """
 
 # %%
@@ -88,8 +89,9 @@ growing = {
 # -----------------
 # All times grow linearly with the number of entries, in both directions. The bi-level
 # projection stays near the floor. The exact one searches for the level of each column,
-# which takes two to eight times as long, similar to the bi-level projection in NumPy. From
-# a quarter of a million entries on, it starts the search from an estimate by a sample.
+# which takes two to eight times as long, similar to the bi-level projection in NumPy.
+# From a quarter of a million entries on, it starts the search from an estimate by a
+# sample.
 styles = {
     "NumPy, bi-level": {"color": "#CC79A7", "marker": "D", "linestyle": ":"},
     "l1inf, exact": {"color": "#0072B2", "marker": "o", "linestyle": "-"},
@@ -117,8 +119,9 @@ for name in styles:
     print(f"{name:16} {wide:12.1f} {tall:12.1f}")
 
 # %%
-# These are a few rounds with one kind of data on one computer; other processes affect the
-# curves. The exact projection is faster for small radii, and slower for short groups. For
-# small arrays, checking the arguments dominates. The page :doc:`/projections` has the
-# results of the full benchmark, ``benchmarks/projections.py``.
+# These are a few rounds with one kind of data on one computer; other processes affect
+# the curves. The exact projection is faster for small radii, and slower for short
+# groups. For small arrays, checking the arguments dominates. The page
+# :doc:`/projections` has the results of the full benchmark,
+# ``benchmarks/projections.py``.
 plt.show()

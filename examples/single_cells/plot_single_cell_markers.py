@@ -2,8 +2,8 @@
 Marker genes of blood cells
 ===========================
 
-Marker genes separate the types of blood cells. Univariate rankings select many redundant
-genes; a sparse classifier selects genes that are informative jointly.
+Marker genes separate the types of blood cells. Univariate rankings select many
+redundant genes; a sparse classifier selects genes that are informative jointly.
 :func:`skproj.anndata.select_features` fits a sparse classifier to an AnnData object and
 stores the results in it. Both approaches are compared at equal numbers of genes, on
 held-out cells.
@@ -14,9 +14,9 @@ held-out cells.
 # --------
 # The data set of scanpy has 700 blood cells and 765 genes; the file is read without
 # importing scanpy. The labels come from purified cells, and some types, such as the
-# subtypes of helper T cells, are hard to separate. `adata.X` must contain log-normalised
-# counts. Genes expressed in fewer than 10 cells are removed. Types with fewer than 10 cells
-# are too small for cross-validation and lose their labels.
+# subtypes of helper T cells, are hard to separate. `adata.X` must contain
+# log-normalised counts. Genes expressed in fewer than 10 cells are removed. Types with
+# fewer than 10 cells are too small for cross-validation and lose their labels.
 import importlib.util
 import warnings
 from pathlib import Path
@@ -48,10 +48,10 @@ print(f"{adata.n_obs} cells, {adata.n_vars} genes, {len(sizes) - len(rare)} type
 # %%
 # A panel of 20 genes
 # -------------------
-# The frequency is the fraction of five folds that also select the gene. The group is the
-# type with the largest difference from the other cells, in standard deviations: CST3 for
-# monocytes and dendritic cells, CD79A for B cells, CD3D for T cells, NKG7 for cytotoxic
-# cells.
+# The frequency is the fraction of five folds that also select the gene. The group is
+# the type with the largest difference from the other cells, in standard deviations:
+# CST3 for monocytes and dendritic cells, CD79A for B cells, CD3D for T cells, NKG7 for
+# cytotoxic cells.
 select_features(adata, "type", n_genes=20)
 results = adata.uns["skproj"]
 print(selected_df(adata).head(10).round(2).to_string())
@@ -139,8 +139,8 @@ axes[0].legend()
 # %%
 # Markers by type
 # ---------------
-# The area of a dot is the share of cells of a type that express the gene. The colour is the
-# mean expression, scaled to the range over the types.
+# The area of a dot is the share of cells of a type that express the gene. The colour is
+# the mean expression, scaled to the range over the types.
 table = selected_df(adata).sort_values(["group", "score"], ascending=[True, False])
 names = results["groups"]
 values = labelled[:, table.index].X.toarray()
@@ -175,8 +175,9 @@ axis.legend(
 # %%
 # Cells in the latent space
 # -------------------------
-# The logits of the types, stored in `adata.obsm`, in the plane of their first two principal
-# components. The model was fitted to these cells: new cells would be less well separated.
+# The logits of the types, stored in `adata.obsm`, in the plane of their first two
+# principal components. The model was fitted to these cells: new cells would be less
+# well separated.
 has_label = adata.obs["type"].notna().to_numpy()
 latent = LatentDisplay(
     codes=adata.obsm["X_skproj"][has_label],
