@@ -80,7 +80,7 @@ styles = {
     "bilevel_l1inf": {"color": "#E69F00", "marker": "^", "linestyle": "--"},
 }
 # sphinx_gallery_thumbnail_number = 2
-figure, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(7.5, 3.6), layout="constrained")
 for ball, search in searches.items():
     accuracy = search.cv_results_["mean_test_score"]
     kept = search.n_features_path_

@@ -59,7 +59,6 @@ display = SupportDisplay.from_estimator(selector, feature_names=names)
 # stable, and the final model as good, prefer the F test. It keeps all of several
 # redundant features; a selector that uses features jointly keeps one of them, not
 # always the same one.
-# sphinx_gallery_thumbnail_number = 2
 figure, ax = plt.subplots(figsize=(5, 4.5), layout="constrained")
 for chosen, label, color in ((~is_probe, "features", "C0"), (is_probe, "probes", "C1")):
     ax.scatter(

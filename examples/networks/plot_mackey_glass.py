@@ -63,42 +63,47 @@ for sparsity in (0.0, 0.5, 0.8, 0.9, 0.95, 0.98):
 # of the variance. From 90 % zeros on it increases fast; with a dozen weights the
 # forecast still follows the series, but misses its peaks. The dotted line is the error
 # of a forecast by the current value.
-figure, (above, below) = plt.subplots(2, 1, figsize=(8, 6.5), layout="constrained")
+figure, axis = plt.subplots(figsize=(7, 3.8), layout="constrained")
 n_weights = [
     sum(np.count_nonzero(W) for W in model[-1].coefs_) for model in models.values()
 ]
-above.loglog(n_weights, list(errors.values()), "o-", color="#0072B2", label="network")
-above.axhline(
+axis.loglog(n_weights, list(errors.values()), "o-", color="#0072B2", label="network")
+axis.axhline(
     relative_error(X_test[:, -1]), color="black", ls=":", label="current value"
 )
 for count, (sparsity, error) in zip(n_weights, errors.items(), strict=True):
-    above.annotate(
+    axis.annotate(
         f"{sparsity:.0%}",
         (count, error),
         xytext=(0, 8),
         textcoords="offset points",
         ha="center",
     )
-above.set_xticks(n_weights, n_weights)
-above.set_yticks([0.001, 0.01, 0.1, 1.0], ["0.1 %", "1 %", "10 %", "100 %"])
-above.set_ylim(1e-3, 4.0)
-above.minorticks_off()
-above.set_xlabel("nonzero weights (above the points: share of zeros)")
-above.set_ylabel("mean squared error\n(share of the variance)")
-above.grid(alpha=0.3)
-above.legend()
+axis.set_xticks(n_weights, n_weights)
+axis.set_yticks([0.001, 0.01, 0.1, 1.0], ["0.1 %", "1 %", "10 %", "100 %"])
+axis.set_ylim(1e-3, 4.0)
+axis.minorticks_off()
+axis.set_xlabel("nonzero weights (above the points: share of zeros)")
+axis.set_ylabel("mean squared error\n(share of the variance)")
+axis.grid(alpha=0.3)
+axis.legend()
+
+# %%
+# Forecasts of a part of the test series at two sparsities:
+# sphinx_gallery_thumbnail_number = 2
+figure, axis = plt.subplots(figsize=(5.5, 3.8), layout="constrained")
 shown = slice(100, 250)
-below.plot(y_test[shown], color="0.6", linewidth=4, label="series")
+axis.plot(y_test[shown], color="0.6", linewidth=4, label="series")
 for sparsity, color, style in [(0.9, "#0072B2", "-"), (0.98, "#D55E00", "--")]:
     forecast = models[sparsity].predict(X_test)
-    below.plot(
+    axis.plot(
         forecast[shown], color=color, linestyle=style, label=f"{sparsity:.0%} zeros"
     )
-below.set_xlabel("time")
-below.set_ylabel("value, forecast 12 steps ahead")
-below.grid(alpha=0.3)
-below.set_ylim(0.35, 1.5)
-below.legend(loc="upper center", ncols=3)
+axis.set_xlabel("time")
+axis.set_ylabel("value, forecast 12 steps ahead")
+axis.grid(alpha=0.3)
+axis.set_ylim(0.35, 1.5)
+axis.legend(loc="upper center", ncols=3)
 
 # %%
 # This is one series, one seed and a small network: at high sparsity, another seed can

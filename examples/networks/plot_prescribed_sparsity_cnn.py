@@ -154,7 +154,7 @@ print(f"{'global magnitude':20} {accuracy(pruned):.3f}")
 # keeps those that reduce the loss, however small they were. Magnitude pruning removes
 # nearly all weights of the linear layer, which are small because there are many of
 # them.
-figure, axes = plt.subplots(1, 3, figsize=(11, 3.8), layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(8, 3.8), layout="constrained")
 numbers = np.arange(1, len(steps) + 1)
 axes[0].semilogy(numbers, counts, "o-")
 axes[0].axhline(target, color="gray", linestyle="--", label="target")
@@ -164,10 +164,15 @@ for (name, values), marker in zip(curves.items(), "o^", strict=True):
 axes[1].plot(found + 1, accuracy(pruned), "s", label="global magnitude")
 axes[1].axhline(accuracy(dense), color="gray", linestyle=":", label="dense")
 axes[1].set_ylabel("accuracy on the test images")
-for axis in axes[:2]:
+for axis in axes:
     axis.set_xlabel("step of the search")
     axis.set_xticks(numbers)
     axis.legend(loc="lower right")
+
+# %%
+# Shares of the weights that each layer keeps:
+# sphinx_gallery_thumbnail_number = 2
+figure, axis = plt.subplots(figsize=(4.5, 3.2), layout="constrained")
 titles = ["first\nconvolution", "second\nconvolution", "linear"]
 places = np.arange(len(titles))
 bars = [
@@ -175,11 +180,11 @@ bars = [
     ("global magnitude", kept_by_layer(pruned)),
 ]
 for shift, (name, share) in zip((-0.2, 0.2), bars, strict=True):
-    axes[2].bar(places + shift, share, width=0.4, label=name)
-axes[2].axhline(0.1, color="gray", linestyle="--", label="all layers")
-axes[2].set_xticks(places, titles)
-axes[2].set_ylabel("share of weights kept in the layer")
-axes[2].legend()
+    axis.bar(places + shift, share, width=0.4, label=name)
+axis.axhline(0.1, color="gray", linestyle="--", label="all layers")
+axis.set_xticks(places, titles)
+axis.set_ylabel("share of weights kept")
+axis.legend()
 
 # %%
 # Half of the filters

@@ -111,24 +111,27 @@ print(f"\nHoyer, layer/filters, 95 % zeros\n{reports['Hoyer, layer/filters'][2]}
 
 # %%
 # All methods keep the largest weights of a layer; they differ in the number of weights
-# that each layer keeps, which the right panels show. Global magnitude pruning compares
-# weights of different layers, and removes most weights of the linear layer, which are
-# small because there are many of them. An equal Hoyer sparsity of the filters gives
-# more equal shares (dashed). On this network it is better from 90 % zeros on. This is
-# not always so: in the benchmark of the page :doc:`/pruning`, magnitude pruning is
-# ahead on another network, and iterative pruning is better than every one-shot method
-# if few weights remain. Grouped by inputs, the first layer keeps too few weights,
-# because its one input is a single long vector; a warning reports this.
-figure, axes = plt.subplots(1, 3, figsize=(11, 3.8), layout="constrained")
+# that each layer keeps, which the second figure shows. Global magnitude pruning
+# compares weights of different layers, and removes most weights of the linear layer,
+# which are small because there are many of them. An equal Hoyer sparsity of the filters
+# gives more equal shares (dashed). On this network it is better from 90 % zeros on.
+# This is not always so: in the benchmark of the page :doc:`/pruning`, magnitude pruning
+# is ahead on another network, and iterative pruning is better than every one-shot
+# method if few weights remain. Grouped by inputs, the first layer keeps too few
+# weights, because its one input is a single long vector; a warning reports this.
+figure, axis = plt.subplots(figsize=(4.5, 3.4), layout="constrained")
 for name, values in scores.items():
-    axes[0].plot(fractions, values, "o-", label=name)
-axes[0].axhline(accuracy(dense), color="gray", linestyle="--", label="dense")
-axes[0].set_xlabel("fraction of zeros")
-axes[0].set_ylabel("accuracy on the test images")
-axes[0].legend()
-axes[0].grid(alpha=0.3)
+    axis.plot(fractions, values, "o-", label=name)
+axis.axhline(accuracy(dense), color="gray", linestyle="--", label="dense")
+axis.set_xlabel("fraction of zeros")
+axis.set_ylabel("accuracy on the test images")
+axis.legend()
+axis.grid(alpha=0.3)
+figure, axes = plt.subplots(
+    1, 2, figsize=(8, 3.8), sharex=True, sharey=True, layout="constrained"
+)
 titles = ["first convolution", "second", "linear"]
-for axis, name in zip(axes[1:], list(methods)[:2], strict=True):
+for axis, name in zip(axes, list(methods)[:2], strict=True):
     kept = [
         [1 - layer.fraction_zeros for layer in report.layers]
         for report in reports[name]
@@ -141,8 +144,8 @@ for axis, name in zip(axes[1:], list(methods)[:2], strict=True):
     axis.set_yscale("log")
     axis.set_ylim(2e-3, 1.1)
     axis.grid(alpha=0.3)
-axes[1].set_ylabel("share of weights kept in the layer")
-axes[1].legend()
+axes[0].set_ylabel("share of weights kept in the layer")
+axes[0].legend()
 
 # %%
 # Whole filters

@@ -51,15 +51,16 @@ for name, model in models.items():
 # %%
 # Parts
 # -----
-# Each row has the 16 parts of a model, the most used first, with their Hoyer
-# sparsities. White is exactly zero.
+# Each row has the eight most used parts of a model, with their Hoyer sparsities. White
+# is exactly zero.
+n_shown = 8
 figure, axes = plt.subplots(
-    len(models), n_parts, figsize=(13, 4.2), layout="constrained"
+    len(models), n_shown, figsize=(7, 4.2), layout="constrained"
 )
 for row, (name, model) in zip(axes, models.items(), strict=True):
     parts = model.components_
     use = model.transform(X_train).sum(axis=0) * parts.sum(axis=1)
-    order = np.argsort(-use)
+    order = np.argsort(-use)[:n_shown]
     sparsities = hoyer_sparsity(parts, axis=1)
     for axis, part in zip(row, order, strict=True):
         axis.imshow(

@@ -100,7 +100,8 @@ def largest_deviation(ball, norm):
 deviations = np.array(
     [[largest_deviation(ball, norm) for norm in norms.values()] for ball in balls]
 )
-figure, axis = plt.subplots(figsize=(6, 4.2), layout="constrained")
+# sphinx_gallery_thumbnail_number = 2
+figure, axis = plt.subplots(figsize=(5, 3.8), layout="constrained")
 image = axis.imshow(
     np.where(deviations > 1e-9, deviations, np.nan), cmap="Blues", vmin=0.0
 )

@@ -179,6 +179,7 @@ axis.legend(
 # principal components. The model was fitted to these cells: new cells would be less
 # well separated.
 has_label = adata.obs["type"].notna().to_numpy()
+# sphinx_gallery_thumbnail_number = 4
 latent = LatentDisplay(
     codes=adata.obsm["X_skproj"][has_label],
     labels=types,
