@@ -26,7 +26,7 @@ templates_path = ["_templates"]
 exclude_patterns = ["_build", "benchmarks_*.rst"]  # the tables are included
 default_role = "literal"  # single backticks in docstrings are code
 
-autodoc_typehints = "none"  # numpydoc sections say it
+autodoc_typehints = "none"  # types are in the numpydoc sections
 numpydoc_show_class_members = False  # the class template lists them
 extlinks = {
     "arxiv": ("https://arxiv.org/abs/%s", "arXiv:%s"),
