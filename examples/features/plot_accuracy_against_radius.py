@@ -48,7 +48,7 @@ for ball in ("l1inf", "bilevel_l1inf"):
         projection=ball,
         input_noise=1.0,
         final_noise=0.5,
-        survival_rate=0.6,
+        keep_fraction=0.6,
         scoring="accuracy",
         cv=3,
         random_state=0,

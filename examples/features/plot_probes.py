@@ -66,7 +66,7 @@ selector = ProjectionFeatureSelectorCV(selection_rule="one-standard-error", cv=4
 autoencoder = SparseSupervisedAutoencoderCV(
     input_noise=1.0,
     final_noise=0.5,
-    survival_rate=0.5,
+    keep_fraction=0.5,
     scoring="accuracy",
     cv=4,
     random_state=0,
