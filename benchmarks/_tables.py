@@ -1,4 +1,4 @@
-"""What the benchmarks share: where numbers were taken, and tables of them."""
+"""Helpers of the benchmarks: machine and versions, tables in files."""
 
 import platform
 import re

@@ -1,9 +1,9 @@
 """The classifiers that ``estimators.py`` compares, by name.
 
-Each line of `METHODS` has a function ``make(seed)`` that returns an estimator not yet
-fitted. All of them see features of zero mean and unit variance. Whatever a method has
-to choose (a radius, a penalty, a number of features) it chooses inside `fit`, from the
-data it is given. To add one, write such a function and a line in `METHODS`.
+Each line of `METHODS` has a function ``make(seed)`` that returns an unfitted estimator.
+The features have zero mean and unit variance. A method makes its choices (radius,
+penalty, number of features) inside `fit`, from the training data. To add a method,
+write such a function and a line in `METHODS`.
 """
 
 from collections.abc import Callable
@@ -236,7 +236,7 @@ def paper_autoencoder(seed):
         SparseSupervisedAutoencoder(
             eta=1.0,
             projection="bilevel_l1inf",
-            descent="double",
+            schedule="double",
             max_epochs=30,
             batch_size=4,
             learning_rate_init=5e-4,

@@ -5,22 +5,22 @@
     python benchmarks/estimators.py --methods f-svc lassonet --append more.csv
     python benchmarks/estimators.py --append results.csv --no-run --rst table.rst
 
-What is done. Each draw of a family of data is split into four stratified folds. On
-the other three, the features are centred and scaled (counts are first divided by their
-sum and put on a log scale), and the method is fitted; all its choices are made in
-there. Draws 1 to 3 are for tuning defaults, draws 4 and 5 are held out. The CSV gets a
-line for every fit as soon as it is done, and a fit that it contains is not repeated.
-Several runs may add to one file at a time; of equal fits the last one counts. To
-measure a method again, delete its lines.
+Method. Each draw of a family of data is split into four stratified folds. On the three
+training folds, the features are centred and scaled (counts are first divided by their
+sum and log-transformed), and the method is fitted, with all its choices. Draws 1 to 3
+are for tuning defaults; draws 4 and 5 are held out. Each finished fit is appended to
+the CSV as a line, and is not repeated. Several runs may append to one file at the same
+time; of equal fits the last one counts. To repeat the fits of a method, delete its
+lines.
 
-How to read it. Numbers are means over folds and draws, with their standard error, which
-takes the folds for independent. "kept" is the number of features that the fitted model
-uses. Precision, recall and F1 compare them with the informative ones; a column that
-carries signal but never alone counts as informative. "F1 of F test" is that of as many
-features, those with the largest F statistics. The seconds are those of the processor,
-for one fit with all its choices, with one thread. Bold is the best of a column, italic
-what is at most one standard error of the difference behind it; the difference is taken
-fold by fold. A method with fewer fits than the others says so, and is not marked.
+Tables. Numbers are means over folds and draws with their standard error, which treats
+the folds as independent. "kept" is the number of features that the fitted model uses.
+Precision, recall and F1 compare them with the informative features, including features
+that are informative only jointly. "F1 of F test" is the F1 of as many features with the
+largest F statistics. Times are CPU seconds for one fit with all its choices, with one
+thread. Bold is the best of a column, italic is within one standard error of the
+difference to it, computed fold by fold. Methods with fewer fits than the others are
+labelled so and not marked.
 """
 
 import argparse

@@ -1,19 +1,19 @@
-"""Time the group sparse projection against the memory floor and the plain algorithm.
+"""Time the group sparse projection against the memory floor and a plain version.
 
     python benchmarks/hoyer.py
     python benchmarks/hoyer.py --size 512x4608 --sparsity 0.8 --dtype float32
 
-The vectors are the rows of a matrix of normal numbers. A cell is the least time of some
-runs that take turns, in milliseconds, and in brackets a multiple of the floor: one pass
-that reads the data once and adds up their magnitudes, by the kernels of skproj. The
-columns are
+The vectors are the rows of a matrix of normally distributed numbers. A cell has the
+minimum time of several interleaved runs in milliseconds, and in brackets the multiple
+of the floor, which is one pass of the kernels of skproj that sums the magnitudes.
+Columns:
 
-- group: `projection_hoyer`, all rows together; "warm": after a change of the data by
-  0.1 %, from the multiplier of before; "columns": the same vectors as columns,
-- each: every row by itself; zeros: the fraction of zeros that "group" happens to have,
+- group: `projection_hoyer` of all rows together; "warm": after a change of the data by
+  0.1 %, started from the previous multiplier; "columns": the same vectors as columns,
+- each: every row by itself; zeros: the fraction of zeros in the result of "group",
 - plain: the published iteration, Newton's method with bisections on the multiplier,
-  over the whole matrix with PyTorch, in the type of the data. "off by" is how far the
-  average is from the target, of "group" and of this.
+  over the whole matrix with PyTorch, in the type of the data. "off by" is the error of
+  the average, of "group" and of "plain".
 """
 
 import argparse
@@ -34,8 +34,8 @@ MAX_STEPS = 100
 def plain_projection(X, sparsity, tolerance):
     """Project the rows of a tensor by the plain iteration.
 
-    A step of Newton's method is taken where it stays in the bracket, and half of the
-    bracket where it does not or where the last step has made it hardly narrower.
+    Newton steps are replaced by bisection if they leave the bracket, or if the last
+    step hardly reduced the bracket.
     """
     n_rows, size = X.shape
     rate = 1.0 / (size**0.5 - 1.0)

@@ -1,21 +1,21 @@
-"""Compare sparse factorisations on data whose parts are known, and time them.
+"""Compare and time sparse factorisations on data with known parts.
 
     python benchmarks/nmf.py                  # everything, a few minutes
     python benchmarks/nmf.py --only parts     # one of the two tables
 
-Set OMP_NUM_THREADS=1 before.
+Set OMP_NUM_THREADS=1 first.
 
 parts   X = W H plus noise, 100 x 100 of rank 10: W is uniform; H is normal, shifted so
-        that 47 % of it are negative, and these are set to zero. The noise is normal,
-        its norm a share of that of X. Every constrained method gets the average Hoyer
-        sparsity of the true H; the penalty of scikit-learn is bisected to it, starting
-        anew for each value. Means over ten draws of the relative error in percent, of
-        the cosine between matched true and found parts, of the zeros in percent and the
-        sparsity of the parts, and of the number of fits. The error is that of the least
-        squares coefficients for the parts: a penalty does not count as an error.
-speed   CPU seconds of 100 iterations on dense data, the least of three runs in turn.
-        One iteration of scikit-learn moves each entry of a factor once, one of skproj
-        up to ten times.
+        that 47 % of it are negative, and these are set to zero. The noise is normal;
+        its norm is a share of the norm of X. Every constrained method gets the average
+        Hoyer sparsity of the true H; the penalty of scikit-learn is found by bisection,
+        with a new fit for each value. Means over ten draws of the relative error in
+        percent, the cosine between matched true and estimated parts, the zeros in
+        percent, the sparsity of the parts, and the number of fits. The error uses least
+        squares coefficients for the parts, so shrinkage by a penalty is not counted.
+speed   CPU seconds of 100 iterations on dense data, the minimum of three interleaved
+        runs. One iteration of scikit-learn updates each entry of a factor once, one of
+        skproj up to ten times.
 """
 
 import argparse

@@ -1,10 +1,9 @@
-"""What skproj is timed against: plain NumPy, plain PyTorch, packages from PyPI.
+"""Competitors in the timings: plain NumPy, plain PyTorch, packages from PyPI.
 
-The NumPy and PyTorch versions are written as one would write them in a script: sort,
-add up, compare. The packages are optional, and ``pip install POT pyproximal sporco``
-brings them; each is called through the function that computes the same projection.
-Every function here is ``f(X, radius, axis)`` and returns a new array. The script to
-run is ``projections.py``.
+The NumPy and PyTorch versions are straightforward scripts: sort, sum, compare. The
+packages are optional (``pip install POT pyproximal sporco``); each is called through
+its function for the same projection. Every function is ``f(X, radius, axis)`` and
+returns a new array. ``projections.py`` runs them.
 """
 
 import importlib

@@ -1,26 +1,25 @@
-"""Compare ways to a network with a given number of zeros: the search, and pruning.
+"""Compare the search for an l1 weight with pruning, at a given number of zeros.
 
     python benchmarks/prescribed_sparsity.py                # all, about fifteen minutes
     python benchmarks/prescribed_sparsity.py --problems digits --zeros 0.95 --seeds 0
     python benchmarks/prescribed_sparsity.py --rst doc/benchmarks_sparsity.rst
 
-What is done. Two problems: the digits of scikit-learn, 70 % of them for training, and a
-forecast of the Mackey-Glass series with noisy targets, from the first half for the
-second one. The estimators train a dense network for 100 epochs, their default, search
-from there for the l1 weight that leaves the wanted number of nonzero weights, with 100
-epochs for each step, and train these weights for 100 more without penalty. Pruning
-starts from a dense network of 200 epochs, removes the smallest weights of the whole
-network or of each layer with the functions of PyTorch, and trains what is left for 100
-more, with the same learning rates. So does the dense network in the table, with nothing
-removed.
+Method. There are two problems: the digits of scikit-learn, with 70 % training images,
+and a forecast of the Mackey-Glass series with noisy targets, trained on the first half
+and tested on the second. The estimators train a dense network for 100 epochs (the
+default), search for the l1 weight that leaves the target number of nonzero weights,
+with 100 epochs for each step, and train the nonzero weights for 100 epochs without
+penalty. Pruning starts from a dense network of 200 epochs, removes the smallest weights
+of the network or of each layer with the functions of PyTorch, and trains the others for
+100 epochs, with the same learning rates. The dense network in the table is trained for
+as many epochs.
 
-How to read it. The first table of a problem has the test scores: mean and standard
-error over the seeds. The second one is about the search: by how much the count missed
-the target before anything was trimmed, in the worst layer where there is a target for
-each, and how many networks were trained, and how long the fit took; all for the worst
-seed. Of the network up to 1 % may be missing, or 5 % in a layer; up to 10 % too many
-are trimmed. The third one shows what a fixed l1
-weight gives.
+Tables. The first table of a problem has the test scores: mean and standard error over
+the seeds. The second one describes the search: the deviation of the count from the
+target before trimming (in the worst layer if each has a target), the number of trained
+networks, and the time of the fit, all for the worst seed. The tolerance is 1 % for the
+network and 5 % for a layer; up to 10 % too many weights are trimmed. The third table
+has the results for fixed l1 weights.
 """
 
 import argparse

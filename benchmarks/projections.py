@@ -5,22 +5,22 @@
     python benchmarks/projections.py --balls l1inf bilevel_l1inf --libraries NumPy
     python benchmarks/projections.py --csv all.csv --rst table.rst --markdown README.md
 
-How to read it. A cell is the least time of a few runs, in nanoseconds per entry, and
-in brackets a multiple of the memory floor: one pass that reads every entry (max of
-abs) and one that reads and writes it (clip in place), by the kernels of skproj over
-contiguous rows, on the same array and with the same number of threads. No projection
-that reads everything twice and writes it once is faster. Radius "1" is the number 1,
-the others are shares of the norm of the data. "speed-up" is the time of one thread
-divided by that of this number of threads, the least over the radii.
+Tables. A cell has the minimum time of a few runs in nanoseconds per entry, and in
+brackets the multiple of the memory floor: one pass that reads every entry (max of abs)
+and one that reads and writes it (clip in place), by the kernels of skproj over
+contiguous rows, on the same array and with the same number of threads. A projection
+that reads the array twice and writes it once cannot be faster. Radius "1" is the number
+1; the others are shares of the norm of the data. "speed-up" is the time with one thread
+divided by the time with this number of threads, the minimum over the radii.
 
 skproj works in place, on a fresh copy for each run. The other libraries return a new
-array, as the column "result" says; the result is compared with that of skproj before
-anything is timed, and "wrong" stands where it differs. They are timed with a radius of
-10 % of the norm, all but torch with one thread. A library that is not installed is left
-out. "l1" and "weighted_l1" take the entries of a matrix together, so that their axis
-does not matter; the weights are uniform between 0.01 and 1.01, and as float64 they are
-further 8 bytes for each entry, which the floor does not have.
-The last table is about small inputs: microseconds for one call, result new.
+array, see the column "result". Before the timing, their result is compared with that of
+skproj; "wrong" means that it differs. They are timed with a radius of 10 % of the norm
+and, except torch, with one thread. Libraries that are not installed are omitted. "l1"
+and "weighted_l1" project all entries of a matrix together, so their axis does not
+matter. The weights are uniform between 0.01 and 1.01; as float64 they add 8 bytes per
+entry, which the floor does not include. The last table is for small inputs:
+microseconds per call, with a new result.
 """
 
 import argparse

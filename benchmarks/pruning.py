@@ -4,18 +4,18 @@
     python benchmarks/pruning.py --networks mlp --zeros 0.95 --seeds 0
     python benchmarks/pruning.py --rst doc/benchmarks_pruning.rst
 
-What is done. The digits of scikit-learn are split into 70 % training and 30 % test
-images, differently for each seed. A network is trained (Adam, 60 epochs), pruned to the
-wanted fraction of zeros among the weights of its linear and convolutional layers, and
-finetuned with the masks held (40 epochs). All methods of a seed start from the same
-dense network, but "induced", which projects while it trains: from epoch 10 to epoch 50
-the sparsity grows, and what is left after 60 epochs is pruned by magnitude. "In 5
-rounds" prunes more and more, and finetunes for 8 epochs after each round.
+Method. The digits of scikit-learn are split into 70 % training and 30 % test images,
+differently for each seed. A network is trained (Adam, 60 epochs), pruned to the target
+fraction of zeros in its linear and convolutional layers, and fine-tuned with fixed
+masks (40 epochs). All methods of a seed start from the same dense network, except
+"induced", which projects during training: the sparsity increases from epoch 10 to epoch
+50, and the network is pruned by magnitude after 60 epochs. "In 5 rounds" increases the
+sparsity in five steps, with 8 epochs of fine-tuning after each.
 
-How to read it. Accuracy on the test images in percent after finetuning: mean and
-standard error over the seeds. The number of zeros is the same in a column to a few
-weights; where a method cannot reach it, there is no number. "Hoyer" are single shots of
-`skproj.nn.prune.single_shot`, by grouping.
+Tables. Accuracy on the test images in percent after fine-tuning: mean and standard
+error over the seeds. The number of zeros in a column is the same up to a few weights; a
+cell is empty if a method cannot reach it. "Hoyer" is `skproj.nn.prune.single_shot`, by
+grouping.
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""Time the feature selector against its bars and against LogisticRegression(saga).
+"""Time the feature selector against upper limits and LogisticRegression(saga).
 
     python benchmarks/selector.py                   # everything, many minutes
     python benchmarks/selector.py --only dense path # some of the parts
 
-Set OMP_NUM_THREADS=1 before. Seconds are the least of a few runs of `fit`, for dense
-data, and of one run for the large ones; "bar" is what they have to stay below.
+Set OMP_NUM_THREADS=1 first. Times are seconds of `fit`: the minimum of a few runs for
+dense data, one run for large data. "bar" is the upper limit.
 
 dense   1000 samples, 1000 features (float64) and 100,000 features (float32)
 sparse  CSR, 100,000 samples, 20,000 features, 5 % not zero, float32 and float64

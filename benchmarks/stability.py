@@ -4,26 +4,25 @@
     python benchmarks/stability.py --problems omics --seeds 0
     python benchmarks/stability.py --rst doc/benchmarks_stability.rst
 
-Set OMP_NUM_THREADS=1 before.
+Set OMP_NUM_THREADS=1 first.
 
-What is done. A table of 600 samples and 1000 features is split at random into two
+Method. A table of 600 samples and 1000 features is split at random into two
 tables of 300, and each method selects features of each of these. The methods keep their
-defaults, but are told a number of features where the table says so: that which the
-stability selection asks of each half of its data, or that which it kept.
+defaults, except for the number of features where the table says so: the number that the
+stability selection selects on each half of its data, or the number that it keeps.
 
-omics   log counts of `make_omics` with three classes and 60 markers, each of which
-        tells by itself
+omics   log counts of `make_omics` with three classes and 60 markers, each informative
+        by itself
 joint   normal variables, neighbours with correlation 0.5, two classes by a noisy sum of
         eight of them with random signs
-weak    the same with twenty of them, each of which has less influence
+weak    the same with twenty variables, each with less influence
 
-How to read it. "features" is how many are kept, and "false" how many of them have no
-influence; "F1" compares with those that have. "reproduced" is the stability index of
-the two selections from the two tables, "accuracy" that of a logistic regression on what
-is selected, for the other table. "CPU seconds" are those of a fit. All are means. The
-sentence below a table is about the halves of the tables of 300: how far their
-selections agree, and the bound on the number of false features that the stability
-selection states.
+Tables. "features" is the number of selected features, "false" the number of those
+without influence; "F1" compares with the features that have influence. "reproduced" is
+the stability index of the selections on the two tables, "accuracy" the accuracy of a
+logistic regression on the selected features, on the other table. "CPU seconds" are for
+one fit. All values are means. The sentence below a table gives the stability index over
+the halves of the tables of 300, and the bound on the number of false selections.
 """
 
 import argparse

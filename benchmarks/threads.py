@@ -4,12 +4,11 @@
     python benchmarks/threads.py --balls l1inf --size 1000x1000 1000x10000
     python benchmarks/threads.py --threads 2              # this number instead
 
-How to read it. A cell is the time with one thread divided by that with the default,
-`n_threads=None`; below 1 the default costs time. "one" stands where the default is one
-thread. Times are the least of many runs in place, with one thread and with several in
-turn. Before each run there is a pause, in which the threads of OpenMP go to sleep, as
-in a program that does something else as well. Sizes from which on a second thread pays
-are in `skproj/projection/_policy.py`.
+Tables. A cell has the time with one thread divided by the time with the default,
+`n_threads=None`; below 1 the default is slower. "one" means that the default is one
+thread. Times are the minimum of many interleaved runs in place. Each run follows a
+pause in which the OpenMP threads go to sleep, as in a program with other work. The
+sizes from which several threads are used are in `skproj/projection/_policy.py`.
 """
 
 import argparse

@@ -20,12 +20,13 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "mathml",
     "skproj_doc",
+    "sphinx_copybutton",
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "benchmarks_*.rst"]  # the tables are included
 default_role = "literal"  # single backticks in docstrings are code
 
-autodoc_typehints = "none"  # numpydoc sections say it
+autodoc_typehints = "none"  # types are in the numpydoc sections
 numpydoc_show_class_members = False  # the class template lists them
 extlinks = {
     "arxiv": ("https://arxiv.org/abs/%s", "arXiv:%s"),
@@ -34,6 +35,12 @@ extlinks = {
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
+    "subsection_order": [
+        "../examples/features",
+        "../examples/single_cells",
+        "../examples/networks",
+        "../examples/projections",
+    ],
     "doc_module": ("skproj",),
     "reference_url": {"skproj": None},
     "backreferences_dir": "api/generated/examples",
@@ -43,6 +50,10 @@ sphinx_gallery_conf = {
     "show_signature": False,
     "ignore_repr_types": r"matplotlib\.",
 }
+
+# Prompts and output are not copied.
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"skproj {release}"
@@ -56,12 +67,14 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-# Pages without pages below or beside them have nothing to show there.
+# The sidebar of these pages would be empty: they have no subpages.
 html_sidebars = {
     page: []
     for page in (
         "index",
         "install",
+        "tutorial",
+        "glossary",
         "comparison",
         "adding_a_ball",
         "roadmap",

@@ -9,7 +9,7 @@ from sphinx.util import logging
 
 logger = logging.getLogger(__name__)
 
-# What docutils does not know, or takes for something else.
+# Commands that docutils does not support, or interprets differently.
 TRANSLATIONS = [
     (re.compile(r"\\[bB]ig(?![A-Za-z])"), ""),  # parentheses grow by themselves
     (re.compile(r"\\dots(?![A-Za-z])"), r"\\ldots"),

@@ -1,4 +1,4 @@
-"""Directives that keep the pages in step with the package."""
+"""Directives that generate parts of the pages from the package."""
 
 import inspect
 import re

@@ -1,17 +1,17 @@
 """
-The first layer before and after
-================================
+First-layer weights before and after projection
+===============================================
 
-Each column of the first weight matrix of a network belongs to one feature. These are
-the pictures of what a ball does to it: once to a network that was trained without one,
-and once while the network is trained.
+Each column of the first weight matrix of a network belongs to one feature. This example
+shows the effect of each ball on this matrix: for one projection after training, and for
+projections during training.
 """
 
 # %%
 # A network without a projection
 # ------------------------------
-# Of 120 features the first 12 carry information; the dotted line is behind them. The
-# network uses all 120, and hardly finds out which.
+# Of 120 features the first 12 are informative; they are on the left of the dotted line.
+# The network uses all 120 features.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import make_classification
@@ -43,8 +43,8 @@ free.fit(X_train, y_train)
 W = free.encoder_weights_
 
 # %%
-# The same weights on a ball: :class:`~skproj.inspection.WeightsDisplay` draws both.
-# What is exactly zero is grey.
+# :class:`~skproj.inspection.WeightsDisplay` shows the weights before and after a
+# projection. Grey is exactly zero.
 radius = radius_for_sparsity(W, n_groups=n_informative, ball="bilevel_l1inf")
 P = BALLS["bilevel_l1inf"].project(W, radius)
 display = WeightsDisplay.from_weights(W, P, titles=("before", "bilevel_l1inf"))
@@ -54,14 +54,14 @@ for axis in display.axes_:
 # %%
 # Several balls
 # -------------
-# On the left the weights of that network, projected once, with the radius for 12
-# columns; on the right the first layer of a network that was trained to keep 12
-# features, with the projections of a progressive descent. The l1 ball alone knows no
-# columns: its radius on the left is that for as many entries.
+# The left panels show the weights of this network, projected once with the radius for
+# 12 columns. The right panels show the first layer of networks trained to keep 12
+# features, with the projections of a progressive schedule. The l1 ball has no groups:
+# on the left, its radius keeps as many entries as 12 columns have.
 #
-# Projecting once picks columns by the weights of a network that was trained among
-# useless features, and takes some wrong ones. With several projections the network
-# learns from what is left.
+# A single projection selects columns by the weights of a network that was trained with
+# all uninformative features, and selects some of them. With several projections, the
+# network adapts to the remaining features after each.
 titles = {
     "l1": "l1: single entries",
     "l12": "l12: columns get shorter",
@@ -106,7 +106,7 @@ for axis in axes[-1]:
     axis.set_xlabel("feature")
 
 # %%
-# Data whose informative features are known, one network per ball, and no choice of the
-# radius: which ball is best here says little about other data. Whole columns make a
-# network smaller; the single zeros of the l1 ball, wherever they are, do not.
+# This is one data set with one network per ball and a fixed number of features: the
+# ranking of the balls may differ on other data. Zero columns make a network smaller;
+# the single zeros of the l1 ball do not.
 plt.show()

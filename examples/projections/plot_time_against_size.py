@@ -1,18 +1,18 @@
 """
-How long a projection takes
-===========================
+Run time of projections
+=======================
 
-A projection inside an optimiser is called after every step, so it must not cost more
-than the step. Here are the exact and the bi-level projection onto the l1,inf ball, and
-the one onto the l1 ball, on matrices that grow in one direction and then in the other.
+A projection inside an optimizer runs after every step, so it should not take longer
+than the step. This example times the exact and the bi-level projection onto the l1,inf
+ball, and the projection onto the l1 ball, for matrices with increasing numbers of
+columns and rows.
 """
 
 # %%
-# What to compare with
-# --------------------
-# No projection can be faster than reading the matrix once, for its norms, and writing
-# the result once: that is the floor. The plain version is the bi-level projection as
-# one would write it with NumPy.
+# Baselines
+# ---------
+# A projection must read the matrix once, for its norms, and write the result once; this
+# time is the floor. The NumPy version is a straightforward bi-level projection.
 import time
 
 import matplotlib.pyplot as plt
@@ -43,9 +43,8 @@ def floor(W, out):
 
 
 # %%
-# The radius is 10 % of the norm of the matrix, and everything takes one thread. What
-# counts is the least time of some rounds: whatever else the computer does makes a call
-# longer, never shorter.
+# The radius is 10 % of the norm of the matrix, with one thread. The minimum of several
+# rounds is reported, because other processes can only increase the time.
 
 
 def calls(W):
@@ -88,10 +87,11 @@ growing = {
 # %%
 # Time against size
 # -----------------
-# All of them grow with the number of entries, in either direction, and the bi-level
-# projection stays near the floor. The exact one looks for the level of each column,
-# which takes two to eight times as long, about as long as the bi-level one in NumPy.
-# From a quarter of a million entries on it estimates where to look from a sample.
+# All times grow linearly with the number of entries, in both directions. The bi-level
+# projection stays near the floor. The exact one searches for the level of each column,
+# which takes two to eight times as long, similar to the bi-level projection in NumPy.
+# From a quarter of a million entries on, it starts the search from an estimate by a
+# sample.
 styles = {
     "NumPy, bi-level": {"color": "#CC79A7", "marker": "D", "linestyle": ":"},
     "l1inf, exact": {"color": "#0072B2", "marker": "o", "linestyle": "-"},
@@ -119,9 +119,9 @@ for name in styles:
     print(f"{name:16} {wide:12.1f} {tall:12.1f}")
 
 # %%
-# These are a few rounds with one kind of data on one computer, and another one that is
-# busy bends the lines. The exact projection is faster where the radius is small, and
-# slower where groups are short; small arrays take as long as checking the arguments
-# does. ``benchmarks/projections.py`` measures with care: its results are on the page
-# :doc:`/projections`.
+# These are a few rounds with one kind of data on one computer; other processes affect
+# the curves. The exact projection is faster for small radii, and slower for short
+# groups. For small arrays, checking the arguments dominates. The page
+# :doc:`/projections` has the results of the full benchmark,
+# ``benchmarks/projections.py``.
 plt.show()

@@ -2,10 +2,10 @@
 A convolutional network with a tenth of its weights
 ===================================================
 
-An l1 penalty makes weights exactly zero, but who knows which penalty leaves a tenth of
-them? :func:`~skproj.nn.find_l1_weight` trains the network several times to find out. It
-works with any training loop that can be started again; this one has a
-:class:`~skproj.nn.ProximalAdam`.
+An l1 penalty makes weights exactly zero, but the number of zeros is not known in
+advance. :func:`~skproj.nn.find_l1_weight` trains the network several times to find the
+penalty for a given number of weights. It works with any training loop that can be
+restarted; this one uses :class:`~skproj.nn.ProximalAdam`.
 """
 
 # %%
@@ -35,7 +35,7 @@ X_train, X_test, y_train, y_test = map(
 
 
 def train(model, groups, n_epochs=8):
-    """Train with a learning rate that goes to zero; always on the same batches."""
+    """Train with a learning rate that decreases to zero, always on the same batches."""
     optimizer = ProximalAdam(groups, lr=5e-3)
     n_steps = n_epochs * -(-len(X_train) // 64)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps)
@@ -69,10 +69,11 @@ train(dense, dense.parameters())
 print(f"accuracy of the dense network: {accuracy(dense):.3f}")
 
 # %%
-# One weight in ten
-# -----------------
-# The search needs two functions: one that trains with a given penalty, always from the
-# same start, here the dense network; and one that counts. Biases are not penalised.
+# A tenth of the weights
+# ----------------------
+# The search needs two functions. One trains with a given penalty, always from the same
+# initial weights, here those of the dense network. The other one counts the nonzero
+# weights. Biases are not penalised.
 
 
 def weights_and_biases(model):
@@ -106,21 +107,21 @@ def show(l1, n_nonzero, model):
 
 n_weights = count(dense)
 target = n_weights // 10
-print(f"wanted: {target} of {n_weights} weights")
+print(f"target: {target} of {n_weights} weights")
 result = find_l1_weight(
     train_with_l1, count, target, total=n_weights, tol=0.01, callback=show
 )
 
 # %%
-# The penalty also makes the weights that are left too small. Trained once more without
-# it, while the zeros stay, they recover. For comparison, the smallest weights of the
-# dense network are removed, and what is left is trained for as long.
+# The penalty also shrinks the remaining weights. Training them without the penalty,
+# with the zeros fixed, removes this bias. For comparison, the smallest weights of the
+# dense network are removed, and the others are trained for the same number of epochs.
 
 
 def without_penalty(model):
     model = copy.deepcopy(model)
     weights, _ = weights_and_biases(model)
-    for W in weights:  # a weight without gradient stays where it is
+    for W in weights:  # weights without gradient do not change
         W.register_hook((W != 0).float().mul)
     return train(model, model.parameters())
 
@@ -148,25 +149,30 @@ for name, values in curves.items():
 print(f"{'global magnitude':20} {accuracy(pruned):.3f}")
 
 # %%
-# A penalty that is a little too large leaves nothing that works, as the dips show; the
-# search has to find its way back. The penalty and the magnitude leave different
-# weights: the penalty keeps those that the loss needs, however small they were, while
-# the magnitude takes nearly all of the linear layer, whose weights are small because it
-# has many.
-figure, axes = plt.subplots(1, 3, figsize=(11, 3.8), layout="constrained")
+# If the penalty is slightly too large, the network no longer works, as the dips show,
+# and the search has to go back. The two methods keep different weights: the penalty
+# keeps those that reduce the loss, however small they were. Magnitude pruning removes
+# nearly all weights of the linear layer, which are small because there are many of
+# them.
+figure, axes = plt.subplots(1, 2, figsize=(8, 3.8), layout="constrained")
 numbers = np.arange(1, len(steps) + 1)
 axes[0].semilogy(numbers, counts, "o-")
-axes[0].axhline(target, color="gray", linestyle="--", label="wanted")
+axes[0].axhline(target, color="gray", linestyle="--", label="target")
 axes[0].set_ylabel("nonzero weights")
 for (name, values), marker in zip(curves.items(), "o^", strict=True):
     axes[1].plot(numbers, values, f"{marker}-", label=name)
 axes[1].plot(found + 1, accuracy(pruned), "s", label="global magnitude")
 axes[1].axhline(accuracy(dense), color="gray", linestyle=":", label="dense")
 axes[1].set_ylabel("accuracy on the test images")
-for axis in axes[:2]:
+for axis in axes:
     axis.set_xlabel("step of the search")
     axis.set_xticks(numbers)
     axis.legend(loc="lower right")
+
+# %%
+# Shares of the weights that each layer keeps:
+# sphinx_gallery_thumbnail_number = 2
+figure, axis = plt.subplots(figsize=(4.5, 3.2), layout="constrained")
 titles = ["first\nconvolution", "second\nconvolution", "linear"]
 places = np.arange(len(titles))
 bars = [
@@ -174,19 +180,19 @@ bars = [
     ("global magnitude", kept_by_layer(pruned)),
 ]
 for shift, (name, share) in zip((-0.2, 0.2), bars, strict=True):
-    axes[2].bar(places + shift, share, width=0.4, label=name)
-axes[2].axhline(0.1, color="gray", linestyle="--", label="all layers")
-axes[2].set_xticks(places, titles)
-axes[2].set_ylabel("kept of the weights of a layer")
-axes[2].legend()
+    axis.bar(places + shift, share, width=0.4, label=name)
+axis.axhline(0.1, color="gray", linestyle="--", label="all layers")
+axis.set_xticks(places, titles)
+axis.set_ylabel("share of weights kept")
+axis.legend()
 
 # %%
 # Half of the filters
 # -------------------
-# With groups of weights, the penalty removes whole filters, and
-# :func:`~skproj.nn.prune.shrink` cuts them out of the network. Only the functions
-# change: the norm of a group runs along all dimensions of a filter, and filters are
-# counted. One more or less, with `tol`, will do.
+# With a group penalty, whole filters become zero, and :func:`~skproj.nn.prune.shrink`
+# removes them from the network. Only the two functions change: the norm of a group is
+# computed over all dimensions of a filter, and filters are counted. With `tol`, one
+# filter more or less is accepted.
 
 
 def train_with_filters(l1):
@@ -209,7 +215,7 @@ result = find_l1_weight(
     train_with_filters, count_filters, target=24, total=48, tol=0.05
 )
 model = result.model
-with torch.no_grad():  # a filter that is gone needs no bias
+with torch.no_grad():  # zero filters need no bias
     for layer in model[0:3:2]:
         layer.bias *= layer.weight.any(dim=(1, 2, 3))
 smaller, report = prune.shrink(model, X_test[:256])
@@ -220,7 +226,7 @@ print(
 print(report)
 
 # %%
-# The search trains the network several times, which pruning by magnitude does not: it
-# is worth that where few weights are to be left. And this is one seed of one small
-# network; the page :doc:`/prescribed_sparsity` compares with three.
+# The search trains the network several times, unlike magnitude pruning; this pays off
+# if few weights are kept. This example uses one seed of a small network; the page
+# :doc:`/prescribed_sparsity` has a comparison with three seeds.
 plt.show()

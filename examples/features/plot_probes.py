@@ -1,17 +1,17 @@
 """
-Which pixels matter? Selection among a thousand probes
-======================================================
+Selecting pixels among a thousand probes
+========================================
 
-The handwritten digits that ship with scikit-learn have 61 pixels that vary. We widen
-them by 1000 *probes*: copies of real pixels, each permuted by itself, which carry no
-information. A good selector keeps pixels and drops probes, and a classifier that sees
-only the kept columns is better than one that sees all.
+The handwritten digits of scikit-learn have 61 pixels that vary. We add 1000 *probes*:
+permuted copies of pixels, which are not informative. A good selector keeps pixels and
+drops probes, and a classifier on the selected columns is better than one on all
+columns.
 
-The radius ``eta`` of the projection ball says how sparse the selection is, and
-cross-validation inside the training data chooses it, in one path per fold: for the
-convex :class:`~skproj.feature_selection.ProjectionFeatureSelectorCV` in front of a
-support vector machine, and for the :class:`~skproj.nn.SparseSupervisedAutoencoderCV`,
-which selects and classifies in one.
+The radius ``eta`` of the projection ball determines the number of selected features.
+Cross-validation inside the training data chooses it, with one path per fold, for two
+methods: the convex :class:`~skproj.feature_selection.ProjectionFeatureSelectorCV` in
+front of a support vector machine, and the
+:class:`~skproj.nn.SparseSupervisedAutoencoderCV`, which selects and classifies.
 """
 
 # %%
@@ -57,15 +57,16 @@ print(
 # %%
 # Two searches over eta
 # ---------------------
-# The linear model alone is less accurate than what follows it in the pipeline, and lets
-# in probes for a little accuracy; the sparsest of the radii within one standard error
-# of the best keeps them out. The search of the autoencoder usually tries several levels
-# of noise; one of them, and half of the features dropped at each step, make it quick.
+# The linear model of the selector is less accurate than the final classifier, and its
+# best radius includes some probes for a small gain in accuracy. The smallest radius
+# within one standard error of the best excludes them. By default, the search of the
+# autoencoder tries several noise levels; using one, and dropping half of the features
+# at each stage, makes it faster.
 selector = ProjectionFeatureSelectorCV(selection_rule="one-standard-error", cv=4)
 autoencoder = SparseSupervisedAutoencoderCV(
     input_noise=1.0,
     final_noise=0.5,
-    survival_rate=0.5,
+    keep_fraction=0.5,
     scoring="accuracy",
     cv=4,
     random_state=0,
@@ -74,11 +75,11 @@ linear = make_pipeline(StandardScaler(), selector, SVC()).fit(X_train, y_train)
 network = make_pipeline(StandardScaler(), autoencoder).fit(X_train, y_train)
 
 # %%
-# Accuracy, and what was kept
-# ---------------------------
-# Beside the two selections stand the same classifiers without any selection, and the
-# univariate ranking by the F test with as many features as the first search chose. That
-# ranking does as well here: each of these pixels tells digits apart by itself.
+# Accuracy and selected features
+# ------------------------------
+# For comparison, the same classifiers are trained on all features, and on as many
+# features as the first search has chosen, ranked by the univariate F test. The F test
+# does as well on these data, because each of the pixels is informative by itself.
 n_chosen = np.count_nonzero(selector.get_support())
 f_test = SelectKBest(k=n_chosen)
 free = SparseSupervisedAutoencoder(eta=np.inf, random_state=0)
@@ -121,21 +122,21 @@ for name, importance in importances.items():
     print(f"\nTop features of {name}:\n  {', '.join(names[top])}")
 
 # %%
-# The path over eta
-# -----------------
-# Too small a radius loses pixels, too large a one lets probes in; in between lies a
-# plateau. The dotted line marks the radius that was chosen.
+# Path over eta
+# -------------
+# A small radius loses pixels, a large radius includes probes; the score has a plateau
+# in between. The dotted line marks the chosen radius.
 figure, axes = plt.subplots(2, 1, figsize=(7.5, 7), layout="constrained")
 for axis, search in zip(axes, (selector, autoencoder), strict=True):
     EtaPathDisplay.from_estimator(search, score_name="accuracy", ax=axis)
     axis.set_xlabel(f"Radius η of {type(search).__name__}")
 
 # %%
-# The first layer
-# ---------------
-# Each column of the first weight matrix belongs to a feature, the pixels on the left of
-# the line. Without a projection every probe has weights as well; with it, whole columns
-# are zero.
+# First-layer weights
+# -------------------
+# Each column of the first weight matrix belongs to a feature; the pixels are on the
+# left of the line. Without a projection, every probe has nonzero weights; with the
+# projection, whole columns are zero.
 display = WeightsDisplay.from_weights(
     free.encoder_weights_,
     autoencoder.encoder_weights_,
@@ -145,9 +146,10 @@ for axis in display.axes_:
     axis.axvline(n_pixels - 0.5, color="black", linewidth=0.8)
 
 # %%
-# The selection as a picture
-# --------------------------
-# The score of each pixel at its place in the 8 by 8 image. White pixels were dropped.
+# Scores of the pixels
+# --------------------
+# The score of each pixel at its position in the 8 by 8 image. White pixels are not
+# selected.
 # sphinx_gallery_thumbnail_number = 3
 figure, axes = plt.subplots(1, 2, figsize=(7, 3.4), layout="constrained")
 for axis, (name, importance) in zip(axes, importances.items(), strict=True):
@@ -162,6 +164,6 @@ for axis, (name, importance) in zip(axes, importances.items(), strict=True):
     figure.colorbar(image, ax=axis, label="score", shrink=0.8)
 
 # %%
-# Probes are an easy test: they are independent of everything. Features of real tables
-# that say nothing are correlated with those that do, and no selection tells them apart
-# as cleanly as here, see :ref:`estimator-benchmark`.
+# Probes are an easy test, because they are independent of all other columns. In real
+# tables, uninformative features are correlated with informative ones, and no selection
+# separates them as clearly as here, see :ref:`estimator-benchmark`.

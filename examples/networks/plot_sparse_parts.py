@@ -1,20 +1,19 @@
 """
-Digits from strokes: parts of a given sparsity
-==============================================
+Parts of digits with a prescribed sparsity
+==========================================
 
-Nonnegative matrix factorisation writes each image as a sum of parts. How much of the
-image a part covers is left to chance, unless one says it:
+Nonnegative matrix factorisation represents each image as a sum of parts.
 :class:`~skproj.decomposition.GroupSparseNMF` takes the sparsity of the parts as a
-parameter and meets it. Here are parts of the handwritten digits that ship with
-scikit-learn, for several sparsities, and what the sparsity costs.
+parameter. This example factorises the handwritten digits of scikit-learn at several
+sparsities, and shows the parts and the reconstruction error.
 """
 
 # %%
 # Data and models
 # ---------------
-# All models have 16 parts. The Hoyer sparsity of a part is 0 if all pixels are equally
-# dark, and 1 if all but one are blank. It is given as an average over the parts: a
-# part that needs more pixels gets them, at the expense of the others.
+# All models have 16 parts. The Hoyer sparsity of a part is 0 if all pixels are equal,
+# and 1 if only one pixel is nonzero. The average over the parts is prescribed; single
+# parts may have more or fewer pixels.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
@@ -34,11 +33,11 @@ for level in (0.8, 0.85, 0.9):
     models[f"level {level}"] = model.fit(X_train)
 
 # %%
-# What the sparsity costs
-# -----------------------
-# The error is that of images that no model has seen: `transform` finds the coefficients
-# of the parts, `inverse_transform` the image that they make. Plain factorisation has a
-# sparsity too, but it is whatever comes out; up to 0.85 nearly nothing is lost.
+# Reconstruction error
+# --------------------
+# The error is computed on test images: `transform` finds the coefficients of the parts,
+# `inverse_transform` reconstructs the images. The sparsity of the unconstrained
+# factorisation is not controlled. Up to a sparsity of 0.85 the error hardly increases.
 print(f"{'model':10} {'sparsity':>8} {'zeros':>6} {'error, new images':>18}")
 for name, model in models.items():
     parts = model.components_
@@ -50,17 +49,18 @@ for name, model in models.items():
     )
 
 # %%
-# The parts
-# ---------
-# Each row has the 16 parts of a model, the most used one first, and the Hoyer sparsity
-# of each. White is exactly zero.
+# Parts
+# -----
+# Each row has the eight most used parts of a model, with their Hoyer sparsities. White
+# is exactly zero.
+n_shown = 8
 figure, axes = plt.subplots(
-    len(models), n_parts, figsize=(13, 4.2), layout="constrained"
+    len(models), n_shown, figsize=(7, 4.2), layout="constrained"
 )
 for row, (name, model) in zip(axes, models.items(), strict=True):
     parts = model.components_
     use = model.transform(X_train).sum(axis=0) * parts.sum(axis=1)
-    order = np.argsort(-use)
+    order = np.argsort(-use)[:n_shown]
     sparsities = hoyer_sparsity(parts, axis=1)
     for axis, part in zip(row, order, strict=True):
         axis.imshow(
@@ -74,7 +74,8 @@ for row, (name, model) in zip(axes, models.items(), strict=True):
     row[0].set_ylabel(name)
 
 # %%
-# Sparser parts are not better ones as such: they are easier to look at, and what they
-# cost depends on the data. Small images also have few pixels for a part to be sparse
-# in. :ref:`nmf-benchmark` compares the errors with those of a penalty.
+# Sparser parts are not better in general: they are easier to interpret, and the
+# increase of the error depends on the data. Small images also limit the sparsity,
+# because they have few pixels. :ref:`nmf-benchmark` compares the errors with those of a
+# penalty.
 plt.show()

@@ -1,19 +1,19 @@
 """
-What each ball does to a matrix
+Effect of each ball on a matrix
 ===============================
 
-The same small matrix on every ball, so that one can see what happens to the entries of
-a column that is kept. Groups are columns, ``axis=0``.
+A small matrix is projected onto every ball, to show the effect on the entries of a
+column that is kept. Groups are columns, ``axis=0``.
 """
 
 # %%
-# The same matrix on every ball
-# -----------------------------
-# Twelve columns of decreasing size. For each ball that makes zeros,
-# :func:`~skproj.projection.radius_for_sparsity` finds the largest radius that leaves
-# five columns (for the l1 ball: as many entries as five columns have), so that only
-# what happens to the kept ones differs. The l2 and the linf ball make no zeros; their
-# radius is half of the norm. Grey is exactly zero.
+# One matrix on every ball
+# ------------------------
+# The matrix has twelve columns of decreasing size. For each sparsifying ball,
+# :func:`~skproj.projection.radius_for_sparsity` finds the largest radius that keeps
+# five columns (for the l1 ball: as many entries as five columns have). The results then
+# differ only in the effect on the kept columns. The l2 and the linf ball make no zeros;
+# their radius is half of the norm. Grey is exactly zero.
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -59,14 +59,14 @@ figure.supylabel("row", fontsize="medium")
 figure.colorbar(image, ax=axes, label="entry", shrink=0.8)
 
 # %%
-# - **No groups** (`l1`): single entries become zero, wherever they are.
+# - **No groups** (`l1`): single entries become zero.
 # - **l2 inside a group** (`l12`): a kept column keeps its direction and gets shorter.
 # - **l_inf inside a group** (`l1inf`): the large entries of a kept column are clipped
-#   to one level. For the same number of columns the bi-level projection has the larger
+#   to one level. For the same number of columns, the bi-level projection has the larger
 #   radius here, and clips less.
-# - **l1 inside a group** (`bilevel_l11`): a kept column has zeros too.
+# - **l1 inside a group** (`bilevel_l11`): a kept column gets zeros as well.
 #
-# The picture says what the balls do, not which is best: that depends on what the
-# weights are for, see :ref:`which-ball`. How many columns go for which radius is in
-# :ref:`sphx_glr_auto_examples_plot_sparsity_curves.py`.
+# Which ball is best depends on the use of the weights, see :ref:`which-ball`. For the
+# number of zero columns at each radius, see
+# :ref:`sphx_glr_auto_examples_projections_plot_sparsity_curves.py`.
 plt.show()

@@ -2,21 +2,21 @@
 Marker genes of blood cells
 ===========================
 
-Which few genes tell the types of blood cells apart? Ranking genes one by one picks many
-that say the same; a sparse classifier picks genes that are good together.
-:func:`skproj.anndata.select_features` fits one to an AnnData object and writes what it
-finds beside the data. Here both are compared at equal numbers of genes, on cells that
-neither has seen.
+Marker genes separate the types of blood cells. Univariate rankings select many
+redundant genes; a sparse classifier selects genes that are informative jointly.
+:func:`skproj.anndata.select_features` fits a sparse classifier to an AnnData object and
+stores the results in it. Both approaches are compared at equal numbers of genes, on
+held-out cells.
 """
 
 # %%
 # The data
 # --------
-# 700 blood cells with 765 genes come with scanpy; the file is read without importing
-# it. The labels were made from purified cells, and some types, such as the T cells of
-# helper kinds, are hard to tell apart. `adata.X` has to hold log-normalised counts.
-# Genes in fewer than 10 cells are left out, and types of fewer lose their labels: too
-# few cells to hold some back.
+# The data set of scanpy has 700 blood cells and 765 genes; the file is read without
+# importing scanpy. The labels come from purified cells, and some types, such as the
+# subtypes of helper T cells, are hard to separate. `adata.X` must contain
+# log-normalised counts. Genes expressed in fewer than 10 cells are removed. Types with
+# fewer than 10 cells are too small for cross-validation and lose their labels.
 import importlib.util
 import warnings
 from pathlib import Path
@@ -48,30 +48,30 @@ print(f"{adata.n_obs} cells, {adata.n_vars} genes, {len(sizes) - len(rare)} type
 # %%
 # A panel of 20 genes
 # -------------------
-# The frequency is the fraction of five folds in which a gene would have been selected
-# as well. The group is the type in which the gene exceeds the other cells the most, by
-# so many standard deviations: CST3 for monocytes and dendritic cells, CD79A for B
-# cells, CD3D for T cells, NKG7 for those that kill.
+# The frequency is the fraction of five folds that also select the gene. The group is
+# the type with the largest difference from the other cells, in standard deviations:
+# CST3 for monocytes and dendritic cells, CD79A for B cells, CD3D for T cells, NKG7 for
+# cytotoxic cells.
 select_features(adata, "type", n_genes=20)
 results = adata.uns["skproj"]
 print(selected_df(adata).head(10).round(2).to_string())
 print(
-    f"\nOf cells that a fold had not seen, {results['accuracy']:.0%} are predicted "
-    f"right; the largest type has {sizes.max() / sizes.sum():.0%} of the cells."
+    f"\nCross-validated accuracy: {results['accuracy']:.0%}; the largest type has "
+    f"{sizes.max() / sizes.sum():.0%} of the cells."
 )
 ranked = plot_selected(adata)
 
 # %%
-# Against rankings of single genes
-# --------------------------------
-# Two of them: the F test over all types, and for each type in turn the gene whose mean
-# exceeds that of the other cells the most, in standard errors, which is what marker
-# tables usually show. All panels are chosen on two thirds of the cells, the same
-# classifier is fitted to these, and judged on the other third.
+# Comparison with univariate rankings
+# -----------------------------------
+# There are two rankings: the F test over all types, and a ranking type by type, by the
+# difference of the means in standard errors, as usual in marker tables. All panels are
+# selected on two thirds of the cells. The same classifier is fitted to these cells and
+# scored on the other third.
 #
-# With 5 or 10 genes for 9 types it is best to take one for each type; with 20 the
-# selection is ahead. With 40 there is little left to choose between. Differences of a
-# point or two mean nothing with so few cells.
+# With 5 or 10 genes for 9 types, one gene for each type is best; with 20 genes the
+# selection is ahead, and with 40 the methods hardly differ. Differences of one or two
+# points are not significant with so few cells.
 labelled = adata[adata.obs["type"].notna()].copy()
 X, types = labelled.X.toarray(), labelled.obs["type"].astype(str).to_numpy()
 
@@ -123,7 +123,7 @@ for name in ("select_features", "F test", "type by type"):
     curves[name] = np.array([np.mean(scores[name, s], axis=0) for s in panel_sizes])
     cells = " ".join(f"{plain:.3f}/{fair:.3f}" for plain, fair in curves[name])
     print(f"{name:>20} {cells}")
-print("accuracy / mean accuracy of the types, of cells not seen")
+print("accuracy / mean accuracy of the types, on held-out cells")
 
 comparison, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
 for column, (axis, title) in enumerate(
@@ -137,10 +137,10 @@ for column, (axis, title) in enumerate(
 axes[0].legend()
 
 # %%
-# The markers by type
-# -------------------
-# The area of a dot is the share of the cells of a type in which the gene is found, the
-# colour its mean, from that of the lowest type to that of the highest.
+# Markers by type
+# ---------------
+# The area of a dot is the share of cells of a type that express the gene. The colour is
+# the mean expression, scaled to the range over the types.
 table = selected_df(adata).sort_values(["group", "score"], ascending=[True, False])
 names = results["groups"]
 values = labelled[:, table.index].X.toarray()
@@ -166,19 +166,20 @@ axis.legend(
     *points.legend_elements(
         "sizes", num=4, func=lambda s: 100 * s / 120, fmt="{x:.0f} %"
     ),
-    title="cells with it",
+    title="cells expressing it",
     loc="upper left",
     bbox_to_anchor=(1.0, 1.0),
     frameon=False,
 )
 
 # %%
-# The cells in the latent space
-# -----------------------------
-# The logits of the types, in `adata.obsm`, in the plane of their two principal
-# components. The model has seen the labels of these cells: new ones would be less well
-# separated.
+# Cells in the latent space
+# -------------------------
+# The logits of the types, stored in `adata.obsm`, in the plane of their first two
+# principal components. The model was fitted to these cells: new cells would be less
+# well separated.
 has_label = adata.obs["type"].notna().to_numpy()
+# sphinx_gallery_thumbnail_number = 4
 latent = LatentDisplay(
     codes=adata.obsm["X_skproj"][has_label],
     labels=types,

@@ -1,18 +1,19 @@
 """
-How sparse for which radius
+Sparsity against the radius
 ===========================
 
-The same radius means something else on every ball. Here is how many columns and how
-many entries each of them makes zero, and how far the result is from the matrix.
+The same radius has different effects for different balls. This example shows the number
+of zero columns and zero entries against the radius, and the distance of the result to
+the matrix.
 """
 
 # %%
 # The matrix
 # ----------
-# Columns of different sizes, some of even entries, some with a few large ones. Solid
-# lines are exact projections, the nearest points of their balls; dashed ones are
-# bi-level. ``bilevel_l12`` is the same operator as ``l12``, and the l2 and the linf
-# ball make no zeros.
+# The columns have different sizes; some have even entries, others a few large ones. In
+# the figures, solid lines are exact projections, dashed lines bi-level projections.
+# ``bilevel_l12`` is the same operator as ``l12``, and the l2 and the linf ball make no
+# zeros.
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -54,9 +55,9 @@ curves = {name: measure(ball) for name, ball in BALLS.items()}
 # -----------------------------
 # The radius is a share of the norm of the matrix, so that balls of different norms can
 # be compared. For the same share, the bi-level projections have more zero columns than
-# the exact ones. The l1 ball has as many zero entries as any other, but they are all
-# over the matrix: a column goes only when its last entry does. The two lines at the
-# bottom are those of the l2 and the linf ball.
+# the exact ones. The l1 ball has as many zero entries as the others, but they are
+# spread over the matrix: a column is zero only if all its entries are. The two lines at
+# the bottom are the l2 and the linf ball.
 figure, axes = plt.subplots(1, 2, figsize=(9, 4), sharey=True, layout="constrained")
 for name, (columns, entries, _) in curves.items():
     axes[0].plot(shares, columns, label=name, **styles[name])
@@ -72,12 +73,13 @@ figure.supxlabel("radius, as a share of the norm of the matrix", fontsize="mediu
 figure.legend(loc="outside upper center", ncols=4)
 
 # %%
-# What the zeros cost
-# -------------------
-# On the left, the distance for the same radius: an exact projection is nearer than the
-# bi-level one of the same norm, by definition. On the right the radius is left out: for
-# the same number of zero columns, the bi-level one is nearer on this matrix. The exact
-# one has to take a much smaller radius to get there.
+# Distance to the matrix
+# ----------------------
+# The left panel shows the distance against the radius: by definition, an exact
+# projection is nearer than the bi-level one of the same norm. The right panel shows the
+# distance against the share of zero columns: for the same share, the bi-level
+# projection is nearer on this matrix, because the exact one needs a much smaller
+# radius.
 figure, axes = plt.subplots(1, 2, figsize=(9, 4), sharey=True, layout="constrained")
 for name, (columns, _, distance) in curves.items():
     axes[0].plot(shares, distance, label=name, **styles[name])
@@ -94,9 +96,9 @@ for axis in axes:
 figure.legend(loc="outside upper center", ncols=4)
 
 # %%
-# A random matrix is not a trained one. In a network the weights adapt to the ball while
-# it is trained, and what counts in the end is the accuracy:
-# :ref:`sphx_glr_auto_examples_plot_accuracy_against_radius.py` has that. For one
-# matrix, :func:`~skproj.projection.radius_for_sparsity` finds the radius for a given
-# number of columns.
+# This is a random matrix. In a network the weights adapt to the ball during training,
+# and the accuracy matters, see
+# :ref:`sphx_glr_auto_examples_features_plot_accuracy_against_radius.py`. For a given
+# matrix, :func:`~skproj.projection.radius_for_sparsity` finds the radius for a number
+# of columns.
 plt.show()

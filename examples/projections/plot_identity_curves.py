@@ -1,24 +1,24 @@
 r"""
-What the radius says about what is lost
-=======================================
+Radius and reconstruction error
+===============================
 
-A projection splits a matrix into what is left and what is taken away. For every ball
-that makes zeros, the norms of the two parts add up to that of the matrix:
+A projection splits a matrix into the projection and the residual. For every sparsifying
+ball, the norms of the two parts add up to the norm of the matrix:
 
 .. math::
 
     \|P(Y)\| + \|Y - P(Y)\| = \|Y\|
 
-if all three are the norm of the ball. So a radius of 30 % of the norm takes away 70 %,
-whatever the matrix looks like [1]_.
+if all norms are the norm of the ball. A radius of 30 % of the norm therefore removes 70
+% of the norm, whatever the matrix is [1]_.
 """
 
 # %%
-# A weight matrix, and two norms
-# ------------------------------
-# Columns of different sizes, as in a trained network. Each projection is measured in
-# the norm of its own ball, and in the Frobenius norm, for which there is only the
-# triangle inequality: the sum is at least the norm of the matrix.
+# A weight matrix and two norms
+# -----------------------------
+# The columns have different sizes, as in a trained network. The parts are measured in
+# the norm of the ball, and in the Frobenius norm, for which only the triangle
+# inequality holds: the sum is at least the norm of the matrix.
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -29,8 +29,8 @@ Y = rng.standard_normal((100, 500)) * rng.lognormal(sigma=0.5, size=500)
 shares = np.linspace(0.0, 1.0, 41)
 
 
-def left_and_taken(ball, norm):
-    """Norms of both parts, as shares of that of the matrix; one row per radius."""
+def part_norms(ball, norm):
+    """Return norms of projection and residual, relative to the matrix, by radius."""
     parts = []
     for share in shares:
         P = ball.project(Y, share * ball.norm(Y))
@@ -39,25 +39,25 @@ def left_and_taken(ball, norm):
 
 
 balls = [ball for ball in BALLS.values() if ball.sparsifying]
-own_norm = {ball.name: left_and_taken(ball, ball.norm) for ball in balls}
-frobenius = {ball.name: left_and_taken(ball, np.linalg.norm) for ball in balls}
+own_norm = {ball.name: part_norms(ball, ball.norm) for ball in balls}
+frobenius = {ball.name: part_norms(ball, np.linalg.norm) for ball in balls}
 
 # %%
-# In the norm of the ball
-# -----------------------
-# The same two straight lines for all the balls. The exact l1,inf projection fulfils the
-# identity as well as the bi-level one: both clip each column at some level, and only
-# the sum of the levels counts.
+# Norm of the ball
+# ----------------
+# In the norm of the ball, both parts are linear in the radius for all balls. The
+# identity holds for the exact l1,inf projection as well as for the bi-level one: both
+# clip each column at some level, and only the sum of the levels matters.
 figure, axes = plt.subplots(
     2, 3, figsize=(9, 5.2), sharex=True, sharey=True, layout="constrained"
 )
 for axis, (name, parts) in zip(axes.flat, own_norm.items(), strict=True):
-    left, taken = parts.T
-    axis.fill_between(shares, left, color="#0072B2", alpha=0.35, label="left")
+    kept, residual = parts.T
+    axis.fill_between(shares, kept, color="#0072B2", alpha=0.35, label="projection")
     axis.fill_between(
-        shares, left, left + taken, color="#E69F00", alpha=0.35, label="taken away"
+        shares, kept, kept + residual, color="#E69F00", alpha=0.35, label="residual"
     )
-    axis.plot(shares, left + taken, color="#000000", label="sum")
+    axis.plot(shares, kept + residual, color="#000000", label="sum")
     total = frobenius[name].sum(axis=1)
     axis.plot(
         shares, total, color="#CC79A7", ls=":", lw=2.5, label="sum, Frobenius norm"
@@ -71,7 +71,7 @@ handles, labels = axes[0, 0].get_legend_handles_labels()
 figure.legend(handles, labels, loc="outside upper center", ncols=4)
 
 # %%
-# How exactly? The largest deviation from the norm of the matrix over all the radii:
+# The largest deviation of the sum from the norm of the matrix, over all radii:
 print(f"{'ball':14} {'its own norm':>13} {'Frobenius norm':>15}")
 for ball in balls:
     in_own_norm, in_frobenius = (
@@ -81,26 +81,27 @@ for ball in balls:
     print(f"{ball.name:14} {in_own_norm:13.0e} {in_frobenius:15.2f}")
 
 # %%
-# Which norm goes with which projection
-# -------------------------------------
-# Here is the largest deviation for every pair; in a white field the two parts add up
-# for all radii. In the l1 norm they always do, because entries move towards zero and
-# never beyond it. In the l1,inf norm they do as well: each projection lowers the
-# largest entry of a column by what it takes away at most. The l1,2 norm needs the
-# projection of its own ball, which only makes columns shorter, and the Frobenius norm
-# fits none.
+# Pairs of norm and projection
+# ----------------------------
+# The figure shows the largest deviation for every pair. In white fields the identity
+# holds for all radii. In the l1 norm it always holds, because entries move towards zero
+# and never change sign. In the l1,inf norm it also holds: each projection lowers the
+# largest entry of a column by the largest entry of the residual. In the l1,2 norm it
+# holds only for the projection onto the l1,2 ball, which keeps the directions of the
+# columns. In the Frobenius norm it never holds.
 norms = {name: BALLS[name].norm for name in ("l1", "l12", "l1inf")}
 norms["Frobenius"] = np.linalg.norm
 
 
 def largest_deviation(ball, norm):
-    return np.abs(left_and_taken(ball, norm).sum(axis=1) - 1.0).max()
+    return np.abs(part_norms(ball, norm).sum(axis=1) - 1.0).max()
 
 
 deviations = np.array(
     [[largest_deviation(ball, norm) for norm in norms.values()] for ball in balls]
 )
-figure, axis = plt.subplots(figsize=(6, 4.2), layout="constrained")
+# sphinx_gallery_thumbnail_number = 2
+figure, axis = plt.subplots(figsize=(5, 3.8), layout="constrained")
 image = axis.imshow(
     np.where(deviations > 1e-9, deviations, np.nan), cmap="Blues", vmin=0.0
 )
@@ -119,10 +120,10 @@ axis.set_aspect("auto")
 figure.colorbar(image, ax=axis, label="largest deviation (share of the norm)")
 
 # %%
-# The identity says how much is taken away, not whether it was worth keeping: that two
-# projections take away the same amount does not make them equally good. How many
-# columns a radius leaves depends on the matrix, see
-# :ref:`sphx_glr_auto_examples_plot_sparsity_curves.py`.
+# The identity gives the size of the residual, not its importance: two projections with
+# residuals of the same norm need not be equally good. The number of columns that a
+# radius keeps depends on the matrix, see
+# :ref:`sphx_glr_auto_examples_projections_plot_sparsity_curves.py`.
 #
 # .. [1] M. Barlaud, G. Perez, J.-P. Marmorat, "A new linear time bi-level l1,inf
 #    projection; application to the sparsification of auto-encoders neural networks",

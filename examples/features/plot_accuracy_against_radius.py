@@ -2,17 +2,17 @@
 Accuracy against the radius
 ===========================
 
-A large ball lets in features without information, a small one loses those that have
-some. In between the accuracy is best. One search of
-:class:`~skproj.nn.SparseSupervisedAutoencoderCV` passes all the radii on its way from
-dense to sparse, so that the whole curve costs one run per fold.
+With a large radius, a model keeps uninformative features; with a small radius, it loses
+informative ones. The accuracy is best in between. A search of
+:class:`~skproj.nn.SparseSupervisedAutoencoderCV` passes through all radii on its way
+from dense to sparse, so the whole curve needs one run per fold.
 """
 
 # %%
 # Data with a known answer
 # ------------------------
-# Of 200 features the first 16 carry information, and only jointly: the two classes are
-# clouds around two corners of a cube in 16 dimensions.
+# Of 200 features the first 16 are informative, but only jointly: the two classes are
+# clusters around two corners of a cube in 16 dimensions.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import make_classification
@@ -38,9 +38,9 @@ X = StandardScaler().fit_transform(X).astype(np.float32)
 # %%
 # Two balls of the same norm
 # --------------------------
-# Once with the exact projection onto the l1,inf ball, once with the bi-level one, as in
-# the article on the latter [1]_. A small network and one level of noise keep this
-# short.
+# The exact and the bi-level projection onto the l1,inf ball are compared, as in the
+# article on the bi-level projection [1]_. A small network and a single noise level keep
+# the run time short.
 searches = {}
 for ball in ("l1inf", "bilevel_l1inf"):
     searches[ball] = SparseSupervisedAutoencoderCV(
@@ -48,19 +48,20 @@ for ball in ("l1inf", "bilevel_l1inf"):
         projection=ball,
         input_noise=1.0,
         final_noise=0.5,
-        survival_rate=0.6,
+        keep_fraction=0.6,
         scoring="accuracy",
         cv=3,
         random_state=0,
     ).fit(X, y)
 
 # %%
-# The path
-# --------
-# :class:`~skproj.inspection.EtaPathDisplay` draws what a search has found: the accuracy
-# of each radius in cross-validation, and the number of features kept. On the right is
-# the network without a projection. On these data the bi-level ball reaches more
-# accuracy and passes more radii: the exact one removes many features at once.
+# Path of radii
+# -------------
+# :class:`~skproj.inspection.EtaPathDisplay` plots the result of a search: the
+# cross-validated accuracy and the number of features for each radius. The rightmost
+# point is the network without a projection. On these data the bi-level ball reaches a
+# higher accuracy and passes through more radii: the exact one removes many features at
+# once.
 figure, axes = plt.subplots(
     2, 1, figsize=(7.5, 7), sharex=True, sharey=True, layout="constrained"
 )
@@ -69,17 +70,17 @@ for axis, (ball, search) in zip(axes, searches.items(), strict=True):
     axis.set_title(ball, loc="right", fontsize="medium")
 
 # %%
-# Which features were kept
-# ------------------------
-# The radii of two balls cannot be compared, numbers of features can. On the right is
-# how many of the kept features are informative: on the dotted line, all of them. The
-# vertical line is at the true number.
+# Accuracy against the number of features
+# ---------------------------------------
+# The radii of two balls are not comparable, but numbers of features are. The right
+# panel shows how many of the selected features are informative; on the dotted line, all
+# of them are. The vertical line marks the true number.
 styles = {
     "l1inf": {"color": "#0072B2", "marker": "o", "linestyle": "-"},
     "bilevel_l1inf": {"color": "#E69F00", "marker": "^", "linestyle": "--"},
 }
 # sphinx_gallery_thumbnail_number = 2
-figure, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(7.5, 3.6), layout="constrained")
 for ball, search in searches.items():
     accuracy = search.cv_results_["mean_test_score"]
     kept = search.n_features_path_
@@ -104,9 +105,10 @@ for axis in axes:
 figure.legend(loc="outside upper center", ncols=3)
 
 # %%
-# One draw of the data and three folds: differences of two or three points say nothing,
-# and the score of the chosen radius is optimistic, because it was chosen by it. On
-# other data the order of the balls is another, see :ref:`estimator-benchmark`.
+# With one draw of the data and three folds, differences of two or three points are not
+# significant. The score of the chosen radius is optimistic, because the radius was
+# chosen by this score. On other data the ranking of the balls differs, see
+# :ref:`estimator-benchmark`.
 #
 # .. [1] M. Barlaud, G. Perez, J.-P. Marmorat, "A new linear time bi-level l1,inf
 #    projection; application to the sparsification of auto-encoders neural networks",

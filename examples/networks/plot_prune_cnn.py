@@ -1,11 +1,11 @@
 """
-How few weights does a small network need?
-==========================================
+Pruning a convolutional network
+===============================
 
-A convolutional network that reads digits is pruned to fewer and fewer weights, by
-magnitude and by group sparse projection, and finetuned. Zeros wherever they are save no
-time, so in the end whole filters are pruned, and :func:`~skproj.nn.prune.shrink` makes
-the network really smaller.
+A convolutional network for digits is pruned to different numbers of weights, by
+magnitude and by group sparse projection, and fine-tuned. Unstructured zeros save no
+time, so whole filters are pruned at the end, and :func:`~skproj.nn.prune.shrink` makes
+the network smaller.
 """
 
 # %%
@@ -71,7 +71,7 @@ print(f"accuracy of the dense network: {accuracy(dense):.3f}")
 # Single weights
 # --------------
 # Each method prunes a copy of the trained network to the same number of zeros. The
-# masks stay while the copy is finetuned.
+# masks are fixed while the copy is fine-tuned.
 
 
 def by_magnitude(model, zeros):
@@ -110,24 +110,28 @@ for name, values in scores.items():
 print(f"\nHoyer, layer/filters, 95 % zeros\n{reports['Hoyer, layer/filters'][2]}")
 
 # %%
-# Inside a layer all of them keep the largest weights: they differ in how many weights
-# each layer keeps, which the right panels show. Magnitude, which compares weights of
-# different layers, takes most from the linear layer, whose weights are small because it
-# has many. An equal Hoyer level of the filters stays nearer to equal shares (dashed).
-# Here that is better from 90 % of zeros on. It is no rule: in the benchmark of the page
-# :doc:`/pruning`, magnitude is ahead on another network, and pruning little by little
-# is better than any single shot where few weights are left. Grouped by inputs, the
-# first layer starves: its one input is a single long vector. A warning says so.
-figure, axes = plt.subplots(1, 3, figsize=(11, 3.8), layout="constrained")
+# All methods keep the largest weights of a layer; they differ in the number of weights
+# that each layer keeps, which the second figure shows. Global magnitude pruning
+# compares weights of different layers, and removes most weights of the linear layer,
+# which are small because there are many of them. An equal Hoyer sparsity of the filters
+# gives more equal shares (dashed). On this network it is better from 90 % zeros on.
+# This is not always so: in the benchmark of the page :doc:`/pruning`, magnitude pruning
+# is ahead on another network, and iterative pruning is better than every one-shot
+# method if few weights remain. Grouped by inputs, the first layer keeps too few
+# weights, because its one input is a single long vector; a warning reports this.
+figure, axis = plt.subplots(figsize=(4.5, 3.4), layout="constrained")
 for name, values in scores.items():
-    axes[0].plot(fractions, values, "o-", label=name)
-axes[0].axhline(accuracy(dense), color="gray", linestyle="--", label="dense")
-axes[0].set_xlabel("fraction of zeros")
-axes[0].set_ylabel("accuracy on the test images")
-axes[0].legend()
-axes[0].grid(alpha=0.3)
+    axis.plot(fractions, values, "o-", label=name)
+axis.axhline(accuracy(dense), color="gray", linestyle="--", label="dense")
+axis.set_xlabel("fraction of zeros")
+axis.set_ylabel("accuracy on the test images")
+axis.legend()
+axis.grid(alpha=0.3)
+figure, axes = plt.subplots(
+    1, 2, figsize=(8, 3.8), sharex=True, sharey=True, layout="constrained"
+)
 titles = ["first convolution", "second", "linear"]
-for axis, name in zip(axes[1:], list(methods)[:2], strict=True):
+for axis, name in zip(axes, list(methods)[:2], strict=True):
     kept = [
         [1 - layer.fraction_zeros for layer in report.layers]
         for report in reports[name]
@@ -140,15 +144,15 @@ for axis, name in zip(axes[1:], list(methods)[:2], strict=True):
     axis.set_yscale("log")
     axis.set_ylim(2e-3, 1.1)
     axis.grid(alpha=0.3)
-axes[1].set_ylabel("kept of the weights of a layer")
-axes[1].legend()
+axes[0].set_ylabel("share of weights kept in the layer")
+axes[0].legend()
 
 # %%
 # Whole filters
 # -------------
-# A sparse matrix is not a small one: those networks take as long as the dense one.
-# Here an l1,2 ball keeps half or a quarter of the filters of each convolution. Then the
-# rest of them is cut out, with all that only they fed.
+# Networks with unstructured zeros take as long as the dense network. Here a projection
+# onto an l1,2 ball keeps half or a quarter of the filters of each convolution. The
+# other filters are removed, together with the weights that depend only on them.
 batch = X_test[:256]
 print(
     f"{'filters kept':>12} {'accuracy':>9} {'parameters':>11} {'MFLOPs':>7} {'ms':>6}"
@@ -159,7 +163,7 @@ for share in (1.0, 0.5, 0.25):
         W = layer.weight.detach().numpy()
         radius = radius_for_sparsity(W, fraction=share, ball="l12", axis=(1, 2, 3))
         prune.projection_structured(layer, "weight", radius, "l12")
-        with torch.no_grad():  # a filter that is gone needs no bias
+        with torch.no_grad():  # zero filters need no bias
             layer.bias *= layer.weight_mask[:, 0, 0, 0]
     if share < 1.0:
         train(model, 5)
@@ -169,10 +173,10 @@ for share in (1.0, 0.5, 0.25):
         f"{share:8.0%} {accuracy(smaller):9.3f} {cost.n_parameters:11} "
         f"{cost.flops / 1e6:7.1f} {cost.milliseconds:6.2f}"
     )
-print(f"\nThe last one:\n{report}")
+print(f"\nReport of the smallest network:\n{report}")
 
 # %%
-# One network, one seed, 540 test images: a point of accuracy is five images. Times are
-# those of this computer. On networks with millions of weights the order of the methods
-# may be another one.
+# This is one network, one seed and 540 test images: one point of accuracy is five
+# images. Times depend on the computer. The ranking of the methods may differ on
+# networks with millions of weights.
 plt.show()

@@ -1,19 +1,20 @@
 """
-Which features would another sample select?
-===========================================
+Stability selection
+===================
 
-A selector always returns features, but another sample of the same kind might have led
-to others. :class:`~skproj.feature_selection.StabilitySelector` asks many halves of the
-data, and keeps the features on which most of them agree. Here are the breast cancer
-data with 200 columns added that carry no signal, so that every mistake can be seen.
+A selector does not tell you whether another sample would have led to the same features.
+:class:`~skproj.feature_selection.StabilitySelector` repeats the selection on many
+halves of the data, and keeps the features that are selected on most halves. The data
+are the breast cancer data with 200 additional columns without signal, so that false
+selections are known.
 """
 
 # %%
-# One fit, and many
-# -----------------
-# Without further arguments, each half selects :math:`\sqrt{0.8 d}` of :math:`d`
-# features: so few that, of those that 90 % of the halves select, at most one is false
-# on average. A single fit for as many features has to fill up with something.
+# A single fit and many fits
+# --------------------------
+# By default, :math:`\sqrt{0.8 d}` of :math:`d` features are selected on each half. With
+# so few features, at most one of those selected on 90 % of the halves is false on
+# average. A single fit with the same number of features also selects probes.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -41,24 +42,23 @@ for name, support in {
     "most halves": selector.get_support(),
 }.items():
     print(f"{name:12} {support.sum():3} features, {(support & is_probe).sum()} probes")
-print(f"bound on the false ones: {selector.expected_false_selections_:.1f}")
+print(f"bound on false selections: {selector.expected_false_selections_:.1f}")
 
 # %%
-# How often features are selected
-# -------------------------------
-# The dashed line is the threshold. Another one needs no new fit: it keeps
+# Selection probabilities
+# -----------------------
+# The dashed line is the threshold. Changing it needs no new fit: use
 # ``selection_probabilities_ >= threshold``.
 display = SupportDisplay.from_estimator(selector, feature_names=names)
 
 # %%
-# Would a simpler selection do?
-# -----------------------------
-# Next to the selector, the F test selects as many features on the same halves. The
-# stability index is 1 if all halves agree, and 0 if they select at random. Where the
-# simple test is as stable and the model that follows as good, it is the better choice.
-# It cannot tell features that say the same from each other, and keeps all of them; a
-# selector that looks at features jointly takes one of them, not always the same one.
-# sphinx_gallery_thumbnail_number = 2
+# Comparison with the F test
+# --------------------------
+# For comparison, the F test selects as many features on the same halves. The stability
+# index is 1 if all halves agree, and 0 for random selections. If the F test is as
+# stable, and the final model as good, prefer the F test. It keeps all of several
+# redundant features; a selector that uses features jointly keeps one of them, not
+# always the same one.
 figure, ax = plt.subplots(figsize=(5, 4.5), layout="constrained")
 for chosen, label, color in ((~is_probe, "features", "C0"), (is_probe, "probes", "C1")):
     ax.scatter(
