@@ -6,13 +6,12 @@ Most of the balls make single numbers or whole groups of them zero.
 from skproj.projection._bilevel import (
     projection_bilevel_l1inf_ball,
     projection_bilevel_l11_ball,
-    projection_bilevel_l12_ball,
 )
 from skproj.projection._hoyer import hoyer_sparsity, projection_hoyer
 from skproj.projection._l1 import projection_l1_ball, projection_simplex
 from skproj.projection._l1inf import projection_l1inf_ball
 from skproj.projection._l2_linf import projection_l2_ball, projection_linf_ball
-from skproj.projection._l12 import projection_l12_ball
+from skproj.projection._l12 import projection_bilevel_l12_ball, projection_l12_ball
 from skproj.projection._multilevel import norm_multilevel, projection_multilevel
 from skproj.projection._norms import (
     norm_l1,

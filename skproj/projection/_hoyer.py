@@ -6,6 +6,7 @@ import numbers
 import numpy as np
 
 from skproj._kernels import _hoyer
+from skproj.projection._docs import documented
 from skproj.projection._engine import threads_for
 from skproj.projection._hoyer_solver import (
     Task,
@@ -156,6 +157,7 @@ def _vectors_of_list(arrays, weights):
 # Public functions
 
 
+@documented
 def hoyer_sparsity(X, axis=0, weights=None):
     r"""Compute the Hoyer sparsity of each vector of a group.
 
@@ -200,8 +202,7 @@ def hoyer_sparsity(X, axis=0, weights=None):
 
     References
     ----------
-    .. [1] P. O. Hoyer, "Non-negative matrix factorization with sparseness
-       constraints", J. Mach. Learn. Res. 5 (2004), :arxiv:`cs/0408058`.
+    {hoyer_reference}
 
     Examples
     --------
@@ -239,6 +240,7 @@ def _check_ragged(X, axis, weights):
     return arrays, _vectors_of_list(arrays, weights)
 
 
+@documented
 def projection_hoyer(
     X,
     sparsity,
@@ -296,10 +298,7 @@ def projection_hoyer(
     out : ndarray of the shape and dtype of `X`, default=None
         Where to write the result; `X` itself projects in place. Nothing is written if
         an argument is refused. For a list of arrays a list.
-    n_threads : int, default=None
-        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
-        one otherwise; negative values count from the number of CPUs (-1 is all). The
-        result does not depend on it.
+    {n_threads}
         Threads share out vectors: a single one takes one.
     return_multiplier : bool, default=False
         Whether to return the multiplier as well.
@@ -351,9 +350,7 @@ def projection_hoyer(
 
     References
     ----------
-    .. [1] R. Ohib, N. Gillis, N. Dalmasso, S. Shah, V. K. Potluru, S. Plis, "Explicit
-       group sparse projection with applications to deep learning and NMF", Transactions
-       on Machine Learning Research (2022), :arxiv:`1912.03896`.
+    {group_sparse_reference}
     .. [2] P. O. Hoyer, "Non-negative matrix factorization with sparseness
        constraints", J. Mach. Learn. Res. 5 (2004), :arxiv:`cs/0408058`.
 

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.sparse import issparse
 
 from skproj._kernels import _groups
+from skproj.projection._docs import documented
 from skproj.projection._engine import (
     INSIDE,
     Solution,
@@ -44,6 +45,7 @@ _solve_l1 = partial(_solve, signed=False)
 _solve_simplex = partial(_solve, signed=True)
 
 
+@documented
 def projection_simplex(
     X, radius=1.0, *, axis=None, out=None, n_threads=None, return_threshold=False
 ):
@@ -64,20 +66,13 @@ def projection_simplex(
     axis : int, tuple of int or None, default=None
         None projects the whole array as one vector; otherwise each slice along
         `axis` is projected by itself and sums to `radius`.
-    out : ndarray of the shape and dtype of `X`, default=None
-        Where to write the result; `X` itself projects in place. Nothing is
-        written if an argument is refused.
-    n_threads : int, default=None
-        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
-        one otherwise; negative values count from the number of CPUs (-1 is all). The
-        result does not depend on it.
-    return_threshold : bool, default=False
-        Whether to return the threshold as well.
+    {dense_out}
+    {n_threads}
+    {return_threshold}
 
     Returns
     -------
-    P : ndarray of the shape and dtype of `X`
-        The projection. Empty arrays come back empty.
+    {dense_P}
     threshold : float, or ndarray of the shape of `X` without `axis`
         The tau, of any sign, with ``P = max(X - tau, 0)``; minus infinity below all
         floats. Only if `return_threshold`.
@@ -97,14 +92,11 @@ def projection_simplex(
 
     Notes
     -----
-    Newton's method on the threshold, for long vectors on the few entries near it that
-    a sample points to: expected time linear in the number of entries. Sums are carried
-    in float64. The radius is met to rounding, also if it is tiny against the entries.
+    {threshold_search}
 
     References
     ----------
-    .. [1] L. Condat, "Fast projection onto the simplex and the l1 ball",
-       Mathematical Programming 158 (2016), :doi:`10.1007/s10107-015-0946-6`.
+    {simplex_reference}
 
     Examples
     --------
@@ -135,6 +127,7 @@ def projection_simplex(
     )
 
 
+@documented
 def projection_l1_ball(
     X, radius, *, axis=None, out=None, n_threads=None, return_threshold=False
 ):
@@ -150,40 +143,21 @@ def projection_l1_ball(
 
     Parameters
     ----------
-    X : array-like of any shape, or sparse matrix
-        Input of dtype float32 or float64; integers are converted to float64.
-    radius : float
-        Radius of the ball; 0 gives zeros, infinity gives `X`.
-    axis : int, tuple of int or None, default=None
-        None projects the whole array as one vector; otherwise each slice along
-        `axis` is projected by itself onto the ball.
-    out : ndarray of the shape and dtype of `X`, default=None
-        Where to write the result; `X` itself projects in place. Nothing is
-        written if an argument is refused. It must be None if `X` is sparse.
-    n_threads : int, default=None
-        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
-        one otherwise; negative values count from the number of CPUs (-1 is all). The
-        result does not depend on it.
-    return_threshold : bool, default=False
-        Whether to return the threshold as well.
+    {X_of_slices}
+    {ball_radius}
+    {axis_of_slices}
+    {out}
+    {n_threads}
+    {return_threshold}
 
     Returns
     -------
-    P : ndarray or sparse matrix of the shape and dtype of `X`
-        The projection. Empty arrays come back empty. It is sparse if `X` is, in CSC if
-        `X` is and in CSR otherwise, and stores no zeros.
+    {P_of_projection}
     threshold : float, or ndarray of the shape of `X` without `axis`
         The tau >= 0 with ``P = sign(X) * max(abs(X) - tau, 0)``; 0 if `X` is
         inside the ball. Only if `return_threshold`.
 
-    Raises
-    ------
-    TypeError
-        If `X` is not of a real floating or integer type, or if an argument has the
-        wrong type.
-    ValueError
-        If `radius` is negative or NaN, if `X` contains NaN or infinity, or if
-        `axis` or `out` does not fit `X`.
+    {raises}
 
     See Also
     --------
@@ -192,14 +166,11 @@ def projection_l1_ball(
 
     Notes
     -----
-    Newton's method on the threshold, for long vectors on the few entries near it that
-    a sample points to: expected time linear in the number of entries. Sums are carried
-    in float64. The radius is met to rounding, also if it is tiny against the entries.
+    {threshold_search}
 
     References
     ----------
-    .. [1] L. Condat, "Fast projection onto the simplex and the l1 ball",
-       Mathematical Programming 158 (2016), :doi:`10.1007/s10107-015-0946-6`.
+    {simplex_reference}
 
     Examples
     --------

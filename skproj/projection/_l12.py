@@ -2,9 +2,11 @@
 
 from skproj._kernels import _groups
 from skproj.projection._bilevel import SOLVE_BILEVEL
+from skproj.projection._docs import alias, documented
 from skproj.projection._engine import project
 
 
+@documented
 def projection_l12_ball(
     X, radius, *, axis=0, out=None, n_threads=None, return_threshold=False
 ):
@@ -21,42 +23,22 @@ def projection_l12_ball(
 
     Parameters
     ----------
-    X : array-like or sparse matrix, usually of shape (n_rows, n_columns)
-        Input of dtype float32 or float64; integers are converted to float64.
-    radius : float
-        Radius of the ball; 0 gives zeros, infinity gives `X`.
-    axis : int, tuple of int or None, default=0
-        What the inner norm runs along, as in ``np.linalg.norm(X, axis=0)``: with
-        ``axis=0`` the groups of a matrix are its columns. None makes the whole
-        array one group.
-    out : ndarray of the shape and dtype of `X`, default=None
-        Where to write the result; `X` itself projects in place. Nothing is
-        written if an argument is refused. It must be None if `X` is sparse.
-    n_threads : int, default=None
-        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
-        one otherwise; negative values count from the number of CPUs (-1 is all). The
-        result does not depend on it.
-    return_threshold : bool, default=False
-        Whether to return the threshold as well.
+    {X_of_groups}
+    {ball_radius}
+    {axis_of_groups}
+    {out}
+    {n_threads}
+    {return_threshold}
 
     Returns
     -------
-    P : ndarray or sparse matrix of the shape and dtype of `X`
-        The projection. Empty arrays come back empty. It is sparse if `X` is, in CSC if
-        `X` is and in CSR otherwise, and stores no zeros.
+    {P_of_projection}
     threshold : float
         The tau >= 0 by which the l2 norm of each group is reduced; 0 if `X` is
         inside the ball, infinite beyond the largest float. Only if
         `return_threshold`.
 
-    Raises
-    ------
-    TypeError
-        If `X` is not of a real floating or integer type, or if an argument has the
-        wrong type.
-    ValueError
-        If `radius` is negative or NaN, if `X` contains NaN or infinity, or if
-        `axis` or `out` does not fit `X`.
+    {raises}
 
     See Also
     --------
@@ -65,14 +47,13 @@ def projection_l12_ball(
 
     Notes
     -----
-    Two passes over the array and one l1 projection of the norms of the groups.
+    Two passes over the array and one l1 projection of the norms of the groups: here the
+    bi-level projection is the exact one, and the function has a second name for it.
     Sums of squares are carried in float64 and scaled where they would overflow.
 
     References
     ----------
-    .. [1] M. Yuan, Y. Lin, "Model selection and estimation in regression with
-       grouped variables", J. R. Stat. Soc. B 68 (2006),
-       :doi:`10.1111/j.1467-9868.2005.00532.x`.
+    {group_lasso_reference}
 
     Examples
     --------
@@ -96,3 +77,6 @@ def projection_l12_ball(
         n_threads=n_threads,
         return_threshold=return_threshold,
     )
+
+
+projection_bilevel_l12_ball = alias(projection_l12_ball, "projection_bilevel_l12_ball")

@@ -3,6 +3,7 @@
 import numpy as np
 
 from skproj._kernels import _groups, _l1inf
+from skproj.projection._docs import documented
 from skproj.projection._engine import (
     INSIDE,
     Solution,
@@ -55,6 +56,7 @@ def _solve_large(groups, norms, radius, low, levels, n_threads):
     return _l1inf.l1inf_levels(groups, norms, radius, low, guess, levels, n_threads)
 
 
+@documented
 def projection_l1inf_ball(
     X, radius, *, axis=0, out=None, n_threads=None, return_threshold=False
 ):
@@ -71,41 +73,21 @@ def projection_l1inf_ball(
 
     Parameters
     ----------
-    X : array-like or sparse matrix, usually of shape (n_rows, n_columns)
-        Input of dtype float32 or float64; integers are converted to float64.
-    radius : float
-        Radius of the ball; 0 gives zeros, infinity gives `X`.
-    axis : int, tuple of int or None, default=0
-        What the inner norm runs along, as in ``np.linalg.norm(X, axis=0)``: with
-        ``axis=0`` the groups of a matrix are its columns. None makes the whole
-        array one group.
-    out : ndarray of the shape and dtype of `X`, default=None
-        Where to write the result; `X` itself projects in place. Nothing is
-        written if an argument is refused. It must be None if `X` is sparse.
-    n_threads : int, default=None
-        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
-        one otherwise; negative values count from the number of CPUs (-1 is all). The
-        result does not depend on it.
-    return_threshold : bool, default=False
-        Whether to return the threshold as well.
+    {X_of_groups}
+    {ball_radius}
+    {axis_of_groups}
+    {out}
+    {n_threads}
+    {return_threshold}
 
     Returns
     -------
-    P : ndarray or sparse matrix of the shape and dtype of `X`
-        The projection. Empty arrays come back empty. It is sparse if `X` is, in CSC if
-        `X` is and in CSR otherwise, and stores no zeros.
+    {P_of_projection}
     threshold : float
         The theta >= 0 that every kept group loses in l1 norm; 0 if `X` is inside
         the ball, infinite beyond the largest float. Only if `return_threshold`.
 
-    Raises
-    ------
-    TypeError
-        If `X` is not of a real floating or integer type, or if an argument has the
-        wrong type.
-    ValueError
-        If `radius` is negative or NaN, if `X` contains NaN or infinity, or if
-        `axis` or `out` does not fit `X`.
+    {raises}
 
     See Also
     --------

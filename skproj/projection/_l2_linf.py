@@ -3,6 +3,7 @@
 import numpy as np
 
 from skproj._kernels import _groups
+from skproj.projection._docs import documented
 from skproj.projection._engine import INSIDE, Solution, project
 from skproj.projection._norms import mend_norms
 
@@ -25,6 +26,7 @@ def solve_linf(groups, norms, radius, n_threads):
     return Solution(_groups.CLIP, levels, lost)
 
 
+@documented
 def projection_l2_ball(
     X, radius, *, axis=None, out=None, n_threads=None, return_threshold=False
 ):
@@ -40,40 +42,21 @@ def projection_l2_ball(
 
     Parameters
     ----------
-    X : array-like of any shape, or sparse matrix
-        Input of dtype float32 or float64; integers are converted to float64.
-    radius : float
-        Radius of the ball; 0 gives zeros, infinity gives `X`.
-    axis : int, tuple of int or None, default=None
-        None projects the whole array as one vector; otherwise each slice along
-        `axis` is projected by itself onto the ball.
-    out : ndarray of the shape and dtype of `X`, default=None
-        Where to write the result; `X` itself projects in place. Nothing is
-        written if an argument is refused. It must be None if `X` is sparse.
-    n_threads : int, default=None
-        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
-        one otherwise; negative values count from the number of CPUs (-1 is all). The
-        result does not depend on it.
-    return_threshold : bool, default=False
-        Whether to return the threshold as well.
+    {X_of_slices}
+    {ball_radius}
+    {axis_of_slices}
+    {out}
+    {n_threads}
+    {return_threshold}
 
     Returns
     -------
-    P : ndarray or sparse matrix of the shape and dtype of `X`
-        The projection. Empty arrays come back empty. It is sparse if `X` is, in CSC if
-        `X` is and in CSR otherwise, and stores no zeros.
+    {P_of_projection}
     threshold : float, or ndarray of the shape of `X` without `axis`
         What the norm loses: ``max(norm - radius, 0)``, infinite beyond the largest
         float. Only if `return_threshold`.
 
-    Raises
-    ------
-    TypeError
-        If `X` is not of a real floating or integer type, or if an argument has the
-        wrong type.
-    ValueError
-        If `radius` is negative or NaN, if `X` contains NaN or infinity, or if
-        `axis` or `out` does not fit `X`.
+    {raises}
 
     See Also
     --------
@@ -87,8 +70,7 @@ def projection_l2_ball(
 
     References
     ----------
-    .. [1] N. Parikh, S. Boyd, "Proximal algorithms", Foundations and Trends in
-       Optimization 1 (2014), :doi:`10.1561/2400000003`.
+    {proximal_reference}
 
     Examples
     --------
@@ -114,6 +96,7 @@ def projection_l2_ball(
     )
 
 
+@documented
 def projection_linf_ball(
     X, radius, *, axis=None, out=None, n_threads=None, return_threshold=False
 ):
@@ -129,39 +112,20 @@ def projection_linf_ball(
 
     Parameters
     ----------
-    X : array-like of any shape, or sparse matrix
-        Input of dtype float32 or float64; integers are converted to float64.
-    radius : float
-        Radius of the ball; 0 gives zeros, infinity gives `X`.
-    axis : int, tuple of int or None, default=None
-        None projects the whole array as one vector; otherwise each slice along
-        `axis` is projected by itself onto the ball.
-    out : ndarray of the shape and dtype of `X`, default=None
-        Where to write the result; `X` itself projects in place. Nothing is
-        written if an argument is refused. It must be None if `X` is sparse.
-    n_threads : int, default=None
-        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
-        one otherwise; negative values count from the number of CPUs (-1 is all). The
-        result does not depend on it.
-    return_threshold : bool, default=False
-        Whether to return the threshold as well.
+    {X_of_slices}
+    {ball_radius}
+    {axis_of_slices}
+    {out}
+    {n_threads}
+    {return_threshold}
 
     Returns
     -------
-    P : ndarray or sparse matrix of the shape and dtype of `X`
-        The projection. Empty arrays come back empty. It is sparse if `X` is, in CSC if
-        `X` is and in CSR otherwise, and stores no zeros.
+    {P_of_projection}
     threshold : float, or ndarray of the shape of `X` without `axis`
         What the norm loses: ``max(norm - radius, 0)``. Only if `return_threshold`.
 
-    Raises
-    ------
-    TypeError
-        If `X` is not of a real floating or integer type, or if an argument has the
-        wrong type.
-    ValueError
-        If `radius` is negative or NaN, if `X` contains NaN or infinity, or if
-        `axis` or `out` does not fit `X`.
+    {raises}
 
     See Also
     --------
@@ -174,8 +138,7 @@ def projection_linf_ball(
 
     References
     ----------
-    .. [1] N. Parikh, S. Boyd, "Proximal algorithms", Foundations and Trends in
-       Optimization 1 (2014), :doi:`10.1561/2400000003`.
+    {proximal_reference}
 
     Examples
     --------

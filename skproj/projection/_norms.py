@@ -3,6 +3,7 @@
 import numpy as np
 
 from skproj._kernels import _groups
+from skproj.projection._docs import documented
 from skproj.projection._engine import (
     SAFE_RANGE,
     group_norms,
@@ -81,6 +82,7 @@ def _mixed_norm(X, inner, outer, axis, n_threads):
         return float(np.ldexp(outer(norms), exponent))
 
 
+@documented
 def norm_l1(X, *, axis=None, n_threads=None):
     r"""Compute the l1 norm: the sum of the absolute values.
 
@@ -90,27 +92,15 @@ def norm_l1(X, *, axis=None, n_threads=None):
 
     Parameters
     ----------
-    X : array-like of any shape, or sparse matrix
-        Input of dtype float32 or float64; integers are converted to float64.
-    axis : int, tuple of int or None, default=None
-        None takes the whole array as one vector; otherwise each slice along `axis`
-        has a norm of its own.
-    n_threads : int, default=None
-        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
-        one otherwise; negative values count from the number of CPUs (-1 is all).
+    {X_of_slices}
+    {axis_of_norm}
+    {n_threads_of_norm}
 
     Returns
     -------
-    norm : float, or ndarray of the shape of `X` without `axis`
-        The norm, of dtype float64; 0 for an empty array, infinite beyond the largest
-        float.
+    {norm_of_slices}
 
-    Raises
-    ------
-    TypeError
-        If `X` is not of a real floating or integer type.
-    ValueError
-        If `X` contains NaN or infinity, or if `axis` does not fit `X`.
+    {raises_of_norm}
 
     See Also
     --------
@@ -129,6 +119,7 @@ def norm_l1(X, *, axis=None, n_threads=None):
     return _norm(X, _groups.L1, axis, n_threads)
 
 
+@documented
 def norm_l2(X, *, axis=None, n_threads=None):
     r"""Compute the l2 norm: the length of a vector.
 
@@ -138,27 +129,15 @@ def norm_l2(X, *, axis=None, n_threads=None):
 
     Parameters
     ----------
-    X : array-like of any shape, or sparse matrix
-        Input of dtype float32 or float64; integers are converted to float64.
-    axis : int, tuple of int or None, default=None
-        None takes the whole array as one vector; otherwise each slice along `axis`
-        has a norm of its own.
-    n_threads : int, default=None
-        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
-        one otherwise; negative values count from the number of CPUs (-1 is all).
+    {X_of_slices}
+    {axis_of_norm}
+    {n_threads_of_norm}
 
     Returns
     -------
-    norm : float, or ndarray of the shape of `X` without `axis`
-        The norm, of dtype float64; 0 for an empty array, infinite beyond the largest
-        float.
+    {norm_of_slices}
 
-    Raises
-    ------
-    TypeError
-        If `X` is not of a real floating or integer type.
-    ValueError
-        If `X` contains NaN or infinity, or if `axis` does not fit `X`.
+    {raises_of_norm}
 
     See Also
     --------
@@ -177,6 +156,7 @@ def norm_l2(X, *, axis=None, n_threads=None):
     return _norm(X, _groups.L2, axis, n_threads)
 
 
+@documented
 def norm_linf(X, *, axis=None, n_threads=None):
     r"""Compute the linf norm: the largest absolute value.
 
@@ -186,26 +166,16 @@ def norm_linf(X, *, axis=None, n_threads=None):
 
     Parameters
     ----------
-    X : array-like of any shape, or sparse matrix
-        Input of dtype float32 or float64; integers are converted to float64.
-    axis : int, tuple of int or None, default=None
-        None takes the whole array as one vector; otherwise each slice along `axis`
-        has a norm of its own.
-    n_threads : int, default=None
-        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
-        one otherwise; negative values count from the number of CPUs (-1 is all).
+    {X_of_slices}
+    {axis_of_norm}
+    {n_threads_of_norm}
 
     Returns
     -------
     norm : float, or ndarray of the shape of `X` without `axis`
         The norm, of dtype float64; 0 for an empty array.
 
-    Raises
-    ------
-    TypeError
-        If `X` is not of a real floating or integer type.
-    ValueError
-        If `X` contains NaN or infinity, or if `axis` does not fit `X`.
+    {raises_of_norm}
 
     See Also
     --------
@@ -224,6 +194,7 @@ def norm_linf(X, *, axis=None, n_threads=None):
     return _norm(X, _groups.LINF, axis, n_threads)
 
 
+@documented
 def norm_l11(X, *, axis=0, n_threads=None):
     r"""Compute the l1,1 norm: the sum of the absolute values.
 
@@ -233,28 +204,15 @@ def norm_l11(X, *, axis=0, n_threads=None):
 
     Parameters
     ----------
-    X : array-like or sparse matrix, usually of shape (n_rows, n_columns)
-        Input of dtype float32 or float64; integers are converted to float64.
-    axis : int, tuple of int or None, default=0
-        What the inner norm runs along, as in ``np.linalg.norm(X, axis=0)``: with
-        ``axis=0`` the groups of a matrix are its columns. None makes the whole
-        array one group.
-    n_threads : int, default=None
-        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
-        one otherwise; negative values count from the number of CPUs (-1 is all).
+    {X_of_groups}
+    {axis_of_groups}
+    {n_threads_of_norm}
 
     Returns
     -------
-    norm : float
-        The norm, summed in float64; 0 for an empty array, infinite beyond the largest
-        float.
+    {norm_of_groups}
 
-    Raises
-    ------
-    TypeError
-        If `X` is not of a real floating or integer type.
-    ValueError
-        If `X` contains NaN or infinity, or if `axis` does not fit `X`.
+    {raises_of_norm}
 
     See Also
     --------
@@ -271,6 +229,7 @@ def norm_l11(X, *, axis=0, n_threads=None):
     return _mixed_norm(X, _groups.L1, np.sum, axis, n_threads)
 
 
+@documented
 def norm_l12(X, *, axis=0, n_threads=None):
     r"""Compute the l1,2 norm: the sum of the l2 norms of the groups.
 
@@ -280,28 +239,15 @@ def norm_l12(X, *, axis=0, n_threads=None):
 
     Parameters
     ----------
-    X : array-like or sparse matrix, usually of shape (n_rows, n_columns)
-        Input of dtype float32 or float64; integers are converted to float64.
-    axis : int, tuple of int or None, default=0
-        What the inner norm runs along, as in ``np.linalg.norm(X, axis=0)``: with
-        ``axis=0`` the groups of a matrix are its columns. None makes the whole
-        array one group.
-    n_threads : int, default=None
-        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
-        one otherwise; negative values count from the number of CPUs (-1 is all).
+    {X_of_groups}
+    {axis_of_groups}
+    {n_threads_of_norm}
 
     Returns
     -------
-    norm : float
-        The norm, summed in float64; 0 for an empty array, infinite beyond the largest
-        float.
+    {norm_of_groups}
 
-    Raises
-    ------
-    TypeError
-        If `X` is not of a real floating or integer type.
-    ValueError
-        If `X` contains NaN or infinity, or if `axis` does not fit `X`.
+    {raises_of_norm}
 
     See Also
     --------
@@ -317,6 +263,7 @@ def norm_l12(X, *, axis=0, n_threads=None):
     return _mixed_norm(X, _groups.L2, np.sum, axis, n_threads)
 
 
+@documented
 def norm_l1inf(X, *, axis=0, n_threads=None):
     r"""Compute the l1,inf norm: the sum of the maxima of the groups.
 
@@ -326,28 +273,15 @@ def norm_l1inf(X, *, axis=0, n_threads=None):
 
     Parameters
     ----------
-    X : array-like or sparse matrix, usually of shape (n_rows, n_columns)
-        Input of dtype float32 or float64; integers are converted to float64.
-    axis : int, tuple of int or None, default=0
-        What the inner norm runs along, as in ``np.linalg.norm(X, axis=0)``: with
-        ``axis=0`` the groups of a matrix are its columns. None makes the whole
-        array one group.
-    n_threads : int, default=None
-        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
-        one otherwise; negative values count from the number of CPUs (-1 is all).
+    {X_of_groups}
+    {axis_of_groups}
+    {n_threads_of_norm}
 
     Returns
     -------
-    norm : float
-        The norm, summed in float64; 0 for an empty array, infinite beyond the largest
-        float.
+    {norm_of_groups}
 
-    Raises
-    ------
-    TypeError
-        If `X` is not of a real floating or integer type.
-    ValueError
-        If `X` contains NaN or infinity, or if `axis` does not fit `X`.
+    {raises_of_norm}
 
     See Also
     --------
@@ -363,6 +297,7 @@ def norm_l1inf(X, *, axis=0, n_threads=None):
     return _mixed_norm(X, _groups.LINF, np.sum, axis, n_threads)
 
 
+@documented
 def norm_linf1(X, *, axis=0, n_threads=None):
     r"""Compute the linf,1 norm: the largest l1 norm of a group.
 
@@ -372,28 +307,15 @@ def norm_linf1(X, *, axis=0, n_threads=None):
 
     Parameters
     ----------
-    X : array-like or sparse matrix, usually of shape (n_rows, n_columns)
-        Input of dtype float32 or float64; integers are converted to float64.
-    axis : int, tuple of int or None, default=0
-        What the inner norm runs along, as in ``np.linalg.norm(X, axis=0)``: with
-        ``axis=0`` the groups of a matrix are its columns. None makes the whole
-        array one group.
-    n_threads : int, default=None
-        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
-        one otherwise; negative values count from the number of CPUs (-1 is all).
+    {X_of_groups}
+    {axis_of_groups}
+    {n_threads_of_norm}
 
     Returns
     -------
-    norm : float
-        The norm, summed in float64; 0 for an empty array, infinite beyond the largest
-        float.
+    {norm_of_groups}
 
-    Raises
-    ------
-    TypeError
-        If `X` is not of a real floating or integer type.
-    ValueError
-        If `X` contains NaN or infinity, or if `axis` does not fit `X`.
+    {raises_of_norm}
 
     See Also
     --------
@@ -408,6 +330,7 @@ def norm_linf1(X, *, axis=0, n_threads=None):
     return _mixed_norm(X, _groups.L1, np.max, axis, n_threads)
 
 
+@documented
 def norm_linf2(X, *, axis=0, n_threads=None):
     r"""Compute the linf,2 norm: the largest l2 norm of a group.
 
@@ -417,28 +340,15 @@ def norm_linf2(X, *, axis=0, n_threads=None):
 
     Parameters
     ----------
-    X : array-like or sparse matrix, usually of shape (n_rows, n_columns)
-        Input of dtype float32 or float64; integers are converted to float64.
-    axis : int, tuple of int or None, default=0
-        What the inner norm runs along, as in ``np.linalg.norm(X, axis=0)``: with
-        ``axis=0`` the groups of a matrix are its columns. None makes the whole
-        array one group.
-    n_threads : int, default=None
-        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
-        one otherwise; negative values count from the number of CPUs (-1 is all).
+    {X_of_groups}
+    {axis_of_groups}
+    {n_threads_of_norm}
 
     Returns
     -------
-    norm : float
-        The norm, summed in float64; 0 for an empty array, infinite beyond the largest
-        float.
+    {norm_of_groups}
 
-    Raises
-    ------
-    TypeError
-        If `X` is not of a real floating or integer type.
-    ValueError
-        If `X` contains NaN or infinity, or if `axis` does not fit `X`.
+    {raises_of_norm}
 
     See Also
     --------

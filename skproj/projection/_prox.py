@@ -3,6 +3,7 @@
 import numpy as np
 
 from skproj._kernels import _groups
+from skproj.projection._docs import documented
 from skproj.projection._engine import Solution, group_thresholds, project
 from skproj.projection._l1inf import solve_l1inf
 from skproj.projection._layout import check_radius
@@ -60,6 +61,7 @@ def _solve_prox_linf1(groups, norms, alpha, n_threads):
     return Solution(_groups.SOFT, solution.levels, 0.0)
 
 
+@documented
 def prox_l1(X, alpha, *, out=None, n_threads=None):
     r"""Apply the proximity operator of the l1 norm.
 
@@ -71,24 +73,14 @@ def prox_l1(X, alpha, *, out=None, n_threads=None):
 
     Parameters
     ----------
-    X : array-like of any shape, or sparse matrix
-        Input of dtype float32 or float64; integers are converted to float64.
-    alpha : float
-        Non-negative factor of the norm, a step size times a penalty; 0 gives `X`,
-        infinity gives zeros.
-    out : ndarray of the shape and dtype of `X`, default=None
-        Where to write the result; may be `X` itself. Nothing is written if an
-        argument is refused. It must be None if `X` is sparse.
-    n_threads : int, default=None
-        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
-        one otherwise; negative values count from the number of CPUs (-1 is all). The
-        result does not depend on it.
+    {X_of_slices}
+    {alpha}
+    {out}
+    {n_threads}
 
     Returns
     -------
-    P : ndarray or sparse matrix of the shape and dtype of `X`
-        The minimiser. Empty arrays come back empty. It is sparse if `X` is, in CSC if
-        `X` is and in CSR otherwise, and stores no zeros.
+    {P_of_prox}
 
     Raises
     ------
@@ -111,8 +103,7 @@ def prox_l1(X, alpha, *, out=None, n_threads=None):
 
     References
     ----------
-    .. [1] N. Parikh, S. Boyd, "Proximal algorithms", Foundations and Trends in
-       Optimization 1 (2014), :doi:`10.1561/2400000003`.
+    {proximal_reference}
 
     Examples
     --------
@@ -132,6 +123,7 @@ def prox_l1(X, alpha, *, out=None, n_threads=None):
     )
 
 
+@documented
 def prox_l12(X, alpha, *, axis=0, out=None, n_threads=None):
     r"""Apply the proximity operator of the l1,2 norm.
 
@@ -144,37 +136,17 @@ def prox_l12(X, alpha, *, axis=0, out=None, n_threads=None):
 
     Parameters
     ----------
-    X : array-like or sparse matrix, usually of shape (n_rows, n_columns)
-        Input of dtype float32 or float64; integers are converted to float64.
-    alpha : float
-        Non-negative factor of the norm, a step size times a penalty; 0 gives `X`,
-        infinity gives zeros.
-    axis : int, tuple of int or None, default=0
-        What the inner norm runs along, as in ``np.linalg.norm(X, axis=0)``: with
-        ``axis=0`` the groups of a matrix are its columns. None makes the whole
-        array one group.
-    out : ndarray of the shape and dtype of `X`, default=None
-        Where to write the result; may be `X` itself. Nothing is written if an
-        argument is refused. It must be None if `X` is sparse.
-    n_threads : int, default=None
-        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
-        one otherwise; negative values count from the number of CPUs (-1 is all). The
-        result does not depend on it.
+    {X_of_groups}
+    {alpha}
+    {axis_of_groups}
+    {out}
+    {n_threads}
 
     Returns
     -------
-    P : ndarray or sparse matrix of the shape and dtype of `X`
-        The minimiser. Empty arrays come back empty. It is sparse if `X` is, in CSC if
-        `X` is and in CSR otherwise, and stores no zeros.
+    {P_of_prox}
 
-    Raises
-    ------
-    TypeError
-        If `X` is not of a real floating or integer type, or if an argument has the
-        wrong type.
-    ValueError
-        If `alpha` is negative or NaN, if `X` contains NaN or infinity, or if
-        `axis` or `out` does not fit `X`.
+    {raises_of_prox}
 
     See Also
     --------
@@ -188,9 +160,7 @@ def prox_l12(X, alpha, *, axis=0, out=None, n_threads=None):
 
     References
     ----------
-    .. [1] M. Yuan, Y. Lin, "Model selection and estimation in regression with
-       grouped variables", J. R. Stat. Soc. B 68 (2006),
-       :doi:`10.1111/j.1467-9868.2005.00532.x`.
+    {group_lasso_reference}
 
     Examples
     --------
@@ -212,6 +182,7 @@ def prox_l12(X, alpha, *, axis=0, out=None, n_threads=None):
     )
 
 
+@documented
 def prox_l1inf(X, alpha, *, axis=0, out=None, n_threads=None):
     r"""Apply the proximity operator of the l1,inf norm.
 
@@ -224,37 +195,17 @@ def prox_l1inf(X, alpha, *, axis=0, out=None, n_threads=None):
 
     Parameters
     ----------
-    X : array-like or sparse matrix, usually of shape (n_rows, n_columns)
-        Input of dtype float32 or float64; integers are converted to float64.
-    alpha : float
-        Non-negative factor of the norm, a step size times a penalty; 0 gives `X`,
-        infinity gives zeros.
-    axis : int, tuple of int or None, default=0
-        What the inner norm runs along, as in ``np.linalg.norm(X, axis=0)``: with
-        ``axis=0`` the groups of a matrix are its columns. None makes the whole
-        array one group.
-    out : ndarray of the shape and dtype of `X`, default=None
-        Where to write the result; may be `X` itself. Nothing is written if an
-        argument is refused. It must be None if `X` is sparse.
-    n_threads : int, default=None
-        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
-        one otherwise; negative values count from the number of CPUs (-1 is all). The
-        result does not depend on it.
+    {X_of_groups}
+    {alpha}
+    {axis_of_groups}
+    {out}
+    {n_threads}
 
     Returns
     -------
-    P : ndarray or sparse matrix of the shape and dtype of `X`
-        The minimiser. Empty arrays come back empty. It is sparse if `X` is, in CSC if
-        `X` is and in CSR otherwise, and stores no zeros.
+    {P_of_prox}
 
-    Raises
-    ------
-    TypeError
-        If `X` is not of a real floating or integer type, or if an argument has the
-        wrong type.
-    ValueError
-        If `alpha` is negative or NaN, if `X` contains NaN or infinity, or if
-        `axis` or `out` does not fit `X`.
+    {raises_of_prox}
 
     See Also
     --------
@@ -268,8 +219,7 @@ def prox_l1inf(X, alpha, *, axis=0, out=None, n_threads=None):
 
     References
     ----------
-    .. [1] N. Parikh, S. Boyd, "Proximal algorithms", Foundations and Trends in
-       Optimization 1 (2014), :doi:`10.1561/2400000003`.
+    {proximal_reference}
 
     Examples
     --------
@@ -291,6 +241,7 @@ def prox_l1inf(X, alpha, *, axis=0, out=None, n_threads=None):
     )
 
 
+@documented
 def prox_linf1(X, alpha, *, axis=0, out=None, n_threads=None):
     r"""Apply the proximity operator of the linf,1 norm.
 
@@ -303,37 +254,17 @@ def prox_linf1(X, alpha, *, axis=0, out=None, n_threads=None):
 
     Parameters
     ----------
-    X : array-like or sparse matrix, usually of shape (n_rows, n_columns)
-        Input of dtype float32 or float64; integers are converted to float64.
-    alpha : float
-        Non-negative factor of the norm, a step size times a penalty; 0 gives `X`,
-        infinity gives zeros.
-    axis : int, tuple of int or None, default=0
-        What the inner norm runs along, as in ``np.linalg.norm(X, axis=0)``: with
-        ``axis=0`` the groups of a matrix are its columns. None makes the whole
-        array one group.
-    out : ndarray of the shape and dtype of `X`, default=None
-        Where to write the result; may be `X` itself. Nothing is written if an
-        argument is refused. It must be None if `X` is sparse.
-    n_threads : int, default=None
-        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
-        one otherwise; negative values count from the number of CPUs (-1 is all). The
-        result does not depend on it.
+    {X_of_groups}
+    {alpha}
+    {axis_of_groups}
+    {out}
+    {n_threads}
 
     Returns
     -------
-    P : ndarray or sparse matrix of the shape and dtype of `X`
-        The minimiser. Empty arrays come back empty. It is sparse if `X` is, in CSC if
-        `X` is and in CSR otherwise, and stores no zeros.
+    {P_of_prox}
 
-    Raises
-    ------
-    TypeError
-        If `X` is not of a real floating or integer type, or if an argument has the
-        wrong type.
-    ValueError
-        If `alpha` is negative or NaN, if `X` contains NaN or infinity, or if
-        `axis` or `out` does not fit `X`.
+    {raises_of_prox}
 
     See Also
     --------
@@ -347,8 +278,7 @@ def prox_linf1(X, alpha, *, axis=0, out=None, n_threads=None):
 
     References
     ----------
-    .. [1] G. Perez, L. Condat, M. Barlaud, "Near-linear time projection onto the
-       l1,inf ball; application to sparse autoencoders", :arxiv:`2307.09836`.
+    {l1inf_reference}
 
     Examples
     --------

@@ -6,6 +6,7 @@ import numbers
 import numpy as np
 
 from skproj._kernels import _groups
+from skproj.projection._docs import documented
 from skproj.projection._engine import (
     group_norms,
     group_thresholds,
@@ -74,6 +75,7 @@ def _checked(radius, n_left, k, what):
     return radius
 
 
+@documented
 def radius_for_sparsity(X, *, n_groups=None, fraction=None, ball="l1inf", axis=0):
     r"""Compute the largest radius that leaves a given number of groups.
 
@@ -132,8 +134,7 @@ def radius_for_sparsity(X, *, n_groups=None, fraction=None, ball="l1inf", axis=0
 
     References
     ----------
-    .. [1] G. Perez, L. Condat, M. Barlaud, "Near-linear time projection onto the
-       l1,inf ball; application to sparse autoencoders", :arxiv:`2307.09836`.
+    {l1inf_reference}
 
     Examples
     --------

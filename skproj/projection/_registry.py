@@ -9,12 +9,11 @@ import numpy as np
 from skproj.projection._bilevel import (
     projection_bilevel_l1inf_ball,
     projection_bilevel_l11_ball,
-    projection_bilevel_l12_ball,
 )
 from skproj.projection._l1 import projection_l1_ball
 from skproj.projection._l1inf import projection_l1inf_ball
 from skproj.projection._l2_linf import projection_l2_ball, projection_linf_ball
-from skproj.projection._l12 import projection_l12_ball
+from skproj.projection._l12 import projection_bilevel_l12_ball, projection_l12_ball
 from skproj.projection._norms import (
     norm_l1inf,
     norm_l2,
