@@ -159,6 +159,7 @@ def alias(function, name):
         function.__defaults__,
         function.__closure__,
     )
+    copy.__qualname__, copy.__module__ = name, function.__module__
     copy.__dict__.update(function.__dict__)
     copy.__kwdefaults__ = function.__kwdefaults__
     if function.__doc__ is not None:  # python -OO

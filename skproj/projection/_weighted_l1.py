@@ -20,7 +20,7 @@ from skproj.projection._layout import (
 BAD_WEIGHTS = "weights must be finite and non-negative."
 
 
-def _check_weights(weights, shape, *, values=True):
+def check_weights(weights, shape, *, values=True):
     """Return `weights` as a float64 array broadcast to `shape`.
 
     Whether they are finite and non-negative is seen if `values`.
@@ -147,7 +147,7 @@ def projection_weighted_l1_ball(
     X = check_array(X)
     radius = check_radius(radius)
     # The kernel sees their values.
-    weights = _check_weights(weights, X.shape, values=X.size == 0)
+    weights = check_weights(weights, X.shape, values=X.size == 0)
     axes = check_axis(axis, X.ndim)
     if len(axes) == X.ndim:
         axes = tuple(range(X.ndim))  # one group, whose entries come in this order

@@ -16,6 +16,7 @@ from torch.autograd import forward_ad, gradcheck, gradgradcheck
 
 import skproj.nn.functional as F
 from skproj import projection as arrays
+from skproj.nn.functional import _operator, _tensors
 from skproj.projection import BALLS
 
 
@@ -61,9 +62,10 @@ class Case:
         dim = options.get("dim", options.get("dims"))
         weights = args[0] if self.weighted else None
         norms = self.norms or None
-        name = self.name.removeprefix("projection_")
-        spec = F._spec(name, X, radius, dim, weights, norms)
-        return F._project_on_device(X, weights, *spec)
+        name = self.name.removeprefix("projection_").removesuffix("_ball")
+        return _operator.project_on_device(
+            *_operator.operands(name, X, radius, dim, weights, norms)
+        )
 
     def __str__(self):
         parts = [self.name.removeprefix("projection_"), *map(str, self.norms)]
@@ -251,17 +253,17 @@ def test_device_code_meets_the_radius(name, share):
     for seed in range(10):
         X = random_tensor(FUNCTIONS[0], seed=seed)
         radius = share * ball.norm(X.numpy())
-        P = F._project_on_device(X, None, f"{name}_ball", radius, dims, [], [])
+        P = _operator.project_on_device(X, None, name, radius, dims, [], [])
         assert ball.norm(P.numpy()) == pytest.approx(radius, rel=1e-2, abs=0)
         assert ball.norm(P.numpy()) <= radius * (1 + 1e-12)
 
 
-@pytest.mark.parametrize("name", ["simplex", "l1_ball", "weighted_l1_ball"])
+@pytest.mark.parametrize("name", ["simplex", "l1", "weighted_l1"])
 def test_device_code_meets_a_tiny_radius(name):
     """With ties at a maximum whose rounding is a few percent of the radius."""
     x = torch.tensor([1.0, 1e3, 1e3], dtype=torch.float64) * 1.1
-    weights = torch.ones_like(x) if name == "weighted_l1_ball" else None
-    P = F._project_on_device(x, weights, name, 1e-11, [0], [], [])
+    weights = torch.ones_like(x) if name == "weighted_l1" else None
+    P = _operator.project_on_device(x, weights, name, 1e-11, [0], [], [])
     assert float(P.sum()) == pytest.approx(1e-11, rel=1e-12, abs=0)
     assert P[1] == P[2]
 
@@ -273,18 +275,18 @@ def test_device_code_of_l1inf_on_a_large_matrix():
     for share in (0.001, 0.05, 0.3, 0.9):
         radius = share * arrays.norm_l1inf(X)
         for dim in (0, 1):
-            P = F.tensors.project_l1inf(torch.from_numpy(X), radius, [dim])
+            P = _tensors.project_l1inf(torch.from_numpy(X), radius, [dim])
             expected = arrays.projection_l1inf_ball(X, radius, axis=dim)
             np.testing.assert_allclose(P.numpy(), expected, rtol=0, atol=1e-11)
             total = P.abs().amax(dim).sum()
             assert total <= radius * (1 + 1e-13)
 
 
-@pytest.mark.parametrize("name", ["l1inf_ball", "bilevel_l1inf_ball", "l1_ball"])
+@pytest.mark.parametrize("name", ["l1inf", "bilevel_l1inf", "l1"])
 def test_device_code_ends_on_bad_input(name):
     """NaN and infinity are not looked for, but do no harm beyond their result."""
     X = torch.tensor([[1.0, math.nan], [2.0, math.inf]])
-    P = F._project_on_device(X, None, name, 1.0, [0], [], [])
+    P = _operator.project_on_device(X, None, name, 1.0, [0], [], [])
     assert P.shape == X.shape
 
 
@@ -306,9 +308,9 @@ def test_gradient_of_device_code(case, monkeypatch):
     """The gradient is computed from the result, whoever has computed that."""
 
     def project(X, out, *spec):
-        out.copy_(F._project_on_device(X, *spec))
+        out.copy_(_operator.project_on_device(X, *spec))
 
-    monkeypatch.setattr(F, "_project_on_cpu", project)
+    monkeypatch.setattr(_operator, "_project_on_cpu", project)
     X = random_tensor(case, seed=3).requires_grad_()
     assert gradcheck(lambda X: case(X, 0.8), X, fast_mode=True)
 
@@ -518,10 +520,11 @@ def test_empty_tensor(shape):
 def test_channels_last():
     """The memory format of images is kept."""
     X = torch.randn(4, 3, 5, 5).to(memory_format=torch.channels_last)
+    of_device = _operator.project_on_device(X, None, "l1", 1.0, [0], [], [])
     for P in (
         F.projection_l12_ball(X, 1.0, dim=(1, 2, 3)),
         F.projection_l12_ball(X.bfloat16(), 1.0, dim=(1, 2, 3)),
-        F._like(X, F._project_on_device(X, None, "l1_ball", 1.0, [0], [], [])),
+        _operator._like(X, of_device),
     ):
         assert P.is_contiguous(memory_format=torch.channels_last)
 
@@ -647,8 +650,8 @@ def test_operator_is_well_defined(name):
     X = torch.randn(4, 3)
     operator = getattr(torch.ops.skproj, name).default
     for spec in (
-        (None, "l1inf_ball", 1.0, [0], [], []),
-        (torch.ones(3), "weighted_l1_ball", 1.0, [0, 1], [], []),
+        (None, "l1inf", 1.0, [0], [], []),
+        (torch.ones(3), "weighted_l1", 1.0, [0, 1], [], []),
         (None, "multilevel", 1.0, [1, 0], [1.0, INF], [1, 1]),
     ):
         torch.library.opcheck(operator, (X, *spec))
@@ -725,11 +728,12 @@ def test_functions_can_be_pickled_and_copied(name):
 
 def test_module_can_be_executed_twice():
     """As by a reload: its operators are registered once."""
-    spec = importlib.util.spec_from_file_location("functional_again", F.__file__)
+    spec = importlib.util.spec_from_file_location("operator_again", _operator.__file__)
     again = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(again)
-    for module in (F, again):
-        assert module.projection_l1_ball_(torch.ones(2), 1.0).tolist() == [0.5, 0.5]
+    for module in (_operator, again):
+        P = module.project_in_place(*module.operands("l1", torch.ones(2), 1.0, None))
+        assert P.tolist() == [0.5, 0.5]
 
 
 def test_threads_are_those_of_torch(monkeypatch):
@@ -740,7 +744,8 @@ def test_threads_are_those_of_torch(monkeypatch):
         seen.append(n_threads)
         out[...] = 0.0
 
-    monkeypatch.setattr(arrays, "projection_l1_ball", projection_l1_ball)
+    l1 = _operator.PROJECTIONS["l1"]._replace(on_array=projection_l1_ball)
+    monkeypatch.setitem(_operator.PROJECTIONS, "l1", l1)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
     F.projection_l1_ball(torch.ones(3), 1.0)
     assert seen == [7]

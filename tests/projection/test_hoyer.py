@@ -13,8 +13,9 @@ from torch.autograd import gradcheck, gradgradcheck
 
 import skproj.nn.functional as F
 from skproj import projection as arrays
+from skproj.nn.functional import _hoyer_solver
 from skproj.projection import (
-    _hoyer_solver,
+    _hoyer_vectors,
     _reference,
     hoyer_sparsity,
     projection_hoyer,
@@ -542,9 +543,9 @@ def test_warm_start(rng, options, monkeypatch):
         np.testing.assert_allclose(Q, P, atol=1e-9)
 
     calls = []
-    measure = _hoyer_solver._Measured.measure
+    measure = _hoyer_vectors.Measured.measure
     monkeypatch.setattr(
-        _hoyer_solver._Measured,
+        _hoyer_vectors.Measured,
         "measure",
         lambda self, thresholds: calls.append(1) or measure(self, thresholds),
     )
@@ -557,9 +558,9 @@ def test_warm_start(rng, options, monkeypatch):
 def test_few_measurements_at_ties(monkeypatch):
     """Jumps are tried before anything is bisected."""
     calls = []
-    measure = _hoyer_solver._Measured.measure
+    measure = _hoyer_vectors.Measured.measure
     monkeypatch.setattr(
-        _hoyer_solver._Measured,
+        _hoyer_vectors.Measured,
         "measure",
         lambda self, thresholds: calls.append(1) or measure(self, thresholds),
     )
@@ -864,7 +865,7 @@ def on_device(X, sparsity, weights=None, return_multiplier=False, **options):
     flat = torch.from_numpy(np.concatenate(X))
     if weights is not None:
         weights = torch.from_numpy(np.concatenate(weights))
-    P, multiplier = F.hoyer.project(
+    P, multiplier = _hoyer_solver.project(
         flat, weights, sparsity, [], sizes, **(defaults | options)
     )
     P = [p.numpy() for p in P.split(sizes)]
@@ -927,7 +928,7 @@ def test_device_code_takes_slices_of_any_layout(rng, axis, layout):
         expected = projection_hoyer(X, 0.8, axis=axis, weights=weights)
         weights = None if weights is None else torch.from_numpy(weights)
         spec = 0.8, dims, [], False, "hoyer", "ls", "surrogate", None
-        P, _ = F.hoyer.project(torch.from_numpy(Y), weights, *spec)
+        P, _ = _hoyer_solver.project(torch.from_numpy(Y), weights, *spec)
         np.testing.assert_allclose(P.numpy(), expected, rtol=0, atol=1e-10)
 
 
