@@ -2,15 +2,21 @@
 
 from functools import partial
 
+import numpy as np
+
 from skproj._kernels import _groups
+from skproj.projection._ball import Ball
 from skproj.projection._docs import documented
 from skproj.projection._engine import (
     INSIDE,
-    Solution,
+    GroupMap,
+    Solver,
     group_thresholds,
     project,
-    share_out,
+    project_norms,
 )
+from skproj.projection._l1 import L1, norm_l11
+from skproj.projection._l1inf import L1INF, norm_l1inf
 
 
 def project_each_group(norm, groups, norms, budgets, threshold, n_threads):
@@ -19,26 +25,28 @@ def project_each_group(norm, groups, norms, budgets, threshold, n_threads):
     The budgets are used up: they may become the levels.
     """
     if norm == _groups.LINF:
-        return Solution(_groups.CLIP, budgets, threshold)
+        return GroupMap(_groups.CLIP, budgets, threshold)
     if norm == _groups.L2:
         _groups.scale_factors(norms, budgets)
-        return Solution(_groups.SCALE, budgets, threshold)
+        return GroupMap(_groups.SCALE, budgets, threshold)
     levels, offsets, _ = group_thresholds(groups, norms, budgets, n_threads)
-    return Solution(_groups.SOFT, levels, threshold, offsets)
+    return GroupMap(_groups.SOFT, levels, threshold, offsets)
 
 
 def _solve(groups, norms, radius, n_threads, *, norm):
     """Share the radius out among the groups, then solve for each of them."""
-    budgets, tau = share_out(norms, radius)
+    budgets, tau = project_norms(norms, radius)
     if tau == 0.0:
         return INSIDE
     return project_each_group(norm, groups, norms, budgets, tau, n_threads)
 
 
 # By the norm inside a group. For the l1,2 ball it is the exact projection.
-SOLVE_BILEVEL = {
-    norm: partial(_solve, norm=norm) for norm in (_groups.L1, _groups.L2, _groups.LINF)
+BILEVEL = {
+    norm: Solver(partial(_solve, norm=norm), norm)
+    for norm in (_groups.L1, _groups.L2, _groups.LINF)
 }
+ONTO_L11, ONTO_L1INF = BILEVEL[_groups.L1], BILEVEL[_groups.LINF]
 
 
 @documented
@@ -105,8 +113,7 @@ def projection_bilevel_l11_ball(
     return project(
         X,
         radius,
-        SOLVE_BILEVEL[_groups.L1],
-        norm=_groups.L1,
+        ONTO_L11,
         axis=axis,
         out=out,
         n_threads=n_threads,
@@ -177,10 +184,29 @@ def projection_bilevel_l1inf_ball(
     return project(
         X,
         radius,
-        SOLVE_BILEVEL[_groups.LINF],
-        norm=_groups.LINF,
+        ONTO_L1INF,
         axis=axis,
         out=out,
         n_threads=n_threads,
         return_threshold=return_threshold,
     )
+
+
+BILEVEL_L11 = Ball(
+    "bilevel_l11",
+    projection_bilevel_l11_ball,
+    norm_l11,
+    dual_norm=L1.dual_norm,
+    inner_norm=1,
+    exact=False,
+    prox=L1.prox,
+)
+BILEVEL_L1INF = Ball(
+    "bilevel_l1inf",
+    projection_bilevel_l1inf_ball,
+    norm_l1inf,
+    dual_norm=L1INF.dual_norm,
+    inner_norm=np.inf,
+    exact=False,
+    prox=L1INF.prox,
+)

@@ -1,4 +1,4 @@
-"""The simplex and the l1 ball."""
+"""The l1 ball and the simplex."""
 
 from functools import partial
 
@@ -6,15 +6,19 @@ import numpy as np
 from scipy.sparse import issparse
 
 from skproj._kernels import _groups
+from skproj.projection._ball import Ball
 from skproj.projection._docs import documented
 from skproj.projection._engine import (
     INSIDE,
-    Solution,
+    GroupMap,
+    Solver,
     group_norms,
     group_thresholds,
     project,
 )
 from skproj.projection._layout import FLOAT_DTYPES, check_array, check_radius
+from skproj.projection._norms import linf_of_all, mixed_norm
+from skproj.projection._prox import apply_prox
 
 # The largest number of each type of entries.
 LARGEST = {dtype: float(np.finfo(dtype).max) for dtype in FLOAT_DTYPES}
@@ -33,16 +37,18 @@ def _solve(groups, norms, radius, n_threads, *, signed):
     if is_empty if isinstance(radius, float) else is_empty.any():
         # Nothing is left of a group without a budget: its threshold is its largest.
         tops = (
-            groups.max(axis=1)
+            groups.entries.max(axis=1)
             if signed
             else group_norms(groups, _groups.LINF, n_threads)[0]
         )
         thresholds = np.where(is_empty, tops, levels + offsets)
-    return Solution(kind, levels, thresholds, offsets)
+    return GroupMap(kind, levels, thresholds, offsets)
 
 
-_solve_l1 = partial(_solve, signed=False)
-_solve_simplex = partial(_solve, signed=True)
+ONTO_L1 = Solver(partial(_solve, signed=False), _groups.L1, batched=True)
+ONTO_SIMPLEX = Solver(
+    partial(_solve, signed=True), _groups.LINF, batched=True, fill=True
+)
 
 
 @documented
@@ -116,14 +122,11 @@ def projection_simplex(
     return project(
         X,
         radius,
-        _solve_simplex,
-        norm=_groups.LINF,
+        ONTO_SIMPLEX,
         axis=axis,
         out=out,
         n_threads=n_threads,
         return_threshold=return_threshold,
-        batched=True,
-        fill=True,
     )
 
 
@@ -186,11 +189,117 @@ def projection_l1_ball(
     return project(
         X,
         radius,
-        _solve_l1,
-        norm=_groups.L1,
+        ONTO_L1,
         axis=axis,
         out=out,
         n_threads=n_threads,
         return_threshold=return_threshold,
-        batched=True,
     )
+
+
+@documented
+def norm_l11(X, *, axis=0, n_threads=None):
+    r"""Compute the l1,1 norm: the sum of the absolute values.
+
+    .. math::
+
+        \|X\|_{1,1} = \sum_j \sum_i |x_{ij}|
+
+    Parameters
+    ----------
+    {X_of_groups}
+    {axis_of_groups}
+    {n_threads_of_norm}
+
+    Returns
+    -------
+    {norm_of_groups}
+
+    {raises_of_norm}
+
+    See Also
+    --------
+    projection_bilevel_l11_ball : Projection onto the ball of this norm.
+    projection_l1_ball : The nearest point of the same ball.
+    norm_linf : The dual norm.
+
+    Examples
+    --------
+    >>> from skproj.projection import norm_l11
+    >>> norm_l11([[3.0, 1.0], [-4.0, 0.0]])
+    8.0
+    """
+    return mixed_norm(X, _groups.L1, np.sum, axis, n_threads)
+
+
+def _solve_prox_l1(groups, norms, alpha, n_threads):
+    return GroupMap(_groups.SOFT, np.full(len(norms), alpha), 0.0)
+
+
+PROX_L1 = Solver(_solve_prox_l1, _groups.LINF, batched=True)
+
+
+@documented
+def prox_l1(X, alpha, *, out=None, n_threads=None):
+    r"""Apply the proximity operator of the l1 norm.
+
+    .. math::
+
+        \operatorname*{argmin}_{P} \tfrac12 \|P - X\|^2 + \alpha \|P\|_1
+
+    The soft threshold: entries of at most alpha become zero, the others lose alpha.
+
+    Parameters
+    ----------
+    {X_of_slices}
+    {alpha}
+    {out}
+    {n_threads}
+
+    Returns
+    -------
+    {P_of_prox}
+
+    Raises
+    ------
+    TypeError
+        If `X` is not of a real floating or integer type, or if an argument has the
+        wrong type.
+    ValueError
+        If `alpha` is negative or NaN, if `X` contains NaN or infinity, or if
+        `out` does not fit `X`.
+
+    See Also
+    --------
+    projection_l1_ball : Chooses the level so that a given norm is left.
+    prox_l12 : The same for groups.
+
+    Notes
+    -----
+    Two passes over the array, the first of which looks for NaN and infinity. Entry by
+    entry it is ``sign(X) * max(abs(X) - alpha, 0)`` [1]_.
+
+    References
+    ----------
+    {proximal_reference}
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skproj.projection import prox_l1
+    >>> prox_l1(np.array([3.0, -1.5, 0.5]), 1.0)
+    array([ 2. , -0.5,  0. ])
+    """
+    return apply_prox(X, alpha, PROX_L1, axis=-1, out=out, n_threads=n_threads)
+
+
+L1 = Ball(
+    "l1",
+    projection_l1_ball,
+    norm_l11,
+    dual_norm=linf_of_all,
+    inner_norm=1,
+    exact=True,
+    grouped=False,
+    prox=prox_l1,
+)

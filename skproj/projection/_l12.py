@@ -1,9 +1,18 @@
-"""The l1,2 ball (group lasso)."""
+"""The l1,2 ball (group lasso): projection, norms and proximity operator."""
+
+from dataclasses import replace
+
+import numpy as np
 
 from skproj._kernels import _groups
-from skproj.projection._bilevel import SOLVE_BILEVEL
+from skproj.projection._ball import Ball
+from skproj.projection._bilevel import BILEVEL
 from skproj.projection._docs import alias, documented
-from skproj.projection._engine import project
+from skproj.projection._engine import GroupMap, Solver, project
+from skproj.projection._norms import mixed_norm, rescale_unsafe_norms
+from skproj.projection._prox import apply_prox
+
+ONTO_L12 = BILEVEL[_groups.L2]
 
 
 @documented
@@ -70,8 +79,7 @@ def projection_l12_ball(
     return project(
         X,
         radius,
-        SOLVE_BILEVEL[_groups.L2],
-        norm=_groups.L2,
+        ONTO_L12,
         axis=axis,
         out=out,
         n_threads=n_threads,
@@ -80,3 +88,143 @@ def projection_l12_ball(
 
 
 projection_bilevel_l12_ball = alias(projection_l12_ball, "projection_bilevel_l12_ball")
+
+
+@documented
+def norm_l12(X, *, axis=0, n_threads=None):
+    r"""Compute the l1,2 norm: the sum of the l2 norms of the groups.
+
+    .. math::
+
+        \|X\|_{1,2} = \sum_j \Big(\sum_i x_{ij}^2\Big)^{1/2}
+
+    Parameters
+    ----------
+    {X_of_groups}
+    {axis_of_groups}
+    {n_threads_of_norm}
+
+    Returns
+    -------
+    {norm_of_groups}
+
+    {raises_of_norm}
+
+    See Also
+    --------
+    projection_l12_ball : Projection onto the ball of this norm.
+    norm_linf2 : The dual norm.
+
+    Examples
+    --------
+    >>> from skproj.projection import norm_l12
+    >>> norm_l12([[3.0, 1.0], [-4.0, 0.0]])
+    6.0
+    """
+    return mixed_norm(X, _groups.L2, np.sum, axis, n_threads)
+
+
+@documented
+def norm_linf2(X, *, axis=0, n_threads=None):
+    r"""Compute the linf,2 norm: the largest l2 norm of a group.
+
+    .. math::
+
+        \|X\|_{\infty,2} = \max_j \Big(\sum_i x_{ij}^2\Big)^{1/2}
+
+    Parameters
+    ----------
+    {X_of_groups}
+    {axis_of_groups}
+    {n_threads_of_norm}
+
+    Returns
+    -------
+    {norm_of_groups}
+
+    {raises_of_norm}
+
+    See Also
+    --------
+    norm_l12 : The dual norm.
+
+    Examples
+    --------
+    >>> from skproj.projection import norm_linf2
+    >>> norm_linf2([[3.0, 1.0], [-4.0, 0.0]])
+    5.0
+    """
+    return mixed_norm(X, _groups.L2, np.max, axis, n_threads)
+
+
+def _solve_prox_l12(groups, norms, alpha, n_threads):
+    rescale_unsafe_norms(groups, _groups.L2, norms, n_threads)
+    factors = np.maximum(norms - alpha, 0.0)
+    _groups.scale_factors(norms, factors)
+    return GroupMap(_groups.SCALE, factors, 0.0)
+
+
+PROX_L12 = Solver(_solve_prox_l12, _groups.L2, batched=True)
+
+
+@documented
+def prox_l12(X, alpha, *, axis=0, out=None, n_threads=None):
+    r"""Apply the proximity operator of the l1,2 norm.
+
+    .. math::
+
+        \operatorname*{argmin}_{P} \tfrac12 \|P - X\|^2 + \alpha \sum_j \|p_j\|_2
+
+    Groups (columns for ``axis=0``) whose l2 norm is at most alpha become zero, the
+    others lose alpha in norm and keep their direction.
+
+    Parameters
+    ----------
+    {X_of_groups}
+    {alpha}
+    {axis_of_groups}
+    {out}
+    {n_threads}
+
+    Returns
+    -------
+    {P_of_prox}
+
+    {raises_of_prox}
+
+    See Also
+    --------
+    projection_l12_ball : Chooses the level so that a given norm is left.
+    norm_l12 : The norm.
+
+    Notes
+    -----
+    Two passes over the array. Sums of squares are carried in float64 and scaled
+    where they would overflow or underflow.
+
+    References
+    ----------
+    {group_lasso_reference}
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skproj.projection import prox_l12
+    >>> X = np.array([[3.0, 1.0, 0.5], [-4.0, 1.0, 0.0]])
+    >>> prox_l12(X, 2.5)
+    array([[ 1.5,  0. ,  0. ],
+           [-2. ,  0. ,  0. ]])
+    """
+    return apply_prox(X, alpha, PROX_L12, axis=axis, out=out, n_threads=n_threads)
+
+
+L12 = Ball(
+    "l12",
+    projection_l12_ball,
+    norm_l12,
+    dual_norm=norm_linf2,
+    inner_norm=2,
+    exact=True,
+    prox=prox_l12,
+)
+BILEVEL_L12 = replace(L12, name="bilevel_l12", projection=projection_bilevel_l12_ball)

@@ -3,27 +3,33 @@
 import numpy as np
 
 from skproj._kernels import _groups
+from skproj.projection._ball import Ball
 from skproj.projection._docs import documented
-from skproj.projection._engine import INSIDE, Solution, project
-from skproj.projection._norms import mend_norms
+from skproj.projection._engine import INSIDE, GroupMap, Solver, project
+from skproj.projection._l1 import norm_l11
+from skproj.projection._norms import l2_of_all, linf_of_all, rescale_unsafe_norms
 
 
-def solve_l2(groups, norms, radius, n_threads):
-    mend_norms(groups, _groups.L2, norms, n_threads)
+def _solve_l2(groups, norms, radius, n_threads):
+    rescale_unsafe_norms(groups, _groups.L2, norms, n_threads)
     factors = np.minimum(norms, radius)
     lost = norms - factors
     if _groups.smallest_and_largest(lost)[1] == 0.0:
         return INSIDE
     _groups.scale_factors(norms, factors)
-    return Solution(_groups.SCALE, factors, lost)
+    return GroupMap(_groups.SCALE, factors, lost)
 
 
-def solve_linf(groups, norms, radius, n_threads):
+def _solve_linf(groups, norms, radius, n_threads):
     levels = np.minimum(norms, radius)
     lost = norms - levels
     if _groups.smallest_and_largest(lost)[1] == 0.0:
         return INSIDE
-    return Solution(_groups.CLIP, levels, lost)
+    return GroupMap(_groups.CLIP, levels, lost)
+
+
+ONTO_L2 = Solver(_solve_l2, _groups.L2, batched=True)
+ONTO_LINF = Solver(_solve_linf, _groups.LINF, batched=True)
 
 
 @documented
@@ -86,13 +92,11 @@ def projection_l2_ball(
     return project(
         X,
         radius,
-        solve_l2,
-        norm=_groups.L2,
+        ONTO_L2,
         axis=axis,
         out=out,
         n_threads=n_threads,
         return_threshold=return_threshold,
-        batched=True,
     )
 
 
@@ -154,11 +158,31 @@ def projection_linf_ball(
     return project(
         X,
         radius,
-        solve_linf,
-        norm=_groups.LINF,
+        ONTO_LINF,
         axis=axis,
         out=out,
         n_threads=n_threads,
         return_threshold=return_threshold,
-        batched=True,
     )
+
+
+L2 = Ball(
+    "l2",
+    projection_l2_ball,
+    l2_of_all,
+    dual_norm=l2_of_all,
+    inner_norm=2,
+    exact=True,
+    grouped=False,
+    sparsifying=False,
+)
+LINF = Ball(
+    "linf",
+    projection_linf_ball,
+    linf_of_all,
+    dual_norm=norm_l11,
+    inner_norm=np.inf,
+    exact=True,
+    grouped=False,
+    sparsifying=False,
+)

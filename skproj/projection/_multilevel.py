@@ -2,9 +2,15 @@
 
 import numpy as np
 
-from skproj.projection._bilevel import SOLVE_BILEVEL, project_each_group
+from skproj.projection._bilevel import BILEVEL, project_each_group
 from skproj.projection._docs import documented
-from skproj.projection._engine import INSIDE, project, safe_norms, threads_for
+from skproj.projection._engine import (
+    INSIDE,
+    Solver,
+    project,
+    safe_norms,
+    threads_for,
+)
 from skproj.projection._l1 import projection_l1_ball
 from skproj.projection._l2_linf import projection_l2_ball, projection_linf_ball
 from skproj.projection._layout import (
@@ -15,10 +21,10 @@ from skproj.projection._layout import (
 )
 from skproj.projection._norms import (
     KERNEL_NORMS,
-    mend_norms,
     norm_l1,
     norm_l2,
     norm_linf,
+    rescale_unsafe_norms,
 )
 
 NORMS = {1: norm_l1, 2: norm_l2, np.inf: norm_linf}
@@ -161,7 +167,7 @@ def _project_levels(X, radius, norms, axes, out, n_threads, return_threshold):
     kernel_norm = KERNEL_NORMS[norms[-1]]
 
     def solve(groups, lengths, radius, n_threads):
-        mend_norms(groups, kernel_norm, lengths, n_threads)
+        rescale_unsafe_norms(groups, kernel_norm, lengths, n_threads)
         budgets, threshold = _project_levels(
             lengths.reshape(groups_shape(X.shape, axes[-1])),
             radius,
@@ -180,8 +186,7 @@ def _project_levels(X, radius, norms, axes, out, n_threads, return_threshold):
     return project(
         X,
         radius,
-        SOLVE_BILEVEL[kernel_norm] if norms[:-1] == (1,) else solve,
-        norm=kernel_norm,
+        BILEVEL[kernel_norm] if norms[:-1] == (1,) else Solver(solve, kernel_norm),
         axis=axes[-1],
         out=out,
         n_threads=n_threads,

@@ -161,18 +161,21 @@ def radius_for_sparsity(X, *, n_groups=None, fraction=None, ball="l1inf", axis=0
 
     groups = groups_of(X, axes)
     k = _check_count(
-        n_groups, fraction, len(groups) if ball.grouped else n_entries, what
+        n_groups, fraction, groups.n_groups if ball.grouped else n_entries, what
     )
     groups, norms, exponent = safe_norms(
         groups, KERNEL_NORMS[ball.inner_norm], n_threads
     )
     # A group survives while its strength is above the threshold.
-    if ball.name == "l1inf":
-        strengths, _, _ = group_norms(groups, _groups.L1, n_threads)
+    by_other_norm = ball.threshold_norm not in (None, ball.inner_norm)
+    if by_other_norm:
+        strengths, _, _ = group_norms(
+            groups, KERNEL_NORMS[ball.threshold_norm], n_threads
+        )
     elif ball.grouped:
         strengths = norms
     else:
-        strengths = np.abs(groups[0]).astype(np.float64)
+        strengths = np.abs(groups.entries[0]).astype(np.float64)
     if k == 0:
         return 0.0
     if k > len(strengths):  # more than the stored entries of a sparse matrix
@@ -185,7 +188,7 @@ def radius_for_sparsity(X, *, n_groups=None, fraction=None, ball="l1inf", axis=0
     ]
     if largest_dead == smallest_kept:
         _refuse_ties(strengths, smallest_kept, k, what)
-    if ball.name == "l1inf":
+    if by_other_norm:
         size = groups.shape[1]
         # Norms add up to the radius with this error, and move theta by 1 / size.
         error = EPS * np.sqrt(k) * (smallest_kept + norms.max() * size)

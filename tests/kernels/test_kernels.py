@@ -226,7 +226,7 @@ def test_kernels_do_not_see_unaligned_entries(layout):
     """They would read them through pointers that C does not allow."""
     X = LAYOUTS[layout](np.ones((4, 5)))
     assert as_groups(X, (0,)) is None
-    assert groups_of(X, (0,)).flags.aligned
+    assert groups_of(X, (0,)).entries.flags.aligned
 
 
 # ---------------------------------------------------------------------------
