@@ -188,7 +188,7 @@ def radius_for_sparsity(X, *, n_groups=None, fraction=None, ball="l1inf", axis=0
     ]
     if largest_dead == smallest_kept:
         _refuse_ties(strengths, smallest_kept, k, what)
-    if by_other_norm:
+    if by_other_norm:  # each kept group loses theta in this norm, which is l1
         size = groups.shape[1]
         # Norms add up to the radius with this error, and move theta by 1 / size.
         error = EPS * np.sqrt(k) * (smallest_kept + norms.max() * size)

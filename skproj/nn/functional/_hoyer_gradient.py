@@ -17,7 +17,7 @@ LEAST_ROOM = 1e-12
 
 
 class _Linearised(NamedTuple):
-    """What small changes of the rows of a matrix do, as matrices and columns.
+    """Effects of small changes of the rows of a matrix, as matrices and columns.
 
     direct : gradient for a fixed multiplier.
     turn : how directions turn as their means grow, times `room`.
