@@ -64,18 +64,7 @@ def projection_bilevel_l11_ball(
     The l1 norms of the groups are projected onto the l1 ball, then each group onto
     the l1 ball of what it was given: zero groups, and zeros inside the kept ones.
 
-    Parameters
-    ----------
-    {X_of_groups}
-    {ball_radius}
-    {axis_of_groups}
-    {out}
-    {n_threads}
-    {return_threshold}
-
-    Returns
-    -------
-    {P_of_projection}
+    {group_projection}
     threshold : float
         The tau >= 0 of the outer level: groups whose norm is at most tau become
         zero. It is 0 if `X` is inside the ball, infinite beyond the largest float.
@@ -92,8 +81,6 @@ def projection_bilevel_l11_ball(
     -----
     {bilevel_properties}
 
-    References
-    ----------
     {bilevel_reference}
 
     Examples
@@ -110,15 +97,7 @@ def projection_bilevel_l11_ball(
     >>> norm_l11(P)
     2.0
     """
-    return project(
-        X,
-        radius,
-        ONTO_L11,
-        axis=axis,
-        out=out,
-        n_threads=n_threads,
-        return_threshold=return_threshold,
-    )
+    return project(X, radius, ONTO_L11, axis, out, n_threads, return_threshold)
 
 
 @documented
@@ -136,18 +115,7 @@ def projection_bilevel_l1inf_ball(
     The maxima of the groups are projected onto the l1 ball, then each group is
     clipped at what it was given. Groups whose maximum is small become zero.
 
-    Parameters
-    ----------
-    {X_of_groups}
-    {ball_radius}
-    {axis_of_groups}
-    {out}
-    {n_threads}
-    {return_threshold}
-
-    Returns
-    -------
-    {P_of_projection}
+    {group_projection}
     threshold : float
         The tau >= 0 of the outer level: groups whose norm is at most tau become
         zero. It is 0 if `X` is inside the ball. Only if `return_threshold`.
@@ -163,8 +131,6 @@ def projection_bilevel_l1inf_ball(
     -----
     {bilevel_properties}
 
-    References
-    ----------
     {bilevel_reference}
 
     Examples
@@ -181,15 +147,7 @@ def projection_bilevel_l1inf_ball(
     >>> norm_l1inf(P)
     2.0
     """
-    return project(
-        X,
-        radius,
-        ONTO_L1INF,
-        axis=axis,
-        out=out,
-        n_threads=n_threads,
-        return_threshold=return_threshold,
-    )
+    return project(X, radius, ONTO_L1INF, axis, out, n_threads, return_threshold)
 
 
 BILEVEL_L11 = Ball(

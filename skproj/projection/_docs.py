@@ -30,34 +30,52 @@ ValueError
 # Works that several functions cite first.
 REFERENCES = {
     "bilevel_reference": """
+References
+----------
 .. [1] M. Barlaud, G. Perez, J.-P. Marmorat, "A new linear time bi-level l1,inf
    projection; application to the sparsification of auto-encoders neural
    networks", :arxiv:`2407.16293`.""",
     "group_lasso_reference": """
+References
+----------
 .. [1] M. Yuan, Y. Lin, "Model selection and estimation in regression with
    grouped variables", J. R. Stat. Soc. B 68 (2006),
    :doi:`10.1111/j.1467-9868.2005.00532.x`.""",
     "hoyer_reference": """
+References
+----------
 .. [1] P. O. Hoyer, "Non-negative matrix factorization with sparseness
    constraints", J. Mach. Learn. Res. 5 (2004), :arxiv:`cs/0408058`.""",
     "group_sparse_reference": """
+References
+----------
 .. [1] R. Ohib, N. Gillis, N. Dalmasso, S. Shah, V. K. Potluru, S. Plis, "Explicit
    group sparse projection with applications to deep learning and NMF", Transactions
    on Machine Learning Research (2022), :arxiv:`1912.03896`.""",
     "l1inf_reference": """
+References
+----------
 .. [1] G. Perez, L. Condat, M. Barlaud, "Near-linear time projection onto the
    l1,inf ball; application to sparse autoencoders", :arxiv:`2307.09836`.""",
     "multilevel_reference": """
+References
+----------
 .. [1] G. Perez, M. Barlaud, "Multi-level projection with exponential parallel
    speedup; application to sparse auto-encoders neural networks",
    :arxiv:`2405.02086`.""",
     "proximal_reference": """
+References
+----------
 .. [1] N. Parikh, S. Boyd, "Proximal algorithms", Foundations and Trends in
    Optimization 1 (2014), :doi:`10.1561/2400000003`.""",
     "simplex_reference": """
+References
+----------
 .. [1] L. Condat, "Fast projection onto the simplex and the l1 ball",
    Mathematical Programming 158 (2016), :doi:`10.1007/s10107-015-0946-6`.""",
     "weighted_reference": """
+References
+----------
 .. [1] G. Perez, S. Ament, C. Gomes, M. Barlaud, "Efficient projection algorithms
    onto the weighted l1 ball", Artificial Intelligence 306 (2022),
    :arxiv:`2009.02980`.""",
@@ -145,6 +163,37 @@ in float64. The radius is met to rounding, also if it is tiny against the entrie
 Time linear in the number of entries. The result is in the ball but is not its
 nearest point; for dense input it usually has more zero groups. It loses exactly
 what it must in the norm of the ball: ``norm(X - P) + norm(P) == norm(X)`` [1]_.""",
+}
+
+
+def _sections(parameters, result="", errors=""):
+    """Join parts to the sections Parameters, Returns and Raises."""
+    text = "Parameters\n----------\n"
+    text += "\n".join(PARTS[name].strip() for name in parameters.split())
+    if result:
+        text += f"\n\nReturns\n-------\n{PARTS[result].strip()}"
+    if errors:
+        text += f"\n\n{PARTS[errors].strip()}"
+    return f"\n{text}"
+
+
+_REST = "out n_threads return_threshold"
+PARTS |= {
+    "group_projection": _sections(
+        f"X_of_groups ball_radius axis_of_groups {_REST}", "P_of_projection"
+    ),
+    "slice_projection": _sections(
+        f"X_of_slices ball_radius axis_of_slices {_REST}", "P_of_projection"
+    ),
+    "group_prox": _sections(
+        "X_of_groups alpha axis_of_groups out n_threads", "P_of_prox", "raises_of_prox"
+    ),
+    "group_norm": _sections(
+        "X_of_groups axis_of_groups n_threads_of_norm",
+        "norm_of_groups",
+        "raises_of_norm",
+    ),
+    "slice_norm": _sections("X_of_slices axis_of_norm n_threads_of_norm"),
 }
 
 documented = shared_docs(**PARTS)

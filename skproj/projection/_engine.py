@@ -246,7 +246,7 @@ class Solver(NamedTuple):
     fill: bool = False
 
 
-def project(X, radius, solver, *, axis, out, n_threads, return_threshold):
+def project(X, radius, solver, axis, out, n_threads, return_threshold):
     """Check the arguments, let a `Solver` find the map, then write the result."""
     solve, norm, and_largest, batched, fill = solver
     X = check_array(X, accept_sparse=True)

@@ -195,8 +195,6 @@ def hoyer_sparsity(X, axis=0, weights=None):
     --------
     projection_hoyer : Make a group of vectors as sparse as wanted.
 
-    References
-    ----------
     {hoyer_reference}
 
     Examples
@@ -343,8 +341,6 @@ def projection_hoyer(
     exactly except at jumps between single entries. Vectors that are not contiguous are
     copied.
 
-    References
-    ----------
     {group_sparse_reference}
     .. [2] P. O. Hoyer, "Non-negative matrix factorization with sparseness
        constraints", J. Mach. Learn. Res. 5 (2004), :arxiv:`cs/0408058`.

@@ -100,8 +100,6 @@ def projection_simplex(
     -----
     {threshold_search}
 
-    References
-    ----------
     {simplex_reference}
 
     Examples
@@ -119,15 +117,7 @@ def projection_simplex(
     X = check_array(X)
     if check_radius(radius) > LARGEST[X.dtype]:
         raise ValueError(f"radius must be finite in {X.dtype}, got {radius!r} instead.")
-    return project(
-        X,
-        radius,
-        ONTO_SIMPLEX,
-        axis=axis,
-        out=out,
-        n_threads=n_threads,
-        return_threshold=return_threshold,
-    )
+    return project(X, radius, ONTO_SIMPLEX, axis, out, n_threads, return_threshold)
 
 
 @documented
@@ -144,18 +134,7 @@ def projection_l1_ball(
     The result is a soft threshold of `X`: single entries become zero, wherever
     they are. Use a ball with groups to make whole columns zero.
 
-    Parameters
-    ----------
-    {X_of_slices}
-    {ball_radius}
-    {axis_of_slices}
-    {out}
-    {n_threads}
-    {return_threshold}
-
-    Returns
-    -------
-    {P_of_projection}
+    {slice_projection}
     threshold : float, or ndarray of the shape of `X` without `axis`
         The tau >= 0 with ``P = sign(X) * max(abs(X) - tau, 0)``; 0 if `X` is
         inside the ball. Only if `return_threshold`.
@@ -171,8 +150,6 @@ def projection_l1_ball(
     -----
     {threshold_search}
 
-    References
-    ----------
     {simplex_reference}
 
     Examples
@@ -186,15 +163,7 @@ def projection_l1_ball(
     >>> threshold
     1.0
     """
-    return project(
-        X,
-        radius,
-        ONTO_L1,
-        axis=axis,
-        out=out,
-        n_threads=n_threads,
-        return_threshold=return_threshold,
-    )
+    return project(X, radius, ONTO_L1, axis, out, n_threads, return_threshold)
 
 
 @documented
@@ -205,17 +174,7 @@ def norm_l11(X, *, axis=0, n_threads=None):
 
         \|X\|_{1,1} = \sum_j \sum_i |x_{ij}|
 
-    Parameters
-    ----------
-    {X_of_groups}
-    {axis_of_groups}
-    {n_threads_of_norm}
-
-    Returns
-    -------
-    {norm_of_groups}
-
-    {raises_of_norm}
+    {group_norm}
 
     See Also
     --------
@@ -279,8 +238,6 @@ def prox_l1(X, alpha, *, out=None, n_threads=None):
     Two passes over the array, the first of which looks for NaN and infinity. Entry by
     entry it is ``sign(X) * max(abs(X) - alpha, 0)`` [1]_.
 
-    References
-    ----------
     {proximal_reference}
 
     Examples

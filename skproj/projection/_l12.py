@@ -30,18 +30,7 @@ def projection_l12_ball(
     their direction and are shortened. The outer norm is named first: what is l1,2
     here is l2,1 elsewhere.
 
-    Parameters
-    ----------
-    {X_of_groups}
-    {ball_radius}
-    {axis_of_groups}
-    {out}
-    {n_threads}
-    {return_threshold}
-
-    Returns
-    -------
-    {P_of_projection}
+    {group_projection}
     threshold : float
         The tau >= 0 by which the l2 norm of each group is reduced; 0 if `X` is
         inside the ball, infinite beyond the largest float. Only if
@@ -60,8 +49,6 @@ def projection_l12_ball(
     bi-level projection is the exact one, and the function has a second name for it.
     Sums of squares are carried in float64 and scaled where they would overflow.
 
-    References
-    ----------
     {group_lasso_reference}
 
     Examples
@@ -76,15 +63,7 @@ def projection_l12_ball(
     >>> norm_l12(X), norm_l12(P)
     (6.5, 2.5)
     """
-    return project(
-        X,
-        radius,
-        ONTO_L12,
-        axis=axis,
-        out=out,
-        n_threads=n_threads,
-        return_threshold=return_threshold,
-    )
+    return project(X, radius, ONTO_L12, axis, out, n_threads, return_threshold)
 
 
 projection_bilevel_l12_ball = alias(projection_l12_ball, "projection_bilevel_l12_ball")
@@ -98,17 +77,7 @@ def norm_l12(X, *, axis=0, n_threads=None):
 
         \|X\|_{1,2} = \sum_j \Big(\sum_i x_{ij}^2\Big)^{1/2}
 
-    Parameters
-    ----------
-    {X_of_groups}
-    {axis_of_groups}
-    {n_threads_of_norm}
-
-    Returns
-    -------
-    {norm_of_groups}
-
-    {raises_of_norm}
+    {group_norm}
 
     See Also
     --------
@@ -132,17 +101,7 @@ def norm_linf2(X, *, axis=0, n_threads=None):
 
         \|X\|_{\infty,2} = \max_j \Big(\sum_i x_{ij}^2\Big)^{1/2}
 
-    Parameters
-    ----------
-    {X_of_groups}
-    {axis_of_groups}
-    {n_threads_of_norm}
-
-    Returns
-    -------
-    {norm_of_groups}
-
-    {raises_of_norm}
+    {group_norm}
 
     See Also
     --------
@@ -178,19 +137,7 @@ def prox_l12(X, alpha, *, axis=0, out=None, n_threads=None):
     Groups (columns for ``axis=0``) whose l2 norm is at most alpha become zero, the
     others lose alpha in norm and keep their direction.
 
-    Parameters
-    ----------
-    {X_of_groups}
-    {alpha}
-    {axis_of_groups}
-    {out}
-    {n_threads}
-
-    Returns
-    -------
-    {P_of_prox}
-
-    {raises_of_prox}
+    {group_prox}
 
     See Also
     --------
@@ -202,8 +149,6 @@ def prox_l12(X, alpha, *, axis=0, out=None, n_threads=None):
     Two passes over the array. Sums of squares are carried in float64 and scaled
     where they would overflow or underflow.
 
-    References
-    ----------
     {group_lasso_reference}
 
     Examples

@@ -78,18 +78,7 @@ def projection_l1inf_ball(
     whose l1 norm is below the threshold become zero. The outer norm is named first:
     l1 over the groups of l_inf inside a group.
 
-    Parameters
-    ----------
-    {X_of_groups}
-    {ball_radius}
-    {axis_of_groups}
-    {out}
-    {n_threads}
-    {return_threshold}
-
-    Returns
-    -------
-    {P_of_projection}
+    {group_projection}
     threshold : float
         The theta >= 0 that every kept group loses in l1 norm; 0 if `X` is inside
         the ball, infinite beyond the largest float. Only if `return_threshold`.
@@ -132,15 +121,7 @@ def projection_l1inf_ball(
     >>> round(theta, 4)
     1.3333
     """
-    return project(
-        X,
-        radius,
-        ONTO_L1INF,
-        axis=axis,
-        out=out,
-        n_threads=n_threads,
-        return_threshold=return_threshold,
-    )
+    return project(X, radius, ONTO_L1INF, axis, out, n_threads, return_threshold)
 
 
 @documented
@@ -151,17 +132,7 @@ def norm_l1inf(X, *, axis=0, n_threads=None):
 
         \|X\|_{1,\infty} = \sum_j \max_i |x_{ij}|
 
-    Parameters
-    ----------
-    {X_of_groups}
-    {axis_of_groups}
-    {n_threads_of_norm}
-
-    Returns
-    -------
-    {norm_of_groups}
-
-    {raises_of_norm}
+    {group_norm}
 
     See Also
     --------
@@ -185,17 +156,7 @@ def norm_linf1(X, *, axis=0, n_threads=None):
 
         \|X\|_{\infty,1} = \max_j \sum_i |x_{ij}|
 
-    Parameters
-    ----------
-    {X_of_groups}
-    {axis_of_groups}
-    {n_threads_of_norm}
-
-    Returns
-    -------
-    {norm_of_groups}
-
-    {raises_of_norm}
+    {group_norm}
 
     See Also
     --------
@@ -239,19 +200,7 @@ def prox_l1inf(X, alpha, *, axis=0, out=None, n_threads=None):
     Each group (column for ``axis=0``) is clipped where the part above adds up to alpha,
     and becomes zero if its l1 norm is at most alpha.
 
-    Parameters
-    ----------
-    {X_of_groups}
-    {alpha}
-    {axis_of_groups}
-    {out}
-    {n_threads}
-
-    Returns
-    -------
-    {P_of_prox}
-
-    {raises_of_prox}
+    {group_prox}
 
     See Also
     --------
@@ -263,8 +212,6 @@ def prox_l1inf(X, alpha, *, axis=0, out=None, n_threads=None):
     By Moreau's decomposition each group is what the projection onto the l1 ball of
     radius alpha leaves out of it [1]_; it is computed without that difference.
 
-    References
-    ----------
     {proximal_reference}
 
     Examples
@@ -290,19 +237,7 @@ def prox_linf1(X, alpha, *, axis=0, out=None, n_threads=None):
     The groups (columns for ``axis=0``) with the largest l1 norms are soft-thresholded
     down to a common l1 norm; the other groups stay as they are.
 
-    Parameters
-    ----------
-    {X_of_groups}
-    {alpha}
-    {axis_of_groups}
-    {out}
-    {n_threads}
-
-    Returns
-    -------
-    {P_of_prox}
-
-    {raises_of_prox}
+    {group_prox}
 
     See Also
     --------
@@ -314,8 +249,6 @@ def prox_linf1(X, alpha, *, axis=0, out=None, n_threads=None):
     By Moreau's decomposition it is what the exact projection onto the l1,inf ball of
     radius alpha leaves out [1]_; it is computed without that difference.
 
-    References
-    ----------
     {l1inf_reference}
 
     Examples

@@ -46,18 +46,7 @@ def projection_l2_ball(
     A vector outside the ball keeps its direction and is shortened. Entries become
     smaller, but none becomes zero.
 
-    Parameters
-    ----------
-    {X_of_slices}
-    {ball_radius}
-    {axis_of_slices}
-    {out}
-    {n_threads}
-    {return_threshold}
-
-    Returns
-    -------
-    {P_of_projection}
+    {slice_projection}
     threshold : float, or ndarray of the shape of `X` without `axis`
         What the norm loses: ``max(norm - radius, 0)``, infinite beyond the largest
         float. Only if `return_threshold`.
@@ -74,8 +63,6 @@ def projection_l2_ball(
     Two passes over the array. Sums of squares are carried in float64 and scaled
     where they would overflow or underflow.
 
-    References
-    ----------
     {proximal_reference}
 
     Examples
@@ -89,15 +76,7 @@ def projection_l2_ball(
     >>> threshold
     2.5
     """
-    return project(
-        X,
-        radius,
-        ONTO_L2,
-        axis=axis,
-        out=out,
-        n_threads=n_threads,
-        return_threshold=return_threshold,
-    )
+    return project(X, radius, ONTO_L2, axis, out, n_threads, return_threshold)
 
 
 @documented
@@ -114,18 +93,7 @@ def projection_linf_ball(
     Entries are clipped to the interval from ``-radius`` to ``radius``. No entry
     becomes zero.
 
-    Parameters
-    ----------
-    {X_of_slices}
-    {ball_radius}
-    {axis_of_slices}
-    {out}
-    {n_threads}
-    {return_threshold}
-
-    Returns
-    -------
-    {P_of_projection}
+    {slice_projection}
     threshold : float, or ndarray of the shape of `X` without `axis`
         What the norm loses: ``max(norm - radius, 0)``. Only if `return_threshold`.
 
@@ -140,8 +108,6 @@ def projection_linf_ball(
     -----
     Two passes over the array; without a threshold, ``np.clip`` does the same.
 
-    References
-    ----------
     {proximal_reference}
 
     Examples
@@ -155,15 +121,7 @@ def projection_linf_ball(
     >>> threshold
     2.0
     """
-    return project(
-        X,
-        radius,
-        ONTO_LINF,
-        axis=axis,
-        out=out,
-        n_threads=n_threads,
-        return_threshold=return_threshold,
-    )
+    return project(X, radius, ONTO_LINF, axis, out, n_threads, return_threshold)
 
 
 L2 = Ball(

@@ -135,8 +135,6 @@ def projection_multilevel(
     the size of the first aggregated tensor. The result is in the ball but is in
     general not its nearest point [1]_; it is for ``norms=(1, 2)``, the group lasso.
 
-    References
-    ----------
     {multilevel_reference}
 
     Examples
@@ -183,15 +181,9 @@ def _project_levels(X, radius, norms, axes, out, n_threads, return_threshold):
             kernel_norm, groups, lengths, budgets.reshape(-1), threshold, n_threads
         )
 
-    return project(
-        X,
-        radius,
-        BILEVEL[kernel_norm] if norms[:-1] == (1,) else Solver(solve, kernel_norm),
-        axis=axes[-1],
-        out=out,
-        n_threads=n_threads,
-        return_threshold=return_threshold,
-    )
+    is_bilevel = norms[:-1] == (1,)
+    solver = BILEVEL[kernel_norm] if is_bilevel else Solver(solve, kernel_norm)
+    return project(X, radius, solver, axes[-1], out, n_threads, return_threshold)
 
 
 @documented

@@ -91,11 +91,7 @@ def norm_l1(X, *, axis=None, n_threads=None):
 
         \|x\|_1 = \sum_i |x_i|
 
-    Parameters
-    ----------
-    {X_of_slices}
-    {axis_of_norm}
-    {n_threads_of_norm}
+    {slice_norm}
 
     Returns
     -------
@@ -128,11 +124,7 @@ def norm_l2(X, *, axis=None, n_threads=None):
 
         \|x\|_2 = \Big(\sum_i x_i^2\Big)^{1/2}
 
-    Parameters
-    ----------
-    {X_of_slices}
-    {axis_of_norm}
-    {n_threads_of_norm}
+    {slice_norm}
 
     Returns
     -------
@@ -165,11 +157,7 @@ def norm_linf(X, *, axis=None, n_threads=None):
 
         \|x\|_\infty = \max_i |x_i|
 
-    Parameters
-    ----------
-    {X_of_slices}
-    {axis_of_norm}
-    {n_threads_of_norm}
+    {slice_norm}
 
     Returns
     -------

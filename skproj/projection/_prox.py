@@ -12,14 +12,6 @@ def _check_alpha(alpha):
         raise type(error)(str(error).replace("radius", "alpha", 1)) from None
 
 
-def apply_prox(X, alpha, solver, *, axis, out, n_threads):
+def apply_prox(X, alpha, solver, axis, out, n_threads):
     """Apply the map that `solver` finds for a factor of the norm."""
-    return project(
-        X,
-        _check_alpha(alpha),
-        solver,
-        axis=axis,
-        out=out,
-        n_threads=n_threads,
-        return_threshold=False,
-    )
+    return project(X, _check_alpha(alpha), solver, axis, out, n_threads, False)

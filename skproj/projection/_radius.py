@@ -132,8 +132,6 @@ def radius_for_sparsity(X, *, n_groups=None, fraction=None, ball="l1inf", axis=0
     from which the radius follows directly, up to a margin of a few roundings. A
     projection checks that it leaves exactly that many groups.
 
-    References
-    ----------
     {l1inf_reference}
 
     Examples

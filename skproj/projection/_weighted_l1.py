@@ -126,8 +126,6 @@ def projection_weighted_l1_ball(
     in float64, over the lengths ``abs(X) - tau * weights`` themselves, so that also a
     tiny radius is met to rounding.
 
-    References
-    ----------
     {weighted_reference}
     .. [2] H. Zou, "The adaptive lasso and its oracle properties", J. Am. Stat. Assoc.
        101 (2006), :doi:`10.1198/016214506000000735`.

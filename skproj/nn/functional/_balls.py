@@ -65,8 +65,6 @@ def projection_simplex(X, radius=1.0, *, dim=None):
 
     {notes}
 
-    References
-    ----------
     {simplex_reference}
 
     Examples
@@ -95,13 +93,7 @@ def projection_l1_ball(X, radius, *, dim=None):
     The result is a soft threshold of `X`: single entries become zero, wherever they
     are. Use a ball with groups to make whole columns zero.
 
-    Parameters
-    ----------
-    {X}
-    {ball_radius}
-    {dim_of_slices}
-
-    {returns}
+    {projection_of_slices}
 
     See Also
     --------
@@ -110,8 +102,6 @@ def projection_l1_ball(X, radius, *, dim=None):
 
     {notes}
 
-    References
-    ----------
     {simplex_reference}
 
     Examples
@@ -160,8 +150,6 @@ def projection_weighted_l1_ball(X, radius, weights, *, dim=None):
 
     {notes}
 
-    References
-    ----------
     {weighted_reference}
 
     Examples
@@ -191,13 +179,7 @@ def projection_l2_ball(X, radius, *, dim=None):
     A vector outside the ball keeps its direction and is shortened. Entries become
     smaller, but none becomes zero.
 
-    Parameters
-    ----------
-    {X}
-    {ball_radius}
-    {dim_of_slices}
-
-    {returns}
+    {projection_of_slices}
 
     See Also
     --------
@@ -206,8 +188,6 @@ def projection_l2_ball(X, radius, *, dim=None):
 
     {notes}
 
-    References
-    ----------
     {proximal_reference}
 
     Examples
@@ -236,13 +216,7 @@ def projection_linf_ball(X, radius, *, dim=None):
     Entries are clipped to the interval from ``-radius`` to ``radius``. No entry becomes
     zero.
 
-    Parameters
-    ----------
-    {X}
-    {ball_radius}
-    {dim_of_slices}
-
-    {returns}
+    {projection_of_slices}
 
     See Also
     --------
@@ -251,8 +225,6 @@ def projection_linf_ball(X, radius, *, dim=None):
 
     {notes}
 
-    References
-    ----------
     {proximal_reference}
 
     Examples
@@ -282,13 +254,7 @@ def projection_l12_ball(X, radius, *, dim=0):
     their direction and are shortened. The outer norm is named first: what is l1,2
     here is l2,1 elsewhere.
 
-    Parameters
-    ----------
-    {X}
-    {ball_radius}
-    {dim_of_groups}
-
-    {returns}
+    {projection_of_groups}
 
     See Also
     --------
@@ -297,8 +263,6 @@ def projection_l12_ball(X, radius, *, dim=0):
 
     {notes}
 
-    References
-    ----------
     {group_lasso_reference}
 
     Examples
@@ -333,13 +297,7 @@ def projection_l1inf_ball(X, radius, *, dim=0):
     whose l1 norm is below the threshold become zero. The outer norm is named first:
     l1 over the groups of l_inf inside a group.
 
-    Parameters
-    ----------
-    {X}
-    {ball_radius}
-    {dim_of_groups}
-
-    {returns}
+    {projection_of_groups}
 
     See Also
     --------
@@ -350,8 +308,6 @@ def projection_l1inf_ball(X, radius, *, dim=0):
     Devices other than the CPU sort the groups and are asked a few times whether
     Newton's method has converged.
 
-    References
-    ----------
     {l1inf_reference}
     .. [2] A. Quattoni, X. Carreras, M. Collins, T. Darrell, "An efficient projection
        for l1,inf regularization", ICML 2009, :doi:`10.1145/1553374.1553484`.
@@ -384,13 +340,7 @@ def projection_bilevel_l11_ball(X, radius, *, dim=0):
     The l1 norms of the groups are projected onto the l1 ball, then each group onto
     the l1 ball of what it was given: zero groups, and zeros inside the kept ones.
 
-    Parameters
-    ----------
-    {X}
-    {ball_radius}
-    {dim_of_groups}
-
-    {returns}
+    {projection_of_groups}
 
     See Also
     --------
@@ -399,8 +349,6 @@ def projection_bilevel_l11_ball(X, radius, *, dim=0):
 
     {notes}
 
-    References
-    ----------
     {bilevel_reference}
 
     Examples
@@ -431,13 +379,7 @@ def projection_bilevel_l1inf_ball(X, radius, *, dim=0):
     The maxima of the groups are projected onto the l1 ball, then each group is
     clipped at what it was given. Groups whose maximum is small become zero.
 
-    Parameters
-    ----------
-    {X}
-    {ball_radius}
-    {dim_of_groups}
-
-    {returns}
+    {projection_of_groups}
 
     See Also
     --------
@@ -446,8 +388,6 @@ def projection_bilevel_l1inf_ball(X, radius, *, dim=0):
 
     {notes}
 
-    References
-    ----------
     {bilevel_reference}
 
     Examples
@@ -500,8 +440,6 @@ def projection_multilevel(X, radius, norms=(1, math.inf, math.inf), *, dims=None
 
     {notes}
 
-    References
-    ----------
     {multilevel_reference}
 
     Examples

@@ -107,6 +107,13 @@ If an argument is refused, `X` is unchanged.""",
 }
 
 
+for _name in ("slices", "groups"):
+    _parameters = (PARTS["X"], PARTS["ball_radius"], PARTS[f"dim_of_{_name}"])
+    _text = "\nParameters\n----------" + "".join(map(str.rstrip, _parameters))
+    for _parts in (OUT_OF_PLACE, IN_PLACE):
+        _parts[f"projection_of_{_name}"] = f"{_text}\n{_parts['returns']}"
+
+
 def document(function):
     """Fill in a docstring, of a function that has a twin in place."""
     twin = f"{function.__name__}_ : The same in place."

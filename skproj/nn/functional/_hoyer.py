@@ -123,8 +123,6 @@ def hoyer_sparsity(X, dim=0, weights=None):
     --------
     projection_hoyer : Make a group of vectors as sparse as wanted.
 
-    References
-    ----------
     {hoyer_reference}
 
     Examples
@@ -232,8 +230,6 @@ def projection_hoyer(
 
     {hoyer_notes}
 
-    References
-    ----------
     {group_sparse_reference}
 
     Examples
