@@ -126,6 +126,7 @@ for name, project in functions.items():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="units of ru_maxrss")
 def test_projection_in_place_needs_little_memory():
     """A fixed workspace, whatever the size of the matrix (92 MiB here)."""

@@ -27,7 +27,13 @@ BALLS = {name: (seed, FEW) for seed, name in enumerate(fuzz_large_checks.CHECKS)
 }
 
 
-@pytest.mark.parametrize("name", BALLS)
+CASES = [
+    pytest.param(name, marks=pytest.mark.slow) if most is MANY else name
+    for name, (_, most) in BALLS.items()
+]
+
+
+@pytest.mark.parametrize("name", CASES)
 def test_large_arrays(name):
     """Right in every layout, for any number of threads, without crash or hang."""
     seed, most = BALLS[name]
@@ -246,6 +252,7 @@ def _square_unless_faulty(number, announce):
     return number**2
 
 
+@pytest.mark.slow
 def test_lost_children(capfd):
     """Work that ends its process is reported, and the rest is done by a new one."""
     results = dict(in_children(_square_unless_faulty, range(1, 8), limit=5.0))
