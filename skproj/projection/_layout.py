@@ -20,6 +20,8 @@ FLOAT_DTYPES = (np.dtype(np.float64), np.dtype(np.float32))
 
 def check_radius(radius):
     """Return `radius` as a non-negative float; infinity is allowed."""
+    if type(radius) is float and radius >= 0.0:  # what most calls pass
+        return radius
     if isinstance(radius, bool) or not isinstance(radius, (float, numbers.Real)):
         raise TypeError(f"radius must be a real number, got {radius!r} instead.")
     try:
