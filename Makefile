@@ -14,7 +14,7 @@ BUILD_INPUTS := pyproject.toml setup.cfg skproj/_build_utils.py \
 # Those that take minutes; benchmarks/estimators.py takes hours.
 BENCHMARKS ?= benchmarks/projections.py benchmarks/selector.py
 # Those that say within two minutes whether an installed package works; `tests` is all.
-DIST_TESTS ?= tests/test_import.py tests/kernels tests/projection/test_projection.py \
+DIST_TESTS ?= tests/test_import.py tests/kernels tests/projection/test_projection*.py \
 	tests/cli
 # The inputs of `make fuzz`: how many, their seed, and which balls (all if empty).
 COUNT ?= 200000
@@ -27,8 +27,8 @@ PYTHON_SOURCES := $(wildcard skproj tests examples benchmarks doc .ci)
 # sources, so that the normal build stays as it is.
 SANITIZE ?= address,undefined
 KERNEL_TESTS = tests/kernels tests/projection/test_norms.py \
-	tests/projection/test_projection.py tests/projection/test_fuzz.py \
-	tests/projection/test_fuzz_large.py tests/projection/test_hoyer.py \
+	tests/projection/test_projection*.py tests/projection/test_fuzz.py \
+	tests/projection/test_fuzz_large.py tests/projection/test_hoyer*.py \
 	tests/decomposition
 PY_IN_COPY = "$(abspath $(VENV))/bin/python"
 define build-copy

@@ -1,16 +1,19 @@
 """From the arguments of a public function to the kernels and back.
 
 Every projection here has the same shape: norms of the groups, then a few numbers
-per group (its level), then one map over the array that uses them. A family of
-balls is a `solve` function that turns norms into levels.
+per group (its level), then one map over the array that uses them. A ball is a
+`Solver`, which turns norms into levels.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from skproj._kernels import _groups, _thresholds
+from skproj.projection._group_views import Rows
 from skproj.projection._layout import (
     as_groups,
     check_array,
@@ -27,11 +30,7 @@ from skproj.projection._policy import (
     DEFAULT_PARALLEL_MIN_SIZE_OF_COLUMNS,
     PARALLEL_MIN_SIZE,
 )
-from skproj.projection._sparse import (
-    Segments,
-    compressed_copy,
-    stored_groups,
-)
+from skproj.projection._sparse import compressed_copy, stored_groups
 from skproj.utils._threads import effective_n_threads
 
 # Sums of squares of this magnitude neither overflow nor lose digits.
@@ -41,8 +40,8 @@ SAFE_FLOAT32 = 2.0**120
 
 
 @dataclass(slots=True)
-class Solution:
-    """Result of a `solve` function.
+class GroupMap:
+    """Map of the kernels that projects each group, and its numbers.
 
     kind : which map of the kernels to apply; None if the array is inside the ball.
     levels : float64 array of shape (n_groups,), the argument of the map per group.
@@ -58,7 +57,7 @@ class Solution:
     offsets: np.ndarray | None = None
 
 
-INSIDE = Solution(None, None, 0.0)
+INSIDE = GroupMap(None, None, 0.0)
 
 
 def threads_for(X, n_threads, axes=()):
@@ -80,31 +79,21 @@ def threads_for(X, n_threads, axes=()):
     return 1 if X.size < PARALLEL_MIN_SIZE else n_threads
 
 
-def entries_of(groups):
-    """Entries of groups, and where each begins if they differ in length, or None."""
-    if isinstance(groups, Segments):
-        return groups.entries, groups.indptr
-    return groups, None
-
-
-def shrink_groups(groups, solution, out, n_threads):
-    """Apply the map of a solution to each group, with the result in `out`."""
-    indptr = None
-    if isinstance(groups, Segments):
-        groups, indptr, out = groups.entries, groups.indptr, out.entries
+def shrink_groups(groups, group_map, out, n_threads):
+    """Apply a map to each group, with the result in entries like those of `groups`."""
     _groups.map_groups(
-        groups,
-        solution.kind,
-        solution.levels,
+        groups.entries,
+        group_map.kind,
+        group_map.levels,
         out,
         n_threads,
-        solution.offsets,
-        indptr,
+        group_map.offsets,
+        groups.indptr,
     )
 
 
 def group_norms(groups, norm, n_threads, *, and_largest=False):
-    """Compute the norm of each group of a (n_groups, group_size) view, as float64.
+    """Compute the norm of each group as float64.
 
     Returns
     -------
@@ -113,9 +102,10 @@ def group_norms(groups, norm, n_threads, *, and_largest=False):
     smallest, largest : float
         Extremes of the norms; NaN and infinity in a group show up as the largest.
     """
-    norms = np.empty((2 if and_largest else 1, len(groups)))
-    entries, indptr = entries_of(groups)
-    smallest, largest = _groups.group_norms(entries, norm, norms, n_threads, indptr)
+    norms = np.empty((2 if and_largest else 1, groups.n_groups))
+    smallest, largest = _groups.group_norms(
+        groups.entries, norm, norms, n_threads, groups.indptr
+    )
     return norms if and_largest else norms[0], smallest, largest
 
 
@@ -138,33 +128,25 @@ def group_thresholds(groups, norms, radii, n_threads, *, signed=False):
     n_outside : int
         How many groups are not inside their l1 ball.
     """
-    levels, offsets = np.empty(len(groups)), np.empty(len(groups))
-    entries, indptr = entries_of(groups)
+    levels, offsets = np.empty(groups.n_groups), np.empty(groups.n_groups)
     radius = 0.0
     if isinstance(radii, float):
         radius, radii = radii, None
     n_outside = _thresholds.group_thresholds(
-        entries,
+        groups.entries,
         norms,
         radii,
         signed,
         levels,
         offsets,
         n_threads,
-        indptr,
+        groups.indptr,
         radius=radius,
     )
     return levels, offsets, n_outside
 
 
-def scaled_groups(groups, exponents):
-    """Copy the groups times ``2 ** exponents``, of shape (n_groups,) or (1,)."""
-    if isinstance(groups, Segments):
-        return groups.scaled(exponents)
-    return np.ldexp(groups, exponents[:, np.newaxis])
-
-
-def share_out(norms, radius):
+def project_norms(norms, radius):
     """Project the norms of groups onto the l1 ball; also return the threshold."""
     budgets = np.empty(len(norms))
     threshold = _thresholds.share_out(norms, radius, budgets)
@@ -173,12 +155,13 @@ def share_out(norms, radius):
 
 def _largest_of_finite(groups, n_threads):
     """Return the l_inf norms of groups without their entries of minus infinity."""
-    is_left_out = np.isneginf(groups)
+    is_left_out = np.isneginf(groups.entries)
     if is_left_out.all(axis=1).any():
         raise ValueError(
             "X must have a finite entry in each slice, got one of minus infinity only."
         )
-    return group_norms(np.where(is_left_out, 0.0, groups), _groups.LINF, n_threads)
+    finite = Rows(np.where(is_left_out, 0.0, groups.entries))
+    return group_norms(finite, _groups.LINF, n_threads)
 
 
 def safe_norms(
@@ -198,7 +181,7 @@ def safe_norms(
 
     Returns
     -------
-    groups : ndarray of shape (n_groups, group_size)
+    groups : Rows or Segments
         `groups` itself, or a copy divided by ``2 ** exponent`` where sums would
         overflow or underflow. The exponent is as small as may be: a radius that is
         divided as well should keep its digits.
@@ -218,7 +201,7 @@ def safe_norms(
         extreme = max(extreme, at_least)
     low, high = SAFE_RANGE
     if extreme >= SAFE_FLOAT32 and norm != _groups.L2:
-        if entries_of(groups)[0].dtype == np.float32:
+        if groups.entries.dtype == np.float32:
             high = SAFE_FLOAT32
     tiny = batched and smallest < low and np.any((norms > 0.0) & (norms < low))
     if low < extreme < high and not tiny:  # false for NaN
@@ -236,7 +219,7 @@ def safe_norms(
     if not exponents.any():
         return groups, norms, 0
     with np.errstate(under="ignore"):
-        groups = scaled_groups(groups, -exponents)
+        groups = groups.scaled(-exponents)
         if is_largest:
             norms = np.ldexp(norms, -exponents)
         else:
@@ -244,36 +227,28 @@ def safe_norms(
     return groups, norms, exponents if batched else int(exponents[0])
 
 
-def project(
-    X,
-    radius,
-    solve,
-    *,
-    norm,
-    axis,
-    out,
-    n_threads,
-    return_threshold,
-    and_largest=False,
-    batched=False,
-    fill=False,
-):
-    """Check the arguments, solve for the levels, then write the result.
+class Solver(NamedTuple):
+    """A way to turn norms of groups into a map that projects the groups.
 
-    Parameters
-    ----------
-    solve : callable
-        ``solve(groups, norms, radius, n_threads) -> Solution``.
-    norm : int
-        The norm of each group that `solve` wants.
-    and_largest : bool
-        Whether `solve` wants the l_inf norms as well: norms of shape (2, n_groups).
-    batched : bool
-        Whether each group is projected on its own, so that the threshold is an array
-        (and the radius that `solve` sees, if groups are scaled).
-    fill : bool
-        Whether the result may be larger than X, because it adds up to `radius`.
+    solve : ``solve(groups, norms, radius, n_threads) -> GroupMap``.
+    norm : the norm of each group that `solve` wants, by the name of the kernels.
+    and_largest : whether `solve` wants the l_inf norms as well: norms of shape
+        (2, n_groups).
+    batched : whether each group is projected on its own, so that the threshold is an
+        array (and the radius that `solve` sees, if groups are scaled).
+    fill : whether the result may be larger than X, because it adds up to the radius.
     """
+
+    solve: Callable
+    norm: int
+    and_largest: bool = False
+    batched: bool = False
+    fill: bool = False
+
+
+def project(X, radius, solver, axis, out, n_threads, return_threshold):
+    """Check the arguments, let a `Solver` find the map, then write the result."""
+    solve, norm, and_largest, batched, fill = solver
     X = check_array(X, accept_sparse=True)
     radius = check_radius(radius)
     axes = check_axis(axis, X.ndim)
@@ -284,7 +259,7 @@ def project(
     compressed = compressed_copy(X, axes) if is_sparse else None
 
     if X.size == 0:
-        solution, groups = INSIDE, None
+        group_map, groups = INSIDE, None
     else:
         if out is not None and not same_view(X, out) and np.may_share_memory(X, out):
             X = X.copy()
@@ -298,31 +273,31 @@ def project(
             batched=batched,
         )
         if scaled is groups:
-            solution = solve(groups, norms, radius, n_threads)
+            group_map = solve(groups, norms, radius, n_threads)
         else:
             with np.errstate(over="ignore", under="ignore"):
                 scaled_radius = _scaled_down(radius, exponent)
-                solution = solve(scaled, norms, scaled_radius, n_threads)
-                solution = _scale_back(solution, exponent, X.dtype)
+                group_map = solve(scaled, norms, scaled_radius, n_threads)
+                group_map = _scale_back(group_map, exponent, X.dtype)
 
     if is_sparse:
-        _shrink_stored(compressed, groups, solution, n_threads)
+        _shrink_stored(compressed, groups, group_map, n_threads)
         out = compressed.asformat(X.format)
     else:
         if out is None:
             out = np.empty_like(X)
-        if solution.kind is None:
+        if group_map.kind is None:
             if not same_view(X, out):
                 np.copyto(out, X)
         else:
-            _write(X, groups, axes, solution, out, n_threads)
+            _write(X, groups, axes, group_map, out, n_threads)
             if fill and scaled is not groups:  # a sum of large entries is rounded up
                 np.minimum(out, radius, out=out)
     if not return_threshold:
         return out
-    threshold = solution.threshold
+    threshold = group_map.threshold
     if threshold is None:
-        threshold = solution.levels + solution.offsets
+        threshold = group_map.levels + group_map.offsets
     shape = groups_shape(X.shape, axes) if batched else ()
     thresholds = np.empty(shape)
     thresholds.flat = threshold
@@ -337,10 +312,10 @@ def _scaled_down(radius, exponent):
     )[()]
 
 
-def _scale_back(solution, exponent, dtype):
+def _scale_back(group_map, exponent, dtype):
     """Undo the scaling of the data by ``2 ** -exponent`` in what was solved for."""
-    kind, offsets = solution.kind, solution.offsets
-    levels, threshold = solution.levels, solution.threshold
+    kind, offsets = group_map.kind, group_map.offsets
+    levels, threshold = group_map.levels, group_map.threshold
     if threshold is None:
         threshold = levels + offsets
     if kind == _groups.SUBTRACT_AND_CLAMP:
@@ -352,30 +327,30 @@ def _scale_back(solution, exponent, dtype):
         levels = np.ldexp(levels, exponent)
     if offsets is not None:
         offsets = np.ldexp(offsets, exponent)
-    return Solution(kind, levels, np.ldexp(threshold, exponent), offsets)
+    return GroupMap(kind, levels, np.ldexp(threshold, exponent), offsets)
 
 
-def _shrink_stored(compressed, groups, solution, n_threads):
-    """Apply the map of `solution` to `compressed`, whose entries `groups` views."""
-    if solution.kind is not None:
-        shrink_groups(groups, solution, groups, n_threads)
+def _shrink_stored(compressed, groups, group_map, n_threads):
+    """Apply the map to `compressed`, whose entries `groups` views."""
+    if group_map.kind is not None:
+        shrink_groups(groups, group_map, groups.entries, n_threads)
     compressed.eliminate_zeros()
 
 
-def _write(X, groups, axes, solution, out, n_threads):
-    """Apply the map of `solution` to X and leave the result in `out`."""
+def _write(X, groups, axes, group_map, out, n_threads):
+    """Apply the map to X and leave the result in `out`."""
     target = as_groups(out, axes)
     if target is None:
         result = entries_last(X, axes).copy(order="C")
-        groups = result.reshape(len(groups), -1)
-        shrink_groups(groups, solution, groups, n_threads)
+        groups = Rows(result.reshape(groups.n_groups, -1))
+        shrink_groups(groups, group_map, groups.entries, n_threads)
         entries_last(out, axes)[...] = result
         return
     meet = X.strides == out.strides and X.flags.aligned
-    if not meet and len(groups) > 1:  # the entries of one may come in any order
+    if not meet and groups.n_groups > 1:  # the entries of one may come in any order
         one = X.itemsize
-        meet = (groups.strides[1] == one) == (target.strides[1] == one)
+        meet = (groups.entries.strides[1] == one) == (target.strides[1] == one)
     if not meet:
         np.copyto(out, X)
-        groups = target
-    shrink_groups(groups, solution, target, n_threads)
+        groups = Rows(target)
+    shrink_groups(groups, group_map, target, n_threads)

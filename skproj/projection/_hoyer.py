@@ -6,14 +6,10 @@ import numbers
 import numpy as np
 
 from skproj._kernels import _hoyer
+from skproj.projection._docs import documented
 from skproj.projection._engine import threads_for
-from skproj.projection._hoyer_solver import (
-    Task,
-    Vectors,
-    project_vectors,
-    sparsities,
-    starts_of,
-)
+from skproj.projection._hoyer_solver import HoyerOptions, project_vectors, sparsities
+from skproj.projection._hoyer_vectors import Vectors, starts_of
 from skproj.projection._layout import (
     as_groups,
     check_array,
@@ -23,7 +19,7 @@ from skproj.projection._layout import (
     groups_shape,
     same_view,
 )
-from skproj.projection._weighted_l1 import _check_weights
+from skproj.projection._weighted_l1 import check_weights
 
 # ---------------------------------------------------------------------------
 # Arguments
@@ -54,7 +50,7 @@ def _check_choice(name, value, choices):
         raise ValueError(f"{name} must be {known}, got {value!r} instead.")
 
 
-def check_task(sparsity, weights, per_vector, target, scale, objective, start):
+def check_options(sparsity, weights, per_vector, target, scale, objective, start):
     """Return what `projection_hoyer` is to do, if the arguments go together."""
     sparsity = check_sparsity(sparsity)
     _check_choice("target", target, ("hoyer", "zeros"))
@@ -65,7 +61,7 @@ def check_task(sparsity, weights, per_vector, target, scale, objective, start):
     if weights is not None and per_vector:
         raise ValueError("weights must be None if per_vector is true.")
     start = None if per_vector or target == "zeros" else _check_start(start)
-    return Task(sparsity, bool(per_vector), target, scale, objective, start)
+    return HoyerOptions(sparsity, bool(per_vector), target, scale, objective, start)
 
 
 def _check_axes(axis, ndim):
@@ -126,7 +122,7 @@ def _vectors_of_array(X, axes, weights, n_threads):
     sizes = np.full(n_vectors, size, dtype=np.intp)
     starts = starts_of(sizes)
     if weights is not None:
-        weights = entries_last(_check_weights(weights, X.shape), axes).reshape(-1)
+        weights = entries_last(check_weights(weights, X.shape), axes).reshape(-1)
         weights = _relative(weights, starts, sizes) if size else None
     is_copy = not np.may_share_memory(rows, X)
     return Vectors(rows.reshape(-1), starts, sizes, weights, is_copy)
@@ -141,7 +137,7 @@ def _vectors_of_list(arrays, weights):
                 f"{len(arrays)} arrays of X."
             )
         weights = [
-            _check_weights(w, x.shape).reshape(-1)
+            check_weights(w, x.shape).reshape(-1)
             for w, x in zip(weights, arrays, strict=True)
         ]
         weights = np.concatenate([w for w in weights if w.size > 1] or [[]])
@@ -156,6 +152,7 @@ def _vectors_of_list(arrays, weights):
 # Public functions
 
 
+@documented
 def hoyer_sparsity(X, axis=0, weights=None):
     r"""Compute the Hoyer sparsity of each vector of a group.
 
@@ -198,10 +195,7 @@ def hoyer_sparsity(X, axis=0, weights=None):
     --------
     projection_hoyer : Make a group of vectors as sparse as wanted.
 
-    References
-    ----------
-    .. [1] P. O. Hoyer, "Non-negative matrix factorization with sparseness
-       constraints", J. Mach. Learn. Res. 5 (2004), :arxiv:`cs/0408058`.
+    {hoyer_reference}
 
     Examples
     --------
@@ -239,6 +233,7 @@ def _check_ragged(X, axis, weights):
     return arrays, _vectors_of_list(arrays, weights)
 
 
+@documented
 def projection_hoyer(
     X,
     sparsity,
@@ -296,10 +291,7 @@ def projection_hoyer(
     out : ndarray of the shape and dtype of `X`, default=None
         Where to write the result; `X` itself projects in place. Nothing is written if
         an argument is refused. For a list of arrays a list.
-    n_threads : int, default=None
-        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
-        one otherwise; negative values count from the number of CPUs (-1 is all). The
-        result does not depend on it.
+    {n_threads}
         Threads share out vectors: a single one takes one.
     return_multiplier : bool, default=False
         Whether to return the multiplier as well.
@@ -349,11 +341,7 @@ def projection_hoyer(
     exactly except at jumps between single entries. Vectors that are not contiguous are
     copied.
 
-    References
-    ----------
-    .. [1] R. Ohib, N. Gillis, N. Dalmasso, S. Shah, V. K. Potluru, S. Plis, "Explicit
-       group sparse projection with applications to deep learning and NMF", Transactions
-       on Machine Learning Research (2022), :arxiv:`1912.03896`.
+    {group_sparse_reference}
     .. [2] P. O. Hoyer, "Non-negative matrix factorization with sparseness
        constraints", J. Mach. Learn. Res. 5 (2004), :arxiv:`cs/0408058`.
 
@@ -370,15 +358,17 @@ def projection_hoyer(
     >>> hoyer_sparsity(P).round(3)
     array([0.766, 0.434])
     """
-    task = check_task(sparsity, weights, per_vector, target, scale, objective, start)
+    options = check_options(
+        sparsity, weights, per_vector, target, scale, objective, start
+    )
     project = _project_list if _is_ragged(X) else _project_array
-    out, multiplier = project(X, task, axis, weights, out, n_threads)
+    out, multiplier = project(X, options, axis, weights, out, n_threads)
     if not return_multiplier:
         return out
     return out, multiplier if np.ndim(multiplier) else float(multiplier)
 
 
-def _project_array(X, task, axis, weights, out, n_threads):
+def _project_array(X, options, axis, weights, out, n_threads):
     X = check_array(X)
     axes = _check_axes(axis, X.ndim)
     check_out(out, X)
@@ -388,7 +378,7 @@ def _project_array(X, task, axis, weights, out, n_threads):
     vectors = _vectors_of_array(X, axes, weights, n_threads)
     out = np.empty_like(X) if out is None else out
     shape = groups_shape(X.shape, axes)
-    multipliers = np.zeros(shape if task.per_vector else ())
+    multipliers = np.zeros(shape if options.per_vector else ())
     if X.size == math.prod(shape):  # no vector has two entries
         _check_finite(X)
         np.copyto(out, X)
@@ -398,10 +388,10 @@ def _project_array(X, task, axis, weights, out, n_threads):
     target = _as_vectors(out, axes)
     if target is not None and target.flags.c_contiguous:
         _, multipliers.flat = project_vectors(
-            vectors, task, target.reshape(-1), n_threads
+            vectors, options, target.reshape(-1), n_threads
         )
         return out, multipliers
-    result, multipliers.flat = project_vectors(vectors, task, None, n_threads)
+    result, multipliers.flat = project_vectors(vectors, options, None, n_threads)
     if target is not None:
         _copy_groups(result.reshape(target.shape), target, n_threads)
     else:
@@ -410,7 +400,7 @@ def _project_array(X, task, axis, weights, out, n_threads):
     return out, multipliers
 
 
-def _project_list(X, task, axis, weights, outs, n_threads):
+def _project_list(X, options, axis, weights, outs, n_threads):
     arrays, vectors = _check_ragged(X, axis, weights)
     if outs is None:
         outs = [np.empty_like(x) for x in arrays]
@@ -428,9 +418,9 @@ def _project_list(X, task, axis, weights, outs, n_threads):
     parts = iter(())
     if has_sparsity.any():
         result, multipliers[has_sparsity] = project_vectors(
-            vectors, task, None, n_threads
+            vectors, options, None, n_threads
         )
         parts = iter(np.split(result, vectors.starts[1:]))
     for out, x in zip(outs, arrays, strict=True):
         out[...] = next(parts).reshape(x.shape) if x.size > 1 else x
-    return list(outs), multipliers if task.per_vector else multipliers.max()
+    return list(outs), multipliers if options.per_vector else multipliers.max()

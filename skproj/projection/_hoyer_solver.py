@@ -1,330 +1,44 @@
-"""The search behind the group sparse projection.
+"""Group sparse projections of vectors: directions, and how they are written.
 
-Of vectors c_i let a_i = abs(c_i). Wanted are directions x_i >= 0 of length 1 with the
-largest sum of x_i @ a_i, whose means w_i @ x_i do not cost more than a budget: that is
-what the average sparsity says. For a multiplier mu the directions are those of
-max(a_i - mu * step_i * w_i, 0), and their cost falls as mu rises.
+The multiplier is found in `_hoyer_search.py`, which says what is solved.
 """
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 
 from skproj._kernels import _hoyer
-
-EPS = np.finfo(np.float64).eps
+from skproj.projection._hoyer_search import (
+    EPS,
+    JUMP_MARGIN,
+    START_FACTOR,
+    Problem,
+    bracket_multiplier,
+    start_from_sample,
+)
+from skproj.projection._hoyer_vectors import (
+    Directions,
+    Measured,
+    Norms,
+    measured,
+    norms_of,
+)
 
 # How far the average sparsity may be from the target, and up to which distance an
 # input is left alone: the rounding of a result must not make it be projected again.
 TOLERANCE = 1e-12
 TOLERANCE_INSIDE = {"f": 6e-8, "d": 4e-12}
 
-# Squares of entries between these numbers, and of differences of neighbours, neither
-# overflow nor lose digits.
-SMALLEST_SAFE, LARGEST_SAFE = 1e-130, 1e140
-
-# A bracket of multipliers this narrow, relatively, is a jump. One around a multiplier
-# where a jump is suspected is half as wide; entries that differ by less than TIE may
-# be the cause of one.
-COLLAPSED = 32 * EPS
-JUST = 8 * EPS
-TIE = 1e-12
-
-# The search begins with about as many entries as SAMPLE, of each vector at least
-# MIN_PART, and goes on with all of them a little to the left of what that gives.
-SAMPLE, MIN_PART = 1 << 15, 256
-SAMPLE_TOLERANCE = 1e-4
-LEFT_OF_START = 0.98
-
 # Exponent of the smallest factor between the vectors that matters; what is divided by
 # its power of two must not overflow.
-SMALLEST_UNIT = -800.0
+SMALLEST_EXPONENT = -800.0
 
 # Steps of the ascent that replaces the surrogate by the squared error.
-MAX_ASCENT, ASCENT_TOLERANCE = 100, 1e-10
-
-
-class Vectors(NamedTuple):
-    """Vectors one after the other: ``data[starts[i]:starts[i] + sizes[i]]``.
-
-    data : float32 or float64 array of shape (n_entries,).
-    weights : float64 array of the same shape, at most 1; None if all of them are 1.
-    is_copy : whether `data` is no memory of the user.
-    """
-
-    data: np.ndarray
-    starts: np.ndarray
-    sizes: np.ndarray
-    weights: np.ndarray | None
-    is_copy: bool
-
-
-def starts_of(sizes):
-    """Where vectors begin that follow one another."""
-    return np.cumsum(sizes) - sizes
-
-
-# ---------------------------------------------------------------------------
-# Sums over the entries
-
-
-class _Norms(NamedTuple):
-    """Norms of all vectors, as float64 arrays of shape (n_vectors,)."""
-
-    largest: np.ndarray
-    sums: np.ndarray
-    lengths: np.ndarray
-
-
-def _norms(vectors, n_threads):
-    """Compute the norms; also scale vectors whose squares are out of range.
-
-    Returns the vectors, their norms, and the exponents of the powers of two that they
-    have been divided by; None if there are none.
-    """
-    norms = _Norms(*np.empty((3, len(vectors.sizes))))
-    where = vectors.data, vectors.starts, vectors.sizes
-    _hoyer.vector_norms(*where, *norms, n_threads)
-    largest = norms.largest
-    if not np.isfinite(largest).all():
-        raise ValueError("X contains NaN or infinity.")
-    if (
-        vectors.data.dtype == np.float32
-        or not (
-            ((largest < SMALLEST_SAFE) & (largest > 0.0)) | (largest > LARGEST_SAFE)
-        ).any()
-    ):
-        return vectors, norms, None
-    _, exponents = np.frexp(largest)
-    exponents -= 1  # 2 to the power of the largest exponent would be infinite
-    exponents[largest == 0.0] = exponents[largest > 0.0].max()
-    data = np.ldexp(vectors.data, np.repeat(-exponents, vectors.sizes))
-    scaled, norms, _ = _norms(vectors._replace(data=data, is_copy=True), n_threads)
-    return scaled, norms, exponents
-
-
-class _Directions(NamedTuple):
-    """What the kernels measure at thresholds, arrays of shape (n_vectors,).
-
-    `marks` are the numbers of entries above the thresholds; for weighted vectors the
-    entries that are left of spent ones and -1 for others.
-    """
-
-    thresholds: np.ndarray
-    means: np.ndarray
-    lengths: np.ndarray
-    slopes: np.ndarray
-    marks: np.ndarray
-
-
-class _Measured:
-    """Vectors that are measured at several thresholds."""
-
-    def __init__(self, vectors, n_threads):
-        self.vectors = vectors
-        self.n_threads = n_threads
-
-    def measure(self, thresholds):
-        """Measure the directions at thresholds of shape (n_vectors,)."""
-        directions = _Directions(
-            thresholds,
-            *np.empty((3, len(thresholds))),
-            np.empty(len(thresholds), dtype=np.intp),
-        )
-        self._measure(directions)
-        return directions
-
-    def _measure(self, directions):
-        data, starts, sizes, weights, _ = self.vectors
-        _hoyer.measure_weighted_directions(
-            data, weights, starts, sizes, *directions, self.n_threads
-        )
-
-    def forget_below(self, directions):
-        """Note that no threshold will be below those of some directions again."""
-
-
-class _Collected(_Measured):
-    """The same without weights, where entries below all thresholds are dropped."""
-
-    def __init__(self, vectors, n_threads):
-        super().__init__(vectors, n_threads)
-        n_vectors = len(vectors.sizes)
-        self.starts = vectors.starts + _hoyer.SLACK * np.arange(n_vectors)
-        n_entries = len(vectors.data) + _hoyer.SLACK * n_vectors
-        self.kept = np.empty(n_entries, dtype=vectors.data.dtype)
-        self.sizes = np.empty(n_vectors, dtype=np.intp)
-        self.is_whole = True
-
-    def _measure(self, directions):
-        if self.is_whole:
-            data, starts, sizes, _, _ = self.vectors
-            self._collect(data, starts, sizes, directions.thresholds)
-        _hoyer.measure_directions(
-            self.kept, self.starts, self.sizes, *directions, self.n_threads
-        )
-
-    def _collect(self, data, starts, sizes, thresholds):
-        _hoyer.collect_entries(
-            data,
-            starts,
-            sizes,
-            thresholds,
-            self.kept,
-            self.starts,
-            self.sizes,
-            self.n_threads,
-        )
-
-    def forget_below(self, directions):
-        """Keep what is above the thresholds of the directions measured last."""
-        if self.is_whole:
-            self.is_whole = False
-        elif 4 * directions.marks.sum() < 3 * self.sizes.sum():
-            self._collect(self.kept, self.starts, self.sizes, directions.thresholds)
-
-
-def _measured(vectors, n_threads):
-    kind = _Collected if vectors.weights is None else _Measured
-    return kind(vectors, n_threads)
-
-
-# ---------------------------------------------------------------------------
-# The multiplier
-
-
-class _Problem(NamedTuple):
-    """Maximise the products with the directions, which have a budget for their means.
-
-    rates : what a unit of the mean of each vector costs.
-    steps : threshold of each vector per unit of the multiplier.
-    budget : for the cost of all means.
-    limits : multipliers from which on the vectors are spent, or nearly so if they have
-        weights.
-    """
-
-    rates: np.ndarray
-    steps: np.ndarray
-    budget: float
-    limits: np.ndarray
-
-
-def _sample(vectors, problem, sparsity):
-    """Take some entries of some of the vectors, and the problem that they pose."""
-    starts, sizes = vectors.starts, vectors.sizes
-    apart = np.minimum(max(len(vectors.data) // SAMPLE, 1), sizes // MIN_PART)
-    apart = np.maximum(apart, 1)
-    parts = -(-sizes // apart)
-    chosen = np.arange(0, len(sizes), max(parts.sum() // SAMPLE, 1))
-    starts, sizes, apart = starts[chosen], sizes[chosen], apart[chosen]
-    parts = parts[chosen]
-    data = np.concatenate(
-        [
-            vectors.data[start : start + size : step]
-            for start, size, step in zip(starts, sizes, apart, strict=True)
-        ]
-    )
-    rates = problem.rates[chosen]
-    budget = rates @ np.sqrt(sizes) - sparsity * len(sizes)
-    # A mean is proportional to the square root of the number of entries.
-    rates = rates * np.sqrt(sizes / parts)
-    sampled = Vectors(data, starts_of(parts), parts, None, is_copy=True)
-    steps, limits = problem.steps[chosen], problem.limits[chosen]
-    return sampled, _Problem(rates, steps, budget, limits)
-
-
-class _Jumps:
-    """Multipliers at which vectors with several largest entries are spent at once."""
-
-    def __init__(self, measured, problem):
-        self.measured = measured
-        self.problem = problem
-        self.places = None
-
-    def beside_the_middle_one(self, low, high):
-        """List multipliers on both sides of one between two others, if there is one.
-
-        The last one comes first. With weights nothing is known about jumps.
-        """
-        if not isinstance(self.measured, _Collected):
-            return []
-        if self.places is None:
-            limits, steps = self.problem.limits, self.problem.steps
-            nearly = self.measured.measure(limits * steps * (1.0 - TIE))
-            self.places = np.sort(limits[nearly.marks > 1])
-        places = self.places[(low < self.places) & (self.places < high)]
-        if len(places) == 0:
-            return []
-        middle = places[len(places) // 2]
-        return [middle * (1.0 + JUST), middle * (1.0 - JUST)]
-
-
-def _between(low, high):
-    """Halve a bracket, on a logarithmic scale if it is wide."""
-    if low == 0.0:
-        return 1e-4 * high
-    if high > 16.0 * low:
-        return math.sqrt(low) * math.sqrt(high)
-    return low + (high - low) / 2
-
-
-def _bracket(measured, problem, tolerance, start):
-    """Find where the cost of the means falls to the budget.
-
-    Newton's method, with bisection where that does not bring the cost nearer. Where
-    vectors have several largest entries the cost jumps; these places are tried first.
-    What has an entry for each vector may be arrays or tensors of PyTorch.
-
-    Returns the multiplier and the directions on both sides of it: the same ones unless
-    it is a jump.
-    """
-    rates, steps, budget, limits = problem
-    low, high = 0.0, float(limits.max()) * (1.0 + 4 * EPS)
-    dense = sparse = None
-    jumps = _Jumps(measured, problem)
-    pending = [start] if start is not None and low < start < high else [low]
-    n_stalls, last_error = 0, np.inf
-    while True:
-        mu = pending.pop()
-        directions = measured.measure(mu * steps)
-        error = float(rates @ directions.means) - budget
-        if abs(error) <= tolerance:
-            return mu, directions, directions
-        if error > 0.0:
-            low, dense = mu, directions
-            measured.forget_below(directions)
-            if low >= high:  # weighted vectors are not spent there
-                high *= 4.0
-        else:
-            high, sparse = mu, directions
-        n_stalls = n_stalls + 1 if abs(error) > last_error / 2 else 0
-        last_error = abs(error)
-
-        if high - low <= COLLAPSED * high:
-            if sparse is not None:
-                return high, dense or measured.measure(low * steps), sparse
-            pending = [high]
-            continue
-        pending = [mu for mu in pending if low < mu < high]
-        if pending:
-            continue
-        slope = float((rates * steps) @ directions.slopes)
-        newton = mu - error / slope if slope < 0.0 else high
-        if low < newton < high and n_stalls < 2:
-            pending = [newton]
-        else:
-            beside = jumps.beside_the_middle_one(low, high)
-            pending = [mu for mu in beside if low < mu < high]
-            pending = pending or [_between(low, high)]
-
-
-# ---------------------------------------------------------------------------
-# Solutions
+MAX_ASCENT_STEPS, ASCENT_TOLERANCE = 100, 1e-10
 
 
 class _Solution(NamedTuple):
-    """What the writing kernels want, and the products of vectors and directions.
+    """Arguments of the writing kernels, and products of vectors and directions.
 
     All are arrays of shape (n_vectors,). With weights, `marks` are the entries that are
     left of spent vectors and -1 for others; without, how many equal entries are left.
@@ -339,7 +53,7 @@ class _Solution(NamedTuple):
 
 
 def _rates(vectors):
-    """What a mean costs, per vector, and the mean if the entries are as the weights."""
+    """Cost of a mean, per vector, and the mean if the entries are as the weights."""
     if vectors.weights is None:
         full, smallest = np.sqrt(vectors.sizes), 1.0
     else:
@@ -353,7 +67,7 @@ def _means(vectors, norms, n_threads):
     if vectors.weights is None:
         ones = np.ones_like(norms.sums)
         return np.divide(norms.sums, norms.lengths, out=ones, where=norms.sums > 0.0)
-    measured = _Measured(vectors, n_threads)
+    measured = Measured(vectors, n_threads)
     return measured.measure(np.zeros_like(norms.sums)).means
 
 
@@ -402,7 +116,7 @@ def _join(vectors, norms, problem, dense, sparse, tolerance, n_threads):
     room = problem.budget - problem.rates @ sparse.means
     used = np.cumsum(gains)
     is_dense = used <= room + tolerance
-    directions = _Directions(
+    directions = Directions(
         *(np.where(is_dense, d, s) for d, s in zip(dense, sparse, strict=True))
     )
     solution = _solution(vectors, norms, directions)
@@ -418,7 +132,7 @@ def _join(vectors, norms, problem, dense, sparse, tolerance, n_threads):
     one = vectors._replace(
         starts=vectors.starts[i : i + 1], sizes=vectors.sizes[i : i + 1]
     )
-    one_norms = _Norms(*(norm[i : i + 1] for norm in norms))
+    one_norms = Norms(*(norm[i : i + 1] for norm in norms))
     exact = _exact(one, one_norms, np.array([mean]), n_threads)
     for values, value in zip(solution, exact, strict=True):
         values[i] = value[0]
@@ -440,7 +154,7 @@ def _mixture(vectors, i, dense, sparse, mean):
         return (np.arange(len(a)) == of.marks[i]).astype(np.float64)
 
     # The kernels may round differences otherwise: what is left must not vanish here.
-    x, y = direction(sparse, 1.0), direction(dense, 1.0 - JUST)
+    x, y = direction(sparse, 1.0), direction(dense, 1.0 - JUMP_MARGIN)
     # (x + share * y) / norm has the mean: a quadratic equation for the share.
     square = (w @ y) ** 2 - mean**2
     half = (w @ x) * (w @ y) - mean**2 * (x @ y)
@@ -450,18 +164,6 @@ def _mixture(vectors, i, dense, sparse, mean):
     mixed /= np.linalg.norm(mixed)
     signed = mixed * np.sign(vectors.data[part]) + 0.0  # which makes -0 a 0
     return signed, mixed @ a
-
-
-def _start_from_sample(vectors, problem, sparsity, n_threads):
-    """Solve for a part of the entries; None if there are few, or it does not work."""
-    if vectors.weights is not None or len(vectors.data) < 4 * SAMPLE:
-        return None
-    sampled, problem = _sample(vectors, problem, sparsity)
-    if problem.budget <= problem.rates.sum():
-        return None
-    tolerance = SAMPLE_TOLERANCE * len(problem.rates)
-    mu, _, _ = _bracket(_Collected(sampled, n_threads), problem, tolerance, None)
-    return LEFT_OF_START * mu
 
 
 def _smallest_means(vectors):
@@ -478,40 +180,40 @@ def _sparsest(vectors, norms, means):
     """Directions of single entries: the largest of those that have these means."""
     zeros = np.zeros_like(means)
     if vectors.weights is None:
-        return _Directions(norms.largest, means, zeros, zeros, zeros)
+        return Directions(norms.largest, means, zeros, zeros, zeros)
     data, starts, sizes, weights, _ = vectors
     candidates = np.where(weights == np.repeat(means, sizes), np.abs(data), -1.0)
     largest = np.maximum.reduceat(candidates, starts)
     places = np.flatnonzero(candidates == np.repeat(largest, sizes))
     marks = places[np.searchsorted(places, starts)] - starts
-    return _Directions(zeros, means, zeros, zeros, marks)
+    return Directions(zeros, means, zeros, zeros, marks)
 
 
-def _solve_group(vectors, norms, units, task, n_threads):
+def _solve_group(vectors, norms, units, options, n_threads):
     """Solve for an average sparsity.
 
     Returns the multiplier, the solution (None if the vectors are sparse enough), and
     what `_join` says about a vector in between.
     """
     rates, full = _rates(vectors)
-    budget = rates @ full - task.sparsity * len(rates)
+    budget = rates @ full - options.sparsity * len(rates)
     tolerance = TOLERANCE * len(rates)
     inside = TOLERANCE_INSIDE[vectors.data.dtype.char] * len(rates)
     if rates @ _means(vectors, norms, n_threads) <= budget + inside:
         return 0.0, None, None
-    steps, start = rates / units, task.start
+    steps, start = rates / units, options.start
     smallest = _smallest_means(vectors)
     ratios = norms.largest / np.where(smallest > 0.0, smallest, 1.0)
     if rates @ smallest >= budget - tolerance:
         directions = _sparsest(vectors, norms, smallest)
         return np.max(ratios / steps), _solution(vectors, norms, directions), None
     best, value = None, 0.0
-    for _ in range(MAX_ASCENT):
-        problem = _Problem(rates, steps, budget, ratios / steps)
+    for _ in range(MAX_ASCENT_STEPS):
+        problem = Problem(rates, steps, budget, ratios / steps)
         if start is None:
-            start = _start_from_sample(vectors, problem, task.sparsity, n_threads)
-        mu, dense, sparse = _bracket(
-            _measured(vectors, n_threads), problem, tolerance, start
+            start = start_from_sample(vectors, problem, options.sparsity, n_threads)
+        mu, dense, sparse = bracket_multiplier(
+            measured(vectors, n_threads), problem, tolerance, start
         )
         joined = _join(vectors, norms, problem, dense, sparse, tolerance, n_threads)
         # The sum of squares is convex in the directions, so that maximising what it is
@@ -520,11 +222,11 @@ def _solve_group(vectors, norms, units, task, n_threads):
         before, value = value, products @ products
         if best is None or value > before:
             best = mu, *joined
-        if task.objective != "ls" or value <= before * (1.0 + ASCENT_TOLERANCE):
+        if options.objective != "ls" or value <= before * (1.0 + ASCENT_TOLERANCE):
             break
         gains = np.where(products > 0.0, products / products.max(), 1.0)
-        steps = rates / np.maximum(units * gains, 2.0**SMALLEST_UNIT)
-        start = LEFT_OF_START * mu
+        steps = rates / np.maximum(units * gains, 2.0**SMALLEST_EXPONENT)
+        start = START_FACTOR * mu
     return best
 
 
@@ -559,7 +261,7 @@ def _zeros_in_group(vectors, norms, units, sparsity, n_threads):
     mu = _multiplier_for_zeros(vectors, units, sparsity)
     if mu == 0.0:
         return 0.0, None
-    directions = _measured(vectors, n_threads).measure(mu * _rates(vectors)[0] / units)
+    directions = measured(vectors, n_threads).measure(mu * _rates(vectors)[0] / units)
     return mu, _solution(vectors, norms, directions)
 
 
@@ -598,7 +300,7 @@ def _zeros_in_each(vectors, norms, sparsity, n_threads):
         done[chosen] = np.count_nonzero(rows == 0.0, axis=1) > place
         rows.partition(max(place, 0), axis=1)
         thresholds[chosen] = rows[:, max(place, 0)]
-    directions = _measured(vectors, n_threads).measure(thresholds)
+    directions = measured(vectors, n_threads).measure(thresholds)
     solution = _solution(vectors, norms, directions)
     _leave_alone(solution, norms, done)
     return np.where(done, 0.0, thresholds / _rates(vectors)[0]), solution
@@ -641,8 +343,8 @@ def _write(vectors, norms, solution, mixed, scale, out, n_threads):
     )
 
 
-class Task(NamedTuple):
-    """What `projection_hoyer` is asked for, by the names of its arguments."""
+class HoyerOptions(NamedTuple):
+    """Checked arguments of `projection_hoyer`."""
 
     sparsity: float
     per_vector: bool
@@ -652,28 +354,30 @@ class Task(NamedTuple):
     start: float | None
 
 
-def project_vectors(vectors, task, out, n_threads):
+def project_vectors(vectors, options, out, n_threads):
     """Project the vectors; also return the multiplier.
 
     The result is written to `out`, which has the shape of the data, if it is not None.
     The data may be overwritten if they are a copy.
     """
-    vectors, norms, exponents = _norms(vectors, n_threads)
+    vectors, norms, exponents = norms_of(vectors, n_threads)
     top, units = 0, 1.0
     if exponents is not None:
         top = exponents.max()
-        units = np.exp2(np.maximum(exponents - top, SMALLEST_UNIT))
+        units = np.exp2(np.maximum(exponents - top, SMALLEST_EXPONENT))
     mixed = None
-    if task.per_vector:
-        solve = _zeros_in_each if task.target == "zeros" else _solve_each
-        mu, solution = solve(vectors, norms, task.sparsity, n_threads)
+    if options.per_vector:
+        solve = _zeros_in_each if options.target == "zeros" else _solve_each
+        mu, solution = solve(vectors, norms, options.sparsity, n_threads)
         top = 0 if exponents is None else exponents
-    elif task.target == "zeros":
-        mu, solution = _zeros_in_group(vectors, norms, units, task.sparsity, n_threads)
+    elif options.target == "zeros":
+        mu, solution = _zeros_in_group(
+            vectors, norms, units, options.sparsity, n_threads
+        )
     else:
-        if task.start is not None:
-            task = task._replace(start=np.ldexp(task.start, -top))
-        mu, solution, mixed = _solve_group(vectors, norms, units, task, n_threads)
+        if options.start is not None:
+            options = options._replace(start=np.ldexp(options.start, -top))
+        mu, solution, mixed = _solve_group(vectors, norms, units, options, n_threads)
     dtype = vectors.data.dtype
     with np.errstate(over="ignore"):
         lengths = np.ldexp(norms.lengths, 0 if exponents is None else exponents)
@@ -683,7 +387,7 @@ def project_vectors(vectors, task, out, n_threads):
         if result is None:
             result = vectors.data if vectors.is_copy else np.empty_like(vectors.data)
         if solution is not None:
-            _write(vectors, norms, solution, mixed, task.scale, result, n_threads)
+            _write(vectors, norms, solution, mixed, options.scale, result, n_threads)
         elif result is not vectors.data:
             np.copyto(result, vectors.data)
         if exponents is not None:
@@ -699,7 +403,7 @@ def project_vectors(vectors, task, out, n_threads):
 
 def sparsities(vectors, n_threads):
     """Hoyer sparsity of each vector."""
-    vectors, norms, _ = _norms(vectors, n_threads)
+    vectors, norms, _ = norms_of(vectors, n_threads)
     rates, full = _rates(vectors)
     levels = rates * (full - _means(vectors, norms, n_threads))
     return np.clip(levels, 0.0, 1.0)

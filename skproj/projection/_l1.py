@@ -1,4 +1,4 @@
-"""The simplex and the l1 ball."""
+"""The l1 ball and the simplex."""
 
 from functools import partial
 
@@ -6,14 +6,19 @@ import numpy as np
 from scipy.sparse import issparse
 
 from skproj._kernels import _groups
+from skproj.projection._ball import Ball
+from skproj.projection._docs import documented
 from skproj.projection._engine import (
     INSIDE,
-    Solution,
+    GroupMap,
+    Solver,
     group_norms,
     group_thresholds,
     project,
 )
 from skproj.projection._layout import FLOAT_DTYPES, check_array, check_radius
+from skproj.projection._norms import linf_of_all, mixed_norm
+from skproj.projection._prox import apply_prox
 
 # The largest number of each type of entries.
 LARGEST = {dtype: float(np.finfo(dtype).max) for dtype in FLOAT_DTYPES}
@@ -32,18 +37,21 @@ def _solve(groups, norms, radius, n_threads, *, signed):
     if is_empty if isinstance(radius, float) else is_empty.any():
         # Nothing is left of a group without a budget: its threshold is its largest.
         tops = (
-            groups.max(axis=1)
+            groups.entries.max(axis=1)
             if signed
             else group_norms(groups, _groups.LINF, n_threads)[0]
         )
         thresholds = np.where(is_empty, tops, levels + offsets)
-    return Solution(kind, levels, thresholds, offsets)
+    return GroupMap(kind, levels, thresholds, offsets)
 
 
-_solve_l1 = partial(_solve, signed=False)
-_solve_simplex = partial(_solve, signed=True)
+ONTO_L1 = Solver(partial(_solve, signed=False), _groups.L1, batched=True)
+ONTO_SIMPLEX = Solver(
+    partial(_solve, signed=True), _groups.LINF, batched=True, fill=True
+)
 
 
+@documented
 def projection_simplex(
     X, radius=1.0, *, axis=None, out=None, n_threads=None, return_threshold=False
 ):
@@ -64,20 +72,13 @@ def projection_simplex(
     axis : int, tuple of int or None, default=None
         None projects the whole array as one vector; otherwise each slice along
         `axis` is projected by itself and sums to `radius`.
-    out : ndarray of the shape and dtype of `X`, default=None
-        Where to write the result; `X` itself projects in place. Nothing is
-        written if an argument is refused.
-    n_threads : int, default=None
-        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
-        one otherwise; negative values count from the number of CPUs (-1 is all). The
-        result does not depend on it.
-    return_threshold : bool, default=False
-        Whether to return the threshold as well.
+    {dense_out}
+    {n_threads}
+    {return_threshold}
 
     Returns
     -------
-    P : ndarray of the shape and dtype of `X`
-        The projection. Empty arrays come back empty.
+    {dense_P}
     threshold : float, or ndarray of the shape of `X` without `axis`
         The tau, of any sign, with ``P = max(X - tau, 0)``; minus infinity below all
         floats. Only if `return_threshold`.
@@ -97,14 +98,9 @@ def projection_simplex(
 
     Notes
     -----
-    Newton's method on the threshold, for long vectors on the few entries near it that
-    a sample points to: expected time linear in the number of entries. Sums are carried
-    in float64. The radius is met to rounding, also if it is tiny against the entries.
+    {threshold_search}
 
-    References
-    ----------
-    .. [1] L. Condat, "Fast projection onto the simplex and the l1 ball",
-       Mathematical Programming 158 (2016), :doi:`10.1007/s10107-015-0946-6`.
+    {simplex_reference}
 
     Examples
     --------
@@ -121,20 +117,10 @@ def projection_simplex(
     X = check_array(X)
     if check_radius(radius) > LARGEST[X.dtype]:
         raise ValueError(f"radius must be finite in {X.dtype}, got {radius!r} instead.")
-    return project(
-        X,
-        radius,
-        _solve_simplex,
-        norm=_groups.LINF,
-        axis=axis,
-        out=out,
-        n_threads=n_threads,
-        return_threshold=return_threshold,
-        batched=True,
-        fill=True,
-    )
+    return project(X, radius, ONTO_SIMPLEX, axis, out, n_threads, return_threshold)
 
 
+@documented
 def projection_l1_ball(
     X, radius, *, axis=None, out=None, n_threads=None, return_threshold=False
 ):
@@ -148,42 +134,12 @@ def projection_l1_ball(
     The result is a soft threshold of `X`: single entries become zero, wherever
     they are. Use a ball with groups to make whole columns zero.
 
-    Parameters
-    ----------
-    X : array-like of any shape, or sparse matrix
-        Input of dtype float32 or float64; integers are converted to float64.
-    radius : float
-        Radius of the ball; 0 gives zeros, infinity gives `X`.
-    axis : int, tuple of int or None, default=None
-        None projects the whole array as one vector; otherwise each slice along
-        `axis` is projected by itself onto the ball.
-    out : ndarray of the shape and dtype of `X`, default=None
-        Where to write the result; `X` itself projects in place. Nothing is
-        written if an argument is refused. It must be None if `X` is sparse.
-    n_threads : int, default=None
-        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
-        one otherwise; negative values count from the number of CPUs (-1 is all). The
-        result does not depend on it.
-    return_threshold : bool, default=False
-        Whether to return the threshold as well.
-
-    Returns
-    -------
-    P : ndarray or sparse matrix of the shape and dtype of `X`
-        The projection. Empty arrays come back empty. It is sparse if `X` is, in CSC if
-        `X` is and in CSR otherwise, and stores no zeros.
+    {slice_projection}
     threshold : float, or ndarray of the shape of `X` without `axis`
         The tau >= 0 with ``P = sign(X) * max(abs(X) - tau, 0)``; 0 if `X` is
         inside the ball. Only if `return_threshold`.
 
-    Raises
-    ------
-    TypeError
-        If `X` is not of a real floating or integer type, or if an argument has the
-        wrong type.
-    ValueError
-        If `radius` is negative or NaN, if `X` contains NaN or infinity, or if
-        `axis` or `out` does not fit `X`.
+    {raises}
 
     See Also
     --------
@@ -192,14 +148,9 @@ def projection_l1_ball(
 
     Notes
     -----
-    Newton's method on the threshold, for long vectors on the few entries near it that
-    a sample points to: expected time linear in the number of entries. Sums are carried
-    in float64. The radius is met to rounding, also if it is tiny against the entries.
+    {threshold_search}
 
-    References
-    ----------
-    .. [1] L. Condat, "Fast projection onto the simplex and the l1 ball",
-       Mathematical Programming 158 (2016), :doi:`10.1007/s10107-015-0946-6`.
+    {simplex_reference}
 
     Examples
     --------
@@ -212,14 +163,100 @@ def projection_l1_ball(
     >>> threshold
     1.0
     """
-    return project(
-        X,
-        radius,
-        _solve_l1,
-        norm=_groups.L1,
-        axis=axis,
-        out=out,
-        n_threads=n_threads,
-        return_threshold=return_threshold,
-        batched=True,
-    )
+    return project(X, radius, ONTO_L1, axis, out, n_threads, return_threshold)
+
+
+@documented
+def norm_l11(X, *, axis=0, n_threads=None):
+    r"""Compute the l1,1 norm: the sum of the absolute values.
+
+    .. math::
+
+        \|X\|_{1,1} = \sum_j \sum_i |x_{ij}|
+
+    {group_norm}
+
+    See Also
+    --------
+    projection_bilevel_l11_ball : Projection onto the ball of this norm.
+    projection_l1_ball : The nearest point of the same ball.
+    norm_linf : The dual norm.
+
+    Examples
+    --------
+    >>> from skproj.projection import norm_l11
+    >>> norm_l11([[3.0, 1.0], [-4.0, 0.0]])
+    8.0
+    """
+    return mixed_norm(X, _groups.L1, np.sum, axis, n_threads)
+
+
+def _solve_prox_l1(groups, norms, alpha, n_threads):
+    return GroupMap(_groups.SOFT, np.full(len(norms), alpha), 0.0)
+
+
+PROX_L1 = Solver(_solve_prox_l1, _groups.LINF, batched=True)
+
+
+@documented
+def prox_l1(X, alpha, *, out=None, n_threads=None):
+    r"""Apply the proximity operator of the l1 norm.
+
+    .. math::
+
+        \operatorname*{argmin}_{P} \tfrac12 \|P - X\|^2 + \alpha \|P\|_1
+
+    The soft threshold: entries of at most alpha become zero, the others lose alpha.
+
+    Parameters
+    ----------
+    {X_of_slices}
+    {alpha}
+    {out}
+    {n_threads}
+
+    Returns
+    -------
+    {P_of_prox}
+
+    Raises
+    ------
+    TypeError
+        If `X` is not of a real floating or integer type, or if an argument has the
+        wrong type.
+    ValueError
+        If `alpha` is negative or NaN, if `X` contains NaN or infinity, or if
+        `out` does not fit `X`.
+
+    See Also
+    --------
+    projection_l1_ball : Chooses the level so that a given norm is left.
+    prox_l12 : The same for groups.
+
+    Notes
+    -----
+    Two passes over the array, the first of which looks for NaN and infinity. Entry by
+    entry it is ``sign(X) * max(abs(X) - alpha, 0)`` [1]_.
+
+    {proximal_reference}
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skproj.projection import prox_l1
+    >>> prox_l1(np.array([3.0, -1.5, 0.5]), 1.0)
+    array([ 2. , -0.5,  0. ])
+    """
+    return apply_prox(X, alpha, PROX_L1, axis=-1, out=out, n_threads=n_threads)
+
+
+L1 = Ball(
+    "l1",
+    projection_l1_ball,
+    norm_l11,
+    dual_norm=linf_of_all,
+    inner_norm=1,
+    exact=True,
+    grouped=False,
+    prox=prox_l1,
+)

@@ -1,10 +1,21 @@
-"""The l1,2 ball (group lasso)."""
+"""The l1,2 ball (group lasso): projection, norms and proximity operator."""
+
+from dataclasses import replace
+
+import numpy as np
 
 from skproj._kernels import _groups
-from skproj.projection._bilevel import SOLVE_BILEVEL
-from skproj.projection._engine import project
+from skproj.projection._ball import Ball
+from skproj.projection._bilevel import BILEVEL
+from skproj.projection._docs import alias, documented
+from skproj.projection._engine import GroupMap, Solver, project
+from skproj.projection._norms import mixed_norm, rescale_unsafe_norms
+from skproj.projection._prox import apply_prox
+
+ONTO_L12 = BILEVEL[_groups.L2]
 
 
+@documented
 def projection_l12_ball(
     X, radius, *, axis=0, out=None, n_threads=None, return_threshold=False
 ):
@@ -19,44 +30,13 @@ def projection_l12_ball(
     their direction and are shortened. The outer norm is named first: what is l1,2
     here is l2,1 elsewhere.
 
-    Parameters
-    ----------
-    X : array-like or sparse matrix, usually of shape (n_rows, n_columns)
-        Input of dtype float32 or float64; integers are converted to float64.
-    radius : float
-        Radius of the ball; 0 gives zeros, infinity gives `X`.
-    axis : int, tuple of int or None, default=0
-        What the inner norm runs along, as in ``np.linalg.norm(X, axis=0)``: with
-        ``axis=0`` the groups of a matrix are its columns. None makes the whole
-        array one group.
-    out : ndarray of the shape and dtype of `X`, default=None
-        Where to write the result; `X` itself projects in place. Nothing is
-        written if an argument is refused. It must be None if `X` is sparse.
-    n_threads : int, default=None
-        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
-        one otherwise; negative values count from the number of CPUs (-1 is all). The
-        result does not depend on it.
-    return_threshold : bool, default=False
-        Whether to return the threshold as well.
-
-    Returns
-    -------
-    P : ndarray or sparse matrix of the shape and dtype of `X`
-        The projection. Empty arrays come back empty. It is sparse if `X` is, in CSC if
-        `X` is and in CSR otherwise, and stores no zeros.
+    {group_projection}
     threshold : float
         The tau >= 0 by which the l2 norm of each group is reduced; 0 if `X` is
         inside the ball, infinite beyond the largest float. Only if
         `return_threshold`.
 
-    Raises
-    ------
-    TypeError
-        If `X` is not of a real floating or integer type, or if an argument has the
-        wrong type.
-    ValueError
-        If `radius` is negative or NaN, if `X` contains NaN or infinity, or if
-        `axis` or `out` does not fit `X`.
+    {raises}
 
     See Also
     --------
@@ -65,14 +45,11 @@ def projection_l12_ball(
 
     Notes
     -----
-    Two passes over the array and one l1 projection of the norms of the groups.
+    Two passes over the array and one l1 projection of the norms of the groups: here the
+    bi-level projection is the exact one, and the function has a second name for it.
     Sums of squares are carried in float64 and scaled where they would overflow.
 
-    References
-    ----------
-    .. [1] M. Yuan, Y. Lin, "Model selection and estimation in regression with
-       grouped variables", J. R. Stat. Soc. B 68 (2006),
-       :doi:`10.1111/j.1467-9868.2005.00532.x`.
+    {group_lasso_reference}
 
     Examples
     --------
@@ -86,13 +63,113 @@ def projection_l12_ball(
     >>> norm_l12(X), norm_l12(P)
     (6.5, 2.5)
     """
-    return project(
-        X,
-        radius,
-        SOLVE_BILEVEL[_groups.L2],
-        norm=_groups.L2,
-        axis=axis,
-        out=out,
-        n_threads=n_threads,
-        return_threshold=return_threshold,
-    )
+    return project(X, radius, ONTO_L12, axis, out, n_threads, return_threshold)
+
+
+projection_bilevel_l12_ball = alias(projection_l12_ball, "projection_bilevel_l12_ball")
+
+
+@documented
+def norm_l12(X, *, axis=0, n_threads=None):
+    r"""Compute the l1,2 norm: the sum of the l2 norms of the groups.
+
+    .. math::
+
+        \|X\|_{1,2} = \sum_j \Big(\sum_i x_{ij}^2\Big)^{1/2}
+
+    {group_norm}
+
+    See Also
+    --------
+    projection_l12_ball : Projection onto the ball of this norm.
+    norm_linf2 : The dual norm.
+
+    Examples
+    --------
+    >>> from skproj.projection import norm_l12
+    >>> norm_l12([[3.0, 1.0], [-4.0, 0.0]])
+    6.0
+    """
+    return mixed_norm(X, _groups.L2, np.sum, axis, n_threads)
+
+
+@documented
+def norm_linf2(X, *, axis=0, n_threads=None):
+    r"""Compute the linf,2 norm: the largest l2 norm of a group.
+
+    .. math::
+
+        \|X\|_{\infty,2} = \max_j \Big(\sum_i x_{ij}^2\Big)^{1/2}
+
+    {group_norm}
+
+    See Also
+    --------
+    norm_l12 : The dual norm.
+
+    Examples
+    --------
+    >>> from skproj.projection import norm_linf2
+    >>> norm_linf2([[3.0, 1.0], [-4.0, 0.0]])
+    5.0
+    """
+    return mixed_norm(X, _groups.L2, np.max, axis, n_threads)
+
+
+def _solve_prox_l12(groups, norms, alpha, n_threads):
+    rescale_unsafe_norms(groups, _groups.L2, norms, n_threads)
+    factors = np.maximum(norms - alpha, 0.0)
+    _groups.scale_factors(norms, factors)
+    return GroupMap(_groups.SCALE, factors, 0.0)
+
+
+PROX_L12 = Solver(_solve_prox_l12, _groups.L2, batched=True)
+
+
+@documented
+def prox_l12(X, alpha, *, axis=0, out=None, n_threads=None):
+    r"""Apply the proximity operator of the l1,2 norm.
+
+    .. math::
+
+        \operatorname*{argmin}_{P} \tfrac12 \|P - X\|^2 + \alpha \sum_j \|p_j\|_2
+
+    Groups (columns for ``axis=0``) whose l2 norm is at most alpha become zero, the
+    others lose alpha in norm and keep their direction.
+
+    {group_prox}
+
+    See Also
+    --------
+    projection_l12_ball : Chooses the level so that a given norm is left.
+    norm_l12 : The norm.
+
+    Notes
+    -----
+    Two passes over the array. Sums of squares are carried in float64 and scaled
+    where they would overflow or underflow.
+
+    {group_lasso_reference}
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skproj.projection import prox_l12
+    >>> X = np.array([[3.0, 1.0, 0.5], [-4.0, 1.0, 0.0]])
+    >>> prox_l12(X, 2.5)
+    array([[ 1.5,  0. ,  0. ],
+           [-2. ,  0. ,  0. ]])
+    """
+    return apply_prox(X, alpha, PROX_L12, axis=axis, out=out, n_threads=n_threads)
+
+
+L12 = Ball(
+    "l12",
+    projection_l12_ball,
+    norm_l12,
+    dual_norm=norm_linf2,
+    inner_norm=2,
+    exact=True,
+    prox=prox_l12,
+)
+BILEVEL_L12 = replace(L12, name="bilevel_l12", projection=projection_bilevel_l12_ball)

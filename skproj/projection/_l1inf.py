@@ -1,17 +1,22 @@
-"""The exact projection onto the l1,inf ball."""
+"""The l1,inf ball: exact projection, norms, and proximity operators."""
 
 import numpy as np
 
 from skproj._kernels import _groups, _l1inf
+from skproj.projection._ball import Ball
+from skproj.projection._docs import documented
 from skproj.projection._engine import (
     INSIDE,
-    Solution,
-    entries_of,
+    GroupMap,
+    Solver,
+    group_thresholds,
     project,
-    share_out,
+    project_norms,
 )
 from skproj.projection._l1inf_estimate import estimate_theta
+from skproj.projection._norms import mixed_norm
 from skproj.projection._policy import FEW_ALIVE, SAMPLED_ENTRIES
+from skproj.projection._prox import apply_prox
 
 # The part of an l1 norm that rounding may have taken.
 ROUNDING = 1e-12
@@ -20,27 +25,27 @@ ROUNDING = 1e-12
 def solve_l1inf(groups, norms, radius, n_threads):
     """Solve for the clipping levels, from the l1 and the l_inf norms of the groups."""
     size = groups.shape[1]
-    levels, tau = share_out(norms[1], radius)
+    levels, tau = project_norms(norms[1], radius)
     if tau == 0.0:
         return INSIDE
     if radius == 0.0 or size == 1:  # then the levels are those of the maxima
-        return Solution(_groups.CLIP, levels, norms[0].max() if radius == 0.0 else tau)
+        return GroupMap(_groups.CLIP, levels, norms[0].max() if radius == 0.0 else tau)
     # mu_j is at least max_j - theta: theta is at least tau.
-    entries, indptr = entries_of(groups)
-    if indptr is None and groups.size >= SAMPLED_ENTRIES:
-        theta = _solve_large(groups, norms, radius, tau, levels, n_threads)
+    entries, indptr = groups.entries, groups.indptr
+    if indptr is None and entries.size >= SAMPLED_ENTRIES:
+        theta = _solve_large(entries, norms, radius, tau, levels, n_threads)
     else:
         theta = _l1inf.l1inf_levels(
             entries, norms, radius, tau, np.nan, levels, n_threads, indptr
         )
-    return Solution(_groups.CLIP, levels, theta)
+    return GroupMap(_groups.CLIP, levels, theta)
 
 
 def _solve_large(groups, norms, radius, low, levels, n_threads):
     """Solve for the levels of a large matrix; return theta, which is at least `low`."""
     l1 = norms[0]
     # mu_j is at least (l1_j - theta) / size as well.
-    low = max(low, share_out(l1, radius * groups.shape[1])[1])
+    low = max(low, project_norms(l1, radius * groups.shape[1])[1])
     alive = np.flatnonzero(l1 > low * (1.0 - ROUNDING))
     if 0 < len(alive) <= len(groups) * FEW_ALIVE:
         part = np.ascontiguousarray(groups[alive])
@@ -55,6 +60,10 @@ def _solve_large(groups, norms, radius, low, levels, n_threads):
     return _l1inf.l1inf_levels(groups, norms, radius, low, guess, levels, n_threads)
 
 
+ONTO_L1INF = Solver(solve_l1inf, _groups.L1, and_largest=True)
+
+
+@documented
 def projection_l1inf_ball(
     X, radius, *, axis=0, out=None, n_threads=None, return_threshold=False
 ):
@@ -69,43 +78,12 @@ def projection_l1inf_ball(
     whose l1 norm is below the threshold become zero. The outer norm is named first:
     l1 over the groups of l_inf inside a group.
 
-    Parameters
-    ----------
-    X : array-like or sparse matrix, usually of shape (n_rows, n_columns)
-        Input of dtype float32 or float64; integers are converted to float64.
-    radius : float
-        Radius of the ball; 0 gives zeros, infinity gives `X`.
-    axis : int, tuple of int or None, default=0
-        What the inner norm runs along, as in ``np.linalg.norm(X, axis=0)``: with
-        ``axis=0`` the groups of a matrix are its columns. None makes the whole
-        array one group.
-    out : ndarray of the shape and dtype of `X`, default=None
-        Where to write the result; `X` itself projects in place. Nothing is
-        written if an argument is refused. It must be None if `X` is sparse.
-    n_threads : int, default=None
-        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
-        one otherwise; negative values count from the number of CPUs (-1 is all). The
-        result does not depend on it.
-    return_threshold : bool, default=False
-        Whether to return the threshold as well.
-
-    Returns
-    -------
-    P : ndarray or sparse matrix of the shape and dtype of `X`
-        The projection. Empty arrays come back empty. It is sparse if `X` is, in CSC if
-        `X` is and in CSR otherwise, and stores no zeros.
+    {group_projection}
     threshold : float
         The theta >= 0 that every kept group loses in l1 norm; 0 if `X` is inside
         the ball, infinite beyond the largest float. Only if `return_threshold`.
 
-    Raises
-    ------
-    TypeError
-        If `X` is not of a real floating or integer type, or if an argument has the
-        wrong type.
-    ValueError
-        If `radius` is negative or NaN, if `X` contains NaN or infinity, or if
-        `axis` or `out` does not fit `X`.
+    {raises}
 
     See Also
     --------
@@ -143,14 +121,155 @@ def projection_l1inf_ball(
     >>> round(theta, 4)
     1.3333
     """
-    return project(
-        X,
-        radius,
-        solve_l1inf,
-        norm=_groups.L1,
-        and_largest=True,
-        axis=axis,
-        out=out,
-        n_threads=n_threads,
-        return_threshold=return_threshold,
-    )
+    return project(X, radius, ONTO_L1INF, axis, out, n_threads, return_threshold)
+
+
+@documented
+def norm_l1inf(X, *, axis=0, n_threads=None):
+    r"""Compute the l1,inf norm: the sum of the maxima of the groups.
+
+    .. math::
+
+        \|X\|_{1,\infty} = \sum_j \max_i |x_{ij}|
+
+    {group_norm}
+
+    See Also
+    --------
+    projection_l1inf_ball : Projection onto the ball of this norm.
+    norm_linf1 : The dual norm.
+
+    Examples
+    --------
+    >>> from skproj.projection import norm_l1inf
+    >>> norm_l1inf([[3.0, 1.0], [-4.0, 0.0]])
+    5.0
+    """
+    return mixed_norm(X, _groups.LINF, np.sum, axis, n_threads)
+
+
+@documented
+def norm_linf1(X, *, axis=0, n_threads=None):
+    r"""Compute the linf,1 norm: the largest l1 norm of a group.
+
+    .. math::
+
+        \|X\|_{\infty,1} = \max_j \sum_i |x_{ij}|
+
+    {group_norm}
+
+    See Also
+    --------
+    norm_l1inf : The dual norm.
+
+    Examples
+    --------
+    >>> from skproj.projection import norm_linf1
+    >>> norm_linf1([[3.0, 1.0], [-4.0, 0.0]])
+    7.0
+    """
+    return mixed_norm(X, _groups.L1, np.max, axis, n_threads)
+
+
+def _solve_prox_l1inf(groups, norms, alpha, n_threads):
+    # What the l1 ball leaves out of a group is the group clipped at its threshold.
+    levels, offsets, _ = group_thresholds(groups, norms, alpha, n_threads)
+    return GroupMap(_groups.CLIP, levels + offsets, 0.0)
+
+
+def _solve_prox_linf1(groups, norms, alpha, n_threads):
+    # What clipping at a level leaves out is the soft threshold at this level.
+    clipping = solve_l1inf(groups, norms, alpha, n_threads)
+    if clipping.kind is None:
+        return GroupMap(_groups.CLIP, np.zeros(groups.n_groups), 0.0)
+    return GroupMap(_groups.SOFT, clipping.levels, 0.0)
+
+
+PROX_L1INF = Solver(_solve_prox_l1inf, _groups.L1, batched=True)
+PROX_LINF1 = Solver(_solve_prox_linf1, _groups.L1, and_largest=True)
+
+
+@documented
+def prox_l1inf(X, alpha, *, axis=0, out=None, n_threads=None):
+    r"""Apply the proximity operator of the l1,inf norm.
+
+    .. math::
+
+        \operatorname*{argmin}_{P} \tfrac12 \|P - X\|^2 + \alpha \sum_j \max_i |p_{ij}|
+
+    Each group (column for ``axis=0``) is clipped where the part above adds up to alpha,
+    and becomes zero if its l1 norm is at most alpha.
+
+    {group_prox}
+
+    See Also
+    --------
+    projection_l1inf_ball : Chooses the level so that a given norm is left.
+    norm_l1inf : The norm.
+
+    Notes
+    -----
+    By Moreau's decomposition each group is what the projection onto the l1 ball of
+    radius alpha leaves out of it [1]_; it is computed without that difference.
+
+    {proximal_reference}
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skproj.projection import prox_l1inf
+    >>> X = np.array([[3.0, 1.0, 0.5], [-4.0, 1.0, 0.0]])
+    >>> prox_l1inf(X, 1.0)
+    array([[ 3. ,  0.5,  0. ],
+           [-3. ,  0.5,  0. ]])
+    """
+    return apply_prox(X, alpha, PROX_L1INF, axis=axis, out=out, n_threads=n_threads)
+
+
+@documented
+def prox_linf1(X, alpha, *, axis=0, out=None, n_threads=None):
+    r"""Apply the proximity operator of the linf,1 norm.
+
+    .. math::
+
+        \operatorname*{argmin}_{P} \tfrac12 \|P - X\|^2 + \alpha \max_j \sum_i |p_{ij}|
+
+    The groups (columns for ``axis=0``) with the largest l1 norms are soft-thresholded
+    down to a common l1 norm; the other groups stay as they are.
+
+    {group_prox}
+
+    See Also
+    --------
+    projection_l1inf_ball : What this operator takes away.
+    norm_linf1 : The norm.
+
+    Notes
+    -----
+    By Moreau's decomposition it is what the exact projection onto the l1,inf ball of
+    radius alpha leaves out [1]_; it is computed without that difference.
+
+    {l1inf_reference}
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skproj.projection import prox_linf1
+    >>> X = np.array([[3.0, 1.0, 0.5], [-4.0, 1.0, 0.0]])
+    >>> prox_linf1(X, 1.0)
+    array([[ 2. ,  1. ,  0.5],
+           [-3. ,  1. ,  0. ]])
+    """
+    return apply_prox(X, alpha, PROX_LINF1, axis=axis, out=out, n_threads=n_threads)
+
+
+L1INF = Ball(
+    "l1inf",
+    projection_l1inf_ball,
+    norm_l1inf,
+    dual_norm=norm_linf1,
+    inner_norm=np.inf,
+    exact=True,
+    prox=prox_l1inf,
+    threshold_norm=1,
+)

@@ -3,28 +3,36 @@
 import numpy as np
 
 from skproj._kernels import _groups
-from skproj.projection._engine import INSIDE, Solution, project
-from skproj.projection._norms import mend_norms
+from skproj.projection._ball import Ball
+from skproj.projection._docs import documented
+from skproj.projection._engine import INSIDE, GroupMap, Solver, project
+from skproj.projection._l1 import norm_l11
+from skproj.projection._norms import l2_of_all, linf_of_all, rescale_unsafe_norms
 
 
-def solve_l2(groups, norms, radius, n_threads):
-    mend_norms(groups, _groups.L2, norms, n_threads)
+def _solve_l2(groups, norms, radius, n_threads):
+    rescale_unsafe_norms(groups, _groups.L2, norms, n_threads)
     factors = np.minimum(norms, radius)
     lost = norms - factors
     if _groups.smallest_and_largest(lost)[1] == 0.0:
         return INSIDE
     _groups.scale_factors(norms, factors)
-    return Solution(_groups.SCALE, factors, lost)
+    return GroupMap(_groups.SCALE, factors, lost)
 
 
-def solve_linf(groups, norms, radius, n_threads):
+def _solve_linf(groups, norms, radius, n_threads):
     levels = np.minimum(norms, radius)
     lost = norms - levels
     if _groups.smallest_and_largest(lost)[1] == 0.0:
         return INSIDE
-    return Solution(_groups.CLIP, levels, lost)
+    return GroupMap(_groups.CLIP, levels, lost)
 
 
+ONTO_L2 = Solver(_solve_l2, _groups.L2, batched=True)
+ONTO_LINF = Solver(_solve_linf, _groups.LINF, batched=True)
+
+
+@documented
 def projection_l2_ball(
     X, radius, *, axis=None, out=None, n_threads=None, return_threshold=False
 ):
@@ -38,42 +46,12 @@ def projection_l2_ball(
     A vector outside the ball keeps its direction and is shortened. Entries become
     smaller, but none becomes zero.
 
-    Parameters
-    ----------
-    X : array-like of any shape, or sparse matrix
-        Input of dtype float32 or float64; integers are converted to float64.
-    radius : float
-        Radius of the ball; 0 gives zeros, infinity gives `X`.
-    axis : int, tuple of int or None, default=None
-        None projects the whole array as one vector; otherwise each slice along
-        `axis` is projected by itself onto the ball.
-    out : ndarray of the shape and dtype of `X`, default=None
-        Where to write the result; `X` itself projects in place. Nothing is
-        written if an argument is refused. It must be None if `X` is sparse.
-    n_threads : int, default=None
-        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
-        one otherwise; negative values count from the number of CPUs (-1 is all). The
-        result does not depend on it.
-    return_threshold : bool, default=False
-        Whether to return the threshold as well.
-
-    Returns
-    -------
-    P : ndarray or sparse matrix of the shape and dtype of `X`
-        The projection. Empty arrays come back empty. It is sparse if `X` is, in CSC if
-        `X` is and in CSR otherwise, and stores no zeros.
+    {slice_projection}
     threshold : float, or ndarray of the shape of `X` without `axis`
         What the norm loses: ``max(norm - radius, 0)``, infinite beyond the largest
         float. Only if `return_threshold`.
 
-    Raises
-    ------
-    TypeError
-        If `X` is not of a real floating or integer type, or if an argument has the
-        wrong type.
-    ValueError
-        If `radius` is negative or NaN, if `X` contains NaN or infinity, or if
-        `axis` or `out` does not fit `X`.
+    {raises}
 
     See Also
     --------
@@ -85,10 +63,7 @@ def projection_l2_ball(
     Two passes over the array. Sums of squares are carried in float64 and scaled
     where they would overflow or underflow.
 
-    References
-    ----------
-    .. [1] N. Parikh, S. Boyd, "Proximal algorithms", Foundations and Trends in
-       Optimization 1 (2014), :doi:`10.1561/2400000003`.
+    {proximal_reference}
 
     Examples
     --------
@@ -101,19 +76,10 @@ def projection_l2_ball(
     >>> threshold
     2.5
     """
-    return project(
-        X,
-        radius,
-        solve_l2,
-        norm=_groups.L2,
-        axis=axis,
-        out=out,
-        n_threads=n_threads,
-        return_threshold=return_threshold,
-        batched=True,
-    )
+    return project(X, radius, ONTO_L2, axis, out, n_threads, return_threshold)
 
 
+@documented
 def projection_linf_ball(
     X, radius, *, axis=None, out=None, n_threads=None, return_threshold=False
 ):
@@ -127,41 +93,11 @@ def projection_linf_ball(
     Entries are clipped to the interval from ``-radius`` to ``radius``. No entry
     becomes zero.
 
-    Parameters
-    ----------
-    X : array-like of any shape, or sparse matrix
-        Input of dtype float32 or float64; integers are converted to float64.
-    radius : float
-        Radius of the ball; 0 gives zeros, infinity gives `X`.
-    axis : int, tuple of int or None, default=None
-        None projects the whole array as one vector; otherwise each slice along
-        `axis` is projected by itself onto the ball.
-    out : ndarray of the shape and dtype of `X`, default=None
-        Where to write the result; `X` itself projects in place. Nothing is
-        written if an argument is refused. It must be None if `X` is sparse.
-    n_threads : int, default=None
-        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
-        one otherwise; negative values count from the number of CPUs (-1 is all). The
-        result does not depend on it.
-    return_threshold : bool, default=False
-        Whether to return the threshold as well.
-
-    Returns
-    -------
-    P : ndarray or sparse matrix of the shape and dtype of `X`
-        The projection. Empty arrays come back empty. It is sparse if `X` is, in CSC if
-        `X` is and in CSR otherwise, and stores no zeros.
+    {slice_projection}
     threshold : float, or ndarray of the shape of `X` without `axis`
         What the norm loses: ``max(norm - radius, 0)``. Only if `return_threshold`.
 
-    Raises
-    ------
-    TypeError
-        If `X` is not of a real floating or integer type, or if an argument has the
-        wrong type.
-    ValueError
-        If `radius` is negative or NaN, if `X` contains NaN or infinity, or if
-        `axis` or `out` does not fit `X`.
+    {raises}
 
     See Also
     --------
@@ -172,10 +108,7 @@ def projection_linf_ball(
     -----
     Two passes over the array; without a threshold, ``np.clip`` does the same.
 
-    References
-    ----------
-    .. [1] N. Parikh, S. Boyd, "Proximal algorithms", Foundations and Trends in
-       Optimization 1 (2014), :doi:`10.1561/2400000003`.
+    {proximal_reference}
 
     Examples
     --------
@@ -188,14 +121,26 @@ def projection_linf_ball(
     >>> threshold
     2.0
     """
-    return project(
-        X,
-        radius,
-        solve_linf,
-        norm=_groups.LINF,
-        axis=axis,
-        out=out,
-        n_threads=n_threads,
-        return_threshold=return_threshold,
-        batched=True,
-    )
+    return project(X, radius, ONTO_LINF, axis, out, n_threads, return_threshold)
+
+
+L2 = Ball(
+    "l2",
+    projection_l2_ball,
+    l2_of_all,
+    dual_norm=l2_of_all,
+    inner_norm=2,
+    exact=True,
+    grouped=False,
+    sparsifying=False,
+)
+LINF = Ball(
+    "linf",
+    projection_linf_ball,
+    linf_of_all,
+    dual_norm=norm_l11,
+    inner_norm=np.inf,
+    exact=True,
+    grouped=False,
+    sparsifying=False,
+)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 from scipy.sparse import issparse
 
+from skproj.projection._group_views import Rows
 from skproj.projection._sparse import as_compressed, compressed_copy, stored_groups
 
 FLOAT_DTYPES = (np.dtype(np.float64), np.dtype(np.float32))
@@ -19,6 +20,8 @@ FLOAT_DTYPES = (np.dtype(np.float64), np.dtype(np.float32))
 
 def check_radius(radius):
     """Return `radius` as a non-negative float; infinity is allowed."""
+    if type(radius) is float and radius >= 0.0:  # what most calls pass
+        return radius
     if isinstance(radius, bool) or not isinstance(radius, (float, numbers.Real)):
         raise TypeError(f"radius must be a real number, got {radius!r} instead.")
     try:
@@ -154,7 +157,7 @@ def as_groups(X, axes):
 
 
 def groups_of(X, axes):
-    """See `X` as (n_groups, group_size), copied if its strides demand it.
+    """See `X` as groups, copied if its strides demand it.
 
     The groups of a sparse matrix are a copy of what it stores.
     """
@@ -166,7 +169,7 @@ def groups_of(X, axes):
             entries_last(X, axes).copy(order="C"),
             tuple(range(X.ndim - len(axes), X.ndim)),
         )
-    return groups
+    return Rows(groups)
 
 
 def same_view(a, b):

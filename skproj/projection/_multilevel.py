@@ -2,8 +2,15 @@
 
 import numpy as np
 
-from skproj.projection._bilevel import SOLVE_BILEVEL, project_each_group
-from skproj.projection._engine import INSIDE, project, safe_norms, threads_for
+from skproj.projection._bilevel import BILEVEL, project_each_group
+from skproj.projection._docs import documented
+from skproj.projection._engine import (
+    INSIDE,
+    Solver,
+    project,
+    safe_norms,
+    threads_for,
+)
 from skproj.projection._l1 import projection_l1_ball
 from skproj.projection._l2_linf import projection_l2_ball, projection_linf_ball
 from skproj.projection._layout import (
@@ -14,10 +21,10 @@ from skproj.projection._layout import (
 )
 from skproj.projection._norms import (
     KERNEL_NORMS,
-    mend_norms,
     norm_l1,
     norm_l2,
     norm_linf,
+    rescale_unsafe_norms,
 )
 
 NORMS = {1: norm_l1, 2: norm_l2, np.inf: norm_linf}
@@ -65,6 +72,7 @@ def _without(axes, removed):
     return [tuple(i - sum(j < i for j in removed) for i in level) for level in axes]
 
 
+@documented
 def projection_multilevel(
     X,
     radius,
@@ -90,30 +98,17 @@ def projection_multilevel(
 
     Parameters
     ----------
-    X : array-like of any shape
-        Input of dtype float32 or float64; integers are converted to float64.
-    radius : float
-        Radius of the ball; 0 gives zeros, infinity gives `X`.
-    norms : sequence of {1, 2, inf}, default=(1, inf, inf)
-        The norm of each level, the outermost first.
-    axes : sequence of int or tuple of int, default=None
-        For each norm what it runs along, the outermost first; together every
-        dimension of `X` once. None means ``(ndim - 1, ..., 0)``, one dimension for
-        each norm, so that the innermost norm runs along axis 0.
-    out : ndarray of the shape and dtype of `X`, default=None
-        Where to write the result; `X` itself projects in place. Nothing is
-        written if an argument is refused.
-    n_threads : int, default=None
-        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
-        one otherwise; negative values count from the number of CPUs (-1 is all). The
-        result does not depend on it.
-    return_threshold : bool, default=False
-        Whether to return the threshold as well.
+    {dense_X}
+    {ball_radius}
+    {level_norms}
+    {level_axes}
+    {dense_out}
+    {n_threads}
+    {return_threshold}
 
     Returns
     -------
-    P : ndarray of the shape and dtype of `X`
-        The projection. Empty arrays come back empty.
+    {dense_P}
     threshold : float
         That of the outermost level: with an outer l1 norm the tau >= 0 such that
         slices whose norm is at most tau become zero, otherwise what the norm loses,
@@ -140,11 +135,7 @@ def projection_multilevel(
     the size of the first aggregated tensor. The result is in the ball but is in
     general not its nearest point [1]_; it is for ``norms=(1, 2)``, the group lasso.
 
-    References
-    ----------
-    .. [1] G. Perez, M. Barlaud, "Multi-level projection with exponential parallel
-       speedup; application to sparse auto-encoders neural networks",
-       :arxiv:`2405.02086`.
+    {multilevel_reference}
 
     Examples
     --------
@@ -174,7 +165,7 @@ def _project_levels(X, radius, norms, axes, out, n_threads, return_threshold):
     kernel_norm = KERNEL_NORMS[norms[-1]]
 
     def solve(groups, lengths, radius, n_threads):
-        mend_norms(groups, kernel_norm, lengths, n_threads)
+        rescale_unsafe_norms(groups, kernel_norm, lengths, n_threads)
         budgets, threshold = _project_levels(
             lengths.reshape(groups_shape(X.shape, axes[-1])),
             radius,
@@ -190,18 +181,12 @@ def _project_levels(X, radius, norms, axes, out, n_threads, return_threshold):
             kernel_norm, groups, lengths, budgets.reshape(-1), threshold, n_threads
         )
 
-    return project(
-        X,
-        radius,
-        SOLVE_BILEVEL[kernel_norm] if norms[:-1] == (1,) else solve,
-        norm=kernel_norm,
-        axis=axes[-1],
-        out=out,
-        n_threads=n_threads,
-        return_threshold=return_threshold,
-    )
+    is_bilevel = norms[:-1] == (1,)
+    solver = BILEVEL[kernel_norm] if is_bilevel else Solver(solve, kernel_norm)
+    return project(X, radius, solver, axes[-1], out, n_threads, return_threshold)
 
 
+@documented
 def norm_multilevel(X, norms=(1, np.inf, np.inf), *, axes=None, n_threads=None):
     r"""Compute a norm of norms of a tensor.
 
@@ -213,23 +198,14 @@ def norm_multilevel(X, norms=(1, np.inf, np.inf), *, axes=None, n_threads=None):
 
     Parameters
     ----------
-    X : array-like of any shape
-        Input of dtype float32 or float64; integers are converted to float64.
-    norms : sequence of {1, 2, inf}, default=(1, inf, inf)
-        The norm of each level, the outermost first.
-    axes : sequence of int or tuple of int, default=None
-        For each norm what it runs along, the outermost first; together every
-        dimension of `X` once. None means ``(ndim - 1, ..., 0)``, one dimension for
-        each norm, so that the innermost norm runs along axis 0.
-    n_threads : int, default=None
-        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
-        one otherwise; negative values count from the number of CPUs (-1 is all).
+    {dense_X}
+    {level_norms}
+    {level_axes}
+    {n_threads_of_norm}
 
     Returns
     -------
-    norm : float
-        The norm, summed in float64; 0 for an empty array, infinite beyond the largest
-        float.
+    {norm_of_groups}
 
     Raises
     ------

@@ -1,13 +1,15 @@
-"""Norms of arrays: of all entries, of slices, and mixed."""
+"""Norms of slices, and what all norms have in common."""
+
+import functools
 
 import numpy as np
 
 from skproj._kernels import _groups
+from skproj.projection._docs import documented
 from skproj.projection._engine import (
     SAFE_RANGE,
     group_norms,
     safe_norms,
-    scaled_groups,
     threads_for,
 )
 from skproj.projection._layout import (
@@ -21,7 +23,7 @@ from skproj.projection._layout import (
 KERNEL_NORMS = {1: _groups.L1, 2: _groups.L2, np.inf: _groups.LINF}
 
 
-def mend_norms(groups, norm, norms, n_threads):
+def rescale_unsafe_norms(groups, norm, norms, n_threads):
     """Compute again, in place, the norms whose sums left the range of a float.
 
     Each such group is divided by a power of two of its own first.
@@ -42,9 +44,9 @@ def mend_norms(groups, norm, norms, n_threads):
     if unsafe.any():
         _, exponents = np.frexp(largest[unsafe])
         with np.errstate(over="ignore", under="ignore"):
-            scaled = scaled_groups(groups[unsafe], -exponents)
-            mended, _, _ = group_norms(scaled, norm, n_threads)
-            norms[unsafe] = np.ldexp(mended, exponents)
+            scaled = groups[unsafe].scaled(-exponents)
+            rescaled, _, _ = group_norms(scaled, norm, n_threads)
+            norms[unsafe] = np.ldexp(rescaled, exponents)
 
 
 def _checked(X, axis, n_threads):
@@ -67,11 +69,11 @@ def _norm(X, norm, axis, n_threads):
         norms = np.zeros(shape)
     else:
         norms, _, _ = group_norms(groups, norm, n_threads)
-        mend_norms(groups, norm, norms, n_threads)
+        rescale_unsafe_norms(groups, norm, norms, n_threads)
     return norms.reshape(shape) if shape else float(norms.item())
 
 
-def _mixed_norm(X, inner, outer, axis, n_threads):
+def mixed_norm(X, inner, outer, axis, n_threads):
     """Norm `outer` (a NumPy reduction) of the `inner` norms of the groups."""
     groups, _, n_threads = _checked(X, axis, n_threads)
     if groups is None:
@@ -81,6 +83,7 @@ def _mixed_norm(X, inner, outer, axis, n_threads):
         return float(np.ldexp(outer(norms), exponent))
 
 
+@documented
 def norm_l1(X, *, axis=None, n_threads=None):
     r"""Compute the l1 norm: the sum of the absolute values.
 
@@ -88,29 +91,13 @@ def norm_l1(X, *, axis=None, n_threads=None):
 
         \|x\|_1 = \sum_i |x_i|
 
-    Parameters
-    ----------
-    X : array-like of any shape, or sparse matrix
-        Input of dtype float32 or float64; integers are converted to float64.
-    axis : int, tuple of int or None, default=None
-        None takes the whole array as one vector; otherwise each slice along `axis`
-        has a norm of its own.
-    n_threads : int, default=None
-        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
-        one otherwise; negative values count from the number of CPUs (-1 is all).
+    {slice_norm}
 
     Returns
     -------
-    norm : float, or ndarray of the shape of `X` without `axis`
-        The norm, of dtype float64; 0 for an empty array, infinite beyond the largest
-        float.
+    {norm_of_slices}
 
-    Raises
-    ------
-    TypeError
-        If `X` is not of a real floating or integer type.
-    ValueError
-        If `X` contains NaN or infinity, or if `axis` does not fit `X`.
+    {raises_of_norm}
 
     See Also
     --------
@@ -129,6 +116,7 @@ def norm_l1(X, *, axis=None, n_threads=None):
     return _norm(X, _groups.L1, axis, n_threads)
 
 
+@documented
 def norm_l2(X, *, axis=None, n_threads=None):
     r"""Compute the l2 norm: the length of a vector.
 
@@ -136,29 +124,13 @@ def norm_l2(X, *, axis=None, n_threads=None):
 
         \|x\|_2 = \Big(\sum_i x_i^2\Big)^{1/2}
 
-    Parameters
-    ----------
-    X : array-like of any shape, or sparse matrix
-        Input of dtype float32 or float64; integers are converted to float64.
-    axis : int, tuple of int or None, default=None
-        None takes the whole array as one vector; otherwise each slice along `axis`
-        has a norm of its own.
-    n_threads : int, default=None
-        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
-        one otherwise; negative values count from the number of CPUs (-1 is all).
+    {slice_norm}
 
     Returns
     -------
-    norm : float, or ndarray of the shape of `X` without `axis`
-        The norm, of dtype float64; 0 for an empty array, infinite beyond the largest
-        float.
+    {norm_of_slices}
 
-    Raises
-    ------
-    TypeError
-        If `X` is not of a real floating or integer type.
-    ValueError
-        If `X` contains NaN or infinity, or if `axis` does not fit `X`.
+    {raises_of_norm}
 
     See Also
     --------
@@ -177,6 +149,7 @@ def norm_l2(X, *, axis=None, n_threads=None):
     return _norm(X, _groups.L2, axis, n_threads)
 
 
+@documented
 def norm_linf(X, *, axis=None, n_threads=None):
     r"""Compute the linf norm: the largest absolute value.
 
@@ -184,28 +157,14 @@ def norm_linf(X, *, axis=None, n_threads=None):
 
         \|x\|_\infty = \max_i |x_i|
 
-    Parameters
-    ----------
-    X : array-like of any shape, or sparse matrix
-        Input of dtype float32 or float64; integers are converted to float64.
-    axis : int, tuple of int or None, default=None
-        None takes the whole array as one vector; otherwise each slice along `axis`
-        has a norm of its own.
-    n_threads : int, default=None
-        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
-        one otherwise; negative values count from the number of CPUs (-1 is all).
+    {slice_norm}
 
     Returns
     -------
     norm : float, or ndarray of the shape of `X` without `axis`
         The norm, of dtype float64; 0 for an empty array.
 
-    Raises
-    ------
-    TypeError
-        If `X` is not of a real floating or integer type.
-    ValueError
-        If `X` contains NaN or infinity, or if `axis` does not fit `X`.
+    {raises_of_norm}
 
     See Also
     --------
@@ -224,230 +183,11 @@ def norm_linf(X, *, axis=None, n_threads=None):
     return _norm(X, _groups.LINF, axis, n_threads)
 
 
-def norm_l11(X, *, axis=0, n_threads=None):
-    r"""Compute the l1,1 norm: the sum of the absolute values.
-
-    .. math::
-
-        \|X\|_{1,1} = \sum_j \sum_i |x_{ij}|
-
-    Parameters
-    ----------
-    X : array-like or sparse matrix, usually of shape (n_rows, n_columns)
-        Input of dtype float32 or float64; integers are converted to float64.
-    axis : int, tuple of int or None, default=0
-        What the inner norm runs along, as in ``np.linalg.norm(X, axis=0)``: with
-        ``axis=0`` the groups of a matrix are its columns. None makes the whole
-        array one group.
-    n_threads : int, default=None
-        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
-        one otherwise; negative values count from the number of CPUs (-1 is all).
-
-    Returns
-    -------
-    norm : float
-        The norm, summed in float64; 0 for an empty array, infinite beyond the largest
-        float.
-
-    Raises
-    ------
-    TypeError
-        If `X` is not of a real floating or integer type.
-    ValueError
-        If `X` contains NaN or infinity, or if `axis` does not fit `X`.
-
-    See Also
-    --------
-    projection_bilevel_l11_ball : Projection onto the ball of this norm.
-    projection_l1_ball : The nearest point of the same ball.
-    norm_linf : The dual norm.
-
-    Examples
-    --------
-    >>> from skproj.projection import norm_l11
-    >>> norm_l11([[3.0, 1.0], [-4.0, 0.0]])
-    8.0
-    """
-    return _mixed_norm(X, _groups.L1, np.sum, axis, n_threads)
+@functools.wraps(norm_l2, assigned=("__doc__",))
+def l2_of_all(X, *, axis=0, n_threads=None):
+    return norm_l2(X, n_threads=n_threads)
 
 
-def norm_l12(X, *, axis=0, n_threads=None):
-    r"""Compute the l1,2 norm: the sum of the l2 norms of the groups.
-
-    .. math::
-
-        \|X\|_{1,2} = \sum_j \Big(\sum_i x_{ij}^2\Big)^{1/2}
-
-    Parameters
-    ----------
-    X : array-like or sparse matrix, usually of shape (n_rows, n_columns)
-        Input of dtype float32 or float64; integers are converted to float64.
-    axis : int, tuple of int or None, default=0
-        What the inner norm runs along, as in ``np.linalg.norm(X, axis=0)``: with
-        ``axis=0`` the groups of a matrix are its columns. None makes the whole
-        array one group.
-    n_threads : int, default=None
-        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
-        one otherwise; negative values count from the number of CPUs (-1 is all).
-
-    Returns
-    -------
-    norm : float
-        The norm, summed in float64; 0 for an empty array, infinite beyond the largest
-        float.
-
-    Raises
-    ------
-    TypeError
-        If `X` is not of a real floating or integer type.
-    ValueError
-        If `X` contains NaN or infinity, or if `axis` does not fit `X`.
-
-    See Also
-    --------
-    projection_l12_ball : Projection onto the ball of this norm.
-    norm_linf2 : The dual norm.
-
-    Examples
-    --------
-    >>> from skproj.projection import norm_l12
-    >>> norm_l12([[3.0, 1.0], [-4.0, 0.0]])
-    6.0
-    """
-    return _mixed_norm(X, _groups.L2, np.sum, axis, n_threads)
-
-
-def norm_l1inf(X, *, axis=0, n_threads=None):
-    r"""Compute the l1,inf norm: the sum of the maxima of the groups.
-
-    .. math::
-
-        \|X\|_{1,\infty} = \sum_j \max_i |x_{ij}|
-
-    Parameters
-    ----------
-    X : array-like or sparse matrix, usually of shape (n_rows, n_columns)
-        Input of dtype float32 or float64; integers are converted to float64.
-    axis : int, tuple of int or None, default=0
-        What the inner norm runs along, as in ``np.linalg.norm(X, axis=0)``: with
-        ``axis=0`` the groups of a matrix are its columns. None makes the whole
-        array one group.
-    n_threads : int, default=None
-        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
-        one otherwise; negative values count from the number of CPUs (-1 is all).
-
-    Returns
-    -------
-    norm : float
-        The norm, summed in float64; 0 for an empty array, infinite beyond the largest
-        float.
-
-    Raises
-    ------
-    TypeError
-        If `X` is not of a real floating or integer type.
-    ValueError
-        If `X` contains NaN or infinity, or if `axis` does not fit `X`.
-
-    See Also
-    --------
-    projection_l1inf_ball : Projection onto the ball of this norm.
-    norm_linf1 : The dual norm.
-
-    Examples
-    --------
-    >>> from skproj.projection import norm_l1inf
-    >>> norm_l1inf([[3.0, 1.0], [-4.0, 0.0]])
-    5.0
-    """
-    return _mixed_norm(X, _groups.LINF, np.sum, axis, n_threads)
-
-
-def norm_linf1(X, *, axis=0, n_threads=None):
-    r"""Compute the linf,1 norm: the largest l1 norm of a group.
-
-    .. math::
-
-        \|X\|_{\infty,1} = \max_j \sum_i |x_{ij}|
-
-    Parameters
-    ----------
-    X : array-like or sparse matrix, usually of shape (n_rows, n_columns)
-        Input of dtype float32 or float64; integers are converted to float64.
-    axis : int, tuple of int or None, default=0
-        What the inner norm runs along, as in ``np.linalg.norm(X, axis=0)``: with
-        ``axis=0`` the groups of a matrix are its columns. None makes the whole
-        array one group.
-    n_threads : int, default=None
-        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
-        one otherwise; negative values count from the number of CPUs (-1 is all).
-
-    Returns
-    -------
-    norm : float
-        The norm, summed in float64; 0 for an empty array, infinite beyond the largest
-        float.
-
-    Raises
-    ------
-    TypeError
-        If `X` is not of a real floating or integer type.
-    ValueError
-        If `X` contains NaN or infinity, or if `axis` does not fit `X`.
-
-    See Also
-    --------
-    norm_l1inf : The dual norm.
-
-    Examples
-    --------
-    >>> from skproj.projection import norm_linf1
-    >>> norm_linf1([[3.0, 1.0], [-4.0, 0.0]])
-    7.0
-    """
-    return _mixed_norm(X, _groups.L1, np.max, axis, n_threads)
-
-
-def norm_linf2(X, *, axis=0, n_threads=None):
-    r"""Compute the linf,2 norm: the largest l2 norm of a group.
-
-    .. math::
-
-        \|X\|_{\infty,2} = \max_j \Big(\sum_i x_{ij}^2\Big)^{1/2}
-
-    Parameters
-    ----------
-    X : array-like or sparse matrix, usually of shape (n_rows, n_columns)
-        Input of dtype float32 or float64; integers are converted to float64.
-    axis : int, tuple of int or None, default=0
-        What the inner norm runs along, as in ``np.linalg.norm(X, axis=0)``: with
-        ``axis=0`` the groups of a matrix are its columns. None makes the whole
-        array one group.
-    n_threads : int, default=None
-        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
-        one otherwise; negative values count from the number of CPUs (-1 is all).
-
-    Returns
-    -------
-    norm : float
-        The norm, summed in float64; 0 for an empty array, infinite beyond the largest
-        float.
-
-    Raises
-    ------
-    TypeError
-        If `X` is not of a real floating or integer type.
-    ValueError
-        If `X` contains NaN or infinity, or if `axis` does not fit `X`.
-
-    See Also
-    --------
-    norm_l12 : The dual norm.
-
-    Examples
-    --------
-    >>> from skproj.projection import norm_linf2
-    >>> norm_linf2([[3.0, 1.0], [-4.0, 0.0]])
-    5.0
-    """
-    return _mixed_norm(X, _groups.L2, np.max, axis, n_threads)
+@functools.wraps(norm_linf, assigned=("__doc__",))
+def linf_of_all(X, *, axis=0, n_threads=None):
+    return norm_linf(X, n_threads=n_threads)

@@ -6,6 +6,7 @@ import numbers
 import numpy as np
 
 from skproj._kernels import _groups
+from skproj.projection._docs import documented
 from skproj.projection._engine import (
     group_norms,
     group_thresholds,
@@ -74,6 +75,7 @@ def _checked(radius, n_left, k, what):
     return radius
 
 
+@documented
 def radius_for_sparsity(X, *, n_groups=None, fraction=None, ball="l1inf", axis=0):
     r"""Compute the largest radius that leaves a given number of groups.
 
@@ -130,10 +132,7 @@ def radius_for_sparsity(X, *, n_groups=None, fraction=None, ball="l1inf", axis=0
     from which the radius follows directly, up to a margin of a few roundings. A
     projection checks that it leaves exactly that many groups.
 
-    References
-    ----------
-    .. [1] G. Perez, L. Condat, M. Barlaud, "Near-linear time projection onto the
-       l1,inf ball; application to sparse autoencoders", :arxiv:`2307.09836`.
+    {l1inf_reference}
 
     Examples
     --------
@@ -160,18 +159,21 @@ def radius_for_sparsity(X, *, n_groups=None, fraction=None, ball="l1inf", axis=0
 
     groups = groups_of(X, axes)
     k = _check_count(
-        n_groups, fraction, len(groups) if ball.grouped else n_entries, what
+        n_groups, fraction, groups.n_groups if ball.grouped else n_entries, what
     )
     groups, norms, exponent = safe_norms(
         groups, KERNEL_NORMS[ball.inner_norm], n_threads
     )
     # A group survives while its strength is above the threshold.
-    if ball.name == "l1inf":
-        strengths, _, _ = group_norms(groups, _groups.L1, n_threads)
+    by_other_norm = ball.threshold_norm not in (None, ball.inner_norm)
+    if by_other_norm:
+        strengths, _, _ = group_norms(
+            groups, KERNEL_NORMS[ball.threshold_norm], n_threads
+        )
     elif ball.grouped:
         strengths = norms
     else:
-        strengths = np.abs(groups[0]).astype(np.float64)
+        strengths = np.abs(groups.entries[0]).astype(np.float64)
     if k == 0:
         return 0.0
     if k > len(strengths):  # more than the stored entries of a sparse matrix
@@ -184,7 +186,7 @@ def radius_for_sparsity(X, *, n_groups=None, fraction=None, ball="l1inf", axis=0
     ]
     if largest_dead == smallest_kept:
         _refuse_ties(strengths, smallest_kept, k, what)
-    if ball.name == "l1inf":
+    if by_other_norm:  # each kept group loses theta in this norm, which is l1
         size = groups.shape[1]
         # Norms add up to the radius with this error, and move theta by 1 / size.
         error = EPS * np.sqrt(k) * (smallest_kept + norms.max() * size)

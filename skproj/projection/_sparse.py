@@ -6,52 +6,10 @@ adjacent in CSR (or CSC): segments of one vector, of different lengths.
 """
 
 from copy import copy
-from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
-
-@dataclass(frozen=True)
-class Segments:
-    """Groups of different lengths, in place of an array (n_groups, group_size).
-
-    data : float32 or float64 array of shape (n_entries,), contiguous.
-    indptr : intp array of shape (n_groups + 1,).
-        Group j is ``data[indptr[j]:indptr[j + 1]]``.
-    """
-
-    data: np.ndarray
-    indptr: np.ndarray
-
-    def __len__(self):
-        return len(self.indptr) - 1
-
-    def __getitem__(self, mask):
-        """Copy the groups of a boolean array of shape (n_groups,)."""
-        kept = self.lengths[mask]
-        data = self.data[np.repeat(mask, self.lengths)]
-        return Segments(data, np.concatenate([[0], np.cumsum(kept)], dtype=np.intp))
-
-    @property
-    def entries(self):
-        """All entries as one row, as the kernels take them beside `indptr`."""
-        return self.data[np.newaxis]
-
-    @cached_property
-    def lengths(self):
-        return np.diff(self.indptr)
-
-    @property
-    def shape(self):
-        """Shape of the smallest array that would hold all groups."""
-        return len(self), int(self.lengths.max(initial=0))
-
-    def scaled(self, exponents):
-        """Copy all groups times ``2 ** exponents``, of shape (n_groups,) or (1,)."""
-        if len(exponents) > 1:
-            exponents = np.repeat(exponents, self.lengths)
-        return Segments(np.ldexp(self.data, exponents), self.indptr)
+from skproj.projection._group_views import Rows, Segments
 
 
 def _check_compressed(X):
@@ -97,8 +55,8 @@ def compressed_copy(X, axes):
 
 
 def stored_groups(compressed, axes):
-    """View the entries of a `compressed_copy` as groups: Segments or an array."""
+    """View the entries of a `compressed_copy` as groups."""
     data = compressed.data[: compressed.nnz]
     if len(axes) == 2:
-        return data[np.newaxis]
+        return Rows(data[np.newaxis])
     return Segments(data, compressed.indptr.astype(np.intp, copy=False))

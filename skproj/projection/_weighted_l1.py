@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from skproj._kernels import _weighted
+from skproj.projection._docs import documented
 from skproj.projection._engine import threads_for
 from skproj.projection._layout import (
     check_array,
@@ -19,7 +20,7 @@ from skproj.projection._layout import (
 BAD_WEIGHTS = "weights must be finite and non-negative."
 
 
-def _check_weights(weights, shape, *, values=True):
+def check_weights(weights, shape, *, values=True):
     """Return `weights` as a float64 array broadcast to `shape`.
 
     Whether they are finite and non-negative is seen if `values`.
@@ -66,6 +67,7 @@ def _adjacent(rows, dim):
     return np.array(rows, order="FC"[dim])
 
 
+@documented
 def projection_weighted_l1_ball(
     X, radius, weights, *, axis=None, out=None, n_threads=None, return_threshold=False
 ):
@@ -82,8 +84,7 @@ def projection_weighted_l1_ball(
 
     Parameters
     ----------
-    X : array-like of any shape
-        Input of dtype float32 or float64; integers are converted to float64.
+    {dense_X}
     radius : float
         Radius of the ball; 0 gives zeros where the weight is not zero, infinity
         gives `X`.
@@ -94,20 +95,13 @@ def projection_weighted_l1_ball(
     axis : int, tuple of int or None, default=None
         None projects the whole array as one vector; otherwise each slice along
         `axis` is projected by itself onto the ball of its weights.
-    out : ndarray of the shape and dtype of `X`, default=None
-        Where to write the result; `X` itself projects in place. Nothing is
-        written if an argument is refused.
-    n_threads : int, default=None
-        Number of OpenMP threads. None takes those of OpenMP if the array is large, and
-        one otherwise; negative values count from the number of CPUs (-1 is all). The
-        result does not depend on it.
-    return_threshold : bool, default=False
-        Whether to return the threshold as well.
+    {dense_out}
+    {n_threads}
+    {return_threshold}
 
     Returns
     -------
-    P : ndarray of the shape and dtype of `X`
-        The projection. Empty arrays come back empty.
+    {dense_P}
     threshold : float, or ndarray of the shape of `X` without `axis`
         The tau >= 0 with ``P = sign(X) * max(abs(X) - tau * weights, 0)``; 0 if `X`
         is inside the ball. Only if `return_threshold`.
@@ -132,11 +126,7 @@ def projection_weighted_l1_ball(
     in float64, over the lengths ``abs(X) - tau * weights`` themselves, so that also a
     tiny radius is met to rounding.
 
-    References
-    ----------
-    .. [1] G. Perez, S. Ament, C. Gomes, M. Barlaud, "Efficient projection algorithms
-       onto the weighted l1 ball", Artificial Intelligence 306 (2022),
-       :arxiv:`2009.02980`.
+    {weighted_reference}
     .. [2] H. Zou, "The adaptive lasso and its oracle properties", J. Am. Stat. Assoc.
        101 (2006), :doi:`10.1198/016214506000000735`.
 
@@ -155,7 +145,7 @@ def projection_weighted_l1_ball(
     X = check_array(X)
     radius = check_radius(radius)
     # The kernel sees their values.
-    weights = _check_weights(weights, X.shape, values=X.size == 0)
+    weights = check_weights(weights, X.shape, values=X.size == 0)
     axes = check_axis(axis, X.ndim)
     if len(axes) == X.ndim:
         axes = tuple(range(X.ndim))  # one group, whose entries come in this order

@@ -1,28 +1,20 @@
-"""The kernels behind the projections: right for every shape, layout, scale, thread."""
+"""The kernels behind the projections: right for every shape, layout and scale."""
 
 import math
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from joblib import cpu_count
 
-from skproj._kernels._openmp import openmp_enabled
 from skproj.projection import BALLS, _reference, projection_l1_ball, projection_simplex
 from skproj.projection._engine import PARALLEL_MIN_SIZE
 from skproj.projection._layout import as_groups, groups_of
-from skproj.utils._threads import effective_n_threads
 
 # Largest error that is accepted, relative to the largest entry of the input.
 TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
-
 # Rows of the registry whose oracle has another name; the others share theirs.
 ORACLES = {"bilevel_l12": _reference.l12}
-
 each_ball = pytest.mark.parametrize("ball", BALLS.values(), ids=BALLS)
 
 
@@ -52,10 +44,6 @@ def assert_close(actual, expected, X, scale=0.0):
     largest = max(np.max(np.abs(X.astype(np.float64)), initial=0.0), scale)
     tolerance = TOLERANCE[actual.dtype.name] * largest
     np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance)
-
-
-# ---------------------------------------------------------------------------
-# Arrays
 
 
 def _every_second(A):
@@ -103,7 +91,6 @@ LAYOUTS = {
     "unaligned": _unaligned,
     "swapped bytes": lambda A: A.astype(A.dtype.newbyteorder("S")),
 }
-
 VALUES = {
     "gaussian": lambda rng, shape: rng.normal(size=shape),
     "ties": lambda rng, shape: rng.integers(-2, 3, size=shape),
@@ -148,10 +135,6 @@ def norm_of(X, axis, order):
         lambda C: norms.append(np.linalg.norm(C, ord=order, axis=0)) or C, X, axis
     )
     return norms[0].sum()
-
-
-# ---------------------------------------------------------------------------
-# Agreement with the references
 
 
 @each_ball
@@ -226,11 +209,7 @@ def test_kernels_do_not_see_unaligned_entries(layout):
     """They would read them through pointers that C does not allow."""
     X = LAYOUTS[layout](np.ones((4, 5)))
     assert as_groups(X, (0,)) is None
-    assert groups_of(X, (0,)).flags.aligned
-
-
-# ---------------------------------------------------------------------------
-# Bad entries
+    assert groups_of(X, (0,)).entries.flags.aligned
 
 
 @each_ball
@@ -251,9 +230,6 @@ def test_projection_finds_entry_that_is_not_finite(
     with pytest.raises(ValueError, match="X contains NaN or infinity"):
         ball.project(X, radius)
 
-
-# ---------------------------------------------------------------------------
-# Scales
 
 # Power of two that takes numbers near 1 to the named scale, per dtype.
 SCALES = {
@@ -357,10 +333,6 @@ def test_batched_projection_of_mixed_scales(function, radius):
             assert p.sum() == pytest.approx(radius, rel=1e-12, abs=0.0)
 
 
-# ---------------------------------------------------------------------------
-# Threads
-
-
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("axis", [0, 1])
@@ -386,101 +358,6 @@ def test_batched_projection_does_not_depend_on_threads(function, axis):
     X = np.random.default_rng(6).normal(size=(300, 301))
     single = function(X, 3.0, axis=axis, n_threads=1)
     np.testing.assert_array_equal(single, function(X, 3.0, axis=axis, n_threads=2))
-
-
-def test_effective_n_threads():
-    """None is at least one, negative numbers count from all CPUs, never below one."""
-    if not openmp_enabled():
-        assert {effective_n_threads(n) for n in (None, 1, 7, -1)} == {1}
-        return
-    assert 1 <= effective_n_threads(None) <= cpu_count()
-    assert effective_n_threads(np.int64(7)) == 7
-    assert effective_n_threads(-1) == cpu_count()
-    assert effective_n_threads(-cpu_count()) == 1
-    assert effective_n_threads(-1000) == 1
-    assert effective_n_threads(10**12) <= 1024
-
-
-# A process that used threads has others project, which have to come to an end by
-# themselves: an alarm ends them otherwise.
-FORKING = """
-import signal
-import numpy as np
-from skproj.projection import projection_l1_ball
-
-X = np.random.default_rng(7).normal(size=(400, 400))
-
-def project(n_threads):
-    signal.alarm(60)
-    return projection_l1_ball(X, 3.0, axis=0, n_threads=n_threads)
-
-expected = project(2)
-N_THREADS = [None, 2, 1, 3]
-
-def is_right(n_threads):
-    return np.array_equal(project(n_threads), expected)
-"""
-FORKS = {
-    "os": """
-import os
-pid = os.fork()
-if pid == 0:
-    os._exit(0 if all(map(is_right, N_THREADS)) else 1)
-assert os.waitpid(pid, 0) == (pid, 0)
-""",
-    "joblib": """
-from joblib import Parallel, delayed
-with Parallel(n_jobs=2, backend="multiprocessing") as parallel:
-    assert all(parallel(map(delayed(is_right), N_THREADS)))
-""",
-    "torch": """
-from torch.utils.data import DataLoader
-class Projected:
-    def __len__(self):
-        return len(N_THREADS)
-    def __getitem__(self, i):
-        return is_right(N_THREADS[i])
-loader = DataLoader(Projected(), num_workers=2, multiprocessing_context="fork")
-assert [bool(batch) for batch in loader] == [True] * len(N_THREADS)
-""",
-}
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot be forked")
-@pytest.mark.parametrize("fork", FORKS)
-def test_forked_process_does_not_wait_for_threads_of_its_parent(fork):
-    code = FORKING + FORKS[fork] + "assert all(map(is_right, N_THREADS))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot be forked")
-def test_forked_process_has_one_thread_by_default():
-    """Whatever it is asked for by name."""
-    code = """
-import os
-from skproj.utils._threads import effective_n_threads
-before = effective_n_threads(-1)
-pid = os.fork()
-if pid == 0:
-    os._exit(effective_n_threads(None) != 1 or effective_n_threads(-1) != before)
-assert os.waitpid(pid, 0) == (pid, 0)
-"""
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
-@pytest.mark.parametrize(
-    ("n_threads", "error"),
-    [(0, ValueError), (1.5, TypeError), ("2", TypeError), (True, TypeError)],
-)
-def test_effective_n_threads_refuses(n_threads, error):
-    """The message names the argument."""
-    with pytest.raises(error, match="n_threads must"):
-        effective_n_threads(n_threads)
-
-
-# ---------------------------------------------------------------------------
-# Large arrays, which are sampled first
 
 
 def misleading(rng, shape):
@@ -575,45 +452,3 @@ def test_long_vector(function, kind, dtype):
         expected = oracle(x.astype(np.float64), share * total)
         assert_close(function(x, share * total), expected, x)
         assert_close(function(_every_second(x), share * total), expected, x)
-
-
-# ---------------------------------------------------------------------------
-# Memory
-
-MEASURE_MEMORY = """
-import resource
-import numpy as np
-from skproj.projection import BALLS, projection_simplex
-
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # MiB on Linux
-
-rng = np.random.default_rng(0)
-X = rng.random((3000, 8000), dtype=np.float32)
-functions = {name: ball.projection for name, ball in BALLS.items()}
-functions["simplex"] = projection_simplex
-for name, project in functions.items():
-    for axis in (0, 1, None):
-        project(X[:100, :100].copy(), 1.0, axis=axis)
-        for radius in (1e5, 1.0):
-            before = peak()
-            project(X, radius, axis=axis, out=X, n_threads=2)
-            print(name, axis, radius, peak() - before)
-            rng.random(out=X, dtype=np.float32)
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="units of ru_maxrss")
-def test_projection_in_place_needs_little_memory():
-    """A fixed workspace, whatever the size of the matrix (92 MiB here)."""
-    output = subprocess.run(
-        [sys.executable, "-c", MEASURE_MEMORY],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    grown = {
-        line.rsplit(" ", 1)[0]: float(line.split()[-1]) for line in output.splitlines()
-    }
-    assert len(grown) == 54
-    assert max(grown.values()) < 32.0, max(grown.items(), key=lambda item: item[1])

@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 import skproj.nn.functional as F
+from skproj.nn.functional import _hoyer, _operator
 
 DEVICE = torch.device("meta")
 aten = torch.ops.aten
@@ -95,9 +96,9 @@ def _map(kind, function, tree):
 
 
 IMPLEMENTATIONS = {
-    "skproj::project": F._project_new,
-    "skproj::project_": F._project_in_place,
-    "skproj::project_hoyer": F._project_hoyer_new,
+    "skproj::project": _operator.project_new,
+    "skproj::project_": _operator.project_in_memory,
+    "skproj::project_hoyer": _operator.project_hoyer_new,
 }
 
 
@@ -181,11 +182,12 @@ def test_gradient(name, monkeypatch):
     calls = []
 
     def apply(X, weights, *spec):
-        results = F._operate(X, weights, *spec)
+        results = _operator.operate(X, weights, *spec)
         calls.append((X, weights, results, spec))
         return results
 
-    monkeypatch.setattr(F, "_apply", apply)
+    for module in (_operator, _hoyer):
+        monkeypatch.setattr(module, "apply", apply)
     gradients = []
     X, G = random_tensor(6, 4), random_tensor(6, 4, seed=1)
     for move in (torch.clone, Remote):
@@ -194,7 +196,9 @@ def test_gradient(name, monkeypatch):
         results = results if isinstance(results, tuple) else (results,)
         of_results = [move(G), *[torch.zeros_like(mu) for mu in results[1:]]]
         Remote.n_reads = 0
-        gradients.append(F._gradient(of_results, Y, weights, *results, spec=spec))
+        gradients.append(
+            _operator._gradient(of_results, Y, weights, *results, spec=spec)
+        )
         assert Remote.n_reads == 0
     assert_same(gradients[1], gradients[0])
 

@@ -8,7 +8,7 @@ result and the threshold. `test_fuzz_large.py` compares them with the slow ones 
 """
 
 import numpy as np
-from fuzz_projections import as_tensor, l1inf_levels
+from fuzz_targets import as_tensor, l1inf_levels
 
 
 def onto_simplex(G, radii):

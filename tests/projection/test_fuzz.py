@@ -2,14 +2,16 @@
 
 from dataclasses import replace
 
+import fuzz_inputs
 import fuzz_projections
+import fuzz_targets
 import numpy as np
 import pytest
 
 N_INPUTS = 250  # for each projection
 
 
-@pytest.mark.parametrize("name", fuzz_projections.TARGETS)
+@pytest.mark.parametrize("name", fuzz_targets.TARGETS)
 def test_projection_of_adversarial_inputs(name):
     """Right, inside the ball to rounding, and clean in every layout and scale."""
     summaries = fuzz_projections.fuzz([name], 0, range(N_INPUTS), strict_norm=True)
@@ -19,21 +21,21 @@ def test_projection_of_adversarial_inputs(name):
 
 def test_inputs_reach_every_kind():
     """No entry of a table is left out, and both loops for many threads are reached."""
-    cases = [fuzz_projections.make_case(0, index) for index in range(5000)]
-    assert {case.kind for case in cases} == set(fuzz_projections.KINDS)
-    assert {case.layout for case in cases} == set(fuzz_projections.LAYOUTS)
-    assert {case.out_layout for case in cases} == set(fuzz_projections.LAYOUTS)
-    assert {case.radius_kind for case in cases} == set(fuzz_projections.RADII)
+    cases = [fuzz_inputs.make_case(0, index) for index in range(5000)]
+    assert {case.kind for case in cases} == set(fuzz_inputs.KINDS)
+    assert {case.layout for case in cases} == set(fuzz_inputs.LAYOUTS)
+    assert {case.out_layout for case in cases} == set(fuzz_inputs.LAYOUTS)
+    assert {case.radius_kind for case in cases} == set(fuzz_inputs.RADII)
     shapes = {case.columns.shape for case in cases}
     assert {(1, 1), (3000, 3), (3, 3000), (3000, 23), (23, 3000)} <= shapes
 
 
 def test_inputs_can_be_repeated():
     """An input depends on its seed and index only."""
-    first, again = (fuzz_projections.make_case(3, 14) for _ in range(2))
+    first, again = (fuzz_inputs.make_case(3, 14) for _ in range(2))
     np.testing.assert_array_equal(first.columns, again.columns)
     assert str(first) == str(again)
-    assert str(first) != str(fuzz_projections.make_case(3, 15))
+    assert str(first) != str(fuzz_inputs.make_case(3, 15))
 
 
 def _spoiled(projection, spoil):
@@ -86,8 +88,8 @@ def _write_between_entries(X, P):
 )
 def test_fuzz_notices(monkeypatch, spoil, message):
     """A projection with a small fault does not pass."""
-    target = fuzz_projections.TARGETS["l1inf"]
+    target = fuzz_targets.TARGETS["l1inf"]
     faulty = replace(target, projection=_spoiled(target.projection, spoil))
-    monkeypatch.setitem(fuzz_projections.TARGETS, "l1inf", faulty)
+    monkeypatch.setitem(fuzz_targets.TARGETS, "l1inf", faulty)
     summary = fuzz_projections.fuzz(["l1inf"], 0, range(100), strict_norm=True)["l1inf"]
     assert any(message in failure for failure in summary.failures), str(summary)

@@ -5,11 +5,14 @@ import os
 import time
 from dataclasses import replace
 
+import fuzz_families
 import fuzz_large
+import fuzz_large_checks
+import fuzz_large_inputs
 import numpy as np
 import pytest
 from fuzz_children import Lost, in_children
-from fuzz_projections import TARGETS
+from fuzz_targets import TARGETS
 
 from skproj.projection import _reference
 
@@ -18,19 +21,25 @@ from skproj.projection import _reference
 FEW = {16: 16, 18: 6, 20: 2}
 MANY = {16: 99, 18: 99, 20: 99}
 # Each ball has a seed of its own; these two find all faults that there have been.
-BALLS = {name: (seed, FEW) for seed, name in enumerate(fuzz_large.CHECKS)} | {
+BALLS = {name: (seed, FEW) for seed, name in enumerate(fuzz_large_checks.CHECKS)} | {
     "l1inf": (33, MANY),
     "prox_linf1": (60, MANY),
 }
 
 
-@pytest.mark.parametrize("name", BALLS)
+CASES = [
+    pytest.param(name, marks=pytest.mark.slow) if most is MANY else name
+    for name, (_, most) in BALLS.items()
+]
+
+
+@pytest.mark.parametrize("name", CASES)
 def test_large_arrays(name):
     """Right in every layout, for any number of threads, without crash or hang."""
     seed, most = BALLS[name]
     indices = fuzz_large.sample(seed, most)
     summary = fuzz_large.fuzz(name, seed, indices)
-    assert summary.tried == len(indices) * fuzz_large.INPUTS_PER_CASE
+    assert summary.tried == len(indices) * fuzz_large_inputs.INPUTS_PER_CASE
     if summary.failures:
         pytest.fail(f"{name}: {summary}")
 
@@ -38,15 +47,15 @@ def test_large_arrays(name):
 def test_samples_reach_everything():
     """All balls together, and the exact l1,inf ball alone, leave out no entry."""
     everything = {
-        *itertools.product(fuzz_large.ALL_LAYOUTS, FEW, (False, True)),
-        *itertools.product(fuzz_large.SHAPES, FEW),
-        *fuzz_large.KINDS,
-        *fuzz_large.LARGE_RADII,
+        *itertools.product(fuzz_large_inputs.ALL_LAYOUTS, FEW, (False, True)),
+        *itertools.product(fuzz_large_inputs.SHAPES, FEW),
+        *fuzz_large_inputs.KINDS,
+        *fuzz_large_inputs.LARGE_RADII,
     }
     reached = {
         name: set().union(
             *(
-                fuzz_large.roads(fuzz_large.make_case(seed, index))
+                fuzz_large.roads(fuzz_large_inputs.make_case(seed, index))
                 for index in fuzz_large.sample(seed, most)
             )
         )
@@ -59,21 +68,21 @@ def test_samples_reach_everything():
 
 def test_sizes_of_arrays():
     """The numbers of entries lie around the powers of two."""
-    sizes = {exponent: set() for exponent in fuzz_large.EXPONENTS}
+    sizes = {exponent: set() for exponent in fuzz_large_inputs.EXPONENTS}
     for number in range(2000):
-        problem = fuzz_large.make_problem(0, number)
+        problem = fuzz_large_inputs.make_problem(0, number)
         if problem.shape_kind in ("groups of one", "one group"):
             sizes[problem.exponent].add(np.prod(problem.shape) - 2**problem.exponent)
-    assert all(found == set(fuzz_large.MORE) for found in sizes.values())
+    assert all(found == set(fuzz_large_inputs.MORE) for found in sizes.values())
 
 
 def test_cases_can_be_repeated():
     """A case depends on its seed and index only."""
-    first, again = (fuzz_large.make_case(3, 14) for _ in range(2))
-    assert first == again != fuzz_large.make_case(3, 15)
-    groups = fuzz_large.make_groups(first.problem)
-    fuzz_large.make_groups.cache_clear()
-    np.testing.assert_array_equal(groups, fuzz_large.make_groups(again.problem))
+    first, again = (fuzz_large_inputs.make_case(3, 14) for _ in range(2))
+    assert first == again != fuzz_large_inputs.make_case(3, 15)
+    groups = fuzz_large_inputs.make_groups(first.problem)
+    fuzz_large_inputs.make_groups.cache_clear()
+    np.testing.assert_array_equal(groups, fuzz_large_inputs.make_groups(again.problem))
 
 
 # ---------------------------------------------------------------------------
@@ -94,7 +103,7 @@ REFERENCES = {
 @pytest.mark.parametrize("name", REFERENCES)
 def test_fast_oracle_is_right(name, share):
     """It agrees with the slow one, and its threshold tells what is zero."""
-    family = fuzz_large.FAMILIES[name]
+    family = fuzz_families.FAMILIES[name]
     rng = np.random.default_rng(0)
     for C in (rng.normal(size=(7, 12)), rng.integers(-3, 4, size=(6, 8)) + 0.0):
         weights = None if family.weights is None else family.weights(C)
@@ -194,9 +203,9 @@ def _write_before_entries(X, P, n_threads):
 )
 def test_fuzz_notices(monkeypatch, spoil, message):
     """A projection with a small fault does not pass."""
-    family = fuzz_large.FAMILIES["bilevel_l1inf"]
+    family = fuzz_families.FAMILIES["bilevel_l1inf"]
     monkeypatch.setitem(
-        fuzz_large.FAMILIES,
+        fuzz_families.FAMILIES,
         "bilevel_l1inf",
         replace(family, call=_spoiled(family.call, spoil)),
     )
@@ -208,13 +217,13 @@ def test_fuzz_notices(monkeypatch, spoil, message):
 
 
 def test_fuzz_notices_wrong_thresholds(monkeypatch):
-    family = fuzz_large.FAMILIES["l12"]
+    family = fuzz_families.FAMILIES["l12"]
 
     def call(*arguments, **options):
         P, threshold = family.call(*arguments, **options)
         return P, threshold * (1 + 1e-4)
 
-    monkeypatch.setitem(fuzz_large.FAMILIES, "l12", replace(family, call=call))
+    monkeypatch.setitem(fuzz_families.FAMILIES, "l12", replace(family, call=call))
     failures = [
         fuzz_large.run_case("l12", 0, index, lambda text: None) for index in range(8)
     ]
@@ -243,6 +252,7 @@ def _square_unless_faulty(number, announce):
     return number**2
 
 
+@pytest.mark.slow
 def test_lost_children(capfd):
     """Work that ends its process is reported, and the rest is done by a new one."""
     results = dict(in_children(_square_unless_faulty, range(1, 8), limit=5.0))

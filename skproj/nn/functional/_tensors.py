@@ -52,7 +52,7 @@ def chain_of_levels(levels):
 # Building blocks
 
 
-def _accumulator(X):
+def accumulator(X):
     """Type that sums are carried in; some devices have no float64."""
     return torch.float32 if X.device.type == "mps" else torch.float64
 
@@ -61,8 +61,8 @@ def _norm(V, level):
     norm, dims = level
     if norm == math.inf:  # on a CPU vector_norm is much slower than this
         largest = torch.maximum(V.amax(dims, keepdim=True), -V.amin(dims, keepdim=True))
-        return largest.to(_accumulator(V))
-    return torch.linalg.vector_norm(V, norm, dims, keepdim=True, dtype=_accumulator(V))
+        return largest.to(accumulator(V))
+    return torch.linalg.vector_norm(V, norm, dims, keepdim=True, dtype=accumulator(V))
 
 
 def _norms_of_levels(V, levels):
@@ -73,7 +73,7 @@ def _norms_of_levels(V, levels):
     return values
 
 
-def _safe_scale(X, dims, at_least=0.0):
+def safe_scale(X, dims, at_least=0.0):
     """Power of two that brings `X` near 1, where sums and squares are harmless.
 
     float32 needs none: its squares are far within the range of the sums. Then the
@@ -101,7 +101,7 @@ def _per_fibre(values, V, dims):
     return values.reshape([1 if d in dims else n for d, n in enumerate(V.shape)])
 
 
-def _ratio(a, b):
+def ratio(a, b):
     """Divide, with 0 for 0 / 0, and without NaN in gradients."""
     return a / torch.where(b > 0, b, 1.0)
 
@@ -109,7 +109,7 @@ def _ratio(a, b):
 def _constant(X, number):
     """Make a tensor of one number, of the dimensions of `X`, without a transfer."""
     size = [1] * X.ndim
-    return torch.full(size, number, dtype=_accumulator(X), device=X.device)
+    return torch.full(size, number, dtype=accumulator(X), device=X.device)
 
 
 def _threshold(V, radius, dims, weights=None):
@@ -139,7 +139,7 @@ def _onto_simplex(V, radius, dims):
     What is left of them may be tiny, and the rounding of the entries must not be
     large beside it: their differences are exact.
     """
-    V = V.to(_accumulator(V))
+    V = V.to(accumulator(V))
     V = V - V.amax(dims, keepdim=True)
     return (V - _threshold(V, radius, dims)).clamp(min=0.0)
 
@@ -162,7 +162,7 @@ def _clip(X, level):
     return X.clamp(0.0 - level, level)  # 0.0 - 0.0 is not the -0.0 that -0.0 would be
 
 
-def _with_signs_of(X, V):
+def with_signs_of(X, V):
     """Give the signs of `X`, and its type, to what is not negative; 0 gets none."""
     return torch.where(X < 0, 0.0 - V, V).to(X.dtype)
 
@@ -174,7 +174,7 @@ def _with_signs_of(X, V):
 def project_levels(X, radius, levels):
     """Project a non-empty tensor by a chain of levels, outermost first."""
     all_dims = tuple(d for level in levels for d in level.dims)
-    scale = _safe_scale(X, all_dims)
+    scale = safe_scale(X, all_dims)
     values = _norms_of_levels(_scaled(X, scale), levels)
     budget = _constant(X, radius) * scale
     *outer, inner = levels
@@ -183,7 +183,7 @@ def project_levels(X, radius, levels):
         budget = _project_fibres(values[i + 1], outer_norms[i], budget, level)
     if inner.norm == 1:
         shrunk = _onto_simplex(V.abs(), budget, inner.dims) / scale
-        return torch.where(norm <= budget, X, _with_signs_of(X, shrunk))
+        return torch.where(norm <= budget, X, with_signs_of(X, shrunk))
     if inner.norm == 2:
         return (X * _l2_factor(norm, budget)).to(X.dtype)
     return _clip(X, budget / scale)
@@ -191,17 +191,17 @@ def project_levels(X, radius, levels):
 
 def project_simplex(X, radius, dims):
     """Project each slice of a non-empty tensor onto the simplex."""
-    scale = _safe_scale(X, dims, at_least=radius)
+    scale = safe_scale(X, dims, at_least=radius)
     P = _onto_simplex(_scaled(X, scale), _constant(X, radius) * scale, dims)
     return (P / scale).to(X.dtype)
 
 
-def project_weighted_l1(X, radius, weights, dims):
+def project_weighted_l1(X, radius, dims, weights):
     """Project each slice of a non-empty tensor onto the weighted l1 ball."""
-    w = weights.to(_accumulator(X)).expand(X.shape)
-    scale = _safe_scale(X, dims)
+    w = weights.to(accumulator(X)).expand(X.shape)
+    scale = safe_scale(X, dims)
     # Multiplying weights and radius by one number leaves the ball as it is.
-    weight_scale = _safe_scale(w, dims)
+    weight_scale = safe_scale(w, dims)
     w = w * weight_scale
     V = _scaled(X, scale).abs().to(w.dtype)
     radius = _constant(X, radius) * (scale * weight_scale)
@@ -209,8 +209,8 @@ def project_weighted_l1(X, radius, weights, dims):
     tau = _threshold(V, radius, dims, w).clamp(min=0.0)
     shrunk = (V - tau * w).clamp(min=0.0)
     # The rounding of V is not small beside a tiny radius.
-    shrunk = shrunk * _ratio(radius, (w * shrunk).sum(dims, keepdim=True))
-    return torch.where(inside | (w == 0), X, _with_signs_of(X, shrunk / scale))
+    shrunk = shrunk * ratio(radius, (w * shrunk).sum(dims, keepdim=True))
+    return torch.where(inside | (w == 0), X, with_signs_of(X, shrunk / scale))
 
 
 def project_l1inf(X, radius, dims):
@@ -223,8 +223,8 @@ def project_l1inf(X, radius, dims):
     method on sum mu(theta) = radius is a search in the ends of the pieces. From the
     left of the root the steps never pass it.
     """
-    scale = _safe_scale(X, tuple(range(X.ndim)))
-    groups = _fibres_last(_scaled(X, scale).abs(), dims).to(_accumulator(X))
+    scale = safe_scale(X, tuple(range(X.ndim)))
+    groups = _fibres_last(_scaled(X, scale).abs(), dims).to(accumulator(X))
     size = groups.shape[-1]
     groups = groups.reshape(-1, size)
     budget = (_constant(X, radius) * scale).flatten()
@@ -290,7 +290,7 @@ def gradient_of_levels(G, X, P, levels):
     for level in reversed(levels):
         lost.insert(0, lost[0].abs().amax(level.dims, keepdim=True))
     # Only ratios and signs of norms are used, so that they may be scaled.
-    scale = _safe_scale(X.detach(), tuple(d for level in levels for d in level.dims))
+    scale = safe_scale(X.detach(), tuple(d for level in levels for d in level.dims))
 
     def norms(Y):
         needed = levels if levels[0].norm != 1 else levels[1:]
@@ -317,10 +317,10 @@ def gradient_of_levels(G, X, P, levels):
             direct.insert(0, (along - mean).mul_(signs))
             g = mean
         elif level.norm == 2:
-            along = _ratio(v[i], v[i - 1])
+            along = ratio(v[i], v[i - 1])
             inner = (along * g).sum(level.dims, keepdim=True)
             across = torch.addcmul(g, along, inner, value=-1)
-            direct.insert(0, _ratio(u[i - 1], v[i - 1]) * across)
+            direct.insert(0, ratio(u[i - 1], v[i - 1]) * across)
             g = inner
         else:
             along = lost[i] * g
@@ -337,7 +337,7 @@ def gradient_of_levels(G, X, P, levels):
 
 def _gradient_of_norm(V, norm, level):
     if level.norm == 2:
-        return _ratio(V, norm)
+        return ratio(V, norm)
     signs = V.detach().sign()
     if level.norm == 1:
         return signs
@@ -345,7 +345,7 @@ def _gradient_of_norm(V, norm, level):
     return signs.mul_(largest).div_(largest.sum(level.dims, keepdim=True))
 
 
-def gradient_of_simplex(G, P, dims):
+def gradient_of_simplex(G, X, P, dims):
     """Gradient for a positive radius: on the support, less the mean there.
 
     The support has a fixed sum, so that a change of all its entries alike is undone.
@@ -355,16 +355,16 @@ def gradient_of_simplex(G, P, dims):
     return support * (G - (support * G).sum(dims, keepdim=True) / count)
 
 
-def gradient_of_weighted_l1(G, X, P, weights, dims):
+def gradient_of_weighted_l1(G, X, P, dims, weights):
     """Gradient for a positive radius.
 
     On the support ``tau = (sum w |x| - radius) / sum w^2``, so that the gradient there
     loses its component along the weights. Entries without a weight are never changed.
     """
     outside = (X != P).any(dims, keepdim=True)
-    along = weights.to(_accumulator(X)) * P.detach().sign()
-    along = along * _safe_scale(along, dims)
-    component = _ratio(
+    along = weights.to(accumulator(X)) * P.detach().sign()
+    along = along * safe_scale(along, dims)
+    component = ratio(
         (along * G).sum(dims, keepdim=True), (along * along).sum(dims, keepdim=True)
     )
     support = (P != 0) | (weights == 0)
@@ -384,7 +384,7 @@ def gradient_of_l1inf(G, X, P, dims):
     shares = kept / counts.clamp(min=1.0)
     along = lost * G
     g = along.sum(dims, keepdim=True)
-    mean = _ratio((shares * g).sum(), shares.sum())
+    mean = ratio((shares * g).sum(), shares.sum())
     direct = torch.addcmul(G, lost, along, value=-1).mul_(kept)
     moved = torch.addcmul(direct, lost, shares * (g - mean))
     return torch.where(counts.amax() > 0, moved, G)

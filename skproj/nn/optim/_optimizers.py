@@ -5,7 +5,7 @@ import numbers
 
 import torch
 
-from skproj.nn.functional import check_dims
+from skproj.nn.functional._checks import check_dims
 from skproj.nn.optim._proximal import group_soft_threshold_, soft_threshold_
 
 PENALTIES = ("l1", "l12")

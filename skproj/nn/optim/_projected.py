@@ -4,8 +4,8 @@ import numbers
 
 import torch
 
-from skproj.nn import functional
-from skproj.nn.functional import (
+from skproj.nn.functional._balls import BY_BALL
+from skproj.nn.functional._checks import (
     check_dims,
     check_float_radius,
     check_tensor,
@@ -50,12 +50,12 @@ def _as_list(params):
         ) from None
 
 
-def _project(projection, W, radius, dim, suffix=""):
+def _project(projection, W, radius, dim, in_place=False):
     """Call a projection, of the registry or the user's own, and check the result."""
     if not callable(projection):
         if not _has_groups(projection):
             dim = None
-        function = getattr(functional, f"projection_{projection}_ball{suffix}")
+        function = BY_BALL[projection][in_place]
         return function(W, radius, dim=dim)
     P = projection(W, radius, dim=dim)
     if not isinstance(P, torch.Tensor) or P.shape != W.shape:
@@ -143,7 +143,7 @@ class _ProjectionHandle(StepHandle):
             radius = check_float_radius(radius(step))
         for i, W in enumerate(self._params):
             try:
-                P = _project(self._projection, W, radius, self._dim, suffix="_")
+                P = _project(self._projection, W, radius, self._dim, in_place=True)
                 if P is not W:
                     W.copy_(P)
             except Exception as error:

@@ -8,8 +8,12 @@ import torch
 from torch import nn
 from torch.nn.utils import prune
 
-from skproj.nn import functional
-from skproj.nn.functional import check_dims, check_float_radius, check_type_of_dims
+from skproj.nn.functional._balls import BY_BALL
+from skproj.nn.functional._checks import (
+    check_dims,
+    check_float_radius,
+    check_type_of_dims,
+)
 from skproj.nn.prune._weight_groups import (
     GROUPINGS,
     LAYERS,
@@ -229,7 +233,7 @@ class ProjectionStructured(_CopyablePruning):
         """
         (dim,) = check_dims(self.dim, t.ndim)
         inside = [d for d in range(t.ndim) if d != dim]
-        project = getattr(functional, f"projection_{self.projection}_ball")
+        project, _ = BY_BALL[self.projection]
         P = project((t * default_mask.to(t.dtype)).detach(), self.radius, dim=inside)
         kept = P.ne(0).sum(dim=inside, keepdim=True) > 0
         return default_mask * kept.to(default_mask)

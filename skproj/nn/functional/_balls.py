@@ -1,0 +1,473 @@
+"""Projections of tensors onto balls, each with a twin that works in place."""
+
+import functools
+import math
+
+from skproj.nn.functional._docs import document, document_in_place
+from skproj.nn.functional._operator import (
+    operands,
+    project_in_place,
+    project_out_of_place,
+)
+from skproj.projection._docs import alias
+
+
+def out_of_place(check):
+    """Make a projection into a new tensor of a function that checks its arguments.
+
+    It has the name, the signature and the docstring of the result, and returns the
+    `operands` of the projection.
+    """
+
+    @functools.wraps(check)
+    def project(*args, **kwargs):
+        return project_out_of_place(*check(*args, **kwargs))
+
+    return document(project)
+
+
+def in_place(function):
+    """Make the twin of a projection that writes into its argument."""
+    check = function.__wrapped__
+
+    @functools.wraps(check)
+    def project(*args, **kwargs):
+        return project_in_place(*check(*args, **kwargs))
+
+    project.__name__ = project.__qualname__ = f"{check.__name__}_"
+    return document_in_place(project)
+
+
+@out_of_place
+def projection_simplex(X, radius=1.0, *, dim=None):
+    r"""Project a tensor, or each slice of it, onto the simplex.
+
+    .. math::
+
+        \operatorname*{argmin}_{p} \|p - x\|_2^2 \quad \text{subject to} \quad
+        p \ge 0, \ \sum_i p_i = \text{radius}
+
+    What lies below a threshold becomes zero, the rest is shifted by it.
+
+    Parameters
+    ----------
+    {X}
+    radius : float, default=1.0
+        Sum of the result, finite and non-negative. Not a tensor.
+    {dim_of_slices}
+
+    {returns}
+
+    See Also
+    --------
+    {twin}
+    projection_l1_ball : The same set without the sign constraint, filled.
+
+    {notes}
+
+    {simplex_reference}
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skproj.nn.functional import projection_simplex
+    >>> x = torch.tensor([0.5, 1.0, -2.0])
+    >>> projection_simplex(x)
+    tensor([0.2500, 0.7500, 0.0000])
+    """
+    return operands("simplex", X, radius, dim)
+
+
+projection_simplex_ = in_place(projection_simplex)
+
+
+@out_of_place
+def projection_l1_ball(X, radius, *, dim=None):
+    r"""Project a tensor, or each slice of it, onto the l1 ball.
+
+    .. math::
+
+        \operatorname*{argmin}_{p} \|p - x\|_2^2 \quad \text{subject to} \quad
+        \sum_i |p_i| \le \text{radius}
+
+    The result is a soft threshold of `X`: single entries become zero, wherever they
+    are. Use a ball with groups to make whole columns zero.
+
+    {projection_of_slices}
+
+    See Also
+    --------
+    {twin}
+    projection_bilevel_l11_ball : A budget for columns, then for their entries.
+
+    {notes}
+
+    {simplex_reference}
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skproj.nn.functional import projection_l1_ball
+    >>> x = torch.tensor([3.0, -1.0, 0.5])
+    >>> projection_l1_ball(x, 2.0)
+    tensor([2., 0., 0.])
+    """
+    return operands("l1", X, radius, dim)
+
+
+projection_l1_ball_ = in_place(projection_l1_ball)
+
+
+@out_of_place
+def projection_weighted_l1_ball(X, radius, weights, *, dim=None):
+    r"""Project a tensor, or each slice of it, onto a weighted l1 ball.
+
+    .. math::
+
+        \operatorname*{argmin}_{p} \|p - x\|_2^2 \quad \text{subject to} \quad
+        \sum_i w_i |p_i| \le \text{radius}
+
+    The result is a soft threshold with one level per entry, proportional to its weight:
+    entries with large weights become zero first.
+
+    Parameters
+    ----------
+    {X}
+    radius : float
+        Radius of the ball; 0 gives zeros where the weight is not zero, infinity gives
+        `X`. Not a tensor.
+    weights : torch.Tensor of the shape of `X`, or broadcastable to it
+        Finite and non-negative, on the device of `X`. An entry whose weight is zero is
+        left alone.
+    {dim_of_slices}
+
+    {returns}
+
+    See Also
+    --------
+    {twin}
+    projection_l1_ball : All weights are 1.
+
+    {notes}
+
+    {weighted_reference}
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skproj.nn.functional import projection_weighted_l1_ball
+    >>> x = torch.tensor([3.0, -1.0, 0.5])
+    >>> w = torch.tensor([1.0, 2.0, 0.0])
+    >>> projection_weighted_l1_ball(x, 2.0, w)
+    tensor([2.0000, 0.0000, 0.5000])
+    """
+    return operands("weighted_l1", X, radius, dim, weights)
+
+
+projection_weighted_l1_ball_ = in_place(projection_weighted_l1_ball)
+
+
+@out_of_place
+def projection_l2_ball(X, radius, *, dim=None):
+    r"""Project a tensor, or each slice of it, onto the l2 ball.
+
+    .. math::
+
+        \operatorname*{argmin}_{p} \|p - x\|_2^2 \quad \text{subject to} \quad
+        \|p\|_2 \le \text{radius}
+
+    A vector outside the ball keeps its direction and is shortened. Entries become
+    smaller, but none becomes zero.
+
+    {projection_of_slices}
+
+    See Also
+    --------
+    {twin}
+    projection_l12_ball : One radius for the sum of the norms of the slices.
+
+    {notes}
+
+    {proximal_reference}
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skproj.nn.functional import projection_l2_ball
+    >>> x = torch.tensor([3.0, -4.0])
+    >>> projection_l2_ball(x, 2.5)
+    tensor([ 1.5000, -2.0000])
+    """
+    return operands("l2", X, radius, dim)
+
+
+projection_l2_ball_ = in_place(projection_l2_ball)
+
+
+@out_of_place
+def projection_linf_ball(X, radius, *, dim=None):
+    r"""Project a tensor, or each slice of it, onto the l_inf ball.
+
+    .. math::
+
+        \operatorname*{argmin}_{p} \|p - x\|_2^2 \quad \text{subject to} \quad
+        \max_i |p_i| \le \text{radius}
+
+    Entries are clipped to the interval from ``-radius`` to ``radius``. No entry becomes
+    zero.
+
+    {projection_of_slices}
+
+    See Also
+    --------
+    {twin}
+    projection_l1inf_ball : One radius for the sum of the maxima of the slices.
+
+    {notes}
+
+    {proximal_reference}
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skproj.nn.functional import projection_linf_ball
+    >>> x = torch.tensor([3.0, -4.0, 1.0])
+    >>> projection_linf_ball(x, 2.0)
+    tensor([ 2., -2.,  1.])
+    """
+    return operands("linf", X, radius, dim)
+
+
+projection_linf_ball_ = in_place(projection_linf_ball)
+
+
+@out_of_place
+def projection_l12_ball(X, radius, *, dim=0):
+    r"""Project a tensor onto the l1,2 ball (group lasso).
+
+    .. math::
+
+        \operatorname*{argmin}_{P} \|P - X\|_F^2 \quad \text{subject to} \quad
+        \sum_j \|p_j\|_2 \le \text{radius}
+
+    Groups (columns for ``dim=0``) with a small l2 norm become zero, the others keep
+    their direction and are shortened. The outer norm is named first: what is l1,2
+    here is l2,1 elsewhere.
+
+    {projection_of_groups}
+
+    See Also
+    --------
+    {twin}
+    projection_l1inf_ball : Clips the groups instead of scaling them.
+
+    {notes}
+
+    {group_lasso_reference}
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skproj.nn.functional import projection_l12_ball
+    >>> X = torch.tensor([[3.0, 0.6, 0.5], [-4.0, 0.8, 0.0]])
+    >>> projection_l12_ball(X, 2.5)
+    tensor([[ 1.5000,  0.0000,  0.0000],
+            [-2.0000,  0.0000,  0.0000]])
+    """
+    return operands("l12", X, radius, dim)
+
+
+projection_l12_ball_ = in_place(projection_l12_ball)
+projection_bilevel_l12_ball = alias(projection_l12_ball, "projection_bilevel_l12_ball")
+projection_bilevel_l12_ball_ = alias(
+    projection_l12_ball_, "projection_bilevel_l12_ball_"
+)
+
+
+@out_of_place
+def projection_l1inf_ball(X, radius, *, dim=0):
+    r"""Project a tensor onto the l1,inf ball, exactly.
+
+    .. math::
+
+        \operatorname*{argmin}_{P} \|P - X\|_F^2 \quad \text{subject to} \quad
+        \sum_j \max_i |p_{ij}| \le \text{radius}
+
+    Each group (column for ``dim=0``) is clipped at a level of its own, and groups
+    whose l1 norm is below the threshold become zero. The outer norm is named first:
+    l1 over the groups of l_inf inside a group.
+
+    {projection_of_groups}
+
+    See Also
+    --------
+    {twin}
+    projection_bilevel_l1inf_ball : Cheaper and usually sparser; not the nearest point.
+
+    {notes}
+    Devices other than the CPU sort the groups and are asked a few times whether
+    Newton's method has converged.
+
+    {l1inf_reference}
+    .. [2] A. Quattoni, X. Carreras, M. Collins, T. Darrell, "An efficient projection
+       for l1,inf regularization", ICML 2009, :doi:`10.1145/1553374.1553484`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skproj.nn.functional import projection_l1inf_ball
+    >>> X = torch.tensor([[3.0, 1.0, 0.5], [-1.0, 1.0, 0.0]])
+    >>> projection_l1inf_ball(X, 2.0)
+    tensor([[ 1.6667,  0.3333,  0.0000],
+            [-1.0000,  0.3333,  0.0000]])
+    """
+    return operands("l1inf", X, radius, dim)
+
+
+projection_l1inf_ball_ = in_place(projection_l1inf_ball)
+
+
+@out_of_place
+def projection_bilevel_l11_ball(X, radius, *, dim=0):
+    r"""Project a tensor onto the l1,1 ball in two levels.
+
+    .. math::
+
+        p_j = \operatorname*{argmin}_{\|p\|_1 \le u_j} \|p - x_j\|_2^2,
+        \qquad u = \operatorname*{argmin}_{\|u\|_1 \le \text{radius}}
+        \sum_j (u_j - \|x_j\|_1)^2
+
+    The l1 norms of the groups are projected onto the l1 ball, then each group onto
+    the l1 ball of what it was given: zero groups, and zeros inside the kept ones.
+
+    {projection_of_groups}
+
+    See Also
+    --------
+    {twin}
+    projection_l1_ball : The nearest point of the same ball.
+
+    {notes}
+
+    {bilevel_reference}
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skproj.nn.functional import projection_bilevel_l11_ball
+    >>> X = torch.tensor([[3.0, 1.0, 0.5], [-1.0, 1.0, 0.0]])
+    >>> projection_bilevel_l11_ball(X, 2.0)
+    tensor([[2., 0., 0.],
+            [0., 0., 0.]])
+    """
+    return operands("bilevel_l11", X, radius, dim)
+
+
+projection_bilevel_l11_ball_ = in_place(projection_bilevel_l11_ball)
+
+
+@out_of_place
+def projection_bilevel_l1inf_ball(X, radius, *, dim=0):
+    r"""Project a tensor onto the l1,inf ball in two levels.
+
+    .. math::
+
+        p_j = \operatorname*{argmin}_{\|p\|_\infty \le u_j} \|p - x_j\|_2^2,
+        \qquad u = \operatorname*{argmin}_{\|u\|_1 \le \text{radius}}
+        \sum_j (u_j - \|x_j\|_\infty)^2
+
+    The maxima of the groups are projected onto the l1 ball, then each group is
+    clipped at what it was given. Groups whose maximum is small become zero.
+
+    {projection_of_groups}
+
+    See Also
+    --------
+    {twin}
+    projection_l1inf_ball : The nearest point of the same ball.
+
+    {notes}
+
+    {bilevel_reference}
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skproj.nn.functional import projection_bilevel_l1inf_ball
+    >>> X = torch.tensor([[3.0, 1.0, 0.5], [-1.0, 1.0, 0.0]])
+    >>> projection_bilevel_l1inf_ball(X, 2.0)
+    tensor([[ 2.,  0.,  0.],
+            [-1.,  0.,  0.]])
+    """
+    return operands("bilevel_l1inf", X, radius, dim)
+
+
+projection_bilevel_l1inf_ball_ = in_place(projection_bilevel_l1inf_ball)
+
+
+@out_of_place
+def projection_multilevel(X, radius, norms=(1, math.inf, math.inf), *, dims=None):
+    r"""Project a tensor onto the ball of a norm of norms, level by level.
+
+    .. math::
+
+        V = \big(\|x_j\|_q\big)_j, \qquad
+        U = \operatorname{multilevel}(V, \text{radius}), \qquad
+        p_j = \operatorname*{argmin}_{\|p\|_q \le u_j} \|p - x_j\|_2^2
+
+    The fibres of the innermost level are replaced by their norms, the smaller tensor
+    is projected in the same way, and each fibre then onto the ball of what it was
+    given. With an outer l1 norm whole slices become zero: filters or channels of a
+    convolution, which can be removed from the network.
+
+    Parameters
+    ----------
+    {X}
+    {ball_radius}
+    norms : tuple of {1, 2, inf}, default=(1, inf, inf)
+        The norm of each level, the outermost first.
+    dims : tuple of int or tuple of int, default=None
+        For each norm what it runs along, the outermost first; together every dimension
+        of `X` once. None means ``(ndim - 1, ..., 0)``, one dimension for each norm, so
+        that the innermost norm runs along dimension 0.
+
+    {returns}
+
+    See Also
+    --------
+    {twin}
+    projection_bilevel_l1inf_ball : The same for ``norms=(1, inf)`` and a matrix.
+
+    {notes}
+
+    {multilevel_reference}
+
+    Examples
+    --------
+    >>> import math
+    >>> import torch
+    >>> from skproj.nn.functional import projection_multilevel
+    >>> W = torch.arange(8.0).reshape(4, 1, 1, 2)
+    >>> projection_multilevel(W, 4.0, (1, math.inf), dims=(0, (1, 2, 3))).flatten(1)
+    tensor([[0., 0.],
+            [0., 0.],
+            [1., 1.],
+            [3., 3.]])
+    """
+    return operands("multilevel", X, radius, dims, norms=norms)
+
+
+projection_multilevel_ = in_place(projection_multilevel)
+
+
+# For each ball of the registry the function and its twin in place.
+BY_BALL = {
+    "l1": (projection_l1_ball, projection_l1_ball_),
+    "l2": (projection_l2_ball, projection_l2_ball_),
+    "linf": (projection_linf_ball, projection_linf_ball_),
+    "l12": (projection_l12_ball, projection_l12_ball_),
+    "l1inf": (projection_l1inf_ball, projection_l1inf_ball_),
+    "bilevel_l11": (projection_bilevel_l11_ball, projection_bilevel_l11_ball_),
+    "bilevel_l12": (projection_bilevel_l12_ball, projection_bilevel_l12_ball_),
+    "bilevel_l1inf": (projection_bilevel_l1inf_ball, projection_bilevel_l1inf_ball_),
+}

@@ -1,0 +1,322 @@
+"""The group sparse projection in plain PyTorch, for tensors on any device.
+
+The problem is described in `skproj.projection._hoyer_search`, which searches for the
+multiplier here as well: each of its steps reads two numbers back from the device.
+"""
+
+import math
+
+import torch
+
+from skproj.nn.functional._hoyer_vectors import total, vectors_of, weights_of
+from skproj.nn.functional._tensors import (
+    accumulator,
+    ratio,
+    safe_scale,
+    with_signs_of,
+)
+from skproj.projection._hoyer_search import (
+    EPS,
+    JUMP_MARGIN,
+    START_FACTOR,
+    Problem,
+    bracket_multiplier,
+)
+from skproj.projection._hoyer_solver import (
+    ASCENT_TOLERANCE,
+    MAX_ASCENT_STEPS,
+    SMALLEST_EXPONENT,
+    TOLERANCE,
+    TOLERANCE_INSIDE,
+)
+from skproj.projection._hoyer_vectors import Directions
+
+# ---------------------------------------------------------------------------
+# Directions of rows: at a threshold, with a given mean, or in between
+
+
+def _last_entry(a, w, threshold):
+    """Place of the entry that is left of a spent vector."""
+    if not isinstance(w, torch.Tensor):
+        return a.argmax(-1, keepdim=True)
+    rest = torch.where(a > 0.0, a - threshold * w, -math.inf)
+    is_best = rest == rest.amax(-1, keepdim=True)
+    return torch.where(is_best, w, math.inf).argmin(-1, keepdim=True)
+
+
+def _entry(place, like):
+    return torch.zeros_like(like).scatter_(-1, place, 1.0)
+
+
+def _excess(a, w, threshold):
+    y = (a - threshold * w).clamp_(min=0.0)
+    return y, torch.linalg.vector_norm(y, dim=-1, keepdim=True)
+
+
+def _measure(a, w, threshold):
+    """Mean and length of the direction, and slope of the mean."""
+    y, length = _excess(a, w, threshold)
+    spent, last = length == 0.0, 1.0
+    if isinstance(w, torch.Tensor):
+        last = w.gather(-1, _last_entry(a, w, threshold))
+    mean = torch.where(spent, last, ratio(total(w * y), length))
+    slope = ratio(mean * mean - total(y.sign_() * (w * w)), length).clamp(max=0.0)
+    return mean, length, torch.where(spent, 0.0, slope)
+
+
+def _direction(a, w, threshold):
+    y, length = _excess(a, w, threshold)
+    last = _entry(_last_entry(a, w, threshold), a)
+    return torch.where(length > 0.0, y / length, last)
+
+
+def _direction_of_mean(a, mean):
+    """Direction with a given mean, without weights, and its threshold.
+
+    With the entries that are left the threshold has a closed form, in differences to
+    the largest; entries drop out until none does, as in `solve_vector` of the kernels.
+    """
+    largest = a.amax(-1, keepdim=True)
+    deficits = largest - a
+    before, kept = None, a > 0.0
+    while before is None or not torch.equal(before, kept):
+        count = total(kept).to(a.dtype)
+        center = total(kept * deficits) / count
+        variance = total((kept * (deficits - center)).square()) / count
+        rest = (count - mean * mean).clamp(min=EPS * count)
+        depth = center + mean * (variance / rest).sqrt()
+        tied = ~(variance > 0.0)
+        before, kept = kept, kept & (tied | (deficits < depth))
+    y = torch.where(kept, depth - deficits, 0.0).clamp(min=0.0)
+    y = y / torch.linalg.vector_norm(y, dim=-1, keepdim=True)
+
+    # Of entries equal to the largest as many are kept as the mean needs.
+    single = mean <= 1.0 + 4 * EPS
+    n = torch.minimum((mean * mean * (1.0 - 8 * EPS)).ceil(), count)
+    n = torch.where(single, 1.0, n).clamp(min=1.0)
+    spread = ((n - 1.0) * (n - mean * mean)).clamp(min=0.0).sqrt()
+    first = torch.where(n > 1.0, (mean + spread) / n, 1.0)
+    other = (mean - spread / (n - 1.0).clamp(min=1.0)) / n
+    is_largest = deficits == 0.0
+    rank = is_largest.cumsum(-1)
+    equal = torch.where(rank == 1, first, other) * (is_largest & (rank <= n))
+    tied = tied | single
+    return torch.where(tied, equal, y), torch.where(tied, largest, largest - depth)
+
+
+def _mixture(sparse, dense, w, mean):
+    """Mix two directions so that the result has a mean between theirs."""
+    low, high, inner = (w * sparse).sum(), (w * dense).sum(), (sparse * dense).sum()
+    # (sparse + share * dense) / norm has the mean: a quadratic equation for the share.
+    square, rest = high * high - mean * mean, low * low - mean * mean
+    half = low * high - mean * mean * inner
+    root = (half * half - square * rest).clamp(min=0.0).sqrt()
+    mixed = sparse + (root - half) / square * dense
+    return mixed / torch.linalg.vector_norm(mixed)
+
+
+# ---------------------------------------------------------------------------
+# Solutions, as the solver for arrays finds them: multipliers, and directions of the
+# rows, which are None if all vectors are sparse enough
+
+
+class _Group:
+    """Magnitudes of the rows, divided by powers of two, and their weights.
+
+    For the search this is what is measured.
+    """
+
+    def __init__(self, vectors, X, weights):
+        self.vectors = vectors
+        rows = [V.abs().to(accumulator(X)) for V in vectors.take(X)]
+        scales = [a.new_ones(len(a), 1) * safe_scale(a, (-1,)) for a in rows]
+        self.A = [a * scale for a, scale in zip(rows, scales, strict=True)]
+        self.W, rates, full = weights_of(vectors, weights, X)
+        self.rates, self.full = vectors.join(rates), vectors.join(full)
+        self.largest = vectors.join([a.amax(-1) for a in self.A])
+        self.own_units = 1.0 / vectors.join(scales)
+        self.top = float(self.own_units.max())
+        self.units = (self.own_units / self.top).clamp(min=2.0**SMALLEST_EXPONENT)
+        self.inside = TOLERANCE_INSIDE["f" if X.dtype == torch.float32 else "d"]
+
+    def each(self, function, *values):
+        """List the results of a function of rows, their weights, and columns."""
+        return list(map(function, self.A, self.W, *map(self.vectors.split, values)))
+
+    def measure(self, thresholds):
+        """Measure the directions at thresholds of shape (n_vectors,)."""
+        columns = zip(*self.each(_measure, thresholds), strict=True)
+        return Directions(thresholds, *map(self.vectors.join, columns), None)
+
+    def forget_below(self, directions):
+        """Keep all entries: how many are left would have to be read back."""
+
+    def means(self):
+        """Means of the directions of the vectors themselves."""
+        return self.measure(torch.zeros_like(self.rates)).means
+
+    def products(self, X):
+        """Products of the vectors and directions."""
+        products = [total(x * a) for x, a in zip(X, self.A, strict=True)]
+        return self.vectors.join(products)
+
+
+def _join(group, problem, dense, sparse, tolerance):
+    """Choose between both sides of a jump; the result is a list of directions."""
+    if dense is sparse:
+        return group.each(_direction, dense.thresholds)
+    gains = (problem.rates * (dense.means - sparse.means)).clamp(min=0.0)
+    room = problem.budget - problem.rates @ sparse.means
+    used = gains.cumsum(0)
+    is_dense = used <= room + tolerance
+    thresholds = torch.where(is_dense, dense.thresholds, sparse.thresholds)
+    X = group.each(_direction, thresholds)
+    i = int(is_dense.sum())
+    room = float(room - used[i - 1] if i else room)
+    if i == len(gains) or room <= tolerance:
+        return X
+    mean = sparse.means[i] + room / problem.rates[i]
+    k, j = group.vectors.find(i)
+    a, w = group.A[k][j : j + 1], group.W[k]
+    if not isinstance(w, torch.Tensor):
+        X[k][j] = _direction_of_mean(a, mean)[0]
+        return X
+    w = w[j : j + 1]
+    # What is left on the dense side must not vanish here by another rounding.
+    threshold = dense.thresholds[i] * (1.0 - JUMP_MARGIN * (dense.lengths[i] > 0.0))
+    sides = _direction(a, w, sparse.thresholds[i]), _direction(a, w, threshold)
+    X[k][j] = _mixture(*sides, w, mean)
+    return X
+
+
+def _smallest_weight(a, w):
+    """Mean of a single entry: the smallest weight of those that are not zero."""
+    if not isinstance(w, torch.Tensor):
+        return torch.ones_like(a[:, :1])
+    smallest = torch.where(a > 0.0, w, math.inf).amin(-1, keepdim=True)
+    return torch.where(smallest.isinf(), w.amin(-1, keepdim=True), smallest)
+
+
+def _single_entry(a, w, mean):
+    """Direction of the largest of the entries that have this weight."""
+    return _entry(torch.where(w == mean, a, -1.0).argmax(-1, keepdim=True), a)
+
+
+def _solve_group(group, sparsity, objective, start):
+    rates = group.rates
+    budget = float(rates @ group.full) - sparsity * len(rates)
+    tolerance, inside = TOLERANCE * len(rates), group.inside * len(rates)
+    if rates @ group.means() <= budget + inside:
+        return 0.0, None
+    steps = rates / group.units
+    smallest = group.vectors.join(group.each(_smallest_weight))
+    ratios = group.largest / torch.where(smallest > 0.0, smallest, 1.0)
+    if rates @ smallest >= budget - tolerance:
+        return float((ratios / steps).max()), group.each(_single_entry, smallest)
+    best, value = None, 0.0
+    for _ in range(MAX_ASCENT_STEPS):
+        problem = Problem(rates, steps, budget, ratios / steps)
+        mu, dense, sparse = bracket_multiplier(group, problem, tolerance, start)
+        X = _join(group, problem, dense, sparse, tolerance)
+        products = group.products(X) * group.units
+        before, value = value, float(products @ products)
+        if best is None or value > before:
+            best = mu, X
+        if objective != "ls" or value <= before * (1.0 + ASCENT_TOLERANCE):
+            break
+        gains = torch.where(products > 0.0, products / products.max(), 1.0)
+        steps = rates / (group.units * gains).clamp(min=2.0**SMALLEST_EXPONENT)
+        start = START_FACTOR * mu
+    return best
+
+
+def _solve_each(group, sparsity):
+    done = group.rates * (group.full - group.means()) >= sparsity - group.inside
+    wanted = group.vectors.split(group.full - sparsity / group.rates)
+    X, thresholds = zip(*map(_direction_of_mean, group.A, wanted), strict=True)
+    return torch.where(done, 0.0, group.vectors.join(thresholds) / group.rates), X
+
+
+def _zeros_in_group(group, sparsity):
+    n_entries = group.vectors.n_entries
+    n_kept = n_entries - round(sparsity * n_entries)
+    if sum(int(a.count_nonzero()) for a in group.A) <= n_kept:
+        return 0.0, None
+
+    def ratios_of(a, w, factor):
+        """Multipliers at which entries go; each vector keeps the last one."""
+        ratios = torch.where(a > 0.0, a * factor / w, 0.0)
+        last, place = ratios.max(-1, keepdim=True)
+        return ratios.scatter(-1, place, torch.where(last > 0.0, math.inf, last))
+
+    ratios = group.each(ratios_of, group.units / group.rates)
+    ratios = torch.cat([values.reshape(-1) for values in ratios])
+    n_kept = max(n_kept, int(group.largest.count_nonzero()))
+    mu = ratios.kthvalue(len(ratios) - n_kept).values
+    if mu.isinf():  # what is left has no weight
+        mu = torch.where(ratios.isinf(), 0.0, ratios).max()
+    mu = float(mu) * (1.0 + 4 * EPS)
+    return mu, group.each(_direction, mu * group.rates / group.units)
+
+
+def _zeros_in_each(group, sparsity):
+    thresholds, done = [], []
+    for a, size in zip(group.A, group.vectors.sizes, strict=True):
+        n_zeros = torch.minimum((sparsity * size).round(), size - 1.0).long()
+        n_filled = a.shape[1] - size.long()
+        place = (n_filled + n_zeros - 1).clamp(min=n_filled)
+        thresholds.append(a.sort(-1).values.gather(-1, place))
+        done.append(total(a == 0.0) - n_filled >= n_zeros)
+    thresholds, done = map(group.vectors.join, (thresholds, done))
+    X = group.each(_direction, thresholds)
+    return torch.where(done, 0.0, thresholds / group.rates), X
+
+
+def empty_multiplier(X, dims, sizes, per_vector):
+    """Make a tensor for the multiplier, or for those of all vectors."""
+    shape = []
+    if per_vector and dims:
+        shape = [n for d, n in enumerate(X.shape) if d not in dims]
+    elif per_vector:
+        shape = [len(sizes)]
+    return X.new_empty(shape, dtype=accumulator(X))
+
+
+def project(
+    X, weights, sparsity, dims, sizes, per_vector, target, scale, objective, start
+):
+    """Project the slices of a tensor along `dims`, or parts of it of given `sizes`.
+
+    The other arguments are those of `skproj.projection.projection_hoyer`. Returns the
+    result and the multiplier.
+    """
+    vectors = vectors_of(X, dims, sizes)
+    multiplier = empty_multiplier(X, dims, sizes, per_vector).zero_()
+    if vectors.n_vectors == 0:
+        return X.clone(), multiplier
+    if weights is not None and (weights == 1.0).all():
+        weights = None
+    group = _Group(vectors, X, weights)
+    if per_vector:
+        solve = _zeros_in_each if target == "zeros" else _solve_each
+        mu, directions = solve(group, sparsity)
+        multiplier.view(-1)[vectors.indices] = mu * group.own_units
+    else:
+        if target == "zeros":
+            mu, directions = _zeros_in_group(group, sparsity)
+        else:
+            start = None if start is None else start / group.top
+            mu, directions = _solve_group(group, sparsity, objective, start)
+        if directions is None:
+            return X.clone(), multiplier
+        multiplier.fill_(mu * group.top)
+        mu = torch.full_like(group.rates, mu)
+    norms = group.products(directions)
+    if scale == "keep_l2":
+        norms = vectors.join([torch.linalg.vector_norm(a, dim=-1) for a in group.A])
+    norms, mu = map(vectors.split, (norms * group.own_units, mu))
+    rows = zip(vectors.take(X), directions, norms, mu, strict=True)
+    rows = [
+        torch.where(m > 0.0, with_signs_of(V, x * norm), V) for V, x, norm, m in rows
+    ]
+    return vectors.put(rows, X), multiplier

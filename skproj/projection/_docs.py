@@ -1,0 +1,217 @@
+"""Shared parts of the docstrings of functions on arrays."""
+
+import types
+
+from skproj.utils._docs import shared_docs
+
+_DTYPES = "Input of dtype float32 or float64; integers are converted to float64."
+_THREADS = """\
+n_threads : int, default=None
+    Number of OpenMP threads. None takes those of OpenMP if the array is large, and
+    one otherwise; negative values count from the number of CPUs (-1 is all)."""
+_OUT = """\
+out : ndarray of the shape and dtype of `X`, default=None
+    Where to write the result; may be `X` itself. Nothing is written if an
+    argument is refused."""
+_SPARSE_RESULT = """\
+Empty arrays come back empty. It is sparse if `X` is, in CSC if
+    `X` is and in CSR otherwise, and stores no zeros."""
+_RAISES = """
+Raises
+------
+TypeError
+    If `X` is not of a real floating or integer type, or if an argument has the
+    wrong type.
+ValueError
+    If `{}` is negative or NaN, if `X` contains NaN or infinity, or if
+    `axis` or `out` does not fit `X`."""
+
+
+# Works that several functions cite first.
+REFERENCES = {
+    "bilevel_reference": """
+References
+----------
+.. [1] M. Barlaud, G. Perez, J.-P. Marmorat, "A new linear time bi-level l1,inf
+   projection; application to the sparsification of auto-encoders neural
+   networks", :arxiv:`2407.16293`.""",
+    "group_lasso_reference": """
+References
+----------
+.. [1] M. Yuan, Y. Lin, "Model selection and estimation in regression with
+   grouped variables", J. R. Stat. Soc. B 68 (2006),
+   :doi:`10.1111/j.1467-9868.2005.00532.x`.""",
+    "hoyer_reference": """
+References
+----------
+.. [1] P. O. Hoyer, "Non-negative matrix factorization with sparseness
+   constraints", J. Mach. Learn. Res. 5 (2004), :arxiv:`cs/0408058`.""",
+    "group_sparse_reference": """
+References
+----------
+.. [1] R. Ohib, N. Gillis, N. Dalmasso, S. Shah, V. K. Potluru, S. Plis, "Explicit
+   group sparse projection with applications to deep learning and NMF", Transactions
+   on Machine Learning Research (2022), :arxiv:`1912.03896`.""",
+    "l1inf_reference": """
+References
+----------
+.. [1] G. Perez, L. Condat, M. Barlaud, "Near-linear time projection onto the
+   l1,inf ball; application to sparse autoencoders", :arxiv:`2307.09836`.""",
+    "multilevel_reference": """
+References
+----------
+.. [1] G. Perez, M. Barlaud, "Multi-level projection with exponential parallel
+   speedup; application to sparse auto-encoders neural networks",
+   :arxiv:`2405.02086`.""",
+    "proximal_reference": """
+References
+----------
+.. [1] N. Parikh, S. Boyd, "Proximal algorithms", Foundations and Trends in
+   Optimization 1 (2014), :doi:`10.1561/2400000003`.""",
+    "simplex_reference": """
+References
+----------
+.. [1] L. Condat, "Fast projection onto the simplex and the l1 ball",
+   Mathematical Programming 158 (2016), :doi:`10.1007/s10107-015-0946-6`.""",
+    "weighted_reference": """
+References
+----------
+.. [1] G. Perez, S. Ament, C. Gomes, M. Barlaud, "Efficient projection algorithms
+   onto the weighted l1 ball", Artificial Intelligence 306 (2022),
+   :arxiv:`2009.02980`.""",
+}
+PARTS = REFERENCES | {
+    # Parameters
+    "X_of_groups": f"""
+X : array-like or sparse matrix, usually of shape (n_rows, n_columns)
+    {_DTYPES}""",
+    "X_of_slices": f"""
+X : array-like of any shape, or sparse matrix
+    {_DTYPES}""",
+    "dense_X": f"""
+X : array-like of any shape
+    {_DTYPES}""",
+    "ball_radius": """
+radius : float
+    Radius of the ball; 0 gives zeros, infinity gives `X`.""",
+    "alpha": """
+alpha : float
+    Non-negative factor of the norm, a step size times a penalty; 0 gives `X`,
+    infinity gives zeros.""",
+    "axis_of_groups": """
+axis : int, tuple of int or None, default=0
+    What the inner norm runs along, as in ``np.linalg.norm(X, axis=0)``: with
+    ``axis=0`` the groups of a matrix are its columns. None makes the whole
+    array one group.""",
+    "axis_of_slices": """
+axis : int, tuple of int or None, default=None
+    None projects the whole array as one vector; otherwise each slice along
+    `axis` is projected by itself onto the ball.""",
+    "axis_of_norm": """
+axis : int, tuple of int or None, default=None
+    None takes the whole array as one vector; otherwise each slice along `axis`
+    has a norm of its own.""",
+    "out": f"\n{_OUT} It must be None if `X` is sparse.",
+    "dense_out": f"\n{_OUT}",
+    "n_threads": f"\n{_THREADS} The\n    result does not depend on it.",
+    "n_threads_of_norm": f"\n{_THREADS}",
+    "return_threshold": """
+return_threshold : bool, default=False
+    Whether to return the threshold as well.""",
+    "level_norms": """
+norms : sequence of {1, 2, inf}, default=(1, inf, inf)
+    The norm of each level, the outermost first.""",
+    "level_axes": """
+axes : sequence of int or tuple of int, default=None
+    For each norm what it runs along, the outermost first; together every
+    dimension of `X` once. None means ``(ndim - 1, ..., 0)``, one dimension for
+    each norm, so that the innermost norm runs along axis 0.""",
+    # Results
+    "P_of_projection": f"""
+P : ndarray or sparse matrix of the shape and dtype of `X`
+    The projection. {_SPARSE_RESULT}""",
+    "P_of_prox": f"""
+P : ndarray or sparse matrix of the shape and dtype of `X`
+    The minimiser. {_SPARSE_RESULT}""",
+    "dense_P": """
+P : ndarray of the shape and dtype of `X`
+    The projection. Empty arrays come back empty.""",
+    "norm_of_slices": """
+norm : float, or ndarray of the shape of `X` without `axis`
+    The norm, of dtype float64; 0 for an empty array, infinite beyond the largest
+    float.""",
+    "norm_of_groups": """
+norm : float
+    The norm, summed in float64; 0 for an empty array, infinite beyond the largest
+    float.""",
+    # Errors
+    "raises": _RAISES.format("radius"),
+    "raises_of_prox": _RAISES.format("alpha"),
+    "raises_of_norm": """
+Raises
+------
+TypeError
+    If `X` is not of a real floating or integer type.
+ValueError
+    If `X` contains NaN or infinity, or if `axis` does not fit `X`.""",
+    # Methods
+    "threshold_search": """
+Newton's method on the threshold, for long vectors on the few entries near it that
+a sample points to: expected time linear in the number of entries. Sums are carried
+in float64. The radius is met to rounding, also if it is tiny against the entries.""",
+    "bilevel_properties": """
+Time linear in the number of entries. The result is in the ball but is not its
+nearest point; for dense input it usually has more zero groups. It loses exactly
+what it must in the norm of the ball: ``norm(X - P) + norm(P) == norm(X)`` [1]_.""",
+}
+
+
+def _sections(parameters, result="", errors=""):
+    """Join parts to the sections Parameters, Returns and Raises."""
+    text = "Parameters\n----------\n"
+    text += "\n".join(PARTS[name].strip() for name in parameters.split())
+    if result:
+        text += f"\n\nReturns\n-------\n{PARTS[result].strip()}"
+    if errors:
+        text += f"\n\n{PARTS[errors].strip()}"
+    return f"\n{text}"
+
+
+_REST = "out n_threads return_threshold"
+PARTS |= {
+    "group_projection": _sections(
+        f"X_of_groups ball_radius axis_of_groups {_REST}", "P_of_projection"
+    ),
+    "slice_projection": _sections(
+        f"X_of_slices ball_radius axis_of_slices {_REST}", "P_of_projection"
+    ),
+    "group_prox": _sections(
+        "X_of_groups alpha axis_of_groups out n_threads", "P_of_prox", "raises_of_prox"
+    ),
+    "group_norm": _sections(
+        "X_of_groups axis_of_groups n_threads_of_norm",
+        "norm_of_groups",
+        "raises_of_norm",
+    ),
+    "slice_norm": _sections("X_of_slices axis_of_norm n_threads_of_norm"),
+}
+
+documented = shared_docs(**PARTS)
+
+
+def alias(function, name):
+    """Make another name of a function, as its docstring says."""
+    copy = types.FunctionType(
+        function.__code__,
+        function.__globals__,
+        name,
+        function.__defaults__,
+        function.__closure__,
+    )
+    copy.__qualname__, copy.__module__ = name, function.__module__
+    copy.__dict__.update(function.__dict__)
+    copy.__kwdefaults__ = function.__kwdefaults__
+    if function.__doc__ is not None:  # python -OO
+        _, _, rest = function.__doc__.partition("\n")
+        copy.__doc__ = f"Call `{function.__name__}` by another name.\n{rest}"
+    return copy
