@@ -1,4 +1,4 @@
-"""What the selectors by a ball-constrained linear model have in common."""
+"""Base class of the feature selectors with a ball-constrained linear model."""
 
 import numbers
 import warnings
@@ -9,8 +9,6 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_selection import SelectorMixin
 
-from skproj.feature_selection._radius_search import Trial
-from skproj.linear_model._constraint import BallConstraint
 from skproj.linear_model._targets import make_problem, plain_integers
 from skproj.projection._registry import SPARSIFYING
 from skproj.utils._state import VersionedState
@@ -26,7 +24,7 @@ from skproj.utils._validation import (
 class LinearSelector(
     VersionedState, SelectorMixin, CallbackSupportMixin, BaseEstimator
 ):
-    """Base of the selectors: parameters, data and results of the linear model."""
+    """Base class: parameters, data and results of the linear model."""
 
     _parameter_constraints: dict = {  # noqa: RUF012
         "projection": [StrOptions(set(SPARSIFYING)), callable],
@@ -44,7 +42,7 @@ class LinearSelector(
         ],
     }
 
-    # What a fit of the linear model sets, beside `classes_`.
+    # Attributes that a fit of the linear model sets, besides `classes_`.
     _model_attributes = (
         "coef_",
         "duality_gap_",
@@ -102,38 +100,13 @@ class LinearSelector(
             "n_threads": self.n_threads,
         }
 
-    def _trial(self, eta, coef, solution=None):
-        """Describe what is left of the features for a radius."""
-        constraint = BallConstraint(self.projection, eta)
-        scores = constraint.scores(coef)
-        # A known norm that stays below the radius does not feel the constraint.
-        binding = constraint.ball is None or scores.sum() >= 0.999 * eta
-        return Trial(eta, scores, solution, binding)
-
-    def _set_selection(self, trial, n_selected=None):
-        """Set the scores, of at most `n_selected` features if it is not None."""
-        self.eta_ = trial.eta
-        self.scores_ = trial.scores
-        if n_selected is not None and trial.n_selected > n_selected:
-            self.scores_ = np.zeros_like(trial.scores)
-            best = np.argsort(-trial.scores, kind="stable")[:n_selected]
-            self.scores_[best] = trial.scores[best]
-
-    def _set_model(self, problem, solution, classes, dtype):
-        """Set the coefficients of the selected features, in the units of the data."""
-        coef, self.intercept_ = problem.original_units(solution, dtype)
-        self.coef_ = np.where(self.scores_ > 0.0, coef.T, dtype.type(0.0))
-        self.duality_gap_ = float(solution.gap)
-        if classes is not None:
-            self.classes_ = classes
-
-    def _warn(self, solution, n_selected, stacklevel):
+    def _warn(self, fit, n_selected, stacklevel):
         """Warn of a model that has not converged, and of too few features."""
         stacklevel += 1
-        if solution is not None and not solution.converged:
+        if fit is not None and not fit.converged:
             warnings.warn(
                 f"The linear model has not converged in max_iter={self.max_iter} "
-                f"iterations: the duality gap is {solution.gap:.2g}, "
+                f"iterations: the duality gap is {fit.gap:.2g}, "
                 f"for tol={self.tol}. Increase max_iter or tol, decrease eta, or "
                 "use standardize=True.",
                 ConvergenceWarning,
@@ -166,3 +139,34 @@ class LinearSelector(
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         tags.input_tags.sparse = True
         return tags
+
+
+def model_attributes(problem, trial, scores, classes, dtype, n_iter):
+    """Return the fitted attributes of a linear model, in the units of the data.
+
+    Parameters
+    ----------
+    problem : BallConstrainedProblem
+    trial : Trial
+        With the fit of the problem.
+    scores : ndarray of shape (n_features,)
+        Scores of the selected features, zero for the others.
+    classes : ndarray of shape (n_classes,) or None
+    dtype : dtype
+        That of the coefficients.
+    n_iter : int
+
+    Returns
+    -------
+    attributes : dict
+    """
+    coef, intercept = problem.original_units(trial.fit, dtype)
+    attributes = {
+        "coef_": np.where(scores > 0.0, coef.T, dtype.type(0.0)),
+        "duality_gap_": float(trial.fit.gap),
+        "eta_": trial.eta,
+        "intercept_": intercept,
+        "n_iter_": n_iter,
+        "scores_": scores,
+    }
+    return attributes if classes is None else {**attributes, "classes_": classes}

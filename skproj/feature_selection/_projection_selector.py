@@ -2,42 +2,25 @@
 
 import numbers
 
-import numpy as np
-from scipy import sparse
-from sklearn.base import MetaEstimatorMixin, clone
-from sklearn.exceptions import NotFittedError
+from sklearn.base import MetaEstimatorMixin
 from sklearn.utils import get_tags
-from sklearn.utils.metadata_routing import (
-    MetadataRouter,
-    MethodMapping,
-    process_routing,
-)
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
 from skproj.feature_selection._linear_selector import LinearSelector
-from skproj.feature_selection._radius_search import search_radius
-from skproj.linear_model._constraint import BallConstraint
-from skproj.linear_model._targets import choose_loss
+from skproj.feature_selection._selector_strategies import (
+    EstimatorStrategy,
+    LinearModelStrategy,
+)
 from skproj.utils._validation import (
     HasMethods,
     Interval,
     RealNotInt,
     _fit_context,
-    _get_feature_importances,
-    _num_features,
-    _routing_enabled,
-    check_is_fitted,
-    nothing_half_fitted,
-    validate_data,
+    atomic_fit,
 )
 
-# Far from the wanted number of features, models are this much less accurate, with no
-# more gradients than this. Near means that the number is off by at most this share.
-SEARCH_TOL_FACTOR = 10.0
-SEARCH_MAX_ITER = 100
-NEARLY = 0.05
-
-# From a method called by `fit`, through `fit` and its decorators.
-WARN_AT_CALLER = 5
+# Stack level of the caller of `fit`, which is called through two decorators.
+WARN_AT_CALLER = 4
 
 
 class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
@@ -256,7 +239,7 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         self.n_threads = n_threads
 
     @_fit_context(prefer_skip_nested_validation=False)
-    @nothing_half_fitted
+    @atomic_fit
     def fit(self, X, y=None, sample_weight=None, **fit_params):
         """Select the features.
 
@@ -294,145 +277,22 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
                 f"eta={self.eta!r} and "
                 f"n_features_to_select={self.n_features_to_select!r}."
             )
-        for name in ("classes_", "coef_", "intercept_", "duality_gap_", "estimator_"):
-            self.__dict__.pop(name, None)  # of an earlier fit of another kind
-        if self.estimator is None:
-            self._fit_linear_model(X, y, sample_weight, fit_params)
+        strategy = LinearModelStrategy if self.estimator is None else EstimatorStrategy
+        strategy = strategy(self, X, y, sample_weight, fit_params)
+        n_selected = self._check_n_features_to_select()
+        context, arguments = self._begin_fit(strategy.max_subtasks, *strategy.data)
+        strategy.begin(context, arguments)
+        if n_selected is not None:
+            trial = strategy.search(n_selected)
+        elif self.eta is None:
+            trial = strategy.fit_radius(strategy.default_eta)
         else:
-            if sample_weight is not None:
-                fit_params["sample_weight"] = sample_weight
-            self._fit_estimator(X, y, fit_params)
+            trial = strategy.fit_radius(float(self.eta))
+        scores = trial.best_scores(n_selected)
+        self._set_fitted(strategy.fitted_attributes(trial, scores))
+        self._warn(trial.fit, n_selected, WARN_AT_CALLER)
+        context.call_on_fit_task_end(**arguments)
         return self
-
-    def _fit_linear_model(self, X, y, sample_weight, fit_params):
-        """Fit the linear model for one radius, or for those of a search."""
-        if fit_params:
-            raise TypeError(
-                f"fit got unexpected arguments {sorted(fit_params)}: without an "
-                "estimator there is nothing to pass them to."
-            )
-        if self.prefit:
-            raise ValueError("prefit=True needs a fitted estimator, got None.")
-        X, y, sample_weight = self._validate(X, y, sample_weight)
-        n_selected = self._check_n_features_to_select()
-        loss = choose_loss(self.loss, y)
-        problem, classes = self._make_problem(loss, X, y, sample_weight)
-        options = self._solver_options()
-        quick_options = {
-            "tol": SEARCH_TOL_FACTOR * self.tol,
-            "max_iter": min(SEARCH_MAX_ITER, self.max_iter),
-        }
-        context, arguments = self._begin_fit(None, X, y, sample_weight)
-        self.n_iter_ = 0
-
-        def solve(eta, start=None, **changes):
-            task = context.subcontext(task_name="radius")
-            task.call_on_fit_task_begin(**arguments)
-            solution = problem.solve(eta, start=start, **(options | changes))
-            self.n_iter_ += solution.n_iter
-            task.call_on_fit_task_end(**arguments)
-            return self._trial(eta, solution.coef, solution)
-
-        def attempt(eta, nearest):
-            start = None if nearest is None else nearest.solution
-            trial = solve(eta, start, **quick_options)
-            if abs(trial.n_selected - n_selected) > NEARLY * n_selected:
-                return trial
-            return solve(eta, trial.solution)
-
-        def fit(eta, nearest=None):
-            # From zero, where a fit with the radius that is found would start.
-            return solve(eta)
-
-        if n_selected is None:
-            trial = fit(1.0 if self.eta is None else float(self.eta))
-        else:
-            start = problem.natural_radius(self.projection)
-            trial, _ = search_radius(attempt, n_selected, start)
-            if trial.n_selected < n_selected:
-                trial = fit(trial.eta)
-            else:
-                trial, _ = search_radius(fit, n_selected, trial.eta)
-        self._set_selection(trial, n_selected)
-        self._set_model(problem, trial.solution, classes, X.dtype)
-        self._warn(trial.solution, n_selected, WARN_AT_CALLER)
-        context.call_on_fit_task_end(**arguments)
-
-    def _fit_estimator(self, X, y, fit_params):
-        """Fit the estimator if it is not fitted yet, and project its weights."""
-        try:
-            _num_features(X)
-        except TypeError as error:
-            raise ValueError(f"X must have rows and columns: {error}.") from error
-        validate_data(self, X, skip_check_array=True)
-        n_selected = self._check_n_features_to_select()
-        context, arguments = self._begin_fit(0, X, y, fit_params.get("sample_weight"))
-        if self.prefit:
-            try:
-                check_is_fitted(self.estimator)
-            except NotFittedError as error:
-                raise NotFittedError(
-                    "prefit=True needs a fitted estimator; "
-                    f"this {type(self.estimator).__name__} is not."
-                ) from error
-            if fit_params:
-                raise ValueError(
-                    "prefit=True fits nothing, so it cannot use "
-                    f"{', '.join(sorted(fit_params))}."
-                )
-            self._check_names_of(self.estimator)
-            self.estimator_ = self.estimator
-        else:
-            if _routing_enabled():
-                fit_params = process_routing(self, "fit", **fit_params).estimator.fit
-            self.estimator_ = clone(self.estimator).fit(X, y, **fit_params)
-        weights = self._weights_of_estimator()
-
-        def attempt(eta, nearest=None):
-            constraint = BallConstraint(self.projection, eta, self.n_threads)
-            return self._trial(eta, constraint.project(weights))
-
-        with np.errstate(over="ignore"):
-            half_norm = 0.5 * self._trial(np.inf, weights).scores.sum()
-        if not np.isfinite(half_norm):
-            raise ValueError(
-                "The norm of the weights of the estimator overflows; rescale them."
-            )
-        if n_selected is None:
-            eta = half_norm if self.eta is None else float(self.eta)
-            trial, self.n_iter_ = attempt(eta), 1
-        else:
-            trial, self.n_iter_ = search_radius(attempt, n_selected, start=half_norm)
-        self._set_selection(trial, n_selected)
-        self._warn(None, n_selected, WARN_AT_CALLER)
-        context.call_on_fit_task_end(**arguments)
-
-    def _check_names_of(self, estimator):
-        """Refuse an estimator that was fitted on features of other names."""
-        names = getattr(self, "feature_names_in_", None)
-        fitted_names = getattr(estimator, "feature_names_in_", None)
-        known = names is not None and fitted_names is not None
-        if known and not np.array_equal(names, fitted_names):
-            raise ValueError(
-                "The feature names of X, or their order, are not those that the "
-                "fitted estimator was fitted with."
-            )
-
-    def _weights_of_estimator(self):
-        """Return the weights as an array of shape (n_features, n_outputs)."""
-        weights = _get_feature_importances(self.estimator_, self.importance_getter)
-        if sparse.issparse(weights):
-            weights = weights.toarray()
-        weights = np.atleast_2d(np.asarray(weights, dtype=np.float64)).T
-        if weights.ndim != 2 or weights.shape[0] != self.n_features_in_:
-            raise ValueError(
-                "importance_getter must give weights of shape (n_features,) or "
-                f"(n_outputs, n_features) with n_features={self.n_features_in_}, "
-                f"got shape {weights.T.shape}."
-            )
-        if not np.isfinite(weights).all():
-            raise ValueError("The weights of the estimator contain NaN or infinity.")
-        return np.ascontiguousarray(weights)
 
     def _check_n_features_to_select(self):
         """Return the number of features to select, or None."""

@@ -14,7 +14,8 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.parallel import delayed
 
-from skproj.feature_selection._linear_selector import LinearSelector
+from skproj.feature_selection._linear_selector import LinearSelector, model_attributes
+from skproj.feature_selection._radius_search import Trial
 from skproj.linear_model._eta_path import (
     check_etas,
     collect_path,
@@ -24,14 +25,17 @@ from skproj.linear_model._eta_path import (
 )
 from skproj.linear_model._targets import choose_loss
 from skproj.utils._path_search import SELECTION_RULES, choose_row, tabulate_scores
-from skproj.utils._tasks import run_tasks
+from skproj.utils._tasks import run_tasks, subtask
 from skproj.utils._validation import (
     Interval,
     StrOptions,
     _fit_context,
     _routing_enabled,
-    nothing_half_fitted,
+    atomic_fit,
 )
+
+# Stack level of the caller of `fit`, which is called through two decorators.
+WARN_AT_CALLER = 4
 
 
 class ProjectionFeatureSelectorCV(LinearSelector):
@@ -220,7 +224,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         self.n_threads = n_threads
 
     @_fit_context(prefer_skip_nested_validation=True)
-    @nothing_half_fitted
+    @atomic_fit
     def fit(self, X, y, sample_weight=None, **params):
         """Choose the radius and select the features.
 
@@ -254,7 +258,6 @@ class ProjectionFeatureSelectorCV(LinearSelector):
                 f"fit got unexpected arguments {sorted(params)}: only metadata routing "
                 "would pass them on."
             )
-        self.__dict__.pop("classes_", None)  # of an earlier fit of another kind
         etas = check_etas(self.etas)
         X, y, sample_weight = self._validate(X, y, sample_weight)
         loss = choose_loss(self.loss, y)
@@ -263,14 +266,14 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         routed = self._route(sample_weight, params)
         cv = check_cv(self.cv, y, classifier=classes is not None)
         folds = list(cv.split(X, y, **routed.splitter.split))
-        self.n_splits_ = len(folds)
-        context, arguments = self._begin_fit(self.n_splits_ + 1, X, y, sample_weight)
+        context, arguments = self._begin_fit(len(folds) + 1, X, y, sample_weight)
 
-        self.etas_ = make_etas(etas, problem, **options)
+        etas = make_etas(etas, problem, **options)
         scorer = _make_scorer(self.scoring, classes)
+        score_params = routed.scorer.score
         calls = (
             delayed(_score_fold)(
-                self, loss, X, y, sample_weight, fold, scorer, routed.scorer.score
+                self, etas, loss, X, y, sample_weight, fold, scorer, score_params
             )
             for fold in folds
         )
@@ -278,27 +281,35 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         scores, n_features, n_unfinished = (
             np.array(column) for column in zip(*results, strict=True)
         )
-        self.cv_results_ = tabulate_scores({"eta": self.etas_}, scores, n_features)
-        self.best_index_ = choose_row(self.etas_, scores, self.selection_rule)
-        self.best_score_ = float(self.cv_results_["mean_test_score"][self.best_index_])
+        cv_results = tabulate_scores({"eta": etas}, scores, n_features)
+        best = choose_row(etas, scores, self.selection_rule)
 
-        refit_task = context.subcontext(task_name="refit")
-        refit_task.call_on_fit_task_begin(**arguments)
-        fits = list(solve_path(problem, self.etas_, **options))
-        self.path_ = collect_path(problem, self.etas_, fits, X.dtype)
-        # From zero, as `ProjectionFeatureSelector` starts: the selections agree.
-        eta = float(self.etas_[self.best_index_])
-        solution = problem.solve(eta, **options)
-        self.n_iter_ = solution.n_iter
-        trial = self._trial(eta, solution.coef, solution)
-        self._set_selection(trial)
-        self._set_model(problem, solution, classes, X.dtype)
-        refit_task.call_on_fit_task_end(**arguments)
-        # `fit` is called through two decorators.
-        self._warn(solution, None, stacklevel=4)
+        with subtask(context, "refit", arguments):
+            fits = list(solve_path(problem, etas, **options))
+            # From zero, as `ProjectionFeatureSelector` starts: the selections agree.
+            eta = float(etas[best])
+            fit = problem.solve(eta, **options)
+            trial = Trial.from_coef(self.projection, eta, fit.coef, fit)
+            model = model_attributes(
+                problem, trial, trial.scores, classes, X.dtype, fit.n_iter
+            )
+            self._set_fitted(
+                {
+                    **model,
+                    "best_index_": best,
+                    "best_score_": float(cv_results["mean_test_score"][best]),
+                    "cv_results_": cv_results,
+                    "etas_": etas,
+                    "n_splits_": len(folds),
+                    "path_": collect_path(problem, etas, fits, X.dtype),
+                }
+            )
+        self._warn(fit, None, WARN_AT_CALLER)
         n_unfinished = n_unfinished.sum() + sum(not fit.converged for fit in fits)
-        n_fits = (self.n_splits_ + 1) * len(self.etas_)
-        warn_of_unfinished(n_unfinished, n_fits, self.max_iter, self.tol, stacklevel=4)
+        n_fits = (len(folds) + 1) * len(etas)
+        warn_of_unfinished(
+            n_unfinished, n_fits, self.max_iter, self.tol, stacklevel=WARN_AT_CALLER
+        )
         context.call_on_fit_task_end(**arguments)
         return self
 
@@ -340,7 +351,7 @@ def _make_scorer(scoring, classes):
     return check_scoring(LinearRegression(), scoring)
 
 
-def _score_fold(selector, loss, X, y, sample_weight, fold, scorer, score_params):
+def _score_fold(selector, etas, loss, X, y, sample_weight, fold, scorer, score_params):
     """Return scores and numbers of features along the path, and how many failed."""
     train, test = fold
     weights = None if sample_weight is None else sample_weight[train]
@@ -348,7 +359,7 @@ def _score_fold(selector, loss, X, y, sample_weight, fold, scorer, score_params)
     score_params = {name: value[test] for name, value in score_params.items()}
     X_test, y_test = X[test], y[test]
     scores, n_features, n_unfinished = [], [], 0
-    for fit in solve_path(problem, selector.etas_, **selector._solver_options()):
+    for fit in solve_path(problem, etas, **selector._solver_options()):
         model = _predictor(*problem.original_units(fit, X.dtype), classes, y_test.ndim)
         scores.append(scorer(model, X_test, y_test, **score_params))
         n_features.append(fit.n_selected)

@@ -50,6 +50,15 @@ class VersionedState:
         if faults:
             raise ValueError(f"its {type(self).__name__} {' and '.join(faults)}")
 
+    def _set_fitted(self, attributes):
+        """Set the attributes of a fit in place of all those of an earlier fit."""
+        others = {
+            name: value
+            for name, value in vars(self).items()
+            if not name.endswith("_") or name in OF_THE_DATA
+        }
+        self.__dict__ = others | attributes
+
     def __getstate__(self):
         # The dict of BaseEstimator is that of the estimator itself.
         return {**super().__getstate__(), VERSION: 1 + len(self._state_migrations)}

@@ -38,11 +38,8 @@ from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skproj.feature_selection import ProjectionFeatureSelector, StabilitySelector
-from skproj.feature_selection._stability_selector import (
-    draw_halves,
-    stability_index,
-    univariate_scores,
-)
+from skproj.feature_selection._half_selections import draw_halves, univariate_scores
+from skproj.feature_selection._stability_selector import stability_index
 
 CANCER = load_breast_cancer(return_X_y=True)
 WINE = load_wine(return_X_y=True)
