@@ -24,22 +24,7 @@ EXPECTED_WARNINGS = (
 def drop_weightless(X, y, fit_params):
     """Leave out the samples of weight zero, so that halves are made of the others.
 
-    Parameters
-    ----------
-    X : {ndarray, CSR matrix, frame} of shape (n_samples, n_features)
-    y : ndarray of shape (n_samples,) or (n_samples, n_targets), or None
-    fit_params : dict
-        With a `sample_weight`, which comes back as an array.
-
-    Returns
-    -------
-    X, y, fit_params
-        As they were, with fewer samples.
-
-    Raises
-    ------
-    ValueError
-        If less than four samples are left, or if the weights are unsuitable.
+    `fit_params` has a `sample_weight`, which is returned as an array.
     """
     weight = _check_sample_weight(fit_params["sample_weight"], X)
     fit_params = fit_params | {"sample_weight": weight}
@@ -109,21 +94,7 @@ def select_on_halves(candidates, X, y, stratified, fit_params, seed):
 
 
 def number_classes(y):
-    """Return the number of the class of each sample; the largest class comes last.
-
-    Parameters
-    ----------
-    y : ndarray of shape (n_samples,) or (n_samples, 1)
-
-    Returns
-    -------
-    labels : ndarray of int of shape (n_samples,)
-
-    Raises
-    ------
-    ValueError
-        If a class has a single sample, or if there are several columns.
-    """
+    """Return the class number of each sample; the largest class comes last."""
     if y.ndim == 2 and y.shape[1] > 1:
         raise ValueError(
             f"stratify=True needs a y of one column, got {y.shape[1]} columns."
@@ -142,18 +113,9 @@ def number_classes(y):
 
 
 def draw_halves(strata, random_state):
-    """Deal the samples of each stratum out to two halves of the same size.
+    """Return the rows of two halves of the same size, with the same shares of strata.
 
-    Parameters
-    ----------
-    strata : ndarray of int of shape (n_samples,)
-        One of the largest stratum is left out if the number of samples is odd: it is
-        the last one.
-    random_state : RandomState
-
-    Returns
-    -------
-    first, second : ndarray of int of shape (n_samples // 2,)
+    If the number of samples is odd, a sample of the last stratum is left out.
     """
     shuffled = random_state.permutation(len(strata))
     shuffled = shuffled[np.argsort(strata[shuffled], kind="stable")]

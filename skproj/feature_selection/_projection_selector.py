@@ -6,11 +6,16 @@ from sklearn.base import MetaEstimatorMixin
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
-from skproj.feature_selection._linear_selector import LinearSelector
+from skproj.feature_selection._linear_selector import (
+    DOCS,
+    WARN_AT_CALLER,
+    LinearSelector,
+)
 from skproj.feature_selection._selector_strategies import (
     EstimatorStrategy,
     LinearModelStrategy,
 )
+from skproj.utils._docs import shared_docs
 from skproj.utils._validation import (
     HasMethods,
     Interval,
@@ -19,10 +24,8 @@ from skproj.utils._validation import (
     atomic_fit,
 )
 
-# Stack level of the caller of `fit`, which is called through two decorators.
-WARN_AT_CALLER = 4
 
-
+@shared_docs(**DOCS)
 class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
     r"""Select features with a linear model constrained to a ball.
 
@@ -52,46 +55,19 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
     n_features_to_select : int or float, default=None
         Number of features to select, or their fraction if a float in (0, 1]. The
         radius is then searched for. Cannot be combined with `eta`.
-    projection : str or callable, default="l1inf"
-        Name of the ball and its projection: {"l1", "l12", "l1inf", "bilevel_l11",
-        "bilevel_l12", "bilevel_l1inf"}, see :mod:`skproj.projection`; or a callable
-        ``projection(W, radius, axis=1)``, where `W` has shape (n_features, n_outputs)
-        and `axis` is what the norm of a feature runs along. With a single output all
-        names are the l1 ball.
-    loss : {"auto", "log_loss", "squared_error", "huber"}, default="auto"
-        Loss of the linear model: logistic or softmax, half the squared error, or the
-        Huber loss. "auto" is "log_loss" if `y` is one column of strings, booleans,
-        integers, or floats with at most 20 values, all whole numbers; else
-        "squared_error".
-    huber_epsilon : float, default=1.35
-        Errors above this are penalised linearly by the Huber loss. In units of the
-        standard deviation of `y` if `standardize`.
-    standardize : bool, default=True
-        Whether the linear model sees features, and targets of a regression, divided
-        by their standard deviation, so that `eta` means the same for any units. The
-        samples are weighted. Sparse data stay sparse.
-    fit_intercept : bool, default=True
-        Whether the linear model has an intercept, which is not constrained.
-    class_weight : dict, "balanced" or None, default=None
-        Weights of the classes, as in :class:`~sklearn.linear_model.LogisticRegression`;
-        they multiply `sample_weight`. Only for classification.
+    {projection_loss}
+    {huber_epsilon}
+    {standardize}
+    {fit_intercept}
+    {class_weight}
     prefit : bool, default=False
         Whether `estimator` is fitted already, and used as it is.
     importance_getter : str or callable, default="auto"
         Where the weights of `estimator` are, of shape (n_features,) or
         (n_outputs, n_features): an attribute with dots for nested ones, or a function
         of the fitted estimator. "auto" is `coef_`, then `feature_importances_`.
-    max_iter : int, default=1000
-        Largest number of gradients of the linear model for one radius.
-    tol : float, default=1e-4
-        The linear model has converged when the duality gap is at most
-        ``tol * max(objective, 1) * min(eta, 1)``. If features and targets are not
-        standardised and coefficients are small, 1 in the last factor becomes less.
-        For the bi-level projections the distance from the point that they aim at, in
-        the same units, takes the place of the gap.
-    n_threads : int, default=1
-        Number of threads of the projection, -1 for all, None for what OpenMP would
-        use. It does not change the result. Matrix products use the threads of BLAS.
+    {solver}
+    {n_threads}
 
     Attributes
     ----------
@@ -102,27 +78,11 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
     n_iter_ : int
         Number of gradients of the linear model, over all radii that were tried. With
         `estimator`: number of projections.
-    coef_ : ndarray of shape (n_outputs, n_features_in_)
-        Coefficients of the linear model in the units of `X` and `y`; zero for the
-        features that are not selected. One row for two classes or a single target,
-        else one row per class or target. Not with `estimator`.
-    intercept_ : ndarray of shape (n_outputs,)
-        Intercept of the linear model. Not with `estimator`.
-    duality_gap_ : float
-        Bound on how far the mean loss (of the standardised data) is from its minimum
-        over the ball, up to rounding in the dtype of `X`. It need not be small for the
-        bi-level projections, which do not aim at the minimum. It is the mean loss
-        itself where nothing better is known: for callables and without a constraint.
-        Not with `estimator`.
-    classes_ : ndarray of shape (n_classes,)
-        The classes, in the order of the rows of `coef_`. Only for classification
-        without `estimator`.
+    {model}
     estimator_ : estimator object
-        The fitted estimator. Only with `estimator`.
-    n_features_in_ : int
-        Number of features seen during `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features seen during `fit`, if all are strings.
+        The fitted estimator. Only with `estimator`, and in place of the attributes of
+        the linear model, `coef_`, `intercept_`, `duality_gap_` and `classes_`.
+    {features}
 
     Warns
     -----
@@ -238,6 +198,7 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         self.tol = tol
         self.n_threads = n_threads
 
+    @shared_docs(**DOCS)
     @_fit_context(prefer_skip_nested_validation=False)
     @atomic_fit
     def fit(self, X, y=None, sample_weight=None, **fit_params):
@@ -245,9 +206,7 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training data. CSR and CSC matrices are used as they are, float32 and
-            float64 are kept.
+        {data}
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Labels or target values. Only a fitted `estimator` can do without.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -256,10 +215,7 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
             More parameters for the `fit` of `estimator`, routed if metadata routing is
             enabled.
 
-        Returns
-        -------
-        self : object
-            The fitted selector.
+        {fitted}
 
         Raises
         ------
@@ -308,13 +264,11 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
             )
         return int(wanted)
 
+    @shared_docs(**DOCS)
     def get_metadata_routing(self):
         """Get the routing of metadata: to `estimator` if there is one, else to `fit`.
 
-        Returns
-        -------
-        routing : MetadataRouter or MetadataRequest
-            See the metadata routing guide of scikit-learn.
+        {routing}
         """
         if self.estimator is None:
             return super().get_metadata_routing()

@@ -14,7 +14,12 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.parallel import delayed
 
-from skproj.feature_selection._linear_selector import LinearSelector, model_attributes
+from skproj.feature_selection._linear_selector import (
+    DOCS,
+    WARN_AT_CALLER,
+    LinearSelector,
+    model_attributes,
+)
 from skproj.feature_selection._radius_search import Trial
 from skproj.linear_model._eta_path import (
     check_etas,
@@ -24,6 +29,7 @@ from skproj.linear_model._eta_path import (
     warn_of_unfinished,
 )
 from skproj.linear_model._targets import choose_loss
+from skproj.utils._docs import shared_docs
 from skproj.utils._path_search import SELECTION_RULES, choose_row, tabulate_scores
 from skproj.utils._tasks import run_tasks, subtask
 from skproj.utils._validation import (
@@ -34,10 +40,8 @@ from skproj.utils._validation import (
     atomic_fit,
 )
 
-# Stack level of the caller of `fit`, which is called through two decorators.
-WARN_AT_CALLER = 4
 
-
+@shared_docs(**DOCS)
 class ProjectionFeatureSelectorCV(LinearSelector):
     r"""Select features with a linear model in a ball whose radius is cross-validated.
 
@@ -63,32 +67,16 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         "best" takes the radius of the best mean score, and the smallest one of equals.
         "one-standard-error" takes the smallest radius whose mean score is less than
         one standard error of the best mean below it [1]_.
-    projection : str or callable, default="l1inf"
-        Name of the ball and its projection, or a callable, as in
-        :class:`ProjectionFeatureSelector`.
-    loss : {"auto", "log_loss", "squared_error", "huber"}, default="auto"
-        Loss of the linear model, as in :class:`ProjectionFeatureSelector`.
-    huber_epsilon : float, default=1.35
-        Errors above this are penalised linearly by the Huber loss. In units of the
-        standard deviation of `y` if `standardize`.
-    standardize : bool, default=True
-        Whether the linear model sees features, and targets of a regression, divided
-        by their standard deviation in the training samples.
-    fit_intercept : bool, default=True
-        Whether the linear model has an intercept, which is not constrained.
-    class_weight : dict, "balanced" or None, default=None
-        Weights of the classes; they multiply `sample_weight`. "balanced" counts the
-        training samples of each fold. Only for classification.
-    max_iter : int, default=1000
-        Largest number of gradients of the linear model for one radius.
-    tol : float, default=1e-4
-        When the linear model has converged, as in :class:`ProjectionFeatureSelector`.
+    {projection_loss}
+    {huber_epsilon}
+    {standardize}
+    {fit_intercept}
+    {class_weight}
+    {solver}
     n_jobs : int, default=None
         Number of folds that are worked on at the same time; -1 for as many as there
         are processors. It does not change the result.
-    n_threads : int, default=1
-        Number of threads of the projection, -1 for all, None for what OpenMP would
-        use. It does not change the result.
+    {n_threads}
 
     Attributes
     ----------
@@ -106,28 +94,15 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         "rank_test_score", "params", and "mean_n_features", the mean number of features
         that the folds keep.
     path_ : EtaPath
-        The path for all samples: what :func:`eta_path` returns.
+        The path for all samples: the result of :func:`eta_path`.
     n_splits_ : int
         Number of folds.
     scores_ : ndarray of shape (n_features_in_,)
         Norm of each feature's projected weights; zero if it is not selected.
     n_iter_ : int
         Number of gradients of the last fit.
-    coef_ : ndarray of shape (n_outputs, n_features_in_)
-        Coefficients of the linear model in the units of `X` and `y`; zero for the
-        features that are not selected. One row for two classes or a single target,
-        else one row per class or target.
-    intercept_ : ndarray of shape (n_outputs,)
-        Intercept of the linear model.
-    duality_gap_ : float
-        Bound on how far the mean loss is from its minimum over the ball, as in
-        :class:`ProjectionFeatureSelector`.
-    classes_ : ndarray of shape (n_classes,)
-        The classes, in the order of the rows of `coef_`. Only for classification.
-    n_features_in_ : int
-        Number of features seen during `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features seen during `fit`, if all are strings.
+    {model}
+    {features}
 
     Warns
     -----
@@ -223,6 +198,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         self.n_jobs = n_jobs
         self.n_threads = n_threads
 
+    @shared_docs(**DOCS)
     @_fit_context(prefer_skip_nested_validation=True)
     @atomic_fit
     def fit(self, X, y, sample_weight=None, **params):
@@ -230,9 +206,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training data. CSR and CSC matrices stay sparse, float32 and float64 are
-            kept.
+        {data}
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Labels or target values.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -240,10 +214,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         **params : dict
             For the splitter and the scorer, if metadata routing is enabled.
 
-        Returns
-        -------
-        self : object
-            The fitted selector.
+        {fitted}
 
         Raises
         ------
@@ -314,7 +285,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         return self
 
     def _route(self, sample_weight, params):
-        """Return what the splitter and the scorer are given besides the data."""
+        """Return the arguments of the splitter and the scorer besides the data."""
         if _routing_enabled():
             if sample_weight is not None:
                 params["sample_weight"] = sample_weight
@@ -322,13 +293,11 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         weights = {} if sample_weight is None else {"sample_weight": sample_weight}
         return Bunch(splitter=Bunch(split={}), scorer=Bunch(score=weights))
 
+    @shared_docs(**DOCS)
     def get_metadata_routing(self):
         """Get the routing of metadata: to the splitter and to the scorer.
 
-        Returns
-        -------
-        routing : MetadataRouter
-            See the metadata routing guide of scikit-learn.
+        {routing}
         """
         return (
             MetadataRouter(owner=self)

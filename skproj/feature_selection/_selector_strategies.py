@@ -32,16 +32,7 @@ MAX_REFINED_ERROR = 0.05
 
 
 class LinearModelStrategy:
-    """Weights of a convex linear model, fitted for each radius.
-
-    Parameters
-    ----------
-    selector : ProjectionFeatureSelector
-    X, y, sample_weight
-        Arguments of `fit`.
-    fit_params : dict
-        Refused: there is no estimator to pass them to.
-    """
+    """Weights of a convex linear model, fitted for each radius."""
 
     max_subtasks = None  # the search decides how many radii there are
     default_eta = 1.0
@@ -63,7 +54,7 @@ class LinearModelStrategy:
         self.n_iter = 0
 
     def begin(self, context, arguments):
-        """Keep what the callbacks of each radius are given."""
+        """Keep the context and arguments of the callbacks."""
         self.context, self.arguments = context, arguments
 
     def fit_radius(self, eta, start=None, **changes):
@@ -106,16 +97,7 @@ class LinearModelStrategy:
 
 
 class EstimatorStrategy:
-    """Weights of a given estimator, which are projected.
-
-    Parameters
-    ----------
-    selector : ProjectionFeatureSelector
-    X, y, sample_weight
-        Arguments of `fit`.
-    fit_params : dict
-        Further arguments for the `fit` of the estimator.
-    """
+    """Weights of a given estimator, which are projected."""
 
     max_subtasks = 0
 

@@ -27,8 +27,10 @@ from skproj.feature_selection._half_selections import (
     number_classes,
     select_on_halves,
 )
+from skproj.feature_selection._linear_selector import DOCS, WARN_AT_CALLER
 from skproj.feature_selection._projection_selector import ProjectionFeatureSelector
 from skproj.linear_model._targets import choose_loss, plain_integers
+from skproj.utils._docs import shared_docs
 from skproj.utils._state import VersionedState
 from skproj.utils._tasks import run_tasks
 from skproj.utils._validation import (
@@ -48,12 +50,10 @@ DEFAULT_THRESHOLD = 0.75
 # threshold, no more than the wanted number are false.
 DESIGN_THRESHOLD = 0.9
 
-CONFIDENCE = 0.95
-
-# Stack level of the caller of `fit`, which is called through two decorators.
-WARN_AT_CALLER = 4
+CONFIDENCE_LEVEL = 0.95
 
 
+@shared_docs(**DOCS)
 class StabilitySelector(
     VersionedState,
     MetaEstimatorMixin,
@@ -130,13 +130,10 @@ class StabilitySelector(
     baseline_stability_interval_ : ndarray of shape (2,)
         Its 95 % confidence interval. Only if there is a `y`.
     supports_ : ndarray of bool of shape (2 * n_pairs, n_features_in_)
-        What each half selects. The two halves of a split are neighbours.
+        Selection of each half. The two halves of a split are neighbours.
     feature_importances_ : ndarray of shape (n_features_in_,)
         The selection probabilities, under the name that other tools look for.
-    n_features_in_ : int
-        Number of features seen during `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features seen during `fit`, if all are strings.
+    {features}
 
     Warns
     -----
@@ -152,13 +149,13 @@ class StabilitySelector(
 
     Notes
     -----
-    What the bound counts as false are features that a half selects with a probability
-    of at most :math:`q / d`, as one drawn at random would be [2]_. Features without
-    influence are selected more often than that if they are correlated with one that has
-    influence. A single half of the data is a smaller sample: what needs all the samples
-    to be seen is missed.
+    The bound counts as false the features that a half selects with a probability of at
+    most :math:`q / d`, that of a feature drawn at random [2]_. Features without
+    influence are selected more often if they are correlated with one that has
+    influence. A half of the data is a smaller sample: effects that need all the samples
+    to be detected are missed.
 
-    With `param_name`, the bound holds for what the path as a whole selects [1]_.
+    With `param_name`, the bound holds for the selections of the path as a whole [1]_.
 
     The F statistic looks at one feature at a time. Where its selections are as stable
     and predict as well, it is the simpler choice. It takes the `sample_weight` that is
@@ -249,6 +246,7 @@ class StabilitySelector(
         self.n_jobs = n_jobs
         self.random_state = random_state
 
+    @shared_docs(**DOCS)
     @_fit_context(prefer_skip_nested_validation=False)
     @atomic_fit
     def fit(self, X, y=None, **fit_params):
@@ -257,8 +255,8 @@ class StabilitySelector(
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training data, numeric. Frames reach `estimator` as frames, sparse matrices
-            in CSR format.
+            Training data, numeric. `estimator` gets frames as frames, and sparse
+            matrices in CSR format.
         y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
             Labels or target values, if `estimator` needs them.
         **fit_params : dict
@@ -266,10 +264,7 @@ class StabilitySelector(
             what has an entry for each sample, such as `sample_weight`, each half gets
             its own part. A sample of weight zero counts as absent.
 
-        Returns
-        -------
-        self : object
-            The fitted selector.
+        {fitted}
 
         Raises
         ------
@@ -351,7 +346,7 @@ class StabilitySelector(
         return X if hasattr(X, "columns") else array
 
     def _is_stratified(self, y):
-        """Whether `y` holds labels, which are then known to be in order."""
+        """Whether `y` holds labels; raises an error if they cannot be stratified."""
         stratify = self.stratify
         if stratify == "auto":
             stratify = choose_loss("auto", y) == "log_loss"
@@ -453,13 +448,11 @@ class StabilitySelector(
         check_is_fitted(self)
         return self.selection_probabilities_ >= self.threshold_
 
+    @shared_docs(**DOCS)
     def get_metadata_routing(self):
         """Get the routing of metadata: to the `fit` of `estimator`.
 
-        Returns
-        -------
-        routing : MetadataRouter
-            See the metadata routing guide of scikit-learn.
+        {routing}
         """
         estimator = self.estimator
         return MetadataRouter(owner=self).add(
@@ -506,5 +499,5 @@ def stability_index(supports):
         + 0.5 * stability * (2.0 * fractions * fraction - fractions - fraction + 1.0)
     ) / by_chance
     error = 2.0 * np.std(influences) / np.sqrt(n_selections)
-    reach = norm.ppf(0.5 + 0.5 * CONFIDENCE) * error
-    return float(stability), np.array([stability - reach, stability + reach])
+    half_width = norm.ppf(0.5 + 0.5 * CONFIDENCE_LEVEL) * error
+    return float(stability), np.array([stability - half_width, stability + half_width])
