@@ -3,7 +3,6 @@
 import inspect
 import numbers
 from types import SimpleNamespace
-from typing import NamedTuple
 
 import numpy as np
 from sklearn.utils import (
@@ -378,19 +377,8 @@ def _class_sizes(n_samples, n_classes, weights):
     return sizes
 
 
-class _Samples(NamedTuple):
-    """Properties of the samples, arrays of shape (n_samples,)."""
-
-    true_class: np.ndarray
-    target: np.ndarray
-    mislabelled: np.ndarray
-    degree: np.ndarray
-    batch: np.ndarray
-    library_size: np.ndarray
-
-
 def _draw_samples(p, sizes, rng):
-    """Draw the `_Samples` for the parameters `p` of `make_omics`."""
+    """Draw the properties of the samples; `p` are the parameters of `make_omics`."""
     true_class = rng.permutation(np.repeat(np.arange(p.n_classes), sizes))
     mislabelled = np.zeros(p.n_samples, dtype=bool)
     n_mislabelled = round(p.label_noise * p.n_samples)
@@ -398,10 +386,10 @@ def _draw_samples(p, sizes, rng):
     target = true_class.copy()
     target[mislabelled] = _other_classes(true_class[mislabelled], p.n_classes, rng)
     spread = p.library_spread
-    return _Samples(
-        true_class,
-        target,
-        mislabelled,
+    return SimpleNamespace(
+        true_class=true_class,
+        target=target,
+        mislabelled=mislabelled,
         degree=rng.uniform(1.0 - p.heterogeneity, 1.0, p.n_samples),
         batch=_draw_batches(true_class, p.n_batches, p.batch_confounding, rng),
         library_size=rng.lognormal(-0.5 * spread**2, spread, p.n_samples),
@@ -420,24 +408,8 @@ def _draw_batches(classes, n_batches, confounding, rng):
     return np.where(confounded, classes % n_batches, batch)
 
 
-class _Genes(NamedTuple):
-    """Properties of the genes, the last axis of most arrays."""
-
-    mean: np.ndarray
-    dispersion: np.ndarray
-    block: np.ndarray
-    batch_shift: np.ndarray
-    markers: np.ndarray
-    joint_pairs: np.ndarray
-    log_fold_change: np.ndarray
-    joint_sign: np.ndarray
-    log_mean: np.ndarray  # without the means of the random factors
-    loading: np.ndarray  # of the factor of the block
-    own_dispersion: np.ndarray
-
-
 def _draw_genes(p, rng):
-    """Draw the `_Genes` for the parameters `p` of `make_omics`."""
+    """Draw the properties of the genes; `p` are the parameters of `make_omics`."""
     log_mean = rng.normal(np.log(p.median_count), SPREAD_OF_MEANS, p.n_features)
     mean = np.exp(log_mean)
     dispersion = p.dispersion * (1.0 + MEAN_OF_DOUBLE_DISPERSION / mean)
@@ -468,16 +440,16 @@ def _draw_genes(p, rng):
     log_common = np.where(block >= 0, p.block_correlation, 0.0) * log_dispersion
     log_mean -= 0.5 * log_common
     own_dispersion = np.maximum(np.expm1(log_dispersion - log_common), MIN_DISPERSION)
-    return _Genes(
-        mean,
-        dispersion,
-        block,
-        batch_shift,
-        markers,
-        joint_pairs,
-        log_fold_change,
-        joint_sign,
-        log_mean,
+    return SimpleNamespace(
+        mean=mean,
+        dispersion=dispersion,
+        block=block,
+        batch_shift=batch_shift,
+        markers=markers,
+        joint_pairs=joint_pairs,
+        log_fold_change=log_fold_change,
+        joint_sign=joint_sign,
+        log_mean=log_mean,
         loading=np.sqrt(log_common),
         own_dispersion=own_dispersion,
     )

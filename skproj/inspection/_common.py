@@ -8,7 +8,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from skproj.utils._optional import import_optional
 from skproj.utils._validation import check_is_fitted
 
-# Greys, and colours of Okabe and Ito that colour-blind readers can tell apart.
+# Greys, and the colours of Okabe and Ito, which colour-blind readers can tell apart.
 KEPT_COLOR = "#0072B2"
 CONTRAST_COLOR = "#D55E00"
 REMOVED_COLOR = "#D9D9D9"
@@ -137,9 +137,9 @@ def find_step(estimator, suits, needed):
     ----------
     estimator : estimator object
     suits : callable
-        Says whether an estimator has it.
+        Whether an estimator has it.
     needed : str
-        What it is, for the error.
+        Its description, for the error.
 
     Returns
     -------

@@ -16,7 +16,7 @@ from skproj.inspection._common import (
 from skproj.utils._docs import shared_docs
 from skproj.utils._validation import check_is_fitted
 
-# Columns that say how many features were kept, unless the user names another.
+# Columns with the number of features, unless the user names another.
 COUNT_COLUMNS = ("mean_n_features", "mean_test_n_features")
 
 
@@ -252,7 +252,7 @@ class EtaPathDisplay:
         Parameters
         ----------
         path : EtaPath
-            What :func:`~skproj.feature_selection.eta_path` returns.
+            Result of :func:`~skproj.feature_selection.eta_path`.
         {drawn}
         """
         return cls(etas=path.etas, n_features=path.n_selected).plot(ax)

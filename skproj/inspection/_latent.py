@@ -19,7 +19,7 @@ from skproj.inspection._common import (
 )
 from skproj.utils._docs import shared_docs
 
-# As many are no divisor of the number of colours: both repeat after 24 classes only.
+# Three hatches and eight colours together repeat after 24 classes only.
 HATCHES = ("", "////", "....")
 
 

@@ -120,7 +120,7 @@ class SparsityDisplay:
         Parameters
         ----------
         report : SparsityReport
-            What :func:`~skproj.nn.prune.sparsity_report` returns.
+            Result of :func:`~skproj.nn.prune.sparsity_report`.
         {drawn}
 
         Raises

@@ -22,7 +22,7 @@ from skproj.inspection._common import (
 )
 from skproj.utils._docs import shared_docs
 
-# Where estimators keep importances, the best first, and what they are.
+# Attributes with importances, the preferred one first, and their names.
 IMPORTANCE_NAMES = {
     "selection_probabilities_": "selection probability",
     "feature_importances_": "importance",

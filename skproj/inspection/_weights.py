@@ -15,16 +15,17 @@ from skproj.inspection._common import (
 from skproj.utils._docs import shared_docs
 from skproj.utils._optional import import_optional
 
-# Darker than what the colours have in the middle.
+# Darker than the middle of the colour map.
 ZERO_COLOR = "#B3B3B3"
 
-# Single large weights would leave the others without colour.
+# Percentile of the absolute weights where the colours end: single large weights would
+# leave the others without colour.
 COLOR_LIMIT_PERCENTILE = 99.5
 
-# What the rows are; those of `coefs_` and `encoder_weights_` are hidden neurons.
+# Names of the rows; those of `coefs_` and `encoder_weights_` are hidden neurons.
 ROW_NAMES = {"coef_": "output", "components_": "component"}
 
-# An image of usual size has little more than one pixel for each of so many columns.
+# An image of usual size has little more than one pixel for each of these columns.
 MAX_IMAGE_COLUMNS = 400
 
 

@@ -19,9 +19,9 @@ class StandardizedDesign:
     X : {ndarray, CSR or CSC matrix} of shape (n_samples, n_features)
         Floating-point data.
     mean : ndarray of shape (n_features,)
-        What to subtract from the columns.
+        Subtracted from the columns.
     inverse_scale : ndarray of shape (n_features,)
-        What to multiply them with; zero removes a column.
+        Factors of the columns; zero removes a column.
     """
 
     def __init__(self, X, mean, inverse_scale):

@@ -1,4 +1,4 @@
-"""The one file that reaches for scikit-learn's semi-private validation helpers."""
+"""Validation; the one file that uses private helpers of scikit-learn."""
 
 import functools
 
