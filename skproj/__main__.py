@@ -1,4 +1,4 @@
-"""What ``python -m skproj`` runs."""
+"""Entry point of ``python -m skproj``."""
 
 import sys
 

@@ -6,6 +6,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import check_random_state
 
+from skproj.anndata._docs import DOCS
 from skproj.anndata._groups import read_groups
 from skproj.anndata._matrix import (
     as_float,
@@ -14,16 +15,18 @@ from skproj.anndata._matrix import (
     choose_genes,
     choose_matrix,
     is_stored_by_gene,
-    load,
     pick,
+    to_memory,
 )
+from skproj.utils._docs import shared_docs
 from skproj.utils._optional import import_optional
 
 # Neighbours in the file that stay together in random order: reading cell by cell is
-# slow, and whole chunks of neighbours may have a single group.
-CELLS_TOGETHER = 32
+# slow, and chunks of neighbours only may have a single group.
+SHUFFLE_BLOCK_CELLS = 32
 
 
+@shared_docs(**DOCS)
 def iter_chunks(
     adata,
     groupby,
@@ -56,9 +59,9 @@ def iter_chunks(
         Number of cells to read at once.
     shuffle : bool, default=False
         Whether to mix the cells: each part is made of groups of 32 neighbours from all
-        over the data. Do so for training if cells of a group are neighbours.
+        over the data. Use it for training if cells of a group are neighbours.
     random_state : int, RandomState instance or None, default=0
-        Where the order comes from if `shuffle`; another number for each epoch.
+        Seed of the order if `shuffle`; use another number for each epoch.
 
     Returns
     -------
@@ -86,18 +89,11 @@ def iter_chunks(
 
     Examples
     --------
-    >>> import anndata
-    >>> import numpy as np
+    {example}
     >>> from skproj import SparseSupervisedAutoencoder
-    >>> from skproj.anndata import iter_chunks
-    >>> from skproj.datasets import make_omics
-    >>> X, y = make_omics(
-    ...     200, 100, n_markers=5, counts=False, random_state=0, return_X_y=True
-    ... )
-    >>> adata = anndata.AnnData(X, obs={"type": np.array(["B", "NK", "T"])[y]})
     >>> model = SparseSupervisedAutoencoder(eta=2.0, random_state=0)
     >>> for epoch in range(3):
-    ...     for X, y in iter_chunks(
+    ...     for X, y in skproj.anndata.iter_chunks(
     ...         adata, "type", chunk_size=64, shuffle=True, random_state=epoch
     ...     ):
     ...         model = model.partial_fit(X, y, classes=["B", "NK", "T"])
@@ -133,7 +129,7 @@ def _make_blocks(n_cells, chunk_size, random_state):
     if random_state is None:
         starts, n_blocks, size = np.arange(0, n_cells, chunk_size), 1, chunk_size
     else:
-        size = min(CELLS_TOGETHER, chunk_size)
+        size = min(SHUFFLE_BLOCK_CELLS, chunk_size)
         starts = random_state.permutation(np.arange(0, n_cells, size))
         n_blocks = chunk_size // size
     slices = [slice(start, min(start + size, n_cells)) for start in starts]
@@ -149,7 +145,9 @@ def _read_blocks(opened, matrix, groups, genes, chunks):
             for block in blocks:
                 inside = np.flatnonzero(groups.has_label[block])
                 if len(inside) > 0:
-                    parts.append(as_float(pick(load(matrix[block]), inside, genes)))
+                    parts.append(
+                        as_float(pick(to_memory(matrix[block]), inside, genes))
+                    )
                     y.append(values[groups.codes[block][inside]])
             if parts:
                 stack = sparse.vstack if sparse.issparse(parts[0]) else np.concatenate

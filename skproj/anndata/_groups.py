@@ -1,4 +1,4 @@
-"""The groups of the cells, and how to hold some of them back."""
+"""Groups of the cells, and folds of a cross-validation over them."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from skproj.utils._optional import import_optional
-from skproj.utils._wording import listing
+from skproj.utils._wording import join_names
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Groups:
 
     @property
     def values(self):
-        """What the column has for the groups that have cells, an array."""
+        """Values of the column for the groups that have cells, an array."""
         return np.asarray(self.categories[self.present])
 
     @property
@@ -54,17 +54,7 @@ class Groups:
 
 
 def read_groups(adata, groupby):
-    """Return the groups that a column of `adata.obs` makes.
-
-    Parameters
-    ----------
-    adata : AnnData
-    groupby : str
-
-    Returns
-    -------
-    groups : Groups
-    """
+    """Return the `Groups` that a column of `adata.obs` makes."""
     pandas = import_optional("pandas", extra="anndata")
     column = read_column(adata.obs, groupby, "groupby", "adata.obs")
     if pandas.api.types.is_float_dtype(column.dtype):
@@ -80,36 +70,25 @@ def read_groups(adata, groupby):
 
 
 def read_column(table, name, parameter, where):
-    """Return a column of `adata.obs` or `adata.var`, or say what there is."""
+    """Return a column of `adata.obs` or `adata.var`; the error lists the columns."""
     if not isinstance(name, str) or name not in table.columns:
         raise ValueError(
             f"{parameter}={name!r} is not a column of {where}; "
-            f"the columns are {listed(table.columns)}."
+            f"the columns are {join_or_none(table.columns)}."
         )
     return table[name]
 
 
-def listed(names):
-    """Write names one after the other, the first of many."""
-    return listing(names, at_most=10) or "none"
+def join_or_none(names):
+    """Return the first names in quotes, or "none"."""
+    return join_names(names, at_most=10) or "none"
 
 
 def make_folds(adata, groups, *, cv, batch_key, random_state):
     """Split the cells that have a label.
 
-    Parameters
-    ----------
-    adata : AnnData
-    groups : Groups
-    cv : int
-    batch_key : str or None
-        Column of `adata.obs`; the cells of a batch stay together.
-    random_state : int
-
-    Returns
-    -------
-    folds : list of tuple of ndarray
-        Training and test cells, as places among the cells that have a label.
+    Cells of a batch, by the column `batch_key` of `adata.obs`, stay together. A fold is
+    a tuple of training and test cells, as places among the cells that have a label.
     """
     codes = groups.codes[groups.has_label]
     sizes = np.bincount(codes, minlength=len(groups.present))

@@ -8,20 +8,19 @@ from scipy import sparse
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.sparsefuncs import inplace_column_scale
 
-from skproj.anndata._groups import listed, read_column
+from skproj.anndata._groups import join_or_none, read_column
 
-# Cells, or genes of a file that is stored by gene, that are in memory at once beside
-# what is kept of them.
-CELLS_AT_ONCE = 1024
-GENES_AT_ONCE = 256
+# Cells, or genes of a file that is stored by gene, that are read at once.
+MAX_BLOCK_CELLS = 1024
+MAX_BLOCK_GENES = 256
 
-# Whole numbers up to this may be anything: presence, or the dose of an allele.
-LARGEST_CODE = 2
-VALUES_LOOKED_AT = 100_000
+# Whole numbers up to this need not be counts: presence, or the dose of an allele.
+MAX_CODE_VALUE = 2
+N_CHECKED_VALUES = 100_000
 
 
 def check_adata(adata):
-    """Refuse what has no cells and genes, and what can be neither read nor written."""
+    """Refuse objects other than AnnData, and views of an object in a file."""
     if not all(hasattr(adata, name) for name in ("obs", "var", "layers", "uns")):
         raise TypeError(f"adata must be an AnnData, got {type(adata).__name__}.")
     if adata.isbacked and adata.is_view:
@@ -33,7 +32,7 @@ def check_adata(adata):
 
 
 def check_integer(value, name, *, least):
-    """Refuse what is no integer, or too small."""
+    """Refuse values that are not integers, or too small."""
     is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if not is_integer or value < least:
         raise ValueError(
@@ -42,20 +41,20 @@ def check_integer(value, name, *, least):
 
 
 def choose_matrix(adata, layer):
-    """Return `adata.X` or a layer, and what to call it in messages."""
+    """Return `adata.X` or a layer, and its name in messages."""
     if layer is None:
         matrix, name = adata.X, "adata.X"
         if matrix is None:
             raise ValueError(
                 "adata.X is None; choose a layer, which are "
-                f"{listed(list(adata.layers))}."
+                f"{join_or_none(list(adata.layers))}."
             )
     elif layer in adata.layers:
         matrix, name = adata.layers[layer], f"adata.layers[{layer!r}]"
     else:
         raise ValueError(
             f"layer={layer!r} is not in adata.layers, which has "
-            f"{listed(list(adata.layers))}."
+            f"{join_or_none(list(adata.layers))}."
         )
     if np.dtype(matrix.dtype).kind not in "biuf":
         raise ValueError(f"{name} must hold real numbers, got dtype {matrix.dtype}.")
@@ -82,12 +81,12 @@ def choose_genes(adata, mask_var):
 
 
 def in_memory(matrix):
-    """Whether a matrix can be indexed in any way at once."""
+    """Whether a matrix is an array or sparse matrix in memory."""
     return isinstance(matrix, np.ndarray) or sparse.issparse(matrix)
 
 
 def is_stored_by_gene(matrix):
-    """Whether a matrix is in a file in which the rows are scattered."""
+    """Whether a matrix is in a file in CSC format, where rows are scattered."""
     return not in_memory(matrix) and getattr(matrix, "format", None) == "csc"
 
 
@@ -111,13 +110,13 @@ def read(matrix, cells, genes):
         return as_float(pick(matrix, cells, genes))
     if is_stored_by_gene(matrix):
         blocks = [
-            as_float(pick(load(matrix[:, columns]), cells, inside))
-            for columns, inside in slices(genes, GENES_AT_ONCE)
+            as_float(pick(to_memory(matrix[:, columns]), cells, inside))
+            for columns, inside in slices(genes, MAX_BLOCK_GENES)
         ]
         return sparse.hstack(blocks, format="csc")
     blocks = [
-        as_float(pick(load(matrix[rows]), inside, genes))
-        for rows, inside in slices(cells, CELLS_AT_ONCE)
+        as_float(pick(to_memory(matrix[rows]), inside, genes))
+        for rows, inside in slices(cells, MAX_BLOCK_CELLS)
     ]
     if sparse.issparse(blocks[0]):
         return sparse.vstack(blocks, format="csr")
@@ -132,8 +131,8 @@ def slices(places, size):
             yield slice(start, start + size), places[first:last] - start
 
 
-def load(block):
-    """Return a block that was read, in memory: what dask returns is only a plan."""
+def to_memory(block):
+    """Return a block in memory: dask returns only a plan."""
     block = block.compute() if hasattr(block, "compute") else block
     return block if sparse.issparse(block) else np.asarray(block)
 
@@ -164,15 +163,15 @@ def check_finite(X, name, gene_names):
         bad = np.flatnonzero(~np.isfinite(np.asarray(X.sum(axis=0)).ravel()))
     raise ValueError(
         f"{name} has NaN or infinite values in the genes "
-        f"{listed(gene_names[bad])}: impute them, or leave the genes out by "
+        f"{join_or_none(gene_names[bad])}: impute them, or leave the genes out by "
         "mask_var."
     )
 
 
 def warn_of_counts(X, name, *, stacklevel):
-    """Warn of what looks like raw counts."""
-    sample = stored_values(X)[:VALUES_LOOKED_AT]
-    if len(sample) == 0 or sample.min() < 0 or sample.max() <= LARGEST_CODE:
+    """Warn of values that look like raw counts."""
+    sample = stored_values(X)[:N_CHECKED_VALUES]
+    if len(sample) == 0 or sample.min() < 0 or sample.max() <= MAX_CODE_VALUE:
         return
     if (sample == sample.round()).all():
         warnings.warn(

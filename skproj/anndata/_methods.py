@@ -15,8 +15,8 @@ from skproj.feature_selection import (
     ProjectionFeatureSelectorCV,
 )
 
-# What `select_features` decides by itself, or offers under a name of its own.
-DECIDED_HERE = {
+# Parameters of the estimators that `select_features` sets, or has another name for.
+RESERVED_PARAMETERS = {
     "cv",
     "eta",
     "n_features_to_select",
@@ -34,8 +34,8 @@ DECIDED_HERE = {
 
 
 @dataclass(frozen=True)
-class Selection:
-    """What a method has found out about the cells that have a label.
+class GeneSelection:
+    """Result of a method on the cells that have a label.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class Selection:
     selected : ndarray of int of shape (n_selected,)
         Places of the selected genes among those considered.
     scale : ndarray of shape (n_genes,) or None
-        What the genes were divided by before the fit.
+        Divisors of the genes before the fit.
     frequency : ndarray of shape (n_genes,)
         Fraction of the folds that select a gene.
     fold_logits : ndarray of shape (n_cells, n_groups)
@@ -107,7 +107,7 @@ class Method(ABC):
     @property
     @abstractmethod
     def scores_attribute(self):
-        """Where the estimators have the scores of the features."""
+        """Name of the attribute with the scores of the features."""
 
     @abstractmethod
     def fixed(self):
@@ -119,7 +119,7 @@ class Method(ABC):
 
     @abstractmethod
     def scale_of(self, X):
-        """Return what genes are to be divided by before the fit, or None."""
+        """Return the divisors of the genes before the fit, or None."""
 
     @abstractmethod
     def logits(self, model, X, selected):
@@ -131,11 +131,11 @@ class Method(ABC):
     def check_parameters(self, searches):
         """Refuse parameters that the estimator that will be fitted does not have."""
         cls = self.estimators[searches]
-        known = set(inspect.signature(cls).parameters) - DECIDED_HERE
+        known = set(inspect.signature(cls).parameters) - RESERVED_PARAMETERS
         for name in self.parameters:
             if name not in known:
                 raise TypeError(
-                    f"{name!r} is no parameter of select_features, and none of "
+                    f"{name!r} is no parameter of select_features or of "
                     f"{cls.__name__} that can be set here; these are "
                     f"{', '.join(sorted(known))}."
                 )
@@ -143,17 +143,7 @@ class Method(ABC):
     def select(self, X, codes, folds, radius):
         """Fit all cells, and then the training cells of each fold.
 
-        Parameters
-        ----------
-        X : {ndarray, sparse matrix} of shape (n_cells, n_genes)
-        codes : ndarray of int of shape (n_cells,)
-        folds : list of tuple of ndarray
-        radius : dict or None
-            Parameters that fix how many genes are selected; None searches.
-
-        Returns
-        -------
-        selection : Selection
+        `radius` has the parameters that fix how many genes are selected; None searches.
         """
         scale = self.scale_of(X)
         if scale is not None:
@@ -169,7 +159,7 @@ class Method(ABC):
         selected = model.get_support(indices=True)
         if len(selected) == 0:
             raise ValueError(
-                "No gene was selected: eta is too small, or no gene says anything of "
+                "No gene was selected: eta is too small, or no gene differs between "
                 "the groups."
             )
         fits = Parallel(n_jobs=self.n_jobs)(
@@ -179,10 +169,10 @@ class Method(ABC):
         for (_, test), (_, seen, fold_logits) in zip(folds, fits, strict=True):
             logits[np.ix_(test, seen)] = fold_logits
         frequency = np.mean([support for support, _, _ in fits], axis=0)
-        return Selection(self, model, recipe, selected, scale, frequency, logits)
+        return GeneSelection(self, model, recipe, selected, scale, frequency, logits)
 
     def _recipe(self, settings):
-        """Return an estimator without a search, for which some parameters are void."""
+        """Return the estimator of a single radius, with the parameters that it has."""
         cls, _ = self.estimators
         known = inspect.signature(cls).parameters
         usable = {k: v for k, v in self.parameters.items() if k in known}

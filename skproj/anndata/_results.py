@@ -1,20 +1,22 @@
-"""Where the results of a selection are in an AnnData, and how to read them."""
+"""Results of a selection in an AnnData object: writing, table and plot."""
 
 import numpy as np
 
+from skproj.anndata._docs import DOCS
+from skproj.utils._docs import shared_docs
 from skproj.utils._optional import import_optional
 
-OBS = ("label", "confidence")
-VAR = ("selected", "score", "selection_frequency")
-VARM = ("difference", "coef")
+OBS_COLUMNS = ("label", "confidence")
+VAR_COLUMNS = ("selected", "score", "selection_frequency")
+VARM_KEYS = ("difference", "coef")
 
 
 def check_inputs_stay(key, groupby, batch_key, mask_var):
     """Refuse results that would take the place of a column that they come from."""
     written = {
-        "groupby": (groupby, OBS),
-        "batch_key": (batch_key, OBS),
-        "mask_var": (mask_var, VAR),
+        "groupby": (groupby, OBS_COLUMNS),
+        "batch_key": (batch_key, OBS_COLUMNS),
+        "mask_var": (mask_var, VAR_COLUMNS),
     }
     for parameter, (column, names) in written.items():
         if isinstance(column, str) and column in [f"{key}_{name}" for name in names]:
@@ -27,16 +29,9 @@ def check_inputs_stay(key, groupby, batch_key, mask_var):
 def write_results(adata, key, *, var, varm, obs, latent, uns):
     """Write the results of a selection, in place of earlier ones of the same key.
 
-    Parameters
-    ----------
-    adata : AnnData
-    key : str
-    var, varm, obs : dict
-        Columns, without the key in their names.
-    latent : ndarray of shape (n_obs, n_groups)
-    uns : dict
+    The dicts `var`, `varm` and `obs` hold columns, without the key in their names.
     """
-    for name in VARM:  # not every method has all of them
+    for name in VARM_KEYS:  # not every method has all of them
         adata.varm.pop(f"{key}_{name}", None)
     for name, column in var.items():
         adata.var[f"{key}_{name}"] = column
@@ -48,15 +43,13 @@ def write_results(adata, key, *, var, varm, obs, latent, uns):
     adata.uns[key] = uns
 
 
+@shared_docs(**DOCS)
 def selected_df(adata, *, key="skproj", all_genes=False):
     """Return the selected genes as a table.
 
     Parameters
     ----------
-    adata : AnnData
-        With the results of :func:`select_features`.
-    key : str, default="skproj"
-        The `key_added` of that function.
+    {adata_key}
     all_genes : bool, default=False
         Whether to list all genes that could have been selected.
 
@@ -68,10 +61,7 @@ def selected_df(adata, *, key="skproj", all_genes=False):
         "group", the group in which the gene exceeds the other cells the most, and
         "difference", by how many standard deviations it does so.
 
-    Raises
-    ------
-    ValueError
-        If `adata` has no results of that name.
+    {no_results}
 
     See Also
     --------
@@ -79,20 +69,11 @@ def selected_df(adata, *, key="skproj", all_genes=False):
 
     References
     ----------
-    .. [1] F. A. Wolf, P. Angerer, F. J. Theis, "SCANPY: large-scale single-cell gene
-       expression data analysis", Genome Biology 19(15), 2018,
-       :doi:`10.1186/s13059-017-1382-0`: the conventions followed here.
+    {scanpy}
 
     Examples
     --------
-    >>> import anndata
-    >>> import numpy as np
-    >>> import skproj.anndata
-    >>> from skproj.datasets import make_omics
-    >>> X, y = make_omics(
-    ...     200, 100, n_markers=5, counts=False, random_state=0, return_X_y=True
-    ... )
-    >>> adata = anndata.AnnData(X, obs={"type": np.array(["B", "NK", "T"])[y]})
+    {example}
     >>> skproj.anndata.select_features(adata, "type", n_genes=3)
     >>> table = skproj.anndata.selected_df(adata)
     >>> table.shape
@@ -102,7 +83,9 @@ def selected_df(adata, *, key="skproj", all_genes=False):
     """
     pandas = import_optional("pandas", extra="anndata")
     _check_key(adata, key)
-    table = adata.var[[f"{key}_{name}" for name in VAR]].set_axis(VAR, axis=1)
+    table = adata.var[[f"{key}_{name}" for name in VAR_COLUMNS]].set_axis(
+        VAR_COLUMNS, axis=1
+    )
     differences = np.asarray(adata.varm[f"{key}_difference"])
     table["group"] = pandas.Categorical.from_codes(
         np.where(table["selected"], differences.argmax(axis=1), -1),
@@ -116,15 +99,13 @@ def selected_df(adata, *, key="skproj", all_genes=False):
     return table.sort_values("score", ascending=False, kind="stable")
 
 
+@shared_docs(**DOCS)
 def plot_selected(adata, *, key="skproj", n_genes=20, ax=None):
     """Draw the selected genes with the largest scores.
 
     Parameters
     ----------
-    adata : AnnData
-        With the results of :func:`select_features`.
-    key : str, default="skproj"
-        The `key_added` of that function.
+    {adata_key}
     n_genes : int, default=20
         Largest number of genes to draw.
     ax : matplotlib Axes, default=None
@@ -135,10 +116,7 @@ def plot_selected(adata, *, key="skproj", n_genes=20, ax=None):
     display : SupportDisplay
         The plot, with the axes in `ax_`, the figure in `figure_`, and the numbers.
 
-    Raises
-    ------
-    ValueError
-        If `adata` has no results of that name.
+    {no_results}
 
     See Also
     --------
@@ -146,20 +124,11 @@ def plot_selected(adata, *, key="skproj", n_genes=20, ax=None):
 
     References
     ----------
-    .. [1] F. A. Wolf, P. Angerer, F. J. Theis, "SCANPY: large-scale single-cell gene
-       expression data analysis", Genome Biology 19(15), 2018,
-       :doi:`10.1186/s13059-017-1382-0`: the conventions followed here.
+    {scanpy}
 
     Examples
     --------
-    >>> import anndata
-    >>> import numpy as np
-    >>> import skproj.anndata
-    >>> from skproj.datasets import make_omics
-    >>> X, y = make_omics(
-    ...     200, 100, n_markers=5, counts=False, random_state=0, return_X_y=True
-    ... )
-    >>> adata = anndata.AnnData(X, obs={"type": np.array(["B", "NK", "T"])[y]})
+    {example}
     >>> skproj.anndata.select_features(adata, "type", n_genes=3)
     >>> display = skproj.anndata.plot_selected(adata)
     >>> len(display.bars_)

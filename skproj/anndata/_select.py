@@ -6,7 +6,8 @@ from scipy.special import softmax
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from skproj._version import __version__
-from skproj.anndata._groups import listed, make_folds, read_groups
+from skproj.anndata._docs import DOCS
+from skproj.anndata._groups import join_or_none, make_folds, read_groups
 from skproj.anndata._matrix import (
     check_adata,
     check_finite,
@@ -20,8 +21,10 @@ from skproj.anndata._matrix import (
 from skproj.anndata._methods import METHODS, check_radius
 from skproj.anndata._results import check_inputs_stay, write_results
 from skproj.utils._calibration import fit_temperature
+from skproj.utils._docs import shared_docs
 
 
+@shared_docs(**DOCS)
 def select_features(
     adata,
     groupby,
@@ -43,8 +46,8 @@ def select_features(
     r"""Select the genes that together tell groups of cells apart.
 
     A classifier of the groups is fitted whose weights are projected onto a ball, so
-    that it uses few genes [1]_. Other than a test of gene after gene, it leaves out
-    what other genes say already.
+    that it uses few genes [1]_. Unlike a gene-by-gene test, it drops genes that are
+    redundant given the others.
 
     Parameters
     ----------
@@ -74,13 +77,13 @@ def select_features(
         The genes to choose from, or the column of `adata.var` that says which, such as
         "highly_variable". None stands for all.
     cv : int, default=5
-        Number of folds. They choose the radius, and say what would have been selected
-        and predicted without a part of the cells.
+        Number of folds. They choose the radius, and give the selection frequencies and
+        the predictions of cells that the model has not seen.
     batch_key : str, default=None
         Column of `adata.obs`, such as the donor; cells of a batch are held back
         together. None splits them at random.
     key_added : str, default="skproj"
-        What the names of the results begin with.
+        Prefix of the names of the results.
     random_state : int, default=0
         Seed of the folds and of the network.
     n_jobs : int, default=None
@@ -107,8 +110,8 @@ def select_features(
             of the result.
         ``adata.varm["skproj_difference"]`` : ndarray of shape (n_vars, n_groups)
             Mean in a group minus mean of the other cells, in standard deviations; NaN
-            for genes that are not selected. It describes the genes and is no result
-            of the model.
+            for genes that are not selected. It describes the genes and is not a
+            result of the model.
         ``adata.varm["skproj_coef"]`` : ndarray of shape (n_vars, n_groups)
             Only with ``method="linear"``: coefficients for genes of unit variance; NaN
             for genes that are not selected.
@@ -128,7 +131,7 @@ def select_features(
     Raises
     ------
     TypeError
-        If `adata` is no AnnData, or a parameter is unknown.
+        If `adata` is not an AnnData object, or a parameter is unknown.
     ValueError
         If a name is not in `adata`, if there are fewer than two groups or a group has
         fewer cells than `cv`, if values are missing, if no gene is selected, or if
@@ -155,7 +158,7 @@ def select_features(
     better donors, back from the whole function: give them no label.
 
     A selected gene need not differ more between the groups than one that is not, and
-    scores are no evidence in the sense of a test.
+    scores are not test statistics.
 
     An object in backed mode gets its results in memory; they are in the file after
     `adata.write_h5ad`.
@@ -171,14 +174,7 @@ def select_features(
 
     Examples
     --------
-    >>> import anndata
-    >>> import numpy as np
-    >>> import skproj.anndata
-    >>> from skproj.datasets import make_omics
-    >>> X, y = make_omics(
-    ...     200, 100, n_markers=5, counts=False, random_state=0, return_X_y=True
-    ... )
-    >>> adata = anndata.AnnData(X, obs={"type": np.array(["B", "NK", "T"])[y]})
+    {example}
     >>> skproj.anndata.select_features(adata, "type", n_genes=5)
     >>> adata.var["skproj_selected"].sum()
     np.int64(5)
@@ -195,20 +191,14 @@ def select_features(
     genes = choose_genes(adata, mask_var)
     matrix, matrix_name = choose_matrix(adata, layer)
     radius = check_radius(eta, n_genes, len(genes))
-    if radius is None:
-        parameters = {"selection_rule": "one-standard-error", **parameters}
-    if isinstance(parameters.get("class_weight"), dict):
-        weights = _weights_of_codes(parameters["class_weight"], groups)
-        parameters = {**parameters, "class_weight": weights}
-    kind = METHODS[method](parameters, random_state=int(random_state), n_jobs=n_jobs)
-    kind.check_parameters(searches=radius is None)
+    model = _make_method(method, parameters, groups, radius, random_state, n_jobs)
 
     labelled = np.flatnonzero(groups.has_label)
     codes = groups.codes[labelled]
     X = read(matrix, labelled, genes)
     check_finite(X, matrix_name, adata.var_names[genes])
     warn_of_counts(X, matrix_name, stacklevel=2)
-    selection = kind.select(X, codes, folds, radius)
+    selection = model.select(X, codes, folds, radius)
     del X  # of the whole object, only the selected genes are needed
     genes_selected = genes[selection.selected]
     X = read(matrix, np.arange(adata.n_obs), genes_selected)
@@ -217,16 +207,13 @@ def select_features(
     latent = selection.logits(X)
     logits = latent.astype(np.float64)
     logits[labelled] = selection.fold_logits
-    guesses = logits.argmax(axis=1)
+    predicted = logits.argmax(axis=1)
     temperature = _temperature(selection.fold_logits, codes)
     var, varm = _describe_genes(selection, X[labelled], codes, genes, adata.n_vars)
     uns = {
         "groups": groups.names,
-        "eta": float(selection.model.eta_),
-        "n_selected": len(selection.selected),
-        "accuracy": float(accuracy_score(codes, guesses[labelled])),
-        "balanced_accuracy": float(balanced_accuracy_score(codes, guesses[labelled])),
         "temperature": temperature,
+        **_describe_model(selection, codes, predicted[labelled]),
         "params": {
             "groupby": groupby,
             "method": method,
@@ -241,12 +228,6 @@ def select_features(
         },
         "version": __version__,
     }
-    if radius is None:
-        uns["cv_results"] = {
-            name: np.asarray(column)
-            for name, column in selection.model.cv_results_.items()
-            if name != "params"
-        }
     adata = adata.copy() if copy else adata
     write_results(
         adata,
@@ -254,7 +235,7 @@ def select_features(
         var=var,
         varm=varm,
         obs={
-            "label": groups.as_column(guesses),
+            "label": groups.as_column(predicted),
             "confidence": softmax(logits / temperature, axis=1).max(axis=1),
         },
         latent=latent,
@@ -286,42 +267,59 @@ def _check_arguments(adata, method, use_raw, cv, key_added, random_state, copy):
         )
 
 
+def _make_method(name, parameters, groups, radius, random_state, n_jobs):
+    """Return the `Method` of this name, once its parameters are checked."""
+    if radius is None:
+        parameters = {"selection_rule": "one-standard-error", **parameters}
+    if isinstance(parameters.get("class_weight"), dict):
+        weights = _weights_of_codes(parameters["class_weight"], groups)
+        parameters = {**parameters, "class_weight": weights}
+    method = METHODS[name](parameters, random_state=int(random_state), n_jobs=n_jobs)
+    method.check_parameters(searches=radius is None)
+    return method
+
+
 def _weights_of_codes(class_weight, groups):
     """Return the weights of groups, by their codes instead of their names."""
     values = groups.values.tolist()
     unknown = [value for value in class_weight if value not in values]
     if unknown:
         raise ValueError(
-            f"class_weight has {listed(unknown)}, and groupby={groups.name!r} no such "
-            f"group with cells; the groups are {listed(values)}."
+            f"class_weight has {join_or_none(unknown)}, and groupby={groups.name!r} "
+            f"no such group with cells; the groups are {join_or_none(values)}."
         )
     return {code: class_weight.get(value, 1.0) for code, value in enumerate(values)}
 
 
 def _temperature(logits, codes):
-    """Return what logits are divided by to be honest about cells not seen."""
+    """Return the temperature that calibrates the logits of the folds."""
     known = np.isfinite(logits[np.arange(len(codes)), codes])
     if not known.any():
         return 1.0
     return fit_temperature(logits[known], codes[known], np.ones(known.sum()))
 
 
+def _describe_model(selection, codes, predicted):
+    """Return the results that are single values or tables, for `uns`."""
+    results = {
+        "eta": float(selection.model.eta_),
+        "n_selected": len(selection.selected),
+        "accuracy": float(accuracy_score(codes, predicted)),
+        "balanced_accuracy": float(balanced_accuracy_score(codes, predicted)),
+    }
+    table = getattr(selection.model, "cv_results_", None)
+    if table is not None:
+        results["cv_results"] = {
+            name: np.asarray(table[name]) for name in table if name != "params"
+        }
+    return results
+
+
 def _describe_genes(selection, X, codes, genes, n_vars):
-    """Return the columns of results for all genes, in `var` and in `varm`.
+    """Return the columns of results for all genes, as dicts for `var` and `varm`.
 
-    Parameters
-    ----------
-    selection : Selection
-    X : {ndarray, sparse matrix} of shape (n_cells, n_selected)
-        The selected genes of the cells that have a label.
-    codes : ndarray of int of shape (n_cells,)
-    genes : ndarray of int of shape (n_genes,)
-        Places of the genes that were considered.
-    n_vars : int
-
-    Returns
-    -------
-    var, varm : dict of ndarray
+    X has the selected genes of the cells with a label, of shape (n_cells, n_selected).
+    `genes` are the places of the genes that were considered.
     """
 
     def spread(values, places):

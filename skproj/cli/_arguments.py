@@ -61,8 +61,8 @@ def add_select(commands):
         "select features and write a report",
         "Select the features that predict a column. The radius of the projection, "
         "which says how sparse the model is, is chosen by cross-validation on one part "
-        "of the rows; the accuracy is measured on the others, beside that of models "
-        "without a selection.",
+        "of the rows. The accuracy is measured on the others, and compared with that "
+        "of models without a selection.",
     )
     parser.add_argument("data", type=Path, metavar="DATA", help=DATA_HELP)
     parser.add_argument(
@@ -78,7 +78,7 @@ def add_select(commands):
         action="extend",
         default=[],
         metavar="COLUMN",
-        help="columns that are no features",
+        help="columns that are not features, such as ids",
     )
     parser.add_argument(
         "--task",
@@ -94,44 +94,7 @@ def add_select(commands):
         "support vector machine; auto: the first for classification, the second for "
         "regression",
     )
-    parser.add_argument(
-        "--eta",
-        type=radius,
-        default=None,
-        metavar="RADIUS",
-        help="radius of the projection, or auto: cross-validation (the default)",
-    )
-    parser.add_argument(
-        "--rule",
-        choices=["best", "one-standard-error"],
-        default="best",
-        help="take the radius with the best score, or the smallest within one standard "
-        "error of it, which keeps fewer features",
-    )
-    parser.add_argument(
-        "--test-size",
-        type=share,
-        default=0.25,
-        metavar="SHARE",
-        help="share of the rows that is held out; 0 trains on all (default: 0.25)",
-    )
-    parser.add_argument(
-        "--cv",
-        type=at_least(2),
-        default=5,
-        metavar="FOLDS",
-        help="number of folds of the cross-validation (default: 5)",
-    )
-    parser.add_argument(
-        "--seed", type=at_least(0), default=0, help="seed of all that is random"
-    )
-    parser.add_argument(
-        "--n-jobs",
-        type=int,
-        default=1,
-        metavar="N",
-        help="number of processes, -1 for one per processor (default: 1)",
-    )
+    add_search_options(parser)
     parser.add_argument(
         "--out",
         type=Path,
@@ -173,8 +136,8 @@ def add_info(commands):
     parser = add_command(
         commands,
         "info",
-        "show versions, or what a model is",
-        "Show versions and the processor and, of a saved model, what it is.",
+        "show versions, or describe a model",
+        "Show versions and the processor, or describe a saved model.",
     )
     parser.add_argument(
         "model", type=Path, nargs="?", metavar="MODEL", help="a .skops file"
@@ -196,7 +159,7 @@ def add_datasets(commands):
 
 
 def add_command(commands, name, summary, description):
-    """Add a command, with what all have in common."""
+    """Add a command, with the options of all commands."""
     parser = commands.add_parser(
         name,
         help=summary,
@@ -221,52 +184,80 @@ def add_table_options(parser):
     )
 
 
+def add_search_options(parser):
+    parser.add_argument(
+        "--eta",
+        type=radius,
+        default=None,
+        metavar="RADIUS",
+        help="radius of the projection, or auto: cross-validation (the default)",
+    )
+    parser.add_argument(
+        "--rule",
+        choices=["best", "one-standard-error"],
+        default="best",
+        help="take the radius with the best score, or the smallest within one standard "
+        "error of it, which keeps fewer features",
+    )
+    parser.add_argument(
+        "--test-size",
+        type=share,
+        default=0.25,
+        metavar="SHARE",
+        help="share of the rows that is held out; 0 trains on all (default: 0.25)",
+    )
+    parser.add_argument(
+        "--cv",
+        type=at_least(2),
+        default=5,
+        metavar="FOLDS",
+        help="number of folds of the cross-validation (default: 5)",
+    )
+    parser.add_argument(
+        "--seed", type=at_least(0), default=0, help="seed of all that is random"
+    )
+    parser.add_argument(
+        "--n-jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="number of processes, -1 for one per processor (default: 1)",
+    )
+
+
 def add_overwrite(parser):
     parser.add_argument(
         "--overwrite", action="store_true", help="replace what is there already"
     )
 
 
+def number(kind, is_allowed, wanted):
+    """Return a function that reads a number of this kind, and refuses others."""
+
+    def read(text):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not is_allowed(value):
+            raise argparse.ArgumentTypeError(f"must be {wanted}, got {text!r}")
+        return value
+
+    return read
+
+
 def radius(text):
     """Return a radius, or None for the word auto."""
     if text == "auto":
         return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0.0 < value < math.inf:
-        raise argparse.ArgumentTypeError(
-            f"must be a positive number or auto, got {text!r}"
-        )
-    return value
+    read = number(float, lambda x: 0.0 < x < math.inf, "a positive number or auto")
+    return read(text)
 
 
-def share(text):
-    """Return a number from 0 to 1, without 1."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0.0 <= value < 1.0:
-        raise argparse.ArgumentTypeError(
-            f"must be at least 0 and less than 1, got {text!r}"
-        )
-    return value
+share = number(float, lambda x: 0.0 <= x < 1.0, "at least 0 and less than 1")
 
 
 def at_least(smallest):
     """Return a function that reads an integer which is not smaller."""
-
-    def read(text):
-        try:
-            value = int(text)
-        except ValueError:
-            value = smallest - 1
-        if value < smallest:
-            raise argparse.ArgumentTypeError(
-                f"must be a whole number of at least {smallest}, got {text!r}"
-            )
-        return value
-
-    return read
+    wanted = f"a whole number of at least {smallest}"
+    return number(int, lambda x: x >= smallest, wanted)

@@ -40,7 +40,7 @@ def diabetes():
     return data.data, data.feature_names, data.target
 
 
-# What each one is, the column to predict, and the function that makes it.
+# Description, column to predict, and function of each data set.
 DATASETS = {
     "digits-probes": (
         f"images of digits: 61 pixels that vary, and {N_PROBES} probes, permuted "

@@ -1,10 +1,10 @@
-"""What is said when a command cannot do its work."""
+"""Errors of the command line."""
 
 import difflib
 
 
 class CommandError(Exception):
-    """Something that the user can put right, in one sentence."""
+    """Error that the user can correct, in one sentence."""
 
 
 def near_matches(name, names):

@@ -1,10 +1,10 @@
-"""``skproj info``: versions, the machine, and what a model is."""
+"""``skproj info``: versions, the machine, and a summary of a model."""
 
 import numpy as np
 
 from skproj.cli._models import load_model, selection_of
 from skproj.utils._versions import machine, print_table, versions
-from skproj.utils._wording import listing
+from skproj.utils._wording import join_names
 
 
 def run(options):
@@ -16,7 +16,7 @@ def run(options):
 
 
 def describe_model(model, path):
-    """Return what is worth knowing of a fitted model, by name."""
+    """Return the main properties of a fitted model, by name."""
     steps = [step for _, step in getattr(model, "steps", [("", model)])]
     lines = {
         "file": path,
@@ -32,9 +32,11 @@ def describe_model(model, path):
         lines["features"] = f"{np.count_nonzero(support)} of {len(support)}"
         names = getattr(model, "feature_names_in_", None)
         if names is not None and len(names) == len(support):
-            lines["selected"] = listing(np.asarray(names)[support].tolist(), at_most=20)
+            lines["selected"] = join_names(
+                np.asarray(names)[support].tolist(), at_most=20
+            )
     if (writer := written_by(path)) is not None:
         lines["written by"] = writer
     if hasattr(model, "classes_"):
-        lines["classes"] = listing(model.classes_.tolist(), at_most=20)
+        lines["classes"] = join_names(model.classes_.tolist(), at_most=20)
     return lines

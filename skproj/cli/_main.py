@@ -1,4 +1,4 @@
-"""From arguments to an exit code."""
+"""Entry point of the command line."""
 
 import importlib
 import os
@@ -19,7 +19,7 @@ COMMANDS = {
 }
 
 # As in shells: what a process ended by SIGINT returns.
-INTERRUPTED = 130
+EXIT_INTERRUPTED = 130
 
 
 def main(argv=None):
@@ -55,7 +55,7 @@ def run(options):
         return 0
     except KeyboardInterrupt:
         print("skproj: interrupted", file=sys.stderr)
-        return INTERRUPTED
+        return EXIT_INTERRUPTED
     except BrokenPipeError:
         # The reader of a pipe needs no more. Nothing can be flushed at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

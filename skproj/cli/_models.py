@@ -1,10 +1,10 @@
-"""Saved models: what they are, and the names of their features."""
+"""Saved models, and the names of their features."""
 
 from skproj.cli._errors import CommandError
 
 
 def load_model(path):
-    """Return the estimator in a file, or say why it cannot be had."""
+    """Return the estimator in a file."""
     from skproj import persistence
 
     if not path.is_file():

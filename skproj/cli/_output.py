@@ -1,4 +1,4 @@
-"""Files and folders that are there completely or not at all."""
+"""Files and folders that are written completely or not at all."""
 
 import contextlib
 import os
@@ -15,17 +15,7 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def check_free(path, overwrite, *, folder=False):
-    """Raise an error if something must not be replaced, or cannot be written.
-
-    Parameters
-    ----------
-    path : Path or None
-        What is to be written; None is nothing.
-    overwrite : bool
-        Whether files may be replaced.
-    folder : bool, default=False
-        Whether it is to be a folder, not a file.
-    """
+    """Raise an error if a file or folder exists already, or cannot be written."""
     if path is None:
         return
     if not path.exists():
@@ -33,7 +23,7 @@ def check_free(path, overwrite, *, folder=False):
         return
     if not (path.is_dir() if folder else path.is_file()):
         wanted = "folder" if folder else "file"
-        raise CommandError(f"--out must be a {wanted}, and {path} is none.")
+        raise CommandError(f"--out must be a {wanted}, which {path} is not.")
     check_writable(path if folder else path.absolute().parent)
     if not overwrite and (not folder or any(path.iterdir())):
         what = "is a folder with files in it" if folder else "exists already"
@@ -88,15 +78,9 @@ def new_folder(path, expected):
 
 
 def write_table(frame, path, *, index):
-    """Write a DataFrame as the suffix says: parquet as it is, text for spreadsheets.
+    """Write a DataFrame: parquet as it is, text in a form for spreadsheets.
 
-    Parameters
-    ----------
-    frame : DataFrame
-    path : Path
-        In a folder that is made if it is missing.
-    index : bool
-        Whether to write the names of the rows.
+    The suffix of the path is the format. Its folder is made if it is missing.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     suffix = suffix_of(path)

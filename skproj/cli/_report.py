@@ -1,4 +1,4 @@
-"""What a selection leaves behind: tables, plots, the model, and a page about it all."""
+"""Output files of a selection: tables, plots, the model and an HTML report."""
 
 import base64
 import csv
@@ -29,24 +29,14 @@ PLOTS = {
 FILES = ("features.csv", "features.json", "model.skops", "report.html", *PLOTS)
 
 DOTS_PER_INCH = 120
-N_IN_REPORT = 50
+N_REPORTED_FEATURES = 50
 
 # More classes than this cannot be read in a matrix with numbers.
-MAX_WITH_NUMBERS = 15
+MAX_ANNOTATED_CLASSES = 15
 
 
-def write_results(folder, selection, facts, options):
-    """Write everything about a selection into a folder.
-
-    Parameters
-    ----------
-    folder : Path
-    selection : Selection
-    facts : dict
-        What the report says about the data.
-    options : argparse.Namespace
-        The settings.
-    """
+def write_report(folder, selection, facts, options):
+    """Write the results of a selection into a folder; `facts` are about the data."""
     persistence.dump(selection.model, folder / "model.skops")
     write_features(folder, selection)
     plots = draw_plots(selection)
@@ -116,7 +106,7 @@ def draw_predictions(selection, ax):
             ax=ax,
             colorbar=False,
             cmap="Blues",
-            include_values=n_classes <= MAX_WITH_NUMBERS,
+            include_values=n_classes <= MAX_ANNOTATED_CLASSES,
             xticks_rotation="vertical" if n_classes > 4 else "horizontal",
         )
         labels = [str(label) for label in display.display_labels]
@@ -129,7 +119,7 @@ def draw_predictions(selection, ax):
 
 
 def png_of(draw, height=4.0):
-    """Return what a function draws on the axes that it is given."""
+    """Return the drawing of a function as PNG; the function is given the axes."""
     # Without pyplot: no window, no figure that stays open.
     figure_module = import_optional("matplotlib.figure", extra="plot")
     figure = figure_module.Figure(figsize=(7.0, height), layout="constrained")
@@ -206,7 +196,7 @@ def make_page(selection, facts, options, plots):
 
 
 def procedure(selection, options):
-    """Say in sentences how the numbers came about, and what they are worth."""
+    """Return sentences on how the scores were computed."""
     s = selection
     how = (
         f"fixed at {s.eta:.4g}"
@@ -267,7 +257,7 @@ def comparison_section(selection):
 def features_table(selection):
     """Return the table of the most important features."""
     s = selection
-    shown = s.ranking[: min(N_IN_REPORT, s.n_selected)]
+    shown = s.ranking[: min(N_REPORTED_FEATURES, s.n_selected)]
     rows = "".join(
         f'<tr><td class="number">{place}</td><td>{escape(s.names[j])}</td>'
         f'<td class="number">{s.scores[j]:.4g}</td></tr>'

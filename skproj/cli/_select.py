@@ -8,15 +8,15 @@ import numpy as np
 
 from skproj.cli._errors import CommandError
 from skproj.cli._output import check_free, new_folder
-from skproj.cli._report import FILES, write_results
-from skproj.cli._selection import NAMES, select
+from skproj.cli._report import FILES, write_report
+from skproj.cli._selection import METHOD_NAMES, select
 from skproj.cli._tables import check_finite, is_numeric, read_table
-from skproj.utils._wording import listing
+from skproj.utils._wording import join_names
 
 # Numbers with more different values than this are not taken for labels.
 MAX_LABELS = 20
-N_TOP = 20
-METHODS = {"classification": "autoencoder", "regression": "selector"}
+N_PRINTED_FEATURES = 20
+DEFAULT_METHODS = {"classification": "autoencoder", "regression": "selector"}
 
 
 def run(options):
@@ -36,7 +36,7 @@ def run(options):
     column, labels = table.target(options.target), table.labels(options.target)
     task, y = labels_or_numbers(column, labels, options)
     X = table.numbers(names, dtype=np.float32)
-    method = METHODS[task] if options.method == "auto" else options.method
+    method = DEFAULT_METHODS[task] if options.method == "auto" else options.method
     facts = {
         "data": str(options.data),
         "SHA-256 of the file": digest(options.data),
@@ -44,11 +44,11 @@ def run(options):
         "features": len(names),
         "target": options.target,
         "task": describe_task(task, y),
-        "method": NAMES[method],
+        "method": METHOD_NAMES[method],
     }
     say(f"{options.data}: {len(y)} rows, {len(names)} features")
     say(f"target {options.target!r}: {facts['task']}")
-    say(f"Searching for the radius of the {NAMES[method]}, {options.cv} folds")
+    say(f"Searching for the radius of the {METHOD_NAMES[method]}, {options.cv} folds")
 
     selection = select(
         X,
@@ -64,7 +64,7 @@ def run(options):
         say("\nNothing was written; --out DIR saves the model and a report.")
         return
     with new_folder(options.out, FILES) as folder:
-        write_results(folder, selection, facts, options)
+        write_report(folder, selection, facts, options)
         written = sorted(os.listdir(folder))
     say(f"\nWrote to {options.out}: {', '.join(written)}")
 
@@ -84,18 +84,8 @@ def has(library):
 def labels_or_numbers(column, labels, options):
     """Return the task, and the target as an array.
 
-    Parameters
-    ----------
-    column, labels : Series
-        The target for a regression and for a classification.
-    options : argparse.Namespace
-        With `task` and `target`.
-
-    Returns
-    -------
-    task : {"classification", "regression"}
-    y : ndarray of shape (n_samples,)
-        Labels are strings or integers, numbers are float64.
+    `column` is the target of a regression, `labels` that of a classification. Labels
+    are returned as strings or integers, numbers as float64.
     """
     target = f"the target {options.target!r}"
     if column.isna().any():
@@ -113,7 +103,7 @@ def labels_or_numbers(column, labels, options):
         raise CommandError(f"{target} is not a number, as --task regression needs.")
     if task == "classification" and numeric and not whole:
         raise CommandError(
-            f"{target} holds numbers that are not whole, which are no labels; use "
+            f"{target} holds numbers that are not whole, which are not labels; use "
             "--task regression."
         )
     if task == "classification":
@@ -137,7 +127,7 @@ def describe_task(task, y):
     classes, counts = np.unique(y, return_counts=True)
     return (
         f"classification, {len(classes)} classes of {counts.min()} to {counts.max()} "
-        f"rows: {listing(classes.tolist(), at_most=10)}"
+        f"rows: {join_names(classes.tolist(), at_most=10)}"
     )
 
 
@@ -168,7 +158,7 @@ def summary(selection):
             f"{name:30} {number:9}" + "".join(f"{scores[m]:19.3f}" for m in metrics)
             for name, number, scores in s.comparison
         ]
-    top = s.ranking[: min(N_TOP, s.n_selected)]
+    top = s.ranking[: min(N_PRINTED_FEATURES, s.n_selected)]
     lines += ["", f"Top {len(top)} of {s.n_selected} selected features:"]
     lines += [f"{s.scores[j]:10.4g}  {s.names[j]}" for j in top]
     return lines

@@ -1,4 +1,4 @@
-"""The selection itself: a search for the radius, and what it is compared with."""
+"""Search for the radius, and comparison with models without selection."""
 
 import contextlib
 import math
@@ -37,7 +37,7 @@ from skproj.utils._path_search import choose_row
 N_ETAS = 12
 REGRESSOR_ETAS = 2.0 ** np.arange(-3, 7)
 
-# What is measured on the rows that are held out; the first is the one to look at.
+# Scores on the rows that are held out; the first is the one in the summary.
 METRICS = {
     "classification": {
         "accuracy": accuracy_score,
@@ -48,15 +48,15 @@ METRICS = {
 
 
 @dataclass
-class Selection:
-    """A fitted model, and how good it is.
+class SelectionResult:
+    """A fitted model and its scores.
 
     Attributes
     ----------
     model : Pipeline
         Fitted to the training rows, with the names of the features.
     search : estimator object
-        What chose the radius, with its `cv_results_` and `best_index_`.
+        The search that chose the radius, with `cv_results_` and `best_index_`.
     eta : float
         The radius.
     names : ndarray of str of shape (n_features,)
@@ -121,7 +121,7 @@ def select(X, y, names, *, task, method, options, show_progress=False):
 
     Returns
     -------
-    selection : Selection
+    selection : SelectionResult
 
     Raises
     ------
@@ -148,7 +148,7 @@ def select(X, y, names, *, task, method, options, show_progress=False):
     model[0].feature_names_in_ = np.asarray(names, dtype=object)
     chosen_by = step if hasattr(step, "cv_results_") else search
     results, best = chosen_by.cv_results_, chosen_by.best_index_
-    cv_score, cv_score_name = results["mean_test_score"][best], METRIC_OF_SEARCH[task]
+    cv_score, cv_score_name = results["mean_test_score"][best], SEARCH_METRICS[task]
     if chosen_by is step:
         cv_score, cv_score_name = -cv_score, "log loss"
     comparison = []
@@ -158,10 +158,10 @@ def select(X, y, names, *, task, method, options, show_progress=False):
         with without_names():
             y_predicted = model.predict(X_test)
         metrics = METRICS[task]
-        rows = [(NAMES[method], support.sum(), y_predicted)]
+        rows = [(METHOD_NAMES[method], support.sum(), y_predicted)]
         others = baselines(task, method, support.sum(), X_train, options.seed)
         for name, n_features, baseline in others:
-            fit_quietly(baseline, X_train, y_train)
+            fit_baseline(baseline, X_train, y_train)
             rows.append((name, n_features, baseline.predict(X_test)))
         comparison = [
             (
@@ -171,7 +171,7 @@ def select(X, y, names, *, task, method, options, show_progress=False):
             )
             for name, n_features, y_hat in rows
         ]
-    return Selection(
+    return SelectionResult(
         model=model,
         search=chosen_by,
         eta=float(step.eta_),
@@ -192,18 +192,18 @@ def select(X, y, names, *, task, method, options, show_progress=False):
     )
 
 
-NAMES = {
+METHOD_NAMES = {
     "autoencoder": "sparse supervised autoencoder",
     "selector": "linear selector, SVM",
 }
-METRIC_OF_SEARCH = {"classification": "accuracy", "regression": "R2"}
+SEARCH_METRICS = {"classification": "accuracy", "regression": "R2"}
 NOTHING_SELECTED = (
     "no feature was selected: at this radius none helps to predict the target; try a "
     "larger --eta, --rule best, or the other --method"
 )
 
 
-ALL_KEPT = (
+ALL_FEATURES_KEPT = (
     "No feature could be left out without a worse score; --rule one-standard-error "
     "accepts one that is slightly worse."
 )
@@ -211,7 +211,7 @@ ALL_KEPT = (
 
 def remarks_on(step):
     """Return sentences on what a user should know of a fitted selection."""
-    remarks = [ALL_KEPT] if step.get_support().all() else []
+    remarks = [ALL_FEATURES_KEPT] if step.get_support().all() else []
     if isinstance(step, ProjectionFeatureSelector) and step.n_iter_ >= step.max_iter:
         remarks.append(
             f"The linear selector has not converged in {step.max_iter} iterations: its "
@@ -236,7 +236,7 @@ def split_rows(y, task, options):
 
 
 def check_numbers(labels, n_rows, options):
-    """Raise an error if there are too few rows for what is to be done with them."""
+    """Raise an error if there are too few rows for the folds and the test rows."""
     held_out = f", with a share of {options.test_size:g} held out"
     task = f"{options.cv} folds" + (held_out if options.test_size > 0.0 else "")
     advice = "use a smaller --cv or --test-size"
@@ -273,7 +273,7 @@ def scaler(X):
 
 
 def make_search(task, method, X, y, options):
-    """Return what chooses the radius: a grid search, or a pipeline that does it."""
+    """Return the search for the radius: a grid search, or a pipeline with a search."""
     classifies = task == "classification"
     given = None if options.eta is None else [options.eta]
     if classifies and method == "autoencoder":
@@ -300,7 +300,7 @@ def make_search(task, method, X, y, options):
         Pipeline([("scale", scaler(X)), *steps]),
         {"select__eta": np.asarray(etas).tolist()},
         scoring={
-            "score": METRIC_OF_SEARCH[task].lower(),
+            "score": SEARCH_METRICS[task].lower(),
             "n_features": count_features,
         },
         refit=ChooseRadius(options.rule, options.cv),
@@ -331,7 +331,7 @@ def count_features(model, X, y):
 
 @dataclass(frozen=True)
 class ChooseRadius:
-    """What chooses a row of the results of a grid search."""
+    """Choice of a row of the results of a grid search, for its `refit`."""
 
     rule: str
     n_splits: int
@@ -411,7 +411,7 @@ def baselines(task, method, n_selected, X, seed):
     ]
 
 
-def fit_quietly(model, X, y):
+def fit_baseline(model, X, y):
     """Fit a model to compare with; the F test warns of constant features."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "(?s)Features .* are constant")

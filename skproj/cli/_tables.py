@@ -1,4 +1,4 @@
-"""Tables from files: names, numbers, and what is wrong with them."""
+"""Tables read from files: names, numbers, and their checks."""
 
 import csv
 import gzip
@@ -11,14 +11,14 @@ from scipy import sparse
 
 from skproj.cli._errors import CommandError, near_matches
 from skproj.utils._optional import import_optional
-from skproj.utils._wording import listing
+from skproj.utils._wording import join_names
 
 TEXT_SEPARATORS = {".csv": ",", ".tsv": "\t"}
 SEPARATOR_NAMES = {",": "commas", "\t": "tabs"}
-NEEDED = ", which the model needs"
+WANTED_BY_MODEL = ", which the model needs"
 # Where fewer numbers lie between the smallest and the largest value of a column, too
 # much of it is lost.
-MIN_STEPS = 1000
+MIN_FLOAT_STEPS = 1000
 SUFFIXES = (*TEXT_SEPARATORS, ".parquet", ".h5ad")
 
 
@@ -51,11 +51,11 @@ def read_table(path, *, index=None, layer=None, target=None):
     suffix = suffix_of(path)
     if suffix not in SUFFIXES:
         raise CommandError(
-            f"{path}: {suffix or 'no suffix'!r} is not a kind of table that is known; "
+            f"{path}: unsupported file type {suffix or 'without suffix'!r}; "
             f"it must be one of {', '.join(SUFFIXES)}."
         )
     if layer is not None and suffix != ".h5ad":
-        raise CommandError(f"--layer is for .h5ad files, and {path} is none.")
+        raise CommandError(f"--layer is for .h5ad files, which {path} is not.")
     if index is not None and suffix == ".h5ad":
         raise CommandError("--index is not for .h5ad files: obs_names name the rows.")
     read = READERS.get(suffix, read_text)
@@ -144,7 +144,7 @@ def read_h5ad(path, *, index, layer, target):
         adata = anndata.read_h5ad(path)
     check_unique(adata.var_names, path)
     if layer is not None and layer not in adata.layers:
-        known = listing(adata.layers) if adata.layers else "there are none"
+        known = join_names(adata.layers) if adata.layers else "there are none"
         raise CommandError(f"{path} has no layer {layer!r}; layers: {known}.")
     return AnnDataTable(adata, path, layer)
 
@@ -172,7 +172,7 @@ class FrameTable:
     row_names : Index or None
         Names of the rows, if they have any.
     row_label : str
-        What these names are called.
+        Name of the index column.
     n_rows : int
     """
 
@@ -234,7 +234,7 @@ class FrameTable:
             If a column is missing or is no column of numbers, or if a number is missing
             or infinite.
         """
-        self._require(names, self.columns, NEEDED)
+        self._require(names, self.columns, WANTED_BY_MODEL)
         frame = self._frame[names]
         text = [
             name
@@ -252,7 +252,7 @@ class FrameTable:
             )
             raise CommandError(
                 f"{self.path} has {len(text)} of {len(names)} columns that are not "
-                f"numbers: {listing(text)}{example}{advice if can_drop else ''}"
+                f"numbers: {join_names(text)}{example}{advice if can_drop else ''}"
             )
         single = (frame.dtypes == np.float32).all()
         own_dtype = np.float32 if single else np.float64
@@ -262,7 +262,7 @@ class FrameTable:
 
     def frame(self, names):
         """Return columns as a DataFrame, as they are."""
-        self._require(names, self.columns, NEEDED)
+        self._require(names, self.columns, WANTED_BY_MODEL)
         return self._frame[names]
 
 
@@ -311,7 +311,7 @@ class AnnDataTable:
 
     def numbers(self, names, *, dtype=None, can_drop=True):
         """Return features as an array or a CSR matrix, see `FrameTable.numbers`."""
-        require(names, self.columns, f"{self.path} has no feature %s", NEEDED)
+        require(names, self.columns, f"{self.path} has no feature %s", WANTED_BY_MODEL)
         place = {name: j for j, name in enumerate(self.columns)}
         X = self._matrix
         if sparse.issparse(X):
@@ -344,13 +344,7 @@ def quote(name):
 def require(names, known, sentence, wanted_by=""):
     """Raise an error if a name is not known.
 
-    Parameters
-    ----------
-    names, known : list of str
-    sentence : str
-        With ``%s`` for the names that are missing.
-    wanted_by : str, default=""
-        What needs them, as a clause to add.
+    ``%s`` in the sentence stands for the missing names; `wanted_by` is appended to it.
     """
     known_names = set(known)
     missing = [name for name in names if name not in known_names]
@@ -358,8 +352,8 @@ def require(names, known, sentence, wanted_by=""):
         return
     hint = near_matches(missing[0], known)
     if not hint:
-        hint = f"; there are {listing(known) or 'none'}"
-    raise CommandError(sentence % listing(missing) + wanted_by + hint)
+        hint = f"; there are {join_names(known) or 'none'}"
+    raise CommandError(sentence % join_names(missing) + wanted_by + hint)
 
 
 def check_unique(names, path):
@@ -367,7 +361,7 @@ def check_unique(names, path):
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise CommandError(
-            f"{path} has several columns of the same name: {listing(twice)}; "
+            f"{path} has several columns of the same name: {join_names(twice)}; "
             "rename them, so that each feature can be told from the others."
         )
 
@@ -382,12 +376,12 @@ def convert(X, dtype, names, path):
     if sparse.issparse(X):
         return rounded  # with zeros, and so without a large constant in all rows
     spread, size = np.ptp(X, axis=0), np.abs(rounded).max(axis=0)
-    coarse = (spread > 0.0) & (spread < MIN_STEPS * np.spacing(size))
+    coarse = (spread > 0.0) & (spread < MIN_FLOAT_STEPS * np.spacing(size))
     if coarse.any():
         affected = [names[j] for j in np.flatnonzero(coarse)]
         warnings.warn(
             f"{path} has {len(affected)} of {len(names)} columns whose rows differ by "
-            f"too little to be told apart in {rounded.dtype}: {listing(affected)}; "
+            f"too little to be told apart in {rounded.dtype}: {join_names(affected)}; "
             "subtract a constant from each",
             stacklevel=2,
         )
@@ -411,6 +405,6 @@ def check_finite(X, names, path, *, can_drop=True, infinite="infinite"):
         affected = [names[j] for j in np.flatnonzero(columns)]
         raise CommandError(
             f"{path} has {what} values, {columns.sum()} in {len(affected)} of "
-            f"{len(names)} columns: {listing(affected)}; fill them in, or leave out "
+            f"{len(names)} columns: {join_names(affected)}; fill them in, or leave out "
             "these rows" + (" or, with --drop, these columns" if can_drop else "")
         )

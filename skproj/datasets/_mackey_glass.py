@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state, check_scalar
 # parameters, where the series would stay for long.
 LOWEST_HISTORY, HIGHEST_HISTORY = 0.2, 0.8
 
-SMALLEST_INTEGERS = {
+MIN_INTEGERS = {
     "n_samples": 1,
     "n_lags": 1,
     "spacing": 1,
@@ -20,7 +20,7 @@ SMALLEST_INTEGERS = {
     "n_discarded": 0,
 }
 # Whether zero is allowed.
-NON_NEGATIVE = {"a": True, "b": False, "tau": False, "step": False, "noise": True}
+ZERO_IS_ALLOWED = {"a": True, "b": False, "tau": False, "step": False, "noise": True}
 
 
 def make_mackey_glass(
@@ -136,9 +136,9 @@ def make_mackey_glass(
 
 def _check_parameters(parameters):
     """Refuse arguments of a wrong type or out of range."""
-    for name, smallest in SMALLEST_INTEGERS.items():
+    for name, smallest in MIN_INTEGERS.items():
         check_scalar(parameters[name], name, numbers.Integral, min_val=smallest)
-    for name, zero_is_allowed in NON_NEGATIVE.items():
+    for name, zero_is_allowed in ZERO_IS_ALLOWED.items():
         value = parameters[name]
         boundaries = "both" if zero_is_allowed else "neither"
         check_scalar(

@@ -2,6 +2,7 @@
 
 import inspect
 import numbers
+from types import SimpleNamespace
 
 import numpy as np
 from sklearn.utils import (
@@ -20,15 +21,15 @@ SPREAD_OF_DISPERSIONS = 0.4
 MEAN_OF_DOUBLE_DISPERSION = 5.0
 
 # The gamma distribution needs a positive dispersion; this one cannot be told from none.
-NO_DISPERSION = 1e-12
+MIN_DISPERSION = 1e-12
 
 # Beyond any sequencer, and within what can be drawn from a Poisson distribution.
-LARGEST_RATE = 1e15
+MAX_RATE = 1e15
 
-# Samples are drawn in chunks of about so many numbers, which stay in the cache.
-CHUNK_SIZE = 2**18
+# Samples are drawn in chunks of about so many entries, which stay in the cache.
+MAX_CHUNK_ENTRIES = 2**18
 
-SMALLEST_INTEGERS = {
+MIN_INTEGERS = {
     "n_samples": 1,
     "n_features": 1,
     "n_classes": 2,
@@ -53,95 +54,6 @@ RANGES = {
     "batch_confounding": (0.0, 1.0, "both"),
 }
 BOOLEANS = ("counts", "as_frame", "return_X_y")
-
-
-def _check_parameters(parameters):
-    """Refuse arguments of `make_omics` of a wrong type or out of range."""
-    for name, smallest in SMALLEST_INTEGERS.items():
-        if name != "n_blocks" or parameters[name] is not None:
-            check_scalar(parameters[name], name, numbers.Integral, min_val=smallest)
-    for name, (smallest, largest, boundaries) in RANGES.items():
-        value = parameters[name]
-        check_scalar(
-            value,
-            name,
-            numbers.Real,
-            min_val=smallest,
-            max_val=largest,
-            include_boundaries=boundaries,
-        )
-        if np.isnan(value):
-            raise ValueError(f"{name} must be a number, got {value!r} instead.")
-    for name in BOOLEANS:
-        check_scalar(parameters[name], name, (bool, np.bool_))
-    if parameters["dtype"] not in (np.float32, np.float64, "float32", "float64"):
-        raise ValueError(
-            f"dtype must be float32 or float64, got {parameters['dtype']!r} instead."
-        )
-
-
-def _check_room(n_needed, what, n_features):
-    if n_needed > n_features:
-        raise ValueError(
-            f"{what} must be at most n_features={n_features}, got {n_needed} instead."
-        )
-
-
-def _class_sizes(n_samples, n_classes, weights):
-    """Share out the samples in proportion to the weights, by largest remainders."""
-    if weights is None:
-        weights = np.ones(n_classes)
-    weights = check_array(
-        weights, ensure_2d=False, dtype=np.float64, input_name="weights"
-    )
-    if weights.shape != (n_classes,) or np.any(weights <= 0.0):
-        raise ValueError(
-            f"weights must be {n_classes} positive numbers, one per class, got "
-            f"{weights.tolist()} instead."
-        )
-    shares = n_samples * weights / weights.sum()
-    sizes = np.floor(shares).astype(int)
-    by_remainder = np.argsort(sizes - shares, kind="stable")
-    sizes[by_remainder[: n_samples - sizes.sum()]] += 1
-    if sizes.min() == 0:
-        raise ValueError(
-            f"n_samples={n_samples} leaves a class without a sample, for "
-            f"n_classes={n_classes} and weights {weights.tolist()}."
-        )
-    return sizes
-
-
-def _other_classes(classes, n_classes, rng):
-    """Draw a different class for each."""
-    return (classes + rng.integers(1, n_classes, size=classes.size)) % n_classes
-
-
-def _draw_batches(classes, n_batches, confounding, rng):
-    """Draw the batch of each sample; some batches follow from the class."""
-    batch = rng.integers(n_batches, size=classes.size)
-    confounded = rng.random(classes.size) < confounding
-    return np.where(confounded, classes % n_batches, batch)
-
-
-def _draw_effects(n_classes, n_markers, shared_fraction, effect_size, rng):
-    """Draw the log fold change of each marker in the classes that it marks."""
-    markers = np.arange(n_markers)
-    change = rng.normal(0.0, effect_size, n_markers)
-    marked = markers % n_classes
-    effects = np.zeros((n_classes, n_markers))
-    effects[marked, markers] = change
-    # A marker shared by both of two classes would mark neither.
-    if n_classes > 2:
-        shared = rng.permutation(markers)[: round(shared_fraction * n_markers)]
-        second = _other_classes(marked[shared], n_classes, rng)
-        effects[second, shared] = change[shared]
-    return effects
-
-
-def _draw_signs(n_classes, n_pairs, rng):
-    """Draw a sign for each class and pair; each pair has both signs."""
-    signs = np.tile((-1.0) ** np.arange(n_classes), (n_pairs, 1))
-    return rng.permuted(signs, axis=1).T
 
 
 def make_omics(
@@ -365,89 +277,25 @@ def make_omics(
     >>> bool((X == omics.data).all()), bool((y == omics.target).all())
     (True, True)
     """
-    _check_parameters(locals())
+    parameters = SimpleNamespace(**locals())
+    _check_parameters(vars(parameters))
     n_in_pairs = 2 * n_joint_pairs
     _check_room(n_markers + n_in_pairs, "n_markers + 2 * n_joint_pairs", n_features)
     if n_blocks is None:
-        n_blocks = n_features // block_size
-    _check_room(n_blocks * block_size, "n_blocks * block_size", n_features)
+        parameters.n_blocks = n_features // block_size
+    n_in_blocks = parameters.n_blocks * block_size
+    _check_room(n_in_blocks, "n_blocks * block_size", n_features)
     sizes = _class_sizes(n_samples, n_classes, weights)
     # A Generator, because it draws twice as fast as a RandomState.
     seed = check_random_state(random_state).randint(2**32, size=4, dtype=np.uint32)
     rng = np.random.default_rng(seed)
+    samples = _draw_samples(parameters, sizes, rng)
+    genes = _draw_genes(parameters, rng)
+    X = _draw_counts(parameters, samples, genes, rng)
 
-    true_class = rng.permutation(np.repeat(np.arange(n_classes), sizes))
-    mislabelled = np.zeros(n_samples, dtype=bool)
-    mislabelled[rng.permutation(n_samples)[: round(label_noise * n_samples)]] = True
-    target = true_class.copy()
-    target[mislabelled] = _other_classes(true_class[mislabelled], n_classes, rng)
-    degree = rng.uniform(1.0 - heterogeneity, 1.0, n_samples)
-    batch = _draw_batches(true_class, n_batches, batch_confounding, rng)
-    library_size = rng.lognormal(-0.5 * library_spread**2, library_spread, n_samples)
-
-    log_mean = rng.normal(np.log(median_count), SPREAD_OF_MEANS, n_features)
-    gene_mean = np.exp(log_mean)
-    gene_dispersion = dispersion * (1.0 + MEAN_OF_DOUBLE_DISPERSION / gene_mean)
-    gene_dispersion *= rng.lognormal(
-        -0.5 * SPREAD_OF_DISPERSIONS**2, SPREAD_OF_DISPERSIONS, n_features
-    )
-    block = np.full(n_features, -1)
-    in_blocks = rng.permutation(n_features)[: n_blocks * block_size]
-    block[in_blocks] = np.arange(in_blocks.size) // block_size
-    batch_shift = np.zeros((n_batches, n_features))
-    if n_batches > 1:
-        batch_shift[:] = rng.normal(0.0, batch_strength, batch_shift.shape)
-
-    columns = rng.permutation(n_features)
-    markers = columns[:n_markers]
-    joint_pairs = columns[n_markers : n_markers + n_in_pairs].reshape(-1, 2)
-    first, second = joint_pairs.T
-    log_fold_change = np.zeros((n_classes, n_features))
-    log_fold_change[:, markers] = _draw_effects(
-        n_classes, n_markers, shared_fraction, effect_size, rng
-    )
-    joint_sign = _draw_signs(n_classes, n_joint_pairs, rng)
-    # The mean of exp(state * effect_size) is a cosh, in logarithm.
-    log_mean[joint_pairs] -= np.logaddexp(effect_size, -effect_size) - np.log(2.0)
-
-    # With variances multiplied as (1 + common) (1 + own) = 1 + dispersion, the
-    # correlation in blocks does not change the variance of a count.
-    log_dispersion = np.log1p(gene_dispersion)
-    log_common = np.where(block >= 0, block_correlation, 0.0) * log_dispersion
-    loading = np.sqrt(log_common)
-    log_mean -= 0.5 * log_common
-    own_dispersion = np.maximum(np.expm1(log_dispersion - log_common), NO_DISPERSION)
-
-    X = np.empty((n_samples, n_features), dtype=dtype)
-    for rows in gen_batches(n_samples, max(1, CHUNK_SIZE // n_features)):
-        classes, chunk = true_class[rows], X[rows]
-        # The last factor is for the genes of block -1, whose loadings are zero.
-        factors = rng.standard_normal((len(chunk), n_blocks + 1))
-        rate = np.take(factors, block, axis=1)
-        rate *= loading
-        rate += log_mean
-        rate += np.log(library_size[rows, np.newaxis])
-        rate += batch_shift[batch[rows]]
-        rate[:, markers] += (
-            degree[rows, np.newaxis] * log_fold_change[classes[:, np.newaxis], markers]
-        )
-        state = effect_size * rng.choice([-1.0, 1.0], (len(chunk), n_joint_pairs))
-        rate[:, first] += state
-        rate[:, second] += state * joint_sign[classes]
-        np.exp(rate, out=rate)
-        rate *= rng.standard_gamma(1.0 / own_dispersion, rate.shape)
-        rate *= own_dispersion
-        np.minimum(rate, LARGEST_RATE, out=rate)
-        chunk[:] = rng.poisson(rate)
-        if dropout > 0.0:
-            chunk[rng.random(rate.shape) < dropout / (dropout + rate)] = 0.0
-        if not counts:
-            total = chunk.sum(axis=1, dtype=np.float64, keepdims=True)
-            chunk *= gene_mean.sum() / np.maximum(total, 1.0)
-            np.log1p(chunk, out=chunk)
-
+    target = samples.target
     support = np.zeros(n_features, dtype=bool)
-    support[columns[: n_markers + n_in_pairs]] = True
+    support[genes.markers] = support[genes.joint_pairs.ravel()] = True
     feature_names = np.array([f"gene{j}" for j in range(n_features)], dtype=object)
     if as_frame:
         import pandas as pd
@@ -460,14 +308,203 @@ def make_omics(
         data=X,
         target=target,
         support=support,
-        log_fold_change=log_fold_change,
-        joint_pairs=joint_pairs,
-        block=block,
-        dispersion=gene_dispersion,
-        gene_mean=gene_mean,
-        library_size=library_size,
-        batch=batch,
-        mislabelled=mislabelled,
+        log_fold_change=genes.log_fold_change,
+        joint_pairs=genes.joint_pairs,
+        block=genes.block,
+        dispersion=genes.dispersion,
+        gene_mean=genes.mean,
+        library_size=samples.library_size,
+        batch=samples.batch,
+        mislabelled=samples.mislabelled,
         feature_names=feature_names,
         DESCR=inspect.getdoc(make_omics),
     )
+
+
+def _check_parameters(parameters):
+    """Refuse arguments of `make_omics` of a wrong type or out of range."""
+    for name, smallest in MIN_INTEGERS.items():
+        if name != "n_blocks" or parameters[name] is not None:
+            check_scalar(parameters[name], name, numbers.Integral, min_val=smallest)
+    for name, (smallest, largest, boundaries) in RANGES.items():
+        value = parameters[name]
+        check_scalar(
+            value,
+            name,
+            numbers.Real,
+            min_val=smallest,
+            max_val=largest,
+            include_boundaries=boundaries,
+        )
+        if np.isnan(value):
+            raise ValueError(f"{name} must be a number, got {value!r} instead.")
+    for name in BOOLEANS:
+        check_scalar(parameters[name], name, (bool, np.bool_))
+    if parameters["dtype"] not in (np.float32, np.float64, "float32", "float64"):
+        raise ValueError(
+            f"dtype must be float32 or float64, got {parameters['dtype']!r} instead."
+        )
+
+
+def _check_room(n_needed, what, n_features):
+    if n_needed > n_features:
+        raise ValueError(
+            f"{what} must be at most n_features={n_features}, got {n_needed} instead."
+        )
+
+
+def _class_sizes(n_samples, n_classes, weights):
+    """Share out the samples in proportion to the weights, by largest remainders."""
+    if weights is None:
+        weights = np.ones(n_classes)
+    weights = check_array(
+        weights, ensure_2d=False, dtype=np.float64, input_name="weights"
+    )
+    if weights.shape != (n_classes,) or np.any(weights <= 0.0):
+        raise ValueError(
+            f"weights must be {n_classes} positive numbers, one per class, got "
+            f"{weights.tolist()} instead."
+        )
+    shares = n_samples * weights / weights.sum()
+    sizes = np.floor(shares).astype(int)
+    by_remainder = np.argsort(sizes - shares, kind="stable")
+    sizes[by_remainder[: n_samples - sizes.sum()]] += 1
+    if sizes.min() == 0:
+        raise ValueError(
+            f"n_samples={n_samples} leaves a class without a sample, for "
+            f"n_classes={n_classes} and weights {weights.tolist()}."
+        )
+    return sizes
+
+
+def _draw_samples(p, sizes, rng):
+    """Draw the properties of the samples; `p` are the parameters of `make_omics`."""
+    true_class = rng.permutation(np.repeat(np.arange(p.n_classes), sizes))
+    mislabelled = np.zeros(p.n_samples, dtype=bool)
+    n_mislabelled = round(p.label_noise * p.n_samples)
+    mislabelled[rng.permutation(p.n_samples)[:n_mislabelled]] = True
+    target = true_class.copy()
+    target[mislabelled] = _other_classes(true_class[mislabelled], p.n_classes, rng)
+    spread = p.library_spread
+    return SimpleNamespace(
+        true_class=true_class,
+        target=target,
+        mislabelled=mislabelled,
+        degree=rng.uniform(1.0 - p.heterogeneity, 1.0, p.n_samples),
+        batch=_draw_batches(true_class, p.n_batches, p.batch_confounding, rng),
+        library_size=rng.lognormal(-0.5 * spread**2, spread, p.n_samples),
+    )
+
+
+def _other_classes(classes, n_classes, rng):
+    """Draw a different class for each."""
+    return (classes + rng.integers(1, n_classes, size=classes.size)) % n_classes
+
+
+def _draw_batches(classes, n_batches, confounding, rng):
+    """Draw the batch of each sample; some batches follow from the class."""
+    batch = rng.integers(n_batches, size=classes.size)
+    confounded = rng.random(classes.size) < confounding
+    return np.where(confounded, classes % n_batches, batch)
+
+
+def _draw_genes(p, rng):
+    """Draw the properties of the genes; `p` are the parameters of `make_omics`."""
+    log_mean = rng.normal(np.log(p.median_count), SPREAD_OF_MEANS, p.n_features)
+    mean = np.exp(log_mean)
+    dispersion = p.dispersion * (1.0 + MEAN_OF_DOUBLE_DISPERSION / mean)
+    dispersion *= rng.lognormal(
+        -0.5 * SPREAD_OF_DISPERSIONS**2, SPREAD_OF_DISPERSIONS, p.n_features
+    )
+    block = np.full(p.n_features, -1)
+    in_blocks = rng.permutation(p.n_features)[: p.n_blocks * p.block_size]
+    block[in_blocks] = np.arange(in_blocks.size) // p.block_size
+    batch_shift = np.zeros((p.n_batches, p.n_features))
+    if p.n_batches > 1:
+        batch_shift[:] = rng.normal(0.0, p.batch_strength, batch_shift.shape)
+
+    columns = rng.permutation(p.n_features)
+    markers, rest = columns[: p.n_markers], columns[p.n_markers :]
+    joint_pairs = rest[: 2 * p.n_joint_pairs].reshape(-1, 2)
+    log_fold_change = np.zeros((p.n_classes, p.n_features))
+    log_fold_change[:, markers] = _draw_effects(
+        p.n_classes, p.n_markers, p.shared_fraction, p.effect_size, rng
+    )
+    joint_sign = _draw_signs(p.n_classes, p.n_joint_pairs, rng)
+    # The mean of exp(state * effect_size) is a cosh, in logarithm.
+    log_mean[joint_pairs] -= np.logaddexp(p.effect_size, -p.effect_size) - np.log(2.0)
+
+    # With variances multiplied as (1 + common) (1 + own) = 1 + dispersion, the
+    # correlation in blocks does not change the variance of a count.
+    log_dispersion = np.log1p(dispersion)
+    log_common = np.where(block >= 0, p.block_correlation, 0.0) * log_dispersion
+    log_mean -= 0.5 * log_common
+    own_dispersion = np.maximum(np.expm1(log_dispersion - log_common), MIN_DISPERSION)
+    return SimpleNamespace(
+        mean=mean,
+        dispersion=dispersion,
+        block=block,
+        batch_shift=batch_shift,
+        markers=markers,
+        joint_pairs=joint_pairs,
+        log_fold_change=log_fold_change,
+        joint_sign=joint_sign,
+        log_mean=log_mean,
+        loading=np.sqrt(log_common),
+        own_dispersion=own_dispersion,
+    )
+
+
+def _draw_effects(n_classes, n_markers, shared_fraction, effect_size, rng):
+    """Draw the log fold change of each marker in the classes that it marks."""
+    markers = np.arange(n_markers)
+    change = rng.normal(0.0, effect_size, n_markers)
+    marked = markers % n_classes
+    effects = np.zeros((n_classes, n_markers))
+    effects[marked, markers] = change
+    # A marker shared by both of two classes would mark neither.
+    if n_classes > 2:
+        shared = rng.permutation(markers)[: round(shared_fraction * n_markers)]
+        second = _other_classes(marked[shared], n_classes, rng)
+        effects[second, shared] = change[shared]
+    return effects
+
+
+def _draw_signs(n_classes, n_pairs, rng):
+    """Draw a sign for each class and pair; each pair has both signs."""
+    signs = np.tile((-1.0) ** np.arange(n_classes), (n_pairs, 1))
+    return rng.permuted(signs, axis=1).T
+
+
+def _draw_counts(p, samples, genes, rng):
+    """Draw the table, a few samples at a time."""
+    first, second = genes.joint_pairs.T
+    X = np.empty((p.n_samples, p.n_features), dtype=p.dtype)
+    for rows in gen_batches(p.n_samples, max(1, MAX_CHUNK_ENTRIES // p.n_features)):
+        classes, chunk = samples.true_class[rows], X[rows]
+        # The last factor is for the genes of block -1, whose loadings are zero.
+        factors = rng.standard_normal((len(chunk), p.n_blocks + 1))
+        rate = np.take(factors, genes.block, axis=1)
+        rate *= genes.loading
+        rate += genes.log_mean
+        rate += np.log(samples.library_size[rows, np.newaxis])
+        rate += genes.batch_shift[samples.batch[rows]]
+        rate[:, genes.markers] += (
+            samples.degree[rows, np.newaxis]
+            * genes.log_fold_change[classes[:, np.newaxis], genes.markers]
+        )
+        state = p.effect_size * rng.choice([-1.0, 1.0], (len(chunk), p.n_joint_pairs))
+        rate[:, first] += state
+        rate[:, second] += state * genes.joint_sign[classes]
+        np.exp(rate, out=rate)
+        rate *= rng.standard_gamma(1.0 / genes.own_dispersion, rate.shape)
+        rate *= genes.own_dispersion
+        np.minimum(rate, MAX_RATE, out=rate)
+        chunk[:] = rng.poisson(rate)
+        if p.dropout > 0.0:
+            chunk[rng.random(rate.shape) < p.dropout / (p.dropout + rate)] = 0.0
+        if not p.counts:
+            total = chunk.sum(axis=1, dtype=np.float64, keepdims=True)
+            chunk *= genes.mean.sum() / np.maximum(total, 1.0)
+            np.log1p(chunk, out=chunk)
+    return X

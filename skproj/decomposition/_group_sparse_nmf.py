@@ -14,40 +14,60 @@ from sklearn.base import (
 )
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_array, check_random_state, gen_batches
-from sklearn.utils.extmath import randomized_svd
+from sklearn.utils import check_array, check_random_state
 
-from skproj._kernels._hals import descend_coordinates
-from skproj.projection import projection_hoyer
+from skproj.decomposition._factorization import (
+    Factorization,
+    multiply,
+    split_singular_vectors,
+    sum_squares,
+)
+from skproj.utils._docs import shared_docs
 from skproj.utils._state import VersionedState
 from skproj.utils._validation import (
     Interval,
     StrOptions,
     _fit_context,
+    atomic_fit,
     check_is_fitted,
-    nothing_half_fitted,
     validate_data,
 )
 
 SUPPORTED_DTYPES = [np.float64, np.float32]
 
-# An update of one factor takes at most so many steps, and ends when one of them moves
-# the factor by no more than this share of the first.
-UPDATE_STEPS = 10
-UPDATE_DELTA = 0.1
-FIRST_PACE = 0.1
-
 # Steps per component that the solution of a small least squares problem may take.
 NNLS_STEPS = 100
 
 # The error has to fall by more than `tol` in so many iterations.
-PATIENCE = 10
+N_ITER_NO_CHANGE = 10
 
-# Entries of the residual that are in memory at a time.
-BLOCK_ENTRIES = 1_000_000
-
-# From a method called by `fit_transform`, through it and its decorators.
+# Stack level of the caller of `fit_transform`, which `fit` may have called.
 WARN_AT_CALLER = 6
+
+
+FIT_DOCS = {
+    "data": """
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Nonnegative data, float32 or float64. CSR and CSC matrices are used as they are.
+    y : None
+        Ignored.
+    W : array-like of shape (n_samples, n_components), default=None
+        Initial `W`, if ``init="custom"``.
+    H : array-like of shape (n_components, n_features), default=None
+        Initial `H`, if ``init="custom"``.
+    """,
+    "problems": """
+    Raises
+    ------
+    ValueError
+        If a parameter or the data is unsuitable.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If the error still falls after `max_iter` iterations.
+    """,
+}
 
 
 class GroupSparseNMF(
@@ -69,8 +89,8 @@ class GroupSparseNMF(
     The Hoyer sparsity sp is 0 if all entries are equal and 1 if all but one are zero.
     Either constraint may be left out; without both this is
     :class:`sklearn.decomposition.NMF`, whose interface this estimator has. The
-    sparsity is a value that is met, not a penalty to be searched for, and it holds on
-    average: a component that needs many entries is left them, and others pay [1]_.
+    sparsity is met, so that no penalty has to be tuned, and it holds on average: a
+    component that needs many entries keeps them, and others become sparser [1]_.
 
     Parameters
     ----------
@@ -87,7 +107,7 @@ class GroupSparseNMF(
         Whether the sparsity holds on average over the components ("group"), or for
         each of them by itself ("column", as in [2]_).
     init : {"random", "nndsvd", "nndsvda", "nndsvdar", "custom"}, default=None
-        Where the iterations start:
+        Initial matrices:
 
         - None: "nndsvd" if there are not more components than samples or features,
           "random" otherwise.
@@ -146,7 +166,7 @@ class GroupSparseNMF(
     that is described worst. Sparse `X` is never made dense as a whole. Apart from the
     products with `X` all is computed in float64.
 
-    The problem is not convex: what is found depends on `init`.
+    The problem is not convex: the result depends on `init`.
 
     References
     ----------
@@ -221,55 +241,33 @@ class GroupSparseNMF(
         self.tol = tol
         self.random_state = random_state
 
+    @shared_docs(**FIT_DOCS)
     def fit(self, X, y=None, W=None, H=None):
         """Factorise X.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Nonnegative data, float32 or float64. CSR and CSC matrices are used as they
-            are.
-        y : None
-            Ignored.
-        W : array-like of shape (n_samples, n_components), default=None
-            Where to start, if ``init="custom"``.
-        H : array-like of shape (n_components, n_features), default=None
-            Where to start, if ``init="custom"``.
+        {data}
 
         Returns
         -------
         self : object
             The fitted estimator.
 
-        Raises
-        ------
-        ValueError
-            If a parameter or the data is unsuitable.
-
-        Warns
-        -----
-        ConvergenceWarning
-            If the error still falls after `max_iter` iterations.
+        {problems}
         """
         self.fit_transform(X, y, W=W, H=H)
         return self
 
+    @shared_docs(**FIT_DOCS)
     @_fit_context(prefer_skip_nested_validation=True)
-    @nothing_half_fitted
+    @atomic_fit
     def fit_transform(self, X, y=None, W=None, H=None):
         """Factorise X and return the factor W.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Nonnegative data, float32 or float64. CSR and CSC matrices are used as they
-            are.
-        y : None
-            Ignored.
-        W : array-like of shape (n_samples, n_components), default=None
-            Where to start, if ``init="custom"``.
-        H : array-like of shape (n_components, n_features), default=None
-            Where to start, if ``init="custom"``.
+        {data}
 
         Returns
         -------
@@ -277,15 +275,7 @@ class GroupSparseNMF(
             The coefficients of the samples. They meet `sparsity_W`; without it they
             are those that `transform` returns.
 
-        Raises
-        ------
-        ValueError
-            If a parameter or the data is unsuitable.
-
-        Warns
-        -----
-        ConvergenceWarning
-            If the error still falls after `max_iter` iterations.
+        {problems}
         """
         X = self._validate_data(X, reset=True)
         square = sum_squares(X)
@@ -442,8 +432,8 @@ class GroupSparseNMF(
         curve = self.loss_curve_
         return (
             self.tol > 0.0
-            and len(curve) > PATIENCE
-            and curve[-1 - PATIENCE] - curve[-1] <= self.tol * norm
+            and len(curve) > N_ITER_NO_CHANGE
+            and curve[-1 - N_ITER_NO_CHANGE] - curve[-1] <= self.tol * norm
         )
 
     def _solve(self, X):
@@ -463,221 +453,3 @@ class GroupSparseNMF(
         tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-
-class Factorization:
-    """An approximation ``W @ H.T`` of a matrix, and how to improve it.
-
-    Parameters
-    ----------
-    X : {ndarray, sparse matrix} of shape (n_samples, n_features)
-    square : float
-        Sum of the squares of X.
-    W : ndarray of float64 of shape (n_samples, n_components)
-    H : ndarray of float64 of shape (n_features, n_components)
-    sparsity_W, sparsity_H : float or None
-        Hoyer sparsity of the columns of the factors.
-    per_vector : bool
-        Whether each column has it, or all of them on average.
-
-    Attributes
-    ----------
-    best_W, best_H : ndarray
-        The factors with the least error, `best_error`.
-    """
-
-    def __init__(self, X, square, W, H, *, sparsity_W, sparsity_H, per_vector):
-        self.X = X
-        self.square = square
-        self.per_vector = per_vector
-        self.sparsity_W = sparsity_W
-        self.sparsity_H = sparsity_H
-        # Squared errors below this are lost in the rounding of the sums they come from.
-        self.rounding = 1e3 * np.finfo(X.dtype).eps * square
-        self.W, self.H = W, H
-        self.balance()
-        self.project_both()
-        self.rescale()
-        self.best_error = np.inf
-        self.keep_best(self.error())
-
-    def project(self, factor, sparsity):
-        """Give the columns of a factor their sparsity."""
-        if sparsity is None:
-            return factor
-        return projection_hoyer(
-            factor, sparsity, axis=0, per_vector=self.per_vector, n_threads=1
-        )
-
-    def project_both(self):
-        self.W = self.project(self.W, self.sparsity_W)
-        self.H = self.project(self.H, self.sparsity_H)
-
-    def rescale(self):
-        """Multiply W by the number that makes the error least."""
-        reach = np.sum((self.W.T @ self.W) * (self.H.T @ self.H))
-        if reach > 0.0:
-            self.W *= np.sum(multiply(self.X, self.H) * self.W) / reach
-
-    def error(self, cross=None):
-        """Return the norm of the residual, for free if ``cross = X @ H`` is known."""
-        if cross is None and sparse.issparse(self.X):
-            cross = multiply(self.X, self.H)
-        if cross is not None:
-            fitted = np.sum((self.W.T @ self.W) * (self.H.T @ self.H))
-            square = self.square - 2.0 * np.sum(self.W * cross) + fitted
-            if square > self.rounding:
-                return float(np.sqrt(square))
-        return float(np.sqrt(sum(np.sum(block * block) for block in self.residuals())))
-
-    def residuals(self):
-        """Yield ``X - W @ H.T``, a few rows at a time."""
-        n_samples, n_features = self.X.shape
-        for rows in gen_batches(n_samples, max(1, BLOCK_ENTRIES // n_features)):
-            block = self.X[rows]
-            block = block.toarray() if sparse.issparse(block) else block
-            yield block - self.W[rows] @ self.H.T
-
-    def iterate(self):
-        """Update both factors once and return the norm of the residual."""
-        self.balance()
-        self.revive()
-        self.H = self.update(
-            self.H, self.W.T @ self.W, multiply(self.X.T, self.W), self.sparsity_H
-        )
-        cross = multiply(self.X, self.H)
-        self.W = self.update(self.W, self.H.T @ self.H, cross, self.sparsity_W)
-        error = self.error(cross)
-        self.keep_best(error)
-        return error
-
-    def keep_best(self, error):
-        """Copy the factors if they are the best so far."""
-        if error < self.best_error:
-            self.best_error = error
-            self.best_W, self.best_H = self.W.copy(), self.H.copy()
-
-    def balance(self):
-        """Make the norms of both factors equal in each component.
-
-        The projection of a group takes more from columns that are shorter, so the
-        balance decides where the zeros will be.
-        """
-        norms_W, norms_H = (np.linalg.norm(F, axis=0) for F in (self.W, self.H))
-        alive = (norms_W > 0.0) & (norms_H > 0.0)
-        self.W[:, ~alive] = self.H[:, ~alive] = 0.0
-        ratios = np.sqrt(norms_H[alive] / norms_W[alive])
-        self.W[:, alive] *= ratios
-        self.H[:, alive] /= ratios
-
-    def revive(self):
-        """Let components that are zero describe the features described worst."""
-        dead = np.flatnonzero(~self.W.any(axis=0))
-        if len(dead) == 0 or self.error() ** 2 <= self.rounding:
-            return
-        missing = self.missing()
-        worst = np.argsort(-missing, kind="stable")[: len(dead)]
-        worst = worst[missing[worst] > 0.0]
-        dead = dead[: len(worst)]
-        columns = self.X[:, worst]
-        columns = columns.toarray() if sparse.issparse(columns) else columns
-        self.W[:, dead] = np.maximum(columns - self.W @ self.H[worst].T, 0.0)
-        self.H[worst, dead] = 1.0
-        self.balance()
-        self.project_both()
-
-    def missing(self):
-        """Sum the squares of the positive part of the residual, for each feature."""
-        if not sparse.issparse(self.X):
-            return sum(
-                np.sum(np.maximum(block, 0.0) ** 2, axis=0)
-                for block in self.residuals()
-            )
-        # Where X is zero, nothing is missing.
-        X = self.X.tocoo()
-        missing = np.zeros(X.shape[1])
-        for part in gen_batches(X.nnz, max(1, BLOCK_ENTRIES // self.H.shape[1])):
-            rows, columns = X.row[part], X.col[part]
-            fitted = np.sum(self.W[rows] * self.H[columns], axis=1)
-            squares = np.maximum(X.data[part] - fitted, 0.0) ** 2
-            missing += np.bincount(columns, squares, minlength=len(missing))
-        return missing
-
-    def update(self, factor, gram, cross, sparsity):
-        """Move a factor F towards the least ``<F @ gram / 2 - cross, F>``."""
-        if sparsity is None:
-            descend_coordinates(gram, cross, factor, UPDATE_DELTA, UPDATE_STEPS)
-            return factor
-        return self.descend_gradient(factor, gram, cross, sparsity)
-
-    def descend_gradient(self, current, gram, cross, sparsity):
-        """Take accelerated projected gradient steps that do not raise the error."""
-        largest_curvature = np.linalg.norm(gram, 2)
-        if largest_curvature == 0.0:
-            return current
-
-        def step_from(point):
-            moved = point - (point @ gram - cross) / largest_curvature
-            moved = self.project(np.maximum(moved, 0.0), sparsity)
-            return moved, np.sum(moved * (0.5 * (moved @ gram) - cross))
-
-        start = point = current
-        value = np.sum(current * (0.5 * (current @ gram) - cross))
-        pace, first_move = FIRST_PACE, None
-        for _ in range(UPDATE_STEPS):
-            new, new_value = step_from(point)
-            if new_value > value and point is not current:
-                pace = FIRST_PACE
-                new, new_value = step_from(current)
-            if new_value > value:
-                # The projection is not the nearest point, so even a plain step can.
-                break
-            move = np.linalg.norm(new - current)
-            first_move = move if current is start else first_move
-            square = pace * pace
-            next_pace = 0.5 * (np.sqrt(square * square + 4.0 * square) - square)
-            momentum = pace * (1.0 - pace) / (square + next_pace)
-            point = new + momentum * (new - current)
-            current, value, pace = new, new_value, next_pace
-            if move <= UPDATE_DELTA * first_move:
-                break
-        return current
-
-
-def sum_squares(X):
-    """Return the sum of the squares of X, if X is fit to be computed with."""
-    values = X.data if sparse.issparse(X) else X.ravel(order="K")
-    square = np.einsum("i,i->", values, values, dtype=np.float64)
-    # No product with X, which are sums in its dtype, comes near ten times this bound.
-    bound = np.sqrt(square) * np.sqrt(max(X.shape))
-    if bound > 0.1 * np.finfo(X.dtype).max or (square == 0.0 and values.any()):
-        raise ValueError(
-            "The entries of X are too large or too small to compute with in "
-            f"{X.dtype}; rescale X."
-        )
-    return square
-
-
-def multiply(X, factor):
-    """Return ``X @ factor`` in float64, computed in the dtype of X."""
-    # Where the entries of X fit float32, products with those of a factor may not.
-    scale = np.abs(factor).max() or 1.0
-    return scale * (X @ (factor / scale).astype(X.dtype, copy=False)).astype(np.float64)
-
-
-def split_singular_vectors(X, n_components, random_state):
-    """Return nonnegative factors, the larger parts of pairs of singular vectors."""
-    U, values, Vt = randomized_svd(
-        X, n_components, power_iteration_normalizer="QR", random_state=random_state
-    )
-    U, V, values = (np.float64(part) for part in (U, Vt.T, values))
-    positive, negative = (
-        (np.maximum(sign * U, 0.0), np.maximum(sign * V, 0.0)) for sign in (1.0, -1.0)
-    )
-    sizes = [
-        np.linalg.norm(u, axis=0) * np.linalg.norm(v, axis=0)
-        for u, v in (positive, negative)
-    ]
-    chosen = sizes[0] >= sizes[1]
-    W, H = (np.where(chosen, p, n) for p, n in zip(positive, negative, strict=True))
-    return tuple(np.ascontiguousarray(F * np.sqrt(values)) for F in (W, H))

@@ -1,10 +1,10 @@
 """Feature selection by projection onto a ball."""
 
-from skproj.feature_selection._eta_path import eta_path
 from skproj.feature_selection._projection_selector import ProjectionFeatureSelector
 from skproj.feature_selection._projection_selector_cv import (
     ProjectionFeatureSelectorCV,
 )
+from skproj.feature_selection._radius_path import eta_path
 from skproj.feature_selection._stability_selector import StabilitySelector
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""What the selectors by a ball-constrained linear model have in common."""
+"""Base class of the feature selectors with a ball-constrained linear model."""
 
 import numbers
 import warnings
@@ -9,8 +9,6 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_selection import SelectorMixin
 
-from skproj.feature_selection._radius_search import Trial
-from skproj.linear_model._constraint import BallConstraint
 from skproj.linear_model._targets import make_problem, plain_integers
 from skproj.projection._registry import SPARSIFYING
 from skproj.utils._state import VersionedState
@@ -22,11 +20,103 @@ from skproj.utils._validation import (
     validate_data,
 )
 
+# Stack level of the caller of `fit`, which is called through two decorators.
+WARN_AT_CALLER = 4
+
+DOCS = {
+    "projection_loss": """
+    projection : str or callable, default="l1inf"
+        Name of the ball and its projection: {"l1", "l12", "l1inf", "bilevel_l11",
+        "bilevel_l12", "bilevel_l1inf"}, see :mod:`skproj.projection`; or a callable
+        ``projection(W, radius, axis=1)``, where `W` has shape (n_features, n_outputs)
+        and `axis` is what the norm of a feature runs along. With a single output all
+        names are the l1 ball.
+    loss : {"auto", "log_loss", "squared_error", "huber"}, default="auto"
+        Loss of the linear model: logistic or softmax, half the squared error, or the
+        Huber loss. "auto" is "log_loss" if `y` is one column of strings, booleans,
+        integers, or floats with at most 20 values, all whole numbers; else
+        "squared_error".
+    """,
+    "huber_epsilon": """
+    huber_epsilon : float, default=1.35
+        Errors above this are penalised linearly by the Huber loss. In units of the
+        standard deviation of `y` if `standardize`.
+    """,
+    "standardize": """
+    standardize : bool, default=True
+        Whether the linear model sees features, and targets of a regression, divided
+        by their standard deviation in the training samples, so that the radius means
+        the same for any units. The samples are weighted. Sparse data stay sparse.
+    """,
+    "fit_intercept": """
+    fit_intercept : bool, default=True
+        Whether the linear model has an intercept, which is not constrained.
+    """,
+    "class_weight": """
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes, as in :class:`~sklearn.linear_model.LogisticRegression`;
+        they multiply `sample_weight`. "balanced" counts the training samples. Only for
+        classification.
+    """,
+    "solver": """
+    max_iter : int, default=1000
+        Largest number of gradients of the linear model for one radius.
+    tol : float, default=1e-4
+        The linear model has converged when the duality gap is at most
+        ``tol * max(objective, 1) * min(eta, 1)``. If features and targets are not
+        standardised and coefficients are small, 1 in the last factor becomes less.
+        For the bi-level projections the distance from the point that they aim at, in
+        the same units, takes the place of the gap.
+    """,
+    "n_threads": """
+    n_threads : int, default=1
+        Number of threads of the projection, -1 for all, None for what OpenMP would
+        use. It does not change the result. Matrix products use the threads of BLAS.
+    """,
+    "model": """
+    coef_ : ndarray of shape (n_outputs, n_features_in_)
+        Coefficients of the linear model in the units of `X` and `y`; zero for the
+        features that are not selected. One row for two classes or a single target,
+        else one row per class or target.
+    intercept_ : ndarray of shape (n_outputs,)
+        Intercept of the linear model.
+    duality_gap_ : float
+        Bound on how far the mean loss (of the standardised data) is from its minimum
+        over the ball, up to rounding in the dtype of `X`. It need not be small for the
+        bi-level projections, which do not aim at the minimum. It is the mean loss
+        itself where nothing better is known: for callables and without a constraint.
+    classes_ : ndarray of shape (n_classes,)
+        The classes, in the order of the rows of `coef_`. Only for classification.
+    """,
+    "features": """
+    n_features_in_ : int
+        Number of features seen during `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of features seen during `fit`, if all are strings.
+    """,
+    "fitted": """
+    Returns
+    -------
+    self : object
+        The fitted selector.
+    """,
+    "routing": """
+    Returns
+    -------
+    routing : MetadataRouter or MetadataRequest
+        See the metadata routing guide of scikit-learn.
+    """,
+    "data": """
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Training data. CSR and CSC matrices stay sparse, float32 and float64 are kept.
+    """,
+}
+
 
 class LinearSelector(
     VersionedState, SelectorMixin, CallbackSupportMixin, BaseEstimator
 ):
-    """Base of the selectors: parameters, data and results of the linear model."""
+    """Base class: parameters, data and results of the linear model."""
 
     _parameter_constraints: dict = {  # noqa: RUF012
         "projection": [StrOptions(set(SPARSIFYING)), callable],
@@ -44,7 +134,7 @@ class LinearSelector(
         ],
     }
 
-    # What a fit of the linear model sets, beside `classes_`.
+    # Attributes that a fit of the linear model sets, besides `classes_`.
     _model_attributes = (
         "coef_",
         "duality_gap_",
@@ -85,7 +175,7 @@ class LinearSelector(
         )
 
     def _begin_fit(self, max_subtasks, X, y, sample_weight):
-        """Tell the callbacks; return their context, and what their hooks are given."""
+        """Tell the callbacks; return their context and the arguments of their hooks."""
         arguments = {"estimator": self, "X": X, "y": y, "metadata": None}
         if sample_weight is not None:
             arguments["metadata"] = {"sample_weight": sample_weight}
@@ -102,38 +192,13 @@ class LinearSelector(
             "n_threads": self.n_threads,
         }
 
-    def _trial(self, eta, coef, solution=None):
-        """Describe what is left of the features for a radius."""
-        constraint = BallConstraint(self.projection, eta)
-        scores = constraint.scores(coef)
-        # A known norm that stays below the radius does not feel the constraint.
-        binding = constraint.ball is None or scores.sum() >= 0.999 * eta
-        return Trial(eta, scores, solution, binding)
-
-    def _set_selection(self, trial, n_selected=None):
-        """Set the scores, of at most `n_selected` features if it is not None."""
-        self.eta_ = trial.eta
-        self.scores_ = trial.scores
-        if n_selected is not None and trial.n_selected > n_selected:
-            self.scores_ = np.zeros_like(trial.scores)
-            best = np.argsort(-trial.scores, kind="stable")[:n_selected]
-            self.scores_[best] = trial.scores[best]
-
-    def _set_model(self, problem, solution, classes, dtype):
-        """Set the coefficients of the selected features, in the units of the data."""
-        coef, self.intercept_ = problem.original_units(solution, dtype)
-        self.coef_ = np.where(self.scores_ > 0.0, coef.T, dtype.type(0.0))
-        self.duality_gap_ = float(solution.gap)
-        if classes is not None:
-            self.classes_ = classes
-
-    def _warn(self, solution, n_selected, stacklevel):
+    def _warn(self, fit, n_selected, stacklevel):
         """Warn of a model that has not converged, and of too few features."""
         stacklevel += 1
-        if solution is not None and not solution.converged:
+        if fit is not None and not fit.converged:
             warnings.warn(
                 f"The linear model has not converged in max_iter={self.max_iter} "
-                f"iterations: the duality gap is {solution.gap:.2g}, "
+                f"iterations: the duality gap is {fit.gap:.2g}, "
                 f"for tol={self.tol}. Increase max_iter or tol, decrease eta, or "
                 "use standardize=True.",
                 ConvergenceWarning,
@@ -166,3 +231,21 @@ class LinearSelector(
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         tags.input_tags.sparse = True
         return tags
+
+
+def model_attributes(problem, trial, scores, classes, dtype, n_iter):
+    """Return the fitted attributes of a linear model, in the units of the data.
+
+    The trial has the fit of the problem; the scores are zero for features that are not
+    selected.
+    """
+    coef, intercept = problem.original_units(trial.fit, dtype)
+    attributes = {
+        "coef_": np.where(scores > 0.0, coef.T, dtype.type(0.0)),
+        "duality_gap_": float(trial.fit.gap),
+        "eta_": trial.eta,
+        "intercept_": intercept,
+        "n_iter_": n_iter,
+        "scores_": scores,
+    }
+    return attributes if classes is None else {**attributes, "classes_": classes}

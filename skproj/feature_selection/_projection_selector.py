@@ -2,44 +2,30 @@
 
 import numbers
 
-import numpy as np
-from scipy import sparse
-from sklearn.base import MetaEstimatorMixin, clone
-from sklearn.exceptions import NotFittedError
+from sklearn.base import MetaEstimatorMixin
 from sklearn.utils import get_tags
-from sklearn.utils.metadata_routing import (
-    MetadataRouter,
-    MethodMapping,
-    process_routing,
-)
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
-from skproj.feature_selection._linear_selector import LinearSelector
-from skproj.feature_selection._radius_search import search_radius
-from skproj.linear_model._constraint import BallConstraint
-from skproj.linear_model._targets import choose_loss
+from skproj.feature_selection._linear_selector import (
+    DOCS,
+    WARN_AT_CALLER,
+    LinearSelector,
+)
+from skproj.feature_selection._selector_strategies import (
+    EstimatorStrategy,
+    LinearModelStrategy,
+)
+from skproj.utils._docs import shared_docs
 from skproj.utils._validation import (
     HasMethods,
     Interval,
     RealNotInt,
     _fit_context,
-    _get_feature_importances,
-    _num_features,
-    _routing_enabled,
-    check_is_fitted,
-    nothing_half_fitted,
-    validate_data,
+    atomic_fit,
 )
 
-# Far from the wanted number of features, models are this much less accurate, with no
-# more gradients than this. Near means that the number is off by at most this share.
-SEARCH_TOL_FACTOR = 10.0
-SEARCH_MAX_ITER = 100
-NEARLY = 0.05
 
-# From a method called by `fit`, through `fit` and its decorators.
-WARN_AT_CALLER = 5
-
-
+@shared_docs(**DOCS)
 class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
     r"""Select features with a linear model constrained to a ball.
 
@@ -69,46 +55,19 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
     n_features_to_select : int or float, default=None
         Number of features to select, or their fraction if a float in (0, 1]. The
         radius is then searched for. Cannot be combined with `eta`.
-    projection : str or callable, default="l1inf"
-        Name of the ball and its projection: {"l1", "l12", "l1inf", "bilevel_l11",
-        "bilevel_l12", "bilevel_l1inf"}, see :mod:`skproj.projection`; or a callable
-        ``projection(W, radius, axis=1)``, where `W` has shape (n_features, n_outputs)
-        and `axis` is what the norm of a feature runs along. With a single output all
-        names are the l1 ball.
-    loss : {"auto", "log_loss", "squared_error", "huber"}, default="auto"
-        Loss of the linear model: logistic or softmax, half the squared error, or the
-        Huber loss. "auto" is "log_loss" if `y` is one column of strings, booleans,
-        integers, or floats with at most 20 values, all whole numbers; else
-        "squared_error".
-    huber_epsilon : float, default=1.35
-        Errors above this are penalised linearly by the Huber loss. In units of the
-        standard deviation of `y` if `standardize`.
-    standardize : bool, default=True
-        Whether the linear model sees features, and targets of a regression, divided
-        by their standard deviation, so that `eta` means the same for any units. The
-        samples are weighted. Sparse data stay sparse.
-    fit_intercept : bool, default=True
-        Whether the linear model has an intercept, which is not constrained.
-    class_weight : dict, "balanced" or None, default=None
-        Weights of the classes, as in :class:`~sklearn.linear_model.LogisticRegression`;
-        they multiply `sample_weight`. Only for classification.
+    {projection_loss}
+    {huber_epsilon}
+    {standardize}
+    {fit_intercept}
+    {class_weight}
     prefit : bool, default=False
         Whether `estimator` is fitted already, and used as it is.
     importance_getter : str or callable, default="auto"
         Where the weights of `estimator` are, of shape (n_features,) or
         (n_outputs, n_features): an attribute with dots for nested ones, or a function
         of the fitted estimator. "auto" is `coef_`, then `feature_importances_`.
-    max_iter : int, default=1000
-        Largest number of gradients of the linear model for one radius.
-    tol : float, default=1e-4
-        The linear model has converged when the duality gap is at most
-        ``tol * max(objective, 1) * min(eta, 1)``. If features and targets are not
-        standardised and coefficients are small, 1 in the last factor becomes less.
-        For the bi-level projections the distance from the point that they aim at, in
-        the same units, takes the place of the gap.
-    n_threads : int, default=1
-        Number of threads of the projection, -1 for all, None for what OpenMP would
-        use. It does not change the result. Matrix products use the threads of BLAS.
+    {solver}
+    {n_threads}
 
     Attributes
     ----------
@@ -119,27 +78,11 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
     n_iter_ : int
         Number of gradients of the linear model, over all radii that were tried. With
         `estimator`: number of projections.
-    coef_ : ndarray of shape (n_outputs, n_features_in_)
-        Coefficients of the linear model in the units of `X` and `y`; zero for the
-        features that are not selected. One row for two classes or a single target,
-        else one row per class or target. Not with `estimator`.
-    intercept_ : ndarray of shape (n_outputs,)
-        Intercept of the linear model. Not with `estimator`.
-    duality_gap_ : float
-        Bound on how far the mean loss (of the standardised data) is from its minimum
-        over the ball, up to rounding in the dtype of `X`. It need not be small for the
-        bi-level projections, which do not aim at the minimum. It is the mean loss
-        itself where nothing better is known: for callables and without a constraint.
-        Not with `estimator`.
-    classes_ : ndarray of shape (n_classes,)
-        The classes, in the order of the rows of `coef_`. Only for classification
-        without `estimator`.
+    {model}
     estimator_ : estimator object
-        The fitted estimator. Only with `estimator`.
-    n_features_in_ : int
-        Number of features seen during `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features seen during `fit`, if all are strings.
+        The fitted estimator. Only with `estimator`, and in place of the attributes of
+        the linear model, `coef_`, `intercept_`, `duality_gap_` and `classes_`.
+    {features}
 
     Warns
     -----
@@ -255,16 +198,15 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         self.tol = tol
         self.n_threads = n_threads
 
+    @shared_docs(**DOCS)
     @_fit_context(prefer_skip_nested_validation=False)
-    @nothing_half_fitted
+    @atomic_fit
     def fit(self, X, y=None, sample_weight=None, **fit_params):
         """Select the features.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training data. CSR and CSC matrices are used as they are, float32 and
-            float64 are kept.
+        {data}
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Labels or target values. Only a fitted `estimator` can do without.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -273,10 +215,7 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
             More parameters for the `fit` of `estimator`, routed if metadata routing is
             enabled.
 
-        Returns
-        -------
-        self : object
-            The fitted selector.
+        {fitted}
 
         Raises
         ------
@@ -294,145 +233,22 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
                 f"eta={self.eta!r} and "
                 f"n_features_to_select={self.n_features_to_select!r}."
             )
-        for name in ("classes_", "coef_", "intercept_", "duality_gap_", "estimator_"):
-            self.__dict__.pop(name, None)  # of an earlier fit of another kind
-        if self.estimator is None:
-            self._fit_linear_model(X, y, sample_weight, fit_params)
+        strategy = LinearModelStrategy if self.estimator is None else EstimatorStrategy
+        strategy = strategy(self, X, y, sample_weight, fit_params)
+        n_selected = self._check_n_features_to_select()
+        context, arguments = self._begin_fit(strategy.max_subtasks, *strategy.data)
+        strategy.begin(context, arguments)
+        if n_selected is not None:
+            trial = strategy.search(n_selected)
+        elif self.eta is None:
+            trial = strategy.fit_radius(strategy.default_eta)
         else:
-            if sample_weight is not None:
-                fit_params["sample_weight"] = sample_weight
-            self._fit_estimator(X, y, fit_params)
+            trial = strategy.fit_radius(float(self.eta))
+        scores = trial.best_scores(n_selected)
+        self._set_fitted(strategy.fitted_attributes(trial, scores))
+        self._warn(trial.fit, n_selected, WARN_AT_CALLER)
+        context.call_on_fit_task_end(**arguments)
         return self
-
-    def _fit_linear_model(self, X, y, sample_weight, fit_params):
-        """Fit the linear model for one radius, or for those of a search."""
-        if fit_params:
-            raise TypeError(
-                f"fit got unexpected arguments {sorted(fit_params)}: without an "
-                "estimator there is nothing to pass them to."
-            )
-        if self.prefit:
-            raise ValueError("prefit=True needs a fitted estimator, got None.")
-        X, y, sample_weight = self._validate(X, y, sample_weight)
-        n_selected = self._check_n_features_to_select()
-        loss = choose_loss(self.loss, y)
-        problem, classes = self._make_problem(loss, X, y, sample_weight)
-        options = self._solver_options()
-        quick_options = {
-            "tol": SEARCH_TOL_FACTOR * self.tol,
-            "max_iter": min(SEARCH_MAX_ITER, self.max_iter),
-        }
-        context, arguments = self._begin_fit(None, X, y, sample_weight)
-        self.n_iter_ = 0
-
-        def solve(eta, start=None, **changes):
-            task = context.subcontext(task_name="radius")
-            task.call_on_fit_task_begin(**arguments)
-            solution = problem.solve(eta, start=start, **(options | changes))
-            self.n_iter_ += solution.n_iter
-            task.call_on_fit_task_end(**arguments)
-            return self._trial(eta, solution.coef, solution)
-
-        def attempt(eta, nearest):
-            start = None if nearest is None else nearest.solution
-            trial = solve(eta, start, **quick_options)
-            if abs(trial.n_selected - n_selected) > NEARLY * n_selected:
-                return trial
-            return solve(eta, trial.solution)
-
-        def fit(eta, nearest=None):
-            # From zero, where a fit with the radius that is found would start.
-            return solve(eta)
-
-        if n_selected is None:
-            trial = fit(1.0 if self.eta is None else float(self.eta))
-        else:
-            start = problem.natural_radius(self.projection)
-            trial, _ = search_radius(attempt, n_selected, start)
-            if trial.n_selected < n_selected:
-                trial = fit(trial.eta)
-            else:
-                trial, _ = search_radius(fit, n_selected, trial.eta)
-        self._set_selection(trial, n_selected)
-        self._set_model(problem, trial.solution, classes, X.dtype)
-        self._warn(trial.solution, n_selected, WARN_AT_CALLER)
-        context.call_on_fit_task_end(**arguments)
-
-    def _fit_estimator(self, X, y, fit_params):
-        """Fit the estimator if it is not fitted yet, and project its weights."""
-        try:
-            _num_features(X)
-        except TypeError as error:
-            raise ValueError(f"X must have rows and columns: {error}.") from error
-        validate_data(self, X, skip_check_array=True)
-        n_selected = self._check_n_features_to_select()
-        context, arguments = self._begin_fit(0, X, y, fit_params.get("sample_weight"))
-        if self.prefit:
-            try:
-                check_is_fitted(self.estimator)
-            except NotFittedError as error:
-                raise NotFittedError(
-                    "prefit=True needs a fitted estimator; "
-                    f"this {type(self.estimator).__name__} is not."
-                ) from error
-            if fit_params:
-                raise ValueError(
-                    "prefit=True fits nothing, so it cannot use "
-                    f"{', '.join(sorted(fit_params))}."
-                )
-            self._check_names_of(self.estimator)
-            self.estimator_ = self.estimator
-        else:
-            if _routing_enabled():
-                fit_params = process_routing(self, "fit", **fit_params).estimator.fit
-            self.estimator_ = clone(self.estimator).fit(X, y, **fit_params)
-        weights = self._weights_of_estimator()
-
-        def attempt(eta, nearest=None):
-            constraint = BallConstraint(self.projection, eta, self.n_threads)
-            return self._trial(eta, constraint.project(weights))
-
-        with np.errstate(over="ignore"):
-            half_norm = 0.5 * self._trial(np.inf, weights).scores.sum()
-        if not np.isfinite(half_norm):
-            raise ValueError(
-                "The norm of the weights of the estimator overflows; rescale them."
-            )
-        if n_selected is None:
-            eta = half_norm if self.eta is None else float(self.eta)
-            trial, self.n_iter_ = attempt(eta), 1
-        else:
-            trial, self.n_iter_ = search_radius(attempt, n_selected, start=half_norm)
-        self._set_selection(trial, n_selected)
-        self._warn(None, n_selected, WARN_AT_CALLER)
-        context.call_on_fit_task_end(**arguments)
-
-    def _check_names_of(self, estimator):
-        """Refuse an estimator that was fitted on features of other names."""
-        names = getattr(self, "feature_names_in_", None)
-        fitted_names = getattr(estimator, "feature_names_in_", None)
-        known = names is not None and fitted_names is not None
-        if known and not np.array_equal(names, fitted_names):
-            raise ValueError(
-                "The feature names of X, or their order, are not those that the "
-                "fitted estimator was fitted with."
-            )
-
-    def _weights_of_estimator(self):
-        """Return the weights as an array of shape (n_features, n_outputs)."""
-        weights = _get_feature_importances(self.estimator_, self.importance_getter)
-        if sparse.issparse(weights):
-            weights = weights.toarray()
-        weights = np.atleast_2d(np.asarray(weights, dtype=np.float64)).T
-        if weights.ndim != 2 or weights.shape[0] != self.n_features_in_:
-            raise ValueError(
-                "importance_getter must give weights of shape (n_features,) or "
-                f"(n_outputs, n_features) with n_features={self.n_features_in_}, "
-                f"got shape {weights.T.shape}."
-            )
-        if not np.isfinite(weights).all():
-            raise ValueError("The weights of the estimator contain NaN or infinity.")
-        return np.ascontiguousarray(weights)
 
     def _check_n_features_to_select(self):
         """Return the number of features to select, or None."""
@@ -448,13 +264,11 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
             )
         return int(wanted)
 
+    @shared_docs(**DOCS)
     def get_metadata_routing(self):
         """Get the routing of metadata: to `estimator` if there is one, else to `fit`.
 
-        Returns
-        -------
-        routing : MetadataRouter or MetadataRequest
-            See the metadata routing guide of scikit-learn.
+        {routing}
         """
         if self.estimator is None:
             return super().get_metadata_routing()

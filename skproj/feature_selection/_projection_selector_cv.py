@@ -14,7 +14,13 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.parallel import delayed
 
-from skproj.feature_selection._linear_selector import LinearSelector
+from skproj.feature_selection._linear_selector import (
+    DOCS,
+    WARN_AT_CALLER,
+    LinearSelector,
+    model_attributes,
+)
+from skproj.feature_selection._radius_search import Trial
 from skproj.linear_model._eta_path import (
     check_etas,
     collect_path,
@@ -23,17 +29,19 @@ from skproj.linear_model._eta_path import (
     warn_of_unfinished,
 )
 from skproj.linear_model._targets import choose_loss
+from skproj.utils._docs import shared_docs
 from skproj.utils._path_search import SELECTION_RULES, choose_row, tabulate_scores
-from skproj.utils._tasks import run_tasks
+from skproj.utils._tasks import run_tasks, subtask
 from skproj.utils._validation import (
     Interval,
     StrOptions,
     _fit_context,
     _routing_enabled,
-    nothing_half_fitted,
+    atomic_fit,
 )
 
 
+@shared_docs(**DOCS)
 class ProjectionFeatureSelectorCV(LinearSelector):
     r"""Select features with a linear model in a ball whose radius is cross-validated.
 
@@ -59,32 +67,16 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         "best" takes the radius of the best mean score, and the smallest one of equals.
         "one-standard-error" takes the smallest radius whose mean score is less than
         one standard error of the best mean below it [1]_.
-    projection : str or callable, default="l1inf"
-        Name of the ball and its projection, or a callable, as in
-        :class:`ProjectionFeatureSelector`.
-    loss : {"auto", "log_loss", "squared_error", "huber"}, default="auto"
-        Loss of the linear model, as in :class:`ProjectionFeatureSelector`.
-    huber_epsilon : float, default=1.35
-        Errors above this are penalised linearly by the Huber loss. In units of the
-        standard deviation of `y` if `standardize`.
-    standardize : bool, default=True
-        Whether the linear model sees features, and targets of a regression, divided
-        by their standard deviation in the training samples.
-    fit_intercept : bool, default=True
-        Whether the linear model has an intercept, which is not constrained.
-    class_weight : dict, "balanced" or None, default=None
-        Weights of the classes; they multiply `sample_weight`. "balanced" counts the
-        training samples of each fold. Only for classification.
-    max_iter : int, default=1000
-        Largest number of gradients of the linear model for one radius.
-    tol : float, default=1e-4
-        When the linear model has converged, as in :class:`ProjectionFeatureSelector`.
+    {projection_loss}
+    {huber_epsilon}
+    {standardize}
+    {fit_intercept}
+    {class_weight}
+    {solver}
     n_jobs : int, default=None
         Number of folds that are worked on at the same time; -1 for as many as there
         are processors. It does not change the result.
-    n_threads : int, default=1
-        Number of threads of the projection, -1 for all, None for what OpenMP would
-        use. It does not change the result.
+    {n_threads}
 
     Attributes
     ----------
@@ -102,28 +94,15 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         "rank_test_score", "params", and "mean_n_features", the mean number of features
         that the folds keep.
     path_ : EtaPath
-        The path for all samples: what :func:`eta_path` returns.
+        The path for all samples: the result of :func:`eta_path`.
     n_splits_ : int
         Number of folds.
     scores_ : ndarray of shape (n_features_in_,)
         Norm of each feature's projected weights; zero if it is not selected.
     n_iter_ : int
         Number of gradients of the last fit.
-    coef_ : ndarray of shape (n_outputs, n_features_in_)
-        Coefficients of the linear model in the units of `X` and `y`; zero for the
-        features that are not selected. One row for two classes or a single target,
-        else one row per class or target.
-    intercept_ : ndarray of shape (n_outputs,)
-        Intercept of the linear model.
-    duality_gap_ : float
-        Bound on how far the mean loss is from its minimum over the ball, as in
-        :class:`ProjectionFeatureSelector`.
-    classes_ : ndarray of shape (n_classes,)
-        The classes, in the order of the rows of `coef_`. Only for classification.
-    n_features_in_ : int
-        Number of features seen during `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features seen during `fit`, if all are strings.
+    {model}
+    {features}
 
     Warns
     -----
@@ -219,16 +198,15 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         self.n_jobs = n_jobs
         self.n_threads = n_threads
 
+    @shared_docs(**DOCS)
     @_fit_context(prefer_skip_nested_validation=True)
-    @nothing_half_fitted
+    @atomic_fit
     def fit(self, X, y, sample_weight=None, **params):
         """Choose the radius and select the features.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training data. CSR and CSC matrices stay sparse, float32 and float64 are
-            kept.
+        {data}
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Labels or target values.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -236,10 +214,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         **params : dict
             For the splitter and the scorer, if metadata routing is enabled.
 
-        Returns
-        -------
-        self : object
-            The fitted selector.
+        {fitted}
 
         Raises
         ------
@@ -254,7 +229,6 @@ class ProjectionFeatureSelectorCV(LinearSelector):
                 f"fit got unexpected arguments {sorted(params)}: only metadata routing "
                 "would pass them on."
             )
-        self.__dict__.pop("classes_", None)  # of an earlier fit of another kind
         etas = check_etas(self.etas)
         X, y, sample_weight = self._validate(X, y, sample_weight)
         loss = choose_loss(self.loss, y)
@@ -263,14 +237,14 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         routed = self._route(sample_weight, params)
         cv = check_cv(self.cv, y, classifier=classes is not None)
         folds = list(cv.split(X, y, **routed.splitter.split))
-        self.n_splits_ = len(folds)
-        context, arguments = self._begin_fit(self.n_splits_ + 1, X, y, sample_weight)
+        context, arguments = self._begin_fit(len(folds) + 1, X, y, sample_weight)
 
-        self.etas_ = make_etas(etas, problem, **options)
+        etas = make_etas(etas, problem, **options)
         scorer = _make_scorer(self.scoring, classes)
+        score_params = routed.scorer.score
         calls = (
             delayed(_score_fold)(
-                self, loss, X, y, sample_weight, fold, scorer, routed.scorer.score
+                self, etas, loss, X, y, sample_weight, fold, scorer, score_params
             )
             for fold in folds
         )
@@ -278,32 +252,40 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         scores, n_features, n_unfinished = (
             np.array(column) for column in zip(*results, strict=True)
         )
-        self.cv_results_ = tabulate_scores({"eta": self.etas_}, scores, n_features)
-        self.best_index_ = choose_row(self.etas_, scores, self.selection_rule)
-        self.best_score_ = float(self.cv_results_["mean_test_score"][self.best_index_])
+        cv_results = tabulate_scores({"eta": etas}, scores, n_features)
+        best = choose_row(etas, scores, self.selection_rule)
 
-        refit_task = context.subcontext(task_name="refit")
-        refit_task.call_on_fit_task_begin(**arguments)
-        fits = list(solve_path(problem, self.etas_, **options))
-        self.path_ = collect_path(problem, self.etas_, fits, X.dtype)
-        # From zero, as `ProjectionFeatureSelector` starts: the selections agree.
-        eta = float(self.etas_[self.best_index_])
-        solution = problem.solve(eta, **options)
-        self.n_iter_ = solution.n_iter
-        trial = self._trial(eta, solution.coef, solution)
-        self._set_selection(trial)
-        self._set_model(problem, solution, classes, X.dtype)
-        refit_task.call_on_fit_task_end(**arguments)
-        # `fit` is called through two decorators.
-        self._warn(solution, None, stacklevel=4)
+        with subtask(context, "refit", arguments):
+            fits = list(solve_path(problem, etas, **options))
+            # From zero, as `ProjectionFeatureSelector` starts: the selections agree.
+            eta = float(etas[best])
+            fit = problem.solve(eta, **options)
+            trial = Trial.from_coef(self.projection, eta, fit.coef, fit)
+            model = model_attributes(
+                problem, trial, trial.scores, classes, X.dtype, fit.n_iter
+            )
+            self._set_fitted(
+                {
+                    **model,
+                    "best_index_": best,
+                    "best_score_": float(cv_results["mean_test_score"][best]),
+                    "cv_results_": cv_results,
+                    "etas_": etas,
+                    "n_splits_": len(folds),
+                    "path_": collect_path(problem, etas, fits, X.dtype),
+                }
+            )
+        self._warn(fit, None, WARN_AT_CALLER)
         n_unfinished = n_unfinished.sum() + sum(not fit.converged for fit in fits)
-        n_fits = (self.n_splits_ + 1) * len(self.etas_)
-        warn_of_unfinished(n_unfinished, n_fits, self.max_iter, self.tol, stacklevel=4)
+        n_fits = (len(folds) + 1) * len(etas)
+        warn_of_unfinished(
+            n_unfinished, n_fits, self.max_iter, self.tol, stacklevel=WARN_AT_CALLER
+        )
         context.call_on_fit_task_end(**arguments)
         return self
 
     def _route(self, sample_weight, params):
-        """Return what the splitter and the scorer are given besides the data."""
+        """Return the arguments of the splitter and the scorer besides the data."""
         if _routing_enabled():
             if sample_weight is not None:
                 params["sample_weight"] = sample_weight
@@ -311,13 +293,11 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         weights = {} if sample_weight is None else {"sample_weight": sample_weight}
         return Bunch(splitter=Bunch(split={}), scorer=Bunch(score=weights))
 
+    @shared_docs(**DOCS)
     def get_metadata_routing(self):
         """Get the routing of metadata: to the splitter and to the scorer.
 
-        Returns
-        -------
-        routing : MetadataRouter
-            See the metadata routing guide of scikit-learn.
+        {routing}
         """
         return (
             MetadataRouter(owner=self)
@@ -340,7 +320,7 @@ def _make_scorer(scoring, classes):
     return check_scoring(LinearRegression(), scoring)
 
 
-def _score_fold(selector, loss, X, y, sample_weight, fold, scorer, score_params):
+def _score_fold(selector, etas, loss, X, y, sample_weight, fold, scorer, score_params):
     """Return scores and numbers of features along the path, and how many failed."""
     train, test = fold
     weights = None if sample_weight is None else sample_weight[train]
@@ -348,7 +328,7 @@ def _score_fold(selector, loss, X, y, sample_weight, fold, scorer, score_params)
     score_params = {name: value[test] for name, value in score_params.items()}
     X_test, y_test = X[test], y[test]
     scores, n_features, n_unfinished = [], [], 0
-    for fit in solve_path(problem, selector.etas_, **selector._solver_options()):
+    for fit in solve_path(problem, etas, **selector._solver_options()):
         model = _predictor(*problem.original_units(fit, X.dtype), classes, y_test.ndim)
         scores.append(scorer(model, X_test, y_test, **score_params))
         n_features.append(fit.n_selected)

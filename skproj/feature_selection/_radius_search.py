@@ -1,35 +1,58 @@
-"""The radius for which a given number of features survives."""
+"""Search for the radius that keeps a given number of features."""
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from skproj.linear_model._ball_constrained import BallConstrainedFit
+from skproj.linear_model._constraint import BallConstraint
+
 # Until the radius is bracketed, it changes by at most this factor, and its logarithm by
-# half more than seems to be needed, or by this much more if that is less.
+# half more than the power law says, or by this much more if that is less.
 MAX_GROWTH = 4.0
-OVERSHOOT = 0.02
-# How much further interpolation goes if it has come from the same side twice in a row,
-# but not beyond the middle.
-RETRY = 4.0
-# Radii beyond `start * MAX_RATIO`, or below `start / MAX_RATIO`, are not tried.
-MAX_RATIO = 1e6
+MAX_LOG_OVERSHOOT = 0.02
+# Factor by which interpolation goes further if it has come from the same side twice in
+# a row, but not beyond the middle.
+REPEATED_SIDE_FACTOR = 4.0
+# Radii beyond `start * MAX_RADIUS_RATIO`, or below `start / MAX_RADIUS_RATIO`, are not
+# tried.
+MAX_RADIUS_RATIO = 1e6
+# A known norm below this share of the radius means that the constraint is not active.
+ACTIVE_NORM_SHARE = 0.999
 # The search ends when the radius is known to this relative accuracy.
 RADIUS_RTOL = 1e-3
 
 
 class Trial(NamedTuple):
-    """What a radius gave."""
+    """Result of one radius."""
 
     eta: float
-    scores: np.ndarray  # one per feature; zero if it did not survive
-    solution: Any
-    binding: bool  # whether a larger radius would change anything
+    scores: np.ndarray  # one per feature; zero if it is not selected
+    fit: BallConstrainedFit | None  # None for the weights of an estimator
+    active: bool  # whether a larger radius would change anything
+
+    @classmethod
+    def from_coef(cls, projection, eta, coef, fit=None):
+        """Score the features by coefficients of shape (n_features, n_outputs)."""
+        constraint = BallConstraint(projection, eta)
+        scores = constraint.scores(coef)
+        active = constraint.ball is None or scores.sum() >= ACTIVE_NORM_SHARE * eta
+        return cls(eta, scores, fit, active)
 
     @property
     def n_selected(self):
-        """How many features survived."""
+        """Number of selected features."""
         return np.count_nonzero(self.scores)
+
+    def best_scores(self, n_selected=None):
+        """Return the scores, those after the best `n_selected` set to zero."""
+        if n_selected is None or self.n_selected <= n_selected:
+            return self.scores
+        scores = np.zeros_like(self.scores)
+        best = np.argsort(-self.scores, kind="stable")[:n_selected]
+        scores[best] = self.scores[best]
+        return scores
 
 
 def search_radius(attempt, n_selected, start):
@@ -71,20 +94,20 @@ def search_radius(attempt, n_selected, start):
                 fewest = trial
         if too_large is None:
             eta = trial.eta * _growth(previous, trial, n_selected)
-            if not (trial.binding and eta < start * MAX_RATIO):
+            if not (trial.active and eta < start * MAX_RADIUS_RATIO):
                 return most, n_trials
         elif too_small is None:
             eta = trial.eta / _growth(previous, trial, n_selected)
-            if eta < start / MAX_RATIO:
+            if eta < start / MAX_RADIUS_RATIO:
                 return fewest, n_trials
         else:
             if too_large.eta <= too_small.eta * (1.0 + RADIUS_RTOL):
                 return too_large, n_trials
             share = _share(too_small, too_large, n_selected)
             if previous.n_selected > n_selected and trial.n_selected > n_selected:
-                share = max(1.0 - RETRY * (1.0 - share), min(share, 0.5))
+                share = max(1.0 - REPEATED_SIDE_FACTOR * (1.0 - share), min(share, 0.5))
             elif previous.n_selected < n_selected and trial.n_selected < n_selected:
-                share = min(RETRY * share, max(share, 0.5))
+                share = min(REPEATED_SIDE_FACTOR * share, max(share, 0.5))
             eta = too_small.eta * (too_large.eta / too_small.eta) ** share
         previous, trial = trial, attempt(eta, trial)
         n_trials += 1
@@ -92,7 +115,7 @@ def search_radius(attempt, n_selected, start):
 
 
 def _growth(previous, trial, n_selected):
-    """By what factor to move a radius that is not bracketed yet."""
+    """Return the factor by which to move a radius that is not bracketed yet."""
     if previous is None or not (previous.n_selected and trial.n_selected):
         exponent = 1.0
     else:
@@ -102,11 +125,11 @@ def _growth(previous, trial, n_selected):
         return MAX_GROWTH
     change = abs(math.log(n_selected / trial.n_selected)) / exponent
     change = min(change, math.log(MAX_GROWTH))  # its exponential may overflow
-    return min(math.exp(change + min(0.5 * change, OVERSHOOT)), MAX_GROWTH)
+    return min(math.exp(change + min(0.5 * change, MAX_LOG_OVERSHOOT)), MAX_GROWTH)
 
 
 def _share(too_small, too_large, n_selected):
-    """Where between two radii to expect `n_selected` features, from 0 to 1."""
+    """Return where to expect `n_selected` features: 0 is one radius, 1 the other."""
     low, wanted, high = (
         math.log1p(n) for n in (too_small.n_selected, n_selected, too_large.n_selected)
     )

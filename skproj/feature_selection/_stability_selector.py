@@ -4,14 +4,11 @@ import numbers
 import warnings
 
 import numpy as np
-from scipy import sparse
 from scipy.stats import norm
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.callback import CallbackSupportMixin
 from sklearn.feature_selection import SelectorMixin
-from sklearn.impute import SimpleImputer
 from sklearn.utils import (
-    _safe_indexing,
     check_array,
     check_consistent_length,
     check_random_state,
@@ -24,21 +21,26 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.parallel import delayed
 
+from skproj.feature_selection._half_selections import (
+    MIN_SAMPLES,
+    drop_weightless,
+    number_classes,
+    select_on_halves,
+)
+from skproj.feature_selection._linear_selector import DOCS, WARN_AT_CALLER
 from skproj.feature_selection._projection_selector import ProjectionFeatureSelector
-from skproj.linear_model._design import mean_and_deviation
 from skproj.linear_model._targets import choose_loss, plain_integers
+from skproj.utils._docs import shared_docs
 from skproj.utils._state import VersionedState
 from skproj.utils._tasks import run_tasks
 from skproj.utils._validation import (
     HasMethods,
     Interval,
     StrOptions,
-    _check_method_params,
-    _check_sample_weight,
     _fit_context,
     _routing_enabled,
+    atomic_fit,
     check_is_fitted,
-    nothing_half_fitted,
     validate_data,
 )
 
@@ -48,21 +50,10 @@ DEFAULT_THRESHOLD = 0.75
 # threshold, no more than the wanted number are false.
 DESIGN_THRESHOLD = 0.9
 
-CONFIDENCE = 0.95
-
-# Two in each half.
-MIN_SAMPLES = 4
-
-# To select few features, or none, from one half of the data is a count like any other.
-EXPECTED_WARNINGS = (
-    r"No feature is selected|No feature was selected"
-    r"|Only \d+ features (are|could be) selected"
-)
-
-# From a method called by `fit`, through `fit` and its decorators.
-WARN_AT_CALLER = 5
+CONFIDENCE_LEVEL = 0.95
 
 
+@shared_docs(**DOCS)
 class StabilitySelector(
     VersionedState,
     MetaEstimatorMixin,
@@ -139,13 +130,10 @@ class StabilitySelector(
     baseline_stability_interval_ : ndarray of shape (2,)
         Its 95 % confidence interval. Only if there is a `y`.
     supports_ : ndarray of bool of shape (2 * n_pairs, n_features_in_)
-        What each half selects. The two halves of a split are neighbours.
+        Selection of each half. The two halves of a split are neighbours.
     feature_importances_ : ndarray of shape (n_features_in_,)
         The selection probabilities, under the name that other tools look for.
-    n_features_in_ : int
-        Number of features seen during `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features seen during `fit`, if all are strings.
+    {features}
 
     Warns
     -----
@@ -161,13 +149,13 @@ class StabilitySelector(
 
     Notes
     -----
-    What the bound counts as false are features that a half selects with a probability
-    of at most :math:`q / d`, as one drawn at random would be [2]_. Features without
-    influence are selected more often than that if they are correlated with one that has
-    influence. A single half of the data is a smaller sample: what needs all the samples
-    to be seen is missed.
+    The bound counts as false the features that a half selects with a probability of at
+    most :math:`q / d`, that of a feature drawn at random [2]_. Features without
+    influence are selected more often if they are correlated with one that has
+    influence. A half of the data is a smaller sample: effects that need all the samples
+    to be detected are missed.
 
-    With `param_name`, the bound holds for what the path as a whole selects [1]_.
+    With `param_name`, the bound holds for the selections of the path as a whole [1]_.
 
     The F statistic looks at one feature at a time. Where its selections are as stable
     and predict as well, it is the simpler choice. It takes the `sample_weight` that is
@@ -258,16 +246,17 @@ class StabilitySelector(
         self.n_jobs = n_jobs
         self.random_state = random_state
 
+    @shared_docs(**DOCS)
     @_fit_context(prefer_skip_nested_validation=False)
-    @nothing_half_fitted
+    @atomic_fit
     def fit(self, X, y=None, **fit_params):
         """Select features on halves of the data, and keep those selected often.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training data, numeric. Frames reach `estimator` as frames, sparse matrices
-            in CSR format.
+            Training data, numeric. `estimator` gets frames as frames, and sparse
+            matrices in CSR format.
         y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
             Labels or target values, if `estimator` needs them.
         **fit_params : dict
@@ -275,10 +264,7 @@ class StabilitySelector(
             what has an entry for each sample, such as `sample_weight`, each half gets
             its own part. A sample of weight zero counts as absent.
 
-        Returns
-        -------
-        self : object
-            The fitted selector.
+        {fitted}
 
         Raises
         ------
@@ -287,9 +273,6 @@ class StabilitySelector(
             it cannot be said which features `estimator` selects.
         """
         self._check_parameters()
-        for name in [name for name in vars(self) if name.startswith("baseline_")]:
-            delattr(self, name)  # of an earlier fit with a target
-        self.__dict__.pop("path_probabilities_", None)
         X = self._validate_X(X)
         if y is not None:
             y = check_array(
@@ -315,9 +298,19 @@ class StabilitySelector(
         )
         pairs = run_tasks(calls, self.n_jobs, context, "pair", arguments)
         path_supports, baseline_supports = zip(*pairs, strict=True)
-        self._set_results(
-            np.concatenate(path_supports), np.concatenate(baseline_supports)
+        self._set_fitted(
+            self._results(
+                np.concatenate(path_supports), np.concatenate(baseline_supports)
+            )
         )
+        if not self._get_support_mask().any():
+            warnings.warn(
+                f"No feature is selected: the largest selection probability is "
+                f"{self.selection_probabilities_.max():.3g}, and the threshold "
+                f"{self.threshold_:.3g}.",
+                UserWarning,
+                stacklevel=WARN_AT_CALLER,
+            )
         context.call_on_fit_task_end(**arguments)
         return self
 
@@ -353,7 +346,7 @@ class StabilitySelector(
         return X if hasattr(X, "columns") else array
 
     def _is_stratified(self, y):
-        """Whether `y` holds labels, which are then known to be in order."""
+        """Whether `y` holds labels; raises an error if they cannot be stratified."""
         stratify = self.stratify
         if stratify == "auto":
             stratify = choose_loss("auto", y) == "log_loss"
@@ -387,8 +380,8 @@ class StabilitySelector(
         base = ProjectionFeatureSelector(**parameters)
         return base.set_fit_request(sample_weight=True) if _routing_enabled() else base
 
-    def _set_results(self, path_supports, baseline_supports):
-        """Set what follows from the selections.
+    def _results(self, path_supports, baseline_supports):
+        """Return the fitted attributes that follow from the selections.
 
         Parameters
         ----------
@@ -396,33 +389,36 @@ class StabilitySelector(
         baseline_supports : ndarray of bool of shape (n_halves, n_features) or \
                 (n_halves, 0)
         """
-        self.supports_ = path_supports.any(axis=1)
-        self.selection_probabilities_ = self.supports_.mean(axis=0)
+        supports = path_supports.any(axis=1)
+        stability, interval = stability_index(supports)
+        mean_n_features = float(supports.sum(axis=1).mean())
+        threshold, n_false = self._choose_threshold(mean_n_features, len(supports))
+        results = {
+            "expected_false_selections_": n_false,
+            "mean_n_features_": mean_n_features,
+            "selection_probabilities_": supports.mean(axis=0),
+            "stability_": stability,
+            "stability_interval_": interval,
+            "supports_": supports,
+            "threshold_": threshold,
+        }
         if self.param_name is not None:
-            self.path_probabilities_ = path_supports.mean(axis=0)
-        self.stability_, self.stability_interval_ = stability_index(self.supports_)
+            results["path_probabilities_"] = path_supports.mean(axis=0)
         if baseline_supports.size > 0:
-            self.baseline_selection_probabilities_ = baseline_supports.mean(axis=0)
-            self.baseline_stability_, self.baseline_stability_interval_ = (
-                stability_index(baseline_supports)
-            )
-        self.mean_n_features_ = float(self.supports_.sum(axis=1).mean())
-        self._set_threshold()
-        if not self._get_support_mask().any():
-            warnings.warn(
-                f"No feature is selected: the largest selection probability is "
-                f"{self.selection_probabilities_.max():.3g}, and the threshold "
-                f"{self.threshold_:.3g}.",
-                UserWarning,
-                stacklevel=WARN_AT_CALLER,
-            )
+            stability, interval = stability_index(baseline_supports)
+            results |= {
+                "baseline_selection_probabilities_": baseline_supports.mean(axis=0),
+                "baseline_stability_": stability,
+                "baseline_stability_interval_": interval,
+            }
+        return results
 
-    def _set_threshold(self):
-        """Set the threshold, and the bound that it gives."""
-        # What is false is at most this for a threshold of 1.
-        smallest = self.mean_n_features_**2 / self.n_features_in_
+    def _choose_threshold(self, mean_n_features, n_halves):
+        """Return the threshold, and the bound on the number of false selections."""
+        # The bound for a threshold of 1.
+        smallest = mean_n_features**2 / self.n_features_in_
         if self.max_false_selections is None:
-            self.threshold_ = float(self.threshold or DEFAULT_THRESHOLD)
+            threshold = float(self.threshold or DEFAULT_THRESHOLD)
         else:
             wanted = 0.5 * (smallest / self.max_false_selections + 1.0)
             if wanted > 1.0:
@@ -430,18 +426,17 @@ class StabilitySelector(
                 warnings.warn(
                     f"max_false_selections={self.max_false_selections:g} cannot be "
                     f"reached: threshold 1 bounds the expected number by {smallest:.3g}"
-                    f", because the estimator selects {self.mean_n_features_:.3g} "
+                    f", because the estimator selects {mean_n_features:.3g} "
                     f"features on average and may select {n_allowed:.3g}.",
                     UserWarning,
-                    stacklevel=WARN_AT_CALLER + 1,
+                    stacklevel=WARN_AT_CALLER + 2,
                 )
-            # Probabilities are multiples of this.
-            n_halves = len(self.supports_)
+            # Probabilities are multiples of one over the number of halves.
             steps = np.ceil(min(wanted, 1.0) * n_halves - 1e-9)
-            self.threshold_ = float(steps / n_halves)
-        self.expected_false_selections_ = np.inf
-        if self.threshold_ > 0.5:
-            self.expected_false_selections_ = smallest / (2.0 * self.threshold_ - 1.0)
+            threshold = float(steps / n_halves)
+        if threshold <= 0.5:
+            return threshold, np.inf
+        return threshold, smallest / (2.0 * threshold - 1.0)
 
     @property
     def feature_importances_(self):
@@ -453,13 +448,11 @@ class StabilitySelector(
         check_is_fitted(self)
         return self.selection_probabilities_ >= self.threshold_
 
+    @shared_docs(**DOCS)
     def get_metadata_routing(self):
         """Get the routing of metadata: to the `fit` of `estimator`.
 
-        Returns
-        -------
-        routing : MetadataRouter
-            See the metadata routing guide of scikit-learn.
+        {routing}
         """
         estimator = self.estimator
         return MetadataRouter(owner=self).add(
@@ -475,230 +468,6 @@ class StabilitySelector(
         tags.input_tags.sparse = base.input_tags.sparse
         tags.input_tags.allow_nan = base.input_tags.allow_nan
         return tags
-
-
-def drop_weightless(X, y, fit_params):
-    """Leave out the samples of weight zero, so that halves are made of the others.
-
-    Parameters
-    ----------
-    X : {ndarray, CSR matrix, frame} of shape (n_samples, n_features)
-    y : ndarray of shape (n_samples,) or (n_samples, n_targets), or None
-    fit_params : dict
-        With a `sample_weight`, which comes back as an array.
-
-    Returns
-    -------
-    X, y, fit_params
-        As they were, with fewer samples.
-
-    Raises
-    ------
-    ValueError
-        If less than four samples are left, or if the weights are unsuitable.
-    """
-    weight = _check_sample_weight(fit_params["sample_weight"], X)
-    fit_params = fit_params | {"sample_weight": weight}
-    rows = np.flatnonzero(weight)
-    if len(rows) < MIN_SAMPLES:
-        raise ValueError(
-            f"sample_weight must have at least {MIN_SAMPLES} nonzero entries, got "
-            f"{len(rows)}."
-        )
-    if len(rows) == X.shape[0]:
-        return X, y, fit_params
-    return (
-        _safe_indexing(X, rows),
-        None if y is None else y[rows],
-        _check_method_params(X, fit_params, indices=rows),
-    )
-
-
-def select_on_halves(candidates, X, y, stratified, fit_params, seed):
-    """Select features on the two halves of a random split.
-
-    Parameters
-    ----------
-    candidates : list of estimator
-        They are cloned.
-    X : {ndarray, CSR matrix, frame} of shape (n_samples, n_features)
-    y : ndarray of shape (n_samples,) or (n_samples, n_targets), or None
-    stratified : bool
-        Whether both halves get the same number of samples of each class.
-    fit_params : dict
-    seed : int
-
-    Returns
-    -------
-    supports : ndarray of bool of shape (2, n_candidates, n_features)
-    baseline : ndarray of bool of shape (2, n_features)
-        As many features of the largest F statistic; of shape (2, 0) without `y`.
-    """
-    random_state = np.random.RandomState(seed)
-    # Numbered here: what comes with the task may be lost with the worker that has it.
-    labels = number_classes(y) if stratified else None
-    strata = np.zeros(X.shape[0], dtype=int) if labels is None else labels
-    supports, baseline = [], []
-    for rows in draw_halves(strata, random_state):
-        half = _safe_indexing(X, rows)
-        target = None if y is None else y[rows]
-        params = _check_method_params(X, fit_params, indices=rows)
-        seed = random_state.randint(2**31 - 1)
-        support = np.array(
-            [
-                selected_by(fit_quietly(seeded(c, seed), half, target, params))
-                for c in candidates
-            ]
-        )
-        supports.append(support)
-        n_selected = np.count_nonzero(support.any(axis=0))
-        columns = np.zeros(0, dtype=bool)
-        if y is not None:
-            classes = None if labels is None else labels[rows]
-            scores = univariate_scores(
-                half, target, classes, params.get("sample_weight")
-            )
-            columns = np.zeros(len(scores), dtype=bool)
-            columns[np.argsort(-scores, kind="stable")[:n_selected]] = True
-        baseline.append(columns)
-    return np.array(supports), np.array(baseline)
-
-
-def number_classes(y):
-    """Return the number of the class of each sample; the largest class comes last.
-
-    Parameters
-    ----------
-    y : ndarray of shape (n_samples,) or (n_samples, 1)
-
-    Returns
-    -------
-    labels : ndarray of int of shape (n_samples,)
-
-    Raises
-    ------
-    ValueError
-        If a class has a single sample, or if there are several columns.
-    """
-    if y.ndim == 2 and y.shape[1] > 1:
-        raise ValueError(
-            f"stratify=True needs a y of one column, got {y.shape[1]} columns."
-        )
-    classes, labels, sizes = np.unique(
-        y.ravel(), return_inverse=True, return_counts=True
-    )
-    if sizes.min() == 1:
-        raise ValueError(
-            "Each class needs a sample in each half, but class "
-            f"{classes[sizes.argmin()]} has only 1 sample; if y does not hold "
-            "labels, use stratify=False."
-        )
-    by_size = np.argsort(sizes, kind="stable")
-    return np.argsort(by_size)[labels]
-
-
-def draw_halves(strata, random_state):
-    """Deal the samples of each stratum out to two halves of the same size.
-
-    Parameters
-    ----------
-    strata : ndarray of int of shape (n_samples,)
-        One of the largest stratum is left out if the number of samples is odd: it is
-        the last one.
-    random_state : RandomState
-
-    Returns
-    -------
-    first, second : ndarray of int of shape (n_samples // 2,)
-    """
-    shuffled = random_state.permutation(len(strata))
-    shuffled = shuffled[np.argsort(strata[shuffled], kind="stable")]
-    even = shuffled[: len(strata) // 2 * 2]
-    return np.sort(even[::2]), np.sort(even[1::2])
-
-
-def seeded(estimator, seed):
-    """Return a clone that draws the same numbers wherever it is fitted."""
-    estimator = clone(estimator)
-    seeds = {
-        name: seed
-        for name, value in estimator.get_params().items()
-        if name.split("__")[-1] == "random_state" and value is None
-    }
-    return estimator.set_params(**seeds)
-
-
-def fit_quietly(estimator, X, y, fit_params):
-    """Fit without the warnings that few features are selected."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=EXPECTED_WARNINGS)
-        return estimator.fit(X, y, **fit_params)
-
-
-def selected_by(estimator):
-    """Return the mask of the features that a fitted estimator selects."""
-    if hasattr(estimator, "get_support"):
-        return np.asarray(estimator.get_support())
-    generated = [f"x{i}" for i in range(estimator.n_features_in_)]
-    names = getattr(estimator, "feature_names_in_", generated)
-    try:
-        kept = estimator.get_feature_names_out(names)
-    except AttributeError:  # it has none, or a step of a pipeline has none
-        kept = None
-    support = np.isin(names, [] if kept is None else kept)
-    if kept is None or np.count_nonzero(support) != len(kept):
-        raise ValueError(
-            "estimator must have get_support once it is fitted, or be a pipeline of "
-            "selectors and of steps that keep the names of the features, got "
-            f"{estimator!r}."
-        )
-    return support
-
-
-def univariate_scores(X, y, classes, sample_weight):
-    """Return the share of each feature's variance that the target explains.
-
-    The F statistic of an analysis of variance, or of a linear regression, grows with
-    it. For several targets it is the sum of the shares.
-
-    Parameters
-    ----------
-    X : {ndarray, CSR matrix, frame} of shape (n_samples, n_features)
-    y : ndarray of shape (n_samples,) or (n_samples, n_targets)
-    classes : ndarray of int of shape (n_samples,), or None
-        Classes to use instead of `y`.
-    sample_weight : ndarray of shape (n_samples,), or None
-
-    Returns
-    -------
-    scores : ndarray of shape (n_features,)
-        Zero for constant features.
-    """
-    X = check_array(
-        X, accept_sparse="csr", dtype=np.float64, ensure_all_finite="allow-nan"
-    )
-    if np.isnan(X.data if sparse.issparse(X) else X).any():
-        X = SimpleImputer(keep_empty_features=True).fit_transform(X)
-    weights = np.ones(X.shape[0]) if sample_weight is None else sample_weight
-    weights = weights / weights.sum()
-    if classes is None and y.dtype.kind not in "biuf":
-        classes = y.ravel()
-    if classes is None:
-        targets = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
-    else:
-        targets = (classes[:, np.newaxis] == np.unique(classes)).astype(np.float64)
-    mean, scale = mean_and_deviation(targets, weights)
-    if classes is not None:
-        scale = np.sqrt(mean)
-    targets = targets - mean
-    targets = np.divide(targets, scale, out=np.zeros_like(targets), where=scale > 0.0)
-    _, deviation = mean_and_deviation(X, weights)
-    covariance = X.T @ (weights[:, np.newaxis] * targets)
-    explained = np.square(covariance).sum(axis=1)
-    variance = np.square(deviation)
-    return np.divide(
-        explained, variance, out=np.zeros_like(variance), where=variance > 0.0
-    )
 
 
 def stability_index(supports):
@@ -730,5 +499,5 @@ def stability_index(supports):
         + 0.5 * stability * (2.0 * fractions * fraction - fractions - fraction + 1.0)
     ) / by_chance
     error = 2.0 * np.std(influences) / np.sqrt(n_selections)
-    reach = norm.ppf(0.5 + 0.5 * CONFIDENCE) * error
-    return float(stability), np.array([stability - reach, stability + reach])
+    half_width = norm.ppf(0.5 + 0.5 * CONFIDENCE_LEVEL) * error
+    return float(stability), np.array([stability - half_width, stability + half_width])

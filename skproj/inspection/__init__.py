@@ -1,6 +1,6 @@
 """Plots of what a projection kept, as display objects that hold the numbers."""
 
-from skproj.inspection._eta_path import EtaPathDisplay
+from skproj.inspection._eta_path_display import EtaPathDisplay
 from skproj.inspection._latent import LatentDisplay
 from skproj.inspection._sparsity import SparsityDisplay
 from skproj.inspection._support import SupportDisplay

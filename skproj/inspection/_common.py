@@ -1,4 +1,6 @@
-"""What the displays share: axes, colours, names, and the way to an estimator."""
+"""Axes, colours, names and docstrings of the displays, and access to estimators."""
+
+from inspect import cleandoc
 
 import numpy as np
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -6,11 +8,11 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from skproj.utils._optional import import_optional
 from skproj.utils._validation import check_is_fitted
 
-# Greys, and colours of Okabe and Ito that colour-blind readers can tell apart.
-KEPT = "#0072B2"
-CONTRAST = "#D55E00"
-GONE = "#D9D9D9"
-GONE_HATCH = "////"
+# Greys, and the colours of Okabe and Ito, which colour-blind readers can tell apart.
+KEPT_COLOR = "#0072B2"
+CONTRAST_COLOR = "#D55E00"
+REMOVED_COLOR = "#D9D9D9"
+REMOVED_HATCH = "////"
 PALETTE = (
     "#0072B2",
     "#E69F00",
@@ -23,28 +25,46 @@ PALETTE = (
 )
 MARKERS = "os^DvP*X<>"
 
-LONGEST_NAME = 30
+MAX_NAME_LENGTH = 30
 
 # Inches for a bar with its name beside it, and for what is above and below the bars.
 BAR_HEIGHT = 0.2
 BARS_MARGIN = 1.0
 
 # Inches of axes that have room for a legend of two columns above.
-TWO_COLUMNS = 4.5
+TWO_COLUMN_WIDTH = 4.5
+
+
+DOCS = {
+    "ax": """
+    ax : matplotlib Axes, default=None
+        Where to draw; None makes a new figure.
+    """,
+    "display": """
+    Returns
+    -------
+    display : display object
+        The display itself, drawn.
+    """,
+    "not_fitted": """
+    Raises
+    ------
+    NotFittedError
+        If the estimator is not fitted.
+    """,
+    "bilevel_reference": """
+    .. [1] M. Barlaud, G. Perez, J.-P. Marmorat, "A new linear time bi-level l1,inf
+       projection; application to the sparsification of auto-encoders neural
+       networks", :arxiv:`2407.16293`.
+    """,
+}
+DOCS["drawn"] = cleandoc(DOCS["ax"]) + "\n\n" + cleandoc(DOCS["display"])
 
 
 def new_axes(n_panels=1, *, height=0.0):
     """Return the axes of a new figure, one below the other.
 
-    Parameters
-    ----------
-    n_panels : int, default=1
-    height : float, default=0.0
-        Least height of the figure in inches; usually that of all figures is enough.
-
-    Returns
-    -------
-    axes : ndarray of matplotlib Axes of shape (n_panels,)
+    `height` is the least height of the figure in inches.
     """
     pyplot = import_optional("matplotlib.pyplot", extra="plot")
     width, usual_height = pyplot.rcParams["figure.figsize"]
@@ -84,9 +104,9 @@ def label_bars(ax, names):
 def shorten(name):
     """Leave out the middle of a long name: its end often tells it from others."""
     name = str(name)
-    if len(name) <= LONGEST_NAME:
+    if len(name) <= MAX_NAME_LENGTH:
         return name
-    half = (LONGEST_NAME - 1) // 2
+    half = (MAX_NAME_LENGTH - 1) // 2
     return f"{name[:half]}…{name[-half:]}"
 
 
@@ -98,7 +118,7 @@ def legend_above(ax, handles):
         handles=handles,
         loc="lower left",
         bbox_to_anchor=(0.0, 1.0),
-        ncols=1 if width < TWO_COLUMNS else 2,
+        ncols=1 if width < TWO_COLUMN_WIDTH else 2,
         frameon=False,
     )
 
@@ -117,9 +137,9 @@ def find_step(estimator, suits, needed):
     ----------
     estimator : estimator object
     suits : callable
-        Says whether an estimator has it.
+        Whether an estimator has it.
     needed : str
-        What it is, for the error.
+        Its description, for the error.
 
     Returns
     -------
@@ -160,19 +180,9 @@ def _look_inside(model, suits):
 
 
 def names_of_features(step, before, n_features, given=None):
-    """Return the names of the features that a step sees, as an array.
+    """Return the names of the features that a step sees, as an array of strings.
 
-    Parameters
-    ----------
-    step, before : estimator object, Pipeline or None
-        What `find_step` returns.
-    n_features : int
-    given : array-like of shape (n_features,), default=None
-        What the user calls them.
-
-    Returns
-    -------
-    names : ndarray of str of shape (n_features,)
+    `step` and `before` come from `find_step`; `given` are the names given by the user.
     """
     if given is None:
         given = getattr(step, "feature_names_in_", None)

@@ -1,4 +1,4 @@
-"""Samples in the latent space of a model, by class."""
+"""Display of samples in the latent space of a model."""
 
 import numpy as np
 from sklearn.decomposition import PCA
@@ -9,6 +9,7 @@ from sklearn.utils.multiclass import type_of_target
 from skproj.inspection._common import (
     BAR_HEIGHT,
     BARS_MARGIN,
+    DOCS,
     MARKERS,
     PALETTE,
     find_step,
@@ -16,20 +17,22 @@ from skproj.inspection._common import (
     single_axes,
     whole_ticks,
 )
+from skproj.utils._docs import shared_docs
 
-# As many are no divisor of the number of colours: both repeat after 24 classes only.
+# Three hatches and eight colours together repeat after 24 classes only.
 HATCHES = ("", "////", "....")
 
 
+@shared_docs(**DOCS)
 class LatentDisplay:
     """Samples in the latent space of a model, by class.
 
-    Make it with `from_estimator`. What is drawn depends on the number of latent
-    numbers of a sample:
+    Create it with `from_estimator`. The kind of plot depends on the number of latent
+    dimensions:
 
     - logits of two classes: a histogram of their difference, by whose sign the model
       decides;
-    - two numbers: their plane;
+    - two dimensions: their plane;
     - more: the plane of the first two principal components;
     - one: a histogram.
 
@@ -47,7 +50,7 @@ class LatentDisplay:
     Attributes
     ----------
     coordinates : ndarray of shape (n_samples, 1) or (n_samples, 2)
-        What is drawn of each sample.
+        Coordinates of each sample in the plot.
     explained_variance_ratio : ndarray of shape (2,) or None
         Share of the variance that each of the principal components has; None if it is
         not these that are drawn.
@@ -68,9 +71,7 @@ class LatentDisplay:
 
     References
     ----------
-    .. [1] M. Barlaud, G. Perez, J.-P. Marmorat, "A new linear time bi-level l1,inf
-       projection; application to the sparsification of auto-encoders neural
-       networks", :arxiv:`2407.16293`.
+    {bilevel_reference}
 
     Examples
     --------
@@ -118,6 +119,7 @@ class LatentDisplay:
             self.explained_variance_ratio = components.explained_variance_ratio_
 
     @classmethod
+    @shared_docs(**DOCS)
     def from_estimator(cls, estimator, X, y, *, ax=None):
         """Draw samples in the latent space of a fitted estimator.
 
@@ -131,18 +133,9 @@ class LatentDisplay:
             Samples, preferably others than those of the training.
         y : array-like of shape (n_samples,)
             Their classes.
-        ax : matplotlib Axes, default=None
-            Where to draw; None makes a new figure.
+        {drawn}
 
-        Returns
-        -------
-        display : LatentDisplay
-            The display, drawn.
-
-        Raises
-        ------
-        NotFittedError
-            If the estimator is not fitted.
+        {not_fitted}
         TypeError
             If it has no `transform`.
         ValueError
@@ -156,6 +149,7 @@ class LatentDisplay:
         display = cls(codes=codes, labels=y, classes=classes, are_logits=are_logits)
         return display.plot(ax)
 
+    @shared_docs(**DOCS)
     def plot(self, ax=None):
         """Draw the samples.
 
@@ -164,10 +158,7 @@ class LatentDisplay:
         ax : matplotlib Axes, default=None
             Where to draw; None makes a new figure, which is taller for many classes.
 
-        Returns
-        -------
-        display : LatentDisplay
-            The display itself.
+        {display}
         """
         # The legend has a line for each class.
         height = BARS_MARGIN + BAR_HEIGHT * len(self.classes)

@@ -1,4 +1,4 @@
-"""How many weights are zero, layer by layer."""
+"""Display of the share of zero weights in each layer."""
 
 import numpy as np
 from sklearn.utils import check_consistent_length
@@ -6,9 +6,10 @@ from sklearn.utils import check_consistent_length
 from skproj.inspection._common import (
     BAR_HEIGHT,
     BARS_MARGIN,
-    GONE,
-    GONE_HATCH,
-    KEPT,
+    DOCS,
+    KEPT_COLOR,
+    REMOVED_COLOR,
+    REMOVED_HATCH,
     WEIGHTS_NEEDED,
     find_step,
     has_weights,
@@ -17,12 +18,13 @@ from skproj.inspection._common import (
     single_axes,
     weights_of,
 )
+from skproj.utils._docs import shared_docs
 
 
 class SparsityDisplay:
     """Share of the weights that are zero, layer by layer.
 
-    Make it with `from_estimator`, `from_report` or `from_weights`.
+    Create it with `from_estimator`, `from_report` or `from_weights`.
 
     Parameters
     ----------
@@ -84,6 +86,7 @@ class SparsityDisplay:
         return self.n_zeros / np.maximum(self.n_weights, 1)
 
     @classmethod
+    @shared_docs(**DOCS)
     def from_estimator(cls, estimator, *, ax=None):
         """Draw the layers of a fitted estimator.
 
@@ -93,18 +96,9 @@ class SparsityDisplay:
             A fitted network, autoencoder (its first layer) or linear model, or a
             factorisation, each of whose components counts as a layer; or a pipeline or
             search with one.
-        ax : matplotlib Axes, default=None
-            Where to draw; None makes a new figure.
+        {drawn}
 
-        Returns
-        -------
-        display : SparsityDisplay
-            The display, drawn.
-
-        Raises
-        ------
-        NotFittedError
-            If the estimator is not fitted.
+        {not_fitted}
         TypeError
             If it has no weights.
         """
@@ -119,20 +113,15 @@ class SparsityDisplay:
         return cls.from_weights(weights, ax=ax)
 
     @classmethod
+    @shared_docs(**DOCS)
     def from_report(cls, report, *, ax=None):
         """Draw a report on the layers of a network.
 
         Parameters
         ----------
         report : SparsityReport
-            What :func:`~skproj.nn.prune.sparsity_report` returns.
-        ax : matplotlib Axes, default=None
-            Where to draw; None makes a new figure.
-
-        Returns
-        -------
-        display : SparsityDisplay
-            The display, drawn.
+            Result of :func:`~skproj.nn.prune.sparsity_report`.
+        {drawn}
 
         Raises
         ------
@@ -151,6 +140,7 @@ class SparsityDisplay:
         ).plot(ax)
 
     @classmethod
+    @shared_docs(**DOCS)
     def from_weights(cls, weights, *, ax=None):
         """Draw any arrays, such as both factors of a factorisation.
 
@@ -158,13 +148,7 @@ class SparsityDisplay:
         ----------
         weights : dict of str to array-like
             Name and weights of each layer.
-        ax : matplotlib Axes, default=None
-            Where to draw; None makes a new figure.
-
-        Returns
-        -------
-        display : SparsityDisplay
-            The display, drawn.
+        {drawn}
         """
         arrays = [np.asarray(W) for W in weights.values()]
         return cls(
@@ -173,6 +157,7 @@ class SparsityDisplay:
             n_weights=[W.size for W in arrays],
         ).plot(ax)
 
+    @shared_docs(**DOCS)
     def plot(self, ax=None):
         """Draw the shares.
 
@@ -181,10 +166,7 @@ class SparsityDisplay:
         ax : matplotlib Axes, default=None
             Where to draw; None makes a new figure, which is taller for many layers.
 
-        Returns
-        -------
-        display : SparsityDisplay
-            The display itself.
+        {display}
         """
         n_layers = len(self.layer_names)
         self.ax_ = ax = single_axes(ax, height=BARS_MARGIN + BAR_HEIGHT * n_layers)
@@ -192,15 +174,19 @@ class SparsityDisplay:
         places = np.arange(n_layers)
         zeros = 100 * self.fraction_zeros
         self.bars_kept_ = ax.barh(
-            places, 100 - zeros, color=KEPT, edgecolor=KEPT, label="not zero"
+            places,
+            100 - zeros,
+            color=KEPT_COLOR,
+            edgecolor=KEPT_COLOR,
+            label="not zero",
         )
         self.bars_zero_ = ax.barh(
             places,
             zeros,
             left=100 - zeros,
-            color=GONE,
+            color=REMOVED_COLOR,
             edgecolor="0.5",
-            hatch=GONE_HATCH,
+            hatch=REMOVED_HATCH,
             label="zero",
         )
         label_bars(ax, self.layer_names)

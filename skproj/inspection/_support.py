@@ -1,4 +1,4 @@
-"""Which features are kept, and how important they are."""
+"""Display of the importances of features, and which of them are kept."""
 
 import numbers
 
@@ -8,10 +8,11 @@ from sklearn.utils import check_consistent_length, check_scalar
 from skproj.inspection._common import (
     BAR_HEIGHT,
     BARS_MARGIN,
-    CONTRAST,
-    GONE,
-    GONE_HATCH,
-    KEPT,
+    CONTRAST_COLOR,
+    DOCS,
+    KEPT_COLOR,
+    REMOVED_COLOR,
+    REMOVED_HATCH,
     check_names,
     find_step,
     label_bars,
@@ -19,9 +20,10 @@ from skproj.inspection._common import (
     names_of_features,
     single_axes,
 )
+from skproj.utils._docs import shared_docs
 
-# Where estimators keep importances, the best first, and what they are.
-IMPORTANCES = {
+# Attributes with importances, the preferred one first, and their names.
+IMPORTANCE_NAMES = {
     "selection_probabilities_": "selection probability",
     "feature_importances_": "importance",
     "scores_": "score",
@@ -31,8 +33,8 @@ IMPORTANCES = {
 class SupportDisplay:
     """Ranked importances of the features, and which of them are kept.
 
-    Make it with `from_estimator`. After a stability selection [1]_ the importances are
-    the probabilities with which features are selected.
+    Create it with `from_estimator`. After a stability selection [1]_ the importances
+    are the probabilities with which features are selected.
 
     Parameters
     ----------
@@ -43,7 +45,7 @@ class SupportDisplay:
     feature_names : array-like of str of shape (n_features,), default=None
         Names of the features; None stands for x0, x1 and so on.
     importance_name : str, default="importance"
-        What the importances are.
+        Name of the importances.
     threshold : float, default=None
         From which importance on features are kept, if there is such a number.
 
@@ -103,6 +105,7 @@ class SupportDisplay:
         self.ranking = np.argsort(-self.importances, kind="stable")
 
     @classmethod
+    @shared_docs(**DOCS)
     def from_estimator(cls, estimator, *, feature_names=None, max_features=20, ax=None):
         """Draw what a selector has kept.
 
@@ -117,18 +120,9 @@ class SupportDisplay:
             Names of the features. None takes those that the estimator was fitted with.
         max_features : int, default=20
             Largest number of features to draw.
-        ax : matplotlib Axes, default=None
-            Where to draw; None makes a new figure.
+        {drawn}
 
-        Returns
-        -------
-        display : SupportDisplay
-            The display, drawn.
-
-        Raises
-        ------
-        NotFittedError
-            If the estimator is not fitted.
+        {not_fitted}
         TypeError
             If it does not select features, or has no importances.
         ValueError
@@ -148,11 +142,12 @@ class SupportDisplay:
             feature_names=names_of_features(
                 step, before, len(importances), feature_names
             ),
-            importance_name=IMPORTANCES[attribute],
+            importance_name=IMPORTANCE_NAMES[attribute],
             threshold=step.threshold_ if is_probability else None,
         )
         return display.plot(ax, max_features=max_features)
 
+    @shared_docs(**DOCS)
     def plot(self, ax=None, *, max_features=20):
         """Draw the importances.
 
@@ -164,10 +159,7 @@ class SupportDisplay:
             Largest number of features to draw: the first of `ranking`. Features of
             importance zero are left out, unless they are kept.
 
-        Returns
-        -------
-        display : SupportDisplay
-            The display itself.
+        {display}
 
         Raises
         ------
@@ -186,9 +178,9 @@ class SupportDisplay:
         self.bars_ = ax.barh(
             np.arange(len(drawn)),
             np.minimum(sizes, longest),
-            color=np.where(kept, KEPT, GONE),
-            edgecolor=np.where(kept, KEPT, "0.5"),
-            hatch=["" if is_kept else GONE_HATCH for is_kept in kept],
+            color=np.where(kept, KEPT_COLOR, REMOVED_COLOR),
+            edgecolor=np.where(kept, KEPT_COLOR, "0.5"),
+            hatch=["" if is_kept else REMOVED_HATCH for is_kept in kept],
         )
         ax.bar_label(self.bars_, np.where(np.isposinf(sizes), "∞", ""), padding=2)
         label_bars(ax, self.feature_names[drawn])
@@ -203,7 +195,7 @@ class SupportDisplay:
         if self.threshold is not None:
             self.threshold_line_ = ax.axvline(
                 self.threshold,
-                color=CONTRAST,
+                color=CONTRAST_COLOR,
                 linestyle="--",
                 label=f"threshold: {self.threshold:.3g}",
             )
@@ -217,4 +209,4 @@ class SupportDisplay:
 
 def _importances(estimator):
     """Return the attribute with the importances, or None."""
-    return next((name for name in IMPORTANCES if hasattr(estimator, name)), None)
+    return next((name for name in IMPORTANCE_NAMES if hasattr(estimator, name)), None)

@@ -1,9 +1,10 @@
-"""Weight matrices as images, before and after a projection."""
+"""Display of weight matrices as images, before and after a projection."""
 
 import numpy as np
 from sklearn.utils import check_array
 
 from skproj.inspection._common import (
+    DOCS,
     WEIGHTS_NEEDED,
     find_step,
     has_weights,
@@ -11,25 +12,28 @@ from skproj.inspection._common import (
     weights_of,
     whole_ticks,
 )
+from skproj.utils._docs import shared_docs
 from skproj.utils._optional import import_optional
 
-# Darker than what the colours have in the middle.
-ZERO = "#B3B3B3"
+# Darker than the middle of the colour map.
+ZERO_COLOR = "#B3B3B3"
 
-# Single large weights would leave the others without colour.
-BRIGHTEST = 99.5
+# Percentile of the absolute weights where the colours end: single large weights would
+# leave the others without colour.
+COLOR_LIMIT_PERCENTILE = 99.5
 
-# What the rows are; those of `coefs_` and `encoder_weights_` are hidden neurons.
+# Names of the rows; those of `coefs_` and `encoder_weights_` are hidden neurons.
 ROW_NAMES = {"coef_": "output", "components_": "component"}
 
-# An image of usual size has little more than one pixel for each of so many columns.
-MOST_COLUMNS = 400
+# An image of usual size has little more than one pixel for each of these columns.
+MAX_IMAGE_COLUMNS = 400
 
 
+@shared_docs(**DOCS)
 class WeightsDisplay:
     """Weight matrices as images with a column for each feature.
 
-    Make it with `from_estimator` or `from_weights`. Weights that are exactly zero are
+    Create it with `from_estimator` or `from_weights`. Weights that are exactly zero are
     grey: removed features are grey columns, as in the figures of [1]_.
 
     Parameters
@@ -39,10 +43,9 @@ class WeightsDisplay:
     before : array-like of shape (n_hidden, n_features), default=None
         The weights before a projection, to be drawn above.
     titles : tuple of str, default=("before", "after")
-        What the two matrices are; only the second is needed without `before`.
-
+        Titles of the two matrices; only the second is used without `before`.
     row_name : str, default="hidden neuron"
-        What a row of the matrices is.
+        Name of a row of the matrices.
 
     Attributes
     ----------
@@ -73,9 +76,7 @@ class WeightsDisplay:
 
     References
     ----------
-    .. [1] M. Barlaud, G. Perez, J.-P. Marmorat, "A new linear time bi-level l1,inf
-       projection; application to the sparsification of auto-encoders neural
-       networks", :arxiv:`2407.16293`.
+    {bilevel_reference}
 
     Examples
     --------
@@ -111,6 +112,7 @@ class WeightsDisplay:
         self.support = self.after.any(axis=0)
 
     @classmethod
+    @shared_docs(**DOCS)
     def from_estimator(cls, estimator, *, order="index", ax=None):
         """Draw the first layer of a fitted estimator.
 
@@ -123,18 +125,9 @@ class WeightsDisplay:
             `from_weights`.
         order : {"index", "norm"}, default="index"
             Order of the columns, as in `plot`.
-        ax : matplotlib Axes, default=None
-            Where to draw; None makes a new figure.
+        {drawn}
 
-        Returns
-        -------
-        display : WeightsDisplay
-            The display, drawn.
-
-        Raises
-        ------
-        NotFittedError
-            If the estimator is not fitted.
+        {not_fitted}
         TypeError
             If it has no weights.
         """
@@ -146,6 +139,7 @@ class WeightsDisplay:
         return display.plot(ax, order=order)
 
     @classmethod
+    @shared_docs(**DOCS)
     def from_weights(
         cls, before, after, *, titles=("before", "after"), order="index", ax=None
     ):
@@ -156,16 +150,13 @@ class WeightsDisplay:
         before, after : array-like of shape (n_hidden, n_features)
             The two matrices.
         titles : tuple of str, default=("before", "after")
-            What they are.
+            Their titles.
         order : {"index", "norm"}, default="index"
             Order of the columns, as in `plot`.
         ax : array-like of 2 matplotlib Axes, default=None
             Where to draw; None makes a new figure.
 
-        Returns
-        -------
-        display : WeightsDisplay
-            The display, drawn.
+        {display}
 
         Raises
         ------
@@ -174,6 +165,7 @@ class WeightsDisplay:
         """
         return cls(before=before, after=after, titles=titles).plot(ax, order=order)
 
+    @shared_docs(**DOCS)
     def plot(self, ax=None, *, order="index"):
         """Draw the matrices.
 
@@ -185,10 +177,7 @@ class WeightsDisplay:
             Whether the columns have the order of the features, or the largest comes
             first (by the norm in `after`).
 
-        Returns
-        -------
-        display : WeightsDisplay
-            The display itself.
+        {display}
 
         Raises
         ------
@@ -209,17 +198,17 @@ class WeightsDisplay:
         if order == "norm":
             columns = np.argsort(-np.linalg.norm(self.after, axis=0), kind="stable")
         colours = import_optional("matplotlib", extra="plot").colormaps["PuOr_r"]
-        colours = colours.with_extremes(bad=ZERO)
+        colours = colours.with_extremes(bad=ZERO_COLOR)
         sizes = np.abs(np.concatenate([W[W != 0.0] for W, _ in panels]))
-        brightest = np.percentile(sizes, BRIGHTEST) if len(sizes) > 0 else 1.0
+        limit = np.percentile(sizes, COLOR_LIMIT_PERCENTILE) if len(sizes) > 0 else 1.0
         self.axes_, self.ax_, self.figure_ = axes, axes[-1], axes[-1].figure
         self.images_ = []
         for panel, (W, title) in zip(axes, panels, strict=True):
             image = panel.imshow(
                 _merge_columns(W[:, columns]),
                 cmap=colours,
-                vmin=-brightest,
-                vmax=brightest,
+                vmin=-limit,
+                vmax=limit,
                 aspect="auto",
                 extent=(-0.5, W.shape[1] - 0.5, W.shape[0] - 0.5, -0.5),
                 interpolation="nearest",
@@ -244,8 +233,10 @@ class WeightsDisplay:
 def _merge_columns(W):
     """Keep the largest of neighbouring columns; mask what is zero."""
     n_columns = W.shape[1]
-    if n_columns > MOST_COLUMNS:
-        starts = np.linspace(0, n_columns, MOST_COLUMNS, endpoint=False).astype(int)
+    if n_columns > MAX_IMAGE_COLUMNS:
+        starts = np.linspace(0, n_columns, MAX_IMAGE_COLUMNS, endpoint=False).astype(
+            int
+        )
         highest = np.maximum.reduceat(W, starts, axis=1)
         lowest = np.minimum.reduceat(W, starts, axis=1)
         W = np.where(highest >= -lowest, highest, lowest)

@@ -18,8 +18,9 @@ well, because they share the ball. It needs residuals that add up to zero; Newto
 method leaves them there to 1e-10 of their size. Losses are not negative, so 0 is
 always a bound.
 
-What a bi-level projection tends to is not the minimum, but a balance between features
-and entries; `BallConstraint.imbalance` says in the same units how far it is away.
+The bi-level projections do not lead to the minimum, but to a fixed point of gradient
+step and projection; `BallConstraint.fixed_point_residual` is the distance from it in
+the units of the gap.
 """
 
 import functools
@@ -34,30 +35,31 @@ from skproj.linear_model._constraint import BallConstraint
 from skproj.linear_model._design import StandardizedDesign, mean_and_deviation
 from skproj.linear_model._losses import make_loss
 
-# The step size is tried a little longer in every iteration, and is shortened to less
-# than what the curvature asks for when that fails: long steps pay, failed trials cost.
+# The curvature, one over the step size, is lowered by the first factor in every
+# iteration. Where the step fails, it is raised to the measured one times the second.
 CURVATURE_DECAY = 0.8
 CURVATURE_MARGIN = 1.5
 
-# Steps of a bi-level map that are combined into the next point, and the ridge that
-# keeps their shares small where the map has kinks. When the force exceeds the shortest
-# one so far by the first factor, steps are shortened by the second.
-MEMORY = 5
+# Anderson acceleration: the number of steps that are combined into the next point, and
+# the ridge that keeps their shares small where the map has kinks. When the force
+# exceeds the shortest one so far by the third factor, the memory is dropped and the
+# curvature is multiplied by the fourth.
+ANDERSON_MEMORY = 5
 MIXING_RIDGE = 1e-5
-LOST_TRACK = 2.0
-CYCLE_FACTOR = 2.0
+MAX_FORCE_GROWTH = 2.0
+RESTART_CURVATURE_FACTOR = 2.0
 
 # Features in the first working set; each next one has at least twice as many as are not
-# zero. A working set is solved to a fraction of the current gap, and the next one grows
-# if more than another fraction is left for all features.
-FIRST_WORKING_SET = 100
+# zero. A working set is solved to this fraction of the current gap. The next one grows
+# if the gap over all features is still more than this share of the last gap.
+FIRST_WORKING_SET_SIZE = 100
 WORKING_SET_TOL = 0.05
-SLOW_PROGRESS = 0.5
+MAX_GAP_RATIO = 0.5
 
 
 @dataclass(frozen=True)
 class BallConstrainedFit:
-    """What `BallConstrainedProblem.solve` returns.
+    """Result of `BallConstrainedProblem.solve`.
 
     Attributes
     ----------
@@ -85,7 +87,7 @@ class BallConstrainedFit:
 
     @property
     def n_selected(self):
-        """How many features have coefficients."""
+        """Number of features with coefficients."""
         return np.count_nonzero(self.coef.any(axis=1))
 
 
@@ -307,7 +309,7 @@ class _GradientStep:
             self.curvature = CURVATURE_MARGIN * needed / squared_length
 
     def _second_order_term(self, point, products, value):
-        """Twice what a linear model at `point` misses, or a bound of it.
+        """Return twice the error of a linear model at `point`, or a bound of it.
 
         The difference is sharper than the bound, but is lost in rounding errors when
         the step is small.
@@ -345,7 +347,7 @@ def _accelerated_steps(design, loss, constraint, coef, intercept):
 
 
 def _mixed_steps(design, loss, constraint, coef, intercept):
-    """Yield what `_accelerated_steps` does, for maps that minimise nothing.
+    """Yield the same as `_accelerated_steps`, for maps that minimise nothing.
 
     Anderson acceleration: the next point is the affine combination of the last models
     for which that of the forces is shortest. When a force is much longer than the
@@ -353,16 +355,16 @@ def _mixed_steps(design, loss, constraint, coef, intercept):
     """
     point = _Point(design, loss, coef, design.dot(coef), intercept)
     gradient_step = _GradientStep(design, loss, constraint, point)
-    memory, shortest = deque(maxlen=MEMORY), np.inf
+    memory, shortest = deque(maxlen=ANDERSON_MEMORY), np.inf
     while True:
         model = gradient_step(point)
         yield point, model, gradient_step.curvature
         force = gradient_step.curvature * (model.coef - point.coef)
         length = np.linalg.norm(force)
-        if length > LOST_TRACK * shortest:
+        if length > MAX_FORCE_GROWTH * shortest:
             memory.clear()
             shortest = length
-            gradient_step.curvature *= CYCLE_FACTOR
+            gradient_step.curvature *= RESTART_CURVATURE_FACTOR
         shortest = min(shortest, length)
         memory.append((force, model))
         shares = _shortest_combination([force for force, _ in memory])
@@ -390,8 +392,8 @@ def _shortest_combination(vectors):
 
 
 @dataclass(frozen=True)
-class _Solution:
-    """Where a method stopped, and what a larger set of features needs to go on."""
+class _SolverResult:
+    """Result of a method for a set of features."""
 
     model: _Model
     bound: float
@@ -432,37 +434,37 @@ def _minimum(steps, constraint, max_iter, tol):
         else:
             converged = np.max(np.abs(point.gradient), initial=0.0) <= tol
         if converged or n_iter == max_iter:
-            return _Solution(best, max(bound, 0.0), dual, n_iter, converged)
+            return _SolverResult(best, max(bound, 0.0), dual, n_iter, converged)
 
 
 def _fixed_point(steps, constraint, max_iter, tol):
     """Take steps until they do not move, or the certificate says it is the minimum.
 
-    What a map other than the Euclidean projection tends to is not a minimum in
-    general. The model after the least imbalance is returned.
+    Maps other than the Euclidean projection do not lead to a minimum in general. The
+    model with the least residual is returned.
     """
     least = np.inf
     for n_iter, (point, model, curvature) in enumerate(steps, start=1):
         if constraint.ball is None:
             # In units of the duality gap: what the step could have gained in the ball.
             force = curvature * (model.coef - point.coef)
-            imbalance = constraint.eta * constraint.dual_norm(force)
+            residual = constraint.eta * constraint.dual_norm(force)
         else:
-            imbalance = constraint.imbalance(point.coef, point.gradient)
-        if imbalance < least:
-            least, best, dual = imbalance, model, point
+            residual = constraint.fixed_point_residual(point.coef, point.gradient)
+        if residual < least:
+            least, best, dual = residual, model, point
             bound = max(point.lower_bound(constraint), 0.0)
-        converged = min(imbalance, best.value - bound) <= tol * max(best.value, 1.0)
+        converged = min(residual, best.value - bound) <= tol * max(best.value, 1.0)
         if converged or n_iter == max_iter:
-            return _Solution(best, bound, dual, n_iter, converged)
+            return _SolverResult(best, bound, dual, n_iter, converged)
 
 
 def _solve_in_working_sets(design, loss, constraint, coef, intercept, max_iter, tol):
-    """Solve with few features, add those that the gradient asks for, and repeat.
+    """Solve with few features, add those with large gradients, and repeat.
 
     It ends when the result holds for all features, by the same measure.
     """
-    size, n_iter = max(FIRST_WORKING_SET, np.count_nonzero(coef.any(axis=1))), 0
+    size, n_iter = max(FIRST_WORKING_SET_SIZE, np.count_nonzero(coef.any(axis=1))), 0
     if 1.25 * size < design.n_features:
         features, dual = (
             slice(None),
@@ -471,9 +473,9 @@ def _solve_in_working_sets(design, loss, constraint, coef, intercept, max_iter, 
         value, gradient = dual.value, dual.gradient
         gap, _ = _gap_and_bound(constraint, dual, features, gradient, value)
     while 1.25 * size < design.n_features and n_iter < max_iter - 1:
-        urgency = constraint.entry_urgency(gradient)
-        urgency[np.any(coef, axis=1)] = np.inf
-        features = np.sort(np.argpartition(urgency, -size)[-size:])
+        scores = constraint.screening_scores(gradient)
+        scores[np.any(coef, axis=1)] = np.inf
+        features = np.sort(np.argpartition(scores, -size)[-size:])
         part = _solve(
             design.columns(features),
             loss,
@@ -498,7 +500,7 @@ def _solve_in_working_sets(design, loss, constraint, coef, intercept, max_iter, 
                 n_iter=n_iter,
                 converged=True,
             )
-        if gap > SLOW_PROGRESS * last_gap:
+        if gap > MAX_GAP_RATIO * last_gap:
             size *= 2
         size = max(size, 2 * np.count_nonzero(np.any(coef, axis=1)))
     whole = _solve(design, loss, constraint, coef, intercept, max_iter - n_iter, tol)
@@ -515,4 +517,4 @@ def _gap_and_bound(constraint, dual, features, gradient, value):
         return value - bound, bound
     coef = np.zeros_like(gradient)
     coef[features] = dual.coef
-    return min(value - bound, constraint.imbalance(coef, gradient)), bound
+    return min(value - bound, constraint.fixed_point_residual(coef, gradient)), bound

@@ -29,12 +29,12 @@ class BallConstraint:
 
     @property
     def bounded(self):
-        """Whether there is a constraint at all."""
+        """Whether the radius is finite."""
         return np.isfinite(self.eta)
 
     @property
     def sparsifies(self):
-        """Whether it is known to make whole groups zero: it has a dual norm then."""
+        """Whether the projection is known to make whole groups zero."""
         return self.bounded and self.ball is not None
 
     def exact(self, n_outputs):
@@ -65,33 +65,33 @@ class BallConstraint:
             return float(np.max(np.abs(gradient), initial=0.0))
         return self.ball.dual_norm(gradient, axis=1)
 
-    def imbalance(self, coef, gradient):
-        r"""How far a point is from one that a gradient step and projecting keep.
+    def fixed_point_residual(self, coef, gradient):
+        r"""Distance from a fixed point of gradient step and projection.
 
-        It is not negative, zero there only, and for the exact balls nothing but the
-        duality gap. A bi-level projection shares the radius out by the norms
-        :math:`|g_j|` of the gradient inside the groups, and solves each group by
-        itself, which has a gap of its own:
+        It is in units of the objective, not negative, and zero at a fixed point only.
+        For the exact balls it is the duality gap. A bi-level projection divides the
+        radius between the groups by the norms :math:`|g_j|` of their gradients, and
+        solves each group by itself, which has a gap of its own:
 
         .. math::
 
             \eta \max_j |g_j| - \sum_j |w_j| |g_j|
             + \sum_j \left( |w_j| |g_j|_{dual} + \langle w_j, g_j \rangle \right)
 
-        A point outside of the ball gets a larger one, and pays for it.
+        The distance is larger for points outside of the ball.
         """
         norms = np.linalg.norm(coef, ord=self.ball.inner_norm, axis=1)
-        prices = np.linalg.norm(gradient, ord=self.ball.inner_norm, axis=1)
+        gradient_norms = np.linalg.norm(gradient, ord=self.ball.inner_norm, axis=1)
         duals = np.linalg.norm(gradient, ord=DUAL_ORDER[self.ball.inner_norm], axis=1)
         outside = max(norms.sum() - self.eta, 0.0)
         return float(
-            (self.eta + 2.0 * outside) * np.max(prices, initial=0.0)
-            + norms @ (duals - prices)
+            (self.eta + 2.0 * outside) * np.max(gradient_norms, initial=0.0)
+            + norms @ (duals - gradient_norms)
             + np.vdot(coef, gradient)
         )
 
-    def entry_urgency(self, gradient):
-        """How early each zero group becomes nonzero when moving down the gradient."""
+    def screening_scores(self, gradient):
+        """Score of each group: the largest become nonzero first."""
         order = self.ball.inner_norm
         if self.exact(gradient.shape[1]):
             order = DUAL_ORDER[order]

@@ -5,7 +5,7 @@ from scipy import sparse
 from sklearn.utils.sparsefuncs import mean_variance_axis
 
 # Moments read the columns in blocks of about this many entries.
-BLOCK_SIZE = 1 << 18
+MAX_BLOCK_ENTRIES = 1 << 18
 
 
 class StandardizedDesign:
@@ -19,9 +19,9 @@ class StandardizedDesign:
     X : {ndarray, CSR or CSC matrix} of shape (n_samples, n_features)
         Floating-point data.
     mean : ndarray of shape (n_features,)
-        What to subtract from the columns.
+        Subtracted from the columns.
     inverse_scale : ndarray of shape (n_features,)
-        What to multiply them with; zero removes a column.
+        Factors of the columns; zero removes a column.
     """
 
     def __init__(self, X, mean, inverse_scale):
@@ -120,7 +120,7 @@ def _sparse_moments(X, weights):
 def _dense_moments(X, weights):
     n_samples, n_features = X.shape
     mean, variance = np.empty(n_features), np.empty(n_features)
-    width = max(8, BLOCK_SIZE // n_samples)
+    width = max(8, MAX_BLOCK_ENTRIES // n_samples)
     for start in range(0, n_features, width):
         block = slice(start, start + width)
         # Seen from the first row, constant columns are exactly zero.

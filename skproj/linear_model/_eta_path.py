@@ -7,17 +7,17 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-# A radius no longer matters where doubling it lowers the objective by less than this
-# share of its value without features. Nor are smaller radii tried than this share of
-# the natural one, if several features still survive there.
-GAIN_THAT_MATTERS = 0.01
-SMALLEST_SHARE = 1e-2
+# The largest radius is the one where doubling it lowers the objective by less than this
+# share of its value without features. Radii below this share of the natural one are not
+# tried, even if several features are still selected.
+MIN_RELATIVE_GAIN = 0.01
+MIN_RADIUS_SHARE = 1e-2
 # The ends of the grid need no accurate models.
 GRID_TOL = 1e-2
 
 
 class EtaPath(NamedTuple):
-    """What :func:`skproj.feature_selection.eta_path` returns and describes."""
+    """Path of models; see :func:`skproj.feature_selection.eta_path`."""
 
     etas: np.ndarray
     coefs: np.ndarray
@@ -52,14 +52,14 @@ def make_etas(etas, problem, projection, **options):
     natural = problem.natural_radius(projection)
     first = fit = problem.solve(natural, projection, **options)
     smallest = natural
-    while fit.n_selected > 1 and smallest > SMALLEST_SHARE * natural:
+    while fit.n_selected > 1 and smallest > MIN_RADIUS_SHARE * natural:
         smallest /= 2.0
         fit = problem.solve(smallest, projection, start=fit, **options)
     largest, fit = natural, first
     while True:
         objective = fit.objective
         fit = problem.solve(2.0 * largest, projection, start=fit, **options)
-        if objective - fit.objective < GAIN_THAT_MATTERS * problem.null_objective:
+        if objective - fit.objective < MIN_RELATIVE_GAIN * problem.null_objective:
             return np.geomspace(smallest, largest, etas)
         largest *= 2.0
 

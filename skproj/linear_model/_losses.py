@@ -9,7 +9,7 @@ import numpy as np
 INTERCEPT_TOL = 1e-10
 INTERCEPT_MAX_ITER = 50
 # A step that promises less than this share of the loss is lost in its rounding.
-RESOLVED_DECREASE = 1e-10
+MIN_RELATIVE_DECREASE = 1e-10
 
 
 class Loss(ABC):
@@ -86,7 +86,7 @@ class Loss(ABC):
             hessian.flat[:: len(gradient) + 1] += 1e-12  # all samples may be saturated
             step = np.linalg.solve(hessian, gradient)
             previous = value
-            resolved = gradient @ step > RESOLVED_DECREASE * previous
+            resolved = gradient @ step > MIN_RELATIVE_DECREASE * previous
             while True:
                 logits = products + (intercept - step)
                 value, residuals = self.value_and_residuals(logits)

@@ -1,4 +1,4 @@
-"""From validated data to the problem of a linear model: loss, targets and weights."""
+"""Loss, targets and weights of a linear model from validated data."""
 
 from typing import NamedTuple
 

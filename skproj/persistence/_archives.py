@@ -6,9 +6,9 @@ import zipfile
 
 # By default, what may be unpacked: so many times the size of the file, and at least
 # this much. The names of 100 000 features take 24 MB, and 28 times less in the file.
-MAX_RATIO = 64
-ALWAYS_ALLOWED = 2**30
-ALWAYS_ALLOWED_OF_SCHEMA = 2**26
+MAX_UNPACK_RATIO = 64
+MIN_SIZE_LIMIT = 2**30
+MIN_SCHEMA_SIZE_LIMIT = 2**26
 
 SCHEMA = "schema.json"
 MAGIC = b"PK\x03\x04"  # of an archive
@@ -37,15 +37,15 @@ def unpack(data, max_size=None):
     zipfile.BadZipFile
         If it is damaged.
     """
-    budget = Budget(max_size, len(data), ALWAYS_ALLOWED)
+    budget = Budget(max_size, len(data), MIN_SIZE_LIMIT)
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         info = archive.getinfo(SCHEMA)
-    schema = Budget(max_size, info.compress_size, ALWAYS_ALLOWED_OF_SCHEMA)
+    schema = Budget(max_size, info.compress_size, MIN_SCHEMA_SIZE_LIMIT)
     schema.spend(info.file_size)
     # A sparse matrix is an archive within the archive.
     unpacked = _store(data, budget, has_archives=True)
     # A member is read as often as the schema names it.
-    budget = Budget(max_size, len(data), ALWAYS_ALLOWED)
+    budget = Budget(max_size, len(data), MIN_SIZE_LIMIT)
     with zipfile.ZipFile(io.BytesIO(unpacked)) as archive:
         for name in _names_in_schema(archive):
             budget.spend(archive.getinfo(name).file_size)
@@ -53,20 +53,14 @@ def unpack(data, max_size=None):
 
 
 class Budget:
-    """Bytes that are left.
+    """Number of bytes that may still be unpacked.
 
-    Parameters
-    ----------
-    max_size : int or None
-    packed_size : int
-        Of what is unpacked.
-    always_allowed : int
-        What None stands for at least.
+    Without `max_size`, a multiple of the packed size, but at least `min_limit`.
     """
 
-    def __init__(self, max_size, packed_size, always_allowed):
+    def __init__(self, max_size, packed_size, min_limit):
         if max_size is None:
-            max_size = max(MAX_RATIO * packed_size, always_allowed)
+            max_size = max(MAX_UNPACK_RATIO * packed_size, min_limit)
         self.left = self.max_size = max_size
 
     def spend(self, size):

@@ -17,9 +17,9 @@ from skproj.utils._state import VersionedState
 # The comment of the archive that a file is names the version that wrote it.
 WRITER = f"skproj {__version__}"
 
-# What a file may hold beyond the types that skops trusts: estimators whose state is
-# arrays and plain values, and a named tuple of arrays. The names are in the files: who
-# moves a class leaves one that can be imported at the old place, and keeps it here.
+# Types that a file may hold beyond those that skops trusts: estimators whose state is
+# arrays and plain values, and a named tuple of arrays. The names are in the files: a
+# class that moves must stay importable at the old place, and stays listed here.
 TRUSTED = (
     "scipy.sparse._csr.csr_matrix",  # support vectors of an SVM for sparse data
     "skproj.decomposition._group_sparse_nmf.GroupSparseNMF",
@@ -144,7 +144,7 @@ def load(path, *, max_size=None):
     Raises
     ------
     ValueError
-        If the file is damaged, is no file of skops, unpacks to more than `max_size`,
+        If the file is damaged, is not a skops file, unpacks to more than `max_size`,
         holds something that is not trusted, lacks a fitted attribute or has an unknown
         one, or was written by a newer version of skproj or skops.
     FileNotFoundError
@@ -179,7 +179,7 @@ def load(path, *, max_size=None):
     skops_io = import_optional("skops.io", extra="persistence")
     data = Path(path).read_bytes()
     if not zipfile.is_zipfile(io.BytesIO(data)):
-        raise ValueError(f"{path} is not a file of skops, or not all of one.")
+        raise ValueError(f"{path} is not a file of skops, or a truncated one.")
     writer = written_by(io.BytesIO(data))
     if writer is not None and _is_newer(writer):
         raise ValueError(

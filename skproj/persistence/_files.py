@@ -8,17 +8,9 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def new_file(path):
-    """Make a file such that it is there completely, or as it was before.
+    """Make a file that is written completely, or stays as it was.
 
-    Parameters
-    ----------
-    path : Path
-        In a folder that exists.
-
-    Yields
-    ------
-    temporary : Path
-        A name beside it, with its suffix, to write to.
+    Yields a temporary path in the same folder, with the same suffix, to write to.
     """
     temporary = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
     try:

@@ -12,7 +12,7 @@ from skproj.utils._optional import import_optional
 from skproj.utils._validation import check_is_fitted
 
 # Of the metadata, and of how masks are written.
-VERSION = 1
+METADATA_VERSION = 1
 
 
 def export_weights(model, path):
@@ -83,7 +83,7 @@ def export_weights(model, path):
     import torch
 
     safetensors_torch = import_optional("safetensors.torch", extra="persistence")
-    metadata = {"version": VERSION}
+    metadata = {"version": METADATA_VERSION}
     if isinstance(model, BaseEstimator):
         check_is_fitted(model)
         metadata.update(_describe(model))
@@ -250,10 +250,10 @@ def _read(path):
         return tensors, layout, {}
     metadata = json.loads(metadata["skproj"])
     version, pruned = metadata["version"], metadata["pruned"]
-    if version > VERSION:
+    if version > METADATA_VERSION:
         raise ValueError(
             "it was written by a newer version of skproj (its metadata have version "
-            f"{version}, {VERSION} is known here): update skproj"
+            f"{version}, {METADATA_VERSION} is known here): update skproj"
         )
     for name, shape in pruned.items():
         kind = tuple(shape), tensors[f"{name}_orig"].dtype

@@ -18,7 +18,7 @@ def fit_temperature(logits, labels, weight):
     Returns
     -------
     temperature : float
-        What to divide the logits by. It minimises the weighted cross-entropy, which
+        Divisor of the logits. It minimises the weighted cross-entropy, which
         is convex in its inverse.
 
     References

@@ -6,22 +6,8 @@ import importlib
 def import_optional(module, *, extra):
     """Import a library of an extra, or say how to install it.
 
-    Parameters
-    ----------
-    module : str
-        Name of the module, such as ``"matplotlib.pyplot"``.
-    extra : str
-        The extra of skproj that brings it, such as ``"plot"``.
-
-    Returns
-    -------
-    module : module
-        The imported module.
-
-    Raises
-    ------
-    ImportError
-        If it is not installed.
+    `module` is a name such as ``"matplotlib.pyplot"``; `extra` is the extra of skproj
+    that installs it, such as ``"plot"``.
     """
     library = module.partition(".")[0]
     try:

@@ -1,11 +1,11 @@
-"""What an estimator is when it is saved."""
+"""State of an estimator for saving and loading."""
 
-from skproj.utils._wording import listing
+from skproj.utils._wording import join_names
 
 VERSION = "_skproj_state_version"
 
 # Fitted attributes that `validate_data` sets.
-OF_THE_DATA = {"n_features_in_", "feature_names_in_"}
+DATA_ATTRIBUTES = {"n_features_in_", "feature_names_in_"}
 
 
 class VersionedState:
@@ -39,16 +39,25 @@ class VersionedState:
         fitted = {name for name in vars(self) if name.endswith("_")}
         kinds = [{*names, "n_features_in_"} for names in self._fitted_attributes]
         missing = vars(type(self)()).keys() - vars(self).keys()
-        if fitted - OF_THE_DATA:
+        if fitted - DATA_ATTRIBUTES:
             missing |= min(kinds, key=lambda kind: len(kind ^ fitted)) - fitted
-        unknown = fitted.difference(*kinds, OF_THE_DATA, self._optional_attributes)
+        unknown = fitted.difference(*kinds, DATA_ATTRIBUTES, self._optional_attributes)
         faults = [
-            f"{verb} {listing(sorted(names))}"
+            f"{verb} {join_names(sorted(names))}"
             for verb, names in (("lacks", missing), ("has the unknown", unknown))
             if names
         ]
         if faults:
             raise ValueError(f"its {type(self).__name__} {' and '.join(faults)}")
+
+    def _set_fitted(self, attributes):
+        """Set the attributes of a fit in place of all those of an earlier fit."""
+        others = {
+            name: value
+            for name, value in vars(self).items()
+            if not name.endswith("_") or name in DATA_ATTRIBUTES
+        }
+        self.__dict__ = others | attributes
 
     def __getstate__(self):
         # The dict of BaseEstimator is that of the estimator itself.

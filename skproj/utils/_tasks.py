@@ -7,7 +7,7 @@ from sklearn.utils.parallel import Parallel
 
 @contextlib.contextmanager
 def subtask(parent, name, arguments, *, max_subtasks=0):
-    """Run a block as a task of its own that callbacks see."""
+    """Run a block as a task that callbacks see."""
     context = parent.subcontext(task_name=name, max_subtasks=max_subtasks)
     context.call_on_fit_task_begin(**arguments)
     yield context
@@ -17,19 +17,19 @@ def subtask(parent, name, arguments, *, max_subtasks=0):
 def run_tasks(calls, n_jobs, context, task_name, arguments):
     """Run calls in parallel, and yield the results, with a task of its own for each.
 
-    Callbacks hear of the tasks here, not where the work is done: that may be another
-    computer, which a progress bar does not reach.
+    Callbacks are told of the tasks here, not where the work is done: that may be
+    another computer.
 
     Parameters
     ----------
     calls : iterable
-        Of what `sklearn.utils.parallel.delayed` makes.
+        Calls made by `sklearn.utils.parallel.delayed`.
     n_jobs : int or None
     context : CallbackContext
         That of the fit.
     task_name : str
     arguments : dict
-        What the hooks of callbacks are given.
+        Arguments of the hooks of callbacks.
 
     Yields
     ------

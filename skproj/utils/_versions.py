@@ -1,4 +1,4 @@
-"""What a report of a bug should say about the machine and the libraries."""
+"""Versions of the libraries, and properties of the machine."""
 
 import os
 import platform
@@ -53,7 +53,7 @@ def versions():
 
 
 def machine():
-    """Return what the kernels can make use of."""
+    """Return the properties of the machine that matter to the kernels."""
     import numpy as np
 
     from skproj._kernels._openmp import openmp_enabled, openmp_max_threads

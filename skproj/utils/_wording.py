@@ -1,7 +1,7 @@
-"""Parts of sentences."""
+"""Wording of messages."""
 
 
-def listing(names, at_most=5):
+def join_names(names, at_most=5):
     """Return names in quotes, and how many more there are."""
     names = list(names)
     text = ", ".join(repr(name) for name in names[:at_most])

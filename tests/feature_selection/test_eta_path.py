@@ -124,6 +124,7 @@ def test_path_chooses_radii_from_the_data(kind):
         assert np.linalg.norm(best - last) < 0.2 * spread
 
 
+@pytest.mark.slow
 def test_path_scales_with_the_data():
     """Without standardisation the radii follow the units."""
     X, y = CANCER
@@ -314,6 +315,7 @@ def test_cv_takes_the_sparser_of_equals():
     assert selector.eta_ == ETAS[0]
 
 
+@pytest.mark.slow
 def test_cv_does_not_depend_on_jobs():
     """Processes give what one process gives, to the bit."""
     X, y = WINE

@@ -1,5 +1,6 @@
 """The path of the ball-constrained linear models over the radii."""
 
+from skproj.feature_selection._linear_selector import DOCS
 from skproj.feature_selection._projection_selector import ProjectionFeatureSelector
 from skproj.linear_model._eta_path import (
     check_etas,
@@ -9,8 +10,10 @@ from skproj.linear_model._eta_path import (
     warn_of_unfinished,
 )
 from skproj.linear_model._targets import choose_loss
+from skproj.utils._docs import shared_docs
 
 
+@shared_docs(**DOCS)
 def eta_path(
     X,
     y,
@@ -41,9 +44,7 @@ def eta_path(
 
     Parameters
     ----------
-    X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        Training data. CSR and CSC matrices are used as they are, float32 and float64
-        are kept.
+    {data}
     y : array-like of shape (n_samples,) or (n_samples, n_targets)
         Labels or target values.
     etas : array-like of shape (n_etas,), default=None
@@ -53,36 +54,15 @@ def eta_path(
         that of a constant model.
     n_etas : int, default=20
         Number of radii, if `etas` is None.
-    projection : str or callable, default="l1inf"
-        Name of the ball and its projection: {"l1", "l12", "l1inf", "bilevel_l11",
-        "bilevel_l12", "bilevel_l1inf"}, or a callable
-        ``projection(W, radius, axis=1)``, see
-        :class:`ProjectionFeatureSelector`.
-    loss : {"auto", "log_loss", "squared_error", "huber"}, default="auto"
-        Loss of the linear model. "auto" is "log_loss" for labels, else
-        "squared_error", see
-        :class:`ProjectionFeatureSelector`.
+    {projection_loss}
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the samples; those of weight zero count as absent.
-    class_weight : dict, "balanced" or None, default=None
-        Weights of the classes, which multiply `sample_weight`. Only for
-        classification.
-    fit_intercept : bool, default=True
-        Whether the model has an intercept, which is not constrained.
-    standardize : bool, default=True
-        Whether the model sees features, and targets of a regression, divided by their
-        standard deviation.
-    huber_epsilon : float, default=1.35
-        Errors above this are penalised linearly by the Huber loss.
-    max_iter : int, default=1000
-        Largest number of gradients for one radius.
-    tol : float, default=1e-4
-        A model has converged when the duality gap is at most
-        ``tol * max(objective, 1) * min(eta, 1)``; for the bi-level projections a
-        measure in the same units takes the place of the gap.
-    n_threads : int, default=1
-        Number of threads of the projection, -1 for all, None for what OpenMP would
-        use. It does not change the result.
+    {class_weight}
+    {fit_intercept}
+    {standardize}
+    {huber_epsilon}
+    {solver}
+    {n_threads}
 
     Returns
     -------
@@ -121,7 +101,7 @@ def eta_path(
 
     Notes
     -----
-    What is returned is a named tuple. Its order is that of
+    The result is a named tuple. Its order is that of
     :func:`~sklearn.linear_model.lasso_path` with the number of features added; there,
     penalties decrease, so that both go from sparse to dense.
 

@@ -1,28 +1,31 @@
-"""Scores and numbers of features along a path of radii."""
+"""Display of scores and numbers of features along a path of radii."""
 
 import numpy as np
 from sklearn.utils import check_consistent_length
 
 from skproj.inspection._common import (
-    CONTRAST,
-    KEPT,
+    CONTRAST_COLOR,
+    DOCS,
+    KEPT_COLOR,
     find_step,
     legend_above,
     single_axes,
     spans_decades,
     whole_ticks,
 )
+from skproj.utils._docs import shared_docs
 from skproj.utils._validation import check_is_fitted
 
-# Columns that say how many features were kept, unless the user names another.
-COUNTS = ("mean_n_features", "mean_test_n_features")
+# Columns with the number of features, unless the user names another.
+COUNT_COLUMNS = ("mean_n_features", "mean_test_n_features")
 
 
+@shared_docs(**DOCS)
 class EtaPathDisplay:
     """Score and number of kept features against the radius `eta`.
 
-    Make it with `from_estimator`, `from_cv_results` or `from_path`. What is drawn are
-    attributes, and ``params[i]`` are the parameters that lead to point `i`.
+    Create it with `from_estimator`, `from_cv_results` or `from_path`. The data are
+    attributes, and ``params[i]`` are the parameters of the model at point `i`.
 
     Parameters
     ----------
@@ -38,9 +41,9 @@ class EtaPathDisplay:
         Parameters of the model for each radius; None stands for
         ``{"eta": etas[i]}``.
     chosen_index : int, default=None
-        Which radius was chosen, if one was.
+        Index of the chosen radius, if one was chosen.
     score_name : str, default="score"
-        What the score is.
+        Name of the score.
 
     Attributes
     ----------
@@ -80,9 +83,7 @@ class EtaPathDisplay:
 
     References
     ----------
-    .. [1] M. Barlaud, G. Perez, J.-P. Marmorat, "A new linear time bi-level l1,inf
-       projection; application to the sparsification of auto-encoders neural
-       networks", :arxiv:`2407.16293`.
+    {bilevel_reference}
 
     Examples
     --------
@@ -142,6 +143,7 @@ class EtaPathDisplay:
         return float(self.etas[self.chosen_index])
 
     @classmethod
+    @shared_docs(**DOCS)
     def from_estimator(cls, estimator, *, score_name=None, ax=None):
         """Draw the path of an estimator that chose its radius by cross-validation.
 
@@ -152,10 +154,9 @@ class EtaPathDisplay:
             :class:`~skproj.nn.SparseSupervisedAutoencoderCV` or search over a
             parameter `eta`; or a pipeline with one of them.
         score_name : str, default=None
-            What the score is. None is what the parameter `scoring` of the estimator
-            says, or "score" if that is a function.
-        ax : matplotlib Axes, default=None
-            Where to draw; None makes a new figure.
+            Name of the score. None is the parameter `scoring` of the estimator, or
+            "score" if that is a function.
+        {ax}
 
         Returns
         -------
@@ -163,10 +164,7 @@ class EtaPathDisplay:
             The display, drawn. The numbers of features are those of the models of all
             samples, where the estimator has them.
 
-        Raises
-        ------
-        NotFittedError
-            If the estimator is not fitted.
+        {not_fitted}
         TypeError
             If it has no cross-validated path.
         ValueError
@@ -184,6 +182,7 @@ class EtaPathDisplay:
         return display.plot(ax)
 
     @classmethod
+    @shared_docs(**DOCS)
     def from_cv_results(
         cls,
         results,
@@ -213,15 +212,9 @@ class EtaPathDisplay:
             "mean_n_features" or "mean_test_n_features" if there is one of them; the
             latter is what a further scorer called "n_features" gives.
         score_name : str, default=None
-            What the score is. None is the `scoring` of the search if that is a string,
+            Name of the score. None is the `scoring` of the search if that is a string,
             and `metric` otherwise.
-        ax : matplotlib Axes, default=None
-            Where to draw; None makes a new figure.
-
-        Returns
-        -------
-        display : EtaPathDisplay
-            The display, drawn.
+        {drawn}
 
         Raises
         ------
@@ -252,35 +245,25 @@ class EtaPathDisplay:
         return cls(**arguments).plot(ax)
 
     @classmethod
+    @shared_docs(**DOCS)
     def from_path(cls, path, *, ax=None):
         """Draw a path without scores.
 
         Parameters
         ----------
         path : EtaPath
-            What :func:`~skproj.feature_selection.eta_path` returns.
-        ax : matplotlib Axes, default=None
-            Where to draw; None makes a new figure.
-
-        Returns
-        -------
-        display : EtaPathDisplay
-            The display, drawn.
+            Result of :func:`~skproj.feature_selection.eta_path`.
+        {drawn}
         """
         return cls(etas=path.etas, n_features=path.n_selected).plot(ax)
 
+    @shared_docs(**DOCS)
     def plot(self, ax=None):
         """Draw the path.
 
         Parameters
         ----------
-        ax : matplotlib Axes, default=None
-            Where to draw; None makes a new figure.
-
-        Returns
-        -------
-        display : EtaPathDisplay
-            The display itself.
+        {drawn}
         """
         self.ax_ = ax = single_axes(ax)
         self.figure_ = ax.figure
@@ -320,14 +303,18 @@ class EtaPathDisplay:
 
     def _draw_scores(self, ax, x):
         (self.line_,) = ax.plot(
-            x, self.mean_scores, color=KEPT, marker="o", label=f"mean {self.score_name}"
+            x,
+            self.mean_scores,
+            color=KEPT_COLOR,
+            marker="o",
+            label=f"mean {self.score_name}",
         )
         if self.std_scores is not None:
             self.band_ = ax.fill_between(
                 x,
                 self.mean_scores - self.std_scores,
                 self.mean_scores + self.std_scores,
-                color=KEPT,
+                color=KEPT_COLOR,
                 alpha=0.2,
                 linewidth=0.0,
                 label="± 1 standard deviation",
@@ -339,7 +326,7 @@ class EtaPathDisplay:
         (self.line_features_,) = ax.plot(
             x,
             self.n_features,
-            color=CONTRAST,
+            color=CONTRAST_COLOR,
             marker="s",
             linestyle="--",
             label="number of features",
@@ -455,7 +442,7 @@ def _read_results(
     order = np.argsort(etas, kind="stable")
     rows = np.array(list(rows.values()))[order]
     if n_features is None:
-        n_features = next((name for name in COUNTS if name in results), None)
+        n_features = next((name for name in COUNT_COLUMNS if name in results), None)
     if isinstance(n_features, str):
         if n_features not in results:
             raise ValueError(f"n_features must be a column, got {n_features!r}.")

@@ -1,4 +1,4 @@
-"""StabilitySelector: its numbers, its bound, and how it fits in."""
+"""StabilitySelector: base estimators, data, weights, baseline and errors."""
 
 import pickle
 import re
@@ -11,7 +11,7 @@ from joblib import parallel_config, register_parallel_backend
 from joblib.parallel import ThreadingBackend
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from sklearn.callback import ProgressBar
 from sklearn.datasets import (
     load_breast_cancer,
@@ -24,7 +24,6 @@ from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.feature_selection import (
     SelectFromModel,
     SelectKBest,
-    SelectorMixin,
     VarianceThreshold,
     f_classif,
     f_regression,
@@ -34,369 +33,13 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
-from sklearn.utils import estimator_checks
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skproj.feature_selection import ProjectionFeatureSelector, StabilitySelector
-from skproj.feature_selection._stability_selector import (
-    draw_halves,
-    stability_index,
-    univariate_scores,
-)
+from skproj.feature_selection._half_selections import univariate_scores
+from tests.feature_selection.conftest import WINE, FixedSelector
 
 CANCER = load_breast_cancer(return_X_y=True)
-WINE = load_wine(return_X_y=True)
 DIABETES = load_diabetes(return_X_y=True)
-
-
-class FixedSelector(SelectorMixin, BaseEstimator):
-    """Select the first features, whatever the data; remember what `fit` was given."""
-
-    def __init__(self, n_selected=2):
-        self.n_selected = n_selected
-
-    def fit(self, X, y=None, **params):
-        """Look at the number of features."""
-        self.n_features_in_ = X.shape[1]
-        self.fitted_with_ = (X, y, params)
-        return self
-
-    def _get_support_mask(self):
-        return np.arange(self.n_features_in_) < self.n_selected
-
-
-class PositiveMeans(FixedSelector):
-    """Select the features whose mean in the training samples is positive."""
-
-    def _get_support_mask(self):
-        return np.asarray(self.fitted_with_[0]).mean(axis=0) > 0.0
-
-
-# ---------------------------------------------------------------- scikit-learn's checks
-
-# The data of some checks are noise, of which nothing is selected often.
-SMALL = [
-    StabilitySelector(n_pairs=2, threshold=0.25),
-    StabilitySelector(SelectKBest(k=1), n_pairs=2, threshold=0.25),
-]
-
-# Those that `check_estimator` leaves out and scikit-learn runs for its own selectors.
-FURTHER_CHECKS = [
-    "check_dataframe_column_names_consistency",
-    "check_get_feature_names_out_error",
-    "check_global_output_transform_pandas",
-    "check_inplace_ensure_writeable",
-    "check_param_validation",
-    "check_set_output_transform",
-    "check_set_output_transform_pandas",
-    "check_set_output_transform_polars",
-    "check_transformer_get_feature_names_out",
-    "check_transformer_get_feature_names_out_pandas",
-]
-
-
-@parametrize_with_checks(SMALL)
-def test_selector_passes_check(estimator, check):
-    """The contract of scikit-learn holds."""
-    check(estimator)
-
-
-@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
-@pytest.mark.filterwarnings("ignore:X has feature names")
-@pytest.mark.parametrize("name", FURTHER_CHECKS)
-def test_selector_passes_further_check(name):
-    """So do the checks that are not part of `check_estimator`."""
-    check = getattr(estimator_checks, name)
-    check("StabilitySelector", clone(SMALL[1]))
-
-
-# --------------------------------------------------------------------- stability index
-
-
-def stability_by_definition(selections):
-    """Return the index and its interval, as they are written in the paper."""
-    M, d = selections.shape
-    Z = selections.astype(float)
-    p = [sum(Z[i, f] for i in range(M)) / M for f in range(d)]
-    k = [sum(Z[i, f] for f in range(d)) for i in range(M)]
-    k_bar = sum(k) / M
-    chance = k_bar / d * (1 - k_bar / d)
-    phi = 1 - sum(M / (M - 1) * q * (1 - q) for q in p) / d / chance
-    phis = [
-        (
-            sum(Z[i, f] * p[f] for f in range(d)) / d
-            - k[i] * k_bar / d**2
-            + phi / 2 * (2 * k[i] * k_bar / d**2 - k[i] / d - k_bar / d + 1)
-        )
-        / chance
-        for i in range(M)
-    ]
-    mean = sum(phis) / M
-    variance = 4 / M**2 * sum((value - mean) ** 2 for value in phis)
-    reach = 1.959963984540054 * variance**0.5
-    return phi, [phi - reach, phi + reach]
-
-
-@pytest.mark.parametrize("shape", [(2, 3), (10, 7), (100, 30)])
-def test_stability_index_is_that_of_the_paper(shape):
-    rng = np.random.default_rng(0)
-    for share in (0.1, 0.5, 0.9):
-        selections = rng.random(shape) < share * rng.uniform(0.2, 1.1, shape[1])
-        if not 0 < selections.mean() < 1:
-            selections[0, 0] = not selections[0, 0]
-        stability, interval = stability_index(selections)
-        expected, expected_interval = stability_by_definition(selections)
-        assert_allclose(stability, expected)
-        assert_allclose(interval, expected_interval)
-
-
-def test_stability_index_of_small_cases():
-    """Equal selections have 1; two that exclude each other -1, as small as it gets."""
-    equal = np.array([[True, False, False]] * 4)
-    assert_allclose(stability_index(equal)[0], 1.0)
-    assert_allclose(stability_index(equal)[1], [1.0, 1.0])
-    assert_allclose(stability_index(np.array([[True, False], [False, True]]))[0], -1.0)
-
-
-@pytest.mark.parametrize("value", [True, False])
-def test_stability_index_needs_a_choice(value):
-    """If everything is selected, or nothing, chance would agree as well."""
-    stability, interval = stability_index(np.full((4, 3), value))
-    assert np.isnan(stability)
-    assert np.isnan(interval).all()
-
-
-def test_stability_interval_covers_the_population():
-    """About 95 % of the intervals of independent selections hold the true index."""
-    rng = np.random.default_rng(0)
-    chances = rng.beta(0.3, 0.7, 40)
-    share = chances.mean()
-    true = 1.0 - (chances * (1.0 - chances)).mean() / (share * (1.0 - share))
-    covered = []
-    for _ in range(400):
-        low, high = stability_index(rng.random((60, 40)) < chances)[1]
-        covered.append(low <= true <= high)
-    assert 0.91 <= np.mean(covered) <= 0.98
-
-
-# ------------------------------------------------------------------------------- halves
-
-
-@pytest.mark.parametrize("sizes", [[20], [2, 11], [2, 3, 4, 5], [7, 7, 7], [2, 2]])
-def test_halves_are_disjoint_equal_and_stratified(sizes):
-    strata = np.repeat(np.arange(len(sizes)), np.sort(sizes))
-    for seed in range(20):
-        first, second = draw_halves(strata, np.random.RandomState(seed))
-        assert len(first) == len(second) == len(strata) // 2
-        assert len(np.union1d(first, second)) == 2 * len(first)
-        counts = [
-            np.bincount(strata[rows], minlength=len(sizes)) for rows in (first, second)
-        ]
-        assert np.min(counts) >= 1
-        assert np.abs(counts[0] - counts[1]).max() <= 1
-
-
-def test_every_sample_is_in_half_of_the_halves():
-    """Of an odd number of samples one is left out, another one each time."""
-    halves = [
-        draw_halves(np.zeros(9, dtype=int), np.random.RandomState(s))
-        for s in range(500)
-    ]
-    counts = np.bincount(np.ravel(halves), minlength=9)
-    assert_allclose(counts / 500.0, 8.0 / 9.0, atol=0.06)
-
-
-def test_no_half_loses_a_class():
-    """Two samples of a rare class go to different halves."""
-    X = np.random.default_rng(0).standard_normal((40, 4))
-    y = np.array(["a"] * 25 + ["b"] * 13 + ["rare"] * 2)
-
-    class ThreeClasses(FixedSelector):
-        def fit(self, X, y):
-            assert_array_equal(np.unique(y), ["a", "b", "rare"])
-            return super().fit(X, y)
-
-    StabilitySelector(ThreeClasses(), n_pairs=20, random_state=0).fit(X, y)
-    with pytest.raises(AssertionError):
-        StabilitySelector(
-            ThreeClasses(), n_pairs=20, stratify=False, random_state=0
-        ).fit(X, y)
-
-
-# ------------------------------------------------------------------------------ numbers
-
-
-def test_attributes_of_a_selector_that_never_changes():
-    """All follow by hand from the same two of eight features."""
-    X = np.random.default_rng(0).standard_normal((20, 8))
-    y = np.arange(20) % 2
-    selector = StabilitySelector(FixedSelector(), n_pairs=3, random_state=0).fit(X, y)
-    assert_array_equal(selector.selection_probabilities_, [1, 1, 0, 0, 0, 0, 0, 0])
-    assert_array_equal(selector.feature_importances_, selector.selection_probabilities_)
-    assert selector.supports_.shape == (6, 8)
-    assert selector.mean_n_features_ == 2.0
-    assert selector.threshold_ == 0.75
-    assert selector.expected_false_selections_ == 2.0**2 / 8 / (2 * 0.75 - 1)
-    assert_allclose(selector.stability_, 1.0)
-    assert_allclose(selector.stability_interval_, [1.0, 1.0])
-    assert_array_equal(selector.get_support(indices=True), [0, 1])
-    assert_array_equal(selector.transform(X), X[:, :2])
-    assert not hasattr(selector, "path_probabilities_")
-    assert_array_equal(selector.baseline_selection_probabilities_.sum(), 2.0)
-
-
-def test_probabilities_are_shares_of_the_halves():
-    """They are counted over the selections, which differ from half to half."""
-    X = np.random.default_rng(1).standard_normal((31, 12))
-    selector = StabilitySelector(PositiveMeans(), n_pairs=40, random_state=0).fit(X)
-    assert_array_equal(
-        selector.selection_probabilities_, selector.supports_.mean(axis=0)
-    )
-    # Halves of a pair make up the whole: both are positive only if the whole is.
-    means = X.mean(axis=0)
-    clear = np.abs(means) > 0.1
-    assert clear.sum() >= 6
-    assert_array_equal(
-        selector.selection_probabilities_[clear] > 0.5, means[clear] > 0.0
-    )
-    assert_array_equal(
-        selector.get_support(), selector.selection_probabilities_ >= 0.75
-    )
-    assert_allclose(selector.stability_, stability_by_definition(selector.supports_)[0])
-
-
-def test_informative_features_are_selected():
-    """Three features make the target, and nothing else is kept."""
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((120, 60))
-    y = X[:, 3] - X[:, 30] + X[:, 50] + 0.5 * rng.standard_normal(120)
-    selector = StabilitySelector(n_pairs=10, random_state=0).fit(X, y)
-    assert_array_equal(selector.get_support(indices=True), [3, 30, 50])
-    # The default selects so many that the bound is 1 for the threshold 0.9.
-    assert selector.mean_n_features_ == int(np.sqrt(0.8 * 60))
-
-
-def test_default_selects_as_the_bound_demands():
-    rng = np.random.default_rng(0)
-    X, y = rng.standard_normal((60, 50)), np.arange(60) % 2
-    X[:, 0] += 3.0 * y
-    selector = StabilitySelector(n_pairs=5, max_false_selections=0.3, random_state=0)
-    selector.fit(X, y)
-    assert selector.mean_n_features_ == int(np.sqrt(0.8 * 0.3 * 50))
-    assert selector.expected_false_selections_ <= 0.3
-    assert_array_equal(selector.get_support(indices=True), [0])
-
-
-def test_threshold_follows_from_the_wanted_bound():
-    """It is the smallest share of the halves with the bound."""
-    X, y = np.random.default_rng(0).standard_normal((20, 8)), np.arange(20) % 2
-    selector = StabilitySelector(
-        FixedSelector(), n_pairs=5, max_false_selections=1.0, random_state=0
-    ).fit(X, y)
-    assert selector.threshold_ == 0.8  # 0.75, rounded up to tenths
-    assert_allclose(selector.expected_false_selections_, 0.5 / 0.6)
-    selector.set_params(max_false_selections=0.5).fit(X, y)
-    assert selector.threshold_ == 1.0
-    assert selector.expected_false_selections_ == 0.5
-
-
-def test_bound_out_of_reach_is_said():
-    """The threshold is then 1, and the bound what it is."""
-    X, y = np.random.default_rng(0).standard_normal((20, 8)), np.arange(20) % 2
-    selector = StabilitySelector(
-        FixedSelector(4), n_pairs=2, max_false_selections=0.5, random_state=0
-    )
-    with pytest.warns(UserWarning, match="cannot be reached: threshold 1") as log:
-        selector.fit(X, y)
-    assert "selects 4 features on average and may select 2." in str(log[0].message)
-    assert log[0].filename == __file__
-    assert selector.threshold_ == 1.0
-    assert selector.expected_false_selections_ == 2.0
-
-
-def test_low_threshold_has_no_bound():
-    X, y = np.random.default_rng(0).standard_normal((20, 8)), np.arange(20) % 2
-    selector = StabilitySelector(FixedSelector(), n_pairs=2, threshold=0.5).fit(X, y)
-    assert selector.expected_false_selections_ == np.inf
-
-
-@pytest.mark.parametrize(
-    "options", [{"threshold": 0.7}, {"max_false_selections": 0.3}], ids=str
-)
-@pytest.mark.filterwarnings("ignore:No feature is selected")
-def test_bound_holds_on_noise(options):
-    """On average over data without signal, no more is selected than the bound says."""
-    n_repeats, n_false, bounds = 60, [], []
-    for seed in range(n_repeats):
-        rng = np.random.default_rng(seed)
-        X, y = rng.standard_normal((40, 30)), np.arange(40) % 2
-        selector = StabilitySelector(
-            SelectKBest(k=3), n_pairs=8, random_state=seed, **options
-        ).fit(X, y)
-        n_false.append(selector.get_support().sum())
-        bounds.append(selector.expected_false_selections_)
-    assert np.ptp(bounds) == 0.0
-    assert np.mean(n_false) <= bounds[0]
-    # The bound is not met for want of selections: one at random would break it.
-    assert selector.mean_n_features_ > bounds[0]
-
-
-# --------------------------------------------------------------------------------- path
-
-
-def test_path_selects_the_union():
-    X, y = np.random.default_rng(0).standard_normal((20, 6)), np.arange(20) % 2
-    selector = StabilitySelector(
-        FixedSelector(), param_name="n_selected", param_values=[1, 4, 2], n_pairs=2
-    ).fit(X, y)
-    assert_array_equal(
-        selector.path_probabilities_,
-        [[1, 0, 0, 0, 0, 0], [1, 1, 1, 1, 0, 0], [1, 1, 0, 0, 0, 0]],
-    )
-    assert_array_equal(selector.selection_probabilities_, [1, 1, 1, 1, 0, 0])
-    assert selector.mean_n_features_ == 4.0
-    selector.set_params(param_name=None, param_values=None).fit(X, y)
-    assert not hasattr(selector, "path_probabilities_")
-
-
-def test_path_of_radii():
-    """The default estimator and a pipeline go through the same radii."""
-    X, y = WINE
-    options = {"param_values": [0.3, 1.0], "n_pairs": 3, "random_state": 0}
-    default = StabilitySelector(param_name="eta", **options).fit(X, y)
-    assert_array_equal(
-        default.selection_probabilities_ >= default.path_probabilities_.max(axis=0),
-        True,
-    )
-    assert default.path_probabilities_[0].sum() < default.path_probabilities_[1].sum()
-    pipeline = make_pipeline(StandardScaler(), ProjectionFeatureSelector())
-    piped = StabilitySelector(
-        pipeline, param_name="projectionfeatureselector__eta", **options
-    ).fit(X, y)
-    assert_array_equal(piped.supports_, default.supports_)
-
-
-# ----------------------------------------------------------------------- what it takes
-
-
-@pytest.mark.parametrize(
-    "base",
-    [None, SelectFromModel(ExtraTreesClassifier(5)), SelectKBest(k=3)],
-    ids=["default", "random", "univariate"],
-)
-def test_jobs_do_not_change_the_result(base):
-    """Seeds are drawn in advance, also those of an estimator that draws."""
-    X, y = WINE
-    one, two, other = (
-        StabilitySelector(base, n_pairs=4, n_jobs=n_jobs, random_state=seed).fit(X, y)
-        for n_jobs, seed in ((1, 0), (2, 0), (1, 1))
-    )
-    assert_array_equal(one.supports_, two.supports_)
-    assert_array_equal(
-        one.baseline_selection_probabilities_, two.baseline_selection_probabilities_
-    )
-    assert one.stability_ == two.stability_
-    assert not np.array_equal(one.supports_, other.supports_)
 
 
 def test_pipeline_of_selectors_and_transformers():
@@ -570,9 +213,6 @@ def test_missing_values_if_the_estimator_takes_them():
     assert selector.transform(X).shape[1] == selector.get_support().sum() > 0
 
 
-# ----------------------------------------------------------------------------- baseline
-
-
 def test_univariate_scores_rank_as_the_f_test():
     """They are the share of the variance behind the F statistic."""
     X, y = WINE
@@ -632,9 +272,6 @@ def test_univariate_scores_take_nullable_integers():
     y = WINE[1]
     expected = univariate_scores(filled, y, y, None)
     assert_allclose(univariate_scores(frame, y, y, None), expected)
-
-
-# ----------------------------------------------------------------------------- refusals
 
 
 @pytest.mark.parametrize(
@@ -709,9 +346,6 @@ def test_nothing_selected_is_said_once():
     assert np.isnan(selector.stability_)
     assert np.isnan(selector.stability_interval_).all()
     assert selector.expected_false_selections_ == 0.0
-
-
-# ----------------------------------------------------------------------- how it fits in
 
 
 class TaskLog:

@@ -1,0 +1,240 @@
+"""Alternating updates of two nonnegative factors with given Hoyer sparsity."""
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils import gen_batches
+from sklearn.utils.extmath import randomized_svd
+
+from skproj._kernels._hals import descend_coordinates
+from skproj.projection import projection_hoyer
+
+# An update of one factor takes at most so many steps, and ends when one of them moves
+# the factor by no more than this share of the first.
+MAX_UPDATE_STEPS = 10
+UPDATE_TOL = 0.1
+
+# Pace of the momentum at the first step and after a restart.
+FIRST_MOMENTUM_PARAMETER = 0.1
+
+# Squared errors below this multiple of the rounding of ``sum(X**2)`` are unknown.
+ROUNDING_FACTOR = 1e3
+
+# Entries of the residual that are in memory at a time.
+MAX_BLOCK_ENTRIES = 1_000_000
+
+
+class Factorization:
+    """Approximation ``W @ H.T`` of a matrix, improved by alternating updates.
+
+    Parameters
+    ----------
+    X : {ndarray, sparse matrix} of shape (n_samples, n_features)
+    square : float
+        Sum of the squares of X.
+    W : ndarray of float64 of shape (n_samples, n_components)
+    H : ndarray of float64 of shape (n_features, n_components)
+    sparsity_W, sparsity_H : float or None
+        Hoyer sparsity of the columns of the factors.
+    per_vector : bool
+        Whether each column has it, or all of them on average.
+
+    Attributes
+    ----------
+    best_W, best_H : ndarray
+        The factors with the least error, `best_error`.
+    """
+
+    def __init__(self, X, square, W, H, *, sparsity_W, sparsity_H, per_vector):
+        self.X = X
+        self.square = square
+        self.per_vector = per_vector
+        self.sparsity_W = sparsity_W
+        self.sparsity_H = sparsity_H
+        self.rounding = ROUNDING_FACTOR * np.finfo(X.dtype).eps * square
+        self.W, self.H = W, H
+        self.balance()
+        self.project_both()
+        self.rescale()
+        self.best_error = np.inf
+        self.keep_best(self.error())
+
+    def project(self, factor, sparsity):
+        """Give the columns of a factor their sparsity."""
+        if sparsity is None:
+            return factor
+        return projection_hoyer(
+            factor, sparsity, axis=0, per_vector=self.per_vector, n_threads=1
+        )
+
+    def project_both(self):
+        self.W = self.project(self.W, self.sparsity_W)
+        self.H = self.project(self.H, self.sparsity_H)
+
+    def rescale(self):
+        """Multiply W by the number that makes the error least."""
+        square = np.sum((self.W.T @ self.W) * (self.H.T @ self.H))
+        if square > 0.0:
+            self.W *= np.sum(multiply(self.X, self.H) * self.W) / square
+
+    def error(self, cross=None):
+        """Return the norm of the residual, for free if ``cross = X @ H`` is known."""
+        if cross is None and sparse.issparse(self.X):
+            cross = multiply(self.X, self.H)
+        if cross is not None:
+            fitted = np.sum((self.W.T @ self.W) * (self.H.T @ self.H))
+            square = self.square - 2.0 * np.sum(self.W * cross) + fitted
+            if square > self.rounding:
+                return float(np.sqrt(square))
+        return float(np.sqrt(sum(np.sum(block * block) for block in self.residuals())))
+
+    def residuals(self):
+        """Yield ``X - W @ H.T``, a few rows at a time."""
+        n_samples, n_features = self.X.shape
+        for rows in gen_batches(n_samples, max(1, MAX_BLOCK_ENTRIES // n_features)):
+            block = self.X[rows]
+            block = block.toarray() if sparse.issparse(block) else block
+            yield block - self.W[rows] @ self.H.T
+
+    def iterate(self):
+        """Update both factors once and return the norm of the residual."""
+        self.balance()
+        self.restart_zero_components()
+        self.H = self.update(
+            self.H, self.W.T @ self.W, multiply(self.X.T, self.W), self.sparsity_H
+        )
+        cross = multiply(self.X, self.H)
+        self.W = self.update(self.W, self.H.T @ self.H, cross, self.sparsity_W)
+        error = self.error(cross)
+        self.keep_best(error)
+        return error
+
+    def keep_best(self, error):
+        """Copy the factors if they are the best so far."""
+        if error < self.best_error:
+            self.best_error = error
+            self.best_W, self.best_H = self.W.copy(), self.H.copy()
+
+    def balance(self):
+        """Make the norms of both factors equal in each component.
+
+        The projection of a group takes more from columns that are shorter, so the
+        balance decides where the zeros will be.
+        """
+        norms_W, norms_H = (np.linalg.norm(F, axis=0) for F in (self.W, self.H))
+        alive = (norms_W > 0.0) & (norms_H > 0.0)
+        self.W[:, ~alive] = self.H[:, ~alive] = 0.0
+        ratios = np.sqrt(norms_H[alive] / norms_W[alive])
+        self.W[:, alive] *= ratios
+        self.H[:, alive] /= ratios
+
+    def restart_zero_components(self):
+        """Let components that are zero describe the features with the largest error."""
+        zero = np.flatnonzero(~self.W.any(axis=0))
+        if len(zero) == 0 or self.error() ** 2 <= self.rounding:
+            return
+        errors = self.positive_errors()
+        worst = np.argsort(-errors, kind="stable")[: len(zero)]
+        worst = worst[errors[worst] > 0.0]
+        zero = zero[: len(worst)]
+        columns = self.X[:, worst]
+        columns = columns.toarray() if sparse.issparse(columns) else columns
+        self.W[:, zero] = np.maximum(columns - self.W @ self.H[worst].T, 0.0)
+        self.H[worst, zero] = 1.0
+        self.balance()
+        self.project_both()
+
+    def positive_errors(self):
+        """Sum the squares of the positive part of the residual, for each feature."""
+        if not sparse.issparse(self.X):
+            return sum(
+                np.sum(np.maximum(block, 0.0) ** 2, axis=0)
+                for block in self.residuals()
+            )
+        # Where X is zero, the residual is not positive.
+        X = self.X.tocoo()
+        errors = np.zeros(X.shape[1])
+        for part in gen_batches(X.nnz, max(1, MAX_BLOCK_ENTRIES // self.H.shape[1])):
+            rows, columns = X.row[part], X.col[part]
+            fitted = np.sum(self.W[rows] * self.H[columns], axis=1)
+            squares = np.maximum(X.data[part] - fitted, 0.0) ** 2
+            errors += np.bincount(columns, squares, minlength=len(errors))
+        return errors
+
+    def update(self, factor, gram, cross, sparsity):
+        """Move a factor F towards the least ``<F @ gram / 2 - cross, F>``."""
+        if sparsity is None:
+            descend_coordinates(gram, cross, factor, UPDATE_TOL, MAX_UPDATE_STEPS)
+            return factor
+        return self.descend_gradient(factor, gram, cross, sparsity)
+
+    def descend_gradient(self, current, gram, cross, sparsity):
+        """Take accelerated projected gradient steps that do not raise the error."""
+        largest_curvature = np.linalg.norm(gram, 2)
+        if largest_curvature == 0.0:
+            return current
+
+        def step_from(point):
+            moved = point - (point @ gram - cross) / largest_curvature
+            moved = self.project(np.maximum(moved, 0.0), sparsity)
+            return moved, np.sum(moved * (0.5 * (moved @ gram) - cross))
+
+        start = point = current
+        value = np.sum(current * (0.5 * (current @ gram) - cross))
+        alpha, first_move = FIRST_MOMENTUM_PARAMETER, None
+        for _ in range(MAX_UPDATE_STEPS):
+            new, new_value = step_from(point)
+            if new_value > value and point is not current:
+                alpha = FIRST_MOMENTUM_PARAMETER
+                new, new_value = step_from(current)
+            if new_value > value:
+                # The projection is not the nearest point, so even a plain step can.
+                break
+            move = np.linalg.norm(new - current)
+            first_move = move if current is start else first_move
+            square = alpha * alpha
+            next_alpha = 0.5 * (np.sqrt(square * square + 4.0 * square) - square)
+            momentum = alpha * (1.0 - alpha) / (square + next_alpha)
+            point = new + momentum * (new - current)
+            current, value, alpha = new, new_value, next_alpha
+            if move <= UPDATE_TOL * first_move:
+                break
+        return current
+
+
+def sum_squares(X):
+    """Return the sum of the squares of X, unless products with X would overflow."""
+    values = X.data if sparse.issparse(X) else X.ravel(order="K")
+    square = np.einsum("i,i->", values, values, dtype=np.float64)
+    # No product with X, which are sums in its dtype, comes near ten times this bound.
+    bound = np.sqrt(square) * np.sqrt(max(X.shape))
+    if bound > 0.1 * np.finfo(X.dtype).max or (square == 0.0 and values.any()):
+        raise ValueError(
+            "The entries of X are too large or too small to compute with in "
+            f"{X.dtype}; rescale X."
+        )
+    return square
+
+
+def multiply(X, factor):
+    """Return ``X @ factor`` in float64, computed in the dtype of X."""
+    # Where the entries of X fit float32, products with those of a factor may not.
+    scale = np.abs(factor).max() or 1.0
+    return scale * (X @ (factor / scale).astype(X.dtype, copy=False)).astype(np.float64)
+
+
+def split_singular_vectors(X, n_components, random_state):
+    """Return nonnegative factors, the larger parts of pairs of singular vectors."""
+    U, values, Vt = randomized_svd(
+        X, n_components, power_iteration_normalizer="QR", random_state=random_state
+    )
+    U, V, values = (np.float64(part) for part in (U, Vt.T, values))
+    positive, negative = (
+        (np.maximum(sign * U, 0.0), np.maximum(sign * V, 0.0)) for sign in (1.0, -1.0)
+    )
+    sizes = [
+        np.linalg.norm(u, axis=0) * np.linalg.norm(v, axis=0)
+        for u, v in (positive, negative)
+    ]
+    chosen = sizes[0] >= sizes[1]
+    W, H = (np.where(chosen, p, n) for p, n in zip(positive, negative, strict=True))
+    return tuple(np.ascontiguousarray(F * np.sqrt(values)) for F in (W, H))

@@ -1,0 +1,207 @@
+"""Selections of features on the two halves of random splits."""
+
+import warnings
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.impute import SimpleImputer
+from sklearn.utils import _safe_indexing, check_array
+
+from skproj.linear_model._design import mean_and_deviation
+from skproj.utils._validation import _check_method_params, _check_sample_weight
+
+# Two in each half.
+MIN_SAMPLES = 4
+
+# A half on which few features are selected, or none, counts like any other.
+EXPECTED_WARNINGS = (
+    r"No feature is selected|No feature was selected"
+    r"|Only \d+ features (are|could be) selected"
+)
+
+
+def drop_weightless(X, y, fit_params):
+    """Leave out the samples of weight zero, so that halves are made of the others.
+
+    `fit_params` has a `sample_weight`, which is returned as an array.
+    """
+    weight = _check_sample_weight(fit_params["sample_weight"], X)
+    fit_params = fit_params | {"sample_weight": weight}
+    rows = np.flatnonzero(weight)
+    if len(rows) < MIN_SAMPLES:
+        raise ValueError(
+            f"sample_weight must have at least {MIN_SAMPLES} nonzero entries, got "
+            f"{len(rows)}."
+        )
+    if len(rows) == X.shape[0]:
+        return X, y, fit_params
+    return (
+        _safe_indexing(X, rows),
+        None if y is None else y[rows],
+        _check_method_params(X, fit_params, indices=rows),
+    )
+
+
+def select_on_halves(candidates, X, y, stratified, fit_params, seed):
+    """Select features on the two halves of a random split.
+
+    Parameters
+    ----------
+    candidates : list of estimator
+        They are cloned.
+    X : {ndarray, CSR matrix, frame} of shape (n_samples, n_features)
+    y : ndarray of shape (n_samples,) or (n_samples, n_targets), or None
+    stratified : bool
+        Whether both halves get the same number of samples of each class.
+    fit_params : dict
+    seed : int
+
+    Returns
+    -------
+    supports : ndarray of bool of shape (2, n_candidates, n_features)
+    baseline : ndarray of bool of shape (2, n_features)
+        As many features of the largest F statistic; of shape (2, 0) without `y`.
+    """
+    random_state = np.random.RandomState(seed)
+    # Numbered here: what comes with the task may be lost with the worker that has it.
+    labels = number_classes(y) if stratified else None
+    strata = np.zeros(X.shape[0], dtype=int) if labels is None else labels
+    supports, baseline = [], []
+    for rows in draw_halves(strata, random_state):
+        half = _safe_indexing(X, rows)
+        target = None if y is None else y[rows]
+        params = _check_method_params(X, fit_params, indices=rows)
+        seed = random_state.randint(2**31 - 1)
+        support = np.array(
+            [
+                selected_by(fit_quietly(seeded(c, seed), half, target, params))
+                for c in candidates
+            ]
+        )
+        supports.append(support)
+        n_selected = np.count_nonzero(support.any(axis=0))
+        columns = np.zeros(0, dtype=bool)
+        if y is not None:
+            classes = None if labels is None else labels[rows]
+            scores = univariate_scores(
+                half, target, classes, params.get("sample_weight")
+            )
+            columns = np.zeros(len(scores), dtype=bool)
+            columns[np.argsort(-scores, kind="stable")[:n_selected]] = True
+        baseline.append(columns)
+    return np.array(supports), np.array(baseline)
+
+
+def number_classes(y):
+    """Return the class number of each sample; the largest class comes last."""
+    if y.ndim == 2 and y.shape[1] > 1:
+        raise ValueError(
+            f"stratify=True needs a y of one column, got {y.shape[1]} columns."
+        )
+    classes, labels, sizes = np.unique(
+        y.ravel(), return_inverse=True, return_counts=True
+    )
+    if sizes.min() == 1:
+        raise ValueError(
+            "Each class needs a sample in each half, but class "
+            f"{classes[sizes.argmin()]} has only 1 sample; if y does not hold "
+            "labels, use stratify=False."
+        )
+    by_size = np.argsort(sizes, kind="stable")
+    return np.argsort(by_size)[labels]
+
+
+def draw_halves(strata, random_state):
+    """Return the rows of two halves of the same size, with the same shares of strata.
+
+    If the number of samples is odd, a sample of the last stratum is left out.
+    """
+    shuffled = random_state.permutation(len(strata))
+    shuffled = shuffled[np.argsort(strata[shuffled], kind="stable")]
+    even = shuffled[: len(strata) // 2 * 2]
+    return np.sort(even[::2]), np.sort(even[1::2])
+
+
+def seeded(estimator, seed):
+    """Return a clone that draws the same numbers wherever it is fitted."""
+    estimator = clone(estimator)
+    seeds = {
+        name: seed
+        for name, value in estimator.get_params().items()
+        if name.split("__")[-1] == "random_state" and value is None
+    }
+    return estimator.set_params(**seeds)
+
+
+def fit_quietly(estimator, X, y, fit_params):
+    """Fit without the warnings that few features are selected."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=EXPECTED_WARNINGS)
+        return estimator.fit(X, y, **fit_params)
+
+
+def selected_by(estimator):
+    """Return the mask of the features that a fitted estimator selects."""
+    if hasattr(estimator, "get_support"):
+        return np.asarray(estimator.get_support())
+    generated = [f"x{i}" for i in range(estimator.n_features_in_)]
+    names = getattr(estimator, "feature_names_in_", generated)
+    try:
+        kept = estimator.get_feature_names_out(names)
+    except AttributeError:  # it has none, or a step of a pipeline has none
+        kept = None
+    support = np.isin(names, [] if kept is None else kept)
+    if kept is None or np.count_nonzero(support) != len(kept):
+        raise ValueError(
+            "estimator must have get_support once it is fitted, or be a pipeline of "
+            "selectors and of steps that keep the names of the features, got "
+            f"{estimator!r}."
+        )
+    return support
+
+
+def univariate_scores(X, y, classes, sample_weight):
+    """Return the share of each feature's variance that the target explains.
+
+    The F statistic of an analysis of variance, or of a linear regression, grows with
+    it. For several targets it is the sum of the shares.
+
+    Parameters
+    ----------
+    X : {ndarray, CSR matrix, frame} of shape (n_samples, n_features)
+    y : ndarray of shape (n_samples,) or (n_samples, n_targets)
+    classes : ndarray of int of shape (n_samples,), or None
+        Classes to use instead of `y`.
+    sample_weight : ndarray of shape (n_samples,), or None
+
+    Returns
+    -------
+    scores : ndarray of shape (n_features,)
+        Zero for constant features.
+    """
+    X = check_array(
+        X, accept_sparse="csr", dtype=np.float64, ensure_all_finite="allow-nan"
+    )
+    if np.isnan(X.data if sparse.issparse(X) else X).any():
+        X = SimpleImputer(keep_empty_features=True).fit_transform(X)
+    weights = np.ones(X.shape[0]) if sample_weight is None else sample_weight
+    weights = weights / weights.sum()
+    if classes is None and y.dtype.kind not in "biuf":
+        classes = y.ravel()
+    if classes is None:
+        targets = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
+    else:
+        targets = (classes[:, np.newaxis] == np.unique(classes)).astype(np.float64)
+    mean, scale = mean_and_deviation(targets, weights)
+    if classes is not None:
+        scale = np.sqrt(mean)
+    targets = targets - mean
+    targets = np.divide(targets, scale, out=np.zeros_like(targets), where=scale > 0.0)
+    _, deviation = mean_and_deviation(X, weights)
+    covariance = X.T @ (weights[:, np.newaxis] * targets)
+    explained = np.square(covariance).sum(axis=1)
+    variance = np.square(deviation)
+    return np.divide(
+        explained, variance, out=np.zeros_like(variance), where=variance > 0.0
+    )

@@ -1,0 +1,375 @@
+"""select_features: the results and their place."""
+
+import subprocess
+import sys
+
+import anndata
+import joblib
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import ImplicitModificationWarning
+from sklearn.metrics import accuracy_score
+from sklearn.model_selection import StratifiedKFold, train_test_split
+
+from skproj import ProjectionFeatureSelector, SparseSupervisedAutoencoder
+from skproj.anndata import plot_selected, select_features, selected_df
+from skproj.anndata._groups import make_folds, read_groups
+from tests.anndata.conftest import (
+    BOTH_METHODS,
+    QUICK,
+    QUICK_AUTOENCODER,
+    assert_same_results,
+    written_names,
+)
+
+# What is selected, and how well it predicts
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["linear", "autoencoder"])
+def test_known_markers_are_found(pbmc, method):
+    extra = {} if method == "linear" else {"max_epochs": 4}
+    select_features(pbmc, "bulk_labels", n_genes=40, cv=2, method=method, **extra)
+    table = selected_df(pbmc)
+    groups = table["group"].astype(str)
+    assert {"CST3", "CD79A"} <= set(table.index[:15])
+    assert len({"NKG7", "GNLY", "PRF1", "GZMB"} & set(table.index)) >= 1
+    assert groups["CD79A"] == "CD19+ B"
+    assert groups[table.index.isin(["NKG7", "GNLY", "PRF1"])].eq("CD56+ NK").all()
+    assert pbmc.uns["skproj"]["accuracy"] > 0.7  # the largest group has 0.34
+
+
+def test_chosen_genes_predict_cells_without_a_label(pbmc):
+    truth = pbmc.obs["bulk_labels"].copy()
+    _, held_back = train_test_split(
+        np.arange(len(truth)), test_size=0.3, stratify=truth, random_state=0
+    )
+    pbmc.obs.iloc[held_back, 0] = np.nan
+    select_features(pbmc, "bulk_labels", eta=3.0, cv=2)
+    predicted = pbmc.obs["skproj_label"]
+    assert not predicted.isna().any()
+    accuracy = (predicted == truth).iloc[held_back].mean()
+    assert accuracy > truth.value_counts(normalize=True).max() + 0.35
+    # No better than what the folds had promised, up to chance.
+    assert abs(accuracy - pbmc.uns["skproj"]["accuracy"]) < 0.1
+    assert abs(accuracy - pbmc.obs["skproj_confidence"].iloc[held_back].mean()) < 0.1
+
+
+@BOTH_METHODS
+def test_predictions_are_out_of_fold(small, settings):
+    """A model that has seen the labels of noise would predict them."""
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(120, 200)).astype(np.float32)
+    adata = anndata.AnnData(
+        noise, obs={"g": rng.permutation(np.repeat(["a", "b"], 60))}
+    )
+    select_features(adata, "g", **settings)
+    assert adata.uns["skproj"]["accuracy"] < 0.65
+    assert adata.obs["skproj_confidence"].mean() < 0.65
+    in_sample = adata.obsm["X_skproj"].argmax(axis=1) == (adata.obs["g"] == "b")
+    assert in_sample.mean() > 0.7
+
+
+def test_linear_results_are_those_of_the_estimator(small):
+    select_features(small, "type", **QUICK)
+    X, codes = small.X, small.obs["type"].astype("category").cat.codes.to_numpy()
+    selector = ProjectionFeatureSelector(eta=2.0).fit(X, codes)
+    np.testing.assert_array_equal(small.var["skproj_selected"], selector.get_support())
+    np.testing.assert_allclose(small.var["skproj_score"], selector.scores_)
+    latent = X @ selector.coef_.T + selector.intercept_
+    np.testing.assert_allclose(small.obsm["X_skproj"], latent, rtol=1e-4, atol=1e-4)
+
+    supports, accuracies = [], []
+    folds = StratifiedKFold(2, shuffle=True, random_state=0)
+    for train, test in folds.split(X, codes):
+        selector.fit(X[train], codes[train])
+        supports.append(selector.get_support())
+        guess = (X[test] @ selector.coef_.T + selector.intercept_).argmax(axis=1)
+        labels = small.obs["skproj_label"].cat.codes.to_numpy()
+        np.testing.assert_array_equal(labels[test], guess)
+        accuracies.append(accuracy_score(codes[test], guess) * len(test))
+    frequency = np.mean(supports, axis=0)
+    np.testing.assert_array_equal(small.var["skproj_selection_frequency"], frequency)
+    assert small.uns["skproj"]["accuracy"] == pytest.approx(
+        sum(accuracies) / small.n_obs
+    )
+
+
+def test_autoencoder_results_are_those_of_the_estimator(small):
+    """It gets genes of unit variance, those of the mask only."""
+    mask = np.arange(small.n_vars) % 2 == 0
+    select_features(small, "type", mask_var=mask, **QUICK_AUTOENCODER)
+    X = small.X[:, mask].toarray()
+    X = X / np.where(X.std(axis=0) > 0, X.std(axis=0), 1)
+    codes = small.obs["type"].astype("category").cat.codes.to_numpy()
+    model = SparseSupervisedAutoencoder(
+        n_features_to_select=10, max_epochs=2, hidden_layer_sizes=20, random_state=0
+    ).fit(X, codes)
+    tolerance = {"rtol": 1e-3, "atol": 1e-3}
+    np.testing.assert_allclose(
+        small.var["skproj_score"][mask], model.feature_importances_, **tolerance
+    )
+    np.testing.assert_allclose(small.obsm["X_skproj"], model.transform(X), **tolerance)
+
+
+def test_coefficients_are_for_genes_of_unit_variance(small):
+    select_features(small, "type", **QUICK)
+    X = small.X.toarray()
+    selected = small.var["skproj_selected"].to_numpy()
+    coef = small.varm["skproj_coef"]
+    assert np.isnan(coef[~selected]).all()
+    latent = (X / X.std(axis=0))[:, selected] @ coef[selected]
+    shift = small.obsm["X_skproj"] - latent
+    np.testing.assert_allclose(shift, np.broadcast_to(shift[0], shift.shape), atol=1e-4)
+
+
+def test_two_groups_have_a_logit_each(small):
+    small.obs.loc[small.obs["type"] == "CD19+ B", "type"] = np.nan
+    select_features(small, "type", **QUICK)
+    latent = small.obsm["X_skproj"]
+    assert latent.shape == (small.n_obs, 2)
+    np.testing.assert_allclose(latent[:, 0], -latent[:, 1], rtol=1e-5)
+    unlabelled = small.obs["type"].isna().to_numpy()
+    predicted = small.obs["skproj_label"].to_numpy()[unlabelled]
+    names = small.uns["skproj"]["groups"]
+    np.testing.assert_array_equal(predicted, names[latent.argmax(axis=1)][unlabelled])
+    coef = small.varm["skproj_coef"]
+    np.testing.assert_allclose(coef[:, 0], -coef[:, 1])
+
+
+def test_difference_is_that_of_means(small):
+    select_features(small, "type", **QUICK)
+    X = small.X.toarray().astype(np.float64)
+    is_b = (small.obs["type"] == "CD19+ B").to_numpy()
+    column = list(small.uns["skproj"]["groups"]).index("CD19+ B")
+    expected = (X[is_b].mean(axis=0) - X[~is_b].mean(axis=0)) / X.std(axis=0)
+    selected = small.var["skproj_selected"].to_numpy()
+    difference = small.varm["skproj_difference"][:, column]
+    np.testing.assert_allclose(difference[selected], expected[selected], rtol=1e-5)
+    assert np.isnan(difference[~selected]).all()
+
+
+def test_radius_is_chosen_by_cross_validation(pbmc):
+    adata = pbmc[:300, :100].copy()
+    etas = [0.5, 2.0, 4.0, 8.0]
+    counts = adata.obs["louvain"].value_counts()
+    rare = adata.obs["louvain"].isin(counts.index[counts < 5])
+    adata.obs.loc[rare, "louvain"] = np.nan
+    select_features(adata, "louvain", cv=3, etas=etas)
+    sparse_result = adata.uns["skproj"]
+    select_features(adata, "louvain", cv=3, etas=etas, selection_rule="best")
+    best = adata.uns["skproj"]
+    table = best["cv_results"]
+    np.testing.assert_array_equal(table["param_eta"], etas)
+    row = table["mean_test_score"].argmax()
+    assert best["eta"] == etas[row]
+    error = table["std_test_score"][row] / np.sqrt(2)  # of the mean of three folds
+    good = table["mean_test_score"] >= table["mean_test_score"][row] - error
+    assert sparse_result["eta"] == etas[good.argmax()] < best["eta"]
+    assert sparse_result["n_selected"] < best["n_selected"]
+
+
+def test_autoencoder_chooses_radius_and_noise(small):
+    settings = {"max_epochs": 2, "hidden_layer_sizes": 10, "etas": [20.0, 3.0]}
+    select_features(
+        small, "type", method="autoencoder", cv=2, final_noise=0.5, **settings
+    )
+    result = small.uns["skproj"]
+    assert result["eta"] in (20.0, 3.0)
+    assert set(result["cv_results"]["param_input_noise"]) == {1.0, 3.0}
+    assert f"eta={result['eta']}" in result["params"]["estimator"]
+    assert result["accuracy"] > 0.7
+
+
+def test_balanced_weights_reach_the_estimator(small):
+    rare = np.flatnonzero(small.obs["type"] == "CD8+ Cytotoxic T")[5:]
+    small.obs.iloc[rare, small.obs.columns.get_loc("type")] = np.nan
+    select_features(small, "type", eta=0.2, cv=2, key_added="plain")
+    select_features(small, "type", eta=0.2, cv=2, class_weight="balanced")
+    recall = {
+        key: (small.obs[f"{key}_label"].iloc[rare] == "CD8+ Cytotoxic T").mean()
+        for key in ("plain", "skproj")
+    }
+    assert recall["skproj"] > recall["plain"]
+
+
+@pytest.mark.parametrize(
+    "values", [["CD14+", "CD19+", "CD8+"], [2, 3, 1]], ids=["names", "numbers"]
+)
+def test_weights_are_given_by_group(small, values):
+    """Not by the place of the group, which users do not see."""
+    codes = small.obs["type"].astype("category").cat.codes.to_numpy()
+    small.obs["label"] = np.array(values)[codes]
+    select_features(small, "label", class_weight={values[0]: 9.0}, **QUICK)
+    places = np.argsort(np.argsort(values))[codes]
+    weight = {place: 1.0 for place in range(3)}
+    weight[np.sort(values).tolist().index(values[0])] = 9.0
+    expected = ProjectionFeatureSelector(eta=2.0, class_weight=weight)
+    expected.fit(small.X, places)
+    np.testing.assert_allclose(small.var["skproj_score"], expected.scores_)
+
+
+def test_batches_stay_together(pbmc):
+    pbmc.obs["donor"] = np.arange(pbmc.n_obs) % 7
+    groups = read_groups(pbmc, "phase")
+    folds = make_folds(pbmc, groups, cv=3, batch_key="donor", random_state=0)
+    donors = pbmc.obs["donor"].to_numpy()
+    for train, test in folds:
+        assert not set(donors[train]) & set(donors[test])
+    assert sorted(np.concatenate([test for _, test in folds])) == list(range(700))
+
+
+def test_group_of_one_batch_cannot_be_predicted(small):
+    """The other batches do not know it; the search and the folds still work."""
+    is_b = small.obs["type"] == "CD19+ B"
+    small.obs["donor"] = np.where(is_b, 2, np.arange(small.n_obs) % 2)
+    select_features(small, "type", cv=3, batch_key="donor", etas=[2.0, 4.0])
+    assert not small.obs["skproj_label"][is_b].eq("CD19+ B").any()
+    assert small.obs["skproj_label"][~is_b].eq(small.obs["type"][~is_b]).mean() > 0.8
+    assert np.isfinite(small.obs["skproj_confidence"]).all()
+
+
+def test_parallel_folds_give_the_same(small):
+    settings = {"cv": 2, "etas": [0.5, 2.0]}
+    expected = select_features(small, "type", copy=True, **settings)
+    with joblib.parallel_config("threading"):
+        select_features(small, "type", n_jobs=2, **settings)
+    assert_same_results(small, expected, rtol=0)
+
+
+# Where results are written
+
+
+@BOTH_METHODS
+def test_results_survive_a_file(small, settings, tmp_path):
+    select_features(small, "type", **settings)
+    assert {str(dtype) for dtype in small.obs.dtypes.iloc[-2:]} == {
+        "category",
+        "float64",
+    }
+    assert small.var["skproj_selected"].dtype == bool
+    small.write_h5ad(tmp_path / "small.h5ad")
+    read = anndata.read_h5ad(tmp_path / "small.h5ad")
+    assert_same_results(small, read, rtol=0)
+    assert read.uns["skproj"]["params"] == small.uns["skproj"]["params"]
+    pd.testing.assert_frame_equal(selected_df(small), selected_df(read))
+
+
+def test_search_survives_a_file(small, tmp_path):
+    select_features(small, "type", cv=2, etas=[0.5, 2.0])
+    small.write_h5ad(tmp_path / "small.h5ad")
+    read = anndata.read_h5ad(tmp_path / "small.h5ad").uns["skproj"]["cv_results"]
+    for name, column in small.uns["skproj"]["cv_results"].items():
+        np.testing.assert_array_equal(read[name], column)
+
+
+def test_works_in_place_or_on_a_copy(small):
+    before = written_names(small)
+    result = select_features(small, "type", copy=True, **QUICK)
+    assert written_names(small) == before
+    assert select_features(small, "type", **QUICK) is None
+    assert_same_results(small, result, rtol=0)
+
+
+def test_results_replace_earlier_ones(small):
+    select_features(small, "type", **QUICK)
+    assert "skproj_coef" in small.varm
+    select_features(small, "type", **QUICK_AUTOENCODER)
+    assert "skproj_coef" not in small.varm
+    assert "difference" in selected_df(small)
+    assert len(selected_df(small)) == 10
+
+
+def test_key_added_names_everything(small):
+    before = written_names(small)
+    select_features(small, "type", key_added="mine", **QUICK)
+    assert {name.removeprefix("X_")[:4] for name in written_names(small) - before} == {
+        "mine"
+    }
+    assert len(selected_df(small, key="mine")) == small.uns["mine"]["n_selected"]
+
+
+def test_view_becomes_an_object_of_its_own(small):
+    view = small[:, 3:]
+    with pytest.warns(ImplicitModificationWarning, match="view"):
+        select_features(view, "type", **QUICK)
+    assert not view.is_view
+    assert "skproj" not in small.uns
+    own = small[:, 3:].copy()
+    select_features(own, "type", **QUICK)
+    assert_same_results(view, own, rtol=0)
+    copied = select_features(small[:, 3:], "type", copy=True, **QUICK)
+    assert_same_results(copied, own, rtol=0)
+
+
+# Reading the results
+
+
+def test_table_is_sorted_and_complete(small):
+    select_features(small, "type", **QUICK)
+    table = selected_df(small)
+    assert list(table.columns) == [
+        "score",
+        "selection_frequency",
+        "group",
+        "difference",
+    ]
+    assert table["score"].is_monotonic_decreasing
+    assert set(table.index) == set(small.var_names[small.var["skproj_selected"]])
+    everything = selected_df(small, all_genes=True)
+    assert len(everything) == small.n_vars
+    pd.testing.assert_frame_equal(
+        everything[everything["selected"]].drop(columns="selected"), table
+    )
+    for name in ("CD79A", "CST3"):
+        top = small.X[:, small.var_names.get_loc(name)].toarray().ravel()
+        means = pd.Series(top).groupby(small.obs["type"].to_numpy()).mean()
+        assert table.loc[name, "group"] == means.idxmax()
+
+
+def test_results_must_be_there(small):
+    for function in (selected_df, plot_selected):
+        with pytest.raises(ValueError, match="no results under key='skproj'"):
+            function(small)
+
+
+def test_plot_shows_the_first_genes(small):
+    select_features(small, "type", **QUICK)
+    display = plot_selected(small, n_genes=3)
+    names = [label.get_text() for label in display.ax_.get_yticklabels()]
+    assert names == list(selected_df(small).index[:3])
+    np.testing.assert_allclose(
+        [bar.get_width() for bar in display.bars_], selected_df(small)["score"][:3]
+    )
+    plt.close(display.figure_)
+
+
+def test_import_brings_nothing_heavy():
+    code = (
+        "import sys, skproj.anndata\n"
+        "print([m for m in ('torch', 'matplotlib', 'anndata') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.slow
+def test_linear_method_does_without_torch():
+    """Its import takes longer than most selections."""
+    code = (
+        "import sys, anndata, numpy as np\n"
+        "from skproj.anndata import select_features\n"
+        "y = np.repeat(['a', 'b'], 20)\n"
+        "X = np.random.default_rng(0).normal(size=(40, 5)) + (y == 'a')[:, None]\n"
+        "adata = anndata.AnnData(X, obs={'g': y})\n"
+        "select_features(adata, 'g', n_genes=2, cv=2)\n"
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"

@@ -1,0 +1,198 @@
+"""select_features: matrices, labels and errors."""
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+
+from skproj.anndata import _matrix, select_features, selected_df
+from tests.anndata.conftest import (
+    BOTH_METHODS,
+    FORMATS,
+    QUICK,
+    assert_same_results,
+    written_names,
+)
+
+# Which data are used
+
+
+@BOTH_METHODS
+def test_format_of_matrix_does_not_matter(small, settings):
+    expected = select_features(small, "type", copy=True, **settings)
+    for make in FORMATS.values():
+        other = small.copy()
+        other.X = make(small.X)
+        select_features(other, "type", **settings)
+        assert_same_results(expected, other, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("layout", ["csr", "csc", "dense"])
+@BOTH_METHODS
+def test_object_in_a_file_gives_the_same(
+    small, layout, settings, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(_matrix, "MAX_BLOCK_CELLS", 100)
+    monkeypatch.setattr(_matrix, "MAX_BLOCK_GENES", 15)
+    small.X = FORMATS[layout](small.X)
+    small.obs.iloc[::7, small.obs.columns.get_loc("type")] = np.nan
+    small.var["mask"] = np.arange(small.n_vars) % 3 > 0
+    small.write_h5ad(tmp_path / "small.h5ad")
+    backed = anndata.read_h5ad(tmp_path / "small.h5ad", backed="r")
+    select_features(backed, "type", mask_var="mask", **settings)
+    assert backed.isbacked
+    select_features(small, "type", mask_var="mask", **settings)
+    assert_same_results(small, backed, rtol=0)
+    with pytest.raises(ValueError, match="copy=True would read a whole file"):
+        select_features(backed, "type", copy=True, **settings)
+    with pytest.raises(ValueError, match="view of an object in a file"):
+        select_features(backed[:50], "type", **settings)
+    backed.write_h5ad(tmp_path / "results.h5ad")
+    backed.file.close()
+    read = anndata.read_h5ad(tmp_path / "results.h5ad")
+    assert_same_results(small, read, rtol=0)
+
+
+def test_layer_is_used_instead_of_X(small):
+    expected = select_features(small, "type", copy=True, **QUICK)
+    other = small.copy()
+    other.layers["logs"] = small.X
+    other.X = np.zeros(small.shape, dtype=np.float32)
+    select_features(other, "type", layer="logs", **QUICK)
+    assert_same_results(expected, other, rtol=0)
+    assert other.uns["skproj"]["params"]["layer"] == "logs"
+
+
+def test_only_genes_of_the_mask_are_considered(pbmc):
+    mask = pbmc.var["highly_variable"].to_numpy().copy()
+    mask[pbmc.var_names == "CST3"] = False
+    pbmc.var["mask"] = mask
+    by_name = select_features(pbmc, "bulk_labels", mask_var="mask", copy=True, **QUICK)
+    select_features(pbmc, "bulk_labels", mask_var=mask, **QUICK)
+    assert_same_results(pbmc, by_name, rtol=0)
+    outside = pbmc.var[~mask]
+    assert not outside["skproj_selected"].any()
+    assert outside["skproj_score"].isna().all()
+    assert outside["skproj_selection_frequency"].isna().all()
+    assert "CST3" not in selected_df(pbmc, all_genes=True).index
+    assert len(selected_df(pbmc, all_genes=True)) == mask.sum()
+
+
+def test_cells_without_a_label_take_no_part(small):
+    unlabelled = np.arange(small.n_obs) % 4 == 0
+    small.obs.loc[unlabelled, "type"] = np.nan
+    only_labelled = small[~unlabelled].copy()
+    select_features(small, "type", **QUICK)
+    select_features(only_labelled, "type", **QUICK)
+    pd.testing.assert_frame_equal(selected_df(small), selected_df(only_labelled))
+    np.testing.assert_array_equal(
+        small.obs["skproj_label"][~unlabelled], only_labelled.obs["skproj_label"]
+    )
+    assert np.isfinite(small.obsm["X_skproj"]).all()
+
+
+@pytest.mark.parametrize("values", [[True, False, True], [3, 1, 2], ["x", "y", "z"]])
+def test_labels_keep_their_type(small, values, tmp_path):
+    codes = small.obs["type"].astype("category").cat.codes.to_numpy()
+    small.obs["label"] = np.array(values)[codes]
+    select_features(small, "label", **QUICK)
+    assert (small.obs["skproj_label"] == small.obs["label"]).mean() > 0.8
+    small.write_h5ad(tmp_path / "small.h5ad")
+
+
+def test_unused_categories_stay(small):
+    small.obs["type"] = pd.Categorical(
+        small.obs["type"], categories=[*small.obs["type"].unique(), "Platelet"][::-1]
+    )
+    select_features(small, "type", **QUICK)
+    assert (small.obs["skproj_label"] == small.obs["type"]).mean() > 0.8
+    assert "Platelet" in small.obs["skproj_label"].cat.categories
+    assert "Platelet" not in small.uns["skproj"]["groups"]
+
+
+def test_raw_counts_are_noticed(small):
+    small.layers["counts"] = small.X.copy()
+    small.layers["counts"].data = np.expm1(small.X.data).round().astype(np.float32)
+    with pytest.warns(UserWarning, match="looks like raw counts") as record:
+        select_features(small, "type", layer="counts", **QUICK)
+    assert [warning.filename for warning in record] == [__file__]
+    small.layers["on"] = (small.X > 0).astype(np.int8)  # not counts: no warning
+    select_features(small, "type", layer="on", **QUICK)
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"groupby": "celltype"}, r"groupby='celltype' is not a column.*'type'"),
+        ({"groupby": "number"}, "groupby='number' must be a column of labels"),
+        ({"groupby": "same"}, "at least two groups of cells; it has only one, 'B'"),
+        ({"groupby": "none"}, "at least two groups of cells; it has none"),
+        ({"groupby": "rare"}, r"cv=2 needs at least 2 cells .* small are few \(1\)"),
+        ({"layer": "counts"}, r"layer='counts' is not in adata.layers, .* 'nan'"),
+        ({"layer": "nan"}, r"adata.layers\['nan'\] has NaN .* 'CD79A'"),
+        ({"layer": "infinite"}, r"adata.layers\['infinite'\] has .* 'CD79A'"),
+        ({"layer": "text"}, r"adata.layers\['text'\] must hold real numbers"),
+        ({"use_raw": True}, r"use_raw must be False: adata.raw may have other genes"),
+        ({"mask_var": "variable"}, "mask_var='variable' is not a column of adata.var"),
+        ({"mask_var": "number"}, r"adata.var\['number'\] must be 50 booleans"),
+        ({"mask_var": np.ones(3, bool)}, "mask_var must be 50 booleans"),
+        ({"mask_var": np.zeros(50, bool)}, "mask_var keeps no gene"),
+        ({"batch_key": "donor"}, "batch_key='donor' is not a column of adata.obs"),
+        ({"batch_key": "same"}, "batch_key='same' has 1 batches, fewer than cv=2"),
+        ({"batch_key": "none"}, "batch_key='none' has missing values"),
+        ({"batch_key": "is_b"}, "batch_key='is_b' leaves a fold with cells of 'CD19"),
+        ({"groupby": "skproj_label"}, "key_added='skproj' would overwrite groupby="),
+        ({"mask_var": "skproj_selected"}, "would overwrite mask_var='skproj_selected'"),
+        ({"class_weight": {"Platelet": 2.0}}, r"class_weight has 'Platelet'.*'CD19\+"),
+        ({"method": "forest"}, "method must be one of .*'autoencoder'.*'forest'"),
+        ({"eta": "best"}, "eta must be .* got 'best'"),
+        ({"eta": -1.0}, "eta must be .* got -1.0"),
+        ({"n_genes": 3}, "eta and n_genes cannot be combined"),
+        (
+            {"eta": "cv", "n_genes": 51},
+            "n_genes=51 exceeds the number of genes to choose from, 50",
+        ),
+        ({"eta": "cv", "n_genes": 2.5}, "n_genes must be an integer of at least 1"),
+        ({"cv": 1}, "cv must be an integer of at least 2, got 1"),
+        ({"random_state": None}, "random_state must be an integer"),
+        ({"key_added": "a/b"}, "key_added must be a name without a slash"),
+        ({"layer": "constant"}, "No gene was selected"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:No feature is selected:UserWarning")
+def test_bad_input_is_refused_with_a_sentence(small, settings, message):
+    small.obs["number"] = np.linspace(0, 1, small.n_obs)
+    small.obs["same"] = "B"
+    small.obs["none"] = pd.Categorical([np.nan] * small.n_obs)
+    small.obs["rare"] = np.where(np.arange(small.n_obs) == 5, "few", "many")
+    small.var["number"] = 1.0
+    small.layers["nan"] = small.X.toarray()
+    small.layers["nan"][3, small.var_names.get_loc("CD79A")] = np.nan
+    small.layers["infinite"] = small.layers["nan"].copy()
+    for cell, value in ((3, np.inf), (4, -np.inf)):
+        small.layers["infinite"][cell, small.var_names.get_loc("CD79A")] = value
+    small.obs["is_b"] = small.obs["type"] == "CD19+ B"
+    small.layers["text"] = np.full(small.shape, "x", dtype=object)
+    small.layers["constant"] = np.ones(small.shape, dtype=np.float32)
+    before = written_names(small)
+    with pytest.raises(ValueError, match=message):
+        select_features(small, **({"groupby": "type"} | QUICK | settings))
+    assert written_names(small) == before
+
+
+def test_unknown_parameter_is_refused(small):
+    with pytest.raises(TypeError, match=r"'max_epochs' is no parameter .* max_iter"):
+        select_features(small, "type", max_epochs=3, **QUICK)
+    with pytest.raises(TypeError, match=r"'etas' is no parameter"):
+        select_features(small, "type", etas=[1.0], **QUICK)
+    with pytest.raises(TypeError, match="adata must be an AnnData, got DataFrame"):
+        select_features(small.obs, "type")
+
+
+def test_object_without_X_is_refused(small):
+    empty = anndata.AnnData(obs=small.obs, layers={"logs": small.X})
+    with pytest.raises(ValueError, match=r"adata.X is None; choose a layer.*'logs'"):
+        select_features(empty, "type", **QUICK)

@@ -1,0 +1,205 @@
+"""skproj apply, info and datasets."""
+
+import io
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVR
+
+import skproj
+from skproj import persistence
+from skproj.cli import main
+from tests.cli.conftest import (
+    N_FEATURES,
+    N_ROWS,
+    make_frame,
+    read_features,
+    select,
+    selected,
+)
+
+
+def test_apply_finds_columns_by_name(result, tmp_path, capsys):
+    frame = make_frame().drop(columns="kind")
+    shuffled = frame[frame.columns[::-1]].assign(note="text")
+    path = tmp_path / "new.csv"
+    shuffled.to_csv(path, index=False)
+    assert main(["apply", str(result / "model.skops"), str(path)]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == "row,prediction"
+    model = persistence.load(result / "model.skops")
+    assert [line.split(",")[1] for line in printed[1:]] == model.predict(frame).tolist()
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_apply_predicts_as_python_does(dtype, tmp_path):
+    """In the precision of the table: here differences vanish in a lower one."""
+    frame = make_frame().drop(columns="kind")
+    frame["gene0"] += 2.0**26 if dtype == np.float64 else 0.0
+    frame = frame.astype(dtype)
+    y = make_frame()["gene0"] * 3.0
+    model = make_pipeline(StandardScaler(), SVR()).fit(frame, y)
+    path, out = tmp_path / "table.parquet", tmp_path / "out.csv"
+    frame.to_parquet(path)
+    persistence.dump(model, tmp_path / "model.skops")
+    arguments = [str(tmp_path / "model.skops"), str(path), "--out", str(out)]
+    assert main(["apply", *arguments]) == 0
+    predicted = pd.read_csv(out, float_precision="round_trip")["prediction"]
+    np.testing.assert_array_equal(predicted, model.predict(frame))
+
+
+@pytest.mark.filterwarnings("default::UserWarning")
+def test_columns_that_need_more_precision_are_named(tmp_path, capsys):
+    path = tmp_path / "table.csv"
+    frame = make_frame()
+    frame.assign(gene3=frame["gene3"] + 1e6, gene4=3e8).to_csv(path, index=False)
+    assert select(path) == 0
+    warning = capsys.readouterr().err
+    assert "1 of 8 columns whose rows differ by too little" in warning
+    assert "'gene3'" in warning
+    assert warning.count("\n") == 1
+
+
+def test_a_model_that_has_not_converged_is_pointed_out(
+    data, tmp_path, monkeypatch, capsys
+):
+    assert select(data) == 0
+    assert "has not converged" not in capsys.readouterr().out
+    defaults = skproj.ProjectionFeatureSelector.__init__.__kwdefaults__
+    monkeypatch.setitem(defaults, "max_iter", 2)
+    assert select(data, "--eta", 50, "--out", tmp_path / "out") == 0
+    sentence = "The linear selector has not converged in 2 iterations"
+    assert capsys.readouterr().out.count(sentence) == 1
+    assert sentence in (tmp_path / "out" / "report.html").read_text("utf-8")
+
+
+def test_apply_transform_keeps_selected_columns_as_they_are(data, result, capsys):
+    assert main(["apply", str(result / "model.skops"), str(data), "--transform"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    names = lines[0].split(",")[1:]
+    assert set(names) == selected(result)
+    expected = make_frame()[names].iloc[0].tolist()
+    assert [float(number) for number in lines[1].split(",")[1:]] == expected
+
+
+FORMULAS = [
+    "=cmd|' /C calc'!A0",
+    "+1",
+    "-1",
+    "@SUM(1,2)",
+    "\t=1",
+    "\r=1",
+    "a\r=1",
+    "a=1",
+]
+
+
+CELLS = ["'" + text.replace("\r", "\n") for text in FORMULAS[:6]] + ["a\n=1", "a=1"]
+
+
+@pytest.fixture(scope="module")
+def formulas(tmp_path_factory):
+    """Return a folder with a table full of formulas, and a selection from it."""
+    folder = tmp_path_factory.mktemp("formulas")
+    frame = make_frame()
+    frame.columns = [*FORMULAS, "kind"]
+    frame.index = pd.Index([f"@{i}" for i in range(N_ROWS)], name="=rows")
+    frame["kind"] = "=" + frame["kind"]
+    frame.to_parquet(folder / "table.parquet")
+    out = folder / "out"
+    assert select(folder / "table.parquet", "--eta", 50, "--out", out) == 0
+    return folder
+
+
+def test_features_are_no_formulas_in_a_spreadsheet(formulas):
+    """In the file for programs, names are what they are."""
+    cells = [row["feature"] for row in read_features(formulas / "out")]
+    assert sorted(cells) == sorted(CELLS)
+    rows = json.loads((formulas / "out" / "features.json").read_text("utf-8"))
+    assert [CELLS[FORMULAS.index(row["feature"])] for row in rows] == cells
+    expected = [
+        {**row, "feature": FORMULAS[CELLS.index(row["feature"])]}
+        for row in read_features(formulas / "out")
+    ]
+    assert [{k: str(v) for k, v in row.items()} for row in rows] == expected
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "csv.gz", "parquet", None])
+def test_predictions_are_no_formulas_in_a_spreadsheet(
+    suffix, formulas, tmp_path, capsys
+):
+    """In parquet files and models, names and labels are what they are."""
+    model, table = formulas / "out" / "model.skops", formulas / "table.parquet"
+    out = tmp_path / f"new.{suffix}"
+    arguments = ["--out", str(out)] if suffix else []
+    assert main(["apply", str(model), str(table), *arguments]) == 0
+    printed = capsys.readouterr().out
+    if suffix == "parquet":
+        found, mark = pd.read_parquet(out), ""
+    else:
+        found, mark = io.StringIO(printed) if suffix is None else out, "'"
+        found = pd.read_csv(found, sep="\t" if suffix == "tsv" else ",", index_col=0)
+    assert found.index.name == f"{mark}=rows"
+    assert found.index.tolist() == [f"{mark}@{i}" for i in range(N_ROWS)]
+    labels = mark + pd.read_parquet(table)["kind"]
+    assert set(found["prediction"]) == set(labels)
+    assert (found["prediction"] == labels.to_numpy()).mean() > 0.9
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_selected_columns_are_no_formulas_in_a_spreadsheet(suffix, formulas, tmp_path):
+    """Negative numbers are numbers."""
+    model, table = formulas / "out" / "model.skops", formulas / "table.parquet"
+    out = tmp_path / f"new.{suffix}"
+    arguments = [str(model), str(table), "--out", str(out)]
+    assert main(["apply", *arguments, "--transform"]) == 0
+    names = persistence.load(model)[:-1].get_feature_names_out().tolist()
+    assert set(names) >= set(FORMULAS[:2])
+    expected = pd.read_parquet(table)[names]
+    if suffix == "parquet":
+        pd.testing.assert_frame_equal(pd.read_parquet(out), expected)
+    else:
+        found = pd.read_csv(out, index_col=0)
+        assert found.columns.tolist() == [CELLS[FORMULAS.index(n)] for n in names]
+        np.testing.assert_array_equal(found, expected)
+    # What was written for programs is a table with the names of the model.
+    code = main(["apply", str(model), str(out), "--transform"])
+    assert code == (0 if suffix == "parquet" else 2)
+
+
+def test_apply_names_missing_columns(result, tmp_path, capsys):
+    path = tmp_path / "new.csv"
+    make_frame().drop(columns=["gene3", "gene5"]).to_csv(path, index=False)
+    out = tmp_path / "out.csv"
+    arguments = ["apply", str(result / "model.skops"), str(path), "--out", str(out)]
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert "has no column 'gene3', 'gene5', which the model needs" in error
+    assert not out.exists()
+
+
+def test_info_of_model(result, capsys):
+    assert main(["info", str(result / "model.skops")]) == 0
+    printed = capsys.readouterr().out
+    assert "StandardScaler, ProjectionFeatureSelector, SVC" in printed
+    assert f"{len(selected(result))} of {N_FEATURES}" in printed
+    assert "'blue', 'green', 'red'" in printed
+    assert f"skproj {skproj.__version__}" in printed
+
+
+def test_datasets(tmp_path, capsys):
+    assert main(["datasets"]) == 0
+    assert "digits-probes (--target digit)" in capsys.readouterr().out
+    path = tmp_path / "digits.parquet"
+    assert main(["datasets", "digits-probes", "--out", str(path)]) == 0
+    frame = pd.read_parquet(path)
+    assert frame.shape == (1797, 61 + 1000 + 1)
+    assert frame.columns.str.startswith("probe").sum() == 1000
+    for name, target in (("breast-cancer", "diagnosis"), ("diabetes", "progression")):
+        path = tmp_path / f"{name}.csv"
+        assert main(["datasets", name, "--out", str(path)]) == 0
+        assert target in pd.read_csv(path)

@@ -1,0 +1,317 @@
+"""Errors of the command line, files that exist, and help."""
+
+import os
+import re
+import subprocess
+import sys
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+import skproj
+from skproj import persistence
+from skproj.cli import _select, main
+from skproj.cli._report import FILES
+from tests.cli.conftest import N_ROWS, make_frame, select
+
+
+def change(**columns):
+    return make_frame().assign(**columns)
+
+
+few = ["red"] * 2 + ["blue"] * (N_ROWS - 2)
+
+
+gap = [np.nan, np.nan, *range(N_ROWS - 2)]
+
+
+ONE_LINE = [
+    (make_frame(), ["--target", "Kind"], "no column 'Kind'; did you mean 'kind'?"),
+    (make_frame(), ["--target", "zzz"], "no column 'zzz'; there are 'gene0', "),
+    (make_frame(), ["--drop", "gen1"], "no column 'gen1'; did you mean"),
+    (make_frame().iloc[:0], [], "has no rows"),
+    (make_frame()[["kind"]], [], "has no features besides the target"),
+    (change(kind="red"), [], "one class only: 'red'"),
+    (change(kind=2.5), [], "one value only: '2.5'"),
+    (change(kind=few), [], "class 'red' has 2 rows only, and 2 folds"),
+    (change(kind=gap), [], "the target 'kind' is missing in 2 of 90 rows"),
+    (change(note="a b"), [], "not numbers: 'note' (the first begins with 'a b'); --d"),
+    (change(gene1=gap), [], "missing values, 2 in 1 of 8 columns: 'gene1'"),
+    (change(gene1=np.inf), [], "infinite values, 90 in 1 of 8 columns: 'gene1'"),
+    (make_frame(), ["--task", "regression"], "'kind' is not a number"),
+    (change(kind=np.arange(90) / 4), ["--task", "classification"], "are not labels"),
+    (make_frame().iloc[::10], ["--cv", "9"], "rows only, and 9 folds"),
+    (make_frame()[["gene0", "kind"]].assign(gene0=1), [], "same value in all rows"),
+    (make_frame(), ["--layer", "raw"], "--layer is for .h5ad files"),
+    (make_frame(), ["--index", "sample"], "no column 'sample'"),
+    (make_frame(), ["--n-jobs", "0"], "n_jobs"),
+    (make_frame(), ["--index", "kind"], "'kind' is both --index and --target"),
+    (change(gene1=1e300), [], "too large values, 90 in 1 of 8 columns: 'gene1'"),
+]
+
+
+@pytest.mark.parametrize(
+    ("frame", "arguments", "sentence"), ONE_LINE, ids=[row[2][:30] for row in ONE_LINE]
+)
+def test_unsuitable_table_gets_one_line(frame, arguments, sentence, tmp_path, capsys):
+    path, out = tmp_path / "table.csv", tmp_path / "new" / "out"
+    frame.to_csv(path, index=False)
+    assert select(path, *arguments, "--out", out) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("skproj: error: ")
+    assert error.count("\n") == 1
+    assert sentence in error
+    assert [entry.name for entry in tmp_path.iterdir()] == ["table.csv"]
+
+
+@pytest.mark.filterwarnings("default::UserWarning")
+@pytest.mark.parametrize("method", ["selector", "autoencoder"])
+def test_selection_of_nothing_is_an_error(method, data, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert select(data, "--method", method, "--eta", "1e-300", "--out", out) == 2
+    *warnings, error = capsys.readouterr().err.splitlines()
+    assert all(line.startswith("skproj: warning: ") for line in warnings)
+    assert error.startswith("skproj: error: no feature was selected")
+    assert not out.exists()
+
+
+def test_apply_to_columns_that_are_not_numbers(result, tmp_path, capsys):
+    for number, sentence in (("many", "not numbers: 'gene2'"), (np.inf, "infinite")):
+        path = tmp_path / "new.csv"
+        change(gene2=number).to_csv(path, index=False)
+        assert main(["apply", str(result / "model.skops"), str(path)]) == 2
+        error = capsys.readouterr().err
+        assert sentence in error
+        assert "--drop" not in error  # which is no option of apply
+
+
+BROKEN = {
+    "twice.csv": (b"a,b,a,kind\n1,2,3,x\n", "several columns of the same name: 'a'"),
+    "empty.csv": (b"", "is empty"),
+    "lines.csv": (b"\n\n", "is empty"),
+    "semicolons.csv": (b"a;kind\n1,5;x\n", "single column, 'a;kind'; those of a .csv "),
+    "commas.tsv": (b"a,kind\n1,x\n", "file are separated by tabs"),
+    "unnamed.csv": (b"a,,kind,\n1,2,x,\n", "columns without a name: 2"),
+    "extra.csv": (b"a,kind\n1,2,3,x\n1,2,3,x\n", "more columns than names"),
+    "utf16.csv": ("a,kind\n1,x\n".encode("utf-16"), "cannot be read: "),
+    "ragged.csv": (b"a,kind\n1,x\n1,x,3,4\n", "cannot be read: "),
+    "table.parquet": (b"nonsense", "cannot be read: "),
+    "table.h5ad": (b"nonsense", "cannot be read: "),
+    "table.xlsx": (b"nonsense", "unsupported file type '.xlsx'"),
+    "table": (b"nonsense", "unsupported file type 'without suffix'"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_table_gets_one_line(name, tmp_path, capsys):
+    content, sentence = BROKEN[name]
+    (tmp_path / name).write_bytes(content)
+    assert select(tmp_path / name) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert sentence in error
+
+
+def test_missing_files_get_one_line(result, data, tmp_path, capsys):
+    for arguments in (
+        ["select", tmp_path / "none.csv", "--target", "kind"],
+        ["select", tmp_path, "--target", "kind"],
+        ["apply", tmp_path / "none.skops", data],
+        ["apply", result / "model.skops", tmp_path / "none.csv"],
+        ["info", tmp_path],
+    ):
+        assert main([str(argument) for argument in arguments]) == 2
+        assert re.fullmatch(
+            r"skproj: error: \S+ (does not exist|is a folder)\.\n",
+            capsys.readouterr().err,
+        )
+
+
+def test_several_columns_in_h5ad_with_the_same_name(tmp_path, capsys):
+    with pytest.warns(UserWarning, match="Variable names are not unique"):
+        adata = anndata.AnnData(
+            np.eye(4),
+            obs=pd.DataFrame({"kind": list("abab")}, index=list("wxyz")),
+            var=pd.DataFrame(index=["a", "a", "b", "c"]),
+        )
+    adata.write_h5ad(tmp_path / "cells.h5ad")
+    assert select(tmp_path / "cells.h5ad") == 2
+    assert "several columns of the same name: 'a'" in capsys.readouterr().err
+
+
+def test_h5ad_without_the_column(tmp_path, capsys):
+    path = tmp_path / "cells.h5ad"
+    obs = pd.DataFrame({"kind": list("abab")}, index=list("wxyz"))
+    for columns, known in (([], "none"), (["kind"], "'kind'")):
+        adata = anndata.AnnData(sparse.csr_matrix(np.eye(4)), obs=obs[columns])
+        adata.write_h5ad(path)
+        assert select(path, target="zzz") == 2
+        error = capsys.readouterr().err
+        assert error.endswith(f"has no column of obs 'zzz'; there are {known}\n")
+
+
+def test_damaged_model_gets_one_line(result, data, tmp_path, capsys):
+    path = tmp_path / "model.skops"
+    path.write_bytes((result / "model.skops").read_bytes()[:-100])
+    for arguments in (["info", str(path)], ["apply", str(path), str(data)]):
+        assert main(arguments) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_model_of_newer_version_gets_one_line(result, tmp_path, monkeypatch, capsys):
+    model = persistence.load(result / "model.skops")
+    with monkeypatch.context() as newer:
+        newer.setattr(skproj.ProjectionFeatureSelector, "_state_migrations", (dict,))
+        persistence.dump(model, tmp_path / "newer.skops")
+    assert main(["info", str(tmp_path / "newer.skops")]) == 2
+    assert "newer version" in capsys.readouterr().err
+
+
+def test_files_are_replaced_only_when_asked(data, result, tmp_path, capsys):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "mine.txt").write_text("keep")
+    (out / "test.png").write_text("of an earlier run")
+    assert select(data, "--out", out) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert select(data, "--out", out, "--overwrite", "--test-size", 0) == 0
+    names = {path.name for path in out.iterdir()}
+    assert names == set(FILES) - {"test.png"} | {"mine.txt"}
+
+    file = tmp_path / "predictions.csv"
+    apply = ["apply", str(result / "model.skops"), str(data), "--out", str(file)]
+    assert [main(apply), main(apply), main([*apply, "--overwrite"])] == [0, 2, 0]
+    assert "--overwrite" in capsys.readouterr().err
+    assert select(data, "--out", file, "--overwrite") == 2
+    assert "--out must be a folder" in capsys.readouterr().err
+
+
+def test_out_is_checked_before_the_search(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(_select, "select", None)
+    assert select(data, "--out", data / "out") == 2
+    assert "table.csv is not a folder that can be written" in capsys.readouterr().err
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert select(data, "--out", tmp_path / "new" / "out") == 2
+    assert "is not a folder that can be written" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("out", ["link", "link/deep", "link.csv"])
+def test_links_to_nothing_are_refused_before_the_work(
+    out, data, result, tmp_path, monkeypatch, capsys
+):
+    link = tmp_path / out.partition("/")[0]
+    link.symlink_to(tmp_path / "missing")
+    monkeypatch.setattr(_select, "select", None)
+    for command in (
+        ["select", str(data), "--target", "kind"],
+        ["apply", str(result / "model.skops"), str(data), "--overwrite"],
+        ["datasets", "diabetes"],
+    ):
+        assert main([*command, "--out", str(tmp_path / out)]) == 2
+        error = capsys.readouterr().err
+        if command[0] != "datasets" or out == "link.csv":
+            assert error == f"skproj: error: --out: {link} is a link to nothing.\n"
+    assert [path.name for path in tmp_path.iterdir()] == [link.name]
+
+
+def test_special_files_are_not_replaced(data, result, tmp_path, capsys):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    arguments = ["apply", str(result / "model.skops"), str(data), "--overwrite"]
+    assert main([*arguments, "--out", str(pipe)]) == 2
+    assert "--out must be a file" in capsys.readouterr().err
+
+
+def test_files_of_a_folder_that_exists_are_made_within_it(data, tmp_path, monkeypatch):
+    """It can be a file system of its own, or in a folder that is not ours."""
+    out = tmp_path / "out"
+    out.mkdir()
+    used = []
+    write = _select.write_report
+    monkeypatch.setattr(
+        _select, "write_report", lambda *a: (used.append(a[0]), write(*a))
+    )
+    assert select(data, "--out", out) == 0
+    assert used[0].parent == out
+    assert {path.name for path in out.iterdir()} == set(FILES)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left")])
+def test_nothing_is_left_of_a_run_that_breaks_off(
+    error, data, tmp_path, monkeypatch, capsys
+):
+    def write_some(folder, *arguments):
+        (folder / "features.csv").write_text("half")
+        raise error
+
+    monkeypatch.setattr(_select, "write_report", write_some)
+    code = select(data, "--out", tmp_path / "out")
+    assert code == (130 if error is KeyboardInterrupt else 2)
+    assert list(tmp_path.iterdir()) == []
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_traceback_is_shown_when_asked(tmp_path, monkeypatch, capsys):
+    arguments = ["info", str(tmp_path / "none.skops")]
+    assert main(arguments) == 2
+    assert "Traceback" not in capsys.readouterr().err
+    assert main([*arguments, "--debug"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+    monkeypatch.setenv("SKPROJ_TRACEBACK", "1")
+    assert main(arguments) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_errors_of_the_program_itself_have_another_code(data, monkeypatch, capsys):
+    def fail(*arguments, **options):
+        raise AssertionError("a slip")
+
+    monkeypatch.setattr(_select, "select", fail)
+    assert select(data) == 1
+    assert "AssertionError: a slip" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["select", "t.csv"],
+        ["select", "t.csv", "--target", "y", "--eta", "0"],
+        ["select", "t.csv", "--target", "y", "--test-size", "1"],
+        ["select", "t.csv", "--target", "y", "--cv", "1"],
+        ["select", "t.csv", "--target", "y", "--seed", "-1"],
+    ],
+)
+def test_unsuitable_arguments(arguments, capsys):
+    assert main(arguments) == 2
+    assert "error: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["select", "apply", "info", "datasets"])
+def test_help_has_examples(command, capsys):
+    assert main([command, "--help"]) == 0
+    printed = capsys.readouterr().out
+    assert f"  skproj {command}" in printed.partition("examples:")[2]
+    assert max(map(len, printed.splitlines())) <= 88
+
+
+def test_module_runs_and_shows_versions():
+    done = subprocess.run(
+        [sys.executable, "-m", "skproj", "info"], capture_output=True, text=True
+    )
+    assert done.returncode == 0
+    assert re.search(rf"^skproj +{re.escape(skproj.__version__)}$", done.stdout, re.M)
+    assert re.search(r"^OpenMP threads +\d+", done.stdout, re.M)
+
+
+def test_help_and_versions_leave_out_heavy_packages():
+    code = (
+        "import sys; from skproj.cli import main; main(['info']); main(['--help']); "
+        "print({'torch', 'sklearn', 'pandas', 'matplotlib'}.isdisjoint(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "True"

@@ -1,0 +1,311 @@
+"""skproj select: tables, results and report."""
+
+import base64
+import gzip
+import os
+import re
+from html.parser import HTMLParser
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+import skproj
+from skproj import persistence
+from skproj.cli import _select, main
+from skproj.cli._report import FILES, PLOTS
+from tests.cli.conftest import (
+    N_FEATURES,
+    N_ROWS,
+    make_frame,
+    read_features,
+    select,
+    selected,
+)
+
+MARKUP = "<script>alert(1)</script>"
+
+
+def test_select_writes_features_model_and_report(data, result):
+    assert {path.name for path in result.iterdir()} == set(FILES)
+    rows = read_features(result)
+    assert {"gene0", "gene1"} <= selected(result)
+    assert {row["feature"] for row in rows} == {f"gene{j}" for j in range(N_FEATURES)}
+    scores = [float(row["score"]) for row in rows]
+    assert scores == sorted(scores, reverse=True)
+    assert [(score > 0) for score in scores] == [r["selected"] == "True" for r in rows]
+
+    model = persistence.load(result / "model.skops")
+    assert set(model[:-1].get_feature_names_out()) == selected(result)
+    frame = make_frame()
+    assert model.score(frame.drop(columns="kind"), frame["kind"]) > 0.9
+    # What is written is what a user gets, not what only this process may read.
+    assert (os.stat(result).st_mode & 0o777) == (0o777 & ~current_umask())
+
+
+def current_umask():
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
+
+
+def test_select_prints_radius_scores_and_features(data, capsys):
+    assert select(data, "--rule", "one-standard-error") == 0
+    printed = capsys.readouterr()
+    assert re.search(r"Radius eta = [\d.]+: \d of 8 features, cross-val", printed.out)
+    assert re.search(r"no selection, SVM +8 +[01]\.\d{3}", printed.out)
+    assert re.search(r"\n +[\d.]+  gene[01]\n", printed.out)
+    assert printed.err == ""
+
+
+def test_select_quiet_prints_nothing(data, capsys):
+    assert select(data, "--quiet") == 0
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("method", ["selector", "autoencoder"])
+def test_progress_is_a_few_lines(method, data, capsys):
+    arguments = ["--target", "kind", "--cv", "2", "--eta", "4", "--method", method]
+    assert main(["select", str(data), *arguments]) == 0
+    bars = [line for line in capsys.readouterr().out.splitlines() if "%" in line]
+    assert 2 <= len(bars) <= 3
+    assert all("100%" in bar for bar in bars)
+
+
+def test_same_seed_gives_same_files(data, result, tmp_path):
+    assert select(data, "--out", tmp_path / "again") == 0
+    for name in ("features.csv", "radius.png"):
+        assert (tmp_path / "again" / name).read_bytes() == (result / name).read_bytes()
+    assert select(data, "--out", tmp_path / "other", "--seed", 1) == 0
+    assert read_features(tmp_path / "other") != read_features(result)
+
+
+class Page(HTMLParser):
+    """Collects the tags, the text and the images of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.texts, self.images, self.links = set(), [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        attrs = dict(attrs)
+        self.images += [attrs["src"]] if tag == "img" else []
+        self.links += [attrs[a] for a in ("href", "src") if a in attrs]
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+def test_report_is_one_page_with_escaped_names(tmp_path):
+    frame = make_frame().rename(columns={"gene0": MARKUP, "gene1": "$x^$ & _"})
+    frame["kind"] = frame["kind"].replace("red", "<b>$red")
+    data = tmp_path / "<i>data.csv"
+    frame.to_csv(data, index=False)
+    assert select(data, "--out", tmp_path / "out") == 0
+    page = Page((tmp_path / "out" / "report.html").read_text(encoding="utf-8"))
+    assert page.tags.isdisjoint({"script", "i", "b", "link"})
+    assert MARKUP in page.texts
+    assert "$x^$ & _" in page.texts
+    assert all(link.startswith("data:image/png;base64,") for link in page.links)
+    for image, name in zip(page.images, PLOTS, strict=True):
+        png = (tmp_path / "out" / name).read_bytes()
+        assert png.startswith(b"\x89PNG")
+        assert base64.b64decode(image.partition(",")[2]) == png
+
+
+def test_report_says_what_was_done(data, result):
+    text = " ".join(Page((result / "report.html").read_text("utf-8")).texts)
+    for part in (
+        _select.digest(data),
+        f"skproj select {data} --target kind",
+        f"{N_ROWS} rows and {N_FEATURES} features",
+        skproj.__version__,
+        "classification, 3 classes of 30 to 30 rows",
+        "no selection, SVM",
+        "23 rows that were held out",
+    ):
+        assert part in text
+
+
+@pytest.mark.parametrize("kind", ["tsv.gz", "parquet", "h5ad", "sparse.h5ad", "layer"])
+def test_kinds_of_tables_give_the_same_selection(kind, result, tmp_path):
+    frame = make_frame()
+    path = tmp_path / f"table.{kind if kind != 'layer' else 'h5ad'}"
+    arguments = []
+    if kind == "tsv.gz":
+        with gzip.open(path, "wt") as file:
+            frame.to_csv(file, sep="\t", index=False)
+    elif kind == "parquet":
+        frame.to_parquet(path)
+    else:
+        X = frame.drop(columns="kind").to_numpy()
+        obs = pd.DataFrame({"kind": frame["kind"].to_numpy(dtype=object)})
+        obs.index = [f"cell{i}" for i in range(N_ROWS)]
+        var = pd.DataFrame(index=frame.columns[:-1])
+        adata = anndata.AnnData(
+            sparse.csc_matrix(X) if kind == "sparse.h5ad" else X, obs=obs, var=var
+        )
+        if kind == "layer":
+            adata.layers["raw"], adata.X = X, np.zeros_like(X)
+            arguments = ["--layer", "raw"]
+        adata.write_h5ad(path)
+    assert select(path, *arguments, "--out", tmp_path / "out") == 0
+    assert selected(tmp_path / "out") == selected(result)
+
+    out = tmp_path / "predictions.csv"
+    model = tmp_path / "out" / "model.skops"
+    assert main(["apply", str(model), str(path), *arguments, "--out", str(out)]) == 0
+    predicted = pd.read_csv(out, index_col=0)
+    assert (predicted["prediction"].to_numpy() == frame["kind"]).mean() > 0.9
+    if kind.endswith("h5ad"):
+        assert predicted.index[1] == "cell1"
+
+
+def test_names_of_rows_come_from_a_column(result, tmp_path):
+    frame = make_frame()
+    frame.insert(0, "sample", [f"s{i}" for i in range(N_ROWS)])
+    path, out = tmp_path / "named.csv", tmp_path / "out"
+    frame.to_csv(path, index=False)
+    assert select(path, "--index", "sample", "--out", out) == 0
+    assert selected(out) == selected(result)
+
+
+def test_header_without_the_column_of_row_names(result, tmp_path):
+    """As R writes tables."""
+    frame = make_frame()
+    frame.index = [f"s{i}" for i in range(N_ROWS)]
+    path, out = tmp_path / "r.csv", tmp_path / "out"
+    text = frame.to_csv()
+    path.write_text(text.removeprefix(","))
+    assert select(path, "--out", out) == 0
+    assert selected(out) == selected(result)
+
+
+@pytest.mark.parametrize("write", ["pandas", "R"])
+def test_first_column_without_a_name_has_the_names_of_the_rows(
+    write, result, tmp_path, capsys
+):
+    """It is no feature, though it tells the classes apart in sorted tables."""
+    frame = make_frame()
+    if write == "R":
+        frame.index = [f"s{i}" for i in range(N_ROWS)]
+    path, out = tmp_path / "table.csv", tmp_path / "out"
+    frame.to_csv(path)
+    assert select(path, "--out", out) == 0
+    assert "90 rows, 8 features" in capsys.readouterr().out
+    assert selected(out) == selected(result)
+    assert main(["apply", str(out / "model.skops"), str(path)]) == 0
+    first = capsys.readouterr().out.splitlines()[1]
+    assert first.startswith("s0," if write == "R" else "0,")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv.gz", "parquet"])
+def test_labels_keep_their_zeros(suffix, tmp_path, capsys):
+    """As numbers, 01 and 1 would be one class."""
+    codes = {"red": "01", "green": "1", "blue": "0020"}
+    frame = make_frame()
+    frame["kind"] = frame["kind"].map(codes)
+    path, out = tmp_path / f"table.{suffix}", tmp_path / "out"
+    if suffix == "parquet":
+        frame.to_parquet(path)
+    else:
+        frame.to_csv(path, index=False, sep="\t" if "tsv" in suffix else ",")
+    assert select(path, "--out", out) == 0
+    assert "3 classes of 30 to 30 rows: '0020', '01', '1'" in capsys.readouterr().out
+    assert main(["apply", str(out / "model.skops"), str(path)]) == 0
+    lines = capsys.readouterr().out.splitlines()[1:]
+    predicted = [line.split(",")[1] for line in lines]
+    assert np.mean(predicted == frame["kind"]) > 0.9
+
+
+def test_labels_that_are_numbers_stay_numbers(tmp_path, capsys):
+    frame = make_frame()
+    for labels, shown in (([10, 2, 0], "0, 2, 10"), ([1.0, -1.0, 0.5], "-1 to 1")):
+        frame["kind"] = np.array(labels)[np.arange(N_ROWS) % 3]
+        frame.to_csv(tmp_path / "table.csv", index=False)
+        assert select(tmp_path / "table.csv") == 0
+        assert shown in capsys.readouterr().out
+    frame["kind"] = [f"{i:03}" for i in range(N_ROWS)]  # of a regression
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    assert select(tmp_path / "table.csv", "--task", "regression") == 0
+    assert "regression, from 0 to 89" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("place", ["--index", "unnamed", "R"])
+def test_names_of_rows_keep_their_zeros(place, result, tmp_path, capsys):
+    frame = make_frame().drop(columns="kind")
+    frame.index = [f"{i:03}" for i in range(N_ROWS)]
+    path, index = tmp_path / "new.csv", []
+    if place == "--index":
+        frame.index.name = "sample"
+        index = ["--index", "sample"]
+    text = frame.to_csv()
+    path.write_text(text.removeprefix(",") if place == "R" else text)
+    assert main(["apply", str(result / "model.skops"), str(path), *index]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(",")[0] for line in lines[1:]] == frame.index.tolist()
+
+
+def test_names_may_be_anything_but_empty(result, tmp_path, capsys):
+    names = {"gene0": 'a "q", b', "gene1": "two\nlines", "gene2": "h\u00e9 \u6f22"}
+    path, out = tmp_path / "table.csv", tmp_path / "out"
+    make_frame().rename(columns=names).to_csv(path, index=False, encoding="utf-8-sig")
+    assert select(path, "--out", out) == 0
+    assert selected(out) == {names.get(name, name) for name in selected(result)}
+    assert main(["apply", str(out / "model.skops"), str(path), "--transform"]) == 0
+    capsys.readouterr()
+
+
+def test_regression(tmp_path, capsys):
+    frame = make_frame().drop(columns="kind")
+    noise = np.random.default_rng(1).normal(scale=0.1, size=N_ROWS)
+    frame["size"] = 5000 + 300 * (frame["gene2"] + noise)
+    path = tmp_path / "numbers.csv"
+    frame.to_csv(path, index=False)
+    assert select(path, "--out", tmp_path / "out", target="size") == 0
+    assert "regression" in capsys.readouterr().out
+    assert read_features(tmp_path / "out")[0]["feature"] == "gene2"
+    model = persistence.load(tmp_path / "out" / "model.skops")
+    assert model.score(frame.drop(columns="size"), frame["size"]) > 0.7
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_autoencoder(task, tmp_path, capsys):
+    frame = make_frame(n_classes=2)
+    if task == "regression":
+        frame["kind"] = frame["gene0"] * 3.0
+    path, out = tmp_path / "table.csv", tmp_path / "out"
+    frame.to_csv(path, index=False)
+    arguments = ["--method", "autoencoder", "--eta", "4", "--out", out]
+    assert select(path, *arguments) == 0
+    assert "Radius eta = 4:" in capsys.readouterr().out
+    assert "gene0" in selected(out)
+    assert main(["apply", str(out / "model.skops"), str(path)]) == 0
+    predictions = capsys.readouterr().out.splitlines()
+    assert len(predictions) == N_ROWS + 1
+    if task == "classification":
+        assert predictions[0] == (
+            "row,prediction,confidence,probability_green,probability_red"
+        )
+        label, *numbers = predictions[1].split(",")[1:]
+        assert label == "red"
+        assert float(numbers[0]) == max(map(float, numbers[1:]))
+        assert sum(map(float, numbers[1:])) == pytest.approx(1.0)
+
+
+def test_selection_of_all_features_is_pointed_out(tmp_path, capsys):
+    path = tmp_path / "table.csv"
+    make_frame()[["gene0", "gene1", "kind"]].to_csv(path, index=False)
+    assert select(path, "--eta", "50") == 0
+    assert "--rule one-standard-error" in capsys.readouterr().out
+
+
+def test_all_rows_can_be_trained_on(data, tmp_path, capsys):
+    assert select(data, "--test-size", 0, "--out", tmp_path / "out") == 0
+    assert "held out" not in capsys.readouterr().out
+    assert not (tmp_path / "out" / "test.png").exists()
+    assert "No rows were held out" in (tmp_path / "out" / "report.html").read_text()

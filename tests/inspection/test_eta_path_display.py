@@ -1,0 +1,251 @@
+"""EtaPathDisplay: paths of estimators and searches."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.model_selection import GridSearchCV
+from sklearn.preprocessing import StandardScaler
+
+from skproj import SparseSupervisedAutoencoder
+from skproj.feature_selection import eta_path
+from skproj.inspection import EtaPathDisplay
+from tests.inspection.conftest import (
+    CANCER,
+    DIGITS,
+    FLOWERS,
+    texts,
+    tick_labels,
+)
+
+# EtaPathDisplay
+
+
+def test_path_of_selector(selector_cv):
+    """Scores, spread, numbers of features and the mark are the estimator's."""
+    display = EtaPathDisplay.from_estimator(selector_cv)
+    results = selector_cv.cv_results_
+    x, means = display.line_.get_data()
+    np.testing.assert_array_equal(x, selector_cv.etas_)
+    np.testing.assert_array_equal(means, results["mean_test_score"])
+    low, high = means - results["std_test_score"], means + results["std_test_score"]
+    corners = display.band_.get_paths()[0].vertices
+    for edge in (low, high):
+        assert {*np.round(edge, 12)} <= {*np.round(corners[:, 1], 12)}
+    counts = selector_cv.path_.n_selected.copy()
+    counts[selector_cv.best_index_] = selector_cv.get_support().sum()
+    np.testing.assert_array_equal(display.line_features_.get_ydata(), counts)
+    assert display.chosen_index == selector_cv.best_index_
+    assert display.chosen_eta == selector_cv.eta_
+    assert list(display.chosen_line_.get_xdata()) == [selector_cv.eta_] * 2
+    assert display.ax_.get_xscale() == "log"
+    assert display.ax_.get_ylabel() == "Accuracy"
+    n_kept = selector_cv.get_support().sum()
+    assert texts(display.legend_)[-1] == (
+        f"chosen: η = {selector_cv.eta_:.3g}, {n_kept} features"
+    )
+
+
+def test_points_of_path_are_models(selector_cv, autoencoder_cv):
+    """What is seen at a point is at hand, or can be fitted."""
+    display = EtaPathDisplay.from_estimator(selector_cv)
+    assert display.params == [{"eta": eta} for eta in selector_cv.etas_]
+    for i in set(range(8)) - {display.chosen_index}:
+        coef = selector_cv.path_.coefs[i]
+        assert coef.any(axis=0).sum() == display.n_features[i]
+    X = StandardScaler().fit_transform(FLOWERS[0])
+    display = EtaPathDisplay.from_estimator(autoencoder_cv)
+    for i in (0, display.chosen_index):
+        network = SparseSupervisedAutoencoder(
+            max_epochs=3, random_state=0, **display.params[i]
+        )
+        network.fit(X, FLOWERS[1])
+        assert network.n_selected_features_ == display.n_features[i]
+
+
+def test_path_of_autoencoder(autoencoder_cv):
+    """Of several noises the chosen ones are drawn; all features are at infinity."""
+    network = autoencoder_cv[-1]
+    display = EtaPathDisplay.from_estimator(autoencoder_cv)
+    order = np.argsort(network.etas_)
+    np.testing.assert_array_equal(display.etas, network.etas_[order])
+    np.testing.assert_array_equal(display.n_features, network.n_features_path_[order])
+    assert display.params[display.chosen_index] == {
+        "eta": network.eta_,
+        "input_noise": network.input_noise_,
+        "final_noise": network.final_noise_,
+    }
+    assert display.mean_scores[display.chosen_index] == network.best_score_
+    assert display.ax_.get_ylabel() == "Negative log loss"
+    assert np.isinf(display.etas[-1])
+    x = display.line_.get_xdata()
+    assert np.isfinite(x).all()
+    assert x[-1] > x[-2]
+    assert "η = ∞" in [text.get_text() for text in display.ax_.texts]
+
+
+@pytest.mark.parametrize("form", ["search", "dict", "frame"])
+def test_path_of_search(search, form):
+    """The radii of a step of a pipeline, sorted, at the best value of the rest."""
+    results = search.cv_results_
+    if form == "frame":
+        results = pd.DataFrame(results)
+    display = EtaPathDisplay.from_cv_results(
+        search if form == "search" else results, metric="accuracy"
+    )
+    np.testing.assert_array_equal(display.etas, [0.1, 1.0, 5.0])
+    assert display.params[display.chosen_index] == search.best_params_
+    best_C = search.best_params_["logisticregression__C"]
+    for i, params in enumerate(display.params):
+        assert params["projectionfeatureselector__eta"] == display.etas[i]
+        assert params["logisticregression__C"] == best_C
+        row = search.cv_results_["params"].index(params)
+        for values, column in (
+            (display.mean_scores, "mean_test_accuracy"),
+            (display.std_scores, "std_test_accuracy"),
+            (display.n_features, "mean_test_n_features"),
+        ):
+            assert values[i] == search.cv_results_[column][row]
+    np.testing.assert_array_equal(display.line_.get_ydata(), display.mean_scores)
+
+
+def test_path_of_search_with_several_scores(search):
+    """The score is that by which the search has chosen, unless it is named."""
+    display = EtaPathDisplay.from_estimator(search)
+    assert display.ax_.get_ylabel() == "Accuracy"
+    assert display.mean_scores[display.chosen_index] == search.best_score_
+    display = EtaPathDisplay.from_cv_results(search, metric="n_features")
+    np.testing.assert_array_equal(display.mean_scores, display.n_features)
+
+
+def test_path_of_search_with_given_counts(search):
+    """Numbers of features may come as an array, one for each candidate."""
+    counts = np.arange(6)
+    display = EtaPathDisplay.from_cv_results(
+        search, metric="accuracy", n_features=counts, score_name="share"
+    )
+    rows = [search.cv_results_["params"].index(params) for params in display.params]
+    np.testing.assert_array_equal(display.line_features_.get_ydata(), counts[rows])
+    assert display.ax_.get_ylabel() == "Share"
+
+
+def test_path_of_search_without_counts():
+    """There is one axis then, which is linear for radii that are near each other."""
+    search = GridSearchCV(
+        SparseSupervisedAutoencoder(max_epochs=1), {"eta": [1.0, 2.0]}, cv=2
+    ).fit(*FLOWERS)
+    display = EtaPathDisplay.from_estimator(search)
+    assert display.n_features is None
+    assert display.ax_features_ is None
+    assert display.figure_.axes == [display.ax_]
+    assert display.ax_.get_xscale() == "linear"
+    assert texts(display.legend_)[-1] == f"chosen: η = {display.chosen_eta:.3g}"
+
+
+def test_path_without_scores():
+    """Only the numbers of features are drawn, and nothing was chosen."""
+    path = eta_path(CANCER.data, CANCER.target, etas=[0.01, 0.1, 1.0])
+    display = EtaPathDisplay.from_path(path)
+    np.testing.assert_array_equal(display.line_features_.get_ydata(), path.n_selected)
+    assert display.line_ is None
+    assert display.chosen_line_ is None
+    assert display.chosen_eta is None
+    assert display.ax_features_ is display.ax_
+    assert display.params[1] == {"eta": 0.1}
+
+
+def test_path_shows_that_nothing_is_kept():
+    """Zero features have a place on an axis that is logarithmic otherwise."""
+    display = EtaPathDisplay(
+        etas=[0.1, 1.0, 10.0], n_features=[0, 5, 1234], chosen_index=2
+    ).plot()
+    low, _ = display.ax_features_.get_ylim()
+    assert low == 0.0
+    assert tick_labels(display.ax_features_.yaxis) == ["0", "1", "10", "100", "1000"]
+    assert texts(display.legend_)[-1] == "chosen: η = 10, 1234 features"
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"results": DIGITS}, TypeError, "not an estimator instance"),
+        (
+            {"metric": "recall"},
+            ValueError,
+            "score of the search, accuracy, n_features; got 'recall'",
+        ),
+        ({"parameter": "nonsense"}, ValueError, "parameter must be one of .*C.*eta"),
+        ({"n_features": "nonsense"}, ValueError, "n_features must be a column"),
+        ({"n_features": [1]}, ValueError, "n_features must be 6 numbers"),
+    ],
+)
+def test_path_refuses(search, options, error, message):
+    """The error names the argument."""
+    options = {"results": search, "metric": "accuracy"} | options
+    with pytest.raises(error, match=message):
+        EtaPathDisplay.from_cv_results(**options)
+
+
+def test_path_refuses_search_without_radius():
+    """A parameter that only ends in these letters is none."""
+    table = {"param_theta": [1.0], "params": [{"theta": 1.0}], "mean_test_score": [1]}
+    with pytest.raises(ValueError, match=r"parameter must say which .*: 0 of them"):
+        EtaPathDisplay.from_cv_results(table)
+
+
+def test_path_refuses_choice_without_radius():
+    """The best candidate may come from a grid without the parameter."""
+    table = {
+        "param_eta": [1.0, None],
+        "params": [{"eta": 1.0}, {"C": 1.0}],
+        "mean_test_score": [0.5, 0.7],
+        "rank_test_score": [2, 1],
+    }
+    with pytest.raises(ValueError, match="chosen candidate of the search has no 'eta'"):
+        EtaPathDisplay.from_cv_results(table)
+
+
+def table_of_radii(params, means):
+    return {
+        "param_eta": [candidate["eta"] for candidate in params],
+        "params": params,
+        "mean_test_score": np.array(means),
+        "std_test_score": np.zeros(len(means)),
+        "rank_test_score": np.argsort(np.argsort(-np.array(means))) + 1,
+    }
+
+
+def test_path_of_saved_table():
+    """Other parameters are compared by what they are, not by where they are."""
+    params = [{"eta": 1.0, "sizes": [10, 5]}, {"eta": 2.0, "sizes": [10, 5]}]
+    assert params[0]["sizes"] is not params[1]["sizes"]
+    display = EtaPathDisplay.from_cv_results(table_of_radii(params, [0.5, 0.7]))
+    assert list(display.etas) == [1.0, 2.0]
+    table = table_of_radii(params, [0.5, 0.7]) | {"params": [str(x) for x in params]}
+    with pytest.raises(ValueError, match='results must have dicts in the column "par'):
+        EtaPathDisplay.from_cv_results(table)
+
+
+def test_path_of_halving_has_each_radius_once():
+    """The last try counts, which had the most samples."""
+    etas = [1.0, 2.0, 4.0, 2.0, 4.0, 4.0]
+    means = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+    table = table_of_radii([{"eta": eta} for eta in etas], means)
+    display = EtaPathDisplay.from_cv_results(table)
+    assert list(display.etas) == [1.0, 2.0, 4.0]
+    assert list(display.mean_scores) == [0.1, 0.4, 0.6]
+    assert display.chosen_eta == 4.0
+
+
+@pytest.mark.parametrize("etas", [[0.01, 0.1, np.inf], [0.2, 0.3, np.inf]])
+def test_infinite_radius_is_near_the_others(etas):
+    """However small these are."""
+    display = EtaPathDisplay(etas=etas, mean_scores=[0.1, 0.2, 0.3]).plot()
+    assert etas[1] < display.line_.get_xdata()[-1] <= 2 * etas[1]
+
+
+def test_path_refuses_what_is_no_search(nmf):
+    """A fitted estimator of another kind is told apart."""
+    with pytest.raises(
+        TypeError, match=r"results must be a fitted search .*GroupSparse"
+    ):
+        EtaPathDisplay.from_cv_results(nmf)
