@@ -236,7 +236,7 @@ def paper_autoencoder(seed):
         SparseSupervisedAutoencoder(
             eta=1.0,
             projection="bilevel_l1inf",
-            descent="double",
+            schedule="double",
             max_epochs=30,
             batch_size=4,
             learning_rate_init=5e-4,

@@ -26,11 +26,11 @@ from sklearn.preprocessing import StandardScaler
 from skproj import SparseSupervisedAutoencoder
 from skproj.datasets import add_probes
 from skproj.nn._training._column_projection import ColumnProjection
-from skproj.nn._training._loop import Samples, merge_duplicates
+from skproj.nn._training._samples import Samples, merge_duplicates
 from skproj.projection import BALLS, hoyer_sparsity
 from skproj.projection._registry import SPARSIFYING
 
-DESCENTS = ["progressive", "double", "double-rewind", "projected", "single"]
+SCHEDULES = ["progressive", "double", "double-rewind", "projected", "single"]
 
 
 @pytest.fixture(scope="module")
@@ -95,13 +95,15 @@ def test_balls_without_zeros_are_refused(wide, projection):
 
 
 @pytest.mark.parametrize("projection", SPARSIFYING)
-@pytest.mark.parametrize("descent", DESCENTS)
-def test_every_ball_and_descent_selects_and_stays_consistent(wide, projection, descent):
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_every_ball_and_schedule_selects_and_stays_consistent(
+    wide, projection, schedule
+):
     """Support, importances, weights and counts tell one story for all options."""
     X, y = wide
     # The l_inf norm of a column is the smallest of its norms.
     eta = {"l1inf": 0.02, "bilevel_l1inf": 0.05}.get(projection, 0.5)
-    model = quick(eta=eta, projection=projection, descent=descent).fit(X, y)
+    model = quick(eta=eta, projection=projection, schedule=schedule).fit(X, y)
     support = model.get_support()
     assert 0 < support.sum() < X.shape[1]
     assert model.n_selected_features_ == support.sum()
@@ -109,7 +111,7 @@ def test_every_ball_and_descent_selects_and_stays_consistent(wide, projection, d
     assert_array_equal(model.feature_importances_ > 0, support)
     assert model.encoder_weights_.shape == (100, 50)
     assert_array_equal(np.any(model.encoder_weights_ != 0, axis=0), support)
-    if descent in ("projected", "single"):
+    if schedule in ("projected", "single"):
         norm = BALLS[projection].norm(model.encoder_weights_)
         assert norm <= eta * (1 + 1e-6)
     changed = X.copy()
@@ -122,7 +124,7 @@ def test_noise_above_one_shortens_the_steps(wide, noise):
     """The first step of Adam moves every weight by the learning rate."""
     X, y = wide
     params = {"max_epochs": 1, "batch_size": len(X), "input_noise": noise}
-    params |= {"descent": "single", "eta": np.inf}
+    params |= {"schedule": "single", "eta": np.inf}
     start = quick(learning_rate_init=1e-12, **params).fit(X, y).encoder_weights_
     moved = quick(learning_rate_init=0.004, **params).fit(X, y).encoder_weights_
     step = 0.004 / max(noise, 1.0)
@@ -133,9 +135,9 @@ def test_double_rewind_restarts_from_the_initial_weights(wide):
     """With a vanishing step, the kept weights are the initial ones, not shrunk ones."""
     X, y = wide
     params = {"learning_rate_init": 1e-12, "max_epochs": 1}
-    untouched = quick(eta=np.inf, descent="single", **params).fit(X, y)
-    rewound = quick(descent="double-rewind", **params).fit(X, y)
-    continued = quick(descent="double", **params).fit(X, y)
+    untouched = quick(eta=np.inf, schedule="single", **params).fit(X, y)
+    rewound = quick(schedule="double-rewind", **params).fit(X, y)
+    continued = quick(schedule="double", **params).fit(X, y)
     support = rewound.get_support()
     assert_allclose(
         rewound.encoder_weights_[:, support],
@@ -183,7 +185,7 @@ def test_reconstruction_learns_when_it_is_asked_to():
             (
                 quick(
                     eta=np.inf,
-                    descent="single",
+                    schedule="single",
                     reconstruction_weight=weight,
                     reconstruction_loss=loss,
                     input_noise=0.1,
@@ -304,11 +306,11 @@ def test_class_weight_shifts_predictions(wide):
         assert_array_equal(a, b)
 
 
-def test_early_stopping_ends_a_descent_at_its_best_epoch(wide):
+def test_early_stopping_ends_a_stage_at_its_best_epoch(wide):
     """Fewer epochs than allowed, scores recorded, best weights kept."""
     X, y = wide
     model = quick(
-        early_stopping=True, max_epochs=200, n_iter_no_change=3, descent="single"
+        early_stopping=True, max_epochs=200, n_iter_no_change=3, schedule="single"
     ).fit(X, y)
     assert model.n_iter_ < 200
     assert len(model.validation_scores_) == len(model.loss_curve_) == model.n_iter_
@@ -319,7 +321,7 @@ def test_early_stopping_ends_a_descent_at_its_best_epoch(wide):
 def test_warm_start_continues_and_refuses_another_shape(wide):
     """A second fit starts from the fitted weights; without it, from scratch."""
     X, y = wide
-    params = {"learning_rate_init": 1e-12, "descent": "single", "eta": np.inf}
+    params = {"learning_rate_init": 1e-12, "schedule": "single", "eta": np.inf}
     model = quick(warm_start=True).fit(X, y).set_params(**params)
     weights, latent = model.encoder_weights_, model.transform(X)
     model.fit(X, y)
@@ -442,11 +444,11 @@ def test_names_and_dataframes(wide):
     assert_array_equal(selector.get_feature_names_out(), selected)
 
 
-def test_callbacks_see_descents_and_epochs(wide):
+def test_callbacks_see_stages_and_epochs(wide):
     """A monitor scores every epoch with a model that can predict."""
     X, y = wide
     monitor = ScoringMonitor(scoring="accuracy")
-    model = quick(max_epochs=3, survival_rate=0.1, n_features_to_select=3)
+    model = quick(max_epochs=3, keep_fraction=0.1, n_features_to_select=3)
     model.set_callbacks(monitor).fit(X, y)
     log = monitor.get_logs(select="most_recent").data_as_pandas
     scores = log.loc[log["task_id_path"].map(len) == 3, "accuracy"]
@@ -462,27 +464,27 @@ def test_progress_bar_runs(wide, capsys):
     assert "100%" in capsys.readouterr().out
 
 
-def test_callback_can_stop_a_descent(wide):
-    """True from a callback at an epoch ends that descent, not the selection."""
+def test_callback_can_stop_a_stage(wide):
+    """True from a callback at an epoch ends that stage, not the selection."""
     X, y = wide
 
     class StopAtOnce(Callback):
         def on_fit_task_end(self, estimator, context):
             return context.task_name == "epoch"
 
-    params = {"n_features_to_select": 20, "survival_rate": 0.5, "max_epochs": 10}
+    params = {"n_features_to_select": 20, "keep_fraction": 0.5, "max_epochs": 10}
     model = quick(**params).set_callbacks(StopAtOnce()).fit(X, y)
     assert model.n_iter_ == 3  # with 50, 25 and 20 features
     assert model.n_selected_features_ == 20
 
 
 def test_callback_can_stop_the_run(wide):
-    """True at a descent goes to the last projection at once, without training on."""
+    """True at a stage goes to the last projection at once, without training on."""
     X, y = wide
 
     class StopAtFirstDescent(Callback):
         def on_fit_task_end(self, estimator, context):
-            return context.task_name == "descent"
+            return context.task_name == "stage"
 
     model = quick(n_features_to_select=4).set_callbacks(StopAtFirstDescent()).fit(X, y)
     assert model.n_iter_ == 5
@@ -518,7 +520,7 @@ def test_read_only_fortran_and_strided_input_work(wide):
         ({"eta": np.nan}, "eta"),
         ({"projection": "l7"}, "projection"),
         ({"activation": "sine"}, "activation"),
-        ({"descent": "triple"}, "descent"),
+        ({"schedule": "triple"}, "schedule"),
         ({"reconstruction_loss": "l7"}, "reconstruction_loss"),
         ({"hidden_layer_sizes": (0,)}, "hidden_layer_sizes"),
         ({"hidden_layer_sizes": (2.5,)}, "hidden_layer_sizes"),
@@ -526,8 +528,8 @@ def test_read_only_fortran_and_strided_input_work(wide):
         ({"max_epochs": 0}, "max_epochs"),
         ({"input_noise": -0.1}, "input_noise"),
         ({"validation_fraction": 1.0}, "validation_fraction"),
-        ({"survival_rate": 1.0}, "survival_rate"),
-        ({"survival_rate": 0.0}, "survival_rate"),
+        ({"keep_fraction": 1.0}, "keep_fraction"),
+        ({"keep_fraction": 0.0}, "keep_fraction"),
         ({"n_features_to_select": 0}, "n_features_to_select"),
         ({"n_features_to_select": 2.5}, "n_features_to_select"),
         ({"batch_size": "all"}, "batch_size"),
@@ -716,7 +718,7 @@ def walk(model, X, y, etas=None):
     X, y = model._validate_data(X, y)
     context = model._init_callback_context(max_subtasks=None)
     problem, trainer = model._prepare(X, y, None, context)
-    for state in model._walk(problem, trainer, etas):
+    for state in model._train_path(problem, trainer, etas):
         fitted = clone(model)
         fitted.n_features_in_ = X.shape[1]
         fitted._set_state(state)
@@ -752,11 +754,11 @@ def test_a_fit_equals_the_outcome_of_the_path_at_its_radius(wide, params):
         assert_same_model(clone(model).set_params(eta=stop.eta_).fit(X, y), stop, X)
 
 
-@pytest.mark.parametrize("descent", DESCENTS)
-def test_a_fit_equals_the_outcome_of_a_run_with_several_goals(wide, descent):
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_a_fit_equals_the_result_of_a_run_with_several_targets(wide, schedule):
     """What a run passes on its way does not change where it gets."""
     X, y = wide
-    model = quick(descent=descent, **SMALL)
+    model = quick(schedule=schedule, **SMALL)
     etas = [np.inf, 20.0, 3.0, 2.9, 0.5, 1e-3]
     for eta, stop in zip(etas, walk(clone(model), X, y, etas), strict=True):
         assert_same_model(clone(model).set_params(eta=eta).fit(X, y), stop, X)
@@ -784,9 +786,9 @@ def clip_columns(W, radius, axis):
 def test_n_features_to_select_is_exact(wide, projection, k):
     """Every ball, and a callable, keeps the number that was asked for."""
     X, y = wide
-    for descent in ("progressive", "double"):
+    for schedule in ("progressive", "double"):
         model = quick(
-            projection=projection, n_features_to_select=k, descent=descent, **SMALL
+            projection=projection, n_features_to_select=k, schedule=schedule, **SMALL
         ).fit(X, y)
         assert model.n_selected_features_ == model.get_support().sum() == k
         assert len(model.module_.encoder[0].weight.T) == k
@@ -823,8 +825,8 @@ def test_n_features_to_select_that_cannot_be_reached(wide):
         model = quick(n_features_to_select=3, projection=at_most_two).fit(X, y)
     assert w[0].filename == __file__
     assert_array_equal(model.get_support(indices=True), [0, 1])
-    with pytest.raises(ValueError, match=r'descent="projected".*n_features_to_select'):
-        quick(n_features_to_select=3, descent="projected").fit(X, y)
+    with pytest.raises(ValueError, match=r'schedule="projected".*n_features_to_select'):
+        quick(n_features_to_select=3, schedule="projected").fit(X, y)
 
 
 @pytest.mark.parametrize("layout", [csr_array, csc_array, coo_array, csr_matrix])
@@ -847,9 +849,9 @@ def test_sparse_input_stays_sparse():
     rng = np.random.default_rng(0)
     X = random_array((4000, 10000), density=1e-3, dtype=np.float32, rng=rng)
     y = rng.integers(0, 2, 4000)
-    params = {"hidden_layer_sizes": (2,), "max_epochs": 1, "survival_rate": 0.05}
+    params = {"hidden_layer_sizes": (2,), "max_epochs": 1, "keep_fraction": 0.05}
     model = quick(n_features_to_select=5, early_stopping=True, **params)
-    whole = quick(eta=np.inf, descent="single", **params)
+    whole = quick(eta=np.inf, schedule="single", **params)
     tracemalloc.start()
     for estimator in (model, whole):
         estimator.fit(X, y).predict(X)
@@ -1050,7 +1052,7 @@ def test_calibration_improves_the_probabilities_of_new_samples():
     calibrated = log_loss(y_test, proba)
     model.temperature_ = 1.0
     assert calibrated < 0.8 * log_loss(y_test, model.predict_proba(X_test))
-    assert quick(**params, descent="single").fit(X, y).temperature_ == 1.0
+    assert quick(**params, schedule="single").fit(X, y).temperature_ == 1.0
     lonely = np.where(np.arange(len(X)) == 0, 2, y)
     with pytest.raises(ValueError, match=r"calibrate=True.*validation_fraction"):
         quick(calibrate=True).fit(X, lonely)
@@ -1062,7 +1064,7 @@ def test_hundred_classes_of_five_samples():
     y = np.repeat(np.arange(100), 5)
     X = 3.0 * rng.standard_normal((100, 30))[y] + rng.standard_normal((500, 30))
     X = StandardScaler().fit_transform(X)
-    model = quick(eta=np.inf, max_epochs=40, descent="single").fit(X[::2], y[::2])
+    model = quick(eta=np.inf, max_epochs=40, schedule="single").fit(X[::2], y[::2])
     assert_array_equal(model.classes_, np.arange(100))
     assert model.predict_proba(X).shape == (500, 100)
     assert model.score(X[1::2], y[1::2]) > 0.7
@@ -1071,7 +1073,7 @@ def test_hundred_classes_of_five_samples():
     assert sparse.score(X, y) > 0.3
 
 
-def test_reconstruction_of_a_progressive_descent(wide):
+def test_reconstruction_of_a_progressive_schedule(wide):
     """The selected features are rebuilt better than by zero, the others are zero."""
     factors = np.random.default_rng(0).standard_normal((300, 2))
     X = np.repeat(factors, 6, axis=1) + 0.3 * wide[0][:, :12]
@@ -1174,12 +1176,12 @@ def test_narrowing_keeps_the_rows_that_are_used():
 
 
 @pytest.mark.parametrize(
-    "descent", ["progressive", "double", "double-rewind", "projected", "single"]
+    "schedule", ["progressive", "double", "double-rewind", "projected", "single"]
 )
-def test_hoyer_projection_takes_eta_as_a_sparsity(wide, descent):
+def test_hoyer_projection_takes_eta_as_a_sparsity(wide, schedule):
     """The norms of the columns, removed ones included, have it."""
     X, y = wide
-    params = {"projection": "hoyer", "descent": descent, "eta": 0.8}
+    params = {"projection": "hoyer", "schedule": schedule, "eta": 0.8}
     model = quick(**params).fit(X, y)
     assert model.eta_ == 0.8
     assert hoyer_sparsity(model.feature_importances_) == pytest.approx(0.8, abs=1e-7)

@@ -17,15 +17,11 @@ from sklearn.preprocessing import StandardScaler
 
 from skproj import SparseMLPClassifier, SparseMLPRegressor
 from skproj.datasets import make_mackey_glass
-from skproj.nn._training._loop import SGD, SOLVERS, Adam, Penalty, Trainer
-from skproj.nn._training._network import (
-    SparseLinear,
-    compress,
-    logistic,
-    make_mlp,
-    weights_of,
-)
-from skproj.nn._training._sparse_training import remove_dead_ends
+from skproj.nn._training._l1_training import remove_dead_ends
+from skproj.nn._training._network import SparseLinear, compress, make_mlp, weights_of
+from skproj.nn._training._objectives import logistic
+from skproj.nn._training._optimizers import SGD, SOLVERS, Adam, Penalty
+from skproj.nn._training._trainer import Trainer
 
 
 @pytest.fixture(scope="module")
@@ -482,27 +478,27 @@ def test_diverging_training_is_repeated_with_half_the_learning_rate(blobs):
     assert np.isfinite(model.loss_curve_).all()
 
 
-@pytest.mark.parametrize("n_descents", [1, 2, 3])
-def test_each_training_may_diverge(blobs, monkeypatch, n_descents):
+@pytest.mark.parametrize("n_stages", [1, 2, 3])
+def test_each_training_may_diverge(blobs, monkeypatch, n_stages):
     """The dense one, a step of the search, the debiasing."""
     X, y = blobs
     expected = quick(alpha=0.02, max_epochs=5).fit(X, y)
-    rates, descend = [], Trainer.descend
+    rates, train_stage = [], Trainer.train_stage
 
     def diverge_once(trainer, *args, **kwargs):
-        rates.append(trainer.learning_rate_init)
-        if len(rates) == n_descents:
+        rates.append(trainer.options.learning_rate_init)
+        if len(rates) == n_stages:
             weights_of(trainer.module)[0].data.fill_(np.nan)
-        return descend(trainer, *args, **kwargs)
+        return train_stage(trainer, *args, **kwargs)
 
-    monkeypatch.setattr(Trainer, "descend", diverge_once)
+    monkeypatch.setattr(Trainer, "train_stage", diverge_once)
     model = quick(alpha=0.02, max_epochs=5).fit(X, y)
     first = SOLVERS["adam"].default_learning_rate
-    assert rates == [first] * n_descents + [first / 2] * (4 - n_descents)
+    assert rates == [first] * n_stages + [first / 2] * (4 - n_stages)
     assert all(np.isfinite(coef).all() for coef in model.coefs_)
     assert_array_equal(
-        model.loss_curve_[: 5 * (n_descents - 1)],
-        expected.loss_curve_[: 5 * (n_descents - 1)],
+        model.loss_curve_[: 5 * (n_stages - 1)],
+        expected.loss_curve_[: 5 * (n_stages - 1)],
     )
     assert len(model.loss_curve_) == 15
 
@@ -543,8 +539,8 @@ def test_callbacks_see_trainings_and_epochs(blobs, capsys):
     assert "100%" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("n_descents", [1, 2])
-def test_callback_can_end_the_search(blobs, n_descents):
+@pytest.mark.parametrize("n_stages", [1, 2])
+def test_callback_can_end_the_search(blobs, n_stages):
     """What has been trained is trimmed to the sparsity asked for."""
     X, y = blobs
 
@@ -561,15 +557,15 @@ def test_callback_can_end_the_search(blobs, n_descents):
             pass
 
         def on_fit_task_end(self, estimator, context):
-            self.n_seen += context.task_name == "descent"
-            return self.n_seen >= n_descents
+            self.n_seen += context.task_name == "stage"
+            return self.n_seen >= n_stages
 
     model = quick(target_sparsity=0.9).set_callbacks(Stop())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(X, y)
-    assert model.n_search_iter_ == n_descents - 1
-    assert model.n_iter_ == 30 * n_descents
+    assert model.n_search_iter_ == n_stages - 1
+    assert model.n_iter_ == 30 * n_stages
     assert model.sparsity_ >= 0.9
 
 

@@ -413,7 +413,9 @@ EVIL = {
         content={"func": "run", "obj": node("ObjectNode", "evil", "Run")},
     ),
     "operator": node("OperatorFuncNode", "operator", "methodcaller", attrs=ARGUMENTS),
-    "private class of skproj": node("ObjectNode", "skproj.nn._estimator", "Stream"),
+    "private class of skproj": node(
+        "ObjectNode", "skproj.nn._base_network", "PartialFitState"
+    ),
     "function of skproj": node("FunctionNode", "skproj.persistence", "dump"),
 }
 

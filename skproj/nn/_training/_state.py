@@ -7,8 +7,8 @@ and on a machine without the device of the training.
 import torch
 from scipy.sparse import csr_array
 
-from skproj.nn._training._loop import SOLVERS
 from skproj.nn._training._network import ACTIVATIONS, Autoencoder, SparseLinear
+from skproj.nn._training._optimizers import SOLVERS
 
 ACTIVATION_NAMES = {layer: name for name, layer in ACTIVATIONS.items()}
 
