@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch.optim.adamw import adamw
 
-from skproj.nn.optim._proximal import group_soft_threshold_, soft_threshold_
+from skproj.nn.optim._proximal import adam_step_sizes, proximal_step_
 
 DEFAULT_EPS = 1e-8
 
@@ -20,9 +20,9 @@ class Penalty:
     Attributes
     ----------
     alphas : sequence of float
-        What the norm of each layer is multiplied with; infinity keeps a layer at zero.
+        Factor of the norm of each layer; infinity keeps a layer at zero.
     by_group : bool
-        Whether the columns of a matrix, what one unit or feature feeds, are groups.
+        Whether the columns of a matrix are groups: the weights of one unit or feature.
     """
 
     alphas: tuple
@@ -31,13 +31,6 @@ class Penalty:
     def scaled(self, factor):
         """Return a part of this penalty."""
         return replace(self, alphas=tuple(factor * alpha for alpha in self.alphas))
-
-    def shrink_(self, weight, amount):
-        """Take the proximal step of one layer."""
-        if self.by_group:
-            group_soft_threshold_(weight, amount, dim=0)
-        else:
-            soft_threshold_(weight, amount)
 
     def violations(self, weights, gradients):
         """Measure how far the weights are from their conditions of optimality.
@@ -74,7 +67,7 @@ class Penalty:
         removed = (torch.linalg.vector_norm(gradient, dim=0) - alpha).clamp(min=0)
         return torch.where(norms > 0, kept, removed)
 
-    def shrink_all_(self, parameters, step_size):
+    def proximal_step_(self, parameters, step_size):
         """Take the proximal step of all layers.
 
         Parameters
@@ -84,10 +77,11 @@ class Penalty:
         step_size : callable
             Returns the step size of a parameter, a float or tensor.
         """
+        norm = "l12" if self.by_group else "l1"
         weights = (parameter for parameter in parameters if parameter.ndim == 2)
         for weight, alpha in zip(weights, self.alphas, strict=True):
             if alpha > 0:
-                self.shrink_(weight, step_size(weight) * alpha)
+                proximal_step_(weight, step_size(weight) * alpha, norm)
 
 
 class Adam:
@@ -102,7 +96,7 @@ class Adam:
     penalty : Penalty or None
         Each step ends with its proximal step, in the metric of the step.
     eps : float
-        What is added to the root of the second moment.
+        Added to the root of the second moment.
 
     References
     ----------
@@ -162,12 +156,11 @@ class Adam:
                 )
                 if parameter.ndim == 2
             }
-            self.penalty.shrink_all_(moving, sizes.get)
+            self.penalty.proximal_step_(moving, sizes.get)
 
     def _step_size(self, second_moment, step):
-        """Return what Adam multiplies the momentum of each weight with."""
         correction = 1.0 - self.betas[1] ** step
-        return self.learning_rate / (second_moment / correction).sqrt_().add_(self.eps)
+        return adam_step_sizes(second_moment, correction, self.learning_rate, self.eps)
 
 
 class SGD:
@@ -210,7 +203,7 @@ class SGD:
             torch._foreach_mul_(self.parameters, keep)
         torch._foreach_add_(self.parameters, self._means, alpha=-self.learning_rate)
         if self.penalty is not None:
-            self.penalty.shrink_all_(self.parameters, lambda _: self.learning_rate)
+            self.penalty.proximal_step_(self.parameters, lambda _: self.learning_rate)
 
 
 SOLVERS = {"adam": Adam, "sgd": SGD}

@@ -1,4 +1,4 @@
-"""Optimisers of a loss plus a sparse penalty, whose zeros are exact."""
+"""Optimizers of a loss plus a sparse penalty, whose zeros are exact."""
 
 import math
 import numbers
@@ -6,13 +6,13 @@ import numbers
 import torch
 
 from skproj.nn.functional import check_dims
-from skproj.nn.optim._proximal import group_soft_threshold_, soft_threshold_
+from skproj.nn.optim._proximal import adam_step_sizes, proximal_step_
 
 PENALTIES = ("l1", "l12")
 
 
 class _ProximalOptimizer(torch.optim.Optimizer):
-    """Descend on the loss, then apply the proximity operator of the penalty."""
+    """Base class: a step on the loss, then the proximal step of the penalty."""
 
     def add_param_group(self, param_group):
         """Add parameters with options of their own.
@@ -59,14 +59,12 @@ class _ProximalOptimizer(torch.optim.Optimizer):
             )
         with torch.no_grad():
             for W, group in moving:
-                step_size = self._descend(W, group)
+                step_size = self._step_on_loss(W, group)
                 if group["l1"] == 0.0 or group["lr"] == 0.0:
                     continue
-                amount = step_size * group["l1"]
-                if group["penalty"] == "l1":
-                    soft_threshold_(W, amount)
-                else:
-                    group_soft_threshold_(W, amount, group["dim"])
+                proximal_step_(
+                    W, step_size * group["l1"], group["penalty"], group["dim"]
+                )
         return loss
 
 
@@ -183,10 +181,10 @@ class ProximalSGD(_ProximalOptimizer):
         }
         super().__init__(params, defaults)
 
-    def _descend(self, W, group):
-        """Move a parameter by its gradient; return what multiplies the gradient.
+    def _step_on_loss(self, W, group):
+        """Move a parameter by its gradient; return the step size.
 
-        That is, in sum over the steps of the past, what the momentum makes of it.
+        With momentum it is the sum of the shares of a gradient in the steps so far.
         """
         momentum, direction, share = group["momentum"], W.grad, 1.0
         if momentum > 0.0:
@@ -342,8 +340,8 @@ class ProximalAdam(_ProximalOptimizer):
         }
         super().__init__(params, defaults)
 
-    def _descend(self, W, group):
-        """Move a parameter by its gradient; return what multiplies the gradient."""
+    def _step_on_loss(self, W, group):
+        """Move a parameter by its gradient; return the step size of each weight."""
         state, (beta1, beta2) = self.state[W], group["betas"]
         if not state:
             state["step"] = 0
@@ -356,11 +354,13 @@ class ProximalAdam(_ProximalOptimizer):
         correction, correction_square = (
             1.0 - beta ** state["step"] for beta in (beta1, beta2)
         )
-        scale = mean_square.sqrt().div_(math.sqrt(correction_square)).add_(group["eps"])
+        step_sizes = adam_step_sizes(
+            mean_square, correction_square, group["lr"], group["eps"]
+        )
         if group["weight_decay"] > 0.0:
             W.mul_(1.0 - group["lr"] * group["weight_decay"])
-        W.addcdiv_(mean, scale, value=-group["lr"] / correction)
-        return scale.reciprocal_().mul_(group["lr"])
+        W.addcmul_(mean, step_sizes, value=-1.0 / correction)
+        return step_sizes
 
 
 def _check_options(group):
