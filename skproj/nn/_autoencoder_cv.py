@@ -21,7 +21,7 @@ from skproj.utils._validation import (
     Interval,
     StrOptions,
     _fit_context,
-    nothing_half_fitted,
+    atomic_fit,
     relative_weights,
 )
 
@@ -236,7 +236,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
 
     @shared_docs(**AUTOENCODER_DOCS)
     @_fit_context(prefer_skip_nested_validation=True)
-    @nothing_half_fitted
+    @atomic_fit
     def fit(self, X, y, sample_weight=None):
         """Choose the radius, train the network and select features.
 

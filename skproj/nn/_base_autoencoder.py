@@ -26,8 +26,8 @@ from skproj.utils._validation import (
     Interval,
     StrOptions,
     _fit_context,
+    atomic_fit,
     check_is_fitted,
-    nothing_half_fitted,
 )
 
 
@@ -77,7 +77,7 @@ class BaseSparseAutoencoder(
 
     @shared_docs(**AUTOENCODER_DOCS)
     @_fit_context(prefer_skip_nested_validation=True)
-    @nothing_half_fitted
+    @atomic_fit
     def fit(self, X, y, sample_weight=None):
         """Train the network and select features.
 

@@ -19,7 +19,7 @@ from skproj.utils._validation import (
     Interval,
     StrOptions,
     _fit_context,
-    nothing_half_fitted,
+    atomic_fit,
 )
 
 
@@ -77,7 +77,7 @@ class BaseSparseMLP(BaseNetwork):
 
     @shared_docs(**MLP_DOCS)
     @_fit_context(prefer_skip_nested_validation=True)
-    @nothing_half_fitted
+    @atomic_fit
     def fit(self, X, y, sample_weight=None):
         """Train the network, and find the l1 weight that makes it as sparse as asked.
 

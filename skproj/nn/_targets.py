@@ -11,8 +11,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from skproj.nn._training._samples import merge_duplicates
 from skproj.utils._validation import (
     _fit_context,
+    atomic_fit,
     check_class_weight,
-    nothing_half_fitted,
     relative_weights,
 )
 
@@ -64,7 +64,7 @@ class NetworkClassifierMixin(ClassifierMixin):
 
     @available_if(_has_partial_fit)
     @_fit_context(prefer_skip_nested_validation=True)
-    @nothing_half_fitted
+    @atomic_fit
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Train for one epoch on a part of the data.
 
@@ -230,7 +230,7 @@ class NetworkRegressorMixin(RegressorMixin, MultiOutputMixin):
 
     @available_if(_has_partial_fit)
     @_fit_context(prefer_skip_nested_validation=True)
-    @nothing_half_fitted
+    @atomic_fit
     def partial_fit(self, X, y, sample_weight=None):
         """Train for one epoch on a part of the data.
 

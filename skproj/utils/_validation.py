@@ -36,6 +36,7 @@ __all__ = [
     "_get_feature_importances",
     "_num_features",
     "_routing_enabled",
+    "atomic_fit",
     "check_class_weight",
     "check_is_fitted",
     "nothing_half_fitted",
@@ -64,7 +65,7 @@ def relative_weights(sample_weight, X):
     return weight / weight.max()
 
 
-def nothing_half_fitted(fit):
+def atomic_fit(fit):
     """Make a `fit` that fails leave the fitted attributes as they were."""
 
     @functools.wraps(fit)
@@ -79,3 +80,6 @@ def nothing_half_fitted(fit):
             raise
 
     return fit_or_restore
+
+
+nothing_half_fitted = atomic_fit  # until all callers are renamed

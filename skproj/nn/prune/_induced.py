@@ -5,7 +5,7 @@ import numbers
 import torch
 
 from skproj.nn.optim._projected import StepHandle, check_held, check_optimizer
-from skproj.nn.prune._masks import group_by_parameter
+from skproj.nn.prune._docs import DOCS
 from skproj.nn.prune._weight_groups import (
     GROUPINGS,
     TARGETS,
@@ -13,10 +13,12 @@ from skproj.nn.prune._weight_groups import (
     check_choice,
     check_parameters,
     effective_weight,
+    group_by_parameter,
     project_jointly,
     pruned_or_plain,
 )
 from skproj.projection._hoyer import check_sparsity
+from skproj.utils._docs import shared_docs
 
 # What part of the way from `initial` to `final` has been gone at part t of the time.
 SHAPES = {
@@ -114,6 +116,7 @@ class _JointHandle(StepHandle):
             pruned_or_plain(module, name).copy_(torch.from_numpy(P))
 
 
+@shared_docs(**DOCS)
 def induced_pruning(
     optimizer,
     parameters,
@@ -180,9 +183,7 @@ def induced_pruning(
 
     References
     ----------
-    .. [1] R. Ohib, N. Gillis, N. Dalmasso, S. Shah, V. Potluru, S. Plis, "Explicit
-       group sparse projection with applications to deep learning and NMF",
-       :arxiv:`1912.03896`.
+    {group_sparse_reference}
 
     Examples
     --------

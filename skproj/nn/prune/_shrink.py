@@ -13,8 +13,10 @@ from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn.utils import parametrize, prune
 from torch.utils.flop_counter import FlopCounterMode
 
+from skproj.nn.prune._docs import DOCS
 from skproj.nn.prune._sparsity_report import as_text
 from skproj.nn.prune._unit_graph import BATCH_NORMS, Mixing, UnitGraph
+from skproj.utils._docs import shared_docs
 
 # How much outputs may differ, relative to the largest; more for half precision.
 TOLERANCES = {torch.float64: 1e-10, torch.float32: 1e-5}
@@ -49,6 +51,7 @@ class _Cost(NamedTuple):
     milliseconds: float
 
 
+@shared_docs(**DOCS)
 class ShrinkReport:
     """What `shrink` has saved: `print` shows it as a table.
 
@@ -75,9 +78,7 @@ class ShrinkReport:
 
     References
     ----------
-    .. [1] M. Barlaud, G. Perez, J.-P. Marmorat, "A new linear time bi-level l1,inf
-       projection; application to the sparsification of auto-encoders neural
-       networks", :arxiv:`2407.16293`.
+    {bilevel_reference}
 
     Examples
     --------
@@ -362,6 +363,7 @@ def _check_inputs(example_inputs):
     return example_inputs
 
 
+@shared_docs(**DOCS)
 @torch.no_grad()
 def shrink(model, example_inputs):
     r"""Copy a model without the neurons, filters and inputs that are dead.
@@ -431,9 +433,7 @@ def shrink(model, example_inputs):
 
     References
     ----------
-    .. [1] M. Barlaud, G. Perez, J.-P. Marmorat, "A new linear time bi-level l1,inf
-       projection; application to the sparsification of auto-encoders neural
-       networks", :arxiv:`2407.16293`.
+    {bilevel_reference}
 
     Examples
     --------

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skproj.nn.prune._masks import named_layers
+from skproj.nn.prune._layers import named_layers
 from skproj.nn.prune._weight_groups import (
     Vectors,
     as_array,
