@@ -7,8 +7,44 @@ import torch
 
 from skproj.nn.functional import check_dims
 from skproj.nn.optim._proximal import adam_step_sizes, proximal_step_
+from skproj.utils._docs import shared_docs
 
 PENALTIES = ("l1", "l12")
+
+_DOCS = {
+    "options": """
+        params : iterable
+            Parameters, or dicts with groups of them and their options, as for any
+            optimizer of PyTorch. The penalty is put on all that have no ``l1=0`` of
+            their own; biases and the parameters of normalisation layers usually should.
+        lr : float, default=1e-3
+            Learning rate.
+        l1 : float, default=0.0
+            Weight of the penalty. Infinity makes all weights zero.
+        penalty : {"l1", "l12"}, default="l1"
+            Whether single weights become zero, or whole groups.
+        dim : int, tuple of int or None, default=0
+            Dimension along which the l2 norm of a group runs, for ``penalty="l12"``.
+            In a weight of `torch.nn.Linear`, of shape (n_outputs, n_inputs), ``dim=0``
+            removes inputs and ``dim=1`` outputs; ``dim=(1, 2, 3)`` removes the filters
+            of a convolution. None makes a parameter one group.
+    """,
+    "raises": """
+        TypeError
+            If an option has the wrong type, or a parameter does not hold real
+            floating-point numbers.
+        ValueError
+            If an option is out of its range, or if `dim` does not fit a parameter.
+    """,
+    "zeros": """
+        Parameters without a gradient are left as they are. Count zeros after a step: no
+        other is exact.
+    """,
+    "reference": """
+        .. [1] L. Shen, R. Wang, Y. Xu, M. Yan, "Sparse deep learning models with the l1
+           regularization", :arxiv:`2408.02801`.
+    """,
+}
 
 
 class _ProximalOptimizer(torch.optim.Optimizer):
@@ -68,6 +104,7 @@ class _ProximalOptimizer(torch.optim.Optimizer):
         return loss
 
 
+@shared_docs(**_DOCS)
 class ProximalSGD(_ProximalOptimizer):
     r"""Stochastic gradient descent on a loss plus an l1 or l1,2 penalty.
 
@@ -83,21 +120,7 @@ class ProximalSGD(_ProximalOptimizer):
 
     Parameters
     ----------
-    params : iterable
-        Parameters, or dicts with groups of them and their options, as for any
-        optimiser of PyTorch. The penalty is put on all that have no ``l1=0`` of their
-        own; biases and the parameters of normalisation layers usually should.
-    lr : float, default=1e-3
-        Learning rate.
-    l1 : float, default=0.0
-        Weight of the penalty. Infinity makes all weights zero.
-    penalty : {"l1", "l12"}, default="l1"
-        Whether single weights become zero, or whole groups.
-    dim : int, tuple of int or None, default=0
-        What the l2 norm of a group runs along, for ``penalty="l12"``. In a weight of
-        `torch.nn.Linear`, of shape (n_outputs, n_inputs), ``dim=0`` removes inputs and
-        ``dim=1`` outputs; ``dim=(1, 2, 3)`` removes the filters of a convolution.
-        None makes a parameter one group.
+    {options}
     momentum : float, default=0.0
         Momentum, less than 1.
     nesterov : bool, default=False
@@ -108,11 +131,7 @@ class ProximalSGD(_ProximalOptimizer):
 
     Raises
     ------
-    TypeError
-        If an option has the wrong type, or a parameter does not hold real
-        floating-point numbers.
-    ValueError
-        If an option is out of its range, or if `dim` does not fit a parameter.
+    {raises}
 
     See Also
     --------
@@ -130,13 +149,11 @@ class ProximalSGD(_ProximalOptimizer):
     gradient moves a weight by :math:`1 / (1 - \text{momentum})` as much as without
     momentum.
 
-    Parameters without a gradient are left as they are. Count zeros after a step: no
-    other is exact.
+    {zeros}
 
     References
     ----------
-    .. [1] L. Shen, R. Wang, Y. Xu, M. Yan, "Sparse deep learning models with the l1
-       regularization", :arxiv:`2408.02801`.
+    {reference}
 
     Examples
     --------
@@ -204,6 +221,7 @@ class ProximalSGD(_ProximalOptimizer):
         return step_size
 
 
+@shared_docs(**_DOCS)
 class ProximalAdam(_ProximalOptimizer):
     r"""Adam on a loss plus an l1 or l1,2 penalty.
 
@@ -219,21 +237,7 @@ class ProximalAdam(_ProximalOptimizer):
 
     Parameters
     ----------
-    params : iterable
-        Parameters, or dicts with groups of them and their options, as for any
-        optimiser of PyTorch. The penalty is put on all that have no ``l1=0`` of their
-        own; biases and the parameters of normalisation layers usually should.
-    lr : float, default=1e-3
-        Learning rate.
-    l1 : float, default=0.0
-        Weight of the penalty. Infinity makes all weights zero.
-    penalty : {"l1", "l12"}, default="l1"
-        Whether single weights become zero, or whole groups.
-    dim : int, tuple of int or None, default=0
-        What the l2 norm of a group runs along, for ``penalty="l12"``. In a weight of
-        `torch.nn.Linear`, of shape (n_outputs, n_inputs), ``dim=0`` removes inputs and
-        ``dim=1`` outputs; ``dim=(1, 2, 3)`` removes the filters of a convolution.
-        None makes a parameter one group.
+    {options}
     betas : tuple of two floats, default=(0.9, 0.999)
         Decay of the averages of the gradient and of its square, less than 1.
     eps : float, default=1e-8
@@ -243,11 +247,7 @@ class ProximalAdam(_ProximalOptimizer):
 
     Raises
     ------
-    TypeError
-        If an option has the wrong type, or a parameter does not hold real
-        floating-point numbers.
-    ValueError
-        If an option is out of its range, or if `dim` does not fit a parameter.
+    {raises}
 
     See Also
     --------
@@ -279,13 +279,11 @@ class ProximalAdam(_ProximalOptimizer):
     third of the root mean square of the gradient at random weights: no threshold
     exceeds :math:`\text{lr} \cdot \text{l1} / \text{eps}`.
 
-    Parameters without a gradient are left as they are. Count zeros after a step: no
-    other is exact.
+    {zeros}
 
     References
     ----------
-    .. [1] L. Shen, R. Wang, Y. Xu, M. Yan, "Sparse deep learning models with the l1
-       regularization", :arxiv:`2408.02801`.
+    {reference}
     .. [2] J. Yun, A. C. Lozano, E. Yang, "A general family of stochastic proximal
        gradient methods for deep learning", :arxiv:`2007.07484`.
 
