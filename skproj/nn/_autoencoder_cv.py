@@ -45,7 +45,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         How to split the samples, as in :class:`~sklearn.model_selection.GridSearchCV`;
         None means five stratified folds.
     scoring : str or callable, default=None
-        What to choose the radius by: the name of a scorer or a scorer. None is minus
+        Criterion of the choice: the name of a scorer or a scorer. None is minus
         the log loss of probabilities that have been calibrated over all the folds: it
         sees a loss of features earlier than the accuracy does.
     selection_rule : {"best", "one-standard-error"}, default="best"
@@ -71,8 +71,8 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
     {training}
     {class_weight}
     calibrate : bool, default=True
-        Whether to fit the temperature [3]_ of the class probabilities with what the
-        folds predicted for their test samples.
+        Whether to fit the temperature [3]_ of the class probabilities with the
+        predictions of the folds for their test samples.
     {device}
 
     Attributes
@@ -274,7 +274,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         context = self._init_callback_context(
             max_subtasks=len(models) * (1 + len(splits))
         )
-        # What callbacks are given: a search has no network of its own until the end.
+        # Arguments of the hooks: a search has no network of its own until the end.
         arguments = {"estimator": self, "X": X, "y": y, "metadata": {}}
         if sample_weight is not None:
             arguments["metadata"]["sample_weight"] = sample_weight
@@ -394,7 +394,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
             del parameters[name]
         parameters["input_noise"] = input_noise
         parameters["final_noise"] = 0.0  # each path is given its own
-        # Nothing is held back: the calibration takes what the folds predict.
+        # Nothing is held back: the calibration takes the predictions of the folds.
         parameters["calibrate"] = False
         if not isinstance(self.random_state, numbers.Integral):
             # The folds start from the weights that all the data start from.

@@ -311,8 +311,7 @@ class BaseSparseAutoencoder(
         Returns
         -------
         reconstruction : ndarray of shape (n_samples, n_features)
-            What the decoder makes of the latent code; zero for features that were not
-            selected.
+            Output of the decoder; zero for features that were not selected.
 
         Raises
         ------

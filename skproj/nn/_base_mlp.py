@@ -73,7 +73,7 @@ class BaseSparseMLP(BaseNetwork):
 
     @abstractmethod
     def _out_activation(self, encoded):
-        """Say what turns the outputs of the network into predictions."""
+        """Return the name of the function from outputs to predictions."""
 
     @shared_docs(**MLP_DOCS)
     @_fit_context(prefer_skip_nested_validation=True)

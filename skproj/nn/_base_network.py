@@ -152,7 +152,7 @@ class BaseNetwork(
         "verbose": ["verbose"],
     }
 
-    # Fitted attributes of every network, and what a `partial_fit` remembers.
+    # Fitted attributes of every network, and the state of `partial_fit`.
     _network_attributes = (
         "_columns_",
         "best_validation_score_",
@@ -354,7 +354,7 @@ class BaseNetwork(
         return tuple(int(n) for n in sizes)
 
     def _layer_settings(self):
-        """Return what the layers of the network depend on, beside the data."""
+        """Return the settings on which the layers depend, beside the data."""
         return self._hidden_sizes(), self.activation
 
     def _apply(self, function, X):

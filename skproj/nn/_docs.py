@@ -259,7 +259,7 @@ default="relu"
     "attributes": """
         alpha_ : float or ndarray of shape (n_layers,)
             The l1 weight of the network; a fit with this `alpha` gives the same
-            network, but for what was trimmed. It is infinite for a sparsity of 1.
+            network, except for trimmed weights. It is infinite for a sparsity of 1.
         sparsity_ : float
             Share of the weights, or groups, that are zero.
         layer_sparsities_ : ndarray of shape (n_layers,)

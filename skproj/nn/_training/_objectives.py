@@ -1,8 +1,9 @@
 """Losses of networks and their gradients, written out.
 
-For a network of 100 hidden units, autograd takes up to 1.7 times as long. The notation of the comments: z is what an activation is given and a what
-it returns; dv is the gradient of the objective with respect to v. Samples are the last
-axis but one, so that the formulas hold for stacked networks as well.
+For a network of 100 hidden units, autograd takes up to 1.7 times as long. In the
+comments, z is the input of an activation and a its output; dv is the gradient of the
+objective with respect to v. Samples are the last axis but one, so that the formulas
+hold for stacked networks as well.
 """
 
 from collections.abc import Callable

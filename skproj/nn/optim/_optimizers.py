@@ -77,7 +77,7 @@ class _ProximalOptimizer(torch.optim.Optimizer):
         Returns
         -------
         loss : torch.Tensor or None
-            What `closure` returned.
+            Result of `closure`.
         """
         loss = None
         if closure is not None:

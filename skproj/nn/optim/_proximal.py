@@ -75,8 +75,8 @@ def group_soft_threshold_(weight, amount, dim=0):
     weight : torch.Tensor
         Overwritten.
     amount : float or torch.Tensor of the shape of `weight`
-        A float is what the l2 norm of each group loses. A tensor, of positive numbers,
-        holds one amount for each weight.
+        A float is subtracted from the l2 norm of each group. A tensor holds a positive
+        amount for each weight.
     dim : int, tuple of int or None, default=0
         Dimension along which the l2 norm runs: with ``dim=0`` the groups of a matrix
         are its columns. None makes the whole tensor one group.

@@ -20,7 +20,7 @@ from skproj.nn.prune._weight_groups import (
 from skproj.projection._hoyer import check_sparsity
 from skproj.utils._docs import shared_docs
 
-# What part of the way from `initial` to `final` has been gone at part t of the time.
+# Share of the way from `initial` to `final` at the share t of the time.
 SHAPES = {
     "linear": lambda t: t,
     "cubic": lambda t: 1.0 - (1.0 - t) ** 3,
@@ -94,7 +94,7 @@ def sparsity_schedule(final, n_steps, *, initial=0.0, begin=0, shape="cubic"):
 
 
 class _JointHandle(StepHandle):
-    """What `induced_pruning` returns."""
+    """Handle of `induced_pruning`."""
 
     def __init__(self, optimizer, parameters, sparsity, every, **options):
         self._parameters = parameters
@@ -130,7 +130,7 @@ def induced_pruning(
     r"""Project the weights of a network to a sparsity while it is trained.
 
     After every so many steps of the optimizer, the weights are replaced by their group
-    sparse projection [1]_. They are not masked: what has become zero can come back,
+    sparse projection [1]_. They are not masked: a weight that is zero can come back,
     and what is left has shrunk. At high sparsity such a network loses less, when it is
     pruned in the end, than one that was trained without.
 

@@ -111,7 +111,7 @@ def global_hoyer(
     {hoyer_sparsity}
 
     Inside a group of vectors of equal length the mask is that of the largest weights,
-    except that each vector keeps its largest one. What the projection decides is how
+    except that each vector keeps its largest one. The projection decides how
     many weights each layer keeps. Vectors of different length in one group have
     different thresholds, and the short ones are cut harder: with ``"model/layers"``,
     small layers starve.
@@ -192,15 +192,15 @@ def single_shot(
     See Also
     --------
     induced_pruning : Projects while training, which is better at high sparsity.
-    sparsity_report : What is left in each layer.
+    sparsity_report : Zeros of each layer.
     torch.nn.utils.prune.global_unstructured : By magnitude, with
         `prunable_parameters`; try it first.
 
     Notes
     -----
     Train the pruned model on as usual: the masks stay. In the end,
-    `torch.nn.utils.prune.remove` makes the zeros permanent, and `shrink` removes what
-    is dead.
+    `torch.nn.utils.prune.remove` makes the zeros permanent, and `shrink` removes
+    dead units.
 
     References
     ----------

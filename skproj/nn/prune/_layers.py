@@ -16,8 +16,8 @@ def prunable_parameters(model, *, exclude=()):
     Parameters
     ----------
     model : torch.nn.Module
-        Any model. Biases and the parameters of other layers are not listed, nor is
-        what `torch.nn.MultiheadAttention` reads without calling a layer.
+        Any model. Biases and the parameters of other layers are not listed, nor are
+        weights that `torch.nn.MultiheadAttention` reads without calling a layer.
     exclude : iterable of str, default=()
         Names of modules, as in `model.named_modules`, to leave out with all that is in
         them; the first and the last layer are candidates.
@@ -25,7 +25,7 @@ def prunable_parameters(model, *, exclude=()):
     Returns
     -------
     parameters : list of pair (torch.nn.Module, str)
-        What `global_hoyer` and `torch.nn.utils.prune.global_unstructured` take.
+        Argument of `global_hoyer` and `torch.nn.utils.prune.global_unstructured`.
 
     Raises
     ------

@@ -141,7 +141,7 @@ class HoyerUnstructured(_CopyablePruning):
         t : torch.Tensor
             The weight, or scores of its entries.
         default_mask : torch.Tensor of the shape of `t`
-            What has been pruned already.
+            Zero where weights have been pruned already.
 
         Returns
         -------
@@ -208,7 +208,7 @@ class ProjectionStructured(_CopyablePruning):
         t : torch.Tensor
             The weight, or scores of its entries.
         default_mask : torch.Tensor of the shape of `t`
-            What has been pruned already.
+            Zero where weights have been pruned already.
 
         Returns
         -------

@@ -87,7 +87,7 @@ ARITHMETIC = {
 }
 IN_PLACE_OPERATORS = (operator.iadd, operator.isub, operator.imul)
 
-# Where functions of these names are what the names say.
+# Modules whose functions are identified by their names.
 KNOWN_MODULES = (
     "_operator",
     "builtins",

@@ -1,4 +1,4 @@
-"""Networks without what is dead in them."""
+"""Removal of dead units from networks."""
 
 import copy
 import dataclasses
@@ -18,7 +18,7 @@ from skproj.nn.prune._sparsity_report import as_text
 from skproj.nn.prune._unit_graph import BATCH_NORMS, Mixing, UnitGraph
 from skproj.utils._docs import shared_docs
 
-# How much outputs may differ, relative to the largest; more for half precision.
+# Largest difference of outputs, relative to the largest; more for half precision.
 TOLERANCES = {torch.float64: 1e-10, torch.float32: 1e-5}
 LARGEST_TOLERANCE = 1e-2
 
@@ -44,7 +44,7 @@ class SelectInputs(nn.Module):
 
 
 class _Cost(NamedTuple):
-    """What a model takes."""
+    """Cost of a model."""
 
     n_parameters: int
     flops: int
@@ -53,7 +53,7 @@ class _Cost(NamedTuple):
 
 @shared_docs(**DOCS)
 class ShrinkReport:
-    """What `shrink` has saved: `print` shows it as a table.
+    """Savings of `shrink`: `print` shows them as a table.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ class ShrinkReport:
 
 
 # ---------------------------------------------------------------------------
-# Copies, and what they compute
+# Copies, and their outputs
 
 
 def _pruning_hooks(module):
@@ -239,7 +239,7 @@ def _measure(model, inputs):
 
 
 # ---------------------------------------------------------------------------
-# Surgery
+# Removal of units
 
 
 def _take(module, name, kept, dim=0):
@@ -255,7 +255,7 @@ def _take(module, name, kept, dim=0):
 
 
 def _fold(module, amounts):
-    """Add what removed inputs contributed to the bias, which may have to be made."""
+    """Add the contributions of removed inputs to the bias, which may be created."""
     if not amounts.any():
         return
     weight = module.weight
@@ -381,7 +381,7 @@ def shrink(model, example_inputs):
     model : torch.nn.Module
         Trained model: plain, pruned or parametrized. It is not changed.
     example_inputs : torch.Tensor or tuple of torch.Tensor
-        What the model is called with, to learn the shapes, and to compare outputs.
+        Arguments of the model, to learn the shapes, and to compare outputs.
 
     Returns
     -------
@@ -405,7 +405,7 @@ def shrink(model, example_inputs):
     See Also
     --------
     projection_structured : Makes whole outputs or inputs of a layer zero.
-    sparsity_report : Counts what is dead.
+    sparsity_report : Counts zeros and dead units.
 
     Notes
     -----

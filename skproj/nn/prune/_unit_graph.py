@@ -2,7 +2,7 @@
 
 A unit is a neuron or a channel. Operations that work on each unit by itself carry it
 on; additions tie the units of their arguments together, so that they stay or go
-together. Whatever is not understood pins the units it touches: they stay.
+together. Units of other operations are pinned: they stay.
 """
 
 import copy
@@ -138,7 +138,7 @@ def _works_in_place(node, name):
 
 
 def _with_options(node):
-    """Return a function of a tensor that does what a node does."""
+    """Return the operation of a node as a function of a tensor."""
 
     def function(tensor):
         call = node.target
@@ -160,7 +160,7 @@ class UnitGraph:
     Attributes
     ----------
     layers : dict of str to Mixing or PerUnit
-        What can be made smaller, by name.
+        Layers that can be made smaller, by name.
     """
 
     def __init__(self, traced):
@@ -201,7 +201,7 @@ class UnitGraph:
             needed[roots[empty[-1].outputs[0]]] = True
 
     def _find_fixed_modules(self, graph):
-        """Find modules that are not what they seem, or that others depend on."""
+        """Find modules with hooks, shared weights or several calls: they stay."""
         modules = {id(module): module for module in self._modules.values()}
         calls = dict.fromkeys(modules, 0)
         owners = {}
@@ -245,7 +245,7 @@ class UnitGraph:
         return tuple(getattr(meta, "shape", ()))
 
     # -----------------------------------------------------------------------
-    # Nodes. A visit returns None for what it does not understand.
+    # Nodes. A visit returns None for an operation that it does not understand.
 
     def _visit(self, node):
         if node.op == "call_module":
