@@ -33,7 +33,7 @@ ESTIMATORS = [
     SparseMLPRegressor((20,), max_epochs=20, alpha=1e-3, penalty="l12"),
     SparseSupervisedAutoencoder(max_epochs=20),
     SparseSupervisedAutoencoder(
-        max_epochs=20, batch_size=10, descent="projected", projection="l1inf"
+        max_epochs=20, batch_size=10, schedule="projected", projection="l1inf"
     ),
     SparseSupervisedAutoencoderCV(max_epochs=8, cv=2, input_noise=0.3),
     SparseSupervisedAutoencoderRegressor(max_epochs=20),

@@ -1,21 +1,19 @@
-"""Choice of the radius by cross-validation along runs from dense to sparse."""
+"""Sparse supervised autoencoder that chooses its radius by cross-validation."""
 
 import functools
 import numbers
-from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.special import log_softmax
 from sklearn.base import clone
-from sklearn.metrics import check_scoring, get_scorer_names
+from sklearn.metrics import get_scorer_names
 from sklearn.model_selection import check_cv
 from sklearn.utils import check_random_state
 from sklearn.utils.parallel import delayed
 
 from skproj.nn._autoencoder import SparseSupervisedAutoencoder
-from skproj.nn._base import DOCS
-from skproj.nn._training._descents import WITHOUT_LAST_DESCENT
-from skproj.utils._calibration import fit_temperature
+from skproj.nn._autoencoder_folds import Path, fit_fold
+from skproj.nn._docs import AUTOENCODER_DOCS
+from skproj.nn._training._schedule import KINDS_WITHOUT_LAST_STAGE
 from skproj.utils._docs import shared_docs
 from skproj.utils._path_search import SELECTION_RULES, choose_row, tabulate_scores
 from skproj.utils._tasks import run_tasks, subtask
@@ -23,93 +21,12 @@ from skproj.utils._validation import (
     Interval,
     StrOptions,
     _fit_context,
-    nothing_half_fitted,
+    atomic_fit,
     relative_weights,
 )
 
 
-@dataclass(frozen=True)
-class Fold:
-    """The fits for all radii on one split, judged by its test samples.
-
-    Attributes
-    ----------
-    scores : ndarray of shape (n_candidates,) or None
-        None if there is no scorer.
-    counts : ndarray of int of shape (n_candidates,)
-        Numbers of selected features.
-    latents : ndarray of shape (n_candidates, n_known, n_classes)
-        Logits of the test samples whose class the training samples have; minus
-        infinity for classes that they lack.
-    labels : ndarray of int of shape (n_known,)
-    weight : ndarray of shape (n_known,)
-    """
-
-    scores: np.ndarray | None
-    counts: np.ndarray
-    latents: np.ndarray
-    labels: np.ndarray
-    weight: np.ndarray
-
-
-@dataclass(frozen=True)
-class Path:
-    """A run from dense to sparse with all samples, and what the folds say of it.
-
-    Attributes
-    ----------
-    input_noise : float
-    final_noises : list of float
-    states : list of dict
-        Fitted attributes of the candidates: for each radius, each of the final noises.
-    folds : list of Fold
-    """
-
-    input_noise: float
-    final_noises: list
-    states: list
-    folds: list = field(default_factory=list)
-
-    @property
-    def etas(self):
-        """Radii from dense to sparse, of shape (n_etas,)."""
-        return np.array([s["eta_"] for s in self.states[:: len(self.final_noises)]])
-
-    @property
-    def parameters(self):
-        """The parameters of the candidates, as columns of a table."""
-        return {
-            "eta": np.repeat(self.etas, len(self.final_noises)),
-            "input_noise": np.full(len(self.states), self.input_noise),
-            "final_noise": np.tile(self.final_noises, len(self.etas)),
-        }
-
-    def stack(self, name):
-        """Return an attribute of the folds, of shape (n_splits, n_candidates)."""
-        return np.array([getattr(fold, name) for fold in self.folds])
-
-    @functools.cached_property
-    def temperatures(self):
-        """Fit a temperature for each candidate to the samples of all the folds."""
-        labels = np.concatenate([fold.labels for fold in self.folds])
-        weight = np.concatenate([fold.weight for fold in self.folds])
-        return np.array(
-            [
-                fit_temperature(np.concatenate(latents), labels, weight)
-                for latents in zip(*(fold.latents for fold in self.folds), strict=True)
-            ]
-        )
-
-    def calibrated_scores(self):
-        """Return minus the log loss with these temperatures.
-
-        It has the shape (n_splits, n_candidates).
-        """
-        temperatures = self.temperatures[:, np.newaxis, np.newaxis]
-        return np.array([-log_losses(fold, temperatures) for fold in self.folds])
-
-
-@shared_docs(**DOCS)
+@shared_docs(**AUTOENCODER_DOCS)
 class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
     r"""Sparse supervised autoencoder that chooses its radius by cross-validation.
 
@@ -128,7 +45,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         How to split the samples, as in :class:`~sklearn.model_selection.GridSearchCV`;
         None means five stratified folds.
     scoring : str or callable, default=None
-        What to choose the radius by: the name of a scorer or a scorer. None is minus
+        Criterion of the choice: the name of a scorer or a scorer. None is minus
         the log loss of probabilities that have been calibrated over all the folds: it
         sees a loss of features earlier than the accuracy does.
     selection_rule : {"best", "one-standard-error"}, default="best"
@@ -138,7 +55,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         Number of folds to run in parallel, as in joblib; None means 1.
     {ball}
     {network}
-    {descents}
+    {schedule}
     {steps}
     input_noise : float or array-like, default=(1.0, 3.0)
         Standard deviation of Gaussian noise added to the input of the encoder while
@@ -147,17 +64,16 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         the best one is chosen together with the radius: small noisy data, where many
         features carry a little, are often better served by 3.
     final_noise : float or array-like, default=(0.5, 2.0)
-        Standard deviation of the noise in the descent after the last projection, unless
+        Standard deviation of the noise in the stage after the last projection, unless
         `input_noise` is smaller: few features can be trusted more. Of several the best
         one is chosen as well; those that are not below the input noise are left out,
-        but one. Not used where there is no such descent.
+        but one. Not used where there is no such stage.
     {training}
-    class_weight : dict, "balanced" or None, default=None
-        Weights of the classes, multiplied into the sample weights.
+    {class_weight}
     calibrate : bool, default=True
-        Whether to fit the temperature [3]_ of the class probabilities with what the
-        folds predicted for their test samples.
-    {running}
+        Whether to fit the temperature [3]_ of the class probabilities with the
+        predictions of the folds for their test samples.
+    {device}
 
     Attributes
     ----------
@@ -166,7 +82,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
     input_noise_ : float
         The chosen noise on the input.
     final_noise_ : float
-        The chosen noise in the last descent.
+        The chosen noise in the last stage.
     best_index_ : int
         The row of `cv_results_` that was chosen.
     best_score_ : float
@@ -182,8 +98,8 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
     importances_path_ : ndarray of shape (n_etas, n_features)
         Importances at these radii with all the samples.
     temperature_ : float
-        What the latent code is divided by before it becomes probabilities; 1 unless
-        it was calibrated.
+        Divisor of the latent code in the softmax of `predict_proba`; 1 unless it was
+        calibrated.
     {attributes}
 
     See Also
@@ -210,14 +126,8 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
 
     References
     ----------
-    .. [1] M. Barlaud, G. Perez, J.-P. Marmorat, "A new linear time bi-level l1,inf
-       projection; application to the sparsification of auto-encoders neural
-       networks", :arxiv:`2407.16293`.
-    .. [2] P. Vincent, H. Larochelle, Y. Bengio, P.-A. Manzagol, "Extracting and
-       composing robust features with denoising autoencoders", ICML 2008,
-       :doi:`10.1145/1390156.1390294`.
-    .. [3] C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, "On calibration of modern
-       neural networks", ICML 2017, :arxiv:`1706.04599`.
+    {references}
+    {calibration_reference}
 
     Examples
     --------
@@ -260,6 +170,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         ),
     )
     _feature_attributes = ("feature_importances_", "importances_path_")
+    n_features_to_select = None  # not a parameter: the radius is chosen
 
     def __init__(
         self,
@@ -274,8 +185,8 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         activation="silu",
         reconstruction_loss="huber",
         reconstruction_weight=0.0,
-        descent="progressive",
-        survival_rate=0.7,
+        schedule="progressive",
+        keep_fraction=0.7,
         max_epochs=20,
         batch_size="auto",
         learning_rate_init=0.004,
@@ -293,49 +204,17 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         random_state=None,
         verbose=False,
     ):
-        super().__init__(
-            hidden_layer_sizes,
-            projection=projection,
-            activation=activation,
-            reconstruction_loss=reconstruction_loss,
-            reconstruction_weight=reconstruction_weight,
-            descent=descent,
-            survival_rate=survival_rate,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            learning_rate_init=learning_rate_init,
-            input_noise=input_noise,
-            final_noise=final_noise,
-            weight_decay=weight_decay,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            tol=tol,
-            class_weight=class_weight,
-            calibrate=calibrate,
-            device=device,
-            n_threads=n_threads,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        self.etas = etas
-        self.cv = cv
-        self.scoring = scoring
-        self.selection_rule = selection_rule
-        self.n_jobs = n_jobs
+        self._set_parameters(locals())
 
+    @shared_docs(**AUTOENCODER_DOCS)
     @_fit_context(prefer_skip_nested_validation=True)
-    @nothing_half_fitted
+    @atomic_fit
     def fit(self, X, y, sample_weight=None):
         """Choose the radius, train the network and select features.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training data, float32 or float64, preferably of unit variance. A sparse
-            matrix is used in CSR format, and only batches of it become dense.
-        y : array-like of shape (n_samples,)
-            Class labels; at least two different ones.
+        {fit_data}
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples, in training and in the scores. A sample of weight
             zero counts as absent, but not when the samples are split.
@@ -347,9 +226,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
 
         Raises
         ------
-        ValueError
-            If a parameter or the data is unsuitable, if there is only one class, or
-            if the training diverges (then scale X or lower `learning_rate_init`).
+        {fit_raises}
 
         Warns
         -----
@@ -369,7 +246,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         context = self._init_callback_context(
             max_subtasks=len(models) * (1 + len(splits))
         )
-        # What callbacks are given: a search has no network of its own until the end.
+        # Arguments of the hooks: a search has no network of its own until the end.
         arguments = {"estimator": self, "X": X, "y": y, "metadata": {}}
         if sample_weight is not None:
             arguments["metadata"]["sample_weight"] = sample_weight
@@ -377,22 +254,24 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         paths = []
         for model in models:
             with subtask(context, "path", arguments, max_subtasks=None) as path_context:
-                problem, trainer = model._prepare(X, y, sample_weight, path_context)
-                trainer.obeys_callbacks = False  # half a path cannot be compared
+                # Callbacks may not stop: half a path cannot be compared.
+                encoded, trainer = model._prepare(
+                    X, y, sample_weight, path_context, callbacks_may_stop=False
+                )
                 final_noises = noises[model.input_noise]
-                states = list(model._walk(problem, trainer, etas, final_noises))
+                states = list(model._train_path(encoded, trainer, etas, final_noises))
             path = Path(model.input_noise, final_noises, states)
-            follow = functools.partial(
-                follow_split,
+            fit_one = functools.partial(
+                fit_fold,
                 # Here, they travel with each fold: no other computer can lose them.
                 y=y,
                 sample_weight=sample_weight,
                 etas=path.etas,
                 final_noises=final_noises,
-                classes=problem.attributes["classes_"],
+                classes=encoded.attributes["classes_"],
                 scoring=self.scoring,
             )
-            calls = (delayed(follow)(clone(model), X, split) for split in splits)
+            calls = (delayed(fit_one)(clone(model), X, split) for split in splits)
             path.folds.extend(run_tasks(calls, self.n_jobs, context, "fold", arguments))
             paths.append(path)
         self._choose(paths)
@@ -449,9 +328,9 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
     def _checked_etas(self):
         """Return the radii to try, dense to sparse, or None for those of the run."""
         if self.etas is None:
-            if self.descent != "progressive":
+            if self.schedule != "progressive":
                 raise ValueError(
-                    f"descent={self.descent!r} passes no radii of its own: give etas."
+                    f"schedule={self.schedule!r} passes no radii of its own: give etas."
                 )
             return None
         etas = distinct_numbers(self.etas)
@@ -464,7 +343,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         input_noises, final_noises = (
             self._checked_levels(name) for name in ("input_noise", "final_noise")
         )
-        if self.descent in WITHOUT_LAST_DESCENT:
+        if self.schedule in KINDS_WITHOUT_LAST_STAGE:
             final_noises = final_noises[:1]
         return {
             noise: [final for final in final_noises if final < noise]
@@ -486,8 +365,8 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         for name in ("etas", "cv", "scoring", "selection_rule", "n_jobs"):
             del parameters[name]
         parameters["input_noise"] = input_noise
-        parameters["final_noise"] = 0.0  # each walk is told what to use
-        # Nothing is held back: the calibration takes what the folds predict.
+        parameters["final_noise"] = 0.0  # each path is given its own
+        # Nothing is held back: the calibration takes the predictions of the folds.
         parameters["calibrate"] = False
         if not isinstance(self.random_state, numbers.Integral):
             # The folds start from the weights that all the data start from.
@@ -505,70 +384,3 @@ def distinct_numbers(values):
     except (TypeError, ValueError):
         return None
     return numbers if np.ndim(values) == 1 and len(numbers) > 0 else None
-
-
-def as_indices(rows):
-    """Return the indices of rows that may be given by a mask."""
-    rows = np.asarray(rows)
-    return np.flatnonzero(rows) if rows.dtype == bool else rows
-
-
-def follow_split(
-    model, X, split, *, y, sample_weight, etas, final_noises, classes, scoring
-):
-    """Run from dense to sparse with the training samples of one split.
-
-    Returns
-    -------
-    fold : Fold
-    """
-    train, test = map(as_indices, split)
-    weight_train, weight_test = None, np.ones(len(test))
-    score_arguments = {}
-    if sample_weight is not None:
-        weight_train, weight_test = sample_weight[train], sample_weight[test]
-        score_arguments["sample_weight"] = weight_test
-    scorer = None if scoring is None else check_scoring(model, scoring=scoring)
-    X_train, y_train = model._validate_data(X[train], y[train])
-    X_test, y_test = X[test], y[test]
-    context = model._init_callback_context(max_subtasks=None)
-    problem, trainer = model._prepare(X_train, y_train, weight_train, context)
-    trained = np.isin(classes, problem.attributes["classes_"])
-    known = np.isin(y_test, problem.attributes["classes_"])
-    if not np.any(weight_test[known] > 0.0):
-        raise ValueError(
-            "cv makes a split without any test sample of positive weight whose class "
-            "its training samples have."
-        )
-
-    scores, counts, latents = [], [], []
-    for state in model._walk(problem, trainer, etas, final_noises):
-        model._set_state(state)
-        if scorer is not None:
-            scores.append(scorer(model, X_test, y_test, **score_arguments))
-        counts.append(model.n_selected_features_)
-        latent = np.full((np.count_nonzero(known), len(classes)), -np.inf)
-        latent[:, trained] = model.transform(X_test[known])
-        latents.append(latent)
-    return Fold(
-        scores=np.array(scores) if scorer is not None else None,
-        counts=np.array(counts),
-        latents=np.array(latents),
-        labels=np.searchsorted(classes, y_test[known]),
-        weight=weight_test[known],
-    )
-
-
-def log_losses(fold, temperatures):
-    """Return the weighted mean log loss for each candidate.
-
-    Parameters
-    ----------
-    fold : Fold
-    temperatures : ndarray of shape (n_candidates, 1, 1)
-    """
-    log_probabilities = log_softmax(fold.latents / temperatures, axis=2)
-    samples = np.arange(len(fold.labels))
-    return -log_probabilities[:, samples, fold.labels] @ (
-        fold.weight / fold.weight.sum()
-    )

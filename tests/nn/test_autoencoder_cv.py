@@ -46,13 +46,13 @@ def single(**params):
 
 
 @pytest.mark.parametrize(
-    "descent", ["progressive", "double", "double-rewind", "projected", "single"]
+    "schedule", ["progressive", "double", "double-rewind", "projected", "single"]
 )
-def test_search_equals_a_grid_search(wide, descent):
-    """The scores, their order, the choice and the final model, for every descent."""
+def test_search_equals_a_grid_search(wide, schedule):
+    """The scores, their order, the choice and the final model, for every schedule."""
     X, y = wide
     cv = StratifiedKFold(3, shuffle=True, random_state=0)
-    params = {"descent": descent, "input_noise": 1.0, "max_epochs": 4}
+    params = {"schedule": schedule, "input_noise": 1.0, "max_epochs": 4}
     search = quick(etas=ETAS, cv=cv, scoring="accuracy", **params).fit(X, y)
     grid = {"eta": sorted(ETAS, reverse=True)}
     reference = GridSearchCV(single(**params), grid, cv=cv, scoring="accuracy")
@@ -178,11 +178,11 @@ def test_final_noises_equal_a_grid_search(wide, noise):
     assert len(np.unique(scores.round(9))) == 9
 
 
-@pytest.mark.parametrize("descent", ["single", "projected"])
-def test_final_noise_is_not_searched_without_a_last_descent(wide, descent):
+@pytest.mark.parametrize("schedule", ["single", "projected"])
+def test_final_noise_is_not_searched_without_a_last_stage(wide, schedule):
     """All would be the same."""
     X, y = wide
-    params = {"descent": descent, "etas": ETAS, "input_noise": 3.0}
+    params = {"schedule": schedule, "etas": ETAS, "input_noise": 3.0}
     results = quick(final_noise=[0.5, 2.0], **params).fit(X, y).cv_results_
     assert len(results["params"]) == len(ETAS)
 
@@ -211,7 +211,7 @@ def test_folds_start_from_the_weights_of_the_whole(wide, random_state):
     """Also without an integer as seed: with no learning to speak of, scores agree."""
     X, y = wide
     cv = [(np.arange(120), np.arange(120))] * 2
-    params = {"learning_rate_init": 1e-12, "descent": "single", "etas": [np.inf]}
+    params = {"learning_rate_init": 1e-12, "schedule": "single", "etas": [np.inf]}
     search = quick(cv=cv, random_state=random_state, scoring="accuracy", **params)
     search.fit(X, y)
     assert search.best_score_ == search.score(X, y)
@@ -440,9 +440,9 @@ def test_there_is_no_partial_fit(wide):
         ({"final_noise": [-1]}, "final_noise must hold non-negative numbers"),
         ({"final_noise": []}, "final_noise must hold non-negative numbers"),
         ({"final_noise": -1.0}, "'final_noise' parameter"),
-        ({"descent": "double"}, r"descent='double'.*etas"),
-        ({"descent": "projected"}, r"descent='projected'.*etas"),
-        ({"survival_rate": 1.0}, "survival_rate"),
+        ({"schedule": "double"}, r"schedule='double'.*etas"),
+        ({"schedule": "projected"}, r"schedule='projected'.*etas"),
+        ({"keep_fraction": 1.0}, "keep_fraction"),
         ({"selection_rule": "luck"}, "selection_rule"),
         ({"scoring": "beauty"}, "scoring"),
         ({"cv": 1}, "'cv' parameter"),

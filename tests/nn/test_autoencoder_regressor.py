@@ -236,7 +236,7 @@ def test_warm_start_continues_and_refuses_other_targets():
     X, y, _ = regression(2)
     model = quick(warm_start=True, max_epochs=20).fit(X, y)
     expected = model.predict(X)
-    model.set_params(learning_rate_init=1e-12, eta=np.inf, descent="single").fit(X, y)
+    model.set_params(learning_rate_init=1e-12, eta=np.inf, schedule="single").fit(X, y)
     assert_allclose(model.predict(X), expected, rtol=1e-4, atol=1e-4)
     with pytest.raises(ValueError, match="warm_start"):
         model.fit(X, y[:, 0])
@@ -257,9 +257,9 @@ def test_failed_fit_leaves_the_model_as_it_was():
     ("params", "message"),
     [
         ({"loss": "l7"}, "loss"),
-        ({"survival_rate": 1.5}, "survival_rate"),
+        ({"keep_fraction": 1.5}, "keep_fraction"),
         ({"n_features_to_select": 41}, "n_features_to_select=41 exceeds"),
-        ({"n_features_to_select": 2, "descent": "projected"}, "n_features_to_select"),
+        ({"n_features_to_select": 2, "schedule": "projected"}, "n_features_to_select"),
         ({"input_noise": [-1.0]}, "input_noise"),
     ],
 )

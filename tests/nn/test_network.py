@@ -4,15 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from skproj.nn._training._loop import Adam
-from skproj.nn._training._network import (
-    ACTIVATIONS,
+from skproj.nn._training._network import ACTIVATIONS, Autoencoder, make_mlp
+from skproj.nn._training._objectives import (
     REGRESSION_LOSSES,
-    Autoencoder,
-    Objective,
+    AutoencoderObjective,
     cross_entropy,
-    make_mlp,
 )
+from skproj.nn._training._optimizers import Adam
 
 AUTOGRAD_LOSSES = {
     "squared_error": torch.nn.functional.mse_loss,
@@ -64,7 +62,7 @@ def test_gradients_equal_those_of_autograd(
     expected = {name: p.grad for name, p in module.named_parameters()}
     module.zero_grad(set_to_none=True)
 
-    objective = Objective(loss, REGRESSION_LOSSES[reconstruction], share)
+    objective = AutoencoderObjective(loss, REGRESSION_LOSSES[reconstruction], share)
     with torch.no_grad():
         losses = objective.backward(module, X_seen, X, y, weight)
     torch.testing.assert_close(losses, expected_losses.detach())
@@ -81,7 +79,7 @@ def test_losses_without_noise_are_those_of_training(batch, loss):
     _, X, weight = batch
     y = torch.arange(30) % 3 if loss is cross_entropy else X[:, :3]
     module = network((7, 5, 3), "tanh")
-    objective = Objective(loss, REGRESSION_LOSSES["huber"], 0.3)
+    objective = AutoencoderObjective(loss, REGRESSION_LOSSES["huber"], 0.3)
     with torch.no_grad():
         losses = objective.backward(module, X, X, y, weight)
         torch.testing.assert_close(objective.losses(module, X, y) * weight, losses)

@@ -1,4 +1,4 @@
-"""The l1 weight that leaves the number of weights one asks for."""
+"""Search for the l1 weight that leaves a given number of weights."""
 
 import math
 import warnings
@@ -8,28 +8,29 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Bunch
 
-# Bounds of one step, as factors of the l1 weight, while the target is on one side.
-EXPANSION = (1.05, 10.0)
-CONTRACTION = (0.1, 0.95)
+# Bounds of one step, as factors of the l1 weight, while all counts so far are too large
+# or all are too small.
+INCREASE_BOUNDS = (1.05, 10.0)
+DECREASE_BOUNDS = (0.1, 0.95)
 # The largest step for several layers, in logarithms of their l1 weights.
-LARGEST_MOVE = 2.0
+MAX_LOG_STEP = 2.0
 
-# How far into the bracket a step goes at least and at most.
-INSIDE = (0.05, 0.95)
+# Bounds of a step inside the bracket, as shares of its width.
+BRACKET_SHARE_BOUNDS = (0.05, 0.95)
+# The narrowest bracket, in logarithms of the l1 weight: counts jump there.
+MIN_BRACKET_WIDTH = 1e-4
 # A count below this share of the target is that of a network that has broken down, and
 # says little about l1 weights that are only a little smaller.
-CLIFF = 0.1
-# The narrowest bracket, relative to its upper end: counts jump there.
-NARROW = 1e-4
+MIN_USABLE_COUNT_SHARE = 0.1
 
 # Bounds of the slope of a count over its l1 weight, on logarithmic axes.
-SLOPES = (0.2, 5.0)
-# How much more readily the search believes that a layer depends on its own l1 weight
-# than on that of another layer.
-OWN, OTHER = 1.0, 0.3
-# Steps shorter than the root of this, in logarithms of the l1 weights, teach little:
-# counts of few weights jump.
-SHORT_MOVE = 0.01
+SLOPE_BOUNDS = (0.2, 5.0)
+# Weights of Broyden's update for the slope of a layer over its own l1 weight, and over
+# that of another layer.
+OWN_UPDATE_WEIGHT, OTHER_UPDATE_WEIGHT = 1.0, 0.3
+# Added to the squared length of a step, in logarithms of the l1 weights: shorter steps
+# change the slopes little, because counts of few weights jump.
+SQUARED_STEP_FLOOR = 0.01
 
 
 def find_l1_weight(
@@ -71,13 +72,14 @@ def find_l1_weight(
     total : int or array-like of int of shape (n_layers,), default=None
         The number of weights, zero or not. Where it equals `target`, `alpha` is 0.
     alpha_init : float, default=1e-3
-        Where the search begins, a finite positive number.
+        The first l1 weight, finite and positive.
     tol : float, default=0.01
-        How far the count may be from the target, relative to the target.
+        Largest difference between count and target, relative to the target.
     surplus : int or array-like of int of shape (n_layers,), default=0
-        So many weights too many are accepted as well; the caller will remove them.
+        Number of weights beyond the target that is accepted as well: the caller will
+        remove them.
     max_iter : int, default=20
-        How many models are trained at most.
+        Largest number of models to train.
     callback : callable, default=None
         ``callback(alpha, count, model)`` is called after each step. The search ends
         when it returns True.
@@ -171,15 +173,15 @@ def find_l1_weight(
 def search_l1_weight(
     train, count, target, *, total, alpha_init, tol, surplus, max_iter, callback
 ):
-    """Do what `find_l1_weight` does, without a warning."""
+    """Search as `find_l1_weight`, without a warning."""
     target, total = _check_target(target, total)
     surplus = _check_settings(alpha_init, tol, surplus, max_iter, target)
     is_free = (target > 0) & (target != total)
     fixed = np.where(target == 0, math.inf, 0.0)
-    rule = (_Bracket if target.ndim == 0 else _Broyden)(target, alpha_init)
+    method = (_Bracket if target.ndim == 0 else _Broyden)(target, alpha_init)
     steps = []
     best = above = None
-    alpha = rule.alpha
+    alpha = method.alpha
     while len(steps) < max_iter:
         alpha = np.where(is_free, alpha, fixed)
         model = train(_plain(alpha))
@@ -207,7 +209,7 @@ def search_l1_weight(
         if converged or wants_end:
             break
         with np.errstate(over="ignore"):
-            alpha = rule.after(np.where(is_free, counts, target))
+            alpha = method.next_alpha(np.where(is_free, counts, target))
         # Where the count hardly depends on it, it leaves the range of numbers.
         if alpha is None or not (np.isfinite(alpha) & (alpha > 0.0) | ~is_free).all():
             break
@@ -302,7 +304,7 @@ class _Bracket:
         self._slope = 1.0  # of log count over log alpha, with the sign changed
         self._last = None
 
-    def after(self, count):
+    def next_alpha(self, count):
         """Return the next l1 weight, or None if there is nothing between the ends."""
         place = math.log(self.alpha)
         excess = math.log(max(count, 0.5) / max(self.target, 0.5))
@@ -311,7 +313,7 @@ class _Bracket:
             old_place, old_excess = self._ends[end]
             if count > 0:
                 slope = -(excess - old_excess) / (place - old_place)
-                self._slope = min(max(slope, SLOPES[0]), SLOPES[1])
+                self._slope = min(max(slope, SLOPE_BOUNDS[0]), SLOPE_BOUNDS[1])
             if end == self._last and len(self._ends) == 2:
                 other_place, other_excess = self._ends[not end]
                 rest = 1.0 - excess / old_excess
@@ -331,18 +333,19 @@ class _Bracket:
 
     def _between(self):
         (left, many), (right, few) = self._ends[True], self._ends[False]
-        if right - left <= NARROW:
+        if right - left <= MIN_BRACKET_WIDTH:
             return None
-        if few < math.log(CLIFF):
+        if few < math.log(MIN_USABLE_COUNT_SHARE):
             share = min(many / self._slope / (right - left), 0.5)
         else:
             share = many / (many - few)
-        return left + min(max(share, INSIDE[0]), INSIDE[1]) * (right - left)
+        low, high = BRACKET_SHARE_BOUNDS
+        return left + min(max(share, low), high) * (right - left)
 
     def _beyond(self, place, excess):
         """Go on in one direction, along the slope of two points if there are two."""
         step = excess / self._slope
-        low, high = EXPANSION if excess > 0 else CONTRACTION
+        low, high = INCREASE_BOUNDS if excess > 0 else DECREASE_BOUNDS
         return place + min(max(step, math.log(low)), math.log(high))
 
 
@@ -364,27 +367,29 @@ class _Broyden:
         self.target = np.maximum(target, 0.5)
         self.alpha = np.full(target.shape, float(alpha_init))
         self._slopes = -np.eye(len(target))
-        self._beliefs = np.where(self._slopes, OWN, OTHER)
-        self._moves = np.zeros(target.shape)
+        self._update_weights = np.where(
+            self._slopes, OWN_UPDATE_WEIGHT, OTHER_UPDATE_WEIGHT
+        )
+        self._step = np.zeros(target.shape)
         self._excess = None
 
-    def after(self, counts):
+    def next_alpha(self, counts):
         """Return the next l1 weights."""
         excess = np.log(np.maximum(counts, 0.5) / self.target)
         if self._excess is not None:
-            self._learn(excess - self._excess)
+            self._update_slopes(excess - self._excess)
         self._excess = excess
-        # What a nearly singular matrix asks for would be a leap.
-        moves = np.linalg.lstsq(self._slopes, -excess, rcond=0.02)[0]
-        self._moves = moves.clip(-LARGEST_MOVE, LARGEST_MOVE)
-        self.alpha = self.alpha * np.exp(self._moves)
+        # A nearly singular matrix would give a step that is far too long.
+        step = np.linalg.lstsq(self._slopes, -excess, rcond=0.02)[0]
+        self._step = step.clip(-MAX_LOG_STEP, MAX_LOG_STEP)
+        self.alpha = self.alpha * np.exp(self._step)
         return self.alpha
 
-    def _learn(self, changes):
-        """Make the slopes explain what the last moves have changed."""
-        surprises = changes - self._slopes @ self._moves
-        lessons = self._beliefs * self._moves
-        lengths = (lessons * self._moves).sum(axis=1) + SHORT_MOVE
-        self._slopes += (surprises / lengths)[:, np.newaxis] * lessons
-        own = np.diag(self._slopes).clip(-SLOPES[1], -SLOPES[0])
+    def _update_slopes(self, changes):
+        """Make the slopes explain the changes of the counts by the last step."""
+        errors = changes - self._slopes @ self._step
+        directions = self._update_weights * self._step
+        lengths = (directions * self._step).sum(axis=1) + SQUARED_STEP_FLOOR
+        self._slopes += (errors / lengths)[:, np.newaxis] * directions
+        own = np.diag(self._slopes).clip(-SLOPE_BOUNDS[1], -SLOPE_BOUNDS[0])
         np.fill_diagonal(self._slopes, own)

@@ -1,14 +1,14 @@
-"""Networks and what trains them as arrays, numbers and names, and back, to the bit.
+"""Networks, optimizers and generators as arrays, numbers and names, and back.
 
-A saved estimator holds nothing else: it can be read without running code of the file,
-and on a machine without the device of the training.
+The way back is exact to the bit. A saved estimator holds nothing else: it can be read
+without running code of the file, and on a machine without the device of the training.
 """
 
 import torch
 from scipy.sparse import csr_array
 
-from skproj.nn._training._loop import SOLVERS
 from skproj.nn._training._network import ACTIVATIONS, Autoencoder, SparseLinear
+from skproj.nn._training._optimizers import SOLVERS
 
 ACTIVATION_NAMES = {layer: name for name, layer in ACTIVATIONS.items()}
 
@@ -89,7 +89,7 @@ def _layer_from_arrays(layer):
 
 
 def optimizer_to_arrays(optimizer):
-    """Describe what a solver remembers of its steps; the rest is set before a step."""
+    """Describe the memory of an optimizer; the rest is set before a step."""
     names = {solver: name for name, solver in SOLVERS.items()}
     memory = {name: to_arrays(vars(optimizer)[name]) for name in _memory(optimizer)}
     return {"solver": names[type(optimizer)], **memory}
@@ -107,7 +107,7 @@ def optimizer_from_arrays(description, parameters, device):
 
 
 def _check_memory(parameter, tensors):
-    """Refuse what a step would read beyond its end."""
+    """Refuse a memory that a step would read beyond its end."""
     for tensor in tensors[:2] if isinstance(tensors, tuple) else [tensors]:
         if tensor is not None and tensor.shape != parameter.shape:
             raise ValueError("the memory of the solver does not suit the weights.")

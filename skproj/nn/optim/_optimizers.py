@@ -1,4 +1,4 @@
-"""Optimisers of a loss plus a sparse penalty, whose zeros are exact."""
+"""Optimizers of a loss plus a sparse penalty, whose zeros are exact."""
 
 import math
 import numbers
@@ -6,13 +6,49 @@ import numbers
 import torch
 
 from skproj.nn.functional._checks import check_dims
-from skproj.nn.optim._proximal import group_soft_threshold_, soft_threshold_
+from skproj.nn.optim._proximal import adam_step_sizes, proximal_step_
+from skproj.utils._docs import shared_docs
 
 PENALTIES = ("l1", "l12")
 
+_DOCS = {
+    "options": """
+        params : iterable
+            Parameters, or dicts with groups of them and their options, as for any
+            optimizer of PyTorch. The penalty is put on all that have no ``l1=0`` of
+            their own; biases and the parameters of normalisation layers usually should.
+        lr : float, default=1e-3
+            Learning rate.
+        l1 : float, default=0.0
+            Weight of the penalty. Infinity makes all weights zero.
+        penalty : {"l1", "l12"}, default="l1"
+            Whether single weights become zero, or whole groups.
+        dim : int, tuple of int or None, default=0
+            Dimension along which the l2 norm of a group runs, for ``penalty="l12"``.
+            In a weight of `torch.nn.Linear`, of shape (n_outputs, n_inputs), ``dim=0``
+            removes inputs and ``dim=1`` outputs; ``dim=(1, 2, 3)`` removes the filters
+            of a convolution. None makes a parameter one group.
+    """,
+    "raises": """
+        TypeError
+            If an option has the wrong type, or a parameter does not hold real
+            floating-point numbers.
+        ValueError
+            If an option is out of its range, or if `dim` does not fit a parameter.
+    """,
+    "zeros": """
+        Parameters without a gradient are left as they are. Count zeros after a step: no
+        other is exact.
+    """,
+    "reference": """
+        .. [1] L. Shen, R. Wang, Y. Xu, M. Yan, "Sparse deep learning models with the l1
+           regularization", :arxiv:`2408.02801`.
+    """,
+}
+
 
 class _ProximalOptimizer(torch.optim.Optimizer):
-    """Descend on the loss, then apply the proximity operator of the penalty."""
+    """Base class: a step on the loss, then the proximal step of the penalty."""
 
     def add_param_group(self, param_group):
         """Add parameters with options of their own.
@@ -41,7 +77,7 @@ class _ProximalOptimizer(torch.optim.Optimizer):
         Returns
         -------
         loss : torch.Tensor or None
-            What `closure` returned.
+            Result of `closure`.
         """
         loss = None
         if closure is not None:
@@ -59,17 +95,16 @@ class _ProximalOptimizer(torch.optim.Optimizer):
             )
         with torch.no_grad():
             for W, group in moving:
-                step_size = self._descend(W, group)
+                step_size = self._step_on_loss(W, group)
                 if group["l1"] == 0.0 or group["lr"] == 0.0:
                     continue
-                amount = step_size * group["l1"]
-                if group["penalty"] == "l1":
-                    soft_threshold_(W, amount)
-                else:
-                    group_soft_threshold_(W, amount, group["dim"])
+                proximal_step_(
+                    W, step_size * group["l1"], group["penalty"], group["dim"]
+                )
         return loss
 
 
+@shared_docs(**_DOCS)
 class ProximalSGD(_ProximalOptimizer):
     r"""Stochastic gradient descent on a loss plus an l1 or l1,2 penalty.
 
@@ -85,21 +120,7 @@ class ProximalSGD(_ProximalOptimizer):
 
     Parameters
     ----------
-    params : iterable
-        Parameters, or dicts with groups of them and their options, as for any
-        optimiser of PyTorch. The penalty is put on all that have no ``l1=0`` of their
-        own; biases and the parameters of normalisation layers usually should.
-    lr : float, default=1e-3
-        Learning rate.
-    l1 : float, default=0.0
-        Weight of the penalty. Infinity makes all weights zero.
-    penalty : {"l1", "l12"}, default="l1"
-        Whether single weights become zero, or whole groups.
-    dim : int, tuple of int or None, default=0
-        What the l2 norm of a group runs along, for ``penalty="l12"``. In a weight of
-        `torch.nn.Linear`, of shape (n_outputs, n_inputs), ``dim=0`` removes inputs and
-        ``dim=1`` outputs; ``dim=(1, 2, 3)`` removes the filters of a convolution.
-        None makes a parameter one group.
+    {options}
     momentum : float, default=0.0
         Momentum, less than 1.
     nesterov : bool, default=False
@@ -110,11 +131,7 @@ class ProximalSGD(_ProximalOptimizer):
 
     Raises
     ------
-    TypeError
-        If an option has the wrong type, or a parameter does not hold real
-        floating-point numbers.
-    ValueError
-        If an option is out of its range, or if `dim` does not fit a parameter.
+    {raises}
 
     See Also
     --------
@@ -132,13 +149,11 @@ class ProximalSGD(_ProximalOptimizer):
     gradient moves a weight by :math:`1 / (1 - \text{momentum})` as much as without
     momentum.
 
-    Parameters without a gradient are left as they are. Count zeros after a step: no
-    other is exact.
+    {zeros}
 
     References
     ----------
-    .. [1] L. Shen, R. Wang, Y. Xu, M. Yan, "Sparse deep learning models with the l1
-       regularization", :arxiv:`2408.02801`.
+    {reference}
 
     Examples
     --------
@@ -183,10 +198,10 @@ class ProximalSGD(_ProximalOptimizer):
         }
         super().__init__(params, defaults)
 
-    def _descend(self, W, group):
-        """Move a parameter by its gradient; return what multiplies the gradient.
+    def _step_on_loss(self, W, group):
+        """Move a parameter by its gradient; return the step size.
 
-        That is, in sum over the steps of the past, what the momentum makes of it.
+        With momentum it is the sum of the shares of a gradient in the steps so far.
         """
         momentum, direction, share = group["momentum"], W.grad, 1.0
         if momentum > 0.0:
@@ -206,6 +221,7 @@ class ProximalSGD(_ProximalOptimizer):
         return step_size
 
 
+@shared_docs(**_DOCS)
 class ProximalAdam(_ProximalOptimizer):
     r"""Adam on a loss plus an l1 or l1,2 penalty.
 
@@ -221,21 +237,7 @@ class ProximalAdam(_ProximalOptimizer):
 
     Parameters
     ----------
-    params : iterable
-        Parameters, or dicts with groups of them and their options, as for any
-        optimiser of PyTorch. The penalty is put on all that have no ``l1=0`` of their
-        own; biases and the parameters of normalisation layers usually should.
-    lr : float, default=1e-3
-        Learning rate.
-    l1 : float, default=0.0
-        Weight of the penalty. Infinity makes all weights zero.
-    penalty : {"l1", "l12"}, default="l1"
-        Whether single weights become zero, or whole groups.
-    dim : int, tuple of int or None, default=0
-        What the l2 norm of a group runs along, for ``penalty="l12"``. In a weight of
-        `torch.nn.Linear`, of shape (n_outputs, n_inputs), ``dim=0`` removes inputs and
-        ``dim=1`` outputs; ``dim=(1, 2, 3)`` removes the filters of a convolution.
-        None makes a parameter one group.
+    {options}
     betas : tuple of two floats, default=(0.9, 0.999)
         Decay of the averages of the gradient and of its square, less than 1.
     eps : float, default=1e-8
@@ -245,11 +247,7 @@ class ProximalAdam(_ProximalOptimizer):
 
     Raises
     ------
-    TypeError
-        If an option has the wrong type, or a parameter does not hold real
-        floating-point numbers.
-    ValueError
-        If an option is out of its range, or if `dim` does not fit a parameter.
+    {raises}
 
     See Also
     --------
@@ -281,13 +279,11 @@ class ProximalAdam(_ProximalOptimizer):
     third of the root mean square of the gradient at random weights: no threshold
     exceeds :math:`\text{lr} \cdot \text{l1} / \text{eps}`.
 
-    Parameters without a gradient are left as they are. Count zeros after a step: no
-    other is exact.
+    {zeros}
 
     References
     ----------
-    .. [1] L. Shen, R. Wang, Y. Xu, M. Yan, "Sparse deep learning models with the l1
-       regularization", :arxiv:`2408.02801`.
+    {reference}
     .. [2] J. Yun, A. C. Lozano, E. Yang, "A general family of stochastic proximal
        gradient methods for deep learning", :arxiv:`2007.07484`.
 
@@ -342,8 +338,8 @@ class ProximalAdam(_ProximalOptimizer):
         }
         super().__init__(params, defaults)
 
-    def _descend(self, W, group):
-        """Move a parameter by its gradient; return what multiplies the gradient."""
+    def _step_on_loss(self, W, group):
+        """Move a parameter by its gradient; return the step size of each weight."""
         state, (beta1, beta2) = self.state[W], group["betas"]
         if not state:
             state["step"] = 0
@@ -356,11 +352,13 @@ class ProximalAdam(_ProximalOptimizer):
         correction, correction_square = (
             1.0 - beta ** state["step"] for beta in (beta1, beta2)
         )
-        scale = mean_square.sqrt().div_(math.sqrt(correction_square)).add_(group["eps"])
+        step_sizes = adam_step_sizes(
+            mean_square, correction_square, group["lr"], group["eps"]
+        )
         if group["weight_decay"] > 0.0:
             W.mul_(1.0 - group["lr"] * group["weight_decay"])
-        W.addcdiv_(mean, scale, value=-group["lr"] / correction)
-        return scale.reciprocal_().mul_(group["lr"])
+        W.addcmul_(mean, step_sizes, value=-1.0 / correction)
+        return step_sizes
 
 
 def _check_options(group):

@@ -75,7 +75,7 @@ def _project(projection, W, radius, dim, in_place=False):
 class StepHandle:
     """A hook after the steps of an optimizer: it counts them, and can be removed.
 
-    Subclasses say in `_project(step)` what is done after every so many steps.
+    Subclasses define `_project(step)`, called after every `every` steps.
     """
 
     def __init__(self, optimizer, every):
@@ -127,7 +127,7 @@ class StepHandle:
 
 
 class _ProjectionHandle(StepHandle):
-    """What `register_projection` returns."""
+    """Handle of `register_projection`."""
 
     def __init__(self, optimizer, params, projection, radius, dim, every):
         self._params = params
@@ -157,7 +157,7 @@ class _ProjectionHandle(StepHandle):
 
 
 def check_optimizer(optimizer, every):
-    """Refuse what has no steps to follow, or no number of them."""
+    """Check the optimizer and the number of steps between projections."""
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise TypeError(
             "optimizer must be a torch.optim.Optimizer, "
@@ -208,10 +208,9 @@ def register_projection(optimizer, params, projection, radius, *, dim=0, every=1
         Radius of the ball, or a function of the number of steps done so far, from 1,
         that returns it.
     dim : int, tuple of int or None, default=0
-        What the groups run along. For the weight of `torch.nn.Linear`, of shape
-        (n_outputs, n_inputs), ``dim=0`` removes inputs and ``dim=1`` removes outputs.
-        A ball without groups takes all entries together, whatever dimensions `dim`
-        names.
+        Dimension along which the groups run. For the weight of `torch.nn.Linear`, of
+        shape (n_outputs, n_inputs), ``dim=0`` removes inputs and ``dim=1`` outputs. A
+        ball without groups takes all entries together and ignores `dim`.
     every : int, default=1
         Project after every so many steps.
 
@@ -310,10 +309,9 @@ class BallConstraint(torch.nn.Module):
     radius : float
         Radius of the ball.
     dim : int, tuple of int or None, default=0
-        What the groups run along. For the weight of `torch.nn.Linear`, of shape
-        (n_outputs, n_inputs), ``dim=0`` removes inputs and ``dim=1`` removes outputs.
-        A ball without groups takes all entries together, whatever dimensions `dim`
-        names.
+        Dimension along which the groups run. For the weight of `torch.nn.Linear`, of
+        shape (n_outputs, n_inputs), ``dim=0`` removes inputs and ``dim=1`` outputs. A
+        ball without groups takes all entries together and ignores `dim`.
 
     See Also
     --------
@@ -384,7 +382,7 @@ class BallConstraint(torch.nn.Module):
         Parameters
         ----------
         W : torch.Tensor
-            What is assigned, in the ball or not.
+            Assigned value, in the ball or not.
 
         Returns
         -------

@@ -1,12 +1,12 @@
-"""Soft thresholds of weights: the proximity operators of sparse penalties.
+"""Proximal steps of sparse penalties, for all the optimizers.
 
-Both functions compute, in place and for weights that no graph is kept of,
+A proximal step computes, in place and without a graph,
 
     argmin over x of  sum_i (x_i - w_i)^2 / (2 amount_i) + penalty(x)
 
-where the penalty is the l1 norm, or the sum of the l2 norms of groups. One amount is
-the usual proximity operator; an amount per weight is what a step of Adam needs, whose
-step size differs from weight to weight.
+where the penalty is the l1 norm, or the sum of the l2 norms of groups, and an amount is
+a step size times the weight of the penalty. SGD has one amount; Adam has one for each
+weight, because its step sizes differ.
 """
 
 import torch
@@ -14,6 +14,37 @@ import torch
 # For the norm of a group. About five steps are enough in float64, even where the
 # amounts in a group differ by sixteen orders of magnitude.
 MAX_NEWTON_STEPS = 20
+
+
+def adam_step_sizes(mean_square, correction, lr, eps):
+    """Return the step size of Adam for each weight.
+
+    Parameters
+    ----------
+    mean_square : torch.Tensor
+        Running mean of the squared gradient.
+    correction : float or torch.Tensor
+        ``1 - beta2**n_steps``, for the start of the mean at zero.
+    lr, eps : float
+    """
+    return lr / (mean_square / correction).sqrt_().add_(eps)
+
+
+def proximal_step_(weight, amount, penalty, dim=0):
+    """Apply the proximity operator of a penalty.
+
+    Parameters
+    ----------
+    weight : torch.Tensor
+        Overwritten.
+    amount : float or torch.Tensor of the shape of `weight`
+    penalty : {"l1", "l12"}
+    dim : int, tuple of int or None, default=0
+        Dimension along which the l2 norm of a group runs, for "l12".
+    """
+    if penalty == "l1":
+        return soft_threshold_(weight, amount)
+    return group_soft_threshold_(weight, amount, dim)
 
 
 @torch.no_grad()
@@ -44,11 +75,11 @@ def group_soft_threshold_(weight, amount, dim=0):
     weight : torch.Tensor
         Overwritten.
     amount : float or torch.Tensor of the shape of `weight`
-        A float is what the l2 norm of each group loses. A tensor, of positive numbers,
-        holds one amount for each weight.
+        A float is subtracted from the l2 norm of each group. A tensor holds a positive
+        amount for each weight.
     dim : int, tuple of int or None, default=0
-        What the inner norm runs along: with ``dim=0`` the groups of a matrix are its
-        columns. None makes the whole tensor one group.
+        Dimension along which the l2 norm runs: with ``dim=0`` the groups of a matrix
+        are its columns. None makes the whole tensor one group.
 
     Returns
     -------

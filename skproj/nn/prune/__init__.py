@@ -1,20 +1,19 @@
 """Pruning of networks, in the vocabulary of `torch.nn.utils.prune`.
 
 Masks by group sparse and structured projections, projection to a sparsity while
-training, a report of what is zero, and networks without what is dead. The functions
+training, a report of zeros and dead units, and removal of dead units. The functions
 work together with those of PyTorch: `torch.nn.utils.prune.is_pruned` and
 `torch.nn.utils.prune.remove` know the masks.
 """
 
 from skproj.nn.prune._induced import induced_pruning, sparsity_schedule
+from skproj.nn.prune._joint import global_hoyer, single_shot
+from skproj.nn.prune._layers import prunable_parameters
 from skproj.nn.prune._masks import (
     HoyerUnstructured,
     ProjectionStructured,
-    global_hoyer,
     hoyer_unstructured,
     projection_structured,
-    prunable_parameters,
-    single_shot,
 )
 from skproj.nn.prune._shrink import ShrinkReport, shrink
 from skproj.nn.prune._sparsity_report import SparsityReport, sparsity_report

@@ -5,7 +5,7 @@ import numbers
 import torch
 
 from skproj.nn.optim._projected import StepHandle, check_held, check_optimizer
-from skproj.nn.prune._masks import group_by_parameter
+from skproj.nn.prune._docs import DOCS
 from skproj.nn.prune._weight_groups import (
     GROUPINGS,
     TARGETS,
@@ -13,12 +13,14 @@ from skproj.nn.prune._weight_groups import (
     check_choice,
     check_parameters,
     effective_weight,
+    group_by_parameter,
     project_jointly,
     pruned_or_plain,
 )
 from skproj.projection._hoyer import check_sparsity
+from skproj.utils._docs import shared_docs
 
-# What part of the way from `initial` to `final` has been gone at part t of the time.
+# Share of the way from `initial` to `final` at the share t of the time.
 SHAPES = {
     "linear": lambda t: t,
     "cubic": lambda t: 1.0 - (1.0 - t) ** 3,
@@ -92,7 +94,7 @@ def sparsity_schedule(final, n_steps, *, initial=0.0, begin=0, shape="cubic"):
 
 
 class _JointHandle(StepHandle):
-    """What `induced_pruning` returns."""
+    """Handle of `induced_pruning`."""
 
     def __init__(self, optimizer, parameters, sparsity, every, **options):
         self._parameters = parameters
@@ -114,6 +116,7 @@ class _JointHandle(StepHandle):
             pruned_or_plain(module, name).copy_(torch.from_numpy(P))
 
 
+@shared_docs(**DOCS)
 def induced_pruning(
     optimizer,
     parameters,
@@ -127,7 +130,7 @@ def induced_pruning(
     r"""Project the weights of a network to a sparsity while it is trained.
 
     After every so many steps of the optimizer, the weights are replaced by their group
-    sparse projection [1]_. They are not masked: what has become zero can come back,
+    sparse projection [1]_. They are not masked: a weight that is zero can come back,
     and what is left has shrunk. At high sparsity such a network loses less, when it is
     pruned in the end, than one that was trained without.
 
@@ -180,9 +183,7 @@ def induced_pruning(
 
     References
     ----------
-    .. [1] R. Ohib, N. Gillis, N. Dalmasso, S. Shah, V. Potluru, S. Plis, "Explicit
-       group sparse projection with applications to deep learning and NMF",
-       :arxiv:`1912.03896`.
+    {group_sparse_reference}
 
     Examples
     --------

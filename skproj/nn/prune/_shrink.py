@@ -1,4 +1,4 @@
-"""Networks without what is dead in them."""
+"""Removal of dead units from networks."""
 
 import copy
 import dataclasses
@@ -13,10 +13,12 @@ from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn.utils import parametrize, prune
 from torch.utils.flop_counter import FlopCounterMode
 
+from skproj.nn.prune._docs import DOCS
 from skproj.nn.prune._sparsity_report import as_text
 from skproj.nn.prune._unit_graph import BATCH_NORMS, Mixing, UnitGraph
+from skproj.utils._docs import shared_docs
 
-# How much outputs may differ, relative to the largest; more for half precision.
+# Largest difference of outputs, relative to the largest; more for half precision.
 TOLERANCES = {torch.float64: 1e-10, torch.float32: 1e-5}
 LARGEST_TOLERANCE = 1e-2
 
@@ -42,15 +44,16 @@ class SelectInputs(nn.Module):
 
 
 class _Cost(NamedTuple):
-    """What a model takes."""
+    """Cost of a model."""
 
     n_parameters: int
     flops: int
     milliseconds: float
 
 
+@shared_docs(**DOCS)
 class ShrinkReport:
-    """What `shrink` has saved: `print` shows it as a table.
+    """Savings of `shrink`: `print` shows them as a table.
 
     Parameters
     ----------
@@ -75,9 +78,7 @@ class ShrinkReport:
 
     References
     ----------
-    .. [1] M. Barlaud, G. Perez, J.-P. Marmorat, "A new linear time bi-level l1,inf
-       projection; application to the sparsification of auto-encoders neural
-       networks", :arxiv:`2407.16293`.
+    {bilevel_reference}
 
     Examples
     --------
@@ -121,7 +122,7 @@ class ShrinkReport:
 
 
 # ---------------------------------------------------------------------------
-# Copies, and what they compute
+# Copies, and their outputs
 
 
 def _pruning_hooks(module):
@@ -238,7 +239,7 @@ def _measure(model, inputs):
 
 
 # ---------------------------------------------------------------------------
-# Surgery
+# Removal of units
 
 
 def _take(module, name, kept, dim=0):
@@ -254,7 +255,7 @@ def _take(module, name, kept, dim=0):
 
 
 def _fold(module, amounts):
-    """Add what removed inputs contributed to the bias, which may have to be made."""
+    """Add the contributions of removed inputs to the bias, which may be created."""
     if not amounts.any():
         return
     weight = module.weight
@@ -362,6 +363,7 @@ def _check_inputs(example_inputs):
     return example_inputs
 
 
+@shared_docs(**DOCS)
 @torch.no_grad()
 def shrink(model, example_inputs):
     r"""Copy a model without the neurons, filters and inputs that are dead.
@@ -379,7 +381,7 @@ def shrink(model, example_inputs):
     model : torch.nn.Module
         Trained model: plain, pruned or parametrized. It is not changed.
     example_inputs : torch.Tensor or tuple of torch.Tensor
-        What the model is called with, to learn the shapes, and to compare outputs.
+        Arguments of the model, to learn the shapes, and to compare outputs.
 
     Returns
     -------
@@ -403,7 +405,7 @@ def shrink(model, example_inputs):
     See Also
     --------
     projection_structured : Makes whole outputs or inputs of a layer zero.
-    sparsity_report : Counts what is dead.
+    sparsity_report : Counts zeros and dead units.
 
     Notes
     -----
@@ -431,9 +433,7 @@ def shrink(model, example_inputs):
 
     References
     ----------
-    .. [1] M. Barlaud, G. Perez, J.-P. Marmorat, "A new linear time bi-level l1,inf
-       projection; application to the sparsification of auto-encoders neural
-       networks", :arxiv:`2407.16293`.
+    {bilevel_reference}
 
     Examples
     --------

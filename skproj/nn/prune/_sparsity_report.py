@@ -1,11 +1,11 @@
-"""What is zero in the layers of a network."""
+"""Report of the zeros in the layers of a network."""
 
 import math
 from typing import NamedTuple
 
 import numpy as np
 
-from skproj.nn.prune._masks import named_layers
+from skproj.nn.prune._layers import named_layers
 from skproj.nn.prune._weight_groups import (
     Vectors,
     as_array,
@@ -43,7 +43,7 @@ class _LayerSparsity(NamedTuple):
 
 
 class SparsityReport:
-    """What `sparsity_report` returns: `print` shows it as a table.
+    """Result of `sparsity_report`: `print` shows it as a table.
 
     Parameters
     ----------
@@ -160,7 +160,7 @@ class SparsityReport:
 
 
 def _find_weight(module):
-    """Return what layers with the same weight share, and the weight."""
+    """Return the parameter that layers with the same weight share, and the weight."""
     if "weight" in module._parameters or is_masked(module, "weight"):
         return pruned_or_plain(module, "weight"), effective_weight(module, "weight")
     return module, module.weight  # that a parametrization or a hook computes
@@ -185,7 +185,7 @@ def _describe(name, module, W):
 
 
 def sparsity_report(model):
-    """Report what is zero in each linear and convolutional layer of a model.
+    """Count the zeros in each linear and convolutional layer of a model.
 
     Parameters
     ----------
@@ -206,7 +206,7 @@ def sparsity_report(model):
 
     See Also
     --------
-    shrink : Removes what is dead.
+    shrink : Removes dead units.
 
     Notes
     -----

@@ -1,8 +1,8 @@
-"""Which units of a network are needed, and which have a constant output.
+"""Analysis of a network: needed units, and units with a constant output.
 
 A unit is a neuron or a channel. Operations that work on each unit by itself carry it
 on; additions tie the units of their arguments together, so that they stay or go
-together. Whatever is not understood pins the units it touches: they stay.
+together. Units of other operations are pinned: they stay.
 """
 
 import copy
@@ -15,104 +15,28 @@ import numpy as np
 import torch
 from torch import nn
 
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
-MAX_POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
-AVERAGE_POOLS = (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)
-ADAPTIVE_POOLS = (
-    nn.AdaptiveAvgPool1d,
-    nn.AdaptiveAvgPool2d,
-    nn.AdaptiveAvgPool3d,
-    nn.AdaptiveMaxPool1d,
-    nn.AdaptiveMaxPool2d,
-    nn.AdaptiveMaxPool3d,
-)
-ELEMENTWISE = (
-    *DROPOUTS,
-    nn.CELU,
-    nn.ELU,
-    nn.GELU,
-    nn.Hardshrink,
-    nn.Hardsigmoid,
-    nn.Hardswish,
-    nn.Hardtanh,
-    nn.Identity,
-    nn.LeakyReLU,
-    nn.LogSigmoid,
-    nn.Mish,
-    nn.ReLU,
-    nn.ReLU6,
-    nn.SELU,
-    nn.SiLU,
-    nn.Sigmoid,
-    nn.Softplus,
-    nn.Softshrink,
-    nn.Softsign,
-    nn.Tanh,
-    nn.Tanhshrink,
-    nn.Threshold,
-)
-ELEMENTWISE_NAMES = {
-    "abs",
-    "celu",
-    "clamp",
-    "elu",
-    "exp",
-    "gelu",
-    "hardsigmoid",
-    "hardswish",
-    "hardtanh",
-    "leaky_relu",
-    "logsigmoid",
-    "mish",
-    "neg",
-    "relu",
-    "relu6",
-    "relu_",
-    "selu",
-    "sigmoid",
-    "sigmoid_",
-    "silu",
-    "softplus",
-    "softsign",
-    "tanh",
-    "tanh_",
-    "tanhshrink",
-}
-POOL_NAMES = {
-    f"adaptive_{kind}_pool{n}d" for kind in ("avg", "max") for n in (1, 2, 3)
-} | {f"max_pool{n}d" for n in (1, 2, 3)}
-AVERAGE_POOL_NAMES = {f"avg_pool{n}d" for n in (1, 2, 3)}
-ARITHMETIC = {
-    "add": np.add,
-    "add_": np.add,
-    "iadd": np.add,
-    "sub": np.subtract,
-    "sub_": np.subtract,
-    "isub": np.subtract,
-    "mul": np.multiply,
-    "mul_": np.multiply,
-    "imul": np.multiply,
-}
-IN_PLACE_OPERATORS = (operator.iadd, operator.isub, operator.imul)
-
-# Where functions of these names are what the names say.
-KNOWN_MODULES = (
-    "_operator",
-    "builtins",
-    "torch",
-    "torch._C._nn",
-    "torch.nn.functional",
+from skproj.nn.prune._operations import (
+    ADAPTIVE_POOLS,
+    ARITHMETIC,
+    AVERAGE_POOL_NAMES,
+    AVERAGE_POOLS,
+    BATCH_NORMS,
+    CONVOLUTIONS,
+    ELEMENTWISE,
+    ELEMENTWISE_NAMES,
+    IN_PLACE_OPERATORS,
+    KNOWN_MODULES,
+    MAX_POOLS,
+    POOL_NAMES,
 )
 
-# Of a node that has no units, and leaves those it reads as they are.
+# Value of a node that has no units, and leaves those that it reads as they are.
 NO_UNITS = object()
 
 
 @dataclass
 class Value:
-    """What is known of a tensor: its units along `dim`, and which are constant."""
+    """Units of a tensor along `dim`, some of them with known constants."""
 
     units: np.ndarray
     dim: int
@@ -149,7 +73,7 @@ class Units:
             self._parents[self.find(b)] = self.find(a)
 
     def roots(self):
-        """Return what stands for each unit, as an array."""
+        """Return the number that stands for each unit, as an array."""
         return np.array([self.find(unit) for unit in range(len(self._parents))], int)
 
 
@@ -214,7 +138,7 @@ def _works_in_place(node, name):
 
 
 def _with_options(node):
-    """Return a function of a tensor that does what a node does."""
+    """Return the operation of a node as a function of a tensor."""
 
     def function(tensor):
         call = node.target
@@ -236,7 +160,7 @@ class UnitGraph:
     Attributes
     ----------
     layers : dict of str to Mixing or PerUnit
-        What can be made smaller, by name.
+        Layers that can be made smaller, by name.
     """
 
     def __init__(self, traced):
@@ -277,7 +201,7 @@ class UnitGraph:
             needed[roots[empty[-1].outputs[0]]] = True
 
     def _find_fixed_modules(self, graph):
-        """Find modules that are not what they seem, or that others depend on."""
+        """Find modules with hooks, shared weights or several calls: they stay."""
         modules = {id(module): module for module in self._modules.values()}
         calls = dict.fromkeys(modules, 0)
         owners = {}
@@ -321,7 +245,7 @@ class UnitGraph:
         return tuple(getattr(meta, "shape", ()))
 
     # -----------------------------------------------------------------------
-    # Nodes. A visit returns None for what it does not understand.
+    # Nodes. A visit returns None for an operation that it does not understand.
 
     def _visit(self, node):
         if node.op == "call_module":

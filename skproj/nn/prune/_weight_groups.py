@@ -12,7 +12,7 @@ GROUPINGS = ("layer/filters", "layer/inputs", "model/filters", "model/layers")
 TARGETS = ("hoyer", "zeros")
 
 # Below this distance of two Hoyer levels, the projections are the same.
-SMALLEST_INTERVAL = 1e-13
+LEVEL_TOLERANCE = 1e-13
 
 
 # ---------------------------------------------------------------------------
@@ -20,7 +20,7 @@ SMALLEST_INTERVAL = 1e-13
 
 
 def check_choice(value, choices, name):
-    """Refuse what is not one of some strings."""
+    """Refuse a value that is not one of some strings."""
     if value not in choices:
         raise ValueError(
             f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}."
@@ -33,7 +33,7 @@ def is_masked(module, name):
 
 
 def pruned_or_plain(module, name):
-    """Return the parameter `name` of a module, of a pruned one what is trained."""
+    """Return the trained parameter of a module, `<name>_orig` if it is pruned."""
     if not isinstance(module, nn.Module):
         raise TypeError(
             f"module must be a torch.nn.Module, got {type(module).__name__} instead."
@@ -52,7 +52,7 @@ def pruned_or_plain(module, name):
 
 @torch.no_grad()
 def effective_weight(module, name):
-    """Return what a pruned module works with, also before its next forward pass."""
+    """Return the weight with its mask, also before the next forward pass."""
     parameter = pruned_or_plain(module, name)
     if not is_masked(module, name):
         return parameter.detach()
@@ -60,7 +60,7 @@ def effective_weight(module, name):
 
 
 def check_weight(module, name):
-    """Refuse what has no filters."""
+    """Refuse a parameter without filters."""
     parameter = pruned_or_plain(module, name)
     if parameter.ndim < 2:
         raise ValueError(
@@ -93,12 +93,20 @@ def check_parameters(parameters):
     return list(unique.values())
 
 
+def group_by_parameter(parameters):
+    """Collect the modules and names of each parameter, which modules may share."""
+    places = {}
+    for module, name in parameters:
+        places.setdefault(id(pruned_or_plain(module, name)), []).append((module, name))
+    return list(places.values())
+
+
 # ---------------------------------------------------------------------------
 # Vectors
 
 
 class Vectors:
-    """How the weight of a layer is cut into vectors, the rows of a matrix."""
+    """Division of the weight of a layer into vectors, the rows of a matrix."""
 
     def __init__(self, module, shape, kind):
         n_outputs, n_inputs, *kernel = shape
@@ -166,7 +174,7 @@ def _search_common_level(project, matrices, n_zeros):
         return excess
 
     if excess_at(1.0) > 0:
-        brentq(excess_at, 0.0, 1.0, xtol=SMALLEST_INTERVAL)
+        brentq(excess_at, 0.0, 1.0, xtol=LEVEL_TOLERANCE)
     return best
 
 

@@ -1,8 +1,9 @@
-"""What all estimators that train a network share."""
+"""Base class of the estimators that train a network."""
 
 import numbers
 from abc import ABCMeta, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,20 +13,14 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
-from skproj.nn._training._loop import (
-    SGD,
-    Adam,
-    Samples,
-    Trainer,
-    dense_rows,
-    device_of,
-    prediction_rows,
-    resolve_device,
-    to_tensor,
-    torch_dtype,
-    torch_threads,
-)
 from skproj.nn._training._network import ACTIVATIONS
+from skproj.nn._training._optimizers import SGD, SOLVERS, Adam
+from skproj.nn._training._samples import (
+    Samples,
+    TrainingData,
+    dense_rows,
+    prediction_rows,
+)
 from skproj.nn._training._state import (
     generator_from_array,
     generator_to_array,
@@ -33,6 +28,19 @@ from skproj.nn._training._state import (
     network_to_arrays,
     optimizer_from_arrays,
     optimizer_to_arrays,
+)
+from skproj.nn._training._tensors import (
+    device_of,
+    resolve_device,
+    to_tensor,
+    torch_dtype,
+    torch_threads,
+)
+from skproj.nn._training._trainer import (
+    FitCallbacks,
+    Trainer,
+    TrainingHistory,
+    TrainingOptions,
 )
 from skproj.utils._state import VersionedState
 from skproj.utils._validation import (
@@ -44,26 +52,26 @@ from skproj.utils._validation import (
 
 SUPPORTED_DTYPES = [np.float64, np.float32]
 
-# What batch_size="auto" means: so many steps in an epoch, if batches stay in the range.
-MIN_STEPS = 6
-SMALLEST_BATCH = 8
-LARGEST_BATCH = 128
+# With batch_size="auto", an epoch has this many steps if batches stay in the range.
+AUTO_STEPS_PER_EPOCH = 6
+MIN_AUTO_BATCH_SIZE = 8
+MAX_AUTO_BATCH_SIZE = 128
 
-OTHER_NETWORK = (
+DIFFERENT_NETWORK = (
     "warm_start=True and partial_fit need the classes, number of features, dtype, "
     "activation and hidden_layer_sizes of the previous fit, which differ."
 )
 
-# From a method called by `fit`, through `fit` and its decorators.
-WARN_AT_CALLER = 5
+# Frames between a method called by `fit` and the caller of `fit`, with its decorators.
+FIT_STACKLEVEL = 5
 
 # Fitted attributes that are networks.
-NETWORKS = "module_", "_smaller_"
+NETWORK_ATTRIBUTES = "module_", "_smaller_"
 
 
 @dataclass
-class Stream:
-    """What a `partial_fit` leaves for the next one: a network of all features.
+class PartialFitState:
+    """Network of all features and optimizer, from one `partial_fit` to the next.
 
     Attributes
     ----------
@@ -144,7 +152,7 @@ class BaseNetwork(
         "verbose": ["verbose"],
     }
 
-    # Fitted attributes of every network, and what a `partial_fit` remembers.
+    # Fitted attributes of every network, and the state of `partial_fit`.
     _network_attributes = (
         "_columns_",
         "best_validation_score_",
@@ -158,24 +166,33 @@ class BaseNetwork(
     # Further arguments of `validate_data`.
     _target_checks: dict = {}  # noqa: RUF012
 
+    def _set_parameters(self, arguments):
+        """Set the parameters, given the local variables of `__init__`."""
+        for name in self._get_param_names():
+            setattr(self, name, arguments[name])
+
     @abstractmethod
-    def _make_problem(self, X, y, sample_weight):
-        """Check the targets and merge equal samples; return a `Problem`."""
+    def _encode_targets(self, X, y, sample_weight):
+        """Check the targets and merge equal samples; return `EncodedTargets`."""
 
     @abstractmethod
     def _new_module(self, sizes, dtype, generator):
         """Return a network with random weights, on the CPU."""
 
     @abstractmethod
-    def _take_weights(self, module, fitted, problem):
+    def _take_weights(self, module, fitted, encoded):
         """Make a new network continue the previous fit."""
 
     @abstractmethod
-    def _trainer_settings(self, problem):
-        """Return what a `Trainer` takes beyond the parameters of every network."""
+    def _objective(self, encoded):
+        """Return the objective of the training."""
 
     @abstractmethod
-    def _fitted_state(self, problem, trainer):
+    def _further_options(self):
+        """Return the training options that not every network has."""
+
+    @abstractmethod
+    def _fitted_state(self, encoded, trainer):
         """Return the fitted attributes of a network, which may still be in training."""
 
     @property
@@ -183,9 +200,12 @@ class BaseNetwork(
     def _dtype(self):
         """Precision of the fitted network."""
 
-    def _n_network_outputs(self, problem):
+    def _check_partial_fit(self):
+        """Raise an AttributeError if a part of the data cannot be learned."""
+
+    def _n_network_outputs(self, encoded):
         """Return how many numbers the network computes for a sample."""
-        return problem.n_outputs
+        return encoded.n_outputs
 
     def _first_learning_rate(self):
         return self.learning_rate_init
@@ -211,67 +231,58 @@ class BaseNetwork(
         )
         return X if sparse.issparse(X) else np.ascontiguousarray(X), y
 
-    def _prepare(self, X, y, sample_weight, context):
-        """Return the problem, and a trainer with a new network for it."""
-        problem = self._make_problem(X, y, sample_weight)
+    def _prepare(self, X, y, sample_weight, context, *, callbacks_may_stop=True):
+        """Return the encoded targets, and a trainer with a new network for them."""
+        encoded = self._encode_targets(X, y, sample_weight)
         random_state = check_random_state(self.random_state)
         fitted = getattr(self, "module_", None) if self.warm_start else None
-        start = self._network(X, problem, random_state, fitted)
-        train, held_back = self._split(problem, random_state)
-        trainer = self._make_trainer(X, problem, start, train, held_back)
-        trainer.context = context
-        trainer.callback_arguments = {
-            "estimator": self,
-            "X": X,
-            "y": y,
-            "metadata": (
-                {} if sample_weight is None else {"sample_weight": sample_weight}
-            ),
-        }
-        self._show_to_callbacks(problem, trainer)
-        return problem, trainer
+        start = self._network(X, encoded, random_state, fitted)
+        train, held_back = self._split(encoded, random_state)
+        trainer = self._make_trainer(X, encoded, start, train, held_back)
+        metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
+        trainer.callbacks = FitCallbacks(
+            context,
+            arguments={"estimator": self, "X": X, "y": y, "metadata": metadata},
+            fitted_state=partial(self._fitted_state, encoded),
+            may_stop=callbacks_may_stop,
+        )
+        return encoded, trainer
 
-    def _show_to_callbacks(self, problem, trainer):
-        """Let callbacks ask for a model of the current state of a trainer."""
-        trainer.callback_arguments = {
-            **trainer.callback_arguments,
-            "reconstruction_attributes": lambda: self._fitted_state(problem, trainer),
-        }
-
-    def _network(self, X, problem, random_state, fitted):
+    def _network(self, X, encoded, random_state, fitted):
         """Return a network to train, new or like a fitted one."""
-        sizes = (X.shape[1], *self._hidden_sizes(), self._n_network_outputs(problem))
+        sizes = (X.shape[1], *self._hidden_sizes(), self._n_network_outputs(encoded))
         device = resolve_device(self.device)
         generator = torch.Generator().manual_seed(random_state.randint(2**31 - 1))
         module = self._new_module(sizes, torch_dtype(X.dtype), generator)
         if fitted is not None:
-            self._take_weights(module, fitted, problem)
+            self._take_weights(module, fitted, encoded)
         if device.type != "cpu":
             generator = torch.Generator(device).manual_seed(generator.initial_seed())
-        return Stream(module.to(device), generator, self._layer_settings())
+        return PartialFitState(module.to(device), generator, self._layer_settings())
 
-    def _make_trainer(self, X, problem, start, train, held_back):
-        """Return a trainer of the network of a `Stream`."""
+    def _make_trainer(self, X, encoded, start, train, held_back):
+        """Return a trainer of the network of a `PartialFitState`."""
         device = device_of(start.module)
         X_on_device = X if sparse.issparse(X) else to_tensor(X, device)
 
         def samples(chosen):
-            weight = problem.weight[chosen]
+            weight = encoded.weight[chosen]
             weight = weight / weight.max()  # sums of huge weights would overflow
             weight /= weight.mean()
             return Samples(
                 X_on_device,
-                y=to_tensor(problem.targets[chosen], device),
+                y=to_tensor(encoded.targets[chosen], device),
                 weight=to_tensor(weight.astype(X.dtype), device),
-                rows=to_tensor(problem.rows[chosen], device),
+                rows=to_tensor(encoded.rows[chosen], device),
             )
 
-        return Trainer(
-            module=start.module,
-            data=samples(train),
+        data = TrainingData(
+            train=samples(train),
             validation=None if held_back is None else samples(held_back),
             columns=np.arange(X.shape[1]),
-            generator=start.generator,
+        )
+        options = TrainingOptions(
+            max_epochs=self.max_epochs,
             batch_size=self._batch_size(len(train)),
             learning_rate_init=self._first_learning_rate(),
             weight_decay=self.weight_decay,
@@ -279,18 +290,26 @@ class BaseNetwork(
             tol=self.tol,
             n_iter_no_change=self.n_iter_no_change,
             verbose=bool(self.verbose),
-            **self._trainer_settings(problem),
+            **self._further_options(),
+        )
+        return Trainer(
+            module=start.module,
+            objective=self._objective(encoded),
+            data=data,
+            options=options,
+            generator=start.generator,
         )
 
     def _batch_size(self, n_samples):
         """Return the samples of an optimiser step."""
         if self.batch_size == "auto":
-            return min(max(n_samples // MIN_STEPS, SMALLEST_BATCH), LARGEST_BATCH)
+            size = max(n_samples // AUTO_STEPS_PER_EPOCH, MIN_AUTO_BATCH_SIZE)
+            return min(size, MAX_AUTO_BATCH_SIZE)
         return self.batch_size
 
-    def _split(self, problem, random_state):
+    def _split(self, encoded, random_state):
         """Return the samples to train with, and those to hold back or None."""
-        everything = np.arange(len(problem.rows))
+        everything = np.arange(len(encoded.rows))
         reason = self._reason_to_hold_back()
         if reason is None:
             return everything, None
@@ -298,7 +317,7 @@ class BaseNetwork(
             return train_test_split(
                 everything,
                 test_size=self.validation_fraction,
-                stratify=problem.strata,
+                stratify=encoded.strata,
                 random_state=random_state,
             )
         except ValueError as error:
@@ -311,6 +330,16 @@ class BaseNetwork(
     def _reason_to_hold_back(self):
         """Return the setting that needs validation data, or None."""
         return "early_stopping=True" if self.early_stopping else None
+
+    @staticmethod
+    def _history_state(history):
+        """Return the fitted attributes that describe the epochs."""
+        return {
+            "loss_curve_": list(history.loss_curve),
+            "n_iter_": len(history.loss_curve),
+            "validation_scores_": list(history.validation_scores) or None,
+            "best_validation_score_": history.best_validation_score,
+        }
 
     def _set_state(self, state):
         for name, value in state.items():
@@ -330,7 +359,7 @@ class BaseNetwork(
         return tuple(int(n) for n in sizes)
 
     def _layer_settings(self):
-        """Return what the layers of the network depend on, beside the data."""
+        """Return the settings on which the layers depend, beside the data."""
         return self._hidden_sizes(), self.activation
 
     def _apply(self, function, X):
@@ -359,31 +388,42 @@ class BaseNetwork(
                 blocks.append(function(module, rows))
             return torch.cat(blocks).cpu().numpy().astype(dtype_in, copy=False)
 
-    def _resume(self, X, problem):
-        """Return the network and the trainer that a `partial_fit` goes on with.
+    def _resume(self, X, encoded, **options):
+        """Return the state and the trainer with which a `partial_fit` goes on.
 
-        The stream is marked as learning: what fails from here on starts afresh.
+        The state is marked as unfinished: the next call after a failure starts afresh.
+
+        Parameters
+        ----------
+        X : {ndarray, CSR matrix} of shape (n_samples, n_features)
+        encoded : EncodedTargets
+        **options
+            Further fields of `TrainingOptions`.
         """
-        stream = getattr(self, "_stream_", None)
-        if stream is not None and stream.settings != self._layer_settings():
-            raise ValueError(OTHER_NETWORK)
-        if stream is None or stream.is_learning:
+        state = getattr(self, "_stream_", None)
+        if state is not None and state.settings != self._layer_settings():
+            raise ValueError(DIFFERENT_NETWORK)
+        if state is None or state.is_learning:
             random_state = check_random_state(self.random_state)
             fitted = getattr(self, "module_", None)
-            stream = self._network(X, problem, random_state, fitted)
-        everything = np.arange(len(problem.rows))
-        trainer = self._make_trainer(X, problem, stream, everything, None)
-        trainer.loss_curve = list(getattr(self, "loss_curve_", []))
-        if stream.optimizer is None:
-            stream.optimizer = trainer.make_optimizer()
-        stream.optimizer.learning_rate = trainer.learning_rate()  # may be set between
-        stream.optimizer.weight_decay = self.weight_decay
-        stream.is_learning = True
-        return stream, trainer
+            state = self._network(X, encoded, random_state, fitted)
+        everything = np.arange(len(encoded.rows))
+        trainer = self._make_trainer(X, encoded, state, everything, None)
+        trainer.history = TrainingHistory(list(getattr(self, "loss_curve_", [])))
+        trainer.options = options = replace(trainer.options, **options)
+        if not isinstance(state.optimizer, SOLVERS[options.solver]):
+            state.optimizer = options.make_optimizer(state.module)
+        # Parameters may be set between two calls.
+        state.optimizer.learning_rate = options.learning_rate
+        state.optimizer.weight_decay = options.weight_decay
+        state.optimizer.penalty = options.penalty
+        state.optimizer.eps = options.eps
+        state.is_learning = True
+        return state, trainer
 
     def __getstate__(self):
         state = super().__getstate__()
-        for name in NETWORKS:
+        for name in NETWORK_ATTRIBUTES:
             if name in state:
                 state[name] = network_to_arrays(state[name])
         if "_stream_" in state:
@@ -393,15 +433,15 @@ class BaseNetwork(
     def __setstate__(self, state):
         super().__setstate__(state)
         fitted = vars(self)
-        for name in NETWORKS:
+        for name in NETWORK_ATTRIBUTES:
             if name in fitted:
                 fitted[name] = network_from_arrays(fitted[name])
-        # Without it a further `partial_fit` starts from the fitted network.
-        stream = fitted.pop("_stream_", None)
-        if stream is not None:
-            stream = Stream.from_arrays(stream)
-        if stream is not None:
-            self._stream_ = stream
+        arrays = fitted.pop("_stream_", None)
+        resumed = None if arrays is None else PartialFitState.from_arrays(arrays)
+        if (
+            resumed is not None
+        ):  # otherwise `partial_fit` starts from the fitted network
+            self._stream_ = resumed
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

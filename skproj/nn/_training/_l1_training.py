@@ -1,34 +1,33 @@
 """Training with an l1 weight: fixed, or found for a number of nonzero weights."""
 
 import itertools
-import warnings
 
 import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
-from skproj.nn._estimator import WARN_AT_CALLER
 from skproj.nn._training._l1_search import search_l1_weight
-from skproj.nn._training._loop import EPS, DivergedError, Penalty
 from skproj.nn._training._network import weights_of
+from skproj.nn._training._optimizers import DEFAULT_EPS, Penalty
+from skproj.nn._training._trainer import DivergedError
 
-# Where the search begins: at this share of the gradient's entry whose rank is the
+# The first l1 weight of a search, as a share of the gradient entry whose rank is the
 # number of weights wanted, in a network with random weights. (The gradient at zero
 # weights, where a linear model would start, vanishes in a deep network.)
-FIRST_SHARE = 0.1
-# What is trimmed at most, as a share of the weights wanted, or as a number where these
-# are few, before the search goes on for a closer count.
-SURPLUS, SMALL_SURPLUS = 0.1, 2
+FIRST_ALPHA_SHARE = 0.1
+# The first l1 weight where the gradient is zero.
+MIN_FIRST_ALPHA = 1e-6
 
-# Where the gradient says nothing.
-SMALLEST_FIRST_ALPHA = 1e-6
+# Largest number of weights to trim, as a share of the weights wanted, or as a number
+# where these are few.
+MAX_TRIMMED_SHARE, MAX_TRIMMED_IF_FEW = 0.1, 2
 
 # At the end of the dense training the gradients are tiny. Adam divides by their size:
-# its first thresholds would wipe out most of the weights. So the size is not taken to
-# be below this share of that at random weights.
-GRADIENT_FLOOR = 0.3
+# its first thresholds would wipe out most of the weights. Therefore its `eps` is at
+# least this share of the size of the gradient at random weights.
+MIN_EPS_SHARE = 0.3
 
-# How often a training that diverges is repeated, each time with half the learning rate.
+# A training that diverges is repeated with half the learning rate, this many times.
 MAX_HALVINGS = 3
 
 
@@ -114,8 +113,10 @@ def remove_dead_ends(module, alphas):
             weights[i - 1][~weights[i].any(dim=0)] = 0.0
 
 
-class SparseTraining:
+class L1Training:
     """Dense training, training with an l1 weight from there, and debiasing.
+
+    Each training is a stage of a copy of the trainer.
 
     Parameters
     ----------
@@ -123,12 +124,8 @@ class SparseTraining:
         With the network to start from.
     is_continued : bool
         Whether that has the weights of an earlier fit, not random ones.
-    max_epochs : int
-        Of each training.
     by_group : bool
         Whether the columns of the weights are penalised and counted, as groups.
-    show : callable
-        ``show(trainer)`` is called before a trainer goes on.
 
     Attributes
     ----------
@@ -138,13 +135,11 @@ class SparseTraining:
         Its l1 weight.
     """
 
-    def __init__(self, trainer, *, is_continued, max_epochs, by_group, show):
+    def __init__(self, trainer, *, is_continued, by_group):
         self.trainer = trainer
         self.alpha = 0.0
-        self._max_epochs = max_epochs
         self._by_group = by_group
-        self._show = show
-        self._early_stopping = trainer.early_stopping
+        self._early_stopping = trainer.options.early_stopping
         start = trainer.branch()
         if is_continued:
             randomise(start)
@@ -165,10 +160,10 @@ class SparseTraining:
         alpha : float or ndarray of shape (n_layers,)
         """
         self._may_be_constant = np.isinf(alpha).any()
-        self.trainer = self._descend(self.trainer)
+        self.trainer = self._train_stage(self.trainer)
         if self._is_stopped:
             return
-        self.trainer = self._train(alpha)
+        self.trainer = self._train_at(alpha)
         self.alpha = alpha
         self._record(alpha, self._count(self.trainer, np.ndim(alpha)), self.trainer)
 
@@ -191,13 +186,13 @@ class SparseTraining:
         wanted = np.rint((1.0 - sparsity) * total).astype(int)
         surplus = 0
         if trim:
-            surplus = np.maximum(SURPLUS * wanted, SMALL_SURPLUS)
+            surplus = np.maximum(MAX_TRIMMED_SHARE * wanted, MAX_TRIMMED_IF_FEW)
         self._may_be_constant = np.equal(sparsity, 1.0).any()
         first = self._first_alpha(np.sum(wanted))
-        self.trainer = self._descend(self.trainer)
+        self.trainer = self._train_stage(self.trainer)
         if not self._is_stopped:
             found = search_l1_weight(
-                self._train,
+                self._train_at,
                 lambda trainer: self._count(trainer, n_axes),
                 wanted,
                 total=total,
@@ -221,28 +216,25 @@ class SparseTraining:
         """Train the weights that are left without the penalty."""
         if self._is_stopped or not np.any(self.alpha):
             return
-        self.trainer.penalty = None
-        self.trainer.eps = EPS
-        self.trainer.early_stopping = self._early_stopping
-        self.trainer = self._descend(self.trainer, keeps_zeros=True)
+        start = self.trainer.branch(
+            penalty=None, eps=DEFAULT_EPS, early_stopping=self._early_stopping
+        )
+        self.trainer = self._train_stage(start, keeps_zeros=True)
 
     def history(self):
         """Return the table of the steps."""
         return {name: np.array(column) for name, column in self._history.items()}
 
-    def warn(self):
-        """Warn of a sparsity that was not reached, and of a constant network."""
+    def warnings(self):
+        """Yield message and category of the warnings that the network deserves."""
         if self._shortfall is not None:
-            warnings.warn(
-                self._shortfall, ConvergenceWarning, stacklevel=WARN_AT_CALLER
-            )
+            yield self._shortfall, ConvergenceWarning
         _, counts = count_nonzero(self.trainer.module, by_group=self._by_group)
         if not counts.all() and not self._may_be_constant:
-            warnings.warn(
+            yield (
                 "The network is constant: there are no weights left in layer "
                 f"{np.flatnonzero(counts == 0).tolist()}. Ask for less sparsity.",
                 UserWarning,
-                stacklevel=WARN_AT_CALLER,
             )
 
     def _first_alpha(self, n_wanted):
@@ -252,39 +244,38 @@ class SparseTraining:
         else:
             sizes = [gradient.abs().flatten() for gradient in self._first_gradients]
         largest = torch.cat(sizes).sort(descending=True).values
-        guess = FIRST_SHARE * float(largest[min(n_wanted, len(largest)) - 1])
-        return guess if guess > 0.0 else SMALLEST_FIRST_ALPHA
+        guess = FIRST_ALPHA_SHARE * float(largest[min(n_wanted, len(largest)) - 1])
+        return guess if guess > 0.0 else MIN_FIRST_ALPHA
 
-    def _descend(self, start, *, keeps_zeros=False):
+    def _train_stage(self, start, *, keeps_zeros=False):
         """Return a copy of a trainer that was trained; more slowly if it diverges."""
         for n_halvings in itertools.count():
-            trainer = start.branch()
-            trainer.learning_rate_init /= 2**n_halvings
-            self._show(trainer)
+            learning_rate = start.options.learning_rate_init / 2**n_halvings
+            trainer = start.branch(learning_rate_init=learning_rate)
             after_step = zero_keeper(trainer.module) if keeps_zeros else None
             try:
-                self._is_stopped = trainer.descend(
-                    self._max_epochs, after_step=after_step
-                )
+                self._is_stopped = trainer.train_stage(after_step=after_step)
             except DivergedError:
                 if n_halvings == MAX_HALVINGS:
                     raise
             else:
                 return trainer
 
-    def _train(self, alpha):
-        """Return a trainer that has gone on from the dense network."""
-        trainer = self.trainer.branch()
-        n_layers = len(weights_of(trainer.module))
-        trainer.penalty = Penalty(
-            tuple(np.broadcast_to(alpha, n_layers)), self._by_group
-        )
-        trainer.early_stopping = False
+    def _train_at(self, alpha):
+        """Return a trainer that was trained with an l1 weight from the dense network.
+
+        It never stops early: the number of weights is only right at the end.
+        """
+        n_layers = len(weights_of(self.trainer.module))
+        penalty = Penalty(tuple(np.broadcast_to(alpha, n_layers)), self._by_group)
         joined = torch.cat([gradient.flatten() for gradient in self._first_gradients])
-        trainer.eps = max(EPS, GRADIENT_FLOOR * float(joined.square().mean().sqrt()))
-        trainer = self._descend(trainer)
+        eps = MIN_EPS_SHARE * float(joined.square().mean().sqrt())
+        start = self.trainer.branch(
+            penalty=penalty, eps=max(DEFAULT_EPS, eps), early_stopping=False
+        )
+        trainer = self._train_stage(start)
         if not self._by_group:
-            remove_dead_ends(trainer.module, trainer.penalty.alphas)
+            remove_dead_ends(trainer.module, penalty.alphas)
         return trainer
 
     def _count(self, trainer, n_axes):
@@ -294,19 +285,8 @@ class SparseTraining:
     def _record(self, alpha, count, trainer):
         """Add a step to the history; return whether a callback wants no more."""
         loss, gradients = trainer.loss_and_gradients()
-        violations = torch.cat(
-            [
-                trainer.penalty.violation(
-                    weight.detach(), gradient, layer_alpha
-                ).ravel()
-                for weight, gradient, layer_alpha in zip(
-                    weights_of(trainer.module),
-                    gradients,
-                    trainer.penalty.alphas,
-                    strict=True,
-                )
-            ]
-        )
+        weights = [weight.detach() for weight in weights_of(trainer.module)]
+        violations = trainer.options.penalty.violations(weights, gradients)
         row = alpha, count, loss, float(violations.max()), float(violations.mean())
         for column, value in zip(self._history.values(), row, strict=True):
             column.append(value)

@@ -1,0 +1,384 @@
+"""Base class of the sparse supervised autoencoders."""
+
+import copy
+import numbers
+import warnings
+from abc import abstractmethod
+
+import numpy as np
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+
+from skproj.nn._base_network import DIFFERENT_NETWORK, FIT_STACKLEVEL, BaseNetwork
+from skproj.nn._docs import AUTOENCODER_DOCS
+from skproj.nn._training._column_projection import ColumnProjection
+from skproj.nn._training._network import Autoencoder, first_layer, make_mlp
+from skproj.nn._training._objectives import REGRESSION_LOSSES, AutoencoderObjective
+from skproj.nn._training._schedule import (
+    KINDS,
+    SparseResult,
+    SparsificationSchedule,
+    SparsityTarget,
+)
+from skproj.nn._training._tensors import torch_threads
+from skproj.projection._registry import SPARSIFYING
+from skproj.utils._docs import shared_docs
+from skproj.utils._validation import (
+    Interval,
+    StrOptions,
+    _fit_context,
+    atomic_fit,
+    check_is_fitted,
+)
+
+
+def _rename_parameters(state):
+    """Turn a saved state of version 1 into one of version 2."""
+    new_names = {"descent": "schedule", "survival_rate": "keep_fraction"}
+    return {new_names.get(name, name): value for name, value in state.items()}
+
+
+class BaseSparseAutoencoder(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseNetwork
+):
+    """An autoencoder whose latent code predicts and whose first layer is projected."""
+
+    _parameter_constraints: dict = {  # noqa: RUF012
+        **BaseNetwork._parameter_constraints,
+        "eta": [Interval(numbers.Real, 0, None, closed="right")],
+        "n_features_to_select": [
+            Interval(numbers.Integral, 1, None, closed="left"),
+            None,
+        ],
+        "projection": [StrOptions({*SPARSIFYING, "hoyer"}), callable],
+        "reconstruction_loss": [StrOptions(set(REGRESSION_LOSSES))],
+        "reconstruction_weight": [Interval(numbers.Real, 0, None, closed="left")],
+        "schedule": [StrOptions(set(KINDS))],
+        "keep_fraction": [Interval(numbers.Real, 0, 1, closed="neither")],
+        "input_noise": [Interval(numbers.Real, 0, None, closed="left")],
+        "final_noise": [Interval(numbers.Real, 0, None, closed="left")],
+    }
+
+    _network_attributes = (
+        *BaseNetwork._network_attributes,
+        "_has_decoder_",
+        "eta_",
+        "feature_importances_",
+        "n_selected_features_",
+    )
+
+    _state_migrations = (_rename_parameters,)
+
+    # Fitted attributes whose last axis is that of the features.
+    _feature_attributes = ("feature_importances_",)
+
+    @abstractmethod
+    def _prediction_loss(self):
+        """Return the loss of the latent code, as an `AutoencoderObjective` takes it."""
+
+    @shared_docs(**AUTOENCODER_DOCS)
+    @_fit_context(prefer_skip_nested_validation=True)
+    @atomic_fit
+    def fit(self, X, y, sample_weight=None):
+        """Train the network and select features.
+
+        Parameters
+        ----------
+        {fit_data}
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples; a sample of weight zero counts as absent.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        {fit_raises}
+
+        Warns
+        -----
+        UserWarning
+            If no feature is selected, or fewer than `n_features_to_select`.
+        """
+        X, y = self._validate_data(X, y)
+        target = self._sparsity_target(X.shape[1])
+        context = self._init_callback_context(max_subtasks=None)
+        encoded, trainer = self._prepare(X, y, sample_weight, context)
+        callbacks = trainer.callbacks
+        callbacks.begin(context, trainer)
+        with torch_threads(self.n_threads):
+            (result,) = self._schedule().run(trainer, [target])
+            self._set_state(self._fitted_state(encoded, result.trainer, result))
+        vars(self).pop("_stream_", None)
+        callbacks.end(context, result.trainer)
+        self._warn_if_few_are_selected()
+        return self
+
+    def _sparsity_target(self, n_features):
+        """Return the last projection of the schedule."""
+        wanted = self.n_features_to_select
+        if wanted is None:
+            return SparsityTarget(radius=self._projection().to_radius(self.eta))
+        if isinstance(wanted, bool):
+            raise ValueError(
+                f"n_features_to_select must be an integer, got {wanted!r} instead."
+            )
+        if wanted > n_features:
+            raise ValueError(
+                f"n_features_to_select={wanted} exceeds the number of features, "
+                f"{n_features}."
+            )
+        if self.schedule == "projected":
+            raise ValueError(
+                'schedule="projected" needs a radius: give eta instead of '
+                "n_features_to_select."
+            )
+        return SparsityTarget(n_features=wanted)
+
+    def _learn(self, X, encoded):
+        """Train one epoch on a part of the data, then project: a `partial_fit`."""
+        target = self._sparsity_target(X.shape[1])
+        state, trainer = self._resume(X, encoded)
+        schedule = self._schedule()
+        with torch_threads(self.n_threads):
+            trainer.train_epoch(state.optimizer)
+            radius = schedule.project_to_target(trainer, target)
+            # All features stay in training; the fitted network is a small copy.
+            fitted = trainer.branch()
+            importances = schedule.drop_zero_columns(fitted, at_most=target.n_features)
+            result = SparseResult(fitted, radius, importances)
+            self._set_state(self._fitted_state(encoded, fitted, result))
+        state.is_learning = False
+        self._stream_ = state
+
+    def _train_path(self, encoded, trainer, etas=None, final_noises=None):
+        """Train from dense to sparse; yield the fitted attributes for each radius.
+
+        Parameters
+        ----------
+        encoded : EncodedTargets
+        trainer : Trainer
+        etas : ndarray of shape (n_etas,), default=None
+            Radii, from dense to sparse; by default those of the intermediate
+            projections.
+        final_noises : list of float, default=None
+            Noises to use in the last stage instead of `final_noise`; there is a state
+            for each of them.
+        """
+        schedule = self._schedule(final_noises)
+        if etas is None:
+            results = schedule.run_path(trainer)
+        else:
+            to_radius = schedule.projection.to_radius
+            targets = [SparsityTarget(radius=to_radius(eta)) for eta in etas]
+            results = schedule.run(trainer, targets)
+        with torch_threads(self.n_threads):
+            for result in results:
+                yield self._fitted_state(encoded, result.trainer, result)
+
+    def _schedule(self, final_noises=None):
+        return SparsificationSchedule(
+            projection=self._projection(),
+            kind=self.schedule,
+            keep_fraction=self.keep_fraction,
+            final_noises=final_noises or [self.final_noise],
+        )
+
+    def _projection(self):
+        return ColumnProjection(self.projection, self.n_features_in_, self.n_threads)
+
+    def _fitted_state(self, encoded, trainer, result=None):
+        """Return the fitted attributes of a network, which may still be in training."""
+        module = copy.deepcopy(trainer.module)
+        if result is None:
+            weight = first_layer(module).cpu().numpy()
+            norms = self._projection().norms(weight)
+        else:
+            norms = result.importances
+        importances = np.zeros(self.n_features_in_, dtype=norms.dtype)
+        importances[trainer.data.columns] = norms
+        state = {
+            **encoded.attributes,
+            "module_": module,
+            "_columns_": trainer.data.columns,
+            "feature_importances_": importances,
+            "n_selected_features_": int(np.count_nonzero(importances)),
+            "_has_decoder_": trainer.objective.reconstruction_weight > 0,
+            **self._history_state(trainer.history),
+        }
+        if result is not None:
+            state["eta_"] = self._projection().to_eta(result.radius)
+        return state
+
+    def _warn_if_few_are_selected(self):
+        n_selected = self.n_selected_features_
+        wanted = self.n_features_to_select
+        if wanted is not None and n_selected < wanted:
+            message = (
+                f"Only {n_selected} features could be selected, fewer than "
+                f"n_features_to_select={wanted}: the other columns of the first layer "
+                "are zero, or the projection cannot keep more."
+            )
+        elif n_selected == 0:
+            message = (
+                "No feature was selected: the projection made every column of the "
+                f"first layer zero. Increase eta (now {self.eta_!r})."
+            )
+        else:
+            return
+        warnings.warn(message, UserWarning, stacklevel=FIT_STACKLEVEL)
+
+    @property
+    def _n_features_out(self):
+        """Length of the latent code, which scikit-learn makes names for."""
+        return self.module_.encoder[-1].out_features
+
+    @property
+    def encoder_weights_(self):
+        """First-layer weights of the encoder, of shape (n_hidden, n_features)."""
+        check_is_fitted(self)
+        weight = first_layer(self.module_).cpu().numpy()
+        weights = np.zeros((len(weight), self.n_features_in_), dtype=weight.dtype)
+        weights[:, self._columns_] = weight
+        return weights
+
+    def _network(self, X, encoded, random_state, fitted):
+        start = super()._network(X, encoded, random_state, fitted)
+        if callable(self.projection):  # better found out before the training
+            weight = first_layer(start.module).cpu().numpy()
+            self._projection().project(weight, self.eta)
+        return start
+
+    def _objective(self, encoded):
+        return AutoencoderObjective(
+            self._prediction_loss(),
+            REGRESSION_LOSSES[self.reconstruction_loss],
+            self.reconstruction_weight,
+        )
+
+    def _further_options(self):
+        return {"input_noise": self.input_noise}
+
+    @property
+    def _dtype(self):
+        return self.feature_importances_.dtype
+
+    def _new_module(self, sizes, dtype, generator):
+        """Return a network with random weights, on the CPU."""
+        make = {"dtype": dtype, "generator": generator}
+        encoder = make_mlp(sizes, self.activation, **make)
+        return Autoencoder(encoder, make_mlp(sizes[::-1], self.activation, **make))
+
+    def _take_weights(self, module, fitted, encoded):
+        """Make a new network continue the previous fit."""
+        if (
+            len(self.feature_importances_) != module.encoder[0].in_features
+            or first_layer(fitted).dtype != first_layer(module).dtype
+            or len(first_layer(fitted)) != len(first_layer(module))
+            or str(fitted.encoder[1:]) != str(module.encoder[1:])
+            or not self._has_same_targets(encoded)
+        ):
+            raise ValueError(DIFFERENT_NETWORK)
+        module.put_features(fitted, self._columns_)
+
+    def _latent(self, X):
+        return self._apply(lambda module, rows: module.encoder(rows), X)
+
+    def transform(self, X):
+        """Encode the samples.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        latent : ndarray of shape (n_samples, n_outputs)
+            The latent code, one column per class or target.
+        """
+        return self._latent(X)
+
+    def reconstruct(self, X):
+        """Encode and decode the samples.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        reconstruction : ndarray of shape (n_samples, n_features)
+            Output of the decoder; zero for features that were not selected.
+
+        Raises
+        ------
+        ValueError
+            If `reconstruction_weight` was 0: the decoder was not trained then.
+        """
+        check_is_fitted(self)
+        if not self._has_decoder_:
+            raise ValueError(
+                "There is no trained decoder: fit with reconstruction_weight > 0."
+            )
+        selected = self._apply(
+            lambda module, rows: module.decoder(module.encoder(rows)), X
+        )
+        reconstruction = np.zeros(
+            (len(selected), self.n_features_in_), dtype=selected.dtype
+        )
+        reconstruction[:, self._columns_] = selected
+        return reconstruction
+
+    def get_support(self, indices=False):
+        """Return which features were selected.
+
+        Parameters
+        ----------
+        indices : bool, default=False
+            Whether to return indices instead of a mask.
+
+        Returns
+        -------
+        support : ndarray of shape (n_features,) or (n_selected_features_,)
+            Boolean mask, or the indices of the selected features.
+        """
+        check_is_fitted(self)
+        support = self.feature_importances_ != 0
+        return np.flatnonzero(support) if indices else support
+
+    def compact(self):
+        """Return an equal model that takes the selected features only.
+
+        Its input is ``X[:, self.get_support()]``. It needs memory and time in
+        proportion to the number of selected features.
+
+        Returns
+        -------
+        model : object
+            A fitted estimator of the same class, with
+            ``n_features_in_ == n_selected_features_``.
+
+        Raises
+        ------
+        ValueError
+            If no feature is selected.
+        """
+        check_is_fitted(self)
+        if len(self._columns_) == 0:
+            raise ValueError("No feature is selected, so there is no compact model.")
+        model = copy.deepcopy(self)
+        vars(model).pop("_stream_", None)
+        model.n_features_in_ = len(self._columns_)
+        model._columns_ = np.arange(len(self._columns_))
+        for name in (*self._feature_attributes, "feature_names_in_"):
+            if hasattr(self, name):
+                setattr(model, name, getattr(self, name)[..., self._columns_])
+        return model
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags

@@ -1,0 +1,237 @@
+"""Base class of the multilayer perceptrons at a prescribed sparsity."""
+
+import copy
+import numbers
+import warnings
+from abc import abstractmethod
+
+import numpy as np
+
+from skproj.nn._base_network import DIFFERENT_NETWORK, FIT_STACKLEVEL, BaseNetwork
+from skproj.nn._docs import MLP_DOCS
+from skproj.nn._training._l1_training import L1Training, count_nonzero
+from skproj.nn._training._network import compress, make_mlp, weights_of
+from skproj.nn._training._objectives import PredictionObjective
+from skproj.nn._training._optimizers import DEFAULT_EPS, SOLVERS, Penalty
+from skproj.nn._training._tensors import torch_threads
+from skproj.utils._docs import shared_docs
+from skproj.utils._validation import (
+    Interval,
+    StrOptions,
+    _fit_context,
+    atomic_fit,
+)
+
+
+class BaseSparseMLP(BaseNetwork):
+    """A multilayer perceptron with an l1 weight that makes it as sparse as asked."""
+
+    _parameter_constraints: dict = {  # noqa: RUF012
+        **BaseNetwork._parameter_constraints,
+        "target_sparsity": [Interval(numbers.Real, 0, 1, closed="both"), "array-like"],
+        "alpha": [Interval(numbers.Real, 0, None, closed="both"), "array-like", None],
+        "penalty": [StrOptions({"l1", "l12"})],
+        "sparsity_tol": [Interval(numbers.Real, 0, None, closed="left")],
+        "max_search_iter": [Interval(numbers.Integral, 1, None, closed="left")],
+        "trim": ["boolean"],
+        "debias": ["boolean"],
+        "solver": [StrOptions(set(SOLVERS))],
+        "learning_rate_init": [
+            Interval(numbers.Real, 0, None, closed="neither"),
+            StrOptions({"auto"}),
+        ],
+    }
+    _network_attributes = (
+        *BaseNetwork._network_attributes,
+        "_smaller_",
+        "alpha_",
+        "coefs_",
+        "intercepts_",
+        "layer_sparsities_",
+        "n_layers_",
+        "n_outputs_",
+        "out_activation_",
+        "sparsity_",
+    )
+    # A `partial_fit` does not search.
+    _optional_attributes = (
+        *BaseNetwork._optional_attributes,
+        "n_search_iter_",
+        "search_history_",
+    )
+
+    @abstractmethod
+    def _loss(self, encoded):
+        """Return the loss of the network, as a `PredictionObjective` takes it."""
+
+    def _check_partial_fit(self):
+        if self.alpha is None:
+            raise AttributeError(
+                "partial_fit needs a fixed l1 weight: set alpha, as that of a "
+                "target_sparsity can be found from all the data only."
+            )
+
+    @abstractmethod
+    def _out_activation(self, encoded):
+        """Return the name of the function from outputs to predictions."""
+
+    @shared_docs(**MLP_DOCS)
+    @_fit_context(prefer_skip_nested_validation=True)
+    @atomic_fit
+    def fit(self, X, y, sample_weight=None):
+        """Train the network, and find the l1 weight that makes it as sparse as asked.
+
+        Parameters
+        ----------
+        {fit_data}
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples; a sample of weight zero counts as absent.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        {fit_raises}
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the search ends at another sparsity; the fitted network is the closest,
+            trimmed if `trim`.
+        UserWarning
+            If a layer has lost all its weights without being asked to: the network is
+            constant then.
+        """
+        X, y = self._validate_data(X, y)
+        sparsity, alpha = self._checked_sparsity()
+        context = self._init_callback_context(max_subtasks=None)
+        encoded, trainer = self._prepare(X, y, sample_weight, context)
+        callbacks = trainer.callbacks
+        callbacks.begin(context, trainer)
+        with torch_threads(self.n_threads):
+            training = L1Training(
+                trainer,
+                is_continued=self.warm_start and hasattr(self, "module_"),
+                by_group=self.penalty == "l12",
+            )
+            if alpha is None:
+                training.reach(
+                    sparsity,
+                    tol=self.sparsity_tol,
+                    max_iter=self.max_search_iter,
+                    trim=self.trim,
+                )
+            else:
+                training.train_at(alpha)
+            if self.debias:
+                training.debias()
+            self._set_state(self._fitted_state(encoded, training.trainer))
+        self.alpha_ = training.alpha
+        self.search_history_ = training.history()
+        self.n_search_iter_ = len(self.search_history_["loss"])
+        vars(self).pop("_stream_", None)
+        callbacks.end(context, training.trainer)
+        self._warn(training)
+        return self
+
+    @staticmethod
+    def _warn(training):
+        for message, category in training.warnings():
+            warnings.warn(message, category, stacklevel=FIT_STACKLEVEL)
+
+    def _learn(self, X, encoded):
+        """Train one epoch on a part of the data: a `partial_fit`."""
+        _, alpha = self._checked_sparsity()
+        n_layers = len(self._hidden_sizes()) + 1
+        penalty = Penalty(
+            tuple(np.broadcast_to(alpha, n_layers)), by_group=self.penalty == "l12"
+        )
+        # With this `eps` no threshold exceeds the learning rate.
+        finite = np.where(np.isinf(alpha), 0.0, alpha)
+        eps = max(DEFAULT_EPS, float(np.max(finite)))
+        state, trainer = self._resume(X, encoded, penalty=penalty, eps=eps)
+        with torch_threads(self.n_threads):
+            trainer.train_epoch(state.optimizer)
+            self._set_state(self._fitted_state(encoded, trainer))
+        self.alpha_ = alpha
+        state.is_learning = False
+        self._stream_ = state
+
+    def _checked_sparsity(self):
+        """Return target and l1 weight as floats or arrays; one of them is not used."""
+        n_layers = len(self._hidden_sizes()) + 1
+        checked = []
+        for name, largest in (("target_sparsity", 1.0), ("alpha", np.inf)):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, numbers.Real):
+                value = np.array(value, dtype=np.float64)
+                in_range = (value >= 0.0) & (value <= largest)
+                if value.shape != (n_layers,) or not in_range.all():
+                    bounds = "non-negative" if largest > 1 else "between 0 and 1"
+                    raise ValueError(
+                        f"{name} must be a number, or one for each of the {n_layers} "
+                        f"layers, {bounds}, got {getattr(self, name)!r}."
+                    )
+            checked.append(value)
+        return checked
+
+    def _first_learning_rate(self):
+        if self.learning_rate_init == "auto":
+            return SOLVERS[self.solver].default_learning_rate
+        return self.learning_rate_init
+
+    def _objective(self, encoded):
+        return PredictionObjective(self._loss(encoded))
+
+    def _further_options(self):
+        return {"solver": self.solver, "cosine_decay": True}
+
+    def _new_module(self, sizes, dtype, generator):
+        return make_mlp(sizes, self.activation, dtype=dtype, generator=generator)
+
+    def _take_weights(self, module, fitted, encoded):
+        """Make a new network continue the previous fit."""
+        if (
+            str(fitted) != str(module)
+            or weights_of(fitted)[0].dtype != weights_of(module)[0].dtype
+            or not self._has_same_targets(encoded)
+        ):
+            raise ValueError(DIFFERENT_NETWORK)
+        module.load_state_dict(fitted.state_dict())
+
+    def _fitted_state(self, encoded, trainer):
+        module = copy.deepcopy(trainer.module)
+        smaller, columns = compress(module)
+        linear = module[::2]
+        sizes, counts = count_nonzero(module, by_group=self.penalty == "l12")
+        return {
+            **encoded.attributes,
+            "module_": module,
+            "_smaller_": smaller,
+            "_columns_": columns,
+            "coefs_": [
+                layer.weight.detach().cpu().numpy().T.copy() for layer in linear
+            ],
+            "intercepts_": [
+                layer.bias.detach().cpu().numpy().copy() for layer in linear
+            ],
+            "n_layers_": len(linear) + 1,
+            "n_outputs_": linear[-1].out_features,
+            "out_activation_": self._out_activation(encoded),
+            "sparsity_": float(1.0 - counts.sum() / sizes.sum()),
+            "layer_sparsities_": 1.0 - counts / sizes,
+            **self._history_state(trainer.history),
+        }
+
+    @property
+    def _dtype(self):
+        return self.coefs_[0].dtype
+
+    def _prediction_module(self):
+        return self._smaller_
+
+    def _output(self, X):
+        return self._apply(lambda module, rows: module(rows), X)

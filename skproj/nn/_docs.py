@@ -1,0 +1,322 @@
+"""Parts of the docstrings of the network estimators, for `shared_docs`."""
+
+_COMMON = {
+    "batch_size": """
+        batch_size : int or "auto", default="auto"
+            Samples per optimizer step; "auto" is a sixth of the samples, but at least
+            8 and at most 128.
+    """,
+    "validation": """
+        validation_fraction : float, default=0.1
+            Share of the distinct samples held back, stratified by class.
+        n_iter_no_change : int, default=10
+            Epochs without progress that end a stage if `early_stopping`.
+        tol : float, default=1e-4
+            A smaller improvement of the validation loss is no progress.
+    """,
+    "loss": """
+        loss : {"squared_error", "huber"}, default="squared_error"
+            Loss of the prediction, summed over the targets; the Huber loss changes from
+            square to absolute value at one standard deviation of the target.
+    """,
+    "class_weight": """
+        class_weight : dict, "balanced" or None, default=None
+            Weights of the classes, multiplied into the sample weights.
+    """,
+    "device": """
+        device : str or torch.device, default="auto"
+            Where to train; "auto" takes a CUDA device if there is one.
+        n_threads : int or None, default=1
+            Threads of PyTorch and of the projection during `fit` and prediction; the
+            old setting is restored afterwards. None leaves it as it is. More than one
+            rarely helps networks of this size.
+        random_state : int, RandomState instance or None, default=None
+            Seed of the initial weights, the shuffling, the noise and the validation
+            split. PyTorch's global generator is not used.
+        verbose : bool, default=False
+            Whether to print the loss of each epoch. For progress bars use
+            ``set_callbacks(sklearn.callback.ProgressBar())``.
+    """,
+    "target_scaling": """
+        target_mean_, target_scale_ : ndarray of shape (n_targets,)
+            Means and standard deviations of the targets in training, by which they are
+            scaled; a `partial_fit` keeps those of its first call.
+    """,
+    "history": """
+        validation_scores_ : list of float or None
+            Minus the validation loss of each epoch with `early_stopping`; None without.
+        best_validation_score_ : float or None
+            The best validation score of the last stage with `early_stopping`.
+        n_iter_ : int
+            Number of epochs in `loss_curve_`.
+    """,
+    "features_seen": """
+        n_features_in_ : int
+            Number of features seen during `fit`.
+        feature_names_in_ : ndarray of shape (n_features_in_,)
+            Names of the features, if X had string column names.
+    """,
+    "scaling": """
+        Features should have unit variance: put a
+        :class:`~sklearn.preprocessing.StandardScaler` before this estimator in a
+        :class:`~sklearn.pipeline.Pipeline`. The network is trained in the precision of
+        X; float32 is faster, the more so the more features there are.
+    """,
+    "merging": """
+        Equal samples are merged and their weights added up before training, so an
+        integer weight is exactly the same as repeating a sample, and the order of the
+        rows does not matter.
+    """,
+    "fit_data": """
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data, float32 or float64, preferably of unit variance. A sparse
+            matrix is used in CSR format, and only batches of it become dense.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Class labels, at least two different ones; or the values of a regression.
+    """,
+    "fit_raises": """
+        ValueError
+            If a parameter or the data is unsuitable, if there is only one class, or
+            if the training diverges (then scale X or lower `learning_rate_init`).
+    """,
+}
+
+AUTOENCODER_DOCS = {
+    "layers": """
+        hidden_layer_sizes : int or array-like of int, default=(100,)
+            Widths of the hidden layers of the encoder; the decoder mirrors them. With
+            an empty tuple the encoder is linear.
+    """,
+    "radius": """
+        eta : float, default=10.0
+            Radius of the projection ball; smaller is sparser; not a learning rate. It
+            is in units of weights, so it is comparable between data sets only when the
+            features have unit variance. Infinity keeps every feature.
+        n_features_to_select : int, default=None
+            Number of features to select instead of giving `eta`, which is not used
+            then: the schedule ends with the projection whose radius, `eta_`, keeps
+            this number. A fit at that `eta` may reach it earlier, with more features.
+    """,
+    "ball": """
+        projection : str or callable, default="l12"
+            The projection of the first layer: {"l1", "l12", "l1inf", "bilevel_l11",
+            "bilevel_l12", "bilevel_l1inf"}, see :mod:`skproj.projection`; "hoyer",
+            which gives the norms of the columns, one for each feature, the Hoyer
+            sparsity `eta`, between 0 and 1, where larger is sparser; or a function
+            ``projection(W, radius, axis=0)`` that returns an array of the shape of
+            `W`.
+    """,
+    "network": """
+        activation : str, default="silu"
+            Activation after each hidden layer: {"silu", "relu", "gelu", "tanh",
+            "logistic", "identity"}.
+        reconstruction_loss : {"huber", "squared_error"}, default="huber"
+            Loss between features and reconstruction, averaged over the features that
+            are still in training; the Huber loss changes from square to absolute
+            value at 1.
+        reconstruction_weight : float, default=0.0
+            The :math:`\\alpha` above. With 0 the decoder is not trained, which saves
+            a third to half of the time; it made no difference to the accuracy of any
+            data set that we tried.
+    """,
+    "schedule": """
+        schedule : str, default="progressive"
+            Order of training stages and projections:
+
+            - "progressive": train; then repeat: project such that a share
+              `keep_fraction` of the features is kept, and train these, until the
+              wanted radius (or number of features) is reached.
+            - "double": train, project, then train the kept weights further, without a
+              bound on their size.
+            - "double-rewind": the same, but the kept weights restart from their
+              initial values (the lottery ticket of [1]_).
+            - "projected": train with a projection after every optimizer step, so that
+              the weights end in the ball.
+            - "single": train, then project.
+        keep_fraction : float, default=0.7
+            Share of the features that each intermediate projection of the progressive
+            schedule keeps. While there are more than eight features per sample, one
+            projection replaces four.
+    """,
+    "steps": """
+        max_epochs : int, default=20
+            Number of epochs of each training stage.
+        {batch_size}
+        learning_rate_init : float, default=0.004
+            Learning rate of Adam. It is divided by the standard deviation of the noise
+            on the input where that is above 1.
+    """,
+    "training": """
+        weight_decay : float, default=0.0
+            Decoupled weight decay (AdamW).
+        early_stopping : bool, default=False
+            Whether to hold back validation data and stop a training stage when their
+            loss does not fall any more; the stage then ends with its best weights.
+        {validation}
+    """,
+    "attributes": """
+        eta_ : float
+            Radius of the last projection.
+        encoder_weights_ : ndarray of shape (n_hidden, n_features)
+            First-layer weights of the encoder; columns of removed features are zero.
+        feature_importances_ : ndarray of shape (n_features,)
+            Norms of the columns of the first layer when it was last projected, in the
+            inner norm of the ball; zero for features that were not selected.
+        n_selected_features_ : int
+            Number of features with a nonzero column.
+        loss_curve_ : list of float
+            Mean training loss of each epoch, through all stages.
+        {history}
+        module_ : torch.nn.Module
+            The network, with submodules ``encoder`` and ``decoder``. It takes and
+            returns the selected features only.
+        {features_seen}
+    """,
+    "notes": """
+        {scaling}
+
+        A progressive fit at one radius is the run at any smaller radius, stopped
+        earlier. The weights of the last stage are not bounded by `eta`.
+
+        The projection of one `partial_fit` does not remove features for good: the next
+        call trains all of them again. Lower `eta` from call to call with `set_params`
+        for a progressive schedule.
+    """,
+    "references": """
+        .. [1] M. Barlaud, G. Perez, J.-P. Marmorat, "A new linear time bi-level l1,inf
+           projection; application to the sparsification of auto-encoders neural
+           networks", :arxiv:`2407.16293`.
+        .. [2] P. Vincent, H. Larochelle, Y. Bengio, P.-A. Manzagol, "Extracting and
+           composing robust features with denoising autoencoders", ICML 2008,
+           :doi:`10.1145/1390156.1390294`.
+    """,
+    "calibration_reference": """
+        .. [3] C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, "On calibration of modern
+           neural networks", ICML 2017, :arxiv:`1706.04599`.
+    """,
+    **_COMMON,
+}
+
+MLP_DOCS = {
+    "sparsity": """
+        hidden_layer_sizes : int or array-like of int, default=(100,)
+            Widths of the hidden layers; an empty tuple makes the model linear.
+        target_sparsity : float or array-like of shape (n_layers,), default=0.9
+            Share of the weights that are zero, between 0 and 1: of the whole network,
+            or one for each layer, the output layer being the last. Biases do not
+            count.
+        alpha : float or array-like of shape (n_layers,), default=None
+            A fixed l1 weight, or one for each layer, instead of `target_sparsity`,
+            which is not used then.
+        penalty : {"l1", "l12"}, default="l1"
+            The norm that `alpha` multiplies: the l1 norm of the weights, or the sum of
+            the l2 norms of groups. The group of an input feature or of a hidden neuron
+            is the weights of all that it feeds; if they are zero, it is removed. With
+            "l12" all sparsities are shares of groups.
+        sparsity_tol : float, default=0.01
+            Largest difference between the number of nonzero weights and the one
+            wanted, relative to that.
+        max_search_iter : int, default=20
+            Largest number of values of `alpha` that the search tries.
+        trim : bool, default=True
+            Whether to set the smallest weights to zero where the search leaves more
+            than are wanted. The search then ends with up to 10 % too many.
+        debias : bool, default=True
+            Whether to train the weights that are left for another `max_epochs` epochs
+            without penalty, which had made them too small.
+    """,
+    "steps": """
+        activation : {"silu", "relu", "gelu", "tanh", "logistic", "identity"}, \
+default="relu"
+            Activation after each hidden layer.
+        solver : {"adam", "sgd"}, default="adam"
+            AdamW, or gradient descent with a momentum of 0.9 whose steps are means of
+            gradients. Each step ends with a soft threshold.
+        max_epochs : int, default=100
+            Number of epochs of each training stage: the dense training, each step of
+            the search, and the debiasing.
+        {batch_size}
+        learning_rate_init : float or "auto", default="auto"
+            Learning rate at the beginning of each training stage; it falls to 0 like
+            half a cosine. "auto" is 0.004 for "adam" and 0.1 for "sgd". A stage that
+            diverges is repeated with half of it, up to three times. A `partial_fit`
+            does not lower it.
+        weight_decay : float, default=0.0
+            Decoupled weight decay.
+        early_stopping : bool, default=False
+            Whether to hold back validation data and stop the dense training and the
+            debiasing when their loss does not fall any more; they then end with their
+            best weights. The steps of the search are never cut short: the number of
+            weights falls during a stage, and is only right at its end.
+        {validation}
+    """,
+    "running": """
+        warm_start : bool, default=False
+            Whether the dense training starts from the weights of the previous fit.
+            Neurons that have lost all their weights stay lost then.
+        {device}
+    """,
+    "attributes": """
+        alpha_ : float or ndarray of shape (n_layers,)
+            The l1 weight of the network; a fit with this `alpha` gives the same
+            network, except for trimmed weights. It is infinite for a sparsity of 1.
+        sparsity_ : float
+            Share of the weights, or groups, that are zero.
+        layer_sparsities_ : ndarray of shape (n_layers,)
+            The same for each layer.
+        search_history_ : dict of ndarray
+            One entry for each step of the search, or for the only one with a fixed
+            `alpha`:
+
+            - "alpha", of shape (n_steps,) or (n_steps, n_layers): the l1 weight;
+            - "n_nonzero", of the same shape: number of nonzero weights or groups, in
+              each layer if the l1 weight belongs to one;
+            - "loss": mean training loss, without the penalty;
+            - "violation": largest violation of the condition of optimality below, in
+              units of the gradient; to be compared with "alpha";
+            - "mean_violation": the same on average.
+        n_search_iter_ : int
+            Number of steps of the search.
+        coefs_ : list of ndarray of shape (n_inputs, n_outputs)
+            Weights of each layer.
+        intercepts_ : list of ndarray of shape (n_outputs,)
+            Biases of each layer.
+        n_layers_ : int
+            Number of layers, input and output included.
+        n_outputs_ : int
+            Number of outputs of the network.
+        out_activation_ : str
+            Function that turns the outputs into predictions.
+        loss_curve_ : list of float
+            Mean training loss of each epoch: of the dense training, the training with
+            `alpha_`, and the debiasing.
+        {history}
+        module_ : torch.nn.Sequential
+            The network, with all its units.
+        {features_seen}
+    """,
+    "notes": """
+        A fit trains the dense network first. From its weights it trains again, with
+        the same random numbers, for one :math:`\\alpha` after the other, until the
+        number of nonzero weights is the one wanted [1]_; see
+        :func:`~skproj.nn.find_l1_weight`. The best of these networks is debiased.
+
+        Where the penalised training has converged without `weight_decay`, the gradient
+        :math:`g` of the mean loss fulfils :math:`g = -\\alpha \\, \\text{sign}(w)` for
+        the weights that are not zero, and :math:`|g| \\le \\alpha` for the others;
+        `search_history_` tells how nearly. The debiased weights do not fulfil it, and
+        are not meant to.
+
+        {scaling}
+
+        Predictions leave out features and neurons without effect, and multiply
+        with sparse matrices where that is faster.
+
+        {merging}
+    """,
+    "references": """
+        .. [1] L. Shen, R. Wang, Y. Xu, M. Yan, "Sparse deep learning models
+           with the l1 regularization", :arxiv:`2408.02801`.
+    """,
+    **_COMMON,
+}

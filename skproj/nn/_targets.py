@@ -1,0 +1,342 @@
+"""Classification and regression with a network: targets and predictions."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets
+
+from skproj.nn._training._samples import merge_duplicates
+from skproj.utils._validation import (
+    _fit_context,
+    atomic_fit,
+    check_class_weight,
+    relative_weights,
+)
+
+
+@dataclass(frozen=True)
+class EncodedTargets:
+    """Rows, weights and targets of the samples to train with.
+
+    Attributes
+    ----------
+    rows : ndarray of int of shape (n_distinct,)
+        One row of X for each distinct sample.
+    weight : ndarray of shape (n_distinct,)
+    targets : ndarray of shape (n_distinct,) or (n_distinct, n_targets)
+        As the loss takes them.
+    n_outputs : int
+        Number of classes or targets.
+    strata : ndarray of int of shape (n_distinct,) or None
+        Labels by which held-back samples are stratified.
+    attributes : dict
+        Fitted attributes that describe the targets.
+    """
+
+    rows: np.ndarray
+    weight: np.ndarray
+    targets: np.ndarray
+    n_outputs: int
+    strata: np.ndarray | None
+    attributes: dict
+
+
+def _has_partial_fit(estimator):
+    estimator._check_partial_fit()
+    return True
+
+
+class NetworkClassifierMixin(ClassifierMixin):
+    """Mixin of the classifiers, which have a parameter `class_weight`."""
+
+    _target_attributes = ("classes_",)
+
+    @abstractmethod
+    def _decision(self, X):
+        """Return the logits; for two classes only that of the second one."""
+
+    @abstractmethod
+    def _probabilities(self, X):
+        """Return the probabilities of the classes."""
+
+    @available_if(_has_partial_fit)
+    @_fit_context(prefer_skip_nested_validation=True)
+    @atomic_fit
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Train for one epoch on a part of the data.
+
+        Nothing is held back, no samples are merged, and nothing is debiased.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Some samples.
+        y : array-like of shape (n_samples,)
+            Their class labels.
+        classes : array-like of shape (n_classes,), default=None
+            All classes that can occur; needed in the first call.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples.
+
+        Returns
+        -------
+        self : object
+            The estimator, ready to predict.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data is unsuitable, or if `classes` is missing in
+            the first call or changes in a later one.
+        """
+        X, encoded = self._validate_part(X, y, classes, sample_weight)
+        self._learn(X, encoded)
+        return self
+
+    def decision_function(self, X):
+        """Compute the logits of the classes.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        decision : ndarray of shape (n_samples,) or (n_samples, n_classes)
+            The logits; for two classes one number, which is positive where the second
+            class is predicted.
+        """
+        return self._decision(X)
+
+    def predict_proba(self, X):
+        """Estimate the probability of each class.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`.
+        """
+        return self._probabilities(X)
+
+    def predict(self, X):
+        """Predict the class of each sample.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+            Class labels.
+        """
+        decision = self._decision(X)
+        if decision.ndim == 1:
+            return self.classes_[(decision > 0).astype(int)]
+        return self.classes_[decision.argmax(axis=1)]
+
+    def _encode_targets(self, X, y, sample_weight):
+        check_classification_targets(y)
+        weight = relative_weights(sample_weight, X)
+        classes, labels = np.unique(y, return_inverse=True)
+        rows, weight = merge_duplicates(X, labels, weight)
+        present, labels = np.unique(labels[rows], return_inverse=True)
+        classes = classes[present]
+        if len(classes) < 2:
+            raise ValueError(
+                "y must contain at least two classes among the samples of positive "
+                f"weight, got one class: {classes[0]!r}."
+            )
+        class_weight = check_class_weight(
+            self.class_weight,
+            classes=classes,
+            y=classes[labels],
+            sample_weight=weight,
+        )
+        weight *= (class_weight / class_weight.max())[labels]
+        return EncodedTargets(
+            rows=rows,
+            weight=weight,
+            targets=labels,
+            n_outputs=len(classes),
+            strata=labels,
+            attributes={"classes_": classes},
+        )
+
+    def _validate_part(self, X, y, classes, sample_weight):
+        """Check the arguments of `partial_fit`; return X and `EncodedTargets`."""
+        if self.class_weight == "balanced":
+            raise ValueError(
+                'class_weight="balanced" needs all the data: give partial_fit a dict '
+                "of weights."
+            )
+        first = not hasattr(self, "classes_")
+        if first and classes is None:
+            raise ValueError("classes must be passed on the first call to partial_fit.")
+        X, y = self._validate_data(X, y, reset=first)
+        check_classification_targets(y)
+        known = np.unique(classes) if first else self.classes_
+        if classes is not None and not np.array_equal(np.unique(classes), known):
+            raise ValueError(
+                f"classes={classes!r} is not the same as on the last call to "
+                f"partial_fit: {known!r}."
+            )
+        if len(known) < 2:
+            raise ValueError(f"classes must hold at least two classes, got {known!r}.")
+        labels = np.minimum(np.searchsorted(known, y), len(known) - 1)
+        if not np.array_equal(known[labels], y):
+            raise ValueError(
+                f"y contains labels that are not in classes: {np.setdiff1d(y, known)}."
+            )
+        weight = relative_weights(sample_weight, X)
+        weight = (
+            weight
+            * check_class_weight(
+                self.class_weight, classes=known, y=known, sample_weight=None
+            )[labels]
+        )
+        return X, EncodedTargets(
+            rows=np.flatnonzero(weight > 0.0),
+            weight=weight[weight > 0.0],
+            targets=labels[weight > 0.0],
+            n_outputs=len(known),
+            strata=None,
+            attributes={"classes_": known},
+        )
+
+    def _has_same_targets(self, encoded):
+        return np.array_equal(self.classes_, encoded.attributes["classes_"])
+
+
+class NetworkRegressorMixin(RegressorMixin, MultiOutputMixin):
+    """Mixin of the regressors: the network sees targets of mean 0 and variance 1."""
+
+    _target_checks: dict = {"multi_output": True, "y_numeric": True}  # noqa: RUF012
+    _target_attributes = ("_y_ndim_", "n_outputs_", "target_mean_", "target_scale_")
+
+    @abstractmethod
+    def _scaled_prediction(self, X):
+        """Return the predictions for targets of mean 0 and variance 1."""
+
+    @available_if(_has_partial_fit)
+    @_fit_context(prefer_skip_nested_validation=True)
+    @atomic_fit
+    def partial_fit(self, X, y, sample_weight=None):
+        """Train for one epoch on a part of the data.
+
+        Nothing is held back, no samples are merged, and nothing is debiased.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Some samples.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Their target values.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples.
+
+        Returns
+        -------
+        self : object
+            The estimator, ready to predict.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data is unsuitable.
+        """
+        self._learn(*self._validate_part(X, y, sample_weight))
+        return self
+
+    def predict(self, X):
+        """Predict the target values.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_targets)
+            The predictions, in the units of the targets.
+        """
+        output = self._scaled_prediction(X)
+        y = output * self.target_scale_ + self.target_mean_
+        y = y.astype(output.dtype, copy=False)
+        return y.ravel() if self._y_ndim_ == 1 else y
+
+    def _encode_targets(self, X, y, sample_weight):
+        weight = relative_weights(sample_weight, X)
+        targets = y.reshape(len(y), -1).astype(np.float64)
+        _, labels = np.unique(targets, axis=0, return_inverse=True)
+        rows, weight = merge_duplicates(X, labels.ravel(), weight)
+        for name in ("target_mean_", "target_scale_"):
+            vars(self).pop(name, None)
+        return self._scale_targets(X, y, rows, weight)
+
+    def _validate_part(self, X, y, sample_weight):
+        """Check the arguments of `partial_fit`; return X and `EncodedTargets`."""
+        X, y = self._validate_data(X, y, reset=not hasattr(self, "target_mean_"))
+        weight = relative_weights(sample_weight, X)
+        present = np.flatnonzero(weight)
+        return X, self._scale_targets(X, y, present, weight[present])
+
+    def _scale_targets(self, X, y, rows, weight):
+        """Scale the targets as before, or by their own moments."""
+        targets = y.reshape(len(y), -1)[rows].astype(np.float64)
+        if hasattr(self, "target_mean_"):
+            mean, scale = self.target_mean_, self.target_scale_
+            if len(mean) != targets.shape[1]:
+                raise ValueError(
+                    f"y has {targets.shape[1]} targets, but {len(mean)} were expected."
+                )
+        else:
+            mean, scale = centre_and_scale(targets, weight, np.finfo(X.dtype).max)
+        return EncodedTargets(
+            rows=rows,
+            weight=weight,
+            targets=((targets - mean) / scale).astype(X.dtype),
+            n_outputs=targets.shape[1],
+            strata=None,
+            attributes={
+                "target_mean_": mean,
+                "target_scale_": scale,
+                "n_outputs_": targets.shape[1],
+                "_y_ndim_": y.ndim,
+            },
+        )
+
+    def _has_same_targets(self, encoded):
+        return self.n_outputs_ == encoded.n_outputs
+
+
+def centre_and_scale(targets, weight, largest):
+    """Return weighted mean and standard deviation of the targets; 1 for constant ones.
+
+    Parameters
+    ----------
+    targets : ndarray of shape (n_samples, n_targets)
+    weight : ndarray of shape (n_samples,)
+    largest : float
+        Of the numbers that predictions can be.
+    """
+    if np.abs(targets).max() > largest / 4:
+        raise ValueError("y is too large for the precision of X; rescale it.")
+    span = np.abs(targets).max(axis=0)
+    span[span == 0.0] = 1.0
+    units = targets / span  # squares neither overflow nor underflow
+    mean = np.average(units, axis=0, weights=weight)
+    spread = np.sqrt(np.average((units - mean) ** 2, axis=0, weights=weight))
+    constant = spread <= 100.0 * np.finfo(np.float64).eps
+    return mean * span, np.where(constant, 1.0, spread * span)

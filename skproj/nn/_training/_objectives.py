@@ -1,0 +1,214 @@
+"""Losses of networks and their gradients, written out.
+
+For a network of 100 hidden units, autograd takes up to 1.7 times as long. In the
+comments, z is the input of an activation and a its output; dv is the gradient of the
+objective with respect to v. Samples are the last axis but one, so that the formulas
+hold for stacked networks as well.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+# From da, z and a to dz, for each activation.
+_ATEN = torch.ops.aten
+ACTIVATION_GRADIENTS = {
+    # dz = da s (1 + z (1 - s)), s = sigmoid(z)
+    torch.nn.SiLU: lambda da, z, a: _ATEN.silu_backward(da, z),
+    # dz = da [a > 0]
+    torch.nn.ReLU: lambda da, z, a: _ATEN.threshold_backward(da, a, 0),
+    # dz = da (F(z) + z f(z)), F and f of the standard normal distribution
+    torch.nn.GELU: lambda da, z, a: _ATEN.gelu_backward(da, z),
+    # dz = da (1 - a^2)
+    torch.nn.Tanh: lambda da, z, a: _ATEN.tanh_backward(da, a),
+    # dz = da a (1 - a)
+    torch.nn.Sigmoid: lambda da, z, a: _ATEN.sigmoid_backward(da, a),
+    # dz = da
+    torch.nn.Identity: lambda da, z, a: da,
+}
+
+
+def forward(layers, X):
+    """Apply the layers of `make_mlp`.
+
+    Parameters
+    ----------
+    layers : torch.nn.Sequential
+    X : tensor of shape (n_samples, n_inputs)
+
+    Returns
+    -------
+    output : tensor of shape (n_samples, n_outputs)
+    inputs : list of tensor
+        The input of each layer, for `backward`.
+    """
+    inputs = []
+    for layer in layers:
+        inputs.append(X)
+        X = layer(X)  # X W' + b, or the activation of X
+    return X, inputs
+
+
+def backward(layers, output, inputs, gradient, *, of_input):
+    """Set the gradients of the parameters of the layers.
+
+    Parameters
+    ----------
+    layers : torch.nn.Sequential
+    output, inputs : tensor, list of tensor
+        Of `forward`.
+    gradient : tensor of shape (n_samples, n_outputs)
+        Of the objective, with respect to the output.
+    of_input : bool
+        Whether the gradient of the input is needed.
+
+    Returns
+    -------
+    gradient : tensor of shape (n_samples, n_inputs) or None
+    """
+    for layer, X in zip(reversed(layers), reversed(inputs), strict=True):
+        if not isinstance(layer, torch.nn.Linear):
+            gradient = ACTIVATION_GRADIENTS[type(layer)](gradient, X, output)
+        else:  # Z = X W' + b
+            layer.weight.grad = gradient.mT @ X  # dW = dZ' X
+            layer.bias.grad = gradient.sum(dim=-2)  # db = sum of the rows of dZ
+            if layer is layers[0] and not of_input:
+                return None
+            gradient = gradient @ layer.weight  # dX = dZ W
+        output = X
+    return gradient
+
+
+# A loss returns the losses of the samples, and their gradients with respect to the
+# output z of the network.
+
+
+def cross_entropy(output, labels):
+    """Cross-entropy of the softmax of logits."""
+    log_probabilities = torch.log_softmax(output, dim=-1)
+    labels = labels.unsqueeze(-1)
+    losses = -log_probabilities.gather(-1, labels).squeeze(-1)  # -log p_y
+    gradient = log_probabilities.exp_()
+    minus_one = gradient.new_full((1, 1), -1.0).expand(labels.shape)
+    return losses, gradient.scatter_add_(-1, labels, minus_one)  # p_k - [k = y]
+
+
+def logistic(output, labels):
+    """Cross-entropy of the logit of label 1 against label 0."""
+    logits = output.squeeze(-1)
+    losses = torch.nn.functional.softplus(logits) - labels * logits  # log(1+e^z) - yz
+    return losses, (torch.sigmoid(logits) - labels).unsqueeze(-1)  # sigmoid(z) - y
+
+
+def squared_error(output, target):
+    """Squared error, summed over the outputs."""
+    errors = output - target
+    return errors.square().sum(dim=-1), errors.mul_(2.0)  # |z - y|^2, 2 (z - y)
+
+
+def huber(output, target):
+    """Half the squared error, linear beyond 1, summed over the outputs."""
+    errors = output - target
+    gradient = errors.clamp(-1.0, 1.0)  # g = clip(e), e = z - y
+    return (gradient * (errors - 0.5 * gradient)).sum(dim=-1), gradient  # g (e - g/2)
+
+
+REGRESSION_LOSSES = {"squared_error": squared_error, "huber": huber}
+
+
+@dataclass(frozen=True)
+class PredictionObjective:
+    """Loss of the output of a perceptron.
+
+    Attributes
+    ----------
+    loss : callable
+        ``loss(output, target)`` returns the loss of each sample, and the gradient with
+        respect to the output.
+    """
+
+    loss: Callable
+
+    def losses(self, module, X, y):
+        """Return the loss of each sample."""
+        losses, _ = self.loss(module(X), y)
+        return losses
+
+    def backward(self, module, X_seen, X, y, weight):
+        """Set the gradients of mean(w l(z)), as `AutoencoderObjective` does."""
+        output, inputs = forward(module, X_seen)
+        losses, gradient = self.loss(output, y)
+        gradient = gradient * (weight.unsqueeze(-1) / weight.shape[-1])  # dz = w l' / n
+        backward(module, output, inputs, gradient, of_input=False)
+        return losses * weight
+
+
+@dataclass(frozen=True)
+class AutoencoderObjective:
+    """Loss of the latent code as a prediction, and of the reconstruction.
+
+    Attributes
+    ----------
+    prediction, reconstruction : callable
+        ``loss(output, target)`` returns the loss of each sample, and the gradient with
+        respect to the output.
+    reconstruction_weight : float
+        The loss of the reconstruction is averaged over the features and multiplied
+        with this. With 0 the decoder is left alone.
+    """
+
+    prediction: Callable
+    reconstruction: Callable
+    reconstruction_weight: float
+
+    def losses(self, module, X, y):
+        """Return the loss of each sample, without noise."""
+        latent = module.encoder(X)
+        losses, _ = self.prediction(latent, y)
+        if self._reconstructs(X):
+            more, _ = self.reconstruction(module.decoder(latent), X)
+            losses = losses + self.reconstruction_weight / X.shape[-1] * more
+        return losses
+
+    def backward(self, module, X_seen, X, y, weight):
+        """Set the gradients of the weighted mean of the losses.
+
+        With z the latent code of the noisy sample, x^ the reconstruction from z, r the
+        `reconstruction_weight` and d the number of features, the objective is
+        mean(w (l(z, y) + r / d m(x^, x))).
+
+        Parameters
+        ----------
+        module : Autoencoder
+        X_seen, X : tensor of shape (n_samples, n_features)
+            With noise for the encoder, without for the reconstruction.
+        y : tensor
+        weight : tensor of shape (n_samples,)
+
+        Returns
+        -------
+        losses : tensor of shape (n_samples,)
+            With the weights.
+        """
+        scale = weight.unsqueeze(-1) / weight.shape[-1]  # w / n
+        latent, inputs = forward(module.encoder, X_seen)
+        losses, gradient = self.prediction(latent, y)
+        gradient = gradient * scale  # dz = w l' / n
+        if self._reconstructs(X):
+            share = self.reconstruction_weight / X.shape[-1]  # r / d
+            output, decoder_inputs = forward(module.decoder, latent)
+            more, more_gradient = self.reconstruction(output, X)
+            losses = losses + share * more
+            gradient = gradient + backward(  # dz += (dx^/dz)' dx^
+                module.decoder,
+                output,
+                decoder_inputs,
+                more_gradient * (share * scale),  # dx^ = r / d w m' / n
+                of_input=True,
+            )
+        backward(module.encoder, latent, inputs, gradient, of_input=False)
+        return losses * weight
+
+    def _reconstructs(self, X):
+        return self.reconstruction_weight > 0 and X.shape[-1] > 0

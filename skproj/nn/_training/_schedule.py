@@ -1,0 +1,282 @@
+"""Schedule from a dense network to a sparse one."""
+
+import copy
+import math
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import torch
+
+from skproj.nn._training._column_projection import ColumnProjection
+from skproj.nn._training._network import first_layer
+
+KINDS = ("progressive", "double", "double-rewind", "projected", "single")
+KINDS_WITHOUT_LAST_STAGE = ("projected", "single")
+
+# Above this many features per sample, where training is slow and the features are
+# mostly noise, one intermediate projection replaces several.
+WIDE_FEATURES_PER_SAMPLE = 8
+WIDE_PROJECTIONS_PER_STAGE = 4
+
+
+@dataclass(frozen=True)
+class SparsityTarget:
+    """Last projection of a schedule.
+
+    Attributes
+    ----------
+    radius : float
+        Of the projection; not used with `n_features`.
+    n_features : int or None
+        The number of features to keep instead.
+    """
+
+    radius: float = math.inf
+    n_features: int | None = None
+
+    def is_reached(self, next_radius, next_count):
+        """Whether the next intermediate projection would go too far."""
+        if self.n_features is None:
+            return self.radius >= next_radius
+        return self.n_features >= next_count
+
+
+@dataclass(frozen=True)
+class SparseResult:
+    """Sparse network of a schedule, valid until the schedule goes on.
+
+    Attributes
+    ----------
+    trainer : Trainer
+        With the kept features only.
+    radius : float
+        Of the last projection.
+    importances : ndarray of shape (n_kept,)
+        Norms of the kept columns after the last projection.
+    """
+
+    trainer: object
+    radius: float
+    importances: np.ndarray
+
+
+@dataclass(frozen=True)
+class SparsificationSchedule:
+    """Alternation of training stages and projections of the first layer [1]_.
+
+    The "progressive" schedule, for a target radius:
+
+    1. Train the dense network for one stage.
+    2. Find the radius of the projection that keeps a share `keep_fraction` of the
+       columns of the first layer. While it exceeds the target, project to it, drop the
+       features whose columns are zero, and train the others for one stage, with the
+       zeros inside their columns held fixed.
+    3. Project to the target radius, drop the features whose columns are zero, and
+       train the others for the last stage, with less noise on the input.
+
+    "double" leaves out step 2 and is the double descent of [1]_; in "double-rewind" the
+    last stage starts from the initial weights. "single" also leaves out the last stage.
+    "projected" trains one stage with a projection to the target after each step.
+
+    Attributes
+    ----------
+    projection : ColumnProjection
+    kind : str
+        One of `KINDS`.
+    keep_fraction : float
+        Share of the features that an intermediate projection keeps.
+    final_noises : list of float
+        Noise on the input in the last stage, where the other stages have more. Each
+        target has a result for each of them.
+
+    References
+    ----------
+    .. [1] M. Barlaud, G. Perez, J.-P. Marmorat, "A new linear time bi-level l1,inf
+       projection; application to the sparsification of auto-encoders neural
+       networks", arXiv:2407.16293.
+    """
+
+    projection: ColumnProjection
+    kind: str
+    keep_fraction: float
+    final_noises: list
+
+    def run(self, trainer, targets):
+        """Train from dense to sparse, and yield the results for each target.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            Its network is trained in place.
+        targets : list of SparsityTarget
+            From dense to sparse. The result of one does not depend on the others.
+
+        Yields
+        ------
+        result : SparseResult
+        """
+        if self.kind == "projected":
+            yield from self._run_projected(trainer, targets)
+            return
+        pending = list(targets)
+        initial = copy.deepcopy(trainer.module) if "rewind" in self.kind else None
+        stop = trainer.train_stage()
+        while pending:
+            count = 0 if stop else self._next_count(trainer)
+            radius = self._radius_for(first_layer(trainer.module), count)
+            while pending and pending[0].is_reached(radius, count):
+                target = pending.pop(0)
+                end = trainer.branch() if pending else trainer
+                result = self._project_last(end, target)
+                yield from self._train_last(result, stop, initial)
+            if pending:
+                self._project_intermediate(trainer, radius, count)
+                stop = self._train_sparse(trainer)
+
+    def run_path(self, trainer):
+        """Train from dense to sparse, and yield the results for each projection.
+
+        The first one has all the features, unless there are far more than samples.
+        Each result is that of `run` for its radius. The radii are decreasing: an
+        intermediate projection to a larger radius than an earlier one has no result.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            Its network is trained in place.
+
+        Yields
+        ------
+        result : SparseResult
+        """
+        smallest = self.projection.everything
+        stop = trainer.train_stage()
+        if not self._is_wide(trainer):
+            dense = SparsityTarget(radius=smallest)
+            result = self._project_last(trainer.branch(), dense)
+            yield from self._train_last(result, stop)
+        while (count := self._next_count(trainer)) > 0:
+            radius = self._radius_for(first_layer(trainer.module), count)
+            importances = self._project_intermediate(trainer, radius, count)
+            if radius < smallest:
+                smallest = radius
+                result = SparseResult(trainer.branch(), radius, importances)
+                yield from self._train_last(result, stop)
+            if stop:
+                return
+            stop = self._train_sparse(trainer)
+
+    def _run_projected(self, trainer, targets):
+        """Train a stage for each target: all its steps depend on the radius."""
+        for target in targets:
+            end = trainer if target is targets[-1] else trainer.branch()
+            project = partial(self._project, first_layer(end.module), target.radius)
+            end.train_stage(after_step=project)
+            yield self._project_last(end, target)
+
+    # Training stages
+
+    def _train_sparse(self, trainer):
+        """Train the kept features for one stage; zeros inside their columns stay."""
+        weight = first_layer(trainer.module)
+        removed = weight == 0
+        keep_zeros = None
+        if removed.any():
+            keep_zeros = partial(weight.masked_fill_, removed, 0.0)
+        return trainer.train_stage(after_step=keep_zeros)
+
+    def _train_last(self, result, stop, initial=None):
+        """Train the last stage for each noise, from `initial` if it is given."""
+        if stop or self.kind == "single":
+            yield result
+            return
+        trainer = result.trainer
+        if initial is not None:
+            self._rewind(trainer, initial)
+        for noise in self.final_noises:
+            noise = min(noise, trainer.options.input_noise)
+            end = trainer.branch(input_noise=noise)
+            self._train_sparse(end)
+            yield replace(result, trainer=end)
+
+    @staticmethod
+    def _rewind(trainer, initial):
+        """Give the weights that are not zero their initial values."""
+        weight = first_layer(trainer.module)
+        removed = weight == 0
+        initial = copy.deepcopy(initial)
+        initial.keep_features(trainer.data.columns)
+        trainer.module.load_state_dict(initial.state_dict())
+        weight.masked_fill_(removed, 0.0)
+
+    # Projections
+
+    def _next_count(self, trainer):
+        """Return how many features the next intermediate projection keeps."""
+        n_kept = len(trainer.data.columns)
+        if self.kind != "progressive" or n_kept == 0:
+            return 0
+        fraction = self.keep_fraction
+        if self._is_wide(trainer):
+            fraction **= WIDE_PROJECTIONS_PER_STAGE
+        return min(math.ceil(fraction * n_kept), n_kept - 1)
+
+    @staticmethod
+    def _is_wide(trainer):
+        n_features, n_samples = len(trainer.data.columns), len(trainer.data.train)
+        return n_features > WIDE_FEATURES_PER_SAMPLE * n_samples
+
+    def _project_intermediate(self, trainer, radius, n_features):
+        """Project on the way; return the norms of the kept columns."""
+        n_before = len(trainer.data.columns)
+        self._project(first_layer(trainer.module), radius)
+        importances = self.drop_zero_columns(trainer)
+        if len(trainer.data.columns) == n_before:  # ties, or a callable keeps all
+            importances = self.drop_zero_columns(trainer, at_most=n_features)
+        return importances
+
+    def _project_last(self, trainer, target):
+        radius = self.project_to_target(trainer, target)
+        importances = self.drop_zero_columns(trainer, at_most=target.n_features)
+        return SparseResult(trainer, radius, importances)
+
+    def project_to_target(self, trainer, target):
+        """Project the first layer in place; return the radius."""
+        weight = first_layer(trainer.module)
+        radius = target.radius
+        if target.n_features is not None:
+            radius = self._radius_for(weight, target.n_features)
+        self._project(weight, radius)
+        return radius
+
+    def drop_zero_columns(self, trainer, at_most=None):
+        """Drop the columns that are zero, and return the norms of the others.
+
+        Parameters
+        ----------
+        trainer : Trainer
+        at_most : int, default=None
+            Drop the smallest of more columns than this as well: they are tied.
+
+        Returns
+        -------
+        importances : ndarray of shape (n_kept,)
+        """
+        weight = first_layer(trainer.module).cpu().numpy()
+        importances = self.projection.norms(weight)
+        kept = np.flatnonzero(importances)
+        if at_most is not None and len(kept) > at_most:
+            order = np.argsort(-importances[kept], kind="stable")
+            kept = np.sort(kept[order[:at_most]])
+        trainer.keep_columns(kept)
+        return importances[kept]
+
+    def _project(self, weight, radius):
+        """Project a tensor in place."""
+        projected = self.projection.project(weight.cpu().numpy(), radius)
+        weight.copy_(torch.from_numpy(projected))
+
+    def _radius_for(self, weight, n_features):
+        """Return the radius of the projection that keeps a number of columns."""
+        return self.projection.radius_for(weight.cpu().numpy(), n_features)

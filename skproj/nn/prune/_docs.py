@@ -1,0 +1,40 @@
+"""Parts of the docstrings of the pruning functions, for `shared_docs`."""
+
+DOCS = {
+    "group_sparse_reference": """
+        .. [1] R. Ohib, N. Gillis, N. Dalmasso, S. Shah, V. Potluru, S. Plis, "Explicit
+           group sparse projection with applications to deep learning and NMF",
+           :arxiv:`1912.03896`.
+    """,
+    "bilevel_reference": """
+        .. [1] M. Barlaud, G. Perez, J.-P. Marmorat, "A new linear time bi-level l1,inf
+           projection; application to the sparsification of auto-encoders neural
+           networks", :arxiv:`2407.16293`.
+    """,
+    "hoyer_sparsity": """
+        **A Hoyer sparsity is not a fraction of zeros**: 0.9 prunes 98 % of weights with
+        a normal distribution.
+    """,
+    "normalize": """
+        normalize : bool, default=False
+            Whether the vectors are given norm 1 for the projection. Otherwise the
+            larger ones of a group are kept denser.
+    """,
+    "grouping": """
+        grouping : str, default="layer/filters"
+            ``"layer/filters"``: each layer is a group, and its vectors are the filters
+            (outputs), as in [1]_; ``"layer/inputs"``: the same with inputs;
+            ``"model/filters"``: all filters of all layers are one group;
+            ``"model/layers"``: each layer is a vector.
+    """,
+    "joint_target": """
+        target : {"hoyer", "zeros"}, default="hoyer"
+            Whether `sparsity` is the average Hoyer sparsity of each group, or the
+            fraction of all weights that are zero. In the second case, groups still have
+            one common Hoyer level, which is searched for.
+    """,
+    "joint_warning": """
+        UserWarning
+            If less than 1 % of a layer is kept, or less than a weight for each output.
+    """,
+}

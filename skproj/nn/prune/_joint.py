@@ -1,0 +1,230 @@
+"""Masks of several layers, computed together."""
+
+import warnings
+
+import numpy as np
+import torch
+
+from skproj.nn.prune._docs import DOCS
+from skproj.nn.prune._layers import named_prunable_layers
+from skproj.nn.prune._masks import _GivenMask
+from skproj.nn.prune._weight_groups import (
+    GROUPINGS,
+    TARGETS,
+    as_array,
+    check_choice,
+    check_parameters,
+    effective_weight,
+    group_by_parameter,
+    project_jointly,
+    pruned_or_plain,
+)
+from skproj.projection._hoyer import check_sparsity
+from skproj.utils._docs import shared_docs
+
+# A layer that keeps a smaller share of its weights gives a warning.
+MIN_KEPT_SHARE = 0.01
+
+
+def _warn_of_nearly_empty(weights, names):
+    """Warn of layers of which little is left.
+
+    Parameters
+    ----------
+    weights : list of ndarray
+        After pruning.
+    names : list of str
+    """
+    for W, name in zip(weights, names, strict=True):
+        n_kept = np.count_nonzero(W)
+        if n_kept < max(MIN_KEPT_SHARE * W.size, len(W)):
+            warnings.warn(
+                f"{name} keeps {n_kept} of {W.size} weights, for {len(W)} outputs; "
+                "prune less, exclude it, or take another grouping.",
+                UserWarning,
+                stacklevel=4,
+            )
+
+
+def _prune_jointly(parameters, names, sparsity, grouping, target, normalize):
+    sparsity = check_sparsity(sparsity)
+    check_choice(grouping, GROUPINGS, "grouping")
+    check_choice(target, TARGETS, "target")
+    places = group_by_parameter(parameters)
+    weights = [(first[0], as_array(effective_weight(*first))) for first, *_ in places]
+    projected = project_jointly(weights, sparsity, grouping, target, normalize)
+    for P, pairs in zip(projected, places, strict=True):
+        mask = torch.from_numpy(P != 0).to(pruned_or_plain(*pairs[0]))
+        for module, name in pairs:
+            _GivenMask.apply(module, name, importance_scores=mask)
+    _warn_of_nearly_empty(
+        projected, [names[first[0], first[1]] for first, *_ in places]
+    )
+
+
+@shared_docs(**DOCS)
+def global_hoyer(
+    parameters,
+    sparsity,
+    grouping="layer/filters",
+    target="hoyer",
+    normalize=False,
+):
+    r"""Prune several layers together to a Hoyer sparsity.
+
+    The vectors of `grouping` are brought to an average Hoyer sparsity by the group
+    sparse projection [1]_, and the weights that become zero are masked. The others
+    keep their values.
+
+    Parameters
+    ----------
+    parameters : iterable of pair (torch.nn.Module, str)
+        Layers and the names of their weights, as in
+        `torch.nn.utils.prune.global_unstructured`; `prunable_parameters` lists those
+        of a model. A weight that several of them share is pruned once, for all.
+    sparsity : float
+        Between 0, which prunes nothing, and 1, which leaves one weight in a vector.
+    {grouping}
+    {joint_target}
+    {normalize}
+
+    Raises
+    ------
+    TypeError
+        If an argument has the wrong type.
+    ValueError
+        If `sparsity`, `grouping` or `target` is out of range, if there is no such
+        weight, or if one contains NaN or infinity. Then nothing is changed.
+
+    Warns
+    -----
+    {joint_warning}
+
+    See Also
+    --------
+    single_shot : All layers of a model.
+    hoyer_unstructured : One layer.
+    induced_pruning : Projects while training.
+
+    Notes
+    -----
+    {hoyer_sparsity}
+
+    Inside a group of vectors of equal length the mask is that of the largest weights,
+    except that each vector keeps its largest one. The projection decides how
+    many weights each layer keeps. Vectors of different length in one group have
+    different thresholds, and the short ones are cut harder: with ``"model/layers"``,
+    small layers starve.
+
+    Vectors of a single weight, as in a depthwise 1x1 convolution, have no sparsity and
+    are left alone. ``target="zeros"`` is met as closely as equal weights and the last
+    weight of each vector allow. `hoyer_unstructured` says how masks work.
+
+    References
+    ----------
+    {group_sparse_reference}
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> from skproj.nn import prune
+    >>> _ = torch.manual_seed(0)
+    >>> model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 8))
+    >>> layers = [(model[0], "weight"), (model[2], "weight")]
+    >>> prune.global_hoyer(layers, 0.9, target="zeros")
+    >>> sum(int((layer.weight == 0).sum()) for layer, _ in layers), 0.9 * 2304
+    (2074, 2073.6)
+    """
+    parameters = check_parameters(parameters)
+    names = {
+        pair: f"parameter {i} ({type(pair[0]).__name__})"
+        for i, pair in enumerate(parameters)
+    }
+    _prune_jointly(parameters, names, sparsity, grouping, target, normalize)
+
+
+@shared_docs(**DOCS)
+def single_shot(
+    model,
+    sparsity,
+    *,
+    grouping="layer/filters",
+    target="hoyer",
+    normalize=False,
+    exclude=(),
+):
+    r"""Prune a trained model in one go, to be finetuned after that.
+
+    The weights of all linear and convolutional layers are projected together, and
+    those that become zero are masked [1]_. The others keep their values. Biases and
+    normalisations are left alone.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Trained model, which is changed in place.
+    sparsity : float
+        Between 0, which prunes nothing, and 1, which leaves one weight in a vector.
+    {grouping}
+    {joint_target}
+    {normalize}
+    exclude : iterable of str, default=()
+        Names of modules to leave alone, as in `model.named_modules`.
+
+    Returns
+    -------
+    model : torch.nn.Module
+        The same model.
+
+    Raises
+    ------
+    TypeError
+        If an argument has the wrong type.
+    ValueError
+        If `sparsity`, `grouping`, `target` or `exclude` is out of range, if no layer is
+        left, or if a weight contains NaN or infinity. Then nothing is changed.
+
+    Warns
+    -----
+    {joint_warning}
+
+    See Also
+    --------
+    induced_pruning : Projects while training, which is better at high sparsity.
+    sparsity_report : Zeros of each layer.
+    torch.nn.utils.prune.global_unstructured : By magnitude, with
+        `prunable_parameters`; try it first.
+
+    Notes
+    -----
+    Train the pruned model on as usual: the masks stay. In the end,
+    `torch.nn.utils.prune.remove` makes the zeros permanent, and `shrink` removes
+    dead units.
+
+    References
+    ----------
+    {group_sparse_reference}
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> from skproj.nn import prune
+    >>> _ = torch.manual_seed(0)
+    >>> model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 8))
+    >>> _ = prune.single_shot(model, 0.75, target="zeros", exclude=["2"])
+    >>> print(prune.sparsity_report(model))
+    layer         shape  parameters  zeros  fraction  Hoyer  dead outputs  dead inputs
+    0           32 x 64        2048   1536     0.750  0.577             0            0
+    2            8 x 32         256      0     0.000  0.176             0            0
+    all layers                 2304   1536     0.667                    0            0
+    """
+    layers = named_prunable_layers(model, exclude)
+    if not layers:
+        raise ValueError("model must have a linear or convolutional layer, got none.")
+    parameters = [(layer, "weight") for _, layer in layers]
+    check_parameters(parameters)
+    names = {(layer, "weight"): f"layer {name!r}" for name, layer in layers}
+    _prune_jointly(parameters, names, sparsity, grouping, target, normalize)
+    return model

@@ -1,0 +1,97 @@
+"""Modules and functions of PyTorch that `shrink` understands."""
+
+import operator
+
+import numpy as np
+from torch import nn
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
+MAX_POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
+AVERAGE_POOLS = (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)
+ADAPTIVE_POOLS = (
+    nn.AdaptiveAvgPool1d,
+    nn.AdaptiveAvgPool2d,
+    nn.AdaptiveAvgPool3d,
+    nn.AdaptiveMaxPool1d,
+    nn.AdaptiveMaxPool2d,
+    nn.AdaptiveMaxPool3d,
+)
+ELEMENTWISE = (
+    *DROPOUTS,
+    nn.CELU,
+    nn.ELU,
+    nn.GELU,
+    nn.Hardshrink,
+    nn.Hardsigmoid,
+    nn.Hardswish,
+    nn.Hardtanh,
+    nn.Identity,
+    nn.LeakyReLU,
+    nn.LogSigmoid,
+    nn.Mish,
+    nn.ReLU,
+    nn.ReLU6,
+    nn.SELU,
+    nn.SiLU,
+    nn.Sigmoid,
+    nn.Softplus,
+    nn.Softshrink,
+    nn.Softsign,
+    nn.Tanh,
+    nn.Tanhshrink,
+    nn.Threshold,
+)
+ELEMENTWISE_NAMES = {
+    "abs",
+    "celu",
+    "clamp",
+    "elu",
+    "exp",
+    "gelu",
+    "hardsigmoid",
+    "hardswish",
+    "hardtanh",
+    "leaky_relu",
+    "logsigmoid",
+    "mish",
+    "neg",
+    "relu",
+    "relu6",
+    "relu_",
+    "selu",
+    "sigmoid",
+    "sigmoid_",
+    "silu",
+    "softplus",
+    "softsign",
+    "tanh",
+    "tanh_",
+    "tanhshrink",
+}
+POOL_NAMES = {
+    f"adaptive_{kind}_pool{n}d" for kind in ("avg", "max") for n in (1, 2, 3)
+} | {f"max_pool{n}d" for n in (1, 2, 3)}
+AVERAGE_POOL_NAMES = {f"avg_pool{n}d" for n in (1, 2, 3)}
+ARITHMETIC = {
+    "add": np.add,
+    "add_": np.add,
+    "iadd": np.add,
+    "sub": np.subtract,
+    "sub_": np.subtract,
+    "isub": np.subtract,
+    "mul": np.multiply,
+    "mul_": np.multiply,
+    "imul": np.multiply,
+}
+IN_PLACE_OPERATORS = (operator.iadd, operator.isub, operator.imul)
+
+# Modules whose functions are identified by their names.
+KNOWN_MODULES = (
+    "_operator",
+    "builtins",
+    "torch",
+    "torch._C._nn",
+    "torch.nn.functional",
+)

@@ -1,0 +1,31 @@
+"""Helpers of the tests of SparseSupervisedAutoencoder."""
+
+from numpy.testing import assert_array_equal
+
+from skproj import SparseSupervisedAutoencoder
+
+SCHEDULES = ["progressive", "double", "double-rewind", "projected", "single"]
+
+
+def quick(**params):
+    return SparseSupervisedAutoencoder(
+        **{"max_epochs": 5, "random_state": 0, "eta": 0.5, **params}
+    )
+
+
+def state_of(model):
+    return [tensor.numpy() for tensor in model.module_.state_dict().values()]
+
+
+def assert_same_model(one, other, X):
+    """Weights, support, history and predictions agree to the bit."""
+    for a, b in zip(state_of(one), state_of(other), strict=True):
+        assert_array_equal(a, b)
+    assert one.eta_ == other.eta_
+    assert one.loss_curve_ == other.loss_curve_
+    assert_array_equal(one.feature_importances_, other.feature_importances_)
+    assert_array_equal(one.encoder_weights_, other.encoder_weights_)
+    assert_array_equal(one.predict_proba(X), other.predict_proba(X))
+
+
+SMALL = {"hidden_layer_sizes": (20,), "max_epochs": 2}

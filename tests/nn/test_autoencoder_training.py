@@ -1,0 +1,290 @@
+"""SparseSupervisedAutoencoder: reproducibility, weights, early stopping, callbacks."""
+
+import pickle
+import threading
+
+import numpy as np
+import pytest
+import torch
+from autoencoder_helpers import quick, state_of
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.callback import ProgressBar, ScoringMonitor
+
+from skproj.nn._training._samples import Samples, merge_duplicates
+
+
+class Callback:
+    """The hooks that most callbacks of the tests have no use for."""
+
+    def setup(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        pass
+
+
+def test_same_seed_same_result_and_threads_change_rounding_only(wide):
+    """A fit is reproducible to the bit, and for two threads to rounding."""
+    X, y = wide
+    X = X.astype(np.float64)
+    first, second = quick().fit(X, y), quick().fit(X, y)
+    for a, b in zip(state_of(first), state_of(second), strict=True):
+        assert_array_equal(a, b)
+    two = quick(n_threads=2).fit(X, y)
+    for a, b in zip(state_of(first), state_of(two), strict=True):
+        assert_allclose(a, b, rtol=1e-6, atol=1e-9)
+    other = quick(random_state=1).fit(X, y)
+    assert not np.array_equal(state_of(first)[0], state_of(other)[0])
+
+
+def test_concurrent_fits_do_not_disturb_each_other(wide):
+    """Fits in threads draw from generators of their own."""
+    X, y = wide
+    expected = state_of(quick(max_epochs=2).fit(X, y))
+    results = [None] * 6
+
+    def work(i):
+        results[i] = state_of(quick(max_epochs=2).fit(X, y))
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(results))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for result in results:
+        for a, b in zip(result, expected, strict=True):
+            assert_array_equal(a, b)
+
+
+def test_fit_leaves_global_state_alone(wide):
+    """Neither global generator moves, and the number of threads is restored."""
+    X, y = wide
+    torch_before = torch.random.get_rng_state()
+    numpy_before = np.random.get_state()[1].copy()  # noqa: NPY002
+    threads_before = torch.get_num_threads()
+    quick(n_threads=threads_before + 1, early_stopping=True).fit(X, y).predict(X)
+    assert torch.equal(torch.random.get_rng_state(), torch_before)
+    assert_array_equal(np.random.get_state()[1], numpy_before)  # noqa: NPY002
+    assert torch.get_num_threads() == threads_before
+    with pytest.raises(ValueError, match="diverged"):
+        quick(n_threads=threads_before + 1, learning_rate_init=1e38).fit(X, y)
+    assert torch.get_num_threads() == threads_before
+
+
+def test_integer_weights_equal_repeated_samples_in_any_order(wide):
+    """Weights are repetition, also with small batches, noise and held-back data."""
+    X, y = wide
+    X = X.astype(np.float64)
+    rng = np.random.default_rng(0)
+    weights = rng.integers(0, 4, len(X))
+    params = {"batch_size": 16, "early_stopping": True, "class_weight": "balanced"}
+    weighted = quick(**params).fit(X, y, sample_weight=weights)
+    rows = rng.permutation(np.repeat(np.arange(len(X)), weights))
+    repeated = quick(**params).fit(X[rows], y[rows])
+    for a, b in zip(state_of(weighted), state_of(repeated), strict=True):
+        assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+
+
+def test_class_weight_shifts_predictions(wide):
+    """A heavy class is predicted more often; "balanced" equals its explicit form."""
+    X, y = wide
+    X, y = X[:, 20:], y  # only noise is left, so the prior decides
+    light = quick(eta=np.inf).fit(X, y)
+    heavy = quick(eta=np.inf, class_weight={"healthy": 20.0, "ill": 1.0}).fit(X, y)
+    assert np.mean(heavy.predict(X) == "healthy") > np.mean(
+        light.predict(X) == "healthy"
+    )
+    unbalanced = np.r_[np.flatnonzero(y == "ill"), np.flatnonzero(y == "healthy")[:30]]
+    X, y = X[unbalanced], y[unbalanced]
+    n_ill, n_healthy = np.sum(y == "ill"), np.sum(y == "healthy")
+    explicit = {
+        "ill": len(y) / (2 * n_ill),
+        "healthy": len(y) / (2 * n_healthy),
+    }
+    for a, b in zip(
+        state_of(quick(class_weight="balanced").fit(X, y)),
+        state_of(quick(class_weight=explicit).fit(X, y)),
+        strict=True,
+    ):
+        assert_array_equal(a, b)
+
+
+def test_early_stopping_ends_a_stage_at_its_best_epoch(wide):
+    """Fewer epochs than allowed, scores recorded, best weights kept."""
+    X, y = wide
+    model = quick(
+        early_stopping=True, max_epochs=200, n_iter_no_change=3, schedule="single"
+    ).fit(X, y)
+    assert model.n_iter_ < 200
+    assert len(model.validation_scores_) == len(model.loss_curve_) == model.n_iter_
+    assert model.best_validation_score_ == max(model.validation_scores_)
+    assert quick().fit(X, y).validation_scores_ is None
+
+
+def test_warm_start_continues_and_refuses_another_shape(wide):
+    """A second fit starts from the fitted weights; without it, from scratch."""
+    X, y = wide
+    params = {"learning_rate_init": 1e-12, "schedule": "single", "eta": np.inf}
+    model = quick(warm_start=True).fit(X, y).set_params(**params)
+    weights, latent = model.encoder_weights_, model.transform(X)
+    model.fit(X, y)
+    assert_allclose(model.encoder_weights_, weights, rtol=1e-5, atol=1e-8)
+    assert_allclose(model.transform(X), latent, rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match="warm_start"):
+        model.set_params(hidden_layer_sizes=(7,)).fit(X, y)
+    with pytest.raises(ValueError, match="warm_start"):
+        model.set_params(hidden_layer_sizes=(100,), activation="relu").fit(X, y)
+    with pytest.raises(ValueError, match="warm_start"):
+        quick(warm_start=True).fit(X, y).fit(X, np.roll(np.repeat([0, 1, 2], 100), 5))
+
+
+def test_callbacks_see_stages_and_epochs(wide):
+    """A monitor scores every epoch with a model that can predict."""
+    X, y = wide
+    monitor = ScoringMonitor(scoring="accuracy")
+    model = quick(max_epochs=3, keep_fraction=0.1, n_features_to_select=3)
+    model.set_callbacks(monitor).fit(X, y)
+    log = monitor.get_logs(select="most_recent").data_as_pandas
+    scores = log.loc[log["task_id_path"].map(len) == 3, "accuracy"]
+    # All the features, then 5 and 3 of the 50.
+    assert len(scores) == model.n_iter_ == 3 * 3
+    assert scores.between(0, 1).all()
+
+
+def test_progress_bar_runs(wide, capsys):
+    """scikit-learn's progress bar accepts the estimator."""
+    X, y = wide
+    quick(max_epochs=2).set_callbacks(ProgressBar()).fit(X, y)
+    assert "100%" in capsys.readouterr().out
+
+
+def test_callback_can_stop_a_stage(wide):
+    """True from a callback at an epoch ends that stage, not the selection."""
+    X, y = wide
+
+    class StopAtOnce(Callback):
+        def on_fit_task_end(self, estimator, context):
+            return context.task_name == "epoch"
+
+    params = {"n_features_to_select": 20, "keep_fraction": 0.5, "max_epochs": 10}
+    model = quick(**params).set_callbacks(StopAtOnce()).fit(X, y)
+    assert model.n_iter_ == 3  # with 50, 25 and 20 features
+    assert model.n_selected_features_ == 20
+
+
+def test_callback_can_stop_the_run(wide):
+    """True at a stage goes to the last projection at once, without training on."""
+    X, y = wide
+
+    class StopAtFirstDescent(Callback):
+        def on_fit_task_end(self, estimator, context):
+            return context.task_name == "stage"
+
+    model = quick(n_features_to_select=4).set_callbacks(StopAtFirstDescent()).fit(X, y)
+    assert model.n_iter_ == 5
+    assert model.n_selected_features_ == 4
+
+
+def test_verbose_prints_a_line_for_each_epoch(wide, capsys):
+    """The loss is printed, with the validation loss where there is one."""
+    X, y = wide
+    model = quick(verbose=True, max_epochs=2, early_stopping=True).fit(X, y)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == model.n_iter_ > 4
+    assert all("loss" in line and "validation loss" in line for line in lines)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_trains_and_its_pickle_opens_on_the_cpu(wide):
+    """The device is used, results are alike, and pickles hold CPU tensors."""
+    X, y = wide
+    model = quick(device="cuda", eta=2.0, max_epochs=20).fit(X, y)
+    assert model.module_.encoder[0].weight.device.type == "cuda"
+    assert model.score(X, y) > 0.85
+    copied = pickle.loads(pickle.dumps(model))
+    assert copied.module_.encoder[0].weight.device.type == "cpu"
+    assert_allclose(
+        copied.set_params(device="cpu").predict_proba(X),
+        model.predict_proba(X),
+        atol=1e-5,
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "kind", ["signs", "bits", "one-hot", "counts", "normal", "timestamp", "huge"]
+)
+def test_merge_duplicates_finds_the_distinct_rows_and_no_others(kind, dtype):
+    """Data of few values must not collide; weights of equal rows are added up."""
+    rng = np.random.default_rng(0)
+    X = {
+        "signs": rng.choice([-1.0, 1.0], (2000, 12)),
+        "bits": rng.integers(0, 2, (3000, 60)),
+        "one-hot": np.eye(27)[rng.integers(27, size=400)],
+        "counts": rng.poisson(0.5, (2000, 8)),
+        "normal": np.repeat(rng.standard_normal((500, 5)), 2, axis=0),
+        "timestamp": np.c_[np.full(400, 1.7e18), rng.integers(0, 3, (400, 5))],
+        "huge": rng.choice([-1e38, 1.0, 2.0, 1e38], (400, 6)),
+    }[kind]
+    if kind == "huge" and dtype == np.float64:
+        X = np.where(np.abs(X) > 3, X * 1e270, X)
+    X = X.astype(dtype)
+    labels = rng.integers(0, 2, len(X))
+    weight = rng.uniform(0, 1, len(X)) * (rng.uniform(size=len(X)) > 0.1)
+    rows, merged = merge_duplicates(X, labels, weight)
+    present = weight > 0
+    table = np.c_[X, labels][present]
+    distinct, inverse = np.unique(table, axis=0, return_inverse=True)
+    expected = np.bincount(inverse.ravel(), weights=weight[present])
+    found = np.c_[X, labels][rows]
+    order = np.lexsort(found.T[::-1])
+    assert_array_equal(found[order], distinct)
+    assert_allclose(merged[order], expected, rtol=1e-12)
+
+
+def test_rounding_of_the_data_changes_rounding_of_the_model_only(wide):
+    """One unit in the last place of X must not reorder the samples."""
+    X, y = wide
+    X = X.astype(np.float64)
+    for other in (np.nextafter(X, np.inf), np.where(X == 0, -0.0, X), X[::-1]):
+        labels = y[::-1] if other.base is X else y
+        for a, b in zip(
+            state_of(quick().fit(X, y)),
+            state_of(quick().fit(other, labels)),
+            strict=True,
+        ):
+            assert_allclose(a, b, rtol=1e-6, atol=1e-9)
+
+
+def test_callback_may_keep_the_model_of_an_epoch(wide):
+    """Models handed to callbacks are snapshots with all that prediction needs."""
+    X, y = wide
+
+    class KeepModels(Callback):
+        def __init__(self):
+            self.models = []
+
+        def on_fit_task_end(self, estimator, context, *, fitted_estimator):
+            if context.task_name == "epoch":
+                self.models.append(fitted_estimator)
+
+    keeper = KeepModels()
+    quick(max_epochs=2).set_callbacks(keeper).fit(X, y)
+    first, last = keeper.models[0], keeper.models[-1]
+    assert not np.array_equal(first.predict_proba(X), last.predict_proba(X))
+    assert first.get_support().sum() > last.get_support().sum()
+
+
+def test_narrowing_keeps_the_rows_that_are_used():
+    """Training and validation samples do not each copy the rows of both."""
+    X = torch.arange(24.0).reshape(6, 4)
+    samples = Samples(
+        X, y=torch.zeros(2), weight=torch.ones(2), rows=torch.tensor([4, 1])
+    )
+    narrow = samples.keep_columns(np.array([3, 0]))
+    assert narrow.X.tolist() == [[19.0, 16.0], [7.0, 4.0]]
+    assert_array_equal(narrow.batch(torch.tensor([1]))[0], [[7.0, 4.0]])
