@@ -140,7 +140,32 @@ class SparseSupervisedAutoencoder(NetworkClassifierMixin, BaseSparseAutoencoder)
         random_state=None,
         verbose=False,
     ):
-        self._set_parameters(locals())
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.eta = eta
+        self.n_features_to_select = n_features_to_select
+        self.projection = projection
+        self.activation = activation
+        self.reconstruction_loss = reconstruction_loss
+        self.reconstruction_weight = reconstruction_weight
+        self.schedule = schedule
+        self.keep_fraction = keep_fraction
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate_init = learning_rate_init
+        self.input_noise = input_noise
+        self.final_noise = final_noise
+        self.weight_decay = weight_decay
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.class_weight = class_weight
+        self.calibrate = calibrate
+        self.warm_start = warm_start
+        self.device = device
+        self.n_threads = n_threads
+        self.random_state = random_state
+        self.verbose = verbose
 
     def _prediction_loss(self):
         return cross_entropy
@@ -295,7 +320,31 @@ class SparseSupervisedAutoencoderRegressor(
         random_state=None,
         verbose=False,
     ):
-        self._set_parameters(locals())
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.eta = eta
+        self.n_features_to_select = n_features_to_select
+        self.projection = projection
+        self.loss = loss
+        self.activation = activation
+        self.reconstruction_loss = reconstruction_loss
+        self.reconstruction_weight = reconstruction_weight
+        self.schedule = schedule
+        self.keep_fraction = keep_fraction
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate_init = learning_rate_init
+        self.input_noise = input_noise
+        self.final_noise = final_noise
+        self.weight_decay = weight_decay
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.warm_start = warm_start
+        self.device = device
+        self.n_threads = n_threads
+        self.random_state = random_state
+        self.verbose = verbose
 
     def _prediction_loss(self):
         return REGRESSION_LOSSES[self.loss]

@@ -170,7 +170,6 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         ),
     )
     _feature_attributes = ("feature_importances_", "importances_path_")
-    n_features_to_select = None  # not a parameter: the radius is chosen
 
     def __init__(
         self,
@@ -204,7 +203,36 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         random_state=None,
         verbose=False,
     ):
-        self._set_parameters(locals())
+        super().__init__(
+            hidden_layer_sizes,
+            projection=projection,
+            activation=activation,
+            reconstruction_loss=reconstruction_loss,
+            reconstruction_weight=reconstruction_weight,
+            schedule=schedule,
+            keep_fraction=keep_fraction,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            learning_rate_init=learning_rate_init,
+            input_noise=input_noise,
+            final_noise=final_noise,
+            weight_decay=weight_decay,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            tol=tol,
+            class_weight=class_weight,
+            calibrate=calibrate,
+            device=device,
+            n_threads=n_threads,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.etas = etas
+        self.cv = cv
+        self.scoring = scoring
+        self.selection_rule = selection_rule
+        self.n_jobs = n_jobs
 
     @shared_docs(**AUTOENCODER_DOCS)
     @_fit_context(prefer_skip_nested_validation=True)

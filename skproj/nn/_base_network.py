@@ -166,11 +166,6 @@ class BaseNetwork(
     # Further arguments of `validate_data`.
     _target_checks: dict = {}  # noqa: RUF012
 
-    def _set_parameters(self, arguments):
-        """Set the parameters, given the local variables of `__init__`."""
-        for name in self._get_param_names():
-            setattr(self, name, arguments[name])
-
     @abstractmethod
     def _encode_targets(self, X, y, sample_weight):
         """Check the targets and merge equal samples; return `EncodedTargets`."""
