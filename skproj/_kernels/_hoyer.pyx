@@ -1,4 +1,4 @@
-"""What the group sparse projection does with every entry of a group of vectors.
+"""Passes of the group sparse projection over the entries of a group of vectors.
 
 Vector i holds ``data[starts[i]:starts[i] + sizes[i]]``; a vector without entries is
 not allowed. With a the absolute values of a vector and w its weights, its direction at

@@ -1,4 +1,4 @@
-"""What OpenMP offers at run time."""
+"""State of OpenMP at run time."""
 
 cdef extern from "_openmp.h" nogil:
     const int SKPROJ_OPENMP

@@ -96,7 +96,7 @@ def group_thresholds(
     return n_outside
 
 
-def share_out(
+def project_norms(
     const double[::1] norms,  # IN, (n,), non-negative
     double radius,            # IN
     double[::1] budgets,      # OUT, (n,)

@@ -149,7 +149,7 @@ def group_thresholds(groups, norms, radii, n_threads, *, signed=False):
 def project_norms(norms, radius):
     """Project the norms of groups onto the l1 ball; also return the threshold."""
     budgets = np.empty(len(norms))
-    threshold = _thresholds.share_out(norms, radius, budgets)
+    threshold = _thresholds.project_norms(norms, radius, budgets)
     return budgets, threshold
 
 

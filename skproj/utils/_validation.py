@@ -39,7 +39,6 @@ __all__ = [
     "atomic_fit",
     "check_class_weight",
     "check_is_fitted",
-    "nothing_half_fitted",
     "relative_weights",
     "validate_data",
 ]
@@ -82,4 +81,3 @@ def atomic_fit(fit):
     return fit_or_restore
 
 
-nothing_half_fitted = atomic_fit  # until all callers are renamed
