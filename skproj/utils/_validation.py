@@ -79,5 +79,3 @@ def atomic_fit(fit):
             raise
 
     return fit_or_restore
-
-
