@@ -28,6 +28,7 @@ PYTHON_SOURCES := $(wildcard skproj tests examples benchmarks doc .ci)
 SANITIZE ?= address,undefined
 KERNEL_TESTS = tests/kernels tests/projection/test_norms.py \
 	tests/projection/test_projection*.py tests/projection/test_fuzz.py \
+	tests/projection/test_estimates.py tests/projection/test_ties.py \
 	tests/projection/test_fuzz_large.py tests/projection/test_hoyer*.py \
 	tests/decomposition
 PY_IN_COPY = "$(abspath $(VENV))/bin/python"

@@ -9,12 +9,13 @@ and theta is such that ``sum_j mu_j = radius``. All these functions are convex a
 piecewise linear. Newton's method takes all unknowns together: a look at the entries of
 group j gives the tangent of its sum at some level, a line mu_j(theta) with slope
 ``-1 / k_j`` where k_j entries are above that level, and the next theta is where the
-lines add up to the radius. Wherever it starts, the first step lands left of theta, with
-levels left of theirs, and theta rises from there.
+lines add up to the radius. Wherever it starts, the first step lands left of the
+solution, with levels left of theirs, and theta rises from there.
 
 A group whose tangent is its sum at the new level as well is not looked at again, and
 one whose l1 norm is not above theta is not looked at at all. The method ends when no
-group is looked at, and none has gone. In a large matrix a short group is looked at
+group is looked at, and none has gone; or where rounding prevents that, when theta does
+not rise and the levels are roots for it. In a large matrix a short group is looked at
 until its level is the root for the present theta, while its entries are in the cache.
 
 A guess of theta may come along. Whatever it is, the result is the same; a good one

@@ -26,8 +26,8 @@ class Ball:
     exact : bool
         Whether the projection is the nearest point of the ball.
     grouped : bool, default=True
-        Whether the projection treats groups as such; otherwise one threshold holds
-        for all entries.
+        Whether groups matter. If not, `project` ignores its `axis`, and one threshold
+        holds for all entries, as in the l1 ball.
     sparsifying : bool, default=True
         Whether projecting makes entries or groups zero.
     prox : callable or None, default=None

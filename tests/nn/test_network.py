@@ -1,4 +1,6 @@
-"""Explicit gradients of networks against autograd."""
+"""Explicit gradients of networks against autograd, and the decay of the rates."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +12,8 @@ from skproj.nn._training._objectives import (
     AutoencoderObjective,
     cross_entropy,
 )
-from skproj.nn._training._optimizers import Adam
+from skproj.nn._training._optimizers import Adam, Penalty
+from skproj.nn._training._trainer import TrainingOptions
 
 AUTOGRAD_LOSSES = {
     "squared_error": torch.nn.functional.mse_loss,
@@ -101,3 +104,35 @@ def test_adam_takes_the_steps_of_torch(weight_decay):
         reference.step()
     torch.testing.assert_close(ours[0], theirs[0])
     assert not np.allclose(ours[0].detach(), np.linspace(-1, 1, 6).reshape(2, 3))
+
+
+def test_cosine_decay_of_the_learning_rate_and_rise_of_the_penalty():
+    """The penalty is whole after a third of the epochs, the rate is 0 after the last."""
+    options = TrainingOptions(
+        max_epochs=30,
+        batch_size=8,
+        learning_rate_init=0.2,
+        weight_decay=0.0,
+        early_stopping=False,
+        tol=0.0,
+        n_iter_no_change=1,
+        verbose=False,
+        penalty=Penalty((3.0, 6.0)),
+        cosine_decay=True,
+    )
+    module = torch.nn.Linear(2, 1)
+    rates, parts = [], []
+    for i in range(30):
+        optimizer = options.make_optimizer(module)
+        options.apply_decay(optimizer, i)
+        rates.append(optimizer.learning_rate)
+        parts.append(optimizer.penalty.alphas)
+    np.testing.assert_allclose(rates, 0.1 * (1 + np.cos(np.pi * np.arange(30) / 30)))
+    np.testing.assert_allclose(parts[0], [0.3, 0.6])
+    np.testing.assert_allclose(parts[4], [1.5, 3.0])
+    assert all(part == (3.0, 6.0) for part in parts[9:])
+    constant = replace(options, cosine_decay=False)
+    optimizer = constant.make_optimizer(module)
+    constant.apply_decay(optimizer, 20)
+    assert optimizer.learning_rate == 0.2
+    assert optimizer.penalty.alphas == (3.0, 6.0)

@@ -4,7 +4,7 @@ They are NumPy in float64, and take no more than a sort, but for the exact l1,in
 The groups are the rows of a contiguous matrix, the radius is a number, or an array of
 one for each group where these are projected each by itself. An oracle returns the
 result and the threshold. `test_fuzz_large.py` compares them with the slow ones of
-`fuzz_projections.py`.
+`fuzz_targets.py`.
 """
 
 import numpy as np

@@ -93,7 +93,7 @@ class TrainingOptions:
             self.eps,
         )
 
-    def anneal(self, optimizer, i_epoch):
+    def apply_decay(self, optimizer, i_epoch):
         """Set the learning rate and the penalty of an epoch."""
         if not self.cosine_decay:
             return
@@ -287,7 +287,7 @@ class Trainer:
                 self.module, tol=options.tol, n_iter_no_change=options.n_iter_no_change
             )
         for i in range(options.max_epochs):
-            options.anneal(optimizer, i)
+            options.apply_decay(optimizer, i)
             epoch = stage.subcontext(task_name="epoch")
             callbacks.begin(epoch, self)
             self.train_epoch(optimizer, after_step=after_step)
