@@ -107,7 +107,8 @@ typedef int64_t SKPROJ_MAY_ALIAS skproj_bits_f64;
 #define SKPROJ_F32(base) __pyx_fuse_0skproj_##base
 #define SKPROJ_F64(base) __pyx_fuse_1skproj_##base
 
-/* level + step, rounded down: steps from the left of a root must not pass it. */
+/* level + step, rounded down unless the step is the larger one: near the root, steps
+ * from the left of it must not pass it. */
 static SKPROJ_INLINE double skproj_sum_down(double level, double step)
 {
     const double sum = level + step; /* so many of its digits lead to the one before */

@@ -68,7 +68,10 @@ class NetworkClassifierMixin(ClassifierMixin):
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Train for one epoch on a part of the data.
 
-        Nothing is held back, no samples are merged, and nothing is debiased.
+        An autoencoder then projects its first layer. This is not the end of a feature:
+        the next call trains all of them again. For a path from dense to sparse, lower
+        `eta` from call to call with `set_params`. A SparseMLP needs a fixed `alpha`,
+        and is not debiased. Nothing is held back, and no samples are merged.
 
         Parameters
         ----------
@@ -234,7 +237,10 @@ class NetworkRegressorMixin(RegressorMixin, MultiOutputMixin):
     def partial_fit(self, X, y, sample_weight=None):
         """Train for one epoch on a part of the data.
 
-        Nothing is held back, no samples are merged, and nothing is debiased.
+        An autoencoder then projects its first layer. This is not the end of a feature:
+        the next call trains all of them again. For a path from dense to sparse, lower
+        `eta` from call to call with `set_params`. A SparseMLP needs a fixed `alpha`,
+        and is not debiased. Nothing is held back, and no samples are merged.
 
         Parameters
         ----------

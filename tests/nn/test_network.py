@@ -107,7 +107,7 @@ def test_adam_takes_the_steps_of_torch(weight_decay):
 
 
 def test_cosine_decay_of_the_learning_rate_and_rise_of_the_penalty():
-    """The penalty is whole after a third of the epochs, the rate is 0 after the last."""
+    """The penalty is whole after a third of the epochs, the rate falls to 0."""
     options = TrainingOptions(
         max_epochs=30,
         batch_size=8,

@@ -391,3 +391,14 @@ def test_bad_options_are_refused(optimizer, options, error, message):
 def test_complex_parameters_are_refused():
     with pytest.raises(TypeError, match="real floating-point"):
         ProximalSGD([nn.Parameter(torch.zeros(2, dtype=torch.complex64))])
+
+
+def test_large_gradients_in_half_precision():
+    """The square of such a gradient is beyond float16, its root is not."""
+    weight = torch.nn.Parameter(torch.zeros(2, dtype=torch.float16))
+    optimizer = ProximalAdam([weight], lr=0.5, l1=0.0, eps=1e-3)
+    weight.grad = torch.tensor([1000.0, -1000.0], dtype=torch.float16)
+    optimizer.step()
+    torch.testing.assert_close(
+        weight.detach(), torch.tensor([-0.5, 0.5], dtype=torch.float16)
+    )

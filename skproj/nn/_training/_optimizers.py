@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch.optim.adamw import adamw
 
-from skproj.nn.optim._proximal import adam_step_sizes, proximal_step_
+from skproj.nn.optim._proximal import proximal_step_
 
 DEFAULT_EPS = 1e-8
 
@@ -160,7 +160,8 @@ class Adam:
 
     def _step_size(self, second_moment, step):
         correction = 1.0 - self.betas[1] ** step
-        return adam_step_sizes(second_moment, correction, self.learning_rate, self.eps)
+        scale = (second_moment / correction).sqrt_().add_(self.eps)
+        return self.learning_rate / scale
 
 
 class SGD:

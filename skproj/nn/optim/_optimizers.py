@@ -6,7 +6,7 @@ import numbers
 import torch
 
 from skproj.nn.functional._checks import check_dims
-from skproj.nn.optim._proximal import adam_step_sizes, proximal_step_
+from skproj.nn.optim._proximal import proximal_step_
 from skproj.utils._docs import shared_docs
 
 PENALTIES = ("l1", "l12")
@@ -352,13 +352,12 @@ class ProximalAdam(_ProximalOptimizer):
         correction, correction_square = (
             1.0 - beta ** state["step"] for beta in (beta1, beta2)
         )
-        step_sizes = adam_step_sizes(
-            mean_square, correction_square, group["lr"], group["eps"]
-        )
+        # The root comes first: in float16 a square may be beyond its range.
+        scale = mean_square.sqrt().div_(math.sqrt(correction_square)).add_(group["eps"])
         if group["weight_decay"] > 0.0:
             W.mul_(1.0 - group["lr"] * group["weight_decay"])
-        W.addcmul_(mean, step_sizes, value=-1.0 / correction)
-        return step_sizes
+        W.addcdiv_(mean, scale, value=-group["lr"] / correction)
+        return scale.reciprocal_().mul_(group["lr"])
 
 
 def _check_options(group):

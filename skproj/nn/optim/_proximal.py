@@ -16,20 +16,6 @@ import torch
 MAX_NEWTON_STEPS = 20
 
 
-def adam_step_sizes(mean_square, correction, lr, eps):
-    """Return the step size of Adam for each weight.
-
-    Parameters
-    ----------
-    mean_square : torch.Tensor
-        Running mean of the squared gradient.
-    correction : float or torch.Tensor
-        ``1 - beta2**n_steps``, for the start of the mean at zero.
-    lr, eps : float
-    """
-    return lr / (mean_square / correction).sqrt_().add_(eps)
-
-
 def proximal_step_(weight, amount, penalty, dim=0):
     """Apply the proximity operator of a penalty.
 
