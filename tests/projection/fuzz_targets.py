@@ -147,14 +147,15 @@ class Norm:
         return EXACT_NORMS[outer[0]](norms)
 
     def quick(self, C):
-        """Compute the norm as NumPy does, whose sums along axes are in pairs."""
+        """Compute the norm with sums in pairs, as NumPy's are along entries in a row."""
         if len(self.orders) == 1:
             return np.linalg.norm(C.reshape(1, -1, order="A"), self.orders[0], axis=1)[
                 0
             ]
         tensor = as_tensor(C, 0) if len(self.orders) == 3 else C
         for order in reversed(self.orders):
-            tensor = np.linalg.norm(tensor, order, axis=0)
+            rows = np.ascontiguousarray(np.moveaxis(tensor, 0, -1))
+            tensor = np.linalg.norm(rows, order, axis=-1)
         return tensor
 
 
