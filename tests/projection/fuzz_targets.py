@@ -147,7 +147,7 @@ class Norm:
         return EXACT_NORMS[outer[0]](norms)
 
     def quick(self, C):
-        """Compute the norm with sums in pairs, as NumPy's are along entries in a row."""
+        """Compute the norm with sums in pairs, as NumPy does for entries in a row."""
         if len(self.orders) == 1:
             return np.linalg.norm(C.reshape(1, -1, order="A"), self.orders[0], axis=1)[
                 0
