@@ -13,6 +13,7 @@ from numpydoc.docscrape import NumpyDocString
 from numpydoc.validate import validate
 
 import skproj
+from skproj.utils._docs import shared_docs
 from skproj.projection import BALLS
 
 ROOT = Path(__file__).parent.parent
@@ -130,3 +131,16 @@ def test_readme_lists_every_ball():
         for name, ball in BALLS.items()
         if ball.sparsifying
     ]
+
+
+def test_shared_parts_replace_whole_lines_only():
+    """A formula may hold braces of its own."""
+
+    @shared_docs(loss="loss : str")
+    def documented():
+        r"""Minimise \text{loss}.
+
+        {loss}
+        """
+
+    assert documented.__doc__ == "Minimise \\text{loss}.\n\nloss : str\n"

@@ -1,6 +1,7 @@
 """Docstrings that several classes or functions share."""
 
 import inspect
+import re
 
 
 def shared_docs(**parts):
@@ -22,7 +23,8 @@ def shared_docs(**parts):
             return documented
         doc = inspect.cleandoc(documented.__doc__)
         for name, text in parts.items():
-            doc = doc.replace("{" + name + "}", inspect.cleandoc(text))
+            lines = inspect.cleandoc(text)
+            doc = re.sub(rf"(?m)^\{{{name}\}}$", lambda _, lines=lines: lines, doc)
         documented.__doc__ = f"{doc}\n"
         return documented
 
