@@ -13,8 +13,8 @@ from numpydoc.docscrape import NumpyDocString
 from numpydoc.validate import validate
 
 import skproj
-from skproj.utils._docs import shared_docs
 from skproj.projection import BALLS
+from skproj.utils._docs import shared_docs
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
