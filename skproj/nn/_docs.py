@@ -320,3 +320,21 @@ default="relu"
     """,
     **_COMMON,
 }
+
+PARTIAL_FIT_DOCS = {
+    "effect": """
+        An autoencoder then projects its first layer. This is not the end of a feature:
+        the next call trains all of them again. For a path from dense to sparse, lower
+        `eta` from call to call with `set_params`. A SparseMLP needs a fixed `alpha`,
+        and is not debiased. Nothing is held back, and no samples are merged.
+    """,
+    "weight_and_returns": """
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples.
+
+        Returns
+        -------
+        self : object
+            The estimator, ready to predict.
+    """,
+}

@@ -8,7 +8,9 @@ from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 
+from skproj.nn._docs import PARTIAL_FIT_DOCS
 from skproj.nn._training._samples import merge_duplicates
+from skproj.utils._docs import shared_docs
 from skproj.utils._validation import (
     _fit_context,
     atomic_fit,
@@ -65,13 +67,11 @@ class NetworkClassifierMixin(ClassifierMixin):
     @available_if(_has_partial_fit)
     @_fit_context(prefer_skip_nested_validation=True)
     @atomic_fit
+    @shared_docs(**PARTIAL_FIT_DOCS)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Train for one epoch on a part of the data.
 
-        An autoencoder then projects its first layer. This is not the end of a feature:
-        the next call trains all of them again. For a path from dense to sparse, lower
-        `eta` from call to call with `set_params`. A SparseMLP needs a fixed `alpha`,
-        and is not debiased. Nothing is held back, and no samples are merged.
+        {effect}
 
         Parameters
         ----------
@@ -81,13 +81,7 @@ class NetworkClassifierMixin(ClassifierMixin):
             Their class labels.
         classes : array-like of shape (n_classes,), default=None
             All classes that can occur; needed in the first call.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the samples.
-
-        Returns
-        -------
-        self : object
-            The estimator, ready to predict.
+        {weight_and_returns}
 
         Raises
         ------
@@ -234,13 +228,11 @@ class NetworkRegressorMixin(RegressorMixin, MultiOutputMixin):
     @available_if(_has_partial_fit)
     @_fit_context(prefer_skip_nested_validation=True)
     @atomic_fit
+    @shared_docs(**PARTIAL_FIT_DOCS)
     def partial_fit(self, X, y, sample_weight=None):
         """Train for one epoch on a part of the data.
 
-        An autoencoder then projects its first layer. This is not the end of a feature:
-        the next call trains all of them again. For a path from dense to sparse, lower
-        `eta` from call to call with `set_params`. A SparseMLP needs a fixed `alpha`,
-        and is not debiased. Nothing is held back, and no samples are merged.
+        {effect}
 
         Parameters
         ----------
@@ -248,13 +240,7 @@ class NetworkRegressorMixin(RegressorMixin, MultiOutputMixin):
             Some samples.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Their target values.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the samples.
-
-        Returns
-        -------
-        self : object
-            The estimator, ready to predict.
+        {weight_and_returns}
 
         Raises
         ------
