@@ -117,7 +117,7 @@ def test_each_half_gets_its_part_of_the_parameters():
             assert flag == "on"
             return super().fit(X, y)
 
-    selector = StabilitySelector(LooksAtWeights(), n_pairs=2)
+    selector = StabilitySelector(LooksAtWeights(), n_pairs=2, random_state=0)
     selector.fit(X, y, sample_weight=X[:, 0] + 1.0, flag="on")
     with pytest.raises(TypeError, match="sample_weight"):
         selector.fit(X, y)
@@ -327,7 +327,9 @@ def test_counts_are_no_labels_if_one_says_so():
     X = np.random.default_rng(0).standard_normal((30, 4))
     y = (10.0 * X[:, 1]).round().astype(int)
     base = ProjectionFeatureSelector(loss="squared_error", n_features_to_select=1)
-    selector = StabilitySelector(base, n_pairs=3, stratify=False).fit(X, y)
+    selector = StabilitySelector(base, n_pairs=3, stratify=False, random_state=0).fit(
+        X, y
+    )
     assert_array_equal(selector.get_support(indices=True), [1])
     assert_array_equal(selector.baseline_selection_probabilities_, [0, 1, 0, 0])
 
@@ -338,9 +340,9 @@ def test_nothing_selected_is_said_once():
     X[:, 1:] = 1.0
     y = np.arange(20) % 2
     base = ProjectionFeatureSelector(n_features_to_select=2)
-    StabilitySelector(base, n_pairs=2).fit(X, y)
+    StabilitySelector(base, n_pairs=2, random_state=0).fit(X, y)
     with pytest.warns(UserWarning, match="largest selection probability is 0") as log:
-        selector = StabilitySelector(n_pairs=2).fit(np.ones((20, 3)), y)
+        selector = StabilitySelector(n_pairs=2, random_state=0).fit(np.ones((20, 3)), y)
     assert len(log) == 1
     assert log[0].filename == __file__
     assert np.isnan(selector.stability_)
@@ -372,7 +374,9 @@ class TaskLog:
 def test_callbacks_see_the_pairs(n_jobs, capsys):
     """Wherever the work is done, callbacks run here."""
     log = TaskLog()
-    selector = StabilitySelector(SelectKBest(k=2), n_pairs=3, n_jobs=n_jobs)
+    selector = StabilitySelector(
+        SelectKBest(k=2), n_pairs=3, n_jobs=n_jobs, random_state=0
+    )
     selector.set_callbacks(log, ProgressBar()).fit(*WINE)
     assert log.names == ["pair"] * 3 + ["fit"]
     assert re.search(r"StabilitySelector - fit\s.*100%", capsys.readouterr().out)
