@@ -11,9 +11,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.parallel import delayed
 
 from skproj.nn._autoencoder import SparseSupervisedAutoencoder
-from skproj.nn._autoencoder_folds import Path, fit_fold
+from skproj.nn._autoencoder_folds import Path, fit_fold, train_side_by_side
 from skproj.nn._docs import AUTOENCODER_DOCS
-from skproj.nn._training._schedule import KINDS_WITHOUT_LAST_STAGE
 from skproj.utils._docs import shared_docs
 from skproj.utils._path_search import SELECTION_RULES, choose_row, tabulate_scores
 from skproj.utils._tasks import run_tasks, subtask
@@ -24,6 +23,9 @@ from skproj.utils._validation import (
     atomic_fit,
     relative_weights,
 )
+
+# Schedules that never train with `final_noise`.
+SCHEDULES_WITHOUT_LAST_STAGE = ("consensus", "projected", "single")
 
 
 @shared_docs(**AUTOENCODER_DOCS)
@@ -184,13 +186,13 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         activation="silu",
         reconstruction_loss="huber",
         reconstruction_weight=0.0,
-        schedule="progressive",
+        schedule="consensus",
         keep_fraction=0.7,
         max_epochs=20,
         batch_size="auto",
         learning_rate_init=0.004,
-        input_noise=(1.0, 3.0),
-        final_noise=(0.5, 2.0),
+        input_noise=1.0,
+        final_noise=0.5,
         weight_decay=0.0,
         early_stopping=False,
         validation_fraction=0.1,
@@ -271,9 +273,9 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         if not splits:
             raise ValueError(f"cv must give at least one split, got {self.cv!r}.")
 
-        context = self._init_callback_context(
-            max_subtasks=len(models) * (1 + len(splits))
-        )
+        side_by_side = self.schedule == "consensus"
+        n_runs = 1 if side_by_side else 1 + len(splits)
+        context = self._init_callback_context(max_subtasks=len(models) * n_runs)
         # Arguments of the hooks: a search has no network of its own until the end.
         arguments = {"estimator": self, "X": X, "y": y, "metadata": {}}
         if sample_weight is not None:
@@ -287,17 +289,26 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
                     X, y, sample_weight, path_context, callbacks_may_stop=False
                 )
                 final_noises = noises[model.input_noise]
+                data = {
+                    "y": y,
+                    "sample_weight": sample_weight,
+                    "etas": etas,
+                    "final_noises": final_noises,
+                    "scoring": self.scoring,
+                }
+                if side_by_side:
+                    path = train_side_by_side(
+                        model, encoded, trainer, X, splits, **data
+                    )
+                    paths.append(path)
+                    continue
                 states = list(model._train_path(encoded, trainer, etas, final_noises))
             path = Path(model.input_noise, final_noises, states)
             fit_one = functools.partial(
                 fit_fold,
                 # Here, they travel with each fold: no other computer can lose them.
-                y=y,
-                sample_weight=sample_weight,
-                etas=path.etas,
-                final_noises=final_noises,
+                **data | {"etas": path.etas},
                 classes=encoded.attributes["classes_"],
-                scoring=self.scoring,
             )
             calls = (delayed(fit_one)(clone(model), X, split) for split in splits)
             path.folds.extend(run_tasks(calls, self.n_jobs, context, "fold", arguments))
@@ -319,7 +330,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         if self.scoring is None:
             scores = [path.calibrated_scores() for path in paths]
         else:
-            scores = [path.stack("scores") for path in paths]
+            scores = [path.scores for path in paths]
         scores = np.concatenate(scores, axis=1)
         parameters = {
             name: np.concatenate([path.parameters[name] for path in paths])
@@ -328,7 +339,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         self.cv_results_ = results = tabulate_scores(
             parameters,
             scores,
-            np.concatenate([path.stack("counts") for path in paths], axis=1),
+            np.concatenate([path.counts for path in paths], axis=1),
         )
         to_radius = self._projection().to_radius
         radii = np.array([to_radius(eta) for eta in parameters["eta"]])
@@ -356,7 +367,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
     def _checked_etas(self):
         """Return the radii to try, dense to sparse, or None for those of the run."""
         if self.etas is None:
-            if self.schedule != "progressive":
+            if self.schedule not in ("consensus", "progressive"):
                 raise ValueError(
                     f"schedule={self.schedule!r} passes no radii of its own: give etas."
                 )
@@ -371,7 +382,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         input_noises, final_noises = (
             self._checked_levels(name) for name in ("input_noise", "final_noise")
         )
-        if self.schedule in KINDS_WITHOUT_LAST_STAGE:
+        if self.schedule in SCHEDULES_WITHOUT_LAST_STAGE:
             final_noises = final_noises[:1]
         return {
             noise: [final for final in final_noises if final < noise]

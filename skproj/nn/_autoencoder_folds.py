@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.special import log_softmax
+from sklearn.base import clone
 from sklearn.metrics import check_scoring
 
 from skproj.utils._calibration import fit_temperature
@@ -18,8 +19,8 @@ class Fold:
     ----------
     scores : ndarray of shape (n_candidates,) or None
         None if there is no scorer.
-    counts : ndarray of int of shape (n_candidates,)
-        Numbers of selected features.
+    supports : list of ndarray of int
+        The features that each candidate selected.
     latents : ndarray of shape (n_candidates, n_known, n_classes)
         Logits of the test samples whose class the training samples have; minus
         infinity for classes that they lack.
@@ -28,7 +29,7 @@ class Fold:
     """
 
     scores: np.ndarray | None
-    counts: np.ndarray
+    supports: list
     latents: np.ndarray
     labels: np.ndarray
     weight: np.ndarray
@@ -66,9 +67,17 @@ class Path:
             "final_noise": np.tile(self.final_noises, len(self.etas)),
         }
 
-    def stack(self, name):
-        """Return an attribute of the folds, of shape (n_splits, n_candidates)."""
-        return np.array([vars(fold)[name] for fold in self.folds])
+    @property
+    def scores(self):
+        """Scores of the scorer, of shape (n_splits, n_candidates)."""
+        return np.array([fold.scores for fold in self.folds])
+
+    @property
+    def counts(self):
+        """Numbers of selected features, of shape (n_splits, n_candidates)."""
+        return np.array(
+            [[len(support) for support in fold.supports] for fold in self.folds]
+        )
 
     @functools.cached_property
     def temperatures(self):
@@ -97,6 +106,78 @@ def as_indices(rows):
     return np.flatnonzero(rows) if rows.dtype == bool else rows
 
 
+class FoldScorer:
+    """The test samples of one split, and what models say about them.
+
+    Parameters
+    ----------
+    model : SparseSupervisedAutoencoder
+        Its fitted attributes are set again and again.
+    X, y : {ndarray, CSR matrix}, ndarray
+        All samples.
+    split : tuple of ndarray
+        Indices or masks of the training and of the test samples.
+    sample_weight : ndarray of shape (n_samples,) or None
+    classes : ndarray of shape (n_classes,)
+    scoring : str, callable or None
+    """
+
+    def __init__(self, model, X, y, split, *, sample_weight, classes, scoring):
+        self.model = model
+        self.train, test = map(as_indices, split)
+        self.classes = classes
+        self.score_arguments = {}
+        self.weight_train, weight = None, np.ones(len(test))
+        trained = y[self.train]
+        if sample_weight is not None:
+            self.weight_train, weight = sample_weight[self.train], sample_weight[test]
+            self.score_arguments["sample_weight"] = weight
+            trained = trained[self.weight_train > 0.0]
+        self.scorer = None
+        if scoring is not None:
+            self.scorer = check_scoring(model, scoring=scoring)
+        self.X, self.y = X[test], y[test]
+        self.known = np.isin(self.y, trained)
+        self.trained = np.isin(classes, trained)
+        self.weight = weight[self.known]
+        if not np.any(self.weight > 0.0):
+            raise ValueError(
+                "cv makes a split without any test sample of positive weight whose "
+                "class its training samples have."
+            )
+        self._scores, self._supports, self._latents = [], [], []
+
+    def add(self, state):
+        """Take the fitted attributes of the next model."""
+        model = self.model
+        model._set_state(state)
+        if self.scorer is not None:
+            score = self.scorer(model, self.X, self.y, **self.score_arguments)
+            self._scores.append(score)
+        self._supports.append(model.get_support(indices=True))
+        latent = np.full((len(self.weight), len(self.classes)), -np.inf)
+        latents = model.transform(self.X[self.known])
+        # A model of the training samples alone knows no other classes.
+        own = np.isin(self.classes, model.classes_) & self.trained
+        latent[:, own] = latents[:, np.isin(model.classes_, self.classes[own])]
+        self._latents.append(latent)
+
+    def fold(self):
+        """Return the results.
+
+        Returns
+        -------
+        fold : Fold
+        """
+        return Fold(
+            scores=None if self.scorer is None else np.array(self._scores),
+            supports=self._supports,
+            latents=np.array(self._latents),
+            labels=np.searchsorted(self.classes, self.y[self.known]),
+            weight=self.weight,
+        )
+
+
 def fit_fold(
     model, X, split, *, y, sample_weight, etas, final_noises, classes, scoring
 ):
@@ -106,41 +187,79 @@ def fit_fold(
     -------
     fold : Fold
     """
-    train, test = map(as_indices, split)
-    weight_train, weight_test = None, np.ones(len(test))
-    score_arguments = {}
-    if sample_weight is not None:
-        weight_train, weight_test = sample_weight[train], sample_weight[test]
-        score_arguments["sample_weight"] = weight_test
-    scorer = None if scoring is None else check_scoring(model, scoring=scoring)
-    X_train, y_train = model._validate_data(X[train], y[train])
-    X_test, y_test = X[test], y[test]
-    context = model._init_callback_context(max_subtasks=None)
-    encoded, trainer = model._prepare(X_train, y_train, weight_train, context)
-    trained = np.isin(classes, encoded.attributes["classes_"])
-    known = np.isin(y_test, encoded.attributes["classes_"])
-    if not np.any(weight_test[known] > 0.0):
-        raise ValueError(
-            "cv makes a split without any test sample of positive weight whose class "
-            "its training samples have."
-        )
-
-    scores, counts, latents = [], [], []
-    for state in model._train_path(encoded, trainer, etas, final_noises):
-        model._set_state(state)
-        if scorer is not None:
-            scores.append(scorer(model, X_test, y_test, **score_arguments))
-        counts.append(model.n_selected_features_)
-        latent = np.full((np.count_nonzero(known), len(classes)), -np.inf)
-        latent[:, trained] = model.transform(X_test[known])
-        latents.append(latent)
-    return Fold(
-        scores=np.array(scores) if scorer is not None else None,
-        counts=np.array(counts),
-        latents=np.array(latents),
-        labels=np.searchsorted(classes, y_test[known]),
-        weight=weight_test[known],
+    scorer = FoldScorer(
+        model,
+        X,
+        y,
+        split,
+        sample_weight=sample_weight,
+        classes=classes,
+        scoring=scoring,
     )
+    X_train, y_train = model._validate_data(X[scorer.train], y[scorer.train])
+    context = model._init_callback_context(max_subtasks=None)
+    encoded, trainer = model._prepare(X_train, y_train, scorer.weight_train, context)
+    for state in model._train_path(encoded, trainer, etas, final_noises):
+        scorer.add(state)
+    return scorer.fold()
+
+
+def train_side_by_side(
+    model, encoded, trainer, X, splits, *, y, sample_weight, etas, final_noises, scoring
+):
+    """Train from dense to sparse with all samples and all splits at once.
+
+    Returns
+    -------
+    path : Path
+    """
+    classes = encoded.attributes["classes_"]
+    options = {"sample_weight": sample_weight, "classes": classes, "scoring": scoring}
+    scorers = [FoldScorer(clone_of(model), X, y, s, **options) for s in splits]
+    weight = np.ones(len(y)) if sample_weight is None else sample_weight
+    shares = np.array(
+        [training_shares(encoded.places, weight, scorer.train) for scorer in scorers]
+    )
+    # The samples that are not held back.
+    place_of = np.full(X.shape[0], -1)
+    place_of[encoded.rows] = np.arange(len(encoded.rows))
+    shares = shares[:, place_of[trainer.data.train.rows.cpu().numpy()]]
+    states = []
+    for state, *parts in model._train_groups(encoded, trainer, etas, shares):
+        states.append(state)
+        for scorer, part in zip(scorers, parts, strict=True):
+            scorer.add(part)
+    folds = [scorer.fold() for scorer in scorers]
+    return Path(model.input_noise, final_noises, states, folds)
+
+
+def clone_of(model):
+    """Return a model with the same parameters, to take fitted attributes."""
+    other = clone(model)
+    other.n_features_in_ = model.n_features_in_
+    return other
+
+
+def training_shares(places, weight, train):
+    """Return how much of the weight of each distinct sample a training part has.
+
+    Parameters
+    ----------
+    places : ndarray of int of shape (n_samples,)
+        Which of the distinct samples each sample is; -1 for weight zero.
+    weight : ndarray of shape (n_samples,)
+    train : ndarray of int
+        Indices of samples.
+
+    Returns
+    -------
+    shares : ndarray of shape (n_distinct,)
+    """
+    part = np.zeros(len(places))
+    np.add.at(part, train, weight[train])
+    present = places >= 0
+    sums = [np.bincount(places[present], w[present]) for w in (part, weight)]
+    return sums[0] / sums[1]
 
 
 def log_losses(fold, temperatures):

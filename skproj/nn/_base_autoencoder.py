@@ -11,6 +11,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from skproj.nn._base_network import DIFFERENT_NETWORK, FIT_STACKLEVEL, BaseNetwork
 from skproj.nn._docs import AUTOENCODER_DOCS
 from skproj.nn._training._column_projection import ColumnProjection
+from skproj.nn._training._consensus import ConsensusSchedule, draw_parts
 from skproj.nn._training._network import Autoencoder, first_layer, make_mlp
 from skproj.nn._training._objectives import REGRESSION_LOSSES, AutoencoderObjective
 from skproj.nn._training._schedule import (
@@ -52,7 +53,7 @@ class BaseSparseAutoencoder(
         "projection": [StrOptions({*SPARSIFYING, "hoyer"}), callable],
         "reconstruction_loss": [StrOptions(set(REGRESSION_LOSSES))],
         "reconstruction_weight": [Interval(numbers.Real, 0, None, closed="left")],
-        "schedule": [StrOptions(set(KINDS))],
+        "schedule": [StrOptions({"consensus", *KINDS})],
         "keep_fraction": [Interval(numbers.Real, 0, 1, closed="neither")],
         "input_noise": [Interval(numbers.Real, 0, None, closed="left")],
         "final_noise": [Interval(numbers.Real, 0, None, closed="left")],
@@ -108,12 +109,20 @@ class BaseSparseAutoencoder(
         callbacks = trainer.callbacks
         callbacks.begin(context, trainer)
         with torch_threads(self.n_threads):
-            (result,) = self._schedule().run(trainer, [target])
+            result = self._train_to_target(encoded, trainer, target)
             self._set_state(self._fitted_state(encoded, result.trainer, result))
         vars(self).pop("_stream_", None)
         callbacks.end(context, result.trainer)
         self._warn_if_few_are_selected()
         return self
+
+    def _train_to_target(self, encoded, trainer, target):
+        if self.schedule != "consensus":
+            (result,) = self._schedule().run(trainer, [target])
+            return result
+        parts = draw_parts(trainer, stratify=encoded.strata is not None)
+        ((result, *_),) = self._consensus_schedule().run(trainer, [target], parts)
+        return result
 
     def _sparsity_target(self, n_features):
         """Return the last projection of the schedule."""
@@ -180,10 +189,55 @@ class BaseSparseAutoencoder(
     def _schedule(self, final_noises=None):
         return SparsificationSchedule(
             projection=self._projection(),
-            kind=self.schedule,
+            # A partial_fit only needs the projection.
+            kind="single" if self.schedule == "consensus" else self.schedule,
             keep_fraction=self.keep_fraction,
             final_noises=final_noises or [self.final_noise],
         )
+
+    def _consensus_schedule(self):
+        if self.warm_start:
+            raise ValueError(
+                "warm_start=True needs another schedule: the networks of "
+                'schedule="consensus" start afresh.'
+            )
+        return ConsensusSchedule(
+            projection=self._projection(),
+            keep_fraction=self.keep_fraction,
+            hidden_sizes=self._hidden_sizes(),
+            activation=self.activation,
+        )
+
+    def _train_groups(self, encoded, trainer, etas, shares):
+        """Train a group of networks for each part of the samples, side by side.
+
+        Parameters
+        ----------
+        encoded : EncodedTargets
+        trainer : Trainer
+        etas : ndarray of shape (n_etas,) or None
+            As in `_train_path`.
+        shares : ndarray of shape (n_parts, n_samples)
+            How much of the weight of each sample the parts have.
+
+        Yields
+        ------
+        states : list of dict
+            The fitted attributes for each radius: of all the samples, and the parts.
+        """
+        schedule = self._consensus_schedule()
+        if etas is None:
+            path = schedule.run_path(trainer, shares)
+        else:
+            to_radius = schedule.projection.to_radius
+            targets = [SparsityTarget(radius=to_radius(eta)) for eta in etas]
+            path = schedule.run(trainer, targets, shares)
+        with torch_threads(self.n_threads):
+            for results in path:
+                yield [
+                    self._fitted_state(encoded, result.trainer, result)
+                    for result in results
+                ]
 
     def _projection(self):
         return ColumnProjection(self.projection, self.n_features_in_, self.n_threads)

@@ -1,7 +1,7 @@
 """Classification and regression with a network: targets and predictions."""
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin
@@ -36,6 +36,9 @@ class EncodedTargets:
         Labels by which held-back samples are stratified.
     attributes : dict
         Fitted attributes that describe the targets.
+    places : ndarray of int of shape (n_samples,) or None
+        Which of the distinct samples each sample is; -1 for weight zero. None where
+        nothing was merged.
     """
 
     rows: np.ndarray
@@ -44,6 +47,7 @@ class EncodedTargets:
     n_outputs: int
     strata: np.ndarray | None
     attributes: dict
+    places: np.ndarray | None = None
 
 
 def _has_partial_fit(estimator):
@@ -146,7 +150,7 @@ class NetworkClassifierMixin(ClassifierMixin):
         check_classification_targets(y)
         weight = relative_weights(sample_weight, X)
         classes, labels = np.unique(y, return_inverse=True)
-        rows, weight = merge_duplicates(X, labels, weight)
+        rows, weight, places = merge_duplicates(X, labels, weight)
         present, labels = np.unique(labels[rows], return_inverse=True)
         classes = classes[present]
         if len(classes) < 2:
@@ -168,6 +172,7 @@ class NetworkClassifierMixin(ClassifierMixin):
             n_outputs=len(classes),
             strata=labels,
             attributes={"classes_": classes},
+            places=places,
         )
 
     def _validate_part(self, X, y, classes, sample_weight):
@@ -272,10 +277,10 @@ class NetworkRegressorMixin(RegressorMixin, MultiOutputMixin):
         weight = relative_weights(sample_weight, X)
         targets = y.reshape(len(y), -1).astype(np.float64)
         _, labels = np.unique(targets, axis=0, return_inverse=True)
-        rows, weight = merge_duplicates(X, labels.ravel(), weight)
+        rows, weight, places = merge_duplicates(X, labels.ravel(), weight)
         for name in ("target_mean_", "target_scale_"):
             vars(self).pop(name, None)
-        return self._scale_targets(X, y, rows, weight)
+        return replace(self._scale_targets(X, y, rows, weight), places=places)
 
     def _validate_part(self, X, y, sample_weight):
         """Check the arguments of `partial_fit`; return X and `EncodedTargets`."""

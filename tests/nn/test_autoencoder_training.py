@@ -235,7 +235,7 @@ def test_merge_duplicates_finds_the_distinct_rows_and_no_others(kind, dtype):
     X = X.astype(dtype)
     labels = rng.integers(0, 2, len(X))
     weight = rng.uniform(0, 1, len(X)) * (rng.uniform(size=len(X)) > 0.1)
-    rows, merged = merge_duplicates(X, labels, weight)
+    rows, merged, places = merge_duplicates(X, labels, weight)
     present = weight > 0
     table = np.c_[X, labels][present]
     distinct, inverse = np.unique(table, axis=0, return_inverse=True)
@@ -244,6 +244,8 @@ def test_merge_duplicates_finds_the_distinct_rows_and_no_others(kind, dtype):
     order = np.lexsort(found.T[::-1])
     assert_array_equal(found[order], distinct)
     assert_allclose(merged[order], expected, rtol=1e-12)
+    assert_array_equal(places >= 0, present)
+    assert_array_equal(np.c_[X, labels][rows][places[present]], table)
 
 
 def test_rounding_of_the_data_changes_rounding_of_the_model_only(wide):

@@ -53,6 +53,34 @@ def make_mlp(sizes, activation, *, dtype, generator):
     return torch.nn.Sequential(*layers[:-1])
 
 
+def mlp_from_layers(layers, activation):
+    """Build a multilayer perceptron with given weights, which are copied.
+
+    Parameters
+    ----------
+    layers : list of tuple of tensor
+        Weights of shape (n_outputs, n_inputs) and biases.
+    activation : str
+
+    Returns
+    -------
+    module : torch.nn.Sequential
+    """
+    modules = []
+    for weight, bias in layers:
+        modules += [linear_layer(weight, bias), ACTIVATIONS[activation]()]
+    return torch.nn.Sequential(*modules[:-1])
+
+
+def linear_layer(weight, bias):
+    """Return a layer with copies of given weights and biases."""
+    n_out, n_in = weight.shape
+    layer = torch.nn.utils.skip_init(torch.nn.Linear, n_in, n_out)
+    layer.weight = torch.nn.Parameter(weight.detach().clone())
+    layer.bias = torch.nn.Parameter(bias.detach().clone())
+    return layer
+
+
 def weights_of(module):
     """List the matrices of weights of a network, from the input to the output."""
     return [parameter for parameter in module.parameters() if parameter.ndim == 2]
@@ -129,11 +157,7 @@ def _smallest_layer(weight, bias):
     is_sparse = weight.count_nonzero() <= SPARSE_DENSITY * weight.numel()
     if is_sparse and (weight.device.type == "cpu" or not weight.numel()):
         return SparseLinear(csr_array(weight.cpu().numpy()), bias)
-    n_out, n_in = weight.shape
-    layer = torch.nn.utils.skip_init(torch.nn.Linear, n_in, n_out, dtype=weight.dtype)
-    layer.weight = torch.nn.Parameter(weight.clone())
-    layer.bias = torch.nn.Parameter(bias.clone())
-    return layer
+    return linear_layer(weight, bias)
 
 
 class Autoencoder(torch.nn.Module):

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import torch
 
+from skproj.nn._training._stack import SplitNetworks
+
 # From da, z and a to dz, for each activation.
 _ATEN = torch.ops.aten
 ACTIVATION_GRADIENTS = {
@@ -68,8 +70,10 @@ def backward(layers, output, inputs, gradient, *, of_input):
     gradient : tensor of shape (n_samples, n_inputs) or None
     """
     for layer, X in zip(reversed(layers), reversed(inputs), strict=True):
-        if not isinstance(layer, torch.nn.Linear):
+        if type(layer) in ACTIVATION_GRADIENTS:
             gradient = ACTIVATION_GRADIENTS[type(layer)](gradient, X, output)
+        elif isinstance(layer, SplitNetworks):
+            gradient = layer.gradient(gradient)
         else:  # Z = X W' + b
             layer.weight.grad = gradient.mT @ X  # dW = dZ' X
             layer.bias.grad = gradient.sum(dim=-2)  # db = sum of the rows of dZ
@@ -167,7 +171,8 @@ class AutoencoderObjective:
         latent = module.encoder(X)
         losses, _ = self.prediction(latent, y)
         if self._reconstructs(X):
-            more, _ = self.reconstruction(module.decoder(latent), X)
+            output = module.decoder(latent)
+            more, _ = self.reconstruction(output, like_outputs(X, output))
             losses = losses + self.reconstruction_weight / X.shape[-1] * more
         return losses
 
@@ -198,7 +203,7 @@ class AutoencoderObjective:
         if self._reconstructs(X):
             share = self.reconstruction_weight / X.shape[-1]  # r / d
             output, decoder_inputs = forward(module.decoder, latent)
-            more, more_gradient = self.reconstruction(output, X)
+            more, more_gradient = self.reconstruction(output, like_outputs(X, output))
             losses = losses + share * more
             gradient = gradient + backward(  # dz += (dx^/dz)' dx^
                 module.decoder,
@@ -212,3 +217,10 @@ class AutoencoderObjective:
 
     def _reconstructs(self, X):
         return self.reconstruction_weight > 0 and X.shape[-1] > 0
+
+
+def like_outputs(X, output):
+    """Repeat what several networks side by side see, for each of them."""
+    if X.ndim == 2:
+        return X
+    return X.repeat_interleave(len(output) // max(1, len(X)), dim=0)

@@ -40,6 +40,15 @@ class Samples:
     def __len__(self):
         return len(self.rows)
 
+    @property
+    def row_entries(self):
+        """Number of entries of a sample."""
+        return max(1, self.X.shape[1])
+
+    def split(self, parts, batch_size):
+        """Split what `batch` returned, after the features with noise, into batches."""
+        return zip(*(part.split(batch_size) for part in parts), strict=True)
+
     def batch(self, index):
         """Return features, targets and weights of some samples."""
         rows = self.rows[index]
@@ -130,6 +139,8 @@ def merge_duplicates(X, labels, weight):
         One row of X for each distinct sample of positive weight.
     weight : ndarray of shape (n_distinct,)
         Their weights.
+    places : ndarray of int of shape (n_samples,)
+        Which of them each sample is; -1 for weight zero.
     """
     rows = np.flatnonzero(weight > 0)
     keys = _row_keys(X, rows)
@@ -145,8 +156,11 @@ def merge_duplicates(X, labels, weight):
                 run = rows[start:stop]
                 rows[start:stop] = run[np.lexsort(dense_rows(X, run).T[::-1])]
         repeats = _equal_neighbours(X, rows, tied)
-    starts = np.flatnonzero(np.r_[True, ~repeats])
-    return rows[starts], np.add.reduceat(weight[rows], starts)
+    is_new = np.r_[True, ~repeats]
+    starts = np.flatnonzero(is_new)
+    places = np.full(len(weight), -1)
+    places[rows] = np.cumsum(is_new) - 1
+    return rows[starts], np.add.reduceat(weight[rows], starts), places
 
 
 def _equal_neighbours(X, rows, candidates):

@@ -12,7 +12,6 @@ from skproj.nn._training._column_projection import ColumnProjection
 from skproj.nn._training._network import first_layer
 
 KINDS = ("progressive", "double", "double-rewind", "projected", "single")
-KINDS_WITHOUT_LAST_STAGE = ("projected", "single")
 
 # Above this many features per sample, where training is slow and the features are
 # mostly noise, one intermediate projection replaces several.

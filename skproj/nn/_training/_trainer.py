@@ -316,13 +316,13 @@ class Trainer:
         """
         self.module.train()
         train, history = self.data.train, self.history
-        total = torch.zeros_like(train.weight[0])
+        total = train.weight.new_zeros(())
         for X_seen, X, y, weight in self._shuffled_batches():
             losses = self.objective.backward(self.module, X_seen, X, y, weight)
             optimizer.step()
             if after_step is not None:
                 after_step()
-            total += losses.sum()
+            total += losses.sum(dim=-1).mean()  # over networks side by side
         self.module.zero_grad()  # copies of the network need no gradients
         loss = float(total) / len(train)
         if not np.isfinite(loss) or not all_finite(self.module):
@@ -341,23 +341,22 @@ class Trainer:
         train, batch_size = self.data.train, self.options.batch_size
         device, noise_scale = train.weight.device, self.options.input_noise
         order = torch.randperm(len(train), generator=self.generator, device=device)
-        entries = batch_size * max(1, len(self.data.columns))
+        entries = batch_size * train.row_entries
         n_rows = batch_size * max(1, BLOCK_ENTRIES // entries)
         for block in order.split(n_rows):
             X, y, weight = train.batch(block)
             X_seen = X
             if noise_scale:
-                noise = torch.empty_like(X).normal_(generator=self.generator)
-                X_seen = noise.mul_(noise_scale).add_(X)
-            parts = (part.split(batch_size) for part in (X_seen, X, y, weight))
-            yield from zip(*parts, strict=True)
+                noise = X.new_empty(X.shape[-2:]).normal_(generator=self.generator)
+                X_seen = X + noise.mul_(noise_scale)
+            yield from train.split((X_seen, X, y, weight), batch_size)
 
     def mean_loss(self, samples):
         """Return the weighted mean loss, without noise."""
         self.module.eval()
         with torch.inference_mode():
             total = sum(
-                (self.objective.losses(self.module, X, y) * weight).sum()
+                (self.objective.losses(self.module, X, y) * weight).sum(dim=-1).mean()
                 for X, y, weight in map(samples.batch, self._large_batches(samples))
             )
         return float(total) / len(samples)
@@ -389,7 +388,7 @@ class Trainer:
     def _large_batches(self, samples):
         """Return the indices of all samples, in batches of bounded memory."""
         everything = torch.arange(len(samples), device=samples.rows.device)
-        return everything.split(prediction_rows(len(self.data.columns)))
+        return everything.split(prediction_rows(samples.row_entries))
 
     def _print_epoch(self):
         history = self.history

@@ -1,0 +1,464 @@
+"""Schedule from dense to sparse with networks side by side, which agree on features."""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from skproj.nn._training._column_projection import ColumnProjection
+from skproj.nn._training._coordinates import StackedSamples, fit_coordinates
+from skproj.nn._training._feature_prior import feature_prior
+from skproj.nn._training._network import Autoencoder, mlp_from_layers
+from skproj.nn._training._samples import TrainingData
+from skproj.nn._training._schedule import SparseResult, SparsityTarget
+from skproj.nn._training._stack import NetworkStack, n_networks_for
+
+# Below this many samples, weights say more about the samples than about the features:
+# each stage starts with new ones, and features are ranked with all groups of samples.
+RESTART_BELOW_SAMPLES = 400
+
+# Parts of the samples that also rank the features, each without one of them.
+N_PARTS = 5
+
+# Above this many features per sample, a projection keeps at most half of them.
+WIDE_FEATURES_PER_SAMPLE = 4
+WIDE_KEEP_FRACTION = 0.5
+
+# Principal directions of more samples take longer than training with more features.
+MAX_ROTATED_SAMPLES = 1500
+
+
+@dataclass(frozen=True)
+class ConsensusSchedule:
+    """Alternation of training stages and projections, with several groups of networks.
+
+    The networks of a group are trained with the same samples: the first group with all
+    of them, the others with parts. Each group has features of its own.
+
+    1. Train the networks of all groups side by side for one stage.
+    2. The first layers of the networks of a group, one below the other, are a matrix
+       whose columns belong to features. Each group ranks its features by the norms of
+       the columns. Where samples are few, the rank of the first group is the mean of
+       its own norm and that in the other groups which still have the feature.
+    3. Scale the columns of the first group to these norms, with a mean of 1, project
+       them, and drop the features whose columns are zero. The other groups keep as
+       many. Go on with step 1.
+
+    Attributes
+    ----------
+    projection : ColumnProjection
+    keep_fraction : float
+        Share of the features that an intermediate projection keeps.
+    hidden_sizes : tuple of int
+        Widths of the hidden layers, of all networks of a group together.
+    activation : str
+    """
+
+    projection: ColumnProjection
+    keep_fraction: float
+    hidden_sizes: tuple
+    activation: str
+
+    def run(self, trainer, targets, shares):
+        """Train from dense to sparse, and yield the results for each target.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            Of a network of all features. Its weights are not used.
+        targets : list of SparsityTarget
+            From dense to sparse. The result of one does not depend on the others.
+        shares : ndarray of shape (n_parts, n_samples)
+            How much of the weight of each sample the further groups see.
+
+        Yields
+        ------
+        results : list of SparseResult
+            Of each group.
+        """
+        pending = list(targets)
+        stage = self._first_stage(trainer, shares)
+        while True:
+            stop = stage.train()
+            ranked = stage.ranked()
+            count = 0 if stop else self._next_count(stage)
+            radius = self.projection.radius_for(ranked.weight, count)
+            while pending[0].is_reached(radius, count):
+                target = pending.pop(0)
+                end = stage.next(ranked, target, branch=bool(pending), go_on=stop)
+                if not stop:
+                    end.train()
+                yield end.results()
+                if not pending:
+                    return
+            stage = stage.next(ranked, SparsityTarget(radius, count))
+
+    def run_path(self, trainer, shares):
+        """Train from dense to sparse, and yield the results after each projection.
+
+        The first ones have all the features. The radii are decreasing: a stage whose
+        radius is not below all earlier ones has no results.
+
+        Parameters
+        ----------
+        trainer : Trainer
+        shares : ndarray of shape (n_parts, n_samples)
+
+        Yields
+        ------
+        results : list of SparseResult
+        """
+        stage = self._first_stage(trainer, shares)
+        smallest = None
+        while True:
+            stop = stage.train()
+            if smallest is None or stage.radius < smallest:
+                smallest = stage.radius
+                yield stage.results()
+            count = self._next_count(stage)
+            if stop or count == 0:
+                return
+            ranked = stage.ranked()
+            radius = self.projection.radius_for(ranked.weight, count)
+            stage = stage.next(ranked, SparsityTarget(radius, count))
+
+    def _next_count(self, stage):
+        """Return how many features the next intermediate projection keeps."""
+        n_kept = len(stage.columns[0])
+        fraction = self.keep_fraction
+        if n_kept > WIDE_FEATURES_PER_SAMPLE * stage.n_samples:
+            fraction = min(fraction, WIDE_KEEP_FRACTION)
+        return max(0, min(math.ceil(fraction * n_kept), n_kept - 1))
+
+    def _first_stage(self, trainer, shares):
+        """Return the stage with all features."""
+        train = trainer.data.train
+        weight = train.weight.cpu().numpy().astype(np.float64)
+        weight = np.vstack([weight, weight * shares])
+        weight /= weight.mean(axis=1, keepdims=True)
+        n_features = train.X.shape[1]
+        return _Stage(
+            schedule=self,
+            template=trainer,
+            weight=weight,
+            prior=feature_prior(train, weight),
+            columns=[np.arange(n_features)] * len(weight),
+            radius=self.projection.everything,
+            importances=[np.ones(n_features)] * len(weight),
+            generator=trainer.generator,
+            history=trainer.history,
+        )
+
+
+@dataclass(frozen=True)
+class _Ranked:
+    """Weights of the first group after a stage, and the norms of the others.
+
+    Attributes
+    ----------
+    weight : ndarray of shape (n_hidden, n_kept)
+        Columns that have the norms by which the first group ranks its features.
+    norms : list of ndarray of shape (n_kept,)
+        By which the groups rank, of mean 1.
+    """
+
+    weight: np.ndarray
+    norms: list
+
+
+class _Stage:
+    """One stage of training, with the features that are left.
+
+    Parameters
+    ----------
+    schedule : ConsensusSchedule
+    template : Trainer
+        With all features, and with settings, callbacks and data.
+    weight : ndarray of shape (n_groups, n_samples)
+    prior : ndarray of shape (n_groups, n_features)
+    columns : list of ndarray of int
+        The features of each group.
+    radius : float
+        Of the last projection.
+    importances : list of ndarray
+        Norms of the columns of each group after it.
+    generator : torch.Generator
+    history : TrainingHistory
+    before : Trainer or None
+        With networks of the stage before to go on from, instead of new ones.
+    """
+
+    def __init__(
+        self,
+        *,
+        schedule,
+        template,
+        weight,
+        prior,
+        columns,
+        radius,
+        importances,
+        generator,
+        history,
+        before=None,
+    ):
+        self.schedule, self.template = schedule, template
+        self.weight, self.prior = weight, prior
+        self.columns, self.radius, self.importances = columns, radius, importances
+        self.n_samples = int((weight > 0).sum(axis=1).max())
+        self.restarts = self.n_samples < RESTART_BELOW_SAMPLES
+        self.trainer = self._make_trainer(generator, history)
+        if before is not None:
+            self._take_weights(before)
+
+    def train(self):
+        """Train for one stage; return whether a callback wants to stop."""
+        return self.trainer.train_stage()
+
+    def results(self):
+        """Return the result of each group."""
+        dtype = self.template.data.train.weight.cpu().numpy().dtype
+        return [
+            SparseResult(
+                self._network_trainer(group), self.radius, importances.astype(dtype)
+            )
+            for group, importances in enumerate(self.importances)
+        ]
+
+    @torch.no_grad()
+    def ranked(self):
+        """Return the weights to project."""
+        weights = [self._input_weights(group) for group in range(len(self.columns))]
+        norms = [
+            _mean_one(self.schedule.projection.norms(weight)) for weight in weights
+        ]
+        own, consensus = norms[0], norms[0]
+        if self.restarts and len(norms) > 1:
+            consensus = _mean_one((own + self._mean_norm_elsewhere(norms)) / 2.0)
+        own = self.schedule.projection.norms(weights[0])
+        factors = np.divide(consensus, own, out=np.zeros_like(own), where=own > 0)
+        weight = weights[0] * factors.astype(weights[0].dtype)
+        return _Ranked(weight, [consensus, *norms[1:]])
+
+    def next(self, ranked, target, *, branch=False, go_on=False):
+        """Return the stage after a projection.
+
+        Parameters
+        ----------
+        ranked : _Ranked
+        target : SparsityTarget
+        branch : bool
+            Whether this stage is gone on from once more.
+        go_on : bool
+            Whether to go on from the weights of this stage, even of few samples.
+        """
+        projection, radius = self.schedule.projection, target.radius
+        if target.n_features is not None and radius == math.inf:
+            radius = projection.radius_for(ranked.weight, target.n_features)
+        norms = projection.norms(projection.project(ranked.weight, radius))
+        kept = largest(norms, at_most=target.n_features)
+        kept = [kept, *(largest(other, len(kept)) for other in ranked.norms[1:])]
+        importances = [norms, *ranked.norms[1:]]
+        generator, history = self.trainer.generator, self.trainer.history
+        if branch:
+            generator = copy_generator(generator)
+            history = history.copy()
+        return _Stage(
+            schedule=self.schedule,
+            template=self.template,
+            weight=self.weight,
+            prior=self.prior,
+            columns=[c[k] for c, k in zip(self.columns, kept, strict=True)],
+            radius=radius,
+            importances=[i[k] for i, k in zip(importances, kept, strict=True)],
+            generator=generator,
+            history=history,
+            before=self.trainer if go_on or not self.restarts else None,
+        )
+
+    def _mean_norm_elsewhere(self, norms):
+        """Return the mean of the norms in the groups that have the features."""
+        total, count = np.zeros((2, self.prior.shape[1]))
+        for columns, norm in zip(self.columns[1:], norms[1:], strict=True):
+            total[columns] += norm
+            count[columns] += 1.0
+        mean = total / np.maximum(count, 1.0)
+        return mean[self.columns[0]]
+
+    def _make_trainer(self, generator, history):
+        """Return a trainer of new networks."""
+        template = self.template
+        n_networks = n_networks_for(self.schedule.hidden_sizes)
+        samples = template.data.train
+        coordinates = [
+            fit_coordinates(
+                samples,
+                np.flatnonzero(weight),
+                columns,
+                prior,
+                rotate=self._rotates(len(columns)),
+            )
+            for weight, columns, prior in zip(
+                self.weight, self.columns, self.prior, strict=True
+            )
+        ]
+        weight = torch.from_numpy(self.weight).to(samples.weight)
+        train = StackedSamples(samples, weight, coordinates, n_networks)
+        held_back = template.data.validation
+        if held_back is not None:
+            weight = held_back.weight.expand(len(coordinates), -1)
+            held_back = StackedSamples(held_back, weight, coordinates, n_networks)
+        n_outputs = template.module.encoder[-1].out_features
+        stack = NetworkStack(
+            len(coordinates),
+            n_networks,
+            (train.width, *self.schedule.hidden_sizes, n_outputs),
+            self.schedule.activation,
+            reconstructs=template.objective.reconstruction_weight > 0,
+            dtype=samples.weight.dtype,
+            generator=generator,
+        )
+        fitted_state = template.callbacks.fitted_state
+        return replace(
+            template,
+            module=stack,
+            data=TrainingData(train, held_back, self.columns[0]),
+            generator=generator,
+            history=history,
+            callbacks=replace(
+                template.callbacks,
+                fitted_state=lambda _: fitted_state(self._network_trainer(0)),
+            ),
+        )
+
+    def _rotates(self, n_columns):
+        if self.restarts:
+            return True
+        return self.n_samples < n_columns and self.n_samples <= MAX_ROTATED_SAMPLES
+
+    @torch.no_grad()
+    def _take_weights(self, before):
+        """Go on from the networks of the stage before, with some of its features."""
+        stack, old = self.trainer.module, before.module
+        state = old.state_dict()
+        first, last = "encoder.0.weight", f"decoder.{len(stack.decoder) - 1}"
+        outer = [first]
+        if stack.decoder:
+            outer += [f"{last}.weight", f"{last}.bias"]
+        for name in outer:
+            state[name] = torch.zeros_like(stack.get_parameter(name))
+        for group, (new, past) in enumerate(
+            zip(
+                self.trainer.data.train.coordinates,
+                before.data.train.coordinates,
+                strict=True,
+            )
+        ):
+            kept = torch.from_numpy(np.searchsorted(past.columns, new.columns))
+            weight = old.encoder[0].weight[group, :, : past.size]
+            weight = past.features_of_encoder(weight)[:, kept.to(weight.device)]
+            state[first][group, :, : new.size] = new.encoder_of_features(weight)
+            for name in outer[1:]:
+                networks = slice(
+                    group * stack.n_networks, (group + 1) * stack.n_networks
+                )
+                rows = old.get_parameter(name)[networks], state[name][networks]
+                for old_rows, new_rows in zip(*rows, strict=True):
+                    features = past.features_of_decoder(old_rows[: past.size])
+                    new_rows[: new.size] = new.decoder_of_features(
+                        features[kept.to(features.device)]
+                    )
+        stack.load_state_dict(state)
+
+    def _input_weights(self, group):
+        """Return the first layers of a group, of shape (n_hidden, n_kept)."""
+        coordinates = self.trainer.data.train.coordinates[group]
+        weight = self.trainer.module.encoder[0].weight[group]
+        weight = coordinates.features_of_encoder(weight[:, : coordinates.size])
+        return weight.cpu().numpy()
+
+    @torch.no_grad()
+    def _network_trainer(self, group):
+        """Return a trainer whose network is the mean of those of a group."""
+        template, columns = self.template, self.columns[group]
+        coordinates = self.trainer.data.train.coordinates[group]
+        encoder, decoder = self.trainer.module.merged(group)
+        weight, bias = encoder[0]
+        weight = coordinates.features_of_encoder(weight[:, : coordinates.size])
+        encoder[0] = weight, bias
+        if decoder:
+            weight, bias = decoder[-1]
+            decoder[-1] = (
+                coordinates.features_of_decoder(weight[: coordinates.size]),
+                coordinates.features_of_decoder(bias[: coordinates.size]),
+            )
+        if not decoder:
+            decoder = [(l.weight, l.bias) for l in template.module.decoder[::2]]
+            weight, bias = decoder[-1]
+            kept = torch.from_numpy(columns).to(weight.device)
+            decoder[-1] = weight[kept], bias[kept]
+        activation = self.schedule.activation
+        module = Autoencoder(
+            mlp_from_layers(encoder, activation), mlp_from_layers(decoder, activation)
+        )
+        validation = template.data.validation
+        if validation is not None:
+            validation = validation.keep_columns(columns)
+        return replace(
+            template,
+            module=module,
+            data=TrainingData(template.data.train, validation, columns),
+            history=self.trainer.history,
+        )
+
+
+def draw_parts(trainer, *, stratify):
+    """Leave out each sample once, where the ranking asks for parts of the samples.
+
+    Parameters
+    ----------
+    trainer : Trainer
+    stratify : bool
+        Whether the targets are labels, of which each part has some.
+
+    Returns
+    -------
+    shares : ndarray of shape (n_parts, n_samples)
+        0 for a sample that is left out, else 1.
+    """
+    n_samples = len(trainer.data.train)
+    if n_samples >= RESTART_BELOW_SAMPLES:
+        return np.ones((0, n_samples))
+    device = trainer.generator.device
+    order = torch.randperm(n_samples, generator=trainer.generator, device=device)
+    order = order.cpu().numpy()
+    if stratify:
+        labels = trainer.data.train.y.cpu().numpy()
+        order = order[np.argsort(labels[order], kind="stable")]
+    shares = np.ones((min(N_PARTS, n_samples), n_samples))
+    shares[np.arange(n_samples) % len(shares), order] = 0.0
+    return shares
+
+
+def largest(norms, at_most):
+    """Return the sorted positions of the largest norms that are not zero."""
+    kept = np.flatnonzero(norms)
+    if at_most is not None and len(kept) > at_most:
+        order = np.argsort(-norms[kept], kind="stable")
+        kept = np.sort(kept[order[:at_most]])
+    return kept
+
+
+def copy_generator(generator):
+    """Return a generator that will draw the same numbers."""
+    other = torch.Generator(generator.device)
+    other.set_state(generator.get_state())
+    return other
+
+
+def _mean_one(norms):
+    """Return norms divided by their mean, in float64."""
+    norms = norms.astype(np.float64)
+    mean = norms.mean() if len(norms) else 0.0
+    return norms / mean if mean > 0 else norms

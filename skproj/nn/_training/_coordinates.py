@@ -1,0 +1,198 @@
+"""Coordinates in which networks side by side see their features.
+
+Few samples span few directions: in an orthonormal basis of these, a training step
+costs as much as there are samples, not features.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy import sparse
+
+from skproj.nn._training._samples import Samples
+from skproj.nn._training._tensors import to_tensor
+
+# Directions with less than this share of the largest variance are left out: they are
+# rounding errors.
+SMALLEST_VARIANCE = 1e-6
+
+# Columns that are multiplied in float64 at once.
+BLOCK_COLUMNS = 4096
+
+# Coordinates with at most this many entries are computed once for a stage, others batch
+# by batch.
+MAX_STACK_ENTRIES = 1 << 27
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """Linear coordinates of some of the features: ``(X[:, columns] * factors) @ basis``.
+
+    Attributes
+    ----------
+    columns : ndarray of int of shape (n_kept,)
+    factors : tensor of shape (n_kept,)
+    basis : tensor of shape (n_kept, n_coordinates) or None
+        With orthonormal columns; None for the features themselves.
+    """
+
+    columns: np.ndarray
+    factors: torch.Tensor
+    basis: torch.Tensor | None
+
+    @property
+    def size(self):
+        """Number of coordinates."""
+        return len(self.columns) if self.basis is None else self.basis.shape[1]
+
+    def of_rows(self, X):
+        """Transform dense rows of all features."""
+        columns = torch.from_numpy(self.columns).to(X.device)
+        T = X[:, columns] * self.factors
+        return T if self.basis is None else T @ self.basis
+
+    def features_of_encoder(self, weight):
+        """Turn weights of the coordinates into weights of the features.
+
+        Parameters
+        ----------
+        weight : tensor of shape (n_hidden, n_coordinates)
+
+        Returns
+        -------
+        weight : tensor of shape (n_hidden, n_kept)
+        """
+        if self.basis is not None:
+            weight = weight @ self.basis.T
+        return weight * self.factors
+
+    def encoder_of_features(self, weight):
+        """Undo `features_of_encoder`, as far as the coordinates go."""
+        weight = weight / self.factors
+        return weight if self.basis is None else weight @ self.basis
+
+    def features_of_decoder(self, rows):
+        """Turn outputs that are coordinates into outputs that are features.
+
+        Parameters
+        ----------
+        rows : tensor of shape (n_coordinates,) or (n_coordinates, n_hidden)
+
+        Returns
+        -------
+        rows : tensor of shape (n_kept,) or (n_kept, n_hidden)
+        """
+        if self.basis is not None:
+            rows = self.basis @ rows
+        return (rows.T / self.factors).T
+
+    def decoder_of_features(self, rows):
+        """Undo `features_of_decoder`, as far as the coordinates go."""
+        rows = (rows.T * self.factors).T
+        return rows if self.basis is None else self.basis.T @ rows
+
+
+def fit_coordinates(samples, rows, columns, prior, *, rotate):
+    """Return coordinates in which samples have a length near sqrt(n_coordinates).
+
+    Parameters
+    ----------
+    samples : Samples
+        With all features.
+    rows : ndarray of int
+        The samples that span the coordinates.
+    columns : ndarray of int of shape (n_kept,)
+    prior : ndarray of shape (n_features,)
+        Factors of the features, of which only the ratios count.
+    rotate : bool
+        Whether to take the principal directions of the samples.
+
+    Returns
+    -------
+    coordinates : Coordinates
+    """
+    device, dtype = samples.weight.device, samples.weight.dtype
+    factors = prior[columns]
+    mean_square = float(np.mean(factors**2)) if len(factors) else 1.0
+    n_kept = max(1, len(columns))
+    shrink = np.sqrt(min(len(rows), n_kept) / n_kept)
+    factors = to_tensor(factors * (shrink / np.sqrt(mean_square)), device).to(dtype)
+    if not rotate or len(columns) == 0:
+        return Coordinates(columns, factors, None)
+    X = samples.X[samples.rows[to_tensor(rows, device)].cpu().numpy()]
+    if sparse.issparse(X):
+        X = to_tensor(X[:, columns].toarray(), device)
+    else:
+        X = X[:, torch.from_numpy(columns).to(device)]
+    X = X * factors
+    return Coordinates(columns, factors, principal_directions(X))
+
+
+def principal_directions(X):
+    """Return an orthonormal basis of the rows, of shape (n_columns, n_directions)."""
+    n_rows, n_columns = X.shape
+    if n_columns <= n_rows:
+        wide = X.double()
+        variances, directions = torch.linalg.eigh(wide.T @ wide)
+        kept = variances > SMALLEST_VARIANCE * variances[-1]
+        return directions[:, kept].to(X.dtype)
+    gram = X.new_zeros((n_rows, n_rows), dtype=torch.float64)
+    for block in X.split(BLOCK_COLUMNS, dim=1):
+        wide = block.double()
+        gram += wide @ wide.T
+    variances, directions = torch.linalg.eigh(gram)
+    kept = variances > SMALLEST_VARIANCE * variances[-1]
+    directions = directions[:, kept] / variances[kept].sqrt()
+    return X.T @ directions.to(X.dtype)
+
+
+class StackedSamples:
+    """Samples as the groups of networks side by side see them.
+
+    Parameters
+    ----------
+    samples : Samples
+        With all features.
+    weight : tensor of shape (n_groups, n_samples)
+        Of mean 1; a sample with weight 0 is not one of the group.
+    coordinates : list of Coordinates
+        Of each group.
+    n_networks : int
+    """
+
+    def __init__(self, samples, weight, coordinates, n_networks):
+        self.samples = samples
+        self.weight = weight.repeat_interleave(n_networks, dim=0)
+        self.coordinates = coordinates
+        self.rows = samples.rows
+        self.width = max(part.size for part in coordinates)
+        self._X = None
+        if len(samples) * self.row_entries <= MAX_STACK_ENTRIES:
+            everything = torch.arange(len(samples), device=self.rows.device)
+            self._X = self._stack(everything)
+
+    def __len__(self):
+        return len(self.samples)
+
+    @property
+    def row_entries(self):
+        """Number of entries of a sample in all groups."""
+        return max(1, self.width * len(self.coordinates))
+
+    def batch(self, index):
+        """Return coordinates, targets and weights of some samples."""
+        X = self._stack(index) if self._X is None else self._X[:, index]
+        y = self.samples.y[index]
+        return X, y.expand(len(self.weight), *y.shape), self.weight[:, index]
+
+    def split(self, parts, batch_size):
+        """Split what `batch` returned, after the features with noise, into batches."""
+        return zip(*(part.split(batch_size, dim=1) for part in parts), strict=True)
+
+    def _stack(self, index):
+        X = self.samples.batch(index)[0]
+        stack = X.new_zeros((len(self.coordinates), len(index), self.width))
+        for group, coordinates in zip(stack, self.coordinates, strict=True):
+            group[:, : coordinates.size] = coordinates.of_rows(X)
+        return stack

@@ -1,0 +1,165 @@
+"""Networks trained side by side, in products of stacked matrices.
+
+The networks of one group see the same inputs; each group has inputs of its own. The
+first axis of a tensor is that of the networks, group by group.
+"""
+
+import itertools
+import math
+from functools import partial
+
+import torch
+
+from skproj.nn._training._network import ACTIVATIONS
+
+# Networks that share the hidden units of an estimator, where the widths allow it.
+N_NETWORKS = 4
+
+
+def n_networks_for(hidden_sizes):
+    """Return how many networks of equal size the hidden units are shared out to."""
+    if not hidden_sizes:
+        return 1
+    common = math.gcd(*hidden_sizes)
+    return max(n for n in range(1, N_NETWORKS + 1) if common % n == 0)
+
+
+class StackedLinear(torch.nn.Module):
+    """Linear layers side by side.
+
+    Parameters
+    ----------
+    n_groups, n_networks : int
+        The groups start with the same weights, uniform on ``(-1 / sqrt(n_in), 1 /
+        sqrt(n_in))``, the networks of a group with different ones.
+    n_in, n_out : int
+    dtype : torch.dtype
+    generator : torch.Generator
+    """
+
+    def __init__(self, n_groups, n_networks, n_in, n_out, *, dtype, generator):
+        super().__init__()
+        bound = 1.0 / math.sqrt(max(1, n_in))
+        for name, shape in (("weight", (n_out, n_in)), ("bias", (n_out,))):
+            start = torch.empty(
+                (n_networks, *shape), dtype=dtype, device=generator.device
+            )
+            start.uniform_(-bound, bound, generator=generator)
+            setattr(self, name, torch.nn.Parameter(torch.cat([start] * n_groups)))
+
+    def forward(self, X):
+        """Apply the layers to inputs of shape (n_groups * n_networks, n_samples, n_in)."""
+        return torch.baddbmm(self.bias.unsqueeze(1), X, self.weight.mT)
+
+
+class SplitNetworks(torch.nn.Module):
+    """Share out the outputs of a first layer, which has one input for all networks."""
+
+    def __init__(self, n_networks):
+        super().__init__()
+        self.n_networks = n_networks
+
+    def forward(self, Z):
+        """Move the networks from the last axis to the first."""
+        split = Z.unflatten(2, (self.n_networks, -1)).transpose(1, 2)
+        return split.flatten(0, 1)  # contiguous, as activations are fastest
+
+    def gradient(self, gradient):
+        """Return the gradient of the input, from that of the output."""
+        split = gradient.unflatten(0, (-1, self.n_networks)).transpose(1, 2)
+        return split.flatten(2, 3)
+
+
+class NetworkStack(torch.nn.Module):
+    """Autoencoders side by side; `merged` returns the mean of a group.
+
+    Parameters
+    ----------
+    n_groups, n_networks : int
+    sizes : sequence of int
+        Widths of the layers of the encoder, of all networks of a group together: the
+        inputs, the hidden units, and the outputs.
+    activation : str
+    reconstructs : bool
+        Whether there are decoders.
+    dtype : torch.dtype
+    generator : torch.Generator
+    """
+
+    def __init__(
+        self, n_groups, n_networks, sizes, activation, *, reconstructs, dtype, generator
+    ):
+        super().__init__()
+        self.n_networks = n_networks
+        n_in, *hidden, n_out = sizes
+        widths = [*(size // n_networks for size in hidden), n_out]
+        activate = ACTIVATIONS[activation]
+        make = partial(StackedLinear, n_groups, dtype=dtype, generator=generator)
+        layers = [make(1, n_in, n_networks * widths[0]), SplitNetworks(n_networks)]
+        for before, after in itertools.pairwise(widths):
+            layers += [activate(), make(n_networks, before, after)]
+        self.encoder = torch.nn.Sequential(*layers)
+        layers = []
+        if reconstructs:
+            for before, after in itertools.pairwise([*widths[::-1], n_in]):
+                layers += [make(n_networks, before, after), activate()]
+        self.decoder = torch.nn.Sequential(*layers[:-1])
+
+    @torch.no_grad()
+    def merged(self, group):
+        """Return the mean of the networks of a group, as one network.
+
+        Its hidden units are those of all of them. Outputs are means; the decoders take
+        the mean of the latent codes.
+
+        Returns
+        -------
+        encoder, decoder : list of tuple of tensor
+            Weights of shape (n_outputs, n_inputs) and biases of the layers.
+        """
+        encoder, decoder = (
+            [
+                (
+                    layer.weight.unflatten(0, (-1, self.n_networks))[group],
+                    layer.bias.unflatten(0, (-1, self.n_networks))[group],
+                )
+                for layer in layers
+                if isinstance(layer, StackedLinear)
+            ]
+            for layers in (self.encoder[1:], self.decoder)
+        )
+        first, split = self.encoder[0], (self.n_networks, -1)
+        first = (
+            first.weight[group].unflatten(0, split),
+            first.bias[group].unflatten(0, split),
+        )
+        return merge_layers([first, *encoder]), merge_layers(decoder)
+
+
+def merge_layers(layers):
+    """Put networks side by side into one, whose output is the mean of theirs.
+
+    Parameters
+    ----------
+    layers : list of tuple of tensor
+        Weights of shape (n_networks, n_outputs, n_inputs), biases of shape
+        (n_networks, n_outputs). The first layers have the same inputs.
+
+    Returns
+    -------
+    merged : list of tuple of tensor
+        Weights of shape (n_outputs, n_inputs) and biases of the layers.
+    """
+    merged = []
+    for i, (weight, bias) in enumerate(layers):
+        is_first, is_last = i == 0, i == len(layers) - 1
+        if is_first and is_last:
+            merged.append((weight.mean(dim=0), bias.mean(dim=0)))
+        elif is_first:
+            merged.append((weight.flatten(0, 1), bias.flatten()))
+        elif is_last:
+            side_by_side = torch.cat(list(weight / len(weight)), dim=1)
+            merged.append((side_by_side, bias.mean(dim=0)))
+        else:
+            merged.append((torch.block_diag(*weight), bias.flatten()))
+    return merged
