@@ -5,9 +5,10 @@ import numbers
 import numpy as np
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import check_scoring, get_scorer_names
-from sklearn.model_selection import check_cv
+from sklearn.model_selection import StratifiedGroupKFold, check_cv
 from sklearn.utils import Bunch
 from sklearn.utils.metadata_routing import (
+    UNUSED,
     MetadataRouter,
     MethodMapping,
     process_routing,
@@ -31,6 +32,7 @@ from skproj.linear_model._eta_path import (
 from skproj.linear_model._targets import choose_loss
 from skproj.utils._docs import shared_docs
 from skproj.utils._path_search import SELECTION_RULES, choose_row, tabulate_scores
+from skproj.utils._splits import make_splits
 from skproj.utils._tasks import run_tasks, subtask
 from skproj.utils._validation import (
     Interval,
@@ -57,8 +59,9 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         as :func:`eta_path` does: from one that keeps a single feature to the largest
         that matters.
     cv : int, cross-validation generator or iterable, default=None
-        How the samples are split. None is 5 folds; a number of folds is stratified for
-        a classification.
+        How the samples are split. A number of folds, 5 if None, shuffles the samples;
+        the folds are stratified for a classification, and keep groups together if
+        `groups` are passed to `fit`. Others are used as they are.
     scoring : str or callable, default=None
         Score of a linear model on the samples left out: a name that scikit-learn
         knows, or ``scorer(estimator, X, y)``. None is the accuracy of a
@@ -77,6 +80,9 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         Number of folds that are worked on at the same time; -1 for as many as there
         are processors. It does not change the result.
     {n_threads}
+    random_state : int, RandomState instance or None, default=None
+        Order of the samples in the folds, if `cv` is a number or None. Pass an int for
+        the same folds in every call.
 
     Attributes
     ----------
@@ -151,6 +157,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         "scoring": [StrOptions(set(get_scorer_names())), callable, None],
         "selection_rule": [StrOptions(set(SELECTION_RULES))],
         "n_jobs": [numbers.Integral, None],
+        "random_state": ["random_state"],
     }
     _fitted_attributes = (
         (
@@ -164,6 +171,8 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         ),
     )
     _optional_attributes = ("classes_",)
+    # Groups are for the splitter, which says whether it wants them.
+    __metadata_request__fit = {"groups": UNUSED}  # noqa: RUF012
 
     def __init__(
         self,
@@ -182,6 +191,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         tol=1e-4,
         n_jobs=None,
         n_threads=1,
+        random_state=None,
     ):
         self.etas = etas
         self.cv = cv
@@ -197,11 +207,12 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         self.tol = tol
         self.n_jobs = n_jobs
         self.n_threads = n_threads
+        self.random_state = random_state
 
     @shared_docs(**DOCS)
     @_fit_context(prefer_skip_nested_validation=True)
     @atomic_fit
-    def fit(self, X, y, sample_weight=None, **params):
+    def fit(self, X, y, sample_weight=None, *, groups=None, **params):
         """Choose the radius and select the features.
 
         Parameters
@@ -211,6 +222,9 @@ class ProjectionFeatureSelectorCV(LinearSelector):
             Labels or target values.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples.
+        groups : array-like of shape (n_samples,), default=None
+            Groups, such as patients or batches, whose samples stay on the same side of
+            each split. Metadata routing need not be enabled.
         **params : dict
             For the splitter and the scorer, if metadata routing is enabled.
 
@@ -220,7 +234,8 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         ------
         ValueError
             If `etas` has a radius that is not positive, if `X` or `y` contains NaN or
-            infinity, if `y` does not suit `loss`, or if the scores are not finite.
+            infinity, if `y` does not suit `loss`, if there are not enough samples or
+            groups for the folds, or if the scores are not finite.
         TypeError
             If there are `params` and metadata routing is not enabled.
         """
@@ -234,9 +249,15 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         loss = choose_loss(self.loss, y)
         problem, classes = self._make_problem(loss, X, y, sample_weight)
         options = self._solver_options()
-        routed = self._route(sample_weight, params)
-        cv = check_cv(self.cv, y, classifier=classes is not None)
-        folds = list(cv.split(X, y, **routed.splitter.split))
+        routed = self._route(sample_weight, groups, params)
+        folds = make_splits(
+            self.cv,
+            X,
+            y,
+            classifier=classes is not None,
+            random_state=self.random_state,
+            **routed.splitter.split,
+        )
         context, arguments = self._begin_fit(len(folds) + 1, X, y, sample_weight)
 
         etas = make_etas(etas, problem, **options)
@@ -284,14 +305,17 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         context.call_on_fit_task_end(**arguments)
         return self
 
-    def _route(self, sample_weight, params):
+    def _route(self, sample_weight, groups, params):
         """Return the arguments of the splitter and the scorer besides the data."""
         if _routing_enabled():
             if sample_weight is not None:
                 params["sample_weight"] = sample_weight
+            if groups is not None:
+                params["groups"] = groups
             return process_routing(self, "fit", **params)
+        groups = {} if groups is None else {"groups": groups}
         weights = {} if sample_weight is None else {"sample_weight": sample_weight}
-        return Bunch(splitter=Bunch(split={}), scorer=Bunch(score=weights))
+        return Bunch(splitter=Bunch(split=groups), scorer=Bunch(score=weights))
 
     @shared_docs(**DOCS)
     def get_metadata_routing(self):
@@ -299,11 +323,13 @@ class ProjectionFeatureSelectorCV(LinearSelector):
 
         {routing}
         """
+        shuffled = self.cv is None or isinstance(self.cv, numbers.Integral)
         return (
             MetadataRouter(owner=self)
             .add_self_request(self)
             .add(
-                splitter=check_cv(self.cv),
+                # Folds made from a number take groups if there are some.
+                splitter=StratifiedGroupKFold() if shuffled else check_cv(self.cv),
                 method_mapping=MethodMapping().add(caller="fit", callee="split"),
             )
             .add(

@@ -15,7 +15,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import get_scorer, make_scorer, mean_absolute_error
-from sklearn.model_selection import GridSearchCV, GroupKFold, KFold
+from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -205,8 +205,9 @@ def test_cv_chooses_what_a_grid_search_chooses(data):
     """Scores, ranks and choice are those of separate fits in GridSearchCV."""
     X, y = data
     etas = np.geomspace(0.1, 8.0, 7)
-    search = GridSearchCV(SelectingModel(), {"eta": etas}, cv=4).fit(X, y)
-    selector = ProjectionFeatureSelectorCV(etas, cv=4).fit(X, y)
+    folds = StratifiedKFold(4, shuffle=True, random_state=0)
+    search = GridSearchCV(SelectingModel(), {"eta": etas}, cv=folds).fit(X, y)
+    selector = ProjectionFeatureSelectorCV(etas, cv=4, random_state=0).fit(X, y)
     assert selector.eta_ == search.best_params_["eta"]
     assert selector.best_index_ == search.best_index_
     assert_allclose(selector.best_score_, search.best_score_, atol=0.01)
@@ -248,7 +249,9 @@ def test_cv_default_scores_are_accuracy_and_r2():
     """scoring=None depends on the loss, not on what a selector is."""
     for (X, y), scoring in ((WINE, "accuracy"), (DIABETES, "r2")):
         default, named = (
-            ProjectionFeatureSelectorCV(ETAS, scoring=s).fit(X, y).cv_results_
+            ProjectionFeatureSelectorCV(ETAS, scoring=s, random_state=0)
+            .fit(X, y)
+            .cv_results_
             for s in (None, scoring)
         )
         assert_array_equal(default["mean_test_score"], named["mean_test_score"])
@@ -294,9 +297,9 @@ def test_cv_one_standard_error_rule():
     """The smallest radius within one standard error of the best is taken."""
     X, y = CANCER
     etas = np.geomspace(0.2, 20.0, 10)
-    best = ProjectionFeatureSelectorCV(etas, cv=5).fit(X, y)
+    best = ProjectionFeatureSelectorCV(etas, cv=5, random_state=0).fit(X, y)
     sparser = ProjectionFeatureSelectorCV(
-        etas, cv=5, selection_rule="one-standard-error"
+        etas, cv=5, selection_rule="one-standard-error", random_state=0
     )
     sparser.fit(X, y)
     assert sparser.eta_ < best.eta_
@@ -319,7 +322,10 @@ def test_cv_takes_the_sparser_of_equals():
 def test_cv_does_not_depend_on_jobs():
     """Processes give what one process gives, to the bit."""
     X, y = WINE
-    one, two = (ProjectionFeatureSelectorCV(5, n_jobs=n).fit(X, y) for n in (None, 2))
+    one, two = (
+        ProjectionFeatureSelectorCV(5, n_jobs=n, random_state=0).fit(X, y)
+        for n in (None, 2)
+    )
     assert_array_equal(one.coef_, two.coef_)
     for name in ("mean_test_score", "mean_n_features", "param_eta"):
         assert_array_equal(one.cv_results_[name], two.cv_results_[name])
@@ -362,8 +368,8 @@ def test_cv_routes_metadata():
     plain = ProjectionFeatureSelectorCV(ETAS, cv=splits)
     plain.fit(X, y, sample_weight=weight)
     assert_allclose(routed, plain.cv_results_["mean_test_score"])
-    with pytest.raises(TypeError, match=r"unexpected arguments \['groups'\]"):
-        plain.fit(X, y, groups=groups)
+    with pytest.raises(TypeError, match=r"unexpected arguments \['batches'\]"):
+        plain.fit(X, y, batches=groups)
 
 
 @pytest.mark.parametrize("container", [sparse.csr_array, sparse.csc_matrix])
@@ -372,7 +378,8 @@ def test_cv_of_sparse_data_is_that_of_dense(container):
     X, y = WINE
     X = np.where(X > np.median(X, axis=0), X, 0.0)
     dense, thin = (
-        ProjectionFeatureSelectorCV(ETAS).fit(data, y) for data in (X, container(X))
+        ProjectionFeatureSelectorCV(ETAS, random_state=0).fit(data, y)
+        for data in (X, container(X))
     )
     assert thin.eta_ == dense.eta_
     assert_allclose(thin.coef_, dense.coef_, rtol=1e-5, atol=1e-8)
