@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 import sklearn
-from sklearn.datasets import load_wine
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.datasets import load_breast_cancer, load_wine
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GroupKFold
+from sklearn.model_selection import GroupKFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skproj import ProjectionFeatureSelectorCV
+from skproj import ProjectionFeatureSelector, ProjectionFeatureSelectorCV
+from skproj.utils._stability import stability_index
 
 WINE = load_wine(return_X_y=True)
 ETAS = np.array([0.05, 0.3, 1.0, 3.0])
@@ -81,3 +83,98 @@ def test_cv_refuses_bad_groups(groups, message):
     with pytest.raises(ValueError, match=message):
         selector.fit(*WINE, groups=groups)
     assert selector.coef_ is before
+
+
+# ------------------------------------------------- what the search says of its folds
+
+
+def test_cv_reports_how_stable_the_selection_is():
+    """Frequencies are those of fits of the folds, substitutes those of the data."""
+    X, y = load_wine(return_X_y=True, as_frame=True)
+    X["copy"] = X["proline"] + 1e-3 * X["hue"]
+    folds = [
+        (train, test)
+        for train, test in StratifiedKFold(4, shuffle=True, random_state=0).split(X, y)
+    ]
+    selector = ProjectionFeatureSelectorCV(ETAS, cv=folds).fit(X, y)
+    kept = [
+        ProjectionFeatureSelector(eta=selector.eta_, projection="l12")
+        .fit(X.iloc[train], y.iloc[train])
+        .get_support()
+        for train, _ in folds
+    ]
+    assert_allclose(selector.selection_frequency_, np.mean(kept, axis=0))
+    stability, interval = stability_index(np.array(kept))
+    assert_allclose(selector.stability_, stability)
+    assert_allclose(selector.stability_interval_, interval)
+    assert set(selector.substitutes_) == set(selector.get_feature_names_out())
+    found = selector.substitutes_.get("proline") or selector.substitutes_["copy"]
+    assert {name for name, _ in found} <= {"proline", "copy"}
+    assert found[0][1] > 0.999
+
+
+def test_cv_substitutes_of_arrays_are_indices():
+    """Without names columns are numbered; weights count."""
+    X, y = WINE
+    X = np.column_stack([X, -X[:, 6]])
+    X[:30, 13] *= -1.0
+    weight = np.where(np.arange(len(y)) < 30, 0.0, 1.0)
+    selector = ProjectionFeatureSelectorCV([5.0], random_state=0)
+    assert selector.fit(X, y).substitutes_[6][0][0] != 13
+    found = selector.fit(X, y, sample_weight=weight).substitutes_
+    assert found[6][0] == (13, -1.0)
+
+
+# -------------------------------------------------------------- choice of the penalty
+
+
+def test_cv_chooses_the_ridge_penalty():
+    """The rows of the table are those of searches with a single penalty."""
+    X, y = WINE
+    l2_regs = [0.0, 0.1, 10.0]
+    both = ProjectionFeatureSelectorCV(ETAS, l2_reg=l2_regs, random_state=0).fit(X, y)
+    results = both.cv_results_
+    assert_array_equal(results["param_l2_reg"], np.repeat(l2_regs, len(ETAS)))
+    for l2_reg in l2_regs:
+        one = ProjectionFeatureSelectorCV(ETAS, l2_reg=l2_reg, random_state=0)
+        one.fit(X, y)
+        assert_array_equal(
+            results["mean_test_score"][results["param_l2_reg"] == l2_reg],
+            one.cv_results_["mean_test_score"],
+        )
+        if l2_reg == both.l2_reg_:
+            assert_array_equal(one.coef_, both.coef_)
+    assert results["params"][both.best_index_] == {
+        "eta": both.eta_,
+        "l2_reg": both.l2_reg_,
+    }
+    assert both.best_score_ == results["mean_test_score"].max()
+
+
+def test_cv_sparser_rule_stays_with_the_penalty():
+    """One standard error is spent on the radius only."""
+    data = load_breast_cancer(return_X_y=True)
+    options = {"l2_reg": [0.0, 0.1], "random_state": 0}
+    etas = np.geomspace(1.0, 30.0, 20)
+    best = ProjectionFeatureSelectorCV(etas, **options).fit(*data)
+    sparser = ProjectionFeatureSelectorCV(
+        etas, selection_rule="one-standard-error", **options
+    ).fit(*data)
+    assert sparser.l2_reg_ == best.l2_reg_
+    assert sparser.eta_ < best.eta_
+
+
+@pytest.mark.parametrize("l2_reg", [[], [-1.0], [np.nan], [np.inf], "much", -1.0])
+def test_cv_refuses_bad_penalties(l2_reg):
+    with pytest.raises(ValueError, match=r"l2_reg"):
+        ProjectionFeatureSelectorCV(ETAS, l2_reg=l2_reg).fit(*WINE)
+
+
+def test_selector_with_ridge_keeps_copies():
+    """Equal features share their weight, and the selection keeps all of them."""
+    X, y = WINE
+    X = np.column_stack([X, X[:, 6]])
+    options = {"eta": 1.0, "tol": 1e-9, "max_iter": 20000}
+    selector = ProjectionFeatureSelector(l2_reg=0.5, **options).fit(X, y)
+    assert selector.get_support()[[6, 13]].all()
+    assert_allclose(selector.coef_[:, 13], selector.coef_[:, 6], rtol=1e-3)
