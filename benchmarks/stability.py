@@ -44,7 +44,7 @@ from sklearn.preprocessing import StandardScaler
 import skproj
 from skproj.datasets import make_omics
 from skproj.feature_selection import ProjectionFeatureSelector, StabilitySelector
-from skproj.feature_selection._stability_selector import stability_index
+from skproj.utils._stability import stability_index
 
 N_SAMPLES, N_FEATURES = 600, 1000
 LOW_THRESHOLD = 0.55

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from skproj.utils._optional import import_optional
+from skproj.utils._splits import make_splits
 from skproj.utils._wording import join_names
 
 
@@ -108,26 +108,20 @@ def make_folds(adata, groups, *, cv, batch_key, random_state):
             f"cv={cv} needs at least {cv} cells of each group; too small are "
             f"{', '.join(small)}: merge them, set their labels to NaN, or lower cv."
         )
-    places = np.zeros(len(codes))
-    if batch_key is None:
-        splitter = StratifiedKFold(cv, shuffle=True, random_state=random_state)
-        return list(splitter.split(places, codes))
-    batches = read_column(adata.obs, batch_key, "batch_key", "adata.obs")
-    batches = batches[groups.has_label]
-    if batches.isna().any():
-        raise ValueError(f"batch_key={batch_key!r} has missing values.")
-    if batches.nunique() < cv:
-        raise ValueError(
-            f"batch_key={batch_key!r} has {batches.nunique()} batches, fewer than "
-            f"cv={cv}."
-        )
-    splitter = StratifiedGroupKFold(cv, shuffle=True, random_state=random_state)
-    folds = list(splitter.split(places, codes, batches.astype(str).to_numpy()))
-    for train, _ in folds:
-        if len(np.unique(codes[train])) < 2:
-            raise ValueError(
-                f"batch_key={batch_key!r} leaves a fold with cells of "
-                f"{groups.names[codes[train[0]]]!r} only: the other groups are all in "
-                "the batches held back."
-            )
-    return folds
+    batches, name = None, ""
+    if batch_key is not None:
+        name = f"batch_key={batch_key!r}"
+        batches = read_column(adata.obs, batch_key, "batch_key", "adata.obs")
+        batches = batches[groups.has_label]
+        if batches.isna().any():
+            raise ValueError(f"{name} has missing values.")
+        batches = batches.astype(str).to_numpy()
+    return make_splits(
+        cv,
+        codes[:, np.newaxis],
+        groups.names[codes],
+        classifier=True,
+        groups=batches,
+        random_state=random_state,
+        groups_name=name,
+    )

@@ -201,7 +201,11 @@ class Linear(Method):
         return {"loss": "log_loss"}
 
     def chosen(self, search):
-        return {"eta": float(search.eta_)}
+        return {
+            "eta": float(search.eta_),
+            "l2_reg": float(search.l2_reg_),
+            "projection": search.projection,
+        }
 
     def scale_of(self, X):
         return None

@@ -8,7 +8,7 @@ from sklearn.base import clone
 from sklearn.impute import SimpleImputer
 from sklearn.utils import _safe_indexing, check_array
 
-from skproj.linear_model._design import mean_and_deviation
+from skproj.utils._moments import mean_and_deviation
 from skproj.utils._validation import _check_method_params, _check_sample_weight
 
 # Two in each half.

@@ -42,6 +42,12 @@ DOCS = {
         Errors above this are penalised linearly by the Huber loss. In units of the
         standard deviation of `y` if `standardize`.
     """,
+    "l2_reg": """
+    l2_reg : float, default=0.0
+        The ridge penalty added to the mean loss is half of it times the sum of the
+        squared coefficients of the standardised features. It makes correlated features
+        share their weight, so that more of them are kept.
+    """,
     "standardize": """
     standardize : bool, default=True
         Whether the linear model sees features, and targets of a regression, divided
@@ -81,10 +87,11 @@ DOCS = {
     intercept_ : ndarray of shape (n_outputs,)
         Intercept of the linear model.
     duality_gap_ : float
-        Bound on how far the mean loss (of the standardised data) is from its minimum
-        over the ball, up to rounding in the dtype of `X`. It need not be small for the
-        bi-level projections, which do not aim at the minimum. It is the mean loss
-        itself where nothing better is known: for callables and without a constraint.
+        Bound on how far the mean loss (of the standardised data), plus the ridge
+        penalty, is from its minimum over the ball, up to rounding in the dtype of `X`.
+        It need not be small for the bi-level projections, which do not aim at the
+        minimum. It is the objective itself where nothing better is known: for callables
+        and without a constraint.
     classes_ : ndarray of shape (n_classes,)
         The classes, in the order of the rows of `coef_`. Only for classification.
     """,
@@ -122,6 +129,7 @@ class LinearSelector(
         "projection": [StrOptions(set(SPARSIFYING)), callable],
         "loss": [StrOptions({"auto", "log_loss", "squared_error", "huber"})],
         "huber_epsilon": [Interval(numbers.Real, 0, None, closed="neither")],
+        "l2_reg": [Interval(numbers.Real, 0, None, closed="left")],
         "standardize": ["boolean"],
         "fit_intercept": ["boolean"],
         "class_weight": [dict, StrOptions({"balanced"}), None],
@@ -161,7 +169,7 @@ class LinearSelector(
             )
         return X, y, sample_weight
 
-    def _make_problem(self, loss, X, y, sample_weight):
+    def _make_problem(self, loss, X, y, sample_weight, l2_reg=0.0):
         """Return the linear model for these samples, and their classes or None."""
         return make_problem(
             X,
@@ -172,6 +180,7 @@ class LinearSelector(
             fit_intercept=self.fit_intercept,
             standardize=self.standardize,
             huber_epsilon=self.huber_epsilon,
+            l2_reg=l2_reg,
         )
 
     def _begin_fit(self, max_subtasks, X, y, sample_weight):

@@ -25,6 +25,11 @@ from skproj.utils._validation import (
 )
 
 
+def _add_ridge(state):
+    """Add the parameter that states of the first version have not."""
+    return {"l2_reg": 0.0, **state}
+
+
 @shared_docs(**DOCS)
 class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
     r"""Select features with a linear model constrained to a ball.
@@ -32,6 +37,7 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
     .. math::
 
         \min_{W, b} \; \frac{1}{\sum_i w_i} \sum_i w_i \, \ell(y_i, x_i W + b)
+        + \frac{\lambda}{2} \|W\|_2^2
         \quad \text{subject to} \quad \|W\| \le \eta
 
     The groups of the norm are the rows of `W`, one per feature. The constraint makes
@@ -57,6 +63,7 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         radius is then searched for. Cannot be combined with `eta`.
     {projection_loss}
     {huber_epsilon}
+    {l2_reg}
     {standardize}
     {fit_intercept}
     {class_weight}
@@ -164,6 +171,7 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         ("estimator_", "eta_", "n_iter_", "scores_"),
     )
     _optional_attributes = ("classes_",)
+    _state_migrations = (_add_ridge,)
 
     def __init__(
         self,
@@ -174,6 +182,7 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         projection="l1inf",
         loss="auto",
         huber_epsilon=1.35,
+        l2_reg=0.0,
         standardize=True,
         fit_intercept=True,
         class_weight=None,
@@ -189,6 +198,7 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         self.projection = projection
         self.loss = loss
         self.huber_epsilon = huber_epsilon
+        self.l2_reg = l2_reg
         self.standardize = standardize
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight

@@ -27,6 +27,7 @@ def eta_path(
     fit_intercept=True,
     standardize=True,
     huber_epsilon=1.35,
+    l2_reg=0.0,
     max_iter=1000,
     tol=1e-4,
     n_threads=1,
@@ -36,6 +37,7 @@ def eta_path(
     .. math::
 
         \min_{W, b} \; \frac{1}{\sum_i w_i} \sum_i w_i \, \ell(y_i, x_i W + b)
+        + \frac{\lambda}{2} \|W\|_2^2
         \quad \text{subject to} \quad \|W\| \le \eta
 
     The groups of the norm are the rows of `W`, one per feature. From the smallest
@@ -51,7 +53,7 @@ def eta_path(
         The radii; they are sorted. If None, `n_etas` radii in geometric progression:
         from one that keeps a single feature, or is less than 1 % of a typical one, to
         the largest that matters. Doubling that would lower the loss by less than 1 % of
-        that of a constant model.
+        that of a constant model, or its slope there is less than 0.5 % of that at zero.
     n_etas : int, default=20
         Number of radii, if `etas` is None.
     {projection_loss}
@@ -61,6 +63,7 @@ def eta_path(
     {fit_intercept}
     {standardize}
     {huber_epsilon}
+    {l2_reg}
     {solver}
     {n_threads}
 
@@ -74,9 +77,10 @@ def eta_path(
     n_selected : ndarray of shape (n_etas,)
         Number of features whose coefficients are not all zero.
     dual_gaps : ndarray of shape (n_etas,)
-        Bound on how far the mean loss (of the standardised data) is from its minimum
-        over the ball. It need not be small for the bi-level projections, which do not
-        aim at the minimum, and is the mean loss itself for callables.
+        Bound on how far the mean loss (of the standardised data), plus the ridge
+        penalty, is from its minimum over the ball. It need not be small for the
+        bi-level projections, which do not aim at the minimum, and is the objective
+        itself for callables.
     intercepts : ndarray of shape (n_etas, n_outputs)
         Intercepts in the units of `X` and `y`.
     n_iters : ndarray of shape (n_etas,)
@@ -132,6 +136,7 @@ def eta_path(
         fit_intercept=fit_intercept,
         standardize=standardize,
         huber_epsilon=huber_epsilon,
+        l2_reg=l2_reg,
         max_iter=max_iter,
         tol=tol,
         n_threads=n_threads,
@@ -140,7 +145,7 @@ def eta_path(
     etas = check_etas(n_etas if etas is None else etas)
     X, y, sample_weight = selector._validate(X, y, sample_weight)
     loss = choose_loss(loss, y)
-    problem, _ = selector._make_problem(loss, X, y, sample_weight)
+    problem, _ = selector._make_problem(loss, X, y, sample_weight, l2_reg)
     options = selector._solver_options()
     etas = make_etas(etas, problem, **options)
     fits = list(solve_path(problem, etas, **options))

@@ -48,7 +48,7 @@ class LinearModelStrategy:
         self.data = X, y, sample_weight = selector._validate(X, y, sample_weight)
         self.dtype = X.dtype
         self.problem, self.classes = selector._make_problem(
-            choose_loss(selector.loss, y), X, y, sample_weight
+            choose_loss(selector.loss, y), X, y, sample_weight, selector.l2_reg
         )
         self.options = selector._solver_options()
         self.n_iter = 0

@@ -4,7 +4,6 @@ import numbers
 import warnings
 
 import numpy as np
-from scipy.stats import norm
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.callback import CallbackSupportMixin
 from sklearn.feature_selection import SelectorMixin
@@ -31,6 +30,7 @@ from skproj.feature_selection._linear_selector import DOCS, WARN_AT_CALLER
 from skproj.feature_selection._projection_selector import ProjectionFeatureSelector
 from skproj.linear_model._targets import choose_loss, plain_integers
 from skproj.utils._docs import shared_docs
+from skproj.utils._stability import stability_index
 from skproj.utils._state import VersionedState
 from skproj.utils._tasks import run_tasks
 from skproj.utils._validation import (
@@ -49,8 +49,6 @@ DEFAULT_THRESHOLD = 0.75
 # The default estimator selects so many features that, of those it keeps at this
 # threshold, no more than the wanted number are false.
 DESIGN_THRESHOLD = 0.9
-
-CONFIDENCE_LEVEL = 0.95
 
 
 @shared_docs(**DOCS)
@@ -468,36 +466,3 @@ class StabilitySelector(
         tags.input_tags.sparse = base.input_tags.sparse
         tags.input_tags.allow_nan = base.input_tags.allow_nan
         return tags
-
-
-def stability_index(supports):
-    """Return the stability of selections, and its confidence interval.
-
-    Parameters
-    ----------
-    supports : ndarray of bool of shape (n_selections, n_features)
-
-    Returns
-    -------
-    stability : float
-        NaN if all selections are empty or all are full.
-    interval : ndarray of shape (2,)
-    """
-    n_selections, n_features = supports.shape
-    frequencies = supports.mean(axis=0)
-    fractions = supports.mean(axis=1)  # of the features, for each selection
-    fraction = fractions.mean()
-    by_chance = fraction * (1.0 - fraction)
-    if by_chance == 0.0:
-        return np.nan, np.full(2, np.nan)
-    variances = frequencies * (1.0 - frequencies) * n_selections / (n_selections - 1)
-    stability = 1.0 - variances.mean() / by_chance
-    # The influence of each selection on the index.
-    influences = (
-        supports @ frequencies / n_features
-        - fractions * fraction
-        + 0.5 * stability * (2.0 * fractions * fraction - fractions - fraction + 1.0)
-    ) / by_chance
-    error = 2.0 * np.std(influences) / np.sqrt(n_selections)
-    half_width = norm.ppf(0.5 + 0.5 * CONFIDENCE_LEVEL) * error
-    return float(stability), np.array([stability - half_width, stability + half_width])

@@ -369,7 +369,7 @@ def _name_of_score(estimator):
     if isinstance(scoring, str):
         return scoring.replace("_", " ")
     if scoring is None and hasattr(estimator, "path_"):
-        return "accuracy" if hasattr(estimator, "classes_") else "R2"
+        return "negative log loss" if hasattr(estimator, "classes_") else "R2"
     if scoring is None and hasattr(estimator, "n_features_path_"):
         return "negative log loss"
     return "score"

@@ -2,52 +2,46 @@ r"""Linear models whose coefficients are constrained to a ball.
 
 The problem, with one group (row of W) per feature and an unconstrained intercept b:
 
-    minimise  f(W, b) = sum_i w_i loss(y_i, x_i W + b)   subject to  ||W|| <= eta
+    minimise  f(W, b) = sum_i w_i loss(y_i, x_i W + b) + lambda / 2 |W|_2^2
+    subject to  ||W|| <= eta
 
 The intercept is minimised over at every point, so that the methods below see a
-function of W alone, and its gradient is X^T R with residuals R that add up to zero.
+function of W alone. Its gradient is G = X^T R + lambda W with residuals R that add up
+to zero.
 
 Certificate. For any point Z with residuals R, convexity gives for all W in the ball
 
-    f(W) >= f(Z) + <G, W - Z> >= f(Z) - <R, X Z> - eta * dual_norm(G),   G = X^T R
+    f(W) >= f(Z) + <G, W - Z> >= f(Z) - <G, Z> - eta * dual_norm(G)
 
-where <G, Z> = <R, X Z>. The objective minus the best such bound is the duality gap. At
-W = Z it is <G, Z> + eta * dual_norm(G), but the bound may be taken at any point: here
-where the method needs the gradient anyway. It is valid for bi-level projections as
-well, because they share the ball. It needs residuals that add up to zero; Newton's
-method leaves them there to 1e-10 of their size. Losses are not negative, so 0 is
-always a bound.
+where <G, Z> = <R, X Z> + lambda |Z|_2^2. The objective minus the best such bound is the
+duality gap. At W = Z it is <G, Z> + eta * dual_norm(G), but the bound may be taken at
+any point: here where the method needs the gradient anyway. It is valid for bi-level
+projections as well, because they share the ball. It needs residuals that add up to
+zero; Newton's method leaves them there to 1e-10 of their size. Losses are not negative,
+so 0 is always a bound.
 
 The bi-level projections do not lead to the minimum, but to a fixed point of gradient
 step and projection; `BallConstraint.fixed_point_residual` is the distance from it in
 the units of the gap.
 """
 
+import copy
 import functools
-import math
-from collections import deque
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 
 from skproj.linear_model._constraint import BallConstraint
-from skproj.linear_model._design import StandardizedDesign, mean_and_deviation
+from skproj.linear_model._design import StandardizedDesign
 from skproj.linear_model._losses import make_loss
-
-# The curvature, one over the step size, is lowered by the first factor in every
-# iteration. Where the step fails, it is raised to the measured one times the second.
-CURVATURE_DECAY = 0.8
-CURVATURE_MARGIN = 1.5
-
-# Anderson acceleration: the number of steps that are combined into the next point, and
-# the ridge that keeps their shares small where the map has kinks. When the force
-# exceeds the shortest one so far by the third factor, the memory is dropped and the
-# curvature is multiplied by the fourth.
-ANDERSON_MEMORY = 5
-MIXING_RIDGE = 1e-5
-MAX_FORCE_GROWTH = 2.0
-RESTART_CURVATURE_FACTOR = 2.0
+from skproj.linear_model._steps import (
+    Model,
+    Objective,
+    Point,
+    accelerated_steps,
+    mixed_steps,
+)
+from skproj.utils._moments import mean_and_deviation
 
 # Features in the first working set; each next one has at least twice as many as are not
 # zero. A working set is solved to this fraction of the current gap. The next one grows
@@ -68,7 +62,7 @@ class BallConstrainedFit:
     intercept : ndarray of shape (n_outputs,)
         Intercept of the standardised data.
     objective : float
-        The mean loss.
+        The mean loss, and the ridge penalty.
     gap : float
         Bound on how far `objective` is from the minimum over the ball; the objective
         itself if nothing better is known.
@@ -112,6 +106,9 @@ class BallConstrainedProblem:
         standard deviation.
     huber_epsilon : float, default=1.35
         Where the Huber loss becomes linear.
+    l2_reg : float, default=0.0
+        The penalty is half of it times the sum of the squared coefficients of the
+        standardised data.
     """
 
     def __init__(
@@ -124,6 +121,7 @@ class BallConstrainedProblem:
         fit_intercept=True,
         standardize=True,
         huber_epsilon=1.35,
+        l2_reg=0.0,
     ):
         if sample_weight is None:
             sample_weight = np.ones(X.shape[0])
@@ -134,16 +132,35 @@ class BallConstrainedProblem:
             _, deviation = mean_and_deviation(targets, weights)
             self.target_scale = np.where(deviation > 0.0, deviation, 1.0)
             targets = targets / self.target_scale
-        self.design = StandardizedDesign.from_data(
-            X, weights, center=fit_intercept, scale=standardize
+        self.objective = Objective(
+            StandardizedDesign.from_data(
+                X, weights, center=fit_intercept, scale=standardize
+            ),
+            make_loss(
+                loss,
+                targets,
+                weights,
+                fit_intercept=fit_intercept,
+                huber_epsilon=huber_epsilon,
+            ),
+            l2_reg,
         )
-        self.loss = make_loss(
-            loss,
-            targets,
-            weights,
-            fit_intercept=fit_intercept,
-            huber_epsilon=huber_epsilon,
-        )
+
+    def with_l2_reg(self, l2_reg):
+        """Return the problem of the same data with another ridge penalty."""
+        problem = copy.copy(self)
+        problem.objective = self.objective._replace(l2_reg=l2_reg)
+        return problem
+
+    @property
+    def design(self):
+        """The standardised data."""
+        return self.objective.design
+
+    @property
+    def loss(self):
+        """The mean loss as a function of the logits."""
+        return self.objective.loss
 
     def solve(
         self,
@@ -191,9 +208,7 @@ class BallConstrainedProblem:
             intercept = start.intercept
             coef = constraint.project(start.coef.copy())
         solve = _solve_in_working_sets if constraint.sparsifies else _solve
-        solution = solve(
-            self.design, self.loss, constraint, coef, intercept, max_iter, tol
-        )
+        solution = solve(self.objective, constraint, coef, intercept, max_iter, tol)
         model = solution.model
         return BallConstrainedFit(
             coef=model.coef,
@@ -213,7 +228,18 @@ class BallConstrainedProblem:
     def _point_at_zero(self):
         zero = np.zeros((self.design.n_features, self.loss.n_outputs))
         products = np.zeros((self.loss.n_samples, self.loss.n_outputs))
-        return _Point(self.design, self.loss, zero, products, zero.sum(axis=0))
+        return Point(self.objective, zero, products, zero.sum(axis=0))
+
+    def slope(self, fit, projection):
+        """Return how fast the minimum over the ball falls when the radius grows.
+
+        That is the dual norm of the gradient at `fit`, or at zero if it is None.
+        """
+        point = self._point_at_zero
+        if fit is not None:
+            products = self.design.dot(fit.coef)
+            point = Point(self.objective, fit.coef, products, fit.intercept)
+        return BallConstraint(projection, 1.0).dual_norm(point.gradient)
 
     def natural_radius(self, projection):
         """Return the radius where a linear model of the objective at zero is zero.
@@ -221,7 +247,7 @@ class BallConstrainedProblem:
         It has the units of the coefficients, whatever those of the data are. It is 1
         if the features tell nothing about the targets.
         """
-        slope = BallConstraint(projection, 1.0).dual_norm(self._point_at_zero.gradient)
+        slope = self.slope(None, projection)
         radius = self.null_objective / slope if slope > 0.0 else 1.0
         return radius if 0.0 < radius < np.inf else 1.0
 
@@ -240,178 +266,28 @@ class BallConstrainedProblem:
         return coef, intercept
 
 
-class _Model(NamedTuple):
-    """Coefficients, the logits they give without the intercept, and the objective."""
-
-    coef: np.ndarray
-    products: np.ndarray
-    intercept: np.ndarray
-    value: float
-
-
-class _Point:
-    """A point where the gradient is known; the intercept is the best one there."""
-
-    def __init__(self, design, loss, coef, products, intercept):
-        self.coef = coef
-        self.products = products
-        self.intercept, self.value, self.residuals = loss.best_intercept(
-            products, intercept
-        )
-        self.gradient = design.transposed_dot(self.residuals)
-
-    def lower_bound(self, constraint, gradient=None):
-        """Bound the objective on the ball; `gradient` may have more features."""
-        if not constraint.sparsifies:
-            return 0.0
-        if gradient is None:
-            gradient = self.gradient
-        return float(
-            self.value
-            - np.vdot(self.residuals, self.products)
-            - constraint.eta * constraint.dual_norm(gradient)
-        )
-
-
-class _GradientStep:
-    """Projected gradient steps whose length follows the curvature."""
-
-    def __init__(self, design, loss, constraint, first_point):
-        self.design = design
-        self.loss = loss
-        self.constraint = constraint
-        gradient = first_point.gradient
-        along_gradient = loss.curvature_bound(design.dot(gradient))
-        squared_length = np.vdot(gradient, gradient)
-        # Without a gradient any positive number will do.
-        self.curvature = along_gradient / squared_length if along_gradient > 0 else 1.0
-
-    def __call__(self, point):
-        """Return the model one step from `point`."""
-        self.curvature *= CURVATURE_DECAY
-        while True:
-            coef = self.constraint.project(point.coef - point.gradient / self.curvature)
-            products = self.design.dot(coef)
-            value, _ = self.loss.value_and_residuals(products + point.intercept)
-            step = coef - point.coef
-            squared_length = np.vdot(step, step)
-            allowed = self.curvature * squared_length
-            needed = self._second_order_term(point, products, value)
-            if needed > allowed:
-                # The difference of products may be nothing but rounding errors, which
-                # do not shrink with the step. The product of the step does: no
-                # curvature exceeds the Lipschitz constant of the gradient by more than
-                # the margin.
-                bound = 2.0 * self.loss.curvature_bound(self.design.dot(step))
-                needed = min(needed, bound)
-            if squared_length == 0.0 or not needed > allowed:
-                return _Model(coef, products, point.intercept, value)
-            self.curvature = CURVATURE_MARGIN * needed / squared_length
-
-    def _second_order_term(self, point, products, value):
-        """Return twice the error of a linear model at `point`, or a bound of it.
-
-        The difference is sharper than the bound, but is lost in rounding errors when
-        the step is small.
-        """
-        change = products - point.products
-        missed = value - point.value - np.vdot(point.residuals, change)
-        bound = self.loss.curvature_bound(change)
-        return 2.0 * (min(missed, bound) if missed > 1e-9 * value else bound)
-
-
-def _accelerated_steps(design, loss, constraint, coef, intercept):
-    """Yield, for ever, a point, the model one step from it, and the curvature used.
-
-    FISTA with restart when the momentum points back.
-    """
-    model = _Model(coef, design.dot(coef), intercept, np.inf)
-    point = _Point(design, loss, *model[:3])
-    gradient_step = _GradientStep(design, loss, constraint, point)
-    momentum = 1.0
-    while True:
-        previous, model = model, gradient_step(point)
-        yield point, model, gradient_step.curvature
-        if np.vdot(model.coef - point.coef, model.coef - previous.coef) < 0.0:
-            momentum, push = 1.0, 0.0
-        else:
-            last, momentum = momentum, (1.0 + math.sqrt(1.0 + 4.0 * momentum**2)) / 2.0
-            push = (last - 1.0) / momentum
-        point = _Point(
-            design,
-            loss,
-            model.coef + push * (model.coef - previous.coef),
-            model.products + push * (model.products - previous.products),
-            model.intercept,
-        )
-
-
-def _mixed_steps(design, loss, constraint, coef, intercept):
-    """Yield the same as `_accelerated_steps`, for maps that minimise nothing.
-
-    Anderson acceleration: the next point is the affine combination of the last models
-    for which that of the forces is shortest. When a force is much longer than the
-    shortest one so far, the memory is dropped and the next step is shorter.
-    """
-    point = _Point(design, loss, coef, design.dot(coef), intercept)
-    gradient_step = _GradientStep(design, loss, constraint, point)
-    memory, shortest = deque(maxlen=ANDERSON_MEMORY), np.inf
-    while True:
-        model = gradient_step(point)
-        yield point, model, gradient_step.curvature
-        force = gradient_step.curvature * (model.coef - point.coef)
-        length = np.linalg.norm(force)
-        if length > MAX_FORCE_GROWTH * shortest:
-            memory.clear()
-            shortest = length
-            gradient_step.curvature *= RESTART_CURVATURE_FACTOR
-        shortest = min(shortest, length)
-        memory.append((force, model))
-        shares = _shortest_combination([force for force, _ in memory])
-        point = _Point(
-            design,
-            loss,
-            sum(share * m.coef for share, (_, m) in zip(shares, memory, strict=True)),
-            sum(
-                share * m.products for share, (_, m) in zip(shares, memory, strict=True)
-            ),
-            model.intercept,
-        )
-
-
-def _shortest_combination(vectors):
-    """Return the shares, which add up to 1, of the shortest affine combination."""
-    matrix = np.stack([vector.ravel() for vector in vectors])
-    gram = matrix @ matrix.T
-    scale = np.trace(gram)
-    if scale == 0.0:
-        return np.full(len(vectors), 1.0 / len(vectors))
-    gram.flat[:: len(vectors) + 1] += MIXING_RIDGE * scale
-    shares = np.linalg.solve(gram / scale, np.ones(len(vectors)))
-    return shares / shares.sum()
-
-
 @dataclass(frozen=True)
 class _SolverResult:
     """Result of a method for a set of features."""
 
-    model: _Model
+    model: Model
     bound: float
-    dual: _Point  # where the bound was taken
+    dual: Point  # where the bound was taken
     n_iter: int
     converged: bool
 
 
-def _solve(design, loss, constraint, coef, intercept, max_iter, tol):
-    """Solve with all the features of `design`."""
-    exact = constraint.exact(loss.n_outputs)
-    take_steps = _accelerated_steps if exact else _mixed_steps
+def _solve(objective, constraint, coef, intercept, max_iter, tol):
+    """Solve with all the features of `objective`."""
+    exact = constraint.exact(objective.loss.n_outputs)
+    take_steps = accelerated_steps if exact else mixed_steps
     stop_at = _minimum if exact else _fixed_point
-    steps = take_steps(design, loss, constraint, coef, intercept)
+    steps = take_steps(objective, constraint, coef, intercept)
     solution = stop_at(steps, constraint, max_iter, tol)
     coef, products, intercept, _ = solution.model
-    intercept, value, _ = loss.best_intercept(products, intercept)
-    return replace(solution, model=_Model(coef, products, intercept, value))
+    intercept, mean_loss, _ = objective.loss.best_intercept(products, intercept)
+    value = mean_loss + objective.penalty(coef)
+    return replace(solution, model=Model(coef, products, intercept, value))
 
 
 def _minimum(steps, constraint, max_iter, tol):
@@ -425,7 +301,7 @@ def _minimum(steps, constraint, max_iter, tol):
         if new_bound > bound:
             bound, dual = new_bound, point
         if best is None:
-            best = _Model(point.coef, point.products, point.intercept, point.value)
+            best = Model(point.coef, point.products, point.intercept, point.value)
         if model.value < best.value:
             best = model
         if constraint.bounded:
@@ -459,17 +335,16 @@ def _fixed_point(steps, constraint, max_iter, tol):
             return _SolverResult(best, bound, dual, n_iter, converged)
 
 
-def _solve_in_working_sets(design, loss, constraint, coef, intercept, max_iter, tol):
+def _solve_in_working_sets(objective, constraint, coef, intercept, max_iter, tol):
     """Solve with few features, add those with large gradients, and repeat.
 
     It ends when the result holds for all features, by the same measure.
     """
+    design = objective.design
     size, n_iter = max(FIRST_WORKING_SET_SIZE, np.count_nonzero(coef.any(axis=1))), 0
     if 1.25 * size < design.n_features:
-        features, dual = (
-            slice(None),
-            _Point(design, loss, coef, design.dot(coef), intercept),
-        )
+        features = slice(None)
+        dual = Point(objective, coef, design.dot(coef), intercept)
         value, gradient = dual.value, dual.gradient
         gap, _ = _gap_and_bound(constraint, dual, features, gradient, value)
     while 1.25 * size < design.n_features and n_iter < max_iter - 1:
@@ -477,8 +352,7 @@ def _solve_in_working_sets(design, loss, constraint, coef, intercept, max_iter, 
         scores[np.any(coef, axis=1)] = np.inf
         features = np.sort(np.argpartition(scores, -size)[-size:])
         part = _solve(
-            design.columns(features),
-            loss,
+            objective.columns(features),
             constraint,
             coef[features],
             intercept,
@@ -489,7 +363,9 @@ def _solve_in_working_sets(design, loss, constraint, coef, intercept, max_iter, 
         coef = np.zeros_like(coef)
         coef[features] = part.model.coef
         _, _, intercept, value = part.model
-        gradient = design.transposed_dot(part.dual.residuals)
+        gradient = part.dual.add_ridge(
+            design.transposed_dot(part.dual.residuals), features
+        )
         last_gap = gap
         gap, bound = _gap_and_bound(constraint, part.dual, features, gradient, value)
         if gap <= tol * max(value, 1.0):
@@ -503,7 +379,7 @@ def _solve_in_working_sets(design, loss, constraint, coef, intercept, max_iter, 
         if gap > MAX_GAP_RATIO * last_gap:
             size *= 2
         size = max(size, 2 * np.count_nonzero(np.any(coef, axis=1)))
-    whole = _solve(design, loss, constraint, coef, intercept, max_iter - n_iter, tol)
+    whole = _solve(objective, constraint, coef, intercept, max_iter - n_iter, tol)
     return replace(whole, n_iter=n_iter + whole.n_iter)
 
 

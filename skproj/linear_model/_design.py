@@ -2,10 +2,8 @@
 
 import numpy as np
 from scipy import sparse
-from sklearn.utils.sparsefuncs import mean_variance_axis
 
-# Moments read the columns in blocks of about this many entries.
-MAX_BLOCK_ENTRIES = 1 << 18
+from skproj.utils._moments import mean_and_deviation
 
 
 class StandardizedDesign:
@@ -85,49 +83,3 @@ class StandardizedDesign:
         """Turn a model of the standardised columns into one of the columns of X."""
         coef = coef * self.inverse_scale[:, np.newaxis]
         return coef, intercept - self.mean @ coef
-
-
-def mean_and_deviation(X, weights):
-    """Weighted mean and standard deviation of the columns, in float64.
-
-    Parameters
-    ----------
-    X : {ndarray, CSR or CSC matrix} of shape (n_samples, n_features)
-    weights : ndarray of shape (n_samples,)
-        They add up to 1.
-
-    Returns
-    -------
-    mean : ndarray of shape (n_features,)
-    deviation : ndarray of shape (n_features,)
-        Exactly zero where it is lost in the rounding of the mean.
-    """
-    moments = _sparse_moments if sparse.issparse(X) else _dense_moments
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean, variance = moments(X, weights)
-    if not np.isfinite(variance).all():
-        raise ValueError("The variance of a column overflows; rescale the data.")
-    deviation = np.sqrt(np.maximum(variance, 0.0))
-    rounding = max(10.0 * np.finfo(X.dtype).eps, X.shape[0] * np.finfo(np.float64).eps)
-    deviation[deviation <= rounding * np.abs(mean)] = 0.0
-    return mean, deviation
-
-
-def _sparse_moments(X, weights):
-    return mean_variance_axis(X.astype(np.float64, copy=False), axis=0, weights=weights)
-
-
-def _dense_moments(X, weights):
-    n_samples, n_features = X.shape
-    mean, variance = np.empty(n_features), np.empty(n_features)
-    width = max(8, MAX_BLOCK_ENTRIES // n_samples)
-    for start in range(0, n_features, width):
-        block = slice(start, start + width)
-        # Seen from the first row, constant columns are exactly zero.
-        shift = X[0, block].astype(np.float64)
-        deviations = X[:, block] - shift
-        shifted_mean = weights @ deviations
-        deviations -= shifted_mean
-        mean[block] = shift + shifted_mean
-        variance[block] = weights @ np.square(deviations, out=deviations)
-    return mean, variance

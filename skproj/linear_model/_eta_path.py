@@ -2,18 +2,22 @@
 
 import numbers
 import warnings
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-# The largest radius is the one where doubling it lowers the objective by less than this
-# share of its value without features. Radii below this share of the natural one are not
+# Radii are doubled until that lowers the objective by less than this share of its value
+# without features, or until the slope of the objective is less than this share of that
+# at zero. The slope is the penalty of the lasso with the same solution. Models beyond
+# overfit, and take many iterations. Radii below this share of the natural one are not
 # tried, even if several features are still selected.
 MIN_RELATIVE_GAIN = 0.01
+MIN_SLOPE_SHARE = 0.005
 MIN_RADIUS_SHARE = 1e-2
 # The ends of the grid need no accurate models.
-GRID_TOL = 1e-2
+GRID_TOL = 1e-3
 
 
 class EtaPath(NamedTuple):
@@ -56,16 +60,20 @@ def make_etas(etas, problem, projection, **options):
         smallest /= 2.0
         fit = problem.solve(smallest, projection, start=fit, **options)
     largest, fit = natural, first
+    least_slope = MIN_SLOPE_SHARE * problem.slope(None, projection)
+    least_gain = MIN_RELATIVE_GAIN * problem.null_objective
     while True:
+        if problem.slope(fit, projection) < least_slope:
+            return np.geomspace(smallest, largest, etas)
         objective = fit.objective
         fit = problem.solve(2.0 * largest, projection, start=fit, **options)
-        if objective - fit.objective < MIN_RELATIVE_GAIN * problem.null_objective:
+        if objective - fit.objective < least_gain:
             return np.geomspace(smallest, largest, etas)
         largest *= 2.0
 
 
 def solve_path(problem, etas, **options):
-    """Yield the fits for increasing radii, each started at the one before.
+    """Yield the fits for increasing radii, each started from the ones before.
 
     Parameters
     ----------
@@ -74,10 +82,20 @@ def solve_path(problem, etas, **options):
     **options : dict
         Of `BallConstrainedProblem.solve`.
     """
-    fit = None
-    for eta in etas:
-        fit = problem.solve(eta, start=fit, **options)
+    last, fit, start = None, None, None
+    for i, eta in enumerate(etas):
+        if last is not None and etas[i - 2] < etas[i - 1] < eta < np.inf:
+            growth = (eta - etas[i - 1]) / (etas[i - 1] - etas[i - 2])
+            start = replace(fit, coef=_extrapolate(last.coef, fit.coef, growth))
+        last, fit = fit, problem.solve(eta, start=start, **options)
+        start = fit
         yield fit
+
+
+def _extrapolate(previous, coef, growth):
+    """Continue a path on a straight line; what is zero stays zero."""
+    further = coef + growth * (coef - previous)
+    return np.where(coef != 0.0, further, 0.0)
 
 
 def collect_path(problem, etas, fits, dtype):

@@ -84,7 +84,10 @@ class Loss(ABC):
                 break
             hessian = self.intercept_hessian(logits, residuals)
             hessian.flat[:: len(gradient) + 1] += 1e-12  # all samples may be saturated
-            step = np.linalg.solve(hessian, gradient)
+            if len(gradient) == 1:  # where a solver would take longer than the loss
+                step = gradient / hessian[0]
+            else:
+                step = np.linalg.solve(hessian, gradient)
             previous = value
             resolved = gradient @ step > MIN_RELATIVE_DECREASE * previous
             while True:

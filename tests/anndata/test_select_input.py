@@ -141,9 +141,15 @@ def test_raw_counts_are_noticed(small):
         ({"mask_var": np.ones(3, bool)}, "mask_var must be 50 booleans"),
         ({"mask_var": np.zeros(50, bool)}, "mask_var keeps no gene"),
         ({"batch_key": "donor"}, "batch_key='donor' is not a column of adata.obs"),
-        ({"batch_key": "same"}, "batch_key='same' has 1 batches, fewer than cv=2"),
+        (
+            {"batch_key": "same"},
+            "batch_key='same' must have at least cv=2 different values",
+        ),
         ({"batch_key": "none"}, "batch_key='none' has missing values"),
-        ({"batch_key": "is_b"}, "batch_key='is_b' leaves a fold with cells of 'CD19"),
+        (
+            {"batch_key": "is_b"},
+            "batch_key='is_b' leaves a training part with samples of one class",
+        ),
         ({"groupby": "skproj_label"}, "key_added='skproj' would overwrite groupby="),
         ({"mask_var": "skproj_selected"}, "would overwrite mask_var='skproj_selected'"),
         ({"class_weight": {"Platelet": 2.0}}, r"class_weight has 'Platelet'.*'CD19\+"),

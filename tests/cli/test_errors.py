@@ -164,7 +164,8 @@ def test_damaged_model_gets_one_line(result, data, tmp_path, capsys):
 def test_model_of_newer_version_gets_one_line(result, tmp_path, monkeypatch, capsys):
     model = persistence.load(result / "model.skops")
     with monkeypatch.context() as newer:
-        newer.setattr(skproj.ProjectionFeatureSelector, "_state_migrations", (dict,))
+        kind = skproj.ProjectionFeatureSelector
+        newer.setattr(kind, "_state_migrations", (*kind._state_migrations, dict))
         persistence.dump(model, tmp_path / "newer.skops")
     assert main(["info", str(tmp_path / "newer.skops")]) == 2
     assert "newer version" in capsys.readouterr().err

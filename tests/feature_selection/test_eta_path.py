@@ -15,7 +15,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import get_scorer, make_scorer, mean_absolute_error
-from sklearn.model_selection import GridSearchCV, GroupKFold, KFold
+from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -205,30 +205,38 @@ def test_cv_chooses_what_a_grid_search_chooses(data):
     """Scores, ranks and choice are those of separate fits in GridSearchCV."""
     X, y = data
     etas = np.geomspace(0.1, 8.0, 7)
-    search = GridSearchCV(SelectingModel(), {"eta": etas}, cv=4).fit(X, y)
-    selector = ProjectionFeatureSelectorCV(etas, cv=4).fit(X, y)
+    folds = StratifiedKFold(4, shuffle=True, random_state=0)
+    search = GridSearchCV(SelectingModel(), {"eta": etas}, cv=folds).fit(X, y)
+    selector = ProjectionFeatureSelectorCV(
+        etas, cv=4, scoring="accuracy", projection="l1inf", random_state=0
+    )
+    selector.fit(X, y)
     assert selector.eta_ == search.best_params_["eta"]
     assert selector.best_index_ == search.best_index_
     assert_allclose(selector.best_score_, search.best_score_, atol=0.01)
     for name in ("mean_test_score", "std_test_score", "split3_test_score"):
         assert_allclose(selector.cv_results_[name], search.cv_results_[name], atol=0.03)
-    found = set(selector.cv_results_) - {"mean_n_features"}
+    found = set(selector.cv_results_) - {"mean_n_features", "param_l2_reg"}
     assert found <= set(search.cv_results_)
-    assert selector.cv_results_["params"] == search.cv_results_["params"]
+    assert selector.cv_results_["params"] == [
+        {**params, "l2_reg": 0.0} for params in search.cv_results_["params"]
+    ]
     assert selector.cv_results_["rank_test_score"][selector.best_index_] == 1
 
 
 def test_cv_keeps_what_a_fit_with_its_radius_keeps():
     """The last fit is that of ProjectionFeatureSelector, the path that of eta_path."""
     X, y = WINE
-    selector = ProjectionFeatureSelectorCV(6).fit(X, y)
-    alone = ProjectionFeatureSelector(eta=selector.eta_).fit(X, y)
+    selector = ProjectionFeatureSelectorCV(6, l2_reg=[0.0, 0.1]).fit(X, y)
+    options = {"l2_reg": selector.l2_reg_, "projection": "l12"}
+    alone = ProjectionFeatureSelector(eta=selector.eta_, **options).fit(X, y)
     for name in ("coef_", "intercept_", "scores_", "n_iter_", "duality_gap_"):
         assert_array_equal(getattr(selector, name), getattr(alone, name))
-    path = eta_path(X, y, n_etas=6)
+    path = eta_path(X, y, etas=selector.etas_, **options)
     for found, expected in zip(selector.path_, path, strict=True):
         assert_array_equal(found, expected)
-    assert_array_equal(selector.etas_, path.etas)
+    expected = eta_path(X, y, n_etas=6, projection="l12").etas
+    assert_array_equal(selector.etas_, expected)
     assert selector.n_splits_ == 5
 
 
@@ -244,14 +252,28 @@ def test_cv_results_are_consistent():
     assert np.isin(results["mean_n_features"] * 3, np.arange(31)).all()
 
 
-def test_cv_default_scores_are_accuracy_and_r2():
+def test_cv_default_scores_are_log_loss_and_r2():
     """scoring=None depends on the loss, not on what a selector is."""
-    for (X, y), scoring in ((WINE, "accuracy"), (DIABETES, "r2")):
+    cases = ((WINE, "neg_log_loss"), (CANCER, "neg_log_loss"), (DIABETES, "r2"))
+    for (X, y), scoring in cases:
         default, named = (
-            ProjectionFeatureSelectorCV(ETAS, scoring=s).fit(X, y).cv_results_
+            ProjectionFeatureSelectorCV(ETAS, scoring=s, random_state=0)
+            .fit(X, y)
+            .cv_results_
             for s in (None, scoring)
         )
-        assert_array_equal(default["mean_test_score"], named["mean_test_score"])
+        for name in ("mean_test_score", "split3_test_score"):
+            assert_allclose(default[name], named[name], rtol=1e-6)
+
+
+def test_cv_default_score_takes_classes_that_are_not_in_training():
+    """They have a tiny probability, and the score stays finite."""
+    X, y = WINE
+    train, test = np.flatnonzero(y < 2), np.arange(len(y))
+    selector = ProjectionFeatureSelectorCV(ETAS, cv=[(train, test)]).fit(X, y)
+    scores = selector.cv_results_["mean_test_score"]
+    assert np.all(np.isfinite(scores))
+    assert np.all(scores < -100.0)
 
 
 @pytest.mark.parametrize(
@@ -281,7 +303,7 @@ def test_cv_scores_probabilities_of_the_model():
     selector = ProjectionFeatureSelectorCV(
         [0.5, 2.0], cv=[(train, test)], scoring="neg_log_loss"
     ).fit(X, y)
-    path = eta_path(X[train], y[train], etas=[0.5, 2.0])
+    path = eta_path(X[train], y[train], etas=[0.5, 2.0], projection="l12")
     for i in range(2):
         logits = X[test] @ path.coefs[i].T + path.intercepts[i]
         logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
@@ -294,9 +316,9 @@ def test_cv_one_standard_error_rule():
     """The smallest radius within one standard error of the best is taken."""
     X, y = CANCER
     etas = np.geomspace(0.2, 20.0, 10)
-    best = ProjectionFeatureSelectorCV(etas, cv=5).fit(X, y)
+    best = ProjectionFeatureSelectorCV(etas, cv=5, random_state=0).fit(X, y)
     sparser = ProjectionFeatureSelectorCV(
-        etas, cv=5, selection_rule="one-standard-error"
+        etas, cv=5, selection_rule="one-standard-error", random_state=0
     )
     sparser.fit(X, y)
     assert sparser.eta_ < best.eta_
@@ -319,7 +341,10 @@ def test_cv_takes_the_sparser_of_equals():
 def test_cv_does_not_depend_on_jobs():
     """Processes give what one process gives, to the bit."""
     X, y = WINE
-    one, two = (ProjectionFeatureSelectorCV(5, n_jobs=n).fit(X, y) for n in (None, 2))
+    one, two = (
+        ProjectionFeatureSelectorCV(5, n_jobs=n, random_state=0).fit(X, y)
+        for n in (None, 2)
+    )
     assert_array_equal(one.coef_, two.coef_)
     for name in ("mean_test_score", "mean_n_features", "param_eta"):
         assert_array_equal(one.cv_results_[name], two.cv_results_[name])
@@ -359,11 +384,11 @@ def test_cv_routes_metadata():
         selector.fit(X, y, sample_weight=weight, groups=groups)
         routed = selector.cv_results_["mean_test_score"]
         splits = list(GroupKFold(3).split(X, y, groups))
-    plain = ProjectionFeatureSelectorCV(ETAS, cv=splits)
+    plain = ProjectionFeatureSelectorCV(ETAS, cv=splits, scoring="accuracy")
     plain.fit(X, y, sample_weight=weight)
     assert_allclose(routed, plain.cv_results_["mean_test_score"])
-    with pytest.raises(TypeError, match=r"unexpected arguments \['groups'\]"):
-        plain.fit(X, y, groups=groups)
+    with pytest.raises(TypeError, match=r"unexpected arguments \['batches'\]"):
+        plain.fit(X, y, batches=groups)
 
 
 @pytest.mark.parametrize("container", [sparse.csr_array, sparse.csc_matrix])
@@ -372,7 +397,8 @@ def test_cv_of_sparse_data_is_that_of_dense(container):
     X, y = WINE
     X = np.where(X > np.median(X, axis=0), X, 0.0)
     dense, thin = (
-        ProjectionFeatureSelectorCV(ETAS).fit(data, y) for data in (X, container(X))
+        ProjectionFeatureSelectorCV(ETAS, random_state=0).fit(data, y)
+        for data in (X, container(X))
     )
     assert thin.eta_ == dense.eta_
     assert_allclose(thin.coef_, dense.coef_, rtol=1e-5, atol=1e-8)

@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from skproj.feature_selection import StabilitySelector
 from skproj.feature_selection._half_selections import draw_halves
-from skproj.feature_selection._stability_selector import stability_index
+from skproj.utils._stability import stability_index
 from tests.feature_selection.conftest import FixedSelector, stability_by_definition
 
 

@@ -38,7 +38,7 @@ def test_path_of_selector(selector_cv):
     assert display.chosen_eta == selector_cv.eta_
     assert list(display.chosen_line_.get_xdata()) == [selector_cv.eta_] * 2
     assert display.ax_.get_xscale() == "log"
-    assert display.ax_.get_ylabel() == "Accuracy"
+    assert display.ax_.get_ylabel() == "Negative log loss"
     n_kept = selector_cv.get_support().sum()
     assert texts(display.legend_)[-1] == (
         f"chosen: η = {selector_cv.eta_:.3g}, {n_kept} features"
@@ -48,7 +48,9 @@ def test_path_of_selector(selector_cv):
 def test_points_of_path_are_models(selector_cv, autoencoder_cv):
     """What is seen at a point is at hand, or can be fitted."""
     display = EtaPathDisplay.from_estimator(selector_cv)
-    assert display.params == [{"eta": eta} for eta in selector_cv.etas_]
+    assert display.params == [
+        {"eta": eta, "l2_reg": selector_cv.l2_reg_} for eta in selector_cv.etas_
+    ]
     for i in set(range(8)) - {display.chosen_index}:
         coef = selector_cv.path_.coefs[i]
         assert coef.any(axis=0).sum() == display.n_features[i]

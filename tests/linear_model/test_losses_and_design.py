@@ -6,8 +6,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from skproj.linear_model._ball_constrained import BallConstrainedProblem
-from skproj.linear_model._design import StandardizedDesign, mean_and_deviation
+from skproj.linear_model._design import StandardizedDesign
 from skproj.linear_model._losses import make_loss
+from skproj.utils._moments import mean_and_deviation
 from tests.linear_model.conftest import HUBER_EPSILON, LOSSES, gradient_at, make_data
 
 

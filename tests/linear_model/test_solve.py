@@ -12,6 +12,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 import skproj.linear_model._ball_constrained as ball_constrained
 from skproj.linear_model._ball_constrained import BallConstrainedProblem
 from skproj.linear_model._constraint import BallConstraint
+from skproj.linear_model._steps import accelerated_steps, mixed_steps
 from skproj.projection import BALLS, projection_l1inf_ball
 from skproj.projection._registry import SPARSIFYING
 from tests.linear_model.conftest import HUBER_EPSILON, LOSSES, gradient_at, make_data
@@ -27,7 +28,7 @@ def make_problem(kind, **options):
     )
 
 
-def optimum(kind, X, targets, weights, projection, eta, fit_intercept=True):
+def optimum(kind, X, targets, weights, projection, eta, fit_intercept=True, l2_reg=0.0):
     """Solve with cvxpy: X and the targets are used as they are."""
     n_outputs = {"binary": 1, "multinomial": 3}.get(kind, 2)
     W = cp.Variable((X.shape[1], n_outputs))
@@ -50,7 +51,9 @@ def optimum(kind, X, targets, weights, projection, eta, fit_intercept=True):
     constraints = [norms[projection]() <= eta]
     if not fit_intercept:
         constraints.append(b == 0)
-    problem = cp.Problem(cp.Minimize(weights @ losses / np.sum(weights)), constraints)
+    objective = weights @ losses / np.sum(weights)
+    objective += 0.5 * l2_reg * cp.sum_squares(W)
+    problem = cp.Problem(cp.Minimize(objective), constraints)
     return problem.solve(solver="CLARABEL", tol_gap_abs=1e-9, tol_gap_rel=1e-9)
 
 
@@ -233,14 +236,13 @@ def test_curvature_is_that_of_the_loss_at_most(projection, dtype):
     rng = np.random.default_rng(0)
     X = (rng.standard_normal((60, 80)) + 1e-4 / np.finfo(dtype).eps).astype(dtype)
     problem = BallConstrainedProblem(X, rng.integers(0, 4, 60), loss="log_loss")
-    design, loss = problem.design, problem.loss
+    objective, loss = problem.objective, problem.loss
     shifted = X.astype(np.float64) - X[0]
     scaled = standardized(shifted, np.ones(len(X)))
     largest = np.linalg.norm(scaled, ord=2) ** 2 / len(X)
-    name = "_accelerated_steps" if BALLS[projection].exact else "_mixed_steps"
-    steps = getattr(ball_constrained, name)(
-        design,
-        loss,
+    take_steps = accelerated_steps if BALLS[projection].exact else mixed_steps
+    steps = take_steps(
+        objective,
         BallConstraint(projection, 60.0),
         np.zeros((X.shape[1], 4)),
         np.zeros(4),

@@ -1,0 +1,135 @@
+"""Splits of the samples for the searches by cross-validation."""
+
+import numbers
+
+import numpy as np
+from sklearn.model_selection import (
+    GroupKFold,
+    KFold,
+    StratifiedGroupKFold,
+    StratifiedKFold,
+    check_cv,
+)
+from sklearn.utils.multiclass import type_of_target
+
+N_SPLITS = 5
+
+
+def make_splits(
+    cv,
+    X,
+    y,
+    *,
+    classifier,
+    groups=None,
+    random_state=None,
+    groups_name="groups",
+    **split_params,
+):
+    """Split samples for a cross-validation, in random order unless `cv` is a splitter.
+
+    Samples that are stored in blocks, by class or by batch, would otherwise make test
+    parts that are unlike the data.
+
+    Parameters
+    ----------
+    cv : int, cross-validation generator, iterable or None
+        A number of folds, 5 if None, shuffles the samples: stratified for a
+        classification, and without a group on both sides of a split if there are
+        `groups`. Others are used as they are.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Only its number of rows matters to the folds made here.
+    y : ndarray of shape (n_samples,) or (n_samples, n_targets)
+    classifier : bool
+        Whether `y` holds labels.
+    groups : array-like of shape (n_samples,), default=None
+        Samples of a group stay together.
+    random_state : int, RandomState instance or None, default=None
+        Order of the samples, if `cv` is a number of folds or None.
+    groups_name : str, default="groups"
+        What messages call `groups`.
+    **split_params : dict
+        For the `split` of a splitter, besides `X`, `y` and `groups`.
+
+    Returns
+    -------
+    splits : list of tuple (train, test)
+        Indices of samples. At least one.
+
+    Raises
+    ------
+    ValueError
+        If `groups` does not suit the samples, if there are not enough samples or
+        groups for the folds, if a training part has one class only, or if `cv` gives
+        no split.
+    """
+    n_samples = X.shape[0]
+    codes = None
+    if groups is not None:
+        groups, codes = _check_groups(groups, n_samples, groups_name)
+    if cv is None or isinstance(cv, numbers.Integral):
+        return _shuffled_folds(
+            N_SPLITS if cv is None else int(cv),
+            np.zeros(n_samples),
+            y,
+            classifier,
+            codes,
+            random_state,
+            groups_name,
+        )
+    if groups is not None:
+        split_params = split_params | {"groups": groups}
+    splits = list(check_cv(cv, y, classifier=classifier).split(X, y, **split_params))
+    if not splits:
+        raise ValueError(f"cv must give at least one split, got {cv!r}.")
+    return splits
+
+
+def _check_groups(groups, n_samples, name):
+    """Return groups as an array, and as numbers."""
+    groups = np.asarray(groups)
+    if groups.shape != (n_samples,):
+        raise ValueError(
+            f"{name} must have shape ({n_samples},), a group for each sample, got "
+            f"shape {groups.shape}."
+        )
+    try:
+        missing = bool(np.any(groups != groups))  # NaN differs from itself
+        codes = np.unique(groups, return_inverse=True)[1]
+    except TypeError:  # None, or pandas.NA, among text
+        missing = True
+    if missing:
+        raise ValueError(f"{name} must be of one type, without missing values.")
+    return groups, codes
+
+
+def _shuffled_folds(n_splits, places, y, classifier, groups, random_state, groups_name):
+    """Return the splits of shuffled folds; `groups` are numbers, or None."""
+    if n_splits < 2:
+        raise ValueError(f"cv must be at least 2 folds, got {n_splits}.")
+    if len(places) < n_splits:
+        raise ValueError(
+            f"cv={n_splits} needs at least {n_splits} samples, got {len(places)}."
+        )
+    n_groups = n_splits if groups is None else groups.max() + 1
+    if n_groups < n_splits:
+        raise ValueError(
+            f"{groups_name} must have at least cv={n_splits} different values, one "
+            f"for each fold, got {n_groups}."
+        )
+    stratified = classifier and type_of_target(y) in ("binary", "multiclass")
+    if groups is None:
+        splitter = StratifiedKFold if stratified else KFold
+    else:
+        splitter = StratifiedGroupKFold if stratified else GroupKFold
+    splitter = splitter(n_splits, shuffle=True, random_state=random_state)
+    splits = list(splitter.split(places, y, groups))
+    if stratified and len(np.unique(y)) > 1:
+        what = f"cv={n_splits}" if groups is None else groups_name
+        for train, _ in splits:
+            if len(np.unique(y[train])) == 1:
+                raise ValueError(
+                    f"{what} leaves a training part with samples of one class only, "
+                    f"{y[train][0]!r}: all others are in the part held back."
+                )
+    return splits
