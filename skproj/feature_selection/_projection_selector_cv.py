@@ -33,7 +33,11 @@ from skproj.linear_model._targets import choose_loss
 from skproj.utils._docs import shared_docs
 from skproj.utils._path_search import SELECTION_RULES, choose_row, tabulate_scores
 from skproj.utils._splits import make_splits
-from skproj.utils._stability import STABILITY_DOCS, describe_selection
+from skproj.utils._stability import (
+    STABILITY_ATTRIBUTES,
+    STABILITY_DOCS,
+    describe_selection,
+)
 from skproj.utils._tasks import run_tasks, subtask
 from skproj.utils._validation import (
     Interval,
@@ -201,13 +205,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
     )
     # Files of the first version do not know what the folds have kept.
     _fitted_attributes = (
-        (
-            *_of_every_version,
-            "selection_frequency_",
-            "stability_",
-            "stability_interval_",
-            "substitutes_",
-        ),
+        (*_of_every_version, *STABILITY_ATTRIBUTES),
         _of_every_version,
     )
     _state_migrations = (_add_ridge_and_seed,)

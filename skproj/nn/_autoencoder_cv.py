@@ -6,8 +6,8 @@ import numbers
 import numpy as np
 from sklearn.base import clone
 from sklearn.metrics import get_scorer_names
-from sklearn.model_selection import check_cv
 from sklearn.utils import check_random_state
+from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.parallel import delayed
 
 from skproj.nn._autoencoder import SparseSupervisedAutoencoder
@@ -15,6 +15,12 @@ from skproj.nn._autoencoder_folds import Path, fit_fold, train_side_by_side
 from skproj.nn._docs import AUTOENCODER_DOCS
 from skproj.utils._docs import shared_docs
 from skproj.utils._path_search import SELECTION_RULES, choose_row, tabulate_scores
+from skproj.utils._splits import make_splits
+from skproj.utils._stability import (
+    STABILITY_ATTRIBUTES,
+    STABILITY_DOCS,
+    describe_selection,
+)
 from skproj.utils._tasks import run_tasks, subtask
 from skproj.utils._validation import (
     Interval,
@@ -28,7 +34,7 @@ from skproj.utils._validation import (
 SCHEDULES_WITHOUT_LAST_STAGE = ("consensus", "projected", "single")
 
 
-@shared_docs(**AUTOENCODER_DOCS)
+@shared_docs(**AUTOENCODER_DOCS, stability=STABILITY_DOCS)
 class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
     r"""Sparse supervised autoencoder that chooses its radius by cross-validation.
 
@@ -50,9 +56,13 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         Criterion of the choice: the name of a scorer or a scorer. None is minus
         the log loss of probabilities that have been calibrated over all the folds: it
         sees a loss of features earlier than the accuracy does.
-    selection_rule : {"best", "one-standard-error"}, default="best"
-        Whether to take the radius with the best mean score, or the smallest one whose
-        mean score is at most one standard error worse.
+    selection_rule : {"parsimonious", "best", "one-standard-error"}, \
+default="parsimonious"
+        "best" takes the radius with the best mean score, "one-standard-error" the
+        smallest one whose mean score is at most one standard error worse.
+        "parsimonious" takes the best mean score less 0.01 for each factor of e by
+        which there are more than 30 features: twice as many must raise the score by
+        0.007.
     n_jobs : int, default=None
         Number of folds to run in parallel, as in joblib; None means 1.
     {ball}
@@ -102,6 +112,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
     temperature_ : float
         Divisor of the latent code in the softmax of `predict_proba`; 1 unless it was
         calibrated.
+    {stability}
     {attributes}
 
     See Also
@@ -152,26 +163,34 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         "final_noise": [Interval(numbers.Real, 0, None, closed="left"), "array-like"],
         "cv": ["cv_object"],
         "scoring": [StrOptions(set(get_scorer_names())), callable, None],
-        "selection_rule": [StrOptions(set(SELECTION_RULES))],
+        "selection_rule": [StrOptions({"parsimonious", *SELECTION_RULES})],
         "n_jobs": [numbers.Integral, None],
     }
     for _name in ("eta", "n_features_to_select", "warm_start"):
         _parameter_constraints.pop(_name)
 
-    _fitted_attributes = (
-        (
-            *SparseSupervisedAutoencoder._fitted_attributes[0],
-            "best_index_",
-            "best_score_",
-            "cv_results_",
-            "etas_",
-            "final_noise_",
-            "importances_path_",
-            "input_noise_",
-            "n_features_path_",
-        ),
+    _of_every_version = (
+        *SparseSupervisedAutoencoder._fitted_attributes[0],
+        "best_index_",
+        "best_score_",
+        "cv_results_",
+        "etas_",
+        "final_noise_",
+        "importances_path_",
+        "input_noise_",
+        "n_features_path_",
     )
-    _feature_attributes = ("feature_importances_", "importances_path_")
+    # Files of the first versions do not know what the folds have kept.
+    _fitted_attributes = (
+        (*_of_every_version, *STABILITY_ATTRIBUTES),
+        _of_every_version,
+    )
+    _feature_attributes = (
+        "feature_importances_",
+        "importances_path_",
+        "selection_frequency_",
+    )
+    __metadata_request__fit = {"groups": UNUSED}  # noqa: RUF012
 
     def __init__(
         self,
@@ -180,7 +199,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         etas=None,
         cv=None,
         scoring=None,
-        selection_rule="best",
+        selection_rule="parsimonious",
         n_jobs=None,
         projection="l12",
         activation="silu",
@@ -239,7 +258,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
     @shared_docs(**AUTOENCODER_DOCS)
     @_fit_context(prefer_skip_nested_validation=True)
     @atomic_fit
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, *, groups=None):
         """Choose the radius, train the network and select features.
 
         Parameters
@@ -248,6 +267,9 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples, in training and in the scores. A sample of weight
             zero counts as absent, but not when the samples are split.
+        groups : array-like of shape (n_samples,), default=None
+            Groups, such as patients or batches, whose samples stay on the same side of
+            each split. Metadata routing need not be enabled.
 
         Returns
         -------
@@ -269,10 +291,14 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         etas = self._checked_etas()
         noises = self._checked_noises()
         models = [self._single_model(noise) for noise in noises]
-        splits = list(check_cv(self.cv, y, classifier=True).split(X, y))
-        if not splits:
-            raise ValueError(f"cv must give at least one split, got {self.cv!r}.")
-
+        splits = make_splits(
+            self.cv,
+            X,
+            y,
+            classifier=True,
+            groups=groups,
+            random_state=models[0].random_state,
+        )
         side_by_side = self.schedule == "consensus"
         n_runs = 1 if side_by_side else 1 + len(splits)
         context = self._init_callback_context(max_subtasks=len(models) * n_runs)
@@ -313,7 +339,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
             calls = (delayed(fit_one)(clone(model), X, split) for split in splits)
             path.folds.extend(run_tasks(calls, self.n_jobs, context, "fold", arguments))
             paths.append(path)
-        self._choose(paths)
+        self._choose(paths, X, sample_weight)
         context.call_on_fit_task_end(**arguments)
         self._warn_if_few_are_selected()
         return self
@@ -325,7 +351,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
             "There is no partial_fit: the choice of a radius needs all the data."
         )
 
-    def _choose(self, paths):
+    def _choose(self, paths, X, sample_weight):
         """Take the state of the best radius of all paths."""
         if self.scoring is None:
             scores = [path.calibrated_scores() for path in paths]
@@ -336,14 +362,11 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
             name: np.concatenate([path.parameters[name] for path in paths])
             for name in paths[0].parameters
         }
-        self.cv_results_ = results = tabulate_scores(
-            parameters,
-            scores,
-            np.concatenate([path.counts for path in paths], axis=1),
-        )
+        counts = np.concatenate([path.counts for path in paths], axis=1)
+        self.cv_results_ = results = tabulate_scores(parameters, scores, counts)
         to_radius = self._projection().to_radius
         radii = np.array([to_radius(eta) for eta in parameters["eta"]])
-        best = choose_row(radii, scores, self.selection_rule)
+        best = choose_row(radii, scores, self.selection_rule, counts)
         self.best_index_ = best
         self.best_score_ = results["mean_test_score"][best]
         self.input_noise_ = parameters["input_noise"][best]
@@ -360,6 +383,16 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         self.n_features_path_ = np.array([s["n_selected_features_"] for s in chosen])
         self.importances_path_ = np.array([s["feature_importances_"] for s in chosen])
         self._set_state(states[best])
+        supports = np.concatenate([path.supports(X.shape[1]) for path in paths], axis=1)
+        self._set_state(
+            describe_selection(
+                supports[:, best],
+                self.get_support(),
+                X,
+                getattr(self, "feature_names_in_", None),
+                sample_weight,
+            )
+        )
         if self.calibrate:
             temperatures = np.concatenate([path.temperatures for path in paths])
             self.temperature_ = float(temperatures[best])

@@ -99,6 +99,14 @@ class Path:
         temperatures = self.temperatures[:, np.newaxis, np.newaxis]
         return np.array([-log_losses(fold, temperatures) for fold in self.folds])
 
+    def supports(self, n_features):
+        """Return what was selected, of shape (n_splits, n_candidates, n_features)."""
+        supports = np.zeros((*self.counts.shape, n_features), dtype=bool)
+        for masks, fold in zip(supports, self.folds, strict=True):
+            for mask, support in zip(masks, fold.supports, strict=True):
+                mask[support] = True
+        return supports
+
 
 def as_indices(rows):
     """Return the indices of rows that may be given by a mask."""

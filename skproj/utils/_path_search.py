@@ -5,6 +5,11 @@ from scipy.stats import rankdata
 
 SELECTION_RULES = ("best", "one-standard-error")
 
+# "parsimonious" takes more features than this only for a higher score: so much for each
+# factor of e.
+FREE_FEATURES = 30
+SCORE_PER_FACTOR = 0.01
+
 
 def tabulate_scores(parameters, scores, n_features):
     """Return the results of the folds in the form of a grid search.
@@ -42,14 +47,17 @@ def tabulate_scores(parameters, scores, n_features):
     }
 
 
-def choose_row(radii, scores, rule):
-    """Return the row with the best score, or the sparsest that is as good.
+def choose_row(radii, scores, rule, n_features=None):
+    """Return the row with the best score, or a sparser one that is nearly as good.
 
     Parameters
     ----------
     radii : ndarray of shape (n_candidates,)
     scores : ndarray of shape (n_splits, n_candidates)
-    rule : {"best", "one-standard-error"}
+    rule : str
+        One of `SELECTION_RULES`, or "parsimonious".
+    n_features : ndarray of shape (n_splits, n_candidates), default=None
+        Needed by "parsimonious".
 
     Returns
     -------
@@ -57,6 +65,9 @@ def choose_row(radii, scores, rule):
         Of equally good ones that with the smallest radius.
     """
     means = scores.mean(axis=0)
+    if rule == "parsimonious":
+        factors = np.maximum(n_features.mean(axis=0) / FREE_FEATURES, 1.0)
+        means = means - SCORE_PER_FACTOR * np.log(factors)
     threshold = means.max()
     if rule == "one-standard-error" and len(scores) > 1:
         best = scores[:, means.argmax()]

@@ -16,6 +16,13 @@ MAX_SUBSTITUTES = 100
 MAX_BLOCK_ENTRIES = 1 << 22
 MAX_BLOCK_ROWS = 256
 
+STABILITY_ATTRIBUTES = (
+    "selection_frequency_",
+    "stability_",
+    "stability_interval_",
+    "substitutes_",
+)
+
 STABILITY_DOCS = """
 selection_frequency_ : ndarray of shape (n_features_in_,)
     Share of the folds that keep each feature, with the chosen parameters.

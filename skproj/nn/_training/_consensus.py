@@ -394,7 +394,8 @@ class _Stage:
                 coordinates.features_of_decoder(bias[: coordinates.size]),
             )
         if not decoder:
-            decoder = [(l.weight, l.bias) for l in template.module.decoder[::2]]
+            untrained = template.module.decoder[::2]
+            decoder = [(layer.weight, layer.bias) for layer in untrained]
             weight, bias = decoder[-1]
             kept = torch.from_numpy(columns).to(weight.device)
             decoder[-1] = weight[kept], bias[kept]

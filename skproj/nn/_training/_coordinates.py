@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from skproj.nn._training._samples import Samples
 from skproj.nn._training._tensors import to_tensor
 
 # Directions with less than this share of the largest variance are left out: they are
@@ -27,7 +26,7 @@ MAX_STACK_ENTRIES = 1 << 27
 
 @dataclass(frozen=True)
 class Coordinates:
-    """Linear coordinates of some of the features: ``(X[:, columns] * factors) @ basis``.
+    """Coordinates ``(X[:, columns] * factors) @ basis`` of some of the features.
 
     Attributes
     ----------

@@ -48,7 +48,7 @@ class StackedLinear(torch.nn.Module):
             setattr(self, name, torch.nn.Parameter(torch.cat([start] * n_groups)))
 
     def forward(self, X):
-        """Apply the layers to inputs of shape (n_groups * n_networks, n_samples, n_in)."""
+        """Apply each layer to its own samples."""
         return torch.baddbmm(self.bias.unsqueeze(1), X, self.weight.mT)
 
 
