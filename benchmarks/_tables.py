@@ -28,6 +28,16 @@ def as_rst(rows, title=""):
     return text
 
 
+def as_text(rows):
+    """Write rows in columns for a terminal."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    )
+    return "".join(line.rstrip() + "\n" for line in lines)
+
+
 def as_markdown(rows):
     """Write rows as a table of Markdown."""
     titles, *body = rows

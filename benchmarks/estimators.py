@@ -24,9 +24,6 @@ labelled so and not marked.
 """
 
 import argparse
-import csv
-import platform
-import textwrap
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -37,9 +34,15 @@ from typing import NamedTuple
 
 import estimator_peers as peers
 import numpy as np
-import sklearn
 import torch
-from _tables import as_markdown, as_rst, processor, versions, write_between_marks
+from _results import (
+    append_record,
+    describe_conditions,
+    describe_system,
+    mean_and_error,
+    read_records,
+)
+from _tables import as_markdown, as_rst, as_text, write_between_marks
 from sklearn.datasets import load_breast_cancer, load_digits, make_classification
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_selection import VarianceThreshold
@@ -49,7 +52,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from threadpoolctl import threadpool_limits
 
-import skproj
 from skproj import datasets
 
 N_FOLDS = 4
@@ -211,20 +213,10 @@ def wanted(options):
     return product(options.families, options.draws, options.folds)
 
 
-def available(names):
-    """Leave out, with a word, methods that need a package that is missing."""
-    for name in names:
-        if peers.METHODS[name].is_available():
-            yield name
-        else:
-            print(f"{peers.METHODS[name].requires} is not installed and is left out.")
-
-
 def run(options, done):
     """Yield the fits that are not among those that are done."""
-    methods = list(available(options.methods))
-    packages = {"NumPy": np, "scikit-learn": sklearn, "torch": torch, "skproj": skproj}
-    system = f"{processor()}, {platform.system()}, with {versions(**packages)}"
+    methods = list(peers.available(options.methods))
+    system = describe_system()
     known = {fit.key for fit in done}
     for setting in wanted(options):
         missing = [name for name in methods if (*setting, name) not in known]
@@ -242,36 +234,15 @@ def run(options, done):
 
 def read_fits(path):
     """Read the lines of a file, of equal fits the last one; it need not exist."""
-    if path is None or not path.exists():
-        return []
-    types = Fit.__annotations__.values()
-    with path.open(newline="") as file:
-        _, *lines = csv.reader(file)
-    fits = [
-        Fit(*(kind(cell) for kind, cell in zip(types, line, strict=True)))
-        for line in lines
-    ]
-    return list({fit.key: fit for fit in fits}.values())
+    return read_records(path, Fit)
 
 
 def append_fit(path, fit):
-    """Add a line to a file, which gets its titles first if it is new."""
-    numbers = [f"{x:.5g}" if isinstance(x, float) else x for x in fit]
-    with path.open("a", newline="") as file:
-        writer = csv.writer(file)
-        if file.tell() == 0:
-            writer.writerow(Fit._fields)
-        writer.writerow(numbers)
+    """Add a line to a file."""
+    append_record(path, fit)
 
 
 # Tables
-
-
-def mean_and_error(values):
-    """Mean and its standard error; the error of a single value is unknown."""
-    values = np.asarray(values, dtype=float)
-    error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
-    return values.mean(), error
 
 
 def leaders(values_of):
@@ -400,26 +371,6 @@ def print_fit(fit):
         f"{fit.seconds:8.1f} s",
         flush=True,
     )
-
-
-def describe_conditions(fits):
-    """Say where and how the numbers were taken."""
-    systems = dict.fromkeys(fit.system for fit in fits)
-    return textwrap.fill(
-        f"Measured on {'; and on '.join(systems)}; one thread.",
-        width=88,
-        break_on_hyphens=False,
-    )
-
-
-def as_text(rows):
-    """Write rows in columns for a terminal."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        for row in rows
-    )
-    return "".join(line.rstrip() + "\n" for line in lines)
 
 
 def write_rst(path, fits):

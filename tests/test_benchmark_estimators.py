@@ -20,8 +20,9 @@ def bench(monkeypatch):
     import estimators
 
     yield estimators
-    for name in ("estimators", "estimator_peers", "_tables"):
-        del sys.modules[name]
+    for name, module in list(sys.modules.items()):
+        if Path(getattr(module, "__file__", None) or "").parent == BENCHMARKS:
+            del sys.modules[name]
 
 
 def make_fit(bench, method, fold, accuracy):
