@@ -127,7 +127,7 @@ def make_grid_search():
 
 
 def make_selector_search():
-    return ProjectionFeatureSelectorCV(5, cv=3)
+    return ProjectionFeatureSelectorCV(5, cv=3, random_state=0)
 
 
 def make_autoencoder_search(**parameters):
@@ -275,7 +275,7 @@ def make_deadly(name, flag):
         )
     scoring = functools.partial(deadly_score, flag=flag)
     if name == "selector":
-        return ProjectionFeatureSelectorCV(5, cv=6, scoring=scoring)
+        return ProjectionFeatureSelectorCV(5, cv=6, scoring=scoring, random_state=0)
     return make_autoencoder_search(scoring=scoring).set_params(cv=4)
 
 

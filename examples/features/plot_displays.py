@@ -39,7 +39,11 @@ from skproj.inspection import (
 cancer = load_breast_cancer(as_frame=True)
 X, y = cancer.data, cancer.target_names[cancer.target]
 selector = ProjectionFeatureSelectorCV(
-    np.geomspace(0.1, 20.0, 12), cv=3, selection_rule="one-standard-error"
+    np.geomspace(0.1, 20.0, 12),
+    cv=3,
+    scoring="accuracy",
+    selection_rule="one-standard-error",
+    random_state=0,
 ).fit(X, y)
 path = EtaPathDisplay.from_estimator(selector)
 

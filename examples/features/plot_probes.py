@@ -58,11 +58,13 @@ print(
 # Two searches over eta
 # ---------------------
 # The linear model of the selector is less accurate than the final classifier, and its
-# best radius includes some probes for a small gain in accuracy. The smallest radius
-# within one standard error of the best excludes them. By default, the search of the
-# autoencoder tries several noise levels; using one, and dropping half of the features
-# at each stage, makes it faster.
-selector = ProjectionFeatureSelectorCV(selection_rule="one-standard-error", cv=4)
+# best radius includes many probes for a small gain in accuracy. The smallest radius
+# within one standard error of the best excludes most of them. By default, the search
+# of the autoencoder tries several noise levels; using one, and dropping half of the
+# features at each stage, makes it faster.
+selector = ProjectionFeatureSelectorCV(
+    scoring="accuracy", selection_rule="one-standard-error", cv=4, random_state=0
+)
 autoencoder = SparseSupervisedAutoencoderCV(
     input_noise=1.0,
     final_noise=0.5,

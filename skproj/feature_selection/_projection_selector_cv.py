@@ -168,7 +168,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
     ...     selection_rule="one-standard-error", random_state=0
     ... )
     >>> selector.fit_transform(X, y).shape
-    (569, 10)
+    (569, 12)
 
     The share of the folds that keep the worst radius, and the
     features that are most strongly correlated with it:

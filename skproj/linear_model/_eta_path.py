@@ -9,15 +9,16 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 # Radii are doubled until that lowers the objective by less than this share of its value
-# without features, or until the slope of the objective is less than this share of that
-# at zero. The slope is the penalty of the lasso with the same solution. Models beyond
-# overfit, and take many iterations. Radii below this share of the natural one are not
-# tried, even if several features are still selected.
+# without features, or until the slope of the objective is this share of that at zero.
+# The slope is the penalty of the lasso with the same solution. Models beyond overfit,
+# and take many iterations. Radii below this share of the natural one are not tried,
+# even if several features are still selected.
 MIN_RELATIVE_GAIN = 0.01
-MIN_SLOPE_SHARE = 0.005
+MIN_SLOPE_SHARE = 0.004
 MIN_RADIUS_SHARE = 1e-2
 # The ends of the grid need no accurate models.
 GRID_TOL = 1e-3
+TINY = np.finfo(np.float64).tiny
 
 
 class EtaPath(NamedTuple):
@@ -62,10 +63,15 @@ def make_etas(etas, problem, projection, **options):
     largest, fit = natural, first
     least_slope = MIN_SLOPE_SHARE * problem.slope(None, projection)
     least_gain = MIN_RELATIVE_GAIN * problem.null_objective
+    last_slope = None
     while True:
-        if problem.slope(fit, projection) < least_slope:
+        slope = max(problem.slope(fit, projection), TINY)
+        if slope < least_slope:
+            if last_slope is not None:  # between the last two on a power law
+                share = np.log(slope / least_slope) / np.log(slope / last_slope)
+                largest *= 0.5**share
             return np.geomspace(smallest, largest, etas)
-        objective = fit.objective
+        last_slope, objective = slope, fit.objective
         fit = problem.solve(2.0 * largest, projection, start=fit, **options)
         if objective - fit.objective < least_gain:
             return np.geomspace(smallest, largest, etas)
