@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from skproj.nn._training._samples import prediction_rows
 from skproj.nn._training._tensors import to_tensor
 
 # Directions with less than this share of the largest variance are left out: they are
@@ -19,9 +20,9 @@ SMALLEST_VARIANCE = 1e-6
 # Columns that are multiplied in float64 at once.
 BLOCK_COLUMNS = 4096
 
-# Coordinates with at most this many entries are computed once for a stage, others batch
-# by batch.
-MAX_STACK_ENTRIES = 1 << 27
+# Features themselves, without a basis, are gathered once for a stage if these are at
+# most so many entries, else batch by batch.
+MAX_STACK_ENTRIES = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,9 @@ class Coordinates:
         """Number of coordinates."""
         return len(self.columns) if self.basis is None else self.basis.shape[1]
 
-    def of_rows(self, X):
-        """Transform dense rows of all features."""
-        columns = torch.from_numpy(self.columns).to(X.device)
-        T = X[:, columns] * self.factors
+    def of_samples(self, samples, index):
+        """Transform some samples, of which only these columns become dense."""
+        T = dense_columns(samples, index, self.columns) * self.factors
         return T if self.basis is None else T @ self.basis
 
     def features_of_encoder(self, weight):
@@ -119,13 +119,20 @@ def fit_coordinates(samples, rows, columns, prior, *, rotate):
     factors = to_tensor(factors * (shrink / np.sqrt(mean_square)), device).to(dtype)
     if not rotate or len(columns) == 0:
         return Coordinates(columns, factors, None)
-    X = samples.X[samples.rows[to_tensor(rows, device)].cpu().numpy()]
-    if sparse.issparse(X):
-        X = to_tensor(X[:, columns].toarray(), device)
-    else:
-        X = X[:, torch.from_numpy(columns).to(device)]
-    X = X * factors
+    X = dense_columns(samples, torch.from_numpy(rows).to(device), columns) * factors
     return Coordinates(columns, factors, principal_directions(X))
+
+
+def dense_columns(samples, index, columns):
+    """Return some columns of some samples as a tensor."""
+    rows = samples.rows[index]
+    if not sparse.issparse(samples.X):
+        columns = torch.from_numpy(columns).to(rows.device)
+        return samples.X[rows.unsqueeze(1), columns]
+    X = samples.X[rows.cpu().numpy()]
+    if len(columns) < X.shape[1]:
+        X = X[:, columns]
+    return to_tensor(X.toarray(), rows.device)
 
 
 def principal_directions(X):
@@ -167,9 +174,12 @@ class StackedSamples:
         self.rows = samples.rows
         self.width = max(part.size for part in coordinates)
         self._X = None
-        if len(samples) * self.row_entries <= MAX_STACK_ENTRIES:
+        rotated = any(part.basis is not None for part in coordinates)
+        if rotated or len(samples) * self.row_entries <= MAX_STACK_ENTRIES:
             everything = torch.arange(len(samples), device=self.rows.device)
-            self._X = self._stack(everything)
+            n_columns = max(len(part.columns) for part in coordinates)
+            blocks = everything.split(prediction_rows(n_columns))
+            self._X = torch.cat([self._stack(block) for block in blocks], dim=1)
 
     def __len__(self):
         return len(self.samples)
@@ -190,8 +200,8 @@ class StackedSamples:
         return zip(*(part.split(batch_size, dim=1) for part in parts), strict=True)
 
     def _stack(self, index):
-        X = self.samples.batch(index)[0]
-        stack = X.new_zeros((len(self.coordinates), len(index), self.width))
+        shape = len(self.coordinates), len(index), self.width
+        stack = self.weight.new_zeros(shape)
         for group, coordinates in zip(stack, self.coordinates, strict=True):
-            group[:, : coordinates.size] = coordinates.of_rows(X)
+            group[:, : coordinates.size] = coordinates.of_samples(self.samples, index)
         return stack

@@ -15,8 +15,8 @@ FEATURES_PER_SAMPLE = 10
 MAX_VARIANCE_RATIO = 1e4
 SMALLEST_FACTOR = 0.02
 
-# Columns that are converted to float64 at once.
-BLOCK_COLUMNS = 2048
+# Entries that are converted to float64 at once.
+MAX_BLOCK_ENTRIES = 1 << 22
 
 
 def prior_power(n_features, n_samples):
@@ -73,8 +73,9 @@ def variance_ratios(samples, weight):
     rows = samples.rows.cpu().numpy()
     X = samples.X.tocsc() if sparse.issparse(samples.X) else samples.X
     ratios = np.empty((len(weight), X.shape[1]))
-    for start in range(0, X.shape[1], BLOCK_COLUMNS):
-        block = slice(start, start + BLOCK_COLUMNS)
+    width = max(1, MAX_BLOCK_ENTRIES // len(rows))
+    for start in range(0, X.shape[1], width):
+        block = slice(start, start + width)
         part = X[:, block]
         if sparse.issparse(part):
             part = part[rows].toarray()
