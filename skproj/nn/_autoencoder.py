@@ -351,3 +351,6 @@ class SparseSupervisedAutoencoderRegressor(
 
     def _scaled_prediction(self, X):
         return self._latent(X)
+
+    def _last_noise(self):
+        return self.final_noise

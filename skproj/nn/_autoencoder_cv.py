@@ -60,9 +60,9 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
 default="parsimonious"
         "best" takes the radius with the best mean score, "one-standard-error" the
         smallest one whose mean score is at most one standard error worse.
-        "parsimonious" takes the best mean score less 0.01 for each factor of e by
-        which there are more than 30 features: twice as many must raise the score by
-        0.007.
+        "parsimonious" takes the best mean score less 0.2 / sqrt(n_samples) for each
+        factor of e by which there are more than 30 features: twice as many must raise
+        the score by 0.014 of 100 samples.
     n_jobs : int, default=None
         Number of folds to run in parallel, as in joblib; None means 1.
     {ball}
@@ -366,7 +366,9 @@ default="parsimonious"
         self.cv_results_ = results = tabulate_scores(parameters, scores, counts)
         to_radius = self._projection().to_radius
         radii = np.array([to_radius(eta) for eta in parameters["eta"]])
-        best = choose_row(radii, scores, self.selection_rule, counts)
+        best = choose_row(
+            radii, scores, self.selection_rule, counts, n_samples=X.shape[0]
+        )
         self.best_index_ = best
         self.best_score_ = results["mean_test_score"][best]
         self.input_noise_ = parameters["input_noise"][best]

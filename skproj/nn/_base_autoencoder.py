@@ -206,7 +206,11 @@ class BaseSparseAutoencoder(
             keep_fraction=self.keep_fraction,
             hidden_sizes=self._hidden_sizes(),
             activation=self.activation,
+            final_noise=self._last_noise(),
         )
+
+    def _last_noise(self):
+        """Return the noise of a stage after those of the consensus, or None."""
 
     def _train_groups(self, encoded, trainer, etas, shares):
         """Train a group of networks for each part of the samples, side by side.

@@ -5,10 +5,10 @@ from scipy.stats import rankdata
 
 SELECTION_RULES = ("best", "one-standard-error")
 
-# "parsimonious" takes more features than this only for a higher score: so much for each
-# factor of e.
+# "parsimonious" takes more features than the first number only for a higher score: for
+# each factor of e, by the second one over the root of the number of samples.
 FREE_FEATURES = 30
-SCORE_PER_FACTOR = 0.01
+SCORE_PER_FACTOR = 0.2
 
 
 def tabulate_scores(parameters, scores, n_features):
@@ -47,7 +47,7 @@ def tabulate_scores(parameters, scores, n_features):
     }
 
 
-def choose_row(radii, scores, rule, n_features=None):
+def choose_row(radii, scores, rule, n_features=None, n_samples=None):
     """Return the row with the best score, or a sparser one that is nearly as good.
 
     Parameters
@@ -57,7 +57,8 @@ def choose_row(radii, scores, rule, n_features=None):
     rule : str
         One of `SELECTION_RULES`, or "parsimonious".
     n_features : ndarray of shape (n_splits, n_candidates), default=None
-        Needed by "parsimonious".
+    n_samples : int, default=None
+        Needed by "parsimonious", as is `n_features`.
 
     Returns
     -------
@@ -67,7 +68,7 @@ def choose_row(radii, scores, rule, n_features=None):
     means = scores.mean(axis=0)
     if rule == "parsimonious":
         factors = np.maximum(n_features.mean(axis=0) / FREE_FEATURES, 1.0)
-        means = means - SCORE_PER_FACTOR * np.log(factors)
+        means = means - SCORE_PER_FACTOR / np.sqrt(n_samples) * np.log(factors)
     threshold = means.max()
     if rule == "one-standard-error" and len(scores) > 1:
         best = scores[:, means.argmax()]

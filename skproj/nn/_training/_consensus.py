@@ -14,9 +14,10 @@ from skproj.nn._training._samples import TrainingData
 from skproj.nn._training._schedule import SparseResult, SparsityTarget
 from skproj.nn._training._stack import NetworkStack, n_networks_for
 
-# Below this many samples, weights say more about the samples than about the features:
-# each stage starts with new ones, and features are ranked with all groups of samples.
-RESTART_BELOW_SAMPLES = 400
+# Below this many samples, features are ranked with all groups of samples, and with what
+# each of them says about the target. Weights of a classifier then say more about the
+# samples than about the features: each stage starts with new ones.
+FEW_SAMPLES = 400
 
 # Parts of the samples that also rank the features, each without one of them.
 N_PARTS = 5
@@ -25,8 +26,10 @@ N_PARTS = 5
 WIDE_FEATURES_PER_SAMPLE = 4
 WIDE_KEEP_FRACTION = 0.5
 
-# Principal directions of more samples take longer than training with more features.
+# Principal directions of more samples, or of not many more features than samples, take
+# longer than they save.
 MAX_ROTATED_SAMPLES = 1500
+ROTATED_FEATURES_PER_SAMPLE = 2
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,16 @@ class ConsensusSchedule:
     hidden_sizes : tuple of int
         Widths of the hidden layers, of all networks of a group together.
     activation : str
+    final_noise : float or None
+        Noise on the input in one more stage after the last projection, which a
+        regression needs: noise makes predictions smaller. None for no such stage.
     """
 
     projection: ColumnProjection
     keep_fraction: float
     hidden_sizes: tuple
     activation: str
+    final_noise: float | None = None
 
     def run(self, trainer, targets, shares):
         """Train from dense to sparse, and yield the results for each target.
@@ -86,10 +93,13 @@ class ConsensusSchedule:
             radius = self.projection.radius_for(ranked.weight, count)
             while pending[0].is_reached(radius, count):
                 target = pending.pop(0)
-                end = stage.next(ranked, target, branch=bool(pending), go_on=stop)
-                if not stop:
-                    end.train()
-                yield end.results()
+                if self._keeps_everything(target, stage):
+                    yield stage.results()
+                else:
+                    end = stage.next(ranked, target, branch=bool(pending), go_on=stop)
+                    if not stop and not end.train() and self.final_noise is not None:
+                        end.train(input_noise=self.final_noise)
+                    yield end.results()
                 if not pending:
                     return
             stage = stage.next(ranked, SparsityTarget(radius, count))
@@ -123,6 +133,11 @@ class ConsensusSchedule:
             radius = self.projection.radius_for(ranked.weight, count)
             stage = stage.next(ranked, SparsityTarget(radius, count))
 
+    def _keeps_everything(self, target, stage):
+        if target.n_features is None:
+            return target.radius == self.projection.everything
+        return target.n_features == len(stage.columns[0])
+
     def _next_count(self, stage):
         """Return how many features the next intermediate projection keeps."""
         n_kept = len(stage.columns[0])
@@ -138,14 +153,17 @@ class ConsensusSchedule:
         weight = np.vstack([weight, weight * shares])
         weight /= weight.mean(axis=1, keepdims=True)
         n_features = train.X.shape[1]
+        prior = np.ones((len(weight), n_features))
+        if len(train) < FEW_SAMPLES:
+            prior = feature_prior(train, weight)
         return _Stage(
             schedule=self,
             template=trainer,
             weight=weight,
-            prior=feature_prior(train, weight),
+            prior=prior,
             columns=[np.arange(n_features)] * len(weight),
             radius=self.projection.everything,
-            importances=[np.ones(n_features)] * len(weight),
+            importances=None,
             generator=trainer.generator,
             history=trainer.history,
         )
@@ -181,8 +199,8 @@ class _Stage:
         The features of each group.
     radius : float
         Of the last projection.
-    importances : list of ndarray
-        Norms of the columns of each group after it.
+    importances : list of ndarray or None
+        Norms of the columns of each group after it; None if there was none.
     generator : torch.Generator
     history : TrainingHistory
     before : Trainer or None
@@ -207,23 +225,30 @@ class _Stage:
         self.weight, self.prior = weight, prior
         self.columns, self.radius, self.importances = columns, radius, importances
         self.n_samples = int((weight > 0).sum(axis=1).max())
-        self.restarts = self.n_samples < RESTART_BELOW_SAMPLES
+        self.has_few_samples = self.n_samples < FEW_SAMPLES
+        is_regression = template.data.train.y.is_floating_point()
+        self.restarts = self.has_few_samples and not is_regression
         self.trainer = self._make_trainer(generator, history)
         if before is not None:
             self._take_weights(before)
 
-    def train(self):
+    def train(self, input_noise=math.inf):
         """Train for one stage; return whether a callback wants to stop."""
+        noise = min(input_noise, self.trainer.options.input_noise)
+        self.trainer.options = replace(self.trainer.options, input_noise=noise)
         return self.trainer.train_stage()
 
     def results(self):
         """Return the result of each group."""
         dtype = self.template.data.train.weight.cpu().numpy().dtype
+        all_importances = self.importances
+        if all_importances is None:
+            all_importances = self.ranked().norms
         return [
             SparseResult(
                 self._network_trainer(group), self.radius, importances.astype(dtype)
             )
-            for group, importances in enumerate(self.importances)
+            for group, importances in enumerate(all_importances)
         ]
 
     @torch.no_grad()
@@ -234,7 +259,7 @@ class _Stage:
             _mean_one(self.schedule.projection.norms(weight)) for weight in weights
         ]
         own, consensus = norms[0], norms[0]
-        if self.restarts and len(norms) > 1:
+        if self.has_few_samples and len(norms) > 1:
             consensus = _mean_one((own + self._mean_norm_elsewhere(norms)) / 2.0)
         own = self.schedule.projection.norms(weights[0])
         factors = np.divide(consensus, own, out=np.zeros_like(own), where=own > 0)
@@ -333,9 +358,10 @@ class _Stage:
         )
 
     def _rotates(self, n_columns):
-        if self.restarts:
+        if self.has_few_samples:
             return True
-        return self.n_samples < n_columns and self.n_samples <= MAX_ROTATED_SAMPLES
+        is_wide = n_columns > ROTATED_FEATURES_PER_SAMPLE * self.n_samples
+        return is_wide and self.n_samples <= MAX_ROTATED_SAMPLES
 
     @torch.no_grad()
     def _take_weights(self, before):
@@ -429,7 +455,7 @@ def draw_parts(trainer, *, stratify):
         0 for a sample that is left out, else 1.
     """
     n_samples = len(trainer.data.train)
-    if n_samples >= RESTART_BELOW_SAMPLES:
+    if n_samples >= FEW_SAMPLES:
         return np.ones((0, n_samples))
     device = trainer.generator.device
     order = torch.randperm(n_samples, generator=trainer.generator, device=device)

@@ -84,11 +84,11 @@ class Coordinates:
         """
         if self.basis is not None:
             rows = self.basis @ rows
-        return (rows.T / self.factors).T
+        return rows / self.factors.reshape(-1, *[1] * (rows.ndim - 1))
 
     def decoder_of_features(self, rows):
         """Undo `features_of_decoder`, as far as the coordinates go."""
-        rows = (rows.T * self.factors).T
+        rows = rows * self.factors.reshape(-1, *[1] * (rows.ndim - 1))
         return rows if self.basis is None else self.basis.T @ rows
 
 

@@ -74,8 +74,9 @@ def mlp_from_layers(layers, activation):
 
 def linear_layer(weight, bias):
     """Return a layer with copies of given weights and biases."""
-    n_out, n_in = weight.shape
-    layer = torch.nn.utils.skip_init(torch.nn.Linear, n_in, n_out)
+    # PyTorch warns where a layer is made without any input or output.
+    layer = torch.nn.utils.skip_init(torch.nn.Linear, 1, 1)
+    layer.out_features, layer.in_features = weight.shape
     layer.weight = torch.nn.Parameter(weight.detach().clone())
     layer.bias = torch.nn.Parameter(bias.detach().clone())
     return layer

@@ -13,7 +13,7 @@ import torch
 from skproj.nn._training._network import ACTIVATIONS
 
 # Networks that share the hidden units of an estimator, where the widths allow it.
-N_NETWORKS = 4
+N_NETWORKS = 5
 
 
 def n_networks_for(hidden_sizes):
