@@ -194,10 +194,11 @@ def add_search_options(parser):
     )
     parser.add_argument(
         "--rule",
-        choices=["best", "one-standard-error"],
-        default="best",
+        choices=["auto", "best", "one-standard-error"],
+        default="auto",
         help="take the radius with the best score, or the smallest within one standard "
-        "error of it, which keeps fewer features",
+        "error of it, which keeps fewer features; auto is the best score, of which an "
+        "autoencoder for classes subtracts a little for many features",
     )
     parser.add_argument(
         "--test-size",

@@ -280,7 +280,7 @@ def make_search(task, method, X, y, options):
         autoencoder = SparseSupervisedAutoencoderCV(
             etas=given,
             cv=options.cv,
-            selection_rule=options.rule,
+            selection_rule="parsimonious" if options.rule == "auto" else options.rule,
             n_jobs=options.n_jobs,
             random_state=options.seed,
         )
@@ -303,7 +303,9 @@ def make_search(task, method, X, y, options):
             "score": SEARCH_METRICS[task].lower(),
             "n_features": count_features,
         },
-        refit=ChooseRadius(options.rule, options.cv),
+        refit=ChooseRadius(
+            "best" if options.rule == "auto" else options.rule, options.cv
+        ),
         cv=options.cv,
         n_jobs=options.n_jobs,
         error_score="raise",

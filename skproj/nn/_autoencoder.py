@@ -40,19 +40,19 @@ class SparseSupervisedAutoencoder(NetworkClassifierMixin, BaseSparseAutoencoder)
     input_noise : float, default=1.0
         Standard deviation of Gaussian noise added to the input of the encoder while
         training [2]_; the reconstruction is compared with the clean input. The
-        default is meant for features of unit variance; small noisy data
-        are often better served by 3.
+        default is meant for features of unit variance.
     final_noise : float, default=0.5
         Standard deviation of the noise in the stage after the last projection, unless
         `input_noise` is smaller: few features can be trusted more. Not used where
-        there is no such stage.
+        there is no such stage, as with ``schedule="consensus"``.
     {training}
     {class_weight}
     calibrate : bool, default=False
         Whether to hold back `validation_fraction` of the samples and fit the
         temperature [3]_ of the class probabilities with them.
     warm_start : bool, default=False
-        Whether `fit` starts from the weights of the previous fit.
+        Whether `fit` starts from the weights of the previous fit. Not possible with
+        ``schedule="consensus"``.
     {device}
 
     Attributes
@@ -239,7 +239,8 @@ class SparseSupervisedAutoencoderRegressor(
         there is no such stage.
     {training}
     warm_start : bool, default=False
-        Whether `fit` starts from the weights of the previous fit.
+        Whether `fit` starts from the weights of the previous fit. Not possible with
+        ``schedule="consensus"``.
     {device}
 
     Attributes

@@ -38,20 +38,21 @@ SCHEDULES_WITHOUT_LAST_STAGE = ("consensus", "projected", "single")
 class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
     r"""Sparse supervised autoencoder that chooses its radius by cross-validation.
 
-    A progressive run from dense to sparse passes every radius, so one run for each
-    fold scores all of them. The radius with the best score is chosen, and the run of
-    all the samples gives the fitted network.
+    A run from dense to sparse passes every radius, so one run scores all of them: the
+    networks of all the samples and of the folds are trained side by side. The radius
+    is chosen by the scores of the folds.
 
     Parameters
     ----------
     {layers}
     etas : array-like of shape (n_etas,), default=None
         Radii to choose from. By default those that the run of all the samples passes,
-        from all the features, with an infinite radius, down to one; with more than
-        eight features per sample, from a part of the features.
+        from all the features, with an infinite radius, down to one.
     cv : int, cross-validation generator or iterable, default=None
-        How to split the samples, as in :class:`~sklearn.model_selection.GridSearchCV`;
-        None means five stratified folds.
+        How to split the samples, as in :class:`~sklearn.model_selection.GridSearchCV`.
+        A number of folds, None for five, shuffles the samples with `random_state`; the
+        folds are stratified, and keep groups together if `groups` are passed to `fit`.
+        Others are used as they are.
     scoring : str or callable, default=None
         Criterion of the choice: the name of a scorer or a scorer. None is minus
         the log loss of probabilities that have been calibrated over all the folds: it
@@ -64,22 +65,23 @@ default="parsimonious"
         factor of e by which there are more than 30 features: twice as many must raise
         the score by 0.014 of 100 samples.
     n_jobs : int, default=None
-        Number of folds to run in parallel, as in joblib; None means 1.
+        Number of folds to run in parallel, as in joblib; None means 1. Not used with
+        ``schedule="consensus"``, where all folds are one run.
     {ball}
     {network}
     {schedule}
     {steps}
-    input_noise : float or array-like, default=(1.0, 3.0)
+    input_noise : float or array-like, default=1.0
         Standard deviation of Gaussian noise added to the input of the encoder while
         training [2]_; the reconstruction is compared with the clean input. The
-        default is meant for features of unit variance. Of several
-        the best one is chosen together with the radius: small noisy data, where many
-        features carry a little, are often better served by 3.
-    final_noise : float or array-like, default=(0.5, 2.0)
+        default is meant for features of unit variance. Of several the best one is
+        chosen together with the radius.
+    final_noise : float or array-like, default=0.5
         Standard deviation of the noise in the stage after the last projection, unless
         `input_noise` is smaller: few features can be trusted more. Of several the best
         one is chosen as well; those that are not below the input noise are left out,
-        but one. Not used where there is no such stage.
+        but one. Not used where there is no such stage, as with
+        ``schedule="consensus"``.
     {training}
     {class_weight}
     calibrate : bool, default=True
@@ -122,9 +124,12 @@ default="parsimonious"
 
     Notes
     -----
-    A fit of :class:`SparseSupervisedAutoencoder` at one radius is the same run,
-    stopped there: with the same `scoring`, `cv` and an integer `random_state`, a grid
-    search over `eta` finds the same scores. It takes far longer.
+    With ``schedule="progressive"``, a fit of :class:`SparseSupervisedAutoencoder` at
+    one radius is the same run, stopped there: with the same `scoring`, `cv` and an
+    integer `random_state`, a grid search over `eta` finds the same scores. It takes far
+    longer. With ``schedule="consensus"`` the folds keep as many features as the run of
+    all the samples at the same step, whatever their own radius; and for less than 400
+    samples the folds are the parts that rank the features.
 
     Samples whose class is missing in the training part of a split do not count for
     the default score, nor for the calibration.
@@ -135,7 +140,8 @@ default="parsimonious"
     made of the samples as they come: their order matters, and so does repeating a
     sample instead of giving it a weight.
 
-    Callbacks see the path of all the samples and the folds, but cannot end a search.
+    Callbacks see the path of all the samples, and the folds that have a run of their
+    own, but cannot end a search.
 
     References
     ----------

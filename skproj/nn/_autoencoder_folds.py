@@ -148,6 +148,11 @@ class FoldScorer:
         self.known = np.isin(self.y, trained)
         self.trained = np.isin(classes, trained)
         self.weight = weight[self.known]
+        if np.count_nonzero(self.trained) < 2:
+            raise ValueError(
+                "cv makes a split whose training part has less than two classes: "
+                f"{classes[self.trained].tolist()}."
+            )
         if not np.any(self.weight > 0.0):
             raise ValueError(
                 "cv makes a split without any test sample of positive weight whose "
@@ -164,7 +169,7 @@ class FoldScorer:
             self._scores.append(score)
         self._supports.append(model.get_support(indices=True))
         latent = np.full((len(self.weight), len(self.classes)), -np.inf)
-        latents = model.transform(self.X[self.known])
+        latents = model._latent(self.X[self.known])
         # A model of the training samples alone knows no other classes.
         own = np.isin(self.classes, model.classes_) & self.trained
         latent[:, own] = latents[:, np.isin(model.classes_, self.classes[own])]

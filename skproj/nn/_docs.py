@@ -85,13 +85,15 @@ AUTOENCODER_DOCS = {
     "layers": """
         hidden_layer_sizes : int or array-like of int, default=(100,)
             Widths of the hidden layers of the encoder; the decoder mirrors them. With
-            an empty tuple the encoder is linear.
+            an empty tuple the encoder is linear. With ``schedule="consensus"`` up to
+            five networks of equal size share the units: as many as divide all widths.
     """,
     "radius": """
         eta : float, default=10.0
-            Radius of the projection ball; smaller is sparser; not a learning rate. It
-            is in units of weights, so it is comparable between data sets only when the
-            features have unit variance. Infinity keeps every feature.
+            Radius of the projection ball; smaller is sparser; not a learning rate.
+            Infinity keeps every feature. With ``schedule="consensus"`` the columns of
+            the first layer are scaled to a mean norm of 1 before each projection;
+            otherwise, and in `partial_fit`, `eta` is in units of weights.
         n_features_to_select : int, default=None
             Number of features to select instead of giving `eta`, which is not used
             then: the schedule ends with the projection whose radius, `eta_`, keeps
@@ -113,19 +115,24 @@ AUTOENCODER_DOCS = {
         reconstruction_loss : {"huber", "squared_error"}, default="huber"
             Loss between features and reconstruction, averaged over the features that
             are still in training; the Huber loss changes from square to absolute
-            value at 1.
+            value at 1. With ``schedule="consensus"`` and less than 400 samples, it
+            compares the principal components of these features.
         reconstruction_weight : float, default=0.0
             The :math:`\\alpha` above. With 0 the decoder is not trained, which saves
             a third to half of the time; it made no difference to the accuracy of any
             data set that we tried.
     """,
     "schedule": """
-        schedule : str, default="progressive"
+        schedule : str, default="consensus"
             Order of training stages and projections:
 
-            - "progressive": train; then repeat: project such that a share
-              `keep_fraction` of the features is kept, and train these, until the
-              wanted radius (or number of features) is reached.
+            - "consensus": train several networks side by side, which share the hidden
+              units; then repeat: rank the features by the norms of their columns in
+              all of them, project such that a share `keep_fraction` of the features
+              is kept, and train these, until the wanted radius (or number of
+              features) is reached. The fitted network is the mean of the networks.
+            - "progressive": the same with one network, and a stage of less noise after
+              the last projection.
             - "double": train, project, then train the kept weights further, without a
               bound on their size.
             - "double-rewind": the same, but the kept weights restart from their
@@ -134,9 +141,10 @@ AUTOENCODER_DOCS = {
               the weights end in the ball.
             - "single": train, then project.
         keep_fraction : float, default=0.7
-            Share of the features that each intermediate projection of the progressive
-            schedule keeps. While there are more than eight features per sample, one
-            projection replaces four.
+            Share of the features that each intermediate projection keeps. While there
+            are more than four features per sample, "consensus" keeps at most half;
+            while there are more than eight, "progressive" keeps a share of
+            ``keep_fraction ** 4``.
     """,
     "steps": """
         max_epochs : int, default=20
@@ -175,8 +183,16 @@ AUTOENCODER_DOCS = {
     "notes": """
         {scaling}
 
-        A progressive fit at one radius is the run at any smaller radius, stopped
-        earlier. The weights of the last stage are not bounded by `eta`.
+        A fit at one radius is the run at any smaller radius, stopped earlier, with the
+        schedules "consensus" and "progressive". The weights of the last stage are not
+        bounded by `eta`.
+
+        With ``schedule="consensus"`` and less than 400 distinct samples, five parts of
+        the samples, each without a fifth, have networks of their own. Features are
+        ranked with all of them; before the training they are scaled by a power of
+        their F statistics, which is 0 where there are as many samples as features; and
+        the networks of a classifier start each stage with new weights. See the
+        :ref:`description <training-schedule>`.
 
         The projection of one `partial_fit` does not remove features for good: the next
         call trains all of them again. Lower `eta` from call to call with `set_params`

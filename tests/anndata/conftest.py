@@ -22,7 +22,7 @@ QUICK_AUTOENCODER = {
     "method": "autoencoder",
     "n_genes": 10,
     "cv": 2,
-    "max_epochs": 2,
+    "max_epochs": 10,
     "hidden_layer_sizes": 20,
 }
 

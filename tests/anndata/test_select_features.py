@@ -30,7 +30,7 @@ from tests.anndata.conftest import (
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["linear", "autoencoder"])
 def test_known_markers_are_found(pbmc, method):
-    extra = {} if method == "linear" else {"max_epochs": 4}
+    extra = {} if method == "linear" else {"max_epochs": 10}
     select_features(pbmc, "bulk_labels", n_genes=40, cv=2, method=method, **extra)
     table = selected_df(pbmc)
     groups = table["group"].astype(str)
@@ -172,9 +172,9 @@ def test_radius_is_chosen_by_cross_validation(pbmc):
 
 
 def test_autoencoder_chooses_radius_and_noise(small):
-    settings = {"max_epochs": 2, "hidden_layer_sizes": 10, "etas": [20.0, 3.0]}
+    settings = {"max_epochs": 10, "hidden_layer_sizes": 10, "etas": [20.0, 3.0]}
     select_features(
-        small, "type", method="autoencoder", cv=2, final_noise=0.5, **settings
+        small, "type", method="autoencoder", cv=2, input_noise=[1.0, 3.0], **settings
     )
     result = small.uns["skproj"]
     assert result["eta"] in (20.0, 3.0)

@@ -4,7 +4,14 @@ from numpy.testing import assert_array_equal
 
 from skproj import SparseSupervisedAutoencoder
 
-SCHEDULES = ["progressive", "double", "double-rewind", "projected", "single"]
+SCHEDULES = [
+    "consensus",
+    "progressive",
+    "double",
+    "double-rewind",
+    "projected",
+    "single",
+]
 
 
 def quick(**params):

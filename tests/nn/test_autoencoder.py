@@ -377,7 +377,8 @@ def test_reconstruction_of_a_progressive_schedule(wide):
     X = np.repeat(factors, 6, axis=1) + 0.3 * wide[0][:, :12]
     X = StandardScaler().fit_transform(X)
     y = (factors[:, 0] > 0).astype(int)
-    model = quick(n_features_to_select=6, reconstruction_weight=1.0).fit(X, y)
+    params = {"schedule": "progressive", "reconstruction_weight": 1.0}
+    model = quick(n_features_to_select=6, **params).fit(X, y)
     support = model.get_support()
     reconstruction = model.reconstruct(X)
     assert not reconstruction[:, ~support].any()

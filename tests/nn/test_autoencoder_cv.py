@@ -83,7 +83,7 @@ def test_search_of_sparsities_equals_a_grid_search(wide):
     """With the Hoyer projection the path goes from small to large `eta`."""
     X, y = wide
     cv = StratifiedKFold(3, shuffle=True, random_state=0)
-    params = {"projection": "hoyer", "input_noise": 1.0, "max_epochs": 4}
+    params = {"projection": "hoyer", "schedule": "progressive", "max_epochs": 4}
     search = quick(etas=[0.9, 0.2, 0.6], cv=cv, scoring="accuracy", **params).fit(X, y)
     assert_array_equal(search.etas_, [0.2, 0.6, 0.9])
     assert np.all(np.diff(search.n_features_path_) < 0)
@@ -93,16 +93,18 @@ def test_search_of_sparsities_equals_a_grid_search(wide):
     assert_allclose(search.cv_results_["mean_test_score"], scores, rtol=1e-12)
     best = np.flatnonzero(scores == scores.max())
     assert search.eta_ == search.etas_[best].max()  # the sparsest of equal ones
-    passed = quick(**params).fit(X, y)
-    assert passed.etas_[0] == 0.0
-    assert passed.etas_[-1] == 1.0
-    assert_array_equal(passed.n_features_path_[[0, -1]], [30, 1])
+    for schedule in ("consensus", "progressive"):
+        passed = quick(**{**params, "schedule": schedule}).fit(X, y)
+        assert passed.etas_[0] == 0.0
+        assert passed.etas_[-1] == 1.0
+        assert_array_equal(passed.n_features_path_[[0, -1]], [30, 1])
 
 
-def test_default_radii_are_those_that_the_run_passes(wide):
+@pytest.mark.parametrize("schedule", ["consensus", "progressive"])
+def test_default_radii_are_those_that_the_run_passes(wide, schedule):
     """Decreasing, from all the features to one, and consistent attributes."""
     X, y = wide
-    search = quick().fit(X, y)
+    search = quick(schedule=schedule).fit(X, y)
     n_etas = len(search.etas_)
     assert n_etas > 3
     assert np.all(np.diff(search.etas_) < 0)
@@ -122,15 +124,22 @@ def test_default_radii_of_far_more_features_than_samples_are_sparse():
     """A second training of so many features would take most of the time."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((20, 200))
-    search = quick(input_noise=1.0).fit(X, np.arange(20) % 2)
+    search = quick(schedule="progressive").fit(X, np.arange(20) % 2)
     assert search.n_features_path_[0] == np.ceil(0.7**4 * 200)
+    search = quick().fit(X, np.arange(20) % 2)
+    # At most half of more than four for each sample, then 70 %.
+    steps = [200, 100, 50, 35, 25, 18, 13, 10, 7, 5, 4, 3, 2, 1]
+    passed = search.n_features_path_.tolist()
+    assert passed == [step for step in steps if step in passed]
+    assert passed[0] == 200
+    assert len(passed) > 4
 
 
 def test_table_of_results(wide):
     """A row for each radius and pair of noises, in the form of a grid search."""
     X, y = wide
     noises = {"input_noise": [3.0, 1.0, 3.0], "final_noise": [2.0, 0.5, 1.0]}
-    search = quick(**noises, cv=3).fit(X, y)
+    search = quick(**noises, cv=3, schedule="progressive").fit(X, y)
     results = search.cv_results_
     assert set(results) == {
         "param_eta",
@@ -159,7 +168,7 @@ def test_table_of_results(wide):
     )
     assert_array_equal(search.etas_, results["param_eta"][of_noise])
     assert np.all(results["mean_test_score"] < 0)  # minus the log loss
-    model = single(**results["params"][best]).fit(X, y)
+    model = single(**results["params"][best], schedule="progressive").fit(X, y)
     assert_array_equal(model.encoder_weights_, search.encoder_weights_)
 
 
@@ -168,7 +177,8 @@ def test_final_noises_equal_a_grid_search(wide, noise):
     """Each gives what it gives alone, whatever stands beside it."""
     X, y = wide
     cv = StratifiedKFold(3, shuffle=True, random_state=0)
-    params = {"input_noise": 3.0, "max_epochs": 4, "cv": cv, "etas": [np.inf, 1.0, 0.3]}
+    params = {"input_noise": 3.0, "max_epochs": 4, "schedule": "progressive"}
+    params |= {"cv": cv, "etas": [np.inf, 1.0, 0.3]}
     together = quick(final_noise=[2.0, 1.0, 0.5], **params).fit(X, y).cv_results_
     alone = quick(final_noise=noise, **params).fit(X, y).cv_results_
     rows = together["param_final_noise"] == noise
@@ -178,7 +188,7 @@ def test_final_noises_equal_a_grid_search(wide, noise):
     assert len(np.unique(scores.round(9))) == 9
 
 
-@pytest.mark.parametrize("schedule", ["single", "projected"])
+@pytest.mark.parametrize("schedule", ["consensus", "single", "projected"])
 def test_final_noise_is_not_searched_without_a_last_stage(wide, schedule):
     """All would be the same."""
     X, y = wide
@@ -196,10 +206,11 @@ def test_noise_that_predicts_better_is_chosen(wide):
         assert search.input_noise_ == 0.5
 
 
-def test_two_jobs_find_what_one_finds(wide):
+@pytest.mark.parametrize("schedule", ["consensus", "progressive"])
+def test_two_jobs_find_what_one_finds(wide, schedule):
     """To the bit."""
     X, y = wide
-    one, two = (quick(n_jobs=n, input_noise=1.0).fit(X, y) for n in (1, 2))
+    one, two = (quick(n_jobs=n, schedule=schedule).fit(X, y) for n in (1, 2))
     for name in ("mean_test_score", "mean_n_features", "param_eta"):
         assert_array_equal(one.cv_results_[name], two.cv_results_[name])
     assert one.temperature_ == two.temperature_
@@ -217,10 +228,17 @@ def test_folds_start_from_the_weights_of_the_whole(wide, random_state):
     assert search.best_score_ == search.score(X, y)
 
 
-def test_one_standard_error_is_sparser(wide):
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"max_epochs": 10, "cv": 4, "random_state": 2},
+        {"max_epochs": 3, "cv": StratifiedKFold(4), "schedule": "progressive"},
+    ],
+    ids=["consensus", "progressive"],
+)
+def test_one_standard_error_is_sparser(wide, params):
     """The smallest radius that is about as good as the best."""
     X, y = wide
-    params = {"max_epochs": 3, "cv": 4, "input_noise": 1.0}
     best, sparse = (
         quick(selection_rule=rule, **params).fit(X, y)
         for rule in ("best", "one-standard-error")
@@ -266,25 +284,27 @@ def test_scorer_decides(wide, scoring):
         assert results["mean_test_score"].max() == search.best_score_ <= 1.0
 
 
-def test_fold_without_a_class(wide):
+@pytest.mark.parametrize("schedule", ["consensus", "progressive"])
+def test_fold_without_a_class(wide, schedule):
     """Samples of a class that was not trained do not count for the default score."""
     X, y = wide
     y = np.where(np.arange(120) < 2, "other", y)
     pairs = np.arange(120) // 2
     halves = [np.flatnonzero(pairs % 2 == i) for i in (0, 1)]
     cv = [(halves[1], halves[0]), (halves[0], halves[1])]
-    search = quick(cv=cv, etas=ETAS, input_noise=1.0).fit(X, y)
+    params = {"etas": ETAS, "schedule": schedule}
+    search = quick(cv=cv, **params).fit(X, y)
     assert_array_equal(search.classes_, ["healthy", "ill", "other"])
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
     assert np.isfinite(search.temperature_)
     without = [(halves[1], halves[0][2:]), (halves[0], halves[1])]
-    same = quick(cv=without, etas=ETAS, input_noise=1.0).fit(X, y)
+    same = quick(cv=without, **params).fit(X, y)
     assert_array_equal(
         search.cv_results_["mean_test_score"], same.cv_results_["mean_test_score"]
     )
     lonely = [(np.arange(2, 120), np.arange(2)), cv[0]]
     with pytest.raises(ValueError, match="cv makes a split without any test sample"):
-        quick(cv=lonely).fit(X, y)
+        quick(cv=lonely, schedule=schedule).fit(X, y)
 
 
 def test_scores_that_are_not_numbers_are_refused(wide):
@@ -298,17 +318,22 @@ def test_scores_that_are_not_numbers_are_refused(wide):
         quick(scoring=undefined_for_dense).fit(X, y)
 
 
-def overfitted():
+def overfitted(**params):
     """Labels that are noise for a good part, and a search that learns them by heart."""
     X, y = make_classification(n_samples=500, n_features=30, flip_y=0.4, random_state=0)
     X = StandardScaler().fit_transform(X)
-    params = {"etas": [np.inf], "input_noise": 0.0, "max_epochs": 60, "cv": 3}
+    params = {"etas": [np.inf], "input_noise": 0.0, "max_epochs": 60, "cv": 3, **params}
     return train_test_split(X, y, random_state=0), params
 
 
-def test_calibration_improves_the_probabilities_of_new_samples():
+@pytest.mark.parametrize(
+    "params",
+    [{"hidden_layer_sizes": 100, "max_epochs": 100}, {"schedule": "progressive"}],
+    ids=["consensus", "progressive"],
+)
+def test_calibration_improves_the_probabilities_of_new_samples(params):
     """The temperature comes from the folds, and labels do not depend on it."""
-    (X_train, X_test, y_train, y_test), params = overfitted()
+    (X_train, X_test, y_train, y_test), params = overfitted(**params)
     search = quick(**params).fit(X_train, y_train)
     assert search.temperature_ > 1.5
     proba = search.predict_proba(X_test)
@@ -321,13 +346,14 @@ def test_calibration_improves_the_probabilities_of_new_samples():
     assert plain.best_score_ == search.best_score_ > -1.0
 
 
-def test_integer_weights_equal_repeated_samples(wide):
+@pytest.mark.parametrize("schedule", ["consensus", "progressive"])
+def test_integer_weights_equal_repeated_samples(wide, schedule):
     """In training, in the scores and in the calibration, with splits by group."""
     X, y = wide
     rng = np.random.default_rng(0)
     weights, groups = rng.integers(0, 3, len(X)), rng.integers(0, 12, len(X))
     rows = np.repeat(np.arange(len(X)), weights)
-    params = {"etas": ETAS, "input_noise": 1.0, "class_weight": "balanced"}
+    params = {"etas": ETAS, "schedule": schedule, "class_weight": "balanced"}
 
     def splits(groups):
         fold = groups % 2
@@ -351,21 +377,26 @@ def test_integer_weights_equal_repeated_samples(wide):
     )
 
 
-def test_sparse_input_gives_the_search_of_dense_input(wide):
+@pytest.mark.parametrize("schedule", ["consensus", "progressive"])
+def test_sparse_input_gives_the_search_of_dense_input(wide, schedule):
     """To the bit."""
     X, y = wide
     X = np.where(np.abs(X) > 0.5, X, 0.0)
-    dense, thin = quick().fit(X, y), quick().fit(csr_array(X), y)
+    dense, thin = (quick(schedule=schedule).fit(A, y) for A in (X, csr_array(X)))
     assert_array_equal(
         dense.cv_results_["mean_test_score"], thin.cv_results_["mean_test_score"]
     )
     assert_array_equal(dense.predict_proba(X), thin.predict_proba(csr_array(X)))
 
 
-def test_callbacks_see_paths_and_folds(wide, capsys):
+@pytest.mark.parametrize(
+    ("schedule", "n_fold_tasks"), [("consensus", 0), ("progressive", 3)]
+)
+def test_callbacks_see_paths_and_folds(wide, schedule, n_fold_tasks, capsys):
     """The progress bar counts them, and a callback cannot end a search."""
     X, y = wide
-    quick(cv=3).set_callbacks(ProgressBar()).fit(X, y)
+    params = {"cv": 3, "input_noise": [1.0, 3.0], "schedule": schedule}
+    quick(**params).set_callbacks(ProgressBar()).fit(X, y)
     assert "100%" in capsys.readouterr().out
 
     class Listen:
@@ -385,21 +416,25 @@ def test_callbacks_see_paths_and_folds(wide, capsys):
             return True
 
     listener = Listen()
-    search = quick(cv=3).set_callbacks(listener).fit(X, y)
+    search = quick(**params).set_callbacks(listener).fit(X, y)
     assert listener.names.count("path") == 2  # noises
-    assert listener.names.count("fold") == 2 * 3
+    assert listener.names.count("fold") == 2 * n_fold_tasks
     # Half a path could not be compared with the folds, so nothing ends early.
-    undisturbed = quick(cv=3).fit(X, y)
+    undisturbed = quick(**params).fit(X, y)
     assert_array_equal(
         search.cv_results_["mean_test_score"],
         undisturbed.cv_results_["mean_test_score"],
     )
 
 
-def test_compact_copies_and_clones(wide):
+@pytest.mark.parametrize(
+    ("schedule", "max_epochs"), [("consensus", 10), ("progressive", 2)]
+)
+def test_compact_copies_and_clones(wide, schedule, max_epochs):
     """The path is cut to the selected features as well."""
     X, y = wide
-    search = quick(selection_rule="one-standard-error").fit(X, y)
+    params = {"schedule": schedule, "max_epochs": max_epochs}
+    search = quick(selection_rule="one-standard-error", **params).fit(X, y)
     support = search.get_support()
     copied = pickle.loads(pickle.dumps(search))
     assert_array_equal(copied.predict_proba(X), search.predict_proba(X))

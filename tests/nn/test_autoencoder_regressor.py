@@ -115,14 +115,17 @@ def test_huber_loss_resists_outliers():
     assert huber < 0.6 * squared
 
 
-def test_constant_target_is_predicted():
+@pytest.mark.parametrize(
+    "params", [{"max_epochs": 10}, {"schedule": "progressive"}], ids=str
+)
+def test_constant_target_is_predicted(params):
     """Nothing to learn and nothing to divide by."""
     X, _, _ = regression()
     for value in (0.0, 0.1, -1e9):
-        model = quick().fit(X, np.full(len(X), value))
+        model = quick(**params).fit(X, np.full(len(X), value))
         assert_allclose(model.target_mean_, value)
         assert np.abs(model.predict(X) - value).max() < 0.2
-    both = quick().fit(X, np.c_[X[:, 0], np.full(len(X), 7.0)]).predict(X)
+    both = quick(**params).fit(X, np.c_[X[:, 0], np.full(len(X), 7.0)]).predict(X)
     assert r2_score(X[:, 0], both[:, 0]) > 0.3
 
 
@@ -198,10 +201,13 @@ def test_partial_fit_learns_from_a_stream():
     assert peaks[-1] < peaks[0] + X.nbytes
 
 
-def test_partial_fit_continues_and_refuses():
+@pytest.mark.parametrize(
+    ("schedule", "eta"), [("consensus", np.inf), ("progressive", 3.0)]
+)
+def test_partial_fit_continues_and_refuses(schedule, eta):
     """After a fit, after a pickle, without samples of weight zero; bad targets."""
     X, y, _ = regression(2)
-    model = quick(max_epochs=20).fit(X, y)
+    model = quick(max_epochs=20, schedule=schedule).fit(X, y).set_params(eta=eta)
     mean, score = model.target_mean_, model.score(X, y)
     model.set_params(learning_rate_init=1e-6).partial_fit(X[:9], y[:9] + 100.0)
     assert_array_equal(model.target_mean_, mean)
@@ -234,7 +240,7 @@ def test_compact_and_pickle_and_clone():
 def test_warm_start_continues_and_refuses_other_targets():
     """The number of targets is that of the previous fit."""
     X, y, _ = regression(2)
-    model = quick(warm_start=True, max_epochs=20).fit(X, y)
+    model = quick(warm_start=True, max_epochs=20, schedule="progressive").fit(X, y)
     expected = model.predict(X)
     model.set_params(learning_rate_init=1e-12, eta=np.inf, schedule="single").fit(X, y)
     assert_allclose(model.predict(X), expected, rtol=1e-4, atol=1e-4)

@@ -7,6 +7,7 @@ from numpy.testing import assert_array_equal
 from sklearn.base import clone
 
 from skproj.nn._training._column_projection import ColumnProjection
+from skproj.nn._training._consensus import draw_parts
 from skproj.projection import hoyer_sparsity
 from skproj.projection._registry import SPARSIFYING
 
@@ -16,18 +17,25 @@ def walk(model, X, y, etas=None):
     X, y = model._validate_data(X, y)
     context = model._init_callback_context(max_subtasks=None)
     problem, trainer = model._prepare(X, y, None, context)
-    for state in model._train_path(problem, trainer, etas):
+    if model.schedule == "consensus":
+        parts = draw_parts(trainer, stratify=True)
+        groups = model._train_groups(problem, trainer, etas, parts)
+        states = (state for state, *_ in groups)
+    else:
+        states = model._train_path(problem, trainer, etas)
+    for state in states:
         fitted = clone(model)
         fitted.n_features_in_ = X.shape[1]
         fitted._set_state(state)
         yield fitted
 
 
+@pytest.mark.parametrize("schedule", ["consensus", "progressive"])
 @pytest.mark.parametrize("params", [{}, {"early_stopping": True}])
-def test_a_fit_equals_the_outcome_of_the_path_at_its_radius(wide, params):
+def test_a_fit_equals_the_outcome_of_the_path_at_its_radius(wide, params, schedule):
     """Decreasing radii, fewer and fewer features, each what a fit of its own gives."""
     X, y = wide
-    model = quick(**SMALL, **params)
+    model = quick(schedule=schedule, **SMALL, **params)
     path = list(walk(clone(model), X, y))
     etas = np.array([stop.eta_ for stop in path])
     counts = [stop.n_selected_features_ for stop in path]
@@ -48,10 +56,13 @@ def test_a_fit_equals_the_result_of_a_run_with_several_targets(wide, schedule):
         assert_same_model(clone(model).set_params(eta=eta).fit(X, y), stop, X)
 
 
-def test_a_larger_eta_is_the_same_run_stopped_earlier(wide):
+@pytest.mark.parametrize("schedule", ["consensus", "progressive"])
+def test_a_larger_eta_is_the_same_run_stopped_earlier(wide, schedule):
     """Until its last projection, the history is that of any smaller radius."""
     X, y = wide
-    sparse, dense = (quick(eta=eta, **SMALL).fit(X, y) for eta in (0.5, 3.0))
+    sparse, dense = (
+        quick(eta=eta, schedule=schedule, **SMALL).fit(X, y) for eta in (0.5, 3.0)
+    )
     shared = dense.n_iter_ - SMALL["max_epochs"]
     assert 0 < shared < sparse.n_iter_
     assert dense.loss_curve_[:shared] == sparse.loss_curve_[:shared]
@@ -70,7 +81,7 @@ def clip_columns(W, radius, axis):
 def test_n_features_to_select_is_exact(wide, projection, k):
     """Every ball, and a callable, keeps the number that was asked for."""
     X, y = wide
-    for schedule in ("progressive", "double"):
+    for schedule in ("consensus", "progressive", "double"):
         model = quick(
             projection=projection, n_features_to_select=k, schedule=schedule, **SMALL
         ).fit(X, y)
@@ -113,9 +124,7 @@ def test_n_features_to_select_that_cannot_be_reached(wide):
         quick(n_features_to_select=3, schedule="projected").fit(X, y)
 
 
-@pytest.mark.parametrize(
-    "schedule", ["progressive", "double", "double-rewind", "projected", "single"]
-)
+@pytest.mark.parametrize("schedule", SCHEDULES)
 def test_hoyer_projection_takes_eta_as_a_sparsity(wide, schedule):
     """The norms of the columns, removed ones included, have it."""
     X, y = wide

@@ -128,7 +128,8 @@ def test_warm_start_continues_and_refuses_another_shape(wide):
     """A second fit starts from the fitted weights; without it, from scratch."""
     X, y = wide
     params = {"learning_rate_init": 1e-12, "schedule": "single", "eta": np.inf}
-    model = quick(warm_start=True).fit(X, y).set_params(**params)
+    first = {"warm_start": True, "schedule": "progressive"}
+    model = quick(**first).fit(X, y).set_params(**params)
     weights, latent = model.encoder_weights_, model.transform(X)
     model.fit(X, y)
     assert_allclose(model.encoder_weights_, weights, rtol=1e-5, atol=1e-8)
@@ -138,7 +139,7 @@ def test_warm_start_continues_and_refuses_another_shape(wide):
     with pytest.raises(ValueError, match="warm_start"):
         model.set_params(hidden_layer_sizes=(100,), activation="relu").fit(X, y)
     with pytest.raises(ValueError, match="warm_start"):
-        quick(warm_start=True).fit(X, y).fit(X, np.roll(np.repeat([0, 1, 2], 100), 5))
+        quick(**first).fit(X, y).fit(X, np.roll(np.repeat([0, 1, 2], 100), 5))
 
 
 def test_callbacks_see_stages_and_epochs(wide):

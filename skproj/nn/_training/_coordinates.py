@@ -15,9 +15,9 @@ from skproj.nn._training._tensors import to_tensor
 
 # Directions with less than this share of the largest variance are left out: they are
 # rounding errors.
-SMALLEST_VARIANCE = 1e-6
+SMALLEST_VARIANCE = 1e-12
 
-# Columns that are multiplied in float64 at once.
+# Columns that are multiplied at once.
 BLOCK_COLUMNS = 4096
 
 # Features themselves, without a basis, are gathered once for a stage if these are at
@@ -138,19 +138,19 @@ def dense_columns(samples, index, columns):
 def principal_directions(X):
     """Return an orthonormal basis of the rows, of shape (n_columns, n_directions)."""
     n_rows, n_columns = X.shape
-    if n_columns <= n_rows:
-        wide = X.double()
-        variances, directions = torch.linalg.eigh(wide.T @ wide)
-        kept = variances > SMALLEST_VARIANCE * variances[-1]
-        return directions[:, kept].to(X.dtype)
-    gram = X.new_zeros((n_rows, n_rows), dtype=torch.float64)
-    for block in X.split(BLOCK_COLUMNS, dim=1):
-        wide = block.double()
-        gram += wide @ wide.T
+    is_wide = n_columns > n_rows
+    blocks = X.split(BLOCK_COLUMNS, dim=1) if is_wide else [X.T]
+    gram = sum(block.double() @ block.double().T for block in blocks)
     variances, directions = torch.linalg.eigh(gram)
     kept = variances > SMALLEST_VARIANCE * variances[-1]
-    directions = directions[:, kept] / variances[kept].sqrt()
-    return X.T @ directions.to(X.dtype)
+    directions = directions[:, kept]
+    # Rounding of the data must not turn a direction round.
+    largest = directions.abs().argmax(dim=0, keepdim=True)
+    directions = directions * directions.gather(0, largest).sign()
+    if is_wide:
+        directions = directions / variances[kept].sqrt()
+        directions = torch.cat([block.double().T @ directions for block in blocks])
+    return directions.to(X.dtype)
 
 
 class StackedSamples:

@@ -1,0 +1,257 @@
+"""The consensus schedule: numbers of features, options, callbacks, copies."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from consensus_helpers import FEW, MANY, SMALL, assert_alike, planted, quick
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.sparse import csr_array
+
+from skproj import SparseSupervisedAutoencoder, SparseSupervisedAutoencoderRegressor
+from skproj.nn._training._consensus import N_PARTS, draw_parts
+from skproj.persistence import dump, load
+from skproj.projection._registry import SPARSIFYING
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "n_features"), [(FEW, 30), (FEW, 150), (MANY, 30), (MANY, 900)]
+)
+def test_number_of_features_is_met_and_its_radius_leads_there(n_samples, n_features):
+    """A smaller radius keeps fewer features; that of a fit gives the fit again."""
+    X, y = planted(n_samples, n_features)
+    etas = []
+    for k in (12, 5, 2):
+        model = quick(n_features_to_select=k).fit(X, y)
+        assert model.n_selected_features_ == model.get_support().sum() == k
+        assert model.module_.encoder[0].weight.shape == (16, k)
+        again = quick(eta=model.eta_).fit(X, y)
+        assert again.eta_ == model.eta_
+        assert_alike(again, model, X, rtol=0)
+        etas.append(model.eta_)
+    assert etas == sorted(etas, reverse=True)
+    assert np.all(model.get_support(indices=True) < 3)
+
+
+@pytest.mark.parametrize("n_samples", [FEW, MANY])
+def test_informative_features_are_found_and_predict(n_samples):
+    """With the default of everything but the number of features."""
+    model = SparseSupervisedAutoencoder(n_features_to_select=3, random_state=0)
+    model.fit(*planted(n_samples, 200))
+    assert_array_equal(model.get_support(indices=True), [0, 1, 2])
+    assert model.score(*planted(n_samples, 200, seed=1)) > 0.9
+
+
+@pytest.mark.parametrize("params", [{"eta": np.inf}, {"n_features_to_select": 30}])
+@pytest.mark.parametrize("n_samples", [FEW, MANY])
+def test_model_of_all_features_is_trained_once(n_samples, params):
+    """There is nothing to project; its importances tell the features apart."""
+    X, y = planted(n_samples)
+    model = quick(**params).fit(X, y)
+    assert model.eta_ == np.inf
+    assert model.n_iter_ == SMALL["max_epochs"]
+    assert model.n_selected_features_ == 30
+    importances = model.feature_importances_
+    assert importances[:3].min() > importances[3:].max()
+
+
+def shorten(W, radius, axis):
+    """Shorten the columns by one length, as a callable without a known ball."""
+    norms = np.linalg.norm(W, axis=axis)
+    threshold = norms.max() / (1.0 + radius)
+    return W * np.maximum(1.0 - threshold / np.where(norms > 0, norms, 1.0), 0.0)
+
+
+@pytest.mark.parametrize("projection", [*SPARSIFYING, "hoyer", shorten])
+@pytest.mark.parametrize("n_samples", [FEW, MANY])
+def test_every_projection_selects(n_samples, projection):
+    """A number of features, and the radius that it had."""
+    X, y = planted(n_samples)
+    params = {"projection": projection}
+    model = quick(n_features_to_select=4, **params).fit(X, y)
+    assert model.n_selected_features_ == 4
+    assert set(range(3)) <= set(model.get_support(indices=True))
+    assert_array_equal(model.feature_importances_ > 0, model.get_support())
+    again = quick(eta=model.eta_, **params).fit(X, y)
+    # Where the radii of the stages are not decreasing, it ends before.
+    assert again.n_selected_features_ >= 4
+
+
+@pytest.mark.parametrize("hidden", [(), (8,), (8, 4), (7,)])
+@pytest.mark.parametrize("n_samples", [FEW, MANY])
+def test_layers_and_precision(n_samples, hidden):
+    """The networks side by side become one of the widths that were asked for."""
+    X, y = planted(n_samples)
+    for dtype in (np.float32, np.float64):
+        model = quick(
+            hidden_layer_sizes=hidden, n_features_to_select=5, reconstruction_weight=1.0
+        ).fit(X.astype(dtype), y)
+        layers = model.module_.encoder[::2]
+        assert [layer.out_features for layer in layers] == [*hidden, 2]
+        x = X.astype(dtype)
+        for array in (model.transform(x), model.reconstruct(x), model.encoder_weights_):
+            assert array.dtype == dtype
+        assert model.feature_importances_.dtype == dtype
+        assert model.score(x, y) > 0.8
+
+
+@pytest.mark.parametrize("n_samples", [FEW, MANY])
+def test_samples_held_back_and_calibration(n_samples):
+    """Stages end at their best epoch; the held-back samples set the temperature."""
+    X, y = planted(n_samples)
+    params = {"early_stopping": True, "calibrate": True, "validation_fraction": 0.2}
+    model = quick(n_features_to_select=4, max_epochs=8, n_iter_no_change=2, **params)
+    model.fit(X, y)
+    assert model.n_selected_features_ == 4
+    assert len(model.validation_scores_) == len(model.loss_curve_) == model.n_iter_
+    assert model.best_validation_score_ in model.validation_scores_
+    assert model.temperature_ > 0.0
+    assert model.temperature_ != 1.0
+
+
+class Stop:
+    """A callback that ends the first task of a kind, and keeps what it saw."""
+
+    def __init__(self, task_name):
+        self.task_name = task_name
+        self.models = []
+
+    def setup(self, estimator, context):
+        """Nothing to do."""
+
+    def teardown(self, estimator, context):
+        """Nothing to do."""
+
+    def on_fit_task_begin(self, estimator, context):
+        """Nothing to do."""
+
+    def on_fit_task_end(self, estimator, context, *, fitted_estimator):
+        """Keep the model, and ask to stop."""
+        if context.task_name == self.task_name:
+            self.models.append(fitted_estimator)
+            return True
+        return False
+
+
+@pytest.mark.parametrize("n_samples", [FEW, MANY])
+def test_callback_that_stops_leaves_a_usable_model(n_samples):
+    """After the first stage, what was learned is projected and kept."""
+    X, y = planted(n_samples)
+    callback = Stop("stage")
+    params = {"n_features_to_select": 4, "max_epochs": 10}
+    model = quick(**params, reconstruction_weight=1.0).set_callbacks(callback)
+    model.fit(X, y)
+    assert model.n_iter_ == 10
+    assert model.n_selected_features_ == 4
+    assert model.score(X, y) > 0.8
+    assert model.reconstruct(X).shape == X.shape
+    (seen,) = callback.models
+    assert seen.n_selected_features_ == 30
+    assert seen.score(X, y) > 0.8
+    model = quick(**params).set_callbacks(Stop("epoch")).fit(X, y)
+    assert model.n_iter_ == 8  # 30, 21, 15, 11, 8, 6, 5 and 4 features
+    assert model.n_selected_features_ == 4
+
+
+@pytest.mark.parametrize("n_samples", [FEW, MANY])
+def test_fitted_models_survive_copies(n_samples, tmp_path):
+    """Pickles, files, deep copies and compact models predict alike."""
+    X, y = planted(n_samples)
+    model = quick(n_features_to_select=4, reconstruction_weight=1.0).fit(X, y)
+    dump(model, tmp_path / "model")
+    copies = [
+        load(tmp_path / "model"),
+        pickle.loads(pickle.dumps(model)),
+        copy.deepcopy(model),
+    ]
+    for other in copies:
+        assert_alike(other, model, X, rtol=0)
+        assert_array_equal(other.reconstruct(X), model.reconstruct(X))
+        assert other.eta_ == model.eta_
+        other.partial_fit(X, y)
+    few = X[:, model.get_support()]
+    assert_allclose(model.compact().predict_proba(few), model.predict_proba(X))
+
+
+@pytest.mark.parametrize("n_samples", [FEW, MANY])
+def test_same_seed_and_number_of_threads(n_samples):
+    """The same bits for one seed, rounding for two threads, others for another."""
+    X, y = planted(n_samples, 70)
+    params = {"n_features_to_select": 30, "max_epochs": 1}
+    model = quick(**params).fit(X, y)
+    assert_alike(quick(**params).fit(X, y), model, X, rtol=0)
+    assert_alike(quick(n_threads=2, **params).fit(X, y), model, X, rtol=1e-6)
+    other = quick(**params).set_params(random_state=1).fit(X, y)
+    assert not np.array_equal(other.predict_proba(X), model.predict_proba(X))
+
+
+def test_parts_leave_out_each_sample_once():
+    """With about equally many of each class; none where samples are many."""
+    X, y = planted(FEW + 3)
+    for n, n_parts in ((FEW + 3, N_PARTS), (3, 3)):
+        model = quick()
+        context = model._init_callback_context(max_subtasks=None)
+        part = model._validate_data(X[:n], y[:n])
+        encoded, trainer = model._prepare(*part, None, context)
+        shares = draw_parts(trainer, stratify=True)
+        assert shares.shape == (n_parts, n)
+        assert_array_equal((shares == 0.0).sum(axis=0), 1)
+        labels = np.array(encoded.targets)
+        for label in (0, 1):
+            counts = (shares[:, labels == label] == 0.0).sum(axis=1)
+            assert np.ptp(counts) <= 1
+
+
+@pytest.mark.parametrize(
+    ("make", "n_samples", "goes_on"),
+    [
+        (SparseSupervisedAutoencoder, FEW, False),
+        (SparseSupervisedAutoencoder, MANY, True),
+        (SparseSupervisedAutoencoderRegressor, FEW, True),
+        (SparseSupervisedAutoencoderRegressor, MANY, True),
+    ],
+)
+def test_stages_start_afresh_where_a_classifier_has_few_samples(
+    make, n_samples, goes_on
+):
+    """Elsewhere they go on from the weights of the stage before, decoders included."""
+    X, y = planted(n_samples)
+    params = SMALL | {"learning_rate_init": 1e-12, "max_epochs": 1}
+    params |= {"reconstruction_weight": 1.0}
+    dense = make(**params, eta=np.inf).fit(X, y == "ill")
+    sparse = make(**params, n_features_to_select=7).fit(X, y == "ill")
+    kept = sparse.get_support(indices=True)
+    assert len(kept) == 7
+    few = sparse.module_.state_dict()
+    for name, weights in dense.module_.state_dict().items():
+        if name == "encoder.0.weight":
+            weights = weights[:, kept]
+        elif name.startswith("decoder.2"):
+            weights = weights[kept]
+        assert np.allclose(few[name], weights, rtol=1e-6, atol=1e-9) == goes_on
+
+
+def test_warm_start_is_refused():
+    """The networks of a stage start afresh."""
+    X, y = planted(FEW)
+    model = quick(warm_start=True)
+    with pytest.raises(ValueError, match=r'warm_start=True.*schedule="consensus"'):
+        model.fit(X, y)
+    assert not hasattr(model, "module_")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("n_samples", [FEW, MANY])
+def test_cuda_selects_the_features_of_the_cpu(n_samples):
+    """With dense and sparse samples, decoders and held-back samples."""
+    X, y = planted(n_samples, 100)
+    params = {"reconstruction_weight": 0.1, "early_stopping": True, "max_epochs": 20}
+    for data in (X, csr_array(X)):
+        model = quick(n_features_to_select=3, device="cuda", **params).fit(data, y)
+        assert model.module_.encoder[0].weight.device.type == "cuda"
+        assert_array_equal(model.get_support(indices=True), [0, 1, 2])
+        copied = pickle.loads(pickle.dumps(model)).set_params(device="cpu")
+        assert_allclose(copied.predict_proba(X), model.predict_proba(X), atol=1e-5)
