@@ -57,10 +57,10 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         Criterion of the choice: the name of a scorer or a scorer. None is minus
         the log loss of probabilities that have been calibrated over all the folds: it
         sees a loss of features earlier than the accuracy does.
-    selection_rule : {"parsimonious", "best", "one-standard-error"}, \
-default="parsimonious"
-        "best" takes the radius with the best mean score, "one-standard-error" the
-        smallest one whose mean score is at most one standard error worse.
+    selection_rule : str, default="parsimonious"
+        One of {"parsimonious", "best", "one-standard-error"}. "best" takes
+        the radius with the best mean score, "one-standard-error" the smallest one whose
+        mean score is at most one standard error worse.
         "parsimonious" takes the best mean score less 0.2 / sqrt(n_samples) for each
         factor of e by which there are more than 30 features: twice as many must raise
         the score by 0.014 of 100 samples.

@@ -105,7 +105,7 @@ def test_autoencoder_results_are_those_of_the_estimator(small):
     X = X / np.where(X.std(axis=0) > 0, X.std(axis=0), 1)
     codes = small.obs["type"].astype("category").cat.codes.to_numpy()
     model = SparseSupervisedAutoencoder(
-        n_features_to_select=10, max_epochs=2, hidden_layer_sizes=20, random_state=0
+        n_features_to_select=10, max_epochs=10, hidden_layer_sizes=20, random_state=0
     ).fit(X, codes)
     tolerance = {"rtol": 1e-3, "atol": 1e-3}
     np.testing.assert_allclose(
