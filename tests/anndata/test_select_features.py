@@ -153,7 +153,7 @@ def test_difference_is_that_of_means(small):
 
 def test_radius_is_chosen_by_cross_validation(pbmc):
     adata = pbmc[:300, :100].copy()
-    etas = [0.5, 2.0, 4.0, 8.0]
+    etas = [4.0, 16.0, 24.0, 32.0]
     counts = adata.obs["louvain"].value_counts()
     rare = adata.obs["louvain"].isin(counts.index[counts < 5])
     adata.obs.loc[rare, "louvain"] = np.nan
