@@ -141,6 +141,11 @@ def principal_directions(X):
     is_wide = n_columns > n_rows
     blocks = X.split(BLOCK_COLUMNS, dim=1) if is_wide else [X.T]
     gram = sum(block.double() @ block.double().T for block in blocks)
+    if not torch.isfinite(gram).all():
+        raise ValueError(
+            "X is too large: products of its entries are infinite. Scale X to unit "
+            "variance, for example with StandardScaler in a Pipeline."
+        )
     variances, directions = torch.linalg.eigh(gram)
     kept = variances > SMALLEST_VARIANCE * variances[-1]
     directions = directions[:, kept]
