@@ -131,8 +131,14 @@ def make_selector_search():
 
 
 def make_autoencoder_search(**parameters):
+    # On this schedule each fold is a task of its own.
     return SparseSupervisedAutoencoderCV(
-        (10,), max_epochs=2, cv=3, input_noise=1.0, random_state=0, **parameters
+        (10,),
+        schedule="progressive",
+        max_epochs=2,
+        cv=3,
+        random_state=0,
+        **parameters,
     )
 
 

@@ -226,7 +226,7 @@ class SparseSupervisedAutoencoderRegressor(
     {ball}
     {loss}
     {network}
-    {schedule}
+    {regression_schedule}
     {steps}
     input_noise : float, default=0.3
         Standard deviation of Gaussian noise added to the input of the encoder while
@@ -303,7 +303,7 @@ class SparseSupervisedAutoencoderRegressor(
         activation="silu",
         reconstruction_loss="huber",
         reconstruction_weight=0.0,
-        schedule="consensus",
+        schedule="progressive",
         keep_fraction=0.7,
         max_epochs=20,
         batch_size="auto",

@@ -124,6 +124,13 @@ AUTOENCODER_DOCS = {
     """,
     "schedule": """
         schedule : str, default="consensus"
+        {schedules}
+    """,
+    "regression_schedule": """
+        schedule : str, default="progressive"
+        {schedules}
+    """,
+    "schedules": """
             Order of training stages and projections:
 
             - "consensus": train several networks side by side, which share the hidden

@@ -58,7 +58,10 @@ def test_points_of_path_are_models(selector_cv, autoencoder_cv):
     display = EtaPathDisplay.from_estimator(autoencoder_cv)
     for i in (0, display.chosen_index):
         network = SparseSupervisedAutoencoder(
-            max_epochs=3, random_state=0, **display.params[i]
+            schedule="progressive",
+            max_epochs=3,
+            random_state=0,
+            **display.params[i],
         )
         network.fit(X, FLOWERS[1])
         assert network.n_selected_features_ == display.n_features[i]
