@@ -317,10 +317,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
             for fold in folds
         )
         results = run_tasks(calls, self.n_jobs, context, "fold", arguments)
-        scores, packed, n_unfinished = (
-            np.array(column) for column in zip(*results, strict=True)
-        )
-        supports = np.unpackbits(packed, axis=2, count=X.shape[1]).astype(bool)
+        scores, supports, n_unfinished = _stack_folds(results, X.shape[1])
         candidates = {
             "eta": np.tile(etas, len(l2_regs)),
             "l2_reg": np.repeat(l2_regs, len(etas)),
@@ -355,7 +352,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
                 }
             )
         self._warn(fit, None, WARN_AT_CALLER)
-        n_unfinished = n_unfinished.sum() + sum(not fit.converged for fit in fits)
+        n_unfinished += sum(not fit.converged for fit in fits)
         n_fits = len(folds) * len(candidates["eta"]) + len(etas)
         warn_of_unfinished(
             n_unfinished, n_fits, self.max_iter, self.tol, stacklevel=WARN_AT_CALLER
@@ -395,6 +392,15 @@ class ProjectionFeatureSelectorCV(LinearSelector):
                 method_mapping=MethodMapping().add(caller="fit", callee="score"),
             )
         )
+
+
+def _stack_folds(results, n_features):
+    """Return scores and supports of all folds, and how many fits are unfinished."""
+    scores, packed, n_unfinished = (
+        np.array(column) for column in zip(*results, strict=True)
+    )
+    supports = np.unpackbits(packed, axis=2, count=n_features).astype(bool)
+    return scores, supports, n_unfinished.sum()
 
 
 def _check_l2_regs(l2_reg):

@@ -179,12 +179,14 @@ class BaseSparseAutoencoder(
         if etas is None:
             results = schedule.run_path(trainer)
         else:
-            to_radius = schedule.projection.to_radius
-            targets = [SparsityTarget(radius=to_radius(eta)) for eta in etas]
-            results = schedule.run(trainer, targets)
+            results = schedule.run(trainer, self._radius_targets(etas))
         with torch_threads(self.n_threads):
             for result in results:
                 yield self._fitted_state(encoded, result.trainer, result)
+
+    def _radius_targets(self, etas):
+        to_radius = self._projection().to_radius
+        return [SparsityTarget(radius=to_radius(eta)) for eta in etas]
 
     def _schedule(self, final_noises=None):
         return SparsificationSchedule(
@@ -233,9 +235,7 @@ class BaseSparseAutoencoder(
         if etas is None:
             path = schedule.run_path(trainer, shares)
         else:
-            to_radius = schedule.projection.to_radius
-            targets = [SparsityTarget(radius=to_radius(eta)) for eta in etas]
-            path = schedule.run(trainer, targets, shares)
+            path = schedule.run(trainer, self._radius_targets(etas), shares)
         with torch_threads(self.n_threads):
             for results in path:
                 yield [

@@ -25,6 +25,26 @@ class FixedSelector(SelectorMixin, BaseEstimator):
         return np.arange(self.n_features_in_) < self.n_selected
 
 
+class TaskLog:
+    """A callback that writes down the names of the tasks that end."""
+
+    def __init__(self):
+        self.names = []
+
+    def setup(self, estimator, context):
+        """Need nothing."""
+
+    def teardown(self, estimator, context):
+        """Leave nothing."""
+
+    def on_fit_task_begin(self, estimator, context):
+        """Wait for the end."""
+
+    def on_fit_task_end(self, estimator, context):
+        """Write down the name."""
+        self.names.append(context.task_name)
+
+
 def stability_by_definition(selections):
     """Return the index and its interval, as they are written in the paper."""
     M, d = selections.shape

@@ -1,13 +1,11 @@
 """Progress and other callbacks of the selectors."""
 
 from sklearn.callback import ProgressBar
-from sklearn.datasets import load_wine
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from skproj import ProjectionFeatureSelector, ProjectionFeatureSelectorCV
-
-WINE = load_wine(return_X_y=True)
+from tests.feature_selection.conftest import WINE, TaskLog
 
 
 def test_cv_reports_progress(capsys):
@@ -17,26 +15,6 @@ def test_cv_reports_progress(capsys):
     assert "100%" in capsys.readouterr().out
     selector.set_params(n_jobs=2).fit(*WINE)
     assert "100%" in capsys.readouterr().out
-
-
-class TaskLog:
-    """A callback that writes down the names of the tasks that end."""
-
-    def __init__(self):
-        self.names = []
-
-    def setup(self, estimator, context):
-        """Need nothing."""
-
-    def teardown(self, estimator, context):
-        """Leave nothing."""
-
-    def on_fit_task_begin(self, estimator, context):
-        """Wait for the end."""
-
-    def on_fit_task_end(self, estimator, context):
-        """Write down the name."""
-        self.names.append(context.task_name)
 
 
 def test_callbacks_see_the_folds():

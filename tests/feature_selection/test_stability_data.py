@@ -36,7 +36,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skproj.feature_selection import ProjectionFeatureSelector, StabilitySelector
 from skproj.feature_selection._half_selections import univariate_scores
-from tests.feature_selection.conftest import WINE, FixedSelector
+from tests.feature_selection.conftest import WINE, FixedSelector, TaskLog
 
 CANCER = load_breast_cancer(return_X_y=True)
 DIABETES = load_diabetes(return_X_y=True)
@@ -348,26 +348,6 @@ def test_nothing_selected_is_said_once():
     assert np.isnan(selector.stability_)
     assert np.isnan(selector.stability_interval_).all()
     assert selector.expected_false_selections_ == 0.0
-
-
-class TaskLog:
-    """A callback that writes down the names of the tasks that end."""
-
-    def __init__(self):
-        self.names = []
-
-    def setup(self, estimator, context):
-        """Need nothing."""
-
-    def teardown(self, estimator, context):
-        """Leave nothing."""
-
-    def on_fit_task_begin(self, estimator, context):
-        """Wait for the end."""
-
-    def on_fit_task_end(self, estimator, context):
-        """Write down the name."""
-        self.names.append(context.task_name)
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])

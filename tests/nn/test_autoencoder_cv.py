@@ -1,4 +1,4 @@
-"""SparseSupervisedAutoencoderCV: the search against a grid search, rules, errors."""
+"""SparseSupervisedAutoencoderCV: the search against a grid search, rules, data."""
 
 import pickle
 
@@ -448,56 +448,6 @@ def test_compact_copies_and_clones(wide, schedule, max_epochs):
     assert fresh.get_params() == search.get_params()
     with pytest.raises(NotFittedError):
         fresh.predict(X)
-
-
-def test_there_is_no_partial_fit(wide):
-    """The choice of a radius needs all the data."""
-    assert not hasattr(quick(), "partial_fit")
-    with pytest.raises(AttributeError, match="needs all the data"):
-        quick().partial_fit(*wide)
-
-
-@pytest.mark.parametrize(
-    ("params", "message"),
-    [
-        ({"etas": [0]}, "etas must hold positive numbers"),
-        ({"etas": [1.0, -1.0]}, "etas must hold positive numbers"),
-        ({"etas": [np.nan]}, "etas must hold positive numbers"),
-        ({"etas": []}, "etas must hold positive numbers"),
-        ({"etas": ["a"]}, "etas must hold positive numbers"),
-        ({"etas": [[1.0]]}, "etas must hold positive numbers"),
-        ({"etas": 3.0}, "'etas' parameter"),
-        ({"input_noise": [-1]}, "input_noise must hold non-negative numbers"),
-        ({"input_noise": [np.inf]}, "input_noise must hold non-negative numbers"),
-        ({"input_noise": []}, "input_noise must hold non-negative numbers"),
-        ({"input_noise": ["a"]}, "input_noise must hold non-negative numbers"),
-        ({"input_noise": -1.0}, "'input_noise' parameter"),
-        ({"final_noise": [-1]}, "final_noise must hold non-negative numbers"),
-        ({"final_noise": []}, "final_noise must hold non-negative numbers"),
-        ({"final_noise": -1.0}, "'final_noise' parameter"),
-        ({"schedule": "double"}, r"schedule='double'.*etas"),
-        ({"schedule": "projected"}, r"schedule='projected'.*etas"),
-        ({"keep_fraction": 1.0}, "keep_fraction"),
-        ({"selection_rule": "luck"}, "selection_rule"),
-        ({"scoring": "beauty"}, "scoring"),
-        ({"cv": 1}, "'cv' parameter"),
-        ({"n_jobs": 0.5}, "n_jobs"),
-    ],
-)
-def test_bad_parameters_are_named(wide, params, message):
-    """One sentence, before any training."""
-    search = quick(**params)
-    with pytest.raises(ValueError, match=message):
-        search.fit(*wide)
-    assert not [name for name in vars(search) if name.endswith("_")]
-
-
-def test_parameters_of_a_single_fit_are_not_accepted():
-    """The search chooses them."""
-    for name in ("eta", "n_features_to_select", "warm_start"):
-        with pytest.raises(TypeError, match=name):
-            SparseSupervisedAutoencoderCV(**{name: 1})
-        assert name not in quick().get_params()
 
 
 def test_masks_and_empty_splits(wide):

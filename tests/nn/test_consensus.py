@@ -222,7 +222,7 @@ def test_stages_start_afresh_where_a_classifier_has_few_samples(
     """Elsewhere they go on from the weights of the stage before, decoders included."""
     X, y = planted(n_samples)
     params = SMALL | {"learning_rate_init": 1e-12, "max_epochs": 1}
-    params |= {"reconstruction_weight": 1.0}
+    params |= {"reconstruction_weight": 1.0, "schedule": "consensus"}
     dense = make(**params, eta=np.inf).fit(X, y == "ill")
     sparse = make(**params, n_features_to_select=7).fit(X, y == "ill")
     kept = sparse.get_support(indices=True)

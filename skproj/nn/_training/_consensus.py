@@ -11,8 +11,13 @@ from skproj.nn._training._coordinates import StackedSamples, fit_coordinates
 from skproj.nn._training._feature_prior import feature_prior
 from skproj.nn._training._network import Autoencoder, mlp_from_layers
 from skproj.nn._training._samples import TrainingData
-from skproj.nn._training._schedule import SparseResult, SparsityTarget
+from skproj.nn._training._schedule import (
+    SparseResult,
+    SparsityTarget,
+    largest_columns,
+)
 from skproj.nn._training._stack import NetworkStack, n_networks_for
+from skproj.nn._training._tensors import copy_generator
 
 # Below this many samples, features are ranked with all groups of samples, and with what
 # each of them says about the target. Weights of a classifier then say more about the
@@ -254,17 +259,17 @@ class _Stage:
     @torch.no_grad()
     def ranked(self):
         """Return the weights to project."""
-        weights = [self._input_weights(group) for group in range(len(self.columns))]
-        norms = [
-            _mean_one(self.schedule.projection.norms(weight)) for weight in weights
+        weights = [
+            self._input_weights(group).cpu().numpy()
+            for group in range(len(self.columns))
         ]
-        own, consensus = norms[0], norms[0]
-        if self.has_few_samples and len(norms) > 1:
-            consensus = _mean_one((own + self._mean_norm_elsewhere(norms)) / 2.0)
-        own = self.schedule.projection.norms(weights[0])
+        lengths = [self.schedule.projection.norms(weight) for weight in weights]
+        consensus, *others = norms = [_mean_one(length) for length in lengths]
+        if self.has_few_samples and others:
+            consensus = _mean_one((consensus + self._mean_norm_elsewhere(norms)) / 2.0)
+        own = lengths[0]
         factors = np.divide(consensus, own, out=np.zeros_like(own), where=own > 0)
-        weight = weights[0] * factors.astype(weights[0].dtype)
-        return _Ranked(weight, [consensus, *norms[1:]])
+        return _Ranked(weights[0] * factors, [consensus, *others])
 
     def next(self, ranked, target, *, branch=False, go_on=False):
         """Return the stage after a projection.
@@ -282,8 +287,11 @@ class _Stage:
         if target.n_features is not None and radius == math.inf:
             radius = projection.radius_for(ranked.weight, target.n_features)
         norms = projection.norms(projection.project(ranked.weight, radius))
-        kept = largest(norms, at_most=target.n_features)
-        kept = [kept, *(largest(other, len(kept)) for other in ranked.norms[1:])]
+        kept = largest_columns(norms, target.n_features)
+        kept = [
+            kept,
+            *(largest_columns(other, len(kept)) for other in ranked.norms[1:]),
+        ]
         importances = [norms, *ranked.norms[1:]]
         generator, history = self.trainer.generator, self.trainer.history
         if branch:
@@ -401,8 +409,7 @@ class _Stage:
         """Return the first layers of a group, of shape (n_hidden, n_kept)."""
         coordinates = self.trainer.data.train.coordinates[group]
         weight = self.trainer.module.encoder[0].weight[group]
-        weight = coordinates.features_of_encoder(weight[:, : coordinates.size])
-        return weight.cpu().numpy()
+        return coordinates.features_of_encoder(weight[:, : coordinates.size])
 
     @torch.no_grad()
     def _network_trainer(self, group):
@@ -410,16 +417,14 @@ class _Stage:
         template, columns = self.template, self.columns[group]
         coordinates = self.trainer.data.train.coordinates[group]
         encoder, decoder = self.trainer.module.merged(group)
-        weight, bias = encoder[0]
-        weight = coordinates.features_of_encoder(weight[:, : coordinates.size])
-        encoder[0] = weight, bias
+        encoder[0] = self._input_weights(group), encoder[0][1]
         if decoder:
             weight, bias = decoder[-1]
             decoder[-1] = (
                 coordinates.features_of_decoder(weight[: coordinates.size]),
                 coordinates.features_of_decoder(bias[: coordinates.size]),
             )
-        if not decoder:
+        else:
             untrained = template.module.decoder[::2]
             decoder = [(layer.weight, layer.bias) for layer in untrained]
             weight, bias = decoder[-1]
@@ -466,22 +471,6 @@ def draw_parts(trainer, *, stratify):
     shares = np.ones((min(N_PARTS, n_samples), n_samples))
     shares[np.arange(n_samples) % len(shares), order] = 0.0
     return shares
-
-
-def largest(norms, at_most):
-    """Return the sorted positions of the largest norms that are not zero."""
-    kept = np.flatnonzero(norms)
-    if at_most is not None and len(kept) > at_most:
-        order = np.argsort(-norms[kept], kind="stable")
-        kept = np.sort(kept[order[:at_most]])
-    return kept
-
-
-def copy_generator(generator):
-    """Return a generator that will draw the same numbers."""
-    other = torch.Generator(generator.device)
-    other.set_state(generator.get_state())
-    return other
 
 
 def _mean_one(norms):

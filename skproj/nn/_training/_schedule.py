@@ -264,10 +264,7 @@ class SparsificationSchedule:
         """
         weight = first_layer(trainer.module).cpu().numpy()
         importances = self.projection.norms(weight)
-        kept = np.flatnonzero(importances)
-        if at_most is not None and len(kept) > at_most:
-            order = np.argsort(-importances[kept], kind="stable")
-            kept = np.sort(kept[order[:at_most]])
+        kept = largest_columns(importances, at_most)
         trainer.keep_columns(kept)
         return importances[kept]
 
@@ -279,3 +276,23 @@ class SparsificationSchedule:
     def _radius_for(self, weight, n_features):
         """Return the radius of the projection that keeps a number of columns."""
         return self.projection.radius_for(weight.cpu().numpy(), n_features)
+
+
+def largest_columns(norms, at_most=None):
+    """Return the sorted positions of the norms that are not zero.
+
+    Parameters
+    ----------
+    norms : ndarray of shape (n_columns,)
+    at_most : int, default=None
+        Leave out the smallest of more columns than this.
+
+    Returns
+    -------
+    kept : ndarray of int of shape (n_kept,)
+    """
+    kept = np.flatnonzero(norms)
+    if at_most is not None and len(kept) > at_most:
+        order = np.argsort(-norms[kept], kind="stable")
+        kept = np.sort(kept[order[:at_most]])
+    return kept

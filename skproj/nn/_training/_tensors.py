@@ -49,6 +49,13 @@ def resolve_device(device):
     return resolved
 
 
+def copy_generator(generator):
+    """Return a generator that will draw the same numbers."""
+    other = torch.Generator(generator.device)
+    other.set_state(generator.get_state())
+    return other
+
+
 def device_of(module):
     """Return where the numbers of a module are."""
     return next(itertools.chain(module.parameters(), module.buffers())).device

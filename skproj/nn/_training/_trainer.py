@@ -16,6 +16,7 @@ from skproj.nn._training._network import weights_of
 from skproj.nn._training._objectives import AutoencoderObjective, PredictionObjective
 from skproj.nn._training._optimizers import DEFAULT_EPS, SOLVERS, Penalty
 from skproj.nn._training._samples import TrainingData, prediction_rows
+from skproj.nn._training._tensors import copy_generator
 
 # Samples are gathered in blocks of about this many entries, which stay in the cache.
 BLOCK_ENTRIES = 1 << 18
@@ -235,13 +236,11 @@ class Trainer:
         **options
             Fields of `TrainingOptions` in which the copy differs.
         """
-        generator = torch.Generator(self.generator.device)
-        generator.set_state(self.generator.get_state())
         return replace(
             self,
             module=copy.deepcopy(self.module),
             options=replace(self.options, **options),
-            generator=generator,
+            generator=copy_generator(self.generator),
             history=self.history.copy(),
         )
 
