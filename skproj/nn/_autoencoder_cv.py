@@ -61,9 +61,10 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         One of {"parsimonious", "best", "one-standard-error"}. "best" takes
         the radius with the best mean score, "one-standard-error" the smallest one whose
         mean score is at most one standard error worse.
-        "parsimonious" takes the best mean score less 0.2 / sqrt(n_samples) for each
-        factor of e by which there are more than 30 features: twice as many must raise
-        the score by 0.014 of 100 samples.
+        "parsimonious" smooths the mean scores over similar numbers of features, and
+        takes the best one less 0.2 / sqrt(n_samples) for each factor of e by which
+        there are more than 30 features: twice as many must raise the score by 0.014 of
+        100 samples.
     n_jobs : int, default=None
         Number of folds to run in parallel, as in joblib; None means 1. Not used with
         ``schedule="consensus"``, where all folds are one run.
@@ -372,8 +373,18 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         self.cv_results_ = results = tabulate_scores(parameters, scores, counts)
         to_radius = self._projection().to_radius
         radii = np.array([to_radius(eta) for eta in parameters["eta"]])
+        _, noise_pairs = np.unique(
+            [parameters["input_noise"], parameters["final_noise"]],
+            axis=1,
+            return_inverse=True,
+        )
         best = choose_row(
-            radii, scores, self.selection_rule, counts, n_samples=X.shape[0]
+            radii,
+            scores,
+            self.selection_rule,
+            n_features=counts,
+            n_samples=X.shape[0],
+            paths=noise_pairs,
         )
         self.best_index_ = best
         self.best_score_ = results["mean_test_score"][best]

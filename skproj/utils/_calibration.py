@@ -4,6 +4,10 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
+# Share of a label that goes to the other classes. Few samples that are all classified
+# correctly do not show that a model is always right.
+LABEL_DOUBT = 0.01
+
 
 def fit_temperature(logits, labels, weight):
     """Find the temperature that makes probabilities fit labels best.
@@ -11,15 +15,16 @@ def fit_temperature(logits, labels, weight):
     Parameters
     ----------
     logits : ndarray of shape (n_samples, n_classes)
-        Of samples that the model was not trained with.
+        Of samples that the model was not trained with. Minus infinity for a class that
+        it does not know.
     labels : ndarray of int of shape (n_samples,)
     weight : ndarray of shape (n_samples,)
 
     Returns
     -------
     temperature : float
-        Divisor of the logits. It minimises the weighted cross-entropy, which
-        is convex in its inverse.
+        Divisor of the logits. It minimises the weighted cross-entropy with smoothed
+        labels, which is convex in its inverse.
 
     References
     ----------
@@ -27,17 +32,16 @@ def fit_temperature(logits, labels, weight):
     networks", ICML 2017, arXiv:1706.04599.
     """
     logits = logits.astype(np.float64)
+    targets = np.full(logits.shape, LABEL_DOUBT / max(1, logits.shape[1] - 1))
+    targets[np.arange(len(labels)), labels] = 1.0 - LABEL_DOUBT
+    known = np.isfinite(logits)
+    targets = (targets * weight[:, np.newaxis])[known]
 
     def cross_entropy(log_temperature):
         log_probabilities = log_softmax(logits * np.exp(-log_temperature), axis=1)
-        return (
-            -weight
-            @ np.take_along_axis(
-                log_probabilities, labels[:, np.newaxis], axis=1
-            ).ravel()
-        )
+        return -targets @ log_probabilities[known]
 
-    # Where no label is wrong, or none is right, the best one would be 0 or infinite.
+    # Where nothing can be learned from the logits, the best one would be infinite.
     found = minimize_scalar(
         cross_entropy, bounds=np.log((0.05, 20.0)), method="bounded"
     )

@@ -6,9 +6,11 @@ from scipy.stats import rankdata
 SELECTION_RULES = ("best", "one-standard-error")
 
 # "parsimonious" takes more features than the first number only for a higher score: for
-# each factor of e, by the second one over the root of the number of samples.
+# each factor of e, by the second one over the root of the number of samples. Scores are
+# smoothed over neighbours within about the third one, a factor of e.
 FREE_FEATURES = 30
 SCORE_PER_FACTOR = 0.2
+SMOOTHING_WIDTH = 1.0
 
 
 def tabulate_scores(parameters, scores, n_features):
@@ -47,7 +49,7 @@ def tabulate_scores(parameters, scores, n_features):
     }
 
 
-def choose_row(radii, scores, rule, n_features=None, n_samples=None):
+def choose_row(radii, scores, rule, *, n_features=None, n_samples=None, paths=None):
     """Return the row with the best score, or a sparser one that is nearly as good.
 
     Parameters
@@ -55,10 +57,11 @@ def choose_row(radii, scores, rule, n_features=None, n_samples=None):
     radii : ndarray of shape (n_candidates,)
     scores : ndarray of shape (n_splits, n_candidates)
     rule : str
-        One of `SELECTION_RULES`, or "parsimonious".
+        One of `SELECTION_RULES`, or "parsimonious", which needs the others.
     n_features : ndarray of shape (n_splits, n_candidates), default=None
     n_samples : int, default=None
-        Needed by "parsimonious", as is `n_features`.
+    paths : ndarray of int of shape (n_candidates,), default=None
+        Which path from dense to sparse each candidate belongs to.
 
     Returns
     -------
@@ -67,11 +70,38 @@ def choose_row(radii, scores, rule, n_features=None, n_samples=None):
     """
     means = scores.mean(axis=0)
     if rule == "parsimonious":
-        factors = np.maximum(n_features.mean(axis=0) / FREE_FEATURES, 1.0)
-        means = means - SCORE_PER_FACTOR / np.sqrt(n_samples) * np.log(factors)
+        log_counts = np.log(np.maximum(n_features.mean(axis=0), 1.0))
+        means = smooth_paths(means, log_counts, paths)
+        excess = np.maximum(log_counts - np.log(FREE_FEATURES), 0.0)
+        means = means - SCORE_PER_FACTOR / np.sqrt(n_samples) * excess
     threshold = means.max()
     if rule == "one-standard-error" and len(scores) > 1:
         best = scores[:, means.argmax()]
         threshold -= best.std(ddof=1) / np.sqrt(len(scores))
     good = np.flatnonzero(means >= threshold)
     return int(good[radii[good].argmin()])
+
+
+def smooth_paths(means, log_counts, paths):
+    """Return scores with less noise, by local quadratic regression along each path.
+
+    Parameters
+    ----------
+    means, log_counts : ndarray of shape (n_candidates,)
+        Scores, and logarithms of the numbers of features.
+    paths : ndarray of int of shape (n_candidates,)
+
+    Returns
+    -------
+    smooth : ndarray of shape (n_candidates,)
+    """
+    smooth = np.empty_like(means)
+    for i, center in enumerate(log_counts):
+        path = paths == paths[i]
+        distance = log_counts[path] - center
+        weight = np.exp(-0.25 * (distance / SMOOTHING_WIDTH) ** 2)  # root of a Gaussian
+        powers = distance[:, np.newaxis] ** np.arange(3)
+        smooth[i] = np.linalg.lstsq(
+            powers * weight[:, np.newaxis], means[path] * weight
+        )[0][0]
+    return smooth

@@ -8,7 +8,12 @@ from scipy.sparse import csr_array
 from sklearn.model_selection import GroupKFold, StratifiedKFold
 
 from skproj import SparseSupervisedAutoencoder, SparseSupervisedAutoencoderCV
-from skproj.utils._path_search import FREE_FEATURES, SCORE_PER_FACTOR, choose_row
+from skproj.utils._path_search import (
+    FREE_FEATURES,
+    SCORE_PER_FACTOR,
+    choose_row,
+    smooth_paths,
+)
 from skproj.utils._stability import stability_index
 
 
@@ -221,15 +226,32 @@ def test_stability_is_one_where_all_folds_agree():
 def test_parsimonious_choice_pays_for_features():
     """Beyond a number of them, each factor of e costs less of more samples."""
     radii, counts = np.array([9.0, 5.0, 2.0]), np.array([[300, 100, 20]])
+    others = {"n_features": counts, "n_samples": 64, "paths": np.arange(3)}
 
     def chosen(*scores):
-        return choose_row(radii, np.array([scores]), "parsimonious", counts, 64)
+        return choose_row(radii, np.array([scores]), "parsimonious", **others)
 
     cost = SCORE_PER_FACTOR / 8.0 * np.log(counts[0, :2] / FREE_FEATURES)
     assert chosen(0.9, 0.9, 0.9) == 2
     assert chosen(0.9 + cost[0] + 1e-6, 0.9, 0.9) == 0
     assert chosen(0.9 + cost[0] - 1e-6, 0.9, 0.9) == 2
     assert chosen(0.9 + cost[0], 0.9 + cost[1] + 1e-6, 0.9) == 1
+
+
+def test_parsimonious_choice_smooths_the_scores_of_a_path():
+    """A curve stays as it is, a spike among its neighbours does not win."""
+    log_counts, path = np.linspace(0.0, 3.0, 12), np.repeat([0, 1], 6)
+    curve = 0.8 + 0.05 * log_counts - 0.02 * log_counts**2 - 0.3 * path
+    assert_allclose(smooth_paths(curve, log_counts, path), curve)
+    spiked = curve + 0.02 * (np.arange(12) == 1)
+    smooth = smooth_paths(spiked, log_counts, path)
+    assert_allclose(smooth[6:], curve[6:])
+    assert np.all(smooth[:6] - curve[:6] < 0.015)
+    n_features = np.exp(log_counts)[np.newaxis]
+    options = {"n_features": n_features, "n_samples": 64, "paths": path}
+    for rule, row in (("best", 1), ("parsimonious", 4)):
+        assert choose_row(-log_counts, spiked[np.newaxis], rule, **options) == row
+
 
 
 @pytest.mark.parametrize("n_samples", [FEW, MANY])
