@@ -247,8 +247,7 @@ class BaseSparseAutoencoder(
         return ColumnProjection(self.projection, self.n_features_in_, self.n_threads)
 
     def _fitted_state(self, encoded, trainer, result=None):
-        """Return the fitted attributes of a network, which may still be in training."""
-        module = copy.deepcopy(trainer.module)
+        module = trainer.module
         if result is None:
             weight = first_layer(module).cpu().numpy()
             norms = self._projection().norms(weight)

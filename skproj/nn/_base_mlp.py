@@ -1,6 +1,5 @@
 """Base class of the multilayer perceptrons at a prescribed sparsity."""
 
-import copy
 import numbers
 import warnings
 from abc import abstractmethod
@@ -155,7 +154,7 @@ class BaseSparseMLP(BaseNetwork):
         state, trainer = self._resume(X, encoded, penalty=penalty, eps=eps)
         with torch_threads(self.n_threads):
             trainer.train_epoch(state.optimizer)
-            self._set_state(self._fitted_state(encoded, trainer))
+            self._set_state(self._fitted_state(encoded, trainer.branch()))
         self.alpha_ = alpha
         state.is_learning = False
         self._stream_ = state
@@ -203,7 +202,7 @@ class BaseSparseMLP(BaseNetwork):
         module.load_state_dict(fitted.state_dict())
 
     def _fitted_state(self, encoded, trainer):
-        module = copy.deepcopy(trainer.module)
+        module = trainer.module
         smaller, columns = compress(module)
         linear = module[::2]
         sizes, counts = count_nonzero(module, by_group=self.penalty == "l12")

@@ -3,7 +3,6 @@
 import numbers
 from abc import ABCMeta, abstractmethod
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 import torch
@@ -188,7 +187,7 @@ class BaseNetwork(
 
     @abstractmethod
     def _fitted_state(self, encoded, trainer):
-        """Return the fitted attributes of a network, which may still be in training."""
+        """Return the fitted attributes of a network that is not trained any more."""
 
     @property
     @abstractmethod
@@ -238,7 +237,7 @@ class BaseNetwork(
         trainer.callbacks = FitCallbacks(
             context,
             arguments={"estimator": self, "X": X, "y": y, "metadata": metadata},
-            fitted_state=partial(self._fitted_state, encoded),
+            fitted_state=lambda other: self._fitted_state(encoded, other.branch()),
             may_stop=callbacks_may_stop,
         )
         return encoded, trainer

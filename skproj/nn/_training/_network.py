@@ -74,8 +74,9 @@ def mlp_from_layers(layers, activation):
 
 def linear_layer(weight, bias):
     """Return a layer with copies of given weights and biases."""
-    # PyTorch warns where a layer is made without any input or output.
-    layer = torch.nn.utils.skip_init(torch.nn.Linear, 1, 1)
+    # PyTorch warns where a layer is made without any input or output, and draws random
+    # weights on any device but this one.
+    layer = torch.nn.Linear(1, 1, device="meta")
     layer.out_features, layer.in_features = weight.shape
     layer.weight = torch.nn.Parameter(weight.detach().clone())
     layer.bias = torch.nn.Parameter(bias.detach().clone())

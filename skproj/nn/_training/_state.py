@@ -7,7 +7,12 @@ without running code of the file, and on a machine without the device of the tra
 import torch
 from scipy.sparse import csr_array
 
-from skproj.nn._training._network import ACTIVATIONS, Autoencoder, SparseLinear
+from skproj.nn._training._network import (
+    ACTIVATIONS,
+    Autoencoder,
+    SparseLinear,
+    linear_layer,
+)
 from skproj.nn._training._optimizers import SOLVERS
 
 ACTIVATION_NAMES = {layer: name for name, layer in ACTIVATIONS.items()}
@@ -80,12 +85,7 @@ def _layer_from_arrays(layer):
         # Products with a matrix whose indices are wrong would read foreign memory.
         matrix.check_format(full_check=True)
         return SparseLinear(matrix, bias)
-    weight = to_tensors(layer["weight"])
-    n_out, n_in = weight.shape
-    linear = torch.nn.utils.skip_init(torch.nn.Linear, n_in, n_out, dtype=weight.dtype)
-    linear.weight = torch.nn.Parameter(weight)
-    linear.bias = torch.nn.Parameter(bias)
-    return linear
+    return linear_layer(to_tensors(layer["weight"]), bias)
 
 
 def optimizer_to_arrays(optimizer):
