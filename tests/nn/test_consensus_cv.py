@@ -253,7 +253,6 @@ def test_parsimonious_choice_smooths_the_scores_of_a_path():
         assert choose_row(-log_counts, spiked[np.newaxis], rule, **options) == row
 
 
-
 @pytest.mark.parametrize("n_samples", [FEW, MANY])
 def test_sparse_samples_give_the_search_of_dense_ones(n_samples):
     """To rounding, with a prior of the features."""
