@@ -347,7 +347,7 @@ class Trainer:
             X_seen = X
             if noise_scale:
                 noise = X.new_empty(X.shape[-2:]).normal_(generator=self.generator)
-                X_seen = X + noise.mul_(noise_scale)
+                X_seen = torch.add(X, noise, alpha=noise_scale)
             yield from train.split((X_seen, X, y, weight), batch_size)
 
     def mean_loss(self, samples):
