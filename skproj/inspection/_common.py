@@ -52,11 +52,6 @@ DOCS = {
     NotFittedError
         If the estimator is not fitted.
     """,
-    "bilevel_reference": """
-    .. [1] M. Barlaud, G. Perez, J.-P. Marmorat, "A new linear time bi-level l1,inf
-       projection; application to the sparsification of auto-encoders neural
-       networks", :arxiv:`2407.16293`.
-    """,
 }
 DOCS["drawn"] = cleandoc(DOCS["ax"]) + "\n\n" + cleandoc(DOCS["display"])
 

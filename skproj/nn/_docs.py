@@ -206,9 +206,7 @@ AUTOENCODER_DOCS = {
         for a progressive schedule.
     """,
     "references": """
-        .. [1] M. Barlaud, G. Perez, J.-P. Marmorat, "A new linear time bi-level l1,inf
-           projection; application to the sparsification of auto-encoders neural
-           networks", :arxiv:`2407.16293`.
+        {bilevel_reference}
         .. [2] P. Vincent, H. Larochelle, Y. Bengio, P.-A. Manzagol, "Extracting and
            composing robust features with denoising autoencoders", ICML 2008,
            :doi:`10.1145/1390156.1390294`.
@@ -336,10 +334,6 @@ default="relu"
         with sparse matrices where that is faster.
 
         {merging}
-    """,
-    "references": """
-        .. [1] L. Shen, R. Wang, Y. Xu, M. Yan, "Sparse deep learning models
-           with the l1 regularization", :arxiv:`2408.02801`.
     """,
     **_COMMON,
 }

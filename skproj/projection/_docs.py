@@ -26,61 +26,7 @@ ValueError
     If `{}` is negative or NaN, if `X` contains NaN or infinity, or if
     `axis` or `out` does not fit `X`."""
 
-
-# Works that several functions cite first.
-REFERENCES = {
-    "bilevel_reference": """
-References
-----------
-.. [1] M. Barlaud, G. Perez, J.-P. Marmorat, "A new linear time bi-level l1,inf
-   projection; application to the sparsification of auto-encoders neural
-   networks", :arxiv:`2407.16293`.""",
-    "group_lasso_reference": """
-References
-----------
-.. [1] M. Yuan, Y. Lin, "Model selection and estimation in regression with
-   grouped variables", J. R. Stat. Soc. B 68 (2006),
-   :doi:`10.1111/j.1467-9868.2005.00532.x`.""",
-    "hoyer_reference": """
-References
-----------
-.. [1] P. O. Hoyer, "Non-negative matrix factorization with sparseness
-   constraints", J. Mach. Learn. Res. 5 (2004), :arxiv:`cs/0408058`.""",
-    "group_sparse_reference": """
-References
-----------
-.. [1] R. Ohib, N. Gillis, N. Dalmasso, S. Shah, V. K. Potluru, S. Plis, "Explicit
-   group sparse projection with applications to deep learning and NMF", Transactions
-   on Machine Learning Research (2022), :arxiv:`1912.03896`.""",
-    "l1inf_reference": """
-References
-----------
-.. [1] G. Perez, L. Condat, M. Barlaud, "Near-linear time projection onto the
-   l1,inf ball; application to sparse autoencoders", :arxiv:`2307.09836`.""",
-    "multilevel_reference": """
-References
-----------
-.. [1] G. Perez, M. Barlaud, "Multi-level projection with exponential parallel
-   speedup; application to sparse auto-encoders neural networks",
-   :arxiv:`2405.02086`.""",
-    "proximal_reference": """
-References
-----------
-.. [1] N. Parikh, S. Boyd, "Proximal algorithms", Foundations and Trends in
-   Optimization 1 (2014), :doi:`10.1561/2400000003`.""",
-    "simplex_reference": """
-References
-----------
-.. [1] L. Condat, "Fast projection onto the simplex and the l1 ball",
-   Mathematical Programming 158 (2016), :doi:`10.1007/s10107-015-0946-6`.""",
-    "weighted_reference": """
-References
-----------
-.. [1] G. Perez, S. Ament, C. Gomes, M. Barlaud, "Efficient projection algorithms
-   onto the weighted l1 ball", Artificial Intelligence 306 (2022),
-   :arxiv:`2009.02980`.""",
-}
-PARTS = REFERENCES | {
+PARTS = {
     # Parameters
     "X_of_groups": f"""
 X : array-like or sparse matrix, usually of shape (n_rows, n_columns)

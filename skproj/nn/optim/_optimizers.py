@@ -40,10 +40,6 @@ _DOCS = {
         Parameters without a gradient are left as they are. Count zeros after a step: no
         other is exact.
     """,
-    "reference": """
-        .. [1] L. Shen, R. Wang, Y. Xu, M. Yan, "Sparse deep learning models with the l1
-           regularization", :arxiv:`2408.02801`.
-    """,
 }
 
 
@@ -151,9 +147,7 @@ class ProximalSGD(_ProximalOptimizer):
 
     {zeros}
 
-    References
-    ----------
-    {reference}
+    {l1_training_reference}
 
     Examples
     --------
@@ -281,9 +275,7 @@ class ProximalAdam(_ProximalOptimizer):
 
     {zeros}
 
-    References
-    ----------
-    {reference}
+    {l1_training_reference}
     .. [2] J. Yun, A. C. Lozano, E. Yang, "A general family of stochastic proximal
        gradient methods for deep learning", :arxiv:`2007.07484`.
 

@@ -12,6 +12,7 @@ from skproj.nn.functional._checks import (
     check_type_of_dims,
 )
 from skproj.projection import BALLS
+from skproj.utils._docs import shared_docs
 
 
 def _check_projection(projection):
@@ -181,6 +182,7 @@ def check_held(optimizer, params, name):
             )
 
 
+@shared_docs()
 def register_projection(optimizer, params, projection, radius, *, dim=0, every=1):
     r"""Project parameters after each step of an optimizer.
 
@@ -249,11 +251,7 @@ def register_projection(optimizer, params, projection, radius, *, dim=0, every=1
     `Optimizer.state_dict` does not contain hooks, and neither does a copied or
     unpickled optimizer: register again, with the parameters of the copy.
 
-    References
-    ----------
-    .. [1] M. Barlaud, G. Perez, J.-P. Marmorat, "A new linear time bi-level l1,inf
-       projection; application to the sparsification of auto-encoders neural
-       networks", :arxiv:`2407.16293`.
+    {bilevel_reference}
 
     Examples
     --------
@@ -290,6 +288,7 @@ def register_projection(optimizer, params, projection, radius, *, dim=0, every=1
     return _ProjectionHandle(optimizer, params, projection, radius, dim, every)
 
 
+@shared_docs()
 class BallConstraint(torch.nn.Module):
     r"""Parametrization that keeps a tensor in a ball.
 
@@ -331,11 +330,7 @@ class BallConstraint(torch.nn.Module):
     weight call ``torch.nn.utils.parametrize.remove_parametrizations``, which by default
     leaves the projected one.
 
-    References
-    ----------
-    .. [1] M. Barlaud, G. Perez, J.-P. Marmorat, "A new linear time bi-level l1,inf
-       projection; application to the sparsification of auto-encoders neural
-       networks", :arxiv:`2407.16293`.
+    {bilevel_reference}
 
     Examples
     --------

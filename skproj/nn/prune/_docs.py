@@ -1,16 +1,6 @@
 """Parts of the docstrings of the pruning functions, for `shared_docs`."""
 
 DOCS = {
-    "group_sparse_reference": """
-        .. [1] R. Ohib, N. Gillis, N. Dalmasso, S. Shah, V. Potluru, S. Plis, "Explicit
-           group sparse projection with applications to deep learning and NMF",
-           :arxiv:`1912.03896`.
-    """,
-    "bilevel_reference": """
-        .. [1] M. Barlaud, G. Perez, J.-P. Marmorat, "A new linear time bi-level l1,inf
-           projection; application to the sparsification of auto-encoders neural
-           networks", :arxiv:`2407.16293`.
-    """,
     "hoyer_sparsity": """
         **A Hoyer sparsity is not a fraction of zeros**: 0.9 prunes 98 % of weights with
         a normal distribution.

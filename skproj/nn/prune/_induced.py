@@ -181,8 +181,6 @@ def induced_pruning(
     of zero by about the learning rate. With many steps between projections, weights
     that do not matter have time to return: prune and mask in the end.
 
-    References
-    ----------
     {group_sparse_reference}
 
     Examples

@@ -120,8 +120,6 @@ def global_hoyer(
     are left alone. ``target="zeros"`` is met as closely as equal weights and the last
     weight of each vector allow. `hoyer_unstructured` says how masks work.
 
-    References
-    ----------
     {group_sparse_reference}
 
     Examples
@@ -202,8 +200,6 @@ def single_shot(
     `torch.nn.utils.prune.remove` makes the zeros permanent, and `shrink` removes
     dead units.
 
-    References
-    ----------
     {group_sparse_reference}
 
     Examples

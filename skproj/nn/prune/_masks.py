@@ -116,8 +116,6 @@ class HoyerUnstructured(_CopyablePruning):
     --------
     hoyer_unstructured : Prunes a weight with it.
 
-    References
-    ----------
     {group_sparse_reference}
 
     Examples
@@ -179,8 +177,6 @@ class ProjectionStructured(_CopyablePruning):
     --------
     projection_structured : Prunes a weight with it.
 
-    References
-    ----------
     {bilevel_reference}
 
     Examples
@@ -288,8 +284,6 @@ def hoyer_unstructured(module, name, sparsity, *, target="hoyer"):
     does to the original. Unlike with them, the module can be copied by `copy.deepcopy`
     at any time.
 
-    References
-    ----------
     {group_sparse_reference}
 
     Examples
@@ -357,8 +351,6 @@ def projection_structured(module, name, radius, projection="l1inf", dim=0):
     -----
     What was pruned before stays pruned. `hoyer_unstructured` says how the mask works.
 
-    References
-    ----------
     {bilevel_reference}
 
     Examples
