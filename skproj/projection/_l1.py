@@ -6,10 +6,10 @@ import numpy as np
 from scipy.sparse import issparse
 
 from skproj._kernels import _groups
-from skproj.projection._ball import Ball
 from skproj.projection._docs import documented
 from skproj.projection._engine import (
     INSIDE,
+    Ball,
     GroupMap,
     Solver,
     group_norms,
@@ -255,6 +255,7 @@ def prox_l1(X, alpha, *, out=None, n_threads=None):
 L1 = Ball(
     "l1",
     projection_l1_ball,
+    ONTO_L1,
     norm_l11,
     dual_norm=linf_of_all,
     inner_norm=1,
