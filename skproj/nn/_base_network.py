@@ -387,13 +387,7 @@ class BaseNetwork(
         """Return the state and the trainer with which a `partial_fit` goes on.
 
         The state is marked as unfinished: the next call after a failure starts afresh.
-
-        Parameters
-        ----------
-        X : {ndarray, CSR matrix} of shape (n_samples, n_features)
-        encoded : EncodedTargets
-        **options
-            Further fields of `TrainingOptions`.
+        The options are further fields of `TrainingOptions`.
         """
         state = getattr(self, "_stream_", None)
         if state is not None and state.settings != self._layer_settings():

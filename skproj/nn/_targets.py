@@ -321,12 +321,7 @@ class NetworkRegressorMixin(RegressorMixin, MultiOutputMixin):
 def centre_and_scale(targets, weight, largest):
     """Return weighted mean and standard deviation of the targets; 1 for constant ones.
 
-    Parameters
-    ----------
-    targets : ndarray of shape (n_samples, n_targets)
-    weight : ndarray of shape (n_samples,)
-    largest : float
-        Of the numbers that predictions can be.
+    `largest` is the largest number that predictions can be.
     """
     if np.abs(targets).max() > largest / 4:
         raise ValueError("y is too large for the precision of X; rescale it.")

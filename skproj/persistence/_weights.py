@@ -232,14 +232,8 @@ def _explain(path):
 def _read(path):
     """Read a file without unpacking what is pruned.
 
-    Returns
-    -------
-    tensors : dict of str to Tensor
-        The tensors in the file.
-    layout : dict of str to tuple
-        Shapes and dtypes that they will have in a `state_dict`.
-    pruned : dict of str to list of int
-        Shapes of the weights with a mask.
+    Returns the tensors in the file, the shapes and dtypes that they will have in a
+    `state_dict`, and the shapes of the weights with a mask, all by name.
     """
     safetensors = import_optional("safetensors", extra="persistence")
     with safetensors.safe_open(path, framework="pt") as file:

@@ -93,14 +93,10 @@ def shrink_groups(groups, group_map, out, n_threads):
 
 
 def group_norms(groups, norm, n_threads, *, and_largest=False):
-    """Compute the norm of each group as float64.
+    """Compute the norm of each group as float64; also the smallest and largest of them.
 
-    Returns
-    -------
-    norms : ndarray of shape (n_groups,) or, with `and_largest`, (2, n_groups)
-        In the second row are the l_inf norms.
-    smallest, largest : float
-        Extremes of the norms; NaN and infinity in a group show up as the largest.
+    With `and_largest` the norms have the shape (2, n_groups), with the l_inf norms in
+    the second row. NaN and infinity in a group show up as the largest norm.
     """
     norms = np.empty((2 if and_largest else 1, groups.n_groups))
     smallest, largest = _groups.group_norms(
@@ -110,23 +106,13 @@ def group_norms(groups, norm, n_threads, *, and_largest=False):
 
 
 def group_thresholds(groups, norms, radii, n_threads, *, signed=False):
-    """Threshold of each group for the l1 ball, or the simplex, of its radius.
+    """Threshold of each group for the l1 ball, or the simplex if `signed`, of its
+    radius.
 
-    Parameters
-    ----------
-    norms : ndarray of shape (n_groups,)
-        The l1 norms of the groups, or the l_inf norms if `signed`.
-    radii : float or ndarray of shape (n_groups,)
-    signed : bool
-        Whether the thresholds are those of the simplex.
-
-    Returns
-    -------
-    levels, offsets : ndarrays of shape (n_groups,)
-        The thresholds are ``levels + offsets``: 0 inside the l1 ball, infinite for one
-        of radius 0.
-    n_outside : int
-        How many groups are not inside their l1 ball.
+    The norms are the l1 norms of the groups, or the l_inf norms if `signed`; there is
+    one radius, or one for each group. Returns `levels` and `offsets`, whose sums are
+    the thresholds, 0 inside the l1 ball and infinite for one of radius 0, and how many
+    groups are not inside their l1 ball.
     """
     levels, offsets = np.empty(groups.n_groups), np.empty(groups.n_groups)
     radius = 0.0

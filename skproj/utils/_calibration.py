@@ -8,23 +8,10 @@ from scipy.special import log_softmax
 def fit_temperature(logits, labels, weight):
     """Find the temperature that makes probabilities fit labels best.
 
-    Parameters
-    ----------
-    logits : ndarray of shape (n_samples, n_classes)
-        Of samples that the model was not trained with.
-    labels : ndarray of int of shape (n_samples,)
-    weight : ndarray of shape (n_samples,)
-
-    Returns
-    -------
-    temperature : float
-        Divisor of the logits. It minimises the weighted cross-entropy, which
-        is convex in its inverse.
-
-    References
-    ----------
-    C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, "On calibration of modern neural
-    networks", ICML 2017, arXiv:1706.04599.
+    The logits, of shape (n_samples, n_classes), belong to samples that the model was
+    not trained with. The temperature divides them; it minimises the weighted
+    cross-entropy, which is convex in its inverse (C. Guo, G. Pleiss, Y. Sun, K. Q.
+    Weinberger, "On calibration of modern neural networks", arXiv:1706.04599).
     """
     logits = logits.astype(np.float64)
 

@@ -51,16 +51,8 @@ REFERENCES = {
 def shared_docs(**parts):
     """Make a decorator that puts shared parts into a docstring.
 
-    Parameters
-    ----------
-    **parts : str
-        What replaces the line ``{name}`` of the docstring of a class or function.
-        Those of `REFERENCES` are known already.
-
-    Returns
-    -------
-    fill : callable
-        Returns its argument.
+    A part replaces the line ``{name}`` of the docstring of a class or function; those
+    of `REFERENCES` are known already.
     """
 
     def fill(documented):

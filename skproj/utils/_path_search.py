@@ -14,20 +14,8 @@ SCORE_PER_FACTOR = 0.2
 def tabulate_scores(parameters, scores, n_features):
     """Return the results of the folds in the form of a grid search.
 
-    Parameters
-    ----------
-    parameters : dict of ndarray of shape (n_candidates,)
-        Among them "eta".
-    scores, n_features : ndarray of shape (n_splits, n_candidates)
-
-    Returns
-    -------
-    results : dict
-
-    Raises
-    ------
-    ValueError
-        If a score is not finite.
+    The parameters, "eta" among them, are arrays of shape (n_candidates,); `scores` and
+    `n_features` have the shape (n_splits, n_candidates). The scores must be finite.
     """
     if not np.isfinite(scores).all():
         raise ValueError(
@@ -50,20 +38,9 @@ def tabulate_scores(parameters, scores, n_features):
 def choose_row(radii, scores, rule, n_features=None, n_samples=None):
     """Return the row with the best score, or a sparser one that is nearly as good.
 
-    Parameters
-    ----------
-    radii : ndarray of shape (n_candidates,)
-    scores : ndarray of shape (n_splits, n_candidates)
-    rule : str
-        One of `SELECTION_RULES`, or "parsimonious".
-    n_features : ndarray of shape (n_splits, n_candidates), default=None
-    n_samples : int, default=None
-        Needed by "parsimonious", as is `n_features`.
-
-    Returns
-    -------
-    row : int
-        Of equally good ones that with the smallest radius.
+    Of equally good rows it is the one with the smallest radius. The rule is one of
+    `SELECTION_RULES`, or "parsimonious", which needs `n_samples` and `n_features`. The
+    latter, like `scores`, has the shape (n_splits, n_candidates).
     """
     means = scores.mean(axis=0)
     if rule == "parsimonious":

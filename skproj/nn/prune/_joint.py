@@ -27,14 +27,7 @@ MIN_KEPT_SHARE = 0.01
 
 
 def _warn_of_nearly_empty(weights, names):
-    """Warn of layers of which little is left.
-
-    Parameters
-    ----------
-    weights : list of ndarray
-        After pruning.
-    names : list of str
-    """
+    """Warn of layers of which little is left, from their pruned weights."""
     for W, name in zip(weights, names, strict=True):
         n_kept = np.count_nonzero(W)
         if n_kept < max(MIN_KEPT_SHARE * W.size, len(W)):
