@@ -355,3 +355,15 @@ PARTIAL_FIT_DOCS = {
             The estimator, ready to predict.
     """,
 }
+
+PREDICTION_DOCS = {
+    "data_and_returns": """
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+    """,
+}

@@ -8,7 +8,7 @@ from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 
-from skproj.nn._docs import PARTIAL_FIT_DOCS
+from skproj.nn._docs import PARTIAL_FIT_DOCS, PREDICTION_DOCS
 from skproj.nn._training._samples import merge_duplicates
 from skproj.utils._docs import shared_docs
 from skproj.utils._validation import (
@@ -97,47 +97,32 @@ class NetworkClassifierMixin(ClassifierMixin):
         self._learn(X, encoded)
         return self
 
+    @shared_docs(**PREDICTION_DOCS)
     def decision_function(self, X):
         """Compute the logits of the classes.
 
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Data.
-
-        Returns
-        -------
+        {data_and_returns}
         decision : ndarray of shape (n_samples,) or (n_samples, n_classes)
             The logits; for two classes one number, which is positive where the second
             class is predicted.
         """
         return self._decision(X)
 
+    @shared_docs(**PREDICTION_DOCS)
     def predict_proba(self, X):
         """Estimate the probability of each class.
 
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Data.
-
-        Returns
-        -------
+        {data_and_returns}
         probabilities : ndarray of shape (n_samples, n_classes)
             In the order of `classes_`.
         """
         return self._probabilities(X)
 
+    @shared_docs(**PREDICTION_DOCS)
     def predict(self, X):
         """Predict the class of each sample.
 
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Data.
-
-        Returns
-        -------
+        {data_and_returns}
         y : ndarray of shape (n_samples,)
             Class labels.
         """
@@ -255,16 +240,11 @@ class NetworkRegressorMixin(RegressorMixin, MultiOutputMixin):
         self._learn(*self._validate_part(X, y, sample_weight))
         return self
 
+    @shared_docs(**PREDICTION_DOCS)
     def predict(self, X):
         """Predict the target values.
 
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Data.
-
-        Returns
-        -------
+        {data_and_returns}
         y : ndarray of shape (n_samples,) or (n_samples, n_targets)
             The predictions, in the units of the targets.
         """

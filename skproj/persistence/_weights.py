@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from skproj.persistence._files import write
+from skproj.utils._docs import shared_docs
 from skproj.utils._optional import import_optional
 from skproj.utils._validation import check_is_fitted
 
@@ -15,6 +16,7 @@ from skproj.utils._validation import check_is_fitted
 METADATA_VERSION = 1
 
 
+@shared_docs()
 def export_weights(model, path):
     """Save the weights of a network for other programs.
 
@@ -57,10 +59,7 @@ def export_weights(model, path):
     ``"estimator"``, its class, ``"params"``, its parameters, and for an autoencoder
     ``"features"``, the indices of the features that its first layer takes.
 
-    References
-    ----------
-    .. [1] Hugging Face, "Safetensors",
-       https://huggingface.co/docs/safetensors/index
+    {safetensors_reference}
 
     Examples
     --------
@@ -113,6 +112,7 @@ def export_weights(model, path):
     write(data, path)
 
 
+@shared_docs()
 def load_weights(model, path):
     """Read weights into a network.
 
@@ -149,10 +149,7 @@ def load_weights(model, path):
     -----
     Weights that a mask hides are not saved, and come back as zero.
 
-    References
-    ----------
-    .. [1] Hugging Face, "Safetensors",
-       https://huggingface.co/docs/safetensors/index
+    {safetensors_reference}
 
     Examples
     --------

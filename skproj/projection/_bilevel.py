@@ -65,24 +65,14 @@ def projection_bilevel_l11_ball(
     The l1 norms of the groups are projected onto the l1 ball, then each group onto
     the l1 ball of what it was given: zero groups, and zeros inside the kept ones.
 
-    {group_projection}
-    threshold : float
-        The tau >= 0 of the outer level: groups whose norm is at most tau become
-        zero. It is 0 if `X` is inside the ball, infinite beyond the largest float.
-        Only if `return_threshold`.
-
-    {raises}
+    {bilevel_projection}
 
     See Also
     --------
     projection_l1_ball : The nearest point of the same ball.
     projection_bilevel_l1inf_ball : Keeps the kept groups dense.
 
-    Notes
-    -----
     {bilevel_properties}
-
-    {bilevel_reference}
 
     Examples
     --------
@@ -116,23 +106,14 @@ def projection_bilevel_l1inf_ball(
     The maxima of the groups are projected onto the l1 ball, then each group is
     clipped at what it was given. Groups whose maximum is small become zero.
 
-    {group_projection}
-    threshold : float
-        The tau >= 0 of the outer level: groups whose norm is at most tau become
-        zero. It is 0 if `X` is inside the ball. Only if `return_threshold`.
-
-    {raises}
+    {bilevel_projection}
 
     See Also
     --------
     projection_l1inf_ball : The nearest point of the same ball.
     projection_l12_ball : Scales the groups instead of clipping them.
 
-    Notes
-    -----
     {bilevel_properties}
-
-    {bilevel_reference}
 
     Examples
     --------

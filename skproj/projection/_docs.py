@@ -106,9 +106,13 @@ Newton's method on the threshold, for long vectors on the few entries near it th
 a sample points to: expected time linear in the number of entries. Sums are carried
 in float64. The radius is met to rounding, also if it is tiny against the entries.""",
     "bilevel_properties": """
+Notes
+-----
 Time linear in the number of entries. The result is in the ball but is not its
 nearest point; for dense input it usually has more zero groups. It loses exactly
-what it must in the norm of the ball: ``norm(X - P) + norm(P) == norm(X)`` [1]_.""",
+what it must in the norm of the ball: ``norm(X - P) + norm(P) == norm(X)`` [1]_.
+
+{bilevel_reference}""",
 }
 
 
@@ -139,8 +143,20 @@ PARTS |= {
         "norm_of_groups",
         "raises_of_norm",
     ),
-    "slice_norm": _sections("X_of_slices axis_of_norm n_threads_of_norm"),
+    "slice_norm": _sections(
+        "X_of_slices axis_of_norm n_threads_of_norm",
+        "norm_of_slices",
+        "raises_of_norm",
+    ),
 }
+
+PARTS["bilevel_projection"] = f"""{PARTS["group_projection"]}
+threshold : float
+    The tau >= 0 of the outer level: groups whose norm is at most tau become
+    zero. It is 0 if `X` is inside the ball, infinite beyond the largest float.
+    Only if `return_threshold`.
+
+{PARTS["raises"].strip()}"""
 
 documented = shared_docs(**PARTS)
 

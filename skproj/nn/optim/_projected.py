@@ -14,6 +14,13 @@ from skproj.nn.functional._checks import (
 from skproj.projection import BALLS
 from skproj.utils._docs import shared_docs
 
+_DIM = """
+    dim : int, tuple of int or None, default=0
+        Dimension along which the groups run. For the weight of `torch.nn.Linear`, of
+        shape (n_outputs, n_inputs), ``dim=0`` removes inputs and ``dim=1`` outputs. A
+        ball without groups takes all entries together and ignores `dim`.
+"""
+
 
 def _check_projection(projection):
     if callable(projection):
@@ -182,7 +189,7 @@ def check_held(optimizer, params, name):
             )
 
 
-@shared_docs()
+@shared_docs(dim=_DIM)
 def register_projection(optimizer, params, projection, radius, *, dim=0, every=1):
     r"""Project parameters after each step of an optimizer.
 
@@ -209,10 +216,7 @@ def register_projection(optimizer, params, projection, radius, *, dim=0, every=1
     radius : float or callable
         Radius of the ball, or a function of the number of steps done so far, from 1,
         that returns it.
-    dim : int, tuple of int or None, default=0
-        Dimension along which the groups run. For the weight of `torch.nn.Linear`, of
-        shape (n_outputs, n_inputs), ``dim=0`` removes inputs and ``dim=1`` outputs. A
-        ball without groups takes all entries together and ignores `dim`.
+    {dim}
     every : int, default=1
         Project after every so many steps.
 
@@ -288,7 +292,7 @@ def register_projection(optimizer, params, projection, radius, *, dim=0, every=1
     return _ProjectionHandle(optimizer, params, projection, radius, dim, every)
 
 
-@shared_docs()
+@shared_docs(dim=_DIM)
 class BallConstraint(torch.nn.Module):
     r"""Parametrization that keeps a tensor in a ball.
 
@@ -307,10 +311,7 @@ class BallConstraint(torch.nn.Module):
         that returns a new tensor of the shape of `V`.
     radius : float
         Radius of the ball.
-    dim : int, tuple of int or None, default=0
-        Dimension along which the groups run. For the weight of `torch.nn.Linear`, of
-        shape (n_outputs, n_inputs), ``dim=0`` removes inputs and ``dim=1`` outputs. A
-        ball without groups takes all entries together and ignores `dim`.
+    {dim}
 
     See Also
     --------
