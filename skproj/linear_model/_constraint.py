@@ -11,14 +11,8 @@ DUAL_ORDER = {1: np.inf, 2: 2, np.inf: 1}
 class BallConstraint:
     """Ball of radius `eta` for matrices whose groups are the rows.
 
-    Parameters
-    ----------
-    projection : str or callable
-        A key of `BALLS`, or ``projection(W, eta, axis=1)``.
-    eta : float
-        Radius; infinity means no constraint.
-    n_threads : int, default=1
-        Number of threads of the projection.
+    The ball is a key of `BALLS`, or a callable ``projection(W, eta, axis=1)``; an
+    infinite radius means no constraint.
     """
 
     def __init__(self, projection, eta, n_threads=1):

@@ -71,24 +71,13 @@ NETWORK_ATTRIBUTES = "module_", "_smaller_"
 
 @dataclass
 class PartialFitState:
-    """Network of all features and optimizer, from one `partial_fit` to the next.
-
-    Attributes
-    ----------
-    module : torch.nn.Module
-    generator : torch.Generator
-    settings : tuple
-        Of the layers; they cannot change.
-    optimizer : Adam, SGD or None
-        None before the first part.
-    is_learning : bool
-        Whether a part is being learned, or could not be learned to its end.
-    """
+    """Network of all features and optimizer, from one `partial_fit` to the next."""
 
     module: torch.nn.Module
     generator: torch.Generator
-    settings: tuple
-    optimizer: Adam | SGD | None = None
+    settings: tuple  # of the layers; they cannot change
+    optimizer: Adam | SGD | None = None  # None before the first part
+    # Whether a part is being learned, or could not be learned to its end.
     is_learning: bool = False
 
     def to_arrays(self):

@@ -21,32 +21,16 @@ from skproj.utils._validation import (
 
 @dataclass(frozen=True)
 class EncodedTargets:
-    """Rows, weights and targets of the samples to train with.
+    """Rows, weights and targets of the distinct samples to train with."""
 
-    Attributes
-    ----------
-    rows : ndarray of int of shape (n_distinct,)
-        One row of X for each distinct sample.
-    weight : ndarray of shape (n_distinct,)
-    targets : ndarray of shape (n_distinct,) or (n_distinct, n_targets)
-        As the loss takes them.
-    n_outputs : int
-        Number of classes or targets.
-    strata : ndarray of int of shape (n_distinct,) or None
-        Labels by which held-back samples are stratified.
-    attributes : dict
-        Fitted attributes that describe the targets.
-    places : ndarray of int of shape (n_samples,) or None
-        Which of the distinct samples each sample is; -1 for weight zero. None where
-        nothing was merged.
-    """
-
-    rows: np.ndarray
+    rows: np.ndarray  # one row of X for each distinct sample
     weight: np.ndarray
-    targets: np.ndarray
-    n_outputs: int
-    strata: np.ndarray | None
-    attributes: dict
+    targets: np.ndarray  # as the loss takes them
+    n_outputs: int  # number of classes or targets
+    strata: np.ndarray | None  # labels by which held-back samples are stratified
+    attributes: dict  # fitted attributes that describe the targets
+    # Which of the distinct samples each sample is, -1 for weight zero; None where
+    # nothing was merged.
     places: np.ndarray | None = None
 
 

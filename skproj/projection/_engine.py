@@ -155,26 +155,14 @@ def safe_norms(
 ):
     """Norms of the groups, and the power of two that made them computable.
 
-    Parameters
-    ----------
-    and_largest : bool
-        Whether the l_inf norms are wanted as well, as a second row.
-    fill_to : float or None
-        What the entries of the result will add up to, whatever those of the groups,
-        some of which may be minus infinity then. `norm` has to be LINF.
-    batched : bool
-        Whether each group has a power of two of its own.
+    With `and_largest`, the l_inf norms come as well, as a second row. `fill_to` is what
+    the entries of the result will add up to, whatever those of the groups, some of
+    which may be minus infinity then; the norm has to be LINF. If `batched`, each group
+    has a power of two of its own.
 
-    Returns
-    -------
-    groups : Rows or Segments
-        `groups` itself, or a copy divided by ``2 ** exponent`` where sums would
-        overflow or underflow. The exponent is as small as may be: a radius that is
-        divided as well should keep its digits.
-    norms : ndarray of shape (n_groups,) or (2, n_groups)
-        Norms of the returned groups.
-    exponent : int, or ndarray of int of shape (n_groups,)
-        The int 0 in all but extreme cases.
+    Returns the groups, or a copy divided by ``2 ** exponent`` where sums would overflow
+    or underflow, their norms, and the exponent, which is 0 in all but extreme cases and
+    as small as may be: a radius that is divided as well should keep its digits.
     """
     norms, smallest, extreme = group_norms(
         groups, norm, n_threads, and_largest=and_largest
