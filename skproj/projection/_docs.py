@@ -26,6 +26,20 @@ ValueError
     If `{}` is negative or NaN, if `X` contains NaN or infinity, or if
     `axis` or `out` does not fit `X`."""
 
+# Options of the group sparse projection, of arrays and of tensors.
+HOYER_PARTS = {
+    "hoyer_level": """
+sparsity : float
+    The wanted average of `hoyer_sparsity`, between 0 and 1. With
+    ``target="zeros"`` the fraction of the entries that are to be zero.""",
+    "per_vector": """
+per_vector : bool, default=False
+    Whether each vector is given the sparsity by itself, and not the average.""",
+    "hoyer_scale": """
+scale : {"ls", "keep_l2"}, default="ls"
+    How long the vectors become: as near to those of `X` as their direction allows,
+    or as long as they were.""",
+}
 PARTS = {
     # Parameters
     "X_of_groups": f"""
@@ -57,6 +71,14 @@ axis : int, tuple of int or None, default=None
 axis : int, tuple of int or None, default=None
     None takes the whole array as one vector; otherwise each slice along `axis`
     has a norm of its own.""",
+    "X_of_vectors": """
+X : array-like of any shape, or list of arrays
+    Vectors of dtype float32 or float64; integers are converted to float64. In a
+    list or tuple of arrays each array is one vector, whatever its shape.""",
+    "axis_of_vectors": """
+axis : int, tuple of int or None, default=0
+    What the vectors run along: with ``axis=0`` they are the columns of a matrix.
+    None makes the whole array one vector. It must be 0 for a list of arrays.""",
     "out": f"\n{_OUT} It must be None if `X` is sparse.",
     "dense_out": f"\n{_OUT}",
     "n_threads": f"\n{_THREADS} The\n    result does not depend on it.",
@@ -91,6 +113,12 @@ norm : float
     The norm, summed in float64; 0 for an empty array, infinite beyond the largest
     float.""",
     # Errors
+    "raises_of_dense": """
+Raises
+------
+TypeError
+    If `X` is sparse or not of a real floating or integer type, or if an argument
+    has the wrong type.""",
     "raises": _RAISES.format("radius"),
     "raises_of_prox": _RAISES.format("alpha"),
     "raises_of_norm": """
@@ -128,7 +156,7 @@ def _sections(parameters, result="", errors=""):
 
 
 _REST = "out n_threads return_threshold"
-PARTS |= {
+PARTS |= HOYER_PARTS | {
     "group_projection": _sections(
         f"X_of_groups ball_radius axis_of_groups {_REST}", "P_of_projection"
     ),

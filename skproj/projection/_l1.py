@@ -85,11 +85,7 @@ def projection_simplex(
         The tau, of any sign, with ``P = max(X - tau, 0)``; minus infinity below all
         floats. Only if `return_threshold`.
 
-    Raises
-    ------
-    TypeError
-        If `X` is sparse or not of a real floating or integer type, or if an
-        argument has the wrong type.
+    {raises_of_dense}
     ValueError
         If `radius` is negative, NaN or infinite, if `X` contains NaN or infinity, or
         a slice of minus infinity only, or if `axis` or `out` does not fit `X`.

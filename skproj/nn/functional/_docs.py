@@ -3,6 +3,7 @@
 import inspect
 import re
 
+from skproj.projection._docs import HOYER_PARTS
 from skproj.utils._docs import shared_docs
 
 _ERRORS = """\
@@ -18,7 +19,7 @@ RuntimeError
     ``torch.no_grad()``. Also if `X` carries a tangent of forward-mode
     differentiation, if it comes from ``expand``, which puts several entries in one
     place, or if `torch.vmap` maps over `weights` but not over `X`."""
-PARTS = {
+PARTS = HOYER_PARTS | {
     "X": """
 X : torch.Tensor of any shape, usually (n_rows, n_columns)
     Dense, of dtype float64, float32, bfloat16 or float16.""",

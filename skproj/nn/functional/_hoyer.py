@@ -160,20 +160,15 @@ def projection_hoyer(
     Parameters
     ----------
     {X_or_list}
-    sparsity : float
-        The wanted average of `hoyer_sparsity`, between 0 and 1. With
-        ``target="zeros"`` the fraction of the entries that are to be zero.
+    {hoyer_level}
     {dim_of_vectors}
     weights : torch.Tensor of the shape of `X`, or broadcastable to it, default=None
         Finite and non-negative, not all 0 in a vector; for a list of tensors a list.
         Entries with large weights become zero first. None means 1.
-    per_vector : bool, default=False
-        Whether each vector is given the sparsity by itself, and not the average.
+    {per_vector}
     target : {"hoyer", "zeros"}, default="hoyer"
         What `sparsity` is.
-    scale : {"ls", "keep_l2"}, default="ls"
-        How long the vectors become: as near to those of `X` as their direction allows,
-        or as long as they were.
+    {hoyer_scale}
     objective : {"surrogate", "ls"}, default="surrogate"
         The sum above, or the sum of its squared terms, which minimises the squared
         distance to `X` and takes longer.

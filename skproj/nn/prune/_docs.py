@@ -1,6 +1,42 @@
 """Parts of the docstrings of the pruning functions, for `shared_docs`."""
 
 DOCS = {
+    "mask": """
+        Parameters
+        ----------
+        t : torch.Tensor
+            The weight, or scores of its entries.
+        default_mask : torch.Tensor of the shape of `t`
+            Zero where weights have been pruned already.
+
+        Returns
+        -------
+        mask : torch.Tensor of the shape of `t`
+    """,
+    "target": """
+        target : {"hoyer", "zeros"}, default="hoyer"
+            Whether `sparsity` is the average Hoyer sparsity of the filters, or the
+            fraction of weights that are zero.
+    """,
+    "projection": """
+        projection : str, default="l1inf"
+            A key of `skproj.projection.BALLS` whose ball has groups.
+    """,
+    "same_module": """
+        Returns
+        -------
+        module : torch.nn.Module
+            The same module.
+
+        {raises}
+    """,
+    "raises": """
+        Raises
+        ------
+        TypeError
+            If an argument has the wrong type.
+        ValueError
+    """,
     "hoyer_sparsity": """
         **A Hoyer sparsity is not a fraction of zeros**: 0.9 prunes 98 % of weights with
         a normal distribution.

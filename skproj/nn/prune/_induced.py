@@ -161,11 +161,7 @@ def induced_pruning(
         block that happens by itself. It counts the steps in ``n_steps``, and has
         ``state_dict()`` and ``load_state_dict()`` for that number.
 
-    Raises
-    ------
-    TypeError
-        If an argument has the wrong type.
-    ValueError
+    {raises}
         If `optimizer` does not hold a weight, if there is no such weight, or if
         `sparsity`, `grouping`, `target` or `every` is out of range. Then nothing is
         registered.

@@ -81,11 +81,7 @@ def global_hoyer(
     {joint_target}
     {normalize}
 
-    Raises
-    ------
-    TypeError
-        If an argument has the wrong type.
-    ValueError
+    {raises}
         If `sparsity`, `grouping` or `target` is out of range, if there is no such
         weight, or if one contains NaN or infinity. Then nothing is changed.
 
@@ -168,11 +164,7 @@ def single_shot(
     model : torch.nn.Module
         The same model.
 
-    Raises
-    ------
-    TypeError
-        If an argument has the wrong type.
-    ValueError
+    {raises}
         If `sparsity`, `grouping`, `target` or `exclude` is out of range, if no layer is
         left, or if a weight contains NaN or infinity. Then nothing is changed.
 
