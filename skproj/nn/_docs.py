@@ -67,6 +67,20 @@ _COMMON = {
         integer weight is exactly the same as repeating a sample, and the order of the
         rows does not matter.
     """,
+    "fit_sections": """
+        {fit_data}
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples; a sample of weight zero counts as absent.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        {fit_raises}
+    """,
     "fit_data": """
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Training data, float32 or float64, preferably of unit variance. A sparse

@@ -57,10 +57,6 @@ def projection_simplex(X, radius=1.0, *, dim=None):
     {dim_of_slices}
 
     {returns}
-
-    See Also
-    --------
-    {twin}
     projection_l1_ball : The same set without the sign constraint, filled.
 
     {notes}
@@ -88,10 +84,6 @@ def projection_l1_ball(X, radius, *, dim=None):
     {description}
 
     {projection_of_slices}
-
-    See Also
-    --------
-    {twin}
     projection_bilevel_l11_ball : A budget for columns, then for their entries.
 
     {notes}
@@ -130,10 +122,6 @@ def projection_weighted_l1_ball(X, radius, weights, *, dim=None):
     {dim_of_slices}
 
     {returns}
-
-    See Also
-    --------
-    {twin}
     projection_l1_ball : All weights are 1.
 
     {notes}
@@ -162,10 +150,6 @@ def projection_l2_ball(X, radius, *, dim=None):
     {description}
 
     {projection_of_slices}
-
-    See Also
-    --------
-    {twin}
     projection_l12_ball : One radius for the sum of the norms of the slices.
 
     {notes}
@@ -193,10 +177,6 @@ def projection_linf_ball(X, radius, *, dim=None):
     {description}
 
     {projection_of_slices}
-
-    See Also
-    --------
-    {twin}
     projection_l1inf_ball : One radius for the sum of the maxima of the slices.
 
     {notes}
@@ -224,10 +204,6 @@ def projection_l12_ball(X, radius, *, dim=0):
     {description}
 
     {projection_of_groups}
-
-    See Also
-    --------
-    {twin}
     projection_l1inf_ball : Clips the groups instead of scaling them.
 
     {notes}
@@ -260,10 +236,6 @@ def projection_l1inf_ball(X, radius, *, dim=0):
     {description}
 
     {projection_of_groups}
-
-    See Also
-    --------
-    {twin}
     projection_bilevel_l1inf_ball : Cheaper and usually sparser; not the nearest point.
 
     {notes}
@@ -296,10 +268,6 @@ def projection_bilevel_l11_ball(X, radius, *, dim=0):
     {description}
 
     {projection_of_groups}
-
-    See Also
-    --------
-    {twin}
     projection_l1_ball : The nearest point of the same ball.
 
     {notes}
@@ -328,10 +296,6 @@ def projection_bilevel_l1inf_ball(X, radius, *, dim=0):
     {description}
 
     {projection_of_groups}
-
-    See Also
-    --------
-    {twin}
     projection_l1inf_ball : The nearest point of the same ball.
 
     {notes}
@@ -371,10 +335,6 @@ def projection_multilevel(X, radius, norms=(1, math.inf, math.inf), *, dims=None
         that the innermost norm runs along dimension 0.
 
     {returns}
-
-    See Also
-    --------
-    {twin}
     projection_bilevel_l1inf_ball : The same for ``norms=(1, inf)`` and a matrix.
 
     {notes}

@@ -12,7 +12,11 @@ TypeError
     type.
 ValueError
     If an argument does not fit `X`, if `radius` is negative or NaN, or if a tensor
-    on the CPU contains NaN or infinity."""
+    on the CPU contains NaN or infinity.
+
+See Also
+--------
+{twin}"""
 _WHY_NOT_IN_PLACE = """\
 RuntimeError
     If `X` requires a gradient and gradients are enabled: it has to be in a block of
