@@ -2,8 +2,10 @@
 
 import numbers
 from abc import ABCMeta, abstractmethod
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -214,6 +216,23 @@ class BaseNetwork(
             **self._target_checks,
         )
         return X if sparse.issparse(X) else np.ascontiguousarray(X), y
+
+    @contextmanager
+    def _fitting(self, X, y, sample_weight):
+        """Begin a fit, and end it after the block, which trains and sets the state.
+
+        The block gets the encoded targets and the trainer, in whose place it puts the
+        one that it ends with.
+        """
+        context = self._init_callback_context(max_subtasks=None)
+        encoded, trainer = self._prepare(X, y, sample_weight, context)
+        callbacks = trainer.callbacks
+        callbacks.begin(context, trainer)
+        run = SimpleNamespace(encoded=encoded, trainer=trainer)
+        with torch_threads(self.n_threads):
+            yield run
+        vars(self).pop("_stream_", None)
+        callbacks.end(context, run.trainer)
 
     def _prepare(self, X, y, sample_weight, context, *, callbacks_may_stop=True):
         """Return the encoded targets, and a trainer with a new network for them."""
