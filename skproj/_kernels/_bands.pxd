@@ -52,6 +52,13 @@ cdef inline Py_ssize_t collect_chunks(
     return kept
 
 
+cdef inline double half_width(
+    double mean, double squares, Py_ssize_t size
+) noexcept nogil:
+    """Half the width of a band, from mean and sum of squares of ``size`` numbers."""
+    return BAND_DEVIATIONS * sqrt(max(squares - size * mean * mean, 0.0))
+
+
 cdef inline Band estimate_band(
     const floating* x, Py_ssize_t n, double radius, bint signed_, floating* sample,
     Py_ssize_t size
@@ -75,7 +82,7 @@ cdef inline Band estimate_band(
         value = max(sample[i] - tau, 0.0)
         mean += value / size
         deviation += value * value
-    deviation = BAND_DEVIATIONS * sqrt(max(deviation - size * mean * mean, 0.0))
+    deviation = half_width(mean, deviation, size)
     few = share < 1.5 * deviation
     while True:
         root = newton(sample, n_finite, share + deviation, True, 0, 0.0, 0.0, tau,

@@ -3,7 +3,9 @@
 from cython cimport floating
 from libc.math cimport INFINITY, NAN, fabs, isnan, nextafter, nextafterf
 
-from ._simd cimport SKPROJ_NEAR, largest_value, look, rounded_down, sum_down
+from ._simd cimport (
+    SKPROJ_NEAR, is_root, largest_value, look, rounded_down, sum_down
+)
 
 cdef enum:
     # Fewer entries are looked at one by one.
@@ -94,13 +96,11 @@ cdef inline Root newton(
         root.step = (excess - radius) / count  # the largest entry is above the level
         start = sum_down(root.level, root.step)
         looks += 1
-        # Far from the root, rounding may have taken all digits of the steps.
         was_near = near
         near = excess <= SKPROJ_NEAR * radius
-        if (on_top or looks == max_looks or root.level == last
-                or (near and (count == before or root.below - root.level <= root.step
-                              <= root.above - root.level))
-                or (was_near and root.step <= 0.0)):
+        if on_top or looks == max_looks or is_root(
+                root.level, root.step, root.below, root.above, count, before, last,
+                near, was_near):
             break
         before = count
         last = root.level

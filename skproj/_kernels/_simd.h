@@ -115,6 +115,19 @@ static SKPROJ_INLINE double skproj_sum_down(double level, double step)
     return sum - level > step ? sum - fabs(sum) * (0.625 * DBL_EPSILON) : sum;
 }
 
+/* Whether level + step is the root that Newton's method looks for. The sum is linear
+ * between `below` and `above`, and `count` entries are above the level; at the level of the
+ * look before, `last`, there were `before`. A look is `near` the root if its excess is a
+ * few radii at most; far from it, rounding may have taken all digits of the step. */
+static SKPROJ_INLINE int skproj_is_root(double level, double step, double below,
+                                        double above, double count, double before,
+                                        double last, int near, int was_near)
+{
+    const int holds = (step >= below - level) & (step <= above - level);
+    return (near & (holds | (count == before))) | (level == last) |
+           (was_near & !(step > 0.0));
+}
+
 /* The first 26 binary digits of a number; the others are cut off. */
 static SKPROJ_INLINE double skproj_few_digits(double x)
 {

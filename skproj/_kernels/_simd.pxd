@@ -72,6 +72,9 @@ cdef extern from "_simd.h" nogil:
         floating* out) noexcept
     double few_digits "skproj_few_digits" (double x) noexcept
     double sum_down "skproj_sum_down" (double level, double step) noexcept
+    bint is_root "skproj_is_root" (
+        double level, double step, double below, double above, double count,
+        double before, double last, bint near, bint was_near) noexcept
     double rest "skproj_rest" (floating x, double w, double level) noexcept
     double weighted_norm "skproj_weighted_norm" (
         const floating* x, const double* w, Py_ssize_t n, double* largest,

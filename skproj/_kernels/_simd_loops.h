@@ -323,15 +323,11 @@ static SKPROJ_INLINE int NAME(take_step)(skproj_lanes *lanes, int is_last)
         const double radius = lanes->radius[k], count = lanes->count[k],
                      step = (lanes->excess[k] - radius) / count,
                      root = skproj_sum_down(lanes->level[k], step);
-        /* Far from the root, rounding may have taken all digits of the steps. */
         const int near = lanes->excess[k] <= SKPROJ_NEAR * radius,
-                  holds = (step >= lanes->below[k] - lanes->level[k]) &
-                          (step <= lanes->above[k] - lanes->level[k]),
-                  done = (near & (holds | (count == lanes->before[k]))) |
-                         (lanes->level[k] == lanes->last[k]) |
-                         (is_last & (count > 0.0)) |
-                         ((lanes->was_near[k] > 0.0) & !(step > 0.0)) |
-                         !(radius < (double)INFINITY);
+                  done = skproj_is_root(lanes->level[k], step, lanes->below[k],
+                                        lanes->above[k], count, lanes->before[k],
+                                        lanes->last[k], near, lanes->was_near[k] > 0.0) |
+                         (is_last & (count > 0.0)) | !(radius < (double)INFINITY);
         const double next = root > lanes->lowest[k] ? root : lanes->lowest[k];
         lanes->step[k] = done & (count > 0.0) ? step : (double)NAN;
         lanes->last[k] = lanes->level[k];

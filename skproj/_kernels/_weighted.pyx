@@ -15,11 +15,11 @@ Reference: Perez et al., Artif. Intell. 306 (2022), arXiv:2009.02980.
 from cython cimport floating
 from cython.parallel cimport prange, threadid
 from libc.float cimport DBL_EPSILON, DBL_MAX
-from libc.math cimport INFINITY, NAN, fabs, isnan, sqrt
+from libc.math cimport INFINITY, NAN, fabs, isnan
 from libc.stdlib cimport free, malloc
 from libc.string cimport memmove
 
-from ._bands cimport BAND_DEVIATIONS, CHUNK, LONG, MAX_BAND, MIN_SAMPLE, N_PARTS, Band
+from ._bands cimport CHUNK, LONG, MAX_BAND, MIN_SAMPLE, N_PARTS, Band, half_width
 from ._layout cimport BLOCK_ENTRIES, Groups, are_contiguous, groups_of, groups_together
 from ._newton cimport place_in_sample
 from ._roots cimport TILE_ENTRIES
@@ -123,7 +123,7 @@ cdef bint is_settled(const Sums* seen, double radius, Threshold* tau) noexcept n
     return inside or not (seen.largest < MAX_ENTRY and seen.heaviest < MAX_WEIGHT)
 
 
-cdef Band estimate_band(
+cdef Band estimate_weighted_band(
     const floating* x, const double* w, Py_ssize_t n, double radius, double* values,
     double* weights, Py_ssize_t size
 ) noexcept nogil:
@@ -143,7 +143,7 @@ cdef Band estimate_band(
         term = weights[i] * max(values[i] - tau * weights[i], 0.0)
         mean += term / size
         deviation += term * term
-    deviation = BAND_DEVIATIONS * sqrt(max(deviation - size * mean * mean, 0.0))
+    deviation = half_width(mean, deviation, size)
     band.low = newton(values, weights, size, &NOTHING, share + deviation, tau).level
     band.high = DBL_MAX  # not infinity: times a weight of zero it would be NaN
     if share > 1.5 * deviation:
@@ -198,7 +198,7 @@ cdef Threshold find_threshold_of_long(
     if not fits:  # slower, but possible
         room = 0
     elif isnan(band.low) and isnan(band.high):
-        band = estimate_band(x, w, n, radius, values, weights, size)
+        band = estimate_weighted_band(x, w, n, radius, values, weights, size)
     for part in prange(N_PARTS, num_threads=n_threads, schedule="static"):
         i = min(part * length, n)
         collect_part(x + i, w + i, min(length, n - i), band, values + part * room,

@@ -26,22 +26,11 @@ MAX_BLOCK_ENTRIES = 1_000_000
 class Factorization:
     """Approximation ``W @ H.T`` of a matrix, improved by alternating updates.
 
-    Parameters
-    ----------
-    X : {ndarray, sparse matrix} of shape (n_samples, n_features)
-    square : float
-        Sum of the squares of X.
-    W : ndarray of float64 of shape (n_samples, n_components)
-    H : ndarray of float64 of shape (n_features, n_components)
-    sparsity_W, sparsity_H : float or None
-        Hoyer sparsity of the columns of the factors.
-    per_vector : bool
-        Whether each column has it, or all of them on average.
-
-    Attributes
-    ----------
-    best_W, best_H : ndarray
-        The factors with the least error, `best_error`.
+    `X` has the shape (n_samples, n_features), and `square` is the sum of its squares.
+    The factors, of shapes (n_samples, n_components) and (n_features, n_components), are
+    in float64. `sparsity_W` and `sparsity_H` are the Hoyer sparsities of their columns,
+    of each column if `per_vector`, else on average; or None. `best_W` and `best_H` are
+    the factors with the least error, `best_error`.
     """
 
     def __init__(self, X, square, W, H, *, sparsity_W, sparsity_H, per_vector):

@@ -70,6 +70,7 @@ FIT_DOCS = {
 }
 
 
+@shared_docs()
 class GroupSparseNMF(
     VersionedState,
     CallbackSupportMixin,
@@ -168,11 +169,7 @@ class GroupSparseNMF(
 
     The problem is not convex: the result depends on `init`.
 
-    References
-    ----------
-    .. [1] R. Ohib, N. Gillis, N. Dalmasso, S. Shah, V. K. Potluru, S. Plis, "Explicit
-       group sparse projection with applications to deep learning and NMF",
-       Transactions on Machine Learning Research (2022), :arxiv:`1912.03896`.
+    {group_sparse_reference}
     .. [2] P. O. Hoyer, "Non-negative matrix factorization with sparseness
        constraints", Journal of Machine Learning Research 5 (2004),
        :arxiv:`cs/0408058`.

@@ -44,18 +44,10 @@ def drop_weightless(X, y, fit_params):
 
 
 def select_on_halves(candidates, X, y, stratified, fit_params, seed):
-    """Select features on the two halves of a random split.
+    """Select features on the two halves of a random split with clones of the
+    candidates.
 
-    Parameters
-    ----------
-    candidates : list of estimator
-        They are cloned.
-    X : {ndarray, CSR matrix, frame} of shape (n_samples, n_features)
-    y : ndarray of shape (n_samples,) or (n_samples, n_targets), or None
-    stratified : bool
-        Whether both halves get the same number of samples of each class.
-    fit_params : dict
-    seed : int
+    If `stratified`, both halves get the same number of samples of each class.
 
     Returns
     -------
@@ -165,20 +157,8 @@ def univariate_scores(X, y, classes, sample_weight):
     """Return the share of each feature's variance that the target explains.
 
     The F statistic of an analysis of variance, or of a linear regression, grows with
-    it. For several targets it is the sum of the shares.
-
-    Parameters
-    ----------
-    X : {ndarray, CSR matrix, frame} of shape (n_samples, n_features)
-    y : ndarray of shape (n_samples,) or (n_samples, n_targets)
-    classes : ndarray of int of shape (n_samples,), or None
-        Classes to use instead of `y`.
-    sample_weight : ndarray of shape (n_samples,), or None
-
-    Returns
-    -------
-    scores : ndarray of shape (n_features,)
-        Zero for constant features.
+    it. For several targets it is the sum of the shares. It is zero for constant
+    features. The integers `classes` are used instead of `y` if they are not None.
     """
     X = check_array(
         X, accept_sparse="csr", dtype=np.float64, ensure_all_finite="allow-nan"

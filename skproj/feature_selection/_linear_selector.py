@@ -24,6 +24,13 @@ from skproj.utils._validation import (
 WARN_AT_CALLER = 4
 
 DOCS = {
+    "problem": r"""
+    .. math::
+
+        \min_{W, b} \; \frac{1}{\sum_i w_i} \sum_i w_i \, \ell(y_i, x_i W + b)
+        + \frac{\lambda}{2} \|W\|_2^2
+        \quad \text{subject to} \quad \|W\| \le \eta
+    """,
     "projection_loss": """
     projection : str or callable, default="l1inf"
         Name of the ball and its projection: {"l1", "l12", "l1inf", "bilevel_l11",

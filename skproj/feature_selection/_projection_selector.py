@@ -34,11 +34,7 @@ def _add_ridge(state):
 class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
     r"""Select features with a linear model constrained to a ball.
 
-    .. math::
-
-        \min_{W, b} \; \frac{1}{\sum_i w_i} \sum_i w_i \, \ell(y_i, x_i W + b)
-        + \frac{\lambda}{2} \|W\|_2^2
-        \quad \text{subject to} \quad \|W\| \le \eta
+    {problem}
 
     The groups of the norm are the rows of `W`, one per feature. The constraint makes
     whole rows exactly zero, and the other features are selected [1]_. The problem is

@@ -34,11 +34,7 @@ def eta_path(
 ):
     r"""Fit a linear model constrained to a ball for a path of radii.
 
-    .. math::
-
-        \min_{W, b} \; \frac{1}{\sum_i w_i} \sum_i w_i \, \ell(y_i, x_i W + b)
-        + \frac{\lambda}{2} \|W\|_2^2
-        \quad \text{subject to} \quad \|W\| \le \eta
+    {problem}
 
     The groups of the norm are the rows of `W`, one per feature. From the smallest
     radius to the largest, each model starts where the one before ended, which takes

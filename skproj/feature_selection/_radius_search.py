@@ -56,29 +56,18 @@ class Trial(NamedTuple):
 
 
 def search_radius(attempt, n_selected, start):
-    """Find a radius that keeps `n_selected` features.
+    """Find a radius that keeps `n_selected` features; also return the number of trials.
 
-    The radius follows the power law through the last two trials until it is bracketed.
-    Then the logarithm of the number of features is interpolated in that of the radius,
-    and goes further than that if it came from the same side twice in a row.
+    ``attempt(eta, nearest)`` returns a `Trial`, where `nearest` is the trial of a near
+    radius, or None. The search begins at the radius `start`. The radius follows the
+    power law through the last two trials until it is bracketed. Then the logarithm of
+    the number of features is interpolated in that of the radius, and goes further than
+    that if it came from the same side twice in a row.
 
-    Parameters
-    ----------
-    attempt : callable
-        ``attempt(eta, nearest)`` returns a `Trial`; `nearest` is the trial of a near
-        radius, or None.
-    n_selected : int
-    start : float
-        The first radius to try.
-
-    Returns
-    -------
-    trial : Trial
-        One with exactly `n_selected` features if such a radius was met; else the one
-        of the smallest radius with more; else, if every radius keeps too many, the
-        largest of those that keep the fewest; else, if no radius keeps enough, the
-        one with the most features.
-    n_trials : int
+    The result is a trial with exactly `n_selected` features if such a radius was met;
+    else the one of the smallest radius with more; else, if every radius keeps too many,
+    the largest of those that keep the fewest; else, if no radius keeps enough, the one
+    with the most features.
     """
     trial = attempt(start, None)
     n_trials = 1

@@ -381,11 +381,8 @@ class StabilitySelector(
     def _results(self, path_supports, baseline_supports):
         """Return the fitted attributes that follow from the selections.
 
-        Parameters
-        ----------
-        path_supports : ndarray of bool of shape (n_halves, n_values, n_features)
-        baseline_supports : ndarray of bool of shape (n_halves, n_features) or \
-                (n_halves, 0)
+        The supports have the shape (n_halves, n_values, n_features), those of the
+        baseline (n_halves, n_features), or (n_halves, 0) if there is none.
         """
         supports = path_supports.any(axis=1)
         stability, interval = stability_index(supports)

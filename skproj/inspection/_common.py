@@ -52,11 +52,6 @@ DOCS = {
     NotFittedError
         If the estimator is not fitted.
     """,
-    "bilevel_reference": """
-    .. [1] M. Barlaud, G. Perez, J.-P. Marmorat, "A new linear time bi-level l1,inf
-       projection; application to the sparsification of auto-encoders neural
-       networks", :arxiv:`2407.16293`.
-    """,
 }
 DOCS["drawn"] = cleandoc(DOCS["ax"]) + "\n\n" + cleandoc(DOCS["display"])
 
@@ -133,28 +128,9 @@ def spans_decades(numbers):
 def find_step(estimator, suits, needed):
     """Look for what a display needs in a fitted estimator, pipeline or search.
 
-    Parameters
-    ----------
-    estimator : estimator object
-    suits : callable
-        Whether an estimator has it.
-    needed : str
-        Its description, for the error.
-
-    Returns
-    -------
-    step : estimator object
-        `estimator` itself, the last step of a pipeline that suits, or the best
-        estimator of a search; also of one inside the other.
-    before : Pipeline or None
-        The steps before it.
-
-    Raises
-    ------
-    NotFittedError
-        If the estimator is not fitted.
-    TypeError
-        If there is nothing that suits.
+    Returns the last step that `suits`, also of a pipeline in a search or the other way
+    round, and the `Pipeline` of the steps before it, or None. If there is nothing that
+    suits, a TypeError says what is `needed`.
     """
     check_is_fitted(estimator)
     step, before = _look_inside(estimator, suits)
@@ -222,12 +198,9 @@ def has_weights(estimator):
 
 
 def weights_of(estimator):
-    """Return where an estimator has weights, and the matrix of each layer.
+    """Return the attribute where an estimator has weights, and those of each layer.
 
-    Returns
-    -------
-    attribute : str
-    matrices : list of ndarray of shape (n_outputs, n_inputs)
+    The matrices have the shape (n_outputs, n_inputs).
     """
     attribute = next(name for name in _WEIGHTS if hasattr(estimator, name))
     return attribute, _WEIGHTS[attribute](getattr(estimator, attribute))

@@ -81,8 +81,6 @@ class EtaPathDisplay:
     models of the path itself are in `path_` of the selector. The autoencoder with the
     same seed gives the same network.
 
-    References
-    ----------
     {bilevel_reference}
 
     Examples

@@ -69,8 +69,6 @@ class LatentDisplay:
     SupportDisplay : The features that lead to the latent space.
     sklearn.decomposition.PCA : The principal components.
 
-    References
-    ----------
     {bilevel_reference}
 
     Examples

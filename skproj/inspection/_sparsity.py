@@ -21,6 +21,7 @@ from skproj.inspection._common import (
 from skproj.utils._docs import shared_docs
 
 
+@shared_docs()
 class SparsityDisplay:
     """Share of the weights that are zero, layer by layer.
 
@@ -57,10 +58,7 @@ class SparsityDisplay:
     WeightsDisplay : Where the zeros are.
     skproj.nn.prune.sparsity_report : The numbers of any network, as a table.
 
-    References
-    ----------
-    .. [1] L. Shen, R. Wang, Y. Xu, M. Yan, "Sparse deep learning models with the l1
-       regularization", :arxiv:`2408.02801`.
+    {l1_training_reference}
 
     Examples
     --------

@@ -74,8 +74,6 @@ class WeightsDisplay:
     pixel is the weight of the largest absolute value: no column that is kept gets lost
     between pixels.
 
-    References
-    ----------
     {bilevel_reference}
 
     Examples

@@ -53,31 +53,16 @@ MAX_GAP_RATIO = 0.5
 
 @dataclass(frozen=True)
 class BallConstrainedFit:
-    """Result of `BallConstrainedProblem.solve`.
+    """Result of `BallConstrainedProblem.solve`, for the standardised data."""
 
-    Attributes
-    ----------
-    coef : ndarray of shape (n_features, n_outputs)
-        Coefficients of the standardised data.
-    intercept : ndarray of shape (n_outputs,)
-        Intercept of the standardised data.
-    objective : float
-        The mean loss, and the ridge penalty.
-    gap : float
-        Bound on how far `objective` is from the minimum over the ball; the objective
-        itself if nothing better is known.
-    n_iter : int
-        Number of gradients used.
-    converged : bool
-        Whether `tol` was reached.
-    """
-
-    coef: np.ndarray
-    intercept: np.ndarray
-    objective: float
+    coef: np.ndarray  # of shape (n_features, n_outputs)
+    intercept: np.ndarray  # of shape (n_outputs,)
+    objective: float  # the mean loss, and the ridge penalty
+    # Bound on how far `objective` is from the minimum over the ball; the objective
+    # itself if nothing better is known.
     gap: float
-    n_iter: int
-    converged: bool
+    n_iter: int  # number of gradients
+    converged: bool  # whether `tol` was reached
 
     @property
     def n_selected(self):
@@ -88,27 +73,12 @@ class BallConstrainedFit:
 class BallConstrainedProblem:
     """The data of a ball-constrained linear model, prepared for any radius.
 
-    Parameters
-    ----------
-    X : {ndarray, CSR or CSC matrix} of shape (n_samples, n_features)
-        Data of dtype float32 or float64; never copied as a whole, never densified.
-    targets : ndarray
-        Codes 0, 1, ... of the classes, of shape (n_samples,), if `loss` is "log_loss";
-        float64 of shape (n_samples, n_outputs) otherwise.
-    loss : {"log_loss", "squared_error", "huber"}
-        Two classes have one output, more have one output each.
-    sample_weight : ndarray of shape (n_samples,), default=None
-        Positive weights.
-    fit_intercept : bool, default=True
-        Whether there is an intercept; the features are then centred as well.
-    standardize : bool, default=True
-        Whether the features, and the targets of a regression, are divided by their
-        standard deviation.
-    huber_epsilon : float, default=1.35
-        Where the Huber loss becomes linear.
-    l2_reg : float, default=0.0
-        The penalty is half of it times the sum of the squared coefficients of the
-        standardised data.
+    `X`, an array or a CSR or CSC matrix, is never copied as a whole, and never
+    densified. The targets are those of `make_loss`; two classes have one output, more
+    have one output each. The weights of the samples are positive. With `fit_intercept`
+    the features are centred as well; if `standardize`, they, and the targets of a
+    regression, are divided by their standard deviation. The penalty is half of `l2_reg`
+    times the sum of the squared coefficients of the standardised data.
     """
 
     def __init__(
@@ -172,30 +142,15 @@ class BallConstrainedProblem:
         tol=1e-4,
         n_threads=1,
     ):
-        """Fit the model for one radius.
+        """Fit the model for one radius, infinity for no constraint, as
+        `BallConstrainedFit`.
 
-        Parameters
-        ----------
-        eta : float
-            Radius of the ball; infinity means no constraint.
-        projection : str or callable, default="l1inf"
-            A key of `BALLS`, or ``projection(W, eta, axis=1)``.
-        start : BallConstrainedFit, default=None
-            Where to start, for instance the fit for another radius. None is zero.
-        max_iter : int, default=1000
-            Largest number of gradients.
-        tol : float, default=1e-4
-            A fit with an exact projection has converged when the duality gap is at
-            most ``tol * max(objective, 1) * min(eta / unit, 1)``, where the unit is 1,
-            or `natural_radius` if that is less; without a constraint, when
-            no entry of the gradient exceeds `tol`. Other projections converge to a
-            point that they no longer move, by the same measure.
-        n_threads : int, default=1
-            Number of threads of the projection.
-
-        Returns
-        -------
-        fit : BallConstrainedFit
+        It starts from the fit `start`, for instance that for another radius, or from
+        zero, and uses at most `max_iter` gradients. A fit with an exact projection has
+        converged when the duality gap is at most ``tol * max(objective, 1) * min(eta /
+        unit, 1)``, where the unit is 1, or `natural_radius` if that is less; without a
+        constraint, when no entry of the gradient exceeds `tol`. Other projections
+        converge to a point that they no longer move, by the same measure.
         """
         constraint = BallConstraint(projection, eta, n_threads)
         # In a small ball the objective varies by no more than a multiple of eta. What

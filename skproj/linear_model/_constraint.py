@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skproj.projection._registry import BALLS, project_weights, weight_norms
+from skproj.projection._registry import BALLS, project_by_callable, weight_norms
 
 # Order of the dual of the norm inside a group.
 DUAL_ORDER = {1: np.inf, 2: 2, np.inf: 1}
@@ -11,14 +11,8 @@ DUAL_ORDER = {1: np.inf, 2: 2, np.inf: 1}
 class BallConstraint:
     """Ball of radius `eta` for matrices whose groups are the rows.
 
-    Parameters
-    ----------
-    projection : str or callable
-        A key of `BALLS`, or ``projection(W, eta, axis=1)``.
-    eta : float
-        Radius; infinity means no constraint.
-    n_threads : int, default=1
-        Number of threads of the projection.
+    The ball is a key of `BALLS`, or a callable ``projection(W, eta, axis=1)``; an
+    infinite radius means no constraint.
     """
 
     def __init__(self, projection, eta, n_threads=1):
@@ -51,9 +45,9 @@ class BallConstraint:
         """Project an array of shape (n_features, n_outputs)."""
         if not self.bounded:
             return coef
-        return project_weights(
-            self.projection, coef, self.eta, axis=1, n_threads=self.n_threads
-        )
+        if self.ball is None:
+            return project_by_callable(self.projection, coef, self.eta, axis=1)
+        return self.ball.project(coef, self.eta, axis=1, n_threads=self.n_threads)
 
     def scores(self, coef):
         """Norm of each group; for the balls of `BALLS` they add up to the norm."""

@@ -9,17 +9,9 @@ from skproj.utils._moments import mean_and_deviation
 class StandardizedDesign:
     """The matrix ``(X - mean) * inverse_scale`` as a linear operator.
 
-    `X` is neither copied nor densified, unless its dtype is too narrow for products.
-    These are computed in its dtype, everything else in float64.
-
-    Parameters
-    ----------
-    X : {ndarray, CSR or CSC matrix} of shape (n_samples, n_features)
-        Floating-point data.
-    mean : ndarray of shape (n_features,)
-        Subtracted from the columns.
-    inverse_scale : ndarray of shape (n_features,)
-        Factors of the columns; zero removes a column.
+    `X`, an array or a CSR or CSC matrix, is neither copied nor densified, unless its
+    dtype is too narrow for products. These are computed in its dtype, everything else
+    in float64. A column whose `inverse_scale` is zero is removed.
     """
 
     def __init__(self, X, mean, inverse_scale):

@@ -81,12 +81,7 @@ def make_etas(etas, problem, projection, **options):
 def solve_path(problem, etas, **options):
     """Yield the fits for increasing radii, each started from the ones before.
 
-    Parameters
-    ----------
-    problem : BallConstrainedProblem
-    etas : ndarray of shape (n_etas,)
-    **options : dict
-        Of `BallConstrainedProblem.solve`.
+    The options are those of `BallConstrainedProblem.solve`.
     """
     last, fit, start = None, None, None
     for i, eta in enumerate(etas):

@@ -15,17 +15,10 @@ MIN_RELATIVE_DECREASE = 1e-10
 class Loss(ABC):
     """Weighted mean over the samples of a convex, non-negative loss of the logits.
 
-    Arrays of shape (n_samples, n_outputs) are in Fortran order, which makes the
-    reductions over a few outputs fast.
-
-    Parameters
-    ----------
-    targets : ndarray of shape (n_samples, n_outputs)
-        Float64 targets; what they mean is up to the loss.
-    weights : ndarray of shape (n_samples,)
-        Positive float64 weights that add up to 1.
-    fit_intercept : bool
-        If false, `best_intercept` keeps the intercept that it is given.
+    The targets have the shape (n_samples, n_outputs); what they mean is up to the loss.
+    The weights are positive and add up to 1. Without `fit_intercept`, `best_intercept`
+    keeps the intercept that it is given. Arrays of shape (n_samples, n_outputs) are in
+    Fortran order, which makes the reductions over a few outputs fast.
     """
 
     # Bound of the largest eigenvalue of the Hessian of one sample's loss.
@@ -60,21 +53,11 @@ class Loss(ABC):
         """Minimise over the intercept by damped Newton steps.
 
         They decrease the loss, or, where that is lost in rounding, its gradient.
+        `products`, of shape (n_samples, n_outputs), are the logits without the
+        intercept, and `intercept` is where to start.
 
-        Parameters
-        ----------
-        products : ndarray of shape (n_samples, n_outputs)
-            Logits without the intercept.
-        intercept : ndarray of shape (n_outputs,)
-            Where to start.
-
-        Returns
-        -------
-        intercept : ndarray of shape (n_outputs,)
-        value : float
-            The mean loss.
-        residuals : ndarray of shape (n_samples, n_outputs)
-            Its derivative; the columns add up to zero if there is an intercept.
+        Returns the intercept, the mean loss, and the derivative of the loss with
+        respect to the logits, whose columns add up to zero if there is an intercept.
         """
         logits = products + intercept
         value, residuals = self.value_and_residuals(logits)
@@ -191,12 +174,8 @@ class MultinomialLogLoss(Loss):
 def make_loss(name, targets, weights, *, fit_intercept=True, huber_epsilon=1.35):
     """Choose a loss by its public name.
 
-    Parameters
-    ----------
-    name : {"log_loss", "squared_error", "huber"}
-    targets : ndarray
-        Codes 0, 1, ... of the classes, of shape (n_samples,), for "log_loss"; float64
-        of shape (n_samples, n_outputs) for the others.
+    The targets are the codes 0, 1, ... of the classes, of shape (n_samples,), for
+    "log_loss", and float64 of shape (n_samples, n_outputs) for the others.
     """
     if name == "squared_error":
         return SquaredError(targets, weights, fit_intercept)

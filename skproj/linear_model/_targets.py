@@ -57,22 +57,8 @@ def _looks_like_labels(y):
 def prepare_targets(loss, y, *, class_weight=None, sample_weight=None):
     """Check `y`, number its classes, and multiply the weights by those of the classes.
 
-    Parameters
-    ----------
-    loss : {"log_loss", "squared_error", "huber"}
-    y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-    class_weight : dict, "balanced" or None, default=None
-    sample_weight : ndarray of shape (n_samples,), default=None
-        Positive weights.
-
-    Returns
-    -------
-    targets : Targets
-
-    Raises
-    ------
-    ValueError
-        If `y` or `class_weight` does not suit the loss.
+    The weights of the samples are positive. A ValueError says what in `y` or
+    `class_weight` does not suit the loss.
     """
     if loss != "log_loss":
         if class_weight is not None:

@@ -76,8 +76,6 @@ class SparseSupervisedAutoencoder(NetworkClassifierMixin, BaseSparseAutoencoder)
 
     {merging}
 
-    References
-    ----------
     {references}
     {calibration_reference}
 
@@ -261,8 +259,6 @@ class SparseSupervisedAutoencoderRegressor(
 
     {merging}
 
-    References
-    ----------
     {references}
 
     Examples

@@ -144,8 +144,6 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
     Callbacks see the path of all the samples, and the folds that have a run of their
     own, but cannot end a search.
 
-    References
-    ----------
     {references}
     {calibration_reference}
 

@@ -84,18 +84,7 @@ class BaseSparseAutoencoder(
 
         Parameters
         ----------
-        {fit_data}
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the samples; a sample of weight zero counts as absent.
-
-        Returns
-        -------
-        self : object
-            The fitted estimator.
-
-        Raises
-        ------
-        {fit_raises}
+        {fit_sections}
 
         Warns
         -----
@@ -104,15 +93,10 @@ class BaseSparseAutoencoder(
         """
         X, y = self._validate_data(X, y)
         target = self._sparsity_target(X.shape[1])
-        context = self._init_callback_context(max_subtasks=None)
-        encoded, trainer = self._prepare(X, y, sample_weight, context)
-        callbacks = trainer.callbacks
-        callbacks.begin(context, trainer)
-        with torch_threads(self.n_threads):
-            result = self._train_to_target(encoded, trainer, target)
-            self._set_state(self._fitted_state(encoded, result.trainer, result))
-        vars(self).pop("_stream_", None)
-        callbacks.end(context, result.trainer)
+        with self._fitting(X, y, sample_weight) as run:
+            result = self._train_to_target(run.encoded, run.trainer, target)
+            run.trainer = result.trainer
+            self._set_state(self._fitted_state(run.encoded, run.trainer, result))
         self._warn_if_few_are_selected()
         return self
 

@@ -82,18 +82,7 @@ class BaseSparseMLP(BaseNetwork):
 
         Parameters
         ----------
-        {fit_data}
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the samples; a sample of weight zero counts as absent.
-
-        Returns
-        -------
-        self : object
-            The fitted estimator.
-
-        Raises
-        ------
-        {fit_raises}
+        {fit_sections}
 
         Warns
         -----
@@ -106,13 +95,9 @@ class BaseSparseMLP(BaseNetwork):
         """
         X, y = self._validate_data(X, y)
         sparsity, alpha = self._checked_sparsity()
-        context = self._init_callback_context(max_subtasks=None)
-        encoded, trainer = self._prepare(X, y, sample_weight, context)
-        callbacks = trainer.callbacks
-        callbacks.begin(context, trainer)
-        with torch_threads(self.n_threads):
+        with self._fitting(X, y, sample_weight) as run:
             training = L1Training(
-                trainer,
+                run.trainer,
                 is_continued=self.warm_start and hasattr(self, "module_"),
                 by_group=self.penalty == "l12",
             )
@@ -127,12 +112,11 @@ class BaseSparseMLP(BaseNetwork):
                 training.train_at(alpha)
             if self.debias:
                 training.debias()
-            self._set_state(self._fitted_state(encoded, training.trainer))
-        self.alpha_ = training.alpha
-        self.search_history_ = training.history()
-        self.n_search_iter_ = len(self.search_history_["loss"])
-        vars(self).pop("_stream_", None)
-        callbacks.end(context, training.trainer)
+            run.trainer = training.trainer
+            self._set_state(self._fitted_state(run.encoded, run.trainer))
+            self.alpha_ = training.alpha
+            self.search_history_ = training.history()
+            self.n_search_iter_ = len(self.search_history_["loss"])
         self._warn(training)
         return self
 

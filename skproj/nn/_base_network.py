@@ -2,7 +2,9 @@
 
 import numbers
 from abc import ABCMeta, abstractmethod
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -70,24 +72,13 @@ NETWORK_ATTRIBUTES = "module_", "_smaller_"
 
 @dataclass
 class PartialFitState:
-    """Network of all features and optimizer, from one `partial_fit` to the next.
-
-    Attributes
-    ----------
-    module : torch.nn.Module
-    generator : torch.Generator
-    settings : tuple
-        Of the layers; they cannot change.
-    optimizer : Adam, SGD or None
-        None before the first part.
-    is_learning : bool
-        Whether a part is being learned, or could not be learned to its end.
-    """
+    """Network of all features and optimizer, from one `partial_fit` to the next."""
 
     module: torch.nn.Module
     generator: torch.Generator
-    settings: tuple
-    optimizer: Adam | SGD | None = None
+    settings: tuple  # of the layers; they cannot change
+    optimizer: Adam | SGD | None = None  # None before the first part
+    # Whether a part is being learned, or could not be learned to its end.
     is_learning: bool = False
 
     def to_arrays(self):
@@ -224,6 +215,23 @@ class BaseNetwork(
             **self._target_checks,
         )
         return X if sparse.issparse(X) else np.ascontiguousarray(X), y
+
+    @contextmanager
+    def _fitting(self, X, y, sample_weight):
+        """Begin a fit, and end it after the block, which trains and sets the state.
+
+        The block gets the encoded targets and the trainer, in whose place it puts the
+        one that it ends with.
+        """
+        context = self._init_callback_context(max_subtasks=None)
+        encoded, trainer = self._prepare(X, y, sample_weight, context)
+        callbacks = trainer.callbacks
+        callbacks.begin(context, trainer)
+        run = SimpleNamespace(encoded=encoded, trainer=trainer)
+        with torch_threads(self.n_threads):
+            yield run
+        vars(self).pop("_stream_", None)
+        callbacks.end(context, run.trainer)
 
     def _prepare(self, X, y, sample_weight, context, *, callbacks_may_stop=True):
         """Return the encoded targets, and a trainer with a new network for them."""
@@ -386,13 +394,7 @@ class BaseNetwork(
         """Return the state and the trainer with which a `partial_fit` goes on.
 
         The state is marked as unfinished: the next call after a failure starts afresh.
-
-        Parameters
-        ----------
-        X : {ndarray, CSR matrix} of shape (n_samples, n_features)
-        encoded : EncodedTargets
-        **options
-            Further fields of `TrainingOptions`.
+        The options are further fields of `TrainingOptions`.
         """
         state = getattr(self, "_stream_", None)
         if state is not None and state.settings != self._layer_settings():

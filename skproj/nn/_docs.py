@@ -67,6 +67,20 @@ _COMMON = {
         integer weight is exactly the same as repeating a sample, and the order of the
         rows does not matter.
     """,
+    "fit_sections": """
+        {fit_data}
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples; a sample of weight zero counts as absent.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        {fit_raises}
+    """,
     "fit_data": """
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Training data, float32 or float64, preferably of unit variance. A sparse
@@ -206,9 +220,7 @@ AUTOENCODER_DOCS = {
         for a progressive schedule.
     """,
     "references": """
-        .. [1] M. Barlaud, G. Perez, J.-P. Marmorat, "A new linear time bi-level l1,inf
-           projection; application to the sparsification of auto-encoders neural
-           networks", :arxiv:`2407.16293`.
+        {bilevel_reference}
         .. [2] P. Vincent, H. Larochelle, Y. Bengio, P.-A. Manzagol, "Extracting and
            composing robust features with denoising autoencoders", ICML 2008,
            :doi:`10.1145/1390156.1390294`.
@@ -337,10 +349,6 @@ default="relu"
 
         {merging}
     """,
-    "references": """
-        .. [1] L. Shen, R. Wang, Y. Xu, M. Yan, "Sparse deep learning models
-           with the l1 regularization", :arxiv:`2408.02801`.
-    """,
     **_COMMON,
 }
 
@@ -359,5 +367,17 @@ PARTIAL_FIT_DOCS = {
         -------
         self : object
             The estimator, ready to predict.
+    """,
+}
+
+PREDICTION_DOCS = {
+    "data_and_returns": """
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
     """,
 }

@@ -53,9 +53,7 @@ class SparseMLPClassifier(NetworkClassifierMixin, BaseSparseMLP):
     -----
     {notes}
 
-    References
-    ----------
-    {references}
+    {l1_training_reference}
 
     Examples
     --------
@@ -194,9 +192,7 @@ class SparseMLPRegressor(NetworkRegressorMixin, BaseSparseMLP):
     -----
     {notes}
 
-    References
-    ----------
-    {references}
+    {l1_training_reference}
 
     Examples
     --------

@@ -8,7 +8,7 @@ from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 
-from skproj.nn._docs import PARTIAL_FIT_DOCS
+from skproj.nn._docs import PARTIAL_FIT_DOCS, PREDICTION_DOCS
 from skproj.nn._training._samples import merge_duplicates
 from skproj.utils._docs import shared_docs
 from skproj.utils._validation import (
@@ -21,32 +21,16 @@ from skproj.utils._validation import (
 
 @dataclass(frozen=True)
 class EncodedTargets:
-    """Rows, weights and targets of the samples to train with.
+    """Rows, weights and targets of the distinct samples to train with."""
 
-    Attributes
-    ----------
-    rows : ndarray of int of shape (n_distinct,)
-        One row of X for each distinct sample.
-    weight : ndarray of shape (n_distinct,)
-    targets : ndarray of shape (n_distinct,) or (n_distinct, n_targets)
-        As the loss takes them.
-    n_outputs : int
-        Number of classes or targets.
-    strata : ndarray of int of shape (n_distinct,) or None
-        Labels by which held-back samples are stratified.
-    attributes : dict
-        Fitted attributes that describe the targets.
-    places : ndarray of int of shape (n_samples,) or None
-        Which of the distinct samples each sample is; -1 for weight zero. None where
-        nothing was merged.
-    """
-
-    rows: np.ndarray
+    rows: np.ndarray  # one row of X for each distinct sample
     weight: np.ndarray
-    targets: np.ndarray
-    n_outputs: int
-    strata: np.ndarray | None
-    attributes: dict
+    targets: np.ndarray  # as the loss takes them
+    n_outputs: int  # number of classes or targets
+    strata: np.ndarray | None  # labels by which held-back samples are stratified
+    attributes: dict  # fitted attributes that describe the targets
+    # Which of the distinct samples each sample is, -1 for weight zero; None where
+    # nothing was merged.
     places: np.ndarray | None = None
 
 
@@ -97,47 +81,32 @@ class NetworkClassifierMixin(ClassifierMixin):
         self._learn(X, encoded)
         return self
 
+    @shared_docs(**PREDICTION_DOCS)
     def decision_function(self, X):
         """Compute the logits of the classes.
 
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Data.
-
-        Returns
-        -------
+        {data_and_returns}
         decision : ndarray of shape (n_samples,) or (n_samples, n_classes)
             The logits; for two classes one number, which is positive where the second
             class is predicted.
         """
         return self._decision(X)
 
+    @shared_docs(**PREDICTION_DOCS)
     def predict_proba(self, X):
         """Estimate the probability of each class.
 
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Data.
-
-        Returns
-        -------
+        {data_and_returns}
         probabilities : ndarray of shape (n_samples, n_classes)
             In the order of `classes_`.
         """
         return self._probabilities(X)
 
+    @shared_docs(**PREDICTION_DOCS)
     def predict(self, X):
         """Predict the class of each sample.
 
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Data.
-
-        Returns
-        -------
+        {data_and_returns}
         y : ndarray of shape (n_samples,)
             Class labels.
         """
@@ -255,16 +224,11 @@ class NetworkRegressorMixin(RegressorMixin, MultiOutputMixin):
         self._learn(*self._validate_part(X, y, sample_weight))
         return self
 
+    @shared_docs(**PREDICTION_DOCS)
     def predict(self, X):
         """Predict the target values.
 
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Data.
-
-        Returns
-        -------
+        {data_and_returns}
         y : ndarray of shape (n_samples,) or (n_samples, n_targets)
             The predictions, in the units of the targets.
         """
@@ -321,12 +285,7 @@ class NetworkRegressorMixin(RegressorMixin, MultiOutputMixin):
 def centre_and_scale(targets, weight, largest):
     """Return weighted mean and standard deviation of the targets; 1 for constant ones.
 
-    Parameters
-    ----------
-    targets : ndarray of shape (n_samples, n_targets)
-    weight : ndarray of shape (n_samples,)
-    largest : float
-        Of the numbers that predictions can be.
+    `largest` is the largest number that predictions can be.
     """
     if np.abs(targets).max() > largest / 4:
         raise ValueError("y is too large for the precision of X; rescale it.")

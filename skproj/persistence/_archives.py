@@ -18,24 +18,9 @@ def unpack(data, max_size=None):
     """Return a file of skops without its compression, if it is not too large.
 
     The directory of an archive says how large its members are, but need not tell the
-    truth. No more than that is unpacked, and what is read afterwards is the result.
-
-    Parameters
-    ----------
-    data : bytes
-    max_size : int, default=None
-        Largest number of bytes; None is explained in `load`.
-
-    Returns
-    -------
-    data : bytes
-
-    Raises
-    ------
-    ValueError
-        If it is larger than `max_size`.
-    zipfile.BadZipFile
-        If it is damaged.
+    truth. No more than that is unpacked, and what is read afterwards is the result. A
+    ValueError is raised if it is larger than `max_size`, which `load` explains, and a
+    BadZipFile if it is damaged.
     """
     budget = Budget(max_size, len(data), MIN_SIZE_LIMIT)
     with zipfile.ZipFile(io.BytesIO(data)) as archive:

@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 from skproj._version import __version__
 from skproj.persistence._archives import unpack
 from skproj.persistence._files import write
+from skproj.utils._docs import shared_docs
 from skproj.utils._optional import import_optional
 from skproj.utils._state import VersionedState
 
@@ -35,6 +36,7 @@ TRUSTED = (
 )
 
 
+@shared_docs()
 def dump(estimator, path):
     """Save an estimator.
 
@@ -73,10 +75,7 @@ def dump(estimator, path):
     the next part then starts from the fitted network. The file also says which version
     of skproj wrote it.
 
-    References
-    ----------
-    .. [1] skops, "Secure persistence of scikit-learn models",
-       https://skops.readthedocs.io/en/stable/persistence.html
+    {skops_reference}
 
     Examples
     --------
@@ -119,6 +118,7 @@ def dump(estimator, path):
     write(data, path)
 
 
+@shared_docs()
 def load(path, *, max_size=None):
     """Read an estimator that `dump` has written.
 
@@ -159,10 +159,7 @@ def load(path, *, max_size=None):
     --------
     dump : Write the file.
 
-    References
-    ----------
-    .. [1] skops, "Secure persistence of scikit-learn models",
-       https://skops.readthedocs.io/en/stable/persistence.html
+    {skops_reference}
 
     Examples
     --------

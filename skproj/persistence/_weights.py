@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from skproj.persistence._files import write
+from skproj.utils._docs import shared_docs
 from skproj.utils._optional import import_optional
 from skproj.utils._validation import check_is_fitted
 
@@ -15,6 +16,7 @@ from skproj.utils._validation import check_is_fitted
 METADATA_VERSION = 1
 
 
+@shared_docs()
 def export_weights(model, path):
     """Save the weights of a network for other programs.
 
@@ -57,10 +59,7 @@ def export_weights(model, path):
     ``"estimator"``, its class, ``"params"``, its parameters, and for an autoencoder
     ``"features"``, the indices of the features that its first layer takes.
 
-    References
-    ----------
-    .. [1] Hugging Face, "Safetensors",
-       https://huggingface.co/docs/safetensors/index
+    {safetensors_reference}
 
     Examples
     --------
@@ -113,6 +112,7 @@ def export_weights(model, path):
     write(data, path)
 
 
+@shared_docs()
 def load_weights(model, path):
     """Read weights into a network.
 
@@ -149,10 +149,7 @@ def load_weights(model, path):
     -----
     Weights that a mask hides are not saved, and come back as zero.
 
-    References
-    ----------
-    .. [1] Hugging Face, "Safetensors",
-       https://huggingface.co/docs/safetensors/index
+    {safetensors_reference}
 
     Examples
     --------
@@ -232,14 +229,8 @@ def _explain(path):
 def _read(path):
     """Read a file without unpacking what is pruned.
 
-    Returns
-    -------
-    tensors : dict of str to Tensor
-        The tensors in the file.
-    layout : dict of str to tuple
-        Shapes and dtypes that they will have in a `state_dict`.
-    pruned : dict of str to list of int
-        Shapes of the weights with a mask.
+    Returns the tensors in the file, the shapes and dtypes that they will have in a
+    `state_dict`, and the shapes of the weights with a mask, all by name.
     """
     safetensors = import_optional("safetensors", extra="persistence")
     with safetensors.safe_open(path, framework="pt") as file:

@@ -3,11 +3,11 @@
 Most of the balls make single numbers or whole groups of them zero.
 """
 
-from skproj.projection._ball import Ball
 from skproj.projection._bilevel import (
     projection_bilevel_l1inf_ball,
     projection_bilevel_l11_ball,
 )
+from skproj.projection._engine import Ball
 from skproj.projection._hoyer import hoyer_sparsity, projection_hoyer
 from skproj.projection._l1 import (
     norm_l11,

@@ -5,10 +5,10 @@ from functools import partial
 import numpy as np
 
 from skproj._kernels import _groups
-from skproj.projection._ball import Ball
 from skproj.projection._docs import documented
 from skproj.projection._engine import (
     INSIDE,
+    Ball,
     GroupMap,
     Solver,
     group_thresholds,
@@ -46,7 +46,8 @@ BILEVEL = {
     norm: Solver(partial(_solve, norm=norm), norm)
     for norm in (_groups.L1, _groups.L2, _groups.LINF)
 }
-ONTO_L11, ONTO_L1INF = BILEVEL[_groups.L1], BILEVEL[_groups.LINF]
+ONTO_BILEVEL_L11 = BILEVEL[_groups.L1]
+ONTO_BILEVEL_L1INF = BILEVEL[_groups.LINF]
 
 
 @documented
@@ -64,24 +65,14 @@ def projection_bilevel_l11_ball(
     The l1 norms of the groups are projected onto the l1 ball, then each group onto
     the l1 ball of what it was given: zero groups, and zeros inside the kept ones.
 
-    {group_projection}
-    threshold : float
-        The tau >= 0 of the outer level: groups whose norm is at most tau become
-        zero. It is 0 if `X` is inside the ball, infinite beyond the largest float.
-        Only if `return_threshold`.
-
-    {raises}
+    {bilevel_projection}
 
     See Also
     --------
     projection_l1_ball : The nearest point of the same ball.
     projection_bilevel_l1inf_ball : Keeps the kept groups dense.
 
-    Notes
-    -----
     {bilevel_properties}
-
-    {bilevel_reference}
 
     Examples
     --------
@@ -97,7 +88,7 @@ def projection_bilevel_l11_ball(
     >>> norm_l11(P)
     2.0
     """
-    return project(X, radius, ONTO_L11, axis, out, n_threads, return_threshold)
+    return project(X, radius, ONTO_BILEVEL_L11, axis, out, n_threads, return_threshold)
 
 
 @documented
@@ -115,23 +106,14 @@ def projection_bilevel_l1inf_ball(
     The maxima of the groups are projected onto the l1 ball, then each group is
     clipped at what it was given. Groups whose maximum is small become zero.
 
-    {group_projection}
-    threshold : float
-        The tau >= 0 of the outer level: groups whose norm is at most tau become
-        zero. It is 0 if `X` is inside the ball. Only if `return_threshold`.
-
-    {raises}
+    {bilevel_projection}
 
     See Also
     --------
     projection_l1inf_ball : The nearest point of the same ball.
     projection_l12_ball : Scales the groups instead of clipping them.
 
-    Notes
-    -----
     {bilevel_properties}
-
-    {bilevel_reference}
 
     Examples
     --------
@@ -147,12 +129,15 @@ def projection_bilevel_l1inf_ball(
     >>> norm_l1inf(P)
     2.0
     """
-    return project(X, radius, ONTO_L1INF, axis, out, n_threads, return_threshold)
+    return project(
+        X, radius, ONTO_BILEVEL_L1INF, axis, out, n_threads, return_threshold
+    )
 
 
 BILEVEL_L11 = Ball(
     "bilevel_l11",
     projection_bilevel_l11_ball,
+    ONTO_BILEVEL_L11,
     norm_l11,
     dual_norm=L1.dual_norm,
     inner_norm=1,
@@ -162,6 +147,7 @@ BILEVEL_L11 = Ball(
 BILEVEL_L1INF = Ball(
     "bilevel_l1inf",
     projection_bilevel_l1inf_ball,
+    ONTO_BILEVEL_L1INF,
     norm_l1inf,
     dual_norm=L1INF.dual_norm,
     inner_norm=np.inf,

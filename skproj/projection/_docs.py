@@ -26,61 +26,21 @@ ValueError
     If `{}` is negative or NaN, if `X` contains NaN or infinity, or if
     `axis` or `out` does not fit `X`."""
 
-
-# Works that several functions cite first.
-REFERENCES = {
-    "bilevel_reference": """
-References
-----------
-.. [1] M. Barlaud, G. Perez, J.-P. Marmorat, "A new linear time bi-level l1,inf
-   projection; application to the sparsification of auto-encoders neural
-   networks", :arxiv:`2407.16293`.""",
-    "group_lasso_reference": """
-References
-----------
-.. [1] M. Yuan, Y. Lin, "Model selection and estimation in regression with
-   grouped variables", J. R. Stat. Soc. B 68 (2006),
-   :doi:`10.1111/j.1467-9868.2005.00532.x`.""",
-    "hoyer_reference": """
-References
-----------
-.. [1] P. O. Hoyer, "Non-negative matrix factorization with sparseness
-   constraints", J. Mach. Learn. Res. 5 (2004), :arxiv:`cs/0408058`.""",
-    "group_sparse_reference": """
-References
-----------
-.. [1] R. Ohib, N. Gillis, N. Dalmasso, S. Shah, V. K. Potluru, S. Plis, "Explicit
-   group sparse projection with applications to deep learning and NMF", Transactions
-   on Machine Learning Research (2022), :arxiv:`1912.03896`.""",
-    "l1inf_reference": """
-References
-----------
-.. [1] G. Perez, L. Condat, M. Barlaud, "Near-linear time projection onto the
-   l1,inf ball; application to sparse autoencoders", :arxiv:`2307.09836`.""",
-    "multilevel_reference": """
-References
-----------
-.. [1] G. Perez, M. Barlaud, "Multi-level projection with exponential parallel
-   speedup; application to sparse auto-encoders neural networks",
-   :arxiv:`2405.02086`.""",
-    "proximal_reference": """
-References
-----------
-.. [1] N. Parikh, S. Boyd, "Proximal algorithms", Foundations and Trends in
-   Optimization 1 (2014), :doi:`10.1561/2400000003`.""",
-    "simplex_reference": """
-References
-----------
-.. [1] L. Condat, "Fast projection onto the simplex and the l1 ball",
-   Mathematical Programming 158 (2016), :doi:`10.1007/s10107-015-0946-6`.""",
-    "weighted_reference": """
-References
-----------
-.. [1] G. Perez, S. Ament, C. Gomes, M. Barlaud, "Efficient projection algorithms
-   onto the weighted l1 ball", Artificial Intelligence 306 (2022),
-   :arxiv:`2009.02980`.""",
+# Options of the group sparse projection, of arrays and of tensors.
+HOYER_PARTS = {
+    "hoyer_level": """
+sparsity : float
+    The wanted average of `hoyer_sparsity`, between 0 and 1. With
+    ``target="zeros"`` the fraction of the entries that are to be zero.""",
+    "per_vector": """
+per_vector : bool, default=False
+    Whether each vector is given the sparsity by itself, and not the average.""",
+    "hoyer_scale": """
+scale : {"ls", "keep_l2"}, default="ls"
+    How long the vectors become: as near to those of `X` as their direction allows,
+    or as long as they were.""",
 }
-PARTS = REFERENCES | {
+PARTS = {
     # Parameters
     "X_of_groups": f"""
 X : array-like or sparse matrix, usually of shape (n_rows, n_columns)
@@ -111,6 +71,14 @@ axis : int, tuple of int or None, default=None
 axis : int, tuple of int or None, default=None
     None takes the whole array as one vector; otherwise each slice along `axis`
     has a norm of its own.""",
+    "X_of_vectors": """
+X : array-like of any shape, or list of arrays
+    Vectors of dtype float32 or float64; integers are converted to float64. In a
+    list or tuple of arrays each array is one vector, whatever its shape.""",
+    "axis_of_vectors": """
+axis : int, tuple of int or None, default=0
+    What the vectors run along: with ``axis=0`` they are the columns of a matrix.
+    None makes the whole array one vector. It must be 0 for a list of arrays.""",
     "out": f"\n{_OUT} It must be None if `X` is sparse.",
     "dense_out": f"\n{_OUT}",
     "n_threads": f"\n{_THREADS} The\n    result does not depend on it.",
@@ -145,6 +113,12 @@ norm : float
     The norm, summed in float64; 0 for an empty array, infinite beyond the largest
     float.""",
     # Errors
+    "raises_of_dense": """
+Raises
+------
+TypeError
+    If `X` is sparse or not of a real floating or integer type, or if an argument
+    has the wrong type.""",
     "raises": _RAISES.format("radius"),
     "raises_of_prox": _RAISES.format("alpha"),
     "raises_of_norm": """
@@ -160,9 +134,13 @@ Newton's method on the threshold, for long vectors on the few entries near it th
 a sample points to: expected time linear in the number of entries. Sums are carried
 in float64. The radius is met to rounding, also if it is tiny against the entries.""",
     "bilevel_properties": """
+Notes
+-----
 Time linear in the number of entries. The result is in the ball but is not its
 nearest point; for dense input it usually has more zero groups. It loses exactly
-what it must in the norm of the ball: ``norm(X - P) + norm(P) == norm(X)`` [1]_.""",
+what it must in the norm of the ball: ``norm(X - P) + norm(P) == norm(X)`` [1]_.
+
+{bilevel_reference}""",
 }
 
 
@@ -178,7 +156,7 @@ def _sections(parameters, result="", errors=""):
 
 
 _REST = "out n_threads return_threshold"
-PARTS |= {
+PARTS |= HOYER_PARTS | {
     "group_projection": _sections(
         f"X_of_groups ball_radius axis_of_groups {_REST}", "P_of_projection"
     ),
@@ -193,8 +171,20 @@ PARTS |= {
         "norm_of_groups",
         "raises_of_norm",
     ),
-    "slice_norm": _sections("X_of_slices axis_of_norm n_threads_of_norm"),
+    "slice_norm": _sections(
+        "X_of_slices axis_of_norm n_threads_of_norm",
+        "norm_of_slices",
+        "raises_of_norm",
+    ),
 }
+
+PARTS["bilevel_projection"] = f"""{PARTS["group_projection"]}
+threshold : float
+    The tau >= 0 of the outer level: groups whose norm is at most tau become
+    zero. It is 0 if `X` is inside the ball, infinite beyond the largest float.
+    Only if `return_threshold`.
+
+{PARTS["raises"].strip()}"""
 
 documented = shared_docs(**PARTS)
 

@@ -1,7 +1,7 @@
 """From the arguments of a public function to the kernels and back.
 
 Every projection here has the same shape: norms of the groups, then a few numbers
-per group (its level), then one map over the array that uses them. A ball is a
+per group (its level), then one map over the array that uses them. A `Ball` has a
 `Solver`, which turns norms into levels.
 """
 
@@ -93,14 +93,10 @@ def shrink_groups(groups, group_map, out, n_threads):
 
 
 def group_norms(groups, norm, n_threads, *, and_largest=False):
-    """Compute the norm of each group as float64.
+    """Compute the norm of each group as float64; also the smallest and largest of them.
 
-    Returns
-    -------
-    norms : ndarray of shape (n_groups,) or, with `and_largest`, (2, n_groups)
-        In the second row are the l_inf norms.
-    smallest, largest : float
-        Extremes of the norms; NaN and infinity in a group show up as the largest.
+    With `and_largest` the norms have the shape (2, n_groups), with the l_inf norms in
+    the second row. NaN and infinity in a group show up as the largest norm.
     """
     norms = np.empty((2 if and_largest else 1, groups.n_groups))
     smallest, largest = _groups.group_norms(
@@ -110,23 +106,13 @@ def group_norms(groups, norm, n_threads, *, and_largest=False):
 
 
 def group_thresholds(groups, norms, radii, n_threads, *, signed=False):
-    """Threshold of each group for the l1 ball, or the simplex, of its radius.
+    """Threshold of each group for the l1 ball, or the simplex if `signed`, of its
+    radius.
 
-    Parameters
-    ----------
-    norms : ndarray of shape (n_groups,)
-        The l1 norms of the groups, or the l_inf norms if `signed`.
-    radii : float or ndarray of shape (n_groups,)
-    signed : bool
-        Whether the thresholds are those of the simplex.
-
-    Returns
-    -------
-    levels, offsets : ndarrays of shape (n_groups,)
-        The thresholds are ``levels + offsets``: 0 inside the l1 ball, infinite for one
-        of radius 0.
-    n_outside : int
-        How many groups are not inside their l1 ball.
+    The norms are the l1 norms of the groups, or the l_inf norms if `signed`; there is
+    one radius, or one for each group. Returns `levels` and `offsets`, whose sums are
+    the thresholds, 0 inside the l1 ball and infinite for one of radius 0, and how many
+    groups are not inside their l1 ball.
     """
     levels, offsets = np.empty(groups.n_groups), np.empty(groups.n_groups)
     radius = 0.0
@@ -169,26 +155,14 @@ def safe_norms(
 ):
     """Norms of the groups, and the power of two that made them computable.
 
-    Parameters
-    ----------
-    and_largest : bool
-        Whether the l_inf norms are wanted as well, as a second row.
-    fill_to : float or None
-        What the entries of the result will add up to, whatever those of the groups,
-        some of which may be minus infinity then. `norm` has to be LINF.
-    batched : bool
-        Whether each group has a power of two of its own.
+    With `and_largest`, the l_inf norms come as well, as a second row. `fill_to` is what
+    the entries of the result will add up to, whatever those of the groups, some of
+    which may be minus infinity then; the norm has to be LINF. If `batched`, each group
+    has a power of two of its own.
 
-    Returns
-    -------
-    groups : Rows or Segments
-        `groups` itself, or a copy divided by ``2 ** exponent`` where sums would
-        overflow or underflow. The exponent is as small as may be: a radius that is
-        divided as well should keep its digits.
-    norms : ndarray of shape (n_groups,) or (2, n_groups)
-        Norms of the returned groups.
-    exponent : int, or ndarray of int of shape (n_groups,)
-        The int 0 in all but extreme cases.
+    Returns the groups, or a copy divided by ``2 ** exponent`` where sums would overflow
+    or underflow, their norms, and the exponent, which is 0 in all but extreme cases and
+    as small as may be: a radius that is divided as well should keep its digits.
     """
     norms, smallest, extreme = group_norms(
         groups, norm, n_threads, and_largest=and_largest
@@ -244,6 +218,90 @@ class Solver(NamedTuple):
     and_largest: bool = False
     batched: bool = False
     fill: bool = False
+
+
+@dataclass(frozen=True)
+class Ball:
+    """A ball that a matrix can be projected onto.
+
+    The registry `BALLS` holds one for each name. The estimators accept those that
+    make zeros.
+
+    Parameters
+    ----------
+    name : str
+        Name of the ball in the estimators.
+    projection : callable
+        ``projection(X, radius, *, axis, out, n_threads, return_threshold)``.
+    solver : Solver
+        How skproj finds the projection: from norms of the groups to a map.
+    norm : callable
+        The norm that is at most the radius, ``norm(X, *, axis)``.
+    dual_norm : callable
+        Its dual, ``dual_norm(X, *, axis)``.
+    inner_norm : {1, 2, inf}
+        Order of the norm inside a group.
+    exact : bool
+        Whether the projection is the nearest point of the ball.
+    grouped : bool, default=True
+        Whether groups matter. If not, `project` ignores its `axis`, and one threshold
+        holds for all entries, as in the l1 ball.
+    sparsifying : bool, default=True
+        Whether projecting makes entries or groups zero.
+    prox : callable or None, default=None
+        Proximity operator of the norm, ``prox(X, alpha)``; it takes the `axis` of the
+        groups, if there are any. None if skproj has none.
+    threshold_norm : {1, 2, inf} or None, default=None
+        Order of the norm of a group that decides whether it becomes zero; None if that
+        is `inner_norm`.
+
+    Examples
+    --------
+    >>> from skproj.projection import BALLS
+    >>> ball = BALLS["l1inf"]
+    >>> W = [[3.0, 1.0, 0.5], [-1.0, 1.0, 0.0]]
+    >>> ball.norm(W), ball.norm(ball.project(W, 2.0))
+    (4.5, 2.0)
+    """
+
+    name: str
+    projection: Callable
+    solver: Solver
+    norm: Callable
+    dual_norm: Callable
+    inner_norm: float
+    exact: bool
+    grouped: bool = True
+    sparsifying: bool = True
+    prox: Callable | None = None
+    threshold_norm: float | None = None
+
+    def project(self, X, radius, *, axis=0, out=None, n_threads=None):
+        """Project an array whose groups run along `axis`.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix
+            Input of dtype float32 or float64; integers are converted to float64.
+        radius : float
+            Radius of the ball.
+        axis : int or tuple of int, default=0
+            What the groups run along. A ball without groups takes all entries
+            together, whatever the axis.
+        out : ndarray of the shape and dtype of `X`, default=None
+            Where to write the result; may be `X` itself. It must be None if `X` is
+            sparse.
+        n_threads : int, default=None
+            Number of OpenMP threads, as in the functions.
+
+        Returns
+        -------
+        P : ndarray or sparse matrix of the shape and dtype of `X`
+            The projection, sparse if `X` is: in CSC if `X` is, otherwise in CSR.
+        """
+        if not self.grouped:
+            axis = None
+        return project(X, radius, self.solver, axis, out, n_threads, False)
 
 
 def project(X, radius, solver, axis, out, n_threads, return_threshold):

@@ -165,12 +165,8 @@ def hoyer_sparsity(X, axis=0, weights=None):
 
     Parameters
     ----------
-    X : array-like of any shape, or list of arrays
-        Vectors of dtype float32 or float64; integers are converted to float64. In a
-        list or tuple of arrays each array is one vector, whatever its shape.
-    axis : int, tuple of int or None, default=0
-        What the vectors run along: with ``axis=0`` they are the columns of a matrix.
-        None makes the whole array one vector. It must be 0 for a list of arrays.
+    {X_of_vectors}
+    {axis_of_vectors}
     weights : array-like of the shape of `X`, or broadcastable to it, default=None
         Finite and non-negative, not all 0 in a vector; for a list of arrays a list.
         With weights :math:`\sqrt{n}` is replaced by :math:`\|w\|_2`, the l1 norm by
@@ -183,11 +179,7 @@ def hoyer_sparsity(X, axis=0, weights=None):
         NaN for one with less than two entries, which has none. For a list of arrays the
         shape is ``(n_arrays,)``.
 
-    Raises
-    ------
-    TypeError
-        If `X` is sparse or not of a real floating or integer type, or if an argument
-        has the wrong type.
+    {raises_of_dense}
     ValueError
         If `X` contains NaN or infinity, or if `axis` or `weights` does not fit `X`.
 
@@ -264,26 +256,17 @@ def projection_hoyer(
 
     Parameters
     ----------
-    X : array-like of any shape, or list of arrays
-        Vectors of dtype float32 or float64; integers are converted to float64. In a
-        list or tuple of arrays each array is one vector, whatever its shape.
-    sparsity : float
-        The wanted average of `hoyer_sparsity`, between 0 and 1. With
-        ``target="zeros"`` the fraction of the entries that are to be zero.
-    axis : int, tuple of int or None, default=0
-        What the vectors run along: with ``axis=0`` they are the columns of a matrix.
-        None makes the whole array one vector. It must be 0 for a list of arrays.
+    {X_of_vectors}
+    {hoyer_level}
+    {axis_of_vectors}
     weights : array-like of the shape of `X`, or broadcastable to it, default=None
         Finite and non-negative, not all 0 in a vector; for a list of arrays a list.
         Entries with large weights become zero first, and the sparsity is that of
         `hoyer_sparsity` with these weights. None means 1.
-    per_vector : bool, default=False
-        Whether each vector is given the sparsity by itself, and not the average.
+    {per_vector}
     target : {"hoyer", "zeros"}, default="hoyer"
         What `sparsity` is. For zeros no equation has to be solved.
-    scale : {"ls", "keep_l2"}, default="ls"
-        How long the vectors become: as near to those of `X` as their direction allows,
-        or as long as they were.
+    {hoyer_scale}
     objective : {"surrogate", "ls"}, default="surrogate"
         The sum above, or the sum of its squared terms, which minimises the squared
         distance to `X`. That is solved by a sequence of the former, at most 100, finds
@@ -310,11 +293,7 @@ def projection_hoyer(
         vector; 0 if `X` comes back as it is, infinite beyond the largest float. An
         array if `per_vector`. Only if `return_multiplier`.
 
-    Raises
-    ------
-    TypeError
-        If `X` is sparse or not of a real floating or integer type, or if an argument
-        has the wrong type.
+    {raises_of_dense}
     ValueError
         If `sparsity` is not between 0 and 1, if `X` contains NaN or infinity, if
         options do not go together, if `axis`, `weights` or `out` does not fit `X`, or

@@ -6,10 +6,10 @@ import numpy as np
 from scipy.sparse import issparse
 
 from skproj._kernels import _groups
-from skproj.projection._ball import Ball
 from skproj.projection._docs import documented
 from skproj.projection._engine import (
     INSIDE,
+    Ball,
     GroupMap,
     Solver,
     group_norms,
@@ -62,6 +62,8 @@ def projection_simplex(
         \operatorname*{argmin}_{p} \|p - x\|_2^2 \quad \text{subject to} \quad
         p \ge 0, \ \sum_i p_i = \text{radius}
 
+    What lies below a threshold becomes zero, the rest is shifted by it.
+
     Parameters
     ----------
     X : array-like of any shape
@@ -83,11 +85,7 @@ def projection_simplex(
         The tau, of any sign, with ``P = max(X - tau, 0)``; minus infinity below all
         floats. Only if `return_threshold`.
 
-    Raises
-    ------
-    TypeError
-        If `X` is sparse or not of a real floating or integer type, or if an
-        argument has the wrong type.
+    {raises_of_dense}
     ValueError
         If `radius` is negative, NaN or infinite, if `X` contains NaN or infinity, or
         a slice of minus infinity only, or if `axis` or `out` does not fit `X`.
@@ -253,6 +251,7 @@ def prox_l1(X, alpha, *, out=None, n_threads=None):
 L1 = Ball(
     "l1",
     projection_l1_ball,
+    ONTO_L1,
     norm_l11,
     dual_norm=linf_of_all,
     inner_norm=1,

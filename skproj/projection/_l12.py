@@ -5,10 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from skproj._kernels import _groups
-from skproj.projection._ball import Ball
 from skproj.projection._bilevel import BILEVEL
 from skproj.projection._docs import alias, documented
-from skproj.projection._engine import GroupMap, Solver, project
+from skproj.projection._engine import Ball, GroupMap, Solver, project
 from skproj.projection._norms import mixed_norm, rescale_unsafe_norms
 from skproj.projection._prox import apply_prox
 
@@ -166,6 +165,7 @@ def prox_l12(X, alpha, *, axis=0, out=None, n_threads=None):
 L12 = Ball(
     "l12",
     projection_l12_ball,
+    ONTO_L12,
     norm_l12,
     dual_norm=norm_linf2,
     inner_norm=2,

@@ -3,10 +3,10 @@
 import numpy as np
 
 from skproj._kernels import _groups, _l1inf
-from skproj.projection._ball import Ball
 from skproj.projection._docs import documented
 from skproj.projection._engine import (
     INSIDE,
+    Ball,
     GroupMap,
     Solver,
     group_thresholds,
@@ -266,6 +266,7 @@ def prox_linf1(X, alpha, *, axis=0, out=None, n_threads=None):
 L1INF = Ball(
     "l1inf",
     projection_l1inf_ball,
+    ONTO_L1INF,
     norm_l1inf,
     dual_norm=norm_linf1,
     inner_norm=np.inf,

@@ -30,18 +30,8 @@ def _theta_of_part(groups, picked, step, radius, low):
 def estimate_theta(groups, l1, radius, low):
     """Estimate theta from some groups that it spares, and some of their entries.
 
-    Parameters
-    ----------
-    groups : ndarray of shape (n_groups, group_size)
-    l1 : ndarray of shape (n_groups,)
-        The l1 norms of the groups.
-    radius : float
-    low : float
-        A lower bound of theta.
-
-    Returns
-    -------
-    theta : float
+    The groups have the shape (n_groups, group_size), `l1` has their l1 norms, and `low`
+    is a lower bound of theta.
     """
     size = groups.shape[1]
     step = max(size // MAX_SAMPLE_GROUP, 1)

@@ -3,9 +3,8 @@
 import numpy as np
 
 from skproj._kernels import _groups
-from skproj.projection._ball import Ball
 from skproj.projection._docs import documented
-from skproj.projection._engine import INSIDE, GroupMap, Solver, project
+from skproj.projection._engine import INSIDE, Ball, GroupMap, Solver, project
 from skproj.projection._l1 import norm_l11
 from skproj.projection._norms import l2_of_all, linf_of_all, rescale_unsafe_norms
 
@@ -127,6 +126,7 @@ def projection_linf_ball(
 L2 = Ball(
     "l2",
     projection_l2_ball,
+    ONTO_L2,
     l2_of_all,
     dual_norm=l2_of_all,
     inner_norm=2,
@@ -137,6 +137,7 @@ L2 = Ball(
 LINF = Ball(
     "linf",
     projection_linf_ball,
+    ONTO_LINF,
     linf_of_all,
     dual_norm=norm_l11,
     inner_norm=np.inf,

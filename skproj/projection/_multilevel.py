@@ -115,11 +115,7 @@ def projection_multilevel(
         ``max(norm - radius, 0)``. Infinite beyond the largest float. Only if
         `return_threshold`.
 
-    Raises
-    ------
-    TypeError
-        If `X` is sparse or not of a real floating or integer type, or if an
-        argument has the wrong type.
+    {raises_of_dense}
     ValueError
         If `radius` is negative or NaN, if `X` contains NaN or infinity, or if
         `norms`, `axes` or `out` does not fit `X`.

@@ -93,12 +93,6 @@ def norm_l1(X, *, axis=None, n_threads=None):
 
     {slice_norm}
 
-    Returns
-    -------
-    {norm_of_slices}
-
-    {raises_of_norm}
-
     See Also
     --------
     projection_l1_ball : Projection onto the ball of this norm.
@@ -126,12 +120,6 @@ def norm_l2(X, *, axis=None, n_threads=None):
 
     {slice_norm}
 
-    Returns
-    -------
-    {norm_of_slices}
-
-    {raises_of_norm}
-
     See Also
     --------
     projection_l2_ball : Projection onto the ball of this norm.
@@ -158,13 +146,6 @@ def norm_linf(X, *, axis=None, n_threads=None):
         \|x\|_\infty = \max_i |x_i|
 
     {slice_norm}
-
-    Returns
-    -------
-    norm : float, or ndarray of the shape of `X` without `axis`
-        The norm, of dtype float64; 0 for an empty array.
-
-    {raises_of_norm}
 
     See Also
     --------

@@ -17,31 +17,12 @@ BALLS = {
 SPARSIFYING = tuple(name for name, ball in BALLS.items() if ball.sparsifying)
 
 
-def project_weights(projection, W, radius, *, axis, n_threads=1):
-    """Project a weight matrix by the `projection` parameter of an estimator.
+def project_by_callable(projection, W, radius, *, axis):
+    """Project a weight matrix by a user's ``projection(W, radius, *, axis)``.
 
-    Parameters
-    ----------
-    projection : str or callable
-        A key of `BALLS`, or a function ``f(W, radius, *, axis)``.
-    W : ndarray of shape (n_rows, n_columns)
-        Not changed.
-    radius : float
-    axis : int
-        What the groups run along.
-    n_threads : int, default=1
-
-    Returns
-    -------
-    P : ndarray of the shape and dtype of `W`
-
-    Raises
-    ------
-    ValueError
-        If a callable returns an array of another shape, or NaN or infinity.
+    The matrix is not changed. A ValueError is raised for a result of another shape, or
+    with NaN or infinity.
     """
-    if not callable(projection):
-        return BALLS[projection].project(W, radius, axis=axis, n_threads=n_threads)
     P = np.asarray(projection(W.copy(), radius, axis=axis), dtype=W.dtype)
     if P.shape != W.shape:
         raise ValueError(

@@ -106,11 +106,7 @@ def projection_weighted_l1_ball(
         The tau >= 0 with ``P = sign(X) * max(abs(X) - tau * weights, 0)``; 0 if `X`
         is inside the ball. Only if `return_threshold`.
 
-    Raises
-    ------
-    TypeError
-        If `X` is sparse or not of a real floating or integer type, or if an
-        argument has the wrong type.
+    {raises_of_dense}
     ValueError
         If `radius` is negative or NaN, if `X` contains NaN or infinity, if a weight
         is negative or not finite, or if `weights`, `axis` or `out` does not fit `X`.

@@ -12,24 +12,11 @@ LABEL_DOUBT = 0.01
 def fit_temperature(logits, labels, weight):
     """Find the temperature that makes probabilities fit labels best.
 
-    Parameters
-    ----------
-    logits : ndarray of shape (n_samples, n_classes)
-        Of samples that the model was not trained with. Minus infinity for a class that
-        it does not know.
-    labels : ndarray of int of shape (n_samples,)
-    weight : ndarray of shape (n_samples,)
-
-    Returns
-    -------
-    temperature : float
-        Divisor of the logits. It minimises the weighted cross-entropy with smoothed
-        labels, which is convex in its inverse.
-
-    References
-    ----------
-    C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, "On calibration of modern neural
-    networks", ICML 2017, arXiv:1706.04599.
+    The logits, of shape (n_samples, n_classes), belong to samples that the model was
+    not trained with; minus infinity stands for a class that it does not know. The
+    temperature divides them; it minimises the weighted cross-entropy with smoothed
+    labels, which is convex in its inverse (C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger,
+    "On calibration of modern neural networks", arXiv:1706.04599).
     """
     logits = logits.astype(np.float64)
     targets = np.full(logits.shape, LABEL_DOUBT / max(1, logits.shape[1] - 1))

@@ -3,26 +3,68 @@
 import inspect
 import re
 
+# Works that several docstrings cite first.
+_WORKS = {
+    "bilevel_reference": """\
+M. Barlaud, G. Perez, J.-P. Marmorat, "A new linear time bi-level l1,inf
+projection; application to the sparsification of auto-encoders neural
+networks", :arxiv:`2407.16293`.""",
+    "group_lasso_reference": """\
+M. Yuan, Y. Lin, "Model selection and estimation in regression with
+grouped variables", J. R. Stat. Soc. B 68 (2006),
+:doi:`10.1111/j.1467-9868.2005.00532.x`.""",
+    "hoyer_reference": """\
+P. O. Hoyer, "Non-negative matrix factorization with sparseness
+constraints", J. Mach. Learn. Res. 5 (2004), :arxiv:`cs/0408058`.""",
+    "group_sparse_reference": """\
+R. Ohib, N. Gillis, N. Dalmasso, S. Shah, V. K. Potluru, S. Plis, "Explicit
+group sparse projection with applications to deep learning and NMF", Transactions
+on Machine Learning Research (2022), :arxiv:`1912.03896`.""",
+    "l1_training_reference": """\
+L. Shen, R. Wang, Y. Xu, M. Yan, "Sparse deep learning models with the l1
+regularization", :arxiv:`2408.02801`.""",
+    "l1inf_reference": """\
+G. Perez, L. Condat, M. Barlaud, "Near-linear time projection onto the
+l1,inf ball; application to sparse autoencoders", :arxiv:`2307.09836`.""",
+    "multilevel_reference": """\
+G. Perez, M. Barlaud, "Multi-level projection with exponential parallel
+speedup; application to sparse auto-encoders neural networks",
+:arxiv:`2405.02086`.""",
+    "proximal_reference": """\
+N. Parikh, S. Boyd, "Proximal algorithms", Foundations and Trends in
+Optimization 1 (2014), :doi:`10.1561/2400000003`.""",
+    "simplex_reference": """\
+L. Condat, "Fast projection onto the simplex and the l1 ball",
+Mathematical Programming 158 (2016), :doi:`10.1007/s10107-015-0946-6`.""",
+    "safetensors_reference": """\
+Hugging Face, "Safetensors", https://huggingface.co/docs/safetensors/index""",
+    "skops_reference": """\
+skops, "Secure persistence of scikit-learn models",
+https://skops.readthedocs.io/en/stable/persistence.html""",
+    "weighted_reference": """\
+G. Perez, S. Ament, C. Gomes, M. Barlaud, "Efficient projection algorithms
+onto the weighted l1 ball", Artificial Intelligence 306 (2022),
+:arxiv:`2009.02980`.""",
+}
+# The lines that stand for a section with one of them, to which others can be added.
+REFERENCES = {
+    name: "References\n----------\n.. [1] " + work.replace("\n", "\n   ")
+    for name, work in _WORKS.items()
+}
+
 
 def shared_docs(**parts):
     """Make a decorator that puts shared parts into a docstring.
 
-    Parameters
-    ----------
-    **parts : str
-        What replaces the line ``{name}`` of the docstring of a class or function.
-
-    Returns
-    -------
-    fill : callable
-        Returns its argument.
+    A part replaces the line ``{name}`` of the docstring of a class or function; those
+    of `REFERENCES` are known already.
     """
 
     def fill(documented):
         if documented.__doc__ is None:  # python -OO
             return documented
         doc = inspect.cleandoc(documented.__doc__)
-        for name, text in parts.items():
+        for name, text in (parts | REFERENCES).items():
             lines = inspect.cleandoc(text)
             doc = re.sub(rf"(?m)^\{{{name}\}}$", lambda _, lines=lines: lines, doc)
         documented.__doc__ = f"{doc}\n"

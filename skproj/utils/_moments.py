@@ -11,17 +11,8 @@ MAX_BLOCK_ENTRIES = 1 << 18
 def mean_and_deviation(X, weights):
     """Weighted mean and standard deviation of the columns, in float64.
 
-    Parameters
-    ----------
-    X : {ndarray, CSR or CSC matrix} of shape (n_samples, n_features)
-    weights : ndarray of shape (n_samples,)
-        They add up to 1.
-
-    Returns
-    -------
-    mean : ndarray of shape (n_features,)
-    deviation : ndarray of shape (n_features,)
-        Exactly zero where it is lost in the rounding of the mean.
+    The weights add up to 1. The deviation is exactly zero where it is lost in the
+    rounding of the mean.
     """
     moments = _sparse_moments if sparse.issparse(X) else _dense_moments
     with np.errstate(over="ignore", invalid="ignore"):

@@ -16,20 +16,8 @@ SMOOTHING_WIDTH = 1.0
 def tabulate_scores(parameters, scores, n_features):
     """Return the results of the folds in the form of a grid search.
 
-    Parameters
-    ----------
-    parameters : dict of ndarray of shape (n_candidates,)
-        Among them "eta".
-    scores, n_features : ndarray of shape (n_splits, n_candidates)
-
-    Returns
-    -------
-    results : dict
-
-    Raises
-    ------
-    ValueError
-        If a score is not finite.
+    The parameters, "eta" among them, are arrays of shape (n_candidates,); `scores` and
+    `n_features` have the shape (n_splits, n_candidates). The scores must be finite.
     """
     if not np.isfinite(scores).all():
         raise ValueError(
@@ -52,21 +40,10 @@ def tabulate_scores(parameters, scores, n_features):
 def choose_row(radii, scores, rule, *, n_features=None, n_samples=None, paths=None):
     """Return the row with the best score, or a sparser one that is nearly as good.
 
-    Parameters
-    ----------
-    radii : ndarray of shape (n_candidates,)
-    scores : ndarray of shape (n_splits, n_candidates)
-    rule : str
-        One of `SELECTION_RULES`, or "parsimonious", which needs the others.
-    n_features : ndarray of shape (n_splits, n_candidates), default=None
-    n_samples : int, default=None
-    paths : ndarray of int of shape (n_candidates,), default=None
-        Which path from dense to sparse each candidate belongs to.
-
-    Returns
-    -------
-    row : int
-        Of equally good ones that with the smallest radius.
+    Of equally good rows it is the one with the smallest radius. The rule is one of
+    `SELECTION_RULES`, or "parsimonious", which needs the other arguments: `n_features`,
+    like `scores` of shape (n_splits, n_candidates), and `paths`, which path from dense
+    to sparse each candidate belongs to.
     """
     means = scores.mean(axis=0)
     if rule == "parsimonious":
@@ -85,15 +62,8 @@ def choose_row(radii, scores, rule, *, n_features=None, n_samples=None, paths=No
 def smooth_paths(means, log_counts, paths):
     """Return scores with less noise, by local quadratic regression along each path.
 
-    Parameters
-    ----------
-    means, log_counts : ndarray of shape (n_candidates,)
-        Scores, and logarithms of the numbers of features.
-    paths : ndarray of int of shape (n_candidates,)
-
-    Returns
-    -------
-    smooth : ndarray of shape (n_candidates,)
+    All arrays have the shape (n_candidates,); `log_counts` are the logarithms of the
+    numbers of features.
     """
     smooth = np.empty_like(means)
     for i, center in enumerate(log_counts):

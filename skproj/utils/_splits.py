@@ -29,39 +29,15 @@ def make_splits(
     """Split samples for a cross-validation, in random order unless `cv` is a splitter.
 
     Samples that are stored in blocks, by class or by batch, would otherwise make test
-    parts that are unlike the data.
+    parts that are unlike the data. A number of folds, 5 for None, is stratified for a
+    classification, and without a group on both sides of a split if there are `groups`,
+    which messages call `groups_name`. The `split_params` are for the `split` of a
+    splitter, besides `X`, `y` and `groups`.
 
-    Parameters
-    ----------
-    cv : int, cross-validation generator, iterable or None
-        A number of folds, 5 if None, shuffles the samples: stratified for a
-        classification, and without a group on both sides of a split if there are
-        `groups`. Others are used as they are.
-    X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        Only its number of rows matters to the folds made here.
-    y : ndarray of shape (n_samples,) or (n_samples, n_targets)
-    classifier : bool
-        Whether `y` holds labels.
-    groups : array-like of shape (n_samples,), default=None
-        Samples of a group stay together.
-    random_state : int, RandomState instance or None, default=None
-        Order of the samples, if `cv` is a number of folds or None.
-    groups_name : str, default="groups"
-        What messages call `groups`.
-    **split_params : dict
-        For the `split` of a splitter, besides `X`, `y` and `groups`.
-
-    Returns
-    -------
-    splits : list of tuple (train, test)
-        Indices of samples. At least one.
-
-    Raises
-    ------
-    ValueError
-        If `groups` does not suit the samples, if there are not enough samples or
-        groups for the folds, if a training part has one class only, or if `cv` gives
-        no split.
+    Returns a list of at least one pair of indices, (train, test). A ValueError is
+    raised if `groups` does not suit the samples, if there are not enough samples or
+    groups for the folds, if a training part has one class only, or if `cv` gives no
+    split.
     """
     n_samples = X.shape[0]
     codes = None

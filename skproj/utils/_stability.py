@@ -44,20 +44,8 @@ substitutes_ : dict of list of tuple (feature, correlation)
 def describe_selection(supports, selected, X, names=None, sample_weight=None):
     """Return the fitted attributes of `STABILITY_DOCS`.
 
-    Parameters
-    ----------
-    supports : ndarray of bool of shape (n_folds, n_features)
-        Features that each fold keeps.
-    selected : ndarray of bool of shape (n_features,)
-        Features that are kept in the end.
-    X : {ndarray, CSR or CSC matrix} of shape (n_samples, n_features)
-        Training data.
-    names : ndarray of str of shape (n_features,), default=None
-    sample_weight : ndarray of shape (n_samples,), default=None
-
-    Returns
-    -------
-    attributes : dict
+    `supports`, of shape (n_folds, n_features), has the features that each fold keeps,
+    `selected` those that are kept in the end.
     """
     stability, interval = stability_index(supports)
     return {
@@ -73,15 +61,8 @@ def describe_selection(supports, selected, X, names=None, sample_weight=None):
 def stability_index(supports):
     """Return the stability of selections, and its confidence interval.
 
-    Parameters
-    ----------
-    supports : ndarray of bool of shape (n_selections, n_features)
-
-    Returns
-    -------
-    stability : float
-        NaN if all selections are empty or all are full, or if there is only one.
-    interval : ndarray of shape (2,)
+    The supports have the shape (n_selections, n_features). The stability is NaN if all
+    selections are empty or all are full, or if there is only one.
     """
     n_selections, n_features = supports.shape
     frequencies = supports.mean(axis=0)
@@ -106,21 +87,9 @@ def stability_index(supports):
 def find_substitutes(X, kept, *, names=None, sample_weight=None):
     """Find the features that are strongly correlated with some features.
 
-    Parameters
-    ----------
-    X : {ndarray, CSR or CSC matrix} of shape (n_samples, n_features)
-        It is read in blocks of columns.
-    kept : ndarray of int of shape (n_kept,)
-        Features to find substitutes for.
-    names : ndarray of str of shape (n_features,), default=None
-        Names to use in place of the indices.
-    sample_weight : ndarray of shape (n_samples,), default=None
-
-    Returns
-    -------
-    substitutes : dict
-        For each of the kept features, a list of tuples of a feature and its
-        correlation, the closest first; empty for constant features.
+    Returns a dict: for each of the features `kept` a list of tuples of a feature, by
+    its name if there are names, and its correlation, the closest first; empty for
+    constant features. `X` is read in blocks of columns.
     """
     n_samples = X.shape[0]
     weights = np.ones(n_samples) if sample_weight is None else sample_weight

@@ -13,21 +13,13 @@ class VersionedState:
 
     It is used by all that copies or saves through the pickle protocol: pickle, joblib,
     `copy.deepcopy`, skops.
-
-    Attributes
-    ----------
-    _state_migrations : tuple of callable
-        The first turns a state of version 1, a dict, into one of version 2, and so on.
-        Who renames a fitted attribute, changes what it holds, or adds an attribute or a
-        parameter, adds one.
-    _fitted_attributes : tuple of tuple of str
-        Names of all the attributes that a fit sets, for each kind of fit, without those
-        that describe the data.
-    _optional_attributes : tuple of str
-        Names of those that a fit may set.
     """
 
+    # Functions of which the first turns a state of version 1, a dict, into one of
+    # version 2, and so on. A change of parameters or fitted attributes needs another.
     _state_migrations = ()
+    # Names of all the attributes that a fit sets, for each kind of fit, without those
+    # that describe the data; and of those that a fit may set.
     _fitted_attributes = ((),)
     _optional_attributes = ()
 

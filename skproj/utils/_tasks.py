@@ -18,23 +18,9 @@ def run_tasks(calls, n_jobs, context, task_name, arguments):
     """Run calls in parallel, and yield the results, with a task of its own for each.
 
     Callbacks are told of the tasks here, not where the work is done: that may be
-    another computer.
-
-    Parameters
-    ----------
-    calls : iterable
-        Calls made by `sklearn.utils.parallel.delayed`.
-    n_jobs : int or None
-    context : CallbackContext
-        That of the fit.
-    task_name : str
-    arguments : dict
-        Arguments of the hooks of callbacks.
-
-    Yields
-    ------
-    result : object
-        In the order of the calls.
+    another computer. The calls are made by `sklearn.utils.parallel.delayed`, `context`
+    is that of the fit, and `arguments` are those of the hooks. The results come in the
+    order of the calls.
     """
     for result in _make_parallel(n_jobs)(calls):
         with subtask(context, task_name, arguments):

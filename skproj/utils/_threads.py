@@ -29,25 +29,11 @@ if hasattr(os, "register_at_fork"):  # not on Windows
 def effective_n_threads(n_threads):
     """Turn the public ``n_threads`` into a positive number of OpenMP threads.
 
-    Parameters
-    ----------
-    n_threads : int or None
-        None means what OpenMP would use (``OMP_NUM_THREADS`` counts), at most the
-        number of CPUs that this process may use, and 1 in a forked process: it is
-        as a rule one of several workers. Negative values count from the number of
-        CPUs: -1 is all, -2 all but one.
-
-    Returns
-    -------
-    n_threads : int
-        Always 1 in a build without OpenMP.
-
-    Raises
-    ------
-    TypeError
-        If `n_threads` is neither an integer nor None.
-    ValueError
-        If `n_threads` is 0.
+    None means what OpenMP would use (``OMP_NUM_THREADS`` counts), at most the number of
+    CPUs that this process may use, and 1 in a forked process: it is as a rule one of
+    several workers. Negative values count from the number of CPUs: -1 is all, -2 all
+    but one. The result is always 1 in a build without OpenMP. Other values are refused,
+    0 with a ValueError and other types with a TypeError.
     """
     if n_threads is not None:
         if isinstance(n_threads, bool) or not isinstance(n_threads, numbers.Integral):

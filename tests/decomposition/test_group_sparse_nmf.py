@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+from nmf_helpers import factors, make_parts
 from scipy import sparse
 from scipy.optimize import linear_sum_assignment, nnls
 from sklearn.base import clone
@@ -14,7 +15,6 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skproj import GroupSparseNMF
 from skproj.projection import hoyer_sparsity
-from tests.decomposition.conftest import factors, make_parts
 
 LEVEL = {"rtol": 0.0, "atol": 1e-8}
 

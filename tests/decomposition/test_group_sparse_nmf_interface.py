@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nmf_helpers import factors, make_parts
 from scipy import sparse
 from scipy.optimize import nnls
 from sklearn.base import clone
@@ -17,7 +18,6 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 from skproj import GroupSparseNMF
 from skproj._kernels._hals import descend_coordinates
 from skproj.projection import hoyer_sparsity
-from tests.decomposition.conftest import factors, make_parts
 
 
 @pytest.mark.parametrize("params", [{}, {"sparsity_H": 0.7}, {"sparsity_W": 0.7}])

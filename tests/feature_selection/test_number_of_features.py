@@ -4,13 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from selector_helpers import CANCER, WINE
 from sklearn.base import clone
 from sklearn.exceptions import DataConversionWarning
 from sklearn.preprocessing import StandardScaler
 
 from skproj import ProjectionFeatureSelector
 from skproj.feature_selection._radius_search import Trial, search_radius
-from tests.feature_selection.conftest import CANCER, WINE
 
 
 @pytest.mark.parametrize("projection", ["l1", "l12", "l1inf", "bilevel_l1inf"])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from selector_helpers import CANCER, WINE, make_weights
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_digits, make_classification
 from sklearn.exceptions import ConvergenceWarning
@@ -17,7 +18,6 @@ from skproj.datasets import add_probes
 from skproj.feature_selection import eta_path
 from skproj.projection import projection_l1inf_ball
 from skproj.projection._registry import SPARSIFYING
-from tests.feature_selection.conftest import CANCER, WINE, make_weights
 
 DIABETES = load_diabetes(return_X_y=True)
 

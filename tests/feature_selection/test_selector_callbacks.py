@@ -1,11 +1,11 @@
 """Progress and other callbacks of the selectors."""
 
+from selector_helpers import WINE, TaskLog
 from sklearn.callback import ProgressBar
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from skproj import ProjectionFeatureSelector, ProjectionFeatureSelectorCV
-from tests.feature_selection.conftest import WINE, TaskLog
 
 
 def test_cv_reports_progress(capsys):

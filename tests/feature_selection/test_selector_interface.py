@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from selector_helpers import CANCER, WINE
 from sklearn.base import BaseEstimator, clone
 from sklearn.datasets import load_breast_cancer, load_wine
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -16,7 +17,6 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from skproj import ProjectionFeatureSelector
-from tests.feature_selection.conftest import CANCER, WINE
 
 
 def test_selector_can_be_cloned_and_saved(tmp_path):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
+from selector_helpers import WINE, make_weights
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_wine
@@ -15,7 +16,6 @@ from sklearn.preprocessing import StandardScaler
 
 from skproj import ProjectionFeatureSelector
 from skproj.projection import projection_l1_ball, projection_l1inf_ball
-from tests.feature_selection.conftest import WINE, make_weights
 
 
 def test_selector_projects_the_weights_of_an_estimator():

@@ -11,6 +11,7 @@ from joblib import parallel_config, register_parallel_backend
 from joblib.parallel import ThreadingBackend
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from selector_helpers import WINE, FixedSelector, TaskLog
 from sklearn.base import clone
 from sklearn.callback import ProgressBar
 from sklearn.datasets import (
@@ -36,7 +37,6 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skproj.feature_selection import ProjectionFeatureSelector, StabilitySelector
 from skproj.feature_selection._half_selections import univariate_scores
-from tests.feature_selection.conftest import WINE, FixedSelector, TaskLog
 
 CANCER = load_breast_cancer(return_X_y=True)
 DIABETES = load_diabetes(return_X_y=True)

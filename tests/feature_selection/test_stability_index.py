@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from selector_helpers import FixedSelector, stability_by_definition
 
 from skproj.feature_selection import StabilitySelector
 from skproj.feature_selection._half_selections import draw_halves
 from skproj.utils._stability import stability_index
-from tests.feature_selection.conftest import FixedSelector, stability_by_definition
 
 
 @pytest.mark.parametrize("shape", [(2, 3), (10, 7), (100, 30)])

@@ -3,6 +3,11 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from selector_helpers import (
+    WINE,
+    FixedSelector,
+    stability_by_definition,
+)
 from sklearn.base import clone
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.feature_selection import SelectFromModel, SelectKBest
@@ -12,11 +17,6 @@ from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skproj.feature_selection import ProjectionFeatureSelector, StabilitySelector
-from tests.feature_selection.conftest import (
-    WINE,
-    FixedSelector,
-    stability_by_definition,
-)
 
 
 class PositiveMeans(FixedSelector):

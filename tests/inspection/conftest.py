@@ -3,7 +3,7 @@
 import matplotlib
 import matplotlib.pyplot as plt
 import pytest
-from sklearn.datasets import load_breast_cancer, load_digits, load_iris
+from display_helpers import CANCER, DIGIT_LABELS, DIGITS, FLOWERS
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -19,10 +19,6 @@ from skproj import (
 )
 
 matplotlib.use("Agg")
-
-CANCER = load_breast_cancer(as_frame=True)
-DIGITS, DIGIT_LABELS = (part[::6] for part in load_digits(return_X_y=True))
-FLOWERS = load_iris(return_X_y=True)
 
 
 @pytest.fixture(autouse=True)
@@ -83,11 +79,3 @@ def search():
     }
     search = GridSearchCV(model, grid, scoring=scoring, refit="accuracy", cv=3)
     return search.fit(CANCER.data, CANCER.target)
-
-
-def texts(legend):
-    return [text.get_text() for text in legend.get_texts()]
-
-
-def tick_labels(axis):
-    return [label.get_text() for label in axis.get_ticklabels()]

@@ -6,6 +6,7 @@ import sys
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from display_helpers import CANCER, DIGITS
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
@@ -26,7 +27,6 @@ from skproj.inspection import (
     SupportDisplay,
     WeightsDisplay,
 )
-from tests.inspection.conftest import CANCER, DIGITS
 
 # All displays
 

@@ -3,19 +3,19 @@
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.model_selection import GridSearchCV
-from sklearn.preprocessing import StandardScaler
-
-from skproj import SparseSupervisedAutoencoder
-from skproj.feature_selection import eta_path
-from skproj.inspection import EtaPathDisplay
-from tests.inspection.conftest import (
+from display_helpers import (
     CANCER,
     DIGITS,
     FLOWERS,
     texts,
     tick_labels,
 )
+from sklearn.model_selection import GridSearchCV
+from sklearn.preprocessing import StandardScaler
+
+from skproj import SparseSupervisedAutoencoder
+from skproj.feature_selection import eta_path
+from skproj.inspection import EtaPathDisplay
 
 # EtaPathDisplay
 

@@ -2,6 +2,11 @@
 
 import numpy as np
 import pytest
+from display_helpers import (
+    CANCER,
+    FLOWERS,
+    texts,
+)
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
@@ -11,11 +16,6 @@ from sklearn.preprocessing import StandardScaler
 
 from skproj import ProjectionFeatureSelector
 from skproj.inspection import LatentDisplay
-from tests.inspection.conftest import (
-    CANCER,
-    FLOWERS,
-    texts,
-)
 
 # LatentDisplay
 

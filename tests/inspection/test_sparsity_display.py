@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from display_helpers import DIGITS, tick_labels
 from torch import nn
 
 from skproj.inspection import SparsityDisplay
 from skproj.nn.prune import sparsity_report
-from tests.inspection.conftest import DIGITS, tick_labels
 
 # SparsityDisplay
 

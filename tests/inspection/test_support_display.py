@@ -5,6 +5,12 @@ import itertools
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from display_helpers import (
+    CANCER,
+    FLOWERS,
+    texts,
+    tick_labels,
+)
 from sklearn.decomposition import PCA
 from sklearn.feature_selection import SelectKBest
 from sklearn.pipeline import make_pipeline
@@ -12,12 +18,6 @@ from sklearn.pipeline import make_pipeline
 from skproj import ProjectionFeatureSelector
 from skproj.feature_selection import StabilitySelector
 from skproj.inspection import SupportDisplay
-from tests.inspection.conftest import (
-    CANCER,
-    FLOWERS,
-    texts,
-    tick_labels,
-)
 
 # SupportDisplay
 

@@ -3,11 +3,11 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from display_helpers import FLOWERS
 from sklearn.linear_model import LogisticRegression
 
 from skproj.inspection import WeightsDisplay
 from skproj.projection import projection_bilevel_l1inf_ball
-from tests.inspection.conftest import FLOWERS
 
 # WeightsDisplay
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from linear_helpers import HUBER_EPSILON, LOSSES, gradient_at, make_data
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
@@ -9,7 +10,6 @@ from skproj.linear_model._ball_constrained import BallConstrainedProblem
 from skproj.linear_model._design import StandardizedDesign
 from skproj.linear_model._losses import make_loss
 from skproj.utils._moments import mean_and_deviation
-from tests.linear_model.conftest import HUBER_EPSILON, LOSSES, gradient_at, make_data
 
 
 def test_mean_and_deviation_agree_with_numpy():

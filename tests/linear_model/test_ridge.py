@@ -2,6 +2,16 @@
 
 import numpy as np
 import pytest
+from linear_helpers import (
+    BILEVEL,
+    EXACT,
+    LOSSES,
+    gradient_at,
+    make_data,
+    make_problem,
+    optimum,
+    standardized,
+)
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -9,14 +19,6 @@ from sklearn.linear_model import LogisticRegression, Ridge
 import skproj.linear_model._ball_constrained as ball_constrained
 from skproj.linear_model._ball_constrained import BallConstrainedProblem
 from skproj.projection import BALLS
-from tests.linear_model.conftest import LOSSES, gradient_at, make_data
-from tests.linear_model.test_solve import (
-    BILEVEL,
-    EXACT,
-    make_problem,
-    optimum,
-    standardized,
-)
 
 
 @pytest.mark.parametrize("l2_reg", [0.05, 2.0])

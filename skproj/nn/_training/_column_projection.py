@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skproj.projection import hoyer_sparsity, projection_hoyer, radius_for_sparsity
-from skproj.projection._registry import BALLS, project_weights, weight_norms
+from skproj.projection._registry import BALLS, project_by_callable, weight_norms
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,11 @@ class ColumnProjection:
         ValueError
             If a callable returns something that is no projection.
         """
+        if callable(self.method):
+            return project_by_callable(self.method, W, radius, axis=0)
         if not self._is_hoyer:
-            return project_weights(
-                self.method, W, radius, axis=0, n_threads=self.n_threads
-            )
+            ball = BALLS[self.method]
+            return ball.project(W, radius, axis=0, n_threads=self.n_threads)
         norms = self._all_norms(W)
         projected = projection_hoyer(norms, -radius, n_threads=self.n_threads)
         shares = np.divide(projected, norms, out=projected, where=norms > 0.0)

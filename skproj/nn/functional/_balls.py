@@ -3,6 +3,7 @@
 import functools
 import math
 
+from skproj import projection as arrays
 from skproj.nn.functional._docs import document, document_in_place
 from skproj.nn.functional._operator import (
     operands,
@@ -12,18 +13,22 @@ from skproj.nn.functional._operator import (
 from skproj.projection._docs import alias
 
 
-def out_of_place(check):
+def out_of_place(of_array):
     """Make a projection into a new tensor of a function that checks its arguments.
 
-    It has the name, the signature and the docstring of the result, and returns the
-    `operands` of the projection.
+    The function has the name, the signature and the docstring of the result, and
+    returns the `operands` of the projection; `of_array` is the one for arrays, whose
+    description it shares.
     """
 
-    @functools.wraps(check)
-    def project(*args, **kwargs):
-        return project_out_of_place(*check(*args, **kwargs))
+    def decorate(check):
+        @functools.wraps(check)
+        def project(*args, **kwargs):
+            return project_out_of_place(*check(*args, **kwargs))
 
-    return document(project)
+        return document(project, of_array)
+
+    return decorate
 
 
 def in_place(function):
@@ -35,19 +40,14 @@ def in_place(function):
         return project_in_place(*check(*args, **kwargs))
 
     project.__name__ = project.__qualname__ = f"{check.__name__}_"
-    return document_in_place(project)
+    return document_in_place(project, function)
 
 
-@out_of_place
+@out_of_place(arrays.projection_simplex)
 def projection_simplex(X, radius=1.0, *, dim=None):
-    r"""Project a tensor, or each slice of it, onto the simplex.
+    """Project a tensor, or each slice of it, onto the simplex.
 
-    .. math::
-
-        \operatorname*{argmin}_{p} \|p - x\|_2^2 \quad \text{subject to} \quad
-        p \ge 0, \ \sum_i p_i = \text{radius}
-
-    What lies below a threshold becomes zero, the rest is shifted by it.
+    {description}
 
     Parameters
     ----------
@@ -57,10 +57,6 @@ def projection_simplex(X, radius=1.0, *, dim=None):
     {dim_of_slices}
 
     {returns}
-
-    See Also
-    --------
-    {twin}
     projection_l1_ball : The same set without the sign constraint, filled.
 
     {notes}
@@ -81,23 +77,13 @@ def projection_simplex(X, radius=1.0, *, dim=None):
 projection_simplex_ = in_place(projection_simplex)
 
 
-@out_of_place
+@out_of_place(arrays.projection_l1_ball)
 def projection_l1_ball(X, radius, *, dim=None):
-    r"""Project a tensor, or each slice of it, onto the l1 ball.
+    """Project a tensor, or each slice of it, onto the l1 ball.
 
-    .. math::
-
-        \operatorname*{argmin}_{p} \|p - x\|_2^2 \quad \text{subject to} \quad
-        \sum_i |p_i| \le \text{radius}
-
-    The result is a soft threshold of `X`: single entries become zero, wherever they
-    are. Use a ball with groups to make whole columns zero.
+    {description}
 
     {projection_of_slices}
-
-    See Also
-    --------
-    {twin}
     projection_bilevel_l11_ball : A budget for columns, then for their entries.
 
     {notes}
@@ -118,17 +104,11 @@ def projection_l1_ball(X, radius, *, dim=None):
 projection_l1_ball_ = in_place(projection_l1_ball)
 
 
-@out_of_place
+@out_of_place(arrays.projection_weighted_l1_ball)
 def projection_weighted_l1_ball(X, radius, weights, *, dim=None):
-    r"""Project a tensor, or each slice of it, onto a weighted l1 ball.
+    """Project a tensor, or each slice of it, onto a weighted l1 ball.
 
-    .. math::
-
-        \operatorname*{argmin}_{p} \|p - x\|_2^2 \quad \text{subject to} \quad
-        \sum_i w_i |p_i| \le \text{radius}
-
-    The result is a soft threshold with one level per entry, proportional to its weight:
-    entries with large weights become zero first.
+    {description}
 
     Parameters
     ----------
@@ -142,10 +122,6 @@ def projection_weighted_l1_ball(X, radius, weights, *, dim=None):
     {dim_of_slices}
 
     {returns}
-
-    See Also
-    --------
-    {twin}
     projection_l1_ball : All weights are 1.
 
     {notes}
@@ -167,23 +143,13 @@ def projection_weighted_l1_ball(X, radius, weights, *, dim=None):
 projection_weighted_l1_ball_ = in_place(projection_weighted_l1_ball)
 
 
-@out_of_place
+@out_of_place(arrays.projection_l2_ball)
 def projection_l2_ball(X, radius, *, dim=None):
-    r"""Project a tensor, or each slice of it, onto the l2 ball.
+    """Project a tensor, or each slice of it, onto the l2 ball.
 
-    .. math::
-
-        \operatorname*{argmin}_{p} \|p - x\|_2^2 \quad \text{subject to} \quad
-        \|p\|_2 \le \text{radius}
-
-    A vector outside the ball keeps its direction and is shortened. Entries become
-    smaller, but none becomes zero.
+    {description}
 
     {projection_of_slices}
-
-    See Also
-    --------
-    {twin}
     projection_l12_ball : One radius for the sum of the norms of the slices.
 
     {notes}
@@ -204,23 +170,13 @@ def projection_l2_ball(X, radius, *, dim=None):
 projection_l2_ball_ = in_place(projection_l2_ball)
 
 
-@out_of_place
+@out_of_place(arrays.projection_linf_ball)
 def projection_linf_ball(X, radius, *, dim=None):
-    r"""Project a tensor, or each slice of it, onto the l_inf ball.
+    """Project a tensor, or each slice of it, onto the l_inf ball.
 
-    .. math::
-
-        \operatorname*{argmin}_{p} \|p - x\|_2^2 \quad \text{subject to} \quad
-        \max_i |p_i| \le \text{radius}
-
-    Entries are clipped to the interval from ``-radius`` to ``radius``. No entry becomes
-    zero.
+    {description}
 
     {projection_of_slices}
-
-    See Also
-    --------
-    {twin}
     projection_l1inf_ball : One radius for the sum of the maxima of the slices.
 
     {notes}
@@ -241,24 +197,13 @@ def projection_linf_ball(X, radius, *, dim=None):
 projection_linf_ball_ = in_place(projection_linf_ball)
 
 
-@out_of_place
+@out_of_place(arrays.projection_l12_ball)
 def projection_l12_ball(X, radius, *, dim=0):
-    r"""Project a tensor onto the l1,2 ball (group lasso).
+    """Project a tensor onto the l1,2 ball (group lasso).
 
-    .. math::
-
-        \operatorname*{argmin}_{P} \|P - X\|_F^2 \quad \text{subject to} \quad
-        \sum_j \|p_j\|_2 \le \text{radius}
-
-    Groups (columns for ``dim=0``) with a small l2 norm become zero, the others keep
-    their direction and are shortened. The outer norm is named first: what is l1,2
-    here is l2,1 elsewhere.
+    {description}
 
     {projection_of_groups}
-
-    See Also
-    --------
-    {twin}
     projection_l1inf_ball : Clips the groups instead of scaling them.
 
     {notes}
@@ -284,24 +229,13 @@ projection_bilevel_l12_ball_ = alias(
 )
 
 
-@out_of_place
+@out_of_place(arrays.projection_l1inf_ball)
 def projection_l1inf_ball(X, radius, *, dim=0):
-    r"""Project a tensor onto the l1,inf ball, exactly.
+    """Project a tensor onto the l1,inf ball, exactly.
 
-    .. math::
-
-        \operatorname*{argmin}_{P} \|P - X\|_F^2 \quad \text{subject to} \quad
-        \sum_j \max_i |p_{ij}| \le \text{radius}
-
-    Each group (column for ``dim=0``) is clipped at a level of its own, and groups
-    whose l1 norm is below the threshold become zero. The outer norm is named first:
-    l1 over the groups of l_inf inside a group.
+    {description}
 
     {projection_of_groups}
-
-    See Also
-    --------
-    {twin}
     projection_bilevel_l1inf_ball : Cheaper and usually sparser; not the nearest point.
 
     {notes}
@@ -327,24 +261,13 @@ def projection_l1inf_ball(X, radius, *, dim=0):
 projection_l1inf_ball_ = in_place(projection_l1inf_ball)
 
 
-@out_of_place
+@out_of_place(arrays.projection_bilevel_l11_ball)
 def projection_bilevel_l11_ball(X, radius, *, dim=0):
-    r"""Project a tensor onto the l1,1 ball in two levels.
+    """Project a tensor onto the l1,1 ball in two levels.
 
-    .. math::
-
-        p_j = \operatorname*{argmin}_{\|p\|_1 \le u_j} \|p - x_j\|_2^2,
-        \qquad u = \operatorname*{argmin}_{\|u\|_1 \le \text{radius}}
-        \sum_j (u_j - \|x_j\|_1)^2
-
-    The l1 norms of the groups are projected onto the l1 ball, then each group onto
-    the l1 ball of what it was given: zero groups, and zeros inside the kept ones.
+    {description}
 
     {projection_of_groups}
-
-    See Also
-    --------
-    {twin}
     projection_l1_ball : The nearest point of the same ball.
 
     {notes}
@@ -366,24 +289,13 @@ def projection_bilevel_l11_ball(X, radius, *, dim=0):
 projection_bilevel_l11_ball_ = in_place(projection_bilevel_l11_ball)
 
 
-@out_of_place
+@out_of_place(arrays.projection_bilevel_l1inf_ball)
 def projection_bilevel_l1inf_ball(X, radius, *, dim=0):
-    r"""Project a tensor onto the l1,inf ball in two levels.
+    """Project a tensor onto the l1,inf ball in two levels.
 
-    .. math::
-
-        p_j = \operatorname*{argmin}_{\|p\|_\infty \le u_j} \|p - x_j\|_2^2,
-        \qquad u = \operatorname*{argmin}_{\|u\|_1 \le \text{radius}}
-        \sum_j (u_j - \|x_j\|_\infty)^2
-
-    The maxima of the groups are projected onto the l1 ball, then each group is
-    clipped at what it was given. Groups whose maximum is small become zero.
+    {description}
 
     {projection_of_groups}
-
-    See Also
-    --------
-    {twin}
     projection_l1inf_ball : The nearest point of the same ball.
 
     {notes}
@@ -405,20 +317,11 @@ def projection_bilevel_l1inf_ball(X, radius, *, dim=0):
 projection_bilevel_l1inf_ball_ = in_place(projection_bilevel_l1inf_ball)
 
 
-@out_of_place
+@out_of_place(arrays.projection_multilevel)
 def projection_multilevel(X, radius, norms=(1, math.inf, math.inf), *, dims=None):
-    r"""Project a tensor onto the ball of a norm of norms, level by level.
+    """Project a tensor onto the ball of a norm of norms, level by level.
 
-    .. math::
-
-        V = \big(\|x_j\|_q\big)_j, \qquad
-        U = \operatorname{multilevel}(V, \text{radius}), \qquad
-        p_j = \operatorname*{argmin}_{\|p\|_q \le u_j} \|p - x_j\|_2^2
-
-    The fibres of the innermost level are replaced by their norms, the smaller tensor
-    is projected in the same way, and each fibre then onto the ball of what it was
-    given. With an outer l1 norm whole slices become zero: filters or channels of a
-    convolution, which can be removed from the network.
+    {description}
 
     Parameters
     ----------
@@ -432,10 +335,6 @@ def projection_multilevel(X, radius, norms=(1, math.inf, math.inf), *, dims=None
         that the innermost norm runs along dimension 0.
 
     {returns}
-
-    See Also
-    --------
-    {twin}
     projection_bilevel_l1inf_ball : The same for ``norms=(1, inf)`` and a matrix.
 
     {notes}

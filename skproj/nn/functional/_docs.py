@@ -3,7 +3,7 @@
 import inspect
 import re
 
-from skproj.projection._docs import REFERENCES
+from skproj.projection._docs import HOYER_PARTS
 from skproj.utils._docs import shared_docs
 
 _ERRORS = """\
@@ -12,14 +12,18 @@ TypeError
     type.
 ValueError
     If an argument does not fit `X`, if `radius` is negative or NaN, or if a tensor
-    on the CPU contains NaN or infinity."""
+    on the CPU contains NaN or infinity.
+
+See Also
+--------
+{twin}"""
 _WHY_NOT_IN_PLACE = """\
 RuntimeError
     If `X` requires a gradient and gradients are enabled: it has to be in a block of
     ``torch.no_grad()``. Also if `X` carries a tangent of forward-mode
     differentiation, if it comes from ``expand``, which puts several entries in one
     place, or if `torch.vmap` maps over `weights` but not over `X`."""
-PARTS = REFERENCES | {
+PARTS = HOYER_PARTS | {
     "X": """
 X : torch.Tensor of any shape, usually (n_rows, n_columns)
     Dense, of dtype float64, float32, bfloat16 or float16.""",
@@ -114,13 +118,24 @@ for _name in ("slices", "groups"):
         _parts[f"projection_of_{_name}"] = f"{_text}\n{_parts['returns']}"
 
 
-def document(function):
-    """Fill in a docstring, of a function that has a twin in place."""
+def document(function, like):
+    """Fill in a docstring, of a function that has a twin in place.
+
+    The description is that of the function `like`.
+    """
     twin = f"{function.__name__}_ : The same in place."
-    return shared_docs(**PARTS, **OUT_OF_PLACE, twin=twin)(function)
+    parts = PARTS | OUT_OF_PLACE
+    return shared_docs(**parts, twin=twin, description=describe(like))(function)
 
 
-def document_in_place(function):
+def describe(function):
+    """Take the text between summary and parameters from a docstring."""
+    _, _, rest = (function.__doc__ or "").partition("\n\n")  # None by python -OO
+    text, _, _ = rest.partition("\n\nParameters\n")
+    return text.replace("axis=", "dim=")
+
+
+def document_in_place(function, like):
     """Turn the docstring of a function into that of its twin in place."""
     if function.__doc__ is None:  # python -OO
         return function
@@ -128,4 +143,5 @@ def document_in_place(function):
     doc = inspect.cleandoc(function.__doc__).replace(".\n", ", in place.\n", 1)
     function.__doc__ = re.sub(rf"(?<!\.){name}\b", function.__name__, doc)
     twin = f"{name} : The same into a new tensor, with gradients."
-    return shared_docs(**PARTS, **IN_PLACE, twin=twin)(function)
+    parts = PARTS | IN_PLACE
+    return shared_docs(**parts, twin=twin, description=describe(like))(function)

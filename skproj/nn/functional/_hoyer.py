@@ -4,8 +4,9 @@ import functools
 
 import torch
 
+from skproj import projection as arrays
 from skproj.nn.functional._checks import check_dims, check_tensor, check_weights
-from skproj.nn.functional._docs import PARTS, document, document_in_place
+from skproj.nn.functional._docs import PARTS, describe, document, document_in_place
 from skproj.nn.functional._hoyer_gradient import sparsity_of_slices
 from skproj.nn.functional._operator import apply, check_in_place, needs_derivatives
 from skproj.projection._hoyer import check_options
@@ -84,16 +85,11 @@ def _one_after_the_other(group, weights):
     return torch.cat([V.reshape(-1) for V in group]), weights
 
 
-@shared_docs(**PARTS)
+@shared_docs(**PARTS, description=describe(arrays.hoyer_sparsity))
 def hoyer_sparsity(X, dim=0, weights=None):
     r"""Compute the Hoyer sparsity of each vector of a group of tensors.
 
-    .. math::
-
-        \operatorname{sp}(x) = \frac{\sqrt{n} - \|x\|_1 / \|x\|_2}{\sqrt{n} - 1}
-
-    It is 1 for a vector with one nonzero entry and 0 if all entries have the same
-    magnitude, and does not depend on the length of the vector.
+    {description}
 
     Parameters
     ----------
@@ -157,35 +153,22 @@ def projection_hoyer(
     return_multiplier=False,
     start=None,
 ):
-    r"""Give a group of vectors an average Hoyer sparsity.
+    """Give a group of vectors an average Hoyer sparsity.
 
-    .. math::
-
-        \max_{x} \sum_i x_i^T |c_i| \quad \text{subject to} \quad
-        x_i \ge 0, \ \|x_i\|_2 = 1, \
-        \frac{1}{r} \sum_i \operatorname{sp}(x_i) \ge \text{sparsity}
-
-    Each vector :math:`c_i` becomes :math:`(x_i^T |c_i|) x_i` with its own signs. The
-    level is not a fraction of zeros: at 0.9 about 98 of 100 normally distributed
-    entries are zero.
+    {description}
 
     Parameters
     ----------
     {X_or_list}
-    sparsity : float
-        The wanted average of `hoyer_sparsity`, between 0 and 1. With
-        ``target="zeros"`` the fraction of the entries that are to be zero.
+    {hoyer_level}
     {dim_of_vectors}
     weights : torch.Tensor of the shape of `X`, or broadcastable to it, default=None
         Finite and non-negative, not all 0 in a vector; for a list of tensors a list.
         Entries with large weights become zero first. None means 1.
-    per_vector : bool, default=False
-        Whether each vector is given the sparsity by itself, and not the average.
+    {per_vector}
     target : {"hoyer", "zeros"}, default="hoyer"
         What `sparsity` is.
-    scale : {"ls", "keep_l2"}, default="ls"
-        How long the vectors become: as near to those of `X` as their direction allows,
-        or as long as they were.
+    {hoyer_scale}
     objective : {"surrogate", "ls"}, default="surrogate"
         The sum above, or the sum of its squared terms, which minimises the squared
         distance to `X` and takes longer.
@@ -266,8 +249,8 @@ def _in_place(function):
         return (X, multiplier) if return_multiplier else X
 
     project.__name__ = project.__qualname__ = f"{function.__name__}_"
-    return document_in_place(project)
+    return document_in_place(project, arrays.projection_hoyer)
 
 
 projection_hoyer_ = _in_place(projection_hoyer)
-document(projection_hoyer)
+document(projection_hoyer, arrays.projection_hoyer)

@@ -12,6 +12,13 @@ from skproj.utils._docs import shared_docs
 PENALTIES = ("l1", "l12")
 
 _DOCS = {
+    "problem": r"""
+        .. math::
+
+            \min_W \; L(W) + \text{l1} \sum_i |w_i|
+            \quad\text{or}\quad
+            \min_W \; L(W) + \text{l1} \sum_g \|w_g\|_2
+    """,
     "options": """
         params : iterable
             Parameters, or dicts with groups of them and their options, as for any
@@ -39,10 +46,6 @@ _DOCS = {
     "zeros": """
         Parameters without a gradient are left as they are. Count zeros after a step: no
         other is exact.
-    """,
-    "reference": """
-        .. [1] L. Shen, R. Wang, Y. Xu, M. Yan, "Sparse deep learning models with the l1
-           regularization", :arxiv:`2408.02801`.
     """,
 }
 
@@ -108,11 +111,7 @@ class _ProximalOptimizer(torch.optim.Optimizer):
 class ProximalSGD(_ProximalOptimizer):
     r"""Stochastic gradient descent on a loss plus an l1 or l1,2 penalty.
 
-    .. math::
-
-        \min_W \; L(W) + \text{l1} \sum_i |w_i|
-        \quad\text{or}\quad
-        \min_W \; L(W) + \text{l1} \sum_g \|w_g\|_2
+    {problem}
 
     Each step ends with the proximity operator of the penalty, a soft threshold, which
     makes small weights, or groups of them, exactly zero. Without penalty and weight
@@ -151,9 +150,7 @@ class ProximalSGD(_ProximalOptimizer):
 
     {zeros}
 
-    References
-    ----------
-    {reference}
+    {l1_training_reference}
 
     Examples
     --------
@@ -225,11 +222,7 @@ class ProximalSGD(_ProximalOptimizer):
 class ProximalAdam(_ProximalOptimizer):
     r"""Adam on a loss plus an l1 or l1,2 penalty.
 
-    .. math::
-
-        \min_W \; L(W) + \text{l1} \sum_i |w_i|
-        \quad\text{or}\quad
-        \min_W \; L(W) + \text{l1} \sum_g \|w_g\|_2
+    {problem}
 
     Each step ends with the proximity operator of the penalty in the metric of Adam,
     which makes small weights, or groups of them, exactly zero. Without penalty this is
@@ -281,9 +274,7 @@ class ProximalAdam(_ProximalOptimizer):
 
     {zeros}
 
-    References
-    ----------
-    {reference}
+    {l1_training_reference}
     .. [2] J. Yun, A. C. Lozano, E. Yang, "A general family of stochastic proximal
        gradient methods for deep learning", :arxiv:`2007.07484`.
 

@@ -12,6 +12,14 @@ from skproj.nn.functional._checks import (
     check_type_of_dims,
 )
 from skproj.projection import BALLS
+from skproj.utils._docs import shared_docs
+
+_DIM = """
+    dim : int, tuple of int or None, default=0
+        Dimension along which the groups run. For the weight of `torch.nn.Linear`, of
+        shape (n_outputs, n_inputs), ``dim=0`` removes inputs and ``dim=1`` outputs. A
+        ball without groups takes all entries together and ignores `dim`.
+"""
 
 
 def _check_projection(projection):
@@ -181,6 +189,7 @@ def check_held(optimizer, params, name):
             )
 
 
+@shared_docs(dim=_DIM)
 def register_projection(optimizer, params, projection, radius, *, dim=0, every=1):
     r"""Project parameters after each step of an optimizer.
 
@@ -207,10 +216,7 @@ def register_projection(optimizer, params, projection, radius, *, dim=0, every=1
     radius : float or callable
         Radius of the ball, or a function of the number of steps done so far, from 1,
         that returns it.
-    dim : int, tuple of int or None, default=0
-        Dimension along which the groups run. For the weight of `torch.nn.Linear`, of
-        shape (n_outputs, n_inputs), ``dim=0`` removes inputs and ``dim=1`` outputs. A
-        ball without groups takes all entries together and ignores `dim`.
+    {dim}
     every : int, default=1
         Project after every so many steps.
 
@@ -249,11 +255,7 @@ def register_projection(optimizer, params, projection, radius, *, dim=0, every=1
     `Optimizer.state_dict` does not contain hooks, and neither does a copied or
     unpickled optimizer: register again, with the parameters of the copy.
 
-    References
-    ----------
-    .. [1] M. Barlaud, G. Perez, J.-P. Marmorat, "A new linear time bi-level l1,inf
-       projection; application to the sparsification of auto-encoders neural
-       networks", :arxiv:`2407.16293`.
+    {bilevel_reference}
 
     Examples
     --------
@@ -290,6 +292,7 @@ def register_projection(optimizer, params, projection, radius, *, dim=0, every=1
     return _ProjectionHandle(optimizer, params, projection, radius, dim, every)
 
 
+@shared_docs(dim=_DIM)
 class BallConstraint(torch.nn.Module):
     r"""Parametrization that keeps a tensor in a ball.
 
@@ -308,10 +311,7 @@ class BallConstraint(torch.nn.Module):
         that returns a new tensor of the shape of `V`.
     radius : float
         Radius of the ball.
-    dim : int, tuple of int or None, default=0
-        Dimension along which the groups run. For the weight of `torch.nn.Linear`, of
-        shape (n_outputs, n_inputs), ``dim=0`` removes inputs and ``dim=1`` outputs. A
-        ball without groups takes all entries together and ignores `dim`.
+    {dim}
 
     See Also
     --------
@@ -331,11 +331,7 @@ class BallConstraint(torch.nn.Module):
     weight call ``torch.nn.utils.parametrize.remove_parametrizations``, which by default
     leaves the projected one.
 
-    References
-    ----------
-    .. [1] M. Barlaud, G. Perez, J.-P. Marmorat, "A new linear time bi-level l1,inf
-       projection; application to the sparsification of auto-encoders neural
-       networks", :arxiv:`2407.16293`.
+    {bilevel_reference}
 
     Examples
     --------

@@ -17,16 +17,9 @@ MAX_NEWTON_STEPS = 20
 
 
 def proximal_step_(weight, amount, penalty, dim=0):
-    """Apply the proximity operator of a penalty.
+    """Apply the proximity operator of a penalty, "l1" or "l12", in place.
 
-    Parameters
-    ----------
-    weight : torch.Tensor
-        Overwritten.
-    amount : float or torch.Tensor of the shape of `weight`
-    penalty : {"l1", "l12"}
-    dim : int, tuple of int or None, default=0
-        Dimension along which the l2 norm of a group runs, for "l12".
+    `dim` is what the l2 norm of a group runs along.
     """
     if penalty == "l1":
         return soft_threshold_(weight, amount)
@@ -35,19 +28,9 @@ def proximal_step_(weight, amount, penalty, dim=0):
 
 @torch.no_grad()
 def soft_threshold_(weight, amount):
-    """Move each weight towards zero by an amount, and no further.
+    """Move each weight towards zero by a non-negative amount, and no further.
 
-    Parameters
-    ----------
-    weight : torch.Tensor
-        Overwritten. Weights of at most `amount` become exact zeros.
-    amount : float or torch.Tensor of the shape of `weight`
-        Non-negative.
-
-    Returns
-    -------
-    weight : torch.Tensor
-        The argument.
+    Weights of at most `amount` become exact zeros.
     """
     return weight.sub_(weight.clamp(-amount, amount))
 
@@ -56,21 +39,8 @@ def soft_threshold_(weight, amount):
 def group_soft_threshold_(weight, amount, dim=0):
     """Shrink each group of weights, down to exact zeros if its norm is small.
 
-    Parameters
-    ----------
-    weight : torch.Tensor
-        Overwritten.
-    amount : float or torch.Tensor of the shape of `weight`
-        A float is subtracted from the l2 norm of each group. A tensor holds a positive
-        amount for each weight.
-    dim : int, tuple of int or None, default=0
-        Dimension along which the l2 norm runs: with ``dim=0`` the groups of a matrix
-        are its columns. None makes the whole tensor one group.
-
-    Returns
-    -------
-    weight : torch.Tensor
-        The argument.
+    A number `amount` is subtracted from the l2 norm of each group, which runs along
+    `dim`; a tensor holds a positive amount for each weight.
     """
     if isinstance(amount, torch.Tensor):
         norm = _norms_after_threshold(weight, amount, dim)

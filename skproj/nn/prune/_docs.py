@@ -1,15 +1,41 @@
 """Parts of the docstrings of the pruning functions, for `shared_docs`."""
 
 DOCS = {
-    "group_sparse_reference": """
-        .. [1] R. Ohib, N. Gillis, N. Dalmasso, S. Shah, V. Potluru, S. Plis, "Explicit
-           group sparse projection with applications to deep learning and NMF",
-           :arxiv:`1912.03896`.
+    "mask": """
+        Parameters
+        ----------
+        t : torch.Tensor
+            The weight, or scores of its entries.
+        default_mask : torch.Tensor of the shape of `t`
+            Zero where weights have been pruned already.
+
+        Returns
+        -------
+        mask : torch.Tensor of the shape of `t`
     """,
-    "bilevel_reference": """
-        .. [1] M. Barlaud, G. Perez, J.-P. Marmorat, "A new linear time bi-level l1,inf
-           projection; application to the sparsification of auto-encoders neural
-           networks", :arxiv:`2407.16293`.
+    "target": """
+        target : {"hoyer", "zeros"}, default="hoyer"
+            Whether `sparsity` is the average Hoyer sparsity of the filters, or the
+            fraction of weights that are zero.
+    """,
+    "projection": """
+        projection : str, default="l1inf"
+            A key of `skproj.projection.BALLS` whose ball has groups.
+    """,
+    "same_module": """
+        Returns
+        -------
+        module : torch.nn.Module
+            The same module.
+
+        {raises}
+    """,
+    "raises": """
+        Raises
+        ------
+        TypeError
+            If an argument has the wrong type.
+        ValueError
     """,
     "hoyer_sparsity": """
         **A Hoyer sparsity is not a fraction of zeros**: 0.9 prunes 98 % of weights with

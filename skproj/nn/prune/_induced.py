@@ -161,11 +161,7 @@ def induced_pruning(
         block that happens by itself. It counts the steps in ``n_steps``, and has
         ``state_dict()`` and ``load_state_dict()`` for that number.
 
-    Raises
-    ------
-    TypeError
-        If an argument has the wrong type.
-    ValueError
+    {raises}
         If `optimizer` does not hold a weight, if there is no such weight, or if
         `sparsity`, `grouping`, `target` or `every` is out of range. Then nothing is
         registered.
@@ -181,8 +177,6 @@ def induced_pruning(
     of zero by about the learning rate. With many steps between projections, weights
     that do not matter have time to return: prune and mask in the end.
 
-    References
-    ----------
     {group_sparse_reference}
 
     Examples

@@ -27,14 +27,7 @@ MIN_KEPT_SHARE = 0.01
 
 
 def _warn_of_nearly_empty(weights, names):
-    """Warn of layers of which little is left.
-
-    Parameters
-    ----------
-    weights : list of ndarray
-        After pruning.
-    names : list of str
-    """
+    """Warn of layers of which little is left, from their pruned weights."""
     for W, name in zip(weights, names, strict=True):
         n_kept = np.count_nonzero(W)
         if n_kept < max(MIN_KEPT_SHARE * W.size, len(W)):
@@ -88,11 +81,7 @@ def global_hoyer(
     {joint_target}
     {normalize}
 
-    Raises
-    ------
-    TypeError
-        If an argument has the wrong type.
-    ValueError
+    {raises}
         If `sparsity`, `grouping` or `target` is out of range, if there is no such
         weight, or if one contains NaN or infinity. Then nothing is changed.
 
@@ -120,8 +109,6 @@ def global_hoyer(
     are left alone. ``target="zeros"`` is met as closely as equal weights and the last
     weight of each vector allow. `hoyer_unstructured` says how masks work.
 
-    References
-    ----------
     {group_sparse_reference}
 
     Examples
@@ -177,11 +164,7 @@ def single_shot(
     model : torch.nn.Module
         The same model.
 
-    Raises
-    ------
-    TypeError
-        If an argument has the wrong type.
-    ValueError
+    {raises}
         If `sparsity`, `grouping`, `target` or `exclude` is out of range, if no layer is
         left, or if a weight contains NaN or infinity. Then nothing is changed.
 
@@ -202,8 +185,6 @@ def single_shot(
     `torch.nn.utils.prune.remove` makes the zeros permanent, and `shrink` removes
     dead units.
 
-    References
-    ----------
     {group_sparse_reference}
 
     Examples

@@ -4,12 +4,11 @@ from collections.abc import Iterable
 
 from torch import nn
 
-from skproj.nn.prune._docs import DOCS
 from skproj.nn.prune._weight_groups import LAYERS
 from skproj.utils._docs import shared_docs
 
 
-@shared_docs(**DOCS)
+@shared_docs()
 def prunable_parameters(model, *, exclude=()):
     """List the weights of the linear and convolutional layers of a model.
 
@@ -38,8 +37,6 @@ def prunable_parameters(model, *, exclude=()):
     --------
     single_shot : Prunes all of them.
 
-    References
-    ----------
     {group_sparse_reference}
 
     Examples

@@ -108,16 +108,12 @@ class HoyerUnstructured(_CopyablePruning):
     ----------
     sparsity : float
         Between 0, which leaves all weights, and 1, which leaves one in a filter.
-    target : {"hoyer", "zeros"}, default="hoyer"
-        Whether `sparsity` is the average Hoyer sparsity of the filters, or the
-        fraction of weights that are zero.
+    {target}
 
     See Also
     --------
     hoyer_unstructured : Prunes a weight with it.
 
-    References
-    ----------
     {group_sparse_reference}
 
     Examples
@@ -137,19 +133,11 @@ class HoyerUnstructured(_CopyablePruning):
         check_choice(target, TARGETS, "target")
         self.target = target
 
+    @shared_docs(**DOCS)
     def compute_mask(self, t, default_mask):
         """Compute the mask of a weight.
 
-        Parameters
-        ----------
-        t : torch.Tensor
-            The weight, or scores of its entries.
-        default_mask : torch.Tensor of the shape of `t`
-            Zero where weights have been pruned already.
-
-        Returns
-        -------
-        mask : torch.Tensor of the shape of `t`
+        {mask}
             Where the projection of `t` is not zero.
         """
         weights = [(None, as_array(t * default_mask.to(t.dtype)))]
@@ -170,8 +158,7 @@ class ProjectionStructured(_CopyablePruning):
     ----------
     radius : float
         Radius of the ball: smaller is sparser.
-    projection : str, default="l1inf"
-        A key of `skproj.projection.BALLS` whose ball has groups.
+    {projection}
     dim : int, default=0
         Dimension whose slices are kept or removed: 0 for outputs, 1 for inputs.
 
@@ -179,8 +166,6 @@ class ProjectionStructured(_CopyablePruning):
     --------
     projection_structured : Prunes a weight with it.
 
-    References
-    ----------
     {bilevel_reference}
 
     Examples
@@ -204,19 +189,11 @@ class ProjectionStructured(_CopyablePruning):
             raise TypeError(f"dim must be an integer, got {dim!r} instead.")
         self.dim = dim
 
+    @shared_docs(**DOCS)
     def compute_mask(self, t, default_mask):
         """Compute the mask of a weight.
 
-        Parameters
-        ----------
-        t : torch.Tensor
-            The weight, or scores of its entries.
-        default_mask : torch.Tensor of the shape of `t`
-            Zero where weights have been pruned already.
-
-        Returns
-        -------
-        mask : torch.Tensor of the shape of `t`
+        {mask}
             One in the slices whose projection is not zero.
         """
         (dim,) = check_dims(self.dim, t.ndim)
@@ -250,20 +227,9 @@ def hoyer_unstructured(module, name, sparsity, *, target="hoyer"):
         which counts the filters (outputs).
     sparsity : float
         Between 0, which prunes nothing, and 1, which leaves one weight in a filter.
-    target : {"hoyer", "zeros"}, default="hoyer"
-        Whether `sparsity` is the average Hoyer sparsity of the filters, or the fraction
-        of weights that are zero.
+    {target}
 
-    Returns
-    -------
-    module : torch.nn.Module
-        The same module.
-
-    Raises
-    ------
-    TypeError
-        If an argument has the wrong type.
-    ValueError
+    {same_module}
         If `sparsity` or `target` is out of range, if there is no such weight, or if it
         contains NaN or infinity. Then nothing is changed.
 
@@ -288,8 +254,6 @@ def hoyer_unstructured(module, name, sparsity, *, target="hoyer"):
     does to the original. Unlike with them, the module can be copied by `copy.deepcopy`
     at any time.
 
-    References
-    ----------
     {group_sparse_reference}
 
     Examples
@@ -327,23 +291,13 @@ def projection_structured(module, name, radius, projection="l1inf", dim=0):
         Radius of the ball: smaller is sparser.
         `skproj.projection.radius_for_sparsity` finds the one that leaves a number of
         slices; its `axis` are all dimensions but `dim`.
-    projection : str, default="l1inf"
-        A key of `skproj.projection.BALLS` whose ball has groups.
+    {projection}
     dim : int, default=0
         Dimension whose slices are kept or removed, as in
         `torch.nn.utils.prune.ln_structured`. The groups of the ball run along all the
         others.
 
-    Returns
-    -------
-    module : torch.nn.Module
-        The same module.
-
-    Raises
-    ------
-    TypeError
-        If an argument has the wrong type.
-    ValueError
+    {same_module}
         If `radius` is negative or NaN, if `projection` has no groups, if `dim` does not
         fit, if there is no such weight, or if it contains NaN or infinity. Then nothing
         is changed.
@@ -357,8 +311,6 @@ def projection_structured(module, name, radius, projection="l1inf", dim=0):
     -----
     What was pruned before stays pruned. `hoyer_unstructured` says how the mask works.
 
-    References
-    ----------
     {bilevel_reference}
 
     Examples

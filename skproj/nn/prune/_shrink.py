@@ -13,7 +13,6 @@ from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn.utils import parametrize, prune
 from torch.utils.flop_counter import FlopCounterMode
 
-from skproj.nn.prune._docs import DOCS
 from skproj.nn.prune._sparsity_report import as_text
 from skproj.nn.prune._unit_graph import BATCH_NORMS, Mixing, UnitGraph
 from skproj.utils._docs import shared_docs
@@ -51,7 +50,7 @@ class _Cost(NamedTuple):
     milliseconds: float
 
 
-@shared_docs(**DOCS)
+@shared_docs()
 class ShrinkReport:
     """Savings of `shrink`: `print` shows them as a table.
 
@@ -76,8 +75,6 @@ class ShrinkReport:
     --------
     shrink : Makes one.
 
-    References
-    ----------
     {bilevel_reference}
 
     Examples
@@ -363,7 +360,7 @@ def _check_inputs(example_inputs):
     return example_inputs
 
 
-@shared_docs(**DOCS)
+@shared_docs()
 @torch.no_grad()
 def shrink(model, example_inputs):
     r"""Copy a model without the neurons, filters and inputs that are dead.
@@ -431,8 +428,6 @@ def shrink(model, example_inputs):
     A forward pass that names sizes, as in ``x.view(-1, 512)``, is left alone at that
     point; ``x.flatten(1)`` is not.
 
-    References
-    ----------
     {bilevel_reference}
 
     Examples

@@ -14,6 +14,7 @@ from skproj.nn.prune._weight_groups import (
     pruned_or_plain,
 )
 from skproj.projection import hoyer_sparsity
+from skproj.utils._docs import shared_docs
 
 
 def as_text(rows):
@@ -42,6 +43,7 @@ class _LayerSparsity(NamedTuple):
     n_dead_inputs: int
 
 
+@shared_docs()
 class SparsityReport:
     """Result of `sparsity_report`: `print` shows it as a table.
 
@@ -74,10 +76,7 @@ class SparsityReport:
     --------
     sparsity_report : Makes one.
 
-    References
-    ----------
-    .. [1] P. O. Hoyer, "Non-negative matrix factorization with sparseness constraints",
-       Journal of Machine Learning Research 5 (2004), :arxiv:`cs/0408058`.
+    {hoyer_reference}
 
     Examples
     --------
@@ -184,6 +183,7 @@ def _describe(name, module, W):
     )
 
 
+@shared_docs()
 def sparsity_report(model):
     """Count the zeros in each linear and convolutional layer of a model.
 
@@ -214,10 +214,7 @@ def sparsity_report(model):
     they have one weight each. A dead output has no weights other than zero, a dead
     input neither; biases are not looked at.
 
-    References
-    ----------
-    .. [1] P. O. Hoyer, "Non-negative matrix factorization with sparseness constraints",
-       Journal of Machine Learning Research 5 (2004), :arxiv:`cs/0408058`.
+    {hoyer_reference}
 
     Examples
     --------

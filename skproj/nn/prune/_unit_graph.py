@@ -152,15 +152,9 @@ def _with_options(node):
 class UnitGraph:
     """Analysis of a traced model whose nodes have shapes.
 
-    Parameters
-    ----------
-    traced : torch.fx.GraphModule
-        In evaluation mode, after `torch.fx.passes.shape_prop.ShapeProp`.
-
-    Attributes
-    ----------
-    layers : dict of str to Mixing or PerUnit
-        Layers that can be made smaller, by name.
+    The model is in evaluation mode and has gone through
+    `torch.fx.passes.shape_prop.ShapeProp`. `layers` has those that can be made smaller,
+    as `Mixing` or `PerUnit`, by name.
     """
 
     def __init__(self, traced):

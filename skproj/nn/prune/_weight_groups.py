@@ -179,24 +179,9 @@ def _search_common_level(project, matrices, n_zeros):
 
 
 def project_jointly(weights, sparsity, grouping, target, normalize):
-    """Project weights to a common sparsity.
+    """Project weights, pairs of layer and array, to a common sparsity.
 
-    Parameters
-    ----------
-    weights : list of pair (module, ndarray)
-        Layers, and their weights.
-    sparsity : float
-    grouping : str
-        One of `GROUPINGS`.
-    target : str
-        One of `TARGETS`.
-    normalize : bool
-        Whether all vectors have norm 1 in the projection.
-
-    Returns
-    -------
-    projected : list of ndarray
-        Of the shapes of `weights`.
+    If `normalize`, all vectors have norm 1 in the projection. Returns a list of arrays.
     """
     scope, kind = grouping.split("/")
     cuts = [Vectors(module, W.shape, kind) for module, W in weights]
