@@ -6,11 +6,12 @@ from scipy.stats import rankdata
 SELECTION_RULES = ("best", "one-standard-error")
 
 # "parsimonious" takes more features than the first number only for a higher score: for
-# each factor of e, by the second one over the root of the number of samples. Scores are
-# smoothed over neighbours within about the third one, a factor of e.
+# each factor of e, by the second one over the root of the number of samples. The third
+# one over that root is the width, in logarithms of the number of features, over which
+# scores are smoothed.
 FREE_FEATURES = 30
-SCORE_PER_FACTOR = 0.2
-SMOOTHING_WIDTH = 1.0
+SCORE_PER_FACTOR = 0.25
+SMOOTHING_WIDTH = 10.0
 
 
 def tabulate_scores(parameters, scores, n_features):
@@ -48,7 +49,8 @@ def choose_row(radii, scores, rule, *, n_features=None, n_samples=None, paths=No
     means = scores.mean(axis=0)
     if rule == "parsimonious":
         log_counts = np.log(np.maximum(n_features.mean(axis=0), 1.0))
-        means = smooth_paths(means, log_counts, paths)
+        width = SMOOTHING_WIDTH / np.sqrt(n_samples)
+        means = smooth_paths(means, log_counts, paths, width)
         excess = np.maximum(log_counts - np.log(FREE_FEATURES), 0.0)
         means = means - SCORE_PER_FACTOR / np.sqrt(n_samples) * excess
     threshold = means.max()
@@ -59,17 +61,17 @@ def choose_row(radii, scores, rule, *, n_features=None, n_samples=None, paths=No
     return int(good[radii[good].argmin()])
 
 
-def smooth_paths(means, log_counts, paths):
+def smooth_paths(means, log_counts, paths, width):
     """Return scores with less noise, by local quadratic regression along each path.
 
     All arrays have the shape (n_candidates,); `log_counts` are the logarithms of the
-    numbers of features.
+    numbers of features, `width` is the standard deviation of a Gaussian in them.
     """
     smooth = np.empty_like(means)
     for i, center in enumerate(log_counts):
         path = paths == paths[i]
         distance = log_counts[path] - center
-        weight = np.exp(-0.25 * (distance / SMOOTHING_WIDTH) ** 2)  # root of a Gaussian
+        weight = np.exp(-0.25 * (distance / width) ** 2)  # root of a Gaussian
         powers = distance[:, np.newaxis] ** np.arange(3)
         smooth[i] = np.linalg.lstsq(
             powers * weight[:, np.newaxis], means[path] * weight

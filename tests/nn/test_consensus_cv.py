@@ -242,13 +242,13 @@ def test_parsimonious_choice_smooths_the_scores_of_a_path():
     """A curve stays as it is, a spike among its neighbours does not win."""
     log_counts, path = np.linspace(0.0, 3.0, 12), np.repeat([0, 1], 6)
     curve = 0.8 + 0.05 * log_counts - 0.02 * log_counts**2 - 0.3 * path
-    assert_allclose(smooth_paths(curve, log_counts, path), curve)
+    assert_allclose(smooth_paths(curve, log_counts, path, 1.0), curve)
     spiked = curve + 0.02 * (np.arange(12) == 1)
-    smooth = smooth_paths(spiked, log_counts, path)
+    smooth = smooth_paths(spiked, log_counts, path, 1.0)
     assert_allclose(smooth[6:], curve[6:])
     assert np.all(smooth[:6] - curve[:6] < 0.015)
     n_features = np.exp(log_counts)[np.newaxis]
-    options = {"n_features": n_features, "n_samples": 64, "paths": path}
+    options = {"n_features": n_features, "n_samples": 100, "paths": path}
     for rule, row in (("best", 1), ("parsimonious", 4)):
         assert choose_row(-log_counts, spiked[np.newaxis], rule, **options) == row
 
