@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
-from sklearn.callback import ProgressBar
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.exceptions import ConvergenceWarning
@@ -29,6 +28,7 @@ from skproj import (
     SparseSupervisedAutoencoderCV,
     SparseSupervisedAutoencoderRegressor,
 )
+from skproj.callback import CompactProgressBar
 from skproj.cli._errors import CommandError
 from skproj.feature_selection import eta_path
 from skproj.utils._path_search import choose_row
@@ -349,8 +349,11 @@ def fit_search(search, X, y, show_progress):
     is_grid = isinstance(search, GridSearchCV)
     if show_progress:
         # A grid search counts its fits; in a pipeline it is a step that counts.
-        bars = FewProgressBars(max_propagation_depth=0 if is_grid else 1)
-        search.set_callbacks(bars)
+        bar = CompactProgressBar(
+            description="Selection of features",
+            max_propagation_depth=0 if is_grid else 1,
+        )
+        search.set_callbacks(bar)
     with warnings.catch_warnings():
         # Of the largest radii, where the last digits of the weights do not matter; of
         # the model that is kept, there is a remark.
@@ -358,31 +361,6 @@ def fit_search(search, X, y, show_progress):
         search.fit(X, y)
     search.set_callbacks()  # they are not saved with the model
     return search.best_estimator_ if is_grid else search
-
-
-class FewProgressBars(ProgressBar):
-    """Progress bars of the outermost tasks, not of each training of a network."""
-
-    # Of a pipeline the steps, and how many parts of each are done.
-    deepest = 1
-
-    def on_fit_task_begin(self, estimator, context):
-        """Make a bar for a task, unless it is a part of one with a bar only."""
-        if depth(context) <= self.deepest:
-            super().on_fit_task_begin(estimator, context)
-
-    def on_fit_task_end(self, estimator, context):
-        """Move the bars that a task is a part of."""
-        if depth(context) <= self.deepest + 1:
-            super().on_fit_task_end(estimator, context)
-
-
-def depth(context):
-    """Return how many tasks a task is a part of."""
-    n_ancestors = 0
-    while (context := context.parent) is not None:
-        n_ancestors += 1
-    return n_ancestors
 
 
 def baselines(task, method, n_selected, X, seed):

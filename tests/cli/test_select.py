@@ -65,15 +65,6 @@ def test_select_quiet_prints_nothing(data, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("method", ["selector", "autoencoder"])
-def test_progress_is_a_few_lines(method, data, capsys):
-    arguments = ["--target", "kind", "--cv", "2", "--eta", "4", "--method", method]
-    assert main(["select", str(data), *arguments]) == 0
-    bars = [line for line in capsys.readouterr().out.splitlines() if "%" in line]
-    assert 2 <= len(bars) <= 3
-    assert all("100%" in bar for bar in bars)
-
-
 def test_same_seed_gives_same_files(data, result, tmp_path):
     assert select(data, "--out", tmp_path / "again") == 0
     for name in ("features.csv", "radius.png"):
