@@ -7,6 +7,13 @@ class CommandError(Exception):
     """Error that the user can correct, in one sentence."""
 
 
+def check_is_file(path):
+    """Raise an error if there is no such file."""
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise CommandError(f"{path} {what}.")
+
+
 def near_matches(name, names):
     """Return ", did you mean ...?" if any of the names is like this one."""
     by_lower_case = {other.lower(): other for other in reversed(names)}

@@ -1,15 +1,13 @@
 """Saved models, and the names of their features."""
 
-from skproj.cli._errors import CommandError
+from skproj.cli._errors import CommandError, check_is_file
 
 
 def load_model(path):
     """Return the estimator in a file."""
     from skproj import persistence
 
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise CommandError(f"{path} {what}.")
+    check_is_file(path)
     return persistence.load(path)
 
 

@@ -14,8 +14,9 @@ import numpy as np
 from sklearn.metrics import ConfusionMatrixDisplay, PredictionErrorDisplay
 
 from skproj import persistence
-from skproj.cli._info import versions
+from skproj.cli._info import describe_model, versions
 from skproj.cli._output import as_cell
+from skproj.cli._summary import write_summary
 from skproj.inspection import EtaPathDisplay, SupportDisplay, WeightsDisplay
 from skproj.utils._optional import import_optional
 
@@ -38,6 +39,7 @@ MAX_ANNOTATED_CLASSES = 15
 def write_report(folder, selection, facts, options):
     """Write the results of a selection into a folder; `facts` are about the data."""
     persistence.dump(selection.model, folder / "model.skops")
+    write_summary(folder / "model.skops", describe_model(selection.model))
     write_features(folder, selection)
     plots = draw_plots(selection)
     for name, png in plots.items():

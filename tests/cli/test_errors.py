@@ -279,7 +279,6 @@ def test_errors_of_the_program_itself_have_another_code(data, monkeypatch, capsy
 @pytest.mark.parametrize(
     "arguments",
     [
-        [],
         ["select", "t.csv"],
         ["select", "t.csv", "--target", "y", "--eta", "0"],
         ["select", "t.csv", "--target", "y", "--test-size", "1"],
