@@ -5,7 +5,7 @@ import sys
 import numpy as np
 
 from skproj.cli._errors import CommandError
-from skproj.cli._models import feature_names, load_model, selection_of
+from skproj.cli._models import feature_names, load_model, selection_of, without_names
 from skproj.cli._output import check_free, for_spreadsheets, write_table
 from skproj.cli._tables import read_table
 from skproj.utils._optional import import_optional
@@ -43,8 +43,6 @@ def selected_names(model, names, path):
 
 def predictions(model, X):
     """Return predictions and, where they are known, probabilities."""
-    from skproj.cli._selection import without_names
-
     pd = import_optional("pandas", extra="cli")
     if not hasattr(model, "predict"):
         raise CommandError("the model cannot predict; --transform selects features.")

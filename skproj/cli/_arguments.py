@@ -81,6 +81,12 @@ def add_select(commands):
         help="columns that are not features, such as ids",
     )
     parser.add_argument(
+        "--groups",
+        metavar="COLUMN",
+        help="column that names the patient, the batch or the like of each row: rows of "
+        "one are never on both sides of a split; of an .h5ad file, a column of obs",
+    )
+    parser.add_argument(
         "--task",
         choices=["auto", "classification", "regression"],
         default="auto",
@@ -213,6 +219,28 @@ def add_search_options(parser):
         default=5,
         metavar="FOLDS",
         help="number of folds of the cross-validation (default: 5)",
+    )
+    parser.add_argument(
+        "--scoring",
+        metavar="SCORE",
+        help="score of scikit-learn by which the radius is chosen, such as "
+        "balanced_accuracy or r2 (default: the log loss of an autoencoder for classes, "
+        "else accuracy or r2)",
+    )
+    parser.add_argument(
+        "--class-weight",
+        choices=["balanced"],
+        help="balanced: rows of rare classes count more, as much as all of another "
+        "class together",
+    )
+    parser.add_argument(
+        "--stability",
+        nargs="?",
+        type=at_least(1),
+        const=50,
+        metavar="PAIRS",
+        help="measure how often each feature is selected from random halves of the "
+        "rows, of so many pairs (default: 50), instead of from the folds",
     )
     parser.add_argument(
         "--seed", type=at_least(0), default=0, help="seed of all that is random"

@@ -1,5 +1,8 @@
 """Saved models, and the names of their features."""
 
+import contextlib
+import warnings
+
 from skproj.cli._errors import CommandError, check_is_file
 
 
@@ -27,3 +30,11 @@ def selection_of(model):
     steps = [step for _, step in getattr(model, "steps", [("", model)])]
     selecting = [step for step in steps if hasattr(step, "get_support")]
     return selecting[-1] if selecting else None
+
+
+@contextlib.contextmanager
+def without_names():
+    """Let models predict from arrays whose columns are in the order of the names."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "X does not have valid feature names")
+        yield

@@ -9,8 +9,10 @@ import numpy as np
 from skproj.cli._errors import CommandError
 from skproj.cli._output import check_free, new_folder
 from skproj.cli._report import FILES, write_report
-from skproj.cli._selection import METHOD_NAMES, select
+from skproj.cli._search import METHOD_NAMES, check_scorer
+from skproj.cli._selection import Problem, select
 from skproj.cli._tables import check_finite, is_numeric, read_table
+from skproj.utils._optional import import_optional
 from skproj.utils._wording import join_names
 
 # Numbers with more different values than this are not taken for labels.
@@ -20,21 +22,26 @@ DEFAULT_METHODS = {"classification": "autoencoder", "regression": "selector"}
 
 
 def run(options):
-    if options.index == options.target:
-        raise CommandError(f"column {options.index!r} is both --index and --target.")
+    for name in ("index", "groups"):
+        if getattr(options, name) == options.target:
+            raise CommandError(
+                f"column {options.target!r} is both --{name} and --target."
+            )
     check_free(options.out, options.overwrite, folder=True)
     if options.out is not None:
         check_extras()
+    check_scorer(options.scoring)
     say = (lambda *text: None) if options.quiet else print
 
     table = read_table(
         options.data, index=options.index, layer=options.layer, target=options.target
     )
-    names = table.feature_names(options.target, options.drop)
+    names = table.feature_names(options.target, options.drop, options.groups)
     if not names:
         raise CommandError(f"{options.data} has no features besides the target.")
     column, labels = table.target(options.target), table.labels(options.target)
     task, y = labels_or_numbers(column, labels, options)
+    groups = None if options.groups is None else number_groups(table, options)
     X = table.numbers(names, dtype=np.float32)
     method = DEFAULT_METHODS[task] if options.method == "auto" else options.method
     facts = {
@@ -48,17 +55,24 @@ def run(options):
     }
     say(f"{options.data}: {len(y)} rows, {len(names)} features")
     say(f"target {options.target!r}: {facts['task']}")
-    say(f"Searching for the radius of the {METHOD_NAMES[method]}, {options.cv} folds")
+    if options.eta is None:
+        say(
+            f"Searching for the radius of the {METHOD_NAMES[method]}, {options.cv} folds"
+        )
+    else:
+        say(f"Fitting the {METHOD_NAMES[method]} at the radius {options.eta:g}")
 
-    selection = select(
-        X,
-        y,
-        names,
+    problem = Problem(
+        X=X,
+        y=y,
+        names=names,
         task=task,
         method=method,
         options=options,
-        show_progress=not (options.quiet or options.no_progress) and has("rich"),
+        groups=groups,
     )
+    shows_progress = not (options.quiet or options.no_progress) and has("rich")
+    selection = select(problem, show_progress=shows_progress)
     say("\n".join(summary(selection)))
     if options.out is None:
         say("\nNothing was written; --out DIR saves the model and a report.")
@@ -121,6 +135,19 @@ def labels_or_numbers(column, labels, options):
     return task, y
 
 
+def number_groups(table, options):
+    """Return the number of the group of each row."""
+    pd = import_optional("pandas", extra="cli")
+    codes, _ = pd.factorize(table.target(options.groups))
+    if (codes < 0).any():
+        raise CommandError(
+            f"the column {options.groups!r} of --groups is missing in "
+            f"{np.count_nonzero(codes < 0)} of {len(codes)} rows; fill it in, or leave "
+            "out these rows."
+        )
+    return codes
+
+
 def describe_task(task, y):
     if task == "regression":
         return f"regression, from {y.min():.6g} to {y.max():.6g}"
@@ -138,27 +165,44 @@ def digest(path):
 
 
 def summary(selection):
-    """Return the lines to print about a selection."""
+    """Return the lines to print about a selection, the verdict first."""
     s = selection
     lines = [
+        "",
+        s.verdict.sentence,
         "",
         f"Radius eta = {s.eta:.4g}: {s.n_selected} of {len(s.names)} features, "
         f"cross-validated {s.cv_score_name} {s.cv_score:.3f} +- {s.cv_std:.3f}",
     ]
-    for remark in s.remarks:
-        lines += ["", remark]
+    for warning in s.warnings:
+        lines += ["", warning]
     if s.comparison:
-        metrics = list(s.comparison[0][2])
+        names = [score.name for score in s.comparison[0].scores]
         lines += [
             "",
-            f"On {s.n_test} rows that were held out, after training on {s.n_train}:",
-            f"{'':30} {'features':>9}" + "".join(f"{m:>19}" for m in metrics),
+            f"On {s.n_test} rows that were held out, after training on {s.n_train}, "
+            "with 95 % intervals:",
+            f"{'':30} {'features':>9}" + "".join(f"{name:>24}" for name in names),
         ]
         lines += [
-            f"{name:30} {number:9}" + "".join(f"{scores[m]:19.3f}" for m in metrics)
-            for name, number, scores in s.comparison
+            f"{model.name:30} {model.n_features:9}"
+            + "".join(f"{show_score(score):>24}" for score in model.scores)
+            for model in s.comparison
         ]
-    top = s.ranking[: min(N_PRINTED_FEATURES, s.n_selected)]
+    top = s.features[:N_PRINTED_FEATURES]
     lines += ["", f"Top {len(top)} of {s.n_selected} selected features:"]
-    lines += [f"{s.scores[j]:10.4g}  {s.names[j]}" for j in top]
+    lines += [describe_feature(feature) for feature in top]
     return lines
+
+
+def show_score(score):
+    """Return a score with its interval."""
+    return f"{score.value:.3f} ({score.low:.2f}-{score.high:.2f})"
+
+
+def describe_feature(feature):
+    """Return the line of a feature: score, frequency, direction and name."""
+    often = "" if feature.frequency is None else f"{feature.frequency:7.0%}"
+    direction = feature.direction
+    where = direction if direction in "+-" else f"high in {direction}"
+    return f"{feature.score:10.4g}{often}  {feature.name}  ({where})"

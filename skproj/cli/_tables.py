@@ -194,11 +194,11 @@ class FrameTable:
     def _require(self, names, known, wanted_by=""):
         require(names, known, f"{self.path} has no column %s", wanted_by)
 
-    def feature_names(self, target, drop):
+    def feature_names(self, target, drop, groups=None):
         """Return the names of the columns that are left over."""
+        others = {target, *drop} | ({groups} - {None})
         self._require([target], self.columns)
-        self._require(drop, self.columns)
-        others = {target, *drop}
+        self._require(sorted(others), self.columns)
         return [name for name in self.columns if name not in others]
 
     def target(self, name):
@@ -296,9 +296,10 @@ class AnnDataTable:
         if self._matrix is None:
             raise CommandError(f"{path} has no X; name a layer with --layer.")
 
-    def feature_names(self, target, drop):
+    def feature_names(self, target, drop, groups=None):
         """Return the names of the features that are left over."""
-        require([target], list(self._obs), f"{self.path} has no column of obs %s")
+        wanted = [target] if groups is None else [target, groups]
+        require(wanted, list(self._obs), f"{self.path} has no column of obs %s")
         require(drop, self.columns, f"{self.path} has no feature %s")
         others = set(drop)
         return [name for name in self.columns if name not in others]
