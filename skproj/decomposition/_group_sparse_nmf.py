@@ -22,6 +22,7 @@ from skproj.decomposition._factorization import (
     split_singular_vectors,
     sum_squares,
 )
+from skproj.utils._doc_link import DocumentationLink
 from skproj.utils._docs import shared_docs
 from skproj.utils._state import VersionedState
 from skproj.utils._validation import (
@@ -72,6 +73,7 @@ FIT_DOCS = {
 
 class GroupSparseNMF(
     VersionedState,
+    DocumentationLink,
     CallbackSupportMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,

@@ -31,6 +31,7 @@ from skproj.feature_selection._half_selections import (
 from skproj.feature_selection._linear_selector import DOCS, WARN_AT_CALLER
 from skproj.feature_selection._projection_selector import ProjectionFeatureSelector
 from skproj.linear_model._targets import choose_loss, plain_integers
+from skproj.utils._doc_link import DocumentationLink
 from skproj.utils._docs import shared_docs
 from skproj.utils._stability import stability_index
 from skproj.utils._state import VersionedState
@@ -56,6 +57,7 @@ DESIGN_THRESHOLD = 0.9
 @shared_docs(**DOCS)
 class StabilitySelector(
     VersionedState,
+    DocumentationLink,
     MetaEstimatorMixin,
     SelectorMixin,
     CallbackSupportMixin,
