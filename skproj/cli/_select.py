@@ -55,12 +55,11 @@ def run(options):
     }
     say(f"{options.data}: {len(y)} rows, {len(names)} features")
     say(f"target {options.target!r}: {facts['task']}")
+    model = METHOD_NAMES[method]
     if options.eta is None:
-        say(
-            f"Searching for the radius of the {METHOD_NAMES[method]}, {options.cv} folds"
-        )
+        say(f"Searching for the radius of the {model}, {options.cv} folds")
     else:
-        say(f"Fitting the {METHOD_NAMES[method]} at the radius {options.eta:g}")
+        say(f"Fitting the {model} at the radius {options.eta:g}")
 
     problem = Problem(
         X=X,
@@ -85,7 +84,7 @@ def run(options):
 
 def check_extras():
     """Raise an error if the results could not be written after all the work."""
-    for library in ("matplotlib", "skops"):
+    for library in ("jinja2", "matplotlib", "skops"):
         if not has(library):
             raise CommandError(f'--out needs {library}: pip install "skproj[cli]"')
 

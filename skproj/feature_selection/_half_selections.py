@@ -155,7 +155,7 @@ def number_groups(groups, n_samples, labels=None):
             if len(own) == 1:
                 raise ValueError(
                     "Each class needs a group in each half, but all samples of class "
-                    f"{label} are in group {groups[codes == own[0]][0]!r}."
+                    f"{label} are in group {groups[codes == own[0]][0]}."
                 )
     return codes
 
