@@ -14,15 +14,21 @@ def run(options):
     if lines is None:  # saved by a program, not by a command
         lines = describe_model(load_model(options.model))
         lines |= writer_of(options.model)
-    print_table({"file": options.model, **lines})
+    verdict = {"verdict": lines.pop("verdict")} if "verdict" in lines else {}
+    print_table({**verdict, "file": options.model, **lines})
 
 
 def describe_model(model):
     """Return the main properties of a fitted model as text, by name."""
     import numpy as np
 
+    from skproj.cli._result import VERDICT_ATTRIBUTE
+
+    lines = {}
+    if hasattr(model, VERDICT_ATTRIBUTE):
+        lines["verdict"] = getattr(model, VERDICT_ATTRIBUTE)["sentence"]
     steps = [step for _, step in getattr(model, "steps", [("", model)])]
-    lines = {"model": ", ".join(type(step).__name__ for step in steps)}
+    lines["model"] = ", ".join(type(step).__name__ for step in steps)
     step = selection_of(model)
     if hasattr(step, "eta_"):
         lines["eta"] = f"{step.eta_:.6g}"
