@@ -34,7 +34,8 @@ examples:
 }
 
 DATA_HELP = (
-    "table with a row for each sample: .csv, .tsv (both also as .gz), .parquet or .h5ad"
+    "table with a row for each sample: .csv, .tsv, .txt (all also as .gz), .xlsx, "
+    ".parquet or .h5ad; - is the standard input"
 )
 
 
@@ -81,10 +82,33 @@ def add_select(commands):
         help="columns that are not features, such as ids",
     )
     parser.add_argument(
+        "--drop-suspects",
+        action="store_true",
+        help="leave out columns that are suspected to give the target away",
+    )
+    parser.add_argument(
+        "--labels",
+        type=Path,
+        metavar="FILE",
+        help="table with the target, and the groups, by the names of the rows",
+    )
+    parser.add_argument(
+        "--impute",
+        choices=["median", "knn", "indicator"],
+        help="fill in missing numbers: by the median of the column, by the mean of the "
+        "five rows that are most alike, or by the median with another column that says "
+        "where one was missing",
+    )
+    parser.add_argument(
+        "--encode",
+        choices=["onehot"],
+        help="onehot: make a column of 0 and 1 for each value of a column of text",
+    )
+    parser.add_argument(
         "--groups",
         metavar="COLUMN",
-        help="column that names the patient, the batch or the like of each row: rows of "
-        "one are never on both sides of a split; of an .h5ad file, a column of obs",
+        help="column that names the patient, the batch or the like of each row: rows "
+        "of one are never on both sides of a split; of an .h5ad file, a column of obs",
     )
     parser.add_argument(
         "--task",
@@ -183,10 +207,37 @@ def add_command(commands, name, summary, description):
 
 def add_table_options(parser):
     parser.add_argument(
-        "--index", metavar="COLUMN", help="column with the names of the rows"
+        "--index",
+        "--id",
+        metavar="COLUMN",
+        help="column with the names of the rows",
     )
     parser.add_argument(
         "--layer", metavar="LAYER", help="layer of an .h5ad file, instead of X"
+    )
+    parser.add_argument(
+        "--sheet", metavar="SHEET", help="sheet of an .xlsx file (default: the first)"
+    )
+    parser.add_argument(
+        "--sep",
+        type=separator,
+        metavar="SIGN",
+        help="sign between the columns of text, or tab (default: recognised)",
+    )
+    parser.add_argument(
+        "--decimal",
+        choices=[".", ","],
+        help="decimal sign of text (default: recognised)",
+    )
+    parser.add_argument(
+        "--encoding",
+        metavar="NAME",
+        help="encoding of text, such as utf-16 or latin-1 (default: recognised)",
+    )
+    parser.add_argument(
+        "--transpose",
+        action="store_true",
+        help="the table has a row for each feature and a column for each sample",
     )
 
 
@@ -273,6 +324,14 @@ def number(kind, is_allowed, wanted):
         return value
 
     return read
+
+
+def separator(text):
+    """Return a separator of columns, which may be the word tab."""
+    text = {"tab": "\t", "\\t": "\t"}.get(text, text)
+    if len(text) != 1:
+        raise argparse.ArgumentTypeError(f"must be one sign or tab, got {text!r}")
+    return text
 
 
 def radius(text):

@@ -6,7 +6,7 @@ import shutil
 import uuid
 
 from skproj.cli._errors import CommandError
-from skproj.cli._tables import TEXT_SEPARATORS, suffix_of
+from skproj.cli._text import TEXT_SEPARATORS, suffix_of
 from skproj.utils._optional import import_optional
 
 # A cell of a text file that begins with one of these is a formula to a spreadsheet.

@@ -6,12 +6,15 @@ import os
 
 import numpy as np
 
+from skproj.cli._checks import check_finite, is_numeric
 from skproj.cli._errors import CommandError
 from skproj.cli._output import check_free, new_folder
+from skproj.cli._preparation import prepare_columns
 from skproj.cli._report import FILES, write_report
 from skproj.cli._search import METHOD_NAMES, check_scorer
 from skproj.cli._selection import Problem, select
-from skproj.cli._tables import check_finite, is_numeric, read_table
+from skproj.cli._tables import ReadOptions, read_table
+from skproj.cli._text import STANDARD_INPUT
 from skproj.utils._optional import import_optional
 from skproj.utils._wording import join_names
 
@@ -34,7 +37,12 @@ def run(options):
     say = (lambda *text: None) if options.quiet else print
 
     table = read_table(
-        options.data, index=options.index, layer=options.layer, target=options.target
+        ReadOptions.of(
+            options,
+            target=options.target,
+            groups=options.groups,
+            labels=options.labels,
+        )
     )
     names = table.feature_names(options.target, options.drop, options.groups)
     if not names:
@@ -42,7 +50,7 @@ def run(options):
     column, labels = table.target(options.target), table.labels(options.target)
     task, y = labels_or_numbers(column, labels, options)
     groups = None if options.groups is None else number_groups(table, options)
-    X = table.numbers(names, dtype=np.float32)
+    X, prepare, preparation = prepare_columns(table, names, options)
     method = DEFAULT_METHODS[task] if options.method == "auto" else options.method
     facts = {
         "data": str(options.data),
@@ -69,6 +77,8 @@ def run(options):
         method=method,
         options=options,
         groups=groups,
+        prepare=prepare,
+        preparation=preparation,
     )
     shows_progress = not (options.quiet or options.no_progress) and has("rich")
     selection = select(problem, show_progress=shows_progress)
@@ -159,6 +169,8 @@ def describe_task(task, y):
 
 def digest(path):
     """Return the SHA-256 of a file."""
+    if str(path) == STANDARD_INPUT:
+        return "unknown, of the standard input"
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

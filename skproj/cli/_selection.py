@@ -56,6 +56,8 @@ class Problem:
         Rows of a group stay on the same side of each split.
     prepare : transformer, default=None
         What makes features of the columns of a DataFrame, within each split.
+    preparation : sequence of str
+        Sentences on what was done to the columns.
     """
 
     X: object
@@ -66,6 +68,7 @@ class Problem:
     options: object
     groups: np.ndarray | None = None
     prepare: object = None
+    preparation: tuple = ()
 
     @property
     def classifies(self):
@@ -154,6 +157,7 @@ def select(problem, show_progress=False):
         n_test=len(test),
         stability=index,
         stability_interval=interval,
+        preparation=list(p.preparation),
     )
 
 
