@@ -76,6 +76,10 @@ class AnnDataTable:
 
     labels = target
 
+    def other_columns(self, drop):
+        """Return the names of the columns of `obs`, which may name groups."""
+        return list(self._obs)
+
     def text_columns(self, names):
         """Return no names: the features of annotated data are numbers."""
         return []

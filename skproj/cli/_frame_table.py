@@ -101,6 +101,10 @@ class FrameTable:
         text = self._labels.str.strip().set_axis(column.index)
         return text if text.str.fullmatch(r"[+-]?0\d+").any() else column
 
+    def other_columns(self, drop):
+        """Return the names of columns that are no features but may name groups."""
+        return list(drop)
+
     def label_columns(self, index):
         """Return all columns by the names of the rows, the target as it is written.
 

@@ -13,6 +13,7 @@ from skproj.cli._preparation import prepare_columns
 from skproj.cli._report import FILES, write_report
 from skproj.cli._search import METHOD_NAMES, check_scorer
 from skproj.cli._selection import Problem, select
+from skproj.cli._suspects import suspect_columns, suspect_rows
 from skproj.cli._tables import ReadOptions, read_table
 from skproj.cli._text import STANDARD_INPUT
 from skproj.utils._optional import import_optional
@@ -36,6 +37,34 @@ def run(options):
     check_scorer(options.scoring)
     say = (lambda *text: None) if options.quiet else print
 
+    problem, facts = read_problem(options)
+    say(f"{options.data}: {facts['rows']} rows, {facts['features']} features")
+    say(f"target {options.target!r}: {facts['task']}")
+    if options.eta is None:
+        say(f"Searching for the radius of the {facts['method']}, {options.cv} folds")
+    else:
+        say(f"Fitting the {facts['method']} at the radius {options.eta:g}")
+    shows_progress = not (options.quiet or options.no_progress) and has("rich")
+    selection = select(problem, show_progress=shows_progress)
+    say("\n".join(summary(selection)))
+    if options.out is None:
+        say("\nNothing was written; --out DIR saves the model and a report.")
+        return
+    with new_folder(options.out, FILES) as folder:
+        write_report(folder, selection, facts, options)
+        written = sorted(os.listdir(folder))
+    say(f"\nWrote to {options.out}: {', '.join(written)}")
+
+
+def read_problem(options):
+    """Read the table and check it.
+
+    Returns
+    -------
+    problem : Problem
+    facts : dict
+        About the data, by name, for the report.
+    """
     table = read_table(
         ReadOptions.of(
             options,
@@ -50,25 +79,15 @@ def run(options):
     column, labels = table.target(options.target), table.labels(options.target)
     task, y = labels_or_numbers(column, labels, options)
     groups = None if options.groups is None else number_groups(table, options)
-    X, prepare, preparation = prepare_columns(table, names, options)
+    X, prepare, done = prepare_columns(table, names, options)
+    suspects, remarks = find_suspects(table, X, y, names, task, options)
+    if suspects and options.drop_suspects:
+        names = [name for name in names if name not in suspects]
+        if not names:
+            raise CommandError("--drop-suspects leaves no features.")
+        X, prepare, done = prepare_columns(table, names, options)
+        done.append(f"Suspected leaks were left out: {join_names(suspects)}.")
     method = DEFAULT_METHODS[task] if options.method == "auto" else options.method
-    facts = {
-        "data": str(options.data),
-        "SHA-256 of the file": digest(options.data),
-        "rows": len(y),
-        "features": len(names),
-        "target": options.target,
-        "task": describe_task(task, y),
-        "method": METHOD_NAMES[method],
-    }
-    say(f"{options.data}: {len(y)} rows, {len(names)} features")
-    say(f"target {options.target!r}: {facts['task']}")
-    model = METHOD_NAMES[method]
-    if options.eta is None:
-        say(f"Searching for the radius of the {model}, {options.cv} folds")
-    else:
-        say(f"Fitting the {model} at the radius {options.eta:g}")
-
     problem = Problem(
         X=X,
         y=y,
@@ -78,18 +97,38 @@ def run(options):
         options=options,
         groups=groups,
         prepare=prepare,
-        preparation=preparation,
+        preparation=done,
+        warnings=remarks,
     )
-    shows_progress = not (options.quiet or options.no_progress) and has("rich")
-    selection = select(problem, show_progress=shows_progress)
-    say("\n".join(summary(selection)))
-    if options.out is None:
-        say("\nNothing was written; --out DIR saves the model and a report.")
-        return
-    with new_folder(options.out, FILES) as folder:
-        write_report(folder, selection, facts, options)
-        written = sorted(os.listdir(folder))
-    say(f"\nWrote to {options.out}: {', '.join(written)}")
+    facts = {
+        "data": str(options.data),
+        "SHA-256 of the file": digest(options.data),
+        "rows": len(y),
+        "features": len(names),
+        "target": options.target,
+        "task": describe_task(task, y),
+        "method": METHOD_NAMES[method],
+    }
+    return problem, facts
+
+
+def find_suspects(table, X, y, names, task, options):
+    """Return the columns that may give the target away, and sentences of warning."""
+    if hasattr(X, "columns"):
+        X = X.select_dtypes("number")
+        X, names = X.to_numpy(), list(X.columns)
+    classifies = task == "classification"
+    suspects = suspect_columns(X, y, names, classifies)
+    remarks = suspect_rows(table, X, y, options, classifies)
+    if suspects and not options.drop_suspects:
+        listed = "; ".join(
+            f"{name!r} {reason}" for name, reason in list(suspects.items())[:5]
+        )
+        more = f"; and {len(suspects) - 5} more" if len(suspects) > 5 else ""
+        remarks.insert(
+            0, f"Suspected leaks, which --drop-suspects leaves out: {listed}{more}."
+        )
+    return suspects, remarks
 
 
 def check_extras():
@@ -185,8 +224,8 @@ def summary(selection):
         f"Radius eta = {s.eta:.4g}: {s.n_selected} of {len(s.names)} features, "
         f"cross-validated {s.cv_score_name} {s.cv_score:.3f} +- {s.cv_std:.3f}",
     ]
-    for warning in s.warnings:
-        lines += ["", warning]
+    for sentence in [*s.preparation, *s.warnings]:
+        lines += ["", sentence]
     if s.comparison:
         names = [score.name for score in s.comparison[0].scores]
         lines += [

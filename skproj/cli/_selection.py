@@ -56,8 +56,8 @@ class Problem:
         Rows of a group stay on the same side of each split.
     prepare : transformer, default=None
         What makes features of the columns of a DataFrame, within each split.
-    preparation : sequence of str
-        Sentences on what was done to the columns.
+    preparation, warnings : sequence of str
+        Sentences on what was done to the columns, and on what is suspect in the data.
     """
 
     X: object
@@ -69,6 +69,7 @@ class Problem:
     groups: np.ndarray | None = None
     prepare: object = None
     preparation: tuple = ()
+    warnings: tuple = ()
 
     @property
     def classifies(self):
@@ -150,7 +151,7 @@ def select(problem, show_progress=False):
         cv_std=float(results["std_test_score"][row]),
         cv_score_name=cv_score_name,
         comparison=comparison,
-        warnings=warnings_on(step, verdict, comparison),
+        warnings=[*p.warnings, *warnings_on(step, verdict, comparison)],
         predictions=predictions,
         class_names=[] if classes is None else [str(label) for label in classes],
         n_train=len(train),
