@@ -91,6 +91,22 @@ def test_cells_without_a_label_take_no_part(small):
     assert np.isfinite(small.obsm["skproj_logits"]).all()
 
 
+@pytest.mark.parametrize("batch_key", [None, "batch"])
+def test_missing_values_outside_of_the_selection_do_not_matter(small, batch_key):
+    """Neither in genes to leave out, nor in unselected genes of cells to predict."""
+    unlabelled = np.arange(small.n_obs) % 4 == 0
+    small.obs.loc[unlabelled, "type"] = np.nan
+    small.obs["batch"] = np.arange(small.n_obs) % 3
+    small.X = small.X.toarray()
+    settings = {"mask_var": np.arange(small.n_vars) % 2 == 0, "batch_key": batch_key}
+    expected = select_features(small, "type", copy=True, **settings, **QUICK)
+    small.X[:, ~settings["mask_var"]] = np.nan
+    selected = expected.var["skproj_selected"].to_numpy()
+    small.X[np.ix_(unlabelled, ~selected)] = np.nan
+    select_features(small, "type", **settings, **QUICK)
+    assert_same_results(small, expected, rtol=0)
+
+
 @pytest.mark.parametrize("values", [[True, False, True], [3, 1, 2], ["x", "y", "z"]])
 def test_labels_keep_their_type(small, values, tmp_path):
     codes = small.obs["type"].astype("category").cat.codes.to_numpy()
