@@ -20,8 +20,6 @@ FILES = (
     "report.json",
     *PLOTS,
 )
-# Plots that the page has in the form of a table.
-NOT_IN_PAGE = ("features",)
 
 
 def write_report(folder, selection, facts, options):
@@ -36,9 +34,9 @@ def write_report(folder, selection, facts, options):
         (folder / f"{name}.png").write_bytes(png_of(draw))
     numbers = report_numbers(selection, path, facts, options)
     write_json(folder / "report.json", numbers)
-    figures = {
-        name: svg_of(draw) for name, draw in plots.items() if name not in NOT_IN_PAGE
-    }
+    # The page has the features, and the confusion of classes, as tables.
+    tables = ("features", "test") if selection.class_names else ("features",)
+    figures = {name: svg_of(draw) for name, draw in plots.items() if name not in tables}
     (folder / "report.html").write_text(render(numbers, figures), encoding="utf-8")
 
 

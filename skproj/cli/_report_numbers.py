@@ -109,8 +109,13 @@ def settings(options):
     return {
         name.replace("_", " "): ", ".join(value) if isinstance(value, list) else value
         for name, value in vars(options).items()
-        if name not in NO_SETTINGS and value not in (None, False, [])
+        if name not in NO_SETTINGS and (value or is_number(value))
     }
+
+
+def is_number(value):
+    """Whether an option is a number, which a switch is not."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def codes_of(labels, class_names):

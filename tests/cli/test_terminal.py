@@ -16,6 +16,7 @@ from skproj.cli import main
 from skproj.cli._summary import SUMMARY, read_summary, write_summary
 from tests.cli.conftest import make_frame, select
 
+BAR = "Selection of features"
 HEAVY = {"torch", "sklearn", "pandas", "matplotlib", "scipy"}
 
 
@@ -159,11 +160,14 @@ def test_completion_without_its_library_is_one_line(monkeypatch, capsys):
 def test_progress_is_one_line_in_plain_words(method, data, capsys):
     arguments = ["--target", "kind", "--cv", "2", "--eta", "4", "--method", method]
     assert main(["select", str(data), *arguments]) == 0
-    (bar,) = [line for line in capsys.readouterr().out.splitlines() if "%" in line]
-    assert bar.startswith("Selection of features ")
+    lines = capsys.readouterr().out.splitlines()
+    (bar,) = [line for line in lines if line.startswith(BAR)]
     assert "100%" in bar
+    words = " ".join(lines).lower()
+    for jargon in ("pipeline", "gridsearchcv", "fit-final-estimator", "#1"):
+        assert jargon not in words
 
 
 def test_no_progress_without_a_wish(data, capsys):
     assert select(data, "--eta", 4) == 0
-    assert "%" not in capsys.readouterr().out
+    assert BAR not in capsys.readouterr().out
