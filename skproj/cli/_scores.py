@@ -166,6 +166,7 @@ def t_quantile(n):
 
 def make_score(name, value, low, high, *, least=0.0, largest=1.0):
     """Return a score whose interval is within the possible values."""
-    low = low if least is None else max(low, least)
-    high = high if largest is None else min(high, largest)
+    # Rounding may put the score itself outside.
+    low = min(low if least is None else max(low, least), value)
+    high = max(high if largest is None else min(high, largest), value)
     return Score(name, float(value), float(low), float(high))

@@ -146,7 +146,10 @@ def recognize_separator(lines, usual):
     """
     best, most = usual, 1
     for separator in (usual, *SEPARATOR_NAMES):
-        counts = [len(row) for row in split(lines, separator) if row]
+        try:
+            counts = [len(row) for row in split(lines, separator) if row]
+        except csv.Error:  # a line without this separator is too long for a field
+            continue
         # A quoted line break may be cut off at the end; R omits the name of the first.
         body = counts[1:-1] or counts[1:] or counts
         if len(set(body)) == 1 and body[0] - counts[0] in (0, 1) and body[0] > most:
