@@ -10,7 +10,7 @@ from skproj.anndata._ranking import log_fold_changes, rank_in_groups
 from skproj.utils._calibration import fit_temperature
 
 
-def describe(selection, groups, reference, X, expression, genes, adata):
+def describe(selection, groups, reference, X, expression, genes, log_base, adata):
     """Return the results for an AnnData object.
 
     Parameters
@@ -23,8 +23,10 @@ def describe(selection, groups, reference, X, expression, genes, adata):
         Selected genes of all cells, as the model sees them and as they are.
     genes : ndarray of int
         Places of the genes that were considered.
+    log_base : float or None
+        Base of the logarithms in `expression`; None for natural ones.
     adata : AnnData
-        Names of the genes, and the base of the logarithms.
+        Names of the genes.
 
     Returns
     -------
@@ -47,7 +49,7 @@ def describe(selection, groups, reference, X, expression, genes, adata):
         X[labelled],
         expression[labelled],
         adata.var_names[genes[selection.selected]].to_numpy(),
-        adata.uns.get("log1p", {}).get("base"),
+        log_base,
     )
     return {
         "var": var,

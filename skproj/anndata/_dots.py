@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skproj.inspection._common import KEPT_COLOR, shorten
+from skproj.inspection._common import KEPT_COLOR, shorten, single_axes
 from skproj.utils._optional import import_optional
 
 # Inches for a dot, and for what is beside, above and below the dots.
@@ -42,6 +42,7 @@ def draw_dots(ax, means, shares, scores, gene_names, group_names):
         bars, ax = _new_axes(n_groups, n_genes)
         bars.bar(range(n_genes), scores, color=KEPT_COLOR, width=0.6)
         bars.set_ylabel("score")
+    ax = single_axes(ax)
     lowest, ranges = means.min(axis=0), np.ptp(means, axis=0)
     rows, columns = np.indices(means.shape)
     dots = ax.scatter(

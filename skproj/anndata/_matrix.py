@@ -71,6 +71,19 @@ def choose_matrix(adata, layer):
     return matrix, name
 
 
+def read_log_base(adata):
+    """Return the base of the logarithms that scanpy has noted, None if it is e."""
+    try:
+        base = adata.uns["log1p"]["base"]
+    except (KeyError, TypeError):  # not noted
+        return None
+    if base is None or (isinstance(base, numbers.Real) and base > 0):
+        return base
+    raise ValueError(
+        f"adata.uns['log1p']['base'] must be a positive number or None, got {base!r}."
+    )
+
+
 def choose_genes(adata, mask_var):
     """Return the places of the genes to look at."""
     if mask_var is None:

@@ -235,6 +235,14 @@ class LinearOfGroups(Linear):
         super().__init__(parameters, **settings)
         self.reference = reference
 
+    def check_parameters(self, searches):
+        super().check_parameters(searches)
+        if isinstance(self.parameters.get("class_weight"), dict):
+            raise ValueError(
+                'class_weight must be "balanced" or None with n_genes_per_group, whose '
+                "models have two classes each."
+            )
+
     def select(self, X, codes, folds, radius):
         selection = super().select(X, codes, folds, radius)
         counts = selection.model.of_group_.sum(axis=1)

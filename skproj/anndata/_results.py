@@ -176,9 +176,14 @@ def plot_selected(adata, *, key="skproj", n_genes=20, ax=None):
     table = selected_df(adata, key=key).head(n_genes)
     table = table.sort_values(["group", "score"], ascending=[True, False])
     results = adata.uns[key]
-    groups, _ = choose_groups(
-        read_groups(adata, results["params"]["groupby"]), results["groups"], "rest"
-    )
+    groups = read_groups(adata, results["params"]["groupby"])
+    present = [name for name in results["groups"] if name in groups.names]
+    if len(present) == 0 or len(table) == 0:
+        raise ValueError(
+            f"adata has no cells of the groups, or no genes, of key={key!r}: it must "
+            "have some of those that select_features had."
+        )
+    groups, _ = choose_groups(groups, present, "rest")
     matrix, _ = choose_matrix(adata, results["params"]["layer"])
     genes = adata.var_names.get_indexer(table.index)
     order = np.argsort(genes)

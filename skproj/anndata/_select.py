@@ -23,6 +23,7 @@ from skproj.anndata._matrix import (
     choose_genes,
     choose_matrix,
     read,
+    read_log_base,
     warn_of_counts,
 )
 from skproj.anndata._methods import METHODS, LinearOfGroups, check_radius
@@ -241,13 +242,12 @@ def select_features(
     codes = chosen.codes[labelled]
     batches = BatchCorrection(adata, batch_key)
     batches.check_groups(labelled, codes)
+    log_base = read_log_base(adata)
     radius = check_radius(eta, n_genes, n_genes_per_group, len(genes))
     cls = METHODS[method]
     if n_genes_per_group is not None:
         cls = partial(LinearOfGroups, reference=code)
-    parameters = _check_parameters(parameters, chosen, radius, n_genes_per_group)
-    model = cls(parameters, random_state=int(random_state), n_jobs=n_jobs)
-    model.check_parameters(searches=radius is None)
+    model = _make_method(cls, parameters, chosen, radius, random_state, n_jobs)
 
     start = log_info(f"selecting genes for {len(chosen.names)} groups of {groupby!r}")
     X = read(matrix, labelled, genes)
@@ -261,7 +261,7 @@ def select_features(
     check_finite(expression, matrix_name, adata.var_names[selected])
     X = batches.correct(expression, selection.selected)
 
-    results = describe(selection, chosen, code, X, expression, genes, adata)
+    results = describe(selection, chosen, code, X, expression, genes, log_base, adata)
     results["uns"]["params"] = {
         "groupby": groupby,
         "groups": groups if isinstance(groups, str) else [str(x) for x in groups],
@@ -315,19 +315,16 @@ def _check_arguments(
         )
 
 
-def _check_parameters(parameters, groups, radius, n_genes_per_group):
-    """Return the parameters of the estimator for labels that are codes."""
+def _make_method(cls, parameters, groups, radius, random_state, n_jobs):
+    """Return the `Method` of this class, once its parameters are checked."""
     if radius is None:
         parameters = {"selection_rule": "one-standard-error", **parameters}
     if isinstance(parameters.get("class_weight"), dict):
-        if n_genes_per_group is not None:
-            raise ValueError(
-                'class_weight must be "balanced" or None with n_genes_per_group, whose '
-                "models have one group and the other cells each."
-            )
         weights = _weights_of_codes(parameters["class_weight"], groups)
         parameters = {**parameters, "class_weight": weights}
-    return parameters
+    method = cls(parameters, random_state=int(random_state), n_jobs=n_jobs)
+    method.check_parameters(searches=radius is None)
+    return method
 
 
 def _weights_of_codes(class_weight, groups):

@@ -92,6 +92,13 @@ def test_cells_that_take_no_part_are_not_drawn(small, tmp_path):
     backed.file.close()
 
 
+def test_groups_that_are_left_are_drawn(small):
+    select_features(small, "type", **QUICK)
+    part = small[small.obs["type"] != "CD19+ B"].copy()
+    ax = plot_selected(part)
+    assert texts(ax.get_yticklabels()) == ["CD14+ Monocyte", "CD8+ Cytotoxic T"]
+
+
 def test_scaled_data_have_dots_of_one_size(small):
     X = small.X.toarray()
     small.X = X - X.mean(axis=0)
@@ -107,6 +114,14 @@ def test_bad_input_is_refused(small):
     select_features(small, "type", **QUICK)
     with pytest.raises(ValueError, match="n_genes must be an integer of at least 1"):
         plot_selected(small, n_genes=0)
+    with pytest.raises(TypeError, match="ax must be the axes of one plot, got str"):
+        plot_selected(small, ax="x")
+    for part in (
+        small[:, ~small.var["skproj_selected"].to_numpy()].copy(),
+        small[:0].copy(),
+    ):
+        with pytest.raises(ValueError, match="no cells of the groups, or no genes"):
+            plot_selected(part)
     del small.obs["type"]
     with pytest.raises(ValueError, match="groupby='type' is not a column"):
         plot_selected(small)

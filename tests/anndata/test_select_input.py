@@ -264,6 +264,27 @@ def test_unknown_parameter_is_refused(small):
         select_features(small.obs, "type")
 
 
+@pytest.mark.parametrize("noted", [None, {}, {"base": None}])
+def test_base_of_logarithms_need_not_be_noted(small, noted):
+    expected = select_features(small, "type", copy=True, **QUICK)
+    small.uns["log1p"] = noted
+    select_features(small, "type", **QUICK)
+    names = ("names", "logfoldchanges")
+    for one, other in (
+        (expected.uns["skproj"][n], small.uns["skproj"][n]) for n in names
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("base", ["e", -2.0])
+def test_base_of_logarithms_must_be_a_number(small, base):
+    small.uns["log1p"] = {"base": base}
+    before = written_names(small)
+    with pytest.raises(ValueError, match=r"\['base'\] must be a positive number"):
+        select_features(small, "type", **QUICK)
+    assert written_names(small) == before
+
+
 def test_object_without_X_is_refused(small):
     empty = anndata.AnnData(obs=small.obs, layers={"logs": small.X})
     with pytest.raises(ValueError, match=r"adata.X is None; choose a layer.*'logs'"):
