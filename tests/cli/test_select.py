@@ -53,7 +53,7 @@ def test_select_prints_radius_scores_and_features(data, capsys):
     printed = capsys.readouterr()
     assert re.search(r"Radius eta = [\d.]+: \d of 8 features, cross-val", printed.out)
     assert re.search(r"no selection, SVM +8 +[01]\.\d{3}", printed.out)
-    assert re.search(r"\n +[\d.]+  gene[01]\n", printed.out)
+    assert re.search(r"\n +[\d.]+ +\d+%  gene[01]  \(high in ", printed.out)
     assert printed.err == ""
 
 
