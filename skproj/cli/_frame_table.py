@@ -81,8 +81,13 @@ class FrameTable:
                 "--transpose reads a table with a row for each feature"
             )
         others = self._frame if self.row_names is not None else self._frame.iloc[:, 1:]
-        numeric = all(dtype.kind in "iuf" for dtype in others.dtypes)
-        if numeric and self.n_rows > 2 * others.shape[1] and names.is_unique:
+        numeric = all(getattr(t, "kind", "O") in "iuf" for t in others.dtypes)
+        if (
+            len(others.columns) > 1
+            and numeric
+            and self.n_rows > 2 * others.shape[1]
+            and names.is_unique
+        ):
             raise CommandError(
                 f"{self.path} has no column {target!r}, and with {self.n_rows} rows of "
                 f"{others.shape[1]} numbers it seems to have a row for each feature: "

@@ -17,9 +17,8 @@ TEXT_SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 SEPARATOR_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 STANDARD_INPUT = "-"
 
-# What is read to recognise the format: lines, and bytes of encodings without a mark.
+# What is read to recognise the separator and the decimal sign.
 N_LINES = 10
-N_BYTES = 1 << 16
 
 DECIMAL_COMMA = re.compile(r"\s*[+-]?\d+,\d+([eE][+-]?\d+)?\s*")
 DECIMAL_POINT = re.compile(r"\s*[+-]?\d*\.\d+([eE][+-]?\d+)?\s*")
@@ -114,6 +113,11 @@ def recognize_encoding(source):
         start = file.read(4)
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
+    if b"\0" in start:
+        raise CommandError(
+            f"{source.path} seems to be in UTF-16 without a mark: --encoding utf-16-le "
+            "or utf-16-be reads it"
+        )
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
         with source.open() as file:
@@ -121,11 +125,6 @@ def recognize_encoding(source):
                 decoder.decode(block)
             decoder.decode(b"", final=True)
     except UnicodeDecodeError:
-        if start[1:2] == b"\0" or start[:1] == b"\0":
-            raise CommandError(
-                f"{source.path} seems to be in UTF-16 without a mark: --encoding "
-                "utf-16-le or utf-16-be reads it"
-            ) from None
         warnings.warn(
             f"{source.path} is not in UTF-8 and was read as Latin-1; --encoding names "
             "another encoding",
