@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 ROOT = Path(__file__).resolve().parent.parent
 COMPILED = {".so", ".pyd", ".dylib", ".dll"}
 SOURCES = {".pyx", ".pxd", ".h", ".c"}
+WRITTEN = {".py", ".pyx", ".pxd", ".h", ".typed", ".css", ".html", ".js"}
 # Files that the tests and the documentation read.
 NEEDED = {
     "CHANGELOG.md",
@@ -31,7 +32,7 @@ def sources(folder):
     return {
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / folder).rglob("*")
-        if path.suffix in {".py", ".pyx", ".pxd", ".h", ".typed"}
+        if path.suffix in WRITTEN
     }
 
 

@@ -19,6 +19,7 @@ _LAZY = {
 }
 _SUBPACKAGES = (
     "anndata",
+    "callback",
     "datasets",
     "decomposition",
     "feature_selection",

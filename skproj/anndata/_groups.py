@@ -1,12 +1,16 @@
 """Groups of the cells, and folds of a cross-validation over them."""
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from skproj.utils._optional import import_optional
 from skproj.utils._splits import make_splits
 from skproj.utils._wording import join_names
+
+MAX_LISTED = 10  # names in an error
+MAX_INTEGER_GROUPS = 50  # of a column that is not categorical
 
 
 @dataclass(frozen=True)
@@ -20,9 +24,10 @@ class Groups:
     categories : pandas.Index
         All groups, with those that no cell is in.
     present : ndarray of int of shape (n_groups,)
-        Which of them have cells.
+        Which of them have cells and take part.
     codes : ndarray of int of shape (n_cells,)
-        The group of each cell, as a place in `present`; -1 for cells without a label.
+        The group of each cell, as a place in `present`; -1 for cells without a label
+        and those of groups that take no part.
     """
 
     name: str
@@ -54,7 +59,7 @@ class Groups:
 
 
 def read_groups(adata, groupby):
-    """Return the `Groups` that a column of `adata.obs` makes."""
+    """Return the `Groups` that a column of `adata.obs` makes, all that have cells."""
     pandas = import_optional("pandas", extra="anndata")
     column = read_column(adata.obs, groupby, "groupby", "adata.obs")
     if pandas.api.types.is_float_dtype(column.dtype):
@@ -69,6 +74,52 @@ def read_groups(adata, groupby):
     return Groups(groupby, labels.categories, present, codes)
 
 
+def choose_groups(groups, chosen, reference):
+    """Return the groups that take part, and the code of the reference or None.
+
+    Parameters
+    ----------
+    groups : Groups
+    chosen : "all" or sequence
+        Values or names of groups.
+    reference : "rest" or object
+        The value or name of a group, which takes part in any case.
+    """
+    named = {name: code for code, name in enumerate(groups.names)}
+    if len(named) < len(groups.names):
+        raise ValueError(
+            f"groupby={groups.name!r} has different groups of the same name, such as "
+            "1 and '1'."
+        )
+    has_reference = not (isinstance(reference, str) and reference == "rest")
+    if has_reference:
+        _check_named([reference], named, "reference", groups)
+    if not (isinstance(chosen, str) and chosen == "all"):
+        if isinstance(chosen, str) or not isinstance(chosen, Collection):
+            raise ValueError(f'groups must be "all" or a list, got {chosen!r}.')
+        _check_named(chosen, named, "groups", groups)
+        wanted = {*chosen, reference} if has_reference else chosen
+        kept = np.array(sorted({named[str(name)] for name in wanted}), dtype=int)
+        place = np.full(len(named) + 1, -1)  # the last is for cells without a label
+        place[kept] = np.arange(len(kept))
+        groups = replace(
+            groups, present=groups.present[kept], codes=place[groups.codes]
+        )
+    if not has_reference:
+        return groups, None
+    return groups, groups.names.tolist().index(str(reference))
+
+
+def _check_named(wanted, named, parameter, groups):
+    """Refuse names that no group with cells has."""
+    unknown = [name for name in wanted if str(name) not in named]
+    if unknown:
+        raise ValueError(
+            f"{parameter} has {join_or_none(unknown)}, and groupby={groups.name!r} no "
+            f"such group with cells; the groups are {join_or_none(named)}."
+        )
+
+
 def read_column(table, name, parameter, where):
     """Return a column of `adata.obs` or `adata.var`; the error lists the columns."""
     if not isinstance(name, str) or name not in table.columns:
@@ -81,47 +132,67 @@ def read_column(table, name, parameter, where):
 
 def join_or_none(names):
     """Return the first names in quotes, or "none"."""
-    return join_names(names, at_most=10) or "none"
+    return join_names(names, at_most=MAX_LISTED) or "none"
 
 
-def make_folds(adata, groups, *, cv, batch_key, random_state):
-    """Split the cells that have a label.
+def make_folds(adata, groups, *, cv, donor_key, random_state):
+    """Split the cells that take part.
 
-    Cells of a batch, by the column `batch_key` of `adata.obs`, stay together. A fold is
-    a tuple of training and test cells, as places among the cells that have a label.
+    Cells of a donor, by the column `donor_key` of `adata.obs`, stay together. A fold is
+    a tuple of training and test cells, as places among the cells that take part.
     """
     codes = groups.codes[groups.has_label]
-    sizes = np.bincount(codes, minlength=len(groups.present))
+    _check_sizes(adata, groups, np.bincount(codes, minlength=len(groups.present)), cv)
+    donors, name = None, ""
+    if donor_key is not None:
+        name = f"donor_key={donor_key!r}"
+        donors = read_complete_column(
+            adata.obs[groups.has_label], donor_key, "donor_key"
+        )
+    return make_splits(
+        cv,
+        codes[:, np.newaxis],
+        groups.names[codes],
+        classifier=True,
+        groups=donors,
+        random_state=random_state,
+        groups_name=name,
+    )
+
+
+def read_complete_column(table, name, parameter):
+    """Return a column of `adata.obs` as text, without missing values."""
+    column = read_column(table, name, parameter, "adata.obs")
+    if column.isna().any():
+        raise ValueError(f"{parameter}={name!r} has missing values.")
+    return column.astype(str).to_numpy()
+
+
+def _check_sizes(adata, groups, sizes, cv):
+    """Refuse fewer than two groups, and groups with fewer cells than folds."""
     if len(sizes) < 2:
         found = f"only one, {groups.names[0]!r}" if len(sizes) else "none"
         raise ValueError(
             f"groupby={groups.name!r} must have at least two groups of cells; it has "
             f"{found}."
         )
-    small = [
-        f"{name} ({size})"
-        for name, size in zip(groups.names, sizes, strict=True)
-        if size < cv
-    ]
-    if small:
+    small = np.flatnonzero(sizes < cv)
+    pandas = import_optional("pandas", extra="anndata")
+    if pandas.api.types.is_integer_dtype(adata.obs[groups.name].dtype) and (
+        len(small) > 0 or len(sizes) > MAX_INTEGER_GROUPS
+    ):
         raise ValueError(
-            f"cv={cv} needs at least {cv} cells of each group; too small are "
-            f"{', '.join(small)}: merge them, set their labels to NaN, or lower cv."
+            f"groupby={groups.name!r} must be a column of labels, but it holds "
+            f"{len(sizes)} different numbers, {len(small)} of them in fewer cells than "
+            f"cv={cv}; make it categorical if they are labels, or cut it into ranges "
+            "with pandas.cut."
         )
-    batches, name = None, ""
-    if batch_key is not None:
-        name = f"batch_key={batch_key!r}"
-        batches = read_column(adata.obs, batch_key, "batch_key", "adata.obs")
-        batches = batches[groups.has_label]
-        if batches.isna().any():
-            raise ValueError(f"{name} has missing values.")
-        batches = batches.astype(str).to_numpy()
-    return make_splits(
-        cv,
-        codes[:, np.newaxis],
-        groups.names[codes],
-        classifier=True,
-        groups=batches,
-        random_state=random_state,
-        groups_name=name,
+    if len(small) == 0:
+        return
+    text = ", ".join(f"{groups.names[i]} ({sizes[i]})" for i in small[:MAX_LISTED])
+    if len(small) > MAX_LISTED:
+        text += f" and {len(small) - MAX_LISTED} more"
+    raise ValueError(
+        f"cv={cv} needs at least {cv} cells of each group; too small are {text}: merge "
+        "them, set their labels to NaN, leave them out of groups, or lower cv."
     )

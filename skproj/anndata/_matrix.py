@@ -31,6 +31,16 @@ def check_adata(adata):
         )
 
 
+def check_gene_names(adata):
+    """Refuse genes of the same name, which a table of results could not tell apart."""
+    if not adata.var_names.is_unique:
+        repeated = adata.var_names[adata.var_names.duplicated()].unique()
+        raise ValueError(
+            f"adata.var_names must be unique, but repeats {join_or_none(repeated)}: "
+            "call adata.var_names_make_unique() first."
+        )
+
+
 def check_integer(value, name, *, least):
     """Refuse values that are not integers, or too small."""
     is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
@@ -59,6 +69,19 @@ def choose_matrix(adata, layer):
     if np.dtype(matrix.dtype).kind not in "biuf":
         raise ValueError(f"{name} must hold real numbers, got dtype {matrix.dtype}.")
     return matrix, name
+
+
+def read_log_base(adata):
+    """Return the base of the logarithms that scanpy has noted, None if it is e."""
+    try:
+        base = adata.uns["log1p"]["base"]
+    except (KeyError, TypeError):  # not noted
+        return None
+    if base is None or (isinstance(base, numbers.Real) and base > 0):
+        return base
+    raise ValueError(
+        f"adata.uns['log1p']['base'] must be a positive number or None, got {base!r}."
+    )
 
 
 def choose_genes(adata, mask_var):
@@ -200,3 +223,30 @@ def divide_genes(X, scale):
     else:
         X /= scale
     return X
+
+
+def sums_of_groups(X, codes, n_codes):
+    """Return the sum of each gene over the cells of each code.
+
+    It has shape (n_codes, n_genes), in double precision.
+    """
+    cells = np.arange(len(codes))
+    membership = sparse.csr_array(
+        (np.ones(len(codes)), (codes, cells)), shape=(n_codes, len(codes))
+    )
+    sums = membership @ X
+    return sums.toarray() if sparse.issparse(sums) else sums
+
+
+def means_of_groups(X, codes, reference=None):
+    """Return the means in each group, and those that they are compared with.
+
+    Both have shape (n_groups, n_genes). The second ones are of the other cells, or of
+    the group with the code `reference`.
+    """
+    sizes = np.bincount(codes)[:, np.newaxis]
+    sums = sums_of_groups(X, codes, len(sizes))
+    means = sums / sizes
+    if reference is None:
+        return means, (sums.sum(axis=0) - sums) / (len(codes) - sizes)
+    return means, np.broadcast_to(means[reference], means.shape)

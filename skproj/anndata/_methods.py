@@ -9,6 +9,8 @@ import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, clone
 
+from skproj.anndata._group_selector import GroupSelector
+from skproj.anndata._log import log_hint
 from skproj.anndata._matrix import check_integer, divide_genes, scale_of_genes
 from skproj.feature_selection import (
     ProjectionFeatureSelector,
@@ -81,6 +83,13 @@ class GeneSelection:
         """
         coef = getattr(self.model, "coef_", None)
         return None if coef is None else for_both_groups(coef[:, self.selected])
+
+    def of_group(self, n_groups):
+        """Whether a gene is selected for a group, of shape (n_groups, n_selected)."""
+        of_group = getattr(self.model, "of_group_", None)
+        if of_group is None:  # a model of all groups
+            return np.ones((n_groups, len(self.selected)), dtype=bool)
+        return of_group[:, self.selected]
 
 
 class Method(ABC):
@@ -157,6 +166,7 @@ class Method(ABC):
             recipe = self._recipe(radius)
             model = clone(recipe).fit(X, codes)
         selected = model.get_support(indices=True)
+        log_hint(f"{len(selected)} genes are selected; fitting the folds")
         if len(selected) == 0:
             raise ValueError(
                 "No gene was selected: eta is too small, or no gene differs between "
@@ -218,6 +228,36 @@ class Linear(Method):
         return X @ coef.T + intercept[:, 0]
 
 
+class LinearOfGroups(Linear):
+    """A linear model for each group, with a number of genes of its own."""
+
+    def __init__(self, parameters, *, reference, **settings):
+        super().__init__(parameters, **settings)
+        self.reference = reference
+
+    def check_parameters(self, searches):
+        super().check_parameters(searches)
+        if isinstance(self.parameters.get("class_weight"), dict):
+            raise ValueError(
+                'class_weight must be "balanced" or None with n_genes_per_group, whose '
+                "models have two classes each."
+            )
+
+    def select(self, X, codes, folds, radius):
+        selection = super().select(X, codes, folds, radius)
+        counts = selection.model.of_group_.sum(axis=1)
+        counts = np.delete(counts, [] if self.reference is None else self.reference)
+        if counts.min() < radius["n_features_to_select"]:
+            raise ValueError(
+                f"n_genes_per_group={radius['n_features_to_select']} is too large: for "
+                f"one of the groups only {counts.min()} genes can be selected."
+            )
+        return selection
+
+    def _recipe(self, settings):
+        return GroupSelector(super()._recipe(settings), self.reference)
+
+
 class Autoencoder(Method):
     """The supervised autoencoder, which expects genes of unit variance."""
 
@@ -257,27 +297,35 @@ def for_both_groups(weights):
 METHODS = {"linear": Linear, "autoencoder": Autoencoder}
 
 
-def check_radius(eta, n_genes, n_considered):
+def check_radius(eta, n_genes, n_genes_per_group, n_considered):
     """Return the parameters that fix how many genes are selected, or None.
 
     None stands for a search.
     """
-    if n_genes is not None:
-        if eta != "cv":
+    given = {
+        "eta": None if isinstance(eta, str) and eta == "cv" else eta,
+        "n_genes": n_genes,
+        "n_genes_per_group": n_genes_per_group,
+    }
+    given = {name: value for name, value in given.items() if value is not None}
+    if len(given) > 1:
+        values = " and ".join(f"{name}={value!r}" for name, value in given.items())
+        raise ValueError(
+            f"eta, n_genes and n_genes_per_group cannot be combined, got {values}."
+        )
+    for name, value in given.items():
+        if name == "eta":
+            is_number = isinstance(eta, numbers.Real) and not isinstance(eta, bool)
+            if not is_number or not eta > 0:
+                break
+            return {"eta": float(eta)}
+        check_integer(value, name, least=1)
+        if value > n_considered:
             raise ValueError(
-                "eta and n_genes cannot be combined, got "
-                f"eta={eta!r} and n_genes={n_genes!r}."
-            )
-        check_integer(n_genes, "n_genes", least=1)
-        if n_genes > n_considered:
-            raise ValueError(
-                f"n_genes={n_genes} exceeds the number of genes to choose from, "
+                f"{name}={value} exceeds the number of genes to choose from, "
                 f"{n_considered}."
             )
-        return {"n_features_to_select": int(n_genes)}
-    if isinstance(eta, str):
-        if eta == "cv":
-            return None
-    elif isinstance(eta, numbers.Real) and not isinstance(eta, bool) and eta > 0:
-        return {"eta": float(eta)}
-    raise ValueError(f'eta must be "cv" or a positive number, got {eta!r}.')
+        return {"n_features_to_select": int(value)}
+    if eta is None or given:
+        raise ValueError(f'eta must be "cv" or a positive number, got {eta!r}.')
+    return None

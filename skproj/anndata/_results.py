@@ -3,6 +3,15 @@
 import numpy as np
 
 from skproj.anndata._docs import DOCS
+from skproj.anndata._dots import draw_dots
+from skproj.anndata._groups import choose_groups, read_groups
+from skproj.anndata._matrix import (
+    check_integer,
+    choose_matrix,
+    means_of_groups,
+    read,
+    stored_values,
+)
 from skproj.utils._docs import shared_docs
 from skproj.utils._optional import import_optional
 
@@ -11,11 +20,12 @@ VAR_COLUMNS = ("selected", "score", "selection_frequency")
 VARM_KEYS = ("difference", "coef")
 
 
-def check_inputs_stay(key, groupby, batch_key, mask_var):
+def check_inputs_stay(key, groupby, batch_key, donor_key, mask_var):
     """Refuse results that would take the place of a column that they come from."""
     written = {
         "groupby": (groupby, OBS_COLUMNS),
         "batch_key": (batch_key, OBS_COLUMNS),
+        "donor_key": (donor_key, OBS_COLUMNS),
         "mask_var": (mask_var, VAR_COLUMNS),
     }
     for parameter, (column, names) in written.items():
@@ -26,21 +36,37 @@ def check_inputs_stay(key, groupby, batch_key, mask_var):
             )
 
 
-def write_results(adata, key, *, var, varm, obs, latent, uns):
-    """Write the results of a selection, in place of earlier ones of the same key.
-
-    The dicts `var`, `varm` and `obs` hold columns, without the key in their names.
-    """
+def write_results(adata, key, results):
+    """Write the results of `describe`, in place of earlier ones of the same key."""
     for name in VARM_KEYS:  # not every method has all of them
         adata.varm.pop(f"{key}_{name}", None)
-    for name, column in var.items():
+    for name, column in results["var"].items():
         adata.var[f"{key}_{name}"] = column
-    for name, columns in varm.items():
+    for name, columns in results["varm"].items():
         adata.varm[f"{key}_{name}"] = columns
-    for name, column in obs.items():
+    for name, column in results["obs"].items():
         adata.obs[f"{key}_{name}"] = column
-    adata.obsm[f"X_{key}"] = latent
-    adata.uns[key] = uns
+    adata.obsm[f"{key}_logits"] = results["logits"]
+    adata.obsm[f"X_{key}"] = results["plane"]
+    adata.uns[key] = results["uns"]
+
+
+def list_results(key, results):
+    """Return the places of the results, one line each."""
+    places = [
+        f".{place}['{key}_{name}']"
+        for place in ("var", "varm", "obs")
+        for name in results[place]
+    ]
+    return "\n    ".join(
+        [
+            "added",
+            *places,
+            f".obsm['{key}_logits']",
+            f".obsm['X_{key}']",
+            f".uns[{key!r}]",
+        ]
+    )
 
 
 @shared_docs(**DOCS)
@@ -101,26 +127,38 @@ def selected_df(adata, *, key="skproj", all_genes=False):
 
 @shared_docs(**DOCS)
 def plot_selected(adata, *, key="skproj", n_genes=20, ax=None):
-    """Draw the selected genes with the largest scores.
+    """Draw the expression of the selected genes in the groups.
+
+    The area of a dot is the share of cells that express the gene, its colour their mean
+    expression. Genes stand beside others of the same group, in which they exceed the
+    other cells the most. The bars above are the scores.
 
     Parameters
     ----------
     {adata_key}
     n_genes : int, default=20
-        Largest number of genes to draw.
+        Largest number of genes to draw: those with the largest scores.
     ax : matplotlib Axes, default=None
         Where to draw; None makes a new figure.
 
     Returns
     -------
-    display : SupportDisplay
-        The plot, with the axes in `ax_`, the figure in `figure_`, and the numbers.
+    ax : matplotlib Axes
+        The axes with the dots.
 
     {no_results}
+        Also if its expression or labels are not there any more, or `n_genes` is not a
+        positive integer.
 
     See Also
     --------
-    selected_df : The same as a table.
+    selected_df : The scores as a table.
+    skproj.inspection.SupportDisplay : Plot of the scores alone.
+
+    Notes
+    -----
+    Data with negative values, which are scaled, have no share of cells that express a
+    gene; all dots have the same area then.
 
     References
     ----------
@@ -130,20 +168,35 @@ def plot_selected(adata, *, key="skproj", n_genes=20, ax=None):
     --------
     {example}
     >>> skproj.anndata.select_features(adata, "type", n_genes=3)
-    >>> display = skproj.anndata.plot_selected(adata)
-    >>> len(display.bars_)
-    3
+    >>> ax = skproj.anndata.plot_selected(adata)
+    >>> [label.get_text() for label in ax.get_yticklabels()]
+    ['B', 'NK', 'T']
     """
-    from skproj.inspection import SupportDisplay
-
-    table = selected_df(adata, key=key, all_genes=True)
-    display = SupportDisplay(
-        importances=table["score"],
-        support=table["selected"],
-        feature_names=table.index,
-        importance_name=f"score ({adata.uns[key]['params']['groupby']})",
+    check_integer(n_genes, "n_genes", least=1)
+    table = selected_df(adata, key=key).head(n_genes)
+    table = table.sort_values(["group", "score"], ascending=[True, False])
+    results = adata.uns[key]
+    groups = read_groups(adata, results["params"]["groupby"])
+    present = [name for name in results["groups"] if name in groups.names]
+    if len(present) == 0 or len(table) == 0:
+        raise ValueError(
+            f"adata has no cells of the groups, or no genes, of key={key!r}: it must "
+            "have some of those that select_features had."
+        )
+    groups, _ = choose_groups(groups, present, "rest")
+    matrix, _ = choose_matrix(adata, results["params"]["layer"])
+    genes = adata.var_names.get_indexer(table.index)
+    order = np.argsort(genes)
+    X = read(matrix, np.flatnonzero(groups.has_label), genes[order])
+    codes = groups.codes[groups.has_label]
+    place = np.argsort(order)
+    means = means_of_groups(X, codes)[0][:, place]
+    shares = None
+    if stored_values(X).min(initial=0) >= 0:
+        shares = means_of_groups((X > 0).astype(np.float32), codes)[0][:, place]
+    return draw_dots(
+        ax, means, shares, table["score"].to_numpy(), table.index, groups.names
     )
-    return display.plot(ax, max_features=n_genes)
 
 
 def _check_key(adata, key):

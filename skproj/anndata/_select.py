@@ -1,26 +1,33 @@
 """Selection of the genes that tell groups of cells apart."""
 
+from functools import partial
+
 import numpy as np
-from scipy import sparse
-from scipy.special import softmax
-from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from skproj._version import __version__
+from skproj.anndata._batches import BatchCorrection
+from skproj.anndata._describe import describe
 from skproj.anndata._docs import DOCS
-from skproj.anndata._groups import join_or_none, make_folds, read_groups
+from skproj.anndata._groups import (
+    choose_groups,
+    join_or_none,
+    make_folds,
+    read_groups,
+)
+from skproj.anndata._log import log_info
 from skproj.anndata._matrix import (
     check_adata,
     check_finite,
+    check_gene_names,
     check_integer,
     choose_genes,
     choose_matrix,
     read,
-    scale_of_genes,
+    read_log_base,
     warn_of_counts,
 )
-from skproj.anndata._methods import METHODS, check_radius
-from skproj.anndata._results import check_inputs_stay, write_results
-from skproj.utils._calibration import fit_temperature
+from skproj.anndata._methods import METHODS, LinearOfGroups, check_radius
+from skproj.anndata._results import check_inputs_stay, list_results, write_results
 from skproj.utils._docs import shared_docs
 
 
@@ -29,14 +36,18 @@ def select_features(
     adata,
     groupby,
     *,
+    groups="all",
+    reference="rest",
     method="linear",
     eta="cv",
     n_genes=None,
+    n_genes_per_group=None,
     layer=None,
     use_raw=False,
     mask_var=None,
     cv=5,
     batch_key=None,
+    donor_key=None,
     key_added="skproj",
     random_state=0,
     n_jobs=None,
@@ -58,6 +69,12 @@ def select_features(
     groupby : str
         Column of `adata.obs` with the groups. Cells whose label is missing take no part
         in the fit, but get predictions.
+    groups : "all" or sequence, default="all"
+        The groups to tell apart. Cells of other groups count as cells without a label.
+    reference : str, default="rest"
+        The group that the ranking in `adata.uns` compares the others with. It takes
+        part even if it is not in `groups`. "rest" compares each group with all other
+        cells.
     method : {"linear", "autoencoder"}, default="linear"
         "linear" is :class:`~skproj.feature_selection.ProjectionFeatureSelector`,
         "autoencoder" is :class:`~skproj.nn.SparseSupervisedAutoencoder`, which takes
@@ -67,7 +84,11 @@ def select_features(
         chooses it by cross-validation: the smallest one that is at most one standard
         error worse than the best.
     n_genes : int, default=None
-        Number of genes to select; then no radius is chosen.
+        Number of genes to select for all groups together; then no radius is chosen.
+    n_genes_per_group : int, default=None
+        Number of genes to select for each group. A model for each group then tells it
+        from the `reference`; a gene may be selected for several groups. Only for the
+        linear method.
     layer : str, default=None
         Layer to use instead of `adata.X`.
     use_raw : bool, default=False
@@ -80,8 +101,11 @@ def select_features(
         Number of folds. They choose the radius, and give the selection frequencies and
         the predictions of cells that the model has not seen.
     batch_key : str, default=None
-        Column of `adata.obs`, such as the donor; cells of a batch are held back
-        together. None splits them at random.
+        Column of `adata.obs` with a batch to correct for: the mean of the batch is
+        subtracted from each gene, which makes the data dense.
+    donor_key : str, default=None
+        Column of `adata.obs` with the donor or patient, or another unit whose cells
+        are held back together. None splits the cells at random.
     key_added : str, default="skproj"
         Prefix of the names of the results.
     random_state : int, default=0
@@ -120,13 +144,19 @@ def select_features(
             seen them, others by the fit to all.
         ``adata.obs["skproj_confidence"]`` : float
             Probability of that group, calibrated on the predictions of the folds.
-        ``adata.obsm["X_skproj"]`` : ndarray of shape (n_obs, n_groups)
+        ``adata.obsm["skproj_logits"]`` : ndarray of shape (n_obs, n_groups)
             Logits of the groups in the fit to all cells with a label. These cells look
             better separated than new ones would.
+        ``adata.obsm["X_skproj"]`` : ndarray of shape (n_obs, 2)
+            The two principal components of these logits, to be drawn.
         ``adata.uns["skproj"]`` : dict
             The names of the groups in the order of these columns, "eta", "n_selected",
             "accuracy" and "balanced_accuracy" of the predictions of the folds,
             "temperature", "cv_results" of the search, "params" and "version".
+            The ranking of the selected genes in each group but the reference, as scanpy
+            reads it [3]_: "names", "scores", the difference of the mean from that of
+            the reference in standard deviations, and "logfoldchanges", to the base 2.
+            "pvals" and "pvals_adj" are NaN, because nothing is tested.
 
     Raises
     ------
@@ -134,8 +164,8 @@ def select_features(
         If `adata` is not an AnnData object, or a parameter is unknown.
     ValueError
         If a name is not in `adata`, if there are fewer than two groups or a group has
-        fewer cells than `cv`, if values are missing, if no gene is selected, or if
-        another argument is unsuitable. Nothing is written then.
+        fewer cells than `cv`, if values are missing, if names of genes repeat, if no
+        gene is selected, or if another argument is unsuitable. Nothing is written then.
 
     Warns
     -----
@@ -160,6 +190,16 @@ def select_features(
     A selected gene need not differ more between the groups than one that is not, and
     scores are not test statistics.
 
+    The mean of a batch is that of its cells that take part, whatever their group, or
+    of all its cells if none takes part. If the batches have the groups in very unlike
+    shares, the correction takes some of the difference between the groups with it.
+
+    A model of a single group and its reference has a logit for this group only. With
+    `n_genes_per_group`, these are the logits, and zero that of the reference.
+
+    Progress is shown in lines if scanpy has been imported, from
+    ``scanpy.settings.verbosity = 2`` on.
+
     An object in backed mode gets its results in memory; they are in the file after
     `adata.write_h5ad`.
 
@@ -171,6 +211,9 @@ def select_features(
     .. [2] I. Virshup, S. Rybakov, F. J. Theis, P. Angerer, F. A. Wolf, "anndata:
        Access and store annotated data matrices", Journal of Open Source Software
        9(101), 2024, :doi:`10.21105/joss.04371`.
+    .. [3] F. A. Wolf, P. Angerer, F. J. Theis, "SCANPY: large-scale single-cell gene
+       expression data analysis", Genome Biology 19(15), 2018,
+       :doi:`10.1186/s13059-017-1382-0`.
 
     Examples
     --------
@@ -180,71 +223,72 @@ def select_features(
     np.int64(5)
     >>> list(adata.obs.columns)
     ['type', 'skproj_label', 'skproj_confidence']
+    >>> adata.uns["skproj"]["names"].dtype.names
+    ('B', 'NK', 'T')
     """
     check_adata(adata)
-    _check_arguments(adata, method, use_raw, cv, key_added, random_state, copy)
-    check_inputs_stay(key_added, groupby, batch_key, mask_var)
-    groups = read_groups(adata, groupby)
+    _check_arguments(
+        adata, method, n_genes_per_group, use_raw, cv, key_added, random_state, copy
+    )
+    check_inputs_stay(key_added, groupby, batch_key, donor_key, mask_var)
+    check_gene_names(adata)
+    chosen, code = choose_groups(read_groups(adata, groupby), groups, reference)
     folds = make_folds(
-        adata, groups, cv=cv, batch_key=batch_key, random_state=random_state
+        adata, chosen, cv=cv, donor_key=donor_key, random_state=random_state
     )
     genes = choose_genes(adata, mask_var)
     matrix, matrix_name = choose_matrix(adata, layer)
-    radius = check_radius(eta, n_genes, len(genes))
-    model = _make_method(method, parameters, groups, radius, random_state, n_jobs)
+    labelled = np.flatnonzero(chosen.has_label)
+    codes = chosen.codes[labelled]
+    batches = BatchCorrection(adata, batch_key)
+    batches.check_groups(labelled, codes)
+    log_base = read_log_base(adata)
+    radius = check_radius(eta, n_genes, n_genes_per_group, len(genes))
+    cls = METHODS[method]
+    if n_genes_per_group is not None:
+        cls = partial(LinearOfGroups, reference=code)
+    model = _make_method(cls, parameters, chosen, radius, random_state, n_jobs)
 
-    labelled = np.flatnonzero(groups.has_label)
-    codes = groups.codes[labelled]
+    start = log_info(f"selecting genes for {len(chosen.names)} groups of {groupby!r}")
     X = read(matrix, labelled, genes)
     check_finite(X, matrix_name, adata.var_names[genes])
     warn_of_counts(X, matrix_name, stacklevel=2)
+    X = batches.fit_correct(X, labelled)
     selection = model.select(X, codes, folds, radius)
     del X  # of the whole object, only the selected genes are needed
-    genes_selected = genes[selection.selected]
-    X = read(matrix, np.arange(adata.n_obs), genes_selected)
-    check_finite(X, matrix_name, adata.var_names[genes_selected])
+    selected = genes[selection.selected]
+    expression = read(matrix, np.arange(adata.n_obs), selected)
+    check_finite(expression, matrix_name, adata.var_names[selected])
+    X = batches.correct(expression, selection.selected)
 
-    latent = selection.logits(X)
-    logits = latent.astype(np.float64)
-    logits[labelled] = selection.fold_logits
-    predicted = logits.argmax(axis=1)
-    temperature = _temperature(selection.fold_logits, codes)
-    var, varm = _describe_genes(selection, X[labelled], codes, genes, adata.n_vars)
-    uns = {
-        "groups": groups.names,
-        "temperature": temperature,
-        **_describe_model(selection, codes, predicted[labelled]),
-        "params": {
-            "groupby": groupby,
-            "method": method,
-            "eta": eta,
-            "n_genes": n_genes,
-            "layer": layer,
-            "mask_var": mask_var if mask_var is None else str(mask_var),
-            "cv": cv,
-            "batch_key": batch_key,
-            "random_state": random_state,
-            "estimator": " ".join(repr(selection.recipe).split()),
-        },
-        "version": __version__,
+    results = describe(selection, chosen, code, X, expression, genes, log_base, adata)
+    results["uns"]["params"] = {
+        "groupby": groupby,
+        "groups": groups if isinstance(groups, str) else [str(x) for x in groups],
+        "reference": "rest" if code is None else str(reference),
+        "method": method,
+        "eta": eta,
+        "n_genes": n_genes,
+        "n_genes_per_group": n_genes_per_group,
+        "layer": layer,
+        "use_raw": False,
+        "mask_var": mask_var if mask_var is None else str(mask_var),
+        "cv": cv,
+        "batch_key": batch_key,
+        "donor_key": donor_key,
+        "random_state": random_state,
+        "estimator": " ".join(repr(selection.recipe).split()),
     }
+    results["uns"]["version"] = __version__
     adata = adata.copy() if copy else adata
-    write_results(
-        adata,
-        key_added,
-        var=var,
-        varm=varm,
-        obs={
-            "label": groups.as_column(predicted),
-            "confidence": softmax(logits / temperature, axis=1).max(axis=1),
-        },
-        latent=latent,
-        uns=uns,
-    )
+    write_results(adata, key_added, results)
+    log_info("    finished", since=start, details=list_results(key_added, results))
     return adata if copy else None
 
 
-def _check_arguments(adata, method, use_raw, cv, key_added, random_state, copy):
+def _check_arguments(
+    adata, method, n_genes_per_group, use_raw, cv, key_added, random_state, copy
+):
     """Refuse arguments that can be judged without the data."""
     if use_raw is not False:
         raise ValueError(
@@ -254,6 +298,10 @@ def _check_arguments(adata, method, use_raw, cv, key_added, random_state, copy):
         )
     if method not in METHODS:
         raise ValueError(f"method must be one of {list(METHODS)}, got {method!r}.")
+    if n_genes_per_group is not None and method != "linear":
+        raise ValueError(
+            f'n_genes_per_group needs method="linear", got method={method!r}.'
+        )
     check_integer(cv, "cv", least=2)
     check_integer(random_state, "random_state", least=0)
     if not isinstance(key_added, str) or not key_added or "/" in key_added:
@@ -267,14 +315,14 @@ def _check_arguments(adata, method, use_raw, cv, key_added, random_state, copy):
         )
 
 
-def _make_method(name, parameters, groups, radius, random_state, n_jobs):
-    """Return the `Method` of this name, once its parameters are checked."""
+def _make_method(cls, parameters, groups, radius, random_state, n_jobs):
+    """Return the `Method` of this class, once its parameters are checked."""
     if radius is None:
         parameters = {"selection_rule": "one-standard-error", **parameters}
     if isinstance(parameters.get("class_weight"), dict):
         weights = _weights_of_codes(parameters["class_weight"], groups)
         parameters = {**parameters, "class_weight": weights}
-    method = METHODS[name](parameters, random_state=int(random_state), n_jobs=n_jobs)
+    method = cls(parameters, random_state=int(random_state), n_jobs=n_jobs)
     method.check_parameters(searches=radius is None)
     return method
 
@@ -289,66 +337,3 @@ def _weights_of_codes(class_weight, groups):
             f"no such group with cells; the groups are {join_or_none(values)}."
         )
     return {code: class_weight.get(value, 1.0) for code, value in enumerate(values)}
-
-
-def _temperature(logits, codes):
-    """Return the temperature that calibrates the logits of the folds."""
-    known = np.isfinite(logits[np.arange(len(codes)), codes])
-    if not known.any():
-        return 1.0
-    return fit_temperature(logits[known], codes[known], np.ones(known.sum()))
-
-
-def _describe_model(selection, codes, predicted):
-    """Return the results that are single values or tables, for `uns`."""
-    results = {
-        "eta": float(selection.model.eta_),
-        "n_selected": len(selection.selected),
-        "accuracy": float(accuracy_score(codes, predicted)),
-        "balanced_accuracy": float(balanced_accuracy_score(codes, predicted)),
-    }
-    table = getattr(selection.model, "cv_results_", None)
-    if table is not None:
-        results["cv_results"] = {
-            name: np.asarray(table[name]) for name in table if name != "params"
-        }
-    return results
-
-
-def _describe_genes(selection, X, codes, genes, n_vars):
-    """Return the columns of results for all genes, as dicts for `var` and `varm`.
-
-    X has the selected genes of the cells with a label, of shape (n_cells, n_selected).
-    `genes` are the places of the genes that were considered.
-    """
-
-    def spread(values, places):
-        columns = np.full((n_vars, *values.shape[1:]), np.nan)
-        columns[places] = values
-        return columns
-
-    chosen = genes[selection.selected]
-    deviations = scale_of_genes(X)[:, np.newaxis]
-    var = {
-        "selected": np.isin(np.arange(n_vars), chosen),
-        "score": spread(selection.scores, genes),
-        "selection_frequency": spread(selection.frequency, genes),
-    }
-    varm = {"difference": spread(_differences(X, codes) / deviations, chosen)}
-    coef = selection.coef()
-    if coef is not None:
-        varm["coef"] = spread(coef.T * deviations, chosen)
-    return var, varm
-
-
-def _differences(X, codes):
-    """Return the mean in each group minus the mean of the other cells.
-
-    It has shape (n_genes, n_groups).
-    """
-    membership = sparse.csr_array((np.ones(len(codes)), (codes, np.arange(len(codes)))))
-    sums = membership @ X
-    sums = sums.toarray() if sparse.issparse(sums) else sums
-    sizes = np.bincount(codes)[:, np.newaxis]
-    others = (sums.sum(axis=0) - sums) / (len(codes) - sizes)
-    return (sums / sizes - others).T

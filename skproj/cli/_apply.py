@@ -5,9 +5,10 @@ import sys
 import numpy as np
 
 from skproj.cli._errors import CommandError
-from skproj.cli._models import feature_names, load_model, selection_of
+from skproj.cli._model_input import model_input, needed_columns
+from skproj.cli._models import feature_names, load_model, selection_of, without_names
 from skproj.cli._output import check_free, for_spreadsheets, write_table
-from skproj.cli._tables import read_table
+from skproj.cli._tables import ReadOptions, read_table
 from skproj.utils._optional import import_optional
 
 
@@ -15,11 +16,15 @@ def run(options):
     check_free(options.out, options.overwrite)
     model = load_model(options.model)
     names = feature_names(model, options.model)
-    table = read_table(options.data, index=options.index, layer=options.layer)
+    table = read_table(ReadOptions.of(options))
     if options.transform:
         result = table.frame(selected_names(model, names, options.model))
     else:
-        result = predictions(model, table.numbers(names, can_drop=False))
+        if not hasattr(model, "predict"):
+            raise CommandError(
+                "the model cannot predict; --transform selects features."
+            )
+        result = predictions(model, model_input(model, names, table))
     if table.row_names is None:
         result.index = np.arange(1, table.n_rows + 1)
     else:
@@ -35,19 +40,17 @@ def run(options):
 def selected_names(model, names, path):
     """Return the names of the features that a model uses."""
     step = selection_of(model)
-    if step is None or len(step.get_support()) != len(names):
+    has_prepared = "prepare" in getattr(model, "named_steps", {})
+    if step is None or not (has_prepared or len(step.get_support()) == len(names)):
         raise CommandError(f"{path} holds no model that selects features by name.")
-    selected = np.flatnonzero(step.get_support())
-    return [names[j] for j in selected]
+    if has_prepared:
+        return [names[j] for j in needed_columns(model, names)]
+    return [names[j] for j in np.flatnonzero(step.get_support())]
 
 
 def predictions(model, X):
     """Return predictions and, where they are known, probabilities."""
-    from skproj.cli._selection import without_names
-
     pd = import_optional("pandas", extra="cli")
-    if not hasattr(model, "predict"):
-        raise CommandError("the model cannot predict; --transform selects features.")
     with without_names():
         columns = {"prediction": model.predict(X)}
         if hasattr(model, "predict_proba"):

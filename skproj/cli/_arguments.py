@@ -34,7 +34,8 @@ examples:
 }
 
 DATA_HELP = (
-    "table with a row for each sample: .csv, .tsv (both also as .gz), .parquet or .h5ad"
+    "table with a row for each sample: .csv, .tsv, .txt (all also as .gz), .xlsx, "
+    ".parquet or .h5ad; - is the standard input"
 )
 
 
@@ -79,6 +80,35 @@ def add_select(commands):
         default=[],
         metavar="COLUMN",
         help="columns that are not features, such as ids",
+    )
+    parser.add_argument(
+        "--drop-suspects",
+        action="store_true",
+        help="leave out columns that are suspected to give the target away",
+    )
+    parser.add_argument(
+        "--labels",
+        type=Path,
+        metavar="FILE",
+        help="table with the target, and the groups, by the names of the rows",
+    )
+    parser.add_argument(
+        "--impute",
+        choices=["median", "knn", "indicator"],
+        help="fill in missing numbers: by the median of the column, by the mean of the "
+        "five rows that are most alike, or by the median with another column that says "
+        "where one was missing",
+    )
+    parser.add_argument(
+        "--encode",
+        choices=["onehot"],
+        help="onehot: make a column of 0 and 1 for each value of a column of text",
+    )
+    parser.add_argument(
+        "--groups",
+        metavar="COLUMN",
+        help="column that names the patient, the batch or the like of each row: rows "
+        "of one are never on both sides of a split; of an .h5ad file, a column of obs",
     )
     parser.add_argument(
         "--task",
@@ -177,10 +207,37 @@ def add_command(commands, name, summary, description):
 
 def add_table_options(parser):
     parser.add_argument(
-        "--index", metavar="COLUMN", help="column with the names of the rows"
+        "--index",
+        "--id",
+        metavar="COLUMN",
+        help="column with the names of the rows",
     )
     parser.add_argument(
         "--layer", metavar="LAYER", help="layer of an .h5ad file, instead of X"
+    )
+    parser.add_argument(
+        "--sheet", metavar="SHEET", help="sheet of an .xlsx file (default: the first)"
+    )
+    parser.add_argument(
+        "--sep",
+        type=separator,
+        metavar="SIGN",
+        help="sign between the columns of text, or tab (default: recognised)",
+    )
+    parser.add_argument(
+        "--decimal",
+        choices=[".", ","],
+        help="decimal sign of text (default: recognised)",
+    )
+    parser.add_argument(
+        "--encoding",
+        metavar="NAME",
+        help="encoding of text, such as utf-16 or latin-1 (default: recognised)",
+    )
+    parser.add_argument(
+        "--transpose",
+        action="store_true",
+        help="the table has a row for each feature and a column for each sample",
     )
 
 
@@ -215,6 +272,28 @@ def add_search_options(parser):
         help="number of folds of the cross-validation (default: 5)",
     )
     parser.add_argument(
+        "--scoring",
+        metavar="SCORE",
+        help="score of scikit-learn by which the radius is chosen, such as "
+        "balanced_accuracy or r2 (default: the log loss of an autoencoder for classes, "
+        "else accuracy or r2)",
+    )
+    parser.add_argument(
+        "--class-weight",
+        choices=["balanced"],
+        help="balanced: rows of rare classes count more, as much as all of another "
+        "class together",
+    )
+    parser.add_argument(
+        "--stability",
+        nargs="?",
+        type=at_least(1),
+        const=50,
+        metavar="PAIRS",
+        help="measure how often each feature is selected from random halves of the "
+        "rows, of so many pairs (default: 50), instead of from the folds",
+    )
+    parser.add_argument(
         "--seed", type=at_least(0), default=0, help="seed of all that is random"
     )
     parser.add_argument(
@@ -245,6 +324,14 @@ def number(kind, is_allowed, wanted):
         return value
 
     return read
+
+
+def separator(text):
+    """Return a separator of columns, which may be the word tab."""
+    text = {"tab": "\t", "\\t": "\t"}.get(text, text)
+    if len(text) != 1:
+        raise argparse.ArgumentTypeError(f"must be one sign or tab, got {text!r}")
+    return text
 
 
 def radius(text):

@@ -7,7 +7,8 @@ import traceback
 import warnings
 
 from skproj.cli._arguments import make_parser
-from skproj.cli._errors import CommandError
+from skproj.cli._completion import add_completion
+from skproj.cli._errors import CommandError, check_is_file
 
 # The rest of the package, and with it scikit-learn and PyTorch, is imported when a
 # command needs it.
@@ -34,11 +35,17 @@ def main(argv=None):
     -------
     code : int
         0 if all is well, 2 if the arguments or the data are unsuitable, 1 for any other
-        error, 130 after an interrupt from the keyboard.
+        error, 130 after an interrupt from the keyboard. Without arguments the help is
+        printed, and the code is 0.
     """
     argv = sys.argv[1:] if argv is None else argv
+    parser = make_parser()
+    add_completion(parser)
+    if not argv:
+        parser.print_help()
+        return 0
     try:
-        options = make_parser().parse_args(argv)
+        options = parser.parse_args(argv)
     except SystemExit as end:  # argparse has printed why
         return end.code
     options.command_line = ["skproj", *map(str, argv)]
@@ -50,6 +57,7 @@ def main(argv=None):
 def run(options):
     """Run the command and turn exceptions into a line and an exit code."""
     try:
+        check_inputs(options)
         importlib.import_module(COMMANDS[options.command]).run(options)
         sys.stdout.flush()
         return 0
@@ -66,6 +74,14 @@ def run(options):
         expected, sentence = explain(error)
         print(f"skproj: error: {sentence}", file=sys.stderr)
         return 2 if expected else 1
+
+
+def check_inputs(options):
+    """Raise an error if an input file is missing, before seconds of imports."""
+    for name in ("model", "data"):
+        path = getattr(options, name, None)
+        if path is not None and str(path) != "-":  # the standard input
+            check_is_file(path)
 
 
 def explain(error):

@@ -1,15 +1,16 @@
 """Saved models, and the names of their features."""
 
-from skproj.cli._errors import CommandError
+import contextlib
+import warnings
+
+from skproj.cli._errors import CommandError, check_is_file
 
 
 def load_model(path):
     """Return the estimator in a file."""
     from skproj import persistence
 
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise CommandError(f"{path} {what}.")
+    check_is_file(path)
     return persistence.load(path)
 
 
@@ -29,3 +30,11 @@ def selection_of(model):
     steps = [step for _, step in getattr(model, "steps", [("", model)])]
     selecting = [step for step in steps if hasattr(step, "get_support")]
     return selecting[-1] if selecting else None
+
+
+@contextlib.contextmanager
+def without_names():
+    """Let models predict from arrays whose columns are in the order of the names."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "X does not have valid feature names")
+        yield

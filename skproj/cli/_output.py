@@ -6,8 +6,7 @@ import shutil
 import uuid
 
 from skproj.cli._errors import CommandError
-from skproj.cli._tables import TEXT_SEPARATORS, suffix_of
-from skproj.persistence._files import new_file
+from skproj.cli._text import TEXT_SEPARATORS, suffix_of
 from skproj.utils._optional import import_optional
 
 # A cell of a text file that begins with one of these is a formula to a spreadsheet.
@@ -82,6 +81,8 @@ def write_table(frame, path, *, index):
 
     The suffix of the path is the format. Its folder is made if it is missing.
     """
+    from skproj.persistence._files import new_file  # scikit-learn comes with it
+
     path.parent.mkdir(parents=True, exist_ok=True)
     suffix = suffix_of(path)
     with new_file(path) as file:

@@ -6,11 +6,17 @@ import os
 
 import numpy as np
 
+from skproj.cli._checks import check_finite, is_numeric
 from skproj.cli._errors import CommandError
 from skproj.cli._output import check_free, new_folder
+from skproj.cli._preparation import prepare_columns
 from skproj.cli._report import FILES, write_report
-from skproj.cli._selection import METHOD_NAMES, select
-from skproj.cli._tables import check_finite, is_numeric, read_table
+from skproj.cli._search import METHOD_NAMES, check_scorer
+from skproj.cli._selection import Problem, select
+from skproj.cli._suspects import suspect_columns, suspect_rows
+from skproj.cli._tables import ReadOptions, read_table
+from skproj.cli._text import STANDARD_INPUT
+from skproj.utils._optional import import_optional
 from skproj.utils._wording import join_names
 
 # Numbers with more different values than this are not taken for labels.
@@ -20,45 +26,26 @@ DEFAULT_METHODS = {"classification": "autoencoder", "regression": "selector"}
 
 
 def run(options):
-    if options.index == options.target:
-        raise CommandError(f"column {options.index!r} is both --index and --target.")
+    for name in ("index", "groups"):
+        if getattr(options, name) == options.target:
+            raise CommandError(
+                f"column {options.target!r} is both --{name} and --target."
+            )
     check_free(options.out, options.overwrite, folder=True)
     if options.out is not None:
         check_extras()
+    check_scorer(options.scoring)
     say = (lambda *text: None) if options.quiet else print
 
-    table = read_table(
-        options.data, index=options.index, layer=options.layer, target=options.target
-    )
-    names = table.feature_names(options.target, options.drop)
-    if not names:
-        raise CommandError(f"{options.data} has no features besides the target.")
-    column, labels = table.target(options.target), table.labels(options.target)
-    task, y = labels_or_numbers(column, labels, options)
-    X = table.numbers(names, dtype=np.float32)
-    method = DEFAULT_METHODS[task] if options.method == "auto" else options.method
-    facts = {
-        "data": str(options.data),
-        "SHA-256 of the file": digest(options.data),
-        "rows": len(y),
-        "features": len(names),
-        "target": options.target,
-        "task": describe_task(task, y),
-        "method": METHOD_NAMES[method],
-    }
-    say(f"{options.data}: {len(y)} rows, {len(names)} features")
+    problem, facts = read_problem(options)
+    say(f"{options.data}: {facts['rows']} rows, {facts['features']} features")
     say(f"target {options.target!r}: {facts['task']}")
-    say(f"Searching for the radius of the {METHOD_NAMES[method]}, {options.cv} folds")
-
-    selection = select(
-        X,
-        y,
-        names,
-        task=task,
-        method=method,
-        options=options,
-        show_progress=not (options.quiet or options.no_progress) and has("rich"),
-    )
+    if options.eta is None:
+        say(f"Searching for the radius of the {facts['method']}, {options.cv} folds")
+    else:
+        say(f"Fitting the {facts['method']} at the radius {options.eta:g}")
+    shows_progress = not (options.quiet or options.no_progress) and has("rich")
+    selection = select(problem, show_progress=shows_progress)
     say("\n".join(summary(selection)))
     if options.out is None:
         say("\nNothing was written; --out DIR saves the model and a report.")
@@ -69,9 +56,84 @@ def run(options):
     say(f"\nWrote to {options.out}: {', '.join(written)}")
 
 
+def read_problem(options):
+    """Read the table and check it.
+
+    Returns
+    -------
+    problem : Problem
+    facts : dict
+        About the data, by name, for the report.
+    """
+    table = read_table(
+        ReadOptions.of(
+            options,
+            target=options.target,
+            groups=options.groups,
+            labels=options.labels,
+        )
+    )
+    names = table.feature_names(options.target, options.drop, options.groups)
+    if not names:
+        raise CommandError(f"{options.data} has no features besides the target.")
+    column, labels = table.target(options.target), table.labels(options.target)
+    task, y = labels_or_numbers(column, labels, options)
+    groups = None if options.groups is None else number_groups(table, options)
+    X, prepare, done = prepare_columns(table, names, options)
+    suspects, remarks = find_suspects(table, X, y, names, task, options)
+    if suspects and options.drop_suspects:
+        names = [name for name in names if name not in suspects]
+        if not names:
+            raise CommandError("--drop-suspects leaves no features.")
+        X, prepare, done = prepare_columns(table, names, options)
+        done.append(f"Suspected leaks were left out: {join_names(suspects)}.")
+    method = DEFAULT_METHODS[task] if options.method == "auto" else options.method
+    problem = Problem(
+        X=X,
+        y=y,
+        names=names,
+        task=task,
+        method=method,
+        options=options,
+        groups=groups,
+        prepare=prepare,
+        preparation=done,
+        warnings=remarks,
+    )
+    facts = {
+        "data": str(options.data),
+        "SHA-256 of the file": digest(options.data),
+        "rows": len(y),
+        "features": len(names),
+        "target": options.target,
+        "task": describe_task(task, y),
+        "method": METHOD_NAMES[method],
+    }
+    return problem, facts
+
+
+def find_suspects(table, X, y, names, task, options):
+    """Return the columns that may give the target away, and sentences of warning."""
+    if hasattr(X, "columns"):
+        X = X.select_dtypes("number")
+        X, names = X.to_numpy(), list(X.columns)
+    classifies = task == "classification"
+    suspects = suspect_columns(X, y, names, classifies)
+    remarks = suspect_rows(table, X, y, options, classifies)
+    if suspects and not options.drop_suspects:
+        listed = "; ".join(
+            f"{name!r} {reason}" for name, reason in list(suspects.items())[:5]
+        )
+        more = f"; and {len(suspects) - 5} more" if len(suspects) > 5 else ""
+        remarks.insert(
+            0, f"Suspected leaks, which --drop-suspects leaves out: {listed}{more}."
+        )
+    return suspects, remarks
+
+
 def check_extras():
     """Raise an error if the results could not be written after all the work."""
-    for library in ("matplotlib", "skops"):
+    for library in ("jinja2", "matplotlib", "skops"):
         if not has(library):
             raise CommandError(f'--out needs {library}: pip install "skproj[cli]"')
 
@@ -121,6 +183,19 @@ def labels_or_numbers(column, labels, options):
     return task, y
 
 
+def number_groups(table, options):
+    """Return the number of the group of each row."""
+    pd = import_optional("pandas", extra="cli")
+    codes, _ = pd.factorize(table.target(options.groups))
+    if (codes < 0).any():
+        raise CommandError(
+            f"the column {options.groups!r} of --groups is missing in "
+            f"{np.count_nonzero(codes < 0)} of {len(codes)} rows; fill it in, or leave "
+            "out these rows."
+        )
+    return codes
+
+
 def describe_task(task, y):
     if task == "regression":
         return f"regression, from {y.min():.6g} to {y.max():.6g}"
@@ -133,32 +208,51 @@ def describe_task(task, y):
 
 def digest(path):
     """Return the SHA-256 of a file."""
+    if str(path) == STANDARD_INPUT:
+        return "unknown, of the standard input"
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def summary(selection):
-    """Return the lines to print about a selection."""
+    """Return the lines to print about a selection, the verdict first."""
     s = selection
     lines = [
+        "",
+        s.verdict.sentence,
         "",
         f"Radius eta = {s.eta:.4g}: {s.n_selected} of {len(s.names)} features, "
         f"cross-validated {s.cv_score_name} {s.cv_score:.3f} +- {s.cv_std:.3f}",
     ]
-    for remark in s.remarks:
-        lines += ["", remark]
+    for sentence in [*s.preparation, *s.warnings]:
+        lines += ["", sentence]
     if s.comparison:
-        metrics = list(s.comparison[0][2])
+        names = [score.name for score in s.comparison[0].scores]
         lines += [
             "",
-            f"On {s.n_test} rows that were held out, after training on {s.n_train}:",
-            f"{'':30} {'features':>9}" + "".join(f"{m:>19}" for m in metrics),
+            f"On {s.n_test} rows that were held out, after training on {s.n_train}, "
+            "with 95 % intervals:",
+            f"{'':30} {'features':>9}" + "".join(f"{name:>24}" for name in names),
         ]
         lines += [
-            f"{name:30} {number:9}" + "".join(f"{scores[m]:19.3f}" for m in metrics)
-            for name, number, scores in s.comparison
+            f"{model.name:30} {model.n_features:9}"
+            + "".join(f"{show_score(score):>24}" for score in model.scores)
+            for model in s.comparison
         ]
-    top = s.ranking[: min(N_PRINTED_FEATURES, s.n_selected)]
+    top = s.features[:N_PRINTED_FEATURES]
     lines += ["", f"Top {len(top)} of {s.n_selected} selected features:"]
-    lines += [f"{s.scores[j]:10.4g}  {s.names[j]}" for j in top]
+    lines += [describe_feature(feature) for feature in top]
     return lines
+
+
+def show_score(score):
+    """Return a score with its interval."""
+    return f"{score.value:.3f} ({score.low:.2f}-{score.high:.2f})"
+
+
+def describe_feature(feature):
+    """Return the line of a feature: score, frequency, direction and name."""
+    often = "" if feature.frequency is None else f"{feature.frequency:7.0%}"
+    direction = feature.direction
+    where = direction if direction in "+-" else f"high in {direction}"
+    return f"{feature.score:10.4g}{often}  {feature.name}  ({where})"

@@ -1,40 +1,93 @@
-"""Tables read from files: names, numbers, and their checks."""
+"""Tables read from files of all kinds."""
 
-import csv
-import gzip
-import io
 import warnings
-from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
 
-import numpy as np
-from scipy import sparse
-
-from skproj.cli._errors import CommandError, near_matches
+from skproj.cli._anndata_table import read_h5ad
+from skproj.cli._checks import check_unique
+from skproj.cli._errors import CommandError, check_is_file
+from skproj.cli._frame_table import FrameTable
+from skproj.cli._text import (
+    STANDARD_INPUT,
+    TEXT_SEPARATORS,
+    Source,
+    infer_type,
+    read_frame,
+    recognize,
+    suffix_of,
+)
 from skproj.utils._optional import import_optional
 from skproj.utils._wording import join_names
 
-TEXT_SEPARATORS = {".csv": ",", ".tsv": "\t"}
-SEPARATOR_NAMES = {",": "commas", "\t": "tabs"}
-WANTED_BY_MODEL = ", which the model needs"
-# Where fewer numbers lie between the smallest and the largest value of a column, too
-# much of it is lost.
-MIN_FLOAT_STEPS = 1000
-SUFFIXES = (*TEXT_SEPARATORS, ".parquet", ".h5ad")
+SUFFIXES = (*TEXT_SEPARATORS, ".xlsx", ".parquet", ".h5ad")
 
 
-def read_table(path, *, index=None, layer=None, target=None):
+@dataclass(frozen=True)
+class ReadOptions:
+    """What to read, and what the user says about it.
+
+    Attributes
+    ----------
+    path : Path
+        Its suffix says what it is; - is the standard input, with text.
+    index : str or None
+        Column with the names of the rows.
+    layer : str or None
+        Layer of an .h5ad file.
+    target : str or None
+        Column that may hold labels, and is read as it is written.
+    groups : str or None
+        Column with the groups of the rows, which are names as well.
+    separator, decimal, encoding : str or None
+        Of text.
+    sheet : str or None
+        Of an .xlsx file; the first if None.
+    transpose : bool
+        Whether there is a row for each feature, and a column for each sample.
+    labels : Path or None
+        Another table, whose columns are added where the names of the rows are equal.
+    """
+
+    path: Path
+    index: str | None = None
+    layer: str | None = None
+    target: str | None = None
+    groups: str | None = None
+    separator: str | None = None
+    decimal: str | None = None
+    encoding: str | None = None
+    sheet: str | None = None
+    transpose: bool = False
+    labels: Path | None = None
+
+    @classmethod
+    def of(cls, options, **others):
+        """Return those of a command."""
+        return cls(
+            path=options.data,
+            index=options.index,
+            layer=options.layer,
+            separator=options.sep,
+            decimal=options.decimal,
+            encoding=options.encoding,
+            sheet=options.sheet,
+            transpose=options.transpose,
+            **others,
+        )
+
+    @property
+    def suffix(self):
+        """The kind of the file."""
+        return ".csv" if str(self.path) == STANDARD_INPUT else suffix_of(self.path)
+
+
+def read_table(options):
     """Read a table.
 
     Parameters
     ----------
-    path : Path
-        Its suffix says what it is.
-    index : str, default=None
-        Column with the names of the rows.
-    layer : str, default=None
-        Layer of an .h5ad file.
-    target : str, default=None
-        Column that may hold labels.
+    options : ReadOptions
 
     Returns
     -------
@@ -45,24 +98,18 @@ def read_table(path, *, index=None, layer=None, target=None):
     CommandError
         If there is no such file, if it cannot be read, or if it is empty.
     """
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise CommandError(f"{path} {what}.")
-    suffix = suffix_of(path)
-    if suffix not in SUFFIXES:
-        raise CommandError(
-            f"{path}: unsupported file type {suffix or 'without suffix'!r}; "
-            f"it must be one of {', '.join(SUFFIXES)}."
-        )
-    if layer is not None and suffix != ".h5ad":
-        raise CommandError(f"--layer is for .h5ad files, which {path} is not.")
-    if index is not None and suffix == ".h5ad":
-        raise CommandError("--index is not for .h5ad files: obs_names name the rows.")
-    read = READERS.get(suffix, read_text)
+    path, suffix = options.path, options.suffix
+    if str(path) != STANDARD_INPUT:
+        check_is_file(path)
+    check_options(options)
     try:
-        table = read(path, index=index, layer=layer, target=target)
+        table = READERS.get(suffix, read_text)(options)
     except (CommandError, ModuleNotFoundError):
         raise
+    except UnicodeError as error:
+        raise CommandError(
+            f"{path} cannot be read: {error}; --encoding names another encoding"
+        ) from error
     # The libraries raise what they like for a broken file.
     except Exception as error:
         raise CommandError(f"{path} cannot be read: {error}") from error
@@ -71,340 +118,191 @@ def read_table(path, *, index=None, layer=None, target=None):
     return table
 
 
-def suffix_of(path):
-    """Return the suffix in lower case, without that of a compression."""
-    if path.suffix.lower() == ".gz":
-        path = path.with_suffix("")
-    return path.suffix.lower()
+def check_options(options):
+    """Raise an error if an option is for files of another kind."""
+    path, suffix = options.path, options.suffix
+    if suffix not in SUFFIXES:
+        raise CommandError(
+            f"{path}: unsupported file type {suffix or 'without suffix'!r}; "
+            f"it must be one of {', '.join(SUFFIXES)}."
+        )
+    if options.layer is not None and suffix != ".h5ad":
+        raise CommandError(f"--layer is for .h5ad files, which {path} is not.")
+    if options.sheet is not None and suffix != ".xlsx":
+        raise CommandError(f"--sheet is for .xlsx files, which {path} is not.")
+    if suffix == ".h5ad":
+        if options.index is not None:
+            raise CommandError(
+                "--index is not for .h5ad files: obs_names name the rows."
+            )
+        if options.transpose or options.labels is not None:
+            raise CommandError(
+                "--transpose and --labels are not for .h5ad files, whose rows are "
+                "samples and whose labels are in obs."
+            )
+    for name in ("separator", "decimal", "encoding"):
+        if getattr(options, name) is not None and suffix not in TEXT_SEPARATORS:
+            option = "--sep" if name == "separator" else f"--{name}"
+            raise CommandError(f"{option} is for files of text, which {path} is not.")
 
 
-def read_text(path, *, index, layer, target):
-    pd = import_optional("pandas", extra="cli")
-    separator = TEXT_SEPARATORS[suffix_of(path)]
-    header, first = read_first_lines(path, separator)
+def read_text(options):
+    """Read a table of text."""
+    source = Source(options.path)
+    form = recognize(source, options)
+    check_header(form.header, options.path)
     # Names are text, and so may labels be.
-    text = [name for name in (index, target) if name is not None]
+    text = [n for n in (options.index, options.target, options.groups) if n is not None]
     # Without a name are the names of the rows, as pandas and R write them.
-    if not header[0] or len(first) == len(header) + 1:
+    unnamed = not form.header[0]
+    if unnamed or len(form.first) == len(form.header) + 1:
         text.append(0)
-    frame = pd.read_csv(
-        path, sep=separator, dtype=dict.fromkeys(text, str), low_memory=False
-    )
+    frame = read_frame(source, form, None if options.transpose else text)
     if frame.index.nlevels > 1:
-        raise CommandError(f"{path} has more columns than names of columns.")
-    if not header[0]:
+        raise CommandError(f"{options.path} has more columns than names of columns.")
+    if unnamed:
         frame = frame.set_index(frame.columns[0]).rename_axis(index=None)
-    labels = frame.get(target)
-    if labels is not None:
-        frame[target] = infer_type(labels)
-    return FrameTable(frame, path, index, labels)
+    if options.transpose:
+        frame = transpose(frame, options, form.decimal)
+    return finish(frame, options, form.decimal, typed=False)
 
 
-def infer_type(column):
-    """Return a column of text as numbers or truth values if it holds nothing else."""
-    pd = import_optional("pandas", extra="cli")
-    text = io.StringIO(column.to_csv(index=False))
-    inferred = pd.read_csv(text, low_memory=False)
-    return inferred.iloc[:, 0].set_axis(column.index)
-
-
-def read_first_lines(path, separator):
-    """Return the names, which pandas would change if they are equal, and a row."""
-    open_text = gzip.open if path.suffix.lower() == ".gz" else open
-    with open_text(path, "rt", newline="", encoding="utf-8-sig") as file:
-        lines = filter(None, csv.reader(file, delimiter=separator))
-        header, first = next(lines, None), next(lines, [])
-    if header is None:
-        raise CommandError(f"{path} is empty.")
+def check_header(header, path):
+    """Raise an error if columns cannot be told apart by their names."""
     check_unique(filter(None, header), path)
     n_unnamed = header[1:].count("")
     if n_unnamed:
         raise CommandError(f"{path} has columns without a name: {n_unnamed}.")
-    if len(header) == 1 and any(other in header[0] for other in ";,\t"):
-        raise CommandError(
-            f"{path} has a single column, {header[0]!r}; those of a "
-            f"{suffix_of(path)} file are separated by {SEPARATOR_NAMES[separator]}, "
-            "and the decimal sign is a point."
-        )
-    return header, first
 
 
-def read_parquet(path, *, index, layer, target):
+def transpose(frame, options, decimal="."):
+    """Return a row for each sample of a table of text with a row for each feature."""
+    pd = import_optional("pandas", extra="cli")
+    if options.index is None and isinstance(frame.index, pd.RangeIndex):
+        frame = frame.set_index(frame.columns[0])  # the names of the features
+    elif options.index is not None:
+        if options.index not in frame.columns:
+            raise CommandError(f"{options.path} has no column {options.index!r}.")
+        frame = frame.set_index(options.index)
+    check_unique(frame.index, options.path)
+    frame = frame.T.rename_axis(index=None, columns=None)
+    kept = {options.target, options.groups}
+    names = [name for name in frame.columns if name not in kept]
+    try:  # all at once, as there may be very many
+        block = frame[names]
+        if decimal == ",":
+            block = block.apply(lambda column: column.str.replace(",", "."))
+        numbers = block.to_numpy(dtype=object, na_value="nan").astype("float64")
+        block = pd.DataFrame(numbers, index=frame.index, columns=names)
+    except ValueError:
+        block = frame[names].apply(infer_type, decimal=decimal)
+    others = frame[[name for name in frame.columns if name in kept]]
+    return pd.concat([block, others], axis=1)
+
+
+def read_xlsx(options):
+    """Read a sheet of a workbook."""
+    pd = import_optional("pandas", extra="cli")
+    import_optional("openpyxl", extra="cli")
+    sheet = 0 if options.sheet is None else options.sheet
+    with pd.ExcelFile(options.path, engine="openpyxl") as book:
+        if options.sheet is not None and sheet not in book.sheet_names:
+            raise CommandError(
+                f"{options.path} has no sheet {sheet!r}; there are "
+                f"{join_names(book.sheet_names)}"
+            )
+        header = book.parse(sheet, header=None, nrows=1).fillna("").astype(str)
+        if header.empty:
+            raise CommandError(f"{options.path} is empty.")
+        check_header(header.iloc[0].tolist(), options.path)
+        frame = book.parse(sheet, dtype=str if options.transpose else None)
+    if not header.iloc[0, 0]:
+        frame = frame.set_index(frame.columns[0]).rename_axis(index=None)
+    if options.transpose:
+        frame = transpose(frame, options)
+    return finish(frame, options, typed=not options.transpose)
+
+
+def read_parquet(options):
+    """Read a .parquet file."""
     pd = import_optional("pandas", extra="cli")
     parquet = import_optional("pyarrow.parquet", extra="cli")
-    check_unique(parquet.read_schema(path).names, path)
-    return FrameTable(pd.read_parquet(path, engine="pyarrow"), path, index)
+    check_unique(parquet.read_schema(options.path).names, options.path)
+    frame = pd.read_parquet(options.path, engine="pyarrow")
+    if options.transpose:
+        frame = transpose(frame.astype(str), options)
+    return finish(frame, options, typed=not options.transpose)
 
 
-def read_h5ad(path, *, index, layer, target):
-    anndata = import_optional("anndata", extra="anndata")
-    with warnings.catch_warnings():
-        # Names of features are checked below; those of rows may be equal.
-        warnings.filterwarnings("ignore", ".* names are not unique")
-        adata = anndata.read_h5ad(path)
-    check_unique(adata.var_names, path)
-    if layer is not None and layer not in adata.layers:
-        known = join_names(adata.layers) if adata.layers else "there are none"
-        raise CommandError(f"{path} has no layer {layer!r}; layers: {known}.")
-    return AnnDataTable(adata, path, layer)
+READERS = {".parquet": read_parquet, ".h5ad": read_h5ad, ".xlsx": read_xlsx}
 
 
-READERS = {".parquet": read_parquet, ".h5ad": read_h5ad}
+def finish(frame, options, decimal=".", *, typed=True):
+    """Return a frame as a table, with the columns of the labels.
+
+    `typed` says whether the file tells numbers from text.
+    """
+    index = None if options.transpose else options.index
+    if options.labels is not None:
+        frame, from_labels = add_labels(frame, options)
+        typed, index = typed and not from_labels, None
+    labels = frame.get(options.target)
+    if labels is None or typed or not is_text(labels):
+        return FrameTable(frame, options.path, index)
+    frame = frame.assign(**{options.target: infer_type(labels, decimal)})
+    return FrameTable(frame, options.path, index, labels)
 
 
-class FrameTable:
-    """A table with one kind of columns, features and others.
+def is_text(column):
+    """Whether all entries that are there are strings."""
+    return column.dropna().map(lambda entry: isinstance(entry, str)).all()
 
-    Parameters
-    ----------
+
+def add_labels(frame, options):
+    """Add the target and the groups of another table, found by the names of the rows.
+
+    Returns
+    -------
     frame : DataFrame
-    path : Path
-        The file that it comes from, for messages.
-    index : str or None
-        Column with the names of the rows.
-    labels : Series, default=None
-        The target as it is written, if the file does not tell text from numbers.
-
-    Attributes
-    ----------
-    columns : list of str
-        Names of all columns but the index.
-    row_names : Index or None
-        Names of the rows, if they have any.
-    row_label : str
-        Name of the index column.
-    n_rows : int
+    has_target : bool
+        Whether the target is of the other table.
     """
-
-    def __init__(self, frame, path, index, labels=None):
-        pd = import_optional("pandas", extra="cli")
-        frame.columns = [str(name) for name in frame.columns]
-        self.path = path
-        if index is not None:
-            self._require([index], list(frame.columns))
-            frame = frame.set_index(index)
-        self.columns = list(frame.columns)
-        named = not isinstance(frame.index, pd.RangeIndex)
-        self.row_names = frame.index if named else None
-        self.row_label = frame.index.name or "row"
-        self.n_rows = len(frame)
-        self._frame = frame
-        self._labels = labels
-
-    def _require(self, names, known, wanted_by=""):
-        require(names, known, f"{self.path} has no column %s", wanted_by)
-
-    def feature_names(self, target, drop):
-        """Return the names of the columns that are left over."""
-        self._require([target], self.columns)
-        self._require(drop, self.columns)
-        others = {target, *drop}
-        return [name for name in self.columns if name not in others]
-
-    def target(self, name):
-        """Return a column as a Series."""
-        return self._frame[name]
-
-    def labels(self, name):
-        """Return a column as a Series, of text if numbers would lose zeros of it."""
-        column = self.target(name)
-        if self._labels is None or not is_numeric(column):
-            return column
-        text = self._labels.str.strip().set_axis(column.index)
-        return text if text.str.fullmatch(r"[+-]?0\d+").any() else column
-
-    def numbers(self, names, *, dtype=None, can_drop=True):
-        """Return columns as numbers.
-
-        Parameters
-        ----------
-        names : list of str
-        dtype : dtype, default=None
-            If None, float32 if all columns are, else float64.
-        can_drop : bool, default=True
-            Whether errors may propose to leave columns out.
-
-        Returns
-        -------
-        X : ndarray of shape (n_rows, n_names)
-
-        Raises
-        ------
-        CommandError
-            If a column is missing or is no column of numbers, or if a number is missing
-            or infinite.
-        """
-        self._require(names, self.columns, WANTED_BY_MODEL)
-        frame = self._frame[names]
-        text = [
-            name
-            for name, dtype in frame.dtypes.items()
-            if getattr(dtype, "kind", "O") not in "biuf"
-        ]
-        if text:
-            some = " ".join(quote(name) for name in text[:5])
-            more = " ..." if len(text) > 5 else ""
-            entries = frame[text[0]].dropna().head(1).tolist()
-            example = f" (the first begins with {str(entries[0])!r})" if entries else ""
-            advice = (
-                f"; --drop {some}{more} leaves them out, and --index {quote(text[0])} "
-                "takes that one as the names of the rows"
-            )
-            raise CommandError(
-                f"{self.path} has {len(text)} of {len(names)} columns that are not "
-                f"numbers: {join_names(text)}{example}{advice if can_drop else ''}"
-            )
-        single = (frame.dtypes == np.float32).all()
-        own_dtype = np.float32 if single else np.float64
-        X = frame.to_numpy(dtype=own_dtype, na_value=np.nan)
-        check_finite(X, names, self.path, can_drop=can_drop)
-        return convert(X, dtype, names, self.path)
-
-    def frame(self, names):
-        """Return columns as a DataFrame, as they are."""
-        self._require(names, self.columns, WANTED_BY_MODEL)
-        return self._frame[names]
-
-
-class AnnDataTable:
-    """Annotated data: the features are in a matrix, the other columns in `obs`.
-
-    Parameters
-    ----------
-    adata : AnnData
-    path : Path
-    layer : str or None
-
-    Attributes
-    ----------
-    columns : list of str
-        Names of the features.
-    row_names : Index
-    row_label : str
-    n_rows : int
-    """
-
-    row_label = "obs_name"
-
-    def __init__(self, adata, path, layer):
-        self.path = path
-        self.columns = [str(name) for name in adata.var_names]
-        self.row_names = adata.obs_names
-        self.n_rows = adata.n_obs
-        self._obs = adata.obs
-        self._matrix = adata.X if layer is None else adata.layers[layer]
-        if self._matrix is None:
-            raise CommandError(f"{path} has no X; name a layer with --layer.")
-
-    def feature_names(self, target, drop):
-        """Return the names of the features that are left over."""
-        require([target], list(self._obs), f"{self.path} has no column of obs %s")
-        require(drop, self.columns, f"{self.path} has no feature %s")
-        others = set(drop)
-        return [name for name in self.columns if name not in others]
-
-    def target(self, name):
-        """Return a column of `obs`."""
-        return self._obs[name]
-
-    labels = target
-
-    def numbers(self, names, *, dtype=None, can_drop=True):
-        """Return features as an array or a CSR matrix, see `FrameTable.numbers`."""
-        require(names, self.columns, f"{self.path} has no feature %s", WANTED_BY_MODEL)
-        place = {name: j for j, name in enumerate(self.columns)}
-        X = self._matrix
-        if sparse.issparse(X):
-            X = X.tocsr()
-        if names != self.columns:
-            X = X[:, [place[name] for name in names]]
-        if X.dtype != np.float32:
-            X = X.astype(np.float64)
-        check_finite(X, names, self.path, can_drop=can_drop)
-        return convert(X, dtype, names, self.path)
-
-    def frame(self, names):
-        """Return features as a DataFrame."""
-        pd = import_optional("pandas", extra="cli")
-        X = self.numbers(names)
-        X = X.toarray() if sparse.issparse(X) else X
-        return pd.DataFrame(X, index=self.row_names, columns=names)
-
-
-def is_numeric(column):
-    """Whether a column holds numbers, which truth values are not."""
-    return getattr(column.dtype, "kind", "O") in "iuf"
-
-
-def quote(name):
-    """Return an argument as a shell takes it."""
-    return name if name.isidentifier() else "'" + name.replace("'", "'\\''") + "'"
-
-
-def require(names, known, sentence, wanted_by=""):
-    """Raise an error if a name is not known.
-
-    ``%s`` in the sentence stands for the missing names; `wanted_by` is appended to it.
-    """
-    known_names = set(known)
-    missing = [name for name in names if name not in known_names]
-    if not missing:
-        return
-    hint = near_matches(missing[0], known)
-    if not hint:
-        hint = f"; there are {join_names(known) or 'none'}"
-    raise CommandError(sentence % join_names(missing) + wanted_by + hint)
-
-
-def check_unique(names, path):
-    """Raise an error if a name occurs twice."""
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
+    pd = import_optional("pandas", extra="cli")
+    path = options.path
+    if options.index is not None and not options.transpose:
+        if options.index not in frame.columns:
+            raise CommandError(f"{path} has no column {options.index!r}.")
+        frame = frame.set_index(options.index)
+    if isinstance(frame.index, pd.RangeIndex):
         raise CommandError(
-            f"{path} has several columns of the same name: {join_names(twice)}; "
-            "rename them, so that each feature can be told from the others."
+            f"{path} has no names of rows to find the rows of --labels by; --index "
+            "COLUMN says where they are"
         )
-
-
-def convert(X, dtype, names, path):
-    """Return finite numbers in another precision, and warn where it is too low."""
-    if dtype is None or X.dtype == dtype:
-        return X
-    with np.errstate(over="ignore"):
-        rounded = X.astype(dtype)
-    check_finite(rounded, names, path, infinite="too large")
-    if sparse.issparse(X):
-        return rounded  # with zeros, and so without a large constant in all rows
-    spread, size = np.ptp(X, axis=0), np.abs(rounded).max(axis=0)
-    coarse = (spread > 0.0) & (spread < MIN_FLOAT_STEPS * np.spacing(size))
-    if coarse.any():
-        affected = [names[j] for j in np.flatnonzero(coarse)]
+    other = ReadOptions(
+        options.labels, target=options.target, groups=options.groups, encoding=None
+    )
+    labels = read_table(other).label_columns(options.index)
+    frame.index, labels.index = frame.index.astype(str), labels.index.astype(str)
+    for names, what in ((frame.index, path), (labels.index, options.labels)):
+        if not names.is_unique:
+            raise CommandError(f"{what} has several rows of the same name.")
+    common = frame.index[frame.index.isin(labels.index)]
+    if len(common) == 0:
+        raise CommandError(
+            f"{path} and {options.labels} have no names of rows in common, such as "
+            f"{frame.index[0]!r} and {labels.index[0]!r}"
+        )
+    if len(common) < len(frame):
         warnings.warn(
-            f"{path} has {len(affected)} of {len(names)} columns whose rows differ by "
-            f"too little to be told apart in {rounded.dtype}: {join_names(affected)}; "
-            "subtract a constant from each",
+            f"{path} has {len(frame) - len(common)} of {len(frame)} rows that are not "
+            f"in {options.labels}; they are left out",
             stacklevel=2,
         )
-    return rounded
-
-
-def check_finite(X, names, path, *, can_drop=True, infinite="infinite"):
-    """Raise an error that says where a number is missing or infinite."""
-    entries = X.data if sparse.issparse(X) else X
-    if np.isfinite(entries).all():
-        return
-    for test, what in ((np.isnan, "missing"), (np.isinf, infinite)):
-        bad = test(entries)
-        if not bad.any():
-            continue
-        columns = np.zeros(len(names), dtype=np.intp)
-        if sparse.issparse(X):
-            columns += np.bincount(X.indices[bad], minlength=len(names))
-        else:
-            columns += bad.sum(axis=0)
-        affected = [names[j] for j in np.flatnonzero(columns)]
+    wanted = [n for n in (options.target, options.groups) if n in labels]
+    twice = [name for name in wanted if name in frame]
+    if twice:
         raise CommandError(
-            f"{path} has {what} values, {columns.sum()} in {len(affected)} of "
-            f"{len(names)} columns: {join_names(affected)}; fill them in, or leave out "
-            "these rows" + (" or, with --drop, these columns" if can_drop else "")
+            f"{path} and {options.labels} both have the column {join_names(twice)}."
         )
+    frame = pd.concat([frame.loc[common], labels.loc[common, wanted]], axis=1)
+    return frame, options.target in wanted

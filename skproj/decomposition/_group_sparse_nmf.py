@@ -22,6 +22,7 @@ from skproj.decomposition._factorization import (
     split_singular_vectors,
     sum_squares,
 )
+from skproj.utils._doc_link import DocumentationLink
 from skproj.utils._docs import shared_docs
 from skproj.utils._state import VersionedState
 from skproj.utils._validation import (
@@ -73,6 +74,7 @@ FIT_DOCS = {
 @shared_docs()
 class GroupSparseNMF(
     VersionedState,
+    DocumentationLink,
     CallbackSupportMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,

@@ -9,6 +9,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.utils import _safe_indexing, check_array
 
 from skproj.utils._moments import mean_and_deviation
+from skproj.utils._splits import check_groups
 from skproj.utils._validation import _check_method_params, _check_sample_weight
 
 # Two in each half.
@@ -21,10 +22,11 @@ EXPECTED_WARNINGS = (
 )
 
 
-def drop_weightless(X, y, fit_params):
+def drop_weightless(X, y, groups, fit_params):
     """Leave out the samples of weight zero, so that halves are made of the others.
 
-    `fit_params` has a `sample_weight`, which is returned as an array.
+    `groups` may be None. `fit_params` has a `sample_weight`, which is returned as an
+    array.
     """
     weight = _check_sample_weight(fit_params["sample_weight"], X)
     fit_params = fit_params | {"sample_weight": weight}
@@ -35,19 +37,21 @@ def drop_weightless(X, y, fit_params):
             f"{len(rows)}."
         )
     if len(rows) == X.shape[0]:
-        return X, y, fit_params
+        return X, y, groups, fit_params
     return (
         _safe_indexing(X, rows),
         None if y is None else y[rows],
+        None if groups is None else _safe_indexing(groups, rows),
         _check_method_params(X, fit_params, indices=rows),
     )
 
 
-def select_on_halves(candidates, X, y, stratified, fit_params, seed):
+def select_on_halves(candidates, X, y, groups, stratified, fit_params, seed):
     """Select features on the two halves of a random split with clones of the
     candidates.
 
-    If `stratified`, both halves get the same number of samples of each class.
+    `groups` are numbers of groups that stay together, or None. If `stratified`, both
+    halves get the same number of samples, or of groups, of each class.
 
     Returns
     -------
@@ -60,7 +64,11 @@ def select_on_halves(candidates, X, y, stratified, fit_params, seed):
     labels = number_classes(y) if stratified else None
     strata = np.zeros(X.shape[0], dtype=int) if labels is None else labels
     supports, baseline = [], []
-    for rows in draw_halves(strata, random_state):
+    if groups is None:
+        halves = draw_halves(strata, random_state)
+    else:
+        halves = draw_group_halves(strata, groups, random_state)
+    for rows in halves:
         half = _safe_indexing(X, rows)
         target = None if y is None else y[rows]
         params = _check_method_params(X, fit_params, indices=rows)
@@ -113,6 +121,45 @@ def draw_halves(strata, random_state):
     shuffled = shuffled[np.argsort(strata[shuffled], kind="stable")]
     even = shuffled[: len(strata) // 2 * 2]
     return np.sort(even[::2]), np.sort(even[1::2])
+
+
+def number_groups(groups, n_samples, labels=None):
+    """Return the number of the group of each sample.
+
+    Raises
+    ------
+    ValueError
+        If `groups` does not suit the samples, if there are too few groups for two
+        halves, or if all samples of one of the `labels` are in one group.
+    """
+    groups, codes = check_groups(groups, n_samples, "groups")
+    if codes.max() + 1 < MIN_SAMPLES:
+        raise ValueError(
+            f"groups must have at least {MIN_SAMPLES} different values, two for each "
+            f"half, got {codes.max() + 1}."
+        )
+    if labels is not None:
+        labels = labels.ravel()
+        for label in np.unique(labels):
+            own = np.unique(codes[labels == label])
+            if len(own) == 1:
+                raise ValueError(
+                    "Each class needs a group in each half, but all samples of class "
+                    f"{label} are in group {groups[codes == own[0]][0]}."
+                )
+    return codes
+
+
+def draw_group_halves(strata, groups, random_state):
+    """Return the rows of two halves of the groups, each with the samples of its groups.
+
+    A group counts to the stratum of most of its samples. If the number of groups is
+    odd, one is left out.
+    """
+    counts = np.zeros((groups.max() + 1, strata.max() + 1), dtype=int)
+    np.add.at(counts, (groups, strata), 1)
+    halves = draw_halves(counts.argmax(axis=1), random_state)
+    return tuple(np.flatnonzero(np.isin(groups, half)) for half in halves)
 
 
 def seeded(estimator, seed):

@@ -11,6 +11,7 @@ from sklearn.feature_selection import SelectorMixin
 
 from skproj.linear_model._targets import make_problem, plain_integers
 from skproj.projection._registry import SPARSIFYING
+from skproj.utils._doc_link import DocumentationLink
 from skproj.utils._state import VersionedState
 from skproj.utils._validation import (
     Interval,
@@ -128,7 +129,11 @@ DOCS = {
 
 
 class LinearSelector(
-    VersionedState, SelectorMixin, CallbackSupportMixin, BaseEstimator
+    VersionedState,
+    DocumentationLink,
+    SelectorMixin,
+    CallbackSupportMixin,
+    BaseEstimator,
 ):
     """Base class: parameters, data and results of the linear model."""
 

@@ -14,6 +14,7 @@ from sklearn.utils import (
     get_tags,
 )
 from sklearn.utils.metadata_routing import (
+    UNUSED,
     MetadataRouter,
     MethodMapping,
     process_routing,
@@ -24,11 +25,13 @@ from skproj.feature_selection._half_selections import (
     MIN_SAMPLES,
     drop_weightless,
     number_classes,
+    number_groups,
     select_on_halves,
 )
 from skproj.feature_selection._linear_selector import DOCS, WARN_AT_CALLER
 from skproj.feature_selection._projection_selector import ProjectionFeatureSelector
 from skproj.linear_model._targets import choose_loss, plain_integers
+from skproj.utils._doc_link import DocumentationLink
 from skproj.utils._docs import shared_docs
 from skproj.utils._stability import stability_index
 from skproj.utils._state import VersionedState
@@ -54,6 +57,7 @@ DESIGN_THRESHOLD = 0.9
 @shared_docs(**DOCS)
 class StabilitySelector(
     VersionedState,
+    DocumentationLink,
     MetaEstimatorMixin,
     SelectorMixin,
     CallbackSupportMixin,
@@ -62,9 +66,10 @@ class StabilitySelector(
     r"""Select the features that a selector keeps on most halves of the data.
 
     The samples are split at random into two halves, many times over, and `estimator`
-    selects features on each half [1]_ [2]_. Features are kept whose share of the
-    selections reaches a threshold :math:`\pi`. If :math:`q` of :math:`d` features are
-    selected on average, the expected number of false selections is at most
+    selects features on each half [1]_ [2]_. If samples belong to groups, such as
+    patients, pass `groups` to `fit` for halves of the groups. Features are kept whose
+    share of the selections reaches a threshold :math:`\pi`. If :math:`q` of :math:`d`
+    features are selected on average, the expected number of false selections is at most
 
     .. math::
 
@@ -220,6 +225,8 @@ class StabilitySelector(
         ),
     )
     _optional_attributes = ("path_probabilities_",)
+    # They are for the halves: `estimator` gets none.
+    __metadata_request__fit = {"groups": UNUSED}  # noqa: RUF012
 
     def __init__(
         self,
@@ -247,7 +254,7 @@ class StabilitySelector(
     @shared_docs(**DOCS)
     @_fit_context(prefer_skip_nested_validation=False)
     @atomic_fit
-    def fit(self, X, y=None, **fit_params):
+    def fit(self, X, y=None, *, groups=None, **fit_params):
         """Select features on halves of the data, and keep those selected often.
 
         Parameters
@@ -257,6 +264,9 @@ class StabilitySelector(
             matrices in CSR format.
         y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
             Labels or target values, if `estimator` needs them.
+        groups : array-like of shape (n_samples,), default=None
+            Groups, such as patients or batches: the halves are halves of the groups,
+            and no group is in both. Metadata routing need not be enabled.
         **fit_params : dict
             For the `fit` of `estimator`, routed if metadata routing is enabled. Of
             what has an entry for each sample, such as `sample_weight`, each half gets
@@ -267,8 +277,9 @@ class StabilitySelector(
         Raises
         ------
         ValueError
-            If parameters contradict each other, if a class has a single sample, or if
-            it cannot be said which features `estimator` selects.
+            If parameters contradict each other, if a class has a single sample, or a
+            single group, if there are less than four groups, or if it cannot be said
+            which features `estimator` selects.
         """
         self._check_parameters()
         X = self._validate_X(X)
@@ -280,8 +291,10 @@ class StabilitySelector(
         if _routing_enabled():
             fit_params = process_routing(self, "fit", **fit_params).estimator.fit
         if fit_params.get("sample_weight") is not None:
-            X, y, fit_params = drop_weightless(X, y, fit_params)
+            X, y, groups, fit_params = drop_weightless(X, y, groups, fit_params)
         stratified = y is not None and self._is_stratified(y)
+        if groups is not None:
+            groups = number_groups(groups, X.shape[0], y if stratified else None)
 
         arguments = {"estimator": self, "X": X, "y": y, "metadata": fit_params}
         context = self._init_callback_context(max_subtasks=self.n_pairs)
@@ -291,7 +304,9 @@ class StabilitySelector(
         )
         candidates = self._candidates()
         calls = (
-            delayed(select_on_halves)(candidates, X, y, stratified, fit_params, seed)
+            delayed(select_on_halves)(
+                candidates, X, y, groups, stratified, fit_params, seed
+            )
             for seed in seeds
         )
         pairs = run_tasks(calls, self.n_jobs, context, "pair", arguments)

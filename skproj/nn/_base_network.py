@@ -43,6 +43,7 @@ from skproj.nn._training._trainer import (
     TrainingHistory,
     TrainingOptions,
 )
+from skproj.utils._doc_link import DocumentationLink
 from skproj.utils._state import VersionedState
 from skproj.utils._validation import (
     Interval,
@@ -114,7 +115,11 @@ class PartialFitState:
 
 
 class BaseNetwork(
-    VersionedState, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta
+    VersionedState,
+    DocumentationLink,
+    CallbackSupportMixin,
+    BaseEstimator,
+    metaclass=ABCMeta,
 ):
     """An estimator with a network: validation, samples, random numbers, blocks."""
 

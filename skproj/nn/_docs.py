@@ -132,9 +132,9 @@ AUTOENCODER_DOCS = {
             value at 1. With ``schedule="consensus"`` and less than 400 samples, it
             compares the principal components of these features.
         reconstruction_weight : float, default=0.0
-            The :math:`\\alpha` above. With 0 the decoder is not trained, which saves
-            a third to half of the time; it made no difference to the accuracy of any
-            data set that we tried.
+            Weight :math:`\\alpha` of the reconstruction loss in the objective. With 0
+            the decoder is not trained, which saves a third to half of the time; it
+            made no difference to the accuracy of any data set that we tried.
     """,
     "schedule": """
         schedule : str, default="consensus"

@@ -42,7 +42,7 @@ def make_splits(
     n_samples = X.shape[0]
     codes = None
     if groups is not None:
-        groups, codes = _check_groups(groups, n_samples, groups_name)
+        groups, codes = check_groups(groups, n_samples, groups_name)
     if cv is None or isinstance(cv, numbers.Integral):
         return _shuffled_folds(
             N_SPLITS if cv is None else int(cv),
@@ -61,7 +61,7 @@ def make_splits(
     return splits
 
 
-def _check_groups(groups, n_samples, name):
+def check_groups(groups, n_samples, name):
     """Return groups as an array, and as numbers."""
     groups = np.asarray(groups)
     if groups.shape != (n_samples,):

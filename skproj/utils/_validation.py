@@ -4,6 +4,7 @@ import functools
 
 import numpy as np
 from sklearn.base import _fit_context
+from sklearn.callback._transport import close_listener, open_listener, send
 from sklearn.feature_selection._base import _get_feature_importances
 from sklearn.utils._param_validation import (
     HasMethods,
@@ -39,7 +40,10 @@ __all__ = [
     "atomic_fit",
     "check_class_weight",
     "check_is_fitted",
+    "close_listener",
+    "open_listener",
     "relative_weights",
+    "send",
     "validate_data",
 ]
 

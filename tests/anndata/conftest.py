@@ -73,7 +73,7 @@ def results(adata, key="skproj"):
             found[place, name] = table[name].to_numpy()
     for name in [name for name in adata.varm if name.startswith(f"{key}_")]:
         found["varm", name] = adata.varm[name]
-    found["latent"] = adata.obsm[f"X_{key}"]
+    found["logits"] = adata.obsm[f"{key}_logits"]
     found["accuracy"] = adata.uns[key]["accuracy"]
     return found
 

@@ -5,7 +5,6 @@ import sys
 
 import anndata
 import joblib
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,7 +14,6 @@ from sklearn.model_selection import StratifiedKFold, train_test_split
 
 from skproj import ProjectionFeatureSelector, SparseSupervisedAutoencoder
 from skproj.anndata import plot_selected, select_features, selected_df
-from skproj.anndata._groups import make_folds, read_groups
 from tests.anndata.conftest import (
     BOTH_METHODS,
     QUICK,
@@ -68,7 +66,7 @@ def test_predictions_are_out_of_fold(small, settings):
     select_features(adata, "g", **settings)
     assert adata.uns["skproj"]["accuracy"] < 0.65
     assert adata.obs["skproj_confidence"].mean() < 0.65
-    in_sample = adata.obsm["X_skproj"].argmax(axis=1) == (adata.obs["g"] == "b")
+    in_sample = adata.obsm["skproj_logits"].argmax(axis=1) == (adata.obs["g"] == "b")
     assert in_sample.mean() > 0.7
 
 
@@ -79,7 +77,9 @@ def test_linear_results_are_those_of_the_estimator(small):
     np.testing.assert_array_equal(small.var["skproj_selected"], selector.get_support())
     np.testing.assert_allclose(small.var["skproj_score"], selector.scores_)
     latent = X @ selector.coef_.T + selector.intercept_
-    np.testing.assert_allclose(small.obsm["X_skproj"], latent, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        small.obsm["skproj_logits"], latent, rtol=1e-4, atol=1e-4
+    )
 
     supports, accuracies = [], []
     folds = StratifiedKFold(2, shuffle=True, random_state=0)
@@ -111,7 +111,9 @@ def test_autoencoder_results_are_those_of_the_estimator(small):
     np.testing.assert_allclose(
         small.var["skproj_score"][mask], model.feature_importances_, **tolerance
     )
-    np.testing.assert_allclose(small.obsm["X_skproj"], model.transform(X), **tolerance)
+    np.testing.assert_allclose(
+        small.obsm["skproj_logits"], model.transform(X), **tolerance
+    )
 
 
 def test_coefficients_are_for_genes_of_unit_variance(small):
@@ -121,14 +123,14 @@ def test_coefficients_are_for_genes_of_unit_variance(small):
     coef = small.varm["skproj_coef"]
     assert np.isnan(coef[~selected]).all()
     latent = (X / X.std(axis=0))[:, selected] @ coef[selected]
-    shift = small.obsm["X_skproj"] - latent
+    shift = small.obsm["skproj_logits"] - latent
     np.testing.assert_allclose(shift, np.broadcast_to(shift[0], shift.shape), atol=1e-4)
 
 
 def test_two_groups_have_a_logit_each(small):
     small.obs.loc[small.obs["type"] == "CD19+ B", "type"] = np.nan
     select_features(small, "type", **QUICK)
-    latent = small.obsm["X_skproj"]
+    latent = small.obsm["skproj_logits"]
     assert latent.shape == (small.n_obs, 2)
     np.testing.assert_allclose(latent[:, 0], -latent[:, 1], rtol=1e-5)
     unlabelled = small.obs["type"].isna().to_numpy()
@@ -209,26 +211,6 @@ def test_weights_are_given_by_group(small, values):
     expected = ProjectionFeatureSelector(eta=2.0, class_weight=weight)
     expected.fit(small.X, places)
     np.testing.assert_allclose(small.var["skproj_score"], expected.scores_)
-
-
-def test_batches_stay_together(pbmc):
-    pbmc.obs["donor"] = np.arange(pbmc.n_obs) % 7
-    groups = read_groups(pbmc, "phase")
-    folds = make_folds(pbmc, groups, cv=3, batch_key="donor", random_state=0)
-    donors = pbmc.obs["donor"].to_numpy()
-    for train, test in folds:
-        assert not set(donors[train]) & set(donors[test])
-    assert sorted(np.concatenate([test for _, test in folds])) == list(range(700))
-
-
-def test_group_of_one_batch_cannot_be_predicted(small):
-    """The other batches do not know it; the search and the folds still work."""
-    is_b = small.obs["type"] == "CD19+ B"
-    small.obs["donor"] = np.where(is_b, 2, np.arange(small.n_obs) % 2)
-    select_features(small, "type", cv=3, batch_key="donor", etas=[2.0, 4.0])
-    assert not small.obs["skproj_label"][is_b].eq("CD19+ B").any()
-    assert small.obs["skproj_label"][~is_b].eq(small.obs["type"][~is_b]).mean() > 0.8
-    assert np.isfinite(small.obs["skproj_confidence"]).all()
 
 
 def test_parallel_folds_give_the_same(small):
@@ -333,17 +315,6 @@ def test_results_must_be_there(small):
     for function in (selected_df, plot_selected):
         with pytest.raises(ValueError, match="no results under key='skproj'"):
             function(small)
-
-
-def test_plot_shows_the_first_genes(small):
-    select_features(small, "type", **QUICK)
-    display = plot_selected(small, n_genes=3)
-    names = [label.get_text() for label in display.ax_.get_yticklabels()]
-    assert names == list(selected_df(small).index[:3])
-    np.testing.assert_allclose(
-        [bar.get_width() for bar in display.bars_], selected_df(small)["score"][:3]
-    )
-    plt.close(display.figure_)
 
 
 def test_import_brings_nothing_heavy():

@@ -88,7 +88,23 @@ def test_cells_without_a_label_take_no_part(small):
     np.testing.assert_array_equal(
         small.obs["skproj_label"][~unlabelled], only_labelled.obs["skproj_label"]
     )
-    assert np.isfinite(small.obsm["X_skproj"]).all()
+    assert np.isfinite(small.obsm["skproj_logits"]).all()
+
+
+@pytest.mark.parametrize("batch_key", [None, "batch"])
+def test_missing_values_outside_of_the_selection_do_not_matter(small, batch_key):
+    """Neither in genes to leave out, nor in unselected genes of cells to predict."""
+    unlabelled = np.arange(small.n_obs) % 4 == 0
+    small.obs.loc[unlabelled, "type"] = np.nan
+    small.obs["batch"] = np.arange(small.n_obs) % 3
+    small.X = small.X.toarray()
+    settings = {"mask_var": np.arange(small.n_vars) % 2 == 0, "batch_key": batch_key}
+    expected = select_features(small, "type", copy=True, **settings, **QUICK)
+    small.X[:, ~settings["mask_var"]] = np.nan
+    selected = expected.var["skproj_selected"].to_numpy()
+    small.X[np.ix_(unlabelled, ~selected)] = np.nan
+    select_features(small, "type", **settings, **QUICK)
+    assert_same_results(small, expected, rtol=0)
 
 
 @pytest.mark.parametrize("values", [[True, False, True], [3, 1, 2], ["x", "y", "z"]])
@@ -140,15 +156,15 @@ def test_raw_counts_are_noticed(small):
         ({"mask_var": "number"}, r"adata.var\['number'\] must be 50 booleans"),
         ({"mask_var": np.ones(3, bool)}, "mask_var must be 50 booleans"),
         ({"mask_var": np.zeros(50, bool)}, "mask_var keeps no gene"),
-        ({"batch_key": "donor"}, "batch_key='donor' is not a column of adata.obs"),
+        ({"donor_key": "donor"}, "donor_key='donor' is not a column of adata.obs"),
         (
-            {"batch_key": "same"},
-            "batch_key='same' must have at least cv=2 different values",
+            {"donor_key": "same"},
+            "donor_key='same' must have at least cv=2 different values",
         ),
-        ({"batch_key": "none"}, "batch_key='none' has missing values"),
+        ({"donor_key": "none"}, "donor_key='none' has missing values"),
         (
-            {"batch_key": "is_b"},
-            "batch_key='is_b' leaves a training part with samples of one class",
+            {"donor_key": "is_b"},
+            "donor_key='is_b' leaves a training part with samples of one class",
         ),
         ({"groupby": "skproj_label"}, "key_added='skproj' would overwrite groupby="),
         ({"mask_var": "skproj_selected"}, "would overwrite mask_var='skproj_selected'"),
@@ -156,7 +172,49 @@ def test_raw_counts_are_noticed(small):
         ({"method": "forest"}, "method must be one of .*'autoencoder'.*'forest'"),
         ({"eta": "best"}, "eta must be .* got 'best'"),
         ({"eta": -1.0}, "eta must be .* got -1.0"),
-        ({"n_genes": 3}, "eta and n_genes cannot be combined"),
+        (
+            {"n_genes": 3},
+            "n_genes_per_group cannot be combined, got eta=2.0 and n_genes=3",
+        ),
+        (
+            {"eta": "cv", "n_genes": 3, "n_genes_per_group": 2},
+            "cannot be combined, got n_genes=3 and n_genes_per_group=2",
+        ),
+        (
+            {"eta": "cv", "n_genes_per_group": 0},
+            "n_genes_per_group must be an integer of at least 1, got 0",
+        ),
+        (
+            {"eta": "cv", "n_genes_per_group": 2, "method": "autoencoder"},
+            "n_genes_per_group needs method=\"linear\", got method='autoencoder'",
+        ),
+        (
+            {"eta": "cv", "n_genes_per_group": 2, "class_weight": {"CD19+ B": 2.0}},
+            'class_weight must be "balanced" or None with n_genes_per_group',
+        ),
+        (
+            {"eta": "cv", "n_genes_per_group": 5, "layer": "few"},
+            "n_genes_per_group=5 is too large: .* only 3 genes can be selected",
+        ),
+        ({"groups": "CD19+ B"}, 'groups must be "all" or a list, got .CD19'),
+        ({"groups": ["CD19+ B"]}, "it has only one, 'CD19"),
+        ({"groups": []}, "it has none"),
+        ({"groups": ["B"]}, r"groups has 'B', and groupby='type' no such .*'CD19\+ B'"),
+        ({"reference": "B"}, r"reference has 'B', and groupby='type' no such group"),
+        ({"groupby": "mixed"}, "groupby='mixed' has different groups of the same name"),
+        (
+            {"groupby": "counts"},
+            "'counts' must be a column of labels, but it holds 139 different numbers",
+        ),
+        (
+            {"groupby": "ages"},
+            "'ages' must be .* labels, but it holds 29 different numbers, 1 of them in",
+        ),
+        ({"groupby": "barcode"}, r"c109 \(1\) and 268 more: merge them"),
+        ({"batch_key": "lane"}, "batch_key='lane' is not a column of adata.obs"),
+        ({"batch_key": "none"}, "batch_key='none' has missing values"),
+        ({"batch_key": "type"}, "batch_key='type' has cells of only one group in each"),
+        ({"donor_key": "skproj_label"}, "would overwrite donor_key='skproj_label'"),
         (
             {"eta": "cv", "n_genes": 51},
             "n_genes=51 exceeds the number of genes to choose from, 50",
@@ -169,20 +227,28 @@ def test_raw_counts_are_noticed(small):
     ],
 )
 @pytest.mark.filterwarnings("ignore:No feature is selected:UserWarning")
+@pytest.mark.filterwarnings("ignore:Only 3 features are selected:UserWarning")
 def test_bad_input_is_refused_with_a_sentence(small, settings, message):
     small.obs["number"] = np.linspace(0, 1, small.n_obs)
     small.obs["same"] = "B"
     small.obs["none"] = pd.Categorical([np.nan] * small.n_obs)
     small.obs["rare"] = np.where(np.arange(small.n_obs) == 5, "few", "many")
+    small.obs["counts"] = np.arange(small.n_obs) // 2
+    small.obs["ages"] = np.append(99, np.arange(1, small.n_obs) // 10)
+    small.obs["barcode"] = [f"c{100 + i}" for i in range(small.n_obs)]
+    is_b = (small.obs["type"] == "CD19+ B").to_numpy()
+    small.obs["mixed"] = np.array([1, "1"], dtype=object)[is_b.astype(int)]
     small.var["number"] = 1.0
     small.layers["nan"] = small.X.toarray()
     small.layers["nan"][3, small.var_names.get_loc("CD79A")] = np.nan
     small.layers["infinite"] = small.layers["nan"].copy()
     for cell, value in ((3, np.inf), (4, -np.inf)):
         small.layers["infinite"][cell, small.var_names.get_loc("CD79A")] = value
-    small.obs["is_b"] = small.obs["type"] == "CD19+ B"
+    small.obs["is_b"] = is_b
     small.layers["text"] = np.full(small.shape, "x", dtype=object)
     small.layers["constant"] = np.ones(small.shape, dtype=np.float32)
+    small.layers["few"] = small.layers["constant"].copy()
+    small.layers["few"][:, :3] = np.random.default_rng(0).normal(size=(small.n_obs, 3))
     before = written_names(small)
     with pytest.raises(ValueError, match=message):
         select_features(small, **({"groupby": "type"} | QUICK | settings))
@@ -198,7 +264,37 @@ def test_unknown_parameter_is_refused(small):
         select_features(small.obs, "type")
 
 
+@pytest.mark.parametrize("noted", [None, {}, {"base": None}])
+def test_base_of_logarithms_need_not_be_noted(small, noted):
+    expected = select_features(small, "type", copy=True, **QUICK)
+    small.uns["log1p"] = noted
+    select_features(small, "type", **QUICK)
+    names = ("names", "logfoldchanges")
+    for one, other in (
+        (expected.uns["skproj"][n], small.uns["skproj"][n]) for n in names
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("base", ["e", -2.0])
+def test_base_of_logarithms_must_be_a_number(small, base):
+    small.uns["log1p"] = {"base": base}
+    before = written_names(small)
+    with pytest.raises(ValueError, match=r"\['base'\] must be a positive number"):
+        select_features(small, "type", **QUICK)
+    assert written_names(small) == before
+
+
 def test_object_without_X_is_refused(small):
     empty = anndata.AnnData(obs=small.obs, layers={"logs": small.X})
     with pytest.raises(ValueError, match=r"adata.X is None; choose a layer.*'logs'"):
         select_features(empty, "type", **QUICK)
+
+
+def test_repeated_names_of_genes_are_refused(small):
+    """A table could not say which of them is meant."""
+    small.var_names = [f"g{i // 2}" for i in range(50)]
+    with pytest.raises(ValueError, match=r"unique, but repeats 'g0', .* 15 more: call"):
+        select_features(small, "type", **QUICK)
+    small.var_names_make_unique()
+    select_features(small, "type", **QUICK)

@@ -117,15 +117,19 @@ def formulas(tmp_path_factory):
 
 def test_features_are_no_formulas_in_a_spreadsheet(formulas):
     """In the file for programs, names are what they are."""
-    cells = [row["feature"] for row in read_features(formulas / "out")]
+    table = read_features(formulas / "out")
+    cells = [row["feature"] for row in table]
     assert sorted(cells) == sorted(CELLS)
+    labels = {"'=red", "'=green", "'=blue"}
+    assert {row["direction"] for row in table if row["direction"]} <= labels
     rows = json.loads((formulas / "out" / "features.json").read_text("utf-8"))
     assert [CELLS[FORMULAS.index(row["feature"])] for row in rows] == cells
-    expected = [
-        {**row, "feature": FORMULAS[CELLS.index(row["feature"])]}
-        for row in read_features(formulas / "out")
-    ]
-    assert [{k: str(v) for k, v in row.items()} for row in rows] == expected
+    assert {row["direction"] for row in rows if "direction" in row} <= {
+        label[1:] for label in labels
+    }
+    for row, cell in zip(rows, table, strict=True):
+        for name in ("rank", "selected", "score", "mean =red"):
+            assert str(row.get(name, "")) == cell[name]
 
 
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "csv.gz", "parquet", None])

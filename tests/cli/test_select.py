@@ -1,10 +1,8 @@
 """skproj select: tables, results and report."""
 
-import base64
 import gzip
 import os
 import re
-from html.parser import HTMLParser
 
 import anndata
 import numpy as np
@@ -12,10 +10,9 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-import skproj
 from skproj import persistence
-from skproj.cli import _select, main
-from skproj.cli._report import FILES, PLOTS
+from skproj.cli import main
+from skproj.cli._report import FILES
 from tests.cli.conftest import (
     N_FEATURES,
     N_ROWS,
@@ -25,11 +22,11 @@ from tests.cli.conftest import (
     selected,
 )
 
-MARKUP = "<script>alert(1)</script>"
-
 
 def test_select_writes_features_model_and_report(data, result):
-    assert {path.name for path in result.iterdir()} == set(FILES)
+    # A support vector machine has no probabilities.
+    expected = set(FILES) - {"calibration.png"}
+    assert {path.name for path in result.iterdir()} == expected
     rows = read_features(result)
     assert {"gene0", "gene1"} <= selected(result)
     assert {row["feature"] for row in rows} == {f"gene{j}" for j in range(N_FEATURES)}
@@ -56,7 +53,7 @@ def test_select_prints_radius_scores_and_features(data, capsys):
     printed = capsys.readouterr()
     assert re.search(r"Radius eta = [\d.]+: \d of 8 features, cross-val", printed.out)
     assert re.search(r"no selection, SVM +8 +[01]\.\d{3}", printed.out)
-    assert re.search(r"\n +[\d.]+  gene[01]\n", printed.out)
+    assert re.search(r"\n +[\d.]+ +\d+%  gene[01]  \(high in ", printed.out)
     assert printed.err == ""
 
 
@@ -65,70 +62,12 @@ def test_select_quiet_prints_nothing(data, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("method", ["selector", "autoencoder"])
-def test_progress_is_a_few_lines(method, data, capsys):
-    arguments = ["--target", "kind", "--cv", "2", "--eta", "4", "--method", method]
-    assert main(["select", str(data), *arguments]) == 0
-    bars = [line for line in capsys.readouterr().out.splitlines() if "%" in line]
-    assert 2 <= len(bars) <= 3
-    assert all("100%" in bar for bar in bars)
-
-
 def test_same_seed_gives_same_files(data, result, tmp_path):
     assert select(data, "--out", tmp_path / "again") == 0
     for name in ("features.csv", "radius.png"):
         assert (tmp_path / "again" / name).read_bytes() == (result / name).read_bytes()
     assert select(data, "--out", tmp_path / "other", "--seed", 1) == 0
     assert read_features(tmp_path / "other") != read_features(result)
-
-
-class Page(HTMLParser):
-    """Collects the tags, the text and the images of a page."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.texts, self.images, self.links = set(), [], [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.add(tag)
-        attrs = dict(attrs)
-        self.images += [attrs["src"]] if tag == "img" else []
-        self.links += [attrs[a] for a in ("href", "src") if a in attrs]
-
-    def handle_data(self, data):
-        self.texts.append(data)
-
-
-def test_report_is_one_page_with_escaped_names(tmp_path):
-    frame = make_frame().rename(columns={"gene0": MARKUP, "gene1": "$x^$ & _"})
-    frame["kind"] = frame["kind"].replace("red", "<b>$red")
-    data = tmp_path / "<i>data.csv"
-    frame.to_csv(data, index=False)
-    assert select(data, "--out", tmp_path / "out") == 0
-    page = Page((tmp_path / "out" / "report.html").read_text(encoding="utf-8"))
-    assert page.tags.isdisjoint({"script", "i", "b", "link"})
-    assert MARKUP in page.texts
-    assert "$x^$ & _" in page.texts
-    assert all(link.startswith("data:image/png;base64,") for link in page.links)
-    for image, name in zip(page.images, PLOTS, strict=True):
-        png = (tmp_path / "out" / name).read_bytes()
-        assert png.startswith(b"\x89PNG")
-        assert base64.b64decode(image.partition(",")[2]) == png
-
-
-def test_report_says_what_was_done(data, result):
-    text = " ".join(Page((result / "report.html").read_text("utf-8")).texts)
-    for part in (
-        _select.digest(data),
-        f"skproj select {data} --target kind",
-        f"{N_ROWS} rows and {N_FEATURES} features",
-        skproj.__version__,
-        "classification, 3 classes of 30 to 30 rows",
-        "no selection, SVM",
-        "23 rows that were held out",
-    ):
-        assert part in text
 
 
 @pytest.mark.parametrize("kind", ["tsv.gz", "parquet", "h5ad", "sparse.h5ad", "layer"])

@@ -1,0 +1,142 @@
+"""Results of a selection: tables of the genes, the cells and the model."""
+
+import numpy as np
+from scipy.special import softmax
+from sklearn.decomposition import PCA
+from sklearn.metrics import accuracy_score, balanced_accuracy_score
+
+from skproj.anndata._matrix import means_of_groups, scale_of_genes
+from skproj.anndata._ranking import log_fold_changes, rank_in_groups
+from skproj.utils._calibration import fit_temperature
+
+
+def describe(selection, groups, reference, X, expression, genes, log_base, adata):
+    """Return the results for an AnnData object.
+
+    Parameters
+    ----------
+    selection : GeneSelection
+    groups : Groups
+    reference : int or None
+        Code of the group that the ranking compares the others with.
+    X, expression : {ndarray, sparse matrix} of shape (n_cells, n_selected)
+        Selected genes of all cells, as the model sees them and as they are.
+    genes : ndarray of int
+        Places of the genes that were considered.
+    log_base : float or None
+        Base of the logarithms in `expression`; None for natural ones.
+    adata : AnnData
+        Names of the genes.
+
+    Returns
+    -------
+    results : dict
+        Columns for "var", "varm" and "obs", the entries of "uns", and the "logits" of
+        the cells with the "plane" of their principal components.
+    """
+    labelled = np.flatnonzero(groups.has_label)
+    codes = groups.codes[labelled]
+    latent = selection.logits(X)
+    logits = latent.astype(np.float64)
+    logits[labelled] = selection.fold_logits
+    predicted = logits.argmax(axis=1)
+    temperature = _temperature(selection.fold_logits, codes)
+    var, varm = _describe_genes(selection, X[labelled], codes, genes, adata.n_vars)
+    ranking = _rank_genes(
+        selection,
+        groups,
+        reference,
+        X[labelled],
+        expression[labelled],
+        adata.var_names[genes[selection.selected]].to_numpy(),
+        log_base,
+    )
+    return {
+        "var": var,
+        "varm": varm,
+        "obs": {
+            "label": groups.as_column(predicted),
+            "confidence": softmax(logits / temperature, axis=1).max(axis=1),
+        },
+        "logits": latent,
+        "plane": PCA(n_components=2, svd_solver="full").fit_transform(latent),
+        "uns": {
+            "groups": groups.names,
+            "temperature": temperature,
+            **_describe_model(selection, codes, predicted[labelled]),
+            **ranking,
+        },
+    }
+
+
+def _temperature(logits, codes):
+    """Return the temperature that calibrates the logits of the folds."""
+    known = np.isfinite(logits[np.arange(len(codes)), codes])
+    if not known.any():
+        return 1.0
+    return fit_temperature(logits[known], codes[known], np.ones(known.sum()))
+
+
+def _describe_model(selection, codes, predicted):
+    """Return the results that are single values or tables, for `uns`."""
+    eta = selection.model.eta_
+    results = {
+        "eta": eta if isinstance(eta, np.ndarray) else float(eta),
+        "n_selected": len(selection.selected),
+        "accuracy": float(accuracy_score(codes, predicted)),
+        "balanced_accuracy": float(balanced_accuracy_score(codes, predicted)),
+    }
+    table = getattr(selection.model, "cv_results_", None)
+    if table is not None:
+        results["cv_results"] = {
+            name: np.asarray(table[name]) for name in table if name != "params"
+        }
+    return results
+
+
+def _describe_genes(selection, X, codes, genes, n_vars):
+    """Return the columns of results for all genes, as dicts for `var` and `varm`.
+
+    X has the selected genes of the cells with a label, of shape (n_cells, n_selected).
+    `genes` are the places of the genes that were considered.
+    """
+
+    def spread(values, places):
+        columns = np.full((n_vars, *values.shape[1:]), np.nan)
+        columns[places] = values
+        return columns
+
+    chosen = genes[selection.selected]
+    deviations = scale_of_genes(X)[:, np.newaxis]
+    var = {
+        "selected": np.isin(np.arange(n_vars), chosen),
+        "score": spread(selection.scores, genes),
+        "selection_frequency": spread(selection.frequency, genes),
+    }
+    means, others = means_of_groups(X, codes)
+    varm = {"difference": spread((means - others).T / deviations, chosen)}
+    coef = selection.coef()
+    if coef is not None:
+        varm["coef"] = spread(coef.T * deviations, chosen)
+    return var, varm
+
+
+def _rank_genes(selection, groups, reference, X, expression, gene_names, log_base):
+    """Return the ranking in each group but the reference, in the layout of scanpy.
+
+    X and `expression` have the selected genes of the cells with a label.
+    """
+    codes = groups.codes[groups.has_label]
+    means, others = means_of_groups(X, codes, reference)
+    differences = (means - others) / scale_of_genes(X)
+    fold_changes = log_fold_changes(
+        *means_of_groups(expression, codes, reference), log_base
+    )
+    ranked = np.arange(len(groups.names)) != (-1 if reference is None else reference)
+    return rank_in_groups(
+        groups.names[ranked],
+        gene_names,
+        differences[ranked],
+        fold_changes[ranked],
+        selection.of_group(len(groups.names))[ranked],
+    )

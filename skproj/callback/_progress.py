@@ -1,0 +1,263 @@
+"""Progress of a fit in a few lines, however many tasks it has."""
+
+import numbers
+import threading
+
+from sklearn.utils import check_scalar
+
+from skproj.utils._optional import import_optional
+from skproj.utils._validation import close_listener, open_listener, send
+
+# Tasks whose names say little outside of the estimator; others are shown as they are.
+TASK_NAMES = {
+    "search": "cross-validation",
+    "refit-with-best-params": "fit with the best parameters",
+    "path": "path with all samples",
+    "stage": "training stage",
+}
+
+# The displays of the fits of this process, by the id of the outermost task. They cannot
+# be pickled, which a callback has to be.
+_displays = {}
+
+
+class CompactProgressBar:
+    """Progress of a fit in one line per level of its tasks.
+
+    The first line is the whole fit, the second the part of it that is running, such as
+    the cross-validation of a search. The lines are reused: their number does not grow
+    with that of the folds, the candidates or the networks. At the end the first is
+    left.
+
+    Parameters
+    ----------
+    max_bars : int, default=2
+        Largest number of lines, which is the number of levels of tasks that are shown.
+    description : str, default=None
+        Text of the first line; None names the estimator.
+    max_propagation_depth : int or None, default=1
+        How deep the callback is passed on to estimators within estimators; None is no
+        limit, 0 is the outermost estimator only.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If rich is not installed.
+    TypeError
+        If `max_bars` or `max_propagation_depth` is not an integer.
+    ValueError
+        If `max_bars` is not positive, or `max_propagation_depth` is negative.
+
+    See Also
+    --------
+    sklearn.callback.ProgressBar : A line for each task that has parts.
+
+    Notes
+    -----
+    The parts of a task count the same, though they may differ in length. A task whose
+    number of parts is not known in advance shows how many are done. Fits in other
+    processes are counted as well.
+
+    References
+    ----------
+    The progress is reported by the callbacks of scikit-learn [1]_.
+
+    .. [1] scikit-learn developers, "Callbacks",
+       https://scikit-learn.org/stable/modules/generated/sklearn.callback.FitCallback.html
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from skproj.callback import CompactProgressBar
+    >>> from skproj.feature_selection import ProjectionFeatureSelectorCV
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> selector = ProjectionFeatureSelectorCV(8, cv=3)
+    >>> selector.set_callbacks(CompactProgressBar(max_bars=1)).fit(X, y)
+    Fit of ProjectionFeatureSelectorCV ... 4 of 4 ...
+    ProjectionFeatureSelectorCV(cv=3, etas=8)
+    """
+
+    def __init__(self, max_bars=2, *, description=None, max_propagation_depth=1):
+        import_optional("rich", extra="progress")
+        self.max_bars = check_scalar(max_bars, "max_bars", numbers.Integral, min_val=1)
+        if max_propagation_depth is not None:
+            check_scalar(
+                max_propagation_depth,
+                "max_propagation_depth",
+                numbers.Integral,
+                min_val=0,
+            )
+        self.max_propagation_depth = max_propagation_depth
+        self.description = description
+        self._listeners = {}
+
+    def setup(self, estimator, context):
+        """Open the display before the fit.
+
+        Parameters
+        ----------
+        estimator : estimator object
+            The estimator that is about to be fitted.
+        context : sklearn.callback.CallbackContext
+            Its outermost task.
+        """
+        display = _displays[context.root_uuid] = _Display(self.max_bars)
+        self._listeners[context.root_uuid] = open_listener(display.receive)
+        display.start()
+
+    def on_fit_task_begin(self, estimator, context):
+        """Show a task that begins, if it has parts and a line of its own.
+
+        Parameters
+        ----------
+        estimator : estimator object
+            The estimator that runs the task.
+        context : sklearn.callback.CallbackContext
+            The task.
+        """
+        path = _path_of(context)
+        if len(path) > self.max_bars or (context.max_subtasks == 0 and len(path) > 1):
+            return
+        label = _describe(context)
+        if len(path) == 1 and self.description is not None:
+            label = self.description
+        message = ("begin", path, label, context.max_subtasks)
+        send(self._listeners[context.root_uuid], message)
+
+    def on_fit_task_end(self, estimator, context):
+        """Move the lines that a task is a part of.
+
+        Parameters
+        ----------
+        estimator : estimator object
+            The estimator that has run the task.
+        context : sklearn.callback.CallbackContext
+            The task.
+        """
+        path = _path_of(context)
+        if len(path) <= self.max_bars + 1:
+            send(self._listeners[context.root_uuid], ("end", path))
+
+    def teardown(self, estimator, context):
+        """Close the display after the fit.
+
+        Parameters
+        ----------
+        estimator : estimator object
+            The estimator that was fitted.
+        context : sklearn.callback.CallbackContext
+            Its outermost task.
+        """
+        _displays.pop(context.root_uuid).stop()
+        close_listener(self._listeners.pop(context.root_uuid))
+
+
+def _path_of(context):
+    """Return the ids of a task and of those that it is a part of, outermost first."""
+    path = []
+    while context is not None:
+        path.append(context.task_id)
+        context = context.parent
+    return tuple(reversed(path))
+
+
+def _describe(context):
+    """Return a few words on a task."""
+    if context.source_task_name in TASK_NAMES:
+        return TASK_NAMES[context.source_task_name]
+    if context.task_name == "fit":
+        return f"fit of {context.estimator_name}"
+    name = context.task_name
+    return TASK_NAMES.get(name, name.replace("-", " "))
+
+
+class _Line:
+    """Task that is shown, and how many of its parts are done."""
+
+    def __init__(self, path, total, bar):
+        self.path = path
+        self.total = total
+        self.bar = bar
+        self.n_done = 0
+        self.is_finished = False
+
+    @property
+    def count(self):
+        """Text on the parts."""
+        if not self.total:
+            return str(self.n_done) if self.n_done else ""
+        return f"{self.n_done} of {self.total}"
+
+
+class _Display:
+    """Lines of a terminal or notebook, one per level."""
+
+    def __init__(self, max_bars):
+        rich = import_optional("rich.progress", extra="progress")
+        self._lock = threading.Lock()  # messages of other processes come in threads
+        self._lines = [None] * max_bars
+        self._progress = rich.Progress(
+            rich.TextColumn("{task.description}", markup=False),
+            rich.BarColumn(),
+            rich.TaskProgressColumn(),
+            rich.TextColumn("{task.fields[count]}"),
+            rich.TimeElapsedColumn(),
+        )
+
+    def start(self):
+        """Show the display."""
+        self._progress.start()
+
+    def stop(self):
+        """Leave the first line only."""
+        for line in filter(None, self._lines[1:]):
+            self._progress.remove_task(line.bar)
+        self._progress.stop()
+
+    def receive(self, message):
+        """Take a message of the callback."""
+        event, path, *task = message
+        with self._lock:
+            (self._begin if event == "begin" else self._end)(path, *task)
+            self._draw()
+
+    def _begin(self, path, label, total):
+        """Give the line of a level to a task."""
+        level = len(path) - 1
+        if (old := self._lines[level]) is not None:
+            self._progress.remove_task(old.bar)
+        text = "  " * level + label[:1].upper() + label[1:]
+        bar = self._progress.add_task(text, total=total, count="")
+        self._lines[level] = _Line(path, total, bar)
+
+    def _end(self, path):
+        """Count a task that has ended, as a part of another."""
+        if (line := self._line_of(path)) is not None:
+            line.is_finished = True
+        if (parent := self._line_of(path[:-1])) is not None:
+            parent.n_done += 1
+
+    def _line_of(self, path):
+        """Return the line that shows a task, or None."""
+        if not 0 < len(path) <= len(self._lines):
+            return None
+        line = self._lines[len(path) - 1]
+        return line if line is not None and line.path == path else None
+
+    def _draw(self):
+        """Move the bars; that of a task moves with the part that is shown below it."""
+        running = 0.0  # share of the part that is done
+        for level in reversed(range(len(self._lines))):
+            if (line := self._lines[level]) is None:
+                continue
+            total, completed = line.total, line.n_done + running
+            if line.is_finished:
+                total = completed = 1
+            elif total is not None:
+                completed = min(completed, total)
+            self._progress.update(
+                line.bar, total=total, completed=completed, count=line.count
+            )
+            above = self._line_of(line.path[:-1])
+            is_counted = line.is_finished or not total or above is None
+            running = 0.0 if is_counted else completed / total

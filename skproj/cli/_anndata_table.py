@@ -1,0 +1,107 @@
+"""Annotated data as a table."""
+
+import warnings
+
+import numpy as np
+from scipy import sparse
+
+from skproj.cli._checks import (
+    WANTED_BY_MODEL,
+    check_finite,
+    check_unique,
+    convert,
+    require,
+)
+from skproj.cli._errors import CommandError
+from skproj.utils._optional import import_optional
+from skproj.utils._wording import join_names
+
+
+def read_h5ad(options):
+    """Read an .h5ad file; `options` are those of `read_table`."""
+    path, layer = options.path, options.layer
+    anndata = import_optional("anndata", extra="anndata")
+    with warnings.catch_warnings():
+        # Names of features are checked below; those of rows may be equal.
+        warnings.filterwarnings("ignore", ".* names are not unique")
+        adata = anndata.read_h5ad(path)
+    check_unique(adata.var_names, path)
+    if layer is not None and layer not in adata.layers:
+        known = join_names(adata.layers) if adata.layers else "there are none"
+        raise CommandError(f"{path} has no layer {layer!r}; layers: {known}.")
+    return AnnDataTable(adata, path, layer)
+
+
+class AnnDataTable:
+    """Annotated data: the features are in a matrix, the other columns in `obs`.
+
+    Parameters
+    ----------
+    adata : AnnData
+    path : Path
+    layer : str or None
+
+    Attributes
+    ----------
+    columns : list of str
+        Names of the features.
+    row_names : Index
+    row_label : str
+    n_rows : int
+    """
+
+    row_label = "obs_name"
+
+    def __init__(self, adata, path, layer):
+        self.path = path
+        self.columns = [str(name) for name in adata.var_names]
+        self.row_names = adata.obs_names
+        self.n_rows = adata.n_obs
+        self._obs = adata.obs
+        self._matrix = adata.X if layer is None else adata.layers[layer]
+        if self._matrix is None:
+            raise CommandError(f"{path} has no X; name a layer with --layer.")
+
+    def feature_names(self, target, drop, groups=None):
+        """Return the names of the features that are left over."""
+        wanted = [target] if groups is None else [target, groups]
+        require(wanted, list(self._obs), f"{self.path} has no column of obs %s")
+        require(drop, self.columns, f"{self.path} has no feature %s")
+        others = set(drop)
+        return [name for name in self.columns if name not in others]
+
+    def target(self, name):
+        """Return a column of `obs`."""
+        return self._obs[name]
+
+    labels = target
+
+    def other_columns(self, drop):
+        """Return the names of the columns of `obs`, which may name groups."""
+        return list(self._obs)
+
+    def text_columns(self, names):
+        """Return no names: the features of annotated data are numbers."""
+        return []
+
+    def numbers(self, names, *, dtype=None, can_drop=True, allow_missing=False):
+        """Return features as an array or a CSR matrix, see `FrameTable.numbers`."""
+        require(names, self.columns, f"{self.path} has no feature %s", WANTED_BY_MODEL)
+        place = {name: j for j, name in enumerate(self.columns)}
+        X = self._matrix
+        if sparse.issparse(X):
+            X = X.tocsr()
+        if names != self.columns:
+            X = X[:, [place[name] for name in names]]
+        if X.dtype != np.float32:
+            X = X.astype(np.float64)
+        options = {"allow_missing": allow_missing}
+        check_finite(X, names, self.path, can_drop=can_drop, **options)
+        return convert(X, dtype, names, self.path, **options)
+
+    def frame(self, names):
+        """Return features as a DataFrame."""
+        pd = import_optional("pandas", extra="cli")
+        X = self.numbers(names)
+        X = X.toarray() if sparse.issparse(X) else X
+        return pd.DataFrame(X, index=self.row_names, columns=names)

@@ -1,0 +1,42 @@
+"""Completion of commands, options and files by the shell."""
+
+import argparse
+from pathlib import Path
+
+from skproj.utils._optional import import_optional
+
+SHELLS = ("bash", "zsh", "fish")
+
+
+def add_completion(parser):
+    """Add the option that prints what a shell needs to complete the arguments."""
+    parser.add_argument(
+        "--print-completion",
+        action=PrintCompletion,
+        choices=SHELLS,
+        help="print a script for the completion of arguments by that shell",
+    )
+
+
+class PrintCompletion(argparse.Action):
+    """Option that prints the completion script of a shell and ends the program."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        """Print the script for the shell that the option names."""
+        try:
+            shtab = import_optional("shtab", extra="cli")
+        except ModuleNotFoundError as error:
+            parser.error(str(error))
+        mark_files(parser, shtab)
+        print(shtab.complete(parser, shell=values))
+        parser.exit()
+
+
+def mark_files(parser, shtab):
+    """Say which arguments are files or folders, in all commands of a parser."""
+    for action in parser._actions:  # argparse has no public list of them
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                mark_files(command, shtab)
+        elif action.type is Path:
+            action.complete = shtab.DIRECTORY if action.metavar == "DIR" else shtab.FILE

@@ -1,0 +1,210 @@
+"""Evidence that predictions, or single features, are better than chance."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+from scipy.stats import rankdata
+
+# Permutations of the target in the test of single features, and the multiplications
+# that it may take: some seconds on one processor.
+N_PERMUTATIONS = 999
+MAX_PRODUCTS = 2 * 10**11
+MAX_BLOCK_ENTRIES = 2**22
+
+
+@dataclass(frozen=True)
+class RankEvidence:
+    """How well predictions rank rows, and how far from the mean chance alone takes it.
+
+    Attributes
+    ----------
+    score : float
+        Area under the ROC curve, of one class against the rest and averaged over the
+        classes; or the rank correlation with a target of numbers.
+    variance : float
+        Of the score of predictions that have nothing to do with the target.
+    """
+
+    score: float
+    variance: float
+
+
+def rank_evidence(decisions, y, classes=None, groups=None):
+    """Measure how well predictions rank rows that the model was not fitted to.
+
+    Parameters
+    ----------
+    decisions : ndarray of shape (n_rows, n_classes) or (n_rows,)
+        Larger for the likelier class, or the predicted numbers.
+    y : ndarray of shape (n_rows,)
+    classes : ndarray of shape (n_classes,), default=None
+        None for a target of numbers.
+    groups : ndarray of shape (n_rows,), default=None
+        Rows of a group are not independent: chance acts on whole groups.
+
+    Returns
+    -------
+    evidence : RankEvidence or None
+        None if there is nothing to rank: one row, one class, or one value.
+    """
+    if len(np.unique(y)) < 2:
+        return None
+    if classes is None:
+        influence = rank_scores(decisions) * rank_scores(y)
+        chance, variance = 0.0, 1.0 / (len(y) - 1)
+    else:
+        influence, variance = class_influence(decisions, y, classes)
+        chance = 0.5
+    if groups is not None:
+        codes = np.unique(groups, return_inverse=True)[1]
+        variance = max(variance, np.square(np.bincount(codes, influence)).sum())
+    return RankEvidence(float(chance + influence.sum()), float(variance))
+
+
+def rank_scores(values):
+    """Return centred ranks of length 1; zeros if all values are equal."""
+    ranks = rankdata(values)
+    ranks -= ranks.mean()
+    return ranks / max(np.linalg.norm(ranks), 1.0)
+
+
+def class_influence(decisions, y, classes):
+    """Return what each row adds to the area under the curve, and its variance.
+
+    The sum is the mean area over the classes, less one half. The variance is that over
+    all permutations of `y`, with ties.
+    """
+    n_rows = len(y)
+    inside = y[:, np.newaxis] == classes
+    counts = inside.sum(axis=0)
+    there = counts > 0
+    inside, counts = inside[:, there], counts[there]
+    ranks = rankdata(decisions[:, there], axis=0)
+    added = (ranks - ranks.mean(axis=0)) / (counts * (n_rows - counts) * len(counts))
+    mean = added @ counts / n_rows
+    variance = np.square(added - mean[:, np.newaxis]).sum(axis=0) @ counts
+    return added[inside] - mean, variance / (n_rows - 1)
+
+
+def combine(evidence, n_folds=0):
+    """Combine evidence of different rows, each part weighted by its precision.
+
+    Parameters
+    ----------
+    evidence : list of RankEvidence
+    n_folds : int, default=0
+        If positive, the parts are that many folds of a cross-validation. Each row was
+        in the training parts of the other folds, which makes their scores correlated:
+        the variance is corrected as in [1]_.
+
+    Returns
+    -------
+    evidence : RankEvidence or None
+
+    References
+    ----------
+    .. [1] C. Nadeau, Y. Bengio, "Inference for the generalization error", Machine
+       Learning 52(3), 2003, :doi:`10.1023/A:1024068626366`.
+    """
+    if not evidence:
+        return None
+    precisions = np.array([1.0 / part.variance for part in evidence])
+    scores = np.array([part.score for part in evidence])
+    total = precisions.sum()
+    variance = 1.0 / total
+    if n_folds > 1:
+        variance *= 1.0 + n_folds / (n_folds - 1.0)
+    return RankEvidence(float(precisions @ scores / total), float(variance))
+
+
+def single_feature_test(X, y, classifies, seed):
+    """Test whether any single feature is associated with the target.
+
+    The largest share of a feature's variance that the target explains is compared with
+    that for permuted targets, which accounts for the number of features and for their
+    correlations.
+
+    Parameters
+    ----------
+    X : {ndarray, CSR matrix} of shape (n_rows, n_features)
+    y : ndarray of shape (n_rows,)
+    classifies : bool
+    seed : int
+
+    Returns
+    -------
+    p_value : float
+        NaN if the data are too large.
+    feature : int
+        The most strongly associated one.
+    """
+    n_rows, n_features = X.shape
+    if classifies:
+        targets = (y[:, np.newaxis] == np.unique(y)).astype(np.float64)
+    else:
+        targets = (y - y.mean())[:, np.newaxis]
+    targets = targets / np.linalg.norm(targets, axis=0)
+    n_orders = N_PERMUTATIONS + 1
+    if n_rows * n_features * targets.shape[1] * n_orders > MAX_PRODUCTS:
+        return np.nan, -1
+    random_state = np.random.RandomState(seed)
+    orders = [np.arange(n_rows)]
+    orders += [random_state.permutation(n_rows) for _ in range(N_PERMUTATIONS)]
+    largest = np.zeros(n_orders)
+    best, feature = -1.0, -1
+    columns = X.tocsc() if sparse.issparse(X) else X
+    width = MAX_BLOCK_ENTRIES // n_rows + 1
+    for start in range(0, n_features, width):
+        block = standardize(columns[:, start : start + width])
+        for i, order in enumerate(orders):
+            shares = np.square(block @ targets[order]).sum(axis=1)
+            largest[i] = max(largest[i], shares.max())
+            if i == 0 and shares.max() > best:
+                best, feature = shares.max(), start + int(shares.argmax())
+    # Equal shares may differ in the last digits.
+    as_large = np.count_nonzero(largest >= largest[0] * (1.0 - 1e-9))
+    return as_large / n_orders, feature
+
+
+def standardize(block):
+    """Return columns as rows of mean 0 and length 1, or of zeros."""
+    block = block.toarray() if sparse.issparse(block) else block
+    block = block.T.astype(np.float64)
+    block -= block.mean(axis=1, keepdims=True)
+    norms = np.linalg.norm(block, axis=1, keepdims=True)
+    # What is left of a constant is rounding.
+    block /= np.where(norms > 0.0, norms, 1.0)
+    return block
+
+
+def decisions_of(model, X, classes):
+    """Return what rows are ranked by.
+
+    Parameters
+    ----------
+    model : estimator object
+    X : {ndarray, CSR matrix, DataFrame} of shape (n_rows, n_features)
+    classes : ndarray of shape (n_classes,) or None
+        None for a regression.
+
+    Returns
+    -------
+    decisions : ndarray of shape (n_rows, n_classes) or (n_rows,)
+        Probabilities or the decision function, larger for the likelier class; the
+        predictions of a regression.
+    """
+    if classes is None:
+        return model.predict(X)
+    if hasattr(model, "predict_proba"):
+        known = model.predict_proba(X)
+    else:
+        known = model.decision_function(X)
+    if known.ndim == 1:
+        known = np.column_stack([-known, known])
+    if len(model.classes_) == len(classes):
+        return known
+    # A part of the rows may lack a class.
+    decisions = np.full((len(known), len(classes)), known.min() - 1.0)
+    decisions[:, np.isin(classes, model.classes_)] = known
+    return decisions

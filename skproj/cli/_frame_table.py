@@ -1,0 +1,205 @@
+"""A data frame as a table."""
+
+import numpy as np
+
+from skproj.cli._checks import (
+    WANTED_BY_MODEL,
+    check_finite,
+    convert,
+    is_numeric,
+    quote,
+    require,
+)
+from skproj.cli._errors import CommandError
+from skproj.utils._optional import import_optional
+from skproj.utils._wording import join_names
+
+# A column of text is named as one of numbers if at least this share of it are numbers.
+MIN_NUMERIC_SHARE = 0.5
+
+
+class FrameTable:
+    """A table with one kind of columns, features and others.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    path : Path
+        The file that it comes from, for messages.
+    index : str or None
+        Column with the names of the rows.
+    labels : Series, default=None
+        The target as it is written, if the file does not tell text from numbers.
+
+    Attributes
+    ----------
+    columns : list of str
+        Names of all columns but the index.
+    row_names : Index or None
+        Names of the rows, if they have any.
+    row_label : str
+        Name of the index column.
+    n_rows : int
+    """
+
+    def __init__(self, frame, path, index, labels=None):
+        pd = import_optional("pandas", extra="cli")
+        frame.columns = [str(name) for name in frame.columns]
+        self.path = path
+        if index is not None:
+            self._require([index], list(frame.columns))
+            frame = frame.set_index(index)
+        self.columns = list(frame.columns)
+        named = not isinstance(frame.index, pd.RangeIndex)
+        self.row_names = frame.index if named else None
+        self.row_label = frame.index.name or "row"
+        self.n_rows = len(frame)
+        self._frame = frame
+        self._labels = labels
+
+    def _require(self, names, known, wanted_by=""):
+        require(names, known, f"{self.path} has no column %s", wanted_by)
+
+    def feature_names(self, target, drop, groups=None):
+        """Return the names of the columns that are left over."""
+        others = {target, *drop} | ({groups} - {None})
+        if target not in self.columns:
+            self._hint_at_transpose(target)
+        self._require([target], self.columns)
+        self._require(sorted(others), self.columns)
+        return [name for name in self.columns if name not in others]
+
+    def _hint_at_transpose(self, target):
+        """Raise an error if the table seems to have a row for each feature."""
+        first = self._frame.iloc[:, 0]
+        names = self.row_names if self.row_names is not None else first
+        if is_numeric(first) and self.row_names is None:
+            return
+        if target in set(names):
+            raise CommandError(
+                f"{self.path} has no column {target!r} but a row of that name: "
+                "--transpose reads a table with a row for each feature"
+            )
+        others = self._frame if self.row_names is not None else self._frame.iloc[:, 1:]
+        numeric = all(getattr(t, "kind", "O") in "iuf" for t in others.dtypes)
+        if (
+            len(others.columns) > 1
+            and numeric
+            and self.n_rows > 2 * others.shape[1]
+            and names.is_unique
+        ):
+            raise CommandError(
+                f"{self.path} has no column {target!r}, and with {self.n_rows} rows of "
+                f"{others.shape[1]} numbers it seems to have a row for each feature: "
+                "--transpose reads it, and --labels FILE adds the target"
+            )
+
+    def target(self, name):
+        """Return a column as a Series."""
+        return self._frame[name]
+
+    def labels(self, name):
+        """Return a column as a Series, of text if numbers would lose zeros of it."""
+        column = self.target(name)
+        if self._labels is None or not is_numeric(column):
+            return column
+        text = self._labels.str.strip().set_axis(column.index)
+        return text if text.str.fullmatch(r"[+-]?0\d+").any() else column
+
+    def other_columns(self, drop):
+        """Return the names of columns that are no features but may name groups."""
+        return list(drop)
+
+    def label_columns(self, index):
+        """Return all columns by the names of the rows, the target as it is written.
+
+        The names are those of the table, of the column `index` if it is there, or else
+        of the first column.
+        """
+        frame = self._frame
+        if self._labels is not None:
+            frame = frame.assign(**{self._labels.name: self._labels})
+        if index in self.columns:
+            return frame.set_index(index)
+        return frame if self.row_names is not None else frame.set_index(self.columns[0])
+
+    def numbers(self, names, *, dtype=None, can_drop=True, allow_missing=False):
+        """Return columns as numbers.
+
+        Parameters
+        ----------
+        names : list of str
+        dtype : dtype, default=None
+            If None, float32 if all columns are, else float64.
+        can_drop : bool, default=True
+            Whether errors may propose to leave columns out.
+        allow_missing : bool, default=False
+            Whether numbers may be missing, which are then NaN.
+
+        Returns
+        -------
+        X : ndarray of shape (n_rows, n_names)
+
+        Raises
+        ------
+        CommandError
+            If a column is missing or is no column of numbers, or if a number is missing
+            or infinite.
+        """
+        self._require(names, self.columns, WANTED_BY_MODEL)
+        frame = self._frame[names]
+        self._check_numeric(frame, can_drop)
+        single = (frame.dtypes == np.float32).all()
+        own_dtype = np.float32 if single else np.float64
+        X = frame.to_numpy(dtype=own_dtype, na_value=np.nan)
+        options = {"allow_missing": allow_missing}
+        check_finite(X, names, self.path, can_drop=can_drop, **options)
+        return convert(X, dtype, names, self.path, **options)
+
+    def text_columns(self, names):
+        """Return the names of the columns that do not hold numbers."""
+        dtypes = self._frame.dtypes
+        return [n for n in names if getattr(dtypes[n], "kind", "O") not in "biuf"]
+
+    def _check_numeric(self, frame, can_drop):
+        """Raise an error that names columns that do not hold numbers."""
+        names = list(frame.columns)
+        text = self.text_columns(names)
+        if not text:
+            return
+        some = " ".join(quote(name) for name in text[:5])
+        more = " ..." if len(text) > 5 else ""
+        entries = frame[text[0]].dropna().head(1).tolist()
+        example = f" (the first begins with {str(entries[0])!r})" if entries else ""
+        reason = next(filter(None, (spoiled(frame[n], n) for n in text)), "")
+        advice = (
+            f"; --drop {some}{more} leaves them out, --encode onehot makes a column of "
+            f"each of their values, and --index {quote(text[0])} takes that one as the "
+            "names of the rows"
+        )
+        raise CommandError(
+            f"{self.path} has {len(text)} of {len(names)} columns that are not "
+            f"numbers: {join_names(text)}{example}{reason}{advice if can_drop else ''}"
+        )
+
+    def frame(self, names):
+        """Return columns as a DataFrame, as they are."""
+        self._require(names, self.columns, WANTED_BY_MODEL)
+        return self._frame[names]
+
+
+def spoiled(column, name):
+    """Return what keeps a column from being numbers, if most of it are."""
+    pd = import_optional("pandas", extra="cli")
+    present = column.dropna().astype(str).str.strip()
+    wrong = present[pd.to_numeric(present, errors="coerce").isna()]
+    if len(present) == 0 or len(wrong) == 0:
+        return ""
+    if wrong.str.fullmatch(r"[+-]?\d+,\d+").all():
+        return f"; {name!r} has decimal commas, which --decimal , reads"
+    if len(wrong) > (1.0 - MIN_NUMERIC_SHARE) * len(present):
+        return ""
+    return (
+        f"; {name!r} holds numbers but for {len(wrong)} entries such as "
+        f"{wrong.iloc[0]!r}"
+    )

@@ -1,0 +1,159 @@
+"""The page from the numbers of the report and its plots."""
+
+import base64
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from skproj.cli._plots import CLASS_COLORS
+from skproj.inspection._common import shorten
+from skproj.utils._optional import import_optional
+
+FOLDER = Path(__file__).parent
+
+# Each feature is a row of the page; features.csv has those that are more.
+MAX_FEATURES = 5000
+# Rows that are seen at first.
+N_SHOWN_FEATURES = 25
+# What is beyond this is in features.csv and report.json.
+MAX_SUBSTITUTES = 3
+N_HEATMAP_FEATURES = 30
+# Where the colours of the heatmap end, in standard deviations within a class.
+MAX_SHADED_DEVIATION = 2.0
+MAX_ALPHA = 0.75
+
+
+def render(numbers, figures):
+    """Return the page.
+
+    Parameters
+    ----------
+    numbers : dict
+        What `report_numbers` returns.
+    figures : dict
+        Plots as SVG, by name.
+
+    Returns
+    -------
+    page : str
+    """
+    jinja2 = import_optional("jinja2", extra="cli")
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(FOLDER),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {
+        "interval": interval,
+        "number": number,
+        "share": share,
+        "shorten": shorten,
+    }
+    script = (FOLDER / "page.js").read_text(encoding="utf-8")
+    return environment.get_template("page.html").render(
+        **numbers,
+        shown=numbers["features"][:MAX_FEATURES],
+        n_shown=N_SHOWN_FEATURES,
+        max_substitutes=MAX_SUBSTITUTES,
+        heatmap=heatmap(numbers),
+        confusion_rows=confusion_rows(numbers),
+        forest=forest(numbers),
+        colors=CLASS_COLORS,
+        figures=figures,
+        style=(FOLDER / "page.css").read_text(encoding="utf-8"),
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+
+
+def number(value, form=".3f"):
+    """Return a number as text, a dash for one that is not known."""
+    return "-" if value is None else format(value, form).removesuffix(".")
+
+
+def share(value):
+    """Return a share in per cent."""
+    return "-" if value is None else f"{100.0 * value:.0f} %"
+
+
+def interval(score):
+    """Return the confidence interval of a score."""
+    if score["low"] is None or score["high"] is None:
+        return ""
+    return f"{score['low']:.3f} to {score['high']:.3f}"
+
+
+def forest(numbers):
+    """Return the headline score of each model and its interval as places in per cent.
+
+    The places are on a line from the smallest to the largest number of all models.
+    None if there is no such line.
+    """
+    scores = [model["scores"][0] for model in numbers["models"]]
+    ends = [score[end] for score in scores for end in ("low", "value", "high")]
+    ends = [end for end in ends if end is not None]
+    if not ends or min(ends) == max(ends):
+        return None
+    low, width = min(ends), max(ends) - min(ends)
+    rows = []
+    for score in scores:
+        places = {
+            end: None if score[end] is None else 100.0 * (score[end] - low) / width
+            for end in ("low", "value", "high")
+        }
+        rows.append(places)
+    return {"low": low, "high": low + width, "rows": rows}
+
+
+def heatmap(numbers):
+    """Return the means by class of the first features, with a shade for each.
+
+    A shade says how far the mean of a class is from that of all classes, in standard
+    deviations within a class: its sign, and how opaque it is.
+    """
+    if len(numbers["class_names"]) < 2:
+        return []
+    rows = []
+    for feature in numbers["features"][:N_HEATMAP_FEATURES]:
+        means = np.array([g["mean"] for g in feature["groups"]], dtype=np.float64)
+        spreads = np.array([g["spread"] for g in feature["groups"]], dtype=np.float64)
+        within = np.sqrt(np.nanmean(np.square(spreads))) if len(spreads) else 0.0
+        deviations = means - np.nanmean(means)
+        scale = within if within > 0.0 else np.abs(deviations).max() or 1.0
+        alphas = np.clip(deviations / (scale * MAX_SHADED_DEVIATION), -1.0, 1.0)
+        cells = [
+            {
+                "text": f"{mean:.3g}",
+                "kind": "high" if alpha > 0 else "low",
+                "alpha": f"{MAX_ALPHA * abs(alpha):.2f}",
+            }
+            for mean, alpha in zip(means, alphas, strict=True)
+        ]
+        rows.append({"name": feature["name"], "cells": cells})
+    return rows
+
+
+def confusion_rows(numbers):
+    """Return the rows of the confusion matrix; the share of a row is a shade."""
+    if numbers["confusion"] is None:
+        return []
+    return [
+        {
+            "name": name,
+            "total": sum(counts),
+            "cells": [
+                {
+                    "count": count,
+                    "kind": "high" if i == j else "low",
+                    "alpha": f"{MAX_ALPHA * count / max(1, sum(counts)):.2f}",
+                }
+                for j, count in enumerate(counts)
+            ],
+        }
+        for i, (name, counts) in enumerate(
+            zip(numbers["class_names"], numbers["confusion"], strict=True)
+        )
+    ]

@@ -1,0 +1,233 @@
+"""Plots of the report: SVG that takes the colours of the page, and PNG for files."""
+
+import io
+import re
+import warnings
+
+import numpy as np
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import (
+    ConfusionMatrixDisplay,
+    precision_recall_curve,
+    roc_curve,
+)
+
+from skproj.cli._report_numbers import codes_of
+from skproj.inspection import EtaPathDisplay, SupportDisplay
+from skproj.inspection._common import shorten
+from skproj.utils._optional import import_optional
+
+DOTS_PER_INCH = 120
+# Colours of classes in curves, in this order: those of Okabe and Ito, which people who
+# are colour-blind can tell apart, and two more. They are seen on black and on white.
+CLASS_COLORS = (
+    "#0072b2",
+    "#d55e00",
+    "#009e73",
+    "#cc79a7",
+    "#e69f00",
+    "#56b4e9",
+    "#a6761d",
+    "#7570b3",
+    "#66a61e",
+    "#8c8c8c",
+)
+NEUTRAL_COLOR = CLASS_COLORS[-1]
+# More points than this are an image within the plot.
+MAX_VECTOR_POINTS = 2000
+# More classes than this cannot be read in a matrix with numbers.
+MAX_ANNOTATED_CLASSES = 15
+N_CALIBRATION_BINS = 5
+# Lines and letters that have the colour of the text of the page.
+INK = "#010203"
+IN_THE_PAGE = {
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.labelcolor": INK,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "skproj",  # the same selection, the same file
+}
+
+
+def draw_plots(selection, path):
+    """Return functions that draw the plots of a selection, by name.
+
+    Each is given a figure. `path` is what `path_of` returns.
+    """
+    s = selection
+    plots = {"features": lambda figure: draw_features(s, figure)}
+    if path is not None:
+        plots["radius"] = lambda figure: draw_path(s, path, figure)
+    if s.n_test:
+        plots["test"] = lambda figure: draw_predictions(s, figure)
+    if s.predictions.decisions is not None and s.n_test and ranked_classes(s):
+        plots["curves"] = lambda figure: draw_curves(s, figure)
+    if s.predictions.probabilities is not None and s.n_test:
+        plots["calibration"] = lambda figure: draw_calibration(s, figure)
+    return plots
+
+
+def png_of(draw):
+    """Return the drawing of a function as PNG."""
+    return _render(draw, {}, format="png", dpi=DOTS_PER_INCH)
+
+
+def svg_of(draw):
+    """Return the drawing of a function as SVG for a page, without a background."""
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    svg = _render(draw, IN_THE_PAGE, format="svg", transparent=True, metadata=nothing)
+    svg = svg.decode("utf-8")
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(rf"{INK}|#000000", "currentColor", svg)
+    # The page says how wide it is.
+    return re.sub(r'(<svg [^>]*?) width="[^"]*"', r"\1", svg, count=1).replace(
+        ' height="', ' data-height="', 1
+    )
+
+
+def _render(draw, style, **options):
+    # Without pyplot: no window, no figure that stays open.
+    matplotlib = import_optional("matplotlib", extra="plot")
+    figure_module = import_optional("matplotlib.figure", extra="plot")
+    file = io.BytesIO()
+    with matplotlib.rc_context(style), warnings.catch_warnings():
+        # Boxes stand for letters of scripts that the font does not have.
+        warnings.filterwarnings("ignore", "Glyph .* missing")
+        figure = figure_module.Figure(figsize=(6.0, 3.4), layout="constrained")
+        draw(figure)
+        figure.savefig(file, **options)
+    return file.getvalue()
+
+
+def path_of(selection):
+    """Return the radii that were tried as a display, or None if it was only one.
+
+    The scores have the sign of those in the text, where a loss is positive.
+    """
+    s = selection
+    if len(s.search.cv_results_["params"]) < 2:
+        return None
+    figure_module = import_optional("matplotlib.figure", extra="plot")
+    scratch = figure_module.Figure().subplots()
+    path = EtaPathDisplay.from_estimator(
+        s.search, score_name=s.cv_score_name, ax=scratch
+    )
+    if s.cv_score and np.isclose(path.mean_scores[path.chosen_index], -s.cv_score):
+        path.mean_scores = -path.mean_scores
+    return path
+
+
+def draw_path(selection, path, figure):
+    """Draw score and number of features against the radius."""
+    s = selection
+    ax = figure.subplots()
+    path.plot(ax)
+    handles = path.legend_.legend_handles
+    labels = [text.get_text() for text in path.legend_.get_texts()]
+    path.legend_.remove()
+    if not (hasattr(s.search, "path_") or hasattr(s.search, "n_features_path_")):
+        # A grid search has not fitted all training rows at each radius.
+        words = {"number of features": "features, mean of the folds"}
+        labels = [words.get(label, label) for label in labels]
+    labels[-1] = (
+        f"chosen: η = {s.eta:.3g}, {s.n_selected} feature"
+        f"{'' if s.n_selected == 1 else 's'}"
+    )
+    figure.legend(handles, labels, loc="outside upper left", ncols=2, frameon=False)
+
+
+def draw_features(selection, figure):
+    """Draw the scores of the most important features."""
+    s = selection
+    figure.set_size_inches(6.0, 5.0)
+    display = SupportDisplay(
+        importances=s.scores,
+        support=s.support,
+        feature_names=s.names,
+        importance_name="score",
+    )
+    display.plot(figure.subplots())
+
+
+def draw_predictions(selection, figure):
+    """Draw the confusion of classes, or predictions against true values."""
+    s = selection
+    y, predicted = s.predictions.y_test, s.predictions.y_predicted
+    figure.set_size_inches(6.0, 5.0)
+    ax = figure.subplots()
+    if not s.class_names:
+        ax.axline((y[0], y[0]), slope=1.0, color=NEUTRAL_COLOR, linestyle="--")
+        many = len(y) > MAX_VECTOR_POINTS
+        ax.scatter(predicted, y, alpha=0.7, color=CLASS_COLORS[0], rasterized=many)
+        ax.set(xlabel="Predicted", ylabel="True", aspect="equal", adjustable="datalim")
+        return
+    n_classes = len(s.class_names)
+    ConfusionMatrixDisplay.from_predictions(
+        codes_of(y, s.class_names),
+        codes_of(predicted, s.class_names),
+        labels=np.arange(n_classes),
+        ax=ax,
+        colorbar=False,
+        cmap="Blues",
+        include_values=n_classes <= MAX_ANNOTATED_CLASSES,
+    )
+    labels = [shorten(name) for name in s.class_names]
+    ticks = np.arange(n_classes)
+    rotation = "vertical" if n_classes > 4 else "horizontal"
+    ax.set_xticks(ticks, labels, parse_math=False, rotation=rotation)
+    ax.set_yticks(ticks, labels, parse_math=False)
+
+
+def ranked_classes(selection):
+    """Return the places of the classes that have curves.
+
+    Of two classes one is enough, and of many there are as many as colours: those that
+    are told from the rest worst are in the table.
+    """
+    s = selection
+    true = codes_of(s.predictions.y_test, s.class_names)
+    counts = np.bincount(true, minlength=len(s.class_names))
+    places = [i for i, n in enumerate(counts) if 0 < n < s.n_test]
+    return places[-1:] if len(s.class_names) == 2 else places[: len(CLASS_COLORS)]
+
+
+def draw_curves(selection, figure):
+    """Draw ROC and precision-recall curves, each class against the rest."""
+    s = selection
+    true = codes_of(s.predictions.y_test, s.class_names)
+    figure.set_size_inches(6.0, 3.1)
+    left, right = figure.subplots(1, 2)
+    for i in ranked_classes(s):
+        color, decision = CLASS_COLORS[i], s.predictions.decisions[:, i]
+        false_rate, true_rate, _ = roc_curve(true == i, decision)
+        left.plot(false_rate, true_rate, color=color)
+        precision, recall, _ = precision_recall_curve(true == i, decision)
+        right.plot(recall, precision, color=color, drawstyle="steps-post")
+    left.plot([0, 1], [0, 1], color=NEUTRAL_COLOR, linestyle=":")
+    left.set(xlabel="False positive rate", ylabel="True positive rate", title="ROC")
+    right.set(xlabel="Recall", ylabel="Precision", title="Precision and recall")
+    for ax in (left, right):
+        ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+
+
+def draw_calibration(selection, figure):
+    """Draw how often predictions are right, against the probability they claim."""
+    s = selection
+    claimed = s.predictions.probabilities.max(axis=1)
+    right = s.predictions.y_test == s.predictions.y_predicted
+    share, mean = calibration_curve(
+        right, claimed, n_bins=N_CALIBRATION_BINS, strategy="quantile"
+    )
+    ax = figure.subplots()
+    ax.plot([0, 1], [0, 1], color=NEUTRAL_COLOR, linestyle=":", label="as claimed")
+    ax.plot(mean, share, color=CLASS_COLORS[0], marker="o", label="these rows")
+    ax.set(
+        xlabel="Probability of the predicted class, mean of a fifth of the rows",
+        ylabel="Share of right predictions",
+        ylim=(-0.02, 1.02),
+        xlim=(min(0.48, claimed.min() - 0.02), 1.02),
+    )
+    ax.legend(frameon=False)

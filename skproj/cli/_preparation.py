@@ -1,0 +1,105 @@
+"""Columns made into features: missing numbers filled in, text encoded."""
+
+import numpy as np
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import KNNImputer, SimpleImputer
+from sklearn.preprocessing import OneHotEncoder
+
+from skproj.cli._errors import CommandError
+from skproj.utils._optional import import_optional
+from skproj.utils._wording import join_names
+
+# A column of text with more values than this is not taken for a category.
+MAX_CATEGORIES = 50
+
+IMPUTERS = {
+    "median": lambda: SimpleImputer(strategy="median", keep_empty_features=True),
+    "knn": lambda: KNNImputer(keep_empty_features=True),
+    "indicator": lambda: SimpleImputer(
+        strategy="median", add_indicator=True, keep_empty_features=True
+    ),
+}
+IMPUTED = {
+    "median": "the median of the column",
+    "knn": "the mean of the five most similar rows",
+    "indicator": "the median of the column, with a column that says where",
+}
+
+
+def prepare_columns(table, names, options):
+    """Return the columns to select from, and what makes features of them.
+
+    Parameters
+    ----------
+    table : FrameTable or AnnDataTable
+    names : list of str
+    options : argparse.Namespace
+        With `impute` and `encode`.
+
+    Returns
+    -------
+    X : {ndarray, CSR matrix, DataFrame} of shape (n_rows, n_names)
+        A DataFrame if there is a transformer. Numbers are float32.
+    transformer : ColumnTransformer or None
+        None if there is nothing to do.
+    done : list of str
+        Sentences on what the transformer does.
+    """
+    text = table.text_columns(names) if options.encode else []
+    numeric = [name for name in names if name not in set(text)]
+    allow_missing = options.impute is not None
+    X = table.numbers(numeric, dtype=np.float32, allow_missing=allow_missing)
+    n_missing = count_missing(X) if allow_missing else np.zeros(len(numeric), int)
+    if not text and not n_missing.any():
+        return X, None, []
+    X = X.toarray() if hasattr(X, "toarray") else X
+    pd = import_optional("pandas", extra="cli")
+    frame = pd.DataFrame(X, index=table.frame(names[:1]).index, columns=numeric)
+    steps, done = [], []
+    if numeric:
+        step = "passthrough"
+        if n_missing.any():
+            step = IMPUTERS[options.impute]()
+            columns = np.flatnonzero(n_missing)
+            done.append(
+                f"{n_missing.sum()} missing numbers in {len(columns)} columns were "
+                f"filled in by {IMPUTED[options.impute]}."
+            )
+        steps.append(("numbers", step, numeric))
+    if text:
+        categories = table.frame(text).astype(str)
+        check_categories(categories, table.path)
+        frame = pd.concat([frame, categories], axis=1)
+        # Those of all rows: the same columns in each split.
+        values = [np.unique(categories[name].to_numpy(object)) for name in text]
+        encoder = OneHotEncoder(
+            categories=values,
+            handle_unknown="ignore",
+            sparse_output=False,
+            dtype="float32",
+        )
+        steps.append(("text", encoder, text))
+        done.append(
+            f"{len(text)} columns of text were encoded by a column for each value: "
+            f"{join_names(text)}."
+        )
+    transformer = ColumnTransformer(steps, verbose_feature_names_out=False)
+    return frame, transformer, done
+
+
+def count_missing(X):
+    """Return the number of missing entries of each column."""
+    if not hasattr(X, "toarray"):
+        return np.isnan(X).sum(axis=0)
+    return np.bincount(X.indices[np.isnan(X.data)], minlength=X.shape[1])
+
+
+def check_categories(frame, path):
+    """Raise an error if a column has so many values that it cannot be a category."""
+    for name, column in frame.items():
+        if column.nunique() > MAX_CATEGORIES:
+            raise CommandError(
+                f"{path}: column {name!r} has {column.nunique()} different values, "
+                f"more than the {MAX_CATEGORIES} that --encode allows; --drop it, or "
+                "--index it if it has the names of the rows"
+            )

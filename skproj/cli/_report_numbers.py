@@ -1,0 +1,183 @@
+"""The numbers of the report: those of the page and of ``report.json``."""
+
+import dataclasses
+import datetime
+import math
+import platform
+import shlex
+
+import numpy as np
+from sklearn.metrics import (
+    average_precision_score,
+    confusion_matrix,
+    precision_recall_fscore_support,
+    roc_auc_score,
+)
+
+from skproj.utils._versions import versions
+
+# Options that do not change the result, and what has a place of its own.
+NO_SETTINGS = {
+    "command",
+    "command_line",
+    "data",
+    "debug",
+    "no_progress",
+    "out",
+    "overwrite",
+    "quiet",
+    "target",
+}
+
+
+def report_numbers(selection, path, facts, options):
+    """Return all that the report says, as lists, dicts and plain values.
+
+    Parameters
+    ----------
+    selection : SelectionResult
+    path : EtaPathDisplay or None
+        Scores and numbers of features of the radii that were tried.
+    facts : dict
+        About the data, by name.
+    options : argparse.Namespace
+
+    Returns
+    -------
+    numbers : dict
+        As in ``report.json``. There is None for what is not known or not finite.
+    """
+    s = selection
+    numbers = {
+        "verdict": dataclasses.asdict(s.verdict),
+        "target": facts["target"],
+        "task": s.task,
+        "n_features": len(s.names),
+        "n_selected": s.n_selected,
+        "eta": s.eta,
+        "n_train": s.n_train,
+        "n_test": s.n_test,
+        "cross_validation": {
+            "score_name": s.cv_score_name,
+            "mean": s.cv_score,
+            "standard_deviation": s.cv_std,
+            "folds": options.cv,
+        },
+        "models": [dataclasses.asdict(model) for model in s.comparison],
+        "stability": {"index": s.stability, "interval": s.stability_interval},
+        "warnings": s.warnings,
+        "preparation": s.preparation,
+        "class_names": s.class_names,
+        "classes": scores_of_classes(s),
+        "confusion": confusion(s),
+        "features": [feature_numbers(feature) for feature in s.features],
+        "path": path_numbers(path),
+        "data": facts,
+        "settings": settings(options),
+        "command": shlex.join(options.command_line),
+        "model": repr(s.model),
+        "versions": {**versions(), "system": platform.platform()},
+        "written": f"{datetime.datetime.now().astimezone():%Y-%m-%d %H:%M %Z}".strip(),
+    }
+    return plain(numbers)
+
+
+def plain(value):
+    """Return a value as JSON has it, with None for numbers that are not finite."""
+    if isinstance(value, dict):
+        return {str(name): plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [plain(part) for part in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, bool | int | None) else str(value)
+
+
+def feature_numbers(feature):
+    """Return a selected feature as a dict; a substitute has a name, too."""
+    substitutes = [
+        {"name": name, "correlation": correlation}
+        for name, correlation in feature.substitutes
+    ]
+    return {**dataclasses.asdict(feature), "substitutes": substitutes}
+
+
+def settings(options):
+    """Return the options that change the result and are not left out."""
+    return {
+        name.replace("_", " "): ", ".join(value) if isinstance(value, list) else value
+        for name, value in vars(options).items()
+        if name not in NO_SETTINGS and (value or is_number(value))
+    }
+
+
+def is_number(value):
+    """Whether an option is a number, which a switch is not."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def codes_of(labels, class_names):
+    """Return the places of labels in the list of classes."""
+    places = {name: i for i, name in enumerate(class_names)}
+    return np.array([places[str(label)] for label in labels], dtype=np.intp)
+
+
+def confusion(selection):
+    """Return the numbers of held-out rows by true and predicted class, or None."""
+    s = selection
+    if s.n_test == 0 or not s.class_names:
+        return None
+    true, predicted = (
+        codes_of(labels, s.class_names)
+        for labels in (s.predictions.y_test, s.predictions.y_predicted)
+    )
+    return confusion_matrix(true, predicted, labels=np.arange(len(s.class_names)))
+
+
+def scores_of_classes(selection):
+    """Return the scores of each class against the rest, on the rows held out."""
+    s = selection
+    if s.n_test == 0 or not s.class_names:
+        return []
+    true = codes_of(s.predictions.y_test, s.class_names)
+    predicted = codes_of(s.predictions.y_predicted, s.class_names)
+    precision, recall, _, counts = precision_recall_fscore_support(
+        true, predicted, labels=np.arange(len(s.class_names)), zero_division=np.nan
+    )
+    rows = []
+    for i, name in enumerate(s.class_names):
+        auc = average_precision = None
+        if s.predictions.decisions is not None and 0 < counts[i] < s.n_test:
+            decision = s.predictions.decisions[:, i]
+            auc = roc_auc_score(true == i, decision)
+            average_precision = average_precision_score(true == i, decision)
+        rows.append(
+            {
+                "name": name,
+                "rows": counts[i],
+                "precision": precision[i],
+                "recall": recall[i],
+                "auc": auc,
+                "average_precision": average_precision,
+            }
+        )
+    return rows
+
+
+def path_numbers(path):
+    """Return a dict for each radius that was tried."""
+    if path is None:
+        return []
+    unknown = [None] * len(path.etas)
+    columns = {
+        "eta": path.etas,
+        "score": unknown if path.mean_scores is None else path.mean_scores,
+        "standard_deviation": unknown if path.std_scores is None else path.std_scores,
+        "n_features": unknown if path.n_features is None else path.n_features,
+    }
+    return [
+        dict(zip(columns, row, strict=True))
+        for row in zip(*columns.values(), strict=True)
+    ]

@@ -1,0 +1,212 @@
+"""The result of a selection, from which the terminal output and the report are made."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+
+# Attribute of a saved pipeline with the fields of its verdict, as plain values.
+VERDICT_ATTRIBUTE = "verdict_"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the selected features predict the target at all.
+
+    Attributes
+    ----------
+    predicts : bool
+        Whether the model is better than the trivial one, which ignores the features,
+        by more than chance explains.
+    sentence : str
+        The same in words, for the first line of every output.
+    score_name : str
+    score, trivial_score : float
+        Of the model and of the trivial one on the same rows. They are rows that the
+        model was not fitted to, in the folds and among the rows held out.
+    difference, standard_error : float
+        How much better the model is; the error is that of a model that is not.
+    """
+
+    predicts: bool
+    sentence: str
+    score_name: str
+    score: float
+    trivial_score: float
+    difference: float
+    standard_error: float
+
+
+@dataclass(frozen=True)
+class Score:
+    """A score on the rows that are held out, with its 95 % confidence interval."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class ModelScores:
+    """The scores of the selection, or of a model to compare with.
+
+    Attributes
+    ----------
+    name : str
+    n_features : int
+        How many features the model uses.
+    scores : list of Score
+        The same names for all models, the headline first.
+    """
+
+    name: str
+    n_features: int
+    scores: list[Score]
+
+
+@dataclass(frozen=True)
+class GroupSummary:
+    """A feature among the training rows of a class, or among all of a regression.
+
+    Attributes
+    ----------
+    label : str
+        The class; "all" for a regression.
+    mean, spread : float
+        Mean and standard deviation, in the units of the table.
+    """
+
+    label: str
+    mean: float
+    spread: float
+
+
+@dataclass(frozen=True)
+class SelectedFeature:
+    """A selected feature.
+
+    Attributes
+    ----------
+    rank : int
+        From 1, the most important feature.
+    name : str
+    score : float
+        Importance in the model.
+    frequency : float or None
+        Share of the folds, or of the halves with ``--stability``, that select it. None
+        if it was not measured.
+    direction : str
+        Class in which the feature is highest on average; "+" or "-" for the sign of
+        the correlation with a target of numbers.
+    groups : list of GroupSummary
+        In the order of `SelectionResult.class_names`.
+    substitutes : list of tuple (str, float)
+        Names of the features that are strongly correlated with it, and the
+        correlations, the closest first.
+    """
+
+    rank: int
+    name: str
+    score: float
+    frequency: float | None
+    direction: str
+    groups: list[GroupSummary]
+    substitutes: list[tuple[str, float]]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Predictions for the rows that are held out; all arrays are empty without any.
+
+    Attributes
+    ----------
+    y_test, y_predicted : ndarray of shape (n_test,)
+    probabilities : ndarray of shape (n_test, n_classes) or None
+        In the order of `SelectionResult.class_names`; None if the model knows none.
+    decisions : ndarray of shape (n_test, n_classes) or None
+        What classes are ranked by, for ROC curves: the probabilities or the decision
+        function, the larger the likelier. None for a regression.
+    """
+
+    y_test: np.ndarray
+    y_predicted: np.ndarray
+    probabilities: np.ndarray | None = None
+    decisions: np.ndarray | None = None
+
+
+@dataclass
+class SelectionResult:
+    """A fitted model, what it selects, and how far it is to be trusted.
+
+    Attributes
+    ----------
+    verdict : Verdict
+    model : Pipeline
+        Fitted to the training rows, with the names of the features. Its attribute
+        `verdict_` is the verdict as a dict.
+    task : {"classification", "regression"}
+    search : estimator object
+        The search that chose the radius, with `cv_results_` and `best_index_`.
+    eta : float
+        The radius.
+    names : ndarray of str of shape (n_features,)
+    support : ndarray of bool of shape (n_features,)
+        The features that are selected.
+    scores : ndarray of shape (n_features,)
+        Importance of each feature, zero if it is not selected.
+    frequencies : ndarray of shape (n_features,) or None
+        As `SelectedFeature.frequency`.
+    features : list of SelectedFeature
+        The selected features, the most important first.
+    cv_score, cv_std : float
+        Mean and standard deviation over the folds, of `cv_score_name`.
+    cv_score_name : str
+    comparison : list of ModelScores
+        The selection first. Empty if no rows are held out.
+    warnings : list of str
+        Sentences on what a user should know before believing the result.
+    predictions : Predictions
+    class_names : list of str
+        Empty for a regression.
+    n_train, n_test : int
+    stability : float or None
+        Stability index of the selections by the folds, or by the halves with
+        ``--stability``.
+    stability_interval : tuple of float or None
+        Its 95 % confidence interval.
+    preparation : list of str
+        Sentences on what was done to the columns before the search.
+    """
+
+    verdict: Verdict
+    model: Pipeline
+    task: str
+    search: object
+    eta: float
+    names: np.ndarray
+    support: np.ndarray
+    scores: np.ndarray
+    frequencies: np.ndarray | None
+    features: list[SelectedFeature]
+    cv_score: float
+    cv_std: float
+    cv_score_name: str
+    comparison: list[ModelScores]
+    warnings: list[str]
+    predictions: Predictions
+    class_names: list[str]
+    n_train: int
+    n_test: int
+    stability: float | None = None
+    stability_interval: tuple[float, float] | None = None
+    preparation: list[str] = field(default_factory=list)
+
+    @property
+    def ranking(self):
+        """The features, the most important first."""
+        return np.argsort(-self.scores, kind="stable")
+
+    @property
+    def n_selected(self):
+        return int(np.count_nonzero(self.support))

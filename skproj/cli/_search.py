@@ -1,0 +1,264 @@
+"""Search for the radius, and models for the folds with the radius of the others."""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import get_scorer_names
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC, SVR
+from sklearn.utils import _safe_indexing
+from sklearn.utils.parallel import Parallel, delayed
+
+from skproj import (
+    ProjectionFeatureSelector,
+    SparseSupervisedAutoencoder,
+    SparseSupervisedAutoencoderCV,
+    SparseSupervisedAutoencoderRegressor,
+)
+from skproj.callback import CompactProgressBar
+from skproj.cli._errors import CommandError, near_matches
+from skproj.feature_selection import eta_path
+from skproj.utils._path_search import choose_row
+
+# Each radius is a fit of the whole pipeline in every fold.
+N_ETAS = 12
+REGRESSOR_ETAS = 2.0 ** np.arange(-3, 7)
+
+METHOD_NAMES = {
+    "autoencoder": "sparse supervised autoencoder",
+    "selector": "linear selector, SVM",
+}
+SEARCH_METRICS = {"classification": "accuracy", "regression": "R2"}
+NOTHING_SELECTED = (
+    "no feature was selected: at this radius none helps to predict the target; try a "
+    "larger --eta, --rule best, or the other --method"
+)
+
+
+def make_search(task, method, X, y, splits, options, prepare=None):
+    """Return the search for the radius: a grid search, or a pipeline with a search.
+
+    Parameters
+    ----------
+    task : {"classification", "regression"}
+    method : {"autoencoder", "selector"}
+    X : {ndarray, CSR matrix, DataFrame} of shape (n_samples, n_features)
+    y : ndarray of shape (n_samples,)
+    splits : list of tuple of ndarray
+        The folds of a grid search; an autoencoder for classes makes the same ones.
+    options : argparse.Namespace
+    prepare : transformer, default=None
+        First step of the pipeline.
+
+    Returns
+    -------
+    search : GridSearchCV or Pipeline
+    """
+    classifies = task == "classification"
+    given = None if options.eta is None else [options.eta]
+    first = first_steps(X, prepare)
+    if classifies and method == "autoencoder":
+        autoencoder = SparseSupervisedAutoencoderCV(
+            etas=given,
+            cv=options.cv,
+            scoring=options.scoring,
+            selection_rule=rule_of(method, task, options),
+            class_weight=options.class_weight,
+            n_jobs=options.n_jobs,
+            random_state=options.seed,
+        )
+        return Pipeline([*first, ("select", autoencoder)])
+    if method == "autoencoder":
+        autoencoder = SparseSupervisedAutoencoderRegressor(random_state=options.seed)
+        steps = [("select", autoencoder)]
+        etas = given or REGRESSOR_ETAS
+    else:
+        loss = "log_loss" if classifies else "squared_error"
+        weight = {"class_weight": options.class_weight} if classifies else {}
+        steps = [
+            ("select", ProjectionFeatureSelector(loss=loss, **weight)),
+            ("predict", support_vector_machine(task, options.class_weight)),
+        ]
+        etas = given or radii_of_path(X, y, loss, options.class_weight, prepare)
+    return GridSearchCV(
+        Pipeline([*first, *steps]),
+        {"select__eta": np.asarray(etas).tolist()},
+        scoring={
+            "score": options.scoring or SEARCH_METRICS[task].lower(),
+            "n_features": count_features,
+        },
+        refit=ChooseRadius(rule_of(method, task, options), len(splits)),
+        cv=splits,
+        n_jobs=options.n_jobs,
+        error_score="raise",
+    )
+
+
+def rule_of(method, task, options):
+    """Return the name of the rule by which the radius is chosen."""
+    if options.rule != "auto":
+        return options.rule
+    both = method == "autoencoder" and task == "classification"
+    return "parsimonious" if both else "best"
+
+
+def first_steps(X, prepare):
+    """Return the steps of all pipelines before the selection."""
+    with_mean = prepare is not None or not sparse.issparse(X)
+    scale = ("scale", StandardScaler(with_mean=with_mean))
+    return [scale] if prepare is None else [("prepare", clone(prepare)), scale]
+
+
+def radii_of_path(X, y, loss, class_weight, prepare):
+    """Return radii from one that keeps a single feature to the largest that matters."""
+    if prepare is not None:
+        X = clone(prepare).fit_transform(X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        path = eta_path(X, y, loss=loss, class_weight=class_weight, n_etas=N_ETAS)
+    return path.etas
+
+
+def support_vector_machine(task, class_weight=None):
+    if task == "classification":
+        return SVC(class_weight=class_weight)
+    # Its tolerance and penalty are meant for targets of unit variance.
+    return TransformedTargetRegressor(SVR(), transformer=StandardScaler())
+
+
+def count_features(model, X, y):
+    """Score a pipeline by the number of features that it selects."""
+    return np.count_nonzero(model["select"].get_support())
+
+
+@dataclass(frozen=True)
+class ChooseRadius:
+    """Choice of a row of the results of a grid search, for its `refit`."""
+
+    rule: str
+    n_splits: int
+
+    def __call__(self, results):
+        scores = [results[f"split{i}_test_score"] for i in range(self.n_splits)]
+        radii = np.asarray(results["param_select__eta"], dtype=float)
+        return choose_row(radii, np.array(scores), self.rule)
+
+
+def fit_search(search, X, y, groups, show_progress):
+    """Fit and return the pipeline.
+
+    Raises
+    ------
+    CommandError
+        If no feature is selected.
+    """
+    is_grid = isinstance(search, GridSearchCV)
+    if show_progress:
+        # A grid search counts its fits; in a pipeline it is a step that counts.
+        bar = CompactProgressBar(
+            description="Selection of features",
+            max_propagation_depth=0 if is_grid else 1,
+        )
+        search.set_callbacks(bar)
+    # The folds of a grid search are made already.
+    params = {} if is_grid or groups is None else {"select__groups": groups}
+    try:
+        with warnings.catch_warnings():
+            # Of the largest radii, where the last digits of the weights do not matter;
+            # of the model that is kept, there is a warning of its own.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            search.fit(X, y, **params)
+    except ValueError as error:
+        if not selects_nothing(error):
+            raise
+        raise CommandError(NOTHING_SELECTED) from error
+    search.set_callbacks()  # they are not saved with the model
+    model = search.best_estimator_ if is_grid else search
+    if not model["select"].get_support().any():
+        raise CommandError(NOTHING_SELECTED)
+    return model
+
+
+def selects_nothing(error):
+    """Whether it is the error of what comes after a selector that keeps nothing."""
+    return "0 feature(s)" in str(error)
+
+
+def check_scorer(name):
+    """Raise an error if scikit-learn has no such score; None is the default."""
+    known = get_scorer_names()
+    if name is not None and name not in known:
+        raise CommandError(
+            f"--scoring: scikit-learn has no score {name!r}"
+            f"{near_matches(name, known) or ', such as balanced_accuracy or r2'}"
+        )
+
+
+def fit_folds(search, model, X, y, splits, options):
+    """Fit a model to the training part of each fold, its radius chosen by the others.
+
+    A radius that the fold's own rows have helped to choose would flatter its score.
+
+    Parameters
+    ----------
+    search : GridSearchCV or Pipeline
+        Fitted.
+    model : Pipeline
+        The pipeline that came out of it.
+    X : {ndarray, CSR matrix, DataFrame} of shape (n_samples, n_features)
+    y : ndarray of shape (n_samples,)
+    splits : list of tuple of ndarray
+    options : argparse.Namespace
+
+    Returns
+    -------
+    models : list of Pipeline or None
+        None where no feature is selected.
+    """
+    is_grid = isinstance(search, GridSearchCV)
+    results = (search if is_grid else search["select"]).cv_results_
+    radii = np.asarray(results["param_select__eta" if is_grid else "param_eta"], float)
+    scores = np.array([results[f"split{i}_test_score"] for i in range(len(splits))])
+    if is_grid:
+        template, arguments = clone(model), (search.refit.rule,)
+    else:
+        template = Pipeline([*clone(model).steps[:-1], ("select", one_radius(search))])
+        counts = results["mean_n_features"][np.newaxis]
+        arguments = (search["select"].selection_rule, counts, len(y))
+    calls = []
+    for i, (train, _) in enumerate(splits):
+        others = np.delete(scores, i, axis=0)
+        eta = radii[choose_row(radii, others, *arguments)]
+        fold = clone(template).set_params(select__eta=float(eta))
+        calls.append(delayed(fit_fold)(fold, _safe_indexing(X, train), y[train]))
+    return Parallel(n_jobs=options.n_jobs)(calls)
+
+
+def one_radius(search):
+    """Return the autoencoder that a search is for."""
+    parameters = search["select"].get_params(deep=False)
+    known = SparseSupervisedAutoencoder().get_params(deep=False)
+    shared = {name: value for name, value in parameters.items() if name in known}
+    # Only the order of the rows matters, and no rows are held back for it.
+    return SparseSupervisedAutoencoder(**{**shared, "calibrate": False})
+
+
+def fit_fold(model, X, y):
+    """Fit a model; None if it selects nothing."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", "No feature (is|was) selected")
+        try:
+            model.fit(X, y)
+        except ValueError as error:
+            if not selects_nothing(error):
+                raise
+            return None
+    return model if model["select"].get_support().any() else None

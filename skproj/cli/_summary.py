@@ -1,0 +1,36 @@
+"""Summary of a model within its file, to be read without the libraries of the model."""
+
+import json
+import zipfile
+
+SUMMARY = "summary.json"
+# Of a file that may come from anywhere, no more than this is read.
+MAX_SUMMARY_SIZE = 2**20
+
+
+def write_summary(path, lines):
+    """Add names and values, all of them text, to a file that holds a model."""
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(SUMMARY, json.dumps(lines, ensure_ascii=False))
+
+
+def read_summary(path):
+    """Return what `write_summary` has written, or None if that is nothing.
+
+    The file may come from anywhere: there are no characters that move the cursor.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(SUMMARY) as member:
+            lines = json.loads(member.read(MAX_SUMMARY_SIZE))
+    except (zipfile.BadZipFile, KeyError, ValueError):
+        return None
+    if not isinstance(lines, dict):
+        return None
+    return {printable(name): printable(value) for name, value in lines.items()}
+
+
+def printable(value):
+    """Return text without control characters."""
+    return "".join(
+        c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value)
+    )

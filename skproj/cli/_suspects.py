@@ -1,0 +1,163 @@
+"""Columns and rows that may give the target away, or make scores too good."""
+
+import re
+from collections import Counter
+
+import numpy as np
+from scipy import sparse
+from scipy.stats import rankdata
+
+from skproj.feature_selection._half_selections import univariate_scores
+from skproj.utils._wording import join_names
+
+# A column is a copy of the target if no more than this share of the rows contradict,
+# or if the classes explain at least this share of its variance.
+MAX_CONTRADICTIONS = 0.01
+MIN_SHARE = 0.98
+MIN_RANK_CORRELATION = 0.999
+# Fewer rows are told apart by chance.
+MIN_ROWS = 20
+# Only columns that the target explains well are compared with it.
+N_CANDIDATES = 200
+# A table of fewer columns has equal rows by chance.
+MIN_COLUMNS = 5
+
+OWNER = re.compile(
+    r"(^|[^a-z])(patient|subject|donor|participant|individual|animal|person|case)"
+    r"([^a-z]|$)",
+    re.IGNORECASE,
+)
+
+
+def suspect_columns(X, y, names, classifies):
+    """Return the columns that may give the target away, and why.
+
+    Parameters
+    ----------
+    X : {ndarray, CSR matrix} of shape (n_rows, n_columns)
+        In the order of the file.
+    y : ndarray of shape (n_rows,)
+    names : list of str
+    classifies : bool
+
+    Returns
+    -------
+    suspects : dict of str
+        The reason for each name.
+    """
+    n_rows = len(y)
+    if n_rows < MIN_ROWS:
+        return {}
+    found = {names[j]: reason for j, reason in running_numbers(X)}
+    shares = univariate_scores(X, y, y if classifies else None, None)
+    for j in np.argsort(-shares, kind="stable")[:N_CANDIDATES]:
+        column = X[:, [j]].toarray()[:, 0] if sparse.issparse(X) else X[:, j]
+        if np.isnan(column).any() or np.ptp(column) == 0.0:
+            continue
+        if (classifies and shares[j] >= MIN_SHARE) or is_copy(column, y, classifies):
+            found.setdefault(names[j], "is nearly a copy of the target")
+    return found
+
+
+def running_numbers(X):
+    """Yield the columns that count the rows, and those that number them."""
+    n_rows, n_columns = X.shape
+    if sparse.issparse(X):
+        return  # most entries are equal
+    for start in range(0, n_columns, 4096):
+        block = X[:, start : start + 4096]
+        steps = np.diff(block, axis=0)
+        counts = np.all(steps > 0, axis=0) | np.all(steps < 0, axis=0)
+        span = np.ptp(block, axis=0)
+        whole = np.all(block == np.round(block), axis=0)
+        for j in np.flatnonzero(counts | (whole & (span < 2 * n_rows))):
+            if counts[j]:
+                yield start + j, "goes up or down from row to row, as a running number"
+            elif span[j] >= n_rows - 1 and len(np.unique(block[:, j])) == n_rows:
+                yield start + j, "has another whole number in each row, as an id"
+
+
+def is_copy(column, y, classifies):
+    """Whether a column alone tells nearly all of the target."""
+    if not classifies:
+        ranks, target = rankdata(column), rankdata(y)
+        return abs(np.corrcoef(ranks, target)[0, 1]) >= MIN_RANK_CORRELATION
+    values, codes = np.unique(column, return_inverse=True)
+    classes, labels = np.unique(y, return_inverse=True)
+    if len(values) > 2 * len(classes):
+        return False
+    table = np.zeros((len(values), len(classes)), dtype=int)
+    np.add.at(table, (codes, labels), 1)
+    return len(y) - table.max(axis=1).sum() <= MAX_CONTRADICTIONS * len(y)
+
+
+def suspect_rows(table, X, y, options, classifies):
+    """Return sentences on rows that are not independent of each other.
+
+    Parameters
+    ----------
+    table : FrameTable or AnnDataTable
+    X : {ndarray, CSR matrix} of shape (n_rows, n_columns)
+    y : ndarray of shape (n_rows,)
+    options : argparse.Namespace
+        With `groups` and `drop`.
+    classifies : bool
+
+    Returns
+    -------
+    sentences : list of str
+    """
+    found = []
+    changes = np.count_nonzero(y[1:] != y[:-1])
+    if classifies and changes == len(np.unique(y)) - 1 and len(y) >= MIN_ROWS:
+        found.append(
+            "The rows are sorted by class: whatever changes along the table, such as a "
+            "date or a batch, tells the classes apart."
+        )
+    n_equal = count_equal_rows(X)
+    if n_equal and options.groups is None:
+        found.append(
+            f"{n_equal} rows are equal to an earlier row: on both sides of a split, "
+            "they make the scores too good."
+        )
+    if options.groups is None:
+        found += repeated_owners(table, options)
+    return found
+
+
+def count_equal_rows(X):
+    """Return how many rows are equal to an earlier one."""
+    if X.shape[1] < MIN_COLUMNS:
+        return 0
+    if sparse.issparse(X):
+        keys = (
+            (X.indices[a:b].tobytes(), X.data[a:b].tobytes())
+            for a, b in zip(X.indptr[:-1], X.indptr[1:], strict=True)
+        )
+    else:
+        keys = (row.tobytes() for row in np.ascontiguousarray(X))
+    return sum(count - 1 for count in Counter(map(hash, keys)).values())
+
+
+def repeated_owners(table, options):
+    """Return a sentence if several rows seem to be of the same patient or the like."""
+    if table.row_names is not None and not table.row_names.is_unique:
+        n_names = table.row_names.nunique()
+        return [
+            f"The names of the rows repeat: {n_names} names for {table.n_rows} rows. "
+            "Rows of one name are hardly independent; --groups COLUMN keeps them on "
+            "one side of each split."
+        ]
+    owners = [
+        name
+        for name in table.other_columns(options.drop)
+        if OWNER.search(name)
+        and name != options.target
+        and 1 < table.target(name).nunique() < table.n_rows
+    ]
+    if not owners:
+        return []
+    return [
+        f"Several rows share a value of {join_names(owners)}. If they are not "
+        f"independent, --groups {owners[0]} keeps them on one side of each split."
+    ]

@@ -1,0 +1,126 @@
+"""The verdict: whether the features predict the target at all."""
+
+import numpy as np
+from scipy.stats import norm
+from scipy.stats import t as student
+
+from skproj.cli._evidence import (
+    combine,
+    rank_evidence,
+    single_feature_test,
+)
+from skproj.cli._result import Verdict
+
+# How rarely chance alone may pass each of the three tests, of which one is enough. The
+# sum is less than 5 %.
+HELD_OUT_LEVEL = 0.005
+COMBINED_LEVEL = 0.014
+SINGLE_FEATURE_LEVEL = 0.025
+
+SCORE_NAMES = {"classification": "AUC", "regression": "rank correlation"}
+TRIVIAL_SCORES = {"classification": 0.5, "regression": 0.0}
+
+
+class Judge:
+    """Collection of evidence for a verdict, the cheapest first.
+
+    Parameters
+    ----------
+    task : {"classification", "regression"}
+    target : str
+        Name of the target.
+    classes : ndarray of shape (n_classes,) or None
+    """
+
+    def __init__(self, task, target, classes):
+        self.task = task
+        self.target = target
+        self.classes = classes
+        self.held_out = []
+        self.folds = []
+        self.n_units = []
+
+    def add_held_out(self, decisions, y, groups=None):
+        """Take predictions of a model for rows that it has not seen in any way."""
+        self._add(self.held_out, decisions, y, groups)
+
+    def add_fold(self, decisions, y, groups=None):
+        """Take predictions for the test rows of a fold of the other rows."""
+        self._add(self.folds, decisions, y, groups)
+
+    def _add(self, parts, decisions, y, groups):
+        part = rank_evidence(decisions, y, self.classes, groups)
+        if part is not None:
+            parts.append(part)
+            self.n_units.append(len(y) if groups is None else len(np.unique(groups)))
+
+    def is_certain(self):
+        """Whether the rows that were held out are enough for a verdict."""
+        return self._beats_chance(combine(self.held_out), HELD_OUT_LEVEL)
+
+    def _beats_chance(self, evidence, level):
+        if evidence is None:
+            return False
+        difference = evidence.score - TRIVIAL_SCORES[self.task]
+        # Few groups tell little of the variance between groups.
+        freedom = max(sum(self.n_units) - 1, 1)
+        bound = student.isf(level, freedom) if freedom < 30 else norm.isf(level)
+        return bool(difference > bound * np.sqrt(evidence.variance))
+
+    def verdict(self, X, y, names, seed, *, grouped=False):
+        """Return the verdict.
+
+        Parameters
+        ----------
+        X : {ndarray, CSR matrix} of shape (n_rows, n_features)
+            All rows, for the test of single features.
+        y : ndarray of shape (n_rows,)
+        names : list of str
+        seed : int
+        grouped : bool, default=False
+            Whether rows belong to groups; single features are then not tested.
+
+        Returns
+        -------
+        verdict : Verdict
+        """
+        evidence = combine(self.held_out)
+        if self._beats_chance(evidence, HELD_OUT_LEVEL):
+            return self._say(True, evidence)
+        folds = combine(self.folds, n_folds=len(self.folds))
+        evidence = combine([part for part in (evidence, folds) if part is not None])
+        if self._beats_chance(evidence, COMBINED_LEVEL):
+            return self._say(True, evidence)
+        if not grouped:
+            classifies = self.task == "classification"
+            p_value, feature = single_feature_test(X, y, classifies, seed)
+            if p_value <= SINGLE_FEATURE_LEVEL:
+                return self._say(True, evidence, names[feature], p_value)
+        return self._say(False, evidence)
+
+    def _say(self, predicts, evidence, feature=None, p_value=None):
+        name, trivial = SCORE_NAMES[self.task], TRIVIAL_SCORES[self.task]
+        score = trivial if evidence is None else evidence.score
+        error = np.inf if evidence is None else np.sqrt(evidence.variance)
+        by_chance = f"{name} {score:.2f}, {trivial:.2f} +- {error:.2f} by chance"
+        if not predicts:
+            sentence = f"Nothing predicts {self.target!r} better than chance: "
+            sentence += f"{by_chance}, on rows not used for training."
+        elif feature is None:
+            sentence = f"The selected features predict {self.target!r}: {by_chance}, "
+            sentence += "on rows not used for training."
+        else:
+            sentence = (
+                f"{feature!r} is associated with {self.target!r} (p = {p_value:.3f} "
+                "among all features), but the model is not certain to predict it: "
+                f"{by_chance}, on rows not used for training."
+            )
+        return Verdict(
+            predicts=predicts,
+            sentence=sentence,
+            score_name=name,
+            score=float(score),
+            trivial_score=trivial,
+            difference=float(score - trivial),
+            standard_error=float(error),
+        )

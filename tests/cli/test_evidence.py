@@ -1,0 +1,209 @@
+"""Evidence, verdicts, and the intervals of scores."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from scipy import sparse
+from scipy.stats import spearmanr
+from sklearn.metrics import balanced_accuracy_score, r2_score, roc_auc_score
+
+from skproj.cli._evidence import (
+    RankEvidence,
+    combine,
+    rank_evidence,
+    single_feature_test,
+)
+from skproj.cli._scores import score_predictions
+from skproj.cli._selection import Problem, select
+from skproj.cli._verdict import Judge
+
+
+def make_decisions(n_classes, n_rows=40, seed=0):
+    rng = np.random.default_rng(seed)
+    y = np.arange(n_rows) % n_classes
+    decisions = rng.normal(size=(n_rows, n_classes)) + 0.7 * np.eye(n_classes)[y]
+    if n_classes == 2:
+        decisions[:, 0] = -decisions[:, 1]
+    return decisions.round(1), y  # with ties
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_area_and_its_variance_over_permutations(n_classes):
+    decisions, y = make_decisions(n_classes)
+    classes = np.arange(n_classes)
+    evidence = rank_evidence(decisions, y, classes)
+    expected = np.mean([roc_auc_score(y == c, decisions[:, c]) for c in classes])
+    assert evidence.score == pytest.approx(expected)
+    rng = np.random.default_rng(1)
+    draws = [
+        rank_evidence(decisions, rng.permutation(y), classes).score for _ in range(3000)
+    ]
+    assert np.mean(draws) == pytest.approx(0.5, abs=0.01)
+    assert np.var(draws) == pytest.approx(evidence.variance, rel=0.1)
+
+
+def test_rank_correlation():
+    rng = np.random.default_rng(0)
+    y, predicted = rng.normal(size=(2, 50))
+    evidence = rank_evidence(predicted, y)
+    assert evidence.score == pytest.approx(spearmanr(y, predicted).statistic)
+    assert evidence.variance == pytest.approx(1.0 / 49.0)
+
+
+def test_one_class_has_no_evidence():
+    assert rank_evidence(np.zeros((3, 2)), np.zeros(3), np.arange(2)) is None
+    assert combine([]) is None
+
+
+def test_rows_of_a_group_count_as_one():
+    """Ten patients that are copied ten times are not a hundred patients."""
+    decisions, y = make_decisions(2, n_rows=10)
+    once = rank_evidence(decisions, y, np.arange(2))
+    groups = np.repeat(np.arange(10), 10)
+    copied = decisions.repeat(10, axis=0), y.repeat(10), np.arange(2)
+    without = rank_evidence(*copied)
+    grouped = rank_evidence(*copied, groups)
+    assert without.variance < 0.15 * once.variance
+    assert grouped.variance > 0.5 * once.variance
+    assert grouped.score == pytest.approx(once.score)
+
+
+def test_folds_are_corrected_for_their_overlap():
+    parts = [RankEvidence(0.6, 0.01), RankEvidence(0.8, 0.03)]
+    assert combine(parts).score == pytest.approx(0.65)
+    assert combine(parts).variance == pytest.approx(0.0075)
+    assert combine(parts, n_folds=2).variance == pytest.approx(3 * 0.0075)
+
+
+@pytest.mark.parametrize("classifies", [True, False])
+def test_single_features(classifies):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(50, 30))
+    X[:, 4] = 1.0
+    y = np.arange(50) % 3 if classifies else rng.normal(size=50)
+    p_value, _ = single_feature_test(X, y, classifies, seed=0)
+    assert p_value > 0.05
+    X[:, 7] += 1.5 * y
+    p_value, feature = single_feature_test(X, y, classifies, seed=0)
+    assert (p_value, feature) == (0.001, 7)
+    again = single_feature_test(sparse.csr_matrix(X), y, classifies, seed=0)
+    assert again == (p_value, feature)
+
+
+def test_verdicts():
+    rng = np.random.default_rng(0)
+    X, names = rng.normal(size=(40, 3)), ["a", "b", "c"]
+    _, y = make_decisions(2)
+    for strength, predicts in ((0.0, False), (3.0, True)):
+        judge = Judge("classification", "kind", np.arange(2))
+        assert not judge.is_certain()
+        told = rng.normal(size=40) + strength * y
+        judge.add_held_out(np.column_stack([-told, told]), y)
+        assert judge.is_certain() == predicts
+        verdict = judge.verdict(X, y, names, seed=0)
+        assert verdict.predicts == predicts
+        assert verdict.sentence.startswith("Nothing predicts") != predicts
+        assert verdict.difference == pytest.approx(verdict.score - 0.5)
+    X[:, 1] += 3.0 * y
+    verdict = Judge("classification", "kind", np.arange(2)).verdict(X, y, names, 0)
+    assert verdict.predicts
+    assert verdict.sentence.startswith("'b' is associated with 'kind' (p = 0.001")
+
+
+def test_scores_of_classes_and_their_intervals():
+    decisions, y = make_decisions(3, n_rows=60)
+    classes, predicted = np.arange(3), decisions.argmax(axis=1)
+    balanced, area, accuracy = score_predictions(
+        "classification", y, predicted, decisions, classes
+    )
+    assert balanced.value == pytest.approx(balanced_accuracy_score(y, predicted))
+    assert area.name == "AUC"
+    assert accuracy.value == pytest.approx((y == predicted).mean())
+    for score in (balanced, area, accuracy):
+        assert 0.0 <= score.low < score.value < score.high <= 1.0
+    perfect = np.eye(3)[y]
+    for score in score_predictions("classification", y, y, perfect, classes):
+        assert score.low < score.value == score.high == 1.0
+    constant = np.zeros_like(y), np.zeros((60, 3))
+    balanced, area, _ = score_predictions("classification", y, *constant, classes)
+    assert (balanced.low, balanced.value) == pytest.approx((1 / 3, 1 / 3))
+    assert (area.low, area.value, area.high) == (0.5, 0.5, 0.5)
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_intervals_hold_the_true_score(task):
+    """In about 95 % of the draws; the areas are averaged, which is conservative."""
+    rng = np.random.default_rng(0)
+    classes, n_rows, n_draws = np.arange(2), 60, 400
+
+    def draw(n):
+        if task == "regression":
+            y = rng.normal(size=n)
+            return y, y + rng.normal(scale=0.7, size=n), None
+        y = np.arange(n) % 2
+        told = rng.normal(size=n) + y
+        return y, (told > 0.5).astype(int), np.column_stack([-told, told])
+
+    true = score_predictions(task, *draw(200_000), classes)
+    hits = np.zeros(len(true))
+    for _ in range(n_draws):
+        found = score_predictions(task, *draw(n_rows), classes)
+        hits += [s.low <= t.value <= s.high for s, t in zip(found, true, strict=True)]
+    assert np.all(hits / n_draws > 0.91)
+    assert np.all(hits / n_draws < 0.985)
+
+
+def test_scores_of_numbers():
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=30)
+    predicted = y + rng.normal(size=30)
+    r2, mae, correlation = score_predictions("regression", y, predicted, None, None)
+    assert r2.value == pytest.approx(r2_score(y, predicted))
+    assert mae.value == pytest.approx(np.abs(y - predicted).mean())
+    assert correlation.value == pytest.approx(spearmanr(y, predicted).statistic)
+
+
+OPTIONS = {
+    "class_weight": None,
+    "cv": 5,
+    "eta": None,
+    "groups": None,
+    "n_jobs": 1,
+    "rule": "auto",
+    "scoring": None,
+    "stability": None,
+    "target": "kind",
+    "test_size": 0.25,
+}
+
+
+def count_predictions(n_draws, shift, n_features):
+    """Return how many verdicts on 100 rows with one shifted feature are positive."""
+    n_positive = 0
+    for seed in range(n_draws):
+        rng = np.random.default_rng(seed)
+        y = rng.permutation(np.arange(100) % 2)
+        X = rng.normal(size=(100, n_features))
+        X[:, 0] += shift * y
+        problem = Problem(
+            X=X.astype(np.float32),
+            y=y,
+            names=[f"x{j}" for j in range(n_features)],
+            task="classification",
+            method="selector",
+            options=SimpleNamespace(**OPTIONS, seed=seed),
+        )
+        n_positive += select(problem).verdict.predicts
+    return n_positive
+
+
+@pytest.mark.slow
+def test_random_labels_are_not_predicted():
+    assert count_predictions(40, shift=0.0, n_features=10) <= 2
+
+
+@pytest.mark.slow
+def test_signals_are_found():
+    """A feature whose area under the curve is 0.75 in the population."""
+    assert count_predictions(40, shift=0.954, n_features=10) >= 38

@@ -1,0 +1,117 @@
+"""Missing numbers, columns of text, groups, and models that need few columns."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skproj import persistence
+from skproj.cli import main
+from tests.cli.conftest import N_ROWS, make_frame, read_features, select, selected
+
+
+def make_gaps():
+    frame = make_frame()
+    frame.loc[::7, "gene1"] = np.nan
+    frame.loc[::9, "gene5"] = np.nan
+    frame["sex"] = np.where(np.arange(N_ROWS) % 4 < 2, "f", "m")
+    return frame
+
+
+@pytest.mark.parametrize("impute", ["median", "knn", "indicator"])
+def test_gaps_are_filled_within_the_saved_model(impute, tmp_path, capsys):
+    path, out = tmp_path / "table.csv", tmp_path / "out"
+    make_gaps().to_csv(path, index=False)
+    arguments = ["--impute", impute, "--encode", "onehot", "--out", out]
+    assert select(path, *arguments) == 0
+    printed = capsys.readouterr().out
+    assert "23 missing numbers in 2 columns were filled in by the me" in printed
+    assert "1 columns of text were encoded by a column for each value: 'sex'" in printed
+    names = {row["feature"] for row in read_features(out)}
+    assert {"sex_f", "sex_m"} <= names
+    assert ("missingindicator_gene1" in names) == (impute == "indicator")
+    assert "gene0" in selected(out)
+
+    frame = make_gaps().drop(columns="kind")
+    model = persistence.load(out / "model.skops")
+    expected = model.predict(frame.astype({n: "float32" for n in frame if n != "sex"}))
+    assert (expected == make_frame()["kind"]).mean() > 0.85
+    assert main(["apply", str(out / "model.skops"), str(path)]) == 0
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert [line.split(",")[1] for line in lines] == expected.tolist()
+
+
+def test_without_the_option_the_error_names_it(tmp_path, capsys):
+    path = tmp_path / "table.csv"
+    make_gaps().to_csv(path, index=False)
+    assert select(path) == 2
+    assert "--encode onehot" in capsys.readouterr().err
+    assert select(path, "--drop", "sex") == 2
+    error = capsys.readouterr().err
+    assert "23 in 2 of 8 columns: 'gene1', 'gene5'; --impute median" in error
+    frame = make_frame().assign(note=[f"note {i}" for i in range(N_ROWS)])
+    frame.to_csv(path, index=False)
+    assert select(path, "--encode", "onehot") == 2
+    assert "'note' has 90 different values, more than the 50" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["plain", "imputed"])
+def test_apply_needs_the_selected_columns_only(kind, tmp_path, capsys):
+    """And looks at no others: they may be missing, text, or without numbers."""
+    frame = make_frame() if kind == "plain" else make_gaps()
+    path, out = tmp_path / "table.csv", tmp_path / "out"
+    frame.to_csv(path, index=False)
+    options = ["--impute", "median", "--encode", "onehot"] if kind != "plain" else []
+    assert select(path, *options, "--rule", "one-standard-error", "--out", out) == 0
+    model, few = str(out / "model.skops"), tmp_path / "few.csv"
+    kept = sorted(selected(out))
+    assert set(kept) == {"gene0", "gene1"}
+    capsys.readouterr()
+    assert main(["apply", model, str(path)]) == 0
+    expected = capsys.readouterr().out
+    for other in (frame[kept[::-1]], frame.assign(gene3=np.nan, gene4="text")):
+        other.to_csv(few, index=False)
+        assert main(["apply", model, str(few)]) == 0
+        assert capsys.readouterr().out == expected
+    frame[["gene0"]].to_csv(few, index=False)
+    assert main(["apply", model, str(few)]) == 2
+    assert "no column 'gene1', which the model needs" in capsys.readouterr().err
+
+
+def test_groups_stay_together(tmp_path, capsys):
+    """Fingerprints of patients predict their labels, but not those of others."""
+    rng = np.random.default_rng(0)
+    patients = np.repeat(np.arange(16), 6)
+    X = rng.normal(size=(16, 30))[patients] + 0.1 * rng.normal(size=(96, 30))
+    frame = pd.DataFrame(X, columns=[f"gene{j}" for j in range(30)])
+    frame["patient"] = [f"p{i}" for i in patients]
+    frame["kind"] = np.where(rng.permutation(16) % 2, "a", "b")[patients]
+    path = tmp_path / "table.csv"
+    frame.to_csv(path, index=False)
+    assert select(path, "--drop", "patient") == 0
+    assert "The selected features predict 'kind'" in capsys.readouterr().out
+    assert select(path, "--groups", "patient", "--stability", 3) == 0
+    printed = capsys.readouterr().out
+    assert "Nothing predicts 'kind' better than chance" in printed
+    assert "96 rows, 30 features" in printed
+    assert select(path, "--groups", "patient", "--cv", 16) == 2
+    assert "16 different values, and 16 folds besides" in capsys.readouterr().err
+
+
+def test_unknown_scores_are_refused(tmp_path, capsys):
+    path = tmp_path / "table.csv"
+    make_frame().to_csv(path, index=False)
+    assert select(path, "--scoring", "acuracy") == 2
+    assert "did you mean 'accuracy'" in capsys.readouterr().err
+
+
+def test_rare_classes_may_count_more(tmp_path, capsys):
+    frame = make_frame(n_classes=2).iloc[:60]
+    rare = frame[frame["kind"] == "red"].index[8:]
+    path = tmp_path / "table.csv"
+    frame.drop(rare).to_csv(path, index=False)
+    options = ["--class-weight", "balanced", "--scoring", "balanced_accuracy"]
+    assert select(path, *options, "--out", tmp_path / "out") == 0
+    printed = capsys.readouterr().out
+    assert "cross-validated balanced_accuracy" in printed
+    model = persistence.load(tmp_path / "out" / "model.skops")
+    assert model["predict"].class_weight == model["select"].class_weight == "balanced"

@@ -1,0 +1,194 @@
+"""Tables as they are found: separators, encodings, comments, sheets, transposed."""
+
+import io
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skproj.cli._checks import require
+from skproj.cli._errors import CommandError
+from skproj.cli._tables import ReadOptions, read_table
+from tests.cli.conftest import make_frame, select
+
+FEATURES = [f"gene{j}" for j in range(8)]
+
+
+def read(path, **options):
+    return read_table(ReadOptions(path, target="kind", **options))
+
+
+def check(table, frame=None):
+    """Compare a table with the frame that was written."""
+    frame = make_frame() if frame is None else frame
+    names = table.feature_names("kind", [])
+    assert sorted(names) == FEATURES
+    np.testing.assert_allclose(
+        table.numbers(FEATURES), frame[FEATURES].to_numpy(), atol=1e-9
+    )
+    assert table.labels("kind").tolist() == frame["kind"].tolist()
+
+
+WRITTEN = {
+    "semicolons.csv": {"sep": ";", "decimal": ","},
+    "tabs.txt": {"sep": "\t"},
+    "tabs.csv": {"sep": "\t"},
+    "commas.tsv": {"sep": ","},
+    "bars.csv.gz": {"sep": "|"},
+    "utf16.csv": {"encoding": "utf-16"},
+    "mark.csv": {"encoding": "utf-8-sig"},
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_format_is_recognised(name, tmp_path):
+    make_frame().to_csv(tmp_path / name, index=False, **WRITTEN[name])
+    check(read(tmp_path / name))
+
+
+def test_format_can_be_said(tmp_path):
+    path = tmp_path / "table.csv"
+    frame = make_frame().rename(columns={"kind": "kínd"})
+    frame.to_csv(path, index=False, sep="~", decimal=",", encoding="cp1250")
+    options = {"separator": "~", "decimal": ",", "encoding": "cp1250"}
+    table = read_table(ReadOptions(path, target="kínd", **options))
+    assert table.feature_names("kínd", []) == FEATURES
+
+
+def test_other_encodings_are_named(tmp_path):
+    path = tmp_path / "table.csv"
+    frame = make_frame().assign(kind=lambda f: f["kind"] + "é")
+    frame.to_csv(path, index=False, encoding="latin-1")
+    with pytest.warns(UserWarning, match="not in UTF-8 and was read as Latin-1"):
+        check(read(path), frame)
+    path.write_bytes(frame.to_csv(index=False).encode("utf-16-le"))
+    with pytest.raises(CommandError, match="--encoding utf-16-le"):
+        read(path)
+    with pytest.raises(CommandError, match="--encoding names another"):
+        read(path, encoding="ascii")
+
+
+def test_comments_before_the_header(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("# made by, a machine\n\n#\n" + make_frame().to_csv(index=False))
+    check(read(path))
+
+
+def test_names_in_quotes_may_have_separators(tmp_path):
+    path = tmp_path / "table.csv"
+    frame = make_frame().rename(columns={"gene0": "a;b;c", "gene1": "x;y"})
+    frame.to_csv(path, index=False)
+    assert read(path).feature_names("kind", [])[:2] == ["a;b;c", "x;y"]
+
+
+def test_standard_input(monkeypatch, capsys):
+    data = make_frame().to_csv(index=False).encode()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+    assert select("-") == 0
+    assert "-: 90 rows, 8 features" in capsys.readouterr().out
+
+
+def test_sheets(tmp_path):
+    path = tmp_path / "book.xlsx"
+    with pd.ExcelWriter(path) as book:
+        make_frame().assign(gene0=0.0).to_excel(book, sheet_name="old", index=False)
+        make_frame().to_excel(book, sheet_name="new", index=False)
+    check(read(path, sheet="new"))
+    check(read(path), make_frame().assign(gene0=0.0))
+    with pytest.raises(CommandError, match="no sheet 'now'; there are 'old', 'new'"):
+        read(path, sheet="now")
+    with pytest.raises(CommandError, match="--sep is for files of text"):
+        read(path, separator=";")
+
+
+@pytest.mark.parametrize("kind", ["csv", "semicolons", "xlsx", "parquet"])
+def test_a_row_for_each_feature(kind, tmp_path):
+    frame = make_frame()
+    frame.index = [f"s{i}" for i in range(len(frame))]
+    table, path = frame.drop(columns="kind").T, tmp_path / f"table.{kind}"
+    if kind == "semicolons":
+        path = tmp_path / "table.csv"
+        table.to_csv(path, sep=";", decimal=",")
+    elif kind == "csv":
+        table = frame.T.rename_axis("gene")  # the labels are a row
+        table.to_csv(path)
+    elif kind == "xlsx":
+        table.to_excel(path)
+    else:
+        table.to_parquet(path)
+    labels = tmp_path / "labels.csv"
+    frame[["kind"]].iloc[::-1].to_csv(labels)
+    options = {} if kind == "csv" else {"labels": labels}
+    check(read(path, transpose=True, **options))
+
+
+def test_transposed_tables_get_a_hint(tmp_path):
+    frame = make_frame()
+    frame.index = [f"s{i}" for i in range(len(frame))]
+    path = tmp_path / "genes.csv"
+    frame.iloc[:3].T.to_csv(path)
+    with pytest.raises(CommandError, match="a row of that name: --transpose"):
+        read(path).feature_names("kind", [])
+    frame.iloc[:3, :-1].T.rename_axis("gene").to_csv(path)
+    with pytest.raises(CommandError, match="a row for each feature: --transpose"):
+        read(path).feature_names("kind", [])
+
+
+def test_labels_of_another_table(tmp_path):
+    frame = make_frame()
+    frame.insert(0, "sample", [f"s{i}" for i in range(len(frame))])
+    path, labels = tmp_path / "table.csv", tmp_path / "labels.tsv"
+    frame.drop(columns="kind").to_csv(path, index=False)
+    codes = frame["kind"].map({"red": "01", "green": "1", "blue": "1"})
+    known = pd.DataFrame({"kind": codes, "name": frame["sample"]}).iloc[5:]
+    known[["name", "kind"]].to_csv(labels, index=False, sep="\t")
+    with pytest.warns(UserWarning, match="5 of 90 rows that are not in .*left out"):
+        table = read(path, labels=labels, index="sample")
+    check(table, frame.assign(kind=codes).iloc[5:])
+    with pytest.raises(CommandError, match="no names of rows to find"):
+        read(path, labels=labels)
+    known.assign(name="x" + known["name"]).set_index("name").to_csv(labels, sep="\t")
+    with pytest.raises(CommandError, match="no names of rows in common"):
+        read(path, labels=labels, index="sample")
+
+
+@pytest.mark.parametrize(
+    ("entry", "sentence"),
+    [("<0.1", "numbers but for 1 entries such as '<0.1'"), ("0,5", "decimal commas")],
+)
+def test_numbers_that_came_as_text_are_named(entry, sentence, tmp_path):
+    path = tmp_path / "table.tsv"
+    genes = make_frame()["gene3"].astype(str)
+    genes.iloc[4] = entry
+    if entry == "0,5":
+        genes = genes.str.replace(".", ",")
+    make_frame().assign(gene3=genes).to_csv(path, sep="\t", index=False)
+    with pytest.raises(CommandError, match=f"'gene3' (holds|has) {sentence}"):
+        read(path).numbers(FEATURES)
+
+
+def test_missing_columns_are_guessed_among_very_many():
+    names = [f"gene_{j}" for j in range(100_000)]
+    start = time.perf_counter()
+    with pytest.raises(CommandError, match="did you mean 'gene_2'"):
+        require(["gene2"], names, "no column %s")
+    assert time.perf_counter() - start < 5.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("separator", [",", "\t"])
+def test_very_wide_tables_are_read_in_seconds(separator, tmp_path):
+    rng = np.random.default_rng(0)
+    numbers = rng.normal(size=(60, 100_000)).round(4).astype(str)
+    path = tmp_path / "wide.csv"
+    with open(path, "w") as file:
+        file.write(separator.join([*(f"g{j}" for j in range(100_000)), "kind"]) + "\n")
+        for i, row in enumerate(numbers):
+            file.write(separator.join([*row, "ab"[i % 2]]) + "\n")
+    start = time.process_time()
+    table = read(path)
+    names = table.feature_names("kind", [])
+    assert table.numbers(names, dtype=np.float32).shape == (60, 100_000)
+    assert time.process_time() - start < 10.0

@@ -1,0 +1,84 @@
+"""Columns that give the target away, and rows that are not independent."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skproj.cli._suspects import count_equal_rows, suspect_columns
+from tests.cli.conftest import N_ROWS, make_frame, read_features, select, selected
+
+
+def run(frame, tmp_path, capsys, *arguments):
+    path = tmp_path / "table.csv"
+    frame.to_csv(path, index=False)
+    assert select(path, *arguments) == 0
+    return capsys.readouterr().out
+
+
+CODES = make_frame()["kind"].map({"red": 0, "green": 1, "blue": 2})
+LEAKS = {
+    "number": (np.arange(N_ROWS), "as a running number"),
+    "id": (np.random.default_rng(0).permutation(N_ROWS) + 1000, "as an id"),
+    "code": (CODES, "nearly a copy of the target"),
+    "measured": (
+        CODES + np.random.default_rng(1).normal(scale=0.02, size=N_ROWS),
+        "nearly a copy of the target",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LEAKS)
+def test_leaks_are_named_and_left_out_when_asked(name, tmp_path, capsys):
+    values, reason = LEAKS[name]
+    frame = make_frame().sample(frac=1.0, random_state=1)
+    frame[name] = np.asarray(values) if name in ("number", "id") else values
+    printed = run(frame, tmp_path, capsys)
+    assert f"Suspected leaks, which --drop-suspects leaves out: {name!r}" in printed
+    assert reason in printed
+    out = tmp_path / "out"
+    printed = run(frame, tmp_path, capsys, "--drop-suspects", "--out", out)
+    assert f"Suspected leaks were left out: {name!r}." in printed
+    assert name not in {row["feature"] for row in read_features(out)}
+    assert {"gene0", "gene1"} <= selected(out)
+
+
+def test_target_of_numbers_with_a_copy():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 4))
+    y = 3.0 * X[:, 0] + rng.normal(size=60)
+    X[:, 2] = np.exp(y)
+    found = suspect_columns(X, y, list("abcd"), classifies=False)
+    assert found == {"c": "is nearly a copy of the target"}
+
+
+def test_columns_that_predict_well_are_not_suspects():
+    frame = make_frame()
+    X = frame.drop(columns="kind").to_numpy()
+    y = frame["kind"].to_numpy(str)
+    X[:, 7] = np.random.default_rng(0).poisson(5, size=N_ROWS)
+    assert suspect_columns(X, y, list("abcdefgh"), classifies=True) == {}
+
+
+def test_sorted_and_equal_rows_are_pointed_out(tmp_path, capsys):
+    frame = make_frame()
+    assert "sorted by class" not in run(frame, tmp_path, capsys)
+    printed = run(
+        pd.concat([frame, frame.iloc[:4]]).sort_values("kind"), tmp_path, capsys
+    )
+    assert "The rows are sorted by class" in printed
+    assert "4 rows are equal to an earlier row" in printed
+
+
+def test_equal_rows_of_few_columns_are_chance():
+    assert count_equal_rows(np.zeros((10, 2))) == 0
+    assert count_equal_rows(np.zeros((10, 6))) == 9
+
+
+def test_repeated_owners_ask_for_groups(tmp_path, capsys):
+    frame = make_frame().assign(patient=[f"p{i // 6}" for i in range(N_ROWS)])
+    printed = run(frame, tmp_path, capsys, "--drop", "patient")
+    assert "--groups patient keeps them on one side" in printed
+    assert "The names of the rows repeat: 15 names for 90 rows" in run(
+        frame, tmp_path, capsys, "--id", "patient"
+    )
+    assert "--groups" not in run(frame, tmp_path, capsys, "--groups", "patient")

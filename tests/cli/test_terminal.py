@@ -1,0 +1,173 @@
+"""What a user of the terminal meets first: speed, help, completion and progress."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import pytest
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import skproj
+from skproj import persistence
+from skproj.cli import main
+from skproj.cli._summary import SUMMARY, read_summary, write_summary
+from tests.cli.conftest import make_frame, select
+
+BAR = "Selection of features"
+HEAVY = {"torch", "sklearn", "pandas", "matplotlib", "scipy"}
+
+
+def run_apart(*arguments):
+    """Run a command; return its code, the imported modules and processor seconds."""
+    code = (
+        "import sys, time; from skproj.cli import main; code = main(sys.argv[1:]); "
+        "print(code, time.process_time(), *sys.modules)"
+    )
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    code, seconds, *modules = done.stdout.splitlines()[-1].split()
+    return int(code), set(modules), float(seconds)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["select", "none.csv", "--target", "y"],
+        ["apply", "none.skops", "none.csv"],
+        ["info", "none.skops"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_missing_file_fails_before_the_libraries_are_imported(arguments):
+    code, modules, seconds = run_apart(*arguments)
+    assert code == 2
+    assert modules.isdisjoint({*HEAVY, "numpy"})
+    assert seconds < 0.5
+
+
+def test_folder_in_place_of_a_file_gets_one_line(tmp_path, capsys):
+    assert main(["info", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == f"skproj: error: {tmp_path} is a folder.\n"
+
+
+def test_info_of_a_model_answers_at_once(result):
+    for model in ([result / "model.skops"], []):
+        code, modules, seconds = run_apart("info", *model)
+        assert code == 0
+        assert modules.isdisjoint(HEAVY)
+        assert seconds < 1.0
+
+
+def test_info_of_a_model_that_a_program_has_saved(tmp_path, capsys):
+    frame = make_frame()
+    X, y = frame.drop(columns="kind"), frame["kind"]
+    model = make_pipeline(StandardScaler(), skproj.ProjectionFeatureSelector())
+    path = tmp_path / "model.skops"
+    persistence.dump(model.fit(X, y), path)
+    assert main(["info", str(path)]) == 0
+    printed = capsys.readouterr().out
+    assert "StandardScaler, ProjectionFeatureSelector" in printed
+    assert f"skproj {skproj.__version__}" in printed
+
+
+def test_summary_does_not_change_the_model(result, tmp_path):
+    path = tmp_path / "model.skops"
+    shutil.copy(result / "model.skops", path)
+    frame = make_frame()
+    X = frame.drop(columns="kind")
+    model = persistence.load(path)
+    copy = tmp_path / "copy.skops"
+    persistence.dump(model, copy)
+    assert read_summary(copy) is None
+    write_summary(copy, {"model": "ä", "eta": 3})
+    assert read_summary(copy) == {"model": "ä", "eta": "3"}
+    assert (persistence.load(copy).predict(X) == model.predict(X)).all()
+
+
+def test_summary_cannot_move_the_cursor(tmp_path, capsys):
+    path = tmp_path / "model.skops"
+    write_summary(path, {"model\n": "\x1b[2Jgone\u202e"})
+    assert main(["info", str(path)]) == 0
+    printed = capsys.readouterr().out
+    assert "\x1b" not in printed
+    assert "\u202e" not in printed
+    assert printed.count("\n") == 2
+
+
+@pytest.mark.parametrize("content", ["[]", "{", "1" * 2**21])
+def test_summary_of_nonsense_is_none(content, tmp_path):
+    path = tmp_path / "model.skops"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(SUMMARY, content)
+    assert read_summary(path) is None
+
+
+def test_no_arguments_print_the_help(capsys):
+    assert main([]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith("usage: skproj ")
+    assert "select features and write a report" in printed.out
+    assert printed.err == ""
+
+
+# Completes what is given as an argument.
+COMPLETE = {
+    "bash": (
+        'source "$1"; COMP_WORDS=(skproj $2); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); '
+        '_shtab_skproj; printf "%s\\n" "${COMPREPLY[@]}"'
+    ),
+    "fish": 'source "$argv[1]"; complete -C "skproj $argv[2]"',
+}
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(shell, tmp_path, capsys):
+    assert main(["--print-completion", shell]) == 0
+    script = capsys.readouterr().out
+    assert "select" in script
+    path = tmp_path / "completion"
+    path.write_text(script)
+    if sys.platform == "win32" or shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    checked = subprocess.run([shell, "-n", path], capture_output=True, text=True)
+    assert (checked.returncode, checked.stderr) == (0, "")
+    if shell == "zsh":  # completes in a terminal only
+        return
+    assert complete(shell, path, "se") == ["select"]
+    assert "--test-size" in complete(shell, path, "select --te")
+    assert complete(shell, path, "select --method s") == ["selector"]
+
+
+def complete(shell, script, words):
+    command = [shell, "-c", COMPLETE[shell], script, words]
+    if shell == "bash":
+        command = [shell, "-c", COMPLETE[shell], "bash", script, words]
+    environment = {**os.environ, "HOME": str(script.parent)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    return [line.partition("\t")[0].strip() for line in done.stdout.splitlines()]
+
+
+def test_completion_without_its_library_is_one_line(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    assert main(["--print-completion", "bash"]) == 2
+    assert 'pip install "skproj[cli]"' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("method", ["selector", "autoencoder"])
+def test_progress_is_one_line_in_plain_words(method, data, capsys):
+    arguments = ["--target", "kind", "--cv", "2", "--eta", "4", "--method", method]
+    assert main(["select", str(data), *arguments]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (bar,) = [line for line in lines if line.startswith(BAR)]
+    assert "100%" in bar
+    words = " ".join(lines).lower()
+    for jargon in ("pipeline", "gridsearchcv", "fit-final-estimator", "#1"):
+        assert jargon not in words
+
+
+def test_no_progress_without_a_wish(data, capsys):
+    assert select(data, "--eta", 4) == 0
+    assert BAR not in capsys.readouterr().out
