@@ -227,15 +227,19 @@ def fit_folds(search, model, X, y, splits, options):
     radii = np.asarray(results["param_select__eta" if is_grid else "param_eta"], float)
     scores = np.array([results[f"split{i}_test_score"] for i in range(len(splits))])
     if is_grid:
-        template, arguments = clone(model), (search.refit.rule,)
+        template, rule, needs = clone(model), search.refit.rule, {}
     else:
         template = Pipeline([*clone(model).steps[:-1], ("select", one_radius(search))])
-        counts = results["mean_n_features"][np.newaxis]
-        arguments = (search["select"].selection_rule, counts, len(y))
+        rule = search["select"].selection_rule
+        needs = {
+            "n_features": results["mean_n_features"][np.newaxis],
+            "n_samples": len(y),
+            "paths": np.zeros(len(radii), dtype=int),
+        }
     calls = []
     for i, (train, _) in enumerate(splits):
         others = np.delete(scores, i, axis=0)
-        eta = radii[choose_row(radii, others, *arguments)]
+        eta = radii[choose_row(radii, others, rule, **needs)]
         fold = clone(template).set_params(select__eta=float(eta))
         calls.append(delayed(fit_fold)(fold, _safe_indexing(X, train), y[train]))
     return Parallel(n_jobs=options.n_jobs)(calls)
