@@ -10,12 +10,18 @@ import sys
 import warnings
 from dataclasses import dataclass
 
+import numpy as np
+
 from skproj.cli._errors import CommandError
 from skproj.utils._optional import import_optional
 
 TEXT_SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 SEPARATOR_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 STANDARD_INPUT = "-"
+
+# Wider tables are read row by row, if they are numbers.
+MAX_NARROW = 2000
+MISSING = ("NA", "N/A", "NaN", "nan", "NULL", "null", "None", "n/a", "#N/A", "<NA>")
 
 # What is read to recognise the separator and the decimal sign.
 N_LINES = 10
@@ -180,6 +186,10 @@ def read_frame(source, form, text):
     frame : DataFrame
     """
     pd = import_optional("pandas", extra="cli")
+    if text is not None and len(form.header) > MAX_NARROW:
+        frame = read_wide_numbers(source, form, text)
+        if frame is not None:
+            return frame
     with source.open() as file:
         return pd.read_csv(
             file,
@@ -190,6 +200,55 @@ def read_frame(source, form, text):
             dtype=str if text is None else dict.fromkeys(text, str),
             low_memory=False,
         )
+
+
+def read_wide_numbers(source, form, text):
+    """Read a wide table that is numbers but for the columns of text, row by row.
+
+    pandas makes an object for each column, which takes most of the time.
+
+    Returns
+    -------
+    frame : DataFrame or None
+        The columns of text first. None if there is anything else: quotes, gaps, more
+        text, or rows of another length.
+    """
+    pd = import_optional("pandas", extra="cli")
+    names = form.header
+    # Of another table, the target need not be here.
+    places = {name: j for j, name in enumerate(names)} | {0: 0}
+    text = sorted({places[name] for name in text if name in places})
+    if len(form.first) != len(names):
+        return None
+    numeric = np.setdiff1d(np.arange(len(names)), text)
+    words, numbers = [], []
+    with io.TextIOWrapper(source.open(), form.encoding) as file:
+        lines = itertools.islice(file, form.n_skipped, None)
+        next(lines)
+        for line in filter(str.strip, lines):
+            cells = line.rstrip("\n").split(form.separator)
+            # float reads underscores, which pandas takes for text.
+            if len(cells) != len(names) or '"' in line:
+                return None
+            own = [cells[j] for j in text]
+            for j in reversed(text):
+                del cells[j]
+            joined = form.separator.join(cells)
+            if "_" in joined or not all(map(str.strip, own)):
+                return None
+            if form.decimal == ",":
+                cells = joined.replace(",", ".").split(form.separator)
+            try:
+                numbers.append(np.array(cells).astype(np.float64))
+            except ValueError:
+                return None
+            words.append(own)
+    words = pd.DataFrame(
+        words, columns=[names[j] or f"Unnamed: {j}" for j in text], dtype=object
+    )
+    words = words.replace(list(MISSING), np.nan)
+    block = pd.DataFrame(np.array(numbers), columns=[names[j] for j in numeric])
+    return pd.concat([words, block], axis=1)
 
 
 def infer_type(column, decimal="."):

@@ -177,12 +177,12 @@ def test_selected_columns_are_no_formulas_in_a_spreadsheet(suffix, formulas, tmp
 
 def test_apply_names_missing_columns(result, tmp_path, capsys):
     path = tmp_path / "new.csv"
-    make_frame().drop(columns=["gene3", "gene5"]).to_csv(path, index=False)
+    make_frame().drop(columns=["gene0", "gene1"]).to_csv(path, index=False)
     out = tmp_path / "out.csv"
     arguments = ["apply", str(result / "model.skops"), str(path), "--out", str(out)]
     assert main(arguments) == 2
     error = capsys.readouterr().err
-    assert "has no column 'gene3', 'gene5', which the model needs" in error
+    assert "has no column 'gene0', 'gene1', which the model needs" in error
     assert not out.exists()
 
 

@@ -79,9 +79,9 @@ def test_selection_of_nothing_is_an_error(method, data, tmp_path, capsys):
 
 
 def test_apply_to_columns_that_are_not_numbers(result, tmp_path, capsys):
-    for number, sentence in (("many", "not numbers: 'gene2'"), (np.inf, "infinite")):
+    for number, sentence in (("many", "not numbers: 'gene0'"), (np.inf, "infinite")):
         path = tmp_path / "new.csv"
-        change(gene2=number).to_csv(path, index=False)
+        change(gene0=number).to_csv(path, index=False)
         assert main(["apply", str(result / "model.skops"), str(path)]) == 2
         error = capsys.readouterr().err
         assert sentence in error
@@ -92,7 +92,7 @@ BROKEN = {
     "twice.csv": (b"a,b,a,kind\n1,2,3,x\n", "several columns of the same name: 'a'"),
     "empty.csv": (b"", "is empty"),
     "lines.csv": (b"\n\n", "is empty"),
-    "spaces.csv": (b"a kind\n1 x\n", "no column 'kind'; there are 'a kind'"),
+    "spaces.csv": (b"a kind\n1 x\n", "no column 'kind'; did you mean 'a kind'"),
     "unnamed.csv": (b"a,,kind,\n1,2,x,\n", "columns without a name: 2"),
     "extra.csv": (b"a,kind\n1,2,3,x\n1,2,3,x\n", "more columns than names"),
     "utf16.csv": ("a,kind\n1,x\n".encode("utf-16-le"), "--encoding utf-16-le"),

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from skproj.cli import _text
 from skproj.cli._checks import require
 from skproj.cli._errors import CommandError
 from skproj.cli._tables import ReadOptions, read_table
@@ -175,6 +176,27 @@ def test_missing_columns_are_guessed_among_very_many():
     with pytest.raises(CommandError, match="did you mean 'gene_2'"):
         require(["gene2"], names, "no column %s")
     assert time.perf_counter() - start < 5.0
+
+
+@pytest.mark.parametrize("gap", [False, True])
+@pytest.mark.parametrize("name", ["semicolons.csv", "tabs.txt", "bars.csv.gz"])
+def test_wide_tables_are_the_same(name, gap, tmp_path, monkeypatch):
+    """They are read in another way, unless there is more than numbers."""
+    frame = make_frame()
+    frame["kind"] = frame["kind"].map({"red": "01", "green": "1", "blue": "NA"})
+    frame.index = [f"{i:03}" for i in range(len(frame))]
+    if gap:
+        frame.loc["003", "gene4"] = np.nan
+    frame.to_csv(tmp_path / name, **WRITTEN[name])
+    narrow = read(tmp_path / name)
+    monkeypatch.setattr(_text, "MAX_NARROW", 3)
+    wide = read(tmp_path / name)
+    for table in (narrow, wide):
+        assert table.row_names.tolist() == frame.index.tolist()
+        assert table.row_label == "row"
+    numbers = [t.numbers(FEATURES, allow_missing=True) for t in (narrow, wide)]
+    np.testing.assert_allclose(*numbers, rtol=1e-15)
+    pd.testing.assert_series_equal(wide.labels("kind"), narrow.labels("kind"))
 
 
 @pytest.mark.slow
