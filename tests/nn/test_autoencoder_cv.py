@@ -53,7 +53,8 @@ def test_search_equals_a_grid_search(wide, schedule):
     X, y = wide
     cv = StratifiedKFold(3, shuffle=True, random_state=0)
     params = {"schedule": schedule, "input_noise": 1.0, "max_epochs": 4}
-    search = quick(etas=ETAS, cv=cv, scoring="accuracy", **params).fit(X, y)
+    choice = {"scoring": "accuracy", "selection_rule": "best"}
+    search = quick(etas=ETAS, cv=cv, **choice, **params).fit(X, y)
     grid = {"eta": sorted(ETAS, reverse=True)}
     reference = GridSearchCV(single(**params), grid, cv=cv, scoring="accuracy")
     reference.fit(X, y)
@@ -139,7 +140,8 @@ def test_table_of_results(wide):
     """A row for each radius and pair of noises, in the form of a grid search."""
     X, y = wide
     noises = {"input_noise": [3.0, 1.0, 3.0], "final_noise": [2.0, 0.5, 1.0]}
-    search = quick(**noises, cv=3, schedule="progressive").fit(X, y)
+    params = {"cv": 3, "schedule": "progressive", "selection_rule": "best"}
+    search = quick(**noises, **params).fit(X, y)
     results = search.cv_results_
     assert set(results) == {
         "param_eta",
@@ -274,7 +276,8 @@ def test_scorer_decides(wide, scoring):
         assert len(model.predict(X)) == len(y)
         return -model.n_selected_features_
 
-    search = quick(scoring=few_features if scoring == "callable" else scoring)
+    scorer = few_features if scoring == "callable" else scoring
+    search = quick(scoring=scorer, selection_rule="best")
     search.fit(X, y)
     results = search.cv_results_
     if scoring == "callable":
