@@ -62,8 +62,8 @@ def prepare_columns(table, names, options):
             step = IMPUTERS[options.impute]()
             columns = np.flatnonzero(n_missing)
             done.append(
-                f"{n_missing.sum()} missing numbers in {len(columns)} columns were "
-                f"filled in by {IMPUTED[options.impute]}."
+                f"Missing numbers, {n_missing.sum()} in {len(columns)} of "
+                f"{len(numeric)} columns, were filled in by {IMPUTED[options.impute]}."
             )
         steps.append(("numbers", step, numeric))
     if text:
@@ -80,8 +80,7 @@ def prepare_columns(table, names, options):
         )
         steps.append(("text", encoder, text))
         done.append(
-            f"{len(text)} columns of text were encoded by a column for each value: "
-            f"{join_names(text)}."
+            f"Text was encoded by a column for each value, in: {join_names(text)}."
         )
     transformer = ColumnTransformer(steps, verbose_feature_names_out=False)
     return frame, transformer, done

@@ -24,8 +24,9 @@ def test_gaps_are_filled_within_the_saved_model(impute, tmp_path, capsys):
     arguments = ["--impute", impute, "--encode", "onehot", "--out", out]
     assert select(path, *arguments) == 0
     printed = capsys.readouterr().out
-    assert "23 missing numbers in 2 columns were filled in by the me" in printed
-    assert "1 columns of text were encoded by a column for each value: 'sex'" in printed
+    assert "Missing numbers, 23 in 2 of " in printed
+    assert " columns, were filled in by the me" in printed
+    assert "Text was encoded by a column for each value, in: 'sex'." in printed
     names = {row["feature"] for row in read_features(out)}
     assert {"sex_f", "sex_m"} <= names
     assert ("missingindicator_gene1" in names) == (impute == "indicator")
