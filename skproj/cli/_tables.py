@@ -25,7 +25,7 @@ SUFFIXES = (*TEXT_SEPARATORS, ".xlsx", ".parquet", ".h5ad")
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """What to read, and what the user says about it.
+    """A file to read, and what the user says about it.
 
     Attributes
     ----------
@@ -181,9 +181,7 @@ def transpose(frame, options, decimal="."):
     if options.index is None and isinstance(frame.index, pd.RangeIndex):
         frame = frame.set_index(frame.columns[0])  # the names of the features
     elif options.index is not None:
-        if options.index not in frame.columns:
-            raise CommandError(f"{options.path} has no column {options.index!r}.")
-        frame = frame.set_index(options.index)
+        frame = set_index(frame, options)
     check_unique(frame.index, options.path)
     frame = frame.T.rename_axis(index=None, columns=None)
     kept = {options.target, options.groups}
@@ -253,6 +251,13 @@ def finish(frame, options, decimal=".", *, typed=True):
     return FrameTable(frame, options.path, index, labels)
 
 
+def set_index(frame, options):
+    """Return a frame whose rows have the names of the column --index."""
+    if options.index not in frame.columns:
+        raise CommandError(f"{options.path} has no column {options.index!r}.")
+    return frame.set_index(options.index)
+
+
 def is_text(column):
     """Whether all entries that are there are strings."""
     return column.dropna().map(lambda entry: isinstance(entry, str)).all()
@@ -270,9 +275,7 @@ def add_labels(frame, options):
     pd = import_optional("pandas", extra="cli")
     path = options.path
     if options.index is not None and not options.transpose:
-        if options.index not in frame.columns:
-            raise CommandError(f"{path} has no column {options.index!r}.")
-        frame = frame.set_index(options.index)
+        frame = set_index(frame, options)
     if isinstance(frame.index, pd.RangeIndex):
         raise CommandError(
             f"{path} has no names of rows to find the rows of --labels by; --index "

@@ -85,7 +85,7 @@ class Judge:
         verdict : Verdict
         """
         evidence = combine(self.held_out)
-        if self._beats_chance(evidence, HELD_OUT_LEVEL):
+        if self.is_certain():
             return self._say(True, evidence)
         folds = combine(self.folds, n_folds=len(self.folds))
         evidence = combine([part for part in (evidence, folds) if part is not None])
