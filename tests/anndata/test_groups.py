@@ -4,11 +4,11 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+from anndata_helpers import QUICK, assert_same_results
 
 from skproj import ProjectionFeatureSelector
 from skproj.anndata import select_features, selected_df
 from skproj.anndata._groups import choose_groups, make_folds, read_groups
-from tests.anndata.conftest import QUICK, assert_same_results
 
 B, MONOCYTE, CYTOTOXIC = "CD19+ B", "CD14+ Monocyte", "CD8+ Cytotoxic T"
 PER_GROUP = {"n_genes_per_group": 3, "cv": 2}

@@ -4,11 +4,11 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+from anndata_helpers import FORMATS
 from scipy import sparse
 
 from skproj import SparseSupervisedAutoencoder
 from skproj.anndata import iter_chunks
-from tests.anndata.conftest import FORMATS
 
 # Data that do not fit into memory
 

@@ -4,10 +4,10 @@ import anndata
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from anndata_helpers import QUICK
 
 from skproj.anndata import plot_selected, select_features, selected_df
 from skproj.anndata._dots import LARGEST_DOT
-from tests.anndata.conftest import QUICK
 
 
 @pytest.fixture(autouse=True)

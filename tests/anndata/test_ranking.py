@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import scanpy as sc
+from anndata_helpers import BOTH_METHODS, QUICK, QUICK_AUTOENCODER
 
 from skproj.anndata import select_features
-from tests.anndata.conftest import BOTH_METHODS, QUICK, QUICK_AUTOENCODER
 
 COLUMNS = ["names", "scores", "logfoldchanges", "pvals", "pvals_adj"]
 

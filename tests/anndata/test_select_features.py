@@ -9,18 +9,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import ImplicitModificationWarning
-from sklearn.metrics import accuracy_score
-from sklearn.model_selection import StratifiedKFold, train_test_split
-
-from skproj import ProjectionFeatureSelector, SparseSupervisedAutoencoder
-from skproj.anndata import plot_selected, select_features, selected_df
-from tests.anndata.conftest import (
+from anndata_helpers import (
     BOTH_METHODS,
     QUICK,
     QUICK_AUTOENCODER,
     assert_same_results,
     written_names,
 )
+from sklearn.metrics import accuracy_score
+from sklearn.model_selection import StratifiedKFold, train_test_split
+
+from skproj import ProjectionFeatureSelector, SparseSupervisedAutoencoder
+from skproj.anndata import plot_selected, select_features, selected_df
 
 # What is selected, and how well it predicts
 

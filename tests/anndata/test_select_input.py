@@ -4,15 +4,15 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
-
-from skproj.anndata import _matrix, select_features, selected_df
-from tests.anndata.conftest import (
+from anndata_helpers import (
     BOTH_METHODS,
     FORMATS,
     QUICK,
     assert_same_results,
     written_names,
 )
+
+from skproj.anndata import _matrix, select_features, selected_df
 
 # Which data are used
 

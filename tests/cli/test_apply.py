@@ -6,14 +6,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVR
-
-import skproj
-from skproj import persistence
-from skproj.cli import main
-from tests.cli.conftest import (
+from cli_helpers import (
     N_FEATURES,
     N_ROWS,
     make_frame,
@@ -21,6 +14,13 @@ from tests.cli.conftest import (
     select,
     selected,
 )
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVR
+
+import skproj
+from skproj import persistence
+from skproj.cli import main
 
 
 def test_apply_finds_columns_by_name(result, tmp_path, capsys):

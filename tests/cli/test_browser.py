@@ -1,9 +1,8 @@
 """The report in a browser: no errors, search and order, dark, narrow and printed."""
 
 import pytest
-
-from tests.cli.browser import Browser, find_browser
-from tests.cli.results import MARKUP, TEN_LONG_NAMES, make_result, write
+from browser_helpers import Browser, find_browser
+from report_helpers import MARKUP, TEN_LONG_NAMES, make_result, write
 
 pytestmark = pytest.mark.skipif(
     find_browser() is None, reason="Chromium is not installed, or not on this system"

@@ -9,13 +9,13 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+from cli_helpers import N_ROWS, make_frame, select
 from scipy import sparse
 
 import skproj
 from skproj import persistence
 from skproj.cli import _select, main
 from skproj.cli._report import FILES
-from tests.cli.conftest import N_ROWS, make_frame, select
 
 
 def change(**columns):

@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from cli_helpers import N_ROWS, make_frame, read_features, select, selected
 
 from skproj import persistence
 from skproj.cli import main
-from tests.cli.conftest import N_ROWS, make_frame, read_features, select, selected
 
 
 def make_gaps():

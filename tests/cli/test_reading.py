@@ -6,12 +6,12 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from cli_helpers import make_frame, select
 
 from skproj.cli import _text
 from skproj.cli._checks import require
 from skproj.cli._errors import CommandError
 from skproj.cli._tables import ReadOptions, read_table
-from tests.cli.conftest import make_frame, select
 
 FEATURES = [f"gene{j}" for j in range(8)]
 

@@ -8,6 +8,15 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from cli_helpers import N_FEATURES, N_ROWS, make_frame, select
+from report_helpers import (
+    FACTS,
+    MARKUP,
+    OPTIONS,
+    TEN_LONG_NAMES,
+    make_result,
+    write,
+)
 
 import skproj
 from skproj.cli import _select, main
@@ -16,15 +25,6 @@ from skproj.cli._plots import draw_plots, path_of, svg_of
 from skproj.cli._report import FILES
 from skproj.cli._report_numbers import report_numbers
 from skproj.cli._result import Predictions, Verdict
-from tests.cli.conftest import N_FEATURES, N_ROWS, make_frame, select
-from tests.cli.results import (
-    FACTS,
-    MARKUP,
-    OPTIONS,
-    TEN_LONG_NAMES,
-    make_result,
-    write,
-)
 
 
 class Page(HTMLParser):

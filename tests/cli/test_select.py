@@ -8,12 +8,7 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import sparse
-
-from skproj import persistence
-from skproj.cli import main
-from skproj.cli._report import FILES
-from tests.cli.conftest import (
+from cli_helpers import (
     N_FEATURES,
     N_ROWS,
     make_frame,
@@ -21,6 +16,11 @@ from tests.cli.conftest import (
     select,
     selected,
 )
+from scipy import sparse
+
+from skproj import persistence
+from skproj.cli import main
+from skproj.cli._report import FILES
 
 
 def test_select_writes_features_model_and_report(data, result):

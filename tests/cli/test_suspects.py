@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from cli_helpers import N_ROWS, make_frame, read_features, select, selected
 
 from skproj.cli._suspects import count_equal_rows, suspect_columns
-from tests.cli.conftest import N_ROWS, make_frame, read_features, select, selected
 
 
 def run(frame, tmp_path, capsys, *arguments):

@@ -7,6 +7,7 @@ import sys
 import zipfile
 
 import pytest
+from cli_helpers import make_frame, select
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -14,7 +15,6 @@ import skproj
 from skproj import persistence
 from skproj.cli import main
 from skproj.cli._summary import SUMMARY, read_summary, write_summary
-from tests.cli.conftest import make_frame, select
 
 BAR = "Selection of features"
 HEAVY = {"torch", "sklearn", "pandas", "matplotlib", "scipy"}
