@@ -7,6 +7,7 @@ import torch
 from torch.nn.functional import cross_entropy as reference_cross_entropy
 from torch.nn.functional import huber_loss
 
+from skproj.nn._training._compiled import CompiledObjective, compiled
 from skproj.nn._training._network import ACTIVATIONS, Autoencoder, mlp_from_layers
 from skproj.nn._training._objectives import (
     AutoencoderObjective,
@@ -100,9 +101,17 @@ def gradients_alone(stack, group, i):
 @pytest.mark.parametrize("reconstruction_weight", [0.0, 0.7])
 @pytest.mark.parametrize("hidden", LAYERS)
 def test_gradients_equal_autograd(hidden, reconstruction_weight, activation):
-    """For every activation, with and without decoders."""
+    """For every activation, with and without decoders, compiled or not."""
     stack = make_stack(hidden, activation, reconstructs=reconstruction_weight > 0)
-    objective = AutoencoderObjective(cross_entropy, huber, reconstruction_weight)
+    objective = compiled(
+        AutoencoderObjective(cross_entropy, huber, reconstruction_weight), stack
+    )
+    has_compiled_step = (
+        reconstruction_weight == 0.0
+        and hidden == (8,)
+        and activation not in ("gelu", "identity")
+    )
+    assert isinstance(objective, CompiledObjective) == has_compiled_step
     X_seen, X, y, weight = batch(stack)
     latent = stack.encoder(X_seen)
     losses = reference_cross_entropy(latent.mT, y, reduction="none")

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from skproj.nn._training._column_projection import ColumnProjection
+from skproj.nn._training._compiled import compiled
 from skproj.nn._training._coordinates import StackedSamples, fit_coordinates
 from skproj.nn._training._feature_prior import feature_prior
 from skproj.nn._training._network import Autoencoder, mlp_from_layers
@@ -356,6 +357,7 @@ class _Stage:
         return replace(
             template,
             module=stack,
+            objective=compiled(template.objective, stack),
             data=TrainingData(train, held_back, self.columns[0]),
             generator=generator,
             history=history,

@@ -133,6 +133,7 @@ class PredictionObjective:
     """
 
     loss: Callable
+    reads_clean_samples = False
 
     def losses(self, module, X, y):
         """Return the loss of each sample."""
@@ -165,6 +166,11 @@ class AutoencoderObjective:
     prediction: Callable
     reconstruction: Callable
     reconstruction_weight: float
+
+    @property
+    def reads_clean_samples(self):
+        """Whether samples without noise are needed beside those with it."""
+        return self.reconstruction_weight > 0
 
     def losses(self, module, X, y):
         """Return the loss of each sample, without noise."""

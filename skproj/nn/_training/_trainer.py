@@ -13,6 +13,7 @@ import torch
 from sklearn.callback import CallbackContext
 
 from skproj.nn._training._network import weights_of
+from skproj.nn._training._noise import NoiseSource
 from skproj.nn._training._objectives import AutoencoderObjective, PredictionObjective
 from skproj.nn._training._optimizers import DEFAULT_EPS, SOLVERS, Penalty
 from skproj.nn._training._samples import TrainingData, prediction_rows
@@ -28,7 +29,7 @@ class DivergedError(ValueError):
 
 def all_finite(module):
     """Whether no weight of a module is infinite or NaN."""
-    return all(torch.isfinite(parameter).all() for parameter in module.parameters())
+    return all(math.isfinite(parameter.sum()) for parameter in module.parameters())
 
 
 @dataclass(frozen=True)
@@ -218,6 +219,7 @@ class Trainer:
     callbacks : FitCallbacks or None
         Needed for stages, not for single epochs.
     history : TrainingHistory
+    noise : NoiseSource
     """
 
     module: torch.nn.Module
@@ -227,6 +229,7 @@ class Trainer:
     generator: torch.Generator
     callbacks: FitCallbacks | None = None
     history: TrainingHistory = field(default_factory=TrainingHistory)
+    noise: NoiseSource = field(default_factory=NoiseSource)
 
     def branch(self, **options):
         """Return a copy that trains on independently, with the same random numbers.
@@ -346,8 +349,9 @@ class Trainer:
             X, y, weight = train.batch(block)
             X_seen = X
             if noise_scale:
-                noise = X.new_empty(X.shape[-2:]).normal_(generator=self.generator)
-                X_seen = torch.add(X, noise, alpha=noise_scale)
+                noise = self.noise.draw(X[0] if X.ndim == 3 else X, self.generator)
+                X_seen = X.clone() if self.objective.reads_clean_samples else X
+                X_seen.add_(noise, alpha=noise_scale)  # in a copy of the samples
             yield from train.split((X_seen, X, y, weight), batch_size)
 
     def mean_loss(self, samples):

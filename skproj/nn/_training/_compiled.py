@@ -1,0 +1,72 @@
+"""Training steps of networks side by side whose smaller half is compiled.
+
+Such networks are small: calls of tensor operations take longer than the arithmetic.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from skproj._kernels._networks import ACTIVATIONS, differentiate
+from skproj.nn._training._network import ACTIVATIONS as MODULES
+from skproj.nn._training._objectives import AutoencoderObjective, cross_entropy
+
+_CODES = {MODULES[name]: code for name, code in ACTIVATIONS.items()}
+
+
+def compiled(objective, stack):
+    """Return an objective with the same gradients, with a compiled step if there is one.
+
+    Parameters
+    ----------
+    objective : AutoencoderObjective
+    stack : NetworkStack
+
+    Returns
+    -------
+    objective : AutoencoderObjective
+    """
+    _, _, *rest = stack.encoder
+    has_step = (
+        len(rest) == 2
+        and type(rest[0]) in _CODES
+        and rest[1].weight.device.type == "cpu"
+        and objective.prediction is cross_entropy
+        and objective.reconstruction_weight == 0.0
+    )
+    return CompiledObjective(*vars(objective).values()) if has_step else objective
+
+
+@dataclass(frozen=True)
+class CompiledObjective(AutoencoderObjective):
+    """Cross-entropy of stacked networks with one hidden layer, on a CPU.
+
+    What lies between the two products with the samples is compiled.
+    """
+
+    def backward(self, module, X_seen, X, y, weight):
+        """Set the gradients of mean(w l(z)); see `AutoencoderObjective`."""
+        first, _, activation, last = module.encoder
+        parameters = first.bias, last.weight, last.bias
+        gradients = [torch.empty_like(parameter) for parameter in parameters]
+        losses = torch.empty_like(weight)
+        Z = first.weight @ X_seen.mT  # samples are the last axis
+        n_networks, _, n_units = last.weight.shape
+        split = n_networks, n_units, -1
+        differentiate(
+            _CODES[type(activation)],
+            Z.view(split).numpy(),
+            first.bias.detach().view(n_networks, n_units).numpy(),
+            last.weight.detach().numpy(),
+            last.bias.detach().numpy(),
+            y[0].numpy(),
+            weight.contiguous().numpy(),
+            losses.numpy(),
+            gradients[0].view(n_networks, n_units).numpy(),
+            gradients[1].numpy(),
+            gradients[2].numpy(),
+        )
+        first.weight.grad = Z @ X_seen  # of Z, by now
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
+        return losses
