@@ -128,31 +128,31 @@ def test_methods_agree_with_each_other(wide):
     assert_array_equal(iris.decision_function(iris_X), iris.transform(iris_X))
 
 
+@pytest.mark.slow
 def test_reconstruction_learns_when_it_is_asked_to():
     """The error falls with the weight, well below that of the mean, which is 1."""
     rng = np.random.default_rng(0)
     factors = rng.standard_normal((400, 2))
     X = StandardScaler().fit_transform(factors @ rng.standard_normal((2, 12)))
     y = (factors[:, 0] > 0).astype(int)
-    errors = [
-        np.mean(
-            (
-                quick(
-                    eta=np.inf,
-                    schedule="single",
-                    reconstruction_weight=weight,
-                    reconstruction_loss=loss,
-                    input_noise=0.1,
-                    max_epochs=60,
-                )
-                .fit(X, y)
-                .reconstruct(X)
-                - X
-            )
-            ** 2
-        )
-        for weight, loss in [(1e-3, "huber"), (10.0, "huber"), (10.0, "squared_error")]
-    ]
+
+    def error(weight, loss):
+        """Return the mean of several models: the last steps differ by chance."""
+        models = [
+            quick(
+                eta=np.inf,
+                schedule="single",
+                reconstruction_weight=weight,
+                reconstruction_loss=loss,
+                input_noise=0.1,
+                max_epochs=60,
+                random_state=random_state,
+            ).fit(X, y)
+            for random_state in range(4)
+        ]
+        return np.mean([(model.reconstruct(X) - X) ** 2 for model in models])
+
+    errors = [error(1e-3, "huber"), error(10.0, "huber"), error(10.0, "squared_error")]
     assert errors[1] < 0.5 * errors[0]
     assert errors[1] < 0.02
     assert errors[2] < 0.02
