@@ -74,7 +74,9 @@ def _temperature(logits, codes):
     known = np.isfinite(logits[np.arange(len(codes)), codes])
     if not known.any():
         return 1.0
-    return fit_temperature(logits[known], codes[known], np.ones(known.sum()))
+    return fit_temperature(
+        logits[known], codes[known], np.ones(known.sum()), known.sum()
+    )
 
 
 def _describe_model(selection, codes, predicted):

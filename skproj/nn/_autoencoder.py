@@ -184,7 +184,8 @@ class SparseSupervisedAutoencoder(NetworkClassifierMixin, BaseSparseAutoencoder)
                 )
                 logits = trainer.module.eval().encoder(X)
             state["temperature_"] = fit_temperature(
-                *(tensor.cpu().numpy() for tensor in (logits, y, weight))
+                *(tensor.cpu().numpy() for tensor in (logits, y, weight)),
+                n_distinct=len(held_back),
             )
         return state
 

@@ -334,7 +334,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
                     paths.append(path)
                     continue
                 states = list(model._train_path(encoded, trainer, etas, final_noises))
-            path = Path(model.input_noise, final_noises, states)
+            path = Path(model.input_noise, final_noises, states, len(encoded.rows))
             fit_one = functools.partial(
                 fit_fold,
                 # Here, they travel with each fold: no other computer can lose them.

@@ -45,12 +45,15 @@ class Path:
     final_noises : list of float
     states : list of dict
         Fitted attributes of the candidates: for each radius, each of the final noises.
+    n_distinct : int
+        Number of distinct samples.
     folds : list of Fold
     """
 
     input_noise: float
     final_noises: list
     states: list
+    n_distinct: int
     folds: list = field(default_factory=list)
 
     @property
@@ -86,7 +89,9 @@ class Path:
         weight = np.concatenate([fold.weight for fold in self.folds])
         return np.array(
             [
-                fit_temperature(np.concatenate(latents), labels, weight)
+                fit_temperature(
+                    np.concatenate(latents), labels, weight, self.n_distinct
+                )
                 for latents in zip(*(fold.latents for fold in self.folds), strict=True)
             ]
         )
@@ -243,7 +248,7 @@ def train_side_by_side(
         for scorer, part in zip(scorers, parts, strict=True):
             scorer.add(part)
     folds = [scorer.fold() for scorer in scorers]
-    return Path(model.input_noise, final_noises, states, folds)
+    return Path(model.input_noise, final_noises, states, len(encoded.rows), folds)
 
 
 def clone_of(model):

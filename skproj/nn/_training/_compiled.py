@@ -15,7 +15,7 @@ _CODES = {MODULES[name]: code for name, code in ACTIVATIONS.items()}
 
 
 def compiled(objective, stack):
-    """Return an objective with the same gradients, with a compiled step if there is one.
+    """Return the objective, with a compiled step if there is one.
 
     Parameters
     ----------
