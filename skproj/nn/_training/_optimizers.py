@@ -114,25 +114,33 @@ class Adam:
         self.weight_decay = weight_decay
         self.penalty = penalty
         self.eps = eps
-        self._moving = None
+        self._moments = [None] * len(self.parameters)
 
     def step(self):
-        """Move the parameters that have a gradient, always the same ones."""
-        if self._moving is None:
-            self._moving = [p for p in self.parameters if p.grad is not None]
-            self._first_moments = [torch.zeros_like(p) for p in self._moving]
-            self._second_moments = [torch.zeros_like(p) for p in self._moving]
-            device = self._moving[0].device
-            self._n_steps = torch.zeros((), dtype=torch.float32, device=device)
-        self._n_steps += 1.0
+        """Move the parameters that have a gradient."""
+        moving, moments = [], []
+        n_steps = None  # one counter for all that start together
+        for i, parameter in enumerate(self.parameters):
+            if parameter.grad is None:
+                continue
+            if self._moments[i] is None:
+                if n_steps is None:
+                    n_steps = parameter.new_zeros((), dtype=torch.float32)
+                zeros = torch.zeros_like(parameter), torch.zeros_like(parameter)
+                self._moments[i] = (*zeros, n_steps)
+            moving.append(parameter)
+            moments.append(self._moments[i])
+        first_moments, second_moments, steps = map(list, zip(*moments, strict=True))
+        for step in set(steps):
+            step += 1.0
         # `torch.optim.adamw.adamw` takes twice as long around the same kernel.
         torch._fused_adamw_(
-            self._moving,
-            [parameter.grad for parameter in self._moving],
-            self._first_moments,
-            self._second_moments,
+            moving,
+            [parameter.grad for parameter in moving],
+            first_moments,
+            second_moments,
             [],
-            [self._n_steps] * len(self._moving),
+            steps,
             amsgrad=False,
             beta1=self.betas[0],
             beta2=self.betas[1],
@@ -142,12 +150,17 @@ class Adam:
             maximize=False,
         )
         if self.penalty is not None:
-            pairs = zip(self._moving, self._second_moments, strict=True)
-            sizes = {p: self._step_size(moment) for p, moment in pairs if p.ndim == 2}
-            self.penalty.proximal_step_(self._moving, sizes.get)
+            sizes = {
+                parameter: self._step_size(second_moment, step)
+                for parameter, second_moment, step in zip(
+                    moving, second_moments, steps, strict=True
+                )
+                if parameter.ndim == 2
+            }
+            self.penalty.proximal_step_(moving, sizes.get)
 
-    def _step_size(self, second_moment):
-        correction = 1.0 - self.betas[1] ** self._n_steps
+    def _step_size(self, second_moment, step):
+        correction = 1.0 - self.betas[1] ** step
         scale = (second_moment / correction).sqrt_().add_(self.eps)
         return self.learning_rate / scale
 
