@@ -133,6 +133,28 @@ def test_readme_lists_every_ball():
     ]
 
 
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "doc/adding_a_ball.rst"])
+def test_files_and_functions_that_contributors_are_sent_to_exist(page):
+    """A file by the end of its path, and a name beside it by its definition there."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    folders = ("skproj", "tests", "doc", "benchmarks", "changes")
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*.*")]
+    places = re.findall(
+        r"(?:`(\w[\w.]*)` (?:and `(\w[\w.]*)` )?(?:in|of)\s+)?"
+        r"``?([\w/]+\.(?:pyx?|pxd|h|rst))`",
+        text,
+    )
+    assert places
+    for *names, place in places:
+        found = [path for path in files if f"/{path.as_posix()}".endswith(f"/{place}")]
+        assert found, place
+        sources = "\n".join(path.read_text(encoding="utf-8") for path in found)
+        for name in filter(None, names):
+            last = name.rpartition(".")[2]
+            definition = rf"^ *(c?def|class)\b[^=\n(]*\b{last}\b|^ *{last} ?="
+            assert re.search(definition, sources, flags=re.MULTILINE), (name, place)
+
+
 def test_shared_parts_replace_whole_lines_only():
     """A formula may hold braces of its own."""
 
