@@ -36,7 +36,7 @@ def public_objects():
     """Name every public function and class by its documented place."""
     for subpackage in (*skproj._SUBPACKAGES, "nn.functional", "nn.prune"):
         module = importlib.import_module(f"skproj.{subpackage}")
-        for name in getattr(module, "__all__", ()):
+        for name in module.__all__:
             obj = getattr(module, name)
             if inspect.isclass(obj) or inspect.isroutine(obj):
                 yield f"{module.__name__}.{name}"
@@ -91,6 +91,16 @@ def test_api_page_lists_every_public_object():
         elif match := re.fullmatch(r"   ([\w.]+)", line):
             listed.add(f"{module}.{match[1]}")
     assert listed == set(OBJECTS)
+
+
+def test_every_public_object_is_shown_to_users():
+    """The page of a topic, the README or an example has it, not only the API page."""
+    examples = (ROOT / "examples").rglob("*.py")
+    texts = [path.read_text(encoding="utf-8") for path in (README, *PAGES, *examples)]
+    words = set(re.findall(r"\w+", " ".join(texts)))
+    # A name with an underscore at its end is the twin of a function, in place.
+    names = {name.rpartition(".")[2].removesuffix("_") for name in OBJECTS}
+    assert names <= words
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])
