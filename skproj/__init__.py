@@ -24,7 +24,6 @@ _SUBPACKAGES = (
     "decomposition",
     "feature_selection",
     "inspection",
-    "linear_model",
     "nn",
     "persistence",
     "projection",

@@ -36,7 +36,7 @@ def public_objects():
     """Name every public function and class by its documented place."""
     for subpackage in (*skproj._SUBPACKAGES, "nn.functional", "nn.prune"):
         module = importlib.import_module(f"skproj.{subpackage}")
-        for name in getattr(module, "__all__", ()):
+        for name in module.__all__:
             obj = getattr(module, name)
             if inspect.isclass(obj) or inspect.isroutine(obj):
                 yield f"{module.__name__}.{name}"
@@ -93,6 +93,16 @@ def test_api_page_lists_every_public_object():
     assert listed == set(OBJECTS)
 
 
+def test_every_public_object_is_shown_to_users():
+    """The page of a topic, the README or an example has it, not only the API page."""
+    examples = (ROOT / "examples").rglob("*.py")
+    texts = [path.read_text(encoding="utf-8") for path in (README, *PAGES, *examples)]
+    words = set(re.findall(r"\w+", " ".join(texts)))
+    # A name with an underscore at its end is the twin of a function, in place.
+    names = {name.rpartition(".")[2].removesuffix("_") for name in OBJECTS}
+    assert names <= words
+
+
 @pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])
 def test_examples_of_page_run(page):
     test = doctest.DocTestParser().get_doctest(
@@ -131,6 +141,28 @@ def test_readme_lists_every_ball():
         for name, ball in BALLS.items()
         if ball.sparsifying
     ]
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "doc/adding_a_ball.rst"])
+def test_files_and_functions_that_contributors_are_sent_to_exist(page):
+    """A file by the end of its path, and a name beside it by its definition there."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    folders = ("skproj", "tests", "doc", "benchmarks", "changes")
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*.*")]
+    places = re.findall(
+        r"(?:`(\w[\w.]*)` (?:and `(\w[\w.]*)` )?(?:in|of)\s+)?"
+        r"``?([\w/]+\.(?:pyx?|pxd|h|rst))`",
+        text,
+    )
+    assert places
+    for *names, place in places:
+        found = [path for path in files if f"/{path.as_posix()}".endswith(f"/{place}")]
+        assert found, place
+        sources = "\n".join(path.read_text(encoding="utf-8") for path in found)
+        for name in filter(None, names):
+            last = name.rpartition(".")[2]
+            definition = rf"^ *(c?def|class)\b[^=\n(]*\b{last}\b|^ *{last} ?="
+            assert re.search(definition, sources, flags=re.MULTILINE), (name, place)
 
 
 def test_shared_parts_replace_whole_lines_only():

@@ -25,10 +25,7 @@ def baselines(problem, support, X):
     n_selected, n_features = np.count_nonzero(support), len(support)
     machine = ("predict", support_vector_machine(problem.task, options.class_weight))
     f_test = SelectKBest(f_classif if classifies else f_regression, k=n_selected)
-    models = [
-        ("no selection, SVM", n_features, [machine]),
-        ("F test, as many, SVM", n_selected, [("select", f_test), machine]),
-    ]
+    models = [("no selection, SVM", n_features, [machine])]
     if problem.method == "autoencoder":
         parameters = {"eta": np.inf, "random_state": options.seed}
         if classifies:
@@ -37,7 +34,8 @@ def baselines(problem, support, X):
             )
         else:
             dense = SparseSupervisedAutoencoderRegressor(**parameters)
-        models.insert(1, ("no selection, autoencoder", n_features, [("dense", dense)]))
+        models.append(("no selection, autoencoder", n_features, [("dense", dense)]))
+    models.append(("F test, as many, SVM", n_selected, [("select", f_test), machine]))
     if classifies:
         models.append(("most frequent class", 0, [("predict", DummyClassifier())]))
     else:

@@ -22,6 +22,8 @@ from skproj.utils._wording import join_names
 # Numbers with more different values than this are not taken for labels.
 MAX_LABELS = 20
 N_PRINTED_FEATURES = 20
+# Characters of the names of the models that are compared, if none is longer.
+MIN_MODEL_WIDTH = 30
 DEFAULT_METHODS = {"classification": "autoencoder", "regression": "selector"}
 
 
@@ -228,14 +230,15 @@ def summary(selection):
         lines += ["", sentence]
     if s.comparison:
         names = [score.name for score in s.comparison[0].scores]
+        width = max(MIN_MODEL_WIDTH, *(len(model.name) for model in s.comparison))
         lines += [
             "",
             f"On {s.n_test} rows that were held out, after training on {s.n_train}, "
             "with 95 % intervals:",
-            f"{'':30} {'features':>9}" + "".join(f"{name:>24}" for name in names),
+            f"{'':{width}} {'features':>9}" + "".join(f"{name:>24}" for name in names),
         ]
         lines += [
-            f"{model.name:30} {model.n_features:9}"
+            f"{model.name:{width}} {model.n_features:9}"
             + "".join(f"{show_score(score):>24}" for score in model.scores)
             for model in s.comparison
         ]

@@ -170,7 +170,7 @@ class BaseSparseMLP(BaseNetwork):
         return PredictionObjective(self._loss(encoded))
 
     def _further_options(self):
-        return {"solver": self.solver, "cosine_decay": True}
+        return {"solver": self.solver, "annealing": True}
 
     def _new_module(self, sizes, dtype, generator):
         return make_mlp(sizes, self.activation, dtype=dtype, generator=generator)

@@ -4,6 +4,7 @@ import argparse
 import csv
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -272,3 +273,18 @@ def test_numbers_as_labels_are_matched_with_their_names():
     numbers = report_numbers(result, None, FACTS, OPTIONS)
     assert numbers["confusion"] == [[20, 0], [0, 20]]
     assert numbers["classes"][0]["auc"] is None
+
+
+def test_columns_of_models_line_up_whatever_their_names(tmp_path):
+    """The terminal has room for the longest name."""
+    result = make_result()
+    name = "a model with a name of forty characters!"
+    long = replace(result.comparison[0], name=name)
+    comparison = [*result.comparison, long]
+    lines = _select.summary(replace(result, comparison=comparison))
+    first = next(i for i, line in enumerate(lines) if line.endswith("AUC"))
+    table = lines[first : first + 1 + len(comparison)]
+    assert len({len(line) for line in table}) == 1
+    assert [line[41:].split()[0] for line in table[1:]] == [
+        str(model.n_features) for model in comparison
+    ]

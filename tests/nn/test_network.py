@@ -106,7 +106,7 @@ def test_adam_takes_the_steps_of_torch(weight_decay):
     assert not np.allclose(ours[0].detach(), np.linspace(-1, 1, 6).reshape(2, 3))
 
 
-def test_cosine_decay_of_the_learning_rate_and_rise_of_the_penalty():
+def test_annealing_lowers_the_learning_rate_and_raises_the_penalty():
     """The penalty is whole after a third of the epochs, the rate falls to 0."""
     options = TrainingOptions(
         max_epochs=30,
@@ -118,21 +118,21 @@ def test_cosine_decay_of_the_learning_rate_and_rise_of_the_penalty():
         n_iter_no_change=1,
         verbose=False,
         penalty=Penalty((3.0, 6.0)),
-        cosine_decay=True,
+        annealing=True,
     )
     module = torch.nn.Linear(2, 1)
     rates, parts = [], []
     for i in range(30):
         optimizer = options.make_optimizer(module)
-        options.apply_decay(optimizer, i)
+        options.anneal(optimizer, i)
         rates.append(optimizer.learning_rate)
         parts.append(optimizer.penalty.alphas)
     np.testing.assert_allclose(rates, 0.1 * (1 + np.cos(np.pi * np.arange(30) / 30)))
     np.testing.assert_allclose(parts[0], [0.3, 0.6])
     np.testing.assert_allclose(parts[4], [1.5, 3.0])
     assert all(part == (3.0, 6.0) for part in parts[9:])
-    constant = replace(options, cosine_decay=False)
+    constant = replace(options, annealing=False)
     optimizer = constant.make_optimizer(module)
-    constant.apply_decay(optimizer, 20)
+    constant.anneal(optimizer, 20)
     assert optimizer.learning_rate == 0.2
     assert optimizer.penalty.alphas == (3.0, 6.0)

@@ -22,7 +22,7 @@ URL = "https://docs.example/stable"
 def public_estimators():
     for subpackage in skproj._SUBPACKAGES:
         module = importlib.import_module(f"skproj.{subpackage}")
-        for name in getattr(module, "__all__", ()):
+        for name in module.__all__:
             obj = getattr(module, name)
             if isinstance(obj, type) and issubclass(obj, BaseEstimator):
                 yield module.__name__, obj

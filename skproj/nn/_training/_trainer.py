@@ -32,6 +32,19 @@ def all_finite(module):
     return all(math.isfinite(parameter.sum()) for parameter in module.parameters())
 
 
+def learning_rate_factor(i_epoch, max_epochs):
+    """Factor of the learning rate, which falls to 0 like half a cosine."""
+    return 0.5 * (1.0 + math.cos(math.pi * i_epoch / max_epochs))
+
+
+def penalty_factor(i_epoch, max_epochs):
+    """Factor of the penalty, which is whole after the first third of the epochs.
+
+    Weights that are removed little by little leave a better rest.
+    """
+    return min(1.0, 3 * (i_epoch + 1) / max_epochs)
+
+
 @dataclass(frozen=True)
 class TrainingOptions:
     """Settings of a training, which do not change while it runs.
@@ -57,10 +70,9 @@ class TrainingOptions:
     penalty : Penalty or None
     eps : float
         Of Adam.
-    cosine_decay : bool
-        Whether the learning rate of a stage falls to 0 as half a cosine, and the
-        penalty rises to its full size in the first third: what is removed little by
-        little leaves a better rest.
+    annealing : bool
+        Whether the learning rate and the penalty change during a stage, by
+        `learning_rate_factor` and `penalty_factor`.
     """
 
     max_epochs: int
@@ -75,7 +87,7 @@ class TrainingOptions:
     solver: str = "adam"
     penalty: Penalty | None = None
     eps: float = DEFAULT_EPS
-    cosine_decay: bool = False
+    annealing: bool = False
 
     @property
     def learning_rate(self):
@@ -95,15 +107,15 @@ class TrainingOptions:
             self.eps,
         )
 
-    def apply_decay(self, optimizer, i_epoch):
-        """Set the learning rate and the penalty of an epoch."""
-        if not self.cosine_decay:
+    def anneal(self, optimizer, i_epoch):
+        """Set the learning rate and the penalty of an epoch of a stage."""
+        if not self.annealing:
             return
-        share = 0.5 * (1.0 + math.cos(math.pi * i_epoch / self.max_epochs))
-        optimizer.learning_rate = self.learning_rate * share
+        factor = learning_rate_factor(i_epoch, self.max_epochs)
+        optimizer.learning_rate = self.learning_rate * factor
         if self.penalty is not None:
-            part = min(1.0, 3 * (i_epoch + 1) / self.max_epochs)
-            optimizer.penalty = self.penalty.scaled(part)
+            factor = penalty_factor(i_epoch, self.max_epochs)
+            optimizer.penalty = self.penalty.scaled(factor)
 
 
 @dataclass
@@ -289,7 +301,7 @@ class Trainer:
                 self.module, tol=options.tol, n_iter_no_change=options.n_iter_no_change
             )
         for i in range(options.max_epochs):
-            options.apply_decay(optimizer, i)
+            options.anneal(optimizer, i)
             epoch = stage.subcontext(task_name="epoch")
             callbacks.begin(epoch, self)
             self.train_epoch(optimizer, after_step=after_step)
