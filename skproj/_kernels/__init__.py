@@ -5,6 +5,8 @@ C, for float and for double, vectorised by the compiler:
     _simd.h          which processor, which compiler; includes the loops once per type
     _simd_loops.h    the loops over entries: norms, maps, looks, bands, moments
     _simd_avx512.h   some of them with masks, for processors that have AVX-512
+    _networks.h      the same for networks; includes their loops once per type
+    _network_loops.h activations, cross-entropy, and the gradients of one network
     _simd.pxd        the loops as Cython sees them, one name for both types
 
 Cython, to be included:
@@ -15,7 +17,7 @@ Cython, to be included:
     _bands.pxd       the same of one long vector, with fewer looks at it
     _shrink.pxd      the weighted l1 ball, slowly, for numbers of any range
 
-Modules, called from `skproj.projection` and `skproj.decomposition`:
+Modules, called from `skproj.projection`, `skproj.decomposition` and `skproj.nn`:
 
     _groups          norms of groups, and maps that shrink them: every projection
     _thresholds      l1 ball and simplex, for each group its own radius
@@ -23,6 +25,7 @@ Modules, called from `skproj.projection` and `skproj.decomposition`:
     _weighted        the weighted l1 ball
     _hoyer           group sparse projection
     _hals            coordinate descent of the factorisation
+    _networks        a training step of networks side by side
     _openmp          whether there are threads, and how many
 
 An exact method never trusts an estimate. Those of `_bands` are checked by exact sums;
