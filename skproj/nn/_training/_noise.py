@@ -4,7 +4,7 @@ import torch
 
 # Numbers that are drawn before they are used again. Drawing a number takes longer than
 # a training step takes for an entry of the input.
-MIN_DRAWN = 1 << 18
+MIN_DRAWN = 1 << 20
 
 
 class NoiseSource:
