@@ -104,8 +104,9 @@ def hoyer_sparsity(X, dim=0, weights=None):
     -------
     sparsity : float64 tensor of the shape of `X` without `dim`
         The sparsity of each vector, with a gradient to `X`. It is 1 for a vector of
-        zeros, and NaN for one with less than two entries, which has none. For a list
-        of tensors the shape is ``(n_tensors,)``.
+        zeros, and NaN for one with less than two entries, which has none, and for one
+        whose entries are not finite or whose weights are not as above. For a list of
+        tensors the shape is ``(n_tensors,)``.
 
     Raises
     ------
