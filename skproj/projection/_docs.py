@@ -16,14 +16,15 @@ out : ndarray of the shape and dtype of `X`, default=None
 _SPARSE_RESULT = """\
 Empty arrays come back empty. It is sparse if `X` is, in CSC if
     `X` is and in CSR otherwise, and stores no zeros."""
-_RAISES = """
+_TYPE_ERROR = """
 Raises
 ------
 TypeError
     If `X` is not of a real floating or integer type, or if an argument has the
-    wrong type.
+    wrong type."""
+_RAISES = f"""{_TYPE_ERROR}
 ValueError
-    If `{}` is negative or NaN, if `X` contains NaN or infinity, or if
+    If `{{}}` is negative or NaN, if `X` contains NaN or infinity, or if
     `axis` or `out` does not fit `X`."""
 
 # Options of the group sparse projection, of arrays and of tensors.
@@ -119,6 +120,7 @@ Raises
 TypeError
     If `X` is sparse or not of a real floating or integer type, or if an argument
     has the wrong type.""",
+    "raises_of_types": _TYPE_ERROR,
     "raises": _RAISES.format("radius"),
     "raises_of_prox": _RAISES.format("alpha"),
     "raises_of_norm": """
@@ -133,6 +135,9 @@ ValueError
 Newton's method on the threshold, for long vectors on the few entries near it that
 a sample points to: expected time linear in the number of entries. Sums are carried
 in float64. The radius is met to rounding, also if it is tiny against the entries.""",
+    "two_passes": """
+Two passes over the array. Sums of squares are carried in float64 and scaled
+where they would overflow or underflow.""",
     "bilevel_properties": """
 Notes
 -----
@@ -144,10 +149,13 @@ what it must in the norm of the ball: ``norm(X - P) + norm(P) == norm(X)`` [1]_.
 }
 
 
+def _entries(parameters):
+    return "\n".join(PARTS[name].strip() for name in parameters.split())
+
+
 def _sections(parameters, result="", errors=""):
     """Join parts to the sections Parameters, Returns and Raises."""
-    text = "Parameters\n----------\n"
-    text += "\n".join(PARTS[name].strip() for name in parameters.split())
+    text = f"Parameters\n----------\n{_entries(parameters)}"
     if result:
         text += f"\n\nReturns\n-------\n{PARTS[result].strip()}"
     if errors:
@@ -157,6 +165,10 @@ def _sections(parameters, result="", errors=""):
 
 _REST = "out n_threads return_threshold"
 PARTS |= HOYER_PARTS | {
+    # The last parameters and the result of a function that has others of its own.
+    "dense_result": (
+        f"{_entries(f'dense_{_REST}')}\n\nReturns\n-------\n{PARTS['dense_P'].strip()}"
+    ),
     "group_projection": _sections(
         f"X_of_groups ball_radius axis_of_groups {_REST}", "P_of_projection"
     ),

@@ -59,8 +59,7 @@ def projection_l2_ball(
 
     Notes
     -----
-    Two passes over the array. Sums of squares are carried in float64 and scaled
-    where they would overflow or underflow.
+    {two_passes}
 
     {proximal_reference}
 

@@ -109,11 +109,7 @@ def radius_for_sparsity(X, *, n_groups=None, fraction=None, ball="l1inf", axis=0
     radius : float
         0 for no group, the norm of `X` for all groups that are not zero already.
 
-    Raises
-    ------
-    TypeError
-        If `X` is not of a real floating or integer type, or if an argument has the
-        wrong type.
+    {raises_of_types}
     ValueError
         If `X` contains NaN or infinity, if `ball` or `axis` does not fit, if no
         radius leaves this number of groups, because some of them are equally large,

@@ -54,6 +54,10 @@ _DOCS = {
 class _ProximalOptimizer(torch.optim.Optimizer):
     """Base class: a step on the loss, then the proximal step of the penalty."""
 
+    def __init__(self, params, lr, l1, penalty, dim, weight_decay, **options):
+        shared = {"lr": lr, "l1": l1, "penalty": penalty, "dim": dim}
+        super().__init__(params, shared | options | {"weight_decay": weight_decay})
+
     def add_param_group(self, param_group):
         """Add parameters with options of their own.
 
@@ -209,16 +213,8 @@ class ProximalSGD(_ProximalOptimizer):
         nesterov=False,
         weight_decay=0.0,
     ):
-        defaults = {
-            "lr": lr,
-            "l1": l1,
-            "penalty": penalty,
-            "dim": dim,
-            "momentum": momentum,
-            "nesterov": nesterov,
-            "weight_decay": weight_decay,
-        }
-        super().__init__(params, defaults)
+        own = {"momentum": momentum, "nesterov": nesterov}
+        super().__init__(params, lr, l1, penalty, dim, weight_decay, **own)
 
     def _step_on_loss(self, W, group):
         """Move a parameter by its gradient; return the step size.
@@ -343,16 +339,8 @@ class ProximalAdam(_ProximalOptimizer):
         eps=1e-8,
         weight_decay=0.0,
     ):
-        defaults = {
-            "lr": lr,
-            "l1": l1,
-            "penalty": penalty,
-            "dim": dim,
-            "betas": betas,
-            "eps": eps,
-            "weight_decay": weight_decay,
-        }
-        super().__init__(params, defaults)
+        own = {"betas": betas, "eps": eps}
+        super().__init__(params, lr, l1, penalty, dim, weight_decay, **own)
 
     def _step_on_loss(self, W, group):
         """Move a parameter by its gradient; return the step size of each weight."""
