@@ -33,6 +33,9 @@ HOYER_PARTS = {
 sparsity : float
     The wanted average of `hoyer_sparsity`, between 0 and 1. With
     ``target="zeros"`` the fraction of the entries that are to be zero.""",
+    "hoyer_target": """
+target : {"hoyer", "zeros"}, default="hoyer"
+    Whether `sparsity` is the average Hoyer sparsity or the fraction of zeros.""",
     "per_vector": """
 per_vector : bool, default=False
     Whether each vector is given the sparsity by itself, and not the average.""",
@@ -61,7 +64,7 @@ alpha : float
     infinity gives zeros.""",
     "axis_of_groups": """
 axis : int, tuple of int or None, default=0
-    What the inner norm runs along, as in ``np.linalg.norm(X, axis=0)``: with
+    Axis along which the inner norm runs, as in ``np.linalg.norm(X, axis=0)``: with
     ``axis=0`` the groups of a matrix are its columns. None makes the whole
     array one group.""",
     "axis_of_slices": """
@@ -78,7 +81,7 @@ X : array-like of any shape, or list of arrays
     list or tuple of arrays each array is one vector, whatever its shape.""",
     "axis_of_vectors": """
 axis : int, tuple of int or None, default=0
-    What the vectors run along: with ``axis=0`` they are the columns of a matrix.
+    Axis along which the vectors run: with ``axis=0`` they are the columns of a matrix.
     None makes the whole array one vector. It must be 0 for a list of arrays.""",
     "out": f"\n{_OUT} It must be None if `X` is sparse.",
     "dense_out": f"\n{_OUT}",
@@ -92,7 +95,7 @@ norms : sequence of {1, 2, inf}, default=(1, inf, inf)
     The norm of each level, the outermost first.""",
     "level_axes": """
 axes : sequence of int or tuple of int, default=None
-    For each norm what it runs along, the outermost first; together every
+    Axes along which each norm runs, the outermost first; together every
     dimension of `X` once. None means ``(ndim - 1, ..., 0)``, one dimension for
     each norm, so that the innermost norm runs along axis 0.""",
     # Results

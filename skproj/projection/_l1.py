@@ -62,7 +62,7 @@ def projection_simplex(
         \operatorname*{argmin}_{p} \|p - x\|_2^2 \quad \text{subject to} \quad
         p \ge 0, \ \sum_i p_i = \text{radius}
 
-    What lies below a threshold becomes zero, the rest is shifted by it.
+    Entries below a threshold become zero, and the threshold is subtracted from others.
 
     Parameters
     ----------

@@ -47,7 +47,7 @@ def projection_l2_ball(
 
     {slice_projection}
     threshold : float, or ndarray of the shape of `X` without `axis`
-        What the norm loses: ``max(norm - radius, 0)``, infinite beyond the largest
+        Decrease of the norm, ``max(norm - radius, 0)``, infinite beyond the largest
         float. Only if `return_threshold`.
 
     {raises}
@@ -93,7 +93,7 @@ def projection_linf_ball(
 
     {slice_projection}
     threshold : float, or ndarray of the shape of `X` without `axis`
-        What the norm loses: ``max(norm - radius, 0)``. Only if `return_threshold`.
+        Decrease of the norm, ``max(norm - radius, 0)``. Only if `return_threshold`.
 
     {raises}
 

@@ -262,11 +262,11 @@ def hoyer_unstructured(module, name, sparsity, *, target="hoyer"):
     All filters of a layer have the same threshold: the mask is that of the largest
     weights of the layer, except that each filter keeps its largest one.
 
-    What was pruned before stays pruned. As with PyTorch's own methods, `name` becomes
-    the product of ``<name>_orig``, which is trained, and ``<name>_mask``, computed
-    before every forward pass; pruned weights are therefore zero whatever an optimizer
-    does to the original. Unlike with them, the module can be copied by `copy.deepcopy`
-    at any time.
+    Weights that were pruned before stay pruned. As with PyTorch's own methods, `name`
+    becomes the product of ``<name>_orig``, which is trained, and ``<name>_mask``,
+    computed before every forward pass; pruned weights are therefore zero whatever an
+    optimizer does to the original. Unlike with them, the module can be copied by
+    `copy.deepcopy` at any time.
 
     {group_sparse_reference}
 
@@ -323,7 +323,8 @@ def projection_structured(module, name, radius, projection="l1inf", dim=0):
 
     Notes
     -----
-    What was pruned before stays pruned. `hoyer_unstructured` says how the mask works.
+    Weights that were pruned before stay pruned. `hoyer_unstructured` says how the mask
+    works.
 
     {bilevel_reference}
 
