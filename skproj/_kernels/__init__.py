@@ -2,12 +2,16 @@
 
 C, for float and for double, vectorised by the compiler:
 
-    _simd.h          which processor, which compiler; includes the loops once per type
-    _simd_loops.h    the loops over entries: norms, maps, looks, bands, moments
-    _simd_avx512.h   some of them with masks, for processors that have AVX-512
-    _networks.h      the same for networks; includes their loops once per type
-    _network_loops.h activations, cross-entropy, and the gradients of one network
-    _simd.pxd        the loops as Cython sees them, one name for both types
+    _simd.h           which processor, which compiler; includes the loops once per type
+    _simd_loops.h     includes the loops over entries, which are in
+    _simd_groups.h      norms of groups, maps that shrink them, copies of columns
+    _simd_looks.h       searches for thresholds: looks, Newton's method, bands
+    _simd_moments.h     sums and squares, for the group sparse projection
+    _simd_weighted.h    the weighted l1 ball
+    _simd_avx512.h    some of them with masks, for processors that have AVX-512
+    _networks.h       the same for networks; includes their loops once per type
+    _network_loops.h  activations, cross-entropy, and the gradients of one network
+    _simd.pxd         the loops as Cython sees them, one name for both types
 
 Cython, to be included:
 

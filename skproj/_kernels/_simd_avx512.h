@@ -1,7 +1,7 @@
 /* Loops that masks make fast: no rest of a vector is handled entry by entry, and what
  * a band holds is compressed without a branch that nothing can predict.
  *
- * _simd_loops.h does the same for any processor. Included by _simd.h once; the caller
+ * _simd_looks.h does the same for any processor. Included by _simd.h once; the caller
  * asks skproj_has_avx512().
  */
 
@@ -56,7 +56,7 @@ SKPROJ_F64(see_avx512)(__m512d v, __mmask8 in, __m512d level, SKPROJ_F64(seen_av
     seen->count += __builtin_popcount(up);
 }
 
-/* See look in _simd_loops.h. */
+/* See look in _simd_looks.h. */
 static SKPROJ_AVX512_CODE ptrdiff_t
 SKPROJ_F64(look_avx512)(const double *x, ptrdiff_t n, double level, int signed_,
                         double *excess, double *below, double *above)
@@ -147,7 +147,7 @@ static SKPROJ_AVX512_CODE inline void skproj_add_to_avx512(double *sums, __m512d
     _mm512_storeu_pd(sums, _mm512_add_pd(_mm512_loadu_pd(sums), more));
 }
 
-/* See look_lanes in _simd_loops.h. */
+/* See look_lanes in _simd_looks.h. */
 static SKPROJ_AVX512_CODE void
 SKPROJ_F64(look_lanes_avx512)(const double *x, ptrdiff_t n, ptrdiff_t stride, int signed_,
                               skproj_lanes *lanes)

@@ -369,15 +369,13 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         }
         counts = np.concatenate([path.counts for path in paths], axis=1)
         self.cv_results_ = results = tabulate_scores(parameters, scores, counts)
-        to_radius = self._projection().to_radius
-        radii = np.array([to_radius(eta) for eta in parameters["eta"]])
         _, noise_pairs = np.unique(
             [parameters["input_noise"], parameters["final_noise"]],
             axis=1,
             return_inverse=True,
         )
         best = choose_row(
-            radii,
+            self._projection().density(parameters["eta"]),
             scores,
             self.selection_rule,
             n_features=counts,
@@ -425,7 +423,9 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         etas = distinct_numbers(self.etas)
         if etas is None or not np.all(etas > 0.0):
             raise ValueError(f"etas must hold positive numbers, got {self.etas!r}.")
-        return sorted(etas, key=self._projection().to_radius, reverse=True)
+        projection = self._projection()
+        etas = map(projection.check_eta, etas)
+        return sorted(etas, key=projection.density, reverse=True)
 
     def _checked_noises(self):
         """Return the final noises to try with each noise on the input."""

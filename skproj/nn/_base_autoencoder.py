@@ -112,7 +112,7 @@ class BaseSparseAutoencoder(
         """Return the last projection of the schedule."""
         wanted = self.n_features_to_select
         if wanted is None:
-            return SparsityTarget(radius=self._projection().to_radius(self.eta))
+            return SparsityTarget(eta=self._projection().check_eta(self.eta))
         if isinstance(wanted, bool):
             raise ValueError(
                 f"n_features_to_select must be an integer, got {wanted!r} instead."
@@ -136,11 +136,11 @@ class BaseSparseAutoencoder(
         schedule = self._schedule()
         with torch_threads(self.n_threads):
             trainer.train_epoch(state.optimizer)
-            radius = schedule.project_to_target(trainer, target)
+            eta = schedule.project_to_target(trainer, target)
             # All features stay in training; the fitted network is a small copy.
             fitted = trainer.branch()
             importances = schedule.drop_zero_columns(fitted, at_most=target.n_features)
-            result = SparseResult(fitted, radius, importances)
+            result = SparseResult(fitted, eta, importances)
             self._set_state(self._fitted_state(encoded, fitted, result))
         state.is_learning = False
         self._stream_ = state
@@ -163,14 +163,14 @@ class BaseSparseAutoencoder(
         if etas is None:
             results = schedule.run_path(trainer)
         else:
-            results = schedule.run(trainer, self._radius_targets(etas))
+            results = schedule.run(trainer, self._targets(etas))
         with torch_threads(self.n_threads):
             for result in results:
                 yield self._fitted_state(encoded, result.trainer, result)
 
-    def _radius_targets(self, etas):
-        to_radius = self._projection().to_radius
-        return [SparsityTarget(radius=to_radius(eta)) for eta in etas]
+    def _targets(self, etas):
+        check_eta = self._projection().check_eta
+        return [SparsityTarget(eta=check_eta(eta)) for eta in etas]
 
     def _schedule(self, final_noises=None):
         return SparsificationSchedule(
@@ -219,7 +219,7 @@ class BaseSparseAutoencoder(
         if etas is None:
             path = schedule.run_path(trainer, shares)
         else:
-            path = schedule.run(trainer, self._radius_targets(etas), shares)
+            path = schedule.run(trainer, self._targets(etas), shares)
         with torch_threads(self.n_threads):
             for results in path:
                 yield [
@@ -249,7 +249,7 @@ class BaseSparseAutoencoder(
             **self._history_state(trainer.history),
         }
         if result is not None:
-            state["eta_"] = self._projection().to_eta(result.radius)
+            state["eta_"] = result.eta
         return state
 
     def _warn_if_few_are_selected(self):

@@ -16,14 +16,15 @@ out : ndarray of the shape and dtype of `X`, default=None
 _SPARSE_RESULT = """\
 Empty arrays come back empty. It is sparse if `X` is, in CSC if
     `X` is and in CSR otherwise, and stores no zeros."""
-_RAISES = """
+_TYPE_ERROR = """
 Raises
 ------
 TypeError
     If `X` is not of a real floating or integer type, or if an argument has the
-    wrong type.
+    wrong type."""
+_RAISES = f"""{_TYPE_ERROR}
 ValueError
-    If `{}` is negative or NaN, if `X` contains NaN or infinity, or if
+    If `{{}}` is negative or NaN, if `X` contains NaN or infinity, or if
     `axis` or `out` does not fit `X`."""
 
 # Options of the group sparse projection, of arrays and of tensors.
@@ -32,6 +33,9 @@ HOYER_PARTS = {
 sparsity : float
     The wanted average of `hoyer_sparsity`, between 0 and 1. With
     ``target="zeros"`` the fraction of the entries that are to be zero.""",
+    "hoyer_target": """
+target : {"hoyer", "zeros"}, default="hoyer"
+    Whether `sparsity` is the average Hoyer sparsity or the fraction of zeros.""",
     "per_vector": """
 per_vector : bool, default=False
     Whether each vector is given the sparsity by itself, and not the average.""",
@@ -60,7 +64,7 @@ alpha : float
     infinity gives zeros.""",
     "axis_of_groups": """
 axis : int, tuple of int or None, default=0
-    What the inner norm runs along, as in ``np.linalg.norm(X, axis=0)``: with
+    Axis along which the inner norm runs, as in ``np.linalg.norm(X, axis=0)``: with
     ``axis=0`` the groups of a matrix are its columns. None makes the whole
     array one group.""",
     "axis_of_slices": """
@@ -77,7 +81,7 @@ X : array-like of any shape, or list of arrays
     list or tuple of arrays each array is one vector, whatever its shape.""",
     "axis_of_vectors": """
 axis : int, tuple of int or None, default=0
-    What the vectors run along: with ``axis=0`` they are the columns of a matrix.
+    Axis along which the vectors run: with ``axis=0`` they are the columns of a matrix.
     None makes the whole array one vector. It must be 0 for a list of arrays.""",
     "out": f"\n{_OUT} It must be None if `X` is sparse.",
     "dense_out": f"\n{_OUT}",
@@ -91,7 +95,7 @@ norms : sequence of {1, 2, inf}, default=(1, inf, inf)
     The norm of each level, the outermost first.""",
     "level_axes": """
 axes : sequence of int or tuple of int, default=None
-    For each norm what it runs along, the outermost first; together every
+    Axes along which each norm runs, the outermost first; together every
     dimension of `X` once. None means ``(ndim - 1, ..., 0)``, one dimension for
     each norm, so that the innermost norm runs along axis 0.""",
     # Results
@@ -119,6 +123,7 @@ Raises
 TypeError
     If `X` is sparse or not of a real floating or integer type, or if an argument
     has the wrong type.""",
+    "raises_of_types": _TYPE_ERROR,
     "raises": _RAISES.format("radius"),
     "raises_of_prox": _RAISES.format("alpha"),
     "raises_of_norm": """
@@ -133,6 +138,9 @@ ValueError
 Newton's method on the threshold, for long vectors on the few entries near it that
 a sample points to: expected time linear in the number of entries. Sums are carried
 in float64. The radius is met to rounding, also if it is tiny against the entries.""",
+    "two_passes": """
+Two passes over the array. Sums of squares are carried in float64 and scaled
+where they would overflow or underflow.""",
     "bilevel_properties": """
 Notes
 -----
@@ -144,10 +152,13 @@ what it must in the norm of the ball: ``norm(X - P) + norm(P) == norm(X)`` [1]_.
 }
 
 
+def _entries(parameters):
+    return "\n".join(PARTS[name].strip() for name in parameters.split())
+
+
 def _sections(parameters, result="", errors=""):
     """Join parts to the sections Parameters, Returns and Raises."""
-    text = "Parameters\n----------\n"
-    text += "\n".join(PARTS[name].strip() for name in parameters.split())
+    text = f"Parameters\n----------\n{_entries(parameters)}"
     if result:
         text += f"\n\nReturns\n-------\n{PARTS[result].strip()}"
     if errors:
@@ -157,6 +168,10 @@ def _sections(parameters, result="", errors=""):
 
 _REST = "out n_threads return_threshold"
 PARTS |= HOYER_PARTS | {
+    # The last parameters and the result of a function that has others of its own.
+    "dense_result": (
+        f"{_entries(f'dense_{_REST}')}\n\nReturns\n-------\n{PARTS['dense_P'].strip()}"
+    ),
     "group_projection": _sections(
         f"X_of_groups ball_radius axis_of_groups {_REST}", "P_of_projection"
     ),

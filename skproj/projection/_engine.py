@@ -286,7 +286,7 @@ class Ball:
         radius : float
             Radius of the ball.
         axis : int or tuple of int, default=0
-            What the groups run along. A ball without groups takes all entries
+            Axis along which the groups run. A ball without groups takes all entries
             together, whatever the axis.
         out : ndarray of the shape and dtype of `X`, default=None
             Where to write the result; may be `X` itself. It must be None if `X` is

@@ -264,8 +264,7 @@ def projection_hoyer(
         Entries with large weights become zero first, and the sparsity is that of
         `hoyer_sparsity` with these weights. None means 1.
     {per_vector}
-    target : {"hoyer", "zeros"}, default="hoyer"
-        What `sparsity` is. For zeros no equation has to be solved.
+    {hoyer_target}
     {hoyer_scale}
     objective : {"surrogate", "ls"}, default="surrogate"
         The sum above, or the sum of its squared terms, which minimises the squared
@@ -275,7 +274,7 @@ def projection_hoyer(
         Where to write the result; `X` itself projects in place. Nothing is written if
         an argument is refused. For a list of arrays a list.
     {n_threads}
-        Threads share out vectors: a single one takes one.
+        The vectors are divided among the threads.
     return_multiplier : bool, default=False
         Whether to return the multiplier as well.
     start : float, default=None

@@ -1,9 +1,10 @@
 """The search for the multiplier of the group sparse projection.
 
-Of vectors c_i let a_i = abs(c_i). Wanted are directions x_i >= 0 of length 1 with the
-largest sum of x_i @ a_i, whose means w_i @ x_i do not cost more than a budget: that is
-what the average sparsity says. For a multiplier mu the directions are those of
-max(a_i - mu * step_i * w_i, 0), and their cost falls as mu rises.
+The problem: given vectors c_i, with a_i = abs(c_i), find directions x_i >= 0 of length
+1 with the largest sum of x_i @ a_i. The mean w_i @ x_i of a direction has a cost, and a
+budget limits the sum of the costs: that is the average sparsity. For a multiplier mu
+the directions are those of max(a_i - mu * step_i * w_i, 0). Their cost falls as mu
+rises. A vector is spent where this is zero: its direction is that of its last entry.
 """
 
 import math
@@ -31,13 +32,12 @@ START_FACTOR = 0.98
 
 
 class Problem(NamedTuple):
-    """Maximise the products with the directions, which have a budget for their means.
+    """Numbers of the problem, for each vector but for the budget.
 
-    rates : what a unit of the mean of each vector costs.
-    steps : threshold of each vector per unit of the multiplier.
-    budget : for the cost of all means.
-    limits : multipliers from which on the vectors are spent, or nearly so if they have
-        weights.
+    rates : cost of a unit of the mean.
+    steps : threshold per unit of the multiplier.
+    budget : sum of the costs of all means.
+    limits : smallest multiplier at which the vector is spent; with weights, about that.
     """
 
     rates: np.ndarray
@@ -54,10 +54,10 @@ class _Jumps:
         self.problem = problem
         self.places = None
 
-    def around_the_middle_one(self, low, high):
-        """List multipliers on both sides of one between two others, if there is one.
+    def around_middle_jump(self, low, high):
+        """List the multipliers right and left of the middle jump between two others.
 
-        The last one comes first. With weights nothing is known about jumps.
+        The list is empty if there is no jump, or with weights, where none is known.
         """
         if not isinstance(self.measured, Collected):
             return []
@@ -126,7 +126,7 @@ def bracket_multiplier(measured, problem, tolerance, start):
         if low < newton < high and n_stalls < 2:
             pending = [newton]
         else:
-            beside = jumps.around_the_middle_one(low, high)
+            beside = jumps.around_middle_jump(low, high)
             pending = [mu for mu in beside if low < mu < high]
             pending = pending or [_between(low, high)]
 
@@ -146,7 +146,7 @@ def start_from_sample(vectors, problem, sparsity, n_threads):
 
 
 def _sample(vectors, problem, sparsity):
-    """Take some entries of some of the vectors, and the problem that they pose."""
+    """Return some entries of some of the vectors, and their problem."""
     starts, sizes = vectors.starts, vectors.sizes
     apart = np.minimum(
         max(len(vectors.data) // MAX_SAMPLE_ENTRIES, 1), sizes // MIN_VECTOR_SAMPLE

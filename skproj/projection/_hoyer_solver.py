@@ -1,6 +1,7 @@
-"""Group sparse projections of vectors: directions, and how they are written.
+"""Group sparse projections of vectors of arrays: directions, and how they are written.
 
-The multiplier is found in `_hoyer_search.py`, which says what is solved.
+The algorithm is in `_hoyer_group.py`; the same for tensors is in
+`skproj.nn.functional._hoyer_solver`.
 """
 
 from typing import NamedTuple
@@ -8,14 +9,13 @@ from typing import NamedTuple
 import numpy as np
 
 from skproj._kernels import _hoyer
-from skproj.projection._hoyer_search import (
-    EPS,
-    JUMP_MARGIN,
-    START_FACTOR,
-    Problem,
-    bracket_multiplier,
-    start_from_sample,
+from skproj.projection._hoyer_group import (
+    SMALLEST_EXPONENT,
+    TOLERANCE_INSIDE,
+    Group,
+    solve,
 )
+from skproj.projection._hoyer_search import EPS, JUMP_MARGIN, start_from_sample
 from skproj.projection._hoyer_vectors import (
     Directions,
     Measured,
@@ -24,24 +24,14 @@ from skproj.projection._hoyer_vectors import (
     norms_of,
 )
 
-# How far the average sparsity may be from the target, and up to which distance an
-# input is left alone: the rounding of a result must not make it be projected again.
-TOLERANCE = 1e-12
-TOLERANCE_INSIDE = {"f": 6e-8, "d": 4e-12}
-
-# Exponent of the smallest factor between the vectors that matters; what is divided by
-# its power of two must not overflow.
-SMALLEST_EXPONENT = -800.0
-
-# Steps of the ascent that replaces the surrogate by the squared error.
-MAX_ASCENT_STEPS, ASCENT_TOLERANCE = 100, 1e-10
-
 
 class _Solution(NamedTuple):
     """Arguments of the writing kernels, and products of vectors and directions.
 
-    All are arrays of shape (n_vectors,). With weights, `marks` are the entries that are
-    left of spent vectors and -1 for others; without, how many equal entries are left.
+    The first six are arrays of shape (n_vectors,). With weights, `marks` are the
+    entries that are left of spent vectors and -1 for others; without, how many equal
+    entries are left. `mixed` has the number of a weighted vector and its direction,
+    which is between two that have been measured; None if there is none.
     """
 
     levels: np.ndarray
@@ -50,6 +40,7 @@ class _Solution(NamedTuple):
     lengths: np.ndarray
     inner: np.ndarray
     marks: np.ndarray
+    mixed: tuple | None = None
 
 
 def _rates(vectors):
@@ -62,29 +53,124 @@ def _rates(vectors):
     return 1.0 / (full - smallest), full
 
 
-def _means(vectors, norms, n_threads):
-    """Means of the directions of the vectors themselves."""
-    if vectors.weights is None:
-        ones = np.ones_like(norms.sums)
-        return np.divide(norms.sums, norms.lengths, out=ones, where=norms.sums > 0.0)
-    measured = Measured(vectors, n_threads)
-    return measured.measure(np.zeros_like(norms.sums)).means
+class _Group(Group):
+    """Vectors of arrays, which the kernels measure and write."""
 
+    def __init__(self, vectors, norms, units, n_threads):
+        self.vectors, self.norms = vectors, norms
+        self.n_threads = n_threads
+        self.rates, self.full = _rates(vectors)
+        self.largest = norms.largest
+        self.units = units
+        self.inside = TOLERANCE_INSIDE[vectors.data.dtype.char]
 
-def _solution(vectors, norms, directions):
-    """Turn what has been measured at thresholds into a solution."""
-    thresholds, means, lengths, _, marks = directions
-    spent = lengths == 0.0
-    inner = lengths + thresholds * means
-    if vectors.weights is None:
-        inner[spent] = norms.largest[spent]
-        levels = np.where(spent, norms.largest, thresholds)
-        marks = spent.astype(np.intp)
-    else:
-        inner[spent] = np.abs(vectors.data[vectors.starts[spent] + marks[spent]])
-        levels = thresholds
-    zeros = np.zeros_like(levels)
-    return _Solution(levels, zeros, means.copy(), lengths.copy(), inner, marks)
+    def means(self):
+        sums, lengths = self.norms.sums, self.norms.lengths
+        if self.vectors.weights is None:
+            return np.divide(sums, lengths, out=np.ones_like(sums), where=sums > 0.0)
+        vectors = Measured(self.vectors, self.n_threads)
+        return vectors.measure(np.zeros_like(sums)).means
+
+    def smallest_means(self):
+        """Return 1 for each vector, or the smallest weight of its nonzero entries."""
+        data, starts, sizes, weights, _ = self.vectors
+        if weights is None:
+            return np.ones(len(sizes))
+        smallest = np.minimum.reduceat(np.where(data == 0.0, np.inf, weights), starts)
+        of_zeros = np.minimum.reduceat(weights, starts)
+        return np.where(np.isfinite(smallest), smallest, of_zeros)
+
+    def measured(self):
+        return measured(self.vectors, self.n_threads)
+
+    def start_from_sample(self, problem, sparsity):
+        return start_from_sample(self.vectors, problem, sparsity, self.n_threads)
+
+    def solution(self, directions):
+        vectors, largest = self.vectors, self.largest
+        thresholds, means, lengths, _, marks = directions
+        spent = lengths == 0.0
+        inner = lengths + thresholds * means
+        if vectors.weights is None:
+            inner[spent] = largest[spent]
+            levels = np.where(spent, largest, thresholds)
+            marks = spent.astype(np.intp)
+        else:
+            inner[spent] = np.abs(vectors.data[vectors.starts[spent] + marks[spent]])
+            levels = thresholds
+        zeros = np.zeros_like(levels)
+        return _Solution(levels, zeros, means.copy(), lengths.copy(), inner, marks)
+
+    def single_entries(self, means):
+        zeros = np.zeros_like(means)
+        data, starts, sizes, weights, _ = self.vectors
+        if weights is None:
+            return self.solution(Directions(self.largest, means, zeros, zeros, zeros))
+        candidates = np.where(weights == np.repeat(means, sizes), np.abs(data), -1.0)
+        largest = np.maximum.reduceat(candidates, starts)
+        places = np.flatnonzero(candidates == np.repeat(largest, sizes))
+        marks = places[np.searchsorted(places, starts)] - starts
+        return self.solution(Directions(zeros, means, zeros, zeros, marks))
+
+    def joined(self, is_dense, dense, sparse):
+        pairs = zip(dense, sparse, strict=True)
+        return self.solution(Directions(*(np.where(is_dense, d, s) for d, s in pairs)))
+
+    def with_mean(self, solution, i, mean, dense, sparse):
+        vectors = self.vectors
+        if vectors.weights is not None:
+            mixed, solution.inner[i] = _mixture(vectors, i, dense, sparse, mean)
+            return solution._replace(mixed=(i, mixed))
+        one = vectors._replace(
+            starts=vectors.starts[i : i + 1], sizes=vectors.sizes[i : i + 1]
+        )
+        one_norms = Norms(*(norm[i : i + 1] for norm in self.norms))
+        exact = _exact(one, one_norms, np.array([mean]), self.n_threads)
+        for values, value in zip(solution[:6], exact[:6], strict=True):
+            values[i] = value[0]
+        return solution
+
+    def products(self, solution):
+        return solution.inner
+
+    def solve_each(self, sparsity):
+        rates, full, largest = self.rates, self.full, self.largest
+        done = rates * self.means() <= rates * full - sparsity + self.inside
+        wanted = np.where(done, np.inf, full - sparsity / rates)
+        solution = _exact(self.vectors, self.norms, wanted, self.n_threads)
+        thresholds = largest + np.where(solution.marks > 0, 0.0, solution.offsets)
+        solution = solution._replace(levels=largest.copy())
+        self._leave_alone(solution, done)
+        return np.where(done, 0.0, thresholds / rates), solution
+
+    def zeros_in_group(self, sparsity):
+        mu = _multiplier_for_zeros(self.vectors, self.rates, self.units, sparsity)
+        if mu == 0.0:
+            return 0.0, None
+        thresholds = mu * self.rates / self.units
+        return mu, self.solution(self.measured().measure(thresholds))
+
+    def zeros_in_each(self, sparsity):
+        data, starts, sizes, _, _ = self.vectors
+        thresholds = np.empty(len(sizes))
+        done = np.empty(len(sizes), dtype=bool)
+        for size in np.unique(sizes):
+            chosen = np.flatnonzero(sizes == size)
+            rows = np.abs(data[starts[chosen, np.newaxis] + np.arange(size)])
+            place = min(round(sparsity * size), size - 1) - 1
+            done[chosen] = np.count_nonzero(rows == 0.0, axis=1) > place
+            rows.partition(max(place, 0), axis=1)
+            thresholds[chosen] = rows[:, max(place, 0)]
+        solution = self.solution(self.measured().measure(thresholds))
+        self._leave_alone(solution, done)
+        return np.where(done, 0.0, thresholds / self.rates), solution
+
+    def _leave_alone(self, solution, chosen):
+        """Make some vectors of a solution come out as they are."""
+        lengths = np.where(self.norms.lengths > 0.0, self.norms.lengths, 1.0)
+        alone = 0.0, 0.0, 0.0, lengths, lengths, 0
+        for values, value in zip(solution[:6], alone, strict=True):
+            np.copyto(values, value, where=chosen)
 
 
 def _exact(vectors, norms, means, n_threads):
@@ -99,44 +185,6 @@ def _exact(vectors, norms, means, n_threads):
     tied = n_tied > 0
     inner[tied] = norms.largest[tied] * means[tied]
     return _Solution(norms.largest, offsets, means.copy(), lengths, inner, n_tied)
-
-
-def _join(vectors, norms, problem, dense, sparse, tolerance, n_threads):
-    """Choose between both sides of a jump, vector by vector, to meet the budget.
-
-    The first vectors take the dense side, and one a mean in between: as long as they
-    are on the same side of everything else, all choices are equally good.
-
-    Returns the solution and, where there are weights, the number of the vector in
-    between and its direction; None if there is none.
-    """
-    if dense is sparse:
-        return _solution(vectors, norms, dense), None
-    gains = np.maximum(problem.rates * (dense.means - sparse.means), 0.0)
-    room = problem.budget - problem.rates @ sparse.means
-    used = np.cumsum(gains)
-    is_dense = used <= room + tolerance
-    directions = Directions(
-        *(np.where(is_dense, d, s) for d, s in zip(dense, sparse, strict=True))
-    )
-    solution = _solution(vectors, norms, directions)
-    n_dense = np.count_nonzero(is_dense)
-    room -= used[n_dense - 1] if n_dense else 0.0
-    if n_dense == len(gains) or room <= tolerance:
-        return solution, None
-    i = n_dense
-    mean = sparse.means[i] + room / problem.rates[i]
-    if vectors.weights is not None:
-        mixed, solution.inner[i] = _mixture(vectors, i, dense, sparse, mean)
-        return solution, (i, mixed)
-    one = vectors._replace(
-        starts=vectors.starts[i : i + 1], sizes=vectors.sizes[i : i + 1]
-    )
-    one_norms = Norms(*(norm[i : i + 1] for norm in norms))
-    exact = _exact(one, one_norms, np.array([mean]), n_threads)
-    for values, value in zip(solution, exact, strict=True):
-        values[i] = value[0]
-    return solution, None
 
 
 def _mixture(vectors, i, dense, sparse, mean):
@@ -166,71 +214,7 @@ def _mixture(vectors, i, dense, sparse, mean):
     return signed, mixed @ a
 
 
-def _smallest_means(vectors):
-    """Means of directions of single entries: 1, or the weights of nonzero entries."""
-    if vectors.weights is None:
-        return np.ones(len(vectors.sizes))
-    weights = np.where(vectors.data == 0.0, np.inf, vectors.weights)
-    smallest = np.minimum.reduceat(weights, vectors.starts)
-    of_zeros = np.minimum.reduceat(vectors.weights, vectors.starts)
-    return np.where(np.isfinite(smallest), smallest, of_zeros)
-
-
-def _sparsest(vectors, norms, means):
-    """Directions of single entries: the largest of those that have these means."""
-    zeros = np.zeros_like(means)
-    if vectors.weights is None:
-        return Directions(norms.largest, means, zeros, zeros, zeros)
-    data, starts, sizes, weights, _ = vectors
-    candidates = np.where(weights == np.repeat(means, sizes), np.abs(data), -1.0)
-    largest = np.maximum.reduceat(candidates, starts)
-    places = np.flatnonzero(candidates == np.repeat(largest, sizes))
-    marks = places[np.searchsorted(places, starts)] - starts
-    return Directions(zeros, means, zeros, zeros, marks)
-
-
-def _solve_group(vectors, norms, units, options, n_threads):
-    """Solve for an average sparsity.
-
-    Returns the multiplier, the solution (None if the vectors are sparse enough), and
-    what `_join` says about a vector in between.
-    """
-    rates, full = _rates(vectors)
-    budget = rates @ full - options.sparsity * len(rates)
-    tolerance = TOLERANCE * len(rates)
-    inside = TOLERANCE_INSIDE[vectors.data.dtype.char] * len(rates)
-    if rates @ _means(vectors, norms, n_threads) <= budget + inside:
-        return 0.0, None, None
-    steps, start = rates / units, options.start
-    smallest = _smallest_means(vectors)
-    ratios = norms.largest / np.where(smallest > 0.0, smallest, 1.0)
-    if rates @ smallest >= budget - tolerance:
-        directions = _sparsest(vectors, norms, smallest)
-        return np.max(ratios / steps), _solution(vectors, norms, directions), None
-    best, value = None, 0.0
-    for _ in range(MAX_ASCENT_STEPS):
-        problem = Problem(rates, steps, budget, ratios / steps)
-        if start is None:
-            start = start_from_sample(vectors, problem, options.sparsity, n_threads)
-        mu, dense, sparse = bracket_multiplier(
-            measured(vectors, n_threads), problem, tolerance, start
-        )
-        joined = _join(vectors, norms, problem, dense, sparse, tolerance, n_threads)
-        # The sum of squares is convex in the directions, so that maximising what it is
-        # linearised to never makes it smaller.
-        products = joined[0].inner * units
-        before, value = value, products @ products
-        if best is None or value > before:
-            best = mu, *joined
-        if options.objective != "ls" or value <= before * (1.0 + ASCENT_TOLERANCE):
-            break
-        gains = np.where(products > 0.0, products / products.max(), 1.0)
-        steps = rates / np.maximum(units * gains, 2.0**SMALLEST_EXPONENT)
-        start = START_FACTOR * mu
-    return best
-
-
-def _multiplier_for_zeros(vectors, units, sparsity):
+def _multiplier_for_zeros(vectors, rates, units, sparsity):
     """Smallest multiplier that makes a part of all entries zero; 0 if they are.
 
     Each vector keeps the entry that is last to go. What else is kept is a matter of
@@ -240,7 +224,6 @@ def _multiplier_for_zeros(vectors, units, sparsity):
     n_kept = len(data) - round(sparsity * len(data))
     if np.count_nonzero(data) <= n_kept:
         return 0.0
-    rates, _ = _rates(vectors)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = np.abs(data) * np.repeat(units / rates, sizes)
         if weights is not None:
@@ -256,60 +239,10 @@ def _multiplier_for_zeros(vectors, units, sparsity):
     return ordered * (1.0 + 4 * EPS)
 
 
-def _zeros_in_group(vectors, norms, units, sparsity, n_threads):
-    """Solve for a fraction of zeros; the solution is None if there are enough."""
-    mu = _multiplier_for_zeros(vectors, units, sparsity)
-    if mu == 0.0:
-        return 0.0, None
-    directions = measured(vectors, n_threads).measure(mu * _rates(vectors)[0] / units)
-    return mu, _solution(vectors, norms, directions)
-
-
-def _leave_alone(solution, norms, chosen):
-    """Make some vectors of a solution come out as they are."""
-    lengths = np.where(norms.lengths > 0.0, norms.lengths, 1.0)
-    alone = _Solution(0.0, 0.0, 0.0, lengths, lengths, 0)
-    for values, value in zip(solution, alone, strict=True):
-        np.copyto(values, value, where=chosen)
-
-
-def _solve_each(vectors, norms, sparsity, n_threads):
-    """Solve for the sparsity of each vector; also return their multipliers."""
-    rates, full = _rates(vectors)
-    budgets = rates * full - sparsity
-    inside = TOLERANCE_INSIDE[vectors.data.dtype.char]
-    done = rates * _means(vectors, norms, n_threads) <= budgets + inside
-    wanted = np.where(done, np.inf, full - sparsity / rates)
-    solution = _exact(vectors, norms, wanted, n_threads)
-    thresholds = norms.largest + np.where(solution.marks > 0, 0.0, solution.offsets)
-    levels = norms.largest.copy()
-    solution = solution._replace(levels=levels)
-    _leave_alone(solution, norms, done)
-    return np.where(done, 0.0, thresholds / rates), solution
-
-
-def _zeros_in_each(vectors, norms, sparsity, n_threads):
-    """Solve for a fraction of zeros in each vector, as `_solve_each` does."""
-    data, starts, sizes, _, _ = vectors
-    thresholds = np.empty(len(sizes))
-    done = np.empty(len(sizes), dtype=bool)
-    for size in np.unique(sizes):
-        chosen = np.flatnonzero(sizes == size)
-        rows = np.abs(data[starts[chosen, np.newaxis] + np.arange(size)])
-        place = min(round(sparsity * size), size - 1) - 1
-        done[chosen] = np.count_nonzero(rows == 0.0, axis=1) > place
-        rows.partition(max(place, 0), axis=1)
-        thresholds[chosen] = rows[:, max(place, 0)]
-    directions = measured(vectors, n_threads).measure(thresholds)
-    solution = _solution(vectors, norms, directions)
-    _leave_alone(solution, norms, done)
-    return np.where(done, 0.0, thresholds / _rates(vectors)[0]), solution
-
-
-def _write(vectors, norms, solution, mixed, scale, out, n_threads):
+def _write(vectors, norms, solution, scale, out, n_threads):
     """Write the vectors of a solution to `out`, which has the shape of the data."""
     data, starts, sizes, weights, _ = vectors
-    levels, offsets, means, lengths, inner, marks = solution
+    levels, offsets, means, lengths, inner, marks, mixed = solution
     new_lengths = norms.lengths if scale == "keep_l2" else inner
     factors = new_lengths / np.where(lengths > 0.0, lengths, 1.0)
     if weights is not None:
@@ -365,19 +298,12 @@ def project_vectors(vectors, options, out, n_threads):
     if exponents is not None:
         top = exponents.max()
         units = np.exp2(np.maximum(exponents - top, SMALLEST_EXPONENT))
-    mixed = None
-    if options.per_vector:
-        solve = _zeros_in_each if options.target == "zeros" else _solve_each
-        mu, solution = solve(vectors, norms, options.sparsity, n_threads)
-        top = 0 if exponents is None else exponents
-    elif options.target == "zeros":
-        mu, solution = _zeros_in_group(
-            vectors, norms, units, options.sparsity, n_threads
-        )
-    else:
-        if options.start is not None:
-            options = options._replace(start=np.ldexp(options.start, -top))
-        mu, solution, mixed = _solve_group(vectors, norms, units, options, n_threads)
+    sparsity, per_vector, target, scale, objective, start = options
+    start = None if start is None else np.ldexp(start, -top)
+    group = _Group(vectors, norms, units, n_threads)
+    mu, solution = solve(group, sparsity, per_vector, target, objective, start)
+    if per_vector and exponents is not None:
+        top = exponents
     dtype = vectors.data.dtype
     with np.errstate(over="ignore"):
         lengths = np.ldexp(norms.lengths, 0 if exponents is None else exponents)
@@ -387,7 +313,7 @@ def project_vectors(vectors, options, out, n_threads):
         if result is None:
             result = vectors.data if vectors.is_copy else np.empty_like(vectors.data)
         if solution is not None:
-            _write(vectors, norms, solution, mixed, options.scale, result, n_threads)
+            _write(vectors, norms, solution, scale, result, n_threads)
         elif result is not vectors.data:
             np.copyto(result, vectors.data)
         if exponents is not None:
@@ -404,6 +330,5 @@ def project_vectors(vectors, options, out, n_threads):
 def sparsities(vectors, n_threads):
     """Hoyer sparsity of each vector."""
     vectors, norms, _ = norms_of(vectors, n_threads)
-    rates, full = _rates(vectors)
-    levels = rates * (full - _means(vectors, norms, n_threads))
-    return np.clip(levels, 0.0, 1.0)
+    group = _Group(vectors, norms, 1.0, n_threads)
+    return np.clip(group.rates * (group.full - group.means()), 0.0, 1.0)

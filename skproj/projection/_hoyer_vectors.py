@@ -16,7 +16,7 @@ class Vectors(NamedTuple):
 
     data : float32 or float64 array of shape (n_entries,).
     weights : float64 array of the same shape, at most 1; None if all of them are 1.
-    is_copy : whether `data` is no memory of the user.
+    is_copy : whether `data` may be overwritten, because it is not memory of the user.
     """
 
     data: np.ndarray
@@ -27,7 +27,7 @@ class Vectors(NamedTuple):
 
 
 def starts_of(sizes):
-    """Where vectors begin that follow one another."""
+    """Return the positions at which vectors of these sizes begin."""
     return np.cumsum(sizes) - sizes
 
 
@@ -108,7 +108,7 @@ class Measured:
 
 
 class Collected(Measured):
-    """The same without weights, where entries below all thresholds are dropped."""
+    """Vectors without weights, whose entries below all thresholds are dropped."""
 
     def __init__(self, vectors, n_threads):
         super().__init__(vectors, n_threads)

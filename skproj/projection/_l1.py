@@ -62,7 +62,7 @@ def projection_simplex(
         \operatorname*{argmin}_{p} \|p - x\|_2^2 \quad \text{subject to} \quad
         p \ge 0, \ \sum_i p_i = \text{radius}
 
-    What lies below a threshold becomes zero, the rest is shifted by it.
+    Entries below a threshold become zero, and the threshold is subtracted from others.
 
     Parameters
     ----------
@@ -74,13 +74,7 @@ def projection_simplex(
     axis : int, tuple of int or None, default=None
         None projects the whole array as one vector; otherwise each slice along
         `axis` is projected by itself and sums to `radius`.
-    {dense_out}
-    {n_threads}
-    {return_threshold}
-
-    Returns
-    -------
-    {dense_P}
+    {dense_result}
     threshold : float, or ndarray of the shape of `X` without `axis`
         The tau, of any sign, with ``P = max(X - tau, 0)``; minus infinity below all
         floats. Only if `return_threshold`.
@@ -217,11 +211,7 @@ def prox_l1(X, alpha, *, out=None, n_threads=None):
     -------
     {P_of_prox}
 
-    Raises
-    ------
-    TypeError
-        If `X` is not of a real floating or integer type, or if an argument has the
-        wrong type.
+    {raises_of_types}
     ValueError
         If `alpha` is negative or NaN, if `X` contains NaN or infinity, or if
         `out` does not fit `X`.

@@ -145,8 +145,7 @@ def prox_l12(X, alpha, *, axis=0, out=None, n_threads=None):
 
     Notes
     -----
-    Two passes over the array. Sums of squares are carried in float64 and scaled
-    where they would overflow or underflow.
+    {two_passes}
 
     {group_lasso_reference}
 

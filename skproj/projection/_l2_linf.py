@@ -47,7 +47,7 @@ def projection_l2_ball(
 
     {slice_projection}
     threshold : float, or ndarray of the shape of `X` without `axis`
-        What the norm loses: ``max(norm - radius, 0)``, infinite beyond the largest
+        Decrease of the norm, ``max(norm - radius, 0)``, infinite beyond the largest
         float. Only if `return_threshold`.
 
     {raises}
@@ -59,8 +59,7 @@ def projection_l2_ball(
 
     Notes
     -----
-    Two passes over the array. Sums of squares are carried in float64 and scaled
-    where they would overflow or underflow.
+    {two_passes}
 
     {proximal_reference}
 
@@ -94,7 +93,7 @@ def projection_linf_ball(
 
     {slice_projection}
     threshold : float, or ndarray of the shape of `X` without `axis`
-        What the norm loses: ``max(norm - radius, 0)``. Only if `return_threshold`.
+        Decrease of the norm, ``max(norm - radius, 0)``. Only if `return_threshold`.
 
     {raises}
 

@@ -102,13 +102,7 @@ def projection_multilevel(
     {ball_radius}
     {level_norms}
     {level_axes}
-    {dense_out}
-    {n_threads}
-    {return_threshold}
-
-    Returns
-    -------
-    {dense_P}
+    {dense_result}
     threshold : float
         That of the outermost level: with an outer l1 norm the tau >= 0 such that
         slices whose norm is at most tau become zero, otherwise what the norm loses,

@@ -90,7 +90,7 @@ def radius_for_sparsity(X, *, n_groups=None, fraction=None, ball="l1inf", axis=0
     Parameters
     ----------
     X : array-like or sparse matrix, usually of shape (n_rows, n_columns)
-        What will be projected, of dtype float32 or float64; integers are converted
+        Array to project, of dtype float32 or float64; integers are converted
         to float64.
     n_groups : int, default=None
         Number of groups that are to stay nonzero. Exactly one of `n_groups` and
@@ -101,7 +101,7 @@ def radius_for_sparsity(X, *, n_groups=None, fraction=None, ball="l1inf", axis=0
         A key of `BALLS` whose projection makes zeros. For ``"l1"`` each entry is a
         group of its own.
     axis : int, tuple of int or None, default=0
-        What the inner norm runs along, as in ``np.linalg.norm(X, axis=0)``: with
+        Axis along which the inner norm runs, as in ``np.linalg.norm(X, axis=0)``: with
         ``axis=0`` the groups of a matrix are its columns. Not used for ``"l1"``.
 
     Returns
@@ -109,11 +109,7 @@ def radius_for_sparsity(X, *, n_groups=None, fraction=None, ball="l1inf", axis=0
     radius : float
         0 for no group, the norm of `X` for all groups that are not zero already.
 
-    Raises
-    ------
-    TypeError
-        If `X` is not of a real floating or integer type, or if an argument has the
-        wrong type.
+    {raises_of_types}
     ValueError
         If `X` contains NaN or infinity, if `ball` or `axis` does not fit, if no
         radius leaves this number of groups, because some of them are equally large,

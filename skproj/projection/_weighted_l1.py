@@ -95,13 +95,7 @@ def projection_weighted_l1_ball(
     axis : int, tuple of int or None, default=None
         None projects the whole array as one vector; otherwise each slice along
         `axis` is projected by itself onto the ball of its weights.
-    {dense_out}
-    {n_threads}
-    {return_threshold}
-
-    Returns
-    -------
-    {dense_P}
+    {dense_result}
     threshold : float, or ndarray of the shape of `X` without `axis`
         The tau >= 0 with ``P = sign(X) * max(abs(X) - tau * weights, 0)``; 0 if `X`
         is inside the ball. Only if `return_threshold`.

@@ -153,14 +153,26 @@ def test_hoyer_projection_of_parts_and_for_a_number_of_features(wide):
     assert level == pytest.approx(model.eta_, abs=1e-7)
 
 
-def test_hoyer_radius_with_equal_norms():
+def test_hoyer_sparsity_with_equal_norms():
     """At least as many columns stay as were asked for, and all of the tied ones."""
     projection = ColumnProjection("hoyer", n_features=6, n_threads=1)
     W = np.array([[3.0, 1.0, -1.0, 1.0, 0.5]])
     for wanted, left in ((1, 1), (2, 4), (3, 4), (4, 4), (5, 5)):
-        P = projection.project(W, projection.radius_for(W, wanted))
+        P = projection.project(W, projection.eta_for(W, wanted))
         assert np.count_nonzero(P) == left
-    assert_array_equal(projection.project(W, projection.everything), W)
+    assert_array_equal(projection.project(W, projection.densest), W)
+
+
+@pytest.mark.parametrize("method", [*SPARSIFYING, "hoyer", clip_columns])
+def test_density_is_larger_where_more_columns_are_kept(method):
+    """Whether `eta` is a radius or a sparsity, also at both ends."""
+    projection = ColumnProjection(method, n_features=6, n_threads=1)
+    W = np.random.default_rng(0).normal(size=(4, 6))
+    etas = [projection.eta_for(W, k) for k in range(7)]
+    assert (etas[0], etas[-1]) == (projection.sparsest, projection.densest)
+    first, *others = np.diff([projection.density(eta) for eta in etas])
+    assert first >= 0.0  # a sparsity of 1 keeps one column
+    assert np.all(np.array(others) > 0.0)
 
 
 def test_hoyer_sparsity_above_one_is_refused(wide):

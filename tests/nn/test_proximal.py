@@ -89,6 +89,24 @@ def test_amounts_of_different_size_give_the_minimiser(spread):
     assert (residual[:, ~zero].abs() <= 1e-12 * scale).all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_group_soft_threshold_with_amounts_beyond_half_precision(dtype):
+    """The squares of weights by amounts are too large for float16."""
+    W = torch.tensor([[0.05], [0.05]], dtype=dtype)
+    amount = torch.tensor([[0.1], [1e-5]], dtype=dtype)
+    expected = group_soft_threshold_(W.double(), amount.double(), 0)
+    group_soft_threshold_(W, amount, 0)
+    torch.testing.assert_close(W, expected.to(dtype))
+
+
+def test_group_soft_threshold_with_amounts_of_zero():
+    """Amounts can be rounded to it: zeros stay zeros, and others stay as they are."""
+    W = torch.tensor([[0.0, 1.0], [0.0, -2.0]])
+    before = W.clone()
+    group_soft_threshold_(W, torch.zeros_like(W), 0)
+    assert torch.equal(W, before)
+
+
 # ---------------------------------------------------------------------------
 # What the optimisers converge to
 
@@ -260,6 +278,53 @@ def test_state_can_be_saved_and_loaded(name):
     assert torch.equal(U, W)
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (ProximalSGD, torch.optim.SGD),
+        (ProximalAdam, torch.optim.AdamW),
+        (ProximalAdam, ProximalSGD),
+    ],
+)
+def test_state_of_another_optimizer_is_refused(ours, theirs):
+    """Before anything is changed; it would fail at the next step."""
+    W = start(12)
+    optimizer = ours([W], lr=0.5)
+    message = f"state_dict must be that of a {ours.__name__}, but .* has no"
+    with pytest.raises(ValueError, match=message):
+        optimizer.load_state_dict(theirs([start(12)], lr=0.1).state_dict())
+    assert optimizer.param_groups[0]["lr"] == 0.5
+
+
+@each_optimizer
+def test_dim_has_to_fit_penalised_parameters_only(name):
+    """A bias without penalty may have fewer dimensions; one with it may not."""
+    W, bias = start(2, 3), start(2)
+    groups = [{"params": W}, {"params": bias, "l1": 0.0}]
+    optimizer = make(name, groups, l1=float("inf"), penalty="l12", dim=1)
+    (W.sum() + bias.sum()).backward()
+    optimizer.step()
+    assert not W.any()
+    assert bias.all()
+    before = bias.detach().clone()
+    optimizer.param_groups[1]["l1"] = 1.0
+    with pytest.raises(ValueError, match="dim must be between -1 and 0"):
+        optimizer.step()
+    assert torch.equal(bias, before)
+    with pytest.raises(ValueError, match="dim must be None for a scalar tensor"):
+        make(name, [nn.Parameter(torch.ones(()))], l1=1.0, penalty="l12")
+
+
+@pytest.mark.parametrize("penalty", ["l1", "l12"])
+@each_optimizer
+def test_empty_parameter(name, penalty):
+    empty, W = start(0, 3), start(1, 3)
+    optimizer = make(name, [empty, W], l1=float("inf"), penalty=penalty)
+    (empty.sum() + W.sum()).backward()
+    optimizer.step()
+    assert not W.any()
+
+
 @each_optimizer
 def test_parameter_without_gradient_is_left_alone(name):
     problem = LeastSquares()
@@ -373,7 +438,8 @@ def test_sparse_gradient_is_refused_before_anything_moves(name):
         (ProximalSGD, {"nesterov": True}, ValueError, "nesterov needs"),
         (ProximalSGD, {"weight_decay": float("nan")}, ValueError, "weight_decay"),
         (ProximalSGD, {"penalty": "l2"}, ValueError, "penalty must be one of"),
-        (ProximalAdam, {"penalty": "l12", "dim": 2}, ValueError, "dim must be"),
+        (ProximalAdam, {"penalty": "l12", "dim": 1.0}, TypeError, "dim must be"),
+        (ProximalAdam, {"l1": L1, "penalty": "l12", "dim": 2}, ValueError, "dim must"),
         (ProximalAdam, {"betas": 0.9}, TypeError, "betas must be two"),
         (ProximalAdam, {"betas": (0.9, 1.0)}, ValueError, "betas must be .* less"),
         (ProximalAdam, {"eps": 0.0}, ValueError, "eps must be positive"),

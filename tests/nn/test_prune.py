@@ -160,6 +160,20 @@ def test_what_is_not_a_module_is_refused():
         prune.single_shot([], 0.5)
 
 
+@pytest.mark.parametrize("device", ["meta", "lazy"])
+def test_weights_without_numbers_are_refused(device):
+    """Those of the meta device, and of layers that have not seen data."""
+    layer = nn.LazyLinear(3) if device == "lazy" else nn.Linear(3, 3, device="meta")
+    model = nn.Sequential(nn.Linear(3, 3), layer)
+    for function in (
+        prune.sparsity_report,
+        lambda model: prune.single_shot(model, 0.5),
+    ):
+        with pytest.raises(ValueError, match=r"weight of \w+ must have numbers"):
+            function(model)
+    assert not torch_prune.is_pruned(model)
+
+
 # ---------------------------------------------------------------------------
 # Together with PyTorch
 
@@ -214,6 +228,26 @@ def test_classes_with_scores(mlp):
     scores = torch.eye(10, 12)
     prune.HoyerUnstructured.apply(mlp[0], "weight", 1.0, importance_scores=scores)
     assert torch.equal(mlp[0].weight_mask, scores)
+
+
+@pytest.mark.parametrize(
+    "method", [prune.HoyerUnstructured(0.5), prune.ProjectionStructured(0.5)]
+)
+def test_classes_refuse_what_has_no_filters(method):
+    """Also without a layer."""
+    with pytest.raises(ValueError, match=r"t must have at least 2 .* shape \(4,\)"):
+        method.prune(torch.ones(4))
+    with pytest.raises(TypeError, match=r"t must hold real numbers, got .*complex64"):
+        method.prune(torch.ones(4, 4, dtype=torch.complex64))
+
+
+def test_dim_of_numpy(mlp):
+    """An integer of NumPy is an integer."""
+    W = mlp[0].weight
+    expected = prune.ProjectionStructured(0.2, "l12", 1).prune(W)
+    assert not expected.any(dim=0).all()
+    method = prune.ProjectionStructured(0.2, "l12", np.int64(1))
+    assert torch.equal(method.prune(W), expected)
 
 
 # ---------------------------------------------------------------------------

@@ -236,6 +236,16 @@ def test_report_of_single_weights():
     assert report.layers[0].n_dead_inputs == 0
 
 
+def test_report_of_complex_weights():
+    """By their absolute values: an imaginary part is not zero."""
+    layer = nn.Linear(2, 1, dtype=torch.complex64)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[3j, 4.0]]))
+    report = prune.sparsity_report(layer)
+    assert report.n_zeros == report.n_dead_inputs == 0
+    assert report.layers[0].hoyer == pytest.approx((2**0.5 - 1.4) / (2**0.5 - 1.0))
+
+
 @pytest.mark.filterwarnings("ignore:Initializing zero-element tensors:UserWarning")
 def test_report_of_empty_layers():
     """Without inputs every output is dead."""

@@ -219,6 +219,13 @@ def test_starved_layers(mlp):
         prune.global_hoyer(prune.prunable_parameters(mlp), 0.6, "model/layers")
 
 
+def test_starved_transposed_convolution():
+    """Its outputs are in the second dimension of the weight."""
+    layer = nn.ConvTranspose2d(8, 3, 1)
+    with pytest.warns(UserWarning, match="keeps 1 of 24 weights, for 3 outputs"):
+        prune.global_hoyer([(layer, "weight")], 1.0, "model/layers")
+
+
 def test_parametrized_weight_is_refused(mlp):
     """It is not a parameter that could be masked."""
     parametrize.register_parametrization(mlp[0], "weight", BallConstraint("l1", 1.0))

@@ -440,3 +440,52 @@ def test_channels_of_the_input():
     smaller, _ = prune.shrink(model, torch.ones(1, 3, 4, 4, dtype=torch.float64))
     assert_same(smaller, model, 2, 3, 4, 4)
     assert smaller[0].index.tolist() == [0, 2]
+
+
+class NumpyNames(nn.Module):
+    """Names axes as NumPy does."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution = nn.Conv1d(2, 4, 3)
+        self.left, self.right = nn.Linear(4, 3), nn.Linear(4, 3)
+        self.head = nn.Linear(6, 2)
+
+    def forward(self, X):
+        H = self.convolution(X).relu().mean(axis=-1)
+        return self.head(torch.cat([self.left(H), self.right(H)], axis=1))
+
+
+class MeanOfAll(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+
+    def forward(self, X):
+        return self.layer(X).mean(dim=None)
+
+
+def test_axis_is_dim():
+    """PyTorch takes both."""
+    model = build(NumpyNames)
+    zero(model.convolution.weight, 1)
+    zero(model.right.weight, 0)
+    smaller, _ = prune.shrink(model, torch.randn(3, 2, 5).double())
+    assert_same(smaller, model, 3, 2, 5)
+    assert smaller.convolution.out_channels == 3
+    assert smaller.head.in_features == 5
+    assert prune.shrink(build(MeanOfAll), torch.randn(3, 4).double())[1].layers == {}
+
+
+def test_complex_layers_stay():
+    """Imaginary parts are neither lost nor taken for zeros."""
+    model = nn.Sequential(
+        nn.Linear(4, 6, dtype=torch.complex64), nn.Linear(6, 2, dtype=torch.complex64)
+    )
+    zero(model[0].weight, slice(3))
+    with torch.no_grad():
+        model[0].weight[3] = 1j
+    X = torch.randn(3, 4, dtype=torch.complex64)
+    smaller, report = prune.shrink(model, X)
+    assert report.layers == {}
+    assert torch.equal(smaller(X), model(X))

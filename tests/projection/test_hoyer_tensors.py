@@ -391,3 +391,16 @@ def test_refusals_of_tensors():
         F.hoyer_sparsity([torch.ones(2)], weights=torch.ones(2))
     with pytest.raises(RuntimeError, match="several entries in one place"):
         F.projection_hoyer_(torch.ones(1, 3).expand(4, 3), 0.5)
+
+
+def test_sparsity_of_bad_weights_is_nan():
+    """Without waiting for a device, and inside of transforms."""
+    X = torch.tensor([[3.0, 1.0], [1.0, 2.0]])
+    bad = torch.tensor([[-1.0, 1.0], [torch.nan, 1.0], [torch.inf, 1.0], [0.0, 0.0]])
+    for w in bad:
+        weights = torch.stack([w, torch.ones(2)])
+        levels = F.hoyer_sparsity(X, dim=1, weights=weights)
+        assert levels[0].isnan()
+        assert levels[1] == F.hoyer_sparsity(X, dim=1)[1]
+    of_each = torch.func.vmap(lambda w: F.hoyer_sparsity(X, dim=1, weights=w))
+    assert of_each(bad).isnan().all()

@@ -13,8 +13,9 @@ from skproj.projection._registry import BALLS, project_by_callable, weight_norms
 class ColumnProjection:
     """A projection of weights whose columns belong to the features.
 
-    The training knows radii only: a larger one keeps more columns. Of the Hoyer
-    projection, whose `eta` is a sparsity, the radius is ``-eta``.
+    How sparse it makes them is said by `eta`: a radius, of which larger ones keep more
+    columns, or for the Hoyer projection a sparsity, of which larger ones keep fewer.
+    `density` compares them, whatever they are.
 
     Attributes
     ----------
@@ -34,32 +35,35 @@ class ColumnProjection:
         return isinstance(self.method, str) and self.method == "hoyer"
 
     @property
-    def everything(self):
-        """The radius that keeps all columns."""
+    def densest(self):
+        """The `eta` that keeps all columns."""
         return 0.0 if self._is_hoyer else math.inf
 
-    def to_radius(self, eta):
-        """Return the radius that an `eta` means.
+    @property
+    def sparsest(self):
+        """The `eta` that keeps as few columns as possible."""
+        return 1.0 if self._is_hoyer else 0.0
+
+    def check_eta(self, eta):
+        """Return a positive number that was given as `eta`.
 
         Raises
         ------
         ValueError
             If it should be a sparsity and is not.
         """
-        if not self._is_hoyer:
-            return eta
-        if eta > 1.0:
+        if self._is_hoyer and eta > 1.0:
             raise ValueError(
                 'With projection="hoyer" eta is a sparsity and must be at most 1, '
                 f"got {eta!r}."
             )
-        return -eta
+        return eta
 
-    def to_eta(self, radius):
-        """Return the `eta` that means a radius."""
-        return abs(radius) if self._is_hoyer else radius
+    def density(self, eta):
+        """Return a number that is larger for an `eta` which keeps more columns."""
+        return 1.0 - eta if self._is_hoyer else eta
 
-    def project(self, W, radius):
+    def project(self, W, eta):
         """Project weights of shape (n_hidden, n_columns); return a new array.
 
         Raises
@@ -68,12 +72,12 @@ class ColumnProjection:
             If a callable returns something that is no projection.
         """
         if callable(self.method):
-            return project_by_callable(self.method, W, radius, axis=0)
+            return project_by_callable(self.method, W, eta, axis=0)
         if not self._is_hoyer:
             ball = BALLS[self.method]
-            return ball.project(W, radius, axis=0, n_threads=self.n_threads)
+            return ball.project(W, eta, axis=0, n_threads=self.n_threads)
         norms = self._all_norms(W)
-        projected = projection_hoyer(norms, -radius, n_threads=self.n_threads)
+        projected = projection_hoyer(norms, eta, n_threads=self.n_threads)
         shares = np.divide(projected, norms, out=projected, where=norms > 0.0)
         return W * shares[: W.shape[1]].astype(W.dtype)
 
@@ -88,17 +92,17 @@ class ColumnProjection:
         norms[: W.shape[1]] = np.linalg.norm(W.astype(np.float64), axis=0)
         return norms
 
-    def radius_for(self, W, n_columns):
-        """Compute the radius of the projection that leaves a number of columns.
+    def eta_for(self, W, n_columns):
+        """Compute the `eta` of the projection that leaves a number of columns.
 
         With ties, and for callables, it is one that leaves at least as many.
         """
         if n_columns == 0:
-            return -math.inf
+            return self.sparsest
         if n_columns >= np.count_nonzero(W.any(axis=0)):
-            return self.everything
+            return self.densest
         if self._is_hoyer:
-            return self._hoyer_radius(W, n_columns)
+            return self._sparsity_for(W, n_columns)
         if not callable(self.method) and BALLS[self.method].grouped:
             try:
                 return radius_for_sparsity(
@@ -108,13 +112,13 @@ class ColumnProjection:
                 pass
         return self._search_radius(W, n_columns)
 
-    def _hoyer_radius(self, W, n_columns):
+    def _sparsity_for(self, W, n_columns):
         """Cut the norms between those that stay and those that go."""
         norms = self._all_norms(W)
         smallest = np.partition(norms, -n_columns)[-n_columns]
         next_one = norms[norms < smallest].max()
         left = np.maximum(norms - (smallest + next_one) / 2.0, 0.0)
-        return -float(hoyer_sparsity(left))
+        return float(hoyer_sparsity(left))
 
     def _search_radius(self, W, n_columns):
         """Bisect for the smallest radius that leaves enough columns."""

@@ -96,8 +96,8 @@ class ConsensusSchedule:
             stop = stage.train()
             ranked = stage.ranked()
             count = 0 if stop else self._next_count(stage)
-            radius = self.projection.radius_for(ranked.weight, count)
-            while pending[0].is_reached(radius, count):
+            eta = self.projection.eta_for(ranked.weight, count)
+            while pending[0].is_reached(self.projection, eta, count):
                 target = pending.pop(0)
                 if self._keeps_everything(target, stage):
                     yield stage.results()
@@ -108,13 +108,13 @@ class ConsensusSchedule:
                     yield end.results()
                 if not pending:
                     return
-            stage = stage.next(ranked, SparsityTarget(radius, count))
+            stage = stage.next(ranked, SparsityTarget(eta, count))
 
     def run_path(self, trainer, shares):
         """Train from dense to sparse, and yield the results after each projection.
 
-        The first ones have all the features. The radii are decreasing: a stage whose
-        radius is not below all earlier ones has no results.
+        The first ones have all the features. They go from dense to sparse: a stage
+        after a projection that is no sparser than an earlier one has no results.
 
         Parameters
         ----------
@@ -126,22 +126,23 @@ class ConsensusSchedule:
         results : list of SparseResult
         """
         stage = self._first_stage(trainer, shares)
-        smallest = None
+        least_density = None
         while True:
             stop = stage.train()
-            if smallest is None or stage.radius < smallest:
-                smallest = stage.radius
+            density = self.projection.density(stage.eta)
+            if least_density is None or density < least_density:
+                least_density = density
                 yield stage.results()
             count = self._next_count(stage)
             if stop or count == 0:
                 return
             ranked = stage.ranked()
-            radius = self.projection.radius_for(ranked.weight, count)
-            stage = stage.next(ranked, SparsityTarget(radius, count))
+            eta = self.projection.eta_for(ranked.weight, count)
+            stage = stage.next(ranked, SparsityTarget(eta, count))
 
     def _keeps_everything(self, target, stage):
         if target.n_features is None:
-            return target.radius == self.projection.everything
+            return target.eta == self.projection.densest
         return target.n_features == len(stage.columns[0])
 
     def _next_count(self, stage):
@@ -168,7 +169,7 @@ class ConsensusSchedule:
             weight=weight,
             prior=prior,
             columns=[np.arange(n_features)] * len(weight),
-            radius=self.projection.everything,
+            eta=self.projection.densest,
             importances=None,
             generator=trainer.generator,
             history=trainer.history,
@@ -203,7 +204,7 @@ class _Stage:
     prior : ndarray of shape (n_groups, n_features)
     columns : list of ndarray of int
         The features of each group.
-    radius : float
+    eta : float
         Of the last projection.
     importances : list of ndarray or None
         Norms of the columns of each group after it; None if there was none.
@@ -221,7 +222,7 @@ class _Stage:
         weight,
         prior,
         columns,
-        radius,
+        eta,
         importances,
         generator,
         history,
@@ -229,7 +230,7 @@ class _Stage:
     ):
         self.schedule, self.template = schedule, template
         self.weight, self.prior = weight, prior
-        self.columns, self.radius, self.importances = columns, radius, importances
+        self.columns, self.eta, self.importances = columns, eta, importances
         self.n_samples = int((weight > 0).sum(axis=1).max())
         self.has_few_samples = self.n_samples < FEW_SAMPLES
         is_regression = template.data.train.y.is_floating_point()
@@ -252,7 +253,7 @@ class _Stage:
             all_importances = self.ranked().norms
         return [
             SparseResult(
-                self._network_trainer(group), self.radius, importances.astype(dtype)
+                self._network_trainer(group), self.eta, importances.astype(dtype)
             )
             for group, importances in enumerate(all_importances)
         ]
@@ -284,10 +285,9 @@ class _Stage:
         go_on : bool
             Whether to go on from the weights of this stage, even of few samples.
         """
-        projection, radius = self.schedule.projection, target.radius
-        if target.n_features is not None and radius == math.inf:
-            radius = projection.radius_for(ranked.weight, target.n_features)
-        norms = projection.norms(projection.project(ranked.weight, radius))
+        projection = self.schedule.projection
+        eta = target.eta_for(projection, ranked.weight)
+        norms = projection.norms(projection.project(ranked.weight, eta))
         kept = largest_columns(norms, target.n_features)
         kept = [
             kept,
@@ -304,7 +304,7 @@ class _Stage:
             weight=self.weight,
             prior=self.prior,
             columns=[c[k] for c, k in zip(self.columns, kept, strict=True)],
-            radius=radius,
+            eta=eta,
             importances=[i[k] for i, k in zip(importances, kept, strict=True)],
             generator=generator,
             history=history,

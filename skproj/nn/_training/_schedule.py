@@ -25,20 +25,26 @@ class SparsityTarget:
 
     Attributes
     ----------
-    radius : float
-        Of the projection; not used with `n_features`.
+    eta : float or None
+        Of the projection; None if it follows from `n_features`.
     n_features : int or None
-        The number of features to keep instead.
+        The number of features to keep at most.
     """
 
-    radius: float = math.inf
+    eta: float | None = None
     n_features: int | None = None
 
-    def is_reached(self, next_radius, next_count):
+    def is_reached(self, projection, next_eta, next_count):
         """Whether the next intermediate projection would go too far."""
-        if self.n_features is None:
-            return self.radius >= next_radius
-        return self.n_features >= next_count
+        if self.n_features is not None:
+            return self.n_features >= next_count
+        return projection.density(self.eta) >= projection.density(next_eta)
+
+    def eta_for(self, projection, weight):
+        """Return the `eta` for weights of shape (n_hidden, n_columns)."""
+        if self.eta is not None:
+            return self.eta
+        return projection.eta_for(weight, self.n_features)
 
 
 @dataclass(frozen=True)
@@ -49,14 +55,14 @@ class SparseResult:
     ----------
     trainer : Trainer
         With the kept features only.
-    radius : float
+    eta : float
         Of the last projection.
     importances : ndarray of shape (n_kept,)
         Norms of the kept columns after the last projection.
     """
 
     trainer: object
-    radius: float
+    eta: float
     importances: np.ndarray
 
 
@@ -64,14 +70,14 @@ class SparseResult:
 class SparsificationSchedule:
     """Alternation of training stages and projections of the first layer [1]_.
 
-    The "progressive" schedule, for a target radius:
+    The "progressive" schedule, for a target `eta`:
 
     1. Train the dense network for one stage.
-    2. Find the radius of the projection that keeps a share `keep_fraction` of the
-       columns of the first layer. While it exceeds the target, project to it, drop the
-       features whose columns are zero, and train the others for one stage, with the
-       zeros inside their columns held fixed.
-    3. Project to the target radius, drop the features whose columns are zero, and
+    2. Find the `eta` of the projection that keeps a share `keep_fraction` of the
+       columns of the first layer. While it is denser than the target, project with it,
+       drop the features whose columns are zero, and train the others for one stage,
+       with the zeros inside their columns held fixed.
+    3. Project with the target `eta`, drop the features whose columns are zero, and
        train the others for the last stage, with less noise on the input.
 
     "double" leaves out step 2 and is the double descent of [1]_; in "double-rewind" the
@@ -123,22 +129,22 @@ class SparsificationSchedule:
         stop = trainer.train_stage()
         while pending:
             count = 0 if stop else self._next_count(trainer)
-            radius = self._radius_for(first_layer(trainer.module), count)
-            while pending and pending[0].is_reached(radius, count):
+            eta = self._eta_for(trainer, count)
+            while pending and pending[0].is_reached(self.projection, eta, count):
                 target = pending.pop(0)
                 end = trainer.branch() if pending else trainer
                 result = self._project_last(end, target)
                 yield from self._train_last(result, stop, initial)
             if pending:
-                self._project_intermediate(trainer, radius, count)
+                self._project_intermediate(trainer, eta, count)
                 stop = self._train_sparse(trainer)
 
     def run_path(self, trainer):
         """Train from dense to sparse, and yield the results for each projection.
 
         The first one has all the features, unless there are far more than samples.
-        Each result is that of `run` for its radius. The radii are decreasing: an
-        intermediate projection to a larger radius than an earlier one has no result.
+        Each result is that of `run` for its `eta`. They go from dense to sparse: an
+        intermediate projection that is no sparser than an earlier one has no result.
 
         Parameters
         ----------
@@ -149,28 +155,28 @@ class SparsificationSchedule:
         ------
         result : SparseResult
         """
-        smallest = self.projection.everything
+        density, sparsest = self.projection.density, self.projection.densest
         stop = trainer.train_stage()
         if not self._is_wide(trainer):
-            dense = SparsityTarget(radius=smallest)
+            dense = SparsityTarget(eta=sparsest)
             result = self._project_last(trainer.branch(), dense)
             yield from self._train_last(result, stop)
         while (count := self._next_count(trainer)) > 0:
-            radius = self._radius_for(first_layer(trainer.module), count)
-            importances = self._project_intermediate(trainer, radius, count)
-            if radius < smallest:
-                smallest = radius
-                result = SparseResult(trainer.branch(), radius, importances)
+            eta = self._eta_for(trainer, count)
+            importances = self._project_intermediate(trainer, eta, count)
+            if density(eta) < density(sparsest):
+                sparsest = eta
+                result = SparseResult(trainer.branch(), eta, importances)
                 yield from self._train_last(result, stop)
             if stop:
                 return
             stop = self._train_sparse(trainer)
 
     def _run_projected(self, trainer, targets):
-        """Train a stage for each target: all its steps depend on the radius."""
+        """Train a stage for each target: all its steps depend on its `eta`."""
         for target in targets:
             end = trainer if target is targets[-1] else trainer.branch()
-            project = partial(self._project, first_layer(end.module), target.radius)
+            project = partial(self._project, first_layer(end.module), target.eta)
             end.train_stage(after_step=project)
             yield self._project_last(end, target)
 
@@ -226,28 +232,26 @@ class SparsificationSchedule:
         n_features, n_samples = len(trainer.data.columns), len(trainer.data.train)
         return n_features > WIDE_FEATURES_PER_SAMPLE * n_samples
 
-    def _project_intermediate(self, trainer, radius, n_features):
+    def _project_intermediate(self, trainer, eta, n_features):
         """Project on the way; return the norms of the kept columns."""
         n_before = len(trainer.data.columns)
-        self._project(first_layer(trainer.module), radius)
+        self._project(first_layer(trainer.module), eta)
         importances = self.drop_zero_columns(trainer)
         if len(trainer.data.columns) == n_before:  # ties, or a callable keeps all
             importances = self.drop_zero_columns(trainer, at_most=n_features)
         return importances
 
     def _project_last(self, trainer, target):
-        radius = self.project_to_target(trainer, target)
+        eta = self.project_to_target(trainer, target)
         importances = self.drop_zero_columns(trainer, at_most=target.n_features)
-        return SparseResult(trainer, radius, importances)
+        return SparseResult(trainer, eta, importances)
 
     def project_to_target(self, trainer, target):
-        """Project the first layer in place; return the radius."""
+        """Project the first layer in place; return the `eta`."""
         weight = first_layer(trainer.module)
-        radius = target.radius
-        if target.n_features is not None:
-            radius = self._radius_for(weight, target.n_features)
-        self._project(weight, radius)
-        return radius
+        eta = target.eta_for(self.projection, weight.cpu().numpy())
+        self._project(weight, eta)
+        return eta
 
     def drop_zero_columns(self, trainer, at_most=None):
         """Drop the columns that are zero, and return the norms of the others.
@@ -268,14 +272,15 @@ class SparsificationSchedule:
         trainer.keep_columns(kept)
         return importances[kept]
 
-    def _project(self, weight, radius):
+    def _project(self, weight, eta):
         """Project a tensor in place."""
-        projected = self.projection.project(weight.cpu().numpy(), radius)
+        projected = self.projection.project(weight.cpu().numpy(), eta)
         weight.copy_(torch.from_numpy(projected))
 
-    def _radius_for(self, weight, n_features):
-        """Return the radius of the projection that keeps a number of columns."""
-        return self.projection.radius_for(weight.cpu().numpy(), n_features)
+    def _eta_for(self, trainer, n_features):
+        """Return the `eta` that keeps a number of columns of the first layer."""
+        weight = first_layer(trainer.module).cpu().numpy()
+        return self.projection.eta_for(weight, n_features)
 
 
 def largest_columns(norms, at_most=None):

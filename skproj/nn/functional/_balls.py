@@ -330,7 +330,7 @@ def projection_multilevel(X, radius, norms=(1, math.inf, math.inf), *, dims=None
     norms : tuple of {1, 2, inf}, default=(1, inf, inf)
         The norm of each level, the outermost first.
     dims : tuple of int or tuple of int, default=None
-        For each norm what it runs along, the outermost first; together every dimension
+        Dimensions along which each norm runs, the outermost first; together every one
         of `X` once. None means ``(ndim - 1, ..., 0)``, one dimension for each norm, so
         that the innermost norm runs along dimension 0.
 

@@ -48,6 +48,8 @@ def check_dims(dim, ndim, name="dim"):
     dims = list(dim) if isinstance(dim, tuple | list) else [dim]
     if not dims:
         raise ValueError(f"{name} must name at least one dimension, got {dim!r}.")
+    if ndim == 0:
+        raise ValueError(f"{name} must be None for a scalar tensor, got {dim!r}.")
     if not all(-ndim <= d < ndim for d in dims):
         raise ValueError(
             f"{name} must be between {-ndim} and {ndim - 1} for a tensor with {ndim} "

@@ -36,17 +36,18 @@ dim : int, tuple of int or None, default=None
     is projected by itself.""",
     "dim_of_groups": """
 dim : int, tuple of int or None, default=0
-    What the inner norm runs along, as in ``torch.linalg.vector_norm(X, dim=0)``:
-    with ``dim=0`` the groups of a matrix are its columns. None makes the whole
-    tensor one group.""",
+    Dimension along which the inner norm runs, as in
+    ``torch.linalg.vector_norm(X, dim=0)``: with ``dim=0`` the groups of a matrix are
+    its columns. None makes the whole tensor one group.""",
     "X_or_list": """
 X : torch.Tensor of any shape, or list of tensors
     Dense, of dtype float64, float32, bfloat16 or float16. In a list or tuple each
     tensor is one vector, whatever its shape.""",
     "dim_of_vectors": """
 dim : int, tuple of int or None, default=0
-    What the vectors run along: with ``dim=0`` they are the columns of a matrix.
-    None makes the whole tensor one vector. It must be 0 for a list of tensors.""",
+    Dimension along which the vectors run: with ``dim=0`` they are the columns of a
+    matrix. None makes the whole tensor one vector. It must be 0 for a list of
+    tensors.""",
 }
 OUT_OF_PLACE = {
     "returns": f"""

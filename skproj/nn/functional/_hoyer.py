@@ -104,8 +104,9 @@ def hoyer_sparsity(X, dim=0, weights=None):
     -------
     sparsity : float64 tensor of the shape of `X` without `dim`
         The sparsity of each vector, with a gradient to `X`. It is 1 for a vector of
-        zeros, and NaN for one with less than two entries, which has none. For a list
-        of tensors the shape is ``(n_tensors,)``.
+        zeros, and NaN for one with less than two entries, which has none, and for one
+        whose entries are not finite or whose weights are not as above. For a list of
+        tensors the shape is ``(n_tensors,)``.
 
     Raises
     ------
@@ -166,8 +167,7 @@ def projection_hoyer(
         Finite and non-negative, not all 0 in a vector; for a list of tensors a list.
         Entries with large weights become zero first. None means 1.
     {per_vector}
-    target : {"hoyer", "zeros"}, default="hoyer"
-        What `sparsity` is.
+    {hoyer_target}
     {hoyer_scale}
     objective : {"surrogate", "ls"}, default="surrogate"
         The sum above, or the sum of its squared terms, which minimises the squared
@@ -205,11 +205,11 @@ def projection_hoyer(
 
     Notes
     -----
-    What it does to the vectors is said at `skproj.projection.projection_hoyer`, which
-    computes it on the CPU, for float32 and float64 tensors where they are; those of
-    lists are copied. Other devices compute for themselves, wait for each step of the
-    search, and do not look for NaN and infinity. bfloat16 and float16 are computed in
-    float32 and rounded, which moves the level.
+    `skproj.projection.projection_hoyer` describes the result and the algorithm. On the
+    CPU it reads float32 and float64 tensors where they are; those of lists are copied.
+    Other devices compute for themselves, wait for each step of the search, and do not
+    look for NaN and infinity. bfloat16 and float16 are computed in float32 and rounded,
+    which changes the sparsity a little.
 
     {hoyer_notes}
 

@@ -156,6 +156,7 @@ def sparsity_of_slices(X, dims, weights):
     X = X / torch.where(largest > 0, largest, 1.0)
     w = torch.ones_like(X) if weights is None else weights.to(X.dtype).expand(X.shape)
     full, smallest = torch.linalg.vector_norm(w, dim=dims), w.amin(dims)
+    full = torch.where(smallest < 0.0, torch.nan, full)
     is_zero = largest.sum(dims) == 0
     squares = (X * X).sum(dims)
     mean = (w * X.abs()).sum(dims) / torch.where(is_zero, 1.0, squares).sqrt()

@@ -1,7 +1,8 @@
 """The group sparse projection in plain PyTorch, for tensors on any device.
 
-The problem is described in `skproj.projection._hoyer_search`, which searches for the
-multiplier here as well: each of its steps reads two numbers back from the device.
+The algorithm is in `skproj.projection._hoyer_group`, and the same for arrays in
+`skproj.projection._hoyer_solver`. Each step of the search for the multiplier reads two
+numbers back from the device.
 """
 
 import math
@@ -15,20 +16,13 @@ from skproj.nn.functional._tensors import (
     safe_scale,
     with_signs_of,
 )
-from skproj.projection._hoyer_search import (
-    EPS,
-    JUMP_MARGIN,
-    START_FACTOR,
-    Problem,
-    bracket_multiplier,
-)
-from skproj.projection._hoyer_solver import (
-    ASCENT_TOLERANCE,
-    MAX_ASCENT_STEPS,
+from skproj.projection._hoyer_group import (
     SMALLEST_EXPONENT,
-    TOLERANCE,
     TOLERANCE_INSIDE,
+    Group,
+    solve,
 )
+from skproj.projection._hoyer_search import EPS, JUMP_MARGIN
 from skproj.projection._hoyer_vectors import Directions
 
 # ---------------------------------------------------------------------------
@@ -115,15 +109,27 @@ def _mixture(sparse, dense, w, mean):
     return mixed / torch.linalg.vector_norm(mixed)
 
 
+def _smallest_weight(a, w):
+    """Mean of a single entry: the smallest weight of those that are not zero."""
+    if not isinstance(w, torch.Tensor):
+        return torch.ones_like(a[:, :1])
+    smallest = torch.where(a > 0.0, w, math.inf).amin(-1, keepdim=True)
+    return torch.where(smallest.isinf(), w.amin(-1, keepdim=True), smallest)
+
+
+def _single_entry(a, w, mean):
+    """Direction of the largest of the entries that have this weight."""
+    return _entry(torch.where(w == mean, a, -1.0).argmax(-1, keepdim=True), a)
+
+
 # ---------------------------------------------------------------------------
-# Solutions, as the solver for arrays finds them: multipliers, and directions of the
-# rows, which are None if all vectors are sparse enough
+# The group
 
 
-class _Group:
+class _Group(Group):
     """Magnitudes of the rows, divided by powers of two, and their weights.
 
-    For the search this is what is measured.
+    A solution is a list of the directions of the rows.
     """
 
     def __init__(self, vectors, X, weights):
@@ -152,124 +158,87 @@ class _Group:
         """Keep all entries: how many are left would have to be read back."""
 
     def means(self):
-        """Means of the directions of the vectors themselves."""
         return self.measure(torch.zeros_like(self.rates)).means
 
-    def products(self, X):
-        """Products of the vectors and directions."""
-        products = [total(x * a) for x, a in zip(X, self.A, strict=True)]
+    def smallest_means(self):
+        return self.vectors.join(self.each(_smallest_weight))
+
+    def measured(self):
+        return self
+
+    def start_from_sample(self, problem, sparsity):
+        return None
+
+    def solution(self, directions):
+        return self.each(_direction, directions.thresholds)
+
+    def single_entries(self, means):
+        return self.each(_single_entry, means)
+
+    def joined(self, is_dense, dense, sparse):
+        thresholds = torch.where(is_dense, dense.thresholds, sparse.thresholds)
+        return self.each(_direction, thresholds)
+
+    def with_mean(self, solution, i, mean, dense, sparse):
+        k, j = self.vectors.find(i)
+        a, w = self.A[k][j : j + 1], self.W[k]
+        if not isinstance(w, torch.Tensor):
+            solution[k][j] = _direction_of_mean(a, mean)[0]
+            return solution
+        w = w[j : j + 1]
+        # What is left on the dense side must not vanish here by another rounding.
+        margin = JUMP_MARGIN * (dense.lengths[i] > 0.0)
+        threshold = dense.thresholds[i] * (1.0 - margin)
+        sides = _direction(a, w, sparse.thresholds[i]), _direction(a, w, threshold)
+        solution[k][j] = _mixture(*sides, w, mean)
+        return solution
+
+    def products(self, solution):
+        products = [total(x * a) for x, a in zip(solution, self.A, strict=True)]
         return self.vectors.join(products)
 
+    def solve_each(self, sparsity):
+        done = self.rates * (self.full - self.means()) >= sparsity - self.inside
+        wanted = self.vectors.split(self.full - sparsity / self.rates)
+        X, thresholds = zip(*map(_direction_of_mean, self.A, wanted), strict=True)
+        return torch.where(done, 0.0, self.vectors.join(thresholds) / self.rates), X
 
-def _join(group, problem, dense, sparse, tolerance):
-    """Choose between both sides of a jump; the result is a list of directions."""
-    if dense is sparse:
-        return group.each(_direction, dense.thresholds)
-    gains = (problem.rates * (dense.means - sparse.means)).clamp(min=0.0)
-    room = problem.budget - problem.rates @ sparse.means
-    used = gains.cumsum(0)
-    is_dense = used <= room + tolerance
-    thresholds = torch.where(is_dense, dense.thresholds, sparse.thresholds)
-    X = group.each(_direction, thresholds)
-    i = int(is_dense.sum())
-    room = float(room - used[i - 1] if i else room)
-    if i == len(gains) or room <= tolerance:
-        return X
-    mean = sparse.means[i] + room / problem.rates[i]
-    k, j = group.vectors.find(i)
-    a, w = group.A[k][j : j + 1], group.W[k]
-    if not isinstance(w, torch.Tensor):
-        X[k][j] = _direction_of_mean(a, mean)[0]
-        return X
-    w = w[j : j + 1]
-    # What is left on the dense side must not vanish here by another rounding.
-    threshold = dense.thresholds[i] * (1.0 - JUMP_MARGIN * (dense.lengths[i] > 0.0))
-    sides = _direction(a, w, sparse.thresholds[i]), _direction(a, w, threshold)
-    X[k][j] = _mixture(*sides, w, mean)
-    return X
+    def zeros_in_group(self, sparsity):
+        n_entries = self.vectors.n_entries
+        n_kept = n_entries - round(sparsity * n_entries)
+        if sum(int(a.count_nonzero()) for a in self.A) <= n_kept:
+            return 0.0, None
+        ratios = self.each(_ratios_with_last_kept, self.units / self.rates)
+        ratios = torch.cat([values.reshape(-1) for values in ratios])
+        n_kept = max(n_kept, int(self.largest.count_nonzero()))
+        mu = ratios.kthvalue(len(ratios) - n_kept).values
+        if mu.isinf():  # what is left has no weight
+            mu = torch.where(ratios.isinf(), 0.0, ratios).max()
+        mu = float(mu) * (1.0 + 4 * EPS)
+        return mu, self.each(_direction, mu * self.rates / self.units)
 
-
-def _smallest_weight(a, w):
-    """Mean of a single entry: the smallest weight of those that are not zero."""
-    if not isinstance(w, torch.Tensor):
-        return torch.ones_like(a[:, :1])
-    smallest = torch.where(a > 0.0, w, math.inf).amin(-1, keepdim=True)
-    return torch.where(smallest.isinf(), w.amin(-1, keepdim=True), smallest)
+    def zeros_in_each(self, sparsity):
+        thresholds, done = [], []
+        for a, size in zip(self.A, self.vectors.sizes, strict=True):
+            n_zeros = torch.minimum((sparsity * size).round(), size - 1.0).long()
+            n_filled = a.shape[1] - size.long()
+            place = (n_filled + n_zeros - 1).clamp(min=n_filled)
+            thresholds.append(a.sort(-1).values.gather(-1, place))
+            done.append(total(a == 0.0) - n_filled >= n_zeros)
+        thresholds, done = map(self.vectors.join, (thresholds, done))
+        X = self.each(_direction, thresholds)
+        return torch.where(done, 0.0, thresholds / self.rates), X
 
 
-def _single_entry(a, w, mean):
-    """Direction of the largest of the entries that have this weight."""
-    return _entry(torch.where(w == mean, a, -1.0).argmax(-1, keepdim=True), a)
+def _ratios_with_last_kept(a, w, factor):
+    """Multipliers at which entries go; each vector keeps the last one."""
+    ratios = torch.where(a > 0.0, a * factor / w, 0.0)
+    last, place = ratios.max(-1, keepdim=True)
+    return ratios.scatter(-1, place, torch.where(last > 0.0, math.inf, last))
 
 
-def _solve_group(group, sparsity, objective, start):
-    rates = group.rates
-    budget = float(rates @ group.full) - sparsity * len(rates)
-    tolerance, inside = TOLERANCE * len(rates), group.inside * len(rates)
-    if rates @ group.means() <= budget + inside:
-        return 0.0, None
-    steps = rates / group.units
-    smallest = group.vectors.join(group.each(_smallest_weight))
-    ratios = group.largest / torch.where(smallest > 0.0, smallest, 1.0)
-    if rates @ smallest >= budget - tolerance:
-        return float((ratios / steps).max()), group.each(_single_entry, smallest)
-    best, value = None, 0.0
-    for _ in range(MAX_ASCENT_STEPS):
-        problem = Problem(rates, steps, budget, ratios / steps)
-        mu, dense, sparse = bracket_multiplier(group, problem, tolerance, start)
-        X = _join(group, problem, dense, sparse, tolerance)
-        products = group.products(X) * group.units
-        before, value = value, float(products @ products)
-        if best is None or value > before:
-            best = mu, X
-        if objective != "ls" or value <= before * (1.0 + ASCENT_TOLERANCE):
-            break
-        gains = torch.where(products > 0.0, products / products.max(), 1.0)
-        steps = rates / (group.units * gains).clamp(min=2.0**SMALLEST_EXPONENT)
-        start = START_FACTOR * mu
-    return best
-
-
-def _solve_each(group, sparsity):
-    done = group.rates * (group.full - group.means()) >= sparsity - group.inside
-    wanted = group.vectors.split(group.full - sparsity / group.rates)
-    X, thresholds = zip(*map(_direction_of_mean, group.A, wanted), strict=True)
-    return torch.where(done, 0.0, group.vectors.join(thresholds) / group.rates), X
-
-
-def _zeros_in_group(group, sparsity):
-    n_entries = group.vectors.n_entries
-    n_kept = n_entries - round(sparsity * n_entries)
-    if sum(int(a.count_nonzero()) for a in group.A) <= n_kept:
-        return 0.0, None
-
-    def ratios_of(a, w, factor):
-        """Multipliers at which entries go; each vector keeps the last one."""
-        ratios = torch.where(a > 0.0, a * factor / w, 0.0)
-        last, place = ratios.max(-1, keepdim=True)
-        return ratios.scatter(-1, place, torch.where(last > 0.0, math.inf, last))
-
-    ratios = group.each(ratios_of, group.units / group.rates)
-    ratios = torch.cat([values.reshape(-1) for values in ratios])
-    n_kept = max(n_kept, int(group.largest.count_nonzero()))
-    mu = ratios.kthvalue(len(ratios) - n_kept).values
-    if mu.isinf():  # what is left has no weight
-        mu = torch.where(ratios.isinf(), 0.0, ratios).max()
-    mu = float(mu) * (1.0 + 4 * EPS)
-    return mu, group.each(_direction, mu * group.rates / group.units)
-
-
-def _zeros_in_each(group, sparsity):
-    thresholds, done = [], []
-    for a, size in zip(group.A, group.vectors.sizes, strict=True):
-        n_zeros = torch.minimum((sparsity * size).round(), size - 1.0).long()
-        n_filled = a.shape[1] - size.long()
-        place = (n_filled + n_zeros - 1).clamp(min=n_filled)
-        thresholds.append(a.sort(-1).values.gather(-1, place))
-        done.append(total(a == 0.0) - n_filled >= n_zeros)
-    thresholds, done = map(group.vectors.join, (thresholds, done))
-    X = group.each(_direction, thresholds)
-    return torch.where(done, 0.0, thresholds / group.rates), X
+# ---------------------------------------------------------------------------
+# The projection
 
 
 def empty_multiplier(X, dims, sizes, per_vector):
@@ -297,18 +266,13 @@ def project(
     if weights is not None and (weights == 1.0).all():
         weights = None
     group = _Group(vectors, X, weights)
+    start = None if start is None else start / group.top
+    mu, directions = solve(group, sparsity, per_vector, target, objective, start)
+    if directions is None:
+        return X.clone(), multiplier
     if per_vector:
-        solve = _zeros_in_each if target == "zeros" else _solve_each
-        mu, directions = solve(group, sparsity)
         multiplier.view(-1)[vectors.indices] = mu * group.own_units
     else:
-        if target == "zeros":
-            mu, directions = _zeros_in_group(group, sparsity)
-        else:
-            start = None if start is None else start / group.top
-            mu, directions = _solve_group(group, sparsity, objective, start)
-        if directions is None:
-            return X.clone(), multiplier
         multiplier.fill_(mu * group.top)
         mu = torch.full_like(group.rates, mu)
     norms = group.products(directions)

@@ -5,7 +5,7 @@ import numbers
 
 import torch
 
-from skproj.nn.functional._checks import check_dims
+from skproj.nn.functional._checks import check_dims, check_type_of_dims
 from skproj.nn.optim._proximal import proximal_step_
 from skproj.utils._docs import shared_docs
 
@@ -41,7 +41,8 @@ _DOCS = {
             If an option has the wrong type, or a parameter does not hold real
             floating-point numbers.
         ValueError
-            If an option is out of its range, or if `dim` does not fit a parameter.
+            If an option is out of its range, or if `dim` does not fit a parameter that
+            has an l1,2 penalty.
     """,
     "zeros": """
         Parameters without a gradient are left as they are. Count zeros after a step: no
@@ -52,6 +53,10 @@ _DOCS = {
 
 class _ProximalOptimizer(torch.optim.Optimizer):
     """Base class: a step on the loss, then the proximal step of the penalty."""
+
+    def __init__(self, params, lr, l1, penalty, dim, weight_decay, **options):
+        shared = {"lr": lr, "l1": l1, "penalty": penalty, "dim": dim}
+        super().__init__(params, shared | options | {"weight_decay": weight_decay})
 
     def add_param_group(self, param_group):
         """Add parameters with options of their own.
@@ -68,6 +73,28 @@ class _ProximalOptimizer(torch.optim.Optimizer):
         except Exception:
             del self.param_groups[-1]
             raise
+
+    def load_state_dict(self, state_dict):
+        """Go on from the state of an optimizer of the same class.
+
+        Parameters
+        ----------
+        state_dict : dict
+            Result of `state_dict`.
+
+        Raises
+        ------
+        ValueError
+            If it is that of an optimizer of another class. Then nothing is changed.
+        """
+        for group in state_dict["param_groups"]:
+            missing = [name for name in self.defaults if name not in group]
+            if missing:
+                raise ValueError(
+                    f"state_dict must be that of a {type(self).__name__}, but a "
+                    f"parameter group has no {', '.join(missing)}."
+                )
+        super().load_state_dict(state_dict)
 
     def step(self, closure=None):
         """Move the parameters that have a gradient.
@@ -96,6 +123,8 @@ class _ProximalOptimizer(torch.optim.Optimizer):
             raise RuntimeError(
                 f"{type(self).__name__} needs dense gradients, got a sparse one."
             )
+        for group in self.param_groups:  # a schedule may have changed the penalty
+            _check_dims_of_groups(group)
         with torch.no_grad():
             for W, group in moving:
                 step_size = self._step_on_loss(W, group)
@@ -184,16 +213,8 @@ class ProximalSGD(_ProximalOptimizer):
         nesterov=False,
         weight_decay=0.0,
     ):
-        defaults = {
-            "lr": lr,
-            "l1": l1,
-            "penalty": penalty,
-            "dim": dim,
-            "momentum": momentum,
-            "nesterov": nesterov,
-            "weight_decay": weight_decay,
-        }
-        super().__init__(params, defaults)
+        own = {"momentum": momentum, "nesterov": nesterov}
+        super().__init__(params, lr, l1, penalty, dim, weight_decay, **own)
 
     def _step_on_loss(self, W, group):
         """Move a parameter by its gradient; return the step size.
@@ -318,16 +339,8 @@ class ProximalAdam(_ProximalOptimizer):
         eps=1e-8,
         weight_decay=0.0,
     ):
-        defaults = {
-            "lr": lr,
-            "l1": l1,
-            "penalty": penalty,
-            "dim": dim,
-            "betas": betas,
-            "eps": eps,
-            "weight_decay": weight_decay,
-        }
-        super().__init__(params, defaults)
+        own = {"betas": betas, "eps": eps}
+        super().__init__(params, lr, l1, penalty, dim, weight_decay, **own)
 
     def _step_on_loss(self, W, group):
         """Move a parameter by its gradient; return the step size of each weight."""
@@ -366,8 +379,8 @@ def _check_options(group):
             raise TypeError(
                 f"params must hold real floating-point numbers, got {W.dtype}."
             )
-        if group["penalty"] == "l12":
-            check_dims(group["dim"], W.ndim)
+    check_type_of_dims(group["dim"])
+    _check_dims_of_groups(group)
     if "betas" in group:
         betas = group["betas"]
         if not isinstance(betas, tuple | list) or len(betas) != 2:
@@ -381,6 +394,12 @@ def _check_options(group):
         _check_number(group["momentum"], "momentum", below=1.0)
         if group["nesterov"] and group["momentum"] == 0.0:
             raise ValueError("nesterov needs a positive momentum, got momentum=0.")
+
+
+def _check_dims_of_groups(group):
+    if group["penalty"] == "l12" and group["l1"] > 0.0:
+        for W in group["params"]:
+            check_dims(group["dim"], W.ndim)
 
 
 def _check_number(value, name, below=math.inf):

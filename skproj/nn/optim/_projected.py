@@ -37,7 +37,7 @@ def _check_projection(projection):
 
 
 def _has_groups(projection):
-    """Whether `dim` matters; a function of the user's own is taken to look at it."""
+    """Whether `dim` matters, as it may for any callable."""
     return callable(projection) or BALLS[projection].grouped
 
 

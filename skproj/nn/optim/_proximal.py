@@ -40,10 +40,16 @@ def group_soft_threshold_(weight, amount, dim=0):
     """Shrink each group of weights, down to exact zeros if its norm is small.
 
     A number `amount` is subtracted from the l2 norm of each group, which runs along
-    `dim`; a tensor holds a positive amount for each weight.
+    `dim`; a tensor holds a non-negative amount for each weight.
     """
+    if weight.numel() == 0:
+        return weight
     if isinstance(amount, torch.Tensor):
-        norm = _norms_after_threshold(weight, amount, dim)
+        # Ratios of the numbers of a group, and their squares, can be beyond float16.
+        dtype = torch.promote_types(weight.dtype, torch.float32)
+        # A threshold of 0, which may have been rounded to it, leaves 0 / 0 of a zero.
+        amount = amount.to(dtype).clamp(min=torch.finfo(dtype).tiny)
+        norm = _norms_after_threshold(weight.to(dtype), amount, dim)
         return weight.mul_(norm / (norm + amount))
     norm = _norms(weight, dim)
     smallest = torch.finfo(norm.dtype).tiny  # makes 0 / 0 zero

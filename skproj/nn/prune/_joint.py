@@ -11,6 +11,7 @@ from skproj.nn.prune._masks import _GivenMask
 from skproj.nn.prune._weight_groups import (
     GROUPINGS,
     TARGETS,
+    Vectors,
     as_array,
     check_choice,
     check_parameters,
@@ -27,12 +28,13 @@ MIN_KEPT_SHARE = 0.01
 
 
 def _warn_of_nearly_empty(weights, names):
-    """Warn of layers of which little is left, from their pruned weights."""
-    for W, name in zip(weights, names, strict=True):
+    """Warn of layers of which little is left, from pairs of layer and pruned weight."""
+    for (module, W), name in zip(weights, names, strict=True):
         n_kept = np.count_nonzero(W)
-        if n_kept < max(MIN_KEPT_SHARE * W.size, len(W)):
+        n_outputs = len(Vectors(module, W.shape, "filters").cut(W))
+        if n_kept < max(MIN_KEPT_SHARE * W.size, n_outputs):
             warnings.warn(
-                f"{name} keeps {n_kept} of {W.size} weights, for {len(W)} outputs; "
+                f"{name} keeps {n_kept} of {W.size} weights, for {n_outputs} outputs; "
                 "prune less, exclude it, or take another grouping.",
                 UserWarning,
                 stacklevel=4,
@@ -51,7 +53,8 @@ def _prune_jointly(parameters, names, sparsity, grouping, target, normalize):
         for module, name in pairs:
             _GivenMask.apply(module, name, importance_scores=mask)
     _warn_of_nearly_empty(
-        projected, [names[first[0], first[1]] for first, *_ in places]
+        [(module, P) for (module, _), P in zip(weights, projected, strict=True)],
+        [names[first] for first, *_ in places],
     )
 
 

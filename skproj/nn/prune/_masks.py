@@ -1,5 +1,7 @@
 """Pruning methods by projections, as in `torch.nn.utils.prune`."""
 
+import numbers
+
 import torch
 from torch.nn.utils import prune
 
@@ -87,6 +89,16 @@ def _make_copyable(module, method):
     return container
 
 
+def _check_scores(t):
+    """Refuse what has no filters, or no order."""
+    if t.ndim < 2:
+        raise ValueError(
+            f"t must have at least 2 dimensions, got shape {tuple(t.shape)}."
+        )
+    if t.is_complex():
+        raise TypeError(f"t must hold real numbers, got {t.dtype} instead.")
+
+
 class _GivenMask(_CopyablePruning):
     """Prune by a mask that was computed together with those of other layers."""
 
@@ -140,6 +152,7 @@ class HoyerUnstructured(_CopyablePruning):
         {mask}
             Where the projection of `t` is not zero.
         """
+        _check_scores(t)
         weights = [(None, as_array(t * default_mask.to(t.dtype)))]
         (P,) = project_jointly(
             weights, self.sparsity, "layer/filters", self.target, normalize=False
@@ -185,9 +198,9 @@ class ProjectionStructured(_CopyablePruning):
         check_choice(projection, GROUPED, "projection")
         self.projection = projection
         check_type_of_dims(dim)
-        if not isinstance(dim, int):
+        if not isinstance(dim, numbers.Integral):
             raise TypeError(f"dim must be an integer, got {dim!r} instead.")
-        self.dim = dim
+        self.dim = int(dim)
 
     @shared_docs(**DOCS)
     def compute_mask(self, t, default_mask):
@@ -196,6 +209,7 @@ class ProjectionStructured(_CopyablePruning):
         {mask}
             One in the slices whose projection is not zero.
         """
+        _check_scores(t)
         (dim,) = check_dims(self.dim, t.ndim)
         inside = [d for d in range(t.ndim) if d != dim]
         project, _ = BY_BALL[self.projection]
@@ -248,11 +262,11 @@ def hoyer_unstructured(module, name, sparsity, *, target="hoyer"):
     All filters of a layer have the same threshold: the mask is that of the largest
     weights of the layer, except that each filter keeps its largest one.
 
-    What was pruned before stays pruned. As with PyTorch's own methods, `name` becomes
-    the product of ``<name>_orig``, which is trained, and ``<name>_mask``, computed
-    before every forward pass; pruned weights are therefore zero whatever an optimizer
-    does to the original. Unlike with them, the module can be copied by `copy.deepcopy`
-    at any time.
+    Weights that were pruned before stay pruned. As with PyTorch's own methods, `name`
+    becomes the product of ``<name>_orig``, which is trained, and ``<name>_mask``,
+    computed before every forward pass; pruned weights are therefore zero whatever an
+    optimizer does to the original. Unlike with them, the module can be copied by
+    `copy.deepcopy` at any time.
 
     {group_sparse_reference}
 
@@ -309,7 +323,8 @@ def projection_structured(module, name, radius, projection="l1inf", dim=0):
 
     Notes
     -----
-    What was pruned before stays pruned. `hoyer_unstructured` says how the mask works.
+    Weights that were pruned before stay pruned. `hoyer_unstructured` says how the mask
+    works.
 
     {bilevel_reference}
 

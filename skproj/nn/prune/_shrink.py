@@ -410,7 +410,7 @@ def shrink(model, example_inputs):
     activations, dropout, pooling, flattening, sums, products, and concatenations are
     understood. Units that meet in a sum, as in a residual network, are
     removed together or not at all. Around everything else, and around layers that
-    are used twice, have hooks or share weights, all units stay.
+    are used twice, have hooks, or have shared or complex weights, all units stay.
 
     The outputs are those of evaluation mode, up to rounding; the function compares
     them, to 1e-10 in float64 and 1e-5 in float32, of the largest output or of 1. What a

@@ -137,6 +137,14 @@ def _works_in_place(node, name):
     )
 
 
+def _dim_of(node, default):
+    """Return the `dim` of a call, which PyTorch takes as `axis` as well."""
+    given = node.args[1:2] or [
+        node.kwargs[name] for name in ("dim", "axis") if name in node.kwargs
+    ]
+    return given[0] if given else default
+
+
 def _with_options(node):
     """Return the operation of a node as a function of a tensor."""
 
@@ -195,7 +203,10 @@ class UnitGraph:
             needed[roots[empty[-1].outputs[0]]] = True
 
     def _find_fixed_modules(self, graph):
-        """Find modules with hooks, shared weights or several calls: they stay."""
+        """Find modules that stay.
+
+        They have hooks, shared or complex weights, or are called several times.
+        """
         modules = {id(module): module for module in self._modules.values()}
         calls = dict.fromkeys(modules, 0)
         owners = {}
@@ -210,6 +221,8 @@ class UnitGraph:
             if hooked or (calls[key] > 1 and _has_state(module)):
                 fixed.add(key)
             for parameter in module.parameters(recurse=False):
+                if parameter.is_complex():
+                    fixed.add(key)
                 owners.setdefault(id(parameter), set()).add(key)
         shared = (keys for keys in owners.values() if len(keys) > 1)
         return fixed.union(*shared)
@@ -430,8 +443,8 @@ class UnitGraph:
         return self._pool(node, type(module).__name__, value, shape)
 
     def _mean(self, node, value, shape):
-        dims = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else ())
-        dims = (dims,) if isinstance(dims, int) else tuple(dims)
+        dims = _dim_of(node, None)
+        dims = (dims,) if isinstance(dims, int) else tuple(dims or ())
         inside = dims and all(dim % len(shape) > 1 for dim in dims)
         return value if value.dim == 1 and inside else None
 
@@ -439,8 +452,7 @@ class UnitGraph:
         tensors = node.args[0] if node.args else None
         if not isinstance(tensors, list | tuple):
             return None
-        dim = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)
-        dim %= len(self._shape(node))
+        dim = _dim_of(node, 0) % len(self._shape(node))
         values = [self._values[tensor] for tensor in tensors]
         if not any(value is not None and value.dim == dim for value in values):
             return None

@@ -47,6 +47,10 @@ def pruned_or_plain(module, name):
             f"name must be that of a parameter of {type(module).__name__}, "
             f"got {name!r}."
         )
+    if isinstance(parameter, nn.UninitializedParameter) or parameter.is_meta:
+        raise ValueError(
+            f"{name} of {type(module).__name__} must have numbers: initialize it first."
+        )
     return parameter
 
 
@@ -133,7 +137,11 @@ class Vectors:
 
 
 def as_array(W):
-    """Copy a tensor to NumPy, in double precision unless it is float32."""
+    """Return a tensor as an array, in double precision unless it is float32.
+
+    Of complex numbers it is the absolute values.
+    """
+    W = W.abs() if W.is_complex() else W
     dtype = torch.float32 if W.dtype == torch.float32 else torch.float64
     return W.detach().to("cpu", dtype).numpy()
 
