@@ -132,8 +132,7 @@ def select(problem, show_progress=False):
     scores = np.asarray(scores)
     classes = model.classes_ if p.classifies else None
     chosen_by = search if isinstance(search, GridSearchCV) else step
-    results, row = chosen_by.cv_results_, chosen_by.best_index_
-    cv_score, cv_score_name = cv_score_of(problem, chosen_by)
+    cv_score, cv_std, cv_score_name = cv_score_of(problem, chosen_by)
     return SelectionResult(
         verdict=verdict,
         model=model,
@@ -148,7 +147,7 @@ def select(problem, show_progress=False):
             names, support, scores, frequencies, features, y_train, classes
         ),
         cv_score=cv_score,
-        cv_std=float(results["std_test_score"][row]),
+        cv_std=cv_std,
         cv_score_name=cv_score_name,
         comparison=comparison,
         warnings=[*p.warnings, *warnings_on(step, verdict, comparison)],
@@ -284,13 +283,18 @@ def compare(problem, model, predictions, train, test):
 
 
 def cv_score_of(problem, chosen_by):
-    """Return the cross-validated score, and its name."""
-    score = float(chosen_by.cv_results_["mean_test_score"][chosen_by.best_index_])
+    """Return mean and spread of the chosen radius' score over the folds, and its name.
+
+    A loss is positive.
+    """
+    results, row = chosen_by.cv_results_, chosen_by.best_index_
+    score = float(results["mean_test_score"][row])
+    std = float(results["std_test_score"][row])
     if problem.options.scoring is not None:
-        return score, problem.options.scoring
+        return score, std, problem.options.scoring
     if isinstance(chosen_by, GridSearchCV):
-        return score, SEARCH_METRICS[problem.task]
-    return -score, "log loss"
+        return score, std, SEARCH_METRICS[problem.task]
+    return -score, std, "log loss"
 
 
 def warnings_on(step, verdict, comparison):
