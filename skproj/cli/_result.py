@@ -5,9 +5,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-# Attribute of a saved pipeline with the fields of its verdict, as plain values.
-VERDICT_ATTRIBUTE = "verdict_"
-
 
 @dataclass(frozen=True)
 class Verdict:

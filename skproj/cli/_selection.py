@@ -14,7 +14,6 @@ from skproj.cli._errors import CommandError
 from skproj.cli._evidence import decisions_of
 from skproj.cli._features import describe_features
 from skproj.cli._result import (
-    VERDICT_ATTRIBUTE,
     ModelScores,
     Predictions,
     SelectionResult,
@@ -31,6 +30,7 @@ from skproj.cli._split import split_rows
 from skproj.cli._verdict import Judge
 from skproj.utils._splits import make_splits
 from skproj.utils._stability import stability_index
+from skproj.utils._summary import VERDICT_ATTRIBUTE
 
 ALL_FEATURES_KEPT = (
     "No feature could be left out without a worse score; --rule one-standard-error "
