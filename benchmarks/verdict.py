@@ -77,6 +77,7 @@ OPTIONS = {
     "stability": None,
     "target": "target",
     "test_size": 0.25,
+    "threshold": None,
 }
 
 

@@ -25,8 +25,10 @@ from skproj.cli._search import (
     fit_folds,
     fit_search,
     make_search,
+    one_radius,
 )
 from skproj.cli._split import split_rows
+from skproj.cli._threshold import choose_threshold, put_threshold
 from skproj.cli._verdict import Judge
 from skproj.utils._splits import make_splits
 from skproj.utils._stability import stability_index
@@ -115,18 +117,24 @@ def select(problem, show_progress=False):
     )
     search = make_search(p.task, p.method, X_train, y_train, splits, options, p.prepare)
     model = fit_search(search, X_train, y_train, groups_train, show_progress)
-    predictions = predict(model, problem, test)
+    threshold = None
+    if options.threshold is not None:
+        template = one_radius(search, model)
+        threshold = choose_threshold(model, template, X_train, y_train, splits, options)
+    predictor = put_threshold(model, threshold, X_train, y_train)
+    predictions = predict(predictor, problem, test)
     verdict, folds = judge(problem, search, model, predictions, train, test, splits)
-    setattr(model, VERDICT_ATTRIBUTE, asdict(verdict))
 
     step = model["select"]
     features, names = prepared(problem, model, X_train)
     frequencies, index, interval = measure_stability(
         problem, step, folds, features, y_train, groups_train
     )
-    comparison = compare(problem, model, predictions, train, test)
+    comparison = compare(problem, model, predictions, train, test, splits)
     if p.prepare is None:
         model[0].feature_names_in_ = names.astype(object)
+        predictor = put_threshold(model, threshold, X_train, y_train)  # with names
+    setattr(predictor, VERDICT_ATTRIBUTE, asdict(verdict))
     support = step.get_support()
     scores = step.scores_ if hasattr(step, "scores_") else step.feature_importances_
     scores = np.asarray(scores)
@@ -135,7 +143,7 @@ def select(problem, show_progress=False):
     cv_score, cv_std, cv_score_name = cv_score_of(problem, chosen_by)
     return SelectionResult(
         verdict=verdict,
-        model=model,
+        model=predictor,
         task=p.task,
         search=chosen_by,
         eta=float(step.eta_),
@@ -158,6 +166,7 @@ def select(problem, show_progress=False):
         stability=index,
         stability_interval=interval,
         preparation=list(p.preparation),
+        threshold=threshold,
     )
 
 
@@ -257,7 +266,7 @@ def measure_stability(problem, step, folds, X, y, groups):
     return frequencies, float(index), tuple(float(limit) for limit in interval)
 
 
-def compare(problem, model, predictions, train, test):
+def compare(problem, model, predictions, train, test, splits):
     """Return the scores of the selection and of the models to compare with."""
     if len(test) == 0:
         return []
@@ -268,8 +277,8 @@ def compare(problem, model, predictions, train, test):
     others = baselines(p, support, X)
     rows = [(METHOD_NAMES[p.method], int(support.sum()), predictions)]
     for name, n_features, baseline in others:
-        fit_baseline(baseline, X, y)
-        rows.append((name, n_features, predict(baseline, p, test)))
+        fitted = fit_baseline(baseline, X, y, splits, p.options)
+        rows.append((name, n_features, predict(fitted, p, test)))
     return [
         ModelScores(
             name,

@@ -214,6 +214,7 @@ OPTIONS = {
     "stability": None,
     "target": "kind",
     "test_size": 0.25,
+    "threshold": None,
 }
 
 
