@@ -28,7 +28,6 @@ rows, at the same level.
 
 import argparse
 import itertools
-import textwrap
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -64,7 +63,7 @@ TABLES = {
     "200 columns, rare": ("rare", 200),
     "200 columns, numbers": ("numbers", 200),
 }
-TITLES = ["signal", "verdict", "best test", "true model"]
+TITLES = ["signal", "draws", "verdict", "best test", "true model"]
 # Of the command line.
 OPTIONS = {
     "class_weight": None,
@@ -177,8 +176,10 @@ def judge(table, signal, seed, system):
 
 
 def rate(flags):
-    """Write a share in percent, with its standard error."""
+    """Write a share in percent, with its standard error where it varies."""
     share = np.mean(flags)
+    if share in (0.0, 1.0):
+        return f"{100 * share:.0f} %"
     error = np.sqrt(share * (1.0 - share) / len(flags))
     return f"{100 * share:.0f} ± {100 * error:.1f} %"
 
@@ -191,10 +192,10 @@ def tabulate(records):
             own = [r for r in records if (r.table, r.signal) == (table, signal)]
             if not own:
                 continue
-            cells = [rate([not r.predicts for r in own]), "", ""]
+            cells = [str(len(own)), rate([not r.predicts for r in own]), "", ""]
             if SIGNALS[signal]:
-                cells[1] = rate([not r.best_test for r in own])
-                cells[2] = rate([not r.true_model for r in own])
+                cells[2] = rate([not r.best_test for r in own])
+                cells[3] = rate([not r.true_model for r in own])
             rows.append([table, signal, *cells])
     return rows
 
@@ -229,13 +230,8 @@ def main():
     rows = tabulate(records)
     print(as_text(rows))
     if options.rst and records:
-        text = textwrap.fill(
-            f"{max(r.seed for r in records) + 1} tables of 100 rows each; "
-            + describe_conditions(records).replace("\n", " "),
-            width=88,
-            break_on_hyphens=False,
-        )
-        options.rst.write_text(f"{as_rst(rows)}\n{text}\n", encoding="utf-8")
+        text = f"{as_rst(rows)}\n{describe_conditions(records)}\n"
+        options.rst.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
