@@ -74,6 +74,33 @@ def needed_columns(model, names):
     return np.array([j for j, name in enumerate(names) if name in needed])
 
 
+def describe_categories(prepare, support):
+    """Return a sentence on the categories of which a value is selected, if there are.
+
+    Parameters
+    ----------
+    prepare : ColumnTransformer
+        Fitted.
+    support : ndarray of bool of shape (n_features,)
+
+    Returns
+    -------
+    sentences : list of str
+    """
+    sources = np.array(source_columns(prepare))
+    parts = []
+    for name in columns_of(prepare, "text"):
+        own = support[sources == name]
+        if own.any():
+            parts.append(f"{np.count_nonzero(own)} of {len(own)} of {name!r}")
+    if not parts:
+        return []
+    return [
+        f"Values of categories are selected one by one: {', '.join(parts)}. "
+        "Predictions need the whole column."
+    ]
+
+
 def columns_of(prepare, name):
     """Return the columns that a part of a fitted ColumnTransformer works on."""
     for part, _, columns in prepare.transformers_:

@@ -13,6 +13,7 @@ from skproj.cli._baselines import baselines, fit_baseline
 from skproj.cli._errors import CommandError
 from skproj.cli._evidence import decisions_of
 from skproj.cli._features import describe_features
+from skproj.cli._model_input import describe_categories
 from skproj.cli._result import (
     ModelScores,
     Predictions,
@@ -136,6 +137,9 @@ def select(problem, show_progress=False):
         predictor = put_threshold(model, threshold, X_train, y_train)  # with names
     setattr(predictor, VERDICT_ATTRIBUTE, asdict(verdict))
     support = step.get_support()
+    done = list(p.preparation)
+    if p.prepare is not None:
+        done += describe_categories(model["prepare"], support)
     scores = step.scores_ if hasattr(step, "scores_") else step.feature_importances_
     scores = np.asarray(scores)
     classes = model.classes_ if p.classifies else None
@@ -165,7 +169,7 @@ def select(problem, show_progress=False):
         n_test=len(test),
         stability=index,
         stability_interval=interval,
-        preparation=list(p.preparation),
+        preparation=done,
         threshold=threshold,
     )
 
