@@ -191,7 +191,7 @@ def association_test(X, y, classifies, seed):
     p_values = np.array([share_as_large(largest), share_as_large(total)])
     smaller = p_values.min(axis=0)
     return Association(
-        p_value=np.count_nonzero(smaller <= smaller[0]) / n_orders,
+        p_value=float(np.mean(smaller <= smaller[0])),
         feature=feature,
         stands_out=bool(p_values[0, 0] <= p_values[1, 0]),
     )
