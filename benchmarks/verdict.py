@@ -200,6 +200,15 @@ def tabulate(records):
     return rows
 
 
+def describe_false_alarms(records):
+    """Say how often something was found that is not there."""
+    alarms = [r.predicts for r in records if not SIGNALS[r.signal]]
+    return (
+        f"Of {len(alarms)} tables without a signal, {sum(alarms)} were taken for "
+        "predictable."
+    )
+
+
 def parse_arguments():
     """Read the command line."""
     parser = argparse.ArgumentParser(
@@ -230,7 +239,8 @@ def main():
     rows = tabulate(records)
     print(as_text(rows))
     if options.rst and records:
-        text = f"{as_rst(rows)}\n{describe_conditions(records)}\n"
+        notes = [describe_false_alarms(records), describe_conditions(records)]
+        text = "\n".join([as_rst(rows), *notes, ""])
         options.rst.write_text(text, encoding="utf-8")
 
 

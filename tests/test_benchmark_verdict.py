@@ -65,3 +65,6 @@ def test_rates_have_their_errors(bench):
     row = ("10 columns", "one column")
     records = [bench.Draw(*row, i, int(i > 0), 1, 1, "") for i in range(4)]
     assert bench.tabulate(records)[1] == [*row, "4", "25 ± 21.7 %", "0 %", "0 %"]
+    records += [bench.Draw(row[0], "nothing", i, int(i > 2), 0, 0, "") for i in (1, 3)]
+    assert bench.describe_false_alarms(records).startswith("Of 2 tables without a sig")
+    assert "signal, 1 were" in bench.describe_false_alarms(records)
