@@ -65,8 +65,8 @@ class AnnDataTable:
     def feature_names(self, target, drop, groups=None):
         """Return the names of the features that are left over."""
         wanted = [target] if groups is None else [target, groups]
-        require(wanted, list(self._obs), f"{self.path} has no column of obs %s")
-        require(drop, self.columns, f"{self.path} has no feature %s")
+        require(wanted, list(self._obs), self.path, "column of obs")
+        require(drop, self.columns, self.path, "feature")
         others = set(drop)
         return [name for name in self.columns if name not in others]
 
@@ -86,7 +86,7 @@ class AnnDataTable:
 
     def numbers(self, names, *, dtype=None, can_drop=True, allow_missing=False):
         """Return features as an array or a CSR matrix, see `FrameTable.numbers`."""
-        require(names, self.columns, f"{self.path} has no feature %s", WANTED_BY_MODEL)
+        require(names, self.columns, self.path, "feature", WANTED_BY_MODEL)
         place = {name: j for j, name in enumerate(self.columns)}
         X = self._matrix
         if sparse.issparse(X):

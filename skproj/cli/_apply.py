@@ -6,10 +6,11 @@ import numpy as np
 
 from skproj.cli._errors import CommandError
 from skproj.cli._model_input import model_input, needed_columns
-from skproj.cli._models import feature_names, load_model, selection_of, without_names
+from skproj.cli._models import feature_names, load_model, without_names
 from skproj.cli._output import check_free, for_spreadsheets, write_table
 from skproj.cli._tables import ReadOptions, read_table
 from skproj.utils._optional import import_optional
+from skproj.utils._pipelines import selection_of, steps_of
 
 
 def run(options):
@@ -40,7 +41,7 @@ def run(options):
 def selected_names(model, names, path):
     """Return the names of the features that a model uses."""
     step = selection_of(model)
-    has_prepared = "prepare" in getattr(model, "named_steps", {})
+    has_prepared = "prepare" in steps_of(model)
     if step is None or not (has_prepared or len(step.get_support()) == len(names)):
         raise CommandError(f"{path} holds no model that selects features by name.")
     if has_prepared:
@@ -55,7 +56,8 @@ def predictions(model, X):
         columns = {"prediction": model.predict(X)}
         if hasattr(model, "predict_proba"):
             probabilities = model.predict_proba(X)
-            columns["confidence"] = probabilities.max(axis=1)
+            said = np.searchsorted(model.classes_, columns["prediction"])
+            columns["confidence"] = probabilities[np.arange(len(said)), said]
             for label, column in zip(model.classes_, probabilities.T, strict=True):
                 columns[f"probability_{label}"] = column
     return pd.DataFrame(columns)

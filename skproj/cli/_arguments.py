@@ -285,6 +285,12 @@ def add_search_options(parser):
         "class together",
     )
     parser.add_argument(
+        "--threshold",
+        choices=["accuracy", "balanced_accuracy", "f1", "matthews_corrcoef"],
+        help="choose the threshold between two classes by this score in the folds, of "
+        "the rarer class (default: the likelier class is predicted)",
+    )
+    parser.add_argument(
         "--stability",
         nargs="?",
         type=at_least(1),

@@ -3,12 +3,14 @@
 import warnings
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.feature_selection import SelectKBest, f_classif, f_regression
 from sklearn.pipeline import Pipeline
 
 from skproj import SparseSupervisedAutoencoder, SparseSupervisedAutoencoderRegressor
 from skproj.cli._search import first_steps, support_vector_machine
+from skproj.cli._threshold import choose_threshold, put_threshold
 
 
 def baselines(problem, support, X):
@@ -46,9 +48,14 @@ def baselines(problem, support, X):
     ]
 
 
-def fit_baseline(model, X, y):
-    """Fit a model to compare with; the F test warns of constant features."""
+def fit_baseline(model, X, y, splits, options):
+    """Fit a model to compare with, and choose its threshold if that is asked for."""
     with warnings.catch_warnings():
+        # The F test warns of constant features.
         warnings.filterwarnings("ignore", "(?s)Features .* are constant")
         warnings.filterwarnings("ignore", "invalid value encountered in divide")
         model.fit(X, y)
+        if options.threshold is None or isinstance(model[-1], DummyClassifier):
+            return model
+        threshold = choose_threshold(model, clone(model), X, y, splits, options)
+    return put_threshold(model, threshold, X, y)

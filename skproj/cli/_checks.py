@@ -26,10 +26,10 @@ def quote(name):
     return name if name.isidentifier() else "'" + name.replace("'", "'\\''") + "'"
 
 
-def require(names, known, sentence, wanted_by=""):
-    """Raise an error if a name is not known.
+def require(names, known, path, kind, wanted_by=""):
+    """Raise an error if a table lacks a name of a kind, such as "column".
 
-    ``%s`` in the sentence stands for the missing names; `wanted_by` is appended to it.
+    `wanted_by` is appended to the missing names.
     """
     known_names = set(known)
     missing = [name for name in names if name not in known_names]
@@ -38,7 +38,7 @@ def require(names, known, sentence, wanted_by=""):
     hint = near_matches(missing[0], known)
     if not hint:
         hint = f"; there are {join_names(known) or 'none'}"
-    raise CommandError(sentence % join_names(missing) + wanted_by + hint)
+    raise CommandError(f"{path} has no {kind} {join_names(missing)}{wanted_by}{hint}")
 
 
 def check_unique(names, path):

@@ -118,12 +118,32 @@ def combine(evidence, n_folds=0):
     return RankEvidence(float(precisions @ scores / total), float(variance))
 
 
-def single_feature_test(X, y, classifies, seed):
-    """Test whether any single feature is associated with the target.
+@dataclass(frozen=True)
+class Association:
+    """Result of `association_test`.
 
-    The largest share of a feature's variance that the target explains is compared with
-    that for permuted targets, which accounts for the number of features and for their
-    correlations.
+    Attributes
+    ----------
+    p_value : float
+        Of both statistics together; NaN if the data are too large.
+    feature : int
+        The most strongly associated one.
+    stands_out : bool
+        Whether that feature says more than the sum over all of them.
+    """
+
+    p_value: float
+    feature: int
+    stands_out: bool
+
+
+def association_test(X, y, classifies, seed):
+    """Test whether any features are associated with the target.
+
+    Of the shares of the features' variances that the target explains, the largest
+    finds a single strong feature, and the sum finds many weak ones [1]_. The smaller
+    of their p-values is compared with that for permuted targets [2]_, which accounts
+    for the choice, for the number of features and for their correlations.
 
     Parameters
     ----------
@@ -134,10 +154,15 @@ def single_feature_test(X, y, classifies, seed):
 
     Returns
     -------
-    p_value : float
-        NaN if the data are too large.
-    feature : int
-        The most strongly associated one.
+    association : Association
+
+    References
+    ----------
+    .. [1] J. J. Goeman, S. A. van de Geer, F. de Kort, H. C. van Houwelingen, "A
+       global test for groups of genes: testing association with a clinical outcome",
+       Bioinformatics 20(1), 2004, :doi:`10.1093/bioinformatics/btg382`.
+    .. [2] P. H. Westfall, S. S. Young, "Resampling-Based Multiple Testing", Wiley,
+       1993.
     """
     n_rows, n_features = X.shape
     if classifies:
@@ -147,11 +172,11 @@ def single_feature_test(X, y, classifies, seed):
     targets = targets / np.linalg.norm(targets, axis=0)
     n_orders = N_PERMUTATIONS + 1
     if n_rows * n_features * targets.shape[1] * n_orders > MAX_PRODUCTS:
-        return np.nan, -1
+        return Association(np.nan, -1, False)
     random_state = np.random.RandomState(seed)
     orders = [np.arange(n_rows)]
     orders += [random_state.permutation(n_rows) for _ in range(N_PERMUTATIONS)]
-    largest = np.zeros(n_orders)
+    largest, total = np.zeros((2, n_orders))
     best, feature = -1.0, -1
     columns = X.tocsc() if sparse.issparse(X) else X
     width = MAX_BLOCK_ENTRIES // n_rows + 1
@@ -160,11 +185,23 @@ def single_feature_test(X, y, classifies, seed):
         for i, order in enumerate(orders):
             shares = np.square(block @ targets[order]).sum(axis=1)
             largest[i] = max(largest[i], shares.max())
+            total[i] += shares.sum()
             if i == 0 and shares.max() > best:
                 best, feature = shares.max(), start + int(shares.argmax())
-    # Equal shares may differ in the last digits.
-    as_large = np.count_nonzero(largest >= largest[0] * (1.0 - 1e-9))
-    return as_large / n_orders, feature
+    p_values = np.array([share_as_large(largest), share_as_large(total)])
+    smaller = p_values.min(axis=0)
+    return Association(
+        p_value=float(np.mean(smaller <= smaller[0])),
+        feature=feature,
+        stands_out=bool(p_values[0, 0] <= p_values[1, 0]),
+    )
+
+
+def share_as_large(values):
+    """Return for each value the share of all values that are at least as large."""
+    # Equal values may differ in the last digits.
+    places = np.searchsorted(np.sort(values), values * (1.0 - 1e-9))
+    return 1.0 - places / len(values)
 
 
 def standardize(block):

@@ -58,7 +58,7 @@ class FrameTable:
         self._labels = labels
 
     def _require(self, names, known, wanted_by=""):
-        require(names, known, f"{self.path} has no column %s", wanted_by)
+        require(names, known, self.path, "column", wanted_by)
 
     def feature_names(self, target, drop, groups=None):
         """Return the names of the columns that are left over."""

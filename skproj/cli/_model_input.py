@@ -3,8 +3,8 @@
 import numpy as np
 from sklearn.impute import KNNImputer
 
-from skproj.cli._models import selection_of
 from skproj.utils._optional import import_optional
+from skproj.utils._pipelines import selection_of, steps_of
 
 # Of the pipelines of the command line, before "predict", if there is one.
 KNOWN_STEPS = (["scale", "select"], ["prepare", "scale", "select"])
@@ -29,7 +29,7 @@ def model_input(model, names, table):
         Zero, or empty text, where nothing depends on it.
     """
     needed = needed_columns(model, names)
-    prepare = getattr(model, "named_steps", {}).get("prepare")
+    prepare = steps_of(model).get("prepare")
     if prepare is None:
         if len(needed) == len(names):
             return table.numbers(names, can_drop=False)
@@ -59,7 +59,7 @@ def model_input(model, names, table):
 def needed_columns(model, names):
     """Return the places of the columns that the predictions depend on."""
     everything = np.arange(len(names))
-    steps = getattr(model, "named_steps", {})
+    steps = steps_of(model)
     # The pipelines of the command line: nothing before the selection mixes columns.
     if list(steps)[:-1] not in KNOWN_STEPS and list(steps) not in KNOWN_STEPS:
         return everything
@@ -72,6 +72,33 @@ def needed_columns(model, names):
     sources = source_columns(prepare)
     needed = {sources[j] for j in np.flatnonzero(support)}
     return np.array([j for j, name in enumerate(names) if name in needed])
+
+
+def describe_categories(prepare, support):
+    """Return a sentence on the categories of which a value is selected, if there are.
+
+    Parameters
+    ----------
+    prepare : ColumnTransformer
+        Fitted.
+    support : ndarray of bool of shape (n_features,)
+
+    Returns
+    -------
+    sentences : list of str
+    """
+    sources = np.array(source_columns(prepare))
+    parts = []
+    for name in columns_of(prepare, "text"):
+        own = support[sources == name]
+        if own.any():
+            parts.append(f"{np.count_nonzero(own)} of {len(own)} of {name!r}")
+    if not parts:
+        return []
+    return [
+        f"Values of categories are selected one by one: {', '.join(parts)}. "
+        "Predictions need the whole column."
+    ]
 
 
 def columns_of(prepare, name):

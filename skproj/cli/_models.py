@@ -25,13 +25,6 @@ def feature_names(model, path):
     return [str(name) for name in names]
 
 
-def selection_of(model):
-    """Return the last step of a pipeline that selects features, or None."""
-    steps = [step for _, step in getattr(model, "steps", [("", model)])]
-    selecting = [step for step in steps if hasattr(step, "get_support")]
-    return selecting[-1] if selecting else None
-
-
 @contextlib.contextmanager
 def without_names():
     """Let models predict from arrays whose columns are in the order of the names."""

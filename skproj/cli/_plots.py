@@ -128,10 +128,6 @@ def draw_path(selection, path, figure):
     handles = path.legend_.legend_handles
     labels = [text.get_text() for text in path.legend_.get_texts()]
     path.legend_.remove()
-    if not (hasattr(s.search, "path_") or hasattr(s.search, "n_features_path_")):
-        # A grid search has not fitted all training rows at each radius.
-        words = {"number of features": "features, mean of the folds"}
-        labels = [words.get(label, label) for label in labels]
     labels[-1] = (
         f"chosen: η = {s.eta:.3g}, {s.n_selected} feature"
         f"{'' if s.n_selected == 1 else 's'}"

@@ -4,12 +4,10 @@ import csv
 import json
 
 from skproj import persistence
-from skproj.cli._info import describe_model, writer_of
 from skproj.cli._output import as_cell
 from skproj.cli._page import render
 from skproj.cli._plots import draw_plots, path_of, png_of, svg_of
 from skproj.cli._report_numbers import plain, report_numbers
-from skproj.cli._summary import write_summary
 
 PLOTS = ("radius.png", "features.png", "test.png", "curves.png", "calibration.png")
 FILES = (
@@ -24,9 +22,7 @@ FILES = (
 
 def write_report(folder, selection, facts, options):
     """Write the results of a selection into a folder; `facts` are about the data."""
-    model = folder / "model.skops"
-    persistence.dump(selection.model, model)
-    write_summary(model, {**describe_model(selection.model), **writer_of(model)})
+    persistence.dump(selection.model, folder / "model.skops")
     write_features(folder, selection)
     path = path_of(selection)
     plots = draw_plots(selection, path)

@@ -67,6 +67,7 @@ def report_numbers(selection, path, facts, options):
         "stability": {"index": s.stability, "interval": s.stability_interval},
         "warnings": s.warnings,
         "preparation": s.preparation,
+        "threshold": None if s.threshold is None else dataclasses.asdict(s.threshold),
         "class_names": s.class_names,
         "classes": scores_of_classes(s),
         "confusion": confusion(s),

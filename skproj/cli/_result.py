@@ -3,10 +3,6 @@
 from dataclasses import dataclass, field
 
 import numpy as np
-from sklearn.pipeline import Pipeline
-
-# Attribute of a saved pipeline with the fields of its verdict, as plain values.
-VERDICT_ATTRIBUTE = "verdict_"
 
 
 @dataclass(frozen=True)
@@ -116,6 +112,30 @@ class SelectedFeature:
 
 
 @dataclass(frozen=True)
+class Threshold:
+    """From which score on a row is predicted as a class.
+
+    Attributes
+    ----------
+    value : float
+        A probability, or a value of the decision function.
+    label : str or int
+        The class.
+    score_name : str
+    score : float
+        Of the threshold, in the folds that it was chosen by.
+    sentence : str
+        The same in words.
+    """
+
+    value: float
+    label: object
+    score_name: str
+    score: float
+    sentence: str
+
+
+@dataclass(frozen=True)
 class Predictions:
     """Predictions for the rows that are held out; all arrays are empty without any.
 
@@ -142,7 +162,7 @@ class SelectionResult:
     Attributes
     ----------
     verdict : Verdict
-    model : Pipeline
+    model : Pipeline or FixedThresholdClassifier
         Fitted to the training rows, with the names of the features. Its attribute
         `verdict_` is the verdict as a dict.
     task : {"classification", "regression"}
@@ -177,10 +197,12 @@ class SelectionResult:
         Its 95 % confidence interval.
     preparation : list of str
         Sentences on what was done to the columns before the search.
+    threshold : Threshold or None
+        Between two classes, if one was chosen.
     """
 
     verdict: Verdict
-    model: Pipeline
+    model: object
     task: str
     search: object
     eta: float
@@ -201,6 +223,7 @@ class SelectionResult:
     stability: float | None = None
     stability_interval: tuple[float, float] | None = None
     preparation: list[str] = field(default_factory=list)
+    threshold: Threshold | None = None
 
     @property
     def ranking(self):

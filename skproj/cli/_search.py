@@ -226,10 +226,10 @@ def fit_folds(search, model, X, y, splits, options):
     results = (search if is_grid else search["select"]).cv_results_
     radii = np.asarray(results["param_select__eta" if is_grid else "param_eta"], float)
     scores = np.array([results[f"split{i}_test_score"] for i in range(len(splits))])
+    template = one_radius(search, model)
     if is_grid:
-        template, rule, needs = clone(model), search.refit.rule, {}
+        rule, needs = search.refit.rule, {}
     else:
-        template = Pipeline([*clone(model).steps[:-1], ("select", one_radius(search))])
         rule = search["select"].selection_rule
         needs = {
             "n_features": results["mean_n_features"][np.newaxis],
@@ -245,13 +245,17 @@ def fit_folds(search, model, X, y, splits, options):
     return Parallel(n_jobs=options.n_jobs)(calls)
 
 
-def one_radius(search):
-    """Return the autoencoder that a search is for."""
+def one_radius(search, model):
+    """Return the unfitted pipeline for the radius of a model, without a search."""
+    if isinstance(search, GridSearchCV):
+        return clone(model)
     parameters = search["select"].get_params(deep=False)
     known = SparseSupervisedAutoencoder().get_params(deep=False)
     shared = {name: value for name, value in parameters.items() if name in known}
-    # Only the order of the rows matters, and no rows are held back for it.
-    return SparseSupervisedAutoencoder(**{**shared, "calibrate": False})
+    # A calibration leaves the order of the rows as it is, and would hold some back.
+    shared |= {"calibrate": False, "eta": model["select"].eta_}
+    autoencoder = SparseSupervisedAutoencoder(**shared)
+    return Pipeline([*clone(model).steps[:-1], ("select", autoencoder)])
 
 
 def fit_fold(model, X, y):

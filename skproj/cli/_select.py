@@ -16,6 +16,7 @@ from skproj.cli._selection import Problem, select
 from skproj.cli._suspects import suspect_columns, suspect_rows
 from skproj.cli._tables import ReadOptions, read_table
 from skproj.cli._text import STANDARD_INPUT
+from skproj.cli._threshold import check_two_classes
 from skproj.utils._optional import import_optional
 from skproj.utils._wording import join_names
 
@@ -80,6 +81,7 @@ def read_problem(options):
         raise CommandError(f"{options.data} has no features besides the target.")
     column, labels = table.target(options.target), table.labels(options.target)
     task, y = labels_or_numbers(column, labels, options)
+    check_two_classes(task, y, options)
     groups = None if options.groups is None else number_groups(table, options)
     X, prepare, done = prepare_columns(table, names, options)
     suspects, remarks = find_suspects(table, X, y, names, task, options)
@@ -226,7 +228,8 @@ def summary(selection):
         f"Radius eta = {s.eta:.4g}: {s.n_selected} of {len(s.names)} features, "
         f"cross-validated {s.cv_score_name} {s.cv_score:.3f} +- {s.cv_std:.3f}",
     ]
-    for sentence in [*s.preparation, *s.warnings]:
+    decision = [] if s.threshold is None else [s.threshold.sentence]
+    for sentence in [*decision, *s.preparation, *s.warnings]:
         lines += ["", sentence]
     if s.comparison:
         names = [score.name for score in s.comparison[0].scores]

@@ -13,8 +13,8 @@ from skproj.cli._baselines import baselines, fit_baseline
 from skproj.cli._errors import CommandError
 from skproj.cli._evidence import decisions_of
 from skproj.cli._features import describe_features
+from skproj.cli._model_input import describe_categories
 from skproj.cli._result import (
-    VERDICT_ATTRIBUTE,
     ModelScores,
     Predictions,
     SelectionResult,
@@ -26,11 +26,14 @@ from skproj.cli._search import (
     fit_folds,
     fit_search,
     make_search,
+    one_radius,
 )
 from skproj.cli._split import split_rows
+from skproj.cli._threshold import choose_threshold, put_threshold
 from skproj.cli._verdict import Judge
 from skproj.utils._splits import make_splits
 from skproj.utils._stability import stability_index
+from skproj.utils._summary import VERDICT_ATTRIBUTE
 
 ALL_FEATURES_KEPT = (
     "No feature could be left out without a worse score; --rule one-standard-error "
@@ -115,28 +118,36 @@ def select(problem, show_progress=False):
     )
     search = make_search(p.task, p.method, X_train, y_train, splits, options, p.prepare)
     model = fit_search(search, X_train, y_train, groups_train, show_progress)
-    predictions = predict(model, problem, test)
+    threshold = None
+    if options.threshold is not None:
+        template = one_radius(search, model)
+        threshold = choose_threshold(model, template, X_train, y_train, splits, options)
+    predictor = put_threshold(model, threshold, X_train, y_train)
+    predictions = predict(predictor, problem, test)
     verdict, folds = judge(problem, search, model, predictions, train, test, splits)
-    setattr(model, VERDICT_ATTRIBUTE, asdict(verdict))
 
     step = model["select"]
     features, names = prepared(problem, model, X_train)
     frequencies, index, interval = measure_stability(
         problem, step, folds, features, y_train, groups_train
     )
-    comparison = compare(problem, model, predictions, train, test)
+    comparison = compare(problem, model, predictions, train, test, splits)
     if p.prepare is None:
         model[0].feature_names_in_ = names.astype(object)
+        predictor = put_threshold(model, threshold, X_train, y_train)  # with names
+    setattr(predictor, VERDICT_ATTRIBUTE, asdict(verdict))
     support = step.get_support()
+    done = list(p.preparation)
+    if p.prepare is not None:
+        done += describe_categories(model["prepare"], support)
     scores = step.scores_ if hasattr(step, "scores_") else step.feature_importances_
     scores = np.asarray(scores)
     classes = model.classes_ if p.classifies else None
     chosen_by = search if isinstance(search, GridSearchCV) else step
-    results, row = chosen_by.cv_results_, chosen_by.best_index_
-    cv_score, cv_score_name = cv_score_of(problem, chosen_by)
+    cv_score, cv_std, cv_score_name = cv_score_of(problem, chosen_by)
     return SelectionResult(
         verdict=verdict,
-        model=model,
+        model=predictor,
         task=p.task,
         search=chosen_by,
         eta=float(step.eta_),
@@ -148,7 +159,7 @@ def select(problem, show_progress=False):
             names, support, scores, frequencies, features, y_train, classes
         ),
         cv_score=cv_score,
-        cv_std=float(results["std_test_score"][row]),
+        cv_std=cv_std,
         cv_score_name=cv_score_name,
         comparison=comparison,
         warnings=[*p.warnings, *warnings_on(step, verdict, comparison)],
@@ -158,7 +169,8 @@ def select(problem, show_progress=False):
         n_test=len(test),
         stability=index,
         stability_interval=interval,
-        preparation=list(p.preparation),
+        preparation=done,
+        threshold=threshold,
     )
 
 
@@ -258,7 +270,7 @@ def measure_stability(problem, step, folds, X, y, groups):
     return frequencies, float(index), tuple(float(limit) for limit in interval)
 
 
-def compare(problem, model, predictions, train, test):
+def compare(problem, model, predictions, train, test, splits):
     """Return the scores of the selection and of the models to compare with."""
     if len(test) == 0:
         return []
@@ -269,8 +281,8 @@ def compare(problem, model, predictions, train, test):
     others = baselines(p, support, X)
     rows = [(METHOD_NAMES[p.method], int(support.sum()), predictions)]
     for name, n_features, baseline in others:
-        fit_baseline(baseline, X, y)
-        rows.append((name, n_features, predict(baseline, p, test)))
+        fitted = fit_baseline(baseline, X, y, splits, p.options)
+        rows.append((name, n_features, predict(fitted, p, test)))
     return [
         ModelScores(
             name,
@@ -284,13 +296,18 @@ def compare(problem, model, predictions, train, test):
 
 
 def cv_score_of(problem, chosen_by):
-    """Return the cross-validated score, and its name."""
-    score = float(chosen_by.cv_results_["mean_test_score"][chosen_by.best_index_])
+    """Return mean and spread of the chosen radius' score over the folds, and its name.
+
+    A loss is positive.
+    """
+    results, row = chosen_by.cv_results_, chosen_by.best_index_
+    score = float(results["mean_test_score"][row])
+    std = float(results["std_test_score"][row])
     if problem.options.scoring is not None:
-        return score, problem.options.scoring
+        return score, std, problem.options.scoring
     if isinstance(chosen_by, GridSearchCV):
-        return score, SEARCH_METRICS[problem.task]
-    return -score, "log loss"
+        return score, std, SEARCH_METRICS[problem.task]
+    return -score, std, "log loss"
 
 
 def warnings_on(step, verdict, comparison):

@@ -4,18 +4,14 @@ import numpy as np
 from scipy.stats import norm
 from scipy.stats import t as student
 
-from skproj.cli._evidence import (
-    combine,
-    rank_evidence,
-    single_feature_test,
-)
+from skproj.cli._evidence import association_test, combine, rank_evidence
 from skproj.cli._result import Verdict
 
 # How rarely chance alone may pass each of the three tests, of which one is enough. The
-# sum is less than 5 %.
+# sum is less than 5 %, and most of it is for the test that finds most.
 HELD_OUT_LEVEL = 0.005
 COMBINED_LEVEL = 0.014
-SINGLE_FEATURE_LEVEL = 0.025
+ASSOCIATION_LEVEL = 0.03
 
 SCORE_NAMES = {"classification": "AUC", "regression": "rank correlation"}
 TRIVIAL_SCORES = {"classification": 0.5, "regression": 0.0}
@@ -73,12 +69,12 @@ class Judge:
         Parameters
         ----------
         X : {ndarray, CSR matrix} of shape (n_rows, n_features)
-            All rows, for the test of single features.
+            All rows, for the test of association.
         y : ndarray of shape (n_rows,)
         names : list of str
         seed : int
         grouped : bool, default=False
-            Whether rows belong to groups; single features are then not tested.
+            Whether rows belong to groups; association is then not tested.
 
         Returns
         -------
@@ -93,12 +89,19 @@ class Judge:
             return self._say(True, evidence)
         if not grouped:
             classifies = self.task == "classification"
-            p_value, feature = single_feature_test(X, y, classifies, seed)
-            if p_value <= SINGLE_FEATURE_LEVEL:
-                return self._say(True, evidence, names[feature], p_value)
+            found = association_test(X, y, classifies, seed)
+            if found.p_value <= ASSOCIATION_LEVEL:
+                return self._say(True, evidence, self._describe(found, names))
         return self._say(False, evidence)
 
-    def _say(self, predicts, evidence, feature=None, p_value=None):
+    def _describe(self, found, names):
+        """Return the beginning of a sentence on an association."""
+        what = f"associated with {self.target!r} (p = {found.p_value:.3f}"
+        if found.stands_out:
+            return f"{str(names[found.feature])!r} is {what} among all features)"
+        return f"The features together are {what}), though none stands out"
+
+    def _say(self, predicts, evidence, association=None):
         name, trivial = SCORE_NAMES[self.task], TRIVIAL_SCORES[self.task]
         score = trivial if evidence is None else evidence.score
         error = np.inf if evidence is None else np.sqrt(evidence.variance)
@@ -106,13 +109,12 @@ class Judge:
         if not predicts:
             sentence = f"Nothing predicts {self.target!r} better than chance: "
             sentence += f"{by_chance}, on rows not used for training."
-        elif feature is None:
+        elif association is None:
             sentence = f"The selected features predict {self.target!r}: {by_chance}, "
             sentence += "on rows not used for training."
         else:
             sentence = (
-                f"{feature!r} is associated with {self.target!r} (p = {p_value:.3f} "
-                "among all features), but the model is not certain to predict it: "
+                f"{association}; but the model is not certain to predict it: "
                 f"{by_chance}, on rows not used for training."
             )
         return Verdict(

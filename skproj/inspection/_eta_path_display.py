@@ -44,6 +44,8 @@ class EtaPathDisplay:
         Index of the chosen radius, if one was chosen.
     score_name : str, default="score"
         Name of the score.
+    n_features_are_means : bool, default=False
+        Whether `n_features` are means over the folds, which the legend then says.
 
     Attributes
     ----------
@@ -117,6 +119,7 @@ class EtaPathDisplay:
         params=None,
         chosen_index=None,
         score_name="score",
+        n_features_are_means=False,
     ):
         self.etas = np.asarray(etas, dtype=np.float64)
         self.n_features = n_features if n_features is None else np.asarray(n_features)
@@ -132,6 +135,7 @@ class EtaPathDisplay:
         )
         self.chosen_index = chosen_index
         self.score_name = score_name
+        self.n_features_are_means = n_features_are_means
 
     @property
     def chosen_eta(self):
@@ -177,6 +181,7 @@ class EtaPathDisplay:
         counts = _counts_with_all_samples(step)
         if counts is not None:
             display.n_features = np.array([counts[eta] for eta in display.etas])
+            display.n_features_are_means = False
         return display.plot(ax)
 
     @classmethod
@@ -208,7 +213,8 @@ class EtaPathDisplay:
         n_features : str or array-like of shape (n_candidates,), default=None
             Number of kept features, or the column of `results` that has it. None takes
             "mean_n_features" or "mean_test_n_features" if there is one of them; the
-            latter is what a further scorer called "n_features" gives.
+            latter is what a further scorer called "n_features" gives. The legend says
+            of a column whose name begins with "mean_" that it has means of the folds.
         score_name : str, default=None
             Name of the score. None is the `scoring` of the search if that is a string,
             and `metric` otherwise.
@@ -327,7 +333,11 @@ class EtaPathDisplay:
             color=CONTRAST_COLOR,
             marker="s",
             linestyle="--",
-            label="number of features",
+            label=(
+                "features, mean of the folds"
+                if self.n_features_are_means
+                else "number of features"
+            ),
         )
         positive = self.n_features[self.n_features > 0]
         if spans_decades(positive):
@@ -347,6 +357,8 @@ class EtaPathDisplay:
         if self.n_features is not None:
             n_kept = round(float(self.n_features[self.chosen_index]), 1)
             label += f", {n_kept:g} feature{'' if n_kept == 1 else 's'}"
+            if self.n_features_are_means:
+                label += " on average"
         self.chosen_line_ = ax.axvline(
             x[self.chosen_index], color="black", linestyle=":", label=label
         )
@@ -441,6 +453,7 @@ def _read_results(
     rows = np.array(list(rows.values()))[order]
     if n_features is None:
         n_features = next((name for name in COUNT_COLUMNS if name in results), None)
+    are_means = isinstance(n_features, str) and n_features.startswith("mean_")
     if isinstance(n_features, str):
         if n_features not in results:
             raise ValueError(f"n_features must be a column, got {n_features!r}.")
@@ -458,6 +471,7 @@ def _read_results(
         "params": [params[row] for row in rows],
         "chosen_index": int(np.flatnonzero(rows == chosen_row)[0]),
         "score_name": score_name or metric,
+        "n_features_are_means": are_means,
     }
 
 

@@ -10,10 +10,12 @@ from sklearn.base import BaseEstimator
 
 from skproj._version import __version__
 from skproj.persistence._archives import unpack
+from skproj.persistence._description import describe_model
 from skproj.persistence._files import write
 from skproj.utils._docs import shared_docs
 from skproj.utils._optional import import_optional
 from skproj.utils._state import VersionedState
+from skproj.utils._summary import with_summary
 
 # The comment of the archive that a file is names the version that wrote it.
 WRITER = f"skproj {__version__}"
@@ -75,7 +77,7 @@ def dump(estimator, path):
     had happened. A network comes back on the CPU. What `partial_fit` has to remember
     comes back where it was, for instance on a GPU, or is lost if that is missing;
     the next part then starts from the fitted network. The file also says which version
-    of skproj wrote it.
+    of skproj wrote it, and has a summary for ``skproj info``.
 
     {skops_reference}
 
@@ -104,6 +106,8 @@ def dump(estimator, path):
         _check_states(estimator)
         data = skops_io.dumps(estimator, compression=zipfile.ZIP_DEFLATED)
         data = _sign(data)
+        lines = {**describe_model(estimator), "written by": WRITER}
+        data = with_summary(data, lines)
         foreign = _untrusted_types(skops_io, data)
     except Exception as error:  # depends on the object that cannot be described
         raise ValueError(f"This {name} cannot be saved: {error}") from error

@@ -130,6 +130,14 @@ def test_missing_files_get_one_line(result, data, tmp_path, capsys):
         )
 
 
+def test_a_path_may_have_a_percent_sign(tmp_path, capsys):
+    path = tmp_path / "100%sure.csv"
+    make_frame().to_csv(path, index=False)
+    assert select(path, target="Kind") == 2
+    error = capsys.readouterr().err
+    assert "100%sure.csv has no column 'Kind'; did you mean 'kind'?" in error
+
+
 def test_several_columns_in_h5ad_with_the_same_name(tmp_path, capsys):
     with pytest.warns(UserWarning, match="Variable names are not unique"):
         adata = anndata.AnnData(

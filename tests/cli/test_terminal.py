@@ -1,12 +1,15 @@
 """What a user of the terminal meets first: speed, help, completion and progress."""
 
+import io
 import os
 import shutil
 import subprocess
 import sys
 import zipfile
 
+import numpy as np
 import pytest
+import skops.io
 from cli_helpers import make_frame, select
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -14,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 import skproj
 from skproj import persistence
 from skproj.cli import main
-from skproj.cli._summary import SUMMARY, read_summary, write_summary
+from skproj.utils._summary import SUMMARY, read_summary, with_summary
 
 BAR = "Selection of features"
 HEAVY = {"torch", "sklearn", "pandas", "matplotlib", "scipy"}
@@ -65,29 +68,40 @@ def test_info_of_a_model_that_a_program_has_saved(tmp_path, capsys):
     model = make_pipeline(StandardScaler(), skproj.ProjectionFeatureSelector())
     path = tmp_path / "model.skops"
     persistence.dump(model.fit(X, y), path)
+    code, modules = run_apart("info", path)
+    assert code == 0
+    assert modules.isdisjoint(HEAVY)
     assert main(["info", str(path)]) == 0
     printed = capsys.readouterr().out
     assert "StandardScaler, ProjectionFeatureSelector" in printed
     assert f"skproj {skproj.__version__}" in printed
+    assert f"{model[-1].get_support().sum()} of 8" in printed
 
 
-def test_summary_does_not_change_the_model(result, tmp_path):
+def test_info_of_a_file_without_a_summary(tmp_path, capsys):
+    """As skops writes it: the model is loaded."""
     path = tmp_path / "model.skops"
-    shutil.copy(result / "model.skops", path)
-    frame = make_frame()
-    X = frame.drop(columns="kind")
-    model = persistence.load(path)
+    skops.io.dump(StandardScaler().fit(np.eye(3)), path)
+    assert main(["info", str(path)]) == 0
+    printed = capsys.readouterr().out
+    assert printed.split() == ["file", str(path), "model", "StandardScaler"]
+
+
+def test_summary_of_a_copy_is_the_same(result, tmp_path):
+    """With the verdict, which a program that loads the model keeps."""
+    summary = read_summary(result / "model.skops")
+    assert list(summary)[:2] == ["verdict", "model"]
     copy = tmp_path / "copy.skops"
-    persistence.dump(model, copy)
-    assert read_summary(copy) is None
-    write_summary(copy, {"model": "ä", "eta": 3})
-    assert read_summary(copy) == {"model": "ä", "eta": "3"}
-    assert (persistence.load(copy).predict(X) == model.predict(X)).all()
+    persistence.dump(persistence.load(result / "model.skops"), copy)
+    assert read_summary(copy) == summary
 
 
 def test_summary_cannot_move_the_cursor(tmp_path, capsys):
     path = tmp_path / "model.skops"
-    write_summary(path, {"model\n": "\x1b[2Jgone\u202e"})
+    empty = io.BytesIO()
+    zipfile.ZipFile(empty, "w").close()
+    lines = {"model\n": "\x1b[2Jgone\u202e"}
+    path.write_bytes(with_summary(empty.getvalue(), lines))
     assert main(["info", str(path)]) == 0
     printed = capsys.readouterr().out
     assert "\x1b" not in printed

@@ -111,6 +111,9 @@ def test_path_of_search(search, form):
         ):
             assert values[i] == search.cv_results_[column][row]
     np.testing.assert_array_equal(display.line_.get_ydata(), display.mean_scores)
+    counts, choice = texts(display.legend_)[-2:]
+    assert counts == "features, mean of the folds"
+    assert choice.endswith(" features on average")
 
 
 def test_path_of_search_with_several_scores(search):
@@ -131,6 +134,7 @@ def test_path_of_search_with_given_counts(search):
     rows = [search.cv_results_["params"].index(params) for params in display.params]
     np.testing.assert_array_equal(display.line_features_.get_ydata(), counts[rows])
     assert display.ax_.get_ylabel() == "Share"
+    assert texts(display.legend_)[-2] == "number of features"
 
 
 def test_path_of_search_without_counts():

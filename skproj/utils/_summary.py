@@ -1,21 +1,26 @@
 """Summary of a model within its file, to be read without the libraries of the model."""
 
+import io
 import json
 import zipfile
 
 SUMMARY = "summary.json"
+# Attribute of a saved pipeline with the fields of its verdict, as plain values.
+VERDICT_ATTRIBUTE = "verdict_"
 # Of a file that may come from anywhere, no more than this is read.
 MAX_SUMMARY_SIZE = 2**20
 
 
-def write_summary(path, lines):
-    """Add names and values, all of them text, to a file that holds a model."""
-    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+def with_summary(data, lines):
+    """Add names and values, all of them text, to the bytes of a model's file."""
+    buffer = io.BytesIO(data)
+    with zipfile.ZipFile(buffer, "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(SUMMARY, json.dumps(lines, ensure_ascii=False))
+    return buffer.getvalue()
 
 
 def read_summary(path):
-    """Return what `write_summary` has written, or None if that is nothing.
+    """Return what `with_summary` has added, or None if that is nothing.
 
     The file may come from anywhere: there are no characters that move the cursor.
     """

@@ -1,0 +1,55 @@
+"""Description of a model in a few lines of text."""
+
+import numpy as np
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import FixedThresholdClassifier
+
+from skproj.utils._pipelines import selection_of, steps_of
+from skproj.utils._summary import VERDICT_ATTRIBUTE
+from skproj.utils._wording import join_names
+
+MAX_NAMES = 20
+
+
+def describe_model(model):
+    """Return the main properties of a model as text, by name; few if it is not fitted.
+
+    Parameters
+    ----------
+    model : estimator object
+
+    Returns
+    -------
+    lines : dict of str
+    """
+    lines = {}
+    verdict = getattr(model, VERDICT_ATTRIBUTE, None)
+    if isinstance(verdict, dict):
+        lines["verdict"] = verdict["sentence"]
+    lines["model"] = ", ".join(type(step).__name__ for step in steps_of(model).values())
+    if isinstance(model, FixedThresholdClassifier):
+        lines["threshold"] = f"{model.threshold:.4g} for {model.pos_label!r}"
+    step = selection_of(model)
+    if hasattr(step, "eta_"):
+        lines["eta"] = f"{step.eta_:.6g}"
+    support = support_of(step)
+    if support is not None:
+        lines["features"] = f"{np.count_nonzero(support)} of {len(support)}"
+        names = getattr(model, "feature_names_in_", None)
+        if names is not None and len(names) == len(support):
+            selected = np.asarray(names)[support].tolist()
+            lines["selected"] = join_names(selected, at_most=MAX_NAMES)
+    classes = getattr(model, "classes_", None)
+    if isinstance(classes, np.ndarray):
+        lines["classes"] = join_names(classes.tolist(), at_most=MAX_NAMES)
+    return lines
+
+
+def support_of(step):
+    """Return which features a step selects, or None if that is not known."""
+    if step is None:
+        return None
+    try:
+        return step.get_support()
+    except NotFittedError:
+        return None
