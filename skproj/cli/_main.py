@@ -15,6 +15,7 @@ from skproj.cli._errors import CommandError, check_is_file
 COMMANDS = {
     "select": "skproj.cli._select",
     "apply": "skproj.cli._apply",
+    "export": "skproj.cli._export",
     "info": "skproj.cli._info",
     "datasets": "skproj.cli._datasets",
 }
