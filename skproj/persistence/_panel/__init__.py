@@ -4,7 +4,17 @@ from skproj.persistence._panel._export import (
     describe_panel,
     export_panel,
     feature_rows,
+    needed_features,
     panel_source,
 )
+from skproj.persistence._panel._features import NotTraceable, places_of
 
-__all__ = ["describe_panel", "export_panel", "feature_rows", "panel_source"]
+__all__ = [
+    "NotTraceable",
+    "describe_panel",
+    "export_panel",
+    "feature_rows",
+    "needed_features",
+    "panel_source",
+    "places_of",
+]

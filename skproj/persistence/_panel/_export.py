@@ -5,11 +5,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from sklearn.feature_selection import SelectorMixin
 
 from skproj._version import __version__
 from skproj.persistence._files import write
 from skproj.persistence._panel._features import Features, NotTraceable, trace
-from skproj.persistence._panel._heads import NotExportable, describe_predictor
+from skproj.persistence._panel._heads import (
+    NotExportable,
+    describe_predictor,
+    is_autoencoder,
+)
 from skproj.utils._validation import check_is_fitted
 
 # The file with the predictions is this module with numbers in two of its lines.
@@ -161,20 +166,39 @@ def describe_panel(estimator):
             f"This {name} cannot be exported: it does not know the names of its "
             "columns, because it was not fitted to a data frame."
         )
-    steps = [step for _, step in getattr(estimator, "steps", [("", estimator)])]
     try:
-        features = Features.of_columns(columns)
-        for step in steps[:-1]:
-            features = trace(step, features)
-        model, classes, importances = describe_predictor(steps[-1])
+        features = needed_features(estimator, columns)
+        model, classes = describe_predictor(steps_of(estimator)[-1])
     except (NotTraceable, NotExportable) as error:
         raise ValueError(f"This {name} cannot be exported: {error}.") from None
-    if importances is not None:
-        features = replace(features, weights=importances)
-        features = features.take(importances != 0)
     if len(features) == 0:
         raise ValueError(f"This {name} cannot be exported: it selects no feature.")
     return Panel([str(column) for column in columns], features, model, classes)
+
+
+def needed_features(estimator, columns):
+    """Return the `Features` that the predictions of a fitted estimator depend on.
+
+    Raises
+    ------
+    NotTraceable
+        If a step is not known to work on each column by itself.
+    """
+    *before, last = steps_of(estimator)
+    features = Features.of_columns(columns)
+    for step in before:
+        features = trace(step, features)
+    if isinstance(last, SelectorMixin):
+        return trace(last, features)
+    if not is_autoencoder(last):
+        return features
+    weights = last.feature_importances_.astype(np.float64)
+    return replace(features, weights=weights).take(last.get_support())
+
+
+def steps_of(estimator):
+    """Return the steps of a pipeline, or the estimator itself."""
+    return [step for _, step in getattr(estimator, "steps", [("", estimator)])]
 
 
 def feature_rows(panel, details=None):

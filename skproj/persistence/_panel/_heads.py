@@ -42,14 +42,11 @@ def describe_predictor(predictor):
         predictions needs, with arrays as ndarray.
     classes : list or None
         None for a regression.
-    importances : ndarray of shape (n_features,) or None
-        If the predictor selects features: zero for those that it does not take.
     """
     if isinstance(predictor, TransformedTargetRegressor):
         return describe_scaled_target(predictor)
-    importances = None
     if is_autoencoder(predictor):
-        model, importances = describe_autoencoder(predictor)
+        model = describe_autoencoder(predictor)
     elif isinstance(predictor, LogisticRegression):
         model = describe_logistic(predictor)
     elif isinstance(predictor, LINEAR_REGRESSORS):
@@ -65,7 +62,7 @@ def describe_predictor(predictor):
             raise NotExportable(f"its last step, {name}, selects and cannot predict")
         raise NotExportable(f"it predicts by {name}; possible are {POSSIBLE}")
     classes = getattr(predictor, "classes_", None)
-    return model, None if classes is None else classes.tolist(), importances
+    return model, None if classes is None else classes.tolist()
 
 
 def is_autoencoder(predictor):
@@ -81,7 +78,7 @@ def is_autoencoder(predictor):
 
 
 def describe_autoencoder(predictor):
-    """Return the encoder, and the importances of the features."""
+    """Return the encoder, whose inputs are the selected features."""
     if getattr(predictor, "_y_ndim_", 1) > 1:
         raise NotExportable("it predicts several targets")
     layers = [
@@ -97,10 +94,7 @@ def describe_autoencoder(predictor):
     else:
         model["center"] = float(predictor.target_mean_[0])
         model["scale"] = float(predictor.target_scale_[0])
-    importances = np.zeros(predictor.n_features_in_)
-    columns = predictor._columns_
-    importances[columns] = predictor.feature_importances_[columns]
-    return model, importances
+    return model
 
 
 def describe_logistic(predictor):
@@ -159,9 +153,9 @@ def describe_scaled_target(predictor):
     transformer = predictor.transformer_
     if not isinstance(transformer, StandardScaler) or predictor._training_dim > 1:
         raise NotExportable("its target is transformed by more than a StandardScaler")
-    model, classes, importances = describe_predictor(predictor.regressor_)
+    model, classes = describe_predictor(predictor.regressor_)
     scale = 1.0 if transformer.scale_ is None else float(transformer.scale_[0])
     center = float(transformer.mean_[0]) if transformer.with_mean else 0.0
     model["center"] = model["center"] * scale + center
     model["scale"] *= scale
-    return model, classes, importances
+    return model, classes
