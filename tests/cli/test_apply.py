@@ -240,9 +240,9 @@ def test_apply_needs_the_selected_columns_of_any_pipeline(tmp_path, capsys):
         assert main(["apply", str(path), str(out)]) == 0
         lines = capsys.readouterr().out.splitlines()[1:]
         assert [line.split(",")[1] for line in lines] == model.predict(X).tolist()
-    frame[["site", "gene0"]].to_csv(out, index=False)
+    frame[["gene1", "gene0"]].to_csv(out, index=False)
     assert main(["apply", str(path), str(out)]) == 2
-    assert "no column 'gene1', which the model needs" in capsys.readouterr().err
+    assert "no column 'site', which the model needs" in capsys.readouterr().err
 
 
 def test_apply_needs_all_columns_where_they_are_mixed(data, tmp_path, capsys):
