@@ -3,7 +3,7 @@
 import csv
 import json
 
-from skproj.cli._errors import CommandError, check_is_file
+from skproj.cli._errors import CommandError
 from skproj.cli._output import as_cell, check_free, new_folder
 
 TABLE, PROGRAM = "panel.csv", "panel_model.py"
@@ -29,7 +29,6 @@ def run(options):
 def find_model(path):
     """Return the file of the model of a result, which may be its folder."""
     if not path.is_dir():
-        check_is_file(path)
         return path
     model = path / "model.skops"
     if not model.is_file():

@@ -83,6 +83,9 @@ def check_inputs(options):
         path = getattr(options, name, None)
         if path is not None and str(path) != "-":  # the standard input
             check_is_file(path)
+    result = getattr(options, "result", None)
+    if result is not None and not result.is_dir():
+        check_is_file(result)
 
 
 def explain(error):

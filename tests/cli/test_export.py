@@ -227,3 +227,21 @@ def test_models_that_cannot_be_exported_leave_nothing(data, tmp_path, capsys):
     (panel / "notes.txt").write_text("mine")
     assert export(out, panel) == 2
     assert "--overwrite replaces what is there" in capsys.readouterr().err
+
+
+def test_names_are_no_formulas_in_a_spreadsheet(tmp_path):
+    """The program knows them as they are."""
+    frame = make_frame().rename(columns={"gene0": '=1+"1"', "gene1": "@\r\nb'''"})
+    frame["kind"] = "-" + frame["kind"]
+    path, out = tmp_path / "table.parquet", tmp_path / "out"
+    frame.to_parquet(path)
+    assert select(path, "--eta", 0.1, "--out", out) == 0
+    assert export(out, tmp_path / "panel") == 0
+    rows = read_panel(tmp_path / "panel")
+    assert {row["name"] for row in rows} == {'\'=1+"1"', "'@\n\nb'''"}
+    assert {row["direction"] for row in rows} <= {"'-red", "'-green", "'-blue"}
+    table = tmp_path / "table.csv"
+    frame.to_csv(table, index=False)
+    found = predictions(tmp_path / "panel", table)
+    expected = persistence.load(out / "model.skops").predict(frame.iloc[:, :-1])
+    assert found["prediction"].tolist() == ["'" + label for label in expected]
