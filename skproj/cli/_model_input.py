@@ -3,10 +3,14 @@
 import numpy as np
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import KNNImputer, SimpleImputer
-from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from skproj.persistence._panel import NotTraceable, needed_features, places_of
+from skproj.persistence._panel import (
+    NotTraceable,
+    needed_features,
+    places_of,
+    steps_of,
+)
 from skproj.utils._optional import import_optional
 
 
@@ -96,13 +100,6 @@ def encoded_columns(prepare, names):
                     knows_missing = any(value != value for value in values)
                     encoded[names[j]] = values, imputes or knows_missing
     return encoded
-
-
-def steps_of(estimator):
-    """Return the steps of a pipeline, or the estimator itself."""
-    if isinstance(estimator, Pipeline):
-        return [step for _, step in estimator.steps]
-    return [estimator]
 
 
 def leaves_of(prepare):

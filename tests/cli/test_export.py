@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from cli_helpers import make_frame, select, selected
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -245,3 +247,21 @@ def test_names_are_no_formulas_in_a_spreadsheet(tmp_path):
     found = predictions(tmp_path / "panel", table)
     expected = persistence.load(out / "model.skops").predict(frame.iloc[:, :-1])
     assert found["prediction"].tolist() == ["'" + label for label in expected]
+
+
+def test_confidence_is_that_of_the_predicted_class(tmp_path):
+    frame = make_frame(n_classes=2)
+    X, y = frame.drop(columns="kind"), frame["kind"]
+    pipeline = make_pipeline(StandardScaler(), LogisticRegression(C=0.01)).fit(X, y)
+    frozen = FrozenEstimator(pipeline)
+    model = FixedThresholdClassifier(frozen, threshold=0.3, pos_label="red").fit(X, y)
+    path, table = tmp_path / "model.skops", tmp_path / "table.csv"
+    persistence.dump(model, path)
+    assert export(path, tmp_path / "panel") == 0
+    X.to_csv(table)
+    found = predictions(tmp_path / "panel", table)
+    assert found["prediction"].tolist() == model.predict(X).tolist()
+    of_red = found["prediction"] == "red"
+    expected = found["probability_green"].where(~of_red, found["probability_red"])
+    assert found["confidence"].equals(expected.rename("confidence"))
+    assert (found["confidence"] < 0.5).any()

@@ -12,9 +12,10 @@ from sklearn.compose import (
     make_column_transformer,
 )
 from sklearn.feature_selection import VarianceThreshold
+from sklearn.frozen import FrozenEstimator
 from sklearn.impute import KNNImputer, SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import (
     MaxAbsScaler,
@@ -299,6 +300,23 @@ def test_panel_is_readable(tmp_path):
         means = column.groupby(y).mean()
         assert feature["direction"] == means.idxmax()
     np.testing.assert_allclose(logit, model.decision_function(X), atol=DOUBLE)
+
+
+@pytest.mark.parametrize("label", ["green", "red", None])
+@pytest.mark.parametrize(
+    ("last", "threshold"),
+    [(LogisticRegression(), 0.2), (LogisticRegression(), "auto"), (SVC(), 0.7)],
+    ids=["probability", "auto", "decision"],
+)
+def test_thresholds(last, threshold, label, tmp_path):
+    X, y = make_table(2)
+    pipeline = make_pipeline(StandardScaler(), select(), last).fit(X, y)
+    model = FixedThresholdClassifier(
+        FrozenEstimator(pipeline), threshold=threshold, pos_label=label
+    ).fit(X, y)
+    differ = (model.predict(X) != pipeline.predict(X)).any()
+    assert differ == (threshold != "auto")
+    assert_same(model, X, tmp_path / "panel.py")
 
 
 def test_searches_and_loaded_models(tmp_path):

@@ -6,6 +6,7 @@ from skproj.persistence._panel._export import (
     feature_rows,
     needed_features,
     panel_source,
+    steps_of,
 )
 from skproj.persistence._panel._features import NotTraceable, places_of
 
@@ -17,4 +18,5 @@ __all__ = [
     "needed_features",
     "panel_source",
     "places_of",
+    "steps_of",
 ]

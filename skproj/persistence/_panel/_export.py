@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 from sklearn.feature_selection import SelectorMixin
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import FixedThresholdClassifier
 
 from skproj._version import __version__
 from skproj.persistence._files import write
@@ -13,6 +15,7 @@ from skproj.persistence._panel._features import Features, NotTraceable, trace
 from skproj.persistence._panel._heads import (
     NotExportable,
     describe_predictor,
+    describe_threshold,
     is_autoencoder,
 )
 from skproj.utils._validation import check_is_fitted
@@ -78,8 +81,8 @@ def export_panel(estimator, path, *, directions=None):
         A pipeline, fitted to a data frame. It ends with a sparse supervised
         autoencoder, or with an SVC, SVR, LogisticRegression or linear regressor of
         scikit-learn. Before, there may be selectors, scalers, a SimpleImputer, a
-        OneHotEncoder and a ColumnTransformer of these. Of a search, the best estimator
-        is taken.
+        OneHotEncoder and a ColumnTransformer of these. Around it, there may be a
+        FixedThresholdClassifier. Of a search, the best estimator is taken.
     path : str or path-like
         Where to write, by habit with the suffix ``.py``. A file that is there is
         replaced, at once and only when all is written.
@@ -104,8 +107,9 @@ def export_panel(estimator, path, *, directions=None):
     Notes
     -----
     The file computes in float64. Its predictions are those of the estimator up to
-    rounding: about 1e-14 if the estimator computes in float64, and 1e-7 for
-    probabilities of a network in float32.
+    rounding: about 1e-14 if the estimator computes in float64, and below 1e-6 for
+    probabilities of a network in float32. A pipeline that gets columns in float32 also
+    standardises them so, which loses digits where the mean is large.
 
     The votes of a support vector machine for more than two classes are those of LIBSVM
     [1]_. It holds its support vectors, which are rows of the training data: the file
@@ -169,6 +173,8 @@ def describe_panel(estimator):
     try:
         features = needed_features(estimator, columns)
         model, classes = describe_predictor(steps_of(estimator)[-1])
+        if isinstance(estimator, FixedThresholdClassifier):
+            model["threshold"] = describe_threshold(estimator, model)
     except (NotTraceable, NotExportable) as error:
         raise ValueError(f"This {name} cannot be exported: {error}.") from None
     if len(features) == 0:
@@ -197,7 +203,11 @@ def needed_features(estimator, columns):
 
 
 def steps_of(estimator):
-    """Return the steps of a pipeline, or the estimator itself."""
+    """Return the steps of a pipeline, or the estimator itself, without a threshold."""
+    if isinstance(estimator, FixedThresholdClassifier):
+        return steps_of(estimator.estimator_)
+    if isinstance(estimator, FrozenEstimator):
+        return steps_of(estimator.estimator)
     return [step for _, step in getattr(estimator, "steps", [("", estimator)])]
 
 

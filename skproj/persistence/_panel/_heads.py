@@ -144,6 +144,22 @@ def describe_svm(predictor):
     return model
 
 
+def describe_threshold(classifier, model):
+    """Return from which score on a FixedThresholdClassifier predicts which class."""
+    is_probability = "temperature" in model and (
+        classifier.response_method in ("auto", "predict_proba")
+    )
+    value = classifier.threshold
+    if value == "auto":
+        value = 0.5 if is_probability else 0.0
+    label, (_, second) = classifier.pos_label, classifier.classes_
+    return {
+        "value": float(value),
+        "place": int(label is None or label == second),
+        "of": "probability" if is_probability else "decision",
+    }
+
+
 def dense(array):
     return array.toarray() if hasattr(array, "toarray") else array
 

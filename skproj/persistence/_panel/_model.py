@@ -48,12 +48,7 @@ def predict(table):
     """
     if PANEL["classes"] is None:
         return _outputs(table)[:, 0] * MODEL["scale"] + MODEL["center"]
-    outputs = _outputs(table)
-    if MODEL["type"] == "svm":
-        chosen = _votes(outputs).argmax(axis=1)
-    else:
-        chosen = outputs.argmax(axis=1)
-    return np.array(PANEL["classes"])[chosen]
+    return np.array(PANEL["classes"])[_places(table)]
 
 
 def predict_proba(table):
@@ -89,6 +84,21 @@ def decision_function(table):
 def columns():
     """Return the names of the columns that are needed."""
     return list(dict.fromkeys(feature["column"] for feature in PANEL["features"]))
+
+
+def _places(table):
+    """Return the place of the predicted class of each row."""
+    threshold = MODEL.get("threshold")
+    if threshold is None:
+        outputs = _outputs(table)
+        scores = _votes(outputs) if MODEL["type"] == "svm" else outputs
+        return scores.argmax(axis=1)
+    place = threshold["place"]
+    if threshold["of"] == "probability":
+        scores = predict_proba(table)[:, place]
+    else:
+        scores = decision_function(table) * (1.0 if place == 1 else -1.0)
+    return np.where(scores >= threshold["value"], place, 1 - place)
 
 
 def _outputs(table):
@@ -336,7 +346,8 @@ def write_predictions(table, file, id_column=None):
     results = {"prediction": predict(table)}
     if "temperature" in MODEL:
         probabilities = predict_proba(table)
-        results["confidence"] = probabilities.max(axis=1)
+        rows = np.arange(len(probabilities))
+        results["confidence"] = probabilities[rows, _places(table)]
         for j, label in enumerate(PANEL["classes"]):
             results[f"probability_{label}"] = probabilities[:, j]
     n_rows = len(results["prediction"])
