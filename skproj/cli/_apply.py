@@ -3,6 +3,7 @@
 import sys
 
 import numpy as np
+from sklearn.compose import ColumnTransformer
 
 from skproj.cli._errors import CommandError
 from skproj.cli._model_input import model_input, needed_columns
@@ -41,7 +42,7 @@ def run(options):
 def selected_names(model, names, path):
     """Return the names of the features that a model uses."""
     step = selection_of(model)
-    has_prepared = "prepare" in steps_of(model)
+    has_prepared = isinstance(steps_of(model)[0], ColumnTransformer)
     if step is None or not (has_prepared or len(step.get_support()) == len(names)):
         raise CommandError(f"{path} holds no model that selects features by name.")
     if has_prepared:

@@ -20,6 +20,11 @@ examples:
   skproj apply selection/model.skops new.csv --out predictions.csv
   skproj apply selection/model.skops new.csv --transform --out selected.csv
 """,
+    "export": """\
+examples:
+  skproj export panel selection --out panel
+  python panel/panel_model.py new.csv --out predictions.csv
+""",
     "info": """\
 examples:
   skproj info
@@ -50,6 +55,7 @@ def make_parser():
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     add_select(commands)
     add_apply(commands)
+    add_export(commands)
     add_info(commands)
     add_datasets(commands)
     return parser
@@ -162,6 +168,34 @@ def add_apply(commands):
     add_overwrite(parser)
 
 
+def add_export(commands):
+    parser = commands.add_parser("export", help="write a model for other programs")
+    kinds = parser.add_subparsers(dest="kind", metavar="KIND", required=True)
+    parser = add_command(
+        kinds,
+        "panel",
+        "the selected columns, and a model that needs only NumPy",
+        "Write the selected columns with weights, directions and standardisation as "
+        "panel.csv, and a program that predicts from them as panel_model.py, which "
+        "needs Python and NumPy alone.",
+        EXAMPLES["export"],
+    )
+    parser.add_argument(
+        "result",
+        type=Path,
+        metavar="RESULT",
+        help="folder that 'skproj select' has written, or a .skops file",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder for panel.csv and panel_model.py",
+    )
+    add_overwrite(parser)
+
+
 def add_info(commands):
     parser = add_command(
         commands,
@@ -188,13 +222,13 @@ def add_datasets(commands):
     add_overwrite(parser)
 
 
-def add_command(commands, name, summary, description):
+def add_command(commands, name, summary, description, examples=None):
     """Add a command, with the options of all commands."""
     parser = commands.add_parser(
         name,
         help=summary,
         description=textwrap.fill(description, 80),
-        epilog=EXAMPLES[name],
+        epilog=examples or EXAMPLES[name],
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(

@@ -15,6 +15,7 @@ from skproj.cli._errors import CommandError, check_is_file
 COMMANDS = {
     "select": "skproj.cli._select",
     "apply": "skproj.cli._apply",
+    "export": "skproj.cli._export",
     "info": "skproj.cli._info",
     "datasets": "skproj.cli._datasets",
 }
@@ -82,6 +83,9 @@ def check_inputs(options):
         path = getattr(options, name, None)
         if path is not None and str(path) != "-":  # the standard input
             check_is_file(path)
+    result = getattr(options, "result", None)
+    if result is not None and not result.is_dir():
+        check_is_file(result)
 
 
 def explain(error):

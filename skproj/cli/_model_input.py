@@ -1,13 +1,17 @@
 """The columns that a saved model needs of a table, and what it predicts from."""
 
 import numpy as np
-from sklearn.impute import KNNImputer
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import KNNImputer, SimpleImputer
+from sklearn.preprocessing import OneHotEncoder
 
+from skproj.persistence._panel import (
+    NotTraceable,
+    needed_features,
+    places_of,
+)
 from skproj.utils._optional import import_optional
-from skproj.utils._pipelines import selection_of, steps_of
-
-# Of the pipelines of the command line, before "predict", if there is one.
-KNOWN_STEPS = (["scale", "select"], ["prepare", "scale", "select"])
+from skproj.utils._pipelines import steps_of
 
 
 def model_input(model, names, table):
@@ -26,98 +30,83 @@ def model_input(model, names, table):
     Returns
     -------
     X : {ndarray, CSR matrix, DataFrame} of shape (n_rows, n_names)
-        Zero, or empty text, where nothing depends on it.
+        Zero, or a known category, where nothing depends on it.
     """
     needed = needed_columns(model, names)
-    prepare = steps_of(model).get("prepare")
-    if prepare is None:
-        if len(needed) == len(names):
-            return table.numbers(names, can_drop=False)
-        own = table.numbers([names[j] for j in needed], can_drop=False)
-        own = own.toarray() if hasattr(own, "toarray") else own
-        X = np.zeros((len(own), len(names)), dtype=own.dtype)
-        X[:, needed] = own
-        return X
-    pd = import_optional("pandas", extra="cli")
-    text = set(columns_of(prepare, "text"))
-    imputes = prepare.named_transformers_.get("numbers", "passthrough") != "passthrough"
-    wanted = [names[j] for j in needed]
-    numeric = [name for name in wanted if name not in text]
-    frame = pd.DataFrame(
-        {name: "" if name in text else np.float32(0.0) for name in names},
-        index=np.arange(table.n_rows),
-    )
-    if numeric:
-        frame[numeric] = table.numbers(
-            numeric, dtype=np.float32, can_drop=False, allow_missing=imputes
-        )
-    if own := [name for name in wanted if name in text]:
-        frame[own] = table.frame(own).astype(str).to_numpy()
-    return frame
+    first, *others = steps_of(model)
+    if isinstance(first, ColumnTransformer):
+        wanted = [names[j] for j in needed]
+        return prepared_input(first, names, wanted, table)
+    allow_missing = any(is_imputer(step) for step in (first, *others))
+    options = {"can_drop": False, "allow_missing": allow_missing}
+    if len(needed) == len(names):
+        return table.numbers(names, **options)
+    own = table.numbers([names[j] for j in needed], **options)
+    own = own.toarray() if hasattr(own, "toarray") else own
+    X = np.zeros((len(own), len(names)), dtype=own.dtype)
+    X[:, needed] = own
+    return X
 
 
 def needed_columns(model, names):
     """Return the places of the columns that the predictions depend on."""
-    everything = np.arange(len(names))
-    steps = steps_of(model)
-    # The pipelines of the command line: nothing before the selection mixes columns.
-    if list(steps)[:-1] not in KNOWN_STEPS and list(steps) not in KNOWN_STEPS:
-        return everything
-    support = selection_of(model).get_support()
-    if "prepare" not in steps:
-        return np.flatnonzero(support)
-    prepare = steps["prepare"]
-    if isinstance(prepare.named_transformers_.get("numbers"), KNNImputer):
-        return everything  # to find similar rows
-    sources = source_columns(prepare)
-    needed = {sources[j] for j in np.flatnonzero(support)}
-    return np.array([j for j, name in enumerate(names) if name in needed])
+    try:
+        return np.unique(needed_features(model, names).columns)
+    except NotTraceable:  # as where similar rows are found by all columns
+        return np.arange(len(names))
 
 
-def describe_categories(prepare, support):
-    """Return a sentence on the categories of which a value is selected, if there are.
+def prepared_input(prepare, names, wanted, table):
+    """Return a DataFrame for a ColumnTransformer, with some of its columns."""
+    pd = import_optional("pandas", extra="cli")
+    encoded = encoded_columns(prepare, names)
+    text = {name for name, (values, _) in encoded.items() if values.dtype == object}
+    frame = pd.DataFrame(
+        {name: encoded[name][0][0] if name in encoded else 0.0 for name in names},
+        index=np.arange(table.n_rows),
+    )
+    if numeric := [name for name in wanted if name not in text]:
+        frame[numeric] = table.numbers(
+            numeric,
+            can_drop=False,
+            allow_missing=any(map(is_imputer, leaves_of(prepare))),
+        )
+    for name in text.intersection(wanted):
+        column = table.frame([name])[name]
+        values = column.astype(str).astype(object)
+        if encoded[name][1]:
+            values[column.isna()] = np.nan
+        frame[name] = values.to_numpy()
+    return frame
 
-    Parameters
-    ----------
-    prepare : ColumnTransformer
-        Fitted.
-    support : ndarray of bool of shape (n_features,)
+
+def encoded_columns(prepare, names):
+    """Return the columns that a fitted ColumnTransformer encodes.
 
     Returns
     -------
-    sentences : list of str
+    encoded : dict of tuple (ndarray, bool)
+        By their names, the categories, and whether the encoder is to see that a value
+        is missing; otherwise the text "nan" stands for it.
     """
-    sources = np.array(source_columns(prepare))
-    parts = []
-    for name in columns_of(prepare, "text"):
-        own = support[sources == name]
-        if own.any():
-            parts.append(f"{np.count_nonzero(own)} of {len(own)} of {name!r}")
-    if not parts:
-        return []
-    return [
-        f"Values of categories are selected one by one: {', '.join(parts)}. "
-        "Predictions need the whole column."
-    ]
+    encoded = {}
+    for _, transformer, columns in prepare.transformers_:
+        steps = steps_of(transformer)
+        imputes = any(map(is_imputer, steps))
+        for encoder in steps:
+            if isinstance(encoder, OneHotEncoder):
+                places = places_of(columns, names)
+                for j, values in zip(places, encoder.categories_, strict=True):
+                    knows_missing = any(value != value for value in values)
+                    encoded[names[j]] = values, imputes or knows_missing
+    return encoded
 
 
-def columns_of(prepare, name):
-    """Return the columns that a part of a fitted ColumnTransformer works on."""
-    for part, _, columns in prepare.transformers_:
-        if part == name:
-            return list(columns)
-    return []
+def leaves_of(prepare):
+    """Return the transformers within a ColumnTransformer."""
+    parts = (transformer for _, transformer, _ in prepare.transformers_)
+    return [step for part in parts for step in steps_of(part)]
 
 
-def source_columns(prepare):
-    """Return the column that each feature is made of."""
-    numeric, text = columns_of(prepare, "numbers"), columns_of(prepare, "text")
-    sources = list(numeric)
-    indicator = getattr(prepare.named_transformers_.get("numbers"), "indicator_", None)
-    if indicator is not None:
-        sources += [numeric[j] for j in indicator.features_]
-    if text:
-        categories = prepare.named_transformers_["text"].categories_
-        for name, values in zip(text, categories, strict=True):
-            sources += [name] * len(values)
-    return sources
+def is_imputer(step):
+    return isinstance(step, SimpleImputer | KNNImputer)

@@ -102,3 +102,34 @@ def check_categories(frame, path):
                 f"more than the {MAX_CATEGORIES} that --encode allows; --drop it, or "
                 "--index it if it has the names of the rows"
             )
+
+
+def describe_categories(prepare, support):
+    """Return a sentence on the categories of which a value is selected, if there are.
+
+    Parameters
+    ----------
+    prepare : ColumnTransformer
+        Fitted.
+    support : ndarray of bool of shape (n_features,)
+
+    Returns
+    -------
+    sentences : list of str
+    """
+    encoder = prepare.named_transformers_.get("text")
+    if encoder is None:
+        return []
+    ends = np.cumsum([len(values) for values in encoder.categories_])
+    masks = np.split(support[prepare.output_indices_["text"]], ends[:-1])
+    parts = [
+        f"{np.count_nonzero(mask)} of {len(mask)} of {name!r}"
+        for name, mask in zip(encoder.feature_names_in_, masks, strict=True)
+        if mask.any()
+    ]
+    if not parts:
+        return []
+    return [
+        f"Values of categories are selected one by one: {', '.join(parts)}. "
+        "Predictions need the whole column."
+    ]

@@ -13,7 +13,7 @@ from skproj.cli._baselines import baselines, fit_baseline
 from skproj.cli._errors import CommandError
 from skproj.cli._evidence import decisions_of
 from skproj.cli._features import describe_features
-from skproj.cli._model_input import describe_categories
+from skproj.cli._preparation import describe_categories
 from skproj.cli._result import (
     ModelScores,
     Predictions,

@@ -26,7 +26,7 @@ def describe_model(model):
     verdict = getattr(model, VERDICT_ATTRIBUTE, None)
     if isinstance(verdict, dict):
         lines["verdict"] = verdict["sentence"]
-    lines["model"] = ", ".join(type(step).__name__ for step in steps_of(model).values())
+    lines["model"] = ", ".join(type(step).__name__ for step in steps_of(model))
     if isinstance(model, FixedThresholdClassifier):
         lines["threshold"] = f"{model.threshold:.4g} for {model.pos_label!r}"
     step = selection_of(model)

@@ -14,9 +14,11 @@ from cli_helpers import (
     select,
     selected,
 )
+from sklearn.compose import make_column_transformer
+from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVR
+from sklearn.preprocessing import OneHotEncoder, PowerTransformer, StandardScaler
+from sklearn.svm import SVC, SVR
 
 import skproj
 from skproj import persistence
@@ -207,3 +209,49 @@ def test_datasets(tmp_path, capsys):
         path = tmp_path / f"{name}.csv"
         assert main(["datasets", name, "--out", str(path)]) == 0
         assert target in pd.read_csv(path)
+
+
+def test_apply_needs_the_selected_columns_of_any_pipeline(tmp_path, capsys):
+    """Whatever the names of its steps, if each works on columns by themselves."""
+    frame = make_frame()
+    site = np.where(frame["kind"] == "blue", "north", "south").astype(object)
+    frame.insert(3, "site", site)
+    frame.insert(4, "grade", np.arange(N_ROWS) // 3 % 3)
+    frame.loc[::7, "gene1"] = frame.loc[::9, "gene5"] = frame.loc[::11, "site"] = np.nan
+    text = make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder())
+    prepare = make_column_transformer(
+        (
+            make_pipeline(SimpleImputer(), StandardScaler()),
+            [f"gene{j}" for j in "0156"],
+        ),
+        (text, ["site"]),
+        (OneHotEncoder(), ["grade"]),
+    )
+    selector = skproj.ProjectionFeatureSelector(n_features_to_select=3)
+    model = make_pipeline(prepare, selector, SVC())
+    X = frame.drop(columns="kind")
+    model.fit(X, frame["kind"])
+    names = model[:-1].get_feature_names_out()
+    assert {name.partition("__")[0] for name in names} == {"pipeline-1", "pipeline-2"}
+    path, out = tmp_path / "model.skops", tmp_path / "few.csv"
+    persistence.dump(model, path)
+    for columns in (["site", "gene1", "gene0"], list(X)):
+        frame[columns].to_csv(out, index=False)
+        assert main(["apply", str(path), str(out)]) == 0
+        lines = capsys.readouterr().out.splitlines()[1:]
+        assert [line.split(",")[1] for line in lines] == model.predict(X).tolist()
+    frame[["gene1", "gene0"]].to_csv(out, index=False)
+    assert main(["apply", str(path), str(out)]) == 2
+    assert "no column 'site', which the model needs" in capsys.readouterr().err
+
+
+def test_apply_needs_all_columns_where_they_are_mixed(data, tmp_path, capsys):
+    X = make_frame().drop(columns="kind")
+    model = make_pipeline(PowerTransformer(), SVR()).fit(X, X["gene0"])
+    persistence.dump(model, tmp_path / "model.skops")
+    assert main(["apply", str(tmp_path / "model.skops"), str(data)]) == 0
+    X[["gene0"]].to_csv(tmp_path / "few.csv", index=False)
+    capsys.readouterr()
+    arguments = [str(tmp_path / name) for name in ("model.skops", "few.csv")]
+    assert main(["apply", *arguments]) == 2
+    assert "which the model needs" in capsys.readouterr().err

@@ -40,6 +40,7 @@ def run_apart(*arguments):
     [
         ["select", "none.csv", "--target", "y"],
         ["apply", "none.skops", "none.csv"],
+        ["export", "panel", "none", "--out", "out"],
         ["info", "none.skops"],
     ],
     ids=lambda arguments: arguments[0],
@@ -151,6 +152,8 @@ def test_completion(shell, tmp_path, capsys):
     assert complete(shell, path, "se") == ["select"]
     assert "--test-size" in complete(shell, path, "select --te")
     assert complete(shell, path, "select --method s") == ["selector"]
+    assert complete(shell, path, "export p") == ["panel"]
+    assert "--overwrite" in complete(shell, path, "export panel --o")
 
 
 def complete(shell, script, words):

@@ -1,0 +1,115 @@
+"""``skproj export panel``: the selected columns, and a model that needs only NumPy."""
+
+import csv
+import json
+
+from skproj.cli._errors import CommandError
+from skproj.cli._output import as_cell, check_free, new_folder
+
+TABLE, PROGRAM = "panel.csv", "panel_model.py"
+# Of a feature, what `skproj select` knows and the model does not.
+DETAILS = "direction", "frequency"
+
+
+def run(options):
+    check_free(options.out, options.overwrite, folder=True)
+    path = find_model(options.result)
+    panel, verdict = read_panel(path)
+    details = read_details(path.with_name("features.json"), panel)
+    with new_folder(options.out, (TABLE, PROGRAM)) as folder:
+        write_program(folder / PROGRAM, panel, details, verdict)
+        write_panel(folder / TABLE, panel, details)
+    if verdict is not None:
+        print(verdict)
+    for line in summary(panel, details):
+        print(line)
+    print(f"Wrote to {options.out}: {TABLE}, {PROGRAM}")
+
+
+def find_model(path):
+    """Return the file of the model of a result, which may be its folder."""
+    if not path.is_dir():
+        return path
+    model = path / "model.skops"
+    if not model.is_file():
+        raise CommandError(
+            f"{path} holds no model.skops; 'skproj select ... --out {path}' writes it"
+        )
+    return model
+
+
+def read_panel(path):
+    """Return the panel of a model, and its verdict in words or None."""
+    from skproj.cli._models import load_model
+    from skproj.utils._summary import VERDICT_ATTRIBUTE
+    from skproj.persistence._panel import describe_panel
+
+    model = load_model(path)
+    try:
+        panel = describe_panel(model)
+    except ValueError as error:
+        raise CommandError(f"{path}: {error}") from error
+    return panel, getattr(model, VERDICT_ATTRIBUTE, {}).get("sentence")
+
+
+def read_details(path, panel):
+    """Return what `skproj select` has written on the features, by their names.
+
+    It is empty if there is no such file, or one of another selection.
+    """
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        details = {row["feature"]: row for row in rows if row["selected"]}
+    except (OSError, ValueError, TypeError, KeyError):
+        return {}
+    if set(details) != set(map(str, panel.features.names)):
+        return {}
+    return {
+        name: {key: row[key] for key in DETAILS if key in row}
+        for name, row in details.items()
+    }
+
+
+def write_program(path, panel, details, verdict):
+    from skproj.persistence._panel import panel_source
+
+    facts = {} if verdict is None else {"verdict": verdict}
+    path.write_text(panel_source(panel, details, **facts), encoding="utf-8")
+
+
+def write_panel(path, panel, details):
+    """Write a table with a row for each feature, the most important first."""
+    from skproj.persistence._panel import feature_rows
+
+    rows = feature_rows(panel, details)
+    rows.sort(key=lambda row: -row.get("weight", 0.0))
+    if panel.formula is not None:
+        intercepts = panel.formula[1].tolist()
+        rows.append({"name": "(intercept)", "coefficients": intercepts})
+    for row in rows:
+        row.pop("known", None)  # of interest to the program only
+        values = row.pop("coefficients", [])
+        if len(values) == 1:
+            row["coefficient"] = values[0]
+            continue
+        for label, value in zip(panel.classes or (), values, strict=False):
+            row[f"coefficient {label}"] = value
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(map(as_cell, columns))
+        for row in rows:
+            writer.writerow(as_cell(row.get(name)) for name in columns)
+
+
+def summary(panel, details):
+    """Return sentences on what a panel holds."""
+    n_needed = len(set(panel.features.columns.tolist()))
+    yield f"The panel needs {n_needed} of {len(panel.columns)} columns."
+    if not details:
+        yield "Where they are high is not known: there is no features.json beside it."
+    if panel.model["type"] == "svm":
+        yield (
+            f"{PROGRAM} holds {len(panel.model['vectors'])} support vectors, which are "
+            "rows of the training data: do not share it if these are confidential."
+        )

@@ -1,0 +1,287 @@
+"""A panel from a fitted estimator, and the file that predicts from it."""
+
+import pprint
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from sklearn.feature_selection import SelectorMixin
+from sklearn.model_selection import FixedThresholdClassifier
+
+from skproj._version import __version__
+from skproj.persistence._files import write
+from skproj.persistence._panel._features import Features, NotTraceable, trace
+from skproj.persistence._panel._heads import (
+    NotExportable,
+    describe_predictor,
+    describe_threshold,
+    is_autoencoder,
+)
+from skproj.utils._pipelines import steps_of
+from skproj.utils._validation import check_is_fitted
+
+# The file with the predictions is this module with numbers in two of its lines.
+TEMPLATE = Path(__file__).with_name("_model.py")
+PANEL_LINE = (
+    "PANEL = {}  # the columns and the classes; MODEL, at the end, has the other "
+    "numbers\n"
+)
+MODEL_LINE = "MODEL = {}\n"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The columns that a fitted estimator needs, and what it makes of them.
+
+    Attributes
+    ----------
+    columns : list of str
+        Names of the columns of the table that the estimator was fitted to.
+    features : Features
+        Those that the predictions depend on.
+    model : dict
+        As `describe_predictor` returns it.
+    classes : list or None
+        None for a regression.
+    """
+
+    columns: list
+    features: Features
+    model: dict
+    classes: list | None
+
+    @property
+    def formula(self):
+        """Coefficients of shape (n_outputs, n_features) and intercepts, or None.
+
+        None if the model is not linear. One output for a regression and two classes.
+        """
+        layers = self.model.get("layers", ())
+        if len(layers) != 1:
+            return None
+        coef, intercept = layers[0]["weight"], layers[0]["bias"]
+        if self.classes is None:
+            scale = self.model["scale"]
+            return coef * scale, intercept * scale + self.model["center"]
+        if len(self.classes) == 2:
+            return coef[1:] - coef[:1], intercept[1:] - intercept[:1]
+        return coef, intercept
+
+
+def export_panel(estimator, path, *, directions=None):
+    """Write a fitted model as a Python file that needs only NumPy.
+
+    The file predicts from a table with the selected columns alone: imported, from a
+    data frame or a dict of columns; as a program, ``python FILE table.csv``, from a
+    table of text. It needs neither skproj nor scikit-learn nor PyTorch.
+
+    Parameters
+    ----------
+    estimator : estimator object
+        A pipeline, fitted to a data frame. It ends with a sparse supervised
+        autoencoder, or with an SVC, SVR, LogisticRegression or linear regressor of
+        scikit-learn. Before, there may be selectors, scalers, a SimpleImputer, a
+        OneHotEncoder and a ColumnTransformer of these. Around it, there may be a
+        FixedThresholdClassifier. Of a search, the best estimator is taken.
+    path : str or path-like
+        Where to write, by habit with the suffix ``.py``. A file that is there is
+        replaced, at once and only when all is written.
+    directions : mapping, default=None
+        For names of features, the class in which they are high, or a word like "+", to
+        be written beside them: a dict or a Series.
+
+    Raises
+    ------
+    ValueError
+        If the estimator does not know the names of its columns, holds a step that is
+        not possible, or selects no feature.
+    NotFittedError
+        If the estimator is not fitted.
+    FileNotFoundError
+        If the folder is missing.
+
+    See Also
+    --------
+    dump : Save the estimator itself.
+
+    Notes
+    -----
+    The file computes in float64. Its predictions are those of the estimator up to
+    rounding: about 1e-14 if the estimator computes in float64, and below 1e-6 for
+    probabilities of a network in float32. A pipeline that gets columns in float32 also
+    standardises them so, which loses digits where the mean is large.
+
+    The votes of a support vector machine for more than two classes are those of LIBSVM
+    [1]_. It holds its support vectors, which are rows of the training data: the file
+    has the selected features of these rows, standardised.
+
+    References
+    ----------
+    .. [1] C.-C. Chang, C.-J. Lin, "LIBSVM: a library for support vector machines", ACM
+       Transactions on Intelligent Systems and Technology 2(3), 2011,
+       :doi:`10.1145/1961189.1961199`.
+
+    Examples
+    --------
+    >>> import runpy
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skproj import ProjectionFeatureSelector
+    >>> from skproj.persistence import export_panel
+    >>> X, y = load_breast_cancer(return_X_y=True, as_frame=True)
+    >>> selector = ProjectionFeatureSelector(n_features_to_select=3)
+    >>> model = make_pipeline(StandardScaler(), selector, LogisticRegression())
+    >>> model = model.fit(X, y)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "panel_model.py"
+    ...     export_panel(model, path)
+    ...     panel = runpy.run_path(path)
+    >>> panel["columns"]()
+    ['worst radius', 'worst perimeter', 'worst concave points']
+    >>> selected = X[panel["columns"]()]
+    >>> np.allclose(panel["predict_proba"](selected), model.predict_proba(X), atol=1e-9)
+    True
+    """
+    panel = describe_panel(estimator)
+    directions = {} if directions is None else dict(directions.items())
+    details = {name: {"direction": str(label)} for name, label in directions.items()}
+    write(panel_source(panel, details).encode("utf-8"), path)
+
+
+def describe_panel(estimator):
+    """Return the `Panel` of a fitted estimator.
+
+    Raises
+    ------
+    ValueError
+        As `export_panel`.
+    """
+    check_is_fitted(estimator)
+    estimator = getattr(estimator, "best_estimator_", estimator)
+    name = type(estimator).__name__
+    columns = getattr(estimator, "feature_names_in_", None)
+    if columns is None:
+        raise ValueError(
+            f"This {name} cannot be exported: it does not know the names of its "
+            "columns, because it was not fitted to a data frame."
+        )
+    try:
+        features = needed_features(estimator, columns)
+        model, classes = describe_predictor(steps_of(estimator)[-1])
+        if isinstance(estimator, FixedThresholdClassifier):
+            model["threshold"] = describe_threshold(estimator, model)
+    except (NotTraceable, NotExportable) as error:
+        raise ValueError(f"This {name} cannot be exported: {error}.") from None
+    if len(features) == 0:
+        raise ValueError(f"This {name} cannot be exported: it selects no feature.")
+    return Panel([str(column) for column in columns], features, model, classes)
+
+
+def needed_features(estimator, columns):
+    """Return the `Features` that the predictions of a fitted estimator depend on.
+
+    Raises
+    ------
+    NotTraceable
+        If a step is not known to work on each column by itself.
+    """
+    *before, last = steps_of(estimator)
+    features = Features.of_columns(columns)
+    for step in before:
+        features = trace(step, features)
+    if isinstance(last, SelectorMixin):
+        return trace(last, features)
+    if not is_autoencoder(last):
+        return features
+    weights = last.feature_importances_.astype(np.float64)
+    return replace(features, weights=weights).take(last.get_support())
+
+
+def feature_rows(panel, details=None):
+    """Return a dict of plain values for each feature, in the order of the model.
+
+    Parameters
+    ----------
+    panel : Panel
+    details : dict of dict, default=None
+        Further items, by the name of the feature.
+    """
+    f, formula = panel.features, panel.formula
+    rows = []
+    for j, name in enumerate(map(str, f.names)):
+        row = {"name": name, "column": panel.columns[f.columns[j]], "kind": f.kinds[j]}
+        if row["kind"] == "category":
+            row["category"] = f.categories[j]
+        if f.known[j] is not None:
+            row["known"] = list(f.known[j])
+        if f.fills[j] is not None:
+            row["fill"] = f.fills[j]
+        row["center"], row["scale"] = float(f.centers[j]), float(f.scales[j])
+        if not np.isnan(f.weights[j]):
+            row["weight"] = float(f"{f.weights[j]:.6g}")
+        if formula is not None:
+            row["coefficients"] = formula[0][:, j].tolist()
+        rows.append({**row, **(details or {}).get(name, {})})
+    return rows
+
+
+def panel_source(panel, details=None, **facts):
+    """Return the source of a program that predicts.
+
+    Parameters
+    ----------
+    panel : Panel
+    details : dict of dict, default=None
+        As `feature_rows` takes them.
+    **facts
+        Further items of its ``PANEL``.
+    """
+    formula = panel.formula
+    intercepts = {} if formula is None else {"intercepts": formula[1].tolist()}
+    about = {
+        "written by": f"skproj {__version__}",
+        **facts,
+        "classes": panel.classes,
+        **intercepts,
+        "features": feature_rows(panel, details),
+    }
+    kinds = {v.dtype for v in arrays_of(panel.model) if v.dtype.kind == "f"}
+    dtype = np.result_type(*kinds)
+    model = {"dtype": dtype.name, **as_lists(panel.model, dtype)}
+    source = TEMPLATE.read_text(encoding="utf-8")
+    for name, line, values in (
+        ("PANEL", PANEL_LINE, about),
+        ("MODEL", MODEL_LINE, model),
+    ):
+        before, _, after = source.partition(line)
+        # repr keeps names of any characters within their quotes.
+        text = pprint.pformat(values, width=80, compact=True, sort_dicts=False)
+        source = f"{before}{name} = {text}\n{after}"
+    return source
+
+
+def arrays_of(value):
+    """Yield the arrays within dicts and lists."""
+    if isinstance(value, np.ndarray):
+        yield value
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from arrays_of(item)
+
+
+def as_lists(value, dtype):
+    """Return dicts and lists with lists for arrays, in as few digits as are exact."""
+    if isinstance(value, dict):
+        return {key: as_lists(item, dtype) for key, item in value.items()}
+    if isinstance(value, list):
+        return [as_lists(item, dtype) for item in value]
+    if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
+        return value.tolist() if isinstance(value, np.ndarray) else value
+    if value.ndim > 1:
+        return [as_lists(row, dtype) for row in value]
+    return [float(str(number)) for number in value.astype(dtype)]

@@ -1,0 +1,407 @@
+"""Predictions from a panel of few columns: a model in one file that needs only NumPy.
+
+As a program, it reads a table of text and writes the predictions as csv:
+
+    python THIS_FILE table.csv
+    python THIS_FILE table.csv --out predictions.csv
+
+As a module, it predicts from a data frame, or a dict of columns by their names:
+
+    predict(table), predict_proba(table), decision_function(table)
+
+The table needs the columns of the panel, in any order; others are ignored. PANEL says
+which they are, and what the model makes of them: of a column x, the feature
+(x - center) / scale. An empty cell becomes what "fill" says, and is an error without.
+"""
+
+import argparse
+import csv
+import io
+import math
+import os
+import re
+import sys
+
+import numpy as np
+
+PANEL = {}  # the columns and the classes; MODEL, at the end, has the other numbers
+
+# Text of a file that stands for a missing value.
+MISSING = {"", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "n/a", "#N/A", "<NA>"}
+TRUTH = {"true": 1.0, "false": 0.0}
+DECIMAL_COMMA = re.compile(r"\s*[+-]?\d+,\d+([eE][+-]?\d+)?\s*")
+# A spreadsheet takes text that begins with one of these for a formula.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def predict(table):
+    """Return the predicted classes or numbers.
+
+    Parameters
+    ----------
+    table : data frame or dict
+        Columns by their names, all of the same length.
+
+    Returns
+    -------
+    y : ndarray of shape (n_rows,)
+    """
+    if PANEL["classes"] is None:
+        return _outputs(table)[:, 0] * MODEL["scale"] + MODEL["center"]
+    return np.array(PANEL["classes"])[_places(table)]
+
+
+def predict_proba(table):
+    """Return the probabilities of the classes, of shape (n_rows, n_classes)."""
+    if "temperature" not in MODEL:
+        raise ValueError("this model knows no probabilities")
+    logits = _outputs(table) / MODEL["temperature"]
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return odds / odds.sum(axis=1, keepdims=True)
+
+
+def decision_function(table):
+    """Return what the classes are told apart by.
+
+    One number for each row and class; of two classes, one number for each row, which
+    is positive for the second one.
+    """
+    if PANEL["classes"] is None:
+        raise ValueError("this model predicts numbers, not classes")
+    outputs = _outputs(table)
+    if len(PANEL["classes"]) == 2:
+        return outputs[:, -1] - (outputs[:, 0] if MODEL["type"] == "network" else 0.0)
+    if MODEL["type"] == "network":
+        return outputs
+    sums = np.zeros((len(outputs), len(PANEL["classes"])))
+    for pair, (i, j) in enumerate(_pairs()):
+        sums[:, i] += outputs[:, pair]
+        sums[:, j] -= outputs[:, pair]
+    # Of classes with as many votes, the one that wins more clearly.
+    return _votes(outputs) + sums / (3.0 * (np.abs(sums) + 1.0))
+
+
+def columns():
+    """Return the names of the columns that are needed."""
+    return list(dict.fromkeys(feature["column"] for feature in PANEL["features"]))
+
+
+def _places(table):
+    """Return the place of the predicted class of each row."""
+    threshold = MODEL.get("threshold")
+    if threshold is None:
+        outputs = _outputs(table)
+        scores = _votes(outputs) if MODEL["type"] == "svm" else outputs
+        return scores.argmax(axis=1)
+    place = threshold["place"]
+    if threshold["of"] == "probability":
+        scores = predict_proba(table)[:, place]
+    else:
+        scores = decision_function(table) * (1.0 if place == 1 else -1.0)
+    return np.where(scores >= threshold["value"], place, 1 - place)
+
+
+def _outputs(table):
+    X = _features(table)
+    return _network(X) if MODEL["type"] == "network" else _svm(X)
+
+
+def _features(table):
+    """Return the features of all rows, an array of shape (n_rows, n_features)."""
+    missing = [name for name in columns() if name not in table]
+    if missing:
+        raise ValueError("the table has no column " + ", ".join(map(repr, missing)))
+    features = []
+    for feature in PANEL["features"]:
+        values = list(table[feature["column"]])
+        absent = np.array([_is_missing(value) for value in values], dtype=bool)
+        values = _filled(values, absent, feature)
+        if feature["kind"] == "missing":
+            x = absent.astype(float)
+        elif feature["kind"] == "category":
+            x = np.array([float(_is_category(v, feature)) for v in values])
+        else:
+            x = np.array([_number(v, i, feature) for i, v in enumerate(values, 1)])
+        features.append((x - feature["center"]) / feature["scale"])
+    if len({len(x) for x in features}) > 1:
+        raise ValueError("the columns of the table differ in length")
+    return np.stack(features, axis=1)
+
+
+def _filled(values, absent, feature):
+    """Return the values, with what stands for those that are missing."""
+    fill, name = feature.get("fill"), feature["column"]
+    if fill is not None:
+        return [fill if a else v for a, v in zip(absent, values)]  # noqa: B905
+    if feature["kind"] == "number" and absent.any():
+        raise ValueError(
+            f"column {name!r} has no value in row {absent.argmax() + 1}, and the model "
+            "cannot do without"
+        )
+    known = feature.get("known")
+    if known is not None:
+        for i, value in enumerate(values, 1):
+            if not any(_is_category(value, {"category": c}) for c in known):
+                raise ValueError(
+                    f"column {name!r} has the unknown value {value!r} in row {i}"
+                )
+    return values
+
+
+def _is_missing(value):
+    return value is None or str(value) in ("nan", "NaT", "<NA>")
+
+
+def _is_category(value, feature):
+    category = feature["category"]
+    if _is_missing(value):
+        return category is None or category == "nan"
+    if isinstance(category, str) or category is None:
+        return value == category
+    try:
+        return _to_number(value) == category
+    except ValueError:
+        return False
+
+
+def _number(value, row, feature):
+    try:
+        number = _to_number(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(
+            f"column {feature['column']!r} has {value!r} in row {row}, which is not a "
+            "finite number"
+        )
+    return number
+
+
+def _to_number(value):
+    if not isinstance(value, str):
+        return float(value)
+    text = value.strip().lower()
+    if "_" in text:  # float would skip it
+        raise ValueError(value)
+    return TRUTH[text] if text in TRUTH else float(text)
+
+
+def _logistic(x):
+    return 0.5 + 0.5 * np.tanh(0.5 * x)
+
+
+_erf = np.vectorize(math.erf, otypes=[float])
+
+ACTIVATIONS = {
+    "silu": lambda x: x * _logistic(x),
+    "relu": lambda x: np.maximum(x, 0.0),
+    "gelu": lambda x: 0.5 * x * (1.0 + _erf(x / math.sqrt(2.0))),
+    "tanh": np.tanh,
+    "logistic": _logistic,
+    "identity": lambda x: x,
+}
+
+
+def _network(X):
+    """Return the outputs of the last layer."""
+    for i, layer in enumerate(MODEL["layers"]):
+        if i > 0:
+            X = ACTIVATIONS[MODEL["activation"]](X)
+        X = X @ _array(layer["weight"]).T + _array(layer["bias"])
+    return X
+
+
+def _array(values):
+    """Return numbers as they were in the model, in double precision."""
+    return np.array(values, dtype=MODEL["dtype"]).astype(float)
+
+
+def _svm(X):
+    """Return the decision of a regression or of two classes, or of all pairs."""
+    kernel = _kernel(X, _array(MODEL["vectors"]).reshape(-1, X.shape[1]))
+    coefficients = _array(MODEL["coefficients"])
+    if len(PANEL["classes"] or ()) <= 2:
+        return kernel @ coefficients.T + _array(MODEL["intercepts"])
+    ends = np.cumsum(MODEL["n_support"])
+    own = [slice(e - n, e) for e, n in zip(ends, MODEL["n_support"])]  # noqa: B905
+    outputs = [
+        kernel[:, own[i]] @ coefficients[j - 1, own[i]]
+        + kernel[:, own[j]] @ coefficients[i, own[j]]
+        for i, j in _pairs()
+    ]
+    return np.stack(outputs, axis=1) + _array(MODEL["intercepts"])
+
+
+def _kernel(X, vectors):
+    if MODEL["kernel"] == "rbf":
+        squares = [np.square(vectors - x).sum(axis=1) for x in X]
+        return np.exp(-MODEL["gamma"] * np.reshape(squares, (len(X), len(vectors))))
+    products = X @ vectors.T
+    if MODEL["kernel"] == "linear":
+        return products
+    products = MODEL["gamma"] * products + MODEL["coef0"]
+    if MODEL["kernel"] == "poly":
+        return products ** MODEL["degree"]
+    return np.tanh(products)
+
+
+def _pairs():
+    n = len(PANEL["classes"])
+    return [(i, j) for i in range(n) for j in range(i + 1, n)]
+
+
+def _votes(outputs):
+    """Return how many of the others each class wins against."""
+    if len(PANEL["classes"]) == 2:
+        return np.concatenate([outputs <= 0.0, outputs > 0.0], axis=1).astype(float)
+    votes = np.zeros((len(outputs), len(PANEL["classes"])))
+    for pair, (i, j) in enumerate(_pairs()):
+        first_wins = outputs[:, pair] > 0.0
+        votes[:, i] += first_wins
+        votes[:, j] += ~first_wins
+    return votes
+
+
+def read_table(path, separator=None, decimal=None, encoding=None):
+    """Read a table of text.
+
+    Parameters
+    ----------
+    path : str
+    separator, decimal, encoding : str, optional
+        By default what suits the names of the columns and the numbers in them; UTF-8,
+        or UTF-16 with a mark.
+
+    Returns
+    -------
+    table : dict of list
+        None where a value is missing. A first column without a name has the name "".
+    """
+    with open(path, "rb") as file:
+        data = file.read()
+    if encoding is None:
+        marks = b"\xff\xfe", b"\xfe\xff"
+        encoding = "utf-16" if data.startswith(marks) else "utf-8-sig"
+    try:
+        text = data.decode(encoding)
+    except UnicodeError:
+        raise ValueError(
+            f"{path} is not in {encoding}; --encoding names another"
+        ) from None
+    lines = list(io.StringIO(text, newline=""))
+    while lines and (lines[0].startswith("#") or not lines[0].strip()):
+        del lines[0]
+    if not lines:
+        raise ValueError(f"{path} is empty")
+    separator = separator or _separator_of(lines)
+    header, *rows = (row for row in csv.reader(lines, delimiter=separator) if row)
+    if rows and len(rows[0]) == len(header) + 1:  # the names of the rows have none
+        header.insert(0, "")
+    for number, row in enumerate(rows, 1):
+        if len(row) != len(header):
+            raise ValueError(
+                f"{path} has {len(row)} cells in row {number}, and {len(header)} names"
+            )
+    twice = [name for name in columns() if header.count(name) > 1]
+    if twice:
+        raise ValueError(f"{path} has two columns {twice[0]!r}")
+    cells = [[None if c.strip() in MISSING else c for c in row] for row in rows]
+    table = {name: [row[j] for row in cells] for j, name in enumerate(header)}
+    _read_decimals(table, separator, decimal)
+    return table
+
+
+def _separator_of(lines):
+    """Return the separator by which most of the columns have their names."""
+
+    def n_found(separator):
+        names = next(csv.reader(lines, delimiter=separator))
+        return len(set(columns()) & set(names))
+
+    return max(",;\t|", key=n_found)
+
+
+def _read_decimals(table, separator, decimal):
+    """Put points in place of decimal commas, in the columns of numbers."""
+    names = {
+        f["column"]
+        for f in PANEL["features"]
+        if f["kind"] == "number" or not isinstance(f.get("category", ""), str)
+    }.intersection(table)
+    cells = [cell for name in names for cell in table[name] if cell is not None]
+    if decimal is None and separator != ",":
+        has_comma = any(DECIMAL_COMMA.fullmatch(cell) for cell in cells)
+        decimal = "," if has_comma and not any("." in cell for cell in cells) else "."
+    if decimal == ",":
+        for name in names:
+            table[name] = [cell and cell.replace(",", ".") for cell in table[name]]
+
+
+def write_predictions(table, file, id_column=None):
+    """Write the predictions for a table of `read_table` as csv."""
+    if id_column is None and "" in table:
+        id_column = ""
+    if id_column is not None and id_column not in table:
+        raise ValueError(f"the table has no column {id_column!r}")
+    results = {"prediction": predict(table)}
+    if "temperature" in MODEL:
+        probabilities = predict_proba(table)
+        rows = np.arange(len(probabilities))
+        results["confidence"] = probabilities[rows, _places(table)]
+        for j, label in enumerate(PANEL["classes"]):
+            results[f"probability_{label}"] = probabilities[:, j]
+    n_rows = len(results["prediction"])
+    names = range(1, n_rows + 1) if id_column is None else table[id_column]
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow([_as_cell(id_column or "row"), *map(_as_cell, results)])
+    for i, name in enumerate(names):
+        values = [column[i] for column in results.values()]
+        writer.writerow([_as_cell(name), *map(_as_cell, values)])
+
+
+def _as_cell(value):
+    """Return what a spreadsheet does not take for a formula."""
+    value = value.item() if isinstance(value, np.generic) else value
+    if not isinstance(value, str):
+        return value
+    mark = "'" if value.startswith(FORMULA_STARTS) else ""
+    return mark + value.replace("\r", "\n")
+
+
+def main(argv=None):
+    """Run as a program; return its exit code."""
+    parser = argparse.ArgumentParser(
+        description="Predict from a table with the columns of a panel.",
+        epilog="The columns are: " + ", ".join(map(repr, columns())).replace("%", "%%"),
+    )
+    parser.add_argument("table", help="file with a row for each sample")
+    parser.add_argument("--out", help="new file for the predictions (default: print)")
+    parser.add_argument("--id", metavar="COLUMN", help="names of the rows to print")
+    parser.add_argument("--sep", metavar="SIGN", help="sign between the columns")
+    parser.add_argument("--decimal", choices=[".", ","], help="decimal sign")
+    parser.add_argument("--encoding", help="such as latin-1 (default: utf-8)")
+    options = parser.parse_args(argv)
+    try:
+        if options.out is not None and os.path.exists(options.out):
+            raise ValueError(f"{options.out} exists already")
+        table = read_table(
+            options.table, options.sep, options.decimal, options.encoding
+        )
+        text = io.StringIO()
+        write_predictions(table, text, options.id)
+        data = text.getvalue().encode("utf-8", "replace")
+        if options.out is None:
+            sys.stdout.buffer.write(data)
+        else:
+            with open(options.out, "xb") as file:
+                file.write(data)
+    except (OSError, ValueError, LookupError, csv.Error) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+MODEL = {}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,267 @@
+"""skproj export panel: a table of the panel, and a program that predicts from it."""
+
+import csv
+import io
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from cli_helpers import make_frame, select, selected
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import FixedThresholdClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skproj import ProjectionFeatureSelector, persistence
+from skproj.cli import main
+
+PROGRAM = "panel_model.py"
+
+
+def export(result, out, *arguments):
+    return main(["export", "panel", str(result), "--out", str(out), *arguments])
+
+
+def run_program(folder, *arguments):
+    """Run the exported program without the libraries of the package."""
+    block = (
+        "import sys, runpy\n"
+        "for name in ('pandas', 'scipy', 'skproj', 'sklearn', 'torch'):\n"
+        "    sys.modules[name] = None\n"
+        "del sys.argv[0]\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    )
+    command = [sys.executable, "-c", block, folder / PROGRAM, *arguments]
+    return subprocess.run(list(map(str, command)), capture_output=True, check=False)
+
+
+def predictions(folder, *arguments):
+    done = run_program(folder, *arguments)
+    assert done.returncode == 0, done.stderr.decode()
+    return pd.read_csv(io.BytesIO(done.stdout), index_col=0)
+
+
+def read_panel(folder):
+    with open(folder / "panel.csv", newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def autoencoder(data):
+    folder = data.parent / "autoencoder"
+    assert select(data, "--method", "autoencoder", "--eta", 4, "--out", folder) == 0
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["result", "autoencoder"])
+def test_program_predicts_as_apply_does(kind, request, data, tmp_path, capsys):
+    result, out = request.getfixturevalue(kind), tmp_path / "panel"
+    capsys.readouterr()
+    assert export(result, out) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("The selected features predict 'kind'")
+    assert ("support vectors, which are rows" in printed) == (kind == "result")
+    assert f"Wrote to {out}: panel.csv, panel_model.py" in printed
+    assert sorted(path.name for path in out.iterdir()) == ["panel.csv", PROGRAM]
+
+    assert main(["apply", str(result / "model.skops"), str(data)]) == 0
+    expected = pd.read_csv(io.StringIO(capsys.readouterr().out), index_col=0)
+    names = list(selected(result))
+    few = tmp_path / "few.csv"
+    make_frame()[names[::-1]].assign(note="text").to_csv(few, index=False)
+    found = predictions(out, few)
+    assert found.index.name == expected.index.name == "row"
+    assert found.columns.tolist() == expected.columns.tolist()
+    assert found["prediction"].tolist() == expected["prediction"].tolist()
+    numbers = expected.select_dtypes("number")
+    np.testing.assert_allclose(found[numbers.columns], numbers, rtol=0, atol=1e-6)
+
+
+def test_table_of_the_panel(result, tmp_path):
+    out = tmp_path / "panel"
+    assert export(result / "model.skops", out) == 0  # the file does as well
+    rows = read_panel(out)
+    assert {row["name"] for row in rows} == selected(result)
+    weights = [float(row["weight"]) for row in rows]
+    assert weights == sorted(weights, reverse=True)
+    highest = {"gene0": "red", "gene1": "green"}
+    model = persistence.load(result / "model.skops")
+    for row in rows:
+        j = list(model.feature_names_in_).index(row["column"])
+        assert float(row["center"]) == model["scale"].mean_[j]
+        assert float(row["scale"]) == model["scale"].scale_[j]
+        assert 0.0 < float(row["frequency"]) <= 1.0
+        assert row["direction"] == highest.get(row["name"], row["direction"])
+
+
+def test_gaps_and_categories(tmp_path, capsys):
+    frame = make_frame()
+    frame.loc[::7, "gene1"] = np.nan
+    site = np.where(frame["kind"] == "blue", "nörd", "süd").astype(object)
+    site[::11] = np.nan
+    frame["site"] = site
+    path, out = tmp_path / "table.csv", tmp_path / "out"
+    frame.to_csv(path, index=False)
+    options = ["--impute", "indicator", "--encode", "onehot", "--eta", 50]
+    assert select(path, *options, "--out", out) == 0
+    assert export(out, tmp_path / "panel") == 0
+    capsys.readouterr()
+    kinds = {row["name"]: row["kind"] for row in read_panel(tmp_path / "panel")}
+    assert kinds["gene1"] == "number"
+    assert kinds["site_nörd"] == "category"
+    assert main(["apply", str(out / "model.skops"), str(path)]) == 0
+    expected = pd.read_csv(io.StringIO(capsys.readouterr().out), index_col=0)
+    german, options = tmp_path / "german.csv", {"sep": ";", "decimal": ","}
+    frame.drop(columns="kind").to_csv(german, encoding="latin-1", **options)
+    found = predictions(tmp_path / "panel", german, "--encoding", "latin-1")
+    assert found["prediction"].tolist() == expected["prediction"].tolist()
+    assert found.index.tolist() == frame.index.tolist()
+    done = run_program(tmp_path / "panel", german)
+    assert done.returncode == 2
+    assert b"is not in utf-8-sig; --encoding names another" in done.stderr
+    frame.to_csv(german, index=False, encoding="utf-16", sep="\t")
+    assert predictions(tmp_path / "panel", german).equals(expected)
+
+
+def test_program_reads_and_writes_files(result, tmp_path):
+    out = tmp_path / "panel"
+    assert export(result, out) == 0
+    table, new = tmp_path / "table.csv", tmp_path / "new.csv"
+    frame = make_frame().assign(patient=[f"=p{i}" for i in range(90)])
+    table.write_text("# from the laboratory\n\n" + frame.to_csv(index=False))
+    assert run_program(out, table, "--id", "patient", "--out", new).returncode == 0
+    written = pd.read_csv(new)
+    assert written.columns.tolist() == ["patient", "prediction"]
+    assert written["patient"][3] == "'=p3"
+    done = run_program(out, table, "--out", new)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"new.csv exists already" in done.stderr
+
+
+PROBLEMS = {
+    "": "is empty",
+    "gene1,gene2\n1,2\n": "has no column 'gene0'",
+    "gene0,gene1,gene0\n1,2,3\n": "has two columns 'gene0'",
+    "gene0,gene1\n1,2\n3\n": "has 1 cells in row 2, and 2 names",
+    "gene0,gene1\n1,2\n,3\n": "'gene0' has no value in row 2",
+    "gene0,gene1\n1,2\n1,high\n": "'gene1' has 'high' in row 2",
+}
+
+
+@pytest.fixture(scope="module")
+def small(data):
+    """Return a panel of two columns."""
+    folder = data.parent / "small"
+    assert select(data, "--eta", 0.1, "--out", folder) == 0
+    assert selected(folder) == {"gene0", "gene1"}
+    assert export(folder, folder / "panel") == 0
+    return folder / "panel"
+
+
+@pytest.mark.parametrize("text", PROBLEMS, ids=PROBLEMS.values())
+def test_problems_of_a_table_are_one_line(text, small, tmp_path):
+    path, out = tmp_path / "table.csv", tmp_path / "out.csv"
+    path.write_text(text)
+    done = run_program(small, path, "--out", out)
+    assert done.returncode == 2
+    assert PROBLEMS[text] in done.stderr.decode()
+    assert done.stderr.count(b"\n") == 1
+    assert not out.exists()
+
+
+def test_details_of_another_selection_are_not_taken(result, small, tmp_path, capsys):
+    mixed = tmp_path / "mixed"
+    mixed.mkdir()
+    shutil.copy(small.parent / "model.skops", mixed)
+    for content in (None, "{", '[{"feature": "gene7", "selected": true}]'):
+        if content is not None:
+            (mixed / "features.json").write_text(content)
+        assert export(mixed, tmp_path / "panel", "--overwrite") == 0
+        assert "there is no features.json" in capsys.readouterr().out
+        assert "direction" not in read_panel(tmp_path / "panel")[0]
+
+
+def test_pipeline_that_a_program_has_saved(tmp_path, capsys):
+    frame = make_frame()
+    X, y = frame.drop(columns="kind"), frame["kind"]
+    selector = ProjectionFeatureSelector(n_features_to_select=3)
+    model = make_pipeline(StandardScaler(), selector, LogisticRegression()).fit(X, y)
+    path, out = tmp_path / "model.skops", tmp_path / "panel"
+    persistence.dump(model, path)
+    assert export(path, out) == 0
+    assert capsys.readouterr().out.startswith("The panel needs 3 of 8 columns.")
+    *rows, last = read_panel(out)
+    assert last["name"] == "(intercept)"
+    score = float(last["coefficient red"])
+    for row in rows:
+        x = (X[row["column"]] - float(row["center"])) / float(row["scale"])
+        score = score + x * float(row["coefficient red"])
+    np.testing.assert_allclose(score, model.decision_function(X)[:, 2])
+
+
+def test_models_that_cannot_be_exported_leave_nothing(data, tmp_path, capsys):
+    frame = make_frame()
+    frame.loc[::7, "gene1"] = np.nan
+    path, out = tmp_path / "table.csv", tmp_path / "out"
+    frame.to_csv(path, index=False)
+    assert select(path, "--impute", "knn", "--eta", 1, "--out", out) == 0
+    capsys.readouterr()
+    panel = tmp_path / "panel"
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for result, message in (
+        (out, "cannot be exported: the step KNNImputer may mix columns or rows"),
+        (empty, "holds no model.skops"),
+        (tmp_path / "none", "none does not exist"),
+        (data, "is not a file of skops"),
+    ):
+        assert export(result, panel) == 2
+        captured = capsys.readouterr()
+        assert message in captured.err
+        assert captured.err.count("\n") == 1
+        assert captured.out == ""
+        assert not panel.exists()
+    panel.mkdir()
+    (panel / "notes.txt").write_text("mine")
+    assert export(out, panel) == 2
+    assert "--overwrite replaces what is there" in capsys.readouterr().err
+
+
+def test_names_are_no_formulas_in_a_spreadsheet(tmp_path):
+    """The program knows them as they are."""
+    frame = make_frame().rename(columns={"gene0": '=1+"1"', "gene1": "@\r\nb'''"})
+    frame["kind"] = "-" + frame["kind"]
+    path, out = tmp_path / "table.parquet", tmp_path / "out"
+    frame.to_parquet(path)
+    assert select(path, "--eta", 0.1, "--out", out) == 0
+    assert export(out, tmp_path / "panel") == 0
+    rows = read_panel(tmp_path / "panel")
+    assert {row["name"] for row in rows} == {'\'=1+"1"', "'@\n\nb'''"}
+    assert {row["direction"] for row in rows} <= {"'-red", "'-green", "'-blue"}
+    table = tmp_path / "table.csv"
+    frame.to_csv(table, index=False)
+    found = predictions(tmp_path / "panel", table)
+    expected = persistence.load(out / "model.skops").predict(frame.iloc[:, :-1])
+    assert found["prediction"].tolist() == ["'" + label for label in expected]
+
+
+def test_confidence_is_that_of_the_predicted_class(tmp_path):
+    frame = make_frame(n_classes=2)
+    X, y = frame.drop(columns="kind"), frame["kind"]
+    pipeline = make_pipeline(StandardScaler(), LogisticRegression(C=0.01)).fit(X, y)
+    frozen = FrozenEstimator(pipeline)
+    model = FixedThresholdClassifier(frozen, threshold=0.3, pos_label="red").fit(X, y)
+    path, table = tmp_path / "model.skops", tmp_path / "table.csv"
+    persistence.dump(model, path)
+    assert export(path, tmp_path / "panel") == 0
+    X.to_csv(table)
+    found = predictions(tmp_path / "panel", table)
+    assert found["prediction"].tolist() == model.predict(X).tolist()
+    of_red = found["prediction"] == "red"
+    expected = found["probability_green"].where(~of_red, found["probability_red"])
+    assert found["confidence"].equals(expected.rename("confidence"))
+    assert (found["confidence"] < 0.5).any()

@@ -1,0 +1,386 @@
+"""Exported panels predict as the model does, without its libraries."""
+
+import ast
+
+import numpy as np
+import pandas as pd
+import pytest
+from panel_helpers import make_gaps, make_table, predict_apart
+from sklearn.compose import (
+    ColumnTransformer,
+    TransformedTargetRegressor,
+    make_column_transformer,
+)
+from sklearn.feature_selection import VarianceThreshold
+from sklearn.frozen import FrozenEstimator
+from sklearn.impute import KNNImputer, SimpleImputer
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import (
+    MaxAbsScaler,
+    OneHotEncoder,
+    PowerTransformer,
+    RobustScaler,
+    StandardScaler,
+)
+from sklearn.svm import SVC, SVR, LinearSVC
+
+from skproj import (
+    ProjectionFeatureSelector,
+    SparseMLPClassifier,
+    SparseSupervisedAutoencoder,
+    SparseSupervisedAutoencoderRegressor,
+)
+from skproj.persistence import dump, export_panel, load
+
+# What float64 leaves of equal formulas; float32 has 7 digits.
+DOUBLE, SINGLE = 1e-12, 1e-6
+
+
+def select(n=4, **options):
+    return ProjectionFeatureSelector(n_features_to_select=n, **options)
+
+
+def assert_same(model, X, path, *, atol=DOUBLE, names=None):
+    """Compare all that a model predicts with what its panel does with less columns."""
+    export_panel(model, path)
+    needed = needed_columns(path)
+    assert len(needed) < X.shape[1]
+    shuffled = X[needed[::-1]].assign(note="text")
+    if names is None:
+        methods = "predict", "predict_proba", "decision_function"
+        names = [name for name in methods if hasattr(model, name)]
+    found = predict_apart(path, shuffled, *names)
+    for name in names:
+        expected = getattr(model, name)(in_double(X))
+        if expected.dtype.kind == "f":
+            scale = max(1.0, np.abs(expected).max())
+            np.testing.assert_allclose(found[name], expected, rtol=0, atol=atol * scale)
+        else:
+            assert found[name].tolist() == expected.tolist()
+
+
+def in_double(X):
+    """Return a table that the steps before a network do not round."""
+    return X.astype({name: np.float64 for name in X.select_dtypes(np.float32)})
+
+
+def needed_columns(path):
+    return predict_free(path)["columns"]()
+
+
+def predict_free(path):
+    """Return the names of a panel, here."""
+    names = {"__name__": "panel"}
+    exec(compile(path.read_text("utf-8"), path, "exec"), names)
+    return names
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize(
+    "last",
+    [
+        SVC(),
+        SVC(kernel="poly", degree=2, coef0=1.0),
+        SVC(kernel="sigmoid", gamma=0.01),
+        SVC(kernel="linear", class_weight="balanced"),
+        LogisticRegression(),
+    ],
+    ids=["rbf", "poly", "sigmoid", "linear", "logistic"],
+)
+def test_linear_selector_for_classes(last, n_classes, tmp_path):
+    X, y = make_table(n_classes)
+    model = make_pipeline(StandardScaler(), select(), last).fit(X, y)
+    assert_same(model, X, tmp_path / "panel.py")
+
+
+@pytest.mark.parametrize(
+    ("scaler", "last"),
+    [
+        (RobustScaler(), SVR()),
+        (RobustScaler(with_scaling=False), Ridge()),
+        (
+            StandardScaler(),
+            TransformedTargetRegressor(SVR(), transformer=StandardScaler()),
+        ),
+        (
+            StandardScaler(with_std=False),
+            TransformedTargetRegressor(
+                Ridge(), transformer=StandardScaler(with_std=False)
+            ),
+        ),
+        (StandardScaler(with_mean=False), LinearRegression()),
+    ],
+    ids=["SVR", "ridge", "scaled SVR", "centred ridge", "linear"],
+)
+def test_linear_selector_for_numbers(scaler, last, tmp_path):
+    X, y = make_table()
+    y = 1e4 * (y == "red") + X["gene 1"]
+    model = make_pipeline(scaler, select(), last).fit(X, y)
+    assert_same(model, X, tmp_path / "panel.py")
+
+
+ACTIVATIONS = ["silu", "relu", "gelu", "tanh", "logistic", "identity"]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_autoencoder_for_classes(activation, dtype, tmp_path):
+    n_classes = 2 if activation == "tanh" else 3
+    X, y = make_table(n_classes, dtype)
+    network = SparseSupervisedAutoencoder(
+        (20, 10) if activation == "gelu" else (20,),
+        n_features_to_select=5,
+        activation=activation,
+        calibrate=activation == "silu",
+        max_epochs=3,
+        random_state=0,
+    )
+    model = make_pipeline(StandardScaler(), network).fit(X, y)
+    assert network.temperature_ != 1.0 or activation != "silu"
+    atol = SINGLE if dtype == np.float32 else DOUBLE
+    assert_same(model, X, tmp_path / "panel.py", atol=atol)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_autoencoder_for_numbers(dtype, tmp_path):
+    X, y = make_table(dtype=dtype)
+    y = 1e4 * (y == "red") + X["gene 1"]
+    network = SparseSupervisedAutoencoderRegressor(
+        (20, 10), n_features_to_select=5, max_epochs=3, random_state=0
+    )
+    model = make_pipeline(StandardScaler(), network).fit(X, y)
+    atol = SINGLE if dtype == np.float32 else DOUBLE
+    assert_same(model, X, tmp_path / "panel.py", atol=atol)
+
+
+def column_steps(impute, encode, **options):
+    numbers = [f"gene {j}" for j in range(12)]
+    return ColumnTransformer(
+        [("numbers", impute, numbers), ("text", encode, ["site", "grade"])], **options
+    )
+
+
+@pytest.mark.parametrize(
+    "prepare",
+    [
+        column_steps(SimpleImputer(), OneHotEncoder()),
+        column_steps(
+            SimpleImputer(strategy="median", add_indicator=True),
+            OneHotEncoder(handle_unknown="ignore", sparse_output=False),
+            verbose_feature_names_out=False,
+        ),
+        column_steps(
+            make_pipeline(StandardScaler(), SimpleImputer(), MaxAbsScaler()),
+            make_pipeline(
+                SimpleImputer(strategy="most_frequent", missing_values=np.nan),
+                OneHotEncoder(drop="first"),
+            ),
+        ),
+    ],
+    ids=["plain", "indicator", "nested"],
+)
+def test_missing_values_and_categories(prepare, tmp_path):
+    X, y = make_gaps()
+    X = X.assign(site=X["site"].where(X["site"].notna(), np.nan), constant=3.0)
+    steps = [prepare, VarianceThreshold(), StandardScaler(), select(9)]
+    model = make_pipeline(*steps, LogisticRegression()).fit(X, y)
+    path = tmp_path / "panel.py"
+    assert_same(model, X, path)
+    features = predict_free(path)["PANEL"]["features"]
+    names = model[:-1].get_feature_names_out().tolist()
+    assert [feature["name"] for feature in features] == names
+    assert {"number", "category"} <= {feature["kind"] for feature in features}
+
+
+def test_missing_values_that_the_model_cannot_take_are_errors(tmp_path):
+    X, y = make_table()
+    model = make_pipeline(StandardScaler(), select(), LogisticRegression()).fit(X, y)
+    path = tmp_path / "panel.py"
+    export_panel(model, path)
+    panel = predict_free(path)
+    name = panel["columns"]()[0]
+    for value, message in (
+        (None, "has no value in row 2"),
+        (pd.NA, "has no value in row 2"),
+        ("high", "has 'high' in row 2, which is not a finite number"),
+        ("1_0", "not a finite number"),
+        (np.inf, "not a finite number"),
+    ):
+        columns = {n: X[n].tolist()[:3] for n in panel["columns"]()}
+        columns[name][1] = value
+        with pytest.raises(ValueError, match=message):
+            panel["predict"](columns)
+    with pytest.raises(ValueError, match=f"has no column '{name}'"):
+        panel["predict"](X.drop(columns=name))
+    with pytest.raises(ValueError, match="differ in length"):
+        panel["predict"]({n: X[n][: 3 + (n == name)] for n in panel["columns"]()})
+
+
+def test_unknown_categories(tmp_path):
+    """They are errors, or none of the known ones, as in the model."""
+    X, y = make_gaps()
+    for handle in ("ignore", "error"):
+        prepare = column_steps(SimpleImputer(), OneHotEncoder(handle_unknown=handle))
+        model = make_pipeline(prepare, SVC(), memory=None).fit(X, y)
+        path = tmp_path / f"{handle}.py"
+        export_panel(model, path)
+        changed = X.assign(site="east", grade=7)
+        panel = predict_free(path)
+        if handle == "ignore":
+            expected = model.decision_function(changed)
+            found = panel["decision_function"](changed)
+            np.testing.assert_allclose(found, expected, atol=DOUBLE)
+        else:
+            with pytest.raises(ValueError, match="unknown value 'east' in row 1"):
+                panel["predict"](changed)
+
+
+HOSTILE = [
+    '"""',
+    "'''; raise SystemExit",
+    "a\nb\r\u2028c",
+    "MODEL = {}\n",
+    "{{ x }} {% y %} \\",
+    "=1+1",
+    "größe \U0001f9ec \u202e",
+    "\ud800",
+    "%s %(prog)s",
+    "x" * 300,
+]
+
+
+def test_names_and_labels_of_any_characters(tmp_path):
+    X, y = make_table()
+    X = X.set_axis([*HOSTILE, "a", "b"], axis=1)
+    y = np.array([HOSTILE[0], HOSTILE[2], HOSTILE[6]])[(y == "red") + 2 * (y == "blue")]
+    model = make_pipeline(StandardScaler(), select(10), LogisticRegression()).fit(X, y)
+    path = tmp_path / "panel.py"
+    directions = dict.fromkeys(HOSTILE, HOSTILE[3])
+    export_panel(model, path, directions=directions)
+    names = needed_columns(path)
+    assert len(set(HOSTILE).intersection(names)) >= 8
+    assert predict_free(path)["PANEL"]["classes"] == sorted(set(y))
+    for feature in predict_free(path)["PANEL"]["features"]:
+        if feature["name"] in HOSTILE:
+            assert feature["direction"] == HOSTILE[3]
+    assert_same(model, X, path)
+
+
+@pytest.mark.parametrize("labels", [[3, -1], [True, False], [0.0, 2.0]])
+def test_labels_that_are_no_text(labels, tmp_path):
+    X, y = make_table(2)
+    y = np.where(y == "red", *labels)
+    model = make_pipeline(StandardScaler(), select(), SVC()).fit(X, y)
+    assert_same(model, X, tmp_path / "panel.py")
+
+
+def test_panel_is_readable(tmp_path):
+    """Its items are what a formula on paper needs."""
+    X, y = make_table(2)
+    model = make_pipeline(StandardScaler(), select(), LogisticRegression()).fit(X, y)
+    path = tmp_path / "panel.py"
+    export_panel(model, path, directions=X.groupby(y).mean().idxmax())
+    panel = predict_free(path)
+    source = path.read_text("utf-8")
+    assert max(map(len, source.splitlines())) <= 88
+    ast.parse(source, feature_version=(3, 8))
+    (logit,) = panel["PANEL"]["intercepts"]
+    for feature, weight in zip(
+        panel["PANEL"]["features"],
+        model[1].scores_[model[1].get_support()],
+        strict=True,
+    ):
+        assert feature["column"] == feature["name"]
+        column = X[feature["column"]]
+        assert feature["weight"] == pytest.approx(weight, rel=1e-5)
+        (coefficient,) = feature["coefficients"]
+        logit += coefficient * (column - feature["center"]) / feature["scale"]
+        means = column.groupby(y).mean()
+        assert feature["direction"] == means.idxmax()
+    np.testing.assert_allclose(logit, model.decision_function(X), atol=DOUBLE)
+
+
+@pytest.mark.parametrize("label", ["green", "red", None])
+@pytest.mark.parametrize(
+    ("last", "threshold"),
+    [(LogisticRegression(), 0.2), (LogisticRegression(), "auto"), (SVC(), 0.7)],
+    ids=["probability", "auto", "decision"],
+)
+def test_thresholds(last, threshold, label, tmp_path):
+    X, y = make_table(2)
+    pipeline = make_pipeline(StandardScaler(), select(), last).fit(X, y)
+    model = FixedThresholdClassifier(
+        FrozenEstimator(pipeline), threshold=threshold, pos_label=label
+    ).fit(X, y)
+    differ = (model.predict(X) != pipeline.predict(X)).any()
+    assert differ == (threshold != "auto")
+    assert_same(model, X, tmp_path / "panel.py")
+
+
+def test_searches_and_loaded_models(tmp_path):
+    X, y = make_table()
+    steps = [("scale", StandardScaler()), ("select", select()), ("svm", SVC())]
+    search = GridSearchCV(Pipeline(steps), {"svm__C": [1.0, 2.0]}, cv=2).fit(X, y)
+    assert_same(search, X, tmp_path / "panel.py")
+    dump(search.best_estimator_, tmp_path / "model.skops")
+    export_panel(load(tmp_path / "model.skops"), tmp_path / "loaded.py")
+    loaded = (tmp_path / "loaded.py").read_text("utf-8")
+    assert loaded == (tmp_path / "panel.py").read_text("utf-8")
+
+
+REFUSED = {
+    "KNNImputer may mix": [KNNImputer(), select(), SVC()],
+    "PowerTransformer may mix": [PowerTransformer(), select(), SVC()],
+    "predicts by LinearSVC; possible are": [select(), LinearSVC()],
+    "ProjectionFeatureSelector, selects and cannot": [StandardScaler(), select()],
+    "an SVC with break_ties=True": [select(), SVC(break_ties=True)],
+    "decision_function_shape='ovo'": [select(), SVC(decision_function_shape="ovo")],
+    "predicts by SparseMLPClassifier": [SparseMLPClassifier(max_epochs=1)],
+    "fills in -1": [SimpleImputer(missing_values=-1), select(), SVC()],
+}
+
+
+@pytest.mark.parametrize("message", REFUSED)
+def test_other_models_are_refused(message, tmp_path):
+    X, y = make_table()
+    model = make_pipeline(*REFUSED[message]).fit(X, y)
+    path = tmp_path / "panel.py"
+    path.write_text("old")
+    with pytest.raises(ValueError, match="cannot be exported: .*" + message):
+        export_panel(model, path)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_other_transformations_are_refused(tmp_path):
+    X, y = make_gaps()
+    gene = ["gene 0", "gene 1", "gene 2"]
+    text = (OneHotEncoder(max_categories=2), ["site"])
+    for message, first in {
+        "merges rare categories": make_column_transformer(
+            (StandardScaler(), gene), text
+        ),
+        "transformer_weights": ColumnTransformer(
+            [("a", SimpleImputer(), gene)], transformer_weights={"a": 2.0}
+        ),
+    }.items():
+        steps = [first, SimpleImputer(), LogisticRegression()]
+        model = make_pipeline(*steps).fit(X, y)
+        with pytest.raises(ValueError, match=message):
+            export_panel(model, tmp_path / "panel.py")
+    targets = np.column_stack([X["grade"], X["grade"]])
+    genes = X[gene].fillna(0.0)
+    model = make_pipeline(StandardScaler(), LinearRegression()).fit(genes, targets)
+    with pytest.raises(ValueError, match="several targets"):
+        export_panel(model, tmp_path / "panel.py")
+
+
+def test_models_without_names_and_folders_that_are_missing(tmp_path):
+    X, y = make_table()
+    model = make_pipeline(StandardScaler(), select(), SVC())
+    with pytest.raises(ValueError, match="not know the names of its columns"):
+        export_panel(model.fit(X.to_numpy(), y), tmp_path / "panel.py")
+    with pytest.raises(FileNotFoundError, match="no folder"):
+        export_panel(model.fit(X, y), tmp_path / "none" / "panel.py")
