@@ -41,8 +41,8 @@ def find_model(path):
 def read_panel(path):
     """Return the panel of a model, and its verdict in words or None."""
     from skproj.cli._models import load_model
-    from skproj.utils._summary import VERDICT_ATTRIBUTE
     from skproj.persistence._panel import describe_panel
+    from skproj.utils._summary import VERDICT_ATTRIBUTE
 
     model = load_model(path)
     try:
