@@ -169,14 +169,18 @@ def test_damaged_model_gets_one_line(result, data, tmp_path, capsys):
         assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_model_of_newer_version_gets_one_line(result, tmp_path, monkeypatch, capsys):
+def test_model_of_newer_version_gets_one_line(
+    data, result, tmp_path, monkeypatch, capsys
+):
     model = persistence.load(result / "model.skops")
-    with monkeypatch.context() as newer:
+    with monkeypatch.context() as patch:
         kind = skproj.ProjectionFeatureSelector
-        newer.setattr(kind, "_state_migrations", (*kind._state_migrations, dict))
+        patch.setattr(kind, "_state_migrations", (*kind._state_migrations, dict))
         persistence.dump(model, tmp_path / "newer.skops")
-    assert main(["info", str(tmp_path / "newer.skops")]) == 2
+    newer = str(tmp_path / "newer.skops")
+    assert main(["apply", newer, str(data), "--out", str(tmp_path / "out.csv")]) == 2
     assert "newer version" in capsys.readouterr().err
+    assert main(["info", newer]) == 0  # reads the summary, not the model
 
 
 def test_files_are_replaced_only_when_asked(data, result, tmp_path, capsys):

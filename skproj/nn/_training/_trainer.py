@@ -361,9 +361,8 @@ class Trainer:
             X, y, weight = train.batch(block)
             X_seen = X
             if noise_scale:
-                noise = self.noise.draw(X[0] if X.ndim == 3 else X, self.generator)
                 X_seen = X.clone() if self.objective.reads_clean_samples else X
-                X_seen.add_(noise, alpha=noise_scale)  # in a copy of the samples
+                self.noise.add_(X_seen, noise_scale, self.generator)
             yield from train.split((X_seen, X, y, weight), batch_size)
 
     def mean_loss(self, samples):
