@@ -172,7 +172,7 @@ def test_numbers_that_came_as_text_are_named(entry, sentence, tmp_path):
 def test_missing_columns_are_guessed_among_very_many():
     names = [f"gene_{j}" for j in range(100_000)]
     with pytest.raises(CommandError, match="did you mean 'gene_2'"):
-        require(["gene2"], names, "no column %s")
+        require(["gene2"], names, "table.csv", "column")
 
 
 @pytest.mark.parametrize("gap", [False, True])
