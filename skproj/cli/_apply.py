@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.compose import ColumnTransformer
 
 from skproj.cli._errors import CommandError
-from skproj.cli._model_input import model_input, needed_columns
+from skproj.cli._model_input import columns_of_text, model_input, needed_columns
 from skproj.cli._models import feature_names, load_model, without_names
 from skproj.cli._output import check_free, for_spreadsheets, write_table
 from skproj.cli._tables import ReadOptions, read_table
@@ -18,7 +18,7 @@ def run(options):
     check_free(options.out, options.overwrite)
     model = load_model(options.model)
     names = feature_names(model, options.model)
-    table = read_table(ReadOptions.of(options))
+    table = read_table(ReadOptions.of(options, text=columns_of_text(model, names)))
     if options.transform:
         result = table.frame(selected_names(model, names, options.model))
     else:

@@ -60,7 +60,7 @@ def prepared_input(prepare, names, wanted, table):
     """Return a DataFrame for a ColumnTransformer, with some of its columns."""
     pd = import_optional("pandas", extra="cli")
     encoded = encoded_columns(prepare, names)
-    text = {name for name, (values, _) in encoded.items() if values.dtype == object}
+    text = set(text_columns(encoded))
     frame = pd.DataFrame(
         {name: encoded[name][0][0] if name in encoded else 0.0 for name in names},
         index=np.arange(table.n_rows),
@@ -78,6 +78,19 @@ def prepared_input(prepare, names, wanted, table):
             values[column.isna()] = np.nan
         frame[name] = values.to_numpy()
     return frame
+
+
+def columns_of_text(model, names):
+    """Return the names of the columns that a model encodes as text."""
+    first = steps_of(model)[0]
+    if not isinstance(first, ColumnTransformer):
+        return ()
+    return text_columns(encoded_columns(first, names))
+
+
+def text_columns(encoded):
+    """Return those of the columns of `encoded_columns` that are text."""
+    return tuple(n for n, (values, _) in encoded.items() if values.dtype == object)
 
 
 def encoded_columns(prepare, names):

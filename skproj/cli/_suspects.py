@@ -46,7 +46,7 @@ def suspect_columns(X, y, names, classifies):
         The reason for each name.
     """
     n_rows = len(y)
-    if n_rows < MIN_ROWS:
+    if n_rows < MIN_ROWS or X.shape[1] == 0:
         return {}
     found = {names[j]: reason for j, reason in running_numbers(X)}
     shares = univariate_scores(X, y, y if classifies else None, None)
@@ -114,7 +114,7 @@ def suspect_rows(table, X, y, options, classifies):
             "The rows are sorted by class: whatever changes along the table, such as a "
             "date or a batch, tells the classes apart."
         )
-    n_equal = count_equal_rows(X)
+    n_equal = count_equal_rows(X) if X.shape[1] else 0
     if n_equal and options.groups is None:
         found.append(
             f"{n_equal} rows are equal to an earlier row: on both sides of a split, "

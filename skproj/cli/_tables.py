@@ -47,6 +47,8 @@ class ReadOptions:
         Whether there is a row for each feature, and a column for each sample.
     labels : Path or None
         Another table, whose columns are added where the names of the rows are equal.
+    text : tuple of str
+        Columns that are read as they are written, such as categories 01 and 02.
     """
 
     path: Path
@@ -60,6 +62,7 @@ class ReadOptions:
     sheet: str | None = None
     transpose: bool = False
     labels: Path | None = None
+    text: tuple = ()
 
     @classmethod
     def of(cls, options, **others):
@@ -152,12 +155,16 @@ def read_text(options):
     form = recognize(source, options)
     check_header(form.header, options.path)
     # Names are text, and so may labels be.
-    text = [n for n in (options.index, options.target, options.groups) if n is not None]
+    known = options.index, options.target, options.groups, *options.text
+    text = [name for name in known if name is not None]
     # Without a name are the names of the rows, as pandas and R write them.
     unnamed = not form.header[0]
     if unnamed or len(form.first) == len(form.header) + 1:
         text.append(0)
     frame = read_frame(source, form, None if options.transpose else text)
+    # Truth values with gaps are text, of which pandas changes the writing.
+    if changed := [name for name in frame if holds_truth_values(frame[name])]:
+        frame = read_frame(source, form, text + changed)
     if frame.index.nlevels > 1:
         raise CommandError(f"{options.path} has more columns than names of columns.")
     if unnamed:
@@ -184,7 +191,7 @@ def transpose(frame, options, decimal="."):
         frame = set_index(frame, options)
     check_unique(frame.index, options.path)
     frame = frame.T.rename_axis(index=None, columns=None)
-    kept = {options.target, options.groups}
+    kept = {options.target, options.groups, *options.text}
     names = [name for name in frame.columns if name not in kept]
     try:  # all at once, as there may be very many
         block = frame[names]
@@ -213,7 +220,8 @@ def read_xlsx(options):
         if header.empty:
             raise CommandError(f"{options.path} is empty.")
         check_header(header.iloc[0].tolist(), options.path)
-        frame = book.parse(sheet, dtype=str if options.transpose else None)
+        dtype = str if options.transpose else dict.fromkeys(options.text, str)
+        frame = book.parse(sheet, dtype=dtype)
     if not header.iloc[0, 0]:
         frame = frame.set_index(frame.columns[0]).rename_axis(index=None)
     if options.transpose:
@@ -256,6 +264,12 @@ def set_index(frame, options):
     if options.index not in frame.columns:
         raise CommandError(f"{options.path} has no column {options.index!r}.")
     return frame.set_index(options.index)
+
+
+def holds_truth_values(column):
+    """Whether a column of objects holds truth values, as one with gaps does."""
+    objects = column[column.notna()] if column.dtype == object else ()
+    return any(isinstance(entry, bool) for entry in objects)
 
 
 def is_text(column):

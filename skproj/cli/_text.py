@@ -256,4 +256,5 @@ def infer_type(column, decimal="."):
     pd = import_optional("pandas", extra="cli")
     text = io.StringIO(column.to_csv(index=False))
     inferred = pd.read_csv(text, low_memory=False, decimal=decimal)
-    return inferred.iloc[:, 0].set_axis(column.index)
+    inferred = inferred.iloc[:, 0].set_axis(column.index)
+    return column if inferred.dtype == object else inferred

@@ -73,7 +73,7 @@ def make_etas(etas, problem, projection, **options):
             return np.geomspace(smallest, largest, etas)
         last_slope, objective = slope, fit.objective
         fit = problem.solve(2.0 * largest, projection, start=fit, **options)
-        if objective - fit.objective < least_gain:
+        if objective - fit.objective <= least_gain:  # both are 0 if squares underflow
             return np.geomspace(smallest, largest, etas)
         largest *= 2.0
 

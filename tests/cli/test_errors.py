@@ -321,6 +321,14 @@ def test_module_runs_and_shows_versions():
     assert re.search(r"^OpenMP threads +\d+", done.stdout, re.M)
 
 
+@pytest.mark.filterwarnings("ignore:No feature")
+def test_search_ends_if_the_squares_of_the_target_are_zero(tmp_path, capsys):
+    path = tmp_path / "table.csv"
+    change(y=1e-300 * make_frame()["gene0"]).drop(columns="kind").to_csv(path)
+    assert select(path, target="y") == 2
+    assert "no feature was selected" in capsys.readouterr().err
+
+
 def test_help_and_versions_leave_out_heavy_packages():
     code = (
         "import sys; from skproj.cli import main; main(['info']); main(['--help']); "

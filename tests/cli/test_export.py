@@ -115,7 +115,8 @@ def test_gaps_and_categories(tmp_path, capsys):
     assert kinds["site_nörd"] == "category"
     assert main(["apply", str(out / "model.skops"), str(path)]) == 0
     expected = pd.read_csv(io.StringIO(capsys.readouterr().out), index_col=0)
-    german, options = tmp_path / "german.csv", {"sep": ";", "decimal": ","}
+    german = tmp_path / "german.csv"
+    options = {"sep": ";", "decimal": ",", "na_rep": "-1.#IND"}  # of old printf
     frame.drop(columns="kind").to_csv(german, encoding="latin-1", **options)
     found = predictions(tmp_path / "panel", german, "--encoding", "latin-1")
     assert found["prediction"].tolist() == expected["prediction"].tolist()

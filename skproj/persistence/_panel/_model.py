@@ -27,7 +27,11 @@ import numpy as np
 PANEL = {}  # the columns and the classes; MODEL, at the end, has the other numbers
 
 # Text of a file that stands for a missing value.
-MISSING = {"", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "n/a", "#N/A", "<NA>"}
+MISSING = {
+    *("", "NA", "<NA>", "#NA", "N/A", "n/a", "#N/A", "#N/A N/A"),
+    *("NULL", "null", "None", "NaN", "-NaN", "nan", "-nan"),
+    *("1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
+}
 TRUTH = {"true": 1.0, "false": 0.0}
 DECIMAL_COMMA = re.compile(r"\s*[+-]?\d+,\d+([eE][+-]?\d+)?\s*")
 # A spreadsheet takes text that begins with one of these for a formula.
