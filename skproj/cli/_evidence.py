@@ -46,7 +46,8 @@ def rank_evidence(decisions, y, classes=None, groups=None):
     Returns
     -------
     evidence : RankEvidence or None
-        None if there is nothing to rank: one row, one class, or one value.
+        None if there is nothing to rank: one row, one class, or one value, be it of
+        `y` or of the decisions for classes.
     """
     if len(np.unique(y)) < 2:
         return None
@@ -59,6 +60,8 @@ def rank_evidence(decisions, y, classes=None, groups=None):
     if groups is not None:
         codes = np.unique(groups, return_inverse=True)[1]
         variance = max(variance, np.square(np.bincount(codes, influence)).sum())
+    if variance == 0.0:
+        return None
     return RankEvidence(float(chance + influence.sum()), float(variance))
 
 

@@ -105,7 +105,9 @@ class Judge:
         name, trivial = SCORE_NAMES[self.task], TRIVIAL_SCORES[self.task]
         score = trivial if evidence is None else evidence.score
         error = np.inf if evidence is None else np.sqrt(evidence.variance)
-        by_chance = f"{name} {score:.2f}, chance gives {trivial:.2f} +- {error:.2f}"
+        by_chance = f"{name} unknown"
+        if evidence is not None:
+            by_chance = f"{name} {score:.2f}, chance gives {trivial:.2f} +- {error:.2f}"
         if not predicts:
             sentence = f"Nothing predicts {self.target!r} better than chance: "
             sentence += f"{by_chance}, on rows not used for training."

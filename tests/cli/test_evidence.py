@@ -247,3 +247,13 @@ def test_random_labels_are_not_predicted():
 def test_signals_are_found():
     """A feature whose area under the curve is 0.75 in the population."""
     assert count_predictions(25, shift=0.954, n_features=10) >= 23
+
+
+def test_equal_decisions_are_no_evidence():
+    y, classes = np.array(["a", "b"] * 10), np.array(["a", "b"])
+    judge = Judge("classification", "y", classes)
+    judge.add_held_out(np.zeros((20, 2)), y)
+    judge.add_fold(np.ones((20, 2)), y)
+    verdict = judge.verdict(np.ones((20, 1)), y, ["x"], 0, grouped=True)
+    assert not verdict.predicts
+    assert "chance: AUC unknown" in verdict.sentence
