@@ -58,10 +58,13 @@ class Judge:
         if evidence is None:
             return False
         difference = evidence.score - TRIVIAL_SCORES[self.task]
+        return bool(difference > self._least_difference(evidence, level))
+
+    def _least_difference(self, evidence, level):
         # Few groups tell little of the variance between groups.
         freedom = max(sum(self.n_units) - 1, 1)
         bound = student.isf(level, freedom) if freedom < 30 else norm.isf(level)
-        return bool(difference > bound * np.sqrt(evidence.variance))
+        return bound * np.sqrt(evidence.variance)
 
     def verdict(self, X, y, names, seed, *, grouped=False):
         """Return the verdict.
@@ -111,6 +114,13 @@ class Judge:
         if not predicts:
             sentence = f"Nothing predicts {self.target!r} better than chance: "
             sentence += f"{by_chance}, on rows not used for training."
+            if evidence is not None and 1.0 - trivial <= self._least_difference(
+                evidence, COMBINED_LEVEL
+            ):
+                sentence += (
+                    " With an error of this size no score can be told from chance: "
+                    "more rows or groups are needed."
+                )
         elif association is None:
             sentence = f"The selected features predict {self.target!r}: {by_chance}, "
             sentence += "on rows not used for training."

@@ -257,3 +257,18 @@ def test_equal_decisions_are_no_evidence():
     verdict = judge.verdict(np.ones((20, 1)), y, ["x"], 0, grouped=True)
     assert not verdict.predicts
     assert "chance: AUC unknown" in verdict.sentence
+
+
+@pytest.mark.parametrize("n_groups", [4, 60])
+def test_too_few_groups_to_tell(n_groups):
+    """Then the verdict says so, besides that nothing was found."""
+    rng = np.random.default_rng(0)
+    groups = np.arange(120) % n_groups
+    classes = np.array(["a", "b"])
+    y = classes[groups % 2]
+    decisions = rng.normal(size=n_groups)[groups]
+    judge = Judge("classification", "y", classes)
+    judge.add_held_out(np.column_stack([-decisions, decisions]), y, groups)
+    verdict = judge.verdict(np.ones((120, 1)), y, ["x"], 0, grouped=True)
+    assert not verdict.predicts
+    assert ("no score can be told" in verdict.sentence) == (n_groups == 4)
