@@ -214,7 +214,7 @@ class EtaPathDisplay:
             Number of kept features, or the column of `results` that has it. None takes
             "mean_n_features" or "mean_test_n_features" if there is one of them; the
             latter is what a further scorer called "n_features" gives. The legend says
-            of a column whose name begins with "mean_" that it has means of the folds.
+            of a column whose name begins with ``mean_`` that it has means of the folds.
         score_name : str, default=None
             Name of the score. None is the `scoring` of the search if that is a string,
             and `metric` otherwise.
