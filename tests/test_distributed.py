@@ -75,9 +75,14 @@ def limited_time():
 def client():
     """A cluster of two processes with a thread each, and the client of it."""
     with contextlib.ExitStack() as stack:
-        # Every two seconds dask would drop copies of data that it thinks superfluous.
-        keep_copies = {"distributed.scheduler.active-memory-manager.start": False}
-        stack.enter_context(dask.config.set(keep_copies))
+        settings = {
+            # Every two seconds dask would drop copies of data that it thinks superfluous.
+            "distributed.scheduler.active-memory-manager.start": False,
+            # So long after each death of a worker, one that is just being replaced is
+            # given up: also the victim of the next test.
+            "distributed.deploy.lost-worker-timeout": "1h",
+        }
+        stack.enter_context(dask.config.set(settings))
         with time_limit():
             cluster = stack.enter_context(
                 LocalCluster(
