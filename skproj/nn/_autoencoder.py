@@ -42,9 +42,9 @@ class SparseSupervisedAutoencoder(NetworkClassifierMixin, BaseSparseAutoencoder)
         training [2]_; the reconstruction is compared with the clean input. The
         default is meant for features of unit variance.
     final_noise : float, default=0.5
-        Standard deviation of the noise in the stage after the last projection, unless
-        `input_noise` is smaller: few features can be trusted more. Not used where
-        there is no such stage, as with ``schedule="consensus"``.
+        Standard deviation of the noise in the last stage, unless `input_noise` is
+        smaller: few features can be trusted more. Not used by the schedules "single"
+        and "projected".
     {training}
     {class_weight}
     calibrate : bool, default=False
@@ -233,9 +233,9 @@ class SparseSupervisedAutoencoderRegressor(
         default is meant for features of unit variance. Noise makes
         predictions smaller, so there is less of it than for a classification.
     final_noise : float, default=0.1
-        Standard deviation of the noise in the stage after the last projection, unless
-        `input_noise` is smaller: few features can be trusted more. Not used where
-        there is no such stage.
+        Standard deviation of the noise in the last stage, unless `input_noise` is
+        smaller: few features can be trusted more. Not used by the schedules "single"
+        and "projected".
     {training}
     warm_start : bool, default=False
         Whether `fit` starts from the weights of the previous fit. Not possible with
@@ -349,6 +349,3 @@ class SparseSupervisedAutoencoderRegressor(
 
     def _scaled_prediction(self, X):
         return self._latent(X)
-
-    def _last_noise(self):
-        return self.final_noise

@@ -1,5 +1,6 @@
 """Sparse supervised autoencoder that chooses its radius by cross-validation."""
 
+import contextlib
 import functools
 import numbers
 
@@ -11,7 +12,12 @@ from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.parallel import delayed
 
 from skproj.nn._autoencoder import SparseSupervisedAutoencoder
-from skproj.nn._autoencoder_folds import Path, fit_fold, train_side_by_side
+from skproj.nn._autoencoder_folds import (
+    Candidates,
+    fit_fold,
+    train_alone,
+    train_side_by_side,
+)
 from skproj.nn._docs import AUTOENCODER_DOCS
 from skproj.utils._docs import shared_docs
 from skproj.utils._path_search import SELECTION_RULES, choose_row, tabulate_scores
@@ -31,7 +37,7 @@ from skproj.utils._validation import (
 )
 
 # Schedules that never train with `final_noise`.
-SCHEDULES_WITHOUT_LAST_STAGE = ("consensus", "projected", "single")
+SCHEDULES_WITHOUT_LAST_STAGE = ("projected", "single")
 
 
 @shared_docs(**AUTOENCODER_DOCS, stability=STABILITY_DOCS)
@@ -78,11 +84,12 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         default is meant for features of unit variance. Of several the best one is
         chosen together with the radius.
     final_noise : float or array-like, default=0.5
-        Standard deviation of the noise in the stage after the last projection, unless
-        `input_noise` is smaller: few features can be trusted more. Of several the best
-        one is chosen as well; those that are not below the input noise are left out,
-        but one. Not used where there is no such stage, as with
-        ``schedule="consensus"``.
+        Standard deviation of the noise in the last stage, unless `input_noise` is
+        smaller: few features can be trusted more. Of several the best one is chosen;
+        those that are not below the input noise are left out, but one. With
+        ``schedule="consensus"``, the networks of the chosen radius are trained for one
+        more stage with this noise, and replaced if that makes the score of the folds
+        better. Not used by the schedules "single" and "projected".
     {training}
     {class_weight}
     calibrate : bool, default=True
@@ -97,7 +104,8 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
     input_noise_ : float
         The chosen noise on the input.
     final_noise_ : float
-        The chosen noise in the last stage.
+        The chosen noise in the last stage; that of the input if the stage with less
+        noise was no better.
     best_index_ : int
         The row of `cv_results_` that was chosen.
     best_score_ : float
@@ -105,7 +113,8 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
     cv_results_ : dict of ndarray
         A table with a row for each radius and pair of noises, in the form of
         :class:`~sklearn.model_selection.GridSearchCV`, with the mean number of
-        selected features of the folds in ``"mean_n_features"``.
+        selected features of the folds in ``"mean_n_features"``. With
+        ``schedule="consensus"`` the last rows are those with less noise at the end.
     etas_ : ndarray of shape (n_etas,)
         The radii that were tried with the chosen noises, from dense to sparse.
     n_features_path_ : ndarray of int of shape (n_etas,)
@@ -312,39 +321,38 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         if sample_weight is not None:
             arguments["metadata"]["sample_weight"] = sample_weight
         context.call_on_fit_task_begin(**arguments)
-        paths = []
-        for model in models:
-            with subtask(context, "path", arguments, max_subtasks=None) as path_context:
+        data = {"y": y, "sample_weight": sample_weight, "scoring": self.scoring}
+        # Tasks of paths whose best candidate is refined end with this block.
+        with contextlib.ExitStack() as open_tasks:
+            paths = []
+            for model in models:
+                task = subtask(context, "path", arguments, max_subtasks=None)
+                path_context = open_tasks.enter_context(task)
                 # Callbacks may not stop: half a path cannot be compared.
                 encoded, trainer = model._prepare(
                     X, y, sample_weight, path_context, callbacks_may_stop=False
                 )
-                final_noises = noises[model.input_noise]
-                data = {
-                    "y": y,
-                    "sample_weight": sample_weight,
-                    "etas": etas,
-                    "final_noises": final_noises,
-                    "scoring": self.scoring,
-                }
                 if side_by_side:
                     path = train_side_by_side(
-                        model, encoded, trainer, X, splits, **data
+                        model, encoded, trainer, X, splits, etas=etas, **data
                     )
-                    paths.append(path)
-                    continue
-                states = list(model._train_path(encoded, trainer, etas, final_noises))
-            path = Path(model.input_noise, final_noises, states, len(encoded.rows))
-            fit_one = functools.partial(
-                fit_fold,
-                # Here, they travel with each fold: no other computer can lose them.
-                **data | {"etas": path.etas},
-                classes=encoded.attributes["classes_"],
-            )
-            calls = (delayed(fit_one)(clone(model), X, split) for split in splits)
-            path.folds.extend(run_tasks(calls, self.n_jobs, context, "fold", arguments))
-            paths.append(path)
-        self._choose(paths, X, sample_weight)
+                else:
+                    final_noises = noises[model.input_noise]
+                    path = train_alone(model, encoded, trainer, etas, final_noises)
+                    open_tasks.close()
+                    fit_one = functools.partial(
+                        fit_fold,
+                        # With each fold, no other computer can lose the data.
+                        **data,
+                        etas=path.parameters["eta"][:: len(final_noises)],
+                        final_noises=final_noises,
+                        classes=encoded.attributes["classes_"],
+                    )
+                    calls = (delayed(fit_one)(clone(model), X, s) for s in splits)
+                    folds = run_tasks(calls, self.n_jobs, context, "fold", arguments)
+                    path.folds.extend(folds)
+                paths.append(path)
+            self._choose(paths, noises, X, sample_weight)
         context.call_on_fit_task_end(**arguments)
         self._warn_if_few_are_selected()
         return self
@@ -356,52 +364,47 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
             "There is no partial_fit: the choice of a radius needs all the data."
         )
 
-    def _choose(self, paths, X, sample_weight):
-        """Take the state of the best radius of all paths."""
-        if self.scoring is None:
-            scores = [path.calibrated_scores() for path in paths]
-        else:
-            scores = [path.scores for path in paths]
-        scores = np.concatenate(scores, axis=1)
-        parameters = {
-            name: np.concatenate([path.parameters[name] for path in paths])
-            for name in paths[0].parameters
-        }
-        counts = np.concatenate([path.counts for path in paths], axis=1)
-        self.cv_results_ = results = tabulate_scores(parameters, scores, counts)
+    def _choose(self, paths, noises, X, sample_weight):
+        """Take the state of the best candidate of all paths."""
+        calibrated = self.scoring is None
+        table = Candidates(paths, calibrated)
+        parameters = table.parameters
         _, noise_pairs = np.unique(
             [parameters["input_noise"], parameters["final_noise"]],
             axis=1,
             return_inverse=True,
         )
+        self.cv_results_ = tabulate_scores(parameters, table.scores, table.counts)
         best = choose_row(
             self._projection().density(parameters["eta"]),
-            scores,
+            table.scores,
             self.selection_rule,
-            n_features=counts,
+            n_features=table.counts,
             n_samples=X.shape[0],
             paths=noise_pairs,
         )
-        self.best_index_ = best
-        self.best_score_ = results["mean_test_score"][best]
         self.input_noise_ = parameters["input_noise"][best]
+        on_path = np.flatnonzero(noise_pairs == noise_pairs[best])
+        states = [table.states[row] for row in on_path]
+        self.etas_ = np.array([state["eta_"] for state in states])
+        self.n_features_path_ = np.array([s["n_selected_features_"] for s in states])
+        self.importances_path_ = np.array([s["feature_importances_"] for s in states])
+        (path,) = (p for p in paths if p.input_noise == self.input_noise_)
+        less_noise = [n for n in noises[path.input_noise] if n < path.input_noise]
+        if path.refiners and less_noise:
+            refined = path.refined(int(np.searchsorted(on_path, best)), less_noise)
+            rivals = [best, *(len(table.states) + np.arange(len(less_noise)))]
+            table = Candidates([*paths, refined], calibrated)
+            parameters = table.parameters
+            self.cv_results_ = tabulate_scores(parameters, table.scores, table.counts)
+            best = rivals[self.cv_results_["mean_test_score"][rivals].argmax()]
+        self.best_index_ = best
+        self.best_score_ = self.cv_results_["mean_test_score"][best]
         self.final_noise_ = parameters["final_noise"][best]
-        states = [state for path in paths for state in path.states]
-        chosen = [
-            states[i]
-            for i in np.flatnonzero(
-                (parameters["input_noise"] == self.input_noise_)
-                & (parameters["final_noise"] == self.final_noise_)
-            )
-        ]
-        self.etas_ = np.array([state["eta_"] for state in chosen])
-        self.n_features_path_ = np.array([s["n_selected_features_"] for s in chosen])
-        self.importances_path_ = np.array([s["feature_importances_"] for s in chosen])
-        self._set_state(states[best])
-        supports = np.concatenate([path.supports(X.shape[1]) for path in paths], axis=1)
+        self._set_state(table.states[best])
         self._set_state(
             describe_selection(
-                supports[:, best],
+                table.supports(X.shape[1])[:, best],
                 self.get_support(),
                 X,
                 getattr(self, "feature_names_in_", None),
@@ -409,8 +412,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
             )
         )
         if self.calibrate:
-            temperatures = np.concatenate([path.temperatures for path in paths])
-            self.temperature_ = float(temperatures[best])
+            self.temperature_ = float(table.temperatures[best])
 
     def _checked_etas(self):
         """Return the radii to try, dense to sparse, or None for those of the run."""

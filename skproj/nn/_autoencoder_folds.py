@@ -1,7 +1,7 @@
 """Paths from dense to sparse, and their scores on the folds of a cross-validation."""
 
 import functools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.special import log_softmax
@@ -43,11 +43,17 @@ class Path:
     ----------
     input_noise : float
     final_noises : list of float
+        Of the candidates: for each radius, each of the final noises.
     states : list of dict
-        Fitted attributes of the candidates: for each radius, each of the final noises.
+        Fitted attributes of the candidates.
     n_distinct : int
         Number of distinct samples.
     folds : list of Fold
+    refiners : list of callable
+        ``refiners[i](noise)`` returns the fitted attributes of a candidate after one
+        more stage with this noise: of all the samples, and of the folds.
+    scorers : list of FoldScorer
+        For the refined candidates.
     """
 
     input_noise: float
@@ -55,20 +61,28 @@ class Path:
     states: list
     n_distinct: int
     folds: list = field(default_factory=list)
-
-    @property
-    def etas(self):
-        """Radii from dense to sparse, of shape (n_etas,)."""
-        return np.array([s["eta_"] for s in self.states[:: len(self.final_noises)]])
+    refiners: list = field(default_factory=list)
+    scorers: list = field(default_factory=list)
 
     @property
     def parameters(self):
         """The parameters of the candidates, as columns of a table."""
         return {
-            "eta": np.repeat(self.etas, len(self.final_noises)),
+            "eta": np.array([state["eta_"] for state in self.states]),
             "input_noise": np.full(len(self.states), self.input_noise),
-            "final_noise": np.tile(self.final_noises, len(self.etas)),
+            "final_noise": np.array(self.final_noises),
         }
+
+    def refined(self, candidate, noises):
+        """Return a path of one of the candidates, refined with some noises."""
+        states = []
+        for noise in noises:
+            state, *parts = self.refiners[candidate](noise)
+            states.append(state)
+            for scorer, part in zip(self.scorers, parts, strict=True):
+                scorer.add(part)
+        folds = [scorer.fold() for scorer in self.scorers]
+        return replace(self, final_noises=noises, states=states, folds=folds)
 
     @property
     def scores(self):
@@ -111,6 +125,57 @@ class Path:
             for mask, support in zip(masks, fold.supports, strict=True):
                 mask[support] = True
         return supports
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The candidates of several paths, one path after the other.
+
+    Attributes
+    ----------
+    paths : list of Path
+    calibrated : bool
+        Whether the scores are minus the log loss after calibration, instead of those
+        of the scorer.
+    """
+
+    paths: list
+    calibrated: bool
+
+    @property
+    def states(self):
+        """Fitted attributes of the candidates."""
+        return [state for path in self.paths for state in path.states]
+
+    @property
+    def parameters(self):
+        """The parameters of the candidates, as columns of a table."""
+        columns = [path.parameters for path in self.paths]
+        return {
+            name: np.concatenate([column[name] for column in columns])
+            for name in columns[0]
+        }
+
+    @property
+    def temperatures(self):
+        """Temperatures of the candidates, of shape (n_candidates,)."""
+        return np.concatenate([path.temperatures for path in self.paths])
+
+    @functools.cached_property
+    def scores(self):
+        """Scores of the candidates, of shape (n_splits, n_candidates)."""
+        return np.hstack(
+            [p.calibrated_scores() if self.calibrated else p.scores for p in self.paths]
+        )
+
+    @property
+    def counts(self):
+        """Numbers of selected features, of shape (n_splits, n_candidates)."""
+        return np.hstack([path.counts for path in self.paths])
+
+    def supports(self, n_features):
+        """Return what was selected, of shape (n_splits, n_candidates, n_features)."""
+        return np.hstack([path.supports(n_features) for path in self.paths])
 
 
 def as_indices(rows):
@@ -181,19 +246,21 @@ class FoldScorer:
         self._latents.append(latent)
 
     def fold(self):
-        """Return the results.
+        """Return the results of the models since the last call.
 
         Returns
         -------
         fold : Fold
         """
-        return Fold(
+        fold = Fold(
             scores=None if self.scorer is None else np.array(self._scores),
             supports=self._supports,
             latents=np.array(self._latents),
             labels=np.searchsorted(self.classes, self.y[self.known]),
             weight=self.weight,
         )
+        self._scores, self._supports, self._latents = [], [], []
+        return fold
 
 
 def fit_fold(
@@ -222,8 +289,21 @@ def fit_fold(
     return scorer.fold()
 
 
+def train_alone(model, encoded, trainer, etas, final_noises):
+    """Train from dense to sparse with all samples.
+
+    Returns
+    -------
+    path : Path
+        Whose folds are still to come.
+    """
+    states = list(model._train_path(encoded, trainer, etas, final_noises))
+    n_etas = len(states) // len(final_noises)
+    return Path(model.input_noise, final_noises * n_etas, states, len(encoded.rows))
+
+
 def train_side_by_side(
-    model, encoded, trainer, X, splits, *, y, sample_weight, etas, final_noises, scoring
+    model, encoded, trainer, X, splits, *, y, sample_weight, etas, scoring
 ):
     """Train from dense to sparse with all samples and all splits at once.
 
@@ -242,13 +322,22 @@ def train_side_by_side(
     place_of = np.full(X.shape[0], -1)
     place_of[encoded.rows] = np.arange(len(encoded.rows))
     shares = shares[:, place_of[trainer.data.train.rows.cpu().numpy()]]
-    states = []
-    for state, *parts in model._train_groups(encoded, trainer, etas, shares):
+    states, refiners = [], []
+    for groups, refine in model._train_groups(encoded, trainer, etas, shares):
+        state, *parts = groups
         states.append(state)
+        refiners.append(refine)
         for scorer, part in zip(scorers, parts, strict=True):
             scorer.add(part)
-    folds = [scorer.fold() for scorer in scorers]
-    return Path(model.input_noise, final_noises, states, len(encoded.rows), folds)
+    return Path(
+        model.input_noise,
+        [model.input_noise] * len(states),
+        states,
+        len(encoded.rows),
+        [scorer.fold() for scorer in scorers],
+        refiners,
+        scorers,
+    )
 
 
 def clone_of(model):

@@ -1,6 +1,7 @@
 """Base class of the sparse supervised autoencoders."""
 
 import copy
+import functools
 import numbers
 import warnings
 from abc import abstractmethod
@@ -105,8 +106,11 @@ class BaseSparseAutoencoder(
             (result,) = self._schedule().run(trainer, [target])
             return result
         parts = draw_parts(trainer, stratify=encoded.strata is not None)
-        ((result, *_),) = self._consensus_schedule().run(trainer, [target], parts)
-        return result
+        (results,) = self._consensus_schedule().run(trainer, [target], parts)
+        of_groups = results.of_groups
+        if self.final_noise < self.input_noise and not results.stopped:
+            of_groups = results.refine(self.final_noise)
+        return of_groups[0]
 
     def _sparsity_target(self, n_features):
         """Return the last projection of the schedule."""
@@ -192,11 +196,7 @@ class BaseSparseAutoencoder(
             keep_fraction=self.keep_fraction,
             hidden_sizes=self._hidden_sizes(),
             activation=self.activation,
-            final_noise=self._last_noise(),
         )
-
-    def _last_noise(self):
-        """Return the noise of a stage after those of the consensus, or None."""
 
     def _train_groups(self, encoded, trainer, etas, shares):
         """Train a group of networks for each part of the samples, side by side.
@@ -214,18 +214,29 @@ class BaseSparseAutoencoder(
         ------
         states : list of dict
             The fitted attributes for each radius: of all the samples, and the parts.
+        refine : callable
+            ``refine(noise)`` returns such a list after one more stage with this noise
+            on the input.
         """
         schedule = self._consensus_schedule()
         if etas is None:
             path = schedule.run_path(trainer, shares)
         else:
             path = schedule.run(trainer, self._targets(etas), shares)
+
+        def states_of(of_groups):
+            return [
+                self._fitted_state(encoded, result.trainer, result)
+                for result in of_groups
+            ]
+
+        def refine(results, noise):
+            with torch_threads(self.n_threads):
+                return states_of(results.refine(noise))
+
         with torch_threads(self.n_threads):
             for results in path:
-                yield [
-                    self._fitted_state(encoded, result.trainer, result)
-                    for result in results
-                ]
+                yield states_of(results.of_groups), functools.partial(refine, results)
 
     def _projection(self):
         return ColumnProjection(self.projection, self.n_features_in_, self.n_threads)

@@ -34,9 +34,9 @@ def assert_same_search(one, other, X, **tolerance):
 
 @pytest.mark.parametrize("n_samples", [FEW, MANY])
 def test_table_has_a_row_for_each_radius_and_noise(n_samples):
-    """In the form of a grid search, with final noises that are not used."""
+    """In the form of a grid search, without smaller noises for a last stage."""
     X, y = planted(n_samples)
-    noises = {"input_noise": [2.0, 0.5], "final_noise": [0.1, 0.3]}
+    noises = {"input_noise": [2.0, 0.5], "final_noise": [2.0, 3.0]}
     search = quick(**noises, selection_rule="best").fit(X, y)
     results = search.cv_results_
     assert len({len(column) for column in results.values()}) == 1
@@ -44,7 +44,7 @@ def test_table_has_a_row_for_each_radius_and_noise(n_samples):
         f"split{i}_test_score" for i in range(3)
     ]
     assert set(results["param_input_noise"]) == {0.5, 2.0}
-    assert set(results["param_final_noise"]) == {0.1}
+    assert_array_equal(results["param_final_noise"], results["param_input_noise"])
     best = search.best_index_
     assert results["rank_test_score"][best] == 1
     assert search.best_score_ == results["mean_test_score"][best]
@@ -58,9 +58,58 @@ def test_table_has_a_row_for_each_radius_and_noise(n_samples):
     assert search.n_features_path_[-1] == 1
     assert np.all(np.diff(search.n_features_path_) < 0)
     assert set(range(3)) <= set(search.get_support(indices=True))
-    alone = quick(input_noise=0.5).fit(X, y).cv_results_
+    alone = quick(input_noise=0.5, final_noise=0.5).fit(X, y).cv_results_
     rows = results["param_input_noise"] == 0.5
     assert_array_equal(results["mean_test_score"][rows], alone["mean_test_score"])
+
+
+@pytest.mark.parametrize("n_samples", [FEW, MANY])
+@pytest.mark.parametrize("scoring", [None, "accuracy"])
+def test_best_candidate_is_refined(n_samples, scoring):
+    """With each smaller noise; what is no better than before is not taken."""
+    X, y = planted(n_samples)
+    params = {"input_noise": [2.0, 1.0], "scoring": scoring}
+    plain = quick(final_noise=2.0, **params).fit(X, y)
+    search = quick(final_noise=[0.3, 0.7, 9.0], **params).fit(X, y)
+    results, before = search.cv_results_, plain.cv_results_
+    n_before, best = len(before["params"]), plain.best_index_
+    refined = results["params"][n_before:]
+    chosen = before["params"][best]
+    assert refined == [chosen | {"final_noise": noise} for noise in (0.3, 0.7)]
+    means = results["mean_test_score"]
+    assert_array_equal(means[:n_before], before["mean_test_score"])
+    assert len(set(means[[best, -2, -1]])) == 3 or scoring is not None
+    assert_array_equal(
+        results["mean_n_features"][n_before:], plain.n_selected_features_
+    )
+    candidates = [best, n_before, n_before + 1]
+    assert search.best_index_ == candidates[means[candidates].argmax()]
+    assert search.best_score_ == means[candidates].max()
+    assert search.final_noise_ == results["param_final_noise"][search.best_index_]
+    # Neither the selection nor the path depends on it.
+    assert search.eta_ == plain.eta_
+    assert_array_equal(search.etas_, plain.etas_)
+    assert_array_equal(search.importances_path_, plain.importances_path_)
+    assert_array_equal(search.get_support(), plain.get_support())
+
+
+@pytest.mark.parametrize("signal", [True, False])
+def test_folds_choose_the_noise_of_the_last_stage(signal):
+    """Little for a product of two features, as before for random labels."""
+    n_samples = MANY if signal else FEW
+    X, y = planted(n_samples)
+    X = X[:, 3:11]
+    y = X[:, 0] * X[:, 1] > 0 if signal else np.random.default_rng(0).permutation(y)
+    params = {"etas": [np.inf], "max_epochs": 40, "scoring": "neg_log_loss"}
+    search = quick(final_noise=0.1, **params).fit(X, y)
+    before = quick(final_noise=1.0, **params).fit(X, y)
+    if signal:
+        assert search.final_noise_ == 0.1
+        assert search.best_score_ > before.best_score_ + 0.2
+        assert search.score(X, y) > before.score(X, y)
+    else:
+        assert search.final_noise_ == 1.0
+        assert_array_equal(search.predict_proba(X), before.predict_proba(X))
 
 
 @pytest.mark.parametrize("n_samples", [FEW, MANY])

@@ -1,7 +1,9 @@
 """Schedule from dense to sparse with networks side by side, which agree on features."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -53,6 +55,8 @@ class ConsensusSchedule:
     3. Scale the columns of the first group to these norms, with a mean of 1, project
        them, and drop the features whose columns are zero. The other groups keep as
        many. Go on with step 1.
+    4. Where it is asked for, train the networks of a result for one more stage, with
+       less noise on the input: `StageResults.refine`.
 
     Attributes
     ----------
@@ -62,16 +66,12 @@ class ConsensusSchedule:
     hidden_sizes : tuple of int
         Widths of the hidden layers, of all networks of a group together.
     activation : str
-    final_noise : float or None
-        Noise on the input in one more stage after the last projection, which a
-        regression needs: noise makes predictions smaller. None for no such stage.
     """
 
     projection: ColumnProjection
     keep_fraction: float
     hidden_sizes: tuple
     activation: str
-    final_noise: float | None = None
 
     def run(self, trainer, targets, shares):
         """Train from dense to sparse, and yield the results for each target.
@@ -87,8 +87,7 @@ class ConsensusSchedule:
 
         Yields
         ------
-        results : list of SparseResult
-            Of each group.
+        results : StageResults
         """
         pending = list(targets)
         stage = self._first_stage(trainer, shares)
@@ -100,12 +99,10 @@ class ConsensusSchedule:
             while pending[0].is_reached(self.projection, eta, count):
                 target = pending.pop(0)
                 if self._keeps_everything(target, stage):
-                    yield stage.results()
+                    yield stage.results(stopped=stop)
                 else:
                     end = stage.next(ranked, target, branch=bool(pending), go_on=stop)
-                    if not stop and not end.train() and self.final_noise is not None:
-                        end.train(input_noise=self.final_noise)
-                    yield end.results()
+                    yield end.results(stopped=stop or end.train())
                 if not pending:
                     return
             stage = stage.next(ranked, SparsityTarget(eta, count))
@@ -123,7 +120,7 @@ class ConsensusSchedule:
 
         Yields
         ------
-        results : list of SparseResult
+        results : StageResults
         """
         stage = self._first_stage(trainer, shares)
         least_density = None
@@ -174,6 +171,25 @@ class ConsensusSchedule:
             generator=trainer.generator,
             history=trainer.history,
         )
+
+
+@dataclass(frozen=True)
+class StageResults:
+    """Sparse networks of each group after a stage.
+
+    Attributes
+    ----------
+    of_groups : list of SparseResult
+    refine : callable
+        ``refine(input_noise)`` returns such a list after one more stage, with this
+        noise. It stays valid when the schedule goes on.
+    stopped : bool
+        Whether a callback wants the fit to end with this stage.
+    """
+
+    of_groups: list
+    refine: Callable
+    stopped: bool = False
 
 
 @dataclass(frozen=True)
@@ -239,14 +255,15 @@ class _Stage:
         if before is not None:
             self._take_weights(before)
 
-    def train(self, input_noise=math.inf):
+    def train(self):
         """Train for one stage; return whether a callback wants to stop."""
-        noise = min(input_noise, self.trainer.options.input_noise)
-        self.trainer.options = replace(self.trainer.options, input_noise=noise)
         return self.trainer.train_stage()
 
-    def results(self):
-        """Return the result of each group."""
+    def results(self, *, stopped=False):
+        """Return the results of all groups."""
+        return StageResults(self._results_of_groups(), self._refiner(), stopped)
+
+    def _results_of_groups(self):
         dtype = self.template.data.train.weight.cpu().numpy().dtype
         all_importances = self.importances
         if all_importances is None:
@@ -257,6 +274,35 @@ class _Stage:
             )
             for group, importances in enumerate(all_importances)
         ]
+
+    def _refiner(self):
+        """Return `refine` of the results.
+
+        It holds the networks, but not the samples in their coordinates, which are the
+        larger part.
+        """
+        start_again = self._starter()
+        networks = self.trainer.module.state_dict()
+        generator = copy_generator(self.trainer.generator)
+        history = self.trainer.history.copy()
+
+        def refine(input_noise):
+            stage = start_again(
+                generator=copy_generator(generator), history=history.copy()
+            )
+            trainer = stage.trainer
+            trainer.module.load_state_dict(networks)
+            trainer.options = replace(trainer.options, input_noise=input_noise)
+            stage.train()
+            return stage._results_of_groups()
+
+        return refine
+
+    def _starter(self, **changes):
+        """Return a function that makes a stage of this fit, with some changes."""
+        names = ("schedule", "template", "weight", "prior", "columns", "eta")
+        same = {name: getattr(self, name) for name in (*names, "importances")}
+        return partial(_Stage, **{**same, **changes})
 
     @torch.no_grad()
     def ranked(self):
@@ -298,14 +344,12 @@ class _Stage:
         if branch:
             generator = copy_generator(generator)
             history = history.copy()
-        return _Stage(
-            schedule=self.schedule,
-            template=self.template,
-            weight=self.weight,
-            prior=self.prior,
+        start = self._starter(
             columns=[c[k] for c, k in zip(self.columns, kept, strict=True)],
             eta=eta,
             importances=[i[k] for i, k in zip(importances, kept, strict=True)],
+        )
+        return start(
             generator=generator,
             history=history,
             before=self.trainer if go_on or not self.restarts else None,
