@@ -28,6 +28,7 @@ from skproj.anndata._matrix import (
 )
 from skproj.anndata._methods import METHODS, LinearOfGroups, check_radius
 from skproj.anndata._results import check_inputs_stay, list_results, write_results
+from skproj.utils._choices import check_choice
 from skproj.utils._docs import shared_docs
 
 
@@ -296,8 +297,7 @@ def _check_arguments(
             "where the results go; make a layer of it, or an AnnData by "
             "adata.raw.to_adata()."
         )
-    if method not in METHODS:
-        raise ValueError(f"method must be one of {list(METHODS)}, got {method!r}.")
+    check_choice("method", method, METHODS)
     if n_genes_per_group is not None and method != "linear":
         raise ValueError(
             f'n_genes_per_group needs method="linear", got method={method!r}.'

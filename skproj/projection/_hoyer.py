@@ -20,6 +20,7 @@ from skproj.projection._layout import (
     same_view,
 )
 from skproj.projection._weighted_l1 import check_weights
+from skproj.utils._choices import check_choice
 
 # ---------------------------------------------------------------------------
 # Arguments
@@ -44,18 +45,12 @@ def _check_start(start):
     return float(start)
 
 
-def _check_choice(name, value, choices):
-    if value not in choices:
-        known = " or ".join(repr(choice) for choice in choices)
-        raise ValueError(f"{name} must be {known}, got {value!r} instead.")
-
-
 def check_options(sparsity, weights, per_vector, target, scale, objective, start):
     """Return what `projection_hoyer` is to do, if the arguments go together."""
     sparsity = check_sparsity(sparsity)
-    _check_choice("target", target, ("hoyer", "zeros"))
-    _check_choice("scale", scale, ("ls", "keep_l2"))
-    _check_choice("objective", objective, ("surrogate", "ls"))
+    check_choice("target", target, ("hoyer", "zeros"))
+    check_choice("scale", scale, ("ls", "keep_l2"))
+    check_choice("objective", objective, ("surrogate", "ls"))
     if objective == "ls" and target == "zeros":
         raise ValueError("objective must be 'surrogate' if target is 'zeros'.")
     if weights is not None and per_vector:

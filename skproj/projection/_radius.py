@@ -16,6 +16,7 @@ from skproj.projection._engine import (
 from skproj.projection._layout import check_array, check_axis, groups_of
 from skproj.projection._norms import KERNEL_NORMS
 from skproj.projection._registry import BALLS, SPARSIFYING
+from skproj.utils._choices import check_choice
 
 EPS = np.finfo(np.float64).eps
 
@@ -142,8 +143,7 @@ def radius_for_sparsity(X, *, n_groups=None, fraction=None, ball="l1inf", axis=0
     array([ True, False, False])
     """
     X = check_array(X, accept_sparse=True)
-    if not isinstance(ball, str) or ball not in SPARSIFYING:
-        raise ValueError(f"ball must be one of {list(SPARSIFYING)}, got {ball!r}.")
+    check_choice("ball", ball, SPARSIFYING)
     ball = BALLS[ball]
     axes = check_axis(axis if ball.grouped else None, X.ndim)
     n_threads = threads_for(X, None, axes)

@@ -7,6 +7,7 @@ import torch
 
 from skproj.nn.functional._checks import check_dims, check_type_of_dims
 from skproj.nn.optim._proximal import proximal_step_
+from skproj.utils._choices import check_choice
 from skproj.utils._docs import shared_docs
 
 PENALTIES = ("l1", "l12")
@@ -370,10 +371,7 @@ def _check_options(group):
         _check_number(group[name], name)
     if group["l1"] != math.inf:
         _check_number(group["l1"], "l1")
-    if group["penalty"] not in PENALTIES:
-        raise ValueError(
-            f"penalty must be one of {PENALTIES}, got {group['penalty']!r} instead."
-        )
+    check_choice("penalty", group["penalty"], PENALTIES)
     for W in group["params"]:
         if not W.is_floating_point():
             raise TypeError(

@@ -10,7 +10,6 @@ from skproj.nn.prune._weight_groups import (
     GROUPINGS,
     TARGETS,
     as_array,
-    check_choice,
     check_parameters,
     effective_weight,
     group_by_parameter,
@@ -18,6 +17,7 @@ from skproj.nn.prune._weight_groups import (
     pruned_or_plain,
 )
 from skproj.projection._hoyer import check_sparsity
+from skproj.utils._choices import check_choice
 from skproj.utils._docs import shared_docs
 
 # Share of the way from `initial` to `final` at the share t of the time.
@@ -82,7 +82,7 @@ def sparsity_schedule(final, n_steps, *, initial=0.0, begin=0, shape="cubic"):
             raise TypeError(f"{name} must be an integer, got {value!r} instead.")
         if value < least:
             raise ValueError(f"{name} must be at least {least}, got {value!r} instead.")
-    check_choice(shape, tuple(SHAPES), "shape")
+    check_choice("shape", shape, SHAPES)
 
     def schedule(step):
         if step < begin:
@@ -206,8 +206,8 @@ def induced_pruning(
     check_held(optimizer, [pruned_or_plain(*pair) for pair in parameters], "parameters")
     if not callable(sparsity):
         sparsity = check_sparsity(sparsity)
-    check_choice(grouping, GROUPINGS, "grouping")
-    check_choice(target, TARGETS, "target")
+    check_choice("grouping", grouping, GROUPINGS)
+    check_choice("target", target, TARGETS)
     return _JointHandle(
         optimizer,
         parameters,

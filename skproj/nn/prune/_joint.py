@@ -13,7 +13,6 @@ from skproj.nn.prune._weight_groups import (
     TARGETS,
     Vectors,
     as_array,
-    check_choice,
     check_parameters,
     effective_weight,
     group_by_parameter,
@@ -21,6 +20,7 @@ from skproj.nn.prune._weight_groups import (
     pruned_or_plain,
 )
 from skproj.projection._hoyer import check_sparsity
+from skproj.utils._choices import check_choice
 from skproj.utils._docs import shared_docs
 
 # A layer that keeps a smaller share of its weights gives a warning.
@@ -43,8 +43,8 @@ def _warn_of_nearly_empty(weights, names):
 
 def _prune_jointly(parameters, names, sparsity, grouping, target, normalize):
     sparsity = check_sparsity(sparsity)
-    check_choice(grouping, GROUPINGS, "grouping")
-    check_choice(target, TARGETS, "target")
+    check_choice("grouping", grouping, GROUPINGS)
+    check_choice("target", target, TARGETS)
     places = group_by_parameter(parameters)
     weights = [(first[0], as_array(effective_weight(*first))) for first, *_ in places]
     projected = project_jointly(weights, sparsity, grouping, target, normalize)

@@ -15,13 +15,13 @@ from skproj.nn.prune._docs import DOCS
 from skproj.nn.prune._weight_groups import (
     TARGETS,
     as_array,
-    check_choice,
     check_weight,
     project_jointly,
     pruned_or_plain,
 )
 from skproj.projection import BALLS
 from skproj.projection._hoyer import check_sparsity
+from skproj.utils._choices import check_choice
 from skproj.utils._docs import shared_docs
 
 GROUPED = tuple(name for name, ball in BALLS.items() if ball.grouped)
@@ -142,7 +142,7 @@ class HoyerUnstructured(_CopyablePruning):
 
     def __init__(self, sparsity, target="hoyer"):
         self.sparsity = check_sparsity(sparsity)
-        check_choice(target, TARGETS, "target")
+        check_choice("target", target, TARGETS)
         self.target = target
 
     @shared_docs(**DOCS)
@@ -195,7 +195,7 @@ class ProjectionStructured(_CopyablePruning):
 
     def __init__(self, radius, projection="l1inf", dim=0):
         self.radius = check_float_radius(radius)
-        check_choice(projection, GROUPED, "projection")
+        check_choice("projection", projection, GROUPED)
         self.projection = projection
         check_type_of_dims(dim)
         if not isinstance(dim, numbers.Integral):

@@ -19,14 +19,6 @@ LEVEL_TOLERANCE = 1e-13
 # Checks of the arguments
 
 
-def check_choice(value, choices, name):
-    """Refuse a value that is not one of some strings."""
-    if value not in choices:
-        raise ValueError(
-            f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}."
-        )
-
-
 def is_masked(module, name):
     """Say whether a module has original and mask; norms of PyTorch have no mask."""
     return name not in module._parameters and f"{name}_mask" in module._buffers
