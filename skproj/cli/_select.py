@@ -9,7 +9,7 @@ import numpy as np
 from skproj.cli._checkpoints import find_checkpoints, keep_steps
 from skproj.cli._checks import check_finite, is_numeric
 from skproj.cli._errors import CommandError
-from skproj.cli._output import check_free, new_folder
+from skproj.cli._output import check_free, new_folder, print_lines
 from skproj.cli._preparation import prepare_columns
 from skproj.cli._report import FILES, write_report
 from skproj.cli._search import METHOD_NAMES, check_scorer
@@ -39,7 +39,7 @@ def run(options):
     if options.out is not None:
         check_extras()
     check_scorer(options.scoring)
-    say = (lambda *text: None) if options.quiet else print
+    say = (lambda *lines: None) if options.quiet else print_lines
 
     digests = digests_of(options)
     checkpoints = find_checkpoints(options, digests, say)
@@ -53,14 +53,14 @@ def run(options):
     shows_progress = not (options.quiet or options.no_progress) and has("rich")
     with keep_steps(checkpoints):
         selection = select(problem, shows_progress, checkpoints)
-        say("\n".join(summary(selection)))
+        say(*summary(selection))
         if options.out is None:
-            say("\nNothing was written; --out DIR saves the model and a report.")
+            say("", "Nothing was written; --out DIR saves the model and a report.")
             return
         with new_folder(options.out, FILES) as folder:
             write_report(folder, selection, facts, options)
             written = sorted(os.listdir(folder))
-    say(f"\nWrote to {options.out}: {', '.join(written)}")
+    say("", f"Wrote to {options.out}: {', '.join(written)}")
 
 
 def read_problem(options, digests):

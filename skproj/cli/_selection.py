@@ -306,7 +306,7 @@ def judge(run, search, model, predictions):
         p.y,
         names,
         p.options.seed,
-        grouped=p.groups is not None,
+        p.groups,
     )
     return verdict, folds
 

@@ -16,6 +16,7 @@ from skproj.cli._text import (
     read_frame,
     recognize,
     suffix_of,
+    without_missing_text,
 )
 from skproj.utils._optional import import_optional
 from skproj.utils._wording import join_names
@@ -222,6 +223,7 @@ def read_xlsx(options):
         check_header(header.iloc[0].tolist(), options.path)
         dtype = str if options.transpose else dict.fromkeys(options.text, str)
         frame = book.parse(sheet, dtype=dtype)
+    frame = without_missing_text(frame, None if options.transpose else options.text)
     if not header.iloc[0, 0]:
         frame = frame.set_index(frame.columns[0]).rename_axis(index=None)
     if options.transpose:
@@ -235,6 +237,11 @@ def read_parquet(options):
     parquet = import_optional("pyarrow.parquet", extra="cli")
     check_unique(parquet.read_schema(options.path).names, options.path)
     frame = pd.read_parquet(options.path, engine="pyarrow")
+    # Whole numbers with gaps become others, and 1 as a name 1.0.
+    schema = parquet.read_schema(options.path)
+    for name in {options.index, options.target, options.groups, *options.text}:
+        if name in frame and str(schema.field(name).type).startswith(("int", "uint")):
+            frame[name] = frame[name].astype("Int64")
     if options.transpose:
         frame = transpose(frame.astype(str), options)
     return finish(frame, options, typed=not options.transpose)
