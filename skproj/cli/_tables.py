@@ -13,6 +13,7 @@ from skproj.cli._text import (
     TEXT_SEPARATORS,
     Source,
     infer_type,
+    object_columns,
     read_frame,
     recognize,
     suffix_of,
@@ -164,7 +165,7 @@ def read_text(options):
         text.append(0)
     frame = read_frame(source, form, None if options.transpose else text)
     # Truth values with gaps are text, of which pandas changes the writing.
-    if changed := [name for name in frame if holds_truth_values(frame[name])]:
+    if changed := [n for n in object_columns(frame) if holds_truth_values(frame[n])]:
         frame = read_frame(source, form, text + changed)
     if frame.index.nlevels > 1:
         raise CommandError(f"{options.path} has more columns than names of columns.")
@@ -275,8 +276,7 @@ def set_index(frame, options):
 
 def holds_truth_values(column):
     """Whether a column of objects holds truth values, as one with gaps does."""
-    objects = column[column.notna()] if column.dtype == object else ()
-    return any(isinstance(entry, bool) for entry in objects)
+    return any(isinstance(entry, bool) for entry in column[column.notna()])
 
 
 def is_text(column):

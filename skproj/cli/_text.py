@@ -208,16 +208,22 @@ def without_missing_text(frame, text, decimal="."):
 
     Columns are then numbers, if they hold nothing else and are not to be `text`.
     """
-    for place, (name, dtype) in enumerate(list(frame.dtypes.items())):
-        if getattr(dtype, "kind", "O") != "O":
-            continue
+    for name in object_columns(frame):
         column = frame[name]
         absent = [entry for entry in column.unique() if is_missing_text(entry)]
         if absent:
             column = column.mask(column.isin(absent))
-            is_text = text is None or name in text or place in text
+            is_text = text is None or {name, frame.columns.get_loc(name)} & set(text)
             frame[name] = column if is_text else infer_type(column, decimal)
     return frame
+
+
+def object_columns(frame):
+    """Return the names of the columns of objects, such as text.
+
+    Without a look at each column, of which there may be very many.
+    """
+    return frame.columns[[dtype.kind == "O" for dtype in frame.dtypes]]
 
 
 def is_missing_text(entry):
@@ -276,13 +282,11 @@ def read_wide_numbers(source, form, text):
 def as_numbers(cells):
     """Return the numbers of a row, with NaN for gaps; None if there is text."""
     try:
-        return np.array(cells).astype(np.float64)
-    except ValueError:
-        filled = ["nan" if is_missing_text(cell) else cell for cell in cells]
-    if filled == cells:
-        return None
-    try:
-        return np.array(filled).astype(np.float64)
+        try:
+            return np.fromiter(map(float, cells), np.float64, len(cells))
+        except ValueError:
+            filled = ("nan" if cell.strip() in MISSING else cell for cell in cells)
+            return np.fromiter(map(float, filled), np.float64, len(cells))
     except ValueError:
         return None
 
