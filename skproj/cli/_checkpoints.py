@@ -53,6 +53,11 @@ class Checkpoints:
     def drop(self):
         """Remove the folder."""
         if self.folder is not None and self.folder.exists():
+            # The file that says what the steps belong to is the last one, so that a
+            # kill leaves a folder that is still known.
+            for path in self.folder.iterdir():
+                if path.name != RUN:
+                    path.unlink()
             shutil.rmtree(self.folder)
         with contextlib.suppress(OSError):  # where there is a result
             for folder in self._new_parents:
@@ -134,6 +139,7 @@ def find_checkpoints(options, digests, say):
     earlier = read_run(folder)
     n_finished = len(checkpoints.finished())
     if options.resume:
+        check_owner(folder)
         check_same(earlier, run, folder)
         say(f"Resuming from {folder}, with {n_finished} finished steps")
         return checkpoints
@@ -176,6 +182,20 @@ def read_run(folder):
             f"{folder} is in the way of finished steps, and not of skproj select; "
             "move it, or use another --out"
         ) from error
+
+
+def check_owner(folder):
+    """Raise an error if others could have put files into a folder.
+
+    To read the steps may run any code that is in them.
+    """
+    state = folder.stat()
+    is_own = not hasattr(os, "getuid") or state.st_uid == os.getuid()
+    if not is_own or (os.name == "posix" and state.st_mode & 0o022):
+        raise CommandError(
+            f"{folder} belongs to another user, or others may write to it; --resume "
+            "reads only folders of your own"
+        )
 
 
 def check_same(earlier, run, folder):

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import time
@@ -170,6 +171,23 @@ def test_folder_of_someone_else_is_not_touched(data, tmp_path, capsys):
     assert (partial / "thesis.txt").read_text() == "years of work"
 
 
+@pytest.mark.skipif(os.name != "posix", reason="modes are those of POSIX")
+def test_folder_that_others_may_write_to_is_not_read(
+    data, partial, monkeypatch, capsys
+):
+    """Its files could run any code."""
+    monkeypatch.setattr(joblib, "load", None)  # is not called
+    resume = ["--out", partial.with_name("out"), "--resume"]
+    assert stat.S_IMODE(partial.stat().st_mode) == 0o700
+    partial.chmod(0o777)
+    assert select(data, *resume) == 2
+    assert "others may write to it" in capsys.readouterr().err
+    partial.chmod(0o700)
+    monkeypatch.setattr(os, "getuid", lambda: partial.stat().st_uid + 1)
+    assert select(data, *resume) == 2
+    assert "belongs to another user" in capsys.readouterr().err
+
+
 def test_nothing_to_resume(data, tmp_path, capsys):
     assert select(data, "--out", tmp_path / "out", "--eta", "1", "--resume") == 0
     assert "There is nothing to resume" in capsys.readouterr().out
@@ -185,6 +203,21 @@ def test_result_in_the_only_folder_that_can_be_written(data, tmp_path, monkeypat
     assert select(data, "--out", out, "--eta", "1") == 0
     assert list(tmp_path.iterdir()) == [out]
     assert select(data, "--out", out, "--overwrite", "--resume") == 2
+
+
+def test_kill_while_the_steps_are_removed(data, partial, monkeypatch, capsys):
+    """What is left can still be resumed."""
+    monkeypatch.setattr(_checkpoints.shutil, "rmtree", interrupt)
+    steps = Checkpoints(partial)
+    with pytest.raises(KeyboardInterrupt):
+        steps.drop()
+    assert [path.name for path in partial.iterdir()] == ["run.json"]
+    monkeypatch.undo()
+    out = partial.with_name("out")
+    assert select(data, "--out", out, "--resume", "--eta", "1") == 2
+    assert "with other options, in 'eta'" in capsys.readouterr().err
+    assert select(data, "--out", out, "--eta", "1") == 0
+    assert not partial.exists()
 
 
 def test_half_a_step_is_no_step(tmp_path):
