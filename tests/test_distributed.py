@@ -76,7 +76,7 @@ def client():
     """A cluster of two processes with a thread each, and the client of it."""
     with contextlib.ExitStack() as stack:
         settings = {
-            # Every two seconds dask would drop copies of data that it thinks superfluous.
+            # Every two seconds dask would drop copies that it thinks superfluous.
             "distributed.scheduler.active-memory-manager.start": False,
             # So long after each death of a worker, one that is just being replaced is
             # given up: also the victim of the next test.

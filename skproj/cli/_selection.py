@@ -144,13 +144,15 @@ def select(problem, show_progress=False, checkpoints=None):
     predictions = predict(predictor, problem, run.test)
     verdict, folds = judge(run, search, model, predictions)
     setattr(predictor, VERDICT_ATTRIBUTE, asdict(verdict))
+    described = describe_selection(run, search, model, folds)
+    comparison = compare(run, model, predictions)
     return SelectionResult(
-        **describe_selection(run, search, model, folds),
+        **described,
         verdict=verdict,
         model=predictor,
         threshold=threshold,
         predictions=predictions,
-        comparison=(comparison := compare(run, model, predictions)),
+        comparison=comparison,
         warnings=[
             *problem.warnings,
             *warnings_on(model["select"], verdict, comparison),
