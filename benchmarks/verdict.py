@@ -30,7 +30,6 @@ import argparse
 import itertools
 import warnings
 from pathlib import Path
-from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -43,6 +42,7 @@ from _results import (
 from _tables import as_rst, as_text
 from scipy.stats import norm
 
+from skproj.cli._arguments import make_parser
 from skproj.cli._evidence import association_test, rank_evidence
 from skproj.cli._selection import Problem, select
 from skproj.cli._verdict import ASSOCIATION_LEVEL
@@ -64,20 +64,6 @@ TABLES = {
     "200 columns, numbers": ("numbers", 200),
 }
 TITLES = ["signal", "draws", "verdict", "best test", "true model"]
-# Of the command line.
-OPTIONS = {
-    "class_weight": None,
-    "cv": 5,
-    "eta": None,
-    "groups": None,
-    "n_jobs": 1,
-    "rule": "auto",
-    "scoring": None,
-    "stability": None,
-    "target": "target",
-    "test_size": 0.25,
-    "threshold": None,
-}
 
 
 class Draw(NamedTuple):
@@ -158,13 +144,14 @@ def judge(table, signal, seed, system):
     n_shifted = SIGNALS[signal]
     X, y, shift = draw(table, n_shifted, seed)
     is_regression = TABLES[table][0] == "numbers"
+    command = f"select none.csv --target target --seed {seed}"
     problem = Problem(
         X=X.astype(np.float32),
         y=y,
         names=[f"x{j}" for j in range(X.shape[1])],
         task="regression" if is_regression else "classification",
         method="selector",
-        options=SimpleNamespace(**OPTIONS, seed=seed),
+        options=make_parser().parse_args(command.split()),
     )
     found = association_test(problem.X, y, problem.classifies, seed)
     predicts = found.p_value <= ASSOCIATION_LEVEL or select(problem).verdict.predicts

@@ -3,13 +3,18 @@
 import sys
 
 import numpy as np
-from sklearn.compose import ColumnTransformer
 
 from skproj.cli._errors import CommandError
-from skproj.cli._model_input import columns_of_text, model_input, needed_columns
+from skproj.cli._model_input import columns_of_text, model_input
 from skproj.cli._models import feature_names, load_model, without_names
-from skproj.cli._output import check_free, for_spreadsheets, write_table
+from skproj.cli._output import (
+    check_free,
+    for_spreadsheets,
+    print_lines,
+    write_table,
+)
 from skproj.cli._tables import ReadOptions, read_table
+from skproj.persistence._panel import NotTraceable, needed_features
 from skproj.utils._optional import import_optional
 from skproj.utils._pipelines import selection_of, steps_of
 
@@ -36,18 +41,35 @@ def run(options):
         for_spreadsheets(result).to_csv(sys.stdout)
         return
     write_table(result, options.out, index=True)
-    print(f"Wrote {options.out}: {len(result)} rows, {result.shape[1]} columns")
+    print_lines(f"Wrote {options.out}: {len(result)} rows, {result.shape[1]} columns")
 
 
 def selected_names(model, names, path):
-    """Return the names of the features that a model uses."""
-    step = selection_of(model)
-    has_prepared = isinstance(steps_of(model)[0], ColumnTransformer)
-    if step is None or not (has_prepared or len(step.get_support()) == len(names)):
-        raise CommandError(f"{path} holds no model that selects features by name.")
-    if has_prepared:
-        return [names[j] for j in needed_columns(model, names)]
-    return [names[j] for j in np.flatnonzero(step.get_support())]
+    """Return the names of the columns that the selected features are made of."""
+    last = selection_of(model)
+    if last is None:
+        raise CommandError(f"{path} holds no model that selects features.")
+    try:
+        places = needed_features(model, names).columns
+        return [names[j] for j in np.unique(places)]
+    except NotTraceable as error:
+        # A step may mix columns and keep their names, as when it fills in gaps by
+        # similar rows.
+        kept = names_out(steps_of(model), last, names)
+        if not kept <= set(names):
+            raise CommandError(
+                f"{path} selects features that are no columns: {error}."
+            ) from error
+        return [name for name in names if name in kept]
+
+
+def names_out(steps, last, names):
+    """Return the names of the features after the last of some steps."""
+    for step in steps[: steps.index(last) + 1]:
+        if not hasattr(step, "get_feature_names_out"):
+            return {None}
+        names = step.get_feature_names_out(np.asarray(names, dtype=object))
+    return set(names)
 
 
 def predictions(model, X):

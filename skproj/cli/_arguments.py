@@ -139,6 +139,12 @@ def add_select(commands):
         "without it nothing is written",
     )
     add_overwrite(parser)
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on where an interrupted run with the same --out was, which has left "
+        "its finished steps in DIR.partial",
+    )
     parser.add_argument("--no-progress", action="store_true", help="no progress bars")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 

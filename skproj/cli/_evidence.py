@@ -200,6 +200,29 @@ def association_test(X, y, classifies, seed):
     )
 
 
+def means_of_groups(X, y, groups):
+    """Return a row for each group, which chance acts on as a whole.
+
+    Parameters
+    ----------
+    X : {ndarray, CSR matrix} of shape (n_rows, n_features)
+    y : ndarray of shape (n_rows,)
+    groups : ndarray of shape (n_rows,)
+
+    Returns
+    -------
+    rows : tuple of {ndarray, CSR matrix}, ndarray, or None
+        Means of the features, and targets. None if targets vary within a group.
+    """
+    _, first, codes, counts = np.unique(
+        groups, return_index=True, return_inverse=True, return_counts=True
+    )
+    if (y != y[first][codes]).any():
+        return None
+    entries = 1.0 / counts[codes], (codes, np.arange(len(y)))
+    return sparse.csr_matrix(entries) @ X, y[first]
+
+
 def share_as_large(values):
     """Return for each value the share of all values that are at least as large."""
     # Equal values may differ in the last digits.

@@ -4,7 +4,7 @@ import csv
 import json
 
 from skproj.cli._errors import CommandError
-from skproj.cli._output import as_cell, check_free, new_folder
+from skproj.cli._output import as_cell, check_free, new_folder, print_lines
 
 TABLE, PROGRAM = "panel.csv", "panel_model.py"
 # Of a feature, what `skproj select` knows and the model does not.
@@ -19,11 +19,11 @@ def run(options):
     with new_folder(options.out, (TABLE, PROGRAM)) as folder:
         write_program(folder / PROGRAM, panel, details, verdict)
         write_panel(folder / TABLE, panel, details)
-    if verdict is not None:
-        print(verdict)
-    for line in summary(panel, details):
-        print(line)
-    print(f"Wrote to {options.out}: {TABLE}, {PROGRAM}")
+    print_lines(
+        *([] if verdict is None else [verdict]),
+        *summary(panel, details),
+        f"Wrote to {options.out}: {TABLE}, {PROGRAM}",
+    )
 
 
 def find_model(path):

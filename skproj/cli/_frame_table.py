@@ -11,6 +11,7 @@ from skproj.cli._checks import (
     require,
 )
 from skproj.cli._errors import CommandError
+from skproj.persistence._panel._model import TRUTH
 from skproj.utils._optional import import_optional
 from skproj.utils._wording import join_names
 
@@ -147,7 +148,7 @@ class FrameTable:
             or infinite.
         """
         self._require(names, self.columns, WANTED_BY_MODEL)
-        frame = self._frame[names]
+        frame = truth_values_as_numbers(self._frame[names])
         self._check_numeric(frame, can_drop)
         single = (frame.dtypes == np.float32).all()
         own_dtype = np.float32 if single else np.float64
@@ -159,12 +160,12 @@ class FrameTable:
     def text_columns(self, names):
         """Return the names of the columns that do not hold numbers."""
         dtypes = self._frame.dtypes
-        return [n for n in names if getattr(dtypes[n], "kind", "O") not in "biuf"]
+        return [name for name in names if is_text_type(dtypes[name])]
 
     def _check_numeric(self, frame, can_drop):
         """Raise an error that names columns that do not hold numbers."""
         names = list(frame.columns)
-        text = self.text_columns(names)
+        text = [name for name, dtype in frame.dtypes.items() if is_text_type(dtype)]
         if not text:
             return
         some = " ".join(quote(name) for name in text[:5])
@@ -186,6 +187,28 @@ class FrameTable:
         """Return columns as a DataFrame, as they are."""
         self._require(names, self.columns, WANTED_BY_MODEL)
         return self._frame[names]
+
+
+def is_text_type(dtype):
+    """Whether a column of this type holds neither numbers nor truth values."""
+    return getattr(dtype, "kind", "O") not in "biuf"
+
+
+def truth_values_as_numbers(frame):
+    """Return a frame where columns of truth values with gaps are 1, 0 and NaN."""
+    changed = {}
+    for name in frame.columns[[is_text_type(dtype) for dtype in frame.dtypes]]:
+        column = frame[name]
+        numbers = column.astype(str).str.strip().str.lower().map(TRUTH)
+        gaps = column.isna()
+        if gaps.any() and not gaps.all() and (numbers.isna() == gaps).all():
+            changed[name] = numbers
+    return frame.assign(**changed) if changed else frame
+
+
+def as_text(column):
+    """Return a column of objects, all of them text: "nan" where one is missing."""
+    return column.astype(str).astype(object).mask(column.isna(), "nan")
 
 
 def spoiled(column, name):

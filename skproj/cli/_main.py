@@ -9,6 +9,7 @@ import warnings
 from skproj.cli._arguments import make_parser
 from skproj.cli._completion import add_completion
 from skproj.cli._errors import CommandError, check_is_file
+from skproj.utils._wording import on_one_line
 
 # The rest of the package, and with it scikit-learn and PyTorch, is imported when a
 # command needs it.
@@ -73,7 +74,7 @@ def run(options):
         if options.debug or os.environ.get("SKPROJ_TRACEBACK", "0") not in ("", "0"):
             traceback.print_exc()
         expected, sentence = explain(error)
-        print(f"skproj: error: {sentence}", file=sys.stderr)
+        print(f"skproj: error: {on_one_line(sentence)}", file=sys.stderr)
         return 2 if expected else 1
 
 
@@ -110,4 +111,5 @@ def explain(error):
 
 def print_warning(message, category, filename, lineno, file=None, line=None):
     """Print a warning in one line, without the place in the code."""
-    print(f"skproj: warning: {' '.join(str(message).split())}", file=sys.stderr)
+    sentence = " ".join(str(message).split())
+    print(f"skproj: warning: {on_one_line(sentence)}", file=sys.stderr)

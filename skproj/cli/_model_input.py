@@ -5,6 +5,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.impute import KNNImputer, SimpleImputer
 from sklearn.preprocessing import OneHotEncoder
 
+from skproj.cli._frame_table import as_text
 from skproj.persistence._panel import (
     NotTraceable,
     needed_features,
@@ -73,7 +74,7 @@ def prepared_input(prepare, names, wanted, table):
         )
     for name in text.intersection(wanted):
         column = table.frame([name])[name]
-        values = column.astype(str).astype(object)
+        values = as_text(column)
         if encoded[name][1]:
             values[column.isna()] = np.nan
         frame[name] = values.to_numpy()

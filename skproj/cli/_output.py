@@ -8,6 +8,7 @@ import uuid
 from skproj.cli._errors import CommandError
 from skproj.cli._text import TEXT_SEPARATORS, suffix_of
 from skproj.utils._optional import import_optional
+from skproj.utils._wording import on_one_line
 
 # A cell of a text file that begins with one of these is a formula to a spreadsheet.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -74,6 +75,12 @@ def new_folder(path, expected):
             os.replace(file, path / file.name)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def print_lines(*lines):
+    """Print lines, in which names may have line breaks and control characters."""
+    for line in lines:
+        print(on_one_line(line))
 
 
 def write_table(frame, path, *, index):

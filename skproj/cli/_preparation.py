@@ -6,6 +6,7 @@ from sklearn.impute import KNNImputer, SimpleImputer
 from sklearn.preprocessing import OneHotEncoder
 
 from skproj.cli._errors import CommandError
+from skproj.cli._frame_table import as_text
 from skproj.utils._optional import import_optional
 from skproj.utils._wording import join_names
 
@@ -67,7 +68,7 @@ def prepare_columns(table, names, options):
             )
         steps.append(("numbers", step, numeric))
     if text:
-        categories = table.frame(text).astype(str)
+        categories = table.frame(text).apply(as_text)
         check_categories(categories, table.path)
         frame = pd.concat([frame, categories], axis=1)
         # Those of all rows: the same columns in each split.

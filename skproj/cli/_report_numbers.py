@@ -26,6 +26,7 @@ NO_SETTINGS = {
     "out",
     "overwrite",
     "quiet",
+    "resume",
     "target",
 }
 

@@ -151,8 +151,10 @@ class ChooseRadius:
         return choose_row(radii, np.array(scores), self.rule)
 
 
-def fit_search(search, X, y, groups, show_progress):
-    """Fit and return the pipeline.
+def fit_search(search, X, y, groups, show_progress, checkpoints):
+    """Fit and return the search.
+
+    Of a grid search, `checkpoints` keep each fitted selector.
 
     Raises
     ------
@@ -169,6 +171,8 @@ def fit_search(search, X, y, groups, show_progress):
         search.set_callbacks(bar)
     # The folds of a grid search are made already.
     params = {} if is_grid or groups is None else {"select__groups": groups}
+    if is_grid:
+        search.estimator.memory = checkpoints
     try:
         with warnings.catch_warnings():
             # Of the largest radii, where the last digits of the weights do not matter;
@@ -180,10 +184,17 @@ def fit_search(search, X, y, groups, show_progress):
             raise
         raise CommandError(NOTHING_SELECTED) from error
     search.set_callbacks()  # they are not saved with the model
-    model = search.best_estimator_ if is_grid else search
+    model = model_of(search)
+    if is_grid:
+        search.estimator.memory = model.memory = None
     if not model["select"].get_support().any():
         raise CommandError(NOTHING_SELECTED)
-    return model
+    return search
+
+
+def model_of(search):
+    """Return the pipeline that came out of a search."""
+    return search.best_estimator_ if isinstance(search, GridSearchCV) else search
 
 
 def selects_nothing(error):
@@ -201,7 +212,7 @@ def check_scorer(name):
         )
 
 
-def fit_folds(search, model, X, y, splits, options):
+def fit_folds(search, model, X, y, splits, options, checkpoints):
     """Fit a model to the training part of each fold, its radius chosen by the others.
 
     A radius that the fold's own rows have helped to choose would flatter its score.
@@ -216,6 +227,8 @@ def fit_folds(search, model, X, y, splits, options):
     y : ndarray of shape (n_samples,)
     splits : list of tuple of ndarray
     options : argparse.Namespace
+    checkpoints : Checkpoints
+        Each fold is a step.
 
     Returns
     -------
@@ -241,7 +254,8 @@ def fit_folds(search, model, X, y, splits, options):
         others = np.delete(scores, i, axis=0)
         eta = radii[choose_row(radii, others, rule, **needs)]
         fold = clone(template).set_params(select__eta=float(eta))
-        calls.append(delayed(fit_fold)(fold, _safe_indexing(X, train), y[train]))
+        rows = _safe_indexing(X, train), y[train]
+        calls.append(delayed(checkpoints.step)(f"fold {i + 1}", fit_fold, fold, *rows))
     return Parallel(n_jobs=options.n_jobs)(calls)
 
 

@@ -6,9 +6,10 @@ import os
 
 import numpy as np
 
+from skproj.cli._checkpoints import find_checkpoints, keep_steps
 from skproj.cli._checks import check_finite, is_numeric
 from skproj.cli._errors import CommandError
-from skproj.cli._output import check_free, new_folder
+from skproj.cli._output import check_free, new_folder, print_lines
 from skproj.cli._preparation import prepare_columns
 from skproj.cli._report import FILES, write_report
 from skproj.cli._search import METHOD_NAMES, check_scorer
@@ -38,9 +39,11 @@ def run(options):
     if options.out is not None:
         check_extras()
     check_scorer(options.scoring)
-    say = (lambda *text: None) if options.quiet else print
+    say = (lambda *lines: None) if options.quiet else print_lines
 
-    problem, facts = read_problem(options)
+    digests = digests_of(options)
+    checkpoints = find_checkpoints(options, digests, say)
+    problem, facts = read_problem(options, digests)
     say(f"{options.data}: {facts['rows']} rows, {facts['features']} features")
     say(f"target {options.target!r}: {facts['task']}")
     if options.eta is None:
@@ -48,19 +51,20 @@ def run(options):
     else:
         say(f"Fitting the {facts['method']} at the radius {options.eta:g}")
     shows_progress = not (options.quiet or options.no_progress) and has("rich")
-    selection = select(problem, show_progress=shows_progress)
-    say("\n".join(summary(selection)))
-    if options.out is None:
-        say("\nNothing was written; --out DIR saves the model and a report.")
-        return
-    with new_folder(options.out, FILES) as folder:
-        write_report(folder, selection, facts, options)
-        written = sorted(os.listdir(folder))
-    say(f"\nWrote to {options.out}: {', '.join(written)}")
+    with keep_steps(checkpoints):
+        selection = select(problem, shows_progress, checkpoints)
+        say(*summary(selection))
+        if options.out is None:
+            say("", "Nothing was written; --out DIR saves the model and a report.")
+            return
+        with new_folder(options.out, FILES) as folder:
+            write_report(folder, selection, facts, options)
+            written = sorted(os.listdir(folder))
+    say("", f"Wrote to {options.out}: {', '.join(written)}")
 
 
-def read_problem(options):
-    """Read the table and check it.
+def read_problem(options, digests):
+    """Read the table and check it; `digests` are those of the files.
 
     Returns
     -------
@@ -106,7 +110,7 @@ def read_problem(options):
     )
     facts = {
         "data": str(options.data),
-        "SHA-256 of the file": digest(options.data),
+        "SHA-256 of the file": digests["the table"],
         "rows": len(y),
         "features": len(names),
         "target": options.target,
@@ -208,6 +212,14 @@ def describe_task(task, y):
         f"classification, {len(classes)} classes of {counts.min()} to {counts.max()} "
         f"rows: {join_names(classes.tolist(), at_most=10)}"
     )
+
+
+def digests_of(options):
+    """Return the SHA-256 of the files that are read."""
+    digests = {"the table": digest(options.data)}
+    if options.labels is not None:
+        digests["the labels"] = digest(options.labels)
+    return digests
 
 
 def digest(path):

@@ -10,9 +10,11 @@ from sklearn.utils import _safe_indexing
 
 from skproj import ProjectionFeatureSelector, StabilitySelector
 from skproj.cli._baselines import baselines, fit_baseline
+from skproj.cli._checkpoints import Checkpoints
 from skproj.cli._errors import CommandError
 from skproj.cli._evidence import decisions_of
 from skproj.cli._features import describe_features
+from skproj.cli._models import without_names
 from skproj.cli._preparation import describe_categories
 from skproj.cli._result import (
     ModelScores,
@@ -26,6 +28,7 @@ from skproj.cli._search import (
     fit_folds,
     fit_search,
     make_search,
+    model_of,
     one_radius,
 )
 from skproj.cli._split import split_rows
@@ -84,7 +87,33 @@ class Problem:
         return _safe_indexing(self.X, rows), self.y[rows], groups
 
 
-def select(problem, show_progress=False):
+@dataclass(frozen=True)
+class Run:
+    """A problem whose rows are divided, and the steps of it that are finished.
+
+    Attributes
+    ----------
+    problem : Problem
+    X, y, groups : {ndarray, CSR matrix, DataFrame}, ndarray, ndarray or None
+        The training rows.
+    train, test : ndarray of int
+        Places of the training rows, and of those that are held out.
+    splits : list of tuple of ndarray
+        The folds of the training rows.
+    checkpoints : Checkpoints
+    """
+
+    problem: Problem
+    X: object
+    y: np.ndarray
+    groups: np.ndarray | None
+    train: np.ndarray
+    test: np.ndarray
+    splits: list
+    checkpoints: Checkpoints
+
+
+def select(problem, show_progress=False, checkpoints=None):
     """Search for the radius on the training rows, and measure on the others.
 
     Parameters
@@ -92,6 +121,8 @@ def select(problem, show_progress=False):
     problem : Problem
     show_progress : bool, default=False
         Whether to print a progress bar.
+    checkpoints : Checkpoints, default=None
+        Where finished steps are kept, and taken from.
 
     Returns
     -------
@@ -102,41 +133,87 @@ def select(problem, show_progress=False):
     CommandError
         If there are too few rows, or if no feature is selected.
     """
+    run = divide(problem, checkpoints or Checkpoints())
+    run.checkpoints.start()
+    search = run.checkpoints.step("search", find_radius, run, show_progress)
+    model = model_of(search)
+    if problem.prepare is None:
+        model[0].feature_names_in_ = np.asarray(problem.names, dtype=object)
+    threshold = find_threshold(run, search, model)
+    predictor = put_threshold(model, threshold, run.X, run.y)
+    predictions = predict(predictor, problem, run.test)
+    verdict, folds = judge(run, search, model, predictions)
+    setattr(predictor, VERDICT_ATTRIBUTE, asdict(verdict))
+    described = describe_selection(run, search, model, folds)
+    comparison = compare(run, model, predictions)
+    return SelectionResult(
+        **described,
+        verdict=verdict,
+        model=predictor,
+        threshold=threshold,
+        predictions=predictions,
+        comparison=comparison,
+        warnings=[
+            *problem.warnings,
+            *warnings_on(model["select"], verdict, comparison),
+        ],
+    )
+
+
+def divide(problem, checkpoints):
+    """Return a `Run`: hold out rows, and make folds of the others."""
     p, options = problem, problem.options
     train, test = split_rows(p.y, p.task, options, p.groups)
-    X_train, y_train, groups_train = p.part(train)
-    if p.prepare is None and is_constant(X_train):
+    X, y, groups = p.part(train)
+    if p.prepare is None and is_constant(X):
         raise CommandError("every feature has the same value in all rows.")
     splits = make_splits(
         options.cv,
-        X_train,
-        y_train,
+        X,
+        y,
         classifier=p.classifies,
-        groups=groups_train,
+        groups=groups,
         random_state=options.seed,
         groups_name="--groups",
     )
-    search = make_search(p.task, p.method, X_train, y_train, splits, options, p.prepare)
-    model = fit_search(search, X_train, y_train, groups_train, show_progress)
-    threshold = None
-    if options.threshold is not None:
-        template = one_radius(search, model)
-        threshold = choose_threshold(model, template, X_train, y_train, splits, options)
-    predictor = put_threshold(model, threshold, X_train, y_train)
-    predictions = predict(predictor, problem, test)
-    verdict, folds = judge(problem, search, model, predictions, train, test, splits)
+    return Run(p, X, y, groups, train, test, splits, checkpoints)
 
-    step = model["select"]
-    features, names = prepared(problem, model, X_train)
-    frequencies, index, interval = measure_stability(
-        problem, step, folds, features, y_train, groups_train
+
+def find_radius(run, show_progress):
+    """Return the fitted search."""
+    p = run.problem
+    search = make_search(
+        p.task, p.method, run.X, run.y, run.splits, p.options, p.prepare
     )
-    comparison = compare(problem, model, predictions, train, test, splits)
-    if p.prepare is None:
-        model[0].feature_names_in_ = names.astype(object)
-        predictor = put_threshold(model, threshold, X_train, y_train)  # with names
-    setattr(predictor, VERDICT_ATTRIBUTE, asdict(verdict))
+    return fit_search(search, run.X, run.y, run.groups, show_progress, run.checkpoints)
+
+
+def find_threshold(run, search, model):
+    """Return the threshold between two classes, or None if none is asked for."""
+    options = run.problem.options
+    if options.threshold is None:
+        return None
+    template = one_radius(search, model)
+    return run.checkpoints.step(
+        "threshold",
+        choose_threshold,
+        model,
+        template,
+        run.X,
+        run.y,
+        run.splits,
+        options,
+    )
+
+
+def describe_selection(run, search, model, folds):
+    """Return the fields of a `SelectionResult` on the features and the search."""
+    p, step = run.problem, model["select"]
+    features, names = prepared(p, model, run.X)
     support = step.get_support()
+    frequencies, index, interval = run.checkpoints.step(
+        "stability", measure_stability, run, step, folds, features
+    )
     done = list(p.preparation)
     if p.prepare is not None:
         done += describe_categories(model["prepare"], support)
@@ -144,34 +221,28 @@ def select(problem, show_progress=False):
     scores = np.asarray(scores)
     classes = model.classes_ if p.classifies else None
     chosen_by = search if isinstance(search, GridSearchCV) else step
-    cv_score, cv_std, cv_score_name = cv_score_of(problem, chosen_by)
-    return SelectionResult(
-        verdict=verdict,
-        model=predictor,
-        task=p.task,
-        search=chosen_by,
-        eta=float(step.eta_),
-        names=names,
-        support=support,
-        scores=scores,
-        frequencies=frequencies,
-        features=describe_features(
-            names, support, scores, frequencies, features, y_train, classes
+    cv_score, cv_std, cv_score_name = cv_score_of(p, chosen_by)
+    return {
+        "task": p.task,
+        "search": chosen_by,
+        "eta": float(step.eta_),
+        "names": names,
+        "support": support,
+        "scores": scores,
+        "frequencies": frequencies,
+        "features": describe_features(
+            names, support, scores, frequencies, features, run.y, classes
         ),
-        cv_score=cv_score,
-        cv_std=cv_std,
-        cv_score_name=cv_score_name,
-        comparison=comparison,
-        warnings=[*p.warnings, *warnings_on(step, verdict, comparison)],
-        predictions=predictions,
-        class_names=[] if classes is None else [str(label) for label in classes],
-        n_train=len(train),
-        n_test=len(test),
-        stability=index,
-        stability_interval=interval,
-        preparation=done,
-        threshold=threshold,
-    )
+        "cv_score": cv_score,
+        "cv_std": cv_std,
+        "cv_score_name": cv_score_name,
+        "class_names": [] if classes is None else [str(label) for label in classes],
+        "n_train": len(run.train),
+        "n_test": len(run.test),
+        "stability": index,
+        "stability_interval": interval,
+        "preparation": done,
+    }
 
 
 def is_constant(X):
@@ -195,62 +266,74 @@ def predict(model, problem, rows):
     if len(rows) == 0:
         return Predictions(y, np.empty(0, dtype=y.dtype))
     X, *_ = problem.part(rows)
-    if not problem.classifies:
-        return Predictions(y, model.predict(X))
-    decisions = decisions_of(model, X, model.classes_)
+    with without_names():
+        predicted = model.predict(X)
+        if not problem.classifies:
+            return Predictions(y, predicted)
+        decisions = decisions_of(model, X, model.classes_)
     probabilities = decisions if hasattr(model, "predict_proba") else None
-    return Predictions(y, model.predict(X), probabilities, decisions)
+    return Predictions(y, predicted, probabilities, decisions)
 
 
-def judge(problem, search, model, predictions, train, test, splits):
+def judge(run, search, model, predictions):
     """Return the verdict, and the models of the folds if they were needed for it."""
-    X, y, groups = problem.part(train)
-    classes = model.classes_ if problem.classifies else None
-    judge = Judge(problem.task, problem.options.target, classes)
-    if len(test):
+    p = run.problem
+    classes = model.classes_ if p.classifies else None
+    judge = Judge(p.task, p.options.target, classes)
+    if len(run.test):
         decisions = predictions.decisions
         judge.add_held_out(
             predictions.y_predicted if decisions is None else decisions,
             predictions.y_test,
-            None if problem.groups is None else problem.groups[test],
+            None if p.groups is None else p.groups[run.test],
         )
     folds = None
     # Where the search knows how often each feature is selected, only in doubt.
     if isinstance(search, GridSearchCV) or not judge.is_certain():
-        folds = fit_folds(search, model, X, y, splits, problem.options)
-        for fold, (_, rows) in zip(folds, splits, strict=True):
+        folds = fit_folds(
+            search, model, run.X, run.y, run.splits, p.options, run.checkpoints
+        )
+        for fold, (_, rows) in zip(folds, run.splits, strict=True):
             shape = len(rows) if classes is None else (len(rows), len(classes))
             decisions = np.zeros(shape)
             if fold is not None:
-                decisions = decisions_of(fold, _safe_indexing(X, rows), classes)
-            judge.add_fold(decisions, y[rows], None if groups is None else groups[rows])
-    features, names = prepared(problem, model, problem.X)
-    grouped = problem.groups is not None
-    seed = problem.options.seed
-    return judge.verdict(features, problem.y, names, seed, grouped=grouped), folds
+                decisions = decisions_of(fold, _safe_indexing(run.X, rows), classes)
+            groups = None if run.groups is None else run.groups[rows]
+            judge.add_fold(decisions, run.y[rows], groups)
+    features, names = prepared(p, model, p.X)
+    verdict = run.checkpoints.step(
+        "verdict",
+        judge.verdict,
+        features,
+        p.y,
+        names,
+        p.options.seed,
+        p.groups,
+    )
+    return verdict, folds
 
 
-def measure_stability(problem, step, folds, X, y, groups):
+def measure_stability(run, step, folds, X):
     """Return how often each feature is selected, the stability index and its interval.
 
     By the folds, or by halves of the rows if that is asked for. All are None if
     nothing is known.
     """
-    options = problem.options
+    options, classifies = run.problem.options, run.problem.classifies
     if options.stability is not None:
         selector = StabilitySelector(
             ProjectionFeatureSelector(
                 n_features_to_select=int(step.get_support().sum()),
-                loss="log_loss" if problem.classifies else "squared_error",
+                loss="log_loss" if classifies else "squared_error",
             ),
             n_pairs=options.stability,
-            stratify=problem.classifies,
+            stratify=classifies,
             n_jobs=options.n_jobs,
             random_state=options.seed,
         )
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "No feature is selected")
-            selector.fit(X, y, groups=groups)
+            selector.fit(X, run.y, groups=run.groups)
         frequencies = selector.selection_probabilities_
         index, interval = selector.stability_, selector.stability_interval_
     elif hasattr(step, "selection_frequency_"):
@@ -270,19 +353,17 @@ def measure_stability(problem, step, folds, X, y, groups):
     return frequencies, float(index), tuple(float(limit) for limit in interval)
 
 
-def compare(problem, model, predictions, train, test, splits):
+def compare(run, model, predictions):
     """Return the scores of the selection and of the models to compare with."""
-    if len(test) == 0:
+    if len(run.test) == 0:
         return []
-    p = problem
+    p = run.problem
     classes = model.classes_ if p.classifies else None
     support = model["select"].get_support()
-    X, y, _ = p.part(train)
-    others = baselines(p, support, X)
     rows = [(METHOD_NAMES[p.method], int(support.sum()), predictions)]
-    for name, n_features, baseline in others:
-        fitted = fit_baseline(baseline, X, y, splits, p.options)
-        rows.append((name, n_features, predict(fitted, p, test)))
+    for name, n_features, baseline in baselines(p, support, run.X):
+        told = run.checkpoints.step(name, predict_baseline, run, baseline)
+        rows.append((name, n_features, told))
     return [
         ModelScores(
             name,
@@ -293,6 +374,13 @@ def compare(problem, model, predictions, train, test, splits):
         )
         for name, n_features, told in rows
     ]
+
+
+def predict_baseline(run, baseline):
+    """Return the predictions of a model to compare with, which is fitted first."""
+    p = run.problem
+    fitted = fit_baseline(baseline, run.X, run.y, run.splits, p.options)
+    return predict(fitted, p, run.test)
 
 
 def cv_score_of(problem, chosen_by):

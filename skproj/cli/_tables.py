@@ -13,9 +13,11 @@ from skproj.cli._text import (
     TEXT_SEPARATORS,
     Source,
     infer_type,
+    object_columns,
     read_frame,
     recognize,
     suffix_of,
+    without_missing_text,
 )
 from skproj.utils._optional import import_optional
 from skproj.utils._wording import join_names
@@ -163,7 +165,7 @@ def read_text(options):
         text.append(0)
     frame = read_frame(source, form, None if options.transpose else text)
     # Truth values with gaps are text, of which pandas changes the writing.
-    if changed := [name for name in frame if holds_truth_values(frame[name])]:
+    if changed := [n for n in object_columns(frame) if holds_truth_values(frame[n])]:
         frame = read_frame(source, form, text + changed)
     if frame.index.nlevels > 1:
         raise CommandError(f"{options.path} has more columns than names of columns.")
@@ -222,6 +224,7 @@ def read_xlsx(options):
         check_header(header.iloc[0].tolist(), options.path)
         dtype = str if options.transpose else dict.fromkeys(options.text, str)
         frame = book.parse(sheet, dtype=dtype)
+    frame = without_missing_text(frame, None if options.transpose else options.text)
     if not header.iloc[0, 0]:
         frame = frame.set_index(frame.columns[0]).rename_axis(index=None)
     if options.transpose:
@@ -235,6 +238,11 @@ def read_parquet(options):
     parquet = import_optional("pyarrow.parquet", extra="cli")
     check_unique(parquet.read_schema(options.path).names, options.path)
     frame = pd.read_parquet(options.path, engine="pyarrow")
+    # Whole numbers with gaps become others, and 1 as a name 1.0.
+    schema = parquet.read_schema(options.path)
+    for name in {options.index, options.target, options.groups, *options.text}:
+        if name in frame and str(schema.field(name).type).startswith(("int", "uint")):
+            frame[name] = frame[name].astype("Int64")
     if options.transpose:
         frame = transpose(frame.astype(str), options)
     return finish(frame, options, typed=not options.transpose)
@@ -268,8 +276,7 @@ def set_index(frame, options):
 
 def holds_truth_values(column):
     """Whether a column of objects holds truth values, as one with gaps does."""
-    objects = column[column.notna()] if column.dtype == object else ()
-    return any(isinstance(entry, bool) for entry in objects)
+    return any(isinstance(entry, bool) for entry in column[column.notna()])
 
 
 def is_text(column):

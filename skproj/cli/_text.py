@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skproj.cli._errors import CommandError
+from skproj.persistence._panel._model import MISSING
 from skproj.utils._optional import import_optional
 
 TEXT_SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
@@ -21,7 +22,6 @@ STANDARD_INPUT = "-"
 
 # Wider tables are read row by row, if they are numbers.
 MAX_NARROW = 2000
-MISSING = ("NA", "N/A", "NaN", "nan", "NULL", "null", "None", "n/a", "#N/A", "<NA>")
 
 # What is read to recognise the separator and the decimal sign.
 N_LINES = 10
@@ -191,7 +191,7 @@ def read_frame(source, form, text):
         if frame is not None:
             return frame
     with source.open() as file:
-        return pd.read_csv(
+        frame = pd.read_csv(
             file,
             sep=form.separator,
             decimal=form.decimal,
@@ -200,6 +200,34 @@ def read_frame(source, form, text):
             dtype=str if text is None else dict.fromkeys(text, str),
             low_memory=False,
         )
+    return without_missing_text(frame, text, form.decimal)
+
+
+def without_missing_text(frame, text, decimal="."):
+    """Return a frame where text like " NA", which pandas takes for text, is missing.
+
+    Columns are then numbers, if they hold nothing else and are not to be `text`.
+    """
+    for name in object_columns(frame):
+        column = frame[name]
+        absent = [entry for entry in column.unique() if is_missing_text(entry)]
+        if absent:
+            column = column.mask(column.isin(absent))
+            is_text = text is None or {name, frame.columns.get_loc(name)} & set(text)
+            frame[name] = column if is_text else infer_type(column, decimal)
+    return frame
+
+
+def object_columns(frame):
+    """Return the names of the columns of objects, such as text.
+
+    Without a look at each column, of which there may be very many.
+    """
+    return frame.columns[[dtype.kind == "O" for dtype in frame.dtypes]]
+
+
+def is_missing_text(entry):
+    return isinstance(entry, str) and entry.strip() in MISSING
 
 
 def read_wide_numbers(source, form, text):
@@ -210,8 +238,8 @@ def read_wide_numbers(source, form, text):
     Returns
     -------
     frame : DataFrame or None
-        The columns of text first. None if there is anything else: quotes, gaps, more
-        text, or rows of another length.
+        The columns of text first. None if there is anything else: quotes, more text,
+        or rows of another length.
     """
     pd = import_optional("pandas", extra="cli")
     names = form.header
@@ -234,21 +262,33 @@ def read_wide_numbers(source, form, text):
             for j in reversed(text):
                 del cells[j]
             joined = form.separator.join(cells)
-            if "_" in joined or not all(map(str.strip, own)):
+            if "_" in joined:
                 return None
             if form.decimal == ",":
                 cells = joined.replace(",", ".").split(form.separator)
-            try:
-                numbers.append(np.array(cells).astype(np.float64))
-            except ValueError:
+            row = as_numbers(cells)
+            if row is None:
                 return None
+            numbers.append(row)
             words.append(own)
     words = pd.DataFrame(
         words, columns=[names[j] or f"Unnamed: {j}" for j in text], dtype=object
     )
-    words = words.replace(list(MISSING), np.nan)
+    words = without_missing_text(words, None)
     block = pd.DataFrame(np.array(numbers), columns=[names[j] for j in numeric])
     return pd.concat([words, block], axis=1)
+
+
+def as_numbers(cells):
+    """Return the numbers of a row, with NaN for gaps; None if there is text."""
+    try:
+        try:
+            return np.fromiter(map(float, cells), np.float64, len(cells))
+        except ValueError:
+            filled = ("nan" if cell.strip() in MISSING else cell for cell in cells)
+            return np.fromiter(map(float, filled), np.float64, len(cells))
+    except ValueError:
+        return None
 
 
 def infer_type(column, decimal="."):

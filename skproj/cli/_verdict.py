@@ -4,7 +4,12 @@ import numpy as np
 from scipy.stats import norm
 from scipy.stats import t as student
 
-from skproj.cli._evidence import association_test, combine, rank_evidence
+from skproj.cli._evidence import (
+    association_test,
+    combine,
+    means_of_groups,
+    rank_evidence,
+)
 from skproj.cli._result import Verdict
 
 # How rarely chance alone may pass each of the three tests, of which one is enough. The
@@ -66,7 +71,7 @@ class Judge:
         bound = student.isf(level, freedom) if freedom < 30 else norm.isf(level)
         return bound * np.sqrt(evidence.variance)
 
-    def verdict(self, X, y, names, seed, *, grouped=False):
+    def verdict(self, X, y, names, seed, groups=None):
         """Return the verdict.
 
         Parameters
@@ -76,8 +81,9 @@ class Judge:
         y : ndarray of shape (n_rows,)
         names : list of str
         seed : int
-        grouped : bool, default=False
-            Whether rows belong to groups; association is then not tested.
+        groups : ndarray of shape (n_rows,), default=None
+            Association is then tested with the means of the groups, if all rows of
+            each have the same target.
 
         Returns
         -------
@@ -90,12 +96,14 @@ class Judge:
         evidence = combine([part for part in (evidence, folds) if part is not None])
         if self._beats_chance(evidence, COMBINED_LEVEL):
             return self._say(True, evidence)
-        if not grouped:
-            classifies = self.task == "classification"
-            found = association_test(X, y, classifies, seed)
-            if found.p_value <= ASSOCIATION_LEVEL:
-                return self._say(True, evidence, self._describe(found, names))
-        return self._say(False, evidence)
+        rows = (X, y) if groups is None else means_of_groups(X, y, groups)
+        if rows is None:
+            return self._say(False, evidence, untested="it varies within the groups")
+        found = association_test(*rows, self.task == "classification", seed)
+        if found.p_value <= ASSOCIATION_LEVEL:
+            return self._say(True, evidence, self._describe(found, names))
+        untested = "the table is too large" if np.isnan(found.p_value) else None
+        return self._say(False, evidence, untested=untested)
 
     def _describe(self, found, names):
         """Return the beginning of a sentence on an association."""
@@ -104,37 +112,51 @@ class Judge:
             return f"{str(names[found.feature])!r} is {what} among all features)"
         return f"The features together are {what}), though none stands out"
 
-    def _say(self, predicts, evidence, association=None):
-        name, trivial = SCORE_NAMES[self.task], TRIVIAL_SCORES[self.task]
+    def _say(self, predicts, evidence, association=None, untested=None):
+        trivial = TRIVIAL_SCORES[self.task]
         score = trivial if evidence is None else evidence.score
         error = np.inf if evidence is None else np.sqrt(evidence.variance)
-        by_chance = f"{name} unknown"
-        if evidence is not None:
-            by_chance = f"{name} {score:.2f}, chance gives {trivial:.2f} +- {error:.2f}"
-        if not predicts:
-            sentence = f"Nothing predicts {self.target!r} better than chance: "
-            sentence += f"{by_chance}, on rows not used for training."
-            if evidence is not None and 1.0 - trivial <= self._least_difference(
-                evidence, COMBINED_LEVEL
-            ):
-                sentence += (
-                    " With an error of this size no score can be told from chance: "
-                    "more rows or groups are needed."
-                )
-        elif association is None:
-            sentence = f"The selected features predict {self.target!r}: {by_chance}, "
-            sentence += "on rows not used for training."
-        else:
+        by_chance = self._compare(evidence)
+        if association is not None:
             sentence = (
                 f"{association}; but the model is not certain to predict it: "
-                f"{by_chance}, on rows not used for training."
+                f"{by_chance}"
+            )
+        elif predicts:
+            sentence = f"The selected features predict {self.target!r}: {by_chance}"
+        else:
+            sentence = (
+                f"Nothing predicts {self.target!r} better than chance: {by_chance}"
+                f"{self._limits(evidence, untested)}"
             )
         return Verdict(
             predicts=predicts,
             sentence=sentence,
-            score_name=name,
+            score_name=SCORE_NAMES[self.task],
             score=float(score),
             trivial_score=trivial,
             difference=float(score - trivial),
             standard_error=float(error),
         )
+
+    def _compare(self, evidence):
+        """Return the end of a sentence on the score and that of chance."""
+        name, rows = SCORE_NAMES[self.task], "on rows not used for training."
+        if evidence is None:
+            return f"{name} unknown, {rows}"
+        chance = f"{TRIVIAL_SCORES[self.task]:.2f} +- {np.sqrt(evidence.variance):.2f}"
+        return f"{name} {evidence.score:.2f}, chance gives {chance}, {rows}"
+
+    def _limits(self, evidence, untested):
+        """Return sentences on what could not be found."""
+        found = ""
+        if evidence is not None:
+            least = self._least_difference(evidence, COMBINED_LEVEL)
+            if 1.0 - TRIVIAL_SCORES[self.task] <= least:
+                found += (
+                    " With an error of this size no score can be told from chance: "
+                    "more rows or groups are needed."
+                )
+        if untested is not None:
+            found += f" Associations with it were not tested, because {untested}."
+        return found

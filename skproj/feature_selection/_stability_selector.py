@@ -124,7 +124,8 @@ class StabilitySelector(
         expectation if features are drawn at random. NaN if each half selects nothing,
         or everything.
     stability_interval_ : ndarray of shape (2,)
-        Its 95 % confidence interval, as if the halves were independent.
+        Its 95 % confidence interval within the range of the index, as if the halves
+        were independent.
     baseline_selection_probabilities_ : ndarray of shape (n_features_in_,)
         Share of the halves in which a feature is among those with the largest F
         statistics, of as many as `estimator` selects there. Only if there is a `y`.

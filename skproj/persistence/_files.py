@@ -5,6 +5,13 @@ import os
 import uuid
 from pathlib import Path
 
+# Errors of the functions that write a fitted estimator, for their docstrings.
+WRITE_ERRORS = """\
+NotFittedError
+    If the estimator is not fitted.
+FileNotFoundError
+    If the folder is missing."""
+
 
 @contextlib.contextmanager
 def new_file(path):

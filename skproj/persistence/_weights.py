@@ -7,7 +7,7 @@ import math
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from skproj.persistence._files import write
+from skproj.persistence._files import WRITE_ERRORS, write
 from skproj.utils._docs import shared_docs
 from skproj.utils._optional import import_optional
 from skproj.utils._validation import check_is_fitted
@@ -16,7 +16,7 @@ from skproj.utils._validation import check_is_fitted
 METADATA_VERSION = 1
 
 
-@shared_docs()
+@shared_docs(write_errors=WRITE_ERRORS)
 def export_weights(model, path):
     """Save the weights of a network for other programs.
 
@@ -35,10 +35,7 @@ def export_weights(model, path):
     ------
     ValueError
         If `model` has no network, or a network whose state is not only tensors.
-    NotFittedError
-        If the estimator is not fitted.
-    FileNotFoundError
-        If the folder is missing.
+    {write_errors}
 
     See Also
     --------

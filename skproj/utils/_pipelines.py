@@ -1,4 +1,4 @@
-"""What is inside of a fitted model."""
+"""Steps of a fitted model."""
 
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import FixedThresholdClassifier

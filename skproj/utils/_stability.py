@@ -33,7 +33,8 @@ stability_ : float
     everything, or if there is one fold only. The training parts of the folds overlap,
     which makes it larger than for independent data.
 stability_interval_ : ndarray of shape (2,)
-    Its 95 % confidence interval, as if the folds were independent.
+    Its 95 % confidence interval within the range of the index, as if the folds were
+    independent.
 substitutes_ : dict of list of tuple (feature, correlation)
     For each selected feature, the other features whose absolute correlation with it in
     the training data is at least 0.8, the closest first and at most 100. Features are
@@ -81,7 +82,9 @@ def stability_index(supports):
     ) / by_chance
     error = 2.0 * np.std(influences) / np.sqrt(n_selections)
     half_width = norm.ppf(0.5 + 0.5 * CONFIDENCE_LEVEL) * error
-    return float(stability), np.array([stability - half_width, stability + half_width])
+    interval = np.array([stability - half_width, stability + half_width])
+    # The index itself is within these limits.
+    return float(stability), np.clip(interval, -1.0 / (n_selections - 1), 1.0)
 
 
 def find_substitutes(X, kept, *, names=None, sample_weight=None):

@@ -1,6 +1,11 @@
 """Wording of messages."""
 
 
+def on_one_line(text):
+    """Return text with escapes for line breaks and control characters."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(text))
+
+
 def join_names(names, at_most=5):
     """Return names in quotes, and how many more there are."""
     names = list(names)

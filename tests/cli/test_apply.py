@@ -14,10 +14,18 @@ from cli_helpers import (
     select,
     selected,
 )
+from sklearn.base import clone
 from sklearn.compose import make_column_transformer
-from sklearn.impute import SimpleImputer
+from sklearn.decomposition import PCA
+from sklearn.feature_selection import VarianceThreshold
+from sklearn.impute import KNNImputer, SimpleImputer
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, PowerTransformer, StandardScaler
+from sklearn.preprocessing import (
+    OneHotEncoder,
+    PowerTransformer,
+    RobustScaler,
+    StandardScaler,
+)
 from sklearn.svm import SVC, SVR
 
 import skproj
@@ -243,6 +251,34 @@ def test_apply_needs_the_selected_columns_of_any_pipeline(tmp_path, capsys):
     frame[["gene1", "gene0"]].to_csv(out, index=False)
     assert main(["apply", str(path), str(out)]) == 2
     assert "no column 'site', which the model needs" in capsys.readouterr().err
+
+
+TRANSFORMED = {
+    "nested": (make_pipeline(make_pipeline(StandardScaler()), RobustScaler()), None),
+    "two selectors": (make_pipeline(VarianceThreshold(), StandardScaler()), None),
+    "mixed": (make_pipeline(KNNImputer(), StandardScaler()), None),
+    "mixed without names": (make_pipeline(PCA(3)), "features that are no columns"),
+    "no selection": (None, "no model that selects"),
+}
+
+
+@pytest.mark.parametrize("kind", TRANSFORMED)
+def test_transform_by_any_pipeline(kind, data, tmp_path, capsys):
+    before, message = TRANSFORMED[kind]
+    frame = make_frame()
+    X, y = frame.drop(columns="kind"), frame["kind"]
+    selector = skproj.ProjectionFeatureSelector(n_features_to_select=2)
+    model = make_pipeline(clone(before), selector, SVC()) if before else SVC()
+    path = tmp_path / "model.skops"
+    persistence.dump(model.fit(X, y), path)
+    assert main(["apply", str(path), str(data), "--transform"]) == (2 if message else 0)
+    printed = capsys.readouterr()
+    if message:
+        assert message in printed.err
+        return
+    found = pd.read_csv(io.StringIO(printed.out), index_col=0)
+    assert set(found) == {"gene0", "gene1"}
+    np.testing.assert_array_equal(found, X[list(found)])
 
 
 def test_apply_needs_all_columns_where_they_are_mixed(data, tmp_path, capsys):

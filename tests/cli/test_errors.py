@@ -255,7 +255,7 @@ def test_files_of_a_folder_that_exists_are_made_within_it(data, tmp_path, monkey
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left")])
-def test_nothing_is_left_of_a_run_that_breaks_off(
+def test_nothing_but_finished_steps_is_left_of_a_run_that_breaks_off(
     error, data, tmp_path, monkeypatch, capsys
 ):
     def write_some(folder, *arguments):
@@ -265,8 +265,8 @@ def test_nothing_is_left_of_a_run_that_breaks_off(
     monkeypatch.setattr(_select, "write_report", write_some)
     code = select(data, "--out", tmp_path / "out")
     assert code == (130 if error is KeyboardInterrupt else 2)
-    assert list(tmp_path.iterdir()) == []
-    assert capsys.readouterr().err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == [tmp_path / "out.partial"]
+    assert "--resume goes on" in capsys.readouterr().err.splitlines()[0]
 
 
 def test_traceback_is_shown_when_asked(tmp_path, monkeypatch, capsys):

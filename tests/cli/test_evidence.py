@@ -1,7 +1,5 @@
 """Evidence, verdicts, and the intervals of scores."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from scipy import sparse
@@ -9,11 +7,13 @@ from scipy.stats import spearmanr
 from sklearn.metrics import balanced_accuracy_score, r2_score, roc_auc_score
 
 from skproj.cli import _evidence, _verdict
+from skproj.cli._arguments import make_parser
 from skproj.cli._evidence import (
     Association,
     RankEvidence,
     association_test,
     combine,
+    means_of_groups,
     rank_evidence,
 )
 from skproj.cli._scores import score_predictions
@@ -203,21 +203,6 @@ def test_scores_of_numbers():
     assert correlation.value == pytest.approx(spearmanr(y, predicted).statistic)
 
 
-OPTIONS = {
-    "class_weight": None,
-    "cv": 5,
-    "eta": None,
-    "groups": None,
-    "n_jobs": 1,
-    "rule": "auto",
-    "scoring": None,
-    "stability": None,
-    "target": "kind",
-    "test_size": 0.25,
-    "threshold": None,
-}
-
-
 def count_predictions(n_draws, shift, n_features):
     """Return how many verdicts on 100 rows with one shifted feature are positive."""
     n_positive = 0
@@ -226,13 +211,14 @@ def count_predictions(n_draws, shift, n_features):
         y = rng.permutation(np.arange(100) % 2)
         X = rng.normal(size=(100, n_features))
         X[:, 0] += shift * y
+        command = f"select none.csv --target kind --seed {seed}"
         problem = Problem(
             X=X.astype(np.float32),
             y=y,
             names=[f"x{j}" for j in range(n_features)],
             task="classification",
             method="selector",
-            options=SimpleNamespace(**OPTIONS, seed=seed),
+            options=make_parser().parse_args(command.split()),
         )
         n_positive += select(problem).verdict.predicts
     return n_positive
@@ -254,9 +240,56 @@ def test_equal_decisions_are_no_evidence():
     judge = Judge("classification", "y", classes)
     judge.add_held_out(np.zeros((20, 2)), y)
     judge.add_fold(np.ones((20, 2)), y)
-    verdict = judge.verdict(np.ones((20, 1)), y, ["x"], 0, grouped=True)
+    verdict = judge.verdict(np.ones((20, 1)), y, ["x"], 0)
     assert not verdict.predicts
     assert "chance: AUC unknown" in verdict.sentence
+
+
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_matrix])
+@pytest.mark.parametrize("classifies", [True, False])
+def test_means_of_groups(make, classifies):
+    rng = np.random.default_rng(0)
+    groups = rng.permutation(np.repeat([7, 3, 5], [2, 4, 1]))
+    X, y = rng.normal(size=(7, 3)), groups * (1 if classifies else 0.5)
+    means, targets = means_of_groups(make(X), y, groups)
+    expected = [X[groups == group].mean(axis=0) for group in (3, 5, 7)]
+    means = means.toarray() if sparse.issparse(means) else means
+    np.testing.assert_allclose(means, expected)
+    np.testing.assert_array_equal(targets, np.array([3, 5, 7]) * y[0] / groups[0])
+    y[np.flatnonzero(groups == 3)[0]] = 5
+    assert means_of_groups(make(X), y, groups) is None
+
+
+def judge_groups(y, groups, X):
+    """Return the verdict without predictions."""
+    judge = Judge("classification", "kind", np.unique(y))
+    return judge.verdict(X, y, ["a", "b"], 0, groups)
+
+
+def test_association_is_that_of_groups():
+    """Ten patients that are copied ten times are not a hundred patients."""
+    rng = np.random.default_rng(1)
+    groups = np.repeat(np.arange(10), 10)
+    X, y = rng.normal(size=(10, 2)), np.arange(10) % 2
+    X[:, 0] += y
+    copied = X[groups], y[groups]
+    assert association_test(*copied, True, 0).p_value <= 0.005
+    alone = association_test(X, y, True, 0)
+    assert alone.p_value > 0.05
+    assert association_test(*means_of_groups(*copied, groups), True, 0) == alone
+    assert not judge_groups(copied[1], groups, copied[0]).predicts
+    X[:, 0] += 4 * y
+    assert judge_groups(copied[1], groups, X[groups]).predicts
+
+
+def test_association_that_was_not_tested_is_named(monkeypatch):
+    rng = np.random.default_rng(0)
+    X, y, groups = rng.normal(size=(40, 2)), np.arange(40) % 2, np.arange(40) // 4
+    clause = "not tested, because it varies within the groups."
+    assert judge_groups(y, groups, X).sentence.endswith(clause)
+    assert "not tested" not in judge_groups(y, None, X).sentence
+    monkeypatch.setattr(_evidence, "MAX_PRODUCTS", 10)
+    assert "the table is too large." in judge_groups(y, None, X).sentence
 
 
 @pytest.mark.parametrize("n_groups", [4, 60])
@@ -269,6 +302,6 @@ def test_too_few_groups_to_tell(n_groups):
     decisions = rng.normal(size=n_groups)[groups]
     judge = Judge("classification", "y", classes)
     judge.add_held_out(np.column_stack([-decisions, decisions]), y, groups)
-    verdict = judge.verdict(np.ones((120, 1)), y, ["x"], 0, grouped=True)
+    verdict = judge.verdict(np.ones((120, 1)), y, ["x"], 0, groups)
     assert not verdict.predicts
     assert ("no score can be told" in verdict.sentence) == (n_groups == 4)

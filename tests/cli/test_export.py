@@ -12,7 +12,7 @@ import pytest
 from cli_helpers import make_frame, select, selected
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import FixedThresholdClassifier
+from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -266,3 +266,38 @@ def test_confidence_is_that_of_the_predicted_class(tmp_path):
     expected = found["probability_green"].where(~of_red, found["probability_red"])
     assert found["confidence"].equals(expected.rename("confidence"))
     assert (found["confidence"] < 0.5).any()
+
+
+def test_gaps_with_spaces_are_the_same_for_all(tmp_path, capsys):
+    """For the training, `skproj apply` and the program."""
+    frame = make_frame().astype(object)
+    frame["sex"] = np.where(frame["kind"] == "blue", None, "m")
+    frame.loc[::7, "gene0"] = None
+    paths = [tmp_path / "plain.csv", tmp_path / "spaces.csv"]
+    frame.to_csv(paths[0], index=False)
+    frame.fillna({"gene0": " NA", "sex": "  "}).to_csv(paths[1], index=False)
+    told = []
+    for path in paths:
+        out, panel = path.with_suffix(""), path.with_suffix(".panel")
+        options = ["--impute", "median", "--encode", "onehot", "--eta", 1]
+        assert select(path, *options, "--out", out) == 0
+        assert {"gene0", "sex_nan"} <= selected(out)
+        assert export(out, panel) == 0
+        capsys.readouterr()
+        for table in paths:
+            assert main(["apply", str(out / "model.skops"), str(table)]) == 0
+            applied = pd.read_csv(io.StringIO(capsys.readouterr().out), index_col=0)
+            told += [applied["prediction"], predictions(panel, table)["prediction"]]
+    assert all(other.equals(told[0]) for other in told)
+
+
+def test_threshold_of_a_search_is_refused(tmp_path):
+    frame = make_frame(n_classes=2)
+    X, y = frame.drop(columns="kind"), frame["kind"] == "red"
+    pipeline = make_pipeline(StandardScaler(), LogisticRegression())
+    model = TunedThresholdClassifierCV(pipeline).fit(X, y)
+    with pytest.raises(ValueError, match="predicts by TunedThresholdClassifierCV; po"):
+        persistence.export_panel(model, tmp_path / PROGRAM)
+    with pytest.raises(ValueError, match="TunedThresholdClassifierCV cannot be saved"):
+        persistence.dump(model, tmp_path / "model.skops")
+    assert list(tmp_path.iterdir()) == []

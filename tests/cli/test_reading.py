@@ -5,12 +5,15 @@ import sys
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from cli_helpers import make_frame, select
 
 from skproj.cli import _text
 from skproj.cli._checks import require
 from skproj.cli._errors import CommandError
+from skproj.cli._frame_table import as_text
 from skproj.cli._tables import ReadOptions, read_table
 
 FEATURES = [f"gene{j}" for j in range(8)]
@@ -194,6 +197,82 @@ def test_wide_tables_are_the_same(name, gap, tmp_path, monkeypatch):
     numbers = [t.numbers(FEATURES, allow_missing=True) for t in (narrow, wide)]
     np.testing.assert_allclose(*numbers, rtol=1e-15)
     pd.testing.assert_series_equal(wide.labels("kind"), narrow.labels("kind"))
+
+
+GAPS = [" NA", "NA ", "  ", "\tn/a", "-nan"]
+
+
+@pytest.mark.parametrize("name", ["gaps.csv", "gaps.tsv", "gaps.xlsx", "wide.csv"])
+@pytest.mark.parametrize("transpose", [False, True])
+def test_missing_values_with_spaces(name, transpose, tmp_path, monkeypatch):
+    """They are missing, also among numbers and in columns of text."""
+    if name == "wide.csv":
+        monkeypatch.setattr(_text, "MAX_NARROW", 3)
+    frame = make_frame().astype(object)
+    frame.index = [f"s{i}" for i in range(len(frame))]
+    expected = frame.copy()
+    gaps = [gap for gap in GAPS if "\t" not in gap or name != "gaps.tsv"]
+    for i, gap in enumerate(gaps):
+        for j in (2, -1):
+            frame.iloc[3 * i, j], expected.iloc[3 * i, j] = gap, np.nan
+    written = frame.T.rename_axis("name") if transpose else frame
+    if name.endswith("xlsx"):
+        written.to_excel(tmp_path / name)
+    else:
+        written.to_csv(tmp_path / name, sep="\t" if name.endswith("tsv") else ",")
+    table = read(tmp_path / name, transpose=transpose)
+    numbers = table.numbers(FEATURES, allow_missing=True)
+    np.testing.assert_allclose(numbers, expected[FEATURES].astype(float), atol=1e-9)
+    assert np.isnan(numbers).sum() == len(gaps)
+    assert table.labels("kind").isna().sum() == len(gaps)
+    assert table.labels("kind").equals(expected["kind"])
+
+
+def test_wide_tables_with_gaps_are_read_row_by_row(tmp_path, monkeypatch):
+    frame = make_frame().astype(object)
+    frame.iloc[[0, 4], [1, 3]] = "NA", ""
+    frame.to_csv(tmp_path / "wide.csv", index=False)
+    monkeypatch.setattr(_text, "MAX_NARROW", 3)
+    found, by_row = [], _text.read_wide_numbers
+    spy = lambda *args: found.append(by_row(*args)) or found[-1]  # noqa: E731
+    monkeypatch.setattr(_text, "read_wide_numbers", spy)
+    numbers = read(tmp_path / "wide.csv").numbers(FEATURES, allow_missing=True)
+    assert [frame is not None for frame in found] == [True]
+    assert np.argwhere(np.isnan(numbers)).tolist() == [[0, 1], [0, 3], [4, 1], [4, 3]]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_truth_values_with_gaps_are_missing_numbers(suffix, tmp_path):
+    frame = make_frame()
+    frame["gene2"] = (frame["gene2"] > 0).astype(object)
+    path = tmp_path / f"table.{suffix}"
+    frame.loc[[1, 7], "gene2"] = None
+    getattr(frame, f"to_{suffix}")(path, index=False)
+    with pytest.raises(CommandError, match=r"missing values, 2 in 1 of 8 .*'gene2'"):
+        read(path).numbers(FEATURES)
+    numbers = read(path).numbers(FEATURES, allow_missing=True)
+    np.testing.assert_array_equal(numbers[:, 2], frame["gene2"].astype(float))
+    frame["gene2"] = None
+    getattr(frame, f"to_{suffix}")(path, index=False)
+    assert read(path).text_columns(FEATURES) in (["gene2"], [])  # nothing to tell from
+
+
+@pytest.mark.parametrize("dtype", ["Int64", "float64"])
+def test_whole_numbers_with_gaps_in_parquet(dtype, tmp_path):
+    """As names and categories they are 1 and not 1.0, as in text."""
+    frame = make_frame().assign(batch=pd.array([1, None, 3] * 30, dtype="Int64"))
+    frame.index = pd.Index(frame["batch"].fillna(0), name="number")
+    path = tmp_path / "table.parquet"
+    schema = pa.Schema.from_pandas(frame)
+    if dtype == "float64":
+        schema = schema.remove_metadata()  # as other programs write it
+    pq.write_table(pa.Table.from_pandas(frame).cast(schema), path)
+    for options in ({"text": ("batch",)}, {"groups": "batch"}):
+        column = read(path, **options).target("batch")
+        assert as_text(column).tolist() == ["1", "nan", "3"] * 30
+        assert column.isna().sum() == 30
+    numbers = read(path).numbers(["batch"], allow_missing=True)
+    np.testing.assert_array_equal(numbers[:3, 0], [1.0, np.nan, 3.0])
 
 
 @pytest.mark.slow

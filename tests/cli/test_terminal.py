@@ -186,3 +186,23 @@ def test_progress_is_one_line_in_plain_words(method, data, capsys):
 def test_no_progress_without_a_wish(data, capsys):
     assert select(data, "--eta", 4) == 0
     assert BAR not in capsys.readouterr().out
+
+
+def test_names_cannot_move_the_cursor(tmp_path, capsys):
+    """In the result, warnings and errors of a table from anywhere."""
+    frame = make_frame().rename(columns={"gene0": "two\nlines", "gene1": "\x1b[2Jgone"})
+    frame["kind"] = frame["kind"].str.replace("red", "\x1b[31mred\u202e")
+    frame["gene2"] = frame["two\nlines"]
+    path, out = tmp_path / "table.csv", tmp_path / "out"
+    frame.to_csv(path, index=False)
+    assert select(path, "--eta", "1", "--out", out) == 0
+    assert main(["export", "panel", str(out), "--out", str(tmp_path / "panel")]) == 0
+    assert select(path, "--task", "regression") == 2
+    frame.assign(**{"\x1b[2Jgone": np.inf}).to_csv(path, index=False)
+    assert select(path) == 2
+    captured = capsys.readouterr()
+    printed = captured.out + captured.err
+    assert "\x1b" not in printed
+    assert "\u202e" not in printed
+    assert "  two\\nlines  (high in \\x1b[31mred\\u202e)\n" in captured.out
+    assert "columns: '\\x1b[2Jgone'" in captured.err

@@ -20,7 +20,9 @@ def test_stability_index_is_that_of_the_paper(shape):
         stability, interval = stability_index(selections)
         expected, expected_interval = stability_by_definition(selections)
         assert_allclose(stability, expected)
-        assert_allclose(interval, expected_interval)
+        # The index cannot leave this range.
+        limits = -1.0 / (len(selections) - 1), 1.0
+        assert_allclose(interval, np.clip(expected_interval, *limits))
 
 
 def test_stability_index_of_small_cases():
@@ -29,6 +31,16 @@ def test_stability_index_of_small_cases():
     assert_allclose(stability_index(equal)[0], 1.0)
     assert_allclose(stability_index(equal)[1], [1.0, 1.0])
     assert_allclose(stability_index(np.array([[True, False], [False, True]]))[0], -1.0)
+
+
+def test_stability_interval_is_within_the_range_of_the_index():
+    nearly_equal = np.eye(6, dtype=bool)[[0, 0, 0, 0, 1]] | np.eye(6, dtype=bool)[2]
+    opposite = np.array([[True, False, True], [False, True, False], [True, True, True]])
+    for selections, end in ((nearly_equal, 1), (opposite, 0)):
+        beyond = stability_by_definition(selections)[1][end]
+        limit = (-1.0 / (len(selections) - 1), 1.0)[end]
+        assert abs(beyond) > abs(limit)
+        assert stability_index(selections)[1][end] == limit
 
 
 @pytest.mark.parametrize("value", [True, False])

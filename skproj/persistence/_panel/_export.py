@@ -9,7 +9,7 @@ from sklearn.feature_selection import SelectorMixin
 from sklearn.model_selection import FixedThresholdClassifier
 
 from skproj._version import __version__
-from skproj.persistence._files import write
+from skproj.persistence._files import WRITE_ERRORS, write
 from skproj.persistence._panel._features import Features, NotTraceable, trace
 from skproj.persistence._panel._heads import (
     NotExportable,
@@ -17,6 +17,7 @@ from skproj.persistence._panel._heads import (
     describe_threshold,
     is_autoencoder,
 )
+from skproj.utils._docs import shared_docs
 from skproj.utils._pipelines import steps_of
 from skproj.utils._validation import check_is_fitted
 
@@ -68,6 +69,7 @@ class Panel:
         return coef, intercept
 
 
+@shared_docs(write_errors=WRITE_ERRORS)
 def export_panel(estimator, path, *, directions=None):
     """Write a fitted model as a Python file that needs only NumPy.
 
@@ -95,10 +97,7 @@ def export_panel(estimator, path, *, directions=None):
     ValueError
         If the estimator does not know the names of its columns, holds a step that is
         not possible, or selects no feature.
-    NotFittedError
-        If the estimator is not fitted.
-    FileNotFoundError
-        If the folder is missing.
+    {write_errors}
 
     See Also
     --------

@@ -1,4 +1,4 @@
-"""From the steps of a pipeline to what each feature is made of, column by column."""
+"""Features traced back through the steps of a pipeline to their columns."""
 
 from dataclasses import dataclass, fields, replace
 
@@ -27,7 +27,7 @@ class NotTraceable(ValueError):
 
 @dataclass(frozen=True)
 class Features:
-    """What each feature is made of; all arrays have shape (n_features,).
+    """Features and the columns they are made of, arrays of shape (n_features,).
 
     The value of a feature is ``(x - center) / scale``, where `x` is the number in its
     column, or 1 or 0: whether the number is missing, or whether the text is a category.

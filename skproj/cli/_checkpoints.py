@@ -1,0 +1,238 @@
+"""Finished steps of ``skproj select``, kept until its result is written."""
+
+import contextlib
+import functools
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import joblib
+
+from skproj import ProjectionFeatureSelector
+from skproj.cli._errors import CommandError
+from skproj.cli._output import new_folder
+from skproj.cli._report_numbers import plain, settings
+from skproj.cli._text import STANDARD_INPUT
+from skproj.persistence._files import new_file
+from skproj.utils._versions import versions
+from skproj.utils._wording import join_names
+
+SUFFIX = ".partial"
+# In the folder, what the steps belong to.
+RUN = "run.json"
+
+
+class Checkpoints:
+    """Results of finished steps in a folder.
+
+    Parameters
+    ----------
+    folder : Path or None, default=None
+        Where the results are kept; None keeps nothing.
+    run : dict, default=None
+        What the steps belong to.
+    """
+
+    def __init__(self, folder=None, run=None):
+        self.folder = folder
+        self.run = run
+        self._new_parents = []
+
+    def start(self):
+        """Make the folder, unless there is one with steps to resume."""
+        if self.folder is None or self.folder.exists():
+            return
+        self._new_parents = [p for p in self.folder.parents if not p.exists()]
+        with new_folder(self.folder, ()) as temporary:
+            temporary.chmod(0o700)  # models may tell something of the data
+            text = json.dumps(self.run, indent=1)
+            (temporary / RUN).write_text(text, encoding="utf-8")
+
+    def drop(self):
+        """Remove the folder."""
+        if self.folder is not None and self.folder.exists():
+            # The file that says what the steps belong to is the last one, so that a
+            # kill leaves a folder that is still known.
+            for path in self.folder.iterdir():
+                if path.name != RUN:
+                    path.unlink()
+            shutil.rmtree(self.folder)
+        with contextlib.suppress(OSError):  # where there is a result
+            for folder in self._new_parents:
+                folder.rmdir()
+
+    def finished(self):
+        """Return the files of the steps that are finished."""
+        if self.folder is None or not self.folder.is_dir():
+            return []
+        # Those of `new_file` that a kill has left begin with a dot.
+        return [p for p in self.folder.glob("*.joblib") if not p.name.startswith(".")]
+
+    def step(self, name, function, *args, **kwargs):
+        """Return the result of a step, which is computed if it is not finished."""
+        if self.folder is None:
+            return function(*args, **kwargs)
+        path = self.folder / f"{name}.joblib"
+        if not path.exists():
+            result = function(*args, **kwargs)
+            with new_file(path) as temporary:
+                joblib.dump(result, temporary)
+        # Also if it was just computed: a copy may have another layout in memory, with
+        # which sums differ in their last digits.
+        return joblib.load(path)
+
+    def cache(self, fit_transform, **_):
+        """Return `fit_transform` of a Pipeline, whose `memory` this is.
+
+        Only selectors are kept, without the columns that they return: of scaled tables
+        there would be a copy for each fold.
+        """
+        return functools.partial(self._fit_transform, fit_transform)
+
+    def _fit_transform(self, fit_transform, transformer, X, y, **others):
+        if not isinstance(transformer, ProjectionFeatureSelector):
+            return fit_transform(transformer, X, y, **others)
+        fitted = self.step(
+            f"selector {joblib.hash((transformer, X, y))}",
+            lambda: fit_transform(transformer, X, y, **others)[1],
+        )
+        return fitted.transform(X), fitted
+
+
+def find_checkpoints(options, digests, say):
+    """Return the checkpoints of a run, with the steps of an earlier one to resume.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        Of ``skproj select``.
+    digests : dict of str
+        Of the files that are read, by what they are.
+    say : callable
+        Prints a line.
+
+    Returns
+    -------
+    checkpoints : Checkpoints
+
+    Raises
+    ------
+    CommandError
+        If there are steps of an earlier run that are not to be used, or not usable.
+    """
+    run = plain(
+        {
+            "data": digests,
+            "options": {"target": options.target, **settings(options)},
+            "versions": versions(),
+        }
+    )
+    run["options"].pop("n jobs", None)  # which does not change the result
+    folder = folder_of(options)
+    checkpoints = Checkpoints(folder, run)
+    if folder is None or not folder.exists():
+        if options.resume:
+            say("There is nothing to resume; starting from the beginning")
+        return checkpoints
+    earlier = read_run(folder)
+    n_finished = len(checkpoints.finished())
+    if options.resume:
+        check_owner(folder)
+        check_same(earlier, run, folder)
+        say(f"Resuming from {folder}, with {n_finished} finished steps")
+        return checkpoints
+    if n_finished and not options.overwrite:
+        raise CommandError(
+            f"{folder} has {n_finished} finished steps of a run that did not end: "
+            "--resume goes on from there, --overwrite starts again"
+        )
+    if n_finished:
+        say(f"{n_finished} finished steps in {folder} are dropped, without --resume")
+    checkpoints.drop()
+    return checkpoints
+
+
+def folder_of(options):
+    """Return the folder for the steps of a run, or None if none can be kept."""
+    reason, folder = None, None
+    if options.out is None:
+        reason = "--resume needs --out."
+    elif str(options.data) == STANDARD_INPUT:
+        reason = "--resume needs a file, not the standard input."
+    else:
+        path = Path(os.path.abspath(options.out))
+        folder = path.with_name(path.name + SUFFIX)
+        parent = next(p for p in folder.parents if p.exists())
+        # If --out exists, it may be the only folder that can be written to.
+        if not os.access(parent, os.W_OK | os.X_OK):
+            reason = f"--resume needs a folder {folder}, and {parent} is read-only."
+    if reason is not None and options.resume:
+        raise CommandError(reason)
+    return None if reason is not None else folder
+
+
+def read_run(folder):
+    """Return what the steps in a folder belong to."""
+    try:
+        return json.loads((folder / RUN).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CommandError(
+            f"{folder} is in the way of finished steps, and not of skproj select; "
+            "move it, or use another --out"
+        ) from error
+
+
+def check_owner(folder):
+    """Raise an error if others could have put files into a folder.
+
+    To read the steps may run any code that is in them.
+    """
+    state = folder.stat()
+    is_own = not hasattr(os, "getuid") or state.st_uid == os.getuid()
+    if not is_own or (os.name == "posix" and state.st_mode & 0o022):
+        raise CommandError(
+            f"{folder} belongs to another user, or others may write to it; --resume "
+            "reads only folders of your own"
+        )
+
+
+def check_same(earlier, run, folder):
+    """Raise an error if steps belong to a run of another kind."""
+    for name, what in (
+        ("data", "other data"),
+        ("options", "other options"),
+        ("versions", "other versions of libraries"),
+    ):
+        old, new = earlier[name], run[name]
+        differ = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+        if differ:
+            raise CommandError(
+                f"{folder} has finished steps of a run with {what}, in "
+                f"{join_names(differ)}; --overwrite without --resume starts again"
+            )
+
+
+@contextlib.contextmanager
+def keep_steps(checkpoints):
+    """Keep the steps of a block until it ends without an error.
+
+    They are dropped as well after an error that asks for other options.
+    """
+    try:
+        yield
+    except CommandError:
+        checkpoints.drop()
+        raise
+    except BaseException:
+        if checkpoints.finished():
+            print(
+                f"skproj: {checkpoints.folder} has the finished steps, from which "
+                "--resume goes on",
+                file=sys.stderr,
+            )
+        else:
+            checkpoints.drop()
+        raise
+    checkpoints.drop()
