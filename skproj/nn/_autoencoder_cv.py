@@ -68,8 +68,8 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         the radius with the best mean score, "one-standard-error" the smallest one whose
         mean score is at most one standard error worse.
         "parsimonious" smooths the mean scores over similar numbers of features, and
-        takes the best one less 0.25 / sqrt(n_samples) for each factor of e by which
-        there are more than 30 features: twice as many must raise the score by 0.017 of
+        takes the best one less 0.4 / sqrt(n_samples) for each factor of e by which
+        there are more than 30 features: twice as many must raise the score by 0.028 of
         100 samples.
     n_jobs : int, default=None
         Number of folds to run in parallel, as in joblib; None means 1. Not used with

@@ -6,12 +6,13 @@ from scipy.stats import rankdata
 SELECTION_RULES = ("best", "one-standard-error")
 
 # "parsimonious" takes more features than the first number only for a higher score: for
-# each factor of e, by the second one over the root of the number of samples. The third
-# one over that root is the width, in logarithms of the number of features, over which
-# scores are smoothed.
+# each factor of e, by the second one over the root of the number of samples.
 FREE_FEATURES = 30
-SCORE_PER_FACTOR = 0.25
-SMOOTHING_WIDTH = 10.0
+SCORE_PER_FACTOR = 0.4
+# Scores are smoothed over this width in logarithms of the number of features, which is
+# divided by the number of samples, and at most the second one.
+SMOOTHING_WIDTH = 200.0
+MAX_SMOOTHING_WIDTH = 2.0
 
 
 def tabulate_scores(parameters, scores, n_features):
@@ -49,7 +50,7 @@ def choose_row(radii, scores, rule, *, n_features=None, n_samples=None, paths=No
     means = scores.mean(axis=0)
     if rule == "parsimonious":
         log_counts = np.log(np.maximum(n_features.mean(axis=0), 1.0))
-        width = SMOOTHING_WIDTH / np.sqrt(n_samples)
+        width = min(SMOOTHING_WIDTH / n_samples, MAX_SMOOTHING_WIDTH)
         means = smooth_paths(means, log_counts, paths, width)
         excess = np.maximum(log_counts - np.log(FREE_FEATURES), 0.0)
         means = means - SCORE_PER_FACTOR / np.sqrt(n_samples) * excess
