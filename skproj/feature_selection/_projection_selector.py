@@ -10,6 +10,7 @@ from skproj.feature_selection._linear_selector import (
     DOCS,
     WARN_AT_CALLER,
     LinearSelector,
+    add_structure,
 )
 from skproj.feature_selection._selector_strategies import (
     EstimatorStrategy,
@@ -56,13 +57,16 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         well, it is 1, or half the norm of the weights of `estimator`.
     n_features_to_select : int or float, default=None
         Number of features to select, or their fraction if a float in (0, 1]. The
-        radius is then searched for. Cannot be combined with `eta`.
+        radius is then searched for. Cannot be combined with `eta`. Features of
+        `always_keep` come on top. Of `feature_groups` it keeps as many as have at most
+        that many features together, and one at least.
     {projection_loss}
     {huber_epsilon}
     {l2_reg}
     {standardize}
     {fit_intercept}
     {class_weight}
+    {feature_structure}
     prefit : bool, default=False
         Whether `estimator` is fitted already, and used as it is.
     importance_getter : str or callable, default="auto"
@@ -74,8 +78,7 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
 
     Attributes
     ----------
-    scores_ : ndarray of shape (n_features_in_,)
-        Norm of each feature's projected weights; zero if it is not selected.
+    {scores}
     eta_ : float
         The radius that was used.
     n_iter_ : int
@@ -167,7 +170,7 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         ("estimator_", "eta_", "n_iter_", "scores_"),
     )
     _optional_attributes = ("classes_",)
-    _state_migrations = (_add_ridge,)
+    _state_migrations = (_add_ridge, add_structure)
 
     def __init__(
         self,
@@ -182,6 +185,10 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         standardize=True,
         fit_intercept=True,
         class_weight=None,
+        feature_weights=None,
+        always_keep=None,
+        never_keep=None,
+        feature_groups=None,
         prefit=False,
         importance_getter="auto",
         max_iter=1000,
@@ -198,6 +205,10 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         self.standardize = standardize
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
+        self.feature_weights = feature_weights
+        self.always_keep = always_keep
+        self.never_keep = never_keep
+        self.feature_groups = feature_groups
         self.prefit = prefit
         self.importance_getter = importance_getter
         self.max_iter = max_iter
@@ -252,7 +263,8 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
             trial = strategy.fit_radius(float(self.eta))
         scores = trial.best_scores(n_selected)
         self._set_fitted(strategy.fitted_attributes(trial, scores))
-        self._warn(trial.fit, n_selected, WARN_AT_CALLER)
+        n_found = trial.n_selected if trial.falls_short(n_selected) else None
+        self._warn(trial.fit, n_found, WARN_AT_CALLER)
         context.call_on_fit_task_end(**arguments)
         return self
 
