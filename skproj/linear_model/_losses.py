@@ -232,9 +232,12 @@ class MultinomialLogLoss(Loss):
             parts = parts.reshape(self.n_samples, -1)
         hessian = self._intercept_curvatures(weighted)
         hessian -= parts.T @ (parts / self.weights)
-        # In the direction of the shift only.
-        shift = np.full([self.n_outputs] * 2, 1.0 / self.n_outputs)
-        return hessian + np.kron(np.eye(self.n_free), shift)
+        shift = 1.0 / self.n_outputs  # in the direction of the shift only
+        if self.basis is None:
+            return hessian + shift
+        return hessian + np.kron(
+            np.eye(self.n_free), np.full((self.n_outputs,) * 2, shift)
+        )
 
 
 def make_loss(name, targets, weights, *, fit_intercept=True, huber_epsilon=1.35):

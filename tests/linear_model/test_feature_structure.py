@@ -222,7 +222,7 @@ def test_forced_columns_alone_are_a_logistic_regression(kind):
 @pytest.mark.parametrize("kind", LOSSES)
 def test_collinear_forced_columns_share_their_weight(kind, dtype):
     """A copy of a column, and a constant one, change the logits of no model."""
-    X, targets, loss = make_data(kind)
+    X, _, _ = make_data(kind)
     X = X.astype(dtype)
     X[:, 5] = X[:, 4]
     X[:, 6] = 3.0
