@@ -37,7 +37,9 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
 
     {problem}
 
-    The groups of the norm are the rows of `W`, one per feature. The constraint makes
+    The groups of the norm are the rows of `W`, one per feature, unless
+    `feature_groups`, `feature_weights`, `always_keep` or `never_keep` say otherwise; see
+    the page :doc:`/feature_structure` of the user guide. The constraint makes
     whole rows exactly zero, and the other features are selected [1]_. The problem is
     convex for the exact balls: the solution does not depend on a start or on a seed,
     and comes with a bound on its distance from the optimum.
@@ -125,6 +127,9 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
     `duality_gap_` are those of the model before that. If they tie at every radius that
     is small enough, it is the largest one of these that the search has met.
 
+    A feature of several groups of `feature_groups` has a coefficient in each of them;
+    those that the model has are the sums (latent group lasso [4]_).
+
     Callbacks, for instance ``set_callbacks(sklearn.callback.ProgressBar())``, see a
     task for each radius of the search.
 
@@ -138,6 +143,9 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
        :doi:`10.1137/080716542`.
     .. [3] H. F. Walker, P. Ni, "Anderson acceleration for fixed-point iterations",
        SIAM Journal on Numerical Analysis 49(4), 2011, :doi:`10.1137/10078356X`.
+    .. [4] L. Jacob, G. Obozinski, J.-P. Vert, "Group lasso with overlap and graph
+       lasso", International Conference on Machine Learning, 2009,
+       :doi:`10.1145/1553374.1553431`.
 
     Examples
     --------
@@ -239,8 +247,10 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         ValueError
             If both `eta` and `n_features_to_select` are given, if the latter exceeds
             the number of features, if `X` or `y` contains NaN or infinity, if `y`
-            does not suit `loss`: one class only, or labels that are not, or if the
-            coefficients overflow the type of `X`.
+            does not suit `loss`: one class only, or labels that are not, if one of
+            `feature_weights`, `always_keep`, `never_keep` and `feature_groups` does not
+            suit the features, the samples or the projection, or if the coefficients
+            overflow the type of `X`.
         TypeError
             If there are `fit_params` but no `estimator`.
         """
