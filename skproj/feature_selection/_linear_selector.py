@@ -92,9 +92,10 @@ DOCS = {
         feature, or a list of lists of features (indices or names), or a dict of such
         lists; features in none of these are selected on their own. The norm of
         a group is that of the coefficients of all its features, times the square root
-        of its number of features, as in the group lasso. Features of `always_keep` and `never_keep` are left
-        out of their groups. A feature in several groups has a coefficient in each, and
-        is selected with any of them. Not for the l1 ball and callables.
+        of its number of features, as in the group lasso. Features of `always_keep` and
+        `never_keep` are left out of their groups. A feature in several groups has a
+        coefficient in each, and is selected with any of them. Not for the l1 ball and
+        callables.
     """,
     "solver": """
     max_iter : int, default=1000

@@ -38,9 +38,9 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
     {problem}
 
     The groups of the norm are the rows of `W`, one per feature, unless
-    `feature_groups`, `feature_weights`, `always_keep` or `never_keep` say otherwise; see
-    the page :doc:`/feature_structure` of the user guide. The constraint makes
-    whole rows exactly zero, and the other features are selected [1]_. The problem is
+    `feature_groups`, `feature_weights`, `always_keep` or `never_keep` say otherwise:
+    see the page :doc:`/feature_structure` of the user guide. The constraint makes whole
+    rows exactly zero, and the other features are selected [1]_. The problem is
     convex for the exact balls: the solution does not depend on a start or on a seed,
     and comes with a bound on its distance from the optimum.
 

@@ -93,6 +93,11 @@ def make_structure(
 
     `names` are those of the features, or None.
     """
+    if all(
+        given is None
+        for given in (feature_weights, always_keep, never_keep, feature_groups)
+    ):
+        return FeatureStructure(n_features)
     weights = np.ones(n_features)
     if feature_weights is not None:
         weights = _check_weights(feature_weights, n_features)
@@ -217,9 +222,9 @@ def _arrange(groups, in_ball):
     groups = [group[in_ball[group]] for group in groups]
     groups = [group for group in groups if len(group)]
     alone = np.flatnonzero(alone)
-    sizes = np.array([*map(len, groups), *np.ones(len(alone), dtype=np.intp)])
-    columns = np.concatenate([*groups, alone]).astype(np.intp)
-    sizes = sizes.astype(np.intp)
+    sizes = np.ones(len(groups) + len(alone), dtype=np.intp)
+    sizes[: len(groups)] = [len(group) for group in groups]
+    columns = np.concatenate([*groups, alone])
     # In the order of their first features, in which groups of one are no groups.
     starts = np.cumsum(sizes) - sizes
     order = np.argsort(columns[starts], kind="stable")

@@ -9,6 +9,8 @@ import numpy as np
 # The intercept counts as optimal when the residuals cancel to this relative accuracy.
 INTERCEPT_TOL = 1e-10
 INTERCEPT_MAX_ITER = 50
+# Several columns take longer where most errors are on the linear parts of the loss.
+BASIS_MAX_ITER = 200
 # A step that promises less than this share of the loss is lost in its rounding.
 MIN_RELATIVE_DECREASE = 1e-10
 # Less curvature than this, as a share of that of the squared error, counts as none.
@@ -53,7 +55,7 @@ class Loss(ABC):
         """
         loss = copy.copy(self)
         if basis.shape[1] > 0:
-            loss.basis, loss.max_intercept_iter = basis, INTERCEPT_MAX_ITER
+            loss.basis, loss.max_intercept_iter = basis, BASIS_MAX_ITER
         return loss
 
     @property
@@ -173,14 +175,20 @@ class Huber(Loss):
 
     def intercept_hessian(self, logits, residuals):
         errors = np.abs(logits - self.targets)
-        hessian = self._intercept_curvatures(self.weights * (errors <= self.epsilon))
+        second = self.weights * (errors <= self.epsilon)
+        if self.basis is None:
+            singular = second.sum(axis=0) == 0.0
+        else:
+            least = [
+                np.linalg.eigvalsh(self.basis.T @ (values[:, np.newaxis] * self.basis))
+                for values in second.T
+            ]
+            singular = np.min(least, axis=1) < MIN_HUBER_CURVATURE
         # If too many errors are on the linear parts: the parabolas that touch the loss.
         shares = self.epsilon / np.maximum(errors, self.epsilon)
-        touching = self._intercept_curvatures(self.weights * shares)
-        if self.basis is None:
-            return np.where(np.diag(hessian) > 0.0, hessian, touching)
-        singular = np.linalg.eigvalsh(hessian)[0] < MIN_HUBER_CURVATURE
-        return touching if singular else hessian
+        return self._intercept_curvatures(
+            np.where(singular, self.weights * shares, second)
+        )
 
 
 class BinaryLogLoss(Loss):

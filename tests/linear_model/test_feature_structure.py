@@ -18,6 +18,7 @@ from sklearn.linear_model import Lasso, LinearRegression, LogisticRegression
 from skproj.linear_model._ball_constrained import BallConstrainedProblem
 from skproj.linear_model._constraint import BallConstraint
 from skproj.linear_model._feature_structure import make_structure
+from skproj.linear_model._losses import make_loss
 from skproj.linear_model._row_groups import RowGroups
 from skproj.projection import BALLS
 
@@ -139,6 +140,57 @@ def test_ridge_penalty_is_not_weighted(kind, projection):
     expected = optimum(kind, Z, targets, ones, projection, 1.5, l2_reg=0.1)
     assert_allclose(fit.objective, expected, rtol=1e-5)
     assert fit.objective - fit.gap <= expected + 1e-8
+
+
+def loss_with_basis(kind, epsilon=HUBER_EPSILON):
+    """Return a loss with an intercept of three columns, orthonormal for its weights."""
+    _, targets, name = make_data(kind)
+    rng = np.random.default_rng(0)
+    weights = 0.2 + rng.random(len(targets))
+    weights /= weights.sum()
+    root = np.sqrt(weights)[:, np.newaxis]
+    columns = np.column_stack([np.ones(len(weights)), rng.normal(size=(40, 2))])
+    basis = np.linalg.qr(root * columns)[0] / root
+    loss = make_loss(name, targets, weights, huber_epsilon=epsilon)
+    return loss.with_basis(basis), rng
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+def test_hessian_of_free_coefficients_is_the_derivative(kind):
+    """The gradient of the coefficients of the basis changes as it says."""
+    loss, rng = loss_with_basis(kind, epsilon=2.0)
+    logits = rng.standard_normal((40, loss.n_outputs))
+    if kind not in ("binary", "multinomial"):
+        logits += loss.targets
+    step = rng.standard_normal((3, loss.n_outputs))
+    step -= step.mean(axis=1, keepdims=True) if kind == "multinomial" else 0.0
+    h = 1e-6
+    ahead, behind = (
+        loss.value_and_residuals(logits + sign * h * (loss.basis @ step))[1]
+        for sign in (1, -1)
+    )
+    _, residuals = loss.value_and_residuals(logits)
+    hessian = loss.intercept_hessian(logits, residuals)
+    assert_allclose(hessian, hessian.T, atol=1e-12)
+    expected = loss.basis.T @ (ahead - behind) / (2 * h)
+    assert_allclose(hessian @ step.ravel(), expected.ravel(), atol=1e-6)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3, -1e6])
+@pytest.mark.parametrize("kind", [*LOSSES, "nearly absolute errors"])
+def test_free_coefficients_are_found_from_afar(kind, offset):
+    """Newton's method ends at residuals orthogonal to the basis, from anywhere."""
+    if kind in LOSSES:
+        loss, rng = loss_with_basis(kind)
+    else:
+        loss, rng = loss_with_basis("huber", epsilon=0.02)
+    products = rng.standard_normal((40, loss.n_outputs))
+    start = np.full((3, loss.n_outputs), offset)
+    intercept, value, residuals = loss.best_intercept(products, start)
+    atol = 2e-10 * np.abs(residuals).sum()
+    assert_allclose(loss.basis.T @ residuals, 0.0, atol=atol)
+    at_end, _ = loss.value_and_residuals(products + loss.offsets(intercept))
+    assert_allclose(value, at_end)
 
 
 @pytest.mark.parametrize("fit_intercept", [True, False])
