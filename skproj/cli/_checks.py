@@ -6,8 +6,8 @@ from collections import Counter
 import numpy as np
 from scipy import sparse
 
-from skproj.cli._errors import CommandError, near_matches
-from skproj.utils._wording import join_names
+from skproj.cli._errors import CommandError
+from skproj.utils._wording import join_names, near_matches
 
 WANTED_BY_MODEL = ", which the model needs"
 

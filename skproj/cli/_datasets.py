@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from skproj.cli._errors import CommandError, near_matches
+from skproj.cli._errors import CommandError
 from skproj.cli._output import check_free, write_table
 from skproj.cli._text import TEXT_SEPARATORS, suffix_of
 from skproj.utils._optional import import_optional
+from skproj.utils._wording import near_matches
 
 N_PROBES = 1000
 

@@ -23,9 +23,10 @@ from skproj import (
     SparseSupervisedAutoencoderRegressor,
 )
 from skproj.callback import CompactProgressBar
-from skproj.cli._errors import CommandError, near_matches
+from skproj.cli._errors import CommandError
 from skproj.feature_selection import eta_path
 from skproj.utils._path_search import choose_row
+from skproj.utils._wording import near_matches
 
 # Each radius is a fit of the whole pipeline in every fold.
 N_ETAS = 12

@@ -51,7 +51,7 @@ def score_fold(selector, candidates, loss, data, fold, scorer, score_params):
             coef, intercept = problem.original_units(fit, X.dtype)
             model = _predictor(coef, intercept, classes, y_test.ndim)
             scores.append(scorer(model, X_test, y_test, **score_params))
-            supports.append(np.packbits(fit.coef.any(axis=1)))
+            supports.append(np.packbits(problem.support(fit)))
             n_unfinished += not fit.converged
     return scores, np.array(supports), n_unfinished
 

@@ -9,6 +9,7 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_selection import SelectorMixin
 
+from skproj.linear_model._feature_structure import make_structure
 from skproj.linear_model._targets import make_problem, plain_integers
 from skproj.projection._registry import SPARSIFYING
 from skproj.utils._doc_link import DocumentationLink
@@ -20,6 +21,10 @@ from skproj.utils._validation import (
     check_is_fitted,
     validate_data,
 )
+from skproj.utils._wording import join_names
+
+# Parameters of the features, for `make_structure`.
+STRUCTURE = ("feature_weights", "always_keep", "never_keep", "feature_groups")
 
 # Stack level of the caller of `fit`, which is called through two decorators.
 WARN_AT_CALLER = 4
@@ -72,6 +77,26 @@ DOCS = {
         they multiply `sample_weight`. "balanced" counts the training samples. Only for
         classification.
     """,
+    "feature_structure": """
+    feature_weights : array-like of shape (n_features,), default=None
+        Positive weights of the features in the norm: the coefficients of a feature
+        count as many times. Those of what is likely to matter are less than 1. The
+        weight infinity is that of `never_keep`. They do not touch the ridge penalty.
+    always_keep : array-like of int, str or bool, default=None
+        Features that are in the model whatever the radius, by index, by name, or as a
+        mask of all. Like the intercept they are not constrained, nor penalised.
+    never_keep : array-like of int, str or bool, default=None
+        Features that are not in the model.
+    feature_groups : array-like or dict, default=None
+        Groups of features that are selected together: a label, str or int, for each
+        feature, or a list of lists of features (indices or names), or a dict of such
+        lists; features in none of these are selected on their own. The norm of
+        a group is that of the coefficients of all its features, times the square root
+        of its number of features, as in the group lasso. Features of `always_keep` and
+        `never_keep` are left out of their groups. A feature in several groups has a
+        coefficient in each, and is selected with any of them. Not for the l1 ball and
+        callables.
+    """,
     "solver": """
     max_iter : int, default=1000
         Largest number of gradients of the linear model for one radius.
@@ -86,6 +111,13 @@ DOCS = {
     n_threads : int, default=1
         Number of threads of the projection, -1 for all, None for what OpenMP would
         use. It does not change the result. Matrix products use the threads of BLAS.
+    """,
+    "scores": """
+    scores_ : ndarray of shape (n_features_in_,)
+        Norm of each feature's projected weights; zero if it is not selected. With
+        `feature_weights` it is multiplied by them; with `feature_groups` it is the norm
+        of the group, or the largest of its groups. For `always_keep` it is the norm of
+        the coefficients of the standardised feature, and positive in any case.
     """,
     "model": """
     coef_ : ndarray of shape (n_outputs, n_features_in_)
@@ -145,6 +177,10 @@ class LinearSelector(
         "standardize": ["boolean"],
         "fit_intercept": ["boolean"],
         "class_weight": [dict, StrOptions({"balanced"}), None],
+        "feature_weights": ["array-like", None],
+        "always_keep": ["array-like", None],
+        "never_keep": ["array-like", None],
+        "feature_groups": ["array-like", dict, None],
         "max_iter": [Interval(numbers.Integral, 1, None, closed="left")],
         "tol": [Interval(numbers.Real, 0, None, closed="left")],
         "n_threads": [
@@ -183,6 +219,18 @@ class LinearSelector(
 
     def _make_problem(self, loss, X, y, sample_weight, l2_reg=0.0):
         """Return the linear model for these samples, and their classes or None."""
+        structure = make_structure(
+            X.shape[1],
+            getattr(self, "feature_names_in_", None),
+            **{name: getattr(self, name) for name in STRUCTURE},
+        )
+        no_groups = callable(self.projection) or self.projection == "l1"
+        if structure.grouped and no_groups:
+            names = sorted(name for name in SPARSIFYING if name != "l1")
+            raise ValueError(
+                f"feature_groups needs one of the projections {join_names(names)}, "
+                f"whose norms have groups, got projection={self.projection!r}."
+            )
         return make_problem(
             X,
             y,
@@ -193,6 +241,7 @@ class LinearSelector(
             standardize=self.standardize,
             huber_epsilon=self.huber_epsilon,
             l2_reg=l2_reg,
+            structure=structure,
         )
 
     def _begin_fit(self, max_subtasks, X, y, sample_weight):
@@ -213,8 +262,11 @@ class LinearSelector(
             "n_threads": self.n_threads,
         }
 
-    def _warn(self, fit, n_selected, stacklevel):
-        """Warn of a model that has not converged, and of too few features."""
+    def _warn(self, fit, n_found, stacklevel):
+        """Warn of a model that has not converged, and of too few features.
+
+        `n_found` is their number if it should be larger.
+        """
         stacklevel += 1
         if fit is not None and not fit.converged:
             warnings.warn(
@@ -225,15 +277,14 @@ class LinearSelector(
                 ConvergenceWarning,
                 stacklevel=stacklevel,
             )
-        n_found = np.count_nonzero(self.scores_)
-        if n_found == 0:
+        if not np.any(self.scores_):
             warnings.warn(
                 "No feature is selected: all of them are constant or have no "
                 "weight, or eta is too small.",
                 UserWarning,
                 stacklevel=stacklevel,
             )
-        elif n_selected is not None and n_found < n_selected:
+        elif n_found is not None:
             warnings.warn(
                 f"Only {n_found} features are selected, fewer than "
                 f"n_features_to_select={self.n_features_to_select}: "
@@ -254,12 +305,21 @@ class LinearSelector(
         return tags
 
 
-def model_attributes(problem, trial, scores, classes, dtype, n_iter):
+def add_structure(state):
+    """Add the parameters of the features that states of earlier versions have not."""
+    return {**dict.fromkeys(STRUCTURE), **state}
+
+
+def model_attributes(problem, projection, trial, scores, classes, dtype, n_iter):
     """Return the fitted attributes of a linear model, in the units of the data.
 
     The trial has the fit of the problem; the scores are zero for features that are not
-    selected.
+    selected, those of the forced ones are added.
     """
+    if problem.unpenalized is not None:
+        scores = scores.copy()
+        forced = problem.forced_scores(projection, trial.fit)
+        scores[problem.structure.forced] = forced
     coef, intercept = problem.original_units(trial.fit, dtype)
     attributes = {
         "coef_": np.where(scores > 0.0, coef.T, dtype.type(0.0)),

@@ -10,6 +10,7 @@ from skproj.feature_selection._linear_selector import (
     DOCS,
     WARN_AT_CALLER,
     LinearSelector,
+    add_structure,
 )
 from skproj.feature_selection._selector_strategies import (
     EstimatorStrategy,
@@ -36,8 +37,10 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
 
     {problem}
 
-    The groups of the norm are the rows of `W`, one per feature. The constraint makes
-    whole rows exactly zero, and the other features are selected [1]_. The problem is
+    The groups of the norm are the rows of `W`, one per feature, unless
+    `feature_groups`, `feature_weights`, `always_keep` or `never_keep` say otherwise:
+    see the page :doc:`/feature_structure` of the user guide. The constraint makes whole
+    rows exactly zero, and the other features are selected [1]_. The problem is
     convex for the exact balls: the solution does not depend on a start or on a seed,
     and comes with a bound on its distance from the optimum.
 
@@ -56,13 +59,16 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         well, it is 1, or half the norm of the weights of `estimator`.
     n_features_to_select : int or float, default=None
         Number of features to select, or their fraction if a float in (0, 1]. The
-        radius is then searched for. Cannot be combined with `eta`.
+        radius is then searched for. Cannot be combined with `eta`. Features of
+        `always_keep` come on top. Of `feature_groups` it keeps as many as have at most
+        that many features together, and one at least.
     {projection_loss}
     {huber_epsilon}
     {l2_reg}
     {standardize}
     {fit_intercept}
     {class_weight}
+    {feature_structure}
     prefit : bool, default=False
         Whether `estimator` is fitted already, and used as it is.
     importance_getter : str or callable, default="auto"
@@ -74,8 +80,7 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
 
     Attributes
     ----------
-    scores_ : ndarray of shape (n_features_in_,)
-        Norm of each feature's projected weights; zero if it is not selected.
+    {scores}
     eta_ : float
         The radius that was used.
     n_iter_ : int
@@ -122,6 +127,9 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
     `duality_gap_` are those of the model before that. If they tie at every radius that
     is small enough, it is the largest one of these that the search has met.
 
+    A feature of several groups of `feature_groups` has a coefficient in each of them;
+    those that the model has are the sums (latent group lasso [4]_).
+
     Callbacks, for instance ``set_callbacks(sklearn.callback.ProgressBar())``, see a
     task for each radius of the search.
 
@@ -135,6 +143,9 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
        :doi:`10.1137/080716542`.
     .. [3] H. F. Walker, P. Ni, "Anderson acceleration for fixed-point iterations",
        SIAM Journal on Numerical Analysis 49(4), 2011, :doi:`10.1137/10078356X`.
+    .. [4] L. Jacob, G. Obozinski, J.-P. Vert, "Group lasso with overlap and graph
+       lasso", International Conference on Machine Learning, 2009,
+       :doi:`10.1145/1553374.1553431`.
 
     Examples
     --------
@@ -167,7 +178,7 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         ("estimator_", "eta_", "n_iter_", "scores_"),
     )
     _optional_attributes = ("classes_",)
-    _state_migrations = (_add_ridge,)
+    _state_migrations = (_add_ridge, add_structure)
 
     def __init__(
         self,
@@ -182,6 +193,10 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         standardize=True,
         fit_intercept=True,
         class_weight=None,
+        feature_weights=None,
+        always_keep=None,
+        never_keep=None,
+        feature_groups=None,
         prefit=False,
         importance_getter="auto",
         max_iter=1000,
@@ -198,6 +213,10 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         self.standardize = standardize
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
+        self.feature_weights = feature_weights
+        self.always_keep = always_keep
+        self.never_keep = never_keep
+        self.feature_groups = feature_groups
         self.prefit = prefit
         self.importance_getter = importance_getter
         self.max_iter = max_iter
@@ -228,8 +247,10 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         ValueError
             If both `eta` and `n_features_to_select` are given, if the latter exceeds
             the number of features, if `X` or `y` contains NaN or infinity, if `y`
-            does not suit `loss`: one class only, or labels that are not, or if the
-            coefficients overflow the type of `X`.
+            does not suit `loss`: one class only, or labels that are not, if one of
+            `feature_weights`, `always_keep`, `never_keep` and `feature_groups` does not
+            suit the features, the samples or the projection, or if the coefficients
+            overflow the type of `X`.
         TypeError
             If there are `fit_params` but no `estimator`.
         """
@@ -252,7 +273,8 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
             trial = strategy.fit_radius(float(self.eta))
         scores = trial.best_scores(n_selected)
         self._set_fitted(strategy.fitted_attributes(trial, scores))
-        self._warn(trial.fit, n_selected, WARN_AT_CALLER)
+        n_found = trial.n_selected if trial.falls_short(n_selected) else None
+        self._warn(trial.fit, n_found, WARN_AT_CALLER)
         context.call_on_fit_task_end(**arguments)
         return self
 

@@ -19,6 +19,7 @@ from skproj.feature_selection._linear_selector import (
     DOCS,
     WARN_AT_CALLER,
     LinearSelector,
+    add_structure,
     model_attributes,
 )
 from skproj.feature_selection._radius_search import Trial
@@ -90,6 +91,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
     {standardize}
     {fit_intercept}
     {class_weight}
+    {feature_structure}
     {solver}
     n_jobs : int, default=None
         Number of folds that are worked on at the same time; -1 for as many as there
@@ -122,8 +124,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
     n_splits_ : int
         Number of folds.
     {stability}
-    scores_ : ndarray of shape (n_features_in_,)
-        Norm of each feature's projected weights; zero if it is not selected.
+    {scores}
     n_iter_ : int
         Number of gradients of the last fit.
     {model}
@@ -208,7 +209,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         (*_of_every_version, *STABILITY_ATTRIBUTES),
         _of_every_version,
     )
-    _state_migrations = (_add_ridge_and_seed,)
+    _state_migrations = (_add_ridge_and_seed, add_structure)
     _optional_attributes = ("classes_",)
     # Groups are for the splitter, which says whether it wants them.
     __metadata_request__fit = {"groups": UNUSED}  # noqa: RUF012
@@ -227,6 +228,10 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         standardize=True,
         fit_intercept=True,
         class_weight=None,
+        feature_weights=None,
+        always_keep=None,
+        never_keep=None,
+        feature_groups=None,
         max_iter=1000,
         tol=1e-4,
         n_jobs=None,
@@ -244,6 +249,10 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         self.standardize = standardize
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
+        self.feature_weights = feature_weights
+        self.always_keep = always_keep
+        self.never_keep = never_keep
+        self.feature_groups = feature_groups
         self.max_iter = max_iter
         self.tol = tol
         self.n_jobs = n_jobs
@@ -331,16 +340,26 @@ class ProjectionFeatureSelectorCV(LinearSelector):
             fits = list(solve_path(problem, etas, **options))
             # From zero, as `ProjectionFeatureSelector` starts: the selections agree.
             fit = problem.solve(eta, **options)
-            trial = Trial.from_coef(self.projection, eta, fit.coef, fit)
+            trial = Trial.from_fit(problem, self.projection, fit, eta)
             model = model_attributes(
-                problem, trial, trial.scores, classes, X.dtype, fit.n_iter
+                problem,
+                self.projection,
+                trial,
+                trial.scores,
+                classes,
+                X.dtype,
+                fit.n_iter,
             )
             names = getattr(self, "feature_names_in_", None)
             self._set_fitted(
                 {
                     **model,
                     **describe_selection(
-                        supports[:, best], trial.scores > 0.0, X, names, sample_weight
+                        supports[:, best],
+                        model["scores_"] > 0.0,
+                        X,
+                        names,
+                        sample_weight,
                     ),
                     "best_index_": best,
                     "best_score_": float(cv_results["mean_test_score"][best]),

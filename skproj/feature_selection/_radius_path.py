@@ -28,6 +28,10 @@ def eta_path(
     standardize=True,
     huber_epsilon=1.35,
     l2_reg=0.0,
+    feature_weights=None,
+    always_keep=None,
+    never_keep=None,
+    feature_groups=None,
     max_iter=1000,
     tol=1e-4,
     n_threads=1,
@@ -60,6 +64,7 @@ def eta_path(
     {standardize}
     {huber_epsilon}
     {l2_reg}
+    {feature_structure}
     {solver}
     {n_threads}
 
@@ -71,7 +76,7 @@ def eta_path(
         Coefficients in the units of `X` and `y`. One output for two classes or a
         single target, else one per class or target.
     n_selected : ndarray of shape (n_etas,)
-        Number of features whose coefficients are not all zero.
+        Number of selected features, those of `always_keep` included.
     dual_gaps : ndarray of shape (n_etas,)
         Bound on how far the mean loss (of the standardised data), plus the ridge
         penalty, is from its minimum over the ball. It need not be small for the
@@ -133,6 +138,10 @@ def eta_path(
         standardize=standardize,
         huber_epsilon=huber_epsilon,
         l2_reg=l2_reg,
+        feature_weights=feature_weights,
+        always_keep=always_keep,
+        never_keep=never_keep,
+        feature_groups=feature_groups,
         max_iter=max_iter,
         tol=tol,
         n_threads=n_threads,

@@ -7,6 +7,7 @@ import numpy as np
 
 from skproj.linear_model._ball_constrained import BallConstrainedFit
 from skproj.linear_model._constraint import BallConstraint
+from skproj.linear_model._feature_structure import FeatureStructure
 
 # Until the radius is bracketed, it changes by at most this factor, and its logarithm by
 # half more than the power law says, or by this much more if that is less.
@@ -31,28 +32,59 @@ class Trial(NamedTuple):
     scores: np.ndarray  # one per feature; zero if it is not selected
     fit: BallConstrainedFit | None  # None for the weights of an estimator
     active: bool  # whether a larger radius would change anything
+    structure: FeatureStructure | None = None
+    group_scores: np.ndarray | None = None
 
     @classmethod
-    def from_coef(cls, projection, eta, coef, fit=None):
+    def from_fit(cls, problem, projection, fit, eta):
+        """Score the features by the model of a problem."""
+        constraint = problem.constraint(projection, eta)
+        group_scores = constraint.scores(fit.coef)
+        structure = problem.structure
+        scores = structure.feature_scores(group_scores)
+        active = _is_active(constraint, group_scores)
+        if not structure.grouped:
+            return cls(eta, scores, fit, active)
+        return cls(eta, scores, fit, active, structure, group_scores)
+
+    @classmethod
+    def from_coef(cls, projection, eta, coef):
         """Score the features by coefficients of shape (n_features, n_outputs)."""
         constraint = BallConstraint(projection, eta)
         scores = constraint.scores(coef)
-        active = constraint.ball is None or scores.sum() >= ACTIVE_NORM_SHARE * eta
-        return cls(eta, scores, fit, active)
+        return cls(eta, scores, None, _is_active(constraint, scores))
 
     @property
     def n_selected(self):
         """Number of selected features."""
         return np.count_nonzero(self.scores)
 
+    def falls_short(self, n_selected):
+        """Whether whole groups of at most `n_selected` features would be more."""
+        if n_selected is None:
+            return False
+        if self.structure is not None:
+            n_selected = self.structure.reachable(n_selected)
+        return self.n_selected < n_selected
+
     def best_scores(self, n_selected=None):
-        """Return the scores, those after the best `n_selected` set to zero."""
+        """Return the scores, those after the best `n_selected` set to zero.
+
+        Groups are kept as a whole: as many as have no more features, but one at least.
+        """
         if n_selected is None or self.n_selected <= n_selected:
             return self.scores
+        if self.structure is not None:
+            best = self.structure.best_groups(self.group_scores, n_selected)
+            return self.structure.feature_scores(best)
         scores = np.zeros_like(self.scores)
         best = np.argsort(-self.scores, kind="stable")[:n_selected]
         scores[best] = self.scores[best]
         return scores
+
+
+def _is_active(constraint, scores):
+    return constraint.ball is None or scores.sum() >= ACTIVE_NORM_SHARE * constraint.eta
 
 
 def search_radius(attempt, n_selected, start):

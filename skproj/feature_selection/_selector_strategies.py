@@ -11,7 +11,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.metadata_routing import process_routing
 
-from skproj.feature_selection._linear_selector import model_attributes
+from skproj.feature_selection._linear_selector import STRUCTURE, model_attributes
 from skproj.feature_selection._radius_search import Trial, search_radius
 from skproj.linear_model._constraint import BallConstraint
 from skproj.linear_model._targets import choose_loss
@@ -62,10 +62,11 @@ class LinearModelStrategy:
         with subtask(self.context, "radius", self.arguments):
             fit = self.problem.solve(eta, start=start, **(self.options | changes))
             self.n_iter += fit.n_iter
-        return Trial.from_coef(self.options["projection"], eta, fit.coef, fit)
+        return Trial.from_fit(self.problem, self.options["projection"], fit, eta)
 
     def search(self, n_selected):
         """Search for the radius that keeps `n_selected` features."""
+        n_selected = self.problem.structure.reachable(n_selected)
         quick = {
             "tol": SEARCH_TOL_FACTOR * self.options["tol"],
             "max_iter": min(SEARCH_MAX_ITER, self.options["max_iter"]),
@@ -92,7 +93,13 @@ class LinearModelStrategy:
     def fitted_attributes(self, trial, scores):
         """Return the attributes of the selector by name."""
         return model_attributes(
-            self.problem, trial, scores, self.classes, self.dtype, self.n_iter
+            self.problem,
+            self.options["projection"],
+            trial,
+            scores,
+            self.classes,
+            self.dtype,
+            self.n_iter,
         )
 
 
@@ -102,6 +109,12 @@ class EstimatorStrategy:
     max_subtasks = 0
 
     def __init__(self, selector, X, y, sample_weight, fit_params):
+        for name in STRUCTURE:
+            if getattr(selector, name) is not None:
+                raise ValueError(
+                    f"{name} is for the linear model and must be None with an "
+                    f"estimator, got {getattr(selector, name)!r}."
+                )
         try:
             _num_features(X)
         except TypeError as error:

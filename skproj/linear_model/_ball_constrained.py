@@ -20,6 +20,9 @@ projections as well, because they share the ball. It needs residuals that add up
 zero; Newton's method leaves them there to 1e-10 of their size. Losses are not negative,
 so 0 is always a bound.
 
+Features with penalties c_j or in groups, and some that are always or never in the
+model, make no difference to this: see `_feature_structure.py`.
+
 The bi-level projections do not lead to the minimum, but to a fixed point of gradient
 step and projection; `BallConstraint.fixed_point_residual` is the distance from it in
 the units of the gap.
@@ -33,6 +36,7 @@ import numpy as np
 
 from skproj.linear_model._constraint import BallConstraint
 from skproj.linear_model._design import StandardizedDesign
+from skproj.linear_model._feature_structure import FeatureStructure
 from skproj.linear_model._losses import make_loss
 from skproj.linear_model._steps import (
     Model,
@@ -41,9 +45,10 @@ from skproj.linear_model._steps import (
     accelerated_steps,
     mixed_steps,
 )
+from skproj.linear_model._unpenalized import UnpenalizedColumns
 from skproj.utils._moments import mean_and_deviation
 
-# Features in the first working set; each next one has at least twice as many as are not
+# Groups in the first working set; each next one has at least twice as many as are not
 # zero. A working set is solved to this fraction of the current gap. The next one grows
 # if the gap over all features is still more than this share of the last gap.
 FIRST_WORKING_SET_SIZE = 100
@@ -55,19 +60,14 @@ MAX_GAP_RATIO = 0.5
 class BallConstrainedFit:
     """Result of `BallConstrainedProblem.solve`, for the standardised data."""
 
-    coef: np.ndarray  # of shape (n_features, n_outputs)
-    intercept: np.ndarray  # of shape (n_outputs,)
+    coef: np.ndarray  # of shape (n_columns, n_outputs), those of the design
+    intercept: np.ndarray  # in the form of `Loss`
     objective: float  # the mean loss, and the ridge penalty
     # Bound on how far `objective` is from the minimum over the ball; the objective
     # itself if nothing better is known.
     gap: float
     n_iter: int  # number of gradients
     converged: bool  # whether `tol` was reached
-
-    @property
-    def n_selected(self):
-        """Number of features with coefficients."""
-        return np.count_nonzero(self.coef.any(axis=1))
 
 
 class BallConstrainedProblem:
@@ -78,7 +78,8 @@ class BallConstrainedProblem:
     have one output each. The weights of the samples are positive. With `fit_intercept`
     the features are centred as well; if `standardize`, they, and the targets of a
     regression, are divided by their standard deviation. The penalty is half of `l2_reg`
-    times the sum of the squared coefficients of the standardised data.
+    times the sum of the squared coefficients of the standardised data. The `structure`
+    says what the columns of the design are; by default they are the features.
     """
 
     def __init__(
@@ -92,7 +93,12 @@ class BallConstrainedProblem:
         standardize=True,
         huber_epsilon=1.35,
         l2_reg=0.0,
+        structure=None,
     ):
+        if structure is None:
+            structure = FeatureStructure(X.shape[1])
+        structure.check_n_samples(X.shape[0])
+        self.structure = structure
         if sample_weight is None:
             sample_weight = np.ones(X.shape[0])
         weights = sample_weight / sample_weight.max()  # huge ones would overflow
@@ -102,18 +108,30 @@ class BallConstrainedProblem:
             _, deviation = mean_and_deviation(targets, weights)
             self.target_scale = np.where(deviation > 0.0, deviation, 1.0)
             targets = targets / self.target_scale
+        design = StandardizedDesign.from_data(
+            X, weights, center=fit_intercept, scale=standardize
+        )
+        loss = make_loss(
+            loss,
+            targets,
+            weights,
+            fit_intercept=fit_intercept,
+            huber_epsilon=huber_epsilon,
+        )
+        self.unpenalized = None
+        if len(structure.forced):
+            self.unpenalized = UnpenalizedColumns(
+                design.columns(structure.forced), weights, fit_intercept
+            )
+            loss = loss.with_basis(self.unpenalized.basis)
+        ridge_weights = None
+        if structure.weights is not None:
+            ridge_weights = structure.weights[:, np.newaxis] ** -2.0
         self.objective = Objective(
-            StandardizedDesign.from_data(
-                X, weights, center=fit_intercept, scale=standardize
-            ),
-            make_loss(
-                loss,
-                targets,
-                weights,
-                fit_intercept=fit_intercept,
-                huber_epsilon=huber_epsilon,
-            ),
+            design.rearranged(structure.columns, structure.weights),
+            loss,
             l2_reg,
+            ridge_weights,
         )
 
     def with_l2_reg(self, l2_reg):
@@ -121,6 +139,27 @@ class BallConstrainedProblem:
         problem = copy.copy(self)
         problem.objective = self.objective._replace(l2_reg=l2_reg)
         return problem
+
+    def constraint(self, projection, eta=1.0, n_threads=1):
+        """Return the ball of a radius for the columns of the design."""
+        return BallConstraint(projection, eta, n_threads, self.structure.sizes)
+
+    def group_scores(self, projection, fit):
+        """Return the share of each group of columns in the norm of a fit."""
+        return self.constraint(projection).scores(fit.coef)
+
+    def forced_scores(self, projection, fit):
+        """Return positive scores of the features that are always in the model."""
+        coef = self.unpenalized.standardized_coef(fit.intercept)
+        scores = BallConstraint(projection, 1.0).scores(coef)
+        return np.maximum(scores, np.finfo(scores.dtype).tiny)
+
+    def support(self, fit):
+        """Return the mask of the features that a fit selects or that are forced."""
+        groups = self.constraint("l12").groups
+        support = self.structure.feature_scores(groups.nonzero(fit.coef)) > 0.0
+        support[self.structure.forced] = True
+        return support
 
     @property
     def design(self):
@@ -152,12 +191,12 @@ class BallConstrainedProblem:
         constraint, when no entry of the gradient exceeds `tol`. Other projections
         converge to a point that they no longer move, by the same measure.
         """
-        constraint = BallConstraint(projection, eta, n_threads)
+        constraint = self.constraint(projection, eta, n_threads)
         # In a small ball the objective varies by no more than a multiple of eta. What
         # is small depends on the units of the coefficients.
         tol = tol * min(eta / min(self.natural_radius(projection), 1.0), 1.0)
         if start is None:
-            intercept = np.zeros(self.loss.n_outputs)
+            intercept = self.loss.zero_intercept()
             coef = np.zeros((self.design.n_features, self.loss.n_outputs))
         else:
             intercept = start.intercept
@@ -183,7 +222,7 @@ class BallConstrainedProblem:
     def _point_at_zero(self):
         zero = np.zeros((self.design.n_features, self.loss.n_outputs))
         products = np.zeros((self.loss.n_samples, self.loss.n_outputs))
-        return Point(self.objective, zero, products, zero.sum(axis=0))
+        return Point(self.objective, zero, products, self.loss.zero_intercept())
 
     def slope(self, fit, projection):
         """Return how fast the minimum over the ball falls when the radius grows.
@@ -194,7 +233,7 @@ class BallConstrainedProblem:
         if fit is not None:
             products = self.design.dot(fit.coef)
             point = Point(self.objective, fit.coef, products, fit.intercept)
-        return BallConstraint(projection, 1.0).dual_norm(point.gradient)
+        return self.constraint(projection).dual_norm(point.gradient)
 
     def natural_radius(self, projection):
         """Return the radius where a linear model of the objective at zero is zero.
@@ -208,7 +247,12 @@ class BallConstrainedProblem:
 
     def original_units(self, fit, dtype=np.float64):
         """Return the coefficients and the intercept in the units of the data."""
-        coef, intercept = self.design.original_units(fit.coef, fit.intercept)
+        if self.unpenalized is None:
+            coef, intercept = self.design.original_units(fit.coef, fit.intercept)
+        else:
+            forced, intercept = self.unpenalized.original_units(fit.intercept)
+            coef, intercept = self.design.original_units(fit.coef, intercept)
+            coef[self.structure.forced] = forced
         with np.errstate(over="ignore"):
             coef, intercept = (
                 (values * self.target_scale).astype(dtype, copy=False)
@@ -291,24 +335,28 @@ def _fixed_point(steps, constraint, max_iter, tol):
 
 
 def _solve_in_working_sets(objective, constraint, coef, intercept, max_iter, tol):
-    """Solve with few features, add those with large gradients, and repeat.
+    """Solve with few groups, add those with large gradients, and repeat.
 
     It ends when the result holds for all features, by the same measure.
     """
     design = objective.design
-    size, n_iter = max(FIRST_WORKING_SET_SIZE, np.count_nonzero(coef.any(axis=1))), 0
-    if 1.25 * size < design.n_features:
+    nonzero = constraint.groups.nonzero
+    n_groups = constraint.groups.count(design.n_features)
+    size, n_iter = max(FIRST_WORKING_SET_SIZE, np.count_nonzero(nonzero(coef))), 0
+    if 1.25 * size < n_groups:
         features = slice(None)
         dual = Point(objective, coef, design.dot(coef), intercept)
         value, gradient = dual.value, dual.gradient
         gap, _ = _gap_and_bound(constraint, dual, features, gradient, value)
-    while 1.25 * size < design.n_features and n_iter < max_iter - 1:
+    while 1.25 * size < n_groups and n_iter < max_iter - 1:
         scores = constraint.screening_scores(gradient)
-        scores[np.any(coef, axis=1)] = np.inf
-        features = np.sort(np.argpartition(scores, -size)[-size:])
+        scores[nonzero(coef)] = np.inf
+        features, part_constraint = constraint.subset(
+            np.sort(np.argpartition(scores, -size)[-size:])
+        )
         part = _solve(
             objective.columns(features),
-            constraint,
+            part_constraint,
             coef[features],
             intercept,
             max_iter - 1 - n_iter,
@@ -333,7 +381,7 @@ def _solve_in_working_sets(objective, constraint, coef, intercept, max_iter, tol
             )
         if gap > MAX_GAP_RATIO * last_gap:
             size *= 2
-        size = max(size, 2 * np.count_nonzero(np.any(coef, axis=1)))
+        size = max(size, 2 * np.count_nonzero(nonzero(coef)))
     whole = _solve(objective, constraint, coef, intercept, max_iter - n_iter, tol)
     return replace(whole, n_iter=n_iter + whole.n_iter)
 

@@ -1,21 +1,26 @@
 """The constraint of a linear model: a ball by name, or a user's projection."""
 
+import copy
+
 import numpy as np
 
-from skproj.projection._registry import BALLS, project_by_callable, weight_norms
+from skproj.linear_model._row_groups import RowGroups
+from skproj.projection._registry import BALLS, project_by_callable
 
 # Order of the dual of the norm inside a group.
 DUAL_ORDER = {1: np.inf, 2: 2, np.inf: 1}
 
 
 class BallConstraint:
-    """Ball of radius `eta` for matrices whose groups are the rows.
+    """Ball of radius `eta` for matrices whose groups are rows, or consecutive rows.
 
-    The ball is a key of `BALLS`, or a callable ``projection(W, eta, axis=1)``; an
-    infinite radius means no constraint.
+    The ball is a key of `BALLS`, or a callable ``projection(W, eta, axis=1)``, for
+    which each row is a group; an infinite radius means no constraint. `group_sizes` is
+    the number of rows of a group, or an array with that of each group.
     """
 
-    def __init__(self, projection, eta, n_threads=1):
+    def __init__(self, projection, eta, n_threads=1, group_sizes=1):
+        self.groups = RowGroups(group_sizes)
         self.eta = eta
         self.ball = None if callable(projection) else BALLS[projection]
         self.projection = projection
@@ -34,12 +39,13 @@ class BallConstraint:
     def exact(self, n_outputs):
         """Whether projecting gives the nearest point of the set.
 
-        With one output the groups have one entry each, and the bi-level projections
-        are the exact one.
+        Where the groups have one entry each, the bi-level projections are the exact
+        one.
         """
         if self.ball is None:
             return not self.bounded
-        return self.ball.exact or n_outputs == 1 or not self.bounded
+        one_entry = n_outputs * self.groups.largest == 1
+        return self.ball.exact or one_entry or not self.bounded
 
     def project(self, coef):
         """Project an array of shape (n_features, n_outputs)."""
@@ -47,17 +53,27 @@ class BallConstraint:
             return coef
         if self.ball is None:
             return project_by_callable(self.projection, coef, self.eta, axis=1)
-        return self.ball.project(coef, self.eta, axis=1, n_threads=self.n_threads)
+        return self.groups.project(self.ball, coef, self.eta, self.n_threads)
 
     def scores(self, coef):
         """Norm of each group; for the balls of `BALLS` they add up to the norm."""
-        return weight_norms(self.projection, coef, axis=1)
+        order = 2 if self.ball is None else self.ball.inner_norm
+        return self.groups.norms(coef, order)
 
     def dual_norm(self, gradient):
         """Dual norm of an array; its largest entry if the ball is not known."""
         if self.ball is None:
             return float(np.max(np.abs(gradient), initial=0.0))
-        return self.ball.dual_norm(gradient, axis=1)
+        if self.groups.equal:
+            return self.ball.dual_norm(self.groups.as_rows(gradient), axis=1)
+        order = DUAL_ORDER[self.ball.inner_norm]
+        return float(np.max(self.groups.norms(gradient, order), initial=0.0))
+
+    def subset(self, groups):
+        """Return the rows of some groups, and the constraint of these rows."""
+        part = copy.copy(self)
+        rows, part.groups = self.groups.subset(groups)
+        return rows, part
 
     def fixed_point_residual(self, coef, gradient):
         r"""Distance from a fixed point of gradient step and projection.
@@ -74,9 +90,10 @@ class BallConstraint:
 
         The distance is larger for points outside of the ball.
         """
-        norms = np.linalg.norm(coef, ord=self.ball.inner_norm, axis=1)
-        gradient_norms = np.linalg.norm(gradient, ord=self.ball.inner_norm, axis=1)
-        duals = np.linalg.norm(gradient, ord=DUAL_ORDER[self.ball.inner_norm], axis=1)
+        order = self.ball.inner_norm
+        norms = self.groups.norms(coef, order)
+        gradient_norms = self.groups.norms(gradient, order)
+        duals = self.groups.norms(gradient, DUAL_ORDER[order])
         outside = max(norms.sum() - self.eta, 0.0)
         return float(
             (self.eta + 2.0 * outside) * np.max(gradient_norms, initial=0.0)
@@ -89,4 +106,4 @@ class BallConstraint:
         order = self.ball.inner_norm
         if self.exact(gradient.shape[1]):
             order = DUAL_ORDER[order]
-        return np.linalg.norm(gradient, ord=order, axis=1)
+        return self.groups.norms(gradient, order)

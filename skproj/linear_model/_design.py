@@ -12,12 +12,15 @@ class StandardizedDesign:
     `X`, an array or a CSR or CSC matrix, is neither copied nor densified, unless its
     dtype is too narrow for products. These are computed in its dtype, everything else
     in float64. A column whose `inverse_scale` is zero is removed.
+
+    With `sources`, column k of the operator is made of column ``sources[k]`` of X.
     """
 
-    def __init__(self, X, mean, inverse_scale):
+    def __init__(self, X, mean, inverse_scale, sources=None):
         self.X = X
         self.mean = mean
         self.inverse_scale = inverse_scale
+        self.sources = sources
 
     @classmethod
     def from_data(cls, X, weights, *, center, scale):
@@ -49,29 +52,57 @@ class StandardizedDesign:
 
     @property
     def n_features(self):
-        return self.X.shape[1]
+        return len(self.inverse_scale)
 
     def dot(self, coef):
         """Multiply with an array of shape (n_features, n_outputs)."""
         coef = coef * self.inverse_scale[:, np.newaxis]
-        products = self.X @ coef.astype(self.X.dtype, copy=False)
+        products = self.X @ self._of_sources(coef).astype(self.X.dtype, copy=False)
         return np.asarray(products, dtype=np.float64, order="F") - self.mean @ coef
 
     def transposed_dot(self, residuals):
         """Multiply the transpose with an array of shape (n_samples, n_outputs)."""
         products = self.X.T @ residuals.astype(self.X.dtype, copy=False)
         products = products.astype(np.float64, copy=False)
+        if self.sources is not None:
+            products = products[self.sources]
         products -= np.outer(self.mean, residuals.sum(axis=0))
         products *= self.inverse_scale[:, np.newaxis]
         return products
 
     def columns(self, indices):
         """Keep some columns, in a copy of them."""
+        sources = indices if self.sources is None else self.sources[indices]
         return StandardizedDesign(
-            self.X[:, indices], self.mean[indices], self.inverse_scale[indices]
+            self.X[:, sources], self.mean[indices], self.inverse_scale[indices]
         )
+
+    def rearranged(self, sources, weights):
+        """Take the columns `sources`, divided by `weights`, without a copy of X.
+
+        Either may be None, for all columns and for no weights.
+        """
+        mean, inverse_scale = self.mean, self.inverse_scale
+        if sources is not None:
+            mean, inverse_scale = mean[sources], inverse_scale[sources]
+        if weights is not None:
+            inverse_scale = inverse_scale / weights
+        return StandardizedDesign(self.X, mean, inverse_scale, sources)
+
+    def toarray(self):
+        """Return the columns as a dense array of float64."""
+        X = self.X.toarray() if sparse.issparse(self.X) else self.X
+        return (X.astype(np.float64, copy=False) - self.mean) * self.inverse_scale
 
     def original_units(self, coef, intercept):
         """Turn a model of the standardised columns into one of the columns of X."""
         coef = coef * self.inverse_scale[:, np.newaxis]
-        return coef, intercept - self.mean @ coef
+        return self._of_sources(coef), intercept - self.mean @ coef
+
+    def _of_sources(self, coef):
+        """Add up the coefficients of each column of X."""
+        if self.sources is None:
+            return coef
+        total = np.zeros((self.X.shape[1], coef.shape[1]))
+        np.add.at(total, self.sources, coef)
+        return total

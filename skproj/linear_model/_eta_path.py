@@ -47,8 +47,8 @@ def check_etas(etas):
 def make_etas(etas, problem, projection, **options):
     """Return the radii that `etas`, a checked array or number, stands for.
 
-    A number of them is a geometric progression from a radius that keeps one feature
-    to the largest that matters. The options are those of
+    A number of them is a geometric progression from a radius that keeps one feature,
+    or group of features, to the largest that matters. The options are those of
     `BallConstrainedProblem.solve`.
     """
     if not isinstance(etas, int):
@@ -57,7 +57,11 @@ def make_etas(etas, problem, projection, **options):
     natural = problem.natural_radius(projection)
     first = fit = problem.solve(natural, projection, **options)
     smallest = natural
-    while fit.n_selected > 1 and smallest > MIN_RADIUS_SHARE * natural:
+    groups = problem.constraint(projection).groups
+    while (
+        np.count_nonzero(groups.nonzero(fit.coef)) > 1
+        and smallest > MIN_RADIUS_SHARE * natural
+    ):
         smallest /= 2.0
         fit = problem.solve(smallest, projection, start=fit, **options)
     largest, fit = natural, first
@@ -105,7 +109,7 @@ def collect_path(problem, etas, fits, dtype):
     return EtaPath(
         etas=etas,
         coefs=np.stack([coef.T for coef, _ in models]),
-        n_selected=np.array([fit.n_selected for fit in fits]),
+        n_selected=np.array([np.count_nonzero(problem.support(fit)) for fit in fits]),
         dual_gaps=np.array([fit.gap for fit in fits]),
         intercepts=np.stack([intercept for _, intercept in models]),
         n_iters=np.array([fit.n_iter for fit in fits]),

@@ -1,5 +1,6 @@
 """Losses of linear models: values, residuals and the best intercept."""
 
+import copy
 import math
 from abc import ABC, abstractmethod
 
@@ -8,8 +9,12 @@ import numpy as np
 # The intercept counts as optimal when the residuals cancel to this relative accuracy.
 INTERCEPT_TOL = 1e-10
 INTERCEPT_MAX_ITER = 50
+# Several columns take longer where most errors are on the linear parts of the loss.
+BASIS_MAX_ITER = 200
 # A step that promises less than this share of the loss is lost in its rounding.
 MIN_RELATIVE_DECREASE = 1e-10
+# Less curvature than this, as a share of that of the squared error, counts as none.
+MIN_HUBER_CURVATURE = 1e-6
 
 
 class Loss(ABC):
@@ -19,7 +24,12 @@ class Loss(ABC):
     The weights are positive and add up to 1. Without `fit_intercept`, `best_intercept`
     keeps the intercept that it is given. Arrays of shape (n_samples, n_outputs) are in
     Fortran order, which makes the reductions over a few outputs fast.
+
+    The intercept has the shape (n_outputs,), or, if it is made of the columns of a
+    `basis` of shape (n_samples, n_free), the shape (n_free, n_outputs).
     """
+
+    basis = None
 
     # Bound of the largest eigenvalue of the Hessian of one sample's loss.
     curvature = 1.0
@@ -36,6 +46,49 @@ class Loss(ABC):
     @property
     def n_outputs(self):
         return self.targets.shape[1]
+
+    def with_basis(self, basis):
+        """Return the same loss with an intercept made of orthonormal columns.
+
+        They are orthonormal for the weights, and one of them is constant if there is
+        an intercept.
+        """
+        loss = copy.copy(self)
+        if basis.shape[1] > 0:
+            loss.basis, loss.max_intercept_iter = basis, BASIS_MAX_ITER
+        return loss
+
+    @property
+    def n_free(self):
+        """Number of columns that the intercept is made of."""
+        return 1 if self.basis is None else self.basis.shape[1]
+
+    def zero_intercept(self):
+        """Return the intercept without effect."""
+        shape = (self.n_free, self.n_outputs)
+        return np.zeros(shape[1] if self.basis is None else shape)
+
+    def offsets(self, intercept):
+        """Return what the intercept adds to the logits."""
+        return intercept if self.basis is None else self.basis @ intercept
+
+    def _intercept_gradient(self, residuals):
+        if self.basis is None:
+            return residuals.sum(axis=0)
+        return (self.basis.T @ residuals).ravel()
+
+    def _intercept_curvatures(self, second):
+        """Return the Hessian of the intercept for second derivatives of the logits.
+
+        Those of different outputs are zero.
+        """
+        if self.basis is None:
+            return np.diag(second.sum(axis=0))
+        hessian = np.zeros((self.n_free, self.n_outputs) * 2)
+        for output, values in enumerate(second.T):
+            weighted = values[:, np.newaxis] * self.basis
+            hessian[:, output, :, output] = self.basis.T @ weighted
+        return hessian.reshape([self.n_free * self.n_outputs] * 2)
 
     @abstractmethod
     def value_and_residuals(self, logits):
@@ -57,12 +110,13 @@ class Loss(ABC):
         intercept, and `intercept` is where to start.
 
         Returns the intercept, the mean loss, and the derivative of the loss with
-        respect to the logits, whose columns add up to zero if there is an intercept.
+        respect to the logits, whose columns add up to zero if there is an intercept,
+        and are orthogonal to the `basis`.
         """
-        logits = products + intercept
+        logits = products + self.offsets(intercept)
         value, residuals = self.value_and_residuals(logits)
         for _ in range(self.max_intercept_iter):
-            gradient = residuals.sum(axis=0)
+            gradient = self._intercept_gradient(residuals)
             if np.abs(gradient).max() <= INTERCEPT_TOL * np.abs(residuals).sum():
                 break
             hessian = self.intercept_hessian(logits, residuals)
@@ -71,15 +125,18 @@ class Loss(ABC):
                 step = gradient / hessian[0]
             else:
                 step = np.linalg.solve(hessian, gradient)
+            decrease = gradient @ step
+            step = step.reshape(intercept.shape)
             previous = value
-            resolved = gradient @ step > MIN_RELATIVE_DECREASE * previous
+            resolved = decrease > MIN_RELATIVE_DECREASE * previous
             while True:
-                logits = products + (intercept - step)
+                logits = products + self.offsets(intercept - step)
                 value, residuals = self.value_and_residuals(logits)
                 if resolved:
                     accepted = not value > previous
                 else:
-                    accepted = not _length(residuals.sum(axis=0)) > _length(gradient)
+                    new_gradient = self._intercept_gradient(residuals)
+                    accepted = not _length(new_gradient) > _length(gradient)
                 if accepted:
                     break
                 step /= 2.0
@@ -100,7 +157,7 @@ class SquaredError(Loss):
         return 0.5 * float(np.vdot(residuals, errors)), residuals
 
     def intercept_hessian(self, logits, residuals):
-        return np.eye(self.n_outputs)
+        return np.eye(self.n_free * self.n_outputs)
 
 
 class Huber(Loss):
@@ -118,10 +175,20 @@ class Huber(Loss):
 
     def intercept_hessian(self, logits, residuals):
         errors = np.abs(logits - self.targets)
-        slopes = (self.weights * (errors <= self.epsilon)).sum(axis=0)
-        # If all errors are on the linear parts: the parabolas that touch the loss.
+        second = self.weights * (errors <= self.epsilon)
+        if self.basis is None:
+            singular = second.sum(axis=0) == 0.0
+        else:
+            least = [
+                np.linalg.eigvalsh(self.basis.T @ (values[:, np.newaxis] * self.basis))
+                for values in second.T
+            ]
+            singular = np.min(least, axis=1) < MIN_HUBER_CURVATURE
+        # If too many errors are on the linear parts: the parabolas that touch the loss.
         shares = self.epsilon / np.maximum(errors, self.epsilon)
-        return np.diag(np.where(slopes > 0.0, slopes, (self.weights * shares).sum(0)))
+        return self._intercept_curvatures(
+            np.where(singular, self.weights * shares, second)
+        )
 
 
 class BinaryLogLoss(Loss):
@@ -142,7 +209,7 @@ class BinaryLogLoss(Loss):
 
     def intercept_hessian(self, logits, residuals):
         errors = np.abs(residuals)
-        return np.array([[np.sum(errors * (1.0 - errors / self.weights))]])
+        return self._intercept_curvatures(errors * (1.0 - errors / self.weights))
 
 
 class MultinomialLogLoss(Loss):
@@ -167,8 +234,18 @@ class MultinomialLogLoss(Loss):
 
     def intercept_hessian(self, logits, residuals):
         weighted = residuals + self.weights * self.targets
-        hessian = np.diag(weighted.sum(axis=0)) - weighted.T @ (weighted / self.weights)
-        return hessian + 1.0 / self.n_outputs  # in the direction of the shift only
+        parts = weighted
+        if self.basis is not None:
+            parts = self.basis[:, :, np.newaxis] * weighted[:, np.newaxis]
+            parts = parts.reshape(self.n_samples, -1)
+        hessian = self._intercept_curvatures(weighted)
+        hessian -= parts.T @ (parts / self.weights)
+        shift = 1.0 / self.n_outputs  # in the direction of the shift only
+        if self.basis is None:
+            return hessian + shift
+        return hessian + np.kron(
+            np.eye(self.n_free), np.full((self.n_outputs,) * 2, shift)
+        )
 
 
 def make_loss(name, targets, weights, *, fit_intercept=True, huber_epsilon=1.35):

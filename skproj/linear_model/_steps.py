@@ -30,14 +30,28 @@ class Objective(NamedTuple):
     design: StandardizedDesign
     loss: Loss
     l2_reg: float = 0.0
+    # Factors of the ridge penalty of shape (n_features, 1): 1 if None.
+    ridge_weights: np.ndarray | None = None
 
     def columns(self, features):
         """Keep some features."""
-        return self._replace(design=self.design.columns(features))
+        weights = self.ridge_weights
+        return self._replace(
+            design=self.design.columns(features),
+            ridge_weights=None if weights is None else weights[features],
+        )
+
+    def ridge_gradient(self, coef):
+        """Return the gradient of the ridge penalty."""
+        if self.ridge_weights is None:
+            return self.l2_reg * coef
+        return self.l2_reg * (self.ridge_weights * coef)
 
     def penalty(self, coef):
         """Return the ridge penalty."""
-        return 0.5 * self.l2_reg * float(np.vdot(coef, coef)) if self.l2_reg else 0.0
+        if not self.l2_reg:
+            return 0.0
+        return 0.5 * float(np.vdot(self.ridge_gradient(coef), coef))
 
 
 class Model(NamedTuple):
@@ -59,7 +73,7 @@ class Point:
             products, intercept
         )
         self.value = self.mean_loss + objective.penalty(coef)
-        self.l2_reg = objective.l2_reg
+        self.ridge = objective.ridge_gradient(coef) if objective.l2_reg else None
         self.gradient = self.add_ridge(
             objective.design.transposed_dot(self.residuals), slice(None)
         )
@@ -69,8 +83,8 @@ class Point:
 
         `features` are those of the point among those of the gradient.
         """
-        if self.l2_reg:
-            gradient[features] += self.l2_reg * self.coef
+        if self.ridge is not None:
+            gradient[features] += self.ridge
         return gradient
 
     def lower_bound(self, constraint, gradient=None):
@@ -80,8 +94,8 @@ class Point:
         if gradient is None:
             gradient = self.gradient
         slope = np.vdot(self.residuals, self.products)
-        if self.l2_reg:
-            slope += self.l2_reg * np.vdot(self.coef, self.coef)
+        if self.ridge is not None:
+            slope += np.vdot(self.ridge, self.coef)
         return float(
             self.value - slope - constraint.eta * constraint.dual_norm(gradient)
         )
@@ -101,15 +115,17 @@ class _GradientStep:
 
     def __call__(self, point):
         """Return the model one step from `point`."""
-        design, loss, l2_reg = self.objective
+        design, loss = self.objective.design, self.objective.loss
+        offsets = loss.offsets(point.intercept)
         self.curvature *= CURVATURE_DECAY
         while True:
             coef = self.constraint.project(point.coef - point.gradient / self.curvature)
             products = design.dot(coef)
-            mean_loss, _ = loss.value_and_residuals(products + point.intercept)
+            mean_loss, _ = loss.value_and_residuals(products + offsets)
             step = coef - point.coef
             squared_length = np.vdot(step, step)
-            allowed = (self.curvature - l2_reg) * squared_length
+            ridge = 2.0 * self.objective.penalty(step)
+            allowed = self.curvature * squared_length - ridge
             needed = self._second_order_term(point, products, mean_loss)
             if needed > allowed:
                 # The difference of products may be nothing but rounding errors, which
@@ -121,7 +137,7 @@ class _GradientStep:
             if squared_length == 0.0 or not needed > allowed:
                 value = mean_loss + self.objective.penalty(coef)
                 return Model(coef, products, point.intercept, value)
-            self.curvature = CURVATURE_MARGIN * (needed / squared_length + l2_reg)
+            self.curvature = CURVATURE_MARGIN * ((needed + ridge) / squared_length)
 
     def _second_order_term(self, point, products, mean_loss):
         """Return twice the error of a linear model of the loss, or a bound of it.

@@ -1,5 +1,12 @@
 """Wording of messages."""
 
+import difflib
+import re
+
+# Of more names than this, only those that differ in case and separators are proposed:
+# the comparison of letters would take seconds.
+MAX_COMPARED = 10_000
+
 
 def on_one_line(text):
     """Return text with escapes for line breaks and control characters."""
@@ -12,3 +19,20 @@ def join_names(names, at_most=5):
     text = ", ".join(repr(name) for name in names[:at_most])
     left_out = len(names) - at_most
     return f"{text} and {left_out} more" if left_out > 0 else text
+
+
+def near_matches(name, names):
+    """Return ", did you mean ...?" if any of the names is like this one."""
+    plain = {as_plain(other): other for other in reversed(names)}
+    found = [as_plain(name)] if as_plain(name) in plain else []
+    if not found and len(plain) <= MAX_COMPARED:
+        found = difflib.get_close_matches(as_plain(name), plain, n=3)
+    if not found:
+        return ""
+    quoted = " or ".join(repr(plain[match]) for match in found)
+    return f"; did you mean {quoted}?"
+
+
+def as_plain(name):
+    """Return a name in lower case, without what is often written differently."""
+    return re.sub(r"[\s._-]+", "", name.lower())

@@ -1,0 +1,425 @@
+"""Weights, groups, and features outside of the ball, in the linear models."""
+
+import cvxpy as cp
+import numpy as np
+import pytest
+from linear_helpers import (
+    EXACT,
+    HUBER_EPSILON,
+    LOSSES,
+    make_data,
+    optimum,
+    standardized,
+)
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.linear_model import Lasso, LinearRegression, LogisticRegression
+
+from skproj.linear_model._ball_constrained import BallConstrainedProblem
+from skproj.linear_model._constraint import BallConstraint
+from skproj.linear_model._feature_structure import make_structure
+from skproj.linear_model._losses import make_loss
+from skproj.linear_model._row_groups import RowGroups
+from skproj.projection import BALLS
+
+EQUAL = np.arange(12) % 4
+UNEQUAL = [[0, 4, 5], [1, 2], [7, 8, 9, 10]]
+OVERLAPPING = [[0, 1, 2], [2, 3, 4, 5], [0, 9]]
+GROUPED = ["l12", "l1inf", "bilevel_l11", "bilevel_l12", "bilevel_l1inf"]
+
+
+def make_problem(kind, X=None, standardize=True, fit_intercept=True, **structure):
+    data, targets, loss = make_data(kind)
+    options = {}
+    if "l2_reg" in structure:
+        options["l2_reg"] = structure.pop("l2_reg")
+    return BallConstrainedProblem(
+        data if X is None else X,
+        targets,
+        loss=loss,
+        huber_epsilon=HUBER_EPSILON,
+        standardize=standardize,
+        fit_intercept=fit_intercept,
+        structure=make_structure(data.shape[1], **structure),
+        **options,
+    )
+
+
+@pytest.mark.parametrize("order", [1, 2, np.inf])
+@pytest.mark.parametrize("sizes", [1, 3, np.array([3, 1, 2]), np.zeros(0, int)])
+def test_row_groups_agree_with_loops(sizes, order):
+    """Norms, subsets and projections are those of each group taken by itself."""
+    listed = np.repeat(sizes, 2) if np.ndim(sizes) == 0 else sizes
+    rng = np.random.default_rng(0)
+    array = np.asfortranarray(rng.standard_normal((listed.sum(), 2)))
+    groups = RowGroups(sizes)
+    parts = np.split(np.arange(len(array)), np.cumsum(listed))[:-1]
+    assert groups.count(len(array)) == len(parts)
+    found = groups.norms(array, order)
+    expected = [np.linalg.norm(array[part].ravel(), order) for part in parts]
+    assert_allclose(found, expected)
+    if len(parts) == 3:
+        rows, part = groups.subset(np.array([0, 2]))
+        assert_array_equal(rows, np.concatenate([parts[0], parts[2]]))
+        assert_allclose(part.norms(array[rows], order), found[[0, 2]])
+
+
+@pytest.mark.parametrize("name", GROUPED)
+def test_projection_of_unequal_groups_is_that_of_padded_ones(name):
+    """Zeros at the end of a group change nothing."""
+    rng = np.random.default_rng(0)
+    sizes = np.array([3, 1, 2, 4])
+    array = rng.standard_normal((10, 2))
+    padded = np.zeros((4, 8))
+    inside = np.arange(8) < 2 * sizes[:, np.newaxis]
+    padded[inside] = array.ravel()
+    for eta in (0.0, 0.5, 2.0, 100.0):
+        expected = BALLS[name].project(padded, eta, axis=1)
+        constraint = BallConstraint(name, eta, 1, sizes)
+        found = constraint.project(array)
+        assert_allclose(found.ravel(), expected[inside], atol=1e-12)
+        plain = BallConstraint(name, eta)
+        gradient = rng.standard_normal(padded.shape) * inside
+        part = gradient[inside].reshape(10, 2)
+        assert_allclose(constraint.dual_norm(part), plain.dual_norm(gradient))
+        assert_allclose(constraint.scores(array), plain.scores(padded))
+        assert_allclose(
+            constraint.fixed_point_residual(found, part),
+            plain.fixed_point_residual(expected, gradient),
+        )
+
+
+@pytest.mark.parametrize("standardize", [True, False])
+@pytest.mark.parametrize("kind", LOSSES)
+def test_weights_divide_the_columns(kind, standardize):
+    """The model is the plain one of columns divided by their weights."""
+    X, targets, loss = make_data(kind)
+    weights = np.linspace(0.3, 3.0, X.shape[1])
+    scaled = (standardized(X, np.ones(len(X))) if standardize else X) / weights
+    kwargs = {"loss": loss, "huber_epsilon": HUBER_EPSILON}
+    if standardize and loss != "log_loss":
+        targets = targets / targets.std(axis=0)
+    plain = BallConstrainedProblem(scaled, targets, standardize=False, **kwargs)
+    weighted = make_problem(kind, standardize=standardize, feature_weights=weights)
+    eta = 0.5 * plain.natural_radius("l12")
+    expected, found = (p.solve(eta, "l12", tol=1e-7) for p in (plain, weighted))
+    assert_allclose(found.objective, expected.objective, rtol=1e-6)
+    assert_array_equal(found.coef.any(axis=1), expected.coef.any(axis=1))
+
+
+def test_weights_are_those_of_the_adaptive_lasso():
+    """At the same penalty of the norm, scikit-learn's lasso finds the same model."""
+    X, y, _ = make_data("squared_error")
+    Z, y = standardized(X, np.ones(len(X))), y[:, :1] / y[:, 0].std()
+    weights = 1.0 / np.abs(LinearRegression().fit(Z, y).coef_[0])
+    problem = BallConstrainedProblem(
+        X,
+        y,
+        loss="squared_error",
+        structure=make_structure(12, feature_weights=weights),
+    )
+    fit = problem.solve(1.5, "l1", tol=1e-9, max_iter=10000)
+    penalty = problem.slope(fit, "l1")
+    lasso = Lasso(alpha=penalty, tol=1e-12, max_iter=100000).fit(Z / weights, y)
+    assert_allclose(fit.coef[:, 0], lasso.coef_, atol=1e-5)
+    coef, _ = problem.original_units(fit)
+    assert_allclose(coef[:, 0] * X.std(axis=0) * weights, lasso.coef_, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+@pytest.mark.parametrize("projection", EXACT)
+def test_ridge_penalty_is_not_weighted(kind, projection):
+    """It is that of the coefficients without their weights."""
+    X, targets, loss = make_data(kind)
+    ones = np.ones(len(X))
+    Z = standardized(X, ones)
+    if loss != "log_loss":
+        targets = targets / targets.std(axis=0)
+    problem = make_problem(kind, feature_weights=np.full(12, 2.0), l2_reg=0.1)
+    fit = problem.solve(3.0, projection, tol=1e-7, max_iter=5000)
+    expected = optimum(kind, Z, targets, ones, projection, 1.5, l2_reg=0.1)
+    assert_allclose(fit.objective, expected, rtol=1e-5)
+    assert fit.objective - fit.gap <= expected + 1e-8
+
+
+def loss_with_basis(kind, epsilon=HUBER_EPSILON):
+    """Return a loss with an intercept of three columns, orthonormal for its weights."""
+    _, targets, name = make_data(kind)
+    rng = np.random.default_rng(0)
+    weights = 0.2 + rng.random(len(targets))
+    weights /= weights.sum()
+    root = np.sqrt(weights)[:, np.newaxis]
+    columns = np.column_stack([np.ones(len(weights)), rng.normal(size=(40, 2))])
+    basis = np.linalg.qr(root * columns)[0] / root
+    loss = make_loss(name, targets, weights, huber_epsilon=epsilon)
+    return loss.with_basis(basis), rng
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+def test_hessian_of_free_coefficients_is_the_derivative(kind):
+    """The gradient of the coefficients of the basis changes as it says."""
+    loss, rng = loss_with_basis(kind, epsilon=2.0)
+    logits = rng.standard_normal((40, loss.n_outputs))
+    if kind not in ("binary", "multinomial"):
+        logits += loss.targets
+    step = rng.standard_normal((3, loss.n_outputs))
+    step -= step.mean(axis=1, keepdims=True) if kind == "multinomial" else 0.0
+    h = 1e-6
+    ahead, behind = (
+        loss.value_and_residuals(logits + sign * h * (loss.basis @ step))[1]
+        for sign in (1, -1)
+    )
+    _, residuals = loss.value_and_residuals(logits)
+    hessian = loss.intercept_hessian(logits, residuals)
+    assert_allclose(hessian, hessian.T, atol=1e-12)
+    expected = loss.basis.T @ (ahead - behind) / (2 * h)
+    assert_allclose(hessian @ step.ravel(), expected.ravel(), atol=1e-6)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3, -1e6])
+@pytest.mark.parametrize("kind", [*LOSSES, "nearly absolute errors"])
+def test_free_coefficients_are_found_from_afar(kind, offset):
+    """Newton's method ends at residuals orthogonal to the basis, from anywhere."""
+    if kind in LOSSES:
+        loss, rng = loss_with_basis(kind)
+    else:
+        loss, rng = loss_with_basis("huber", epsilon=0.02)
+    products = rng.standard_normal((40, loss.n_outputs))
+    start = np.full((3, loss.n_outputs), offset)
+    intercept, value, residuals = loss.best_intercept(products, start)
+    atol = 2e-10 * np.abs(residuals).sum()
+    assert_allclose(loss.basis.T @ residuals, 0.0, atol=atol)
+    at_end, _ = loss.value_and_residuals(products + loss.offsets(intercept))
+    assert_allclose(value, at_end)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("kind", LOSSES)
+def test_forced_columns_are_unconstrained(kind, fit_intercept):
+    """Objective and certificate are those of a problem with free coefficients."""
+    problem = make_problem(kind, fit_intercept=fit_intercept, always_keep=[0, 7])
+    X, targets, loss = make_data(kind)
+    design = BallConstrainedProblem(
+        X, targets, loss=loss, fit_intercept=fit_intercept
+    ).design
+    scale = problem.target_scale
+    fit = problem.solve(0.5, "l12", tol=1e-8, max_iter=5000)
+    coef, intercept = problem.original_units(fit)
+    forced = np.isin(np.arange(12), [0, 7])
+    Z = design.toarray()
+    W = cp.Variable(coef.shape)
+    b = cp.Variable((1, coef.shape[1]))
+    constraints = [cp.sum(cp.norm(W[~forced], 2, axis=1)) <= 0.5]
+    logits = Z @ W
+    if fit_intercept:
+        logits = logits + np.ones((len(X), 1)) @ b
+    if kind == "binary":
+        losses = cp.logistic(cp.multiply(1.0 - 2.0 * targets, logits[:, 0]))
+    elif kind == "multinomial":
+        chosen = cp.multiply(np.eye(3)[targets], logits)
+        losses = cp.log_sum_exp(logits, axis=1) - cp.sum(chosen, axis=1)
+    else:
+        errors = logits - targets / scale
+        values = (
+            cp.square(errors)
+            if kind == "squared_error"
+            else cp.huber(errors, HUBER_EPSILON)
+        )
+        losses = 0.5 * cp.sum(values, axis=1)
+    reference = cp.Problem(cp.Minimize(cp.sum(losses) / len(X)), constraints)
+    expected = reference.solve(solver="CLARABEL", tol_gap_abs=1e-9, tol_gap_rel=1e-9)
+    assert_allclose(fit.objective, expected, rtol=1e-6)
+    assert fit.gap <= 1e-6 * max(1.0, fit.objective)
+    assert fit.objective - fit.gap <= expected + 1e-8
+    # In the units of the data, the model has the same loss.
+    logits = (X @ coef + intercept) / scale
+    assert_allclose(problem.loss.value_and_residuals(logits)[0], fit.objective)
+    if not fit_intercept:
+        assert_array_equal(intercept, 0.0)
+
+
+def test_forced_columns_are_partialled_out():
+    """For the squared error the others see the residuals (Frisch, Waugh, Lovell)."""
+    X, y, _ = make_data("squared_error")
+    forced = [1, 3]
+    others = np.setdiff1d(np.arange(12), forced)
+    problem = make_problem("squared_error", standardize=False, always_keep=forced)
+    least_squares = LinearRegression().fit(X[:, forced], X[:, others])
+    residuals = X[:, others] - least_squares.predict(X[:, forced])
+    targets = y - LinearRegression().fit(X[:, forced], y).predict(X[:, forced])
+    plain = BallConstrainedProblem(
+        residuals, targets, loss="squared_error", standardize=False
+    )
+    found = problem.solve(2.0, "l12", tol=1e-9)
+    expected = plain.solve(2.0, "l12", tol=1e-9)
+    assert_allclose(found.objective, expected.objective)
+    assert_allclose(found.coef, expected.coef, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["binary", "multinomial"])
+def test_forced_columns_alone_are_a_logistic_regression(kind):
+    """In a ball of almost no radius, only they and the intercept are left."""
+    X, y, _ = make_data(kind)
+    problem = make_problem(kind, always_keep=[0, 5, 6])
+    coef, intercept = problem.original_units(problem.solve(1e-12, "l12"))
+    model = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000, solver="newton-cg")
+    model.fit(X[:, [0, 5, 6]], y)
+    found = coef[[0, 5, 6]].T
+    assert_allclose(found - found.mean(0) * (kind != "binary"), model.coef_, atol=1e-5)
+    intercept = intercept - intercept.mean() * (kind != "binary")
+    assert_allclose(intercept, model.intercept_, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("kind", LOSSES)
+def test_collinear_forced_columns_share_their_weight(kind, dtype):
+    """A copy of a column, and a constant one, change the logits of no model."""
+    X, _, _ = make_data(kind)
+    X = X.astype(dtype)
+    X[:, 5] = X[:, 4]
+    X[:, 6] = 3.0
+    both = make_problem(kind, X, always_keep=[4, 5, 6])
+    one = make_problem(kind, X, always_keep=[4], never_keep=[5, 6])
+    found, expected = (p.solve(0.5, "l12", tol=1e-6) for p in (both, one))
+    assert_allclose(found.objective, expected.objective, rtol=1e-5)
+    coef, _ = both.original_units(found)
+    assert_allclose(coef[4], coef[5], rtol=1e-4)
+    assert_array_equal(coef[6], 0.0)
+    wanted, _ = one.original_units(expected)
+    assert_allclose(coef[4] + coef[5], wanted[4], rtol=1e-2, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+@pytest.mark.parametrize("groups", [EQUAL, UNEQUAL], ids=["equal", "unequal"])
+def test_groups_meet_the_conditions_of_the_group_lasso(kind, groups):
+    """Gradients of active groups are parallel to them and of the norm of the rest."""
+    problem = make_problem(kind, feature_groups=groups)
+    fit = problem.solve(0.5 * problem.natural_radius("l12"), "l12", tol=1e-10)
+    assert fit.converged
+    gradient, _ = gradient_at_fit(problem, fit)
+    penalty = problem.slope(fit, "l12")
+    sizes = problem.structure.sizes
+    n_groups = RowGroups(sizes).count(len(fit.coef))
+    ends = np.cumsum(np.repeat(sizes, n_groups) if np.ndim(sizes) == 0 else sizes)
+    active = 0
+    for W, G in zip(np.split(fit.coef, ends), np.split(gradient, ends), strict=True):
+        if not W.any():
+            assert np.linalg.norm(G) <= penalty * (1.0 + 1e-9)
+            continue
+        active += 1
+        assert_allclose(-G, penalty * W / np.linalg.norm(W), atol=2e-3 * penalty)
+    assert 0 < active < n_groups
+
+
+def gradient_at_fit(problem, fit):
+    products = problem.design.dot(fit.coef)
+    _, value, residuals = problem.loss.best_intercept(products, fit.intercept)
+    return problem.design.transposed_dot(residuals), value
+
+
+@pytest.mark.parametrize("projection", ["l12", "l1inf"])
+@pytest.mark.parametrize(
+    "groups", [EQUAL, UNEQUAL, OVERLAPPING], ids=["equal", "unequal", "overlapping"]
+)
+def test_groups_agree_with_a_convex_solver(groups, projection):
+    """The objective is that of the latent group lasso; the gap is honest."""
+    X, y, _ = make_data("squared_error")
+    Z, y = standardized(X, np.ones(len(X))), y / y.std(axis=0)
+    lists = (
+        [np.flatnonzero(EQUAL == i) for i in range(4)] if groups is EQUAL else groups
+    )
+    used = {feature for group in lists for feature in group}
+    lists = [*lists, *([feature] for feature in range(12) if feature not in used)]
+    blocks = [cp.Variable((len(group), 2)) for group in lists]
+    b = cp.Variable((1, 2))
+    order = 2 if projection == "l12" else "inf"
+    norm = sum(
+        np.sqrt(len(group)) * cp.norm(cp.vec(W, order="C"), order)
+        for group, W in zip(lists, blocks, strict=True)
+    )
+    logits = sum(Z[:, group] @ W for group, W in zip(lists, blocks, strict=True))
+    errors = logits + np.ones((len(X), 1)) @ b - y
+    objective = cp.Minimize(0.5 * cp.sum_squares(errors) / len(X))
+    reference = cp.Problem(objective, [norm <= 0.8])
+    expected = reference.solve(solver="CLARABEL", tol_gap_abs=1e-9, tol_gap_rel=1e-9)
+    problem = make_problem("squared_error", feature_groups=groups)
+    fit = problem.solve(0.8, projection, tol=1e-8, max_iter=10000)
+    assert_allclose(fit.objective, expected, rtol=1e-6)
+    assert fit.objective - fit.gap <= expected + 1e-8
+    coef, intercept = problem.original_units(fit)
+    errors = (X @ coef + intercept) / problem.target_scale - y
+    assert_allclose(0.5 * np.sum(errors**2) / len(X), fit.objective)
+
+
+@pytest.mark.parametrize("name", GROUPED)
+@pytest.mark.parametrize("format", ["csr", "csc", "float32"])
+def test_groups_of_sparse_and_float32_data(name, format):
+    """Layout and dtype of the data make no difference."""
+    X, _, _ = make_data("multinomial")
+    X[np.abs(X) < 2.0] = 0.0
+    structure = {"feature_groups": UNEQUAL, "always_keep": [11], "never_keep": [4]}
+    expected = make_problem("multinomial", X, **structure).solve(1.0, name)
+    other = X.astype(np.float32)
+    if format != "float32":
+        other = sparse.csr_array(X).asformat(format)
+    found = make_problem("multinomial", other, **structure).solve(1.0, name)
+    assert_allclose(found.objective, expected.objective, rtol=1e-4)
+    assert_allclose(found.coef, expected.coef, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", GROUPED)
+@pytest.mark.parametrize("equal", [True, False])
+def test_working_sets_of_groups_find_the_same_model(name, equal):
+    """With many groups, the model is that of all of them at once."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((30, 600))
+    y = X[:, :4].sum(axis=1, keepdims=True) + rng.standard_normal((30, 1))
+    labels = np.arange(600) // 3
+    if not equal:
+        labels[0] = 1
+    problem = BallConstrainedProblem(
+        X,
+        y,
+        loss="squared_error",
+        structure=make_structure(600, feature_groups=labels),
+    )
+    fit = problem.solve(1.0, name, tol=1e-7, max_iter=5000)
+    assert fit.converged
+    constraint = problem.constraint(name, 1.0)
+    gradient, value = gradient_at_fit(problem, fit)
+    if constraint.exact(n_outputs=1):
+        residual = constraint.dual_norm(gradient) + np.vdot(fit.coef, gradient)
+    else:
+        residual = constraint.fixed_point_residual(fit.coef, gradient)
+    assert_allclose(value, fit.objective)
+    assert residual <= 1e-5
+    assert 0 < np.count_nonzero(problem.support(fit)) < 100
+
+
+def test_structure_arranges_features():
+    """Columns are in the order of the groups; what is not in the ball is left out."""
+    structure = make_structure(
+        6, feature_groups=[[5, 1], [3, 4]], always_keep=[4], never_keep=[0]
+    )
+    assert_array_equal(structure.columns, [1, 5, 2, 3])
+    assert_array_equal(structure.sizes, [2, 1, 1])
+    assert_allclose(structure.weights, [2**0.5, 2**0.5, 1.0, 1.0])
+    assert_array_equal(structure.forced, [4])
+    plain = make_structure(6, feature_groups=[[3], [1]])
+    assert (plain.columns, plain.weights, plain.sizes) == (None, None, 1)
+    halves = make_structure(4, feature_groups=["a", "b", "a", "b"])
+    assert_array_equal(halves.columns, [0, 2, 1, 3])
+    assert halves.sizes == 2
+    assert [halves.reachable(n) for n in (1, 2, 3, 4)] == [2, 2, 2, 4]
+
+
+def test_structure_keeps_whole_groups():
+    """As many of the best groups as have no more features, and one at least."""
+    structure = make_structure(6, feature_groups=[[0, 1, 2], [2, 3]])
+    scores = np.array([2.0, 3.0, 0.0, 1.0])  # of 012, 23, 4, 5
+    kept = [structure.best_groups(scores, n) for n in (1, 3, 4, 5)]
+    assert_array_equal(kept[0], [0.0, 3.0, 0.0, 0.0])
+    assert_array_equal(kept[1], [0.0, 3.0, 0.0, 0.0])
+    assert_array_equal(kept[2], [2.0, 3.0, 0.0, 0.0])
+    assert_array_equal(kept[3], scores)
+    assert_array_equal(structure.feature_scores(scores), [2, 2, 3, 3, 0, 1])
