@@ -259,8 +259,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         Parameters
         ----------
         {data}
-        y : array-like of shape (n_samples,) or (n_samples, n_targets)
-            Labels or target values.
+        {targets}
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples.
         groups : array-like of shape (n_samples,), default=None

@@ -43,8 +43,7 @@ def eta_path(
     Parameters
     ----------
     {data}
-    y : array-like of shape (n_samples,) or (n_samples, n_targets)
-        Labels or target values.
+    {targets}
     etas : array-like of shape (n_etas,), default=None
         The radii; they are sorted. If None, `n_etas` radii in geometric progression:
         from one that keeps a single feature, or is less than 1 % of a typical one, to

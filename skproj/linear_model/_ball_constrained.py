@@ -32,6 +32,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from skproj.linear_model._constraint import BallConstraint
+from skproj.linear_model._cox import TIES, Cox
 from skproj.linear_model._design import StandardizedDesign
 from skproj.linear_model._losses import make_loss
 from skproj.linear_model._steps import (
@@ -74,7 +75,7 @@ class BallConstrainedProblem:
     """The data of a ball-constrained linear model, prepared for any radius.
 
     `X`, an array or a CSR or CSC matrix, is never copied as a whole, and never
-    densified. The targets are those of `make_loss`; two classes have one output, more
+    densified. The targets are those of `make_loss` or `Cox`; two classes have one output, more
     have one output each. The weights of the samples are positive. With `fit_intercept`
     the features are centred as well; if `standardize`, they, and the targets of a
     regression, are divided by their standard deviation. The penalty is half of `l2_reg`
@@ -98,23 +99,24 @@ class BallConstrainedProblem:
         weights = sample_weight / sample_weight.max()  # huge ones would overflow
         weights /= weights.sum()
         self.target_scale = 1.0
-        if standardize and loss != "log_loss":
+        if standardize and loss != "log_loss" and loss not in TIES:
             _, deviation = mean_and_deviation(targets, weights)
             self.target_scale = np.where(deviation > 0.0, deviation, 1.0)
             targets = targets / self.target_scale
-        self.objective = Objective(
-            StandardizedDesign.from_data(
-                X, weights, center=fit_intercept, scale=standardize
-            ),
-            make_loss(
+        design = StandardizedDesign.from_data(
+            X, weights, center=fit_intercept, scale=standardize
+        )
+        if loss in TIES:
+            loss = Cox(targets, weights, TIES[loss])
+        else:
+            loss = make_loss(
                 loss,
                 targets,
                 weights,
                 fit_intercept=fit_intercept,
                 huber_epsilon=huber_epsilon,
-            ),
-            l2_reg,
-        )
+            )
+        self.objective = Objective(design, loss, l2_reg)
 
     def with_l2_reg(self, l2_reg):
         """Return the problem of the same data with another ridge penalty."""
