@@ -75,11 +75,11 @@ class BallConstrainedProblem:
     """The data of a ball-constrained linear model, prepared for any radius.
 
     `X`, an array or a CSR or CSC matrix, is never copied as a whole, and never
-    densified. The targets are those of `make_loss` or `Cox`; two classes have one output, more
-    have one output each. The weights of the samples are positive. With `fit_intercept`
-    the features are centred as well; if `standardize`, they, and the targets of a
-    regression, are divided by their standard deviation. The penalty is half of `l2_reg`
-    times the sum of the squared coefficients of the standardised data.
+    densified. The targets are those of `make_loss` or `Cox`; two classes have one
+    output, more have one output each. The weights of the samples are positive. With
+    `fit_intercept` the features are centred as well; if `standardize`, they, and the
+    targets of a regression, are divided by their standard deviation. The penalty is
+    half of `l2_reg` times the sum of the squared coefficients of the standardised data.
     """
 
     def __init__(

@@ -6,9 +6,9 @@ With the weights w, the logits z and the samples R(t) that are at risk at the ti
     T = sum of w exp(z) over R(t) - share * sum of w exp(z) over the events at t
 
 where m is the mean weight of the events at the same time. With Breslow's treatment of
-ties every share is 0; with Efron's the d events at one time have the shares 0, 1/d, ...,
-(d - 1)/d. The constant is the least value, that of a model with a parameter for each
-sample: f is half the deviance, and is not negative.
+ties every share is 0; with Efron's the d events at one time have the shares 0, 1/d,
+..., (d - 1)/d. The constant is the least value, that of a model with a parameter for
+each sample: f is half the deviance, and is not negative.
 
 Sums of exponentials are kept as logarithms, so that no logit overflows.
 """
@@ -16,7 +16,6 @@ Sums of exponentials are kept as logarithms, so that no logit overflows.
 import numpy as np
 
 from skproj.linear_model._losses import Loss
-
 
 # Treatment of ties by the public name of the loss.
 TIES = {"cox": "breslow", "cox_efron": "efron"}
@@ -91,3 +90,13 @@ class Cox(Loss):
 
     def intercept_hessian(self, logits, residuals):
         return np.zeros((1, 1))
+
+
+def null_residuals(targets, weights):
+    """Return the martingale residuals of equal hazards, for one unit of weight each.
+
+    They are events seen minus events expected.
+    """
+    loss = Cox(targets, weights)
+    _, residuals = loss.value_and_residuals(np.zeros((len(targets), 1)))
+    return -residuals[:, 0] / weights
