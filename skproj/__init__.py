@@ -24,6 +24,7 @@ _SUBPACKAGES = (
     "decomposition",
     "feature_selection",
     "inspection",
+    "metrics",
     "nn",
     "persistence",
     "projection",

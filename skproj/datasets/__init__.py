@@ -3,5 +3,6 @@
 from skproj.datasets._mackey_glass import make_mackey_glass
 from skproj.datasets._omics import make_omics
 from skproj.datasets._probes import add_probes
+from skproj.datasets._survival import make_survival
 
-__all__ = ["add_probes", "make_mackey_glass", "make_omics"]
+__all__ = ["add_probes", "make_mackey_glass", "make_omics", "make_survival"]

@@ -5,6 +5,7 @@ from scipy.special import log_softmax
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import check_scoring
 
+from skproj.linear_model._cox import TIES, Cox
 from skproj.linear_model._eta_path import solve_path
 
 
@@ -32,10 +33,41 @@ def minus_log_loss(classifier, X, y, sample_weight=None):
     return float(np.average(found, weights=sample_weight))
 
 
+class PartialLikelihoodGain:
+    """Cross-validated log partial likelihood, compared with equal hazards.
+
+    It is that of the training and test samples together minus that of the training
+    samples alone, divided by the weight of the test samples. The events left out are
+    thus compared with all the samples at risk, not with the few of the test part.
+    """
+
+    def __init__(self, loss, y, sample_weight, fold):
+        train, test = fold
+        if sample_weight is None:
+            sample_weight = np.ones(len(y))
+        self.parts = []
+        for rows, sign in ((np.concatenate([train, test]), 1.0), (train, -1.0)):
+            present = rows[sample_weight[rows] > 0.0]
+            part = Cox(y[present], sample_weight[present], TIES[loss])
+            self.parts.append((present, part, sign / sample_weight[test].sum()))
+        self.with_equal_hazards = self._deviance(np.zeros((len(y), 1)))
+
+    def __call__(self, logits):
+        """Return the gain; the logits have the shape (n_samples, 1)."""
+        return self.with_equal_hazards - self._deviance(logits)
+
+    def _deviance(self, logits):
+        return sum(
+            factor * part.value_and_residuals(logits[rows])[0]
+            for rows, part, factor in self.parts
+        )
+
+
 def score_fold(selector, candidates, loss, data, fold, scorer, score_params):
     """Return the scores and the features of the candidates, and how many failed.
 
-    The masks of the features are packed into bits.
+    The masks of the features are packed into bits. Without a scorer, which is for
+    survival times only, the score is the gain of the partial likelihood.
     """
     train, test = fold
     etas, l2_regs = candidates
@@ -43,14 +75,19 @@ def score_fold(selector, candidates, loss, data, fold, scorer, score_params):
     weights = None if sample_weight is None else sample_weight[train]
     problem, classes = selector._make_problem(loss, X[train], y[train], weights)
     score_params = {name: value[test] for name, value in score_params.items()}
+    if scorer is None:
+        gain = PartialLikelihoodGain(loss, y, sample_weight, fold)
     X_test, y_test = X[test], y[test]
     scores, supports, n_unfinished = [], [], 0
     for l2_reg in l2_regs:
         ridge = problem.with_l2_reg(l2_reg)
         for fit in solve_path(ridge, etas, **selector._solver_options()):
             coef, intercept = problem.original_units(fit, X.dtype)
-            model = _predictor(coef, intercept, classes, y_test.ndim)
-            scores.append(scorer(model, X_test, y_test, **score_params))
+            if scorer is None:
+                scores.append(gain(X @ coef))
+            else:
+                model = _predictor(coef, intercept, classes, y_test.ndim)
+                scores.append(scorer(model, X_test, y_test, **score_params))
             supports.append(np.packbits(problem.support(fit)))
             n_unfinished += not fit.converged
     return scores, np.array(supports), n_unfinished

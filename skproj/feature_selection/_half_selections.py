@@ -8,8 +8,10 @@ from sklearn.base import clone
 from sklearn.impute import SimpleImputer
 from sklearn.utils import _safe_indexing, check_array
 
+from skproj.linear_model._cox import null_residuals
 from skproj.utils._moments import mean_and_deviation
 from skproj.utils._splits import check_groups
+from skproj.utils._survival import is_survival
 from skproj.utils._validation import _check_method_params, _check_sample_weight
 
 # Two in each half.
@@ -94,7 +96,12 @@ def select_on_halves(candidates, X, y, groups, stratified, fit_params, seed):
 
 
 def number_classes(y):
-    """Return the class number of each sample; the largest class comes last."""
+    """Return the class number of each sample; the largest class comes last.
+
+    Samples with and without an event are the classes of survival times.
+    """
+    if is_survival(y):
+        y = y["event"]
     if y.ndim == 2 and y.shape[1] > 1:
         raise ValueError(
             f"stratify=True needs a y of one column, got {y.shape[1]} columns."
@@ -139,7 +146,7 @@ def number_groups(groups, n_samples, labels=None):
             f"half, got {codes.max() + 1}."
         )
     if labels is not None:
-        labels = labels.ravel()
+        labels = labels["event"] if is_survival(labels) else labels.ravel()
         for label in np.unique(labels):
             own = np.unique(codes[labels == label])
             if len(own) == 1:
@@ -205,7 +212,9 @@ def univariate_scores(X, y, classes, sample_weight):
 
     The F statistic of an analysis of variance, or of a linear regression, grows with
     it. For several targets it is the sum of the shares. It is zero for constant
-    features. The integers `classes` are used instead of `y` if they are not None.
+    features. The integers `classes` are used instead of `y` if they are not None. Of
+    survival times, the residuals of equal hazards are explained: the result grows with
+    the score test of a Cox model of the feature.
     """
     X = check_array(
         X, accept_sparse="csr", dtype=np.float64, ensure_all_finite="allow-nan"
@@ -214,6 +223,8 @@ def univariate_scores(X, y, classes, sample_weight):
         X = SimpleImputer(keep_empty_features=True).fit_transform(X)
     weights = np.ones(X.shape[0]) if sample_weight is None else sample_weight
     weights = weights / weights.sum()
+    if is_survival(y):
+        classes, y = None, null_residuals(y, weights)
     if classes is None and y.dtype.kind not in "biuf":
         classes = y.ravel()
     if classes is None:

@@ -8,12 +8,15 @@ from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_selection import SelectorMixin
+from sklearn.utils import check_consistent_length
 
+from skproj.linear_model._cox import TIES
 from skproj.linear_model._feature_structure import make_structure
 from skproj.linear_model._targets import make_problem, plain_integers
 from skproj.projection._registry import SPARSIFYING
 from skproj.utils._doc_link import DocumentationLink
 from skproj.utils._state import VersionedState
+from skproj.utils._survival import is_survival, read_survival
 from skproj.utils._validation import (
     Interval,
     StrOptions,
@@ -44,11 +47,13 @@ DOCS = {
         ``projection(W, radius, axis=1)``, where `W` has shape (n_features, n_outputs)
         and `axis` is what the norm of a feature runs along. With a single output all
         names are the l1 ball.
-    loss : {"auto", "log_loss", "squared_error", "huber"}, default="auto"
-        Loss of the linear model: logistic or softmax, half the squared error, or the
-        Huber loss. "auto" is "log_loss" if `y` is one column of strings, booleans,
-        integers, or floats with at most 20 values, all whole numbers; else
-        "squared_error".
+    loss : {"auto", "log_loss", "squared_error", "huber", "cox", "cox_efron"}, \
+            default="auto"
+        Loss of the linear model: logistic or softmax, half the squared error, the
+        Huber loss, or, for survival times, the negative log partial likelihood of the
+        Cox model with the ties of Breslow or of Efron. "auto" is "cox" if `y` holds
+        survival times, "log_loss" if `y` is one column of strings, booleans, integers,
+        or floats with at most 20 values, all whole numbers; else "squared_error".
     """,
     "huber_epsilon": """
     huber_epsilon : float, default=1.35
@@ -69,7 +74,8 @@ DOCS = {
     """,
     "fit_intercept": """
     fit_intercept : bool, default=True
-        Whether the linear model has an intercept, which is not constrained.
+        Whether the linear model has an intercept, which is not constrained. The Cox
+        model has none; for it the features are centred only.
     """,
     "class_weight": """
     class_weight : dict, "balanced" or None, default=None
@@ -125,7 +131,9 @@ DOCS = {
         features that are not selected. One row for two classes or a single target,
         else one row per class or target.
     intercept_ : ndarray of shape (n_outputs,)
-        Intercept of the linear model.
+        Intercept of the linear model. For the Cox model, minus the mean of the
+        logarithm of the relative hazard, ``X @ coef_[0]``, or 0 without
+        `fit_intercept`.
     duality_gap_ : float
         Bound on how far the mean loss (of the standardised data), plus the ridge
         penalty, is from its minimum over the ball, up to rounding in the dtype of `X`.
@@ -153,6 +161,13 @@ DOCS = {
     routing : MetadataRouter or MetadataRequest
         See the metadata routing guide of scikit-learn.
     """,
+    "targets": """
+    y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        Labels or target values. Survival times are a structured array of shape
+        (n_samples,) with a boolean field, whether the event was seen, and a field of
+        numbers, the time of the event or of censoring, in this order, or a DataFrame
+        with the columns `event` and `time`.
+    """,
     "data": """
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Training data. CSR and CSC matrices stay sparse, float32 and float64 are kept.
@@ -171,7 +186,7 @@ class LinearSelector(
 
     _parameter_constraints: dict = {  # noqa: RUF012
         "projection": [StrOptions(set(SPARSIFYING)), callable],
-        "loss": [StrOptions({"auto", "log_loss", "squared_error", "huber"})],
+        "loss": [StrOptions({"auto", "log_loss", "squared_error", "huber", *TIES})],
         "huber_epsilon": [Interval(numbers.Real, 0, None, closed="neither")],
         "l2_reg": [Interval(numbers.Real, 0, None, closed="left")],
         "standardize": ["boolean"],
@@ -202,15 +217,22 @@ class LinearSelector(
 
     def _validate(self, X, y, sample_weight):
         """Check the data, and return them as arrays."""
-        X, y = validate_data(
-            self,
-            X,
-            plain_integers(y),
-            accept_sparse=("csr", "csc"),
-            dtype=[np.float64, np.float32],
-            multi_output=True,
-            ensure_min_samples=2,
-        )
+        options = {
+            "accept_sparse": ("csr", "csc"),
+            "dtype": [np.float64, np.float32],
+            "ensure_min_samples": 2,
+        }
+        if self.loss in TIES or (self.loss == "auto" and is_survival(y)):
+            # Validation of targets would make one array of the two fields.
+            if y is None:
+                validate_data(self, X, y, **options)  # says that y is required
+            X = validate_data(self, X, **options)
+            y = read_survival(y)
+            check_consistent_length(X, y)
+        else:
+            X, y = validate_data(
+                self, X, plain_integers(y), multi_output=True, **options
+            )
         if sample_weight is not None:
             sample_weight = _check_sample_weight(
                 sample_weight, X, dtype=np.float64, ensure_non_negative=True

@@ -232,8 +232,8 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         Parameters
         ----------
         {data}
-        y : array-like of shape (n_samples,) or (n_samples, n_targets)
-            Labels or target values. Only a fitted `estimator` can do without.
+        {targets}
+            Only a fitted `estimator` can do without.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples. With `estimator` they are passed to its `fit`.
         **fit_params : dict

@@ -23,6 +23,7 @@ from skproj.feature_selection._linear_selector import (
     model_attributes,
 )
 from skproj.feature_selection._radius_search import Trial
+from skproj.linear_model._cox import TIES
 from skproj.linear_model._eta_path import (
     check_etas,
     collect_path,
@@ -72,12 +73,16 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         that matters.
     cv : int, cross-validation generator or iterable, default=None
         How the samples are split. A number of folds, 5 if None, shuffles the samples;
-        the folds are stratified for a classification, and keep groups together if
-        `groups` are passed to `fit`. Others are used as they are.
+        the folds are stratified for a classification, and by the event for survival
+        times, and keep groups together if `groups` are passed to `fit`. Others are used
+        as they are; for survival times they get the events as `y`.
     scoring : str or callable, default=None
         Score of a linear model on the samples left out: a name that scikit-learn
         knows, or ``scorer(estimator, X, y)``. None is minus the log loss of a
-        classification, and the R2 of a regression.
+        classification, and the R2 of a regression. For survival times it is the
+        cross-validated log partial likelihood [2]_, as its gain over a model without
+        features for each sample left out; a scorer gets a model whose `predict` is the
+        logarithm of the relative hazard.
     selection_rule : {"best", "one-standard-error"}, default="best"
         "best" takes the radius of the best mean score, and the smallest one of equals.
         "one-standard-error" takes the smallest radius whose mean score is less than
@@ -154,11 +159,18 @@ class ProjectionFeatureSelectorCV(LinearSelector):
 
     Samples of weight zero are left out of the training. Weights of samples are passed
     on to the scorer as well; if metadata routing is enabled, only if it requests them.
+    The partial likelihood has the weights of the training.
+
+    The partial likelihood of the samples left out is that of all samples minus that of
+    the training samples: the few events of a fold are compared with everyone at risk,
+    not with the few samples of the fold only.
 
     References
     ----------
     .. [1] L. Breiman, J. H. Friedman, R. A. Olshen, C. J. Stone, "Classification and
        regression trees", Wadsworth, 1984, :doi:`10.1201/9781315139470`.
+    .. [2] P. J. M. Verweij, H. C. van Houwelingen, "Cross-validation in survival
+       analysis", Statistics in Medicine 12(24), 1993, :doi:`10.1002/sim.4780122407`.
 
     Examples
     --------
@@ -268,8 +280,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         Parameters
         ----------
         {data}
-        y : array-like of shape (n_samples,) or (n_samples, n_targets)
-            Labels or target values.
+        {targets}
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples.
         groups : array-like of shape (n_samples,), default=None
@@ -312,7 +323,8 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         context, arguments = self._begin_fit(len(folds) + 1, X, y, sample_weight)
 
         etas = make_etas(etas, problem, **options)
-        scorer = make_scorer(self.scoring, classes)
+        by_likelihood = self.scoring is None and loss in TIES
+        scorer = None if by_likelihood else make_scorer(self.scoring, classes)
         calls = (
             delayed(score_fold)(
                 self,

@@ -47,13 +47,13 @@ def eta_path(
     Parameters
     ----------
     {data}
-    y : array-like of shape (n_samples,) or (n_samples, n_targets)
-        Labels or target values.
+    {targets}
     etas : array-like of shape (n_etas,), default=None
         The radii; they are sorted. If None, `n_etas` radii in geometric progression:
         from one that keeps a single feature, or is less than 1 % of a typical one, to
         the largest that matters. Doubling that would lower the loss by less than 1 % of
-        that of a constant model, or its slope there is 0.4 % of that at zero.
+        that of a constant model, or its slope there is 0.4 % of that at zero (5 % for
+        survival times).
     n_etas : int, default=20
         Number of radii, if `etas` is None.
     {projection_loss}

@@ -35,6 +35,7 @@ from skproj.utils._doc_link import DocumentationLink
 from skproj.utils._docs import shared_docs
 from skproj.utils._stability import stability_index
 from skproj.utils._state import VersionedState
+from skproj.utils._survival import is_survival, read_survival
 from skproj.utils._tasks import run_tasks
 from skproj.utils._validation import (
     HasMethods,
@@ -285,9 +286,12 @@ class StabilitySelector(
         self._check_parameters()
         X = self._validate_X(X)
         if y is not None:
-            y = check_array(
-                plain_integers(y), ensure_2d=False, dtype=None, input_name="y"
-            )
+            if is_survival(y):
+                y = read_survival(y)
+            else:
+                y = check_array(
+                    plain_integers(y), ensure_2d=False, dtype=None, input_name="y"
+                )
             check_consistent_length(X, y)
         if _routing_enabled():
             fit_params = process_routing(self, "fit", **fit_params).estimator.fit
@@ -363,6 +367,8 @@ class StabilitySelector(
         """Whether `y` holds labels; raises an error if they cannot be stratified."""
         stratify = self.stratify
         if stratify == "auto":
+            if is_survival(y):  # an event, or a censored sample, may be the only one
+                return np.bincount(y["event"], minlength=2).min() != 1
             stratify = choose_loss("auto", y) == "log_loss"
         if stratify:
             number_classes(y)

@@ -35,6 +35,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from skproj.linear_model._constraint import BallConstraint
+from skproj.linear_model._cox import TIES, Cox
 from skproj.linear_model._design import StandardizedDesign
 from skproj.linear_model._feature_structure import FeatureStructure
 from skproj.linear_model._losses import make_loss
@@ -74,12 +75,13 @@ class BallConstrainedProblem:
     """The data of a ball-constrained linear model, prepared for any radius.
 
     `X`, an array or a CSR or CSC matrix, is never copied as a whole, and never
-    densified. The targets are those of `make_loss`; two classes have one output, more
-    have one output each. The weights of the samples are positive. With `fit_intercept`
-    the features are centred as well; if `standardize`, they, and the targets of a
-    regression, are divided by their standard deviation. The penalty is half of `l2_reg`
-    times the sum of the squared coefficients of the standardised data. The `structure`
-    says what the columns of the design are; by default they are the features.
+    densified. The targets are those of `make_loss` or `Cox`; two classes have one
+    output, more have one output each. The weights of the samples are positive. With
+    `fit_intercept` the features are centred as well; if `standardize`, they, and the
+    targets of a regression, are divided by their standard deviation. The penalty is
+    half of `l2_reg` times the sum of the squared coefficients of the standardised data.
+    The `structure` says what the columns of the design are; by default they are the
+    features.
     """
 
     def __init__(
@@ -104,24 +106,29 @@ class BallConstrainedProblem:
         weights = sample_weight / sample_weight.max()  # huge ones would overflow
         weights /= weights.sum()
         self.target_scale = 1.0
-        if standardize and loss != "log_loss":
+        if standardize and loss != "log_loss" and loss not in TIES:
             _, deviation = mean_and_deviation(targets, weights)
             self.target_scale = np.where(deviation > 0.0, deviation, 1.0)
             targets = targets / self.target_scale
         design = StandardizedDesign.from_data(
             X, weights, center=fit_intercept, scale=standardize
         )
-        loss = make_loss(
-            loss,
-            targets,
-            weights,
-            fit_intercept=fit_intercept,
-            huber_epsilon=huber_epsilon,
-        )
+        if loss in TIES:
+            loss = Cox(targets, weights, TIES[loss])
+        else:
+            loss = make_loss(
+                loss,
+                targets,
+                weights,
+                fit_intercept=fit_intercept,
+                huber_epsilon=huber_epsilon,
+            )
         self.unpenalized = None
         if len(structure.forced):
             self.unpenalized = UnpenalizedColumns(
-                design.columns(structure.forced), weights, fit_intercept
+                design.columns(structure.forced),
+                weights,
+                fit_intercept and not isinstance(loss, Cox),
             )
             loss = loss.with_basis(self.unpenalized.basis)
         ridge_weights = None

@@ -9,12 +9,11 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 # Radii are doubled until that lowers the objective by less than this share of its value
-# without features, or until the slope of the objective is this share of that at zero.
-# The slope is the penalty of the lasso with the same solution. Models beyond overfit,
-# and take many iterations. Radii below this share of the natural one are not tried,
-# even if several features are still selected.
+# without features, or until the slope of the objective is `min_slope_share` of the loss
+# times that at zero. The slope is the penalty of the lasso with the same solution.
+# Models beyond overfit, and take many iterations. Radii below the last share of the
+# natural one are not tried, even if several features are still selected.
 MIN_RELATIVE_GAIN = 0.01
-MIN_SLOPE_SHARE = 0.004
 MIN_RADIUS_SHARE = 1e-2
 # The ends of the grid need no accurate models.
 GRID_TOL = 1e-3
@@ -65,7 +64,7 @@ def make_etas(etas, problem, projection, **options):
         smallest /= 2.0
         fit = problem.solve(smallest, projection, start=fit, **options)
     largest, fit = natural, first
-    least_slope = MIN_SLOPE_SHARE * problem.slope(None, projection)
+    least_slope = problem.loss.min_slope_share * problem.slope(None, projection)
     least_gain = MIN_RELATIVE_GAIN * problem.null_objective
     last_slope = None
     while True:

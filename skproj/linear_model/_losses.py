@@ -33,6 +33,8 @@ class Loss(ABC):
 
     # Bound of the largest eigenvalue of the Hessian of one sample's loss.
     curvature = 1.0
+    # Share of the slope at zero where a path of radii ends.
+    min_slope_share = 0.004
 
     def __init__(self, targets, weights, fit_intercept=True):
         self.targets = np.asfortranarray(targets)

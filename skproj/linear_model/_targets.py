@@ -8,6 +8,8 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import type_of_target
 
 from skproj.linear_model._ball_constrained import BallConstrainedProblem
+from skproj.linear_model._cox import TIES
+from skproj.utils._survival import is_survival, read_survival
 from skproj.utils._validation import check_class_weight
 
 # With loss="auto", floating-point targets that take more values than this are not
@@ -43,6 +45,8 @@ def choose_loss(loss, y):
         raise TypeError("y must be dense, got a sparse matrix.")
     if loss != "auto":
         return loss
+    if is_survival(y):
+        return "cox"
     return "log_loss" if _looks_like_labels(y) else "squared_error"
 
 
@@ -65,6 +69,14 @@ def prepare_targets(loss, y, *, class_weight=None, sample_weight=None):
             raise ValueError(
                 f"class_weight is for classification only, got loss={loss!r}."
             )
+        if loss in TIES:
+            values = read_survival(y)
+            if not values["event"].any():
+                raise ValueError(
+                    f"loss={loss!r} needs at least one event, got none in "
+                    f"{len(values)} samples."
+                )
+            return Targets(values, sample_weight, None)
         values = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
         return Targets(values, sample_weight, None)
     kind = type_of_target(y, input_name="y")

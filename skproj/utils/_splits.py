@@ -12,6 +12,8 @@ from sklearn.model_selection import (
 )
 from sklearn.utils.multiclass import type_of_target
 
+from skproj.utils._survival import is_survival, read_survival
+
 N_SPLITS = 5
 
 
@@ -31,8 +33,9 @@ def make_splits(
     Samples that are stored in blocks, by class or by batch, would otherwise make test
     parts that are unlike the data. A number of folds, 5 for None, is stratified for a
     classification, and without a group on both sides of a split if there are `groups`,
-    which messages call `groups_name`. The `split_params` are for the `split` of a
-    splitter, besides `X`, `y` and `groups`.
+    which messages call `groups_name`. Folds of survival times are stratified by the
+    event if there are enough of both kinds, and a splitter gets the events as `y`. The
+    `split_params` are for the `split` of a splitter, besides `X`, `y` and `groups`.
 
     Returns a list of at least one pair of indices, (train, test). A ValueError is
     raised if `groups` does not suit the samples, if there are not enough samples or
@@ -41,6 +44,11 @@ def make_splits(
     """
     n_samples = X.shape[0]
     codes = None
+    if is_survival(y):
+        y = read_survival(y)["event"].astype(int)
+        n_folds = N_SPLITS if cv is None else cv
+        few = np.bincount(y, minlength=2).min()
+        classifier = isinstance(n_folds, numbers.Integral) and few >= n_folds
     if groups is not None:
         groups, codes = check_groups(groups, n_samples, groups_name)
     if cv is None or isinstance(cv, numbers.Integral):

@@ -1,0 +1,66 @@
+"""Survival times: targets with an event and a time for each sample."""
+
+import numpy as np
+
+DTYPE = np.dtype([("event", bool), ("time", np.float64)])
+FORMS = (
+    "a structured array with a boolean field, the event, and a field of numbers, the "
+    "time, in this order, or a DataFrame with the columns 'event' and 'time'"
+)
+
+
+def is_survival(y):
+    """Whether `y` has the form of survival times; its values are not looked at."""
+    columns = getattr(y, "columns", None)
+    if columns is not None:
+        return len(columns) == 2 and set(columns) == {"event", "time"}
+    dtype = getattr(y, "dtype", None)
+    names = getattr(dtype, "names", None)
+    if not names or len(names) != 2 or np.ndim(y) != 1:
+        return False
+    return dtype[0].kind == "b" and dtype[1].kind in "iuf"
+
+
+def read_survival(y, name="y"):
+    """Return events and times as an array of dtype `DTYPE`.
+
+    A ValueError says what does not suit.
+    """
+    if hasattr(y, "columns") and {"event", "time"} <= set(y.columns):
+        event, time = np.asarray(y["event"]), np.asarray(y["time"])
+    elif is_survival(y):
+        event, time = (y[field] for field in y.dtype.names)
+    else:
+        dtype = getattr(y, "dtype", None)
+        got = type(y).__name__ if dtype is None else f"dtype {dtype}"
+        if getattr(dtype, "names", None) is None and np.ndim(y):
+            got += f" and shape {np.shape(y)}"
+        raise ValueError(f"{name} must be {FORMS}, got {got}.")
+    event = _as_numbers(event, f"The events of {name} must be booleans, or 0 and 1")
+    wrong = (event != 0.0) & (event != 1.0)
+    if wrong.any():
+        raise ValueError(
+            f"The events of {name} must be booleans, or 0 and 1, got "
+            f"{event[wrong][0]} in sample {np.flatnonzero(wrong)[0]}."
+        )
+    time = _as_numbers(time, f"The times of {name} must be numbers")
+    wrong = ~(np.isfinite(time) & (time >= 0.0))
+    if wrong.any():
+        raise ValueError(
+            f"The times of {name} must be finite and not negative, got "
+            f"{time[wrong][0]} in sample {np.flatnonzero(wrong)[0]}."
+        )
+    target = np.empty(len(time), dtype=DTYPE)
+    target["event"] = event
+    target["time"] = time
+    return target
+
+
+def _as_numbers(values, rule):
+    """Convert booleans and numbers, also those of nullable columns, but not text."""
+    try:
+        if values.dtype.kind in "biufO":
+            return values.astype(np.float64)
+    except (TypeError, ValueError):  # what is missing in a column of objects
+        pass
+    raise ValueError(f"{rule}, without missing values, got dtype {values.dtype}.")
