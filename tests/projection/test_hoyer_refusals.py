@@ -92,9 +92,9 @@ def test_out_for_lists(rng):
         ({"sparsity": math.nan}, ValueError, "sparsity must be between 0 and 1"),
         ({"sparsity": "0.5"}, TypeError, "sparsity must be a real number"),
         ({"sparsity": True}, TypeError, "sparsity must be a real number"),
-        ({"target": "nonzeros"}, ValueError, "target must be 'hoyer' or 'zeros'"),
-        ({"scale": "l2"}, ValueError, "scale must be 'ls' or 'keep_l2'"),
-        ({"objective": "l2"}, ValueError, "objective must be 'surrogate' or 'ls'"),
+        ({"target": "nonzeros"}, ValueError, "target must be one of 'hoyer', 'zeros'"),
+        ({"scale": "l2"}, ValueError, "scale must be one of 'ls', 'keep_l2'"),
+        ({"objective": "l2"}, ValueError, "objective must be one of 'surrogate', 'ls'"),
         (
             {"objective": "ls", "target": "zeros"},
             ValueError,
