@@ -138,7 +138,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
     one radius is the same run, stopped there: with the same `scoring`, `cv` and an
     integer `random_state`, a grid search over `eta` finds the same scores. It takes far
     longer. With ``schedule="consensus"`` the folds keep as many features as the run of
-    all the samples at the same step, whatever their own radius; and for less than 400
+    all the samples at the same step, whatever their own radius; and for few
     samples the folds are the parts that rank the features.
 
     Samples whose class is missing in the training part of a split do not count for

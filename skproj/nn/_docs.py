@@ -129,8 +129,8 @@ AUTOENCODER_DOCS = {
         reconstruction_loss : {"huber", "squared_error"}, default="huber"
             Loss between features and reconstruction, averaged over the features that
             are still in training; the Huber loss changes from square to absolute
-            value at 1. With ``schedule="consensus"`` and less than 400 samples, it
-            compares the principal components of these features.
+            value at 1. With ``schedule="consensus"`` and few samples, it compares
+            the principal components of these features.
         reconstruction_weight : float, default=0.0
             Weight :math:`\\alpha` of the reconstruction loss in the objective. With 0
             the decoder is not trained, which saves a third to half of the time; it
@@ -208,12 +208,13 @@ AUTOENCODER_DOCS = {
         schedules "consensus" and "progressive". The weights of the last stage are not
         bounded by `eta`.
 
-        With ``schedule="consensus"`` and less than 400 distinct samples, five parts of
-        the samples, each without a fifth, have networks of their own. Features are
-        ranked with all of them; before the training they are scaled by a power of
-        their F statistics, which is 0 where there are as many samples as features; and
-        the networks of a classifier start each stage with new weights. See the
-        :ref:`description <training-schedule>`.
+        With ``schedule="consensus"``, distinct samples are few if they are less than
+        450, or less than half the number of features and at most 1500. Then five parts
+        of the samples, each without a fifth, have networks of their own. Features are
+        ranked with all of them, and before the training they are scaled by a power of
+        their F statistics, which is 0 where there are as many samples as features. With
+        less than 450 samples, the networks of a classifier start each stage with new
+        weights. See the :ref:`description <training-schedule>`.
 
         The projection of one `partial_fit` does not remove features for good: the next
         call trains all of them again. Lower `eta` from call to call with `set_params`

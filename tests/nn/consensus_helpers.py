@@ -4,9 +4,10 @@ import numpy as np
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skproj import SparseSupervisedAutoencoder
-from skproj.nn._training._consensus import FEW_SAMPLES
+from skproj.nn._training._consensus import FEW_SAMPLES, FEW_SAMPLES_PER_FEATURE
 
 FEW, MANY = 60, FEW_SAMPLES + 10
+WIDE = int(MANY / FEW_SAMPLES_PER_FEATURE) + 1  # features of which MANY are few samples
 SMALL = {"hidden_layer_sizes": (16,), "max_epochs": 4, "random_state": 0}
 SMALL |= {"learning_rate_init": 0.03}
 

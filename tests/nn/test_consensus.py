@@ -6,18 +6,25 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from consensus_helpers import FEW, MANY, SMALL, assert_alike, planted, quick
+from consensus_helpers import FEW, MANY, SMALL, WIDE, assert_alike, planted, quick
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
 
 from skproj import SparseSupervisedAutoencoder, SparseSupervisedAutoencoderRegressor
-from skproj.nn._training._consensus import N_PARTS, draw_parts
+from skproj.nn._training._consensus import (
+    FEW_SAMPLES,
+    MAX_ROTATED_SAMPLES,
+    N_PARTS,
+    draw_parts,
+    has_few_samples,
+)
 from skproj.persistence import dump, load
 from skproj.projection._registry import SPARSIFYING
 
 
 @pytest.mark.parametrize(
-    ("n_samples", "n_features"), [(FEW, 30), (FEW, 150), (MANY, 30), (MANY, 900)]
+    ("n_samples", "n_features"),
+    [(FEW, 30), (FEW, 150), (MANY, 30), (MANY, WIDE - 1), (MANY, WIDE)],
 )
 def test_number_of_features_is_met_and_its_radius_leads_there(n_samples, n_features):
     """A smaller radius keeps fewer features; that of a fit gives the fit again."""
@@ -29,9 +36,9 @@ def test_number_of_features_is_met_and_its_radius_leads_there(n_samples, n_featu
         assert model.module_.encoder[0].weight.shape == (16, k)
         again = quick(eta=model.eta_).fit(X, y)
         assert again.eta_ == model.eta_
-        if n_samples == MANY:
+        if not has_few_samples(n_samples, n_features):
             assert_alike(again, model, X, rtol=0)
-        else:  # the radii of new weights need not decrease: it may be reached earlier
+        else:  # the radii of all groups need not decrease: it may be reached earlier
             assert again.n_selected_features_ >= k
         etas.append(model.eta_)
     assert etas == sorted(etas, reverse=True)
@@ -191,21 +198,43 @@ def test_same_seed_and_number_of_threads(n_samples):
     assert not np.array_equal(other.predict_proba(X), model.predict_proba(X))
 
 
-def test_parts_leave_out_each_sample_once():
+@pytest.mark.parametrize(
+    ("n_samples", "n_features", "few"),
+    [
+        (FEW_SAMPLES - 1, 1, True),
+        (FEW_SAMPLES, 2 * FEW_SAMPLES, False),
+        (FEW_SAMPLES, 2 * FEW_SAMPLES + 1, True),
+        (MAX_ROTATED_SAMPLES, 2 * MAX_ROTATED_SAMPLES + 1, True),
+        (MAX_ROTATED_SAMPLES, 2 * MAX_ROTATED_SAMPLES, False),
+        (MAX_ROTATED_SAMPLES + 1, 10**6, False),
+    ],
+)
+def test_samples_are_few_by_themselves_or_for_their_features(
+    n_samples, n_features, few
+):
+    """Unless so many that principal directions take long."""
+    assert has_few_samples(n_samples, n_features) == few
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "n_features", "n_parts"),
+    [(FEW + 3, 30, N_PARTS), (3, 30, 3), (MANY, WIDE - 1, 0), (MANY, WIDE, N_PARTS)],
+)
+def test_parts_leave_out_each_sample_once(n_samples, n_features, n_parts):
     """With about equally many of each class; none where samples are many."""
-    X, y = planted(FEW + 3)
-    for n, n_parts in ((FEW + 3, N_PARTS), (3, 3)):
-        model = quick()
-        context = model._init_callback_context(max_subtasks=None)
-        part = model._validate_data(X[:n], y[:n])
-        encoded, trainer = model._prepare(*part, None, context)
-        shares = draw_parts(trainer, stratify=True)
-        assert shares.shape == (n_parts, n)
-        assert_array_equal((shares == 0.0).sum(axis=0), 1)
-        labels = np.array(encoded.targets)
-        for label in (0, 1):
-            counts = (shares[:, labels == label] == 0.0).sum(axis=1)
-            assert np.ptp(counts) <= 1
+    X, y = planted(n_samples, n_features)
+    model = quick()
+    context = model._init_callback_context(max_subtasks=None)
+    encoded, trainer = model._prepare(*model._validate_data(X, y), None, context)
+    shares = draw_parts(trainer, stratify=True)
+    assert shares.shape == (n_parts, n_samples)
+    if n_parts == 0:
+        return
+    assert_array_equal((shares == 0.0).sum(axis=0), 1)
+    labels = np.array(encoded.targets)
+    for label in (0, 1):
+        counts = (shares[:, labels == label] == 0.0).sum(axis=1)
+        assert np.ptp(counts) <= 1
 
 
 @pytest.mark.parametrize(

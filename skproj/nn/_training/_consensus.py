@@ -22,10 +22,14 @@ from skproj.nn._training._schedule import (
 from skproj.nn._training._stack import NetworkStack, n_networks_for
 from skproj.nn._training._tensors import copy_generator
 
-# Below this many samples, features are ranked with all groups of samples, and with what
-# each of them says about the target. Weights of a classifier then say more about the
+# Below this many samples, and below this many for each feature, features are ranked
+# with all groups of samples, and with what each of them says about the target; networks
+# see principal directions, which for more than the last number of samples take longer
+# than they save. Below the first number, weights of a classifier say more about the
 # samples than about the features: each stage starts with new ones.
-FEW_SAMPLES = 400
+FEW_SAMPLES = 450
+FEW_SAMPLES_PER_FEATURE = 0.5
+MAX_ROTATED_SAMPLES = 1500
 
 # Parts of the samples that also rank the features, each without one of them.
 N_PARTS = 5
@@ -33,11 +37,6 @@ N_PARTS = 5
 # Above this many features per sample, a projection keeps at most half of them.
 WIDE_FEATURES_PER_SAMPLE = 4
 WIDE_KEEP_FRACTION = 0.5
-
-# Principal directions of more samples, or of not many more features than samples, take
-# longer than they save.
-MAX_ROTATED_SAMPLES = 1500
-ROTATED_FEATURES_PER_SAMPLE = 2
 
 
 @dataclass(frozen=True)
@@ -158,7 +157,7 @@ class ConsensusSchedule:
         weight /= weight.mean(axis=1, keepdims=True)
         n_features = train.X.shape[1]
         prior = np.ones((len(weight), n_features))
-        if len(train) < FEW_SAMPLES:
+        if has_few_samples(len(train), n_features):
             prior = feature_prior(train, weight)
         return _Stage(
             schedule=self,
@@ -248,9 +247,9 @@ class _Stage:
         self.weight, self.prior = weight, prior
         self.columns, self.eta, self.importances = columns, eta, importances
         self.n_samples = int((weight > 0).sum(axis=1).max())
-        self.has_few_samples = self.n_samples < FEW_SAMPLES
+        self.has_few_samples = has_few_samples(self.n_samples, prior.shape[1])
         is_regression = template.data.train.y.is_floating_point()
-        self.restarts = self.has_few_samples and not is_regression
+        self.restarts = self.n_samples < FEW_SAMPLES and not is_regression
         self.trainer = self._make_trainer(generator, history)
         if before is not None:
             self._take_weights(before)
@@ -375,7 +374,7 @@ class _Stage:
                 np.flatnonzero(weight),
                 columns,
                 prior,
-                rotate=self._rotates(len(columns)),
+                rotate=self.has_few_samples,
             )
             for weight, columns, prior in zip(
                 self.weight, self.columns, self.prior, strict=True
@@ -410,12 +409,6 @@ class _Stage:
                 fitted_state=lambda _: fitted_state(self._network_trainer(0)),
             ),
         )
-
-    def _rotates(self, n_columns):
-        if self.has_few_samples:
-            return True
-        is_wide = n_columns > ROTATED_FEATURES_PER_SAMPLE * self.n_samples
-        return is_wide and self.n_samples <= MAX_ROTATED_SAMPLES
 
     @torch.no_grad()
     def _take_weights(self, before):
@@ -491,6 +484,14 @@ class _Stage:
         )
 
 
+def has_few_samples(n_samples, n_features):
+    """Return whether the samples are few, for this number of features."""
+    if n_samples < FEW_SAMPLES:
+        return True
+    is_wide = n_samples < FEW_SAMPLES_PER_FEATURE * n_features
+    return is_wide and n_samples <= MAX_ROTATED_SAMPLES
+
+
 def draw_parts(trainer, *, stratify):
     """Leave out each sample once, where the ranking asks for parts of the samples.
 
@@ -505,14 +506,15 @@ def draw_parts(trainer, *, stratify):
     shares : ndarray of shape (n_parts, n_samples)
         0 for a sample that is left out, else 1.
     """
-    n_samples = len(trainer.data.train)
-    if n_samples >= FEW_SAMPLES:
+    train = trainer.data.train
+    n_samples = len(train)
+    if not has_few_samples(n_samples, train.X.shape[1]):
         return np.ones((0, n_samples))
     device = trainer.generator.device
     order = torch.randperm(n_samples, generator=trainer.generator, device=device)
     order = order.cpu().numpy()
     if stratify:
-        labels = trainer.data.train.y.cpu().numpy()
+        labels = train.y.cpu().numpy()
         order = order[np.argsort(labels[order], kind="stable")]
     shares = np.ones((min(N_PARTS, n_samples), n_samples))
     shares[np.arange(n_samples) % len(shares), order] = 0.0
