@@ -68,7 +68,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         the radius with the best mean score, "one-standard-error" the smallest one whose
         mean score is at most one standard error worse.
         "parsimonious" smooths the mean scores over similar numbers of features, and
-        takes the best one less 0.4 / sqrt(n_samples) for each factor of e by which
+        takes the best one less 0.6 / sqrt(n_samples) for each factor of e by which
         there are more than 30 features: twice as many must raise the score by 0.028 of
         100 samples.
     n_jobs : int, default=None

@@ -8,7 +8,7 @@ SELECTION_RULES = ("best", "one-standard-error")
 # "parsimonious" takes more features than the first number only for a higher score: for
 # each factor of e, by the second one over the root of the number of samples.
 FREE_FEATURES = 30
-SCORE_PER_FACTOR = 0.4
+SCORE_PER_FACTOR = 0.6
 # Scores are smoothed over this width in logarithms of the number of features, which is
 # divided by the number of samples, and at most the second one.
 SMOOTHING_WIDTH = 200.0
