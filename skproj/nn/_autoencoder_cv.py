@@ -69,7 +69,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         mean score is at most one standard error worse.
         "parsimonious" smooths the mean scores over similar numbers of features, and
         takes the best one less 0.6 / sqrt(n_samples) for each factor of e by which
-        there are more than 30 features: twice as many must raise the score by 0.028 of
+        there are more than 30 features: twice as many must raise the score by 0.042 of
         100 samples.
     n_jobs : int, default=None
         Number of folds to run in parallel, as in joblib; None means 1. Not used with
