@@ -38,7 +38,7 @@ def plot_ranks(fits, titles, path):
     width = critical_difference(len(names), n_tables)
     runs = cliques(values, width)
 
-    figure, axes = plt.subplots(figsize=(7.5, 1.2 + 0.28 * len(names)))
+    figure, axes = plt.subplots(figsize=(7.5, 1.4 + 0.28 * len(names)))
     lines = -np.arange(len(names), dtype=float)
     axes.hlines(lines, 1, values, color="0.85", linewidth=1)
     axes.plot(values, lines, "o", color="C0")
@@ -46,10 +46,10 @@ def plot_ranks(fits, titles, path):
         place = len(names) + 0.3 + 0.25 * i
         axes.plot([place, place], lines[[first, last]], color="0.3", linewidth=3)
     axes.plot([1, 1 + width], [1.0, 1.0], color="C3", linewidth=3)
-    axes.text(1 + width, 1.0, f"  critical difference {width:.2f}", va="center")
+    axes.text(1, 1.2, f"critical difference {width:.2f}", va="bottom")
     axes.set_yticks(lines, [f"{titles[name]} ({ranks[name]:.2f})" for name in names])
     axes.set_xlim(0.8, len(names) + 0.5 + 0.25 * len(runs))
-    axes.set_ylim(lines[-1] - 0.6, 1.6)
+    axes.set_ylim(lines[-1] - 0.6, 2.2)
     axes.set_xticks(range(1, len(names) + 1))
     axes.set_xlabel(f"mean rank of the accuracy on {n_tables} tables")
     for side in ("top", "right", "left"):
