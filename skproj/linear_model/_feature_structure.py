@@ -37,6 +37,26 @@ class FeatureStructure:
         """Whether there are groups of several features."""
         return np.max(self.sizes, initial=1) > 1
 
+    @property
+    def plain(self):
+        """Whether each feature is a group of weight 1, and all are in the ball."""
+        no_columns = self.columns is None and self.weights is None
+        return no_columns and not self.grouped and len(self.forced) == 0
+
+    @property
+    def n_groups(self):
+        """Number of groups."""
+        if np.ndim(self.sizes):
+            return len(self.sizes)
+        n_columns = self.n_features if self.columns is None else len(self.columns)
+        return n_columns // self.sizes
+
+    def all_features(self):
+        """Return the sorted features that are in the ball or always in the model."""
+        if self.columns is None:
+            return np.arange(self.n_features)
+        return np.union1d(self.columns, self.forced)
+
     def check_n_samples(self, n_samples):
         """Refuse more forced features than the samples determine."""
         if len(self.forced) >= n_samples:
@@ -101,8 +121,8 @@ def make_structure(
     weights = np.ones(n_features)
     if feature_weights is not None:
         weights = _check_weights(feature_weights, n_features)
-    forced = _find_features(always_keep, n_features, names, "always_keep")
-    never = _find_features(never_keep, n_features, names, "never_keep")
+    forced = find_features(always_keep, n_features, names, "always_keep")
+    never = find_features(never_keep, n_features, names, "never_keep")
     weights[never] = np.inf
     both = forced[np.isinf(weights[forced])]
     if len(both):
@@ -114,7 +134,7 @@ def make_structure(
     in_ball[forced] = False
     groups = []
     if feature_groups is not None:
-        groups = _find_groups(feature_groups, n_features, names)
+        groups = find_groups(feature_groups, n_features, names)
     columns, sizes = _arrange(groups, in_ball)
     weights = weights[columns] * np.sqrt(np.repeat(sizes, sizes))
     return FeatureStructure(
@@ -141,7 +161,7 @@ def _check_weights(feature_weights, n_features):
     return weights
 
 
-def _find_features(features, n_features, names, parameter):
+def find_features(features, n_features, names, parameter):
     """Return the sorted indices of features given by index, by name or by a mask."""
     if features is None:
         return np.zeros(0, dtype=np.intp)
@@ -183,14 +203,14 @@ def _find_names(wanted, names, parameter):
     return np.array([places[name] for name in wanted], dtype=np.intp)
 
 
-def _find_groups(feature_groups, n_features, names):
+def find_groups(feature_groups, n_features, names):
     """Return an array of features for each group that is named, or has a label."""
     groups = feature_groups
     if isinstance(groups, Mapping):
         groups = list(groups.values())
     elif not any(np.ndim(group) for group in groups):
         return _group_by_label(groups, n_features)
-    found = [_find_features(g, n_features, names, "feature_groups") for g in groups]
+    found = [find_features(g, n_features, names, "feature_groups") for g in groups]
     if not all(len(group) for group in found):
         raise ValueError("feature_groups must not have a group without features.")
     return found

@@ -29,21 +29,24 @@ class RowGroups:
             return array
         return array.reshape(-1, self.sizes * array.shape[1])
 
-    def project(self, ball, array, radius, n_threads):
-        """Project onto a ball of these groups."""
+    def as_matrix(self, array):
+        """Return a matrix, dense or compressed, of a row per group."""
         if self.equal:
-            rows = ball.project(
-                self.as_rows(array), radius, axis=1, n_threads=n_threads
-            )
-            return rows.reshape(array.shape)
+            return self.as_rows(array)
         indptr = array.shape[1] * np.append(self.starts, array.shape[0])
-        entries = sparse.csr_array(
+        return sparse.csr_array(
             (array.ravel(), np.arange(array.size), indptr),
             shape=(len(self.sizes), array.size),
         )
-        entries = ball.project(entries, radius, axis=1, n_threads=n_threads)
+
+    def project(self, ball, array, radius, n_threads):
+        """Project onto a ball of these groups."""
+        matrix = self.as_matrix(array)
+        matrix = ball.project(matrix, radius, axis=1, n_threads=n_threads)
+        if self.equal:
+            return matrix.reshape(array.shape)
         projected = np.zeros(array.size)
-        projected[entries.indices] = entries.data
+        projected[matrix.indices] = matrix.data
         return projected.reshape(array.shape)
 
     def norms(self, array, order):

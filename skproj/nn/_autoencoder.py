@@ -34,6 +34,7 @@ class SparseSupervisedAutoencoder(NetworkClassifierMixin, BaseSparseAutoencoder)
     {layers}
     {radius}
     {ball}
+    {feature_structure}
     {network}
     {schedule}
     {steps}
@@ -115,6 +116,10 @@ class SparseSupervisedAutoencoder(NetworkClassifierMixin, BaseSparseAutoencoder)
         eta=10.0,
         n_features_to_select=None,
         projection="l12",
+        feature_weights=None,
+        always_keep=None,
+        never_keep=None,
+        feature_groups=None,
         activation="silu",
         reconstruction_loss="huber",
         reconstruction_weight=0.0,
@@ -142,6 +147,10 @@ class SparseSupervisedAutoencoder(NetworkClassifierMixin, BaseSparseAutoencoder)
         self.eta = eta
         self.n_features_to_select = n_features_to_select
         self.projection = projection
+        self.feature_weights = feature_weights
+        self.always_keep = always_keep
+        self.never_keep = never_keep
+        self.feature_groups = feature_groups
         self.activation = activation
         self.reconstruction_loss = reconstruction_loss
         self.reconstruction_weight = reconstruction_weight
@@ -223,6 +232,7 @@ class SparseSupervisedAutoencoderRegressor(
     {layers}
     {radius}
     {ball}
+    {feature_structure}
     {loss}
     {network}
     {regression_schedule}
@@ -296,6 +306,10 @@ class SparseSupervisedAutoencoderRegressor(
         eta=10.0,
         n_features_to_select=None,
         projection="l12",
+        feature_weights=None,
+        always_keep=None,
+        never_keep=None,
+        feature_groups=None,
         loss="squared_error",
         activation="silu",
         reconstruction_loss="huber",
@@ -322,6 +336,10 @@ class SparseSupervisedAutoencoderRegressor(
         self.eta = eta
         self.n_features_to_select = n_features_to_select
         self.projection = projection
+        self.feature_weights = feature_weights
+        self.always_keep = always_keep
+        self.never_keep = never_keep
+        self.feature_groups = feature_groups
         self.loss = loss
         self.activation = activation
         self.reconstruction_loss = reconstruction_loss

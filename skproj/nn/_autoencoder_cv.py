@@ -19,6 +19,7 @@ from skproj.nn._autoencoder_folds import (
     train_side_by_side,
 )
 from skproj.nn._docs import AUTOENCODER_DOCS
+from skproj.nn._feature_parameters import by_index
 from skproj.utils._docs import shared_docs
 from skproj.utils._path_search import SELECTION_RULES, choose_row, tabulate_scores
 from skproj.utils._splits import make_splits
@@ -75,6 +76,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         Number of folds to run in parallel, as in joblib; None means 1. Not used with
         ``schedule="consensus"``, where all folds are one run.
     {ball}
+    {feature_structure}
     {network}
     {schedule}
     {steps}
@@ -216,6 +218,10 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         selection_rule="parsimonious",
         n_jobs=None,
         projection="l12",
+        feature_weights=None,
+        always_keep=None,
+        never_keep=None,
+        feature_groups=None,
         activation="silu",
         reconstruction_loss="huber",
         reconstruction_weight=0.0,
@@ -241,6 +247,10 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         super().__init__(
             hidden_layer_sizes,
             projection=projection,
+            feature_weights=feature_weights,
+            always_keep=always_keep,
+            never_keep=never_keep,
+            feature_groups=feature_groups,
             activation=activation,
             reconstruction_loss=reconstruction_loss,
             reconstruction_weight=reconstruction_weight,
@@ -455,6 +465,10 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         parameters = self.get_params(deep=False)
         for name in ("etas", "cv", "scoring", "selection_rule", "n_jobs"):
             del parameters[name]
+        # The folds are arrays, without names.
+        names = getattr(self, "feature_names_in_", None)
+        indexed = by_index(self._feature_parameters(), self.n_features_in_, names)
+        parameters |= indexed
         parameters["input_noise"] = input_noise
         parameters["final_noise"] = 0.0  # each path is given its own
         # Nothing is held back: the calibration takes the predictions of the folds.

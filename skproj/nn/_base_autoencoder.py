@@ -9,8 +9,10 @@ from abc import abstractmethod
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
+from skproj.linear_model._feature_structure import make_structure
 from skproj.nn._base_network import DIFFERENT_NETWORK, FIT_STACKLEVEL, BaseNetwork
 from skproj.nn._docs import AUTOENCODER_DOCS
+from skproj.nn._feature_parameters import FEATURE_PARAMETERS, by_index, of_columns
 from skproj.nn._training._column_projection import ColumnProjection
 from skproj.nn._training._consensus import ConsensusSchedule, draw_parts
 from skproj.nn._training._network import Autoencoder, first_layer, make_mlp
@@ -31,12 +33,22 @@ from skproj.utils._validation import (
     atomic_fit,
     check_is_fitted,
 )
+from skproj.utils._wording import join_names
+
+# Bound of the weights of features and of their inverses: norms in single precision do
+# not overflow.
+MAX_WEIGHT = 1e12
 
 
 def _rename_parameters(state):
     """Turn a saved state of version 1 into one of version 2."""
     new_names = {"descent": "schedule", "survival_rate": "keep_fraction"}
     return {new_names.get(name, name): value for name, value in state.items()}
+
+
+def _add_feature_parameters(state):
+    """Turn a saved state of version 2 into one of version 3."""
+    return {**dict.fromkeys(FEATURE_PARAMETERS), **state}
 
 
 class BaseSparseAutoencoder(
@@ -52,6 +64,10 @@ class BaseSparseAutoencoder(
             None,
         ],
         "projection": [StrOptions({*SPARSIFYING, "hoyer"}), callable],
+        "feature_weights": ["array-like", None],
+        "always_keep": ["array-like", None],
+        "never_keep": ["array-like", None],
+        "feature_groups": ["array-like", dict, None],
         "reconstruction_loss": [StrOptions(set(REGRESSION_LOSSES))],
         "reconstruction_weight": [Interval(numbers.Real, 0, None, closed="left")],
         "schedule": [StrOptions({"consensus", *KINDS})],
@@ -68,7 +84,7 @@ class BaseSparseAutoencoder(
         "n_selected_features_",
     )
 
-    _state_migrations = (_rename_parameters,)
+    _state_migrations = (_rename_parameters, _add_feature_parameters)
 
     # Fitted attributes whose last axis is that of the features.
     _feature_attributes = ("feature_importances_",)
@@ -121,10 +137,15 @@ class BaseSparseAutoencoder(
             raise ValueError(
                 f"n_features_to_select must be an integer, got {wanted!r} instead."
             )
-        if wanted > n_features:
+        structure = self._projection().structure
+        n_free = len(structure.all_features()) - len(structure.forced)
+        if wanted > n_free:
+            reason = ""
+            if n_free < n_features:
+                reason = " that always_keep, never_keep and feature_weights leave"
             raise ValueError(
-                f"n_features_to_select={wanted} exceeds the number of features, "
-                f"{n_features}."
+                f"n_features_to_select={wanted} exceeds the number of features"
+                f"{reason}, {n_free}."
             )
         if self.schedule == "projected":
             raise ValueError(
@@ -136,14 +157,17 @@ class BaseSparseAutoencoder(
     def _learn(self, X, encoded):
         """Train one epoch on a part of the data, then project: a `partial_fit`."""
         target = self._sparsity_target(X.shape[1])
+        X = self._usable_columns(X)
         state, trainer = self._resume(X, encoded)
         schedule = self._schedule()
         with torch_threads(self.n_threads):
             trainer.train_epoch(state.optimizer)
-            eta = schedule.project_to_target(trainer, target)
+            eta, norms = schedule.project_to_target(trainer, target)
             # All features stay in training; the fitted network is a small copy.
             fitted = trainer.branch()
-            importances = schedule.drop_zero_columns(fitted, at_most=target.n_features)
+            importances = schedule.drop_columns(
+                fitted, norms, at_most=target.n_features
+            )
             result = SparseResult(fitted, eta, importances)
             self._set_state(self._fitted_state(encoded, fitted, result))
         state.is_learning = False
@@ -239,7 +263,49 @@ class BaseSparseAutoencoder(
                 yield states_of(results.of_groups), functools.partial(refine, results)
 
     def _projection(self):
-        return ColumnProjection(self.projection, self.n_features_in_, self.n_threads)
+        return ColumnProjection(self.projection, self._structure(), self.n_threads)
+
+    def _feature_parameters(self):
+        return {name: getattr(self, name) for name in FEATURE_PARAMETERS}
+
+    def _structure(self):
+        """Return what the parameters say about the features."""
+        structure = make_structure(
+            self.n_features_in_,
+            getattr(self, "feature_names_in_", None),
+            **self._feature_parameters(),
+        )
+        weights = np.ones(1)
+        if self.feature_weights is not None:
+            weights = np.asarray(self.feature_weights, dtype=np.float64)
+        beyond = (weights < 1.0 / MAX_WEIGHT) | (weights > MAX_WEIGHT)
+        beyond &= np.isfinite(weights)
+        if beyond.any():
+            raise ValueError(
+                f"feature_weights must be from {1.0 / MAX_WEIGHT:g} to {MAX_WEIGHT:g}, "
+                f"or infinite, got {weights[beyond][0]:g}."
+            )
+        if len(structure.all_features()) == 0:
+            raise ValueError(
+                "never_keep and infinite feature_weights must leave a feature, got all "
+                f"{self.n_features_in_}."
+            )
+        if structure.grouped and (callable(self.projection) or self.projection == "l1"):
+            names = sorted({*SPARSIFYING, "hoyer"} - {"l1"})
+            raise ValueError(
+                f"feature_groups needs one of the projections {join_names(names)}, "
+                f"whose norms have groups, got projection={self.projection!r}."
+            )
+        return structure
+
+    def _usable_features(self):
+        return self._structure().all_features()
+
+    def _layer_settings(self):
+        usable = self._usable_features()
+        if len(usable) == self.n_features_in_:
+            return super()._layer_settings()
+        return *super()._layer_settings(), tuple(usable.tolist())
 
     def _fitted_state(self, encoded, trainer, result=None):
         module = trainer.module
@@ -250,6 +316,9 @@ class BaseSparseAutoencoder(
             norms = result.importances
         importances = np.zeros(self.n_features_in_, dtype=norms.dtype)
         importances[trainer.data.columns] = norms
+        forced = self._structure().forced
+        smallest = np.finfo(norms.dtype).tiny
+        importances[forced] = np.maximum(importances[forced], smallest)
         state = {
             **encoded.attributes,
             "module_": module,
@@ -265,10 +334,14 @@ class BaseSparseAutoencoder(
 
     def _warn_if_few_are_selected(self):
         n_selected = self.n_selected_features_
-        wanted = self.n_features_to_select
-        if wanted is not None and n_selected < wanted:
+        structure, wanted = self._structure(), self.n_features_to_select
+        n_free = n_selected - len(structure.forced)
+        reachable = wanted
+        if wanted is not None and structure.grouped:  # groups may not add up to it
+            reachable = 1 if np.ndim(structure.sizes) else structure.reachable(wanted)
+        if wanted is not None and n_free < reachable:
             message = (
-                f"Only {n_selected} features could be selected, fewer than "
+                f"Only {n_free} features could be selected, fewer than "
                 f"n_features_to_select={wanted}: the other columns of the first layer "
                 "are zero, or the projection cannot keep more."
             )
@@ -325,14 +398,20 @@ class BaseSparseAutoencoder(
     def _take_weights(self, module, fitted, encoded):
         """Make a new network continue the previous fit."""
         if (
-            len(self.feature_importances_) != module.encoder[0].in_features
+            len(self.feature_importances_) != self.n_features_in_
             or first_layer(fitted).dtype != first_layer(module).dtype
             or len(first_layer(fitted)) != len(first_layer(module))
             or str(fitted.encoder[1:]) != str(module.encoder[1:])
             or not self._has_same_targets(encoded)
         ):
             raise ValueError(DIFFERENT_NETWORK)
-        module.put_features(fitted, self._columns_)
+        usable = self._usable_features()
+        still_usable = np.isin(self._columns_, usable)
+        if not still_usable.all():
+            fitted = copy.deepcopy(fitted)
+            fitted.keep_features(np.flatnonzero(still_usable))
+        places = np.searchsorted(usable, self._columns_[still_usable])
+        module.put_features(fitted, places)
 
     def _latent(self, X):
         return self._apply(lambda module, rows: module.encoder(rows), X)
@@ -423,6 +502,9 @@ class BaseSparseAutoencoder(
             raise ValueError("No feature is selected, so there is no compact model.")
         model = copy.deepcopy(self)
         vars(model).pop("_stream_", None)
+        names = getattr(self, "feature_names_in_", None)
+        indexed = by_index(self._feature_parameters(), self.n_features_in_, names)
+        model.set_params(**of_columns(indexed, self._columns_))
         model.n_features_in_ = len(self._columns_)
         model._columns_ = np.arange(len(self._columns_))
         for name in (*self._feature_attributes, "feature_names_in_"):

@@ -61,7 +61,8 @@ MAX_AUTO_BATCH_SIZE = 128
 
 DIFFERENT_NETWORK = (
     "warm_start=True and partial_fit need the classes, number of features, dtype, "
-    "activation and hidden_layer_sizes of the previous fit, which differ."
+    "activation and hidden_layer_sizes of the previous fit, partial_fit also its "
+    "never_keep, which differ."
 )
 
 # Frames between a method called by `fit` and the caller of `fit`, with its decorators.
@@ -193,6 +194,18 @@ class BaseNetwork(
     def _check_partial_fit(self):
         """Raise an AttributeError if a part of the data cannot be learned."""
 
+    def _usable_features(self):
+        """Return the sorted indices of the features that the network may use."""
+        return np.arange(self.n_features_in_)
+
+    def _usable_columns(self, X):
+        """Return these columns, as a C-contiguous array or a CSR matrix."""
+        features = self._usable_features()
+        if len(features) == X.shape[1]:
+            return X
+        X = X[:, features]
+        return X if sparse.issparse(X) else np.ascontiguousarray(X)
+
     def _n_network_outputs(self, encoded):
         """Return how many numbers the network computes for a sample."""
         return encoded.n_outputs
@@ -240,16 +253,18 @@ class BaseNetwork(
 
     def _prepare(self, X, y, sample_weight, context, *, callbacks_may_stop=True):
         """Return the encoded targets, and a trainer with a new network for them."""
+        metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
+        arguments = {"estimator": self, "X": X, "y": y, "metadata": metadata}
+        X = self._usable_columns(X)
         encoded = self._encode_targets(X, y, sample_weight)
         random_state = check_random_state(self.random_state)
         fitted = getattr(self, "module_", None) if self.warm_start else None
         start = self._network(X, encoded, random_state, fitted)
         train, held_back = self._split(encoded, random_state)
         trainer = self._make_trainer(X, encoded, start, train, held_back)
-        metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
         trainer.callbacks = FitCallbacks(
             context,
-            arguments={"estimator": self, "X": X, "y": y, "metadata": metadata},
+            arguments=arguments,
             fitted_state=lambda other: self._fitted_state(encoded, other.branch()),
             may_stop=callbacks_may_stop,
         )
@@ -286,7 +301,7 @@ class BaseNetwork(
         data = TrainingData(
             train=samples(train),
             validation=None if held_back is None else samples(held_back),
-            columns=np.arange(X.shape[1]),
+            columns=self._usable_features(),
         )
         options = TrainingOptions(
             max_epochs=self.max_epochs,

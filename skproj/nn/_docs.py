@@ -112,6 +112,8 @@ AUTOENCODER_DOCS = {
             Number of features to select instead of giving `eta`, which is not used
             then: the schedule ends with the projection whose radius, `eta_`, keeps
             this number. A fit at that `eta` may reach it earlier, with more features.
+            Of `feature_groups` it keeps as many as have at most this number of features
+            together, and one at least; `always_keep` comes on top.
     """,
     "ball": """
         projection : str or callable, default="l12"
@@ -121,6 +123,29 @@ AUTOENCODER_DOCS = {
             sparsity `eta`, between 0 and 1, where larger is sparser; or a function
             ``projection(W, radius, axis=0)`` that returns an array of the shape of
             `W`.
+    """,
+    "feature_structure": """
+        feature_weights : array-like of shape (n_features,), default=None
+            Positive weights of the features: the columns of the first layer are divided
+            by them before a projection and multiplied by them afterwards. A feature of
+            a small weight is selected earlier, and shrunk less. The weight infinity is
+            that of `never_keep`.
+        always_keep : array-like of int, str or bool, default=None
+            Features whose columns are not projected, by index, by name, or as a mask of
+            all. They are always selected, and do not count for the radius or for
+            `n_features_to_select`.
+        never_keep : array-like of int, str or bool, default=None
+            Features that the network does not have from the start. It is that of X
+            without them, which also means that it does not reconstruct them.
+        feature_groups : array-like or dict, default=None
+            Groups of features that are selected together: a label, str or int, for each
+            feature, or a list of lists of features (indices or names), or a dict of
+            such lists; features in none of these are selected on their own. The norm of
+            a group is that of the columns of all its features, over the square root of
+            its number of features. Features of `always_keep` and `never_keep` are left
+            out of their groups. A feature in several groups is selected with any of
+            them; for a projection its column is divided among them in equal parts. Not
+            for the l1 ball and callables.
     """,
     "network": """
         activation : str, default="silu"
@@ -190,9 +215,11 @@ AUTOENCODER_DOCS = {
             First-layer weights of the encoder; columns of removed features are zero.
         feature_importances_ : ndarray of shape (n_features,)
             Norms of the columns of the first layer when it was last projected, in the
-            inner norm of the ball; zero for features that were not selected.
+            inner norm of the ball; zero for features that were not selected. With
+            `feature_weights` they are divided by these; with `feature_groups` they are
+            those of the groups. Those of `always_keep` are positive in any case.
         n_selected_features_ : int
-            Number of features with a nonzero column.
+            Number of features with a nonzero column, and of `always_keep`.
         loss_curve_ : list of float
             Mean training loss of each epoch, through all stages.
         {history}

@@ -6,6 +6,7 @@ from autoencoder_helpers import SCHEDULES, SMALL, assert_same_model, quick
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 
+from skproj.linear_model._feature_structure import FeatureStructure
 from skproj.nn._training._column_projection import ColumnProjection
 from skproj.nn._training._consensus import draw_parts
 from skproj.projection import hoyer_sparsity
@@ -156,7 +157,7 @@ def test_hoyer_projection_of_parts_and_for_a_number_of_features(wide):
 
 def test_hoyer_sparsity_with_equal_norms():
     """At least as many columns stay as were asked for, and all of the tied ones."""
-    projection = ColumnProjection("hoyer", n_features=6, n_threads=1)
+    projection = ColumnProjection("hoyer", FeatureStructure(6), n_threads=1)
     W = np.array([[3.0, 1.0, -1.0, 1.0, 0.5]])
     for wanted, left in ((1, 1), (2, 4), (3, 4), (4, 4), (5, 5)):
         P = projection.project(W, projection.eta_for(W, wanted))
@@ -167,7 +168,7 @@ def test_hoyer_sparsity_with_equal_norms():
 @pytest.mark.parametrize("method", [*SPARSIFYING, "hoyer", clip_columns])
 def test_density_is_larger_where_more_columns_are_kept(method):
     """Whether `eta` is a radius or a sparsity, also at both ends."""
-    projection = ColumnProjection(method, n_features=6, n_threads=1)
+    projection = ColumnProjection(method, FeatureStructure(6), n_threads=1)
     W = np.random.default_rng(0).normal(size=(4, 6))
     etas = [projection.eta_for(W, k) for k in range(7)]
     assert (etas[0], etas[-1]) == (projection.sparsest, projection.densest)

@@ -1,12 +1,15 @@
 """The `projection` parameter of an autoencoder: how columns of weights are removed."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
+from skproj.linear_model._feature_structure import FeatureStructure
+from skproj.nn._training._column_groups import ColumnGroups
 from skproj.projection import hoyer_sparsity, projection_hoyer, radius_for_sparsity
-from skproj.projection._registry import BALLS, project_by_callable, weight_norms
+from skproj.projection._registry import BALLS, project_by_callable
 
 
 @dataclass(frozen=True)
@@ -21,18 +24,37 @@ class ColumnProjection:
     ----------
     method : str or callable
         The `projection` parameter of an estimator.
-    n_features : int
-        Number of all features, of which the weights may have a part only.
+    structure : FeatureStructure
+        What the constraint makes of the features.
     n_threads : int or None
+    columns : ndarray of int of shape (n_columns,) or None
+        The features of the columns of weights; None for all of the structure.
     """
 
     method: object
-    n_features: int
+    structure: FeatureStructure
     n_threads: int | None
+    columns: np.ndarray | None = None
+
+    def of(self, columns):
+        """Return the projection of weights that have the columns of these features."""
+        return self if self.structure.plain else replace(self, columns=columns)
+
+    @cached_property
+    def groups(self):
+        """The columns as the groups that are removed together."""
+        return ColumnGroups.arrange(self.structure, self.columns)
 
     @property
     def _is_hoyer(self):
         return isinstance(self.method, str) and self.method == "hoyer"
+
+    @property
+    def _order(self):
+        """Order of the norm of a group that adds up to that of the ball."""
+        if self._is_hoyer or callable(self.method):
+            return 2
+        return BALLS[self.method].inner_norm
 
     @property
     def densest(self):
@@ -43,6 +65,17 @@ class ColumnProjection:
     def sparsest(self):
         """The `eta` that keeps as few columns as possible."""
         return 1.0 if self._is_hoyer else 0.0
+
+    def next_count(self, n_columns, fraction):
+        """Return how many columns are left by a projection that keeps a share of them.
+
+        Columns outside of the ball do not count. It is 0 if nothing but all or none of
+        them can be left.
+        """
+        n_free = self.groups.n_free(n_columns)
+        if self.groups.is_one:
+            return 0
+        return max(0, min(math.ceil(fraction * n_free), n_free - 1))
 
     def check_eta(self, eta):
         """Return a positive number that was given as `eta`.
@@ -71,63 +104,97 @@ class ColumnProjection:
         ValueError
             If a callable returns something that is no projection.
         """
-        if callable(self.method):
-            return project_by_callable(self.method, W, eta, axis=0)
-        if not self._is_hoyer:
-            ball = BALLS[self.method]
-            return ball.project(W, eta, axis=0, n_threads=self.n_threads)
-        norms = self._all_norms(W)
-        projected = projection_hoyer(norms, eta, n_threads=self.n_threads)
-        shares = np.divide(projected, norms, out=projected, where=norms > 0.0)
-        return W * shares[: W.shape[1]].astype(W.dtype)
+        return self.project_and_rank(W, eta)[0]
+
+    def project_and_rank(self, W, eta):
+        """Project weights; return a new array, and the norms of its columns.
+
+        These are as `norms` returns them, but know which groups were removed.
+        """
+        V = self._project_groups(self.groups.spread(W), eta)
+        norms = self.groups.of_columns(
+            self.groups.norms(V, self._order), W, self._order
+        )
+        return self.groups.gather(V, W), norms
 
     def norms(self, W):
-        """Return the norms of the columns, in the inner norm of the ball."""
-        method = "l12" if self._is_hoyer else self.method
-        return weight_norms(method, W, axis=0)
+        """Return the norms of the columns, in the inner norm of the ball.
 
-    def _all_norms(self, W):
-        """Return the norms of the columns of all features in float64."""
-        norms = np.zeros(self.n_features)
-        norms[: W.shape[1]] = np.linalg.norm(W.astype(np.float64), axis=0)
+        That of a column in groups is the largest of theirs.
+        """
+        norms = self.groups.norms(self.groups.spread(W), self._order)
+        return self.groups.of_columns(norms, W, self._order)
+
+    def _project_groups(self, V, eta):
+        if V.shape[1] == 0:
+            return V
+        if callable(self.method):
+            return project_by_callable(self.method, V, eta, axis=0)
+        if not self._is_hoyer:
+            ball = BALLS[self.method]
+            return self.groups.project(ball, V, eta, self.n_threads)
+        norms = self._all_norms(V)
+        projected = projection_hoyer(norms, eta, n_threads=self.n_threads)
+        shares = np.divide(projected, norms, out=projected, where=norms > 0.0)
+        shares = self.groups.repeat(shares[: self.groups.count(V)])
+        return V * shares.astype(V.dtype)
+
+    def _all_norms(self, V):
+        """Return the norms of all groups in float64; those removed before are zero."""
+        norms = np.zeros(self.structure.n_groups)
+        present = self.groups.norms(V.astype(np.float64), 2)
+        norms[: len(present)] = present
         return norms
 
     def eta_for(self, W, n_columns):
         """Compute the `eta` of the projection that leaves a number of columns.
 
-        With ties, and for callables, it is one that leaves at least as many.
+        Of groups it leaves as many as have at most this number of columns, and one at
+        least. Columns outside of the ball do not count. With ties, and for callables,
+        the `eta` is one that leaves at least as many.
         """
         if n_columns == 0:
             return self.sparsest
-        if n_columns >= np.count_nonzero(W.any(axis=0)):
+        V = self.groups.spread(W)
+        strengths = self.groups.norms(V, self._strength_order)
+        n_groups = self.groups.n_best(strengths, n_columns)
+        if n_groups >= np.count_nonzero(self.groups.norms(V, np.inf)):
             return self.densest
         if self._is_hoyer:
-            return self._sparsity_for(W, n_columns)
+            return self._sparsity_for(V, n_groups)
         if not callable(self.method) and BALLS[self.method].grouped:
+            matrix, axis = self.groups.as_matrix(V)
             try:
                 return radius_for_sparsity(
-                    W, n_groups=n_columns, ball=self.method, axis=0
+                    matrix, n_groups=n_groups, ball=self.method, axis=axis
                 )
             except ValueError:  # ties: no radius leaves exactly this number
                 pass
-        return self._search_radius(W, n_columns)
+        return self._search_radius(V, n_groups)
 
-    def _sparsity_for(self, W, n_columns):
+    @property
+    def _strength_order(self):
+        """Order of the norm by which the ball removes groups."""
+        if self._is_hoyer or callable(self.method):
+            return 2
+        return BALLS[self.method].threshold_norm or self._order
+
+    def _sparsity_for(self, V, n_groups):
         """Cut the norms between those that stay and those that go."""
-        norms = self._all_norms(W)
-        smallest = np.partition(norms, -n_columns)[-n_columns]
+        norms = self._all_norms(V)
+        smallest = np.partition(norms, -n_groups)[-n_groups]
         next_one = norms[norms < smallest].max()
         left = np.maximum(norms - (smallest + next_one) / 2.0, 0.0)
         return float(hoyer_sparsity(left))
 
-    def _search_radius(self, W, n_columns):
-        """Bisect for the smallest radius that leaves enough columns."""
+    def _search_radius(self, V, n_groups):
+        """Bisect for the smallest radius that leaves enough groups."""
 
         def enough(radius):
-            P = self.project(W, radius)
-            return np.count_nonzero(P.any(axis=0)) >= n_columns
+            P = self._project_groups(V, radius)
+            return np.count_nonzero(self.groups.norms(P, np.inf)) >= n_groups
 
-        high = float(np.abs(W).sum(dtype=np.float64))
+        high = float(np.abs(V).sum(dtype=np.float64))
         low = 1e-15 * high  # a callable may keep everything, whatever the radius
         if not enough(high):
             return high

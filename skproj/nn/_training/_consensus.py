@@ -1,7 +1,5 @@
 """Schedule from dense to sparse with networks side by side, which agree on features."""
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -17,7 +15,7 @@ from skproj.nn._training._samples import TrainingData
 from skproj.nn._training._schedule import (
     SparseResult,
     SparsityTarget,
-    largest_columns,
+    StageResults,
 )
 from skproj.nn._training._stack import NetworkStack, n_networks_for
 from skproj.nn._training._tensors import copy_generator
@@ -94,7 +92,7 @@ class ConsensusSchedule:
             stop = stage.train()
             ranked = stage.ranked()
             count = 0 if stop else self._next_count(stage)
-            eta = self.projection.eta_for(ranked.weight, count)
+            eta = stage.projection(0).eta_for(ranked.weight, count)
             while pending[0].is_reached(self.projection, eta, count):
                 target = pending.pop(0)
                 if self._keeps_everything(target, stage):
@@ -133,13 +131,14 @@ class ConsensusSchedule:
             if stop or count == 0:
                 return
             ranked = stage.ranked()
-            eta = self.projection.eta_for(ranked.weight, count)
+            eta = stage.projection(0).eta_for(ranked.weight, count)
             stage = stage.next(ranked, SparsityTarget(eta, count))
 
     def _keeps_everything(self, target, stage):
         if target.n_features is None:
             return target.eta == self.projection.densest
-        return target.n_features == len(stage.columns[0])
+        n_free = stage.projection(0).groups.n_free(len(stage.columns[0]))
+        return target.n_features == n_free
 
     def _next_count(self, stage):
         """Return how many features the next intermediate projection keeps."""
@@ -147,7 +146,7 @@ class ConsensusSchedule:
         fraction = self.keep_fraction
         if n_kept > WIDE_FEATURES_PER_SAMPLE * stage.n_samples:
             fraction = min(fraction, WIDE_KEEP_FRACTION)
-        return max(0, min(math.ceil(fraction * n_kept), n_kept - 1))
+        return stage.projection(0).next_count(n_kept, fraction)
 
     def _first_stage(self, trainer, shares):
         """Return the stage with all features."""
@@ -163,32 +162,13 @@ class ConsensusSchedule:
             schedule=self,
             template=trainer,
             weight=weight,
-            prior=prior,
+            prior=self.projection.of(trainer.data.columns).groups.share(prior),
             columns=[np.arange(n_features)] * len(weight),
             eta=self.projection.densest,
             importances=None,
             generator=trainer.generator,
             history=trainer.history,
         )
-
-
-@dataclass(frozen=True)
-class StageResults:
-    """Sparse networks of each group after a stage.
-
-    Attributes
-    ----------
-    of_groups : list of SparseResult
-    refine : callable
-        ``refine(input_noise)`` returns such a list after one more stage, with this
-        noise. It stays valid when the schedule goes on.
-    stopped : bool
-        Whether a callback wants the fit to end with this stage.
-    """
-
-    of_groups: list
-    refine: Callable
-    stopped: bool = False
 
 
 @dataclass(frozen=True)
@@ -254,6 +234,14 @@ class _Stage:
         if before is not None:
             self._take_weights(before)
 
+    def projection(self, group):
+        """Return the projection of the columns that a group has left."""
+        return self.schedule.projection.of(self._features(group))
+
+    def _features(self, group):
+        """Return which features of X the columns of a group are."""
+        return self.template.data.columns[self.columns[group]]
+
     def train(self):
         """Train for one stage; return whether a callback wants to stop."""
         return self.trainer.train_stage()
@@ -310,10 +298,13 @@ class _Stage:
             self._input_weights(group).cpu().numpy()
             for group in range(len(self.columns))
         ]
-        lengths = [self.schedule.projection.norms(weight) for weight in weights]
-        consensus, *others = norms = [_mean_one(length) for length in lengths]
+        parts = [self.projection(group) for group in range(len(weights))]
+        lengths = [p.norms(weight) for p, weight in zip(parts, weights, strict=True)]
+        groups = [part.groups for part in parts]
+        consensus, *others = norms = list(map(_mean_one, lengths, groups))
         if self.has_few_samples and others:
-            consensus = _mean_one((consensus + self._mean_norm_elsewhere(norms)) / 2.0)
+            consensus = (consensus + self._mean_norm_elsewhere(norms)) / 2.0
+            consensus = _mean_one(consensus, groups[0])
         own = lengths[0]
         factors = np.divide(consensus, own, out=np.zeros_like(own), where=own > 0)
         return _Ranked(weights[0] * factors, [consensus, *others])
@@ -330,13 +321,14 @@ class _Stage:
         go_on : bool
             Whether to go on from the weights of this stage, even of few samples.
         """
-        projection = self.schedule.projection
+        projection, *others = map(self.projection, range(len(self.columns)))
         eta = target.eta_for(projection, ranked.weight)
-        norms = projection.norms(projection.project(ranked.weight, eta))
-        kept = largest_columns(norms, target.n_features)
-        kept = [
-            kept,
-            *(largest_columns(other, len(kept)) for other in ranked.norms[1:]),
+        _, norms = projection.project_and_rank(ranked.weight, eta)
+        kept = [projection.groups.kept(norms, target.n_features)]
+        n_free = projection.groups.n_free(len(kept[0]))
+        kept += [
+            other.groups.kept(other_norms, n_free)
+            for other, other_norms in zip(others, ranked.norms[1:], strict=True)
         ]
         importances = [norms, *ranked.norms[1:]]
         generator, history = self.trainer.generator, self.trainer.history
@@ -401,7 +393,7 @@ class _Stage:
             template,
             module=stack,
             objective=compiled(template.objective, stack),
-            data=TrainingData(train, held_back, self.columns[0]),
+            data=TrainingData(train, held_back, self._features(0)),
             generator=generator,
             history=history,
             callbacks=replace(
@@ -479,7 +471,7 @@ class _Stage:
         return replace(
             template,
             module=module,
-            data=TrainingData(template.data.train, validation, columns),
+            data=TrainingData(template.data.train, validation, self._features(group)),
             history=self.trainer.history,
         )
 
@@ -521,8 +513,9 @@ def draw_parts(trainer, *, stratify):
     return shares
 
 
-def _mean_one(norms):
-    """Return norms divided by their mean, in float64."""
+def _mean_one(norms, groups):
+    """Return norms divided by the mean of those in the ball, in float64."""
     norms = norms.astype(np.float64)
-    mean = norms.mean() if len(norms) else 0.0
+    in_ball = norms[groups.free]
+    mean = in_ball.mean() if len(in_ball) else 0.0
     return norms / mean if mean > 0 else norms

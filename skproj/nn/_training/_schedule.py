@@ -1,7 +1,7 @@
 """Schedule from a dense network to a sparse one."""
 
 import copy
-import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -67,6 +67,25 @@ class SparseResult:
 
 
 @dataclass(frozen=True)
+class StageResults:
+    """Sparse networks of each group after a stage.
+
+    Attributes
+    ----------
+    of_groups : list of SparseResult
+    refine : callable
+        ``refine(input_noise)`` returns such a list after one more stage, with this
+        noise. It stays valid when the schedule goes on.
+    stopped : bool
+        Whether a callback wants the fit to end with this stage.
+    """
+
+    of_groups: list
+    refine: Callable
+    stopped: bool = False
+
+
+@dataclass(frozen=True)
 class SparsificationSchedule:
     """Alternation of training stages and projections of the first layer [1]_.
 
@@ -125,7 +144,7 @@ class SparsificationSchedule:
             yield from self._run_projected(trainer, targets)
             return
         pending = list(targets)
-        initial = copy.deepcopy(trainer.module) if "rewind" in self.kind else None
+        initial = trainer.branch() if "rewind" in self.kind else None
         stop = trainer.train_stage()
         while pending:
             count = 0 if stop else self._next_count(trainer)
@@ -176,7 +195,8 @@ class SparsificationSchedule:
         """Train a stage for each target: all its steps depend on its `eta`."""
         for target in targets:
             end = trainer if target is targets[-1] else trainer.branch()
-            project = partial(self._project, first_layer(end.module), target.eta)
+            projection = self.projection.of(end.data.columns)
+            project = partial(self._project, end, target.eta, projection)
             end.train_stage(after_step=project)
             yield self._project_last(end, target)
 
@@ -210,22 +230,23 @@ class SparsificationSchedule:
         """Give the weights that are not zero their initial values."""
         weight = first_layer(trainer.module)
         removed = weight == 0
-        initial = copy.deepcopy(initial)
-        initial.keep_features(trainer.data.columns)
-        trainer.module.load_state_dict(initial.state_dict())
+        module = copy.deepcopy(initial.module)
+        kept = np.searchsorted(initial.data.columns, trainer.data.columns)
+        module.keep_features(kept)
+        trainer.module.load_state_dict(module.state_dict())
         weight.masked_fill_(removed, 0.0)
 
     # Projections
 
     def _next_count(self, trainer):
         """Return how many features the next intermediate projection keeps."""
-        n_kept = len(trainer.data.columns)
-        if self.kind != "progressive" or n_kept == 0:
+        if self.kind != "progressive":
             return 0
         fraction = self.keep_fraction
         if self._is_wide(trainer):
             fraction **= WIDE_PROJECTIONS_PER_STAGE
-        return min(math.ceil(fraction * n_kept), n_kept - 1)
+        columns = trainer.data.columns
+        return self.projection.of(columns).next_count(len(columns), fraction)
 
     @staticmethod
     def _is_wide(trainer):
@@ -235,30 +256,31 @@ class SparsificationSchedule:
     def _project_intermediate(self, trainer, eta, n_features):
         """Project on the way; return the norms of the kept columns."""
         n_before = len(trainer.data.columns)
-        self._project(first_layer(trainer.module), eta)
-        importances = self.drop_zero_columns(trainer)
+        norms = self._project(trainer, eta)
+        importances = self.drop_columns(trainer, norms)
         if len(trainer.data.columns) == n_before:  # ties, or a callable keeps all
-            importances = self.drop_zero_columns(trainer, at_most=n_features)
+            importances = self.drop_columns(trainer, norms, at_most=n_features)
         return importances
 
     def _project_last(self, trainer, target):
-        eta = self.project_to_target(trainer, target)
-        importances = self.drop_zero_columns(trainer, at_most=target.n_features)
+        eta, norms = self.project_to_target(trainer, target)
+        importances = self.drop_columns(trainer, norms, at_most=target.n_features)
         return SparseResult(trainer, eta, importances)
 
     def project_to_target(self, trainer, target):
-        """Project the first layer in place; return the `eta`."""
-        weight = first_layer(trainer.module)
-        eta = target.eta_for(self.projection, weight.cpu().numpy())
-        self._project(weight, eta)
-        return eta
+        """Project the first layer in place; return the `eta` and the norms."""
+        weight = first_layer(trainer.module).cpu().numpy()
+        eta = target.eta_for(self.projection.of(trainer.data.columns), weight)
+        return eta, self._project(trainer, eta)
 
-    def drop_zero_columns(self, trainer, at_most=None):
-        """Drop the columns that are zero, and return the norms of the others.
+    def drop_columns(self, trainer, norms, at_most=None):
+        """Drop the columns that were projected to zero; return the norms of others.
 
         Parameters
         ----------
         trainer : Trainer
+        norms : ndarray of shape (n_columns,)
+            After the projection.
         at_most : int, default=None
             Drop the smallest of more columns than this as well: they are tied.
 
@@ -266,38 +288,21 @@ class SparsificationSchedule:
         -------
         importances : ndarray of shape (n_kept,)
         """
-        weight = first_layer(trainer.module).cpu().numpy()
-        importances = self.projection.norms(weight)
-        kept = largest_columns(importances, at_most)
+        kept = self.projection.of(trainer.data.columns).groups.kept(norms, at_most)
         trainer.keep_columns(kept)
-        return importances[kept]
+        return norms[kept]
 
-    def _project(self, weight, eta):
-        """Project a tensor in place."""
-        projected = self.projection.project(weight.cpu().numpy(), eta)
+    def _project(self, trainer, eta, projection=None):
+        """Project the first layer in place; return the norms of its columns."""
+        weight = first_layer(trainer.module)
+        if projection is None:
+            projection = self.projection.of(trainer.data.columns)
+        projected, norms = projection.project_and_rank(weight.cpu().numpy(), eta)
         weight.copy_(torch.from_numpy(projected))
+        return norms
 
     def _eta_for(self, trainer, n_features):
         """Return the `eta` that keeps a number of columns of the first layer."""
         weight = first_layer(trainer.module).cpu().numpy()
-        return self.projection.eta_for(weight, n_features)
-
-
-def largest_columns(norms, at_most=None):
-    """Return the sorted positions of the norms that are not zero.
-
-    Parameters
-    ----------
-    norms : ndarray of shape (n_columns,)
-    at_most : int, default=None
-        Leave out the smallest of more columns than this.
-
-    Returns
-    -------
-    kept : ndarray of int of shape (n_kept,)
-    """
-    kept = np.flatnonzero(norms)
-    if at_most is not None and len(kept) > at_most:
-        order = np.argsort(-norms[kept], kind="stable")
-        kept = np.sort(kept[order[:at_most]])
-    return kept
+        projection = self.projection.of(trainer.data.columns)
+        return projection.eta_for(weight, n_features)
