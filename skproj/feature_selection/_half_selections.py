@@ -9,7 +9,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.utils import _safe_indexing, check_array
 
 from skproj.linear_model._cox import null_residuals
-from skproj.linear_model._targets import choose_loss, plain_integers
+from skproj.linear_model._targets import choose_loss, has_columns, plain_integers
 from skproj.utils._moments import mean_and_deviation
 from skproj.utils._splits import check_groups
 from skproj.utils._survival import is_survival, read_survival
@@ -113,7 +113,7 @@ def is_stratified(stratify, y):
     if stratify == "auto":
         if is_survival(y):  # an event, or a censored sample, may be the only one
             return np.bincount(y["event"], minlength=2).min() != 1
-        stratify = choose_loss("auto", y) == "log_loss"
+        stratify = not has_columns(y) and choose_loss("auto", y) == "log_loss"
     if stratify:
         number_classes(y)
     return bool(stratify)
@@ -126,7 +126,7 @@ def number_classes(y):
     """
     if is_survival(y):
         y = y["event"]
-    if y.ndim == 2 and y.shape[1] > 1:
+    if has_columns(y):
         raise ValueError(
             f"stratify=True needs a y of one column, got {y.shape[1]} columns."
         )

@@ -543,7 +543,7 @@ class StabilitySelector(
         tags = super().__sklearn_tags__()
         estimator = self.estimator
         base = get_tags(ProjectionFeatureSelector() if estimator is None else estimator)
-        tags.target_tags.required = base.target_tags.required
+        tags.target_tags = base.target_tags
         dense = self.fdr is not None and self.decoys == "knockoff"
         tags.input_tags.sparse = base.input_tags.sparse and not dense
         tags.input_tags.allow_nan = base.input_tags.allow_nan and not dense
