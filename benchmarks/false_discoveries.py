@@ -5,8 +5,8 @@
     python benchmarks/false_discoveries.py --out build/false_discoveries.csv \\
         --n-draws 0 --rst doc/benchmarks_false_discoveries.rst
 
-Set OMP_NUM_THREADS=1 first. All draws take an hour. Draws that the file of `--out` has
-are not repeated.
+Set OMP_NUM_THREADS=1 first. All draws take some hours; those that the file of
+`--out` has are not repeated.
 
 Method. Each draw is a new table of 300 samples and 100 features, and a target that 20
 of them determine, with noise of half the standard deviation of the signal. A feature is
@@ -39,6 +39,7 @@ import importlib
 import textwrap
 import time
 import warnings
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -231,7 +232,9 @@ def describe(records):
     for method in METHODS:
         own = [r for r in records if r.method == method]
         if own:
-            n_draws = len({r.seed for r in own})
+            cells = Counter((r.design, r.target, r.rate > RATES[0]) for r in own)
+            limits = sorted({min(cells.values()), max(cells.values())})
+            n_draws = " to ".join(map(str, limits))
             seconds = np.mean([r.seconds for r in own])
             parts.append(f"{method} {n_draws} ({seconds:.2g} s)")
     return textwrap.fill(

@@ -119,7 +119,7 @@ class StabilitySelector(
         The false discovery rate that is wanted, in (0, 1): the expected share of false
         features among those that are kept. `estimator` then selects from the features
         and as many decoys, and features are kept whose scores exceed those of their
-        decoys. Cannot be combined with `threshold` or `max_false_selections`.
+        decoys [4]_. Cannot be combined with `threshold` or `max_false_selections`.
     decoys : {{"knockoff", "permuted"}}, default="knockoff"
         Decoys for `fdr`. "knockoff" draws them from a normal distribution with the
         shrunken covariance of the features; `X` must be dense. "permuted" permutes each
@@ -217,6 +217,9 @@ class StabilitySelector(
     .. [3] S. Nogueira, K. Sechidis, G. Brown, "On the stability of feature selection
        algorithms", Journal of Machine Learning Research 18(174), 2018,
        https://jmlr.org/papers/v18/17-514.html.
+    .. [4] E. Candès, Y. Fan, L. Janson, J. Lv, "Panning for gold: model-X knockoffs for
+       high dimensional controlled variable selection", Journal of the Royal Statistical
+       Society B 80(3), 2018, :arxiv:`1610.02351`.
 
     Examples
     --------
@@ -361,20 +364,17 @@ class StabilitySelector(
         arguments = {"estimator": self, "X": X, "y": y, "metadata": fit_params}
         context = self._init_callback_context(max_subtasks=self.n_pairs)
         context.call_on_fit_task_begin(**arguments)
-        scored = columns is not None
-        common = (data, y, groups, stratified, fit_params, scored)
+        common = (data, y, groups, stratified, fit_params, columns is not None)
         candidates = self._candidates(X.shape[0])
         calls = (delayed(select_on_halves)(candidates, *common, seed) for seed in seeds)
         pairs = run_tasks(calls, self.n_jobs, context, "pair", arguments)
         parts = [np.concatenate(part) for part in zip(*pairs, strict=True)]
         self._set_fitted(self._results(*parts, columns))
         if not self._get_support_mask().any():
-            probabilities = self.selection_probabilities_
             if columns is None:
-                reason = (
-                    f"the largest selection probability is {probabilities.max():.3g}, "
-                    f"and the threshold {self.threshold_:.3g}"
-                )
+                largest = self.selection_probabilities_.max()
+                reason = f"the largest selection probability is {largest:.3g}, "
+                reason += f"and the threshold {self.threshold_:.3g}"
             else:
                 reason = describe_failure(self.fdr, self.decoy_margins_)
             warnings.warn(
@@ -477,8 +477,7 @@ class StabilitySelector(
         else:
             own, decoys = columns.split(scores.mean(axis=0))
             results |= filter_margins(own - decoys, self.fdr)
-            probabilities = decoy_supports.any(axis=1).mean(axis=0)
-            results["decoy_probabilities_"] = probabilities
+            results["decoy_probabilities_"] = decoy_supports.any(axis=1).mean(axis=0)
         if self.param_name is not None:
             results["path_probabilities_"] = path_supports.mean(axis=0)
         if baseline_supports.size > 0:
