@@ -1,12 +1,14 @@
 """Scores of the models of a path on the samples left out of a fold."""
 
 import numpy as np
-from scipy.special import log_softmax
+from scipy.special import expit, log_expit, log_softmax
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import check_scoring
 
 from skproj.linear_model._cox import TIES, Cox
 from skproj.linear_model._eta_path import solve_path
+from skproj.linear_model._targets import has_columns
 
 
 def make_scorer(scoring, classes):
@@ -20,9 +22,13 @@ def minus_log_loss(classifier, X, y, sample_weight=None):
     """Score a linear classifier by the mean log probability of the labels.
 
     Unlike the scorer of scikit-learn, it takes labels that the classifier has not seen:
-    their probability is the smallest number above zero.
+    their probability is the smallest number above zero. For several labels it is the
+    mean over these as well.
     """
     logits = classifier.decision_function(X)
+    if isinstance(classifier, MultiLabelModel):
+        found = log_expit(np.where(y > 0, logits, -logits)).mean(axis=1)
+        return float(np.average(found, weights=sample_weight))
     if logits.ndim == 1:
         logits = np.column_stack([np.zeros_like(logits), logits])
     places = np.searchsorted(classifier.classes_, y)
@@ -31,6 +37,22 @@ def minus_log_loss(classifier, X, y, sample_weight=None):
     known = classifier.classes_[places] == y
     found = np.where(known, found, np.log(np.finfo(np.float64).tiny))
     return float(np.average(found, weights=sample_weight))
+
+
+class MultiLabelModel(ClassifierMixin, BaseEstimator):
+    """A linear classifier of several labels, for scorers."""
+
+    def decision_function(self, X):
+        """Return the logits of the labels."""
+        return X @ self.coef_.T + self.intercept_
+
+    def predict_proba(self, X):
+        """Return the probabilities of the labels."""
+        return expit(self.decision_function(X))
+
+    def predict(self, X):
+        """Return 0 or 1 for each label."""
+        return (self.decision_function(X) > 0.0).astype(int)
 
 
 class PartialLikelihoodGain:
@@ -86,21 +108,21 @@ def score_fold(selector, candidates, loss, data, fold, scorer, score_params):
             if scorer is None:
                 scores.append(gain(X @ coef))
             else:
-                model = _predictor(coef, intercept, classes, y_test.ndim)
+                model = _predictor(coef, intercept, classes, y_test)
                 scores.append(scorer(model, X_test, y_test, **score_params))
             supports.append(np.packbits(problem.support(fit)))
             n_unfinished += not fit.converged
     return scores, np.array(supports), n_unfinished
 
 
-def _predictor(coef, intercept, classes, target_ndim):
-    """Return a fitted linear model of scikit-learn with these coefficients."""
+def _predictor(coef, intercept, classes, y):
+    """Return a fitted linear model with these coefficients for targets like `y`."""
     if classes is None:
         model = LinearRegression()
-        if target_ndim == 1:
+        if y.ndim == 1:
             coef, intercept = coef[:, 0], intercept[0]
     else:
-        model = LogisticRegression()
+        model = MultiLabelModel() if has_columns(y) else LogisticRegression()
         model.classes_ = classes
     model.coef_ = coef.T
     model.intercept_ = intercept

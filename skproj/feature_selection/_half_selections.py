@@ -9,19 +9,30 @@ from sklearn.impute import SimpleImputer
 from sklearn.utils import _safe_indexing, check_array
 
 from skproj.linear_model._cox import null_residuals
+from skproj.linear_model._targets import choose_loss, has_columns, plain_integers
 from skproj.utils._moments import mean_and_deviation
 from skproj.utils._splits import check_groups
-from skproj.utils._survival import is_survival
+from skproj.utils._survival import is_survival, read_survival
 from skproj.utils._validation import _check_method_params, _check_sample_weight
 
 # Two in each half.
 MIN_SAMPLES = 4
+
+# Sums and differences of scores are finite.
+MAX_SCORE = 1e100
 
 # A half on which few features are selected, or none, counts like any other.
 EXPECTED_WARNINGS = (
     r"No feature is selected|No feature was selected"
     r"|Only \d+ features (are|could be) selected"
 )
+
+
+def check_target(y):
+    """Return the target as an array; that of survival times is structured."""
+    if is_survival(y):
+        return read_survival(y)
+    return check_array(plain_integers(y), ensure_2d=False, dtype=None, input_name="y")
 
 
 def drop_weightless(X, y, groups, fit_params):
@@ -48,24 +59,27 @@ def drop_weightless(X, y, groups, fit_params):
     )
 
 
-def select_on_halves(candidates, X, y, groups, stratified, fit_params, seed):
+def select_on_halves(candidates, X, y, groups, stratified, fit_params, scored, seed):
     """Select features on the two halves of a random split with clones of the
     candidates.
 
     `groups` are numbers of groups that stay together, or None. If `stratified`, both
-    halves get the same number of samples, or of groups, of each class.
+    halves get the same number of samples, or of groups, of each class. `scored` says
+    whether scores are wanted.
 
     Returns
     -------
     supports : ndarray of bool of shape (2, n_candidates, n_features)
     baseline : ndarray of bool of shape (2, n_features)
         As many features of the largest F statistic; of shape (2, 0) without `y`.
+    scores : ndarray of shape (2, n_features)
+        Sum of the scores by the candidates; of shape (2, 0) if not `scored`.
     """
     random_state = np.random.RandomState(seed)
     # Numbered here: what comes with the task may be lost with the worker that has it.
     labels = number_classes(y) if stratified else None
     strata = np.zeros(X.shape[0], dtype=int) if labels is None else labels
-    supports, baseline = [], []
+    supports, baseline, scores = [], [], []
     if groups is None:
         halves = draw_halves(strata, random_state)
     else:
@@ -75,24 +89,34 @@ def select_on_halves(candidates, X, y, groups, stratified, fit_params, seed):
         target = None if y is None else y[rows]
         params = _check_method_params(X, fit_params, indices=rows)
         seed = random_state.randint(2**31 - 1)
-        support = np.array(
-            [
-                selected_by(fit_quietly(seeded(c, seed), half, target, params))
-                for c in candidates
-            ]
-        )
+        fitted = [
+            fit_quietly(seeded(c, seed), half, target, params) for c in candidates
+        ]
+        support = np.array([selected_by(estimator) for estimator in fitted])
         supports.append(support)
+        scores.append(sum(map(scores_by, fitted, support)) if scored else np.zeros(0))
         n_selected = np.count_nonzero(support.any(axis=0))
         columns = np.zeros(0, dtype=bool)
         if y is not None:
             classes = None if labels is None else labels[rows]
-            scores = univariate_scores(
+            explained = univariate_scores(
                 half, target, classes, params.get("sample_weight")
             )
-            columns = np.zeros(len(scores), dtype=bool)
-            columns[np.argsort(-scores, kind="stable")[:n_selected]] = True
+            columns = np.zeros(len(explained), dtype=bool)
+            columns[np.argsort(-explained, kind="stable")[:n_selected]] = True
         baseline.append(columns)
-    return np.array(supports), np.array(baseline)
+    return np.array(supports), np.array(baseline), np.array(scores)
+
+
+def is_stratified(stratify, y):
+    """Whether `y` holds labels; raises an error if they cannot be stratified."""
+    if stratify == "auto":
+        if is_survival(y):  # an event, or a censored sample, may be the only one
+            return np.bincount(y["event"], minlength=2).min() != 1
+        stratify = not has_columns(y) and choose_loss("auto", y) == "log_loss"
+    if stratify:
+        number_classes(y)
+    return bool(stratify)
 
 
 def number_classes(y):
@@ -102,7 +126,7 @@ def number_classes(y):
     """
     if is_survival(y):
         y = y["event"]
-    if y.ndim == 2 and y.shape[1] > 1:
+    if has_columns(y):
         raise ValueError(
             f"stratify=True needs a y of one column, got {y.shape[1]} columns."
         )
@@ -205,6 +229,15 @@ def selected_by(estimator):
             f"{estimator!r}."
         )
     return support
+
+
+def scores_by(estimator, support):
+    """Return the scores of the features of a fitted estimator that it selects.
+
+    Others get 0. If it has no `scores_`, they are 1.
+    """
+    scores = np.asarray(getattr(estimator, "scores_", 1.0), dtype=np.float64)
+    return np.where(support, np.clip(scores, 0.0, MAX_SCORE), 0.0)
 
 
 def univariate_scores(X, y, classes, sample_weight):

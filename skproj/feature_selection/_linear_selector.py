@@ -53,7 +53,8 @@ DOCS = {
         Huber loss, or, for survival times, the negative log partial likelihood of the
         Cox model with the ties of Breslow or of Efron. "auto" is "cox" if `y` holds
         survival times, "log_loss" if `y` is one column of strings, booleans, integers,
-        or floats with at most 20 values, all whole numbers; else "squared_error".
+        or floats with at most 20 values, all whole numbers, or several columns of 0 and
+        1; else "squared_error". Losses of several columns are added up.
     """,
     "huber_epsilon": """
     huber_epsilon : float, default=1.35
@@ -81,7 +82,7 @@ DOCS = {
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, as in :class:`~sklearn.linear_model.LogisticRegression`;
         they multiply `sample_weight`. "balanced" counts the training samples. Only for
-        classification.
+        classification with one column of labels.
     """,
     "feature_structure": """
     feature_weights : array-like of shape (n_features,), default=None
@@ -129,7 +130,7 @@ DOCS = {
     coef_ : ndarray of shape (n_outputs, n_features_in_)
         Coefficients of the linear model in the units of `X` and `y`; zero for the
         features that are not selected. One row for two classes or a single target,
-        else one row per class or target.
+        else one row per class or column of `y`.
     intercept_ : ndarray of shape (n_outputs,)
         Intercept of the linear model. For the Cox model, minus the mean of the
         logarithm of the relative hazard, ``X @ coef_[0]``, or 0 without
@@ -141,7 +142,8 @@ DOCS = {
         minimum. It is the objective itself where nothing better is known: for callables
         and without a constraint.
     classes_ : ndarray of shape (n_classes,)
-        The classes, in the order of the rows of `coef_`. Only for classification.
+        The classes, in the order of the rows of `coef_`, or, of several labels, the
+        numbers of the columns of `y`. Only for classification.
     """,
     "features": """
     n_features_in_ : int
@@ -163,10 +165,12 @@ DOCS = {
     """,
     "targets": """
     y : array-like of shape (n_samples,) or (n_samples, n_targets)
-        Labels or target values. Survival times are a structured array of shape
-        (n_samples,) with a boolean field, whether the event was seen, and a field of
-        numbers, the time of the event or of censoring, in this order, or a DataFrame
-        with the columns `event` and `time`.
+        Labels or target values. Several columns are targets of a regression, or labels
+        that are 0 or 1: their coefficients of a feature are one group of the norm, so
+        that it is selected for all of them, or for none. Survival times are a
+        structured array of shape (n_samples,) with a boolean field, whether the event
+        was seen, and a field of numbers, the time of the event or of censoring, in this
+        order, or a DataFrame with the columns `event` and `time`.
     """,
     "data": """
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
@@ -322,6 +326,7 @@ class LinearSelector(
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
+        tags.target_tags.multi_output = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         tags.input_tags.sparse = True
         return tags

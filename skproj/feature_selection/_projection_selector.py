@@ -309,7 +309,8 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         tags = super().__sklearn_tags__()
         tags.target_tags.required = not self.prefit
         if self.estimator is not None:
-            input_tags = get_tags(self.estimator).input_tags
-            tags.input_tags.sparse = input_tags.sparse
-            tags.input_tags.allow_nan = input_tags.allow_nan
+            base = get_tags(self.estimator)
+            tags.input_tags.sparse = base.input_tags.sparse
+            tags.input_tags.allow_nan = base.input_tags.allow_nan
+            tags.target_tags.multi_output = base.target_tags.multi_output
         return tags

@@ -21,21 +21,27 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.parallel import delayed
 
+from skproj.feature_selection._decoys import (
+    DECOYS,
+    ColumnsWithDecoys,
+    check_exchangeable,
+    describe_failure,
+    filter_margins,
+)
 from skproj.feature_selection._half_selections import (
     MIN_SAMPLES,
+    check_target,
     drop_weightless,
-    number_classes,
+    is_stratified,
     number_groups,
     select_on_halves,
 )
 from skproj.feature_selection._linear_selector import DOCS, WARN_AT_CALLER
 from skproj.feature_selection._projection_selector import ProjectionFeatureSelector
-from skproj.linear_model._targets import choose_loss, plain_integers
 from skproj.utils._doc_link import DocumentationLink
 from skproj.utils._docs import shared_docs
 from skproj.utils._stability import stability_index
 from skproj.utils._state import VersionedState
-from skproj.utils._survival import is_survival, read_survival
 from skproj.utils._tasks import run_tasks
 from skproj.utils._validation import (
     HasMethods,
@@ -53,6 +59,15 @@ DEFAULT_THRESHOLD = 0.75
 # The default estimator selects so many features that, of those it keeps at this
 # threshold, no more than the wanted number are false.
 DESIGN_THRESHOLD = 0.9
+# With decoys it selects more, for scores that tell: so many for each feature, and for
+# each sample, of which a half has half as many.
+FEATURES_WITH_DECOYS = 0.5
+SAMPLES_WITH_DECOYS = 0.25
+
+
+def _add_decoys(state):
+    """Add the parameters that states of the first version have not."""
+    return {"fdr": None, "decoys": "knockoff", **state}
 
 
 @shared_docs(**DOCS)
@@ -83,7 +98,9 @@ class StabilitySelector(
         in which all other steps keep the names of the features. Clones of it are
         fitted. None is :class:`ProjectionFeatureSelector`, for
         :math:`\sqrt{0.8 \, d \, v}` features where :math:`v` is
-        `max_false_selections`, or 1; with `param_name` its own default.
+        `max_false_selections`, or 1; with `fdr` for :math:`d / 2` columns, or for
+        :math:`n / 4` with :math:`n` samples, if that is less; with `param_name` its
+        own default.
     n_pairs : int, default=50
         Number of times that the samples are split into two halves.
     param_name : str, default=None
@@ -98,6 +115,15 @@ class StabilitySelector(
         The bound on the expected number of false selections that is wanted. The
         threshold is then the smallest one with this bound. Cannot be combined with
         `threshold`.
+    fdr : float, default=None
+        The false discovery rate that is wanted, in (0, 1): the expected share of false
+        features among those that are kept. `estimator` then selects from the features
+        and as many decoys, and features are kept whose scores exceed those of their
+        decoys [4]_. Cannot be combined with `threshold` or `max_false_selections`.
+    decoys : {{"knockoff", "permuted"}}, default="knockoff"
+        Decoys for `fdr`. "knockoff" draws them from a normal distribution with the
+        shrunken covariance of the features; `X` must be dense. "permuted" permutes each
+        column; the rate is only controlled if the features are independent.
     stratify : bool or "auto", default="auto"
         Whether `y` holds labels, and halves get equally many samples of each class.
         "auto" decides as the parameter `loss` of :class:`ProjectionFeatureSelector`.
@@ -115,9 +141,21 @@ class StabilitySelector(
         The same for each of `param_values` alone. Only with `param_name`.
     threshold_ : float
         The threshold. Another one, `t`, needs no new fit: it keeps
-        ``selection_probabilities_ >= t``.
+        ``selection_probabilities_ >= t``. Only without `fdr`.
     expected_false_selections_ : float
-        The bound above; infinite if the threshold is at most 0.5.
+        The bound above; infinite if the threshold is at most 0.5. Only without `fdr`.
+    decoy_probabilities_ : ndarray of shape (n_features_in_,)
+        Share of the halves that select the decoy of each feature. Only with `fdr`.
+    decoy_margins_ : ndarray of shape (n_features_in_,)
+        Mean score of each feature minus that of its decoy. The score on a half is the
+        entry of the attribute `scores_` of `estimator`, or 1 if that has none, and 0
+        if the feature is not selected. Only with `fdr`.
+    fdr_threshold_ : float
+        Smallest margin that is kept; infinite if none is. Only with `fdr`.
+    smallest_fdr_ : ndarray of shape (n_features_in_,)
+        Smallest `fdr` that would have kept each feature: infinite if its decoy scores
+        as high. It is not a p-value, and a rate chosen after looking at it is
+        not controlled. Only with `fdr`.
     mean_n_features_ : float
         Mean number :math:`q` of features that a half selects.
     stability_ : float
@@ -179,6 +217,9 @@ class StabilitySelector(
     .. [3] S. Nogueira, K. Sechidis, G. Brown, "On the stability of feature selection
        algorithms", Journal of Machine Learning Research 18(174), 2018,
        https://jmlr.org/papers/v18/17-514.html.
+    .. [4] E. Candès, Y. Fan, L. Janson, J. Lv, "Panning for gold: model-X knockoffs for
+       high dimensional controlled variable selection", Journal of the Royal Statistical
+       Society B 80(3), 2018, :arxiv:`1610.02351`.
 
     Examples
     --------
@@ -204,29 +245,39 @@ class StabilitySelector(
             Interval(numbers.Real, 0, None, closed="neither"),
             None,
         ],
+        "fdr": [Interval(numbers.Real, 0, 1, closed="neither"), None],
+        "decoys": [StrOptions(set(DECOYS))],
         "stratify": ["boolean", StrOptions({"auto"})],
         "n_jobs": [numbers.Integral, None],
         "random_state": ["random_state"],
     }
     _of_every_fit = (
-        "expected_false_selections_",
         "mean_n_features_",
         "selection_probabilities_",
         "stability_",
         "stability_interval_",
         "supports_",
-        "threshold_",
+    )
+    _of_thresholds = ("expected_false_selections_", "threshold_")
+    _of_decoys = (
+        "decoy_margins_",
+        "decoy_probabilities_",
+        "fdr_threshold_",
+        "smallest_fdr_",
+    )
+    _of_baseline = (
+        "baseline_selection_probabilities_",
+        "baseline_stability_",
+        "baseline_stability_interval_",
     )
     _fitted_attributes = (
-        _of_every_fit,
-        (
-            *_of_every_fit,
-            "baseline_selection_probabilities_",
-            "baseline_stability_",
-            "baseline_stability_interval_",
-        ),
+        (*_of_every_fit, *_of_thresholds),
+        (*_of_every_fit, *_of_thresholds, *_of_baseline),
+        (*_of_every_fit, *_of_decoys),
+        (*_of_every_fit, *_of_decoys, *_of_baseline),
     )
     _optional_attributes = ("path_probabilities_",)
+    _state_migrations = (_add_decoys,)
     # They are for the halves: `estimator` gets none.
     __metadata_request__fit = {"groups": UNUSED}  # noqa: RUF012
 
@@ -239,6 +290,8 @@ class StabilitySelector(
         param_values=None,
         threshold=None,
         max_false_selections=None,
+        fdr=None,
+        decoys="knockoff",
         stratify="auto",
         n_jobs=None,
         random_state=None,
@@ -249,6 +302,8 @@ class StabilitySelector(
         self.param_values = param_values
         self.threshold = threshold
         self.max_false_selections = max_false_selections
+        self.fdr = fdr
+        self.decoys = decoys
         self.stratify = stratify
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -263,7 +318,7 @@ class StabilitySelector(
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Training data, numeric. `estimator` gets frames as frames, and sparse
-            matrices in CSR format.
+            matrices in CSR format; with `fdr` it gets no frames.
         y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
             Labels or target values, if `estimator` needs them.
         groups : array-like of shape (n_samples,), default=None
@@ -280,66 +335,68 @@ class StabilitySelector(
         ------
         ValueError
             If parameters contradict each other, if a class has a single sample, or a
-            single group, if there are less than four groups, or if it cannot be said
-            which features `estimator` selects.
+            single group, if there are less than four groups, if it cannot be said
+            which features `estimator` selects, or if `fdr` is given and there are
+            `groups`, parameters of single features in `estimator`, or for knockoffs a
+            sparse `X` or missing values.
         """
-        self._check_parameters()
+        self._check_parameters(groups)
         X = self._validate_X(X)
         if y is not None:
-            if is_survival(y):
-                y = read_survival(y)
-            else:
-                y = check_array(
-                    plain_integers(y), ensure_2d=False, dtype=None, input_name="y"
-                )
+            y = check_target(y)
             check_consistent_length(X, y)
         if _routing_enabled():
             fit_params = process_routing(self, "fit", **fit_params).estimator.fit
         if fit_params.get("sample_weight") is not None:
             X, y, groups, fit_params = drop_weightless(X, y, groups, fit_params)
-        stratified = y is not None and self._is_stratified(y)
+        stratified = y is not None and is_stratified(self.stratify, y)
         if groups is not None:
             groups = number_groups(groups, X.shape[0], y if stratified else None)
+
+        random_state = check_random_state(self.random_state)
+        seeds = random_state.randint(2**31 - 1, size=self.n_pairs)
+        columns, data = None, X
+        if self.fdr is not None:
+            allow_nan = get_tags(self).input_tags.allow_nan
+            columns = ColumnsWithDecoys(X, self.decoys, random_state, allow_nan)
+            data = columns.X
 
         arguments = {"estimator": self, "X": X, "y": y, "metadata": fit_params}
         context = self._init_callback_context(max_subtasks=self.n_pairs)
         context.call_on_fit_task_begin(**arguments)
-        seeds = check_random_state(self.random_state).randint(
-            2**31 - 1, size=self.n_pairs
-        )
-        candidates = self._candidates()
-        calls = (
-            delayed(select_on_halves)(
-                candidates, X, y, groups, stratified, fit_params, seed
-            )
-            for seed in seeds
-        )
+        common = (data, y, groups, stratified, fit_params, columns is not None)
+        candidates = self._candidates(X.shape[0])
+        calls = (delayed(select_on_halves)(candidates, *common, seed) for seed in seeds)
         pairs = run_tasks(calls, self.n_jobs, context, "pair", arguments)
-        path_supports, baseline_supports = zip(*pairs, strict=True)
-        self._set_fitted(
-            self._results(
-                np.concatenate(path_supports), np.concatenate(baseline_supports)
-            )
-        )
+        parts = [np.concatenate(part) for part in zip(*pairs, strict=True)]
+        self._set_fitted(self._results(*parts, columns))
         if not self._get_support_mask().any():
+            if columns is None:
+                largest = self.selection_probabilities_.max()
+                reason = f"the largest selection probability is {largest:.3g}, "
+                reason += f"and the threshold {self.threshold_:.3g}"
+            else:
+                reason = describe_failure(self.fdr, self.decoy_margins_)
             warnings.warn(
-                f"No feature is selected: the largest selection probability is "
-                f"{self.selection_probabilities_.max():.3g}, and the threshold "
-                f"{self.threshold_:.3g}.",
+                f"No feature is selected: {reason}.",
                 UserWarning,
                 stacklevel=WARN_AT_CALLER,
             )
         context.call_on_fit_task_end(**arguments)
         return self
 
-    def _check_parameters(self):
+    def _check_parameters(self, groups):
         """Refuse parameters that contradict each other."""
-        if self.threshold is not None and self.max_false_selections is not None:
-            raise ValueError(
-                "threshold and max_false_selections cannot be combined, got "
-                f"threshold={self.threshold!r} and "
-                f"max_false_selections={self.max_false_selections!r}."
-            )
+        aims = {
+            name: getattr(self, name)
+            for name in ("threshold", "max_false_selections", "fdr")
+            if getattr(self, name) is not None
+        }
+        if len(aims) > 1:
+            given = " and ".join(f"{name}={value!r}" for name, value in aims.items())
+            raise ValueError(f"{' and '.join(aims)} cannot be combined, got {given}.")
+        if self.fdr is not None:
+            check_exchangeable(self.estimator, groups)
         if (self.param_name is None) != (self.param_values is None):
             raise ValueError(
                 "param_name and param_values belong together, got "
@@ -363,18 +420,7 @@ class StabilitySelector(
         )
         return X if hasattr(X, "columns") else array
 
-    def _is_stratified(self, y):
-        """Whether `y` holds labels; raises an error if they cannot be stratified."""
-        stratify = self.stratify
-        if stratify == "auto":
-            if is_survival(y):  # an event, or a censored sample, may be the only one
-                return np.bincount(y["event"], minlength=2).min() != 1
-            stratify = choose_loss("auto", y) == "log_loss"
-        if stratify:
-            number_classes(y)
-        return bool(stratify)
-
-    def _candidates(self):
+    def _candidates(self, n_samples):
         """Return the estimators to fit on each half, one for each value of the path."""
         if self.estimator is not None:
             base = self.estimator
@@ -385,6 +431,11 @@ class StabilitySelector(
             n_features = np.sqrt(
                 (2.0 * DESIGN_THRESHOLD - 1.0) * n_false * self.n_features_in_
             )
+            if self.fdr is not None:
+                n_features = min(
+                    FEATURES_WITH_DECOYS * self.n_features_in_,
+                    SAMPLES_WITH_DECOYS * n_samples,
+                )
             base = self._default_estimator(
                 n_features_to_select=min(self.n_features_in_, max(1, int(n_features)))
             )
@@ -400,25 +451,33 @@ class StabilitySelector(
         base = ProjectionFeatureSelector(**parameters)
         return base.set_fit_request(sample_weight=True) if _routing_enabled() else base
 
-    def _results(self, path_supports, baseline_supports):
+    def _results(self, path_supports, baseline_supports, scores, columns):
         """Return the fitted attributes that follow from the selections.
 
-        The supports have the shape (n_halves, n_values, n_features), those of the
-        baseline (n_halves, n_features), or (n_halves, 0) if there is none.
+        The supports have the shape (n_halves, n_values, n_columns), those of the
+        baseline and the scores (n_halves, n_columns), or (n_halves, 0) if there are
+        none. The columns are the features if `columns` is None.
         """
+        if columns is not None:
+            path_supports, decoy_supports = columns.split(path_supports)
+            baseline_supports, _ = columns.split(baseline_supports)
         supports = path_supports.any(axis=1)
         stability, interval = stability_index(supports)
         mean_n_features = float(supports.sum(axis=1).mean())
-        threshold, n_false = self._choose_threshold(mean_n_features, len(supports))
         results = {
-            "expected_false_selections_": n_false,
             "mean_n_features_": mean_n_features,
             "selection_probabilities_": supports.mean(axis=0),
             "stability_": stability,
             "stability_interval_": interval,
             "supports_": supports,
-            "threshold_": threshold,
         }
+        if columns is None:
+            threshold, n_false = self._choose_threshold(mean_n_features, len(supports))
+            results |= {"expected_false_selections_": n_false, "threshold_": threshold}
+        else:
+            own, decoys = columns.split(scores.mean(axis=0))
+            results |= filter_margins(own - decoys, self.fdr)
+            results["decoy_probabilities_"] = decoy_supports.any(axis=1).mean(axis=0)
         if self.param_name is not None:
             results["path_probabilities_"] = path_supports.mean(axis=0)
         if baseline_supports.size > 0:
@@ -463,7 +522,9 @@ class StabilitySelector(
 
     def _get_support_mask(self):
         check_is_fitted(self)
-        return self.selection_probabilities_ >= self.threshold_
+        if hasattr(self, "threshold_"):
+            return self.selection_probabilities_ >= self.threshold_
+        return self.decoy_margins_ >= self.fdr_threshold_
 
     @shared_docs(**DOCS)
     def get_metadata_routing(self):
@@ -481,7 +542,8 @@ class StabilitySelector(
         tags = super().__sklearn_tags__()
         estimator = self.estimator
         base = get_tags(ProjectionFeatureSelector() if estimator is None else estimator)
-        tags.target_tags.required = base.target_tags.required
-        tags.input_tags.sparse = base.input_tags.sparse
-        tags.input_tags.allow_nan = base.input_tags.allow_nan
+        tags.target_tags = base.target_tags
+        dense = self.fdr is not None and self.decoys == "knockoff"
+        tags.input_tags.sparse = base.input_tags.sparse and not dense
+        tags.input_tags.allow_nan = base.input_tags.allow_nan and not dense
         return tags

@@ -143,7 +143,7 @@ class SupportDisplay:
                 step, before, len(importances), feature_names
             ),
             importance_name=IMPORTANCE_NAMES[attribute],
-            threshold=step.threshold_ if is_probability else None,
+            threshold=getattr(step, "threshold_", None) if is_probability else None,
         )
         return display.plot(ax, max_features=max_features)
 

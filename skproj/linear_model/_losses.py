@@ -194,7 +194,7 @@ class Huber(Loss):
 
 
 class BinaryLogLoss(Loss):
-    """Logistic loss of one logit; the targets are 0 or 1."""
+    """Logistic loss of one logit, or the sum over several; the targets are 0 or 1."""
 
     curvature = 0.25
 
@@ -207,7 +207,8 @@ class BinaryLogLoss(Loss):
         decays = np.exp(-np.abs(margins))
         values = np.log1p(decays) + np.maximum(margins, 0.0)
         errors = np.where(margins >= 0.0, 1.0, decays) / (1.0 + decays)
-        return float(np.vdot(self.weights, values)), self.signs * self.weights * errors
+        value = float((self.weights[:, 0] @ values).sum())
+        return value, self.signs * self.weights * errors
 
     def intercept_hessian(self, logits, residuals):
         errors = np.abs(residuals)
@@ -254,12 +255,15 @@ def make_loss(name, targets, weights, *, fit_intercept=True, huber_epsilon=1.35)
     """Choose a loss by its public name.
 
     The targets are the codes 0, 1, ... of the classes, of shape (n_samples,), for
-    "log_loss", and float64 of shape (n_samples, n_outputs) for the others.
+    "log_loss", and float64 of shape (n_samples, n_outputs) for the others, and for
+    several labels, which are 0 or 1.
     """
     if name == "squared_error":
         return SquaredError(targets, weights, fit_intercept)
     if name == "huber":
         return Huber(targets, weights, fit_intercept, huber_epsilon)
+    if targets.ndim == 2:
+        return BinaryLogLoss(targets, weights, fit_intercept)
     n_classes = int(targets.max()) + 1
     if n_classes <= 2:
         codes = targets[:, np.newaxis].astype(np.float64)

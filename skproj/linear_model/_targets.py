@@ -50,9 +50,14 @@ def choose_loss(loss, y):
     return "log_loss" if _looks_like_labels(y) else "squared_error"
 
 
+def has_columns(y):
+    """Whether `y` has several columns."""
+    return y.ndim == 2 and y.shape[1] > 1
+
+
 def _looks_like_labels(y):
-    if y.ndim == 2 and y.shape[1] > 1:
-        return False
+    if has_columns(y):
+        return y.dtype.kind in "biuf" and bool(np.isin(y, (0, 1)).all())
     if y.dtype.kind != "f":
         return True
     return np.all(y == np.round(y)) and len(np.unique(y)) <= MAX_FLOAT_LABELS
@@ -80,6 +85,8 @@ def prepare_targets(loss, y, *, class_weight=None, sample_weight=None):
         values = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
         return Targets(values, sample_weight, None)
     kind = type_of_target(y, input_name="y")
+    if kind == "multilabel-indicator":
+        return _prepare_labels(y, class_weight, sample_weight)
     if kind not in ("binary", "multiclass"):
         raise ValueError(
             f"Unknown label type: {kind}. loss='log_loss' needs class labels; "
@@ -100,6 +107,28 @@ def prepare_targets(loss, y, *, class_weight=None, sample_weight=None):
             sample_weight = 1.0
         sample_weight = sample_weight * (weights / weights.max())[codes]
     return Targets(codes, sample_weight, classes)
+
+
+def _prepare_labels(y, class_weight, sample_weight):
+    """Check the columns of a multi-label classification, which are 0 or 1."""
+    if class_weight is not None:
+        raise ValueError(
+            "class_weight is for one column of labels, got a y with "
+            f"{y.shape[1]} columns."
+        )
+    if not np.isin(y, (0, 1)).all():
+        raise ValueError(
+            "loss='log_loss' needs 0 and 1 in a y of several columns, got the values "
+            f"{np.unique(y).tolist()}."
+        )
+    y = np.asarray(y, dtype=np.float64)
+    constant = np.flatnonzero(np.ptp(y, axis=0) == 0.0)
+    if len(constant) > 0:
+        raise ValueError(
+            "loss='log_loss' needs samples with and without each label, got one kind "
+            f"only in column {constant[0]} of y."
+        )
+    return Targets(y, sample_weight, np.arange(y.shape[1]))
 
 
 def make_problem(X, y, *, loss, sample_weight=None, class_weight=None, **options):

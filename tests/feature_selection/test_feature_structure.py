@@ -277,3 +277,26 @@ def test_all_features_may_be_outside_of_the_ball():
     assert_allclose(forced.coef_, model.coef_, rtol=1e-4)
     with pytest.warns(UserWarning, match="No feature is selected"):
         ProjectionFeatureSelector(never_keep=[0, 1]).fit(data, y)
+
+
+@pytest.mark.parametrize("target", ["numbers", "classes", "survival"])
+def test_features_that_follow_a_confounder_are_not_selected_beside_it(target):
+    """Those that add to the confounder are."""
+    rng = np.random.default_rng(0)
+    age, *genes = rng.standard_normal((13, 300))
+    proxies = age + 0.3 * rng.standard_normal((3, 300))
+    data = np.column_stack([age, *proxies, *genes])
+    risk = 2.0 * age + genes[0] - genes[1]
+    y = risk + rng.standard_normal(300)
+    if target == "classes":
+        y = y > 0.0
+    elif target == "survival":
+        y = np.array(
+            [(True, time) for time in rng.exponential(np.exp(-risk))],
+            dtype=[("event", bool), ("time", float)],
+        )
+    selector = ProjectionFeatureSelector(n_features_to_select=2)
+    unadjusted = clone(selector).set_params(never_keep=[0]).fit(data, y)
+    assert unadjusted.get_support()[1:4].any()
+    adjusted = selector.set_params(always_keep=[0]).fit(data, y)
+    assert_array_equal(adjusted.get_support(indices=True), [0, 4, 5])

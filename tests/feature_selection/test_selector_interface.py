@@ -103,12 +103,28 @@ def test_selector_refuses_eta_with_k_before_any_work(estimator):
         (np.zeros(178, dtype=int), "auto", r"one class only"),
         (np.linspace(0, 1, 178), "log_loss", r"continuous.*needs class labels"),
         (np.where(np.arange(178), 1.0, np.nan), "auto", r"Input y contains NaN"),
-        (np.eye(178)[:, :2].astype(int), "log_loss", r"multilabel.*needs class labels"),
+        (
+            np.eye(178)[:, :2] * 2,
+            "log_loss",
+            r"needs 0 and 1 in a y of several columns",
+        ),
+        (np.eye(178)[:, :2] + 2 * WINE[1][:, None], "log_loss", r"needs class labels"),
+        (np.eye(178)[:, :2] > 2, "auto", r"each label, got one kind only in column 0"),
         (np.repeat(["a", "b"], 89), "huber", r"could not convert string"),
         (np.zeros(3), "auto", r"inconsistent numbers of samples"),
         (None, "auto", r"requires y to be passed"),
     ],
-    ids=["one class", "floats", "NaN", "indicator", "strings", "short", "none"],
+    ids=[
+        "one class",
+        "floats",
+        "NaN",
+        "twos",
+        "classes",
+        "constant label",
+        "strings",
+        "short",
+        "none",
+    ],
 )
 def test_selector_refuses_bad_targets(y, loss, message):
     """The message says what is wrong with y."""

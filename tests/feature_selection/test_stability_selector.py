@@ -54,6 +54,19 @@ def test_selector_passes_check(estimator, check):
     check(estimator)
 
 
+@pytest.mark.filterwarnings("ignore:No feature is selected")
+@pytest.mark.filterwarnings("ignore:No features were selected")
+@parametrize_with_checks(
+    [
+        StabilitySelector(SelectKBest(k=3), n_pairs=2, fdr=0.9),
+        StabilitySelector(SelectKBest(k=3), n_pairs=2, fdr=0.9, decoys="permuted"),
+    ]
+)
+def test_selector_with_decoys_passes_check(estimator, check):
+    """So it does with decoys, which on noise are as good as the features."""
+    check(estimator)
+
+
 @pytest.mark.filterwarnings("ignore:X does not have valid feature names")
 @pytest.mark.filterwarnings("ignore:X has feature names")
 @pytest.mark.parametrize("name", FURTHER_CHECKS)
