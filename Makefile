@@ -59,7 +59,7 @@ help:  ## list the targets (the default)
 install: $(VENV)/.skproj-install  ## create the environment and install skproj there
 
 test: lint  ## lint, then run every test and docstring example
-	$(PY) -m pytest -q -n $(WORKERS)
+	$(PY) -m pytest -q -n $(WORKERS) --dist worksteal
 
 lint: $(VENV)/.skproj-test  ## check style, without changing anything
 	$(PY) -m ruff check $(PYTHON_SOURCES)

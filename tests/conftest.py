@@ -1,5 +1,6 @@
 """What every test of the repository runs under."""
 
+import gc
 import os
 import sys
 
@@ -18,6 +19,17 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("skproj")
+
+
+def pytest_sessionstart(session):
+    """Let the garbage collector rest while modules and tests are made, which stay."""
+    gc.disable()
+
+
+def pytest_collection_finish(session):
+    """Keep it from going through all of them again and again."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)

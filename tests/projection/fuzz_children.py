@@ -7,8 +7,14 @@ import signal
 from typing import NamedTuple
 from unittest import mock
 
-# Threads that wait would take the cores from those that work, if others use them too.
-THREADS_SLEEP = {"OMP_WAIT_POLICY": "passive"}
+ENVIRONMENT = {
+    # Threads that wait would take the cores from those that work, if others use them too.
+    "OMP_WAIT_POLICY": "passive",
+    # A large array comes from memory that an earlier one has left, which holds numbers
+    # instead of zeros, and takes no time of the system to be made anew (glibc only).
+    "MALLOC_MMAP_THRESHOLD_": str(2**30),
+    "MALLOC_TRIM_THRESHOLD_": str(2**31),
+}
 
 
 # Seconds until a child makes its first announcement: it has to import everything.
@@ -60,7 +66,7 @@ def in_children(work, indices, limit):
         child = context.Process(
             target=_serve, args=(sender, work, indices), daemon=True
         )
-        with mock.patch.dict(os.environ, THREADS_SLEEP):
+        with mock.patch.dict(os.environ, ENVIRONMENT):
             child.start()
         sender.close()
         last_words = None

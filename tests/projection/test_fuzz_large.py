@@ -255,7 +255,7 @@ def _square_unless_faulty(number, announce):
 @pytest.mark.slow
 def test_lost_children(capfd):
     """Work that ends its process is reported, and the rest is done by a new one."""
-    results = dict(in_children(_square_unless_faulty, range(1, 8), limit=5.0))
+    results = dict(in_children(_square_unless_faulty, range(1, 8), limit=2.0))
     by_signal = results.pop(2)
     if os.name == "nt":  # where there are no signals
         assert by_signal.reason.startswith("ended with exit status")
@@ -264,7 +264,7 @@ def test_lost_children(capfd):
     assert results == {
         1: 1,
         3: 9,
-        4: Lost("no answer for 5 s", "squaring 4"),
+        4: Lost("no answer for 2 s", "squaring 4"),
         5: Lost("ended with exit status 7", "squaring 5"),
         6: 36,
         7: 49,
