@@ -8,7 +8,7 @@ from typing import NamedTuple
 from unittest import mock
 
 ENVIRONMENT = {
-    # Threads that wait would take the cores from those that work, if others use them too.
+    # Threads that wait would take the cores from those that work.
     "OMP_WAIT_POLICY": "passive",
     # A large array comes from memory that an earlier one has left, which holds numbers
     # instead of zeros, and takes no time of the system to be made anew (glibc only).
