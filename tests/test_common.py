@@ -17,9 +17,11 @@ from skproj import (
     SparseSupervisedAutoencoderCV,
     SparseSupervisedAutoencoderRegressor,
 )
+from skproj.linear_model import CoxRidge
 
 # Small instances; every parameter that is not about time keeps its default.
 ESTIMATORS = [
+    CoxRidge(),
     GroupSparseNMF(),
     GroupSparseNMF(sparsity_H=0.6),
     GroupSparseNMF(sparsity_H=0.6, mode="column", init="random"),

@@ -62,10 +62,9 @@ class AnnDataTable:
         if self._matrix is None:
             raise CommandError(f"{path} has no X; name a layer with --layer.")
 
-    def feature_names(self, target, drop, groups=None):
+    def feature_names(self, target, drop, others=()):
         """Return the names of the features that are left over."""
-        wanted = [target] if groups is None else [target, groups]
-        require(wanted, list(self._obs), self.path, "column of obs")
+        require([target, *others], list(self._obs), self.path, "column of obs")
         require(drop, self.columns, self.path, "feature")
         others = set(drop)
         return [name for name in self.columns if name not in others]

@@ -13,10 +13,14 @@ from skproj.cli._output import (
     print_lines,
     write_table,
 )
+from skproj.cli._survival import survival_probabilities
 from skproj.cli._tables import ReadOptions, read_table
 from skproj.persistence._panel import NotTraceable, needed_features
 from skproj.utils._optional import import_optional
 from skproj.utils._pipelines import selection_of, steps_of
+
+# Of the times of events in training.
+SURVIVAL_QUANTILES = (0.25, 0.5, 0.75)
 
 
 def run(options):
@@ -77,6 +81,8 @@ def predictions(model, X):
     pd = import_optional("pandas", extra="cli")
     with without_names():
         columns = {"prediction": model.predict(X)}
+        if hasattr(steps_of(model)[-1], "predict_survival"):
+            return pd.DataFrame(columns | survival_columns(model, X))
         if hasattr(model, "predict_proba"):
             probabilities = model.predict_proba(X)
             said = np.searchsorted(model.classes_, columns["prediction"])
@@ -84,3 +90,14 @@ def predictions(model, X):
             for label, column in zip(model.classes_, probabilities.T, strict=True):
                 columns[f"probability_{label}"] = column
     return pd.DataFrame(columns)
+
+
+def survival_columns(model, X):
+    """Return probabilities of survival at quartiles of the times of events, by name."""
+    times = np.quantile(steps_of(model)[-1].event_times_, SURVIVAL_QUANTILES)
+    times = np.unique([float(f"{time:.4g}") for time in times])  # as the names say
+    probabilities = survival_probabilities(model, X, times)
+    return {
+        f"survival_{time:g}": column
+        for time, column in zip(times, probabilities.T, strict=True)
+    }

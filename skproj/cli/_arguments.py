@@ -14,6 +14,7 @@ examples:
   skproj select table.csv --target label --index sample --drop age sex
   skproj select cells.h5ad --target cell_type --layer logcounts --n-jobs 4
   skproj select table.parquet --target weight --task regression --eta 3.5
+  skproj select trial.csv --target time --event died --out selection
 """,
     "apply": """\
 examples:
@@ -78,6 +79,12 @@ def add_select(commands):
         metavar="COLUMN",
         help="column to predict; of an .h5ad file, a column of obs",
     )
+    parser.add_argument(
+        "--event",
+        metavar="COLUMN",
+        help="column that says whether the event was seen (1) or the row is censored "
+        "(0): the target is then the time of either, and risks are predicted",
+    )
     add_table_options(parser)
     parser.add_argument(
         "--drop",
@@ -127,8 +134,8 @@ def add_select(commands):
         choices=["auto", "autoencoder", "selector"],
         default="auto",
         help="a sparse supervised autoencoder, or a linear selector followed by a "
-        "support vector machine; auto: the first for classification, the second for "
-        "regression",
+        "support vector machine, or by a Cox model with --event; auto: the first for "
+        "classification, the second for others",
     )
     add_search_options(parser)
     parser.add_argument(
@@ -295,7 +302,7 @@ def add_search_options(parser):
         default="auto",
         help="take the radius with the best score, or the smallest within one standard "
         "error of it, which keeps fewer features; auto is the best score, of which an "
-        "autoencoder for classes subtracts a little for many features",
+        "autoencoder for classes and a Cox model subtract a little for many features",
     )
     parser.add_argument(
         "--test-size",
@@ -316,7 +323,7 @@ def add_search_options(parser):
         metavar="SCORE",
         help="score of scikit-learn by which the radius is chosen, such as "
         "balanced_accuracy or r2 (default: the log loss of an autoencoder for classes, "
-        "else accuracy or r2)",
+        "else accuracy or r2; the concordance index with --event)",
     )
     parser.add_argument(
         "--class-weight",

@@ -9,7 +9,8 @@ from sklearn.feature_selection import SelectKBest, f_classif, f_regression
 from sklearn.pipeline import Pipeline
 
 from skproj import SparseSupervisedAutoencoder, SparseSupervisedAutoencoderRegressor
-from skproj.cli._search import first_steps, support_vector_machine
+from skproj.cli._search import first_steps, predictor
+from skproj.cli._survival import risk_models
 from skproj.cli._threshold import choose_threshold, put_threshold
 
 
@@ -25,7 +26,10 @@ def baselines(problem, support, X):
     """
     classifies, options = problem.classifies, problem.options
     n_selected, n_features = np.count_nonzero(support), len(support)
-    machine = ("predict", support_vector_machine(problem.task, options.class_weight))
+    if problem.task == "survival":
+        models = risk_models(n_selected, n_features)
+        return put_first_steps(models, problem, X)
+    machine = ("predict", predictor(problem.task, options.class_weight))
     f_test = SelectKBest(f_classif if classifies else f_regression, k=n_selected)
     models = [("no selection, SVM", n_features, [machine])]
     if problem.method == "autoencoder":
@@ -42,6 +46,11 @@ def baselines(problem, support, X):
         models.append(("most frequent class", 0, [("predict", DummyClassifier())]))
     else:
         models.append(("mean of the target", 0, [("predict", DummyRegressor())]))
+    return put_first_steps(models, problem, X)
+
+
+def put_first_steps(models, problem, X):
+    """Return models as pipelines that begin as that of the selection."""
     return [
         (name, int(number), Pipeline([*first_steps(X, problem.prepare), *steps]))
         for name, number, steps in models

@@ -41,6 +41,17 @@ def diabetes():
     return data.data, data.feature_names, data.target
 
 
+def survival():
+    from skproj.datasets import make_survival
+
+    trial = make_survival(n_samples=300, n_features=500, random_state=0)
+    names = [
+        f"informative{j}" if kept else f"noise{j}"
+        for j, kept in enumerate(trial.support)
+    ]
+    return trial.data.astype(np.float32), names, trial.target
+
+
 # Description, column to predict, and function of each data set.
 DATASETS = {
     "digits-probes": (
@@ -58,6 +69,12 @@ DATASETS = {
         "10 measurements of patients, and the progression of their disease, a number",
         "progression",
         diabetes,
+    ),
+    "survival": (
+        "500 random features, 10 of which change the hazard of an event, and the time "
+        "of the event or of censoring (--event event)",
+        "time",
+        survival,
     ),
 }
 
@@ -84,7 +101,8 @@ def run(options):
     description, target, load = DATASETS[options.name]
     X, names, y = load()
     frame = pd.DataFrame(X, columns=names)
-    frame[target] = y
+    fields = {target: y} if y.dtype.names is None else {n: y[n] for n in y.dtype.names}
+    frame = frame.assign(**fields)
     write_table(frame, options.out, index=False)
     print(f"{options.name}: {description}")
     print(

@@ -6,6 +6,10 @@ import numpy as np
 from scipy import sparse
 from scipy.stats import rankdata
 
+from skproj.linear_model._cox import null_residuals
+from skproj.metrics._survival import pairs_of_samples
+from skproj.utils._survival import is_survival
+
 # Permutations of the target in the test of single features, and the multiplications
 # that it may take: some seconds on one processor.
 N_PERMUTATIONS = 999
@@ -21,7 +25,8 @@ class RankEvidence:
     ----------
     score : float
         Area under the ROC curve, of one class against the rest and averaged over the
-        classes; or the rank correlation with a target of numbers.
+        classes; or the rank correlation with a target of numbers; or the concordance
+        index of survival times.
     variance : float
         Of the score of predictions that have nothing to do with the target.
     """
@@ -36,7 +41,7 @@ def rank_evidence(decisions, y, classes=None, groups=None):
     Parameters
     ----------
     decisions : ndarray of shape (n_rows, n_classes) or (n_rows,)
-        Larger for the likelier class, or the predicted numbers.
+        Larger for the likelier class, or the predicted numbers or risks.
     y : ndarray of shape (n_rows,)
     classes : ndarray of shape (n_classes,), default=None
         None for a target of numbers.
@@ -51,7 +56,10 @@ def rank_evidence(decisions, y, classes=None, groups=None):
     """
     if len(np.unique(y)) < 2:
         return None
-    if classes is None:
+    if is_survival(y):
+        influence, variance = risk_influence(decisions, y)
+        chance = 0.5
+    elif classes is None:
         influence = rank_scores(decisions) * rank_scores(y)
         chance, variance = 0.0, 1.0 / (len(y) - 1)
     else:
@@ -59,7 +67,9 @@ def rank_evidence(decisions, y, classes=None, groups=None):
         chance = 0.5
     if groups is not None:
         codes = np.unique(groups, return_inverse=True)[1]
-        variance = max(variance, np.square(np.bincount(codes, influence)).sum())
+        # Each pair of rows is in the terms of both.
+        weights = 2.0 * influence if is_survival(y) else influence
+        variance = max(variance, np.square(np.bincount(codes, weights)).sum())
     if variance == 0.0:
         return None
     return RankEvidence(float(chance + influence.sum()), float(variance))
@@ -88,6 +98,43 @@ def class_influence(decisions, y, classes):
     mean = added @ counts / n_rows
     variance = np.square(added - mean[:, np.newaxis]).sum(axis=0) @ counts
     return added[inside] - mean, variance / (n_rows - 1)
+
+
+def risk_influence(risk, y):
+    """Return what each row adds to the concordance index, and its variance.
+
+    The sum is the index less one half. It is a generalised correlation coefficient, of
+    which the variance over all permutations of the risks is known [1]_.
+
+    References
+    ----------
+    .. [1] H. E. Daniels, "The relation between measures of correlation in the universe
+       of sample permutations", Biometrika 33(2), 1944, :doi:`10.1093/biomet/33.2.129`.
+    """
+    n_rows, time = len(y), y["time"]
+    concordant, comparable = pairs_of_samples(y, risk, np.ones(n_rows))
+    n_pairs = comparable.sum() / 2.0
+    if n_pairs == 0.0 or n_rows < 3:
+        return np.zeros(n_rows), 0.0
+    # A censored row is later than events at the same time.
+    seen, censored = time[y["event"]], np.sort(time[~y["event"]])
+    n_tied = np.searchsorted(censored, seen, "right") - np.searchsorted(censored, seen)
+    earlier = np.zeros(n_rows)
+    earlier[y["event"]] = (
+        n_rows - np.searchsorted(np.sort(time), seen, "right") + n_tied
+    )
+    _, n_equal = np.unique(risk, return_counts=True)
+    terms = []
+    for row_sums, n_unequal in (
+        (2.0 * earlier - comparable, 2.0 * n_pairs),
+        (2.0 * rankdata(risk) - n_rows - 1.0, n_rows**2 - np.square(n_equal).sum()),
+    ):
+        terms.append((np.square(row_sums).sum() - n_unequal, n_unequal))
+    (order, n_ordered), (ranks, n_ranked) = terms
+    variance = 4.0 * order * ranks / (n_rows * (n_rows - 1.0) * (n_rows - 2.0))
+    variance += 2.0 * n_ordered * n_ranked / (n_rows * (n_rows - 1.0))
+    influence = (2.0 * concordant - comparable) / (4.0 * n_pairs)
+    return influence, variance / (4.0 * n_pairs) ** 2
 
 
 def combine(evidence, n_folds=0):
@@ -168,6 +215,8 @@ def association_test(X, y, classifies, seed):
        1993.
     """
     n_rows, n_features = X.shape
+    if is_survival(y):  # how much earlier than expected an event comes
+        y = null_residuals(y, np.full(n_rows, 1.0 / n_rows))
     if classifies:
         targets = (y[:, np.newaxis] == np.unique(y)).astype(np.float64)
     else:
@@ -249,13 +298,13 @@ def decisions_of(model, X, classes):
     model : estimator object
     X : {ndarray, CSR matrix, DataFrame} of shape (n_rows, n_features)
     classes : ndarray of shape (n_classes,) or None
-        None for a regression.
+        None for a regression, or for survival times.
 
     Returns
     -------
     decisions : ndarray of shape (n_rows, n_classes) or (n_rows,)
         Probabilities or the decision function, larger for the likelier class; the
-        predictions of a regression.
+        predicted numbers or risks.
     """
     if classes is None:
         return model.predict(X)

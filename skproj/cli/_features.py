@@ -5,7 +5,9 @@ from scipy import sparse
 
 from skproj.cli._evidence import rank_scores
 from skproj.cli._result import GroupSummary, SelectedFeature
+from skproj.linear_model._cox import null_residuals
 from skproj.utils._stability import find_substitutes
+from skproj.utils._survival import is_survival
 
 
 def describe_features(names, support, scores, frequencies, X, y, classes):
@@ -26,6 +28,8 @@ def describe_features(names, support, scores, frequencies, X, y, classes):
     features : list of SelectedFeature
         The most important first.
     """
+    if is_survival(y):  # how much earlier than expected an event comes
+        y = null_residuals(y, np.full(len(y), 1.0 / len(y)))
     order = np.argsort(-scores, kind="stable")
     order = order[support[order]]
     substitutes = find_substitutes(X, order)

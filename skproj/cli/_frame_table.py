@@ -61,9 +61,9 @@ class FrameTable:
     def _require(self, names, known, wanted_by=""):
         require(names, known, self.path, "column", wanted_by)
 
-    def feature_names(self, target, drop, groups=None):
+    def feature_names(self, target, drop, others=()):
         """Return the names of the columns that are left over."""
-        others = {target, *drop} | ({groups} - {None})
+        others = {target, *drop, *others}
         if target not in self.columns:
             self._hint_at_transpose(target)
         self._require([target], self.columns)

@@ -13,7 +13,11 @@ from sklearn.metrics import (
 )
 
 from skproj.cli._report_numbers import codes_of
-from skproj.inspection import EtaPathDisplay, SupportDisplay
+from skproj.inspection import (
+    EtaPathDisplay,
+    SupportDisplay,
+    SurvivalCurvesDisplay,
+)
 from skproj.inspection._common import shorten
 from skproj.utils._optional import import_optional
 
@@ -149,8 +153,13 @@ def draw_features(selection, figure):
 
 
 def draw_predictions(selection, figure):
-    """Draw the confusion of classes, or predictions against true values."""
+    """Draw the confusion of classes, predictions against true values, or survival."""
     s = selection
+    if s.task == "survival":
+        p = s.predictions
+        ax = figure.subplots()
+        SurvivalCurvesDisplay.from_predictions(p.y_test, p.y_predicted, ax=ax)
+        return
     y, predicted = s.predictions.y_test, s.predictions.y_predicted
     figure.set_size_inches(6.0, 5.0)
     ax = figure.subplots()

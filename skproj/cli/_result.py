@@ -63,12 +63,12 @@ class ModelScores:
 
 @dataclass(frozen=True)
 class GroupSummary:
-    """A feature among the training rows of a class, or among all of a regression.
+    """A feature among the training rows of a class, or among all without classes.
 
     Attributes
     ----------
     label : str
-        The class; "all" for a regression.
+        The class; "all" without classes.
     mean, spread : float
         Mean and standard deviation, in the units of the table.
     """
@@ -94,7 +94,7 @@ class SelectedFeature:
         if it was not measured.
     direction : str
         Class in which the feature is highest on average; "+" or "-" for the sign of
-        the correlation with a target of numbers.
+        the correlation with a target of numbers, or with an early event.
     groups : list of GroupSummary
         In the order of `SelectionResult.class_names`.
     substitutes : list of tuple (str, float)
@@ -142,17 +142,23 @@ class Predictions:
     Attributes
     ----------
     y_test, y_predicted : ndarray of shape (n_test,)
+        Labels, numbers, or survival times and predicted risks.
     probabilities : ndarray of shape (n_test, n_classes) or None
         In the order of `SelectionResult.class_names`; None if the model knows none.
     decisions : ndarray of shape (n_test, n_classes) or None
         What classes are ranked by, for ROC curves: the probabilities or the decision
         function, the larger the likelier. None for a regression.
+    survival : ndarray of shape (n_test, n_times) or None
+        Probabilities of survival until `times`, if the target is survival times.
+    times : ndarray of shape (n_times,) or None
     """
 
     y_test: np.ndarray
     y_predicted: np.ndarray
     probabilities: np.ndarray | None = None
     decisions: np.ndarray | None = None
+    survival: np.ndarray | None = None
+    times: np.ndarray | None = None
 
 
 @dataclass
@@ -165,7 +171,7 @@ class SelectionResult:
     model : Pipeline or FixedThresholdClassifier
         Fitted to the training rows, with the names of the features. Its attribute
         `verdict_` is the verdict as a dict.
-    task : {"classification", "regression"}
+    task : {"classification", "regression", "survival"}
     search : estimator object
         The search that chose the radius, with `cv_results_` and `best_index_`.
     eta : float
@@ -188,7 +194,7 @@ class SelectionResult:
         Sentences on what a user should know before believing the result.
     predictions : Predictions
     class_names : list of str
-        Empty for a regression.
+        Empty if there are no classes.
     n_train, n_test : int
     stability : float or None
         Stability index of the selections by the folds, or by the halves with

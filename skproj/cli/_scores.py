@@ -13,23 +13,22 @@ from skproj.cli._result import Score
 QUANTILE = norm.isf(0.025)
 
 
-def score_predictions(task, y, predicted, decisions, classes):
-    """Return the scores of predictions for rows that were held out.
+def score_predictions(predictions, classes):
+    """Return the scores of labels or numbers predicted for rows that were held out.
 
     Parameters
     ----------
-    task : {"classification", "regression"}
-    y, predicted : ndarray of shape (n_rows,)
-    decisions : ndarray of shape (n_rows, n_classes), or None
-        Larger for the likelier class.
+    predictions : Predictions
     classes : ndarray of shape (n_classes,), or None
+        None for numbers.
 
     Returns
     -------
     scores : list of Score
         The headline first.
     """
-    if task == "regression":
+    y, predicted = predictions.y_test, predictions.y_predicted
+    if classes is None:
         return [
             r2_interval(y, predicted),
             mae_interval(y, predicted),
@@ -37,7 +36,7 @@ def score_predictions(task, y, predicted, decisions, classes):
         ]
     return [
         recall_interval(y, predicted),
-        area_interval(y, decisions, classes),
+        area_interval(y, predictions.decisions, classes),
         accuracy_interval(y, predicted),
     ]
 

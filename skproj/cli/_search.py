@@ -24,7 +24,9 @@ from skproj import (
 )
 from skproj.callback import CompactProgressBar
 from skproj.cli._errors import CommandError
+from skproj.cli._survival import score_concordance
 from skproj.feature_selection import eta_path
+from skproj.linear_model import CoxRidge
 from skproj.utils._path_search import choose_row
 from skproj.utils._wording import near_matches
 
@@ -32,15 +34,23 @@ from skproj.utils._wording import near_matches
 N_ETAS = 12
 REGRESSOR_ETAS = 2.0 ** np.arange(-3, 7)
 
-METHOD_NAMES = {
-    "autoencoder": "sparse supervised autoencoder",
-    "selector": "linear selector, SVM",
+SEARCH_METRICS = {
+    "classification": "accuracy",
+    "regression": "R2",
+    "survival": "concordance index",
 }
-SEARCH_METRICS = {"classification": "accuracy", "regression": "R2"}
+LOSSES = {"classification": "log_loss", "regression": "squared_error"}
 NOTHING_SELECTED = (
     "no feature was selected: at this radius none helps to predict the target; try a "
     "larger --eta, --rule best, or the other --method"
 )
+
+
+def method_name(task, method):
+    """Return what a user calls a method."""
+    if method == "autoencoder":
+        return "sparse supervised autoencoder"
+    return f"linear selector, {'Cox model' if task == 'survival' else 'SVM'}"
 
 
 def make_search(task, method, X, y, splits, options, prepare=None):
@@ -48,7 +58,7 @@ def make_search(task, method, X, y, splits, options, prepare=None):
 
     Parameters
     ----------
-    task : {"classification", "regression"}
+    task : {"classification", "regression", "survival"}
     method : {"autoencoder", "selector"}
     X : {ndarray, CSR matrix, DataFrame} of shape (n_samples, n_features)
     y : ndarray of shape (n_samples,)
@@ -81,25 +91,32 @@ def make_search(task, method, X, y, splits, options, prepare=None):
         steps = [("select", autoencoder)]
         etas = given or REGRESSOR_ETAS
     else:
-        loss = "log_loss" if classifies else "squared_error"
+        loss = LOSSES.get(task, "cox")
         weight = {"class_weight": options.class_weight} if classifies else {}
         steps = [
             ("select", ProjectionFeatureSelector(loss=loss, **weight)),
-            ("predict", support_vector_machine(task, options.class_weight)),
+            ("predict", predictor(task, options.class_weight)),
         ]
         etas = given or radii_of_path(X, y, loss, options.class_weight, prepare)
     return GridSearchCV(
         Pipeline([*first, *steps]),
         {"select__eta": np.asarray(etas).tolist()},
         scoring={
-            "score": options.scoring or SEARCH_METRICS[task].lower(),
+            "score": scorer_of(task, options),
             "n_features": count_features,
         },
-        refit=ChooseRadius(rule_of(method, task, options), len(splits)),
+        refit=ChooseRadius(rule_of(method, task, options), len(splits), len(y)),
         cv=splits,
         n_jobs=options.n_jobs,
         error_score="raise",
     )
+
+
+def scorer_of(task, options):
+    """Return what the radius of a grid search is chosen by."""
+    if task == "survival":
+        return score_concordance
+    return options.scoring or SEARCH_METRICS[task].lower()
 
 
 def rule_of(method, task, options):
@@ -107,7 +124,7 @@ def rule_of(method, task, options):
     if options.rule != "auto":
         return options.rule
     both = method == "autoencoder" and task == "classification"
-    return "parsimonious" if both else "best"
+    return "parsimonious" if both or task == "survival" else "best"
 
 
 def first_steps(X, prepare):
@@ -127,7 +144,10 @@ def radii_of_path(X, y, loss, class_weight, prepare):
     return path.etas
 
 
-def support_vector_machine(task, class_weight=None):
+def predictor(task, class_weight=None):
+    """Return the model that is fitted to selected features."""
+    if task == "survival":
+        return CoxRidge()
     if task == "classification":
         return SVC(class_weight=class_weight)
     # Its tolerance and penalty are meant for targets of unit variance.
@@ -145,11 +165,19 @@ class ChooseRadius:
 
     rule: str
     n_splits: int
+    n_samples: int
 
     def __call__(self, results):
         scores = [results[f"split{i}_test_score"] for i in range(self.n_splits)]
         radii = np.asarray(results["param_select__eta"], dtype=float)
-        return choose_row(radii, np.array(scores), self.rule)
+        return choose_row(
+            radii,
+            np.array(scores),
+            self.rule,
+            n_features=results["mean_test_n_features"][np.newaxis],
+            n_samples=self.n_samples,
+            paths=np.zeros(len(radii)),
+        )
 
 
 def fit_search(search, X, y, groups, show_progress, checkpoints):
@@ -241,15 +269,13 @@ def fit_folds(search, model, X, y, splits, options, checkpoints):
     radii = np.asarray(results["param_select__eta" if is_grid else "param_eta"], float)
     scores = np.array([results[f"split{i}_test_score"] for i in range(len(splits))])
     template = one_radius(search, model)
-    if is_grid:
-        rule, needs = search.refit.rule, {}
-    else:
-        rule = search["select"].selection_rule
-        needs = {
-            "n_features": results["mean_n_features"][np.newaxis],
-            "n_samples": len(y),
-            "paths": np.zeros(len(radii), dtype=int),
-        }
+    rule = search.refit.rule if is_grid else search["select"].selection_rule
+    counts = results["mean_test_n_features" if is_grid else "mean_n_features"]
+    needs = {
+        "n_features": counts[np.newaxis],
+        "n_samples": len(y),
+        "paths": np.zeros(len(radii), dtype=int),
+    }
     calls = []
     for i, (train, _) in enumerate(splits):
         others = np.delete(scores, i, axis=0)

@@ -4,37 +4,32 @@ import hashlib
 import importlib.util
 import os
 
-import numpy as np
-
 from skproj.cli._checkpoints import find_checkpoints, keep_steps
-from skproj.cli._checks import check_finite, is_numeric
 from skproj.cli._errors import CommandError
 from skproj.cli._output import check_free, new_folder, print_lines
 from skproj.cli._preparation import prepare_columns
 from skproj.cli._report import FILES, write_report
-from skproj.cli._search import METHOD_NAMES, check_scorer
+from skproj.cli._search import check_scorer, method_name
 from skproj.cli._selection import Problem, select
 from skproj.cli._suspects import suspect_columns, suspect_rows
 from skproj.cli._tables import ReadOptions, read_table
+from skproj.cli._target import (
+    check_roles,
+    describe_task,
+    number_groups,
+    read_target,
+)
 from skproj.cli._text import STANDARD_INPUT
 from skproj.cli._threshold import check_two_classes
-from skproj.utils._optional import import_optional
 from skproj.utils._wording import join_names
 
-# Numbers with more different values than this are not taken for labels.
-MAX_LABELS = 20
 N_PRINTED_FEATURES = 20
 # Characters of the names of the models that are compared, if none is longer.
 MIN_MODEL_WIDTH = 30
-DEFAULT_METHODS = {"classification": "autoencoder", "regression": "selector"}
 
 
 def run(options):
-    for name in ("index", "groups"):
-        if getattr(options, name) == options.target:
-            raise CommandError(
-                f"column {options.target!r} is both --{name} and --target."
-            )
+    check_roles(options)
     check_free(options.out, options.overwrite, folder=True)
     if options.out is not None:
         check_extras()
@@ -76,15 +71,16 @@ def read_problem(options, digests):
         ReadOptions.of(
             options,
             target=options.target,
+            event=options.event,
             groups=options.groups,
             labels=options.labels,
         )
     )
-    names = table.feature_names(options.target, options.drop, options.groups)
+    others = [name for name in (options.event, options.groups) if name is not None]
+    names = table.feature_names(options.target, options.drop, others)
     if not names:
         raise CommandError(f"{options.data} has no features besides the target.")
-    column, labels = table.target(options.target), table.labels(options.target)
-    task, y = labels_or_numbers(column, labels, options)
+    task, y = read_target(table, options)
     check_two_classes(task, y, options)
     groups = None if options.groups is None else number_groups(table, options)
     X, prepare, done = prepare_columns(table, names, options)
@@ -95,7 +91,9 @@ def read_problem(options, digests):
             raise CommandError("--drop-suspects leaves no features.")
         X, prepare, done = prepare_columns(table, names, options)
         done.append(f"Suspected leaks were left out: {join_names(suspects)}.")
-    method = DEFAULT_METHODS[task] if options.method == "auto" else options.method
+    method = options.method
+    if method == "auto":
+        method = "autoencoder" if task == "classification" else "selector"
     problem = Problem(
         X=X,
         y=y,
@@ -115,7 +113,7 @@ def read_problem(options, digests):
         "features": len(names),
         "target": options.target,
         "task": describe_task(task, y),
-        "method": METHOD_NAMES[method],
+        "method": method_name(task, method),
     }
     return problem, facts
 
@@ -149,69 +147,6 @@ def check_extras():
 def has(library):
     """Whether a library is installed."""
     return importlib.util.find_spec(library) is not None
-
-
-def labels_or_numbers(column, labels, options):
-    """Return the task, and the target as an array.
-
-    `column` is the target of a regression, `labels` that of a classification. Labels
-    are returned as strings or integers, numbers as float64.
-    """
-    target = f"the target {options.target!r}"
-    if column.isna().any():
-        raise CommandError(
-            f"{target} is missing in {column.isna().sum()} of {len(column)} rows; "
-            "leave out these rows."
-        )
-    numeric = is_numeric(column)
-    whole = numeric and bool(((column % 1 == 0) & (column.abs() < 2**53)).all())
-    task = options.task
-    if task == "auto":
-        few = labels.nunique() <= MAX_LABELS
-        task = "regression" if numeric and not (whole and few) else "classification"
-    if task == "regression" and not numeric:
-        raise CommandError(f"{target} is not a number, as --task regression needs.")
-    if task == "classification" and numeric and not whole:
-        raise CommandError(
-            f"{target} holds numbers that are not whole, which are not labels; use "
-            "--task regression."
-        )
-    if task == "classification":
-        column = labels
-    if column.nunique() < 2:
-        what = "class" if task == "classification" else "value"
-        raise CommandError(
-            f"{target} has one {what} only: {str(column.iloc[0])!r}; there is nothing "
-            "to tell apart."
-        )
-    if task == "classification":
-        return task, column.to_numpy(dtype=np.int64 if is_numeric(column) else str)
-    y = column.to_numpy(dtype=np.float64)
-    check_finite(y[:, np.newaxis], [options.target], options.data, can_drop=False)
-    return task, y
-
-
-def number_groups(table, options):
-    """Return the number of the group of each row."""
-    pd = import_optional("pandas", extra="cli")
-    codes, _ = pd.factorize(table.target(options.groups))
-    if (codes < 0).any():
-        raise CommandError(
-            f"the column {options.groups!r} of --groups is missing in "
-            f"{np.count_nonzero(codes < 0)} of {len(codes)} rows; fill it in, or leave "
-            "out these rows."
-        )
-    return codes
-
-
-def describe_task(task, y):
-    if task == "regression":
-        return f"regression, from {y.min():.6g} to {y.max():.6g}"
-    classes, counts = np.unique(y, return_counts=True)
-    return (
-        f"classification, {len(classes)} classes of {counts.min()} to {counts.max()} "
-        f"rows: {join_names(classes.tolist(), at_most=10)}"
-    )
 
 
 def digests_of(options):

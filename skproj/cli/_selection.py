@@ -23,15 +23,21 @@ from skproj.cli._result import (
 )
 from skproj.cli._scores import score_predictions
 from skproj.cli._search import (
-    METHOD_NAMES,
+    LOSSES,
     SEARCH_METRICS,
     fit_folds,
     fit_search,
     make_search,
+    method_name,
     model_of,
     one_radius,
 )
 from skproj.cli._split import split_rows
+from skproj.cli._survival import (
+    evaluation_times,
+    score_risks,
+    survival_probabilities,
+)
 from skproj.cli._threshold import choose_threshold, put_threshold
 from skproj.cli._verdict import Judge
 from skproj.utils._splits import make_splits
@@ -54,7 +60,7 @@ class Problem:
     y : ndarray of shape (n_rows,)
     names : list of str
         Names of the columns.
-    task : {"classification", "regression"}
+    task : {"classification", "regression", "survival"}
     method : {"autoencoder", "selector"}
     options : argparse.Namespace
         Of ``skproj select``.
@@ -141,7 +147,7 @@ def select(problem, show_progress=False, checkpoints=None):
         model[0].feature_names_in_ = np.asarray(problem.names, dtype=object)
     threshold = find_threshold(run, search, model)
     predictor = put_threshold(model, threshold, run.X, run.y)
-    predictions = predict(predictor, problem, run.test)
+    predictions = predict(predictor, run)
     verdict, folds = judge(run, search, model, predictions)
     setattr(predictor, VERDICT_ATTRIBUTE, asdict(verdict))
     described = describe_selection(run, search, model, folds)
@@ -260,14 +266,18 @@ def prepared(problem, model, X):
     return step.transform(X), np.asarray(step.get_feature_names_out(), dtype=str)
 
 
-def predict(model, problem, rows):
-    """Return the predictions of a model for rows that may be none."""
-    y = problem.y[rows]
-    if len(rows) == 0:
+def predict(model, run):
+    """Return the predictions of a model for the rows held out, which may be none."""
+    problem = run.problem
+    X, y, _ = problem.part(run.test)
+    if len(y) == 0:
         return Predictions(y, np.empty(0, dtype=y.dtype))
-    X, *_ = problem.part(rows)
     with without_names():
         predicted = model.predict(X)
+        if problem.task == "survival":
+            times = evaluation_times(run.y)
+            survival = survival_probabilities(model, X, times)
+            return Predictions(y, predicted, survival=survival, times=times)
         if not problem.classifies:
             return Predictions(y, predicted)
         decisions = decisions_of(model, X, model.classes_)
@@ -319,15 +329,15 @@ def measure_stability(run, step, folds, X):
     By the folds, or by halves of the rows if that is asked for. All are None if
     nothing is known.
     """
-    options, classifies = run.problem.options, run.problem.classifies
+    options = run.problem.options
     if options.stability is not None:
         selector = StabilitySelector(
             ProjectionFeatureSelector(
                 n_features_to_select=int(step.get_support().sum()),
-                loss="log_loss" if classifies else "squared_error",
+                loss=LOSSES.get(run.problem.task, "cox"),
             ),
             n_pairs=options.stability,
-            stratify=classifies,
+            stratify=run.problem.task != "regression",
             n_jobs=options.n_jobs,
             random_state=options.seed,
         )
@@ -360,27 +370,25 @@ def compare(run, model, predictions):
     p = run.problem
     classes = model.classes_ if p.classifies else None
     support = model["select"].get_support()
-    rows = [(METHOD_NAMES[p.method], int(support.sum()), predictions)]
+    rows = [(method_name(p.task, p.method), int(support.sum()), predictions)]
     for name, n_features, baseline in baselines(p, support, run.X):
         told = run.checkpoints.step(name, predict_baseline, run, baseline)
         rows.append((name, n_features, told))
-    return [
-        ModelScores(
-            name,
-            n_features,
-            score_predictions(
-                p.task, told.y_test, told.y_predicted, told.decisions, classes
-            ),
-        )
-        for name, n_features, told in rows
-    ]
+    models = []
+    for name, n_features, told in rows:
+        if p.task == "survival":
+            scores = score_risks(run.y, told)
+        else:
+            scores = score_predictions(told, classes)
+        models.append(ModelScores(name, n_features, scores))
+    return models
 
 
 def predict_baseline(run, baseline):
     """Return the predictions of a model to compare with, which is fitted first."""
     p = run.problem
     fitted = fit_baseline(baseline, run.X, run.y, run.splits, p.options)
-    return predict(fitted, p, run.test)
+    return predict(fitted, run)
 
 
 def cv_score_of(problem, chosen_by):

@@ -18,7 +18,7 @@ def split_rows(y, task, options, groups=None):
     Parameters
     ----------
     y : ndarray of shape (n_rows,)
-    task : {"classification", "regression"}
+    task : {"classification", "regression", "survival"}
     options : argparse.Namespace
         With `test_size`, `cv` and `seed`.
     groups : ndarray of int of shape (n_rows,), default=None
@@ -30,6 +30,10 @@ def split_rows(y, task, options, groups=None):
     """
     labels = y if task == "classification" else None
     check_numbers(labels, len(y), options)
+    if task == "survival":
+        check_events(y["event"], options)
+        few = np.bincount(y["event"], minlength=2).min() * options.test_size < 1.0
+        labels = None if few or groups is not None else y["event"]
     rows = np.arange(len(y))
     if options.test_size == 0.0:
         return np.random.RandomState(options.seed).permutation(rows), rows[:0]
@@ -70,6 +74,17 @@ def split_groups(labels, rows, groups, options):
         )
     order = np.random.RandomState(options.seed).permutation
     return order(train), order(test)
+
+
+def check_events(event, options):
+    """Raise an error if a fold, or the rows held out, would be without an event."""
+    share = max(1.0 - options.test_size, 1e-9)
+    needed = math.ceil(2 * options.cv / share)
+    if np.count_nonzero(event) < needed:
+        raise CommandError(
+            f"column {options.event!r} of --event has {np.count_nonzero(event)} events "
+            f"only, and {options.cv} folds need {needed}; use a smaller --cv"
+        )
 
 
 def check_numbers(labels, n_rows, options):

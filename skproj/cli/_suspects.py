@@ -8,6 +8,7 @@ from scipy import sparse
 from scipy.stats import rankdata
 
 from skproj.feature_selection._half_selections import univariate_scores
+from skproj.utils._survival import is_survival
 from skproj.utils._wording import join_names
 
 # A column is a copy of the target if no more than this share of the rows contradict,
@@ -50,11 +51,16 @@ def suspect_columns(X, y, names, classifies):
         return {}
     found = {names[j]: reason for j, reason in running_numbers(X)}
     shares = univariate_scores(X, y, y if classifies else None, None)
+    targets = [(y, classifies)]
+    if is_survival(y):
+        targets = [(y["time"], False), (y["event"], True)]
     for j in np.argsort(-shares, kind="stable")[:N_CANDIDATES]:
         column = X[:, [j]].toarray()[:, 0] if sparse.issparse(X) else X[:, j]
         if np.isnan(column).any() or np.ptp(column) == 0.0:
             continue
-        if (classifies and shares[j] >= MIN_SHARE) or is_copy(column, y, classifies):
+        if (classifies and shares[j] >= MIN_SHARE) or any(
+            is_copy(column, *target) for target in targets
+        ):
             found.setdefault(names[j], "is nearly a copy of the target")
     return found
 
@@ -84,11 +90,13 @@ def is_copy(column, y, classifies):
         return abs(np.corrcoef(ranks, target)[0, 1]) >= MIN_RANK_CORRELATION
     values, codes = np.unique(column, return_inverse=True)
     classes, labels = np.unique(y, return_inverse=True)
-    if len(values) > 2 * len(classes):
+    if len(classes) < 2 or len(values) > 2 * len(classes):
         return False
     table = np.zeros((len(values), len(classes)), dtype=int)
     np.add.at(table, (codes, labels), 1)
-    return len(y) - table.max(axis=1).sum() <= MAX_CONTRADICTIONS * len(y)
+    # A column that says nothing contradicts the rows of all classes but the largest.
+    allowed = min(len(y), 2 * (len(y) - table.sum(axis=0).max()))
+    return len(y) - table.max(axis=1).sum() <= MAX_CONTRADICTIONS * allowed
 
 
 def suspect_rows(table, X, y, options, classifies):

@@ -41,6 +41,8 @@ class ReadOptions:
         Column that may hold labels, and is read as it is written.
     groups : str or None
         Column with the groups of the rows, which are names as well.
+    event : str or None
+        Column that says whether an event was seen at the time of the target.
     separator, decimal, encoding : str or None
         Of text.
     sheet : str or None
@@ -58,6 +60,7 @@ class ReadOptions:
     layer: str | None = None
     target: str | None = None
     groups: str | None = None
+    event: str | None = None
     separator: str | None = None
     decimal: str | None = None
     encoding: str | None = None
@@ -285,7 +288,7 @@ def is_text(column):
 
 
 def add_labels(frame, options):
-    """Add the target and the groups of another table, found by the names of the rows.
+    """Add target, event and groups of another table, found by the names of the rows.
 
     Returns
     -------
@@ -322,7 +325,8 @@ def add_labels(frame, options):
             f"in {options.labels}; they are left out",
             stacklevel=2,
         )
-    wanted = [n for n in (options.target, options.groups) if n in labels]
+    possible = options.target, options.event, options.groups
+    wanted = [name for name in possible if name in labels]
     twice = [name for name in wanted if name in frame]
     if twice:
         raise CommandError(

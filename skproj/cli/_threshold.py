@@ -17,8 +17,9 @@ def check_two_classes(task, y, options):
     """Raise an error if there is nothing that a threshold could separate."""
     if options.threshold is None:
         return
-    what = "is a number" if task == "regression" else f"has {len(np.unique(y))} classes"
-    if task == "regression" or len(np.unique(y)) != 2:
+    classifies, n_classes = task == "classification", len(np.unique(y))
+    what = f"has {n_classes} classes" if classifies else "is a number"
+    if not classifies or n_classes != 2:
         raise CommandError(
             "--threshold is for a target of two classes, and "
             f"{options.target!r} {what}."

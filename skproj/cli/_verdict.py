@@ -18,8 +18,12 @@ HELD_OUT_LEVEL = 0.005
 COMBINED_LEVEL = 0.014
 ASSOCIATION_LEVEL = 0.03
 
-SCORE_NAMES = {"classification": "AUC", "regression": "rank correlation"}
-TRIVIAL_SCORES = {"classification": 0.5, "regression": 0.0}
+SCORE_NAMES = {
+    "classification": "AUC",
+    "regression": "rank correlation",
+    "survival": "concordance index",
+}
+TRIVIAL_SCORES = {"classification": 0.5, "regression": 0.0, "survival": 0.5}
 
 
 class Judge:
@@ -27,7 +31,7 @@ class Judge:
 
     Parameters
     ----------
-    task : {"classification", "regression"}
+    task : {"classification", "regression", "survival"}
     target : str
         Name of the target.
     classes : ndarray of shape (n_classes,) or None

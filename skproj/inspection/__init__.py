@@ -4,6 +4,7 @@ from skproj.inspection._eta_path_display import EtaPathDisplay
 from skproj.inspection._latent import LatentDisplay
 from skproj.inspection._sparsity import SparsityDisplay
 from skproj.inspection._support import SupportDisplay
+from skproj.inspection._survival_curves import SurvivalCurvesDisplay
 from skproj.inspection._weights import WeightsDisplay
 
 __all__ = [
@@ -11,5 +12,6 @@ __all__ = [
     "LatentDisplay",
     "SparsityDisplay",
     "SupportDisplay",
+    "SurvivalCurvesDisplay",
     "WeightsDisplay",
 ]

@@ -1,1 +1,5 @@
-"""Linear models constrained to a ball: the engine of the feature selectors."""
+"""Linear models: the engine of the feature selectors, and a model of survival times."""
+
+from skproj.linear_model._cox_ridge import CoxRidge
+
+__all__ = ["CoxRidge"]

@@ -132,13 +132,7 @@ def concordance_index_ipcw(y_train, y_true, y_score, *, tau=None):
     0.571
     """
     y_true, y_score = _check_scores(y_true, y_score)
-    counts = y_true["event"].copy()
-    if tau is not None:
-        counts &= y_true["time"] < tau
-    weights = np.zeros(len(y_true))
-    uncensored = _Uncensored(y_train)
-    weights[counts] = uncensored.inverse(y_true["time"][counts]) ** 2
-    return _concordance(y_true, y_score, weights)
+    return _concordance(y_true, y_score, ipcw_weights(y_train, y_true, tau))
 
 
 @shared_docs(**DOCS)
@@ -212,6 +206,75 @@ def integrated_brier_score(y_train, y_true, y_prob, times):
         raise ValueError(
             f"y_prob must be between 0 and 1, got {y_prob.min()} to {y_prob.max()}."
         )
+    losses = brier_losses(y_train, y_true, y_prob, times)
+    return float(np.trapezoid(losses.mean(axis=0), times) / (times[-1] - times[0]))
+
+
+@shared_docs(**DOCS)
+def kaplan_meier_estimator(y_true):
+    """Estimate the probability of survival.
+
+    It is the product of the shares of samples without an event among those at risk, at
+    the times of events [1]_.
+
+    Parameters
+    ----------
+    {y_true}
+
+    Returns
+    -------
+    times : ndarray of shape (n_event_times,)
+        The different times of events.
+    probability : ndarray of shape (n_event_times,)
+        That the event comes after each of these times. It is 1 before the first one.
+
+    Raises
+    ------
+    ValueError
+        If `y_true` is not of that form.
+
+    See Also
+    --------
+    skproj.inspection.SurvivalCurvesDisplay : The curves of samples of different risk.
+
+    References
+    ----------
+    .. [1] E. L. Kaplan, P. Meier, "Nonparametric estimation from incomplete
+       observations", Journal of the American Statistical Association 53(282), 1958,
+       :doi:`10.1080/01621459.1958.10501452`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skproj.metrics import kaplan_meier_estimator
+    >>> y_true = np.array(
+    ...     [(True, 1.0), (False, 2.0), (True, 3.0), (True, 4.0)],
+    ...     dtype=[("event", bool), ("time", float)],
+    ... )
+    >>> times, probability = kaplan_meier_estimator(y_true)
+    >>> times.tolist(), probability.tolist()
+    ([1.0, 3.0, 4.0], [0.75, 0.375, 0.0])
+    """
+    y = read_survival(y_true, "y_true")
+    ordered = np.sort(y["time"])
+    times, n_events = np.unique(y["time"][y["event"]], return_counts=True)
+    n_at_risk = len(y) - np.searchsorted(ordered, times)
+    return times, np.cumprod(1.0 - n_events / n_at_risk)
+
+
+def ipcw_weights(y_train, y_true, tau=None):
+    """Return the weights of Uno's index: of events before `tau`, zero for others."""
+    counts = y_true["event"].copy()
+    if tau is not None:
+        counts &= y_true["time"] < tau
+    weights = np.zeros(len(y_true))
+    uncensored = _Uncensored(y_train)
+    weights[counts] = uncensored.inverse(y_true["time"][counts]) ** 2
+    return weights
+
+
+def brier_losses(y_train, y_true, y_prob, times):
+    """Return the weighted squared errors of each sample at each time."""
     uncensored = _Uncensored(y_train)
     time = y_true["time"][:, np.newaxis]
     dead = (time <= times) & y_true["event"][:, np.newaxis]
@@ -223,8 +286,7 @@ def integrated_brier_score(y_train, y_true, y_prob, times):
     inverse[alive.any(axis=0)] = uncensored.inverse(times[alive.any(axis=0)])
     losses = dead * np.square(y_prob) * weights[:, np.newaxis]
     losses += alive * np.square(1.0 - y_prob) * inverse
-    scores = losses.mean(axis=0)
-    return float(np.trapezoid(scores, times) / (times[-1] - times[0]))
+    return losses
 
 
 def _check_scores(y_true, y_score):
@@ -239,22 +301,33 @@ def _check_scores(y_true, y_score):
 
 def _concordance(y_true, y_score, weights):
     """Return the weighted share of concordant pairs; the weight is of the earlier."""
-    event, time = y_true["event"], y_true["time"]
-    earlier = np.flatnonzero(event & (weights > 0.0))
-    concordant = comparable = 0.0
-    size = max(1, MAX_PAIRS // len(time))
-    for first in range(0, len(earlier), size):
-        rows = earlier[first : first + size, np.newaxis]
-        pairs = (time[rows] < time) | ((time[rows] == time) & ~event)
-        won = 1.0 * (y_score[rows] > y_score) + 0.5 * (y_score[rows] == y_score)
-        comparable += weights[rows[:, 0]] @ pairs.sum(axis=1)
-        concordant += weights[rows[:, 0]] @ (pairs * won).sum(axis=1)
-    if comparable == 0.0:
+    concordant, comparable = pairs_of_samples(y_true, y_score, weights)
+    if comparable.sum() == 0.0:
         raise ValueError(
             "y_true must have an event before the time of another sample, got none "
-            f"that counts in {len(time)} samples."
+            f"that counts in {len(y_true)} samples."
         )
-    return float(concordant / comparable)
+    return float(concordant.sum() / comparable.sum())
+
+
+def pairs_of_samples(y_true, y_score, weights):
+    """Return the concordant and the comparable pairs that each sample is a part of.
+
+    Each pair counts with the weight of the earlier sample; equal scores count half.
+    """
+    event, time = y_true["event"], y_true["time"]
+    earlier = np.flatnonzero(event & (weights > 0.0))
+    concordant, comparable = np.zeros((2, len(time)))
+    size = max(1, MAX_PAIRS // len(time))
+    for first in range(0, len(earlier), size):
+        rows = earlier[first : first + size]
+        row = rows[:, np.newaxis]
+        pairs = (time[row] < time) | ((time[row] == time) & ~event)
+        won = 1.0 * (y_score[row] > y_score) + 0.5 * (y_score[row] == y_score)
+        for sums, terms in ((comparable, pairs), (concordant, pairs * won)):
+            sums += weights[rows] @ terms
+            sums[rows] += weights[rows] * terms.sum(axis=1)
+    return concordant, comparable
 
 
 class _Uncensored:

@@ -31,6 +31,7 @@ TRUSTED = (
     "skproj.feature_selection._projection_selector.ProjectionFeatureSelector",
     "skproj.feature_selection._projection_selector_cv.ProjectionFeatureSelectorCV",
     "skproj.feature_selection._stability_selector.StabilitySelector",
+    "skproj.linear_model._cox_ridge.CoxRidge",
     "skproj.linear_model._eta_path.EtaPath",
     "skproj.nn._autoencoder.SparseSupervisedAutoencoder",
     "skproj.nn._autoencoder.SparseSupervisedAutoencoderRegressor",

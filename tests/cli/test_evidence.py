@@ -16,6 +16,7 @@ from skproj.cli._evidence import (
     means_of_groups,
     rank_evidence,
 )
+from skproj.cli._result import Predictions
 from skproj.cli._scores import score_predictions
 from skproj.cli._selection import Problem, select
 from skproj.cli._verdict import Judge
@@ -154,7 +155,7 @@ def test_scores_of_classes_and_their_intervals():
     decisions, y = make_decisions(3, n_rows=60)
     classes, predicted = np.arange(3), decisions.argmax(axis=1)
     balanced, area, accuracy = score_predictions(
-        "classification", y, predicted, decisions, classes
+        Predictions(y, predicted, decisions=decisions), classes
     )
     assert balanced.value == pytest.approx(balanced_accuracy_score(y, predicted))
     assert area.name == "AUC"
@@ -162,10 +163,10 @@ def test_scores_of_classes_and_their_intervals():
     for score in (balanced, area, accuracy):
         assert 0.0 <= score.low < score.value < score.high <= 1.0
     perfect = np.eye(3)[y]
-    for score in score_predictions("classification", y, y, perfect, classes):
+    for score in score_predictions(Predictions(y, y, decisions=perfect), classes):
         assert score.low < score.value == score.high == 1.0
-    constant = np.zeros_like(y), np.zeros((60, 3))
-    balanced, area, _ = score_predictions("classification", y, *constant, classes)
+    constant = Predictions(y, np.zeros_like(y), decisions=np.zeros((60, 3)))
+    balanced, area, _ = score_predictions(constant, classes)
     assert (balanced.low, balanced.value) == pytest.approx((1 / 3, 1 / 3))
     assert (area.low, area.value, area.high) == (0.5, 0.5, 0.5)
 
@@ -174,20 +175,22 @@ def test_scores_of_classes_and_their_intervals():
 def test_intervals_hold_the_true_score(task):
     """In about 95 % of the draws; the areas are averaged, which is conservative."""
     rng = np.random.default_rng(0)
-    classes, n_rows, n_draws = np.arange(2), 60, 400
+    classes = np.arange(2) if task == "classification" else None
+    n_rows, n_draws = 60, 400
 
     def draw(n):
         if task == "regression":
             y = rng.normal(size=n)
-            return y, y + rng.normal(scale=0.7, size=n), None
+            return Predictions(y, y + rng.normal(scale=0.7, size=n))
         y = np.arange(n) % 2
         told = rng.normal(size=n) + y
-        return y, (told > 0.5).astype(int), np.column_stack([-told, told])
+        decisions = np.column_stack([-told, told])
+        return Predictions(y, (told > 0.5).astype(int), decisions=decisions)
 
-    true = score_predictions(task, *draw(200_000), classes)
+    true = score_predictions(draw(200_000), classes)
     hits = np.zeros(len(true))
     for _ in range(n_draws):
-        found = score_predictions(task, *draw(n_rows), classes)
+        found = score_predictions(draw(n_rows), classes)
         hits += [s.low <= t.value <= s.high for s, t in zip(found, true, strict=True)]
     assert np.all(hits / n_draws > 0.91)
     assert np.all(hits / n_draws < 0.985)
@@ -197,7 +200,7 @@ def test_scores_of_numbers():
     rng = np.random.default_rng(0)
     y = rng.normal(size=30)
     predicted = y + rng.normal(size=30)
-    r2, mae, correlation = score_predictions("regression", y, predicted, None, None)
+    r2, mae, correlation = score_predictions(Predictions(y, predicted), None)
     assert r2.value == pytest.approx(r2_score(y, predicted))
     assert mae.value == pytest.approx(np.abs(y - predicted).mean())
     assert correlation.value == pytest.approx(spearmanr(y, predicted).statistic)

@@ -9,6 +9,7 @@ from skproj.metrics import (
     concordance_index_censored,
     concordance_index_ipcw,
     integrated_brier_score,
+    kaplan_meier_estimator,
 )
 from skproj.utils._survival import DTYPE
 
@@ -120,3 +121,15 @@ def test_impossible_scores_are_refused():
         integrated_brier_score(train, y, y_prob, [1.0, 2.0, 3.0])
     with pytest.raises(ValueError, match=r"y_prob must be between 0 and 1, got 0.5 to"):
         integrated_brier_score(train, y, y_prob + [0.0, 1.0], [1.0, 2.0])
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_kaplan_meier_is_that_of_the_definition(tied):
+    y, *_ = make_predictions(tied)
+    times, probability = kaplan_meier_estimator(y)
+    expected, left = [], 1.0
+    for t in sorted(set(y["time"][y["event"]])):
+        at_risk = np.sum(y["time"] >= t)
+        left *= 1.0 - np.sum(y["event"] & (y["time"] == t)) / at_risk
+        expected.append((t, left))
+    assert_allclose(np.transpose([times, probability]), expected)

@@ -14,6 +14,9 @@ from sklearn.linear_model import (
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR
 
+from skproj.linear_model import CoxRidge
+
+# The last one predicts the logarithm of the hazard.
 LINEAR_REGRESSORS = (
     ElasticNet,
     ElasticNetCV,
@@ -21,10 +24,11 @@ LINEAR_REGRESSORS = (
     LinearRegression,
     Ridge,
     RidgeCV,
+    CoxRidge,
 )
 POSSIBLE = (
-    "the sparse supervised autoencoders, SVC, SVR, LogisticRegression and linear "
-    "regressors of scikit-learn"
+    "the sparse supervised autoencoders, CoxRidge, SVC, SVR, LogisticRegression and "
+    "linear regressors of scikit-learn"
 )
 
 

@@ -1,0 +1,135 @@
+"""Survival times: the model after a selection, its scores, and what it is beside."""
+
+import math
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.feature_selection import SelectorMixin
+from sklearn.model_selection import GridSearchCV
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils.validation import validate_data
+
+from skproj.cli._result import Score
+from skproj.cli._scores import QUANTILE, make_score, t_quantile
+from skproj.feature_selection._half_selections import univariate_scores
+from skproj.linear_model import CoxRidge
+from skproj.metrics._survival import (
+    brier_losses,
+    ipcw_weights,
+    pairs_of_samples,
+)
+
+# Where probabilities of survival are compared, as quantiles of the times of events:
+# from the first ones to where few rows are left.
+TIME_QUANTILES = np.linspace(0.1, 0.8, 15)
+# Prior variances of the log hazard in the model of all features.
+RISK_VARIANCES = (0.01, 0.1, 1.0, 10.0)
+
+
+def score_concordance(model, X, y):
+    """Score a model by the concordance index; 0.5 if there is nothing to compare."""
+    value, _ = concordance(y, model.predict(X), np.ones(len(y)))
+    return 0.5 if math.isnan(value) else value
+
+
+def concordance(y, risk, weights):
+    """Return the weighted concordance index, and its standard error.
+
+    The error is that of the infinitesimal jackknife, as in the package survival of R.
+    Both are NaN if no pair is comparable.
+    """
+    concordant, comparable = pairs_of_samples(y, risk, weights)
+    total = comparable.sum()
+    if total == 0.0:
+        return math.nan, math.nan
+    value = concordant.sum() / total
+    influence = 2.0 * (concordant - value * comparable) / total
+    return float(value), float(np.linalg.norm(influence))
+
+
+def evaluation_times(y_train):
+    """Return the times at which probabilities of survival are compared."""
+    times = np.quantile(y_train["time"][y_train["event"]], TIME_QUANTILES)
+    return np.unique(times)
+
+
+def survival_probabilities(model, X, times):
+    """Return the probabilities of survival that a pipeline predicts."""
+    for step in model[:-1]:
+        X = step.transform(X)
+    last = getattr(model[-1], "best_estimator_", model[-1])
+    return last.predict_survival(X, times)
+
+
+def score_risks(y_train, predictions):
+    """Return the scores of predictions for rows that were held out.
+
+    The concordance indices of Harrell and of Uno, and the integrated Brier score.
+    """
+    y, risk, times = predictions.y_test, predictions.y_predicted, predictions.times
+    scores = [interval("concordance index", *concordance(y, risk, np.ones(len(y))))]
+    weights = ipcw_weights(y_train, y, times[-1])
+    scores.append(interval("Uno's index", *concordance(y, risk, weights)))
+    if len(times) < 2:
+        return scores
+    losses = brier_losses(y_train, y, predictions.survival, times)
+    losses = np.trapezoid(losses, times, axis=1) / (times[-1] - times[0])
+    value, error = losses.mean(), losses.std(ddof=1) / np.sqrt(len(y))
+    half = t_quantile(len(y)) * error
+    brier = make_score("Brier score", value, value - half, value + half, largest=None)
+    return [*scores, brier]
+
+
+def interval(name, value, error):
+    """Return a concordance index with its interval, on the scale of its logit."""
+    if math.isnan(value):
+        return Score(name, value, value, value)
+    if not 0.0 < value < 1.0:
+        return Score(name, value, value, value)
+    logit = math.log(value / (1.0 - value))
+    half = QUANTILE * error / (value * (1.0 - value))
+    low, high = (1.0 / (1.0 + math.exp(-(logit + d))) for d in (-half, half))
+    return make_score(name, value, low, high)
+
+
+def risk_models(n_selected, n_features):
+    """Return names, numbers of features and steps of models to compare with."""
+    alphas = [n_features / variance for variance in RISK_VARIANCES]
+    ridge = GridSearchCV(CoxRidge(), {"alpha": alphas}, scoring=score_concordance)
+    no_features = FunctionTransformer(without_features, accept_sparse=True)
+    return [
+        ("no selection, Cox model", n_features, [("predict", ridge)]),
+        (
+            "score test, as many, Cox model",
+            n_selected,
+            [("select", ScoreTest(n_selected)), ("predict", CoxRidge())],
+        ),
+        (
+            "no features, Kaplan-Meier",
+            0,
+            [("select", no_features), ("predict", CoxRidge())],
+        ),
+    ]
+
+
+def without_features(X):
+    """Return a feature that is the same in all rows."""
+    return np.zeros((X.shape[0], 1))
+
+
+class ScoreTest(SelectorMixin, BaseEstimator):
+    """Selection of the features that single Cox models are surest of."""
+
+    def __init__(self, k):
+        self.k = k
+
+    def fit(self, X, y):
+        """Rank the features."""
+        X = validate_data(self, X, accept_sparse="csr")
+        self.scores_ = univariate_scores(X, y, None, None)
+        return self
+
+    def _get_support_mask(self):
+        mask = np.zeros(len(self.scores_), dtype=bool)
+        mask[np.argsort(-self.scores_, kind="stable")[: self.k]] = True
+        return mask

@@ -1,0 +1,142 @@
+"""The target of a selection: labels, numbers or survival times, and the groups."""
+
+import numpy as np
+
+from skproj.cli._checks import check_finite, is_numeric
+from skproj.cli._errors import CommandError
+from skproj.persistence._panel._model import TRUTH
+from skproj.utils._optional import import_optional
+from skproj.utils._survival import DTYPE
+from skproj.utils._wording import join_names
+
+# Numbers with more different values than this are not taken for labels.
+MAX_LABELS = 20
+# What says whether an event was seen, as text in lower case.
+EVENT_CODES = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, **TRUTH}
+
+
+def check_roles(options):
+    """Raise an error if a column has two roles, or an option does not suit --event."""
+    roles = ("target", "event", "groups", "index")
+    named = [(role, name) for role in roles if (name := getattr(options, role))]
+    for i, (role, name) in enumerate(named):
+        for other, same in named[:i]:
+            if name == same:
+                raise CommandError(f"column {name!r} is both --{role} and --{other}.")
+    if options.event is None:
+        return
+    for name, refused in (
+        ("task", options.task != "auto"),
+        ("method", options.method == "autoencoder"),
+        ("scoring", options.scoring is not None),
+        ("class_weight", options.class_weight is not None),
+    ):
+        if refused:
+            value = getattr(options, name)
+            option = f"--{name.replace('_', '-')}"
+            raise CommandError(
+                f"{option} {value} is not for survival times, which --event asks for: "
+                "a linear selector is fitted, and scored by the concordance index."
+            )
+
+
+def read_target(table, options):
+    """Return the task, and the target as an array.
+
+    Returns
+    -------
+    task : {"classification", "regression", "survival"}
+    y : ndarray of shape (n_rows,)
+        Labels are strings or integers, numbers float64; survival times are structured.
+    """
+    column, labels = table.target(options.target), table.labels(options.target)
+    target = f"the target {options.target!r}"
+    check_complete(column, target)
+    if options.event is not None:
+        return "survival", survival_times(column, table.target(options.event), options)
+    numeric = is_numeric(column)
+    whole = numeric and bool(((column % 1 == 0) & (column.abs() < 2**53)).all())
+    task = options.task
+    if task == "auto":
+        few = labels.nunique() <= MAX_LABELS
+        task = "regression" if numeric and not (whole and few) else "classification"
+    if task == "regression" and not numeric:
+        raise CommandError(f"{target} is not a number, as --task regression needs.")
+    if task == "classification" and numeric and not whole:
+        raise CommandError(
+            f"{target} holds numbers that are not whole, which are not labels; use "
+            "--task regression."
+        )
+    if task == "classification":
+        column = labels
+    if column.nunique() < 2:
+        what = "class" if task == "classification" else "value"
+        raise CommandError(
+            f"{target} has one {what} only: {str(column.iloc[0])!r}; there is nothing "
+            "to tell apart."
+        )
+    if task == "classification":
+        return task, column.to_numpy(dtype=np.int64 if is_numeric(column) else str)
+    y = column.to_numpy(dtype=np.float64)
+    check_finite(y[:, np.newaxis], [options.target], options.data, can_drop=False)
+    return task, y
+
+
+def survival_times(time, event, options):
+    """Return survival times as a structured array."""
+    target, told = f"the target {options.target!r}", f"the column {options.event!r}"
+    if not is_numeric(time):
+        raise CommandError(f"{target} is not a number, as --event needs.")
+    check_complete(event, told)
+    codes = event.astype(str).str.strip().str.lower().map(EVENT_CODES)
+    if codes.isna().any():
+        raise CommandError(
+            f"{told} of --event must be 1 where the event was seen and 0 where the row "
+            f"is censored, or True and False, got {str(event[codes.isna()].iloc[0])!r}."
+        )
+    y = np.empty(len(time), dtype=DTYPE)
+    y["event"], y["time"] = codes.to_numpy(), time.to_numpy()
+    check_finite(
+        y["time"][:, np.newaxis], [options.target], options.data, can_drop=False
+    )
+    if y["time"].min() < 0.0:
+        raise CommandError(f"{target} has a negative time: {y['time'].min():g}.")
+    if len(np.unique(y["time"])) < 2:
+        raise CommandError(f"{target} has one value only; there is nothing to order.")
+    return y
+
+
+def check_complete(column, name):
+    """Raise an error if a column has gaps."""
+    if column.isna().any():
+        raise CommandError(
+            f"{name} is missing in {column.isna().sum()} of {len(column)} rows; leave "
+            "out these rows."
+        )
+
+
+def number_groups(table, options):
+    """Return the number of the group of each row."""
+    pd = import_optional("pandas", extra="cli")
+    codes, _ = pd.factorize(table.target(options.groups))
+    if (codes < 0).any():
+        raise CommandError(
+            f"the column {options.groups!r} of --groups is missing in "
+            f"{np.count_nonzero(codes < 0)} of {len(codes)} rows; fill it in, or leave "
+            "out these rows."
+        )
+    return codes
+
+
+def describe_task(task, y):
+    if task == "regression":
+        return f"regression, from {y.min():.6g} to {y.max():.6g}"
+    if task == "survival":
+        n_events = np.count_nonzero(y["event"])
+        latest = y["time"].max()
+        return f"survival, {n_events} events in {len(y)} rows, times up to {latest:.6g}"
+    classes, counts = np.unique(y, return_counts=True)
+    return (
+        f"classification, {len(classes)} classes of {counts.min()} to {counts.max()} "
+        f"rows: {join_names(classes.tolist(), at_most=10)}"
+    )

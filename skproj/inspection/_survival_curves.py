@@ -1,0 +1,145 @@
+"""Display of the survival of samples of different predicted risk."""
+
+import numbers
+
+import numpy as np
+from scipy.stats import rankdata
+from sklearn.utils import check_consistent_length, check_scalar, column_or_1d
+
+from skproj.inspection._common import DOCS, PALETTE, legend_above, single_axes
+from skproj.metrics import kaplan_meier_estimator
+from skproj.utils._docs import shared_docs
+from skproj.utils._survival import read_survival
+
+# Where it is clear which is which, the number is not needed.
+GROUP_NAMES = {2: ("low", "high"), 3: ("low", "medium", "high")}
+# Time after which few samples are left, as a quantile.
+LAST_QUANTILE = 0.95
+
+
+class SurvivalCurvesDisplay:
+    """Kaplan-Meier curves of samples of low to high predicted risk.
+
+    Create it with `from_predictions`. The curves of good predictions lie apart. A tick
+    on a curve is a censored sample.
+
+    Parameters
+    ----------
+    y_true : structured ndarray or DataFrame of shape (n_samples,)
+        Survival times: a structured array with a boolean field, whether the event was
+        seen, and a field of numbers, the time of the event or of censoring, in this
+        order, or a DataFrame with the columns `event` and `time`.
+    group : array-like of int of shape (n_samples,)
+        The group of each sample, from 0, the lowest risk.
+    group_names : list of str, default=None
+        None stands for "low risk", "medium risk" and "high risk", or for numbers.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Axes of the plot.
+    figure_ : matplotlib Figure
+        Its figure.
+    lines_ : list of matplotlib Line2D
+        The curves, the lowest risk first.
+    legend_ : matplotlib Legend
+        The legend, above the axes, with the events and the samples of each group.
+
+    See Also
+    --------
+    skproj.metrics.kaplan_meier_estimator : The numbers of a curve.
+
+    Examples
+    --------
+    >>> from skproj import ProjectionFeatureSelector
+    >>> from skproj.datasets import make_survival
+    >>> from skproj.inspection import SurvivalCurvesDisplay
+    >>> X, y = make_survival(n_features=50, return_X_y=True, random_state=0)
+    >>> selector = ProjectionFeatureSelector(n_features_to_select=5).fit(X, y)
+    >>> risk = X @ selector.coef_[0]
+    >>> display = SurvivalCurvesDisplay.from_predictions(y, risk)
+    >>> display.group_names
+    ['low risk', 'medium risk', 'high risk']
+    """
+
+    def __init__(self, *, y_true, group, group_names=None):
+        self.y_true = read_survival(y_true, "y_true")
+        self.group = column_or_1d(group)
+        check_consistent_length(self.y_true, self.group)
+        n_groups = int(self.group.max()) + 1
+        if group_names is None:
+            words = GROUP_NAMES.get(n_groups, np.arange(1, n_groups + 1))
+            group_names = [f"{word} risk" for word in words]
+        if len(group_names) != n_groups:
+            raise ValueError(
+                f"group_names must have a name for each of {n_groups} groups, got "
+                f"{len(group_names)}."
+            )
+        self.group_names = list(group_names)
+
+    @classmethod
+    @shared_docs(**DOCS)
+    def from_predictions(cls, y_true, y_score, *, n_groups=3, ax=None):
+        """Divide samples into groups of about the same size by their risk, and draw.
+
+        Parameters
+        ----------
+        y_true : structured ndarray or DataFrame of shape (n_samples,)
+            Survival times.
+        y_score : array-like of shape (n_samples,)
+            Predicted risk, such as the logarithm of the hazard; larger is an earlier
+            event.
+        n_groups : int, default=3
+            Number of groups: 3 are thirds. Samples of equal risk stay together.
+        {drawn}
+
+        Raises
+        ------
+        ValueError
+            If `y_true` is not of that form, if `y_score` has another number of
+            samples, or if there are more groups than samples.
+        """
+        y_true = read_survival(y_true, "y_true")
+        y_score = column_or_1d(y_score, dtype=np.float64)
+        check_consistent_length(y_true, y_score)
+        check_scalar(
+            n_groups, "n_groups", numbers.Integral, min_val=1, max_val=len(y_true)
+        )
+        share_below = (rankdata(y_score) - 0.5) / len(y_score)
+        # Equal risks may leave groups empty.
+        group = np.unique((n_groups * share_below).astype(int), return_inverse=True)[1]
+        return cls(y_true=y_true, group=group).plot(ax)
+
+    @shared_docs(**DOCS)
+    def plot(self, ax=None):
+        """Draw the curves.
+
+        Parameters
+        ----------
+        {drawn}
+        """
+        self.ax_ = ax = single_axes(ax)
+        self.figure_ = ax.figure
+        self.lines_ = []
+        for i, name in enumerate(self.group_names):
+            y, color = self.y_true[self.group == i], PALETTE[i % len(PALETTE)]
+            times, probability = kaplan_meier_estimator(y)
+            times = np.concatenate([[0.0], times, [y["time"].max(initial=0.0)]])
+            probability = np.append(1.0, probability)
+            probability = np.append(probability, probability[-1])
+            n_events = np.count_nonzero(y["event"])
+            label = f"{name}: {n_events} events of {len(y)}"
+            self.lines_ += ax.step(
+                times, probability, where="post", color=color, label=label
+            )
+            censored = np.sort(y["time"][~y["event"]])
+            place = np.searchsorted(times[:-1], censored, side="right") - 1
+            ax.plot(
+                censored, probability[place], "|", color=color, markersize=5, alpha=0.7
+            )
+        if self.y_true["time"].any():
+            ax.set_xlim(0.0, np.quantile(self.y_true["time"], LAST_QUANTILE))
+        ax.set_ylim(0.0, 1.02)
+        ax.set(xlabel="Time", ylabel="Share without event")
+        self.legend_ = legend_above(ax, self.lines_)
+        return self

@@ -1,0 +1,252 @@
+"""Cox model of survival times with a quadratic penalty."""
+
+from numbers import Real
+from typing import ClassVar
+
+import numpy as np
+from scipy.optimize import minimize
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_array, check_consistent_length, validate_data
+
+from skproj.linear_model._cox import Cox
+from skproj.metrics import concordance_index_censored
+from skproj.utils._survival import DTYPE, is_survival, read_survival
+from skproj.utils._validation import atomic_fit, check_is_fitted
+
+MAX_ITER = 1000
+# Of the gradient of the mean loss.
+TOLERANCE = 1e-9
+
+
+class CoxRidge(BaseEstimator):
+    r"""Cox model of proportional hazards with a quadratic penalty.
+
+    .. math::
+
+        -\ell(\beta) + \frac{\alpha}{2} \|\beta\|_2^2
+
+    is minimised, where :math:`\ell` is the log partial likelihood [1]_. It is a model
+    to fit to selected features: it predicts risks and probabilities of survival, and
+    its coefficients are shrunk less than those of a model in a ball.
+
+    Parameters
+    ----------
+    alpha : float, default=None
+        Strength of the penalty. None is the number of features: it is that of a normal
+        prior with which the log hazard has the variance 1, if the features are
+        standardised, as they should be.
+    ties : {"breslow", "efron"}, default="breslow"
+        Treatment of events at the same time.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_features,)
+        Change of the log hazard by a unit of each feature.
+    intercept_ : float
+        It makes the mean log hazard of the training samples zero.
+    event_times_ : ndarray of shape (n_event_times,)
+        The different times of events.
+    log_cumulative_hazard_ : ndarray of shape (n_event_times,)
+        Logarithm of Breslow's estimate [2]_ at these times, for the log hazard 0.
+    n_iter_ : int
+        Iterations of the solver.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of the features, if they are strings.
+
+    See Also
+    --------
+    skproj.feature_selection.ProjectionFeatureSelectorCV : Selection of features for
+        survival times.
+    skproj.metrics.concordance_index_censored : Score of the predicted risks.
+    skproj.metrics.integrated_brier_score : Score of the predicted probabilities.
+
+    References
+    ----------
+    .. [1] D. R. Cox, "Regression models and life-tables", Journal of the Royal
+       Statistical Society B 34(2), 1972, :doi:`10.1111/j.2517-6161.1972.tb00899.x`.
+    .. [2] N. E. Breslow, discussion of [1]_.
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from skproj import ProjectionFeatureSelector
+    >>> from skproj.datasets import make_survival
+    >>> from skproj.linear_model import CoxRidge
+    >>> X, y = make_survival(n_features=50, return_X_y=True, random_state=0)
+    >>> selector = ProjectionFeatureSelector(n_features_to_select=10)
+    >>> model = make_pipeline(selector, CoxRidge()).fit(X, y)
+    >>> model.score(X, y) > 0.7
+    True
+    >>> selected = selector.transform(X)
+    >>> model[-1].predict_survival(selected[:2], [0.5, 1.0]).shape
+    (2, 2)
+    """
+
+    _parameter_constraints: ClassVar = {
+        "alpha": [Interval(Real, 0.0, None, closed="left"), None],
+        "ties": [StrOptions({"breslow", "efron"})],
+    }
+
+    def __init__(self, alpha=None, *, ties="breslow"):
+        self.alpha = alpha
+        self.ties = ties
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    @atomic_fit
+    def fit(self, X, y):
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+        y : structured ndarray or DataFrame of shape (n_samples,), or array-like
+            Survival times: a structured array with a boolean field, whether the event
+            was seen, and a field of numbers, the time of the event or of censoring, in
+            this order, or a DataFrame with the columns `event` and `time`. Numbers
+            alone are times of events.
+
+        Returns
+        -------
+        self : object
+            The fitted model.
+
+        Raises
+        ------
+        ValueError
+            If `y` is not of that form, if it has no event, or if `X` contains NaN or
+            infinity.
+        """
+        target = _read_times(y)
+        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32])
+        check_consistent_length(X, target)
+        if not target["event"].any():
+            raise ValueError("y must have an event: all its samples are censored.")
+        n_samples, n_features = X.shape
+        loss = Cox(target, np.full(n_samples, 1.0 / n_samples), self.ties)
+        penalty = (n_features if self.alpha is None else self.alpha) / n_samples
+
+        def objective(coef):
+            value, residuals = loss.value_and_residuals((X @ coef)[:, np.newaxis])
+            gradient = X.T @ residuals[:, 0] + penalty * coef
+            return value + 0.5 * penalty * (coef @ coef), gradient
+
+        found = minimize(
+            objective,
+            np.zeros(n_features),
+            jac=True,
+            method="L-BFGS-B",
+            options={"maxiter": MAX_ITER, "gtol": TOLERANCE, "ftol": 0.0},
+        )
+        self.coef_ = found.x
+        self.n_iter_ = int(found.nit)
+        logits = X @ self.coef_
+        self.intercept_ = -float(logits.mean())
+        self.event_times_, self.log_cumulative_hazard_ = _breslow(
+            target, logits + self.intercept_
+        )
+        return self
+
+    def predict(self, X):
+        """Predict the logarithm of the hazard.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+
+        Returns
+        -------
+        risk : ndarray of shape (n_samples,)
+            Relative to the mean of the training samples; the larger, the earlier is
+            the event.
+
+        Raises
+        ------
+        NotFittedError
+            If the model is not fitted.
+        """
+        check_is_fitted(self)
+        X = validate_data(
+            self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False
+        )
+        return X @ self.coef_ + self.intercept_
+
+    def predict_survival(self, X, times):
+        """Predict probabilities of survival.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+        times : array-like of shape (n_times,)
+            Times, in the units of `y`.
+
+        Returns
+        -------
+        probability : ndarray of shape (n_samples, n_times)
+            That the event comes after each time. After the last event of the training
+            samples, it is the value at that event.
+
+        Raises
+        ------
+        NotFittedError
+            If the model is not fitted.
+        ValueError
+            If `times` is not a list of numbers.
+        """
+        risk = self.predict(X)
+        times = check_array(times, ensure_2d=False, input_name="times").ravel()
+        place = np.searchsorted(self.event_times_, times, side="right")
+        log_hazard = np.append(-np.inf, self.log_cumulative_hazard_)[place]
+        with np.errstate(over="ignore"):  # an infinite hazard leaves no survivor
+            return np.exp(-np.exp(np.add.outer(risk, log_hazard)))
+
+    def score(self, X, y):
+        """Return Harrell's concordance index.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+        y : structured ndarray or DataFrame of shape (n_samples,), or array-like
+            Survival times, as in `fit`.
+
+        Returns
+        -------
+        score : float
+            From 0 to 1; 0.5 for predictions at random.
+        """
+        return concordance_index_censored(_read_times(y), self.predict(X))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.target_tags.required = True
+        tags.target_tags.positive_only = True
+        return tags
+
+
+def _read_times(y):
+    """Return survival times; numbers alone are times of events."""
+    if y is None:
+        raise ValueError("CoxRidge requires y to be passed, but the target y is None.")
+    if is_survival(y) or getattr(getattr(y, "dtype", None), "names", None):
+        return read_survival(y)
+    target = np.empty(len(y), dtype=DTYPE)
+    target["event"] = True
+    target["time"] = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+    return read_survival(target)
+
+
+def _breslow(y, risk):
+    """Return the times of events, and the log cumulative hazard of the risk 0."""
+    order = np.argsort(-y["time"], kind="stable")
+    time, event = y["time"][order], y["event"][order]
+    at_risk = np.logaddexp.accumulate(risk[order])
+    times, n_events = np.unique(time[event], return_counts=True)
+    last = np.searchsorted(-time, -times, side="right") - 1
+    return times, np.logaddexp.accumulate(np.log(n_events) - at_risk[last])

@@ -1,0 +1,226 @@
+"""Survival times: from a table with times and events to risks."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from cli_helpers import select, selected
+from numpy.testing import assert_allclose
+
+from skproj import persistence
+from skproj.cli import main
+from skproj.cli._evidence import rank_evidence, risk_influence
+from skproj.cli._survival import concordance
+from skproj.datasets import make_survival
+from skproj.metrics import concordance_index_censored
+from skproj.utils._survival import DTYPE
+
+TIMES = ["--event", "died"]
+
+
+def make_trial(seed=0):
+    """Return a table with times, of which only the first two columns are of use."""
+    X, y = make_survival(
+        n_samples=160,
+        n_features=12,
+        n_informative=2,
+        effect_size=1.5,
+        return_X_y=True,
+        random_state=seed,
+    )
+    informative = make_survival(
+        n_samples=160, n_features=12, n_informative=2, random_state=seed
+    ).support
+    order = np.argsort(~informative, kind="stable")
+    frame = pd.DataFrame(X[:, order], columns=[f"gene{j}" for j in range(12)])
+    return frame.assign(time=y["time"], died=y["event"].astype(int))
+
+
+@pytest.fixture(scope="module")
+def trial(tmp_path_factory):
+    path = tmp_path_factory.mktemp("trial") / "trial.csv"
+    make_trial().to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def outcome(trial):
+    folder = trial.parent / "outcome"
+    assert select(trial, *TIMES, "--out", folder, target="time") == 0
+    return folder
+
+
+def test_result(trial, outcome, capsys):
+    assert select(trial, *TIMES, target="time") == 0
+    printed = capsys.readouterr().out
+    assert "target 'time': survival, " in printed
+    assert "The selected features predict 'time': concordance index 0." in printed
+    assert {"gene0", "gene1"} <= selected(outcome)
+    report = json.loads((outcome / "report.json").read_text("utf-8"))
+    assert report["task"] == "survival"
+    names = [score["name"] for score in report["models"][0]["scores"]]
+    assert names == ["concordance index", "Uno's index", "Brier score"]
+    own, *others = [model["scores"][0]["value"] for model in report["models"]]
+    assert own > 0.7
+    assert others[-1] == 0.5  # without features
+    page = (outcome / "report.html").read_text("utf-8")
+    assert "Kaplan-Meier curves of the rows that were held out" in page
+    assert (outcome / "test.png").stat().st_size > 1000
+    model = persistence.load(outcome / "model.skops")
+    signs = np.sign(model["predict"].coef_)
+    kept = model["select"].get_support().nonzero()[0]
+    directions = {f["name"]: f["direction"] for f in report["features"]}
+    for j, sign in zip(kept[:2], signs[:2], strict=True):
+        assert directions[f"gene{j}"] == ("+" if sign > 0 else "-")
+
+
+def test_risks_of_new_rows(trial, outcome, tmp_path, capsys):
+    """The command, and the program without skproj, give those of the model."""
+    model = persistence.load(outcome / "model.skops")
+    X = make_trial().drop(columns=["time", "died"])
+    risk = model.predict(X)
+    out = tmp_path / "risks.csv"
+    command = ["apply", str(outcome / "model.skops"), str(trial), "--out", str(out)]
+    assert main(command) == 0
+    table = pd.read_csv(out, index_col=0)
+    assert_allclose(table["prediction"], risk)
+    survival = table.filter(like="survival_")
+    times = [float(name.removeprefix("survival_")) for name in survival]
+    Z = model[:-1].transform(X)
+    assert_allclose(survival, model[-1].predict_survival(Z, times))
+    assert (np.diff(survival.to_numpy(), axis=1) <= 0.0).all()
+    panel = tmp_path / "panel"
+    assert main(["export", "panel", str(outcome), "--out", str(panel)]) == 0
+    scope = {}
+    exec((panel / "panel_model.py").read_text("utf-8"), scope)
+    assert_allclose(scope["predict"](X), risk, rtol=1e-6)
+    assert main(["info", str(outcome / "model.skops")]) == 0
+    assert "CoxRidge" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["labels", "truth", "h5ad"])
+def test_times_of_other_tables(kind, outcome, tmp_path):
+    frame, arguments = make_trial(), list(TIMES)
+    path, out = tmp_path / "table.csv", tmp_path / "out"
+    if kind == "truth":
+        frame["died"] = frame["died"].astype(bool)
+        frame.to_csv(path, index=False)
+    elif kind == "labels":
+        frame.index = [f"row{i}" for i in range(len(frame))]
+        labels = tmp_path / "labels.csv"
+        frame[["time", "died"]].to_csv(labels)
+        frame.drop(columns=["time", "died"]).to_csv(path)
+        arguments += ["--labels", labels]
+    else:
+        anndata = pytest.importorskip("anndata")
+        path = tmp_path / "table.h5ad"
+        obs = frame[["time", "died"]].set_axis(frame.index.astype(str))
+        genes = frame.drop(columns=["time", "died"])
+        var = pd.DataFrame(index=genes.columns)
+        anndata.AnnData(genes.to_numpy(), obs=obs, var=var).write_h5ad(path)
+    assert select(path, *arguments, "--out", out, target="time") == 0
+    assert selected(out) == selected(outcome)
+
+
+def test_groups_and_stability(trial, tmp_path):
+    frame = make_trial()
+    frame["patient"] = np.arange(len(frame)) // 2
+    path, out = tmp_path / "table.csv", tmp_path / "out"
+    frame.to_csv(path, index=False)
+    arguments = [*TIMES, "--groups", "patient", "--stability", "4", "--out", out]
+    assert select(path, *arguments, target="time") == 0
+    report = json.loads((out / "report.json").read_text("utf-8"))
+    assert report["features"][0]["frequency"] == 1.0
+
+
+def test_random_times_are_not_predicted(tmp_path, capsys):
+    silent = 0
+    for seed in range(5):
+        frame = make_trial(seed)
+        order = np.random.default_rng(seed).permutation(len(frame))
+        frame[["time", "died"]] = frame[["time", "died"]].to_numpy()[order]
+        path = tmp_path / "random.csv"
+        frame.to_csv(path, index=False)
+        if select(path, *TIMES, target="time") == 0:
+            silent += "Nothing predicts 'time'" in capsys.readouterr().out
+        else:
+            silent += "no feature was selected" in capsys.readouterr().err
+    assert silent >= 4
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("n_rows", [7, 30])
+def test_variance_is_that_of_permutations(n_rows, tied):
+    rng = np.random.default_rng(0)
+    y = np.empty(n_rows, dtype=DTYPE)
+    y["event"], y["time"] = rng.random(n_rows) < 0.6, rng.exponential(5.0, n_rows)
+    risk = rng.normal(size=n_rows)
+    if tied:
+        y["time"], risk = np.ceil(y["time"] / 3.0), np.round(risk)
+    influence, variance = risk_influence(risk, y)
+    assert_allclose(0.5 + influence.sum(), concordance_index_censored(y, risk))
+    scores = [concordance_index_censored(y, rng.permutation(risk)) for _ in range(4000)]
+    assert_allclose(variance, np.var(scores), rtol=0.1)
+    # Groups of one row add nothing to what permutations of the rows know.
+    evidence = rank_evidence(risk, y, groups=np.arange(n_rows))
+    assert evidence.variance < 4.0 * variance
+
+
+def test_error_of_the_concordance_is_that_of_repeated_samples():
+    values, errors = [], []
+    for seed in range(200):
+        trial = make_survival(n_samples=80, n_features=10, random_state=seed)
+        weights = np.ones(80)
+        value, error = concordance(trial.target, trial.data @ trial.coef, weights)
+        values.append(value)
+        errors.append(error)
+    assert 0.8 < np.mean(errors) / np.std(values) < 1.25
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--event", "time"], "column 'time' is both --event and --target."),
+        (["--event", "dead"], "has no column 'dead'; did you mean 'died'?"),
+        (["--event", "gene0"], "must be 1 where the event was seen and 0"),
+        ([*TIMES, "--scoring", "r2"], "--scoring r2 is not for survival times"),
+        ([*TIMES, "--method", "autoencoder"], "--method autoencoder is not for"),
+        ([*TIMES, "--task", "regression"], "--task regression is not for survival"),
+        ([*TIMES, "--class-weight", "balanced"], "--class-weight balanced is not for"),
+        ([*TIMES, "--threshold", "f1"], "--threshold is for a target of two classes"),
+        ([*TIMES, "--cv", "50"], "events only, and 50 folds need 134"),
+    ],
+)
+def test_what_is_refused(arguments, message, trial, capsys):
+    assert select(trial, *arguments, target="time") == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        ("time", -1.0, "the target 'time' has a negative time: -1."),
+        ("time", np.nan, "the target 'time' is missing in 160 of 160 rows"),
+        ("time", "soon", "the target 'time' is not a number, as --event needs."),
+        ("time", 3.0, "the target 'time' has one value only"),
+        ("died", np.nan, "the column 'died' is missing in 160 of 160 rows"),
+        ("died", 0, "has 0 events only"),
+    ],
+)
+def test_times_that_are_refused(column, values, message, tmp_path, capsys):
+    path = tmp_path / "table.csv"
+    make_trial().assign(**{column: values}).to_csv(path, index=False)
+    assert select(path, *TIMES, target="time") == 2
+    assert message in capsys.readouterr().err
+
+
+def test_copies_of_the_target_are_suspected(tmp_path, capsys):
+    frame = make_trial()
+    frame["days"], frame["dead"] = 365.0 * frame["time"], 1 - frame["died"]
+    path = tmp_path / "table.csv"
+    frame.to_csv(path, index=False)
+    assert select(path, *TIMES, "--drop-suspects", target="time") == 0
+    assert "Suspected leaks were left out: " in (printed := capsys.readouterr().out)
+    for name in ("days", "dead"):
+        assert repr(name) in printed
