@@ -24,6 +24,7 @@ _SUBPACKAGES = (
     "decomposition",
     "feature_selection",
     "inspection",
+    "linear_model",
     "metrics",
     "nn",
     "persistence",

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+import warnings
 from pathlib import Path
 
 import joblib
@@ -71,17 +72,25 @@ class Checkpoints:
         return [p for p in self.folder.glob("*.joblib") if not p.name.startswith(".")]
 
     def step(self, name, function, *args, **kwargs):
-        """Return the result of a step, which is computed if it is not finished."""
+        """Return the result of a step, which is computed if it is not finished.
+
+        Its warnings are given in either case.
+        """
         if self.folder is None:
             return function(*args, **kwargs)
         path = self.folder / f"{name}.joblib"
         if not path.exists():
-            result = function(*args, **kwargs)
+            with warnings.catch_warnings(record=True) as given:
+                result = function(*args, **kwargs)
+            told = [(str(warning.message), warning.category) for warning in given]
             with new_file(path) as temporary:
-                joblib.dump(result, temporary)
+                joblib.dump((result, told), temporary)
         # Also if it was just computed: a copy may have another layout in memory, with
         # which sums differ in their last digits.
-        return joblib.load(path)
+        result, told = joblib.load(path)
+        for message, category in told:
+            warnings.warn(message, category, stacklevel=2)
+        return result
 
     def cache(self, fit_transform, **_):
         """Return `fit_transform` of a Pipeline, whose `memory` this is.

@@ -18,7 +18,7 @@ LAST_QUANTILE = 0.95
 
 
 class SurvivalCurvesDisplay:
-    """Kaplan-Meier curves of samples of low to high predicted risk.
+    """Kaplan-Meier curves of samples of low to high predicted risk [1]_.
 
     Create it with `from_predictions`. The curves of good predictions lie apart. A tick
     on a curve is a censored sample.
@@ -48,6 +48,12 @@ class SurvivalCurvesDisplay:
     See Also
     --------
     skproj.metrics.kaplan_meier_estimator : The numbers of a curve.
+
+    References
+    ----------
+    .. [1] E. L. Kaplan, P. Meier, "Nonparametric estimation from incomplete
+       observations", Journal of the American Statistical Association 53(282), 1958,
+       :doi:`10.1080/01621459.1958.10501452`.
 
     Examples
     --------

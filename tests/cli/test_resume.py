@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import joblib
@@ -86,6 +87,27 @@ def test_killed_search_goes_on_where_it_was(data, result, fits, tmp_path, capsys
     assert not partial.exists()
     assert len(fits) + len(finished) == N_SELECTORS + 2  # and those of the folds
     assert results(out) == results(result)
+
+
+@pytest.mark.filterwarnings("default:the radius")
+def test_warnings_of_finished_steps_are_given_again(
+    data, tmp_path, monkeypatch, capsys
+):
+    find_radius = _selection.find_radius
+
+    def doubtful(*args):
+        warnings.warn("the radius is doubtful", UserWarning, stacklevel=2)
+        return find_radius(*args)
+
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(_selection, "find_radius", doubtful)
+        patch.setattr(_selection, "measure_stability", interrupt)
+        assert select(data, "--eta", "0.1", "--out", out) == 130
+    sentence = "skproj: warning: the radius is doubtful\n"
+    assert capsys.readouterr().err.count(sentence) == 1
+    assert select(data, "--eta", "0.1", "--out", out, "--resume") == 0
+    assert capsys.readouterr().err.count(sentence) == 1
 
 
 @pytest.mark.parametrize(
