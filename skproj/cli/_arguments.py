@@ -95,6 +95,22 @@ def add_select(commands):
         help="columns that are not features, such as ids",
     )
     parser.add_argument(
+        "--always-keep",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="COLUMN",
+        help="columns that are in the model in any case, such as the age: what is "
+        "selected adds to them",
+    )
+    parser.add_argument(
+        "--feature-groups",
+        type=Path,
+        metavar="FILE",
+        help="table with the columns feature and group: features of a group, such as a "
+        "pathway, are selected together",
+    )
+    parser.add_argument(
         "--drop-suspects",
         action="store_true",
         help="leave out columns that are suspected to give the target away",
@@ -115,7 +131,8 @@ def add_select(commands):
     parser.add_argument(
         "--encode",
         choices=["onehot"],
-        help="onehot: make a column of 0 and 1 for each value of a column of text",
+        help="onehot: make a column of 0 and 1 for each value of a column of text; "
+        "those of a column are selected together",
     )
     parser.add_argument(
         "--groups",

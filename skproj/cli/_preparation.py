@@ -45,6 +45,8 @@ def prepare_columns(table, names, options):
         None if there is nothing to do.
     done : list of str
         Sentences on what the transformer does.
+    categories : dict of int
+        The numbers of values of the columns of text, whose features come first.
     """
     text = table.text_columns(names) if options.encode else []
     numeric = [name for name in names if name not in set(text)]
@@ -52,11 +54,11 @@ def prepare_columns(table, names, options):
     X = table.numbers(numeric, dtype=np.float32, allow_missing=allow_missing)
     n_missing = count_missing(X) if allow_missing else np.zeros(len(numeric), int)
     if not text and not n_missing.any():
-        return X, None, []
+        return X, None, [], {}
     X = X.toarray() if hasattr(X, "toarray") else X
     pd = import_optional("pandas", extra="cli")
     frame = pd.DataFrame(X, index=table.frame(names[:1]).index, columns=numeric)
-    steps, done = [], []
+    numbers, steps, done, n_values = [], [], [], {}
     if numeric:
         step = "passthrough"
         if n_missing.any():
@@ -66,13 +68,14 @@ def prepare_columns(table, names, options):
                 f"Missing numbers, {n_missing.sum()} in {len(columns)} of "
                 f"{len(numeric)} columns, were filled in by {IMPUTED[options.impute]}."
             )
-        steps.append(("numbers", step, numeric))
+        numbers.append(("numbers", step, numeric))
     if text:
         categories = table.frame(text).apply(as_text)
         check_categories(categories, table.path)
         frame = pd.concat([frame, categories], axis=1)
         # Those of all rows: the same columns in each split.
         values = [np.unique(categories[name].to_numpy(object)) for name in text]
+        n_values = dict(zip(text, map(len, values), strict=True))
         encoder = OneHotEncoder(
             categories=values,
             handle_unknown="ignore",
@@ -83,8 +86,10 @@ def prepare_columns(table, names, options):
         done.append(
             f"Text was encoded by a column for each value, in: {join_names(text)}."
         )
+    # Those that say where a number was missing differ between the folds: at the end.
+    steps += numbers
     transformer = ColumnTransformer(steps, verbose_feature_names_out=False)
-    return frame, transformer, done
+    return frame, transformer, done, n_values
 
 
 def count_missing(X):
@@ -106,7 +111,7 @@ def check_categories(frame, path):
 
 
 def describe_categories(prepare, support):
-    """Return a sentence on the categories of which a value is selected, if there are.
+    """Return a sentence on the categories that are selected, if there are.
 
     Parameters
     ----------
@@ -123,14 +128,14 @@ def describe_categories(prepare, support):
         return []
     ends = np.cumsum([len(values) for values in encoder.categories_])
     masks = np.split(support[prepare.output_indices_["text"]], ends[:-1])
-    parts = [
-        f"{np.count_nonzero(mask)} of {len(mask)} of {name!r}"
+    kept = [
+        f"{name!r} ({len(mask)})"
         for name, mask in zip(encoder.feature_names_in_, masks, strict=True)
         if mask.any()
     ]
-    if not parts:
+    if not kept:
         return []
     return [
-        f"Values of categories are selected one by one: {', '.join(parts)}. "
-        "Predictions need the whole column."
+        "The values of a category are selected together; their numbers are in "
+        f"brackets: {', '.join(kept)}."
     ]

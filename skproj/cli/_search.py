@@ -53,25 +53,23 @@ def method_name(task, method):
     return f"linear selector, {'Cox model' if task == 'survival' else 'SVM'}"
 
 
-def make_search(task, method, X, y, splits, options, prepare=None):
+def make_search(problem, X, y, splits):
     """Return the search for the radius: a grid search, or a pipeline with a search.
 
     Parameters
     ----------
-    task : {"classification", "regression", "survival"}
-    method : {"autoencoder", "selector"}
+    problem : Problem
     X : {ndarray, CSR matrix, DataFrame} of shape (n_samples, n_features)
     y : ndarray of shape (n_samples,)
     splits : list of tuple of ndarray
         The folds of a grid search; an autoencoder for classes makes the same ones.
-    options : argparse.Namespace
-    prepare : transformer, default=None
-        First step of the pipeline.
 
     Returns
     -------
     search : GridSearchCV or Pipeline
     """
+    task, method, options = problem.task, problem.method, problem.options
+    structure, prepare = problem.structure or {}, problem.prepare
     classifies = task == "classification"
     given = None if options.eta is None else [options.eta]
     first = first_steps(X, prepare)
@@ -84,20 +82,25 @@ def make_search(task, method, X, y, splits, options, prepare=None):
             class_weight=options.class_weight,
             n_jobs=options.n_jobs,
             random_state=options.seed,
+            **structure,
         )
         return Pipeline([*first, ("select", autoencoder)])
     if method == "autoencoder":
-        autoencoder = SparseSupervisedAutoencoderRegressor(random_state=options.seed)
+        autoencoder = SparseSupervisedAutoencoderRegressor(
+            random_state=options.seed, **structure
+        )
         steps = [("select", autoencoder)]
         etas = given or REGRESSOR_ETAS
     else:
         loss = LOSSES.get(task, "cox")
-        weight = {"class_weight": options.class_weight} if classifies else {}
+        more = {"loss": loss, **structure}
+        if classifies:
+            more["class_weight"] = options.class_weight
         steps = [
-            ("select", ProjectionFeatureSelector(loss=loss, **weight)),
+            ("select", ProjectionFeatureSelector(**more)),
             ("predict", predictor(task, options.class_weight)),
         ]
-        etas = given or radii_of_path(X, y, loss, options.class_weight, prepare)
+        etas = given or radii_of_path(X, y, prepare, **more)
     return GridSearchCV(
         Pipeline([*first, *steps]),
         {"select__eta": np.asarray(etas).tolist()},
@@ -134,13 +137,13 @@ def first_steps(X, prepare):
     return [scale] if prepare is None else [("prepare", clone(prepare)), scale]
 
 
-def radii_of_path(X, y, loss, class_weight, prepare):
+def radii_of_path(X, y, prepare, **parameters):
     """Return radii from one that keeps a single feature to the largest that matters."""
     if prepare is not None:
         X = clone(prepare).fit_transform(X)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        path = eta_path(X, y, loss=loss, class_weight=class_weight, n_etas=N_ETAS)
+        path = eta_path(X, y, n_etas=N_ETAS, **parameters)
     return path.etas
 
 

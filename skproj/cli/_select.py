@@ -11,6 +11,7 @@ from skproj.cli._preparation import prepare_columns
 from skproj.cli._report import FILES, write_report
 from skproj.cli._search import check_scorer, method_name
 from skproj.cli._selection import Problem, select
+from skproj.cli._structure import feature_structure
 from skproj.cli._suspects import suspect_columns, suspect_rows
 from skproj.cli._tables import ReadOptions, read_table
 from skproj.cli._target import (
@@ -83,14 +84,17 @@ def read_problem(options, digests):
     task, y = read_target(table, options)
     check_two_classes(task, y, options)
     groups = None if options.groups is None else number_groups(table, options)
-    X, prepare, done = prepare_columns(table, names, options)
+    X, prepare, done, categories = prepare_columns(table, names, options)
     suspects, remarks = find_suspects(table, X, y, names, task, options)
+    suspects = {n: why for n, why in suspects.items() if n not in options.always_keep}
     if suspects and options.drop_suspects:
         names = [name for name in names if name not in suspects]
         if not names:
             raise CommandError("--drop-suspects leaves no features.")
-        X, prepare, done = prepare_columns(table, names, options)
+        X, prepare, done, categories = prepare_columns(table, names, options)
         done.append(f"Suspected leaks were left out: {join_names(suspects)}.")
+    if options.always_keep:
+        done.append(f"Always in the model: {join_names(options.always_keep)}.")
     method = options.method
     if method == "auto":
         method = "autoencoder" if task == "classification" else "selector"
@@ -103,6 +107,7 @@ def read_problem(options, digests):
         options=options,
         groups=groups,
         prepare=prepare,
+        structure=feature_structure(names, categories, options),
         preparation=done,
         warnings=remarks,
     )
@@ -154,6 +159,8 @@ def digests_of(options):
     digests = {"the table": digest(options.data)}
     if options.labels is not None:
         digests["the labels"] = digest(options.labels)
+    if options.feature_groups is not None:
+        digests["the groups of features"] = digest(options.feature_groups)
     return digests
 
 

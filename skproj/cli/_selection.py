@@ -68,6 +68,8 @@ class Problem:
         Rows of a group stay on the same side of each split.
     prepare : transformer, default=None
         What makes features of the columns of a DataFrame, within each split.
+    structure : dict, default=None
+        Parameters of the selectors on the features: `always_keep`, `feature_groups`.
     preparation, warnings : sequence of str
         Sentences on what was done to the columns, and on what is suspect in the data.
     """
@@ -80,6 +82,7 @@ class Problem:
     options: object
     groups: np.ndarray | None = None
     prepare: object = None
+    structure: dict | None = None
     preparation: tuple = ()
     warnings: tuple = ()
 
@@ -188,9 +191,7 @@ def divide(problem, checkpoints):
 def find_radius(run, show_progress):
     """Return the fitted search."""
     p = run.problem
-    search = make_search(
-        p.task, p.method, run.X, run.y, run.splits, p.options, p.prepare
-    )
+    search = make_search(p, run.X, run.y, run.splits)
     return fit_search(search, run.X, run.y, run.groups, show_progress, run.checkpoints)
 
 
@@ -329,12 +330,15 @@ def measure_stability(run, step, folds, X):
     By the folds, or by halves of the rows if that is asked for. All are None if
     nothing is known.
     """
-    options = run.problem.options
+    options, structure = run.problem.options, run.problem.structure or {}
     if options.stability is not None:
+        n_kept = len(structure.get("always_keep", ()))
+        n_selected = int(step.get_support().sum()) - n_kept
         selector = StabilitySelector(
             ProjectionFeatureSelector(
-                n_features_to_select=int(step.get_support().sum()),
+                n_features_to_select=max(n_selected, 1),
                 loss=LOSSES.get(run.problem.task, "cox"),
+                **structure,
             ),
             n_pairs=options.stability,
             stratify=run.problem.task != "regression",

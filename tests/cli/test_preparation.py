@@ -41,7 +41,7 @@ def test_gaps_are_filled_within_the_saved_model(impute, tmp_path, capsys):
     assert [line.split(",")[1] for line in lines] == expected.tolist()
 
 
-def test_categories_of_which_a_value_is_selected_are_named(tmp_path, capsys):
+def test_categories_that_are_selected_are_named(tmp_path, capsys):
     frame = make_frame().assign(
         site=np.array(["north", "south", "west"])[np.arange(N_ROWS) // 3 % 3],
         colour=np.where(make_frame()["kind"] == "blue", "dark", "light"),
@@ -51,11 +51,10 @@ def test_categories_of_which_a_value_is_selected_are_named(tmp_path, capsys):
     arguments = ["--rule", "one-standard-error", "--encode", "onehot", "--out", out]
     assert select(path, *arguments) == 0
     kept = selected(out)
-    n_colours = len(kept & {"colour_dark", "colour_light"})
-    assert n_colours > 0
+    assert {"colour_dark", "colour_light"} <= kept
     assert kept.isdisjoint({"site_north", "site_south", "site_west"})
     printed = capsys.readouterr().out
-    assert f"one by one: {n_colours} of 2 of 'colour'. Predictions need" in printed
+    assert "selected together; their numbers are in brackets: 'colour' (2)." in printed
 
 
 def test_without_the_option_the_error_names_it(tmp_path, capsys):

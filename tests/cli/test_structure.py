@@ -1,0 +1,113 @@
+"""Columns that are selected together, and columns that are always in the model."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from cli_helpers import N_ROWS, make_frame, read_features, select, selected
+
+from skproj import persistence
+from skproj.cli import main
+
+CITIES = np.array(["lyon", "nice", "oslo", "rome"])
+
+
+def make_cities():
+    """Return a table of which a single value of a column of text tells the classes."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        rng.normal(size=(N_ROWS, 6)), columns=[f"gene{j}" for j in range(6)]
+    )
+    city = rng.integers(4, size=N_ROWS)
+    frame["kind"] = np.where(city == 2, "cold", "warm")
+    frame["city"] = CITIES[city]
+    # Names that begin alike, and a value that many splits lack.
+    frame["city_size"] = rng.permutation(np.array(["big", "small"]).repeat(N_ROWS // 2))
+    frame.loc[0, "city_size"] = "tiny"
+    frame.loc[::9, "gene3"] = np.nan
+    return frame
+
+
+@pytest.mark.parametrize("impute", ["median", "indicator"])
+@pytest.mark.parametrize("method", ["selector", "autoencoder"])
+def test_values_of_a_category_are_selected_together(method, impute, tmp_path):
+    path, out = tmp_path / "table.csv", tmp_path / "out"
+    make_cities().to_csv(path, index=False)
+    arguments = ["--method", method, "--encode", "onehot", "--impute", impute]
+    arguments += ["--rule", "one-standard-error", "--stability", "2", "--out", out]
+    assert select(path, *arguments) == 0
+    kept = selected(out)
+    cities = {f"city_{name}" for name in CITIES}
+    assert cities <= kept
+    sizes = {"city_size_big", "city_size_small", "city_size_tiny"}
+    assert len(kept & sizes) in (0, 3)
+    frequencies = {
+        row["frequency"] for row in read_features(out) if row["feature"] in cities
+    }
+    assert len(frequencies) == 1
+    assert main(["apply", str(out / "model.skops"), str(path)]) == 0
+    model = persistence.load(out / "model.skops")
+    step = model["select"]
+    assert [len(group) for group in step.feature_groups] == [4, 3]
+    names = model["prepare"].get_feature_names_out()
+    assert {names[j] for j in step.feature_groups[0]} == cities
+
+
+@pytest.mark.parametrize("method", ["selector", "autoencoder"])
+def test_columns_that_are_always_kept(method, tmp_path, capsys):
+    path, out = tmp_path / "table.csv", tmp_path / "out"
+    make_frame().to_csv(path, index=False)
+    arguments = ["--always-keep", "gene5", "gene6", "--stability", "2"]
+    arguments += ["--rule", "one-standard-error", "--method", method, "--out", out]
+    assert select(path, *arguments) == 0
+    assert "Always in the model: 'gene5', 'gene6'." in capsys.readouterr().out
+    assert {"gene0", "gene5", "gene6"} <= selected(out)
+    assert len(selected(out)) < 8
+    rows = {row["feature"]: row for row in read_features(out)}
+    assert float(rows["gene5"]["frequency"]) == 1.0
+
+
+def test_always_kept_with_gaps_and_categories(tmp_path):
+    path, out = tmp_path / "table.csv", tmp_path / "out"
+    make_cities().to_csv(path, index=False)
+    arguments = ["--always-keep", "gene3", "city_size", "--encode", "onehot"]
+    arguments += ["--impute", "indicator", "--out", out]
+    assert select(path, *arguments) == 0
+    sizes = {"city_size_big", "city_size_small", "city_size_tiny"}
+    assert {"gene3", *sizes} <= selected(out)
+
+
+def test_groups_of_a_file(tmp_path, capsys):
+    path, groups, out = (tmp_path / n for n in ("table.csv", "groups.csv", "out"))
+    make_cities().drop(columns="gene3").to_csv(path, index=False)
+    names = ["gene0", "city", "gene1", "gene2"]
+    table = pd.DataFrame({"feature": names, "group": [1, 1, 2, 2]})
+    table.to_csv(groups, index=False)
+    arguments = ["--feature-groups", groups, "--encode", "onehot", "--out", out]
+    assert select(path, *arguments, "--rule", "one-standard-error") == 0
+    kept = selected(out)
+    assert {"gene0", *(f"city_{name}" for name in CITIES)} <= kept
+    assert len(kept & {"gene1", "gene2"}) in (0, 2)
+    report = json.loads((out / "report.json").read_text("utf-8"))
+    assert report["settings"]["feature groups"] == str(groups)
+    table.assign(feature="gene00").to_csv(groups, index=False)
+    assert select(path, *arguments, "--overwrite") == 2
+    error = capsys.readouterr().err
+    assert "the table has no feature 'gene00'" in error
+    table.drop(columns="group").to_csv(groups, index=False)
+    assert select(path, *arguments, "--overwrite") == 2
+    assert "has no column 'group'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["gene9"], "has no feature 'gene9'; did you mean"),
+        (["kind"], "has no feature 'kind'"),
+        ([f"gene{j}" for j in range(8)], "--always-keep leaves nothing to select."),
+    ],
+)
+def test_what_is_refused(names, message, data, capsys):
+    assert select(data, "--always-keep", *names) == 2
+    assert message in capsys.readouterr().err
