@@ -80,16 +80,13 @@ class Checkpoints:
             return function(*args, **kwargs)
         path = self.folder / f"{name}.joblib"
         if not path.exists():
-            with warnings.catch_warnings(record=True) as given:
-                result = function(*args, **kwargs)
-            told = [(str(warning.message), warning.category) for warning in given]
+            finished = with_warnings(function, *args, **kwargs)
             with new_file(path) as temporary:
-                joblib.dump((result, told), temporary)
+                joblib.dump(finished, temporary)
         # Also if it was just computed: a copy may have another layout in memory, with
         # which sums differ in their last digits.
         result, told = joblib.load(path)
-        for message, category in told:
-            warnings.warn(message, category, stacklevel=2)
+        give(told)
         return result
 
     def cache(self, fit_transform, **_):
@@ -108,6 +105,35 @@ class Checkpoints:
             lambda: fit_transform(transformer, X, y, **others)[1],
         )
         return fitted.transform(X), fitted
+
+
+def with_warnings(function, *args, **kwargs):
+    """Return the result of a function and its warnings, which are given on an error.
+
+    Returns
+    -------
+    result : object
+    told : list of tuple (str, type)
+        Message and category of each warning.
+    """
+    try:
+        with warnings.catch_warnings(record=True) as given:
+            result = function(*args, **kwargs)
+    except BaseException:
+        give(told_by(given))
+        raise
+    return result, told_by(given)
+
+
+def told_by(given):
+    """Return message and category of each of some recorded warnings."""
+    return [(str(warning.message), warning.category) for warning in given]
+
+
+def give(told):
+    """Give warnings again, from their messages and categories."""
+    for message, category in told:
+        warnings.warn(message, category, stacklevel=3)
 
 
 def find_checkpoints(options, digests, say):

@@ -18,6 +18,7 @@ from cli_helpers import FAST, make_frame, select
 from skproj import ProjectionFeatureSelector, persistence
 from skproj.cli import _checkpoints, _selection
 from skproj.cli._checkpoints import Checkpoints
+from skproj.cli._errors import CommandError
 
 # Of 12 radii in two folds, and once more on all training rows.
 N_SELECTORS = 25
@@ -108,6 +109,47 @@ def test_warnings_of_finished_steps_are_given_again(
     assert capsys.readouterr().err.count(sentence) == 1
     assert select(data, "--eta", "0.1", "--out", out, "--resume") == 0
     assert capsys.readouterr().err.count(sentence) == 1
+
+
+@pytest.mark.filterwarnings("default:Precision is ill-defined")
+@pytest.mark.parametrize("step", ["judge", "measure_stability", "predict_baseline"])
+def test_warnings_are_those_of_an_uninterrupted_run(
+    step, tmp_path, monkeypatch, capsys
+):
+    """On the terminal and in the report."""
+    path, out, whole = (tmp_path / name for name in ("table.csv", "out", "whole"))
+    frame = make_frame(n_classes=2)
+    frame["kind"] = np.where(np.arange(len(frame)) % 9 == 0, "rare", "usual")
+    frame.sort_values("kind").to_csv(path, index=False)
+    arguments = ["--scoring", "precision_macro", "--quiet"]
+    assert select(path, *arguments, "--out", whole) == 0
+    expected = capsys.readouterr().err
+    assert "skproj: warning: Precision is ill-defined" in expected
+    with monkeypatch.context() as patch:
+        patch.setattr(_selection, step, interrupt)
+        assert select(path, *arguments, "--out", out) == 130
+    capsys.readouterr()
+    assert select(path, *arguments, "--out", out, "--resume") == 0
+    assert capsys.readouterr().err == expected
+    told, of_whole = (
+        json.loads((folder / "report.json").read_text("utf-8"))["warnings"]
+        for folder in (out, whole)
+    )
+    assert told == of_whole
+    assert any("sorted" in sentence for sentence in told), told
+
+
+@pytest.mark.parametrize("error", [CommandError("no"), KeyboardInterrupt()])
+def test_warnings_of_a_step_that_fails_are_given(error, tmp_path):
+    def fail():
+        warnings.warn("the radius is doubtful", UserWarning, stacklevel=2)
+        raise error
+
+    steps = Checkpoints(tmp_path)
+    with pytest.warns(UserWarning, match="radius is doubtful"):
+        with pytest.raises(type(error)):
+            steps.step("one", fail)
+    assert steps.finished() == []
 
 
 @pytest.mark.parametrize(
