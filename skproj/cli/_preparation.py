@@ -75,6 +75,7 @@ def prepare_columns(table, names, options):
         frame = pd.concat([frame, categories], axis=1)
         # Those of all rows: the same columns in each split.
         values = [np.unique(categories[name].to_numpy(object)) for name in text]
+        check_feature_names(numeric, text, values, table.path)
         n_values = dict(zip(text, map(len, values), strict=True))
         encoder = OneHotEncoder(
             categories=values,
@@ -108,6 +109,20 @@ def check_categories(frame, path):
                 f"more than the {MAX_CATEGORIES} that --encode allows; --drop it, or "
                 "--index it if it has the names of the rows"
             )
+
+
+def check_feature_names(numeric, text, values, path):
+    """Raise an error if two columns would make features of the same name."""
+    columns = {name: name for name in numeric}
+    for name, of_column in zip(text, values, strict=True):
+        for value in of_column:
+            feature = f"{name}_{value}"
+            other = columns.setdefault(feature, name)
+            if other != name:
+                raise CommandError(
+                    f"{path}: a feature {feature!r} is made of the columns {other!r} "
+                    f"and {name!r}; rename one of them, or --drop it"
+                )
 
 
 def describe_categories(prepare, support):

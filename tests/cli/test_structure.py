@@ -9,6 +9,8 @@ from cli_helpers import N_ROWS, make_frame, read_features, select, selected
 
 from skproj import persistence
 from skproj.cli import main
+from skproj.cli._arguments import make_parser
+from skproj.cli._split import split_rows
 
 CITIES = np.array(["lyon", "nice", "oslo", "rome"])
 
@@ -52,6 +54,91 @@ def test_values_of_a_category_are_selected_together(method, impute, tmp_path):
     assert [len(group) for group in step.feature_groups] == [4, 3]
     names = model["prepare"].get_feature_names_out()
     assert {names[j] for j in step.feature_groups[0]} == cities
+
+
+@pytest.mark.parametrize("place", ["training", "held out"])
+@pytest.mark.parametrize(
+    ("task", "method"),
+    [
+        ("classification", "selector"),
+        ("classification", "autoencoder"),
+        ("regression", "selector"),
+        ("regression", "autoencoder"),
+        ("survival", "selector"),
+    ],
+)
+def test_value_that_few_rows_have(task, method, place, tmp_path, capsys):
+    """A fold lacks it, or all training rows do: it stays with the others."""
+    path, out, few = (tmp_path / name for name in ("table.csv", "out", "few.csv"))
+    frame = make_cities().drop(columns="gene3")
+    rng = np.random.default_rng(1)
+    cold = frame["kind"] == "cold"
+    target, extra = "kind", []
+    if task == "regression":
+        frame["kind"] = 3.0 * cold + rng.normal(size=N_ROWS)
+    elif task == "survival":
+        target, extra = "time", ["--event", "died"]
+        time = rng.exponential(np.where(cold, 1.0, 30.0)) + 0.01
+        frame = frame.drop(columns="kind").assign(
+            time=time, died=(rng.random(N_ROWS) < 0.8).astype(int)
+        )
+    options = make_parser().parse_args(["select", str(path), "--target", target])
+    column = frame[target].to_numpy()
+    if task == "survival":
+        column = np.array(
+            list(zip(frame["died"] == 1, frame["time"], strict=True)),
+            dtype=[("event", bool), ("time", float)],
+        )
+    rows = split_rows(column, task, options)[place == "held out"]
+    rare = rows[frame.loc[rows, "city"] != "oslo"][0]
+    frame.loc[rare, "city"] = "turin"
+    frame.to_csv(path, index=False)
+
+    arguments = ["--encode", "onehot", "--rule", "one-standard-error", "--out", out]
+    arguments += ["--method", method, *extra]
+    assert select(path, *arguments, target=target) == 0
+    kept, cities = selected(out), {f"city_{name}" for name in (*CITIES, "turin")}
+    assert cities <= kept
+    sizes = {"city_size_big", "city_size_small", "city_size_tiny"}
+    assert len(kept & sizes) in (0, 3)
+    frequencies = {r["frequency"] for r in read_features(out) if r["feature"] in cities}
+    assert len(frequencies) == 1
+    model = persistence.load(out / "model.skops")
+    j = model["prepare"].get_feature_names_out().tolist().index("city_turin")
+    assert (model["scale"].var_[j] == 0.0) == (place == "held out")
+
+    # What the features are made of is named once, and is all that is needed.
+    columns = sorted({"city" if name in cities else name for name in kept - sizes})
+    columns += ["city_size"] if sizes <= kept else []
+    capsys.readouterr()
+    assert main(["apply", str(out / "model.skops"), str(path)]) == 0
+    expected = capsys.readouterr().out
+    frame[columns].to_csv(few, index=False)
+    assert main(["apply", str(out / "model.skops"), str(few)]) == 0
+    assert capsys.readouterr().out == expected
+    assert main(["apply", "--transform", str(out / "model.skops"), str(path)]) == 0
+    names = capsys.readouterr().out.splitlines()[0].split(",")[1:]
+    assert sorted(names) == sorted(columns)
+    assert main(["export", "panel", str(out), "--out", str(tmp_path / "panel")]) == 0
+    n_columns = len(columns)
+    assert f"The panel needs {n_columns} of 7 columns." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("other", ["city_size", "city_b_big"])
+def test_features_of_one_name(other, tmp_path, capsys):
+    """Of two columns of text, or of one of text and one of numbers."""
+    frame = make_cities().drop(columns="gene3")
+    frame.loc[:9, "city"] = "size_big" if other == "city_size" else "b_big"
+    if other not in frame:
+        frame[other] = frame["gene0"]
+    path, out = tmp_path / "table.csv", tmp_path / "out"
+    frame.to_csv(path, index=False)
+    assert select(path, "--encode", "onehot", "--out", out) == 2
+    captured = capsys.readouterr()
+    assert "is made of the columns 'city" in captured.err
+    assert "'city' and " in captured.err or f"{other!r} and 'city'" in captured.err
+    assert "Searching" not in captured.out
+    assert select(path, "--encode", "onehot", "--drop", other, "--out", out) == 0
 
 
 @pytest.mark.parametrize("method", ["selector", "autoencoder"])
