@@ -39,6 +39,7 @@ ESTIMATORS = [
     ),
     SparseSupervisedAutoencoderCV(max_epochs=8, cv=2, input_noise=0.3),
     SparseSupervisedAutoencoderRegressor(max_epochs=20),
+    SparseSupervisedAutoencoderRegressor(max_epochs=20, loss="cox"),
 ]
 
 # The checks that look at what was learnt, or compare two ways to the same factors. All

@@ -27,8 +27,7 @@ def baselines(problem, support, X):
     classifies, options = problem.classifies, problem.options
     n_selected, n_features = np.count_nonzero(support), len(support)
     if problem.task == "survival":
-        models = risk_models(n_selected, n_features)
-        return put_first_steps(models, problem, X)
+        return put_first_steps(risk_models(n_selected, n_features), problem, X)
     machine = ("predict", predictor(problem.task, options.class_weight))
     f_test = SelectKBest(f_classif if classifies else f_regression, k=n_selected)
     models = [("no selection, SVM", n_features, [machine])]

@@ -86,8 +86,8 @@ def make_search(problem, X, y, splits):
         )
         return Pipeline([*first, ("select", autoencoder)])
     if method == "autoencoder":
-        autoencoder = SparseSupervisedAutoencoderRegressor(
-            random_state=options.seed, **structure
+        autoencoder = regression_autoencoder(
+            task, random_state=options.seed, **structure
         )
         steps = [("select", autoencoder)]
         etas = given or REGRESSOR_ETAS
@@ -113,6 +113,13 @@ def make_search(problem, X, y, splits):
         n_jobs=options.n_jobs,
         error_score="raise",
     )
+
+
+def regression_autoencoder(task, **parameters):
+    """Return an autoencoder for numbers or survival times."""
+    if task == "survival":
+        parameters |= {"loss": "cox", "input_noise": 1.0, "final_noise": 0.5}
+    return SparseSupervisedAutoencoderRegressor(**parameters)
 
 
 def scorer_of(task, options):

@@ -27,7 +27,6 @@ def check_roles(options):
         return
     for name, refused in (
         ("task", options.task != "auto"),
-        ("method", options.method == "autoencoder"),
         ("scoring", options.scoring is not None),
         ("class_weight", options.class_weight is not None),
     ):
@@ -36,7 +35,7 @@ def check_roles(options):
             option = f"--{name.replace('_', '-')}"
             raise CommandError(
                 f"{option} {value} is not for survival times, which --event asks for: "
-                "a linear selector is fitted, and scored by the concordance index."
+                "the models of these are scored by the concordance index."
             )
 
 

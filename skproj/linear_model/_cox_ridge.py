@@ -7,11 +7,11 @@ import numpy as np
 from scipy.optimize import minimize
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_array, check_consistent_length, validate_data
+from sklearn.utils.validation import check_consistent_length, validate_data
 
 from skproj.linear_model._cox import Cox
 from skproj.metrics import concordance_index_censored
-from skproj.utils._survival import DTYPE, is_survival, read_survival
+from skproj.utils._survival import breslow, read_times, survival_until
 from skproj.utils._validation import atomic_fit, check_is_fitted
 
 MAX_ITER = 1000
@@ -120,7 +120,7 @@ class CoxRidge(BaseEstimator):
             If `y` is not of that form, if it has no event, or if `X` contains NaN or
             infinity.
         """
-        target = _read_times(y)
+        target = read_times(y, type(self).__name__)
         X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32])
         check_consistent_length(X, target)
         if not target["event"].any():
@@ -145,8 +145,8 @@ class CoxRidge(BaseEstimator):
         self.n_iter_ = int(found.nit)
         logits = X @ self.coef_
         self.intercept_ = -float(logits.mean())
-        self.event_times_, self.log_cumulative_hazard_ = _breslow(
-            target, logits + self.intercept_
+        self.event_times_, self.log_cumulative_hazard_ = breslow(
+            target, logits + self.intercept_, np.ones(n_samples)
         )
         return self
 
@@ -198,12 +198,9 @@ class CoxRidge(BaseEstimator):
         ValueError
             If `times` is not a list of numbers.
         """
-        risk = self.predict(X)
-        times = check_array(times, ensure_2d=False, input_name="times").ravel()
-        place = np.searchsorted(self.event_times_, times, side="right")
-        log_hazard = np.append(-np.inf, self.log_cumulative_hazard_)[place]
-        with np.errstate(over="ignore"):  # an infinite hazard leaves no survivor
-            return np.exp(-np.exp(np.add.outer(risk, log_hazard)))
+        return survival_until(
+            times, self.predict(X), self.event_times_, self.log_cumulative_hazard_
+        )
 
     def score(self, X, y):
         """Return Harrell's concordance index.
@@ -220,7 +217,9 @@ class CoxRidge(BaseEstimator):
         score : float
             From 0 to 1; 0.5 for predictions at random.
         """
-        return concordance_index_censored(_read_times(y), self.predict(X))
+        return concordance_index_censored(
+            read_times(y, type(self).__name__), self.predict(X)
+        )
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -228,25 +227,3 @@ class CoxRidge(BaseEstimator):
         tags.target_tags.required = True
         tags.target_tags.positive_only = True
         return tags
-
-
-def _read_times(y):
-    """Return survival times; numbers alone are times of events."""
-    if y is None:
-        raise ValueError("CoxRidge requires y to be passed, but the target y is None.")
-    if is_survival(y) or getattr(getattr(y, "dtype", None), "names", None):
-        return read_survival(y)
-    target = np.empty(len(y), dtype=DTYPE)
-    target["event"] = True
-    target["time"] = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
-    return read_survival(target)
-
-
-def _breslow(y, risk):
-    """Return the times of events, and the log cumulative hazard of the risk 0."""
-    order = np.argsort(-y["time"], kind="stable")
-    time, event = y["time"][order], y["event"][order]
-    at_risk = np.logaddexp.accumulate(risk[order])
-    times, n_events = np.unique(time[event], return_counts=True)
-    last = np.searchsorted(-time, -times, side="right") - 1
-    return times, np.logaddexp.accumulate(np.log(n_events) - at_risk[last])

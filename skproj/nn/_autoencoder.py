@@ -5,8 +5,9 @@ from scipy.special import softmax
 
 from skproj.nn._base_autoencoder import BaseSparseAutoencoder
 from skproj.nn._docs import AUTOENCODER_DOCS
+from skproj.nn._survival_targets import SurvivalMixin
 from skproj.nn._targets import NetworkClassifierMixin, NetworkRegressorMixin
-from skproj.nn._training._objectives import REGRESSION_LOSSES, cross_entropy
+from skproj.nn._training._objectives import PREDICTION_LOSSES, cross_entropy
 from skproj.utils._calibration import fit_temperature
 from skproj.utils._docs import shared_docs
 from skproj.utils._validation import StrOptions
@@ -209,7 +210,7 @@ class SparseSupervisedAutoencoder(NetworkClassifierMixin, BaseSparseAutoencoder)
 
 @shared_docs(**AUTOENCODER_DOCS)
 class SparseSupervisedAutoencoderRegressor(
-    NetworkRegressorMixin, BaseSparseAutoencoder
+    SurvivalMixin, NetworkRegressorMixin, BaseSparseAutoencoder
 ):
     r"""Regressor and feature selector: an autoencoder with a projected first layer.
 
@@ -241,7 +242,8 @@ class SparseSupervisedAutoencoderRegressor(
         Standard deviation of Gaussian noise added to the input of the encoder while
         training [2]_; the reconstruction is compared with the clean input. The
         default is meant for features of unit variance. Noise makes
-        predictions smaller, so there is less of it than for a classification.
+        predictions smaller, so there is less of it than for a classification; for
+        survival times 1.0, with a `final_noise` of 0.5, is better if samples are few.
     final_noise : float, default=0.1
         Standard deviation of the noise in the last stage, unless `input_noise` is
         smaller: few features can be trusted more. Not used by the schedules "single"
@@ -257,6 +259,11 @@ class SparseSupervisedAutoencoderRegressor(
     n_outputs_ : int
         Number of targets.
     {target_scaling}
+    event_times_ : ndarray of shape (n_event_times,)
+        The different times of events, with ``loss="cox"`` only.
+    log_cumulative_hazard_ : ndarray of shape (n_event_times,)
+        Logarithm of Breslow's estimate of the cumulative hazard at these times, where
+        the predicted log hazard is 0.
     {attributes}
 
     See Also
@@ -270,7 +277,18 @@ class SparseSupervisedAutoencoderRegressor(
 
     {merging}
 
+    With ``loss="cox"``, `y` holds survival times: a structured array with a boolean
+    field, whether the event was seen, and a field of numbers, the time of the event or
+    of censoring, in this order, or a DataFrame with the columns `event` and `time`;
+    numbers alone are times of events. `predict` returns the log hazard, relative to the
+    mean of the training samples, and `score` the concordance index. The loss is the
+    likelihood of proportional hazards [3]_, in which the cumulative hazard of a sample
+    without features is estimated first, as by Nelson and Aalen: it is a sum over the
+    samples, unlike the partial likelihood, and so suits batches and weights.
+
     {references}
+    .. [3] D. R. Cox, "Regression models and life-tables", Journal of the Royal
+       Statistical Society B 34(2), 1972, :doi:`10.1111/j.2517-6161.1972.tb00899.x`.
 
     Examples
     --------
@@ -290,7 +308,7 @@ class SparseSupervisedAutoencoderRegressor(
 
     _parameter_constraints: dict = {  # noqa: RUF012
         **BaseSparseAutoencoder._parameter_constraints,
-        "loss": [StrOptions(set(REGRESSION_LOSSES))],
+        "loss": [StrOptions(set(PREDICTION_LOSSES))],
     }
     _fitted_attributes = (
         (
@@ -363,7 +381,7 @@ class SparseSupervisedAutoencoderRegressor(
         self.verbose = verbose
 
     def _prediction_loss(self):
-        return REGRESSION_LOSSES[self.loss]
+        return PREDICTION_LOSSES[self.loss]
 
     def _scaled_prediction(self, X):
         return self._latent(X)

@@ -114,8 +114,12 @@ class BaseSparseAutoencoder(
             result = self._train_to_target(run.encoded, run.trainer, target)
             run.trainer = result.trainer
             self._set_state(self._fitted_state(run.encoded, run.trainer, result))
+        self._fit_predictions(X, y, sample_weight)
         self._warn_if_few_are_selected()
         return self
+
+    def _fit_predictions(self, X, y, sample_weight):
+        """Fit what makes predictions of the latent code, if there is such a thing."""
 
     def _train_to_target(self, encoded, trainer, target):
         if self.schedule != "consensus":

@@ -390,6 +390,10 @@ class BaseNetwork(
         X = validate_data(
             self, X, accept_sparse="csr", dtype=SUPPORTED_DTYPES, reset=False
         )
+        return self._apply_to_valid(function, X)
+
+    def _apply_to_valid(self, function, X):
+        """Run a function as `_apply` on data that were validated before."""
         dtype_in = X.dtype
         if len(self._columns_) < X.shape[1]:
             X = X[:, self._columns_]

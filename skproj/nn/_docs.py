@@ -15,9 +15,10 @@ _COMMON = {
             A smaller improvement of the validation loss is no progress.
     """,
     "loss": """
-        loss : {"squared_error", "huber"}, default="squared_error"
+        loss : {"squared_error", "huber", "cox"}, default="squared_error"
             Loss of the prediction, summed over the targets; the Huber loss changes from
-            square to absolute value at one standard deviation of the target.
+            square to absolute value at one standard deviation of the target. "cox" is
+            for survival times, see the notes.
     """,
     "class_weight": """
         class_weight : dict, "balanced" or None, default=None

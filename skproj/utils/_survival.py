@@ -1,6 +1,7 @@
 """Survival times: targets with an event and a time for each sample."""
 
 import numpy as np
+from sklearn.utils.validation import check_array, column_or_1d
 
 DTYPE = np.dtype([("event", bool), ("time", np.float64)])
 FORMS = (
@@ -64,3 +65,49 @@ def _as_numbers(values, rule):
     except (TypeError, ValueError):  # what is missing in a column of objects
         pass
     raise ValueError(f"{rule}, without missing values, got dtype {values.dtype}.")
+
+
+def read_times(y, reader):
+    """Return events and times as `read_survival`; numbers alone are times of events.
+
+    `reader` is the name of the estimator.
+    """
+    if y is None:
+        raise ValueError(f"{reader} requires y to be passed, but the target y is None.")
+    if is_survival(y) or getattr(getattr(y, "dtype", None), "names", None):
+        return read_survival(y)
+    time = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+    if time.ndim > 1 and time.shape[1] > 1:
+        raise ValueError(f"y must be {FORMS}, got shape {time.shape}.")
+    target = np.empty(len(time), dtype=DTYPE)
+    target["event"], target["time"] = True, column_or_1d(time, warn=True)
+    return read_survival(target)
+
+
+def breslow(y, risk, weights):
+    """Return the times of events, and the log cumulative hazard of the risk 0.
+
+    The risks are logarithms of hazards; equal ones give the estimate of Nelson and
+    Aalen.
+    """
+    order = np.argsort(-y["time"], kind="stable")
+    time, event, weights = y["time"][order], y["event"][order], weights[order]
+    at_risk = np.logaddexp.accumulate(risk[order] + np.log(weights))
+    times, tie = np.unique(time[event], return_inverse=True)
+    n_events = np.bincount(tie, weights[event])
+    last = np.searchsorted(-time, -times, side="right") - 1
+    return times, np.logaddexp.accumulate(np.log(n_events) - at_risk[last])
+
+
+def log_hazard_until(times, event_times, log_hazard):
+    """Return the log cumulative hazard until each time; `log_hazard` is at events."""
+    place = np.searchsorted(event_times, times, side="right")
+    return np.append(-np.inf, log_hazard)[place]
+
+
+def survival_until(times, risk, event_times, log_hazard):
+    """Return the probability of each risk that the event comes after each time."""
+    times = check_array(times, ensure_2d=False, input_name="times").ravel()
+    log_hazard = log_hazard_until(times, event_times, log_hazard)
+    with np.errstate(over="ignore"):  # an infinite hazard leaves no survivor
+        return np.exp(-np.exp(np.add.outer(risk.astype(np.float64), log_hazard)))

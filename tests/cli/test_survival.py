@@ -123,6 +123,29 @@ def test_times_of_other_tables(kind, outcome, tmp_path):
     assert selected(out) == selected(outcome)
 
 
+def test_network(trial, tmp_path, capsys):
+    """Its risks are those of the command, and of the program without skproj."""
+    out, panel = tmp_path / "out", tmp_path / "panel"
+    arguments = [*TIMES, "--method", "autoencoder", "--out", out]
+    assert select(trial, *arguments, target="time") == 0
+    assert {"gene0", "gene1"} <= selected(out)
+    report = json.loads((out / "report.json").read_text("utf-8"))
+    assert report["models"][0]["scores"][0]["value"] > 0.7
+    model = persistence.load(out / "model.skops")
+    X = make_trial().drop(columns=["time", "died"])
+    risk = model.predict(X.astype("float32"))
+    capsys.readouterr()
+    assert main(["apply", str(out / "model.skops"), str(trial)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("row,prediction,survival_")
+    own = [float(line.split(",")[1]) for line in lines[1:]]
+    assert_allclose(own, risk, atol=1e-5)
+    assert main(["export", "panel", str(out), "--out", str(panel)]) == 0
+    scope = {}
+    exec((panel / "panel_model.py").read_text("utf-8"), scope)
+    assert_allclose(scope["predict"](X), risk, atol=1e-5)
+
+
 def test_groups_and_stability(trial, tmp_path):
     frame = make_trial()
     frame["patient"] = np.arange(len(frame)) // 2
@@ -185,7 +208,6 @@ def test_error_of_the_concordance_is_that_of_repeated_samples():
         (["--event", "dead"], "has no column 'dead'; did you mean 'died'?"),
         (["--event", "gene0"], "must be 1 where the event was seen and 0"),
         ([*TIMES, "--scoring", "r2"], "--scoring r2 is not for survival times"),
-        ([*TIMES, "--method", "autoencoder"], "--method autoencoder is not for"),
         ([*TIMES, "--task", "regression"], "--task regression is not for survival"),
         ([*TIMES, "--class-weight", "balanced"], "--class-weight balanced is not for"),
         ([*TIMES, "--threshold", "f1"], "--threshold is for a target of two classes"),

@@ -118,7 +118,19 @@ def huber(output, target):
     return (gradient * (errors - 0.5 * gradient)).sum(dim=-1), gradient  # g (e - g/2)
 
 
+def proportional_hazards(output, target):
+    """Minus the log likelihood of events, with known cumulative hazards of risk 0.
+
+    The target is whether the event was seen, d, and the cumulative hazard until then,
+    h. Beyond a risk of 20, where weights diverge, the hazard is constant.
+    """
+    risk, (event, hazard) = output.squeeze(-1), target.unbind(dim=-1)
+    expected = hazard * risk.clamp(max=20.0).exp()
+    return expected - event * risk, (expected - event).unsqueeze(-1)  # h e^z - d z
+
+
 REGRESSION_LOSSES = {"squared_error": squared_error, "huber": huber}
+PREDICTION_LOSSES = {**REGRESSION_LOSSES, "cox": proportional_hazards}
 
 
 @dataclass(frozen=True)
