@@ -11,6 +11,8 @@ from sklearn.utils.validation import check_consistent_length, validate_data
 
 from skproj.linear_model._cox import Cox
 from skproj.metrics import concordance_index_censored
+from skproj.utils._doc_link import DocumentationLink
+from skproj.utils._state import VersionedState
 from skproj.utils._survival import breslow, read_times, survival_until
 from skproj.utils._validation import atomic_fit, check_is_fitted
 
@@ -19,7 +21,7 @@ MAX_ITER = 1000
 TOLERANCE = 1e-9
 
 
-class CoxRidge(BaseEstimator):
+class CoxRidge(VersionedState, DocumentationLink, BaseEstimator):
     r"""Cox model of proportional hazards with a quadratic penalty.
 
     .. math::
@@ -89,6 +91,10 @@ class CoxRidge(BaseEstimator):
         "alpha": [Interval(Real, 0.0, None, closed="left"), None],
         "ties": [StrOptions({"breslow", "efron"})],
     }
+
+    _fitted_attributes = (
+        ("coef_", "event_times_", "intercept_", "log_cumulative_hazard_", "n_iter_"),
+    )
 
     def __init__(self, alpha=None, *, ties="breslow"):
         self.alpha = alpha

@@ -24,6 +24,7 @@ from skproj import (
     SparseSupervisedAutoencoderRegressor,
 )
 from skproj.feature_selection import StabilitySelector
+from skproj.linear_model import CoxRidge
 from skproj.persistence import dump, load
 
 QUICK = {"max_epochs": 3, "random_state": 0}
@@ -57,6 +58,11 @@ CASES = {
     ),
     "autoencoder cv": (SparseSupervisedAutoencoderCV(cv=2, **QUICK), LABELS),
     "autoencoder regressor": (SparseSupervisedAutoencoderRegressor(**QUICK), VALUES),
+    "autoencoder of times": (
+        SparseSupervisedAutoencoderRegressor(loss="cox", **QUICK),
+        np.exp(VALUES[:, 0]),
+    ),
+    "cox": (CoxRidge(), np.exp(VALUES[:, 0])),
     "mlp": (
         SparseMLPClassifier((30, 40), alpha=0.003, max_epochs=10, random_state=0),
         LABELS,
