@@ -65,6 +65,7 @@ def test_values_of_a_category_are_selected_together(method, impute, tmp_path):
         ("regression", "selector"),
         ("regression", "autoencoder"),
         ("survival", "selector"),
+        ("survival", "autoencoder"),
     ],
 )
 def test_value_that_few_rows_have(task, method, place, tmp_path, capsys):
