@@ -87,7 +87,9 @@ def read_problem(options, digests):
     X, prepare, done, categories = prepare_columns(table, names, options)
     suspects, remarks = find_suspects(table, X, y, names, task, options)
     suspects = {n: why for n, why in suspects.items() if n not in options.always_keep}
+    dropped = list(options.drop)
     if suspects and options.drop_suspects:
+        dropped += suspects
         names = [name for name in names if name not in suspects]
         if not names:
             raise CommandError("--drop-suspects leaves no features.")
@@ -107,7 +109,7 @@ def read_problem(options, digests):
         options=options,
         groups=groups,
         prepare=prepare,
-        structure=feature_structure(names, categories, options),
+        structure=feature_structure(names, categories, options, dropped),
         preparation=done,
         warnings=remarks,
     )

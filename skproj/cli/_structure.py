@@ -5,7 +5,7 @@ from skproj.cli._errors import CommandError
 from skproj.cli._tables import ReadOptions, read_table
 
 
-def feature_structure(names, categories, options):
+def feature_structure(names, categories, options, dropped=()):
     """Return parameters of the selectors for what is known of the columns.
 
     Parameters
@@ -17,6 +17,8 @@ def feature_structure(names, categories, options):
         this order; each other column is a feature.
     options : argparse.Namespace
         With `always_keep` and `feature_groups`.
+    dropped : iterable of str
+        Columns that were left out, and are left out of their groups.
 
     Returns
     -------
@@ -29,7 +31,7 @@ def feature_structure(names, categories, options):
         end = n_features + categories.get(name, 1)
         places[name] = list(range(n_features, end))
         n_features = end
-    groups = read_groups(options.feature_groups, names)
+    groups = read_groups(options.feature_groups, names, dropped)
     grouped = {name for group in groups for name in group}
     groups += [[name] for name in categories if name not in grouped]
     groups = [[j for name in group for j in places[name]] for group in groups]
@@ -42,12 +44,13 @@ def feature_structure(names, categories, options):
     return {name: value for name, value in parameters.items() if value}
 
 
-def read_groups(path, names):
+def read_groups(path, names, dropped):
     """Return the names of the columns in each group of a file; None has no groups."""
     if path is None:
         return []
     table = read_table(ReadOptions(path, text=("feature", "group")))
     frame = table.frame(["feature", "group"]).dropna()
+    frame = frame[~frame["feature"].isin(list(dropped))]
     require(frame["feature"], names, "the table", "feature", f", which {path} has")
     groups = {}
     for name, group in zip(frame["feature"], frame["group"], strict=True):

@@ -179,6 +179,9 @@ def test_groups_of_a_file(tmp_path, capsys):
     assert len(kept & {"gene1", "gene2"}) in (0, 2)
     report = json.loads((out / "report.json").read_text("utf-8"))
     assert report["settings"]["feature groups"] == str(groups)
+    drop = ["--drop", "gene2", "--out", tmp_path / "other"]
+    assert select(path, *arguments, *drop) == 0
+    assert "gene2" not in {row["feature"] for row in read_features(tmp_path / "other")}
     table.assign(feature="gene00").to_csv(groups, index=False)
     assert select(path, *arguments, "--overwrite") == 2
     error = capsys.readouterr().err
