@@ -16,7 +16,7 @@ from skproj.cli._errors import CommandError
 from skproj.cli._output import new_folder
 from skproj.cli._report_numbers import plain, settings
 from skproj.cli._text import STANDARD_INPUT
-from skproj.persistence._files import new_file
+from skproj.utils._files import new_file
 from skproj.utils._versions import versions
 from skproj.utils._wording import join_names
 

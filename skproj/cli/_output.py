@@ -88,7 +88,7 @@ def write_table(frame, path, *, index):
 
     The suffix of the path is the format. Its folder is made if it is missing.
     """
-    from skproj.persistence._files import new_file  # scikit-learn comes with it
+    from skproj.utils._files import new_file  # scikit-learn comes with it
 
     path.parent.mkdir(parents=True, exist_ok=True)
     suffix = suffix_of(path)

@@ -7,6 +7,8 @@ from skproj.nn._autoencoder import (
 )
 from skproj.nn._autoencoder_cv import SparseSupervisedAutoencoderCV
 from skproj.nn._mlp import SparseMLPClassifier, SparseMLPRegressor
+from skproj.nn._sparsify._optimality import check_l1_optimality
+from skproj.nn._sparsify._sparsify import SparsifyReport, sparsify
 from skproj.nn._training._l1_search import find_l1_weight
 from skproj.nn.optim import (
     BallConstraint,
@@ -24,8 +26,11 @@ __all__ = [
     "SparseSupervisedAutoencoder",
     "SparseSupervisedAutoencoderCV",
     "SparseSupervisedAutoencoderRegressor",
+    "SparsifyReport",
+    "check_l1_optimality",
     "find_l1_weight",
     "functional",
     "prune",
     "register_projection",
+    "sparsify",
 ]

@@ -113,6 +113,26 @@ def remove_dead_ends(module, alphas):
             weights[i - 1][~weights[i].any(dim=0)] = 0.0
 
 
+def first_alpha(gradient_sizes, n_wanted):
+    """Guess the l1 weight that leaves some weights, from gradients at random weights.
+
+    Parameters
+    ----------
+    gradient_sizes : list of tensor of shape (n,)
+        Sizes of the gradients of the weights or groups of each layer.
+    n_wanted : int
+    """
+    largest = torch.cat(gradient_sizes).sort(descending=True).values
+    guess = FIRST_ALPHA_SHARE * float(largest[min(n_wanted, len(largest)) - 1])
+    return guess if guess > 0.0 else MIN_FIRST_ALPHA
+
+
+def least_eps(gradients):
+    """Return the `eps` of Adam for a penalty, from gradients at random weights."""
+    joined = torch.cat([gradient.flatten() for gradient in gradients])
+    return max(DEFAULT_EPS, MIN_EPS_SHARE * float(joined.square().mean().sqrt()))
+
+
 class L1Training:
     """Dense training, training with an l1 weight from there, and debiasing.
 
@@ -243,9 +263,7 @@ class L1Training:
             sizes = [torch.linalg.vector_norm(g, dim=0) for g in self._first_gradients]
         else:
             sizes = [gradient.abs().flatten() for gradient in self._first_gradients]
-        largest = torch.cat(sizes).sort(descending=True).values
-        guess = FIRST_ALPHA_SHARE * float(largest[min(n_wanted, len(largest)) - 1])
-        return guess if guess > 0.0 else MIN_FIRST_ALPHA
+        return first_alpha(sizes, n_wanted)
 
     def _train_stage(self, start, *, keeps_zeros=False):
         """Return a copy of a trainer that was trained; more slowly if it diverges."""
@@ -268,10 +286,10 @@ class L1Training:
         """
         n_layers = len(weights_of(self.trainer.module))
         penalty = Penalty(tuple(np.broadcast_to(alpha, n_layers)), self._by_group)
-        joined = torch.cat([gradient.flatten() for gradient in self._first_gradients])
-        eps = MIN_EPS_SHARE * float(joined.square().mean().sqrt())
         start = self.trainer.branch(
-            penalty=penalty, eps=max(DEFAULT_EPS, eps), early_stopping=False
+            penalty=penalty,
+            eps=least_eps(self._first_gradients),
+            early_stopping=False,
         )
         trainer = self._train_stage(start)
         if not self._by_group:

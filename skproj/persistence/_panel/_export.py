@@ -9,7 +9,6 @@ from sklearn.feature_selection import SelectorMixin
 from sklearn.model_selection import FixedThresholdClassifier
 
 from skproj._version import __version__
-from skproj.persistence._files import WRITE_ERRORS, write
 from skproj.persistence._panel._features import Features, NotTraceable, trace
 from skproj.persistence._panel._heads import (
     NotExportable,
@@ -18,6 +17,7 @@ from skproj.persistence._panel._heads import (
     is_autoencoder,
 )
 from skproj.utils._docs import shared_docs
+from skproj.utils._files import WRITE_ERRORS, write
 from skproj.utils._pipelines import steps_of
 from skproj.utils._validation import check_is_fitted
 

@@ -1,0 +1,1 @@
+"""Training of any network to a share of zeros."""

@@ -1,0 +1,74 @@
+"""File from which an interrupted call goes on."""
+
+import torch
+
+from skproj.nn._sparsify._loop import clone_state
+from skproj.utils._files import new_file
+
+
+class Checkpoint:
+    """Trainings that are finished, and the state of the current one.
+
+    Parameters
+    ----------
+    path : pathlib.Path or None
+        File to read, if it is there, and to write; None keeps nothing.
+    settings : dict
+        What has to be the same as in the call that wrote the file.
+    start : dict
+        Parameters and buffers, and states of random generators, before the first
+        training; not used if there is a file.
+
+    Attributes
+    ----------
+    finished : list of dict
+        Parameters and buffers of the network after each training.
+    current : dict or None
+        State of the current training, after its last epoch.
+    history : list of dict
+        A row for each epoch.
+    start : dict
+        That of the call that wrote the file.
+
+    Raises
+    ------
+    ValueError
+        If the file is of a call with other settings.
+    """
+
+    def __init__(self, path, settings, start):
+        self.start = start
+        self.finished, self.current, self.history = [], None, []
+        self._path = path
+        self._settings = settings
+        if path is not None and path.exists():
+            saved = torch.load(path, weights_only=True)
+            if saved["settings"] != settings:
+                differing = [k for k in settings if saved["settings"][k] != settings[k]]
+                raise ValueError(
+                    f"checkpoint {path} was written with other values of "
+                    f"{', '.join(differing)}: take another file."
+                )
+            self.finished, self.current = saved["finished"], saved["current"]
+            self.history, self.start = saved["history"], saved["start"]
+
+    def finish_training(self, module):
+        """Add the network to those of the finished trainings."""
+        self.current = None
+        if self._path is not None:
+            self.finished.append(clone_state(module))
+            self.write()
+
+    def write(self):
+        """Write the file, unless there is none."""
+        if self._path is None:
+            return
+        state = {
+            "settings": self._settings,
+            "start": self.start,
+            "finished": self.finished,
+            "current": self.current,
+            "history": self.history,
+        }
+        with new_file(self._path) as file:
+            torch.save(state, file)

@@ -1,0 +1,175 @@
+"""Trainings of a network with a loss, data and an optimizer of the user."""
+
+import math
+
+import torch
+
+from skproj.nn._training._trainer import DivergedError, learning_rate_factor
+
+
+def to_device(batch, device):
+    """Move the tensors in nested lists, tuples and dictionaries to a device."""
+    if isinstance(batch, torch.Tensor):
+        return batch.to(device)
+    if isinstance(batch, dict):
+        return {key: to_device(value, device) for key, value in batch.items()}
+    if isinstance(batch, tuple) and hasattr(batch, "_fields"):
+        return type(batch)(*(to_device(value, device) for value in batch))
+    if isinstance(batch, list | tuple):
+        return type(batch)(to_device(value, device) for value in batch)
+    return batch
+
+
+def loss_of(loss, module, batch):
+    """Return the loss of a batch of inputs and targets."""
+    if not isinstance(batch, list | tuple) or len(batch) != 2:
+        raise ValueError(
+            "loader must yield pairs (inputs, target) unless step is given, got "
+            f"{type(batch).__name__} instead."
+        )
+    inputs, target = batch
+    return loss(module(inputs), target)
+
+
+def clone_state(module):
+    """Copy the parameters and buffers of a module."""
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+def random_state(loader):
+    """Return the state of all generators that a training uses."""
+    generator = getattr(loader, "generator", None)
+    return {
+        "cpu": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "loader": None if generator is None else generator.get_state(),
+    }
+
+
+def set_random_state(state, loader):
+    """Continue from the result of `random_state`."""
+    torch.set_rng_state(state["cpu"])
+    if state["cuda"]:
+        torch.cuda.set_rng_state_all(state["cuda"])
+    if state["loader"] is not None:
+        loader.generator.set_state(state["loader"])
+
+
+class Trainer:
+    """Trains a network in place, once or several times, for the same number of epochs.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    step : callable
+        ``step(module, batch)`` returns the loss of a batch.
+    make_optimizer : callable
+        Makes an optimizer from parameters or from groups of them.
+    loader : iterable of batches
+        With a length.
+    n_epochs : int
+        Length of a training.
+    checkpoint : Checkpoint
+        Where an interrupted training goes on.
+    callback : callable
+        Called with a row of the history after each epoch, when the weights are those of
+        which the loss was computed. No other epoch is trained if it returns True.
+
+    Attributes
+    ----------
+    history : list of dict
+        A row for each epoch: `training` and `epoch`, counted from 1, the mean `loss`
+        and the number of weights that are not zero, `n_nonzero`.
+    is_stopped : bool
+        Whether it has.
+    """
+
+    def __init__(
+        self, module, step, make_optimizer, loader, n_epochs, checkpoint, callback
+    ):
+        self.history = checkpoint.history
+        self.is_stopped = False
+        self._module = module
+        self._step = step
+        self._loader = loader
+        self._make_optimizer = make_optimizer
+        self._n_epochs = n_epochs
+        self._checkpoint = checkpoint
+        self._callback = callback
+        self._n_trainings = 0
+        self._random_state = random_state(loader)
+
+    def run(self, method):
+        """Train with a method of `_methods`; each time with the same random numbers."""
+        self._n_trainings += 1
+        saved = self._checkpoint
+        if self._n_trainings <= len(saved.finished):
+            self._module.load_state_dict(saved.finished[self._n_trainings - 1])
+            return
+        set_random_state(self._random_state, self._loader)
+        parameters = [W for W in self._module.parameters() if W.requires_grad]
+        optimizer = method.make_optimizer(self._make_optimizer, parameters)
+        first_rates = [group["lr"] for group in optimizer.param_groups]
+        n_done = self._resume(method, optimizer) if saved.current else 0
+        for epoch in range(n_done, self._n_epochs):
+            if self.is_stopped:
+                break
+            self._train_epoch(epoch, method, optimizer, first_rates)
+            saved.current = {
+                "n_done": epoch + 1,
+                "module": self._module.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "method": method.state_dict(),
+                "random": random_state(self._loader),
+            }
+            saved.write()
+        method.finish()
+        saved.finish_training(self._module)
+
+    def _resume(self, method, optimizer):
+        """Go on from the checkpoint; return the number of epochs that are done."""
+        current = self._checkpoint.current
+        self._module.load_state_dict(current["module"])
+        optimizer.load_state_dict(current["optimizer"])
+        method.load_state_dict(current["method"])
+        set_random_state(current["random"], self._loader)
+        return current["n_done"]
+
+    def _train_epoch(self, epoch, method, optimizer, first_rates):
+        device = next(self._module.parameters()).device
+        n_batches, total = len(self._loader), 0.0
+        for i, batch in enumerate(self._loader):
+            step = epoch * n_batches + i
+            n_steps = self._n_epochs * n_batches
+            for group, rate in zip(optimizer.param_groups, first_rates, strict=True):
+                group["lr"] = rate * learning_rate_factor(step, n_steps)
+            method.before_forward(step / n_steps)
+            optimizer.zero_grad()
+            loss = self._step(self._module, to_device(batch, device))
+            loss.backward()
+            value = float(loss.detach())
+            if not math.isfinite(value):
+                raise DivergedError(
+                    f"The loss is {value} in epoch {epoch + 1}: make optimizer with a "
+                    "smaller learning rate."
+                )
+            total += value
+            method.before_update(step / n_steps)
+            optimizer.step()
+            method.after_update((step + 1) / n_steps)
+        done = (epoch + 1) / self._n_epochs
+        method.after_epoch(done)
+        self._record(epoch + 1, total / n_batches, method, done)
+
+    def _record(self, epoch, loss, method, done):
+        method.before_forward(done)
+        row = {
+            "training": self._n_trainings,
+            "epoch": epoch,
+            "loss": loss,
+            "n_nonzero": sum(block.count_nonzero() for block in method.blocks),
+        }
+        self.history.append(row)
+        if self._callback(dict(row)):
+            self.is_stopped = True
+        method.before_update(done)

@@ -1,0 +1,224 @@
+"""Ways to bring the weights of a network to a number of zeros in one training.
+
+A method has hooks, which the training calls in each step and at the end of each epoch.
+Their argument is the share of the training that is done.
+"""
+
+import math
+
+import torch
+
+from skproj.nn._training._l1_training import keep_largest
+from skproj.nn.prune._weight_groups import as_array, project_jointly
+
+# Steps of the optimizer between two thresholds.
+INTERVAL = 8
+
+
+def cubic(share):
+    """Return the share of the zeros at a share of the ramp, fast at first."""
+    return 1.0 - (1.0 - min(share, 1.0)) ** 3
+
+
+class FixedZeros:
+    """Train the weights that are not zero; the base class of the other methods.
+
+    Parameters
+    ----------
+    blocks : list of Block
+
+    Attributes
+    ----------
+    masks : list of tensor of bool, or None
+        Of each weight, where it is not zero; None before the zeros are fixed.
+    """
+
+    # Share of the training at which the zeros are fixed.
+    fixed_from = 0.0
+
+    def __init__(self, blocks):
+        self.blocks = blocks
+        self.masks = None
+
+    def make_optimizer(self, make, parameters):
+        """Make the optimizer of all trained parameters."""
+        return make(parameters)
+
+    def before_forward(self, done):
+        """Bring the weights to those for which the loss is computed."""
+        if self.masks is None and done >= self.fixed_from:
+            self.fix_zeros()
+
+    def before_update(self, done):
+        """Bring the weights to those that the optimizer changes."""
+
+    def after_update(self, done):
+        """Set the weights to zero that have to be."""
+        if self.masks is not None:
+            self._apply(self.masks)
+
+    def after_epoch(self, done):
+        """Change the weights once in an epoch."""
+
+    def fix_zeros(self):
+        """Keep the largest weights of each block, exactly as many as wanted."""
+        for block in self.blocks:
+            weights = [weight.detach() for weight in block.weights]
+            keep_largest(weights, block.n_kept, by_group=False)
+        self.masks = [weight != 0 for weight in self._weights()]
+
+    def finish(self):
+        """Leave each block with its number of weights, however the training ended."""
+        if self.masks is None:
+            self.fix_zeros()
+
+    def state_dict(self):
+        """Return what another instance needs to go on."""
+        return {"masks": self.masks}
+
+    def load_state_dict(self, state):
+        """Go on from the result of `state_dict`."""
+        self.masks = state["masks"]
+
+    def _weights(self):
+        return [weight.detach() for block in self.blocks for weight in block.weights]
+
+    def _apply(self, masks):
+        for weight, mask in zip(self._weights(), masks, strict=True):
+            weight.mul_(mask)
+
+
+class _GrowingMasks(FixedZeros):
+    """A method whose masks leave fewer weights from time to time.
+
+    Attributes
+    ----------
+    ramp_end : float
+        Share of the training after which the masks have the wanted zeros.
+    """
+
+    ramp_end = fixed_from = 0.67
+
+    def __init__(self, blocks):
+        super().__init__(blocks)
+        self._n_steps = 0
+        self._current = None
+
+    def state_dict(self):
+        """Return what another instance needs to go on."""
+        own = {"n_steps": self._n_steps, "current": self._current}
+        return super().state_dict() | own
+
+    def load_state_dict(self, state):
+        """Go on from the result of `state_dict`."""
+        super().load_state_dict(state)
+        self._n_steps, self._current = state["n_steps"], state["current"]
+
+    def _mask_smallest(self, done):
+        """Set the smallest weights of each block to zero."""
+        if self._n_steps % INTERVAL == 0:
+            share = cubic(done / self.ramp_end)
+            self._current = [
+                weight.detach().abs() > threshold
+                for block in self.blocks
+                for threshold in [block.threshold(share)]
+                for weight in block.weights
+            ]
+        self._n_steps += 1
+        self._apply(self._current)
+
+
+class GradualMagnitude(_GrowingMasks):
+    """Remove the smallest weights little by little; they stay zero."""
+
+    def after_update(self, done):
+        """Remove the smallest weights, among them those that were removed before."""
+        super().after_update(done)
+        if self.masks is None:
+            self._mask_smallest(done)
+
+
+class ProjectedTraining(_GrowingMasks):
+    """Compute the gradient at the projected weights, and change the others by it.
+
+    The projection keeps the largest weights. What is removed goes on to be trained, and
+    returns when it has grown.
+    """
+
+    ramp_end, fixed_from = 0.4, 0.8
+
+    def __init__(self, blocks):
+        super().__init__(blocks)
+        self._unprojected = None
+
+    def before_forward(self, done):
+        """Project the weights."""
+        super().before_forward(done)
+        if self.masks is None:
+            self._unprojected = [weight.clone() for weight in self._weights()]
+            self._mask_smallest(done)
+
+    def before_update(self, done):
+        """Undo the projection."""
+        if self._unprojected is not None:
+            for weight, before in zip(self._weights(), self._unprojected, strict=True):
+                weight.copy_(before)
+            self._unprojected = None
+
+
+class InducedHoyer(FixedZeros):
+    """Project the layers to a Hoyer sparsity after each epoch; prune in the end."""
+
+    fixed_from = 0.67
+    sparsity = 0.8
+
+    def after_epoch(self, done):
+        """Project the layers of each block to a common Hoyer sparsity."""
+        if self.masks is not None:
+            return
+        for block in self.blocks:
+            arrays = [
+                (layer, as_array(weight))
+                for layer, weight in zip(block.layers, block.weights, strict=True)
+            ]
+            projected = project_jointly(
+                arrays, self.sparsity, "layer/filters", "hoyer", normalize=False
+            )
+            for weight, P in zip(block.weights, projected, strict=True):
+                weight.detach().copy_(torch.from_numpy(P))
+
+
+class L1Penalty(FixedZeros):
+    """Let the l1 weights of a proximal optimizer grow to their values.
+
+    Parameters
+    ----------
+    blocks : list of Block
+    alphas : sequence of float
+        The l1 weight of each block.
+    """
+
+    fixed_from = math.inf
+    ramp_end = 1 / 3
+
+    def __init__(self, blocks, alphas):
+        super().__init__(blocks)
+        self._alphas = alphas
+
+    def make_optimizer(self, make, parameters):
+        """Make the optimizer with a parameter group for each block."""
+        penalised = {id(weight) for block in self.blocks for weight in block.weights}
+        groups = [{"params": block.weights} for block in self.blocks]
+        others = [weight for weight in parameters if id(weight) not in penalised]
+        self._optimizer = make([*groups, {"params": others}] if others else groups)
+        return self._optimizer
+
+    def before_update(self, done):
+        """Set the l1 weights."""
+        share = min(done / self.ramp_end, 1.0)
+        groups = self._optimizer.param_groups[: len(self.blocks)]
+        for group, alpha in zip(groups, self._alphas, strict=True):
+            group["l1"] = share * alpha if math.isfinite(alpha) else alpha
+
+    def finish(self):
+        """Leave the number of weights as the penalty has made it."""
