@@ -45,8 +45,7 @@ def gradients_at_random_weights(module, blocks, step, loader):
 def reach_by_l1(module, blocks, trainer, gradients, *, max_iter):
     """Find l1 weights for the targets of blocks, trim, and train without penalty.
 
-    Returns the l1 weights, as a list, the number of trainings with a penalty, and
-    whether the counts were reached before trimming.
+    Returns the list of the l1 weights.
     """
     start = clone_state(module)
     is_single = len(blocks) == 1
@@ -85,4 +84,4 @@ def reach_by_l1(module, blocks, trainer, gradients, *, max_iter):
             stacklevel=3,
         )
     trainer.run(FixedZeros(blocks))
-    return np.broadcast_to(found.alpha, len(blocks)).tolist(), found.n_iter
+    return np.broadcast_to(found.alpha, len(blocks)).tolist()

@@ -6,6 +6,7 @@ Their argument is the share of the training that is done.
 
 import math
 
+import numpy as np
 import torch
 
 from skproj.nn._training._l1_training import keep_largest
@@ -167,7 +168,10 @@ class ProjectedTraining(_GrowingMasks):
 
 
 class InducedHoyer(FixedZeros):
-    """Project the layers to a Hoyer sparsity after each epoch; prune in the end."""
+    """Project the layers to a Hoyer sparsity after each epoch; prune in the end.
+
+    The sparsity is less where it would give too many zeros.
+    """
 
     fixed_from = 0.67
     sparsity = 0.8
@@ -181,11 +185,18 @@ class InducedHoyer(FixedZeros):
                 (layer, as_array(weight))
                 for layer, weight in zip(block.layers, block.weights, strict=True)
             ]
-            projected = project_jointly(
-                arrays, self.sparsity, "layer/filters", "hoyer", normalize=False
-            )
+            projected = self._project(arrays, self.sparsity, "hoyer")
+            if sum(map(np.count_nonzero, projected)) < block.n_kept:
+                share = 1.0 - block.n_kept / block.size
+                projected = self._project(arrays, share, "zeros")
             for weight, P in zip(block.weights, projected, strict=True):
                 weight.detach().copy_(torch.from_numpy(P))
+
+    @staticmethod
+    def _project(arrays, sparsity, target):
+        return project_jointly(
+            arrays, sparsity, "layer/filters", target, normalize=False
+        )
 
 
 class L1Penalty(FixedZeros):

@@ -1,0 +1,292 @@
+"""Training of any network to a share of zeros."""
+
+import copy
+import itertools
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from sparsify_helpers import (
+    METHODS,
+    each_method,
+    make_problem,
+    nonzero_of,
+    run,
+    same_state,
+)
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
+
+from skproj.nn import ProximalSGD, sparsify
+from skproj.nn._sparsify._blocks import make_blocks
+from skproj.nn.prune import prunable_parameters, sparsity_report
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:The search for the l1 weight:sklearn.exceptions.ConvergenceWarning"
+)
+
+# ---------------------------------------------------------------------------
+# Numbers of weights
+
+
+@each_method
+@pytest.mark.parametrize("target", [0.0, 0.37, 0.9, 1.0])
+def test_exact_share(method, target):
+    model, loader = make_problem()
+    sparse, report = run(model, loader, method=method, target=target)
+    layers = [layer for layer, _ in prunable_parameters(sparse)]
+    assert nonzero_of(*layers) == round((1 - target) * 470)
+    assert report.method == method
+    assert report.after.n_zeros == 470 - nonzero_of(*layers)
+    assert report.before.n_zeros == 0
+    assert f"{report.after.n_zeros} of 470 weights are zero, 0 before" in repr(report)
+    assert str(report.after) in str(report)
+    biases = [sparse[0][0].bias, sparse[1][0].bias, sparse[0][1].weight]
+    assert all(bias.all() for bias in biases)
+
+
+@each_method
+def test_share_of_each_part(method):
+    """A layer and a part of two layers; what is not named is left alone."""
+    model, loader = make_problem()
+    target = {"1": 0.75, "0.0": 0.5}
+    sparse, report = run(model, loader, method=method, target=target)
+    assert nonzero_of(sparse[1][0], sparse[1][3]) == round(0.25 * 230)
+    assert nonzero_of(sparse[0][0]) == 120
+    if method == "l1":
+        assert report.l1.keys() == target.keys()
+        assert all(value > 0 for value in report.l1.values())
+    sparse, report = run(model, loader, method=method, target={"1.3": 0.9})
+    assert nonzero_of(sparse[0][0], sparse[1][0]) == 440
+    assert nonzero_of(sparse[1][3]) == 3
+
+
+@each_method
+def test_share_of_some_layers(method):
+    model, loader = make_problem()
+    layers = ["0", "1.3", "0.0"]  # one of them twice
+    sparse, report = run(model, loader, method=method, layers=layers)
+    assert nonzero_of(sparse[0][0], sparse[1][3]) == 54
+    assert nonzero_of(sparse[1][0]) == 200
+    assert (report.l1 is None) == (method != "l1")
+
+
+def test_shared_weight_is_counted_once():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 6))
+    model[2].weight = model[0].weight
+    X = torch.randn(20, 6)
+    report = sparsify(model, F.mse_loss, [(X, X)], target=0.5, n_epochs=5)
+    assert report.after.n_zeros == nonzero_of(model[0]) == 18
+    assert model[2].weight is model[0].weight
+
+
+def test_convolutions():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3, groups=2))
+    X = torch.randn(10, 1, 8, 8)
+    loader = [(X, torch.randn(10, 4, 4, 4))]
+    for method in METHODS:
+        sparse = copy.deepcopy(model)
+        sparsify(sparse, F.mse_loss, loader, target=0.7, method=method, n_epochs=6)
+        assert nonzero_of(sparse[0], sparse[2]) == round(0.3 * 108)
+
+
+def test_threshold_leaves_as_many_as_planned():
+    model, _ = make_problem()
+    (block,) = make_blocks(model, 0.9)
+    magnitudes = torch.cat([W.detach().abs().flatten() for W in block.weights])
+    assert (magnitudes > block.threshold(0.0)).all()
+    for share in (0.01, 0.5, 1.0):
+        n_removed = round(share * 423)
+        assert int((magnitudes <= block.threshold(share)).sum()) == n_removed
+
+
+# ---------------------------------------------------------------------------
+# Training
+
+
+def accuracy(model, X, y):
+    with torch.no_grad():
+        return float((model.eval()(X).argmax(dim=1) == y).float().mean())
+
+
+def test_accuracy_on_digits(digits):
+    """A tenth of the weights is enough, more so where removed weights may return."""
+    X, X_test, y, y_test = map(torch.from_numpy, digits)
+    torch.manual_seed(0)
+    dense = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+    loader = DataLoader(TensorDataset(X, y), batch_size=64, shuffle=True)
+    optimizer = torch.optim.Adam(dense.parameters(), lr=3e-3)
+    for _ in range(10):
+        for inputs, target in loader:
+            optimizer.zero_grad()
+            F.cross_entropy(dense(inputs), target).backward()
+            optimizer.step()
+    for method, loss in {"auto": 0.01, "gradual": 0.02, "l1": 0.02}.items():
+        sparse, _ = run(dense, loader, method=method, target=0.9, n_epochs=20)
+        least = accuracy(dense, X_test, y_test) - loss
+        assert accuracy(sparse, X_test, y_test) >= least, method
+
+
+def test_zeros_on_the_way():
+    """With "gradual" zeros stay zero, with "projected" they may return."""
+    model, loader = make_problem()
+    for method, can_return in (("gradual", False), ("projected", True)):
+        masks = []
+        sparse = copy.deepcopy(model)
+
+        def record(row, masks=masks, sparse=sparse):
+            weights = [layer.weight for layer, _ in prunable_parameters(sparse)]
+            mask = torch.cat([(W != 0).flatten() for W in weights])
+            assert int(mask.sum()) == row["n_nonzero"]
+            masks.append(mask)
+
+        report = sparsify(
+            sparse,
+            F.cross_entropy,
+            loader,
+            target=0.9,
+            n_epochs=20,
+            method=method,
+            callback=record,
+        )
+        counts = report.history["n_nonzero"]
+        assert (np.diff(counts) <= 0).all()
+        assert counts[-1] == 47
+        returned = any(
+            (after & ~before).any() for before, after in itertools.pairwise(masks)
+        )
+        assert returned == can_return
+        assert torch.equal(masks[-1], masks[-3])  # they are fixed at the end
+
+
+def test_l1_trains_from_the_same_start():
+    """Trainings with the same penalty have the same losses."""
+    model, loader = make_problem()
+    _, report = run(model, loader, method="l1", target=0.7, n_epochs=4)
+    training, loss = report.history["training"], report.history["loss"]
+    n_trainings = report.n_trainings
+    assert n_trainings == training.max() >= 2
+    first = [loss[training == i][0] for i in range(1, n_trainings)]
+    # The penalty grows from zero: it matters little in the first epoch.
+    np.testing.assert_allclose(first, first[0], rtol=0.05)
+    assert report.history["epoch"].tolist() == [1, 2, 3, 4] * n_trainings
+
+
+def test_l1_for_a_convex_problem():
+    """The support is that of the lasso, whose weights of the same l1 weight agree."""
+    from sklearn.datasets import make_regression
+    from sklearn.linear_model import Lasso
+
+    X, y = make_regression(100, 30, n_informative=6, noise=5.0, random_state=0)
+    y = (y - y.mean()) / y.std()
+    tensors = torch.tensor(X), torch.tensor(y)[:, None]
+    model = nn.Linear(30, 1, dtype=torch.float64)
+    report = sparsify(
+        model,
+        lambda output, target: F.mse_loss(output, target) / 2,
+        [tensors],
+        target=0.8,
+        method="l1",
+        n_epochs=600,
+        optimizer=partial(ProximalSGD, lr=0.3),
+    )
+    lasso = Lasso(alpha=report.l1).fit(X, y)
+    kept = np.flatnonzero(model.weight.detach().numpy())
+    assert set(kept) <= set(np.flatnonzero(lasso.coef_))
+    assert len(kept) == 6 >= np.count_nonzero(lasso.coef_) - 1
+
+
+@each_method
+def test_optimizer_of_the_user(method):
+    model, loader = make_problem()
+    rates = []
+
+    def make(parameters):
+        kind = ProximalSGD if method == "l1" else torch.optim.SGD
+        optimizer = kind(parameters, lr=0.05, momentum=0.9)
+        optimizer.register_step_pre_hook(
+            lambda optimizer, *_: rates.append(optimizer.param_groups[0]["lr"])
+        )
+        return optimizer
+
+    sparse, report = run(model, loader, method=method, optimizer=make)
+    n_steps = 6 * len(loader)
+    assert len(rates) == report.n_trainings * n_steps
+    expected = 0.05 * (1 + np.cos(np.pi * np.arange(n_steps) / n_steps)) / 2
+    np.testing.assert_allclose(rates[:n_steps], expected)
+    assert report.after.n_zeros == 376
+    assert not same_state(model, sparse)
+
+
+@each_method
+def test_step_and_batches_of_any_form(method):
+    model, loader = make_problem()
+    expected, _ = run(model, loader, method=method)
+
+    class Dicts(type(loader)):
+        def __iter__(self):
+            for X, y in super().__iter__():
+                yield {"rows": [X], "labels": y}
+
+    def step(module, batch):
+        return F.cross_entropy(module(batch["rows"][0]), batch["labels"])
+
+    sparse = copy.deepcopy(model)
+    torch.manual_seed(0)
+    sparsify(
+        sparse,
+        None,
+        Dicts(loader.X, loader.y),
+        target=0.8,
+        n_epochs=6,
+        method=method,
+        step=step,
+    )
+    assert same_state(sparse, expected)
+
+
+@each_method
+def test_state_after_training(method):
+    """Modes are kept, running means are trained, gradients and masks are gone."""
+    model, loader = make_problem()
+    model[1].eval()
+    model[0][0].bias.requires_grad_(False)
+    sparse, _ = run(model, loader, method=method)
+    assert sparse[0].training
+    assert not sparse[1].training
+    assert not torch.equal(sparse[0][1].running_mean, model[0][1].running_mean)
+    assert torch.equal(sparse[0][0].bias, model[0][0].bias)
+    assert all(W.grad is None for W in sparse.parameters())
+    assert sparse.state_dict().keys() == model.state_dict().keys()
+
+
+@each_method
+def test_verbose(method, capsys):
+    model, loader = make_problem()
+    _, report = run(model, loader, method=method, n_epochs=2, verbose=True)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 * report.n_trainings
+    assert lines[0].startswith("Training 1, epoch 1 of 2, loss ")
+    assert lines[-1].endswith(f"{94} nonzero weights")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@each_method
+def test_device(method):
+    model, loader = make_problem()
+    sparse, report = run(model.cuda(), loader, method=method)
+    assert report.after.n_zeros == 376
+    assert sparse[0][0].weight.is_cuda
+
+
+def test_report_agrees_with_the_module():
+    model, loader = make_problem()
+    sparse, report = run(model, loader)
+    assert report.after.layers == sparsity_report(sparse).layers
+    assert report.before.layers == sparsity_report(model).layers
+    assert all(len(column) == 6 for column in report.history.values())

@@ -1,0 +1,187 @@
+"""Early ends, checkpoints and refusals of `sparsify`."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from sparsify_helpers import each_method, make_problem, nonzero_of, run, same_state
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.utils import prune as torch_prune
+from torch.utils.data import DataLoader, TensorDataset
+
+from skproj.nn import sparsify
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:The search for the l1 weight:sklearn.exceptions.ConvergenceWarning"
+)
+
+
+@each_method
+@pytest.mark.parametrize("last_epoch", [1, 3, 5])
+def test_end_by_callback(method, last_epoch):
+    """There are as many zeros as wanted even then."""
+    model, loader = make_problem()
+    sparse, report = run(
+        model, loader, method=method, callback=lambda row: row["epoch"] == last_epoch
+    )
+    assert report.after.n_zeros == 376
+    assert len(report.history["epoch"]) == last_epoch
+    assert not same_state(sparse, model)
+
+
+def interrupt_at(training, epoch):
+    def callback(row):
+        if (row["training"], row["epoch"]) == (training, epoch):
+            raise KeyboardInterrupt
+
+    return callback
+
+
+@each_method
+@pytest.mark.parametrize("target", [0.8, {"0": 0.7, "1.0": 0.9}])
+@pytest.mark.parametrize("place", [(1, 2), (1, 5), (2, 3)])
+def test_resumed_training_is_the_same(method, target, place, tmp_path):
+    """Whatever the network, and the random numbers, were in the meantime."""
+    if method != "l1" and place[0] > 1:
+        place = (1, 6)
+    model, loader = make_problem()
+    options = {"method": method, "target": target}
+    expected, full = run(model, loader, **options)
+    file = tmp_path / "state.pt"
+    with pytest.raises(KeyboardInterrupt):
+        run(model, loader, **options, checkpoint=file, callback=interrupt_at(*place))
+    other, _ = make_problem(seed=5)
+    rows = []
+    resumed, report = run(
+        other, loader, seed=7, **options, checkpoint=str(file), callback=rows.append
+    )
+    assert same_state(resumed, expected)
+    for name, column in full.history.items():
+        np.testing.assert_array_equal(report.history[name], column)
+    assert len(rows) < len(full.history["epoch"])
+    assert report.l1 == full.l1
+    assert str(report.before) == str(full.before)
+    # Once more it is read from the file.
+    rows.clear()
+    again, _ = run(other, loader, **options, checkpoint=file, callback=rows.append)
+    assert same_state(again, expected)
+    assert not rows
+    assert [path.name for path in tmp_path.iterdir()] == ["state.pt"]
+
+
+def test_resumed_training_with_a_generator_of_the_loader(tmp_path):
+    model, batches = make_problem()
+    data = TensorDataset(batches.X, batches.y)
+
+    def call(seed, **options):
+        generator = torch.Generator().manual_seed(seed)
+        loader = DataLoader(data, batch_size=20, shuffle=True, generator=generator)
+        return run(model, loader, **options)[0]
+
+    expected = call(0)
+    file = tmp_path / "state.pt"
+    with pytest.raises(KeyboardInterrupt):
+        call(0, checkpoint=file, callback=interrupt_at(1, 3))
+    assert same_state(call(1, checkpoint=file), expected)
+
+
+def test_checkpoint_of_another_call(tmp_path):
+    model, loader = make_problem()
+    file = tmp_path / "state.pt"
+    run(model, loader, checkpoint=file)
+    before = file.read_bytes()
+    for options in ({"target": 0.5}, {"n_epochs": 3}, {"method": "gradual"}):
+        with pytest.raises(ValueError, match=f"other values of {next(iter(options))}"):
+            run(model, loader, checkpoint=file, **options)
+    assert file.read_bytes() == before
+    with pytest.raises(FileNotFoundError, match="checkpoint: there is no folder"):
+        run(model, loader, checkpoint=tmp_path / "missing" / "state.pt")
+
+
+@each_method
+@pytest.mark.parametrize("error", ["interrupt", "nan"])
+def test_nothing_is_changed_by_an_error(method, error):
+    model, loader = make_problem()
+    sparse = copy.deepcopy(model).eval()
+    sparse[0].train()
+    n_calls = 0
+
+    def loss(output, target):
+        nonlocal n_calls
+        n_calls += 1
+        if n_calls == 23:
+            if error == "interrupt":
+                raise KeyboardInterrupt
+            output = output * float("nan")
+        return F.cross_entropy(output, target)
+
+    with pytest.raises((KeyboardInterrupt, ValueError), match=r"loss is nan|^$"):
+        sparsify(sparse, loss, loader, target=0.8, n_epochs=6, method=method)
+    assert n_calls == 23
+    assert same_state(sparse, model)
+    assert sparse[0].training
+    assert not sparse[1].training
+    assert all(W.grad is None for W in sparse.parameters())
+
+
+REFUSALS = {
+    "module": ({"module": 3}, TypeError, "model must be a torch.nn.Module"),
+    "no_weights": ({"module": nn.ReLU()}, ValueError, "no weight to prune in the mod"),
+    "loss": ({"loss": None}, TypeError, "loss must be callable unless step"),
+    "step": ({"step": 3}, TypeError, "step must be callable or None, got 3"),
+    "generator": ({"loader": iter([])}, TypeError, "loader must be .* with a length"),
+    "no_batch": ({"loader": []}, ValueError, "loader must have a batch, got none"),
+    "batches": ({"loader": [3]}, ValueError, r"pairs \(inputs, target\) unless step"),
+    "target": ({"target": 1.5}, ValueError, "target must be between 0 and 1, got 1.5"),
+    "negative": ({"target": -0.1}, ValueError, "target must not be negative"),
+    "nan": ({"target": float("nan")}, ValueError, "target must not be negative"),
+    "text": ({"target": "much"}, TypeError, "target must be a number, got 'much'"),
+    "empty": ({"target": {}}, ValueError, "target must not be empty"),
+    "unknown": ({"target": {"9": 0.5}}, ValueError, "names of modules, got '9'"),
+    "overlap": ({"target": {"1": 0.5, "1.0": 0.5}}, ValueError, "share a weight"),
+    "both": ({"target": {"1": 0.5}, "layers": ["1"]}, ValueError, "layers must be Non"),
+    "layers": ({"layers": "1"}, TypeError, "layers must be an iterable of names"),
+    "no_layers": ({"layers": []}, ValueError, "layers must have the name of a module"),
+    "not_a_name": ({"layers": [3]}, ValueError, "names of modules, got 3"),
+    "no_weight": ({"layers": ["1.1"]}, ValueError, "no weight to prune in '1.1'"),
+    "method": ({"method": "best"}, ValueError, "method must be one of 'auto', "),
+    "n_epochs": ({"n_epochs": 0}, ValueError, "n_epochs == 0, must be >= 1"),
+    "max_iter": ({"max_iter": 1.5}, TypeError, "max_iter must be an instance of int"),
+    "optimizer": ({"optimizer": "sgd"}, TypeError, "optimizer must make an optimizer"),
+    "made": ({"optimizer": list}, TypeError, "optimizer must make an optimizer"),
+    "l1": (
+        {"method": "l1", "optimizer": torch.optim.Adam},
+        ValueError,
+        "ProximalAdam or ProximalSGD for method='l1', got Adam",
+    ),
+    "callback": ({"callback": 3}, TypeError, "callback must be callable or None"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_refusals(name):
+    changes, kind, message = REFUSALS[name]
+    model, loader = make_problem()
+    options = {"module": model, "loss": F.cross_entropy, "loader": loader}
+    before = copy.deepcopy(model)
+    with pytest.raises(kind, match=message):
+        sparsify(**(options | {"target": 0.8} | changes))
+    assert same_state(model, before)
+
+
+def test_refusal_of_masked_frozen_and_meta_weights():
+    model, loader = make_problem()
+    options = {"target": 0.8, "n_epochs": 1}
+    model[0][0].weight.requires_grad_(False)
+    with pytest.raises(ValueError, match="weight needs no gradient: leave it out"):
+        sparsify(model, F.cross_entropy, loader, **options)
+    sparsify(model, F.cross_entropy, loader, layers=["1"], **options)
+    assert nonzero_of(model[0][0]) == 240
+    torch_prune.l1_unstructured(model[1][0], "weight", 3)
+    with pytest.raises(ValueError, match="a Linear is masked: call"):
+        sparsify(model, F.cross_entropy, loader, layers=["1"], **options)
+    model = nn.Linear(12, 3, device="meta")
+    with pytest.raises(ValueError, match="must have numbers"):
+        sparsify(model, F.cross_entropy, loader, **options)
