@@ -1,243 +1,399 @@
-"""Compare ways to prune networks: accuracy on digits at a given fraction of zeros.
+"""Compare ways to train networks to a share of zeros, at the same training time.
 
-    python benchmarks/pruning.py                          # all, about ten minutes
-    python benchmarks/pruning.py --networks mlp --zeros 0.95 --seeds 0
-    python benchmarks/pruning.py --rst doc/benchmarks_pruning.rst
+    python benchmarks/pruning.py --networks resnet transformer --results runs.csv
+    python benchmarks/pruning.py --mnist mnist_t10k.npz --results runs.csv   # two hours
+    python benchmarks/pruning.py --results runs.csv --rst doc/benchmarks_pruning.rst \
+        --networks                                                 # the tables only
 
-Method. The digits of scikit-learn are split into 70 % training and 30 % test images,
-differently for each seed. A network is trained (Adam, 60 epochs), pruned to the target
-fraction of zeros in its linear and convolutional layers, and fine-tuned with fixed
-masks (40 epochs). All methods of a seed start from the same dense network, except
-"induced", which projects during training: the sparsity increases from epoch 10 to epoch
-50, and the network is pruned by magnitude after 60 epochs. "In 5 rounds" increases the
-sparsity in five steps, with 8 epochs of fine-tuning after each.
+Data. LeNet-300-100 is trained with 8000 images of the test part of MNIST, LeNet-5 with
+4000; the other 2000 images are the test data. The file has arrays `X`, of 784 columns,
+and `y`. The residual network and the transformer are trained with 70 % of the digits of
+scikit-learn, a split for each seed, and tested with the others.
 
-Tables. Accuracy on the test images in percent after fine-tuning: mean and standard
-error over the seeds. The number of zeros in a column is the same up to a few weights; a
-cell is empty if a method cannot reach it. "Hoyer" is `skproj.nn.prune.single_shot`, by
-grouping.
+Method. For each seed a dense network is trained (Adam, learning rate 0.001 for MNIST,
+10 epochs, and 0.003 for the digits, 20 epochs). Each method goes on from a copy of it
+for the same number of epochs, 30 for MNIST and 60 for the digits, with Adam, a learning
+rate that decreases from 0.003 to zero, and the same batches. "l1 search, equal time"
+divides the epochs among its trainings, a sixth for each; "l1 search" has all of them in
+each training. "One shot" prunes the dense network and trains the rest.
+
+Tables. Accuracy on the test data in percent: mean and standard error over the seeds.
+The number of zeros in a column is exact; a cell is empty if a method cannot reach it.
+The last column has the seconds of a run at the largest share of zeros: the shortest of
+all seeds.
 """
 
 import argparse
 import copy
-import platform
-import textwrap
+import time
 import warnings
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from _tables import as_markdown, as_rst, processor, versions
+from _results import (
+    append_record,
+    describe_conditions,
+    describe_system,
+    mean_and_error,
+    read_records,
+)
+from _tables import as_markdown, as_rst
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import nn
+from torch.nn import functional as F
 from torch.nn.utils import prune as torch_prune
 
-import skproj
-from skproj.nn import prune
+from skproj.nn import prune, sparsify
 
-N_EPOCHS = 60
-N_FINETUNING_EPOCHS = 40
-INDUCED_EPOCHS = (10, 50)  # while the sparsity grows
-N_ROUNDS = 5
-BATCH_SIZE = 64
-LEARNING_RATE = 3e-3
+# ---------------------------------------------------------------------------
+# Networks
 
 
-def make_mlp():
-    """Build 64-128-64-10, 17024 weights."""
+def make_lenet_300_100():
+    """Build a multilayer perceptron with 266200 weights."""
     return nn.Sequential(
         nn.Flatten(),
-        nn.Linear(64, 128),
+        nn.Linear(784, 300),
         nn.ReLU(),
-        nn.Linear(128, 64),
+        nn.Linear(300, 100),
         nn.ReLU(),
-        nn.Linear(64, 10),
+        nn.Linear(100, 10),
     )
 
 
-def make_cnn():
-    """Build two convolutions and a linear layer, 9872 weights."""
+def make_lenet_5():
+    """Build two convolutions and three linear layers, 61470 weights."""
     return nn.Sequential(
-        nn.Conv2d(1, 16, 3, padding=1),
+        nn.Conv2d(1, 6, 5, padding=2),
         nn.ReLU(),
-        nn.Conv2d(16, 32, 3, padding=1),
+        nn.MaxPool2d(2),
+        nn.Conv2d(6, 16, 5),
         nn.ReLU(),
         nn.MaxPool2d(2),
         nn.Flatten(),
-        nn.Linear(512, 10),
+        nn.Linear(400, 120),
+        nn.ReLU(),
+        nn.Linear(120, 84),
+        nn.ReLU(),
+        nn.Linear(84, 10),
     )
 
 
-NETWORKS = {"mlp": make_mlp, "cnn": make_cnn}
+class Residual(nn.Module):
+    """Two convolutions beside a shortcut."""
+
+    def __init__(self, n_inputs, n_outputs, stride):
+        super().__init__()
+        self.first = nn.Conv2d(
+            n_inputs, n_outputs, 3, stride=stride, padding=1, bias=False
+        )
+        self.norm1 = nn.BatchNorm2d(n_outputs)
+        self.second = nn.Conv2d(n_outputs, n_outputs, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(n_outputs)
+        self.shortcut = nn.Identity()
+        if stride > 1:
+            self.shortcut = nn.Conv2d(n_inputs, n_outputs, 1, stride=stride, bias=False)
+
+    def forward(self, X):
+        """Add the two branches."""
+        Z = F.relu(self.norm1(self.first(X)))
+        return F.relu(self.norm2(self.second(Z)) + self.shortcut(X))
 
 
-# Data and training
+def make_resnet():
+    """Build a residual network with ten layers for images of 8 x 8."""
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1, bias=False),
+        nn.BatchNorm2d(16),
+        nn.ReLU(),
+        Residual(16, 16, 1),
+        Residual(16, 16, 1),
+        Residual(16, 32, 2),
+        Residual(32, 32, 1),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(32, 10),
+    )
 
 
-def load(seed):
-    """Split the images, with values between 0 and 1."""
+class Attention(nn.Module):
+    """Self-attention of four heads and a perceptron, each beside a shortcut."""
+
+    n_heads = 4
+
+    def __init__(self, n_units):
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(n_units), nn.LayerNorm(n_units)
+        self.projections = nn.Linear(n_units, 3 * n_units)
+        self.output = nn.Linear(n_units, n_units)
+        self.perceptron = nn.Sequential(
+            nn.Linear(n_units, 4 * n_units), nn.GELU(), nn.Linear(4 * n_units, n_units)
+        )
+
+    def forward(self, X):
+        """Attend, then transform each token."""
+        n, n_tokens, n_units = X.shape
+        parts = self.projections(self.norm1(X)).chunk(3, dim=2)
+        heads = [
+            part.view(n, n_tokens, self.n_heads, -1).transpose(1, 2) for part in parts
+        ]
+        Z = F.scaled_dot_product_attention(*heads).transpose(1, 2)
+        X = X + self.output(Z.reshape(n, n_tokens, n_units))
+        return X + self.perceptron(self.norm2(X))
+
+
+class Transformer(nn.Module):
+    """Two blocks of attention over the rows of an image."""
+
+    n_units = 48
+
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Linear(8, self.n_units)
+        self.places = nn.Parameter(0.1 * torch.randn(8, self.n_units))
+        self.blocks = nn.Sequential(Attention(self.n_units), Attention(self.n_units))
+        self.classifier = nn.Linear(self.n_units, 10)
+
+    def forward(self, X):
+        """Classify by the mean of the tokens."""
+        tokens = self.embedding(X.flatten(1, 2)) + self.places
+        return self.classifier(self.blocks(tokens).mean(dim=1))
+
+
+# ---------------------------------------------------------------------------
+# Data
+
+
+class Batches:
+    """Shuffled batches in the order of PyTorch's global generator."""
+
+    def __init__(self, X, y, size):
+        self.X, self.y, self.size = X, y, size
+
+    def __len__(self):
+        """Count the batches."""
+        return -(-len(self.X) // self.size)
+
+    def __iter__(self):
+        """Shuffle, and yield the batches."""
+        for index in torch.randperm(len(self.X)).split(self.size):
+            yield self.X[index], self.y[index]
+
+
+def load_mnist(path, n_samples, seed):
+    """Return training and test images; all seeds have the same."""
+    data = np.load(path)
+    X = (data["X"].reshape(-1, 1, 28, 28).astype(np.float32) / 255 - 0.1307) / 0.3081
+    y = data["y"].astype(np.int64)
+    parts = X[:n_samples], X[8000:], y[:n_samples], y[8000:]
+    return [torch.from_numpy(part) for part in parts]
+
+
+def load_small_images(path, n_samples, seed):
+    """Return training and test digits, split by the seed."""
     digits = load_digits()
-    X = (digits.images / 16.0).astype(np.float32)[:, None]
+    X = (digits.images / 8.0 - 1.0).astype(np.float32)[:, None]
     parts = train_test_split(
         X, digits.target, test_size=0.3, stratify=digits.target, random_state=seed
     )
     return [torch.from_numpy(part) for part in parts]
 
 
-def train(model, data, n_epochs, generator, register=None):
-    """Train a model; `register` puts something behind the steps of the optimizer."""
-    X, _, y, _ = data
-    optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
-    if register is not None:
-        register(optimizer)
-    for _ in range(n_epochs):
-        for batch in torch.randperm(len(X), generator=generator).split(BATCH_SIZE):
-            optimizer.zero_grad()
-            nn.functional.cross_entropy(model(X[batch]), y[batch]).backward()
-            optimizer.step()
+class Problem(NamedTuple):
+    """A network, its data, and lengths of the training."""
+
+    title: str
+    make: object
+    load: object
+    n_samples: int
+    batch_size: int
+    learning_rate: float
+    n_dense_epochs: int
+    n_epochs: int
 
 
-@torch.no_grad()
-def accuracy(model, data):
-    """Percentage of test images that are classified right."""
-    _, X, _, y = data
-    return 100.0 * (model(X).argmax(dim=1) == y).double().mean().item()
+PROBLEMS = {
+    "lenet-300-100": Problem(
+        "LeNet-300-100", make_lenet_300_100, load_mnist, 8000, 100, 1e-3, 10, 30
+    ),
+    "lenet-5": Problem("LeNet-5", make_lenet_5, load_mnist, 4000, 100, 1e-3, 10, 30),
+    "resnet": Problem(
+        "residual network", make_resnet, load_small_images, 0, 64, 3e-3, 20, 60
+    ),
+    "transformer": Problem(
+        "transformer", Transformer, load_small_images, 0, 64, 3e-3, 20, 60
+    ),
+}
 
 
-# Methods. Each prunes a trained model in place.
+# ---------------------------------------------------------------------------
+# Methods. Each trains a copy of the dense network in place.
 
 
-def by_global_magnitude(model, zeros):
-    """Remove the smallest weights of all layers."""
+def by_sparsify(model, batches, zeros, n_epochs, *, method, n_parts=1):
+    """Train with a method of `sparsify`."""
+    sparsify(
+        model,
+        F.cross_entropy,
+        batches,
+        target=zeros,
+        method=method,
+        n_epochs=max(1, n_epochs // n_parts),
+    )
+
+
+def in_one_shot(model, batches, zeros, n_epochs, *, prune_by):
+    """Prune the dense network, then train what is left.
+
+    With a target that is reached already, `sparsify` fixes the zeros.
+    """
+    prune_by(model, zeros)
+    for layer, name in prune.prunable_parameters(model):
+        if torch_prune.is_pruned(layer):
+            torch_prune.remove(layer, name)
+    reached = prune.sparsity_report(model).fraction_zeros
+    if abs(reached - zeros) > LARGEST_DEVIATION:
+        raise ValueError("These zeros are out of reach.")
+    by_sparsify(model, batches, reached, n_epochs, method="gradual")
+
+
+def by_magnitude(model, zeros):
+    """Mask the smallest weights of all layers."""
     torch_prune.global_unstructured(
         prune.prunable_parameters(model), torch_prune.L1Unstructured, amount=zeros
     )
 
 
-def by_layer_magnitude(model, zeros):
-    """Remove the smallest weights of each layer."""
-    for layer, name in prune.prunable_parameters(model):
-        torch_prune.l1_unstructured(layer, name, zeros)
+def by_hoyer(model, zeros, *, grouping):
+    """Mask what the group sparse projection makes zero."""
+    prune.single_shot(model, zeros, target="zeros", grouping=grouping)
 
 
-def by_hoyer(model, zeros, *, keep_classifier=False, **options):
-    """Project all layers at the common Hoyer level that gives the zeros."""
-    if keep_classifier:
-        sizes = [layer.weight.numel() for layer, _ in prune.prunable_parameters(model)]
-        zeros = min(zeros * sum(sizes) / sum(sizes[:-1]), 1.0)  # of the others
-        options["exclude"] = [str(len(model) - 1)]
-    prune.single_shot(model, zeros, target="zeros", **options)
-
-
+LARGEST_DEVIATION = 0.002  # of the share of zeros
+N_L1_PARTS = 6
+DENSE = "dense, trained on"
 METHODS = {
-    "global magnitude": by_global_magnitude,
-    "the same in each layer": by_layer_magnitude,
-    "Hoyer, layer/filters": by_hoyer,
-    "Hoyer, layer/filters, dense classifier": partial(by_hoyer, keep_classifier=True),
-    "Hoyer, layer/inputs": partial(by_hoyer, grouping="layer/inputs"),
-    "Hoyer, model/filters": partial(by_hoyer, grouping="model/filters"),
-    "Hoyer, model/layers": partial(by_hoyer, grouping="model/layers"),
-    "Hoyer, model/layers, normalized": partial(
-        by_hoyer, grouping="model/layers", normalize=True
+    "`sparsify`, projected (auto)": partial(by_sparsify, method="projected"),
+    "`sparsify`, gradual magnitude": partial(by_sparsify, method="gradual"),
+    "`sparsify`, Hoyer": partial(by_sparsify, method="hoyer"),
+    "`sparsify`, l1 search, equal time": partial(
+        by_sparsify, method="l1", n_parts=N_L1_PARTS
+    ),
+    "`sparsify`, l1 search": partial(by_sparsify, method="l1"),
+    "one shot, magnitude": partial(in_one_shot, prune_by=by_magnitude),
+    "one shot, Hoyer, filters": partial(
+        in_one_shot, prune_by=partial(by_hoyer, grouping="layer/filters")
+    ),
+    "one shot, Hoyer, inputs": partial(
+        in_one_shot, prune_by=partial(by_hoyer, grouping="layer/inputs")
     ),
 }
-DENSE = "dense"
-IN_ROUNDS = f"global magnitude, in {N_ROUNDS} rounds"
-INDUCED = "induced, layer/filters"
-LARGEST_DEVIATION = 0.002  # of the fraction of zeros
 
 
-def register_induced(optimizer, *, model, zeros, n_steps):
-    """Project after each epoch of `n_steps`, from the first to the last of them."""
-    first, last = (n_steps * epoch for epoch in INDUCED_EPOCHS)
-    schedule = prune.sparsity_schedule(zeros, last - first, begin=first)
-    prune.induced_pruning(
-        optimizer,
-        prune.prunable_parameters(model),
-        schedule,
-        target="zeros",
-        every=n_steps,
-    )
+class Record(NamedTuple):
+    """Accuracy in percent, and seconds, of a run."""
+
+    network: str
+    method: str
+    zeros: float
+    seed: int
+    accuracy: float
+    seconds: float
+    n_weights: int
+    system: str
+
+    @property
+    def key(self):
+        """What identifies a run."""
+        return self.network, self.method, self.zeros, self.seed
 
 
-def train_in_rounds(model, zeros, data, generator):
-    """Remove the smallest weights of all layers little by little."""
-    parameters = prune.prunable_parameters(model)
-    n_weights = sum(layer.weight.numel() for layer, _ in parameters)
-    share = prune.sparsity_schedule(zeros, N_ROUNDS)
-    n_zeros = 0
-    for step in range(1, N_ROUNDS + 1):
-        wanted = round(share(step) * n_weights)
-        by_global_magnitude(model, wanted - n_zeros)
-        n_zeros = wanted
-        train(model, data, N_FINETUNING_EPOCHS // N_ROUNDS, generator)
+@torch.no_grad()
+def accuracy_of(model, X, y):
+    """Percentage of the images that are classified right."""
+    model.eval()
+    return 100.0 * float((model(X).argmax(dim=1) == y).double().mean())
 
 
-def run(network, zeros, seed):
-    """Yield the name of each method, and the accuracy with it."""
-    data = load(seed)
-    generator = torch.Generator().manual_seed(seed)
-    torch.manual_seed(seed)
-    untrained = NETWORKS[network]()
-    dense = copy.deepcopy(untrained)
-    train(dense, data, N_EPOCHS, generator)
+def train(model, batches, problem):
+    """Train the dense network."""
+    optimizer = torch.optim.Adam(model.parameters(), lr=problem.learning_rate)
+    for _ in range(problem.n_dense_epochs):
+        for inputs, target in batches:
+            optimizer.zero_grad()
+            F.cross_entropy(model(inputs), target).backward()
+            optimizer.step()
 
-    def finetuned(model):
-        train(model, data, N_FINETUNING_EPOCHS, generator)
-        return accuracy(model, data)
 
-    yield DENSE, None, finetuned(copy.deepcopy(dense))
-    for share in zeros:
-        for name, method in METHODS.items():
-            model = copy.deepcopy(dense)
-            method(model, share)
-            reached = prune.sparsity_report(model).fraction_zeros
-            if abs(reached - share) <= LARGEST_DEVIATION:
-                yield name, share, finetuned(model)
-        model = copy.deepcopy(dense)
-        train_in_rounds(model, share, data, generator)
-        yield IN_ROUNDS, share, accuracy(model, data)
-        model = copy.deepcopy(untrained)
-        register = partial(
-            register_induced,
-            model=model,
-            zeros=share,
-            n_steps=-(-len(data[0]) // BATCH_SIZE),
+def run(network, options, known):
+    """Yield a record for each run that is not known yet."""
+    problem = PROBLEMS[network]
+    system = describe_system()
+    for seed in options.seeds:
+        X, X_test, y, y_test = problem.load(options.mnist, problem.n_samples, seed)
+        torch.manual_seed(seed)
+        dense = problem.make()
+        batches = Batches(X, y, problem.batch_size)
+        train(dense, batches, problem)
+        n_weights = sum(
+            layer.weight.numel() for layer, _ in prune.prunable_parameters(dense)
         )
-        train(model, data, N_EPOCHS, generator, register)
-        by_global_magnitude(model, share)
-        yield INDUCED, share, finetuned(model)
+        todo = [(DENSE, partial(by_sparsify, method="gradual"), 0.0)]
+        todo += [
+            (name, METHODS[name], zeros)
+            for zeros in options.zeros
+            for name in options.methods
+        ]
+        for name, method, zeros in todo:
+            if (network, name, zeros, seed) in known:
+                continue
+            model = copy.deepcopy(dense)
+            torch.manual_seed(seed)
+            start = time.perf_counter()
+            try:
+                method(model, batches, zeros, problem.n_epochs)
+            except ValueError:
+                continue
+            seconds = time.perf_counter() - start
+            accuracy = accuracy_of(model, X_test, y_test)
+            yield Record(
+                network, name, zeros, seed, accuracy, seconds, n_weights, system
+            )
 
 
+# ---------------------------------------------------------------------------
 # Tables
 
 
-def cell(values):
+def cell(records):
     """Write mean and standard error."""
-    if not values:
+    if not records:
         return ""
-    text = f"{np.mean(values):.1f}"
-    if len(values) > 1:
-        text += f" ± {np.std(values, ddof=1) / np.sqrt(len(values)):.1f}"
-    return text
+    mean, error = mean_and_error([record.accuracy for record in records])
+    return f"{mean:.1f} ± {error:.1f}" if len(records) > 1 else f"{mean:.1f}"
 
 
-def table(results, zeros):
-    """Rows of the table of a network, the first with the titles."""
-    rows = [["accuracy, %", *(f"{100 * share:g} % zeros" for share in zeros)]]
-    rows.append([DENSE, *(cell(results[DENSE, None]) for _ in zeros)])
-    for name in (*METHODS, IN_ROUNDS, INDUCED):
-        rows.append([name, *(cell(results.get((name, share))) for share in zeros)])
-    return rows
-
-
-def describe_conditions():
-    """Say where and how the numbers were taken."""
-    packages = versions(torch=torch, skproj=skproj)
-    text = f"Measured on {processor()}, {platform.system()}, with {packages}."
-    return textwrap.fill(text, width=88, break_on_hyphens=False)
+def table(records):
+    """Title and rows for the records of a network."""
+    first = records[0]
+    zeros = sorted({record.zeros for record in records} - {0.0})
+    rows = [["accuracy, %", *(f"{100 * share:g} % zeros" for share in zeros), "s"]]
+    for name in (DENSE, *METHODS):
+        own = [record for record in records if record.method == name]
+        if not own:
+            continue
+        shares = [0.0] * len(zeros) if name == DENSE else zeros
+        cells = [cell([r for r in own if r.zeros == share]) for share in shares]
+        last = [record for record in own if record.zeros == shares[-1]]
+        seconds = f"{min(r.seconds for r in last):.0f}" if last else ""
+        rows.append([name.replace("`", "``"), *cells, seconds])
+    n_seeds = len({record.seed for record in records})
+    title = PROBLEMS[first.network].title
+    return f"{title}, {first.n_weights} weights, {n_seeds} seeds", rows
 
 
 def parse_arguments():
@@ -245,37 +401,46 @@ def parse_arguments():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=[*NETWORKS])
-    parser.add_argument("--zeros", nargs="+", type=float, default=[0.9, 0.95, 0.98])
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--networks", nargs="*", choices=PROBLEMS, default=[*PROBLEMS])
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=[*METHODS])
+    parser.add_argument(
+        "--zeros", nargs="+", type=float, default=[0.9, 0.95, 0.98, 0.99]
+    )
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
+    parser.add_argument("--mnist", type=Path, help="file of the test part of MNIST")
+    parser.add_argument("--results", type=Path, help="add the runs to this file")
     parser.add_argument("--rst", type=Path, help="write the tables here")
     return parser.parse_args()
 
 
 def main():
-    """Measure, print, and write the file that was asked for."""
+    """Measure, print, and write the files that were asked for."""
     options = parse_arguments()
     torch.set_num_threads(1)
     # That little is left of a layer is what some rows of the table are about.
     warnings.filterwarnings("ignore", ".* keeps .* weights", UserWarning)
-    tables = []
+    warnings.filterwarnings("ignore", "The search for the l1 weight", UserWarning)
+    records = read_records(options.results, Record)
     for network in options.networks:
-        results = {}
-        for seed in options.seeds:
-            for name, share, value in run(network, options.zeros, seed):
-                results.setdefault((name, share), []).append(value)
-        rows = table(results, options.zeros)
-        n_weights = sum(
-            layer.weight.numel()
-            for layer, _ in prune.prunable_parameters(NETWORKS[network]())
-        )
-        title = f"{network}, {n_weights} weights, {len(options.seeds)} seeds"
-        print(f"{title}\n\n{as_markdown(rows)}", flush=True)
-        tables.append(as_rst(rows, title))
-    print(describe_conditions())
+        if PROBLEMS[network].load is load_mnist and options.mnist is None:
+            print(f"{network} is left out: it needs --mnist.")
+            continue
+        for record in run(network, options, {record.key for record in records}):
+            records.append(record)
+            if options.results:
+                append_record(options.results, record)
+    texts = []
+    for network in PROBLEMS:
+        own = [record for record in records if record.network == network]
+        if own:
+            title, rows = table(own)
+            print(f"{title}\n\n{as_markdown(rows)}", flush=True)
+            texts.append(as_rst(rows, title))
+    if records:
+        texts.append(describe_conditions(records) + "\n")
+        print(texts[-1])
     if options.rst:
-        text = "\n".join([*tables, describe_conditions()]) + "\n"
-        options.rst.write_text(text, encoding="utf-8")
+        options.rst.write_text("\n".join(texts), encoding="utf-8")
 
 
 if __name__ == "__main__":
