@@ -294,23 +294,83 @@ def test_parameters_stay_the_same_tensors(mlp):
 
 
 def test_attention_trains_on():
-    """It reads a weight without a call of the layer: no mask would stay on that."""
+    """It reads one weight without a call of the layer: no mask would stay on that."""
     torch.manual_seed(0)
     model = nn.TransformerEncoderLayer(8, 2, 12, dropout=0.0, batch_first=True)
+    model.double()
     prune.single_shot(model, 0.5)
     pruned = [
         name for name, module in model.named_modules() if torch_prune.is_pruned(module)
     ]
-    assert pruned == ["", "linear1", "linear2"]
+    assert pruned == ["", "self_attn", "linear1", "linear2"]
+    assert not torch_prune.is_pruned(model.self_attn.out_proj)
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
-    X = torch.randn(3, 4, 8)
+    X = torch.randn(3, 4, 8, dtype=torch.float64)
     for _ in range(3):
         optimizer.zero_grad()
         model(X).square().sum().backward()
         optimizer.step()
     with torch.no_grad():
         torch.testing.assert_close(model.eval()(X), model.train()(X))
-    assert len(prune.sparsity_report(model).layers) == 3
+    assert len(prune.sparsity_report(model).layers) == 4
+
+
+LAYERS_OF_SEQUENCES = {
+    "LSTM": (lambda: nn.LSTM(8, 6, num_layers=2), 4),
+    "GRU": (lambda: nn.GRU(8, 6, bidirectional=True), 4),
+    "RNN": (lambda: nn.RNN(8, 6), 2),
+    "LSTMCell": (lambda: nn.LSTMCell(8, 6), 2),
+    "attention": (lambda: Attention(8, 2), 1),
+    "attention of other sizes": (lambda: Attention(8, 2, kdim=5, vdim=4), 3),
+    "transposed": (lambda: nn.ConvTranspose1d(8, 6, 3), 1),
+    "transposed groups": (lambda: nn.ConvTranspose1d(8, 6, 3, groups=2), 1),
+}
+
+
+class Attention(nn.MultiheadAttention):
+    """Attention of a sequence to itself, or to its first columns."""
+
+    def forward(self, X):
+        """Attend."""
+        n_keys, n_values = self.kdim or 8, self.vdim or 8
+        return super().forward(X, X[..., :n_keys], X[..., :n_values])
+
+
+@pytest.mark.parametrize("name", LAYERS_OF_SEQUENCES)
+def test_masks_of_other_layers(name):
+    """The masks hold while training, and the report names the weights."""
+    make, n_weights = LAYERS_OF_SEQUENCES[name]
+    torch.manual_seed(0)
+    layer = make()
+    weights = prune.prunable_parameters(layer)
+    assert len(weights) == n_weights
+    assert all(getattr(layer, kind).ndim > 1 for _, kind in weights)
+    prune.single_shot(layer, 0.75, target="zeros")
+    plain = make()
+    optimizer = torch.optim.SGD(layer.parameters(), 0.1, momentum=0.9)
+    X = torch.randn(8, 8)
+    for _ in range(3):
+        optimizer.zero_grad()
+        sum(out.square().sum() for out in flatten(layer(X))).backward()
+        optimizer.step()
+    report = prune.sparsity_report(layer)
+    masked = [row for row in report.layers if row.n_zeros]
+    assert len(masked) == n_weights
+    total = sum(row.n_parameters for row in masked)
+    assert abs(sum(row.n_zeros for row in masked) - 0.75 * total) <= 12
+    expected = flatten(layer(X))
+    for _, kind in weights:
+        torch_prune.remove(layer, kind)
+        assert (getattr(layer, kind) == 0).any()
+    plain.load_state_dict(layer.state_dict())
+    for out, other in zip(flatten(plain(X)), expected, strict=True):
+        torch.testing.assert_close(out, other)
+
+
+def flatten(output):
+    if isinstance(output, torch.Tensor):
+        return [output]
+    return [tensor for part in output for tensor in flatten(part)]
 
 
 @each_optimizer

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from skproj.nn import ProximalSGD, sparsify
+from skproj.nn._sparsify import _methods
 from skproj.nn._sparsify._blocks import make_blocks
 from skproj.nn.prune import prunable_parameters, sparsity_report
 
@@ -94,14 +95,45 @@ def test_convolutions():
         assert nonzero_of(sparse[0], sparse[2]) == round(0.3 * 108)
 
 
-def test_threshold_leaves_as_many_as_planned():
+@pytest.mark.parametrize("score", [_methods.by_magnitude, _methods.by_balance])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_thresholds_and_masks(score, dtype):
+    """They keep the weights with the largest scores, found here by brute force."""
     model, _ = make_problem()
-    (block,) = make_blocks(model, 0.9)
-    magnitudes = torch.cat([W.detach().abs().flatten() for W in block.weights])
-    assert (magnitudes > block.threshold(0.0)).all()
-    for share in (0.01, 0.5, 1.0):
-        n_removed = round(share * 423)
-        assert int((magnitudes <= block.threshold(share)).sum()) == n_removed
+    with torch.no_grad():
+        model[0][0].weight.mul_(5.0)
+        model[0][0].weight[:2] = 0.0
+    (block,) = make_blocks(model.to(dtype), 0.9)
+    weights = [weight.detach() for weight in block.weights]
+    scores = [scores_of(weight, score) for weight in weights]
+    for share in (0.0, 0.2, 0.5, 1.0):
+        n_kept = 470 - round(share * 423)
+        least = torch.cat(scores).sort(descending=True).values[n_kept - 1]
+        for weight, own, threshold in zip(
+            weights, scores, block.thresholds(share, score), strict=True
+        ):
+            kept = weight.abs().flatten() > threshold
+            # Equal magnitudes are removed together.
+            assert (own[kept] >= least).all()
+            missing = (own >= least) & ~kept
+            assert int(missing.sum()) <= (0 if dtype != torch.bfloat16 else 12)
+    masks = torch.cat([mask.flatten() for mask in block.masks(score)])
+    assert int(masks.sum()) == 47
+    joined = torch.cat(scores)
+    assert joined[masks].min() >= joined[~masks].max()
+
+
+def scores_of(weight, score):
+    """Scores in the order of the weight, equal ones of equal magnitudes."""
+    magnitudes = weight.abs().flatten().double()
+    if score is _methods.by_magnitude:
+        return magnitudes
+    order = magnitudes.sort(descending=True, stable=True).indices
+    scores = torch.empty_like(magnitudes)
+    for rank, i in enumerate(order):
+        above = magnitudes[order[: rank + 1]].square().sum()
+        scores[i] = magnitudes[i].square() / max(above, 1e-300) ** 0.75
+    return scores
 
 
 # ---------------------------------------------------------------------------
@@ -154,7 +186,8 @@ def test_zeros_on_the_way():
             callback=record,
         )
         counts = report.history["n_nonzero"]
-        assert (np.diff(counts) <= 0).all()
+        if not can_return:
+            assert (np.diff(counts) <= 0).all()
         assert counts[-1] == 47
         returned = any(
             (after & ~before).any() for before, after in itertools.pairwise(masks)

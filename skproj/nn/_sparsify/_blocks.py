@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
+from skproj.nn._training._l1_training import masks_of_largest
 from skproj.nn.prune._layers import prunable_parameters
 from skproj.nn.prune._weight_groups import is_masked, pruned_or_plain
 
@@ -37,16 +39,51 @@ class Block(NamedTuple):
         """Count the weights that are not zero."""
         return sum(int(W.count_nonzero()) for W in self.weights)
 
-    def threshold(self, share):
-        """Return the magnitude up to which weights are removed at a share of the way.
+    def thresholds(self, share, score):
+        """Return the magnitudes up to which weights are removed at a share of the way.
 
-        As many weights exceed it as are to be kept, or fewer if magnitudes are equal.
+        Parameters
+        ----------
+        share : float
+        score : callable
+            Returns scores for the magnitudes of a weight in descending order; they must
+            not increase. The weights with the smallest scores are removed, and those
+            that equal them in magnitude.
+
+        Returns
+        -------
+        thresholds : list of float
+            One for each weight; -1 removes nothing.
         """
         n_removed = round(share * (self.size - self.n_kept))
         if n_removed == 0:
-            return -1.0
-        magnitudes = torch.cat([W.detach().abs().flatten() for W in self.weights])
-        return float(magnitudes.kthvalue(n_removed).values)
+            return [-1.0] * len(self.weights)
+        ranked = [_rank(weight) for weight in self.weights]
+        scores = [score(magnitudes) for magnitudes in ranked]
+        largest = torch.cat(scores).kthvalue(n_removed).values
+        counts = [int((part > largest).sum()) for part in scores]
+        return [
+            float(magnitudes[count]) if count < len(magnitudes) else -1.0
+            for magnitudes, count in zip(ranked, counts, strict=True)
+        ]
+
+    def masks(self, score):
+        """Return where the weights are that are kept in the end, of each weight."""
+        scores = [score(_rank(weight)) for weight in self.weights]
+        counts = [int(mask.sum()) for mask in masks_of_largest(scores, self.n_kept)]
+        return [
+            masks_of_largest([weight.detach().abs()], count)[0]
+            for weight, count in zip(self.weights, counts, strict=True)
+        ]
+
+
+def _rank(weight):
+    """Return the magnitudes of a weight in descending order, in double precision."""
+    magnitudes = weight.detach().abs().flatten()
+    if magnitudes.is_cuda or magnitudes.dtype == torch.bfloat16:
+        return magnitudes.sort(descending=True).values.double()
+    # NumPy sorts several times as fast on a CPU.
+    return torch.from_numpy(np.sort(magnitudes.numpy())[::-1].astype(np.float64))
 
 
 def make_blocks(module, target, layers=None):

@@ -9,16 +9,37 @@ import math
 import numpy as np
 import torch
 
-from skproj.nn._training._l1_training import keep_largest
 from skproj.nn.prune._weight_groups import as_array, project_jointly
 
-# Steps of the optimizer between two thresholds.
-INTERVAL = 8
+# Steps of the optimizer between two thresholds, and the share of the training after
+# which they are computed anew in any case.
+INTERVAL = 16
+LARGEST_SHARE = 0.01
+
+# How evenly the layers keep their weights: 0 compares magnitudes of all layers, 1 gives
+# layers of different size nearly the same number of weights.
+LAYER_BALANCE = 0.75
 
 
 def cubic(share):
     """Return the share of the zeros at a share of the ramp, fast at first."""
     return 1.0 - (1.0 - min(share, 1.0)) ** 3
+
+
+def by_magnitude(magnitudes):
+    """Compare the weights of all layers by their magnitudes."""
+    return magnitudes
+
+
+def by_balance(magnitudes):
+    """Return scores that can be compared among layers of different scale.
+
+    The score of a weight is its square, divided by a power of the sum of the squares of
+    the weights of its layer that are not smaller; see the notes of `sparsify`.
+    """
+    squares = magnitudes.square()
+    sums = squares.cumsum(0).clamp_(min=torch.finfo(squares.dtype).tiny)
+    return squares / sums**LAYER_BALANCE
 
 
 class FixedZeros:
@@ -36,6 +57,8 @@ class FixedZeros:
 
     # Share of the training at which the zeros are fixed.
     fixed_from = 0.0
+    # How the weights of different layers are compared, see `Block.thresholds`.
+    score = staticmethod(by_magnitude)
 
     def __init__(self, blocks):
         self.blocks = blocks
@@ -62,11 +85,9 @@ class FixedZeros:
         """Change the weights once in an epoch."""
 
     def fix_zeros(self):
-        """Keep the largest weights of each block, exactly as many as wanted."""
-        for block in self.blocks:
-            weights = [weight.detach() for weight in block.weights]
-            keep_largest(weights, block.n_kept, by_group=False)
-        self.masks = [weight != 0 for weight in self._weights()]
+        """Keep the weights with the largest scores, exactly as many as wanted."""
+        self.masks = [mask for block in self.blocks for mask in block.masks(self.score)]
+        self._apply(self.masks)
 
     def finish(self):
         """Leave each block with its number of weights, however the training ended."""
@@ -89,64 +110,70 @@ class FixedZeros:
             weight.mul_(mask)
 
 
-class _GrowingMasks(FixedZeros):
-    """A method whose masks leave fewer weights from time to time.
+class _Thresholds(FixedZeros):
+    """A method with thresholds that leave fewer and fewer weights."""
 
-    Attributes
-    ----------
-    ramp_end : float
-        Share of the training after which the masks have the wanted zeros.
-    """
-
+    # Share of the training at which the wanted number is left.
     ramp_end = fixed_from = 0.67
+    _own_state = ("_n_steps", "_last", "_thresholds")
 
     def __init__(self, blocks):
         super().__init__(blocks)
         self._n_steps = 0
-        self._current = None
+        self._last = -math.inf
+        self._thresholds = None
 
     def state_dict(self):
         """Return what another instance needs to go on."""
-        own = {"n_steps": self._n_steps, "current": self._current}
+        own = {name: getattr(self, name) for name in self._own_state}
         return super().state_dict() | own
 
     def load_state_dict(self, state):
         """Go on from the result of `state_dict`."""
         super().load_state_dict(state)
-        self._n_steps, self._current = state["n_steps"], state["current"]
+        for name in self._own_state:
+            setattr(self, name, state[name])
 
-    def _mask_smallest(self, done):
-        """Set the smallest weights of each block to zero."""
-        if self._n_steps % INTERVAL == 0:
+    def _remove_smallest(self, done):
+        """Set the weights to zero that do not exceed the thresholds."""
+        if self._n_steps % INTERVAL == 0 or done - self._last >= LARGEST_SHARE:
+            self._last = done
             share = cubic(done / self.ramp_end)
-            self._current = [
-                weight.detach().abs() > threshold
+            self._thresholds = [
+                threshold
                 for block in self.blocks
-                for threshold in [block.threshold(share)]
-                for weight in block.weights
+                for threshold in block.thresholds(share, self.score)
             ]
         self._n_steps += 1
-        self._apply(self._current)
+        for weight, threshold in zip(self._weights(), self._thresholds, strict=True):
+            weight.mul_(weight.abs() > threshold)
 
 
-class GradualMagnitude(_GrowingMasks):
+class GradualMagnitude(_Thresholds):
     """Remove the smallest weights little by little; they stay zero."""
 
+    def before_update(self, done):
+        """Note what is zero."""
+        if self.masks is None:
+            self._kept = [weight != 0 for weight in self._weights()]
+
     def after_update(self, done):
-        """Remove the smallest weights, among them those that were removed before."""
+        """Keep the zeros, and remove the smallest weights."""
         super().after_update(done)
         if self.masks is None:
-            self._mask_smallest(done)
+            self._apply(self._kept)
+            self._remove_smallest(done)
 
 
-class ProjectedTraining(_GrowingMasks):
+class ProjectedTraining(_Thresholds):
     """Compute the gradient at the projected weights, and change the others by it.
 
-    The projection keeps the largest weights. What is removed goes on to be trained, and
-    returns when it has grown.
+    The projection keeps the weights with the largest scores. What is removed goes on to
+    be trained, and returns when it has grown.
     """
 
     ramp_end, fixed_from = 0.4, 0.8
+    score = staticmethod(by_balance)
 
     def __init__(self, blocks):
         super().__init__(blocks)
@@ -157,7 +184,7 @@ class ProjectedTraining(_GrowingMasks):
         super().before_forward(done)
         if self.masks is None:
             self._unprojected = [weight.clone() for weight in self._weights()]
-            self._mask_smallest(done)
+            self._remove_smallest(done)
 
     def before_update(self, done):
         """Undo the projection."""

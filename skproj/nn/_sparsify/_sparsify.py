@@ -170,7 +170,7 @@ def sparsify(
 
         - "projected": the gradient is computed at the projected weights, of which the
           largest are kept, and changes all weights, so that removed ones can return
-          [2]_;
+          [2]_; weights of different layers are compared by a score, see the notes;
         - "gradual": the smallest weights are removed little by little, and stay zero
           [3]_;
         - "hoyer": the layers are projected to a Hoyer sparsity of 0.8 after each epoch
@@ -234,6 +234,16 @@ def sparsify(
     epochs ("projected") or two thirds of them ("gradual"). The zeros are fixed after
     80 % and two thirds of the epochs.
 
+    "projected" compares weights of different layers by
+
+    .. math::
+
+        s_i = w_i^2 \Big/ \Big( \sum_{|w_j| \ge |w_i|} w_j^2 \Big)^{3/4}
+
+    with a sum over the layer of the weight. An exponent of 0 would compare magnitudes,
+    which removes too many weights of layers whose weights are small; 1 is the score of
+    layer-adaptive pruning [5]_. The others compare magnitudes.
+
     Further training would change the zeros;
     `torch.nn.utils.prune.custom_from_mask` with the mask ``weight != 0`` fixes them.
 
@@ -245,6 +255,8 @@ def sparsify(
     .. [4] R. Ohib, N. Gillis, N. Dalmasso, S. Shah, V. K. Potluru, S. Plis, "Explicit
        group sparse projection with applications to deep learning and NMF",
        :arxiv:`1912.03896`.
+    .. [5] J. Lee, S. Park, S. Mo, S. Ahn, J. Shin, "Layer-adaptive sparsity for the
+       magnitude-based pruning", :arxiv:`2010.07611`.
 
     Examples
     --------

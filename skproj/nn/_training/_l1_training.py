@@ -66,12 +66,31 @@ def keep_largest(weights, n_kept, *, by_group):
         magnitudes = [torch.linalg.vector_norm(weight, dim=0) for weight in weights]
     else:
         magnitudes = [weight.abs() for weight in weights]
-    joined = torch.cat([magnitude.flatten() for magnitude in magnitudes])
-    removed = joined.argsort(descending=True, stable=True)[n_kept:]
-    joined[removed] = 0.0
-    parts = joined.split([magnitude.numel() for magnitude in magnitudes])
-    for weight, part, magnitude in zip(weights, parts, magnitudes, strict=True):
-        weight.mul_(part.view_as(magnitude) != 0)
+    masks = masks_of_largest(magnitudes, n_kept)
+    for weight, mask in zip(weights, masks, strict=True):
+        weight.mul_(mask)
+
+
+def masks_of_largest(scores, n_kept):
+    """Return where the largest of all scores are, exactly `n_kept` of them.
+
+    Of equal scores the first ones are taken.
+
+    Parameters
+    ----------
+    scores : list of tensor
+    n_kept : int
+
+    Returns
+    -------
+    masks : list of tensor of bool
+        Of the shapes of the scores.
+    """
+    joined = torch.cat([score.flatten() for score in scores])
+    mask = torch.zeros_like(joined, dtype=torch.bool)
+    mask[joined.argsort(descending=True, stable=True)[:n_kept]] = True
+    parts = mask.split([score.numel() for score in scores])
+    return [part.view_as(score) for part, score in zip(parts, scores, strict=True)]
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from skproj.nn.prune._docs import DOCS
-from skproj.nn.prune._layers import named_prunable_layers
+from skproj.nn.prune._layers import named_prunable_weights
 from skproj.nn.prune._masks import _GivenMask
 from skproj.nn.prune._weight_groups import (
     GROUPINGS,
@@ -146,9 +146,9 @@ def single_shot(
 ):
     r"""Prune a trained model in one go, to be finetuned after that.
 
-    The weights of all linear and convolutional layers are projected together, and
-    those that become zero are masked [1]_. The others keep their values. Biases and
-    normalisations are left alone.
+    All weights of `prunable_parameters` are projected together, and those that become
+    zero are masked [1]_. The others keep their values. Biases and normalisations are
+    left alone.
 
     Parameters
     ----------
@@ -204,11 +204,11 @@ def single_shot(
     2            8 x 32         256      0     0.000  0.176             0            0
     all layers                 2304   1536     0.667                    0            0
     """
-    layers = named_prunable_layers(model, exclude)
-    if not layers:
-        raise ValueError("model must have a linear or convolutional layer, got none.")
-    parameters = [(layer, "weight") for _, layer in layers]
+    weights = named_prunable_weights(model, exclude)
+    if not weights:
+        raise ValueError("model must have a layer with weights to prune, got none.")
+    parameters = [(layer, kind) for _, layer, kind in weights]
     check_parameters(parameters)
-    names = {(layer, "weight"): f"layer {name!r}" for name, layer in layers}
+    names = {(layer, kind): f"layer {name!r}" for name, layer, kind in weights}
     _prune_jointly(parameters, names, sparsity, grouping, target, normalize)
     return model

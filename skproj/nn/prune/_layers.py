@@ -10,13 +10,15 @@ from skproj.utils._docs import shared_docs
 
 @shared_docs()
 def prunable_parameters(model, *, exclude=()):
-    """List the weights of the linear and convolutional layers of a model.
+    """List the weights of a model that a mask can prune.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Any model. Biases and the parameters of other layers are not listed, nor are
-        weights that `torch.nn.MultiheadAttention` reads without calling a layer.
+        Any model. The weights of linear layers, of convolutions, also transposed ones,
+        of recurrent layers and of attention are listed; biases and the parameters of
+        other layers are not, nor is `out_proj.weight` of
+        `torch.nn.MultiheadAttention`, on which a mask has no effect.
     exclude : iterable of str, default=()
         Names of modules, as in `model.named_modules`, to leave out with all that is in
         them; the first and the last layer are candidates.
@@ -47,23 +49,26 @@ def prunable_parameters(model, *, exclude=()):
     >>> prune.prunable_parameters(model, exclude=["2"])
     [(Linear(in_features=8, out_features=6, bias=True), 'weight')]
     """
-    return [(layer, "weight") for _, layer in named_prunable_layers(model, exclude)]
+    return [(layer, kind) for _, layer, kind in named_prunable_weights(model, exclude)]
 
 
-def named_prunable_layers(model, exclude):
-    """List names and modules of the layers on which a mask works."""
-    layers = named_layers(model, exclude)
+def named_prunable_weights(model, exclude):
+    """List names, layers and attributes of the weights on which a mask works."""
+    weights = named_weights(model, exclude)
     # Attention reads this weight without calling the layer: no hook makes it anew.
     uncalled = {
         module.out_proj
         for module in model.modules()
         if isinstance(module, nn.MultiheadAttention)
     }
-    return [(name, layer) for name, layer in layers if layer not in uncalled]
+    return [weight for weight in weights if weight[1] not in uncalled]
 
 
-def named_layers(model, exclude=()):
-    """List names and modules of the linear and convolutional layers."""
+def named_weights(model, exclude=()):
+    """List names, layers and attributes of all weights that can have zeros.
+
+    The name is that of the layer, with the attribute if this is not "weight".
+    """
     if not isinstance(model, nn.Module):
         raise TypeError(
             f"model must be a torch.nn.Module, got {type(model).__name__} instead."
@@ -77,7 +82,23 @@ def named_layers(model, exclude=()):
             raise ValueError(f"exclude must have names of modules, got {name!r}.")
         excluded.update(modules[name].modules())
     return [
-        (name, module)
+        (name if kind == "weight" else f"{name}.{kind}".lstrip("."), module, kind)
         for name, module in modules.items()
-        if isinstance(module, LAYERS) and module not in excluded
+        if module not in excluded
+        for kind in _weights_of(module)
     ]
+
+
+def _weights_of(module):
+    """List the attributes of a layer that are weights, also where they are masked."""
+    if isinstance(module, LAYERS):
+        return ["weight"]
+    if isinstance(module, nn.RNNBase):
+        return [name for name in module._flat_weights_names if name[0] == "w"]
+    if isinstance(module, nn.RNNCellBase):
+        return ["weight_ih", "weight_hh"]
+    if isinstance(module, nn.MultiheadAttention):
+        if module._qkv_same_embed_dim:
+            return ["in_proj_weight"]
+        return ["q_proj_weight", "k_proj_weight", "v_proj_weight"]
+    return []

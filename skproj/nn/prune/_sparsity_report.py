@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skproj.nn.prune._layers import named_layers
+from skproj.nn.prune._layers import named_weights
 from skproj.nn.prune._weight_groups import (
     Vectors,
     as_array,
@@ -158,11 +158,12 @@ class SparsityReport:
         )
 
 
-def _find_weight(module):
+def _find_weight(module, kind):
     """Return the parameter that layers with the same weight share, and the weight."""
-    if "weight" in module._parameters or is_masked(module, "weight"):
-        return pruned_or_plain(module, "weight"), effective_weight(module, "weight")
-    return module, module.weight  # that a parametrization or a hook computes
+    if kind in module._parameters or is_masked(module, kind):
+        return pruned_or_plain(module, kind), effective_weight(module, kind)
+    weight = getattr(module, kind)  # that a parametrization or a hook computes
+    return (module, kind), weight
 
 
 def _describe(name, module, W):
@@ -185,7 +186,7 @@ def _describe(name, module, W):
 
 @shared_docs()
 def sparsity_report(model):
-    """Count the zeros in each linear and convolutional layer of a model.
+    """Count the zeros in the weights of each layer of a model.
 
     Parameters
     ----------
@@ -232,8 +233,8 @@ def sparsity_report(model):
     all layers                  8      4     0.500                    1            1
     """
     weights = {}
-    for name, module in named_layers(model):
-        source, W = _find_weight(module)
-        weights.setdefault(id(source), (name, module, W))
+    for name, module, kind in named_weights(model):
+        source, W = _find_weight(module, kind)
+        weights.setdefault(source, (name, module, W))
     layers = [_describe(*layer) for layer in weights.values()]
     return SparsityReport(layers, sum(W.numel() for W in model.parameters()))

@@ -7,7 +7,15 @@ from torch import nn
 
 from skproj.projection import projection_hoyer
 
-LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+LAYERS = (
+    nn.Linear,
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.Conv3d,
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.ConvTranspose3d,
+)
 GROUPINGS = ("layer/filters", "layer/inputs", "model/filters", "model/layers")
 TARGETS = ("hoyer", "zeros")
 
