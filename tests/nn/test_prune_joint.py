@@ -252,3 +252,31 @@ def test_complex_weight_is_refused():
     layer = nn.Linear(3, 2, dtype=torch.complex64)
     with pytest.raises(TypeError, match=r"name must be .* floating-point .*complex64"):
         prune.hoyer_unstructured(layer, "weight", 0.5)
+
+
+def test_sparsity_of_each_part(mlp):
+    """A dict is the same as a call for each of the parts."""
+    model = nn.Sequential(mlp, nn.Linear(8, 9))
+    expected = copy.deepcopy(model)
+    for part, sparsity in ((mlp, 0.6), (model[1], 0.8)):
+        prune.single_shot(part, sparsity)
+    assert prune.single_shot(expected, {"1": 0.8, "0": 0.6}) is expected
+    for layer, other in zip(
+        prune.prunable_parameters(model),
+        prune.prunable_parameters(expected),
+        strict=True,
+    ):
+        assert torch.equal(layer[0].weight, other[0].weight)
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    prune.single_shot(model, {"1": 0.8})
+    assert not torch_prune.is_pruned(model[0])
+    for sparsity, message in (
+        ({"2": 0.5}, "sparsity must have names of modules, got '2'"),
+        ({"": 0.5, "0": 0.5}, "which share a weight"),
+        ({}, "sparsity must not be empty"),
+        ({"0": 1.5}, "sparsity must be between 0 and 1"),
+        ({"0": 0.5, "1": float("nan")}, "sparsity must not be negative"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            prune.single_shot(model, sparsity)
+    assert not torch_prune.is_pruned(model[0])

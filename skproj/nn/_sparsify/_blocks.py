@@ -1,14 +1,17 @@
 """Weights of a network, in blocks with a number of nonzero weights each."""
 
-from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from skproj.nn._training._l1_training import masks_of_largest
-from skproj.nn.prune._layers import prunable_parameters
-from skproj.nn.prune._weight_groups import is_masked, pruned_or_plain
+from skproj.nn.prune._layers import named_weights, split_weights
+from skproj.nn.prune._weight_groups import (
+    group_by_parameter,
+    is_masked,
+    pruned_or_plain,
+)
 
 
 class Block(NamedTuple):
@@ -86,10 +89,21 @@ def _rank(weight):
     return torch.from_numpy(np.sort(magnitudes.numpy())[::-1].astype(np.float64))
 
 
+def split_network(module, values, layers, argument):
+    """Return `split_weights` of all weights, with a weight that layers share once."""
+    weights = [(layer, kind) for _, layer, kind in named_weights(module)]
+    parts = []
+    for name, value, pairs in split_weights(module, weights, values, layers, argument):
+        for pair in pairs:
+            _check_weight(*pair)
+        parts.append((name, value, [first for first, *_ in group_by_parameter(pairs)]))
+    return parts
+
+
 def make_blocks(module, target, layers=None):
     """Return the blocks for the arguments `target` and `layers` of `sparsify`."""
     blocks = []
-    for name, share, pairs in split_weights(module, target, layers, "target"):
+    for name, share, pairs in split_network(module, target, layers, "target"):
         if share > 1.0:
             raise ValueError(f"target must be between 0 and 1, got {share!r}.")
         weights = [pruned_or_plain(*pair) for pair in pairs]
@@ -99,88 +113,8 @@ def make_blocks(module, target, layers=None):
     return blocks
 
 
-def split_weights(module, values, layers, argument):
-    """List the parts of a network that have a value, and the weights in them.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-    values : float or dict of str to float
-        Not negative: one number, or those of named modules.
-    layers : iterable of str or None
-        Names of modules for a single value; None takes all.
-    argument : str
-        Name of `values` in errors.
-
-    Returns
-    -------
-    parts : list of tuple (str, float, list of pair (torch.nn.Module, str))
-        Names, which are empty for a single value, values, and weights without
-        repetitions.
-    """
-    parameters = prunable_parameters(module)
-    if not isinstance(values, Mapping):
-        names = [""] if layers is None else _check_names(layers)
-        requested = {"": (values, "layers", names)}
-    elif layers is None:
-        requested = {name: (value, argument, [name]) for name, value in values.items()}
-    else:
-        raise ValueError(f"layers must be None if {argument} has names of layers.")
-    if not requested:
-        raise ValueError(f"{argument} must not be empty.")
-    owners, parts = {}, []
-    for name, (value, source, names) in requested.items():
-        pairs = []
-        for pair in _weights_in(module, parameters, names, source):
-            owner = owners.setdefault(id(_check_weight(*pair)), name)
-            if owner != name:
-                raise ValueError(
-                    f"{argument} has {owner!r} and {name!r}, which share a weight."
-                )
-            pairs.append(pair)
-        unique = {id(pruned_or_plain(*pair)): pair for pair in reversed(pairs)}
-        pairs = list(reversed(unique.values()))
-        parts.append((name, _check_value(value, argument), pairs))
-    return parts
-
-
-def _weights_in(module, parameters, names, argument):
-    """List the weights of named modules and all modules in them."""
-    modules = dict(module.named_modules())
-    pairs = []
-    for name in names:
-        if not isinstance(name, str) or name not in modules:
-            raise ValueError(f"{argument} must have names of modules, got {name!r}.")
-        inside = set(modules[name].modules())
-        found = [pair for pair in parameters if pair[0] in inside]
-        if not found:
-            place = repr(name) if name else "the module"
-            raise ValueError(f"{argument}: there is no weight to prune in {place}.")
-        pairs += found
-    return pairs
-
-
-def _check_names(layers):
-    if isinstance(layers, str) or not isinstance(layers, Iterable):
-        raise TypeError(f"layers must be an iterable of names, got {layers!r}.")
-    names = list(layers)
-    if not names:
-        raise ValueError("layers must have the name of a module, got none.")
-    return names
-
-
-def _check_value(value, argument):
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{argument} must be a number, got {value!r}.") from None
-    if not number >= 0.0:
-        raise ValueError(f"{argument} must not be negative, got {value!r}.")
-    return number
-
-
 def _check_weight(layer, name):
-    """Return a weight that can be trained to zeros, or refuse it."""
+    """Refuse a weight that cannot be trained to zeros."""
     kind = type(layer).__name__
     if is_masked(layer, name):
         raise ValueError(
@@ -195,4 +129,3 @@ def _check_weight(layer, name):
         )
     if not weight.is_floating_point():
         raise TypeError(f"module must have real weights, got {weight.dtype}.")
-    return weight

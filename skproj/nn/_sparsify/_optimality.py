@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import torch
 
-from skproj.nn._sparsify._blocks import split_weights
+from skproj.nn._sparsify._blocks import split_network
 from skproj.nn._sparsify._loop import to_device
 from skproj.nn._sparsify._sparsify import DOCS, check_step
 from skproj.nn._training._optimizers import Penalty
@@ -94,7 +94,7 @@ def check_l1_optimality(module, loss, loader, *, l1, layers=None, step=None):
     >>> violations["weight"].largest < 1e-5
     True
     """
-    parts = split_weights(module, l1, layers, "l1")
+    parts = split_network(module, l1, layers, "l1")
     step = check_step(loss, step, loader)
     weights = [pruned_or_plain(*pair) for _, _, pairs in parts for pair in pairs]
     amounts = [amount for _, amount, pairs in parts for _ in pairs]

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from skproj.nn.prune._docs import DOCS
-from skproj.nn.prune._layers import named_prunable_weights
+from skproj.nn.prune._layers import named_prunable_weights, split_weights
 from skproj.nn.prune._masks import _GivenMask
 from skproj.nn.prune._weight_groups import (
     GROUPINGS,
@@ -41,20 +41,27 @@ def _warn_of_nearly_empty(weights, names):
             )
 
 
-def _prune_jointly(parameters, names, sparsity, grouping, target, normalize):
-    sparsity = check_sparsity(sparsity)
+def _prune_jointly(parts, names, grouping, target, normalize):
+    """Prune the weights of each part, a pair of sparsity and parameters, together."""
     check_choice("grouping", grouping, GROUPINGS)
     check_choice("target", target, TARGETS)
-    places = group_by_parameter(parameters)
-    weights = [(first[0], as_array(effective_weight(*first))) for first, *_ in places]
-    projected = project_jointly(weights, sparsity, grouping, target, normalize)
-    for P, pairs in zip(projected, places, strict=True):
+    pruned = []
+    for sparsity, parameters in parts:
+        places = group_by_parameter(check_parameters(parameters))
+        weights = [
+            (first[0], as_array(effective_weight(*first))) for first, *_ in places
+        ]
+        projected = project_jointly(
+            weights, check_sparsity(sparsity), grouping, target, normalize
+        )
+        pruned += zip(places, projected, strict=True)
+    for pairs, P in pruned:
         mask = torch.from_numpy(P != 0).to(pruned_or_plain(*pairs[0]))
         for module, name in pairs:
             _GivenMask.apply(module, name, importance_scores=mask)
     _warn_of_nearly_empty(
-        [(module, P) for (module, _), P in zip(weights, projected, strict=True)],
-        [names[first] for first, *_ in places],
+        [(pairs[0][0], P) for pairs, P in pruned],
+        [names[pairs[0]] for pairs, _ in pruned],
     )
 
 
@@ -131,7 +138,7 @@ def global_hoyer(
         pair: f"parameter {i} ({type(pair[0]).__name__})"
         for i, pair in enumerate(parameters)
     }
-    _prune_jointly(parameters, names, sparsity, grouping, target, normalize)
+    _prune_jointly([(sparsity, parameters)], names, grouping, target, normalize)
 
 
 @shared_docs(**DOCS)
@@ -154,8 +161,10 @@ def single_shot(
     ----------
     model : torch.nn.Module
         Trained model, which is changed in place.
-    sparsity : float
-        Between 0, which prunes nothing, and 1, which leaves one weight in a vector.
+    sparsity : float or dict of str to float
+        Between 0, which prunes nothing, and 1, which leaves one weight in a vector. A
+        dict has one for each of some layers or parts of the model, by their names as in
+        `model.named_modules`; others are left alone.
     {grouping}
     {joint_target}
     {normalize}
@@ -207,8 +216,13 @@ def single_shot(
     weights = named_prunable_weights(model, exclude)
     if not weights:
         raise ValueError("model must have a layer with weights to prune, got none.")
-    parameters = [(layer, kind) for _, layer, kind in weights]
-    check_parameters(parameters)
     names = {(layer, kind): f"layer {name!r}" for name, layer, kind in weights}
-    _prune_jointly(parameters, names, sparsity, grouping, target, normalize)
+    parts = split_weights(model, list(names), sparsity, None, "sparsity")
+    _prune_jointly(
+        [(value, pairs) for _, value, pairs in parts],
+        names,
+        grouping,
+        target,
+        normalize,
+    )
     return model

@@ -1,10 +1,10 @@
 """Layers of a model whose weights can be pruned."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from torch import nn
 
-from skproj.nn.prune._weight_groups import LAYERS
+from skproj.nn.prune._weight_groups import LAYERS, pruned_or_plain
 from skproj.utils._docs import shared_docs
 
 
@@ -102,3 +102,80 @@ def _weights_of(module):
             return ["in_proj_weight"]
         return ["q_proj_weight", "k_proj_weight", "v_proj_weight"]
     return []
+
+
+def split_weights(model, weights, values, layers, argument):
+    """List the parts of a model that have a value, and the weights in them.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    weights : list of pair (torch.nn.Module, str)
+        Those that can be in a part.
+    values : float or dict of str to float
+        Not negative: one number, or those of named modules.
+    layers : iterable of str or None
+        Names of modules for a single value; None takes all.
+    argument : str
+        Name of `values` in errors.
+
+    Returns
+    -------
+    parts : list of tuple (str, float, list of pair (torch.nn.Module, str))
+        Names, which are empty for a single value, values, and weights.
+    """
+    if not isinstance(values, Mapping):
+        names = [""] if layers is None else _check_names(layers)
+        requested = {"": (values, "layers", names)}
+    elif layers is None:
+        requested = {name: (value, argument, [name]) for name, value in values.items()}
+    else:
+        raise ValueError(f"layers must be None if {argument} has names of layers.")
+    if not requested:
+        raise ValueError(f"{argument} must not be empty.")
+    owners, parts = {}, []
+    for name, (value, source, names) in requested.items():
+        pairs = list(dict.fromkeys(_weights_in(model, weights, names, source)))
+        for pair in pairs:
+            owner = owners.setdefault(id(pruned_or_plain(*pair)), name)
+            if owner != name:
+                raise ValueError(
+                    f"{argument} has {owner!r} and {name!r}, which share a weight."
+                )
+        parts.append((name, _check_value(value, argument), pairs))
+    return parts
+
+
+def _weights_in(model, weights, names, argument):
+    """List the weights of named modules and all modules in them."""
+    modules = dict(model.named_modules())
+    pairs = []
+    for name in names:
+        if not isinstance(name, str) or name not in modules:
+            raise ValueError(f"{argument} must have names of modules, got {name!r}.")
+        inside = set(modules[name].modules())
+        found = [pair for pair in weights if pair[0] in inside]
+        if not found:
+            place = repr(name) if name else "the model"
+            raise ValueError(f"{argument}: there is no weight to prune in {place}.")
+        pairs += found
+    return pairs
+
+
+def _check_names(layers):
+    if isinstance(layers, str) or not isinstance(layers, Iterable):
+        raise TypeError(f"layers must be an iterable of names, got {layers!r}.")
+    names = list(layers)
+    if not names:
+        raise ValueError("layers must have the name of a module, got none.")
+    return names
+
+
+def _check_value(value, argument):
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{argument} must be a number, got {value!r}.") from None
+    if not number >= 0.0:
+        raise ValueError(f"{argument} must not be negative, got {value!r}.")
+    return number
