@@ -21,7 +21,7 @@ def make_problem():
 
 def with_projection(model):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.2, momentum=0.9)
-    register_projection(optimizer, model[0].weight, "l1inf", 1.0)
+    register_projection(optimizer, model[0].weight, "l1", 3.0)
     return optimizer
 
 
