@@ -17,6 +17,7 @@ GROUP_NAMES = {2: ("low", "high"), 3: ("low", "medium", "high")}
 LAST_QUANTILE = 0.95
 
 
+@shared_docs()
 class SurvivalCurvesDisplay:
     """Kaplan-Meier curves of samples of low to high predicted risk [1]_.
 
@@ -49,11 +50,7 @@ class SurvivalCurvesDisplay:
     --------
     skproj.metrics.kaplan_meier_estimator : The numbers of a curve.
 
-    References
-    ----------
-    .. [1] E. L. Kaplan, P. Meier, "Nonparametric estimation from incomplete
-       observations", Journal of the American Statistical Association 53(282), 1958,
-       :doi:`10.1080/01621459.1958.10501452`.
+    {kaplan_meier_reference}
 
     Examples
     --------

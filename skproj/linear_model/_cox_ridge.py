@@ -12,8 +12,14 @@ from sklearn.utils.validation import check_consistent_length, validate_data
 from skproj.linear_model._cox import Cox
 from skproj.metrics import concordance_index_censored
 from skproj.utils._doc_link import DocumentationLink
+from skproj.utils._docs import shared_docs
 from skproj.utils._state import VersionedState
-from skproj.utils._survival import breslow, read_times, survival_until
+from skproj.utils._survival import (
+    PREDICT_SURVIVAL_DOCS,
+    breslow,
+    read_times,
+    survival_until,
+)
 from skproj.utils._validation import atomic_fit, check_is_fitted
 
 MAX_ITER = 1000
@@ -181,28 +187,11 @@ class CoxRidge(VersionedState, DocumentationLink, BaseEstimator):
         )
         return X @ self.coef_ + self.intercept_
 
+    @shared_docs(**PREDICT_SURVIVAL_DOCS)
     def predict_survival(self, X, times):
         """Predict probabilities of survival.
 
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features.
-        times : array-like of shape (n_times,)
-            Times, in the units of `y`.
-
-        Returns
-        -------
-        probability : ndarray of shape (n_samples, n_times)
-            That the event comes after each time. After the last event of the training
-            samples, it is the value at that event.
-
-        Raises
-        ------
-        NotFittedError
-            If the model is not fitted.
-        ValueError
-            If `times` is not a list of numbers.
+        {sections}
         """
         return survival_until(
             times, self.predict(X), self.event_times_, self.log_cumulative_hazard_

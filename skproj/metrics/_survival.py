@@ -237,11 +237,7 @@ def kaplan_meier_estimator(y_true):
     --------
     skproj.inspection.SurvivalCurvesDisplay : The curves of samples of different risk.
 
-    References
-    ----------
-    .. [1] E. L. Kaplan, P. Meier, "Nonparametric estimation from incomplete
-       observations", Journal of the American Statistical Association 53(282), 1958,
-       :doi:`10.1080/01621459.1958.10501452`.
+    {kaplan_meier_reference}
 
     Examples
     --------

@@ -11,7 +11,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from skproj.linear_model._feature_structure import make_structure
 from skproj.nn._base_network import DIFFERENT_NETWORK, FIT_STACKLEVEL, BaseNetwork
-from skproj.nn._docs import AUTOENCODER_DOCS
+from skproj.nn._docs import AUTOENCODER_DOCS, PREDICTION_DOCS
 from skproj.nn._feature_parameters import FEATURE_PARAMETERS, by_index, of_columns
 from skproj.nn._training._column_projection import ColumnProjection
 from skproj.nn._training._consensus import ConsensusSchedule, draw_parts
@@ -420,31 +420,21 @@ class BaseSparseAutoencoder(
     def _latent(self, X):
         return self._apply(lambda module, rows: module.encoder(rows), X)
 
+    @shared_docs(**PREDICTION_DOCS)
     def transform(self, X):
         """Encode the samples.
 
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Data.
-
-        Returns
-        -------
+        {data_and_returns}
         latent : ndarray of shape (n_samples, n_outputs)
             The latent code, one column per class or target.
         """
         return self._latent(X)
 
+    @shared_docs(**PREDICTION_DOCS)
     def reconstruct(self, X):
         """Encode and decode the samples.
 
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Data.
-
-        Returns
-        -------
+        {data_and_returns}
         reconstruction : ndarray of shape (n_samples, n_features)
             Output of the decoder; zero for features that were not selected.
 

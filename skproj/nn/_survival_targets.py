@@ -8,7 +8,9 @@ from sklearn.utils.metaestimators import available_if
 from skproj.metrics import concordance_index_censored
 from skproj.nn._targets import EncodedTargets
 from skproj.nn._training._samples import merge_duplicates
+from skproj.utils._docs import shared_docs
 from skproj.utils._survival import (
+    PREDICT_SURVIVAL_DOCS,
     breslow,
     log_hazard_until,
     read_times,
@@ -33,28 +35,11 @@ class SurvivalMixin:
     _optional_attributes = ("_stream_", "event_times_", "log_cumulative_hazard_")
 
     @available_if(_is_cox)
+    @shared_docs(**PREDICT_SURVIVAL_DOCS)
     def predict_survival(self, X, times):
         """Predict probabilities of survival, with ``loss="cox"``.
 
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Data.
-        times : array-like of shape (n_times,)
-            Times, in the units of `y`.
-
-        Returns
-        -------
-        probability : ndarray of shape (n_samples, n_times)
-            That the event comes after each time. After the last event of the training
-            samples, it is the value at that event.
-
-        Raises
-        ------
-        NotFittedError
-            If the model is not fitted.
-        ValueError
-            If `times` is not a list of numbers.
+        {sections}
         """
         return survival_until(
             times, self.predict(X), self.event_times_, self.log_cumulative_hazard_

@@ -20,6 +20,10 @@ constraints", J. Mach. Learn. Res. 5 (2004), :arxiv:`cs/0408058`.""",
 R. Ohib, N. Gillis, N. Dalmasso, S. Shah, V. K. Potluru, S. Plis, "Explicit
 group sparse projection with applications to deep learning and NMF", Transactions
 on Machine Learning Research (2022), :arxiv:`1912.03896`.""",
+    "kaplan_meier_reference": """\
+E. L. Kaplan, P. Meier, "Nonparametric estimation from incomplete
+observations", Journal of the American Statistical Association 53(282), 1958,
+:doi:`10.1080/01621459.1958.10501452`.""",
     "l1_training_reference": """\
 L. Shen, R. Wang, Y. Xu, M. Yan, "Sparse deep learning models with the l1
 regularization", :arxiv:`2408.02801`.""",

@@ -3,6 +3,31 @@
 import numpy as np
 from sklearn.utils.validation import check_array, column_or_1d
 
+# Sections of the docstrings of `predict_survival`.
+PREDICT_SURVIVAL_DOCS = {
+    "sections": """
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+        times : array-like of shape (n_times,)
+            Times, in the units of `y`.
+
+        Returns
+        -------
+        probability : ndarray of shape (n_samples, n_times)
+            That the event comes after each time. After the last event of the training
+            samples, it is the value at that event.
+
+        Raises
+        ------
+        NotFittedError
+            If the model is not fitted.
+        ValueError
+            If `times` is not a list of numbers.
+    """,
+}
+
 DTYPE = np.dtype([("event", bool), ("time", np.float64)])
 FORMS = (
     "a structured array with a boolean field, the event, and a field of numbers, the "
