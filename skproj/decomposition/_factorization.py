@@ -1,5 +1,7 @@
 """Alternating updates of two nonnegative factors with given Hoyer sparsity."""
 
+from functools import partial
+
 import numpy as np
 from scipy import sparse
 from sklearn.utils import gen_batches
@@ -23,22 +25,48 @@ ROUNDING_FACTOR = 1e3
 MAX_BLOCK_ENTRIES = 1_000_000
 
 
+def sparsity_constraint(sparsity, weights, per_vector):
+    """Return a function that gives the columns of a factor a Hoyer sparsity.
+
+    Parameters
+    ----------
+    sparsity : float or None
+        None constrains nothing.
+    weights : ndarray of shape (n_rows,) or None
+        Of the rows of the factor.
+    per_vector : bool
+        Whether each column has the sparsity, else it is the average.
+
+    Returns
+    -------
+    project : callable or None
+    """
+    if sparsity is None:
+        return None
+    return partial(
+        projection_hoyer,
+        sparsity=sparsity,
+        axis=0,
+        weights=None if weights is None else weights[:, np.newaxis],
+        per_vector=per_vector,
+        n_threads=1,
+    )
+
+
 class Factorization:
     """Approximation ``W @ H.T`` of a matrix, improved by alternating updates.
 
     `X` has the shape (n_samples, n_features), and `square` is the sum of its squares.
     The factors, of shapes (n_samples, n_components) and (n_features, n_components), are
-    in float64. `sparsity_W` and `sparsity_H` are the Hoyer sparsities of their columns,
-    of each column if `per_vector`, else on average; or None. `best_W` and `best_H` are
-    the factors with the least error, `best_error`.
+    in float64. `constraint_W` and `constraint_H` project a factor, or are None.
+    `best_W` and `best_H` are the factors with the least error, `best_error`.
     """
 
-    def __init__(self, X, square, W, H, *, sparsity_W, sparsity_H, per_vector):
+    def __init__(self, X, square, W, H, *, constraint_W, constraint_H):
         self.X = X
         self.square = square
-        self.per_vector = per_vector
-        self.sparsity_W = sparsity_W
-        self.sparsity_H = sparsity_H
+        self.constraint_W = constraint_W
+        self.constraint_H = constraint_H
         self.rounding = ROUNDING_FACTOR * np.finfo(X.dtype).eps * square
         self.W, self.H = W, H
         self.balance()
@@ -47,17 +75,11 @@ class Factorization:
         self.best_error = np.inf
         self.keep_best(self.error())
 
-    def project(self, factor, sparsity):
-        """Give the columns of a factor their sparsity."""
-        if sparsity is None:
-            return factor
-        return projection_hoyer(
-            factor, sparsity, axis=0, per_vector=self.per_vector, n_threads=1
-        )
-
     def project_both(self):
-        self.W = self.project(self.W, self.sparsity_W)
-        self.H = self.project(self.H, self.sparsity_H)
+        if self.constraint_W is not None:
+            self.W = self.constraint_W(self.W)
+        if self.constraint_H is not None:
+            self.H = self.constraint_H(self.H)
 
     def rescale(self):
         """Multiply W by the number that makes the error least."""
@@ -89,10 +111,10 @@ class Factorization:
         self.balance()
         self.restart_zero_components()
         self.H = self.update(
-            self.H, self.W.T @ self.W, multiply(self.X.T, self.W), self.sparsity_H
+            self.H, self.W.T @ self.W, multiply(self.X.T, self.W), self.constraint_H
         )
         cross = multiply(self.X, self.H)
-        self.W = self.update(self.W, self.H.T @ self.H, cross, self.sparsity_W)
+        self.W = self.update(self.W, self.H.T @ self.H, cross, self.constraint_W)
         error = self.error(cross)
         self.keep_best(error)
         return error
@@ -149,14 +171,14 @@ class Factorization:
             errors += np.bincount(columns, squares, minlength=len(errors))
         return errors
 
-    def update(self, factor, gram, cross, sparsity):
+    def update(self, factor, gram, cross, constraint):
         """Move a factor F towards the least ``<F @ gram / 2 - cross, F>``."""
-        if sparsity is None:
+        if constraint is None:
             descend_coordinates(gram, cross, factor, UPDATE_TOL, MAX_UPDATE_STEPS)
             return factor
-        return self.descend_gradient(factor, gram, cross, sparsity)
+        return self.descend_gradient(factor, gram, cross, constraint)
 
-    def descend_gradient(self, current, gram, cross, sparsity):
+    def descend_gradient(self, current, gram, cross, constraint):
         """Take accelerated projected gradient steps that do not raise the error."""
         largest_curvature = np.linalg.norm(gram, 2)
         if largest_curvature == 0.0:
@@ -164,7 +186,7 @@ class Factorization:
 
         def step_from(point):
             moved = point - (point @ gram - cross) / largest_curvature
-            moved = self.project(np.maximum(moved, 0.0), sparsity)
+            moved = constraint(np.maximum(moved, 0.0))
             return moved, np.sum(moved * (0.5 * (moved @ gram) - cross))
 
         start = point = current

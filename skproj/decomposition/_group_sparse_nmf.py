@@ -19,6 +19,7 @@ from sklearn.utils import check_array, check_random_state
 from skproj.decomposition._factorization import (
     Factorization,
     multiply,
+    sparsity_constraint,
     split_singular_vectors,
     sum_squares,
 )
@@ -106,6 +107,11 @@ class GroupSparseNMF(
     sparsity_H : float, default=None
         Least average Hoyer sparsity of the rows of `H`, the components: how few
         features they have. None does not constrain `H`.
+    weights_W : array-like of shape (n_samples,), default=None
+        Weights of the samples in the sparsity of `W`, not negative: components use
+        samples with a larger weight less. None means 1, see the notes.
+    weights_H : array-like of shape (n_features,), default=None
+        Weights of the features in the sparsity of `H`.
     mode : {"group", "column"}, default="group"
         Whether the sparsity holds on average over the components ("group"), or for
         each of them by itself ("column", as in [2]_).
@@ -151,6 +157,10 @@ class GroupSparseNMF(
 
     Notes
     -----
+    With weights v, the sparsity of a vector is that of :func:`hoyer_sparsity
+    <skproj.projection.hoyer_sparsity>`, :math:`(\|v\|_2 - \sum_i v_i |x_i| / \|x\|_2)
+    / (\|v\|_2 - \min_i v_i)` [1]_. It needs ``mode="group"``.
+
     A Hoyer sparsity is not a share of zeros: normally distributed numbers that a
     threshold brings to 0.6 have about 72 % zeros, at 0.8 about 93 %. A component that
     is zero counts as sparsity 1. With a single sample (or feature) the vectors of that
@@ -200,6 +210,8 @@ class GroupSparseNMF(
         ],
         "sparsity_W": [Interval(numbers.Real, 0, 1, closed="both"), None],
         "sparsity_H": [Interval(numbers.Real, 0, 1, closed="both"), None],
+        "weights_W": ["array-like", None],
+        "weights_H": ["array-like", None],
         "mode": [StrOptions({"group", "column"})],
         "init": [
             StrOptions({"random", "nndsvd", "nndsvda", "nndsvdar", "custom"}),
@@ -225,6 +237,8 @@ class GroupSparseNMF(
         *,
         sparsity_W=None,
         sparsity_H=None,
+        weights_W=None,
+        weights_H=None,
         mode="group",
         init=None,
         max_iter=500,
@@ -234,6 +248,8 @@ class GroupSparseNMF(
         self.n_components = n_components
         self.sparsity_W = sparsity_W
         self.sparsity_H = sparsity_H
+        self.weights_W = weights_W
+        self.weights_H = weights_H
         self.mode = mode
         self.init = init
         self.max_iter = max_iter
@@ -282,9 +298,8 @@ class GroupSparseNMF(
             X,
             square,
             *self._initial_factors(X, W, H),
-            sparsity_W=self.sparsity_W,
-            sparsity_H=self.sparsity_H,
-            per_vector=self.mode == "column",
+            constraint_W=self._constraint("W", X.shape[0]),
+            constraint_H=self._constraint("H", X.shape[1]),
         )
         self._iterate(run)
         self.components_ = run.best_H.T.astype(X.dtype, order="C")
@@ -351,6 +366,25 @@ class GroupSparseNMF(
                 X.sum_duplicates()
             return X
         return X if X.flags.f_contiguous else np.ascontiguousarray(X)
+
+    def _constraint(self, factor, n_entries):
+        """Return the projection of a factor, or None."""
+        weights = getattr(self, f"weights_{factor}")
+        if weights is not None:
+            name = f"weights_{factor}"
+            weights = check_array(
+                weights, ensure_2d=False, dtype=float, input_name=name
+            )
+            if weights.shape != (n_entries,):
+                raise ValueError(
+                    f"{name} must have shape ({n_entries},), got {weights.shape}."
+                )
+            if weights.min() < 0.0 or weights.max() == 0.0:
+                raise ValueError(f"{name} must not be negative, and not all zero.")
+            if self.mode == "column":
+                raise ValueError(f'{name} must be None with mode="column".')
+        sparsity = getattr(self, f"sparsity_{factor}")
+        return sparsity_constraint(sparsity, weights, self.mode == "column")
 
     def _initial_factors(self, X, W, H):
         """Return W and the transpose of H in float64."""

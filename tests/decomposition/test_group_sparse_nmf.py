@@ -302,3 +302,46 @@ def test_layout_does_not_matter(dense):
     for X in (frozen, np.asfortranarray(dense), strided):
         found = model.fit(X).components_
         np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("factor", ["W", "H"])
+def test_weights(factor, dense):
+    """The weighted sparsity is met; heavier entries are used less."""
+    n_entries = dense.shape["WH".index(factor)]
+    weights = np.ones(n_entries)
+    level = {f"sparsity_{factor}": 0.6}
+    plain = GroupSparseNMF(6, random_state=0, **level).fit(dense)
+    ones = GroupSparseNMF(6, random_state=0, **level, **{f"weights_{factor}": weights})
+    np.testing.assert_array_equal(ones.fit(dense).components_, plain.components_)
+    weights[: n_entries // 2] = 5.0
+    model = GroupSparseNMF(6, random_state=0, **level)
+    shares = []
+    for value in (None, weights, list(weights[::-1])):
+        model.set_params(**{f"weights_{factor}": value})
+        found = factors(model, dense)[f"sparsity_{factor}"]
+        column = None if value is None else np.asarray(value)[:, np.newaxis]
+        level_found = hoyer_sparsity(found, axis=0, weights=column).mean()
+        np.testing.assert_allclose(level_found, 0.6, atol=1e-6)
+        shares.append(found[: n_entries // 2].sum() / found.sum())
+    assert shares[1] < shares[0] < shares[2]
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"weights_H": [1.0, 2.0]}, r"weights_H must have shape \(\d+,\), got \(2,\)"),
+        ({"weights_W": [[1.0]]}, r"weights_W must have shape"),
+        ({"weights_H": "negative"}, "weights_H must not be negative, and not all zero"),
+        ({"weights_H": "zero"}, "weights_H must not be negative, and not all zero"),
+        ({"weights_H": "nan"}, "Input weights_H contains NaN"),
+        ({"weights_H": "one", "mode": "column"}, "weights_H must be None with mode="),
+    ],
+)
+def test_unsuitable_weights(params, message, dense):
+    values = {"negative": -1.0, "zero": 0.0, "nan": np.nan, "one": 1.0}
+    params = {
+        name: np.full(dense.shape[1], values[value]) if str(value) in values else value
+        for name, value in params.items()
+    }
+    with pytest.raises(ValueError, match=message):
+        GroupSparseNMF(3, sparsity_H=0.5, **params).fit(dense)
