@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 
 from skproj.nn import find_l1_weight
+from skproj.nn._training._l1_training import masks_of_largest
 
 TOTAL = 10_000
 
@@ -193,3 +195,18 @@ def test_count_of_another_shape_is_refused():
     """A number for several layers."""
     with pytest.raises(ValueError, match=r"count must return an array of shape \(2,\)"):
         find_l1_weight(identity, lambda alpha: 3, [30, 20])
+
+
+@pytest.mark.parametrize("n_kept", [0, 1, 4, 7, 11, 12])
+def test_largest_with_ties(n_kept):
+    """As many as wanted, the first ones of equal scores."""
+    scores = [
+        torch.tensor([[2.0, 0.0, 1.0], [0.0, 2.0, 2.0]]),
+        torch.tensor([1.0, 1.0, 3.0, 0.0, 0.0, 2.0]),
+    ]
+    masks = masks_of_largest(scores, n_kept)
+    joined = np.concatenate([score.numpy().ravel() for score in scores])
+    expected = np.argsort(-joined, kind="stable")[:n_kept]
+    found = np.concatenate([mask.numpy().ravel() for mask in masks])
+    assert set(np.flatnonzero(found)) == set(expected)
+    assert [mask.shape for mask in masks] == [score.shape for score in scores]

@@ -81,12 +81,14 @@ class Block(NamedTuple):
 
 
 def _rank(weight):
-    """Return the magnitudes of a weight in descending order, in double precision."""
+    """Return the magnitudes of a weight in descending order, in float32 or float64."""
     magnitudes = weight.detach().abs().flatten()
-    if magnitudes.is_cuda or magnitudes.dtype == torch.bfloat16:
-        return magnitudes.sort(descending=True).values.double()
+    if magnitudes.dtype != torch.float64:
+        magnitudes = magnitudes.float()
+    if magnitudes.is_cuda:
+        return magnitudes.sort(descending=True).values
     # NumPy sorts several times as fast on a CPU.
-    return torch.from_numpy(np.sort(magnitudes.numpy())[::-1].astype(np.float64))
+    return torch.from_numpy(np.sort(magnitudes.numpy())[::-1].copy())
 
 
 def split_network(module, values, layers, argument):

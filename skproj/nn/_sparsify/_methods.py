@@ -37,9 +37,9 @@ def by_balance(magnitudes):
     The score of a weight is its square, divided by a power of the sum of the squares of
     the weights of its layer that are not smaller; see the notes of `sparsify`.
     """
-    squares = magnitudes.square()
+    squares = magnitudes.double().square_()
     sums = squares.cumsum(0).clamp_(min=torch.finfo(squares.dtype).tiny)
-    return squares / sums**LAYER_BALANCE
+    return squares.div_(sums.pow_(LAYER_BALANCE)).to(magnitudes.dtype)
 
 
 class FixedZeros:

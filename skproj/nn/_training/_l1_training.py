@@ -87,8 +87,14 @@ def masks_of_largest(scores, n_kept):
         Of the shapes of the scores.
     """
     joined = torch.cat([score.flatten() for score in scores])
-    mask = torch.zeros_like(joined, dtype=torch.bool)
-    mask[joined.argsort(descending=True, stable=True)[:n_kept]] = True
+    n_removed = len(joined) - n_kept
+    if n_kept == 0 or n_removed == 0:
+        mask = torch.full_like(joined, n_removed == 0, dtype=torch.bool)
+    else:
+        largest = joined.kthvalue(n_removed).values
+        mask = joined > largest
+        ties = (joined == largest).nonzero().flatten()
+        mask[ties[: n_kept - int(mask.sum())]] = True
     parts = mask.split([score.numel() for score in scores])
     return [part.view_as(score) for part, score in zip(parts, scores, strict=True)]
 

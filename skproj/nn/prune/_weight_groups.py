@@ -169,21 +169,20 @@ def _search_common_level(project, matrices, n_zeros):
 
     The number grows with the level, one weight at a time unless weights are equal.
     """
-    best, least = matrices, n_zeros - _count_zeros(matrices)
+    best_level, least = None, n_zeros - _count_zeros(matrices)
     if least <= 0:
-        return best
+        return matrices
 
     def excess_at(level):
-        nonlocal best, least
-        candidate = project(level)
-        excess = _count_zeros(candidate) - n_zeros
+        nonlocal best_level, least
+        excess = _count_zeros(project(level)) - n_zeros
         if abs(excess) < least:
-            best, least = candidate, abs(excess)
+            best_level, least = level, abs(excess)
         return excess
 
     if excess_at(1.0) > 0:
         brentq(excess_at, 0.0, 1.0, xtol=LEVEL_TOLERANCE)
-    return best
+    return matrices if best_level is None else project(best_level)
 
 
 def project_jointly(weights, sparsity, grouping, target, normalize):
@@ -194,8 +193,9 @@ def project_jointly(weights, sparsity, grouping, target, normalize):
     scope, kind = grouping.split("/")
     cuts = [Vectors(module, W.shape, kind) for module, W in weights]
     matrices = [cut.cut(W) for cut, (_, W) in zip(cuts, weights, strict=True)]
-    norms = [_row_norms(M) if normalize else 1 for M in matrices]
-    matrices = [M / norm for M, norm in zip(matrices, norms, strict=True)]
+    if normalize:
+        norms = [_row_norms(M) for M in matrices]
+        matrices = [M / norm for M, norm in zip(matrices, norms, strict=True)]
 
     if target == "hoyer":
         projected = _project_rows(matrices, sparsity, scope, target)
@@ -214,6 +214,6 @@ def project_jointly(weights, sparsity, grouping, target, normalize):
         else:
             share = min(n_zeros / n_free, 1.0) if n_free else 0.0
             projected = _project_rows(matrices, share, scope, target)
-    return [
-        cut.join(P * norm) for cut, P, norm in zip(cuts, projected, norms, strict=True)
-    ]
+    if normalize:
+        projected = [P * norm for P, norm in zip(projected, norms, strict=True)]
+    return [cut.join(P) for cut, P in zip(cuts, projected, strict=True)]
