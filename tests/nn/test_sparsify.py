@@ -109,18 +109,19 @@ def test_thresholds_and_masks(score, dtype):
     for share in (0.0, 0.2, 0.5, 1.0):
         n_kept = 470 - round(share * 423)
         least = torch.cat(scores).sort(descending=True).values[n_kept - 1]
+        least *= 1 - 1e-6  # scores are in float32, sums in another order
         for weight, own, threshold in zip(
             weights, scores, block.thresholds(share, score), strict=True
         ):
             kept = weight.abs().flatten() > threshold
             # Equal magnitudes are removed together.
             assert (own[kept] >= least).all()
-            missing = (own >= least) & ~kept
+            missing = (own >= least * (1 + 2e-6)) & ~kept
             assert int(missing.sum()) <= (0 if dtype != torch.bfloat16 else 12)
     masks = torch.cat([mask.flatten() for mask in block.masks(score)])
     assert int(masks.sum()) == 47
     joined = torch.cat(scores)
-    assert joined[masks].min() >= joined[~masks].max()
+    assert joined[masks].min() >= joined[~masks].max() * (1 - 1e-6)
 
 
 def scores_of(weight, score):
