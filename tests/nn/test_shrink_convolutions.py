@@ -196,3 +196,44 @@ def test_depthwise_channels(kind):
     assert_same(smaller, model, 2, 2, 6, 6)
     assert (smaller[1].groups, smaller[1].out_channels) == (3, 6)
     assert smaller[0].out_channels == 3
+
+
+# ---------------------------------------------------------------------------
+# Lists and counts of weights
+
+
+@pytest.mark.parametrize("n_dims", CONVOLUTIONS)
+def test_transposed_convolutions_are_listed(n_dims):
+    """In the order of the model, among the others."""
+    model = make_decoder(n_dims)
+    listed = prune.prunable_parameters(model)
+    assert listed == [(model[i], "weight") for i in (0, 2, 5, 7)]
+
+
+def test_dead_channels_of_transposed_convolutions_are_counted():
+    """Inputs come first in the weight; each group has outputs of its own."""
+    model = nn.Sequential(
+        nn.ConvTranspose2d(4, 6, 2, groups=2), nn.ConvTranspose2d(6, 3, 1)
+    )
+    zero(model[0].weight, slice(0, 2), 1)
+    zero(model[0].weight, 3)
+    zero(model[1].weight, [0, 1, 4])
+    zero(model[1].weight, slice(None), 2)
+    report = prune.sparsity_report(model)
+    assert [layer.shape for layer in report.layers] == [(4, 3, 2, 2), (6, 3, 1, 1)]
+    assert [layer.n_dead_outputs for layer in report.layers] == [1, 1]
+    assert [layer.n_dead_inputs for layer in report.layers] == [1, 3]
+    assert [layer.n_zeros for layer in report.layers] == [8 + 12, 9 + 3]
+
+
+def test_single_shot_prunes_transposed_convolutions():
+    """Together with the other layers, and the masks go with the channels."""
+    torch.manual_seed(0)
+    model = make_decoder(2).eval()
+    prune.single_shot(model, 0.6)
+    report = prune.sparsity_report(model)
+    assert report.n_weights == sum(W.numel() for W in model.parameters() if W.ndim > 1)
+    assert all(layer.n_zeros > 0 for layer in report.layers[:3])
+    assert 0.55 < report.fraction_zeros < 0.65
+    smaller, _ = prune.shrink(model, torch.ones(1, 2, 4, 4))
+    assert_same(smaller, model, 2, 2, 4, 4)

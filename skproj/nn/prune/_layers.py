@@ -15,7 +15,8 @@ def prunable_parameters(model, *, exclude=()):
     Parameters
     ----------
     model : torch.nn.Module
-        Any model. Biases and the parameters of other layers are not listed, nor are
+        Any model. Convolutions can be transposed or have groups. Biases and the
+        parameters of other layers are not listed, nor are
         weights that `torch.nn.MultiheadAttention` reads without calling a layer.
     exclude : iterable of str, default=()
         Names of modules, as in `model.named_modules`, to leave out with all that is in
