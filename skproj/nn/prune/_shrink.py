@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from skproj.nn.prune._operations import BATCH_NORMS
 from skproj.nn.prune._sparsity_report import as_text
 from skproj.nn.prune._unit_graph import UnitGraph
-from skproj.nn.prune._units import Mixing, blocks_of
+from skproj.nn.prune._units import Lookup, Mixing, blocks_of
 from skproj.utils._docs import shared_docs
 
 # Largest difference of outputs, relative to the largest; more for half precision.
@@ -241,13 +241,13 @@ def _measure(model, inputs):
 # Removal of units
 
 
-def _take(module, name, kept):
+def _take(module, name, kept, dim=0):
     """Keep some slices of a parameter or buffer, which can be None."""
     tensor = getattr(module, name)
     if tensor is None:
         return
     index = torch.from_numpy(np.flatnonzero(kept)).to(tensor.device)
-    smaller = tensor.detach().index_select(0, index)
+    smaller = tensor.detach().index_select(dim, index)
     if isinstance(tensor, nn.Parameter):
         smaller = nn.Parameter(smaller, requires_grad=tensor.requires_grad)
     setattr(module, name, smaller)
@@ -317,6 +317,12 @@ def _shrink_per_unit(layer, needed):
     module.in_channels = module.groups = int(np.count_nonzero(inputs))
 
 
+def _shrink_lookup(layer, needed):
+    kept = needed[layer.outputs]
+    _take(layer.module, "weight", kept, dim=1)
+    layer.module.embedding_dim = int(np.count_nonzero(kept))
+
+
 def _shape_of_weight(module):
     return () if module.weight is None else tuple(module.weight.shape)
 
@@ -338,6 +344,8 @@ def _shrink_in_place(model, graph):
                 selecting = SelectInputs(module, index, layer.inputs.dim)
                 for path in names[module]:
                     model.set_submodule(path, selecting)
+        elif isinstance(layer, Lookup):
+            _shrink_lookup(layer, needed)
         else:
             _shrink_per_unit(layer, needed)
         after = _shape_of_weight(module)
@@ -440,6 +448,9 @@ def shrink(model, example_inputs):
     that is dead altogether. A transposed convolution does not make a constant of one
     either: only units that are zero go into its bias. Of a grouped convolution, whole
     groups are removed, and from each other group the same number of channels.
+
+    An embedding loses columns that are not read or constant. It keeps its rows, also
+    those of zeros: the indices that the model is called with name them.
 
     Inputs of the model that a first layer does not read are skipped: a module that
     selects the others takes the place of that layer. The smaller layer is its `layer`,

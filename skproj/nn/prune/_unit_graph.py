@@ -30,6 +30,7 @@ from skproj.nn.prune._operations import (
     POOL_NAMES,
 )
 from skproj.nn.prune._units import (
+    Lookup,
     Mixing,
     PerUnit,
     Units,
@@ -84,7 +85,7 @@ class UnitGraph:
 
     The model is in evaluation mode and has gone through
     `torch.fx.passes.shape_prop.ShapeProp`. `layers` has those that can be made smaller,
-    as `Mixing` or `PerUnit`, by name.
+    as `Mixing`, `PerUnit` or `Lookup`, by name.
     """
 
     def __init__(self, traced):
@@ -108,6 +109,7 @@ class UnitGraph:
         """
         roots = self.units.roots()
         mixing = [layer for layer in self.layers.values() if isinstance(layer, Mixing)]
+        makers = [x for x in self.layers.values() if isinstance(x, Mixing | Lookup)]
         needed = np.zeros(len(roots), dtype=bool)
         for units in self._pinned:
             needed[roots[units]] = True
@@ -123,7 +125,7 @@ class UnitGraph:
                 layer.even_out(needed, roots)
             if np.count_nonzero(needed) > before:
                 continue
-            empty = [x for x in mixing if not needed[roots[x.outputs]].any()]
+            empty = [x for x in makers if not needed[roots[x.outputs]].any()]
             if not empty:
                 return needed[roots]
             needed[roots[empty[-1].outputs[0]]] = True
@@ -198,6 +200,8 @@ class UnitGraph:
         shape = self._shape(source)
         if kind is nn.Linear:
             return self._visit_mixing(node, module, len(shape) - 1)
+        if kind is nn.Embedding:
+            return self._visit_embedding(node, module)
         if kind in CONVOLUTIONS:
             if len(shape) != module.weight.ndim:
                 return None
@@ -295,6 +299,18 @@ class UnitGraph:
             ~(used & ~foldable).any(axis=1),
             totals @ np.where(foldable, inputs.constants, 0.0) + bias_of(module),
         )
+
+    def _visit_embedding(self, node, module):
+        if module.max_norm is not None:  # which reads whole rows, and changes them
+            return None
+        self._pin(self._values[node.args[0]])
+        outputs = self.units.new(module.embedding_dim)
+        self.layers[node.target] = Lookup(module, outputs)
+        W = module.weight.detach()
+        known = (W == W[0]).all(dim=0).cpu().numpy()
+        constants = as_float64(W[0])
+        value = Value(outputs, len(self._shape(node)) - 1, known, constants)
+        return value.with_constants(known, constants)
 
     def _visit_depthwise(self, node, module):
         inputs = self._read(node.args[0], 1)

@@ -81,6 +81,14 @@ class Mixing:
 
 
 @dataclass
+class Lookup:
+    """An embedding, which makes units from nothing but numbers of rows."""
+
+    module: nn.Module
+    outputs: np.ndarray
+
+
+@dataclass
 class PerUnit:
     """A layer with weights for each unit: BatchNorm, or a depthwise convolution."""
 
