@@ -129,7 +129,9 @@ GROUPED = {
     "transposed": lambda: make_grouped(nn.ConvTranspose2d, multiplier=1),
     "depthwise": make_depthwise,
     "depthwise, transposed": lambda: make_depthwise(nn.ConvTranspose2d),
-    "first": lambda: nn.Sequential(nn.Conv2d(2, 6, 3, groups=2), nn.Conv2d(6, 2, 1)),
+    "first": lambda: nn.Sequential(
+        nn.ConvTranspose2d(2, 6, 3, groups=2), nn.Conv2d(6, 2, 1)
+    ),
 }
 
 
@@ -237,3 +239,16 @@ def test_single_shot_prunes_transposed_convolutions():
     assert 0.55 < report.fraction_zeros < 0.65
     smaller, _ = prune.shrink(model, torch.ones(1, 2, 4, 4))
     assert_same(smaller, model, 2, 2, 4, 4)
+
+
+@pytest.mark.parametrize("make", GROUPED.values(), ids=GROUPED)
+def test_dead_groups(make):
+    """Something of each layer stays, where all weights are zero."""
+    model = build(make)
+    for W in model.parameters():
+        if W.ndim > 1:
+            zero(W)
+    smaller, report = prune.shrink(model, torch.ones(1, 2, 6, 6).double())
+    assert_same(smaller, model, 2, 2, 6, 6)
+    assert all(W.numel() > 0 for W in smaller.parameters())
+    assert report.after.n_parameters < report.before.n_parameters
