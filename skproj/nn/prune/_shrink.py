@@ -13,8 +13,10 @@ from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn.utils import parametrize, prune
 from torch.utils.flop_counter import FlopCounterMode
 
+from skproj.nn.prune._operations import BATCH_NORMS
 from skproj.nn.prune._sparsity_report import as_text
-from skproj.nn.prune._unit_graph import BATCH_NORMS, Mixing, UnitGraph
+from skproj.nn.prune._unit_graph import UnitGraph
+from skproj.nn.prune._units import Lookup, Mixing, blocks_of
 from skproj.utils._docs import shared_docs
 
 # Largest difference of outputs, relative to the largest; more for half precision.
@@ -251,13 +253,29 @@ def _take(module, name, kept, dim=0):
     setattr(module, name, smaller)
 
 
+def _take_blocks(module, rows, columns):
+    """Keep outputs and inputs of the weight of a layer; groups may become empty."""
+    W, blocks = module.weight, blocks_of(module).detach()
+    masks = (torch.from_numpy(x).to(W.device) for x in (rows, columns))
+    rows, columns = (mask.reshape(len(blocks), -1) for mask in masks)
+    parts = zip(blocks, rows, columns, strict=True)
+    kept = torch.stack([block[r][:, c] for block, r, c in parts if r.any()])
+    if getattr(module, "transposed", False):
+        kept = kept.transpose(1, 2)
+    shape = (kept.shape[0] * kept.shape[1], kept.shape[2], *W.shape[2:])
+    smaller = kept.reshape(shape).contiguous()
+    module.weight = nn.Parameter(smaller, requires_grad=W.requires_grad)
+    if len(blocks) > 1:
+        module.groups = len(kept)
+
+
 def _fold(module, amounts):
     """Add the contributions of removed inputs to the bias, which may be created."""
     if not amounts.any():
         return
     weight = module.weight
     if module.bias is None:
-        zeros = weight.new_zeros(len(weight))
+        zeros = weight.new_zeros(len(amounts))
         module.bias = nn.Parameter(zeros, requires_grad=weight.requires_grad)
     with torch.no_grad():
         bias = module.bias.double().cpu() + torch.from_numpy(amounts)
@@ -271,12 +289,11 @@ def _shrink_mixing(layer, needed):
     folded = layer.totals[:, ~columns] @ layer.inputs.constants[~columns]
     _fold(module, np.where(rows, folded, 0.0))
     given = columns
-    if layer.reads_model_input:
+    if layer.reads_model_input and getattr(module, "groups", 1) == 1:
         read = layer.used[rows].any(axis=0)
         read[0] |= not read.any()
         columns = columns & read
-    _take(module, "weight", rows)
-    _take(module, "weight", columns, dim=1)
+    _take_blocks(module, rows, columns)
     _take(module, "bias", rows)
     sizes = ("in_features", "out_features")
     if not isinstance(module, nn.Linear):
@@ -300,6 +317,12 @@ def _shrink_per_unit(layer, needed):
     module.in_channels = module.groups = int(np.count_nonzero(inputs))
 
 
+def _shrink_lookup(layer, needed):
+    kept = needed[layer.outputs]
+    _take(layer.module, "weight", kept, dim=1)
+    layer.module.embedding_dim = int(np.count_nonzero(kept))
+
+
 def _shape_of_weight(module):
     return () if module.weight is None else tuple(module.weight.shape)
 
@@ -321,6 +344,8 @@ def _shrink_in_place(model, graph):
                 selecting = SelectInputs(module, index, layer.inputs.dim)
                 for path in names[module]:
                     model.set_submodule(path, selecting)
+        elif isinstance(layer, Lookup):
+            _shrink_lookup(layer, needed)
         else:
             _shrink_per_unit(layer, needed)
         after = _shape_of_weight(module)
@@ -406,11 +431,12 @@ def shrink(model, example_inputs):
 
     Notes
     -----
-    Linear layers, convolutions (also depthwise ones), batch normalisations, elementwise
-    activations, dropout, pooling, flattening, sums, products, and concatenations are
-    understood. Units that meet in a sum, as in a residual network, are
-    removed together or not at all. Around everything else, and around layers that
-    are used twice, have hooks, or have shared or complex weights, all units stay.
+    Linear layers, convolutions (also grouped, depthwise or transposed ones),
+    batch normalisations, elementwise activations, dropout, pooling, flattening, sums,
+    products, and concatenations are understood. Units that meet in a sum, as in a
+    residual network, are removed together or not at all. Around everything else, and
+    around layers that are used twice, have hooks, or have shared or complex weights,
+    all units stay.
 
     The outputs are those of evaluation mode, up to rounding; the function compares
     them, to 1e-10 in float64 and 1e-5 in float32, of the largest output or of 1. What a
@@ -419,7 +445,12 @@ def shrink(model, example_inputs):
 
     A convolution pads with zeros after the activation, so that a constant other than
     zero is another number at the border: such units stay, as does one unit of a layer
-    that is dead altogether.
+    that is dead altogether. A transposed convolution does not make a constant of one
+    either: only units that are zero go into its bias. Of a grouped convolution, whole
+    groups are removed, and from each other group the same number of channels.
+
+    An embedding loses columns that are not read or constant. It keeps its rows, also
+    those of zeros: the indices that the model is called with name them.
 
     Inputs of the model that a first layer does not read are skipped: a module that
     selects the others takes the place of that layer. The smaller layer is its `layer`,

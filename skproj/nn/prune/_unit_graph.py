@@ -9,10 +9,10 @@ import copy
 import itertools
 import math
 import operator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.linalg import block_diag
 from torch import nn
 
 from skproj.nn.prune._operations import (
@@ -29,97 +29,20 @@ from skproj.nn.prune._operations import (
     MAX_POOLS,
     POOL_NAMES,
 )
+from skproj.nn.prune._units import (
+    Lookup,
+    Mixing,
+    PerUnit,
+    Units,
+    Value,
+    as_float64,
+    bias_of,
+    blocks_of,
+    stay_constant,
+)
 
 # Value of a node that has no units, and leaves those that it reads as they are.
 NO_UNITS = object()
-
-
-@dataclass
-class Value:
-    """Units of a tensor along `dim`, some of them with known constants."""
-
-    units: np.ndarray
-    dim: int
-    known: np.ndarray
-    constants: np.ndarray
-
-    def with_constants(self, known, constants):
-        """Return the same units with other constants."""
-        return Value(self.units, self.dim, known, np.where(known, constants, 0.0))
-
-
-class Units:
-    """Units by numbers, some of them tied together."""
-
-    def __init__(self):
-        self._parents = []
-
-    def new(self, n):
-        """Return the numbers of `n` more units."""
-        first = len(self._parents)
-        self._parents.extend(range(first, first + n))
-        return np.arange(first, first + n)
-
-    def find(self, unit):
-        """Return the number that stands for all that are tied to a unit."""
-        while self._parents[unit] != unit:
-            self._parents[unit] = self._parents[self._parents[unit]]
-            unit = self._parents[unit]
-        return unit
-
-    def tie(self, units, others):
-        """Tie units together, one by one."""
-        for a, b in zip(units, others, strict=True):
-            self._parents[self.find(b)] = self.find(a)
-
-    def roots(self):
-        """Return the number that stands for each unit, as an array."""
-        return np.array([self.find(unit) for unit in range(len(self._parents))], int)
-
-
-@dataclass
-class Mixing:
-    """A layer whose outputs mix its inputs: Linear, or a convolution of one group."""
-
-    module: nn.Module
-    inputs: Value
-    outputs: np.ndarray
-    used: np.ndarray  # (outputs, inputs): is there a weight
-    totals: np.ndarray  # (outputs, inputs): sum of the weights
-    foldable: np.ndarray  # (inputs,): constants that a bias can stand for
-    reads_model_input: bool
-
-
-@dataclass
-class PerUnit:
-    """A layer with weights for each unit: BatchNorm, or a depthwise convolution."""
-
-    module: nn.Module
-    inputs: np.ndarray
-    outputs: np.ndarray
-
-
-def _as_float64(W):
-    return W.detach().to("cpu", torch.float64).numpy()
-
-
-def _bias(module):
-    return 0.0 if module.bias is None else _as_float64(module.bias)
-
-
-def _is_padded_by_zeros(module):
-    if module.padding_mode != "zeros" or module.padding == "valid":
-        return False
-    if module.padding == "same":
-        return any(size > 1 for size in module.kernel_size)
-    return any(module.padding)
-
-
-def _stay_constant(module, value):
-    """Say which constants a convolution sees everywhere, also at borders."""
-    if _is_padded_by_zeros(module):
-        return value.known & (value.constants == 0.0)
-    return value.known
 
 
 def _has_state(module):
@@ -162,7 +85,7 @@ class UnitGraph:
 
     The model is in evaluation mode and has gone through
     `torch.fx.passes.shape_prop.ShapeProp`. `layers` has those that can be made smaller,
-    as `Mixing` or `PerUnit`, by name.
+    as `Mixing`, `PerUnit` or `Lookup`, by name.
     """
 
     def __init__(self, traced):
@@ -186,6 +109,7 @@ class UnitGraph:
         """
         roots = self.units.roots()
         mixing = [layer for layer in self.layers.values() if isinstance(layer, Mixing)]
+        makers = [x for x in self.layers.values() if isinstance(x, Mixing | Lookup)]
         needed = np.zeros(len(roots), dtype=bool)
         for units in self._pinned:
             needed[roots[units]] = True
@@ -197,7 +121,11 @@ class UnitGraph:
                 needed[roots[layer.inputs.units[columns]]] = True
             if np.count_nonzero(needed) > before:
                 continue
-            empty = [x for x in mixing if not needed[roots[x.outputs]].any()]
+            for layer in mixing:
+                layer.even_out(needed, roots)
+            if np.count_nonzero(needed) > before:
+                continue
+            empty = [x for x in makers if not needed[roots[x.outputs]].any()]
             if not empty:
                 return needed[roots]
             needed[roots[empty[-1].outputs[0]]] = True
@@ -272,14 +200,14 @@ class UnitGraph:
         shape = self._shape(source)
         if kind is nn.Linear:
             return self._visit_mixing(node, module, len(shape) - 1)
+        if kind is nn.Embedding:
+            return self._visit_embedding(node, module)
         if kind in CONVOLUTIONS:
             if len(shape) != module.weight.ndim:
                 return None
-            if module.groups == 1:
-                return self._visit_mixing(node, module, 1)
-            if module.groups == module.in_channels:
+            if module.groups == module.in_channels > 1 and not module.transposed:
                 return self._visit_depthwise(node, module)
-            return None
+            return self._visit_mixing(node, module, 1)
 
         value = self._values[source]
         if value is None:
@@ -351,11 +279,12 @@ class UnitGraph:
     def _visit_mixing(self, node, module, dim):
         (source,) = node.args
         inputs = self._read(source, dim)
-        W = _as_float64(module.weight).reshape(*module.weight.shape[:2], -1)
-        used, totals = W.any(axis=2), W.sum(axis=2)
+        W = as_float64(blocks_of(module))
+        used = block_diag(*W.any(axis=3)).astype(bool)
+        totals = block_diag(*W.sum(axis=3))
         is_linear = type(module) is nn.Linear
-        foldable = inputs.known if is_linear else _stay_constant(module, inputs)
-        outputs = self.units.new(len(W))
+        foldable = inputs.known if is_linear else stay_constant(module, inputs)
+        outputs = self.units.new(len(used))
         self.layers[node.target] = Mixing(
             module,
             inputs,
@@ -368,8 +297,20 @@ class UnitGraph:
         value = Value(outputs, dim, foldable[:0], inputs.constants[:0])
         return value.with_constants(
             ~(used & ~foldable).any(axis=1),
-            totals @ np.where(foldable, inputs.constants, 0.0) + _bias(module),
+            totals @ np.where(foldable, inputs.constants, 0.0) + bias_of(module),
         )
+
+    def _visit_embedding(self, node, module):
+        if module.max_norm is not None:  # which reads whole rows, and changes them
+            return None
+        self._pin(self._values[node.args[0]])
+        outputs = self.units.new(module.embedding_dim)
+        self.layers[node.target] = Lookup(module, outputs)
+        W = module.weight.detach()
+        known = (W == W[0]).all(dim=0).cpu().numpy()
+        constants = as_float64(W[0])
+        value = Value(outputs, len(self._shape(node)) - 1, known, constants)
+        return value.with_constants(known, constants)
 
     def _visit_depthwise(self, node, module):
         inputs = self._read(node.args[0], 1)
@@ -377,26 +318,26 @@ class UnitGraph:
         outputs = Value(
             inputs.units.repeat(n),
             1,
-            _stay_constant(module, inputs).repeat(n),
+            stay_constant(module, inputs).repeat(n),
             inputs.constants.repeat(n),
         )
-        W = _as_float64(module.weight).reshape(module.out_channels, -1)
+        W = as_float64(module.weight).reshape(module.out_channels, -1)
         self.layers[node.target] = PerUnit(module, inputs.units, outputs.units)
         return outputs.with_constants(
             outputs.known | ~W.any(axis=1),
-            W.sum(axis=1) * outputs.constants + _bias(module),
+            W.sum(axis=1) * outputs.constants + bias_of(module),
         )
 
     def _visit_batch_norm(self, node, module, value):
         if value.dim != 1 or module.running_mean is None:
             return None
         self.layers[node.target] = PerUnit(module, value.units, value.units)
-        scale = 1.0 / np.sqrt(_as_float64(module.running_var) + module.eps)
+        scale = 1.0 / np.sqrt(as_float64(module.running_var) + module.eps)
         shift = 0.0
         if module.affine:
-            scale = scale * _as_float64(module.weight)
-            shift = _bias(module)
-        constants = (value.constants - _as_float64(module.running_mean)) * scale + shift
+            scale = scale * as_float64(module.weight)
+            shift = bias_of(module)
+        constants = (value.constants - as_float64(module.running_mean)) * scale + shift
         return value.with_constants(
             value.known | (scale == 0.0), np.where(scale == 0.0, shift, constants)
         )

@@ -5,17 +5,10 @@ import torch
 from scipy.optimize import brentq
 from torch import nn
 
+from skproj.nn.prune._operations import CONVOLUTIONS
 from skproj.projection import projection_hoyer
 
-LAYERS = (
-    nn.Linear,
-    nn.Conv1d,
-    nn.Conv2d,
-    nn.Conv3d,
-    nn.ConvTranspose1d,
-    nn.ConvTranspose2d,
-    nn.ConvTranspose3d,
-)
+LAYERS = (nn.Linear, *CONVOLUTIONS)
 GROUPINGS = ("layer/filters", "layer/inputs", "model/filters", "model/layers")
 TARGETS = ("hoyer", "zeros")
 
