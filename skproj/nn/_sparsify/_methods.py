@@ -37,7 +37,7 @@ def by_balance(magnitudes):
     The score of a weight is its square, divided by a power of the sum of the squares of
     the weights of its layer that are not smaller; see the notes of `sparsify`.
     """
-    squares = magnitudes.double().square_()
+    squares = magnitudes.double().square()
     sums = squares.cumsum(0).clamp_(min=torch.finfo(squares.dtype).tiny)
     return squares.div_(sums.pow_(LAYER_BALANCE)).to(magnitudes.dtype)
 
