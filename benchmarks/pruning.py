@@ -18,7 +18,7 @@ divides the epochs among its trainings, a sixth for each; "l1 search" has all of
 each training. "One shot" prunes the dense network and trains the rest.
 
 Tables. Accuracy on the test data in percent: mean and standard error over the seeds.
-The number of zeros in a column is exact; a cell is empty if a method cannot reach it.
+The number of zeros in a column is exact; an empty cell was not run, or is out of reach.
 The last column has the seconds of a run at the largest share of zeros: the shortest of
 all seeds.
 """
