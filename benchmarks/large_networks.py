@@ -223,7 +223,7 @@ def main():
     titles = [
         f"{name}, {unit}" for name in options.networks for unit in ("s", "memory")
     ]
-    rows = [["", *titles]]
+    rows = [["operation", *titles]]
     for operation in OPERATIONS:
         row = [operation]
         for network in options.networks:

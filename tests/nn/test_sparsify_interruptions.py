@@ -95,6 +95,9 @@ def test_checkpoint_of_another_call(tmp_path):
     for options in ({"target": 0.5}, {"n_epochs": 3}, {"method": "gradual"}):
         with pytest.raises(ValueError, match=f"other values of {next(iter(options))}"):
             run(model, loader, checkpoint=file, **options)
+    other = nn.Sequential(nn.Linear(12, 20), nn.Linear(20, 10), nn.Linear(10, 3))
+    with pytest.raises(ValueError, match="other values of module"):
+        run(other, loader, checkpoint=file)
     assert file.read_bytes() == before
     with pytest.raises(FileNotFoundError, match="checkpoint: there is no folder"):
         run(model, loader, checkpoint=tmp_path / "missing" / "state.pt")
@@ -124,6 +127,49 @@ def test_nothing_is_changed_by_an_error(method, error):
     assert sparse[0].training
     assert not sparse[1].training
     assert all(W.grad is None for W in sparse.parameters())
+
+
+class WrongLength(list):
+    """Says that it has a batch."""
+
+    def __len__(self):
+        """Return 1."""
+        return 1
+
+
+@pytest.mark.parametrize("name", ["folder", "text", "other"])
+def test_unsuitable_file_for_a_checkpoint(name, tmp_path):
+    model, loader = make_problem()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "text").write_text("hello")
+    torch.save({"weight": torch.ones(3)}, tmp_path / "other")
+    message = {
+        "folder": "checkpoint must be a file, got the folder",
+        "text": "checkpoint .*text cannot be read",
+        "other": "checkpoint .*other is another kind of file",
+    }
+    with pytest.raises(ValueError, match=message[name]):
+        run(model, loader, checkpoint=tmp_path / name)
+    file = tmp_path / "without suffix"
+    expected, _ = run(model, loader, checkpoint=file)
+    assert same_state(run(model, loader, checkpoint=file)[0], expected)
+
+
+def test_loader_of_another_length():
+    """More batches than it says are used as well."""
+    model, loader = make_problem()
+    batches = list(loader)
+    _, report = run(model, WrongLength(batches))
+    assert report.after.n_zeros == 376
+    with pytest.raises(ValueError, match="loader must yield a batch, got none in epo"):
+        run(model, WrongLength())
+
+
+def test_gradients_are_switched_on():
+    model, loader = make_problem()
+    expected, _ = run(model, loader)
+    with torch.no_grad():
+        assert same_state(run(model, loader)[0], expected)
 
 
 REFUSALS = {
@@ -156,6 +202,18 @@ REFUSALS = {
         ValueError,
         "ProximalAdam or ProximalSGD for method='l1', got Adam",
     ),
+    "vector": (
+        {"loss": lambda output, target: output[:, 0]},
+        TypeError,
+        r"must return a tensor of one number, got \(20,\)",
+    ),
+    "number": ({"loss": lambda *_: 1.0}, TypeError, "of one number, got 1.0"),
+    "constant": (
+        {"loss": lambda output, target: output.detach().mean()},
+        ValueError,
+        "must return a tensor with a gradient",
+    ),
+    "checkpoint": ({"checkpoint": 3}, TypeError, "checkpoint must be a path or None"),
     "callback": ({"callback": 3}, TypeError, "callback must be callable or None"),
 }
 

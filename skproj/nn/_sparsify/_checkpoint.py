@@ -5,6 +5,8 @@ import torch
 from skproj.nn._sparsify._loop import clone_state
 from skproj.utils._files import new_file
 
+STATE = {"settings", "start", "finished", "current", "history"}
+
 
 class Checkpoint:
     """Trainings that are finished, and the state of the current one.
@@ -42,7 +44,7 @@ class Checkpoint:
         self._path = path
         self._settings = settings
         if path is not None and path.exists():
-            saved = torch.load(path, weights_only=True)
+            saved = _load(path)
             if saved["settings"] != settings:
                 differing = [k for k in settings if saved["settings"][k] != settings[k]]
                 raise ValueError(
@@ -70,5 +72,17 @@ class Checkpoint:
             "current": self.current,
             "history": self.history,
         }
-        with new_file(self._path) as file:
-            torch.save(state, file)
+        with new_file(self._path) as file, file.open("wb") as stream:
+            torch.save(state, stream)
+
+
+def _load(path):
+    try:
+        saved = torch.load(path, weights_only=True)
+    except Exception as error:  # of many kinds, for a file of another program
+        raise ValueError(
+            f"checkpoint {path} cannot be read: take another file."
+        ) from error
+    if not isinstance(saved, dict) or saved.keys() != STATE:
+        raise ValueError(f"checkpoint {path} is another kind of file: take another.")
+    return saved

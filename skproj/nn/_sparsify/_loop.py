@@ -31,6 +31,19 @@ def loss_of(loss, module, batch):
     return loss(module(inputs), target)
 
 
+def _check_loss(loss):
+    """Refuse what has no gradient."""
+    if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
+        got = tuple(loss.shape) if isinstance(loss, torch.Tensor) else loss
+        raise TypeError(
+            f"loss or step must return a tensor of one number, got {got!r}."
+        )
+    if not loss.requires_grad:
+        raise ValueError(
+            "loss or step must return a tensor with a gradient, got one without."
+        )
+
+
 def clone_state(module):
     """Copy the parameters and buffers of a module."""
     return {name: tensor.clone() for name, tensor in module.state_dict().items()}
@@ -137,16 +150,20 @@ class Trainer:
 
     def _train_epoch(self, epoch, method, optimizer, first_rates):
         device = next(self._module.parameters()).device
-        n_batches, total = len(self._loader), 0.0
-        for i, batch in enumerate(self._loader):
-            step = epoch * n_batches + i
+        n_batches, n_done, total = len(self._loader), 0, 0.0
+        for batch in self._loader:
+            # A loader that yields more than its length does not end later.
+            step = epoch * n_batches + min(n_done, n_batches - 1)
+            n_done += 1
             n_steps = self._n_epochs * n_batches
             for group, rate in zip(optimizer.param_groups, first_rates, strict=True):
                 group["lr"] = rate * learning_rate_factor(step, n_steps)
             method.before_forward(step / n_steps)
             optimizer.zero_grad()
-            loss = self._step(self._module, to_device(batch, device))
-            loss.backward()
+            with torch.enable_grad():
+                loss = self._step(self._module, to_device(batch, device))
+                _check_loss(loss)
+                loss.backward()
             value = float(loss.detach())
             if not math.isfinite(value):
                 raise DivergedError(
@@ -157,9 +174,13 @@ class Trainer:
             method.before_update(step / n_steps)
             optimizer.step()
             method.after_update((step + 1) / n_steps)
+        if n_done == 0:
+            raise ValueError(
+                f"loader must yield a batch, got none in epoch {epoch + 1}."
+            )
         done = (epoch + 1) / self._n_epochs
         method.after_epoch(done)
-        self._record(epoch + 1, total / n_batches, method, done)
+        self._record(epoch + 1, total / n_done, method, done)
 
     def _record(self, epoch, loss, method, done):
         method.before_forward(done)

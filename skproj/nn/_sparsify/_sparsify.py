@@ -1,8 +1,8 @@
 """Training of a network to a prescribed share of zeros."""
 
 import numbers
-from collections.abc import Iterable, Sized
 from functools import partial
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -293,6 +293,7 @@ def sparsify(
         "method": method,
         "n_epochs": n_epochs,
         "target": [[block.name, block.size, block.n_kept] for block in blocks],
+        "module": [[name, list(W.shape)] for name, W in module.state_dict().items()],
     }
     start = {"module": clone_state(module), "random": random_state(loader)}
     saved = Checkpoint(_check_path(checkpoint), settings, start)
@@ -339,12 +340,14 @@ def check_step(loss, step, loader):
         step = partial(loss_of, loss)
     elif not callable(step):
         raise TypeError(f"step must be callable or None, got {step!r}.")
-    if not isinstance(loader, Iterable) or not isinstance(loader, Sized):
+    try:
+        n_batches = len(loader)
+    except TypeError:
         raise TypeError(
             "loader must be an iterable of batches with a length, got "
-            f"{type(loader).__name__} instead."
-        )
-    if len(loader) == 0:
+            f"{type(loader).__name__} without one."
+        ) from None
+    if n_batches == 0:
         raise ValueError("loader must have a batch, got none.")
     return step
 
@@ -373,7 +376,11 @@ def _check_optimizer(optimizer, module, *, proximal):
 def _check_path(checkpoint):
     if checkpoint is None:
         return None
+    if not isinstance(checkpoint, str | PathLike):
+        raise TypeError(f"checkpoint must be a path or None, got {checkpoint!r}.")
     path = Path(checkpoint)
+    if path.is_dir():
+        raise ValueError(f"checkpoint must be a file, got the folder {path}.")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"checkpoint: there is no folder {path.parent}.")
     return path
