@@ -31,6 +31,36 @@ def test_end_by_callback(method, last_epoch):
     assert not same_state(sparse, model)
 
 
+@each_method
+def test_end_by_callback_with_a_checkpoint(method, tmp_path):
+    """What was ended stays ended, with the same result."""
+    model, loader = make_problem()
+    options = {"method": method, "checkpoint": tmp_path / "state.pt"}
+    sparse, report = run(model, loader, callback=lambda row: True, **options)
+    again, other = run(model, loader, **options)
+    assert same_state(again, sparse)
+    assert other.history["epoch"].tolist() == report.history["epoch"].tolist() == [1]
+    assert other.l1 == report.l1
+
+
+def test_buffers_that_are_not_saved_are_restored():
+    model, loader = make_problem()
+    layer = model[0][1]
+    layer.register_buffer("n_calls", torch.zeros(()), persistent=False)
+
+    def count(layer, inputs):
+        layer.n_calls.add_(1)
+
+    layer.register_forward_pre_hook(count)
+
+    def fail(row):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sparsify(model, F.cross_entropy, loader, target=0.8, callback=fail)
+    assert layer.n_calls == 0
+
+
 def interrupt_at(training, epoch):
     def callback(row):
         if (row["training"], row["epoch"]) == (training, epoch):
@@ -173,7 +203,7 @@ def test_gradients_are_switched_on():
 
 
 REFUSALS = {
-    "module": ({"module": 3}, TypeError, "model must be a torch.nn.Module"),
+    "module": ({"module": 3}, TypeError, "module must be a torch.nn.Module"),
     "no_weights": ({"module": nn.ReLU()}, ValueError, "no weight to prune in the mod"),
     "loss": ({"loss": None}, TypeError, "loss must be callable unless step"),
     "step": ({"step": 3}, TypeError, "step must be callable or None, got 3"),
@@ -184,6 +214,8 @@ REFUSALS = {
     "negative": ({"target": -0.1}, ValueError, "target must not be negative"),
     "nan": ({"target": float("nan")}, ValueError, "target must not be negative"),
     "text": ({"target": "much"}, TypeError, "target must be a number, got 'much'"),
+    "digits": ({"target": "0.5"}, TypeError, "target must be a number, got '0.5'"),
+    "bool": ({"target": True}, TypeError, "target must be a number, got True"),
     "empty": ({"target": {}}, ValueError, "target must not be empty"),
     "unknown": ({"target": {"9": 0.5}}, ValueError, "names of modules, got '9'"),
     "overlap": ({"target": {"1": 0.5, "1.0": 0.5}}, ValueError, "share a weight"),

@@ -85,7 +85,7 @@ def _rank(weight):
     magnitudes = weight.detach().abs().flatten()
     if magnitudes.dtype != torch.float64:
         magnitudes = magnitudes.float()
-    if magnitudes.is_cuda:
+    if magnitudes.device.type != "cpu":
         return magnitudes.sort(descending=True).values
     # NumPy sorts several times as fast on a CPU.
     return torch.from_numpy(np.sort(magnitudes.numpy())[::-1].copy())
@@ -93,6 +93,10 @@ def _rank(weight):
 
 def split_network(module, values, layers, argument):
     """Return `split_weights` of all weights, with a weight that layers share once."""
+    if not isinstance(module, torch.nn.Module):
+        raise TypeError(
+            f"module must be a torch.nn.Module, got {type(module).__name__} instead."
+        )
     weights = [(layer, kind) for _, layer, kind in named_weights(module)]
     parts = []
     for name, value, pairs in split_weights(module, weights, values, layers, argument):

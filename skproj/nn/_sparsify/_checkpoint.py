@@ -5,7 +5,7 @@ import torch
 from skproj.nn._sparsify._loop import clone_state
 from skproj.utils._files import new_file
 
-STATE = {"settings", "start", "finished", "current", "history"}
+STATE = {"settings", "start", "finished", "current", "history", "is_stopped"}
 
 
 class Checkpoint:
@@ -31,6 +31,8 @@ class Checkpoint:
         A row for each epoch.
     start : dict
         That of the call that wrote the file.
+    is_stopped : bool
+        Whether a callback has ended the training.
 
     Raises
     ------
@@ -41,6 +43,7 @@ class Checkpoint:
     def __init__(self, path, settings, start):
         self.start = start
         self.finished, self.current, self.history = [], None, []
+        self.is_stopped = False
         self._path = path
         self._settings = settings
         if path is not None and path.exists():
@@ -53,6 +56,7 @@ class Checkpoint:
                 )
             self.finished, self.current = saved["finished"], saved["current"]
             self.history, self.start = saved["history"], saved["start"]
+            self.is_stopped = saved["is_stopped"]
 
     def finish_training(self, module):
         """Add the network to those of the finished trainings."""
@@ -71,6 +75,7 @@ class Checkpoint:
             "finished": self.finished,
             "current": self.current,
             "history": self.history,
+            "is_stopped": self.is_stopped,
         }
         with new_file(self._path) as file, file.open("wb") as stream:
             torch.save(state, stream)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
-from skproj.nn._sparsify._loop import clone_state, to_device
+from skproj.nn._sparsify._loop import clone_state, restore_state, to_device
 from skproj.nn._sparsify._methods import FixedZeros, L1Penalty
 from skproj.nn._training._l1_search import search_l1_weight
 from skproj.nn._training._l1_training import (
@@ -52,7 +52,7 @@ def reach_by_l1(module, blocks, trainer, gradients, *, max_iter):
     shape = () if is_single else (len(blocks),)
 
     def train(alpha):
-        module.load_state_dict(start)
+        restore_state(module, start)
         trainer.run(L1Penalty(blocks, np.broadcast_to(alpha, len(blocks)).tolist()))
         return clone_state(module)
 
@@ -74,7 +74,7 @@ def reach_by_l1(module, blocks, trainer, gradients, *, max_iter):
         max_iter=max_iter,
         callback=lambda *_: trainer.is_stopped,
     )
-    module.load_state_dict(found.model)
+    restore_state(module, found.model)
     if not found.converged and not trainer.is_stopped:
         warnings.warn(
             f"The search for the l1 weight ended after {found.n_iter} trainings with "

@@ -45,8 +45,20 @@ def _check_loss(loss):
 
 
 def clone_state(module):
-    """Copy the parameters and buffers of a module."""
-    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    """Copy the parameters and buffers of a module, also those that are not saved."""
+    return {name: tensor.clone() for name, tensor in _named_tensors(module).items()}
+
+
+@torch.no_grad()
+def restore_state(module, state):
+    """Give a module the parameters and buffers of `clone_state`."""
+    for name, tensor in _named_tensors(module).items():
+        tensor.copy_(state[name])
+
+
+def _named_tensors(module):
+    tensors = dict(module.named_parameters()) | dict(module.named_buffers())
+    return {name: tensor.detach() for name, tensor in tensors.items()}
 
 
 def random_state(loader):
@@ -93,15 +105,12 @@ class Trainer:
     history : list of dict
         A row for each epoch: `training` and `epoch`, counted from 1, the mean `loss`
         and the number of weights that are not zero, `n_nonzero`.
-    is_stopped : bool
-        Whether it has.
     """
 
     def __init__(
         self, module, step, make_optimizer, loader, n_epochs, checkpoint, callback
     ):
         self.history = checkpoint.history
-        self.is_stopped = False
         self._module = module
         self._step = step
         self._loader = loader
@@ -112,12 +121,17 @@ class Trainer:
         self._n_trainings = 0
         self._random_state = random_state(loader)
 
+    @property
+    def is_stopped(self):
+        """Whether the callback has ended the training, now or before a resumption."""
+        return self._checkpoint.is_stopped
+
     def run(self, method):
         """Train with a method of `_methods`; each time with the same random numbers."""
         self._n_trainings += 1
         saved = self._checkpoint
         if self._n_trainings <= len(saved.finished):
-            self._module.load_state_dict(saved.finished[self._n_trainings - 1])
+            restore_state(self._module, saved.finished[self._n_trainings - 1])
             return
         set_random_state(self._random_state, self._loader)
         parameters = [W for W in self._module.parameters() if W.requires_grad]
@@ -130,7 +144,7 @@ class Trainer:
             self._train_epoch(epoch, method, optimizer, first_rates)
             saved.current = {
                 "n_done": epoch + 1,
-                "module": self._module.state_dict(),
+                "module": _named_tensors(self._module),
                 "optimizer": optimizer.state_dict(),
                 "method": method.state_dict(),
                 "random": random_state(self._loader),
@@ -142,7 +156,7 @@ class Trainer:
     def _resume(self, method, optimizer):
         """Go on from the checkpoint; return the number of epochs that are done."""
         current = self._checkpoint.current
-        self._module.load_state_dict(current["module"])
+        restore_state(self._module, current["module"])
         optimizer.load_state_dict(current["optimizer"])
         method.load_state_dict(current["method"])
         set_random_state(current["random"], self._loader)
@@ -192,5 +206,5 @@ class Trainer:
         }
         self.history.append(row)
         if self._callback(dict(row)):
-            self.is_stopped = True
+            self._checkpoint.is_stopped = True
         method.before_update(done)

@@ -46,7 +46,7 @@ def check_l1_optimality(module, loss, loader, *, l1, layers=None, step=None):
         names as in `module.named_modules`; ``SparsifyReport.l1`` is one.
     layers : iterable of str, default=None
         Names of layers or parts of the network to which a single `l1` applies. None
-        takes all of `skproj.nn.prune.prunable_parameters`.
+        takes all that `skproj.nn.prune.sparsity_report` lists.
     {step}
 
     Returns

@@ -17,6 +17,7 @@ from skproj.nn._sparsify._loop import (
     clone_state,
     loss_of,
     random_state,
+    restore_state,
     set_random_state,
 )
 from skproj.nn._sparsify._methods import (
@@ -164,7 +165,7 @@ def sparsify(
         names as in `module.named_modules`; others are not pruned.
     layers : iterable of str, default=None
         Names of layers or parts of the network to which a single `target` applies. None
-        takes all of `skproj.nn.prune.prunable_parameters`.
+        takes all that `skproj.nn.prune.sparsity_report` lists.
     method : {"auto", "projected", "gradual", "hoyer", "l1"}, default="auto"
         How the weights become zero:
 
@@ -293,7 +294,7 @@ def sparsify(
         "method": method,
         "n_epochs": n_epochs,
         "target": [[block.name, block.size, block.n_kept] for block in blocks],
-        "module": [[name, list(W.shape)] for name, W in module.state_dict().items()],
+        "module": [[name, list(W.shape)] for name, W in module.named_parameters()],
     }
     start = {"module": clone_state(module), "random": random_state(loader)}
     saved = Checkpoint(_check_path(checkpoint), settings, start)
@@ -302,7 +303,7 @@ def sparsify(
 
     alphas = None
     try:
-        module.load_state_dict(saved.start["module"])
+        restore_state(module, saved.start["module"])
         set_random_state(saved.start["random"], loader)
         before = sparsity_report(module)
         options = (loader, n_epochs, saved, report_epoch)
@@ -316,7 +317,7 @@ def sparsify(
             trainer = Trainer(module, step, make_optimizer, *options)
             trainer.run(METHODS[method](blocks))
     except BaseException:
-        module.load_state_dict(start["module"])
+        restore_state(module, start["module"])
         raise
     finally:
         module.zero_grad()

@@ -1,5 +1,6 @@
 """Layers of a model whose weights can be pruned."""
 
+import numbers
 from collections.abc import Iterable, Mapping
 
 from torch import nn
@@ -172,10 +173,8 @@ def _check_names(layers):
 
 
 def _check_value(value, argument):
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{argument} must be a number, got {value!r}.") from None
-    if not number >= 0.0:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{argument} must be a number, got {value!r}.")
+    if not value >= 0.0:
         raise ValueError(f"{argument} must not be negative, got {value!r}.")
-    return number
+    return float(value)
