@@ -72,6 +72,11 @@ FIT_DOCS = {
 }
 
 
+def _add_weights(state):
+    """Add the parameters that states of the first version have not."""
+    return {"weights_W": None, "weights_H": None, **state}
+
+
 @shared_docs()
 class GroupSparseNMF(
     VersionedState,
@@ -221,6 +226,7 @@ class GroupSparseNMF(
         "tol": [Interval(numbers.Real, 0, None, closed="left")],
         "random_state": ["random_state"],
     }
+    _state_migrations = (_add_weights,)
     _fitted_attributes = (
         (
             "components_",
