@@ -8,7 +8,8 @@ from skproj.nn._autoencoder import (
 from skproj.nn._autoencoder_cv import SparseSupervisedAutoencoderCV
 from skproj.nn._mlp import SparseMLPClassifier, SparseMLPRegressor
 from skproj.nn._sparsify._optimality import check_l1_optimality
-from skproj.nn._sparsify._sparsify import SparsifyReport, sparsify
+from skproj.nn._sparsify._report import SparsifyReport
+from skproj.nn._sparsify._sparsify import sparsify
 from skproj.nn._training._l1_search import find_l1_weight
 from skproj.nn.optim import (
     BallConstraint,

@@ -6,7 +6,7 @@ import torch
 
 from skproj.nn._sparsify._blocks import split_network
 from skproj.nn._sparsify._loop import to_device
-from skproj.nn._sparsify._sparsify import DOCS, check_step
+from skproj.nn._sparsify._run import DOCS, check_step
 from skproj.nn._training._optimizers import Penalty
 from skproj.nn.prune._weight_groups import pruned_or_plain
 from skproj.utils._docs import shared_docs

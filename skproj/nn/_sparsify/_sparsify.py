@@ -2,32 +2,23 @@
 
 import numbers
 from functools import partial
-from os import PathLike
-from pathlib import Path
 
-import numpy as np
-import torch
 from sklearn.utils import check_scalar
 
 from skproj.nn._sparsify._blocks import make_blocks
-from skproj.nn._sparsify._checkpoint import Checkpoint
 from skproj.nn._sparsify._l1 import gradients_at_random_weights, reach_by_l1
-from skproj.nn._sparsify._loop import (
-    Trainer,
-    clone_state,
-    loss_of,
-    random_state,
-    restore_state,
-    set_random_state,
-)
 from skproj.nn._sparsify._methods import (
     GradualMagnitude,
     InducedHoyer,
     ProjectedTraining,
 )
+from skproj.nn._sparsify._run import (
+    DOCS,
+    check_optimizer,
+    check_step,
+    run_trainings,
+)
 from skproj.nn._training._l1_training import least_eps
-from skproj.nn.optim import ProximalAdam, ProximalSGD
-from skproj.nn.prune._sparsity_report import sparsity_report
 from skproj.utils._choices import check_choice
 from skproj.utils._docs import shared_docs
 
@@ -37,98 +28,6 @@ METHODS = {
     "hoyer": InducedHoyer,
 }
 AUTO = "projected"
-PROXIMAL_OPTIMIZERS = (ProximalAdam, ProximalSGD)
-
-LEARNING_RATE = 3e-3
-
-DOCS = {
-    "data": """
-        loss : callable
-            ``loss(module(inputs), target)`` is the mean loss of a batch, for instance
-            `torch.nn.functional.cross_entropy`. Not used, and may be None, if `step` is
-            given.
-        loader : iterable of pair (inputs, target)
-            The batches of an epoch, with a length: a `torch.utils.data.DataLoader`, or
-            a list. Tensors are moved to the device of the module.
-    """,
-    "step": """
-        step : callable, default=None
-            ``step(module, batch)`` returns the loss of a batch of any form. None calls
-            the module and `loss`.
-    """,
-    "layers": """
-        layers : iterable of str, default=None
-            Names, as in `module.named_modules`, of the layers, or of parts of the
-            network with all layers in them, to which `{number}` applies. None takes all
-            of `skproj.nn.prune.prunable_parameters`.
-    """,
-}
-
-
-@shared_docs()
-class SparsifyReport:
-    """Result of `sparsify`: `print` shows the zeros before and after.
-
-    Parameters
-    ----------
-    before, after : SparsityReport
-        Zeros of each layer.
-    method : str
-        The method that was used.
-    history : dict of str to ndarray
-        Table of the epochs.
-    l1 : float, dict of str to float, or None
-        The l1 weight that was found.
-
-    Attributes
-    ----------
-    before, after : SparsityReport
-        Zeros of each layer, before and after the training.
-    method : str
-        The method that was used: that which "auto" stands for.
-    history : dict of str to ndarray of shape (n_epochs_in_total,)
-        The number of the `training` and its `epoch`, both counted from 1, the mean
-        `loss`, and the number of weights that are not zero, `n_nonzero`, of each epoch.
-    l1 : float, dict of str to float, or None
-        The l1 weight, or that of each part of the network with a target; None if
-        `method` is not "l1".
-    n_trainings : int
-        How often the network was trained for all epochs.
-
-    See Also
-    --------
-    sparsify : Makes one.
-
-    {l1_training_reference}
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skproj.nn import sparsify
-    >>> X, y = torch.eye(4), torch.arange(4)
-    >>> model = torch.nn.Linear(4, 4)
-    >>> loss = torch.nn.functional.cross_entropy
-    >>> report = sparsify(model, loss, [(X, y)], target=0.75)
-    >>> report.n_trainings, report.after.n_zeros
-    (1, 12)
-    """
-
-    def __init__(self, before, after, method, history, l1=None):
-        self.before = before
-        self.after = after
-        self.method = method
-        self.history = history
-        self.l1 = l1
-        self.n_trainings = int(history["training"].max(initial=0))
-
-    def __str__(self):
-        return f"before\n{self.before}\n\nafter\n{self.after}"
-
-    def __repr__(self):
-        return (
-            f"<{type(self).__name__}: {self.after.n_zeros} of {self.after.n_weights} "
-            f"weights are zero, {self.before.n_zeros} before>"
-        )
 
 
 @shared_docs(**DOCS)
@@ -191,16 +90,7 @@ def sparsify(
     {step}
     max_iter : int, default=8
         Largest number of trainings of the search with "l1".
-    callback : callable, default=None
-        Called after each epoch with a dict of `training`, `epoch`, `loss` and
-        `n_nonzero`; the weights are the sparse ones meanwhile. If it returns True,
-        training ends, and the smallest weights beyond the target are removed.
-    checkpoint : str or pathlib.Path, default=None
-        File that is written after each epoch. If it is there, training goes on from it,
-        with the same result as without interruption, as long as the batches depend on
-        nothing but PyTorch's global generator or that of the loader.
-    verbose : bool, default=False
-        Whether to print a line for each epoch.
+    {session}
 
     Returns
     -------
@@ -288,123 +178,34 @@ def sparsify(
     method = AUTO if method == "auto" else method
     blocks = make_blocks(module, target, layers)
     step = check_step(loss, step, loader)
-    check_scalar(n_epochs, "n_epochs", numbers.Integral, min_val=1)
     check_scalar(max_iter, "max_iter", numbers.Integral, min_val=1)
+    make_optimizer = check_optimizer(optimizer, module, proximal=method == "l1")
+
+    def train(make_trainer):
+        if method != "l1":
+            return make_trainer(make_optimizer).run(METHODS[method](blocks))
+        gradients = gradients_at_random_weights(module, blocks, step, loader)
+        make = make_optimizer
+        if optimizer is None:
+            make = partial(make, eps=least_eps(gradients))
+        trainer = make_trainer(make)
+        alphas = reach_by_l1(module, blocks, trainer, gradients, max_iter=max_iter)
+        if blocks[0].name == "":
+            return alphas[0]
+        return {block.name: alpha for block, alpha in zip(blocks, alphas, strict=True)}
+
     settings = {
         "method": method,
-        "n_epochs": n_epochs,
         "target": [[block.name, block.size, block.n_kept] for block in blocks],
-        "module": [[name, list(W.shape)] for name, W in module.named_parameters()],
     }
-    start = {"module": clone_state(module), "random": random_state(loader)}
-    saved = Checkpoint(_check_path(checkpoint), settings, start)
-    make_optimizer = _check_optimizer(optimizer, module, proximal=method == "l1")
-    report_epoch = _reporter(callback, n_epochs, verbose)
-
-    alphas = None
-    try:
-        restore_state(module, saved.start["module"])
-        set_random_state(saved.start["random"], loader)
-        before = sparsity_report(module)
-        options = (loader, n_epochs, saved, report_epoch)
-        if method == "l1":
-            gradients = gradients_at_random_weights(module, blocks, step, loader)
-            if optimizer is None:
-                make_optimizer = partial(make_optimizer, eps=least_eps(gradients))
-            trainer = Trainer(module, step, make_optimizer, *options)
-            alphas = reach_by_l1(module, blocks, trainer, gradients, max_iter=max_iter)
-        else:
-            trainer = Trainer(module, step, make_optimizer, *options)
-            trainer.run(METHODS[method](blocks))
-    except BaseException:
-        restore_state(module, start["module"])
-        raise
-    finally:
-        module.zero_grad()
-    history = trainer.history
-    return SparsifyReport(
-        before,
-        sparsity_report(module),
-        method,
-        {name: np.array([row[name] for row in history]) for name in history[0]},
-        _named(alphas, blocks),
+    return run_trainings(
+        module,
+        loader,
+        step,
+        train,
+        settings=settings,
+        n_epochs=n_epochs,
+        callback=callback,
+        checkpoint=checkpoint,
+        verbose=verbose,
     )
-
-
-def check_step(loss, step, loader):
-    """Return the function that computes the loss of a batch."""
-    if step is None:
-        if not callable(loss):
-            raise TypeError(
-                f"loss must be callable unless step is given, got {loss!r}."
-            )
-        step = partial(loss_of, loss)
-    elif not callable(step):
-        raise TypeError(f"step must be callable or None, got {step!r}.")
-    try:
-        n_batches = len(loader)
-    except TypeError:
-        raise TypeError(
-            "loader must be an iterable of batches with a length, got "
-            f"{type(loader).__name__} without one."
-        ) from None
-    if n_batches == 0:
-        raise ValueError("loader must have a batch, got none.")
-    return step
-
-
-def _check_optimizer(optimizer, module, *, proximal):
-    """Return a function that makes optimizers, after a try."""
-    if optimizer is None:
-        kind = ProximalAdam if proximal else torch.optim.Adam
-        return partial(kind, lr=LEARNING_RATE)
-    made = callable(optimizer) and optimizer(
-        [W for W in module.parameters() if W.requires_grad]
-    )
-    if not isinstance(made, torch.optim.Optimizer):
-        raise TypeError(
-            "optimizer must make an optimizer from parameters, such as "
-            f"functools.partial(torch.optim.SGD, lr=0.1), got {optimizer!r}."
-        )
-    if proximal and not isinstance(made, PROXIMAL_OPTIMIZERS):
-        raise ValueError(
-            "optimizer must make a ProximalAdam or ProximalSGD for method='l1', "
-            f"got {type(made).__name__}."
-        )
-    return optimizer
-
-
-def _check_path(checkpoint):
-    if checkpoint is None:
-        return None
-    if not isinstance(checkpoint, str | PathLike):
-        raise TypeError(f"checkpoint must be a path or None, got {checkpoint!r}.")
-    path = Path(checkpoint)
-    if path.is_dir():
-        raise ValueError(f"checkpoint must be a file, got the folder {path}.")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"checkpoint: there is no folder {path.parent}.")
-    return path
-
-
-def _reporter(callback, n_epochs, verbose):
-    """Return what is called after each epoch."""
-    if callback is not None and not callable(callback):
-        raise TypeError(f"callback must be callable or None, got {callback!r}.")
-
-    def report(row):
-        if verbose:
-            print(
-                f"Training {row['training']}, epoch {row['epoch']} of {n_epochs}, "
-                f"loss {row['loss']:.6f}, {row['n_nonzero']} nonzero weights"
-            )
-        return callback is not None and callback(row)
-
-    return report
-
-
-def _named(alphas, blocks):
-    """Return the l1 weight of a network, or those of its parts by their names."""
-    if alphas is None or blocks[0].name == "":
-        return alphas and alphas[0]
-    return {block.name: alpha for block, alpha in zip(blocks, alphas, strict=True)}
