@@ -10,6 +10,7 @@ from skproj.nn._mlp import SparseMLPClassifier, SparseMLPRegressor
 from skproj.nn._sparsify._optimality import check_l1_optimality
 from skproj.nn._sparsify._report import SparsifyReport
 from skproj.nn._sparsify._sparsify import sparsify
+from skproj.nn._sparsify._sparsify_units import sparsify_units
 from skproj.nn._training._l1_search import find_l1_weight
 from skproj.nn.optim import (
     BallConstraint,
@@ -34,4 +35,5 @@ __all__ = [
     "prune",
     "register_projection",
     "sparsify",
+    "sparsify_units",
 ]

@@ -4,12 +4,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch.nn.utils import parametrize
 
 from skproj.nn._training._l1_training import masks_of_largest
 from skproj.nn.prune._layers import named_weights, split_weights
 from skproj.nn.prune._weight_groups import (
     group_by_parameter,
-    is_masked,
     pruned_or_plain,
 )
 
@@ -119,14 +119,32 @@ def make_blocks(module, target, layers=None):
     return blocks
 
 
+def all_weights(module):
+    """Return all weights of a network as a list of one block, for counts."""
+    pairs = [(layer, kind) for _, layer, kind in named_weights(module)]
+    unique = [first for first, *_ in group_by_parameter(pairs)]
+    weights = [pruned_or_plain(*pair) for pair in unique]
+    size = sum(W.numel() for W in weights)
+    return [Block("", [layer for layer, _ in unique], weights, size)]
+
+
+def check_plain(layer, name):
+    """Refuse a parameter that is masked or parametrized."""
+    if name in layer._parameters or getattr(layer, name, None) is None:
+        return
+    kind, way = type(layer).__name__, "prune.remove"
+    if parametrize.is_parametrized(layer, name):
+        way = "parametrize.remove_parametrizations"
+    raise ValueError(
+        f"module must have plain parameters, but {name} of a {kind} is computed from "
+        f"others: call torch.nn.utils.{way} first."
+    )
+
+
 def _check_weight(layer, name):
     """Refuse a weight that cannot be trained to zeros."""
     kind = type(layer).__name__
-    if is_masked(layer, name):
-        raise ValueError(
-            f"module must have plain weights, but a {kind} is masked: call "
-            "torch.nn.utils.prune.remove first."
-        )
+    check_plain(layer, name)
     weight = pruned_or_plain(layer, name)
     if not weight.requires_grad:
         raise ValueError(

@@ -110,18 +110,15 @@ class FixedZeros:
             weight.mul_(mask)
 
 
-class _Thresholds(FixedZeros):
-    """A method with thresholds that leave fewer and fewer weights."""
+class _Ramp(FixedZeros):
+    """A method that decides anew now and then what is removed."""
 
-    # Share of the training at which the wanted number is left.
-    ramp_end = fixed_from = 0.67
-    _own_state = ("_n_steps", "_last", "_thresholds")
+    _own_state = ("_n_steps", "_last")
 
     def __init__(self, blocks):
         super().__init__(blocks)
         self._n_steps = 0
         self._last = -math.inf
-        self._thresholds = None
 
     def state_dict(self):
         """Return what another instance needs to go on."""
@@ -134,17 +131,35 @@ class _Thresholds(FixedZeros):
         for name in self._own_state:
             setattr(self, name, state[name])
 
+    def _is_due(self, done):
+        """Count a step, and say whether to decide anew."""
+        is_due = self._n_steps % INTERVAL == 0 or done - self._last >= LARGEST_SHARE
+        self._n_steps += 1
+        if is_due:
+            self._last = done
+        return is_due
+
+
+class _Thresholds(_Ramp):
+    """A method with thresholds that leave fewer and fewer weights."""
+
+    # Share of the training at which the wanted number is left.
+    ramp_end = fixed_from = 0.67
+    _own_state = (*_Ramp._own_state, "_thresholds")
+
+    def __init__(self, blocks):
+        super().__init__(blocks)
+        self._thresholds = None
+
     def _remove_smallest(self, done):
         """Set the weights to zero that do not exceed the thresholds."""
-        if self._n_steps % INTERVAL == 0 or done - self._last >= LARGEST_SHARE:
-            self._last = done
+        if self._is_due(done):
             share = cubic(done / self.ramp_end)
             self._thresholds = [
                 threshold
                 for block in self.blocks
                 for threshold in block.thresholds(share, self.score)
             ]
-        self._n_steps += 1
         for weight, threshold in zip(self._weights(), self._thresholds, strict=True):
             weight.mul_(weight.abs() > threshold)
 
@@ -192,6 +207,46 @@ class ProjectedTraining(_Thresholds):
             for weight, before in zip(self._weights(), self._unprojected, strict=True):
                 weight.copy_(before)
             self._unprojected = None
+
+
+class GradualUnits(_Ramp):
+    """Remove neurons and channels little by little; they do not return.
+
+    Parameters
+    ----------
+    blocks : list of Block
+        The weights to count.
+    work : UnitWork
+    share : float
+        Share of the multiplications that is left in the end.
+    """
+
+    ramp_end = 0.5
+    _own_state = (*_Ramp._own_state, "_kept")
+
+    def __init__(self, blocks, work, share):
+        super().__init__(blocks)
+        self._work = work
+        self._share = share
+        self._kept = torch.ones(len(work.is_free), dtype=torch.bool)
+
+    def before_forward(self, done):
+        """Leave the weights as they are."""
+
+    def after_update(self, done):
+        """Remove units now and then, and keep those from being read."""
+        if self._is_due(done):
+            self._remove(cubic(done / self.ramp_end))
+        self._work.stop_reading(self._kept)
+
+    def finish(self):
+        """Remove units until no more than the share is left, and all their weights."""
+        self._remove(1.0)
+        self._work.erase(self._kept)
+
+    def _remove(self, share):
+        left = 1.0 - share * (1.0 - self._share)
+        self._kept = torch.from_numpy(self._work.keep(left, self._kept.numpy()))
 
 
 class InducedHoyer(FixedZeros):

@@ -126,7 +126,7 @@ def split_weights(model, weights, values, layers, argument):
         Names, which are empty for a single value, values, and weights.
     """
     if not isinstance(values, Mapping):
-        names = [""] if layers is None else _check_names(layers)
+        names = [""] if layers is None else check_names(layers)
         requested = {"": (values, "layers", names)}
     elif layers is None:
         requested = {name: (value, argument, [name]) for name, value in values.items()}
@@ -149,12 +149,8 @@ def split_weights(model, weights, values, layers, argument):
 
 def _weights_in(model, weights, names, argument):
     """List the weights of named modules and all modules in them."""
-    modules = dict(model.named_modules())
     pairs = []
-    for name in names:
-        if not isinstance(name, str) or name not in modules:
-            raise ValueError(f"{argument} must have names of modules, got {name!r}.")
-        inside = set(modules[name].modules())
+    for name, inside in modules_in(model, names, argument).items():
         found = [pair for pair in weights if pair[0] in inside]
         if not found:
             place = repr(name) if name else "the model"
@@ -163,7 +159,17 @@ def _weights_in(model, weights, names, argument):
     return pairs
 
 
-def _check_names(layers):
+def modules_in(model, names, argument):
+    """Return the set of the modules in each named part of a model, by its name."""
+    modules = dict(model.named_modules())
+    for name in names:
+        if not isinstance(name, str) or name not in modules:
+            raise ValueError(f"{argument} must have names of modules, got {name!r}.")
+    return {name: set(modules[name].modules()) for name in names}
+
+
+def check_names(layers):
+    """Return names of layers as a list."""
     if isinstance(layers, str) or not isinstance(layers, Iterable):
         raise TypeError(f"layers must be an iterable of names, got {layers!r}.")
     names = list(layers)

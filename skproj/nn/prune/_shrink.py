@@ -153,7 +153,7 @@ def _end_parametrizations(module):
             module.register_buffer(name, tensor)
 
 
-def _plain_copy(model):
+def plain_copy(model):
     """Copy a model, with plain weights in the place of masked or parametrized ones."""
     # PyTorch does not copy what hooks have computed, and will compute again.
     memo = {
@@ -354,7 +354,8 @@ def _shrink_in_place(model, graph):
     return shapes
 
 
-def _trace(model, inputs):
+def trace(model, inputs, argument="model"):
+    """Trace a model, called `argument` in errors, and note the shapes of its nodes."""
     try:
         parameters = inspect.signature(model.forward).parameters.values()
         # What is not given has its default, on which the forward pass may depend.
@@ -366,13 +367,14 @@ def _trace(model, inputs):
         traced = fx.symbolic_trace(model, concrete_args=defaults or None)
     except Exception as error:
         raise ValueError(
-            f"model must be one that torch.fx can trace, but: {error}"
+            f"{argument} must be one that torch.fx can trace, but: {error}"
         ) from error
     ShapeProp(traced).propagate(*inputs)
     return traced
 
 
-def _check_inputs(example_inputs):
+def check_inputs(example_inputs):
+    """Return example inputs as a tuple."""
     if isinstance(example_inputs, torch.Tensor):
         return (example_inputs,)
     if not isinstance(example_inputs, tuple) or not all(
@@ -479,8 +481,8 @@ def shrink(model, example_inputs):
         raise TypeError(
             f"model must be a torch.nn.Module, got {type(model).__name__} instead."
         )
-    inputs = _check_inputs(example_inputs)
-    reference = _plain_copy(model).eval()
+    inputs = check_inputs(example_inputs)
+    reference = plain_copy(model).eval()
     expected = reference(*inputs)
     if not _tensors(expected):
         raise TypeError(
@@ -488,7 +490,7 @@ def shrink(model, example_inputs):
             f"got {type(expected).__name__} instead."
         )
     smaller = copy.deepcopy(reference)
-    layers = _shrink_in_place(smaller, UnitGraph(_trace(smaller, inputs)))
+    layers = _shrink_in_place(smaller, UnitGraph(trace(smaller, inputs)))
     _check_agreement(smaller, inputs, expected)
     report = ShrinkReport(
         _measure(reference, inputs), _measure(smaller, inputs), layers

@@ -85,7 +85,7 @@ class UnitGraph:
 
     The model is in evaluation mode and has gone through
     `torch.fx.passes.shape_prop.ShapeProp`. `layers` has those that can be made smaller,
-    as `Mixing`, `PerUnit` or `Lookup`, by name.
+    as `Mixing`, `PerUnit` or `Lookup`, by name; `pinned` has units that stay, in arrays.
     """
 
     def __init__(self, traced):
@@ -93,7 +93,7 @@ class UnitGraph:
         self.layers = {}
         self._modules = dict(traced.named_modules(remove_duplicate=False))
         self._fixed_modules = self._find_fixed_modules(traced.graph)
-        self._pinned = []
+        self.pinned = []
         self._values = {}
         for node in traced.graph.nodes:
             value = self._visit(node)
@@ -111,7 +111,7 @@ class UnitGraph:
         mixing = [layer for layer in self.layers.values() if isinstance(layer, Mixing)]
         makers = [x for x in self.layers.values() if isinstance(x, Mixing | Lookup)]
         needed = np.zeros(len(roots), dtype=bool)
-        for units in self._pinned:
+        for units in self.pinned:
             needed[roots[units]] = True
         while True:
             before = np.count_nonzero(needed)
@@ -160,7 +160,7 @@ class UnitGraph:
 
     def _pin(self, value):
         if value is not None:
-            self._pinned.append(value.units)
+            self.pinned.append(value.units)
 
     def _read(self, node, dim):
         """Return the units of a node along `dim`; unknown ones are pinned."""
@@ -170,7 +170,7 @@ class UnitGraph:
         self._pin(value)
         n = node.meta["tensor_meta"].shape[dim]
         units = self.units.new(n)
-        self._pinned.append(units)
+        self.pinned.append(units)
         return Value(units, dim, np.zeros(n, dtype=bool), np.zeros(n))
 
     @staticmethod

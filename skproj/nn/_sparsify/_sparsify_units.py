@@ -1,0 +1,169 @@
+"""Training of a network until neurons and channels can be removed."""
+
+import numbers
+
+import numpy as np
+import torch
+from sklearn.utils import check_scalar
+
+from skproj.nn._sparsify._blocks import all_weights
+from skproj.nn._sparsify._methods import GradualUnits
+from skproj.nn._sparsify._run import (
+    DOCS,
+    check_optimizer,
+    check_step,
+    run_trainings,
+)
+from skproj.nn._sparsify._unit_work import UnitWork
+from skproj.nn.prune._layers import check_names, modules_in
+from skproj.nn.prune._shrink import check_inputs
+from skproj.utils._docs import shared_docs
+
+
+@shared_docs(**DOCS)
+def sparsify_units(
+    module,
+    loss,
+    loader,
+    *,
+    target,
+    example_inputs,
+    layers=None,
+    n_epochs=30,
+    optimizer=None,
+    step=None,
+    callback=None,
+    checkpoint=None,
+    verbose=False,
+):
+    """Train a network until neurons and channels with a share of its work are zero.
+
+    Single zeros, as `sparsify` makes them, save time only with special hardware or
+    kernels. Here all weights of some units become zero, so that
+    :func:`~skproj.nn.prune.shrink` can return a network without them.
+
+    The network should have been trained before. It is changed in place and keeps plain
+    weights.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Network that `torch.fx` can trace, without masks. It is trained in the mode that
+        it is in, usually ``module.train()``, and on its device.
+    {data}
+    target : float
+        Share of the multiplications of linear and convolutional layers that `shrink`
+        shall save at least, from 0 to less than 1.
+    example_inputs : torch.Tensor or tuple of torch.Tensor
+        Arguments of the module, to learn the shapes.
+    layers : iterable of str, default=None
+        Names, as in `module.named_modules`, of the layers whose outputs may be removed,
+        or of parts of the network with all layers in them. None takes all linear,
+        convolutional and embedding layers.
+    n_epochs : int, default=30
+        Length of the training.
+    optimizer : callable, default=None
+        Makes the optimizer from parameters, for instance
+        ``functools.partial(torch.optim.SGD, lr=0.1, momentum=0.9)``. Its learning rate
+        decreases to zero along a half cosine. None is `torch.optim.Adam` with a
+        learning rate of 0.003.
+    {step}
+    {session}
+
+    Returns
+    -------
+    report : SparsifyReport
+        Zeros of each layer before and after, and the history of the training.
+
+    Raises
+    ------
+    TypeError
+        If an argument has the wrong type.
+    ValueError
+        If an argument is out of range, if `torch.fx` cannot trace the network, if its
+        units cannot be removed or not enough of them, or if the loss becomes infinite
+        or NaN. Then, and after any other error, the module is as it was.
+
+    See Also
+    --------
+    skproj.nn.prune.shrink : Removes the units.
+    sparsify : Makes single weights zero.
+
+    Notes
+    -----
+    Units are removed little by little until half of the training is done, along a cubic
+    ramp [1]_, and do not return. All layers lose the same share of their units, as
+    nearly as possible, and keep at least one: the units that go are those that the
+    next layers read with the smallest sums of squared weights. Units that meet in a
+    sum, as in a residual network, are one; those that `shrink` cannot remove stay, as
+    do units next to a convolution with groups, unless it is depthwise.
+
+    References
+    ----------
+    .. [1] M. Zhu, S. Gupta, "To prune, or not to prune: exploring the efficacy of
+       pruning for model compression", :arxiv:`1710.01878`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch.nn import functional as F
+    >>> from torch.utils.data import DataLoader, TensorDataset
+    >>> from skproj.nn import prune, sparsify_units
+    >>> _ = torch.manual_seed(0)
+    >>> X = torch.randn(500, 20)
+    >>> y = (X[:, 0] * X[:, 1] > 0).long()
+    >>> loader = DataLoader(TensorDataset(X, y), batch_size=50, shuffle=True)
+    >>> model = torch.nn.Sequential(
+    ...     torch.nn.Linear(20, 64), torch.nn.ReLU(), torch.nn.Linear(64, 2)
+    ... )
+    >>> _ = sparsify_units(model, F.cross_entropy, loader, target=0.75,
+    ...                    example_inputs=X)
+    >>> smaller, report = prune.shrink(model, X)
+    >>> smaller[0]
+    Linear(in_features=20, out_features=16, bias=True)
+    >>> report.after.flops / report.before.flops
+    0.25
+    """
+    check_scalar(target, "target", numbers.Real, min_val=0.0)
+    if not target < 1.0:
+        raise ValueError(f"target must be less than 1, got {target!r}.")
+    if not isinstance(module, torch.nn.Module):
+        raise TypeError(
+            f"module must be a torch.nn.Module, got {type(module).__name__} instead."
+        )
+    names = [""] if layers is None else check_names(layers)
+    makers = set().union(*modules_in(module, names, "layers").values())
+    work = _make_work(module, check_inputs(example_inputs), makers, target)
+    step = check_step(loss, step, loader)
+    make_optimizer = check_optimizer(optimizer, module, proximal=False)
+
+    def train(make_trainer):
+        method = GradualUnits(all_weights(module), work, 1.0 - target)
+        make_trainer(make_optimizer).run(method)
+
+    return run_trainings(
+        module,
+        loader,
+        step,
+        train,
+        settings={"method": "gradual", "target": target, "layers": names},
+        n_epochs=n_epochs,
+        callback=callback,
+        checkpoint=checkpoint,
+        verbose=verbose,
+    )
+
+
+@torch.no_grad()
+def _make_work(module, inputs, makers, target):
+    """Return the `UnitWork` of a network, of which enough can be removed."""
+    work = UnitWork(module, inputs, makers)
+    everything = np.ones(len(work.is_free), bool)
+    least = work.count(work.keep(0.0, everything))
+    largest = 1.0 - least / max(work.count(everything), 1)
+    if target > largest:
+        raise ValueError(
+            f"target must be at most {np.floor(1000 * largest) / 1000} for this "
+            f"module, of which no more work can be removed, got {target!r}."
+        )
+    return work

@@ -1,0 +1,206 @@
+"""Units of a network, and the multiplications that they take."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from skproj.nn._sparsify._blocks import check_plain
+from skproj.nn.prune._shrink import plain_copy, trace
+from skproj.nn.prune._unit_graph import UnitGraph
+from skproj.nn.prune._units import Lookup, Mixing
+
+TINY = np.finfo(float).tiny
+
+
+class _Slices(NamedTuple):
+    """A parameter with a slice along `dim` for each of some units."""
+
+    parameter: torch.nn.Parameter
+    dim: int
+    units: np.ndarray
+
+    def erase(self, kept):
+        """Set the slices of removed units to zero."""
+        shape = [1] * self.parameter.ndim
+        shape[self.dim] = -1
+        mask = kept[torch.from_numpy(self.units)].to(self.parameter.device)
+        self.parameter.detach().mul_(mask.reshape(shape))
+
+
+class _Products(NamedTuple):
+    """Number of multiplications for each pair of an input and an output.
+
+    `inputs` is None if each output has one input of its own.
+    """
+
+    inputs: np.ndarray | None
+    outputs: np.ndarray
+    size: float
+
+    def count(self, kept):
+        """Count the multiplications if only some units are kept."""
+        n_inputs = 1 if self.inputs is None else np.count_nonzero(kept[self.inputs])
+        return self.size * n_inputs * np.count_nonzero(kept[self.outputs])
+
+
+class UnitWork:
+    """Units of a network that can be removed, and the multiplications that they take.
+
+    A unit is a neuron or a channel. Those that are tied together, as by the sums of a
+    residual network, are one unit.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    inputs : tuple of torch.Tensor
+        Arguments of the module.
+    makers : set of torch.nn.Module
+        Layers whose units may be removed.
+
+    Attributes
+    ----------
+    is_free : ndarray of bool of shape (n_units,)
+        Whether a unit can be removed.
+    """
+
+    def __init__(self, module, inputs, makers):
+        traced = trace(plain_copy(module).eval(), inputs, "module")
+        graph = UnitGraph(traced)
+        numbers, unit_of = np.unique(graph.units.roots(), return_inverse=True)
+        modules = dict(module.named_modules())
+        shapes = {
+            node.target: (node.args[0].meta["tensor_meta"], node.meta["tensor_meta"])
+            for node in traced.graph.nodes
+            if node.target in graph.layers
+        }
+        self._columns, self._rows, self._products, self._made = [], [], [], []
+        stay = [unit_of[units] for units in graph.pinned]
+        for name, layer in graph.layers.items():
+            live, outputs = modules[name], unit_of[layer.outputs]
+            check_plain(live, "weight")
+            check_plain(live, "bias")
+            if isinstance(layer, Mixing):
+                inputs = unit_of[layer.inputs.units]
+                stay += self._add_mixing(live, inputs, outputs, *shapes[name])
+            elif isinstance(layer, Lookup):
+                self._rows.append(_Slices(live.weight, 1, outputs))
+            else:
+                self._add_per_unit(live, outputs, shapes[name][1])
+            if isinstance(layer, Mixing | Lookup):
+                self._made.append(outputs)
+                stay += [] if live in makers else [outputs]
+        self.is_free = np.zeros(len(numbers), bool)
+        for units in self._made:
+            self.is_free[units] = True
+        for units in stay:
+            self.is_free[units] = False
+
+    def _add_mixing(self, layer, inputs, outputs, given, made):
+        """Note the work and the weights of a layer; return units that stay."""
+        n_groups = getattr(layer, "groups", 1)
+        transposed = getattr(layer, "transposed", False)
+        n_places = (
+            math.prod(given.shape) / len(inputs)
+            if transposed
+            else math.prod(made.shape) / len(outputs)
+        )
+        size = n_places * layer.weight[0, 0].numel() / n_groups
+        self._products.append(_Products(inputs, outputs, size))
+        if n_groups > 1:  # which would all have to lose the same number
+            return [inputs, outputs]
+        self._columns.append(_Slices(layer.weight, 0 if transposed else 1, inputs))
+        self._rows.append(_Slices(layer.weight, 1 if transposed else 0, outputs))
+        if layer.bias is not None:
+            self._rows.append(_Slices(layer.bias, 0, outputs))
+        return []
+
+    def _add_per_unit(self, layer, outputs, made):
+        """Note the work and the parameters of a normalisation or depthwise layer."""
+        parameters = list(layer.parameters(recurse=False))
+        self._rows += [_Slices(parameter, 0, outputs) for parameter in parameters]
+        if parameters and parameters[0].ndim > 1:
+            size = math.prod(made.shape) / len(outputs) * parameters[0][0].numel()
+            self._products.append(_Products(None, outputs, size))
+
+    def count(self, kept):
+        """Count the multiplications if only some units are kept."""
+        return sum(products.count(kept) for products in self._products)
+
+    def keep(self, share, kept):
+        """Choose units such that no more than a share of the multiplications is left.
+
+        All layers lose the same share of their units, as nearly as possible: those that
+        are read with the smallest weights. Each layer keeps one.
+
+        Parameters
+        ----------
+        share : float
+            Of the multiplications of the whole network.
+        kept : ndarray of bool of shape (n_units,)
+            Units that have not been removed before.
+
+        Returns
+        -------
+        kept : ndarray of bool of shape (n_units,)
+            The units that are left; all that has to be, if the share is out of reach.
+        """
+        ranks = self._ranks()
+        order = np.argsort(ranks, kind="stable")
+        most = share * self.count(np.ones_like(kept))
+        # The smallest number of units whose removal is enough.
+        fewest, enough = 0, np.count_nonzero(np.isfinite(ranks))
+        while fewest < enough:
+            middle = (fewest + enough) // 2
+            if self.count(self._without(order[:middle], kept)) <= most:
+                enough = middle
+            else:
+                fewest = middle + 1
+        return self._without(order[:enough], kept)
+
+    @staticmethod
+    def _without(removed, kept):
+        kept = kept.copy()
+        kept[removed] = False
+        return kept
+
+    def _ranks(self):
+        """Return the share of the units of its layer that are less important.
+
+        It is infinite for units that stay.
+        """
+        importance = self._importance()
+        ranks = np.full(len(importance), np.inf)
+        for outputs in self._made:
+            units = np.unique(outputs)
+            units = units[self.is_free[units]]
+            order = units[np.argsort(importance[units], kind="stable")]
+            ranks[order] = (np.arange(len(order)) + 0.5) / max(len(order), 1)
+            if len(order) == len(np.unique(outputs)):
+                ranks[order[-1]] = np.inf
+        return ranks
+
+    def _importance(self):
+        """Sum the squares of the weights with which each unit is read.
+
+        They are relative to those of all units that a layer reads.
+        """
+        importance = np.zeros(len(self.is_free))
+        for weight, dim, units in self._columns:
+            others = [other for other in range(weight.ndim) if other != dim]
+            squares = (
+                weight.detach().float().square().sum(others).cpu().double().numpy()
+            )
+            np.add.at(importance, units, squares / max(squares.sum(), TINY))
+        return importance
+
+    def stop_reading(self, kept):
+        """Set the weights to zero that read removed units; `kept` is a tensor."""
+        for slices in self._columns:
+            slices.erase(kept)
+
+    def erase(self, kept):
+        """Set all weights of removed units to zero; `kept` is a tensor."""
+        for slices in self._columns + self._rows:
+            slices.erase(kept)

@@ -1,0 +1,350 @@
+"""Training until neurons and channels can be removed."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from sparsify_helpers import ShuffledBatches, same_state
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.utils import parametrize
+from torch.nn.utils import prune as torch_prune
+from torch.utils.flop_counter import FlopCounterMode
+
+from skproj.nn import prune, sparsify_units
+from skproj.nn._sparsify._unit_work import UnitWork
+from skproj.nn.functional import projection_l1_ball
+
+
+class Residual(nn.Module):
+    def __init__(self, n_inputs, n_outputs, stride=1):
+        super().__init__()
+        self.first = nn.Conv2d(n_inputs, n_outputs, 3, stride, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(n_outputs)
+        self.second = nn.Conv2d(n_outputs, n_outputs, 3, padding=1)
+        self.shortcut = nn.Identity()
+        if stride > 1:
+            self.shortcut = nn.Conv2d(n_inputs, n_outputs, 1, stride)
+
+    def forward(self, X):
+        return F.relu(self.second(F.relu(self.norm(self.first(X)))) + self.shortcut(X))
+
+
+def perceptron():
+    return nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(64, 40),
+        nn.BatchNorm1d(40),
+        nn.ReLU(),
+        nn.Linear(40, 30),
+        nn.GELU(),
+        nn.Linear(30, 3),
+    )
+
+
+def convolutions():
+    return nn.Sequential(
+        nn.Conv2d(1, 12, 3, padding=1),
+        nn.BatchNorm2d(12),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(12, 20, 3),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(80, 16),
+        nn.ReLU(),
+        nn.Linear(16, 3),
+    )
+
+
+def residual():
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1),
+        Residual(16, 16),
+        Residual(16, 24, 2),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(24, 3),
+    )
+
+
+def depthwise():
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 1),
+        nn.Conv2d(16, 16, 3, padding=1, groups=16),
+        nn.ReLU(),
+        nn.Conv2d(16, 20, 1),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(20, 3),
+    )
+
+
+def grouped():
+    """The units that the convolution with groups reads and makes stay."""
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1),
+        nn.Conv2d(8, 8, 3, padding=1, groups=2),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(512, 40),
+        nn.ReLU(),
+        nn.Linear(40, 3),
+    )
+
+
+def transposed():
+    return nn.Sequential(
+        nn.Conv2d(1, 12, 3, stride=2),
+        nn.ReLU(),
+        nn.ConvTranspose2d(12, 10, 3, stride=2),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(10, 3),
+    )
+
+
+class Words(nn.Module):
+    """Tokens are what is bright in an image."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(2, 24)
+        self.hidden = nn.Linear(24, 20)
+        self.head = nn.Linear(20, 3)
+
+    def forward(self, X):
+        tokens = self.embedding((X > 0).flatten(1).long())
+        return self.head(torch.relu(self.hidden(tokens))).sum(dim=1)
+
+
+NETWORKS = [perceptron, convolutions, residual, depthwise, transposed, Words]
+
+
+def make_batches():
+    torch.manual_seed(0)
+    X = torch.randn(80, 1, 8, 8)
+    y = (X[:, 0, :4].mean((1, 2)) > 0).long() + (X[:, 0, 4:].mean((1, 2)) > 0).long()
+    return ShuffledBatches(X, y)
+
+
+def fit(model, target=0.7, **options):
+    loader = options.pop("loader", None) or make_batches()
+    torch.manual_seed(1)
+    options = {"n_epochs": 8, "example_inputs": torch.zeros(2, 1, 8, 8)} | options
+    return sparsify_units(model, F.cross_entropy, loader, target=target, **options)
+
+
+def build(make):
+    torch.manual_seed(0)
+    return make()
+
+
+def count_flops(model, X):
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        copy.deepcopy(model).eval()(X)
+    return counter.get_total_flops()
+
+
+# ---------------------------------------------------------------------------
+# Work
+
+
+@pytest.mark.parametrize("make", NETWORKS)
+@pytest.mark.parametrize("target", [0.5, 0.8])
+def test_shrink_saves_the_work(make, target):
+    model, X = build(make), torch.zeros(2, 1, 8, 8)
+    report = fit(model, target)
+    smaller, savings = prune.shrink(model, X)
+    share = savings.after.flops / savings.before.flops
+    assert share <= 1.0 - target
+    # A network of so few units cannot be much nearer.
+    assert share > 0.6 * (1.0 - target)
+    assert report.history["epoch"].tolist() == [*range(1, 9)]
+    assert report.after.n_zeros > report.before.n_zeros == 0
+    X = torch.randn(5, 1, 8, 8)
+    np.testing.assert_allclose(
+        smaller.eval()(X).detach(), model.eval()(X).detach(), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("make", [*NETWORKS, grouped])
+def test_multiplications_are_those_of_the_smaller_network(make):
+    """Counted by PyTorch, before and after any choice of units."""
+    model, X = build(make), torch.zeros(3, 1, 8, 8)
+    work = UnitWork(model, (X,), set(model.modules()))
+    assert 2 * work.count(np.ones(len(work.is_free), bool)) == count_flops(model, X)
+    kept = np.ones(len(work.is_free), bool)
+    for share in (0.9, 0.4, 0.0):
+        kept = work.keep(share, kept)
+        work.erase(torch.from_numpy(kept))
+        smaller, _ = prune.shrink(model, X)
+        assert 2 * work.count(kept) == count_flops(smaller, X)
+
+
+def test_units_next_to_groups_stay():
+    model = build(grouped)
+    with pytest.raises(ValueError, match=r"target must be at most 0\.\d+ for"):
+        fit(model, 0.8)
+    fit(model, 0.4)
+    _, report = prune.shrink(model, torch.zeros(1, 1, 8, 8))
+    assert set(report.layers) == {"4", "6"}
+
+
+def test_tied_channels_are_one_unit():
+    model, X = build(residual), torch.zeros(1, 1, 8, 8)
+    work = UnitWork(model, (X,), set(model.modules()))
+    # Image, stream and branch of each stage, three outputs.
+    assert len(work.is_free) == 1 + 16 + 16 + 24 + 24 + 3
+    assert np.count_nonzero(work.is_free) == 80
+
+
+def test_layers_lose_the_same_share():
+    model = build(residual)
+    fit(model, 0.75)
+    smaller, _ = prune.shrink(model, torch.zeros(1, 1, 8, 8))
+    for width in (smaller[0].out_channels / 16, smaller[2].first.out_channels / 24):
+        assert width == pytest.approx(0.5, abs=0.05)
+
+
+def test_the_units_go_that_are_read_least():
+    model = build(perceptron)
+    with torch.no_grad():
+        model[4].weight[:, ::2] *= 0.01
+        model[6].weight[:, 1::2] *= 0.01
+    fit(model, 0.7, optimizer=lambda W: torch.optim.SGD(W, lr=1e-6))
+    assert not model[4].weight[:, ::2].any()
+    kept = model[6].weight.any(dim=0)
+    assert not kept[1::2].any()
+    removed = ~model[4].weight.any(dim=0)
+    for parameter in (model[1].weight, model[1].bias, model[2].weight, model[2].bias):
+        assert not parameter[removed].any()
+        assert parameter[~removed].all()
+
+
+def test_one_unit_stays_in_each_layer():
+    model = build(perceptron)
+    fit(model, 0.97)
+    smaller, _ = prune.shrink(model, torch.zeros(1, 1, 8, 8))
+    assert (smaller[1].out_features, smaller[4].out_features) == (1, 1)
+
+
+def test_layers_choose_whose_units_go():
+    model = build(convolutions)
+    fit(model, 0.4, layers=["4"])
+    smaller, report = prune.shrink(model, torch.zeros(1, 1, 8, 8))
+    assert set(report.layers) == {"4", "7"}
+    assert smaller[0].out_channels == 12
+
+
+def test_a_target_of_zero_removes_nothing():
+    model = build(convolutions)
+    report = fit(model, 0.0)
+    assert report.after.n_zeros == 0
+
+
+# ---------------------------------------------------------------------------
+# Training
+
+
+def test_removed_units_are_not_read_in_training():
+    model, counts = build(convolutions), []
+
+    def note(row):
+        counts.append(int(model[9].weight.any(dim=0).sum()))
+        assert row["n_nonzero"] == sum(
+            int(layer.weight.count_nonzero())
+            for layer in model
+            if hasattr(layer, "weight") and layer.weight.ndim > 1
+        )
+
+    fit(model, 0.8, callback=note)
+    assert counts == sorted(counts, reverse=True)
+    assert counts[0] < 16
+    # The ramp ends after half of the training.
+    assert counts[4] == counts[-1]
+
+
+def test_an_ended_training_has_the_target():
+    model = build(convolutions)
+    fit(model, 0.8, callback=lambda row: True)
+    _, savings = prune.shrink(model, torch.zeros(1, 1, 8, 8))
+    assert savings.after.flops <= 0.2 * savings.before.flops
+
+
+def test_a_resumed_training_has_the_same_result(tmp_path):
+    path = tmp_path / "state.pt"
+    whole, parts = build(convolutions), build(convolutions)
+    fit(whole)
+
+    def interrupt(row):
+        if row["epoch"] == 3:
+            raise KeyboardInterrupt
+
+    for callback in (interrupt, None):
+        try:
+            fit(parts, checkpoint=path, callback=callback)
+        except KeyboardInterrupt:
+            assert same_state(parts, build(convolutions))
+    assert same_state(parts, whole)
+    with pytest.raises(ValueError, match="other values of target"):
+        fit(parts, 0.5, checkpoint=path)
+
+
+# ---------------------------------------------------------------------------
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "options"),
+    [
+        (ValueError, "target must be less than 1, got 1.0", {"target": 1.0}),
+        (ValueError, "target == -0.1, must be >= 0", {"target": -0.1}),
+        (TypeError, "target must be an instance of float", {"target": "much"}),
+        (ValueError, r"target must be at most 0\.\d+ for this", {"target": 0.9999}),
+        (TypeError, "example_inputs must be a tensor", {"example_inputs": [1.0]}),
+        (TypeError, "layers must be an iterable of names", {"layers": "4"}),
+        (ValueError, "layers must have names of modules, got 'x'", {"layers": ["x"]}),
+        (ValueError, "target must be at most 0.0 for", {"layers": ["9"]}),
+        (TypeError, "optimizer must make an optimizer", {"optimizer": "adam"}),
+        (TypeError, "step must be callable", {"step": 3}),
+        (ValueError, "n_epochs == 0", {"n_epochs": 0}),
+    ],
+)
+def test_errors_change_nothing(error, message, options):
+    model = build(convolutions)
+    with pytest.raises(error, match=message):
+        fit(model, **options)
+    assert same_state(model, build(convolutions))
+
+
+def test_refusal_of_networks():
+    with pytest.raises(TypeError, match="module must be a torch"):
+        fit(None)
+    model = build(convolutions)
+    torch_prune.l1_unstructured(model[4], "weight", 3)
+    with pytest.raises(ValueError, match=r"weight of a Conv2d .*prune\.remove first"):
+        fit(model)
+    model = build(convolutions)
+    parametrize.register_parametrization(model[4], "bias", Ball())
+    with pytest.raises(ValueError, match=r"bias of a Conv2d .*remove_parametrizations"):
+        fit(model)
+    with pytest.raises(ValueError, match=r"module must be one that torch\.fx can"):
+        fit(Undecided())
+
+
+class Ball(nn.Module):
+    def forward(self, X):
+        return projection_l1_ball(X, 1.0)
+
+
+class Undecided(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(64, 3)
+
+    def forward(self, X):
+        return self.layer(X.flatten(1)) if X.sum() > 0 else self.layer(-X.flatten(1))
