@@ -85,7 +85,8 @@ class UnitGraph:
 
     The model is in evaluation mode and has gone through
     `torch.fx.passes.shape_prop.ShapeProp`. `layers` has those that can be made smaller,
-    as `Mixing`, `PerUnit` or `Lookup`, by name; `pinned` has units that stay, in arrays.
+    as `Mixing`, `PerUnit` or `Lookup`, by name; `pinned` is a list of arrays of units
+    that stay.
     """
 
     def __init__(self, traced):
