@@ -36,6 +36,7 @@ examples:
   skproj datasets
   skproj datasets digits-probes --out digits.parquet
   skproj select digits.parquet --target digit --out selection
+  skproj datasets cells --n-obs 1000000 --n-vars 20000 --out cells.zarr
 """,
 }
 
@@ -243,13 +244,38 @@ def add_datasets(commands):
         commands,
         "datasets",
         "write a table to try the commands with",
-        "Write one of the tables that come with scikit-learn, or list them.",
+        "Write one of the tables that come with scikit-learn or a synthetic one, or "
+        "list them.",
     )
     parser.add_argument("name", nargs="?", metavar="NAME", help="which one")
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help=".csv, .tsv or .parquet file to write"
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help=".csv, .tsv or .parquet file to write; .h5ad or .zarr for cells",
     )
     add_overwrite(parser)
+    cells = parser.add_argument_group("options of cells")
+    for option, smallest, what, default in (
+        ("--n-obs", 1, "number of cells", 10_000),
+        ("--n-vars", 1, "number of genes", 2000),
+        ("--n-types", 2, "number of types of cells", 10),
+        ("--n-markers", 0, "number of markers of each type", 30),
+        ("--seed", 0, "seed of all that is random", 0),
+    ):
+        cells.add_argument(
+            option,
+            type=at_least(smallest),
+            metavar="N",
+            help=f"{what} (default: {default})",
+        )
+    cells.add_argument(
+        "--density",
+        type=number(float, lambda x: 1e-6 <= x <= 0.9, "from 1e-6 to 0.9"),
+        metavar="SHARE",
+        help="share of entries that are not zero (default: 0.05)",
+    )
+    cells.add_argument("--no-progress", action="store_true", help="no progress bar")
 
 
 def add_command(commands, name, summary, description, examples=None):
