@@ -40,6 +40,16 @@ examples:
 """,
 }
 
+# Values of the options of 'skproj datasets cells' that are not given.
+CELL_DEFAULTS = {
+    "n_obs": 10_000,
+    "n_vars": 2000,
+    "density": 0.05,
+    "n_types": 10,
+    "n_markers": 30,
+    "seed": 0,
+}
+
 DATA_HELP = (
     "table with a row for each sample: .csv, .tsv, .txt (all also as .gz), .xlsx, "
     ".parquet or .h5ad; - is the standard input"
@@ -256,25 +266,20 @@ def add_datasets(commands):
     )
     add_overwrite(parser)
     cells = parser.add_argument_group("options of cells")
-    for option, smallest, what, default in (
-        ("--n-obs", 1, "number of cells", 10_000),
-        ("--n-vars", 1, "number of genes", 2000),
-        ("--n-types", 2, "number of types of cells", 10),
-        ("--n-markers", 0, "number of markers of each type", 30),
-        ("--seed", 0, "seed of all that is random", 0),
+    for name, kind, metavar, what in (
+        ("n_obs", at_least(1), "N", "number of cells"),
+        ("n_vars", at_least(1), "N", "number of genes"),
+        ("density", density, "SHARE", "share of entries that are not zero"),
+        ("n_types", at_least(2), "N", "number of types of cells"),
+        ("n_markers", at_least(0), "N", "number of genes that mark each type"),
+        ("seed", at_least(0), "N", "seed of all that is random"),
     ):
         cells.add_argument(
-            option,
-            type=at_least(smallest),
-            metavar="N",
-            help=f"{what} (default: {default})",
+            "--" + name.replace("_", "-"),
+            type=kind,
+            metavar=metavar,
+            help=f"{what} (default: {CELL_DEFAULTS[name]})",
         )
-    cells.add_argument(
-        "--density",
-        type=number(float, lambda x: 1e-6 <= x <= 0.9, "from 1e-6 to 0.9"),
-        metavar="SHARE",
-        help="share of entries that are not zero (default: 0.05)",
-    )
     cells.add_argument("--no-progress", action="store_true", help="no progress bar")
 
 
@@ -439,6 +444,7 @@ def radius(text):
 
 
 share = number(float, lambda x: 0.0 <= x < 1.0, "at least 0 and less than 1")
+density = number(float, lambda x: 1e-6 <= x <= 0.9, "from 1e-6 to 0.9")
 
 
 def at_least(smallest):

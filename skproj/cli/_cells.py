@@ -1,33 +1,24 @@
 """``skproj datasets cells``: a synthetic table of cells, written in blocks of rows."""
 
 import contextlib
+import inspect
 import shutil
 import uuid
 
 import numpy as np
 
+from skproj.cli._arguments import CELL_DEFAULTS
 from skproj.cli._errors import CommandError
 from skproj.cli._output import check_free
 from skproj.cli._text import suffix_of
 from skproj.utils._optional import import_optional
 
 DESCRIPTION = (
-    "a sparse table of single cells with known markers, in the layout of AnnData (.h5ad "
-    "or .zarr), of any size: --n-obs, --n-vars, --density, --n-types, --seed"
+    "a sparse table of single cells with known markers, of any size, in the layout of "
+    "AnnData (.h5ad or .zarr)"
 )
 TARGET = "cell_type"
 BATCH = "donor"
-
-# Values of the options that are not given.
-DEFAULTS = {
-    "n_obs": 10_000,
-    "n_vars": 2000,
-    "density": 0.05,
-    "n_types": 10,
-    "n_markers": 30,
-    "seed": 0,
-}
-EFFECTS = {"effect_size": 1.2, "n_batches": 4, "batch_strength": 0.2}
 
 # Entries of X, and rows of obs, in a chunk of the file. Writes are of so many at least.
 CHUNK_ENTRIES = 2**20
@@ -39,7 +30,7 @@ ZARR_MARKS = (".zgroup", "zarr.json")
 
 def run(options):
     """Write the table; `options` are those of ``skproj datasets``."""
-    from skproj.datasets._cells import make_cell_model
+    from skproj.datasets._cells import make_cell_model, make_cells
 
     path = options.out
     if path is None:
@@ -56,11 +47,16 @@ def run(options):
     import_optional("zarr" if is_folder else "h5py", extra="anndata")
     values = {
         name: default if getattr(options, name) is None else getattr(options, name)
-        for name, default in DEFAULTS.items()
+        for name, default in CELL_DEFAULTS.items()
     }
     seed = values.pop("seed")
+    others = {
+        name: parameter.default
+        for name, parameter in inspect.signature(make_cells).parameters.items()
+        if name not in (*values, "return_X_y", "random_state")
+    }
     try:
-        model = make_cell_model(**values, **EFFECTS, random_state=seed)
+        model = make_cell_model(**values, **others, random_state=seed)
     except ValueError as error:
         raise CommandError(as_options(str(error), values)) from None
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -96,7 +92,7 @@ def new_group(path):
             yield group
         return
     zarr = import_optional("zarr", extra="anndata")
-    path = path.absolute()
+    path = path.resolve()
     temporary, old = (path.with_name(f".{uuid.uuid4().hex}.zarr") for _ in range(2))
     try:
         # The version that anndata writes itself, and that older readers know.
@@ -150,7 +146,9 @@ def write_cells(model, n_obs, group, *, shows_progress=False):
         data.flush()
         indices.flush()
     np.cumsum(indptr, out=indptr)
-    write_elem(X, "indptr", indptr)
+    row_starts = Appender(X, "indptr", np.int64)
+    row_starts.append(indptr)
+    row_starts.flush()
     write_obs(model, types, batches, group)
     return int(indptr[-1])
 
@@ -184,9 +182,7 @@ def write_obs(model, types, batches, group):
     n_obs = types.size
     options = {"shape": (n_obs,), "chunks": (min(n_obs, CHUNK_ROWS),)}
     if is_zarr(group):
-        from numcodecs import VLenUTF8
-
-        index = obs.create_array("_index", dtype=str, filters=[VLenUTF8()], **options)
+        index = obs.create_array("_index", dtype=str, **options)
     else:
         h5py = import_optional("h5py", extra="anndata")
         index = obs.create_dataset("_index", dtype=h5py.string_dtype(), **options)
@@ -228,7 +224,6 @@ class Appender:
             self._array = group.create_array(name, **options)
         else:
             self._array = group.create_dataset(name, maxshape=(None,), **options)
-        encode(self._array, "array", "0.2.0")
         self._waiting, self._n_waiting = [], 0
 
     def append(self, values):

@@ -3,6 +3,7 @@
 import numpy as np
 
 from skproj.cli import _cells
+from skproj.cli._arguments import CELL_DEFAULTS
 from skproj.cli._errors import CommandError
 from skproj.cli._output import check_free, write_table
 from skproj.cli._text import TEXT_SEPARATORS, suffix_of
@@ -94,7 +95,7 @@ def run(options):
         raise CommandError(
             f"there is no data set {options.name!r}{hint} ('skproj datasets' lists all)"
         )
-    for name in _cells.DEFAULTS:
+    for name in CELL_DEFAULTS:
         if getattr(options, name) is not None:
             option = "--" + name.replace("_", "-")
             raise CommandError(f"{option} is an option of 'skproj datasets cells' only")

@@ -118,8 +118,8 @@ def make_cells(
     :math:`\phi = 0.5`. It is drawn as the sum of a Poisson number of parts with
     logarithmic sizes [2]_: the parts of a cell are drawn together, each with the gene
     to which it belongs, so that time and memory are proportional to the non-zero
-    entries. Means and library sizes are log-normal, with standard deviations 1.5 and 0.3
-    of the logarithm; the scale of the means is the root of the expected density.
+    entries. Means and library sizes are log-normal, with standard deviations 1.5 and
+    0.3 of the logarithm; the scale of the means is the root of the expected density.
     Markers are drawn from the genes between the median and the 95 % quantile of
     the means, or from more if these are too few.
 
@@ -130,8 +130,8 @@ def make_cells(
     .. [1] M. D. Robinson and G. K. Smyth, "Small-sample estimation of negative binomial
        dispersion, with applications to SAGE data", Biostatistics 9 (2008),
        :doi:`10.1093/biostatistics/kxm030`.
-    .. [2] A. W. Kemp, "Efficient generation of logarithmically distributed pseudo-random
-       variables", Applied Statistics 30(3) (1981), :doi:`10.2307/2346348`.
+    .. [2] A. W. Kemp, "Efficient generation of logarithmically distributed
+       pseudo-random variables", Applied Statistics 30(3) (1981), :doi:`10.2307/2346348`.
 
     Examples
     --------

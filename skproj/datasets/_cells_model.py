@@ -90,7 +90,9 @@ class CellModel:
         rates = (factors * rate).reshape(-1, self.n_vars)
         self._total_rate = rates.sum(axis=1)
         tables = [_alias_table(row / row.sum()) for row in rates]
-        self._share, self._alias = (np.stack(table) for table in zip(*tables))
+        self._share, self._alias = (
+            np.stack(table) for table in zip(*tables, strict=True)
+        )
         # Of the logarithmic distribution of the size of a draw.
         self._log_rest = -np.log1p(DISPERSION * self.gene_mean).astype(np.float32)
         self.expected_total = float(self.gene_mean.sum())
@@ -123,7 +125,7 @@ class CellModel:
                 rows = slice(max(start - offset, 0), stop - offset)
                 X, types, batches = self._part(part)
                 pieces.append((X[rows], types[rows], batches[rows]))
-            matrices, types, batches = zip(*pieces)
+            matrices, types, batches = zip(*pieces, strict=True)
             X = matrices[0] if len(pieces) == 1 else sparse.vstack(matrices, "csr")
             yield SimpleNamespace(
                 start=start,
@@ -207,7 +209,7 @@ def _scale_for_density(mean, factors, density):
         share = 0.0
         for of_type in factors:
             rates = of_type * rate
-            for size, weight in zip(sizes, weights):
+            for size, weight in zip(sizes, weights, strict=True):
                 share -= weight * np.expm1(-size * rates).mean() / len(factors)
         return np.log(share) - np.log(density)
 
