@@ -10,7 +10,6 @@ import numpy as np
 from skproj.cli._arguments import CELL_DEFAULTS
 from skproj.cli._errors import CommandError
 from skproj.cli._output import check_free
-from skproj.cli._text import suffix_of
 from skproj.utils._optional import import_optional
 
 DESCRIPTION = (
@@ -35,7 +34,7 @@ def run(options):
     path = options.out
     if path is None:
         raise CommandError("--out must say which file to write.")
-    suffix = suffix_of(path)
+    suffix = path.suffix.lower()
     if suffix not in (".h5ad", ".zarr"):
         raise CommandError(f"--out must end in .h5ad or .zarr, got {str(path)!r}.")
     is_folder = suffix == ".zarr"
@@ -44,7 +43,8 @@ def run(options):
         if not any((path / name).is_file() for name in ZARR_MARKS):
             raise CommandError(f"{path} is not a zarr store; it is not replaced.")
     import_optional("anndata", extra="anndata")
-    import_optional("zarr" if is_folder else "h5py", extra="anndata")
+    if is_folder:  # before the work; the other library comes with anndata
+        import_optional("zarr", extra="anndata")
     values = {
         name: default if getattr(options, name) is None else getattr(options, name)
         for name, default in CELL_DEFAULTS.items()

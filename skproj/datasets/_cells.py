@@ -131,7 +131,8 @@ def make_cells(
        dispersion, with applications to SAGE data", Biostatistics 9 (2008),
        :doi:`10.1093/biostatistics/kxm030`.
     .. [2] A. W. Kemp, "Efficient generation of logarithmically distributed
-       pseudo-random variables", Applied Statistics 30(3) (1981), :doi:`10.2307/2346348`.
+       pseudo-random variables", Applied Statistics 30(3) (1981),
+       :doi:`10.2307/2346348`.
 
     Examples
     --------

@@ -157,6 +157,7 @@ def test_folder_that_is_not_a_store_is_not_replaced(tmp_path, capsys):
     [
         (["cells"], "--out must say which file to write"),
         (["cells", "--out=cells.csv"], "--out must end in .h5ad or .zarr, got"),
+        (["cells", "--out=cells.h5ad.gz"], "--out must end in .h5ad or .zarr, got"),
         (["cells", "--out=a.zarr", "--n-obs=0"], "--n-obs: must be a whole number"),
         (["cells", "--out=a.zarr", "--density=1"], "--density: must be from 1e-6"),
         (
