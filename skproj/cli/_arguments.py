@@ -36,7 +36,18 @@ examples:
   skproj datasets
   skproj datasets digits-probes --out digits.parquet
   skproj select digits.parquet --target digit --out selection
+  skproj datasets cells --n-obs 1000000 --n-vars 20000 --out cells.zarr
 """,
+}
+
+# Values of the options of 'skproj datasets cells' that are not given.
+CELL_DEFAULTS = {
+    "n_obs": 10_000,
+    "n_vars": 2000,
+    "density": 0.05,
+    "n_types": 10,
+    "n_markers": 30,
+    "seed": 0,
 }
 
 DATA_HELP = (
@@ -243,13 +254,33 @@ def add_datasets(commands):
         commands,
         "datasets",
         "write a table to try the commands with",
-        "Write one of the tables that come with scikit-learn, or list them.",
+        "Write one of the tables that come with scikit-learn or a synthetic one, or "
+        "list them.",
     )
     parser.add_argument("name", nargs="?", metavar="NAME", help="which one")
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help=".csv, .tsv or .parquet file to write"
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help=".csv, .tsv or .parquet file to write; .h5ad or .zarr for cells",
     )
     add_overwrite(parser)
+    cells = parser.add_argument_group("options of cells")
+    for name, kind, metavar, what in (
+        ("n_obs", at_least(1), "N", "number of cells"),
+        ("n_vars", at_least(1), "N", "number of genes"),
+        ("density", density, "SHARE", "share of entries that are not zero"),
+        ("n_types", at_least(2), "N", "number of types of cells"),
+        ("n_markers", at_least(0), "N", "number of genes that mark each type"),
+        ("seed", at_least(0), "N", "seed of all that is random"),
+    ):
+        cells.add_argument(
+            "--" + name.replace("_", "-"),
+            type=kind,
+            metavar=metavar,
+            help=f"{what} (default: {CELL_DEFAULTS[name]})",
+        )
+    cells.add_argument("--no-progress", action="store_true", help="no progress bar")
 
 
 def add_command(commands, name, summary, description, examples=None):
@@ -413,6 +444,7 @@ def radius(text):
 
 
 share = number(float, lambda x: 0.0 <= x < 1.0, "at least 0 and less than 1")
+density = number(float, lambda x: 1e-6 <= x <= 0.9, "from 1e-6 to 0.9")
 
 
 def at_least(smallest):

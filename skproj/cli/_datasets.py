@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from skproj.cli import _cells
+from skproj.cli._arguments import CELL_DEFAULTS
 from skproj.cli._errors import CommandError
 from skproj.cli._output import check_free, write_table
 from skproj.cli._text import TEXT_SEPARATORS, suffix_of
@@ -83,12 +85,20 @@ def run(options):
     if options.name is None:
         for name, (description, target, _) in DATASETS.items():
             print(f"{name} (--target {target}): {description}")
+        print(f"cells (--target {_cells.TARGET}): {_cells.DESCRIPTION}")
+        return
+    if options.name == "cells":
+        _cells.run(options)
         return
     if options.name not in DATASETS:
-        hint = near_matches(options.name, list(DATASETS))
+        hint = near_matches(options.name, [*DATASETS, "cells"])
         raise CommandError(
             f"there is no data set {options.name!r}{hint} ('skproj datasets' lists all)"
         )
+    for name in CELL_DEFAULTS:
+        if getattr(options, name) is not None:
+            option = "--" + name.replace("_", "-")
+            raise CommandError(f"{option} is an option of 'skproj datasets cells' only")
     if options.out is None:
         raise CommandError("--out must say which file to write.")
     suffix = suffix_of(options.out)

@@ -1,8 +1,15 @@
 """Data sets with a known answer."""
 
+from skproj.datasets._cells import make_cells
 from skproj.datasets._mackey_glass import make_mackey_glass
 from skproj.datasets._omics import make_omics
 from skproj.datasets._probes import add_probes
 from skproj.datasets._survival import make_survival
 
-__all__ = ["add_probes", "make_mackey_glass", "make_omics", "make_survival"]
+__all__ = [
+    "add_probes",
+    "make_cells",
+    "make_mackey_glass",
+    "make_omics",
+    "make_survival",
+]

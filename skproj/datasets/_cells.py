@@ -1,0 +1,198 @@
+"""Sparse tables of single cells, with known markers."""
+
+import inspect
+import numbers
+
+import numpy as np
+from sklearn.utils import Bunch, check_random_state, check_scalar
+
+from skproj.datasets._cells_model import CellModel
+
+MIN_INTEGERS = {"n_obs": 1, "n_vars": 1, "n_types": 2, "n_markers": 0, "n_batches": 1}
+# Smallest and largest value, and which of the two are allowed.
+RANGES = {
+    "density": (1e-6, 0.9, "both"),
+    "effect_size": (0.0, 5.0, "both"),
+    "batch_strength": (0.0, 2.0, "both"),
+}
+
+
+def make_cells(
+    n_obs=1000,
+    n_vars=2000,
+    *,
+    density=0.05,
+    n_types=10,
+    n_markers=30,
+    effect_size=1.2,
+    n_batches=4,
+    batch_strength=0.2,
+    return_X_y=False,
+    random_state=None,
+):
+    r"""Draw a sparse table of single cells of several types, with known markers.
+
+    .. math::
+
+        c_{ij} &\sim \text{Poisson}(g_{ij}) \\
+        g_{ij} &\sim \text{Gamma}\left(
+            \text{shape} = s_i e^{\beta_{t_i j} + \delta_{b_i j}} / \phi, \;
+            \text{scale} = \phi \, m_j\right) \\
+        x_{ij} &= \log\left(1 + c_{ij} \,
+            \textstyle\sum_l m_l \, / \sum_l c_{il}\right)
+
+    Cell `i` has the library size :math:`s_i`, the type :math:`t_i` and the batch
+    :math:`b_i`; gene `j` has the mean :math:`m_j`, the log fold change
+    :math:`\beta_{kj}` in type `k`, which is positive in the type that it marks and
+    otherwise zero, and the shift :math:`\delta_{bj}` in batch `b`. The entries
+    :math:`x_{ij}` are normalised and ready for a selector. Unlike in
+    :func:`make_omics`, the zeros are never drawn nor stored.
+
+    Parameters
+    ----------
+    n_obs : int, default=1000
+        Number of cells. The first rows of a larger table are the same.
+    n_vars : int, default=2000
+        Number of genes.
+    density : float, default=0.05
+        Expected share of non-zero entries, from 1e-6 to 0.9.
+    n_types : int, default=10
+        Number of types of cells, at least 2, which are equally frequent.
+    n_markers : int, default=30
+        Number of genes that mark each type. No gene marks two.
+    effect_size : float, default=1.2
+        Mean of the log fold changes (natural logarithm) of the markers, which are
+        between a half and one and a half times as large.
+    n_batches : int, default=4
+        Number of batches, such as donors, which are equally frequent.
+    batch_strength : float, default=0.2
+        Standard deviation of the shifts of the genes in a batch, on the log scale.
+        Ignored if there is one batch.
+    return_X_y : bool, default=False
+        Whether to return ``(data, target)`` instead of a Bunch.
+    random_state : int, RandomState instance or None, default=None
+        Seed of all that is random.
+
+    Returns
+    -------
+    data : :class:`~sklearn.utils.Bunch`
+        Dictionary-like object, with the following attributes.
+
+        data : CSR matrix of shape (n_obs, n_vars)
+            The table, of dtype float32.
+        target : ndarray of shape (n_obs,)
+            Type of each cell, integers from 0.
+        support : ndarray of shape (n_vars,)
+            Boolean mask of the markers.
+        marker_of : ndarray of shape (n_vars,)
+            The type that each gene marks, -1 for none.
+        fold_change : ndarray of shape (n_vars,)
+            Factor of the mean of each marker in its type; 1 for the other genes.
+        gene_mean : ndarray of shape (n_vars,)
+            The :math:`m_j`.
+        batch : ndarray of shape (n_obs,)
+            Batch of each cell, integers from 0.
+        feature_names : ndarray of shape (n_vars,)
+            ``gene0, gene1, ...``, of dtype object.
+        DESCR : str
+            This description.
+    (X, y) : tuple
+        Only `data` and `target`, if `return_X_y`.
+
+    Raises
+    ------
+    TypeError
+        If an argument has the wrong type.
+    ValueError
+        If an argument is out of its range, or if the types need more than `n_vars`
+        markers.
+
+    See Also
+    --------
+    make_omics : Dense tables of counts, with blocks of correlated genes.
+
+    Notes
+    -----
+    A count is negative binomial [1]_, with the mean :math:`\mu_{ij} = s_i m_j
+    e^{\beta + \delta}` and the variance :math:`\mu_{ij} (1 + \phi m_j)`, where
+    :math:`\phi = 0.5`. It is drawn as the sum of a Poisson number of parts with
+    logarithmic sizes [2]_: the parts of a cell are drawn together, each with the gene
+    to which it belongs, so that time and memory are proportional to the non-zero
+    entries. Means and library sizes are log-normal, with standard deviations 1.5 and
+    0.3 of the logarithm; the scale of the means is the root of the expected density.
+    Markers are drawn from the genes between the median and the 95 % quantile of
+    the means, or from more if these are too few.
+
+    The command ``skproj datasets cells`` writes the same tables in blocks of rows.
+
+    References
+    ----------
+    .. [1] M. D. Robinson and G. K. Smyth, "Small-sample estimation of negative binomial
+       dispersion, with applications to SAGE data", Biostatistics 9 (2008),
+       :doi:`10.1093/biostatistics/kxm030`.
+    .. [2] A. W. Kemp, "Efficient generation of logarithmically distributed
+       pseudo-random variables", Applied Statistics 30(3) (1981),
+       :doi:`10.2307/2346348`.
+
+    Examples
+    --------
+    >>> from skproj.datasets import make_cells
+    >>> cells = make_cells(n_obs=500, n_vars=1000, density=0.1, random_state=0)
+    >>> cells.data.shape, int(cells.support.sum())
+    ((500, 1000), 300)
+    >>> round(cells.data.nnz / (500 * 1000), 2)
+    0.1
+    """
+    check_scalar(return_X_y, "return_X_y", (bool, np.bool_))
+    model = make_cell_model(
+        n_obs,
+        n_vars,
+        density=density,
+        n_types=n_types,
+        n_markers=n_markers,
+        effect_size=effect_size,
+        n_batches=n_batches,
+        batch_strength=batch_strength,
+        random_state=random_state,
+    )
+    cells = next(model.blocks(n_obs, n_obs))
+    if return_X_y:
+        return cells.X, cells.type
+    return Bunch(
+        data=cells.X,
+        target=cells.type,
+        support=model.marker_of >= 0,
+        marker_of=model.marker_of,
+        fold_change=model.fold_change,
+        gene_mean=model.gene_mean,
+        batch=cells.batch,
+        feature_names=np.array([f"gene{j}" for j in range(n_vars)], dtype=object),
+        DESCR=inspect.getdoc(make_cells),
+    )
+
+
+def make_cell_model(n_obs, n_vars, *, random_state=None, **options):
+    """Check the arguments of `make_cells`, all given, and return their `CellModel`."""
+    parameters = {"n_obs": n_obs, "n_vars": n_vars, **options}
+    for name, smallest in MIN_INTEGERS.items():
+        check_scalar(parameters[name], name, numbers.Integral, min_val=smallest)
+    for name, (smallest, largest, boundaries) in RANGES.items():
+        value = parameters[name]
+        check_scalar(
+            value,
+            name,
+            numbers.Real,
+            min_val=smallest,
+            max_val=largest,
+            include_boundaries=boundaries,
+        )
+        if np.isnan(value):
+            raise ValueError(f"{name} must be a number, got {value!r} instead.")
+    n_needed = options["n_types"] * options["n_markers"]
+    if n_needed > n_vars:
+        raise ValueError(
+            f"n_types * n_markers must be at most n_vars={n_vars}, got {n_needed} "
+            "instead."
+        )
+    seed = check_random_state(random_state).randint(2**32, size=4, dtype=np.uint32)
+    return CellModel(n_vars, seed=seed, **options)
