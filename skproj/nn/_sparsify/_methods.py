@@ -5,10 +5,12 @@ Their argument is the share of the training that is done.
 """
 
 import math
+from functools import partial
 
 import numpy as np
 import torch
 
+from skproj.nn.functional import projection_n_of_m
 from skproj.nn.prune._weight_groups import as_array, project_jointly
 
 # Steps of the optimizer between two thresholds, and the share of the training after
@@ -207,6 +209,30 @@ class ProjectedTraining(_Thresholds):
             for weight, before in zip(self._weights(), self._unprojected, strict=True):
                 weight.copy_(before)
             self._unprojected = None
+
+
+class ProjectedPattern(ProjectedTraining):
+    """The same for the largest of each few consecutive weights, from the beginning.
+
+    Parameters
+    ----------
+    blocks : list of Block
+    n, m : int
+        So many weights are kept of each so many.
+    """
+
+    def __init__(self, blocks, n, m):
+        super().__init__(blocks)
+        self._project = partial(projection_n_of_m, n=n, m=m)
+
+    def fix_zeros(self):
+        """Keep the weights that the projection leaves."""
+        self._remove_smallest(1.0)
+        self.masks = [weight != 0 for weight in self._weights()]
+
+    def _remove_smallest(self, done):
+        for weight in self._weights():
+            weight.copy_(self._project(weight))
 
 
 class GradualUnits(_Ramp):

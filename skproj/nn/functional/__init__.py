@@ -1,6 +1,7 @@
 """Projections of PyTorch tensors, with gradients.
 
-The functions have the names of those in `skproj.projection`, with `dim` for `axis`.
+The functions have the names of those in `skproj.projection`, with `dim` for `axis`;
+`projection_n_of_m` is for tensors only.
 Those whose names end in an underscore write into their argument.
 """
 
@@ -33,6 +34,7 @@ from skproj.nn.functional._hoyer import (
     projection_hoyer,
     projection_hoyer_,
 )
+from skproj.nn.functional._n_of_m import projection_n_of_m
 
 __all__ = [
     "hoyer_sparsity",
@@ -56,6 +58,7 @@ __all__ = [
     "projection_linf_ball_",
     "projection_multilevel",
     "projection_multilevel_",
+    "projection_n_of_m",
     "projection_simplex",
     "projection_simplex_",
     "projection_weighted_l1_ball",

@@ -1,0 +1,88 @@
+"""Projection of tensors onto patterns with few entries in each block."""
+
+import numbers
+
+import torch
+from sklearn.utils import check_scalar
+
+from skproj.nn.functional._checks import check_dims, check_tensor
+from skproj.utils._docs import shared_docs
+
+
+@shared_docs()
+def projection_n_of_m(X, n=2, m=4, *, dim=-1):
+    r"""Keep the n largest of each m consecutive entries of a tensor.
+
+    The result is the nearest tensor with at most `n` entries other than zero in each
+    block of `m`,
+
+    .. math::
+
+        P \in \arg\min_Y \; \|Y - X\|_2 \quad \text{subject to} \quad
+        \|Y_b\|_0 \le n \; \text{for each block} \; b
+
+    Of entries of equal magnitude the first are kept. Weights with 2 of 4 entries are
+    those that recent GPUs multiply faster [1]_.
+
+    Parameters
+    ----------
+    X : torch.Tensor
+        Any dense floating-point tensor; its size along `dim` is a multiple of `m`.
+    n : int, default=2
+        How many entries of a block are kept, from 0 to `m`.
+    m : int, default=4
+        Number of entries of a block.
+    dim : int, default=-1
+        Dimension along which the entries of a block follow each other: -1 is that of
+        the inputs of the weight of `torch.nn.Linear`.
+
+    Returns
+    -------
+    P : torch.Tensor of the shape of `X`
+        A new tensor. Its gradient goes to the entries that are kept.
+
+    Raises
+    ------
+    TypeError
+        If `X` is not a dense tensor of floating-point numbers, or another argument is
+        not an integer.
+    ValueError
+        If `n`, `m` or `dim` is out of range, or does not fit the shape of `X`.
+
+    See Also
+    --------
+    skproj.nn.sparsify : Trains to such patterns, with ``target="2:4"``.
+    torch.sparse.to_sparse_semi_structured : Makes the tensors of a GPU.
+
+    References
+    ----------
+    .. [1] A. Mishra, J. A. Latorre, J. Pool, D. Stosic, D. Stosic, G. Venkatesh, C. Yu,
+       P. Micikevicius, "Accelerating sparse deep neural networks", :arxiv:`2104.08378`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skproj.nn.functional import projection_n_of_m
+    >>> projection_n_of_m(torch.tensor([3.0, -1.0, 0.5, -2.0, 1.0, 1.0, 1.0, 4.0]))
+    tensor([ 3.,  0.,  0., -2.,  1.,  0.,  0.,  4.])
+    """
+    check_tensor(X)
+    check_scalar(m, "m", numbers.Integral, min_val=1)
+    check_scalar(n, "n", numbers.Integral, min_val=0, max_val=m)
+    [dim] = check_dims(check_scalar(dim, "dim", numbers.Integral), X.ndim)
+    if X.shape[dim] % m > 0:
+        raise ValueError(
+            f"X must have a multiple of m={m} entries along dim {dim}, "
+            f"got {X.shape[dim]}."
+        )
+    blocks = X.unflatten(dim, (-1, m)) if X.shape[dim] else X.unflatten(dim, (0, m))
+    entries = blocks.detach().abs().unbind(dim + 1)
+    # Entries are compared pair by pair, which is faster than to sort short blocks.
+    ranks = [torch.zeros_like(entry, dtype=torch.int16) for entry in entries]
+    for i in range(m):
+        for j in range(i):
+            is_less = entries[j] < entries[i]
+            ranks[j] += is_less
+            ranks[i] += ~is_less
+    kept = torch.stack(ranks, dim + 1) < n
+    return torch.where(kept, blocks, 0.0).reshape(X.shape)
