@@ -53,7 +53,9 @@ def test_every_function_on_arrays_has_one_on_tensors():
     """With an in-place variant, the same arguments, and a case in these tests."""
     names = {name for name in arrays.__all__ if name.startswith("projection_")}
     in_place = {f"{name}_" for name in names}
-    assert {*names, *in_place, "hoyer_sparsity"} == set(F.__all__)
+    # The projection onto a pattern is for weights of networks only.
+    others = {"hoyer_sparsity", "projection_n_of_m"}
+    assert {*names, *in_place, *others} == set(F.__all__)
     # That of a group of vectors is tested in test_hoyer.py.
     assert {case.name for case in CASES} == names - {"projection_hoyer"}
     for name in names:

@@ -330,9 +330,7 @@ def test_refusal_of_networks():
         fit(model)
     model = build(convolutions)
     parametrize.register_parametrization(model[4], "bias", Ball())
-    with pytest.raises(
-        ValueError, match=r"bias of a .*remove_parametrizations"
-    ):
+    with pytest.raises(ValueError, match=r"bias of a .*remove_parametrizations"):
         fit(model)
     with pytest.raises(ValueError, match=r"module must be one that torch\.fx can"):
         fit(Undecided())

@@ -19,7 +19,7 @@ from skproj import (
     GroupSparseNMF,
 )
 from skproj.persistence import _estimators, dump, load
-from skproj.utils._state import VERSION, VersionedState
+from skproj.utils._state import VERSION
 
 # ---------------------------------------------------------------------------
 # Attributes

@@ -1,5 +1,6 @@
 """Weights of a network, in blocks with a number of nonzero weights each."""
 
+import re
 from typing import NamedTuple
 
 import numpy as np
@@ -117,6 +118,38 @@ def make_blocks(module, target, layers=None):
         n_kept = round((1.0 - share) * size)
         blocks.append(Block(name, [layer for layer, _ in pairs], weights, n_kept))
     return blocks
+
+
+def parse_pattern(target):
+    """Return the numbers of a target such as "2:4"."""
+    match = re.fullmatch(r"(\d+):(\d+)", target)
+    n, m = (int(number) for number in match.groups()) if match else (0, 0)
+    if not 0 < n <= m:
+        raise ValueError(
+            "target must be a share, a dict of shares, or a pattern such as '2:4', "
+            f"got {target!r}."
+        )
+    return n, m
+
+
+def make_pattern_block(module, n, m, layers):
+    """Return a block of the weights of linear layers whose rows consist of m entries.
+
+    It is the only one in a list.
+    """
+    [(_, _, pairs)] = split_network(module, 0.0, layers, "target")
+    fitting = [
+        (layer, name)
+        for layer, name in pairs
+        if isinstance(layer, torch.nn.Linear) and layer.in_features % m == 0
+    ]
+    if not fitting:
+        raise ValueError(
+            f"target {n}:{m} needs a linear layer with a multiple of {m} inputs."
+        )
+    weights = [pruned_or_plain(*pair) for pair in fitting]
+    n_kept = sum(W.numel() for W in weights) // m * n
+    return [Block("", [layer for layer, _ in fitting], weights, n_kept)]
 
 
 def all_weights(module):

@@ -150,6 +150,10 @@ def check_optimizer(optimizer, module, *, proximal):
             "optimizer must make an optimizer from parameters, such as "
             f"functools.partial(torch.optim.SGD, lr=0.1), got {optimizer!r}."
         )
+    if isinstance(made, torch.optim.LBFGS):
+        raise ValueError(
+            "optimizer must make one step from one gradient, which LBFGS does not."
+        )
     if proximal and not isinstance(made, PROXIMAL_OPTIMIZERS):
         raise ValueError(
             "optimizer must make a ProximalAdam or ProximalSGD for method='l1', "

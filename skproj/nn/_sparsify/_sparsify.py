@@ -5,11 +5,16 @@ from functools import partial
 
 from sklearn.utils import check_scalar
 
-from skproj.nn._sparsify._blocks import make_blocks
+from skproj.nn._sparsify._blocks import (
+    make_blocks,
+    make_pattern_block,
+    parse_pattern,
+)
 from skproj.nn._sparsify._l1 import gradients_at_random_weights, reach_by_l1
 from skproj.nn._sparsify._methods import (
     GradualMagnitude,
     InducedHoyer,
+    ProjectedPattern,
     ProjectedTraining,
 )
 from skproj.nn._sparsify._run import (
@@ -58,10 +63,12 @@ def sparsify(
         Any network without masks. It is trained in the mode that it is in, usually
         ``module.train()``, and on its device.
     {data}
-    target : float or dict of str to float
+    target : float, dict of str to float, or str
         Share of the weights that shall be zero, between 0 and 1. A dict has a share for
         each of some layers, or parts of the network with all layers in them, by their
-        names as in `module.named_modules`; others are not pruned.
+        names as in `module.named_modules`; others are not pruned. A pattern such as
+        "2:4" leaves 2 of each 4 consecutive weights of a neuron, in the linear layers
+        whose number of inputs is a multiple of 4.
     layers : iterable of str, default=None
         Names of layers or parts of the network to which a single `target` applies. None
         takes all that `skproj.nn.prune.sparsity_report` lists.
@@ -114,6 +121,8 @@ def sparsify(
     See Also
     --------
     check_l1_optimality : Judges the result of "l1" at its l1 weight.
+    sparsify_units : Makes all weights of neurons and filters zero, to save time.
+    skproj.nn.functional.projection_n_of_m : Makes patterns such as "2:4".
     skproj.nn.prune.single_shot : Prunes without training.
     skproj.nn.prune.shrink : Removes neurons and filters without effect.
     SparseMLPClassifier : The same for multilayer perceptrons, with the API of
@@ -176,14 +185,24 @@ def sparsify(
     """
     check_choice("method", method, ("auto", *METHODS, "l1"))
     method = AUTO if method == "auto" else method
-    blocks = make_blocks(module, target, layers)
+    if isinstance(target, str):
+        pattern = parse_pattern(target)
+        if method != AUTO:
+            raise ValueError(
+                f"method must be 'auto' or {AUTO!r} for a pattern, got {method!r}."
+            )
+        blocks = make_pattern_block(module, *pattern, layers)
+        make_method = partial(ProjectedPattern, n=pattern[0], m=pattern[1])
+    else:
+        blocks = make_blocks(module, target, layers)
+        make_method = METHODS.get(method)
     step = check_step(loss, step, loader)
     check_scalar(max_iter, "max_iter", numbers.Integral, min_val=1)
     make_optimizer = check_optimizer(optimizer, module, proximal=method == "l1")
 
     def train(make_trainer):
         if method != "l1":
-            return make_trainer(make_optimizer).run(METHODS[method](blocks))
+            return make_trainer(make_optimizer).run(make_method(blocks))
         gradients = gradients_at_random_weights(module, blocks, step, loader)
         make = make_optimizer
         if optimizer is None:
@@ -196,7 +215,9 @@ def sparsify(
 
     settings = {
         "method": method,
-        "target": [[block.name, block.size, block.n_kept] for block in blocks],
+        "target": target
+        if isinstance(target, str)
+        else [[block.name, block.size, block.n_kept] for block in blocks],
     }
     return run_trainings(
         module,
