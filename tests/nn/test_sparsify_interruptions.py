@@ -228,6 +228,11 @@ REFUSALS = {
     "n_epochs": ({"n_epochs": 0}, ValueError, "n_epochs == 0, must be >= 1"),
     "max_iter": ({"max_iter": 1.5}, TypeError, "max_iter must be an instance of int"),
     "optimizer": ({"optimizer": "sgd"}, TypeError, "optimizer must make an optimizer"),
+    "LBFGS": (
+        {"optimizer": torch.optim.LBFGS},
+        ValueError,
+        "optimizer must make one step from one gradient",
+    ),
     "made": ({"optimizer": list}, TypeError, "optimizer must make an optimizer"),
     "l1": (
         {"method": "l1", "optimizer": torch.optim.Adam},
