@@ -302,9 +302,10 @@ class InducedHoyer(FixedZeros):
 
     @staticmethod
     def _project(arrays, sparsity, target):
-        return project_jointly(
+        projected = project_jointly(
             arrays, sparsity, "layer/filters", target, normalize=False
         )
+        return list(projected)
 
 
 class L1Penalty(FixedZeros):

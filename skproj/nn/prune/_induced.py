@@ -111,7 +111,8 @@ class _JointHandle(StepHandle):
             (module, as_array(effective_weight(module, name)))
             for module, name in self._parameters
         ]
-        projected = project_jointly(weights, sparsity, **self._options)
+        # All of them before the first is changed: there may be an error.
+        projected = list(project_jointly(weights, sparsity, **self._options))
         for (module, name), P in zip(self._parameters, projected, strict=True):
             pruned_or_plain(module, name).copy_(torch.from_numpy(P))
 

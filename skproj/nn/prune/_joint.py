@@ -27,14 +27,14 @@ from skproj.utils._docs import shared_docs
 MIN_KEPT_SHARE = 0.01
 
 
-def _warn_of_nearly_empty(weights, names):
-    """Warn of layers of which little is left, from pairs of layer and pruned weight."""
-    for (module, W), name in zip(weights, names, strict=True):
-        n_kept = np.count_nonzero(W)
-        n_outputs = len(Vectors(module, W.shape, "filters").cut(W))
-        if n_kept < max(MIN_KEPT_SHARE * W.size, n_outputs):
+def _warn_of_nearly_empty(masks, names):
+    """Warn of layers of which little is left, from pairs of layer and mask."""
+    for (module, kept), name in zip(masks, names, strict=True):
+        n_kept = np.count_nonzero(kept)
+        n_outputs = len(Vectors(module, kept.shape, "filters").cut(kept))
+        if n_kept < max(MIN_KEPT_SHARE * kept.size, n_outputs):
             warnings.warn(
-                f"{name} keeps {n_kept} of {W.size} weights, for {n_outputs} outputs; "
+                f"{name} keeps {n_kept} of {kept.size} weights, for {n_outputs} outputs; "
                 "prune less, exclude it, or take another grouping.",
                 UserWarning,
                 stacklevel=4,
@@ -54,13 +54,14 @@ def _prune_jointly(parts, names, grouping, target, normalize):
         projected = project_jointly(
             weights, check_sparsity(sparsity), grouping, target, normalize
         )
-        pruned += zip(places, projected, strict=True)
-    for pairs, P in pruned:
-        mask = torch.from_numpy(P != 0).to(pruned_or_plain(*pairs[0]))
+        kept = [P != 0 for P in projected]
+        pruned += zip(places, kept, strict=True)
+    for pairs, kept in pruned:
+        mask = torch.from_numpy(kept).to(pruned_or_plain(*pairs[0]))
         for module, name in pairs:
             _GivenMask.apply(module, name, importance_scores=mask)
     _warn_of_nearly_empty(
-        [(pairs[0][0], P) for pairs, P in pruned],
+        [(pairs[0][0], kept) for pairs, kept in pruned],
         [names[pairs[0]] for pairs, _ in pruned],
     )
 

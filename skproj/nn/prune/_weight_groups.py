@@ -149,12 +149,12 @@ def _count_zeros(arrays):
 
 
 def _project_rows(matrices, sparsity, scope, target):
-    """Project the rows of matrices, one group for each or one for all."""
+    """Project the rows of matrices, one group for each or one for all; an iterator."""
     if scope == "layer":
-        return [projection_hoyer(M, sparsity, axis=1, target=target) for M in matrices]
+        return (projection_hoyer(M, sparsity, axis=1, target=target) for M in matrices)
     rows = [row for M in matrices for row in M]
     projected = iter(projection_hoyer(rows, sparsity, target=target))
-    return [np.stack([next(projected) for _ in M]) for M in matrices]
+    return (np.stack([next(projected) for _ in M]) for M in matrices)
 
 
 def _search_common_level(project, matrices, n_zeros):
@@ -181,7 +181,8 @@ def _search_common_level(project, matrices, n_zeros):
 def project_jointly(weights, sparsity, grouping, target, normalize):
     """Project weights, pairs of layer and array, to a common sparsity.
 
-    If `normalize`, all vectors have norm 1 in the projection. Returns a list of arrays.
+    If `normalize`, all vectors have norm 1 in the projection. Returns an iterator over
+    the arrays, which may be computed one at a time, to save memory.
     """
     scope, kind = grouping.split("/")
     cuts = [Vectors(module, W.shape, kind) for module, W in weights]
@@ -208,5 +209,5 @@ def project_jointly(weights, sparsity, grouping, target, normalize):
             share = min(n_zeros / n_free, 1.0) if n_free else 0.0
             projected = _project_rows(matrices, share, scope, target)
     if normalize:
-        projected = [P * norm for P, norm in zip(projected, norms, strict=True)]
-    return [cut.join(P) for cut, P in zip(cuts, projected, strict=True)]
+        projected = (P * norm for P, norm in zip(projected, norms, strict=True))
+    return (cut.join(P) for cut, P in zip(cuts, projected, strict=True))
