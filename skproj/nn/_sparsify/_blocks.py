@@ -163,7 +163,8 @@ def all_weights(module):
 
 def check_plain(layer, name):
     """Refuse a parameter that is masked or parametrized."""
-    if name in layer._parameters or getattr(layer, name, None) is None:
+    value = getattr(layer, name, None)
+    if name in layer._parameters or not isinstance(value, torch.Tensor):
         return
     kind, way = type(layer).__name__, "prune.remove"
     if parametrize.is_parametrized(layer, name):

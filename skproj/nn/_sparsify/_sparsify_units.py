@@ -52,14 +52,14 @@ def sparsify_units(
         it is in, usually ``module.train()``, and on its device.
     {data}
     target : float
-        Share of the multiplications of linear and convolutional layers that `shrink`
-        shall save at least, from 0 to less than 1.
+        Share of the multiplications of linear, convolutional and recurrent layers that
+        `shrink` shall save at least, from 0 to less than 1.
     example_inputs : torch.Tensor or tuple of torch.Tensor
         Arguments of the module, to learn the shapes.
     layers : iterable of str, default=None
         Names, as in `module.named_modules`, of the layers whose outputs may be removed,
         or of parts of the network with all layers in them. None takes all linear,
-        convolutional and embedding layers.
+        convolutional, recurrent and embedding layers.
     n_epochs : int, default=30
         Length of the training.
     optimizer : callable, default=None

@@ -9,7 +9,13 @@ import torch
 from skproj.nn._sparsify._blocks import check_plain
 from skproj.nn.prune._shrink import plain_copy, trace
 from skproj.nn.prune._unit_graph import UnitGraph
-from skproj.nn.prune._units import Lookup, Mixing
+from skproj.nn.prune._units import (
+    RECURRENT_PARAMETERS,
+    Lookup,
+    Mixing,
+    PerUnit,
+    Recurrent,
+)
 
 TINY = np.finfo(float).tiny
 
@@ -79,16 +85,20 @@ class UnitWork:
         stay = [unit_of[units] for units in graph.pinned]
         for name, layer in graph.layers.items():
             live, outputs = modules[name], unit_of[layer.outputs]
-            check_plain(live, "weight")
-            check_plain(live, "bias")
+            for parameter in ("weight", "bias", *RECURRENT_PARAMETERS):
+                check_plain(live, parameter)
             if isinstance(layer, Mixing):
                 inputs = unit_of[layer.inputs.units]
                 stay += self._add_mixing(live, inputs, outputs, *shapes[name])
+            elif isinstance(layer, Recurrent):
+                self._add_recurrent(
+                    live, unit_of[layer.inputs.units], outputs, shapes[name][0]
+                )
             elif isinstance(layer, Lookup):
                 self._rows.append(_Slices(live.weight, 1, outputs))
             else:
                 self._add_per_unit(live, outputs, shapes[name][1])
-            if isinstance(layer, Mixing | Lookup):
+            if not isinstance(layer, PerUnit):
                 self._made.append(outputs)
                 stay += [] if live in makers else [outputs]
         self.is_free = np.zeros(len(numbers), bool)
@@ -115,6 +125,21 @@ class UnitWork:
         if layer.bias is not None:
             self._rows.append(_Slices(layer.bias, 0, outputs))
         return []
+
+    def _add_recurrent(self, layer, inputs, outputs, given):
+        """Note the work and the parameters of a recurrent layer."""
+        size = len(layer.weight_hh_l0) // len(outputs)  # gates
+        size *= math.prod(given.shape) / len(inputs)
+        for units, weight in (
+            (inputs, layer.weight_ih_l0),
+            (outputs, layer.weight_hh_l0),
+        ):
+            self._products.append(_Products(units, outputs, size))
+            self._columns.append(_Slices(weight, 1, units))
+        self._rows += [
+            _Slices(parameter, 0, np.tile(outputs, len(parameter) // len(outputs)))
+            for parameter in layer.parameters(recurse=False)
+        ]
 
     def _add_per_unit(self, layer, outputs, made):
         """Note the work and the parameters of a normalisation or depthwise layer."""

@@ -34,8 +34,8 @@ def _warn_of_nearly_empty(masks, names):
         n_outputs = len(Vectors(module, kept.shape, "filters").cut(kept))
         if n_kept < max(MIN_KEPT_SHARE * kept.size, n_outputs):
             warnings.warn(
-                f"{name} keeps {n_kept} of {kept.size} weights, for {n_outputs} outputs; "
-                "prune less, exclude it, or take another grouping.",
+                f"{name} keeps {n_kept} of {kept.size} weights, for {n_outputs} "
+                "outputs; prune less, exclude it, or take another grouping.",
                 UserWarning,
                 stacklevel=4,
             )

@@ -16,7 +16,15 @@ from torch.utils.flop_counter import FlopCounterMode
 from skproj.nn.prune._operations import BATCH_NORMS
 from skproj.nn.prune._sparsity_report import as_text
 from skproj.nn.prune._unit_graph import UnitGraph
-from skproj.nn.prune._units import Lookup, Mixing, blocks_of
+from skproj.nn.prune._units import (
+    RECURRENT_PARAMETERS,
+    Lookup,
+    Mixing,
+    Recurrent,
+    as_float64,
+    blocks_of,
+    gates_of,
+)
 from skproj.utils._docs import shared_docs
 
 # Largest difference of outputs, relative to the largest; more for half precision.
@@ -286,7 +294,7 @@ def _shrink_mixing(layer, needed):
     """Shrink a layer, and return the inputs that it reads of those it is given."""
     module = layer.module
     rows, columns = needed[layer.outputs], needed[layer.inputs.units]
-    folded = layer.totals[:, ~columns] @ layer.inputs.constants[~columns]
+    folded = layer.respond(np.where(columns, 0.0, layer.inputs.constants))
     _fold(module, np.where(rows, folded, 0.0))
     given = columns
     if layer.reads_model_input and getattr(module, "groups", 1) == 1:
@@ -317,6 +325,25 @@ def _shrink_per_unit(layer, needed):
     module.in_channels = module.groups = int(np.count_nonzero(inputs))
 
 
+def _shrink_recurrent(layer, needed):
+    module = layer.module
+    units, inputs = needed[layer.outputs], needed[layer.inputs.units]
+    if module.bias:
+        W, *_ = (as_float64(parameter) for parameter in gates_of(module))
+        amounts = W[:, :, ~inputs] @ layer.inputs.constants[~inputs]
+        with torch.no_grad():
+            bias = module.bias_ih_l0
+            bias.copy_(bias.double().cpu() + torch.from_numpy(amounts.ravel()))
+    n_gates = len(module.weight_hh_l0) // module.hidden_size
+    for name in RECURRENT_PARAMETERS if module.bias else RECURRENT_PARAMETERS[:2]:
+        _take(module, name, np.tile(units, n_gates))
+    _take(module, "weight_ih_l0", inputs, dim=1)
+    _take(module, "weight_hh_l0", units, dim=1)
+    module.input_size = int(np.count_nonzero(inputs))
+    module.hidden_size = int(np.count_nonzero(units))
+    module.flatten_parameters()
+
+
 def _shrink_lookup(layer, needed):
     kept = needed[layer.outputs]
     _take(layer.module, "weight", kept, dim=1)
@@ -324,7 +351,8 @@ def _shrink_lookup(layer, needed):
 
 
 def _shape_of_weight(module):
-    return () if module.weight is None else tuple(module.weight.shape)
+    weight = module.weight_ih_l0 if isinstance(module, nn.RNNBase) else module.weight
+    return () if weight is None else tuple(weight.shape)
 
 
 def _shrink_in_place(model, graph):
@@ -346,6 +374,8 @@ def _shrink_in_place(model, graph):
                     model.set_submodule(path, selecting)
         elif isinstance(layer, Lookup):
             _shrink_lookup(layer, needed)
+        elif isinstance(layer, Recurrent):
+            _shrink_recurrent(layer, needed)
         else:
             _shrink_per_unit(layer, needed)
         after = _shape_of_weight(module)
@@ -450,6 +480,12 @@ def shrink(model, example_inputs):
     that is dead altogether. A transposed convolution does not make a constant of one
     either: only units that are zero go into its bias. Of a grouped convolution, whole
     groups are removed, and from each other group the same number of channels.
+
+    Recurrent layers of one direction (`torch.nn.LSTM`, `GRU` and `RNN` without initial
+    state, with one layer) lose units whose weights and biases are zero in all gates,
+    and units that no needed unit and no later layer reads. The last state or some of
+    the steps can be read, but not some of the units. A layer normalisation mixes its
+    units, so that they stay; so do those around `torch.nn.MultiheadAttention`.
 
     An embedding loses columns that are not read or constant. It keeps its rows, also
     those of zeros: the indices that the model is called with name them.

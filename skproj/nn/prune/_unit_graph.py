@@ -28,16 +28,20 @@ from skproj.nn.prune._operations import (
     KNOWN_MODULES,
     MAX_POOLS,
     POOL_NAMES,
+    RECURRENT,
 )
 from skproj.nn.prune._units import (
     Lookup,
     Mixing,
+    Parts,
     PerUnit,
+    Recurrent,
     Units,
     Value,
     as_float64,
     bias_of,
     blocks_of,
+    gates_of,
     stay_constant,
 )
 
@@ -109,17 +113,22 @@ class UnitGraph:
         In each layer at least one unit is needed: nothing becomes empty.
         """
         roots = self.units.roots()
-        mixing = [layer for layer in self.layers.values() if isinstance(layer, Mixing)]
-        makers = [x for x in self.layers.values() if isinstance(x, Mixing | Lookup)]
+        layers = self.layers.values()
+        mixing = [layer for layer in layers if isinstance(layer, Mixing)]
+        readers = [layer for layer in layers if isinstance(layer, Mixing | Recurrent)]
+        makers = [layer for layer in layers if not isinstance(layer, PerUnit)]
         needed = np.zeros(len(roots), dtype=bool)
         for units in self.pinned:
             needed[roots[units]] = True
         while True:
             before = np.count_nonzero(needed)
-            for layer in mixing:
+            for layer in readers:
                 rows = needed[roots[layer.outputs]]
                 columns = layer.used[rows].any(axis=0) & ~layer.foldable
                 needed[roots[layer.inputs.units[columns]]] = True
+                if isinstance(layer, Recurrent):
+                    read = layer.used_hidden[rows].any(axis=0) & ~layer.dead
+                    needed[roots[layer.outputs[read]]] = True
             if np.count_nonzero(needed) > before:
                 continue
             for layer in mixing:
@@ -160,7 +169,10 @@ class UnitGraph:
     # Values
 
     def _pin(self, value):
-        if value is not None:
+        if isinstance(value, Parts):
+            for part in value.values:
+                self._pin(part)
+        elif value is not None:
             self.pinned.append(value.units)
 
     def _read(self, node, dim):
@@ -203,6 +215,8 @@ class UnitGraph:
             return self._visit_mixing(node, module, len(shape) - 1)
         if kind is nn.Embedding:
             return self._visit_embedding(node, module)
+        if kind in RECURRENT:
+            return self._visit_recurrent(node, module, len(shape))
         if kind in CONVOLUTIONS:
             if len(shape) != module.weight.ndim:
                 return None
@@ -231,6 +245,8 @@ class UnitGraph:
         if name in ("getattr", "size"):
             return NO_UNITS if self._is_batch_size(node, name) else None
         first = node.args[0] if node.args else None
+        if node.target is operator.getitem:
+            return self._index(node, self._values[first])
         if _works_in_place(node, name) and len(getattr(first, "users", ())) > 1:
             return None
         if name in ("cat", "concat"):
@@ -280,25 +296,24 @@ class UnitGraph:
     def _visit_mixing(self, node, module, dim):
         (source,) = node.args
         inputs = self._read(source, dim)
-        W = as_float64(blocks_of(module))
-        used = block_diag(*W.any(axis=3)).astype(bool)
-        totals = block_diag(*W.sum(axis=3))
+        used = (blocks_of(module).detach() != 0).any(dim=3).cpu().numpy()
+        used = block_diag(*used).astype(bool)
         is_linear = type(module) is nn.Linear
         foldable = inputs.known if is_linear else stay_constant(module, inputs)
         outputs = self.units.new(len(used))
-        self.layers[node.target] = Mixing(
+        layer = Mixing(
             module,
             inputs,
             outputs,
             used,
-            totals,
             foldable,
             reads_model_input=source.op == "placeholder",
         )
+        self.layers[node.target] = layer
         value = Value(outputs, dim, foldable[:0], inputs.constants[:0])
         return value.with_constants(
             ~(used & ~foldable).any(axis=1),
-            totals @ np.where(foldable, inputs.constants, 0.0) + bias_of(module),
+            layer.respond(np.where(foldable, inputs.constants, 0.0)) + bias_of(module),
         )
 
     def _visit_embedding(self, node, module):
@@ -312,6 +327,40 @@ class UnitGraph:
         constants = as_float64(W[0])
         value = Value(outputs, len(self._shape(node)) - 1, known, constants)
         return value.with_constants(known, constants)
+
+    def _visit_recurrent(self, node, module, n_dims):
+        if module.num_layers > 1 or module.bidirectional or module.proj_size > 0:
+            return None
+        inputs = self._read(node.args[0], n_dims - 1)
+        gates = [as_float64(parameter) for parameter in gates_of(module)]
+        used, used_hidden = (W.any(axis=0) for W in gates[:2])
+        parts = [used.any(axis=1), used_hidden.any(axis=1)]
+        dead = ~np.any(parts + [b.any(axis=0) for b in gates[2:]], axis=0)
+        can_fold = module.bias | (inputs.constants == 0.0)
+        outputs = self.units.new(module.hidden_size)
+        self.layers[node.target] = Recurrent(
+            module, inputs, outputs, used, used_hidden, inputs.known & can_fold, dead
+        )
+        output, state = (
+            Value(outputs, n_dims - 1, dead, np.zeros(len(outputs))) for _ in range(2)
+        )
+        if isinstance(module, nn.LSTM):
+            state = Parts([state, state])  # of units and of their cells
+        return Parts([output, state])
+
+    def _index(self, node, value):
+        """Take a part of a tuple, or places of a tensor with all of its units."""
+        index = node.args[1]
+        if isinstance(value, Parts):
+            return value.values[index] if isinstance(index, int) else None
+        index = index if isinstance(index, tuple) else (index,)
+        is_number = [type(i) is int for i in index]
+        if value is None or not all(type(i) in (int, slice) for i in index):
+            return None
+        if index[value.dim : value.dim + 1] not in ((), (slice(None),)):
+            return None
+        dim = value.dim - sum(is_number[: value.dim])
+        return Value(value.units, dim, value.known, value.constants)
 
     def _visit_depthwise(self, node, module):
         inputs = self._read(node.args[0], 1)

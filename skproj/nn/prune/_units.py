@@ -6,6 +6,9 @@ import numpy as np
 import torch
 from torch import nn
 
+# Parameters of a recurrent layer of one direction, the biases last.
+RECURRENT_PARAMETERS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+
 
 @dataclass
 class Value:
@@ -19,6 +22,13 @@ class Value:
     def with_constants(self, known, constants):
         """Return the same units with other constants."""
         return Value(self.units, self.dim, known, np.where(known, constants, 0.0))
+
+
+@dataclass
+class Parts:
+    """Values of the parts of a tuple; None for parts without units."""
+
+    values: list
 
 
 class Units:
@@ -58,9 +68,22 @@ class Mixing:
     inputs: Value
     outputs: np.ndarray
     used: np.ndarray  # (outputs, inputs): is there a weight
-    totals: np.ndarray  # (outputs, inputs): sum of the weights
     foldable: np.ndarray  # (inputs,): constants that a bias can stand for
     reads_model_input: bool
+
+    def respond(self, constants):
+        """Return the outputs without bias for inputs that are constants, or zero.
+
+        The sums of the weights are not kept, since they would need a lot of memory.
+        """
+        sums = blocks_of(self.module).detach().sum(dim=3, dtype=torch.float64)
+        parts = np.split(constants, len(sums))
+        return np.concatenate(
+            [
+                block.cpu().numpy() @ part
+                for block, part in zip(sums, parts, strict=True)
+            ]
+        )
 
     def even_out(self, needed, roots):
         """Need as many units in each group as in the largest, or none at all."""
@@ -78,6 +101,19 @@ class Mixing:
                 spare = group[~needed[group]]
                 n_missing = max(n_units, 1) - (len(group) - len(spare))
                 needed[spare[: max(n_missing, 0)]] = True
+
+
+@dataclass
+class Recurrent:
+    """A recurrent layer of one direction, whose units read each other."""
+
+    module: nn.Module
+    inputs: Value
+    outputs: np.ndarray
+    used: np.ndarray  # (outputs, inputs): is there a weight in a gate
+    used_hidden: np.ndarray  # (outputs, outputs): the same between units
+    foldable: np.ndarray  # (inputs,): constants that a bias can stand for
+    dead: np.ndarray  # (outputs,): is there no weight and no bias
 
 
 @dataclass
@@ -108,6 +144,17 @@ def blocks_of(module):
     W = W.reshape(n_groups, len(W) // n_groups, W.shape[1], -1)
     # Transposed convolutions have the inputs first.
     return W.transpose(1, 2) if getattr(module, "transposed", False) else W
+
+
+def gates_of(module):
+    """Return weights of inputs and units, with the gates in front, and the biases."""
+    parameters = dict(module.named_parameters(recurse=False))
+    size = module.hidden_size
+    return [
+        parameters[name].reshape(-1, size, *parameters[name].shape[1:])
+        for name in RECURRENT_PARAMETERS
+        if name in parameters
+    ]
 
 
 def bias_of(module):
