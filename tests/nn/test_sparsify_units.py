@@ -69,6 +69,36 @@ def residual():
     )
 
 
+def sequences():
+    return nn.Sequential(
+        nn.Flatten(2),
+        nn.Conv1d(1, 14, 3, dilation=2),
+        nn.Dropout1d(0.1),
+        nn.ReLU(),
+        nn.Conv1d(14, 12, 5, stride=2),
+        nn.BatchNorm1d(12, affine=False),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool1d(1),
+        nn.Flatten(),
+        nn.Linear(12, 3),
+    )
+
+
+class Concatenated(nn.Module):
+    """Layers that read what all layers before have made."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(1, 10, 3, padding=1)
+        self.second = nn.Conv2d(11, 10, 3, padding=1)
+        self.head = nn.Linear(21, 3)
+
+    def forward(self, X):
+        Z = torch.cat([X, F.relu(self.first(X))], dim=1)
+        Z = torch.cat([Z, F.relu(self.second(Z))], dim=1)
+        return self.head(Z.mean((2, 3)))
+
+
 def depthwise():
     return nn.Sequential(
         nn.Conv2d(1, 16, 1),
@@ -121,7 +151,16 @@ class Words(nn.Module):
         return self.head(torch.relu(self.hidden(tokens))).sum(dim=1)
 
 
-NETWORKS = [perceptron, convolutions, residual, depthwise, transposed, Words]
+NETWORKS = [
+    perceptron,
+    convolutions,
+    sequences,
+    residual,
+    Concatenated,
+    depthwise,
+    transposed,
+    Words,
+]
 
 
 def make_batches():
@@ -306,6 +345,11 @@ def test_a_resumed_training_has_the_same_result(tmp_path):
         (TypeError, "target must be an instance of float", {"target": "much"}),
         (ValueError, r"target must be at most 0\.\d+ for this", {"target": 0.9999}),
         (TypeError, "example_inputs must be a tensor", {"example_inputs": [1.0]}),
+        (
+            ValueError,
+            "example_inputs must be arguments of module, but: ",
+            {"example_inputs": torch.zeros(2, 3, 8, 8)},
+        ),
         (TypeError, "layers must be an iterable of names", {"layers": "4"}),
         (ValueError, "layers must have names of modules, got 'x'", {"layers": ["x"]}),
         (ValueError, "target must be at most 0.0 for", {"layers": ["9"]}),

@@ -72,7 +72,14 @@ class UnitWork:
     """
 
     def __init__(self, module, inputs, makers):
-        traced = trace(plain_copy(module).eval(), inputs, "module")
+        plain = plain_copy(module).eval()
+        try:
+            plain(*inputs)
+        except Exception as error:
+            raise ValueError(
+                f"example_inputs must be arguments of module, but: {error}"
+            ) from error
+        traced = trace(plain, inputs, "module")
         graph = UnitGraph(traced)
         numbers, unit_of = np.unique(graph.units.roots(), return_inverse=True)
         modules = dict(module.named_modules())

@@ -27,7 +27,6 @@ ADAPTIVE_POOLS = (
     nn.AdaptiveMaxPool3d,
 )
 ELEMENTWISE = (
-    *DROPOUTS,
     nn.CELU,
     nn.ELU,
     nn.GELU,

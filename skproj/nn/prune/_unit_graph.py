@@ -22,6 +22,7 @@ from skproj.nn.prune._operations import (
     AVERAGE_POOLS,
     BATCH_NORMS,
     CONVOLUTIONS,
+    DROPOUTS,
     ELEMENTWISE,
     ELEMENTWISE_NAMES,
     IN_PLACE_OPERATORS,
@@ -229,6 +230,8 @@ class UnitGraph:
             return None
         if kind in BATCH_NORMS:
             return self._visit_batch_norm(node, module, value)
+        if kind in DROPOUTS:
+            return value
         if kind in ELEMENTWISE or (kind is nn.PReLU and module.num_parameters == 1):
             if getattr(module, "inplace", False) and len(source.users) > 1:
                 return None
