@@ -392,3 +392,13 @@ class Undecided(nn.Module):
 
     def forward(self, X):
         return self.layer(X.flatten(1)) if X.sum() > 0 else self.layer(-X.flatten(1))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_device():
+    model, X = build(residual).cuda(), torch.zeros(2, 1, 8, 8, device="cuda")
+    fit(model, example_inputs=X)
+    smaller, savings = prune.shrink(model, X)
+    assert savings.after.flops <= 0.3 * savings.before.flops
+    assert smaller[0].weight.is_cuda
