@@ -86,7 +86,7 @@ def make_lenet_5():
 class Residual(nn.Module):
     """Two convolutions beside a shortcut."""
 
-    def __init__(self, n_inputs, n_outputs, stride):
+    def __init__(self, n_inputs, n_outputs, stride, *, norm_in_shortcut=False):
         super().__init__()
         self.first = nn.Conv2d(
             n_inputs, n_outputs, 3, stride=stride, padding=1, bias=False
@@ -97,6 +97,9 @@ class Residual(nn.Module):
         self.shortcut = nn.Identity()
         if stride > 1:
             self.shortcut = nn.Conv2d(n_inputs, n_outputs, 1, stride=stride, bias=False)
+            if norm_in_shortcut:
+                norm = nn.BatchNorm2d(n_outputs)
+                self.shortcut = nn.Sequential(self.shortcut, norm)
 
     def forward(self, X):
         """Add the two branches."""

@@ -43,7 +43,13 @@ from _results import (
     read_records,
 )
 from _tables import as_markdown, as_rst
-from pruning import Batches, accuracy_of, load_mnist, load_small_images
+from pruning import (
+    Batches,
+    Residual,
+    accuracy_of,
+    load_mnist,
+    load_small_images,
+)
 from torch import nn
 from torch.fx.experimental.optimization import fuse
 from torch.nn import functional as F
@@ -58,30 +64,6 @@ N_TIMINGS = {1: 200, 64: 30}
 # Networks
 
 
-class Residual(nn.Module):
-    """Two convolutions beside a shortcut."""
-
-    def __init__(self, n_inputs, n_outputs, stride):
-        super().__init__()
-        self.first = nn.Conv2d(
-            n_inputs, n_outputs, 3, stride=stride, padding=1, bias=False
-        )
-        self.norm1 = nn.BatchNorm2d(n_outputs)
-        self.second = nn.Conv2d(n_outputs, n_outputs, 3, padding=1, bias=False)
-        self.norm2 = nn.BatchNorm2d(n_outputs)
-        self.shortcut = nn.Identity()
-        if stride > 1:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(n_inputs, n_outputs, 1, stride=stride, bias=False),
-                nn.BatchNorm2d(n_outputs),
-            )
-
-    def forward(self, X):
-        """Add the two branches."""
-        Z = F.relu(self.norm1(self.first(X)))
-        return F.relu(self.norm2(self.second(Z)) + self.shortcut(X))
-
-
 def make_resnet_20(width=16):
     """Build three stages of three blocks."""
     layers = [nn.Conv2d(1, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)]
@@ -90,7 +72,7 @@ def make_resnet_20(width=16):
     for n_outputs in (width, 2 * width, 4 * width):
         for _ in range(3):
             stride = 1 if n_outputs in (n_inputs, width) else 2
-            layers.append(Residual(n_inputs, n_outputs, stride))
+            layers.append(Residual(n_inputs, n_outputs, stride, norm_in_shortcut=True))
             n_inputs = n_outputs
     head = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(n_inputs, 10)
     return nn.Sequential(*layers, *head)
