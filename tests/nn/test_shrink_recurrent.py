@@ -172,7 +172,19 @@ class Returned(Network):
         return self.recurrent(self.before(X))
 
 
-@pytest.mark.parametrize("network", [Given, Units, Returned])
+class Wrapped(Network):
+    """Passes the tuple through another module, and adds it to itself."""
+
+    def __init__(self, kind):
+        super().__init__(kind)
+        self.identity = nn.Identity()
+
+    def forward(self, X):
+        Z = self.identity(self.recurrent(self.before(X)))
+        return self.after((Z + Z)[2])
+
+
+@pytest.mark.parametrize("network", [Given, Units, Returned, Wrapped])
 def test_units_that_stay(network):
     model = build(lambda: network(nn.GRU))
     kill(model.recurrent, DEAD)

@@ -6,6 +6,17 @@ import numpy as np
 import pytest
 import torch
 from sparsify_helpers import ShuffledBatches, same_state
+from sparsify_networks import (
+    Concatenated,
+    Words,
+    convolutions,
+    depthwise,
+    grouped,
+    perceptron,
+    residual,
+    sequences,
+    transposed,
+)
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
@@ -15,141 +26,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from skproj.nn import prune, sparsify_units
 from skproj.nn._sparsify._unit_work import UnitWork
 from skproj.nn.functional import projection_l1_ball
-
-
-class Residual(nn.Module):
-    def __init__(self, n_inputs, n_outputs, stride=1):
-        super().__init__()
-        self.first = nn.Conv2d(n_inputs, n_outputs, 3, stride, padding=1, bias=False)
-        self.norm = nn.BatchNorm2d(n_outputs)
-        self.second = nn.Conv2d(n_outputs, n_outputs, 3, padding=1)
-        self.shortcut = nn.Identity()
-        if stride > 1:
-            self.shortcut = nn.Conv2d(n_inputs, n_outputs, 1, stride)
-
-    def forward(self, X):
-        return F.relu(self.second(F.relu(self.norm(self.first(X)))) + self.shortcut(X))
-
-
-def perceptron():
-    return nn.Sequential(
-        nn.Flatten(),
-        nn.Linear(64, 40),
-        nn.BatchNorm1d(40),
-        nn.ReLU(),
-        nn.Linear(40, 30),
-        nn.GELU(),
-        nn.Linear(30, 3),
-    )
-
-
-def convolutions():
-    return nn.Sequential(
-        nn.Conv2d(1, 12, 3, padding=1),
-        nn.BatchNorm2d(12),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(12, 20, 3),
-        nn.ReLU(),
-        nn.Flatten(),
-        nn.Linear(80, 16),
-        nn.ReLU(),
-        nn.Linear(16, 3),
-    )
-
-
-def residual():
-    return nn.Sequential(
-        nn.Conv2d(1, 16, 3, padding=1),
-        Residual(16, 16),
-        Residual(16, 24, 2),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(24, 3),
-    )
-
-
-def sequences():
-    return nn.Sequential(
-        nn.Flatten(2),
-        nn.Conv1d(1, 14, 3, dilation=2),
-        nn.Dropout1d(0.1),
-        nn.ReLU(),
-        nn.Conv1d(14, 12, 5, stride=2),
-        nn.BatchNorm1d(12, affine=False),
-        nn.ReLU(),
-        nn.AdaptiveAvgPool1d(1),
-        nn.Flatten(),
-        nn.Linear(12, 3),
-    )
-
-
-class Concatenated(nn.Module):
-    """Layers that read what all layers before have made."""
-
-    def __init__(self):
-        super().__init__()
-        self.first = nn.Conv2d(1, 10, 3, padding=1)
-        self.second = nn.Conv2d(11, 10, 3, padding=1)
-        self.head = nn.Linear(21, 3)
-
-    def forward(self, X):
-        Z = torch.cat([X, F.relu(self.first(X))], dim=1)
-        Z = torch.cat([Z, F.relu(self.second(Z))], dim=1)
-        return self.head(Z.mean((2, 3)))
-
-
-def depthwise():
-    return nn.Sequential(
-        nn.Conv2d(1, 16, 1),
-        nn.Conv2d(16, 16, 3, padding=1, groups=16),
-        nn.ReLU(),
-        nn.Conv2d(16, 20, 1),
-        nn.ReLU(),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(20, 3),
-    )
-
-
-def grouped():
-    """The units that the convolution with groups reads and makes stay."""
-    return nn.Sequential(
-        nn.Conv2d(1, 8, 3, padding=1),
-        nn.Conv2d(8, 8, 3, padding=1, groups=2),
-        nn.ReLU(),
-        nn.Flatten(),
-        nn.Linear(512, 40),
-        nn.ReLU(),
-        nn.Linear(40, 3),
-    )
-
-
-def transposed():
-    return nn.Sequential(
-        nn.Conv2d(1, 12, 3, stride=2),
-        nn.ReLU(),
-        nn.ConvTranspose2d(12, 10, 3, stride=2),
-        nn.ReLU(),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(10, 3),
-    )
-
-
-class Words(nn.Module):
-    """Tokens are what is bright in an image."""
-
-    def __init__(self):
-        super().__init__()
-        self.embedding = nn.Embedding(2, 24)
-        self.hidden = nn.Linear(24, 20)
-        self.head = nn.Linear(20, 3)
-
-    def forward(self, X):
-        tokens = self.embedding((X > 0).flatten(1).long())
-        return self.head(torch.relu(self.hidden(tokens))).sum(dim=1)
-
 
 NETWORKS = [
     perceptron,
@@ -231,6 +107,93 @@ def test_units_next_to_groups_stay():
     fit(model, 0.4)
     _, report = prune.shrink(model, torch.zeros(1, 1, 8, 8))
     assert set(report.layers) == {"4", "6"}
+
+
+class Names(nn.Module):
+    """Layers with the names of other nodes of the graph."""
+
+    def __init__(self):
+        super().__init__()
+        self.X, self.mean = nn.Linear(64, 20), nn.Linear(20, 30)
+        self.output = nn.Linear(30, 3)
+
+    def forward(self, X):
+        Z = F.relu(self.X(X.flatten(1)))
+        return self.output(F.relu(self.mean(Z)) - X.mean((1, 2, 3), keepdim=True)[0, 0])
+
+
+class Shared(nn.Module):
+    """A layer that is called twice stays, as does what it reads."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.shared = nn.Linear(64, 64), nn.Linear(64, 64)
+        self.second, self.last = nn.Linear(64, 64), nn.Linear(64, 3)
+
+    def forward(self, X):
+        Z = F.relu(self.shared(F.relu(self.shared(F.relu(self.first(X.flatten(1)))))))
+        return self.last(F.relu(self.second(Z)))
+
+
+@pytest.mark.parametrize(("make", "target"), [(Names, 0.5), (Shared, 0.15)])
+def test_all_work_counts(make, target):
+    model, X = build(make), torch.zeros(2, 1, 8, 8)
+    work = UnitWork(model, (X,), set(model.modules()))
+    assert 2 * work.count(np.ones(len(work.is_free), bool)) == count_flops(model, X)
+    fit(model, target)
+    _, savings = prune.shrink(model, X)
+    assert savings.after.flops <= (1.0 - target) * savings.before.flops
+    if make is Shared:
+        with pytest.raises(ValueError, match=r"target must be at most 0\.\d+ for"):
+            fit(model, 0.5)
+
+
+class Crossed(nn.Module):
+    """A sum of a concatenation and a layer: the units of three layers are tied."""
+
+    def __init__(self):
+        super().__init__()
+        self.left, self.right = nn.Linear(64, 4), nn.Linear(64, 4)
+        self.both, self.last = nn.Linear(64, 8), nn.Linear(8, 3)
+
+    def forward(self, X):
+        X = X.flatten(1)
+        Z = torch.cat([self.left(X), self.right(X)], dim=1) + self.both(X)
+        return self.last(F.relu(Z))
+
+
+def test_each_of_tied_layers_keeps_a_unit():
+    model, X = build(Crossed), torch.zeros(2, 1, 8, 8)
+    with torch.no_grad():
+        model.last.weight[:, :4] *= 1e-3
+    with pytest.raises(ValueError, match=r"target must be at most 0\.75 for"):
+        fit(model, 0.8)
+    fit(model, 0.75)
+    smaller, _ = prune.shrink(model, X)
+    assert (smaller.left.out_features, smaller.right.out_features) == (1, 1)
+
+
+@pytest.mark.parametrize(("n_units", "target"), [(10, 0.8), (20, 0.9), (100, 0.9)])
+def test_targets_that_are_met_exactly(n_units, target):
+    model = nn.Sequential(
+        nn.Flatten(), nn.Linear(64, n_units), nn.ReLU(), nn.Linear(n_units, 3)
+    )
+    fit(model, target)
+    smaller, _ = prune.shrink(model, torch.zeros(1, 1, 8, 8))
+    assert smaller[1].out_features == round((1.0 - target) * n_units)
+
+
+def test_frozen_layers_are_not_changed():
+    model = build(perceptron)
+    model[1].requires_grad_(False)
+    before = copy.deepcopy(model[1])
+    fit(model, 0.2)
+    assert same_state(model[1], before)
+    smaller, _ = prune.shrink(model, torch.zeros(1, 1, 8, 8))
+    assert smaller[1].out_features == 40
+    assert smaller[4].out_features < 30
+    with pytest.raises(ValueError, match=r"target must be at most 0\.0 for"):
+        fit(model.requires_grad_(False))
 
 
 def test_tied_channels_are_one_unit():
@@ -333,6 +296,14 @@ def test_a_resumed_training_has_the_same_result(tmp_path):
         fit(parts, 0.5, checkpoint=path)
 
 
+def test_checkpoints_with_numbers_of_numpy(tmp_path):
+    options = {"checkpoint": tmp_path / "state.pt", "n_epochs": np.int64(2)}
+    models = [build(convolutions) for _ in range(2)]
+    for model in models:
+        fit(model, np.float64(0.5), **options)
+    assert same_state(*models)
+
+
 # ---------------------------------------------------------------------------
 # Bad input
 
@@ -376,6 +347,10 @@ def test_refusal_of_networks():
     parametrize.register_parametrization(model[4], "bias", Ball())
     with pytest.raises(ValueError, match=r"bias of a .*remove_parametrizations"):
         fit(model)
+    with pytest.warns(FutureWarning, match="weight_norm"):
+        layer = nn.utils.weight_norm(nn.Linear(64, 9))
+    with pytest.raises(ValueError, match=r"plain parameters, but weight of a Linear"):
+        fit(nn.Sequential(nn.Flatten(), layer, nn.Linear(9, 3)))
     with pytest.raises(ValueError, match=r"module must be one that torch\.fx can"):
         fit(Undecided())
 

@@ -92,13 +92,20 @@ def _rank(weight):
     return torch.from_numpy(np.sort(magnitudes.numpy())[::-1].copy())
 
 
-def split_network(module, values, layers, argument):
-    """Return `split_weights` of all weights, with a weight that layers share once."""
+def split_network(module, values, layers, argument, fits=None):
+    """Return `split_weights` of all weights, with a weight that layers share once.
+
+    Those of layers for which `fits` is false are left out.
+    """
     if not isinstance(module, torch.nn.Module):
         raise TypeError(
             f"module must be a torch.nn.Module, got {type(module).__name__} instead."
         )
-    weights = [(layer, kind) for _, layer, kind in named_weights(module)]
+    weights = [
+        (layer, kind)
+        for _, layer, kind in named_weights(module)
+        if fits is None or fits(layer)
+    ]
     parts = []
     for name, value, pairs in split_weights(module, weights, values, layers, argument):
         for pair in pairs:
@@ -137,24 +144,25 @@ def make_pattern_block(module, n, m, layers):
 
     It is the only one in a list.
     """
-    [(_, _, pairs)] = split_network(module, 0.0, layers, "target")
-    fitting = [
-        (layer, name)
-        for layer, name in pairs
-        if isinstance(layer, torch.nn.Linear) and layer.in_features % m == 0
-    ]
-    if not fitting:
+
+    def fits(layer):
+        return isinstance(layer, torch.nn.Linear) and layer.in_features % m == 0
+
+    if not any(fits(layer) for _, layer, _ in named_weights(module)):
         raise ValueError(
             f"target {n}:{m} needs a linear layer with a multiple of {m} inputs."
         )
-    weights = [pruned_or_plain(*pair) for pair in fitting]
+    [(_, _, pairs)] = split_network(module, 0.0, layers, "target", fits)
+    weights = [pruned_or_plain(*pair) for pair in pairs]
     n_kept = sum(W.numel() for W in weights) // m * n
-    return [Block("", [layer for layer, _ in fitting], weights, n_kept)]
+    return [Block("", [layer for layer, _ in pairs], weights, n_kept)]
 
 
 def all_weights(module):
     """Return all weights of a network as a list of one block, for counts."""
     pairs = [(layer, kind) for _, layer, kind in named_weights(module)]
+    for pair in pairs:
+        check_plain(*pair)
     unique = [first for first, *_ in group_by_parameter(pairs)]
     weights = [pruned_or_plain(*pair) for pair in unique]
     size = sum(W.numel() for W in weights)

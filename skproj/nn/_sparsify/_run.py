@@ -83,7 +83,7 @@ def run_trainings(
     check_scalar(n_epochs, "n_epochs", numbers.Integral, min_val=1)
     settings = {
         **settings,
-        "n_epochs": n_epochs,
+        "n_epochs": int(n_epochs),
         "module": [[name, list(W.shape)] for name, W in module.named_parameters()],
     }
     start = {"module": clone_state(module), "random": random_state(loader)}

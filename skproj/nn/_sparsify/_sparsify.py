@@ -132,7 +132,8 @@ def sparsify(
     -----
     The share of zeros grows as :math:`1 - (1 - t)^3`, to the target after 40 % of the
     epochs ("projected") or two thirds of them ("gradual"). The zeros are fixed after
-    80 % and two thirds of the epochs.
+    80 % and two thirds of the epochs. A pattern such as "2:4" has all its zeros from
+    the beginning.
 
     "projected" compares weights of different layers by
 

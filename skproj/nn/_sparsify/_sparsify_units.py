@@ -52,8 +52,8 @@ def sparsify_units(
         it is in, usually ``module.train()``, and on its device.
     {data}
     target : float
-        Share of the multiplications of linear, convolutional and recurrent layers that
-        `shrink` shall save at least, from 0 to less than 1.
+        Share of the multiplications that `shrink` shall save at least, from 0 to less
+        than 1, as `ShrinkReport` counts them, and of those of recurrent layers.
     example_inputs : torch.Tensor or tuple of torch.Tensor
         Arguments of the module, to learn the shapes.
     layers : iterable of str, default=None
@@ -96,7 +96,8 @@ def sparsify_units(
     nearly as possible, and keep at least one: the units that go are those that the
     next layers read with the smallest sums of squared weights. Units that meet in a
     sum, as in a residual network, are one; those that `shrink` cannot remove stay, as
-    do units next to a convolution with groups, unless it is depthwise.
+    do units next to a frozen layer, and to a convolution with groups unless it is
+    depthwise.
 
     References
     ----------
@@ -133,12 +134,13 @@ def sparsify_units(
         )
     names = [""] if layers is None else check_names(layers)
     makers = set().union(*modules_in(module, names, "layers").values())
+    blocks = all_weights(module)
     work = _make_work(module, check_inputs(example_inputs), makers, target)
     step = check_step(loss, step, loader)
     make_optimizer = check_optimizer(optimizer, module, proximal=False)
 
     def train(make_trainer):
-        method = GradualUnits(all_weights(module), work, 1.0 - target)
+        method = GradualUnits(blocks, work, 1.0 - target)
         make_trainer(make_optimizer).run(method)
 
     return run_trainings(
@@ -146,7 +148,7 @@ def sparsify_units(
         loader,
         step,
         train,
-        settings={"method": "gradual", "target": target, "layers": names},
+        settings={"method": "gradual", "target": float(target), "layers": names},
         n_epochs=n_epochs,
         callback=callback,
         checkpoint=checkpoint,
@@ -159,8 +161,8 @@ def _make_work(module, inputs, makers, target):
     """Return the `UnitWork` of a network, of which enough can be removed."""
     work = UnitWork(module, inputs, makers)
     everything = np.ones(len(work.is_free), bool)
-    least = work.count(work.keep(0.0, everything))
-    largest = 1.0 - least / max(work.count(everything), 1)
+    total, least = work.count(everything), work.count(work.keep(0.0, everything))
+    largest = 1.0 - least / total if total > 0 else 0.0
     if target > largest:
         raise ValueError(
             f"target must be at most {np.floor(1000 * largest) / 1000} for this "

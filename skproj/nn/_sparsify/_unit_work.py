@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from skproj.nn._sparsify._blocks import check_plain
 from skproj.nn.prune._shrink import plain_copy, trace
@@ -18,6 +19,9 @@ from skproj.nn.prune._units import (
 )
 
 TINY = np.finfo(float).tiny
+
+# A share of the work is met up to this.
+ROUNDING = 1e-9
 
 
 class _Slices(NamedTuple):
@@ -73,8 +77,10 @@ class UnitWork:
 
     def __init__(self, module, inputs, makers):
         plain = plain_copy(module).eval()
+        counter = FlopCounterMode(display=False)
         try:
-            plain(*inputs)
+            with counter:
+                plain(*inputs)
         except Exception as error:
             raise ValueError(
                 f"example_inputs must be arguments of module, but: {error}"
@@ -86,12 +92,15 @@ class UnitWork:
         shapes = {
             node.target: (node.args[0].meta["tensor_meta"], node.meta["tensor_meta"])
             for node in traced.graph.nodes
-            if node.target in graph.layers
+            if node.op == "call_module" and node.target in graph.layers
         }
         self._columns, self._rows, self._products, self._made = [], [], [], []
+        self._other_work = _work_outside(graph.layers, type(plain), counter)
         stay = [unit_of[units] for units in graph.pinned]
         for name, layer in graph.layers.items():
             live, outputs = modules[name], unit_of[layer.outputs]
+            if not all(W.requires_grad for W in live.parameters(recurse=False)):
+                stay += [outputs, unit_of[_inputs_of(layer)]]
             for parameter in ("weight", "bias", *RECURRENT_PARAMETERS):
                 check_plain(live, parameter)
             if isinstance(layer, Mixing):
@@ -158,7 +167,7 @@ class UnitWork:
 
     def count(self, kept):
         """Count the multiplications if only some units are kept."""
-        return sum(products.count(kept) for products in self._products)
+        return self._other_work + sum(work.count(kept) for work in self._products)
 
     def keep(self, share, kept):
         """Choose units such that no more than a share of the multiplications is left.
@@ -180,7 +189,7 @@ class UnitWork:
         """
         ranks = self._ranks()
         order = np.argsort(ranks, kind="stable")
-        most = share * self.count(np.ones_like(kept))
+        most = (1.0 + ROUNDING) * share * self.count(np.ones_like(kept))
         # The smallest number of units whose removal is enough.
         fewest, enough = 0, np.count_nonzero(np.isfinite(ranks))
         while fewest < enough:
@@ -209,8 +218,10 @@ class UnitWork:
             units = units[self.is_free[units]]
             order = units[np.argsort(importance[units], kind="stable")]
             ranks[order] = (np.arange(len(order)) + 0.5) / max(len(order), 1)
-            if len(order) == len(np.unique(outputs)):
-                ranks[order[-1]] = np.inf
+        # Not in the same loop: a unit can be in several of these arrays.
+        for outputs in self._made:
+            if self.is_free[outputs].all():
+                ranks[outputs[np.argmax(importance[outputs])]] = np.inf
         return ranks
 
     def _importance(self):
@@ -236,3 +247,32 @@ class UnitWork:
         """Set all weights of removed units to zero; `kept` is a tensor."""
         for slices in self._columns + self._rows:
             slices.erase(kept)
+
+
+def _inputs_of(layer):
+    """Return the units that a layer reads."""
+    if isinstance(layer, Mixing | Recurrent):
+        return layer.inputs.units
+    return layer.inputs if isinstance(layer, PerUnit) else layer.outputs
+
+
+def _work_outside(layers, kind, counter):
+    """Count the multiplications of a network outside of some of its layers.
+
+    Parameters
+    ----------
+    layers : iterable of str
+        Names of the layers.
+    kind : type
+        Class of the network.
+    counter : torch.utils.flop_counter.FlopCounterMode
+        After a forward pass.
+
+    Returns
+    -------
+    n_products : float
+    """
+    counts = counter.get_flop_counts()
+    inside = [counts.get(f"{kind.__name__}.{name}", {}) for name in layers]
+    flops = counter.get_total_flops() - sum(sum(part.values()) for part in inside)
+    return flops / 2

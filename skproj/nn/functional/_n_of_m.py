@@ -8,6 +8,10 @@ from sklearn.utils import check_scalar
 from skproj.nn.functional._checks import check_dims, check_tensor
 from skproj.utils._docs import shared_docs
 
+# Entries of blocks up to this length are compared pair by pair, which is faster there
+# than to sort them.
+LONG_BLOCK = 32
+
 
 @shared_docs()
 def projection_n_of_m(X, n=2, m=4, *, dim=-1):
@@ -76,13 +80,22 @@ def projection_n_of_m(X, n=2, m=4, *, dim=-1):
             f"got {X.shape[dim]}."
         )
     blocks = X.unflatten(dim, (-1, m)) if X.shape[dim] else X.unflatten(dim, (0, m))
-    entries = blocks.detach().abs().unbind(dim + 1)
-    # Entries are compared pair by pair, which is faster than to sort short blocks.
-    ranks = [torch.zeros_like(entry, dtype=torch.int16) for entry in entries]
+    kept = _largest(blocks.detach().abs(), n, dim + 1)
+    return torch.where(kept, blocks, 0.0).reshape(X.shape)
+
+
+def _largest(magnitudes, n, dim):
+    """Return where the n largest along a dimension are, the first of equal ones."""
+    m = magnitudes.shape[dim]
+    if m > LONG_BLOCK:
+        order = torch.argsort(magnitudes, dim=dim, descending=True, stable=True)
+        kept = torch.zeros_like(magnitudes, dtype=torch.bool)
+        return kept.scatter_(dim, order.narrow(dim, 0, n), True)
+    entries = magnitudes.unbind(dim)
+    ranks = [torch.zeros_like(entry, dtype=torch.int8) for entry in entries]
     for i in range(m):
         for j in range(i):
             is_less = entries[j] < entries[i]
             ranks[j] += is_less
             ranks[i] += ~is_less
-    kept = torch.stack(ranks, dim + 1) < n
-    return torch.where(kept, blocks, 0.0).reshape(X.shape)
+    return torch.stack(ranks, dim) < n

@@ -76,8 +76,8 @@ class ShrinkReport:
     before, after : named tuple
         With `n_parameters`, `flops` and `milliseconds` of the two models. The last two
         are those of one forward pass with the example inputs: multiplications and
-        additions of the linear and convolutional layers, and the shortest of a few
-        times.
+        additions as PyTorch counts them, which leaves out those of an LSTM on a CPU,
+        and the shortest of a few times.
     layers : dict of str to pair of tuple
         Shapes of the weights that have become smaller, before and after.
 
@@ -483,9 +483,10 @@ def shrink(model, example_inputs):
 
     Recurrent layers of one direction (`torch.nn.LSTM`, `GRU` and `RNN` without initial
     state, with one layer) lose units whose weights and biases are zero in all gates,
-    and units that no needed unit and no later layer reads. The last state or some of
-    the steps can be read, but not some of the units. A layer normalisation mixes its
-    units, so that they stay; so do those around `torch.nn.MultiheadAttention`.
+    and units that no needed unit and no later layer reads. The last state, as
+    ``state[-1]``, or some of the steps can be read, but not some of the units. A layer
+    normalisation mixes its units, so that they stay; so do those around
+    `torch.nn.MultiheadAttention`.
 
     An embedding loses columns that are not read or constant. It keeps its rows, also
     those of zeros: the indices that the model is called with name them.

@@ -90,8 +90,8 @@ class UnitGraph:
 
     The model is in evaluation mode and has gone through
     `torch.fx.passes.shape_prop.ShapeProp`. `layers` has those that can be made smaller,
-    as `Mixing`, `PerUnit` or `Lookup`, by name; `pinned` is a list of arrays of units
-    that stay.
+    as `Mixing`, `PerUnit`, `Lookup` or `Recurrent`, by name; `pinned` is a list of
+    arrays of units that stay.
     """
 
     def __init__(self, traced):
@@ -176,9 +176,14 @@ class UnitGraph:
         elif value is not None:
             self.pinned.append(value.units)
 
+    def _value(self, node):
+        """Return the units of a tensor; None for all else."""
+        value = self._values[node] if isinstance(node, torch.fx.Node) else None
+        return value if isinstance(value, Value) else None
+
     def _read(self, node, dim):
         """Return the units of a node along `dim`; unknown ones are pinned."""
-        value = self._values[node]
+        value = self._value(node)
         if value is not None and value.dim == dim:
             return value
         self._pin(value)
@@ -225,7 +230,7 @@ class UnitGraph:
                 return self._visit_depthwise(node, module)
             return self._visit_mixing(node, module, 1)
 
-        value = self._values[source]
+        value = self._value(source)
         if value is None:
             return None
         if kind in BATCH_NORMS:
@@ -257,7 +262,7 @@ class UnitGraph:
         if name in ARITHMETIC and len(node.args) == 2 and not node.kwargs:
             return self._combine(node, ARITHMETIC[name])
 
-        value = self._values[first] if isinstance(first, torch.fx.Node) else None
+        value = self._value(first)
         if value is None:
             return None
         shape, options = self._shape(first), node.args[1:]
@@ -447,7 +452,7 @@ class UnitGraph:
         if not isinstance(tensors, list | tuple):
             return None
         dim = _dim_of(node, 0) % len(self._shape(node))
-        values = [self._values[tensor] for tensor in tensors]
+        values = [self._value(tensor) for tensor in tensors]
         if not any(value is not None and value.dim == dim for value in values):
             return None
         values = [self._read(tensor, dim) for tensor in tensors]
@@ -462,7 +467,7 @@ class UnitGraph:
         """Add, subtract or multiply two tensors, or a tensor and a number."""
         left, right = node.args
         tensors = [x for x in (left, right) if isinstance(x, torch.fx.Node)]
-        values = [self._values[x] for x in tensors if self._values[x] is not None]
+        values = [self._value(x) for x in tensors if self._value(x) is not None]
         if not values:
             return None
         if len(tensors) == 1:
