@@ -152,12 +152,12 @@ class RowBlocks:
         Returns
         -------
         X : ndarray or CSR matrix of shape (n_rows, n_columns)
-            The columns; sparse if the blocks are.
+            The columns; sparse if a block is.
         """
         parts = [block for _, block in self.iterate_columns(columns)]
         if not parts:
             return np.empty((0, len(columns)), dtype=self.dtype)
-        if sparse.issparse(parts[0]):
+        if any(sparse.issparse(part) for part in parts):
             return sparse.vstack(parts, format="csr")
         return np.concatenate(parts)
 

@@ -216,3 +216,4 @@ def test_blocks_of_other_kinds_are_converted():
     assert [start for start, _ in found] == [0, 2, 4]
     assert all(block.dtype == np.float64 for _, block in found)
     assert found[1][1].format == "csr"
+    assert_array_equal(blocks.take_columns([0, 2]).toarray(), np.ones((6, 2)))
