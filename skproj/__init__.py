@@ -19,6 +19,7 @@ _LAZY = {
 }
 _SUBPACKAGES = (
     "anndata",
+    "blocks",
     "callback",
     "datasets",
     "decomposition",

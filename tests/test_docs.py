@@ -28,7 +28,7 @@ WAIVED = {"ES01", "SA01", "RT02"}
 WAIVED_FOR_METHODS = WAIVED | {"EX01"}
 # Objects that use no method of the literature.
 NO_REFERENCES = re.compile(
-    r"projection\.(norm_\w+|Ball)$|^skproj\.(datasets\.|show_versions$)"
+    r"projection\.(norm_\w+|Ball)$|^skproj\.(blocks\.|datasets\.|show_versions$)"
 )
 
 

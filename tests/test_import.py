@@ -18,7 +18,7 @@ def run(code):
 def test_import_leaves_out_heavy_package(package):
     """Users of the array functions do not wait for PyTorch or Matplotlib."""
     imports = (
-        "sys, skproj, skproj.anndata, skproj.cli, skproj.decomposition, "
+        "sys, skproj, skproj.anndata, skproj.blocks, skproj.cli, skproj.decomposition, "
         "skproj.inspection, skproj.persistence, skproj.projection"
     )
     assert run(f"import {imports}; print({package!r} in sys.modules)") == "False"

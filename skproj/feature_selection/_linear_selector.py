@@ -4,12 +4,14 @@ import numbers
 import warnings
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_selection import SelectorMixin
 from sklearn.utils import check_consistent_length
 
+from skproj.blocks._row_blocks import NOT_HERE, RowBlocks
 from skproj.linear_model._cox import TIES
 from skproj.linear_model._feature_structure import make_structure
 from skproj.linear_model._targets import make_problem, plain_integers
@@ -176,6 +178,12 @@ DOCS = {
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Training data. CSR and CSC matrices stay sparse, float32 and float64 are kept.
     """,
+    "data_or_blocks": """
+    X : {array-like, sparse matrix, RowBlocks} of shape (n_samples, n_features)
+        Training data. CSR and CSC matrices stay sparse, float32 and float64 are kept.
+        :class:`~skproj.blocks.RowBlocks` are read in passes, and need not fit into
+        memory.
+    """,
 }
 
 
@@ -209,6 +217,9 @@ class LinearSelector(
         ],
     }
 
+    # Whether `fit` takes `RowBlocks`.
+    _takes_blocks = False
+
     # Attributes that a fit of the linear model sets, besides `classes_`.
     _model_attributes = (
         "coef_",
@@ -226,6 +237,12 @@ class LinearSelector(
             "dtype": [np.float64, np.float32],
             "ensure_min_samples": 2,
         }
+        blocks = X if isinstance(X, RowBlocks) else None
+        if blocks is not None:
+            if not self._takes_blocks:
+                raise TypeError(NOT_HERE)
+            # A stand-in without entries, which are checked when they are read first.
+            X = sparse.csr_array(blocks.shape, dtype=blocks.dtype)
         if self.loss in TIES or (self.loss == "auto" and is_survival(y)):
             # Validation of targets would make one array of the two fields.
             if y is None:
@@ -241,7 +258,12 @@ class LinearSelector(
             sample_weight = _check_sample_weight(
                 sample_weight, X, dtype=np.float64, ensure_non_negative=True
             )
-        return X, y, sample_weight
+        if blocks is None:
+            return X, y, sample_weight
+        names = blocks.feature_names
+        if names is not None and all(isinstance(name, str) for name in names):
+            self.feature_names_in_ = names
+        return blocks, y, sample_weight
 
     def _make_problem(self, loss, X, y, sample_weight, l2_reg=0.0):
         """Return the linear model for these samples, and their classes or None."""

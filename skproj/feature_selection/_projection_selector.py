@@ -112,6 +112,11 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
     The solver is FISTA [2]_ with adaptive restart and step size, on a growing set of
     features, and stops by the duality gap over all features.
 
+    Data in blocks take a pass for the moments and the first gradient, and for each
+    working set one to read its features and one for the gap. Passes are added for
+    features that the gradient did not show, and by `n_features_to_select`. Without a
+    constraint and with a callable `projection`, each gradient is a pass.
+
     The bi-level projections do not give the nearest point of the ball. The linear
     model then iterates gradient steps and projections to a fixed point, which does
     not depend on the length of the steps, with Anderson acceleration [3]_. It usually
@@ -178,6 +183,7 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         ("estimator_", "eta_", "n_iter_", "scores_"),
     )
     _optional_attributes = ("classes_",)
+    _takes_blocks = True
     _state_migrations = (_add_ridge, add_structure)
 
     def __init__(
@@ -231,7 +237,7 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
 
         Parameters
         ----------
-        {data}
+        {data_or_blocks}
         {targets}
             Only a fitted `estimator` can do without.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -252,7 +258,8 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
             suit the features, the samples or the projection, or if the coefficients
             overflow the type of `X`.
         TypeError
-            If there are `fit_params` but no `estimator`.
+            If there are `fit_params` but no `estimator`, or if `X` is in blocks and
+            there is an `estimator` to fit.
         """
         if self.eta is not None and self.n_features_to_select is not None:
             raise ValueError(

@@ -46,7 +46,7 @@ def eta_path(
 
     Parameters
     ----------
-    {data}
+    {data_or_blocks}
     {targets}
     etas : array-like of shape (n_etas,), default=None
         The radii; they are sorted. If None, `n_etas` radii in geometric progression:

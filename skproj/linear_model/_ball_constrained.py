@@ -34,6 +34,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from skproj.blocks import RowBlocks
+from skproj.linear_model._block_matrix import BlockMatrix
 from skproj.linear_model._constraint import BallConstraint
 from skproj.linear_model._cox import TIES, Cox
 from skproj.linear_model._design import StandardizedDesign
@@ -55,6 +57,9 @@ from skproj.utils._moments import mean_and_deviation
 FIRST_WORKING_SET_SIZE = 100
 WORKING_SET_TOL = 0.05
 MAX_GAP_RATIO = 0.5
+# Columns of blocks are in memory by turns, and are solved to this share of `tol`: then
+# small gradients of the other columns are no reason to read them.
+PART_TOL = 0.5
 
 
 @dataclass(frozen=True)
@@ -75,11 +80,12 @@ class BallConstrainedProblem:
     """The data of a ball-constrained linear model, prepared for any radius.
 
     `X`, an array or a CSR or CSC matrix, is never copied as a whole, and never
-    densified. The targets are those of `make_loss` or `Cox`; two classes have one
-    output, more have one output each. The weights of the samples are positive. With
-    `fit_intercept` the features are centred as well; if `standardize`, they, and the
-    targets of a regression, are divided by their standard deviation. The penalty is
-    half of `l2_reg` times the sum of the squared coefficients of the standardised data.
+    densified. `RowBlocks` are read in few passes. The targets are those of `make_loss`
+    or `Cox`; two classes have one output, more have one output each. The weights of the
+    samples are positive. With `fit_intercept` the features are centred as well; if
+    `standardize`, they, and the targets of a regression, are divided by their standard
+    deviation. The penalty is half of `l2_reg` times the sum of the squared coefficients
+    of the standardised data.
     The `structure` says what the columns of the design are; by default they are the
     features.
     """
@@ -110,9 +116,6 @@ class BallConstrainedProblem:
             _, deviation = mean_and_deviation(targets, weights)
             self.target_scale = np.where(deviation > 0.0, deviation, 1.0)
             targets = targets / self.target_scale
-        design = StandardizedDesign.from_data(
-            X, weights, center=fit_intercept, scale=standardize
-        )
         if loss in TIES:
             loss = Cox(targets, weights, TIES[loss])
         else:
@@ -123,6 +126,13 @@ class BallConstrainedProblem:
                 fit_intercept=fit_intercept,
                 huber_epsilon=huber_epsilon,
             )
+        design = _make_design(
+            X,
+            weights,
+            None if len(structure.forced) else loss,
+            center=fit_intercept,
+            scale=standardize,
+        )
         self.unpenalized = None
         if len(structure.forced):
             self.unpenalized = UnpenalizedColumns(
@@ -208,7 +218,13 @@ class BallConstrainedProblem:
         else:
             intercept = start.intercept
             coef = constraint.project(start.coef.copy())
-        solve = _solve_in_working_sets if constraint.sparsifies else _solve
+        first = self._point_at_zero if start is None else None
+        if isinstance(self.design.X, BlockMatrix):
+            solve = functools.partial(_solve_in_blocks, first=first)
+        elif constraint.sparsifies:
+            solve = functools.partial(_solve_in_working_sets, first=first)
+        else:
+            solve = _solve
         solution = solve(self.objective, constraint, coef, intercept, max_iter, tol)
         model = solution.model
         return BallConstrainedFit(
@@ -270,6 +286,23 @@ class BallConstrainedProblem:
                 f"The coefficients overflow {dtype}, the type of X; rescale X or y."
             )
         return coef, intercept
+
+
+def _make_design(X, weights, loss, *, center, scale):
+    """Standardise the data; a pass over blocks also gives the gradient at zero.
+
+    The loss is None if that gradient depends on the data in another way.
+    """
+    options = {"center": center, "scale": scale}
+    if not isinstance(X, RowBlocks):
+        return StandardizedDesign.from_data(X, weights, **options)
+    residuals = None
+    if loss is not None:
+        zero = np.zeros((loss.n_samples, loss.n_outputs))
+        _, _, residuals = loss.best_intercept(zero, loss.zero_intercept())
+    matrix = BlockMatrix(X)
+    moments = matrix.scan(weights, residuals)
+    return StandardizedDesign.from_moments(matrix, *moments, **options)
 
 
 @dataclass(frozen=True)
@@ -341,35 +374,92 @@ def _fixed_point(steps, constraint, max_iter, tol):
             return _SolverResult(best, bound, dual, n_iter, converged)
 
 
-def _solve_in_working_sets(objective, constraint, coef, intercept, max_iter, tol):
+def _solve_in_blocks(
+    objective, constraint, coef, intercept, max_iter, tol, *, first=None
+):
+    """Solve with few passes: with a part of the columns in memory at a time.
+
+    That part is solved as data in memory are, in smaller working sets. A ball that does
+    not say which columns may be zero needs passes for each gradient.
+    """
+    design, matrix = objective.design, objective.design.X
+    if matrix.fits:
+        objective = objective.columns(slice(None))
+        solve = _solve_in_working_sets if constraint.sparsifies else _solve
+        return solve(objective, constraint, coef, intercept, max_iter, tol)
+    if not constraint.sparsifies:
+        return _solve(objective, constraint, coef, intercept, max_iter, tol)
+    n_groups = constraint.groups.count(design.n_features)
+    known = matrix.known_columns
+    plain = design.sources is None and constraint.groups.largest == 1
+    usable = plain and np.isin(np.flatnonzero(coef.any(axis=1)), known).all()
+    return _solve_in_working_sets(
+        objective,
+        constraint,
+        coef,
+        intercept,
+        max_iter,
+        tol,
+        first=first,
+        size=max(
+            FIRST_WORKING_SET_SIZE,
+            matrix.n_affordable * n_groups // max(design.n_features, 1),
+        ),
+        groups=known if usable and len(known) else None,
+        solve_part=_solve_in_working_sets,
+        part_tol=PART_TOL * tol,
+    )
+
+
+def _solve_in_working_sets(
+    objective,
+    constraint,
+    coef,
+    intercept,
+    max_iter,
+    tol,
+    *,
+    first=None,
+    size=None,
+    groups=None,
+    solve_part=_solve,
+    part_tol=None,
+):
     """Solve with few groups, add those with large gradients, and repeat.
 
-    It ends when the result holds for all features, by the same measure.
+    It ends when the result holds for all features, by the same measure. `first` is the
+    point of the coefficients if it is known. The first working set has `groups`, if
+    they are given, or as many as `size`. Each is solved to `part_tol`, or to a share of
+    the gap that is left.
     """
     design = objective.design
     nonzero = constraint.groups.nonzero
     n_groups = constraint.groups.count(design.n_features)
-    size, n_iter = max(FIRST_WORKING_SET_SIZE, np.count_nonzero(nonzero(coef))), 0
-    if 1.25 * size < n_groups:
+    size = max(size or FIRST_WORKING_SET_SIZE, np.count_nonzero(nonzero(coef)))
+    n_iter = 0
+    gap, value = np.inf, 1.0
+    if 1.25 * size < n_groups and groups is None:
         features = slice(None)
-        dual = Point(objective, coef, design.dot(coef), intercept)
+        dual = first
+        if dual is None:
+            dual = Point(objective, coef, design.dot(coef), intercept)
         value, gradient = dual.value, dual.gradient
         gap, _ = _gap_and_bound(constraint, dual, features, gradient, value)
     while 1.25 * size < n_groups and n_iter < max_iter - 1:
-        scores = constraint.screening_scores(gradient)
-        scores[nonzero(coef)] = np.inf
-        features, part_constraint = constraint.subset(
-            np.sort(np.argpartition(scores, -size)[-size:])
-        )
-        part = _solve(
+        if groups is None:
+            scores = constraint.screening_scores(gradient)
+            scores[nonzero(coef)] = np.inf
+            groups = np.sort(np.argpartition(scores, -size)[-size:])
+        features, part_constraint = constraint.subset(groups)
+        part = solve_part(
             objective.columns(features),
             part_constraint,
             coef[features],
             intercept,
             max_iter - 1 - n_iter,
-            max(tol, WORKING_SET_TOL * gap / max(value, 1.0)),
+            part_tol or max(tol, WORKING_SET_TOL * gap / max(value, 1.0)),
         )
-        n_iter += part.n_iter
+        groups, n_iter = None, n_iter + part.n_iter
         coef = np.zeros_like(coef)
         coef[features] = part.model.coef
         _, _, intercept, value = part.model
@@ -383,6 +473,7 @@ def _solve_in_working_sets(objective, constraint, coef, intercept, max_iter, tol
                 part,
                 model=part.model._replace(coef=coef),
                 bound=bound,
+                dual=part.dual.among(features, gradient),
                 n_iter=n_iter,
                 converged=True,
             )

@@ -36,6 +36,11 @@ class StandardizedDesign:
         elif not (X.flags.c_contiguous or X.flags.f_contiguous):
             X = np.ascontiguousarray(X)  # BLAS would copy it in every product
         mean, deviation = mean_and_deviation(X, weights)
+        return cls.from_moments(X, mean, deviation, center=center, scale=scale)
+
+    @classmethod
+    def from_moments(cls, X, mean, deviation, *, center, scale):
+        """Standardise X by known moments."""
         # Products with what is nearly as small or large as a dtype allows need another.
         smallest = np.sqrt(np.finfo(X.dtype).tiny)
         spread = deviation[deviation > 0.0]

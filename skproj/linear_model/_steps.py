@@ -1,5 +1,6 @@
 """Steps of the ball-constrained linear models: projected gradients, accelerated."""
 
+import copy
 import math
 from collections import deque
 from typing import NamedTuple
@@ -86,6 +87,17 @@ class Point:
         if self.ridge is not None:
             gradient[features] += self.ridge
         return gradient
+
+    def among(self, features, gradient):
+        """Return the point among more features, with the gradient of all of them."""
+        point = copy.copy(self)
+        point.gradient = gradient
+        point.coef = np.zeros_like(gradient)
+        point.coef[features] = self.coef
+        if self.ridge is not None:
+            point.ridge = np.zeros_like(gradient)
+            point.ridge[features] = self.ridge
+        return point
 
     def lower_bound(self, constraint, gradient=None):
         """Bound the objective on the ball; `gradient` may have more features."""

@@ -7,6 +7,7 @@ from scipy import sparse
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import type_of_target
 
+from skproj.blocks._row_blocks import take_rows
 from skproj.linear_model._ball_constrained import BallConstrainedProblem
 from skproj.linear_model._cox import TIES
 from skproj.utils._survival import is_survival, read_survival
@@ -140,7 +141,8 @@ def make_problem(X, y, *, loss, sample_weight=None, class_weight=None, **options
     if sample_weight is not None:
         present = sample_weight > 0.0
         if not present.all():
-            X, y, sample_weight = X[present], y[present], sample_weight[present]
+            X = take_rows(X, present)
+            y, sample_weight = y[present], sample_weight[present]
     targets = prepare_targets(
         loss, y, class_weight=class_weight, sample_weight=sample_weight
     )

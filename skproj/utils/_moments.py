@@ -17,10 +17,48 @@ def mean_and_deviation(X, weights):
     moments = _sparse_moments if sparse.issparse(X) else _dense_moments
     with np.errstate(over="ignore", invalid="ignore"):
         mean, variance = moments(X, weights)
+    return _checked(mean, variance, X.shape[0], X.dtype)
+
+
+class BlockMoments:
+    """The same moments of a matrix that comes in blocks of rows."""
+
+    def __init__(self):
+        self.n_samples, self.weight = 0, 0.0
+        self.mean = self.variance = 0.0
+
+    def add(self, X, weights):
+        """Add a block; the weights of all blocks add up to 1."""
+        moments = _sparse_moments if sparse.issparse(X) else _dense_moments
+        added = weights.sum()
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean, variance = moments(X, weights / added)
+            # Deviations from a common mean, without large squares that cancel out.
+            share = added / (self.weight + added)
+            step = mean - self.mean if self.n_samples else np.zeros_like(mean)
+            if not self.n_samples:
+                self.mean, self.variance = mean, variance
+            self.mean = self.mean + share * step
+            self.variance = (
+                (1.0 - share) * self.variance
+                + share * variance
+                + share * (1.0 - share) * np.square(step)
+            )
+        self.n_samples += X.shape[0]
+        self.weight += added
+        self.dtype = X.dtype
+
+    def mean_and_deviation(self):
+        """Return the moments of all blocks."""
+        return _checked(self.mean, self.variance, self.n_samples, self.dtype)
+
+
+def _checked(mean, variance, n_samples, dtype):
+    """Return the mean and the deviation, zero where it is lost in rounding."""
     if not np.isfinite(variance).all():
         raise ValueError("The variance of a column overflows; rescale the data.")
     deviation = np.sqrt(np.maximum(variance, 0.0))
-    rounding = max(10.0 * np.finfo(X.dtype).eps, X.shape[0] * np.finfo(np.float64).eps)
+    rounding = max(10.0 * np.finfo(dtype).eps, n_samples * np.finfo(np.float64).eps)
     deviation[deviation <= rounding * np.abs(mean)] = 0.0
     return mean, deviation
 

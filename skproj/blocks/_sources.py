@@ -1,0 +1,162 @@
+"""Iterators over the rows of files and array-likes.
+
+An `open_...` function returns a function that begins a pass, the shape and the dtype.
+"""
+
+import itertools
+
+import numpy as np
+from scipy import sparse
+
+from skproj.blocks._row_blocks import RowBlocks, float_dtype
+from skproj.utils._wording import near_matches
+
+# Entries of a block, zeros of sparse matrices not counted.
+BLOCK_ENTRIES = 1 << 22
+
+
+def is_dask(matrix):
+    """Whether a matrix is an array of dask."""
+    return hasattr(matrix, "compute") and hasattr(matrix, "chunks")
+
+
+def open_array(matrix, block_size):
+    """Slices of a dense array, which need not be in memory."""
+    if len(matrix.shape) != 2:
+        raise ValueError(
+            f"source must have rows and columns, got the shape {matrix.shape}."
+        )
+    n_rows, n_columns = matrix.shape
+    size = block_size or _default_size(matrix)
+
+    def make_blocks():
+        for start in range(0, n_rows, size):
+            yield np.asarray(matrix[start : start + size])
+
+    return make_blocks, (n_rows, n_columns), np.dtype(matrix.dtype)
+
+
+def _default_size(matrix):
+    """Return a number of rows that is one of whole chunks, if there are chunks."""
+    size = max(BLOCK_ENTRIES // max(matrix.shape[1], 1), 1)
+    chunks = getattr(matrix, "chunks", None)
+    if chunks and size > chunks[0]:
+        size -= size % chunks[0]
+    return size
+
+
+def open_compressed(group, block_size):
+    """Rows of a CSR matrix, in memory or a group of a file in the layout of AnnData."""
+    if sparse.issparse(group):
+        data, indices, indptr = group.data, group.indices, group.indptr
+        shape = group.shape
+    else:
+        data, indices = group["data"], group["indices"]
+        indptr = np.asarray(group["indptr"][:])
+        shape = tuple(int(n) for n in group.attrs["shape"])
+    n_columns = shape[1]
+
+    def make_blocks():
+        rows = _row_bounds(indptr, block_size)
+        entries = indptr[rows]
+        for first, last, values, places in zip(
+            rows[:-1],
+            rows[1:],
+            _slices(data, entries),
+            _slices(indices, entries),
+            strict=True,
+        ):
+            if len(places) and not 0 <= places.min() <= places.max() < n_columns:
+                raise ValueError(f"source has entries beyond its {n_columns} columns.")
+            starts = indptr[first : last + 1] - indptr[first]
+            index_dtype = np.int32 if starts[-1] < 2**31 else np.int64
+            yield sparse.csr_array(
+                (
+                    values,
+                    places.astype(index_dtype, copy=False),
+                    starts.astype(index_dtype, copy=False),
+                ),
+                shape=(int(last - first), n_columns),
+            )
+
+    return make_blocks, shape, np.dtype(data.dtype)
+
+
+def _row_bounds(indptr, block_size):
+    """Return the first rows of the blocks, and the number of rows."""
+    n_rows = len(indptr) - 1
+    if block_size is not None:
+        return np.append(np.arange(0, n_rows, block_size), n_rows)
+    bounds = [0]
+    while bounds[-1] < n_rows:
+        full = indptr[bounds[-1]] + BLOCK_ENTRIES
+        end = int(np.searchsorted(indptr, full, side="right")) - 1
+        # Rows without entries take memory as well.
+        bounds.append(min(max(end, bounds[-1] + 1), bounds[-1] + BLOCK_ENTRIES, n_rows))
+    return np.array(bounds)
+
+
+def _slices(array, bounds):
+    """Yield an array between bounds, and read each of its chunks once."""
+    chunks = getattr(array, "chunks", None)
+    chunk = chunks[0] if chunks else 1
+    left = np.empty(0, dtype=array.dtype)  # what was read already
+    for start, stop in itertools.pairwise(bounds):
+        have = start + len(left)
+        if stop > have:
+            end = min(-(-stop // chunk) * chunk, array.shape[0])
+            new = array[have:end]
+            left = np.concatenate([left, new]) if len(left) else new
+        yield left[: stop - start]
+        left = left[stop - start :]
+
+
+def open_dask(matrix, block_size):
+    """Chunks of rows of a dask array, dense or sparse, one computed at a time."""
+    n_rows, n_columns = matrix.shape
+    if any(np.isnan(n) for n in (n_rows, n_columns)):
+        raise ValueError(
+            "source must have chunks of known sizes: call its compute_chunk_sizes()."
+        )
+    matrix = matrix.rechunk({1: -1})
+
+    def make_blocks():
+        start = 0
+        for n_chunk_rows in matrix.chunks[0]:
+            chunk = matrix[start : start + n_chunk_rows].compute()
+            start += n_chunk_rows
+            size = block_size or max(n_chunk_rows, 1)
+            for first in range(0, n_chunk_rows, size):
+                yield chunk[first : first + size]
+
+    return make_blocks, (int(n_rows), int(n_columns)), np.dtype(matrix.dtype)
+
+
+def open_parquet(file, columns, block_size):
+    """Return the blocks of a Parquet file, which reads only the columns it needs."""
+    schema = file.schema_arrow
+    names = list(schema.names) if columns is None else list(columns)
+    for name in names:
+        if name not in schema.names:
+            hint = near_matches(name, schema.names) or "."
+            raise ValueError(f"columns must be columns of the file, got {name!r}{hint}")
+    dtypes = [np.dtype(schema.field(name).type.to_pandas_dtype()) for name in names]
+    for name, dtype in zip(names, dtypes, strict=True):
+        if dtype.kind not in "biuf":
+            raise ValueError(
+                f"columns must hold numbers, got {name!r} of type "
+                f"{schema.field(name).type}: name those to read."
+            )
+    dtype = float_dtype(np.result_type(np.float32, *dtypes))
+    size = block_size or max(BLOCK_ENTRIES // max(len(names), 1), 1)
+
+    def read(places):
+        chosen = [names[place] for place in places]
+        for batch in file.iter_batches(size, columns=chosen):
+            block = np.empty((batch.num_rows, len(chosen)), dtype, order="F")
+            for place, name in enumerate(chosen):
+                block[:, place] = batch.column(name).to_numpy(zero_copy_only=False)
+            yield block
+
+    shape = (file.metadata.num_rows, len(names))
+    return RowBlocks(lambda: read(range(len(names))), shape, dtype, names, read)

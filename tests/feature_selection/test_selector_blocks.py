@@ -1,0 +1,234 @@
+"""The selector on data in blocks of rows, against the fit in memory."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+
+import skproj.linear_model._ball_constrained as ball_constrained
+import skproj.linear_model._block_matrix as block_matrix
+from skproj import (
+    ProjectionFeatureSelector,
+    ProjectionFeatureSelectorCV,
+    StabilitySelector,
+)
+from skproj.blocks import RowBlocks, open_blocks
+from skproj.feature_selection import eta_path
+from skproj.linear_model._constraint import BallConstraint
+
+TOL = 1e-7
+N_SAMPLES, N_FEATURES = 150, 300
+
+
+@pytest.fixture(autouse=True)
+def few_columns_in_memory(monkeypatch):
+    """Let a few columns have room in memory, so that they are read by turns."""
+    monkeypatch.setattr(block_matrix, "COLUMN_BYTES", 20_000)
+    monkeypatch.setattr(ball_constrained, "FIRST_WORKING_SET_SIZE", 10)
+
+
+def make_data(kind="classes", is_sparse=False, dtype=np.float64):
+    rng = np.random.default_rng(3)
+    X = rng.gamma(2.0, 1.0, (N_SAMPLES, N_FEATURES)) * rng.uniform(0.1, 9, N_FEATURES)
+    X[:, 1::2] += 0.3 * X[:, ::2]
+    X[rng.random(X.shape) < (0.7 if is_sparse else 0.0)] = 0.0
+    X[:, 7] = 3.7  # constant
+    X[:, 9] = 0.0
+    scaled = (X - X.mean(axis=0)) / np.maximum(X.std(axis=0), 1e-9)
+    signal = scaled[:, [0, 11, 40, 41]] @ rng.standard_normal((4, 3))
+    signal += rng.standard_normal(signal.shape)
+    if kind == "classes":
+        y = np.array(["a", "b", "c"])[signal.argmax(axis=1)]
+    elif kind == "two classes":
+        y = signal[:, 0] > 0.5
+    elif kind == "labels":
+        y = (signal > 0.0).astype(int)
+    elif kind == "survival":
+        y = np.empty(N_SAMPLES, dtype=[("event", bool), ("time", float)])
+        y["event"], y["time"] = rng.random(N_SAMPLES) < 0.7, np.exp(-signal[:, 0])
+    else:
+        y = 10.0 + 4.0 * signal[:, : 1 if kind == "one target" else 2]
+    X = X.astype(dtype)
+    return (sparse.csr_array(X) if is_sparse else X), y
+
+
+def assert_same_model(blocks, memory, *, atol=2e-4):
+    assert_array_equal(blocks.get_support(), memory.get_support())
+    scale = np.abs(memory.coef_).max()
+    assert_allclose(blocks.coef_, memory.coef_, atol=atol * scale)
+    assert_allclose(blocks.intercept_, memory.intercept_, rtol=5e-3, atol=5e-3)
+    assert blocks.coef_.dtype == memory.coef_.dtype
+    assert 0 < np.count_nonzero(memory.get_support()) < N_FEATURES / 3
+
+
+KINDS = ["classes", "two classes", "labels", "survival", "one target", "targets"]
+
+
+@pytest.mark.parametrize("is_sparse", [False, True], ids=["dense", "csr"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_blocks_give_the_model_of_the_data_in_memory(kind, is_sparse):
+    """Whatever the block size, which changes nothing but rounding."""
+    X, y = make_data(kind, is_sparse)
+    options = {"eta": 0.8, "tol": TOL, "max_iter": 5000}
+    memory = ProjectionFeatureSelector(**options).fit(X, y)
+    coefs = []
+    for block_size in (1, 7, N_SAMPLES):
+        blocks = open_blocks(X, block_size=block_size)
+        selector = ProjectionFeatureSelector(**options).fit(blocks, y)
+        assert_same_model(selector, memory)
+        assert selector.duality_gap_ <= TOL * 10.0
+        coefs.append(selector.coef_)
+    for coef in coefs[1:]:
+        assert_allclose(coef, coefs[0], atol=1e-9 * np.abs(coefs[0]).max())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"projection": "l12"},
+        {"projection": "l1"},
+        {"projection": "bilevel_l1inf", "tol": 1e-6},
+        {"class_weight": "balanced", "l2_reg": 0.01},
+        {"fit_intercept": False},
+        {"standardize": False, "eta": 0.1},
+        {"feature_weights": np.linspace(0.5, 2.0, N_FEATURES)},
+        {"always_keep": [3, 50], "never_keep": [0, 41]},
+        {"feature_groups": np.arange(N_FEATURES) // 5},
+        {"feature_groups": [[0, 1, 2], [2, 3, 40], [60, 61]]},
+        {"eta": None, "n_features_to_select": 12},
+    ],
+    ids=lambda options: "-".join(options),
+)
+@pytest.mark.parametrize("is_sparse", [False, True], ids=["dense", "csr"])
+def test_blocks_know_the_parameters_of_the_selector(options, is_sparse):
+    X, y = make_data("classes", is_sparse)
+    weights = np.random.default_rng(1).integers(0, 4, N_SAMPLES).astype(float)
+    options = {"eta": 0.8, "tol": TOL, "max_iter": 5000} | options
+    memory = ProjectionFeatureSelector(**options).fit(X, y, weights)
+    blocks = open_blocks(X, block_size=11)
+    selector = ProjectionFeatureSelector(**options).fit(blocks, y, weights)
+    assert_same_model(selector, memory)
+    assert_allclose(selector.eta_, memory.eta_, rtol=2e-3)
+
+
+@pytest.mark.parametrize("projection", ["l1inf", "bilevel_l1inf"])
+def test_bad_guesses_only_cost_passes(projection, monkeypatch):
+    """Working sets of the columns with the smallest gradients end in the same model."""
+    X, y = make_data()
+    options = {"projection": projection, "eta": 0.8, "tol": 1e-6, "max_iter": 5000}
+    memory = ProjectionFeatureSelector(**options).fit(X, y)
+    good = open_blocks(X, block_size=40)
+    ProjectionFeatureSelector(**options).fit(good, y)
+    right = BallConstraint.screening_scores
+    monkeypatch.setattr(
+        BallConstraint, "screening_scores", lambda self, G: -right(self, G)
+    )
+    bad = open_blocks(X, block_size=40)
+    selector = ProjectionFeatureSelector(**options).fit(bad, y)
+    assert_same_model(selector, memory)
+    assert bad.n_passes > good.n_passes
+
+
+@pytest.mark.parametrize("is_sparse", [False, True], ids=["dense", "csr"])
+def test_model_takes_few_passes(is_sparse):
+    """Moments and the first gradient, columns, and the gap of the whole."""
+    X, y = make_data("classes", is_sparse)
+    blocks = open_blocks(X, block_size=40)
+    selector = ProjectionFeatureSelector(eta=0.3).fit(blocks, y)
+    assert selector.duality_gap_ <= 1e-4
+    assert blocks.n_passes == 3
+    etas = np.geomspace(0.1, 0.3, 5)
+    blocks = open_blocks(X, block_size=40)
+    path = eta_path(blocks, y, etas=etas)
+    assert_allclose(path.coefs, eta_path(X, y, etas=etas).coefs, atol=3e-3)
+    assert blocks.n_passes == 2 + len(etas)  # the columns of the first radius do
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_all_columns_are_read_at_once_where_they_fit(dtype, monkeypatch):
+    monkeypatch.setattr(block_matrix, "COLUMN_BYTES", 1 << 20)
+    X, y = make_data("classes", True, dtype)
+    blocks = open_blocks(X, block_size=40)
+    memory = ProjectionFeatureSelector().fit(X, y)
+    selector = ProjectionFeatureSelector().fit(blocks, y)
+    assert_same_model(selector, memory, atol=1e-6)
+    assert blocks.n_passes == 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"eta": np.inf, "l2_reg": 1.0},
+        {"projection": lambda W, radius, axis: np.clip(W, -radius, radius)},
+        {"eta": 50.0, "l2_reg": 0.1},
+    ],
+    ids=["no constraint", "callable", "large radius"],
+)
+def test_dense_models_are_fitted_by_passes(options):
+    """No column can be left out: each gradient is a pass."""
+    X, y = make_data("two classes")
+    options = {"eta": 0.05, "tol": 1e-6, "max_iter": 3000} | options
+    memory = ProjectionFeatureSelector(**options).fit(X, y)
+    selector = ProjectionFeatureSelector(**options)
+    selector.fit(open_blocks(X, block_size=80), y)
+    scale = np.abs(memory.coef_).max()
+    assert_allclose(selector.coef_, memory.coef_, atol=1e-3 * scale)
+
+
+def test_iteration_limit_is_kept_and_warned_of():
+    X, y = make_data()
+    selector = ProjectionFeatureSelector(max_iter=4, tol=1e-9)
+    with pytest.warns(ConvergenceWarning, match="has not converged in max_iter=4"):
+        selector.fit(open_blocks(X, block_size=40), y)
+    assert selector.n_iter_ <= 4
+    assert np.abs(selector.coef_).sum() > 0.0
+
+
+def test_names_of_features_are_known():
+    X, y = make_data()
+    names = [f"gene{j}" for j in range(N_FEATURES)]
+    blocks = RowBlocks(lambda: iter([X[:70], X[70:]]), X.shape, feature_names=names)
+    selector = ProjectionFeatureSelector(never_keep=["gene0"]).fit(blocks, y)
+    assert_array_equal(selector.feature_names_in_, names)
+    assert "gene11" in selector.get_feature_names_out()
+    assert "gene0" not in selector.get_feature_names_out()
+    selector.set_params(never_keep=[0]).fit(X, y)
+    assert not hasattr(selector, "feature_names_in_")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("is_sparse", [False, True], ids=["dense", "csr"])
+def test_values_that_are_no_numbers_are_refused(value, is_sparse):
+    X, y = make_data("classes", is_sparse)
+    (X.data if is_sparse else X[100])[-5] = value
+    selector = ProjectionFeatureSelector()
+    with pytest.raises(ValueError, match="Input X contains"):
+        selector.fit(open_blocks(X, block_size=30), y)
+    assert not hasattr(selector, "n_features_in_")
+
+
+def test_targets_of_another_length_are_refused():
+    X, y = make_data()
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        ProjectionFeatureSelector().fit(open_blocks(X), y[:-1])
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        ProjectionFeatureSelector(LogisticRegression()),
+        ProjectionFeatureSelectorCV(),
+        StabilitySelector(),
+        LogisticRegression(),
+    ],
+    ids=lambda estimator: type(estimator).__name__,
+)
+def test_other_estimators_refuse_blocks(estimator):
+    X, y = make_data()
+    with pytest.raises(TypeError, match="X in blocks is only for the linear model"):
+        estimator.fit(open_blocks(X), y)
+    selector = ProjectionFeatureSelector().fit(X, y)
+    with pytest.raises(TypeError, match="X in blocks is only for the linear model"):
+        selector.transform(open_blocks(X))
