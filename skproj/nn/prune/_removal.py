@@ -1,0 +1,139 @@
+"""Smaller weights for the layers of a network, from the units that are needed."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from skproj.nn.prune._operations import BATCH_NORMS
+from skproj.nn.prune._units import Lookup, Mixing, blocks_of
+
+
+class SelectInputs(nn.Module):
+    """A layer that reads some of its inputs only."""
+
+    def __init__(self, layer, index, dim):
+        super().__init__()
+        self.layer = layer
+        self.dim = dim
+        self.register_buffer("index", index)
+
+    def forward(self, X):
+        """Pass the selected inputs to the layer."""
+        return self.layer(X.index_select(self.dim, self.index))
+
+    def extra_repr(self):
+        """Say how many inputs are read."""
+        return f"{len(self.index)} inputs"
+
+
+def _take(module, name, kept, dim=0):
+    """Keep some slices of a parameter or buffer, which can be None."""
+    tensor = getattr(module, name)
+    if tensor is None:
+        return
+    index = torch.from_numpy(np.flatnonzero(kept)).to(tensor.device)
+    smaller = tensor.detach().index_select(dim, index)
+    if isinstance(tensor, nn.Parameter):
+        smaller = nn.Parameter(smaller, requires_grad=tensor.requires_grad)
+    setattr(module, name, smaller)
+
+
+def _take_blocks(module, rows, columns):
+    """Keep outputs and inputs of the weight of a layer; groups may become empty."""
+    W, blocks = module.weight, blocks_of(module).detach()
+    masks = (torch.from_numpy(x).to(W.device) for x in (rows, columns))
+    rows, columns = (mask.reshape(len(blocks), -1) for mask in masks)
+    parts = zip(blocks, rows, columns, strict=True)
+    kept = torch.stack([block[r][:, c] for block, r, c in parts if r.any()])
+    if getattr(module, "transposed", False):
+        kept = kept.transpose(1, 2)
+    shape = (kept.shape[0] * kept.shape[1], kept.shape[2], *W.shape[2:])
+    smaller = kept.reshape(shape).contiguous()
+    module.weight = nn.Parameter(smaller, requires_grad=W.requires_grad)
+    if len(blocks) > 1:
+        module.groups = len(kept)
+
+
+def _fold(module, amounts):
+    """Add the contributions of removed inputs to the bias, which may be created."""
+    if not amounts.any():
+        return
+    weight = module.weight
+    if module.bias is None:
+        zeros = weight.new_zeros(len(amounts))
+        module.bias = nn.Parameter(zeros, requires_grad=weight.requires_grad)
+    with torch.no_grad():
+        bias = module.bias.double().cpu() + torch.from_numpy(amounts)
+        module.bias.copy_(bias)
+
+
+def _shrink_mixing(layer, needed):
+    """Shrink a layer, and return the inputs that it reads of those it is given."""
+    module = layer.module
+    rows, columns = needed[layer.outputs], needed[layer.inputs.units]
+    folded = layer.totals[:, ~columns] @ layer.inputs.constants[~columns]
+    _fold(module, np.where(rows, folded, 0.0))
+    given = columns
+    if layer.reads_model_input and getattr(module, "groups", 1) == 1:
+        read = layer.used[rows].any(axis=0)
+        read[0] |= not read.any()
+        columns = columns & read
+    _take_blocks(module, rows, columns)
+    _take(module, "bias", rows)
+    sizes = ("in_features", "out_features")
+    if not isinstance(module, nn.Linear):
+        sizes = ("in_channels", "out_channels")
+    for name, kept in zip(sizes, (columns, rows), strict=True):
+        setattr(module, name, int(np.count_nonzero(kept)))
+    return columns[given]
+
+
+def _shrink_per_unit(layer, needed):
+    module = layer.module
+    inputs, outputs = needed[layer.inputs], needed[layer.outputs]
+    if isinstance(module, BATCH_NORMS):
+        for name in ("weight", "bias", "running_mean", "running_var"):
+            _take(module, name, outputs)
+        module.num_features = int(np.count_nonzero(outputs))
+        return
+    _take(module, "weight", outputs)
+    _take(module, "bias", outputs)
+    module.out_channels = int(np.count_nonzero(outputs))
+    module.in_channels = module.groups = int(np.count_nonzero(inputs))
+
+
+def _shrink_lookup(layer, needed):
+    kept = needed[layer.outputs]
+    _take(layer.module, "weight", kept, dim=1)
+    layer.module.embedding_dim = int(np.count_nonzero(kept))
+
+
+def _shape_of_weight(module):
+    return () if module.weight is None else tuple(module.weight.shape)
+
+
+def shrink_in_place(model, graph):
+    """Make the layers of a model smaller, and return their shapes."""
+    needed = graph.needed_units()
+    names = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        names.setdefault(module, []).append(name)
+    shapes = {}
+    for name, layer in graph.layers.items():
+        module = layer.module
+        before = _shape_of_weight(module)
+        if isinstance(layer, Mixing):
+            read = _shrink_mixing(layer, needed)
+            if not read.all():
+                index = torch.from_numpy(np.flatnonzero(read)).to(module.weight.device)
+                selecting = SelectInputs(module, index, layer.inputs.dim)
+                for path in names[module]:
+                    model.set_submodule(path, selecting)
+        elif isinstance(layer, Lookup):
+            _shrink_lookup(layer, needed)
+        else:
+            _shrink_per_unit(layer, needed)
+        after = _shape_of_weight(module)
+        if after != before:
+            shapes[name] = (before, after)
+    return shapes
