@@ -4,8 +4,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from skproj.nn.prune._operations import BATCH_NORMS
-from skproj.nn.prune._units import Lookup, Mixing, blocks_of
+from skproj.nn.prune._operations import BATCH_NORMS, RECURRENT
+from skproj.nn.prune._recurrent import Recurrent, gates_of
+from skproj.nn.prune._units import Lookup, Mixing, as_float64, blocks_of
 
 
 class SelectInputs(nn.Module):
@@ -48,10 +49,15 @@ def _take_blocks(module, rows, columns):
     if getattr(module, "transposed", False):
         kept = kept.transpose(1, 2)
     shape = (kept.shape[0] * kept.shape[1], kept.shape[2], *W.shape[2:])
-    smaller = kept.reshape(shape).contiguous()
-    module.weight = nn.Parameter(smaller, requires_grad=W.requires_grad)
+    _replace(module, "weight", kept.reshape(shape))
     if len(blocks) > 1:
         module.groups = len(kept)
+
+
+def _replace(module, name, smaller):
+    """Give a layer another parameter, as trainable as the old one."""
+    trained = getattr(module, name).requires_grad
+    setattr(module, name, nn.Parameter(smaller.contiguous(), requires_grad=trained))
 
 
 def _fold(module, amounts):
@@ -67,6 +73,15 @@ def _fold(module, amounts):
         module.bias.copy_(bias)
 
 
+def _read_of_model_input(layer, used, columns):
+    """Of needed inputs, return those that are read, at least one of them."""
+    if not layer.reads_model_input:
+        return columns
+    read = used.any(axis=0)
+    read[0] |= not read.any()
+    return columns & read
+
+
 def _shrink_mixing(layer, needed):
     """Shrink a layer, and return the inputs that it reads of those it is given."""
     module = layer.module
@@ -74,10 +89,8 @@ def _shrink_mixing(layer, needed):
     folded = layer.totals[:, ~columns] @ layer.inputs.constants[~columns]
     _fold(module, np.where(rows, folded, 0.0))
     given = columns
-    if layer.reads_model_input and getattr(module, "groups", 1) == 1:
-        read = layer.used[rows].any(axis=0)
-        read[0] |= not read.any()
-        columns = columns & read
+    if getattr(module, "groups", 1) == 1:
+        columns = _read_of_model_input(layer, layer.used[rows], columns)
     _take_blocks(module, rows, columns)
     _take(module, "bias", rows)
     sizes = ("in_features", "out_features")
@@ -86,6 +99,42 @@ def _shrink_mixing(layer, needed):
     for name, kept in zip(sizes, (columns, rows), strict=True):
         setattr(module, name, int(np.count_nonzero(kept)))
     return columns[given]
+
+
+def _shrink_cell(module, cell, rows, columns):
+    """Keep hidden units and inputs of the weights of a cell."""
+    removed = ~columns
+    amounts = cell.inputs.constants[removed]
+    if module.bias and amounts.any():
+        gates = as_float64(gates_of(module, f"weight_ih{cell.suffix}"))
+        b = getattr(module, f"bias_ih{cell.suffix}")
+        b += torch.from_numpy((gates[:, :, removed] @ amounts).ravel()).to(b)
+    indices = (torch.from_numpy(np.flatnonzero(kept)) for kept in (rows, columns))
+    rows, columns = (index.to(module.weight_ih_l0.device) for index in indices)
+    for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+        name = kind + cell.suffix
+        if kind.startswith("weight") or module.bias:
+            W = gates_of(module, name).detach()[:, rows]
+            if kind.startswith("weight"):
+                W = W[:, :, columns if kind == "weight_ih" else rows]
+            _replace(module, name, W.flatten(0, 1))
+
+
+def _shrink_recurrent(layer, needed):
+    """Shrink a layer, and return the inputs that it reads of those it is given."""
+    module = layer.module
+    n_units = int(np.count_nonzero(needed[layer.cells[0].outputs]))
+    first = [cell for cell in layer.cells if cell.inputs is layer.inputs]
+    given = needed[layer.inputs.units]
+    used = [cell.reads[needed[cell.outputs]] for cell in first]
+    read = _read_of_model_input(layer, np.concatenate(used), given)
+    for cell in layer.cells:
+        columns = read if cell.inputs is layer.inputs else needed[cell.inputs.units]
+        _shrink_cell(module, cell, needed[cell.outputs], columns)
+    module.input_size = int(np.count_nonzero(read))
+    module.hidden_size = n_units
+    module.flatten_parameters()
+    return read[given]
 
 
 def _shrink_per_unit(layer, needed):
@@ -108,8 +157,12 @@ def _shrink_lookup(layer, needed):
     layer.module.embedding_dim = int(np.count_nonzero(kept))
 
 
-def _shape_of_weight(module):
-    return () if module.weight is None else tuple(module.weight.shape)
+def _shapes(name, module):
+    """Return the shapes of the weights of a layer, by name."""
+    if isinstance(module, RECURRENT):
+        weights = [w for w, _ in module.named_parameters() if w.startswith("weight")]
+        return {f"{name}.{w}": tuple(getattr(module, w).shape) for w in weights}
+    return {name: () if module.weight is None else tuple(module.weight.shape)}
 
 
 def shrink_in_place(model, graph):
@@ -121,11 +174,13 @@ def shrink_in_place(model, graph):
     shapes = {}
     for name, layer in graph.layers.items():
         module = layer.module
-        before = _shape_of_weight(module)
-        if isinstance(layer, Mixing):
-            read = _shrink_mixing(layer, needed)
+        before = _shapes(name, module)
+        if isinstance(layer, Mixing | Recurrent):
+            shrink = _shrink_mixing if isinstance(layer, Mixing) else _shrink_recurrent
+            read = shrink(layer, needed)
             if not read.all():
-                index = torch.from_numpy(np.flatnonzero(read)).to(module.weight.device)
+                index = torch.from_numpy(np.flatnonzero(read))
+                index = index.to(next(module.parameters()).device)
                 selecting = SelectInputs(module, index, layer.inputs.dim)
                 for path in names[module]:
                     model.set_submodule(path, selecting)
@@ -133,7 +188,7 @@ def shrink_in_place(model, graph):
             _shrink_lookup(layer, needed)
         else:
             _shrink_per_unit(layer, needed)
-        after = _shape_of_weight(module)
-        if after != before:
-            shapes[name] = (before, after)
+        for weight, shape in _shapes(name, module).items():
+            if shape != before[weight]:
+                shapes[weight] = (before[weight], shape)
     return shapes

@@ -139,7 +139,8 @@ def _plain_copy(model):
     memo = {
         id(tensor): tensor.detach().clone()
         for module in model.modules()
-        for tensor in vars(module).values()
+        for held in vars(module).values()
+        for tensor in (held if isinstance(held, list) else [held])
         if isinstance(tensor, torch.Tensor) and not tensor.is_leaf
     }
     plain = copy.deepcopy(model, memo)
@@ -148,6 +149,10 @@ def _plain_copy(model):
             prune.remove(module, hook._tensor_name)
         if parametrize.is_parametrized(module):
             _end_parametrizations(module)
+        if isinstance(module, nn.RNNBase):
+            # It has a list of its weights as well, which learns of them like this.
+            for name, parameter in list(module.named_parameters(recurse=False)):
+                setattr(module, name, parameter)
     return plain
 
 

@@ -7,7 +7,6 @@ together. Units of other operations are pinned: they stay.
 
 import copy
 import itertools
-import math
 import operator
 
 import numpy as np
@@ -28,7 +27,10 @@ from skproj.nn.prune._operations import (
     KNOWN_MODULES,
     MAX_POOLS,
     POOL_NAMES,
+    RECURRENT,
 )
+from skproj.nn.prune._recurrent import Recurrent, recurrent_of
+from skproj.nn.prune._shapes import averaged, dim_of, flattened, taken
 from skproj.nn.prune._units import (
     Lookup,
     Mixing,
@@ -38,6 +40,7 @@ from skproj.nn.prune._units import (
     as_float64,
     bias_of,
     blocks_of,
+    join,
     stay_constant,
 )
 
@@ -52,20 +55,19 @@ def _has_state(module):
     return any(True for _ in tensors)
 
 
+def _values_in(parts):
+    """List the values in nested tuples and lists."""
+    if isinstance(parts, Value):
+        return [parts]
+    return [value for part in parts or () for value in _values_in(part)]
+
+
 def _works_in_place(node, name):
     return (
         node.target in IN_PLACE_OPERATORS
         or node.kwargs.get("inplace", False)
         or name.endswith("_")
     )
-
-
-def _dim_of(node, default):
-    """Return the `dim` of a call, which PyTorch takes as `axis` as well."""
-    given = node.args[1:2] or [
-        node.kwargs[name] for name in ("dim", "axis") if name in node.kwargs
-    ]
-    return given[0] if given else default
 
 
 def _with_options(node):
@@ -85,7 +87,7 @@ class UnitGraph:
 
     The model is in evaluation mode and has gone through
     `torch.fx.passes.shape_prop.ShapeProp`. `layers` has those that can be made smaller,
-    as `Mixing`, `PerUnit` or `Lookup`, by name.
+    as `Mixing`, `Recurrent`, `PerUnit` or `Lookup`, by name.
     """
 
     def __init__(self, traced):
@@ -95,11 +97,12 @@ class UnitGraph:
         self._fixed_modules = self._find_fixed_modules(traced.graph)
         self._pinned = []
         self._values = {}
+        self._parts = {}  # values in tuples, and of tensors that are read by rows
         for node in traced.graph.nodes:
             value = self._visit(node)
             if value is None:
                 for argument in node.all_input_nodes:
-                    self._pin(self._values[argument])
+                    self._pin(argument)
             self._values[node] = None if value is NO_UNITS else value
 
     def needed_units(self):
@@ -108,22 +111,23 @@ class UnitGraph:
         In each layer at least one unit is needed: nothing becomes empty.
         """
         roots = self.units.roots()
-        mixing = [layer for layer in self.layers.values() if isinstance(layer, Mixing)]
-        makers = [x for x in self.layers.values() if isinstance(x, Mixing | Lookup)]
+        layers = self.layers.values()
+        readers = [x for x in layers if isinstance(x, Mixing | Recurrent)]
+        makers = [x for x in layers if isinstance(x, Mixing | Recurrent | Lookup)]
         needed = np.zeros(len(roots), dtype=bool)
         for units in self._pinned:
             needed[roots[units]] = True
+        n_needed = -1
+        while np.count_nonzero(needed) > n_needed:
+            n_needed = np.count_nonzero(needed)
+            for layer in readers:
+                layer.need(needed, roots)
+        # Nobody reads what follows, so that it does not need its inputs.
         while True:
-            before = np.count_nonzero(needed)
-            for layer in mixing:
-                rows = needed[roots[layer.outputs]]
-                columns = layer.used[rows].any(axis=0) & ~layer.foldable
-                needed[roots[layer.inputs.units[columns]]] = True
-            if np.count_nonzero(needed) > before:
-                continue
-            for layer in mixing:
+            n_needed = np.count_nonzero(needed)
+            for layer in readers:
                 layer.even_out(needed, roots)
-            if np.count_nonzero(needed) > before:
+            if np.count_nonzero(needed) > n_needed:
                 continue
             empty = [x for x in makers if not needed[roots[x.outputs]].any()]
             if not empty:
@@ -158,16 +162,18 @@ class UnitGraph:
     # -----------------------------------------------------------------------
     # Values
 
-    def _pin(self, value):
-        if value is not None:
-            self._pinned.append(value.units)
+    def _pin(self, node):
+        """Keep all units of a node, which need not have any."""
+        self._pinned += [value.units for value in _values_in(self._parts.get(node))]
+        if self._values[node] is not None:
+            self._pinned.append(self._values[node].units)
 
     def _read(self, node, dim):
         """Return the units of a node along `dim`; unknown ones are pinned."""
         value = self._values[node]
         if value is not None and value.dim == dim:
             return value
-        self._pin(value)
+        self._pin(node)
         n = node.meta["tensor_meta"].shape[dim]
         units = self.units.new(n)
         self._pinned.append(units)
@@ -202,6 +208,8 @@ class UnitGraph:
             return self._visit_mixing(node, module, len(shape) - 1)
         if kind is nn.Embedding:
             return self._visit_embedding(node, module)
+        if kind in RECURRENT:
+            return self._visit_recurrent(node, module)
         if kind in CONVOLUTIONS:
             if len(shape) != module.weight.ndim:
                 return None
@@ -219,7 +227,7 @@ class UnitGraph:
                 return None
             return self._map_constants(value, copy.deepcopy(module).cpu().double())
         if kind is nn.Flatten and (module.start_dim, module.end_dim) == (1, -1):
-            return self._flatten(node, value, shape)
+            return flattened(value, shape, self._shape(node))
         if kind in MAX_POOLS + ADAPTIVE_POOLS:
             return self._pool(node, kind.__name__, value, shape)
         if kind in AVERAGE_POOLS:
@@ -237,7 +245,11 @@ class UnitGraph:
         if name in ARITHMETIC and len(node.args) == 2 and not node.kwargs:
             return self._combine(node, ARITHMETIC[name])
 
-        value = self._values[first] if isinstance(first, torch.fx.Node) else None
+        if not isinstance(first, torch.fx.Node):
+            return None
+        if first in self._parts:
+            return self._visit_part(node, self._parts[first], name)
+        value = self._values[first]
         if value is None:
             return None
         shape, options = self._shape(first), node.args[1:]
@@ -247,6 +259,8 @@ class UnitGraph:
             return None
         if name == "contiguous":
             return value
+        if name == "getitem":
+            return taken(value, len(shape), node.args[1])
         if name in ELEMENTWISE_NAMES:
             return self._map_constants(value, _with_options(node))
         if name == "dropout":
@@ -256,15 +270,32 @@ class UnitGraph:
             bounds = dict(zip(("start_dim", "end_dim"), options, strict=False))
             bounds = {"end_dim": -1} | bounds | node.kwargs
             if bounds == {"start_dim": 1, "end_dim": -1}:
-                return self._flatten(node, value, shape)
+                return flattened(value, shape, self._shape(node))
             return None
         if name in POOL_NAMES:
             return self._pool(node, name, value, shape)
         if name in AVERAGE_POOL_NAMES and len(options) <= 2 and not node.kwargs:
             return self._pool(node, name, value, shape)
         if name == "mean":
-            return self._mean(node, value, shape)
+            keepdim = options[1] if len(options) > 1 else node.kwargs.get("keepdim")
+            return averaged(value, len(shape), dim_of(node, None), keepdim)
         return None
+
+    def _visit_part(self, node, parts, name):
+        """Take one of several values, of a tuple or by the first dimension."""
+        index = node.args[1:]
+        if name == "squeeze" and index == (0,) and len(parts) == 1:
+            return parts[0]
+        if name != "getitem" or len(node.all_input_nodes) > 1:
+            return None
+        index = index[0] if isinstance(index[0], tuple) else index
+        if type(index[0]) is not int:
+            return None
+        part = parts[index[0]]
+        if isinstance(part, Value):
+            return taken(part, part.dim + 1, index[1:])
+        self._parts[node] = part
+        return NO_UNITS
 
     @staticmethod
     def _is_batch_size(node, name):
@@ -303,7 +334,7 @@ class UnitGraph:
     def _visit_embedding(self, node, module):
         if module.max_norm is not None:  # which reads whole rows, and changes them
             return None
-        self._pin(self._values[node.args[0]])
+        self._pin(node.args[0])
         outputs = self.units.new(module.embedding_dim)
         self.layers[node.target] = Lookup(module, outputs)
         W = module.weight.detach()
@@ -311,6 +342,22 @@ class UnitGraph:
         constants = as_float64(W[0])
         value = Value(outputs, len(self._shape(node)) - 1, known, constants)
         return value.with_constants(known, constants)
+
+    def _visit_recurrent(self, node, module):
+        (source,) = node.args
+        n_dims = len(self._shape(source))
+        if module.proj_size > 0 or n_dims not in (2, 3):
+            return None
+        layer, outputs, states = recurrent_of(
+            module,
+            self._read(source, n_dims - 1),
+            self.units,
+            reads_model_input=source.op == "placeholder",
+        )
+        self.layers[node.target] = layer
+        last = (states, states) if isinstance(module, nn.LSTM) else states
+        self._parts[node] = (outputs, last)
+        return NO_UNITS
 
     def _visit_depthwise(self, node, module):
         inputs = self._read(node.args[0], 1)
@@ -347,24 +394,13 @@ class UnitGraph:
             constants = function(torch.from_numpy(value.constants.copy()))
         return value.with_constants(value.known, constants.numpy())
 
-    def _flatten(self, node, value, shape):
-        size = math.prod(shape[2:])
-        if value.dim != 1 or self._shape(node) != (shape[0], shape[1] * size):
-            return None
-        return Value(
-            value.units.repeat(size),
-            1,
-            value.known.repeat(size),
-            value.constants.repeat(size),
-        )
-
     def _view(self, node, value, shape, sizes):
         """Take it for `flatten` where the number of features is left to PyTorch."""
         if len(sizes) == 1 and isinstance(sizes[0], tuple | list):
             sizes = tuple(sizes[0])
-        if len(sizes) != 2 or sizes[0] == -1 or sizes[1] != -1:
+        if value.dim != 1 or len(sizes) != 2 or sizes[0] == -1 or sizes[1] != -1:
             return None
-        return self._flatten(node, value, shape)
+        return flattened(value, shape, self._shape(node))
 
     def _pool(self, node, name, value, shape):
         """Take the mean or maximum of windows, in which a constant is itself.
@@ -383,27 +419,15 @@ class UnitGraph:
             value = value.with_constants(known, value.constants)
         return self._pool(node, type(module).__name__, value, shape)
 
-    def _mean(self, node, value, shape):
-        dims = _dim_of(node, None)
-        dims = (dims,) if isinstance(dims, int) else tuple(dims or ())
-        inside = dims and all(dim % len(shape) > 1 for dim in dims)
-        return value if value.dim == 1 and inside else None
-
     def _concatenate(self, node):
         tensors = node.args[0] if node.args else None
         if not isinstance(tensors, list | tuple):
             return None
-        dim = _dim_of(node, 0) % len(self._shape(node))
+        dim = dim_of(node, 0) % len(self._shape(node))
         values = [self._values[tensor] for tensor in tensors]
         if not any(value is not None and value.dim == dim for value in values):
             return None
-        values = [self._read(tensor, dim) for tensor in tensors]
-        return Value(
-            np.concatenate([value.units for value in values]),
-            dim,
-            np.concatenate([value.known for value in values]),
-            np.concatenate([value.constants for value in values]),
-        )
+        return join([self._read(tensor, dim) for tensor in tensors], dim)
 
     def _combine(self, node, function):
         """Add, subtract or multiply two tensors, or a tensor and a number."""

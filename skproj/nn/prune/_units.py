@@ -21,6 +21,16 @@ class Value:
         return Value(self.units, self.dim, known, np.where(known, constants, 0.0))
 
 
+def join(values, dim):
+    """Concatenate values along the dimension of their units."""
+    return Value(
+        np.concatenate([value.units for value in values]),
+        dim,
+        np.concatenate([value.known for value in values]),
+        np.concatenate([value.constants for value in values]),
+    )
+
+
 class Units:
     """Units by numbers, some of them tied together."""
 
@@ -50,6 +60,15 @@ class Units:
         return np.array([self.find(unit) for unit in range(len(self._parents))], int)
 
 
+def even_out_groups(needed, groups):
+    """Need as many units in each group as in the largest, and at least one."""
+    n_units = max((needed[group].sum() for group in groups), default=0)
+    for group in groups:
+        spare = group[~needed[group]]
+        n_missing = max(n_units, 1) - (len(group) - len(spare))
+        needed[spare[: max(n_missing, 0)]] = True
+
+
 @dataclass
 class Mixing:
     """A layer whose outputs mix its inputs: Linear, or a convolution."""
@@ -62,6 +81,12 @@ class Mixing:
     foldable: np.ndarray  # (inputs,): constants that a bias can stand for
     reads_model_input: bool
 
+    def need(self, needed, roots):
+        """Need the inputs that needed outputs read."""
+        rows = needed[roots[self.outputs]]
+        columns = self.used[rows].any(axis=0) & ~self.foldable
+        needed[roots[self.inputs.units[columns]]] = True
+
     def even_out(self, needed, roots):
         """Need as many units in each group as in the largest, or none at all."""
         n_groups = getattr(self.module, "groups", 1)
@@ -73,11 +98,7 @@ class Mixing:
         ]
         kept = np.any([needed[side].any(axis=1) for side in sides], axis=0)
         for side in sides:
-            n_units = needed[side].sum(axis=1).max()
-            for group in side[kept]:
-                spare = group[~needed[group]]
-                n_missing = max(n_units, 1) - (len(group) - len(spare))
-                needed[spare[: max(n_missing, 0)]] = True
+            even_out_groups(needed, side[kept])
 
 
 @dataclass
