@@ -37,6 +37,17 @@ def in_place_on_shared(H, model):
     return before * 1.0
 
 
+def in_place_on_view(H, model):
+    F.relu_(H[2:])
+    return H * 1.0
+
+
+def in_place_on_same(H, model):
+    G = F.dropout(H, training=False)
+    G.add_(1.0)
+    return H * 1.0
+
+
 BETWEEN = {
     "sort": lambda H, model: H.sort(dim=1).values,
     "softmax": lambda H, model: H.softmax(dim=1),
@@ -47,6 +58,9 @@ BETWEEN = {
     "size of a dimension": lambda H, model: H.view(H.size(0), H.size(1)),
     "random": lambda H, model: F.dropout(H, 0.0),
     "in place on a value with other readers": in_place_on_shared,
+    "in place on a part of it": in_place_on_view,
+    "in place on a view of it": lambda H, model: in_place_on_view(H.flatten(1), model),
+    "in place on itself": in_place_on_same,
     "transposed": lambda H, model: H.t().t(),
     "stacked": lambda H, model: torch.stack([H, H]).sum(0),
     "batch concatenated": lambda H, model: torch.cat([H, H], dim=0),

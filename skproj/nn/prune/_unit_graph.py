@@ -28,6 +28,8 @@ from skproj.nn.prune._operations import (
     MAX_POOLS,
     POOL_NAMES,
     RECURRENT,
+    VIEW_NAMES,
+    VIEWS,
 )
 from skproj.nn.prune._recurrent import Recurrent, recurrent_of
 from skproj.nn.prune._shapes import averaged, dim_of, flattened, taken
@@ -179,6 +181,22 @@ class UnitGraph:
         self._pinned.append(units)
         return Value(units, dim, np.zeros(n, dtype=bool), np.zeros(n))
 
+    def _is_read_elsewhere(self, node):
+        """Whether the memory of a node has several readers, also of views of it."""
+        while isinstance(node, torch.fx.Node):
+            if len(node.users) > 1:
+                return True
+            if node.op == "call_module":
+                module = self._modules[node.target]
+                is_view = type(module) in VIEWS or getattr(module, "inplace", False)
+            else:
+                name = getattr(node.target, "__name__", node.target)
+                is_view = name in VIEW_NAMES or _works_in_place(node, name)
+            if not (is_view and node.args):
+                return False
+            node = node.args[0]
+        return False
+
     @staticmethod
     def _shape(node):
         """Shape of the tensor of a node; empty for everything else."""
@@ -223,7 +241,7 @@ class UnitGraph:
         if kind in BATCH_NORMS:
             return self._visit_batch_norm(node, module, value)
         if kind in ELEMENTWISE or (kind is nn.PReLU and module.num_parameters == 1):
-            if getattr(module, "inplace", False) and len(source.users) > 1:
+            if getattr(module, "inplace", False) and self._is_read_elsewhere(source):
                 return None
             return self._map_constants(value, copy.deepcopy(module).cpu().double())
         if kind is nn.Flatten and (module.start_dim, module.end_dim) == (1, -1):
@@ -238,7 +256,7 @@ class UnitGraph:
         if name in ("getattr", "size"):
             return NO_UNITS if self._is_batch_size(node, name) else None
         first = node.args[0] if node.args else None
-        if _works_in_place(node, name) and len(getattr(first, "users", ())) > 1:
+        if _works_in_place(node, name) and self._is_read_elsewhere(first):
             return None
         if name in ("cat", "concat"):
             return self._concatenate(node)
