@@ -4,9 +4,15 @@ import numpy as np
 import torch
 from torch import nn
 
+from skproj.nn.prune._attention import ATTENTION, Heads
 from skproj.nn.prune._operations import BATCH_NORMS, RECURRENT
-from skproj.nn.prune._recurrent import Recurrent, gates_of
-from skproj.nn.prune._units import Lookup, Mixing, as_float64, blocks_of
+from skproj.nn.prune._recurrent import gates_of
+from skproj.nn.prune._smaller_attention import (
+    PROJECTIONS,
+    SmallerAttention,
+    input_projections,
+)
+from skproj.nn.prune._units import Lookup, Mixing, PerUnit, as_float64, blocks_of
 
 
 class SelectInputs(nn.Module):
@@ -157,12 +163,53 @@ def _shrink_lookup(layer, needed):
     layer.module.embedding_dim = int(np.count_nonzero(kept))
 
 
-def _shapes(name, module):
+def _shrink_attention(layer):
+    """Return a module with the heads that are kept."""
+    heads = torch.from_numpy(np.flatnonzero(layer.kept))
+    smaller = SmallerAttention(
+        layer.module, heads.to(layer.module.out_proj.weight.device)
+    )
+    _fold(smaller.out_proj, layer.amounts)
+    return smaller.train(layer.module.training)
+
+
+def _shapes(module):
     """Return the shapes of the weights of a layer, by name."""
+    if isinstance(module, ATTENTION):
+        shapes = {
+            f".{name}": (weight.shape[:2].numel(), weight.shape[2])
+            for name, (weight, _) in zip(
+                PROJECTIONS, input_projections(module), strict=True
+            )
+        }
+        return shapes | {".out_proj": tuple(module.out_proj.weight.shape)}
     if isinstance(module, RECURRENT):
-        weights = [w for w, _ in module.named_parameters() if w.startswith("weight")]
-        return {f"{name}.{w}": tuple(getattr(module, w).shape) for w in weights}
-    return {name: () if module.weight is None else tuple(module.weight.shape)}
+        return {
+            f".{name}": tuple(weight.shape)
+            for name, weight in module.named_parameters()
+            if name.startswith("weight")
+        }
+    return {"": () if module.weight is None else tuple(module.weight.shape)}
+
+
+def _shrink_layer(layer, needed):
+    """Make a layer smaller, and return the module that takes its place."""
+    module = layer.module
+    if isinstance(layer, Heads):
+        return module if layer.kept.all() else _shrink_attention(layer)
+    if isinstance(layer, Lookup):
+        _shrink_lookup(layer, needed)
+        return module
+    if isinstance(layer, PerUnit):
+        _shrink_per_unit(layer, needed)
+        return module
+    shrink = _shrink_mixing if isinstance(layer, Mixing) else _shrink_recurrent
+    read = shrink(layer, needed)
+    if read.all():
+        return module
+    index = torch.from_numpy(np.flatnonzero(read))
+    index = index.to(next(module.parameters()).device)
+    return SelectInputs(module, index, layer.inputs.dim)
 
 
 def shrink_in_place(model, graph):
@@ -174,21 +221,18 @@ def shrink_in_place(model, graph):
     shapes = {}
     for name, layer in graph.layers.items():
         module = layer.module
-        before = _shapes(name, module)
-        if isinstance(layer, Mixing | Recurrent):
-            shrink = _shrink_mixing if isinstance(layer, Mixing) else _shrink_recurrent
-            read = shrink(layer, needed)
-            if not read.all():
-                index = torch.from_numpy(np.flatnonzero(read))
-                index = index.to(next(module.parameters()).device)
-                selecting = SelectInputs(module, index, layer.inputs.dim)
-                for path in names[module]:
-                    model.set_submodule(path, selecting)
-        elif isinstance(layer, Lookup):
-            _shrink_lookup(layer, needed)
-        else:
-            _shrink_per_unit(layer, needed)
-        for weight, shape in _shapes(name, module).items():
+        before = _shapes(module)
+        smaller = _shrink_layer(layer, needed)
+        if smaller is not module:
+            for path in names[module]:
+                model.set_submodule(path, smaller)
+        after = _shapes(smaller.layer if isinstance(smaller, SelectInputs) else smaller)
+        for weight, shape in after.items():
             if shape != before[weight]:
-                shapes[weight] = (before[weight], shape)
+                shapes[name + weight] = (before[weight], shape)
+    for module in model.modules():
+        if isinstance(module, nn.TransformerEncoder):
+            # Smaller attention does not read the tensors without padding.
+            smaller = any(isinstance(x, SmallerAttention) for x in module.modules())
+            module.use_nested_tensor = module.use_nested_tensor and not smaller
     return shapes

@@ -13,6 +13,7 @@ from torch.nn.utils import parametrize, prune
 from torch.utils.flop_counter import FlopCounterMode
 
 from skproj.nn.prune._removal import shrink_in_place
+from skproj.nn.prune._smaller_attention import SmallerAttention
 from skproj.nn.prune._sparsity_report import as_text
 from skproj.nn.prune._unit_graph import UnitGraph
 from skproj.utils._docs import shared_docs
@@ -211,15 +212,33 @@ def _milliseconds(model, inputs):
     return 1e3 * min(times[1:])
 
 
-def _measure(model, inputs):
+def _flops(model, inputs):
+    """Count operations, also those of attention, which PyTorch else does in one."""
     counter = FlopCounterMode(display=False)
-    with counter:
-        model(*inputs)
+    is_enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with counter:
+            model(*inputs)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(is_enabled)
+    return counter.get_total_flops()
+
+
+def _measure(model, inputs):
     return _Cost(
         n_parameters=sum(W.numel() for W in model.parameters()),
-        flops=counter.get_total_flops(),
+        flops=_flops(model, inputs),
         milliseconds=_milliseconds(model, inputs),
     )
+
+
+class _Tracer(fx.Tracer):
+    """Does not look into the attention that `shrink` has made, as into PyTorch's."""
+
+    def is_leaf_module(self, m, module_qualified_name):
+        is_leaf = super().is_leaf_module(m, module_qualified_name)
+        return is_leaf or isinstance(m, SmallerAttention)
 
 
 def _trace(model, inputs):
@@ -231,11 +250,12 @@ def _trace(model, inputs):
             for parameter in list(parameters)[len(inputs) :]
             if isinstance(parameter.default, bool | int | float | str | None)
         }
-        traced = fx.symbolic_trace(model, concrete_args=defaults or None)
+        graph = _Tracer().trace(model, concrete_args=defaults or None)
     except Exception as error:
         raise ValueError(
             f"model must be one that torch.fx can trace, but: {error}"
         ) from error
+    traced = fx.GraphModule(model, graph)
     ShapeProp(traced).propagate(*inputs)
     return traced
 

@@ -14,6 +14,17 @@ import torch
 from scipy.linalg import block_diag
 from torch import nn
 
+from skproj.nn.prune._attention import (
+    ATTENTION,
+    N_SEQUENCES,
+    are_weights_read,
+    attention_of,
+    heads_of,
+    is_attention_masked,
+    is_plain,
+    is_transformer_masked,
+    layers_of,
+)
 from skproj.nn.prune._operations import (
     ADAPTIVE_POOLS,
     ARITHMETIC,
@@ -89,7 +100,7 @@ class UnitGraph:
 
     The model is in evaluation mode and has gone through
     `torch.fx.passes.shape_prop.ShapeProp`. `layers` has those that can be made smaller,
-    as `Mixing`, `Recurrent`, `PerUnit` or `Lookup`, by name.
+    as `Mixing`, `Recurrent`, `Heads`, `PerUnit` or `Lookup`, by name.
     """
 
     def __init__(self, traced):
@@ -147,7 +158,8 @@ class UnitGraph:
         fixed = set()
         for node in graph.nodes:
             if node.op == "call_module":
-                calls[id(self._modules[node.target])] += 1
+                for module in self._modules[node.target].modules():
+                    calls[id(module)] += 1
             elif node.op == "get_attr":
                 fixed.add(id(self._modules[node.target.rpartition(".")[0]]))
         for key, module in modules.items():
@@ -176,7 +188,9 @@ class UnitGraph:
         if value is not None and value.dim == dim:
             return value
         self._pin(node)
-        n = node.meta["tensor_meta"].shape[dim]
+        return self._pinned_units(node.meta["tensor_meta"].shape[dim], dim)
+
+    def _pinned_units(self, n, dim):
         units = self.units.new(n)
         self._pinned.append(units)
         return Value(units, dim, np.zeros(n, dtype=bool), np.zeros(n))
@@ -217,9 +231,13 @@ class UnitGraph:
 
     def _visit_module(self, node):
         module = self._modules[node.target]
+        kind = type(module)
+        if kind in ATTENTION:
+            return self._visit_attention(node, module)
+        if kind in N_SEQUENCES:
+            return self._visit_transformer(node, module)
         if len(node.args) != 1 or node.kwargs or id(module) in self._fixed_modules:
             return None
-        kind = type(module)
         (source,) = node.args
         shape = self._shape(source)
         if kind is nn.Linear:
@@ -328,22 +346,19 @@ class UnitGraph:
     def _visit_mixing(self, node, module, dim):
         (source,) = node.args
         inputs = self._read(source, dim)
+        return self._mix(node.target, module, inputs, source.op == "placeholder")
+
+    def _mix(self, name, module, inputs, reads_model_input=False):
         W = as_float64(blocks_of(module))
         used = block_diag(*W.any(axis=3)).astype(bool)
         totals = block_diag(*W.sum(axis=3))
         is_linear = type(module) is nn.Linear
         foldable = inputs.known if is_linear else stay_constant(module, inputs)
         outputs = self.units.new(len(used))
-        self.layers[node.target] = Mixing(
-            module,
-            inputs,
-            outputs,
-            used,
-            totals,
-            foldable,
-            reads_model_input=source.op == "placeholder",
+        self.layers[name] = Mixing(
+            module, inputs, outputs, used, totals, foldable, reads_model_input
         )
-        value = Value(outputs, dim, foldable[:0], inputs.constants[:0])
+        value = Value(outputs, inputs.dim, foldable[:0], inputs.constants[:0])
         return value.with_constants(
             ~(used & ~foldable).any(axis=1),
             totals @ np.where(foldable, inputs.constants, 0.0) + bias_of(module),
@@ -360,6 +375,49 @@ class UnitGraph:
         constants = as_float64(W[0])
         value = Value(outputs, len(self._shape(node)) - 1, known, constants)
         return value.with_constants(known, constants)
+
+    def _stays(self, module):
+        """Whether a module, or one in it, is to stay as it is."""
+        return any(id(inner) in self._fixed_modules for inner in module.modules())
+
+    def _stays(self, module):
+        """Whether a module, or one in it, is to stay as it is."""
+        return any(id(inner) in self._fixed_modules for inner in module.modules())
+
+    def _visit_attention(self, node, module):
+        """Find the heads that are needed; all inputs and outputs stay."""
+        if is_plain(module) and not (self._stays(module) or are_weights_read(node)):
+            self.layers[node.target] = heads_of(module, is_attention_masked(node))
+
+    def _visit_transformer(self, node, module):
+        """Find the heads and hidden units that are needed; the others stay."""
+        is_masked = is_transformer_masked(node, type(module))
+        for path, layer, is_nested in layers_of(node.target, module, is_masked):
+            if self._stays(layer) or id(module) in self._fixed_modules:
+                continue
+            for name, attention in attention_of(layer):
+                if is_plain(attention) and not is_nested:
+                    self.layers[f"{path}.{name}"] = heads_of(attention, is_masked)
+            if type(layer.linear1) is type(layer.linear2) is nn.Linear:
+                self._visit_feed_forward(path, layer)
+
+    def _visit_feed_forward(self, path, layer):
+        """Find the units between the two linear layers of a layer."""
+        activation = layer.activation
+        if isinstance(activation, nn.Module):
+            is_elementwise = type(activation) in ELEMENTWISE
+            activation = copy.deepcopy(activation).cpu().double()
+        else:
+            is_elementwise = (
+                getattr(activation, "__module__", None) in KNOWN_MODULES
+                and activation.__name__ in ELEMENTWISE_NAMES
+            )
+        if is_elementwise:
+            inputs = self._pinned_units(layer.linear1.in_features, 0)
+            hidden = self._mix(f"{path}.linear1", layer.linear1, inputs)
+            hidden = self._map_constants(hidden, activation)
+            outputs = self._mix(f"{path}.linear2", layer.linear2, hidden)
+            self._pinned.append(outputs.units)
 
     def _visit_recurrent(self, node, module):
         (source,) = node.args
