@@ -233,6 +233,6 @@ def shrink_in_place(model, graph):
     for module in model.modules():
         if isinstance(module, nn.TransformerEncoder):
             # Smaller attention does not read the tensors without padding.
-            smaller = any(isinstance(x, SmallerAttention) for x in module.modules())
-            module.use_nested_tensor = module.use_nested_tensor and not smaller
+            is_smaller = any(isinstance(x, SmallerAttention) for x in module.modules())
+            module.use_nested_tensor = module.use_nested_tensor and not is_smaller
     return shapes
