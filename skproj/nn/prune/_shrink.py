@@ -49,8 +49,9 @@ class ShrinkReport:
     before, after : named tuple
         With `n_parameters`, `flops` and `milliseconds` of the two models. The last two
         are those of one forward pass with the example inputs: multiplications and
-        additions of the linear and convolutional layers, and the shortest of a few
-        times.
+        additions of the linear and convolutional layers, also those of attention, and
+        the shortest of a few times. Recurrent layers are not counted where PyTorch
+        computes them in one operation.
     layers : dict of str to pair of tuple
         Shapes of the weights that have become smaller, before and after.
 
@@ -276,7 +277,7 @@ def _check_inputs(example_inputs):
 @shared_docs()
 @torch.no_grad()
 def shrink(model, example_inputs):
-    r"""Copy a model without the neurons, filters and inputs that are dead.
+    r"""Copy a model without the neurons, filters, heads and inputs that are dead.
 
     Sparse weights save time only where whole rows and columns of them are zero. A unit
     is removed if no output depends on it, or if its own weights are all zero: then its
@@ -319,12 +320,13 @@ def shrink(model, example_inputs):
 
     Notes
     -----
-    Linear layers, convolutions (also grouped, depthwise or transposed ones),
-    batch normalisations, elementwise activations, dropout, pooling, flattening, sums,
-    products, and concatenations are understood. Units that meet in a sum, as in a
-    residual network, are removed together or not at all. Around everything else, and
-    around layers that are used twice, have hooks, or have shared or complex weights,
-    all units stay.
+    Linear layers, convolutions (also grouped, depthwise or transposed ones), recurrent
+    layers, attention, batch normalisations, elementwise activations, dropout, pooling,
+    flattening, means, indexing, sums, products, and concatenations are understood.
+    Units that meet in a sum, as in a residual network, are removed together or not at
+    all. Around everything else, and around layers that are used twice, have hooks, or
+    have shared or complex weights, all units stay. So they do around
+    `torch.nn.LayerNorm`, whose outputs depend on all of its inputs, also on zeros.
 
     The outputs are those of evaluation mode, up to rounding; the function compares
     them, to 1e-10 in float64 and 1e-5 in float32, of the largest output or of 1. What a
@@ -339,6 +341,30 @@ def shrink(model, example_inputs):
 
     An embedding loses columns that are not read or constant. It keeps its rows, also
     those of zeros: the indices that the model is called with name them.
+
+    A hidden unit of `torch.nn.LSTM`, `torch.nn.GRU` or `torch.nn.RNN` is removed if it
+    is always zero, or if neither another layer nor a unit that is needed reads it. It
+    is always zero if its rows of both weights and its entries of both biases are, or
+    only the part of them that makes the candidate (the third of four in an LSTM, of
+    three in a GRU). All layers and directions of a module keep the same number of
+    units. They stay if the module is given an initial state, has `proj_size`, or reads
+    a packed sequence.
+
+    A head of `torch.nn.MultiheadAttention` is removed if `out_proj` has only zeros for
+    it, or if its values are constant, with rows of zeros in `v_proj_weight` or that
+    part of `in_proj_weight`. With a mask, which can leave a position without any
+    weight, their biases must be zero as well, unless it is marked as causal. Another
+    module takes the place of the layer, with `q_proj`, `k_proj`, `v_proj`, `out_proj`
+    and fewer heads than PyTorch's can have. It is called in the same way, but returns
+    None for the attention weights. Heads stay if the model reads those weights, or
+    calls the layer with ``need_weights=True``, as they do with `add_bias_kv` or
+    `add_zero_attn`. The inputs and outputs of attention stay.
+
+    Inside `torch.nn.TransformerEncoderLayer`, `torch.nn.TransformerDecoderLayer` and
+    what is made of them, heads and the units between the two linear layers are removed.
+    An encoder layer with fewer heads no longer uses the fused kernel of PyTorch for
+    inference. An encoder that works on nested tensors, with a padding mask, keeps its
+    heads. A position whose keys are all masked may have another output.
 
     Inputs of the model that a first layer does not read are skipped: a module that
     selects the others takes the place of that layer. The smaller layer is its `layer`,
