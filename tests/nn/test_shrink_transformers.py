@@ -314,3 +314,15 @@ def test_shrinking_twice():
     twice, report = prune.shrink(smaller, X)
     assert_same(twice, model, *SHAPE)
     assert report.layers == {}
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_device():
+    """The smaller layers are there."""
+    model = build(lambda: Calling(make_encoder())).cuda()
+    kill(model.module.layers[1], bias=False)
+    smaller, _ = prune.shrink(model, X.cuda())
+    torch.testing.assert_close(smaller(X.cuda()), model(X.cuda()))
+    assert_smaller(smaller.module.layers[1])
+    assert all(W.is_cuda for W in (*smaller.parameters(), *smaller.buffers()))

@@ -236,6 +236,8 @@ class UnitGraph:
             return self._visit_attention(node, module)
         if kind in N_SEQUENCES:
             return self._visit_transformer(node, module)
+        if kind in RECURRENT:
+            return self._visit_recurrent(node, module)
         if len(node.args) != 1 or node.kwargs or id(module) in self._fixed_modules:
             return None
         (source,) = node.args
@@ -244,8 +246,6 @@ class UnitGraph:
             return self._visit_mixing(node, module, len(shape) - 1)
         if kind is nn.Embedding:
             return self._visit_embedding(node, module)
-        if kind in RECURRENT:
-            return self._visit_recurrent(node, module)
         if kind in CONVOLUTIONS:
             if len(shape) != module.weight.ndim:
                 return None
@@ -420,9 +420,12 @@ class UnitGraph:
             self._pinned.append(outputs.units)
 
     def _visit_recurrent(self, node, module):
-        (source,) = node.args
+        source, *options = (*node.args, *node.kwargs.values())
+        has_state = any(option is not None for option in options)
         n_dims = len(self._shape(source))
-        if module.proj_size > 0 or n_dims not in (2, 3):
+        if has_state or module.proj_size > 0 or n_dims not in (2, 3):
+            return None
+        if id(module) in self._fixed_modules:
             return None
         layer, outputs, states = recurrent_of(
             module,
