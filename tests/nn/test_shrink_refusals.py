@@ -105,6 +105,10 @@ def test_pools_over_units(pool):
         lambda H, model: F.dropout(H, training=model.training),
         lambda H, model: H.reshape(H.shape[0], -1),
         lambda H, model: H.flatten(1),
+        lambda H, model: H.transpose(0, -1).transpose(1, 0),
+        lambda H, model: torch.permute(H[:, None].permute(2, 1, 0), (2, 1, 0))[:, 0],
+        lambda H, model: H[None, 1:, ...][0, :2],
+        lambda H, model: H[:, None].mean((0, 1), keepdim=True)[0],
     ],
 )
 def test_understood(between):

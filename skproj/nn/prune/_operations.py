@@ -85,8 +85,10 @@ VIEW_NAMES = {
     "dropout",
     "flatten",
     "getitem",
+    "permute",
     "reshape",
     "squeeze",
+    "transpose",
     "view",
 }
 POOL_NAMES = {

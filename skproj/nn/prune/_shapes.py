@@ -1,4 +1,4 @@
-"""Units of tensors that are indexed, flattened or averaged.
+"""Units of tensors that are indexed, transposed, flattened or averaged.
 
 Each function returns None where the units do not stay along one dimension.
 """
@@ -37,6 +37,20 @@ def taken(value, n_dims, index):
         old += x is not None
         new += type(x) is not int
     return None
+
+
+def permuted(value, n_dims, name, dims):
+    """Transpose two dimensions, or permute all of them."""
+    dims = dims[0] if len(dims) == 1 else dims
+    if not isinstance(dims, tuple | list) or any(type(dim) is not int for dim in dims):
+        return None
+    places = [dim % n_dims for dim in dims]
+    if name == "transpose":
+        a, b = places
+        places = list(range(n_dims))
+        places[a], places[b] = b, a
+    dim = places.index(value.dim)
+    return Value(value.units, dim, value.known, value.constants)
 
 
 def flattened(value, shape, new_shape):

@@ -322,7 +322,8 @@ def shrink(model, example_inputs):
     -----
     Linear layers, convolutions (also grouped, depthwise or transposed ones), recurrent
     layers, attention, batch normalisations, elementwise activations, dropout, pooling,
-    flattening, means, indexing, sums, products, and concatenations are understood.
+    flattening, means, indexing, transposing, sums, products, and concatenations are
+    understood.
     Units that meet in a sum, as in a residual network, are removed together or not at
     all. Around everything else, and around layers that are used twice, have hooks, or
     have shared or complex weights, all units stay. So they do around

@@ -43,7 +43,7 @@ from skproj.nn.prune._operations import (
     VIEWS,
 )
 from skproj.nn.prune._recurrent import Recurrent, recurrent_of
-from skproj.nn.prune._shapes import averaged, dim_of, flattened, taken
+from skproj.nn.prune._shapes import averaged, dim_of, flattened, permuted, taken
 from skproj.nn.prune._units import (
     Lookup,
     Mixing,
@@ -295,6 +295,8 @@ class UnitGraph:
             return None
         if name == "contiguous":
             return value
+        if name in ("transpose", "permute") and not node.kwargs:
+            return permuted(value, len(shape), name, options)
         if name == "getitem":
             return taken(value, len(shape), node.args[1])
         if name in ELEMENTWISE_NAMES:
