@@ -269,7 +269,7 @@ class Spoken(nn.Module):
 
 
 def test_channels_as_features():
-    """Those that are zero, negative constants before the activation, or not read."""
+    """Those that are constant behind the activation, or not read."""
     model = build(Spoken)
     zero(model.first.weight, [2, 3])
     with torch.no_grad():
