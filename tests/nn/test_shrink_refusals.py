@@ -357,10 +357,21 @@ class DataDependent(nn.Module):
         return X if X.sum() > 0 else -X
 
 
-def test_refusal_of_what_cannot_be_traced():
+class Packing(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.recurrent = nn.LSTM(4, 6)
+
+    def forward(self, X):
+        X = nn.utils.rnn.pack_padded_sequence(X, torch.tensor([5, 3]))
+        return self.recurrent(X)[1]
+
+
+@pytest.mark.parametrize("make", [DataDependent, Packing])
+def test_refusal_of_what_cannot_be_traced(make):
     """With the reason of PyTorch."""
     with pytest.raises(ValueError, match=r"model must be one that torch\.fx can trace"):
-        prune.shrink(DataDependent(), torch.ones(2))
+        prune.shrink(make(), torch.ones(5, 2, 4))
 
 
 @pytest.mark.parametrize(

@@ -348,8 +348,8 @@ def shrink(model, example_inputs):
     is always zero if its rows of both weights and its entries of both biases are, or
     only the part of them that makes the candidate (the third of four in an LSTM, of
     three in a GRU). All layers and directions of a module keep the same number of
-    units. They stay if the module is given an initial state, has `proj_size`, or reads
-    a packed sequence.
+    units. They stay if the module is given an initial state, also one of zeros, or has
+    `proj_size`. `torch.fx` cannot trace packed sequences.
 
     A head of `torch.nn.MultiheadAttention` is removed if `out_proj` has only zeros for
     it, or if its values are constant, with rows of zeros in `v_proj_weight` or that
