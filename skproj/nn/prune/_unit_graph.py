@@ -32,6 +32,7 @@ from skproj.nn.prune._operations import (
     AVERAGE_POOLS,
     BATCH_NORMS,
     CONVOLUTIONS,
+    DROPOUTS,
     ELEMENTWISE,
     ELEMENTWISE_NAMES,
     IN_PLACE_OPERATORS,
@@ -259,6 +260,8 @@ class UnitGraph:
             return None
         if kind in BATCH_NORMS:
             return self._visit_batch_norm(node, module, value)
+        if kind in DROPOUTS:
+            return value
         if kind in ELEMENTWISE or (kind is nn.PReLU and module.num_parameters == 1):
             if getattr(module, "inplace", False) and self._is_read_elsewhere(source):
                 return None
