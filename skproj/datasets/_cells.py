@@ -39,7 +39,7 @@ def make_cells(
             \text{shape} = s_i e^{\beta_{t_i j} + \delta_{b_i j}} / \phi, \;
             \text{scale} = \phi \, m_j\right) \\
         x_{ij} &= \log\left(1 + c_{ij} \,
-            \textstyle\sum_l m_l \, / \sum_l c_{il}\right)
+            \frac{\sum_l m_l}{\sum_l c_{il}}\right)
 
     Cell `i` has the library size :math:`s_i`, the type :math:`t_i` and the batch
     :math:`b_i`; gene `j` has the mean :math:`m_j`, the log fold change
