@@ -252,3 +252,29 @@ def test_dead_groups(make):
     assert_same(smaller, model, 2, 2, 6, 6)
     assert all(W.numel() > 0 for W in smaller.parameters())
     assert report.after.n_parameters < report.before.n_parameters
+
+
+class Spoken(nn.Module):
+    """Channels become the inputs of a recurrent layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv1d(5, 7, 3)
+        self.recurrent = nn.GRU(7, 6, batch_first=True)
+        self.head = nn.Linear(6, 2)
+
+    def forward(self, X):
+        H = torch.relu(self.first(X.transpose(1, 2)))
+        return self.head(self.recurrent(H.permute(0, 2, 1))[0])
+
+
+def test_channels_as_features():
+    """Those that are constant behind the activation, or not read."""
+    model = build(Spoken)
+    zero(model.first.weight, [2, 3])
+    with torch.no_grad():
+        model.first.bias[2:4] = torch.tensor([1.0, -1.0])
+    zero(model.recurrent.weight_ih_l0, slice(None), 5)
+    smaller, _ = prune.shrink(model, torch.randn(2, 6, 5, dtype=torch.float64))
+    assert_same(smaller, model, 2, 6, 5)
+    assert smaller.first.out_channels == smaller.recurrent.input_size == 4

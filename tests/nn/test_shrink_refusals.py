@@ -37,6 +37,17 @@ def in_place_on_shared(H, model):
     return before * 1.0
 
 
+def in_place_on_view(H, model):
+    F.relu_(H[2:])
+    return H * 1.0
+
+
+def in_place_on_same(H, model):
+    G = F.dropout(H, training=False)
+    G.add_(1.0)
+    return H * 1.0
+
+
 BETWEEN = {
     "sort": lambda H, model: H.sort(dim=1).values,
     "softmax": lambda H, model: H.softmax(dim=1),
@@ -47,6 +58,9 @@ BETWEEN = {
     "size of a dimension": lambda H, model: H.view(H.size(0), H.size(1)),
     "random": lambda H, model: F.dropout(H, 0.0),
     "in place on a value with other readers": in_place_on_shared,
+    "in place on a part of it": in_place_on_view,
+    "in place on a view of it": lambda H, model: in_place_on_view(H.flatten(1), model),
+    "in place on itself": in_place_on_same,
     "transposed": lambda H, model: H.t().t(),
     "stacked": lambda H, model: torch.stack([H, H]).sum(0),
     "batch concatenated": lambda H, model: torch.cat([H, H], dim=0),
@@ -91,6 +105,10 @@ def test_pools_over_units(pool):
         lambda H, model: F.dropout(H, training=model.training),
         lambda H, model: H.reshape(H.shape[0], -1),
         lambda H, model: H.flatten(1),
+        lambda H, model: H.transpose(0, -1).transpose(1, 0),
+        lambda H, model: torch.permute(H[:, None].permute(2, 1, 0), (2, 1, 0))[:, 0],
+        lambda H, model: H[None, 1:, ...][0, :2],
+        lambda H, model: H[:, None].mean((0, 1), keepdim=True)[0],
     ],
 )
 def test_understood(between):
@@ -339,10 +357,21 @@ class DataDependent(nn.Module):
         return X if X.sum() > 0 else -X
 
 
-def test_refusal_of_what_cannot_be_traced():
+class Packing(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.recurrent = nn.LSTM(4, 6)
+
+    def forward(self, X):
+        X = nn.utils.rnn.pack_padded_sequence(X, torch.tensor([5, 3]))
+        return self.recurrent(X)[1]
+
+
+@pytest.mark.parametrize("make", [DataDependent, Packing])
+def test_refusal_of_what_cannot_be_traced(make):
     """With the reason of PyTorch."""
     with pytest.raises(ValueError, match=r"model must be one that torch\.fx can trace"):
-        prune.shrink(DataDependent(), torch.ones(2))
+        prune.shrink(make(), torch.ones(5, 2, 4))
 
 
 @pytest.mark.parametrize(

@@ -304,6 +304,56 @@ def test_checkpoints_with_numbers_of_numpy(tmp_path):
     assert same_state(*models)
 
 
+class Sequences(nn.Module):
+    """The rows of an image are the steps of a sequence."""
+
+    def __init__(self, kind, **options):
+        super().__init__()
+        self.before = nn.Linear(8, 6)
+        self.recurrent = kind(6, 8, batch_first=True, **options)
+        self.after = nn.Linear(8 * (1 + self.recurrent.bidirectional), 3)
+
+    def forward(self, X):
+        Z, _ = self.recurrent(F.relu(self.before(X[:, 0])))
+        return self.after(Z[:, -1])
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+def test_recurrent_units(kind):
+    model, X = build(lambda: Sequences(kind)), torch.randn(5, 1, 8, 8)
+    fit(model, 0.8)
+    smaller, _ = prune.shrink(model, X)
+    n_gates = len(model.recurrent.weight_hh_l0) // 8
+
+    def work(n_inputs, n_units):
+        read = 8 * n_inputs + n_gates * n_units * (n_inputs + n_units)
+        return 8 * read + 3 * n_units
+
+    sizes = smaller.recurrent.input_size, smaller.recurrent.hidden_size
+    assert work(*sizes) <= 0.2 * work(6, 8)
+    assert max(sizes) < 6
+    torch.testing.assert_close(smaller.eval()(X), model.eval()(X))
+
+
+@pytest.mark.parametrize("options", [{"num_layers": 2}, {"bidirectional": True}])
+def test_other_recurrent_layers_stay(options):
+    model, X = build(lambda: Sequences(nn.GRU, **options)), torch.randn(5, 1, 8, 8)
+    with pytest.raises(ValueError, match=r"target must be at most 0\.0 for"):
+        fit(model, 0.5)
+    fit(model, 0.0)
+    assert prune.shrink(model, X)[1].layers == {}
+
+
+def test_transformers_stay():
+    """What is around them may go."""
+    layer = nn.TransformerEncoderLayer(8, 2, 32, batch_first=True)
+    model = nn.Sequential(nn.Flatten(1, 2), layer, nn.Flatten())
+    model = nn.Sequential(*model, nn.Linear(64, 40), nn.ReLU(), nn.Linear(40, 3))
+    fit(model, 0.1)
+    _, report = prune.shrink(model, torch.zeros(2, 1, 8, 8))
+    assert set(report.layers) == {"3", "5"}
+
+
 # ---------------------------------------------------------------------------
 # Bad input
 

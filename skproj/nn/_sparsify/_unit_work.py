@@ -5,20 +5,18 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from skproj.nn._sparsify._blocks import check_plain
-from skproj.nn.prune._shrink import plain_copy, trace
+from skproj.nn.prune._attention import Heads
+from skproj.nn.prune._recurrent import Recurrent
+from skproj.nn.prune._shrink import count_flops, plain_copy, trace
 from skproj.nn.prune._unit_graph import UnitGraph
-from skproj.nn.prune._units import (
-    RECURRENT_PARAMETERS,
-    Lookup,
-    Mixing,
-    PerUnit,
-    Recurrent,
-)
+from skproj.nn.prune._units import Lookup, Mixing, PerUnit
 
 TINY = np.finfo(float).tiny
+
+# Parameters of a recurrent layer of one direction.
+RECURRENT_PARAMETERS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 
 # A share of the work is met up to this.
 ROUNDING = 1e-9
@@ -77,10 +75,8 @@ class UnitWork:
 
     def __init__(self, module, inputs, makers):
         plain = plain_copy(module).eval()
-        counter = FlopCounterMode(display=False)
         try:
-            with counter:
-                plain(*inputs)
+            counter = count_flops(plain, inputs)
         except Exception as error:
             raise ValueError(
                 f"example_inputs must be arguments of module, but: {error}"
@@ -95,9 +91,18 @@ class UnitWork:
             if node.op == "call_module" and node.target in graph.layers
         }
         self._columns, self._rows, self._products, self._made = [], [], [], []
-        self._other_work = _work_outside(graph.layers, type(plain), counter)
+        followed = {
+            name: layer
+            for name, layer in graph.layers.items()
+            if name in shapes and _is_followed(layer)
+        }
+        self._other_work = _work_outside(followed, type(plain), counter)
         stay = [unit_of[units] for units in graph.pinned]
-        for name, layer in graph.layers.items():
+        for name in graph.layers.keys() - followed.keys():
+            layer = graph.layers[name]
+            if not isinstance(layer, Heads):  # whose units are pinned
+                stay += [unit_of[layer.outputs], unit_of[_inputs_of(layer)]]
+        for name, layer in followed.items():
             live, outputs = modules[name], unit_of[layer.outputs]
             if not all(W.requires_grad for W in live.parameters(recurse=False)):
                 stay += [outputs, unit_of[_inputs_of(layer)]]
@@ -247,6 +252,13 @@ class UnitWork:
         """Set all weights of removed units to zero; `kept` is a tensor."""
         for slices in self._columns + self._rows:
             slices.erase(kept)
+
+
+def _is_followed(layer):
+    """Whether units of a layer may be removed."""
+    if isinstance(layer, Recurrent):
+        return len(layer.cells) == 1  # all would have to lose the same number
+    return isinstance(layer, Mixing | Lookup | PerUnit)
 
 
 def _inputs_of(layer):

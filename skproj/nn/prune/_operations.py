@@ -77,6 +77,19 @@ ELEMENTWISE_NAMES = {
     "tanh_",
     "tanhshrink",
 }
+# Those that may return the memory that they are given.
+VIEWS = (*DROPOUTS, nn.Flatten, nn.Identity)
+VIEW_NAMES = {
+    "contiguous",
+    "dropout",
+    "flatten",
+    "getitem",
+    "permute",
+    "reshape",
+    "squeeze",
+    "transpose",
+    "view",
+}
 POOL_NAMES = {
     f"adaptive_{kind}_pool{n}d" for kind in ("avg", "max") for n in (1, 2, 3)
 } | {f"max_pool{n}d" for n in (1, 2, 3)}

@@ -6,25 +6,16 @@ import inspect
 import time
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn.utils import parametrize, prune
 from torch.utils.flop_counter import FlopCounterMode
 
-from skproj.nn.prune._operations import BATCH_NORMS
+from skproj.nn.prune._removal import shrink_in_place
+from skproj.nn.prune._smaller_attention import SmallerAttention
 from skproj.nn.prune._sparsity_report import as_text
 from skproj.nn.prune._unit_graph import UnitGraph
-from skproj.nn.prune._units import (
-    RECURRENT_PARAMETERS,
-    Lookup,
-    Mixing,
-    Recurrent,
-    as_float64,
-    blocks_of,
-    gates_of,
-)
 from skproj.utils._docs import shared_docs
 
 # Largest difference of outputs, relative to the largest; more for half precision.
@@ -32,24 +23,6 @@ TOLERANCES = {torch.float64: 1e-10, torch.float32: 1e-5}
 LARGEST_TOLERANCE = 1e-2
 
 N_TIMINGS = 5
-
-
-class SelectInputs(nn.Module):
-    """A layer that reads some of its inputs only."""
-
-    def __init__(self, layer, index, dim):
-        super().__init__()
-        self.layer = layer
-        self.dim = dim
-        self.register_buffer("index", index)
-
-    def forward(self, X):
-        """Pass the selected inputs to the layer."""
-        return self.layer(X.index_select(self.dim, self.index))
-
-    def extra_repr(self):
-        """Say how many inputs are read."""
-        return f"{len(self.index)} inputs"
 
 
 class _Cost(NamedTuple):
@@ -76,8 +49,9 @@ class ShrinkReport:
     before, after : named tuple
         With `n_parameters`, `flops` and `milliseconds` of the two models. The last two
         are those of one forward pass with the example inputs: multiplications and
-        additions as PyTorch counts them, which leaves out those of an LSTM on a CPU,
-        and the shortest of a few times.
+        additions of the linear and convolutional layers, also those of attention, and
+        the shortest of a few times. Recurrent layers are not counted where PyTorch
+        computes them in one operation.
     layers : dict of str to pair of tuple
         Shapes of the weights that have become smaller, before and after.
 
@@ -167,7 +141,8 @@ def plain_copy(model):
     memo = {
         id(tensor): tensor.detach().clone()
         for module in model.modules()
-        for tensor in vars(module).values()
+        for held in vars(module).values()
+        for tensor in (held if isinstance(held, list) else [held])
         if isinstance(tensor, torch.Tensor) and not tensor.is_leaf
     }
     plain = copy.deepcopy(model, memo)
@@ -176,6 +151,10 @@ def plain_copy(model):
             prune.remove(module, hook._tensor_name)
         if parametrize.is_parametrized(module):
             _end_parametrizations(module)
+        if isinstance(module, nn.RNNBase):
+            # It has a list of its weights as well, which learns of them like this.
+            for name, parameter in list(module.named_parameters(recurse=False)):
+                setattr(module, name, parameter)
     return plain
 
 
@@ -234,154 +213,36 @@ def _milliseconds(model, inputs):
     return 1e3 * min(times[1:])
 
 
-def _measure(model, inputs):
+def count_flops(model, inputs):
+    """Count operations, also those of attention, which PyTorch else does in one.
+
+    Returns the counter.
+    """
     counter = FlopCounterMode(display=False)
-    with counter:
-        model(*inputs)
+    is_enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with counter:
+            model(*inputs)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(is_enabled)
+    return counter
+
+
+def _measure(model, inputs):
     return _Cost(
         n_parameters=sum(W.numel() for W in model.parameters()),
-        flops=counter.get_total_flops(),
+        flops=count_flops(model, inputs).get_total_flops(),
         milliseconds=_milliseconds(model, inputs),
     )
 
 
-# ---------------------------------------------------------------------------
-# Removal of units
+class _Tracer(fx.Tracer):
+    """Does not look into the attention that `shrink` has made, as into PyTorch's."""
 
-
-def _take(module, name, kept, dim=0):
-    """Keep some slices of a parameter or buffer, which can be None."""
-    tensor = getattr(module, name)
-    if tensor is None:
-        return
-    index = torch.from_numpy(np.flatnonzero(kept)).to(tensor.device)
-    smaller = tensor.detach().index_select(dim, index)
-    if isinstance(tensor, nn.Parameter):
-        smaller = nn.Parameter(smaller, requires_grad=tensor.requires_grad)
-    setattr(module, name, smaller)
-
-
-def _take_blocks(module, rows, columns):
-    """Keep outputs and inputs of the weight of a layer; groups may become empty."""
-    W, blocks = module.weight, blocks_of(module).detach()
-    masks = (torch.from_numpy(x).to(W.device) for x in (rows, columns))
-    rows, columns = (mask.reshape(len(blocks), -1) for mask in masks)
-    parts = zip(blocks, rows, columns, strict=True)
-    kept = torch.stack([block[r][:, c] for block, r, c in parts if r.any()])
-    if getattr(module, "transposed", False):
-        kept = kept.transpose(1, 2)
-    shape = (kept.shape[0] * kept.shape[1], kept.shape[2], *W.shape[2:])
-    smaller = kept.reshape(shape).contiguous()
-    module.weight = nn.Parameter(smaller, requires_grad=W.requires_grad)
-    if len(blocks) > 1:
-        module.groups = len(kept)
-
-
-def _fold(module, amounts):
-    """Add the contributions of removed inputs to the bias, which may be created."""
-    if not amounts.any():
-        return
-    weight = module.weight
-    if module.bias is None:
-        zeros = weight.new_zeros(len(amounts))
-        module.bias = nn.Parameter(zeros, requires_grad=weight.requires_grad)
-    with torch.no_grad():
-        bias = module.bias.double().cpu() + torch.from_numpy(amounts)
-        module.bias.copy_(bias)
-
-
-def _shrink_mixing(layer, needed):
-    """Shrink a layer, and return the inputs that it reads of those it is given."""
-    module = layer.module
-    rows, columns = needed[layer.outputs], needed[layer.inputs.units]
-    folded = layer.respond(np.where(columns, 0.0, layer.inputs.constants))
-    _fold(module, np.where(rows, folded, 0.0))
-    given = columns
-    if layer.reads_model_input and getattr(module, "groups", 1) == 1:
-        read = layer.used[rows].any(axis=0)
-        read[0] |= not read.any()
-        columns = columns & read
-    _take_blocks(module, rows, columns)
-    _take(module, "bias", rows)
-    sizes = ("in_features", "out_features")
-    if not isinstance(module, nn.Linear):
-        sizes = ("in_channels", "out_channels")
-    for name, kept in zip(sizes, (columns, rows), strict=True):
-        setattr(module, name, int(np.count_nonzero(kept)))
-    return columns[given]
-
-
-def _shrink_per_unit(layer, needed):
-    module = layer.module
-    inputs, outputs = needed[layer.inputs], needed[layer.outputs]
-    if isinstance(module, BATCH_NORMS):
-        for name in ("weight", "bias", "running_mean", "running_var"):
-            _take(module, name, outputs)
-        module.num_features = int(np.count_nonzero(outputs))
-        return
-    _take(module, "weight", outputs)
-    _take(module, "bias", outputs)
-    module.out_channels = int(np.count_nonzero(outputs))
-    module.in_channels = module.groups = int(np.count_nonzero(inputs))
-
-
-def _shrink_recurrent(layer, needed):
-    module = layer.module
-    units, inputs = needed[layer.outputs], needed[layer.inputs.units]
-    if module.bias:
-        W, *_ = (as_float64(parameter) for parameter in gates_of(module))
-        amounts = W[:, :, ~inputs] @ layer.inputs.constants[~inputs]
-        with torch.no_grad():
-            bias = module.bias_ih_l0
-            bias.copy_(bias.double().cpu() + torch.from_numpy(amounts.ravel()))
-    n_gates = len(module.weight_hh_l0) // module.hidden_size
-    for name in RECURRENT_PARAMETERS if module.bias else RECURRENT_PARAMETERS[:2]:
-        _take(module, name, np.tile(units, n_gates))
-    _take(module, "weight_ih_l0", inputs, dim=1)
-    _take(module, "weight_hh_l0", units, dim=1)
-    module.input_size = int(np.count_nonzero(inputs))
-    module.hidden_size = int(np.count_nonzero(units))
-    module.flatten_parameters()
-
-
-def _shrink_lookup(layer, needed):
-    kept = needed[layer.outputs]
-    _take(layer.module, "weight", kept, dim=1)
-    layer.module.embedding_dim = int(np.count_nonzero(kept))
-
-
-def _shape_of_weight(module):
-    weight = module.weight_ih_l0 if isinstance(module, nn.RNNBase) else module.weight
-    return () if weight is None else tuple(weight.shape)
-
-
-def _shrink_in_place(model, graph):
-    """Make the layers of a model smaller, and return their shapes."""
-    needed = graph.needed_units()
-    names = {}
-    for name, module in model.named_modules(remove_duplicate=False):
-        names.setdefault(module, []).append(name)
-    shapes = {}
-    for name, layer in graph.layers.items():
-        module = layer.module
-        before = _shape_of_weight(module)
-        if isinstance(layer, Mixing):
-            read = _shrink_mixing(layer, needed)
-            if not read.all():
-                index = torch.from_numpy(np.flatnonzero(read)).to(module.weight.device)
-                selecting = SelectInputs(module, index, layer.inputs.dim)
-                for path in names[module]:
-                    model.set_submodule(path, selecting)
-        elif isinstance(layer, Lookup):
-            _shrink_lookup(layer, needed)
-        elif isinstance(layer, Recurrent):
-            _shrink_recurrent(layer, needed)
-        else:
-            _shrink_per_unit(layer, needed)
-        after = _shape_of_weight(module)
-        if after != before:
-            shapes[name] = (before, after)
-    return shapes
+    def is_leaf_module(self, m, module_qualified_name):
+        is_leaf = super().is_leaf_module(m, module_qualified_name)
+        return is_leaf or isinstance(m, SmallerAttention)
 
 
 def trace(model, inputs, argument="model"):
@@ -394,11 +255,12 @@ def trace(model, inputs, argument="model"):
             for parameter in list(parameters)[len(inputs) :]
             if isinstance(parameter.default, bool | int | float | str | None)
         }
-        traced = fx.symbolic_trace(model, concrete_args=defaults or None)
+        graph = _Tracer().trace(model, concrete_args=defaults or None)
     except Exception as error:
         raise ValueError(
             f"{argument} must be one that torch.fx can trace, but: {error}"
         ) from error
+    traced = fx.GraphModule(model, graph)
     ShapeProp(traced).propagate(*inputs)
     return traced
 
@@ -420,7 +282,7 @@ def check_inputs(example_inputs):
 @shared_docs()
 @torch.no_grad()
 def shrink(model, example_inputs):
-    r"""Copy a model without the neurons, filters and inputs that are dead.
+    r"""Copy a model without the neurons, filters, heads and inputs that are dead.
 
     Sparse weights save time only where whole rows and columns of them are zero. A unit
     is removed if no output depends on it, or if its own weights are all zero: then its
@@ -463,12 +325,14 @@ def shrink(model, example_inputs):
 
     Notes
     -----
-    Linear layers, convolutions (also grouped, depthwise or transposed ones),
-    batch normalisations, elementwise activations, dropout, pooling, flattening, sums,
-    products, and concatenations are understood. Units that meet in a sum, as in a
-    residual network, are removed together or not at all. Around everything else, and
-    around layers that are used twice, have hooks, or have shared or complex weights,
-    all units stay.
+    Linear layers, convolutions (also grouped, depthwise or transposed ones), recurrent
+    layers, attention, batch normalisations, elementwise activations, dropout, pooling,
+    flattening, means, indexing, transposing, sums, products, and concatenations are
+    understood.
+    Units that meet in a sum, as in a residual network, are removed together or not at
+    all. Around everything else, and around layers that are used twice, have hooks, or
+    have shared or complex weights, all units stay. So they do around
+    `torch.nn.LayerNorm`, whose outputs depend on all of its inputs, also on zeros.
 
     The outputs are those of evaluation mode, up to rounding; the function compares
     them, to 1e-10 in float64 and 1e-5 in float32, of the largest output or of 1. What a
@@ -481,15 +345,32 @@ def shrink(model, example_inputs):
     either: only units that are zero go into its bias. Of a grouped convolution, whole
     groups are removed, and from each other group the same number of channels.
 
-    Recurrent layers of one direction (`torch.nn.LSTM`, `GRU` and `RNN` without initial
-    state, with one layer) lose units whose weights and biases are zero in all gates,
-    and units that no needed unit and no later layer reads. The last state, as
-    ``state[-1]``, or some of the steps can be read, but not some of the units. A layer
-    normalisation mixes its units, so that they stay; so do those around
-    `torch.nn.MultiheadAttention`.
-
     An embedding loses columns that are not read or constant. It keeps its rows, also
     those of zeros: the indices that the model is called with name them.
+
+    A hidden unit of `torch.nn.LSTM`, `torch.nn.GRU` or `torch.nn.RNN` is removed if it
+    is always zero, or if neither another layer nor a unit that is needed reads it. It
+    is always zero if its rows of both weights and its entries of both biases are, or
+    only the part of them that makes the candidate (the third of four in an LSTM, of
+    three in a GRU). All layers and directions of a module keep the same number of
+    units. They stay if the module is given an initial state, also one of zeros, or has
+    `proj_size`. `torch.fx` cannot trace packed sequences.
+
+    A head of `torch.nn.MultiheadAttention` is removed if `out_proj` has only zeros for
+    it, or if its values are constant, with rows of zeros in `v_proj_weight` or that
+    part of `in_proj_weight`. With a mask, which can leave a position without any
+    weight, their biases must be zero as well, unless it is marked as causal. Another
+    module takes the place of the layer, with `q_proj`, `k_proj`, `v_proj`, `out_proj`
+    and fewer heads than PyTorch's can have. It is called in the same way, but returns
+    None for the attention weights. Heads stay if the model reads those weights, or
+    calls the layer with ``need_weights=True``, as they do with `add_bias_kv` or
+    `add_zero_attn`. The inputs and outputs of attention stay.
+
+    Inside `torch.nn.TransformerEncoderLayer`, `torch.nn.TransformerDecoderLayer` and
+    what is made of them, heads and the units between the two linear layers are removed.
+    An encoder layer with fewer heads no longer uses the fused kernel of PyTorch for
+    inference. An encoder that works on nested tensors, with a padding mask, keeps its
+    heads. A position whose keys are all masked may have another output.
 
     Inputs of the model that a first layer does not read are skipped: a module that
     selects the others takes the place of that layer. The smaller layer is its `layer`,
@@ -527,7 +408,7 @@ def shrink(model, example_inputs):
             f"got {type(expected).__name__} instead."
         )
     smaller = copy.deepcopy(reference)
-    layers = _shrink_in_place(smaller, UnitGraph(trace(smaller, inputs)))
+    layers = shrink_in_place(smaller, UnitGraph(trace(smaller, inputs)))
     _check_agreement(smaller, inputs, expected)
     report = ShrinkReport(
         _measure(reference, inputs), _measure(smaller, inputs), layers

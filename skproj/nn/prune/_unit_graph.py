@@ -7,7 +7,6 @@ together. Units of other operations are pinned: they stay.
 
 import copy
 import itertools
-import math
 import operator
 
 import numpy as np
@@ -15,6 +14,17 @@ import torch
 from scipy.linalg import block_diag
 from torch import nn
 
+from skproj.nn.prune._attention import (
+    ATTENTION,
+    N_SEQUENCES,
+    are_weights_read,
+    attention_of,
+    heads_of,
+    is_attention_masked,
+    is_plain,
+    is_transformer_masked,
+    layers_of,
+)
 from skproj.nn.prune._operations import (
     ADAPTIVE_POOLS,
     ARITHMETIC,
@@ -30,19 +40,21 @@ from skproj.nn.prune._operations import (
     MAX_POOLS,
     POOL_NAMES,
     RECURRENT,
+    VIEW_NAMES,
+    VIEWS,
 )
+from skproj.nn.prune._recurrent import Recurrent, recurrent_of
+from skproj.nn.prune._shapes import averaged, dim_of, flattened, permuted, taken
 from skproj.nn.prune._units import (
     Lookup,
     Mixing,
-    Parts,
     PerUnit,
-    Recurrent,
     Units,
     Value,
     as_float64,
     bias_of,
     blocks_of,
-    gates_of,
+    join,
     stay_constant,
 )
 
@@ -57,20 +69,19 @@ def _has_state(module):
     return any(True for _ in tensors)
 
 
+def _values_in(parts):
+    """List the values in nested tuples and lists."""
+    if isinstance(parts, Value):
+        return [parts]
+    return [value for part in parts or () for value in _values_in(part)]
+
+
 def _works_in_place(node, name):
     return (
         node.target in IN_PLACE_OPERATORS
         or node.kwargs.get("inplace", False)
         or name.endswith("_")
     )
-
-
-def _dim_of(node, default):
-    """Return the `dim` of a call, which PyTorch takes as `axis` as well."""
-    given = node.args[1:2] or [
-        node.kwargs[name] for name in ("dim", "axis") if name in node.kwargs
-    ]
-    return given[0] if given else default
 
 
 def _with_options(node):
@@ -90,8 +101,8 @@ class UnitGraph:
 
     The model is in evaluation mode and has gone through
     `torch.fx.passes.shape_prop.ShapeProp`. `layers` has those that can be made smaller,
-    as `Mixing`, `PerUnit`, `Lookup` or `Recurrent`, by name; `pinned` is a list of
-    arrays of units that stay.
+    as `Mixing`, `Recurrent`, `Heads`, `PerUnit` or `Lookup`, by name; `pinned` is a
+    list of arrays of units that stay.
     """
 
     def __init__(self, traced):
@@ -101,11 +112,12 @@ class UnitGraph:
         self._fixed_modules = self._find_fixed_modules(traced.graph)
         self.pinned = []
         self._values = {}
+        self._parts = {}  # values in tuples, and of tensors that are read by rows
         for node in traced.graph.nodes:
             value = self._visit(node)
             if value is None:
                 for argument in node.all_input_nodes:
-                    self._pin(self._values[argument])
+                    self._pin(argument)
             self._values[node] = None if value is NO_UNITS else value
 
     def needed_units(self):
@@ -115,26 +127,22 @@ class UnitGraph:
         """
         roots = self.units.roots()
         layers = self.layers.values()
-        mixing = [layer for layer in layers if isinstance(layer, Mixing)]
-        readers = [layer for layer in layers if isinstance(layer, Mixing | Recurrent)]
-        makers = [layer for layer in layers if not isinstance(layer, PerUnit)]
+        readers = [x for x in layers if isinstance(x, Mixing | Recurrent)]
+        makers = [x for x in layers if isinstance(x, Mixing | Recurrent | Lookup)]
         needed = np.zeros(len(roots), dtype=bool)
         for units in self.pinned:
             needed[roots[units]] = True
-        while True:
-            before = np.count_nonzero(needed)
+        n_needed = -1
+        while np.count_nonzero(needed) > n_needed:
+            n_needed = np.count_nonzero(needed)
             for layer in readers:
-                rows = needed[roots[layer.outputs]]
-                columns = layer.used[rows].any(axis=0) & ~layer.foldable
-                needed[roots[layer.inputs.units[columns]]] = True
-                if isinstance(layer, Recurrent):
-                    read = layer.used_hidden[rows].any(axis=0) & ~layer.dead
-                    needed[roots[layer.outputs[read]]] = True
-            if np.count_nonzero(needed) > before:
-                continue
-            for layer in mixing:
+                layer.need(needed, roots)
+        # Nobody reads what follows, so that it does not need its inputs.
+        while True:
+            n_needed = np.count_nonzero(needed)
+            for layer in readers:
                 layer.even_out(needed, roots)
-            if np.count_nonzero(needed) > before:
+            if np.count_nonzero(needed) > n_needed:
                 continue
             empty = [x for x in makers if not needed[roots[x.outputs]].any()]
             if not empty:
@@ -152,7 +160,8 @@ class UnitGraph:
         fixed = set()
         for node in graph.nodes:
             if node.op == "call_module":
-                calls[id(self._modules[node.target])] += 1
+                for module in self._modules[node.target].modules():
+                    calls[id(module)] += 1
             elif node.op == "get_attr":
                 fixed.add(id(self._modules[node.target.rpartition(".")[0]]))
         for key, module in modules.items():
@@ -169,28 +178,40 @@ class UnitGraph:
     # -----------------------------------------------------------------------
     # Values
 
-    def _pin(self, value):
-        if isinstance(value, Parts):
-            for part in value.values:
-                self._pin(part)
-        elif value is not None:
-            self.pinned.append(value.units)
-
-    def _value(self, node):
-        """Return the units of a tensor; None for all else."""
-        value = self._values[node] if isinstance(node, torch.fx.Node) else None
-        return value if isinstance(value, Value) else None
+    def _pin(self, node):
+        """Keep all units of a node, which need not have any."""
+        self.pinned += [value.units for value in _values_in(self._parts.get(node))]
+        if self._values[node] is not None:
+            self.pinned.append(self._values[node].units)
 
     def _read(self, node, dim):
         """Return the units of a node along `dim`; unknown ones are pinned."""
-        value = self._value(node)
+        value = self._values[node]
         if value is not None and value.dim == dim:
             return value
-        self._pin(value)
-        n = node.meta["tensor_meta"].shape[dim]
+        self._pin(node)
+        return self._pinned_units(node.meta["tensor_meta"].shape[dim], dim)
+
+    def _pinned_units(self, n, dim):
         units = self.units.new(n)
         self.pinned.append(units)
         return Value(units, dim, np.zeros(n, dtype=bool), np.zeros(n))
+
+    def _is_read_elsewhere(self, node):
+        """Whether the memory of a node has several readers, also of views of it."""
+        while isinstance(node, torch.fx.Node):
+            if len(node.users) > 1:
+                return True
+            if node.op == "call_module":
+                module = self._modules[node.target]
+                is_view = type(module) in VIEWS or getattr(module, "inplace", False)
+            else:
+                name = getattr(node.target, "__name__", node.target)
+                is_view = name in VIEW_NAMES or _works_in_place(node, name)
+            if not (is_view and node.args):
+                return False
+            node = node.args[0]
+        return False
 
     @staticmethod
     def _shape(node):
@@ -212,17 +233,21 @@ class UnitGraph:
 
     def _visit_module(self, node):
         module = self._modules[node.target]
+        kind = type(module)
+        if kind in ATTENTION:
+            return self._visit_attention(node, module)
+        if kind in N_SEQUENCES:
+            return self._visit_transformer(node, module)
+        if kind in RECURRENT:
+            return self._visit_recurrent(node, module)
         if len(node.args) != 1 or node.kwargs or id(module) in self._fixed_modules:
             return None
-        kind = type(module)
         (source,) = node.args
         shape = self._shape(source)
         if kind is nn.Linear:
             return self._visit_mixing(node, module, len(shape) - 1)
         if kind is nn.Embedding:
             return self._visit_embedding(node, module)
-        if kind in RECURRENT:
-            return self._visit_recurrent(node, module, len(shape))
         if kind in CONVOLUTIONS:
             if len(shape) != module.weight.ndim:
                 return None
@@ -230,7 +255,7 @@ class UnitGraph:
                 return self._visit_depthwise(node, module)
             return self._visit_mixing(node, module, 1)
 
-        value = self._value(source)
+        value = self._values[source]
         if value is None:
             return None
         if kind in BATCH_NORMS:
@@ -238,11 +263,11 @@ class UnitGraph:
         if kind in DROPOUTS:
             return value
         if kind in ELEMENTWISE or (kind is nn.PReLU and module.num_parameters == 1):
-            if getattr(module, "inplace", False) and len(source.users) > 1:
+            if getattr(module, "inplace", False) and self._is_read_elsewhere(source):
                 return None
             return self._map_constants(value, copy.deepcopy(module).cpu().double())
         if kind is nn.Flatten and (module.start_dim, module.end_dim) == (1, -1):
-            return self._flatten(node, value, shape)
+            return flattened(value, shape, self._shape(node))
         if kind in MAX_POOLS + ADAPTIVE_POOLS:
             return self._pool(node, kind.__name__, value, shape)
         if kind in AVERAGE_POOLS:
@@ -253,16 +278,18 @@ class UnitGraph:
         if name in ("getattr", "size"):
             return NO_UNITS if self._is_batch_size(node, name) else None
         first = node.args[0] if node.args else None
-        if node.target is operator.getitem:
-            return self._index(node, self._values[first])
-        if _works_in_place(node, name) and len(getattr(first, "users", ())) > 1:
+        if _works_in_place(node, name) and self._is_read_elsewhere(first):
             return None
         if name in ("cat", "concat"):
             return self._concatenate(node)
         if name in ARITHMETIC and len(node.args) == 2 and not node.kwargs:
             return self._combine(node, ARITHMETIC[name])
 
-        value = self._value(first)
+        if not isinstance(first, torch.fx.Node):
+            return None
+        if first in self._parts:
+            return self._visit_part(node, self._parts[first], name)
+        value = self._values[first]
         if value is None:
             return None
         shape, options = self._shape(first), node.args[1:]
@@ -272,6 +299,10 @@ class UnitGraph:
             return None
         if name == "contiguous":
             return value
+        if name in ("transpose", "permute") and not node.kwargs:
+            return permuted(value, len(shape), name, options)
+        if name == "getitem":
+            return taken(value, len(shape), node.args[1])
         if name in ELEMENTWISE_NAMES:
             return self._map_constants(value, _with_options(node))
         if name == "dropout":
@@ -281,15 +312,32 @@ class UnitGraph:
             bounds = dict(zip(("start_dim", "end_dim"), options, strict=False))
             bounds = {"end_dim": -1} | bounds | node.kwargs
             if bounds == {"start_dim": 1, "end_dim": -1}:
-                return self._flatten(node, value, shape)
+                return flattened(value, shape, self._shape(node))
             return None
         if name in POOL_NAMES:
             return self._pool(node, name, value, shape)
         if name in AVERAGE_POOL_NAMES and len(options) <= 2 and not node.kwargs:
             return self._pool(node, name, value, shape)
         if name == "mean":
-            return self._mean(node, value, shape)
+            keepdim = options[1] if len(options) > 1 else node.kwargs.get("keepdim")
+            return averaged(value, len(shape), dim_of(node, None), keepdim)
         return None
+
+    def _visit_part(self, node, parts, name):
+        """Take one of several values, of a tuple or by the first dimension."""
+        index = node.args[1:]
+        if name == "squeeze" and index == (0,) and len(parts) == 1:
+            return parts[0]
+        if name != "getitem" or len(node.all_input_nodes) > 1:
+            return None
+        index = index[0] if isinstance(index[0], tuple) else index
+        if type(index[0]) is not int:
+            return None
+        part = parts[index[0]]
+        if isinstance(part, Value):
+            return taken(part, part.dim + 1, index[1:])
+        self._parts[node] = part
+        return NO_UNITS
 
     @staticmethod
     def _is_batch_size(node, name):
@@ -304,21 +352,17 @@ class UnitGraph:
     def _visit_mixing(self, node, module, dim):
         (source,) = node.args
         inputs = self._read(source, dim)
+        return self._mix(node.target, module, inputs, source.op == "placeholder")
+
+    def _mix(self, name, module, inputs, reads_model_input=False):
         used = (blocks_of(module).detach() != 0).any(dim=3).cpu().numpy()
         used = block_diag(*used).astype(bool)
         is_linear = type(module) is nn.Linear
         foldable = inputs.known if is_linear else stay_constant(module, inputs)
         outputs = self.units.new(len(used))
-        layer = Mixing(
-            module,
-            inputs,
-            outputs,
-            used,
-            foldable,
-            reads_model_input=source.op == "placeholder",
-        )
-        self.layers[node.target] = layer
-        value = Value(outputs, dim, foldable[:0], inputs.constants[:0])
+        layer = Mixing(module, inputs, outputs, used, foldable, reads_model_input)
+        self.layers[name] = layer
+        value = Value(outputs, inputs.dim, foldable[:0], inputs.constants[:0])
         return value.with_constants(
             ~(used & ~foldable).any(axis=1),
             layer.respond(np.where(foldable, inputs.constants, 0.0)) + bias_of(module),
@@ -327,7 +371,7 @@ class UnitGraph:
     def _visit_embedding(self, node, module):
         if module.max_norm is not None:  # which reads whole rows, and changes them
             return None
-        self._pin(self._values[node.args[0]])
+        self._pin(node.args[0])
         outputs = self.units.new(module.embedding_dim)
         self.layers[node.target] = Lookup(module, outputs)
         W = module.weight.detach()
@@ -336,39 +380,67 @@ class UnitGraph:
         value = Value(outputs, len(self._shape(node)) - 1, known, constants)
         return value.with_constants(known, constants)
 
-    def _visit_recurrent(self, node, module, n_dims):
-        if module.num_layers > 1 or module.bidirectional or module.proj_size > 0:
-            return None
-        inputs = self._read(node.args[0], n_dims - 1)
-        gates = [as_float64(parameter) for parameter in gates_of(module)]
-        used, used_hidden = (W.any(axis=0) for W in gates[:2])
-        parts = [used.any(axis=1), used_hidden.any(axis=1)]
-        dead = ~np.any(parts + [b.any(axis=0) for b in gates[2:]], axis=0)
-        can_fold = module.bias | (inputs.constants == 0.0)
-        outputs = self.units.new(module.hidden_size)
-        self.layers[node.target] = Recurrent(
-            module, inputs, outputs, used, used_hidden, inputs.known & can_fold, dead
-        )
-        output, state = (
-            Value(outputs, n_dims - 1, dead, np.zeros(len(outputs))) for _ in range(2)
-        )
-        if isinstance(module, nn.LSTM):
-            state = Parts([state, state])  # of units and of their cells
-        return Parts([output, state])
+    def _stays(self, module):
+        """Whether a module, or one in it, is to stay as it is."""
+        return any(id(inner) in self._fixed_modules for inner in module.modules())
 
-    def _index(self, node, value):
-        """Take a part of a tuple, or places of a tensor with all of its units."""
-        index = node.args[1]
-        if isinstance(value, Parts):
-            return value.values[index] if isinstance(index, int) else None
-        index = index if isinstance(index, tuple) else (index,)
-        is_number = [type(i) is int for i in index]
-        if value is None or not all(type(i) in (int, slice) for i in index):
+    def _stays(self, module):
+        """Whether a module, or one in it, is to stay as it is."""
+        return any(id(inner) in self._fixed_modules for inner in module.modules())
+
+    def _visit_attention(self, node, module):
+        """Find the heads that are needed; all inputs and outputs stay."""
+        if is_plain(module) and not (self._stays(module) or are_weights_read(node)):
+            self.layers[node.target] = heads_of(module, is_attention_masked(node))
+
+    def _visit_transformer(self, node, module):
+        """Find the heads and hidden units that are needed; the others stay."""
+        is_masked = is_transformer_masked(node, type(module))
+        for path, layer, is_nested in layers_of(node.target, module, is_masked):
+            if self._stays(layer) or id(module) in self._fixed_modules:
+                continue
+            for name, attention in attention_of(layer):
+                if is_plain(attention) and not is_nested:
+                    self.layers[f"{path}.{name}"] = heads_of(attention, is_masked)
+            if type(layer.linear1) is type(layer.linear2) is nn.Linear:
+                self._visit_feed_forward(path, layer)
+
+    def _visit_feed_forward(self, path, layer):
+        """Find the units between the two linear layers of a layer."""
+        activation = layer.activation
+        if isinstance(activation, nn.Module):
+            is_elementwise = type(activation) in ELEMENTWISE
+            activation = copy.deepcopy(activation).cpu().double()
+        else:
+            is_elementwise = (
+                getattr(activation, "__module__", None) in KNOWN_MODULES
+                and activation.__name__ in ELEMENTWISE_NAMES
+            )
+        if is_elementwise:
+            inputs = self._pinned_units(layer.linear1.in_features, 0)
+            hidden = self._mix(f"{path}.linear1", layer.linear1, inputs)
+            hidden = self._map_constants(hidden, activation)
+            outputs = self._mix(f"{path}.linear2", layer.linear2, hidden)
+            self.pinned.append(outputs.units)
+
+    def _visit_recurrent(self, node, module):
+        source, *options = (*node.args, *node.kwargs.values())
+        has_state = any(option is not None for option in options)
+        n_dims = len(self._shape(source))
+        if has_state or module.proj_size > 0 or n_dims not in (2, 3):
             return None
-        if index[value.dim : value.dim + 1] not in ((), (slice(None),)):
+        if id(module) in self._fixed_modules:
             return None
-        dim = value.dim - sum(is_number[: value.dim])
-        return Value(value.units, dim, value.known, value.constants)
+        layer, outputs, states = recurrent_of(
+            module,
+            self._read(source, n_dims - 1),
+            self.units,
+            reads_model_input=source.op == "placeholder",
+        )
+        self.layers[node.target] = layer
+        last = (states, states) if isinstance(module, nn.LSTM) else states
+        self._parts[node] = (outputs, last)
+        return NO_UNITS
 
     def _visit_depthwise(self, node, module):
         inputs = self._read(node.args[0], 1)
@@ -405,24 +477,13 @@ class UnitGraph:
             constants = function(torch.from_numpy(value.constants.copy()))
         return value.with_constants(value.known, constants.numpy())
 
-    def _flatten(self, node, value, shape):
-        size = math.prod(shape[2:])
-        if value.dim != 1 or self._shape(node) != (shape[0], shape[1] * size):
-            return None
-        return Value(
-            value.units.repeat(size),
-            1,
-            value.known.repeat(size),
-            value.constants.repeat(size),
-        )
-
     def _view(self, node, value, shape, sizes):
         """Take it for `flatten` where the number of features is left to PyTorch."""
         if len(sizes) == 1 and isinstance(sizes[0], tuple | list):
             sizes = tuple(sizes[0])
-        if len(sizes) != 2 or sizes[0] == -1 or sizes[1] != -1:
+        if value.dim != 1 or len(sizes) != 2 or sizes[0] == -1 or sizes[1] != -1:
             return None
-        return self._flatten(node, value, shape)
+        return flattened(value, shape, self._shape(node))
 
     def _pool(self, node, name, value, shape):
         """Take the mean or maximum of windows, in which a constant is itself.
@@ -441,33 +502,21 @@ class UnitGraph:
             value = value.with_constants(known, value.constants)
         return self._pool(node, type(module).__name__, value, shape)
 
-    def _mean(self, node, value, shape):
-        dims = _dim_of(node, None)
-        dims = (dims,) if isinstance(dims, int) else tuple(dims or ())
-        inside = dims and all(dim % len(shape) > 1 for dim in dims)
-        return value if value.dim == 1 and inside else None
-
     def _concatenate(self, node):
         tensors = node.args[0] if node.args else None
         if not isinstance(tensors, list | tuple):
             return None
-        dim = _dim_of(node, 0) % len(self._shape(node))
-        values = [self._value(tensor) for tensor in tensors]
+        dim = dim_of(node, 0) % len(self._shape(node))
+        values = [self._values[tensor] for tensor in tensors]
         if not any(value is not None and value.dim == dim for value in values):
             return None
-        values = [self._read(tensor, dim) for tensor in tensors]
-        return Value(
-            np.concatenate([value.units for value in values]),
-            dim,
-            np.concatenate([value.known for value in values]),
-            np.concatenate([value.constants for value in values]),
-        )
+        return join([self._read(tensor, dim) for tensor in tensors], dim)
 
     def _combine(self, node, function):
         """Add, subtract or multiply two tensors, or a tensor and a number."""
         left, right = node.args
         tensors = [x for x in (left, right) if isinstance(x, torch.fx.Node)]
-        values = [self._value(x) for x in tensors if self._value(x) is not None]
+        values = [self._values[x] for x in tensors if self._values[x] is not None]
         if not values:
             return None
         if len(tensors) == 1:

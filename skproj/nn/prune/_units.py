@@ -6,9 +6,6 @@ import numpy as np
 import torch
 from torch import nn
 
-# Parameters of a recurrent layer of one direction, the biases last.
-RECURRENT_PARAMETERS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
-
 
 @dataclass
 class Value:
@@ -24,11 +21,14 @@ class Value:
         return Value(self.units, self.dim, known, np.where(known, constants, 0.0))
 
 
-@dataclass
-class Parts:
-    """Values of the parts of a tuple; None for parts without units."""
-
-    values: list
+def join(values, dim):
+    """Concatenate values along the dimension of their units."""
+    return Value(
+        np.concatenate([value.units for value in values]),
+        dim,
+        np.concatenate([value.known for value in values]),
+        np.concatenate([value.constants for value in values]),
+    )
 
 
 class Units:
@@ -60,6 +60,15 @@ class Units:
         return np.array([self.find(unit) for unit in range(len(self._parents))], int)
 
 
+def even_out_groups(needed, groups):
+    """Need as many units in each group as in the largest, and at least one."""
+    n_units = max((needed[group].sum() for group in groups), default=0)
+    for group in groups:
+        spare = group[~needed[group]]
+        n_missing = max(n_units, 1) - (len(group) - len(spare))
+        needed[spare[: max(n_missing, 0)]] = True
+
+
 @dataclass
 class Mixing:
     """A layer whose outputs mix its inputs: Linear, or a convolution."""
@@ -78,12 +87,14 @@ class Mixing:
         """
         sums = blocks_of(self.module).detach().sum(dim=3, dtype=torch.float64)
         parts = np.split(constants, len(sums))
-        return np.concatenate(
-            [
-                block.cpu().numpy() @ part
-                for block, part in zip(sums, parts, strict=True)
-            ]
-        )
+        pairs = zip(sums.cpu().numpy(), parts, strict=True)
+        return np.concatenate([block @ part for block, part in pairs])
+
+    def need(self, needed, roots):
+        """Need the inputs that needed outputs read."""
+        rows = needed[roots[self.outputs]]
+        columns = self.used[rows].any(axis=0) & ~self.foldable
+        needed[roots[self.inputs.units[columns]]] = True
 
     def even_out(self, needed, roots):
         """Need as many units in each group as in the largest, or none at all."""
@@ -96,24 +107,7 @@ class Mixing:
         ]
         kept = np.any([needed[side].any(axis=1) for side in sides], axis=0)
         for side in sides:
-            n_units = needed[side].sum(axis=1).max()
-            for group in side[kept]:
-                spare = group[~needed[group]]
-                n_missing = max(n_units, 1) - (len(group) - len(spare))
-                needed[spare[: max(n_missing, 0)]] = True
-
-
-@dataclass
-class Recurrent:
-    """A recurrent layer of one direction, whose units read each other."""
-
-    module: nn.Module
-    inputs: Value
-    outputs: np.ndarray
-    used: np.ndarray  # (outputs, inputs): is there a weight in a gate
-    used_hidden: np.ndarray  # (outputs, outputs): the same between units
-    foldable: np.ndarray  # (inputs,): constants that a bias can stand for
-    dead: np.ndarray  # (outputs,): is there no weight and no bias
+            even_out_groups(needed, side[kept])
 
 
 @dataclass
@@ -144,17 +138,6 @@ def blocks_of(module):
     W = W.reshape(n_groups, len(W) // n_groups, W.shape[1], -1)
     # Transposed convolutions have the inputs first.
     return W.transpose(1, 2) if getattr(module, "transposed", False) else W
-
-
-def gates_of(module):
-    """Return weights of inputs and units, with the gates in front, and the biases."""
-    parameters = dict(module.named_parameters(recurse=False))
-    size = module.hidden_size
-    return [
-        parameters[name].reshape(-1, size, *parameters[name].shape[1:])
-        for name in RECURRENT_PARAMETERS
-        if name in parameters
-    ]
 
 
 def bias_of(module):
