@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from scipy import sparse
 
+from skproj.blocks._passes import join_rows
+
 NOT_HERE = (
     "X in blocks is only for the linear model of ProjectionFeatureSelector, with "
     "estimator=None, and for eta_path: read columns that fit into memory with "
@@ -116,6 +118,8 @@ class RowBlocks:
         self.dtype = float_dtype(dtype)
         self.feature_names = feature_names
         self.n_passes = 0
+        # The matrix of which these are some rows, and their mask.
+        self.whole, self.rows = self, None
         self._make_blocks = make_blocks
         self._read_columns = read_columns
 
@@ -155,11 +159,7 @@ class RowBlocks:
             The columns; sparse if a block is.
         """
         parts = [block for _, block in self.iterate_columns(columns)]
-        if not parts:
-            return np.empty((0, len(columns)), dtype=self.dtype)
-        if any(sparse.issparse(part) for part in parts):
-            return sparse.vstack(parts, format="csr")
-        return np.concatenate(parts)
+        return join_rows(parts or [np.empty((0, len(columns)), dtype=self.dtype)])
 
     def take_rows(self, rows):
         """Keep some rows, without reading them.
@@ -186,13 +186,18 @@ class RowBlocks:
                 inside = rows[start : start + block.shape[0]]
                 yield block if inside.all() else block[inside]
 
-        return RowBlocks(
+        kept = RowBlocks(
             lambda: pick(self),
             (np.count_nonzero(rows), self.shape[1]),
             self.dtype,
             self.feature_names,
             lambda columns: pick(self.iterate_columns(columns)),
         )
+        kept.whole, kept.rows = self.whole, rows
+        if self.rows is not None:
+            kept.rows = np.zeros_like(self.rows)
+            kept.rows[np.flatnonzero(self.rows)[rows]] = True
+        return kept
 
     def __len__(self):
         return self.shape[0]
@@ -234,8 +239,22 @@ class RowBlocks:
 
 
 def take_rows(X, rows):
-    """Keep the rows of a mask, of an array, a sparse matrix or `RowBlocks`."""
-    return X.take_rows(rows) if isinstance(X, RowBlocks) else X[rows]
+    """Keep some rows of an array, a sparse matrix or `RowBlocks`.
+
+    They are given by a mask or by their indices, which for `RowBlocks` must be sorted.
+    """
+    if not isinstance(X, RowBlocks):
+        return X[rows]
+    rows = np.asarray(rows)
+    if rows.dtype == bool:
+        return X.take_rows(rows)
+    if np.any(np.diff(rows) <= 0):
+        raise ValueError(
+            "X in blocks needs splits with sorted indices without repetition."
+        )
+    mask = np.zeros(X.shape[0], dtype=bool)
+    mask[rows] = True
+    return X.take_rows(mask)
 
 
 def float_dtype(dtype):

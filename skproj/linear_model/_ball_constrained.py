@@ -30,7 +30,7 @@ the units of the gap.
 
 import copy
 import functools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -41,25 +41,14 @@ from skproj.linear_model._cox import TIES, Cox
 from skproj.linear_model._design import StandardizedDesign
 from skproj.linear_model._feature_structure import FeatureStructure
 from skproj.linear_model._losses import make_loss
-from skproj.linear_model._steps import (
-    Model,
-    Objective,
-    Point,
-    accelerated_steps,
-    mixed_steps,
-)
+from skproj.linear_model._steps import Objective, Point
 from skproj.linear_model._unpenalized import UnpenalizedColumns
+from skproj.linear_model._working_sets import (
+    solve,
+    solve_in_blocks,
+    solve_in_working_sets,
+)
 from skproj.utils._moments import mean_and_deviation
-
-# Groups in the first working set; each next one has at least twice as many as are not
-# zero. A working set is solved to this fraction of the current gap. The next one grows
-# if the gap over all features is still more than this share of the last gap.
-FIRST_WORKING_SET_SIZE = 100
-WORKING_SET_TOL = 0.05
-MAX_GAP_RATIO = 0.5
-# Columns of blocks are in memory by turns, and are solved to this share of `tol`: then
-# small gradients of the other columns are no reason to read them.
-PART_TOL = 0.5
 
 
 @dataclass(frozen=True)
@@ -74,6 +63,19 @@ class BallConstrainedFit:
     gap: float
     n_iter: int  # number of gradients
     converged: bool  # whether `tol` was reached
+
+    @classmethod
+    def from_solution(cls, solution):
+        """Keep what is needed of the result of a method."""
+        model = solution.model
+        return cls(
+            coef=model.coef,
+            intercept=model.intercept,
+            objective=model.value,
+            gap=max(model.value - solution.bound, 0.0),  # rounding
+            n_iter=solution.n_iter,
+            converged=solution.converged,
+        )
 
 
 class BallConstrainedProblem:
@@ -188,12 +190,18 @@ class BallConstrainedProblem:
         """The mean loss as a function of the logits."""
         return self.objective.loss
 
+    @property
+    def in_blocks(self):
+        """Whether the data are read in blocks."""
+        return isinstance(self.design.X, BlockMatrix)
+
     def solve(
         self,
         eta,
         projection="l1inf",
         *,
         start=None,
+        first=None,
         max_iter=1000,
         tol=1e-4,
         n_threads=1,
@@ -202,39 +210,36 @@ class BallConstrainedProblem:
         `BallConstrainedFit`.
 
         It starts from the fit `start`, for instance that for another radius, or from
-        zero, and uses at most `max_iter` gradients. A fit with an exact projection has
+        zero, and uses at most `max_iter` gradients. The `Point` of the start may be
+        given in `first`. A fit with an exact projection has
         converged when the duality gap is at most ``tol * max(objective, 1) * min(eta /
         unit, 1)``, where the unit is 1, or `natural_radius` if that is less; without a
         constraint, when no entry of the gradient exceeds `tol`. Other projections
         converge to a point that they no longer move, by the same measure.
         """
         constraint = self.constraint(projection, eta, n_threads)
-        # In a small ball the objective varies by no more than a multiple of eta. What
-        # is small depends on the units of the coefficients.
-        tol = tol * min(eta / min(self.natural_radius(projection), 1.0), 1.0)
+        tol = self.tolerance(eta, projection, tol)
         if start is None:
             intercept = self.loss.zero_intercept()
             coef = np.zeros((self.design.n_features, self.loss.n_outputs))
+            first = self._point_at_zero
         else:
             intercept = start.intercept
             coef = constraint.project(start.coef.copy())
-        first = self._point_at_zero if start is None else None
-        if isinstance(self.design.X, BlockMatrix):
-            solve = functools.partial(_solve_in_blocks, first=first)
+        if self.in_blocks:
+            method = functools.partial(solve_in_blocks, first=first)
         elif constraint.sparsifies:
-            solve = functools.partial(_solve_in_working_sets, first=first)
+            method = functools.partial(solve_in_working_sets, first=first)
         else:
-            solve = _solve
-        solution = solve(self.objective, constraint, coef, intercept, max_iter, tol)
-        model = solution.model
-        return BallConstrainedFit(
-            coef=model.coef,
-            intercept=model.intercept,
-            objective=model.value,
-            gap=max(model.value - solution.bound, 0.0),  # rounding
-            n_iter=solution.n_iter,
-            converged=solution.converged,
-        )
+            method = solve
+        solution = method(self.objective, constraint, coef, intercept, max_iter, tol)
+        return BallConstrainedFit.from_solution(solution)
+
+    def tolerance(self, eta, projection, tol):
+        """Return the relative gap of a fit of this radius that has converged."""
+        # In a small ball the objective varies by no more than a multiple of eta. What
+        # is small depends on the units of the coefficients.
+        return tol * min(eta / min(self.natural_radius(projection), 1.0), 1.0)
 
     @property
     def null_objective(self):
@@ -303,195 +308,3 @@ def _make_design(X, weights, loss, *, center, scale):
     matrix = BlockMatrix(X)
     moments = matrix.scan(weights, residuals)
     return StandardizedDesign.from_moments(matrix, *moments, **options)
-
-
-@dataclass(frozen=True)
-class _SolverResult:
-    """Result of a method for a set of features."""
-
-    model: Model
-    bound: float
-    dual: Point  # where the bound was taken
-    n_iter: int
-    converged: bool
-
-
-def _solve(objective, constraint, coef, intercept, max_iter, tol):
-    """Solve with all the features of `objective`."""
-    exact = constraint.exact(objective.loss.n_outputs)
-    take_steps = accelerated_steps if exact else mixed_steps
-    stop_at = _minimum if exact else _fixed_point
-    steps = take_steps(objective, constraint, coef, intercept)
-    solution = stop_at(steps, constraint, max_iter, tol)
-    coef, products, intercept, _ = solution.model
-    intercept, mean_loss, _ = objective.loss.best_intercept(products, intercept)
-    value = mean_loss + objective.penalty(coef)
-    return replace(solution, model=Model(coef, products, intercept, value))
-
-
-def _minimum(steps, constraint, max_iter, tol):
-    """Take steps until the certificate, or the gradient if there is no ball, is small.
-
-    The model of the smallest objective is returned.
-    """
-    bound, best = -np.inf, None
-    for n_iter, (point, model, _) in enumerate(steps, start=1):
-        new_bound = point.lower_bound(constraint)
-        if new_bound > bound:
-            bound, dual = new_bound, point
-        if best is None:
-            best = Model(point.coef, point.products, point.intercept, point.value)
-        if model.value < best.value:
-            best = model
-        if constraint.bounded:
-            gap = best.value - max(bound, 0.0)
-            converged = gap <= tol * max(best.value, 1.0)
-        else:
-            converged = np.max(np.abs(point.gradient), initial=0.0) <= tol
-        if converged or n_iter == max_iter:
-            return _SolverResult(best, max(bound, 0.0), dual, n_iter, converged)
-
-
-def _fixed_point(steps, constraint, max_iter, tol):
-    """Take steps until they do not move, or the certificate says it is the minimum.
-
-    Maps other than the Euclidean projection do not lead to a minimum in general. The
-    model with the least residual is returned.
-    """
-    least = np.inf
-    for n_iter, (point, model, curvature) in enumerate(steps, start=1):
-        if constraint.ball is None:
-            # In units of the duality gap: what the step could have gained in the ball.
-            force = curvature * (model.coef - point.coef)
-            residual = constraint.eta * constraint.dual_norm(force)
-        else:
-            residual = constraint.fixed_point_residual(point.coef, point.gradient)
-        if residual < least:
-            least, best, dual = residual, model, point
-            bound = max(point.lower_bound(constraint), 0.0)
-        converged = min(residual, best.value - bound) <= tol * max(best.value, 1.0)
-        if converged or n_iter == max_iter:
-            return _SolverResult(best, bound, dual, n_iter, converged)
-
-
-def _solve_in_blocks(
-    objective, constraint, coef, intercept, max_iter, tol, *, first=None
-):
-    """Solve with few passes: with a part of the columns in memory at a time.
-
-    That part is solved as data in memory are, in smaller working sets. A ball that does
-    not say which columns may be zero needs passes for each gradient.
-    """
-    design, matrix = objective.design, objective.design.X
-    if matrix.fits:
-        objective = objective.columns(slice(None))
-        solve = _solve_in_working_sets if constraint.sparsifies else _solve
-        return solve(objective, constraint, coef, intercept, max_iter, tol)
-    if not constraint.sparsifies:
-        return _solve(objective, constraint, coef, intercept, max_iter, tol)
-    n_groups = constraint.groups.count(design.n_features)
-    known = matrix.known_columns
-    plain = design.sources is None and constraint.groups.largest == 1
-    usable = plain and np.isin(np.flatnonzero(coef.any(axis=1)), known).all()
-    return _solve_in_working_sets(
-        objective,
-        constraint,
-        coef,
-        intercept,
-        max_iter,
-        tol,
-        first=first,
-        size=max(
-            FIRST_WORKING_SET_SIZE,
-            matrix.n_affordable * n_groups // max(design.n_features, 1),
-        ),
-        groups=known if usable and len(known) else None,
-        solve_part=_solve_in_working_sets,
-        part_tol=PART_TOL * tol,
-    )
-
-
-def _solve_in_working_sets(
-    objective,
-    constraint,
-    coef,
-    intercept,
-    max_iter,
-    tol,
-    *,
-    first=None,
-    size=None,
-    groups=None,
-    solve_part=_solve,
-    part_tol=None,
-):
-    """Solve with few groups, add those with large gradients, and repeat.
-
-    It ends when the result holds for all features, by the same measure. `first` is the
-    point of the coefficients if it is known. The first working set has `groups`, if
-    they are given, or as many as `size`. Each is solved to `part_tol`, or to a share of
-    the gap that is left.
-    """
-    design = objective.design
-    nonzero = constraint.groups.nonzero
-    n_groups = constraint.groups.count(design.n_features)
-    size = max(size or FIRST_WORKING_SET_SIZE, np.count_nonzero(nonzero(coef)))
-    n_iter = 0
-    gap, value = np.inf, 1.0
-    if 1.25 * size < n_groups and groups is None:
-        features = slice(None)
-        dual = first
-        if dual is None:
-            dual = Point(objective, coef, design.dot(coef), intercept)
-        value, gradient = dual.value, dual.gradient
-        gap, _ = _gap_and_bound(constraint, dual, features, gradient, value)
-    while 1.25 * size < n_groups and n_iter < max_iter - 1:
-        if groups is None:
-            scores = constraint.screening_scores(gradient)
-            scores[nonzero(coef)] = np.inf
-            groups = np.sort(np.argpartition(scores, -size)[-size:])
-        features, part_constraint = constraint.subset(groups)
-        part = solve_part(
-            objective.columns(features),
-            part_constraint,
-            coef[features],
-            intercept,
-            max_iter - 1 - n_iter,
-            part_tol or max(tol, WORKING_SET_TOL * gap / max(value, 1.0)),
-        )
-        groups, n_iter = None, n_iter + part.n_iter
-        coef = np.zeros_like(coef)
-        coef[features] = part.model.coef
-        _, _, intercept, value = part.model
-        gradient = part.dual.add_ridge(
-            design.transposed_dot(part.dual.residuals), features
-        )
-        last_gap = gap
-        gap, bound = _gap_and_bound(constraint, part.dual, features, gradient, value)
-        if gap <= tol * max(value, 1.0):
-            return replace(
-                part,
-                model=part.model._replace(coef=coef),
-                bound=bound,
-                dual=part.dual.among(features, gradient),
-                n_iter=n_iter,
-                converged=True,
-            )
-        if gap > MAX_GAP_RATIO * last_gap:
-            size *= 2
-        size = max(size, 2 * np.count_nonzero(nonzero(coef)))
-    whole = _solve(objective, constraint, coef, intercept, max_iter - n_iter, tol)
-    return replace(whole, n_iter=n_iter + whole.n_iter)
-
-
-def _gap_and_bound(constraint, dual, features, gradient, value):
-    """Distance from the solution for all features, and a bound of the objective.
-
-    `dual` has coefficients of `features` only; `gradient` is the one there, of all.
-    """
-    bound = max(dual.lower_bound(constraint, gradient), 0.0)
-    if constraint.exact(gradient.shape[1]):
-        return value - bound, bound
-    coef = np.zeros_like(gradient)
-    coef[features] = dual.coef
-    return min(value - bound, constraint.fixed_point_residual(coef, gradient)), bound

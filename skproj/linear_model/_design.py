@@ -71,7 +71,7 @@ class StandardizedDesign:
         products = products.astype(np.float64, copy=False)
         if self.sources is not None:
             products = products[self.sources]
-        products -= np.outer(self.mean, residuals.sum(axis=0))
+        products -= np.outer(self.mean, residuals.sum(axis=0, dtype=np.float64))
         products *= self.inverse_scale[:, np.newaxis]
         return products
 

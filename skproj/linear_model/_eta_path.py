@@ -8,6 +8,16 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from skproj.linear_model._ball_constrained import BallConstrainedFit
+from skproj.linear_model._constraint import BallConstraint
+from skproj.linear_model._steps import Point
+from skproj.linear_model._working_sets import (
+    PART_TOL,
+    gap_and_bound,
+    known_groups,
+    solve_in_working_sets,
+)
+
 # Radii are doubled until that lowers the objective by less than this share of its value
 # without features, or until the slope of the objective is `min_slope_share` of the loss
 # times that at zero. The slope is the penalty of the lasso with the same solution.
@@ -18,6 +28,10 @@ MIN_RADIUS_SHARE = 1e-2
 # The ends of the grid need no accurate models.
 GRID_TOL = 1e-3
 TINY = np.finfo(np.float64).tiny
+# Data in blocks: number of models that are first checked in one pass. It is doubled when
+# all have the right features. Their residuals take at most these bytes.
+FIRST_AHEAD = 2
+AHEAD_BYTES = 1 << 26
 
 
 class EtaPath(NamedTuple):
@@ -84,16 +98,115 @@ def make_etas(etas, problem, projection, **options):
 def solve_path(problem, etas, **options):
     """Yield the fits for increasing radii, each started from the ones before.
 
-    The options are those of `BallConstrainedProblem.solve`.
+    The options are those of `BallConstrainedProblem.solve`. Of data in blocks, more and
+    more radii are solved with the features in memory before a pass, which says for
+    how many of them these are sufficient.
     """
-    last, fit, start = None, None, None
-    for i, eta in enumerate(etas):
-        if last is not None and etas[i - 2] < etas[i - 1] < eta < np.inf:
-            growth = (eta - etas[i - 1]) / (etas[i - 1] - etas[i - 2])
-            start = replace(fit, coef=_extrapolate(last.coef, fit.coef, growth))
-        last, fit = fit, problem.solve(eta, start=start, **options)
-        start = fit
-        yield fit
+    last = []  # one fit or two
+    n_done, n_ahead = 0, FIRST_AHEAD
+    while n_done < len(etas):
+        found, failed = [], None
+        if last and problem.in_blocks and not problem.design.X.fits:
+            found, failed = _solve_ahead(
+                problem, etas[n_done - len(last) :], last, n_ahead, **options
+            )
+            n_ahead = FIRST_AHEAD if failed is not None else 2 * n_ahead
+        if failed is not None:
+            found.append(failed.solve_again(problem, **options))
+        elif not found:
+            start = _next_start(etas[n_done - len(last) :], last)
+            found.append(problem.solve(etas[n_done], start=start, **options))
+        yield from found
+        n_done += len(found)
+        last = [*last, *found][-2:]
+
+
+def _next_start(etas, fits):
+    """Return where to start the fit that follows on one or two others, or None.
+
+    The first radii are those of the others.
+    """
+    if len(fits) < 2 or not etas[0] < etas[1] < etas[2] < np.inf:
+        return fits[-1] if fits else None
+    growth = (etas[2] - etas[1]) / (etas[1] - etas[0])
+    return replace(fits[-1], coef=_extrapolate(fits[-2].coef, fits[-1].coef, growth))
+
+
+class _Candidate(NamedTuple):
+    """A fit of a radius with a part of the features."""
+
+    eta: float
+    constraint: BallConstraint
+    tol: float
+    fit: BallConstrainedFit
+    dual: Point
+
+    def solve_again(self, problem, **options):
+        """Solve with other features, from here; the gradient of all is known."""
+        return problem.solve(self.eta, start=self.fit, first=self.dual, **options)
+
+
+def _solve_ahead(problem, etas, last, n_ahead, projection, max_iter, tol, n_threads=1):
+    """Fit the next radii with the features in memory, and check them in one pass.
+
+    The first radii are those of the one or two fits `last`. Returns the fits up to the
+    first that other features would improve, and that one, or None.
+    """
+    design = problem.design
+    dtype = design.X.dtype
+    n_bytes = problem.loss.n_samples * problem.loss.n_outputs * dtype.itemsize
+    n_ahead = min(n_ahead, max(AHEAD_BYTES // n_bytes, 1))
+    groups, candidates, fits = None, [], list(last)
+    for place in range(len(last), min(len(last) + n_ahead, len(etas))):
+        start = _next_start(etas[place - len(fits[-2:]) :], fits[-2:])
+        constraint = problem.constraint(projection, etas[place], n_threads)
+        if not constraint.sparsifies:
+            break
+        if groups is None:
+            groups = known_groups(design, constraint, start.coef)
+            if groups is None:
+                break
+            features, _ = constraint.subset(groups)
+            objective = problem.objective.columns(features)
+        _, part_constraint = constraint.subset(groups)
+        aim = problem.tolerance(etas[place], projection, tol)
+        part = solve_in_working_sets(
+            objective,
+            part_constraint,
+            constraint.project(start.coef.copy())[features],
+            start.intercept,
+            max_iter,
+            PART_TOL * aim,
+        )
+        if not part.converged:
+            break
+        fit = BallConstrainedFit.from_solution(part)
+        fits.append(replace(fit, coef=_embed(fit.coef, features, design.n_features)))
+        dual = part.dual.certificate(dtype)
+        candidates.append(_Candidate(etas[place], constraint, aim, fits[-1], dual))
+    if not candidates:
+        return [], None
+    gradients = design.transposed_dot(np.hstack([c.dual.residuals for c in candidates]))
+    found = []
+    for candidate, gradient in zip(
+        candidates, np.hsplit(gradients, len(candidates)), strict=True
+    ):
+        fit, dual = candidate.fit, candidate.dual
+        gradient = dual.add_ridge(gradient, features)
+        gap, _ = gap_and_bound(
+            candidate.constraint, dual, features, gradient, fit.objective
+        )
+        if gap > candidate.tol * max(fit.objective, 1.0):
+            return found, candidate._replace(dual=dual.among(features, gradient))
+        found.append(replace(fit, gap=max(gap, 0.0)))
+    return found, None
+
+
+def _embed(coef, features, n_features):
+    """Return coefficients of some features as those of all."""
+    whole = np.zeros((n_features, coef.shape[1]))
+    whole[features] = coef
+    return whole
 
 
 def _extrapolate(previous, coef, growth):

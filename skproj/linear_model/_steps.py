@@ -1,6 +1,7 @@
 """Steps of the ball-constrained linear models: projected gradients, accelerated."""
 
 import copy
+import functools
 import math
 from collections import deque
 from typing import NamedTuple
@@ -105,12 +106,24 @@ class Point:
             return 0.0
         if gradient is None:
             gradient = self.gradient
+        return float(
+            self.value - self.slope - constraint.eta * constraint.dual_norm(gradient)
+        )
+
+    @functools.cached_property
+    def slope(self):
+        """Product of the gradient with the coefficients."""
         slope = np.vdot(self.residuals, self.products)
         if self.ridge is not None:
             slope += np.vdot(self.ridge, self.coef)
-        return float(
-            self.value - slope - constraint.eta * constraint.dual_norm(gradient)
-        )
+        return slope
+
+    def certificate(self, dtype):
+        """Return what a lower bound needs, with residuals of this dtype."""
+        point = copy.copy(self)
+        point.slope = self.slope
+        point.residuals, point.products = self.residuals.astype(dtype), None
+        return point
 
 
 class _GradientStep:

@@ -18,7 +18,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
-import skproj.linear_model._ball_constrained as ball_constrained
+import skproj.linear_model._working_sets as working_sets
 from skproj.linear_model._ball_constrained import BallConstrainedProblem
 from skproj.linear_model._constraint import BallConstraint
 from skproj.linear_model._steps import accelerated_steps, mixed_steps
@@ -242,9 +242,9 @@ def test_solve_in_working_sets_equals_solving_the_whole(projection, monkeypatch)
     X = rng.standard_normal((60, 300))
     targets = X[:, :3].argmax(axis=1)
     problem = BallConstrainedProblem(X, targets, loss="log_loss")
-    monkeypatch.setattr(ball_constrained, "FIRST_WORKING_SET_SIZE", 10)
+    monkeypatch.setattr(working_sets, "FIRST_WORKING_SET_SIZE", 10)
     part = problem.solve(1.0, projection, tol=1e-7, max_iter=5000)
-    monkeypatch.setattr(ball_constrained, "FIRST_WORKING_SET_SIZE", 1000)
+    monkeypatch.setattr(working_sets, "FIRST_WORKING_SET_SIZE", 1000)
     whole = problem.solve(1.0, projection, tol=1e-7, max_iter=5000)
     assert part.converged
     assert_allclose(part.objective, whole.objective, atol=1e-6)
@@ -254,7 +254,7 @@ def test_solve_in_working_sets_equals_solving_the_whole(projection, monkeypatch)
 
 def test_solve_in_working_sets_certifies_all_features(monkeypatch):
     """When the iterations run out the gap is still one of the whole problem."""
-    monkeypatch.setattr(ball_constrained, "FIRST_WORKING_SET_SIZE", 10)
+    monkeypatch.setattr(working_sets, "FIRST_WORKING_SET_SIZE", 10)
     X = np.random.default_rng(0).standard_normal((60, 300))
     problem = BallConstrainedProblem(X, (X[:, 0] > 0).astype(int), loss="log_loss")
     best = problem.solve(5.0, tol=1e-9, max_iter=20000)

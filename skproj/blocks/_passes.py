@@ -1,0 +1,171 @@
+"""Passes over blocks of rows, which functions that run together share.
+
+A visitor is what a pass is for. Its `add` is called with the first row of each block,
+and the block. Visitors of the same `kind` become one before the pass, by the `combine`
+of the first, and `finish` is called after the pass.
+"""
+
+import contextvars
+import threading
+
+import numpy as np
+from scipy import sparse
+from sklearn import config_context, get_config
+
+_current_task = contextvars.ContextVar("skproj_task", default=None)
+_n_together = contextvars.ContextVar("skproj_n_together", default=1)
+
+
+def visit(blocks, *visitors):
+    """Let visitors see all blocks, in one pass, or in one that others share."""
+    task = _current_task.get()
+    if task is None:
+        run_pass(blocks, visitors)
+    else:
+        task.wait_for_pass(blocks, visitors)
+
+
+def n_together():
+    """Return the number of functions that share the memory."""
+    return _n_together.get()
+
+
+def run_pass(blocks, visitors):
+    """Let visitors see all blocks."""
+    kinds = {}
+    for visitor in visitors:
+        kinds.setdefault(visitor.kind, []).append(visitor)
+    combined = [kind[0].combine(kind) for kind in kinds.values()]
+    if list(kinds) == [ColumnReader.kind]:
+        iterator = blocks.iterate_columns(combined[0].columns)
+    else:
+        iterator = iter(blocks)
+    for start, block in iterator:
+        for visitor in combined:
+            visitor.add(start, block)
+    for visitor in combined:
+        visitor.finish()
+
+
+def run_together(calls):
+    """Call functions that share their passes over blocks, and return the results.
+
+    They run in threads of their own, but by turns, so that one at a time computes. When
+    all that are left wait for a pass, there is one for all of them. An error of one
+    ends the others, at their next pass.
+    """
+    tasks = [_Task(call, len(calls)) for call in calls]
+    waiting = tasks
+    try:
+        while waiting:
+            for task in waiting:
+                task.advance()
+            waiting = [task for task in waiting if task.wish is not None]
+            wishes = {}
+            for task in waiting:
+                blocks, visitors = task.wish
+                wishes.setdefault(id(blocks), (blocks, []))[1].extend(visitors)
+            for blocks, visitors in wishes.values():
+                run_pass(blocks, visitors)
+    finally:
+        for task in waiting:
+            task.cancel()
+    return [task.result for task in tasks]
+
+
+class _Cancelled(BaseException):
+    """Ends a function whose result is no longer wanted."""
+
+
+class _Task:
+    """A function in a thread, which runs only while `advance` waits for it."""
+
+    def __init__(self, call, n_tasks):
+        self.wish = self.result = self._error = None
+        self._cancelled = self._begun = self._ended = False
+        self._go, self._paused = threading.Semaphore(0), threading.Semaphore(0)
+        context = contextvars.copy_context()
+        context.run(_current_task.set, self)
+        context.run(_n_together.set, n_tasks)
+        self._thread = threading.Thread(
+            target=context.run, args=(self._run, call, get_config()), daemon=True
+        )
+
+    def advance(self):
+        """Run until the function needs a pass, or has ended, perhaps by an error."""
+        if not self._begun:
+            self._begun = True
+            self._thread.start()
+        self.wish = None
+        self._go.release()
+        self._paused.acquire()
+        if self._error is not None:
+            raise self._error
+
+    def cancel(self):
+        """End a function that waits for a pass."""
+        if self._begun and not self._ended:
+            self._cancelled = True
+            self._go.release()
+            self._thread.join()
+
+    def wait_for_pass(self, blocks, visitors):
+        """Let others run; called by the function itself."""
+        self.wish = blocks, visitors
+        self._paused.release()
+        self._go.acquire()
+        if self._cancelled:
+            raise _Cancelled
+
+    def _run(self, call, config):
+        self._go.acquire()
+        try:
+            with config_context(**config):
+                self.result = call()
+        except _Cancelled:
+            pass
+        except BaseException as error:
+            self._error = error
+        self._ended = True
+        self._paused.release()
+
+
+class ColumnReader:
+    """Visitor that reads columns into memory.
+
+    Several of them get the columns of all in `columns` and `matrix`.
+    """
+
+    kind = "columns"
+
+    def __init__(self, columns):
+        self.columns = columns
+        self.matrix = None
+
+    def combine(self, readers):
+        """Return a reader for all of them."""
+        self._others = readers[1:]
+        self._parts = []
+        for reader in self._others:
+            self.columns = np.union1d(self.columns, reader.columns)
+        return self
+
+    def add(self, start, block):
+        """Read the columns of a block, which may have these columns only."""
+        if block.shape[1] != len(self.columns):
+            block = block[:, self.columns]
+        self._parts.append(block)
+
+    def finish(self):
+        """Join the blocks."""
+        self.matrix = join_rows(self._parts)
+        for reader in self._others:
+            reader.columns, reader.matrix = self.columns, self.matrix
+        del self._parts, self._others
+
+
+def join_rows(parts):
+    """Return blocks as one array, or as a CSR matrix if a block is sparse."""
+    if any(sparse.issparse(part) for part in parts):
+        return sparse.vstack(parts, format="csr")
+    return np.concatenate(parts)
