@@ -6,6 +6,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import check_scoring
 
+from skproj.blocks._row_blocks import RowBlocks, take_rows
+from skproj.linear_model._block_matrix import BlockMatrix
 from skproj.linear_model._cox import TIES, Cox
 from skproj.linear_model._eta_path import solve_path
 from skproj.linear_model._targets import has_columns
@@ -85,34 +87,48 @@ class PartialLikelihoodGain:
         )
 
 
-def score_fold(selector, candidates, loss, data, fold, scorer, score_params):
+def score_fold(selector, candidates, loss, data, scorer, fold, score_params):
     """Return the scores and the features of the candidates, and how many failed.
 
     The masks of the features are packed into bits. Without a scorer, which is for
-    survival times only, the score is the gain of the partial likelihood.
+    survival times only, the score is the gain of the partial likelihood. Of data in
+    blocks, a scorer sees the features that the model has, and those only.
     """
     train, test = fold
     etas, l2_regs = candidates
     X, y, sample_weight = data
     weights = None if sample_weight is None else sample_weight[train]
-    problem, classes = selector._make_problem(loss, X[train], y[train], weights)
+    problem, classes = selector._make_problem(
+        loss, take_rows(X, train), y[train], weights
+    )
     score_params = {name: value[test] for name, value in score_params.items()}
     if scorer is None:
         gain = PartialLikelihoodGain(loss, y, sample_weight, fold)
-    X_test, y_test = X[test], y[test]
+    X_test, y_test = take_rows(X, test), y[test]
     scores, supports, n_unfinished = [], [], 0
     for l2_reg in l2_regs:
         ridge = problem.with_l2_reg(l2_reg)
         for fit in solve_path(ridge, etas, **selector._solver_options()):
             coef, intercept = problem.original_units(fit, X.dtype)
+            data, coef = _columns_in_memory(X if scorer is None else X_test, coef)
             if scorer is None:
-                scores.append(gain(X @ coef))
+                scores.append(gain(data @ coef))
             else:
                 model = _predictor(coef, intercept, classes, y_test)
-                scores.append(scorer(model, X_test, y_test, **score_params))
+                scores.append(scorer(model, data, y_test, **score_params))
             supports.append(np.packbits(problem.support(fit)))
             n_unfinished += not fit.converged
     return scores, np.array(supports), n_unfinished
+
+
+def _columns_in_memory(X, coef):
+    """Return data and coefficients; of blocks, those of the features of the model."""
+    if not isinstance(X, RowBlocks):
+        return X, coef
+    kept = np.flatnonzero(coef.any(axis=1))
+    if len(kept) == 0:
+        kept = np.zeros(1, dtype=int)  # estimators need a feature
+    return BlockMatrix(X)[:, kept], coef[kept]
 
 
 def _predictor(coef, intercept, classes, y):

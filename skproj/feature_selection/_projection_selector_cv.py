@@ -1,6 +1,7 @@
 """Choice of the radius by cross-validation along warm-started paths."""
 
 import numbers
+from functools import partial
 
 import numpy as np
 from sklearn.metrics import get_scorer_names
@@ -14,6 +15,8 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.parallel import delayed
 
+from skproj.blocks import RowBlocks
+from skproj.blocks._passes import run_together
 from skproj.feature_selection._fold_scores import make_scorer, score_fold
 from skproj.feature_selection._linear_selector import (
     DOCS,
@@ -23,6 +26,7 @@ from skproj.feature_selection._linear_selector import (
     model_attributes,
 )
 from skproj.feature_selection._radius_search import Trial
+from skproj.linear_model._block_matrix import correlate_blocks
 from skproj.linear_model._cox import TIES
 from skproj.linear_model._eta_path import (
     check_etas,
@@ -38,9 +42,12 @@ from skproj.utils._splits import make_splits
 from skproj.utils._stability import (
     STABILITY_ATTRIBUTES,
     STABILITY_DOCS,
+    collect_substitutes,
     describe_selection,
+    find_substitutes,
+    normalized_weights,
 )
-from skproj.utils._tasks import run_tasks, subtask
+from skproj.utils._tasks import report_tasks, run_tasks, subtask
 from skproj.utils._validation import (
     Interval,
     StrOptions,
@@ -223,6 +230,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
     )
     _state_migrations = (_add_ridge_and_seed, add_structure)
     _optional_attributes = ("classes_",)
+    _takes_blocks = True
     # Groups are for the splitter, which says whether it wants them.
     __metadata_request__fit = {"groups": UNUSED}  # noqa: RUF012
 
@@ -279,7 +287,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
 
         Parameters
         ----------
-        {data}
+        {data_or_blocks}
         {targets}
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples.
@@ -312,32 +320,25 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         problem, classes = self._make_problem(loss, X, y, sample_weight, l2_regs[0])
         options = self._solver_options()
         routed = self._route(sample_weight, groups, params)
+        in_blocks = isinstance(X, RowBlocks)
         folds = make_splits(
             self.cv,
-            X,
+            np.zeros(len(y)) if in_blocks else X,
             y,
             classifier=classes is not None,
             random_state=self.random_state,
             **routed.splitter.split,
         )
+        if in_blocks:  # which are read from the first row to the last
+            folds = [tuple(np.sort(part) for part in fold) for fold in folds]
         context, arguments = self._begin_fit(len(folds) + 1, X, y, sample_weight)
 
         etas = make_etas(etas, problem, **options)
         by_likelihood = self.scoring is None and loss in TIES
         scorer = None if by_likelihood else make_scorer(self.scoring, classes)
-        calls = (
-            delayed(score_fold)(
-                self,
-                (etas, l2_regs),
-                loss,
-                (X, y, sample_weight),
-                fold,
-                scorer,
-                routed.scorer.score,
-            )
-            for fold in folds
-        )
-        results = run_tasks(calls, self.n_jobs, context, "fold", arguments)
+        common = self, (etas, l2_regs), loss, (X, y, sample_weight), scorer
+        jobs = [(*common, fold, routed.scorer.score) for fold in folds]
+        results = self._run_folds(jobs, X, context, arguments)
         scores, supports, n_unfinished = _stack_folds(results, X.shape[1])
         candidates = {
             "eta": np.tile(etas, len(l2_regs)),
@@ -368,10 +369,9 @@ class ProjectionFeatureSelectorCV(LinearSelector):
                     **model,
                     **describe_selection(
                         supports[:, best],
-                        model["scores_"] > 0.0,
-                        X,
-                        names,
-                        sample_weight,
+                        _find_substitutes(
+                            X, np.flatnonzero(model["scores_"]), names, sample_weight
+                        ),
                     ),
                     "best_index_": best,
                     "best_score_": float(cv_results["mean_test_score"][best]),
@@ -390,6 +390,14 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         )
         context.call_on_fit_task_end(**arguments)
         return self
+
+    def _run_folds(self, jobs, X, context, arguments):
+        """Return the results of `score_fold`; on blocks, the folds share the passes."""
+        if isinstance(X, RowBlocks):
+            results = run_together([partial(score_fold, *job) for job in jobs])
+            return report_tasks(results, context, "fold", arguments)
+        calls = (delayed(score_fold)(*job) for job in jobs)
+        return run_tasks(calls, self.n_jobs, context, "fold", arguments)
 
     def _route(self, sample_weight, groups, params):
         """Return the arguments of the splitter and the scorer besides the data."""
@@ -423,6 +431,17 @@ class ProjectionFeatureSelectorCV(LinearSelector):
                 method_mapping=MethodMapping().add(caller="fit", callee="score"),
             )
         )
+
+
+def _find_substitutes(X, kept, names, sample_weight):
+    """Return those of `find_substitutes`, also of blocks."""
+    if not isinstance(X, RowBlocks):
+        return find_substitutes(X, kept, names=names, sample_weight=sample_weight)
+    weights = normalized_weights(sample_weight, X.shape[0])
+    present = weights > 0.0
+    if not present.all():
+        X, weights = X.take_rows(present), weights[present]
+    return collect_substitutes(kept, correlate_blocks(X, kept, weights), names)
 
 
 def _stack_folds(results, n_features):

@@ -6,10 +6,14 @@ from typing import ClassVar
 
 import numpy as np
 from scipy import sparse
-from sklearn.utils import assert_all_finite
 
 from skproj.blocks._passes import ColumnReader, n_together, visit
-from skproj.utils._moments import BlockMoments
+from skproj.linear_model._block_visitors import (
+    Correlations,
+    Logits,
+    Product,
+    Scan,
+)
 
 # Columns that are kept in memory together take about this many bytes at first.
 COLUMN_BYTES = 1 << 27
@@ -36,12 +40,12 @@ class BlockMatrix:
         It checks the entries, counts them, and prepares the product of the transpose
         with `residuals`.
         """
-        scan = _Scan(weights, self.rows, self.shape[1])
+        scan = Scan(weights, self.rows, self.shape[1])
         visitors = [scan]
         if residuals is not None:
             # As they will be asked for.
             residuals = residuals.astype(self.dtype)
-            visitors.append(_Product(residuals, self.rows, self.shape[1]))
+            visitors.append(Product(residuals, self.rows, self.shape[1]))
         visit(self.blocks, *visitors)
         if residuals is not None:
             self._last = residuals, visitors[1].result
@@ -77,7 +81,7 @@ class BlockMatrix:
             columns = self._store.matrix.astype(self.dtype, copy=False)
             products = columns @ coef[self._store.columns]
             return products if self.rows is None else products[self.rows]
-        logits = _Logits(coef, self.blocks.shape[0])
+        logits = Logits(coef, self.blocks.shape[0])
         visit(self.blocks, logits)
         return logits.result if self.rows is None else logits.result[self.rows]
 
@@ -102,10 +106,24 @@ class BlockMatrix:
     def transposed_product(self, residuals):
         """Return the product of the transpose with an array, in a pass."""
         if self._last is None or not np.array_equal(self._last[0], residuals):
-            product = _Product(residuals.astype(self.dtype), self.rows, self.shape[1])
+            product = Product(residuals.astype(self.dtype), self.rows, self.shape[1])
             visit(self.blocks, product)
             self._last = residuals, product.result
         return self._last[1].copy()
+
+
+def correlate_blocks(blocks, kept, weights):
+    """Yield the correlations of features with all that are not constant.
+
+    The result is that of `skproj.utils._stability`, one pass for each part of `kept`.
+    The weights are positive.
+    """
+    kept = np.asarray(kept, dtype=np.intp)
+    size = max(COLUMN_BYTES // (8 * blocks.shape[1]), 1)
+    for start in range(0, len(kept), size):
+        visitor = Correlations(kept[start : start + size], weights, blocks)
+        visit(blocks.whole, visitor)
+        yield visitor.result
 
 
 class _Transpose:
@@ -169,122 +187,3 @@ class _ColumnStore:
             matrix = matrix.tocsr() if sparse.issparse(matrix) else matrix
             matrix = matrix[:, order]
         self.columns, self.matrix = columns, matrix
-
-
-class _Scan:
-    """Visitor of the moments of the columns, for weighted rows; it checks all rows."""
-
-    kind = "scan"
-
-    def __init__(self, weights, rows, n_columns):
-        self.weights = weights
-        self.rows = _Rows(rows)
-        self.moments = BlockMoments()
-        self.n_bytes = np.zeros(n_columns)
-
-    def combine(self, scans):
-        """Return a visitor for all of them."""
-        self._scans = scans
-        return self
-
-    def add(self, start, block):
-        """Add a block to the moments."""
-        if sparse.issparse(block) and not block.has_canonical_format:
-            block = block.copy()
-            block.sum_duplicates()
-        assert_all_finite(block, input_name="X")
-        for scan in self._scans:
-            inside, own = scan.rows.of_block(start, block.shape[0])
-            if own.stop > own.start:
-                part = block if inside.all() else block[inside]
-                scan.add_rows(part, scan.weights[own])
-
-    def add_rows(self, block, weights):
-        """Add the rows that are its own."""
-        self.moments.add(block, weights)
-        if sparse.issparse(block):
-            counts = np.bincount(block.indices, minlength=len(self.n_bytes))
-            size = block.data.itemsize + block.indices.itemsize
-        else:
-            counts, size = block.shape[0], block.itemsize
-        self.n_bytes += counts * size
-
-    def finish(self):
-        """Forget the others."""
-        del self._scans
-
-
-class _Product:
-    """Visitor of the product of the transpose with an array of some rows."""
-
-    def __init__(self, residuals, rows, n_columns):
-        self.residuals = residuals
-        self.rows = _Rows(rows)
-        self.n_columns = n_columns
-        self.kind = "product", residuals.dtype
-
-    def combine(self, products):
-        """Return a visitor for all of them, with one wider product."""
-        self._products = products
-        widths = [product.residuals.shape[1] for product in products]
-        self._ends = np.cumsum([0, *widths])
-        self._total = np.zeros((self.n_columns, self._ends[-1]))
-        return self
-
-    def add(self, start, block):
-        """Add the product with a block."""
-        dtype = self.residuals.dtype
-        residuals = np.zeros((block.shape[0], self._ends[-1]), dtype=dtype)
-        for product, first, last in self._parts():
-            inside, own = product.rows.of_block(start, block.shape[0])
-            residuals[inside, first:last] = product.residuals[own]
-        self._total += block.astype(dtype, copy=False).T @ residuals
-
-    def finish(self):
-        """Hand out the parts of the product."""
-        for product, first, last in self._parts():
-            product.result = self._total[:, first:last].copy()
-        del self._products, self._total
-
-    def _parts(self):
-        return zip(self._products, self._ends[:-1], self._ends[1:], strict=True)
-
-
-class _Logits:
-    """Visitor of the product with coefficients."""
-
-    def __init__(self, coef, n_rows):
-        self.coef = coef
-        self.kind = "logits", coef.dtype
-        self.result = np.empty((n_rows, coef.shape[1]), dtype=coef.dtype)
-
-    def combine(self, others):
-        """Return a visitor for all of them."""
-        self._all = others
-        return self
-
-    def add(self, start, block):
-        """Multiply a block."""
-        block = block.astype(self.coef.dtype, copy=False)
-        for logits in self._all:
-            logits.result[start : start + block.shape[0]] = block @ logits.coef
-
-    def finish(self):
-        """Forget the others."""
-        del self._all
-
-
-class _Rows:
-    """Rows of a mask, or all, block by block."""
-
-    def __init__(self, mask):
-        self.mask = mask
-        if mask is not None:
-            self.places = np.append(0, np.cumsum(mask))
-
-    def of_block(self, start, n_rows):
-        """Return which rows of a block are among them, and where they are there."""
-        stop = start + n_rows
-        if self.mask is None:
-            return np.ones(n_rows, dtype=bool), slice(start, stop)
-        return self.mask[start:stop], slice(self.places[start], self.places[stop])

@@ -28,8 +28,8 @@ MIN_RADIUS_SHARE = 1e-2
 # The ends of the grid need no accurate models.
 GRID_TOL = 1e-3
 TINY = np.finfo(np.float64).tiny
-# Data in blocks: number of models that are first checked in one pass. It is doubled when
-# all have the right features. Their residuals take at most these bytes.
+# Data in blocks: number of models that are first checked in one pass, doubled when all
+# have the right features. Their residuals take at most these bytes.
 FIRST_AHEAD = 2
 AHEAD_BYTES = 1 << 26
 
@@ -111,14 +111,17 @@ def solve_path(problem, etas, **options):
                 problem, etas[n_done - len(last) :], last, n_ahead, **options
             )
             n_ahead = FIRST_AHEAD if failed is not None else 2 * n_ahead
+        yield from found  # before other features take the place of theirs
+        n_done, last = n_done + len(found), [*last, *found][-2:]
         if failed is not None:
-            found.append(failed.solve_again(problem, **options))
+            fit = failed.solve_again(problem, **options)
         elif not found:
             start = _next_start(etas[n_done - len(last) :], last)
-            found.append(problem.solve(etas[n_done], start=start, **options))
-        yield from found
-        n_done += len(found)
-        last = [*last, *found][-2:]
+            fit = problem.solve(etas[n_done], start=start, **options)
+        else:
+            continue
+        yield fit
+        n_done, last = n_done + 1, [*last, fit][-2:]
 
 
 def _next_start(etas, fits):

@@ -27,6 +27,7 @@ from skproj.utils._stability import (
     STABILITY_ATTRIBUTES,
     STABILITY_DOCS,
     describe_selection,
+    find_substitutes,
 )
 from skproj.utils._tasks import run_tasks, subtask
 from skproj.utils._validation import (
@@ -415,10 +416,12 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         self._set_state(
             describe_selection(
                 table.supports(X.shape[1])[:, best],
-                self.get_support(),
-                X,
-                getattr(self, "feature_names_in_", None),
-                sample_weight,
+                find_substitutes(
+                    X,
+                    self.get_support(indices=True),
+                    names=getattr(self, "feature_names_in_", None),
+                    sample_weight=sample_weight,
+                ),
             )
         )
         if self.calibrate:

@@ -42,20 +42,18 @@ substitutes_ : dict of list of tuple (feature, correlation)
 """
 
 
-def describe_selection(supports, selected, X, names=None, sample_weight=None):
+def describe_selection(supports, substitutes):
     """Return the fitted attributes of `STABILITY_DOCS`.
 
     `supports`, of shape (n_folds, n_features), has the features that each fold keeps,
-    `selected` those that are kept in the end.
+    `substitutes` is the result of `find_substitutes`.
     """
     stability, interval = stability_index(supports)
     return {
         "selection_frequency_": supports.mean(axis=0),
         "stability_": stability,
         "stability_interval_": interval,
-        "substitutes_": find_substitutes(
-            X, np.flatnonzero(selected), names=names, sample_weight=sample_weight
-        ),
+        "substitutes_": substitutes,
     }
 
 
@@ -94,16 +92,50 @@ def find_substitutes(X, kept, *, names=None, sample_weight=None):
     its name if there are names, and its correlation, the closest first; empty for
     constant features. `X` is read in blocks of columns.
     """
-    n_samples = X.shape[0]
+    return collect_substitutes(kept, _correlate(X, kept, sample_weight), names)
+
+
+def collect_substitutes(kept, correlations, names=None):
+    """Return the dict of `find_substitutes` from blocks of correlations.
+
+    Each block is a tuple of some of the features `kept`, of other features, and of
+    their correlations, an array with a row for each of the former.
+    """
+    found = {int(i): [] for i in kept}
+    for rows, candidates, values in correlations:
+        close = np.abs(values) >= MIN_CORRELATION
+        close &= rows[:, np.newaxis] != candidates
+        for row in np.flatnonzero(close.any(axis=1)):
+            places = np.flatnonzero(close[row])
+            clipped = np.clip(values[row, places], -1.0, 1.0)
+            pairs = zip(candidates[places].tolist(), clipped.tolist(), strict=True)
+            closest = sorted(
+                [*found[rows[row]], *pairs], key=lambda pair: -abs(pair[1])
+            )
+            found[int(rows[row])] = closest[:MAX_SUBSTITUTES]
+    if names is None:
+        return found
+    return {
+        str(names[i]): [(str(names[j]), value) for j, value in pairs]
+        for i, pairs in found.items()
+    }
+
+
+def normalized_weights(sample_weight, n_samples):
+    """Return weights that add up to 1."""
     weights = np.ones(n_samples) if sample_weight is None else sample_weight
     weights = weights / weights.max()
-    weights /= weights.sum()
+    return weights / weights.sum()
+
+
+def _correlate(X, kept, sample_weight):
+    """Yield the correlations of features with all that are not constant, in blocks."""
+    weights = normalized_weights(sample_weight, X.shape[0])
     mean, deviation = mean_and_deviation(X, weights)
     columns = X.tocsc() if sparse.issparse(X) else X
-    found = {int(i): [] for i in kept}
     kept = np.asarray(kept, dtype=int)[deviation[kept] > 0.0]
     others = np.flatnonzero(deviation > 0.0)
-    width = MAX_BLOCK_ENTRIES // max(n_samples, MAX_BLOCK_ROWS) + 1
+    width = MAX_BLOCK_ENTRIES // max(X.shape[0], MAX_BLOCK_ROWS) + 1
 
     def standardize(features):
         block = columns[:, features]
@@ -115,20 +147,4 @@ def find_substitutes(X, kept, *, names=None, sample_weight=None):
         weighted = weights[:, np.newaxis] * standardize(rows)
         for start in range(0, len(others), width):
             candidates = others[start : start + width]
-            correlations = weighted.T @ standardize(candidates)
-            close = np.abs(correlations) >= MIN_CORRELATION
-            close &= rows[:, np.newaxis] != candidates
-            for row in np.flatnonzero(close.any(axis=1)):
-                places = np.flatnonzero(close[row])
-                values = np.clip(correlations[row, places], -1.0, 1.0)
-                pairs = zip(candidates[places].tolist(), values.tolist(), strict=True)
-                closest = sorted(
-                    [*found[rows[row]], *pairs], key=lambda pair: -abs(pair[1])
-                )
-                found[int(rows[row])] = closest[:MAX_SUBSTITUTES]
-    if names is None:
-        return found
-    return {
-        str(names[i]): [(str(names[j]), value) for j, value in pairs]
-        for i, pairs in found.items()
-    }
+            yield rows, candidates, weighted.T @ standardize(candidates)

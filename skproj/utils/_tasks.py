@@ -22,7 +22,12 @@ def run_tasks(calls, n_jobs, context, task_name, arguments):
     is that of the fit, and `arguments` are those of the hooks. The results come in the
     order of the calls.
     """
-    for result in _make_parallel(n_jobs)(calls):
+    return report_tasks(_make_parallel(n_jobs)(calls), context, task_name, arguments)
+
+
+def report_tasks(results, context, task_name, arguments):
+    """Yield results, with a task for each that callbacks see."""
+    for result in results:
         with subtask(context, task_name, arguments):
             yield result
 

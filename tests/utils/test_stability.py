@@ -94,7 +94,8 @@ def test_description_has_names():
     names = np.array([f"gene {i}" for i in range(20)], dtype=object)
     supports = np.zeros((3, 20), dtype=bool)
     supports[:, 0] = supports[0, 7] = True
-    found = describe_selection(supports, supports[1], X, names)
+    substitutes = find_substitutes(X, np.flatnonzero(supports[1]), names=names)
+    found = describe_selection(supports, substitutes)
     assert_allclose(found["selection_frequency_"][[0, 7, 8]], [1.0, 1 / 3, 0.0])
     index, interval = stability_index(supports)
     assert found["stability_"] == index
