@@ -5,12 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from scipy import sparse
+from sklearn.utils import _safe_indexing
 
 from skproj.blocks._passes import join_rows
 
 NOT_HERE = (
-    "X in blocks is only for the linear model of ProjectionFeatureSelector, with "
-    "estimator=None, and for eta_path: read columns that fit into memory with "
+    "X in blocks cannot be used here: read columns that fit into memory with "
     "X.take_columns(columns)."
 )
 
@@ -239,12 +239,12 @@ class RowBlocks:
 
 
 def take_rows(X, rows):
-    """Keep some rows of an array, a sparse matrix or `RowBlocks`.
+    """Keep some rows of an array, a frame, a sparse matrix or `RowBlocks`.
 
     They are given by a mask or by their indices, which for `RowBlocks` must be sorted.
     """
     if not isinstance(X, RowBlocks):
-        return X[rows]
+        return _safe_indexing(X, rows)
     rows = np.asarray(rows)
     if rows.dtype == bool:
         return X.take_rows(rows)
@@ -255,6 +255,13 @@ def take_rows(X, rows):
     mask = np.zeros(X.shape[0], dtype=bool)
     mask[rows] = True
     return X.take_rows(mask)
+
+
+def set_feature_names(estimator, blocks):
+    """Set `feature_names_in_` if the names of the features are strings."""
+    names = blocks.feature_names
+    if names is not None and all(isinstance(name, str) for name in names):
+        estimator.feature_names_in_ = names
 
 
 def float_dtype(dtype):

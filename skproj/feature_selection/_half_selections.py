@@ -1,22 +1,32 @@
 """Selections of features on the two halves of random splits."""
 
+import contextlib
 import warnings
+from functools import partial
 
 import numpy as np
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.impute import SimpleImputer
 from sklearn.utils import _safe_indexing, check_array
+from sklearn.utils.parallel import delayed
 
+from skproj.blocks._passes import run_together
+from skproj.blocks._row_blocks import RowBlocks, take_rows
+from skproj.linear_model._block_matrix import BlockMatrix
 from skproj.linear_model._cox import null_residuals
 from skproj.linear_model._targets import choose_loss, has_columns, plain_integers
 from skproj.utils._moments import mean_and_deviation
 from skproj.utils._splits import check_groups
 from skproj.utils._survival import is_survival, read_survival
+from skproj.utils._tasks import report_tasks, run_tasks
 from skproj.utils._validation import _check_method_params, _check_sample_weight
 
 # Two in each half.
 MIN_SAMPLES = 4
+
+# Of data in blocks, so many pairs of halves share the passes and the memory.
+PAIRS_TOGETHER = 8
 
 # Sums and differences of scores are finite.
 MAX_SCORE = 1e100
@@ -52,14 +62,42 @@ def drop_weightless(X, y, groups, fit_params):
     if len(rows) == X.shape[0]:
         return X, y, groups, fit_params
     return (
-        _safe_indexing(X, rows),
+        take_rows(X, rows),
         None if y is None else y[rows],
         None if groups is None else _safe_indexing(groups, rows),
         _check_method_params(X, fit_params, indices=rows),
     )
 
 
-def select_on_halves(candidates, X, y, groups, stratified, fit_params, scored, seed):
+def select_on_all(candidates, common, seeds, n_jobs, progress):
+    """Yield the results of `_select_on_halves` for all seeds.
+
+    `common` are its arguments from `X` to `scored`, `progress` the last ones of
+    `run_tasks`. Of data in blocks, several pairs of halves share the passes.
+    """
+    if isinstance(common[0], RowBlocks):
+        return report_tasks(_select_in_blocks(candidates, common, seeds), *progress)
+    calls = (delayed(_select_quietly)(candidates, *common, seed) for seed in seeds)
+    return run_tasks(calls, n_jobs, *progress)
+
+
+def _select_in_blocks(candidates, common, seeds):
+    for start in range(0, len(seeds), PAIRS_TOGETHER):
+        calls = [
+            partial(_select_on_halves, candidates, *common, seed)
+            for seed in seeds[start : start + PAIRS_TOGETHER]
+        ]
+        with _expected_warnings_ignored():  # for all threads
+            results = run_together(calls)
+        yield from results
+
+
+def _select_quietly(*task):
+    with _expected_warnings_ignored():
+        return _select_on_halves(*task)
+
+
+def _select_on_halves(candidates, X, y, groups, stratified, fit_params, scored, seed):
     """Select features on the two halves of a random split with clones of the
     candidates.
 
@@ -85,13 +123,11 @@ def select_on_halves(candidates, X, y, groups, stratified, fit_params, scored, s
     else:
         halves = draw_group_halves(strata, groups, random_state)
     for rows in halves:
-        half = _safe_indexing(X, rows)
+        half = take_rows(X, rows)
         target = None if y is None else y[rows]
         params = _check_method_params(X, fit_params, indices=rows)
         seed = random_state.randint(2**31 - 1)
-        fitted = [
-            fit_quietly(seeded(c, seed), half, target, params) for c in candidates
-        ]
+        fitted = [seeded(c, seed).fit(half, target, **params) for c in candidates]
         support = np.array([selected_by(estimator) for estimator in fitted])
         supports.append(support)
         scores.append(sum(map(scores_by, fitted, support)) if scored else np.zeros(0))
@@ -204,11 +240,12 @@ def seeded(estimator, seed):
     return estimator.set_params(**seeds)
 
 
-def fit_quietly(estimator, X, y, fit_params):
-    """Fit without the warnings that few features are selected."""
+@contextlib.contextmanager
+def _expected_warnings_ignored():
+    """Ignore the warnings that few features are selected."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=EXPECTED_WARNINGS)
-        return estimator.fit(X, y, **fit_params)
+        yield
 
 
 def selected_by(estimator):
@@ -249,11 +286,6 @@ def univariate_scores(X, y, classes, sample_weight):
     survival times, the residuals of equal hazards are explained: the result grows with
     the score test of a Cox model of the feature.
     """
-    X = check_array(
-        X, accept_sparse="csr", dtype=np.float64, ensure_all_finite="allow-nan"
-    )
-    if np.isnan(X.data if sparse.issparse(X) else X).any():
-        X = SimpleImputer(keep_empty_features=True).fit_transform(X)
     weights = np.ones(X.shape[0]) if sample_weight is None else sample_weight
     weights = weights / weights.sum()
     if is_survival(y):
@@ -269,10 +301,26 @@ def univariate_scores(X, y, classes, sample_weight):
         scale = np.sqrt(mean)
     targets = targets - mean
     targets = np.divide(targets, scale, out=np.zeros_like(targets), where=scale > 0.0)
-    _, deviation = mean_and_deviation(X, weights)
-    covariance = X.T @ (weights[:, np.newaxis] * targets)
+    covariance, deviation = _covariance(X, weights, targets)
     explained = np.square(covariance).sum(axis=1)
     variance = np.square(deviation)
     return np.divide(
         explained, variance, out=np.zeros_like(variance), where=variance > 0.0
     )
+
+
+def _covariance(X, weights, targets):
+    """Return those of the features with centred targets, and their deviations."""
+    weighted = weights[:, np.newaxis] * targets
+    if isinstance(X, RowBlocks):
+        matrix = BlockMatrix(X)
+        weighted = weighted.astype(matrix.dtype)
+        _, deviation = matrix.scan(weights, weighted)
+        return matrix.T @ weighted, deviation
+    X = check_array(
+        X, accept_sparse="csr", dtype=np.float64, ensure_all_finite="allow-nan"
+    )
+    if np.isnan(X.data if sparse.issparse(X) else X).any():
+        X = SimpleImputer(keep_empty_features=True).fit_transform(X)
+    _, deviation = mean_and_deviation(X, weights)
+    return X.T @ weighted, deviation

@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_selection import SelectorMixin
 from sklearn.utils import check_consistent_length
 
-from skproj.blocks._row_blocks import NOT_HERE, RowBlocks
+from skproj.blocks._row_blocks import RowBlocks, set_feature_names
 from skproj.linear_model._cox import TIES
 from skproj.linear_model._feature_structure import make_structure
 from skproj.linear_model._targets import make_problem, plain_integers
@@ -217,9 +217,6 @@ class LinearSelector(
         ],
     }
 
-    # Whether `fit` takes `RowBlocks`.
-    _takes_blocks = False
-
     # Attributes that a fit of the linear model sets, besides `classes_`.
     _model_attributes = (
         "coef_",
@@ -239,8 +236,6 @@ class LinearSelector(
         }
         blocks = X if isinstance(X, RowBlocks) else None
         if blocks is not None:
-            if not self._takes_blocks:
-                raise TypeError(NOT_HERE)
             # A stand-in without entries, which are checked when they are read first.
             X = sparse.csr_array(blocks.shape, dtype=blocks.dtype)
         if self.loss in TIES or (self.loss == "auto" and is_survival(y)):
@@ -260,9 +255,7 @@ class LinearSelector(
             )
         if blocks is None:
             return X, y, sample_weight
-        names = blocks.feature_names
-        if names is not None and all(isinstance(name, str) for name in names):
-            self.feature_names_in_ = names
+        set_feature_names(self, blocks)
         return blocks, y, sample_weight
 
     def _make_problem(self, loss, X, y, sample_weight, l2_reg=0.0):

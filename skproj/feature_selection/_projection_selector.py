@@ -183,7 +183,6 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         ("estimator_", "eta_", "n_iter_", "scores_"),
     )
     _optional_attributes = ("classes_",)
-    _takes_blocks = True
     _state_migrations = (_add_ridge, add_structure)
 
     def __init__(

@@ -230,7 +230,6 @@ class ProjectionFeatureSelectorCV(LinearSelector):
     )
     _state_migrations = (_add_ridge_and_seed, add_structure)
     _optional_attributes = ("classes_",)
-    _takes_blocks = True
     # Groups are for the splitter, which says whether it wants them.
     __metadata_request__fit = {"groups": UNUSED}  # noqa: RUF012
 

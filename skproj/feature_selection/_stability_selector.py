@@ -19,8 +19,8 @@ from sklearn.utils.metadata_routing import (
     MethodMapping,
     process_routing,
 )
-from sklearn.utils.parallel import delayed
 
+from skproj.blocks._row_blocks import RowBlocks, set_feature_names
 from skproj.feature_selection._decoys import (
     DECOYS,
     ColumnsWithDecoys,
@@ -34,7 +34,7 @@ from skproj.feature_selection._half_selections import (
     drop_weightless,
     is_stratified,
     number_groups,
-    select_on_halves,
+    select_on_all,
 )
 from skproj.feature_selection._linear_selector import DOCS, WARN_AT_CALLER
 from skproj.feature_selection._projection_selector import ProjectionFeatureSelector
@@ -42,7 +42,6 @@ from skproj.utils._doc_link import DocumentationLink
 from skproj.utils._docs import shared_docs
 from skproj.utils._stability import stability_index
 from skproj.utils._state import VersionedState
-from skproj.utils._tasks import run_tasks
 from skproj.utils._validation import (
     HasMethods,
     Interval,
@@ -316,9 +315,10 @@ class StabilitySelector(
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, RowBlocks} of shape (n_samples, n_features)
             Training data, numeric. `estimator` gets frames as frames, and sparse
-            matrices in CSR format; with `fdr` it gets no frames.
+            matrices in CSR format; with `fdr` it gets no frames. Not with `fdr`, and
+            if `estimator` takes them: blocks, whose passes the pairs share.
         y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
             Labels or target values, if `estimator` needs them.
         groups : array-like of shape (n_samples,), default=None
@@ -365,9 +365,8 @@ class StabilitySelector(
         context = self._init_callback_context(max_subtasks=self.n_pairs)
         context.call_on_fit_task_begin(**arguments)
         common = (data, y, groups, stratified, fit_params, columns is not None)
-        candidates = self._candidates(X.shape[0])
-        calls = (delayed(select_on_halves)(candidates, *common, seed) for seed in seeds)
-        pairs = run_tasks(calls, self.n_jobs, context, "pair", arguments)
+        tasks = seeds, self.n_jobs, (context, "pair", arguments)
+        pairs = select_on_all(self._candidates(X.shape[0]), common, *tasks)
         parts = [np.concatenate(part) for part in zip(*pairs, strict=True)]
         self._set_fitted(self._results(*parts, columns))
         if not self._get_support_mask().any():
@@ -387,11 +386,9 @@ class StabilitySelector(
 
     def _check_parameters(self, groups):
         """Refuse parameters that contradict each other."""
-        aims = {
-            name: getattr(self, name)
-            for name in ("threshold", "max_false_selections", "fdr")
-            if getattr(self, name) is not None
-        }
+        names = ("threshold", "max_false_selections", "fdr")
+        aims = {name: getattr(self, name) for name in names}
+        aims = {name: value for name, value in aims.items() if value is not None}
         if len(aims) > 1:
             given = " and ".join(f"{name}={value!r}" for name, value in aims.items())
             raise ValueError(f"{' and '.join(aims)} cannot be combined, got {given}.")
@@ -409,6 +406,9 @@ class StabilitySelector(
     def _validate_X(self, X):
         """Check the data, and return it as it is if it is a frame, else as an array."""
         validate_data(self, X, skip_check_array=True)
+        if isinstance(X, RowBlocks):
+            set_feature_names(self, X)
+            return X
         allow_nan = get_tags(self).input_tags.allow_nan
         array = check_array(
             X,

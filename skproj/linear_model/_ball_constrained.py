@@ -202,6 +202,7 @@ class BallConstrainedProblem:
         *,
         start=None,
         first=None,
+        within_memory=False,
         max_iter=1000,
         tol=1e-4,
         n_threads=1,
@@ -211,11 +212,14 @@ class BallConstrainedProblem:
 
         It starts from the fit `start`, for instance that for another radius, or from
         zero, and uses at most `max_iter` gradients. The `Point` of the start may be
-        given in `first`. A fit with an exact projection has
-        converged when the duality gap is at most ``tol * max(objective, 1) * min(eta /
-        unit, 1)``, where the unit is 1, or `natural_radius` if that is less; without a
-        constraint, when no entry of the gradient exceeds `tol`. Other projections
-        converge to a point that they no longer move, by the same measure.
+        given in `first`. `within_memory` gives up, without convergence, when data in
+        blocks need more columns in memory than that is meant for.
+
+        A fit with an exact projection has converged when the duality gap is at most
+        ``tol * max(objective, 1) * min(eta / unit, 1)``, where the unit is 1, or
+        `natural_radius` if that is less; without a constraint, when no entry of the
+        gradient exceeds `tol`. Other projections converge to a point that they no
+        longer move, by the same measure.
         """
         constraint = self.constraint(projection, eta, n_threads)
         tol = self.tolerance(eta, projection, tol)
@@ -227,7 +231,9 @@ class BallConstrainedProblem:
             intercept = start.intercept
             coef = constraint.project(start.coef.copy())
         if self.in_blocks:
-            method = functools.partial(solve_in_blocks, first=first)
+            method = functools.partial(
+                solve_in_blocks, first=first, within_memory=within_memory
+            )
         elif constraint.sparsifies:
             method = functools.partial(solve_in_working_sets, first=first)
         else:

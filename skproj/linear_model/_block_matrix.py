@@ -106,10 +106,18 @@ class BlockMatrix:
     def transposed_product(self, residuals):
         """Return the product of the transpose with an array, in a pass."""
         if self._last is None or not np.array_equal(self._last[0], residuals):
-            product = Product(residuals.astype(self.dtype), self.rows, self.shape[1])
-            visit(self.blocks, product)
-            self._last = residuals, product.result
+            (product,) = self.transposed_products([residuals])
+            self._last = residuals, product
         return self._last[1].copy()
+
+    def transposed_products(self, arrays):
+        """Return the products of the transpose with several arrays, in a pass."""
+        products = [
+            Product(residuals.astype(self.dtype, copy=False), self.rows, self.shape[1])
+            for residuals in arrays
+        ]
+        visit(self.blocks, *products)
+        return [product.result for product in products]
 
 
 def correlate_blocks(blocks, kept, weights):

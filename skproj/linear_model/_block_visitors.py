@@ -117,7 +117,7 @@ class Correlations:
         self.kept, self.weights = kept, weights
         self.rows = _Rows(blocks.rows)
         self.moments = BlockMoments()
-        self.products = np.zeros((len(kept), blocks.shape[1]))
+        self.products = np.zeros((blocks.shape[1], len(kept)))
         self.center = None
         self.kind = "correlations", id(self)
 
@@ -130,16 +130,16 @@ class Correlations:
         inside, own = self.rows.of_block(start, block.shape[0])
         if own.stop == own.start:
             return
-        block = block[inside].astype(np.float64)
+        block = block if inside.all() else block[inside]
         weights = self.weights[own]
         self.moments.add(block, weights)
         columns = block[:, self.kept]
         columns = columns.toarray() if sparse.issparse(columns) else columns
         if self.center is None:
             # Near the mean, so that large products do not cancel out.
-            self.center = columns.mean(axis=0)
+            self.center = columns.mean(axis=0, dtype=np.float64)
         columns = weights[:, np.newaxis] * (columns - self.center)
-        self.products += (block.T @ columns).T
+        self.products += block.T @ columns.astype(block.dtype, copy=False)
 
     def finish(self):
         """Turn the products into correlations."""
@@ -148,7 +148,7 @@ class Correlations:
         kept = varies[self.kept]
         rows, candidates = self.kept[kept], np.flatnonzero(varies)
         offsets = mean[rows] - self.center[kept]
-        covariances = self.products[np.ix_(kept, candidates)]
+        covariances = self.products[np.ix_(candidates, kept)].T
         covariances -= np.outer(offsets, mean[candidates])
         scales = np.outer(deviation[rows], deviation[candidates])
         self.result = rows, candidates, covariances / scales

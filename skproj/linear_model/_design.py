@@ -68,6 +68,16 @@ class StandardizedDesign:
     def transposed_dot(self, residuals):
         """Multiply the transpose with an array of shape (n_samples, n_outputs)."""
         products = self.X.T @ residuals.astype(self.X.dtype, copy=False)
+        return self._standardized(products, residuals)
+
+    def transposed_dots(self, arrays):
+        """Do that with several arrays, in one pass over data in blocks."""
+        products = self.X.transposed_products(arrays)
+        pairs = zip(products, arrays, strict=True)
+        return [self._standardized(product, array) for product, array in pairs]
+
+    def _standardized(self, products, residuals):
+        """Turn the product of the transpose of X into that of the operator."""
         products = products.astype(np.float64, copy=False)
         if self.sources is not None:
             products = products[self.sources]

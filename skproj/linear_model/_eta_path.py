@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from skproj.blocks._passes import n_together
 from skproj.linear_model._ball_constrained import BallConstrainedFit
 from skproj.linear_model._constraint import BallConstraint
 from skproj.linear_model._steps import Point
@@ -28,6 +29,8 @@ MIN_RADIUS_SHARE = 1e-2
 # The ends of the grid need no accurate models.
 GRID_TOL = 1e-3
 TINY = np.finfo(np.float64).tiny
+# Where data in blocks would need too many features, smaller steps follow down to this.
+MIN_GROWTH = 1.2
 # Data in blocks: number of models that are first checked in one pass, doubled when all
 # have the right features. Their residuals take at most these bytes.
 FIRST_AHEAD = 2
@@ -61,7 +64,8 @@ def make_etas(etas, problem, projection, **options):
     """Return the radii that `etas`, a checked array or number, stands for.
 
     A number of them is a geometric progression from a radius that keeps one feature,
-    or group of features, to the largest that matters. The options are those of
+    or group of features, to the largest that matters, or, of data in blocks, whose
+    features may be in memory together. The options are those of
     `BallConstrainedProblem.solve`.
     """
     if not isinstance(etas, int):
@@ -80,19 +84,39 @@ def make_etas(etas, problem, projection, **options):
     largest, fit = natural, first
     least_slope = problem.loss.min_slope_share * problem.slope(None, projection)
     least_gain = MIN_RELATIVE_GAIN * problem.null_objective
-    last_slope = None
+    last_slope, growth = None, 2.0
     while True:
         slope = max(problem.slope(fit, projection), TINY)
         if slope < least_slope:
             if last_slope is not None:  # between the last two on a power law
                 share = np.log(slope / least_slope) / np.log(slope / last_slope)
-                largest *= 0.5**share
-            return np.geomspace(smallest, largest, etas)
-        last_slope, objective = slope, fit.objective
-        fit = problem.solve(2.0 * largest, projection, start=fit, **options)
-        if objective - fit.objective <= least_gain:  # both are 0 if squares underflow
-            return np.geomspace(smallest, largest, etas)
-        largest *= 2.0
+                largest *= growth**-share
+            break
+        last_slope = slope
+        growth, larger = _solve_larger(
+            problem, largest, growth, projection, start=fit, **options
+        )
+        # Both objectives are 0 if squares underflow.
+        if larger is None or fit.objective - larger.objective <= least_gain:
+            break
+        largest, fit = growth * largest, larger
+    return np.geomspace(smallest, largest, etas)
+
+
+def _solve_larger(problem, eta, growth, projection, **options):
+    """Solve for a larger radius; return its ratio to `eta`, and the fit.
+
+    The ratio is less than `growth` if data in blocks would need too many features in
+    memory. The fit is None if there is no such ratio.
+    """
+    options["within_memory"] = True
+    while True:
+        fit = problem.solve(growth * eta, projection, **options)
+        if fit.converged or not problem.in_blocks:
+            return growth, fit
+        if growth < MIN_GROWTH:
+            return growth, None
+        growth = growth**0.5
 
 
 def solve_path(problem, etas, **options):
@@ -158,7 +182,7 @@ def _solve_ahead(problem, etas, last, n_ahead, projection, max_iter, tol, n_thre
     design = problem.design
     dtype = design.X.dtype
     n_bytes = problem.loss.n_samples * problem.loss.n_outputs * dtype.itemsize
-    n_ahead = min(n_ahead, max(AHEAD_BYTES // n_bytes, 1))
+    n_ahead = min(n_ahead, max(AHEAD_BYTES // n_together() // n_bytes, 1))
     groups, candidates, fits = None, [], list(last)
     for place in range(len(last), min(len(last) + n_ahead, len(etas))):
         start = _next_start(etas[place - len(fits[-2:]) :], fits[-2:])
@@ -189,11 +213,9 @@ def _solve_ahead(problem, etas, last, n_ahead, projection, max_iter, tol, n_thre
         candidates.append(_Candidate(etas[place], constraint, aim, fits[-1], dual))
     if not candidates:
         return [], None
-    gradients = design.transposed_dot(np.hstack([c.dual.residuals for c in candidates]))
+    gradients = design.transposed_dots([c.dual.residuals for c in candidates])
     found = []
-    for candidate, gradient in zip(
-        candidates, np.hsplit(gradients, len(candidates)), strict=True
-    ):
+    for candidate, gradient in zip(candidates, gradients, strict=True):
         fit, dual = candidate.fit, candidate.dual
         gradient = dual.add_ridge(gradient, features)
         gap, _ = gap_and_bound(

@@ -95,12 +95,21 @@ def _fixed_point(steps, constraint, max_iter, tol):
 
 
 def solve_in_blocks(
-    objective, constraint, coef, intercept, max_iter, tol, *, first=None
+    objective,
+    constraint,
+    coef,
+    intercept,
+    max_iter,
+    tol,
+    *,
+    first=None,
+    within_memory=False,
 ):
     """Solve with few passes: with a part of the columns in memory at a time.
 
     That part is solved as data in memory are, in smaller working sets. A ball that does
-    not say which columns may be zero needs passes for each gradient.
+    not say which columns may be zero needs passes for each gradient. `within_memory`
+    gives up when more columns are needed than memory is meant to hold.
     """
     design, matrix = objective.design, objective.design.X
     if matrix.fits:
@@ -110,6 +119,8 @@ def solve_in_blocks(
     if not constraint.sparsifies:
         return solve(objective, constraint, coef, intercept, max_iter, tol)
     n_groups = constraint.groups.count(design.n_features)
+    size = matrix.n_affordable * n_groups // max(design.n_features, 1)
+    size = max(size, FIRST_WORKING_SET_SIZE)
     return solve_in_working_sets(
         objective,
         constraint,
@@ -118,10 +129,8 @@ def solve_in_blocks(
         max_iter,
         tol,
         first=first,
-        size=max(
-            FIRST_WORKING_SET_SIZE,
-            matrix.n_affordable * n_groups // max(design.n_features, 1),
-        ),
+        size=size,
+        max_size=size if within_memory else np.inf,
         groups=None
         if coef.any() and first is not None
         else known_groups(design, constraint, coef),
@@ -155,6 +164,7 @@ def solve_in_working_sets(
     *,
     first=None,
     size=None,
+    max_size=np.inf,
     groups=None,
     solve_part=solve,
     part_tol=None,
@@ -164,7 +174,7 @@ def solve_in_working_sets(
     It ends when the result holds for all features, by the same measure. `first` is the
     point of the coefficients if it is known. The first working set has `groups`, if
     they are given, or as many as `size`. Each is solved to `part_tol`, or to a share of
-    the gap that is left.
+    the gap that is left. A result that needs more than `max_size` has not converged.
     """
     design = objective.design
     nonzero = constraint.groups.nonzero
@@ -202,18 +212,19 @@ def solve_in_working_sets(
         )
         last_gap = gap
         gap, bound = gap_and_bound(constraint, part.dual, features, gradient, value)
-        if gap <= tol * max(value, 1.0):
+        converged = gap <= tol * max(value, 1.0)
+        if gap > MAX_GAP_RATIO * last_gap:
+            size *= 2
+        size = max(size, 2 * np.count_nonzero(nonzero(coef)))
+        if converged or size > max_size:
             return replace(
                 part,
                 model=part.model._replace(coef=coef),
                 bound=bound,
                 dual=part.dual.among(features, gradient),
                 n_iter=n_iter,
-                converged=True,
+                converged=converged,
             )
-        if gap > MAX_GAP_RATIO * last_gap:
-            size *= 2
-        size = max(size, 2 * np.count_nonzero(nonzero(coef)))
     whole = solve(objective, constraint, coef, intercept, max_iter - n_iter, tol)
     return replace(whole, n_iter=n_iter + whole.n_iter)
 
