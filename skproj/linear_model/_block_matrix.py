@@ -93,10 +93,7 @@ class BlockMatrix:
     def __getitem__(self, key):
         """Return columns in memory; the key is a pair of all rows and the columns."""
         columns = np.arange(self.shape[1])[key[1]]
-        matrix = self._store.take(self, columns)
-        if self.rows is not None:
-            matrix = matrix[self.rows]
-        return matrix.astype(self.dtype, copy=False)
+        return self._store.take(self, columns).astype(self.dtype, copy=False)
 
     @property
     def known_columns(self):
@@ -156,7 +153,7 @@ class _ColumnStore:
 
     def __init__(self, blocks):
         self.blocks = blocks
-        self.columns = np.zeros(0, dtype=np.intp)  # sorted
+        self.columns = np.zeros(0, dtype=np.intp)  # in any order
         self.matrix = None
         self.wanted = weakref.WeakKeyDictionary()  # columns by matrix
         self._stores[id(blocks)] = self
@@ -166,16 +163,19 @@ class _ColumnStore:
         return bool(np.isin(columns, self.columns, assume_unique=True).all())
 
     def take(self, owner, columns):
-        """Return columns, for which others of this owner are no longer needed."""
+        """Return columns of the rows of a matrix, and forget its other columns."""
         self.wanted[owner] = np.unique(columns)
         if not self.knows(self.wanted[owner]):
             missing = np.setdiff1d(self.wanted[owner], self.columns, assume_unique=True)
             reader = ColumnReader(missing)
             visit(self.blocks, reader)
             self._add(reader.columns, reader.matrix)
+        matrix = self.matrix if owner.rows is None else self.matrix[owner.rows]
         if np.array_equal(columns, self.columns):
-            return self.matrix
-        return self.matrix[:, np.searchsorted(self.columns, columns)]
+            return matrix
+        order = np.argsort(self.columns)
+        places = np.searchsorted(self.columns, columns, sorter=order)
+        return matrix[:, order[places]]
 
     def _add(self, columns, matrix):
         """Add columns, and forget those that no owner wants."""
@@ -183,15 +183,14 @@ class _ColumnStore:
         new = np.isin(columns, wanted) & ~np.isin(columns, self.columns)
         if not new.any():
             return
-        kept = np.isin(self.columns, wanted)
         if not new.all():
             columns, matrix = columns[new], matrix[:, new]
+        kept = np.isin(self.columns, wanted)
         if kept.any():
             stack = sparse.hstack if sparse.issparse(matrix) else np.hstack
-            matrix = stack([self.matrix[:, kept], matrix])
-            columns = np.concatenate([self.columns[kept], columns])
-            order = np.argsort(columns)
-            columns = columns[order]
-            matrix = matrix.tocsr() if sparse.issparse(matrix) else matrix
-            matrix = matrix[:, order]
-        self.columns, self.matrix = columns, matrix
+            self.matrix = stack([self.matrix[:, kept], matrix])
+            if sparse.issparse(matrix):
+                self.matrix = self.matrix.tocsr()
+            self.columns = np.concatenate([self.columns[kept], columns])
+        else:
+            self.columns, self.matrix = columns, matrix

@@ -11,7 +11,6 @@ import skproj.linear_model._block_matrix as block_matrix
 import skproj.linear_model._working_sets as working_sets
 from skproj import (
     ProjectionFeatureSelector,
-    ProjectionFeatureSelectorCV,
     StabilitySelector,
 )
 from skproj.blocks import RowBlocks, open_blocks
@@ -220,16 +219,16 @@ def test_targets_of_another_length_are_refused():
     "estimator",
     [
         ProjectionFeatureSelector(LogisticRegression()),
-        ProjectionFeatureSelectorCV(),
-        StabilitySelector(),
+        StabilitySelector(LogisticRegression()),
+        StabilitySelector(fdr=0.2),
         LogisticRegression(),
     ],
-    ids=lambda estimator: type(estimator).__name__,
+    ids=["selector", "stability", "decoys", "classifier"],
 )
 def test_other_estimators_refuse_blocks(estimator):
     X, y = make_data()
-    with pytest.raises(TypeError, match="X in blocks is only for the linear model"):
+    with pytest.raises(TypeError, match="X in blocks cannot be used here"):
         estimator.fit(open_blocks(X), y)
     selector = ProjectionFeatureSelector().fit(X, y)
-    with pytest.raises(TypeError, match="X in blocks is only for the linear model"):
+    with pytest.raises(TypeError, match="X in blocks cannot be used here"):
         selector.transform(open_blocks(X))
