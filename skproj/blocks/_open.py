@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
+from skproj.blocks._pass_cache import PassCache
 from skproj.blocks._row_blocks import RowBlocks
 from skproj.blocks._sources import (
     is_dask,
@@ -18,7 +19,7 @@ from skproj.blocks._sources import (
 from skproj.utils._optional import import_optional
 
 
-def open_blocks(source, *, layer=None, columns=None, block_size=None):
+def open_blocks(source, *, layer=None, columns=None, block_size=None, checkpoint=None):
     """Read a file or an array-like in blocks of rows.
 
     Parameters
@@ -36,6 +37,8 @@ def open_blocks(source, *, layer=None, columns=None, block_size=None):
         Largest number of rows of a block. None for blocks of about 2 million entries,
         zeros of sparse data not counted. Dask arrays and Parquet files have blocks of
         their own, their chunks and row groups, which are split if they are larger.
+    checkpoint : str or path-like, default=None
+        Folder for the results of passes; see :class:`RowBlocks`.
 
     Returns
     -------
@@ -76,6 +79,14 @@ def open_blocks(source, *, layer=None, columns=None, block_size=None):
         raise ValueError(
             f"block_size must be a number of rows or None, got {block_size!r}."
         )
+    blocks = _open_source(source, layer, columns, block_size)
+    if checkpoint is not None:
+        blocks.cache = PassCache(checkpoint, blocks)
+    return blocks
+
+
+def _open_source(source, layer, columns, block_size):
+    """Return the blocks of a file or an array-like."""
     if isinstance(source, str | os.PathLike):
         source = _open_file(Path(source))
     if _is_stored_anndata(source):

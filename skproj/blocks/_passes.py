@@ -2,7 +2,9 @@
 
 A visitor is what a pass is for. Its `add` is called with the first row of each block,
 and the block. Visitors of the same `kind` become one before the pass, by the `combine`
-of the first, and `finish` is called after the pass.
+of the first, and `finish` is called after the pass. Where results are kept, `inputs`
+are what they depend on, and `get_result` and `set_result` have them as a dict of
+arrays.
 """
 
 import contextvars
@@ -35,7 +37,12 @@ def n_together():
 
 
 def run_pass(blocks, visitors):
-    """Let visitors see all blocks."""
+    """Let visitors see all blocks, but for those whose results are kept."""
+    cache = blocks.cache
+    if cache is not None:
+        visitors = [visitor for visitor in visitors if not cache.load(visitor)]
+    if not visitors:
+        return
     kinds = {}
     for visitor in visitors:
         kinds.setdefault(visitor.kind, []).append(visitor)
@@ -49,6 +56,9 @@ def run_pass(blocks, visitors):
             visitor.add(start, block)
     for visitor in combined:
         visitor.finish()
+    if cache is not None:
+        for visitor in visitors:
+            cache.store(visitor)
 
 
 def run_together(calls):

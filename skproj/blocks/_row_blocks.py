@@ -7,6 +7,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import _safe_indexing
 
+from skproj.blocks._pass_cache import PassCache
 from skproj.blocks._passes import join_rows
 
 NOT_HERE = (
@@ -38,6 +39,11 @@ class RowBlocks:
         Called with a sorted array of columns, for sources that need not read the
         others. It returns an iterator over the blocks with these columns only. None
         picks them from the whole blocks.
+    checkpoint : str or path-like, default=None
+        Folder for the results of passes, which is made unless it is there. A fit that
+        was interrupted and is begun again, with the same parameters and data, takes
+        them from there. Only the columns that it has in memory are read again. Delete
+        the folder when it is no longer needed.
 
     Attributes
     ----------
@@ -55,8 +61,9 @@ class RowBlocks:
     TypeError
         If `make_blocks` or `read_columns` cannot be called.
     ValueError
-        If `shape` is not two numbers, or `feature_names` has another length. The
-        iterator raises it if the blocks do not have the shape.
+        If `shape` is not two numbers, if `feature_names` has another length, or if
+        `checkpoint` is a file. The iterator raises it if the blocks do not have the
+        shape.
 
     See Also
     --------
@@ -90,6 +97,7 @@ class RowBlocks:
         dtype=np.float64,
         feature_names=None,
         read_columns=None,
+        checkpoint=None,
     ):
         if not callable(make_blocks):
             raise TypeError(
@@ -120,6 +128,7 @@ class RowBlocks:
         self.n_passes = 0
         # The matrix of which these are some rows, and their mask.
         self.whole, self.rows = self, None
+        self.cache = None if checkpoint is None else PassCache(checkpoint, self)
         self._make_blocks = make_blocks
         self._read_columns = read_columns
 

@@ -110,12 +110,12 @@ def score_fold(selector, candidates, loss, data, scorer, fold, score_params):
         ridge = problem.with_l2_reg(l2_reg)
         for fit in solve_path(ridge, etas, **selector._solver_options()):
             coef, intercept = problem.original_units(fit, X.dtype)
-            data, coef = _columns_in_memory(X if scorer is None else X_test, coef)
+            part, coef = _columns_in_memory(X if scorer is None else X_test, coef)
             if scorer is None:
-                scores.append(gain(data @ coef))
+                scores.append(gain(part @ coef))
             else:
                 model = _predictor(coef, intercept, classes, y_test)
-                scores.append(scorer(model, data, y_test, **score_params))
+                scores.append(scorer(model, part, y_test, **score_params))
             supports.append(np.packbits(problem.support(fit)))
             n_unfinished += not fit.converged
     return scores, np.array(supports), n_unfinished

@@ -109,6 +109,7 @@ class BallConstrainedProblem:
             structure = FeatureStructure(X.shape[1])
         structure.check_n_samples(X.shape[0])
         self.structure = structure
+        self._known_point = None
         if sample_weight is None:
             sample_weight = np.ones(X.shape[0])
         weights = sample_weight / sample_weight.max()  # huge ones would overflow
@@ -252,11 +253,17 @@ class BallConstrainedProblem:
         """The objective without features."""
         return self._point_at_zero.value
 
-    @functools.cached_property
+    @property
     def _point_at_zero(self):
-        zero = np.zeros((self.design.n_features, self.loss.n_outputs))
-        products = np.zeros((self.loss.n_samples, self.loss.n_outputs))
-        return Point(self.objective, zero, products, self.loss.zero_intercept())
+        # No cached_property: until Python 3.12 it has a lock, and this may wait for a
+        # pass that other threads share.
+        if self._known_point is None:
+            zero = np.zeros((self.design.n_features, self.loss.n_outputs))
+            products = np.zeros((self.loss.n_samples, self.loss.n_outputs))
+            self._known_point = Point(
+                self.objective, zero, products, self.loss.zero_intercept()
+            )
+        return self._known_point
 
     def slope(self, fit, projection):
         """Return how fast the minimum over the ball falls when the radius grows.

@@ -18,6 +18,19 @@ class Scan:
         self.moments = BlockMoments()
         self.n_bytes = np.zeros(n_columns)
 
+    def inputs(self):
+        """Return what the result depends on."""
+        return self.weights, self.rows.mask
+
+    def get_result(self):
+        """Return the result as arrays."""
+        return {"n_bytes": self.n_bytes, **self.moments.get_state()}
+
+    def set_result(self, arrays):
+        """Take the result of an earlier pass."""
+        self.n_bytes = arrays.pop("n_bytes")
+        self.moments.set_state(arrays)
+
     def combine(self, scans):
         """Return a visitor for all of them."""
         self._scans = scans
@@ -58,6 +71,18 @@ class Product:
         self.rows = _Rows(rows)
         self.n_columns = n_columns
         self.kind = "product", residuals.dtype
+
+    def inputs(self):
+        """Return what the result depends on."""
+        return self.residuals, self.rows.mask
+
+    def get_result(self):
+        """Return the result as arrays."""
+        return {"result": self.result}
+
+    def set_result(self, arrays):
+        """Take the result of an earlier pass."""
+        self.result = arrays["result"]
 
     def combine(self, products):
         """Return a visitor for all of them, with one wider product."""

@@ -48,6 +48,22 @@ class BlockMoments:
         self.weight += added
         self.dtype = X.dtype
 
+    def get_state(self):
+        """Return what has been added as a dict of arrays."""
+        return {
+            "n_samples": self.n_samples,
+            "weight": self.weight,
+            "mean": self.mean,
+            "variance": self.variance,
+            "dtype": np.zeros(0, dtype=self.dtype),
+        }
+
+    def set_state(self, state):
+        """Take what another has added."""
+        self.n_samples, self.weight = int(state["n_samples"]), float(state["weight"])
+        self.mean, self.variance = state["mean"], state["variance"]
+        self.dtype = state["dtype"].dtype
+
     def mean_and_deviation(self):
         """Return the moments of all blocks."""
         return _checked(self.mean, self.variance, self.n_samples, self.dtype)

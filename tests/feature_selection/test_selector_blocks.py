@@ -2,13 +2,17 @@
 
 import numpy as np
 import pytest
+from blocks_helpers import (
+    N_FEATURES,
+    N_SAMPLES,
+    leave_little_memory,
+    make_block_data,
+)
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 import skproj.linear_model._block_matrix as block_matrix
-import skproj.linear_model._working_sets as working_sets
 from skproj import (
     ProjectionFeatureSelector,
     StabilitySelector,
@@ -18,39 +22,11 @@ from skproj.feature_selection import eta_path
 from skproj.linear_model._constraint import BallConstraint
 
 TOL = 1e-7
-N_SAMPLES, N_FEATURES = 150, 300
 
 
 @pytest.fixture(autouse=True)
 def few_columns_in_memory(monkeypatch):
-    """Let a few columns have room in memory, so that they are read by turns."""
-    monkeypatch.setattr(block_matrix, "COLUMN_BYTES", 20_000)
-    monkeypatch.setattr(working_sets, "FIRST_WORKING_SET_SIZE", 10)
-
-
-def make_data(kind="classes", is_sparse=False, dtype=np.float64):
-    rng = np.random.default_rng(3)
-    X = rng.gamma(2.0, 1.0, (N_SAMPLES, N_FEATURES)) * rng.uniform(0.1, 9, N_FEATURES)
-    X[:, 1::2] += 0.3 * X[:, ::2]
-    X[rng.random(X.shape) < (0.7 if is_sparse else 0.0)] = 0.0
-    X[:, 7] = 3.7  # constant
-    X[:, 9] = 0.0
-    scaled = (X - X.mean(axis=0)) / np.maximum(X.std(axis=0), 1e-9)
-    signal = scaled[:, [0, 11, 40, 41]] @ rng.standard_normal((4, 3))
-    signal += rng.standard_normal(signal.shape)
-    if kind == "classes":
-        y = np.array(["a", "b", "c"])[signal.argmax(axis=1)]
-    elif kind == "two classes":
-        y = signal[:, 0] > 0.5
-    elif kind == "labels":
-        y = (signal > 0.0).astype(int)
-    elif kind == "survival":
-        y = np.empty(N_SAMPLES, dtype=[("event", bool), ("time", float)])
-        y["event"], y["time"] = rng.random(N_SAMPLES) < 0.7, np.exp(-signal[:, 0])
-    else:
-        y = 10.0 + 4.0 * signal[:, : 1 if kind == "one target" else 2]
-    X = X.astype(dtype)
-    return (sparse.csr_array(X) if is_sparse else X), y
+    leave_little_memory(monkeypatch)
 
 
 def assert_same_model(blocks, memory, *, atol=2e-4):
@@ -69,7 +45,7 @@ KINDS = ["classes", "two classes", "labels", "survival", "one target", "targets"
 @pytest.mark.parametrize("kind", KINDS)
 def test_blocks_give_the_model_of_the_data_in_memory(kind, is_sparse):
     """Whatever the block size, which changes nothing but rounding."""
-    X, y = make_data(kind, is_sparse)
+    X, y = make_block_data(kind, is_sparse)
     options = {"eta": 0.8, "tol": TOL, "max_iter": 5000}
     memory = ProjectionFeatureSelector(**options).fit(X, y)
     coefs = []
@@ -102,7 +78,7 @@ def test_blocks_give_the_model_of_the_data_in_memory(kind, is_sparse):
 )
 @pytest.mark.parametrize("is_sparse", [False, True], ids=["dense", "csr"])
 def test_blocks_know_the_parameters_of_the_selector(options, is_sparse):
-    X, y = make_data("classes", is_sparse)
+    X, y = make_block_data("classes", is_sparse)
     weights = np.random.default_rng(1).integers(0, 4, N_SAMPLES).astype(float)
     options = {"eta": 0.8, "tol": TOL, "max_iter": 5000} | options
     memory = ProjectionFeatureSelector(**options).fit(X, y, weights)
@@ -115,7 +91,7 @@ def test_blocks_know_the_parameters_of_the_selector(options, is_sparse):
 @pytest.mark.parametrize("projection", ["l1inf", "bilevel_l1inf"])
 def test_bad_guesses_only_cost_passes(projection, monkeypatch):
     """Working sets of the columns with the smallest gradients end in the same model."""
-    X, y = make_data()
+    X, y = make_block_data()
     options = {"projection": projection, "eta": 0.8, "tol": 1e-6, "max_iter": 5000}
     memory = ProjectionFeatureSelector(**options).fit(X, y)
     good = open_blocks(X, block_size=40)
@@ -133,7 +109,7 @@ def test_bad_guesses_only_cost_passes(projection, monkeypatch):
 @pytest.mark.parametrize("is_sparse", [False, True], ids=["dense", "csr"])
 def test_model_takes_few_passes(is_sparse):
     """Moments and the first gradient, columns, and the gap of the whole."""
-    X, y = make_data("classes", is_sparse)
+    X, y = make_block_data("classes", is_sparse)
     blocks = open_blocks(X, block_size=40)
     selector = ProjectionFeatureSelector(eta=0.3).fit(blocks, y)
     assert selector.duality_gap_ <= 1e-4
@@ -149,7 +125,7 @@ def test_model_takes_few_passes(is_sparse):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_all_columns_are_read_at_once_where_they_fit(dtype, monkeypatch):
     monkeypatch.setattr(block_matrix, "COLUMN_BYTES", 1 << 20)
-    X, y = make_data("classes", True, dtype)
+    X, y = make_block_data("classes", True, dtype)
     blocks = open_blocks(X, block_size=40)
     memory = ProjectionFeatureSelector().fit(X, y)
     selector = ProjectionFeatureSelector().fit(blocks, y)
@@ -168,7 +144,7 @@ def test_all_columns_are_read_at_once_where_they_fit(dtype, monkeypatch):
 )
 def test_dense_models_are_fitted_by_passes(options):
     """No column can be left out: each gradient is a pass."""
-    X, y = make_data("two classes")
+    X, y = make_block_data("two classes")
     options = {"eta": 0.05, "tol": 1e-6, "max_iter": 3000} | options
     memory = ProjectionFeatureSelector(**options).fit(X, y)
     selector = ProjectionFeatureSelector(**options)
@@ -178,7 +154,7 @@ def test_dense_models_are_fitted_by_passes(options):
 
 
 def test_iteration_limit_is_kept_and_warned_of():
-    X, y = make_data()
+    X, y = make_block_data()
     selector = ProjectionFeatureSelector(max_iter=4, tol=1e-9)
     with pytest.warns(ConvergenceWarning, match="has not converged in max_iter=4"):
         selector.fit(open_blocks(X, block_size=40), y)
@@ -187,7 +163,7 @@ def test_iteration_limit_is_kept_and_warned_of():
 
 
 def test_names_of_features_are_known():
-    X, y = make_data()
+    X, y = make_block_data()
     names = [f"gene{j}" for j in range(N_FEATURES)]
     blocks = RowBlocks(lambda: iter([X[:70], X[70:]]), X.shape, feature_names=names)
     selector = ProjectionFeatureSelector(never_keep=["gene0"]).fit(blocks, y)
@@ -201,7 +177,7 @@ def test_names_of_features_are_known():
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("is_sparse", [False, True], ids=["dense", "csr"])
 def test_values_that_are_no_numbers_are_refused(value, is_sparse):
-    X, y = make_data("classes", is_sparse)
+    X, y = make_block_data("classes", is_sparse)
     (X.data if is_sparse else X[100])[-5] = value
     selector = ProjectionFeatureSelector()
     with pytest.raises(ValueError, match="Input X contains"):
@@ -210,7 +186,7 @@ def test_values_that_are_no_numbers_are_refused(value, is_sparse):
 
 
 def test_targets_of_another_length_are_refused():
-    X, y = make_data()
+    X, y = make_block_data()
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         ProjectionFeatureSelector().fit(open_blocks(X), y[:-1])
 
@@ -226,7 +202,7 @@ def test_targets_of_another_length_are_refused():
     ids=["selector", "stability", "decoys", "classifier"],
 )
 def test_other_estimators_refuse_blocks(estimator):
-    X, y = make_data()
+    X, y = make_block_data()
     with pytest.raises(TypeError, match="X in blocks cannot be used here"):
         estimator.fit(open_blocks(X), y)
     selector = ProjectionFeatureSelector().fit(X, y)
