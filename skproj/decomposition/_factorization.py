@@ -7,6 +7,7 @@ from scipy import sparse
 from sklearn.utils import gen_batches
 from sklearn.utils.extmath import randomized_svd
 
+from skproj._kernels._descent import descend_projected
 from skproj._kernels._hals import descend_coordinates
 from skproj.projection import projection_hoyer
 
@@ -25,32 +26,52 @@ ROUNDING_FACTOR = 1e3
 MAX_BLOCK_ENTRIES = 1_000_000
 
 
-def sparsity_constraint(sparsity, weights, per_vector):
-    """Return a function that gives the columns of a factor a Hoyer sparsity.
+class SparsityConstraint:
+    """Projection of the columns of a factor to a Hoyer sparsity.
 
     Parameters
     ----------
-    sparsity : float or None
-        None constrains nothing.
+    sparsity : float
     weights : ndarray of shape (n_rows,) or None
         Of the rows of the factor.
     per_vector : bool
         Whether each column has the sparsity, else it is the average.
-
-    Returns
-    -------
-    project : callable or None
+    n_rows : int
     """
-    if sparsity is None:
-        return None
-    return partial(
-        projection_hoyer,
-        sparsity=sparsity,
-        axis=0,
-        weights=None if weights is None else weights[:, np.newaxis],
-        per_vector=per_vector,
-        n_threads=1,
-    )
+
+    def __init__(self, sparsity, weights, per_vector, n_rows):
+        self.project = partial(
+            projection_hoyer,
+            sparsity=sparsity,
+            axis=0,
+            weights=None if weights is None else weights[:, np.newaxis],
+            per_vector=per_vector,
+            n_threads=1,
+        )
+        # What the kernel needs: the sparsity is rate * (full - mean of a direction).
+        weights = np.ones(n_rows) if weights is None else weights / weights.max()
+        full = np.linalg.norm(weights)
+        self.weights = None if weights.min() == 1.0 else weights
+        self.has_sparsity = n_rows > 1
+        self.rate = 1.0 / (full - weights.min()) if self.has_sparsity else np.inf
+        self.mean = full - sparsity / self.rate
+        self.per_vector = per_vector
+
+    def descend(self, factor, gram, cross, curvature):
+        """Take projected gradient steps in place; False if the kernel cannot."""
+        return self.has_sparsity and descend_projected(
+            gram,
+            cross,
+            factor,
+            self.weights,
+            self.rate,
+            self.mean,
+            self.per_vector,
+            curvature,
+            FIRST_MOMENTUM_PARAMETER,
+            UPDATE_TOL,
+            MAX_UPDATE_STEPS,
+        )
 
 
 class Factorization:
@@ -58,7 +79,7 @@ class Factorization:
 
     `X` has the shape (n_samples, n_features), and `square` is the sum of its squares.
     The factors, of shapes (n_samples, n_components) and (n_features, n_components), are
-    in float64. `constraint_W` and `constraint_H` project a factor, or are None.
+    in float64. `constraint_W` and `constraint_H` are a `SparsityConstraint` or None.
     `best_W` and `best_H` are the factors with the least error, `best_error`.
     """
 
@@ -77,9 +98,9 @@ class Factorization:
 
     def project_both(self):
         if self.constraint_W is not None:
-            self.W = self.constraint_W(self.W)
+            self.W = self.constraint_W.project(self.W)
         if self.constraint_H is not None:
-            self.H = self.constraint_H(self.H)
+            self.H = self.constraint_H.project(self.H)
 
     def rescale(self):
         """Multiply W by the number that makes the error least."""
@@ -176,17 +197,19 @@ class Factorization:
         if constraint is None:
             descend_coordinates(gram, cross, factor, UPDATE_TOL, MAX_UPDATE_STEPS)
             return factor
-        return self.descend_gradient(factor, gram, cross, constraint)
+        curvature = np.linalg.eigvalsh(gram)[-1]
+        # The kernel leaves the factor as it was where equal entries share a threshold,
+        # where a vector has no entry left, and at extreme scales.
+        if not gram.any() or constraint.descend(factor, gram, cross, curvature):
+            return factor
+        return self.descend_gradient(factor, gram, cross, constraint, curvature)
 
-    def descend_gradient(self, current, gram, cross, constraint):
+    def descend_gradient(self, current, gram, cross, constraint, curvature):
         """Take accelerated projected gradient steps that do not raise the error."""
-        largest_curvature = np.linalg.norm(gram, 2)
-        if largest_curvature == 0.0:
-            return current
 
         def step_from(point):
-            moved = point - (point @ gram - cross) / largest_curvature
-            moved = constraint(np.maximum(moved, 0.0))
+            moved = point - (point @ gram - cross) / curvature
+            moved = constraint.project(np.maximum(moved, 0.0))
             return moved, np.sum(moved * (0.5 * (moved @ gram) - cross))
 
         start = point = current

@@ -18,8 +18,8 @@ from sklearn.utils import check_array, check_random_state
 
 from skproj.decomposition._factorization import (
     Factorization,
+    SparsityConstraint,
     multiply,
-    sparsity_constraint,
     split_singular_vectors,
     sum_squares,
 )
@@ -390,7 +390,9 @@ class GroupSparseNMF(
             if self.mode == "column":
                 raise ValueError(f'{name} must be None with mode="column".')
         sparsity = getattr(self, f"sparsity_{factor}")
-        return sparsity_constraint(sparsity, weights, self.mode == "column")
+        if sparsity is None:
+            return None
+        return SparsityConstraint(sparsity, weights, self.mode == "column", n_entries)
 
     def _initial_factors(self, X, W, H):
         """Return W and the transpose of H in float64."""
