@@ -39,31 +39,44 @@ skproj_assess(const double *x, const double *g, const double *cross, const doubl
     }
 }
 
-/* The product of a symmetric matrix of n_rows rows and columns with n columns of vectors,
- * of which each row is `pitch` entries apart. */
-static SKPROJ_UNUSED SKPROJ_CLONES void
-skproj_multiply(const double *matrix, const double *rows, ptrdiff_t n_rows, ptrdiff_t pitch,
-                ptrdiff_t n, double *out)
+/* Add sums of four rows x, with factors a and b, to the rows y and z of n entries. */
+static SKPROJ_INLINE void skproj_add_products(const double *a, const double *b,
+                                              const double *x, ptrdiff_t pitch, ptrdiff_t n,
+                                              double *y, double *z)
 {
+    const double *x1 = x + pitch, *x2 = x1 + pitch, *x3 = x2 + pitch;
+    SKPROJ_SIMD()
+    for (ptrdiff_t j = 0; j < n; ++j) {
+        y[j] += (a[0] * x[j] + a[1] * x1[j]) + (a[2] * x2[j] + a[3] * x3[j]);
+        z[j] += (b[0] * x[j] + b[1] * x1[j]) + (b[2] * x2[j] + b[3] * x3[j]);
+    }
+}
+
+/* The product of a symmetric matrix with n_rows rows of n entries. Its rows are taken two
+ * at a time, and four of the others, so that what is loaded is used more than once. */
+static SKPROJ_UNUSED SKPROJ_CLONES void
+skproj_multiply(const double *matrix, const double *rows, ptrdiff_t n_rows, ptrdiff_t n,
+                double *out)
+{
+    double unused[SKPROJ_SUM_BLOCK];
     for (ptrdiff_t start = 0; start < n; start += SKPROJ_SUM_BLOCK) {
         const ptrdiff_t size = SKPROJ_MIN(n - start, SKPROJ_SUM_BLOCK);
-        for (ptrdiff_t i = 0; i < n_rows; ++i) {
-            const double *a = matrix + i * n_rows;
-            double *y = out + i * pitch + start;
+        for (ptrdiff_t i = 0; i < n_rows; i += 2) {
+            const int both = i + 1 < n_rows;
+            const double *a = matrix + i * n_rows, *b = both ? a + n_rows : a;
+            double *y = out + i * n + start, *z = both ? y + n : unused;
             ptrdiff_t k = 0;
             memset(y, 0, size * sizeof(double));
-            for (; k + 4 <= n_rows; k += 4) {
-                const double *x = rows + k * pitch + start;
-                SKPROJ_SIMD()
-                for (ptrdiff_t j = 0; j < size; ++j)
-                    y[j] += (a[k] * x[j] + a[k + 1] * x[j + pitch]) +
-                            (a[k + 2] * x[j + 2 * pitch] + a[k + 3] * x[j + 3 * pitch]);
-            }
+            memset(z, 0, size * sizeof(double));
+            for (; k + 4 <= n_rows; k += 4)
+                skproj_add_products(a + k, b + k, rows + k * n + start, n, size, y, z);
             for (; k < n_rows; ++k) {
-                const double *x = rows + k * pitch + start;
+                const double *x = rows + k * n + start;
                 SKPROJ_SIMD()
-                for (ptrdiff_t j = 0; j < size; ++j)
+                for (ptrdiff_t j = 0; j < size; ++j) {
                     y[j] += a[k] * x[j];
+                    z[j] += b[k] * x[j];
+                }
             }
         }
     }

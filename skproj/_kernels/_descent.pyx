@@ -26,8 +26,8 @@ cdef extern from "_descent.h" nogil:
         const double* x, const double* g, const double* cross, const double* other,
         Py_ssize_t n, double* value, double* moved) noexcept
     void multiply "skproj_multiply" (
-        const double* matrix, const double* rows, Py_ssize_t n_rows, Py_ssize_t pitch,
-        Py_ssize_t n, double* out) noexcept
+        const double* matrix, const double* rows, Py_ssize_t n_rows, Py_ssize_t n,
+        double* out) noexcept
 
 
 # The same numbers as in projection/_hoyer_group.py, _hoyer_search.py and
@@ -64,6 +64,7 @@ cdef struct Steps:
     double* lengths
     double* entries            # (n + SLACK,)
     double size                # of a step
+    double threshold           # of the step before
 
 
 cdef void transpose(
@@ -101,51 +102,60 @@ cdef double measure(
     return means
 
 
-cdef bint is_safe(Steps* s, const double* w) noexcept nogil:
-    """Whether the squares that have been measured are right, and no vector is zero.
+cdef double largest_of(Steps* s, Py_ssize_t i) noexcept nogil:
+    return reduce_group(SKPROJ_NORM_LINF, <const double*>s.new + i * s.n, s.n)
 
-    Without weights vectors may be zero.
+
+cdef bint is_safe(Steps* s, const double* w) noexcept nogil:
+    """Whether the squares that have been measured did not underflow.
+
+    Nothing is left of a vector of length 0, which with weights is not for this kernel.
     """
-    cdef Py_ssize_t i
+    cdef:
+        Py_ssize_t i
+        double largest
     for i in range(s.n_vectors):
-        if not SMALLEST_SAFE < s.lengths[i] < LARGEST_SAFE and (
-            w != NULL
-            or reduce_group(SKPROJ_NORM_LINF, <const double*>s.new + i * s.n, s.n) != 0.0
-        ):
-            return False
+        if not s.lengths[i] > SMALLEST_SAFE:
+            largest = largest_of(s, i)
+            if w != NULL or not (largest == 0.0 or largest > SMALLEST_SAFE):
+                return False
     return True
 
 
 cdef bint find_threshold(
-    Steps* s, const Level* level, double excess, double slope, double* threshold
+    Steps* s, const Level* level, double high, double* threshold
 ) noexcept nogil:
-    """Search for the threshold of all vectors, where the excess of their means is 0.
+    """Search for the threshold of all vectors that gives their means the right sum.
 
-    Newton's method from a threshold of 0, as `bracket_multiplier`. False: there may be
-    a jump instead.
+    Newton's method, as `bracket_multiplier`, from the threshold of the step before. It
+    is 0 if the vectors are sparse enough. False: there may be a jump instead.
     """
     cdef:
-        double low = 0.0, last = INFINITY, t = 0.0
-        double high = reduce_group(SKPROJ_NORM_LINF, <const double*>s.new,
-                                   s.n_vectors * s.n) * (1.0 + 4 * DBL_EPSILON)
+        double low = -1.0, last = INFINITY, excess, slope, newton
         double wanted = s.n_vectors * level.mean
         double tolerance = TOLERANCE * s.n_vectors / level.rate
+        double inside = TOLERANCE_INSIDE * s.n_vectors / level.rate
         int n_stalls = 0
-    while not -tolerance <= excess <= tolerance:
+    threshold[0] = s.threshold if s.threshold < high else 0.0
+    while True:
+        excess = measure(s, level.weights, threshold[0], &slope) - wanted
+        if abs(excess) <= tolerance or (threshold[0] == 0.0 and excess <= inside):
+            return True
         if excess > 0.0:
-            low = t
+            low = threshold[0]
         else:
-            high = t
+            high = threshold[0]
         if not high - low > MIN_BRACKET_WIDTH * high:
             return False
         n_stalls = n_stalls + 1 if abs(excess) > last / 2 else 0
         last = abs(excess)
-        t -= excess / slope if slope < 0.0 else 0.0
-        if not low < t < high or n_stalls > 1:
-            t = low + (high - low) / 2
-        excess = measure(s, level.weights, t, &slope) - wanted
-    threshold[0] = t
-    return True
+        newton = threshold[0] - excess / slope if slope < 0.0 else high
+        if low < newton < high and newton > 0.0 and n_stalls < 2:
+            threshold[0] = newton
+        elif low < 0.0:
+            threshold[0] = 0.0
+        else:
+            threshold[0] = low + (high - low) / 2
 
 
 cdef void keep_largest(double* x, Py_ssize_t n) noexcept nogil:
@@ -167,14 +177,16 @@ cdef bint project_group(Steps* s, const Level* level) noexcept nogil:
         Py_ssize_t i, j
         const double* w = level.weights
         double* x
-        double slope, threshold, factor
-        double excess = measure(s, w, 0.0, &slope) - s.n_vectors * level.mean
-    if not is_safe(s, w):
+        double threshold, factor
+        double largest = reduce_group(SKPROJ_NORM_LINF, <const double*>s.new,
+                                      s.n_vectors * s.n)
+    if not (largest < LARGEST_SAFE
+            and find_threshold(s, level, largest * (1.0 + 4 * DBL_EPSILON), &threshold)
+            and is_safe(s, w)):
         return False
-    if excess <= TOLERANCE_INSIDE * s.n_vectors / level.rate:
+    s.threshold = threshold
+    if threshold == 0.0:
         return True
-    if not find_threshold(s, level, excess, slope, &threshold):
-        return False
     for i in range(s.n_vectors):
         x = s.new + i * s.n
         if s.lengths[i] > 0.0:
@@ -204,7 +216,9 @@ cdef bint project_each(Steps* s, const Level* level) noexcept nogil:
         if s.means[i] <= level.mean + TOLERANCE_INSIDE / level.rate:
             continue
         x = s.new + i * s.n
-        largest = reduce_group(SKPROJ_NORM_LINF, <const double*>x, s.n)
+        largest = largest_of(s, i)
+        if not largest < LARGEST_SAFE:
+            return False
         solve_vector(<const double*>x, s.n, largest, level.mean, s.entries, &offset,
                      &length, &inner, &n_tied)
         if n_tied > 0:
@@ -221,7 +235,7 @@ cdef bint advance(
     take_step(s.x, s.x_before, s.g, s.g_before, s.cross, size, momentum, s.size, s.new)
     if not (project_each(s, level) if level.each else project_group(s, level)):
         return False
-    multiply(s.gram, s.new, s.n_vectors, s.n, s.n, s.new_g)
+    multiply(s.gram, s.new, s.n_vectors, s.n, s.new_g)
     value[0] = 0.0
     moved[0] = 0.0
     assess(s.new, s.new_g, s.cross, s.x, size, value, moved)
@@ -236,7 +250,7 @@ cdef bint descend(
         double value = 0.0, new_value, moved = 0.0, first = 0.0, square, next_alpha
         double alpha = first_alpha, momentum = 0.0
         int step
-    multiply(s.gram, s.x, s.n_vectors, s.n, s.n, s.g)
+    multiply(s.gram, s.x, s.n_vectors, s.n, s.g)
     assess(s.x, s.g, s.cross, s.x, s.n_vectors * s.n, &value, &moved)
     for step in range(max_steps):
         if not advance(s, level, momentum, &new_value, &moved):
@@ -294,6 +308,7 @@ def descend_projected(
     if weights is not None:
         level.weights = &weights[0]
     s.n_vectors, s.n, s.gram, s.size = n_vectors, n, &gram[0, 0], 1.0 / curvature
+    s.threshold = 0.0
     s.cross, s.x, s.x_before, s.new = work, work + size, work + 2 * size, work + 3 * size
     s.g, s.g_before, s.new_g = work + 4 * size, work + 5 * size, work + 6 * size
     s.means, s.lengths = work + 7 * size, work + 7 * size + n_vectors

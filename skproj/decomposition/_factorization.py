@@ -4,11 +4,12 @@ from functools import partial
 
 import numpy as np
 from scipy import sparse
+from scipy.linalg.lapack import dsyevd
 from sklearn.utils import gen_batches
 from sklearn.utils.extmath import randomized_svd
 
 from skproj._kernels._descent import descend_projected
-from skproj._kernels._hals import descend_coordinates
+from skproj._kernels._hals import balance_columns, descend_coordinates
 from skproj.projection import projection_hoyer
 
 # An update of one factor takes at most so many steps, and ends when one of them moves
@@ -90,7 +91,7 @@ class Factorization:
         self.constraint_H = constraint_H
         self.rounding = ROUNDING_FACTOR * np.finfo(X.dtype).eps * square
         self.W, self.H = W, H
-        self.balance()
+        balance_columns(self.W, self.H)
         self.project_both()
         self.rescale()
         self.best_error = np.inf
@@ -108,13 +109,17 @@ class Factorization:
         if square > 0.0:
             self.W *= np.sum(multiply(self.X, self.H) * self.W) / square
 
-    def error(self, cross=None):
-        """Return the norm of the residual, for free if ``cross = X @ H`` is known."""
+    def error(self, cross=None, gram=None):
+        """Return the norm of the residual.
+
+        That takes no time if ``cross = X @ H`` and ``gram = H.T @ H`` are known.
+        """
         if cross is None and sparse.issparse(self.X):
             cross = multiply(self.X, self.H)
         if cross is not None:
-            fitted = np.sum((self.W.T @ self.W) * (self.H.T @ self.H))
-            square = self.square - 2.0 * np.sum(self.W * cross) + fitted
+            gram = self.H.T @ self.H if gram is None else gram
+            fitted = np.vdot(self.W.T @ self.W, gram)
+            square = self.square - 2.0 * np.vdot(self.W, cross) + fitted
             if square > self.rounding:
                 return float(np.sqrt(square))
         return float(np.sqrt(sum(np.sum(block * block) for block in self.residuals())))
@@ -129,14 +134,16 @@ class Factorization:
 
     def iterate(self):
         """Update both factors once and return the norm of the residual."""
-        self.balance()
-        self.restart_zero_components()
+        # The projection of a group takes more from columns that are shorter, so the
+        # balance decides where the zeros will be.
+        if balance_columns(self.W, self.H):
+            self.restart_zero_components()
         self.H = self.update(
             self.H, self.W.T @ self.W, multiply(self.X.T, self.W), self.constraint_H
         )
-        cross = multiply(self.X, self.H)
-        self.W = self.update(self.W, self.H.T @ self.H, cross, self.constraint_W)
-        error = self.error(cross)
+        cross, gram = multiply(self.X, self.H), self.H.T @ self.H
+        self.W = self.update(self.W, gram, cross, self.constraint_W)
+        error = self.error(cross, gram)
         self.keep_best(error)
         return error
 
@@ -146,23 +153,10 @@ class Factorization:
             self.best_error = error
             self.best_W, self.best_H = self.W.copy(), self.H.copy()
 
-    def balance(self):
-        """Make the norms of both factors equal in each component.
-
-        The projection of a group takes more from columns that are shorter, so the
-        balance decides where the zeros will be.
-        """
-        norms_W, norms_H = (np.linalg.norm(F, axis=0) for F in (self.W, self.H))
-        alive = (norms_W > 0.0) & (norms_H > 0.0)
-        self.W[:, ~alive] = self.H[:, ~alive] = 0.0
-        ratios = np.sqrt(norms_H[alive] / norms_W[alive])
-        self.W[:, alive] *= ratios
-        self.H[:, alive] /= ratios
-
     def restart_zero_components(self):
         """Let components that are zero describe the features with the largest error."""
         zero = np.flatnonzero(~self.W.any(axis=0))
-        if len(zero) == 0 or self.error() ** 2 <= self.rounding:
+        if self.error() ** 2 <= self.rounding:
             return
         errors = self.positive_errors()
         worst = np.argsort(-errors, kind="stable")[: len(zero)]
@@ -172,7 +166,7 @@ class Factorization:
         columns = columns.toarray() if sparse.issparse(columns) else columns
         self.W[:, zero] = np.maximum(columns - self.W @ self.H[worst].T, 0.0)
         self.H[worst, zero] = 1.0
-        self.balance()
+        balance_columns(self.W, self.H)
         self.project_both()
 
     def positive_errors(self):
@@ -197,10 +191,10 @@ class Factorization:
         if constraint is None:
             descend_coordinates(gram, cross, factor, UPDATE_TOL, MAX_UPDATE_STEPS)
             return factor
-        curvature = np.linalg.eigvalsh(gram)[-1]
+        curvature = dsyevd(gram, compute_v=False)[0][-1]
         # The kernel leaves the factor as it was where equal entries share a threshold,
-        # where a vector has no entry left, and at extreme scales.
-        if not gram.any() or constraint.descend(factor, gram, cross, curvature):
+        # and at extreme scales.
+        if curvature <= 0.0 or constraint.descend(factor, gram, cross, curvature):
             return factor
         return self.descend_gradient(factor, gram, cross, constraint, curvature)
 
@@ -251,6 +245,8 @@ def sum_squares(X):
 
 def multiply(X, factor):
     """Return ``X @ factor`` in float64, computed in the dtype of X."""
+    if X.dtype == np.float64:
+        return X @ factor
     # Where the entries of X fit float32, products with those of a factor may not.
     scale = np.abs(factor).max() or 1.0
     return scale * (X @ (factor / scale).astype(X.dtype, copy=False)).astype(np.float64)

@@ -451,12 +451,13 @@ class GroupSparseNMF(
         context = self._init_callback_context(max_subtasks=self.max_iter)
         context.call_on_fit_task_begin(**arguments)
         self.loss_curve_ = [run.best_error]
+        norm = np.sqrt(run.square)
         for _ in range(self.max_iter):
             task = context.subcontext(task_name="iteration")
             task.call_on_fit_task_begin(**arguments)
             self.loss_curve_.append(run.iterate())
             stop = task.call_on_fit_task_end(**arguments)
-            if stop or self._has_converged(np.sqrt(run.square)):
+            if stop or self._has_converged(norm):
                 break
         else:
             if self.tol > 0.0:
