@@ -1,9 +1,10 @@
 """Accelerated projected gradient steps for a factor of given Hoyer sparsity.
 
-For a factor F of n columns, a Gram matrix G and a matrix C: lower ``<F @ G / 2 - C, F>``
-with columns that are not negative and have a Hoyer sparsity, of each or on average. The
-columns are copied to rows, the vectors of `_hoyer.pyx`, whose projection is repeated here
-for what is met in nearly all steps. Elsewhere a step is not taken, and the caller is told.
+For a factor F, a Gram matrix G and a matrix C: lower ``<F @ G / 2 - C, F>`` with
+columns that are not negative and have a Hoyer sparsity, of each or on average. The
+columns are copied to rows, the vectors of `_hoyer.pyx`, whose projection is repeated
+here for what is met in nearly all steps. Elsewhere a step is not taken, and the caller
+is told.
 """
 
 from libc.float cimport DBL_EPSILON
@@ -295,7 +296,8 @@ def descend_projected(
     whether they could be taken; otherwise the factor is as it was.
     """
     cdef:
-        Py_ssize_t n = factor.shape[0], n_vectors = factor.shape[1], size = n * n_vectors
+        Py_ssize_t n = factor.shape[0], n_vectors = factor.shape[1]
+        Py_ssize_t size = n * n_vectors
         # With a momentum of 0 what was before has no effect, but must be finite.
         double* work = <double*>calloc(
             7 * size + 2 * n_vectors + n + SKPROJ_SLACK, sizeof(double))
@@ -309,8 +311,9 @@ def descend_projected(
         level.weights = &weights[0]
     s.n_vectors, s.n, s.gram, s.size = n_vectors, n, &gram[0, 0], 1.0 / curvature
     s.threshold = 0.0
-    s.cross, s.x, s.x_before, s.new = work, work + size, work + 2 * size, work + 3 * size
-    s.g, s.g_before, s.new_g = work + 4 * size, work + 5 * size, work + 6 * size
+    s.cross, s.x, s.x_before = work, work + size, work + 2 * size
+    s.new, s.g = work + 3 * size, work + 4 * size
+    s.g_before, s.new_g = work + 5 * size, work + 6 * size
     s.means, s.lengths = work + 7 * size, work + 7 * size + n_vectors
     s.entries = work + 7 * size + 2 * n_vectors
     with nogil:

@@ -192,8 +192,9 @@ class Factorization:
             descend_coordinates(gram, cross, factor, UPDATE_TOL, MAX_UPDATE_STEPS)
             return factor
         curvature = dsyevd(gram, compute_v=False)[0][-1]
-        # The kernel leaves the factor as it was where equal entries share a threshold,
-        # and at extreme scales.
+        # The kernel leaves the factor as it was where a threshold is that of several
+        # equal entries, where a sparsity of nearly 1 is asked for, and at extreme
+        # scales.
         if curvature <= 0.0 or constraint.descend(factor, gram, cross, curvature):
             return factor
         return self.descend_gradient(factor, gram, cross, constraint, curvature)
