@@ -1,12 +1,12 @@
 """Alternating updates of two nonnegative factors with given Hoyer sparsity."""
 
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 from scipy.linalg.lapack import dsyevd
 from sklearn.utils import gen_batches
-from sklearn.utils.extmath import randomized_svd
 
 from skproj._kernels._descent import descend_projected
 from skproj._kernels._hals import balance_columns, descend_coordinates
@@ -138,11 +138,11 @@ class Factorization:
         # balance decides where the zeros will be.
         if balance_columns(self.W, self.H):
             self.restart_zero_components()
-        self.H = self.update(
+        self.H = update_factor(
             self.H, self.W.T @ self.W, multiply(self.X.T, self.W), self.constraint_H
         )
         cross, gram = multiply(self.X, self.H), self.H.T @ self.H
-        self.W = self.update(self.W, gram, cross, self.constraint_W)
+        self.W = update_factor(self.W, gram, cross, self.constraint_W)
         error = self.error(cross, gram)
         self.keep_best(error)
         return error
@@ -186,48 +186,91 @@ class Factorization:
             errors += np.bincount(columns, squares, minlength=len(errors))
         return errors
 
-    def update(self, factor, gram, cross, constraint):
-        """Move a factor F towards the least ``<F @ gram / 2 - cross, F>``."""
-        if constraint is None:
-            descend_coordinates(gram, cross, factor, UPDATE_TOL, MAX_UPDATE_STEPS)
-            return factor
-        curvature = dsyevd(gram, compute_v=False)[0][-1]
-        # The kernel leaves the factor as it was where a threshold is that of several
-        # equal entries, where a sparsity of nearly 1 is asked for, and at extreme
-        # scales.
-        if curvature <= 0.0 or constraint.descend(factor, gram, cross, curvature):
-            return factor
-        return self.descend_gradient(factor, gram, cross, constraint, curvature)
 
-    def descend_gradient(self, current, gram, cross, constraint, curvature):
-        """Take accelerated projected gradient steps that do not raise the error."""
+def update_factor(factor, gram, cross, constraint):
+    """Move a factor F towards the least ``<F @ gram / 2 - cross, F>``."""
+    if constraint is None:
+        descend_coordinates(gram, cross, factor, UPDATE_TOL, MAX_UPDATE_STEPS)
+        return factor
+    curvature = dsyevd(gram, compute_v=False)[0][-1]
+    # The kernel leaves the factor as it was where a threshold is that of several
+    # equal entries, where a sparsity of nearly 1 is asked for, and at extreme
+    # scales.
+    if curvature <= 0.0 or constraint.descend(factor, gram, cross, curvature):
+        return factor
+    return descend_gradient(factor, gram, cross, constraint, curvature)
 
-        def step_from(point):
-            moved = point - (point @ gram - cross) / curvature
-            moved = constraint.project(np.maximum(moved, 0.0))
-            return moved, np.sum(moved * (0.5 * (moved @ gram) - cross))
 
-        start = point = current
-        value = np.sum(current * (0.5 * (current @ gram) - cross))
-        alpha, first_move = FIRST_MOMENTUM_PARAMETER, None
-        for _ in range(MAX_UPDATE_STEPS):
-            new, new_value = step_from(point)
-            if new_value > value and point is not current:
-                alpha = FIRST_MOMENTUM_PARAMETER
-                new, new_value = step_from(current)
-            if new_value > value:
-                # The projection is not the nearest point, so even a plain step can.
-                break
-            move = np.linalg.norm(new - current)
-            first_move = move if current is start else first_move
-            square = alpha * alpha
-            next_alpha = 0.5 * (np.sqrt(square * square + 4.0 * square) - square)
-            momentum = alpha * (1.0 - alpha) / (square + next_alpha)
-            point = new + momentum * (new - current)
-            current, value, alpha = new, new_value, next_alpha
-            if move <= UPDATE_TOL * first_move:
-                break
-        return current
+def descend_gradient(current, gram, cross, constraint, curvature):
+    """Take accelerated projected gradient steps that do not raise the error."""
+
+    def step_from(point):
+        moved = point - (point @ gram - cross) / curvature
+        moved = constraint.project(np.maximum(moved, 0.0))
+        return moved, np.sum(moved * (0.5 * (moved @ gram) - cross))
+
+    start = point = current
+    value = np.sum(current * (0.5 * (current @ gram) - cross))
+    alpha, first_move = FIRST_MOMENTUM_PARAMETER, None
+    for _ in range(MAX_UPDATE_STEPS):
+        new, new_value = step_from(point)
+        if new_value > value and point is not current:
+            alpha = FIRST_MOMENTUM_PARAMETER
+            new, new_value = step_from(current)
+        if new_value > value:
+            # The projection is not the nearest point, so even a plain step can.
+            break
+        move = np.linalg.norm(new - current)
+        first_move = move if current is start else first_move
+        square = alpha * alpha
+        next_alpha = 0.5 * (np.sqrt(square * square + 4.0 * square) - square)
+        momentum = alpha * (1.0 - alpha) / (square + next_alpha)
+        point = new + momentum * (new - current)
+        current, value, alpha = new, new_value, next_alpha
+        if move <= UPDATE_TOL * first_move:
+            break
+    return current
+
+
+class Statistics(NamedTuple):
+    """Sums over batches of samples, from which components are updated.
+
+    gram : float64 array of shape (n_components, n_components), of ``W.T @ W``.
+    cross : float64 array of shape (n_features, n_components), of ``X.T @ W``.
+    """
+
+    gram: np.ndarray
+    cross: np.ndarray
+
+    def balanced(self, H):
+        """Return the statistics and H as if norms of coefficients were those of H."""
+        of_W, of_H = np.sqrt(self.gram.diagonal()), np.linalg.norm(H, axis=0)
+        ratios = np.ones(len(of_W))
+        np.divide(of_H, of_W, out=ratios, where=(of_W > 0.0) & (of_H > 0.0))
+        ratios = np.sqrt(ratios)
+        gram = self.gram * np.outer(ratios, ratios)
+        return Statistics(gram, self.cross * ratios), H / ratios
+
+
+def update_online(X, W, H, past, forget_factor, constraint_W, constraint_H):
+    """Update H for a batch of samples, whose least squares coefficients are W.
+
+    `past` are the statistics of earlier batches, or None. Returns H and those of all.
+    """
+    if constraint_W is not None:
+        cross = multiply(X, H)
+        W = constraint_W.project(np.ascontiguousarray(W))
+        W = update_factor(W, H.T @ H, cross, constraint_W)
+    gram, cross = W.T @ W, multiply(X.T, W)
+    if past is not None:
+        gram += forget_factor * past.gram
+        cross += forget_factor * past.cross
+    statistics, H = Statistics(gram, cross).balanced(H)
+    if constraint_H is not None:
+        # The balance may change which components share the sparsity.
+        H = constraint_H.project(H)
+    H = update_factor(H, statistics.gram, statistics.cross, constraint_H)
+    return H, statistics
 
 
 def sum_squares(X):
@@ -251,21 +294,3 @@ def multiply(X, factor):
     # Where the entries of X fit float32, products with those of a factor may not.
     scale = np.abs(factor).max() or 1.0
     return scale * (X @ (factor / scale).astype(X.dtype, copy=False)).astype(np.float64)
-
-
-def split_singular_vectors(X, n_components, random_state):
-    """Return nonnegative factors, the larger parts of pairs of singular vectors."""
-    U, values, Vt = randomized_svd(
-        X, n_components, power_iteration_normalizer="QR", random_state=random_state
-    )
-    U, V, values = (np.float64(part) for part in (U, Vt.T, values))
-    positive, negative = (
-        (np.maximum(sign * U, 0.0), np.maximum(sign * V, 0.0)) for sign in (1.0, -1.0)
-    )
-    sizes = [
-        np.linalg.norm(u, axis=0) * np.linalg.norm(v, axis=0)
-        for u, v in (positive, negative)
-    ]
-    chosen = sizes[0] >= sizes[1]
-    W, H = (np.where(chosen, p, n) for p, n in zip(positive, negative, strict=True))
-    return tuple(np.ascontiguousarray(F * np.sqrt(values)) for F in (W, H))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skproj._kernels._hals import balance_columns
-from skproj.decomposition._factorization import Factorization, SparsityConstraint
+from skproj.decomposition._factorization import SparsityConstraint, descend_gradient
 
 
 def make_problem(n_rows, n_components, *, seed=0, digits=None, scale=1.0):
@@ -24,9 +24,7 @@ def make_problem(n_rows, n_components, *, seed=0, digits=None, scale=1.0):
 def take_steps(factor, gram, cross, curvature, constraint):
     """Take the steps with projection_hoyer."""
     start = constraint.project(factor)
-    return Factorization.descend_gradient(
-        None, start.copy(), gram, cross, constraint, curvature
-    )
+    return descend_gradient(start.copy(), gram, cross, constraint, curvature)
 
 
 @pytest.mark.parametrize("sparsity", [0.0, 0.3, 0.6, 0.9])
