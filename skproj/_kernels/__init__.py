@@ -9,6 +9,7 @@ C, for float and for double, vectorised by the compiler:
     _simd_moments.h     sums and squares, for the group sparse projection
     _simd_weighted.h    the weighted l1 ball
     _simd_avx512.h    some of them with masks, for processors that have AVX-512
+    _descent.h        gradient steps of the factorisation
     _networks.h       the same for networks; includes their loops once per type
     _network_loops.h  activations, cross-entropy, and the gradients of one network
     _simd.pxd         the loops as Cython sees them, one name for both types
@@ -20,6 +21,7 @@ Cython, to be included:
     _roots.pxd       the same of many groups, columns side by side
     _bands.pxd       the same of one long vector, with fewer looks at it
     _shrink.pxd      the weighted l1 ball, slowly, for numbers of any range
+    _hoyer.pxd       what another module calls of the group sparse projection
 
 Modules, called from `skproj.projection`, `skproj.decomposition` and `skproj.nn`:
 
@@ -29,6 +31,7 @@ Modules, called from `skproj.projection`, `skproj.decomposition` and `skproj.nn`
     _weighted        the weighted l1 ball
     _hoyer           group sparse projection
     _hals            coordinate descent of the factorisation
+    _descent         projected gradient steps of the factorisation
     _networks        a training step of networks side by side
     _openmp          whether there are threads, and how many
 

@@ -10,7 +10,8 @@ result for one does not depend on the others.
 """
 
 from libc.float cimport DBL_MIN
-from libc.stdlib cimport free, malloc
+from libc.math cimport sqrt
+from libc.stdlib cimport calloc, free, malloc
 
 
 cdef inline void add_multiple(
@@ -74,3 +75,51 @@ def descend_coordinates(
                 if moved <= delta * delta * first:
                     break
     free(gradient)
+
+
+cdef void add_squares(const double[:, ::1] factor, double* sums) noexcept nogil:
+    cdef Py_ssize_t i, k
+    for i in range(factor.shape[0]):
+        for k in range(factor.shape[1]):
+            sums[k] += factor[i, k] * factor[i, k]
+
+
+cdef void scale_columns(double[:, ::1] factor, const double* ratios) noexcept nogil:
+    cdef Py_ssize_t i, k
+    for i in range(factor.shape[0]):
+        for k in range(factor.shape[1]):
+            factor[i, k] *= ratios[k]
+
+
+def balance_columns(
+    double[:, ::1] W,  # IN and OUT, (n_samples, n_components)
+    double[:, ::1] H,  # IN and OUT, (n_features, n_components)
+):
+    """Make the norms of each column of both factors equal, without changing W @ H.T.
+
+    Where one is zero the other becomes zero. Returns whether there is such a column.
+    """
+    cdef:
+        Py_ssize_t n = W.shape[1], k
+        double* of_W = <double*>calloc(2 * n, sizeof(double))
+        double* of_H = of_W + n
+        double ratio
+        bint any_zero = False
+
+    if of_W == NULL:
+        raise MemoryError("No memory for the norms of the columns.")
+    with nogil:
+        add_squares(W, of_W)
+        add_squares(H, of_H)
+        for k in range(n):
+            if of_W[k] > 0.0 and of_H[k] > 0.0:
+                ratio = sqrt(sqrt(of_H[k]) / sqrt(of_W[k]))
+                of_W[k] = ratio
+                of_H[k] = 1.0 / ratio
+            else:
+                of_W[k] = of_H[k] = 0.0
+                any_zero = True
+        scale_columns(W, of_W)
+        scale_columns(H, of_H)
+    free(of_W)
+    return any_zero

@@ -1,13 +1,15 @@
 """Alternating updates of two nonnegative factors with given Hoyer sparsity."""
 
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
+from scipy.linalg.lapack import dsyevd
 from sklearn.utils import gen_batches
-from sklearn.utils.extmath import randomized_svd
 
-from skproj._kernels._hals import descend_coordinates
+from skproj._kernels._descent import descend_projected
+from skproj._kernels._hals import balance_columns, descend_coordinates
 from skproj.projection import projection_hoyer
 
 # An update of one factor takes at most so many steps, and ends when one of them moves
@@ -25,32 +27,52 @@ ROUNDING_FACTOR = 1e3
 MAX_BLOCK_ENTRIES = 1_000_000
 
 
-def sparsity_constraint(sparsity, weights, per_vector):
-    """Return a function that gives the columns of a factor a Hoyer sparsity.
+class SparsityConstraint:
+    """Projection of the columns of a factor to a Hoyer sparsity.
 
     Parameters
     ----------
-    sparsity : float or None
-        None constrains nothing.
+    sparsity : float
     weights : ndarray of shape (n_rows,) or None
         Of the rows of the factor.
     per_vector : bool
         Whether each column has the sparsity, else it is the average.
-
-    Returns
-    -------
-    project : callable or None
+    n_rows : int
     """
-    if sparsity is None:
-        return None
-    return partial(
-        projection_hoyer,
-        sparsity=sparsity,
-        axis=0,
-        weights=None if weights is None else weights[:, np.newaxis],
-        per_vector=per_vector,
-        n_threads=1,
-    )
+
+    def __init__(self, sparsity, weights, per_vector, n_rows):
+        self.project = partial(
+            projection_hoyer,
+            sparsity=sparsity,
+            axis=0,
+            weights=None if weights is None else weights[:, np.newaxis],
+            per_vector=per_vector,
+            n_threads=1,
+        )
+        # What the kernel needs: the sparsity is rate * (full - mean of a direction).
+        weights = np.ones(n_rows) if weights is None else weights / weights.max()
+        full = np.linalg.norm(weights)
+        self.weights = None if weights.min() == 1.0 else weights
+        self.has_sparsity = n_rows > 1
+        self.rate = 1.0 / (full - weights.min()) if self.has_sparsity else np.inf
+        self.mean = full - sparsity / self.rate
+        self.per_vector = per_vector
+
+    def descend(self, factor, gram, cross, curvature):
+        """Take projected gradient steps in place; False if the kernel cannot."""
+        return self.has_sparsity and descend_projected(
+            gram,
+            cross,
+            factor,
+            self.weights,
+            self.rate,
+            self.mean,
+            self.per_vector,
+            curvature,
+            FIRST_MOMENTUM_PARAMETER,
+            UPDATE_TOL,
+            MAX_UPDATE_STEPS,
+        )
 
 
 class Factorization:
@@ -58,7 +80,7 @@ class Factorization:
 
     `X` has the shape (n_samples, n_features), and `square` is the sum of its squares.
     The factors, of shapes (n_samples, n_components) and (n_features, n_components), are
-    in float64. `constraint_W` and `constraint_H` project a factor, or are None.
+    in float64. `constraint_W` and `constraint_H` are a `SparsityConstraint` or None.
     `best_W` and `best_H` are the factors with the least error, `best_error`.
     """
 
@@ -69,7 +91,7 @@ class Factorization:
         self.constraint_H = constraint_H
         self.rounding = ROUNDING_FACTOR * np.finfo(X.dtype).eps * square
         self.W, self.H = W, H
-        self.balance()
+        balance_columns(self.W, self.H)
         self.project_both()
         self.rescale()
         self.best_error = np.inf
@@ -77,9 +99,9 @@ class Factorization:
 
     def project_both(self):
         if self.constraint_W is not None:
-            self.W = self.constraint_W(self.W)
+            self.W = self.constraint_W.project(self.W)
         if self.constraint_H is not None:
-            self.H = self.constraint_H(self.H)
+            self.H = self.constraint_H.project(self.H)
 
     def rescale(self):
         """Multiply W by the number that makes the error least."""
@@ -87,13 +109,17 @@ class Factorization:
         if square > 0.0:
             self.W *= np.sum(multiply(self.X, self.H) * self.W) / square
 
-    def error(self, cross=None):
-        """Return the norm of the residual, for free if ``cross = X @ H`` is known."""
+    def error(self, cross=None, gram=None):
+        """Return the norm of the residual.
+
+        That takes no time if ``cross = X @ H`` and ``gram = H.T @ H`` are known.
+        """
         if cross is None and sparse.issparse(self.X):
             cross = multiply(self.X, self.H)
         if cross is not None:
-            fitted = np.sum((self.W.T @ self.W) * (self.H.T @ self.H))
-            square = self.square - 2.0 * np.sum(self.W * cross) + fitted
+            gram = self.H.T @ self.H if gram is None else gram
+            fitted = np.vdot(self.W.T @ self.W, gram)
+            square = self.square - 2.0 * np.vdot(self.W, cross) + fitted
             if square > self.rounding:
                 return float(np.sqrt(square))
         return float(np.sqrt(sum(np.sum(block * block) for block in self.residuals())))
@@ -108,14 +134,16 @@ class Factorization:
 
     def iterate(self):
         """Update both factors once and return the norm of the residual."""
-        self.balance()
-        self.restart_zero_components()
-        self.H = self.update(
+        # The projection of a group takes more from columns that are shorter, so the
+        # balance decides where the zeros will be.
+        if balance_columns(self.W, self.H):
+            self.restart_zero_components()
+        self.H = update_factor(
             self.H, self.W.T @ self.W, multiply(self.X.T, self.W), self.constraint_H
         )
-        cross = multiply(self.X, self.H)
-        self.W = self.update(self.W, self.H.T @ self.H, cross, self.constraint_W)
-        error = self.error(cross)
+        cross, gram = multiply(self.X, self.H), self.H.T @ self.H
+        self.W = update_factor(self.W, gram, cross, self.constraint_W)
+        error = self.error(cross, gram)
         self.keep_best(error)
         return error
 
@@ -125,23 +153,10 @@ class Factorization:
             self.best_error = error
             self.best_W, self.best_H = self.W.copy(), self.H.copy()
 
-    def balance(self):
-        """Make the norms of both factors equal in each component.
-
-        The projection of a group takes more from columns that are shorter, so the
-        balance decides where the zeros will be.
-        """
-        norms_W, norms_H = (np.linalg.norm(F, axis=0) for F in (self.W, self.H))
-        alive = (norms_W > 0.0) & (norms_H > 0.0)
-        self.W[:, ~alive] = self.H[:, ~alive] = 0.0
-        ratios = np.sqrt(norms_H[alive] / norms_W[alive])
-        self.W[:, alive] *= ratios
-        self.H[:, alive] /= ratios
-
     def restart_zero_components(self):
         """Let components that are zero describe the features with the largest error."""
         zero = np.flatnonzero(~self.W.any(axis=0))
-        if len(zero) == 0 or self.error() ** 2 <= self.rounding:
+        if self.error() ** 2 <= self.rounding:
             return
         errors = self.positive_errors()
         worst = np.argsort(-errors, kind="stable")[: len(zero)]
@@ -151,7 +166,7 @@ class Factorization:
         columns = columns.toarray() if sparse.issparse(columns) else columns
         self.W[:, zero] = np.maximum(columns - self.W @ self.H[worst].T, 0.0)
         self.H[worst, zero] = 1.0
-        self.balance()
+        balance_columns(self.W, self.H)
         self.project_both()
 
     def positive_errors(self):
@@ -171,45 +186,91 @@ class Factorization:
             errors += np.bincount(columns, squares, minlength=len(errors))
         return errors
 
-    def update(self, factor, gram, cross, constraint):
-        """Move a factor F towards the least ``<F @ gram / 2 - cross, F>``."""
-        if constraint is None:
-            descend_coordinates(gram, cross, factor, UPDATE_TOL, MAX_UPDATE_STEPS)
-            return factor
-        return self.descend_gradient(factor, gram, cross, constraint)
 
-    def descend_gradient(self, current, gram, cross, constraint):
-        """Take accelerated projected gradient steps that do not raise the error."""
-        largest_curvature = np.linalg.norm(gram, 2)
-        if largest_curvature == 0.0:
-            return current
+def update_factor(factor, gram, cross, constraint):
+    """Move a factor F towards the least ``<F @ gram / 2 - cross, F>``."""
+    if constraint is None:
+        descend_coordinates(gram, cross, factor, UPDATE_TOL, MAX_UPDATE_STEPS)
+        return factor
+    curvature = dsyevd(gram, compute_v=False)[0][-1]
+    # The kernel leaves the factor as it was where a threshold is that of several
+    # equal entries, where a sparsity of nearly 1 is asked for, and at extreme
+    # scales.
+    if curvature <= 0.0 or constraint.descend(factor, gram, cross, curvature):
+        return factor
+    return descend_gradient(factor, gram, cross, constraint, curvature)
 
-        def step_from(point):
-            moved = point - (point @ gram - cross) / largest_curvature
-            moved = constraint(np.maximum(moved, 0.0))
-            return moved, np.sum(moved * (0.5 * (moved @ gram) - cross))
 
-        start = point = current
-        value = np.sum(current * (0.5 * (current @ gram) - cross))
-        alpha, first_move = FIRST_MOMENTUM_PARAMETER, None
-        for _ in range(MAX_UPDATE_STEPS):
-            new, new_value = step_from(point)
-            if new_value > value and point is not current:
-                alpha = FIRST_MOMENTUM_PARAMETER
-                new, new_value = step_from(current)
-            if new_value > value:
-                # The projection is not the nearest point, so even a plain step can.
-                break
-            move = np.linalg.norm(new - current)
-            first_move = move if current is start else first_move
-            square = alpha * alpha
-            next_alpha = 0.5 * (np.sqrt(square * square + 4.0 * square) - square)
-            momentum = alpha * (1.0 - alpha) / (square + next_alpha)
-            point = new + momentum * (new - current)
-            current, value, alpha = new, new_value, next_alpha
-            if move <= UPDATE_TOL * first_move:
-                break
-        return current
+def descend_gradient(current, gram, cross, constraint, curvature):
+    """Take accelerated projected gradient steps that do not raise the error."""
+
+    def step_from(point):
+        moved = point - (point @ gram - cross) / curvature
+        moved = constraint.project(np.maximum(moved, 0.0))
+        return moved, np.sum(moved * (0.5 * (moved @ gram) - cross))
+
+    start = point = current
+    value = np.sum(current * (0.5 * (current @ gram) - cross))
+    alpha, first_move = FIRST_MOMENTUM_PARAMETER, None
+    for _ in range(MAX_UPDATE_STEPS):
+        new, new_value = step_from(point)
+        if new_value > value and point is not current:
+            alpha = FIRST_MOMENTUM_PARAMETER
+            new, new_value = step_from(current)
+        if new_value > value:
+            # The projection is not the nearest point, so even a plain step can.
+            break
+        move = np.linalg.norm(new - current)
+        first_move = move if current is start else first_move
+        square = alpha * alpha
+        next_alpha = 0.5 * (np.sqrt(square * square + 4.0 * square) - square)
+        momentum = alpha * (1.0 - alpha) / (square + next_alpha)
+        point = new + momentum * (new - current)
+        current, value, alpha = new, new_value, next_alpha
+        if move <= UPDATE_TOL * first_move:
+            break
+    return current
+
+
+class Statistics(NamedTuple):
+    """Sums over batches of samples, from which components are updated.
+
+    gram : float64 array of shape (n_components, n_components), of ``W.T @ W``.
+    cross : float64 array of shape (n_features, n_components), of ``X.T @ W``.
+    """
+
+    gram: np.ndarray
+    cross: np.ndarray
+
+    def balanced(self, H):
+        """Return the statistics and H as if norms of coefficients were those of H."""
+        of_W, of_H = np.sqrt(self.gram.diagonal()), np.linalg.norm(H, axis=0)
+        ratios = np.ones(len(of_W))
+        np.divide(of_H, of_W, out=ratios, where=(of_W > 0.0) & (of_H > 0.0))
+        ratios = np.sqrt(ratios)
+        gram = self.gram * np.outer(ratios, ratios)
+        return Statistics(gram, self.cross * ratios), H / ratios
+
+
+def update_online(X, W, H, past, forget_factor, constraint_W, constraint_H):
+    """Update H for a batch of samples, whose least squares coefficients are W.
+
+    `past` are the statistics of earlier batches, or None. Returns H and those of all.
+    """
+    if constraint_W is not None:
+        cross = multiply(X, H)
+        W = constraint_W.project(np.ascontiguousarray(W))
+        W = update_factor(W, H.T @ H, cross, constraint_W)
+    gram, cross = W.T @ W, multiply(X.T, W)
+    if past is not None:
+        gram += forget_factor * past.gram
+        cross += forget_factor * past.cross
+    statistics, H = Statistics(gram, cross).balanced(H)
+    if constraint_H is not None:
+        # The balance may change which components share the sparsity.
+        H = constraint_H.project(H)
+    H = update_factor(H, statistics.gram, statistics.cross, constraint_H)
+    return H, statistics
 
 
 def sum_squares(X):
@@ -228,24 +289,8 @@ def sum_squares(X):
 
 def multiply(X, factor):
     """Return ``X @ factor`` in float64, computed in the dtype of X."""
+    if X.dtype == np.float64:
+        return X @ factor
     # Where the entries of X fit float32, products with those of a factor may not.
     scale = np.abs(factor).max() or 1.0
     return scale * (X @ (factor / scale).astype(X.dtype, copy=False)).astype(np.float64)
-
-
-def split_singular_vectors(X, n_components, random_state):
-    """Return nonnegative factors, the larger parts of pairs of singular vectors."""
-    U, values, Vt = randomized_svd(
-        X, n_components, power_iteration_normalizer="QR", random_state=random_state
-    )
-    U, V, values = (np.float64(part) for part in (U, Vt.T, values))
-    positive, negative = (
-        (np.maximum(sign * U, 0.0), np.maximum(sign * V, 0.0)) for sign in (1.0, -1.0)
-    )
-    sizes = [
-        np.linalg.norm(u, axis=0) * np.linalg.norm(v, axis=0)
-        for u, v in (positive, negative)
-    ]
-    chosen = sizes[0] >= sizes[1]
-    W, H = (np.where(chosen, p, n) for p, n in zip(positive, negative, strict=True))
-    return tuple(np.ascontiguousarray(F * np.sqrt(values)) for F in (W, H))

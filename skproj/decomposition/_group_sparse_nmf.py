@@ -14,15 +14,17 @@ from sklearn.base import (
 )
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import check_array
 
 from skproj.decomposition._factorization import (
     Factorization,
+    SparsityConstraint,
+    Statistics,
     multiply,
-    sparsity_constraint,
-    split_singular_vectors,
     sum_squares,
+    update_online,
 )
+from skproj.decomposition._initial_factors import initial_factors
 from skproj.utils._doc_link import DocumentationLink
 from skproj.utils._docs import shared_docs
 from skproj.utils._state import VersionedState
@@ -70,6 +72,11 @@ FIT_DOCS = {
         If the error still falls after `max_iter` iterations.
     """,
 }
+
+
+def _add_forget_factor(state):
+    """Add the parameter that states of the second version have not."""
+    return {"forget_factor": 0.7, **state}
 
 
 def _add_weights(state):
@@ -135,6 +142,9 @@ class GroupSparseNMF(
     tol : float, default=1e-4
         The iterations end when ten of them have lowered the error by no more than this
         share of the norm of `X`. With 0 there are `max_iter` of them.
+    forget_factor : float, default=0.7
+        Factor of what `partial_fit` has learnt from earlier batches, at each new one,
+        as in :class:`sklearn.decomposition.MiniBatchNMF`: 1 forgets nothing, 0 all.
     random_state : int, RandomState instance or None, default=None
         Seed of the initial matrices.
 
@@ -149,7 +159,13 @@ class GroupSparseNMF(
     loss_curve_ : list of float
         This norm at the start and after each iteration.
     n_iter_ : int
-        Number of iterations.
+        Number of iterations. `partial_fit` removes it, as the two before.
+    n_steps_ : int
+        Number of calls of `partial_fit`, which alone sets this and the next two.
+    gram_ : ndarray of shape (n_components, n_components)
+        Sum over the batches of ``W.T @ W``, with earlier ones forgotten.
+    cross_ : ndarray of shape (n_features, n_components)
+        Sum over the batches of ``X.T @ W``.
     n_features_in_ : int
         Number of features seen during `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -224,9 +240,10 @@ class GroupSparseNMF(
         ],
         "max_iter": [Interval(numbers.Integral, 1, None, closed="left")],
         "tol": [Interval(numbers.Real, 0, None, closed="left")],
+        "forget_factor": [Interval(numbers.Real, 0, 1, closed="both")],
         "random_state": ["random_state"],
     }
-    _state_migrations = (_add_weights,)
+    _state_migrations = (_add_weights, _add_forget_factor)
     _fitted_attributes = (
         (
             "components_",
@@ -235,6 +252,7 @@ class GroupSparseNMF(
             "n_iter_",
             "reconstruction_err_",
         ),
+        ("components_", "cross_", "gram_", "n_components_", "n_steps_"),
     )
 
     def __init__(
@@ -249,6 +267,7 @@ class GroupSparseNMF(
         init=None,
         max_iter=500,
         tol=1e-4,
+        forget_factor=0.7,
         random_state=None,
     ):
         self.n_components = n_components
@@ -260,6 +279,7 @@ class GroupSparseNMF(
         self.init = init
         self.max_iter = max_iter
         self.tol = tol
+        self.forget_factor = forget_factor
         self.random_state = random_state
 
     @shared_docs(**FIT_DOCS)
@@ -314,7 +334,70 @@ class GroupSparseNMF(
         run.W = self._solve(X) if self.sparsity_W is None else run.best_W
         W = run.W.astype(X.dtype)
         self.reconstruction_err_ = run.error()
+        self._set_fitted(
+            {name: vars(self)[name] for name in self._fitted_attributes[0]}
+        )
         return W
+
+    @shared_docs(**FIT_DOCS)
+    @_fit_context(prefer_skip_nested_validation=True)
+    @atomic_fit
+    def partial_fit(self, X, y=None, W=None, H=None):
+        """Update the components for a batch of samples.
+
+        The coefficients of the batch are found for the present components, and the
+        components updated once for these and those of earlier batches. `sparsity_W`
+        and `weights_W` apply to the samples of the batch. The first call makes initial
+        components from its batch; after `fit` it begins with those of `fit`, and
+        without memory of its data. A component that becomes zero stays zero.
+
+        Parameters
+        ----------
+        {data}
+
+        Returns
+        -------
+        self : object
+            The estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data is unsuitable.
+        """
+        is_first = not hasattr(self, "components_")
+        self._validate_params()  # of later calls nobody else does
+        X = self._validate_data(X, reset=is_first)
+        sum_squares(X)
+        constraint_W = self._constraint("W", X.shape[0])
+        constraint_H = self._constraint("H", X.shape[1])
+        if is_first:
+            _, H = self._initial_factors(X, W, H)
+            H = H if constraint_H is None else constraint_H.project(H)
+            self.components_ = H.T
+            self.n_components_ = H.shape[1]
+        elif W is not None or H is not None:
+            raise ValueError("W and H must be None after the first call.")
+        past = Statistics(self.gram_, self.cross_) if hasattr(self, "gram_") else None
+        H, statistics = update_online(
+            X,
+            self._solve(X),
+            self.components_.T.astype(np.float64, order="C"),
+            past,
+            self.forget_factor,
+            constraint_W,
+            constraint_H,
+        )
+        self._set_fitted(
+            {
+                "components_": H.T.astype(X.dtype, order="C"),
+                "n_components_": H.shape[1],
+                "n_steps_": getattr(self, "n_steps_", 0) + 1,
+                "gram_": statistics.gram,
+                "cross_": statistics.cross,
+            }
+        )
+        return self
 
     def transform(self, X):
         """Find the coefficients of samples for the fitted components.
@@ -390,51 +473,19 @@ class GroupSparseNMF(
             if self.mode == "column":
                 raise ValueError(f'{name} must be None with mode="column".')
         sparsity = getattr(self, f"sparsity_{factor}")
-        return sparsity_constraint(sparsity, weights, self.mode == "column")
+        if sparsity is None:
+            return None
+        return SparsityConstraint(sparsity, weights, self.mode == "column", n_entries)
 
     def _initial_factors(self, X, W, H):
-        """Return W and the transpose of H in float64."""
-        if self.init == "custom":
-            return self._custom_factors(X, W, H)
-        if W is not None or H is not None:
-            raise ValueError('W and H are only used with init="custom".')
-        n_components = X.shape[1] if self.n_components == "auto" else self.n_components
-        n_most = min(X.shape)
-        init = self.init or ("nndsvd" if n_components <= n_most else "random")
-        random_state = check_random_state(self.random_state)
-        if init == "random":
-            return tuple(
-                random_state.uniform(size=(n_rows, n_components)) for n_rows in X.shape
-            )
-        if n_components > n_most:
-            raise ValueError(
-                f"init={init!r} needs n_components <= min(n_samples, n_features) = "
-                f'{n_most}, got {n_components}; use init="random".'
-            )
-        W, H = split_singular_vectors(X, n_components, random_state)
-        if init != "nndsvd":
-            filling = np.sqrt(X.mean(dtype=np.float64) / n_components)
-            for factor in (W, H):
-                zero = factor == 0.0
-                factor[zero] = filling
-                if init == "nndsvdar":
-                    factor[zero] *= random_state.uniform(0.0, 0.01, zero.sum())
-        return W, H
-
-    def _custom_factors(self, X, W, H):
-        if W is None or H is None:
-            raise ValueError('init="custom" needs both W and H.')
-        checks = {"dtype": np.float64, "ensure_non_negative": True, "copy": True}
-        W = check_array(W, input_name="W", **checks)
-        H = check_array(H, input_name="H", **checks)
-        n_components = len(H) if self.n_components == "auto" else self.n_components
-        for name, factor, shape in (
-            ("W", W, (X.shape[0], n_components)),
-            ("H", H, (n_components, X.shape[1])),
-        ):
-            if factor.shape != shape:
-                raise ValueError(f"{name} must have shape {shape}, got {factor.shape}.")
-        return np.ascontiguousarray(W), np.ascontiguousarray(H.T)
+        return initial_factors(
+            X,
+            W,
+            H,
+            n_components=self.n_components,
+            init=self.init,
+            random_state=self.random_state,
+        )
 
     def _iterate(self, run):
         """Run the iterations and tell the callbacks."""
@@ -449,12 +500,13 @@ class GroupSparseNMF(
         context = self._init_callback_context(max_subtasks=self.max_iter)
         context.call_on_fit_task_begin(**arguments)
         self.loss_curve_ = [run.best_error]
+        norm = np.sqrt(run.square)
         for _ in range(self.max_iter):
             task = context.subcontext(task_name="iteration")
             task.call_on_fit_task_begin(**arguments)
             self.loss_curve_.append(run.iterate())
             stop = task.call_on_fit_task_end(**arguments)
-            if stop or self._has_converged(np.sqrt(run.square)):
+            if stop or self._has_converged(norm):
                 break
         else:
             if self.tol > 0.0:

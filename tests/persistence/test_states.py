@@ -165,7 +165,7 @@ def test_older_states_go_through_all_later_changes(fitted, tmp_path, monkeypatch
     def count(state):
         return {**state, "n_parts_": len(state["parts_"])}
 
-    (names,) = GroupSparseNMF._fitted_attributes
+    names, _ = GroupSparseNMF._fitted_attributes
     names = ("parts_", "n_parts_", *names[1:])
     monkeypatch.setattr(GroupSparseNMF, "_fitted_attributes", (names,))
     known = GroupSparseNMF._state_migrations
