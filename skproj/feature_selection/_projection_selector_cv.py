@@ -107,7 +107,8 @@ class ProjectionFeatureSelectorCV(LinearSelector):
     {solver}
     n_jobs : int, default=None
         Number of folds that are worked on at the same time; -1 for as many as there
-        are processors. It does not change the result.
+        are processors. It does not change the result. Not for data in blocks, whose
+        passes the folds share.
     {n_threads}
     random_state : int, RandomState instance or None, default=None
         Order of the samples in the folds, if `cv` is a number or None. Pass an int for
@@ -167,6 +168,9 @@ class ProjectionFeatureSelectorCV(LinearSelector):
     Samples of weight zero are left out of the training. Weights of samples are passed
     on to the scorer as well; if metadata routing is enabled, only if it requests them.
     The partial likelihood has the weights of the training.
+
+    With data in blocks a scorer gets the features of the model only. The grid of radii
+    ends where the features no longer fit into the memory that is meant for them.
 
     The partial likelihood of the samples left out is that of all samples minus that of
     the training samples: the few events of a fold are compared with everyone at risk,
