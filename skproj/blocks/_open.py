@@ -34,7 +34,7 @@ def open_blocks(source, *, layer=None, columns=None, block_size=None, checkpoint
     columns : list of str, default=None
         Columns to read of a Parquet file, which has the target as well. None for all.
     block_size : int, default=None
-        Largest number of rows of a block. None for blocks of about 2 million entries,
+        Largest number of rows of a block. None for blocks of about a million entries,
         zeros of sparse data not counted. Dask arrays and Parquet files have blocks of
         their own, their chunks and row groups, which are split if they are larger.
     checkpoint : str or path-like, default=None

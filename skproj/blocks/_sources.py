@@ -12,7 +12,7 @@ from skproj.blocks._row_blocks import RowBlocks, float_dtype
 from skproj.utils._wording import near_matches
 
 # Entries of a block, zeros of sparse matrices not counted.
-BLOCK_ENTRIES = 1 << 21
+BLOCK_ENTRIES = 1 << 20
 
 
 def is_dask(matrix):

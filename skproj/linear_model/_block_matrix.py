@@ -16,7 +16,7 @@ from skproj.linear_model._block_visitors import (
 )
 
 # Columns that are kept in memory together take about this many bytes at first.
-COLUMN_BYTES = 1 << 27
+COLUMN_BYTES = 100_000_000
 
 
 class BlockMatrix:
