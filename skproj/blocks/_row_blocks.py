@@ -8,8 +8,9 @@ from scipy import sparse
 
 NOT_HERE = (
     "X in blocks is only for the linear model of ProjectionFeatureSelector, with "
-    "estimator=None, and for eta_path: read columns that fit into memory with "
-    "X.take_columns(columns)."
+    "estimator=None, for eta_path, and for fit and predictions of "
+    "SparseSupervisedAutoencoder and its regressor: read columns that fit into memory "
+    "with X.take_columns(columns)."
 )
 
 
@@ -205,7 +206,7 @@ class RowBlocks:
         """Yield the first row of each block, and the block, checked and converted."""
         self.n_passes += 1
         start = 0
-        for block in _read_ahead(self._checked(make_blocks(), n_columns)):
+        for block in read_ahead(self._checked(make_blocks(), n_columns)):
             yield start, block
             start += block.shape[0]
         if start != self.shape[0]:
@@ -244,7 +245,7 @@ def float_dtype(dtype):
     return dtype if dtype in (np.float32, np.float64) else np.dtype(np.float64)
 
 
-def _read_ahead(blocks):
+def read_ahead(blocks):
     """Yield the blocks, each of which a thread reads while the one before is used."""
     with ThreadPoolExecutor(1) as thread:
         coming = thread.submit(next, blocks, None)

@@ -154,7 +154,7 @@ class ConsensusSchedule:
         weight = train.weight.cpu().numpy().astype(np.float64)
         weight = np.vstack([weight, weight * shares])
         weight /= weight.mean(axis=1, keepdims=True)
-        n_features = train.X.shape[1]
+        n_features = train.n_features
         prior = np.ones((len(weight), n_features))
         if has_few_samples(len(train), n_features):
             prior = feature_prior(train, weight)
@@ -500,7 +500,7 @@ def draw_parts(trainer, *, stratify):
     """
     train = trainer.data.train
     n_samples = len(train)
-    if not has_few_samples(n_samples, train.X.shape[1]):
+    if not has_few_samples(n_samples, train.n_features):
         return np.ones((0, n_samples))
     device = trainer.generator.device
     order = torch.randperm(n_samples, generator=trainer.generator, device=device)
