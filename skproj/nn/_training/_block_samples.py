@@ -147,15 +147,31 @@ class BlockSamples:
 
 
 def _put_together(pieces):
-    """Return the rows of several matrices as one, and let go of them."""
+    """Return the rows of several matrices as one.
+
+    The last pieces are let go of first, so that there are never two copies of all.
+    """
     if any(sparse.issparse(piece) for piece in pieces):
-        return sparse.vstack(pieces, format="csr")
-    window = np.empty(
-        (sum(map(len, pieces)), pieces[0].shape[1]), dtype=pieces[0].dtype
-    )
-    end = len(window)
+        return _put_together_sparse([sparse.csr_array(piece) for piece in pieces])
+    n_rows, n_columns = sum(map(len, pieces)), pieces[0].shape[1]
+    window = np.empty((n_rows, n_columns), dtype=pieces[0].dtype)
     while pieces:
         piece = pieces.pop()
-        window[end - len(piece) : end] = piece
-        end -= len(piece)
+        window[n_rows - len(piece) : n_rows] = piece
+        n_rows -= len(piece)
     return window
+
+
+def _put_together_sparse(pieces):
+    lengths = np.concatenate([np.diff(piece.indptr) for piece in pieces])
+    indptr = np.concatenate([[0], np.cumsum(lengths)])
+    end, shape = indptr[-1], (len(lengths), pieces[0].shape[1])
+    index_dtype = np.int32 if end < 2**31 else np.int64
+    data = np.empty(end, dtype=pieces[0].dtype)
+    indices = np.empty(end, dtype=index_dtype)
+    while pieces:
+        piece = pieces.pop()
+        start = end - piece.nnz
+        data[start:end], indices[start:end] = piece.data, piece.indices
+        end = start
+    return sparse.csr_array((data, indices, indptr.astype(index_dtype)), shape=shape)

@@ -1,5 +1,6 @@
 """Schedule from dense to sparse with networks side by side, which agree on features."""
 
+import weakref
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -389,6 +390,7 @@ class _Stage:
             generator=generator,
         )
         fitted_state = template.callbacks.fitted_state
+        stage = weakref.ref(self)  # no cycle, which would outlive the stage
         return replace(
             template,
             module=stack,
@@ -398,7 +400,7 @@ class _Stage:
             history=history,
             callbacks=replace(
                 template.callbacks,
-                fitted_state=lambda _: fitted_state(self._network_trainer(0)),
+                fitted_state=lambda _: fitted_state(stage()._network_trainer(0)),
             ),
         )
 

@@ -52,8 +52,8 @@ class Coordinates:
         return self.of_columns(dense_columns(samples, index, self.columns))
 
     def of_columns(self, X):
-        """Transform these columns of some samples."""
-        T = X * self.factors
+        """Transform these columns of some samples, a copy that may be overwritten."""
+        T = X.mul_(self.factors)
         return T if self.basis is None else T @ self.basis
 
     def features_of_encoder(self, weight):
