@@ -57,27 +57,34 @@ class BlockSamples:
     def visit(self, n_rows, generator=None):
         """Read all samples in a pass, shuffled if there is a generator.
 
+        Threads read the next block and window, and gather the next samples.
+
         Parameters
         ----------
         n_rows : int
             Number of samples that become dense at once.
         generator : torch.Generator, default=None
 
-        Yields
-        ------
-        index : tensor of int of shape (n_rows,)
-            Some of the samples; the last ones may be fewer.
-        X : tensor of shape (n_rows, n_features)
-            Their features.
+        Returns
+        -------
+        batches : iterator of tuple of tensor
+            Indices of some of the samples, and their features. The last ones may be
+            fewer.
         """
-        device = self.y.device
+        sizes = self._window_sizes(n_rows, generator)
+        # Before others draw from the generator: batches are gathered ahead of time.
+        orders = [order_of(size, generator, self.y.device) for size in sizes]
+        return read_ahead(self._batches_of(sizes, orders, n_rows))
+
+    def _batches_of(self, sizes, orders, n_rows):
+        """Yield what `visit` does, for windows of known sizes and orders."""
         start = 0
-        for window in read_ahead(self._windows(self._window_sizes(n_rows, generator))):
-            n = window.shape[0]
-            for index in order_of(n, generator, device).split(n_rows):
+        windows = read_ahead(self._windows(sizes))
+        for window, order in zip(windows, orders, strict=True):
+            for index in order.split(n_rows):
                 X = dense_rows(window, index.cpu().numpy())
-                yield start + index, to_tensor(X, device)
-            start += n
+                yield start + index, to_tensor(X, self.y.device)
+            start += len(order)
 
     def keep_columns(self, kept):
         """Return the same samples with some of the features only.
