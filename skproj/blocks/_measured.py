@@ -18,11 +18,13 @@ class MeasuredBlocks(RowBlocks):
     blocks : RowBlocks
     columns : ndarray of int of shape (n_features,)
         Sorted and without repetition.
-    column_bytes : ndarray of shape (n_features,)
-        Bytes of the entries of each column that are stored.
+    counts : ndarray of int of shape (n_features,)
+        Number of entries of each column that are stored.
+    is_sparse : bool
+        Whether zeros are not stored.
     """
 
-    def __init__(self, blocks, columns, column_bytes):
+    def __init__(self, blocks, columns, counts, is_sparse):
         names = blocks.feature_names
         super().__init__(
             blocks._make_blocks,
@@ -31,12 +33,18 @@ class MeasuredBlocks(RowBlocks):
             None if names is None else names[columns],
         )
         self._blocks, self._columns = blocks, columns
-        self.column_bytes = column_bytes
+        self._counts, self.is_sparse = counts, is_sparse
 
     @property
     def n_bytes(self):
-        """Bytes of all columns."""
-        return int(self.column_bytes.sum())
+        """Bytes of the entries that are stored."""
+        entry_bytes = self.dtype.itemsize + (INDEX_BYTES if self.is_sparse else 0)
+        return int(self._counts.sum()) * entry_bytes
+
+    @property
+    def density(self):
+        """Share of the entries that are stored."""
+        return self._counts.sum() / max(1, self.shape[0] * self.shape[1])
 
     def __iter__(self):
         """Yield the first row of each block, and the block."""
@@ -53,7 +61,7 @@ class MeasuredBlocks(RowBlocks):
     def keep_columns(self, columns):
         """Keep some columns, without reading them."""
         return MeasuredBlocks(
-            self._blocks, self._columns[columns], self.column_bytes[columns]
+            self._blocks, self._columns[columns], self._counts[columns], self.is_sparse
         )
 
 
@@ -75,12 +83,12 @@ def measure(blocks):
     """
     n_columns = blocks.shape[1]
     counts = np.zeros(n_columns, dtype=np.int64)
-    entry_bytes = blocks.dtype.itemsize
+    is_sparse = False
     for _, block in blocks:
         assert_all_finite(block, input_name="X")
         if sparse.issparse(block):
             counts += np.bincount(block.indices, minlength=n_columns)
-            entry_bytes = blocks.dtype.itemsize + INDEX_BYTES
+            is_sparse = True
         else:
             counts += block.shape[0]
-    return MeasuredBlocks(blocks, np.arange(n_columns), counts * entry_bytes)
+    return MeasuredBlocks(blocks, np.arange(n_columns), counts, is_sparse)

@@ -54,7 +54,7 @@ class BlockSamples:
         for index, X in self.visit(n_rows, generator):
             yield X, self.y[index], self.weight[index]
 
-    def visit(self, n_rows, generator=None):
+    def visit(self, n_rows, generator=None, gather=None):
         """Read all samples in a pass, shuffled if there is a generator.
 
         Threads read the next block and window, and gather the next samples.
@@ -64,6 +64,8 @@ class BlockSamples:
         n_rows : int
             Number of samples that become dense at once.
         generator : torch.Generator, default=None
+        gather : callable, default=None
+            ``gather(window, rows)`` returns features in place of a dense tensor.
 
         Returns
         -------
@@ -74,16 +76,19 @@ class BlockSamples:
         sizes = self._window_sizes(n_rows, generator)
         # Before others draw from the generator: batches are gathered ahead of time.
         orders = [order_of(size, generator, self.y.device) for size in sizes]
-        return read_ahead(self._batches_of(sizes, orders, n_rows))
+        gather = gather or self._gather_dense
+        return read_ahead(self._gathered(sizes, orders, n_rows, gather))
 
-    def _batches_of(self, sizes, orders, n_rows):
+    def _gather_dense(self, window, rows):
+        return to_tensor(dense_rows(window, rows), self.y.device)
+
+    def _gathered(self, sizes, orders, n_rows, gather):
         """Yield what `visit` does, for windows of known sizes and orders."""
         start = 0
         windows = read_ahead(self._windows(sizes))
         for window, order in zip(windows, orders, strict=True):
             for index in order.split(n_rows):
-                X = dense_rows(window, index.cpu().numpy())
-                yield start + index, to_tensor(X, self.y.device)
+                yield start + index, gather(window, index.cpu().numpy())
             start += len(order)
 
     def keep_columns(self, kept):

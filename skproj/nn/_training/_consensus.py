@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from skproj.nn._training._column_projection import ColumnProjection
-from skproj.nn._training._compiled import compiled
+from skproj.nn._training._compiled import CompiledObjective, compiled
 from skproj.nn._training._coordinates import StackedSamples, fit_coordinates
 from skproj.nn._training._feature_prior import feature_prior
 from skproj.nn._training._network import Autoencoder, mlp_from_layers
@@ -389,12 +389,18 @@ class _Stage:
             dtype=samples.weight.dtype,
             generator=generator,
         )
+        objective = compiled(template.objective, stack)
+        if (
+            isinstance(objective, CompiledObjective)
+            and not template.options.input_noise
+        ):
+            train.stay_sparse(stack.encoder[0])
         fitted_state = template.callbacks.fitted_state
         stage = weakref.ref(self)  # no cycle, which would outlive the stage
         return replace(
             template,
             module=stack,
-            objective=compiled(template.objective, stack),
+            objective=objective,
             data=TrainingData(train, held_back, self._features(0)),
             generator=generator,
             history=history,

@@ -5,6 +5,7 @@ costs as much as there are samples, not features.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from scipy import sparse
 
 from skproj.nn._training._block_samples import BlockSamples
 from skproj.nn._training._samples import order_of, prediction_rows
+from skproj.nn._training._sparse_rows import MAX_DENSITY, column_major, gather_sparse
 from skproj.nn._training._tensors import to_tensor
 
 # Directions with less than this share of the largest variance are left out: they are
@@ -187,7 +189,7 @@ class StackedSamples:
         self.samples, self._coordinates = samples, coordinates
         self.rows = samples.rows
         self.width = max(part.size for part in coordinates)
-        self._X = None
+        self._X = self._gather = None
         if isinstance(samples, BlockSamples):
             return
         rotated = any(part.basis is not None for part in coordinates)
@@ -205,6 +207,20 @@ class StackedSamples:
         """Number of entries of a sample in all groups."""
         return max(1, self.width * len(self.coordinates))
 
+    def stay_sparse(self, layer):
+        """Do not make batches of sparse blocks dense, if the products are faster.
+
+        Parameters
+        ----------
+        layer : StackedLinear
+            The only thing that multiplies them; its weights are rearranged.
+        """
+        in_blocks = isinstance(self.samples, BlockSamples)
+        if in_blocks and self.samples.X.density <= MAX_DENSITY:
+            factors = self._coordinates[0].factors.numpy()
+            self._gather = partial(gather_sparse, factors=factors)
+            layer.weight = column_major(layer.weight)
+
     def batches(self, n_rows, generator=None):
         """Yield coordinates, targets and weights of all samples, some at a time.
 
@@ -212,8 +228,10 @@ class StackedSamples:
         """
         if isinstance(self.samples, BlockSamples):
             (part,) = self._coordinates
-            for index, X in self.samples.visit(n_rows, generator):
-                yield self._beside(part.of_columns(X).unsqueeze(0), index)
+            for index, X in self.samples.visit(n_rows, generator, self._gather):
+                if self._gather is None:
+                    X = part.of_columns(X).unsqueeze(0)
+                yield self._beside(X, index)
         else:
             order = order_of(len(self), generator, self.weight.device)
             yield from map(self.batch, order.split(n_rows))
