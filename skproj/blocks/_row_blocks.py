@@ -219,7 +219,7 @@ class RowBlocks:
         """Yield the first row of each block, and the block, checked and converted."""
         self.n_passes += 1
         start = 0
-        for block in _read_ahead(self._checked(make_blocks(), n_columns)):
+        for block in read_ahead(self._checked(make_blocks(), n_columns)):
             yield start, block
             start += block.shape[0]
         if start != self.shape[0]:
@@ -279,7 +279,7 @@ def float_dtype(dtype):
     return dtype if dtype in (np.float32, np.float64) else np.dtype(np.float64)
 
 
-def _read_ahead(blocks):
+def read_ahead(blocks):
     """Yield the blocks, each of which a thread reads while the one before is used."""
     with ThreadPoolExecutor(1) as thread:
         coming = thread.submit(next, blocks, None)

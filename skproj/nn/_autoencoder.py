@@ -1,6 +1,5 @@
 """Sparse supervised autoencoders: a classifier and a regressor."""
 
-import torch
 from scipy.special import softmax
 
 from skproj.nn._base_autoencoder import BaseSparseAutoencoder
@@ -188,14 +187,8 @@ class SparseSupervisedAutoencoder(NetworkClassifierMixin, BaseSparseAutoencoder)
         state["temperature_"] = 1.0
         held_back = trainer.data.validation
         if self.calibrate and result is not None and held_back is not None:
-            with torch.inference_mode():
-                X, y, weight = held_back.batch(
-                    torch.arange(len(held_back), device=held_back.rows.device)
-                )
-                logits = trainer.module.eval().encoder(X)
             state["temperature_"] = fit_temperature(
-                *(tensor.cpu().numpy() for tensor in (logits, y, weight)),
-                n_distinct=len(held_back),
+                *trainer.latent_codes(held_back), n_distinct=len(held_back)
             )
         return state
 

@@ -9,12 +9,18 @@ from abc import abstractmethod
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
+from skproj.blocks import RowBlocks
 from skproj.linear_model._feature_structure import make_structure
 from skproj.nn._base_network import DIFFERENT_NETWORK, FIT_STACKLEVEL, BaseNetwork
+from skproj.nn._block_input import validate_blocks
 from skproj.nn._docs import AUTOENCODER_DOCS, PREDICTION_DOCS
 from skproj.nn._feature_parameters import FEATURE_PARAMETERS, by_index, of_columns
 from skproj.nn._training._column_projection import ColumnProjection
-from skproj.nn._training._consensus import ConsensusSchedule, draw_parts
+from skproj.nn._training._consensus import (
+    ConsensusSchedule,
+    draw_parts,
+    has_few_samples,
+)
 from skproj.nn._training._network import Autoencoder, first_layer, make_mlp
 from skproj.nn._training._objectives import REGRESSION_LOSSES, AutoencoderObjective
 from skproj.nn._training._schedule import (
@@ -108,7 +114,10 @@ class BaseSparseAutoencoder(
         UserWarning
             If no feature is selected, or fewer than `n_features_to_select`.
         """
-        X, y = self._validate_data(X, y)
+        if isinstance(X, RowBlocks):
+            X, y = validate_blocks(self, X, y)
+        else:
+            X, y = self._validate_data(X, y)
         target = self._sparsity_target(X.shape[1])
         with self._fitting(X, y, sample_weight) as run:
             result = self._train_to_target(run.encoded, run.trainer, target)
@@ -125,6 +134,9 @@ class BaseSparseAutoencoder(
         if self.schedule != "consensus":
             (result,) = self._schedule().run(trainer, [target])
             return result
+        train = trainer.data.train
+        if has_few_samples(len(train), train.n_features):
+            trainer.data = trainer.data.in_memory()
         parts = draw_parts(trainer, stratify=encoded.strata is not None)
         (results,) = self._consensus_schedule().run(trainer, [target], parts)
         of_groups = results.of_groups

@@ -12,8 +12,11 @@ from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
+from sklearn.utils import assert_all_finite, check_random_state
 
+from skproj.blocks import RowBlocks
+from skproj.nn._block_input import check_block_features
+from skproj.nn._training._block_samples import BlockSamples
 from skproj.nn._training._network import ACTIVATIONS
 from skproj.nn._training._optimizers import SGD, SOLVERS, Adam
 from skproj.nn._training._samples import (
@@ -203,6 +206,8 @@ class BaseNetwork(
         features = self._usable_features()
         if len(features) == X.shape[1]:
             return X
+        if isinstance(X, RowBlocks):
+            return X.keep_columns(features)
         X = X[:, features]
         return X if sparse.issparse(X) else np.ascontiguousarray(X)
 
@@ -285,14 +290,17 @@ class BaseNetwork(
     def _make_trainer(self, X, encoded, start, train, held_back):
         """Return a trainer of the network of a `PartialFitState`."""
         device = device_of(start.module)
-        X_on_device = X if sparse.issparse(X) else to_tensor(X, device)
+        in_blocks = isinstance(X, RowBlocks)
+        where_used = X if in_blocks or sparse.issparse(X) else to_tensor(X, device)
 
         def samples(chosen):
+            if in_blocks:
+                chosen = np.sort(chosen)
             weight = encoded.weight[chosen]
             weight = weight / weight.max()  # sums of huge weights would overflow
             weight /= weight.mean()
-            return Samples(
-                X_on_device,
+            return (BlockSamples if in_blocks else Samples)(
+                where_used,
                 y=to_tensor(encoded.targets[chosen], device),
                 weight=to_tensor(weight.astype(X.dtype), device),
                 rows=to_tensor(encoded.rows[chosen], device),
@@ -387,6 +395,9 @@ class BaseNetwork(
     def _apply(self, function, X):
         """Validate X and run ``function(module, rows)`` on blocks of its rows."""
         check_is_fitted(self)
+        if isinstance(X, RowBlocks):
+            check_block_features(self, X)
+            return self._apply_to_valid(function, X)
         X = validate_data(
             self, X, accept_sparse="csr", dtype=SUPPORTED_DTYPES, reset=False
         )
@@ -394,9 +405,19 @@ class BaseNetwork(
 
     def _apply_to_valid(self, function, X):
         """Run a function as `_apply` on data that were validated before."""
-        dtype_in = X.dtype
+        if isinstance(X, RowBlocks):
+            parts = []
+            for _, block in X.iterate_columns(self._columns_):
+                assert_all_finite(block, input_name="X")
+                parts.append(self._apply_to_columns(function, block))
+            return np.concatenate(parts)
         if len(self._columns_) < X.shape[1]:
             X = X[:, self._columns_]
+        return self._apply_to_columns(function, X)
+
+    def _apply_to_columns(self, function, X):
+        """Run a function as `_apply` on the columns that the network takes."""
+        dtype_in = X.dtype
         device = resolve_device(self.device)
         module = self._prediction_module().to(device).eval()
         dtype = torch_dtype(self._dtype)

@@ -1,5 +1,6 @@
 """Schedule from dense to sparse with networks side by side, which agree on features."""
 
+import weakref
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -7,7 +8,7 @@ import numpy as np
 import torch
 
 from skproj.nn._training._column_projection import ColumnProjection
-from skproj.nn._training._compiled import compiled
+from skproj.nn._training._compiled import CompiledObjective, compiled
 from skproj.nn._training._coordinates import StackedSamples, fit_coordinates
 from skproj.nn._training._feature_prior import feature_prior
 from skproj.nn._training._network import Autoencoder, mlp_from_layers
@@ -154,7 +155,7 @@ class ConsensusSchedule:
         weight = train.weight.cpu().numpy().astype(np.float64)
         weight = np.vstack([weight, weight * shares])
         weight /= weight.mean(axis=1, keepdims=True)
-        n_features = train.X.shape[1]
+        n_features = train.n_features
         prior = np.ones((len(weight), n_features))
         if has_few_samples(len(train), n_features):
             prior = feature_prior(train, weight)
@@ -388,17 +389,24 @@ class _Stage:
             dtype=samples.weight.dtype,
             generator=generator,
         )
+        objective = compiled(template.objective, stack)
+        if (
+            isinstance(objective, CompiledObjective)
+            and not template.options.input_noise
+        ):
+            train.stay_sparse(stack.encoder[0])
         fitted_state = template.callbacks.fitted_state
+        stage = weakref.ref(self)  # no cycle, which would outlive the stage
         return replace(
             template,
             module=stack,
-            objective=compiled(template.objective, stack),
+            objective=objective,
             data=TrainingData(train, held_back, self._features(0)),
             generator=generator,
             history=history,
             callbacks=replace(
                 template.callbacks,
-                fitted_state=lambda _: fitted_state(self._network_trainer(0)),
+                fitted_state=lambda _: fitted_state(stage()._network_trainer(0)),
             ),
         )
 
@@ -500,7 +508,7 @@ def draw_parts(trainer, *, stratify):
     """
     train = trainer.data.train
     n_samples = len(train)
-    if not has_few_samples(n_samples, train.X.shape[1]):
+    if not has_few_samples(n_samples, train.n_features):
         return np.ones((0, n_samples))
     device = trainer.generator.device
     order = torch.randperm(n_samples, generator=trainer.generator, device=device)

@@ -4,13 +4,16 @@ Few samples span few directions: in an orthonormal basis of these, a training st
 costs as much as there are samples, not features.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
 from scipy import sparse
 
-from skproj.nn._training._samples import prediction_rows
+from skproj.nn._training._block_samples import BlockSamples
+from skproj.nn._training._samples import order_of, prediction_rows
+from skproj.nn._training._sparse_rows import MAX_DENSITY, column_major, gather_sparse
 from skproj.nn._training._tensors import to_tensor
 
 # Directions with less than this share of the largest variance are left out: they are
@@ -48,7 +51,11 @@ class Coordinates:
 
     def of_samples(self, samples, index):
         """Transform some samples, of which only these columns become dense."""
-        T = dense_columns(samples, index, self.columns) * self.factors
+        return self.of_columns(dense_columns(samples, index, self.columns))
+
+    def of_columns(self, X):
+        """Transform these columns of some samples, a copy that may be overwritten."""
+        T = X.mul_(self.factors)
         return T if self.basis is None else T @ self.basis
 
     def features_of_encoder(self, weight):
@@ -163,8 +170,8 @@ class StackedSamples:
 
     Parameters
     ----------
-    samples : Samples
-        With all features.
+    samples : Samples or BlockSamples
+        With all features. In blocks they are of one group, without a basis.
     weight : tensor of shape (n_groups, n_samples)
         Of mean 1; a sample with weight 0 is not one of the group.
     coordinates : list of Coordinates
@@ -173,12 +180,18 @@ class StackedSamples:
     """
 
     def __init__(self, samples, weight, coordinates, n_networks):
-        self.samples = samples
         self.weight = weight.repeat_interleave(n_networks, dim=0)
         self.coordinates = coordinates
+        if isinstance(samples, BlockSamples):
+            (part,) = coordinates
+            samples = samples.keep_columns(part.columns)
+            coordinates = [replace(part, columns=np.arange(part.size))]
+        self.samples, self._coordinates = samples, coordinates
         self.rows = samples.rows
         self.width = max(part.size for part in coordinates)
-        self._X = None
+        self._X = self._gather = None
+        if isinstance(samples, BlockSamples):
+            return
         rotated = any(part.basis is not None for part in coordinates)
         if rotated or len(samples) * self.row_entries <= MAX_STACK_ENTRIES:
             everything = torch.arange(len(samples), device=self.rows.device)
@@ -194,11 +207,44 @@ class StackedSamples:
         """Number of entries of a sample in all groups."""
         return max(1, self.width * len(self.coordinates))
 
+    def stay_sparse(self, layer):
+        """Do not make batches of sparse blocks dense, if the products are faster.
+
+        Parameters
+        ----------
+        layer : StackedLinear
+            The only thing that multiplies them; its weights are rearranged.
+        """
+        in_blocks = isinstance(self.samples, BlockSamples)
+        if in_blocks and self.samples.X.density <= MAX_DENSITY:
+            factors = self._coordinates[0].factors.numpy()
+            self._gather = partial(gather_sparse, factors=factors)
+            layer.weight = column_major(layer.weight)
+
+    def batches(self, n_rows, generator=None):
+        """Yield coordinates, targets and weights of all samples, some at a time.
+
+        The parameters are those of `Samples.batches`.
+        """
+        if isinstance(self.samples, BlockSamples):
+            (part,) = self._coordinates
+            for index, X in self.samples.visit(n_rows, generator, self._gather):
+                if self._gather is None:
+                    X = part.of_columns(X).unsqueeze(0)
+                yield self._beside(X, index)
+        else:
+            order = order_of(len(self), generator, self.weight.device)
+            yield from map(self.batch, order.split(n_rows))
+
     def batch(self, index):
         """Return coordinates, targets and weights of some samples."""
         # `index_select` takes a third of the time of an index in brackets.
         in_memory = self._X is not None
         X = self._X.index_select(1, index) if in_memory else self._stack(index)
+        return self._beside(X, index)
+
+    def _beside(self, X, index):
+        """Return features with the targets and weights of their samples."""
         y = self.samples.y[index]
         weight = self.weight.index_select(1, index)
         return X, y.expand(len(self.weight), *y.shape), weight
@@ -210,6 +256,6 @@ class StackedSamples:
     def _stack(self, index):
         shape = len(self.coordinates), len(index), self.width
         stack = self.weight.new_zeros(shape)
-        for group, coordinates in zip(stack, self.coordinates, strict=True):
+        for group, coordinates in zip(stack, self._coordinates, strict=True):
             group[:, : coordinates.size] = coordinates.of_samples(self.samples, index)
         return stack

@@ -133,12 +133,19 @@ class Adam:
         first_moments, second_moments, steps = map(list, zip(*moments, strict=True))
         for step in set(steps):
             step += 1.0
+        gradients = [parameter.grad for parameter in moving]
+        tensors = [moving, gradients, first_moments, second_moments]
+        is_in_order = [parameter.is_contiguous() for parameter in moving]
+        if not all(is_in_order):
+            # The kernel would copy a matrix with its columns one after the other, but
+            # not its transpose.
+            tensors = [
+                [t if keep else t.mT for t, keep in zip(row, is_in_order, strict=True)]
+                for row in tensors
+            ]
         # `torch.optim.adamw.adamw` takes twice as long around the same kernel.
         torch._fused_adamw_(
-            moving,
-            [parameter.grad for parameter in moving],
-            first_moments,
-            second_moments,
+            *tensors,
             [],
             steps,
             amsgrad=False,

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from skproj.blocks import RowBlocks
 from skproj.nn._training._tensors import to_tensor
 
 # Bounds of the memory of dense rows and hidden layers where there are no batches.
@@ -41,9 +42,27 @@ class Samples:
         return len(self.rows)
 
     @property
+    def n_features(self):
+        """Number of features."""
+        return self.X.shape[1]
+
+    @property
     def row_entries(self):
         """Number of entries of a sample."""
-        return max(1, self.X.shape[1])
+        return max(1, self.n_features)
+
+    def batches(self, n_rows, generator=None):
+        """Yield features, targets and weights of all samples, some at a time.
+
+        Parameters
+        ----------
+        n_rows : int
+            The last samples may be fewer.
+        generator : torch.Generator, default=None
+            Draws a random order of the samples; None for the given one.
+        """
+        order = order_of(len(self), generator, self.weight.device)
+        return map(self.batch, order.split(n_rows))
 
     def split(self, parts, batch_size):
         """Split what `batch` returned, after the features with noise, into batches."""
@@ -76,6 +95,10 @@ class Samples:
             X = to_tensor(X.toarray(), self.y.device)
         return replace(self, X=X, rows=everything)
 
+    def in_memory(self):
+        """Return these samples, which are in memory."""
+        return self
+
 
 @dataclass(frozen=True)
 class TrainingData:
@@ -83,14 +106,14 @@ class TrainingData:
 
     Attributes
     ----------
-    train : Samples
-    validation : Samples or None
+    train : Samples or BlockSamples
+    validation : Samples or BlockSamples or None
     columns : ndarray of int of shape (n_kept,)
         The features of X that the samples still have.
     """
 
-    train: Samples
-    validation: Samples | None
+    train: object
+    validation: object
     columns: np.ndarray
 
     def keep_columns(self, kept):
@@ -108,6 +131,22 @@ class TrainingData:
             columns=self.columns[kept],
         )
 
+    def in_memory(self):
+        """Return the same samples, read into memory if they are in blocks."""
+        validation = self.validation
+        return replace(
+            self,
+            train=self.train.in_memory(),
+            validation=None if validation is None else validation.in_memory(),
+        )
+
+
+def order_of(n, generator, device):
+    """Return the indices of samples, shuffled if there is a generator."""
+    if generator is None:
+        return torch.arange(n, device=device)
+    return torch.randperm(n, generator=generator, device=device)
+
 
 def dense_rows(X, rows):
     """Take some rows of an array or a CSR matrix as an array."""
@@ -124,11 +163,12 @@ def merge_duplicates(X, labels, weight):
 
     Training on the distinct samples with their weights added up makes a weight of 2
     the same as writing a sample twice, whatever the batches and the noise, and makes
-    the result independent of the order of the rows.
+    the result independent of the order of the rows. Rows in blocks are taken as they
+    come: in another order, each epoch would read them from all over the file.
 
     Parameters
     ----------
-    X : {ndarray, CSR matrix} of shape (n_samples, n_features)
+    X : {ndarray, CSR matrix, RowBlocks} of shape (n_samples, n_features)
         C-contiguous if dense.
     labels : ndarray of int of shape (n_samples,)
     weight : ndarray of shape (n_samples,)
@@ -143,6 +183,8 @@ def merge_duplicates(X, labels, weight):
         Which of them each sample is; -1 for weight zero.
     """
     rows = np.flatnonzero(weight > 0)
+    if isinstance(X, RowBlocks):
+        return rows, weight[rows], np.where(weight > 0, np.cumsum(weight > 0) - 1, -1)
     keys = _row_keys(X, rows)
     order = np.lexsort((labels[rows], keys))
     rows, keys = rows[order], keys[order]

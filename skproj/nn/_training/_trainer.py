@@ -353,12 +353,10 @@ class Trainer:
         Samples are gathered and noise is drawn for many small batches at once.
         """
         train, batch_size = self.data.train, self.options.batch_size
-        device, noise_scale = train.weight.device, self.options.input_noise
-        order = torch.randperm(len(train), generator=self.generator, device=device)
+        noise_scale = self.options.input_noise
         entries = batch_size * train.row_entries
         n_rows = batch_size * max(1, BLOCK_ENTRIES // entries)
-        for block in order.split(n_rows):
-            X, y, weight = train.batch(block)
+        for X, y, weight in train.batches(n_rows, self.generator):
             X_seen = X
             if noise_scale:
                 X_seen = X.clone() if self.objective.reads_clean_samples else X
@@ -371,9 +369,18 @@ class Trainer:
         with torch.inference_mode():
             total = sum(
                 (self.objective.losses(self.module, X, y) * weight).sum(dim=-1).mean()
-                for X, y, weight in map(samples.batch, self._large_batches(samples))
+                for X, y, weight in self._large_batches(samples)
             )
         return float(total) / len(samples)
+
+    def latent_codes(self, samples):
+        """Return the latent codes of an autoencoder, with targets and weights."""
+        encoder = self.module.eval().encoder
+        with torch.inference_mode():
+            parts = [
+                (encoder(X), y, weight) for X, y, weight in self._large_batches(samples)
+            ]
+            return [torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True)]
 
     @torch.no_grad()
     def loss_and_gradients(self):
@@ -390,19 +397,18 @@ class Trainer:
         weights = weights_of(self.module)
         gradients = [torch.zeros_like(weight) for weight in weights]
         total = torch.zeros_like(train.weight[0])
-        for index in self._large_batches(train):
-            X, y, weight = train.batch(index)
+        for X, y, weight in self._large_batches(train):
             total += self.objective.backward(self.module, X, X, y, weight).sum()
-            share = len(index) / len(train)
+            share = len(weight) / len(train)
             for gradient, parameter in zip(gradients, weights, strict=True):
                 gradient.add_(parameter.grad, alpha=share)
         self.module.zero_grad()
         return float(total) / len(train), gradients
 
-    def _large_batches(self, samples):
-        """Return the indices of all samples, in batches of bounded memory."""
-        everything = torch.arange(len(samples), device=samples.rows.device)
-        return everything.split(prediction_rows(samples.row_entries))
+    @staticmethod
+    def _large_batches(samples):
+        """Return an iterator over all samples, in batches of bounded memory."""
+        return samples.batches(prediction_rows(samples.row_entries))
 
     def _print_epoch(self):
         history = self.history

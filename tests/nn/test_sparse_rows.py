@@ -1,0 +1,130 @@
+"""Batches that stay sparse, against dense ones."""
+
+import numpy as np
+import pytest
+import torch
+from autoencoder_helpers import quick
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+
+from skproj.blocks import open_blocks
+from skproj.nn import _block_input
+from skproj.nn._training import _block_samples, _coordinates
+from skproj.nn._training._optimizers import Adam
+from skproj.nn._training._sparse_rows import SparseRows, column_major, gather_sparse
+
+N_SAMPLES, N_FEATURES = 500, 40
+
+
+def make_matrix():
+    """Return a CSR matrix with few nonzeros, and classes that it tells apart."""
+    rng = np.random.default_rng(0)
+    options = {"density": 0.1, "format": "csr", "dtype": np.float32, "rng": rng}
+    X = sparse.random_array((N_SAMPLES, N_FEATURES), **options)
+    signal = X[:, :6].toarray() @ rng.standard_normal((6, 3))
+    return X, signal.argmax(axis=1)
+
+
+def test_products_are_those_of_the_dense_batch():
+    X, _ = make_matrix()
+    dense = torch.from_numpy(X.toarray())
+    generator = torch.Generator().manual_seed(0)
+    W = torch.randn(1, 7, N_FEATURES, generator=generator)
+    Z = torch.randn(1, 7, N_SAMPLES, generator=generator)
+    rows = SparseRows(X)
+    for weight in (W, column_major(W)):
+        product = weight @ rows.mT
+        torch.testing.assert_close(product, W @ dense.mT)
+        assert product.is_contiguous()
+    gradient = Z @ rows
+    torch.testing.assert_close(gradient, Z @ dense)
+    assert gradient.stride()[1:] == column_major(W).stride()[1:]
+
+
+def test_rows_are_gathered_with_factors_and_split():
+    X, _ = make_matrix()
+    rows = np.array([5, 3, 17, 2, 400])
+    factors = np.linspace(1.0, 2.0, N_FEATURES, dtype=np.float32)
+    gathered = gather_sparse(X, rows, factors)
+    expected = X.toarray()[rows] * factors
+    assert_allclose(gathered.matrix.toarray(), expected)
+    parts = [part.matrix.toarray() for part in gathered.split(2, dim=1)]
+    assert [len(part) for part in parts] == [2, 2, 1]
+    assert_allclose(np.concatenate(parts), expected)
+    (whole,) = gathered.split(5, dim=1)
+    assert whole is gathered
+
+
+def test_adam_does_not_depend_on_the_order_of_the_memory():
+    generator = torch.Generator().manual_seed(0)
+    W, *gradients = torch.randn(4, 1, 5, 9, generator=generator)
+    results = []
+    for order in (torch.nn.Parameter, column_major):
+        weight, bias = order(W.clone()), torch.nn.Parameter(torch.ones(3))
+        optimizer = Adam([weight, bias], 0.1, 0.01)
+        for gradient in gradients:
+            weight.grad, bias.grad = order(gradient).detach(), torch.ones(3)
+            optimizer.step()
+        results.append([weight.detach(), bias.detach()])
+    torch.testing.assert_close(results[1], results[0], rtol=0, atol=0)
+    assert not torch.equal(results[0][0], W)
+
+
+@pytest.fixture
+def few_in_memory(monkeypatch):
+    """Let a window hold some batches, and read no blocks into memory."""
+    monkeypatch.setattr(_block_input, "MEMORY_BYTES", 0)
+    monkeypatch.setattr(_block_samples, "MEMORY_BYTES", 0)
+    monkeypatch.setattr(_block_samples, "WINDOW_BYTES", 8_000)
+
+
+@pytest.mark.usefixtures("few_in_memory")
+@pytest.mark.parametrize("calibrate", [False, True])
+@pytest.mark.parametrize("batch_size", [32, "auto"])
+def test_sparse_batches_train_the_network_of_dense_ones(
+    batch_size, calibrate, monkeypatch
+):
+    """Without noise; the block size changes nothing at all."""
+    X, y = make_matrix()
+    seen = []
+
+    def counted(*args, **kwargs):
+        seen.append(args)
+        return gather_sparse(*args, **kwargs)
+
+    monkeypatch.setattr(_coordinates, "gather_sparse", counted)
+    options = {"input_noise": 0.0, "n_features_to_select": 8, "batch_size": batch_size}
+    options["calibrate"] = calibrate
+    models = [
+        quick(**options).fit(open_blocks(X, block_size=size), y) for size in (60, 90)
+    ]
+    assert seen
+    assert_array_equal(models[0].encoder_weights_, models[1].encoder_weights_)
+    seen.clear()
+    monkeypatch.setattr(_coordinates, "MAX_DENSITY", 0.0)
+    dense = quick(**options).fit(open_blocks(X, block_size=60), y)
+    assert not seen
+    assert_array_equal(models[0].get_support(), dense.get_support())
+    assert_allclose(models[0].encoder_weights_, dense.encoder_weights_, atol=1e-4)
+    assert_allclose(models[0].predict_proba(X), dense.predict_proba(X), atol=1e-4)
+    assert dense.score(X, y) > 0.8
+
+
+@pytest.mark.usefixtures("few_in_memory")
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"input_noise": 0.5},
+        {"input_noise": 0.0, "reconstruction_weight": 1.0},
+        {"input_noise": 0.0, "hidden_layer_sizes": (10, 5)},
+    ],
+    ids="-".join,
+)
+def test_batches_become_dense_where_more_than_products_needs_them(options, monkeypatch):
+    X, y = make_matrix()
+
+    def fail(*args, **kwargs):
+        raise AssertionError("a batch stayed sparse")
+
+    monkeypatch.setattr(_coordinates, "gather_sparse", fail)
+    quick(max_epochs=1, **options).fit(open_blocks(X), y)
