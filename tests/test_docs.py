@@ -7,13 +7,15 @@ import inspect
 import io
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from numpydoc.docscrape import NumpyDocString
 from numpydoc.validate import validate
 
 import skproj
-from skproj.projection import BALLS
+from skproj.projection import BALLS, _l1inf
 from skproj.utils._docs import shared_docs
 
 ROOT = Path(__file__).parent.parent
@@ -163,6 +165,41 @@ def test_files_and_functions_that_contributors_are_sent_to_exist(page):
             last = name.rpartition(".")[2]
             definition = rf"^ *(c?def|class)\b[^=\n(]*\b{last}\b|^ *{last} ?="
             assert re.search(definition, sources, flags=re.MULTILINE), (name, place)
+
+
+def test_contributors_are_told_the_road_to_the_kernel(monkeypatch):
+    """How many calls there are, in which files, and in which order."""
+    package, road = Path(skproj.__file__).parent, []
+
+    def note(*args):
+        stack = [
+            (Path(frame.filename).relative_to(package).as_posix(), frame.function)
+            for frame in inspect.stack()[1:]
+            if package in Path(frame.filename).parents
+        ][::-1]
+        calls = stack[[name for _, name in stack].index("fit") :]
+        if "eta_for" not in [name for _, name in calls]:  # not a search for the radius
+            road[:] = calls
+        return l1inf_levels(*args)
+
+    l1inf_levels = _l1inf._l1inf.l1inf_levels
+    monkeypatch.setattr(_l1inf, "_l1inf", SimpleNamespace(l1inf_levels=note))
+    X = np.random.default_rng(0).normal(size=(40, 12))
+    model = skproj.SparseSupervisedAutoencoder(
+        projection="l1inf", eta=1.0, max_epochs=1, random_state=0
+    )
+    model.fit(X, X[:, 0] > 0)
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    told = re.search(
+        r"there are (\d+)\s+calls in (\d+) Python files:(.*?)\n\n\D", text, re.S
+    )
+    files = list(dict.fromkeys(file for file, _ in road))
+    assert (int(told[1]), int(told[2])) == (len(road) + 1, len(files))
+    places = [told[3].find(f"`{file}`") for file in files]
+    assert -1 not in places
+    assert places == sorted(places)
+    for _, name in road:
+        assert re.search(rf"`(\w+\.)?{name}`", told[3]), name
 
 
 def test_shared_parts_replace_whole_lines_only():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from skproj import SparseMLPClassifier, SparseSupervisedAutoencoder
 from skproj.nn._training._network import ACTIVATIONS, Autoencoder, make_mlp
 from skproj.nn._training._objectives import (
     REGRESSION_LOSSES,
@@ -13,7 +14,7 @@ from skproj.nn._training._objectives import (
     cross_entropy,
 )
 from skproj.nn._training._optimizers import Adam, Penalty
-from skproj.nn._training._trainer import TrainingOptions
+from skproj.nn._training._trainer import Trainer, TrainingOptions
 
 AUTOGRAD_LOSSES = {
     "squared_error": torch.nn.functional.mse_loss,
@@ -104,6 +105,43 @@ def test_adam_takes_the_steps_of_torch(weight_decay):
         reference.step()
     torch.testing.assert_close(ours[0], theirs[0])
     assert not np.allclose(ours[0].detach(), np.linspace(-1, 1, 6).reshape(2, 3))
+
+
+def rates_of_epochs(monkeypatch, fit):
+    """Return the learning rates of all epochs of a fit."""
+    rates = []
+    train_epoch = Trainer.train_epoch
+
+    def spy(self, optimizer, **options):
+        rates.append(optimizer.learning_rate)
+        train_epoch(self, optimizer, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "train_epoch", spy)
+        fit()
+    return np.array(rates)
+
+
+def test_perceptrons_anneal_and_autoencoders_do_not(monkeypatch):
+    """A part of a stream does not know how many follow: its rate is constant."""
+    X = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
+    y = (X[:, 0] > 0).astype(int)
+    settings = {"max_epochs": 4, "learning_rate_init": 0.01, "random_state": 0}
+    mlp = SparseMLPClassifier(alpha=1e-3, **settings)
+    rates = rates_of_epochs(monkeypatch, lambda: mlp.fit(X, y))
+    falling = 0.005 * (1 + np.cos(np.pi * np.arange(4) / 4))
+    np.testing.assert_allclose(rates, np.tile(falling, len(rates) // 4))
+    for schedule in ("consensus", "progressive", "projected"):
+        model = SparseSupervisedAutoencoder(eta=1.0, schedule=schedule, **settings)
+        rates = rates_of_epochs(monkeypatch, lambda model=model: model.fit(X, y))
+        assert len(rates) >= 4
+        np.testing.assert_allclose(rates, 0.01)
+    for model in (mlp, SparseSupervisedAutoencoder(eta=1.0, **settings)):
+        rates = rates_of_epochs(
+            monkeypatch,
+            lambda model=model: model.partial_fit(X, y, classes=[0, 1]),
+        )
+        np.testing.assert_allclose(rates, [0.01])
 
 
 def test_annealing_lowers_the_learning_rate_and_raises_the_penalty():

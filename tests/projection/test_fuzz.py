@@ -7,6 +7,9 @@ import fuzz_projections
 import fuzz_targets
 import numpy as np
 import pytest
+from fuzz_families import FAMILIES, NORMS
+
+from skproj import projection
 
 N_INPUTS = 250  # for each projection
 
@@ -17,6 +20,16 @@ def test_projection_of_adversarial_inputs(name):
     summaries = fuzz_projections.fuzz([name], 0, range(N_INPUTS), strict_norm=True)
     assert summaries[name].tried == N_INPUTS
     assert not summaries[name].failures, str(summaries[name])
+
+
+def test_every_public_function_is_fuzzed():
+    """By its name, or several times with options behind the name."""
+    fuzzed = [*FAMILIES, *NORMS]
+    for name in projection.__all__:
+        short = name.removeprefix("projection_").removesuffix("_ball")
+        if name.startswith(("projection_", "prox_", "norm_")) and short != "hoyer":
+            # The projection onto a sparsity has a fuzzer of its own.
+            assert any(f"{entry}_".startswith(f"{short}_") for entry in fuzzed), name
 
 
 def test_inputs_reach_every_kind():

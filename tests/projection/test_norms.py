@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skproj import projection
 from skproj.projection import (
     BALLS,
     norm_l1,
@@ -35,6 +36,13 @@ each_vector_norm = pytest.mark.parametrize("norm", VECTOR_NORMS)
 any_norm = pytest.mark.parametrize("norm", [*DEFINITIONS, *VECTOR_NORMS])
 each_norm = pytest.mark.parametrize("norm", DEFINITIONS)
 each_ball = pytest.mark.parametrize("ball", BALLS.values(), ids=BALLS)
+
+
+def test_every_norm_is_in_these_tests():
+    """The norm of norms has tests of its own."""
+    names = {norm.__name__ for norm in [*DEFINITIONS, *VECTOR_NORMS]}
+    public = {name for name in projection.__all__ if name.startswith("norm_")}
+    assert names | {"norm_multilevel"} == public
 
 
 @st.composite

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
+from skproj import projection
 from skproj.projection import (
     _reference,
     norm_l1,
@@ -46,6 +47,12 @@ DUAL_NORMS = {
 
 each_prox = pytest.mark.parametrize("prox", NORMS)
 each_grouped_prox = pytest.mark.parametrize("prox", [prox_l12, prox_l1inf, prox_linf1])
+
+
+def test_every_operator_is_in_these_tests():
+    public = {name for name in projection.__all__ if name.startswith("prox_")}
+    for table in (LEFT_OUT, NORMS, DUAL_NORMS):
+        assert {prox.__name__ for prox in table} == public
 
 
 @st.composite

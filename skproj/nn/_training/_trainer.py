@@ -32,9 +32,13 @@ def all_finite(module):
     return all(math.isfinite(parameter.sum()) for parameter in module.parameters())
 
 
-def learning_rate_factor(i_epoch, max_epochs):
-    """Factor of the learning rate, which falls to 0 like half a cosine."""
-    return 0.5 * (1.0 + math.cos(math.pi * i_epoch / max_epochs))
+def learning_rate_factor(i, n):
+    """Factor of the learning rate, which falls to 0 like half a cosine.
+
+    `TrainingOptions.anneal` counts the epochs of a stage, `skproj.nn.sparsify` and
+    `sparsify_units` all batches of a training.
+    """
+    return 0.5 * (1.0 + math.cos(math.pi * i / n))
 
 
 def penalty_factor(i_epoch, max_epochs):
