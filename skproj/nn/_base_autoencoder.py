@@ -105,6 +105,12 @@ class BaseSparseAutoencoder(
     def fit(self, X, y, sample_weight=None):
         """Train the network and select features.
 
+        Data that do not fit into memory are passed as
+        :class:`~skproj.blocks.RowBlocks` in place of an array. They are read in a pass
+        for each epoch, and once more when the features that are left fit into memory.
+        Nearby samples are shuffled, and equal ones are not merged: store the samples
+        in random order.
+
         Parameters
         ----------
         {fit_sections}

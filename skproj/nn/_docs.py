@@ -403,8 +403,9 @@ PREDICTION_DOCS = {
     "data_and_returns": """
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Data.
+        X : {array-like, sparse matrix, RowBlocks} of shape (n_samples, n_features)
+            Data. Of :class:`~skproj.blocks.RowBlocks` the selected features are read,
+            in a pass.
 
         Returns
         -------
