@@ -19,7 +19,7 @@ NOT_HERE = (
 class RowBlocks:
     """A matrix that is read in blocks of rows, again for each pass.
 
-    The linear selectors of :mod:`skproj.feature_selection` and the autoencoders take it
+    The selectors with a linear model and the autoencoders take it
     in place of an array. :func:`open_blocks` makes it of files and array-likes; this
     class is for any other source.
 
