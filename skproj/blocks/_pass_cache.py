@@ -19,6 +19,10 @@ class PassCache:
         self.folder = Path(folder)
         if self.folder.exists() and not self.folder.is_dir():
             raise ValueError(f"checkpoint must be a folder, got the file {folder}.")
+        if not self.folder.parent.is_dir():
+            raise FileNotFoundError(
+                f"checkpoint: there is no folder {self.folder.parent}."
+            )
         self.folder.mkdir(exist_ok=True)
         self._blocks = blocks
         self._data = None

@@ -247,3 +247,5 @@ def test_checkpoint_must_be_a_folder(tmp_path):
     path.write_text("")
     with pytest.raises(ValueError, match="checkpoint must be a folder, got the file"):
         open_blocks(np.zeros((3, 2)), checkpoint=path)
+    with pytest.raises(FileNotFoundError, match="checkpoint: there is no folder"):
+        open_blocks(np.zeros((3, 2)), checkpoint=tmp_path / "missing" / "passes")
