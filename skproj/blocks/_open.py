@@ -2,11 +2,13 @@
 
 import numbers
 import os
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from scipy import sparse
 
+from skproj.blocks._cluster import Cluster
 from skproj.blocks._pass_cache import PassCache
 from skproj.blocks._row_blocks import RowBlocks
 from skproj.blocks._sources import (
@@ -19,7 +21,9 @@ from skproj.blocks._sources import (
 from skproj.utils._optional import import_optional
 
 
-def open_blocks(source, *, layer=None, columns=None, block_size=None, checkpoint=None):
+def open_blocks(
+    source, *, layer=None, columns=None, block_size=None, checkpoint=None, client=None
+):
     """Read a file or an array-like in blocks of rows.
 
     Parameters
@@ -39,6 +43,11 @@ def open_blocks(source, *, layer=None, columns=None, block_size=None, checkpoint
         their own, their chunks and row groups, which are split if they are larger.
     checkpoint : str or path-like, default=None
         Folder for the results of passes; see :class:`RowBlocks`.
+    client : distributed.Client, default=None
+        Client of a dask cluster, whose workers make the passes of the selectors: each
+        reads some rows of the file, which all of them must be able to open under the
+        same path, or works on the chunks of the dask array that it has. The result does
+        not depend on the number of workers. None reads in this process.
 
     Returns
     -------
@@ -49,10 +58,11 @@ def open_blocks(source, *, layer=None, columns=None, block_size=None, checkpoint
     Raises
     ------
     TypeError
-        If `source` is not one of these.
+        If `source` is not one of these, or `client` is not a client.
     ValueError
         If there is no such layer or column, if the rows cannot be read because the
-        source is stored by column (CSC), or if another argument is unsuitable.
+        source is stored by column (CSC), if `client` is given for a source in the
+        memory of this process, or if another argument is unsuitable.
 
     See Also
     --------
@@ -79,14 +89,23 @@ def open_blocks(source, *, layer=None, columns=None, block_size=None, checkpoint
         raise ValueError(
             f"block_size must be a number of rows or None, got {block_size!r}."
         )
-    blocks = _open_source(source, layer, columns, block_size)
+    if isinstance(source, RowBlocks):
+        raise TypeError("source must not be RowBlocks, which are open already.")
+    opened = _open_source(source, layer, columns, block_size)
+    blocks = opened.blocks()
+    if client is not None:
+        open_file = None
+        if isinstance(source, str | os.PathLike):
+            path = os.path.abspath(source)
+            open_file = partial(_open_source, path, layer, columns, block_size)
+        blocks.cluster = Cluster(client, opened, open_file, block_size)
     if checkpoint is not None:
         blocks.cache = PassCache(checkpoint, blocks)
     return blocks
 
 
 def _open_source(source, layer, columns, block_size):
-    """Return the blocks of a file or an array-like."""
+    """Return what reads a file or an array-like."""
     if isinstance(source, str | os.PathLike):
         source = _open_file(Path(source))
     if _is_stored_anndata(source):
@@ -156,9 +175,7 @@ def _pick_layer(layers, layer):
 
 
 def _open_matrix(matrix, names, block_size):
-    """Return the blocks of a matrix in memory, in a file or of dask."""
-    if isinstance(matrix, RowBlocks):
-        return matrix
+    """Return what reads a matrix in memory, in a file or of dask."""
     stored = getattr(matrix, "group", None)  # of anndata's sparse dataset
     if _is_group(stored):
         matrix = stored
@@ -179,7 +196,4 @@ def _open_matrix(matrix, names, block_size):
             "source must be a file, an AnnData, an array or a CSR matrix, got "
             f"{type(matrix).__name__}."
         )
-    make_blocks, shape, dtype = opened(matrix, block_size)
-    if dtype.kind not in "biuf":
-        raise ValueError(f"source must hold real numbers, got dtype {dtype}.")
-    return RowBlocks(make_blocks, shape, dtype, names)
+    return opened(matrix, names, block_size)

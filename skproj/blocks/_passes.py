@@ -1,10 +1,15 @@
 """Passes over blocks of rows, which functions that run together share.
 
-A visitor is what a pass is for. Its `add` is called with the first row of each block,
-and the block. Visitors of the same `kind` become one before the pass, by the `combine`
-of the first, and `finish` is called after the pass. Where results are kept, `inputs`
-are what they depend on, and `get_result` and `set_result` have them as a dict of
-arrays.
+A visitor is what a pass is for. Visitors of the same `kind` become one before the pass,
+by the `combine` of the first. Its `add` is called with the first row of each block, and
+the block, and adds it to `total`; `finish` is called after the pass.
+
+On a cluster, workers visit parts of the rows with visitors that `take_rows` returns.
+`merge` joins the totals of two parts, on the workers where `reduces` says that the
+joint one is not larger.
+
+Where results are kept, `inputs` are what they depend on, and `get_result` and
+`set_result` have them as a dict of arrays.
 """
 
 import contextvars
@@ -43,22 +48,37 @@ def run_pass(blocks, visitors):
         visitors = [visitor for visitor in visitors if not cache.load(visitor)]
     if not visitors:
         return
+    combined = combine_kinds(visitors)
+    if blocks.cluster is None:
+        show(blocks, combined)
+    else:
+        blocks.n_passes += 1
+        for visitor, total in zip(combined, blocks.cluster.run(visitors), strict=True):
+            visitor.total = total
+    for visitor in combined:
+        visitor.finish()
+    if cache is not None:
+        for visitor in visitors:
+            cache.store(visitor)
+
+
+def combine_kinds(visitors):
+    """Return one visitor for each kind, in the order of the first ones."""
     kinds = {}
     for visitor in visitors:
         kinds.setdefault(visitor.kind, []).append(visitor)
-    combined = [kind[0].combine(kind) for kind in kinds.values()]
-    if list(kinds) == [ColumnReader.kind]:
+    return [kind[0].combine(kind) for kind in kinds.values()]
+
+
+def show(blocks, combined):
+    """Let combined visitors see all blocks, in a pass."""
+    if [visitor.kind for visitor in combined] == [ColumnReader.kind]:
         iterator = blocks.iterate_columns(combined[0].columns)
     else:
         iterator = iter(blocks)
     for start, block in iterator:
         for visitor in combined:
             visitor.add(start, block)
-    for visitor in combined:
-        visitor.finish()
-    if cache is not None:
-        for visitor in visitors:
-            cache.store(visitor)
 
 
 def run_together(calls):
@@ -162,15 +182,20 @@ class ColumnReader:
     """
 
     kind = "columns"
+    reduces = False
 
     def __init__(self, columns):
         self.columns = columns
         self.matrix = None
 
+    def take_rows(self, start, stop):
+        """Return the visitor of some rows."""
+        return ColumnReader(self.columns)
+
     def combine(self, readers):
         """Return a reader for all of them."""
         self._others = readers[1:]
-        self._parts = []
+        self.total = []
         for reader in self._others:
             self.columns = np.union1d(self.columns, reader.columns)
         return self
@@ -179,14 +204,19 @@ class ColumnReader:
         """Read the columns of a block, which may have these columns only."""
         if block.shape[1] != len(self.columns):
             block = block[:, self.columns]
-        self._parts.append(block)
+        self.total.append(block)
 
     def finish(self):
         """Join the blocks."""
-        self.matrix = join_rows(self._parts)
+        self.matrix = join_rows(self.total)
         for reader in self._others:
             reader.columns, reader.matrix = self.columns, self.matrix
-        del self._parts, self._others
+        del self.total, self._others
+
+    @staticmethod
+    def merge(first, second):
+        """Join the totals of two parts of the rows."""
+        return first + second
 
 
 def join_rows(parts):

@@ -55,6 +55,8 @@ class RowBlocks:
         Names of the features, of dtype object.
     n_passes : int
         Number of passes that were begun.
+    n_bytes_moved : int
+        Bytes that were sent to the workers of a cluster, and received from them.
 
     Raises
     ------
@@ -129,8 +131,14 @@ class RowBlocks:
         # The matrix of which these are some rows, and their mask.
         self.whole, self.rows = self, None
         self.cache = None if checkpoint is None else PassCache(checkpoint, self)
+        self.cluster = None  # whose workers make the passes
         self._make_blocks = make_blocks
         self._read_columns = read_columns
+
+    @property
+    def n_bytes_moved(self):
+        """Bytes that were sent to the workers of a cluster, and received from them."""
+        return 0 if self.cluster is None else self.cluster.n_bytes_moved
 
     def __iter__(self):
         """Yield the first row of each block, and the block."""

@@ -1,9 +1,9 @@
-"""Iterators over the rows of files and array-likes.
-
-An `open_...` function returns a function that begins a pass, the shape and the dtype.
-"""
+"""Files and array-likes whose rows are read in blocks."""
 
 import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy import sparse
@@ -15,12 +15,42 @@ from skproj.utils._wording import near_matches
 BLOCK_ENTRIES = 1 << 20
 
 
+@dataclass(frozen=True)
+class Source:
+    """Something with rows that can be read in blocks.
+
+    `read` is called with the first row, the last one and perhaps columns; `bounds`
+    returns the rows where blocks begin, and the number of rows.
+    """
+
+    read: Callable
+    bounds: Callable
+    shape: tuple
+    dtype: np.dtype
+    feature_names: list | None = None
+    columnar: bool = False
+    make_chunks: Callable | None = None  # delayed chunks of rows, of a dask array
+
+    def blocks(self, start=0, stop=None):
+        """Return the blocks of some rows, or of all."""
+        if self.dtype.kind not in "biuf":
+            raise ValueError(f"source must hold real numbers, got dtype {self.dtype}.")
+        stop = self.shape[0] if stop is None else stop
+        return RowBlocks(
+            partial(self.read, start, stop),
+            (stop - start, self.shape[1]),
+            self.dtype,
+            self.feature_names,
+            partial(self.read, start, stop) if self.columnar else None,
+        )
+
+
 def is_dask(matrix):
     """Whether a matrix is an array of dask."""
     return hasattr(matrix, "compute") and hasattr(matrix, "chunks")
 
 
-def open_array(matrix, block_size):
+def open_array(matrix, names, block_size):
     """Slices of a dense array, which need not be in memory."""
     if len(matrix.shape) != 2:
         raise ValueError(
@@ -29,11 +59,14 @@ def open_array(matrix, block_size):
     n_rows, n_columns = matrix.shape
     size = block_size or _default_size(matrix)
 
-    def make_blocks():
-        for start in range(0, n_rows, size):
-            yield np.asarray(matrix[start : start + size])
+    def read(start, stop):
+        for first in range(start, stop, size):
+            yield np.asarray(matrix[first : min(first + size, stop)])
 
-    return make_blocks, (n_rows, n_columns), np.dtype(matrix.dtype)
+    def bounds():
+        return np.append(np.arange(0, n_rows, size), n_rows)
+
+    return Source(read, bounds, (n_rows, n_columns), np.dtype(matrix.dtype), names)
 
 
 def _default_size(matrix):
@@ -45,7 +78,7 @@ def _default_size(matrix):
     return size
 
 
-def open_compressed(group, block_size):
+def open_compressed(group, names, block_size):
     """Rows of a CSR matrix, in memory or a group of a file in the layout of AnnData."""
     if sparse.issparse(group):
         data, indices, indptr = group.data, group.indices, group.indptr
@@ -56,9 +89,10 @@ def open_compressed(group, block_size):
         shape = tuple(int(n) for n in group.attrs["shape"])
     n_columns = shape[1]
 
-    def make_blocks():
-        rows = _row_bounds(indptr, block_size)
-        entries = indptr[rows]
+    def read(start, stop):
+        own = indptr[start : stop + 1]
+        rows = _row_bounds(own, block_size)
+        entries = own[rows]
         for first, last, values, places in zip(
             rows[:-1],
             rows[1:],
@@ -68,7 +102,7 @@ def open_compressed(group, block_size):
         ):
             if len(places) and not 0 <= places.min() <= places.max() < n_columns:
                 raise ValueError(f"source has entries beyond its {n_columns} columns.")
-            starts = indptr[first : last + 1] - indptr[first]
+            starts = own[first : last + 1] - own[first]
             index_dtype = np.int32 if starts[-1] < 2**31 else np.int64
             yield sparse.csr_array(
                 (
@@ -79,7 +113,8 @@ def open_compressed(group, block_size):
                 shape=(int(last - first), n_columns),
             )
 
-    return make_blocks, shape, np.dtype(data.dtype)
+    bounds = partial(_row_bounds, indptr, block_size)
+    return Source(read, bounds, shape, np.dtype(data.dtype), names)
 
 
 def _row_bounds(indptr, block_size):
@@ -111,7 +146,7 @@ def _slices(array, bounds):
         left = left[stop - start :]
 
 
-def open_dask(matrix, block_size):
+def open_dask(matrix, names, block_size):
     """Chunks of rows of a dask array, dense or sparse, one computed at a time."""
     n_rows, n_columns = matrix.shape
     if any(np.isnan(n) for n in (n_rows, n_columns)):
@@ -120,20 +155,33 @@ def open_dask(matrix, block_size):
         )
     matrix = matrix.rechunk({1: -1})
 
-    def make_blocks():
-        start = 0
-        for n_chunk_rows in matrix.chunks[0]:
-            chunk = matrix[start : start + n_chunk_rows].compute()
-            start += n_chunk_rows
-            size = block_size or max(n_chunk_rows, 1)
-            for first in range(0, n_chunk_rows, size):
-                yield chunk[first : first + size]
+    def read(start, stop):
+        rows = matrix[start:stop]
+        for chunk in range(rows.numblocks[0]):
+            yield from split(rows.partitions[chunk].compute(), block_size)
 
-    return make_blocks, (int(n_rows), int(n_columns)), np.dtype(matrix.dtype)
+    def bounds():
+        return np.cumsum([0, *matrix.chunks[0]])
+
+    return Source(
+        read,
+        bounds,
+        (int(n_rows), int(n_columns)),
+        np.dtype(matrix.dtype),
+        names,
+        make_chunks=lambda: matrix.to_delayed().ravel().tolist(),
+    )
+
+
+def split(chunk, block_size):
+    """Yield the blocks of a chunk."""
+    size = block_size or max(chunk.shape[0], 1)
+    for first in range(0, chunk.shape[0], size):
+        yield chunk[first : first + size]
 
 
 def open_parquet(file, columns, block_size):
-    """Return the blocks of a Parquet file, which reads only the columns it needs."""
+    """Row groups of a Parquet file, of which only the columns it needs are read."""
     schema = file.schema_arrow
     names = list(schema.names) if columns is None else list(columns)
     for name in names:
@@ -150,13 +198,20 @@ def open_parquet(file, columns, block_size):
     dtype = float_dtype(np.result_type(np.float32, *dtypes))
     size = block_size or max(BLOCK_ENTRIES // max(len(names), 1), 1)
 
-    def read(places):
-        chosen = [names[place] for place in places]
-        for batch in file.iter_batches(size, columns=chosen):
+    sizes = [
+        file.metadata.row_group(group).num_rows
+        for group in range(file.metadata.num_row_groups)
+    ]
+    ends = np.cumsum([0, *sizes])
+
+    def read(start, stop, places=None):
+        chosen = names if places is None else [names[place] for place in places]
+        groups = np.flatnonzero((ends[:-1] >= start) & (ends[1:] <= stop)).tolist()
+        for batch in file.iter_batches(size, row_groups=groups, columns=chosen):
             block = np.empty((batch.num_rows, len(chosen)), dtype, order="F")
             for place, name in enumerate(chosen):
                 block[:, place] = batch.column(name).to_numpy(zero_copy_only=False)
             yield block
 
     shape = (file.metadata.num_rows, len(names))
-    return RowBlocks(lambda: read(range(len(names))), shape, dtype, names, read)
+    return Source(read, lambda: ends, shape, dtype, names, columnar=True)

@@ -81,7 +81,7 @@ class BlockMatrix:
             columns = self._store.matrix.astype(self.dtype, copy=False)
             products = columns @ coef[self._store.columns]
             return products if self.rows is None else products[self.rows]
-        logits = Logits(coef, self.blocks.shape[0])
+        logits = Logits(coef)
         visit(self.blocks, logits)
         return logits.result if self.rows is None else logits.result[self.rows]
 
@@ -126,7 +126,8 @@ def correlate_blocks(blocks, kept, weights):
     kept = np.asarray(kept, dtype=np.intp)
     size = max(COLUMN_BYTES // (8 * blocks.shape[1]), 1)
     for start in range(0, len(kept), size):
-        visitor = Correlations(kept[start : start + size], weights, blocks)
+        part = kept[start : start + size]
+        visitor = Correlations(part, weights, blocks.rows, blocks.shape[1])
         visit(blocks.whole, visitor)
         yield visitor.result
 

@@ -1,5 +1,7 @@
 """What passes over blocks are for in a linear model; see `skproj.blocks._passes`."""
 
+from copy import copy
+
 import numpy as np
 from scipy import sparse
 from sklearn.utils import assert_all_finite
@@ -11,12 +13,18 @@ class Scan:
     """Visitor of the moments of the columns, for weighted rows; it checks all rows."""
 
     kind = "scan"
+    reduces = True
 
     def __init__(self, weights, rows, n_columns):
         self.weights = weights
         self.rows = _Rows(rows)
         self.moments = BlockMoments()
         self.n_bytes = np.zeros(n_columns)
+
+    def take_rows(self, start, stop):
+        """Return the visitor of some rows."""
+        own, mask = self.rows.part(start, stop)
+        return Scan(self.weights[own], mask, len(self.n_bytes))
 
     def inputs(self):
         """Return what the result depends on."""
@@ -34,6 +42,7 @@ class Scan:
     def combine(self, scans):
         """Return a visitor for all of them."""
         self._scans = scans
+        self.total = [(scan.moments, scan.n_bytes) for scan in scans]
         return self
 
     def add(self, start, block):
@@ -59,18 +68,37 @@ class Scan:
         self.n_bytes += counts * size
 
     def finish(self):
-        """Forget the others."""
-        del self._scans
+        """Hand out the moments."""
+        for scan, (moments, n_bytes) in zip(self._scans, self.total, strict=True):
+            scan.moments, scan.n_bytes = moments, n_bytes
+        del self._scans, self.total
+
+    @staticmethod
+    def merge(first, second):
+        """Join the totals of two parts of the rows."""
+        return [
+            (moments.merge(more_moments), n_bytes + more_bytes)
+            for (moments, n_bytes), (more_moments, more_bytes) in zip(
+                first, second, strict=True
+            )
+        ]
 
 
 class Product:
     """Visitor of the product of the transpose with an array of some rows."""
+
+    reduces = True
 
     def __init__(self, residuals, rows, n_columns):
         self.residuals = residuals
         self.rows = _Rows(rows)
         self.n_columns = n_columns
         self.kind = "product", residuals.dtype
+
+    def take_rows(self, start, stop):
+        """Return the visitor of some rows."""
+        own, mask = self.rows.part(start, stop)
+        return Product(self.residuals[own], mask, self.n_columns)
 
     def inputs(self):
         """Return what the result depends on."""
@@ -89,7 +117,7 @@ class Product:
         self._products = products
         widths = [product.residuals.shape[1] for product in products]
         self._ends = np.cumsum([0, *widths])
-        self._total = np.zeros((self.n_columns, self._ends[-1]))
+        self.total = np.zeros((self.n_columns, self._ends[-1]))
         return self
 
     def add(self, start, block):
@@ -99,13 +127,18 @@ class Product:
         for product, first, last in self._parts():
             inside, own = product.rows.of_block(start, block.shape[0])
             residuals[inside, first:last] = product.residuals[own]
-        self._total += block.astype(dtype, copy=False).T @ residuals
+        self.total += block.astype(dtype, copy=False).T @ residuals
 
     def finish(self):
         """Hand out the parts of the product."""
         for product, first, last in self._parts():
-            product.result = self._total[:, first:last].copy()
-        del self._products, self._total
+            product.result = self.total[:, first:last].copy()
+        del self._products, self.total
+
+    @staticmethod
+    def merge(first, second):
+        """Join the totals of two parts of the rows."""
+        return first + second
 
     def _parts(self):
         return zip(self._products, self._ends[:-1], self._ends[1:], strict=True)
@@ -114,69 +147,118 @@ class Product:
 class Logits:
     """Visitor of the product with coefficients."""
 
-    def __init__(self, coef, n_rows):
+    reduces = False
+
+    def __init__(self, coef):
         self.coef = coef
         self.kind = "logits", coef.dtype
-        self.result = np.empty((n_rows, coef.shape[1]), dtype=coef.dtype)
+
+    def take_rows(self, start, stop):
+        """Return the visitor of some rows."""
+        return Logits(self.coef)
 
     def combine(self, others):
         """Return a visitor for all of them."""
         self._all = others
+        self.total = [[] for _ in others]
         return self
 
     def add(self, start, block):
         """Multiply a block."""
         block = block.astype(self.coef.dtype, copy=False)
-        for logits in self._all:
-            logits.result[start : start + block.shape[0]] = block @ logits.coef
+        for logits, parts in zip(self._all, self.total, strict=True):
+            parts.append(block @ logits.coef)
 
     def finish(self):
-        """Forget the others."""
-        del self._all
+        """Join the blocks."""
+        for logits, parts in zip(self._all, self.total, strict=True):
+            logits.result = np.concatenate(parts)
+            parts.clear()
+        del self._all, self.total
+
+    @staticmethod
+    def merge(first, second):
+        """Join the totals of two parts of the rows."""
+        return [parts + more for parts, more in zip(first, second, strict=True)]
 
 
 class Correlations:
     """Visitor of the correlations of some columns with all others."""
 
-    def __init__(self, kept, weights, blocks):
+    reduces = True
+
+    def __init__(self, kept, weights, rows, n_columns):
         self.kept, self.weights = kept, weights
-        self.rows = _Rows(blocks.rows)
-        self.moments = BlockMoments()
-        self.products = np.zeros((blocks.shape[1], len(kept)))
-        self.center = None
+        self.rows = _Rows(rows)
+        self.n_columns = n_columns
         self.kind = "correlations", id(self)
+
+    def take_rows(self, start, stop):
+        """Return the visitor of some rows."""
+        own, mask = self.rows.part(start, stop)
+        return Correlations(self.kept, self.weights[own], mask, self.n_columns)
 
     def combine(self, visitors):
         """Return itself, because each is a kind of its own."""
+        self.total = _Products(self.n_columns, len(self.kept))
         return self
 
     def add(self, start, block):
         """Add the products of a block."""
         inside, own = self.rows.of_block(start, block.shape[0])
-        if own.stop == own.start:
-            return
-        block = block if inside.all() else block[inside]
-        weights = self.weights[own]
-        self.moments.add(block, weights)
-        columns = block[:, self.kept]
-        columns = columns.toarray() if sparse.issparse(columns) else columns
-        if self.center is None:
-            # Near the mean, so that large products do not cancel out.
-            self.center = columns.mean(axis=0, dtype=np.float64)
-        columns = weights[:, np.newaxis] * (columns - self.center)
-        self.products += block.T @ columns.astype(block.dtype, copy=False)
+        if own.stop > own.start:
+            block = block if inside.all() else block[inside]
+            self.total.add(block, self.kept, self.weights[own])
 
     def finish(self):
         """Turn the products into correlations."""
-        mean, deviation = self.moments.mean_and_deviation()
+        mean, deviation = self.total.moments.mean_and_deviation()
         varies = deviation > 0.0
         kept = varies[self.kept]
         rows, candidates = self.kept[kept], np.flatnonzero(varies)
-        offsets = mean[rows] - self.center[kept]
-        covariances = self.products[np.ix_(candidates, kept)].T
+        offsets = mean[rows] - self.total.center[kept]
+        covariances = self.total.products[np.ix_(candidates, kept)].T
         covariances -= np.outer(offsets, mean[candidates])
         scales = np.outer(deviation[rows], deviation[candidates])
         self.result = rows, candidates, covariances / scales
+        del self.total
+
+    @staticmethod
+    def merge(first, second):
+        """Join the totals of two parts of the rows."""
+        return first.merge(second)
+
+
+class _Products:
+    """Moments of all columns, and their products with some columns less a center."""
+
+    def __init__(self, n_columns, n_kept):
+        self.moments = BlockMoments()
+        self.products = np.zeros((n_columns, n_kept))
+        self.center = np.zeros(n_kept)
+
+    def add(self, block, kept, weights):
+        """Add weighted rows."""
+        columns = block[:, kept]
+        columns = columns.toarray() if sparse.issparse(columns) else columns
+        if not self.moments.n_samples:
+            # Near the mean, so that large products do not cancel out.
+            self.center = columns.mean(axis=0, dtype=np.float64)
+        self.moments.add(block, weights)
+        columns = weights[:, np.newaxis] * (columns - self.center)
+        self.products += block.T @ columns.astype(block.dtype, copy=False)
+
+    def merge(self, other):
+        """Return that of the rows of both."""
+        if not self.moments.n_samples:
+            return other
+        joint = copy(self)
+        if other.moments.n_samples:
+            sums = other.moments.weight * other.moments.mean
+            shift = np.outer(sums, other.center - self.center)
+            joint.products = self.products + other.products + shift
+            joint.moments = self.moments.merge(other.moments)
+        return joint
 
 
 class _Rows:
@@ -193,3 +275,8 @@ class _Rows:
         if self.mask is None:
             return np.ones(n_rows, dtype=bool), slice(start, stop)
         return self.mask[start:stop], slice(self.places[start], self.places[stop])
+
+    def part(self, start, stop):
+        """Return where they are between two rows, and the mask there."""
+        inside, own = self.of_block(start, stop - start)
+        return own, None if self.mask is None else inside

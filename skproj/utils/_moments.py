@@ -1,5 +1,7 @@
 """Weighted moments of the columns of a matrix."""
 
+from copy import copy
+
 import numpy as np
 from scipy import sparse
 from sklearn.utils.sparsefuncs import mean_variance_axis
@@ -33,20 +35,35 @@ class BlockMoments:
         added = weights.sum()
         with np.errstate(over="ignore", invalid="ignore"):
             mean, variance = moments(X, weights / added)
-            # Deviations from a common mean, without large squares that cancel out.
-            share = added / (self.weight + added)
-            step = mean - self.mean if self.n_samples else np.zeros_like(mean)
-            if not self.n_samples:
-                self.mean, self.variance = mean, variance
+        self._merge(X.shape[0], added, mean, variance, X.dtype)
+
+    def merge(self, other):
+        """Return the moments of the blocks of both."""
+        if not self.n_samples:
+            return other
+        joint = copy(self)
+        if other.n_samples:
+            joint._merge(
+                other.n_samples, other.weight, other.mean, other.variance, other.dtype
+            )
+        return joint
+
+    def _merge(self, n_samples, weight, mean, variance, dtype):
+        if not self.n_samples:
+            self.mean, self.variance = mean, variance
+        # Deviations from a common mean, without large squares that cancel out.
+        share = weight / (self.weight + weight)
+        with np.errstate(over="ignore", invalid="ignore"):
+            step = mean - self.mean
             self.mean = self.mean + share * step
             self.variance = (
                 (1.0 - share) * self.variance
                 + share * variance
                 + share * (1.0 - share) * np.square(step)
             )
-        self.n_samples += X.shape[0]
-        self.weight += added
-        self.dtype = X.dtype
+        self.n_samples += n_samples
+        self.weight += weight
+        self.dtype = dtype
 
     def get_state(self):
         """Return what has been added as a dict of arrays."""
