@@ -1,10 +1,7 @@
 """More than one machine: a dask cluster of processes, and data larger than memory."""
 
-import contextlib
-import faulthandler
 import functools
 import os
-import signal
 import sys
 
 import cloudpickle
@@ -15,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 import zarr
-from distributed import Client, LocalCluster
+from cluster_helpers import start_cluster, time_limit
+from distributed import Client
 from numpy.testing import assert_array_equal
 from sklearn.callback import ProgressBar, _progressbar
 from sklearn.datasets import load_digits, load_wine
@@ -36,34 +34,6 @@ from skproj.feature_selection import StabilitySelector
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 
-# A cluster that has lost something can wait for it forever.
-LONGEST_SECONDS = 180
-
-
-def give_up(signal_number, frame):
-    """Interrupt whatever the main thread waits for."""
-    raise TimeoutError(f"This took longer than {LONGEST_SECONDS} seconds.")
-
-
-@contextlib.contextmanager
-def time_limit():
-    """Bound the time of a block, and then of every clean-up that waits as well."""
-    if not hasattr(signal, "SIGALRM"):  # on Windows: nothing less ends a wait
-        faulthandler.dump_traceback_later(LONGEST_SECONDS, exit=True)
-        try:
-            yield
-        finally:
-            faulthandler.cancel_dump_traceback_later()
-        return
-    before = signal.signal(signal.SIGALRM, give_up)
-    signal.setitimer(signal.ITIMER_REAL, LONGEST_SECONDS, 10.0)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
-        signal.signal(signal.SIGALRM, before)
-
-
 @pytest.fixture(autouse=True)
 def limited_time():
     """Bound the time of each test; the fixtures of the module do it themselves."""
@@ -74,25 +44,8 @@ def limited_time():
 @pytest.fixture(scope="module")
 def client():
     """A cluster of two processes with a thread each, and the client of it."""
-    with contextlib.ExitStack() as stack:
-        settings = {
-            # Every two seconds dask would drop copies that it thinks superfluous.
-            "distributed.scheduler.active-memory-manager.start": False,
-            # So long after each death of a worker, one that is just being replaced is
-            # given up: also the victim of the next test.
-            "distributed.deploy.lost-worker-timeout": "1h",
-        }
-        stack.enter_context(dask.config.set(settings))
-        with time_limit():
-            cluster = stack.enter_context(
-                LocalCluster(
-                    n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0"
-                )
-            )
-            client = stack.enter_context(Client(cluster))
+    with start_cluster() as client:
         yield client
-        with time_limit():
-            stack.close()
 
 
 @pytest.fixture(scope="module")

@@ -53,9 +53,9 @@ class Cluster:
 
     def run(self, visitors):
         """Return the totals of each kind of visitors, in a pass."""
-        delayed = import_optional("dask", extra="distributed").delayed
-        visit_part = delayed(_visit_part, nout=2, pure=False)
-        join = delayed(_join, pure=False)
+        dask = import_optional("dask", extra="distributed")
+        visit_part = dask.delayed(_visit_part, nout=2, pure=False)
+        join = dask.delayed(_join, pure=False)
         sums, rows = [], []
         for part, (start, stop) in zip(self._parts, self._bounds, strict=True):
             # The workers unpickle it: dask need not look into it.
@@ -70,7 +70,12 @@ class Cluster:
             pairs = zip(sums[::2], sums[1::2], strict=False)
             last = sums[-1:] if len(sums) % 2 else []
             sums = [join(first, second) for first, second in pairs] + last
-        sums, *rows = self.client.gather(self.client.compute([*sums, *rows]))
+        # Data that are scattered in advance are lost with a worker.
+        with dask.config.set(
+            {"distributed.admin.large-graph-warning-threshold": "1TB"}
+        ):
+            futures = self.client.compute([*sums, *rows])
+        sums, *rows = self.client.gather(futures)
         self.n_bytes_moved += _n_bytes([sums, rows])
         totals = sums | functools.reduce(_join, rows)
         return [total for _, (_, total) in sorted(totals.items())]

@@ -2,13 +2,11 @@
 
 import os
 import signal
-import sys
 
-import cloudpickle
 import dask.array as da
 import numpy as np
 import pytest
-from distributed import Client, LocalCluster
+from cluster_helpers import start_cluster, time_limit
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
@@ -17,20 +15,19 @@ from skproj.blocks import RowBlocks, _cluster, open_blocks
 from skproj.blocks._passes import ColumnReader, visit
 from skproj.linear_model._block_visitors import Correlations, Logits, Product, Scan
 
-# Functions of this file are sent to the workers, which cannot import it.
-cloudpickle.register_pickle_by_value(sys.modules[__name__])
-
 N_ROWS, N_COLUMNS = 230, 30
+
+
+@pytest.fixture(autouse=True)
+def limited_time():
+    """Bound the time of each test; the fixture of the cluster does it itself."""
+    with time_limit():
+        yield
 
 
 @pytest.fixture(scope="module")
 def client():
-    with (
-        LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None
-        ) as cluster,
-        Client(cluster) as client,
-    ):
+    with start_cluster() as client:
         yield client
 
 
@@ -60,7 +57,12 @@ def write(X, folder, kind):
     else:
         anndata = pytest.importorskip("anndata")
         data = anndata.AnnData(sparse.csr_matrix(X))
-        data.write_h5ad(path) if kind == "h5ad" else data.write_zarr(path)
+        if kind == "h5ad":
+            data.write_h5ad(path)
+        else:
+            zarr = pytest.importorskip("zarr")
+            group = zarr.open_group(path, mode="w", zarr_format=2)
+            anndata.io.write_elem(group, "/", data)
     return path
 
 
@@ -141,10 +143,7 @@ def test_number_of_workers_does_not_change_a_bit(table, client):
     chunks = da.from_array(X, chunks=(20, N_COLUMNS))
     selector = ProjectionFeatureSelector(eta=3.0)
     coef = selector.fit(open_blocks(chunks, client=client), y).coef_
-    with (
-        LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster,
-        Client(cluster, set_as_default=False) as single,
-    ):
+    with start_cluster(n_workers=1) as single:
         selector.fit(open_blocks(chunks, client=single), y)
     assert_array_equal(selector.coef_, coef)
 
@@ -159,19 +158,20 @@ def test_selectors_agree_with_those_in_memory(blocks, table):
     assert_array_equal(search.fit(blocks, y).get_support(), support)
 
 
-def deadly(chunk, path, block_info=None):
-    """Return a chunk, but end the worker that needs the fourth one first."""
-    if block_info[None]["chunk-location"][0] == 3 and not path.exists():
-        path.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return chunk
-
-
 def test_pass_survives_the_death_of_a_worker(table, client, tmp_path):
     X, y = table
     settled = da.from_array(X, chunks=(20, N_COLUMNS))
     path = tmp_path / "dead"
-    deathly = settled.map_blocks(deadly, path=path, dtype=X.dtype, meta=X[:0])
+
+    # A function of the module could not be imported by the workers.
+    def die_once(chunk, block_info=None):
+        """Return a chunk, but end the worker that needs the fourth one first."""
+        if block_info[None]["chunk-location"][0] == 3 and not path.exists():
+            path.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return chunk
+
+    deathly = settled.map_blocks(die_once, dtype=X.dtype, meta=X[:0])
     selector = ProjectionFeatureSelector(eta=3.0)
     coef = selector.fit(open_blocks(settled, client=client), y).coef_
     selector.fit(open_blocks(deathly, client=client), y)
