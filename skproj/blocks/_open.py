@@ -22,7 +22,14 @@ from skproj.utils._optional import import_optional
 
 
 def open_blocks(
-    source, *, layer=None, columns=None, block_size=None, checkpoint=None, client=None
+    source,
+    *,
+    layer=None,
+    columns=None,
+    block_size=None,
+    checkpoint=None,
+    column_bytes=None,
+    client=None,
 ):
     """Read a file or an array-like in blocks of rows.
 
@@ -43,6 +50,8 @@ def open_blocks(
         their own, their chunks and row groups, which are split if they are larger.
     checkpoint : str or path-like, default=None
         Folder for the results of passes; see :class:`RowBlocks`.
+    column_bytes : int, default=None
+        Bytes of features in memory; see :class:`RowBlocks`.
     client : distributed.Client, default=None
         Client of a dask cluster, whose workers make the passes of the selectors: each
         reads some rows of the file, which all of them must be able to open under the
@@ -92,7 +101,7 @@ def open_blocks(
     if isinstance(source, RowBlocks):
         raise TypeError("source must not be RowBlocks, which are open already.")
     opened = _open_source(source, layer, columns, block_size)
-    blocks = opened.blocks()
+    blocks = opened.blocks(column_bytes=column_bytes)
     if client is not None:
         open_file = None
         if isinstance(source, str | os.PathLike):

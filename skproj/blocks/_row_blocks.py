@@ -10,6 +10,9 @@ from sklearn.utils import _safe_indexing
 from skproj.blocks._pass_cache import PassCache
 from skproj.blocks._passes import join_rows
 
+# Of features in memory.
+COLUMN_BYTES = 100_000_000
+
 NOT_HERE = (
     "X in blocks cannot be used here: read columns that fit into memory with "
     "X.take_columns(columns)."
@@ -44,6 +47,9 @@ class RowBlocks:
         was interrupted and is begun again, with the same parameters and data, takes
         them from there. Only the columns that it has in memory are read again. Delete
         the folder when it is no longer needed.
+    column_bytes : int, default=None
+        Bytes of features that a linear model may have in memory together, 100 MB if
+        None. More mean fewer passes, and a longer grid of radii where none is given.
 
     Attributes
     ----------
@@ -63,9 +69,9 @@ class RowBlocks:
     TypeError
         If `make_blocks` or `read_columns` cannot be called.
     ValueError
-        If `shape` is not two numbers, if `feature_names` has another length, or if
-        `checkpoint` is a file. The iterator raises it if the blocks do not have the
-        shape.
+        If `shape` is not two numbers, if `feature_names` has another length, if
+        `checkpoint` is a file, or if `column_bytes` is no number of bytes. The iterator
+        raises it if the blocks do not have the shape.
 
     See Also
     --------
@@ -100,6 +106,7 @@ class RowBlocks:
         feature_names=None,
         read_columns=None,
         checkpoint=None,
+        column_bytes=None,
     ):
         if not callable(make_blocks):
             raise TypeError(
@@ -124,9 +131,17 @@ class RowBlocks:
                     f"feature_names must be {shape[1]} names, one for each feature, "
                     f"got an array of shape {feature_names.shape}."
                 )
+        if column_bytes is None:
+            column_bytes = COLUMN_BYTES
+        is_size = isinstance(column_bytes, numbers.Integral) and column_bytes >= 1
+        if isinstance(column_bytes, bool) or not is_size:
+            raise ValueError(
+                f"column_bytes must be a number of bytes or None, got {column_bytes!r}."
+            )
         self.shape = tuple(int(n) for n in shape)
         self.dtype = float_dtype(dtype)
         self.feature_names = feature_names
+        self.column_bytes = int(column_bytes)
         self.n_passes = 0
         # The matrix of which these are some rows, and their mask.
         self.whole, self.rows = self, None
@@ -209,6 +224,7 @@ class RowBlocks:
             self.dtype,
             self.feature_names,
             lambda columns: pick(self.iterate_columns(columns)),
+            column_bytes=self.column_bytes,
         )
         kept.whole, kept.rows = self.whole, rows
         if self.rows is not None:

@@ -31,8 +31,8 @@ class Source:
     columnar: bool = False
     make_chunks: Callable | None = None  # delayed chunks of rows, of a dask array
 
-    def blocks(self, start=0, stop=None):
-        """Return the blocks of some rows, or of all."""
+    def blocks(self, start=0, stop=None, **others):
+        """Return the blocks of some rows, or of all; `others` are for `RowBlocks`."""
         if self.dtype.kind not in "biuf":
             raise ValueError(f"source must hold real numbers, got dtype {self.dtype}.")
         stop = self.shape[0] if stop is None else stop
@@ -42,6 +42,7 @@ class Source:
             self.dtype,
             self.feature_names,
             partial(self.read, start, stop) if self.columnar else None,
+            **others,
         )
 
 

@@ -4,14 +4,13 @@ import numbers
 import warnings
 
 import numpy as np
-from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.feature_selection import SelectorMixin
 from sklearn.utils import check_consistent_length
 
 from skproj.blocks._row_blocks import RowBlocks, set_feature_names
+from skproj.feature_selection._block_selector import BlockSelectorMixin, stand_in
 from skproj.linear_model._cox import TIES
 from skproj.linear_model._feature_structure import make_structure
 from skproj.linear_model._targets import make_problem, plain_integers
@@ -190,7 +189,7 @@ DOCS = {
 class LinearSelector(
     VersionedState,
     DocumentationLink,
-    SelectorMixin,
+    BlockSelectorMixin,
     CallbackSupportMixin,
     BaseEstimator,
 ):
@@ -236,8 +235,7 @@ class LinearSelector(
         }
         blocks = X if isinstance(X, RowBlocks) else None
         if blocks is not None:
-            # A stand-in without entries, which are checked when they are read first.
-            X = sparse.csr_array(blocks.shape, dtype=blocks.dtype)
+            X = stand_in(blocks)
         if self.loss in TIES or (self.loss == "auto" and is_survival(y)):
             # Validation of targets would make one array of the two fields.
             if y is None:

@@ -6,7 +6,6 @@ import warnings
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.callback import CallbackSupportMixin
-from sklearn.feature_selection import SelectorMixin
 from sklearn.utils import (
     check_array,
     check_consistent_length,
@@ -21,6 +20,7 @@ from sklearn.utils.metadata_routing import (
 )
 
 from skproj.blocks._row_blocks import RowBlocks, set_feature_names
+from skproj.feature_selection._block_selector import BlockSelectorMixin
 from skproj.feature_selection._decoys import (
     DECOYS,
     ColumnsWithDecoys,
@@ -74,7 +74,7 @@ class StabilitySelector(
     VersionedState,
     DocumentationLink,
     MetaEstimatorMixin,
-    SelectorMixin,
+    BlockSelectorMixin,
     CallbackSupportMixin,
     BaseEstimator,
 ):

@@ -15,9 +15,6 @@ from skproj.linear_model._block_visitors import (
     Scan,
 )
 
-# Columns that are kept in memory together take about this many bytes at first.
-COLUMN_BYTES = 100_000_000
-
 
 class BlockMatrix:
     """The products and columns of `RowBlocks`, each of them a pass unless it is known.
@@ -55,14 +52,14 @@ class BlockMatrix:
     @property
     def fits(self):
         """Whether all columns may be in memory together."""
-        return self._bytes.sum() <= COLUMN_BYTES // n_together()
+        return self._bytes.sum() <= self.blocks.column_bytes // n_together()
 
     @property
     def n_affordable(self):
         """Number of columns that may be in memory, if dense ones are likelier."""
         total = self._bytes.sum()
         typical = np.square(self._bytes / total).sum() * total if total else 1.0
-        return int(max(COLUMN_BYTES // n_together() // typical, 1))
+        return int(max(self.blocks.column_bytes // n_together() // typical, 1))
 
     def astype(self, dtype, copy=True):
         """Use another dtype in the products."""
@@ -124,7 +121,7 @@ def correlate_blocks(blocks, kept, weights):
     The weights are positive.
     """
     kept = np.asarray(kept, dtype=np.intp)
-    size = max(COLUMN_BYTES // (8 * blocks.shape[1]), 1)
+    size = max(blocks.column_bytes // (8 * blocks.shape[1]), 1)
     for start in range(0, len(kept), size):
         part = kept[start : start + size]
         visitor = Correlations(part, weights, blocks.rows, blocks.shape[1])

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import sparse
 
-import skproj.linear_model._block_matrix as block_matrix
+import skproj.blocks._row_blocks as row_blocks
 import skproj.linear_model._working_sets as working_sets
 
 N_SAMPLES, N_FEATURES = 150, 300
@@ -11,7 +11,7 @@ N_SAMPLES, N_FEATURES = 150, 300
 
 def leave_little_memory(monkeypatch, column_bytes=20_000):
     """Let a few columns have room in memory, so that they are read by turns."""
-    monkeypatch.setattr(block_matrix, "COLUMN_BYTES", column_bytes)
+    monkeypatch.setattr(row_blocks, "COLUMN_BYTES", column_bytes)
     monkeypatch.setattr(working_sets, "FIRST_WORKING_SET_SIZE", 10)
 
 

@@ -9,10 +9,11 @@ from blocks_helpers import (
     make_block_data,
 )
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 
-import skproj.linear_model._block_matrix as block_matrix
 from skproj import (
     ProjectionFeatureSelector,
     StabilitySelector,
@@ -123,10 +124,9 @@ def test_model_takes_few_passes(is_sparse):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_all_columns_are_read_at_once_where_they_fit(dtype, monkeypatch):
-    monkeypatch.setattr(block_matrix, "COLUMN_BYTES", 1 << 20)
+def test_all_columns_are_read_at_once_where_they_fit(dtype):
     X, y = make_block_data("classes", True, dtype)
-    blocks = open_blocks(X, block_size=40)
+    blocks = open_blocks(X, block_size=40, column_bytes=1 << 20)
     memory = ProjectionFeatureSelector().fit(X, y)
     selector = ProjectionFeatureSelector().fit(blocks, y)
     assert_same_model(selector, memory, atol=1e-6)
@@ -205,6 +205,29 @@ def test_other_estimators_refuse_blocks(estimator):
     X, y = make_block_data()
     with pytest.raises(TypeError, match="X in blocks cannot be used here"):
         estimator.fit(open_blocks(X), y)
-    selector = ProjectionFeatureSelector().fit(X, y)
-    with pytest.raises(TypeError, match="X in blocks cannot be used here"):
-        selector.transform(open_blocks(X))
+
+
+@pytest.mark.parametrize(
+    "selector",
+    [
+        ProjectionFeatureSelector(eta=0.5),
+        StabilitySelector(ProjectionFeatureSelector(eta=0.5), n_pairs=3),
+    ],
+    ids=["selector", "stability"],
+)
+def test_selected_features_are_read(selector):
+    X, y = make_block_data(is_sparse=True)
+    blocks = open_blocks(X, block_size=40)
+    columns = selector.fit(blocks, y).transform(blocks)
+    assert columns.shape[1] > 1
+    assert_array_equal(columns.toarray(), selector.transform(X).toarray())
+    with pytest.raises(ValueError, match=r"has 300 features|expecting 300 features"):
+        selector.transform(open_blocks(X[:, 1:]))
+
+
+def test_pipeline_begins_with_blocks():
+    X, y = make_block_data()
+    model = make_pipeline(ProjectionFeatureSelector(eta=0.5), LogisticRegression())
+    labels = clone(model).fit(X, y).predict(X)
+    blocks = open_blocks(X, block_size=40)
+    assert_array_equal(model.fit(blocks, y).predict(blocks), labels)
