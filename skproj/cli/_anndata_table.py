@@ -17,14 +17,15 @@ from skproj.utils._optional import import_optional
 from skproj.utils._wording import join_names
 
 
-def read_h5ad(options):
-    """Read an .h5ad file; `options` are those of `read_table`."""
+def read_anndata(options):
+    """Read annotated data into memory; `options` are those of `read_table`."""
     path, layer = options.path, options.layer
     anndata = import_optional("anndata", extra="anndata")
+    read = anndata.read_zarr if options.suffix == ".zarr" else anndata.read_h5ad
     with warnings.catch_warnings():
         # Names of features are checked below; those of rows may be equal.
         warnings.filterwarnings("ignore", ".* names are not unique")
-        adata = anndata.read_h5ad(path)
+        adata = read(path)
     check_unique(adata.var_names, path)
     if layer is not None and layer not in adata.layers:
         known = join_names(adata.layers) if adata.layers else "there are none"
@@ -32,14 +33,14 @@ def read_h5ad(options):
     return AnnDataTable(adata, path, layer)
 
 
-class AnnDataTable:
+class AnnotatedTable:
     """Annotated data: the features are in a matrix, the other columns in `obs`.
 
     Parameters
     ----------
-    adata : AnnData
+    obs : DataFrame
+    columns : list of str
     path : Path
-    layer : str or None
 
     Attributes
     ----------
@@ -52,15 +53,12 @@ class AnnDataTable:
 
     row_label = "obs_name"
 
-    def __init__(self, adata, path, layer):
+    def __init__(self, obs, columns, path):
         self.path = path
-        self.columns = [str(name) for name in adata.var_names]
-        self.row_names = adata.obs_names
-        self.n_rows = adata.n_obs
-        self._obs = adata.obs
-        self._matrix = adata.X if layer is None else adata.layers[layer]
-        if self._matrix is None:
-            raise CommandError(f"{path} has no X; name a layer with --layer.")
+        self.columns = columns
+        self.row_names = obs.index
+        self.n_rows = len(obs)
+        self._obs = obs
 
     def feature_names(self, target, drop, others=()):
         """Return the names of the features that are left over."""
@@ -83,15 +81,37 @@ class AnnDataTable:
         """Return no names: the features of annotated data are numbers."""
         return []
 
-    def numbers(self, names, *, dtype=None, can_drop=True, allow_missing=False):
-        """Return features as an array or a CSR matrix, see `FrameTable.numbers`."""
+    def places(self, names):
+        """Return the places of features."""
         require(names, self.columns, self.path, "feature", WANTED_BY_MODEL)
         place = {name: j for j, name in enumerate(self.columns)}
+        return [place[name] for name in names]
+
+
+class AnnDataTable(AnnotatedTable):
+    """Annotated data in memory.
+
+    Parameters
+    ----------
+    adata : AnnData
+    path : Path
+    layer : str or None
+    """
+
+    def __init__(self, adata, path, layer):
+        super().__init__(adata.obs, [str(name) for name in adata.var_names], path)
+        self._matrix = adata.X if layer is None else adata.layers[layer]
+        if self._matrix is None:
+            raise CommandError(f"{path} has no X; name a layer with --layer.")
+
+    def numbers(self, names, *, dtype=None, can_drop=True, allow_missing=False):
+        """Return features as an array or a CSR matrix, see `FrameTable.numbers`."""
+        places = self.places(names)
         X = self._matrix
         if sparse.issparse(X):
             X = X.tocsr()
         if names != self.columns:
-            X = X[:, [place[name] for name in names]]
+            X = X[:, places]
         if X.dtype != np.float32:
             X = X.astype(np.float64)
         options = {"allow_missing": allow_missing}

@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import re
 import textwrap
 from pathlib import Path
 
@@ -13,6 +14,7 @@ examples:
   skproj select table.csv --target label --out selection
   skproj select table.csv --target label --index sample --drop age sex
   skproj select cells.h5ad --target cell_type --layer logcounts --n-jobs 4
+  skproj select cells.zarr --target cell_type --backed --memory 2GB
   skproj select table.parquet --target weight --task regression --eta 3.5
   skproj select trial.csv --target time --event died --out selection
 """,
@@ -52,7 +54,7 @@ CELL_DEFAULTS = {
 
 DATA_HELP = (
     "table with a row for each sample: .csv, .tsv, .txt (all also as .gz), .xlsx, "
-    ".parquet or .h5ad; - is the standard input"
+    ".parquet, .h5ad or .zarr of anndata; - is the standard input"
 )
 
 
@@ -88,7 +90,7 @@ def add_select(commands):
         "--target",
         required=True,
         metavar="COLUMN",
-        help="column to predict; of an .h5ad file, a column of obs",
+        help="column to predict; of annotated data, a column of obs",
     )
     parser.add_argument(
         "--event",
@@ -149,7 +151,7 @@ def add_select(commands):
         "--groups",
         metavar="COLUMN",
         help="column that names the patient, the batch or the like of each row: rows "
-        "of one are never on both sides of a split; of an .h5ad file, a column of obs",
+        "of one are never on both sides of a split; of annotated data, a column of obs",
     )
     parser.add_argument(
         "--task",
@@ -164,6 +166,19 @@ def add_select(commands):
         help="a sparse supervised autoencoder, or a linear selector followed by a "
         "support vector machine, or by a Cox model with --event; auto: the first for "
         "classification, the second for others",
+    )
+    parser.add_argument(
+        "--backed",
+        action="store_true",
+        help="leave the matrix of annotated data in its file, and read it in blocks of "
+        "rows: a linear selector followed by a linear model",
+    )
+    parser.add_argument(
+        "--memory",
+        type=memory,
+        metavar="SIZE",
+        help="memory that --backed is meant to take, such as 2GB (default: as little "
+        "as is fast); more of it means fewer passes",
     )
     add_search_options(parser)
     parser.add_argument(
@@ -308,7 +323,7 @@ def add_table_options(parser):
         help="column with the names of the rows",
     )
     parser.add_argument(
-        "--layer", metavar="LAYER", help="layer of an .h5ad file, instead of X"
+        "--layer", metavar="LAYER", help="layer of annotated data, instead of X"
     )
     parser.add_argument(
         "--sheet", metavar="SHEET", help="sheet of an .xlsx file (default: the first)"
@@ -441,6 +456,16 @@ def radius(text):
         return None
     read = number(float, lambda x: 0.0 < x < math.inf, "a positive number or auto")
     return read(text)
+
+
+def memory(text):
+    """Return a number of bytes, of text such as 2GB or 500 MiB."""
+    found = re.fullmatch(r"(\d+(?:\.\d*)?)\s*([kmgt])(i?)b?", text.strip().lower())
+    if found is None:
+        raise argparse.ArgumentTypeError(f"must be a size such as 2GB, got {text!r}")
+    value, prefix, binary = found.groups()
+    power = 1 + "kmgt".index(prefix)
+    return int(float(value) * (1024 if binary else 1000) ** power)
 
 
 share = number(float, lambda x: 0.0 <= x < 1.0, "at least 0 and less than 1")

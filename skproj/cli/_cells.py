@@ -10,6 +10,7 @@ import numpy as np
 from skproj.cli._arguments import CELL_DEFAULTS
 from skproj.cli._errors import CommandError
 from skproj.cli._output import check_free
+from skproj.cli._progress import show_rows
 from skproj.utils._optional import import_optional
 
 DESCRIPTION = (
@@ -135,7 +136,7 @@ def write_cells(model, n_obs, group, *, shows_progress=False):
     indptr = np.zeros(n_obs + 1, dtype=np.int64)
     types = np.empty(n_obs, dtype=np.min_scalar_type(-model.n_types))
     batches = np.empty(n_obs, dtype=np.min_scalar_type(-model.n_batches))
-    with progress(n_obs, shows_progress) as advance:
+    with show_rows("rows", n_obs, shows_progress) as advance:
         for block in model.blocks(n_obs):
             rows = slice(block.start, block.start + block.X.shape[0])
             indptr[rows.start + 1 : rows.stop + 1] = np.diff(block.X.indptr)
@@ -244,20 +245,3 @@ class Appender:
         if n_values:
             self._array[start : start + n_values] = values[:n_values]
         self._waiting, self._n_waiting = [values[n_values:]], values.size - n_values
-
-
-@contextlib.contextmanager
-def progress(n_obs, is_shown):
-    """Show how many rows are written; yields a function that adds to their number."""
-    try:
-        rich = import_optional("rich.progress", extra="progress")
-    except ModuleNotFoundError:
-        is_shown = False
-    if not is_shown:
-        yield lambda n_rows: None
-        return
-    from rich.console import Console
-
-    with rich.Progress(console=Console(stderr=True)) as bar:
-        task = bar.add_task("rows", total=n_obs)
-        yield lambda n_rows: bar.advance(task, n_rows)

@@ -12,6 +12,8 @@ from pathlib import Path
 import joblib
 
 from skproj import ProjectionFeatureSelector
+from skproj.blocks import RowBlocks
+from skproj.blocks._pass_cache import PassCache
 from skproj.cli._errors import CommandError
 from skproj.cli._output import new_folder
 from skproj.cli._report_numbers import plain, settings
@@ -23,6 +25,8 @@ from skproj.utils._wording import join_names
 SUFFIX = ".partial"
 # In the folder, what the steps belong to.
 RUN = "run.json"
+# The folder with the results of passes over blocks.
+PASSES = "passes"
 
 
 class Checkpoints:
@@ -57,7 +61,9 @@ class Checkpoints:
             # The file that says what the steps belong to is the last one, so that a
             # kill leaves a folder that is still known.
             for path in self.folder.iterdir():
-                if path.name != RUN:
+                if path.name == PASSES:
+                    shutil.rmtree(path)
+                elif path.name != RUN:
                     path.unlink()
             shutil.rmtree(self.folder)
         with contextlib.suppress(OSError):  # where there is a result
@@ -69,7 +75,13 @@ class Checkpoints:
         if self.folder is None or not self.folder.is_dir():
             return []
         # Those of `new_file` that a kill has left begin with a dot.
-        return [p for p in self.folder.glob("*.joblib") if not p.name.startswith(".")]
+        files = [*self.folder.glob("*.joblib"), *self.folder.glob(f"{PASSES}/*.npz")]
+        return [path for path in files if not path.name.startswith(".")]
+
+    def keep_passes(self, X):
+        """Keep the results of passes over `RowBlocks`; other data have none."""
+        if self.folder is not None and isinstance(X, RowBlocks):
+            X.cache = PassCache(self.folder / PASSES, X)
 
     def step(self, name, function, *args, **kwargs):
         """Return the result of a step, which is computed if it is not finished.

@@ -6,7 +6,8 @@ class CommandError(Exception):
 
 
 def check_is_file(path):
-    """Raise an error if there is no such file."""
-    if not path.is_file():
+    """Raise an error if there is no such file; a .zarr store is a folder."""
+    is_store = path.suffix.lower() == ".zarr" and path.is_dir()
+    if not (path.is_file() or is_store):
         what = "is a folder" if path.is_dir() else "does not exist"
         raise CommandError(f"{path} {what}.")

@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import sparse
 
+from skproj.blocks import RowBlocks
 from skproj.cli._evidence import rank_scores
 from skproj.cli._result import GroupSummary, SelectedFeature
 from skproj.linear_model._cox import null_residuals
@@ -10,7 +11,9 @@ from skproj.utils._stability import find_substitutes
 from skproj.utils._survival import is_survival
 
 
-def describe_features(names, support, scores, frequencies, X, y, classes):
+def describe_features(
+    names, support, scores, frequencies, X, y, classes, substitutes=None
+):
     """Describe the selected features by the rows that the model was fitted to.
 
     Parameters
@@ -19,9 +22,11 @@ def describe_features(names, support, scores, frequencies, X, y, classes):
     support : ndarray of bool of shape (n_features,)
     scores : ndarray of shape (n_features,)
     frequencies : ndarray of shape (n_features,) or None
-    X : {ndarray, CSR matrix} of shape (n_rows, n_features)
+    X : {ndarray, CSR matrix, RowBlocks} of shape (n_rows, n_features)
     y : ndarray of shape (n_rows,)
     classes : ndarray of shape (n_classes,) or None
+    substitutes : dict, default=None
+        Those of `find_substitutes` if they are known, as they must be for blocks.
 
     Returns
     -------
@@ -32,12 +37,11 @@ def describe_features(names, support, scores, frequencies, X, y, classes):
         y = null_residuals(y, np.full(len(y), 1.0 / len(y)))
     order = np.argsort(-scores, kind="stable")
     order = order[support[order]]
-    substitutes = find_substitutes(X, order)
-    columns = X[:, order]
-    columns = columns.toarray() if sparse.issparse(columns) else columns
-    columns = columns.astype(np.float64)
+    if substitutes is None:
+        substitutes = find_substitutes(X, order)
     features = []
-    for rank, (j, column) in enumerate(zip(order, columns.T, strict=True), start=1):
+    for rank, (j, column) in enumerate(columns_of(X, order), start=1):
+        column = column.astype(np.float64)
         groups = summarize(column, y, classes)
         if classes is None:
             direction = "+" if rank_scores(column) @ rank_scores(y) >= 0.0 else "-"
@@ -58,6 +62,20 @@ def describe_features(names, support, scores, frequencies, X, y, classes):
             )
         )
     return features
+
+
+def columns_of(X, order):
+    """Yield places and columns in an order; sparse ones become dense one by one."""
+    if isinstance(X, RowBlocks):
+        columns = X.take_columns(np.sort(order))
+        places = np.argsort(np.argsort(order))
+    else:
+        columns = X[:, order]
+        places = range(len(order))
+    is_sparse = sparse.issparse(columns)
+    columns = columns.tocsc() if is_sparse else columns
+    for j, k in zip(order, places, strict=True):
+        yield j, columns[:, [k]].toarray()[:, 0] if is_sparse else columns[:, k]
 
 
 def summarize(column, y, classes):

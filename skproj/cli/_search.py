@@ -8,20 +8,23 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import get_scorer_names
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR
-from sklearn.utils import _safe_indexing
 from sklearn.utils.parallel import Parallel, delayed
 
 from skproj import (
     ProjectionFeatureSelector,
+    ProjectionFeatureSelectorCV,
     SparseSupervisedAutoencoder,
     SparseSupervisedAutoencoderCV,
     SparseSupervisedAutoencoderRegressor,
 )
+from skproj.blocks import RowBlocks
+from skproj.blocks._row_blocks import take_rows
 from skproj.callback import CompactProgressBar
 from skproj.cli._errors import CommandError
 from skproj.cli._survival import score_concordance
@@ -39,18 +42,13 @@ SEARCH_METRICS = {
     "regression": "R2",
     "survival": "concordance index",
 }
+# What is fitted to the features that are selected from blocks.
+MACHINES = {"classification": "logistic regression", "regression": "ridge regression"}
 LOSSES = {"classification": "log_loss", "regression": "squared_error"}
 NOTHING_SELECTED = (
     "no feature was selected: at this radius none helps to predict the target; try a "
     "larger --eta, --rule best, or the other --method"
 )
-
-
-def method_name(task, method):
-    """Return what a user calls a method."""
-    if method == "autoencoder":
-        return "sparse supervised autoencoder"
-    return f"linear selector, {'Cox model' if task == 'survival' else 'SVM'}"
 
 
 def make_search(problem, X, y, splits):
@@ -59,10 +57,10 @@ def make_search(problem, X, y, splits):
     Parameters
     ----------
     problem : Problem
-    X : {ndarray, CSR matrix, DataFrame} of shape (n_samples, n_features)
+    X : {ndarray, CSR matrix, DataFrame, RowBlocks} of shape (n_samples, n_features)
     y : ndarray of shape (n_samples,)
     splits : list of tuple of ndarray
-        The folds of a grid search; an autoencoder for classes makes the same ones.
+        The folds of a grid search; searches in a pipeline make the same ones.
 
     Returns
     -------
@@ -72,6 +70,8 @@ def make_search(problem, X, y, splits):
     structure, prepare = problem.structure or {}, problem.prepare
     classifies = task == "classification"
     given = None if options.eta is None else [options.eta]
+    if problem.in_blocks:
+        return search_in_blocks(task, given, options, structure)
     first = first_steps(X, prepare)
     if classifies and method == "autoencoder":
         autoencoder = SparseSupervisedAutoencoderCV(
@@ -115,6 +115,31 @@ def make_search(problem, X, y, splits):
     )
 
 
+def search_in_blocks(task, etas, options, structure):
+    """Return the pipeline whose search shares the passes over blocks."""
+    selector = ProjectionFeatureSelectorCV(
+        N_ETAS if etas is None else etas,
+        cv=options.cv,
+        scoring=options.scoring,
+        selection_rule=rule_of("selector", task, options),
+        loss=LOSSES[task],
+        class_weight=options.class_weight,
+        random_state=options.seed,
+        **structure,
+    )
+    return Pipeline([("select", selector), *last_steps(task, options.class_weight)])
+
+
+def last_steps(task, class_weight):
+    """Return the steps after a selection from blocks, for many rows."""
+    scale = ("scale", StandardScaler(with_mean=False))
+    if task == "classification":
+        model = LogisticRegression(class_weight=class_weight, max_iter=1000)
+    else:
+        model = Ridge()
+    return [scale, ("predict", model)]
+
+
 def regression_autoencoder(task, **parameters):
     """Return an autoencoder for numbers or survival times."""
     if task == "survival":
@@ -138,7 +163,9 @@ def rule_of(method, task, options):
 
 
 def first_steps(X, prepare):
-    """Return the steps of all pipelines before the selection."""
+    """Return the steps of all pipelines before the selection; none for blocks."""
+    if isinstance(X, RowBlocks):
+        return []
     with_mean = prepare is not None or not sparse.issparse(X)
     scale = ("scale", StandardScaler(with_mean=with_mean))
     return [scale] if prepare is None else [("prepare", clone(prepare)), scale]
@@ -262,7 +289,7 @@ def fit_folds(search, model, X, y, splits, options, checkpoints):
         Fitted.
     model : Pipeline
         The pipeline that came out of it.
-    X : {ndarray, CSR matrix, DataFrame} of shape (n_samples, n_features)
+    X : {ndarray, CSR matrix, DataFrame, RowBlocks} of shape (n_samples, n_features)
     y : ndarray of shape (n_samples,)
     splits : list of tuple of ndarray
     options : argparse.Namespace
@@ -291,7 +318,7 @@ def fit_folds(search, model, X, y, splits, options, checkpoints):
         others = np.delete(scores, i, axis=0)
         eta = radii[choose_row(radii, others, rule, **needs)]
         fold = clone(template).set_params(select__eta=float(eta))
-        rows = _safe_indexing(X, train), y[train]
+        rows = take_rows(X, train), y[train]
         calls.append(delayed(checkpoints.step)(f"fold {i + 1}", fit_fold, fold, *rows))
     return Parallel(n_jobs=options.n_jobs)(calls)
 
@@ -301,12 +328,15 @@ def one_radius(search, model):
     if isinstance(search, GridSearchCV):
         return clone(model)
     parameters = search["select"].get_params(deep=False)
-    known = SparseSupervisedAutoencoder().get_params(deep=False)
+    in_blocks = isinstance(search["select"], ProjectionFeatureSelectorCV)
+    one = ProjectionFeatureSelector() if in_blocks else SparseSupervisedAutoencoder()
+    known = one.get_params(deep=False)
     shared = {name: value for name, value in parameters.items() if name in known}
-    # A calibration leaves the order of the rows as it is, and would hold some back.
-    shared |= {"calibrate": False, "eta": model["select"].eta_}
-    autoencoder = SparseSupervisedAutoencoder(**shared)
-    return Pipeline([*clone(model).steps[:-1], ("select", autoencoder)])
+    shared["eta"] = model["select"].eta_
+    if not in_blocks:
+        # It leaves the order of the rows as it is, and would hold some back.
+        shared["calibrate"] = False
+    return clone(model).set_params(select=one.set_params(**shared))
 
 
 def fit_fold(model, X, y):

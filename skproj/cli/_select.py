@@ -4,12 +4,13 @@ import hashlib
 import importlib.util
 import os
 
+from skproj.cli._backed_table import Backing
 from skproj.cli._checkpoints import find_checkpoints, keep_steps
 from skproj.cli._errors import CommandError
 from skproj.cli._output import check_free, new_folder, print_lines
 from skproj.cli._preparation import prepare_columns
 from skproj.cli._report import FILES, write_report
-from skproj.cli._search import check_scorer, method_name
+from skproj.cli._search import check_scorer
 from skproj.cli._selection import Problem, select
 from skproj.cli._structure import feature_structure
 from skproj.cli._suspects import suspect_columns, suspect_rows
@@ -35,6 +36,7 @@ def run(options):
     if options.out is not None:
         check_extras()
     check_scorer(options.scoring)
+    check_backed(options)
     say = (lambda *lines: None) if options.quiet else print_lines
 
     digests = digests_of(options)
@@ -46,7 +48,8 @@ def run(options):
         say(f"Searching for the radius of the {facts['method']}, {options.cv} folds")
     else:
         say(f"Fitting the {facts['method']} at the radius {options.eta:g}")
-    shows_progress = not (options.quiet or options.no_progress) and has("rich")
+    # Of a search in blocks, each pass has a bar.
+    shows_progress = shows_bars(options) and not options.backed
     with keep_steps(checkpoints):
         selection = select(problem, shows_progress, checkpoints)
         say(*summary(selection))
@@ -68,6 +71,9 @@ def read_problem(options, digests):
     facts : dict
         About the data, by name, for the report.
     """
+    backing = None
+    if options.backed:
+        backing = Backing(options.memory, shows_bars(options))
     table = read_table(
         ReadOptions.of(
             options,
@@ -75,6 +81,7 @@ def read_problem(options, digests):
             event=options.event,
             groups=options.groups,
             labels=options.labels,
+            backed=backing,
         )
     )
     others = [name for name in (options.event, options.groups) if name is not None]
@@ -85,7 +92,13 @@ def read_problem(options, digests):
     check_two_classes(task, y, options)
     groups = None if options.groups is None else number_groups(table, options)
     X, prepare, done, categories = prepare_columns(table, names, options)
-    suspects, remarks = find_suspects(table, X, y, names, task, options)
+    try:
+        suspects, remarks = find_suspects(table, X, y, names, task, options)
+    except ValueError as error:
+        if not options.backed:
+            raise
+        # Blocks are checked when they are read first.
+        raise CommandError(f"{options.data} cannot be read: {error}") from error
     suspects = {n: why for n, why in suspects.items() if n not in options.always_keep}
     dropped = list(options.drop)
     if suspects and options.drop_suspects:
@@ -99,7 +112,8 @@ def read_problem(options, digests):
         done.append(f"Always in the model: {join_names(options.always_keep)}.")
     method = options.method
     if method == "auto":
-        method = "autoencoder" if task == "classification" else "selector"
+        network = task == "classification" and not options.backed
+        method = "autoencoder" if network else "selector"
     problem = Problem(
         X=X,
         y=y,
@@ -120,7 +134,7 @@ def read_problem(options, digests):
         "features": len(names),
         "target": options.target,
         "task": describe_task(task, y),
-        "method": method_name(task, method),
+        "method": problem.method_name,
     }
     return problem, facts
 
@@ -142,6 +156,29 @@ def find_suspects(table, X, y, names, task, options):
             0, f"Suspected leaks, which --drop-suspects leaves out: {listed}{more}."
         )
     return suspects, remarks
+
+
+def check_backed(options):
+    """Raise an error if an option is not for data in blocks, or for those only."""
+    if not options.backed:
+        if options.memory is not None:
+            raise CommandError("--memory is for --backed.")
+        return
+    for option, is_given in (
+        ("--method autoencoder", options.method == "autoencoder"),
+        ("--event", options.event is not None),
+        ("--impute", options.impute is not None),
+        ("--encode", options.encode is not None),
+        ("--threshold", options.threshold is not None),
+        ("--n-jobs", options.n_jobs != 1),
+    ):
+        if is_given:
+            raise CommandError(f"{option} is not for --backed.")
+
+
+def shows_bars(options):
+    """Whether there are progress bars."""
+    return not (options.quiet or options.no_progress) and has("rich")
 
 
 def check_extras():
@@ -170,6 +207,11 @@ def digest(path):
     """Return the SHA-256 of a file."""
     if str(path) == STANDARD_INPUT:
         return "unknown, of the standard input"
+    if path.is_dir():  # a zarr store
+        total = hashlib.sha256()
+        for file in sorted(file for file in path.rglob("*") if file.is_file()):
+            total.update(f"{file.relative_to(path).as_posix()} {digest(file)}".encode())
+        return total.hexdigest()
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -6,9 +6,10 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from scipy import sparse
 from sklearn.model_selection import GridSearchCV
-from sklearn.utils import _safe_indexing
 
 from skproj import ProjectionFeatureSelector, StabilitySelector
+from skproj.blocks import RowBlocks
+from skproj.blocks._row_blocks import take_rows
 from skproj.cli._baselines import baselines, fit_baseline
 from skproj.cli._checkpoints import Checkpoints
 from skproj.cli._errors import CommandError
@@ -24,11 +25,11 @@ from skproj.cli._result import (
 from skproj.cli._scores import score_predictions
 from skproj.cli._search import (
     LOSSES,
+    MACHINES,
     SEARCH_METRICS,
     fit_folds,
     fit_search,
     make_search,
-    method_name,
     model_of,
     one_radius,
 )
@@ -56,7 +57,7 @@ class Problem:
 
     Attributes
     ----------
-    X : {ndarray, CSR matrix, DataFrame} of shape (n_rows, n_columns)
+    X : {ndarray, CSR matrix, DataFrame, RowBlocks} of shape (n_rows, n_columns)
     y : ndarray of shape (n_rows,)
     names : list of str
         Names of the columns.
@@ -90,10 +91,23 @@ class Problem:
     def classifies(self):
         return self.task == "classification"
 
+    @property
+    def in_blocks(self):
+        return isinstance(self.X, RowBlocks)
+
+    @property
+    def method_name(self):
+        """What a user calls the method."""
+        if self.method == "autoencoder":
+            return "sparse supervised autoencoder"
+        if self.in_blocks:
+            return f"linear selector, {MACHINES[self.task]}"
+        return f"linear selector, {'Cox model' if self.task == 'survival' else 'SVM'}"
+
     def part(self, rows):
         """Return some of the rows."""
         groups = None if self.groups is None else self.groups[rows]
-        return _safe_indexing(self.X, rows), self.y[rows], groups
+        return take_rows(self.X, rows), self.y[rows], groups
 
 
 @dataclass(frozen=True)
@@ -103,7 +117,7 @@ class Run:
     Attributes
     ----------
     problem : Problem
-    X, y, groups : {ndarray, CSR matrix, DataFrame}, ndarray, ndarray or None
+    X, y, groups : {ndarray, CSR matrix, DataFrame, RowBlocks}, ndarray, ndarray or None
         The training rows.
     train, test : ndarray of int
         Places of the training rows, and of those that are held out.
@@ -144,6 +158,7 @@ def select(problem, show_progress=False, checkpoints=None):
     """
     run = divide(problem, checkpoints or Checkpoints())
     run.checkpoints.start()
+    run.checkpoints.keep_passes(problem.X)
     search = run.checkpoints.step("search", find_radius, run, show_progress)
     model = model_of(search)
     if problem.prepare is None:
@@ -173,8 +188,10 @@ def divide(problem, checkpoints):
     """Return a `Run`: hold out rows, and make folds of the others."""
     p, options = problem, problem.options
     train, test = split_rows(p.y, p.task, options, p.groups)
+    if p.in_blocks:  # which are read from the first row to the last
+        train, test = np.sort(train), np.sort(test)
     X, y, groups = p.part(train)
-    if p.prepare is None and is_constant(X):
+    if p.prepare is None and not p.in_blocks and is_constant(X):
         raise CommandError("every feature has the same value in all rows.")
     splits = make_splits(
         options.cv,
@@ -185,6 +202,8 @@ def divide(problem, checkpoints):
         random_state=options.seed,
         groups_name="--groups",
     )
+    if p.in_blocks:
+        splits = [tuple(np.sort(part) for part in fold) for fold in splits]
     return Run(p, X, y, groups, train, test, splits, checkpoints)
 
 
@@ -238,7 +257,14 @@ def describe_selection(run, search, model, folds):
         "scores": scores,
         "frequencies": frequencies,
         "features": describe_features(
-            names, support, scores, frequencies, features, run.y, classes
+            names,
+            support,
+            scores,
+            frequencies,
+            features,
+            run.y,
+            classes,
+            substitutes=substitutes_by_place(step) if p.in_blocks else None,
         ),
         "cv_score": cv_score,
         "cv_std": cv_std,
@@ -249,6 +275,15 @@ def describe_selection(run, search, model, folds):
         "stability": index,
         "stability_interval": interval,
         "preparation": done,
+    }
+
+
+def substitutes_by_place(step):
+    """Return the substitutes of a selector with the places of the features."""
+    place = {name: j for j, name in enumerate(step.feature_names_in_)}
+    return {
+        place[name]: [(place[other], value) for other, value in others]
+        for name, others in step.substitutes_.items()
     }
 
 
@@ -308,7 +343,7 @@ def judge(run, search, model, predictions):
             shape = len(rows) if classes is None else (len(rows), len(classes))
             decisions = np.zeros(shape)
             if fold is not None:
-                decisions = decisions_of(fold, _safe_indexing(run.X, rows), classes)
+                decisions = decisions_of(fold, take_rows(run.X, rows), classes)
             groups = None if run.groups is None else run.groups[rows]
             judge.add_fold(decisions, run.y[rows], groups)
     features, names = prepared(p, model, p.X)
@@ -374,7 +409,7 @@ def compare(run, model, predictions):
     p = run.problem
     classes = model.classes_ if p.classifies else None
     support = model["select"].get_support()
-    rows = [(method_name(p.task, p.method), int(support.sum()), predictions)]
+    rows = [(p.method_name, int(support.sum()), predictions)]
     for name, n_features, baseline in baselines(p, support, run.X):
         told = run.checkpoints.step(name, predict_baseline, run, baseline)
         rows.append((name, n_features, told))
@@ -405,7 +440,7 @@ def cv_score_of(problem, chosen_by):
     std = float(results["std_test_score"][row])
     if problem.options.scoring is not None:
         return score, std, problem.options.scoring
-    if isinstance(chosen_by, GridSearchCV):
+    if isinstance(chosen_by, GridSearchCV) or not problem.classifies:
         return score, std, SEARCH_METRICS[problem.task]
     return -score, std, "log loss"
 

@@ -1,12 +1,14 @@
 """Columns and rows that may give the target away, or make scores too good."""
 
 import re
-from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 from scipy import sparse
 from scipy.stats import rankdata
 
+from skproj.blocks import RowBlocks
+from skproj.cli._features import columns_of
 from skproj.feature_selection._half_selections import univariate_scores
 from skproj.utils._survival import is_survival
 from skproj.utils._wording import join_names
@@ -20,6 +22,7 @@ MIN_RANK_CORRELATION = 0.999
 MIN_ROWS = 20
 # Only columns that the target explains well are compared with it.
 N_CANDIDATES = 200
+N_CANDIDATES_OF_BLOCKS = 20
 # A table of fewer columns has equal rows by chance.
 MIN_COLUMNS = 5
 
@@ -35,7 +38,7 @@ def suspect_columns(X, y, names, classifies):
 
     Parameters
     ----------
-    X : {ndarray, CSR matrix} of shape (n_rows, n_columns)
+    X : {ndarray, CSR matrix, RowBlocks} of shape (n_rows, n_columns)
         In the order of the file.
     y : ndarray of shape (n_rows,)
     names : list of str
@@ -49,13 +52,15 @@ def suspect_columns(X, y, names, classifies):
     n_rows = len(y)
     if n_rows < MIN_ROWS or X.shape[1] == 0:
         return {}
-    found = {names[j]: reason for j, reason in running_numbers(X)}
+    in_blocks = isinstance(X, RowBlocks)
+    found = {} if in_blocks else {names[j]: why for j, why in running_numbers(X)}
     shares = univariate_scores(X, y, y if classifies else None, None)
     targets = [(y, classifies)]
     if is_survival(y):
         targets = [(y["time"], False), (y["event"], True)]
-    for j in np.argsort(-shares, kind="stable")[:N_CANDIDATES]:
-        column = X[:, [j]].toarray()[:, 0] if sparse.issparse(X) else X[:, j]
+    n_candidates = N_CANDIDATES_OF_BLOCKS if in_blocks else N_CANDIDATES
+    candidates = np.argsort(-shares, kind="stable")[:n_candidates]
+    for j, column in columns_of(X, candidates):
         if np.isnan(column).any() or np.ptp(column) == 0.0:
             continue
         if (classifies and shares[j] >= MIN_SHARE) or any(
@@ -104,8 +109,8 @@ def suspect_rows(table, X, y, options, classifies):
 
     Parameters
     ----------
-    table : FrameTable or AnnDataTable
-    X : {ndarray, CSR matrix} of shape (n_rows, n_columns)
+    table : FrameTable, AnnDataTable or BackedTable
+    X : {ndarray, CSR matrix, RowBlocks} of shape (n_rows, n_columns)
     y : ndarray of shape (n_rows,)
     options : argparse.Namespace
         With `groups` and `drop`.
@@ -137,14 +142,20 @@ def count_equal_rows(X):
     """Return how many rows are equal to an earlier one."""
     if X.shape[1] < MIN_COLUMNS:
         return 0
+    blocks = (block for _, block in X) if isinstance(X, RowBlocks) else [X]
+    keys = (hash(key) for block in blocks for key in row_keys(block))
+    keys = np.fromiter(keys, dtype=np.int64, count=X.shape[0])
+    return len(keys) - len(np.unique(keys))
+
+
+def row_keys(X):
+    """Yield what is equal for equal rows."""
     if sparse.issparse(X):
-        keys = (
-            (X.indices[a:b].tobytes(), X.data[a:b].tobytes())
-            for a, b in zip(X.indptr[:-1], X.indptr[1:], strict=True)
-        )
+        for a, b in pairwise(X.indptr):
+            yield X.indices[a:b].tobytes(), X.data[a:b].tobytes()
     else:
-        keys = (row.tobytes() for row in np.ascontiguousarray(X))
-    return sum(count - 1 for count in Counter(map(hash, keys)).values())
+        for row in np.ascontiguousarray(X):
+            yield row.tobytes()
 
 
 def repeated_owners(table, options):

@@ -4,7 +4,8 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-from skproj.cli._anndata_table import read_h5ad
+from skproj.cli._anndata_table import read_anndata
+from skproj.cli._backed_table import open_backed
 from skproj.cli._checks import check_unique
 from skproj.cli._errors import CommandError, check_is_file
 from skproj.cli._frame_table import FrameTable
@@ -22,7 +23,8 @@ from skproj.cli._text import (
 from skproj.utils._optional import import_optional
 from skproj.utils._wording import join_names
 
-SUFFIXES = (*TEXT_SEPARATORS, ".xlsx", ".parquet", ".h5ad")
+ANNOTATED = (".h5ad", ".zarr")
+SUFFIXES = (*TEXT_SEPARATORS, ".xlsx", ".parquet", *ANNOTATED)
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class ReadOptions:
     index : str or None
         Column with the names of the rows.
     layer : str or None
-        Layer of an .h5ad file.
+        Layer of annotated data.
     target : str or None
         Column that may hold labels, and is read as it is written.
     groups : str or None
@@ -53,6 +55,8 @@ class ReadOptions:
         Another table, whose columns are added where the names of the rows are equal.
     text : tuple of str
         Columns that are read as they are written, such as categories 01 and 02.
+    backed : Backing or None
+        How the matrix of annotated data is read in blocks; None reads it into memory.
     """
 
     path: Path
@@ -68,6 +72,7 @@ class ReadOptions:
     transpose: bool = False
     labels: Path | None = None
     text: tuple = ()
+    backed: object = None
 
     @classmethod
     def of(cls, options, **others):
@@ -99,7 +104,7 @@ def read_table(options):
 
     Returns
     -------
-    table : FrameTable or AnnDataTable
+    table : FrameTable, AnnDataTable or BackedTable
 
     Raises
     ------
@@ -110,8 +115,9 @@ def read_table(options):
     if str(path) != STANDARD_INPUT:
         check_is_file(path)
     check_options(options)
+    reader = open_backed if options.backed else READERS.get(suffix, read_text)
     try:
-        table = READERS.get(suffix, read_text)(options)
+        table = reader(options)
     except (CommandError, ModuleNotFoundError):
         raise
     except UnicodeError as error:
@@ -134,18 +140,19 @@ def check_options(options):
             f"{path}: unsupported file type {suffix or 'without suffix'!r}; "
             f"it must be one of {', '.join(SUFFIXES)}."
         )
-    if options.layer is not None and suffix != ".h5ad":
-        raise CommandError(f"--layer is for .h5ad files, which {path} is not.")
+    for option, value in (("--layer", options.layer), ("--backed", options.backed)):
+        if value is not None and suffix not in ANNOTATED:
+            raise CommandError(f"{option} is for .h5ad and .zarr, which {path} is not.")
     if options.sheet is not None and suffix != ".xlsx":
         raise CommandError(f"--sheet is for .xlsx files, which {path} is not.")
-    if suffix == ".h5ad":
+    if suffix in ANNOTATED:
         if options.index is not None:
             raise CommandError(
-                "--index is not for .h5ad files: obs_names name the rows."
+                f"--index is not for {suffix} files: obs_names name the rows."
             )
         if options.transpose or options.labels is not None:
             raise CommandError(
-                "--transpose and --labels are not for .h5ad files, whose rows are "
+                f"--transpose and --labels are not for {suffix} files, whose rows are "
                 "samples and whose labels are in obs."
             )
     for name in ("separator", "decimal", "encoding"):
@@ -251,7 +258,11 @@ def read_parquet(options):
     return finish(frame, options, typed=not options.transpose)
 
 
-READERS = {".parquet": read_parquet, ".h5ad": read_h5ad, ".xlsx": read_xlsx}
+READERS = {
+    ".parquet": read_parquet,
+    ".xlsx": read_xlsx,
+    **dict.fromkeys(ANNOTATED, read_anndata),
+}
 
 
 def finish(frame, options, decimal=".", *, typed=True):

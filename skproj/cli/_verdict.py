@@ -4,6 +4,7 @@ import numpy as np
 from scipy.stats import norm
 from scipy.stats import t as student
 
+from skproj.blocks import RowBlocks
 from skproj.cli._evidence import (
     association_test,
     combine,
@@ -80,8 +81,8 @@ class Judge:
 
         Parameters
         ----------
-        X : {ndarray, CSR matrix} of shape (n_rows, n_features)
-            All rows, for the test of association.
+        X : {ndarray, CSR matrix, RowBlocks} of shape (n_rows, n_features)
+            All rows, for the test of association, which blocks do not have.
         y : ndarray of shape (n_rows,)
         names : list of str
         seed : int
@@ -100,6 +101,8 @@ class Judge:
         evidence = combine([part for part in (evidence, folds) if part is not None])
         if self._beats_chance(evidence, COMBINED_LEVEL):
             return self._say(True, evidence)
+        if isinstance(X, RowBlocks):
+            return self._say(False, evidence, untested="they need all rows in memory")
         rows = (X, y) if groups is None else means_of_groups(X, y, groups)
         if rows is None:
             return self._say(False, evidence, untested="it varies within the groups")
