@@ -9,25 +9,24 @@ from skproj.utils._optional import import_optional
 def show_rows(title, n_rows, is_shown):
     """Show how many rows are done, their rate, and the time that is left.
 
-    Yields a function that adds to the number of rows. The bar goes at the end.
+    Yields a function that adds to the number of rows. In a terminal, the bar goes at
+    the end.
     """
     try:
         rich = import_optional("rich.progress", extra="progress")
     except ModuleNotFoundError:
         is_shown = False
-    console = None
-    if is_shown:
-        from rich.console import Console
-
-        console = Console(stderr=True)
-    if console is None or not console.is_terminal:
+    if not is_shown:
         yield lambda n_rows: None
         return
+    from rich.console import Console
+
+    console = Console(stderr=True)
     columns = (
         *rich.Progress.get_default_columns(),
         rich.TextColumn("{task.fields[rate]}"),
     )
-    with rich.Progress(*columns, console=console, transient=True) as bar:
+    with rich.Progress(*columns, console=console, transient=console.is_terminal) as bar:
         task = bar.add_task(title, total=n_rows, rate="")
 
         def advance(n_more):

@@ -1,0 +1,313 @@
+"""skproj select --backed: annotated data whose matrix stays in the file."""
+
+import json
+
+import anndata
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import zarr
+from cli_helpers import read_features, select, selected
+from numpy.testing import assert_allclose
+from scipy import sparse
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score
+from sklearn.model_selection import train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import skproj.blocks._row_blocks as row_blocks
+from skproj import ProjectionFeatureSelectorCV, persistence
+from skproj.blocks import RowBlocks, _sources
+from skproj.cli import _selection, main
+
+N_ROWS, N_GENES = 400, 60
+KINDS = np.array(["red", "green", "blue"])
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    """Several blocks, and room for a few genes in memory."""
+    monkeypatch.setattr(_sources, "BLOCK_ENTRIES", 3000)
+    monkeypatch.setattr(row_blocks, "COLUMN_BYTES", 40_000)
+
+
+@pytest.fixture(scope="module")
+def table():
+    """Cells of which the first three genes tell the kinds apart."""
+    rng = np.random.default_rng(0)
+    X = rng.poisson(0.5, (N_ROWS, N_GENES)).astype(np.float32)
+    y = rng.integers(3, size=N_ROWS)
+    X[np.arange(N_ROWS), y] += rng.poisson(4.0, N_ROWS)
+    obs = pd.DataFrame(
+        {
+            "kind": pd.Categorical(KINDS[y]),
+            "weight": X[:, 0] * 2.0 + rng.standard_normal(N_ROWS),
+            "batch": np.arange(N_ROWS) // 20,
+        },
+        index=[f"cell{i}" for i in range(N_ROWS)],
+    )
+    var = pd.DataFrame(index=[f"gene{j}" for j in range(N_GENES)])
+    return anndata.AnnData(sparse.csr_matrix(X), obs, var)
+
+
+def write(table, path):
+    """Write annotated data to a file or a store."""
+    if path.suffix == ".h5ad":
+        table.write_h5ad(path)
+    else:
+        group = zarr.open_group(path, mode="w", zarr_format=2)
+        anndata.io.write_elem(group, "/", table)
+    return path
+
+
+@pytest.fixture(params=[".h5ad", ".zarr"])
+def path(request, table, tmp_path):
+    return write(table, tmp_path / f"cells{request.param}")
+
+
+def backed(path, *arguments, target="kind"):
+    command = ["select", str(path), "--target", target]
+    command += ["--backed", "--cv", "3", "--no-progress"]
+    return main([*command, *map(str, arguments)])
+
+
+def test_selection_is_that_of_the_search(path, table, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert backed(path, "--out", out, "--test-size", "0.3") == 0
+    said = capsys.readouterr().out
+    X, y = table.X.toarray(), np.asarray(table.obs["kind"]).astype(str)
+    train, test = train_test_split(
+        np.arange(N_ROWS), test_size=0.3, stratify=y, random_state=0
+    )
+    train, test = np.sort(train), np.sort(test)
+    search = ProjectionFeatureSelectorCV(12, cv=3, random_state=0)
+    model = make_pipeline(
+        search, StandardScaler(with_mean=False), LogisticRegression(max_iter=1000)
+    ).fit(X[train], y[train])
+    support = search.get_support(indices=True)
+    assert selected(out) == {f"gene{j}" for j in support}
+    assert {"gene0", "gene1", "gene2"} <= selected(out)
+    report = json.loads((out / "report.json").read_text())
+    # The grid of radii comes from models, whose tolerance is relative to the loss.
+    assert report["eta"] == pytest.approx(search.eta_, rel=1e-3)
+    mean = report["cross_validation"]["mean"]
+    assert mean == pytest.approx(-search.best_score_, rel=1e-3)
+    own, f_test, frequent = report["models"]
+    score = balanced_accuracy_score(y[test], model.predict(X[test]))
+    assert own["scores"][0]["value"] == pytest.approx(score)
+    assert own["name"] == "linear selector, logistic regression"
+    assert f_test["name"] == "F test, as many, logistic regression"
+    assert f_test["n_features"] == own["n_features"] == len(support)
+    assert f_test["scores"][0]["value"] > 0.8
+    assert frequent["scores"][0]["value"] == pytest.approx(1.0 / 3.0)
+    assert "The selected features predict 'kind'" in said
+    saved = persistence.load(out / "model.skops")
+    frame = pd.DataFrame(X, columns=table.var_names)
+    assert_allclose(saved.predict_proba(frame), model.predict_proba(X), atol=1e-3)
+
+
+def test_saved_model_predicts_from_tables_in_memory(path, tmp_path, capsys):
+    out, told = tmp_path / "out", tmp_path / "told.csv"
+    assert backed(path, "--out", out) == 0
+    assert main(["apply", str(out / "model.skops"), str(path), "--out", str(told)]) == 0
+    frame = pd.read_csv(told, index_col=0)
+    kinds = anndata.io.read_elem(
+        zarr.open_group(path, mode="r")["obs"]
+        if path.suffix == ".zarr"
+        else h5py.File(path)["obs"]
+    )["kind"]
+    assert np.mean(frame["prediction"].to_numpy() == np.asarray(kinds)) > 0.8
+
+
+def test_features_are_described_as_in_memory(path, tmp_path):
+    out = tmp_path / "out"
+    assert backed(path, "--out", out) == 0
+    rows = {row["feature"]: row for row in read_features(out)}
+    for j, kind in enumerate(KINDS):
+        row = rows[f"gene{j}"]
+        assert row["direction"] == kind
+        means = [float(row[f"mean {other}"]) for other in KINDS]
+        assert KINDS[np.argmax(means)] == kind
+
+
+def test_numbers_are_predicted(path, tmp_path):
+    out = tmp_path / "out"
+    assert backed(path, "--out", out, target="weight") == 0
+    assert "gene0" in selected(out)
+    report = json.loads((out / "report.json").read_text())
+    assert report["cross_validation"]["score_name"] == "R2"
+    assert report["cross_validation"]["mean"] > 0.8
+    names = [model["name"] for model in report["models"]]
+    assert names[1:] == ["F test, as many, ridge regression", "mean of the target"]
+    assert report["models"][0]["scores"][0]["value"] > 0.8
+
+
+def test_structure_groups_and_stability(path, tmp_path, capsys):
+    out = tmp_path / "out"
+    arguments = "--drop gene0 --always-keep gene40 --groups batch --stability 3".split()
+    assert backed(path, "--out", out, *arguments, "--eta", "2") == 0
+    assert "gene40" in selected(out)
+    features = [row["feature"] for row in read_features(out)]
+    assert len(features) == N_GENES - 1
+    assert "gene0" not in features
+    assert {"gene1", "gene2"} <= selected(out)
+
+
+def test_leaks_are_suspected(table, tmp_path, capsys):
+    leaking = table.copy()
+    y = np.asarray(leaking.obs["kind"].cat.codes, dtype=np.float32)
+    X = leaking.X.toarray()
+    X[:, 7] = y
+    X[30] = X[31]
+    leaking.X = sparse.csr_matrix(X)
+    path = write(leaking, tmp_path / "cells.h5ad")
+    assert backed(path) == 0
+    said = capsys.readouterr().out
+    assert "'gene7' is nearly a copy of the target" in said
+    assert "1 rows are equal to an earlier row" in said
+    assert backed(path, "--drop-suspects") == 0
+    assert "Suspected leaks were left out: 'gene7'" in capsys.readouterr().out
+
+
+def test_noise_predicts_nothing(table, tmp_path, capsys):
+    noise = table.copy()
+    rng = np.random.default_rng(3)
+    noise.obs["kind"] = rng.permutation(np.asarray(noise.obs["kind"]))
+    path = write(noise, tmp_path / "cells.h5ad")
+    assert backed(path, "--eta", "1.0") == 0
+    said = capsys.readouterr().out
+    assert "Nothing predicts 'kind' better than chance" in said
+    assert "not tested, because they need all rows in memory" in said
+
+
+def test_interrupted_run_goes_on_from_its_last_pass(
+    table, tmp_path, monkeypatch, capsys
+):
+    path, out = write(table, tmp_path / "cells.zarr"), tmp_path / "out"
+    n_blocks, iterate = [0], RowBlocks.__iter__
+
+    def counted(self):
+        n_blocks[0] += 1
+        if n_blocks[0] == stop_at:
+            raise KeyboardInterrupt
+        return iterate(self)
+
+    stop_at = None
+    monkeypatch.setattr(RowBlocks, "__iter__", counted)
+    assert backed(path, "--out", tmp_path / "whole") == 0
+    n_whole, n_blocks[0], stop_at = n_blocks[0], 0, n_blocks[0] * 2 // 3
+    assert backed(path, "--out", out) == 130
+    assert list((tmp_path / "out.partial" / "passes").glob("*.npz"))
+    n_blocks[0], stop_at = 0, None
+    capsys.readouterr()
+    assert backed(path, "--out", out, "--resume") == 0
+    assert "finished steps" in capsys.readouterr().out
+    assert n_blocks[0] < n_whole
+    assert not (tmp_path / "out.partial").exists()
+    for name in ("features.csv", "features.json"):
+        whole = (tmp_path / "whole" / name).read_bytes()
+        assert (out / name).read_bytes() == whole
+
+
+def test_another_store_is_not_resumed(table, tmp_path, monkeypatch, capsys):
+    path, out = write(table, tmp_path / "cells.zarr"), tmp_path / "out"
+
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_selection, "measure_stability", interrupt)
+        assert backed(path, "--out", out) == 130
+    chunk = max((path / "X" / "data").iterdir())
+    chunk.write_bytes(chunk.read_bytes() + b" ")
+    assert backed(path, "--out", out, "--resume") == 2
+    assert "of a run with other data" in capsys.readouterr().err
+
+
+def test_passes_are_shown(path, capsys):
+    command = ["select", str(path), "--target", "kind", "--backed", "--eta", "2"]
+    assert main([*command, "--cv", "2"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("Pass 1 ")
+    assert "rows/s" in lines[0]
+
+
+def test_store_is_read_into_memory_as_well(table, tmp_path, capsys):
+    path = write(table, tmp_path / "cells.zarr")
+    assert select(path, "--eta", "2") == 0
+    assert f"{path}: {N_ROWS} rows, {N_GENES} features" in capsys.readouterr().out
+
+
+def missing(table):
+    X = table.X.toarray()
+    X[5, 3] = np.nan
+    return sparse.csr_matrix(X)
+
+
+REFUSED = [
+    (["--method", "autoencoder"], "--method autoencoder is not for --backed"),
+    (["--impute", "median"], "--impute is not for --backed"),
+    (["--encode", "onehot"], "--encode is not for --backed"),
+    (["--threshold", "f1"], "--threshold is not for --backed"),
+    (["--event", "batch"], "--event is not for --backed"),
+    (["--n-jobs", "2"], "--n-jobs is not for --backed"),
+    (["--layer", "raw"], "layer must be one of the layers"),
+    (["--index", "batch"], "--index is not for .h5ad files"),
+    (["--memory", "1MB"], "--memory"),
+    (["--eta", "1e-300"], "no feature was selected"),
+]
+
+
+@pytest.mark.filterwarnings("default::UserWarning")
+@pytest.mark.parametrize(
+    ("arguments", "sentence"), REFUSED, ids=[row[0][0] for row in REFUSED]
+)
+def test_unsuitable_options_get_one_line(arguments, sentence, table, tmp_path, capsys):
+    path = write(table, tmp_path / "cells.h5ad")
+    assert backed(path, *arguments, "--out", tmp_path / "out") == 2
+    *warnings, error = capsys.readouterr().err.splitlines()
+    assert all(line.startswith("skproj: warning: ") for line in warnings)
+    assert error.startswith("skproj: error: ")
+    assert sentence in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_unsuitable_data_get_one_line(table, tmp_path, capsys):
+    gaps = table.copy()
+    gaps.X = missing(table)
+    by_column = table.copy()
+    by_column.X = sparse.csc_matrix(table.X)
+    for name, data, sentence in (
+        ("gaps", gaps, "NaN"),
+        ("columns", by_column, "stored by row"),
+    ):
+        path = write(data, tmp_path / f"{name}.h5ad")
+        assert backed(path) == 2
+        error = capsys.readouterr().err
+        assert error.startswith(f"skproj: error: {path} cannot be read: ")
+        assert error.count("\n") == 1
+        assert sentence in error
+    frame = pd.DataFrame({"a": [1.0, 2.0], "kind": ["x", "y"]})
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    assert backed(tmp_path / "table.csv") == 2
+    assert "--backed is for .h5ad and .zarr" in capsys.readouterr().err
+    assert select(tmp_path / "table.csv", "--memory", "2GB") == 2
+    assert "--memory is for --backed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "n_bytes"),
+    [("2GB", 2 * 10**9), ("1.5g", 15 * 10**8), ("500 MiB", 500 * 2**20), ("9kB", 9000)],
+)
+def test_sizes_are_read(text, n_bytes):
+    from skproj.cli._arguments import memory
+
+    assert memory(text) == n_bytes
+
+
+@pytest.mark.parametrize("text", ["", "2", "GB", "-2GB", "2 GB!", "nan GB"])
+def test_other_sizes_are_refused(text, capsys):
+    assert backed("cells.h5ad", f"--memory={text}") == 2
+    assert "must be a size such as 2GB" in capsys.readouterr().err
