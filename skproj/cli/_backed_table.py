@@ -7,8 +7,16 @@ import numpy as np
 from skproj.blocks import RowBlocks, open_blocks
 from skproj.cli._anndata_table import AnnotatedTable
 from skproj.cli._checks import check_unique
+from skproj.cli._errors import CommandError
 from skproj.cli._progress import show_rows
 from skproj.utils._optional import import_optional
+
+# Memory without columns, and per row, measured with 200000 rows and ten classes.
+FIXED_BYTES = 500_000_000
+ROW_BYTES = 2500
+# Of the columns in memory, those of the folds included.
+COPIES = 5
+MIN_COLUMN_BYTES = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -77,12 +85,19 @@ class BackedTable(AnnotatedTable):
             (self.n_rows, len(names)),
             self._blocks.dtype if dtype is None else dtype,
             names,
-            column_bytes=column_bytes(self._backing.memory, self.n_rows, len(names)),
+            column_bytes=column_bytes(self._backing.memory, self.n_rows),
         )
 
 
-def column_bytes(memory, n_rows, n_columns):
+def column_bytes(memory, n_rows):
     """Return the bytes for features in memory, or None for the default."""
     if memory is None:
         return None
-    return memory // 10
+    least = FIXED_BYTES + n_rows * ROW_BYTES
+    n_bytes = (memory - least) // COPIES
+    if n_bytes < MIN_COLUMN_BYTES:
+        needed = least + COPIES * MIN_COLUMN_BYTES
+        raise CommandError(
+            f"--memory must be at least {-(-needed // 10**6)}MB for {n_rows} rows."
+        )
+    return n_bytes

@@ -255,7 +255,7 @@ REFUSED = [
     (["--n-jobs", "2"], "--n-jobs is not for --backed"),
     (["--layer", "raw"], "layer must be one of the layers"),
     (["--index", "batch"], "--index is not for .h5ad files"),
-    (["--memory", "1MB"], "--memory"),
+    (["--memory", "400MB"], "--memory must be at least 551MB for 400 rows"),
     (["--eta", "1e-300"], "no feature was selected"),
 ]
 

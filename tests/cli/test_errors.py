@@ -45,7 +45,7 @@ ONE_LINE = [
     (change(kind=np.arange(90) / 4), ["--task", "classification"], "are not labels"),
     (make_frame().iloc[::10], ["--cv", "9"], "rows only, and 9 folds"),
     (make_frame()[["gene0", "kind"]].assign(gene0=1), [], "same value in all rows"),
-    (make_frame(), ["--layer", "raw"], "--layer is for .h5ad files"),
+    (make_frame(), ["--layer", "raw"], "--layer is for .h5ad and .zarr"),
     (make_frame(), ["--index", "sample"], "no column 'sample'"),
     (make_frame(), ["--n-jobs", "0"], "n_jobs"),
     (make_frame(), ["--index", "kind"], "'kind' is both --index and --target"),
