@@ -1,6 +1,7 @@
 """The columns that a saved model needs of a table, and what it predicts from."""
 
 import numpy as np
+from scipy import sparse
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import KNNImputer, SimpleImputer
 from sklearn.preprocessing import OneHotEncoder
@@ -43,7 +44,12 @@ def model_input(model, names, table):
     if len(needed) == len(names):
         return table.numbers(names, **options)
     own = table.numbers([names[j] for j in needed], **options)
-    own = own.toarray() if hasattr(own, "toarray") else own
+    if sparse.issparse(own):
+        if not getattr(first, "with_mean", False):
+            places = needed[own.indices].astype(own.indices.dtype)
+            shape = own.shape[0], len(names)
+            return sparse.csr_array((own.data, places, own.indptr), shape=shape)
+        own = own.toarray()
     X = np.zeros((len(own), len(names)), dtype=own.dtype)
     X[:, needed] = own
     return X

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import zarr
 from cli_helpers import read_features, select, selected
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
@@ -21,6 +21,8 @@ import skproj.blocks._row_blocks as row_blocks
 from skproj import ProjectionFeatureSelectorCV, persistence
 from skproj.blocks import RowBlocks, _sources
 from skproj.cli import _selection, main
+from skproj.cli._anndata_table import AnnDataTable
+from skproj.cli._model_input import model_input
 
 N_ROWS, N_GENES = 400, 60
 KINDS = np.array(["red", "green", "blue"])
@@ -119,6 +121,16 @@ def test_saved_model_predicts_from_tables_in_memory(path, tmp_path, capsys):
         else h5py.File(path)["obs"]
     )["kind"]
     assert np.mean(frame["prediction"].to_numpy() == np.asarray(kinds)) > 0.8
+    adata = (anndata.read_zarr if path.suffix == ".zarr" else anndata.read_h5ad)(path)
+    saved = persistence.load(out / "model.skops")
+    X = model_input(saved, list(adata.var_names), AnnDataTable(adata, path, None))
+    # Zeros of columns that are not selected would take more memory than the table.
+    assert sparse.issparse(X)
+    adata.X = adata.X.toarray()
+    dense = model_input(saved, list(adata.var_names), AnnDataTable(adata, path, None))
+    assert_array_equal(X.toarray(), dense)
+    expected = saved.predict(pd.DataFrame(dense, columns=adata.var_names))
+    assert_array_equal(frame["prediction"], expected)
 
 
 def test_features_are_described_as_in_memory(path, tmp_path):
