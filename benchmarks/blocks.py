@@ -36,6 +36,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from _results import describe_system
 from _tables import as_markdown, as_rst
+from matplotlib.ticker import EngFormatter
 
 FITS = ("fit", "search", "stability")
 
@@ -170,7 +171,7 @@ def tabulate(figures):
 
 def plot(figures, path):
     """Draw time over rows, columns and workers, and memory over rows."""
-    _, axes = plt.subplots(2, 2, figsize=(8.0, 6.4), layout="constrained")
+    figure, axes = plt.subplots(2, 2, figsize=(8.0, 6.4), layout="constrained")
     here = [f for f in figures if f["n_workers"] == 0]
     columns = max(f["n_columns"] for f in here if f["n_rows"] > min_rows(here))
     long = [f for f in here if f["n_columns"] == columns]
@@ -186,16 +187,22 @@ def plot(figures, path):
             draw(ax, [f for f in own if f["fit"] == name], x, y, marker="o", label=name)
         if y == "seconds" and own is not shared:
             draw(ax, own, x, "reading", "k--", marker=".", label="one reading")
-            ax.set(xscale="log", yscale="log")
+            ax.set_yscale("log")
+        if own is not shared:
+            ax.set_xscale("log")
+        ticks = sorted({f[x] for f in own})
+        ax.set_xticks(ticks, map(EngFormatter(sep=""), ticks))
+        ax.minorticks_off()
     axes[0, 0].set(xlabel=f"cells, {columns} genes", ylabel="seconds")
     axes[0, 1].set(xlabel=f"genes, {min_rows(here)} cells", ylabel="seconds")
     axes[1, 0].set(xlabel=f"cells, {columns} genes", ylabel="largest memory, GB")
-    axes[1, 0].set(xscale="log", ylim=(0.0, None))
-    if shared:
-        rows = max(f["n_rows"] for f in shared)
-        axes[1, 1].set(xlabel=f"workers, {rows} cells", ylabel="seconds")
-        axes[1, 1].set(ylim=(0.0, None), xticks=sorted(f["n_workers"] for f in shared))
-    axes[0, 0].legend()
+    rows = max((f["n_rows"] for f in shared), default=0)
+    axes[1, 1].set(xlabel=f"workers, {rows} cells", ylabel="seconds")
+    for ax in axes[1]:
+        ax.set_ylim(0.0, 1.1 * ax.get_ylim()[1])
+    figure.legend(
+        *axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4
+    )
     plt.savefig(path, dpi=150)
 
 
