@@ -50,7 +50,7 @@ ONTO_BILEVEL_L11 = BILEVEL[_groups.L1]
 ONTO_BILEVEL_L1INF = BILEVEL[_groups.LINF]
 
 
-@documented
+@documented("bilevel")
 def projection_bilevel_l11_ball(
     X, radius, *, axis=0, out=None, n_threads=None, return_threshold=False
 ):
@@ -65,19 +65,11 @@ def projection_bilevel_l11_ball(
     The l1 norms of the groups are projected onto the l1 ball, then each group onto
     the l1 ball of what it was given: zero groups, and zeros inside the kept ones.
 
-    {bilevel_projection}
-
     See Also
     --------
     projection_l1_ball : The nearest point of the same ball.
     projection_bilevel_l1inf_ball : Keeps the kept groups dense.
 
-    {bilevel_properties}
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skproj.projection import norm_l11, projection_bilevel_l11_ball
     >>> X = np.array([[3.0, 1.0, 0.5], [-1.0, 1.0, 0.0]])
     >>> norm_l11(X)
     6.5
@@ -91,7 +83,7 @@ def projection_bilevel_l11_ball(
     return project(X, radius, ONTO_BILEVEL_L11, axis, out, n_threads, return_threshold)
 
 
-@documented
+@documented("bilevel")
 def projection_bilevel_l1inf_ball(
     X, radius, *, axis=0, out=None, n_threads=None, return_threshold=False
 ):
@@ -106,19 +98,11 @@ def projection_bilevel_l1inf_ball(
     The maxima of the groups are projected onto the l1 ball, then each group is
     clipped at what it was given. Groups whose maximum is small become zero.
 
-    {bilevel_projection}
-
     See Also
     --------
     projection_l1inf_ball : The nearest point of the same ball.
     projection_l12_ball : Scales the groups instead of clipping them.
 
-    {bilevel_properties}
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skproj.projection import norm_l1inf, projection_bilevel_l1inf_ball
     >>> X = np.array([[3.0, 1.0, 0.5], [-1.0, 1.0, 0.0]])
     >>> norm_l1inf(X)
     4.5

@@ -147,7 +147,7 @@ def _vectors_of_list(arrays, weights):
 # Public functions
 
 
-@documented
+@documented("vectors")
 def hoyer_sparsity(X, axis=0, weights=None):
     r"""Compute the Hoyer sparsity of each vector of a group.
 
@@ -160,8 +160,6 @@ def hoyer_sparsity(X, axis=0, weights=None):
 
     Parameters
     ----------
-    {X_of_vectors}
-    {axis_of_vectors}
     weights : array-like of the shape of `X`, or broadcastable to it, default=None
         Finite and non-negative, not all 0 in a vector; for a list of arrays a list.
         With weights :math:`\sqrt{n}` is replaced by :math:`\|w\|_2`, the l1 norm by
@@ -174,7 +172,8 @@ def hoyer_sparsity(X, axis=0, weights=None):
         NaN for one with less than two entries, which has none. For a list of arrays the
         shape is ``(n_arrays,)``.
 
-    {raises_of_dense}
+    Raises
+    ------
     ValueError
         If `X` contains NaN or infinity, or if `axis` or `weights` does not fit `X`.
 
@@ -184,10 +183,6 @@ def hoyer_sparsity(X, axis=0, weights=None):
 
     {hoyer_reference}
 
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skproj.projection import hoyer_sparsity
     >>> hoyer_sparsity(np.array([[3.0, 1.0], [0.0, -1.0]])).round(6)
     array([1., 0.])
     """
@@ -220,7 +215,7 @@ def _check_ragged(X, axis, weights):
     return arrays, _vectors_of_list(arrays, weights)
 
 
-@documented
+@documented("vectors")
 def projection_hoyer(
     X,
     sparsity,
@@ -251,16 +246,20 @@ def projection_hoyer(
 
     Parameters
     ----------
-    {X_of_vectors}
-    {hoyer_level}
-    {axis_of_vectors}
+    sparsity : float
+        The wanted average of `hoyer_sparsity`, between 0 and 1. With
+        ``target="zeros"`` the fraction of the entries that are to be zero.
     weights : array-like of the shape of `X`, or broadcastable to it, default=None
         Finite and non-negative, not all 0 in a vector; for a list of arrays a list.
         Entries with large weights become zero first, and the sparsity is that of
         `hoyer_sparsity` with these weights. None means 1.
-    {per_vector}
-    {hoyer_target}
-    {hoyer_scale}
+    per_vector : bool, default=False
+        Whether each vector is given the sparsity by itself, and not the average.
+    target : {"hoyer", "zeros"}, default="hoyer"
+        Whether `sparsity` is the average Hoyer sparsity or the fraction of zeros.
+    scale : {"ls", "keep_l2"}, default="ls"
+        How long the vectors become: as near to those of `X` as their direction allows,
+        or as long as they were.
     objective : {"surrogate", "ls"}, default="surrogate"
         The sum above, or the sum of its squared terms, which minimises the squared
         distance to `X`. That is solved by a sequence of the former, at most 100, finds
@@ -268,13 +267,11 @@ def projection_hoyer(
     out : ndarray of the shape and dtype of `X`, default=None
         Where to write the result; `X` itself projects in place. Nothing is written if
         an argument is refused. For a list of arrays a list.
-    {n_threads}
-        The vectors are divided among the threads.
     return_multiplier : bool, default=False
         Whether to return the multiplier as well.
     start : float, default=None
-        The multiplier of an earlier call with similar data, from which the search is
-        shorter. Not used if there is nothing to search for.
+        The multiplier of an earlier call with similar data, as a number, from which
+        the search is shorter. Not used if there is nothing to search for.
 
     Returns
     -------
@@ -287,7 +284,8 @@ def projection_hoyer(
         vector; 0 if `X` comes back as it is, infinite beyond the largest float. An
         array if `per_vector`. Only if `return_multiplier`.
 
-    {raises_of_dense}
+    Raises
+    ------
     ValueError
         If `sparsity` is not between 0 and 1, if `X` contains NaN or infinity, if
         options do not go together, if `axis`, `weights` or `out` does not fit `X`, or
@@ -312,16 +310,12 @@ def projection_hoyer(
     for lack of different entries, one vector is put in between. The problem is a
     surrogate of the nearest point unless ``objective="ls"``; with weights it is solved
     exactly except at jumps between single entries. Vectors that are not contiguous are
-    copied.
+    copied. Threads share out the vectors.
 
     {group_sparse_reference}
     .. [2] P. O. Hoyer, "Non-negative matrix factorization with sparseness
        constraints", J. Mach. Learn. Res. 5 (2004), :arxiv:`cs/0408058`.
 
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skproj.projection import hoyer_sparsity, projection_hoyer
     >>> X = np.array([[4.0, 3.0], [-2.0, 3.0], [1.0, -1.0]])
     >>> P = projection_hoyer(X, 0.6)
     >>> P.round(2)

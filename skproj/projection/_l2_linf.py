@@ -31,7 +31,7 @@ ONTO_L2 = Solver(_solve_l2, _groups.L2, batched=True)
 ONTO_LINF = Solver(_solve_linf, _groups.LINF, batched=True)
 
 
-@documented
+@documented("slices")
 def projection_l2_ball(
     X, radius, *, axis=None, out=None, n_threads=None, return_threshold=False
 ):
@@ -45,12 +45,11 @@ def projection_l2_ball(
     A vector outside the ball keeps its direction and is shortened. Entries become
     smaller, but none becomes zero.
 
-    {slice_projection}
+    Returns
+    -------
     threshold : float, or ndarray of the shape of `X` without `axis`
         Decrease of the norm, ``max(norm - radius, 0)``, infinite beyond the largest
         float. Only if `return_threshold`.
-
-    {raises}
 
     See Also
     --------
@@ -59,14 +58,11 @@ def projection_l2_ball(
 
     Notes
     -----
-    {two_passes}
+    Two passes over the array. Sums of squares are carried in float64 and scaled
+    where they would overflow or underflow.
 
     {proximal_reference}
 
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skproj.projection import projection_l2_ball
     >>> x = np.array([3.0, -4.0])
     >>> p, threshold = projection_l2_ball(x, 2.5, return_threshold=True)
     >>> p
@@ -77,7 +73,7 @@ def projection_l2_ball(
     return project(X, radius, ONTO_L2, axis, out, n_threads, return_threshold)
 
 
-@documented
+@documented("slices")
 def projection_linf_ball(
     X, radius, *, axis=None, out=None, n_threads=None, return_threshold=False
 ):
@@ -91,11 +87,10 @@ def projection_linf_ball(
     Entries are clipped to the interval from ``-radius`` to ``radius``. No entry
     becomes zero.
 
-    {slice_projection}
+    Returns
+    -------
     threshold : float, or ndarray of the shape of `X` without `axis`
         Decrease of the norm, ``max(norm - radius, 0)``. Only if `return_threshold`.
-
-    {raises}
 
     See Also
     --------
@@ -108,10 +103,6 @@ def projection_linf_ball(
 
     {proximal_reference}
 
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skproj.projection import projection_linf_ball
     >>> x = np.array([3.0, -4.0, 1.0])
     >>> p, threshold = projection_linf_ball(x, 2.0, return_threshold=True)
     >>> p

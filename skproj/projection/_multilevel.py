@@ -72,7 +72,7 @@ def _without(axes, removed):
     return [tuple(i - sum(j < i for j in removed) for i in level) for level in axes]
 
 
-@documented
+@documented("levels")
 def projection_multilevel(
     X,
     radius,
@@ -96,20 +96,16 @@ def projection_multilevel(
     given. With an outer l1 norm whole slices become zero: filters or channels of a
     convolution, which can be removed from the network.
 
-    Parameters
-    ----------
-    {dense_X}
-    {ball_radius}
-    {level_norms}
-    {level_axes}
-    {dense_result}
+    Returns
+    -------
     threshold : float
         That of the outermost level: with an outer l1 norm the tau >= 0 such that
         slices whose norm is at most tau become zero, otherwise what the norm loses,
         ``max(norm - radius, 0)``. Infinite beyond the largest float. Only if
         `return_threshold`.
 
-    {raises_of_dense}
+    Raises
+    ------
     ValueError
         If `radius` is negative or NaN, if `X` contains NaN or infinity, or if
         `norms`, `axes` or `out` does not fit `X`.
@@ -129,11 +125,11 @@ def projection_multilevel(
 
     Examples
     --------
+    Examples
+    --------
     Half of the filters of a convolution, weights of shape (filters, channels, height,
     width), become zero:
 
-    >>> import numpy as np
-    >>> from skproj.projection import norm_multilevel, projection_multilevel
     >>> W = np.arange(16.0).reshape(4, 1, 2, 2)
     >>> P = projection_multilevel(W, 4.0, (1, np.inf), axes=(0, (1, 2, 3)))
     >>> P.max(axis=(1, 2, 3))
@@ -176,7 +172,7 @@ def _project_levels(X, radius, norms, axes, out, n_threads, return_threshold):
     return project(X, radius, solver, axes[-1], out, n_threads, return_threshold)
 
 
-@documented
+@documented("norm of levels", ball="projection_multilevel")
 def norm_multilevel(X, norms=(1, np.inf, np.inf), *, axes=None, n_threads=None):
     r"""Compute a norm of norms of a tensor.
 
@@ -186,32 +182,11 @@ def norm_multilevel(X, norms=(1, np.inf, np.inf), *, axes=None, n_threads=None):
 
     The fibres of the innermost level are replaced by their norms, and so on outwards.
 
-    Parameters
-    ----------
-    {dense_X}
-    {level_norms}
-    {level_axes}
-    {n_threads_of_norm}
-
-    Returns
-    -------
-    {norm_of_groups}
-
     Raises
     ------
-    TypeError
-        If `X` is sparse or not of a real floating or integer type.
     ValueError
         If `X` contains NaN or infinity, or if `norms` or `axes` does not fit `X`.
 
-    See Also
-    --------
-    projection_multilevel : Projection onto the ball of this norm.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skproj.projection import norm_multilevel
     >>> X = np.array([[[3.0, 1.0], [-4.0, 0.0]], [[0.0, 2.0], [0.0, 0.0]]])
     >>> norm_multilevel(X, (1, 2, np.inf))
     7.0
