@@ -1,22 +1,20 @@
 """Bi-level projections: a budget for the groups, then one for each group."""
 
+from dataclasses import replace
 from functools import partial
-
-import numpy as np
 
 from skproj._kernels import _groups
 from skproj.projection._docs import documented
 from skproj.projection._engine import (
     INSIDE,
-    Ball,
     GroupMap,
     Solver,
     group_thresholds,
     project,
     project_norms,
 )
-from skproj.projection._l1 import L1, norm_l11
-from skproj.projection._l1inf import L1INF, norm_l1inf
+from skproj.projection._l1 import L1
+from skproj.projection._l1inf import L1INF
 
 
 def project_each_group(norm, groups, norms, budgets, threshold, n_threads):
@@ -118,23 +116,19 @@ def projection_bilevel_l1inf_ball(
     )
 
 
-BILEVEL_L11 = Ball(
-    "bilevel_l11",
-    projection_bilevel_l11_ball,
-    ONTO_BILEVEL_L11,
-    norm_l11,
-    dual_norm=L1.dual_norm,
-    inner_norm=1,
+BILEVEL_L11 = replace(
+    L1,
+    name="bilevel_l11",
+    projection=projection_bilevel_l11_ball,
+    solver=ONTO_BILEVEL_L11,
     exact=False,
-    prox=L1.prox,
+    grouped=True,
 )
-BILEVEL_L1INF = Ball(
-    "bilevel_l1inf",
-    projection_bilevel_l1inf_ball,
-    ONTO_BILEVEL_L1INF,
-    norm_l1inf,
-    dual_norm=L1INF.dual_norm,
-    inner_norm=np.inf,
+BILEVEL_L1INF = replace(
+    L1INF,
+    name="bilevel_l1inf",
+    projection=projection_bilevel_l1inf_ball,
+    solver=ONTO_BILEVEL_L1INF,
     exact=False,
-    prox=L1INF.prox,
+    threshold_norm=None,
 )

@@ -152,6 +152,12 @@ TypeError
     If `X` is sparse or not of a real floating or integer type, or if an argument
     has the wrong type.
 """)
+_ANY_SHAPE = sections("""
+Parameters
+----------
+X : array-like of any shape, or sparse matrix
+    Input of dtype float32 or float64; integers are converted to float64.
+""")
 _LEVELS = sections("""
 Parameters
 ----------
@@ -177,8 +183,6 @@ ValueError
 _NORM_OF_SLICES = sections("""
 Parameters
 ----------
-X : array-like of any shape, or sparse matrix
-    Input of dtype float32 or float64; integers are converted to float64.
 axis : int, tuple of int or None, default=None
     None takes the whole array as one vector; otherwise each slice along `axis`
     has a norm of its own.
@@ -237,8 +241,6 @@ P : ndarray of the shape and dtype of `X`
 _PROJECTION_OF_SLICES = sections("""
 Parameters
 ----------
-X : array-like of any shape, or sparse matrix
-    Input of dtype float32 or float64; integers are converted to float64.
 axis : int, tuple of int or None, default=None
     None projects the whole array as one vector; otherwise each slice along
     `axis` is projected by itself.
@@ -279,13 +281,14 @@ axis : int, tuple of int or None, default=0
     matrix. None makes the whole array one vector. It must be 0 for a list of arrays.
 """)
 _GROUPS = merged(_ARRAYS, _PROJECTION)
-_SLICES = merged(_GROUPS, _PROJECTION_OF_SLICES)
+_SLICES = merged(_GROUPS, _ANY_SHAPE, _PROJECTION_OF_SLICES)
 FAMILIES = {
     "arrays": _ARRAYS,
     "norm of groups": merged(_ARRAYS, _NORM),
-    "norm of slices": merged(_ARRAYS, _NORM, _NORM_OF_SLICES),
+    "norm of slices": merged(_ARRAYS, _ANY_SHAPE, _NORM, _NORM_OF_SLICES),
     "norm of levels": merged(_ARRAYS, _DENSE_ARRAYS, _LEVELS, _NORM),
     "prox": merged(_ARRAYS, _PROX),
+    "any shape": _ANY_SHAPE,
     "groups": _GROUPS,
     "bilevel": merged(_GROUPS, _BILEVEL),
     "slices": _SLICES,

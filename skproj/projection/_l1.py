@@ -18,7 +18,6 @@ from skproj.projection._engine import (
 )
 from skproj.projection._layout import FLOAT_DTYPES, check_array, check_radius
 from skproj.projection._norms import linf_of_all, mixed_norm
-from skproj.projection._prox import apply_prox
 
 # The largest number of each type of entries.
 LARGEST = {dtype: float(np.finfo(dtype).max) for dtype in FLOAT_DTYPES}
@@ -162,7 +161,7 @@ def _solve_prox_l1(groups, norms, alpha, n_threads):
 PROX_L1 = Solver(_solve_prox_l1, _groups.LINF, batched=True)
 
 
-@documented("prox", projection="projection_l1_ball")
+@documented("prox", "any shape", projection="projection_l1_ball")
 def prox_l1(X, alpha, *, out=None, n_threads=None):
     r"""Apply the proximity operator of the l1 norm.
 
@@ -171,11 +170,6 @@ def prox_l1(X, alpha, *, out=None, n_threads=None):
         \operatorname*{argmin}_{P} \tfrac12 \|P - X\|^2 + \alpha \|P\|_1
 
     The soft threshold: entries of at most alpha become zero, the others lose alpha.
-
-    Parameters
-    ----------
-    X : array-like of any shape, or sparse matrix
-        Input of dtype float32 or float64; integers are converted to float64.
 
     Raises
     ------
@@ -197,7 +191,8 @@ def prox_l1(X, alpha, *, out=None, n_threads=None):
     >>> prox_l1(np.array([3.0, -1.5, 0.5]), 1.0)
     array([ 2. , -0.5,  0. ])
     """
-    return apply_prox(X, alpha, PROX_L1, axis=-1, out=out, n_threads=n_threads)
+    alpha = check_radius(alpha, "alpha")
+    return project(X, alpha, PROX_L1, -1, out, n_threads, False)
 
 
 L1 = Ball(

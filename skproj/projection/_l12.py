@@ -8,8 +8,8 @@ from skproj._kernels import _groups
 from skproj.projection._bilevel import BILEVEL
 from skproj.projection._docs import alias, documented
 from skproj.projection._engine import Ball, GroupMap, Solver, project
+from skproj.projection._layout import check_radius
 from skproj.projection._norms import mixed_norm, rescale_unsafe_norms
-from skproj.projection._prox import apply_prox
 
 ONTO_L12 = BILEVEL[_groups.L2]
 
@@ -124,7 +124,8 @@ def prox_l12(X, alpha, *, axis=0, out=None, n_threads=None):
     array([[ 1.5,  0. ,  0. ],
            [-2. ,  0. ,  0. ]])
     """
-    return apply_prox(X, alpha, PROX_L12, axis=axis, out=out, n_threads=n_threads)
+    alpha = check_radius(alpha, "alpha")
+    return project(X, alpha, PROX_L12, axis, out, n_threads, False)
 
 
 L12 = Ball(

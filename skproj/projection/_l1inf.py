@@ -14,9 +14,9 @@ from skproj.projection._engine import (
     project_norms,
 )
 from skproj.projection._l1inf_estimate import estimate_theta
+from skproj.projection._layout import check_radius
 from skproj.projection._norms import mixed_norm
 from skproj.projection._policy import FEW_ALIVE, SAMPLED_ENTRIES
-from skproj.projection._prox import apply_prox
 
 # The part of an l1 norm that rounding may have taken.
 ROUNDING = 1e-12
@@ -188,7 +188,8 @@ def prox_l1inf(X, alpha, *, axis=0, out=None, n_threads=None):
     array([[ 3. ,  0.5,  0. ],
            [-3. ,  0.5,  0. ]])
     """
-    return apply_prox(X, alpha, PROX_L1INF, axis=axis, out=out, n_threads=n_threads)
+    alpha = check_radius(alpha, "alpha")
+    return project(X, alpha, PROX_L1INF, axis, out, n_threads, False)
 
 
 @documented("prox", norm="norm_linf1")
@@ -218,7 +219,8 @@ def prox_linf1(X, alpha, *, axis=0, out=None, n_threads=None):
     array([[ 2. ,  1. ,  0.5],
            [-3. ,  1. ,  0. ]])
     """
-    return apply_prox(X, alpha, PROX_LINF1, axis=axis, out=out, n_threads=n_threads)
+    alpha = check_radius(alpha, "alpha")
+    return project(X, alpha, PROX_LINF1, axis, out, n_threads, False)
 
 
 L1INF = Ball(

@@ -4,23 +4,13 @@ import numpy as np
 
 from skproj.projection._bilevel import BILEVEL, project_each_group
 from skproj.projection._docs import documented
-from skproj.projection._engine import (
-    INSIDE,
-    Solver,
-    project,
-    safe_norms,
-    threads_for,
-)
+from skproj.projection._engine import INSIDE, Solver, project
 from skproj.projection._l1 import projection_l1_ball
 from skproj.projection._l2_linf import projection_l2_ball, projection_linf_ball
-from skproj.projection._layout import (
-    check_array,
-    check_axis,
-    groups_of,
-    groups_shape,
-)
+from skproj.projection._layout import check_array, check_axis, groups_shape
 from skproj.projection._norms import (
     KERNEL_NORMS,
+    mixed_norm,
     norm_l1,
     norm_l2,
     norm_linf,
@@ -196,16 +186,13 @@ def norm_multilevel(X, norms=(1, np.inf, np.inf), *, axes=None, n_threads=None):
     if len(norms) == 1 or X.size == 0:
         return NORMS[norms[0]](X, n_threads=n_threads)
     *outer_axes, inner_axes = axes
-    _, lengths, exponent = safe_norms(
-        groups_of(X, inner_axes),
-        KERNEL_NORMS[norms[-1]],
-        threads_for(X, n_threads, inner_axes),
-    )
-    norm = norm_multilevel(
-        lengths.reshape(groups_shape(X.shape, inner_axes)),
-        norms[:-1],
-        axes=_without(outer_axes, inner_axes),
-        n_threads=n_threads,
-    )
-    with np.errstate(over="ignore"):
-        return float(np.ldexp(norm, exponent))
+
+    def norm_of(lengths):
+        return norm_multilevel(
+            lengths.reshape(groups_shape(X.shape, inner_axes)),
+            norms[:-1],
+            axes=_without(outer_axes, inner_axes),
+            n_threads=n_threads,
+        )
+
+    return mixed_norm(X, KERNEL_NORMS[norms[-1]], norm_of, inner_axes, n_threads)

@@ -74,7 +74,7 @@ def _norm(X, norm, axis, n_threads):
 
 
 def mixed_norm(X, inner, outer, axis, n_threads):
-    """Norm `outer` (a NumPy reduction) of the `inner` norms of the groups."""
+    """Norm `outer`, a function of a vector, of the `inner` norms of the groups."""
     groups, _, n_threads = _checked(X, axis, n_threads)
     if groups is None:
         return 0.0
@@ -129,10 +129,7 @@ def norm_linf(X, *, axis=None, n_threads=None):
 
         \|x\|_\infty = \max_i |x_i|
 
-    >>> X = [[3.0, 1.0], [-4.0, 0.0]]
-    >>> norm_linf(X)
-    4.0
-    >>> norm_linf(X, axis=0)
+    >>> norm_linf([[3.0, 1.0], [-4.0, 0.0]], axis=0)
     array([4., 1.])
     """
     return _norm(X, _groups.LINF, axis, n_threads)

@@ -54,9 +54,6 @@ def projection_simplex(X, radius=1.0, *, dim=None):
     return operands("simplex", X, radius, dim)
 
 
-projection_simplex_ = in_place(projection_simplex)
-
-
 @out_of_place(arrays.projection_l1_ball)
 def projection_l1_ball(X, radius, *, dim=None):
     """Project a tensor, or each slice of it, onto the l1 ball.
@@ -66,9 +63,6 @@ def projection_l1_ball(X, radius, *, dim=None):
     tensor([2., 0., 0.])
     """
     return operands("l1", X, radius, dim)
-
-
-projection_l1_ball_ = in_place(projection_l1_ball)
 
 
 @out_of_place(arrays.projection_weighted_l1_ball)
@@ -89,9 +83,6 @@ def projection_weighted_l1_ball(X, radius, weights, *, dim=None):
     return operands("weighted_l1", X, radius, dim, weights)
 
 
-projection_weighted_l1_ball_ = in_place(projection_weighted_l1_ball)
-
-
 @out_of_place(arrays.projection_l2_ball)
 def projection_l2_ball(X, radius, *, dim=None):
     """Project a tensor, or each slice of it, onto the l2 ball.
@@ -101,9 +92,6 @@ def projection_l2_ball(X, radius, *, dim=None):
     tensor([ 1.5000, -2.0000])
     """
     return operands("l2", X, radius, dim)
-
-
-projection_l2_ball_ = in_place(projection_l2_ball)
 
 
 @out_of_place(arrays.projection_linf_ball)
@@ -117,9 +105,6 @@ def projection_linf_ball(X, radius, *, dim=None):
     return operands("linf", X, radius, dim)
 
 
-projection_linf_ball_ = in_place(projection_linf_ball)
-
-
 @out_of_place(arrays.projection_l12_ball)
 def projection_l12_ball(X, radius, *, dim=0):
     """Project a tensor onto the l1,2 ball (group lasso).
@@ -130,13 +115,6 @@ def projection_l12_ball(X, radius, *, dim=0):
             [-2.0000,  0.0000,  0.0000]])
     """
     return operands("l12", X, radius, dim)
-
-
-projection_l12_ball_ = in_place(projection_l12_ball)
-projection_bilevel_l12_ball = alias(projection_l12_ball, "projection_bilevel_l12_ball")
-projection_bilevel_l12_ball_ = alias(
-    projection_l12_ball_, "projection_bilevel_l12_ball_"
-)
 
 
 @out_of_place(arrays.projection_l1inf_ball)
@@ -156,9 +134,6 @@ def projection_l1inf_ball(X, radius, *, dim=0):
     return operands("l1inf", X, radius, dim)
 
 
-projection_l1inf_ball_ = in_place(projection_l1inf_ball)
-
-
 @out_of_place(arrays.projection_bilevel_l11_ball)
 def projection_bilevel_l11_ball(X, radius, *, dim=0):
     """Project a tensor onto the l1,1 ball in two levels.
@@ -171,9 +146,6 @@ def projection_bilevel_l11_ball(X, radius, *, dim=0):
     return operands("bilevel_l11", X, radius, dim)
 
 
-projection_bilevel_l11_ball_ = in_place(projection_bilevel_l11_ball)
-
-
 @out_of_place(arrays.projection_bilevel_l1inf_ball)
 def projection_bilevel_l1inf_ball(X, radius, *, dim=0):
     """Project a tensor onto the l1,inf ball in two levels.
@@ -184,9 +156,6 @@ def projection_bilevel_l1inf_ball(X, radius, *, dim=0):
             [-1.,  0.,  0.]])
     """
     return operands("bilevel_l1inf", X, radius, dim)
-
-
-projection_bilevel_l1inf_ball_ = in_place(projection_bilevel_l1inf_ball)
 
 
 @out_of_place(arrays.projection_multilevel)
@@ -203,8 +172,21 @@ def projection_multilevel(X, radius, norms=(1, math.inf, math.inf), *, dims=None
     return operands("multilevel", X, radius, dims, norms=norms)
 
 
-projection_multilevel_ = in_place(projection_multilevel)
+projection_bilevel_l12_ball = alias(projection_l12_ball, "projection_bilevel_l12_ball")
 
+projection_simplex_ = in_place(projection_simplex)
+projection_l1_ball_ = in_place(projection_l1_ball)
+projection_weighted_l1_ball_ = in_place(projection_weighted_l1_ball)
+projection_l2_ball_ = in_place(projection_l2_ball)
+projection_linf_ball_ = in_place(projection_linf_ball)
+projection_l12_ball_ = in_place(projection_l12_ball)
+projection_l1inf_ball_ = in_place(projection_l1inf_ball)
+projection_bilevel_l11_ball_ = in_place(projection_bilevel_l11_ball)
+projection_bilevel_l1inf_ball_ = in_place(projection_bilevel_l1inf_ball)
+projection_multilevel_ = in_place(projection_multilevel)
+projection_bilevel_l12_ball_ = alias(
+    projection_l12_ball_, "projection_bilevel_l12_ball_"
+)
 
 # For each ball of the registry the function and its twin in place.
 BY_BALL = {
