@@ -203,7 +203,7 @@ alpha : float
 Returns
 -------
 P : ndarray or sparse matrix of the shape and dtype of `X`
-    The minimiser. Empty arrays come back empty. It is sparse if `X` is, in CSC if
+    The result. Empty arrays come back empty. It is sparse if `X` is, in CSC if
     `X` is and in CSR otherwise, and stores no zeros.
 
 Raises
@@ -219,12 +219,6 @@ radius : float
     Radius of the ball; 0 gives zeros, infinity gives `X`.
 return_threshold : bool, default=False
     Whether to return the threshold as well.
-
-Returns
--------
-P : ndarray or sparse matrix of the shape and dtype of `X`
-    The projection. Empty arrays come back empty. It is sparse if `X` is, in CSC if
-    `X` is and in CSR otherwise, and stores no zeros.
 
 Raises
 ------
@@ -280,7 +274,7 @@ axis : int, tuple of int or None, default=0
     Axis along which the vectors run: with ``axis=0`` they are the columns of a
     matrix. None makes the whole array one vector. It must be 0 for a list of arrays.
 """)
-_GROUPS = merged(_ARRAYS, _PROJECTION)
+_GROUPS = merged(_ARRAYS, _PROX, _PROJECTION)
 _SLICES = merged(_GROUPS, _ANY_SHAPE, _PROJECTION_OF_SLICES)
 FAMILIES = {
     "arrays": _ARRAYS,

@@ -119,8 +119,7 @@ def prox_l12(X, alpha, *, axis=0, out=None, n_threads=None):
 
     {group_lasso_reference}
 
-    >>> X = np.array([[3.0, 1.0, 0.5], [-4.0, 1.0, 0.0]])
-    >>> prox_l12(X, 2.5)
+    >>> prox_l12(np.array([[3.0, 1.0, 0.5], [-4.0, 1.0, 0.0]]), 2.5)
     array([[ 1.5,  0. ,  0. ],
            [-2. ,  0. ,  0. ]])
     """

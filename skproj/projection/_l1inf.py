@@ -183,8 +183,7 @@ def prox_l1inf(X, alpha, *, axis=0, out=None, n_threads=None):
 
     {proximal_reference}
 
-    >>> X = np.array([[3.0, 1.0, 0.5], [-4.0, 1.0, 0.0]])
-    >>> prox_l1inf(X, 1.0)
+    >>> prox_l1inf(np.array([[3.0, 1.0, 0.5], [-4.0, 1.0, 0.0]]), 1.0)
     array([[ 3. ,  0.5,  0. ],
            [-3. ,  0.5,  0. ]])
     """
@@ -214,8 +213,7 @@ def prox_linf1(X, alpha, *, axis=0, out=None, n_threads=None):
     --------
     projection_l1inf_ball : What this operator takes away.
 
-    >>> X = np.array([[3.0, 1.0, 0.5], [-4.0, 1.0, 0.0]])
-    >>> prox_linf1(X, 1.0)
+    >>> prox_linf1(np.array([[3.0, 1.0, 0.5], [-4.0, 1.0, 0.0]]), 1.0)
     array([[ 2. ,  1. ,  0.5],
            [-3. ,  1. ,  0. ]])
     """

@@ -37,24 +37,32 @@ def _check_levels(norms, axes, ndim):
         raise ValueError(
             f"norms must be a non-empty sequence of 1, 2 and inf, got {norms!r}."
         )
+    each = "a sequence with one axis, or tuple of axes"
+    return norms, check_axes_of_levels(axes, len(norms), ndim, check_axis, "axes", each)
+
+
+def check_axes_of_levels(axes, n_levels, ndim, check, name, each):
+    """Return a list with the axes of each level; `check` is for those of one of them.
+
+    `name` and `each` say what `axes` are called, and what they must be.
+    """
     if axes is None:
-        if len(norms) != ndim:
+        if n_levels != ndim:
             raise ValueError(
                 f"norms must have one entry for each of the {ndim} dimensions of X "
-                f"if axes is None, got {len(norms)}."
+                f"if {name} is None, got {n_levels}."
             )
-        return norms, [(i,) for i in reversed(range(ndim))]
-    if not isinstance(axes, (tuple, list)) or len(axes) != len(norms):
+        return [(i,) for i in reversed(range(ndim))]
+    if not isinstance(axes, tuple | list) or len(axes) != n_levels:
         raise ValueError(
-            "axes must be a sequence with one axis, or tuple of axes, for each of the "
-            f"{len(norms)} norms, got {axes!r}."
+            f"{name} must be {each}, for each of the {n_levels} norms, got {axes!r}."
         )
-    axes = [check_axis(() if axis is None else axis, ndim) for axis in axes]
-    if sorted(i for level in axes for i in level) != list(range(ndim)):
+    levels = [check(() if axis is None else axis, ndim) for axis in axes]
+    if sorted(i for level in levels for i in level) != list(range(ndim)):
         raise ValueError(
-            f"axes must name each of the {ndim} dimensions of X once, got {axes!r}."
+            f"{name} must name each of the {ndim} dimensions of X once, got {axes!r}."
         )
-    return norms, axes
+    return levels
 
 
 def _without(axes, removed):

@@ -91,10 +91,7 @@ def norm_l1(X, *, axis=None, n_threads=None):
 
         \|x\|_1 = \sum_i |x_i|
 
-    >>> X = [[3.0, 1.0], [-4.0, 0.0]]
-    >>> norm_l1(X)
-    8.0
-    >>> norm_l1(X, axis=0)
+    >>> norm_l1([[3.0, 1.0], [-4.0, 0.0]], axis=0)
     array([7., 1.])
     """
     return _norm(X, _groups.L1, axis, n_threads)
