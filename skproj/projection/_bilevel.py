@@ -44,8 +44,6 @@ BILEVEL = {
     norm: Solver(partial(_solve, norm=norm), norm)
     for norm in (_groups.L1, _groups.L2, _groups.LINF)
 }
-ONTO_BILEVEL_L11 = BILEVEL[_groups.L1]
-ONTO_BILEVEL_L1INF = BILEVEL[_groups.LINF]
 
 
 @documented("bilevel")
@@ -69,8 +67,6 @@ def projection_bilevel_l11_ball(
     projection_bilevel_l1inf_ball : Keeps the kept groups dense.
 
     >>> X = np.array([[3.0, 1.0, 0.5], [-1.0, 1.0, 0.0]])
-    >>> norm_l11(X)
-    6.5
     >>> P = projection_bilevel_l11_ball(X, 2.0)
     >>> P
     array([[2., 0., 0.],
@@ -78,7 +74,8 @@ def projection_bilevel_l11_ball(
     >>> norm_l11(P)
     2.0
     """
-    return project(X, radius, ONTO_BILEVEL_L11, axis, out, n_threads, return_threshold)
+    solver = BILEVEL[_groups.L1]
+    return project(X, radius, solver, axis, out, n_threads, return_threshold)
 
 
 @documented("bilevel")
@@ -111,16 +108,15 @@ def projection_bilevel_l1inf_ball(
     >>> norm_l1inf(P)
     2.0
     """
-    return project(
-        X, radius, ONTO_BILEVEL_L1INF, axis, out, n_threads, return_threshold
-    )
+    solver = BILEVEL[_groups.LINF]
+    return project(X, radius, solver, axis, out, n_threads, return_threshold)
 
 
 BILEVEL_L11 = replace(
     L1,
     name="bilevel_l11",
     projection=projection_bilevel_l11_ball,
-    solver=ONTO_BILEVEL_L11,
+    solver=BILEVEL[_groups.L1],
     exact=False,
     grouped=True,
 )
@@ -128,7 +124,7 @@ BILEVEL_L1INF = replace(
     L1INF,
     name="bilevel_l1inf",
     projection=projection_bilevel_l1inf_ball,
-    solver=ONTO_BILEVEL_L1INF,
+    solver=BILEVEL[_groups.LINF],
     exact=False,
     threshold_norm=None,
 )

@@ -114,11 +114,23 @@ def alias(function, name):
 # ---------------------------------------------------------------------------
 # What functions of a family share
 
+# Of the parameters a function gets those that it has.
 _ARRAYS = sections("""
 Parameters
 ----------
 X : array-like or sparse matrix, usually of shape (n_rows, n_columns)
     Input of dtype float32 or float64; integers are converted to float64.
+radius : float
+    Radius of the ball; 0 gives zeros, infinity gives `X`.
+alpha : float
+    Non-negative factor of the norm, a step size times a penalty; 0 gives `X`,
+    infinity gives zeros.
+norms : sequence of {1, 2, inf}, default=(1, inf, inf)
+    The norm of each level, the outermost first.
+axes : sequence of int or tuple of int, default=None
+    Axes along which each norm runs, the outermost first; together every
+    dimension of `X` once. None means ``(ndim - 1, ..., 0)``, one dimension for
+    each norm, so that the innermost norm runs along axis 0.
 axis : int, tuple of int or None, default=0
     Axis along which the inner norm runs, as in
     ``np.linalg.norm(X, axis=0)``: with ``axis=0`` the groups of a matrix are
@@ -130,6 +142,8 @@ n_threads : int, default=None
     Number of OpenMP threads. None takes those of OpenMP if the array is large, and
     one otherwise; negative values count from the number of CPUs (-1 is all). The
     result does not depend on it.
+return_threshold : bool, default=False
+    Whether to return the threshold as well.
 
 Raises
 ------
@@ -158,16 +172,6 @@ Parameters
 X : array-like of any shape, or sparse matrix
     Input of dtype float32 or float64; integers are converted to float64.
 """)
-_LEVELS = sections("""
-Parameters
-----------
-norms : sequence of {1, 2, inf}, default=(1, inf, inf)
-    The norm of each level, the outermost first.
-axes : sequence of int or tuple of int, default=None
-    Axes along which each norm runs, the outermost first; together every
-    dimension of `X` once. None means ``(ndim - 1, ..., 0)``, one dimension for
-    each norm, so that the innermost norm runs along axis 0.
-""")
 _NORM = sections("""
 Returns
 -------
@@ -193,13 +197,7 @@ norm : float, or ndarray of the shape of `X` without `axis`
     The norm, of dtype float64; 0 for an empty array, infinite beyond the largest
     float.
 """)
-_PROX = sections("""
-Parameters
-----------
-alpha : float
-    Non-negative factor of the norm, a step size times a penalty; 0 gives `X`,
-    infinity gives zeros.
-
+_RESULT = """
 Returns
 -------
 P : ndarray or sparse matrix of the shape and dtype of `X`
@@ -209,23 +207,9 @@ P : ndarray or sparse matrix of the shape and dtype of `X`
 Raises
 ------
 ValueError
-    If `alpha` is negative or NaN, if `X` contains NaN or infinity, or if
-    `axis` or `out` does not fit `X`.
-""")
-_PROJECTION = sections("""
-Parameters
-----------
-radius : float
-    Radius of the ball; 0 gives zeros, infinity gives `X`.
-return_threshold : bool, default=False
-    Whether to return the threshold as well.
-
-Raises
-------
-ValueError
     If `radius` is negative or NaN, if `X` contains NaN or infinity, or if
     `axis` or `out` does not fit `X`.
-""")
+"""
 _DENSE_PROJECTION = sections("""
 Returns
 -------
@@ -274,20 +258,20 @@ axis : int, tuple of int or None, default=0
     Axis along which the vectors run: with ``axis=0`` they are the columns of a
     matrix. None makes the whole array one vector. It must be 0 for a list of arrays.
 """)
-_GROUPS = merged(_ARRAYS, _PROX, _PROJECTION)
+_GROUPS = merged(_ARRAYS, sections(_RESULT))
 _SLICES = merged(_GROUPS, _ANY_SHAPE, _PROJECTION_OF_SLICES)
 FAMILIES = {
     "arrays": _ARRAYS,
     "norm of groups": merged(_ARRAYS, _NORM),
     "norm of slices": merged(_ARRAYS, _ANY_SHAPE, _NORM, _NORM_OF_SLICES),
-    "norm of levels": merged(_ARRAYS, _DENSE_ARRAYS, _LEVELS, _NORM),
-    "prox": merged(_ARRAYS, _PROX),
+    "norm of levels": merged(_ARRAYS, _DENSE_ARRAYS, _NORM),
+    "prox": merged(_ARRAYS, sections(_RESULT.replace("radius", "alpha"))),
     "any shape": _ANY_SHAPE,
     "groups": _GROUPS,
     "bilevel": merged(_GROUPS, _BILEVEL),
     "slices": _SLICES,
     "dense slices": merged(_SLICES, _DENSE_ARRAYS, _DENSE_PROJECTION),
-    "levels": merged(_GROUPS, _DENSE_ARRAYS, _DENSE_PROJECTION, _LEVELS),
+    "levels": merged(_GROUPS, _DENSE_ARRAYS, _DENSE_PROJECTION),
     "threshold search": _THRESHOLD_SEARCH,
     "vectors": merged(_ARRAYS, _DENSE_ARRAYS, _VECTORS),
 }

@@ -59,12 +59,6 @@ def check_options(sparsity, weights, per_vector, target, scale, objective, start
     return HoyerOptions(sparsity, bool(per_vector), target, scale, objective, start)
 
 
-def _check_axes(axis, ndim):
-    """Return `axis` as a tuple; whole arrays are read in the order of their axes."""
-    axes = check_axis(axis, ndim)
-    return axes if len(axes) < ndim else tuple(range(ndim))
-
-
 def _check_finite(X):
     if not np.isfinite(X).all():
         raise ValueError("X contains NaN or infinity.")
@@ -86,16 +80,11 @@ def _relative(weights, starts, sizes):
 
 def _copy_groups(groups, out, n_threads):
     """Copy a matrix of groups to another one, fast if one of them is transposed."""
-    if groups.size and groups.flags.c_contiguous and out.strides[0] == out.itemsize:
-        _hoyer.transpose(groups, out.T, n_threads)
-    elif (
-        groups.size
-        and out.flags.c_contiguous
-        and (groups.strides[0] == groups.itemsize)
-    ):
-        _hoyer.transpose(groups.T, out, n_threads)
-    else:
-        np.copyto(out, groups)
+    for source, target in ((groups, out.T), (groups.T, out)):
+        if source.size and source.strides[1] == target.strides[1] == source.itemsize:
+            _hoyer.transpose(source, target, n_threads)
+            return
+    np.copyto(out, groups)
 
 
 def _as_vectors(X, axes):
@@ -193,7 +182,7 @@ def hoyer_sparsity(X, axis=0, weights=None):
         n_threads = threads_for(vectors.data, None)
     else:
         X = check_array(X)
-        axes = _check_axes(axis, X.ndim)
+        axes = check_axis(axis, X.ndim)
         n_threads = threads_for(X, None)
         vectors = _vectors_of_array(X, axes, weights, n_threads)
         shape = groups_shape(X.shape, axes)
@@ -337,7 +326,7 @@ def projection_hoyer(
 
 def _project_array(X, options, axis, weights, out, n_threads):
     X = check_array(X)
-    axes = _check_axes(axis, X.ndim)
+    axes = check_axis(axis, X.ndim)
     check_out(out, X)
     n_threads = threads_for(X, n_threads)
     if out is not None and not same_view(X, out) and np.may_share_memory(X, out):
@@ -352,18 +341,15 @@ def _project_array(X, options, axis, weights, out, n_threads):
         return out, multipliers
     if X.size == 0:
         return out, multipliers
-    target = _as_vectors(out, axes)
+    target, rows = _as_vectors(out, axes), None
     if target is not None and target.flags.c_contiguous:
-        _, multipliers.flat = project_vectors(
-            vectors, options, target.reshape(-1), n_threads
-        )
-        return out, multipliers
-    result, multipliers.flat = project_vectors(vectors, options, None, n_threads)
-    if target is not None:
-        _copy_groups(result.reshape(target.shape), target, n_threads)
-    else:
+        rows = target.reshape(-1)
+    result, multipliers.flat = project_vectors(vectors, options, rows, n_threads)
+    if target is None:
         moved = entries_last(out, axes)
         moved[...] = result.reshape(moved.shape)
+    elif rows is None:
+        _copy_groups(result.reshape(target.shape), target, n_threads)
     return out, multipliers
 
 

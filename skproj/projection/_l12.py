@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from skproj._kernels import _groups
-from skproj.projection._bilevel import BILEVEL
+from skproj.projection._bilevel import BILEVEL, project_each_group
 from skproj.projection._docs import alias, documented
-from skproj.projection._engine import Ball, GroupMap, Solver, project
+from skproj.projection._engine import Ball, Solver, project
 from skproj.projection._layout import check_radius
 from skproj.projection._norms import mixed_norm, rescale_unsafe_norms
 
@@ -93,9 +93,8 @@ def norm_linf2(X, *, axis=0, n_threads=None):
 
 def _solve_prox_l12(groups, norms, alpha, n_threads):
     rescale_unsafe_norms(groups, _groups.L2, norms, n_threads)
-    factors = np.maximum(norms - alpha, 0.0)
-    _groups.scale_factors(norms, factors)
-    return GroupMap(_groups.SCALE, factors, 0.0)
+    lengths = np.maximum(norms - alpha, 0.0)
+    return project_each_group(_groups.L2, groups, norms, lengths, 0.0, n_threads)
 
 
 PROX_L12 = Solver(_solve_prox_l12, _groups.L2, batched=True)

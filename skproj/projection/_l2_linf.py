@@ -1,34 +1,29 @@
 """The l2 and the l_inf ball, which make nothing zero."""
 
+from functools import partial
+
 import numpy as np
 
 from skproj._kernels import _groups
+from skproj.projection._bilevel import project_each_group
 from skproj.projection._docs import documented
-from skproj.projection._engine import INSIDE, Ball, GroupMap, Solver, project
+from skproj.projection._engine import INSIDE, Ball, Solver, project
 from skproj.projection._l1 import norm_l11
 from skproj.projection._norms import l2_of_all, linf_of_all, rescale_unsafe_norms
 
 
-def _solve_l2(groups, norms, radius, n_threads):
-    rescale_unsafe_norms(groups, _groups.L2, norms, n_threads)
-    factors = np.minimum(norms, radius)
-    lost = norms - factors
+def _solve(groups, norms, radius, n_threads, *, norm):
+    if norm == _groups.L2:
+        rescale_unsafe_norms(groups, norm, norms, n_threads)
+    budgets = np.minimum(norms, radius)
+    lost = norms - budgets
     if _groups.smallest_and_largest(lost)[1] == 0.0:
         return INSIDE
-    _groups.scale_factors(norms, factors)
-    return GroupMap(_groups.SCALE, factors, lost)
+    return project_each_group(norm, groups, norms, budgets, lost, n_threads)
 
 
-def _solve_linf(groups, norms, radius, n_threads):
-    levels = np.minimum(norms, radius)
-    lost = norms - levels
-    if _groups.smallest_and_largest(lost)[1] == 0.0:
-        return INSIDE
-    return GroupMap(_groups.CLIP, levels, lost)
-
-
-ONTO_L2 = Solver(_solve_l2, _groups.L2, batched=True)
-ONTO_LINF = Solver(_solve_linf, _groups.LINF, batched=True)
+ONTO_L2 = Solver(partial(_solve, norm=_groups.L2), _groups.L2, batched=True)
+ONTO_LINF = Solver(partial(_solve, norm=_groups.LINF), _groups.LINF, batched=True)
 
 
 @documented("slices")

@@ -97,7 +97,10 @@ def check_out(out, X):
 
 
 def check_axis(axis, ndim):
-    """Return `axis` (int, tuple of int, or None for all) as a tuple of int >= 0."""
+    """Return `axis` (int, tuple of int, or None for all) as a tuple of int >= 0.
+
+    All of them come in order: a whole array is one vector, whatever they are called.
+    """
     if axis is None:
         return tuple(range(ndim))
     if type(axis) is tuple and len(axis) == 1:
@@ -114,7 +117,7 @@ def check_axis(axis, ndim):
         ) from None
     if not axes:
         raise ValueError("axis must name at least one dimension, got ().")
-    return axes
+    return axes if len(axes) < ndim else tuple(range(ndim))
 
 
 def groups_shape(shape, axes):

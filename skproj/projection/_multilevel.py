@@ -5,24 +5,17 @@ import numpy as np
 from skproj.projection._bilevel import BILEVEL, project_each_group
 from skproj.projection._docs import documented
 from skproj.projection._engine import INSIDE, Solver, project
-from skproj.projection._l1 import projection_l1_ball
-from skproj.projection._l2_linf import projection_l2_ball, projection_linf_ball
+from skproj.projection._l1 import ONTO_L1
+from skproj.projection._l2_linf import ONTO_L2, ONTO_LINF
 from skproj.projection._layout import check_array, check_axis, groups_shape
 from skproj.projection._norms import (
     KERNEL_NORMS,
     mixed_norm,
-    norm_l1,
-    norm_l2,
-    norm_linf,
+    norm_of_slices,
     rescale_unsafe_norms,
 )
 
-NORMS = {1: norm_l1, 2: norm_l2, np.inf: norm_linf}
-PROJECTIONS = {
-    1: projection_l1_ball,
-    2: projection_l2_ball,
-    np.inf: projection_linf_ball,
-}
+SOLVERS = {1: ONTO_L1, 2: ONTO_L2, np.inf: ONTO_LINF}
 
 
 def _check_levels(norms, axes, ndim):
@@ -143,9 +136,8 @@ def projection_multilevel(
 def _project_levels(X, radius, norms, axes, out, n_threads, return_threshold):
     """Project an array onto the ball of levels that have been checked."""
     if len(norms) == 1:
-        return PROJECTIONS[norms[0]](
-            X, radius, out=out, n_threads=n_threads, return_threshold=return_threshold
-        )
+        solver = SOLVERS[norms[0]]
+        return project(X, radius, solver, None, out, n_threads, return_threshold)
     kernel_norm = KERNEL_NORMS[norms[-1]]
 
     def solve(groups, lengths, radius, n_threads):
@@ -192,7 +184,7 @@ def norm_multilevel(X, norms=(1, np.inf, np.inf), *, axes=None, n_threads=None):
     X = check_array(X)
     norms, axes = _check_levels(norms, axes, X.ndim)
     if len(norms) == 1 or X.size == 0:
-        return NORMS[norms[0]](X, n_threads=n_threads)
+        return norm_of_slices(X, KERNEL_NORMS[norms[0]], None, n_threads)
     *outer_axes, inner_axes = axes
 
     def norm_of(lengths):

@@ -62,7 +62,7 @@ def _checked(X, axis, n_threads):
     return groups, groups_shape(X.shape, axes), n_threads
 
 
-def _norm(X, norm, axis, n_threads):
+def norm_of_slices(X, norm, axis, n_threads):
     """Norm of the whole array, or of each slice along `axis`."""
     groups, shape, n_threads = _checked(X, axis, n_threads)
     if groups is None:
@@ -94,7 +94,7 @@ def norm_l1(X, *, axis=None, n_threads=None):
     >>> norm_l1([[3.0, 1.0], [-4.0, 0.0]], axis=0)
     array([7., 1.])
     """
-    return _norm(X, _groups.L1, axis, n_threads)
+    return norm_of_slices(X, _groups.L1, axis, n_threads)
 
 
 @documented("norm of slices", ball="projection_l2_ball")
@@ -115,7 +115,7 @@ def norm_l2(X, *, axis=None, n_threads=None):
     >>> norm_l2(X, axis=0)
     array([ 5., 12.])
     """
-    return _norm(X, _groups.L2, axis, n_threads)
+    return norm_of_slices(X, _groups.L2, axis, n_threads)
 
 
 @documented("norm of slices", ball="projection_linf_ball", dual="norm_l1")
@@ -129,7 +129,7 @@ def norm_linf(X, *, axis=None, n_threads=None):
     >>> norm_linf([[3.0, 1.0], [-4.0, 0.0]], axis=0)
     array([4., 1.])
     """
-    return _norm(X, _groups.LINF, axis, n_threads)
+    return norm_of_slices(X, _groups.LINF, axis, n_threads)
 
 
 @functools.wraps(norm_l2, assigned=("__doc__",))

@@ -67,7 +67,7 @@ def _adjacent(rows, dim):
     return np.array(rows, order="FC"[dim])
 
 
-@documented("dense slices")
+@documented("dense slices", "threshold search")
 def projection_weighted_l1_ball(
     X, radius, weights, *, axis=None, out=None, n_threads=None, return_threshold=False
 ):
@@ -108,13 +108,6 @@ def projection_weighted_l1_ball(
     --------
     projection_l1_ball : All weights are 1.
 
-    Notes
-    -----
-    Newton's method on the threshold, for long vectors on the few entries near it that
-    a sample points to: expected time linear in the number of entries. Sums are carried
-    in float64, over the lengths ``abs(X) - tau * weights`` themselves, so that also a
-    tiny radius is met to rounding.
-
     {weighted_reference}
     .. [2] H. Zou, "The adaptive lasso and its oracle properties", J. Am. Stat. Assoc.
        101 (2006), :doi:`10.1198/016214506000000735`.
@@ -132,8 +125,6 @@ def projection_weighted_l1_ball(
     # The kernel sees their values.
     weights = check_weights(weights, X.shape, values=X.size == 0)
     axes = check_axis(axis, X.ndim)
-    if len(axes) == X.ndim:
-        axes = tuple(range(X.ndim))  # one group, whose entries come in this order
     check_out(out, X)
     n_threads = threads_for(X, n_threads, axes)
     if out is None:
