@@ -50,12 +50,9 @@ def _with_imports(example, module):
     Functions of skproj are those that have an underscore in their names.
     """
     names = sorted(set(re.findall(r"(?<![\w.])[a-z]\w*_\w+(?=\()", example)))
-    lines = [
-        f"import {full}" for name, full in _MODULES.items() if f"{name}." in example
-    ]
-    lines.append(f"from {module} import {', '.join(names)}")
-    lines = "".join(f">>> {line}\n" for line in lines)
-    return re.sub(r"(?m)^(?=>>>)", lines, example, count=1)
+    lines = [f">>> import {_MODULES[m]}\n" for m in _MODULES if f"{m}." in example]
+    lines.append(f">>> from {module} import {', '.join(names)}\n")
+    return re.sub(r"(?m)^(?=>>>)", "".join(lines), example, count=1)
 
 
 def completed(found, function, module):

@@ -111,7 +111,10 @@ def document(like, family=TENSORS):
     def fill(function):
         if function.__doc__ is None:  # python -OO
             return function
-        theirs, own = sections(_of_tensors(like.__doc__)), sections(function.__doc__)
+        doc = like.__doc__
+        for word, other in _WORDS.items():
+            doc = doc.replace(word, other)
+        theirs, own = sections(doc), sections(function.__doc__)
         if "radius" in theirs["Parameters"]:
             theirs["Parameters"]["radius"] += " Not a tensor."
         related, twin = {}, f"{function.__name__}_"
@@ -132,12 +135,6 @@ def document(like, family=TENSORS):
         return function
 
     return fill
-
-
-def _of_tensors(text):
-    for word, other in _WORDS.items():
-        text = text.replace(word, other)
-    return text
 
 
 def document_in_place(function, twin, family=TENSORS, in_place=IN_PLACE):
