@@ -194,11 +194,11 @@ norm : float, or ndarray of the shape of `X` without `axis`
     The norm, of dtype float64; 0 for an empty array, infinite beyond the largest
     float.
 """)
-_RESULT = """
+_PROJECTION = """
 Returns
 -------
 P : ndarray or sparse matrix of the shape and dtype of `X`
-    The result. Empty arrays come back empty. It is sparse if `X` is, in CSC if
+    The projection. Empty arrays come back empty. It is sparse if `X` is, in CSC if
     `X` is and in CSR otherwise, and stores no zeros.
 
 Raises
@@ -207,6 +207,7 @@ ValueError
     If `radius` is negative or NaN, if `X` contains NaN or infinity, or if
     `axis` or `out` does not fit `X`.
 """
+_MINIMISER = _PROJECTION.replace("radius", "alpha").replace("projection", "minimiser")
 _DENSE_PROJECTION = sections("""
 Returns
 -------
@@ -255,14 +256,14 @@ axis : int, tuple of int or None, default=0
     Axis along which the vectors run: with ``axis=0`` they are the columns of a
     matrix. None makes the whole array one vector. It must be 0 for a list of arrays.
 """)
-_GROUPS = merged(_ARRAYS, sections(_RESULT))
+_GROUPS = merged(_ARRAYS, sections(_PROJECTION))
 _SLICES = merged(_GROUPS, _ANY_SHAPE, _PROJECTION_OF_SLICES)
 FAMILIES = {
     "arrays": _ARRAYS,
     "norm of groups": merged(_ARRAYS, _NORM),
     "norm of slices": merged(_ARRAYS, _ANY_SHAPE, _NORM, _NORM_OF_SLICES),
     "norm of levels": merged(_ARRAYS, _DENSE_ARRAYS, _NORM),
-    "prox": merged(_ARRAYS, sections(_RESULT.replace("radius", "alpha"))),
+    "prox": merged(_ARRAYS, sections(_MINIMISER)),
     "any shape": _ANY_SHAPE,
     "groups": _GROUPS,
     "bilevel": merged(_GROUPS, _BILEVEL),

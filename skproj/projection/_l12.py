@@ -44,8 +44,8 @@ def projection_l12_ball(
     -----
     Two passes over the array and one l1 projection of the norms of the groups: here the
     bi-level projection is the exact one, and `projection_bilevel_l12_ball` another name
-    of this function.
-    Sums of squares are carried in float64 and scaled where they would overflow.
+    of this function. Sums of squares are carried in float64 and scaled where they would
+    overflow.
 
     {group_lasso_reference}
 
