@@ -14,7 +14,7 @@ from libc.stdlib cimport calloc, free
 from ._hoyer cimport solve_vector
 from ._simd cimport (
     SKPROJ_NORM_LINF, SKPROJ_SLACK, excess_moments, gather_columns, reduce_group,
-    soft_and_scale, weighted_excess_moments
+    soft_and_scale, weighted_look
 )
 
 
@@ -91,8 +91,8 @@ cdef double measure(
             weights = <double>excess_moments(<const double*>s.new + i * s.n, s.n,
                                              threshold, &total, &squares)
         else:
-            weighted_excess_moments(<const double*>s.new + i * s.n, w, s.n, threshold,
-                                    &total, &squares, &weights)
+            total = weighted_look(<const double*>s.new + i * s.n, w, s.n, threshold,
+                                  0.0, &squares, &weights)
         length = sqrt(squares)
         mean = total / length if length > 0.0 else 1.0
         if length > 0.0:

@@ -21,7 +21,7 @@ from ._layout cimport BLOCK_ENTRIES
 from ._simd cimport (
     SKPROJ_NORM_L1, SKPROJ_NORM_L2, SKPROJ_NORM_LINF, SKPROJ_SLACK, collect_band,
     deficit_moments, excess_moments, gather_columns, reduce_group, rounded_down,
-    soft_and_scale, weighted_excess_moments
+    soft_and_scale, weighted_look
 )
 
 # Entries that collect_entries may write behind those of a vector.
@@ -69,15 +69,12 @@ def vector_norms(
     int n_threads,
 ):
     """Write three norms of each vector; NaN and infinity show up in the first."""
-    cdef:
-        Py_ssize_t i
-        int together = vectors_together(sizes)
-        const floating* x = &data[0]
+    cdef Py_ssize_t i
     for i in prange(starts.shape[0], nogil=True, num_threads=n_threads,
-                    schedule="dynamic", chunksize=together):
-        largest[i] = reduce_group(SKPROJ_NORM_LINF, x + starts[i], sizes[i])
-        sums[i] = reduce_group(SKPROJ_NORM_L1, x + starts[i], sizes[i])
-        lengths[i] = reduce_group(SKPROJ_NORM_L2, x + starts[i], sizes[i])
+                    schedule="dynamic", chunksize=vectors_together(sizes)):
+        largest[i] = reduce_group(SKPROJ_NORM_LINF, &data[starts[i]], sizes[i])
+        sums[i] = reduce_group(SKPROJ_NORM_L1, &data[starts[i]], sizes[i])
+        lengths[i] = reduce_group(SKPROJ_NORM_L2, &data[starts[i]], sizes[i])
 
 
 def collect_entries(
@@ -94,16 +91,13 @@ def collect_entries(
     cdef:
         Py_ssize_t i, above
         double excess
-        int together = vectors_together(sizes)
-        const floating* x = &data[0]
-        floating* y = &kept[0]
     for i in prange(starts.shape[0], nogil=True, num_threads=n_threads,
-                    schedule="dynamic", chunksize=together):
+                    schedule="dynamic", chunksize=vectors_together(sizes)):
         above = 0
         excess = 0.0
         kept_sizes[i] = collect_band(
-            x + starts[i], sizes[i], rounded_down(thresholds[i], x),
-            <floating>INFINITY, False, y + kept_starts[i], &above, &excess)
+            &data[starts[i]], sizes[i], rounded_down(thresholds[i], &data[0]),
+            <floating>INFINITY, False, &kept[kept_starts[i]], &above, &excess)
 
 
 def measure_directions(
@@ -121,13 +115,11 @@ def measure_directions(
     cdef:
         Py_ssize_t i
         double total, squares
-        int together = vectors_together(sizes)
-        const floating* x = &data[0]
     for i in prange(starts.shape[0], nogil=True, num_threads=n_threads,
-                    schedule="dynamic", chunksize=together):
+                    schedule="dynamic", chunksize=vectors_together(sizes)):
         total = 0.0
         squares = 0.0
-        counts[i] = excess_moments(x + starts[i], sizes[i], thresholds[i], &total,
+        counts[i] = excess_moments(&data[starts[i]], sizes[i], thresholds[i], &total,
                                    &squares)
         lengths[i] = sqrt(squares)
         if lengths[i] > 0.0:
@@ -173,24 +165,21 @@ def measure_weighted_directions(
     cdef:
         Py_ssize_t i
         double total, squares, weight_squares
-        int together = vectors_together(sizes)
-        const floating* x = &data[0]
-        const double* w = &weights[0]
     for i in prange(starts.shape[0], nogil=True, num_threads=n_threads,
-                    schedule="dynamic", chunksize=together):
-        total = 0.0
+                    schedule="dynamic", chunksize=vectors_together(sizes)):
         squares = 0.0
         weight_squares = 0.0
-        weighted_excess_moments(x + starts[i], w + starts[i], sizes[i], thresholds[i],
-                                &total, &squares, &weight_squares)
+        total = weighted_look(&data[starts[i]], &weights[starts[i]], sizes[i],
+                              thresholds[i], 0.0, &squares, &weight_squares)
         lengths[i] = sqrt(squares)
         best[i] = -1
         if lengths[i] > 0.0:
             means[i] = total / lengths[i]
             slopes[i] = min((means[i] * means[i] - weight_squares) / lengths[i], 0.0)
         else:
-            best[i] = last_entry(x + starts[i], w + starts[i], sizes[i], thresholds[i])
-            means[i] = w[starts[i] + best[i]]
+            best[i] = last_entry(&data[starts[i]], &weights[starts[i]], sizes[i],
+                                 thresholds[i])
+            means[i] = weights[starts[i] + best[i]]
             slopes[i] = 0.0
 
 
@@ -258,8 +247,6 @@ def solve_vectors(
     """
     cdef:
         Py_ssize_t i, longest = 0
-        int together = vectors_together(sizes)
-        const floating* x = &data[0]
         floating* entries
     for i in range(sizes.shape[0]):
         longest = max(longest, sizes[i] + SKPROJ_SLACK)
@@ -267,9 +254,9 @@ def solve_vectors(
     if entries == NULL:
         raise MemoryError("No memory for the entries of the longest vector.")
     for i in prange(starts.shape[0], nogil=True, num_threads=n_threads,
-                    schedule="dynamic", chunksize=together):
+                    schedule="dynamic", chunksize=vectors_together(sizes)):
         if means[i] < INFINITY:
-            solve_vector(x + starts[i], sizes[i], largest[i], means[i],
+            solve_vector(&data[starts[i]], sizes[i], largest[i], means[i],
                          entries + threadid() * longest, &offsets[i], &lengths[i],
                          &inner[i], &n_tied[i])
     free(entries)
@@ -308,19 +295,15 @@ def write_directions(
     Where `n_tied` is not 0, that many entries of the magnitude of the level are kept
     instead: the first gets the magnitude `factors`, and the rest `others`.
     """
-    cdef:
-        Py_ssize_t i
-        int together = vectors_together(sizes)
-        const floating* x = &data[0]
-        floating* y = &out[0]
+    cdef Py_ssize_t i
     for i in prange(starts.shape[0], nogil=True, num_threads=n_threads,
-                    schedule="dynamic", chunksize=together):
+                    schedule="dynamic", chunksize=vectors_together(sizes)):
         if n_tied[i] == 0:
-            soft_and_scale(x + starts[i], sizes[i], levels[i], offsets[i], factors[i],
-                           y + starts[i])
+            soft_and_scale(&data[starts[i]], sizes[i], levels[i], offsets[i],
+                           factors[i], &out[starts[i]])
         else:
-            write_tied(x + starts[i], sizes[i], levels[i], n_tied[i], factors[i],
-                       others[i], y + starts[i])
+            write_tied(&data[starts[i]], sizes[i], levels[i], n_tied[i], factors[i],
+                       others[i], &out[starts[i]])
 
 
 cdef void write_weighted(
@@ -355,13 +338,8 @@ def write_weighted_directions(
 
     Of a spent vector the entry `best` gets the magnitude `factors`.
     """
-    cdef:
-        Py_ssize_t i
-        int together = vectors_together(sizes)
-        const floating* x = &data[0]
-        const double* w = &weights[0]
-        floating* y = &out[0]
+    cdef Py_ssize_t i
     for i in prange(starts.shape[0], nogil=True, num_threads=n_threads,
-                    schedule="dynamic", chunksize=together):
-        write_weighted(x + starts[i], w + starts[i], sizes[i], thresholds[i],
-                       factors[i], best[i], y + starts[i])
+                    schedule="dynamic", chunksize=vectors_together(sizes)):
+        write_weighted(&data[starts[i]], &weights[starts[i]], sizes[i], thresholds[i],
+                       factors[i], best[i], &out[starts[i]])

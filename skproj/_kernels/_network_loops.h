@@ -1,4 +1,5 @@
-/* Included by _networks.h once per scalar type T; BITS is the integer of its width.
+/* Included by _networks.h once per scalar type T; BITS is the integer of its width. What
+ * is defined for the type ends with this file.
  *
  * In the comments, z is the input of a hidden unit and a its output; dv is the gradient
  * of the objective with respect to v.
@@ -173,3 +174,13 @@ NAME(differentiate_network)(skproj_network_sizes sizes, T *z, const T *hidden_bi
         d_hidden_bias[u] = total;
     }
 }
+
+#undef T
+#undef NAME
+#undef BITS
+#undef LOG
+#undef EXP_SERIES
+#undef EXP_LARGEST
+#undef ROUNDING
+#undef MANTISSA_DIGITS
+#undef EXPONENT_BIAS

@@ -36,15 +36,6 @@ typedef struct {
 #define MANTISSA_DIGITS 23
 #define EXPONENT_BIAS 127
 #include "_network_loops.h"
-#undef T
-#undef NAME
-#undef BITS
-#undef LOG
-#undef EXP_SERIES
-#undef EXP_LARGEST
-#undef ROUNDING
-#undef MANTISSA_DIGITS
-#undef EXPONENT_BIAS
 
 #define T double
 #define NAME SKPROJ_F64
@@ -56,14 +47,5 @@ typedef struct {
 #define MANTISSA_DIGITS 52
 #define EXPONENT_BIAS 1023
 #include "_network_loops.h"
-#undef T
-#undef NAME
-#undef BITS
-#undef LOG
-#undef EXP_SERIES
-#undef EXP_LARGEST
-#undef ROUNDING
-#undef MANTISSA_DIGITS
-#undef EXPONENT_BIAS
 
 #endif

@@ -148,11 +148,6 @@ static SKPROJ_INLINE double skproj_few_digits(double x)
 #define ABS_MASK INT32_C(0x7fffffff)
 #define NAME SKPROJ_F32
 #include "_simd_loops.h"
-#undef T
-#undef FABS
-#undef BITS
-#undef ABS_MASK
-#undef NAME
 
 #define T double
 #define FABS fabs
@@ -160,11 +155,6 @@ static SKPROJ_INLINE double skproj_few_digits(double x)
 #define ABS_MASK INT64_C(0x7fffffffffffffff)
 #define NAME SKPROJ_F64
 #include "_simd_loops.h"
-#undef T
-#undef FABS
-#undef BITS
-#undef ABS_MASK
-#undef NAME
 
 /* start + x[0] + ... with the rounding errors of all additions added up as well: a sum in
  * which large terms cancel is as exact as any. */

@@ -61,9 +61,6 @@ cdef extern from "_simd.h" nogil:
     Py_ssize_t excess_moments "skproj_excess_moments" (
         const floating* x, Py_ssize_t n, double level, double* sum_,
         double* squares) noexcept
-    void weighted_excess_moments "skproj_weighted_excess_moments" (
-        const floating* x, const double* w, Py_ssize_t n, double level, double* sum_,
-        double* squares, double* weights) noexcept
     void deficit_moments "skproj_deficit_moments" (
         const floating* x, Py_ssize_t n, double level, double offset, double* sum_,
         double* squares) noexcept

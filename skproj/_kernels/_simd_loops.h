@@ -11,3 +11,9 @@
 #include "_simd_looks.h"
 #include "_simd_moments.h"
 #include "_simd_weighted.h"
+
+#undef T
+#undef FABS
+#undef BITS
+#undef ABS_MASK
+#undef NAME

@@ -63,13 +63,6 @@ NAME(weighted_look)(const T *x, const double *w, ptrdiff_t n, double level,
     return total;
 }
 
-static SKPROJ_UNUSED void
-NAME(weighted_excess_moments)(const T *x, const double *w, ptrdiff_t n, double level,
-                              double *sum, double *sum_of_squares, double *sum_of_weights)
-{
-    *sum = NAME(weighted_look)(x, w, n, level, 0.0, sum_of_squares, sum_of_weights);
-}
-
 /* Copy |x| and w of the entries with low * w < |x| <= high * w to `values` and
  * `weights`, which have room for n, and return how many; for those above high * w add
  * w * (|x| - low * w) to `excess` and w * w to `squares`. */

@@ -1,22 +1,20 @@
 """Bi-level projections: a budget for the groups, then one for each group."""
 
+from dataclasses import replace
 from functools import partial
-
-import numpy as np
 
 from skproj._kernels import _groups
 from skproj.projection._docs import documented
 from skproj.projection._engine import (
     INSIDE,
-    Ball,
     GroupMap,
     Solver,
     group_thresholds,
     project,
     project_norms,
 )
-from skproj.projection._l1 import L1, norm_l11
-from skproj.projection._l1inf import L1INF, norm_l1inf
+from skproj.projection._l1 import L1
+from skproj.projection._l1inf import L1INF
 
 
 def project_each_group(norm, groups, norms, budgets, threshold, n_threads):
@@ -46,11 +44,9 @@ BILEVEL = {
     norm: Solver(partial(_solve, norm=norm), norm)
     for norm in (_groups.L1, _groups.L2, _groups.LINF)
 }
-ONTO_BILEVEL_L11 = BILEVEL[_groups.L1]
-ONTO_BILEVEL_L1INF = BILEVEL[_groups.LINF]
 
 
-@documented
+@documented("bilevel")
 def projection_bilevel_l11_ball(
     X, radius, *, axis=0, out=None, n_threads=None, return_threshold=False
 ):
@@ -65,22 +61,12 @@ def projection_bilevel_l11_ball(
     The l1 norms of the groups are projected onto the l1 ball, then each group onto
     the l1 ball of what it was given: zero groups, and zeros inside the kept ones.
 
-    {bilevel_projection}
-
     See Also
     --------
     projection_l1_ball : The nearest point of the same ball.
     projection_bilevel_l1inf_ball : Keeps the kept groups dense.
 
-    {bilevel_properties}
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skproj.projection import norm_l11, projection_bilevel_l11_ball
     >>> X = np.array([[3.0, 1.0, 0.5], [-1.0, 1.0, 0.0]])
-    >>> norm_l11(X)
-    6.5
     >>> P = projection_bilevel_l11_ball(X, 2.0)
     >>> P
     array([[2., 0., 0.],
@@ -88,10 +74,11 @@ def projection_bilevel_l11_ball(
     >>> norm_l11(P)
     2.0
     """
-    return project(X, radius, ONTO_BILEVEL_L11, axis, out, n_threads, return_threshold)
+    solver = BILEVEL[_groups.L1]
+    return project(X, radius, solver, axis, out, n_threads, return_threshold)
 
 
-@documented
+@documented("bilevel")
 def projection_bilevel_l1inf_ball(
     X, radius, *, axis=0, out=None, n_threads=None, return_threshold=False
 ):
@@ -106,19 +93,11 @@ def projection_bilevel_l1inf_ball(
     The maxima of the groups are projected onto the l1 ball, then each group is
     clipped at what it was given. Groups whose maximum is small become zero.
 
-    {bilevel_projection}
-
     See Also
     --------
     projection_l1inf_ball : The nearest point of the same ball.
     projection_l12_ball : Scales the groups instead of clipping them.
 
-    {bilevel_properties}
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skproj.projection import norm_l1inf, projection_bilevel_l1inf_ball
     >>> X = np.array([[3.0, 1.0, 0.5], [-1.0, 1.0, 0.0]])
     >>> norm_l1inf(X)
     4.5
@@ -129,28 +108,23 @@ def projection_bilevel_l1inf_ball(
     >>> norm_l1inf(P)
     2.0
     """
-    return project(
-        X, radius, ONTO_BILEVEL_L1INF, axis, out, n_threads, return_threshold
-    )
+    solver = BILEVEL[_groups.LINF]
+    return project(X, radius, solver, axis, out, n_threads, return_threshold)
 
 
-BILEVEL_L11 = Ball(
-    "bilevel_l11",
-    projection_bilevel_l11_ball,
-    ONTO_BILEVEL_L11,
-    norm_l11,
-    dual_norm=L1.dual_norm,
-    inner_norm=1,
+BILEVEL_L11 = replace(
+    L1,
+    name="bilevel_l11",
+    projection=projection_bilevel_l11_ball,
+    solver=BILEVEL[_groups.L1],
     exact=False,
-    prox=L1.prox,
+    grouped=True,
 )
-BILEVEL_L1INF = Ball(
-    "bilevel_l1inf",
-    projection_bilevel_l1inf_ball,
-    ONTO_BILEVEL_L1INF,
-    norm_l1inf,
-    dual_norm=L1INF.dual_norm,
-    inner_norm=np.inf,
+BILEVEL_L1INF = replace(
+    L1INF,
+    name="bilevel_l1inf",
+    projection=projection_bilevel_l1inf_ball,
+    solver=BILEVEL[_groups.LINF],
     exact=False,
-    prox=L1INF.prox,
+    threshold_norm=None,
 )

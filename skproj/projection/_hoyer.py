@@ -59,12 +59,6 @@ def check_options(sparsity, weights, per_vector, target, scale, objective, start
     return HoyerOptions(sparsity, bool(per_vector), target, scale, objective, start)
 
 
-def _check_axes(axis, ndim):
-    """Return `axis` as a tuple; whole arrays are read in the order of their axes."""
-    axes = check_axis(axis, ndim)
-    return axes if len(axes) < ndim else tuple(range(ndim))
-
-
 def _check_finite(X):
     if not np.isfinite(X).all():
         raise ValueError("X contains NaN or infinity.")
@@ -86,16 +80,11 @@ def _relative(weights, starts, sizes):
 
 def _copy_groups(groups, out, n_threads):
     """Copy a matrix of groups to another one, fast if one of them is transposed."""
-    if groups.size and groups.flags.c_contiguous and out.strides[0] == out.itemsize:
-        _hoyer.transpose(groups, out.T, n_threads)
-    elif (
-        groups.size
-        and out.flags.c_contiguous
-        and (groups.strides[0] == groups.itemsize)
-    ):
-        _hoyer.transpose(groups.T, out, n_threads)
-    else:
-        np.copyto(out, groups)
+    for source, target in ((groups, out.T), (groups.T, out)):
+        if source.size and source.strides[1] == target.strides[1] == source.itemsize:
+            _hoyer.transpose(source, target, n_threads)
+            return
+    np.copyto(out, groups)
 
 
 def _as_vectors(X, axes):
@@ -147,7 +136,7 @@ def _vectors_of_list(arrays, weights):
 # Public functions
 
 
-@documented
+@documented("vectors")
 def hoyer_sparsity(X, axis=0, weights=None):
     r"""Compute the Hoyer sparsity of each vector of a group.
 
@@ -160,8 +149,6 @@ def hoyer_sparsity(X, axis=0, weights=None):
 
     Parameters
     ----------
-    {X_of_vectors}
-    {axis_of_vectors}
     weights : array-like of the shape of `X`, or broadcastable to it, default=None
         Finite and non-negative, not all 0 in a vector; for a list of arrays a list.
         With weights :math:`\sqrt{n}` is replaced by :math:`\|w\|_2`, the l1 norm by
@@ -174,7 +161,8 @@ def hoyer_sparsity(X, axis=0, weights=None):
         NaN for one with less than two entries, which has none. For a list of arrays the
         shape is ``(n_arrays,)``.
 
-    {raises_of_dense}
+    Raises
+    ------
     ValueError
         If `X` contains NaN or infinity, or if `axis` or `weights` does not fit `X`.
 
@@ -184,10 +172,6 @@ def hoyer_sparsity(X, axis=0, weights=None):
 
     {hoyer_reference}
 
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skproj.projection import hoyer_sparsity
     >>> hoyer_sparsity(np.array([[3.0, 1.0], [0.0, -1.0]])).round(6)
     array([1., 0.])
     """
@@ -198,7 +182,7 @@ def hoyer_sparsity(X, axis=0, weights=None):
         n_threads = threads_for(vectors.data, None)
     else:
         X = check_array(X)
-        axes = _check_axes(axis, X.ndim)
+        axes = check_axis(axis, X.ndim)
         n_threads = threads_for(X, None)
         vectors = _vectors_of_array(X, axes, weights, n_threads)
         shape = groups_shape(X.shape, axes)
@@ -220,7 +204,7 @@ def _check_ragged(X, axis, weights):
     return arrays, _vectors_of_list(arrays, weights)
 
 
-@documented
+@documented("vectors")
 def projection_hoyer(
     X,
     sparsity,
@@ -251,16 +235,20 @@ def projection_hoyer(
 
     Parameters
     ----------
-    {X_of_vectors}
-    {hoyer_level}
-    {axis_of_vectors}
+    sparsity : float
+        The wanted average of `hoyer_sparsity`, between 0 and 1. With
+        ``target="zeros"`` the fraction of the entries that are to be zero.
     weights : array-like of the shape of `X`, or broadcastable to it, default=None
         Finite and non-negative, not all 0 in a vector; for a list of arrays a list.
         Entries with large weights become zero first, and the sparsity is that of
         `hoyer_sparsity` with these weights. None means 1.
-    {per_vector}
-    {hoyer_target}
-    {hoyer_scale}
+    per_vector : bool, default=False
+        Whether each vector is given the sparsity by itself, and not the average.
+    target : {"hoyer", "zeros"}, default="hoyer"
+        Whether `sparsity` is the average Hoyer sparsity or the fraction of zeros.
+    scale : {"ls", "keep_l2"}, default="ls"
+        How long the vectors become: as near to those of `X` as their direction allows,
+        or as long as they were.
     objective : {"surrogate", "ls"}, default="surrogate"
         The sum above, or the sum of its squared terms, which minimises the squared
         distance to `X`. That is solved by a sequence of the former, at most 100, finds
@@ -268,13 +256,11 @@ def projection_hoyer(
     out : ndarray of the shape and dtype of `X`, default=None
         Where to write the result; `X` itself projects in place. Nothing is written if
         an argument is refused. For a list of arrays a list.
-    {n_threads}
-        The vectors are divided among the threads.
     return_multiplier : bool, default=False
         Whether to return the multiplier as well.
     start : float, default=None
-        The multiplier of an earlier call with similar data, from which the search is
-        shorter. Not used if there is nothing to search for.
+        The multiplier of an earlier call with similar data, as a number, from which
+        the search is shorter. Not used if there is nothing to search for.
 
     Returns
     -------
@@ -287,7 +273,8 @@ def projection_hoyer(
         vector; 0 if `X` comes back as it is, infinite beyond the largest float. An
         array if `per_vector`. Only if `return_multiplier`.
 
-    {raises_of_dense}
+    Raises
+    ------
     ValueError
         If `sparsity` is not between 0 and 1, if `X` contains NaN or infinity, if
         options do not go together, if `axis`, `weights` or `out` does not fit `X`, or
@@ -312,16 +299,12 @@ def projection_hoyer(
     for lack of different entries, one vector is put in between. The problem is a
     surrogate of the nearest point unless ``objective="ls"``; with weights it is solved
     exactly except at jumps between single entries. Vectors that are not contiguous are
-    copied.
+    copied. Threads share out the vectors.
 
     {group_sparse_reference}
     .. [2] P. O. Hoyer, "Non-negative matrix factorization with sparseness
        constraints", J. Mach. Learn. Res. 5 (2004), :arxiv:`cs/0408058`.
 
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skproj.projection import hoyer_sparsity, projection_hoyer
     >>> X = np.array([[4.0, 3.0], [-2.0, 3.0], [1.0, -1.0]])
     >>> P = projection_hoyer(X, 0.6)
     >>> P.round(2)
@@ -343,7 +326,7 @@ def projection_hoyer(
 
 def _project_array(X, options, axis, weights, out, n_threads):
     X = check_array(X)
-    axes = _check_axes(axis, X.ndim)
+    axes = check_axis(axis, X.ndim)
     check_out(out, X)
     n_threads = threads_for(X, n_threads)
     if out is not None and not same_view(X, out) and np.may_share_memory(X, out):
@@ -358,18 +341,15 @@ def _project_array(X, options, axis, weights, out, n_threads):
         return out, multipliers
     if X.size == 0:
         return out, multipliers
-    target = _as_vectors(out, axes)
+    target, rows = _as_vectors(out, axes), None
     if target is not None and target.flags.c_contiguous:
-        _, multipliers.flat = project_vectors(
-            vectors, options, target.reshape(-1), n_threads
-        )
-        return out, multipliers
-    result, multipliers.flat = project_vectors(vectors, options, None, n_threads)
-    if target is not None:
-        _copy_groups(result.reshape(target.shape), target, n_threads)
-    else:
+        rows = target.reshape(-1)
+    result, multipliers.flat = project_vectors(vectors, options, rows, n_threads)
+    if target is None:
         moved = entries_last(out, axes)
         moved[...] = result.reshape(moved.shape)
+    elif rows is None:
+        _copy_groups(result.reshape(target.shape), target, n_threads)
     return out, multipliers
 
 

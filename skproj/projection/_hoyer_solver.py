@@ -17,10 +17,10 @@ from skproj.projection._hoyer_group import (
 )
 from skproj.projection._hoyer_search import EPS, JUMP_MARGIN, start_from_sample
 from skproj.projection._hoyer_vectors import (
+    Collected,
     Directions,
     Measured,
     Norms,
-    measured,
     norms_of,
 )
 
@@ -81,7 +81,8 @@ class _Group(Group):
         return np.where(np.isfinite(smallest), smallest, of_zeros)
 
     def measured(self):
-        return measured(self.vectors, self.n_threads)
+        kind = Collected if self.vectors.weights is None else Measured
+        return kind(self.vectors, self.n_threads)
 
     def start_from_sample(self, problem, sparsity):
         return start_from_sample(self.vectors, problem, sparsity, self.n_threads)

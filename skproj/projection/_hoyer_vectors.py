@@ -145,8 +145,3 @@ class Collected(Measured):
             self.is_whole = False
         elif 4 * directions.marks.sum() < 3 * self.sizes.sum():
             self._collect(self.kept, self.starts, self.sizes, directions.thresholds)
-
-
-def measured(vectors, n_threads):
-    kind = Collected if vectors.weights is None else Measured
-    return kind(vectors, n_threads)

@@ -18,7 +18,6 @@ from skproj.projection._engine import (
 )
 from skproj.projection._layout import FLOAT_DTYPES, check_array, check_radius
 from skproj.projection._norms import linf_of_all, mixed_norm
-from skproj.projection._prox import apply_prox
 
 # The largest number of each type of entries.
 LARGEST = {dtype: float(np.finfo(dtype).max) for dtype in FLOAT_DTYPES}
@@ -51,7 +50,7 @@ ONTO_SIMPLEX = Solver(
 )
 
 
-@documented
+@documented("dense slices", "threshold search")
 def projection_simplex(
     X, radius=1.0, *, axis=None, out=None, n_threads=None, return_threshold=False
 ):
@@ -70,16 +69,16 @@ def projection_simplex(
         Input of dtype float32 or float64; integers are converted to float64. Entries
         of minus infinity become zero.
     radius : float, default=1.0
-        Sum of the result, finite and non-negative.
-    axis : int, tuple of int or None, default=None
-        None projects the whole array as one vector; otherwise each slice along
-        `axis` is projected by itself and sums to `radius`.
-    {dense_result}
+        Sum of the result, or of each slice of it; finite and non-negative.
+
+    Returns
+    -------
     threshold : float, or ndarray of the shape of `X` without `axis`
         The tau, of any sign, with ``P = max(X - tau, 0)``; minus infinity below all
         floats. Only if `return_threshold`.
 
-    {raises_of_dense}
+    Raises
+    ------
     ValueError
         If `radius` is negative, NaN or infinite, if `X` contains NaN or infinity, or
         a slice of minus infinity only, or if `axis` or `out` does not fit `X`.
@@ -88,16 +87,6 @@ def projection_simplex(
     --------
     projection_l1_ball : The same set without the sign constraint, filled.
 
-    Notes
-    -----
-    {threshold_search}
-
-    {simplex_reference}
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skproj.projection import projection_simplex
     >>> projection_simplex(np.array([0.5, 1.0, -2.0]))
     array([0.25, 0.75, 0.  ])
     """
@@ -112,7 +101,7 @@ def projection_simplex(
     return project(X, radius, ONTO_SIMPLEX, axis, out, n_threads, return_threshold)
 
 
-@documented
+@documented("slices", "threshold search")
 def projection_l1_ball(
     X, radius, *, axis=None, out=None, n_threads=None, return_threshold=False
 ):
@@ -126,28 +115,17 @@ def projection_l1_ball(
     The result is a soft threshold of `X`: single entries become zero, wherever
     they are. Use a ball with groups to make whole columns zero.
 
-    {slice_projection}
+    Returns
+    -------
     threshold : float, or ndarray of the shape of `X` without `axis`
         The tau >= 0 with ``P = sign(X) * max(abs(X) - tau, 0)``; 0 if `X` is
         inside the ball. Only if `return_threshold`.
-
-    {raises}
 
     See Also
     --------
     projection_simplex : Non-negative entries with a given sum.
     projection_bilevel_l11_ball : A budget for columns, then for their entries.
 
-    Notes
-    -----
-    {threshold_search}
-
-    {simplex_reference}
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skproj.projection import projection_l1_ball
     >>> x = np.array([3.0, -1.0, 0.5])
     >>> p, threshold = projection_l1_ball(x, 2.0, return_threshold=True)
     >>> p
@@ -158,7 +136,7 @@ def projection_l1_ball(
     return project(X, radius, ONTO_L1, axis, out, n_threads, return_threshold)
 
 
-@documented
+@documented("norm of groups", ball="projection_bilevel_l11_ball", dual="norm_linf")
 def norm_l11(X, *, axis=0, n_threads=None):
     r"""Compute the l1,1 norm: the sum of the absolute values.
 
@@ -166,17 +144,10 @@ def norm_l11(X, *, axis=0, n_threads=None):
 
         \|X\|_{1,1} = \sum_j \sum_i |x_{ij}|
 
-    {group_norm}
-
     See Also
     --------
-    projection_bilevel_l11_ball : Projection onto the ball of this norm.
     projection_l1_ball : The nearest point of the same ball.
-    norm_linf : The dual norm.
 
-    Examples
-    --------
-    >>> from skproj.projection import norm_l11
     >>> norm_l11([[3.0, 1.0], [-4.0, 0.0]])
     8.0
     """
@@ -190,7 +161,7 @@ def _solve_prox_l1(groups, norms, alpha, n_threads):
 PROX_L1 = Solver(_solve_prox_l1, _groups.LINF, batched=True)
 
 
-@documented
+@documented("prox", "any shape", projection="projection_l1_ball")
 def prox_l1(X, alpha, *, out=None, n_threads=None):
     r"""Apply the proximity operator of the l1 norm.
 
@@ -200,26 +171,11 @@ def prox_l1(X, alpha, *, out=None, n_threads=None):
 
     The soft threshold: entries of at most alpha become zero, the others lose alpha.
 
-    Parameters
-    ----------
-    {X_of_slices}
-    {alpha}
-    {out}
-    {n_threads}
-
-    Returns
-    -------
-    {P_of_prox}
-
-    {raises_of_types}
+    Raises
+    ------
     ValueError
         If `alpha` is negative or NaN, if `X` contains NaN or infinity, or if
         `out` does not fit `X`.
-
-    See Also
-    --------
-    projection_l1_ball : Chooses the level so that a given norm is left.
-    prox_l12 : The same for groups.
 
     Notes
     -----
@@ -228,14 +184,15 @@ def prox_l1(X, alpha, *, out=None, n_threads=None):
 
     {proximal_reference}
 
-    Examples
+    See Also
     --------
-    >>> import numpy as np
-    >>> from skproj.projection import prox_l1
+    prox_l12 : The same for groups.
+
     >>> prox_l1(np.array([3.0, -1.5, 0.5]), 1.0)
     array([ 2. , -0.5,  0. ])
     """
-    return apply_prox(X, alpha, PROX_L1, axis=-1, out=out, n_threads=n_threads)
+    alpha = check_radius(alpha, "alpha")
+    return project(X, alpha, PROX_L1, -1, out, n_threads, False)
 
 
 L1 = Ball(

@@ -5,16 +5,16 @@ from dataclasses import replace
 import numpy as np
 
 from skproj._kernels import _groups
-from skproj.projection._bilevel import BILEVEL
+from skproj.projection._bilevel import BILEVEL, project_each_group
 from skproj.projection._docs import alias, documented
-from skproj.projection._engine import Ball, GroupMap, Solver, project
+from skproj.projection._engine import Ball, Solver, project
+from skproj.projection._layout import check_radius
 from skproj.projection._norms import mixed_norm, rescale_unsafe_norms
-from skproj.projection._prox import apply_prox
 
 ONTO_L12 = BILEVEL[_groups.L2]
 
 
-@documented
+@documented("groups")
 def projection_l12_ball(
     X, radius, *, axis=0, out=None, n_threads=None, return_threshold=False
 ):
@@ -29,31 +29,26 @@ def projection_l12_ball(
     their direction and are shortened. The outer norm is named first: what is l1,2
     here is l2,1 elsewhere.
 
-    {group_projection}
+    Returns
+    -------
     threshold : float
         The tau >= 0 by which the l2 norm of each group is reduced; 0 if `X` is
         inside the ball, infinite beyond the largest float. Only if
         `return_threshold`.
 
-    {raises}
-
     See Also
     --------
-    projection_bilevel_l12_ball : Another name of this function.
     projection_l1inf_ball : Clips the groups instead of scaling them.
 
     Notes
     -----
     Two passes over the array and one l1 projection of the norms of the groups: here the
-    bi-level projection is the exact one, and the function has a second name for it.
-    Sums of squares are carried in float64 and scaled where they would overflow.
+    bi-level projection is the exact one, and `projection_bilevel_l12_ball` another name
+    of this function. Sums of squares are carried in float64 and scaled where they would
+    overflow.
 
     {group_lasso_reference}
 
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skproj.projection import norm_l12, projection_l12_ball
     >>> X = np.array([[3.0, 0.6, 0.5], [-4.0, 0.8, 0.0]])
     >>> P = projection_l12_ball(X, 2.5)
     >>> P
@@ -68,7 +63,7 @@ def projection_l12_ball(
 projection_bilevel_l12_ball = alias(projection_l12_ball, "projection_bilevel_l12_ball")
 
 
-@documented
+@documented("norm of groups", ball="projection_l12_ball", dual="norm_linf2")
 def norm_l12(X, *, axis=0, n_threads=None):
     r"""Compute the l1,2 norm: the sum of the l2 norms of the groups.
 
@@ -76,23 +71,13 @@ def norm_l12(X, *, axis=0, n_threads=None):
 
         \|X\|_{1,2} = \sum_j \Big(\sum_i x_{ij}^2\Big)^{1/2}
 
-    {group_norm}
-
-    See Also
-    --------
-    projection_l12_ball : Projection onto the ball of this norm.
-    norm_linf2 : The dual norm.
-
-    Examples
-    --------
-    >>> from skproj.projection import norm_l12
     >>> norm_l12([[3.0, 1.0], [-4.0, 0.0]])
     6.0
     """
     return mixed_norm(X, _groups.L2, np.sum, axis, n_threads)
 
 
-@documented
+@documented("norm of groups", dual="norm_l12")
 def norm_linf2(X, *, axis=0, n_threads=None):
     r"""Compute the linf,2 norm: the largest l2 norm of a group.
 
@@ -100,15 +85,6 @@ def norm_linf2(X, *, axis=0, n_threads=None):
 
         \|X\|_{\infty,2} = \max_j \Big(\sum_i x_{ij}^2\Big)^{1/2}
 
-    {group_norm}
-
-    See Also
-    --------
-    norm_l12 : The dual norm.
-
-    Examples
-    --------
-    >>> from skproj.projection import norm_linf2
     >>> norm_linf2([[3.0, 1.0], [-4.0, 0.0]])
     5.0
     """
@@ -117,15 +93,14 @@ def norm_linf2(X, *, axis=0, n_threads=None):
 
 def _solve_prox_l12(groups, norms, alpha, n_threads):
     rescale_unsafe_norms(groups, _groups.L2, norms, n_threads)
-    factors = np.maximum(norms - alpha, 0.0)
-    _groups.scale_factors(norms, factors)
-    return GroupMap(_groups.SCALE, factors, 0.0)
+    lengths = np.maximum(norms - alpha, 0.0)
+    return project_each_group(_groups.L2, groups, norms, lengths, 0.0, n_threads)
 
 
 PROX_L12 = Solver(_solve_prox_l12, _groups.L2, batched=True)
 
 
-@documented
+@documented("prox", projection="projection_l12_ball", norm="norm_l12")
 def prox_l12(X, alpha, *, axis=0, out=None, n_threads=None):
     r"""Apply the proximity operator of the l1,2 norm.
 
@@ -136,29 +111,19 @@ def prox_l12(X, alpha, *, axis=0, out=None, n_threads=None):
     Groups (columns for ``axis=0``) whose l2 norm is at most alpha become zero, the
     others lose alpha in norm and keep their direction.
 
-    {group_prox}
-
-    See Also
-    --------
-    projection_l12_ball : Chooses the level so that a given norm is left.
-    norm_l12 : The norm.
-
     Notes
     -----
-    {two_passes}
+    Two passes over the array. Sums of squares are carried in float64 and scaled
+    where they would overflow or underflow.
 
     {group_lasso_reference}
 
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skproj.projection import prox_l12
-    >>> X = np.array([[3.0, 1.0, 0.5], [-4.0, 1.0, 0.0]])
-    >>> prox_l12(X, 2.5)
+    >>> prox_l12(np.array([[3.0, 1.0, 0.5], [-4.0, 1.0, 0.0]]), 2.5)
     array([[ 1.5,  0. ,  0. ],
            [-2. ,  0. ,  0. ]])
     """
-    return apply_prox(X, alpha, PROX_L12, axis=axis, out=out, n_threads=n_threads)
+    alpha = check_radius(alpha, "alpha")
+    return project(X, alpha, PROX_L12, axis, out, n_threads, False)
 
 
 L12 = Ball(

@@ -14,9 +14,9 @@ from skproj.projection._engine import (
     project_norms,
 )
 from skproj.projection._l1inf_estimate import estimate_theta
+from skproj.projection._layout import check_radius
 from skproj.projection._norms import mixed_norm
 from skproj.projection._policy import FEW_ALIVE, SAMPLED_ENTRIES
-from skproj.projection._prox import apply_prox
 
 # The part of an l1 norm that rounding may have taken.
 ROUNDING = 1e-12
@@ -63,7 +63,7 @@ def _solve_large(groups, norms, radius, low, levels, n_threads):
 ONTO_L1INF = Solver(solve_l1inf, _groups.L1, and_largest=True)
 
 
-@documented
+@documented("groups")
 def projection_l1inf_ball(
     X, radius, *, axis=0, out=None, n_threads=None, return_threshold=False
 ):
@@ -78,12 +78,11 @@ def projection_l1inf_ball(
     whose l1 norm is below the threshold become zero. The outer norm is named first:
     l1 over the groups of l_inf inside a group.
 
-    {group_projection}
+    Returns
+    -------
     threshold : float
         The theta >= 0 that every kept group loses in l1 norm; 0 if `X` is inside
         the ball, infinite beyond the largest float. Only if `return_threshold`.
-
-    {raises}
 
     See Also
     --------
@@ -107,10 +106,6 @@ def projection_l1inf_ball(
     .. [3] G. Perez, L. Condat, M. Barlaud, "Near-linear time projection onto the
        l1,inf ball; application to sparse autoencoders", :arxiv:`2307.09836`.
 
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skproj.projection import norm_l1inf, projection_l1inf_ball
     >>> X = np.array([[3.0, 1.0, 0.5], [-1.0, 1.0, 0.0]])
     >>> norm_l1inf(X)
     4.5
@@ -124,7 +119,7 @@ def projection_l1inf_ball(
     return project(X, radius, ONTO_L1INF, axis, out, n_threads, return_threshold)
 
 
-@documented
+@documented("norm of groups", ball="projection_l1inf_ball", dual="norm_linf1")
 def norm_l1inf(X, *, axis=0, n_threads=None):
     r"""Compute the l1,inf norm: the sum of the maxima of the groups.
 
@@ -132,23 +127,13 @@ def norm_l1inf(X, *, axis=0, n_threads=None):
 
         \|X\|_{1,\infty} = \sum_j \max_i |x_{ij}|
 
-    {group_norm}
-
-    See Also
-    --------
-    projection_l1inf_ball : Projection onto the ball of this norm.
-    norm_linf1 : The dual norm.
-
-    Examples
-    --------
-    >>> from skproj.projection import norm_l1inf
     >>> norm_l1inf([[3.0, 1.0], [-4.0, 0.0]])
     5.0
     """
     return mixed_norm(X, _groups.LINF, np.sum, axis, n_threads)
 
 
-@documented
+@documented("norm of groups", dual="norm_l1inf")
 def norm_linf1(X, *, axis=0, n_threads=None):
     r"""Compute the linf,1 norm: the largest l1 norm of a group.
 
@@ -156,15 +141,6 @@ def norm_linf1(X, *, axis=0, n_threads=None):
 
         \|X\|_{\infty,1} = \max_j \sum_i |x_{ij}|
 
-    {group_norm}
-
-    See Also
-    --------
-    norm_l1inf : The dual norm.
-
-    Examples
-    --------
-    >>> from skproj.projection import norm_linf1
     >>> norm_linf1([[3.0, 1.0], [-4.0, 0.0]])
     7.0
     """
@@ -189,7 +165,7 @@ PROX_L1INF = Solver(_solve_prox_l1inf, _groups.L1, batched=True)
 PROX_LINF1 = Solver(_solve_prox_linf1, _groups.L1, and_largest=True)
 
 
-@documented
+@documented("prox", projection="projection_l1inf_ball", norm="norm_l1inf")
 def prox_l1inf(X, alpha, *, axis=0, out=None, n_threads=None):
     r"""Apply the proximity operator of the l1,inf norm.
 
@@ -200,13 +176,6 @@ def prox_l1inf(X, alpha, *, axis=0, out=None, n_threads=None):
     Each group (column for ``axis=0``) is clipped where the part above adds up to alpha,
     and becomes zero if its l1 norm is at most alpha.
 
-    {group_prox}
-
-    See Also
-    --------
-    projection_l1inf_ball : Chooses the level so that a given norm is left.
-    norm_l1inf : The norm.
-
     Notes
     -----
     By Moreau's decomposition each group is what the projection onto the l1 ball of
@@ -214,19 +183,15 @@ def prox_l1inf(X, alpha, *, axis=0, out=None, n_threads=None):
 
     {proximal_reference}
 
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skproj.projection import prox_l1inf
-    >>> X = np.array([[3.0, 1.0, 0.5], [-4.0, 1.0, 0.0]])
-    >>> prox_l1inf(X, 1.0)
+    >>> prox_l1inf(np.array([[3.0, 1.0, 0.5], [-4.0, 1.0, 0.0]]), 1.0)
     array([[ 3. ,  0.5,  0. ],
            [-3. ,  0.5,  0. ]])
     """
-    return apply_prox(X, alpha, PROX_L1INF, axis=axis, out=out, n_threads=n_threads)
+    alpha = check_radius(alpha, "alpha")
+    return project(X, alpha, PROX_L1INF, axis, out, n_threads, False)
 
 
-@documented
+@documented("prox", norm="norm_linf1")
 def prox_linf1(X, alpha, *, axis=0, out=None, n_threads=None):
     r"""Apply the proximity operator of the linf,1 norm.
 
@@ -237,13 +202,6 @@ def prox_linf1(X, alpha, *, axis=0, out=None, n_threads=None):
     The groups (columns for ``axis=0``) with the largest l1 norms are soft-thresholded
     down to a common l1 norm; the other groups stay as they are.
 
-    {group_prox}
-
-    See Also
-    --------
-    projection_l1inf_ball : What this operator takes away.
-    norm_linf1 : The norm.
-
     Notes
     -----
     By Moreau's decomposition it is what the exact projection onto the l1,inf ball of
@@ -251,16 +209,16 @@ def prox_linf1(X, alpha, *, axis=0, out=None, n_threads=None):
 
     {l1inf_reference}
 
-    Examples
+    See Also
     --------
-    >>> import numpy as np
-    >>> from skproj.projection import prox_linf1
-    >>> X = np.array([[3.0, 1.0, 0.5], [-4.0, 1.0, 0.0]])
-    >>> prox_linf1(X, 1.0)
+    projection_l1inf_ball : What this operator takes away.
+
+    >>> prox_linf1(np.array([[3.0, 1.0, 0.5], [-4.0, 1.0, 0.0]]), 1.0)
     array([[ 2. ,  1. ,  0.5],
            [-3. ,  1. ,  0. ]])
     """
-    return apply_prox(X, alpha, PROX_LINF1, axis=axis, out=out, n_threads=n_threads)
+    alpha = check_radius(alpha, "alpha")
+    return project(X, alpha, PROX_LINF1, axis, out, n_threads, False)
 
 
 L1INF = Ball(

@@ -1,37 +1,32 @@
 """The l2 and the l_inf ball, which make nothing zero."""
 
+from functools import partial
+
 import numpy as np
 
 from skproj._kernels import _groups
+from skproj.projection._bilevel import project_each_group
 from skproj.projection._docs import documented
-from skproj.projection._engine import INSIDE, Ball, GroupMap, Solver, project
+from skproj.projection._engine import INSIDE, Ball, Solver, project
 from skproj.projection._l1 import norm_l11
 from skproj.projection._norms import l2_of_all, linf_of_all, rescale_unsafe_norms
 
 
-def _solve_l2(groups, norms, radius, n_threads):
-    rescale_unsafe_norms(groups, _groups.L2, norms, n_threads)
-    factors = np.minimum(norms, radius)
-    lost = norms - factors
+def _solve(groups, norms, radius, n_threads, *, norm):
+    if norm == _groups.L2:
+        rescale_unsafe_norms(groups, norm, norms, n_threads)
+    budgets = np.minimum(norms, radius)
+    lost = norms - budgets
     if _groups.smallest_and_largest(lost)[1] == 0.0:
         return INSIDE
-    _groups.scale_factors(norms, factors)
-    return GroupMap(_groups.SCALE, factors, lost)
+    return project_each_group(norm, groups, norms, budgets, lost, n_threads)
 
 
-def _solve_linf(groups, norms, radius, n_threads):
-    levels = np.minimum(norms, radius)
-    lost = norms - levels
-    if _groups.smallest_and_largest(lost)[1] == 0.0:
-        return INSIDE
-    return GroupMap(_groups.CLIP, levels, lost)
+ONTO_L2 = Solver(partial(_solve, norm=_groups.L2), _groups.L2, batched=True)
+ONTO_LINF = Solver(partial(_solve, norm=_groups.LINF), _groups.LINF, batched=True)
 
 
-ONTO_L2 = Solver(_solve_l2, _groups.L2, batched=True)
-ONTO_LINF = Solver(_solve_linf, _groups.LINF, batched=True)
-
-
-@documented
+@documented("slices")
 def projection_l2_ball(
     X, radius, *, axis=None, out=None, n_threads=None, return_threshold=False
 ):
@@ -45,12 +40,11 @@ def projection_l2_ball(
     A vector outside the ball keeps its direction and is shortened. Entries become
     smaller, but none becomes zero.
 
-    {slice_projection}
+    Returns
+    -------
     threshold : float, or ndarray of the shape of `X` without `axis`
         Decrease of the norm, ``max(norm - radius, 0)``, infinite beyond the largest
         float. Only if `return_threshold`.
-
-    {raises}
 
     See Also
     --------
@@ -59,14 +53,11 @@ def projection_l2_ball(
 
     Notes
     -----
-    {two_passes}
+    Two passes over the array. Sums of squares are carried in float64 and scaled
+    where they would overflow or underflow.
 
     {proximal_reference}
 
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skproj.projection import projection_l2_ball
     >>> x = np.array([3.0, -4.0])
     >>> p, threshold = projection_l2_ball(x, 2.5, return_threshold=True)
     >>> p
@@ -77,7 +68,7 @@ def projection_l2_ball(
     return project(X, radius, ONTO_L2, axis, out, n_threads, return_threshold)
 
 
-@documented
+@documented("slices")
 def projection_linf_ball(
     X, radius, *, axis=None, out=None, n_threads=None, return_threshold=False
 ):
@@ -91,11 +82,10 @@ def projection_linf_ball(
     Entries are clipped to the interval from ``-radius`` to ``radius``. No entry
     becomes zero.
 
-    {slice_projection}
+    Returns
+    -------
     threshold : float, or ndarray of the shape of `X` without `axis`
         Decrease of the norm, ``max(norm - radius, 0)``. Only if `return_threshold`.
-
-    {raises}
 
     See Also
     --------
@@ -108,16 +98,8 @@ def projection_linf_ball(
 
     {proximal_reference}
 
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skproj.projection import projection_linf_ball
-    >>> x = np.array([3.0, -4.0, 1.0])
-    >>> p, threshold = projection_linf_ball(x, 2.0, return_threshold=True)
-    >>> p
+    >>> projection_linf_ball(np.array([3.0, -4.0, 1.0]), 2.0)
     array([ 2., -2.,  1.])
-    >>> threshold
-    2.0
     """
     return project(X, radius, ONTO_LINF, axis, out, n_threads, return_threshold)
 

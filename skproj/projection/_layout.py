@@ -18,18 +18,18 @@ from skproj.projection._sparse import as_compressed, compressed_copy, stored_gro
 FLOAT_DTYPES = (np.dtype(np.float64), np.dtype(np.float32))
 
 
-def check_radius(radius):
+def check_radius(radius, name="radius"):
     """Return `radius` as a non-negative float; infinity is allowed."""
     if type(radius) is float and radius >= 0.0:  # what most calls pass
         return radius
     if isinstance(radius, bool) or not isinstance(radius, (float, numbers.Real)):
-        raise TypeError(f"radius must be a real number, got {radius!r} instead.")
+        raise TypeError(f"{name} must be a real number, got {radius!r} instead.")
     try:
         radius = float(radius)
     except OverflowError:  # an integer beyond all floats
         radius = math.inf if radius > 0 else -math.inf
     if not radius >= 0.0:
-        raise ValueError(f"radius must be non-negative, got {radius!r} instead.")
+        raise ValueError(f"{name} must be non-negative, got {radius!r} instead.")
     return radius
 
 
@@ -97,7 +97,10 @@ def check_out(out, X):
 
 
 def check_axis(axis, ndim):
-    """Return `axis` (int, tuple of int, or None for all) as a tuple of int >= 0."""
+    """Return `axis` (int, tuple of int, or None for all) as a tuple of int >= 0.
+
+    All of them come in order: a whole array is one vector, whatever they are called.
+    """
     if axis is None:
         return tuple(range(ndim))
     if type(axis) is tuple and len(axis) == 1:
@@ -114,7 +117,7 @@ def check_axis(axis, ndim):
         ) from None
     if not axes:
         raise ValueError("axis must name at least one dimension, got ().")
-    return axes
+    return axes if len(axes) < ndim else tuple(range(ndim))
 
 
 def groups_shape(shape, axes):

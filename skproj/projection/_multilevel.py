@@ -4,35 +4,18 @@ import numpy as np
 
 from skproj.projection._bilevel import BILEVEL, project_each_group
 from skproj.projection._docs import documented
-from skproj.projection._engine import (
-    INSIDE,
-    Solver,
-    project,
-    safe_norms,
-    threads_for,
-)
-from skproj.projection._l1 import projection_l1_ball
-from skproj.projection._l2_linf import projection_l2_ball, projection_linf_ball
-from skproj.projection._layout import (
-    check_array,
-    check_axis,
-    groups_of,
-    groups_shape,
-)
+from skproj.projection._engine import INSIDE, Solver, project
+from skproj.projection._l1 import ONTO_L1
+from skproj.projection._l2_linf import ONTO_L2, ONTO_LINF
+from skproj.projection._layout import check_array, check_axis, groups_shape
 from skproj.projection._norms import (
     KERNEL_NORMS,
-    norm_l1,
-    norm_l2,
-    norm_linf,
+    mixed_norm,
+    norm_of_slices,
     rescale_unsafe_norms,
 )
 
-NORMS = {1: norm_l1, 2: norm_l2, np.inf: norm_linf}
-PROJECTIONS = {
-    1: projection_l1_ball,
-    2: projection_l2_ball,
-    np.inf: projection_linf_ball,
-}
+SOLVERS = {1: ONTO_L1, 2: ONTO_L2, np.inf: ONTO_LINF}
 
 
 def _check_levels(norms, axes, ndim):
@@ -47,24 +30,32 @@ def _check_levels(norms, axes, ndim):
         raise ValueError(
             f"norms must be a non-empty sequence of 1, 2 and inf, got {norms!r}."
         )
+    each = "a sequence with one axis, or tuple of axes"
+    return norms, check_axes_of_levels(axes, len(norms), ndim, check_axis, "axes", each)
+
+
+def check_axes_of_levels(axes, n_levels, ndim, check, name, each):
+    """Return a list with the axes of each level; `check` is for those of one of them.
+
+    `name` and `each` say what `axes` are called, and what they must be.
+    """
     if axes is None:
-        if len(norms) != ndim:
+        if n_levels != ndim:
             raise ValueError(
                 f"norms must have one entry for each of the {ndim} dimensions of X "
-                f"if axes is None, got {len(norms)}."
+                f"if {name} is None, got {n_levels}."
             )
-        return norms, [(i,) for i in reversed(range(ndim))]
-    if not isinstance(axes, (tuple, list)) or len(axes) != len(norms):
+        return [(i,) for i in reversed(range(ndim))]
+    if not isinstance(axes, tuple | list) or len(axes) != n_levels:
         raise ValueError(
-            "axes must be a sequence with one axis, or tuple of axes, for each of the "
-            f"{len(norms)} norms, got {axes!r}."
+            f"{name} must be {each}, for each of the {n_levels} norms, got {axes!r}."
         )
-    axes = [check_axis(() if axis is None else axis, ndim) for axis in axes]
-    if sorted(i for level in axes for i in level) != list(range(ndim)):
+    levels = [check(() if axis is None else axis, ndim) for axis in axes]
+    if sorted(i for level in levels for i in level) != list(range(ndim)):
         raise ValueError(
-            f"axes must name each of the {ndim} dimensions of X once, got {axes!r}."
+            f"{name} must name each of the {ndim} dimensions of X once, got {axes!r}."
         )
-    return norms, axes
+    return levels
 
 
 def _without(axes, removed):
@@ -72,7 +63,7 @@ def _without(axes, removed):
     return [tuple(i - sum(j < i for j in removed) for i in level) for level in axes]
 
 
-@documented
+@documented("levels")
 def projection_multilevel(
     X,
     radius,
@@ -96,20 +87,16 @@ def projection_multilevel(
     given. With an outer l1 norm whole slices become zero: filters or channels of a
     convolution, which can be removed from the network.
 
-    Parameters
-    ----------
-    {dense_X}
-    {ball_radius}
-    {level_norms}
-    {level_axes}
-    {dense_result}
+    Returns
+    -------
     threshold : float
         That of the outermost level: with an outer l1 norm the tau >= 0 such that
         slices whose norm is at most tau become zero, otherwise what the norm loses,
         ``max(norm - radius, 0)``. Infinite beyond the largest float. Only if
         `return_threshold`.
 
-    {raises_of_dense}
+    Raises
+    ------
     ValueError
         If `radius` is negative or NaN, if `X` contains NaN or infinity, or if
         `norms`, `axes` or `out` does not fit `X`.
@@ -129,11 +116,11 @@ def projection_multilevel(
 
     Examples
     --------
+    Examples
+    --------
     Half of the filters of a convolution, weights of shape (filters, channels, height,
     width), become zero:
 
-    >>> import numpy as np
-    >>> from skproj.projection import norm_multilevel, projection_multilevel
     >>> W = np.arange(16.0).reshape(4, 1, 2, 2)
     >>> P = projection_multilevel(W, 4.0, (1, np.inf), axes=(0, (1, 2, 3)))
     >>> P.max(axis=(1, 2, 3))
@@ -149,9 +136,8 @@ def projection_multilevel(
 def _project_levels(X, radius, norms, axes, out, n_threads, return_threshold):
     """Project an array onto the ball of levels that have been checked."""
     if len(norms) == 1:
-        return PROJECTIONS[norms[0]](
-            X, radius, out=out, n_threads=n_threads, return_threshold=return_threshold
-        )
+        solver = SOLVERS[norms[0]]
+        return project(X, radius, solver, None, out, n_threads, return_threshold)
     kernel_norm = KERNEL_NORMS[norms[-1]]
 
     def solve(groups, lengths, radius, n_threads):
@@ -176,7 +162,7 @@ def _project_levels(X, radius, norms, axes, out, n_threads, return_threshold):
     return project(X, radius, solver, axes[-1], out, n_threads, return_threshold)
 
 
-@documented
+@documented("norm of levels", ball="projection_multilevel")
 def norm_multilevel(X, norms=(1, np.inf, np.inf), *, axes=None, n_threads=None):
     r"""Compute a norm of norms of a tensor.
 
@@ -186,32 +172,11 @@ def norm_multilevel(X, norms=(1, np.inf, np.inf), *, axes=None, n_threads=None):
 
     The fibres of the innermost level are replaced by their norms, and so on outwards.
 
-    Parameters
-    ----------
-    {dense_X}
-    {level_norms}
-    {level_axes}
-    {n_threads_of_norm}
-
-    Returns
-    -------
-    {norm_of_groups}
-
     Raises
     ------
-    TypeError
-        If `X` is sparse or not of a real floating or integer type.
     ValueError
         If `X` contains NaN or infinity, or if `norms` or `axes` does not fit `X`.
 
-    See Also
-    --------
-    projection_multilevel : Projection onto the ball of this norm.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skproj.projection import norm_multilevel
     >>> X = np.array([[[3.0, 1.0], [-4.0, 0.0]], [[0.0, 2.0], [0.0, 0.0]]])
     >>> norm_multilevel(X, (1, 2, np.inf))
     7.0
@@ -219,18 +184,15 @@ def norm_multilevel(X, norms=(1, np.inf, np.inf), *, axes=None, n_threads=None):
     X = check_array(X)
     norms, axes = _check_levels(norms, axes, X.ndim)
     if len(norms) == 1 or X.size == 0:
-        return NORMS[norms[0]](X, n_threads=n_threads)
+        return norm_of_slices(X, KERNEL_NORMS[norms[0]], None, n_threads)
     *outer_axes, inner_axes = axes
-    _, lengths, exponent = safe_norms(
-        groups_of(X, inner_axes),
-        KERNEL_NORMS[norms[-1]],
-        threads_for(X, n_threads, inner_axes),
-    )
-    norm = norm_multilevel(
-        lengths.reshape(groups_shape(X.shape, inner_axes)),
-        norms[:-1],
-        axes=_without(outer_axes, inner_axes),
-        n_threads=n_threads,
-    )
-    with np.errstate(over="ignore"):
-        return float(np.ldexp(norm, exponent))
+
+    def norm_of(lengths):
+        return norm_multilevel(
+            lengths.reshape(groups_shape(X.shape, inner_axes)),
+            norms[:-1],
+            axes=_without(outer_axes, inner_axes),
+            n_threads=n_threads,
+        )
+
+    return mixed_norm(X, KERNEL_NORMS[norms[-1]], norm_of, inner_axes, n_threads)

@@ -62,7 +62,7 @@ def _checked(X, axis, n_threads):
     return groups, groups_shape(X.shape, axes), n_threads
 
 
-def _norm(X, norm, axis, n_threads):
+def norm_of_slices(X, norm, axis, n_threads):
     """Norm of the whole array, or of each slice along `axis`."""
     groups, shape, n_threads = _checked(X, axis, n_threads)
     if groups is None:
@@ -74,7 +74,7 @@ def _norm(X, norm, axis, n_threads):
 
 
 def mixed_norm(X, inner, outer, axis, n_threads):
-    """Norm `outer` (a NumPy reduction) of the `inner` norms of the groups."""
+    """Norm `outer`, a function of a vector, of the `inner` norms of the groups."""
     groups, _, n_threads = _checked(X, axis, n_threads)
     if groups is None:
         return 0.0
@@ -83,7 +83,7 @@ def mixed_norm(X, inner, outer, axis, n_threads):
         return float(np.ldexp(outer(norms), exponent))
 
 
-@documented
+@documented("norm of slices", ball="projection_l1_ball", dual="norm_linf")
 def norm_l1(X, *, axis=None, n_threads=None):
     r"""Compute the l1 norm: the sum of the absolute values.
 
@@ -91,26 +91,13 @@ def norm_l1(X, *, axis=None, n_threads=None):
 
         \|x\|_1 = \sum_i |x_i|
 
-    {slice_norm}
-
-    See Also
-    --------
-    projection_l1_ball : Projection onto the ball of this norm.
-    norm_linf : The dual norm.
-
-    Examples
-    --------
-    >>> from skproj.projection import norm_l1
-    >>> X = [[3.0, 1.0], [-4.0, 0.0]]
-    >>> norm_l1(X)
-    8.0
-    >>> norm_l1(X, axis=0)
+    >>> norm_l1([[3.0, 1.0], [-4.0, 0.0]], axis=0)
     array([7., 1.])
     """
-    return _norm(X, _groups.L1, axis, n_threads)
+    return norm_of_slices(X, _groups.L1, axis, n_threads)
 
 
-@documented
+@documented("norm of slices", ball="projection_l2_ball")
 def norm_l2(X, *, axis=None, n_threads=None):
     r"""Compute the l2 norm: the length of a vector.
 
@@ -118,26 +105,20 @@ def norm_l2(X, *, axis=None, n_threads=None):
 
         \|x\|_2 = \Big(\sum_i x_i^2\Big)^{1/2}
 
-    {slice_norm}
-
     See Also
     --------
-    projection_l2_ball : Projection onto the ball of this norm.
     norm_l12 : The sum of the norms of the slices.
 
-    Examples
-    --------
-    >>> from skproj.projection import norm_l2
     >>> X = [[3.0, 0.0], [-4.0, 12.0]]
     >>> norm_l2(X)
     13.0
     >>> norm_l2(X, axis=0)
     array([ 5., 12.])
     """
-    return _norm(X, _groups.L2, axis, n_threads)
+    return norm_of_slices(X, _groups.L2, axis, n_threads)
 
 
-@documented
+@documented("norm of slices", ball="projection_linf_ball", dual="norm_l1")
 def norm_linf(X, *, axis=None, n_threads=None):
     r"""Compute the linf norm: the largest absolute value.
 
@@ -145,23 +126,10 @@ def norm_linf(X, *, axis=None, n_threads=None):
 
         \|x\|_\infty = \max_i |x_i|
 
-    {slice_norm}
-
-    See Also
-    --------
-    projection_linf_ball : Projection onto the ball of this norm.
-    norm_l1 : The dual norm.
-
-    Examples
-    --------
-    >>> from skproj.projection import norm_linf
-    >>> X = [[3.0, 1.0], [-4.0, 0.0]]
-    >>> norm_linf(X)
-    4.0
-    >>> norm_linf(X, axis=0)
+    >>> norm_linf([[3.0, 1.0], [-4.0, 0.0]], axis=0)
     array([4., 1.])
     """
-    return _norm(X, _groups.LINF, axis, n_threads)
+    return norm_of_slices(X, _groups.LINF, axis, n_threads)
 
 
 @functools.wraps(norm_l2, assigned=("__doc__",))

@@ -76,7 +76,7 @@ def _checked(radius, n_left, k, what):
     return radius
 
 
-@documented
+@documented("arrays")
 def radius_for_sparsity(X, *, n_groups=None, fraction=None, ball="l1inf", axis=0):
     r"""Compute the largest radius that leaves a given number of groups.
 
@@ -90,9 +90,6 @@ def radius_for_sparsity(X, *, n_groups=None, fraction=None, ball="l1inf", axis=0
 
     Parameters
     ----------
-    X : array-like or sparse matrix, usually of shape (n_rows, n_columns)
-        Array to project, of dtype float32 or float64; integers are converted
-        to float64.
     n_groups : int, default=None
         Number of groups that are to stay nonzero. Exactly one of `n_groups` and
         `fraction` must be given.
@@ -110,7 +107,8 @@ def radius_for_sparsity(X, *, n_groups=None, fraction=None, ball="l1inf", axis=0
     radius : float
         0 for no group, the norm of `X` for all groups that are not zero already.
 
-    {raises_of_types}
+    Raises
+    ------
     ValueError
         If `X` contains NaN or infinity, if `ball` or `axis` does not fit, if no
         radius leaves this number of groups, because some of them are equally large,
@@ -131,10 +129,6 @@ def radius_for_sparsity(X, *, n_groups=None, fraction=None, ball="l1inf", axis=0
 
     {l1inf_reference}
 
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skproj.projection import projection_l1inf_ball, radius_for_sparsity
     >>> X = np.array([[3.0, 1.0, 0.5], [-1.0, 1.0, 0.0]])
     >>> radius = radius_for_sparsity(X, n_groups=1)
     >>> round(radius, 6)

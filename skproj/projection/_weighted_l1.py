@@ -67,7 +67,7 @@ def _adjacent(rows, dim):
     return np.array(rows, order="FC"[dim])
 
 
-@documented
+@documented("dense slices", "threshold search")
 def projection_weighted_l1_ball(
     X, radius, weights, *, axis=None, out=None, n_threads=None, return_threshold=False
 ):
@@ -84,7 +84,6 @@ def projection_weighted_l1_ball(
 
     Parameters
     ----------
-    {dense_X}
     radius : float
         Radius of the ball; 0 gives zeros where the weight is not zero, infinity
         gives `X`.
@@ -92,15 +91,15 @@ def projection_weighted_l1_ball(
         Finite and non-negative, used as float64. Broadcast by the rules of NumPy:
         one number holds for all entries, a vector for the last dimension. An entry
         whose weight is zero is left alone.
-    axis : int, tuple of int or None, default=None
-        None projects the whole array as one vector; otherwise each slice along
-        `axis` is projected by itself onto the ball of its weights.
-    {dense_result}
+
+    Returns
+    -------
     threshold : float, or ndarray of the shape of `X` without `axis`
         The tau >= 0 with ``P = sign(X) * max(abs(X) - tau * weights, 0)``; 0 if `X`
         is inside the ball. Only if `return_threshold`.
 
-    {raises_of_dense}
+    Raises
+    ------
     ValueError
         If `radius` is negative or NaN, if `X` contains NaN or infinity, if a weight
         is negative or not finite, or if `weights`, `axis` or `out` does not fit `X`.
@@ -109,21 +108,10 @@ def projection_weighted_l1_ball(
     --------
     projection_l1_ball : All weights are 1.
 
-    Notes
-    -----
-    Newton's method on the threshold, for long vectors on the few entries near it that
-    a sample points to: expected time linear in the number of entries. Sums are carried
-    in float64, over the lengths ``abs(X) - tau * weights`` themselves, so that also a
-    tiny radius is met to rounding.
-
     {weighted_reference}
     .. [2] H. Zou, "The adaptive lasso and its oracle properties", J. Am. Stat. Assoc.
        101 (2006), :doi:`10.1198/016214506000000735`.
 
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skproj.projection import projection_weighted_l1_ball
     >>> x = np.array([3.0, -1.0, 0.5])
     >>> w = np.array([1.0, 2.0, 0.0])
     >>> p, threshold = projection_weighted_l1_ball(x, 2.0, w, return_threshold=True)
@@ -137,8 +125,6 @@ def projection_weighted_l1_ball(
     # The kernel sees their values.
     weights = check_weights(weights, X.shape, values=X.size == 0)
     axes = check_axis(axis, X.ndim)
-    if len(axes) == X.ndim:
-        axes = tuple(range(X.ndim))  # one group, whose entries come in this order
     check_out(out, X)
     n_threads = threads_for(X, n_threads, axes)
     if out is None:

@@ -26,7 +26,7 @@ def out_of_place(of_array):
         def project(*args, **kwargs):
             return project_out_of_place(*check(*args, **kwargs))
 
-        return document(project, of_array)
+        return document(of_array)(project)
 
     return decorate
 
@@ -47,26 +47,6 @@ def in_place(function):
 def projection_simplex(X, radius=1.0, *, dim=None):
     """Project a tensor, or each slice of it, onto the simplex.
 
-    {description}
-
-    Parameters
-    ----------
-    {X}
-    radius : float, default=1.0
-        Sum of the result, finite and non-negative. Not a tensor.
-    {dim_of_slices}
-
-    {returns}
-    projection_l1_ball : The same set without the sign constraint, filled.
-
-    {notes}
-
-    {simplex_reference}
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skproj.nn.functional import projection_simplex
     >>> x = torch.tensor([0.5, 1.0, -2.0])
     >>> projection_simplex(x)
     tensor([0.2500, 0.7500, 0.0000])
@@ -74,26 +54,10 @@ def projection_simplex(X, radius=1.0, *, dim=None):
     return operands("simplex", X, radius, dim)
 
 
-projection_simplex_ = in_place(projection_simplex)
-
-
 @out_of_place(arrays.projection_l1_ball)
 def projection_l1_ball(X, radius, *, dim=None):
     """Project a tensor, or each slice of it, onto the l1 ball.
 
-    {description}
-
-    {projection_of_slices}
-    projection_bilevel_l11_ball : A budget for columns, then for their entries.
-
-    {notes}
-
-    {simplex_reference}
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skproj.nn.functional import projection_l1_ball
     >>> x = torch.tensor([3.0, -1.0, 0.5])
     >>> projection_l1_ball(x, 2.0)
     tensor([2., 0., 0.])
@@ -101,37 +65,16 @@ def projection_l1_ball(X, radius, *, dim=None):
     return operands("l1", X, radius, dim)
 
 
-projection_l1_ball_ = in_place(projection_l1_ball)
-
-
 @out_of_place(arrays.projection_weighted_l1_ball)
 def projection_weighted_l1_ball(X, radius, weights, *, dim=None):
     """Project a tensor, or each slice of it, onto a weighted l1 ball.
 
-    {description}
-
     Parameters
     ----------
-    {X}
-    radius : float
-        Radius of the ball; 0 gives zeros where the weight is not zero, infinity gives
-        `X`. Not a tensor.
     weights : torch.Tensor of the shape of `X`, or broadcastable to it
         Finite and non-negative, on the device of `X`. An entry whose weight is zero is
         left alone.
-    {dim_of_slices}
 
-    {returns}
-    projection_l1_ball : All weights are 1.
-
-    {notes}
-
-    {weighted_reference}
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skproj.nn.functional import projection_weighted_l1_ball
     >>> x = torch.tensor([3.0, -1.0, 0.5])
     >>> w = torch.tensor([1.0, 2.0, 0.0])
     >>> projection_weighted_l1_ball(x, 2.0, w)
@@ -140,26 +83,10 @@ def projection_weighted_l1_ball(X, radius, weights, *, dim=None):
     return operands("weighted_l1", X, radius, dim, weights)
 
 
-projection_weighted_l1_ball_ = in_place(projection_weighted_l1_ball)
-
-
 @out_of_place(arrays.projection_l2_ball)
 def projection_l2_ball(X, radius, *, dim=None):
     """Project a tensor, or each slice of it, onto the l2 ball.
 
-    {description}
-
-    {projection_of_slices}
-    projection_l12_ball : One radius for the sum of the norms of the slices.
-
-    {notes}
-
-    {proximal_reference}
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skproj.nn.functional import projection_l2_ball
     >>> x = torch.tensor([3.0, -4.0])
     >>> projection_l2_ball(x, 2.5)
     tensor([ 1.5000, -2.0000])
@@ -167,26 +94,10 @@ def projection_l2_ball(X, radius, *, dim=None):
     return operands("l2", X, radius, dim)
 
 
-projection_l2_ball_ = in_place(projection_l2_ball)
-
-
 @out_of_place(arrays.projection_linf_ball)
 def projection_linf_ball(X, radius, *, dim=None):
     """Project a tensor, or each slice of it, onto the l_inf ball.
 
-    {description}
-
-    {projection_of_slices}
-    projection_l1inf_ball : One radius for the sum of the maxima of the slices.
-
-    {notes}
-
-    {proximal_reference}
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skproj.nn.functional import projection_linf_ball
     >>> x = torch.tensor([3.0, -4.0, 1.0])
     >>> projection_linf_ball(x, 2.0)
     tensor([ 2., -2.,  1.])
@@ -194,26 +105,10 @@ def projection_linf_ball(X, radius, *, dim=None):
     return operands("linf", X, radius, dim)
 
 
-projection_linf_ball_ = in_place(projection_linf_ball)
-
-
 @out_of_place(arrays.projection_l12_ball)
 def projection_l12_ball(X, radius, *, dim=0):
     """Project a tensor onto the l1,2 ball (group lasso).
 
-    {description}
-
-    {projection_of_groups}
-    projection_l1inf_ball : Clips the groups instead of scaling them.
-
-    {notes}
-
-    {group_lasso_reference}
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skproj.nn.functional import projection_l12_ball
     >>> X = torch.tensor([[3.0, 0.6, 0.5], [-4.0, 0.8, 0.0]])
     >>> projection_l12_ball(X, 2.5)
     tensor([[ 1.5000,  0.0000,  0.0000],
@@ -222,34 +117,15 @@ def projection_l12_ball(X, radius, *, dim=0):
     return operands("l12", X, radius, dim)
 
 
-projection_l12_ball_ = in_place(projection_l12_ball)
-projection_bilevel_l12_ball = alias(projection_l12_ball, "projection_bilevel_l12_ball")
-projection_bilevel_l12_ball_ = alias(
-    projection_l12_ball_, "projection_bilevel_l12_ball_"
-)
-
-
 @out_of_place(arrays.projection_l1inf_ball)
 def projection_l1inf_ball(X, radius, *, dim=0):
     """Project a tensor onto the l1,inf ball, exactly.
 
-    {description}
-
-    {projection_of_groups}
-    projection_bilevel_l1inf_ball : Cheaper and usually sparser; not the nearest point.
-
-    {notes}
+    Notes
+    -----
     Devices other than the CPU sort the groups and are asked a few times whether
     Newton's method has converged.
 
-    {l1inf_reference}
-    .. [2] A. Quattoni, X. Carreras, M. Collins, T. Darrell, "An efficient projection
-       for l1,inf regularization", ICML 2009, :doi:`10.1145/1553374.1553484`.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skproj.nn.functional import projection_l1inf_ball
     >>> X = torch.tensor([[3.0, 1.0, 0.5], [-1.0, 1.0, 0.0]])
     >>> projection_l1inf_ball(X, 2.0)
     tensor([[ 1.6667,  0.3333,  0.0000],
@@ -258,26 +134,10 @@ def projection_l1inf_ball(X, radius, *, dim=0):
     return operands("l1inf", X, radius, dim)
 
 
-projection_l1inf_ball_ = in_place(projection_l1inf_ball)
-
-
 @out_of_place(arrays.projection_bilevel_l11_ball)
 def projection_bilevel_l11_ball(X, radius, *, dim=0):
     """Project a tensor onto the l1,1 ball in two levels.
 
-    {description}
-
-    {projection_of_groups}
-    projection_l1_ball : The nearest point of the same ball.
-
-    {notes}
-
-    {bilevel_reference}
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skproj.nn.functional import projection_bilevel_l11_ball
     >>> X = torch.tensor([[3.0, 1.0, 0.5], [-1.0, 1.0, 0.0]])
     >>> projection_bilevel_l11_ball(X, 2.0)
     tensor([[2., 0., 0.],
@@ -286,26 +146,10 @@ def projection_bilevel_l11_ball(X, radius, *, dim=0):
     return operands("bilevel_l11", X, radius, dim)
 
 
-projection_bilevel_l11_ball_ = in_place(projection_bilevel_l11_ball)
-
-
 @out_of_place(arrays.projection_bilevel_l1inf_ball)
 def projection_bilevel_l1inf_ball(X, radius, *, dim=0):
     """Project a tensor onto the l1,inf ball in two levels.
 
-    {description}
-
-    {projection_of_groups}
-    projection_l1inf_ball : The nearest point of the same ball.
-
-    {notes}
-
-    {bilevel_reference}
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skproj.nn.functional import projection_bilevel_l1inf_ball
     >>> X = torch.tensor([[3.0, 1.0, 0.5], [-1.0, 1.0, 0.0]])
     >>> projection_bilevel_l1inf_ball(X, 2.0)
     tensor([[ 2.,  0.,  0.],
@@ -314,38 +158,10 @@ def projection_bilevel_l1inf_ball(X, radius, *, dim=0):
     return operands("bilevel_l1inf", X, radius, dim)
 
 
-projection_bilevel_l1inf_ball_ = in_place(projection_bilevel_l1inf_ball)
-
-
 @out_of_place(arrays.projection_multilevel)
 def projection_multilevel(X, radius, norms=(1, math.inf, math.inf), *, dims=None):
     """Project a tensor onto the ball of a norm of norms, level by level.
 
-    {description}
-
-    Parameters
-    ----------
-    {X}
-    {ball_radius}
-    norms : tuple of {1, 2, inf}, default=(1, inf, inf)
-        The norm of each level, the outermost first.
-    dims : tuple of int or tuple of int, default=None
-        Dimensions along which each norm runs, the outermost first; together every one
-        of `X` once. None means ``(ndim - 1, ..., 0)``, one dimension for each norm, so
-        that the innermost norm runs along dimension 0.
-
-    {returns}
-    projection_bilevel_l1inf_ball : The same for ``norms=(1, inf)`` and a matrix.
-
-    {notes}
-
-    {multilevel_reference}
-
-    Examples
-    --------
-    >>> import math
-    >>> import torch
-    >>> from skproj.nn.functional import projection_multilevel
     >>> W = torch.arange(8.0).reshape(4, 1, 1, 2)
     >>> projection_multilevel(W, 4.0, (1, math.inf), dims=(0, (1, 2, 3))).flatten(1)
     tensor([[0., 0.],
@@ -356,8 +172,21 @@ def projection_multilevel(X, radius, norms=(1, math.inf, math.inf), *, dims=None
     return operands("multilevel", X, radius, dims, norms=norms)
 
 
-projection_multilevel_ = in_place(projection_multilevel)
+projection_bilevel_l12_ball = alias(projection_l12_ball, "projection_bilevel_l12_ball")
 
+projection_simplex_ = in_place(projection_simplex)
+projection_l1_ball_ = in_place(projection_l1_ball)
+projection_weighted_l1_ball_ = in_place(projection_weighted_l1_ball)
+projection_l2_ball_ = in_place(projection_l2_ball)
+projection_linf_ball_ = in_place(projection_linf_ball)
+projection_l12_ball_ = in_place(projection_l12_ball)
+projection_l1inf_ball_ = in_place(projection_l1inf_ball)
+projection_bilevel_l11_ball_ = in_place(projection_bilevel_l11_ball)
+projection_bilevel_l1inf_ball_ = in_place(projection_bilevel_l1inf_ball)
+projection_multilevel_ = in_place(projection_multilevel)
+projection_bilevel_l12_ball_ = alias(
+    projection_l12_ball_, "projection_bilevel_l12_ball_"
+)
 
 # For each ball of the registry the function and its twin in place.
 BY_BALL = {

@@ -2,10 +2,12 @@
 
 import math
 import numbers
+from functools import partial
 
 import torch
 
 from skproj.projection._layout import check_radius
+from skproj.projection._multilevel import check_axes_of_levels
 
 KERNEL_DTYPES = (torch.float32, torch.float64)
 HALF_DTYPES = (torch.bfloat16, torch.float16)  # computed in float32
@@ -97,22 +99,8 @@ def check_levels(norms, dims, ndim):
         raise TypeError(f"norms must be a non-empty tuple of norms, got {norms!r}.")
     if not all(norm in (1, 2, math.inf) for norm in norms):
         raise ValueError(f"norms must be 1, 2 or inf each, got {norms!r}.")
-    if dims is None:
-        dims = tuple(reversed(range(ndim)))
-        if len(norms) != ndim:
-            raise ValueError(
-                f"norms must have one entry for each of the {ndim} dimensions of X if "
-                f"dims is None, got {len(norms)}."
-            )
-    if not isinstance(dims, tuple | list) or len(dims) != len(norms):
-        raise ValueError(
-            "dims must be a tuple with one dimension, or tuple of dimensions, for each "
-            f"of the {len(norms)} norms, got {dims!r}."
-        )
-    levels = [check_dims(() if d is None else d, ndim, "dims") for d in dims]
+    each = "a tuple with one dimension, or tuple of dimensions"
+    check = partial(check_dims, name="dims")
+    levels = check_axes_of_levels(dims, len(norms), ndim, check, "dims", each)
     flat = [d for level in levels for d in level]
-    if sorted(flat) != list(range(ndim)):
-        raise ValueError(
-            f"dims must name each of the {ndim} dimensions of X once, got {dims!r}."
-        )
     return [float(norm) for norm in norms], flat, [len(level) for level in levels]

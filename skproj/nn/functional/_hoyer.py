@@ -6,11 +6,16 @@ import torch
 
 from skproj import projection as arrays
 from skproj.nn.functional._checks import check_dims, check_tensor, check_weights
-from skproj.nn.functional._docs import PARTS, describe, document, document_in_place
+from skproj.nn.functional._docs import (
+    PROJECTED_VECTORS,
+    VECTORS,
+    VECTORS_IN_PLACE,
+    document,
+    document_in_place,
+)
 from skproj.nn.functional._hoyer_gradient import sparsity_of_slices
 from skproj.nn.functional._operator import apply, check_in_place, needs_derivatives
 from skproj.projection._hoyer import check_options
-from skproj.utils._docs import shared_docs
 
 
 def _as_list(X):
@@ -85,20 +90,9 @@ def _one_after_the_other(group, weights):
     return torch.cat([V.reshape(-1) for V in group]), weights
 
 
-@shared_docs(**PARTS, description=describe(arrays.hoyer_sparsity))
+@document(arrays.hoyer_sparsity, VECTORS)
 def hoyer_sparsity(X, dim=0, weights=None):
     r"""Compute the Hoyer sparsity of each vector of a group of tensors.
-
-    {description}
-
-    Parameters
-    ----------
-    {X_or_list}
-    {dim_of_vectors}
-    weights : torch.Tensor of the shape of `X`, or broadcastable to it, default=None
-        Finite and non-negative, not all 0 in a vector; for a list of tensors a list.
-        With weights :math:`\sqrt{n}` is replaced by :math:`\|w\|_2`, the l1 norm by
-        :math:`\sum_i w_i |x_i|`, and the 1 by the smallest weight. None means 1.
 
     Returns
     -------
@@ -110,22 +104,9 @@ def hoyer_sparsity(X, dim=0, weights=None):
 
     Raises
     ------
-    TypeError
-        If `X` is not made of dense floating-point tensors, or if an argument has the
-        wrong type.
     ValueError
         If `dim` or `weights` does not fit `X`.
 
-    See Also
-    --------
-    projection_hoyer : Make a group of vectors as sparse as wanted.
-
-    {hoyer_reference}
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skproj.nn.functional import hoyer_sparsity
     >>> hoyer_sparsity(torch.tensor([[3.0, 1.0], [0.0, -1.0]])).round(decimals=6)
     tensor([1., 0.], dtype=torch.float64)
     """
@@ -141,6 +122,7 @@ def hoyer_sparsity(X, dim=0, weights=None):
     return torch.stack(values) if values else torch.empty(0, dtype=torch.float64)
 
 
+@document(arrays.projection_hoyer, PROJECTED_VECTORS)
 def projection_hoyer(
     X,
     sparsity,
@@ -156,31 +138,12 @@ def projection_hoyer(
 ):
     """Give a group of vectors an average Hoyer sparsity.
 
-    {description}
-
-    Parameters
-    ----------
-    {X_or_list}
-    {hoyer_level}
-    {dim_of_vectors}
-    weights : torch.Tensor of the shape of `X`, or broadcastable to it, default=None
-        Finite and non-negative, not all 0 in a vector; for a list of tensors a list.
-        Entries with large weights become zero first. None means 1.
-    {per_vector}
-    {hoyer_target}
-    {hoyer_scale}
-    objective : {"surrogate", "ls"}, default="surrogate"
-        The sum above, or the sum of its squared terms, which minimises the squared
-        distance to `X` and takes longer.
-    return_multiplier : bool, default=False
-        Whether to return the multiplier as well.
-    start : float, default=None
-        The multiplier of an earlier call with similar data, as a number, from which
-        the search is shorter. Not used if there is nothing to search for.
-
     Returns
     -------
-    {hoyer_returns}
+    P : torch.Tensor of the shape, dtype, device and memory layout of `X`, or list
+        The projection, with a gradient to `X`. What is sparse enough already comes
+        back as it is, so do empty tensors and vectors of one entry. The tensors of a
+        list are contiguous.
     multiplier : float64 tensor of shape (), or of the shape of `X` without `dim`
         The mu >= 0 such that, for vectors of length n without weights, entries of
         magnitude at most ``mu / (sqrt(n) - 1)`` become zero, but for one of each
@@ -189,19 +152,13 @@ def projection_hoyer(
 
     Raises
     ------
-    {hoyer_raises}
-    TypeError
-        If `X` is not made of dense floating-point tensors, or if an argument has the
-        wrong type.
+    RuntimeError
+        If `X` requires a gradient or carries a tangent, for which there is none with
+        ``target="zeros"`` and with ``objective="ls"``.
     ValueError
         If `sparsity` is not between 0 and 1, if a tensor on the CPU contains NaN or
         infinity, if options do not go together, if `dim` or `weights` does not fit
         `X`, or if the tensors of a list are on several devices.
-
-    See Also
-    --------
-    hoyer_sparsity : The sparsity of each vector.
-    {twin}
 
     Notes
     -----
@@ -211,16 +168,10 @@ def projection_hoyer(
     look for NaN and infinity. bfloat16 and float16 are computed in float32 and rounded,
     which changes the sparsity a little.
 
-    {hoyer_notes}
-
-    {group_sparse_reference}
-
     Examples
     --------
     The filters of a convolution share an average sparsity:
 
-    >>> import torch
-    >>> from skproj.nn.functional import hoyer_sparsity, projection_hoyer
     >>> W = torch.linspace(-1.0, 2.0, 36).reshape(2, 2, 3, 3)
     >>> P = projection_hoyer(W, 0.4, dim=(1, 2, 3))
     >>> hoyer_sparsity(P, dim=(1, 2, 3)).mean().round(decimals=6).item()
@@ -249,8 +200,7 @@ def _in_place(function):
         return (X, multiplier) if return_multiplier else X
 
     project.__name__ = project.__qualname__ = f"{function.__name__}_"
-    return document_in_place(project, arrays.projection_hoyer)
+    return document_in_place(project, function, PROJECTED_VECTORS, VECTORS_IN_PLACE)
 
 
 projection_hoyer_ = _in_place(projection_hoyer)
-document(projection_hoyer, arrays.projection_hoyer)

@@ -6,14 +6,12 @@ import torch
 from sklearn.utils import check_scalar
 
 from skproj.nn.functional._checks import check_dims, check_tensor
-from skproj.utils._docs import shared_docs
 
 # Entries of blocks up to this length are compared pair by pair, which is faster there
 # than to sort them.
 LONG_BLOCK = 32
 
 
-@shared_docs()
 def projection_n_of_m(X, n=2, m=4, *, dim=-1):
     r"""Keep the n largest of each m consecutive entries of a tensor.
 
