@@ -9,15 +9,14 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from skproj.blocks._passes import n_together
-from skproj.linear_model._ball_constrained import BallConstrainedFit
-from skproj.linear_model._constraint import BallConstraint
-from skproj.linear_model._steps import Point
-from skproj.linear_model._working_sets import (
+from skproj.linear_model._ball_constrained import (
     PART_TOL,
-    gap_and_bound,
+    BallConstrainedFit,
     known_groups,
     solve_in_working_sets,
 )
+from skproj.linear_model._constraint import BallConstraint
+from skproj.linear_model._steps import Point
 
 # Radii are doubled until that lowers the objective by less than this share of its value
 # without features, or until the slope of the objective is `min_slope_share` of the loss
@@ -156,7 +155,10 @@ def _next_start(etas, fits):
     if len(fits) < 2 or not etas[0] < etas[1] < etas[2] < np.inf:
         return fits[-1] if fits else None
     growth = (etas[2] - etas[1]) / (etas[1] - etas[0])
-    return replace(fits[-1], coef=_extrapolate(fits[-2].coef, fits[-1].coef, growth))
+    previous, last = fits
+    # On a straight line; what is zero stays zero.
+    further = last.coef + growth * (last.coef - previous.coef)
+    return replace(last, coef=np.where(last.coef != 0.0, further, 0.0))
 
 
 class _Candidate(NamedTuple):
@@ -197,7 +199,7 @@ def _solve_ahead(problem, etas, last, n_ahead, projection, max_iter, tol, n_thre
             objective = problem.objective.columns(features)
         _, part_constraint = constraint.subset(groups)
         aim = problem.tolerance(etas[place], projection, tol)
-        part = solve_in_working_sets(
+        fit, dual = solve_in_working_sets(
             objective,
             part_constraint,
             constraint.project(start.coef.copy())[features],
@@ -205,11 +207,12 @@ def _solve_ahead(problem, etas, last, n_ahead, projection, max_iter, tol, n_thre
             max_iter,
             PART_TOL * aim,
         )
-        if not part.converged:
+        if not fit.converged:
             break
-        fit = BallConstrainedFit.from_solution(part)
-        fits.append(replace(fit, coef=_embed(fit.coef, features, design.n_features)))
-        dual = part.dual.certificate(dtype)
+        coef = np.zeros((design.n_features, fit.coef.shape[1]))
+        coef[features] = fit.coef
+        fits.append(replace(fit, coef=coef))
+        dual = dual.certificate(dtype)
         candidates.append(_Candidate(etas[place], constraint, aim, fits[-1], dual))
     if not candidates:
         return [], None
@@ -218,26 +221,13 @@ def _solve_ahead(problem, etas, last, n_ahead, projection, max_iter, tol, n_thre
     for candidate, gradient in zip(candidates, gradients, strict=True):
         fit, dual = candidate.fit, candidate.dual
         gradient = dual.add_ridge(gradient, features)
-        gap, _ = gap_and_bound(
-            candidate.constraint, dual, features, gradient, fit.objective
+        gap, _ = dual.gap_and_bound(
+            candidate.constraint, features, gradient, fit.objective
         )
         if gap > candidate.tol * max(fit.objective, 1.0):
             return found, candidate._replace(dual=dual.among(features, gradient))
         found.append(replace(fit, gap=max(gap, 0.0)))
     return found, None
-
-
-def _embed(coef, features, n_features):
-    """Return coefficients of some features as those of all."""
-    whole = np.zeros((n_features, coef.shape[1]))
-    whole[features] = coef
-    return whole
-
-
-def _extrapolate(previous, coef, growth):
-    """Continue a path on a straight line; what is zero stays zero."""
-    further = coef + growth * (coef - previous)
-    return np.where(coef != 0.0, further, 0.0)
 
 
 def collect_path(problem, etas, fits, dtype):

@@ -110,7 +110,9 @@ class ColumnGroups:
         """Project columns that `spread` returned."""
         if self._single:
             return ball.project(V, radius, axis=0, n_threads=n_threads)
-        return self.rows.project(ball, V.T, radius, n_threads).T.astype(V.dtype)
+        matrix = self.rows.as_matrix(V.T)
+        matrix = ball.project(matrix, radius, axis=1, n_threads=n_threads)
+        return self.rows.as_array(matrix, V.T.shape).T.astype(V.dtype)
 
     def as_matrix(self, V):
         """Return a matrix whose groups are along one axis, and this axis."""

@@ -1,9 +1,4 @@
-"""The two sources of weights of `ProjectionFeatureSelector`.
-
-A strategy checks the data when it is made. `begin` prepares the weights, once the
-callbacks know of the fit. `fit_radius` and `search` return the `Trial` of a radius, and
-`fitted_attributes` returns the results.
-"""
+"""Weights of a given estimator as those of `ProjectionFeatureSelector`."""
 
 import numpy as np
 from scipy import sparse
@@ -11,11 +6,9 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.metadata_routing import process_routing
 
-from skproj.feature_selection._linear_selector import STRUCTURE, model_attributes
+from skproj.feature_selection._linear_selector import STRUCTURE
 from skproj.feature_selection._radius_search import Trial, search_radius
 from skproj.linear_model._constraint import BallConstraint
-from skproj.linear_model._targets import choose_loss
-from skproj.utils._tasks import subtask
 from skproj.utils._validation import (
     _get_feature_importances,
     _num_features,
@@ -23,84 +16,6 @@ from skproj.utils._validation import (
     check_is_fitted,
     validate_data,
 )
-
-# Models whose number of features is off by more than this share of the wanted number
-# are solved with a larger `tol` and at most so many gradients.
-SEARCH_TOL_FACTOR = 10.0
-SEARCH_MAX_ITER = 100
-MAX_REFINED_ERROR = 0.05
-
-
-class LinearModelStrategy:
-    """Weights of a convex linear model, fitted for each radius."""
-
-    max_subtasks = None  # the search decides how many radii there are
-    default_eta = 1.0
-
-    def __init__(self, selector, X, y, sample_weight, fit_params):
-        if fit_params:
-            raise TypeError(
-                f"fit got unexpected arguments {sorted(fit_params)}: without an "
-                "estimator there is nothing to pass them to."
-            )
-        if selector.prefit:
-            raise ValueError("prefit=True needs a fitted estimator, got None.")
-        self.data = X, y, sample_weight = selector._validate(X, y, sample_weight)
-        self.dtype = X.dtype
-        self.problem, self.classes = selector._make_problem(
-            choose_loss(selector.loss, y), X, y, sample_weight, selector.l2_reg
-        )
-        self.options = selector._solver_options()
-        self.n_iter = 0
-
-    def begin(self, context, arguments):
-        """Keep the context and arguments of the callbacks."""
-        self.context, self.arguments = context, arguments
-
-    def fit_radius(self, eta, start=None, **changes):
-        """Fit the model for a radius, from the model `start` or from zero."""
-        with subtask(self.context, "radius", self.arguments):
-            fit = self.problem.solve(eta, start=start, **(self.options | changes))
-            self.n_iter += fit.n_iter
-        return Trial.from_fit(self.problem, self.options["projection"], fit, eta)
-
-    def search(self, n_selected):
-        """Search for the radius that keeps `n_selected` features."""
-        n_selected = self.problem.structure.reachable(n_selected)
-        quick = {
-            "tol": SEARCH_TOL_FACTOR * self.options["tol"],
-            "max_iter": min(SEARCH_MAX_ITER, self.options["max_iter"]),
-        }
-
-        def attempt(eta, nearest):
-            start = None if nearest is None else nearest.fit
-            trial = self.fit_radius(eta, start, **quick)
-            if abs(trial.n_selected - n_selected) > MAX_REFINED_ERROR * n_selected:
-                return trial
-            return self.fit_radius(eta, trial.fit)
-
-        def fit_from_zero(eta, nearest):
-            # As a fit with ``eta=eta_`` does.
-            return self.fit_radius(eta)
-
-        start = self.problem.natural_radius(self.options["projection"])
-        trial, _ = search_radius(attempt, n_selected, start)
-        if trial.n_selected < n_selected:
-            return self.fit_radius(trial.eta)
-        trial, _ = search_radius(fit_from_zero, n_selected, trial.eta)
-        return trial
-
-    def fitted_attributes(self, trial, scores):
-        """Return the attributes of the selector by name."""
-        return model_attributes(
-            self.problem,
-            self.options["projection"],
-            trial,
-            scores,
-            self.classes,
-            self.dtype,
-            self.n_iter,
-        )
 
 
 class EstimatorStrategy:
