@@ -126,7 +126,19 @@ class BaseSparseAutoencoder(
             X, y = self._validate_data(X, y)
         target = self._sparsity_target(X.shape[1])
         with self._fitting(X, y, sample_weight) as run:
-            result = self._train_to_target(run.encoded, run.trainer, target)
+            if self.schedule != "consensus":
+                (result,) = self._schedule().run(run.trainer, [target])
+            else:
+                train = run.trainer.data.train
+                if has_few_samples(len(train), train.n_features):
+                    run.trainer.data = run.trainer.data.in_memory()
+                stratify = run.encoded.strata is not None
+                parts = draw_parts(run.trainer, stratify=stratify)
+                schedule = self._consensus_schedule()
+                (results,) = schedule.run(run.trainer, [target], parts)
+                result, *_ = results.of_groups
+                if self.final_noise < self.input_noise and not results.stopped:
+                    result, *_ = results.refine(self.final_noise)
             run.trainer = result.trainer
             self._set_state(self._fitted_state(run.encoded, run.trainer, result))
         self._fit_predictions(X, y, sample_weight)
@@ -135,20 +147,6 @@ class BaseSparseAutoencoder(
 
     def _fit_predictions(self, X, y, sample_weight):
         """Fit what makes predictions of the latent code, if there is such a thing."""
-
-    def _train_to_target(self, encoded, trainer, target):
-        if self.schedule != "consensus":
-            (result,) = self._schedule().run(trainer, [target])
-            return result
-        train = trainer.data.train
-        if has_few_samples(len(train), train.n_features):
-            trainer.data = trainer.data.in_memory()
-        parts = draw_parts(trainer, stratify=encoded.strata is not None)
-        (results,) = self._consensus_schedule().run(trainer, [target], parts)
-        of_groups = results.of_groups
-        if self.final_noise < self.input_noise and not results.stopped:
-            of_groups = results.refine(self.final_noise)
-        return of_groups[0]
 
     def _sparsity_target(self, n_features):
         """Return the last projection of the schedule."""
