@@ -6,9 +6,9 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.metadata_routing import process_routing
 
-from skproj.feature_selection._linear_selector import STRUCTURE
 from skproj.feature_selection._radius_search import Trial, search_radius
 from skproj.linear_model._constraint import BallConstraint
+from skproj.linear_model._feature_structure import FEATURE_PARAMETERS
 from skproj.utils._validation import (
     _get_feature_importances,
     _num_features,
@@ -24,7 +24,7 @@ class EstimatorStrategy:
     max_subtasks = 0
 
     def __init__(self, selector, X, y, sample_weight, fit_params):
-        for name in STRUCTURE:
+        for name in FEATURE_PARAMETERS:
             if getattr(selector, name) is not None:
                 raise ValueError(
                     f"{name} is for the linear model and must be None with an "
@@ -55,8 +55,8 @@ class EstimatorStrategy:
             self.estimator = clone(self.selector.estimator).fit(X, y, **fit_params)
         self.weights = self._read_weights()
         with np.errstate(over="ignore"):
-            trial = Trial.from_coef(self.selector.projection, np.inf, self.weights)
-            self.default_eta = 0.5 * trial.scores.sum()
+            constraint = BallConstraint(self.selector.projection, np.inf)
+            self.default_eta = 0.5 * constraint.scores(self.weights).sum()
         if not np.isfinite(self.default_eta):
             raise ValueError(
                 "The norm of the weights of the estimator overflows; rescale them."
@@ -67,8 +67,7 @@ class EstimatorStrategy:
         self.n_iter += 1
         selector = self.selector
         constraint = BallConstraint(selector.projection, eta, selector.n_threads)
-        coef = constraint.project(self.weights)
-        return Trial.from_coef(selector.projection, eta, coef)
+        return Trial.score(constraint, constraint.project(self.weights))
 
     def search(self, n_selected):
         """Search for the radius that keeps `n_selected` features."""

@@ -11,10 +11,10 @@ from skproj.feature_selection._linear_selector import (
     DOCS,
     WARN_AT_CALLER,
     LinearSelector,
-    add_structure,
     model_attributes,
 )
 from skproj.feature_selection._radius_search import Trial, search_radius
+from skproj.linear_model._feature_structure import add_feature_parameters
 from skproj.linear_model._targets import choose_loss
 from skproj.utils._docs import shared_docs
 from skproj.utils._tasks import subtask
@@ -190,7 +190,7 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         ("estimator_", "eta_", "n_iter_", "scores_"),
     )
     _optional_attributes = ("classes_",)
-    _state_migrations = (_add_ridge, add_structure)
+    _state_migrations = (_add_ridge, add_feature_parameters)
 
     def __init__(
         self,
@@ -350,7 +350,7 @@ class LinearModelStrategy:
             raise ValueError("prefit=True needs a fitted estimator, got None.")
         self.data = X, y, sample_weight = selector._validate(X, y, sample_weight)
         self.dtype = X.dtype
-        self.problem, self.classes = selector._make_problem(
+        self.problem = selector._make_problem(
             choose_loss(selector.loss, y), X, y, sample_weight, selector.l2_reg
         )
         self.options = selector._solver_options()
@@ -365,7 +365,8 @@ class LinearModelStrategy:
         with subtask(self.context, "radius", self.arguments):
             fit = self.problem.solve(eta, start=start, **(self.options | changes))
             self.n_iter += fit.n_iter
-        return Trial.from_fit(self.problem, self.options["projection"], fit, eta)
+        constraint = self.problem.constraint(self.options["projection"], eta)
+        return Trial.score(constraint, fit.coef, self.problem.structure, fit)
 
     def search(self, n_selected):
         """Search for the radius that keeps `n_selected` features."""
@@ -382,15 +383,14 @@ class LinearModelStrategy:
                 return trial
             return self.fit_radius(eta, trial.fit)
 
-        def fit_from_zero(eta, nearest):
-            # As a fit with ``eta=eta_`` does.
-            return self.fit_radius(eta)
-
         start = self.problem.natural_radius(self.options["projection"])
         trial, _ = search_radius(attempt, n_selected, start)
         if trial.n_selected < n_selected:
             return self.fit_radius(trial.eta)
-        trial, _ = search_radius(fit_from_zero, n_selected, trial.eta)
+        # From zero, as a fit with ``eta=eta_`` starts.
+        trial, _ = search_radius(
+            lambda eta, nearest: self.fit_radius(eta), n_selected, trial.eta
+        )
         return trial
 
     def fitted_attributes(self, trial, scores):
@@ -400,7 +400,6 @@ class LinearModelStrategy:
             self.options["projection"],
             trial,
             scores,
-            self.classes,
             self.dtype,
             self.n_iter,
         )

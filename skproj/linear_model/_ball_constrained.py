@@ -87,7 +87,7 @@ class BallConstrainedProblem:
     samples are positive. With `fit_intercept` the features are centred as well; if
     `standardize`, they, and the targets of a regression, are divided by their standard
     deviation. The penalty is half of `l2_reg` times the sum of the squared coefficients
-    of the standardised data.
+    of the standardised data. The `classes` of a classification are kept as they are.
     The `structure` says what the columns of the design are; by default they are the
     features.
     """
@@ -99,6 +99,7 @@ class BallConstrainedProblem:
         *,
         loss,
         sample_weight=None,
+        classes=None,
         fit_intercept=True,
         standardize=True,
         huber_epsilon=1.35,
@@ -109,6 +110,7 @@ class BallConstrainedProblem:
             structure = FeatureStructure(X.shape[1])
         structure.check_n_samples(X.shape[0])
         self.structure = structure
+        self.classes = classes
         self._known_point = None
         if sample_weight is None:
             sample_weight = np.ones(X.shape[0])

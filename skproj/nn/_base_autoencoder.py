@@ -10,11 +10,15 @@ import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from skproj.blocks import RowBlocks
-from skproj.linear_model._feature_structure import make_structure
+from skproj.linear_model._feature_structure import (
+    FEATURE_PARAMETERS,
+    add_feature_parameters,
+    structure_of,
+)
 from skproj.nn._base_network import DIFFERENT_NETWORK, FIT_STACKLEVEL, BaseNetwork
 from skproj.nn._block_input import validate_blocks
 from skproj.nn._docs import AUTOENCODER_DOCS, PREDICTION_DOCS
-from skproj.nn._feature_parameters import FEATURE_PARAMETERS, by_index, of_columns
+from skproj.nn._feature_parameters import by_index, of_columns
 from skproj.nn._training._column_projection import ColumnProjection
 from skproj.nn._training._consensus import (
     ConsensusSchedule,
@@ -39,7 +43,6 @@ from skproj.utils._validation import (
     atomic_fit,
     check_is_fitted,
 )
-from skproj.utils._wording import join_names
 
 # Bound of the weights of features and of their inverses: norms in single precision do
 # not overflow.
@@ -50,11 +53,6 @@ def _rename_parameters(state):
     """Turn a saved state of version 1 into one of version 2."""
     new_names = {"descent": "schedule", "survival_rate": "keep_fraction"}
     return {new_names.get(name, name): value for name, value in state.items()}
-
-
-def _add_feature_parameters(state):
-    """Turn a saved state of version 2 into one of version 3."""
-    return {**dict.fromkeys(FEATURE_PARAMETERS), **state}
 
 
 class BaseSparseAutoencoder(
@@ -90,7 +88,7 @@ class BaseSparseAutoencoder(
         "n_selected_features_",
     )
 
-    _state_migrations = (_rename_parameters, _add_feature_parameters)
+    _state_migrations = (_rename_parameters, add_feature_parameters)
 
     # Fitted attributes whose last axis is that of the features.
     _feature_attributes = ("feature_importances_",)
@@ -290,11 +288,7 @@ class BaseSparseAutoencoder(
 
     def _structure(self):
         """Return what the parameters say about the features."""
-        structure = make_structure(
-            self.n_features_in_,
-            getattr(self, "feature_names_in_", None),
-            **self._feature_parameters(),
-        )
+        structure = structure_of(self, {*SPARSIFYING, "hoyer"})
         weights = np.ones(1)
         if self.feature_weights is not None:
             weights = np.asarray(self.feature_weights, dtype=np.float64)
@@ -309,12 +303,6 @@ class BaseSparseAutoencoder(
             raise ValueError(
                 "never_keep and infinite feature_weights must leave a feature, got all "
                 f"{self.n_features_in_}."
-            )
-        if structure.grouped and (callable(self.projection) or self.projection == "l1"):
-            names = sorted({*SPARSIFYING, "hoyer"} - {"l1"})
-            raise ValueError(
-                f"feature_groups needs one of the projections {join_names(names)}, "
-                f"whose norms have groups, got projection={self.projection!r}."
             )
         return structure
 

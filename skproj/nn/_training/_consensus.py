@@ -2,7 +2,6 @@
 
 import weakref
 from dataclasses import InitVar, dataclass, fields, replace
-from functools import partial
 
 import numpy as np
 import torch
@@ -91,19 +90,21 @@ class ConsensusSchedule:
         stage = self._first_stage(trainer, shares)
         while True:
             stop = stage.trainer.train_stage()
-            ranked = stage.ranked()
+            weight, norms = stage.ranked()
             count = 0 if stop else self._next_count(stage)
-            eta = stage.projection(0).eta_for(ranked[0], count)
+            eta = stage.projection(0).eta_for(weight, count)
             while pending[0].is_reached(self.projection, eta, count):
                 target = pending.pop(0)
                 if self._keeps_everything(target, stage):
                     yield stage.results(stopped=stop)
                 else:
-                    end = stage.next(ranked, target, branch=bool(pending), go_on=stop)
+                    end = stage.next(
+                        weight, norms, target, branch=bool(pending), go_on=stop
+                    )
                     yield end.results(stopped=stop or end.trainer.train_stage())
                 if not pending:
                     return
-            stage = stage.next(ranked, SparsityTarget(eta, count))
+            stage = stage.next(weight, norms, SparsityTarget(eta, count))
 
     def run_path(self, trainer, shares):
         """Train from dense to sparse, and yield the results after each projection.
@@ -113,8 +114,8 @@ class ConsensusSchedule:
 
         Parameters
         ----------
-        trainer : Trainer
-        shares : ndarray of shape (n_parts, n_samples)
+        trainer, shares
+            As in `run`.
 
         Yields
         ------
@@ -131,9 +132,9 @@ class ConsensusSchedule:
             count = self._next_count(stage)
             if stop or count == 0:
                 return
-            ranked = stage.ranked()
-            eta = stage.projection(0).eta_for(ranked[0], count)
-            stage = stage.next(ranked, SparsityTarget(eta, count))
+            weight, norms = stage.ranked()
+            eta = stage.projection(0).eta_for(weight, count)
+            stage = stage.next(weight, norms, SparsityTarget(eta, count))
 
     def _keeps_everything(self, target, stage):
         if target.n_features is None:
@@ -224,35 +225,19 @@ class _Stage:
         return self.template.data.columns[self.columns[group]]
 
     def results(self, *, stopped=False):
-        """Return the results of all groups."""
-        return StageResults(self._results_of_groups(), self._refiner(), stopped)
+        """Return the results of all groups.
 
-    def _results_of_groups(self):
-        dtype = self.template.data.train.weight.cpu().numpy().dtype
-        all_importances = self.importances
-        if all_importances is None:
-            _, all_importances = self.ranked()
-        return [
-            SparseResult(
-                self._network_trainer(group), self.eta, importances.astype(dtype)
-            )
-            for group, importances in enumerate(all_importances)
-        ]
-
-    def _refiner(self):
-        """Return `refine` of the results.
-
-        It holds the networks, but not the samples in their coordinates, which are the
-        larger part.
+        To `refine` them holds the networks, but not the samples in their coordinates,
+        which are the larger part.
         """
-        start_again = self._starter()
+        same = self._fields()
         networks = self.trainer.module.state_dict()
         generator = copy_generator(self.trainer.generator)
         history = self.trainer.history.copy()
 
         def refine(input_noise):
-            stage = start_again(
-                generator=copy_generator(generator), history=history.copy()
+            stage = _Stage(
+                **same, generator=copy_generator(generator), history=history.copy()
             )
             trainer = stage.trainer
             trainer.module.load_state_dict(networks)
@@ -260,12 +245,19 @@ class _Stage:
             trainer.train_stage()
             return stage._results_of_groups()
 
-        return refine
+        return StageResults(self._results_of_groups(), refine, stopped)
 
-    def _starter(self, **changes):
-        """Return a function that makes a stage of this fit, with some changes."""
-        same = {field.name: getattr(self, field.name) for field in fields(self)}
-        return partial(_Stage, **same | changes)
+    def _fields(self):
+        """Return what another stage of this fit is made of."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def _results_of_groups(self):
+        dtype = self.template.data.train.weight.cpu().numpy().dtype
+        norms = self.ranked()[1] if self.importances is None else self.importances
+        return [
+            SparseResult(self._network_trainer(group), self.eta, of_group.astype(dtype))
+            for group, of_group in enumerate(norms)
+        ]
 
     @torch.no_grad()
     def ranked(self):
@@ -289,12 +281,12 @@ class _Stage:
         factors = np.divide(consensus, own, out=np.zeros_like(own), where=own > 0)
         return weights[0] * factors, [consensus, *others]
 
-    def next(self, ranked, target, *, branch=False, go_on=False):
+    def next(self, weight, norms, target, *, branch=False, go_on=False):
         """Return the stage after a projection.
 
         Parameters
         ----------
-        ranked : tuple
+        weight, norms
             As returned by `ranked`.
         target : SparsityTarget
         branch : bool
@@ -302,30 +294,31 @@ class _Stage:
         go_on : bool
             Whether to go on from the weights of this stage, even of few samples.
         """
-        weight, (_, *other_norms) = ranked
         projection, *others = map(self.projection, range(len(self.columns)))
         eta = target.eta_for(projection, weight)
-        _, norms = projection.project_and_rank(weight, eta)
-        kept = [projection.groups.kept(norms, target.n_features)]
+        _, own_norms = projection.project_and_rank(weight, eta)
+        norms = [own_norms, *norms[1:]]
+        kept = [projection.groups.kept(own_norms, target.n_features)]
         n_free = projection.groups.n_free(len(kept[0]))
         kept += [
             other.groups.kept(norms_there, n_free)
-            for other, norms_there in zip(others, other_norms, strict=True)
+            for other, norms_there in zip(others, norms[1:], strict=True)
         ]
-        importances = [norms, *other_norms]
         generator, history = self.trainer.generator, self.trainer.history
         if branch:
             generator = copy_generator(generator)
             history = history.copy()
-        start = self._starter(
-            columns=[c[k] for c, k in zip(self.columns, kept, strict=True)],
-            eta=eta,
-            importances=[i[k] for i, k in zip(importances, kept, strict=True)],
-        )
-        return start(
+        changes = {
+            "columns": [c[k] for c, k in zip(self.columns, kept, strict=True)],
+            "eta": eta,
+            "importances": [n[k] for n, k in zip(norms, kept, strict=True)],
+        }
+        before = self.trainer if go_on or not self.restarts else None
+        return _Stage(
+            **self._fields() | changes,
             generator=generator,
             history=history,
-            before=self.trainer if go_on or not self.restarts else None,
+            before=before,
         )
 
     def _mean_norm_elsewhere(self, norms):
