@@ -93,24 +93,24 @@ def search_radius(attempt, n_selected, start):
     """
     trial = attempt(start, None)
     n_trials = 1
-    previous = too_small = too_large = fewest = most = None
+    previous = too_small = too_large = nearest = None
     while trial.n_selected != n_selected:
         if trial.n_selected < n_selected:
             too_small = trial
-            if most is None or trial.n_selected > most.n_selected:
-                most = trial
         else:
             too_large = trial
-            if fewest is None or trial.n_selected < fewest.n_selected:
-                fewest = trial
+        # On one side as yet, where this is the most or the fewest.
+        distance = abs(trial.n_selected - n_selected)
+        if nearest is None or distance < abs(nearest.n_selected - n_selected):
+            nearest = trial
         if too_large is None:
             eta = trial.eta * _growth(previous, trial, n_selected)
             if not (trial.active and eta < start * MAX_RADIUS_RATIO):
-                return most, n_trials
+                return nearest, n_trials
         elif too_small is None:
             eta = trial.eta / _growth(previous, trial, n_selected)
             if eta < start / MAX_RADIUS_RATIO:
-                return fewest, n_trials
+                return nearest, n_trials
         else:
             if too_large.eta <= too_small.eta * (1.0 + RADIUS_RTOL):
                 return too_large, n_trials

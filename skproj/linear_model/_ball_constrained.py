@@ -29,6 +29,7 @@ the units of the gap.
 """
 
 import copy
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -37,7 +38,7 @@ import numpy as np
 from skproj.linear_model._block_matrix import BlockMatrix
 from skproj.linear_model._constraint import BallConstraint
 from skproj.linear_model._cox import TIES, Cox
-from skproj.linear_model._design import UnpenalizedColumns, make_design
+from skproj.linear_model._design import StandardizedDesign, UnpenalizedColumns
 from skproj.linear_model._feature_structure import FeatureStructure
 from skproj.linear_model._losses import make_loss
 from skproj.linear_model._steps import (
@@ -131,12 +132,10 @@ class BallConstrainedProblem:
                 fit_intercept=fit_intercept,
                 huber_epsilon=huber_epsilon,
             )
-        design = make_design(
-            X,
-            weights,
-            None if len(structure.forced) else loss,
-            center=fit_intercept,
-            scale=standardize,
+        # With forced columns the gradient at zero depends on the data in another way.
+        simple_loss = None if len(structure.forced) else loss
+        design = StandardizedDesign.from_data(
+            X, weights, simple_loss, center=fit_intercept, scale=standardize
         )
         self.unpenalized = None
         if len(structure.forced):
@@ -236,20 +235,16 @@ class BallConstrainedProblem:
             n_groups = constraint.groups.count(self.design.n_features)
             size = self.design.X.n_affordable * n_groups
             size = max(size // max(self.design.n_features, 1), FIRST_WORKING_SET_SIZE)
-            options |= {
-                "size": size,
-                "max_size": size if within_memory else np.inf,
-                "groups": known_groups(self.design, constraint, coef)
-                if first is None or not coef.any()
-                else None,
-                "solve_part": solve_in_working_sets,
-                "part_tol": PART_TOL * tol,
-            }
+            options |= {"size": size, "max_size": size if within_memory else np.inf}
+            options |= {"solve_part": solve_in_memory, "part_tol": PART_TOL * tol}
+            if first is None or not coef.any():
+                options["groups"] = known_groups(self.design, constraint, coef)
         sets = WorkingSets(
             objective, constraint, coef, intercept, max_iter, tol, **options
         )
         for method, part in sets:
             sets.solved = method(*part)
+            del part  # with its copy of columns, before that of the next one
         fit, _ = sets.solved
         return fit
 
@@ -347,8 +342,7 @@ def take_steps(objective, constraint, coef, intercept, max_iter, tol):
         curvature /= np.vdot(point.gradient, point.gradient)
     else:  # without a gradient any positive number will do
         curvature = 1.0
-    n_iter, converged = 0, False
-    while True:
+    for n_iter in itertools.count(1):
         curvature *= CURVATURE_DECAY
         offsets = loss.offsets(point.intercept)
         while True:
@@ -371,7 +365,6 @@ def take_steps(objective, constraint, coef, intercept, max_iter, tol):
             curvature = CURVATURE_MARGIN * ((needed + ridge) / squared_length)
         value = mean_loss + objective.penalty(coef)
         model = Model(coef, products, point.intercept, value)
-        n_iter += 1
         converged = method.has_converged(point, model, curvature)
         if converged or n_iter == max_iter:
             break
@@ -380,10 +373,8 @@ def take_steps(objective, constraint, coef, intercept, max_iter, tol):
     intercept, mean_loss, _ = loss.best_intercept(products, intercept)
     value = mean_loss + objective.penalty(coef)
     gap = max(value - max(method.bound, 0.0), 0.0)  # rounding
-    return (
-        BallConstrainedFit(coef, intercept, value, gap, n_iter, converged),
-        method.dual,
-    )
+    fit = BallConstrainedFit(coef, intercept, value, gap, n_iter, converged)
+    return fit, method.dual
 
 
 @dataclass
@@ -455,25 +446,20 @@ class WorkingSets:
                 size *= 2
             size = max(size, 2 * np.count_nonzero(nonzero(coef)))
             if converged or size > self.max_size:
-                bound_gap = max(value - bound, 0.0)  # rounding
-                self.solved = (
-                    BallConstrainedFit(
-                        coef, intercept, value, bound_gap, n_iter, converged
-                    ),
-                    dual.among(features, gradient),
-                )
+                gap = max(value - bound, 0.0)  # rounding
+                fit = BallConstrainedFit(coef, intercept, value, gap, n_iter, converged)
+                self.solved = fit, dual.among(features, gradient)
                 return
-        yield (
-            take_steps,
-            (objective, constraint, coef, intercept, self.max_iter - n_iter, tol),
-        )
+        whole = objective, constraint, coef, intercept, self.max_iter - n_iter, tol
+        yield take_steps, whole
         fit, dual = self.solved
         self.solved = replace(fit, n_iter=n_iter + fit.n_iter), dual
 
 
-def solve_in_working_sets(*start):
+def solve_in_memory(*start):
     """Solve a part in memory, in smaller parts; return what `take_steps` does."""
     sets = WorkingSets(*start)
     for method, part in sets:
         sets.solved = method(*part)
+        del part
     return sets.solved

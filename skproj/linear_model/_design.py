@@ -25,24 +25,27 @@ class StandardizedDesign:
         self.sources = sources
 
     @classmethod
-    def from_data(cls, X, weights, *, center, scale):
-        """Compute the weighted moments of X; the weights add up to 1.
+    def from_data(cls, X, weights, loss=None, *, center, scale):
+        """Standardise X by its weighted moments; the weights add up to 1.
 
         Constant columns are removed if `center`, because they would be zero up to
-        rounding; otherwise their scale is 1.
+        rounding; otherwise their scale is 1. The pass over blocks that finds the
+        moments also prepares the gradient of a loss at zero.
         """
-        if sparse.issparse(X):
-            if not X.has_canonical_format:
-                X = X.copy()
-                X.sum_duplicates()
-        elif not (X.flags.c_contiguous or X.flags.f_contiguous):
-            X = np.ascontiguousarray(X)  # BLAS would copy it in every product
-        mean, deviation = mean_and_deviation(X, weights)
-        return cls.from_moments(X, mean, deviation, center=center, scale=scale)
-
-    @classmethod
-    def from_moments(cls, X, mean, deviation, *, center, scale):
-        """Standardise X by known moments."""
+        if isinstance(X, RowBlocks):
+            X, residuals = BlockMatrix(X), None
+            if loss is not None:
+                zero = np.zeros((loss.n_samples, loss.n_outputs))
+                _, _, residuals = loss.best_intercept(zero, loss.zero_intercept())
+            mean, deviation = X.scan(weights, residuals)
+        else:
+            if sparse.issparse(X):
+                if not X.has_canonical_format:
+                    X = X.copy()
+                    X.sum_duplicates()
+            elif not (X.flags.c_contiguous or X.flags.f_contiguous):
+                X = np.ascontiguousarray(X)  # BLAS would copy it in every product
+            mean, deviation = mean_and_deviation(X, weights)
         # Products with what is nearly as small or large as a dtype allows need another.
         smallest = np.sqrt(np.finfo(X.dtype).tiny)
         spread = deviation[deviation > 0.0]
@@ -125,23 +128,6 @@ class StandardizedDesign:
         return total
 
 
-def make_design(X, weights, loss, *, center, scale):
-    """Standardise the data; a pass over blocks also gives the gradient at zero.
-
-    The loss is None if that gradient depends on the data in another way.
-    """
-    options = {"center": center, "scale": scale}
-    if not isinstance(X, RowBlocks):
-        return StandardizedDesign.from_data(X, weights, **options)
-    residuals = None
-    if loss is not None:
-        zero = np.zeros((loss.n_samples, loss.n_outputs))
-        _, _, residuals = loss.best_intercept(zero, loss.zero_intercept())
-    matrix = BlockMatrix(X)
-    moments = matrix.scan(weights, residuals)
-    return StandardizedDesign.from_moments(matrix, *moments, **options)
-
-
 class UnpenalizedColumns:
     """The intercept and columns of the design whose coefficients are not constrained.
 
@@ -171,7 +157,5 @@ class UnpenalizedColumns:
 
     def original_units(self, intercept):
         """Return the coefficients in the units of X, and the intercept."""
-        constant = np.zeros(intercept.shape[1])
-        if self.fit_intercept:
-            constant = intercept[0]
+        constant = intercept[0] if self.fit_intercept else np.zeros(intercept.shape[1])
         return self.design.original_units(self.standardized_coef(intercept), constant)

@@ -11,12 +11,9 @@ from sklearn.exceptions import ConvergenceWarning
 from skproj.blocks._passes import n_together
 from skproj.linear_model._ball_constrained import (
     PART_TOL,
-    BallConstrainedFit,
     known_groups,
-    solve_in_working_sets,
+    solve_in_memory,
 )
-from skproj.linear_model._constraint import BallConstraint
-from skproj.linear_model._steps import Point
 
 # Radii are doubled until that lowers the objective by less than this share of its value
 # without features, or until the slope of the objective is `min_slope_share` of the loss
@@ -128,21 +125,20 @@ def solve_path(problem, etas, **options):
     last = []  # one fit or two
     n_done, n_ahead = 0, FIRST_AHEAD
     while n_done < len(etas):
-        found, failed = [], None
+        found, retry = [], None
         if last and problem.in_blocks and not problem.design.X.fits:
-            found, failed = _solve_ahead(
+            found, retry = _solve_ahead(
                 problem, etas[n_done - len(last) :], last, n_ahead, **options
             )
-            n_ahead = FIRST_AHEAD if failed is not None else 2 * n_ahead
+            n_ahead = FIRST_AHEAD if retry is not None else 2 * n_ahead
         yield from found  # before other features take the place of theirs
         n_done, last = n_done + len(found), [*last, *found][-2:]
-        if failed is not None:
-            fit = failed.solve_again(problem, **options)
-        elif not found:
-            start = _next_start(etas[n_done - len(last) :], last)
-            fit = problem.solve(etas[n_done], start=start, **options)
-        else:
+        if found and retry is None:
             continue
+        if retry is None:
+            retry = _next_start(etas[n_done - len(last) :], last), None
+        start, first = retry
+        fit = problem.solve(etas[n_done], start=start, first=first, **options)
         yield fit
         n_done, last = n_done + 1, [*last, fit][-2:]
 
@@ -161,25 +157,12 @@ def _next_start(etas, fits):
     return replace(last, coef=np.where(last.coef != 0.0, further, 0.0))
 
 
-class _Candidate(NamedTuple):
-    """A fit of a radius with a part of the features."""
-
-    eta: float
-    constraint: BallConstraint
-    tol: float
-    fit: BallConstrainedFit
-    dual: Point
-
-    def solve_again(self, problem, **options):
-        """Solve with other features, from here; the gradient of all is known."""
-        return problem.solve(self.eta, start=self.fit, first=self.dual, **options)
-
-
 def _solve_ahead(problem, etas, last, n_ahead, projection, max_iter, tol, n_threads=1):
     """Fit the next radii with the features in memory, and check them in one pass.
 
     The first radii are those of the one or two fits `last`. Returns the fits up to the
-    first that other features would improve, and that one, or None.
+    first that other features would improve, and that one, with the point where the
+    gradient of all features is known, or None.
     """
     design = problem.design
     dtype = design.X.dtype
@@ -195,11 +178,10 @@ def _solve_ahead(problem, etas, last, n_ahead, projection, max_iter, tol, n_thre
             groups = known_groups(design, constraint, start.coef)
             if groups is None:
                 break
-            features, _ = constraint.subset(groups)
-            objective = problem.objective.columns(features)
-        _, part_constraint = constraint.subset(groups)
+            objective = problem.objective.columns(constraint.subset(groups)[0])
+        features, part_constraint = constraint.subset(groups)
         aim = problem.tolerance(etas[place], projection, tol)
-        fit, dual = solve_in_working_sets(
+        fit, dual = solve_in_memory(
             objective,
             part_constraint,
             constraint.project(start.coef.copy())[features],
@@ -213,19 +195,17 @@ def _solve_ahead(problem, etas, last, n_ahead, projection, max_iter, tol, n_thre
         coef[features] = fit.coef
         fits.append(replace(fit, coef=coef))
         dual = dual.certificate(dtype)
-        candidates.append(_Candidate(etas[place], constraint, aim, fits[-1], dual))
+        candidates.append((constraint, aim, fits[-1], dual))
     if not candidates:
         return [], None
-    gradients = design.transposed_dots([c.dual.residuals for c in candidates])
+    gradients = design.transposed_dots([dual.residuals for *_, dual in candidates])
     found = []
     for candidate, gradient in zip(candidates, gradients, strict=True):
-        fit, dual = candidate.fit, candidate.dual
+        constraint, aim, fit, dual = candidate
         gradient = dual.add_ridge(gradient, features)
-        gap, _ = dual.gap_and_bound(
-            candidate.constraint, features, gradient, fit.objective
-        )
-        if gap > candidate.tol * max(fit.objective, 1.0):
-            return found, candidate._replace(dual=dual.among(features, gradient))
+        gap, _ = dual.gap_and_bound(constraint, features, gradient, fit.objective)
+        if gap > aim * max(fit.objective, 1.0):
+            return found, (fit, dual.among(features, gradient))
         found.append(replace(fit, gap=max(gap, 0.0)))
     return found, None
 

@@ -116,17 +116,19 @@ class ColumnProjection:
 
         These are as `norms` returns them, but know which groups were removed.
         """
-        groups = self.groups
-        V = self._project_groups(groups.spread(W), eta)
-        norms = groups.of_columns(groups.rows.norms(V, self._order), W, self._order)
-        return groups.gather(V, W), norms
+        V = self._project_groups(self.groups.spread(W), eta)
+        return self.groups.gather(V, W), self._norms(V, W)
 
     def norms(self, W):
         """Return the norms of the columns, in the inner norm of the ball.
 
         That of a column in groups is the largest of theirs.
         """
-        norms = self.groups.rows.norms(self.groups.spread(W), self._order)
+        return self._norms(self.groups.spread(W), W)
+
+    def _norms(self, V, W):
+        """Return the norms of the columns of W from what they are spread to."""
+        norms = self.groups.rows.norms(V, self._order)
         return self.groups.of_columns(norms, W, self._order)
 
     def _project_groups(self, V, eta):

@@ -167,8 +167,8 @@ class SparsificationSchedule:
 
         Parameters
         ----------
-        trainer : Trainer
-            Its network is trained in place.
+        trainer
+            As in `run`.
 
         Yields
         ------
