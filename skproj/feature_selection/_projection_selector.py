@@ -280,10 +280,9 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         strategy.begin(context, arguments)
         if n_selected is not None:
             trial = strategy.search(n_selected)
-        elif self.eta is None:
-            trial = strategy.fit_radius(strategy.default_eta)
         else:
-            trial = strategy.fit_radius(float(self.eta))
+            eta = strategy.default_eta if self.eta is None else float(self.eta)
+            trial = strategy.fit_radius(eta)
         scores = trial.best_scores(n_selected)
         self._set_fitted(strategy.fitted_attributes(trial, scores))
         n_found = trial.n_selected if trial.falls_short(n_selected) else None

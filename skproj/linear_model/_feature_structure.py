@@ -56,14 +56,16 @@ class FeatureStructure:
         """Number of groups."""
         if np.ndim(self.sizes):
             return len(self.sizes)
-        n_columns = self.n_features if self.columns is None else len(self.columns)
-        return n_columns // self.sizes
+        return len(self.features_of_columns) // self.sizes
+
+    @property
+    def features_of_columns(self):
+        """Feature of each column."""
+        return np.arange(self.n_features) if self.columns is None else self.columns
 
     def all_features(self):
         """Return the sorted features that are in the ball or always in the model."""
-        if self.columns is None:
-            return np.arange(self.n_features)
-        return np.union1d(self.columns, self.forced)
+        return np.union1d(self.features_of_columns, self.forced)
 
     def check_n_samples(self, n_samples):
         """Refuse more forced features than the samples determine."""

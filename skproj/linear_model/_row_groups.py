@@ -70,8 +70,6 @@ class RowGroups:
     def subset(self, groups):
         """Return the rows of some groups, and these groups among them."""
         if self.equal:
-            if self.sizes == 1:
-                return groups, self
             rows = self.sizes * groups[:, np.newaxis] + np.arange(self.sizes)
             return rows.ravel(), self
         sizes = self.sizes[groups]

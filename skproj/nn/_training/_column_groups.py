@@ -53,12 +53,8 @@ class ColumnGroups:
             features = structure.all_features()
         is_present = np.zeros(structure.n_features, dtype=bool)
         is_present[features] = True
-        spread = structure.columns
-        if spread is None:
-            spread = np.arange(structure.n_features)
-        sizes = structure.sizes
-        if np.ndim(sizes) == 0:
-            sizes = np.full(len(spread) // sizes, sizes)
+        spread = structure.features_of_columns
+        sizes = np.broadcast_to(structure.sizes, structure.n_groups)
         ends = np.cumsum(sizes)
         n_present = np.append(0, np.cumsum(is_present[spread]))
         is_whole = n_present[ends] - n_present[ends - sizes] == sizes
