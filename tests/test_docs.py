@@ -6,6 +6,8 @@ import importlib
 import inspect
 import io
 import re
+import sys
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -167,33 +169,62 @@ def test_files_and_functions_that_contributors_are_sent_to_exist(page):
             assert re.search(definition, sources, flags=re.MULTILINE), (name, place)
 
 
-def test_contributors_are_told_the_road_to_the_kernel(monkeypatch):
-    """How many calls there are, in which files, and in which order."""
-    package, road = Path(skproj.__file__).parent, []
+def roads_to_the_kernel(model, X, y, monkeypatch):
+    """Count the ways from `fit` to the kernel of the exact l1,inf ball.
+
+    Each is a tuple of files and functions, `fit` first. What decorators put around
+    `fit` is left out, and the call of the kernel.
+    """
+    package, roads = Path(skproj.__file__).parent, Counter()
+    l1inf_levels = _l1inf._l1inf.l1inf_levels
 
     def note(*args):
-        stack = [
-            (Path(frame.filename).relative_to(package).as_posix(), frame.function)
-            for frame in inspect.stack()[1:]
-            if package in Path(frame.filename).parents
-        ][::-1]
-        calls = stack[[name for _, name in stack].index("fit") :]
-        if "eta_for" not in [name for _, name in calls]:  # not a search for the radius
-            road[:] = calls
+        frame, road = sys._getframe(1), []
+        while frame is not None:
+            path = Path(frame.f_code.co_filename)
+            if package in path.parents:
+                place = path.relative_to(package).as_posix()
+                road.append((place, frame.f_code.co_name))
+            frame = frame.f_back
+        names = [name for _, name in road]
+        roads[tuple(road[names.index("fit") :: -1])] += 1
         return l1inf_levels(*args)
 
-    l1inf_levels = _l1inf._l1inf.l1inf_levels
     monkeypatch.setattr(_l1inf, "_l1inf", SimpleNamespace(l1inf_levels=note))
-    X = np.random.default_rng(0).normal(size=(40, 12))
-    model = skproj.SparseSupervisedAutoencoder(
-        projection="l1inf", eta=1.0, max_epochs=1, random_state=0
-    )
-    model.fit(X, X[:, 0] > 0)
+    model.fit(X, y)
+    return roads
+
+
+@pytest.mark.parametrize(
+    ("model", "n_features"),
+    [
+        (skproj.ProjectionFeatureSelector(projection="l1inf"), 12),
+        (skproj.ProjectionFeatureSelector(projection="l1inf"), 300),
+        (
+            skproj.SparseSupervisedAutoencoder(
+                projection="l1inf", eta=1.0, max_epochs=1, random_state=0
+            ),
+            12,
+        ),
+    ],
+)
+def test_contributors_are_told_the_road_to_the_kernel(model, n_features, monkeypatch):
+    """How many calls there are, in which files, and in which order: at most 8 in 5."""
+    X = np.random.default_rng(0).normal(size=(60, n_features))
+    roads = roads_to_the_kernel(model, X, X[:, :3].argmax(axis=1), monkeypatch)
+    assert max(map(len, roads)) + 1 <= 8  # with the call of the kernel
+    searches = {road for road in roads if "eta_for" in [name for _, name in road]}
+    (road,) = set(roads) - searches
+    assert all(roads[road] >= roads[search] for search in searches)
+    files = list(dict.fromkeys(file for file, _ in road))
+    assert len(files) <= 5
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     told = re.search(
-        r"there are (\d+)\s+calls in (\d+) Python files:(.*?)\n\n\D", text, re.S
+        rf"`{type(model).__name__}\.fit`[^.]*?(\d+)\s+calls\s+in\s+(\d+)\s+Python\s+files"
+        r".*?:\n\n(.*?)\n\n\D",
+        text,
+        re.S,
     )
-    files = list(dict.fromkeys(file for file, _ in road))
     assert (int(told[1]), int(told[2])) == (len(road) + 1, len(files))
     places = [told[3].find(f"`{file}`") for file in files]
     assert -1 not in places

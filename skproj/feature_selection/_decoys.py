@@ -23,7 +23,7 @@ from sklearn.covariance import ledoit_wolf_shrinkage
 from sklearn.utils import check_array
 from sklearn.utils.random import sample_without_replacement
 
-from skproj.feature_selection._linear_selector import STRUCTURE
+from skproj.linear_model._feature_structure import FEATURE_PARAMETERS
 from skproj.utils._moments import mean_and_deviation
 
 DECOYS = ("knockoff", "permuted")
@@ -95,7 +95,7 @@ def check_exchangeable(estimator, groups):
         )
     parameters = {} if estimator is None else estimator.get_params()
     for name, value in parameters.items():
-        if name.split("__")[-1] in STRUCTURE and value is not None:
+        if name.split("__")[-1] in FEATURE_PARAMETERS and value is not None:
             raise ValueError(
                 "fdr needs an estimator that treats features and decoys alike, got "
                 f"{name}={value!r}."

@@ -98,9 +98,7 @@ def score_fold(selector, candidates, loss, data, scorer, fold, score_params):
     etas, l2_regs = candidates
     X, y, sample_weight = data
     weights = None if sample_weight is None else sample_weight[train]
-    problem, classes = selector._make_problem(
-        loss, take_rows(X, train), y[train], weights
-    )
+    problem = selector._make_problem(loss, take_rows(X, train), y[train], weights)
     score_params = {name: value[test] for name, value in score_params.items()}
     if scorer is None:
         gain = PartialLikelihoodGain(loss, y, sample_weight, fold)
@@ -114,7 +112,7 @@ def score_fold(selector, candidates, loss, data, scorer, fold, score_params):
             if scorer is None:
                 scores.append(gain(part @ coef))
             else:
-                model = _predictor(coef, intercept, classes, y_test)
+                model = _predictor(coef, intercept, problem.classes, y_test)
                 scores.append(scorer(model, part, y_test, **score_params))
             supports.append(np.packbits(problem.support(fit)))
             n_unfinished += not fit.converged

@@ -1,8 +1,8 @@
 """Selections of features on the two halves of random splits."""
 
-import contextlib
 import warnings
 from functools import partial
+from itertools import chain
 
 import numpy as np
 from scipy import sparse
@@ -76,25 +76,26 @@ def select_on_all(candidates, common, seeds, n_jobs, progress):
     `run_tasks`. Of data in blocks, several pairs of halves share the passes.
     """
     if isinstance(common[0], RowBlocks):
-        return report_tasks(_select_in_blocks(candidates, common, seeds), *progress)
-    calls = (delayed(_select_quietly)(candidates, *common, seed) for seed in seeds)
+        calls = [
+            partial(_select_on_halves, candidates, *common, seed) for seed in seeds
+        ]
+        together = (
+            _run_quietly(run_together, calls[start : start + PAIRS_TOGETHER])
+            for start in range(0, len(calls), PAIRS_TOGETHER)
+        )
+        return report_tasks(chain.from_iterable(together), *progress)
+    calls = (
+        delayed(_run_quietly)(_select_on_halves, candidates, *common, seed)
+        for seed in seeds
+    )
     return run_tasks(calls, n_jobs, *progress)
 
 
-def _select_in_blocks(candidates, common, seeds):
-    for start in range(0, len(seeds), PAIRS_TOGETHER):
-        calls = [
-            partial(_select_on_halves, candidates, *common, seed)
-            for seed in seeds[start : start + PAIRS_TOGETHER]
-        ]
-        with _expected_warnings_ignored():  # for all threads
-            results = run_together(calls)
-        yield from results
-
-
-def _select_quietly(*task):
-    with _expected_warnings_ignored():
-        return _select_on_halves(*task)
+def _run_quietly(function, *arguments):
+    """Ignore the warnings that few features are selected, in all threads."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=EXPECTED_WARNINGS)
+        return function(*arguments)
 
 
 def _select_on_halves(candidates, X, y, groups, stratified, fit_params, scored, seed):
@@ -238,14 +239,6 @@ def seeded(estimator, seed):
         if name.split("__")[-1] == "random_state" and value is None
     }
     return estimator.set_params(**seeds)
-
-
-@contextlib.contextmanager
-def _expected_warnings_ignored():
-    """Ignore the warnings that few features are selected."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=EXPECTED_WARNINGS)
-        yield
 
 
 def selected_by(estimator):

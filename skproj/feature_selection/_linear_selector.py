@@ -12,7 +12,7 @@ from sklearn.utils import check_consistent_length
 from skproj.blocks._row_blocks import RowBlocks, set_feature_names
 from skproj.feature_selection._block_selector import BlockSelectorMixin, stand_in
 from skproj.linear_model._cox import TIES
-from skproj.linear_model._feature_structure import make_structure
+from skproj.linear_model._feature_structure import structure_of
 from skproj.linear_model._targets import make_problem, plain_integers
 from skproj.projection._registry import SPARSIFYING
 from skproj.utils._doc_link import DocumentationLink
@@ -25,10 +25,6 @@ from skproj.utils._validation import (
     check_is_fitted,
     validate_data,
 )
-from skproj.utils._wording import join_names
-
-# Parameters of the features, for `make_structure`.
-STRUCTURE = ("feature_weights", "always_keep", "never_keep", "feature_groups")
 
 # Stack level of the caller of `fit`, which is called through two decorators.
 WARN_AT_CALLER = 4
@@ -173,10 +169,6 @@ DOCS = {
         was seen, and a field of numbers, the time of the event or of censoring, in this
         order, or a DataFrame with the columns `event` and `time`.
     """,
-    "data": """
-    X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        Training data. CSR and CSC matrices stay sparse, float32 and float64 are kept.
-    """,
     "data_or_blocks": """
     X : {array-like, sparse matrix, RowBlocks} of shape (n_samples, n_features)
         Training data. CSR and CSC matrices stay sparse, float32 and float64 are kept.
@@ -257,19 +249,7 @@ class LinearSelector(
         return blocks, y, sample_weight
 
     def _make_problem(self, loss, X, y, sample_weight, l2_reg=0.0):
-        """Return the linear model for these samples, and their classes or None."""
-        structure = make_structure(
-            X.shape[1],
-            getattr(self, "feature_names_in_", None),
-            **{name: getattr(self, name) for name in STRUCTURE},
-        )
-        no_groups = callable(self.projection) or self.projection == "l1"
-        if structure.grouped and no_groups:
-            names = sorted(name for name in SPARSIFYING if name != "l1")
-            raise ValueError(
-                f"feature_groups needs one of the projections {join_names(names)}, "
-                f"whose norms have groups, got projection={self.projection!r}."
-            )
+        """Return the linear model for these samples."""
         return make_problem(
             X,
             y,
@@ -280,7 +260,7 @@ class LinearSelector(
             standardize=self.standardize,
             huber_epsilon=self.huber_epsilon,
             l2_reg=l2_reg,
-            structure=structure,
+            structure=structure_of(self, SPARSIFYING),
         )
 
     def _begin_fit(self, max_subtasks, X, y, sample_weight):
@@ -345,12 +325,7 @@ class LinearSelector(
         return tags
 
 
-def add_structure(state):
-    """Add the parameters of the features that states of earlier versions have not."""
-    return {**dict.fromkeys(STRUCTURE), **state}
-
-
-def model_attributes(problem, projection, trial, scores, classes, dtype, n_iter):
+def model_attributes(problem, projection, trial, scores, dtype, n_iter):
     """Return the fitted attributes of a linear model, in the units of the data.
 
     The trial has the fit of the problem; the scores are zero for features that are not
@@ -369,4 +344,6 @@ def model_attributes(problem, projection, trial, scores, classes, dtype, n_iter)
         "n_iter_": n_iter,
         "scores_": scores,
     }
-    return attributes if classes is None else {**attributes, "classes_": classes}
+    if problem.classes is not None:
+        attributes["classes_"] = problem.classes
+    return attributes

@@ -6,17 +6,18 @@ from sklearn.base import MetaEstimatorMixin
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
+from skproj.feature_selection._estimator_strategy import EstimatorStrategy
 from skproj.feature_selection._linear_selector import (
     DOCS,
     WARN_AT_CALLER,
     LinearSelector,
-    add_structure,
+    model_attributes,
 )
-from skproj.feature_selection._selector_strategies import (
-    EstimatorStrategy,
-    LinearModelStrategy,
-)
+from skproj.feature_selection._radius_search import Trial, search_radius
+from skproj.linear_model._feature_structure import add_feature_parameters
+from skproj.linear_model._targets import choose_loss
 from skproj.utils._docs import shared_docs
+from skproj.utils._tasks import subtask
 from skproj.utils._validation import (
     HasMethods,
     Interval,
@@ -24,6 +25,12 @@ from skproj.utils._validation import (
     _fit_context,
     atomic_fit,
 )
+
+# Models whose number of features is off by more than this share of the wanted number
+# are solved with a larger `tol` and at most so many gradients.
+SEARCH_TOL_FACTOR = 10.0
+SEARCH_MAX_ITER = 100
+MAX_REFINED_ERROR = 0.05
 
 
 def _add_ridge(state):
@@ -183,7 +190,7 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         ("estimator_", "eta_", "n_iter_", "scores_"),
     )
     _optional_attributes = ("classes_",)
-    _state_migrations = (_add_ridge, add_structure)
+    _state_migrations = (_add_ridge, add_feature_parameters)
 
     def __init__(
         self,
@@ -273,10 +280,9 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         strategy.begin(context, arguments)
         if n_selected is not None:
             trial = strategy.search(n_selected)
-        elif self.eta is None:
-            trial = strategy.fit_radius(strategy.default_eta)
         else:
-            trial = strategy.fit_radius(float(self.eta))
+            eta = strategy.default_eta if self.eta is None else float(self.eta)
+            trial = strategy.fit_radius(eta)
         scores = trial.best_scores(n_selected)
         self._set_fitted(strategy.fitted_attributes(trial, scores))
         n_found = trial.n_selected if trial.falls_short(n_selected) else None
@@ -320,3 +326,79 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
             tags.input_tags.allow_nan = base.input_tags.allow_nan
             tags.target_tags.multi_output = base.target_tags.multi_output
         return tags
+
+
+class LinearModelStrategy:
+    """Weights of a convex linear model, fitted for each radius.
+
+    Like `EstimatorStrategy` it checks the data when it is made. `begin` prepares the
+    weights, once the callbacks know of the fit. `fit_radius` and `search` return the
+    `Trial` of a radius, and `fitted_attributes` returns the results.
+    """
+
+    max_subtasks = None  # the search decides how many radii there are
+    default_eta = 1.0
+
+    def __init__(self, selector, X, y, sample_weight, fit_params):
+        if fit_params:
+            raise TypeError(
+                f"fit got unexpected arguments {sorted(fit_params)}: without an "
+                "estimator there is nothing to pass them to."
+            )
+        if selector.prefit:
+            raise ValueError("prefit=True needs a fitted estimator, got None.")
+        self.data = X, y, sample_weight = selector._validate(X, y, sample_weight)
+        self.dtype = X.dtype
+        self.problem = selector._make_problem(
+            choose_loss(selector.loss, y), X, y, sample_weight, selector.l2_reg
+        )
+        self.options = selector._solver_options()
+        self.n_iter = 0
+
+    def begin(self, context, arguments):
+        """Keep the context and arguments of the callbacks."""
+        self.context, self.arguments = context, arguments
+
+    def fit_radius(self, eta, start=None, **changes):
+        """Fit the model for a radius, from the model `start` or from zero."""
+        with subtask(self.context, "radius", self.arguments):
+            fit = self.problem.solve(eta, start=start, **(self.options | changes))
+            self.n_iter += fit.n_iter
+        constraint = self.problem.constraint(self.options["projection"], eta)
+        return Trial.score(constraint, fit.coef, self.problem.structure, fit)
+
+    def search(self, n_selected):
+        """Search for the radius that keeps `n_selected` features."""
+        n_selected = self.problem.structure.reachable(n_selected)
+        quick = {
+            "tol": SEARCH_TOL_FACTOR * self.options["tol"],
+            "max_iter": min(SEARCH_MAX_ITER, self.options["max_iter"]),
+        }
+
+        def attempt(eta, nearest):
+            start = None if nearest is None else nearest.fit
+            trial = self.fit_radius(eta, start, **quick)
+            if abs(trial.n_selected - n_selected) > MAX_REFINED_ERROR * n_selected:
+                return trial
+            return self.fit_radius(eta, trial.fit)
+
+        start = self.problem.natural_radius(self.options["projection"])
+        trial, _ = search_radius(attempt, n_selected, start)
+        if trial.n_selected < n_selected:
+            return self.fit_radius(trial.eta)
+        # From zero, as a fit with ``eta=eta_`` starts.
+        trial, _ = search_radius(
+            lambda eta, nearest: self.fit_radius(eta), n_selected, trial.eta
+        )
+        return trial
+
+    def fitted_attributes(self, trial, scores):
+        """Return the attributes of the selector by name."""
+        return model_attributes(
+            self.problem,
+            self.options["projection"],
+            trial,
+            scores,
+            self.dtype,
+            self.n_iter,
+        )

@@ -22,7 +22,6 @@ from skproj.feature_selection._linear_selector import (
     DOCS,
     WARN_AT_CALLER,
     LinearSelector,
-    add_structure,
     model_attributes,
 )
 from skproj.feature_selection._radius_search import Trial
@@ -35,6 +34,7 @@ from skproj.linear_model._eta_path import (
     solve_path,
     warn_of_unfinished,
 )
+from skproj.linear_model._feature_structure import add_feature_parameters
 from skproj.linear_model._targets import choose_loss
 from skproj.utils._docs import shared_docs
 from skproj.utils._path_search import SELECTION_RULES, choose_row, tabulate_scores
@@ -232,7 +232,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         (*_of_every_version, *STABILITY_ATTRIBUTES),
         _of_every_version,
     )
-    _state_migrations = (_add_ridge_and_seed, add_structure)
+    _state_migrations = (_add_ridge_and_seed, add_feature_parameters)
     _optional_attributes = ("classes_",)
     # Groups are for the splitter, which says whether it wants them.
     __metadata_request__fit = {"groups": UNUSED}  # noqa: RUF012
@@ -320,7 +320,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         l2_regs = _check_l2_regs(self.l2_reg)
         X, y, sample_weight = self._validate(X, y, sample_weight)
         loss = choose_loss(self.loss, y)
-        problem, classes = self._make_problem(loss, X, y, sample_weight, l2_regs[0])
+        problem = self._make_problem(loss, X, y, sample_weight, l2_regs[0])
         options = self._solver_options()
         routed = self._route(sample_weight, groups, params)
         in_blocks = isinstance(X, RowBlocks)
@@ -328,7 +328,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
             self.cv,
             np.zeros(len(y)) if in_blocks else X,
             y,
-            classifier=classes is not None,
+            classifier=problem.classes is not None,
             random_state=self.random_state,
             **routed.splitter.split,
         )
@@ -338,7 +338,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
 
         etas = make_etas(etas, problem, **options)
         by_likelihood = self.scoring is None and loss in TIES
-        scorer = None if by_likelihood else make_scorer(self.scoring, classes)
+        scorer = None if by_likelihood else make_scorer(self.scoring, problem.classes)
         common = self, (etas, l2_regs), loss, (X, y, sample_weight), scorer
         jobs = [(*common, fold, routed.scorer.score) for fold in folds]
         results = self._run_folds(jobs, X, context, arguments)
@@ -356,15 +356,10 @@ class ProjectionFeatureSelectorCV(LinearSelector):
             fits = list(solve_path(problem, etas, **options))
             # From zero, as `ProjectionFeatureSelector` starts: the selections agree.
             fit = problem.solve(eta, **options)
-            trial = Trial.from_fit(problem, self.projection, fit, eta)
+            constraint = problem.constraint(self.projection, eta)
+            trial = Trial.score(constraint, fit.coef, problem.structure, fit)
             model = model_attributes(
-                problem,
-                self.projection,
-                trial,
-                trial.scores,
-                classes,
-                X.dtype,
-                fit.n_iter,
+                problem, self.projection, trial, trial.scores, X.dtype, fit.n_iter
             )
             names = getattr(self, "feature_names_in_", None)
             self._set_fitted(

@@ -150,7 +150,7 @@ def eta_path(
     etas = check_etas(n_etas if etas is None else etas)
     X, y, sample_weight = selector._validate(X, y, sample_weight)
     loss = choose_loss(loss, y)
-    problem, _ = selector._make_problem(loss, X, y, sample_weight, l2_reg)
+    problem = selector._make_problem(loss, X, y, sample_weight, l2_reg)
     options = selector._solver_options()
     etas = make_etas(etas, problem, **options)
     fits = list(solve_path(problem, etas, **options))

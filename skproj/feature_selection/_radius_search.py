@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 
 from skproj.linear_model._ball_constrained import BallConstrainedFit
-from skproj.linear_model._constraint import BallConstraint
 from skproj.linear_model._feature_structure import FeatureStructure
 
 # Until the radius is bracketed, it changes by at most this factor, and its logarithm by
@@ -36,23 +35,18 @@ class Trial(NamedTuple):
     group_scores: np.ndarray | None = None
 
     @classmethod
-    def from_fit(cls, problem, projection, fit, eta):
-        """Score the features by the model of a problem."""
-        constraint = problem.constraint(projection, eta)
-        group_scores = constraint.scores(fit.coef)
-        structure = problem.structure
-        scores = structure.feature_scores(group_scores)
-        active = _is_active(constraint, group_scores)
-        if not structure.grouped:
-            return cls(eta, scores, fit, active)
-        return cls(eta, scores, fit, active, structure, group_scores)
+    def score(cls, constraint, coef, structure=None, fit=None):
+        """Score the features by coefficients in the ball of a constraint.
 
-    @classmethod
-    def from_coef(cls, projection, eta, coef):
-        """Score the features by coefficients of shape (n_features, n_outputs)."""
-        constraint = BallConstraint(projection, eta)
-        scores = constraint.scores(coef)
-        return cls(eta, scores, None, _is_active(constraint, scores))
+        The coefficients have the shape (n_features, n_outputs), or are those of the
+        columns of a structure.
+        """
+        scores = group_scores = constraint.scores(coef)
+        known = constraint.ball is not None
+        active = not known or scores.sum() >= ACTIVE_NORM_SHARE * constraint.eta
+        if structure is not None:
+            scores = structure.feature_scores(group_scores)
+        return cls(constraint.eta, scores, fit, active, structure, group_scores)
 
     @property
     def n_selected(self):
@@ -74,17 +68,13 @@ class Trial(NamedTuple):
         """
         if n_selected is None or self.n_selected <= n_selected:
             return self.scores
-        if self.structure is not None:
+        if self.structure is not None and self.structure.grouped:
             best = self.structure.best_groups(self.group_scores, n_selected)
             return self.structure.feature_scores(best)
         scores = np.zeros_like(self.scores)
         best = np.argsort(-self.scores, kind="stable")[:n_selected]
         scores[best] = self.scores[best]
         return scores
-
-
-def _is_active(constraint, scores):
-    return constraint.ball is None or scores.sum() >= ACTIVE_NORM_SHARE * constraint.eta
 
 
 def search_radius(attempt, n_selected, start):
@@ -103,24 +93,24 @@ def search_radius(attempt, n_selected, start):
     """
     trial = attempt(start, None)
     n_trials = 1
-    previous = too_small = too_large = fewest = most = None
+    previous = too_small = too_large = nearest = None
     while trial.n_selected != n_selected:
         if trial.n_selected < n_selected:
             too_small = trial
-            if most is None or trial.n_selected > most.n_selected:
-                most = trial
         else:
             too_large = trial
-            if fewest is None or trial.n_selected < fewest.n_selected:
-                fewest = trial
+        # On one side as yet, where this is the most or the fewest.
+        distance = abs(trial.n_selected - n_selected)
+        if nearest is None or distance < abs(nearest.n_selected - n_selected):
+            nearest = trial
         if too_large is None:
             eta = trial.eta * _growth(previous, trial, n_selected)
             if not (trial.active and eta < start * MAX_RADIUS_RATIO):
-                return most, n_trials
+                return nearest, n_trials
         elif too_small is None:
             eta = trial.eta / _growth(previous, trial, n_selected)
             if eta < start / MAX_RADIUS_RATIO:
-                return fewest, n_trials
+                return nearest, n_trials
         else:
             if too_large.eta <= too_small.eta * (1.0 + RADIUS_RTOL):
                 return too_large, n_trials

@@ -29,26 +29,40 @@ the units of the gap.
 """
 
 import copy
-import functools
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from skproj.blocks import RowBlocks
 from skproj.linear_model._block_matrix import BlockMatrix
 from skproj.linear_model._constraint import BallConstraint
 from skproj.linear_model._cox import TIES, Cox
-from skproj.linear_model._design import StandardizedDesign
+from skproj.linear_model._design import StandardizedDesign, UnpenalizedColumns
 from skproj.linear_model._feature_structure import FeatureStructure
 from skproj.linear_model._losses import make_loss
-from skproj.linear_model._steps import Objective, Point
-from skproj.linear_model._unpenalized import UnpenalizedColumns
-from skproj.linear_model._working_sets import (
-    solve,
-    solve_in_blocks,
-    solve_in_working_sets,
+from skproj.linear_model._steps import (
+    Descent,
+    FixedPointSearch,
+    Model,
+    Objective,
+    Point,
 )
 from skproj.utils._moments import mean_and_deviation
+
+# The curvature, one over the step size, is lowered by the first factor in every
+# iteration. Where the step fails, it is raised to the measured one times the second.
+CURVATURE_DECAY = 0.8
+CURVATURE_MARGIN = 1.5
+# Groups in the first working set; each next one has at least twice as many as are not
+# zero. A working set is solved to this fraction of the current gap. The next one grows
+# if the gap over all features is still more than this share of the last gap.
+FIRST_WORKING_SET_SIZE = 100
+WORKING_SET_TOL = 0.05
+MAX_GAP_RATIO = 0.5
+# Columns of blocks are in memory by turns, and are solved to this share of `tol`: then
+# small gradients of the other columns are no reason to read them.
+PART_TOL = 0.5
 
 
 @dataclass(frozen=True)
@@ -64,19 +78,6 @@ class BallConstrainedFit:
     n_iter: int  # number of gradients
     converged: bool  # whether `tol` was reached
 
-    @classmethod
-    def from_solution(cls, solution):
-        """Keep what is needed of the result of a method."""
-        model = solution.model
-        return cls(
-            coef=model.coef,
-            intercept=model.intercept,
-            objective=model.value,
-            gap=max(model.value - solution.bound, 0.0),  # rounding
-            n_iter=solution.n_iter,
-            converged=solution.converged,
-        )
-
 
 class BallConstrainedProblem:
     """The data of a ball-constrained linear model, prepared for any radius.
@@ -87,7 +88,7 @@ class BallConstrainedProblem:
     samples are positive. With `fit_intercept` the features are centred as well; if
     `standardize`, they, and the targets of a regression, are divided by their standard
     deviation. The penalty is half of `l2_reg` times the sum of the squared coefficients
-    of the standardised data.
+    of the standardised data. The `classes` of a classification are kept as they are.
     The `structure` says what the columns of the design are; by default they are the
     features.
     """
@@ -99,6 +100,7 @@ class BallConstrainedProblem:
         *,
         loss,
         sample_weight=None,
+        classes=None,
         fit_intercept=True,
         standardize=True,
         huber_epsilon=1.35,
@@ -109,6 +111,7 @@ class BallConstrainedProblem:
             structure = FeatureStructure(X.shape[1])
         structure.check_n_samples(X.shape[0])
         self.structure = structure
+        self.classes = classes
         self._known_point = None
         if sample_weight is None:
             sample_weight = np.ones(X.shape[0])
@@ -129,12 +132,10 @@ class BallConstrainedProblem:
                 fit_intercept=fit_intercept,
                 huber_epsilon=huber_epsilon,
             )
-        design = _make_design(
-            X,
-            weights,
-            None if len(structure.forced) else loss,
-            center=fit_intercept,
-            scale=standardize,
+        # With forced columns the gradient at zero depends on the data in another way.
+        simple_loss = None if len(structure.forced) else loss
+        design = StandardizedDesign.from_data(
+            X, weights, simple_loss, center=fit_intercept, scale=standardize
         )
         self.unpenalized = None
         if len(structure.forced):
@@ -163,10 +164,6 @@ class BallConstrainedProblem:
     def constraint(self, projection, eta=1.0, n_threads=1):
         """Return the ball of a radius for the columns of the design."""
         return BallConstraint(projection, eta, n_threads, self.structure.sizes)
-
-    def group_scores(self, projection, fit):
-        """Return the share of each group of columns in the norm of a fit."""
-        return self.constraint(projection).scores(fit.coef)
 
     def forced_scores(self, projection, fit):
         """Return positive scores of the features that are always in the model."""
@@ -231,16 +228,25 @@ class BallConstrainedProblem:
         else:
             intercept = start.intercept
             coef = constraint.project(start.coef.copy())
-        if self.in_blocks:
-            method = functools.partial(
-                solve_in_blocks, first=first, within_memory=within_memory
-            )
-        elif constraint.sparsifies:
-            method = functools.partial(solve_in_working_sets, first=first)
-        else:
-            method = solve
-        solution = method(self.objective, constraint, coef, intercept, max_iter, tol)
-        return BallConstrainedFit.from_solution(solution)
+        objective, options = self.objective, {"first": first}
+        if self.in_blocks and self.design.X.fits:
+            objective, options = objective.columns(slice(None)), {}
+        elif self.in_blocks and constraint.sparsifies:
+            n_groups = constraint.groups.count(self.design.n_features)
+            size = self.design.X.n_affordable * n_groups
+            size = max(size // max(self.design.n_features, 1), FIRST_WORKING_SET_SIZE)
+            options |= {"size": size, "max_size": size if within_memory else np.inf}
+            options |= {"solve_part": solve_in_memory, "part_tol": PART_TOL * tol}
+            if first is None or not coef.any():
+                options["groups"] = known_groups(self.design, constraint, coef)
+        sets = WorkingSets(
+            objective, constraint, coef, intercept, max_iter, tol, **options
+        )
+        for method, part in sets:
+            sets.solved = method(*part)
+            del part  # with its copy of columns, before that of the next one
+        fit, _ = sets.solved
+        return fit
 
     def tolerance(self, eta, projection, tol):
         """Return the relative gap of a fit of this radius that has converged."""
@@ -306,18 +312,154 @@ class BallConstrainedProblem:
         return coef, intercept
 
 
-def _make_design(X, weights, loss, *, center, scale):
-    """Standardise the data; a pass over blocks also gives the gradient at zero.
+def known_groups(design, constraint, coef):
+    """Return the groups whose columns of blocks are in memory.
 
-    The loss is None if that gradient depends on the data in another way.
+    It is None if there are none, or if `coef` has others.
     """
-    options = {"center": center, "scale": scale}
-    if not isinstance(X, RowBlocks):
-        return StandardizedDesign.from_data(X, weights, **options)
-    residuals = None
-    if loss is not None:
-        zero = np.zeros((loss.n_samples, loss.n_outputs))
-        _, _, residuals = loss.best_intercept(zero, loss.zero_intercept())
-    matrix = BlockMatrix(X)
-    moments = matrix.scan(weights, residuals)
-    return StandardizedDesign.from_moments(matrix, *moments, **options)
+    known = np.zeros(design.X.shape[1], dtype=bool)
+    known[design.X.known_columns] = True
+    if design.sources is not None:
+        known = known[design.sources]
+    missing = constraint.groups.nonzero(~known[:, np.newaxis])
+    if missing.all() or np.any(missing & constraint.groups.nonzero(coef)):
+        return None
+    return np.flatnonzero(~missing)
+
+
+def take_steps(objective, constraint, coef, intercept, max_iter, tol):
+    """Solve with all the features of `objective`, by projected gradient steps.
+
+    The length of the steps follows the curvature. Return the fit, and the point where
+    its bound was taken.
+    """
+    design, loss = objective.design, objective.loss
+    point = Point(objective, coef, design.dot(coef), intercept)
+    method = Descent if constraint.exact(loss.n_outputs) else FixedPointSearch
+    method = method(objective, constraint, tol, point)
+    curvature = loss.curvature_bound(design.dot(point.gradient))
+    if curvature > 0.0:
+        curvature /= np.vdot(point.gradient, point.gradient)
+    else:  # without a gradient any positive number will do
+        curvature = 1.0
+    for n_iter in itertools.count(1):
+        curvature *= CURVATURE_DECAY
+        offsets = loss.offsets(point.intercept)
+        while True:
+            coef = constraint.project(point.coef - point.gradient / curvature)
+            products = design.dot(coef)
+            mean_loss, _ = loss.value_and_residuals(products + offsets)
+            step = coef - point.coef
+            squared_length = np.vdot(step, step)
+            ridge = 2.0 * objective.penalty(step)
+            allowed = curvature * squared_length - ridge
+            needed = point.second_order_term(loss, products, mean_loss)
+            if needed > allowed:
+                # The difference of products may be nothing but rounding errors, which
+                # do not shrink with the step. The product of the step does: no
+                # curvature exceeds the Lipschitz constant of the gradient by more than
+                # the margin.
+                needed = min(needed, 2.0 * loss.curvature_bound(design.dot(step)))
+            if squared_length == 0.0 or not needed > allowed:
+                break
+            curvature = CURVATURE_MARGIN * ((needed + ridge) / squared_length)
+        value = mean_loss + objective.penalty(coef)
+        model = Model(coef, products, point.intercept, value)
+        converged = method.has_converged(point, model, curvature)
+        if converged or n_iter == max_iter:
+            break
+        point, curvature = method.next_point(point, model, curvature)
+    coef, products, intercept, _ = method.best
+    intercept, mean_loss, _ = loss.best_intercept(products, intercept)
+    value = mean_loss + objective.penalty(coef)
+    gap = max(value - max(method.bound, 0.0), 0.0)  # rounding
+    fit = BallConstrainedFit(coef, intercept, value, gap, n_iter, converged)
+    return fit, method.dual
+
+
+@dataclass
+class WorkingSets:
+    """Parts of a problem: few groups, then also those with large gradients.
+
+    Iterating yields methods and their arguments, for a part each. What a method returns
+    has to be put into `solved`, which is the result for all features in the end: when
+    that of a part holds for all, by the same measure.
+    """
+
+    objective: Objective
+    constraint: BallConstraint
+    coef: np.ndarray
+    intercept: np.ndarray
+    max_iter: int
+    tol: float
+    first: Point | None = None  # that of the coefficients, if it is known
+    # Number of groups in the first working set, or these groups.
+    size: int | None = None
+    groups: np.ndarray | None = None
+    max_size: float = np.inf  # a result that needs more groups has not converged
+    solve_part: Callable = take_steps
+    part_tol: float | None = None  # by default a share of the gap that is left
+    solved: tuple | None = None
+
+    def __iter__(self):
+        objective, constraint, tol = self.objective, self.constraint, self.tol
+        coef, intercept, groups = self.coef, self.intercept, self.groups
+        design, nonzero = objective.design, constraint.groups.nonzero
+        n_groups = 0  # without a ball that makes zeros, all features are solved for
+        if constraint.sparsifies:
+            n_groups = constraint.groups.count(design.n_features)
+        size = max(self.size or FIRST_WORKING_SET_SIZE, np.count_nonzero(nonzero(coef)))
+        n_iter, gap, value = 0, np.inf, 1.0
+        if 1.25 * size < n_groups and groups is None:
+            dual = self.first
+            if dual is None:
+                dual = Point(objective, coef, design.dot(coef), intercept)
+            value, gradient = dual.value, dual.gradient
+            gap, _ = dual.gap_and_bound(constraint, slice(None), gradient, value)
+        while 1.25 * size < n_groups and n_iter < self.max_iter - 1:
+            if groups is None:
+                scores = constraint.screening_scores(gradient)
+                scores[nonzero(coef)] = np.inf
+                groups = np.sort(np.argpartition(scores, -size)[-size:])
+            features, part_constraint = constraint.subset(groups)
+            yield (
+                self.solve_part,
+                (
+                    objective.columns(features),
+                    part_constraint,
+                    coef[features],
+                    intercept,
+                    self.max_iter - 1 - n_iter,
+                    self.part_tol or max(tol, WORKING_SET_TOL * gap / max(value, 1.0)),
+                ),
+            )
+            fit, dual = self.solved
+            groups, n_iter = None, n_iter + fit.n_iter
+            coef = np.zeros_like(coef)
+            coef[features] = fit.coef
+            intercept, value = fit.intercept, fit.objective
+            gradient = dual.add_ridge(design.transposed_dot(dual.residuals), features)
+            last_gap = gap
+            gap, bound = dual.gap_and_bound(constraint, features, gradient, value)
+            converged = gap <= tol * max(value, 1.0)
+            if gap > MAX_GAP_RATIO * last_gap:
+                size *= 2
+            size = max(size, 2 * np.count_nonzero(nonzero(coef)))
+            if converged or size > self.max_size:
+                gap = max(value - bound, 0.0)  # rounding
+                fit = BallConstrainedFit(coef, intercept, value, gap, n_iter, converged)
+                self.solved = fit, dual.among(features, gradient)
+                return
+        whole = objective, constraint, coef, intercept, self.max_iter - n_iter, tol
+        yield take_steps, whole
+        fit, dual = self.solved
+        self.solved = replace(fit, n_iter=n_iter + fit.n_iter), dual
+
+
+def solve_in_memory(*start):
+    """Solve a part in memory, in smaller parts; return what `take_steps` does."""
+    sets = WorkingSets(*start)
+    for method, part in sets:
+        sets.solved = method(*part)
+        del part
+    return sets.solved

@@ -97,13 +97,6 @@ class BlockMatrix:
         """The sorted columns that are in memory for this matrix."""
         return self._store.wanted.get(self, np.zeros(0, dtype=np.intp))
 
-    def transposed_product(self, residuals):
-        """Return the product of the transpose with an array, in a pass."""
-        if self._last is None or not np.array_equal(self._last[0], residuals):
-            (product,) = self.transposed_products([residuals])
-            self._last = residuals, product
-        return self._last[1].copy()
-
     def transposed_products(self, arrays):
         """Return the products of the transpose with several arrays, in a pass."""
         products = [
@@ -136,7 +129,11 @@ class _Transpose:
         self.matrix = matrix
 
     def __matmul__(self, residuals):
-        return self.matrix.transposed_product(residuals)
+        matrix = self.matrix
+        if matrix._last is None or not np.array_equal(matrix._last[0], residuals):
+            (product,) = matrix.transposed_products([residuals])
+            matrix._last = residuals, product
+        return matrix._last[1].copy()
 
 
 class _ColumnStore:

@@ -9,26 +9,51 @@ from sklearn.utils import assert_all_finite
 from skproj.utils._moments import BlockMoments
 
 
-class Scan:
-    """Visitor of the moments of the columns, for weighted rows; it checks all rows."""
+class _RowVisitor:
+    """Visitor of the rows of a mask, or of all if it is None, with values of theirs."""
 
-    kind = "scan"
     reduces = True
 
-    def __init__(self, weights, rows, n_columns):
-        self.weights = weights
-        self.rows = _Rows(rows)
-        self.moments = BlockMoments()
-        self.n_bytes = np.zeros(n_columns)
+    def __init__(self, values, mask, n_columns):
+        self.values, self.mask, self.n_columns = values, mask, n_columns
+        if mask is not None:
+            self._places = np.append(0, np.cumsum(mask))
+
+    def of_block(self, start, n_rows):
+        """Return which rows of a block are its own, and where their values are."""
+        stop = start + n_rows
+        if self.mask is None:
+            return np.ones(n_rows, dtype=bool), slice(start, stop)
+        return self.mask[start:stop], slice(self._places[start], self._places[stop])
+
+    def own_part(self, start, block):
+        """Return its own rows of a block, and their values."""
+        inside, own = self.of_block(start, block.shape[0])
+        return block if inside.all() else block[inside], self.values[own]
 
     def take_rows(self, start, stop):
         """Return the visitor of some rows."""
-        own, mask = self.rows.part(start, stop)
-        return Scan(self.weights[own], mask, len(self.n_bytes))
+        inside, own = self.of_block(start, stop - start)
+        mask = None if self.mask is None else inside
+        return self._like(self.values[own], mask, self.n_columns)
+
+    def _like(self, *parts):
+        return type(self)(*parts)
+
+
+class Scan(_RowVisitor):
+    """Visitor of the moments of the columns, for weighted rows; it checks all rows."""
+
+    kind = "scan"
+
+    def __init__(self, weights, mask, n_columns):
+        super().__init__(weights, mask, n_columns)
+        self.moments = BlockMoments()
+        self.n_bytes = np.zeros(n_columns)
 
     def inputs(self):
         """Return what the result depends on."""
-        return self.weights, self.rows.mask
+        return self.values, self.mask
 
     def get_result(self):
         """Return the result as arrays."""
@@ -52,20 +77,16 @@ class Scan:
             block.sum_duplicates()
         assert_all_finite(block, input_name="X")
         for scan in self._scans:
-            inside, own = scan.rows.of_block(start, block.shape[0])
-            if own.stop > own.start:
-                part = block if inside.all() else block[inside]
-                scan.add_rows(part, scan.weights[own])
-
-    def add_rows(self, block, weights):
-        """Add the rows that are its own."""
-        self.moments.add(block, weights)
-        if sparse.issparse(block):
-            counts = np.bincount(block.indices, minlength=len(self.n_bytes))
-            size = block.data.itemsize + block.indices.itemsize
-        else:
-            counts, size = block.shape[0], block.itemsize
-        self.n_bytes += counts * size
+            part, weights = scan.own_part(start, block)
+            if len(weights) == 0:
+                continue
+            scan.moments.add(part, weights)
+            if sparse.issparse(part):
+                counts = np.bincount(part.indices, minlength=self.n_columns)
+                size = part.data.itemsize + part.indices.itemsize
+            else:
+                counts, size = part.shape[0], part.itemsize
+            scan.n_bytes += counts * size
 
     def finish(self):
         """Hand out the moments."""
@@ -84,25 +105,17 @@ class Scan:
         ]
 
 
-class Product:
+class Product(_RowVisitor):
     """Visitor of the product of the transpose with an array of some rows."""
 
-    reduces = True
-
-    def __init__(self, residuals, rows, n_columns):
-        self.residuals = residuals
-        self.rows = _Rows(rows)
-        self.n_columns = n_columns
-        self.kind = "product", residuals.dtype
-
-    def take_rows(self, start, stop):
-        """Return the visitor of some rows."""
-        own, mask = self.rows.part(start, stop)
-        return Product(self.residuals[own], mask, self.n_columns)
+    @property
+    def kind(self):
+        """Those of the same type become one wider product."""
+        return "product", self.values.dtype
 
     def inputs(self):
         """Return what the result depends on."""
-        return self.residuals, self.rows.mask
+        return self.values, self.mask
 
     def get_result(self):
         """Return the result as arrays."""
@@ -115,18 +128,18 @@ class Product:
     def combine(self, products):
         """Return a visitor for all of them, with one wider product."""
         self._products = products
-        widths = [product.residuals.shape[1] for product in products]
+        widths = [product.values.shape[1] for product in products]
         self._ends = np.cumsum([0, *widths])
         self.total = np.zeros((self.n_columns, self._ends[-1]))
         return self
 
     def add(self, start, block):
         """Add the product with a block."""
-        dtype = self.residuals.dtype
+        dtype = self.values.dtype
         residuals = np.zeros((block.shape[0], self._ends[-1]), dtype=dtype)
         for product, first, last in self._parts():
-            inside, own = product.rows.of_block(start, block.shape[0])
-            residuals[inside, first:last] = product.residuals[own]
+            inside, own = product.of_block(start, block.shape[0])
+            residuals[inside, first:last] = product.values[own]
         self.total += block.astype(dtype, copy=False).T @ residuals
 
     def finish(self):
@@ -182,21 +195,16 @@ class Logits:
         return [parts + more for parts, more in zip(first, second, strict=True)]
 
 
-class Correlations:
+class Correlations(_RowVisitor):
     """Visitor of the correlations of some columns with all others."""
 
-    reduces = True
-
-    def __init__(self, kept, weights, rows, n_columns):
-        self.kept, self.weights = kept, weights
-        self.rows = _Rows(rows)
-        self.n_columns = n_columns
+    def __init__(self, kept, weights, mask, n_columns):
+        super().__init__(weights, mask, n_columns)
+        self.kept = kept
         self.kind = "correlations", id(self)
 
-    def take_rows(self, start, stop):
-        """Return the visitor of some rows."""
-        own, mask = self.rows.part(start, stop)
-        return Correlations(self.kept, self.weights[own], mask, self.n_columns)
+    def _like(self, *parts):
+        return Correlations(self.kept, *parts)
 
     def combine(self, visitors):
         """Return itself, because each is a kind of its own."""
@@ -205,10 +213,9 @@ class Correlations:
 
     def add(self, start, block):
         """Add the products of a block."""
-        inside, own = self.rows.of_block(start, block.shape[0])
-        if own.stop > own.start:
-            block = block if inside.all() else block[inside]
-            self.total.add(block, self.kept, self.weights[own])
+        part, weights = self.own_part(start, block)
+        if len(weights) > 0:
+            self.total.add(part, self.kept, weights)
 
     def finish(self):
         """Turn the products into correlations."""
@@ -259,24 +266,3 @@ class _Products:
             joint.products = self.products + other.products + shift
             joint.moments = self.moments.merge(other.moments)
         return joint
-
-
-class _Rows:
-    """Rows of a mask, or all, block by block."""
-
-    def __init__(self, mask):
-        self.mask = mask
-        if mask is not None:
-            self.places = np.append(0, np.cumsum(mask))
-
-    def of_block(self, start, n_rows):
-        """Return which rows of a block are among them, and where they are there."""
-        stop = start + n_rows
-        if self.mask is None:
-            return np.ones(n_rows, dtype=bool), slice(start, stop)
-        return self.mask[start:stop], slice(self.places[start], self.places[stop])
-
-    def part(self, start, stop):
-        """Return where they are between two rows, and the mask there."""
-        inside, own = self.of_block(start, stop - start)
-        return own, None if self.mask is None else inside

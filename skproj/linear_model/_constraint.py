@@ -5,6 +5,7 @@ import copy
 import numpy as np
 
 from skproj.linear_model._row_groups import RowGroups
+from skproj.projection._engine import project
 from skproj.projection._registry import BALLS, project_by_callable
 
 # Order of the dual of the norm inside a group.
@@ -53,7 +54,11 @@ class BallConstraint:
             return coef
         if self.ball is None:
             return project_by_callable(self.projection, coef, self.eta, axis=1)
-        return self.groups.project(self.ball, coef, self.eta, self.n_threads)
+        matrix, axis = self.groups.as_matrix(coef), 1 if self.ball.grouped else None
+        matrix = project(
+            matrix, self.eta, self.ball.solver, axis, None, self.n_threads, False
+        )
+        return self.groups.as_array(matrix, coef.shape)
 
     def scores(self, coef):
         """Norm of each group; for the balls of `BALLS` they add up to the norm."""

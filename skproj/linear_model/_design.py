@@ -3,6 +3,8 @@
 import numpy as np
 from scipy import sparse
 
+from skproj.blocks import RowBlocks
+from skproj.linear_model._block_matrix import BlockMatrix
 from skproj.utils._moments import mean_and_deviation
 
 
@@ -23,24 +25,27 @@ class StandardizedDesign:
         self.sources = sources
 
     @classmethod
-    def from_data(cls, X, weights, *, center, scale):
-        """Compute the weighted moments of X; the weights add up to 1.
+    def from_data(cls, X, weights, loss=None, *, center, scale):
+        """Standardise X by its weighted moments; the weights add up to 1.
 
         Constant columns are removed if `center`, because they would be zero up to
-        rounding; otherwise their scale is 1.
+        rounding; otherwise their scale is 1. The pass over blocks that finds the
+        moments also prepares the gradient of a loss at zero.
         """
-        if sparse.issparse(X):
-            if not X.has_canonical_format:
-                X = X.copy()
-                X.sum_duplicates()
-        elif not (X.flags.c_contiguous or X.flags.f_contiguous):
-            X = np.ascontiguousarray(X)  # BLAS would copy it in every product
-        mean, deviation = mean_and_deviation(X, weights)
-        return cls.from_moments(X, mean, deviation, center=center, scale=scale)
-
-    @classmethod
-    def from_moments(cls, X, mean, deviation, *, center, scale):
-        """Standardise X by known moments."""
+        if isinstance(X, RowBlocks):
+            X, residuals = BlockMatrix(X), None
+            if loss is not None:
+                zero = np.zeros((loss.n_samples, loss.n_outputs))
+                _, _, residuals = loss.best_intercept(zero, loss.zero_intercept())
+            mean, deviation = X.scan(weights, residuals)
+        else:
+            if sparse.issparse(X):
+                if not X.has_canonical_format:
+                    X = X.copy()
+                    X.sum_duplicates()
+            elif not (X.flags.c_contiguous or X.flags.f_contiguous):
+                X = np.ascontiguousarray(X)  # BLAS would copy it in every product
+            mean, deviation = mean_and_deviation(X, weights)
         # Products with what is nearly as small or large as a dtype allows need another.
         smallest = np.sqrt(np.finfo(X.dtype).tiny)
         spread = deviation[deviation > 0.0]
@@ -121,3 +126,36 @@ class StandardizedDesign:
         total = np.zeros((self.X.shape[1], coef.shape[1]))
         np.add.at(total, self.sources, coef)
         return total
+
+
+class UnpenalizedColumns:
+    """The intercept and columns of the design whose coefficients are not constrained.
+
+    basis : ndarray of shape (n_samples, rank)
+        Columns that span them, orthonormal for the weights of the samples. There are
+        fewer than columns if these are collinear; the coefficients are the shortest
+        that give the same logits.
+    """
+
+    def __init__(self, design, weights, fit_intercept):
+        self.design = design
+        self.fit_intercept = fit_intercept
+        columns = design.toarray()
+        _, values, directions = np.linalg.svd(
+            np.sqrt(weights)[:, np.newaxis] * columns, full_matrices=False
+        )
+        rtol = max(columns.shape) * np.finfo(design.X.dtype).eps
+        rank = np.count_nonzero(values > rtol * values[0])
+        self._combination = directions[:rank].T / values[:rank]
+        self.basis = columns @ self._combination
+        if fit_intercept:
+            self.basis = np.column_stack([np.ones(len(weights)), self.basis])
+
+    def standardized_coef(self, intercept):
+        """Return the coefficients of the columns for those of the basis."""
+        return self._combination @ intercept[int(self.fit_intercept) :]
+
+    def original_units(self, intercept):
+        """Return the coefficients in the units of X, and the intercept."""
+        constant = intercept[0] if self.fit_intercept else np.zeros(intercept.shape[1])
+        return self.design.original_units(self.standardized_coef(intercept), constant)

@@ -9,14 +9,10 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from skproj.blocks._passes import n_together
-from skproj.linear_model._ball_constrained import BallConstrainedFit
-from skproj.linear_model._constraint import BallConstraint
-from skproj.linear_model._steps import Point
-from skproj.linear_model._working_sets import (
+from skproj.linear_model._ball_constrained import (
     PART_TOL,
-    gap_and_bound,
     known_groups,
-    solve_in_working_sets,
+    solve_in_memory,
 )
 
 # Radii are doubled until that lowers the objective by less than this share of its value
@@ -129,21 +125,20 @@ def solve_path(problem, etas, **options):
     last = []  # one fit or two
     n_done, n_ahead = 0, FIRST_AHEAD
     while n_done < len(etas):
-        found, failed = [], None
+        found, retry = [], None
         if last and problem.in_blocks and not problem.design.X.fits:
-            found, failed = _solve_ahead(
+            found, retry = _solve_ahead(
                 problem, etas[n_done - len(last) :], last, n_ahead, **options
             )
-            n_ahead = FIRST_AHEAD if failed is not None else 2 * n_ahead
+            n_ahead = FIRST_AHEAD if retry is not None else 2 * n_ahead
         yield from found  # before other features take the place of theirs
         n_done, last = n_done + len(found), [*last, *found][-2:]
-        if failed is not None:
-            fit = failed.solve_again(problem, **options)
-        elif not found:
-            start = _next_start(etas[n_done - len(last) :], last)
-            fit = problem.solve(etas[n_done], start=start, **options)
-        else:
+        if found and retry is None:
             continue
+        if retry is None:
+            retry = _next_start(etas[n_done - len(last) :], last), None
+        start, first = retry
+        fit = problem.solve(etas[n_done], start=start, first=first, **options)
         yield fit
         n_done, last = n_done + 1, [*last, fit][-2:]
 
@@ -156,28 +151,18 @@ def _next_start(etas, fits):
     if len(fits) < 2 or not etas[0] < etas[1] < etas[2] < np.inf:
         return fits[-1] if fits else None
     growth = (etas[2] - etas[1]) / (etas[1] - etas[0])
-    return replace(fits[-1], coef=_extrapolate(fits[-2].coef, fits[-1].coef, growth))
-
-
-class _Candidate(NamedTuple):
-    """A fit of a radius with a part of the features."""
-
-    eta: float
-    constraint: BallConstraint
-    tol: float
-    fit: BallConstrainedFit
-    dual: Point
-
-    def solve_again(self, problem, **options):
-        """Solve with other features, from here; the gradient of all is known."""
-        return problem.solve(self.eta, start=self.fit, first=self.dual, **options)
+    previous, last = fits
+    # On a straight line; what is zero stays zero.
+    further = last.coef + growth * (last.coef - previous.coef)
+    return replace(last, coef=np.where(last.coef != 0.0, further, 0.0))
 
 
 def _solve_ahead(problem, etas, last, n_ahead, projection, max_iter, tol, n_threads=1):
     """Fit the next radii with the features in memory, and check them in one pass.
 
     The first radii are those of the one or two fits `last`. Returns the fits up to the
-    first that other features would improve, and that one, or None.
+    first that other features would improve, and that one, with the point where the
+    gradient of all features is known, or None.
     """
     design = problem.design
     dtype = design.X.dtype
@@ -193,11 +178,10 @@ def _solve_ahead(problem, etas, last, n_ahead, projection, max_iter, tol, n_thre
             groups = known_groups(design, constraint, start.coef)
             if groups is None:
                 break
-            features, _ = constraint.subset(groups)
-            objective = problem.objective.columns(features)
-        _, part_constraint = constraint.subset(groups)
+            objective = problem.objective.columns(constraint.subset(groups)[0])
+        features, part_constraint = constraint.subset(groups)
         aim = problem.tolerance(etas[place], projection, tol)
-        part = solve_in_working_sets(
+        fit, dual = solve_in_memory(
             objective,
             part_constraint,
             constraint.project(start.coef.copy())[features],
@@ -205,39 +189,25 @@ def _solve_ahead(problem, etas, last, n_ahead, projection, max_iter, tol, n_thre
             max_iter,
             PART_TOL * aim,
         )
-        if not part.converged:
+        if not fit.converged:
             break
-        fit = BallConstrainedFit.from_solution(part)
-        fits.append(replace(fit, coef=_embed(fit.coef, features, design.n_features)))
-        dual = part.dual.certificate(dtype)
-        candidates.append(_Candidate(etas[place], constraint, aim, fits[-1], dual))
+        coef = np.zeros((design.n_features, fit.coef.shape[1]))
+        coef[features] = fit.coef
+        fits.append(replace(fit, coef=coef))
+        dual = dual.certificate(dtype)
+        candidates.append((constraint, aim, fits[-1], dual))
     if not candidates:
         return [], None
-    gradients = design.transposed_dots([c.dual.residuals for c in candidates])
+    gradients = design.transposed_dots([dual.residuals for *_, dual in candidates])
     found = []
     for candidate, gradient in zip(candidates, gradients, strict=True):
-        fit, dual = candidate.fit, candidate.dual
+        constraint, aim, fit, dual = candidate
         gradient = dual.add_ridge(gradient, features)
-        gap, _ = gap_and_bound(
-            candidate.constraint, dual, features, gradient, fit.objective
-        )
-        if gap > candidate.tol * max(fit.objective, 1.0):
-            return found, candidate._replace(dual=dual.among(features, gradient))
+        gap, _ = dual.gap_and_bound(constraint, features, gradient, fit.objective)
+        if gap > aim * max(fit.objective, 1.0):
+            return found, (fit, dual.among(features, gradient))
         found.append(replace(fit, gap=max(gap, 0.0)))
     return found, None
-
-
-def _embed(coef, features, n_features):
-    """Return coefficients of some features as those of all."""
-    whole = np.zeros((n_features, coef.shape[1]))
-    whole[features] = coef
-    return whole
-
-
-def _extrapolate(previous, coef, growth):
-    """Continue a path on a straight line; what is zero stays zero."""
-    further = coef + growth * (coef - previous)
-    return np.where(coef != 0.0, further, 0.0)
 
 
 def collect_path(problem, etas, fits, dtype):

@@ -16,7 +16,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from skproj.utils._wording import near_matches
+from skproj.utils._wording import join_names, near_matches
+
+# The parameters of an estimator that say something about single features.
+FEATURE_PARAMETERS = ("feature_weights", "always_keep", "never_keep", "feature_groups")
+
+
+def add_feature_parameters(state):
+    """Add the parameters of the features that states of earlier versions have not."""
+    return {**dict.fromkeys(FEATURE_PARAMETERS), **state}
 
 
 @dataclass(frozen=True)
@@ -48,14 +56,16 @@ class FeatureStructure:
         """Number of groups."""
         if np.ndim(self.sizes):
             return len(self.sizes)
-        n_columns = self.n_features if self.columns is None else len(self.columns)
-        return n_columns // self.sizes
+        return len(self.features_of_columns) // self.sizes
+
+    @property
+    def features_of_columns(self):
+        """Feature of each column."""
+        return np.arange(self.n_features) if self.columns is None else self.columns
 
     def all_features(self):
         """Return the sorted features that are in the ball or always in the model."""
-        if self.columns is None:
-            return np.arange(self.n_features)
-        return np.union1d(self.columns, self.forced)
+        return np.union1d(self.features_of_columns, self.forced)
 
     def check_n_samples(self, n_samples):
         """Refuse more forced features than the samples determine."""
@@ -98,6 +108,26 @@ class FeatureStructure:
             if found >= n_selected:
                 break
         return best
+
+
+def structure_of(estimator, projections):
+    """Return the `FeatureStructure` of an estimator that has seen its features.
+
+    The `projections` are the names of those that it accepts.
+    """
+    structure = make_structure(
+        estimator.n_features_in_,
+        getattr(estimator, "feature_names_in_", None),
+        **{name: getattr(estimator, name) for name in FEATURE_PARAMETERS},
+    )
+    projection = estimator.projection
+    if structure.grouped and (callable(projection) or projection == "l1"):
+        names = sorted(name for name in projections if name != "l1")
+        raise ValueError(
+            f"feature_groups needs one of the projections {join_names(names)}, "
+            f"whose norms have groups, got projection={projection!r}."
+        )
+    return structure
 
 
 def make_structure(

@@ -25,8 +25,6 @@ class RowGroups:
 
     def as_rows(self, array):
         """View an array with equal groups as one of a row per group."""
-        if self.sizes == 1:
-            return array
         return array.reshape(-1, self.sizes * array.shape[1])
 
     def as_matrix(self, array):
@@ -39,15 +37,13 @@ class RowGroups:
             shape=(len(self.sizes), array.size),
         )
 
-    def project(self, ball, array, radius, n_threads):
-        """Project onto a ball of these groups."""
-        matrix = self.as_matrix(array)
-        matrix = ball.project(matrix, radius, axis=1, n_threads=n_threads)
+    def as_array(self, matrix, shape):
+        """Undo `as_matrix` for a matrix that may have fewer entries."""
         if self.equal:
-            return matrix.reshape(array.shape)
-        projected = np.zeros(array.size)
-        projected[matrix.indices] = matrix.data
-        return projected.reshape(array.shape)
+            return matrix.reshape(shape)
+        array = np.zeros(shape)
+        array.reshape(-1)[matrix.indices] = matrix.data
+        return array
 
     def norms(self, array, order):
         """Return the norm of each group, of order 1, 2 or infinity."""
@@ -74,8 +70,6 @@ class RowGroups:
     def subset(self, groups):
         """Return the rows of some groups, and these groups among them."""
         if self.equal:
-            if self.sizes == 1:
-                return groups, self
             rows = self.sizes * groups[:, np.newaxis] + np.arange(self.sizes)
             return rows.ravel(), self
         sizes = self.sizes[groups]

@@ -1,4 +1,4 @@
-"""Steps of the ball-constrained linear models: projected gradients, accelerated."""
+"""Points of the ball-constrained linear models, and how steps between them go on."""
 
 import copy
 import functools
@@ -10,11 +10,6 @@ import numpy as np
 
 from skproj.linear_model._design import StandardizedDesign
 from skproj.linear_model._losses import Loss
-
-# The curvature, one over the step size, is lowered by the first factor in every
-# iteration. Where the step fails, it is raised to the measured one times the second.
-CURVATURE_DECAY = 0.8
-CURVATURE_MARGIN = 1.5
 
 # Anderson acceleration: the number of steps that are combined into the next point, and
 # the ridge that keeps their shares small where the map has kinks. When the force
@@ -110,6 +105,31 @@ class Point:
             self.value - self.slope - constraint.eta * constraint.dual_norm(gradient)
         )
 
+    def gap_and_bound(self, constraint, features, gradient, value):
+        """Return how far `value` is from the minimum, and a bound of the objective.
+
+        The point has `features` only, `gradient` is the one there of all; maps that do
+        not lead to the minimum have the distance from a fixed point.
+        """
+        bound = max(self.lower_bound(constraint, gradient), 0.0)
+        if constraint.exact(gradient.shape[1]):
+            return value - bound, bound
+        coef = np.zeros_like(gradient)
+        coef[features] = self.coef
+        residual = constraint.fixed_point_residual(coef, gradient)
+        return min(value - bound, residual), bound
+
+    def second_order_term(self, loss, products, mean_loss):
+        """Return twice the error of a linear model of the loss, or a bound of it.
+
+        The difference is sharper than the bound, but is lost in rounding errors when
+        the step is small.
+        """
+        change = products - self.products
+        missed = mean_loss - self.mean_loss - np.vdot(self.residuals, change)
+        bound = loss.curvature_bound(change)
+        return 2.0 * (min(missed, bound) if missed > 1e-9 * mean_loss else bound)
+
     @functools.cached_property
     def slope(self):
         """Product of the gradient with the coefficients."""
@@ -126,111 +146,99 @@ class Point:
         return point
 
 
-class _GradientStep:
-    """Projected gradient steps whose length follows the curvature."""
+class Descent:
+    """Accelerated search for the minimum: FISTA, restarted if momentum points back.
 
-    def __init__(self, objective, constraint, first_point):
-        self.objective = objective
-        self.constraint = constraint
-        gradient = first_point.gradient
-        along_gradient = objective.loss.curvature_bound(objective.design.dot(gradient))
-        squared_length = np.vdot(gradient, gradient)
-        # Without a gradient any positive number will do.
-        self.curvature = along_gradient / squared_length if along_gradient > 0 else 1.0
-
-    def __call__(self, point):
-        """Return the model one step from `point`."""
-        design, loss = self.objective.design, self.objective.loss
-        offsets = loss.offsets(point.intercept)
-        self.curvature *= CURVATURE_DECAY
-        while True:
-            coef = self.constraint.project(point.coef - point.gradient / self.curvature)
-            products = design.dot(coef)
-            mean_loss, _ = loss.value_and_residuals(products + offsets)
-            step = coef - point.coef
-            squared_length = np.vdot(step, step)
-            ridge = 2.0 * self.objective.penalty(step)
-            allowed = self.curvature * squared_length - ridge
-            needed = self._second_order_term(point, products, mean_loss)
-            if needed > allowed:
-                # The difference of products may be nothing but rounding errors, which
-                # do not shrink with the step. The product of the step does: no
-                # curvature exceeds the Lipschitz constant of the gradient by more than
-                # the margin.
-                bound = 2.0 * loss.curvature_bound(design.dot(step))
-                needed = min(needed, bound)
-            if squared_length == 0.0 or not needed > allowed:
-                value = mean_loss + self.objective.penalty(coef)
-                return Model(coef, products, point.intercept, value)
-            self.curvature = CURVATURE_MARGIN * ((needed + ridge) / squared_length)
-
-    def _second_order_term(self, point, products, mean_loss):
-        """Return twice the error of a linear model of the loss, or a bound of it.
-
-        The difference is sharper than the bound, but is lost in rounding errors when
-        the step is small.
-        """
-        change = products - point.products
-        missed = mean_loss - point.mean_loss - np.vdot(point.residuals, change)
-        bound = self.objective.loss.curvature_bound(change)
-        return 2.0 * (min(missed, bound) if missed > 1e-9 * mean_loss else bound)
-
-
-def accelerated_steps(objective, constraint, coef, intercept):
-    """Yield, for ever, a point, the model one step from it, and the curvature used.
-
-    FISTA with restart when the momentum points back.
+    It ends when the certificate is small, or the gradient if there is no ball. The
+    model of the smallest objective is the `best`; `bound` was taken at the point
+    `dual`.
     """
-    model = Model(coef, objective.design.dot(coef), intercept, np.inf)
-    point = Point(objective, *model[:3])
-    gradient_step = _GradientStep(objective, constraint, point)
-    momentum = 1.0
-    while True:
-        previous, model = model, gradient_step(point)
-        yield point, model, gradient_step.curvature
+
+    def __init__(self, objective, constraint, tol, point):
+        self.objective, self.constraint, self.tol = objective, constraint, tol
+        self.best = Model(point.coef, point.products, point.intercept, point.value)
+        self.last, self.momentum = self.best, 1.0
+        self.bound = -np.inf
+
+    def has_converged(self, point, model, curvature):
+        """Take note of the model one step from a point."""
+        bound = point.lower_bound(self.constraint)
+        if bound > self.bound:
+            self.bound, self.dual = bound, point
+        if model.value < self.best.value:
+            self.best = model
+        if self.constraint.bounded:
+            gap = self.best.value - max(self.bound, 0.0)
+            return gap <= self.tol * max(self.best.value, 1.0)
+        return np.max(np.abs(point.gradient), initial=0.0) <= self.tol
+
+    def next_point(self, point, model, curvature):
+        """Return where to take the next step, and the curvature there."""
+        previous, self.last = self.last, model
         if np.vdot(model.coef - point.coef, model.coef - previous.coef) < 0.0:
-            momentum, push = 1.0, 0.0
+            self.momentum, push = 1.0, 0.0
         else:
-            last, momentum = momentum, (1.0 + math.sqrt(1.0 + 4.0 * momentum**2)) / 2.0
-            push = (last - 1.0) / momentum
+            momentum = (1.0 + math.sqrt(1.0 + 4.0 * self.momentum**2)) / 2.0
+            push, self.momentum = (self.momentum - 1.0) / momentum, momentum
         point = Point(
-            objective,
+            self.objective,
             model.coef + push * (model.coef - previous.coef),
             model.products + push * (model.products - previous.products),
             model.intercept,
         )
+        return point, curvature
 
 
-def mixed_steps(objective, constraint, coef, intercept):
-    """Yield the same as `accelerated_steps`, for maps that minimise nothing.
+class FixedPointSearch:
+    """Search for a fixed point of gradient step and a map that minimises nothing.
 
     Anderson acceleration: the next point is the affine combination of the last models
     for which that of the forces is shortest. When a force is much longer than the
     shortest one so far, the memory is dropped and the next step is shorter.
+
+    It ends when steps do not move, or the certificate says it is the minimum. The model
+    with the least residual is the `best`; `bound` was taken at the point `dual`.
     """
-    point = Point(objective, coef, objective.design.dot(coef), intercept)
-    gradient_step = _GradientStep(objective, constraint, point)
-    memory, shortest = deque(maxlen=ANDERSON_MEMORY), np.inf
-    while True:
-        model = gradient_step(point)
-        yield point, model, gradient_step.curvature
-        force = gradient_step.curvature * (model.coef - point.coef)
+
+    def __init__(self, objective, constraint, tol, point):
+        self.objective, self.constraint, self.tol = objective, constraint, tol
+        self.memory, self.shortest = deque(maxlen=ANDERSON_MEMORY), np.inf
+        self.least = np.inf
+
+    def has_converged(self, point, model, curvature):
+        """Take note of the model one step from a point."""
+        constraint = self.constraint
+        if constraint.ball is None:
+            # In units of the duality gap: what the step could have gained in the ball.
+            force = curvature * (model.coef - point.coef)
+            residual = constraint.eta * constraint.dual_norm(force)
+        else:
+            residual = constraint.fixed_point_residual(point.coef, point.gradient)
+        if residual < self.least:
+            self.least, self.best, self.dual = residual, model, point
+            self.bound = max(point.lower_bound(constraint), 0.0)
+        gap = min(residual, self.best.value - self.bound)
+        return gap <= self.tol * max(self.best.value, 1.0)
+
+    def next_point(self, point, model, curvature):
+        """Return where to take the next step, and the curvature there."""
+        force = curvature * (model.coef - point.coef)
         length = np.linalg.norm(force)
-        if length > MAX_FORCE_GROWTH * shortest:
-            memory.clear()
-            shortest = length
-            gradient_step.curvature *= RESTART_CURVATURE_FACTOR
-        shortest = min(shortest, length)
-        memory.append((force, model))
-        shares = _shortest_combination([force for force, _ in memory])
+        if length > MAX_FORCE_GROWTH * self.shortest:
+            self.memory.clear()
+            self.shortest = length
+            curvature *= RESTART_CURVATURE_FACTOR
+        self.shortest = min(self.shortest, length)
+        self.memory.append((force, model))
+        forces, models = zip(*self.memory, strict=True)
+        shares = list(zip(_shortest_combination(forces), models, strict=True))
         point = Point(
-            objective,
-            sum(share * m.coef for share, (_, m) in zip(shares, memory, strict=True)),
-            sum(
-                share * m.products for share, (_, m) in zip(shares, memory, strict=True)
-            ),
+            self.objective,
+            sum(share * m.coef for share, m in shares),
+            sum(share * m.products for share, m in shares),
             model.intercept,
         )
+        return point, curvature
 
 
 def _shortest_combination(vectors):

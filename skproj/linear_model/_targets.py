@@ -1,7 +1,5 @@
 """Loss, targets and weights of a linear model from validated data."""
 
-from typing import NamedTuple
-
 import numpy as np
 from scipy import sparse
 from sklearn.utils import column_or_1d
@@ -16,14 +14,6 @@ from skproj.utils._validation import check_class_weight
 # With loss="auto", floating-point targets that take more values than this are not
 # taken for labels, even if all are whole numbers.
 MAX_FLOAT_LABELS = 20
-
-
-class Targets(NamedTuple):
-    """Targets in the form that `BallConstrainedProblem` takes."""
-
-    values: np.ndarray
-    sample_weight: np.ndarray | None
-    classes: np.ndarray | None  # of a classification
 
 
 def plain_integers(y):
@@ -67,8 +57,10 @@ def _looks_like_labels(y):
 def prepare_targets(loss, y, *, class_weight=None, sample_weight=None):
     """Check `y`, number its classes, and multiply the weights by those of the classes.
 
-    The weights of the samples are positive. A ValueError says what in `y` or
-    `class_weight` does not suit the loss.
+    The weights of the samples are positive. Returns the targets as
+    `BallConstrainedProblem` takes them, the weights or None, and the classes of a
+    classification or None. A ValueError says what in `y` or `class_weight` does not
+    suit the loss.
     """
     if loss != "log_loss":
         if class_weight is not None:
@@ -82,9 +74,9 @@ def prepare_targets(loss, y, *, class_weight=None, sample_weight=None):
                     f"loss={loss!r} needs at least one event, got none in "
                     f"{len(values)} samples."
                 )
-            return Targets(values, sample_weight, None)
+            return values, sample_weight, None
         values = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
-        return Targets(values, sample_weight, None)
+        return values, sample_weight, None
     kind = type_of_target(y, input_name="y")
     if kind == "multilabel-indicator":
         return _prepare_labels(y, class_weight, sample_weight)
@@ -107,7 +99,7 @@ def prepare_targets(loss, y, *, class_weight=None, sample_weight=None):
         if sample_weight is None:
             sample_weight = 1.0
         sample_weight = sample_weight * (weights / weights.max())[codes]
-    return Targets(codes, sample_weight, classes)
+    return codes, sample_weight, classes
 
 
 def _prepare_labels(y, class_weight, sample_weight):
@@ -129,11 +121,11 @@ def _prepare_labels(y, class_weight, sample_weight):
             "loss='log_loss' needs samples with and without each label, got one kind "
             f"only in column {constant[0]} of y."
         )
-    return Targets(y, sample_weight, np.arange(y.shape[1]))
+    return y, sample_weight, np.arange(y.shape[1])
 
 
 def make_problem(X, y, *, loss, sample_weight=None, class_weight=None, **options):
-    """Return the problem of these samples, and their classes or None.
+    """Return the problem of these samples.
 
     Samples of weight zero count as absent. The options are those of
     `BallConstrainedProblem`.
@@ -143,14 +135,14 @@ def make_problem(X, y, *, loss, sample_weight=None, class_weight=None, **options
         if not present.all():
             X = take_rows(X, present)
             y, sample_weight = y[present], sample_weight[present]
-    targets = prepare_targets(
+    targets, sample_weight, classes = prepare_targets(
         loss, y, class_weight=class_weight, sample_weight=sample_weight
     )
-    problem = BallConstrainedProblem(
+    return BallConstrainedProblem(
         X,
-        targets.values,
+        targets,
         loss=loss,
-        sample_weight=targets.sample_weight,
+        sample_weight=sample_weight,
+        classes=classes,
         **options,
     )
-    return problem, targets.classes

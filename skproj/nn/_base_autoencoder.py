@@ -10,11 +10,15 @@ import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from skproj.blocks import RowBlocks
-from skproj.linear_model._feature_structure import make_structure
+from skproj.linear_model._feature_structure import (
+    FEATURE_PARAMETERS,
+    add_feature_parameters,
+    structure_of,
+)
 from skproj.nn._base_network import DIFFERENT_NETWORK, FIT_STACKLEVEL, BaseNetwork
 from skproj.nn._block_input import validate_blocks
 from skproj.nn._docs import AUTOENCODER_DOCS, PREDICTION_DOCS
-from skproj.nn._feature_parameters import FEATURE_PARAMETERS, by_index, of_columns
+from skproj.nn._feature_parameters import by_index, of_columns
 from skproj.nn._training._column_projection import ColumnProjection
 from skproj.nn._training._consensus import (
     ConsensusSchedule,
@@ -39,7 +43,6 @@ from skproj.utils._validation import (
     atomic_fit,
     check_is_fitted,
 )
-from skproj.utils._wording import join_names
 
 # Bound of the weights of features and of their inverses: norms in single precision do
 # not overflow.
@@ -50,11 +53,6 @@ def _rename_parameters(state):
     """Turn a saved state of version 1 into one of version 2."""
     new_names = {"descent": "schedule", "survival_rate": "keep_fraction"}
     return {new_names.get(name, name): value for name, value in state.items()}
-
-
-def _add_feature_parameters(state):
-    """Turn a saved state of version 2 into one of version 3."""
-    return {**dict.fromkeys(FEATURE_PARAMETERS), **state}
 
 
 class BaseSparseAutoencoder(
@@ -90,7 +88,7 @@ class BaseSparseAutoencoder(
         "n_selected_features_",
     )
 
-    _state_migrations = (_rename_parameters, _add_feature_parameters)
+    _state_migrations = (_rename_parameters, add_feature_parameters)
 
     # Fitted attributes whose last axis is that of the features.
     _feature_attributes = ("feature_importances_",)
@@ -126,7 +124,19 @@ class BaseSparseAutoencoder(
             X, y = self._validate_data(X, y)
         target = self._sparsity_target(X.shape[1])
         with self._fitting(X, y, sample_weight) as run:
-            result = self._train_to_target(run.encoded, run.trainer, target)
+            if self.schedule != "consensus":
+                (result,) = self._schedule().run(run.trainer, [target])
+            else:
+                train = run.trainer.data.train
+                if has_few_samples(len(train), train.n_features):
+                    run.trainer.data = run.trainer.data.in_memory()
+                stratify = run.encoded.strata is not None
+                parts = draw_parts(run.trainer, stratify=stratify)
+                schedule = self._consensus_schedule()
+                (results,) = schedule.run(run.trainer, [target], parts)
+                result, *_ = results.of_groups
+                if self.final_noise < self.input_noise and not results.stopped:
+                    result, *_ = results.refine(self.final_noise)
             run.trainer = result.trainer
             self._set_state(self._fitted_state(run.encoded, run.trainer, result))
         self._fit_predictions(X, y, sample_weight)
@@ -135,20 +145,6 @@ class BaseSparseAutoencoder(
 
     def _fit_predictions(self, X, y, sample_weight):
         """Fit what makes predictions of the latent code, if there is such a thing."""
-
-    def _train_to_target(self, encoded, trainer, target):
-        if self.schedule != "consensus":
-            (result,) = self._schedule().run(trainer, [target])
-            return result
-        train = trainer.data.train
-        if has_few_samples(len(train), train.n_features):
-            trainer.data = trainer.data.in_memory()
-        parts = draw_parts(trainer, stratify=encoded.strata is not None)
-        (results,) = self._consensus_schedule().run(trainer, [target], parts)
-        of_groups = results.of_groups
-        if self.final_noise < self.input_noise and not results.stopped:
-            of_groups = results.refine(self.final_noise)
-        return of_groups[0]
 
     def _sparsity_target(self, n_features):
         """Return the last projection of the schedule."""
@@ -292,11 +288,7 @@ class BaseSparseAutoencoder(
 
     def _structure(self):
         """Return what the parameters say about the features."""
-        structure = make_structure(
-            self.n_features_in_,
-            getattr(self, "feature_names_in_", None),
-            **self._feature_parameters(),
-        )
+        structure = structure_of(self, {*SPARSIFYING, "hoyer"})
         weights = np.ones(1)
         if self.feature_weights is not None:
             weights = np.asarray(self.feature_weights, dtype=np.float64)
@@ -311,12 +303,6 @@ class BaseSparseAutoencoder(
             raise ValueError(
                 "never_keep and infinite feature_weights must leave a feature, got all "
                 f"{self.n_features_in_}."
-            )
-        if structure.grouped and (callable(self.projection) or self.projection == "l1"):
-            names = sorted({*SPARSIFYING, "hoyer"} - {"l1"})
-            raise ValueError(
-                f"feature_groups needs one of the projections {join_names(names)}, "
-                f"whose norms have groups, got projection={self.projection!r}."
             )
         return structure
 

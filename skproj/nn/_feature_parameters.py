@@ -4,8 +4,6 @@ import numpy as np
 
 from skproj.linear_model._feature_structure import find_features, find_groups
 
-FEATURE_PARAMETERS = ("feature_weights", "always_keep", "never_keep", "feature_groups")
-
 
 def by_index(parameters, n_features, names):
     """Return the parameters with indices of features in place of names.

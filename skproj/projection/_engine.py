@@ -339,7 +339,9 @@ def project(X, radius, solver, axis, out, n_threads, return_threshold):
                 group_map = _scale_back(group_map, exponent, X.dtype)
 
     if is_sparse:
-        _shrink_stored(compressed, groups, group_map, n_threads)
+        if group_map.kind is not None:  # `groups` views what is stored
+            shrink_groups(groups, group_map, groups.entries, n_threads)
+        compressed.eliminate_zeros()
         out = compressed.asformat(X.format)
     else:
         if out is None:
@@ -386,13 +388,6 @@ def _scale_back(group_map, exponent, dtype):
     if offsets is not None:
         offsets = np.ldexp(offsets, exponent)
     return GroupMap(kind, levels, np.ldexp(threshold, exponent), offsets)
-
-
-def _shrink_stored(compressed, groups, group_map, n_threads):
-    """Apply the map to `compressed`, whose entries `groups` views."""
-    if group_map.kind is not None:
-        shrink_groups(groups, group_map, groups.entries, n_threads)
-    compressed.eliminate_zeros()
 
 
 def _write(X, groups, axes, group_map, out, n_threads):

@@ -62,18 +62,18 @@ def _level_between(low, high, uncertainty):
     return low if low == 0.0 else min(low + uncertainty, low + (high - low) / 2)
 
 
-def _checked(radius, n_left, k, what):
-    """Return the radius if it leaves `k` groups, or one near it that does."""
-    low, high = 0.0, min(2.0 * radius, np.finfo(np.float64).max)
-    while (n := n_left(radius)) != k:
-        low, high = (radius, high) if n < k else (low, radius)
-        radius = low / 2 + high / 2
-        if not low < radius < high:
-            raise ValueError(
-                f"No radius leaves exactly {k} {what}, because some of them are equal "
-                "to rounding."
-            )
-    return radius
+def _cut(strengths, k, what):
+    """Return the largest strength that goes, and the smallest of the `k` that stay."""
+    if k > len(strengths):  # more than the stored entries of a sparse matrix
+        _refuse_ties(strengths, 0.0, k, what)
+    padded = np.append(strengths, 0.0)  # so that also all groups have a next one
+    place = len(strengths) - k
+    largest_dead, smallest_kept = np.partition(padded, [place, place + 1])[
+        place : place + 2
+    ]
+    if largest_dead == smallest_kept:
+        _refuse_ties(strengths, smallest_kept, k, what)
+    return largest_dead, smallest_kept
 
 
 @documented("arrays")
@@ -166,16 +166,7 @@ def radius_for_sparsity(X, *, n_groups=None, fraction=None, ball="l1inf", axis=0
         strengths = np.abs(groups.entries[0]).astype(np.float64)
     if k == 0:
         return 0.0
-    if k > len(strengths):  # more than the stored entries of a sparse matrix
-        _refuse_ties(strengths, 0.0, k, what)
-
-    padded = np.append(strengths, 0.0)  # so that also all groups have a next one
-    place = len(strengths) - k
-    largest_dead, smallest_kept = np.partition(padded, [place, place + 1])[
-        place : place + 2
-    ]
-    if largest_dead == smallest_kept:
-        _refuse_ties(strengths, smallest_kept, k, what)
+    largest_dead, smallest_kept = _cut(strengths, k, what)
     if by_other_norm:  # each kept group loses theta in this norm, which is l1
         size = groups.shape[1]
         # Norms add up to the radius with this error, and move theta by 1 / size.
@@ -197,11 +188,21 @@ def radius_for_sparsity(X, *, n_groups=None, fraction=None, ball="l1inf", axis=0
             "float."
         )
 
-    def n_left(radius):
+    # A projection has to leave `k` groups; otherwise another radius near this one does.
+    low, high = 0.0, min(2.0 * radius, np.finfo(np.float64).max)
+    while True:
         P = ball.project(X, radius, axis=axes)
         if ball.grouped:
             norms, _, _ = group_norms(groups_of(P, axes), _groups.LINF, n_threads)
-            return np.count_nonzero(norms)
-        return np.count_nonzero(P) if isinstance(P, np.ndarray) else P.nnz
-
-    return _checked(radius, n_left, k, what)
+            n_left = np.count_nonzero(norms)
+        else:
+            n_left = np.count_nonzero(P) if isinstance(P, np.ndarray) else P.nnz
+        if n_left == k:
+            return radius
+        low, high = (radius, high) if n_left < k else (low, radius)
+        radius = low / 2 + high / 2
+        if not low < radius < high:
+            raise ValueError(
+                f"No radius leaves exactly {k} {what}, because some of them are equal "
+                "to rounding."
+            )

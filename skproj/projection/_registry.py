@@ -32,9 +32,3 @@ def project_by_callable(projection, W, radius, *, axis):
     if not np.isfinite(P).all():
         raise ValueError("projection returned NaN or infinity.")
     return P
-
-
-def weight_norms(projection, W, *, axis):
-    """Norm of each group, in the inner norm of the ball (l2 for a callable)."""
-    order = 2 if callable(projection) else BALLS[projection].inner_norm
-    return np.linalg.norm(W, ord=order, axis=axis)

@@ -4,7 +4,7 @@ import numpy as np
 from scipy import sparse
 
 import skproj.blocks._row_blocks as row_blocks
-import skproj.linear_model._working_sets as working_sets
+import skproj.linear_model._ball_constrained as ball_constrained
 
 N_SAMPLES, N_FEATURES = 150, 300
 
@@ -12,7 +12,7 @@ N_SAMPLES, N_FEATURES = 150, 300
 def leave_little_memory(monkeypatch, column_bytes=20_000):
     """Let a few columns have room in memory, so that they are read by turns."""
     monkeypatch.setattr(row_blocks, "COLUMN_BYTES", column_bytes)
-    monkeypatch.setattr(working_sets, "FIRST_WORKING_SET_SIZE", 10)
+    monkeypatch.setattr(ball_constrained, "FIRST_WORKING_SET_SIZE", 10)
 
 
 def make_block_data(kind="classes", is_sparse=False, dtype=np.float64):

@@ -13,7 +13,7 @@ OPTIONS = {"projection": "l12", "max_iter": 1000, "n_threads": 1}
 
 def make_cancer(**options):
     X, y = load_breast_cancer(return_X_y=True)
-    return make_problem(X, y, loss="log_loss", **options)[0]
+    return make_problem(X, y, loss="log_loss", **options)
 
 
 def test_slope_is_the_derivative_of_the_minimum():
@@ -49,7 +49,7 @@ def test_path_on_few_correlated_features_needs_few_iterations():
 def test_path_takes_any_radii(etas):
     """Equal and infinite radii have no straight continuation."""
     X, y = load_diabetes(return_X_y=True)
-    problem = make_problem(X, y, loss="squared_error")[0]
+    problem = make_problem(X, y, loss="squared_error")
     options = {**OPTIONS, "tol": 1e-8, "max_iter": 50000}
     for eta, fit in zip(
         etas, solve_path(problem, np.array(etas), **options), strict=True

@@ -16,7 +16,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression, Ridge
 
-import skproj.linear_model._working_sets as working_sets
+import skproj.linear_model._ball_constrained as ball_constrained
 from skproj.linear_model._ball_constrained import BallConstrainedProblem
 from skproj.projection import BALLS
 
@@ -95,7 +95,7 @@ def test_ridge_in_working_sets_equals_solving_the_whole(projection, monkeypatch)
     problem = BallConstrainedProblem(X, targets, loss="log_loss", l2_reg=0.2)
     fits = []
     for size in (10, 1000):
-        monkeypatch.setattr(working_sets, "FIRST_WORKING_SET_SIZE", size)
+        monkeypatch.setattr(ball_constrained, "FIRST_WORKING_SET_SIZE", size)
         fits.append(problem.solve(1.0, projection, tol=1e-7, max_iter=5000))
     assert fits[0].converged
     assert_allclose(fits[0].objective, fits[1].objective, atol=1e-6)

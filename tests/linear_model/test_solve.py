@@ -1,7 +1,5 @@
 """Ball-constrained linear models against another solver and their own bounds."""
 
-import itertools
-
 import numpy as np
 import pytest
 from linear_helpers import (
@@ -18,10 +16,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
-import skproj.linear_model._working_sets as working_sets
-from skproj.linear_model._ball_constrained import BallConstrainedProblem
+import skproj.linear_model._ball_constrained as ball_constrained
+from skproj.linear_model._ball_constrained import BallConstrainedProblem, take_steps
 from skproj.linear_model._constraint import BallConstraint
-from skproj.linear_model._steps import accelerated_steps, mixed_steps
+from skproj.linear_model._steps import Descent, FixedPointSearch
 from skproj.projection import BALLS, projection_l1inf_ball
 from skproj.projection._registry import SPARSIFYING
 
@@ -195,7 +193,7 @@ def test_solve_float32_ends_at_an_unreachable_tolerance(projection):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("projection", ["l1", "l1inf", "bilevel_l12", "bilevel_l1inf"])
-def test_curvature_is_that_of_the_loss_at_most(projection, dtype):
+def test_curvature_is_that_of_the_loss_at_most(projection, dtype, monkeypatch):
     """Rounding errors do not shrink with the step, and are no curvature."""
     rng = np.random.default_rng(0)
     X = (rng.standard_normal((60, 80)) + 1e-4 / np.finfo(dtype).eps).astype(dtype)
@@ -204,14 +202,18 @@ def test_curvature_is_that_of_the_loss_at_most(projection, dtype):
     shifted = X.astype(np.float64) - X[0]
     scaled = standardized(shifted, np.ones(len(X)))
     largest = np.linalg.norm(scaled, ord=2) ** 2 / len(X)
-    take_steps = accelerated_steps if BALLS[projection].exact else mixed_steps
-    steps = take_steps(
-        objective,
-        BallConstraint(projection, 60.0),
-        np.zeros((X.shape[1], 4)),
-        np.zeros(4),
-    )
-    curvatures = [curvature for _, _, curvature in itertools.islice(steps, 200)]
+    method = Descent if BALLS[projection].exact else FixedPointSearch
+    has_converged, curvatures = method.has_converged, []
+
+    def note(self, point, model, curvature):
+        has_converged(self, point, model, curvature)
+        curvatures.append(curvature)
+        return False
+
+    monkeypatch.setattr(method, "has_converged", note)
+    constraint = BallConstraint(projection, 60.0)
+    take_steps(objective, constraint, np.zeros((80, 4)), np.zeros(4), 200, 0.0)
+    assert len(curvatures) == 200
     assert max(curvatures) < 2.0 * loss.curvature * largest
 
 
@@ -242,9 +244,9 @@ def test_solve_in_working_sets_equals_solving_the_whole(projection, monkeypatch)
     X = rng.standard_normal((60, 300))
     targets = X[:, :3].argmax(axis=1)
     problem = BallConstrainedProblem(X, targets, loss="log_loss")
-    monkeypatch.setattr(working_sets, "FIRST_WORKING_SET_SIZE", 10)
+    monkeypatch.setattr(ball_constrained, "FIRST_WORKING_SET_SIZE", 10)
     part = problem.solve(1.0, projection, tol=1e-7, max_iter=5000)
-    monkeypatch.setattr(working_sets, "FIRST_WORKING_SET_SIZE", 1000)
+    monkeypatch.setattr(ball_constrained, "FIRST_WORKING_SET_SIZE", 1000)
     whole = problem.solve(1.0, projection, tol=1e-7, max_iter=5000)
     assert part.converged
     assert_allclose(part.objective, whole.objective, atol=1e-6)
@@ -254,7 +256,7 @@ def test_solve_in_working_sets_equals_solving_the_whole(projection, monkeypatch)
 
 def test_solve_in_working_sets_certifies_all_features(monkeypatch):
     """When the iterations run out the gap is still one of the whole problem."""
-    monkeypatch.setattr(working_sets, "FIRST_WORKING_SET_SIZE", 10)
+    monkeypatch.setattr(ball_constrained, "FIRST_WORKING_SET_SIZE", 10)
     X = np.random.default_rng(0).standard_normal((60, 300))
     problem = BallConstrainedProblem(X, (X[:, 0] > 0).astype(int), loss="log_loss")
     best = problem.solve(5.0, tol=1e-9, max_iter=20000)

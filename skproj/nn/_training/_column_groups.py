@@ -53,12 +53,8 @@ class ColumnGroups:
             features = structure.all_features()
         is_present = np.zeros(structure.n_features, dtype=bool)
         is_present[features] = True
-        spread = structure.columns
-        if spread is None:
-            spread = np.arange(structure.n_features)
-        sizes = structure.sizes
-        if np.ndim(sizes) == 0:
-            sizes = np.full(len(spread) // sizes, sizes)
+        spread = structure.features_of_columns
+        sizes = np.broadcast_to(structure.sizes, structure.n_groups)
         ends = np.cumsum(sizes)
         n_present = np.append(0, np.cumsum(is_present[spread]))
         is_whole = n_present[ends] - n_present[ends - sizes] == sizes
@@ -81,14 +77,15 @@ class ColumnGroups:
         )
 
     def spread(self, W):
-        """Return the columns that the projection sees, as an array of their own."""
+        """Return the columns that the projection sees, as rows."""
         if self.places is None:
-            return W
+            return W.T
         V = np.ascontiguousarray(W[:, self.places])
-        return V if self.factors is None else V * self.factors
+        return V.T if self.factors is None else (V * self.factors).T
 
     def gather(self, V, W):
         """Undo `spread` after a projection; other columns are those of W."""
+        V = V.T
         if self.places is None:
             return V
         if self.weights is not None:
@@ -102,36 +99,6 @@ class ColumnGroups:
         sums[:, self.outside] = W[:, self.outside]
         return sums
 
-    @property
-    def _single(self):
-        return self.rows.largest == 1
-
-    def project(self, ball, V, radius, n_threads):
-        """Project columns that `spread` returned."""
-        if self._single:
-            return ball.project(V, radius, axis=0, n_threads=n_threads)
-        return self.rows.project(ball, V.T, radius, n_threads).T.astype(V.dtype)
-
-    def as_matrix(self, V):
-        """Return a matrix whose groups are along one axis, and this axis."""
-        if self._single:
-            return V, 0
-        return self.rows.as_matrix(V.T), 1
-
-    def count(self, V):
-        """Return the number of groups."""
-        return self.rows.count(V.shape[1])
-
-    def norms(self, V, order):
-        """Return the norms of the groups."""
-        if self._single:
-            return np.linalg.norm(V, ord=order, axis=0)
-        return self.rows.norms(V.T, order)
-
-    def repeat(self, values):
-        """Return the value of its group for each column that the projection sees."""
-        return self.rows.repeat(values)
-
     def of_columns(self, norms, W, order):
         """Return the largest norm of the groups of each column of W.
 
@@ -141,7 +108,7 @@ class ColumnGroups:
             return norms
         norms = norms.astype(W.dtype, copy=False)
         largest = np.zeros(W.shape[1], dtype=W.dtype)
-        np.maximum.at(largest, self.places, self.repeat(norms))
+        np.maximum.at(largest, self.places, self.rows.repeat(norms))
         largest[self.outside] = np.linalg.norm(W[:, self.outside], ord=order, axis=0)
         return largest
 
@@ -158,9 +125,10 @@ class ColumnGroups:
             return values
         shared = np.ones_like(values)
         for row, of_row in zip(shared, values[:, self.places], strict=True):
-            norms = self.norms(of_row[np.newaxis], 2) / np.sqrt(self.rows.sizes)
+            norms = self.rows.norms(of_row[:, np.newaxis], 2)
+            norms /= np.sqrt(self.rows.sizes)
             row[self.free] = 0.0
-            np.maximum.at(row, self.places, self.repeat(norms))
+            np.maximum.at(row, self.places, self.rows.repeat(norms))
         return shared
 
     def n_best(self, norms, at_most):
@@ -168,7 +136,7 @@ class ColumnGroups:
 
         It is one at least, if any norm is positive.
         """
-        if self._single:
+        if self.rows.equal:
             return min(at_most, len(norms))
         order = np.argsort(-norms, kind="stable")
         rank = np.empty(len(order), dtype=np.intp)
@@ -176,7 +144,7 @@ class ColumnGroups:
         # A column of several groups counts with the first of them.
         n_columns = 1 + self.places.max(initial=-1)
         first = np.full(n_columns, len(order))
-        np.minimum.at(first, self.places, self.repeat(rank))
+        np.minimum.at(first, self.places, self.rows.repeat(rank))
         found = np.cumsum(np.bincount(first, minlength=len(order))[: len(order)])
         n_groups = int(np.searchsorted(found, at_most, side="right"))
         return min(max(n_groups, 1), np.count_nonzero(norms))
@@ -196,17 +164,18 @@ class ColumnGroups:
         -------
         kept : ndarray of int of shape (n_kept,)
         """
-        if self.places is None:
-            return largest_columns(norms, at_most)
-        of_groups = norms[self.places]
-        if not self._single:
+        of_groups = norms if self.places is None else norms[self.places]
+        if not self.rows.equal:
             of_groups = np.minimum.reduceat(of_groups, self.rows.starts)
         n_groups = np.count_nonzero(of_groups)
         if at_most is not None:
             n_groups = min(n_groups, self.n_best(of_groups, at_most) if at_most else 0)
+        best = np.argsort(-of_groups, kind="stable")[:n_groups]
+        if self.places is None:
+            return np.sort(best)
         is_best = np.zeros(len(of_groups), dtype=bool)
-        is_best[np.argsort(-of_groups, kind="stable")[:n_groups]] = True
-        return np.union1d(self.places[self.repeat(is_best)], self.outside)
+        is_best[best] = True
+        return np.union1d(self.places[self.rows.repeat(is_best)], self.outside)
 
     @cached_property
     def free(self):
@@ -220,24 +189,4 @@ class ColumnGroups:
     @property
     def is_one(self):
         """Whether a single group has all the columns in the ball."""
-        return not self._single and self.rows.largest == len(self.free)
-
-
-def largest_columns(norms, at_most=None):
-    """Return the sorted positions of the norms that are not zero.
-
-    Parameters
-    ----------
-    norms : ndarray of shape (n_columns,)
-    at_most : int, default=None
-        Leave out the smallest of more columns than this.
-
-    Returns
-    -------
-    kept : ndarray of int of shape (n_kept,)
-    """
-    kept = np.flatnonzero(norms)
-    if at_most is not None and len(kept) > at_most:
-        order = np.argsort(-norms[kept], kind="stable")
-        kept = np.sort(kept[order[:at_most]])
-    return kept
+        return not self.rows.equal and self.rows.largest == len(self.free)

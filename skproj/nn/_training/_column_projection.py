@@ -9,6 +9,7 @@ import numpy as np
 from skproj.linear_model._feature_structure import FeatureStructure
 from skproj.nn._training._column_groups import ColumnGroups
 from skproj.projection import hoyer_sparsity, projection_hoyer, radius_for_sparsity
+from skproj.projection._engine import project
 from skproj.projection._registry import BALLS, project_by_callable
 
 
@@ -50,11 +51,15 @@ class ColumnProjection:
         return isinstance(self.method, str) and self.method == "hoyer"
 
     @property
+    def _ball(self):
+        """The ball of the method; None for the Hoyer projection and callables."""
+        known = not (self._is_hoyer or callable(self.method))
+        return BALLS[self.method] if known else None
+
+    @property
     def _order(self):
         """Order of the norm of a group that adds up to that of the ball."""
-        if self._is_hoyer or callable(self.method):
-            return 2
-        return BALLS[self.method].inner_norm
+        return 2 if self._ball is None else self._ball.inner_norm
 
     @property
     def densest(self):
@@ -97,7 +102,7 @@ class ColumnProjection:
         return 1.0 - eta if self._is_hoyer else eta
 
     def project(self, W, eta):
-        """Project weights of shape (n_hidden, n_columns); return a new array.
+        """Project weights of shape (n_hidden, n_columns); return an array.
 
         Raises
         ------
@@ -107,42 +112,46 @@ class ColumnProjection:
         return self.project_and_rank(W, eta)[0]
 
     def project_and_rank(self, W, eta):
-        """Project weights; return a new array, and the norms of its columns.
+        """Project weights; return an array, and the norms of its columns.
 
         These are as `norms` returns them, but know which groups were removed.
         """
         V = self._project_groups(self.groups.spread(W), eta)
-        norms = self.groups.of_columns(
-            self.groups.norms(V, self._order), W, self._order
-        )
-        return self.groups.gather(V, W), norms
+        return self.groups.gather(V, W), self._norms(V, W)
 
     def norms(self, W):
         """Return the norms of the columns, in the inner norm of the ball.
 
         That of a column in groups is the largest of theirs.
         """
-        norms = self.groups.norms(self.groups.spread(W), self._order)
+        return self._norms(self.groups.spread(W), W)
+
+    def _norms(self, V, W):
+        """Return the norms of the columns of W from what they are spread to."""
+        norms = self.groups.rows.norms(V, self._order)
         return self.groups.of_columns(norms, W, self._order)
 
     def _project_groups(self, V, eta):
-        if V.shape[1] == 0:
+        """Project what `ColumnGroups.spread` returns."""
+        rows, ball = self.groups.rows, self._ball
+        if len(V) == 0:
             return V
         if callable(self.method):
-            return project_by_callable(self.method, V, eta, axis=0)
-        if not self._is_hoyer:
-            ball = BALLS[self.method]
-            return self.groups.project(ball, V, eta, self.n_threads)
-        norms = self._all_norms(V)
-        projected = projection_hoyer(norms, eta, n_threads=self.n_threads)
-        shares = np.divide(projected, norms, out=projected, where=norms > 0.0)
-        shares = self.groups.repeat(shares[: self.groups.count(V)])
-        return V * shares.astype(V.dtype)
+            return project_by_callable(self.method, V.T, eta, axis=0).T
+        if ball is None:
+            norms = self._all_norms(V)
+            projected = projection_hoyer(norms, eta, n_threads=self.n_threads)
+            shares = np.divide(projected, norms, out=projected, where=norms > 0.0)
+            shares = rows.repeat(shares[: rows.count(len(V))])
+            return V * shares.astype(V.dtype)[:, np.newaxis]
+        matrix, axis = rows.as_matrix(V), 1 if ball.grouped else None
+        matrix = project(matrix, eta, ball.solver, axis, None, self.n_threads, False)
+        return rows.as_array(matrix, V.shape).astype(V.dtype, copy=False)
 
     def _all_norms(self, V):
         """Return the norms of all groups in float64; those removed before are zero."""
         norms = np.zeros(self.structure.n_groups)
-        present = self.groups.norms(V.astype(np.float64), 2)
+        present = self.groups.rows.norms(V.astype(np.float64), 2)
         norms[: len(present)] = present
         return norms
 
@@ -155,29 +164,22 @@ class ColumnProjection:
         """
         if n_columns == 0:
             return self.sparsest
-        V = self.groups.spread(W)
-        strengths = self.groups.norms(V, self._strength_order)
-        n_groups = self.groups.n_best(strengths, n_columns)
-        if n_groups >= np.count_nonzero(self.groups.norms(V, np.inf)):
+        V, rows, ball = self.groups.spread(W), self.groups.rows, self._ball
+        # By the norm of this order the ball removes groups.
+        order = self._order if ball is None else ball.threshold_norm or self._order
+        n_groups = self.groups.n_best(rows.norms(V, order), n_columns)
+        if n_groups >= np.count_nonzero(rows.nonzero(V)):
             return self.densest
         if self._is_hoyer:
             return self._sparsity_for(V, n_groups)
-        if not callable(self.method) and BALLS[self.method].grouped:
-            matrix, axis = self.groups.as_matrix(V)
+        if ball is not None and ball.grouped:
             try:
                 return radius_for_sparsity(
-                    matrix, n_groups=n_groups, ball=self.method, axis=axis
+                    rows.as_matrix(V), n_groups=n_groups, ball=self.method, axis=1
                 )
             except ValueError:  # ties: no radius leaves exactly this number
                 pass
         return self._search_radius(V, n_groups)
-
-    @property
-    def _strength_order(self):
-        """Order of the norm by which the ball removes groups."""
-        if self._is_hoyer or callable(self.method):
-            return 2
-        return BALLS[self.method].threshold_norm or self._order
 
     def _sparsity_for(self, V, n_groups):
         """Cut the norms between those that stay and those that go."""
@@ -192,7 +194,7 @@ class ColumnProjection:
 
         def enough(radius):
             P = self._project_groups(V, radius)
-            return np.count_nonzero(self.groups.norms(P, np.inf)) >= n_groups
+            return np.count_nonzero(self.groups.rows.nonzero(P)) >= n_groups
 
         high = float(np.abs(V).sum(dtype=np.float64))
         low = 1e-15 * high  # a callable may keep everything, whatever the radius

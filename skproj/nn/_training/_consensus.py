@@ -1,8 +1,7 @@
 """Schedule from dense to sparse with networks side by side, which agree on features."""
 
 import weakref
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import InitVar, dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -90,20 +89,22 @@ class ConsensusSchedule:
         pending = list(targets)
         stage = self._first_stage(trainer, shares)
         while True:
-            stop = stage.train()
-            ranked = stage.ranked()
+            stop = stage.trainer.train_stage()
+            weight, norms = stage.ranked()
             count = 0 if stop else self._next_count(stage)
-            eta = stage.projection(0).eta_for(ranked.weight, count)
+            eta = stage.projection(0).eta_for(weight, count)
             while pending[0].is_reached(self.projection, eta, count):
                 target = pending.pop(0)
                 if self._keeps_everything(target, stage):
                     yield stage.results(stopped=stop)
                 else:
-                    end = stage.next(ranked, target, branch=bool(pending), go_on=stop)
-                    yield end.results(stopped=stop or end.train())
+                    end = stage.next(
+                        weight, norms, target, branch=bool(pending), go_on=stop
+                    )
+                    yield end.results(stopped=stop or end.trainer.train_stage())
                 if not pending:
                     return
-            stage = stage.next(ranked, SparsityTarget(eta, count))
+            stage = stage.next(weight, norms, SparsityTarget(eta, count))
 
     def run_path(self, trainer, shares):
         """Train from dense to sparse, and yield the results after each projection.
@@ -113,8 +114,8 @@ class ConsensusSchedule:
 
         Parameters
         ----------
-        trainer : Trainer
-        shares : ndarray of shape (n_parts, n_samples)
+        trainer, shares
+            As in `run`.
 
         Yields
         ------
@@ -123,7 +124,7 @@ class ConsensusSchedule:
         stage = self._first_stage(trainer, shares)
         least_density = None
         while True:
-            stop = stage.train()
+            stop = stage.trainer.train_stage()
             density = self.projection.density(stage.eta)
             if least_density is None or density < least_density:
                 least_density = density
@@ -131,9 +132,9 @@ class ConsensusSchedule:
             count = self._next_count(stage)
             if stop or count == 0:
                 return
-            ranked = stage.ranked()
-            eta = stage.projection(0).eta_for(ranked.weight, count)
-            stage = stage.next(ranked, SparsityTarget(eta, count))
+            weight, norms = stage.ranked()
+            eta = stage.projection(0).eta_for(weight, count)
+            stage = stage.next(weight, norms, SparsityTarget(eta, count))
 
     def _keeps_everything(self, target, stage):
         if target.n_features is None:
@@ -172,26 +173,11 @@ class ConsensusSchedule:
         )
 
 
-@dataclass(frozen=True)
-class _Ranked:
-    """Weights of the first group after a stage, and the norms of the others.
-
-    Attributes
-    ----------
-    weight : ndarray of shape (n_hidden, n_kept)
-        Columns that have the norms by which the first group ranks its features.
-    norms : list of ndarray of shape (n_kept,)
-        By which the groups rank, of mean 1.
-    """
-
-    weight: np.ndarray
-    norms: list
-
-
+@dataclass(eq=False)
 class _Stage:
     """One stage of training, with the features that are left.
 
-    Parameters
+    Attributes
     ----------
     schedule : ConsensusSchedule
     template : Trainer
@@ -210,26 +196,21 @@ class _Stage:
         With networks of the stage before to go on from, instead of new ones.
     """
 
-    def __init__(
-        self,
-        *,
-        schedule,
-        template,
-        weight,
-        prior,
-        columns,
-        eta,
-        importances,
-        generator,
-        history,
-        before=None,
-    ):
-        self.schedule, self.template = schedule, template
-        self.weight, self.prior = weight, prior
-        self.columns, self.eta, self.importances = columns, eta, importances
-        self.n_samples = int((weight > 0).sum(axis=1).max())
-        self.has_few_samples = has_few_samples(self.n_samples, prior.shape[1])
-        is_regression = template.data.train.y.is_floating_point()
+    schedule: ConsensusSchedule
+    template: object
+    weight: np.ndarray
+    prior: np.ndarray
+    columns: list
+    eta: float
+    importances: list | None
+    generator: InitVar[torch.Generator]
+    history: InitVar[object]
+    before: InitVar[object] = None
+
+    def __post_init__(self, generator, history, before):
+        self.n_samples = int((self.weight > 0).sum(axis=1).max())
+        self.has_few_samples = has_few_samples(self.n_samples, self.prior.shape[1])
+        is_regression = self.template.data.train.y.is_floating_point()
         self.restarts = self.n_samples < FEW_SAMPLES and not is_regression
         self.trainer = self._make_trainer(generator, history)
         if before is not None:
@@ -243,58 +224,48 @@ class _Stage:
         """Return which features of X the columns of a group are."""
         return self.template.data.columns[self.columns[group]]
 
-    def train(self):
-        """Train for one stage; return whether a callback wants to stop."""
-        return self.trainer.train_stage()
-
     def results(self, *, stopped=False):
-        """Return the results of all groups."""
-        return StageResults(self._results_of_groups(), self._refiner(), stopped)
+        """Return the results of all groups.
 
-    def _results_of_groups(self):
-        dtype = self.template.data.train.weight.cpu().numpy().dtype
-        all_importances = self.importances
-        if all_importances is None:
-            all_importances = self.ranked().norms
-        return [
-            SparseResult(
-                self._network_trainer(group), self.eta, importances.astype(dtype)
-            )
-            for group, importances in enumerate(all_importances)
-        ]
-
-    def _refiner(self):
-        """Return `refine` of the results.
-
-        It holds the networks, but not the samples in their coordinates, which are the
-        larger part.
+        To `refine` them holds the networks, but not the samples in their coordinates,
+        which are the larger part.
         """
-        start_again = self._starter()
+        same = self._fields()
         networks = self.trainer.module.state_dict()
         generator = copy_generator(self.trainer.generator)
         history = self.trainer.history.copy()
 
         def refine(input_noise):
-            stage = start_again(
-                generator=copy_generator(generator), history=history.copy()
+            stage = _Stage(
+                **same, generator=copy_generator(generator), history=history.copy()
             )
             trainer = stage.trainer
             trainer.module.load_state_dict(networks)
             trainer.options = replace(trainer.options, input_noise=input_noise)
-            stage.train()
+            trainer.train_stage()
             return stage._results_of_groups()
 
-        return refine
+        return StageResults(self._results_of_groups(), refine, stopped)
 
-    def _starter(self, **changes):
-        """Return a function that makes a stage of this fit, with some changes."""
-        names = ("schedule", "template", "weight", "prior", "columns", "eta")
-        same = {name: getattr(self, name) for name in (*names, "importances")}
-        return partial(_Stage, **{**same, **changes})
+    def _fields(self):
+        """Return what another stage of this fit is made of."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def _results_of_groups(self):
+        dtype = self.template.data.train.weight.cpu().numpy().dtype
+        norms = self.ranked()[1] if self.importances is None else self.importances
+        return [
+            SparseResult(self._network_trainer(group), self.eta, of_group.astype(dtype))
+            for group, of_group in enumerate(norms)
+        ]
 
     @torch.no_grad()
     def ranked(self):
-        """Return the weights to project."""
+        """Return the weights to project, and the norms by which all groups rank.
+
+        Those of the first group, of shape (n_hidden, n_kept), have the norms by which
+        it ranks its features, up to a factor; the norms have the mean 1.
+        """
         weights = [
             self._input_weights(group).cpu().numpy()
             for group in range(len(self.columns))
@@ -308,14 +279,15 @@ class _Stage:
             consensus = _mean_one(consensus, groups[0])
         own = lengths[0]
         factors = np.divide(consensus, own, out=np.zeros_like(own), where=own > 0)
-        return _Ranked(weights[0] * factors, [consensus, *others])
+        return weights[0] * factors, [consensus, *others]
 
-    def next(self, ranked, target, *, branch=False, go_on=False):
+    def next(self, weight, norms, target, *, branch=False, go_on=False):
         """Return the stage after a projection.
 
         Parameters
         ----------
-        ranked : _Ranked
+        weight, norms
+            As returned by `ranked`.
         target : SparsityTarget
         branch : bool
             Whether this stage is gone on from once more.
@@ -323,28 +295,30 @@ class _Stage:
             Whether to go on from the weights of this stage, even of few samples.
         """
         projection, *others = map(self.projection, range(len(self.columns)))
-        eta = target.eta_for(projection, ranked.weight)
-        _, norms = projection.project_and_rank(ranked.weight, eta)
-        kept = [projection.groups.kept(norms, target.n_features)]
+        eta = target.eta_for(projection, weight)
+        _, own_norms = projection.project_and_rank(weight, eta)
+        norms = [own_norms, *norms[1:]]
+        kept = [projection.groups.kept(own_norms, target.n_features)]
         n_free = projection.groups.n_free(len(kept[0]))
         kept += [
-            other.groups.kept(other_norms, n_free)
-            for other, other_norms in zip(others, ranked.norms[1:], strict=True)
+            other.groups.kept(norms_there, n_free)
+            for other, norms_there in zip(others, norms[1:], strict=True)
         ]
-        importances = [norms, *ranked.norms[1:]]
         generator, history = self.trainer.generator, self.trainer.history
         if branch:
             generator = copy_generator(generator)
             history = history.copy()
-        start = self._starter(
-            columns=[c[k] for c, k in zip(self.columns, kept, strict=True)],
-            eta=eta,
-            importances=[i[k] for i, k in zip(importances, kept, strict=True)],
-        )
-        return start(
+        changes = {
+            "columns": [c[k] for c, k in zip(self.columns, kept, strict=True)],
+            "eta": eta,
+            "importances": [n[k] for n, k in zip(norms, kept, strict=True)],
+        }
+        before = self.trainer if go_on or not self.restarts else None
+        return _Stage(
+            **self._fields() | changes,
             generator=generator,
             history=history,
-            before=self.trainer if go_on or not self.restarts else None,
+            before=before,
         )
 
     def _mean_norm_elsewhere(self, norms):

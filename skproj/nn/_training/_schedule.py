@@ -167,8 +167,8 @@ class SparsificationSchedule:
 
         Parameters
         ----------
-        trainer : Trainer
-            Its network is trained in place.
+        trainer
+            As in `run`.
 
         Yields
         ------
@@ -195,9 +195,10 @@ class SparsificationSchedule:
         """Train a stage for each target: all its steps depend on its `eta`."""
         for target in targets:
             end = trainer if target is targets[-1] else trainer.branch()
-            projection = self.projection.of(end.data.columns)
-            project = partial(self._project, end, target.eta, projection)
-            end.train_stage(after_step=project)
+            weight, projection = self._first_layer(end)
+            end.train_stage(
+                after_step=partial(_project_in_place, weight, projection, target.eta)
+            )
             yield self._project_last(end, target)
 
     # Training stages
@@ -253,10 +254,20 @@ class SparsificationSchedule:
         n_features, n_samples = len(trainer.data.columns), len(trainer.data.train)
         return n_features > WIDE_FEATURES_PER_SAMPLE * n_samples
 
+    def _first_layer(self, trainer):
+        """Return the weights to project, in shared memory, and their projection."""
+        projection = self.projection.of(trainer.data.columns)
+        return first_layer(trainer.module), projection
+
+    def _eta_for(self, trainer, n_features):
+        """Return the `eta` that keeps a number of columns of the first layer."""
+        weight, projection = self._first_layer(trainer)
+        return projection.eta_for(weight.cpu().numpy(), n_features)
+
     def _project_intermediate(self, trainer, eta, n_features):
         """Project on the way; return the norms of the kept columns."""
         n_before = len(trainer.data.columns)
-        norms = self._project(trainer, eta)
+        _, norms = self.project_to_target(trainer, SparsityTarget(eta))
         importances = self.drop_columns(trainer, norms)
         if len(trainer.data.columns) == n_before:  # ties, or a callable keeps all
             importances = self.drop_columns(trainer, norms, at_most=n_features)
@@ -269,9 +280,9 @@ class SparsificationSchedule:
 
     def project_to_target(self, trainer, target):
         """Project the first layer in place; return the `eta` and the norms."""
-        weight = first_layer(trainer.module).cpu().numpy()
-        eta = target.eta_for(self.projection.of(trainer.data.columns), weight)
-        return eta, self._project(trainer, eta)
+        weight, projection = self._first_layer(trainer)
+        eta = target.eta_for(projection, weight.cpu().numpy())
+        return eta, _project_in_place(weight, projection, eta)
 
     def drop_columns(self, trainer, norms, at_most=None):
         """Drop the columns that were projected to zero; return the norms of others.
@@ -292,17 +303,9 @@ class SparsificationSchedule:
         trainer.keep_columns(kept)
         return norms[kept]
 
-    def _project(self, trainer, eta, projection=None):
-        """Project the first layer in place; return the norms of its columns."""
-        weight = first_layer(trainer.module)
-        if projection is None:
-            projection = self.projection.of(trainer.data.columns)
-        projected, norms = projection.project_and_rank(weight.cpu().numpy(), eta)
-        weight.copy_(torch.from_numpy(projected))
-        return norms
 
-    def _eta_for(self, trainer, n_features):
-        """Return the `eta` that keeps a number of columns of the first layer."""
-        weight = first_layer(trainer.module).cpu().numpy()
-        projection = self.projection.of(trainer.data.columns)
-        return projection.eta_for(weight, n_features)
+def _project_in_place(weight, projection, eta):
+    """Project weights in shared memory; return the norms of their columns."""
+    projected, norms = projection.project_and_rank(weight.cpu().numpy(), eta)
+    weight.copy_(torch.from_numpy(projected))
+    return norms

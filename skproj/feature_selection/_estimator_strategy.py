@@ -1,9 +1,4 @@
-"""The two sources of weights of `ProjectionFeatureSelector`.
-
-A strategy checks the data when it is made. `begin` prepares the weights, once the
-callbacks know of the fit. `fit_radius` and `search` return the `Trial` of a radius, and
-`fitted_attributes` returns the results.
-"""
+"""Weights of a given estimator as those of `ProjectionFeatureSelector`."""
 
 import numpy as np
 from scipy import sparse
@@ -11,11 +6,9 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.metadata_routing import process_routing
 
-from skproj.feature_selection._linear_selector import STRUCTURE, model_attributes
 from skproj.feature_selection._radius_search import Trial, search_radius
 from skproj.linear_model._constraint import BallConstraint
-from skproj.linear_model._targets import choose_loss
-from skproj.utils._tasks import subtask
+from skproj.linear_model._feature_structure import FEATURE_PARAMETERS
 from skproj.utils._validation import (
     _get_feature_importances,
     _num_features,
@@ -24,84 +17,6 @@ from skproj.utils._validation import (
     validate_data,
 )
 
-# Models whose number of features is off by more than this share of the wanted number
-# are solved with a larger `tol` and at most so many gradients.
-SEARCH_TOL_FACTOR = 10.0
-SEARCH_MAX_ITER = 100
-MAX_REFINED_ERROR = 0.05
-
-
-class LinearModelStrategy:
-    """Weights of a convex linear model, fitted for each radius."""
-
-    max_subtasks = None  # the search decides how many radii there are
-    default_eta = 1.0
-
-    def __init__(self, selector, X, y, sample_weight, fit_params):
-        if fit_params:
-            raise TypeError(
-                f"fit got unexpected arguments {sorted(fit_params)}: without an "
-                "estimator there is nothing to pass them to."
-            )
-        if selector.prefit:
-            raise ValueError("prefit=True needs a fitted estimator, got None.")
-        self.data = X, y, sample_weight = selector._validate(X, y, sample_weight)
-        self.dtype = X.dtype
-        self.problem, self.classes = selector._make_problem(
-            choose_loss(selector.loss, y), X, y, sample_weight, selector.l2_reg
-        )
-        self.options = selector._solver_options()
-        self.n_iter = 0
-
-    def begin(self, context, arguments):
-        """Keep the context and arguments of the callbacks."""
-        self.context, self.arguments = context, arguments
-
-    def fit_radius(self, eta, start=None, **changes):
-        """Fit the model for a radius, from the model `start` or from zero."""
-        with subtask(self.context, "radius", self.arguments):
-            fit = self.problem.solve(eta, start=start, **(self.options | changes))
-            self.n_iter += fit.n_iter
-        return Trial.from_fit(self.problem, self.options["projection"], fit, eta)
-
-    def search(self, n_selected):
-        """Search for the radius that keeps `n_selected` features."""
-        n_selected = self.problem.structure.reachable(n_selected)
-        quick = {
-            "tol": SEARCH_TOL_FACTOR * self.options["tol"],
-            "max_iter": min(SEARCH_MAX_ITER, self.options["max_iter"]),
-        }
-
-        def attempt(eta, nearest):
-            start = None if nearest is None else nearest.fit
-            trial = self.fit_radius(eta, start, **quick)
-            if abs(trial.n_selected - n_selected) > MAX_REFINED_ERROR * n_selected:
-                return trial
-            return self.fit_radius(eta, trial.fit)
-
-        def fit_from_zero(eta, nearest):
-            # As a fit with ``eta=eta_`` does.
-            return self.fit_radius(eta)
-
-        start = self.problem.natural_radius(self.options["projection"])
-        trial, _ = search_radius(attempt, n_selected, start)
-        if trial.n_selected < n_selected:
-            return self.fit_radius(trial.eta)
-        trial, _ = search_radius(fit_from_zero, n_selected, trial.eta)
-        return trial
-
-    def fitted_attributes(self, trial, scores):
-        """Return the attributes of the selector by name."""
-        return model_attributes(
-            self.problem,
-            self.options["projection"],
-            trial,
-            scores,
-            self.classes,
-            self.dtype,
-            self.n_iter,
-        )
-
 
 class EstimatorStrategy:
     """Weights of a given estimator, which are projected."""
@@ -109,7 +24,7 @@ class EstimatorStrategy:
     max_subtasks = 0
 
     def __init__(self, selector, X, y, sample_weight, fit_params):
-        for name in STRUCTURE:
+        for name in FEATURE_PARAMETERS:
             if getattr(selector, name) is not None:
                 raise ValueError(
                     f"{name} is for the linear model and must be None with an "
@@ -140,8 +55,8 @@ class EstimatorStrategy:
             self.estimator = clone(self.selector.estimator).fit(X, y, **fit_params)
         self.weights = self._read_weights()
         with np.errstate(over="ignore"):
-            trial = Trial.from_coef(self.selector.projection, np.inf, self.weights)
-            self.default_eta = 0.5 * trial.scores.sum()
+            constraint = BallConstraint(self.selector.projection, np.inf)
+            self.default_eta = 0.5 * constraint.scores(self.weights).sum()
         if not np.isfinite(self.default_eta):
             raise ValueError(
                 "The norm of the weights of the estimator overflows; rescale them."
@@ -152,8 +67,7 @@ class EstimatorStrategy:
         self.n_iter += 1
         selector = self.selector
         constraint = BallConstraint(selector.projection, eta, selector.n_threads)
-        coef = constraint.project(self.weights)
-        return Trial.from_coef(selector.projection, eta, coef)
+        return Trial.score(constraint, constraint.project(self.weights))
 
     def search(self, n_selected):
         """Search for the radius that keeps `n_selected` features."""
