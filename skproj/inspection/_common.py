@@ -40,6 +40,12 @@ DOCS = {
     ax : matplotlib Axes, default=None
         Where to draw; None makes a new figure.
     """,
+    "axes": """
+    ax_ : matplotlib Axes
+        Axes of the plot.
+    figure_ : matplotlib Figure
+        Its figure.
+    """,
     "display": """
     Returns
     -------
@@ -192,18 +198,15 @@ _WEIGHTS = {
 }
 
 
-def has_weights(estimator):
-    """Whether `weights_of` finds something."""
-    return any(hasattr(estimator, name) for name in _WEIGHTS)
+def find_weights(estimator):
+    """Return where a fitted estimator has weights, an attribute, and those by layers.
 
-
-def weights_of(estimator):
-    """Return the attribute where an estimator has weights, and those of each layer.
-
-    The matrices have the shape (n_outputs, n_inputs).
+    They are looked for as `find_step` does, and have the shape (n_outputs, n_inputs).
     """
-    attribute = next(name for name in _WEIGHTS if hasattr(estimator, name))
-    return attribute, _WEIGHTS[attribute](getattr(estimator, attribute))
-
-
-WEIGHTS_NEEDED = f"weights ({', '.join(_WEIGHTS)})"
+    step, _ = find_step(
+        estimator,
+        lambda step: any(hasattr(step, name) for name in _WEIGHTS),
+        f"weights ({', '.join(_WEIGHTS)})",
+    )
+    attribute = next(name for name in _WEIGHTS if hasattr(step, name))
+    return attribute, _WEIGHTS[attribute](getattr(step, attribute))

@@ -145,7 +145,6 @@ class EtaPathDisplay:
         return float(self.etas[self.chosen_index])
 
     @classmethod
-    @shared_docs(**DOCS)
     def from_estimator(cls, estimator, *, score_name=None, ax=None):
         """Draw the path of an estimator that chose its radius by cross-validation.
 
@@ -185,7 +184,6 @@ class EtaPathDisplay:
         return display.plot(ax)
 
     @classmethod
-    @shared_docs(**DOCS)
     def from_cv_results(
         cls,
         results,
@@ -249,7 +247,6 @@ class EtaPathDisplay:
         return cls(**arguments).plot(ax)
 
     @classmethod
-    @shared_docs(**DOCS)
     def from_path(cls, path, *, ax=None):
         """Draw a path without scores.
 
@@ -261,7 +258,6 @@ class EtaPathDisplay:
         """
         return cls(etas=path.etas, n_features=path.n_selected).plot(ax)
 
-    @shared_docs(**DOCS)
     def plot(self, ax=None):
         """Draw the path.
 

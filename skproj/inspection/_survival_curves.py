@@ -17,7 +17,7 @@ GROUP_NAMES = {2: ("low", "high"), 3: ("low", "medium", "high")}
 LAST_QUANTILE = 0.95
 
 
-@shared_docs()
+@shared_docs(**DOCS)
 class SurvivalCurvesDisplay:
     """Kaplan-Meier curves of samples of low to high predicted risk [1]_.
 
@@ -37,10 +37,7 @@ class SurvivalCurvesDisplay:
 
     Attributes
     ----------
-    ax_ : matplotlib Axes
-        Axes of the plot.
-    figure_ : matplotlib Figure
-        Its figure.
+    {axes}
     lines_ : list of matplotlib Line2D
         The curves, the lowest risk first.
     legend_ : matplotlib Legend
@@ -81,7 +78,6 @@ class SurvivalCurvesDisplay:
         self.group_names = list(group_names)
 
     @classmethod
-    @shared_docs(**DOCS)
     def from_predictions(cls, y_true, y_score, *, n_groups=3, ax=None):
         """Divide samples into groups of about the same size by their risk, and draw.
 
@@ -113,7 +109,6 @@ class SurvivalCurvesDisplay:
         group = np.unique((n_groups * share_below).astype(int), return_inverse=True)[1]
         return cls(y_true=y_true, group=group).plot(ax)
 
-    @shared_docs(**DOCS)
     def plot(self, ax=None):
         """Draw the curves.
 

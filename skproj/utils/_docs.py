@@ -34,6 +34,10 @@ l1,inf ball; application to sparse autoencoders", :arxiv:`2307.09836`.""",
 G. Perez, M. Barlaud, "Multi-level projection with exponential parallel
 speedup; application to sparse auto-encoders neural networks",
 :arxiv:`2405.02086`.""",
+    "negative_binomial_reference": """\
+M. D. Robinson and G. K. Smyth, "Small-sample estimation of negative binomial
+dispersion, with applications to SAGE data", Biostatistics 9 (2008),
+:doi:`10.1093/biostatistics/kxm030`.""",
     "proximal_reference": """\
 N. Parikh, S. Boyd, "Proximal algorithms", Foundations and Trends in
 Optimization 1 (2014), :doi:`10.1561/2400000003`.""",
@@ -60,11 +64,15 @@ REFERENCES = {
 def shared_docs(**parts):
     """Make a decorator that puts shared parts into a docstring.
 
-    A part replaces the line ``{name}`` of the docstring of a class or function; those
-    of `REFERENCES` are known already.
+    A part replaces the line ``{name}`` of the docstring of a function, or of a class
+    and its own methods; those of `REFERENCES` are known already.
     """
 
     def fill(documented):
+        if inspect.isclass(documented):
+            for member in vars(documented).values():
+                if inspect.isfunction(member) or isinstance(member, classmethod):
+                    fill(getattr(member, "__func__", member))
         if documented.__doc__ is None:  # python -OO
             return documented
         doc = inspect.cleandoc(documented.__doc__)
