@@ -17,7 +17,7 @@ from skproj.persistence._panel._heads import (
     is_autoencoder,
 )
 from skproj.utils._docs import shared_docs
-from skproj.utils._files import WRITE_ERRORS, write
+from skproj.utils._files import FILE_DOCS, write
 from skproj.utils._pipelines import steps_of
 from skproj.utils._validation import check_is_fitted
 
@@ -69,7 +69,7 @@ class Panel:
         return coef, intercept
 
 
-@shared_docs(write_errors=WRITE_ERRORS)
+@shared_docs(**FILE_DOCS)
 def export_panel(estimator, path, *, directions=None):
     """Write a fitted model as a Python file that needs only NumPy.
 
