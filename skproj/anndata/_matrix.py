@@ -41,15 +41,6 @@ def check_gene_names(adata):
         )
 
 
-def check_integer(value, name, *, least):
-    """Refuse values that are not integers, or too small."""
-    is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not is_integer or value < least:
-        raise ValueError(
-            f"{name} must be an integer of at least {least}, got {value!r}."
-        )
-
-
 def choose_matrix(adata, layer):
     """Return `adata.X` or a layer, and its name in messages."""
     if layer is None:

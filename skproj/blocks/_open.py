@@ -1,6 +1,5 @@
 """Blocks of files and of array-likes."""
 
-import numbers
 import os
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ from skproj.blocks._sources import (
     open_dask,
     open_parquet,
 )
+from skproj.utils._choices import check_integer
 from skproj.utils._optional import import_optional
 
 
@@ -93,10 +93,9 @@ def open_blocks(
     >>> blocks.take_columns(selector.get_support(indices=True)).shape
     (569, 3)
     """
-    is_size = isinstance(block_size, numbers.Integral) and block_size >= 1
-    if isinstance(block_size, bool) or not (block_size is None or is_size):
-        raise ValueError(
-            f"block_size must be a number of rows or None, got {block_size!r}."
+    if block_size is not None:
+        check_integer(
+            "block_size", block_size, least=1, valid="a number of rows or None"
         )
     if isinstance(source, RowBlocks):
         raise TypeError("source must not be RowBlocks, which are open already.")

@@ -9,6 +9,7 @@ from sklearn.utils import _safe_indexing
 
 from skproj.blocks._pass_cache import PassCache
 from skproj.blocks._passes import join_rows
+from skproj.utils._choices import check_integer
 
 # Of features in memory.
 COLUMN_BYTES = 100_000_000
@@ -133,11 +134,9 @@ class RowBlocks:
                 )
         if column_bytes is None:
             column_bytes = COLUMN_BYTES
-        is_size = isinstance(column_bytes, numbers.Integral) and column_bytes >= 1
-        if isinstance(column_bytes, bool) or not is_size:
-            raise ValueError(
-                f"column_bytes must be a number of bytes or None, got {column_bytes!r}."
-            )
+        check_integer(
+            "column_bytes", column_bytes, least=1, valid="a number of bytes or None"
+        )
         self.shape = tuple(int(n) for n in shape)
         self.dtype = float_dtype(dtype)
         self.feature_names = feature_names

@@ -129,18 +129,10 @@ def make_cells(
     >>> round(cells.data.nnz / (500 * 1000), 2)
     0.1
     """
-    check_arguments({"return_X_y": return_X_y}, {}, {}, booleans=["return_X_y"])
-    model = make_cell_model(
-        n_obs,
-        n_vars,
-        density=density,
-        n_types=n_types,
-        n_markers=n_markers,
-        effect_size=effect_size,
-        n_batches=n_batches,
-        batch_strength=batch_strength,
-        random_state=random_state,
-    )
+    parameters = dict(locals())
+    check_arguments(parameters, {}, {}, booleans=["return_X_y"])
+    del parameters["return_X_y"]
+    model = make_cell_model(**parameters)
     cells = next(model.blocks(n_obs, n_obs))
     if return_X_y:
         return cells.X, cells.type
