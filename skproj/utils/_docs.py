@@ -61,25 +61,33 @@ REFERENCES = {
 }
 
 
+# A line that is the name of a part.
+_PLACE = re.compile(r"(?m)^\{(\w+)\}$")
+
+
 def shared_docs(**parts):
     """Make a decorator that puts shared parts into a docstring.
 
-    A part replaces the line ``{name}`` of the docstring of a function, or of a class
-    and its own methods; those of `REFERENCES` are known already.
+    A part replaces the line ``{name}`` of the docstring of a function, of a class and
+    its own methods, or of another part; those of `REFERENCES` are known already.
     """
+    known = parts | REFERENCES
+
+    def fill_places(text):
+        return _PLACE.sub(
+            lambda place: (
+                fill_places(known[place[1]]) if place[1] in known else place[0]
+            ),
+            inspect.cleandoc(text),
+        )
 
     def fill(documented):
         if inspect.isclass(documented):
             for member in vars(documented).values():
                 if inspect.isfunction(member) or isinstance(member, classmethod):
                     fill(getattr(member, "__func__", member))
-        if documented.__doc__ is None:  # python -OO
-            return documented
-        doc = inspect.cleandoc(documented.__doc__)
-        for name, text in (parts | REFERENCES).items():
-            lines = inspect.cleandoc(text)
-            doc = re.sub(rf"(?m)^\{{{name}\}}$", lambda _, lines=lines: lines, doc)
-        documented.__doc__ = f"{doc}\n"
+        if documented.__doc__ is not None:  # python -OO
+            documented.__doc__ = f"{fill_places(documented.__doc__)}\n"
         return documented
 
     return fill
