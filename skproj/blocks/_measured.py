@@ -66,20 +66,9 @@ class MeasuredBlocks(RowBlocks):
 
 
 def measure(blocks):
-    """Read blocks in a first pass, check that their entries are finite, and count them.
+    """Read `RowBlocks` in a first pass, and return them as `MeasuredBlocks`.
 
-    Parameters
-    ----------
-    blocks : RowBlocks
-
-    Returns
-    -------
-    measured : MeasuredBlocks
-
-    Raises
-    ------
-    ValueError
-        If an entry is infinite or NaN.
+    A ValueError is raised if an entry is infinite or NaN.
     """
     n_columns = blocks.shape[1]
     counts = np.zeros(n_columns, dtype=np.int64)

@@ -122,11 +122,10 @@ class EtaPathDisplay:
         n_features_are_means=False,
     ):
         self.etas = np.asarray(etas, dtype=np.float64)
-        self.n_features = n_features if n_features is None else np.asarray(n_features)
-        self.mean_scores = (
-            mean_scores if mean_scores is None else np.asarray(mean_scores)
+        self.n_features, self.mean_scores, self.std_scores = (
+            None if values is None else np.asarray(values)
+            for values in (n_features, mean_scores, std_scores)
         )
-        self.std_scores = std_scores if std_scores is None else np.asarray(std_scores)
         self.params = (
             [{"eta": eta} for eta in self.etas.tolist()] if params is None else params
         )

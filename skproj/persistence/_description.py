@@ -12,16 +12,7 @@ MAX_NAMES = 20
 
 
 def describe_model(model):
-    """Return the main properties of a model as text, by name; few if it is not fitted.
-
-    Parameters
-    ----------
-    model : estimator object
-
-    Returns
-    -------
-    lines : dict of str
-    """
+    """Return the main properties of a model as text by name; few if it is not fitted."""
     lines = {}
     verdict = getattr(model, VERDICT_ATTRIBUTE, None)
     if isinstance(verdict, dict):
