@@ -116,18 +116,16 @@ def _open_source(source, layer, columns, block_size):
     """Return what reads a file or an array-like."""
     if isinstance(source, str | os.PathLike):
         source = _open_file(Path(source))
-    if _is_stored_anndata(source):
-        _refuse("columns", columns, "Parquet files")
-        return _open_stored_anndata(source, layer, block_size)
-    if all(hasattr(source, name) for name in ("obs", "var", "layers", "X")):
-        _refuse("columns", columns, "Parquet files")
-        layers = {None: source.X, **source.layers}
-        names = source.var_names
-        return _open_matrix(_pick_layer(layers, layer), names, block_size)
-    _refuse("layer", layer, "an AnnData")
     if hasattr(source, "iter_batches"):
+        _refuse("layer", layer, "an AnnData")
         return open_parquet(source, columns, block_size)
     _refuse("columns", columns, "Parquet files")
+    if _is_group(source) and "var" in source:
+        return _open_stored_anndata(source, layer, block_size)
+    if all(hasattr(source, name) for name in ("obs", "var", "layers", "X")):
+        layers = {None: source.X, **source.layers}
+        return _open_matrix(_pick_layer(layers, layer), source.var_names, block_size)
+    _refuse("layer", layer, "an AnnData")
     return _open_matrix(source, None, block_size)
 
 
@@ -158,10 +156,6 @@ def _open_file(path):
 def _is_group(source):
     """Whether a source is a group of an HDF5 file or of a zarr store."""
     return hasattr(source, "attrs") and hasattr(source, "require_group")
-
-
-def _is_stored_anndata(source):
-    return _is_group(source) and "var" in source
 
 
 def _open_stored_anndata(group, layer, block_size):

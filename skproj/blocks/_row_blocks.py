@@ -10,6 +10,7 @@ from sklearn.utils import _safe_indexing
 from skproj.blocks._pass_cache import PassCache
 from skproj.blocks._passes import join_rows
 from skproj.utils._choices import check_integer
+from skproj.utils._docs import shared_docs
 
 # Of features in memory.
 COLUMN_BYTES = 100_000_000
@@ -20,6 +21,20 @@ NOT_HERE = (
 )
 
 
+DOCS = {
+    "columns": """
+    Parameters
+    ----------
+    columns : array-like of int
+        The columns, sorted and without repetition.
+
+    Returns
+    -------
+    """,
+}
+
+
+@shared_docs(**DOCS)
 class RowBlocks:
     """A matrix that is read in blocks of rows, again for each pass.
 
@@ -161,13 +176,7 @@ class RowBlocks:
     def iterate_columns(self, columns):
         """Iterate over the blocks of some columns.
 
-        Parameters
-        ----------
-        columns : array-like of int
-            The columns, sorted and without repetition.
-
-        Returns
-        -------
+        {columns}
         blocks : iterator of tuple
             First row of each block, and the columns of the block.
         """
@@ -179,13 +188,7 @@ class RowBlocks:
     def take_columns(self, columns):
         """Read some columns into memory, in a pass.
 
-        Parameters
-        ----------
-        columns : array-like of int
-            The columns, sorted and without repetition.
-
-        Returns
-        -------
+        {columns}
         X : ndarray or CSR matrix of shape (n_rows, n_columns)
             The columns; sparse if a block is.
         """

@@ -1,7 +1,5 @@
 """Axes, colours, names and docstrings of the displays, and access to estimators."""
 
-from inspect import cleandoc
-
 import numpy as np
 from sklearn.pipeline import Pipeline, make_pipeline
 
@@ -40,6 +38,24 @@ DOCS = {
     ax : matplotlib Axes, default=None
         Where to draw; None makes a new figure.
     """,
+    "drawn": """
+    {ax}
+
+    {display}
+    """,
+    "plot": """
+    Parameters
+    ----------
+    {drawn}
+    """,
+    "tall_plot": """
+    Parameters
+    ----------
+    ax : matplotlib Axes, default=None
+        Where to draw; None makes a new figure, which is taller if it has to be.
+
+    {display}
+    """,
     "axes": """
     ax_ : matplotlib Axes
         Axes of the plot.
@@ -59,7 +75,6 @@ DOCS = {
         If the estimator is not fitted.
     """,
 }
-DOCS["drawn"] = cleandoc(DOCS["ax"]) + "\n\n" + cleandoc(DOCS["display"])
 
 
 def new_axes(n_panels=1, *, height=0.0):

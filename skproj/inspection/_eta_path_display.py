@@ -260,9 +260,7 @@ class EtaPathDisplay:
     def plot(self, ax=None):
         """Draw the path.
 
-        Parameters
-        ----------
-        {drawn}
+        {plot}
         """
         self.ax_ = ax = single_axes(ax)
         self.figure_ = ax.figure

@@ -146,12 +146,7 @@ class LatentDisplay:
     def plot(self, ax=None):
         """Draw the samples.
 
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            Where to draw; None makes a new figure, which is taller for many classes.
-
-        {display}
+        {tall_plot}
         """
         # The legend has a line for each class.
         height = BARS_MARGIN + BAR_HEIGHT * len(self.classes)

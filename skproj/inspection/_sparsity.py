@@ -148,12 +148,7 @@ class SparsityDisplay:
     def plot(self, ax=None):
         """Draw the shares.
 
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            Where to draw; None makes a new figure, which is taller for many layers.
-
-        {display}
+        {tall_plot}
         """
         n_layers = len(self.layer_names)
         self.ax_ = ax = single_axes(ax, height=BARS_MARGIN + BAR_HEIGHT * n_layers)

@@ -4,18 +4,13 @@ import numpy as np
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
 from skproj.utils._docs import shared_docs
-from skproj.utils._survival import read_survival
+from skproj.utils._survival import SURVIVAL_DOCS, read_survival
 
 # Pairs are compared in blocks of at most so many.
 MAX_PAIRS = 2**22
 
 DOCS = {
-    "y_true": """
-    y_true : structured ndarray or DataFrame of shape (n_samples,)
-        Survival times: a structured array with a boolean field, whether the event was
-        seen, and a field of numbers, the time of the event or of censoring, in this
-        order, or a DataFrame with the columns `event` and `time`.
-    """,
+    **SURVIVAL_DOCS,
     "y_train": """
     y_train : structured ndarray or DataFrame of shape (n_train_samples,)
         Survival times of training samples, in the same form. The distribution of

@@ -12,7 +12,7 @@ MAX_NAMES = 20
 
 
 def describe_model(model):
-    """Return the main properties of a model as text by name; few if it is not fitted."""
+    """Return the properties of a model as text by name; few if it is not fitted."""
     lines = {}
     verdict = getattr(model, VERDICT_ATTRIBUTE, None)
     if isinstance(verdict, dict):
