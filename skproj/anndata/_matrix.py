@@ -105,20 +105,11 @@ def is_stored_by_gene(matrix):
 
 
 def read(matrix, cells, genes):
-    """Return a part of a matrix as floating-point numbers in memory.
+    """Return some cells and genes of a matrix as floating-point numbers in memory.
 
-    Parameters
-    ----------
-    matrix : array-like of shape (n_cells, n_genes)
-        Arrays and sparse matrices, also those of h5py, zarr, dask or anndata.
-    cells, genes : ndarray of int
-        Rows and columns, increasing.
-
-    Returns
-    -------
-    part : ndarray or sparse matrix of shape (len(cells), len(genes))
-        In the format and, if it is float32 or float64, the precision of `matrix`. It
-        may be `matrix` itself.
+    The matrix may be an array or sparse, also one of h5py, zarr, dask or anndata. The
+    rows and columns are increasing. The result has the format and, if it is float32 or
+    float64, the precision of the matrix, which it may be itself.
     """
     if in_memory(matrix):
         return as_float(pick(matrix, cells, genes))

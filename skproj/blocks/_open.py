@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from skproj.blocks._cluster import Cluster
 from skproj.blocks._pass_cache import PassCache
 from skproj.blocks._row_blocks import RowBlocks
 from skproj.blocks._sources import (
@@ -102,6 +101,8 @@ def open_blocks(
     opened = _open_source(source, layer, columns, block_size)
     blocks = opened.blocks(column_bytes=column_bytes)
     if client is not None:
+        from skproj.blocks._cluster import Cluster  # which few selections need
+
         open_file = None
         if isinstance(source, str | os.PathLike):
             path = os.path.abspath(source)

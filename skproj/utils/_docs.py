@@ -1,5 +1,6 @@
 """Docstrings that several classes or functions share."""
 
+import functools
 import inspect
 import re
 
@@ -61,6 +62,8 @@ REFERENCES = {
 }
 
 
+# Many docstrings have the same parts, and cleaning them takes longest.
+_clean_part = functools.cache(inspect.cleandoc)
 # A line that is the name of a part.
 _PLACE = re.compile(r"(?m)^\{(\w+)\}$")
 
@@ -73,13 +76,10 @@ def shared_docs(**parts):
     """
     known = parts | REFERENCES
 
-    def fill_places(text):
-        return _PLACE.sub(
-            lambda place: (
-                fill_places(known[place[1]]) if place[1] in known else place[0]
-            ),
-            inspect.cleandoc(text),
-        )
+    def part_at(place):
+        if place[1] not in known:
+            return place[0]
+        return _PLACE.sub(part_at, _clean_part(known[place[1]]))
 
     def fill(documented):
         if inspect.isclass(documented):
@@ -87,7 +87,8 @@ def shared_docs(**parts):
                 if inspect.isfunction(member) or isinstance(member, classmethod):
                     fill(getattr(member, "__func__", member))
         if documented.__doc__ is not None:  # python -OO
-            documented.__doc__ = f"{fill_places(documented.__doc__)}\n"
+            doc = inspect.cleandoc(documented.__doc__)
+            documented.__doc__ = f"{_PLACE.sub(part_at, doc)}\n"
         return documented
 
     return fill
