@@ -9,6 +9,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.sparsefuncs import inplace_column_scale
 
 from skproj.anndata._groups import join_or_none, read_column
+from skproj.blocks._passes import join_rows
 
 # Cells, or genes of a file that is stored by gene, that are read at once.
 MAX_BLOCK_CELLS = 1024
@@ -123,9 +124,7 @@ def read(matrix, cells, genes):
         as_float(pick(to_memory(matrix[rows]), inside, genes))
         for rows, inside in slices(cells, MAX_BLOCK_CELLS)
     ]
-    if sparse.issparse(blocks[0]):
-        return sparse.vstack(blocks, format="csr")
-    return np.concatenate(blocks)
+    return join_rows(blocks)
 
 
 def slices(places, size):
