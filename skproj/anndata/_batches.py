@@ -11,13 +11,8 @@ class BatchCorrection:
     """Subtraction of the mean of a gene in a batch.
 
     It does not look at the labels, so that a fold learns nothing about the cells that
-    it holds back.
-
-    Parameters
-    ----------
-    adata : AnnData
-    batch_key : str or None
-        Column of `adata.obs`. None leaves the expression as it is.
+    it holds back. `batch_key` is a column of `adata.obs`; None leaves the expression as
+    it is.
     """
 
     def __init__(self, adata, batch_key):

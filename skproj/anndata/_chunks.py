@@ -1,9 +1,9 @@
 """Cells and their labels, part by part."""
 
+import contextlib
 import os
 
 import numpy as np
-from scipy import sparse
 from sklearn.utils import check_random_state
 
 from skproj.anndata._docs import DOCS
@@ -11,13 +11,14 @@ from skproj.anndata._groups import read_groups
 from skproj.anndata._matrix import (
     as_float,
     check_adata,
-    check_integer,
     choose_genes,
     choose_matrix,
     is_stored_by_gene,
     pick,
     to_memory,
 )
+from skproj.blocks._passes import join_rows
+from skproj.utils._choices import check_integer
 from skproj.utils._docs import shared_docs
 from skproj.utils._optional import import_optional
 
@@ -87,8 +88,6 @@ def iter_chunks(
        Access and store annotated data matrices", Journal of Open Source Software
        9(101), 2024, :doi:`10.21105/joss.04371`.
 
-    Examples
-    --------
     {example}
     >>> from skproj import SparseSupervisedAutoencoder
     >>> model = SparseSupervisedAutoencoder(eta=2.0, random_state=0)
@@ -100,13 +99,13 @@ def iter_chunks(
     >>> model.get_support().shape
     (100,)
     """
-    check_integer(chunk_size, "chunk_size", least=1)
+    check_integer("chunk_size", chunk_size, least=1)
     random_state = check_random_state(random_state)
-    is_path = isinstance(adata, str | os.PathLike)
-    if is_path:
-        anndata = import_optional("anndata", extra="anndata")
-        adata = anndata.read_h5ad(adata, backed="r")
-    try:
+    with contextlib.ExitStack() as opened:
+        if isinstance(adata, str | os.PathLike):
+            anndata = import_optional("anndata", extra="anndata")
+            adata = anndata.read_h5ad(adata, backed="r")
+            opened.callback(adata.file.close)
         check_adata(adata)
         groups = read_groups(adata, groupby)
         genes = choose_genes(adata, mask_var)
@@ -116,15 +115,13 @@ def iter_chunks(
                 f"{name} is stored by gene (CSC), so cells cannot be read from the "
                 "file: write it in CSR format."
             )
-    except BaseException:
-        if is_path:
-            adata.file.close()
-        raise
-    blocks = _make_blocks(adata.n_obs, chunk_size, random_state if shuffle else None)
-    return _read_blocks(adata if is_path else None, matrix, groups, genes, blocks)
+        chunks = _make_chunks(
+            adata.n_obs, chunk_size, random_state if shuffle else None
+        )
+        return _read_chunks(opened.pop_all(), matrix, groups, genes, chunks)
 
 
-def _make_blocks(n_cells, chunk_size, random_state):
+def _make_chunks(n_cells, chunk_size, random_state):
     """Return the slices of neighbouring cells that each chunk is made of."""
     if random_state is None:
         starts, n_blocks, size = np.arange(0, n_cells, chunk_size), 1, chunk_size
@@ -136,22 +133,17 @@ def _make_blocks(n_cells, chunk_size, random_state):
     return [slices[i : i + n_blocks] for i in range(0, len(slices), n_blocks)]
 
 
-def _read_blocks(opened, matrix, groups, genes, chunks):
-    """Yield the chunks, and close the file if it was opened for them."""
+def _read_chunks(opened, matrix, groups, genes, chunks):
+    """Yield the chunks, and close what was opened for them."""
     values = groups.values
-    try:
+    with opened:
         for blocks in chunks:
             parts, y = [], []
             for block in blocks:
                 inside = np.flatnonzero(groups.has_label[block])
                 if len(inside) > 0:
-                    parts.append(
-                        as_float(pick(to_memory(matrix[block]), inside, genes))
-                    )
+                    part = pick(to_memory(matrix[block]), inside, genes)
+                    parts.append(as_float(part))
                     y.append(values[groups.codes[block][inside]])
             if parts:
-                stack = sparse.vstack if sparse.issparse(parts[0]) else np.concatenate
-                yield stack(parts), np.concatenate(y)
-    finally:
-        if opened is not None:
-            opened.file.close()
+                yield join_rows(parts), np.concatenate(y)

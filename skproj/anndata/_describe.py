@@ -6,7 +6,7 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from skproj.anndata._matrix import means_of_groups, scale_of_genes
-from skproj.anndata._ranking import log_fold_changes, rank_in_groups
+from skproj.anndata._ranking import rank_genes
 from skproj.utils._calibration import fit_temperature
 
 
@@ -42,7 +42,7 @@ def describe(selection, groups, reference, X, expression, genes, log_base, adata
     predicted = logits.argmax(axis=1)
     temperature = _temperature(selection.fold_logits, codes)
     var, varm = _describe_genes(selection, X[labelled], codes, genes, adata.n_vars)
-    ranking = _rank_genes(
+    ranking = rank_genes(
         selection,
         groups,
         reference,
@@ -121,24 +121,3 @@ def _describe_genes(selection, X, codes, genes, n_vars):
     if coef is not None:
         varm["coef"] = spread(coef.T * deviations, chosen)
     return var, varm
-
-
-def _rank_genes(selection, groups, reference, X, expression, gene_names, log_base):
-    """Return the ranking in each group but the reference, in the layout of scanpy.
-
-    X and `expression` have the selected genes of the cells with a label.
-    """
-    codes = groups.codes[groups.has_label]
-    means, others = means_of_groups(X, codes, reference)
-    differences = (means - others) / scale_of_genes(X)
-    fold_changes = log_fold_changes(
-        *means_of_groups(expression, codes, reference), log_base
-    )
-    ranked = np.arange(len(groups.names)) != (-1 if reference is None else reference)
-    return rank_in_groups(
-        groups.names[ranked],
-        gene_names,
-        differences[ranked],
-        fold_changes[ranked],
-        selection.of_group(len(groups.names))[ranked],
-    )

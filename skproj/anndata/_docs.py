@@ -14,11 +14,15 @@ DOCS = {
         If `adata` has no results of that name.
     """,
     "scanpy": """
+    References
+    ----------
     .. [1] F. A. Wolf, P. Angerer, F. J. Theis, "SCANPY: large-scale single-cell gene
        expression data analysis", Genome Biology 19(15), 2018,
        :doi:`10.1186/s13059-017-1382-0`: the conventions followed here.
     """,
     "example": """
+    Examples
+    --------
     >>> import anndata
     >>> import numpy as np
     >>> import skproj.anndata

@@ -19,23 +19,12 @@ COLORMAP = "Reds"
 
 
 def draw_dots(ax, means, shares, scores, gene_names, group_names):
-    """Draw a dot for each gene and group.
+    """Draw a dot for each gene and group, and return the axes.
 
-    Parameters
-    ----------
-    ax : matplotlib Axes or None
-        None makes a new figure, with bars of the scores above the dots.
-    means : ndarray of shape (n_groups, n_genes)
-        Mean expressions. Colours are relative to the range of a gene.
-    shares : ndarray of shape (n_groups, n_genes) or None
-        Shares of cells that express a gene, which are the areas of the dots. None makes
-        all the same.
-    scores : ndarray of shape (n_genes,)
-    gene_names, group_names : sequence of str
-
-    Returns
-    -------
-    ax : matplotlib Axes
+    `means` are the mean expressions, of shape (n_groups, n_genes); colours are relative
+    to the range of a gene. `shares`, of the same shape, are those of the cells that
+    express a gene, and the areas of the dots; None makes all the same. For None, `ax`
+    are those of a new figure, with bars of the scores above the dots.
     """
     n_groups, n_genes = means.shape
     if ax is None:

@@ -75,15 +75,10 @@ def read_groups(adata, groupby):
 
 
 def choose_groups(groups, chosen, reference):
-    """Return the groups that take part, and the code of the reference or None.
+    """Return the `Groups` that take part, and the code of the reference or None.
 
-    Parameters
-    ----------
-    groups : Groups
-    chosen : "all" or sequence
-        Values or names of groups.
-    reference : "rest" or object
-        The value or name of a group, which takes part in any case.
+    `chosen` is "all", or has values or names of groups. `reference` is "rest", or the
+    value or name of a group, which takes part in any case.
     """
     named = {name: code for code, name in enumerate(groups.names)}
     if len(named) < len(groups.names):

@@ -15,9 +15,7 @@ def _logging():
 def log_info(message, *, since=None, details=None):
     """Show a line from verbosity 2 on, with `details` from 3 on; return the time."""
     logging = _logging()
-    if logging is not None:
-        return logging.info(message, time=since, deep=details)
-    return None
+    return logging and logging.info(message, time=since, deep=details)
 
 
 def log_hint(message):

@@ -9,6 +9,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.sparsefuncs import inplace_column_scale
 
 from skproj.anndata._groups import join_or_none, read_column
+from skproj.blocks._passes import join_rows
 
 # Cells, or genes of a file that is stored by gene, that are read at once.
 MAX_BLOCK_CELLS = 1024
@@ -38,15 +39,6 @@ def check_gene_names(adata):
         raise ValueError(
             f"adata.var_names must be unique, but repeats {join_or_none(repeated)}: "
             "call adata.var_names_make_unique() first."
-        )
-
-
-def check_integer(value, name, *, least):
-    """Refuse values that are not integers, or too small."""
-    is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not is_integer or value < least:
-        raise ValueError(
-            f"{name} must be an integer of at least {least}, got {value!r}."
         )
 
 
@@ -114,20 +106,11 @@ def is_stored_by_gene(matrix):
 
 
 def read(matrix, cells, genes):
-    """Return a part of a matrix as floating-point numbers in memory.
+    """Return some cells and genes of a matrix as floating-point numbers in memory.
 
-    Parameters
-    ----------
-    matrix : array-like of shape (n_cells, n_genes)
-        Arrays and sparse matrices, also those of h5py, zarr, dask or anndata.
-    cells, genes : ndarray of int
-        Rows and columns, increasing.
-
-    Returns
-    -------
-    part : ndarray or sparse matrix of shape (len(cells), len(genes))
-        In the format and, if it is float32 or float64, the precision of `matrix`. It
-        may be `matrix` itself.
+    The matrix may be an array or sparse, also one of h5py, zarr, dask or anndata. The
+    rows and columns are increasing. The result has the format and, if it is float32 or
+    float64, the precision of the matrix, which it may be itself.
     """
     if in_memory(matrix):
         return as_float(pick(matrix, cells, genes))
@@ -141,9 +124,7 @@ def read(matrix, cells, genes):
         as_float(pick(to_memory(matrix[rows]), inside, genes))
         for rows, inside in slices(cells, MAX_BLOCK_CELLS)
     ]
-    if sparse.issparse(blocks[0]):
-        return sparse.vstack(blocks, format="csr")
-    return np.concatenate(blocks)
+    return join_rows(blocks)
 
 
 def slices(places, size):

@@ -2,7 +2,6 @@
 
 import inspect
 import numbers
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,11 +10,12 @@ from sklearn.base import BaseEstimator, clone
 
 from skproj.anndata._group_selector import GroupSelector
 from skproj.anndata._log import log_hint
-from skproj.anndata._matrix import check_integer, divide_genes, scale_of_genes
+from skproj.anndata._matrix import divide_genes, scale_of_genes
 from skproj.feature_selection import (
     ProjectionFeatureSelector,
     ProjectionFeatureSelectorCV,
 )
+from skproj.utils._choices import check_integer
 
 # Parameters of the estimators that `select_features` sets, or has another name for.
 RESERVED_PARAMETERS = {
@@ -92,8 +92,11 @@ class GeneSelection:
         return of_group[:, self.selected]
 
 
-class Method(ABC):
+class Method:
     """A kind of model for the groups of the cells.
+
+    Its subclasses have a method `logits`, which returns the logits of the groups, of
+    shape (n_cells, n_groups), by a model from the selected genes of scaled cells.
 
     Parameters
     ----------
@@ -101,41 +104,25 @@ class Method(ABC):
         Parameters of the estimators that users have set.
     random_state : int
     n_jobs : int or None
+
+    Attributes
+    ----------
+    estimators : tuple of two classes
+        The estimator of a single radius, and that which searches for one.
+    fixed : dict
+        Parameters of both that users cannot set.
+    chosen : tuple of str
+        Names of the parameters that a search chooses.
+    scores_attribute : str
+        Name of the attribute with the scores of the features.
+    divides_genes : bool
+        Whether genes are divided by their standard deviation before the fit.
     """
 
     def __init__(self, parameters, *, random_state, n_jobs):
         self.parameters = parameters
         self.random_state = random_state
         self.n_jobs = n_jobs
-
-    @property
-    @abstractmethod
-    def estimators(self):
-        """The estimator of a single radius, and that which searches for one."""
-
-    @property
-    @abstractmethod
-    def scores_attribute(self):
-        """Name of the attribute with the scores of the features."""
-
-    @abstractmethod
-    def fixed(self):
-        """Return parameters of both estimators that users cannot set."""
-
-    @abstractmethod
-    def chosen(self, search):
-        """Return the parameters that a search has chosen."""
-
-    @abstractmethod
-    def scale_of(self, X):
-        """Return the divisors of the genes before the fit, or None."""
-
-    @abstractmethod
-    def logits(self, model, X, selected):
-        """Return the logits of the groups, from the selected genes of scaled cells.
-
-        They have shape (n_cells, n_groups).
-        """
 
     def check_parameters(self, searches):
         """Refuse parameters that the estimator that will be fitted does not have."""
@@ -154,14 +141,15 @@ class Method(ABC):
 
         `radius` has the parameters that fix how many genes are selected; None searches.
         """
-        scale = self.scale_of(X)
+        scale = scale_of_genes(X) if self.divides_genes else None
         if scale is not None:
             X = divide_genes(X, scale)
         if radius is None:
             _, cls = self.estimators
-            parameters = self.fixed() | self.parameters
+            parameters = self.fixed | self.parameters
             model = cls(**parameters, cv=folds, n_jobs=self.n_jobs).fit(X, codes)
-            recipe = self._recipe(self.chosen(model))
+            found = {name: float(getattr(model, f"{name}_")) for name in self.chosen}
+            recipe = self._recipe({**found, "projection": model.projection})
         else:
             recipe = self._recipe(radius)
             model = clone(recipe).fit(X, codes)
@@ -186,7 +174,7 @@ class Method(ABC):
         cls, _ = self.estimators
         known = inspect.signature(cls).parameters
         usable = {k: v for k, v in self.parameters.items() if k in known}
-        return cls(**(self.fixed() | usable | settings))
+        return cls(**(self.fixed | usable | settings))
 
     def _fit_fold(self, model, X, codes, train, test):
         """Return the selected genes, the groups seen, and the logits of the test."""
@@ -205,20 +193,13 @@ class Linear(Method):
     """The linear model in a ball; it divides the genes by their deviation itself."""
 
     estimators = ProjectionFeatureSelector, ProjectionFeatureSelectorCV
+    chosen = "eta", "l2_reg"
     scores_attribute = "scores_"
+    divides_genes = False
 
+    @property
     def fixed(self):
         return {"loss": "log_loss"}
-
-    def chosen(self, search):
-        return {
-            "eta": float(search.eta_),
-            "l2_reg": float(search.l2_reg_),
-            "projection": search.projection,
-        }
-
-    def scale_of(self, X):
-        return None
 
     def logits(self, model, X, selected):
         coef, intercept = (
@@ -261,7 +242,9 @@ class LinearOfGroups(Linear):
 class Autoencoder(Method):
     """The supervised autoencoder, which expects genes of unit variance."""
 
+    chosen = "eta", "input_noise", "final_noise"
     scores_attribute = "feature_importances_"
+    divides_genes = True
 
     @property
     def estimators(self):
@@ -269,18 +252,9 @@ class Autoencoder(Method):
 
         return nn.SparseSupervisedAutoencoder, nn.SparseSupervisedAutoencoderCV
 
+    @property
     def fixed(self):
         return {"random_state": self.random_state}
-
-    def chosen(self, search):
-        return {
-            "eta": float(search.eta_),
-            "input_noise": float(search.input_noise_),
-            "final_noise": float(search.final_noise_),
-        }
-
-    def scale_of(self, X):
-        return scale_of_genes(X)
 
     def logits(self, model, X, selected):
         return model.compact().transform(X)
@@ -319,7 +293,7 @@ def check_radius(eta, n_genes, n_genes_per_group, n_considered):
             if not is_number or not eta > 0:
                 break
             return {"eta": float(eta)}
-        check_integer(value, name, least=1)
+        check_integer(name, value, least=1)
         if value > n_considered:
             raise ValueError(
                 f"{name}={value} exceeds the number of genes to choose from, "

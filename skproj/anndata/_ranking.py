@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from skproj.anndata._matrix import means_of_groups, scale_of_genes
 from skproj.utils._optional import import_optional
 
 # Added to both sides of a ratio of expressions, one of which may be zero.
@@ -16,18 +17,21 @@ DTYPES = {
 }
 
 
-def rank_in_groups(group_names, gene_names, differences, fold_changes, of_group):
+def rank_genes(selection, groups, reference, X, expression, gene_names, log_base):
     """Return the columns that the functions of scanpy for rankings read.
 
     Parameters
     ----------
-    group_names : sequence of str
-        The groups to rank for.
-    gene_names : ndarray of shape (n_genes,)
-    differences, fold_changes : ndarray of shape (n_groups, n_genes)
-        Scores, and changes in logarithms to the base 2.
-    of_group : ndarray of bool of shape (n_groups, n_genes)
-        The genes to list for a group, as many for each.
+    selection : GeneSelection
+    groups : Groups
+    reference : int or None
+        Code of the group that the others are compared with, which is not ranked itself.
+    X, expression : {ndarray, sparse matrix} of shape (n_cells, n_selected)
+        Selected genes of the cells with a label, as the model sees them and as they
+        are.
+    gene_names : ndarray of shape (n_selected,)
+    log_base : float or None
+        Base of the logarithms in `expression`.
 
     Returns
     -------
@@ -36,8 +40,16 @@ def rank_in_groups(group_names, gene_names, differences, fold_changes, of_group)
         no tests, hence no p-values: they are NaN.
     """
     pandas = import_optional("pandas", extra="anndata")
+    codes = groups.codes[groups.has_label]
+    means, others = means_of_groups(X, codes, reference)
+    differences = (means - others) / scale_of_genes(X)
+    means_as_they_are = means_of_groups(expression, codes, reference)
+    fold_changes = log_fold_changes(*means_as_they_are, log_base)
+    of_group = selection.of_group(len(groups.names))
     tables = {name: {} for name in DTYPES}
-    for group, name in enumerate(group_names):
+    for group, name in enumerate(groups.names):
+        if group == reference:
+            continue
         genes = np.flatnonzero(of_group[group])
         genes = genes[np.argsort(-differences[group, genes], kind="stable")]
         tables["names"][name] = gene_names[genes]

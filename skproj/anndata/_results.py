@@ -6,12 +6,12 @@ from skproj.anndata._docs import DOCS
 from skproj.anndata._dots import draw_dots
 from skproj.anndata._groups import choose_groups, read_groups
 from skproj.anndata._matrix import (
-    check_integer,
     choose_matrix,
     means_of_groups,
     read,
     stored_values,
 )
+from skproj.utils._choices import check_integer
 from skproj.utils._docs import shared_docs
 from skproj.utils._optional import import_optional
 
@@ -37,36 +37,21 @@ def check_inputs_stay(key, groupby, batch_key, donor_key, mask_var):
 
 
 def write_results(adata, key, results):
-    """Write the results of `describe`, in place of earlier ones of the same key."""
+    """Write the results of `describe`, in place of earlier ones of the same key.
+
+    Returns their places in `adata`, a list of str.
+    """
     for name in VARM_KEYS:  # not every method has all of them
         adata.varm.pop(f"{key}_{name}", None)
-    for name, column in results["var"].items():
-        adata.var[f"{key}_{name}"] = column
-    for name, columns in results["varm"].items():
-        adata.varm[f"{key}_{name}"] = columns
-    for name, column in results["obs"].items():
-        adata.obs[f"{key}_{name}"] = column
+    places = []
+    for kind, table in (("var", adata.var), ("varm", adata.varm), ("obs", adata.obs)):
+        for name, columns in results[kind].items():
+            table[f"{key}_{name}"] = columns
+            places.append(f".{kind}['{key}_{name}']")
     adata.obsm[f"{key}_logits"] = results["logits"]
     adata.obsm[f"X_{key}"] = results["plane"]
     adata.uns[key] = results["uns"]
-
-
-def list_results(key, results):
-    """Return the places of the results, one line each."""
-    places = [
-        f".{place}['{key}_{name}']"
-        for place in ("var", "varm", "obs")
-        for name in results[place]
-    ]
-    return "\n    ".join(
-        [
-            "added",
-            *places,
-            f".obsm['{key}_logits']",
-            f".obsm['X_{key}']",
-            f".uns[{key!r}]",
-        ]
-    )
+    return [*places, f".obsm['{key}_logits']", f".obsm['X_{key}']", f".uns[{key!r}]"]
 
 
 @shared_docs(**DOCS)
@@ -93,12 +78,8 @@ def selected_df(adata, *, key="skproj", all_genes=False):
     --------
     select_features : Makes these results, and explains them.
 
-    References
-    ----------
     {scanpy}
 
-    Examples
-    --------
     {example}
     >>> skproj.anndata.select_features(adata, "type", n_genes=3)
     >>> table = skproj.anndata.selected_df(adata)
@@ -160,19 +141,15 @@ def plot_selected(adata, *, key="skproj", n_genes=20, ax=None):
     Data with negative values, which are scaled, have no share of cells that express a
     gene; all dots have the same area then.
 
-    References
-    ----------
     {scanpy}
 
-    Examples
-    --------
     {example}
     >>> skproj.anndata.select_features(adata, "type", n_genes=3)
     >>> ax = skproj.anndata.plot_selected(adata)
     >>> [label.get_text() for label in ax.get_yticklabels()]
     ['B', 'NK', 'T']
     """
-    check_integer(n_genes, "n_genes", least=1)
+    check_integer("n_genes", n_genes, least=1)
     table = selected_df(adata, key=key).head(n_genes)
     table = table.sort_values(["group", "score"], ascending=[True, False])
     results = adata.uns[key]

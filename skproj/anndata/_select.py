@@ -19,7 +19,6 @@ from skproj.anndata._matrix import (
     check_adata,
     check_finite,
     check_gene_names,
-    check_integer,
     choose_genes,
     choose_matrix,
     read,
@@ -27,8 +26,8 @@ from skproj.anndata._matrix import (
     warn_of_counts,
 )
 from skproj.anndata._methods import METHODS, LinearOfGroups, check_radius
-from skproj.anndata._results import check_inputs_stay, list_results, write_results
-from skproj.utils._choices import check_choice
+from skproj.anndata._results import check_inputs_stay, write_results
+from skproj.utils._choices import check_choice, check_integer
 from skproj.utils._docs import shared_docs
 
 
@@ -216,8 +215,6 @@ def select_features(
        expression data analysis", Genome Biology 19(15), 2018,
        :doi:`10.1186/s13059-017-1382-0`.
 
-    Examples
-    --------
     {example}
     >>> skproj.anndata.select_features(adata, "type", n_genes=5)
     >>> adata.var["skproj_selected"].sum()
@@ -282,8 +279,8 @@ def select_features(
     }
     results["uns"]["version"] = __version__
     adata = adata.copy() if copy else adata
-    write_results(adata, key_added, results)
-    log_info("    finished", since=start, details=list_results(key_added, results))
+    places = write_results(adata, key_added, results)
+    log_info("    finished", since=start, details="\n    ".join(["added", *places]))
     return adata if copy else None
 
 
@@ -302,8 +299,8 @@ def _check_arguments(
         raise ValueError(
             f'n_genes_per_group needs method="linear", got method={method!r}.'
         )
-    check_integer(cv, "cv", least=2)
-    check_integer(random_state, "random_state", least=0)
+    check_integer("cv", cv, least=2)
+    check_integer("random_state", random_state, least=0)
     if not isinstance(key_added, str) or not key_added or "/" in key_added:
         raise ValueError(
             f"key_added must be a name without a slash, got {key_added!r}."

@@ -13,15 +13,8 @@ INDEX_BYTES = 4
 class MeasuredBlocks(RowBlocks):
     """Some columns of `RowBlocks`, with the memory that each of them takes.
 
-    Parameters
-    ----------
-    blocks : RowBlocks
-    columns : ndarray of int of shape (n_features,)
-        Sorted and without repetition.
-    counts : ndarray of int of shape (n_features,)
-        Number of entries of each column that are stored.
-    is_sparse : bool
-        Whether zeros are not stored.
+    The `columns` are sorted and without repetition, `counts` are the numbers of entries
+    of each that are stored; zeros are not if the blocks are sparse.
     """
 
     def __init__(self, blocks, columns, counts, is_sparse):
@@ -66,20 +59,9 @@ class MeasuredBlocks(RowBlocks):
 
 
 def measure(blocks):
-    """Read blocks in a first pass, check that their entries are finite, and count them.
+    """Read `RowBlocks` in a first pass, and return them as `MeasuredBlocks`.
 
-    Parameters
-    ----------
-    blocks : RowBlocks
-
-    Returns
-    -------
-    measured : MeasuredBlocks
-
-    Raises
-    ------
-    ValueError
-        If an entry is infinite or NaN.
+    A ValueError is raised if an entry is infinite or NaN.
     """
     n_columns = blocks.shape[1]
     counts = np.zeros(n_columns, dtype=np.int64)

@@ -1,6 +1,5 @@
 """Blocks of files and of array-likes."""
 
-import numbers
 import os
 from functools import partial
 from pathlib import Path
@@ -8,7 +7,6 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from skproj.blocks._cluster import Cluster
 from skproj.blocks._pass_cache import PassCache
 from skproj.blocks._row_blocks import RowBlocks
 from skproj.blocks._sources import (
@@ -18,6 +16,7 @@ from skproj.blocks._sources import (
     open_dask,
     open_parquet,
 )
+from skproj.utils._choices import check_integer
 from skproj.utils._optional import import_optional
 
 
@@ -93,16 +92,17 @@ def open_blocks(
     >>> blocks.take_columns(selector.get_support(indices=True)).shape
     (569, 3)
     """
-    is_size = isinstance(block_size, numbers.Integral) and block_size >= 1
-    if isinstance(block_size, bool) or not (block_size is None or is_size):
-        raise ValueError(
-            f"block_size must be a number of rows or None, got {block_size!r}."
+    if block_size is not None:
+        check_integer(
+            "block_size", block_size, least=1, valid="a number of rows or None"
         )
     if isinstance(source, RowBlocks):
         raise TypeError("source must not be RowBlocks, which are open already.")
     opened = _open_source(source, layer, columns, block_size)
     blocks = opened.blocks(column_bytes=column_bytes)
     if client is not None:
+        from skproj.blocks._cluster import Cluster  # which few selections need
+
         open_file = None
         if isinstance(source, str | os.PathLike):
             path = os.path.abspath(source)
@@ -117,18 +117,16 @@ def _open_source(source, layer, columns, block_size):
     """Return what reads a file or an array-like."""
     if isinstance(source, str | os.PathLike):
         source = _open_file(Path(source))
-    if _is_stored_anndata(source):
-        _refuse("columns", columns, "Parquet files")
-        return _open_stored_anndata(source, layer, block_size)
-    if all(hasattr(source, name) for name in ("obs", "var", "layers", "X")):
-        _refuse("columns", columns, "Parquet files")
-        layers = {None: source.X, **source.layers}
-        names = source.var_names
-        return _open_matrix(_pick_layer(layers, layer), names, block_size)
-    _refuse("layer", layer, "an AnnData")
     if hasattr(source, "iter_batches"):
+        _refuse("layer", layer, "an AnnData")
         return open_parquet(source, columns, block_size)
     _refuse("columns", columns, "Parquet files")
+    if _is_group(source) and "var" in source:
+        return _open_stored_anndata(source, layer, block_size)
+    if all(hasattr(source, name) for name in ("obs", "var", "layers", "X")):
+        layers = {None: source.X, **source.layers}
+        return _open_matrix(_pick_layer(layers, layer), source.var_names, block_size)
+    _refuse("layer", layer, "an AnnData")
     return _open_matrix(source, None, block_size)
 
 
@@ -159,10 +157,6 @@ def _open_file(path):
 def _is_group(source):
     """Whether a source is a group of an HDF5 file or of a zarr store."""
     return hasattr(source, "attrs") and hasattr(source, "require_group")
-
-
-def _is_stored_anndata(source):
-    return _is_group(source) and "var" in source
 
 
 def _open_stored_anndata(group, layer, block_size):

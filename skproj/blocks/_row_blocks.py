@@ -9,6 +9,8 @@ from sklearn.utils import _safe_indexing
 
 from skproj.blocks._pass_cache import PassCache
 from skproj.blocks._passes import join_rows
+from skproj.utils._choices import check_integer
+from skproj.utils._docs import shared_docs
 
 # Of features in memory.
 COLUMN_BYTES = 100_000_000
@@ -19,6 +21,20 @@ NOT_HERE = (
 )
 
 
+DOCS = {
+    "columns": """
+    Parameters
+    ----------
+    columns : array-like of int
+        The columns, sorted and without repetition.
+
+    Returns
+    -------
+    """,
+}
+
+
+@shared_docs(**DOCS)
 class RowBlocks:
     """A matrix that is read in blocks of rows, again for each pass.
 
@@ -133,11 +149,9 @@ class RowBlocks:
                 )
         if column_bytes is None:
             column_bytes = COLUMN_BYTES
-        is_size = isinstance(column_bytes, numbers.Integral) and column_bytes >= 1
-        if isinstance(column_bytes, bool) or not is_size:
-            raise ValueError(
-                f"column_bytes must be a number of bytes or None, got {column_bytes!r}."
-            )
+        check_integer(
+            "column_bytes", column_bytes, least=1, valid="a number of bytes or None"
+        )
         self.shape = tuple(int(n) for n in shape)
         self.dtype = float_dtype(dtype)
         self.feature_names = feature_names
@@ -162,13 +176,7 @@ class RowBlocks:
     def iterate_columns(self, columns):
         """Iterate over the blocks of some columns.
 
-        Parameters
-        ----------
-        columns : array-like of int
-            The columns, sorted and without repetition.
-
-        Returns
-        -------
+        {columns}
         blocks : iterator of tuple
             First row of each block, and the columns of the block.
         """
@@ -180,13 +188,7 @@ class RowBlocks:
     def take_columns(self, columns):
         """Read some columns into memory, in a pass.
 
-        Parameters
-        ----------
-        columns : array-like of int
-            The columns, sorted and without repetition.
-
-        Returns
-        -------
+        {columns}
         X : ndarray or CSR matrix of shape (n_rows, n_columns)
             The columns; sparse if a block is.
         """

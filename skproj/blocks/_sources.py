@@ -94,9 +94,8 @@ def open_compressed(group, names, block_size):
         own = indptr[start : stop + 1]
         rows = _row_bounds(own, block_size)
         entries = own[rows]
-        for first, last, values, places in zip(
-            rows[:-1],
-            rows[1:],
+        for (first, last), values, places in zip(
+            itertools.pairwise(rows),
             _slices(data, entries),
             _slices(indices, entries),
             strict=True,

@@ -5,6 +5,7 @@ import threading
 
 from sklearn.utils import check_scalar
 
+from skproj.utils._docs import shared_docs
 from skproj.utils._optional import import_optional
 from skproj.utils._validation import close_listener, open_listener, send
 
@@ -20,7 +21,19 @@ TASK_NAMES = {
 # be pickled, which a callback has to be.
 _displays = {}
 
+DOCS = {
+    "hook": """
+    Parameters
+    ----------
+    estimator : estimator object
+        The estimator that runs the task.
+    context : sklearn.callback.CallbackContext
+        The task; the outermost one for the whole fit.
+    """,
+}
 
+
+@shared_docs(**DOCS)
 class CompactProgressBar:
     """Progress of a fit in one line per level of its tasks.
 
@@ -94,12 +107,7 @@ class CompactProgressBar:
     def setup(self, estimator, context):
         """Open the display before the fit.
 
-        Parameters
-        ----------
-        estimator : estimator object
-            The estimator that is about to be fitted.
-        context : sklearn.callback.CallbackContext
-            Its outermost task.
+        {hook}
         """
         display = _displays[context.root_uuid] = _Display(self.max_bars)
         self._listeners[context.root_uuid] = open_listener(display.receive)
@@ -108,12 +116,7 @@ class CompactProgressBar:
     def on_fit_task_begin(self, estimator, context):
         """Show a task that begins, if it has parts and a line of its own.
 
-        Parameters
-        ----------
-        estimator : estimator object
-            The estimator that runs the task.
-        context : sklearn.callback.CallbackContext
-            The task.
+        {hook}
         """
         path = _path_of(context)
         if len(path) > self.max_bars or (context.max_subtasks == 0 and len(path) > 1):
@@ -127,12 +130,7 @@ class CompactProgressBar:
     def on_fit_task_end(self, estimator, context):
         """Move the lines that a task is a part of.
 
-        Parameters
-        ----------
-        estimator : estimator object
-            The estimator that has run the task.
-        context : sklearn.callback.CallbackContext
-            The task.
+        {hook}
         """
         path = _path_of(context)
         if len(path) <= self.max_bars + 1:
@@ -141,12 +139,7 @@ class CompactProgressBar:
     def teardown(self, estimator, context):
         """Close the display after the fit.
 
-        Parameters
-        ----------
-        estimator : estimator object
-            The estimator that was fitted.
-        context : sklearn.callback.CallbackContext
-            Its outermost task.
+        {hook}
         """
         _displays.pop(context.root_uuid).stop()
         close_listener(self._listeners.pop(context.root_uuid))

@@ -1,12 +1,18 @@
 """Sparse tables of single cells, with known markers."""
 
 import inspect
-import numbers
 
-import numpy as np
-from sklearn.utils import Bunch, check_random_state, check_scalar
+from sklearn.utils import Bunch
 
+from skproj.datasets._arguments import (
+    DOCS,
+    check_arguments,
+    check_room,
+    draw_seed,
+    numbered_names,
+)
 from skproj.datasets._cells_model import CellModel
+from skproj.utils._docs import shared_docs
 
 MIN_INTEGERS = {"n_obs": 1, "n_vars": 1, "n_types": 2, "n_markers": 0, "n_batches": 1}
 # Smallest and largest value, and which of the two are allowed.
@@ -17,6 +23,7 @@ RANGES = {
 }
 
 
+@shared_docs(**DOCS)
 def make_cells(
     n_obs=1000,
     n_vars=2000,
@@ -68,15 +75,7 @@ def make_cells(
     batch_strength : float, default=0.2
         Standard deviation of the shifts of the genes in a batch, on the log scale.
         Ignored if there is one batch.
-    return_X_y : bool, default=False
-        Whether to return ``(data, target)`` instead of a Bunch.
-    random_state : int, RandomState instance or None, default=None
-        Seed of all that is random.
-
-    Returns
-    -------
-    data : :class:`~sklearn.utils.Bunch`
-        Dictionary-like object, with the following attributes.
+    {seed_and_bunch}
 
         data : CSR matrix of shape (n_obs, n_vars)
             The table, of dtype float32.
@@ -94,16 +93,7 @@ def make_cells(
             Batch of each cell, integers from 0.
         feature_names : ndarray of shape (n_vars,)
             ``gene0, gene1, ...``, of dtype object.
-        DESCR : str
-            This description.
-    (X, y) : tuple
-        Only `data` and `target`, if `return_X_y`.
-
-    Raises
-    ------
-    TypeError
-        If an argument has the wrong type.
-    ValueError
+    {end_of_bunch}
         If an argument is out of its range, or if the types need more than `n_vars`
         markers.
 
@@ -125,11 +115,7 @@ def make_cells(
 
     The command ``skproj datasets cells`` writes the same tables in blocks of rows.
 
-    References
-    ----------
-    .. [1] M. D. Robinson and G. K. Smyth, "Small-sample estimation of negative binomial
-       dispersion, with applications to SAGE data", Biostatistics 9 (2008),
-       :doi:`10.1093/biostatistics/kxm030`.
+    {negative_binomial_reference}
     .. [2] A. W. Kemp, "Efficient generation of logarithmically distributed
        pseudo-random variables", Applied Statistics 30(3) (1981),
        :doi:`10.2307/2346348`.
@@ -143,18 +129,10 @@ def make_cells(
     >>> round(cells.data.nnz / (500 * 1000), 2)
     0.1
     """
-    check_scalar(return_X_y, "return_X_y", (bool, np.bool_))
-    model = make_cell_model(
-        n_obs,
-        n_vars,
-        density=density,
-        n_types=n_types,
-        n_markers=n_markers,
-        effect_size=effect_size,
-        n_batches=n_batches,
-        batch_strength=batch_strength,
-        random_state=random_state,
-    )
+    parameters = dict(locals())
+    check_arguments(parameters, {}, {}, booleans=["return_X_y"])
+    del parameters["return_X_y"]
+    model = make_cell_model(**parameters)
     cells = next(model.blocks(n_obs, n_obs))
     if return_X_y:
         return cells.X, cells.type
@@ -166,7 +144,7 @@ def make_cells(
         fold_change=model.fold_change,
         gene_mean=model.gene_mean,
         batch=cells.batch,
-        feature_names=np.array([f"gene{j}" for j in range(n_vars)], dtype=object),
+        feature_names=numbered_names("gene", n_vars),
         DESCR=inspect.getdoc(make_cells),
     )
 
@@ -174,25 +152,7 @@ def make_cells(
 def make_cell_model(n_obs, n_vars, *, random_state=None, **options):
     """Check the arguments of `make_cells`, all given, and return their `CellModel`."""
     parameters = {"n_obs": n_obs, "n_vars": n_vars, **options}
-    for name, smallest in MIN_INTEGERS.items():
-        check_scalar(parameters[name], name, numbers.Integral, min_val=smallest)
-    for name, (smallest, largest, boundaries) in RANGES.items():
-        value = parameters[name]
-        check_scalar(
-            value,
-            name,
-            numbers.Real,
-            min_val=smallest,
-            max_val=largest,
-            include_boundaries=boundaries,
-        )
-        if np.isnan(value):
-            raise ValueError(f"{name} must be a number, got {value!r} instead.")
+    check_arguments(parameters, MIN_INTEGERS, RANGES)
     n_needed = options["n_types"] * options["n_markers"]
-    if n_needed > n_vars:
-        raise ValueError(
-            f"n_types * n_markers must be at most n_vars={n_vars}, got {n_needed} "
-            "instead."
-        )
-    seed = check_random_state(random_state).randint(2**32, size=4, dtype=np.uint32)
-    return CellModel(n_vars, seed=seed, **options)
+    check_room(n_needed, "n_types * n_markers", "n_vars", n_vars)
+    return CellModel(n_vars, seed=draw_seed(random_state), **options)

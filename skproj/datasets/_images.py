@@ -3,12 +3,33 @@
 import numpy as np
 from sklearn.utils import check_random_state, check_scalar
 
+from skproj.utils._docs import shared_docs
+
 # Radii of the parts of an image, in shares of its longer side.
 PART_RADII = 0.08, 0.22
 
 # Widths of the peaks of a spectrum, in shares of all bands, and their number.
 PEAK_WIDTHS = 0.03, 0.2
 N_PEAKS = 6
+
+DOCS = {
+    "seed_and_returns": """
+    random_state : int, RandomState instance or None, default=None
+        Seed of all random numbers.
+
+    Returns
+    -------
+    """,
+    "errors_and_see_also": """
+    Raises
+    ------
+    ValueError
+        If a number is out of its range.
+
+    See Also
+    --------
+    """,
+}
 
 
 def _check_positive(**numbers):
@@ -24,6 +45,7 @@ def _add_noise(X, noise, random_state):
     return np.maximum(X + scale * error, 0.0)
 
 
+@shared_docs(**DOCS)
 def make_part_images(
     n_samples=2429, n_parts=49, *, shape=(19, 19), noise=0.05, random_state=None
 ):
@@ -44,24 +66,14 @@ def make_part_images(
     noise : float, default=0.05
         Norm of the normal noise, relative to that of the images without noise. Negative
         pixels become 0.
-    random_state : int, RandomState instance or None, default=None
-        Seed of all random numbers.
-
-    Returns
-    -------
+    {seed_and_returns}
     X : ndarray of shape (n_samples, height * width)
         The images, one in each row. Of its parts an image has about two thirds, with
         gamma-distributed coefficients.
     parts : ndarray of shape (n_parts, height * width)
         The parts, with largest entry 1.
 
-    Raises
-    ------
-    ValueError
-        If a number is out of its range.
-
-    See Also
-    --------
+    {errors_and_see_also}
     make_hyperspectral : Spectra of mixed materials.
 
     Examples
@@ -92,6 +104,7 @@ def make_part_images(
     return _add_noise(coefficients @ parts, noise, random_state), parts
 
 
+@shared_docs(**DOCS)
 def make_hyperspectral(
     n_samples=2500, n_bands=200, n_endmembers=5, *, noise=0.02, random_state=None
 ):
@@ -111,11 +124,7 @@ def make_hyperspectral(
     noise : float, default=0.02
         Norm of the normal noise, relative to that of the spectra without noise.
         Negative entries become 0.
-    random_state : int, RandomState instance or None, default=None
-        Seed of all random numbers.
-
-    Returns
-    -------
+    {seed_and_returns}
     X : ndarray of shape (n_samples, n_bands)
         Spectra of the pixels.
     endmembers : ndarray of shape (n_endmembers, n_bands)
@@ -124,13 +133,7 @@ def make_hyperspectral(
         Shares of the materials in each pixel, which sum to 1. They have a Dirichlet
         distribution in which most pixels have one or two materials.
 
-    Raises
-    ------
-    ValueError
-        If a number is out of its range.
-
-    See Also
-    --------
+    {errors_and_see_also}
     make_part_images : Images of localised parts.
 
     Examples
@@ -153,8 +156,5 @@ def make_hyperspectral(
     endmembers = peaks.sum(axis=1)
     endmembers /= endmembers.max(axis=1, keepdims=True)
     abundances = random_state.dirichlet(np.full(n_endmembers, 0.3), size=n_samples)
-    return (
-        _add_noise(abundances @ endmembers, noise, random_state),
-        endmembers,
-        abundances,
-    )
+    X = _add_noise(abundances @ endmembers, noise, random_state)
+    return X, endmembers, abundances

@@ -2,11 +2,12 @@
 
 import itertools
 import math
-import numbers
 
 import numpy as np
 from scipy.interpolate import CubicHermiteSpline
-from sklearn.utils import check_random_state, check_scalar
+from sklearn.utils import check_random_state
+
+from skproj.datasets._arguments import check_arguments
 
 # The history before time 0 is constant, and differs from the fixed point 1 of the usual
 # parameters, where the series would stay for long.
@@ -19,8 +20,11 @@ MIN_INTEGERS = {
     "horizon": 1,
     "n_discarded": 0,
 }
-# Whether zero is allowed.
-ZERO_IS_ALLOWED = {"a": True, "b": False, "tau": False, "step": False, "noise": True}
+# Smallest value, no largest one, and whether it is allowed.
+RANGES = {
+    **dict.fromkeys(("a", "noise"), (0.0, None, "both")),
+    **dict.fromkeys(("b", "tau", "step"), (0.0, None, "neither")),
+}
 
 
 def make_mackey_glass(
@@ -119,7 +123,12 @@ def make_mackey_glass(
     >>> bool((y[:-6] == X[6:, -1]).all())  # 6 rows later the target is the last value
     True
     """
-    _check_parameters(locals())
+    check_arguments(locals(), MIN_INTEGERS, RANGES)
+    # Beyond 2.8 the Runge-Kutta method is not stable.
+    if b * step > 1.0:
+        raise ValueError(
+            f"step must be at most 1 / b = {1.0 / b:g}, got {step!r} instead."
+        )
     random_state = check_random_state(random_state)
     history = random_state.uniform(LOWEST_HISTORY, HIGHEST_HISTORY)
     width = (n_lags - 1) * spacing
@@ -134,26 +143,6 @@ def make_mackey_glass(
     return X, y
 
 
-def _check_parameters(parameters):
-    """Refuse arguments of a wrong type or out of range."""
-    for name, smallest in MIN_INTEGERS.items():
-        check_scalar(parameters[name], name, numbers.Integral, min_val=smallest)
-    for name, zero_is_allowed in ZERO_IS_ALLOWED.items():
-        value = parameters[name]
-        boundaries = "both" if zero_is_allowed else "neither"
-        check_scalar(
-            value, name, numbers.Real, min_val=0.0, include_boundaries=boundaries
-        )
-        if not math.isfinite(value):
-            raise ValueError(f"{name} must be finite, got {value!r} instead.")
-    # Beyond 2.8 the Runge-Kutta method is not stable.
-    if parameters["b"] * parameters["step"] > 1.0:
-        raise ValueError(
-            f"step must be at most 1 / b = {1.0 / parameters['b']:g}, "
-            f"got {parameters['step']!r} instead."
-        )
-
-
 def _integrate(history, a, b, tau, step, duration):
     """Return the solution from 0 to `duration` as a function of the time."""
     n_steps = math.ceil(tau / step)  # in each stretch of length tau
@@ -164,10 +153,8 @@ def _integrate(history, a, b, tau, step, duration):
     keep = 1.0 - z + z**2 / 2.0 - z**3 / 6.0 + z**4 / 24.0
     gains = h / 6.0 * np.array([1 - z + z**2 / 2 - z**3 / 4, 4 - 2 * z + z**2 / 2, 1])
 
-    delayed, delayed_midpoints = (
-        np.full(n_steps + 1, history),
-        np.full(n_steps, history),
-    )
+    delayed = np.full(n_steps + 1, history)
+    delayed_midpoints = np.full(n_steps, history)
     x, slope = [history], []
     for _ in range(math.ceil(duration / tau)):
         production = a * delayed / (1.0 + delayed**10)

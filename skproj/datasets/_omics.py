@@ -1,13 +1,20 @@
 """Tables of counts like those of sequencing, with known markers."""
 
 import inspect
-import numbers
 from types import SimpleNamespace
 
 import numpy as np
-from sklearn.utils import Bunch, check_array, check_random_state, check_scalar
+from sklearn.utils import Bunch, check_array
 
+from skproj.datasets._arguments import (
+    DOCS,
+    check_arguments,
+    check_room,
+    draw_seed,
+    numbered_names,
+)
 from skproj.datasets._omics_model import draw_counts, draw_genes, draw_samples
+from skproj.utils._docs import shared_docs
 
 MIN_INTEGERS = {
     "n_samples": 1,
@@ -36,6 +43,7 @@ RANGES = {
 BOOLEANS = ("counts", "as_frame", "return_X_y")
 
 
+@shared_docs(**DOCS)
 def make_omics(
     n_samples=300,
     n_features=5000,
@@ -145,15 +153,7 @@ def make_omics(
         Type of the data.
     as_frame : bool, default=False
         Whether the data are a pandas DataFrame and the target a Series.
-    return_X_y : bool, default=False
-        Whether to return ``(data, target)`` instead of a Bunch.
-    random_state : int, RandomState instance or None, default=None
-        Seed of all that is random.
-
-    Returns
-    -------
-    data : :class:`~sklearn.utils.Bunch`
-        Dictionary-like object, with the following attributes.
+    {seed_and_bunch}
 
         data : ndarray or DataFrame of shape (n_samples, n_features)
             The table.
@@ -179,16 +179,7 @@ def make_omics(
             Boolean mask of the samples whose label is wrong.
         feature_names : ndarray of shape (n_features,)
             ``gene0, gene1, ...``, of dtype object.
-        DESCR : str
-            This description.
-    (X, y) : tuple
-        Only `data` and `target`, if `return_X_y`.
-
-    Raises
-    ------
-    TypeError
-        If an argument has the wrong type.
-    ValueError
+    {end_of_bunch}
         If an argument is out of its range, if markers and joint pairs, or blocks, need
         more than `n_features` genes, or if a class would have no sample.
 
@@ -232,11 +223,7 @@ def make_omics(
     Rates are limited to 1e15. The counts of a few samples are drawn at a time, so that
     little memory is needed besides that of the result.
 
-    References
-    ----------
-    .. [1] M. D. Robinson and G. K. Smyth, "Small-sample estimation of negative binomial
-       dispersion, with applications to SAGE data", Biostatistics 9 (2008),
-       :doi:`10.1093/biostatistics/kxm030`.
+    {negative_binomial_reference}
     .. [2] M. I. Love, W. Huber and S. Anders, "Moderated estimation of fold change and
        dispersion for RNA-seq data with DESeq2", Genome Biology 15 (2014),
        :doi:`10.1186/s13059-014-0550-8`.
@@ -258,17 +245,22 @@ def make_omics(
     (True, True)
     """
     parameters = SimpleNamespace(**locals())
-    _check_parameters(vars(parameters))
-    n_in_pairs = 2 * n_joint_pairs
-    _check_room(n_markers + n_in_pairs, "n_markers + 2 * n_joint_pairs", n_features)
+    integers = dict(MIN_INTEGERS)
+    if n_blocks is None:
+        del integers["n_blocks"]
+    check_arguments(vars(parameters), integers, RANGES, BOOLEANS)
+    if dtype not in (np.float32, np.float64, "float32", "float64"):
+        raise ValueError(f"dtype must be float32 or float64, got {dtype!r} instead.")
     if n_blocks is None:
         parameters.n_blocks = n_features // block_size
     n_in_blocks = parameters.n_blocks * block_size
-    _check_room(n_in_blocks, "n_blocks * block_size", n_features)
+    for n_needed, what in (
+        (n_markers + 2 * n_joint_pairs, "n_markers + 2 * n_joint_pairs"),
+        (n_in_blocks, "n_blocks * block_size"),
+    ):
+        check_room(n_needed, what, "n_features", n_features)
     sizes = _class_sizes(n_samples, n_classes, weights)
-    # A Generator, because it draws twice as fast as a RandomState.
-    seed = check_random_state(random_state).randint(2**32, size=4, dtype=np.uint32)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(draw_seed(random_state))
     samples = draw_samples(parameters, sizes, rng)
     genes = draw_genes(parameters, rng)
     X = draw_counts(parameters, samples, genes, rng)
@@ -276,7 +268,7 @@ def make_omics(
     target = samples.target
     support = np.zeros(n_features, dtype=bool)
     support[genes.markers] = support[genes.joint_pairs.ravel()] = True
-    feature_names = np.array([f"gene{j}" for j in range(n_features)], dtype=object)
+    feature_names = numbered_names("gene", n_features)
     if as_frame:
         import pandas as pd
 
@@ -299,38 +291,6 @@ def make_omics(
         feature_names=feature_names,
         DESCR=inspect.getdoc(make_omics),
     )
-
-
-def _check_parameters(parameters):
-    """Refuse arguments of `make_omics` of a wrong type or out of range."""
-    for name, smallest in MIN_INTEGERS.items():
-        if name != "n_blocks" or parameters[name] is not None:
-            check_scalar(parameters[name], name, numbers.Integral, min_val=smallest)
-    for name, (smallest, largest, boundaries) in RANGES.items():
-        value = parameters[name]
-        check_scalar(
-            value,
-            name,
-            numbers.Real,
-            min_val=smallest,
-            max_val=largest,
-            include_boundaries=boundaries,
-        )
-        if np.isnan(value):
-            raise ValueError(f"{name} must be a number, got {value!r} instead.")
-    for name in BOOLEANS:
-        check_scalar(parameters[name], name, (bool, np.bool_))
-    if parameters["dtype"] not in (np.float32, np.float64, "float32", "float64"):
-        raise ValueError(
-            f"dtype must be float32 or float64, got {parameters['dtype']!r} instead."
-        )
-
-
-def _check_room(n_needed, what, n_features):
-    if n_needed > n_features:
-        raise ValueError(
-            f"{what} must be at most n_features={n_features}, got {n_needed} instead."
-        )
 
 
 def _class_sizes(n_samples, n_classes, weights):

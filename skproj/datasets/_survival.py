@@ -1,18 +1,35 @@
 """Survival times with known informative features."""
 
 import inspect
-import numbers
 
 import numpy as np
 from scipy.optimize import brentq
-from sklearn.utils import Bunch, check_random_state, check_scalar
+from sklearn.utils import Bunch
 
+from skproj.datasets._arguments import (
+    DOCS,
+    check_arguments,
+    check_room,
+    draw_seed,
+    numbered_names,
+)
+from skproj.utils._docs import shared_docs
 from skproj.utils._survival import DTYPE
+
+MIN_INTEGERS = {"n_samples": 2, "n_features": 1, "n_informative": 0, "block_size": 1}
+# Smallest and largest value, and which of the two are allowed.
+RANGES = {
+    "effect_size": (0.0, 10.0, "both"),
+    "correlation": (0.0, 1.0, "left"),
+    "shape": (0.0, 100.0, "right"),
+    "censoring": (0.0, 1.0, "left"),
+}
 
 # Times are at most so far from their median, as a power of e.
 MAX_LOG_TIME = 300.0
 
 
+@shared_docs(**DOCS)
 def make_survival(
     n_samples=200,
     n_features=1000,
@@ -57,15 +74,7 @@ def make_survival(
         Expected share of censored samples, at least 0 and less than 1, given the
         event times. The times of censoring are exponential and do not depend on the
         features.
-    return_X_y : bool, default=False
-        Whether to return ``(data, target)`` instead of a Bunch.
-    random_state : int, RandomState instance or None, default=None
-        Seed of all that is random.
-
-    Returns
-    -------
-    data : :class:`~sklearn.utils.Bunch`
-        Dictionary-like object, with the following attributes.
+    {seed_and_bunch}
 
         data : ndarray of shape (n_samples, n_features)
             The features.
@@ -81,16 +90,7 @@ def make_survival(
             Block of each feature.
         feature_names : ndarray of shape (n_features,)
             ``feature0, feature1, ...``, of dtype object.
-        DESCR : str
-            This description.
-    (X, y) : tuple
-        Only `data` and `target`, if `return_X_y`.
-
-    Raises
-    ------
-    TypeError
-        If an argument has the wrong type.
-    ValueError
+    {end_of_bunch}
         If an argument is out of its range.
 
     See Also
@@ -117,35 +117,9 @@ def make_survival(
     >>> trial.target.dtype.names
     ('event', 'time')
     """
-    for name, value, smallest in (
-        ("n_samples", n_samples, 2),
-        ("n_features", n_features, 1),
-        ("n_informative", n_informative, 0),
-        ("block_size", block_size, 1),
-    ):
-        check_scalar(value, name, numbers.Integral, min_val=smallest)
-    if n_informative > n_features:
-        raise ValueError(
-            f"n_informative must be at most n_features={n_features}, got "
-            f"{n_informative} instead."
-        )
-    for name, value, largest, boundaries in (
-        ("effect_size", effect_size, 10.0, "both"),
-        ("correlation", correlation, 1.0, "left"),
-        ("shape", shape, 100.0, "right"),
-        ("censoring", censoring, 1.0, "left"),
-    ):
-        check_scalar(
-            value,
-            name,
-            numbers.Real,
-            min_val=0.0,
-            max_val=largest,
-            include_boundaries=boundaries,
-        )
-    check_scalar(return_X_y, "return_X_y", (bool, np.bool_))
-    seed = check_random_state(random_state).randint(2**32, size=4, dtype=np.uint32)
-    rng = np.random.default_rng(seed)
+    check_arguments(locals(), MIN_INTEGERS, RANGES, booleans=["return_X_y"])
+    check_room(n_informative, "n_informative", "n_features", n_features)
+    rng = np.random.default_rng(draw_seed(random_state))
 
     block = np.arange(n_features) // block_size
     factors = rng.standard_normal((n_samples, block[-1] + 1))
@@ -172,9 +146,7 @@ def make_survival(
         coef=coef,
         event_time=event_time,
         block=block,
-        feature_names=np.array(
-            [f"feature{j}" for j in range(n_features)], dtype=object
-        ),
+        feature_names=numbered_names("feature", n_features),
         DESCR=inspect.getdoc(make_survival),
     )
 

@@ -1,7 +1,5 @@
 """Axes, colours, names and docstrings of the displays, and access to estimators."""
 
-from inspect import cleandoc
-
 import numpy as np
 from sklearn.pipeline import Pipeline, make_pipeline
 
@@ -40,6 +38,30 @@ DOCS = {
     ax : matplotlib Axes, default=None
         Where to draw; None makes a new figure.
     """,
+    "drawn": """
+    {ax}
+
+    {display}
+    """,
+    "plot": """
+    Parameters
+    ----------
+    {drawn}
+    """,
+    "tall_plot": """
+    Parameters
+    ----------
+    ax : matplotlib Axes, default=None
+        Where to draw; None makes a new figure, which is taller if it has to be.
+
+    {display}
+    """,
+    "axes": """
+    ax_ : matplotlib Axes
+        Axes of the plot.
+    figure_ : matplotlib Figure
+        Its figure.
+    """,
     "display": """
     Returns
     -------
@@ -53,7 +75,6 @@ DOCS = {
         If the estimator is not fitted.
     """,
 }
-DOCS["drawn"] = cleandoc(DOCS["ax"]) + "\n\n" + cleandoc(DOCS["display"])
 
 
 def new_axes(n_panels=1, *, height=0.0):
@@ -192,18 +213,15 @@ _WEIGHTS = {
 }
 
 
-def has_weights(estimator):
-    """Whether `weights_of` finds something."""
-    return any(hasattr(estimator, name) for name in _WEIGHTS)
+def find_weights(estimator):
+    """Return where a fitted estimator has weights, an attribute, and those by layers.
 
-
-def weights_of(estimator):
-    """Return the attribute where an estimator has weights, and those of each layer.
-
-    The matrices have the shape (n_outputs, n_inputs).
+    They are looked for as `find_step` does, and have the shape (n_outputs, n_inputs).
     """
-    attribute = next(name for name in _WEIGHTS if hasattr(estimator, name))
-    return attribute, _WEIGHTS[attribute](getattr(estimator, attribute))
-
-
-WEIGHTS_NEEDED = f"weights ({', '.join(_WEIGHTS)})"
+    step, _ = find_step(
+        estimator,
+        lambda step: any(hasattr(step, name) for name in _WEIGHTS),
+        f"weights ({', '.join(_WEIGHTS)})",
+    )
+    attribute = next(name for name in _WEIGHTS if hasattr(step, name))
+    return attribute, _WEIGHTS[attribute](getattr(step, attribute))

@@ -122,11 +122,10 @@ class EtaPathDisplay:
         n_features_are_means=False,
     ):
         self.etas = np.asarray(etas, dtype=np.float64)
-        self.n_features = n_features if n_features is None else np.asarray(n_features)
-        self.mean_scores = (
-            mean_scores if mean_scores is None else np.asarray(mean_scores)
+        self.n_features, self.mean_scores, self.std_scores = (
+            None if values is None else np.asarray(values)
+            for values in (n_features, mean_scores, std_scores)
         )
-        self.std_scores = std_scores if std_scores is None else np.asarray(std_scores)
         self.params = (
             [{"eta": eta} for eta in self.etas.tolist()] if params is None else params
         )
@@ -145,7 +144,6 @@ class EtaPathDisplay:
         return float(self.etas[self.chosen_index])
 
     @classmethod
-    @shared_docs(**DOCS)
     def from_estimator(cls, estimator, *, score_name=None, ax=None):
         """Draw the path of an estimator that chose its radius by cross-validation.
 
@@ -185,7 +183,6 @@ class EtaPathDisplay:
         return display.plot(ax)
 
     @classmethod
-    @shared_docs(**DOCS)
     def from_cv_results(
         cls,
         results,
@@ -249,7 +246,6 @@ class EtaPathDisplay:
         return cls(**arguments).plot(ax)
 
     @classmethod
-    @shared_docs(**DOCS)
     def from_path(cls, path, *, ax=None):
         """Draw a path without scores.
 
@@ -261,13 +257,10 @@ class EtaPathDisplay:
         """
         return cls(etas=path.etas, n_features=path.n_selected).plot(ax)
 
-    @shared_docs(**DOCS)
     def plot(self, ax=None):
         """Draw the path.
 
-        Parameters
-        ----------
-        {drawn}
+        {plot}
         """
         self.ax_ = ax = single_axes(ax)
         self.figure_ = ax.figure

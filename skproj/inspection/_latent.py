@@ -54,10 +54,7 @@ class LatentDisplay:
     explained_variance_ratio : ndarray of shape (2,) or None
         Share of the variance that each of the principal components has; None if it is
         not these that are drawn.
-    ax_ : matplotlib Axes
-        Axes of the plot.
-    figure_ : matplotlib Figure
-        Its figure.
+    {axes}
     artists_ : list of matplotlib Artist
         For each class the PathCollection of its samples, or the BarContainer of its
         histogram.
@@ -117,7 +114,6 @@ class LatentDisplay:
             self.explained_variance_ratio = components.explained_variance_ratio_
 
     @classmethod
-    @shared_docs(**DOCS)
     def from_estimator(cls, estimator, X, y, *, ax=None):
         """Draw samples in the latent space of a fitted estimator.
 
@@ -147,16 +143,10 @@ class LatentDisplay:
         display = cls(codes=codes, labels=y, classes=classes, are_logits=are_logits)
         return display.plot(ax)
 
-    @shared_docs(**DOCS)
     def plot(self, ax=None):
         """Draw the samples.
 
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            Where to draw; None makes a new figure, which is taller for many classes.
-
-        {display}
+        {tall_plot}
         """
         # The legend has a line for each class.
         height = BARS_MARGIN + BAR_HEIGHT * len(self.classes)

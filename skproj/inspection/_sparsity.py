@@ -10,18 +10,15 @@ from skproj.inspection._common import (
     KEPT_COLOR,
     REMOVED_COLOR,
     REMOVED_HATCH,
-    WEIGHTS_NEEDED,
-    find_step,
-    has_weights,
+    find_weights,
     label_bars,
     legend_above,
     single_axes,
-    weights_of,
 )
 from skproj.utils._docs import shared_docs
 
 
-@shared_docs()
+@shared_docs(**DOCS)
 class SparsityDisplay:
     """Share of the weights that are zero, layer by layer.
 
@@ -40,10 +37,7 @@ class SparsityDisplay:
     ----------
     fraction_zeros : ndarray of shape (n_layers,)
         Share of the weights that are zero in each layer.
-    ax_ : matplotlib Axes
-        Axes of the plot.
-    figure_ : matplotlib Figure
-        Its figure.
+    {axes}
     bars_kept_ : matplotlib BarContainer
         The shares of weights that are not zero.
     bars_zero_ : matplotlib BarContainer
@@ -84,7 +78,6 @@ class SparsityDisplay:
         return self.n_zeros / np.maximum(self.n_weights, 1)
 
     @classmethod
-    @shared_docs(**DOCS)
     def from_estimator(cls, estimator, *, ax=None):
         """Draw the layers of a fitted estimator.
 
@@ -100,8 +93,7 @@ class SparsityDisplay:
         TypeError
             If it has no weights.
         """
-        step, _ = find_step(estimator, has_weights, WEIGHTS_NEEDED)
-        attribute, matrices = weights_of(step)
+        attribute, matrices = find_weights(estimator)
         if attribute == "components_":
             weights = {f"component {i}": row for i, row in enumerate(matrices[0])}
         elif attribute == "coefs_":
@@ -111,7 +103,6 @@ class SparsityDisplay:
         return cls.from_weights(weights, ax=ax)
 
     @classmethod
-    @shared_docs(**DOCS)
     def from_report(cls, report, *, ax=None):
         """Draw a report on the layers of a network.
 
@@ -138,7 +129,6 @@ class SparsityDisplay:
         ).plot(ax)
 
     @classmethod
-    @shared_docs(**DOCS)
     def from_weights(cls, weights, *, ax=None):
         """Draw any arrays, such as both factors of a factorisation.
 
@@ -155,16 +145,10 @@ class SparsityDisplay:
             n_weights=[W.size for W in arrays],
         ).plot(ax)
 
-    @shared_docs(**DOCS)
     def plot(self, ax=None):
         """Draw the shares.
 
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            Where to draw; None makes a new figure, which is taller for many layers.
-
-        {display}
+        {tall_plot}
         """
         n_layers = len(self.layer_names)
         self.ax_ = ax = single_axes(ax, height=BARS_MARGIN + BAR_HEIGHT * n_layers)

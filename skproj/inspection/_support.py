@@ -30,6 +30,7 @@ IMPORTANCE_NAMES = {
 }
 
 
+@shared_docs(**DOCS)
 class SupportDisplay:
     """Ranked importances of the features, and which of them are kept.
 
@@ -54,10 +55,7 @@ class SupportDisplay:
     ranking : ndarray of int of shape (n_features,)
         The features from the most to the least important: the columns of `X` that the
         bars stand for, from the top.
-    ax_ : matplotlib Axes
-        Axes of the plot.
-    figure_ : matplotlib Figure
-        Its figure.
+    {axes}
     bars_ : matplotlib BarContainer
         A bar for each of the first features of `ranking`.
     threshold_line_ : matplotlib Line2D or None
@@ -105,7 +103,6 @@ class SupportDisplay:
         self.ranking = np.argsort(-self.importances, kind="stable")
 
     @classmethod
-    @shared_docs(**DOCS)
     def from_estimator(cls, estimator, *, feature_names=None, max_features=20, ax=None):
         """Draw what a selector has kept.
 
@@ -147,7 +144,6 @@ class SupportDisplay:
         )
         return display.plot(ax, max_features=max_features)
 
-    @shared_docs(**DOCS)
     def plot(self, ax=None, *, max_features=20):
         """Draw the importances.
 

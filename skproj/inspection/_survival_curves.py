@@ -9,7 +9,7 @@ from sklearn.utils import check_consistent_length, check_scalar, column_or_1d
 from skproj.inspection._common import DOCS, PALETTE, legend_above, single_axes
 from skproj.metrics import kaplan_meier_estimator
 from skproj.utils._docs import shared_docs
-from skproj.utils._survival import read_survival
+from skproj.utils._survival import SURVIVAL_DOCS, read_survival
 
 # Where it is clear which is which, the number is not needed.
 GROUP_NAMES = {2: ("low", "high"), 3: ("low", "medium", "high")}
@@ -17,7 +17,7 @@ GROUP_NAMES = {2: ("low", "high"), 3: ("low", "medium", "high")}
 LAST_QUANTILE = 0.95
 
 
-@shared_docs()
+@shared_docs(**DOCS, **SURVIVAL_DOCS)
 class SurvivalCurvesDisplay:
     """Kaplan-Meier curves of samples of low to high predicted risk [1]_.
 
@@ -26,10 +26,7 @@ class SurvivalCurvesDisplay:
 
     Parameters
     ----------
-    y_true : structured ndarray or DataFrame of shape (n_samples,)
-        Survival times: a structured array with a boolean field, whether the event was
-        seen, and a field of numbers, the time of the event or of censoring, in this
-        order, or a DataFrame with the columns `event` and `time`.
+    {y_true}
     group : array-like of int of shape (n_samples,)
         The group of each sample, from 0, the lowest risk.
     group_names : list of str, default=None
@@ -37,10 +34,7 @@ class SurvivalCurvesDisplay:
 
     Attributes
     ----------
-    ax_ : matplotlib Axes
-        Axes of the plot.
-    figure_ : matplotlib Figure
-        Its figure.
+    {axes}
     lines_ : list of matplotlib Line2D
         The curves, the lowest risk first.
     legend_ : matplotlib Legend
@@ -81,7 +75,6 @@ class SurvivalCurvesDisplay:
         self.group_names = list(group_names)
 
     @classmethod
-    @shared_docs(**DOCS)
     def from_predictions(cls, y_true, y_score, *, n_groups=3, ax=None):
         """Divide samples into groups of about the same size by their risk, and draw.
 
@@ -113,13 +106,10 @@ class SurvivalCurvesDisplay:
         group = np.unique((n_groups * share_below).astype(int), return_inverse=True)[1]
         return cls(y_true=y_true, group=group).plot(ax)
 
-    @shared_docs(**DOCS)
     def plot(self, ax=None):
         """Draw the curves.
 
-        Parameters
-        ----------
-        {drawn}
+        {plot}
         """
         self.ax_ = ax = single_axes(ax)
         self.figure_ = ax.figure

@@ -5,11 +5,8 @@ from sklearn.utils import check_array
 
 from skproj.inspection._common import (
     DOCS,
-    WEIGHTS_NEEDED,
-    find_step,
-    has_weights,
+    find_weights,
     new_axes,
-    weights_of,
     whole_ticks,
 )
 from skproj.utils._docs import shared_docs
@@ -110,7 +107,6 @@ class WeightsDisplay:
         self.support = self.after.any(axis=0)
 
     @classmethod
-    @shared_docs(**DOCS)
     def from_estimator(cls, estimator, *, order="index", ax=None):
         """Draw the first layer of a fitted estimator.
 
@@ -129,15 +125,13 @@ class WeightsDisplay:
         TypeError
             If it has no weights.
         """
-        step, _ = find_step(estimator, has_weights, WEIGHTS_NEEDED)
-        attribute, matrices = weights_of(step)
+        attribute, matrices = find_weights(estimator)
         title = "coefs_[0]" if attribute == "coefs_" else attribute
         row_name = ROW_NAMES.get(attribute, "hidden neuron")
         display = cls(after=matrices[0], titles=("", title), row_name=row_name)
         return display.plot(ax, order=order)
 
     @classmethod
-    @shared_docs(**DOCS)
     def from_weights(
         cls, before, after, *, titles=("before", "after"), order="index", ax=None
     ):
@@ -163,7 +157,6 @@ class WeightsDisplay:
         """
         return cls(before=before, after=after, titles=titles).plot(ax, order=order)
 
-    @shared_docs(**DOCS)
     def plot(self, ax=None, *, order="index"):
         """Draw the matrices.
 

@@ -4,18 +4,13 @@ import numpy as np
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
 from skproj.utils._docs import shared_docs
-from skproj.utils._survival import read_survival
+from skproj.utils._survival import SURVIVAL_DOCS, read_survival
 
 # Pairs are compared in blocks of at most so many.
 MAX_PAIRS = 2**22
 
 DOCS = {
-    "y_true": """
-    y_true : structured ndarray or DataFrame of shape (n_samples,)
-        Survival times: a structured array with a boolean field, whether the event was
-        seen, and a field of numbers, the time of the event or of censoring, in this
-        order, or a DataFrame with the columns `event` and `time`.
-    """,
+    **SURVIVAL_DOCS,
     "y_train": """
     y_train : structured ndarray or DataFrame of shape (n_train_samples,)
         Survival times of training samples, in the same form. The distribution of
@@ -24,6 +19,25 @@ DOCS = {
     "y_score": """
     y_score : array-like of shape (n_samples,)
         Predicted risk, such as the logarithm of the hazard; larger is an earlier event.
+    """,
+    "concordance": """
+    Returns
+    -------
+    score : float
+        From 0 to 1; 0.5 for predictions at random.
+
+    Raises
+    ------
+    ValueError
+    """,
+    "example": """
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y = np.array(
+    ...     [(True, 1.0), (False, 2.0), (True, 3.0), (True, 4.0)],
+    ...     dtype=[("event", bool), ("time", float)],
+    ... )
     """,
 }
 
@@ -41,14 +55,7 @@ def concordance_index_censored(y_true, y_score):
     {y_true}
     {y_score}
 
-    Returns
-    -------
-    score : float
-        From 0 to 1; 0.5 for predictions at random.
-
-    Raises
-    ------
-    ValueError
+    {concordance}
         If `y_true` is not of that form, if `y_score` has another number of samples or
         is not finite, or if no pair is comparable.
 
@@ -63,15 +70,9 @@ def concordance_index_censored(y_true, y_score):
        and reducing errors", Statistics in Medicine 15(4), 1996,
        https://pubmed.ncbi.nlm.nih.gov/8668867.
 
-    Examples
-    --------
-    >>> import numpy as np
+    {example}
     >>> from skproj.metrics import concordance_index_censored
-    >>> y_true = np.array(
-    ...     [(True, 1.0), (False, 2.0), (True, 3.0), (True, 4.0)],
-    ...     dtype=[("event", bool), ("time", float)],
-    ... )
-    >>> concordance_index_censored(y_true, [4.0, 3.0, 1.0, 2.0])
+    >>> concordance_index_censored(y, [4.0, 3.0, 1.0, 2.0])
     0.75
     """
     y_true, y_score = _check_scores(y_true, y_score)
@@ -97,14 +98,7 @@ def concordance_index_ipcw(y_train, y_true, y_score, *, tau=None):
         than the last time of `y_train`, where few samples are left and weights are
         large.
 
-    Returns
-    -------
-    score : float
-        From 0 to 1; 0.5 for predictions at random.
-
-    Raises
-    ------
-    ValueError
+    {concordance}
         If `y_train` or `y_true` is not of that form, if `y_score` has another number
         of samples or is not finite, if no pair is comparable, or if the training
         samples are all censored before an event of `y_true`.
@@ -120,14 +114,8 @@ def concordance_index_ipcw(y_train, y_true, y_score, *, tau=None):
        censored survival data", Statistics in Medicine 30(10), 2011,
        :doi:`10.1002/sim.4154`.
 
-    Examples
-    --------
-    >>> import numpy as np
+    {example}
     >>> from skproj.metrics import concordance_index_ipcw
-    >>> y = np.array(
-    ...     [(True, 1.0), (False, 2.0), (True, 3.0), (True, 4.0)],
-    ...     dtype=[("event", bool), ("time", float)],
-    ... )
     >>> round(concordance_index_ipcw(y, y, [4.0, 3.0, 1.0, 2.0]), 3)
     0.571
     """
@@ -181,14 +169,8 @@ def integrated_brier_score(y_train, y_true, y_prob, times):
        of prognostic classification schemes for survival data", Statistics in Medicine
        18(17-18), 1999, https://pubmed.ncbi.nlm.nih.gov/10474158.
 
-    Examples
-    --------
-    >>> import numpy as np
+    {example}
     >>> from skproj.metrics import integrated_brier_score
-    >>> y = np.array(
-    ...     [(True, 1.0), (False, 2.0), (True, 3.0), (True, 4.0)],
-    ...     dtype=[("event", bool), ("time", float)],
-    ... )
     >>> integrated_brier_score(y, y, np.full((4, 2), 0.5), [0.5, 1.5])
     0.25
     """
@@ -239,15 +221,9 @@ def kaplan_meier_estimator(y_true):
 
     {kaplan_meier_reference}
 
-    Examples
-    --------
-    >>> import numpy as np
+    {example}
     >>> from skproj.metrics import kaplan_meier_estimator
-    >>> y_true = np.array(
-    ...     [(True, 1.0), (False, 2.0), (True, 3.0), (True, 4.0)],
-    ...     dtype=[("event", bool), ("time", float)],
-    ... )
-    >>> times, probability = kaplan_meier_estimator(y_true)
+    >>> times, probability = kaplan_meier_estimator(y)
     >>> times.tolist(), probability.tolist()
     ([1.0, 3.0, 4.0], [0.75, 0.375, 0.0])
     """

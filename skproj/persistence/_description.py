@@ -12,16 +12,7 @@ MAX_NAMES = 20
 
 
 def describe_model(model):
-    """Return the main properties of a model as text, by name; few if it is not fitted.
-
-    Parameters
-    ----------
-    model : estimator object
-
-    Returns
-    -------
-    lines : dict of str
-    """
+    """Return the properties of a model as text by name; few if it is not fitted."""
     lines = {}
     verdict = getattr(model, VERDICT_ATTRIBUTE, None)
     if isinstance(verdict, dict):
@@ -32,7 +23,10 @@ def describe_model(model):
     step = selection_of(model)
     if hasattr(step, "eta_"):
         lines["eta"] = f"{step.eta_:.6g}"
-    support = support_of(step)
+    try:
+        support = None if step is None else step.get_support()
+    except NotFittedError:
+        support = None
     if support is not None:
         lines["features"] = f"{np.count_nonzero(support)} of {len(support)}"
         names = getattr(model, "feature_names_in_", None)
@@ -43,13 +37,3 @@ def describe_model(model):
     if isinstance(classes, np.ndarray):
         lines["classes"] = join_names(classes.tolist(), at_most=MAX_NAMES)
     return lines
-
-
-def support_of(step):
-    """Return which features a step selects, or None if that is not known."""
-    if step is None:
-        return None
-    try:
-        return step.get_support()
-    except NotFittedError:
-        return None

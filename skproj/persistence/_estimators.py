@@ -12,7 +12,7 @@ from skproj._version import __version__
 from skproj.persistence._archives import unpack
 from skproj.persistence._description import describe_model
 from skproj.utils._docs import shared_docs
-from skproj.utils._files import write
+from skproj.utils._files import FILE_DOCS, write
 from skproj.utils._optional import import_optional
 from skproj.utils._state import VersionedState
 from skproj.utils._summary import with_summary
@@ -41,7 +41,7 @@ TRUSTED = (
 )
 
 
-@shared_docs()
+@shared_docs(**FILE_DOCS)
 def dump(estimator, path):
     """Save an estimator.
 
@@ -82,10 +82,7 @@ def dump(estimator, path):
 
     {skops_reference}
 
-    Examples
-    --------
-    >>> import tempfile
-    >>> from pathlib import Path
+    {file_example}
     >>> from sklearn.datasets import load_breast_cancer
     >>> from skproj.feature_selection import ProjectionFeatureSelector
     >>> from skproj.persistence import dump, load
@@ -104,11 +101,10 @@ def dump(estimator, path):
     name = type(estimator).__name__
     _check_keys(estimator)
     try:
-        _check_states(estimator)
+        _check_parts(estimator)
         data = skops_io.dumps(estimator, compression=zipfile.ZIP_DEFLATED)
-        data = _sign(data)
         lines = {**describe_model(estimator), "written by": WRITER}
-        data = with_summary(data, lines)
+        data = with_summary(data, lines, comment=WRITER)
         foreign = _untrusted_types(skops_io, data)
     except Exception as error:  # depends on the object that cannot be described
         raise ValueError(f"This {name} cannot be saved: {error}") from error
@@ -125,7 +121,7 @@ def dump(estimator, path):
     write(data, path)
 
 
-@shared_docs()
+@shared_docs(**FILE_DOCS)
 def load(path, *, max_size=None):
     """Read an estimator that `dump` has written.
 
@@ -168,10 +164,7 @@ def load(path, *, max_size=None):
 
     {skops_reference}
 
-    Examples
-    --------
-    >>> import tempfile
-    >>> from pathlib import Path
+    {file_example}
     >>> from skproj import GroupSparseNMF
     >>> from skproj.persistence import dump, load
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -193,8 +186,7 @@ def load(path, *, max_size=None):
         data = unpack(data, max_size)
         foreign = _untrusted_types(skops_io, data)
         estimator = None if foreign else skops_io.loads(data, trusted=TRUSTED)
-        _check_states(estimator)
-        _check_indices(estimator)
+        _check_parts(estimator, is_foreign=True)
     except Exception as error:  # nonsense can fail in any way, and without a word
         reason = str(error) or type(error).__name__
         if writer not in (None, WRITER):
@@ -226,14 +218,6 @@ def _is_newer(writer):
     return theirs > ours
 
 
-def _sign(data):
-    """Add to a file in memory by what it was written."""
-    buffer = io.BytesIO(data)
-    with zipfile.ZipFile(buffer, "a") as archive:
-        archive.comment = WRITER.encode("ascii")
-    return buffer.getvalue()
-
-
 def _check_is_estimator(value, name):
     if not isinstance(value, BaseEstimator):
         raise ValueError(f"{name} must be an estimator, not of {type(value)}.")
@@ -251,30 +235,23 @@ def _check_keys(estimator):
             )
 
 
-def _check_states(estimator):
-    """Refuse estimators without some of their attributes, or with others."""
-    for part in _parts(estimator):
-        if isinstance(part, VersionedState):
-            part.check_state()
+def _check_parts(value, is_foreign=False):
+    """Refuse estimators that lack attributes or have others.
 
-
-def _check_indices(estimator):
-    """Refuse sparse matrices with which a prediction would read foreign memory."""
-    for part in _parts(estimator):
-        if isinstance(part, sparse.csr_matrix):
-            part.check_format(full_check=True)
-
-
-def _parts(value):
-    """Yield a value, and all that it holds."""
-    yield value
+    Where the value is from a file, refuse sparse matrices as well with which a
+    prediction would read foreign memory.
+    """
+    if isinstance(value, VersionedState):
+        value.check_state()
+    if is_foreign and isinstance(value, sparse.csr_matrix):
+        value.check_format(full_check=True)
     if isinstance(value, BaseEstimator):
         value = vars(value)
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list | tuple):
         for item in value:
-            yield from _parts(item)
+            _check_parts(item, is_foreign)
 
 
 def _untrusted_types(skops_io, data):

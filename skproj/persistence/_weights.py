@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from skproj.utils._docs import shared_docs
-from skproj.utils._files import WRITE_ERRORS, write
+from skproj.utils._files import FILE_DOCS, write
 from skproj.utils._optional import import_optional
 from skproj.utils._validation import check_is_fitted
 
@@ -16,7 +16,7 @@ from skproj.utils._validation import check_is_fitted
 METADATA_VERSION = 1
 
 
-@shared_docs(write_errors=WRITE_ERRORS)
+@shared_docs(**FILE_DOCS)
 def export_weights(model, path):
     """Save the weights of a network for other programs.
 
@@ -58,10 +58,7 @@ def export_weights(model, path):
 
     {safetensors_reference}
 
-    Examples
-    --------
-    >>> import tempfile
-    >>> from pathlib import Path
+    {file_example}
     >>> import torch
     >>> from torch.nn.utils import prune
     >>> from skproj.persistence import export_weights, load_weights
@@ -109,7 +106,7 @@ def export_weights(model, path):
     write(data, path)
 
 
-@shared_docs()
+@shared_docs(**FILE_DOCS)
 def load_weights(model, path):
     """Read weights into a network.
 
@@ -148,10 +145,7 @@ def load_weights(model, path):
 
     {safetensors_reference}
 
-    Examples
-    --------
-    >>> import tempfile
-    >>> from pathlib import Path
+    {file_example}
     >>> import torch
     >>> from skproj.persistence import export_weights, load_weights
     >>> layer = torch.nn.Linear(4, 3, dtype=torch.bfloat16)

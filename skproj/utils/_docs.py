@@ -1,5 +1,6 @@
 """Docstrings that several classes or functions share."""
 
+import functools
 import inspect
 import re
 
@@ -34,6 +35,10 @@ l1,inf ball; application to sparse autoencoders", :arxiv:`2307.09836`.""",
 G. Perez, M. Barlaud, "Multi-level projection with exponential parallel
 speedup; application to sparse auto-encoders neural networks",
 :arxiv:`2405.02086`.""",
+    "negative_binomial_reference": """\
+M. D. Robinson and G. K. Smyth, "Small-sample estimation of negative binomial
+dispersion, with applications to SAGE data", Biostatistics 9 (2008),
+:doi:`10.1093/biostatistics/kxm030`.""",
     "proximal_reference": """\
 N. Parikh, S. Boyd, "Proximal algorithms", Foundations and Trends in
 Optimization 1 (2014), :doi:`10.1561/2400000003`.""",
@@ -57,21 +62,33 @@ REFERENCES = {
 }
 
 
+# Many docstrings have the same parts, and cleaning them takes longest.
+_clean_part = functools.cache(inspect.cleandoc)
+# A line that is the name of a part.
+_PLACE = re.compile(r"(?m)^\{(\w+)\}$")
+
+
 def shared_docs(**parts):
     """Make a decorator that puts shared parts into a docstring.
 
-    A part replaces the line ``{name}`` of the docstring of a class or function; those
-    of `REFERENCES` are known already.
+    A part replaces the line ``{name}`` of the docstring of a function, of a class and
+    its own methods, or of another part; those of `REFERENCES` are known already.
     """
+    known = parts | REFERENCES
+
+    def part_at(place):
+        if place[1] not in known:
+            return place[0]
+        return _PLACE.sub(part_at, _clean_part(known[place[1]]))
 
     def fill(documented):
-        if documented.__doc__ is None:  # python -OO
-            return documented
-        doc = inspect.cleandoc(documented.__doc__)
-        for name, text in (parts | REFERENCES).items():
-            lines = inspect.cleandoc(text)
-            doc = re.sub(rf"(?m)^\{{{name}\}}$", lambda _, lines=lines: lines, doc)
-        documented.__doc__ = f"{doc}\n"
+        if inspect.isclass(documented):
+            for member in vars(documented).values():
+                if inspect.isfunction(member) or isinstance(member, classmethod):
+                    fill(getattr(member, "__func__", member))
+        if documented.__doc__ is not None:  # python -OO
+            doc = inspect.cleandoc(documented.__doc__)
+            documented.__doc__ = f"{_PLACE.sub(part_at, doc)}\n"
         return documented
 
     return fill

@@ -5,12 +5,21 @@ import os
 import uuid
 from pathlib import Path
 
-# Errors of the functions that write a fitted estimator, for their docstrings.
-WRITE_ERRORS = """\
-NotFittedError
-    If the estimator is not fitted.
-FileNotFoundError
-    If the folder is missing."""
+# Parts of the docstrings of functions for files; the errors are those of writing.
+FILE_DOCS = {
+    "write_errors": """
+    NotFittedError
+        If the estimator is not fitted.
+    FileNotFoundError
+        If the folder is missing.
+    """,
+    "file_example": """
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    """,
+}
 
 
 @contextlib.contextmanager

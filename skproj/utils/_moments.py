@@ -16,9 +16,7 @@ def mean_and_deviation(X, weights):
     The weights add up to 1. The deviation is exactly zero where it is lost in the
     rounding of the mean.
     """
-    moments = _sparse_moments if sparse.issparse(X) else _dense_moments
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean, variance = moments(X, weights)
+    mean, variance = _moments(X, weights)
     return _checked(mean, variance, X.shape[0], X.dtype)
 
 
@@ -31,10 +29,8 @@ class BlockMoments:
 
     def add(self, X, weights):
         """Add a block; the weights of all blocks add up to 1."""
-        moments = _sparse_moments if sparse.issparse(X) else _dense_moments
         added = weights.sum()
-        with np.errstate(over="ignore", invalid="ignore"):
-            mean, variance = moments(X, weights / added)
+        mean, variance = _moments(X, weights / added)
         self._merge(X.shape[0], added, mean, variance, X.dtype)
 
     def merge(self, other):
@@ -48,19 +44,19 @@ class BlockMoments:
             )
         return joint
 
+    @np.errstate(over="ignore", invalid="ignore")
     def _merge(self, n_samples, weight, mean, variance, dtype):
         if not self.n_samples:
             self.mean, self.variance = mean, variance
         # Deviations from a common mean, without large squares that cancel out.
         share = weight / (self.weight + weight)
-        with np.errstate(over="ignore", invalid="ignore"):
-            step = mean - self.mean
-            self.mean = self.mean + share * step
-            self.variance = (
-                (1.0 - share) * self.variance
-                + share * variance
-                + share * (1.0 - share) * np.square(step)
-            )
+        step = mean - self.mean
+        self.mean = self.mean + share * step
+        self.variance = (
+            (1.0 - share) * self.variance
+            + share * variance
+            + share * (1.0 - share) * np.square(step)
+        )
         self.n_samples += n_samples
         self.weight += weight
         self.dtype = dtype
@@ -96,11 +92,12 @@ def _checked(mean, variance, n_samples, dtype):
     return mean, deviation
 
 
-def _sparse_moments(X, weights):
-    return mean_variance_axis(X.astype(np.float64, copy=False), axis=0, weights=weights)
-
-
-def _dense_moments(X, weights):
+@np.errstate(over="ignore", invalid="ignore")
+def _moments(X, weights):
+    """Return the mean and the variance of the columns."""
+    if sparse.issparse(X):
+        X = X.astype(np.float64, copy=False)
+        return mean_variance_axis(X, axis=0, weights=weights)
     n_samples, n_features = X.shape
     mean, variance = np.empty(n_features), np.empty(n_features)
     width = max(8, MAX_BLOCK_ENTRIES // n_samples)

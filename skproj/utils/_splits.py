@@ -44,16 +44,16 @@ def make_splits(
     """
     n_samples = X.shape[0]
     codes = None
+    cv = N_SPLITS if cv is None else cv
     if is_survival(y):
         y = read_survival(y)["event"].astype(int)
-        n_folds = N_SPLITS if cv is None else cv
         few = np.bincount(y, minlength=2).min()
-        classifier = isinstance(n_folds, numbers.Integral) and few >= n_folds
+        classifier = isinstance(cv, numbers.Integral) and few >= cv
     if groups is not None:
         groups, codes = check_groups(groups, n_samples, groups_name)
-    if cv is None or isinstance(cv, numbers.Integral):
+    if isinstance(cv, numbers.Integral):
         return _shuffled_folds(
-            N_SPLITS if cv is None else int(cv),
+            int(cv),
             np.zeros(n_samples),
             y,
             classifier,

@@ -11,11 +11,15 @@ VERDICT_ATTRIBUTE = "verdict_"
 MAX_SUMMARY_SIZE = 2**20
 
 
-def with_summary(data, lines):
-    """Add names and values, all of them text, to the bytes of a model's file."""
+def with_summary(data, lines, comment=""):
+    """Add names and values, all of them text, to the bytes of a model's file.
+
+    The file also gets a comment, in ASCII.
+    """
     buffer = io.BytesIO(data)
     with zipfile.ZipFile(buffer, "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(SUMMARY, json.dumps(lines, ensure_ascii=False))
+        archive.comment = comment.encode("ascii")
     return buffer.getvalue()
 
 

@@ -3,6 +3,15 @@
 import numpy as np
 from sklearn.utils.validation import check_array, column_or_1d
 
+SURVIVAL_DOCS = {
+    "y_true": """
+    y_true : structured ndarray or DataFrame of shape (n_samples,)
+        Survival times: a structured array with a boolean field, whether the event was
+        seen, and a field of numbers, the time of the event or of censoring, in this
+        order, or a DataFrame with the columns `event` and `time`.
+    """,
+}
+
 # Sections of the docstrings of `predict_survival`.
 PREDICT_SURVIVAL_DOCS = {
     "sections": """

@@ -17,7 +17,7 @@ from skproj.persistence._panel._heads import (
     is_autoencoder,
 )
 from skproj.utils._docs import shared_docs
-from skproj.utils._files import WRITE_ERRORS, write
+from skproj.utils._files import FILE_DOCS, write
 from skproj.utils._pipelines import steps_of
 from skproj.utils._validation import check_is_fitted
 
@@ -69,7 +69,7 @@ class Panel:
         return coef, intercept
 
 
-@shared_docs(write_errors=WRITE_ERRORS)
+@shared_docs(**FILE_DOCS)
 def export_panel(estimator, path, *, directions=None):
     """Write a fitted model as a Python file that needs only NumPy.
 
@@ -153,13 +153,7 @@ def export_panel(estimator, path, *, directions=None):
 
 
 def describe_panel(estimator):
-    """Return the `Panel` of a fitted estimator.
-
-    Raises
-    ------
-    ValueError
-        As `export_panel`.
-    """
+    """Return the `Panel` of an estimator, or raise the errors of `export_panel`."""
     check_is_fitted(estimator)
     estimator = getattr(estimator, "best_estimator_", estimator)
     name = type(estimator).__name__
@@ -184,10 +178,7 @@ def describe_panel(estimator):
 def needed_features(estimator, columns):
     """Return the `Features` that the predictions of a fitted estimator depend on.
 
-    Raises
-    ------
-    NotTraceable
-        If a step is not known to work on each column by itself.
+    Errors are those of `trace`.
     """
     *before, last = steps_of(estimator)
     features = Features.of_columns(columns)
@@ -202,13 +193,9 @@ def needed_features(estimator, columns):
 
 
 def feature_rows(panel, details=None):
-    """Return a dict of plain values for each feature, in the order of the model.
+    """Return a dict of plain values for each feature of a panel, in its order.
 
-    Parameters
-    ----------
-    panel : Panel
-    details : dict of dict, default=None
-        Further items, by the name of the feature.
+    `details` has dicts of further items, by the name of the feature.
     """
     f, formula = panel.features, panel.formula
     rows = []
@@ -230,15 +217,9 @@ def feature_rows(panel, details=None):
 
 
 def panel_source(panel, details=None, **facts):
-    """Return the source of a program that predicts.
+    """Return the source of a program that predicts from a panel.
 
-    Parameters
-    ----------
-    panel : Panel
-    details : dict of dict, default=None
-        As `feature_rows` takes them.
-    **facts
-        Further items of its ``PANEL``.
+    `details` are those of `feature_rows`, `facts` further items of its ``PANEL``.
     """
     formula = panel.formula
     intercepts = {} if formula is None else {"intercepts": formula[1].tolist()}

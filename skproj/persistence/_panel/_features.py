@@ -101,22 +101,9 @@ def concatenate(parts):
 
 
 def trace(step, features):
-    """Return the features that a fitted transformer makes of others.
+    """Return the `Features` that a transformer, or "passthrough", makes of others.
 
-    Parameters
-    ----------
-    step : transformer or str
-        A transformer, or "passthrough".
-    features : Features
-
-    Returns
-    -------
-    features : Features
-
-    Raises
-    ------
-    NotTraceable
-        If the transformer is not known to work on each column by itself.
+    A `NotTraceable` is raised if it is not known to work on each column by itself.
     """
     is_identity = isinstance(step, FunctionTransformer) and step.func is None
     if step is None or isinstance(step, str) or is_identity:  # "passthrough"

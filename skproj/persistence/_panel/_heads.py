@@ -1,16 +1,8 @@
 """From a fitted predictor to plain numbers that NumPy can predict with."""
 
 import numpy as np
+from sklearn import linear_model
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.linear_model import (
-    ElasticNet,
-    ElasticNetCV,
-    LassoCV,
-    LinearRegression,
-    LogisticRegression,
-    Ridge,
-    RidgeCV,
-)
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR
 
@@ -18,12 +10,12 @@ from skproj.linear_model import CoxRidge
 
 # The last one predicts the logarithm of the hazard.
 LINEAR_REGRESSORS = (
-    ElasticNet,
-    ElasticNetCV,
-    LassoCV,
-    LinearRegression,
-    Ridge,
-    RidgeCV,
+    linear_model.ElasticNet,
+    linear_model.ElasticNetCV,
+    linear_model.LassoCV,
+    linear_model.LinearRegression,
+    linear_model.Ridge,
+    linear_model.RidgeCV,
     CoxRidge,
 )
 POSSIBLE = (
@@ -51,7 +43,7 @@ def describe_predictor(predictor):
         return describe_scaled_target(predictor)
     if is_autoencoder(predictor):
         model = describe_autoencoder(predictor)
-    elif isinstance(predictor, LogisticRegression):
+    elif isinstance(predictor, linear_model.LogisticRegression):
         model = describe_logistic(predictor)
     elif isinstance(predictor, LINEAR_REGRESSORS):
         coef, intercept = np.asarray(predictor.coef_), np.ravel(predictor.intercept_)
