@@ -72,7 +72,7 @@ def report_numbers(selection, path, facts, options):
         "class_names": s.class_names,
         "classes": scores_of_classes(s),
         "confusion": confusion(s),
-        "features": [feature_numbers(feature) for feature in s.features],
+        "features": [dataclasses.asdict(feature) for feature in s.features],
         "path": path_numbers(path),
         "data": facts,
         "settings": settings(options),
@@ -97,15 +97,6 @@ def plain(value):
     return value if isinstance(value, bool | int | None) else str(value)
 
 
-def feature_numbers(feature):
-    """Return a selected feature as a dict; a substitute has a name, too."""
-    substitutes = [
-        {"name": name, "correlation": correlation}
-        for name, correlation in feature.substitutes
-    ]
-    return {**dataclasses.asdict(feature), "substitutes": substitutes}
-
-
 def settings(options):
     """Return the options that change the result and are not left out."""
     return {
@@ -120,22 +111,12 @@ def is_number(value):
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def codes_of(labels, class_names):
-    """Return the places of labels in the list of classes."""
-    places = {name: i for i, name in enumerate(class_names)}
-    return np.array([places[str(label)] for label in labels], dtype=np.intp)
-
-
 def confusion(selection):
     """Return the numbers of held-out rows by true and predicted class, or None."""
     s = selection
     if s.n_test == 0 or not s.class_names:
         return None
-    true, predicted = (
-        codes_of(labels, s.class_names)
-        for labels in (s.predictions.y_test, s.predictions.y_predicted)
-    )
-    return confusion_matrix(true, predicted, labels=np.arange(len(s.class_names)))
+    return confusion_matrix(*s.codes, labels=np.arange(len(s.class_names)))
 
 
 def scores_of_classes(selection):
@@ -143,8 +124,7 @@ def scores_of_classes(selection):
     s = selection
     if s.n_test == 0 or not s.class_names:
         return []
-    true = codes_of(s.predictions.y_test, s.class_names)
-    predicted = codes_of(s.predictions.y_predicted, s.class_names)
+    true, predicted = s.codes
     precision, recall, _, counts = precision_recall_fscore_support(
         true, predicted, labels=np.arange(len(s.class_names)), zero_division=np.nan
     )

@@ -9,9 +9,10 @@ from skproj.cli._checkpoints import find_checkpoints, keep_steps
 from skproj.cli._errors import CommandError
 from skproj.cli._output import check_free, new_folder, print_lines
 from skproj.cli._preparation import prepare_columns
+from skproj.cli._problem import Problem
 from skproj.cli._report import FILES, write_report
 from skproj.cli._search import check_scorer
-from skproj.cli._selection import Problem, select
+from skproj.cli._selection import select
 from skproj.cli._structure import feature_structure
 from skproj.cli._suspects import suspect_columns, suspect_rows
 from skproj.cli._tables import ReadOptions, read_table

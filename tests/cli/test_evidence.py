@@ -16,9 +16,10 @@ from skproj.cli._evidence import (
     means_of_groups,
     rank_evidence,
 )
+from skproj.cli._problem import Problem
 from skproj.cli._result import Predictions
 from skproj.cli._scores import score_predictions
-from skproj.cli._selection import Problem, select
+from skproj.cli._selection import select
 from skproj.cli._verdict import Judge
 
 
