@@ -23,7 +23,7 @@ examples:
   skproj apply selection/model.skops new.csv --out predictions.csv
   skproj apply selection/model.skops new.csv --transform --out selected.csv
 """,
-    "export": """\
+    "panel": """\
 examples:
   skproj export panel selection --out panel
   python panel/panel_model.py new.csv --out predictions.csv
@@ -234,7 +234,6 @@ def add_export(commands):
         "Write the selected columns with weights, directions and standardisation as "
         "panel.csv, and a program that predicts from them as panel_model.py, which "
         "needs Python and NumPy alone.",
-        EXAMPLES["export"],
     )
     parser.add_argument(
         "result",
@@ -298,13 +297,13 @@ def add_datasets(commands):
     cells.add_argument("--no-progress", action="store_true", help="no progress bar")
 
 
-def add_command(commands, name, summary, description, examples=None):
+def add_command(commands, name, summary, description):
     """Add a command, with the options of all commands."""
     parser = commands.add_parser(
         name,
         help=summary,
         description=textwrap.fill(description, 80),
-        epilog=examples or EXAMPLES[name],
+        epilog=EXAMPLES[name],
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(

@@ -45,15 +45,21 @@ class Checkpoints:
         self.run = run
         self._new_parents = []
 
-    def start(self):
-        """Make the folder, unless there is one with steps to resume."""
-        if self.folder is None or self.folder.exists():
+    def start(self, X):
+        """Make the folder, unless there is one with steps to resume.
+
+        The results of passes over `RowBlocks` are kept as well; other data have none.
+        """
+        if self.folder is None:
             return
-        self._new_parents = [p for p in self.folder.parents if not p.exists()]
-        with new_folder(self.folder, ()) as temporary:
-            temporary.chmod(0o700)  # models may tell something of the data
-            text = json.dumps(self.run, indent=1)
-            (temporary / RUN).write_text(text, encoding="utf-8")
+        if not self.folder.exists():
+            self._new_parents = [p for p in self.folder.parents if not p.exists()]
+            with new_folder(self.folder, ()) as temporary:
+                temporary.chmod(0o700)  # models may tell something of the data
+                text = json.dumps(self.run, indent=1)
+                (temporary / RUN).write_text(text, encoding="utf-8")
+        if isinstance(X, RowBlocks):
+            X.cache = PassCache(self.folder / PASSES, X)
 
     def drop(self):
         """Remove the folder."""
@@ -77,11 +83,6 @@ class Checkpoints:
         # Those of `new_file` that a kill has left begin with a dot.
         files = [*self.folder.glob("*.joblib"), *self.folder.glob(f"{PASSES}/*.npz")]
         return [path for path in files if not path.name.startswith(".")]
-
-    def keep_passes(self, X):
-        """Keep the results of passes over `RowBlocks`; other data have none."""
-        if self.folder is not None and isinstance(X, RowBlocks):
-            X.cache = PassCache(self.folder / PASSES, X)
 
     def step(self, name, function, *args, **kwargs):
         """Return the result of a step, which is computed if it is not finished.

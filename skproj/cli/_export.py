@@ -3,7 +3,10 @@
 import json
 
 from skproj.cli._errors import CommandError
+from skproj.cli._models import load_model
 from skproj.cli._output import check_free, new_folder, print_lines, write_rows
+from skproj.persistence._panel import describe_panel, feature_rows, panel_source
+from skproj.utils._summary import VERDICT_ATTRIBUTE
 
 TABLE, PROGRAM = "panel.csv", "panel_model.py"
 # Of a feature, what `skproj select` knows and the model does not.
@@ -11,8 +14,6 @@ DETAILS = "direction", "frequency"
 
 
 def run(options):
-    from skproj.persistence._panel import panel_source
-
     check_free(options.out, options.overwrite, folder=True)
     path = find_model(options.result)
     panel, verdict = read_panel(path)
@@ -43,10 +44,6 @@ def find_model(path):
 
 def read_panel(path):
     """Return the panel of a model, and its verdict in words or None."""
-    from skproj.cli._models import load_model
-    from skproj.persistence._panel import describe_panel
-    from skproj.utils._summary import VERDICT_ATTRIBUTE
-
     model = load_model(path)
     try:
         panel = describe_panel(model)
@@ -75,8 +72,6 @@ def read_details(path, panel):
 
 def write_panel(path, panel, details):
     """Write a table with a row for each feature, the most important first."""
-    from skproj.persistence._panel import feature_rows
-
     rows = feature_rows(panel, details)
     rows.sort(key=lambda row: -row.get("weight", 0.0))
     if panel.formula is not None:

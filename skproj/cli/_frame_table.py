@@ -48,7 +48,7 @@ class FrameTable:
         frame.columns = [str(name) for name in frame.columns]
         self.path = path
         if index is not None:
-            self._require([index], list(frame.columns))
+            require([index], list(frame.columns), path, "column")
             frame = frame.set_index(index)
         self.columns = list(frame.columns)
         named = not isinstance(frame.index, pd.RangeIndex)
@@ -58,16 +58,13 @@ class FrameTable:
         self._frame = frame
         self._labels = labels
 
-    def _require(self, names, known, wanted_by=""):
-        require(names, known, self.path, "column", wanted_by)
-
     def feature_names(self, target, drop, others=()):
         """Return the names of the columns that are left over."""
         others = {target, *drop, *others}
         if target not in self.columns:
             self._hint_at_transpose(target)
-        self._require([target], self.columns)
-        self._require(sorted(others), self.columns)
+        require([target], self.columns, self.path, "column")
+        require(sorted(others), self.columns, self.path, "column")
         return [name for name in self.columns if name not in others]
 
     def _hint_at_transpose(self, target):
@@ -147,7 +144,7 @@ class FrameTable:
             If a column is missing or is no column of numbers, or if a number is missing
             or infinite.
         """
-        self._require(names, self.columns, WANTED_BY_MODEL)
+        require(names, self.columns, self.path, "column", WANTED_BY_MODEL)
         frame = truth_values_as_numbers(self._frame[names])
         self._check_numeric(frame, can_drop)
         single = (frame.dtypes == np.float32).all()
@@ -185,7 +182,7 @@ class FrameTable:
 
     def frame(self, names):
         """Return columns as a DataFrame, as they are."""
-        self._require(names, self.columns, WANTED_BY_MODEL)
+        require(names, self.columns, self.path, "column", WANTED_BY_MODEL)
         return self._frame[names]
 
 

@@ -152,14 +152,6 @@ def path_numbers(path):
     """Return a dict for each radius that was tried."""
     if path is None:
         return []
-    unknown = [None] * len(path.etas)
-    columns = {
-        "eta": path.etas,
-        "score": unknown if path.mean_scores is None else path.mean_scores,
-        "standard_deviation": unknown if path.std_scores is None else path.std_scores,
-        "n_features": unknown if path.n_features is None else path.n_features,
-    }
-    return [
-        dict(zip(columns, row, strict=True))
-        for row in zip(*columns.values(), strict=True)
-    ]
+    names = "eta", "score", "standard_deviation", "n_features"
+    columns = path.etas, path.mean_scores, path.std_scores, path.n_features
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]

@@ -68,8 +68,7 @@ def select(problem, show_progress=False, checkpoints=None):
         If there are too few rows, or if no feature is selected.
     """
     run = divide(problem, checkpoints or Checkpoints())
-    run.checkpoints.start()
-    run.checkpoints.keep_passes(problem.X)
+    run.checkpoints.start(problem.X)
     search = run.checkpoints.step("search", find_radius, run, show_progress)
     model = model_of(search)
     if problem.prepare is None:
@@ -179,7 +178,7 @@ def judge(run, search, model, predictions):
     judge = Judge(p.task, p.options.target, classes)
     if len(run.test):
         decisions = predictions.decisions
-        judge.add_held_out(
+        judge.add(
             predictions.y_predicted if decisions is None else decisions,
             predictions.y_test,
             None if p.groups is None else p.groups[run.test],
@@ -194,7 +193,7 @@ def judge(run, search, model, predictions):
             if fold is not None:
                 decisions = decisions_of(fold, take_rows(run.X, rows), classes)
             groups = None if run.groups is None else run.groups[rows]
-            judge.add_fold(decisions, run.y[rows], groups)
+            judge.add(decisions, run.y[rows], groups, of_fold=True)
     features, names = prepared(p, model, p.X)
     verdict = run.checkpoints.step(
         "verdict",

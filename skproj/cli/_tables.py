@@ -140,11 +140,16 @@ def check_options(options):
             f"{path}: unsupported file type {suffix or 'without suffix'!r}; "
             f"it must be one of {', '.join(SUFFIXES)}."
         )
-    for option, value in (("--layer", options.layer), ("--backed", options.backed)):
-        if value is not None and suffix not in ANNOTATED:
-            raise CommandError(f"{option} is for .h5ad and .zarr, which {path} is not.")
-    if options.sheet is not None and suffix != ".xlsx":
-        raise CommandError(f"--sheet is for .xlsx files, which {path} is not.")
+    for option, value, suffixes, kind in (
+        ("--layer", options.layer, ANNOTATED, ".h5ad and .zarr"),
+        ("--backed", options.backed, ANNOTATED, ".h5ad and .zarr"),
+        ("--sheet", options.sheet, (".xlsx",), ".xlsx files"),
+        ("--sep", options.separator, TEXT_SEPARATORS, "files of text"),
+        ("--decimal", options.decimal, TEXT_SEPARATORS, "files of text"),
+        ("--encoding", options.encoding, TEXT_SEPARATORS, "files of text"),
+    ):
+        if value is not None and suffix not in suffixes:
+            raise CommandError(f"{option} is for {kind}, which {path} is not.")
     if suffix in ANNOTATED:
         if options.index is not None:
             raise CommandError(
@@ -155,10 +160,6 @@ def check_options(options):
                 f"--transpose and --labels are not for {suffix} files, whose rows are "
                 "samples and whose labels are in obs."
             )
-    for name in ("separator", "decimal", "encoding"):
-        if getattr(options, name) is not None and suffix not in TEXT_SEPARATORS:
-            option = "--sep" if name == "separator" else f"--{name}"
-            raise CommandError(f"{option} is for files of text, which {path} is not.")
 
 
 def read_text(options):
@@ -246,10 +247,10 @@ def read_parquet(options):
     """Read a .parquet file."""
     pd = import_optional("pandas", extra="cli")
     parquet = import_optional("pyarrow.parquet", extra="cli")
-    check_unique(parquet.read_schema(options.path).names, options.path)
+    schema = parquet.read_schema(options.path)
+    check_unique(schema.names, options.path)
     frame = pd.read_parquet(options.path, engine="pyarrow")
     # Whole numbers with gaps become others, and 1 as a name 1.0.
-    schema = parquet.read_schema(options.path)
     for name in {options.index, options.target, options.groups, *options.text}:
         if name in frame and str(schema.field(name).type).startswith(("int", "uint")):
             frame[name] = frame[name].astype("Int64")
@@ -316,9 +317,7 @@ def add_labels(frame, options):
             f"{path} has no names of rows to find the rows of --labels by; --index "
             "COLUMN says where they are"
         )
-    other = ReadOptions(
-        options.labels, target=options.target, groups=options.groups, encoding=None
-    )
+    other = ReadOptions(options.labels, target=options.target, groups=options.groups)
     labels = read_table(other).label_columns(options.index)
     frame.index, labels.index = frame.index.astype(str), labels.index.astype(str)
     for names, what in ((frame.index, path), (labels.index, options.labels)):
