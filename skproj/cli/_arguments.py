@@ -170,8 +170,8 @@ def add_select(commands):
     parser.add_argument(
         "--backed",
         action="store_true",
-        help="leave the matrix of annotated data in its file, and read it in blocks of "
-        "rows: a linear selector followed by a linear model",
+        help="leave the features of annotated data or of a .parquet file there, and "
+        "read them in blocks of rows: a linear selector followed by a linear model",
     )
     parser.add_argument(
         "--memory",

@@ -7,7 +7,7 @@ from sklearn.pipeline import Pipeline
 
 from skproj import SparseSupervisedAutoencoder, SparseSupervisedAutoencoderRegressor
 from skproj.cli._search import first_steps, last_steps
-from skproj.cli._survival import risk_models
+from skproj.cli._survival import no_features, no_selection
 from skproj.cli._threshold import choose_threshold, put_threshold
 from skproj.feature_selection._block_selector import BlockSelectorMixin
 from skproj.feature_selection._half_selections import univariate_scores
@@ -25,21 +25,23 @@ def baselines(problem, support):
     classifies, options = problem.classifies, problem.options
     n_selected, n_features = int(np.count_nonzero(support)), len(support)
     strongest = ("select", StrongestFeatures(n_selected, classifies))
+    machine, models = last_steps(problem), []
     if problem.task == "survival":
-        models = risk_models(strongest, n_features)
+        everything, test = no_selection(n_features), "score test"
+        nothing = ("no features, Kaplan-Meier", no_features())
     else:
-        machine, models = last_steps(problem), []
-        if not problem.in_blocks:
-            models.append(("no selection, SVM", n_features, machine))
-        if problem.method == "autoencoder":
-            dense = ("dense", dense_autoencoder(classifies, options))
-            models.append(("no selection, autoencoder", n_features, [dense]))
-        name = f"F test, as many, {problem.machine}"
-        models.append((name, n_selected, [strongest, *machine]))
-        dummy = ("mean of the target", 0, [("predict", DummyRegressor())])
+        everything, test = machine, "F test"
+        nothing = ("mean of the target", [("predict", DummyRegressor())])
         if classifies:
-            dummy = ("most frequent class", 0, [("predict", DummyClassifier())])
-        models.append(dummy)
+            nothing = ("most frequent class", [("predict", DummyClassifier())])
+    if not problem.in_blocks:
+        models.append((f"no selection, {problem.machine}", n_features, everything))
+    if problem.method == "autoencoder" and problem.task != "survival":
+        dense = ("dense", dense_autoencoder(classifies, options))
+        models.append(("no selection, autoencoder", n_features, [dense]))
+    name = f"{test}, as many, {problem.machine}"
+    models.append((name, n_selected, [strongest, *machine]))
+    models.append((nothing[0], 0, nothing[1]))
     first = first_steps(problem)
     return [(name, n, Pipeline([*first, *steps])) for name, n, steps in models]
 

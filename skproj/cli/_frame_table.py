@@ -43,6 +43,8 @@ class FrameTable:
     n_rows : int
     """
 
+    advice_on_text = "--encode onehot makes a column of each of their values, "
+
     def __init__(self, frame, path, index, labels=None):
         pd = import_optional("pandas", extra="cli")
         frame.columns = [str(name) for name in frame.columns]
@@ -171,9 +173,8 @@ class FrameTable:
         example = f" (the first begins with {str(entries[0])!r})" if entries else ""
         reason = next(filter(None, (spoiled(frame[n], n) for n in text)), "")
         advice = (
-            f"; --drop {some}{more} leaves them out, --encode onehot makes a column of "
-            f"each of their values, and --index {quote(text[0])} takes that one as the "
-            "names of the rows"
+            f"; --drop {some}{more} leaves them out, {self.advice_on_text}and --index "
+            f"{quote(text[0])} takes that one as the names of the rows"
         )
         raise CommandError(
             f"{self.path} has {len(text)} of {len(names)} columns that are not "

@@ -117,6 +117,8 @@ def rule_of(problem):
     """Return the name of the rule by which the radius is chosen."""
     if problem.options.rule != "auto":
         return problem.options.rule
+    if problem.in_blocks:
+        return "best"
     is_classifier = problem.method == "autoencoder" and problem.classifies
     return "parsimonious" if is_classifier or problem.task == "survival" else "best"
 

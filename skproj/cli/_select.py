@@ -95,7 +95,7 @@ def read_problem(options, digests):
     X, prepare, done, categories = prepare_columns(table, names, options)
     try:
         suspects, remarks = find_suspects(table, X, y, names, task, options)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         if not options.backed:
             raise
         # Blocks are checked when they are read first.
@@ -167,9 +167,9 @@ def check_backed(options):
         return
     for option, is_given in (
         ("--method autoencoder", options.method == "autoencoder"),
-        ("--event", options.event is not None),
         ("--impute", options.impute is not None),
         ("--encode", options.encode is not None),
+        ("--transpose", options.transpose),
         ("--threshold", options.threshold is not None),
         ("--n-jobs", options.n_jobs != 1),
     ):

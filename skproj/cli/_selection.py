@@ -283,8 +283,11 @@ def cv_score_of(problem, chosen_by):
     """
     results, row = chosen_by.cv_results_, chosen_by.best_index_
     score, name = float(results["mean_test_score"][row]), problem.options.scoring
-    if name is None and problem.classifies and not isinstance(chosen_by, GridSearchCV):
-        score, name = -score, "log loss"
+    if name is None and not isinstance(chosen_by, GridSearchCV):
+        if problem.classifies:
+            score, name = -score, "log loss"
+        elif problem.task == "survival":
+            name = "gain of log likelihood"
     return {
         "cv_score": score,
         "cv_std": float(results["std_test_score"][row]),

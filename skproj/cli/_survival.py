@@ -86,20 +86,17 @@ def interval(name, value, error):
     return make_score(name, value, low, high)
 
 
-def risk_models(strongest, n_features):
-    """Return names, numbers of features and steps of models to compare with.
-
-    `strongest` is the step that selects as many features by themselves.
-    """
+def no_selection(n_features):
+    """Return the steps of a model of all features."""
     alphas = [n_features / variance for variance in RISK_VARIANCES]
     ridge = GridSearchCV(CoxRidge(), {"alpha": alphas}, scoring=score_concordance)
-    nothing = ("select", FunctionTransformer(without_features, accept_sparse=True))
-    cox = ("predict", CoxRidge())
-    return [
-        ("no selection, Cox model", n_features, [("predict", ridge)]),
-        ("score test, as many, Cox model", strongest[1].k, [strongest, cox]),
-        ("no features, Kaplan-Meier", 0, [nothing, cox]),
-    ]
+    return [("predict", ridge)]
+
+
+def no_features():
+    """Return the steps of a model that predicts the same risk for all rows."""
+    nothing = FunctionTransformer(without_features, accept_sparse=True)
+    return [("select", nothing), ("predict", CoxRidge())]
 
 
 def without_features(X):

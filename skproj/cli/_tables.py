@@ -2,10 +2,18 @@
 
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from skproj.cli._anndata_table import read_anndata
-from skproj.cli._backed_table import open_backed
+from skproj.cli._backed_table import (
+    PLACE,
+    BackedFrameTable,
+    open_annotated,
+    with_target,
+)
 from skproj.cli._checks import check_unique
 from skproj.cli._errors import CommandError, check_is_file
 from skproj.cli._frame_table import FrameTable
@@ -24,6 +32,7 @@ from skproj.utils._optional import import_optional
 from skproj.utils._wording import join_names
 
 ANNOTATED = (".h5ad", ".zarr")
+IN_BLOCKS = (*ANNOTATED, ".parquet")
 SUFFIXES = (*TEXT_SEPARATORS, ".xlsx", ".parquet", *ANNOTATED)
 
 
@@ -56,7 +65,7 @@ class ReadOptions:
     text : tuple of str
         Columns that are read as they are written, such as categories 01 and 02.
     backed : Backing or None
-        How the matrix of annotated data is read in blocks; None reads it into memory.
+        How the features are read in blocks; None reads them into memory.
     """
 
     path: Path
@@ -104,7 +113,7 @@ def read_table(options):
 
     Returns
     -------
-    table : FrameTable, AnnDataTable or BackedTable
+    table : FrameTable, AnnDataTable, BackedFrameTable or BackedAnnotatedTable
 
     Raises
     ------
@@ -115,7 +124,9 @@ def read_table(options):
     if str(path) != STANDARD_INPUT:
         check_is_file(path)
     check_options(options)
-    reader = open_backed if options.backed else READERS.get(suffix, read_text)
+    reader = READERS.get(suffix, read_text)
+    if options.backed and suffix in ANNOTATED:
+        reader = open_annotated
     try:
         table = reader(options)
     except (CommandError, ModuleNotFoundError):
@@ -142,7 +153,7 @@ def check_options(options):
         )
     for option, value, suffixes, kind in (
         ("--layer", options.layer, ANNOTATED, ".h5ad and .zarr"),
-        ("--backed", options.backed, ANNOTATED, ".h5ad and .zarr"),
+        ("--backed", options.backed, IN_BLOCKS, ".h5ad, .zarr and .parquet"),
         ("--sheet", options.sheet, (".xlsx",), ".xlsx files"),
         ("--sep", options.separator, TEXT_SEPARATORS, "files of text"),
         ("--decimal", options.decimal, TEXT_SEPARATORS, "files of text"),
@@ -244,19 +255,27 @@ def read_xlsx(options):
 
 
 def read_parquet(options):
-    """Read a .parquet file."""
+    """Read a .parquet file; of one that is read in blocks, what is no feature."""
     pd = import_optional("pandas", extra="cli")
     parquet = import_optional("pyarrow.parquet", extra="cli")
-    schema = parquet.read_schema(options.path)
+    metadata = parquet.read_metadata(options.path)
+    schema = metadata.schema.to_arrow_schema()
     check_unique(schema.names, options.path)
-    frame = pd.read_parquet(options.path, engine="pyarrow")
+    roles = {options.index, options.target, options.groups, *options.text}
+    others = [name for name in schema.names if name in {*roles, options.event}]
+    columns = others if options.backed else None
+    frame = pd.read_parquet(options.path, engine="pyarrow", columns=columns)
     # Whole numbers with gaps become others, and 1 as a name 1.0.
-    for name in {options.index, options.target, options.groups, *options.text}:
+    for name in roles:
         if name in frame and str(schema.field(name).type).startswith(("int", "uint")):
             frame[name] = frame[name].astype("Int64")
+    make = FrameTable
+    if options.backed:
+        make = partial(BackedFrameTable, options, metadata)
+        frame = frame.assign(**{PLACE: np.arange(len(frame))})
     if options.transpose:
         frame = transpose(frame.astype(str), options)
-    return finish(frame, options, typed=not options.transpose)
+    return finish(frame, options, typed=not options.transpose, make=make)
 
 
 READERS = {
@@ -266,20 +285,22 @@ READERS = {
 }
 
 
-def finish(frame, options, decimal=".", *, typed=True):
+def finish(frame, options, decimal=".", *, typed=True, make=FrameTable):
     """Return a frame as a table, with the columns of the labels.
 
-    `typed` says whether the file tells numbers from text.
+    `typed` says whether the file tells numbers from text, `make` which table it is.
     """
     index = None if options.transpose else options.index
     if options.labels is not None:
         frame, from_labels = add_labels(frame, options)
         typed, index = typed and not from_labels, None
+    if options.backed:
+        frame = with_target(frame, options)
     labels = frame.get(options.target)
     if labels is None or typed or not is_text(labels):
-        return FrameTable(frame, options.path, index)
+        return make(frame, options.path, index)
     frame = frame.assign(**{options.target: infer_type(labels, decimal)})
-    return FrameTable(frame, options.path, index, labels)
+    return make(frame, options.path, index, labels)
 
 
 def set_index(frame, options):
