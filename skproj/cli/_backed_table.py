@@ -70,10 +70,9 @@ class BackedFeatures:
             is_all = len(wanted) == blocks.shape[1]
             self._n_passes += 1
             title = f"Pass {self._n_passes}"
+            source = blocks if is_all else blocks.iterate_columns(wanted)
             with show_rows(title, len(kept), shows_progress) as advance:
-                for start, block in (
-                    blocks if is_all else blocks.iterate_columns(wanted)
-                ):
+                for start, block in source:
                     rows = kept[start : start + block.shape[0]]
                     yield block if rows.all() else block[rows]
                     advance(len(rows))
@@ -148,9 +147,8 @@ class BackedFrameTable(BackedFeatures, FrameTable):
         groups = map(metadata.row_group, range(metadata.num_row_groups))
         self._row_group_bytes = max((g.total_byte_size for g in groups), default=0)
         # The columns of the file, without rows.
-        self._empty = empty = (
-            metadata.schema.to_arrow_schema().empty_table().to_pandas()
-        )
+        schema = metadata.schema.to_arrow_schema()
+        self._empty = empty = schema.empty_table().to_pandas()
         if options.index is not None:
             require([options.index], list(empty), options.path, "column")
         super().__init__(frame, *others)

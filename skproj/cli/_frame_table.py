@@ -4,7 +4,6 @@ import numpy as np
 
 from skproj.cli._checks import (
     WANTED_BY_MODEL,
-    check_finite,
     convert,
     is_numeric,
     quote,
@@ -152,8 +151,7 @@ class FrameTable:
         single = (frame.dtypes == np.float32).all()
         own_dtype = np.float32 if single else np.float64
         X = frame.to_numpy(dtype=own_dtype, na_value=np.nan)
-        options = {"allow_missing": allow_missing}
-        check_finite(X, names, self.path, can_drop=can_drop, **options)
+        options = {"can_drop": can_drop, "allow_missing": allow_missing}
         return convert(X, dtype, names, self.path, **options)
 
     def text_columns(self, names):

@@ -1,5 +1,6 @@
 """A problem of selection, and its rows: training rows, folds, and rows held out."""
 
+import functools
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,8 +14,17 @@ from skproj.cli._split import split_rows
 from skproj.utils._splits import make_splits
 
 
+class Rows:
+    """Mixin of what has rows, as `X`, `y` and `groups`, which may be None."""
+
+    def part(self, rows):
+        """Return some of the rows."""
+        groups = None if self.groups is None else self.groups[rows]
+        return take_rows(self.X, rows), self.y[rows], groups
+
+
 @dataclass(frozen=True)
-class Problem:
+class Problem(Rows):
     """Rows to select features of, and how.
 
     Attributes
@@ -53,6 +63,11 @@ class Problem:
     def classifies(self):
         return self.task == "classification"
 
+    @functools.cached_property
+    def classes(self):
+        """The classes in order, None for other targets."""
+        return np.unique(self.y) if self.classifies else None
+
     @property
     def in_blocks(self):
         return isinstance(self.X, RowBlocks)
@@ -73,14 +88,9 @@ class Problem:
             return "sparse supervised autoencoder"
         return f"linear selector, {self.machine}"
 
-    def part(self, rows):
-        """Return some of the rows."""
-        groups = None if self.groups is None else self.groups[rows]
-        return take_rows(self.X, rows), self.y[rows], groups
-
 
 @dataclass(frozen=True)
-class Run:
+class Run(Rows):
     """A problem whose rows are divided, and the steps of it that are finished.
 
     Attributes

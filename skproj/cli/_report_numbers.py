@@ -50,7 +50,7 @@ def report_numbers(selection, path, facts, options):
     """
     s = selection
     numbers = {
-        "verdict": dataclasses.asdict(s.verdict),
+        "verdict": s.verdict,
         "target": facts["target"],
         "task": s.task,
         "n_features": len(s.names),
@@ -64,15 +64,15 @@ def report_numbers(selection, path, facts, options):
             "standard_deviation": s.cv_std,
             "folds": options.cv,
         },
-        "models": [dataclasses.asdict(model) for model in s.comparison],
+        "models": s.comparison,
         "stability": {"index": s.stability, "interval": s.stability_interval},
         "warnings": s.warnings,
         "preparation": s.preparation,
-        "threshold": None if s.threshold is None else dataclasses.asdict(s.threshold),
+        "threshold": s.threshold,
         "class_names": s.class_names,
         "classes": scores_of_classes(s),
         "confusion": confusion(s),
-        "features": [dataclasses.asdict(feature) for feature in s.features],
+        "features": s.features,
         "path": path_numbers(path),
         "data": facts,
         "settings": settings(options),
@@ -86,6 +86,8 @@ def report_numbers(selection, path, facts, options):
 
 def plain(value):
     """Return a value as JSON has it, with None for numbers that are not finite."""
+    if dataclasses.is_dataclass(value):
+        value = dataclasses.asdict(value)
     if isinstance(value, dict):
         return {str(name): plain(part) for name, part in value.items()}
     if isinstance(value, list | tuple | np.ndarray):
@@ -130,21 +132,19 @@ def scores_of_classes(selection):
     )
     rows = []
     for i, name in enumerate(s.class_names):
-        auc = average_precision = None
+        row = {
+            "name": name,
+            "rows": counts[i],
+            "precision": precision[i],
+            "recall": recall[i],
+            "auc": None,
+            "average_precision": None,
+        }
         if s.predictions.decisions is not None and 0 < counts[i] < s.n_test:
-            decision = s.predictions.decisions[:, i]
-            auc = roc_auc_score(true == i, decision)
-            average_precision = average_precision_score(true == i, decision)
-        rows.append(
-            {
-                "name": name,
-                "rows": counts[i],
-                "precision": precision[i],
-                "recall": recall[i],
-                "auc": auc,
-                "average_precision": average_precision,
-            }
-        )
+            told = true == i, s.predictions.decisions[:, i]
+            row["auc"] = roc_auc_score(*told)
+            row["average_precision"] = average_precision_score(*told)
+        rows.append(row)
     return rows
 
 

@@ -24,7 +24,6 @@ from skproj import (
     SparseSupervisedAutoencoderCV,
     SparseSupervisedAutoencoderRegressor,
 )
-from skproj.blocks._row_blocks import take_rows
 from skproj.callback import CompactProgressBar
 from skproj.cli._errors import CommandError
 from skproj.cli._survival import score_concordance
@@ -290,9 +289,9 @@ def fit_folds(search, run):
         )
         eta = float(radii_of(results)[row])
         fold = clone(template).set_params(select__eta=eta)
-        rows = take_rows(run.X, train), run.y[train]
+        X, y, _ = run.part(train)
         step = delayed(run.checkpoints.step)
-        calls.append(step(f"fold {i + 1}", fit_fold, fold, *rows))
+        calls.append(step(f"fold {i + 1}", fit_fold, fold, X, y))
     return Parallel(n_jobs=problem.options.n_jobs)(calls)
 
 

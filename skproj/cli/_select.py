@@ -196,12 +196,12 @@ def has(library):
 
 def digests_of(options):
     """Return the SHA-256 of the files that are read."""
-    digests = {"the table": digest(options.data)}
-    if options.labels is not None:
-        digests["the labels"] = digest(options.labels)
-    if options.feature_groups is not None:
-        digests["the groups of features"] = digest(options.feature_groups)
-    return digests
+    files = {
+        "the table": options.data,
+        "the labels": options.labels,
+        "the groups of features": options.feature_groups,
+    }
+    return {name: digest(path) for name, path in files.items() if path is not None}
 
 
 def digest(path):

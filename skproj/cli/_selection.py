@@ -2,12 +2,12 @@
 
 import warnings
 from dataclasses import asdict
+from functools import partial
 
 import numpy as np
 from sklearn.model_selection import GridSearchCV
 
 from skproj import ProjectionFeatureSelector, StabilitySelector
-from skproj.blocks._row_blocks import take_rows
 from skproj.cli._baselines import baselines, fit_baseline
 from skproj.cli._checkpoints import Checkpoints
 from skproj.cli._evidence import decisions_of
@@ -15,11 +15,7 @@ from skproj.cli._features import describe_features
 from skproj.cli._models import without_names
 from skproj.cli._preparation import describe_categories
 from skproj.cli._problem import divide
-from skproj.cli._result import (
-    ModelScores,
-    Predictions,
-    SelectionResult,
-)
+from skproj.cli._result import ModelScores, Predictions, SelectionResult
 from skproj.cli._scores import score_predictions
 from skproj.cli._search import (
     LOSSES,
@@ -115,7 +111,6 @@ def describe_selection(run, search, model, folds):
         done += describe_categories(model["prepare"], support)
     scores = step.scores_ if hasattr(step, "scores_") else step.feature_importances_
     scores = np.asarray(scores)
-    classes = model.classes_ if p.classifies else None
     chosen_by = searcher(search)
     return {
         "task": p.task,
@@ -132,11 +127,11 @@ def describe_selection(run, search, model, folds):
             frequencies,
             features,
             run.y,
-            classes,
+            p.classes,
             substitutes=step.substitutes_ if p.in_blocks else None,
         ),
         **cv_score_of(p, chosen_by),
-        "class_names": [] if classes is None else [str(label) for label in classes],
+        "class_names": [str(label) for label in p.classes] if p.classifies else [],
         "n_train": len(run.train),
         "stability": index,
         "stability_interval": interval,
@@ -158,53 +153,43 @@ def predict(model, run):
     X, y, _ = problem.part(run.test)
     if len(y) == 0:
         return Predictions(y, np.empty(0, dtype=y.dtype))
+    told = {}
     with without_names():
-        predicted = model.predict(X)
         if problem.task == "survival":
-            times = evaluation_times(run.y)
-            survival = survival_probabilities(model, X, times)
-            return Predictions(y, predicted, survival=survival, times=times)
-        if not problem.classifies:
-            return Predictions(y, predicted)
-        decisions = decisions_of(model, X, model.classes_)
-    probabilities = decisions if hasattr(model, "predict_proba") else None
-    return Predictions(y, predicted, probabilities, decisions)
+            told["times"] = evaluation_times(run.y)
+            told["survival"] = survival_probabilities(model, X, told["times"])
+        elif problem.classifies:
+            told["decisions"] = decisions_of(model, X, problem.classes)
+            if hasattr(model, "predict_proba"):
+                told["probabilities"] = told["decisions"]
+        return Predictions(y, model.predict(X), **told)
 
 
 def judge(run, search, model, predictions):
     """Return the verdict, and the models of the folds if they were needed for it."""
     p = run.problem
-    classes = model.classes_ if p.classifies else None
-    judge = Judge(p.task, p.options.target, classes)
+    judge = Judge(p.task, p.options.target, p.classes)
     if len(run.test):
-        decisions = predictions.decisions
-        judge.add(
-            predictions.y_predicted if decisions is None else decisions,
-            predictions.y_test,
-            None if p.groups is None else p.groups[run.test],
-        )
+        _, y, groups = p.part(run.test)
+        decisions = predictions.decisions if p.classifies else predictions.y_predicted
+        judge.add(decisions, y, groups)
     folds = None
     # Where the search knows how often each feature is selected, only in doubt.
     if isinstance(search, GridSearchCV) or not judge.is_certain():
         folds = fit_folds(search, run)
         for fold, (_, rows) in zip(folds, run.splits, strict=True):
-            shape = len(rows) if classes is None else (len(rows), len(classes))
-            decisions = np.zeros(shape)
+            X, y, groups = run.part(rows)
             if fold is not None:
-                decisions = decisions_of(fold, take_rows(run.X, rows), classes)
-            groups = None if run.groups is None else run.groups[rows]
-            judge.add(decisions, run.y[rows], groups, of_fold=True)
+                decisions = decisions_of(fold, X, p.classes)
+            else:
+                n_rows = len(rows)
+                decisions = np.zeros(
+                    (n_rows, len(p.classes)) if p.classifies else n_rows
+                )
+            judge.add(decisions, y, groups, of_fold=True)
     features, names = prepared(p, model, p.X)
-    verdict = run.checkpoints.step(
-        "verdict",
-        judge.verdict,
-        features,
-        p.y,
-        names,
-        p.options.seed,
-        p.groups,
-    )
-    return verdict, folds
+    rows = features, p.y, names, p.options.seed, p.groups
+    return run.checkpoints.step("verdict", judge.verdict, *rows), folds
 
 
 def measure_stability(run, step, folds, X):
@@ -237,10 +222,10 @@ def measure_stability(run, step, folds, X):
         frequencies = step.selection_frequency_
         index, interval = step.stability_, step.stability_interval_
     elif folds is not None:
-        supports = np.zeros((len(folds), X.shape[1]), dtype=bool)
-        for support, fold in zip(supports, folds, strict=True):
-            if fold is not None:
-                support[:] = fold["select"].get_support()
+        nothing = np.zeros(X.shape[1], dtype=bool)
+        supports = np.array(
+            [nothing if f is None else f["select"].get_support() for f in folds]
+        )
         frequencies = supports.mean(axis=0)
         index, interval = stability_index(supports)
     else:
@@ -255,20 +240,17 @@ def compare(run, model, predictions):
     if len(run.test) == 0:
         return []
     p = run.problem
-    classes = model.classes_ if p.classifies else None
     support = model["select"].get_support()
     rows = [(p.method_name, int(support.sum()), predictions)]
     for name, n_features, baseline in baselines(p, support):
         told = run.checkpoints.step(name, predict_baseline, run, baseline)
         rows.append((name, n_features, told))
-    models = []
-    for name, n_features, told in rows:
-        if p.task == "survival":
-            scores = score_risks(run.y, told)
-        else:
-            scores = score_predictions(told, classes)
-        models.append(ModelScores(name, n_features, scores))
-    return models
+    score = partial(score_predictions, classes=p.classes)
+    if p.task == "survival":
+        score = partial(score_risks, run.y)
+    return [
+        ModelScores(name, n_features, score(told)) for name, n_features, told in rows
+    ]
 
 
 def predict_baseline(run, baseline):
