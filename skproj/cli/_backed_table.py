@@ -148,12 +148,10 @@ class BackedFrameTable(BackedFeatures, FrameTable):
         self._row_group_bytes = max((g.total_byte_size for g in groups), default=0)
         # The columns of the file, without rows.
         schema = metadata.schema.to_arrow_schema()
-        self._empty = empty = schema.empty_table().to_pandas()
-        if options.index is not None:
-            require([options.index], list(empty), options.path, "column")
+        self._empty = schema.empty_table().to_pandas()
         super().__init__(frame, *others)
-        self.columns = [name for name in empty if name != options.index]
-        self.columns += [name for name in self._frame if name not in empty]
+        self.columns = [name for name in self._empty if name != options.index]
+        self.columns += [name for name in self._frame if name not in self._empty]
 
     def target(self, name):
         """Return a column as a Series."""

@@ -129,18 +129,16 @@ def with_warnings(function, *args, **kwargs):
     told : list of tuple (str, type)
         Message and category of each warning.
     """
+    told = []
     try:
         with warnings.catch_warnings(record=True) as given:
-            result = function(*args, **kwargs)
+            try:
+                return function(*args, **kwargs), told
+            finally:
+                told += [(str(warning.message), warning.category) for warning in given]
     except BaseException:
-        give(told_by(given))
+        give(told)
         raise
-    return result, told_by(given)
-
-
-def told_by(given):
-    """Return message and category of each of some recorded warnings."""
-    return [(str(warning.message), warning.category) for warning in given]
 
 
 def give(told):

@@ -67,14 +67,12 @@ def describe_features(
 def columns_of(X, order):
     """Yield places and columns in an order; sparse ones become dense one by one."""
     if isinstance(X, RowBlocks):
-        columns = X.take_columns(np.sort(order))
-        places = np.argsort(np.argsort(order))
+        columns = X.take_columns(np.sort(order))[:, np.argsort(np.argsort(order))]
     else:
         columns = X[:, order]
-        places = range(len(order))
     is_sparse = sparse.issparse(columns)
     columns = columns.tocsc() if is_sparse else columns
-    for j, k in zip(order, places, strict=True):
+    for k, j in enumerate(order):
         yield j, columns[:, [k]].toarray()[:, 0] if is_sparse else columns[:, k]
 
 

@@ -26,8 +26,6 @@ class FrameTable:
     frame : DataFrame
     path : Path
         The file that it comes from, for messages.
-    index : str or None
-        Column with the names of the rows.
     labels : Series, default=None
         The target as it is written, if the file does not tell text from numbers.
 
@@ -44,13 +42,9 @@ class FrameTable:
 
     advice_on_text = "--encode onehot makes a column of each of their values, "
 
-    def __init__(self, frame, path, index, labels=None):
+    def __init__(self, frame, path, labels=None):
         pd = import_optional("pandas", extra="cli")
-        frame.columns = [str(name) for name in frame.columns]
         self.path = path
-        if index is not None:
-            require([index], list(frame.columns), path, "column")
-            frame = frame.set_index(index)
         self.columns = list(frame.columns)
         named = not isinstance(frame.index, pd.RangeIndex)
         self.row_names = frame.index if named else None

@@ -104,13 +104,8 @@ def settings(options):
     return {
         name.replace("_", " "): ", ".join(value) if isinstance(value, list) else value
         for name, value in vars(options).items()
-        if name not in NO_SETTINGS and (value or is_number(value))
+        if name not in NO_SETTINGS and (value or type(value) in (int, float))
     }
-
-
-def is_number(value):
-    """Whether an option is a number, which a switch is not."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def confusion(selection):

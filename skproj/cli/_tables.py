@@ -14,7 +14,7 @@ from skproj.cli._backed_table import (
     open_annotated,
     with_target,
 )
-from skproj.cli._checks import check_unique
+from skproj.cli._checks import check_unique, require
 from skproj.cli._errors import CommandError, check_is_file
 from skproj.cli._frame_table import FrameTable
 from skproj.cli._text import (
@@ -261,6 +261,8 @@ def read_parquet(options):
     metadata = parquet.read_metadata(options.path)
     schema = metadata.schema.to_arrow_schema()
     check_unique(schema.names, options.path)
+    if options.index is not None:
+        require([options.index], schema.names, options.path, "column")
     roles = {options.index, options.target, options.groups, *options.text}
     others = [name for name in schema.names if name in {*roles, options.event}]
     columns = others if options.backed else None
@@ -290,23 +292,24 @@ def finish(frame, options, decimal=".", *, typed=True, make=FrameTable):
 
     `typed` says whether the file tells numbers from text, `make` which table it is.
     """
-    index = None if options.transpose else options.index
+    frame.columns = [str(name) for name in frame.columns]
+    if options.index is not None and not options.transpose:
+        frame = set_index(frame, options)
     if options.labels is not None:
         frame, from_labels = add_labels(frame, options)
-        typed, index = typed and not from_labels, None
+        typed = typed and not from_labels
     if options.backed:
         frame = with_target(frame, options)
     labels = frame.get(options.target)
     if labels is None or typed or not is_text(labels):
-        return make(frame, options.path, index)
+        return make(frame, options.path)
     frame = frame.assign(**{options.target: infer_type(labels, decimal)})
-    return make(frame, options.path, index, labels)
+    return make(frame, options.path, labels)
 
 
 def set_index(frame, options):
     """Return a frame whose rows have the names of the column --index."""
-    if options.index not in frame.columns:
-        raise CommandError(f"{options.path} has no column {options.index!r}.")
+    require([options.index], list(frame.columns), options.path, "column")
     return frame.set_index(options.index)
 
 
@@ -331,8 +334,6 @@ def add_labels(frame, options):
     """
     pd = import_optional("pandas", extra="cli")
     path = options.path
-    if options.index is not None and not options.transpose:
-        frame = set_index(frame, options)
     if isinstance(frame.index, pd.RangeIndex):
         raise CommandError(
             f"{path} has no names of rows to find the rows of --labels by; --index "

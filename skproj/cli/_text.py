@@ -1,6 +1,7 @@
 """Tables of text: separator, decimal sign, encoding and comments are recognised."""
 
 import codecs
+import contextlib
 import csv
 import gzip
 import io
@@ -276,14 +277,11 @@ def read_wide_numbers(source, form, text):
 
 def as_numbers(cells):
     """Return the numbers of a row, with NaN for gaps; None if there is text."""
-    try:
-        try:
-            return np.fromiter(map(float, cells), np.float64, len(cells))
-        except ValueError:
-            filled = ("nan" if cell.strip() in MISSING else cell for cell in cells)
-            return np.fromiter(map(float, filled), np.float64, len(cells))
-    except ValueError:
-        return None
+    filled = ("nan" if cell.strip() in MISSING else cell for cell in cells)
+    for row in (cells, filled):
+        with contextlib.suppress(ValueError):
+            return np.fromiter(map(float, row), np.float64, len(cells))
+    return None
 
 
 def infer_type(column, decimal="."):
