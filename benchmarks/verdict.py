@@ -44,7 +44,8 @@ from scipy.stats import norm
 
 from skproj.cli._arguments import make_parser
 from skproj.cli._evidence import association_test, rank_evidence
-from skproj.cli._selection import Problem, select
+from skproj.cli._problem import Problem
+from skproj.cli._selection import select
 from skproj.cli._verdict import ASSOCIATION_LEVEL
 
 N_ROWS = 100

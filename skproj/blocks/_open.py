@@ -150,7 +150,9 @@ def _open_file(path):
     if suffix == ".zarr":
         return import_optional("zarr", extra="anndata").open_group(path, mode="r")
     if suffix == ".parquet":
-        return import_optional("pyarrow.parquet", extra="cli").ParquetFile(path)
+        parquet = import_optional("pyarrow.parquet", extra="cli")
+        # A buffer would hold all row groups, not one after another.
+        return parquet.ParquetFile(path, pre_buffer=False)
     return np.load(path, mmap_mode="r")
 
 

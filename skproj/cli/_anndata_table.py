@@ -7,7 +7,6 @@ from scipy import sparse
 
 from skproj.cli._checks import (
     WANTED_BY_MODEL,
-    check_finite,
     check_unique,
     convert,
     require,
@@ -64,8 +63,8 @@ class AnnotatedTable:
         """Return the names of the features that are left over."""
         require([target, *others], list(self._obs), self.path, "column of obs")
         require(drop, self.columns, self.path, "feature")
-        others = set(drop)
-        return [name for name in self.columns if name not in others]
+        dropped = set(drop)
+        return [name for name in self.columns if name not in dropped]
 
     def target(self, name):
         """Return a column of `obs`."""
@@ -114,8 +113,7 @@ class AnnDataTable(AnnotatedTable):
             X = X[:, places]
         if X.dtype != np.float32:
             X = X.astype(np.float64)
-        options = {"allow_missing": allow_missing}
-        check_finite(X, names, self.path, can_drop=can_drop, **options)
+        options = {"can_drop": can_drop, "allow_missing": allow_missing}
         return convert(X, dtype, names, self.path, **options)
 
     def frame(self, names):

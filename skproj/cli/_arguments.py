@@ -23,7 +23,7 @@ examples:
   skproj apply selection/model.skops new.csv --out predictions.csv
   skproj apply selection/model.skops new.csv --transform --out selected.csv
 """,
-    "export": """\
+    "panel": """\
 examples:
   skproj export panel selection --out panel
   python panel/panel_model.py new.csv --out predictions.csv
@@ -99,60 +99,7 @@ def add_select(commands):
         "(0): the target is then the time of either, and risks are predicted",
     )
     add_table_options(parser)
-    parser.add_argument(
-        "--drop",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="COLUMN",
-        help="columns that are not features, such as ids",
-    )
-    parser.add_argument(
-        "--always-keep",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="COLUMN",
-        help="columns that are in the model in any case, such as the age: what is "
-        "selected adds to them",
-    )
-    parser.add_argument(
-        "--feature-groups",
-        type=Path,
-        metavar="FILE",
-        help="table with the columns feature and group: features of a group, such as a "
-        "pathway, are selected together",
-    )
-    parser.add_argument(
-        "--drop-suspects",
-        action="store_true",
-        help="leave out columns that are suspected to give the target away",
-    )
-    parser.add_argument(
-        "--labels",
-        type=Path,
-        metavar="FILE",
-        help="table with the target, and the groups, by the names of the rows",
-    )
-    parser.add_argument(
-        "--impute",
-        choices=["median", "knn", "indicator"],
-        help="fill in missing numbers: by the median of the column, by the mean of the "
-        "five rows that are most alike, or by the median with another column that says "
-        "where one was missing",
-    )
-    parser.add_argument(
-        "--encode",
-        choices=["onehot"],
-        help="onehot: make a column of 0 and 1 for each value of a column of text; "
-        "those of a column are selected together",
-    )
-    parser.add_argument(
-        "--groups",
-        metavar="COLUMN",
-        help="column that names the patient, the batch or the like of each row: rows "
-        "of one are never on both sides of a split; of annotated data, a column of obs",
-    )
+    add_column_options(parser)
     parser.add_argument(
         "--task",
         choices=["auto", "classification", "regression"],
@@ -170,8 +117,8 @@ def add_select(commands):
     parser.add_argument(
         "--backed",
         action="store_true",
-        help="leave the matrix of annotated data in its file, and read it in blocks of "
-        "rows: a linear selector followed by a linear model",
+        help="leave the features of annotated data or of a .parquet file there, and "
+        "read them in blocks of rows: a linear selector followed by a linear model",
     )
     parser.add_argument(
         "--memory",
@@ -234,7 +181,6 @@ def add_export(commands):
         "Write the selected columns with weights, directions and standardisation as "
         "panel.csv, and a program that predicts from them as panel_model.py, which "
         "needs Python and NumPy alone.",
-        EXAMPLES["export"],
     )
     parser.add_argument(
         "result",
@@ -298,13 +244,13 @@ def add_datasets(commands):
     cells.add_argument("--no-progress", action="store_true", help="no progress bar")
 
 
-def add_command(commands, name, summary, description, examples=None):
+def add_command(commands, name, summary, description):
     """Add a command, with the options of all commands."""
     parser = commands.add_parser(
         name,
         help=summary,
         description=textwrap.fill(description, 80),
-        epilog=examples or EXAMPLES[name],
+        epilog=EXAMPLES[name],
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
@@ -348,6 +294,57 @@ def add_table_options(parser):
         "--transpose",
         action="store_true",
         help="the table has a row for each feature and a column for each sample",
+    )
+
+
+def add_column_options(parser):
+    for name, what in (
+        ("--drop", "columns that are not features, such as ids"),
+        (
+            "--always-keep",
+            "columns that are in the model in any case, such as the age: what is "
+            "selected adds to them",
+        ),
+    ):
+        parser.add_argument(
+            name, nargs="+", action="extend", default=[], metavar="COLUMN", help=what
+        )
+    parser.add_argument(
+        "--feature-groups",
+        type=Path,
+        metavar="FILE",
+        help="table with the columns feature and group: features of a group, such as a "
+        "pathway, are selected together",
+    )
+    parser.add_argument(
+        "--drop-suspects",
+        action="store_true",
+        help="leave out columns that are suspected to give the target away",
+    )
+    parser.add_argument(
+        "--labels",
+        type=Path,
+        metavar="FILE",
+        help="table with the target, and the groups, by the names of the rows",
+    )
+    parser.add_argument(
+        "--impute",
+        choices=["median", "knn", "indicator"],
+        help="fill in missing numbers: by the median of the column, by the mean of the "
+        "five rows that are most alike, or by the median with another column that says "
+        "where one was missing",
+    )
+    parser.add_argument(
+        "--encode",
+        choices=["onehot"],
+        help="onehot: make a column of 0 and 1 for each value of a column of text; "
+        "those of a column are selected together",
+    )
+    parser.add_argument(
+        "--groups",
+        metavar="COLUMN",
+        help="column that names the patient, the batch or the like of each row: rows "
+        "of one are never on both sides of a split; of annotated data, a column of obs",
     )
 
 

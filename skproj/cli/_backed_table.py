@@ -1,22 +1,30 @@
-"""Annotated data whose matrix stays in the file, and is read in blocks of rows."""
+"""Tables whose features stay in the file, and are read in blocks of rows."""
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
 from skproj.blocks import RowBlocks, open_blocks
 from skproj.cli._anndata_table import AnnotatedTable
-from skproj.cli._checks import check_unique
+from skproj.cli._checks import WANTED_BY_MODEL, check_unique, require
 from skproj.cli._errors import CommandError
+from skproj.cli._frame_table import FrameTable
 from skproj.cli._progress import show_rows
 from skproj.utils._optional import import_optional
+from skproj.utils._wording import join_names
 
 # Memory without columns, and per row, measured with 200000 rows and ten classes.
 FIXED_BYTES = 500_000_000
 ROW_BYTES = 2500
+# Of a row group of a Parquet file, while it is read.
+ROW_GROUP_COPIES = 3
 # Of the columns in memory, those of the folds included.
 COPIES = 5
 MIN_COLUMN_BYTES = 10_000_000
+
+# Column of a frame with the places of its rows in the file.
+PLACE = "\0place"
 
 
 @dataclass(frozen=True)
@@ -35,7 +43,131 @@ class Backing:
     shows_progress: bool
 
 
-def open_backed(options):
+class BackedFeatures:
+    """Mixin of tables whose features are read in blocks.
+
+    Attributes
+    ----------
+    _kept : ndarray of bool of shape (n_rows_of_the_file,)
+        The rows of the table.
+    _backing : Backing
+    """
+
+    _n_passes = 0
+    _row_group_bytes = 0
+
+    def _open(self, names):
+        """Return the blocks of the file, and the places of features in them."""
+        raise NotImplementedError
+
+    def numbers(self, names, *, dtype=None, **others):
+        """Return features as `RowBlocks`, whose numbers are not checked."""
+        blocks, places = self._open(names)
+        kept, shows_progress = self._kept, self._backing.shows_progress
+
+        def read(columns=slice(None)):
+            wanted = places[columns]
+            is_all = len(wanted) == blocks.shape[1]
+            self._n_passes += 1
+            title = f"Pass {self._n_passes}"
+            source = blocks if is_all else blocks.iterate_columns(wanted)
+            with show_rows(title, len(kept), shows_progress) as advance:
+                for start, block in source:
+                    rows = kept[start : start + block.shape[0]]
+                    yield block if rows.all() else block[rows]
+                    advance(len(rows))
+
+        return RowBlocks(
+            read,
+            (self.n_rows, len(names)),
+            blocks.dtype if dtype is None else dtype,
+            names,
+            read,
+            column_bytes=self._column_bytes(),
+        )
+
+    def _column_bytes(self):
+        """Return the bytes for features in memory, or None for the default."""
+        memory = self._backing.memory
+        if memory is None:
+            return None
+        reading = ROW_GROUP_COPIES * self._row_group_bytes
+        least = FIXED_BYTES + self.n_rows * ROW_BYTES + reading
+        n_bytes = (memory - least) // COPIES
+        if n_bytes < MIN_COLUMN_BYTES:
+            needed = least + COPIES * MIN_COLUMN_BYTES
+            groups = f" in row groups of up to {self._row_group_bytes // 10**6}MB"
+            raise CommandError(
+                f"--memory must be at least {-(-needed // 10**6)}MB for {self.n_rows} "
+                f"rows{groups if reading else ''}."
+            )
+        return n_bytes
+
+
+class BackedAnnotatedTable(BackedFeatures, AnnotatedTable):
+    """Annotated data whose matrix is read in blocks.
+
+    Parameters
+    ----------
+    obs : DataFrame
+    blocks : RowBlocks
+    options : ReadOptions
+    """
+
+    def __init__(self, obs, blocks, options):
+        obs = with_target(obs.assign(**{PLACE: np.arange(len(obs))}), options)
+        self._kept = mask(obs.pop(PLACE), blocks.shape[0])
+        self._blocks, self._backing = blocks, options.backed
+        names = [str(name) for name in blocks.feature_names]
+        check_unique(names, options.path)
+        super().__init__(obs, names, options.path)
+
+    def _open(self, names):
+        return self._blocks, np.array(self.places(names), dtype=np.intp)
+
+
+class BackedFrameTable(BackedFeatures, FrameTable):
+    """A table with one kind of columns, of which the features are read in blocks.
+
+    Parameters
+    ----------
+    options : ReadOptions
+    metadata : pyarrow.parquet.FileMetaData
+    frame : DataFrame
+        The columns that are no features, and the places of the rows.
+    *others
+        The other parameters of a `FrameTable`.
+    """
+
+    advice_on_text = ""
+
+    def __init__(self, options, metadata, frame, *others):
+        self._kept = mask(frame.pop(PLACE), metadata.num_rows)
+        self._backing = options.backed
+        groups = map(metadata.row_group, range(metadata.num_row_groups))
+        self._row_group_bytes = max((g.total_byte_size for g in groups), default=0)
+        # The columns of the file, without rows.
+        schema = metadata.schema.to_arrow_schema()
+        self._empty = schema.empty_table().to_pandas()
+        super().__init__(frame, *others)
+        self.columns = [name for name in self._empty if name != options.index]
+        self.columns += [name for name in self._frame if name not in self._empty]
+
+    def target(self, name):
+        """Return a column as a Series."""
+        if name in self._frame:
+            return self._frame[name]
+        pd = import_optional("pandas", extra="cli")
+        column = pd.read_parquet(self.path, columns=[name])[name]
+        return column[self._kept].set_axis(self._frame.index)
+
+    def _open(self, names):
+        require(names, self.columns, self.path, "column", WANTED_BY_MODEL)
+        self._check_numeric(self._empty[names], can_drop=True)
+        return open_blocks(self.path, columns=names), np.arange(len(names))
+
+
+def open_annotated(options):
     """Open annotated data, and read `obs`; `options` are those of `read_table`."""
     anndata = import_optional("anndata", extra="anndata")
     blocks = open_blocks(options.path, layer=options.layer)
@@ -46,58 +178,29 @@ def open_backed(options):
     else:
         with import_optional("h5py", extra="anndata").File(options.path, "r") as group:
             obs = anndata.io.read_elem(group["obs"])
-    names = [str(name) for name in blocks.feature_names]
-    check_unique(names, options.path)
-    return BackedTable(obs, names, options.path, blocks, options.backed)
+    return BackedAnnotatedTable(obs, blocks, options)
 
 
-class BackedTable(AnnotatedTable):
-    """Annotated data whose matrix is read in blocks.
+def with_target(frame, options):
+    """Return the rows of a frame that have a target; others cannot be used.
 
-    Parameters
-    ----------
-    obs : DataFrame
-    columns : list of str
-    path : Path
-    blocks : RowBlocks
-    backing : Backing
+    In memory such rows are an error, but a large file is not written again easily.
     """
-
-    def __init__(self, obs, columns, path, blocks, backing):
-        super().__init__(obs, columns, path)
-        self._blocks = blocks
-        self._backing = backing
-
-    def numbers(self, names, *, dtype=None, **others):
-        """Return features as `RowBlocks`, whose numbers are not checked."""
-        places = np.array(self.places(names))
-        is_all = names == self.columns
-
-        def read():
-            title = f"Pass {self._blocks.n_passes + 1}"
-            with show_rows(title, self.n_rows, self._backing.shows_progress) as advance:
-                for _, block in self._blocks:
-                    yield block if is_all else block[:, places]
-                    advance(block.shape[0])
-
-        return RowBlocks(
-            read,
-            (self.n_rows, len(names)),
-            self._blocks.dtype if dtype is None else dtype,
-            names,
-            column_bytes=column_bytes(self._backing.memory, self.n_rows),
-        )
+    names = [name for name in (options.target, options.event) if name in frame]
+    has_target = frame[names].notna().all(axis=1)
+    n_without = len(frame) - np.count_nonzero(has_target)
+    if n_without in (0, len(frame)):
+        return frame
+    warnings.warn(
+        f"{options.path} has {n_without} of {len(frame)} rows without "
+        f"{join_names(names)}; they are left out",
+        stacklevel=2,
+    )
+    return frame[has_target]
 
 
-def column_bytes(memory, n_rows):
-    """Return the bytes for features in memory, or None for the default."""
-    if memory is None:
-        return None
-    least = FIXED_BYTES + n_rows * ROW_BYTES
-    n_bytes = (memory - least) // COPIES
-    if n_bytes < MIN_COLUMN_BYTES:
-        needed = least + COPIES * MIN_COLUMN_BYTES
-        raise CommandError(
-            f"--memory must be at least {-(-needed // 10**6)}MB for {n_rows} rows."
-        )
-    return n_bytes
+def mask(places, n_rows):
+    """Return the mask of some rows of a file."""
+    kept = np.zeros(n_rows, dtype=bool)
+    kept[places] = True
+    return kept

@@ -1,22 +1,19 @@
 """Models that a selection is compared with."""
 
-import warnings
-
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.dummy import DummyClassifier, DummyRegressor
-from sklearn.feature_selection import SelectKBest, f_classif, f_regression
 from sklearn.pipeline import Pipeline
 
 from skproj import SparseSupervisedAutoencoder, SparseSupervisedAutoencoderRegressor
-from skproj.cli._search import MACHINES, first_steps, last_steps, predictor
-from skproj.cli._survival import risk_models
+from skproj.cli._search import first_steps, last_steps
+from skproj.cli._survival import no_features, no_selection
 from skproj.cli._threshold import choose_threshold, put_threshold
 from skproj.feature_selection._block_selector import BlockSelectorMixin
 from skproj.feature_selection._half_selections import univariate_scores
 
 
-def baselines(problem, support, X):
+def baselines(problem, support):
     """Return names, numbers of features and models to compare a selection with.
 
     Parameters
@@ -24,71 +21,63 @@ def baselines(problem, support, X):
     problem : Problem
     support : ndarray of bool of shape (n_features,)
         The features that are selected.
-    X : {ndarray, CSR matrix, DataFrame, RowBlocks} of shape (n_rows, n_columns)
     """
     classifies, options = problem.classifies, problem.options
-    n_selected, n_features = np.count_nonzero(support), len(support)
-    dummy = ("most frequent class", 0, [("predict", DummyClassifier())])
-    if not classifies:
-        dummy = ("mean of the target", 0, [("predict", DummyRegressor())])
-    if problem.in_blocks:
-        machines = last_steps(problem.task, options.class_weight)
-        f_test = [("select", AssociatedFeatures(n_selected, classifies)), *machines]
-        name = f"F test, as many, {MACHINES[problem.task]}"
-        return put_first_steps([(name, n_selected, f_test), dummy], problem, X)
+    n_selected, n_features = int(np.count_nonzero(support)), len(support)
+    strongest = ("select", StrongestFeatures(n_selected, classifies))
+    machine, models = last_steps(problem), []
     if problem.task == "survival":
-        return put_first_steps(risk_models(n_selected, n_features), problem, X)
-    machine = ("predict", predictor(problem.task, options.class_weight))
-    f_test = SelectKBest(f_classif if classifies else f_regression, k=n_selected)
-    models = [("no selection, SVM", n_features, [machine])]
-    if problem.method == "autoencoder":
-        parameters = {"eta": np.inf, "random_state": options.seed}
+        everything, test = no_selection(n_features), "score test"
+        nothing = ("no features, Kaplan-Meier", no_features())
+    else:
+        everything, test = machine, "F test"
+        nothing = ("mean of the target", [("predict", DummyRegressor())])
         if classifies:
-            dense = SparseSupervisedAutoencoder(
-                class_weight=options.class_weight, **parameters
-            )
-        else:
-            dense = SparseSupervisedAutoencoderRegressor(**parameters)
-        models.append(("no selection, autoencoder", n_features, [("dense", dense)]))
-    models.append(("F test, as many, SVM", n_selected, [("select", f_test), machine]))
-    return put_first_steps([*models, dummy], problem, X)
+            nothing = ("most frequent class", [("predict", DummyClassifier())])
+    if not problem.in_blocks:
+        models.append((f"no selection, {problem.machine}", n_features, everything))
+    if problem.method == "autoencoder" and problem.task != "survival":
+        dense = ("dense", dense_autoencoder(classifies, options))
+        models.append(("no selection, autoencoder", n_features, [dense]))
+    name = f"{test}, as many, {problem.machine}"
+    models.append((name, n_selected, [strongest, *machine]))
+    models.append((nothing[0], 0, nothing[1]))
+    first = first_steps(problem)
+    return [(name, n, Pipeline([*first, *steps])) for name, n, steps in models]
 
 
-def put_first_steps(models, problem, X):
-    """Return models as pipelines that begin as that of the selection."""
-    return [
-        (name, int(number), Pipeline([*first_steps(X, problem.prepare), *steps]))
-        for name, number, steps in models
-    ]
+def dense_autoencoder(classifies, options):
+    """Return an autoencoder that keeps all features."""
+    parameters = {"eta": np.inf, "random_state": options.seed}
+    if not classifies:
+        return SparseSupervisedAutoencoderRegressor(**parameters)
+    return SparseSupervisedAutoencoder(class_weight=options.class_weight, **parameters)
 
 
-class AssociatedFeatures(BlockSelectorMixin, BaseEstimator):
-    """Selector of the `k` features of blocks with the largest F statistics."""
+class StrongestFeatures(BlockSelectorMixin, BaseEstimator):
+    """Selector of the `k` features that, each by itself, explain the target best."""
 
     def __init__(self, k, classifies):
         self.k = k
         self.classifies = classifies
 
     def fit(self, X, y):
-        """Find the features, in a pass."""
-        scores = univariate_scores(X, y, y if self.classifies else None, None)
+        """Rank the features."""
         self.n_features_in_ = X.shape[1]
-        self._support = np.zeros(X.shape[1], dtype=bool)
-        self._support[np.argsort(-scores, kind="stable")[: self.k]] = True
+        self.scores_ = univariate_scores(X, y, y if self.classifies else None, None)
         return self
 
     def _get_support_mask(self):
-        return self._support
+        mask = np.zeros(self.n_features_in_, dtype=bool)
+        mask[np.argsort(-self.scores_, kind="stable")[: self.k]] = True
+        return mask
 
 
-def fit_baseline(model, X, y, splits, options):
+def fit_baseline(model, run):
     """Fit a model to compare with, and choose its threshold if that is asked for."""
-    with warnings.catch_warnings():
-        # The F test warns of constant features.
-        warnings.filterwarnings("ignore", "(?s)Features .* are constant")
-        warnings.filterwarnings("ignore", "invalid value encountered in divide")
-        model.fit(X, y)
-        if options.threshold is None or isinstance(model[-1], DummyClassifier):
-            return model
-        threshold = choose_threshold(model, clone(model), X, y, splits, options)
-    return put_threshold(model, threshold, X, y)
+    model.fit(run.X, run.y)
+    needs_none = isinstance(model[-1], DummyClassifier)
+    if run.problem.options.threshold is None or needs_none:
+        return model
+    threshold = choose_threshold(model, clone(model), run)
+    return put_threshold(model, threshold, run)

@@ -45,15 +45,21 @@ class Checkpoints:
         self.run = run
         self._new_parents = []
 
-    def start(self):
-        """Make the folder, unless there is one with steps to resume."""
-        if self.folder is None or self.folder.exists():
+    def start(self, X):
+        """Make the folder, unless there is one with steps to resume.
+
+        The results of passes over `RowBlocks` are kept as well; other data have none.
+        """
+        if self.folder is None:
             return
-        self._new_parents = [p for p in self.folder.parents if not p.exists()]
-        with new_folder(self.folder, ()) as temporary:
-            temporary.chmod(0o700)  # models may tell something of the data
-            text = json.dumps(self.run, indent=1)
-            (temporary / RUN).write_text(text, encoding="utf-8")
+        if not self.folder.exists():
+            self._new_parents = [p for p in self.folder.parents if not p.exists()]
+            with new_folder(self.folder, ()) as temporary:
+                temporary.chmod(0o700)  # models may tell something of the data
+                text = json.dumps(self.run, indent=1)
+                (temporary / RUN).write_text(text, encoding="utf-8")
+        if isinstance(X, RowBlocks):
+            X.cache = PassCache(self.folder / PASSES, X)
 
     def drop(self):
         """Remove the folder."""
@@ -77,11 +83,6 @@ class Checkpoints:
         # Those of `new_file` that a kill has left begin with a dot.
         files = [*self.folder.glob("*.joblib"), *self.folder.glob(f"{PASSES}/*.npz")]
         return [path for path in files if not path.name.startswith(".")]
-
-    def keep_passes(self, X):
-        """Keep the results of passes over `RowBlocks`; other data have none."""
-        if self.folder is not None and isinstance(X, RowBlocks):
-            X.cache = PassCache(self.folder / PASSES, X)
 
     def step(self, name, function, *args, **kwargs):
         """Return the result of a step, which is computed if it is not finished.
@@ -128,18 +129,16 @@ def with_warnings(function, *args, **kwargs):
     told : list of tuple (str, type)
         Message and category of each warning.
     """
+    told = []
     try:
         with warnings.catch_warnings(record=True) as given:
-            result = function(*args, **kwargs)
+            try:
+                return function(*args, **kwargs), told
+            finally:
+                told += [(str(warning.message), warning.category) for warning in given]
     except BaseException:
-        give(told_by(given))
+        give(told)
         raise
-    return result, told_by(given)
-
-
-def told_by(given):
-    """Return message and category of each of some recorded warnings."""
-    return [(str(warning.message), warning.category) for warning in given]
 
 
 def give(told):

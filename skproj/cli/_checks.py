@@ -51,8 +51,12 @@ def check_unique(names, path):
         )
 
 
-def convert(X, dtype, names, path, *, allow_missing=False):
-    """Return finite numbers in another precision, and warn where it is too low."""
+def convert(X, dtype, names, path, *, can_drop=True, allow_missing=False):
+    """Check numbers, see `check_finite`, and return them in another precision.
+
+    A warning says where it is too low.
+    """
+    check_finite(X, names, path, can_drop=can_drop, allow_missing=allow_missing)
     if dtype is None or X.dtype == dtype:
         return X
     with np.errstate(over="ignore"):

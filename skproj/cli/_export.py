@@ -1,10 +1,12 @@
 """``skproj export panel``: the selected columns, and a model that needs only NumPy."""
 
-import csv
 import json
 
 from skproj.cli._errors import CommandError
-from skproj.cli._output import as_cell, check_free, new_folder, print_lines
+from skproj.cli._models import load_model
+from skproj.cli._output import check_free, new_folder, print_lines, write_rows
+from skproj.persistence._panel import describe_panel, feature_rows, panel_source
+from skproj.utils._summary import VERDICT_ATTRIBUTE
 
 TABLE, PROGRAM = "panel.csv", "panel_model.py"
 # Of a feature, what `skproj select` knows and the model does not.
@@ -17,7 +19,9 @@ def run(options):
     panel, verdict = read_panel(path)
     details = read_details(path.with_name("features.json"), panel)
     with new_folder(options.out, (TABLE, PROGRAM)) as folder:
-        write_program(folder / PROGRAM, panel, details, verdict)
+        facts = {} if verdict is None else {"verdict": verdict}
+        source = panel_source(panel, details, **facts)
+        (folder / PROGRAM).write_text(source, encoding="utf-8")
         write_panel(folder / TABLE, panel, details)
     print_lines(
         *([] if verdict is None else [verdict]),
@@ -40,10 +44,6 @@ def find_model(path):
 
 def read_panel(path):
     """Return the panel of a model, and its verdict in words or None."""
-    from skproj.cli._models import load_model
-    from skproj.persistence._panel import describe_panel
-    from skproj.utils._summary import VERDICT_ATTRIBUTE
-
     model = load_model(path)
     try:
         panel = describe_panel(model)
@@ -70,17 +70,8 @@ def read_details(path, panel):
     }
 
 
-def write_program(path, panel, details, verdict):
-    from skproj.persistence._panel import panel_source
-
-    facts = {} if verdict is None else {"verdict": verdict}
-    path.write_text(panel_source(panel, details, **facts), encoding="utf-8")
-
-
 def write_panel(path, panel, details):
     """Write a table with a row for each feature, the most important first."""
-    from skproj.persistence._panel import feature_rows
-
     rows = feature_rows(panel, details)
     rows.sort(key=lambda row: -row.get("weight", 0.0))
     if panel.formula is not None:
@@ -94,12 +85,7 @@ def write_panel(path, panel, details):
             continue
         for label, value in zip(panel.classes or (), values, strict=False):
             row[f"coefficient {label}"] = value
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(map(as_cell, columns))
-        for row in rows:
-            writer.writerow(as_cell(row.get(name)) for name in columns)
+    write_rows(rows, path)
 
 
 def summary(panel, details):

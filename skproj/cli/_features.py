@@ -26,7 +26,7 @@ def describe_features(
     y : ndarray of shape (n_rows,)
     classes : ndarray of shape (n_classes,) or None
     substitutes : dict, default=None
-        Those of `find_substitutes` if they are known, as they must be for blocks.
+        Those of `find_substitutes` by name, which must be known for blocks.
 
     Returns
     -------
@@ -38,7 +38,7 @@ def describe_features(
     order = np.argsort(-scores, kind="stable")
     order = order[support[order]]
     if substitutes is None:
-        substitutes = find_substitutes(X, order)
+        substitutes = find_substitutes(X, order, names=names)
     features = []
     for rank, (j, column) in enumerate(columns_of(X, order), start=1):
         column = column.astype(np.float64)
@@ -56,8 +56,8 @@ def describe_features(
                 direction=direction,
                 groups=groups,
                 substitutes=[
-                    (str(names[other]), float(value))
-                    for other, value in substitutes[int(j)]
+                    {"name": name, "correlation": value}
+                    for name, value in substitutes[str(names[j])]
                 ],
             )
         )
@@ -67,23 +67,22 @@ def describe_features(
 def columns_of(X, order):
     """Yield places and columns in an order; sparse ones become dense one by one."""
     if isinstance(X, RowBlocks):
-        columns = X.take_columns(np.sort(order))
-        places = np.argsort(np.argsort(order))
+        columns = X.take_columns(np.sort(order))[:, np.argsort(np.argsort(order))]
     else:
         columns = X[:, order]
-        places = range(len(order))
     is_sparse = sparse.issparse(columns)
     columns = columns.tocsc() if is_sparse else columns
-    for j, k in zip(order, places, strict=True):
+    for k, j in enumerate(order):
         yield j, columns[:, [k]].toarray()[:, 0] if is_sparse else columns[:, k]
 
 
 def summarize(column, y, classes):
     """Return the mean and the spread of a feature in each class."""
     if classes is None:
-        return [GroupSummary("all", float(column.mean()), float(column.std()))]
-    parts = [(str(label), column[y == label]) for label in classes]
+        parts = {"all": column}
+    else:
+        parts = {str(label): column[y == label] for label in classes}
     return [
         GroupSummary(label, float(part.mean()), float(part.std()))
-        for label, part in parts
+        for label, part in parts.items()
     ]

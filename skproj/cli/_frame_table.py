@@ -4,7 +4,6 @@ import numpy as np
 
 from skproj.cli._checks import (
     WANTED_BY_MODEL,
-    check_finite,
     convert,
     is_numeric,
     quote,
@@ -27,8 +26,6 @@ class FrameTable:
     frame : DataFrame
     path : Path
         The file that it comes from, for messages.
-    index : str or None
-        Column with the names of the rows.
     labels : Series, default=None
         The target as it is written, if the file does not tell text from numbers.
 
@@ -43,13 +40,11 @@ class FrameTable:
     n_rows : int
     """
 
-    def __init__(self, frame, path, index, labels=None):
+    advice_on_text = "--encode onehot makes a column of each of their values, "
+
+    def __init__(self, frame, path, labels=None):
         pd = import_optional("pandas", extra="cli")
-        frame.columns = [str(name) for name in frame.columns]
         self.path = path
-        if index is not None:
-            self._require([index], list(frame.columns))
-            frame = frame.set_index(index)
         self.columns = list(frame.columns)
         named = not isinstance(frame.index, pd.RangeIndex)
         self.row_names = frame.index if named else None
@@ -58,16 +53,13 @@ class FrameTable:
         self._frame = frame
         self._labels = labels
 
-    def _require(self, names, known, wanted_by=""):
-        require(names, known, self.path, "column", wanted_by)
-
     def feature_names(self, target, drop, others=()):
         """Return the names of the columns that are left over."""
         others = {target, *drop, *others}
         if target not in self.columns:
             self._hint_at_transpose(target)
-        self._require([target], self.columns)
-        self._require(sorted(others), self.columns)
+        require([target], self.columns, self.path, "column")
+        require(sorted(others), self.columns, self.path, "column")
         return [name for name in self.columns if name not in others]
 
     def _hint_at_transpose(self, target):
@@ -147,14 +139,13 @@ class FrameTable:
             If a column is missing or is no column of numbers, or if a number is missing
             or infinite.
         """
-        self._require(names, self.columns, WANTED_BY_MODEL)
+        require(names, self.columns, self.path, "column", WANTED_BY_MODEL)
         frame = truth_values_as_numbers(self._frame[names])
         self._check_numeric(frame, can_drop)
         single = (frame.dtypes == np.float32).all()
         own_dtype = np.float32 if single else np.float64
         X = frame.to_numpy(dtype=own_dtype, na_value=np.nan)
-        options = {"allow_missing": allow_missing}
-        check_finite(X, names, self.path, can_drop=can_drop, **options)
+        options = {"can_drop": can_drop, "allow_missing": allow_missing}
         return convert(X, dtype, names, self.path, **options)
 
     def text_columns(self, names):
@@ -174,9 +165,8 @@ class FrameTable:
         example = f" (the first begins with {str(entries[0])!r})" if entries else ""
         reason = next(filter(None, (spoiled(frame[n], n) for n in text)), "")
         advice = (
-            f"; --drop {some}{more} leaves them out, --encode onehot makes a column of "
-            f"each of their values, and --index {quote(text[0])} takes that one as the "
-            "names of the rows"
+            f"; --drop {some}{more} leaves them out, {self.advice_on_text}and --index "
+            f"{quote(text[0])} takes that one as the names of the rows"
         )
         raise CommandError(
             f"{self.path} has {len(text)} of {len(names)} columns that are not "
@@ -185,7 +175,7 @@ class FrameTable:
 
     def frame(self, names):
         """Return columns as a DataFrame, as they are."""
-        self._require(names, self.columns, WANTED_BY_MODEL)
+        require(names, self.columns, self.path, "column", WANTED_BY_MODEL)
         return self._frame[names]
 
 

@@ -1,6 +1,7 @@
 """Files and folders that are written completely or not at all."""
 
 import contextlib
+import csv
 import os
 import shutil
 import uuid
@@ -99,6 +100,16 @@ def write_table(frame, path, *, index):
         else:
             separator = TEXT_SEPARATORS.get(suffix, ",")
             for_spreadsheets(frame).to_csv(file, index=index, sep=separator)
+
+
+def write_rows(rows, path):
+    """Write dicts as rows of a .csv file, in a form for spreadsheets."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(map(as_cell, columns))
+        for row in rows:
+            writer.writerow(as_cell(row.get(name)) for name in columns)
 
 
 def for_spreadsheets(frame):

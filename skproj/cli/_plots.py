@@ -12,7 +12,6 @@ from sklearn.metrics import (
     roc_curve,
 )
 
-from skproj.cli._report_numbers import codes_of
 from skproj.inspection import (
     EtaPathDisplay,
     SupportDisplay,
@@ -171,8 +170,7 @@ def draw_predictions(selection, figure):
         return
     n_classes = len(s.class_names)
     ConfusionMatrixDisplay.from_predictions(
-        codes_of(y, s.class_names),
-        codes_of(predicted, s.class_names),
+        *s.codes,
         labels=np.arange(n_classes),
         ax=ax,
         colorbar=False,
@@ -193,8 +191,7 @@ def ranked_classes(selection):
     are told from the rest worst are in the table.
     """
     s = selection
-    true = codes_of(s.predictions.y_test, s.class_names)
-    counts = np.bincount(true, minlength=len(s.class_names))
+    counts = np.bincount(s.codes[0], minlength=len(s.class_names))
     places = [i for i, n in enumerate(counts) if 0 < n < s.n_test]
     return places[-1:] if len(s.class_names) == 2 else places[: len(CLASS_COLORS)]
 
@@ -202,7 +199,7 @@ def ranked_classes(selection):
 def draw_curves(selection, figure):
     """Draw ROC and precision-recall curves, each class against the rest."""
     s = selection
-    true = codes_of(s.predictions.y_test, s.class_names)
+    true, _ = s.codes
     figure.set_size_inches(6.0, 3.1)
     left, right = figure.subplots(1, 2)
     for i in ranked_classes(s):

@@ -1,10 +1,9 @@
 """Output files of a selection: tables, plots, the model and an HTML report."""
 
-import csv
 import json
 
 from skproj import persistence
-from skproj.cli._output import as_cell
+from skproj.cli._output import write_rows
 from skproj.cli._page import render
 from skproj.cli._plots import draw_plots, path_of, png_of, svg_of
 from skproj.cli._report_numbers import plain, report_numbers
@@ -23,7 +22,9 @@ FILES = (
 def write_report(folder, selection, facts, options):
     """Write the results of a selection into a folder; `facts` are about the data."""
     persistence.dump(selection.model, folder / "model.skops")
-    write_features(folder, selection)
+    rows = feature_rows(selection)
+    write_rows(rows, folder / "features.csv")
+    write_json(folder / "features.json", plain(rows))
     path = path_of(selection)
     plots = draw_plots(selection, path)
     for name, draw in plots.items():
@@ -42,20 +43,11 @@ def write_json(path, content):
     path.write_text(text + "\n", encoding="utf-8")
 
 
-def write_features(folder, selection):
-    """Write tables with a row for each feature, the most important first."""
-    rows = feature_rows(selection)
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    with open(folder / "features.csv", "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(map(as_cell, columns))
-        for row in rows:
-            writer.writerow(as_cell(row.get(name)) for name in columns)
-    write_json(folder / "features.json", plain(rows))
-
-
 def feature_rows(selection):
-    """Return a dict for each feature, with more about those that are selected."""
+    """Return a dict for each feature, the most important first.
+
+    There is more about those that are selected.
+    """
     s = selection
     # Equal scores, as those of all features that were not selected, share a rank.
     rank = {}
@@ -74,14 +66,12 @@ def feature_rows(selection):
             row["frequency"] = float(s.frequencies[j])
         if (feature := details.get(row["feature"])) is not None:
             row["direction"] = feature.direction
-            row["substitutes"] = substitutes_of(feature)
+            row["substitutes"] = "; ".join(
+                f"{other['name']} ({other['correlation']:.2f})"
+                for other in feature.substitutes
+            )
             for group in feature.groups:
                 row[f"mean {group.label}"] = float(group.mean)
                 row[f"spread {group.label}"] = float(group.spread)
         rows.append(row)
     return rows
-
-
-def substitutes_of(feature):
-    """Return names and correlations as text."""
-    return "; ".join(f"{name} ({r:.2f})" for name, r in feature.substitutes)

@@ -50,7 +50,7 @@ def report_numbers(selection, path, facts, options):
     """
     s = selection
     numbers = {
-        "verdict": dataclasses.asdict(s.verdict),
+        "verdict": s.verdict,
         "target": facts["target"],
         "task": s.task,
         "n_features": len(s.names),
@@ -64,15 +64,15 @@ def report_numbers(selection, path, facts, options):
             "standard_deviation": s.cv_std,
             "folds": options.cv,
         },
-        "models": [dataclasses.asdict(model) for model in s.comparison],
+        "models": s.comparison,
         "stability": {"index": s.stability, "interval": s.stability_interval},
         "warnings": s.warnings,
         "preparation": s.preparation,
-        "threshold": None if s.threshold is None else dataclasses.asdict(s.threshold),
+        "threshold": s.threshold,
         "class_names": s.class_names,
         "classes": scores_of_classes(s),
         "confusion": confusion(s),
-        "features": [feature_numbers(feature) for feature in s.features],
+        "features": s.features,
         "path": path_numbers(path),
         "data": facts,
         "settings": settings(options),
@@ -86,6 +86,8 @@ def report_numbers(selection, path, facts, options):
 
 def plain(value):
     """Return a value as JSON has it, with None for numbers that are not finite."""
+    if dataclasses.is_dataclass(value):
+        value = dataclasses.asdict(value)
     if isinstance(value, dict):
         return {str(name): plain(part) for name, part in value.items()}
     if isinstance(value, list | tuple | np.ndarray):
@@ -97,33 +99,13 @@ def plain(value):
     return value if isinstance(value, bool | int | None) else str(value)
 
 
-def feature_numbers(feature):
-    """Return a selected feature as a dict; a substitute has a name, too."""
-    substitutes = [
-        {"name": name, "correlation": correlation}
-        for name, correlation in feature.substitutes
-    ]
-    return {**dataclasses.asdict(feature), "substitutes": substitutes}
-
-
 def settings(options):
     """Return the options that change the result and are not left out."""
     return {
         name.replace("_", " "): ", ".join(value) if isinstance(value, list) else value
         for name, value in vars(options).items()
-        if name not in NO_SETTINGS and (value or is_number(value))
+        if name not in NO_SETTINGS and (value or type(value) in (int, float))
     }
-
-
-def is_number(value):
-    """Whether an option is a number, which a switch is not."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def codes_of(labels, class_names):
-    """Return the places of labels in the list of classes."""
-    places = {name: i for i, name in enumerate(class_names)}
-    return np.array([places[str(label)] for label in labels], dtype=np.intp)
 
 
 def confusion(selection):
@@ -131,11 +113,7 @@ def confusion(selection):
     s = selection
     if s.n_test == 0 or not s.class_names:
         return None
-    true, predicted = (
-        codes_of(labels, s.class_names)
-        for labels in (s.predictions.y_test, s.predictions.y_predicted)
-    )
-    return confusion_matrix(true, predicted, labels=np.arange(len(s.class_names)))
+    return confusion_matrix(*s.codes, labels=np.arange(len(s.class_names)))
 
 
 def scores_of_classes(selection):
@@ -143,28 +121,25 @@ def scores_of_classes(selection):
     s = selection
     if s.n_test == 0 or not s.class_names:
         return []
-    true = codes_of(s.predictions.y_test, s.class_names)
-    predicted = codes_of(s.predictions.y_predicted, s.class_names)
+    true, predicted = s.codes
     precision, recall, _, counts = precision_recall_fscore_support(
         true, predicted, labels=np.arange(len(s.class_names)), zero_division=np.nan
     )
     rows = []
     for i, name in enumerate(s.class_names):
-        auc = average_precision = None
+        row = {
+            "name": name,
+            "rows": counts[i],
+            "precision": precision[i],
+            "recall": recall[i],
+            "auc": None,
+            "average_precision": None,
+        }
         if s.predictions.decisions is not None and 0 < counts[i] < s.n_test:
-            decision = s.predictions.decisions[:, i]
-            auc = roc_auc_score(true == i, decision)
-            average_precision = average_precision_score(true == i, decision)
-        rows.append(
-            {
-                "name": name,
-                "rows": counts[i],
-                "precision": precision[i],
-                "recall": recall[i],
-                "auc": auc,
-                "average_precision": average_precision,
-            }
-        )
+            told = true == i, s.predictions.decisions[:, i]
+            row["auc"] = roc_auc_score(*told)
+            row["average_precision"] = average_precision_score(*told)
+        rows.append(row)
     return rows
 
 
@@ -172,14 +147,6 @@ def path_numbers(path):
     """Return a dict for each radius that was tried."""
     if path is None:
         return []
-    unknown = [None] * len(path.etas)
-    columns = {
-        "eta": path.etas,
-        "score": unknown if path.mean_scores is None else path.mean_scores,
-        "standard_deviation": unknown if path.std_scores is None else path.std_scores,
-        "n_features": unknown if path.n_features is None else path.n_features,
-    }
-    return [
-        dict(zip(columns, row, strict=True))
-        for row in zip(*columns.values(), strict=True)
-    ]
+    names = "eta", "score", "standard_deviation", "n_features"
+    columns = path.etas, path.mean_scores, path.std_scores, path.n_features
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]

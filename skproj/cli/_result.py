@@ -97,9 +97,9 @@ class SelectedFeature:
         the correlation with a target of numbers, or with an early event.
     groups : list of GroupSummary
         In the order of `SelectionResult.class_names`.
-    substitutes : list of tuple (str, float)
-        Names of the features that are strongly correlated with it, and the
-        correlations, the closest first.
+    substitutes : list of dict
+        `name` and `correlation` of the features that are strongly correlated with it,
+        the closest first.
     """
 
     rank: int
@@ -108,7 +108,7 @@ class SelectedFeature:
     frequency: float | None
     direction: str
     groups: list[GroupSummary]
-    substitutes: list[tuple[str, float]]
+    substitutes: list[dict]
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ class SelectionResult:
     predictions : Predictions
     class_names : list of str
         Empty if there are no classes.
-    n_train, n_test : int
+    n_train : int
     stability : float or None
         Stability index of the selections by the folds, or by the halves with
         ``--stability``.
@@ -225,7 +225,6 @@ class SelectionResult:
     predictions: Predictions
     class_names: list[str]
     n_train: int
-    n_test: int
     stability: float | None = None
     stability_interval: tuple[float, float] | None = None
     preparation: list[str] = field(default_factory=list)
@@ -239,3 +238,14 @@ class SelectionResult:
     @property
     def n_selected(self):
         return int(np.count_nonzero(self.support))
+
+    @property
+    def n_test(self):
+        return len(self.predictions.y_test)
+
+    @property
+    def codes(self):
+        """Places of the true and the predicted labels in the list of classes."""
+        place = {name: i for i, name in enumerate(self.class_names)}
+        labels = self.predictions.y_test, self.predictions.y_predicted
+        return [np.array([place[str(n)] for n in y], dtype=np.intp) for y in labels]

@@ -1,7 +1,8 @@
 """Search for the radius, and models for the folds with the radius of the others."""
 
+import contextlib
 import warnings
-from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy import sparse
@@ -23,8 +24,6 @@ from skproj import (
     SparseSupervisedAutoencoderCV,
     SparseSupervisedAutoencoderRegressor,
 )
-from skproj.blocks import RowBlocks
-from skproj.blocks._row_blocks import take_rows
 from skproj.callback import CompactProgressBar
 from skproj.cli._errors import CommandError
 from skproj.cli._survival import score_concordance
@@ -42,153 +41,124 @@ SEARCH_METRICS = {
     "regression": "R2",
     "survival": "concordance index",
 }
-# What is fitted to the features that are selected from blocks.
-MACHINES = {"classification": "logistic regression", "regression": "ridge regression"}
-LOSSES = {"classification": "log_loss", "regression": "squared_error"}
+LOSSES = {
+    "classification": "log_loss",
+    "regression": "squared_error",
+    "survival": "cox",
+}
 NOTHING_SELECTED = (
     "no feature was selected: at this radius none helps to predict the target; try a "
     "larger --eta, --rule best, or the other --method"
 )
 
 
-def make_search(problem, X, y, splits):
+def make_search(run):
     """Return the search for the radius: a grid search, or a pipeline with a search.
 
-    Parameters
-    ----------
-    problem : Problem
-    X : {ndarray, CSR matrix, DataFrame, RowBlocks} of shape (n_samples, n_features)
-    y : ndarray of shape (n_samples,)
-    splits : list of tuple of ndarray
-        The folds of a grid search; searches in a pipeline make the same ones.
-
-    Returns
-    -------
-    search : GridSearchCV or Pipeline
+    A grid search has the folds of the run; searches in a pipeline make the same ones.
     """
-    task, method, options = problem.task, problem.method, problem.options
-    structure, prepare = problem.structure or {}, problem.prepare
-    classifies = task == "classification"
+    problem = run.problem
+    task, options = problem.task, problem.options
     given = None if options.eta is None else [options.eta]
+    selector = {"loss": LOSSES[task], **problem.structure}
+    weighted = {"class_weight": options.class_weight} if problem.classifies else {}
+    # Searches that know the scores of the folds without a grid.
+    search = {
+        "cv": options.cv,
+        "scoring": options.scoring,
+        "selection_rule": rule_of(problem),
+        "random_state": options.seed,
+    }
     if problem.in_blocks:
-        return search_in_blocks(task, given, options, structure)
-    first = first_steps(X, prepare)
-    if classifies and method == "autoencoder":
-        autoencoder = SparseSupervisedAutoencoderCV(
-            etas=given,
-            cv=options.cv,
-            scoring=options.scoring,
-            selection_rule=rule_of(method, task, options),
-            class_weight=options.class_weight,
-            n_jobs=options.n_jobs,
-            random_state=options.seed,
-            **structure,
-        )
+        search |= selector | {"class_weight": options.class_weight}
+        selector = ProjectionFeatureSelectorCV(given or N_ETAS, **search)
+        return Pipeline([("select", selector), *last_steps(problem)])
+    first = first_steps(problem)
+    if problem.method == "selector":
+        selector |= weighted
+        steps = [("select", ProjectionFeatureSelector(**selector))]
+        steps += last_steps(problem)
+        etas = given or radii_of_path(run, **selector)
+    elif problem.classifies:
+        search |= weighted | problem.structure | {"n_jobs": options.n_jobs}
+        autoencoder = SparseSupervisedAutoencoderCV(etas=given, **search)
         return Pipeline([*first, ("select", autoencoder)])
-    if method == "autoencoder":
-        autoencoder = regression_autoencoder(
-            task, random_state=options.seed, **structure
+    else:
+        cox = {"loss": "cox", "input_noise": 1.0, "final_noise": 0.5}
+        autoencoder = SparseSupervisedAutoencoderRegressor(
+            random_state=options.seed,
+            **(cox if task == "survival" else {}),
+            **problem.structure,
         )
         steps = [("select", autoencoder)]
         etas = given or REGRESSOR_ETAS
-    else:
-        loss = LOSSES.get(task, "cox")
-        more = {"loss": loss, **structure}
-        if classifies:
-            more["class_weight"] = options.class_weight
-        steps = [
-            ("select", ProjectionFeatureSelector(**more)),
-            ("predict", predictor(task, options.class_weight)),
-        ]
-        etas = given or radii_of_path(X, y, prepare, **more)
+    scorer = options.scoring or SEARCH_METRICS[task].lower()
     return GridSearchCV(
         Pipeline([*first, *steps]),
         {"select__eta": np.asarray(etas).tolist()},
         scoring={
-            "score": scorer_of(task, options),
+            "score": score_concordance if task == "survival" else scorer,
             "n_features": count_features,
         },
-        refit=ChooseRadius(rule_of(method, task, options), len(splits), len(y)),
-        cv=splits,
+        refit=partial(
+            choose_radius,
+            folds=range(len(run.splits)),
+            rule=rule_of(problem),
+            n_samples=len(run.y),
+        ),
+        cv=run.splits,
         n_jobs=options.n_jobs,
         error_score="raise",
     )
 
 
-def search_in_blocks(task, etas, options, structure):
-    """Return the pipeline whose search shares the passes over blocks."""
-    selector = ProjectionFeatureSelectorCV(
-        N_ETAS if etas is None else etas,
-        cv=options.cv,
-        scoring=options.scoring,
-        selection_rule=rule_of("selector", task, options),
-        loss=LOSSES[task],
-        class_weight=options.class_weight,
-        random_state=options.seed,
-        **structure,
-    )
-    return Pipeline([("select", selector), *last_steps(task, options.class_weight)])
-
-
-def last_steps(task, class_weight):
-    """Return the steps after a selection from blocks, for many rows."""
-    scale = ("scale", StandardScaler(with_mean=False))
-    if task == "classification":
-        model = LogisticRegression(class_weight=class_weight, max_iter=1000)
-    else:
-        model = Ridge()
-    return [scale, ("predict", model)]
-
-
-def regression_autoencoder(task, **parameters):
-    """Return an autoencoder for numbers or survival times."""
-    if task == "survival":
-        parameters |= {"loss": "cox", "input_noise": 1.0, "final_noise": 0.5}
-    return SparseSupervisedAutoencoderRegressor(**parameters)
-
-
-def scorer_of(task, options):
-    """Return what the radius of a grid search is chosen by."""
-    if task == "survival":
-        return score_concordance
-    return options.scoring or SEARCH_METRICS[task].lower()
-
-
-def rule_of(method, task, options):
+def rule_of(problem):
     """Return the name of the rule by which the radius is chosen."""
-    if options.rule != "auto":
-        return options.rule
-    both = method == "autoencoder" and task == "classification"
-    return "parsimonious" if both or task == "survival" else "best"
+    if problem.options.rule != "auto":
+        return problem.options.rule
+    if problem.in_blocks:
+        return "best"
+    is_classifier = problem.method == "autoencoder" and problem.classifies
+    return "parsimonious" if is_classifier or problem.task == "survival" else "best"
 
 
-def first_steps(X, prepare):
+def first_steps(problem):
     """Return the steps of all pipelines before the selection; none for blocks."""
-    if isinstance(X, RowBlocks):
+    if problem.in_blocks:
         return []
-    with_mean = prepare is not None or not sparse.issparse(X)
+    with_mean = problem.prepare is not None or not sparse.issparse(problem.X)
     scale = ("scale", StandardScaler(with_mean=with_mean))
-    return [scale] if prepare is None else [("prepare", clone(prepare)), scale]
+    if problem.prepare is None:
+        return [scale]
+    return [("prepare", clone(problem.prepare)), scale]
 
 
-def radii_of_path(X, y, prepare, **parameters):
+def last_steps(problem):
+    """Return the steps of pipelines after the selection, `problem.machine`."""
+    class_weight = problem.options.class_weight
+    if problem.task == "survival":
+        model = CoxRidge()
+    elif problem.in_blocks:
+        model = Ridge()
+        if problem.classifies:
+            model = LogisticRegression(class_weight=class_weight, max_iter=1000)
+    elif problem.classifies:
+        model = SVC(class_weight=class_weight)
+    else:
+        # Its tolerance and penalty are meant for targets of unit variance.
+        model = TransformedTargetRegressor(SVR(), transformer=StandardScaler())
+    scale = [("scale", StandardScaler(with_mean=False))] if problem.in_blocks else []
+    return [*scale, ("predict", model)]
+
+
+def radii_of_path(run, **parameters):
     """Return radii from one that keeps a single feature to the largest that matters."""
+    X, prepare = run.X, run.problem.prepare
     if prepare is not None:
         X = clone(prepare).fit_transform(X)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        path = eta_path(X, y, n_etas=N_ETAS, **parameters)
-    return path.etas
-
-
-def predictor(task, class_weight=None):
-    """Return the model that is fitted to selected features."""
-    if task == "survival":
-        return CoxRidge()
-    if task == "classification":
-        return SVC(class_weight=class_weight)
-    # Its tolerance and penalty are meant for targets of unit variance.
-    return TransformedTargetRegressor(SVR(), transformer=StandardScaler())
+        return eta_path(X, run.y, n_etas=N_ETAS, **parameters).etas
 
 
 def count_features(model, X, y):
@@ -196,31 +166,30 @@ def count_features(model, X, y):
     return np.count_nonzero(model["select"].get_support())
 
 
-@dataclass(frozen=True)
-class ChooseRadius:
-    """Choice of a row of the results of a grid search, for its `refit`."""
-
-    rule: str
-    n_splits: int
-    n_samples: int
-
-    def __call__(self, results):
-        scores = [results[f"split{i}_test_score"] for i in range(self.n_splits)]
-        radii = np.asarray(results["param_select__eta"], dtype=float)
-        return choose_row(
-            radii,
-            np.array(scores),
-            self.rule,
-            n_features=results["mean_test_n_features"][np.newaxis],
-            n_samples=self.n_samples,
-            paths=np.zeros(len(radii)),
-        )
+def choose_radius(results, *, folds, rule, n_samples):
+    """Return the row of a search's results that the scores in some folds choose."""
+    radii = radii_of(results)
+    counts = results.get("mean_test_n_features", results.get("mean_n_features"))
+    return choose_row(
+        radii,
+        np.array([results[f"split{i}_test_score"] for i in folds]),
+        rule,
+        n_features=counts[np.newaxis],
+        n_samples=n_samples,
+        paths=np.zeros(len(radii), dtype=int),
+    )
 
 
-def fit_search(search, X, y, groups, show_progress, checkpoints):
+def radii_of(results):
+    """Return the radii of the results of a grid search or of a search in a step."""
+    radii = results.get("param_select__eta", results.get("param_eta"))
+    return np.asarray(radii, dtype=float)
+
+
+def fit_search(search, run, show_progress):
     """Fit and return the search.
 
-    Of a grid search, `checkpoints` keep each fitted selector.
+    Of a grid search, the checkpoints of the run keep each fitted selector.
 
     Raises
     ------
@@ -236,19 +205,11 @@ def fit_search(search, X, y, groups, show_progress, checkpoints):
         )
         search.set_callbacks(bar)
     # The folds of a grid search are made already.
-    params = {} if is_grid or groups is None else {"select__groups": groups}
+    has_groups = not is_grid and run.groups is not None
     if is_grid:
-        search.estimator.memory = checkpoints
-    try:
-        with warnings.catch_warnings():
-            # Of the largest radii, where the last digits of the weights do not matter;
-            # of the model that is kept, there is a warning of its own.
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            search.fit(X, y, **params)
-    except ValueError as error:
-        if not selects_nothing(error):
-            raise
-        raise CommandError(NOTHING_SELECTED) from error
+        search.estimator.memory = run.checkpoints
+    with selecting():
+        search.fit(run.X, run.y, **{"select__groups": run.groups} if has_groups else {})
     search.set_callbacks()  # they are not saved with the model
     model = model_of(search)
     if is_grid:
@@ -258,14 +219,35 @@ def fit_search(search, X, y, groups, show_progress, checkpoints):
     return search
 
 
+@contextlib.contextmanager
+def selecting(*, quiet=False):
+    """Say in a fit that nothing is selected, and not that a model has not converged.
+
+    That does not matter for the largest radii, and of the model that is kept there is a
+    warning of its own. If `quiet`, warnings of selectors that nothing is selected are
+    left out.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        if quiet:
+            warnings.filterwarnings("ignore", "No feature (is|was) selected")
+        try:
+            yield
+        except ValueError as error:
+            # Of what comes after a selector that keeps nothing.
+            if "0 feature(s)" not in str(error):
+                raise
+            raise CommandError(NOTHING_SELECTED) from error
+
+
 def model_of(search):
     """Return the pipeline that came out of a search."""
     return search.best_estimator_ if isinstance(search, GridSearchCV) else search
 
 
-def selects_nothing(error):
-    """Whether it is the error of what comes after a selector that keeps nothing."""
-    return "0 feature(s)" in str(error)
+def searcher(search):
+    """Return what has the results: the grid search, or the step of a pipeline."""
+    return search if isinstance(search, GridSearchCV) else search["select"]
 
 
 def check_scorer(name):
@@ -278,7 +260,7 @@ def check_scorer(name):
         )
 
 
-def fit_folds(search, model, X, y, splits, options, checkpoints):
+def fit_folds(search, run):
     """Fit a model to the training part of each fold, its radius chosen by the others.
 
     A radius that the fold's own rows have helped to choose would flatter its score.
@@ -287,67 +269,54 @@ def fit_folds(search, model, X, y, splits, options, checkpoints):
     ----------
     search : GridSearchCV or Pipeline
         Fitted.
-    model : Pipeline
-        The pipeline that came out of it.
-    X : {ndarray, CSR matrix, DataFrame, RowBlocks} of shape (n_samples, n_features)
-    y : ndarray of shape (n_samples,)
-    splits : list of tuple of ndarray
-    options : argparse.Namespace
-    checkpoints : Checkpoints
-        Each fold is a step.
+    run : Run
+        Each fold is a step of its checkpoints.
 
     Returns
     -------
     models : list of Pipeline or None
         None where no feature is selected.
     """
-    is_grid = isinstance(search, GridSearchCV)
-    results = (search if is_grid else search["select"]).cv_results_
-    radii = np.asarray(results["param_select__eta" if is_grid else "param_eta"], float)
-    scores = np.array([results[f"split{i}_test_score"] for i in range(len(splits))])
-    template = one_radius(search, model)
-    rule = search.refit.rule if is_grid else search["select"].selection_rule
-    counts = results["mean_test_n_features" if is_grid else "mean_n_features"]
-    needs = {
-        "n_features": counts[np.newaxis],
-        "n_samples": len(y),
-        "paths": np.zeros(len(radii), dtype=int),
-    }
-    calls = []
-    for i, (train, _) in enumerate(splits):
-        others = np.delete(scores, i, axis=0)
-        eta = radii[choose_row(radii, others, rule, **needs)]
-        fold = clone(template).set_params(select__eta=float(eta))
-        rows = take_rows(X, train), y[train]
-        calls.append(delayed(checkpoints.step)(f"fold {i + 1}", fit_fold, fold, *rows))
-    return Parallel(n_jobs=options.n_jobs)(calls)
+    results, problem = searcher(search).cv_results_, run.problem
+    template = one_radius(search)
+    n_folds, calls = len(run.splits), []
+    for i, (train, _) in enumerate(run.splits):
+        row = choose_radius(
+            results,
+            folds=[other for other in range(n_folds) if other != i],
+            rule=rule_of(problem),
+            n_samples=len(run.y),
+        )
+        eta = float(radii_of(results)[row])
+        fold = clone(template).set_params(select__eta=eta)
+        X, y, _ = run.part(train)
+        step = delayed(run.checkpoints.step)
+        calls.append(step(f"fold {i + 1}", fit_fold, fold, X, y))
+    return Parallel(n_jobs=problem.options.n_jobs)(calls)
 
 
-def one_radius(search, model):
-    """Return the unfitted pipeline for the radius of a model, without a search."""
-    if isinstance(search, GridSearchCV):
-        return clone(model)
-    parameters = search["select"].get_params(deep=False)
-    in_blocks = isinstance(search["select"], ProjectionFeatureSelectorCV)
-    one = ProjectionFeatureSelector() if in_blocks else SparseSupervisedAutoencoder()
-    known = one.get_params(deep=False)
-    shared = {name: value for name, value in parameters.items() if name in known}
-    shared["eta"] = model["select"].eta_
-    if not in_blocks:
+def one_radius(search):
+    """Return the unfitted pipeline for the radius that was chosen, without a search."""
+    model = clone(model_of(search))
+    chosen_by = searcher(search)
+    if chosen_by is search:
+        return model
+    if isinstance(chosen_by, ProjectionFeatureSelectorCV):
+        one, others = ProjectionFeatureSelector(), {}
+    else:
         # It leaves the order of the rows as it is, and would hold some back.
-        shared["calibrate"] = False
-    return clone(model).set_params(select=one.set_params(**shared))
+        one, others = SparseSupervisedAutoencoder(), {"calibrate": False}
+    parameters = chosen_by.get_params(deep=False) | {"eta": chosen_by.eta_} | others
+    known = one.get_params(deep=False)
+    one.set_params(**{name: parameters[name] for name in known if name in parameters})
+    return model.set_params(select=one)
 
 
 def fit_fold(model, X, y):
     """Fit a model; None if it selects nothing."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        warnings.filterwarnings("ignore", "No feature (is|was) selected")
-        try:
+    try:
+        with selecting(quiet=True):
             model.fit(X, y)
-        except ValueError as error:
-            if not selects_nothing(error):
-                raise
-            return None
+    except CommandError:
+        return None
     return model if model["select"].get_support().any() else None

@@ -9,9 +9,10 @@ from skproj.cli._checkpoints import find_checkpoints, keep_steps
 from skproj.cli._errors import CommandError
 from skproj.cli._output import check_free, new_folder, print_lines
 from skproj.cli._preparation import prepare_columns
+from skproj.cli._problem import Problem
 from skproj.cli._report import FILES, write_report
 from skproj.cli._search import check_scorer
-from skproj.cli._selection import Problem, select
+from skproj.cli._selection import select
 from skproj.cli._structure import feature_structure
 from skproj.cli._suspects import suspect_columns, suspect_rows
 from skproj.cli._tables import ReadOptions, read_table
@@ -94,7 +95,7 @@ def read_problem(options, digests):
     X, prepare, done, categories = prepare_columns(table, names, options)
     try:
         suspects, remarks = find_suspects(table, X, y, names, task, options)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         if not options.backed:
             raise
         # Blocks are checked when they are read first.
@@ -166,9 +167,9 @@ def check_backed(options):
         return
     for option, is_given in (
         ("--method autoencoder", options.method == "autoencoder"),
-        ("--event", options.event is not None),
         ("--impute", options.impute is not None),
         ("--encode", options.encode is not None),
+        ("--transpose", options.transpose),
         ("--threshold", options.threshold is not None),
         ("--n-jobs", options.n_jobs != 1),
     ):
@@ -195,12 +196,12 @@ def has(library):
 
 def digests_of(options):
     """Return the SHA-256 of the files that are read."""
-    digests = {"the table": digest(options.data)}
-    if options.labels is not None:
-        digests["the labels"] = digest(options.labels)
-    if options.feature_groups is not None:
-        digests["the groups of features"] = digest(options.feature_groups)
-    return digests
+    files = {
+        "the table": options.data,
+        "the labels": options.labels,
+        "the groups of features": options.feature_groups,
+    }
+    return {name: digest(path) for name, path in files.items() if path is not None}
 
 
 def digest(path):

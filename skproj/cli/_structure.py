@@ -52,7 +52,4 @@ def read_groups(path, names, dropped):
     frame = table.frame(["feature", "group"]).dropna()
     frame = frame[~frame["feature"].isin(list(dropped))]
     require(frame["feature"], names, "the table", "feature", f", which {path} has")
-    groups = {}
-    for name, group in zip(frame["feature"], frame["group"], strict=True):
-        groups.setdefault(group, []).append(name)
-    return list(groups.values())
+    return frame.groupby("group", sort=False)["feature"].agg(list).tolist()

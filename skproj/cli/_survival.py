@@ -3,15 +3,11 @@
 import math
 
 import numpy as np
-from sklearn.base import BaseEstimator
-from sklearn.feature_selection import SelectorMixin
 from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import FunctionTransformer
-from sklearn.utils.validation import validate_data
 
 from skproj.cli._result import Score
 from skproj.cli._scores import QUANTILE, make_score, t_quantile
-from skproj.feature_selection._half_selections import univariate_scores
 from skproj.linear_model import CoxRidge
 from skproj.metrics._survival import (
     brier_losses,
@@ -82,9 +78,7 @@ def score_risks(y_train, predictions):
 
 def interval(name, value, error):
     """Return a concordance index with its interval, on the scale of its logit."""
-    if math.isnan(value):
-        return Score(name, value, value, value)
-    if not 0.0 < value < 1.0:
+    if not 0.0 < value < 1.0:  # such as NaN
         return Score(name, value, value, value)
     logit = math.log(value / (1.0 - value))
     half = QUANTILE * error / (value * (1.0 - value))
@@ -92,44 +86,19 @@ def interval(name, value, error):
     return make_score(name, value, low, high)
 
 
-def risk_models(n_selected, n_features):
-    """Return names, numbers of features and steps of models to compare with."""
+def no_selection(n_features):
+    """Return the steps of a model of all features."""
     alphas = [n_features / variance for variance in RISK_VARIANCES]
     ridge = GridSearchCV(CoxRidge(), {"alpha": alphas}, scoring=score_concordance)
-    no_features = FunctionTransformer(without_features, accept_sparse=True)
-    return [
-        ("no selection, Cox model", n_features, [("predict", ridge)]),
-        (
-            "score test, as many, Cox model",
-            n_selected,
-            [("select", ScoreTest(n_selected)), ("predict", CoxRidge())],
-        ),
-        (
-            "no features, Kaplan-Meier",
-            0,
-            [("select", no_features), ("predict", CoxRidge())],
-        ),
-    ]
+    return [("predict", ridge)]
+
+
+def no_features():
+    """Return the steps of a model that predicts the same risk for all rows."""
+    nothing = FunctionTransformer(without_features, accept_sparse=True)
+    return [("select", nothing), ("predict", CoxRidge())]
 
 
 def without_features(X):
     """Return a feature that is the same in all rows."""
     return np.zeros((X.shape[0], 1))
-
-
-class ScoreTest(SelectorMixin, BaseEstimator):
-    """Selection of the features that single Cox models are surest of."""
-
-    def __init__(self, k):
-        self.k = k
-
-    def fit(self, X, y):
-        """Rank the features."""
-        X = validate_data(self, X, accept_sparse="csr")
-        self.scores_ = univariate_scores(X, y, None, None)
-        return self
-
-    def _get_support_mask(self):
-        mask = np.zeros(len(self.scores_), dtype=bool)
-        mask[np.argsort(-self.scores_, kind="stable")[: self.k]] = True
-        return mask

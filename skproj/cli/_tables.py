@@ -2,11 +2,19 @@
 
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from skproj.cli._anndata_table import read_anndata
-from skproj.cli._backed_table import open_backed
-from skproj.cli._checks import check_unique
+from skproj.cli._backed_table import (
+    PLACE,
+    BackedFrameTable,
+    open_annotated,
+    with_target,
+)
+from skproj.cli._checks import check_unique, require
 from skproj.cli._errors import CommandError, check_is_file
 from skproj.cli._frame_table import FrameTable
 from skproj.cli._text import (
@@ -24,6 +32,7 @@ from skproj.utils._optional import import_optional
 from skproj.utils._wording import join_names
 
 ANNOTATED = (".h5ad", ".zarr")
+IN_BLOCKS = (*ANNOTATED, ".parquet")
 SUFFIXES = (*TEXT_SEPARATORS, ".xlsx", ".parquet", *ANNOTATED)
 
 
@@ -56,7 +65,7 @@ class ReadOptions:
     text : tuple of str
         Columns that are read as they are written, such as categories 01 and 02.
     backed : Backing or None
-        How the matrix of annotated data is read in blocks; None reads it into memory.
+        How the features are read in blocks; None reads them into memory.
     """
 
     path: Path
@@ -104,7 +113,7 @@ def read_table(options):
 
     Returns
     -------
-    table : FrameTable, AnnDataTable or BackedTable
+    table : FrameTable, AnnDataTable, BackedFrameTable or BackedAnnotatedTable
 
     Raises
     ------
@@ -115,7 +124,9 @@ def read_table(options):
     if str(path) != STANDARD_INPUT:
         check_is_file(path)
     check_options(options)
-    reader = open_backed if options.backed else READERS.get(suffix, read_text)
+    reader = READERS.get(suffix, read_text)
+    if options.backed and suffix in ANNOTATED:
+        reader = open_annotated
     try:
         table = reader(options)
     except (CommandError, ModuleNotFoundError):
@@ -140,11 +151,16 @@ def check_options(options):
             f"{path}: unsupported file type {suffix or 'without suffix'!r}; "
             f"it must be one of {', '.join(SUFFIXES)}."
         )
-    for option, value in (("--layer", options.layer), ("--backed", options.backed)):
-        if value is not None and suffix not in ANNOTATED:
-            raise CommandError(f"{option} is for .h5ad and .zarr, which {path} is not.")
-    if options.sheet is not None and suffix != ".xlsx":
-        raise CommandError(f"--sheet is for .xlsx files, which {path} is not.")
+    for option, value, suffixes, kind in (
+        ("--layer", options.layer, ANNOTATED, ".h5ad and .zarr"),
+        ("--backed", options.backed, IN_BLOCKS, ".h5ad, .zarr and .parquet"),
+        ("--sheet", options.sheet, (".xlsx",), ".xlsx files"),
+        ("--sep", options.separator, TEXT_SEPARATORS, "files of text"),
+        ("--decimal", options.decimal, TEXT_SEPARATORS, "files of text"),
+        ("--encoding", options.encoding, TEXT_SEPARATORS, "files of text"),
+    ):
+        if value is not None and suffix not in suffixes:
+            raise CommandError(f"{option} is for {kind}, which {path} is not.")
     if suffix in ANNOTATED:
         if options.index is not None:
             raise CommandError(
@@ -155,10 +171,6 @@ def check_options(options):
                 f"--transpose and --labels are not for {suffix} files, whose rows are "
                 "samples and whose labels are in obs."
             )
-    for name in ("separator", "decimal", "encoding"):
-        if getattr(options, name) is not None and suffix not in TEXT_SEPARATORS:
-            option = "--sep" if name == "separator" else f"--{name}"
-            raise CommandError(f"{option} is for files of text, which {path} is not.")
 
 
 def read_text(options):
@@ -243,19 +255,29 @@ def read_xlsx(options):
 
 
 def read_parquet(options):
-    """Read a .parquet file."""
+    """Read a .parquet file; of one that is read in blocks, what is no feature."""
     pd = import_optional("pandas", extra="cli")
     parquet = import_optional("pyarrow.parquet", extra="cli")
-    check_unique(parquet.read_schema(options.path).names, options.path)
-    frame = pd.read_parquet(options.path, engine="pyarrow")
+    metadata = parquet.read_metadata(options.path)
+    schema = metadata.schema.to_arrow_schema()
+    check_unique(schema.names, options.path)
+    if options.index is not None:
+        require([options.index], schema.names, options.path, "column")
+    roles = {options.index, options.target, options.groups, *options.text}
+    others = [name for name in schema.names if name in {*roles, options.event}]
+    columns = others if options.backed else None
+    frame = pd.read_parquet(options.path, engine="pyarrow", columns=columns)
     # Whole numbers with gaps become others, and 1 as a name 1.0.
-    schema = parquet.read_schema(options.path)
-    for name in {options.index, options.target, options.groups, *options.text}:
+    for name in roles:
         if name in frame and str(schema.field(name).type).startswith(("int", "uint")):
             frame[name] = frame[name].astype("Int64")
+    make = FrameTable
+    if options.backed:
+        make = partial(BackedFrameTable, options, metadata)
+        frame = frame.assign(**{PLACE: np.arange(len(frame))})
     if options.transpose:
         frame = transpose(frame.astype(str), options)
-    return finish(frame, options, typed=not options.transpose)
+    return finish(frame, options, typed=not options.transpose, make=make)
 
 
 READERS = {
@@ -265,26 +287,29 @@ READERS = {
 }
 
 
-def finish(frame, options, decimal=".", *, typed=True):
+def finish(frame, options, decimal=".", *, typed=True, make=FrameTable):
     """Return a frame as a table, with the columns of the labels.
 
-    `typed` says whether the file tells numbers from text.
+    `typed` says whether the file tells numbers from text, `make` which table it is.
     """
-    index = None if options.transpose else options.index
+    frame.columns = [str(name) for name in frame.columns]
+    if options.index is not None and not options.transpose:
+        frame = set_index(frame, options)
     if options.labels is not None:
         frame, from_labels = add_labels(frame, options)
-        typed, index = typed and not from_labels, None
+        typed = typed and not from_labels
+    if options.backed:
+        frame = with_target(frame, options)
     labels = frame.get(options.target)
     if labels is None or typed or not is_text(labels):
-        return FrameTable(frame, options.path, index)
+        return make(frame, options.path)
     frame = frame.assign(**{options.target: infer_type(labels, decimal)})
-    return FrameTable(frame, options.path, index, labels)
+    return make(frame, options.path, labels)
 
 
 def set_index(frame, options):
     """Return a frame whose rows have the names of the column --index."""
-    if options.index not in frame.columns:
-        raise CommandError(f"{options.path} has no column {options.index!r}.")
+    require([options.index], list(frame.columns), options.path, "column")
     return frame.set_index(options.index)
 
 
@@ -309,16 +334,12 @@ def add_labels(frame, options):
     """
     pd = import_optional("pandas", extra="cli")
     path = options.path
-    if options.index is not None and not options.transpose:
-        frame = set_index(frame, options)
     if isinstance(frame.index, pd.RangeIndex):
         raise CommandError(
             f"{path} has no names of rows to find the rows of --labels by; --index "
             "COLUMN says where they are"
         )
-    other = ReadOptions(
-        options.labels, target=options.target, groups=options.groups, encoding=None
-    )
+    other = ReadOptions(options.labels, target=options.target, groups=options.groups)
     labels = read_table(other).label_columns(options.index)
     frame.index, labels.index = frame.index.astype(str), labels.index.astype(str)
     for names, what in ((frame.index, path), (labels.index, options.labels)):

@@ -25,14 +25,12 @@ def check_roles(options):
                 raise CommandError(f"column {name!r} is both --{role} and --{other}.")
     if options.event is None:
         return
-    for name, refused in (
-        ("task", options.task != "auto"),
-        ("scoring", options.scoring is not None),
-        ("class_weight", options.class_weight is not None),
+    for option, value, default in (
+        ("--task", options.task, "auto"),
+        ("--scoring", options.scoring, None),
+        ("--class-weight", options.class_weight, None),
     ):
-        if refused:
-            value = getattr(options, name)
-            option = f"--{name.replace('_', '-')}"
+        if value != default:
             raise CommandError(
                 f"{option} {value} is not for survival times, which --event asks for: "
                 "the models of these are scored by the concordance index."
@@ -105,26 +103,22 @@ def survival_times(time, event, options):
     return y
 
 
-def check_complete(column, name):
+def check_complete(column, name, advice="leave out these rows"):
     """Raise an error if a column has gaps."""
     if column.isna().any():
         raise CommandError(
-            f"{name} is missing in {column.isna().sum()} of {len(column)} rows; leave "
-            "out these rows."
+            f"{name} is missing in {column.isna().sum()} of {len(column)} rows; "
+            f"{advice}."
         )
 
 
 def number_groups(table, options):
     """Return the number of the group of each row."""
     pd = import_optional("pandas", extra="cli")
-    codes, _ = pd.factorize(table.target(options.groups))
-    if (codes < 0).any():
-        raise CommandError(
-            f"the column {options.groups!r} of --groups is missing in "
-            f"{np.count_nonzero(codes < 0)} of {len(codes)} rows; fill it in, or leave "
-            "out these rows."
-        )
-    return codes
+    column, name = table.target(options.groups), f"the column {options.groups!r}"
+    advice = "fill it in, or leave out these rows"
+    check_complete(column, f"{name} of --groups", advice)
+    return pd.factorize(column)[0]
 
 
 def describe_task(task, y):

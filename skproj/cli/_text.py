@@ -1,6 +1,7 @@
 """Tables of text: separator, decimal sign, encoding and comments are recognised."""
 
 import codecs
+import contextlib
 import csv
 import gzip
 import io
@@ -106,7 +107,9 @@ def recognize(source, options):
         raise CommandError(f"{path} is empty.")
     usual = TEXT_SEPARATORS.get(suffix_of(path), ",")
     separator = options.separator or recognize_separator(lines, usual)
-    rows = list(itertools.islice(filter(None, split(lines, separator)), N_LINES))
+    rows = list(
+        itertools.islice(filter(None, csv.reader(lines, delimiter=separator)), N_LINES)
+    )
     decimal = options.decimal or recognize_decimal(rows, separator)
     return TextFormat(
         encoding, separator, decimal, n_skipped, rows[0], (rows + [[]])[1]
@@ -140,10 +143,6 @@ def recognize_encoding(source):
     return "utf-8-sig"
 
 
-def split(lines, separator):
-    return csv.reader(lines, delimiter=separator)
-
-
 def recognize_separator(lines, usual):
     """Return the separator that makes the same number of columns in all lines.
 
@@ -152,7 +151,7 @@ def recognize_separator(lines, usual):
     best, most = usual, 1
     for separator in (usual, *SEPARATOR_NAMES):
         try:
-            counts = [len(row) for row in split(lines, separator) if row]
+            counts = [len(row) for row in csv.reader(lines, delimiter=separator) if row]
         except csv.Error:  # a line without this separator is too long for a field
             continue
         # A quoted line break may be cut off at the end; R omits the name of the first.
@@ -210,7 +209,8 @@ def without_missing_text(frame, text, decimal="."):
     """
     for name in object_columns(frame):
         column = frame[name]
-        absent = [entry for entry in column.unique() if is_missing_text(entry)]
+        entries = [entry for entry in column.unique() if isinstance(entry, str)]
+        absent = [entry for entry in entries if entry.strip() in MISSING]
         if absent:
             column = column.mask(column.isin(absent))
             is_text = text is None or {name, frame.columns.get_loc(name)} & set(text)
@@ -224,10 +224,6 @@ def object_columns(frame):
     Without a look at each column, of which there may be very many.
     """
     return frame.columns[[dtype.kind == "O" for dtype in frame.dtypes]]
-
-
-def is_missing_text(entry):
-    return isinstance(entry, str) and entry.strip() in MISSING
 
 
 def read_wide_numbers(source, form, text):
@@ -281,14 +277,11 @@ def read_wide_numbers(source, form, text):
 
 def as_numbers(cells):
     """Return the numbers of a row, with NaN for gaps; None if there is text."""
-    try:
-        try:
-            return np.fromiter(map(float, cells), np.float64, len(cells))
-        except ValueError:
-            filled = ("nan" if cell.strip() in MISSING else cell for cell in cells)
-            return np.fromiter(map(float, filled), np.float64, len(cells))
-    except ValueError:
-        return None
+    filled = ("nan" if cell.strip() in MISSING else cell for cell in cells)
+    for row in (cells, filled):
+        with contextlib.suppress(ValueError):
+            return np.fromiter(map(float, row), np.float64, len(cells))
+    return None
 
 
 def infer_type(column, decimal="."):

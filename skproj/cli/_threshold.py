@@ -1,16 +1,13 @@
 """The threshold between two classes, chosen in the folds for a score of the labels."""
 
-import warnings
-
 import numpy as np
 from scipy.special import expit, logit
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 
 from skproj.cli._errors import CommandError
 from skproj.cli._result import Threshold
-from skproj.cli._search import NOTHING_SELECTED, selects_nothing
+from skproj.cli._search import selecting
 
 
 def check_two_classes(task, y, options):
@@ -26,7 +23,7 @@ def check_two_classes(task, y, options):
         )
 
 
-def choose_threshold(model, template, X, y, splits, options):
+def choose_threshold(model, template, run):
     """Return the threshold with the best score in the folds.
 
     Parameters
@@ -35,31 +32,22 @@ def choose_threshold(model, template, X, y, splits, options):
         Fitted to all rows; the threshold is for its scores.
     template : estimator object
         What is fitted to the training part of each fold: the same, unfitted.
-    X : {ndarray, CSR matrix, DataFrame} of shape (n_rows, n_columns)
-    y : ndarray of shape (n_rows,)
-        Of two classes. The score is that of the rarer one.
-    splits : list of tuple of ndarray
-    options : argparse.Namespace
-        With `threshold`, the name of the score, and `n_jobs`.
+    run : Run
+        Of two classes. The score, which `threshold` of its options names, is that of
+        the rarer one.
 
     Returns
     -------
     threshold : Threshold
     """
-    classes, counts = np.unique(y, return_counts=True)
+    options = run.problem.options
+    classes, counts = np.unique(run.y, return_counts=True)
     label = classes[0] if counts[0] < counts[1] else classes[1]
     tuned = TunedThresholdClassifierCV(
-        template, scoring=options.threshold, cv=splits, n_jobs=options.n_jobs
+        template, scoring=options.threshold, cv=run.splits, n_jobs=options.n_jobs
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        warnings.filterwarnings("ignore", "No feature (is|was) selected")
-        try:
-            tuned.fit(X, (y == label).astype(np.int64))
-        except ValueError as error:
-            if not selects_nothing(error):
-                raise
-            raise CommandError(NOTHING_SELECTED) from error
+    with selecting(quiet=True):
+        tuned.fit(run.X, (run.y == label).astype(np.int64))
     value, of_probability = tuned.best_threshold_, hasattr(model, "predict_proba")
     temperature = getattr(model[-1], "temperature_", 1.0)
     if temperature != 1.0:
@@ -79,10 +67,10 @@ def choose_threshold(model, template, X, y, splits, options):
     )
 
 
-def put_threshold(model, threshold, X, y):
+def put_threshold(model, threshold, run):
     """Return a model that predicts by a threshold; None leaves the model as it is."""
     if threshold is None:
         return model
     return FixedThresholdClassifier(
         FrozenEstimator(model), threshold=threshold.value, pos_label=threshold.label
-    ).fit(X, y)
+    ).fit(run.X, run.y)

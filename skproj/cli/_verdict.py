@@ -46,15 +46,12 @@ class Judge:
         self.folds = []
         self.n_units = []
 
-    def add_held_out(self, decisions, y, groups=None):
-        """Take predictions of a model for rows that it has not seen in any way."""
-        self._add(self.held_out, decisions, y, groups)
+    def add(self, decisions, y, groups=None, *, of_fold=False):
+        """Take predictions for rows that a model has not seen in any way, or of a fold.
 
-    def add_fold(self, decisions, y, groups=None):
-        """Take predictions for the test rows of a fold of the other rows."""
-        self._add(self.folds, decisions, y, groups)
-
-    def _add(self, parts, decisions, y, groups):
+        Those of a fold are the test rows of a cross-validation of the other rows.
+        """
+        parts = self.folds if of_fold else self.held_out
         part = rank_evidence(decisions, y, self.classes, groups)
         if part is not None:
             parts.append(part)

@@ -72,7 +72,6 @@ def make_result(
         "predictions": make_predictions(rng, class_names, n_test),
         "class_names": class_names,
         "n_train": 120,
-        "n_test": n_test,
         "stability": 0.71,
         "stability_interval": (0.6, 0.8),
         "preparation": ["3 missing values were filled with medians."],
@@ -109,7 +108,10 @@ def make_features(rng, names, scores, n_selected, class_names):
             GroupSummary(label, mean, 1.3)
             for label, mean in zip(class_names or ["all"], means, strict=True)
         ]
-        others = [(str(names[(j + i) % len(names)]), 0.9 - i / 10) for i in (1, 2, 3)]
+        others = [
+            {"name": str(names[(j + i) % len(names)]), "correlation": 0.9 - i / 10}
+            for i in (1, 2, 3)
+        ]
         direction = class_names[means.argmax()] if class_names else "+"
         features.append(
             SelectedFeature(

@@ -263,7 +263,7 @@ REFUSED = [
     (["--impute", "median"], "--impute is not for --backed"),
     (["--encode", "onehot"], "--encode is not for --backed"),
     (["--threshold", "f1"], "--threshold is not for --backed"),
-    (["--event", "batch"], "--event is not for --backed"),
+    (["--transpose"], "--transpose is not for --backed"),
     (["--n-jobs", "2"], "--n-jobs is not for --backed"),
     (["--layer", "raw"], "layer must be one of the layers"),
     (["--index", "batch"], "--index is not for .h5ad files"),
@@ -304,7 +304,7 @@ def test_unsuitable_data_get_one_line(table, tmp_path, capsys):
     frame = pd.DataFrame({"a": [1.0, 2.0], "kind": ["x", "y"]})
     frame.to_csv(tmp_path / "table.csv", index=False)
     assert backed(tmp_path / "table.csv") == 2
-    assert "--backed is for .h5ad and .zarr" in capsys.readouterr().err
+    assert "--backed is for .h5ad, .zarr and .parquet, which" in capsys.readouterr().err
     assert select(tmp_path / "table.csv", "--memory", "2GB") == 2
     assert "--memory is for --backed" in capsys.readouterr().err
 

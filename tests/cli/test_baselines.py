@@ -1,17 +1,16 @@
 """The models that a selection is compared with."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.feature_selection import SelectKBest
 
 from skproj.cli._arguments import make_parser
-from skproj.cli._baselines import baselines
-from skproj.cli._selection import Problem
-from skproj.cli._survival import ScoreTest
+from skproj.cli._baselines import StrongestFeatures, baselines
+from skproj.cli._problem import Problem
 from skproj.utils._survival import DTYPE
 
 N_ROWS, N_FEATURES, N_SELECTED = 40, 9, 3
@@ -51,7 +50,7 @@ def test_baselines_use_as_many_features_as_they_say(task, method):
     problem = make_problem(task, method)
     support = np.arange(N_FEATURES) < N_SELECTED
     for X in (problem.X, sparse.csr_matrix(problem.X)):
-        models = baselines(problem, support, X)
+        models = baselines(replace(problem, X=X), support)
         names = [name for name, _, _ in models]
         assert len(set(names)) == len(names)  # the results of each are kept by its name
         numbers = {number for _, number, _ in models}
@@ -65,7 +64,7 @@ def test_baselines_use_as_many_features_as_they_say(task, method):
                 assert len(np.unique(predicted)) == 1, name
                 continue
             assert np.mean(predicted == predicted[0]) < 1.0, name
-            chooses = [s for s in model if isinstance(s, (SelectKBest, ScoreTest))]
+            chooses = [s for s in model if isinstance(s, StrongestFeatures)]
             assert [s.get_support().sum() for s in chooses] == [number] * (
                 number == N_SELECTED
             )

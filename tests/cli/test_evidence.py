@@ -16,9 +16,10 @@ from skproj.cli._evidence import (
     means_of_groups,
     rank_evidence,
 )
+from skproj.cli._problem import Problem
 from skproj.cli._result import Predictions
 from skproj.cli._scores import score_predictions
-from skproj.cli._selection import Problem, select
+from skproj.cli._selection import select
 from skproj.cli._verdict import Judge
 
 
@@ -133,7 +134,7 @@ def test_verdicts(monkeypatch):
         judge = Judge("classification", "kind", np.arange(2))
         assert not judge.is_certain()
         told = rng.normal(size=40) + strength * y
-        judge.add_held_out(np.column_stack([-told, told]), y)
+        judge.add(np.column_stack([-told, told]), y)
         assert judge.is_certain() == predicts
         verdict = judge.verdict(X, y, names, seed=0)
         assert verdict.predicts == predicts
@@ -241,8 +242,8 @@ def test_signals_are_found():
 def test_equal_decisions_are_no_evidence():
     y, classes = np.array(["a", "b"] * 10), np.array(["a", "b"])
     judge = Judge("classification", "y", classes)
-    judge.add_held_out(np.zeros((20, 2)), y)
-    judge.add_fold(np.ones((20, 2)), y)
+    judge.add(np.zeros((20, 2)), y)
+    judge.add(np.ones((20, 2)), y, of_fold=True)
     verdict = judge.verdict(np.ones((20, 1)), y, ["x"], 0)
     assert not verdict.predicts
     assert "chance: AUC unknown" in verdict.sentence
@@ -304,7 +305,7 @@ def test_too_few_groups_to_tell(n_groups):
     y = classes[groups % 2]
     decisions = rng.normal(size=n_groups)[groups]
     judge = Judge("classification", "y", classes)
-    judge.add_held_out(np.column_stack([-decisions, decisions]), y, groups)
+    judge.add(np.column_stack([-decisions, decisions]), y, groups)
     verdict = judge.verdict(np.ones((120, 1)), y, ["x"], 0, groups)
     assert not verdict.predicts
     assert ("no score can be told" in verdict.sentence) == (n_groups == 4)

@@ -90,11 +90,15 @@ def test_rare_rows_are_found(rare, tmp_path):
     assert tuned[-1] == without[-1] == 0.5
 
 
+def make_run(score, X, y, splits):
+    problem = SimpleNamespace(options=SimpleNamespace(threshold=score, n_jobs=1))
+    return SimpleNamespace(problem=problem, X=X, y=y, splits=splits)
+
+
 def test_choice_is_that_of_scikit_learn():
     """Of the rarer class, whatever its name is."""
     frame = make_rare()
     X, ill = frame.drop(columns="state").to_numpy(), frame["state"] == "ill"
-    options = SimpleNamespace(threshold="f1", n_jobs=1)
     splits = list(StratifiedKFold(3).split(X, ill))
     template = make_pipeline(StandardScaler(), LogisticRegression())
     expected = TunedThresholdClassifierCV(template, scoring="f1", cv=splits)
@@ -102,27 +106,28 @@ def test_choice_is_that_of_scikit_learn():
     for names in (("ill", "well"), ("zero", "one")):
         y = np.where(ill, *names)
         model = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, y)
-        found = choose_threshold(model, template, X, y, splits, options)
+        run = make_run("f1", X, y, splits)
+        found = choose_threshold(model, template, run)
         assert found.label == names[0]
         assert found.value == pytest.approx(expected.best_threshold_)
         assert found.score == pytest.approx(expected.best_score_)
-        predicted = put_threshold(model, found, X, y).predict(X)
+        predicted = put_threshold(model, found, run).predict(X)
         np.testing.assert_array_equal(predicted == names[0], expected.predict(X) == 1)
         assert balanced_accuracy_score(y, predicted) > 0.6
-    assert put_threshold(model, None, X, y) is model
+    assert put_threshold(model, None, run) is model
 
 
 def test_calibration_moves_the_threshold():
     """Probabilities of the folds are not calibrated; the same rows are above."""
     frame = make_rare()
     X, y = frame.drop(columns="state").to_numpy(), (frame["state"] == "ill").to_numpy()
-    options = SimpleNamespace(threshold="balanced_accuracy", n_jobs=1)
     splits = list(StratifiedKFold(3).split(X, y))
     model = make_pipeline(LogisticRegression()).fit(X, y)
-    plain = choose_threshold(model, model, X, y, splits, options)
+    run = make_run("balanced_accuracy", X, y, splits)
+    plain = choose_threshold(model, model, run)
     told = model.predict_proba(X)[:, 1]
     model[-1].temperature_ = 2.5
-    found = choose_threshold(model, model, X, y, splits, options)
+    found = choose_threshold(model, model, run)
     odds = told / (1.0 - told)
     calibrated = odds**0.4 / (1.0 + odds**0.4)
     np.testing.assert_array_equal(calibrated >= found.value, told >= plain.value)

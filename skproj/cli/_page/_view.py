@@ -87,9 +87,9 @@ def interval(score):
 
 
 def forest(numbers):
-    """Return the headline score of each model and its interval as places in per cent.
+    """Return where a line for the headline scores begins, and the unit of a per cent.
 
-    The places are on a line from the smallest to the largest number of all models.
+    It is from the smallest to the largest number of all models and their intervals.
     None if there is no such line.
     """
     scores = [model["scores"][0] for model in numbers["models"]]
@@ -97,15 +97,7 @@ def forest(numbers):
     ends = [end for end in ends if end is not None]
     if not ends or min(ends) == max(ends):
         return None
-    low, width = min(ends), max(ends) - min(ends)
-    rows = []
-    for score in scores:
-        places = {
-            end: None if score[end] is None else 100.0 * (score[end] - low) / width
-            for end in ("low", "value", "high")
-        }
-        rows.append(places)
-    return {"low": low, "high": low + width, "rows": rows}
+    return {"low": min(ends), "unit": (max(ends) - min(ends)) / 100.0}
 
 
 def heatmap(numbers):
@@ -125,15 +117,17 @@ def heatmap(numbers):
         scale = within if within > 0.0 else np.abs(deviations).max() or 1.0
         alphas = np.clip(deviations / (scale * MAX_SHADED_DEVIATION), -1.0, 1.0)
         cells = [
-            {
-                "text": f"{mean:.3g}",
-                "kind": "high" if alpha > 0 else "low",
-                "alpha": f"{MAX_ALPHA * abs(alpha):.2f}",
-            }
+            cell(f"{mean:.3g}", alpha > 0, abs(alpha))
             for mean, alpha in zip(means, alphas, strict=True)
         ]
         rows.append({"name": feature["name"], "cells": cells})
     return rows
+
+
+def cell(text, is_high, shade):
+    """Return a cell of a matrix, blue or orange, of a shade from 0 to 1."""
+    kind = "high" if is_high else "low"
+    return {"text": text, "kind": kind, "alpha": f"{MAX_ALPHA * shade:.2f}"}
 
 
 def confusion_rows(numbers):
@@ -145,11 +139,7 @@ def confusion_rows(numbers):
             "name": name,
             "total": sum(counts),
             "cells": [
-                {
-                    "count": count,
-                    "kind": "high" if i == j else "low",
-                    "alpha": f"{MAX_ALPHA * count / max(1, sum(counts)):.2f}",
-                }
+                cell(count, i == j, count / max(1, sum(counts)))
                 for j, count in enumerate(counts)
             ],
         }

@@ -1,0 +1,335 @@
+"""skproj select --backed: Parquet files, survival times, and rows without a target."""
+
+import json
+
+import anndata
+import numpy as np
+import pandas as pd
+import pyarrow.parquet
+import pytest
+from cli_helpers import read_features, selected
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import balanced_accuracy_score, r2_score
+from sklearn.model_selection import train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import skproj.blocks._row_blocks as row_blocks
+from skproj import ProjectionFeatureSelectorCV
+from skproj.blocks import RowBlocks, _sources, open_blocks
+from skproj.cli import _selection, main
+from skproj.cli._backed_table import Backing
+from skproj.cli._tables import ReadOptions, read_table
+from skproj.datasets import make_survival
+
+N_ROWS, N_GENES = 240, 30
+GENES = [f"gene{j}" for j in range(N_GENES)]
+NAMES = "first", "second"
+TIMES = ["--target", "time", "--event", "died", "--drop", "kind", "weight"]
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    """Several blocks, and room for a few genes in memory."""
+    monkeypatch.setattr(_sources, "BLOCK_ENTRIES", 1000)
+    monkeypatch.setattr(row_blocks, "COLUMN_BYTES", 20_000)
+
+
+def make_table():
+    """Return a table with a class, a number and survival times to predict."""
+    options = {"n_samples": N_ROWS, "n_features": N_GENES, "n_informative": 3}
+    trial = make_survival(**options, effect_size=1.5, random_state=0)
+    order = np.argsort(~trial.support, kind="stable")
+    frame = pd.DataFrame(trial.data[:, order].astype(np.float32), columns=GENES)
+    noise = np.random.default_rng(0).normal(size=(2, N_ROWS))
+    return frame.assign(
+        time=trial.target["time"],
+        died=trial.target["event"].astype(int),
+        kind=np.where(frame["gene0"] + 0.3 * noise[0] > 0.0, "ill", "well"),
+        weight=frame["gene1"] + 0.3 * noise[1],
+    )
+
+
+def write(frame, path):
+    """Write a table; of annotated data, only the genes are features."""
+    if path.suffix == ".parquet":
+        frame.to_parquet(path, row_group_size=70)
+    else:
+        frame = frame.set_axis(frame.index.astype(str))
+        var = pd.DataFrame(index=pd.Index(GENES))
+        X = sparse.csr_matrix(frame[GENES].to_numpy())
+        anndata.AnnData(X, frame.drop(columns=GENES), var).write_h5ad(path)
+    return path
+
+
+@pytest.fixture
+def path(tmp_path):
+    return write(make_table(), tmp_path / "table.parquet")
+
+
+def run(path, out, *arguments):
+    """Select, and return the report."""
+    command = ["select", path, "--method", "selector", "--cv", "3", "--no-progress"]
+    assert main([*map(str, [*command, "--out", out, *arguments])]) == 0
+    return json.loads((out / "report.json").read_text("utf-8"))
+
+
+def check_equal(first, second, folder):
+    """Check that two runs of a Cox model agree in all but what the search knows."""
+    for name in ("n_train", "n_test", "n_features", "n_selected", "eta", "target"):
+        assert first[name] == second[name], name
+    assert first["verdict"]["score"] == pytest.approx(second["verdict"]["score"])
+    models = {model["name"]: model for model in second["models"]}
+    assert len(first["models"]) == 3
+    for model in first["models"]:
+        other = models[model["name"]]
+        assert model["n_features"] == other["n_features"]
+        for score, expected in zip(model["scores"], other["scores"], strict=True):
+            assert score["name"] == expected["name"]
+            for end in ("value", "low", "high"):
+                assert score[end] == pytest.approx(expected[end], rel=1e-4)
+    assert selected(folder / "first") == selected(folder / "second")
+    rows = [{r["feature"]: r for r in read_features(folder / n)} for n in NAMES]
+    for name, row in rows[0].items():
+        other = rows[1][name]
+        assert row["direction"] == other["direction"]
+        assert float(row["score"]) == pytest.approx(float(other["score"]), abs=1e-3)
+
+
+@pytest.mark.parametrize("target", ["kind", "weight"])
+def test_search_of_a_parquet_file_is_that_in_memory(target, path, tmp_path):
+    out, others = tmp_path / "out", ["time", "died", "kind", "weight"]
+    others.remove(target)
+    report = run(path, out, "--target", target, "--drop", *others, "--backed")
+    frame = make_table()
+    X, y = frame[GENES].to_numpy(), frame[target].to_numpy()
+    if target == "kind":
+        y = y.astype(str)
+    train, test = train_test_split(
+        np.arange(N_ROWS), stratify=y if target == "kind" else None, random_state=0
+    )
+    train, test = np.sort(train), np.sort(test)
+    assert (report["n_train"], report["n_test"]) == (len(train), len(test))
+    search = ProjectionFeatureSelectorCV(12, cv=3, random_state=0)
+    machine = LogisticRegression(max_iter=1000) if target == "kind" else Ridge()
+    model = make_pipeline(search, StandardScaler(with_mean=False), machine)
+    model.fit(X[train], y[train])
+    support = search.get_support(indices=True)
+    assert selected(out) == {GENES[j] for j in support}
+    assert report["eta"] == pytest.approx(search.eta_, rel=1e-3)
+    mean = abs(report["cross_validation"]["mean"])
+    assert mean == pytest.approx(abs(search.best_score_), rel=1e-3)
+    score = balanced_accuracy_score if target == "kind" else r2_score
+    own, test_model, trivial = report["models"]
+    expected = score(y[test], model.predict(X[test]))
+    assert own["scores"][0]["value"] == pytest.approx(expected, rel=1e-3)
+    assert test_model["n_features"] == own["n_features"] == len(support)
+    assert trivial["n_features"] == 0
+
+
+@pytest.mark.parametrize("method", ["--eta", "--search"])
+@pytest.mark.parametrize("suffix", [".parquet", ".h5ad"])
+def test_survival_times(suffix, method, tmp_path):
+    path = write(make_table(), tmp_path / f"table{suffix}")
+    arguments = TIMES if suffix == ".parquet" else TIMES[:4]
+    out = tmp_path / "first"
+    if method == "--eta":
+        arguments = [*arguments, "--eta", 1.5]
+        first = run(path, out, *arguments, "--backed")
+        check_equal(first, run(path, tmp_path / "second", *arguments), tmp_path)
+        return
+    report = run(path, out, *arguments, "--backed")
+    frame = make_table()
+    y = frame[["died", "time"]].rename(columns={"died": "event"})
+    rows = np.arange(N_ROWS)
+    train, _ = train_test_split(rows, stratify=y["event"], random_state=0)
+    train = np.sort(train)
+    search = ProjectionFeatureSelectorCV(12, cv=3, random_state=0)
+    search.fit(frame[GENES].to_numpy()[train], y.iloc[train])
+    assert selected(out) == {GENES[j] for j in search.get_support(indices=True)}
+    assert report["eta"] == pytest.approx(search.eta_, rel=1e-3)
+    told = report["cross_validation"]
+    assert told["score_name"] == "gain of log likelihood"
+    assert told["mean"] == pytest.approx(search.best_score_, rel=1e-3)
+
+
+@pytest.mark.filterwarnings("default:.* they are left out")
+@pytest.mark.parametrize("suffix", [".parquet", ".h5ad"])
+def test_rows_without_a_target_are_left_out(suffix, tmp_path, capsys):
+    """The result is that of a table in memory that never had them."""
+    gaps, arguments = make_table(), [*TIMES, "--eta", 1.5]
+    gaps["died"] = gaps["died"].astype(float)
+    gaps.loc[3::20, "time"] = np.nan
+    gaps.loc[7::60, "died"] = np.nan
+    gaps.loc[5, ["time", "died"]] = np.nan
+    complete = gaps.dropna()
+    if suffix == ".h5ad":
+        arguments = [*TIMES[:4], "--eta", 1.5]
+    first = run(
+        write(gaps, tmp_path / f"gaps{suffix}"),
+        tmp_path / "first",
+        *arguments,
+        "--backed",
+    )
+    told = capsys.readouterr()
+    n_without = N_ROWS - len(complete)
+    assert f"gaps{suffix} has {n_without} of {N_ROWS} rows without " in told.err
+    assert f"{len(complete)} rows, {N_GENES} features" in told.out
+    path = write(complete, tmp_path / f"complete{suffix}")
+    check_equal(first, run(path, tmp_path / "second", *arguments), tmp_path)
+
+
+@pytest.mark.filterwarnings("default:.* they are left out")
+def test_class_that_is_missing(tmp_path, capsys):
+    """Also of the rows in memory that tell how good the model is."""
+    gaps = make_table()
+    gaps.loc[::9, "kind"] = None
+    arguments = ["--target", "kind", "--eta", 1.5, "--drop", "time", "died", "weight"]
+    reports = []
+    for name, frame in zip(NAMES, (gaps, gaps.dropna()), strict=True):
+        path = write(frame, tmp_path / f"{name}.parquet")
+        reports.append(run(path, tmp_path / name, *arguments, "--backed"))
+    for name in ("n_train", "n_test", "n_selected", "models", "features", "path"):
+        assert reports[0][name] == reports[1][name]
+    assert "rows without 'kind'; they are left out" in capsys.readouterr().err
+    # Without any, there is nothing to leave out.
+    path = write(gaps.assign(kind=None), tmp_path / "none.parquet")
+    assert main(["select", str(path), "--target", "kind", "--backed"]) == 2
+    error = capsys.readouterr().err
+    assert f"the target 'kind' is missing in {N_ROWS} of {N_ROWS} rows" in error
+
+
+@pytest.mark.filterwarnings("default:.* they are left out")
+@pytest.mark.parametrize("names", ["index", "column"])
+def test_labels_of_another_table(names, tmp_path, capsys):
+    """They are found by the names of the rows, and other rows are left out."""
+    frame = make_table().set_axis([f"row{i}" for i in range(N_ROWS)])
+    labels, path = tmp_path / "labels.csv", tmp_path / "table.parquet"
+    frame.loc[frame.index[150::-1], ["time", "died"]].to_csv(labels)
+    genes = frame[GENES].drop(index=["row3", "row20"])
+    arguments = [*TIMES[:4], "--labels", labels, "--eta", 1.5]
+    if names == "column":
+        genes = genes.reset_index(names="sample")
+        arguments += ["--index", "sample"]
+    write(genes, path)
+    first = run(path, tmp_path / "first", *arguments, "--backed")
+    told = capsys.readouterr().err
+    assert f"has {N_ROWS - 151} of {N_ROWS - 2} rows that are not in {labels}" in told
+    second = run(path, tmp_path / "second", *arguments)
+    check_equal(first, second, tmp_path)
+    assert first["n_train"] + first["n_test"] == 149
+
+
+def test_interrupted_run_goes_on(path, tmp_path, monkeypatch, capsys):
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    passes, make = [], RowBlocks._iterate
+
+    def counted(self, *arguments):
+        passes.append(self.shape)
+        return make(self, *arguments)
+
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RowBlocks, "_iterate", counted)
+    run(path, whole, *TIMES, "--backed")
+    n_whole = len(passes)
+    command = ["select", path, *TIMES, "--backed", "--method", "selector", "--cv", "3"]
+    command = [*map(str, command), "--no-progress", "--out", str(out)]
+    with monkeypatch.context() as patch:
+        patch.setattr(_selection, "describe_selection", interrupt)
+        assert main(command) == 130
+    passes.clear()
+    assert main([*command, "--resume"]) == 0
+    assert "Resuming from" in capsys.readouterr().out
+    assert len(passes) < n_whole / 2
+    for name in ("features.csv", "features.json"):
+        assert (out / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_features_are_read_in_passes(path, monkeypatch):
+    """Of a pass for some columns, these alone are read."""
+    frame, wanted = make_table(), []
+    frame.loc[[10, 100], "time"] = np.nan
+    frame.set_axis([f"row{i}" for i in range(N_ROWS)]).to_parquet(path)
+    backing = Backing(600_000_000, shows_progress=False)
+    options = ReadOptions(path, target="time", event="died", backed=backing)
+    with pytest.warns(UserWarning, match="2 of 240 rows without 'time', 'died'"):
+        table = read_table(options)
+    expected = frame.drop(index=[10, 100])
+    assert table.columns == list(frame)
+    assert list(table.row_names) == [f"row{i}" for i in expected.index]
+    assert_array_equal(table.target("weight"), expected["weight"])
+    names = table.feature_names("time", ["kind", "weight"], ["died"])
+    assert names == GENES
+    X = table.numbers(names, dtype=np.float32)
+    assert X.shape == (N_ROWS - 2, N_GENES)
+    group = pyarrow.parquet.read_metadata(path).row_group(0).total_byte_size
+    assert X.column_bytes == (100_000_000 - 238 * 2500 - 3 * group) // 5
+    read = pyarrow.parquet.ParquetFile.iter_batches
+
+    def counted(self, *args, columns=None, **kwargs):
+        wanted.append(columns)
+        return read(self, *args, columns=columns, **kwargs)
+
+    monkeypatch.setattr(pyarrow.parquet.ParquetFile, "iter_batches", counted)
+    assert_array_equal(X.take_columns([2, 5]), expected[["gene2", "gene5"]])
+    assert wanted == [["gene2", "gene5"]]
+    blocks = np.concatenate([block for _, block in X])
+    assert blocks.dtype == np.float32
+    assert_allclose(blocks, expected[GENES])
+    rows = np.arange(N_ROWS - 2) % 3 == 0
+    assert_array_equal(X.take_rows(rows).take_columns([4])[:, 0], expected.gene4[rows])
+
+
+def test_one_row_group_at_a_time_is_in_memory(tmp_path):
+    n_bytes = 4 * 8000 * 300
+    X = np.random.default_rng(0).normal(size=(8000, 300)).astype(np.float32)
+    frame = pd.DataFrame(X).rename(columns=str)
+    frame.to_parquet(tmp_path / "wide.parquet", row_group_size=200)
+    before, most = pyarrow.total_allocated_bytes(), 0
+    for _ in open_blocks(tmp_path / "wide.parquet"):
+        most = max(most, pyarrow.total_allocated_bytes() - before)
+    assert 0 < most < n_bytes / 4
+
+
+def test_columns_that_are_no_features(tmp_path, capsys):
+    frame = make_table()[[*GENES, "kind"]].assign(note="a b")
+    frame["patient"] = np.arange(N_ROWS) // 2
+    path = write(frame, tmp_path / "table.parquet")
+    command = ["select", str(path), "--target", "kind", "--backed", "--cv", "2"]
+    command += ["--no-progress", "--eta", "1"]
+    assert main([*command, "--drop", "patient", "note"]) == 0
+    assert "Several rows share a value of 'patient'" in capsys.readouterr().out
+    assert main([*command, "--drop", "note", "--groups", "patient"]) == 0
+    assert f"{N_ROWS} rows, {N_GENES} features" in capsys.readouterr().out
+    for arguments, sentence in (
+        (["--drop", "patient"], "1 of 31 columns that are not numbers: 'note'; --drop"),
+        (["--drop", "Note"], "has no column 'Note'; did you mean 'note'?"),
+        (["--index", "Note"], "has no column 'Note'; did you mean 'note'?"),
+        (["--transpose"], "--transpose is not for --backed"),
+        (
+            ["--drop", "note", "--memory", "500MB"],
+            "must be at least 551MB for 240 rows in row groups",
+        ),
+    ):
+        assert main([*command, *arguments]) == 2
+        error = capsys.readouterr().err
+        assert sentence in error
+        assert error.count("\n") == 1
+        assert "onehot" not in error
+
+
+def test_gaps_in_features_get_one_line(tmp_path, capsys):
+    frame = make_table()[[*GENES, "kind"]]
+    frame.loc[4, "gene7"] = np.nan
+    frame["done"] = np.where(np.arange(N_ROWS) == 9, None, frame["gene1"] > 0.0)
+    path = write(frame, tmp_path / "table.parquet")
+    for arguments in (["--drop", "done"], ["--drop", "gene7"]):
+        command = ["select", str(path), "--target", "kind", "--backed", "--no-progress"]
+        assert main([*command, *arguments]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith(f"skproj: error: {path} cannot be read: ")
+        assert error.count("\n") == 1
