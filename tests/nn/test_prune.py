@@ -50,7 +50,7 @@ def test_mask_is_where_the_projection_is_not_zero(mlp):
     assert prune.hoyer_unstructured(layer, "weight", 0.7) is layer
     P = projection_hoyer(W.numpy(), 0.7, axis=1)
     assert 0 < zeros_of(layer) == np.count_nonzero(P == 0)
-    assert torch.equal(layer.weight_mask, torch.from_numpy(P != 0).float())
+    assert torch.equal(layer.weight_mask, torch.from_numpy(P != 0))
     assert torch.equal(layer.weight_orig, W)
     assert torch.equal(layer.weight, W * layer.weight_mask)
     assert layer.bias is bias
@@ -73,12 +73,12 @@ def test_fraction_of_zeros(mlp):
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
 def test_other_precisions(dtype, mlp):
-    """Computed in double precision; the mask has the type of the weight."""
+    """Computed in double precision; the mask is of bool."""
     layer = mlp.to(dtype)[0]
     prune.hoyer_unstructured(layer, "weight", 0.7)
     P = projection_hoyer(layer.weight_orig.detach().double().numpy(), 0.7, axis=1)
     np.testing.assert_array_equal(layer.weight_mask.double() != 0, P != 0)
-    assert layer.weight.dtype == layer.weight_mask.dtype == dtype
+    assert (layer.weight.dtype, layer.weight_mask.dtype) == (dtype, torch.bool)
     mlp(torch.ones(3, 12, dtype=dtype))
 
 
@@ -227,7 +227,9 @@ def test_classes_with_scores(mlp):
     """Those decide, instead of the weights."""
     scores = torch.eye(10, 12)
     prune.HoyerUnstructured.apply(mlp[0], "weight", 1.0, importance_scores=scores)
-    assert torch.equal(mlp[0].weight_mask, scores)
+    assert torch.equal(mlp[0].weight_mask, scores.bool())
+    with pytest.raises(ValueError, match=r"importance_scores must have .* \(8, 10\)"):
+        prune.HoyerUnstructured.apply(mlp[2], "weight", 1.0, importance_scores=scores)
 
 
 @pytest.mark.parametrize(
@@ -276,7 +278,7 @@ def test_pruned_weights_stay_zero(make, mlp):
         assert not layer.weight[mask == 0].any()
         assert layer.weight[mask == 1].all()
         # Nothing is lost but the gradient: the original moves on by itself.
-        assert not torch.equal(layer.weight_orig * (1 - mask), layer.weight)
+        assert layer.weight_orig[~mask].any()
     assert not torch.equal(mlp[0].weight, before)
     for layer, mask in zip((mlp[0], mlp[2]), masks, strict=True):
         torch_prune.remove(layer, "weight")
@@ -440,7 +442,7 @@ def test_gradients_flow_through_the_weight(mlp):
     prune.hoyer_unstructured(mlp[0], "weight", 0.7)
     mlp(torch.ones(1, 12))
     mlp[0].weight.sum().backward()
-    assert torch.equal(mlp[0].weight_orig.grad, mlp[0].weight_mask)
+    assert torch.equal(mlp[0].weight_orig.grad, mlp[0].weight_mask.float())
 
 
 def test_pruned_model_can_be_compiled(mlp):

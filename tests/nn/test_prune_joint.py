@@ -155,8 +155,28 @@ def test_pruning_again(grouping, mlp):
     assert all(torch.equal(mlp[i].weight_mask, first[i // 2]) for i in (0, 2))
     prune.single_shot(mlp, 0.7, grouping=grouping, target="zeros")
     assert zeros_of(mlp[0], mlp[2]) == 140
-    assert mlp[0].weight_mask.dtype == first[0].dtype == torch.float32
+    assert mlp[0].weight_mask.dtype == first[0].dtype == torch.bool
     assert all((mlp[i].weight_mask <= first[i // 2]).all() for i in (0, 2))
+
+
+@each_grouping
+@pytest.mark.parametrize("is_masked", [False, True])
+def test_zeros_without_masks(grouping, is_masked, mlp):
+    """They are those of the masks, in the same parameters."""
+    if is_masked:
+        prune.single_shot(mlp, 0.2, target="zeros")
+    masked, weight = copy.deepcopy(mlp), mlp[0]._parameters.get("weight")
+    options = {"grouping": grouping, "target": "zeros"}
+    prune.single_shot(masked, 0.7, **options)
+    assert prune.single_shot(mlp, 0.7, **options, permanent=True) is mlp
+    assert torch_prune.is_pruned(mlp) == is_masked
+    assert is_masked or mlp[0].weight is weight
+    mlp(torch.ones(1, 12))
+    for i in (0, 2):
+        assert torch.equal(mlp[i].weight, masked[i].weight)
+    prune.global_hoyer([(mlp[0], "weight")], 1.0, permanent=True)
+    mlp(torch.ones(1, 12))
+    assert torch.equal((mlp[0].weight != 0).sum(dim=1), torch.ones(10))
 
 
 @each_grouping

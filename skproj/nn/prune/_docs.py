@@ -46,6 +46,12 @@ DOCS = {
             Whether the vectors are given norm 1 for the projection. Otherwise the
             larger ones of a group are kept denser.
     """,
+    "permanent": """
+        permanent : bool, default=False
+            Whether the zeros are written into the weights at once, as
+            `torch.nn.utils.prune.remove` does later. That takes no memory for masks,
+            which training on would need.
+    """,
     "grouping": """
         grouping : str, default="layer/filters"
             ``"layer/filters"``: each layer is a group, and its vectors are the filters

@@ -1,6 +1,8 @@
 """Masks of several layers, computed together."""
 
+import math
 import warnings
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -27,43 +29,63 @@ from skproj.utils._docs import shared_docs
 MIN_KEPT_SHARE = 0.01
 
 
-def _warn_of_nearly_empty(masks, names):
-    """Warn of layers of which little is left, from pairs of layer and mask."""
-    for (module, kept), name in zip(masks, names, strict=True):
+class _Kept(NamedTuple):
+    """Where the weights are that a layer keeps, as bits, and how many they are."""
+
+    places: list  # pairs of module and name, which share the weight
+    shape: tuple
+    bits: np.ndarray
+    n_kept: int
+    n_outputs: int
+
+    def mask(self):
+        """Return a tensor of bool."""
+        kept = np.unpackbits(self.bits, count=math.prod(self.shape))
+        return torch.from_numpy(kept.view(bool).reshape(self.shape))
+
+
+def _find_kept(parameters, sparsity, grouping, target, normalize):
+    """Project weights together, and yield the `_Kept` of each."""
+    layers = group_by_parameter(check_parameters(parameters))
+    weights = [(first[0], as_array(effective_weight(*first))) for first, *_ in layers]
+    projected = project_jointly(
+        weights, check_sparsity(sparsity), grouping, target, normalize
+    )
+    for places, P in zip(layers, projected, strict=True):
+        kept = P != 0
+        n_outputs = len(Vectors(places[0][0], P.shape, "filters").cut(kept))
         n_kept = np.count_nonzero(kept)
-        n_outputs = len(Vectors(module, kept.shape, "filters").cut(kept))
-        if n_kept < max(MIN_KEPT_SHARE * kept.size, n_outputs):
-            warnings.warn(
-                f"{name} keeps {n_kept} of {kept.size} weights, for {n_outputs} "
-                "outputs; prune less, exclude it, or take another grouping.",
-                UserWarning,
-                stacklevel=4,
-            )
+        yield _Kept(places, P.shape, np.packbits(kept), n_kept, n_outputs)
 
 
-def _prune_jointly(parts, names, grouping, target, normalize):
+def _prune_jointly(parts, names, grouping, target, normalize, permanent):
     """Prune the weights of each part, a pair of sparsity and parameters, together."""
     check_choice("grouping", grouping, GROUPINGS)
     check_choice("target", target, TARGETS)
-    pruned = []
-    for sparsity, parameters in parts:
-        places = group_by_parameter(check_parameters(parameters))
-        weights = [
-            (first[0], as_array(effective_weight(*first))) for first, *_ in places
-        ]
-        projected = project_jointly(
-            weights, check_sparsity(sparsity), grouping, target, normalize
-        )
-        kept = [P != 0 for P in projected]
-        pruned += zip(places, kept, strict=True)
-    for pairs, kept in pruned:
-        mask = torch.from_numpy(kept).to(pruned_or_plain(*pairs[0]))
-        for module, name in pairs:
+    # All of them before the first is changed: there may be an error.
+    found = [
+        kept
+        for sparsity, parameters in parts
+        for kept in _find_kept(parameters, sparsity, grouping, target, normalize)
+    ]
+    for kept in found:
+        parameter = pruned_or_plain(*kept.places[0])
+        mask = kept.mask().to(parameter.device)
+        if permanent:
+            parameter.detach().mul_(mask)
+            continue
+        for module, name in kept.places:
             _GivenMask.apply(module, name, importance_scores=mask)
-    _warn_of_nearly_empty(
-        [(pairs[0][0], kept) for pairs, kept in pruned],
-        [names[pairs[0]] for pairs, _ in pruned],
-    )
+    for kept in found:
+        size = math.prod(kept.shape)
+        if kept.n_kept < max(MIN_KEPT_SHARE * size, kept.n_outputs):
+            warnings.warn(
+                f"{names[kept.places[0]]} keeps {kept.n_kept} of {size} weights, for "
+                f"{kept.n_outputs} outputs; prune less, exclude it, or take another "
+                "grouping.",
+                UserWarning,
+                stacklevel=3,
+            )
 
 
 @shared_docs(**DOCS)
@@ -73,6 +95,8 @@ def global_hoyer(
     grouping="layer/filters",
     target="hoyer",
     normalize=False,
+    *,
+    permanent=False,
 ):
     r"""Prune several layers together to a Hoyer sparsity.
 
@@ -91,6 +115,7 @@ def global_hoyer(
     {grouping}
     {joint_target}
     {normalize}
+    {permanent}
 
     {raises}
         If `sparsity`, `grouping` or `target` is out of range, if there is no such
@@ -139,7 +164,8 @@ def global_hoyer(
         pair: f"parameter {i} ({type(pair[0]).__name__})"
         for i, pair in enumerate(parameters)
     }
-    _prune_jointly([(sparsity, parameters)], names, grouping, target, normalize)
+    parts = [(sparsity, parameters)]
+    _prune_jointly(parts, names, grouping, target, normalize, permanent)
 
 
 @shared_docs(**DOCS)
@@ -151,6 +177,7 @@ def single_shot(
     target="hoyer",
     normalize=False,
     exclude=(),
+    permanent=False,
 ):
     r"""Prune a trained model in one go, to be finetuned after that.
 
@@ -171,6 +198,7 @@ def single_shot(
     {normalize}
     exclude : iterable of str, default=()
         Names of modules to leave alone, as in `model.named_modules`.
+    {permanent}
 
     Returns
     -------
@@ -219,11 +247,6 @@ def single_shot(
         raise ValueError("model must have a layer with weights to prune, got none.")
     names = {(layer, kind): f"layer {name!r}" for name, layer, kind in weights}
     parts = split_weights(model, list(names), sparsity, None, "sparsity")
-    _prune_jointly(
-        [(value, pairs) for _, value, pairs in parts],
-        names,
-        grouping,
-        target,
-        normalize,
-    )
+    parts = [(value, pairs) for _, value, pairs in parts]
+    _prune_jointly(parts, names, grouping, target, normalize, permanent)
     return model

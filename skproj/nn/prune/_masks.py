@@ -16,6 +16,7 @@ from skproj.nn.prune._weight_groups import (
     TARGETS,
     as_array,
     check_weight,
+    is_masked,
     project_jointly,
     pruned_or_plain,
 )
@@ -41,52 +42,71 @@ class _EffectiveWeight(torch.Tensor):
 
 
 class _CopyablePruning(prune.BasePruningMethod):
-    """Pruning method whose modules can be copied, and that fails without a trace."""
+    """Pruning method whose modules can be copied, with a mask of bool.
+
+    It is always in a container of ours, to which PyTorch adds further methods.
+    """
 
     def apply_mask(self, module):
-        weight = super().apply_mask(module)
+        mask = getattr(module, f"{self._tensor_name}_mask")
+        original = getattr(module, f"{self._tensor_name}_orig")
+        if mask.dtype is torch.bool:
+            # A product would keep the mask as numbers, for the gradient.
+            weight = torch.where(mask, original, 0.0)
+        else:
+            weight = super().apply_mask(module)
         if type(weight) is not torch.Tensor:  # when `torch.export` traces
             return weight
         return weight.as_subclass(_EffectiveWeight)
 
     @classmethod
     def apply(cls, module, name, *args, importance_scores=None, **kwargs):
-        # PyTorch drops the old method, and moves the parameter, before it knows that
-        # the new method works.
-        hooks, parameters = dict(module._forward_pre_hooks), dict(module._parameters)
-        try:
-            method = super().apply(
-                module, name, *args, importance_scores=importance_scores, **kwargs
+        # That of PyTorch makes a mask of ones before it computes one, and changes the
+        # module before it knows that the new method works.
+        original = pruned_or_plain(module, name)
+        scores = original if importance_scores is None else importance_scores
+        if scores.shape != original.shape:
+            raise ValueError(
+                f"importance_scores must have the shape {tuple(original.shape)}, "
+                f"got {tuple(scores.shape)}."
             )
-        except Exception:
-            for current, before in (
-                (module._forward_pre_hooks, hooks),
-                (module._parameters, parameters),
-            ):
-                current.clear()
-                current.update(before)
-            raise
-        return _make_copyable(module, method)
+        method = cls(*args, **kwargs)
+        method._tensor_name = name
+        hooks = {
+            key: hook
+            for key, hook in module._forward_pre_hooks.items()
+            if isinstance(hook, prune.BasePruningMethod) and hook._tensor_name == name
+        }
+        container = _CopyableContainer()
+        container._tensor_name = name
+        for hook in (*hooks.values(), method):
+            parts = hook if isinstance(hook, prune.PruningContainer) else [hook]
+            for part in parts:
+                container.add_pruning_method(part)
+        if is_masked(module, name):
+            mask = container.compute_mask(scores, getattr(module, f"{name}_mask"))
+        else:
+            everything = torch.ones((), dtype=torch.bool, device=original.device)
+            mask = method.compute_mask(scores, everything.expand_as(original))
+            del module._parameters[name]
+            module.register_parameter(f"{name}_orig", original)
+        module.register_buffer(f"{name}_mask", mask)
+        for key in hooks:
+            module._forward_pre_hooks[key] = container
+        if not hooks:
+            module.register_forward_pre_hook(container)
+        setattr(module, name, container.apply_mask(module))
+        return container
 
 
 class _CopyableContainer(_CopyablePruning, prune.PruningContainer):
-    """Container to which PyTorch adds further methods, instead of its own."""
+    """Container of methods, those of PyTorch among them."""
 
-
-def _make_copyable(module, method):
-    """Put a method into a container that can be copied, in the place of its hook."""
-    if isinstance(method, _CopyableContainer):
-        return method
-    is_container = isinstance(method, prune.PruningContainer)
-    first, *others = method if is_container else [method]
-    container = _CopyableContainer(first)
-    for other in others:
-        container.add_pruning_method(other)
-    for key, hook in module._forward_pre_hooks.items():
-        if hook is method:
-            module._forward_pre_hooks[key] = container
-    setattr(module, method._tensor_name, container.apply_mask(module))
-    return container
+    def compute_mask(self, t, default_mask):
+        # Masks of PyTorch can have other numbers than zero and one.
+        mask = super().compute_mask(t, default_mask.to(t.dtype, copy=True))
+        kept = mask != 0
+        return kept if torch.equal(kept.to(mask.dtype), mask) else mask
 
 
 def _check_scores(t):
@@ -105,8 +125,8 @@ class _GivenMask(_CopyablePruning):
     PRUNING_TYPE = "global"
 
     def compute_mask(self, t, default_mask):
-        """Take the scores for the mask."""
-        return default_mask * t
+        """Take the scores, which are zero where the default mask is, for the mask."""
+        return t.to(default_mask.dtype)
 
 
 @shared_docs(**DOCS)

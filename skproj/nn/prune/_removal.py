@@ -12,7 +12,14 @@ from skproj.nn.prune._smaller_attention import (
     SmallerAttention,
     input_projections,
 )
-from skproj.nn.prune._units import Lookup, Mixing, PerUnit, as_float64, blocks_of
+from skproj.nn.prune._units import (
+    Lookup,
+    Mixing,
+    PerUnit,
+    as_float64,
+    bias_of,
+    blocks_of,
+)
 
 
 class SelectInputs(nn.Module):
@@ -47,11 +54,14 @@ def _take(module, name, kept, dim=0):
 
 def _take_blocks(module, rows, columns):
     """Keep outputs and inputs of the weight of a layer; groups may become empty."""
+    if rows.all() and columns.all():
+        return
     W, blocks = module.weight, blocks_of(module).detach()
     masks = (torch.from_numpy(x).to(W.device) for x in (rows, columns))
     rows, columns = (mask.reshape(len(blocks), -1) for mask in masks)
     parts = zip(blocks, rows, columns, strict=True)
-    kept = torch.stack([block[r][:, c] for block, r, c in parts if r.any()])
+    parts = [block[r][:, c] for block, r, c in parts if r.any()]
+    kept = torch.stack(parts) if len(parts) > 1 else parts[0][None]
     if getattr(module, "transposed", False):
         kept = kept.transpose(1, 2)
     shape = (kept.shape[0] * kept.shape[1], kept.shape[2], *W.shape[2:])
@@ -71,19 +81,16 @@ def _fold(module, amounts):
     if not amounts.any():
         return
     weight = module.weight
-    if module.bias is None:
-        zeros = weight.new_zeros(len(amounts))
-        module.bias = nn.Parameter(zeros, requires_grad=weight.requires_grad)
-    with torch.no_grad():
-        bias = module.bias.double().cpu() + torch.from_numpy(amounts)
-        module.bias.copy_(bias)
+    old = module.bias
+    is_trained = weight.requires_grad if old is None else old.requires_grad
+    bias = torch.from_numpy(bias_of(module) + amounts).to(weight)
+    module.bias = nn.Parameter(bias, requires_grad=is_trained)
 
 
-def _read_of_model_input(layer, used, columns):
+def _read_of_model_input(layer, read, columns):
     """Of needed inputs, return those that are read, at least one of them."""
     if not layer.reads_model_input:
         return columns
-    read = used.any(axis=0)
     read[0] |= not read.any()
     return columns & read
 
@@ -96,7 +103,7 @@ def _shrink_mixing(layer, needed):
     _fold(module, np.where(rows, folded, 0.0))
     given = columns
     if getattr(module, "groups", 1) == 1:
-        columns = _read_of_model_input(layer, layer.used[rows], columns)
+        columns = _read_of_model_input(layer, layer.reads(rows), columns)
     _take_blocks(module, rows, columns)
     _take(module, "bias", rows)
     sizes = ("in_features", "out_features")
@@ -113,8 +120,10 @@ def _shrink_cell(module, cell, rows, columns):
     amounts = cell.inputs.constants[removed]
     if module.bias and amounts.any():
         gates = as_float64(gates_of(module, f"weight_ih{cell.suffix}"))
-        b = getattr(module, f"bias_ih{cell.suffix}")
-        b += torch.from_numpy((gates[:, :, removed] @ amounts).ravel()).to(b)
+        name = f"bias_ih{cell.suffix}"
+        b = getattr(module, name).detach()
+        more = torch.from_numpy((gates[:, :, removed] @ amounts).ravel())
+        _replace(module, name, b + more.to(b))
     indices = (torch.from_numpy(np.flatnonzero(kept)) for kept in (rows, columns))
     rows, columns = (index.to(module.weight_ih_l0.device) for index in indices)
     for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
@@ -132,8 +141,8 @@ def _shrink_recurrent(layer, needed):
     n_units = int(np.count_nonzero(needed[layer.cells[0].outputs]))
     first = [cell for cell in layer.cells if cell.inputs is layer.inputs]
     given = needed[layer.inputs.units]
-    used = [cell.reads[needed[cell.outputs]] for cell in first]
-    read = _read_of_model_input(layer, np.concatenate(used), given)
+    used = np.concatenate([cell.reads[needed[cell.outputs]] for cell in first])
+    read = _read_of_model_input(layer, used.any(axis=0), given)
     for cell in layer.cells:
         columns = read if cell.inputs is layer.inputs else needed[cell.inputs.units]
         _shrink_cell(module, cell, needed[cell.outputs], columns)
@@ -219,7 +228,8 @@ def shrink_in_place(model, graph):
     for name, module in model.named_modules(remove_duplicate=False):
         names.setdefault(module, []).append(name)
     shapes = {}
-    for name, layer in graph.layers.items():
+    for name in list(graph.layers):
+        layer = graph.layers.pop(name)  # with all that is known of it
         module = layer.module
         before = _shapes(module)
         smaller = _shrink_layer(layer, needed)

@@ -135,17 +135,41 @@ def _end_parametrizations(module):
             module.register_buffer(name, tensor)
 
 
+def _only_reads(module):
+    """Whether the forward pass of a module leaves its parameters as they are."""
+    is_known = type(module).__module__.startswith("torch.nn.modules.")
+    return is_known and getattr(module, "max_norm", None) is None
+
+
+def _memo_of_shared(model):
+    """Return the `memo` with which `copy.deepcopy` does not copy large tensors."""
+    memo, changing = {}, set()
+    for module in model.modules():
+        only_reads = _only_reads(module)
+        for hook in _pruning_hooks(module):
+            mask = getattr(module, f"{hook._tensor_name}_mask")
+            memo[id(mask)] = mask
+        for held in vars(module).values():
+            for tensor in held if isinstance(held, list) else [held]:
+                # PyTorch does not copy what hooks have computed, and compute again.
+                if isinstance(tensor, torch.Tensor) and not tensor.is_leaf:
+                    shared = tensor.detach()
+                    memo[id(tensor)] = shared if only_reads else shared.clone()
+        for W in module.parameters(recurse=False):
+            if not only_reads:
+                changing.add(id(W))
+            elif type(W) is nn.Parameter:
+                memo[id(W)] = nn.Parameter(W.detach(), W.requires_grad)
+    return {key: tensor for key, tensor in memo.items() if key not in changing}
+
+
 def plain_copy(model):
-    """Copy a model, with plain weights in the place of masked or parametrized ones."""
-    # PyTorch does not copy what hooks have computed, and will compute again.
-    memo = {
-        id(tensor): tensor.detach().clone()
-        for module in model.modules()
-        for held in vars(module).values()
-        for tensor in (held if isinstance(held, list) else [held])
-        if isinstance(tensor, torch.Tensor) and not tensor.is_leaf
-    }
-    plain = copy.deepcopy(model, memo)
+    """Copy a model, with plain weights in the place of masked or parametrized ones.
+
+    The copy shares the memory of the weights of PyTorch's layers, which must not
+    be changed until `_end_sharing`.
+    """
+    plain = copy.deepcopy(model, _memo_of_shared(model))
     for module in list(plain.modules()):
         for hook in _pruning_hooks(module):
             prune.remove(module, hook._tensor_name)
@@ -156,6 +180,14 @@ def plain_copy(model):
             for name, parameter in list(module.named_parameters(recurse=False)):
                 setattr(module, name, parameter)
     return plain
+
+
+def _end_sharing(plain, model):
+    """Give a copy its own memory."""
+    shared = {W.untyped_storage().data_ptr() for W in model.parameters()}
+    for W in plain.parameters():
+        if W.untyped_storage().data_ptr() in shared:
+            W.data = W.detach().clone()
 
 
 def _tensors(output):
@@ -400,19 +432,19 @@ def shrink(model, example_inputs):
             f"model must be a torch.nn.Module, got {type(model).__name__} instead."
         )
     inputs = check_inputs(example_inputs)
-    reference = plain_copy(model).eval()
-    expected = reference(*inputs)
+    smaller = plain_copy(model).eval()
+    expected = smaller(*inputs)
     if not _tensors(expected):
         raise TypeError(
             "model must return tensors, to compare them, "
             f"got {type(expected).__name__} instead."
         )
-    smaller = copy.deepcopy(reference)
-    layers = shrink_in_place(smaller, UnitGraph(trace(smaller, inputs)))
+    graph = UnitGraph(trace(smaller, inputs))
+    before = _measure(smaller, inputs)
+    layers = shrink_in_place(smaller, graph)
     _check_agreement(smaller, inputs, expected)
-    report = ShrinkReport(
-        _measure(reference, inputs), _measure(smaller, inputs), layers
-    )
+    report = ShrinkReport(before, _measure(smaller, inputs), layers)
+    _end_sharing(smaller, model)
     modes = {name: module.training for name, module in model.named_modules()}
     for name, module in smaller.named_modules():
         module.training = modes.get(name, model.training)

@@ -356,11 +356,12 @@ class UnitGraph:
 
     def _mix(self, name, module, inputs, reads_model_input=False):
         used = (blocks_of(module).detach() != 0).any(dim=3).cpu().numpy()
-        used = block_diag(*used).astype(bool)
+        used = used[0] if len(used) == 1 else block_diag(*used).astype(bool)
         is_linear = type(module) is nn.Linear
         foldable = inputs.known if is_linear else stay_constant(module, inputs)
         outputs = self.units.new(len(used))
-        layer = Mixing(module, inputs, outputs, used, foldable, reads_model_input)
+        bits = np.packbits(used, axis=1)
+        layer = Mixing(module, inputs, outputs, bits, foldable, reads_model_input)
         self.layers[name] = layer
         value = Value(outputs, inputs.dim, foldable[:0], inputs.constants[:0])
         return value.with_constants(
@@ -379,10 +380,6 @@ class UnitGraph:
         constants = as_float64(W[0])
         value = Value(outputs, len(self._shape(node)) - 1, known, constants)
         return value.with_constants(known, constants)
-
-    def _stays(self, module):
-        """Whether a module, or one in it, is to stay as it is."""
-        return any(id(inner) in self._fixed_modules for inner in module.modules())
 
     def _stays(self, module):
         """Whether a module, or one in it, is to stay as it is."""

@@ -76,7 +76,7 @@ class Mixing:
     module: nn.Module
     inputs: Value
     outputs: np.ndarray
-    used: np.ndarray  # (outputs, inputs): is there a weight
+    bits: np.ndarray  # (outputs, inputs / 8): is there a weight
     foldable: np.ndarray  # (inputs,): constants that a bias can stand for
     reads_model_input: bool
 
@@ -85,15 +85,22 @@ class Mixing:
 
         The sums of the weights are not kept, since they would need a lot of memory.
         """
-        sums = blocks_of(self.module).detach().sum(dim=3, dtype=torch.float64)
-        parts = np.split(constants, len(sums))
-        pairs = zip(sums.cpu().numpy(), parts, strict=True)
-        return np.concatenate([block @ part for block, part in pairs])
+        blocks = blocks_of(self.module).detach()
+        outputs = []
+        for block, part in zip(blocks, np.split(constants, len(blocks)), strict=True):
+            (index,) = np.nonzero(part)
+            sums = block[:, torch.from_numpy(index)].sum(dim=2, dtype=torch.float64)
+            outputs.append(sums.cpu().numpy() @ part[index])
+        return np.concatenate(outputs)
+
+    def reads(self, rows):
+        """Return for each input whether some of the outputs has a weight for it."""
+        bits = np.bitwise_or.reduce(self.bits[rows], axis=0)
+        return np.unpackbits(bits, count=len(self.inputs.units)).astype(bool)
 
     def need(self, needed, roots):
         """Need the inputs that needed outputs read."""
-        rows = needed[roots[self.outputs]]
-        columns = self.used[rows].any(axis=0) & ~self.foldable
+        columns = self.reads(needed[roots[self.outputs]]) & ~self.foldable
         needed[roots[self.inputs.units[columns]]] = True
 
     def even_out(self, needed, roots):

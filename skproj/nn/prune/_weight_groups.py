@@ -53,7 +53,10 @@ def effective_weight(module, name):
     parameter = pruned_or_plain(module, name)
     if not is_masked(module, name):
         return parameter.detach()
-    return parameter * module._buffers[f"{name}_mask"].to(parameter.dtype)
+    mask = module._buffers[f"{name}_mask"]
+    if mask.dtype is torch.bool:
+        return torch.where(mask, parameter, 0.0)
+    return parameter * mask.to(parameter.dtype)
 
 
 def check_weight(module, name):
