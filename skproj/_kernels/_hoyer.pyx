@@ -69,9 +69,9 @@ def vector_norms(
     int n_threads,
 ):
     """Write three norms of each vector; NaN and infinity show up in the first."""
-    cdef Py_ssize_t i
+    cdef Py_ssize_t i, together = vectors_together(sizes)
     for i in prange(starts.shape[0], nogil=True, num_threads=n_threads,
-                    schedule="dynamic", chunksize=vectors_together(sizes)):
+                    schedule="dynamic", chunksize=together):
         largest[i] = reduce_group(SKPROJ_NORM_LINF, &data[starts[i]], sizes[i])
         sums[i] = reduce_group(SKPROJ_NORM_L1, &data[starts[i]], sizes[i])
         lengths[i] = reduce_group(SKPROJ_NORM_L2, &data[starts[i]], sizes[i])
@@ -89,10 +89,10 @@ def collect_entries(
 ):
     """Copy the absolute values of each vector that are above its threshold."""
     cdef:
-        Py_ssize_t i, above
+        Py_ssize_t i, above, together = vectors_together(sizes)
         double excess
     for i in prange(starts.shape[0], nogil=True, num_threads=n_threads,
-                    schedule="dynamic", chunksize=vectors_together(sizes)):
+                    schedule="dynamic", chunksize=together):
         above = 0
         excess = 0.0
         kept_sizes[i] = collect_band(
@@ -113,10 +113,10 @@ def measure_directions(
 ):
     """Measure the direction of each vector at its threshold, with weights of 1."""
     cdef:
-        Py_ssize_t i
+        Py_ssize_t i, together = vectors_together(sizes)
         double total, squares
     for i in prange(starts.shape[0], nogil=True, num_threads=n_threads,
-                    schedule="dynamic", chunksize=vectors_together(sizes)):
+                    schedule="dynamic", chunksize=together):
         total = 0.0
         squares = 0.0
         counts[i] = excess_moments(&data[starts[i]], sizes[i], thresholds[i], &total,
@@ -163,10 +163,10 @@ def measure_weighted_directions(
 ):
     """Measure the direction of each vector at its threshold."""
     cdef:
-        Py_ssize_t i
+        Py_ssize_t i, together = vectors_together(sizes)
         double total, squares, weight_squares
     for i in prange(starts.shape[0], nogil=True, num_threads=n_threads,
-                    schedule="dynamic", chunksize=vectors_together(sizes)):
+                    schedule="dynamic", chunksize=together):
         squares = 0.0
         weight_squares = 0.0
         total = weighted_look(&data[starts[i]], &weights[starts[i]], sizes[i],
@@ -246,7 +246,7 @@ def solve_vectors(
     results have no meaning; elsewhere it is 0.
     """
     cdef:
-        Py_ssize_t i, longest = 0
+        Py_ssize_t i, longest = 0, together = vectors_together(sizes)
         floating* entries
     for i in range(sizes.shape[0]):
         longest = max(longest, sizes[i] + SKPROJ_SLACK)
@@ -254,7 +254,7 @@ def solve_vectors(
     if entries == NULL:
         raise MemoryError("No memory for the entries of the longest vector.")
     for i in prange(starts.shape[0], nogil=True, num_threads=n_threads,
-                    schedule="dynamic", chunksize=vectors_together(sizes)):
+                    schedule="dynamic", chunksize=together):
         if means[i] < INFINITY:
             solve_vector(&data[starts[i]], sizes[i], largest[i], means[i],
                          entries + threadid() * longest, &offsets[i], &lengths[i],
@@ -295,9 +295,9 @@ def write_directions(
     Where `n_tied` is not 0, that many entries of the magnitude of the level are kept
     instead: the first gets the magnitude `factors`, and the rest `others`.
     """
-    cdef Py_ssize_t i
+    cdef Py_ssize_t i, together = vectors_together(sizes)
     for i in prange(starts.shape[0], nogil=True, num_threads=n_threads,
-                    schedule="dynamic", chunksize=vectors_together(sizes)):
+                    schedule="dynamic", chunksize=together):
         if n_tied[i] == 0:
             soft_and_scale(&data[starts[i]], sizes[i], levels[i], offsets[i],
                            factors[i], &out[starts[i]])
@@ -338,8 +338,8 @@ def write_weighted_directions(
 
     Of a spent vector the entry `best` gets the magnitude `factors`.
     """
-    cdef Py_ssize_t i
+    cdef Py_ssize_t i, together = vectors_together(sizes)
     for i in prange(starts.shape[0], nogil=True, num_threads=n_threads,
-                    schedule="dynamic", chunksize=vectors_together(sizes)):
+                    schedule="dynamic", chunksize=together):
         write_weighted(&data[starts[i]], &weights[starts[i]], sizes[i], thresholds[i],
                        factors[i], best[i], &out[starts[i]])
