@@ -67,9 +67,15 @@ def make_etas(etas, problem, projection, **options):
     if not isinstance(etas, int):
         return etas
     options["tol"] = GRID_TOL
-    natural = problem.natural_radius(projection)
-    first = fit = problem.solve(natural, projection, **options)
-    smallest = natural
+    natural = middle = problem.natural_radius(projection)
+    within = {"within_memory": True, **options}
+    first = fit = problem.solve(middle, projection, **within)
+    # It may need too many features in memory, as it often does with the Cox loss.
+    in_parts = problem.in_blocks and not problem.design.X.fits
+    while in_parts and not fit.converged and middle > MIN_RADIUS_SHARE * natural:
+        middle /= 2.0
+        first = fit = problem.solve(middle, projection, **within)
+    smallest = middle
     groups = problem.constraint(projection).groups
     while (
         np.count_nonzero(groups.nonzero(fit.coef)) > 1
@@ -77,7 +83,7 @@ def make_etas(etas, problem, projection, **options):
     ):
         smallest /= 2.0
         fit = problem.solve(smallest, projection, start=fit, **options)
-    largest, fit = natural, first
+    largest, fit = middle, first
     least_slope = problem.loss.min_slope_share * problem.slope(None, projection)
     least_gain = MIN_RELATIVE_GAIN * problem.null_objective
     last_slope, growth = None, 2.0

@@ -333,3 +333,17 @@ def test_gaps_in_features_get_one_line(tmp_path, capsys):
         error = capsys.readouterr().err
         assert error.startswith(f"skproj: error: {path} cannot be read: ")
         assert error.count("\n") == 1
+
+
+def test_search_for_survival_times_ends_at_the_memory():
+    """The radii whose models need more features would take a hundred passes."""
+    trial = make_survival(
+        n_samples=1500, n_features=300, n_informative=8, random_state=0
+    )
+    X = trial.data.astype(np.float32)
+    blocks = open_blocks(X, block_size=500, column_bytes=4 * 1500 * 30)
+    search = ProjectionFeatureSelectorCV(12, cv=3, random_state=0)
+    search.fit(blocks, trial.target)
+    assert blocks.n_passes < 60
+    assert search.cv_results_["mean_n_features"].max() < 150
+    assert search.get_support()[trial.support].sum() >= 7
