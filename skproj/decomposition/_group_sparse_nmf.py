@@ -27,7 +27,7 @@ from skproj.decomposition._factorization import (
 from skproj.decomposition._initial_factors import initial_factors
 from skproj.utils._doc_link import DocumentationLink
 from skproj.utils._docs import shared_docs
-from skproj.utils._state import VersionedState
+from skproj.utils._state import VersionedState, store_parameters
 from skproj.utils._validation import (
     Interval,
     StrOptions,
@@ -270,17 +270,7 @@ class GroupSparseNMF(
         forget_factor=0.7,
         random_state=None,
     ):
-        self.n_components = n_components
-        self.sparsity_W = sparsity_W
-        self.sparsity_H = sparsity_H
-        self.weights_W = weights_W
-        self.weights_H = weights_H
-        self.mode = mode
-        self.init = init
-        self.max_iter = max_iter
-        self.tol = tol
-        self.forget_factor = forget_factor
-        self.random_state = random_state
+        store_parameters(**locals())
 
     @shared_docs(**FIT_DOCS)
     def fit(self, X, y=None, W=None, H=None):

@@ -17,6 +17,7 @@ from skproj.feature_selection._selector_strategies import (
     LinearModelStrategy,
 )
 from skproj.utils._docs import shared_docs
+from skproj.utils._state import store_parameters
 from skproj.utils._validation import (
     HasMethods,
     Interval,
@@ -208,25 +209,7 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         tol=1e-4,
         n_threads=1,
     ):
-        self.estimator = estimator
-        self.eta = eta
-        self.n_features_to_select = n_features_to_select
-        self.projection = projection
-        self.loss = loss
-        self.huber_epsilon = huber_epsilon
-        self.l2_reg = l2_reg
-        self.standardize = standardize
-        self.fit_intercept = fit_intercept
-        self.class_weight = class_weight
-        self.feature_weights = feature_weights
-        self.always_keep = always_keep
-        self.never_keep = never_keep
-        self.feature_groups = feature_groups
-        self.prefit = prefit
-        self.importance_getter = importance_getter
-        self.max_iter = max_iter
-        self.tol = tol
-        self.n_threads = n_threads
+        store_parameters(**locals())
 
     @shared_docs(**DOCS)
     @_fit_context(prefer_skip_nested_validation=False)

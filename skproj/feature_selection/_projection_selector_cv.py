@@ -47,6 +47,7 @@ from skproj.utils._stability import (
     find_substitutes,
     normalized_weights,
 )
+from skproj.utils._state import store_parameters
 from skproj.utils._tasks import report_tasks, run_tasks, subtask
 from skproj.utils._validation import (
     Interval,
@@ -261,26 +262,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         n_threads=1,
         random_state=None,
     ):
-        self.etas = etas
-        self.cv = cv
-        self.scoring = scoring
-        self.selection_rule = selection_rule
-        self.projection = projection
-        self.loss = loss
-        self.huber_epsilon = huber_epsilon
-        self.l2_reg = l2_reg
-        self.standardize = standardize
-        self.fit_intercept = fit_intercept
-        self.class_weight = class_weight
-        self.feature_weights = feature_weights
-        self.always_keep = always_keep
-        self.never_keep = never_keep
-        self.feature_groups = feature_groups
-        self.max_iter = max_iter
-        self.tol = tol
-        self.n_jobs = n_jobs
-        self.n_threads = n_threads
-        self.random_state = random_state
+        store_parameters(**locals())
 
     @shared_docs(**DOCS)
     @_fit_context(prefer_skip_nested_validation=True)

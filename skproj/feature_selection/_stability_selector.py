@@ -41,7 +41,7 @@ from skproj.feature_selection._projection_selector import ProjectionFeatureSelec
 from skproj.utils._doc_link import DocumentationLink
 from skproj.utils._docs import shared_docs
 from skproj.utils._stability import stability_index
-from skproj.utils._state import VersionedState
+from skproj.utils._state import VersionedState, store_parameters
 from skproj.utils._validation import (
     HasMethods,
     Interval,
@@ -295,17 +295,7 @@ class StabilitySelector(
         n_jobs=None,
         random_state=None,
     ):
-        self.estimator = estimator
-        self.n_pairs = n_pairs
-        self.param_name = param_name
-        self.param_values = param_values
-        self.threshold = threshold
-        self.max_false_selections = max_false_selections
-        self.fdr = fdr
-        self.decoys = decoys
-        self.stratify = stratify
-        self.n_jobs = n_jobs
-        self.random_state = random_state
+        store_parameters(**locals())
 
     @shared_docs(**DOCS)
     @_fit_context(prefer_skip_nested_validation=False)

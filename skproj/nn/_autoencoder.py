@@ -9,6 +9,7 @@ from skproj.nn._targets import NetworkClassifierMixin, NetworkRegressorMixin
 from skproj.nn._training._objectives import PREDICTION_LOSSES, cross_entropy
 from skproj.utils._calibration import fit_temperature
 from skproj.utils._docs import shared_docs
+from skproj.utils._state import store_parameters
 from skproj.utils._validation import StrOptions
 
 
@@ -143,36 +144,7 @@ class SparseSupervisedAutoencoder(NetworkClassifierMixin, BaseSparseAutoencoder)
         random_state=None,
         verbose=False,
     ):
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.eta = eta
-        self.n_features_to_select = n_features_to_select
-        self.projection = projection
-        self.feature_weights = feature_weights
-        self.always_keep = always_keep
-        self.never_keep = never_keep
-        self.feature_groups = feature_groups
-        self.activation = activation
-        self.reconstruction_loss = reconstruction_loss
-        self.reconstruction_weight = reconstruction_weight
-        self.schedule = schedule
-        self.keep_fraction = keep_fraction
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.learning_rate_init = learning_rate_init
-        self.input_noise = input_noise
-        self.final_noise = final_noise
-        self.weight_decay = weight_decay
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.tol = tol
-        self.class_weight = class_weight
-        self.calibrate = calibrate
-        self.warm_start = warm_start
-        self.device = device
-        self.n_threads = n_threads
-        self.random_state = random_state
-        self.verbose = verbose
+        store_parameters(**locals())
 
     def _prediction_loss(self):
         return cross_entropy
@@ -343,35 +315,7 @@ class SparseSupervisedAutoencoderRegressor(
         random_state=None,
         verbose=False,
     ):
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.eta = eta
-        self.n_features_to_select = n_features_to_select
-        self.projection = projection
-        self.feature_weights = feature_weights
-        self.always_keep = always_keep
-        self.never_keep = never_keep
-        self.feature_groups = feature_groups
-        self.loss = loss
-        self.activation = activation
-        self.reconstruction_loss = reconstruction_loss
-        self.reconstruction_weight = reconstruction_weight
-        self.schedule = schedule
-        self.keep_fraction = keep_fraction
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.learning_rate_init = learning_rate_init
-        self.input_noise = input_noise
-        self.final_noise = final_noise
-        self.weight_decay = weight_decay
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.tol = tol
-        self.warm_start = warm_start
-        self.device = device
-        self.n_threads = n_threads
-        self.random_state = random_state
-        self.verbose = verbose
+        store_parameters(**locals())
 
     def _prediction_loss(self):
         return PREDICTION_LOSSES[self.loss]

@@ -8,6 +8,11 @@ VERSION = "_skproj_state_version"
 DATA_ATTRIBUTES = {"n_features_in_", "feature_names_in_"}
 
 
+def store_parameters(self, **parameters):
+    """Store the parameters of an estimator, whose `__init__` passes ``**locals()``."""
+    vars(self).update(parameters)
+
+
 class VersionedState:
     """Mixin, on the left of `BaseEstimator`: saved estimators say how old they are.
 
