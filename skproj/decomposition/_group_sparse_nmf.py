@@ -51,6 +51,8 @@ WARN_AT_CALLER = 6
 
 FIT_DOCS = {
     "data": """
+    Parameters
+    ----------
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Nonnegative data, float32 or float64. CSR and CSC matrices are used as they are.
     y : None
@@ -61,15 +63,18 @@ FIT_DOCS = {
         Initial `H`, if ``init="custom"``.
     """,
     "problems": """
-    Raises
-    ------
-    ValueError
-        If a parameter or the data is unsuitable.
+    {raises}
 
     Warns
     -----
     ConvergenceWarning
         If the error still falls after `max_iter` iterations.
+    """,
+    "raises": """
+    Raises
+    ------
+    ValueError
+        If a parameter or the data is unsuitable.
     """,
 }
 
@@ -276,8 +281,6 @@ class GroupSparseNMF(
     def fit(self, X, y=None, W=None, H=None):
         """Factorise X.
 
-        Parameters
-        ----------
         {data}
 
         Returns
@@ -296,8 +299,6 @@ class GroupSparseNMF(
     def fit_transform(self, X, y=None, W=None, H=None):
         """Factorise X and return the factor W.
 
-        Parameters
-        ----------
         {data}
 
         Returns
@@ -341,8 +342,6 @@ class GroupSparseNMF(
         components from its batch; after `fit` it begins with those of `fit`, and
         without memory of its data. A component that becomes zero stays zero.
 
-        Parameters
-        ----------
         {data}
 
         Returns
@@ -350,10 +349,7 @@ class GroupSparseNMF(
         self : object
             The estimator.
 
-        Raises
-        ------
-        ValueError
-            If a parameter or the data is unsuitable.
+        {raises}
         """
         is_first = not hasattr(self, "components_")
         self._validate_params()  # of later calls nobody else does
@@ -448,9 +444,9 @@ class GroupSparseNMF(
 
     def _constraint(self, factor, n_entries):
         """Return the projection of a factor, or None."""
-        weights = getattr(self, f"weights_{factor}")
+        name = f"weights_{factor}"
+        weights = getattr(self, name)
         if weights is not None:
-            name = f"weights_{factor}"
             weights = check_array(
                 weights, ensure_2d=False, dtype=float, input_name=name
             )

@@ -173,10 +173,6 @@ DOCS = {
         was seen, and a field of numbers, the time of the event or of censoring, in this
         order, or a DataFrame with the columns `event` and `time`.
     """,
-    "data": """
-    X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        Training data. CSR and CSC matrices stay sparse, float32 and float64 are kept.
-    """,
     "data_or_blocks": """
     X : {array-like, sparse matrix, RowBlocks} of shape (n_samples, n_features)
         Training data. CSR and CSC matrices stay sparse, float32 and float64 are kept.
