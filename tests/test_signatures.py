@@ -1,9 +1,11 @@
 """The parameters of the public estimators: names, order, defaults, and storage."""
 
+import ast
 import importlib
 import inspect
 
 import pytest
+from numpydoc.docscrape import NumpyDocString
 from sklearn.base import BaseEstimator, clone
 
 import skproj
@@ -105,6 +107,16 @@ def test_table_has_every_estimator():
 def test_signature_is_that_of_the_table(cls):
     expected = " ".join(SIGNATURES[cls.__name__].split())
     assert str(inspect.signature(cls)) == f"({expected})"
+
+
+@pytest.mark.parametrize("cls", ESTIMATORS)
+def test_documented_defaults_are_those_of_the_signature(cls):
+    documented = {
+        row.name: ast.literal_eval(row.type.partition("default=")[2])
+        for row in NumpyDocString(inspect.getdoc(cls))["Parameters"]
+    }
+    signature = inspect.signature(cls).parameters
+    assert documented == {name: row.default for name, row in signature.items()}
 
 
 @pytest.mark.parametrize("cls", ESTIMATORS)

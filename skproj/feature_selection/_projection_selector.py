@@ -63,6 +63,7 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         radius is then searched for. Cannot be combined with `eta`. Features of
         `always_keep` come on top. Of `feature_groups` it keeps as many as have at most
         that many features together, and one at least.
+    projection : str or callable, default="l1inf"
     {projection_loss}
     {huber_epsilon}
     {l2_reg}

@@ -95,6 +95,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         "best" takes the radius of the best mean score, and the smallest one of equals.
         "one-standard-error" takes the smallest radius whose mean score is less than
         one standard error of the best mean below it [1]_.
+    projection : str or callable, default="l12"
     {projection_loss}
     {huber_epsilon}
     l2_reg : float or array-like of shape (n_l2_regs,), default=0.0
