@@ -29,6 +29,7 @@ from skproj.utils._doc_link import DocumentationLink
 from skproj.utils._docs import shared_docs
 from skproj.utils._state import VersionedState, store_parameters
 from skproj.utils._validation import (
+    SUPPORTED_DTYPES,
     Interval,
     StrOptions,
     _fit_context,
@@ -36,8 +37,6 @@ from skproj.utils._validation import (
     check_is_fitted,
     validate_data,
 )
-
-SUPPORTED_DTYPES = [np.float64, np.float32]
 
 # Steps per component that the solution of a small least squares problem may take.
 NNLS_STEPS = 100

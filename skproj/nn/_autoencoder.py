@@ -102,13 +102,7 @@ class SparseSupervisedAutoencoder(NetworkClassifierMixin, BaseSparseAutoencoder)
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "calibrate": ["boolean"],
     }
-    _fitted_attributes = (
-        (
-            *BaseSparseAutoencoder._network_attributes,
-            *NetworkClassifierMixin._target_attributes,
-            "temperature_",
-        ),
-    )
+    _network_attributes = (*BaseSparseAutoencoder._network_attributes, "temperature_")
 
     def __init__(
         self,
@@ -275,12 +269,6 @@ class SparseSupervisedAutoencoderRegressor(
         **BaseSparseAutoencoder._parameter_constraints,
         "loss": [StrOptions(set(PREDICTION_LOSSES))],
     }
-    _fitted_attributes = (
-        (
-            *BaseSparseAutoencoder._network_attributes,
-            *NetworkRegressorMixin._target_attributes,
-        ),
-    )
 
     def __init__(
         self,
@@ -319,6 +307,3 @@ class SparseSupervisedAutoencoderRegressor(
 
     def _prediction_loss(self):
         return PREDICTION_LOSSES[self.loss]
-
-    def _scaled_prediction(self, X):
-        return self._latent(X)

@@ -187,7 +187,8 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         _parameter_constraints.pop(_name)
 
     _of_every_version = (
-        *SparseSupervisedAutoencoder._fitted_attributes[0],
+        *SparseSupervisedAutoencoder._network_attributes,
+        *SparseSupervisedAutoencoder._target_attributes,
         "best_index_",
         "best_score_",
         "cv_results_",
@@ -296,14 +297,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
             Groups, such as patients or batches, whose samples stay on the same side of
             each split. Metadata routing need not be enabled.
 
-        Returns
-        -------
-        self : object
-            The fitted estimator.
-
-        Raises
-        ------
-        {fit_raises}
+        {fit_results}
 
         Warns
         -----

@@ -76,12 +76,6 @@ class SparseMLPClassifier(NetworkClassifierMixin, BaseSparseMLP):
         **BaseSparseMLP._parameter_constraints,
         "class_weight": [dict, StrOptions({"balanced"}), None],
     }
-    _fitted_attributes = (
-        (
-            *BaseSparseMLP._network_attributes,
-            *NetworkClassifierMixin._target_attributes,
-        ),
-    )
 
     def __init__(
         self,
@@ -192,9 +186,6 @@ class SparseMLPRegressor(NetworkRegressorMixin, BaseSparseMLP):
         **BaseSparseMLP._parameter_constraints,
         "loss": [StrOptions(set(REGRESSION_LOSSES))],
     }
-    _fitted_attributes = (
-        (*BaseSparseMLP._network_attributes, *NetworkRegressorMixin._target_attributes),
-    )
 
     def __init__(
         self,
@@ -231,6 +222,3 @@ class SparseMLPRegressor(NetworkRegressorMixin, BaseSparseMLP):
 
     def _out_activation(self, encoded):
         return "identity"
-
-    def _scaled_prediction(self, X):
-        return self._output(X)
