@@ -10,6 +10,7 @@ DATA_ATTRIBUTES = {"n_features_in_", "feature_names_in_"}
 
 def store_parameters(self, **parameters):
     """Store the parameters of an estimator, whose `__init__` passes ``**locals()``."""
+    parameters.pop("__class__", None)  # there if the `__init__` calls `super`
     vars(self).update(parameters)
 
 
