@@ -27,8 +27,8 @@ class EncodedTargets:
     weight: np.ndarray
     targets: np.ndarray  # as the loss takes them
     n_outputs: int  # number of classes or targets
-    strata: np.ndarray | None  # labels by which held-back samples are stratified
     attributes: dict  # fitted attributes that describe the targets
+    strata: np.ndarray | None = None  # labels by which held-back samples are stratified
     # Which of the distinct samples each sample is, -1 for weight zero; None where
     # nothing was merged.
     places: np.ndarray | None = None
@@ -105,7 +105,6 @@ class NetworkClassifierMixin(ClassifierMixin):
             weight=weight[present],
             targets=labels[present],
             n_outputs=len(known),
-            strata=None,
             attributes={"classes_": known},
         )
         self._learn(X, encoded)
@@ -245,7 +244,6 @@ class NetworkRegressorMixin(RegressorMixin, MultiOutputMixin):
             weight=weight,
             targets=((targets - mean) / scale).astype(X.dtype),
             n_outputs=targets.shape[1],
-            strata=None,
             attributes={
                 "target_mean_": mean,
                 "target_scale_": scale,
