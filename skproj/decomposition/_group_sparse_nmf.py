@@ -78,16 +78,6 @@ FIT_DOCS = {
 }
 
 
-def _add_forget_factor(state):
-    """Add the parameter that states of the second version have not."""
-    return {"forget_factor": 0.7, **state}
-
-
-def _add_weights(state):
-    """Add the parameters that states of the first version have not."""
-    return {"weights_W": None, "weights_H": None, **state}
-
-
 @shared_docs()
 class GroupSparseNMF(
     VersionedState,
@@ -247,7 +237,10 @@ class GroupSparseNMF(
         "forget_factor": [Interval(numbers.Real, 0, 1, closed="both")],
         "random_state": ["random_state"],
     }
-    _state_migrations = (_add_weights, _add_forget_factor)
+    _state_migrations = (
+        {"weights_W": None, "weights_H": None},
+        {"forget_factor": 0.7},
+    )
     _fitted_attributes = (
         (
             "components_",

@@ -340,11 +340,6 @@ class LinearSelector(
         return tags
 
 
-def add_structure(state):
-    """Add the parameters of the features that states of earlier versions have not."""
-    return {**dict.fromkeys(STRUCTURE), **state}
-
-
 def model_attributes(problem, projection, trial, scores, classes, dtype, n_iter):
     """Return the fitted attributes of a linear model, in the units of the data.
 

@@ -8,9 +8,9 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
 from skproj.feature_selection._linear_selector import (
     DOCS,
+    STRUCTURE,
     WARN_AT_CALLER,
     LinearSelector,
-    add_structure,
 )
 from skproj.feature_selection._selector_strategies import (
     EstimatorStrategy,
@@ -25,11 +25,6 @@ from skproj.utils._validation import (
     _fit_context,
     atomic_fit,
 )
-
-
-def _add_ridge(state):
-    """Add the parameter that states of the first version have not."""
-    return {"l2_reg": 0.0, **state}
 
 
 @shared_docs(**DOCS)
@@ -185,7 +180,7 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         ("estimator_", "eta_", "n_iter_", "scores_"),
     )
     _optional_attributes = ("classes_",)
-    _state_migrations = (_add_ridge, add_structure)
+    _state_migrations = ({"l2_reg": 0.0}, dict.fromkeys(STRUCTURE))
 
     def __init__(
         self,

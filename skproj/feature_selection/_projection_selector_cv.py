@@ -20,9 +20,9 @@ from skproj.blocks._passes import run_together
 from skproj.feature_selection._fold_scores import make_scorer, score_fold
 from skproj.feature_selection._linear_selector import (
     DOCS,
+    STRUCTURE,
     WARN_AT_CALLER,
     LinearSelector,
-    add_structure,
     model_attributes,
 )
 from skproj.feature_selection._radius_search import Trial
@@ -234,7 +234,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         (*_of_every_version, *STABILITY_ATTRIBUTES),
         _of_every_version,
     )
-    _state_migrations = (_add_ridge_and_seed, add_structure)
+    _state_migrations = (_add_ridge_and_seed, dict.fromkeys(STRUCTURE))
     _optional_attributes = ("classes_",)
     # Groups are for the splitter, which says whether it wants them.
     __metadata_request__fit = {"groups": UNUSED}  # noqa: RUF012

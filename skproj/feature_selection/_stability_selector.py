@@ -64,11 +64,6 @@ FEATURES_WITH_DECOYS = 0.5
 SAMPLES_WITH_DECOYS = 0.25
 
 
-def _add_decoys(state):
-    """Add the parameters that states of the first version have not."""
-    return {"fdr": None, "decoys": "knockoff", **state}
-
-
 @shared_docs(**DOCS)
 class StabilitySelector(
     VersionedState,
@@ -276,7 +271,7 @@ class StabilitySelector(
         (*_of_every_fit, *_of_decoys, *_of_baseline),
     )
     _optional_attributes = ("path_probabilities_",)
-    _state_migrations = (_add_decoys,)
+    _state_migrations = ({"fdr": None, "decoys": "knockoff"},)
     # They are for the halves: `estimator` gets none.
     __metadata_request__fit = {"groups": UNUSED}  # noqa: RUF012
 

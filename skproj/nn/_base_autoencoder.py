@@ -52,11 +52,6 @@ def _rename_parameters(state):
     return {new_names.get(name, name): value for name, value in state.items()}
 
 
-def _add_feature_parameters(state):
-    """Turn a saved state of version 2 into one of version 3."""
-    return {**dict.fromkeys(FEATURE_PARAMETERS), **state}
-
-
 class BaseSparseAutoencoder(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseNetwork
 ):
@@ -90,7 +85,7 @@ class BaseSparseAutoencoder(
         "n_selected_features_",
     )
 
-    _state_migrations = (_rename_parameters, _add_feature_parameters)
+    _state_migrations = (_rename_parameters, dict.fromkeys(FEATURE_PARAMETERS))
 
     # Fitted attributes whose last axis is that of the features.
     _feature_attributes = ("feature_importances_",)

@@ -198,7 +198,8 @@ class BaseNetwork(
     @property
     def _dtype(self):
         """Precision of the fitted network."""
-        return next(self.module_.parameters()).numpy(force=True).dtype
+        empty = next(self.module_.parameters())[:0]  # nothing to copy from a device
+        return empty.numpy(force=True).dtype
 
     def _check_partial_fit(self):
         """Raise an AttributeError if a part of the data cannot be learned."""
