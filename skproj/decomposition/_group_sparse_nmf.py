@@ -27,8 +27,9 @@ from skproj.decomposition._factorization import (
 from skproj.decomposition._initial_factors import initial_factors
 from skproj.utils._doc_link import DocumentationLink
 from skproj.utils._docs import shared_docs
-from skproj.utils._state import VersionedState
+from skproj.utils._state import VersionedState, store_parameters
 from skproj.utils._validation import (
+    SUPPORTED_DTYPES,
     Interval,
     StrOptions,
     _fit_context,
@@ -36,8 +37,6 @@ from skproj.utils._validation import (
     check_is_fitted,
     validate_data,
 )
-
-SUPPORTED_DTYPES = [np.float64, np.float32]
 
 # Steps per component that the solution of a small least squares problem may take.
 NNLS_STEPS = 100
@@ -51,6 +50,8 @@ WARN_AT_CALLER = 6
 
 FIT_DOCS = {
     "data": """
+    Parameters
+    ----------
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Nonnegative data, float32 or float64. CSR and CSC matrices are used as they are.
     y : None
@@ -61,27 +62,20 @@ FIT_DOCS = {
         Initial `H`, if ``init="custom"``.
     """,
     "problems": """
-    Raises
-    ------
-    ValueError
-        If a parameter or the data is unsuitable.
+    {raises}
 
     Warns
     -----
     ConvergenceWarning
         If the error still falls after `max_iter` iterations.
     """,
+    "raises": """
+    Raises
+    ------
+    ValueError
+        If a parameter or the data is unsuitable.
+    """,
 }
-
-
-def _add_forget_factor(state):
-    """Add the parameter that states of the second version have not."""
-    return {"forget_factor": 0.7, **state}
-
-
-def _add_weights(state):
-    """Add the parameters that states of the first version have not."""
-    return {"weights_W": None, "weights_H": None, **state}
 
 
 @shared_docs()
@@ -243,7 +237,10 @@ class GroupSparseNMF(
         "forget_factor": [Interval(numbers.Real, 0, 1, closed="both")],
         "random_state": ["random_state"],
     }
-    _state_migrations = (_add_weights, _add_forget_factor)
+    _state_migrations = (
+        {"weights_W": None, "weights_H": None},
+        {"forget_factor": 0.7},
+    )
     _fitted_attributes = (
         (
             "components_",
@@ -270,24 +267,12 @@ class GroupSparseNMF(
         forget_factor=0.7,
         random_state=None,
     ):
-        self.n_components = n_components
-        self.sparsity_W = sparsity_W
-        self.sparsity_H = sparsity_H
-        self.weights_W = weights_W
-        self.weights_H = weights_H
-        self.mode = mode
-        self.init = init
-        self.max_iter = max_iter
-        self.tol = tol
-        self.forget_factor = forget_factor
-        self.random_state = random_state
+        store_parameters(**locals())
 
     @shared_docs(**FIT_DOCS)
     def fit(self, X, y=None, W=None, H=None):
         """Factorise X.
 
-        Parameters
-        ----------
         {data}
 
         Returns
@@ -306,8 +291,6 @@ class GroupSparseNMF(
     def fit_transform(self, X, y=None, W=None, H=None):
         """Factorise X and return the factor W.
 
-        Parameters
-        ----------
         {data}
 
         Returns
@@ -351,8 +334,6 @@ class GroupSparseNMF(
         components from its batch; after `fit` it begins with those of `fit`, and
         without memory of its data. A component that becomes zero stays zero.
 
-        Parameters
-        ----------
         {data}
 
         Returns
@@ -360,10 +341,7 @@ class GroupSparseNMF(
         self : object
             The estimator.
 
-        Raises
-        ------
-        ValueError
-            If a parameter or the data is unsuitable.
+        {raises}
         """
         is_first = not hasattr(self, "components_")
         self._validate_params()  # of later calls nobody else does
@@ -458,9 +436,9 @@ class GroupSparseNMF(
 
     def _constraint(self, factor, n_entries):
         """Return the projection of a factor, or None."""
-        weights = getattr(self, f"weights_{factor}")
+        name = f"weights_{factor}"
+        weights = getattr(self, name)
         if weights is not None:
-            name = f"weights_{factor}"
             weights = check_array(
                 weights, ensure_2d=False, dtype=float, input_name=name
             )

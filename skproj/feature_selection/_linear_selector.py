@@ -38,14 +38,13 @@ DOCS = {
         \quad \text{subject to} \quad \|W\| \le \eta
     """,
     "projection_loss": """
-    projection : str or callable, default="l1inf"
         Name of the ball and its projection: {"l1", "l12", "l1inf", "bilevel_l11",
         "bilevel_l12", "bilevel_l1inf"}, see :mod:`skproj.projection`; or a callable
         ``projection(W, radius, axis=1)``, where `W` has shape (n_features, n_outputs)
         and `axis` is what the norm of a feature runs along. With a single output all
         names are the l1 ball.
     loss : {"auto", "log_loss", "squared_error", "huber", "cox", "cox_efron"}, \
-            default="auto"
+default="auto"
         Loss of the linear model: logistic or softmax, half the squared error, the
         Huber loss, or, for survival times, the negative log partial likelihood of the
         Cox model with the ties of Breslow or of Efron. "auto" is "cox" if `y` holds

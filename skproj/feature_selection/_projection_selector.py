@@ -14,9 +14,10 @@ from skproj.feature_selection._linear_selector import (
     model_attributes,
 )
 from skproj.feature_selection._radius_search import Trial, search_radius
-from skproj.linear_model._feature_structure import add_feature_parameters
+from skproj.linear_model._feature_structure import FEATURE_PARAMETERS
 from skproj.linear_model._targets import choose_loss
 from skproj.utils._docs import shared_docs
+from skproj.utils._state import store_parameters
 from skproj.utils._tasks import subtask
 from skproj.utils._validation import (
     HasMethods,
@@ -31,11 +32,6 @@ from skproj.utils._validation import (
 SEARCH_TOL_FACTOR = 10.0
 SEARCH_MAX_ITER = 100
 MAX_REFINED_ERROR = 0.05
-
-
-def _add_ridge(state):
-    """Add the parameter that states of the first version have not."""
-    return {"l2_reg": 0.0, **state}
 
 
 @shared_docs(**DOCS)
@@ -69,6 +65,7 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         radius is then searched for. Cannot be combined with `eta`. Features of
         `always_keep` come on top. Of `feature_groups` it keeps as many as have at most
         that many features together, and one at least.
+    projection : str or callable, default="l1inf"
     {projection_loss}
     {huber_epsilon}
     {l2_reg}
@@ -190,7 +187,7 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         ("estimator_", "eta_", "n_iter_", "scores_"),
     )
     _optional_attributes = ("classes_",)
-    _state_migrations = (_add_ridge, add_feature_parameters)
+    _state_migrations = ({"l2_reg": 0.0}, dict.fromkeys(FEATURE_PARAMETERS))
 
     def __init__(
         self,
@@ -215,25 +212,7 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         tol=1e-4,
         n_threads=1,
     ):
-        self.estimator = estimator
-        self.eta = eta
-        self.n_features_to_select = n_features_to_select
-        self.projection = projection
-        self.loss = loss
-        self.huber_epsilon = huber_epsilon
-        self.l2_reg = l2_reg
-        self.standardize = standardize
-        self.fit_intercept = fit_intercept
-        self.class_weight = class_weight
-        self.feature_weights = feature_weights
-        self.always_keep = always_keep
-        self.never_keep = never_keep
-        self.feature_groups = feature_groups
-        self.prefit = prefit
-        self.importance_getter = importance_getter
-        self.max_iter = max_iter
-        self.tol = tol
-        self.n_threads = n_threads
+        store_parameters(**locals())
 
     @shared_docs(**DOCS)
     @_fit_context(prefer_skip_nested_validation=False)

@@ -34,7 +34,7 @@ from skproj.linear_model._eta_path import (
     solve_path,
     warn_of_unfinished,
 )
-from skproj.linear_model._feature_structure import add_feature_parameters
+from skproj.linear_model._feature_structure import FEATURE_PARAMETERS
 from skproj.linear_model._targets import choose_loss
 from skproj.utils._docs import shared_docs
 from skproj.utils._path_search import SELECTION_RULES, choose_row, tabulate_scores
@@ -47,6 +47,7 @@ from skproj.utils._stability import (
     find_substitutes,
     normalized_weights,
 )
+from skproj.utils._state import store_parameters
 from skproj.utils._tasks import report_tasks, run_tasks, subtask
 from skproj.utils._validation import (
     Interval,
@@ -94,6 +95,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         "best" takes the radius of the best mean score, and the smallest one of equals.
         "one-standard-error" takes the smallest radius whose mean score is less than
         one standard error of the best mean below it [1]_.
+    projection : str or callable, default="l12"
     {projection_loss}
     {huber_epsilon}
     l2_reg : float or array-like of shape (n_l2_regs,), default=0.0
@@ -232,7 +234,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         (*_of_every_version, *STABILITY_ATTRIBUTES),
         _of_every_version,
     )
-    _state_migrations = (_add_ridge_and_seed, add_feature_parameters)
+    _state_migrations = (_add_ridge_and_seed, dict.fromkeys(FEATURE_PARAMETERS))
     _optional_attributes = ("classes_",)
     # Groups are for the splitter, which says whether it wants them.
     __metadata_request__fit = {"groups": UNUSED}  # noqa: RUF012
@@ -261,26 +263,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         n_threads=1,
         random_state=None,
     ):
-        self.etas = etas
-        self.cv = cv
-        self.scoring = scoring
-        self.selection_rule = selection_rule
-        self.projection = projection
-        self.loss = loss
-        self.huber_epsilon = huber_epsilon
-        self.l2_reg = l2_reg
-        self.standardize = standardize
-        self.fit_intercept = fit_intercept
-        self.class_weight = class_weight
-        self.feature_weights = feature_weights
-        self.always_keep = always_keep
-        self.never_keep = never_keep
-        self.feature_groups = feature_groups
-        self.max_iter = max_iter
-        self.tol = tol
-        self.n_jobs = n_jobs
-        self.n_threads = n_threads
-        self.random_state = random_state
+        store_parameters(**locals())
 
     @shared_docs(**DOCS)
     @_fit_context(prefer_skip_nested_validation=True)

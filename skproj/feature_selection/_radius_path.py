@@ -56,6 +56,7 @@ def eta_path(
         survival times).
     n_etas : int, default=20
         Number of radii, if `etas` is None.
+    projection : str or callable, default="l1inf"
     {projection_loss}
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the samples; those of weight zero count as absent.

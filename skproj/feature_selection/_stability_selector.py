@@ -41,7 +41,7 @@ from skproj.feature_selection._projection_selector import ProjectionFeatureSelec
 from skproj.utils._doc_link import DocumentationLink
 from skproj.utils._docs import shared_docs
 from skproj.utils._stability import stability_index
-from skproj.utils._state import VersionedState
+from skproj.utils._state import VersionedState, store_parameters
 from skproj.utils._validation import (
     HasMethods,
     Interval,
@@ -62,11 +62,6 @@ DESIGN_THRESHOLD = 0.9
 # each sample, of which a half has half as many.
 FEATURES_WITH_DECOYS = 0.5
 SAMPLES_WITH_DECOYS = 0.25
-
-
-def _add_decoys(state):
-    """Add the parameters that states of the first version have not."""
-    return {"fdr": None, "decoys": "knockoff", **state}
 
 
 @shared_docs(**DOCS)
@@ -276,7 +271,7 @@ class StabilitySelector(
         (*_of_every_fit, *_of_decoys, *_of_baseline),
     )
     _optional_attributes = ("path_probabilities_",)
-    _state_migrations = (_add_decoys,)
+    _state_migrations = ({"fdr": None, "decoys": "knockoff"},)
     # They are for the halves: `estimator` gets none.
     __metadata_request__fit = {"groups": UNUSED}  # noqa: RUF012
 
@@ -295,17 +290,7 @@ class StabilitySelector(
         n_jobs=None,
         random_state=None,
     ):
-        self.estimator = estimator
-        self.n_pairs = n_pairs
-        self.param_name = param_name
-        self.param_values = param_values
-        self.threshold = threshold
-        self.max_false_selections = max_false_selections
-        self.fdr = fdr
-        self.decoys = decoys
-        self.stratify = stratify
-        self.n_jobs = n_jobs
-        self.random_state = random_state
+        store_parameters(**locals())
 
     @shared_docs(**DOCS)
     @_fit_context(prefer_skip_nested_validation=False)

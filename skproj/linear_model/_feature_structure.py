@@ -22,11 +22,6 @@ from skproj.utils._wording import join_names, near_matches
 FEATURE_PARAMETERS = ("feature_weights", "always_keep", "never_keep", "feature_groups")
 
 
-def add_feature_parameters(state):
-    """Add the parameters of the features that states of earlier versions have not."""
-    return {**dict.fromkeys(FEATURE_PARAMETERS), **state}
-
-
 @dataclass(frozen=True)
 class FeatureStructure:
     """Columns of the design and their groups, and the features outside of the ball."""

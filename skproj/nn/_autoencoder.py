@@ -9,6 +9,7 @@ from skproj.nn._targets import NetworkClassifierMixin, NetworkRegressorMixin
 from skproj.nn._training._objectives import PREDICTION_LOSSES, cross_entropy
 from skproj.utils._calibration import fit_temperature
 from skproj.utils._docs import shared_docs
+from skproj.utils._state import store_parameters
 from skproj.utils._validation import StrOptions
 
 
@@ -101,13 +102,7 @@ class SparseSupervisedAutoencoder(NetworkClassifierMixin, BaseSparseAutoencoder)
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "calibrate": ["boolean"],
     }
-    _fitted_attributes = (
-        (
-            *BaseSparseAutoencoder._network_attributes,
-            *NetworkClassifierMixin._target_attributes,
-            "temperature_",
-        ),
-    )
+    _network_attributes = (*BaseSparseAutoencoder._network_attributes, "temperature_")
 
     def __init__(
         self,
@@ -143,36 +138,7 @@ class SparseSupervisedAutoencoder(NetworkClassifierMixin, BaseSparseAutoencoder)
         random_state=None,
         verbose=False,
     ):
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.eta = eta
-        self.n_features_to_select = n_features_to_select
-        self.projection = projection
-        self.feature_weights = feature_weights
-        self.always_keep = always_keep
-        self.never_keep = never_keep
-        self.feature_groups = feature_groups
-        self.activation = activation
-        self.reconstruction_loss = reconstruction_loss
-        self.reconstruction_weight = reconstruction_weight
-        self.schedule = schedule
-        self.keep_fraction = keep_fraction
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.learning_rate_init = learning_rate_init
-        self.input_noise = input_noise
-        self.final_noise = final_noise
-        self.weight_decay = weight_decay
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.tol = tol
-        self.class_weight = class_weight
-        self.calibrate = calibrate
-        self.warm_start = warm_start
-        self.device = device
-        self.n_threads = n_threads
-        self.random_state = random_state
-        self.verbose = verbose
+        store_parameters(**locals())
 
     def _prediction_loss(self):
         return cross_entropy
@@ -303,12 +269,6 @@ class SparseSupervisedAutoencoderRegressor(
         **BaseSparseAutoencoder._parameter_constraints,
         "loss": [StrOptions(set(PREDICTION_LOSSES))],
     }
-    _fitted_attributes = (
-        (
-            *BaseSparseAutoencoder._network_attributes,
-            *NetworkRegressorMixin._target_attributes,
-        ),
-    )
 
     def __init__(
         self,
@@ -343,38 +303,7 @@ class SparseSupervisedAutoencoderRegressor(
         random_state=None,
         verbose=False,
     ):
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.eta = eta
-        self.n_features_to_select = n_features_to_select
-        self.projection = projection
-        self.feature_weights = feature_weights
-        self.always_keep = always_keep
-        self.never_keep = never_keep
-        self.feature_groups = feature_groups
-        self.loss = loss
-        self.activation = activation
-        self.reconstruction_loss = reconstruction_loss
-        self.reconstruction_weight = reconstruction_weight
-        self.schedule = schedule
-        self.keep_fraction = keep_fraction
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.learning_rate_init = learning_rate_init
-        self.input_noise = input_noise
-        self.final_noise = final_noise
-        self.weight_decay = weight_decay
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.tol = tol
-        self.warm_start = warm_start
-        self.device = device
-        self.n_threads = n_threads
-        self.random_state = random_state
-        self.verbose = verbose
+        store_parameters(**locals())
 
     def _prediction_loss(self):
         return PREDICTION_LOSSES[self.loss]
-
-    def _scaled_prediction(self, X):
-        return self._latent(X)

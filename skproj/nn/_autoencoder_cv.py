@@ -29,6 +29,7 @@ from skproj.utils._stability import (
     describe_selection,
     find_substitutes,
 )
+from skproj.utils._state import store_parameters
 from skproj.utils._tasks import run_tasks, subtask
 from skproj.utils._validation import (
     Interval,
@@ -187,7 +188,8 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         _parameter_constraints.pop(_name)
 
     _of_every_version = (
-        *SparseSupervisedAutoencoder._fitted_attributes[0],
+        *SparseSupervisedAutoencoder._network_attributes,
+        *SparseSupervisedAutoencoder._target_attributes,
         "best_index_",
         "best_score_",
         "cv_results_",
@@ -245,40 +247,8 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         random_state=None,
         verbose=False,
     ):
-        super().__init__(
-            hidden_layer_sizes,
-            projection=projection,
-            feature_weights=feature_weights,
-            always_keep=always_keep,
-            never_keep=never_keep,
-            feature_groups=feature_groups,
-            activation=activation,
-            reconstruction_loss=reconstruction_loss,
-            reconstruction_weight=reconstruction_weight,
-            schedule=schedule,
-            keep_fraction=keep_fraction,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            learning_rate_init=learning_rate_init,
-            input_noise=input_noise,
-            final_noise=final_noise,
-            weight_decay=weight_decay,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            tol=tol,
-            class_weight=class_weight,
-            calibrate=calibrate,
-            device=device,
-            n_threads=n_threads,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        self.etas = etas
-        self.cv = cv
-        self.scoring = scoring
-        self.selection_rule = selection_rule
-        self.n_jobs = n_jobs
+        super().__init__()
+        store_parameters(**locals())
 
     @shared_docs(**AUTOENCODER_DOCS)
     @_fit_context(prefer_skip_nested_validation=True)
@@ -296,14 +266,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
             Groups, such as patients or batches, whose samples stay on the same side of
             each split. Metadata routing need not be enabled.
 
-        Returns
-        -------
-        self : object
-            The fitted estimator.
-
-        Raises
-        ------
-        {fit_raises}
+        {fit_results}
 
         Warns
         -----

@@ -12,7 +12,6 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from skproj.blocks import RowBlocks
 from skproj.linear_model._feature_structure import (
     FEATURE_PARAMETERS,
-    add_feature_parameters,
     structure_of,
 )
 from skproj.nn._base_network import DIFFERENT_NETWORK, FIT_STACKLEVEL, BaseNetwork
@@ -88,7 +87,7 @@ class BaseSparseAutoencoder(
         "n_selected_features_",
     )
 
-    _state_migrations = (_rename_parameters, add_feature_parameters)
+    _state_migrations = (_rename_parameters, dict.fromkeys(FEATURE_PARAMETERS))
 
     # Fitted attributes whose last axis is that of the features.
     _feature_attributes = ("feature_importances_",)
@@ -175,11 +174,8 @@ class BaseSparseAutoencoder(
     def _learn(self, X, encoded):
         """Train one epoch on a part of the data, then project: a `partial_fit`."""
         target = self._sparsity_target(X.shape[1])
-        X = self._usable_columns(X)
-        state, trainer = self._resume(X, encoded)
         schedule = self._schedule()
-        with torch_threads(self.n_threads):
-            trainer.train_epoch(state.optimizer)
+        with self._learning_part(X, encoded) as trainer:
             eta, norms = schedule.project_to_target(trainer, target)
             # All features stay in training; the fitted network is a small copy.
             fitted = trainer.branch()
@@ -188,8 +184,6 @@ class BaseSparseAutoencoder(
             )
             result = SparseResult(fitted, eta, importances)
             self._set_state(self._fitted_state(encoded, fitted, result))
-        state.is_learning = False
-        self._stream_ = state
 
     def _train_path(self, encoded, trainer, etas=None, final_noises=None):
         """Train from dense to sparse; yield the fitted attributes for each radius.
@@ -371,10 +365,13 @@ class BaseSparseAutoencoder(
     def encoder_weights_(self):
         """First-layer weights of the encoder, of shape (n_hidden, n_features)."""
         check_is_fitted(self)
-        weight = first_layer(self.module_).cpu().numpy()
-        weights = np.zeros((len(weight), self.n_features_in_), dtype=weight.dtype)
-        weights[:, self._columns_] = weight
-        return weights
+        return self._in_all_columns(first_layer(self.module_).cpu().numpy())
+
+    def _in_all_columns(self, selected):
+        """Return an array with zeros for the features that were not selected."""
+        columns = np.zeros((len(selected), self.n_features_in_), dtype=selected.dtype)
+        columns[:, self._columns_] = selected
+        return columns
 
     def _network(self, X, encoded, random_state, fitted):
         start = super()._network(X, encoded, random_state, fitted)
@@ -391,11 +388,10 @@ class BaseSparseAutoencoder(
         )
 
     def _further_options(self):
-        return {"input_noise": self.input_noise}
-
-    @property
-    def _dtype(self):
-        return self.feature_importances_.dtype
+        return {
+            "learning_rate_init": self.learning_rate_init,
+            "input_noise": self.input_noise,
+        }
 
     def _new_module(self, sizes, dtype, generator):
         """Return a network with random weights, on the CPU."""
@@ -422,7 +418,10 @@ class BaseSparseAutoencoder(
         module.put_features(fitted, places)
 
     def _latent(self, X):
+        """Return the latent code, which is what the network predicts from."""
         return self._apply(lambda module, rows: module.encoder(rows), X)
+
+    _output = _latent
 
     @shared_docs(**PREDICTION_DOCS)
     def transform(self, X):
@@ -455,11 +454,7 @@ class BaseSparseAutoencoder(
         selected = self._apply(
             lambda module, rows: module.decoder(module.encoder(rows)), X
         )
-        reconstruction = np.zeros(
-            (len(selected), self.n_features_in_), dtype=selected.dtype
-        )
-        reconstruction[:, self._columns_] = selected
-        return reconstruction
+        return self._in_all_columns(selected)
 
     def get_support(self, indices=False):
         """Return which features were selected.

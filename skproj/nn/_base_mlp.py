@@ -12,7 +12,6 @@ from skproj.nn._training._l1_training import L1Training, count_nonzero
 from skproj.nn._training._network import compress, make_mlp, weights_of
 from skproj.nn._training._objectives import PredictionObjective
 from skproj.nn._training._optimizers import DEFAULT_EPS, SOLVERS, Penalty
-from skproj.nn._training._tensors import torch_threads
 from skproj.utils._docs import shared_docs
 from skproj.utils._validation import (
     Interval,
@@ -135,13 +134,9 @@ class BaseSparseMLP(BaseNetwork):
         # With this `eps` no threshold exceeds the learning rate.
         finite = np.where(np.isinf(alpha), 0.0, alpha)
         eps = max(DEFAULT_EPS, float(np.max(finite)))
-        state, trainer = self._resume(X, encoded, penalty=penalty, eps=eps)
-        with torch_threads(self.n_threads):
-            trainer.train_epoch(state.optimizer)
+        with self._learning_part(X, encoded, penalty=penalty, eps=eps) as trainer:
             self._set_state(self._fitted_state(encoded, trainer.branch()))
         self.alpha_ = alpha
-        state.is_learning = False
-        self._stream_ = state
 
     def _checked_sparsity(self):
         """Return target and l1 weight as floats or arrays; one of them is not used."""
@@ -161,16 +156,14 @@ class BaseSparseMLP(BaseNetwork):
             checked.append(value)
         return checked
 
-    def _first_learning_rate(self):
-        if self.learning_rate_init == "auto":
-            return SOLVERS[self.solver].default_learning_rate
-        return self.learning_rate_init
-
     def _objective(self, encoded):
         return PredictionObjective(self._loss(encoded))
 
     def _further_options(self):
-        return {"solver": self.solver, "annealing": True}
+        rate = self.learning_rate_init
+        if rate == "auto":
+            rate = SOLVERS[self.solver].default_learning_rate
+        return {"learning_rate_init": rate, "solver": self.solver, "annealing": True}
 
     def _new_module(self, sizes, dtype, generator):
         return make_mlp(sizes, self.activation, dtype=dtype, generator=generator)
@@ -208,10 +201,6 @@ class BaseSparseMLP(BaseNetwork):
             "layer_sparsities_": 1.0 - counts / sizes,
             **self._history_state(trainer.history),
         }
-
-    @property
-    def _dtype(self):
-        return self.coefs_[0].dtype
 
     def _prediction_module(self):
         return self._smaller_

@@ -49,13 +49,12 @@ from skproj.nn._training._trainer import (
 from skproj.utils._doc_link import DocumentationLink
 from skproj.utils._state import VersionedState
 from skproj.utils._validation import (
+    SUPPORTED_DTYPES,
     Interval,
     StrOptions,
     check_is_fitted,
     validate_data,
 )
-
-SUPPORTED_DTYPES = [np.float64, np.float32]
 
 # With batch_size="auto", an epoch has this many steps if batches stay in the range.
 AUTO_STEPS_PER_EPOCH = 6
@@ -162,6 +161,13 @@ class BaseNetwork(
     )
     _optional_attributes = ("_stream_",)
 
+    # Fitted attributes that describe the targets, in the classes for these.
+    _target_attributes = ()
+
+    @property
+    def _fitted_attributes(self):
+        return ((*self._network_attributes, *self._target_attributes),)
+
     # Further arguments of `validate_data`.
     _target_checks: dict = {}  # noqa: RUF012
 
@@ -183,16 +189,17 @@ class BaseNetwork(
 
     @abstractmethod
     def _further_options(self):
-        """Return the training options that not every network has."""
+        """Return the learning rate, and the options that not every network has."""
 
     @abstractmethod
     def _fitted_state(self, encoded, trainer):
         """Return the fitted attributes of a network that is not trained any more."""
 
     @property
-    @abstractmethod
     def _dtype(self):
         """Precision of the fitted network."""
+        empty = next(self.module_.parameters())[:0]  # nothing to copy from a device
+        return empty.numpy(force=True).dtype
 
     def _check_partial_fit(self):
         """Raise an AttributeError if a part of the data cannot be learned."""
@@ -214,9 +221,6 @@ class BaseNetwork(
     def _n_network_outputs(self, encoded):
         """Return how many numbers the network computes for a sample."""
         return encoded.n_outputs
-
-    def _first_learning_rate(self):
-        return self.learning_rate_init
 
     def _prediction_module(self):
         """Return the network that predicts; its input is the columns `_columns_`."""
@@ -314,7 +318,6 @@ class BaseNetwork(
         options = TrainingOptions(
             max_epochs=self.max_epochs,
             batch_size=self._batch_size(len(train)),
-            learning_rate_init=self._first_learning_rate(),
             weight_decay=self.weight_decay,
             early_stopping=self.early_stopping,
             tol=self.tol,
@@ -372,8 +375,7 @@ class BaseNetwork(
         }
 
     def _set_state(self, state):
-        for name, value in state.items():
-            setattr(self, name, value)
+        vars(self).update(state)
 
     def _hidden_sizes(self):
         """Return the widths of the hidden layers as a tuple."""
@@ -397,10 +399,10 @@ class BaseNetwork(
         check_is_fitted(self)
         if isinstance(X, RowBlocks):
             check_block_features(self, X)
-            return self._apply_to_valid(function, X)
-        X = validate_data(
-            self, X, accept_sparse="csr", dtype=SUPPORTED_DTYPES, reset=False
-        )
+        else:
+            X = validate_data(
+                self, X, accept_sparse="csr", dtype=SUPPORTED_DTYPES, reset=False
+            )
         return self._apply_to_valid(function, X)
 
     def _apply_to_valid(self, function, X):
@@ -435,12 +437,15 @@ class BaseNetwork(
                 blocks.append(function(module, rows))
             return torch.cat(blocks).cpu().numpy().astype(dtype_in, copy=False)
 
-    def _resume(self, X, encoded, **options):
-        """Return the state and the trainer with which a `partial_fit` goes on.
+    @contextmanager
+    def _learning_part(self, X, encoded, **options):
+        """Train for one epoch of a `partial_fit`; the block sets the fitted state.
 
-        The state is marked as unfinished: the next call after a failure starts afresh.
-        The options are further fields of `TrainingOptions`.
+        The block gets the trainer. The state is marked as unfinished until its end: the
+        next call after a failure starts afresh. The options are further fields of
+        `TrainingOptions`.
         """
+        X = self._usable_columns(X)
         state = getattr(self, "_stream_", None)
         if state is not None and state.settings != self._layer_settings():
             raise ValueError(DIFFERENT_NETWORK)
@@ -460,7 +465,11 @@ class BaseNetwork(
         state.optimizer.penalty = options.penalty
         state.optimizer.eps = options.eps
         state.is_learning = True
-        return state, trainer
+        with torch_threads(self.n_threads):
+            trainer.train_epoch(state.optimizer)
+            yield trainer
+        state.is_learning = False
+        self._stream_ = state
 
     def __getstate__(self):
         state = super().__getstate__()
@@ -479,9 +488,7 @@ class BaseNetwork(
                 fitted[name] = network_from_arrays(fitted[name])
         arrays = fitted.pop("_stream_", None)
         resumed = None if arrays is None else PartialFitState.from_arrays(arrays)
-        if (
-            resumed is not None
-        ):  # otherwise `partial_fit` starts from the fitted network
+        if resumed is not None:  # else `partial_fit` starts from the fitted network
             self._stream_ = resumed
 
     def __sklearn_tags__(self):

@@ -14,12 +14,6 @@ _COMMON = {
         tol : float, default=1e-4
             A smaller improvement of the validation loss is no progress.
     """,
-    "loss": """
-        loss : {"squared_error", "huber", "cox"}, default="squared_error"
-            Loss of the prediction, summed over the targets; the Huber loss changes from
-            square to absolute value at one standard deviation of the target. "cox" is
-            for survival times, see the notes.
-    """,
     "class_weight": """
         class_weight : dict, "balanced" or None, default=None
             Weights of the classes, multiplied into the sample weights.
@@ -73,14 +67,7 @@ _COMMON = {
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples; a sample of weight zero counts as absent.
 
-        Returns
-        -------
-        self : object
-            The fitted estimator.
-
-        Raises
-        ------
-        {fit_raises}
+        {fit_results}
     """,
     "fit_data": """
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
@@ -89,7 +76,14 @@ _COMMON = {
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Class labels, at least two different ones; or the values of a regression.
     """,
-    "fit_raises": """
+    "fit_results": """
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
         ValueError
             If a parameter or the data is unsuitable, if there is only one class, or
             if the training diverges (then scale X or lower `learning_rate_init`).
@@ -147,6 +141,12 @@ AUTOENCODER_DOCS = {
             out of their groups. A feature in several groups is selected with any of
             them; for a projection its column is divided among them in equal parts. Not
             for the l1 ball and callables.
+    """,
+    "loss": """
+        loss : {"squared_error", "huber", "cox"}, default="squared_error"
+            Loss of the prediction, summed over the targets; the Huber loss changes from
+            square to absolute value at one standard deviation of the target. "cox" is
+            for survival times, see the notes.
     """,
     "network": """
         activation : str, default="silu"
@@ -243,10 +243,6 @@ AUTOENCODER_DOCS = {
         their F statistics, which is 0 where there are as many samples as features. With
         less than 450 samples, the networks of a classifier start each stage with new
         weights. See the :ref:`description <training-schedule>`.
-
-        The projection of one `partial_fit` does not remove features for good: the next
-        call trains all of them again. Lower `eta` from call to call with `set_params`
-        for a progressive schedule.
     """,
     "references": """
         {bilevel_reference}
@@ -288,6 +284,11 @@ MLP_DOCS = {
         debias : bool, default=True
             Whether to train the weights that are left for another `max_epochs` epochs
             without penalty, which had made them too small.
+    """,
+    "loss": """
+        loss : {"squared_error", "huber"}, default="squared_error"
+            Loss of the prediction, summed over the targets; the Huber loss changes from
+            square to absolute value at one standard deviation of the target.
     """,
     "steps": """
         activation : {"silu", "relu", "gelu", "tanh", "logistic", "identity"}, \
@@ -382,11 +383,16 @@ default="relu"
 }
 
 PARTIAL_FIT_DOCS = {
-    "effect": """
+    "effect_and_data": """
         An autoencoder then projects its first layer. This is not the end of a feature:
         the next call trains all of them again. For a path from dense to sparse, lower
         `eta` from call to call with `set_params`. A SparseMLP needs a fixed `alpha`,
         and is not debiased. Nothing is held back, and no samples are merged.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Some samples.
     """,
     "weight_and_returns": """
         sample_weight : array-like of shape (n_samples,), default=None

@@ -12,6 +12,7 @@ from skproj.nn._training._objectives import (
     logistic,
 )
 from skproj.utils._docs import shared_docs
+from skproj.utils._state import store_parameters
 from skproj.utils._validation import StrOptions
 
 
@@ -75,12 +76,6 @@ class SparseMLPClassifier(NetworkClassifierMixin, BaseSparseMLP):
         **BaseSparseMLP._parameter_constraints,
         "class_weight": [dict, StrOptions({"balanced"}), None],
     }
-    _fitted_attributes = (
-        (
-            *BaseSparseMLP._network_attributes,
-            *NetworkClassifierMixin._target_attributes,
-        ),
-    )
 
     def __init__(
         self,
@@ -110,30 +105,7 @@ class SparseMLPClassifier(NetworkClassifierMixin, BaseSparseMLP):
         random_state=None,
         verbose=False,
     ):
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.target_sparsity = target_sparsity
-        self.alpha = alpha
-        self.penalty = penalty
-        self.sparsity_tol = sparsity_tol
-        self.max_search_iter = max_search_iter
-        self.trim = trim
-        self.debias = debias
-        self.activation = activation
-        self.solver = solver
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.learning_rate_init = learning_rate_init
-        self.weight_decay = weight_decay
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.tol = tol
-        self.class_weight = class_weight
-        self.warm_start = warm_start
-        self.device = device
-        self.n_threads = n_threads
-        self.random_state = random_state
-        self.verbose = verbose
+        store_parameters(**locals())
 
     def _n_network_outputs(self, encoded):
         return 1 if encoded.n_outputs == 2 else encoded.n_outputs
@@ -214,9 +186,6 @@ class SparseMLPRegressor(NetworkRegressorMixin, BaseSparseMLP):
         **BaseSparseMLP._parameter_constraints,
         "loss": [StrOptions(set(REGRESSION_LOSSES))],
     }
-    _fitted_attributes = (
-        (*BaseSparseMLP._network_attributes, *NetworkRegressorMixin._target_attributes),
-    )
 
     def __init__(
         self,
@@ -246,36 +215,10 @@ class SparseMLPRegressor(NetworkRegressorMixin, BaseSparseMLP):
         random_state=None,
         verbose=False,
     ):
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.target_sparsity = target_sparsity
-        self.alpha = alpha
-        self.penalty = penalty
-        self.sparsity_tol = sparsity_tol
-        self.max_search_iter = max_search_iter
-        self.trim = trim
-        self.debias = debias
-        self.loss = loss
-        self.activation = activation
-        self.solver = solver
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.learning_rate_init = learning_rate_init
-        self.weight_decay = weight_decay
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.tol = tol
-        self.warm_start = warm_start
-        self.device = device
-        self.n_threads = n_threads
-        self.random_state = random_state
-        self.verbose = verbose
+        store_parameters(**locals())
 
     def _loss(self, encoded):
         return REGRESSION_LOSSES[self.loss]
 
     def _out_activation(self, encoded):
         return "identity"
-
-    def _scaled_prediction(self, X):
-        return self._output(X)

@@ -110,7 +110,6 @@ class SurvivalMixin:
             weight=weight,
             targets=np.column_stack([y["event"], hazard]).astype(X.dtype),
             n_outputs=1,
-            strata=None,
             attributes={
                 "target_mean_": np.zeros(1),
                 "target_scale_": np.ones(1),

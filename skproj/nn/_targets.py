@@ -27,8 +27,8 @@ class EncodedTargets:
     weight: np.ndarray
     targets: np.ndarray  # as the loss takes them
     n_outputs: int  # number of classes or targets
-    strata: np.ndarray | None  # labels by which held-back samples are stratified
     attributes: dict  # fitted attributes that describe the targets
+    strata: np.ndarray | None = None  # labels by which held-back samples are stratified
     # Which of the distinct samples each sample is, -1 for weight zero; None where
     # nothing was merged.
     places: np.ndarray | None = None
@@ -59,12 +59,7 @@ class NetworkClassifierMixin(ClassifierMixin):
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Train for one epoch on a part of the data.
 
-        {effect}
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Some samples.
+        {effect_and_data}
         y : array-like of shape (n_samples,)
             Their class labels.
         classes : array-like of shape (n_classes,), default=None
@@ -77,7 +72,41 @@ class NetworkClassifierMixin(ClassifierMixin):
             If a parameter or the data is unsuitable, or if `classes` is missing in
             the first call or changes in a later one.
         """
-        X, encoded = self._validate_part(X, y, classes, sample_weight)
+        if self.class_weight == "balanced":
+            raise ValueError(
+                'class_weight="balanced" needs all the data: give partial_fit a dict '
+                "of weights."
+            )
+        first = not hasattr(self, "classes_")
+        if first and classes is None:
+            raise ValueError("classes must be passed on the first call to partial_fit.")
+        X, y = self._validate_data(X, y, reset=first)
+        check_classification_targets(y)
+        known = np.unique(classes) if first else self.classes_
+        if classes is not None and not np.array_equal(np.unique(classes), known):
+            raise ValueError(
+                f"classes={classes!r} is not the same as on the last call to "
+                f"partial_fit: {known!r}."
+            )
+        if len(known) < 2:
+            raise ValueError(f"classes must hold at least two classes, got {known!r}.")
+        labels = np.minimum(np.searchsorted(known, y), len(known) - 1)
+        if not np.array_equal(known[labels], y):
+            raise ValueError(
+                f"y contains labels that are not in classes: {np.setdiff1d(y, known)}."
+            )
+        class_weight = check_class_weight(
+            self.class_weight, classes=known, y=known, sample_weight=None
+        )
+        weight = relative_weights(sample_weight, X) * class_weight[labels]
+        present = weight > 0.0
+        encoded = EncodedTargets(
+            rows=np.flatnonzero(present),
+            weight=weight[present],
+            targets=labels[present],
+            n_outputs=len(known),
+            attributes={"classes_": known},
+        )
         self._learn(X, encoded)
         return self
 
@@ -144,60 +173,15 @@ class NetworkClassifierMixin(ClassifierMixin):
             places=places,
         )
 
-    def _validate_part(self, X, y, classes, sample_weight):
-        """Check the arguments of `partial_fit`; return X and `EncodedTargets`."""
-        if self.class_weight == "balanced":
-            raise ValueError(
-                'class_weight="balanced" needs all the data: give partial_fit a dict '
-                "of weights."
-            )
-        first = not hasattr(self, "classes_")
-        if first and classes is None:
-            raise ValueError("classes must be passed on the first call to partial_fit.")
-        X, y = self._validate_data(X, y, reset=first)
-        check_classification_targets(y)
-        known = np.unique(classes) if first else self.classes_
-        if classes is not None and not np.array_equal(np.unique(classes), known):
-            raise ValueError(
-                f"classes={classes!r} is not the same as on the last call to "
-                f"partial_fit: {known!r}."
-            )
-        if len(known) < 2:
-            raise ValueError(f"classes must hold at least two classes, got {known!r}.")
-        labels = np.minimum(np.searchsorted(known, y), len(known) - 1)
-        if not np.array_equal(known[labels], y):
-            raise ValueError(
-                f"y contains labels that are not in classes: {np.setdiff1d(y, known)}."
-            )
-        weight = relative_weights(sample_weight, X)
-        weight = (
-            weight
-            * check_class_weight(
-                self.class_weight, classes=known, y=known, sample_weight=None
-            )[labels]
-        )
-        return X, EncodedTargets(
-            rows=np.flatnonzero(weight > 0.0),
-            weight=weight[weight > 0.0],
-            targets=labels[weight > 0.0],
-            n_outputs=len(known),
-            strata=None,
-            attributes={"classes_": known},
-        )
-
     def _has_same_targets(self, encoded):
         return np.array_equal(self.classes_, encoded.attributes["classes_"])
 
 
 class NetworkRegressorMixin(RegressorMixin, MultiOutputMixin):
-    """Mixin of the regressors: the network sees targets of mean 0 and variance 1."""
+    """Mixin of the regressors: `_output` is about targets of mean 0 and variance 1."""
 
     _target_checks: dict = {"multi_output": True, "y_numeric": True}  # noqa: RUF012
     _target_attributes = ("_y_ndim_", "n_outputs_", "target_mean_", "target_scale_")
-
-    @abstractmethod
-    def _scaled_prediction(self, X):
-        """Return the predictions for targets of mean 0 and variance 1."""
 
     @available_if(_has_partial_fit)
     @_fit_context(prefer_skip_nested_validation=True)
@@ -206,12 +190,7 @@ class NetworkRegressorMixin(RegressorMixin, MultiOutputMixin):
     def partial_fit(self, X, y, sample_weight=None):
         """Train for one epoch on a part of the data.
 
-        {effect}
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Some samples.
+        {effect_and_data}
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Their target values.
         {weight_and_returns}
@@ -221,7 +200,10 @@ class NetworkRegressorMixin(RegressorMixin, MultiOutputMixin):
         ValueError
             If a parameter or the data is unsuitable.
         """
-        self._learn(*self._validate_part(X, y, sample_weight))
+        X, y = self._validate_data(X, y, reset=not hasattr(self, "target_mean_"))
+        weight = relative_weights(sample_weight, X)
+        present = np.flatnonzero(weight)
+        self._learn(X, self._scale_targets(X, y, present, weight[present]))
         return self
 
     @shared_docs(**PREDICTION_DOCS)
@@ -232,7 +214,7 @@ class NetworkRegressorMixin(RegressorMixin, MultiOutputMixin):
         y : ndarray of shape (n_samples,) or (n_samples, n_targets)
             The predictions, in the units of the targets.
         """
-        output = self._scaled_prediction(X)
+        output = self._output(X)
         y = output * self.target_scale_ + self.target_mean_
         y = y.astype(output.dtype, copy=False)
         return y.ravel() if self._y_ndim_ == 1 else y
@@ -245,13 +227,6 @@ class NetworkRegressorMixin(RegressorMixin, MultiOutputMixin):
         for name in ("target_mean_", "target_scale_"):
             vars(self).pop(name, None)
         return replace(self._scale_targets(X, y, rows, weight), places=places)
-
-    def _validate_part(self, X, y, sample_weight):
-        """Check the arguments of `partial_fit`; return X and `EncodedTargets`."""
-        X, y = self._validate_data(X, y, reset=not hasattr(self, "target_mean_"))
-        weight = relative_weights(sample_weight, X)
-        present = np.flatnonzero(weight)
-        return X, self._scale_targets(X, y, present, weight[present])
 
     def _scale_targets(self, X, y, rows, weight):
         """Scale the targets as before, or by their own moments."""
@@ -269,7 +244,6 @@ class NetworkRegressorMixin(RegressorMixin, MultiOutputMixin):
             weight=weight,
             targets=((targets - mean) / scale).astype(X.dtype),
             n_outputs=targets.shape[1],
-            strata=None,
             attributes={
                 "target_mean_": mean,
                 "target_scale_": scale,

@@ -8,6 +8,12 @@ VERSION = "_skproj_state_version"
 DATA_ATTRIBUTES = {"n_features_in_", "feature_names_in_"}
 
 
+def store_parameters(self, **parameters):
+    """Store the parameters of an estimator, whose `__init__` passes ``**locals()``."""
+    parameters.pop("__class__", None)  # there if the `__init__` calls `super`
+    vars(self).update(parameters)
+
+
 class VersionedState:
     """Mixin, on the left of `BaseEstimator`: saved estimators say how old they are.
 
@@ -16,7 +22,8 @@ class VersionedState:
     """
 
     # Functions of which the first turns a state of version 1, a dict, into one of
-    # version 2, and so on. A change of parameters or fitted attributes needs another.
+    # version 2, and so on; or dicts of what the older version has not. A change of
+    # parameters or fitted attributes needs another.
     _state_migrations = ()
     # Names of all the attributes that a fit sets, for each kind of fit, without those
     # that describe the data; and of those that a fit may set.
@@ -65,5 +72,5 @@ class VersionedState:
                 "skproj."
             )
         for migrate in self._state_migrations[version - 1 :]:
-            state = migrate(state)
+            state = {**migrate, **state} if type(migrate) is dict else migrate(state)
         super().__setstate__(state)

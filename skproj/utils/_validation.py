@@ -25,6 +25,7 @@ from sklearn.utils.validation import (
 )
 
 __all__ = [
+    "SUPPORTED_DTYPES",
     "HasMethods",
     "Hidden",
     "Interval",
@@ -46,6 +47,8 @@ __all__ = [
     "send",
     "validate_data",
 ]
+
+SUPPORTED_DTYPES = [np.float64, np.float32]
 
 
 def check_class_weight(class_weight, *, classes, y, sample_weight):

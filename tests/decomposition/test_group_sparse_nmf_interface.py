@@ -53,6 +53,29 @@ def test_constraint_on_W_passes_checks_of_scikit_learn(check):
     check(GroupSparseNMF(sparsity_W=0.5))
 
 
+@pytest.mark.parametrize("sparsity_H", [None, 0.5])
+def test_rows_times_roots_of_weights_are_weighted_samples(sparsity_H):
+    """An integer weight is as many equal samples."""
+    rng = np.random.default_rng(0)
+    X, W, H = rng.random((30, 12)), rng.random((30, 4)), rng.random((4, 12))
+    weights = rng.integers(1, 4, size=30)
+    model = GroupSparseNMF(init="custom", sparsity_H=sparsity_H, max_iter=200, tol=0.0)
+    roots = np.sqrt(weights)[:, np.newaxis]
+    weighted = clone(model).fit(roots * X, W=roots * W, H=H)
+    repeated = clone(model).fit(
+        np.repeat(X, weights, axis=0), W=np.repeat(W, weights, axis=0), H=H
+    )
+    np.testing.assert_allclose(
+        weighted.components_, repeated.components_, rtol=1e-5, atol=1e-6
+    )
+    np.testing.assert_allclose(
+        np.repeat(weighted.transform(X), weights, axis=0),
+        repeated.transform(np.repeat(X, weights, axis=0)),
+        rtol=1e-5,
+        atol=1e-6,
+    )
+
+
 def test_inverse_transform_multiplies(dense):
     model = GroupSparseNMF(6).fit(dense)
     W = model.transform(dense)

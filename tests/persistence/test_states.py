@@ -40,7 +40,7 @@ def documented_attributes(kind):
 )
 def test_fitted_attributes_are_the_documented_ones(kind):
     names = {"n_features_in_", "feature_names_in_", *kind._optional_attributes}
-    names = names.union(*kind._fitted_attributes)
+    names = names.union(*kind()._fitted_attributes)
     assert {name for name in names if name[0] != "_"} == documented_attributes(kind)
 
 

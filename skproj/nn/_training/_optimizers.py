@@ -83,19 +83,31 @@ class Penalty:
                 proximal_step_(weight, step_size(weight) * alpha, norm)
 
 
-class Adam:
-    """Adam with decoupled weight decay, without the bookkeeping of `torch.optim`.
-
-    That takes several times longer than the arithmetic of a small network.
+class _Solver:
+    """Base class: parameters, and settings that may change from step to step.
 
     Parameters
     ----------
     parameters : iterable of torch.nn.Parameter
     learning_rate, weight_decay : float
     penalty : Penalty or None
-        Each step ends with its proximal step, in the metric of the step.
+        Each step ends with its proximal step.
     eps : float
-        Added to the root of the second moment.
+        Of Adam: added to the root of the second moment.
+    """
+
+    def __init__(
+        self, parameters, learning_rate, weight_decay, penalty=None, eps=DEFAULT_EPS
+    ):
+        self.parameters = list(parameters)
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.penalty = penalty
+        self.eps = eps
+
+
+class Adam(_Solver):
+    """Adam with decoupled weight decay; proximal steps are in the metric of the step.
 
     References
     ----------
@@ -106,14 +118,8 @@ class Adam:
     default_learning_rate = 0.004
     betas = 0.9, 0.999
 
-    def __init__(
-        self, parameters, learning_rate, weight_decay, penalty=None, eps=DEFAULT_EPS
-    ):
-        self.parameters = list(parameters)
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.penalty = penalty
-        self.eps = eps
+    def __init__(self, *settings, **options):
+        super().__init__(*settings, **options)
         self._moments = [None] * len(self.parameters)
 
     def step(self):
@@ -172,32 +178,18 @@ class Adam:
         return self.learning_rate / scale
 
 
-class SGD:
-    """Gradient descent with momentum, without the bookkeeping of `torch.optim`.
+class SGD(_Solver):
+    """Gradient descent with momentum.
 
     The momentum is a mean of gradients, so that it changes neither the length of the
     steps nor the weights that a penalty holds at zero.
-
-    Parameters
-    ----------
-    parameters : iterable of torch.nn.Parameter
-    learning_rate, weight_decay : float
-    penalty : Penalty or None
-        Each step ends with its proximal step.
-    eps : float
-        Only there so that all solvers are made in one way.
     """
 
     default_learning_rate = 0.1
     momentum = 0.9
 
-    def __init__(
-        self, parameters, learning_rate, weight_decay, penalty=None, eps=DEFAULT_EPS
-    ):
-        self.parameters = list(parameters)
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.penalty = penalty
+    def __init__(self, *settings, **options):
+        super().__init__(*settings, **options)
         self._means = None
 
     def step(self):

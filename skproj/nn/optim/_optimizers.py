@@ -38,6 +38,8 @@ _DOCS = {
             of a convolution. None makes a parameter one group.
     """,
     "raises": """
+        Raises
+        ------
         TypeError
             If an option has the wrong type, or a parameter does not hold real
             floating-point numbers.
@@ -158,8 +160,6 @@ class ProximalSGD(_ProximalOptimizer):
         Factor of the additional penalty :math:`\|W\|^2 / 2`, applied to the weights
         before the gradient.
 
-    Raises
-    ------
     {raises}
 
     See Also
@@ -260,8 +260,6 @@ class ProximalAdam(_ProximalOptimizer):
     weight_decay : float, default=0.0
         Decoupled weight decay, applied to the weights before the gradient.
 
-    Raises
-    ------
     {raises}
 
     See Also
