@@ -1,24 +1,8 @@
-/* Included by _networks.h once per scalar type T; BITS is the integer of its width.
+/* Included by _networks.h once per scalar type T.
  *
  * In the comments, z is the input of a hidden unit and a its output; dv is the gradient
  * of the objective with respect to v.
  */
-
-/* e^x = 2^k e^r with |r| <= ln 2 / 2, by the Taylor series of e^r. */
-static SKPROJ_INLINE T NAME(exp)(T x)
-{
-    const T low = x > -EXP_LARGEST ? x : -EXP_LARGEST; /* of NaN as well */
-    const T bounded = low < EXP_LARGEST ? low : EXP_LARGEST;
-    /* After this sum, the last digits of the mantissa are the integer k. */
-    const T shifted = bounded * (T)(1 / SKPROJ_LN2) + ROUNDING, k = shifted - ROUNDING;
-    const T r = (bounded - k * (T)SKPROJ_LN2_HIGH) - k * (T)SKPROJ_LN2_LOW;
-    BITS exponent;
-    T power;
-    memcpy(&exponent, &shifted, sizeof(T));
-    exponent = (exponent + EXPONENT_BIAS) << MANTISSA_DIGITS;
-    memcpy(&power, &exponent, sizeof(T));
-    return x != x ? x : EXP_SERIES(r) * power;
-}
 
 static SKPROJ_INLINE T NAME(sigmoid)(T z)
 {

@@ -113,7 +113,8 @@ class Point:
     @functools.cached_property
     def slope(self):
         """Product of the gradient with the coefficients."""
-        slope = np.vdot(self.residuals, self.products)
+        # In Fortran order, which `vdot` would copy.
+        slope = np.vdot(self.residuals.T, self.products.T)
         if self.ridge is not None:
             slope += np.vdot(self.ridge, self.coef)
         return slope
@@ -141,12 +142,11 @@ class _GradientStep:
     def __call__(self, point):
         """Return the model one step from `point`."""
         design, loss = self.objective.design, self.objective.loss
-        offsets = loss.offsets(point.intercept)
         self.curvature *= CURVATURE_DECAY
         while True:
             coef = self.constraint.project(point.coef - point.gradient / self.curvature)
             products = design.dot(coef)
-            mean_loss, _ = loss.value_and_residuals(products + offsets)
+            mean_loss = loss.value(products, point.intercept)
             step = coef - point.coef
             squared_length = np.vdot(step, step)
             ridge = 2.0 * self.objective.penalty(step)
@@ -170,9 +170,10 @@ class _GradientStep:
         The difference is sharper than the bound, but is lost in rounding errors when
         the step is small.
         """
-        change = products - point.products
-        missed = mean_loss - point.mean_loss - np.vdot(point.residuals, change)
-        bound = self.objective.loss.curvature_bound(change)
+        linear, bound = self.objective.loss.linear_term_and_bound(
+            point.residuals, point.products, products
+        )
+        missed = mean_loss - point.mean_loss - linear
         return 2.0 * (min(missed, bound) if missed > 1e-9 * mean_loss else bound)
 
 
