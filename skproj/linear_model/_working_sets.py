@@ -23,6 +23,10 @@ MAX_GAP_RATIO = 0.5
 # Columns of blocks are in memory by turns, and are solved to this share of `tol`: then
 # small gradients of the other columns are no reason to read them.
 PART_TOL = 0.5
+# Such a part is solved as a whole if it has at most so many entries for each sample.
+# The products then take no longer than the rest of a step, and steps with few features
+# would only be more of them.
+MAX_WHOLE_ENTRIES = 64
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,7 @@ def solve_in_blocks(
 ):
     """Solve with few passes: with a part of the columns in memory at a time.
 
-    That part is solved as data in memory are, in smaller working sets. A ball that does
+    That part is solved as a whole if it is small, or in smaller working sets. A ball that does
     not say which columns may be zero needs passes for each gradient. `within_memory`
     gives up when more columns are needed than memory is meant to hold.
     """
@@ -134,9 +138,16 @@ def solve_in_blocks(
         groups=None
         if coef.any() and first is not None
         else known_groups(design, constraint, coef),
-        solve_part=solve_in_working_sets,
+        solve_part=solve_in_memory,
         part_tol=PART_TOL * tol,
     )
+
+
+def solve_in_memory(objective, *options):
+    """Solve with columns of blocks that are in memory."""
+    X = objective.design.X
+    small = X.size <= MAX_WHOLE_ENTRIES * X.shape[0]
+    return (solve if small else solve_in_working_sets)(objective, *options)
 
 
 def known_groups(design, constraint, coef):
