@@ -13,12 +13,16 @@ from skproj.blocks._pass_cache import PassCache
 from skproj.blocks._row_blocks import RowBlocks
 from skproj.blocks._sources import (
     is_dask,
+    is_dask_frame,
     open_array,
     open_compressed,
     open_dask,
+    open_dask_frame,
     open_parquet,
 )
 from skproj.utils._optional import import_optional
+
+TABLES = "Parquet files and dask dataframes"
 
 
 def open_blocks(
@@ -38,16 +42,18 @@ def open_blocks(
     source : str, path-like or array-like
         A file that ends in .h5ad, .zarr (written by anndata), .parquet or .npy; an
         AnnData, in backed mode for instance; a dense array of NumPy, h5py or zarr, a
-        memory map or a dask array; a CSR matrix, also as anndata's dataset of a file;
-        or a `pyarrow.parquet.ParquetFile`.
+        memory map, a dask array or dataframe; a CSR matrix, also as anndata's dataset
+        of a file; or a `pyarrow.parquet.ParquetFile`.
     layer : str, default=None
         Layer of an AnnData or of its file to read in place of `X`.
     columns : list of str, default=None
-        Columns to read of a Parquet file, which has the target as well. None for all.
+        Columns to read of a Parquet file or a dask dataframe, which has the target as
+        well. None for all.
     block_size : int, default=None
         Largest number of rows of a block. None for blocks of about a million entries,
-        zeros of sparse data not counted. Dask arrays and Parquet files have blocks of
-        their own, their chunks and row groups, which are split if they are larger.
+        zeros of sparse data not counted. Dask arrays, dask dataframes and Parquet files
+        have blocks of their own, their chunks, partitions and row groups, which are
+        split if they are larger.
     checkpoint : str or path-like, default=None
         Folder for the results of passes; see :class:`RowBlocks`.
     column_bytes : int, default=None
@@ -55,8 +61,9 @@ def open_blocks(
     client : distributed.Client, default=None
         Client of a dask cluster, whose workers make the passes of the selectors: each
         reads some rows of the file, which all of them must be able to open under the
-        same path, or works on the chunks of the dask array that it has. The result does
-        not depend on the number of workers. None reads in this process.
+        same path, or works on the chunks of the dask array or dataframe that it
+        has. The result does not depend on the number of workers. None reads in this
+        process.
 
     Returns
     -------
@@ -118,17 +125,19 @@ def _open_source(source, layer, columns, block_size):
     if isinstance(source, str | os.PathLike):
         source = _open_file(Path(source))
     if _is_stored_anndata(source):
-        _refuse("columns", columns, "Parquet files")
+        _refuse("columns", columns, TABLES)
         return _open_stored_anndata(source, layer, block_size)
     if all(hasattr(source, name) for name in ("obs", "var", "layers", "X")):
-        _refuse("columns", columns, "Parquet files")
+        _refuse("columns", columns, TABLES)
         layers = {None: source.X, **source.layers}
         names = source.var_names
         return _open_matrix(_pick_layer(layers, layer), names, block_size)
     _refuse("layer", layer, "an AnnData")
     if hasattr(source, "iter_batches"):
         return open_parquet(source, columns, block_size)
-    _refuse("columns", columns, "Parquet files")
+    if is_dask_frame(source):
+        return open_dask_frame(source, columns, block_size)
+    _refuse("columns", columns, TABLES)
     return _open_matrix(source, None, block_size)
 
 

@@ -111,9 +111,9 @@ def solve_in_blocks(
 ):
     """Solve with few passes: with a part of the columns in memory at a time.
 
-    That part is solved as a whole if it is small, or in smaller working sets. A ball that does
-    not say which columns may be zero needs passes for each gradient. `within_memory`
-    gives up when more columns are needed than memory is meant to hold.
+    That part is solved as a whole if it is small, or in smaller working sets. A ball
+    that does not say which columns may be zero needs passes for each gradient.
+    `within_memory` gives up when more columns are needed than memory is meant to hold.
     """
     design, matrix = objective.design, objective.design.X
     if matrix.fits:
