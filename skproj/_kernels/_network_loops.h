@@ -1,25 +1,9 @@
-/* Included by _networks.h once per scalar type T; BITS is the integer of its width. What
- * is defined for the type ends with this file.
+/* Included by _networks.h once per scalar type T. What is defined for the type ends with
+ * this file.
  *
  * In the comments, z is the input of a hidden unit and a its output; dv is the gradient
  * of the objective with respect to v.
  */
-
-/* e^x = 2^k e^r with |r| <= ln 2 / 2, by the Taylor series of e^r. */
-static SKPROJ_INLINE T NAME(exp)(T x)
-{
-    const T low = x > -EXP_LARGEST ? x : -EXP_LARGEST; /* of NaN as well */
-    const T bounded = low < EXP_LARGEST ? low : EXP_LARGEST;
-    /* After this sum, the last digits of the mantissa are the integer k. */
-    const T shifted = bounded * (T)(1 / SKPROJ_LN2) + ROUNDING, k = shifted - ROUNDING;
-    const T r = (bounded - k * (T)SKPROJ_LN2_HIGH) - k * (T)SKPROJ_LN2_LOW;
-    BITS exponent;
-    T power;
-    memcpy(&exponent, &shifted, sizeof(T));
-    exponent = (exponent + EXPONENT_BIAS) << MANTISSA_DIGITS;
-    memcpy(&power, &exponent, sizeof(T));
-    return x != x ? x : EXP_SERIES(r) * power;
-}
 
 static SKPROJ_INLINE T NAME(sigmoid)(T z)
 {
@@ -177,10 +161,4 @@ NAME(differentiate_network)(skproj_network_sizes sizes, T *z, const T *hidden_bi
 
 #undef T
 #undef NAME
-#undef BITS
 #undef LOG
-#undef EXP_SERIES
-#undef EXP_LARGEST
-#undef ROUNDING
-#undef MANTISSA_DIGITS
-#undef EXPONENT_BIAS

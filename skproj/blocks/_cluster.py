@@ -21,7 +21,8 @@ class Cluster:
     The rows of a task and the order in which totals are joined do not depend on the
     workers, so neither do the results.
 
-    `open_file` opens the source on a worker; it is None for a dask array.
+    `open_file` opens the source on a worker; it is None for an array or a dataframe of
+    dask.
     """
 
     def __init__(self, client, source, open_file, block_size):
@@ -46,8 +47,8 @@ class Cluster:
             self._parts = source.make_chunks()
         else:
             raise ValueError(
-                "client is for files, which the workers open, and for dask arrays, but "
-                "source is in the memory of this process."
+                "client is for files, which the workers open, and for arrays and "
+                "dataframes of dask, but source is in the memory of this process."
             )
         self._bounds = list(pairwise(bounds))
 
@@ -123,5 +124,5 @@ def _open_once(open_file, token, thread):
 
 
 def _rows_of_chunk(dtype, block_size, chunk):
-    """Return the blocks of a chunk of a dask array."""
+    """Return the blocks of a chunk of a dask array or dataframe."""
     return RowBlocks(lambda: split(chunk, block_size), chunk.shape, dtype)

@@ -11,13 +11,17 @@ from skproj.blocks._pass_cache import PassCache
 from skproj.blocks._row_blocks import RowBlocks
 from skproj.blocks._sources import (
     is_dask,
+    is_dask_frame,
     open_array,
     open_compressed,
     open_dask,
+    open_dask_frame,
     open_parquet,
 )
 from skproj.utils._choices import check_integer
 from skproj.utils._optional import import_optional
+
+TABLES = "Parquet files and dask dataframes"
 
 
 def open_blocks(
@@ -37,16 +41,18 @@ def open_blocks(
     source : str, path-like or array-like
         A file that ends in .h5ad, .zarr (written by anndata), .parquet or .npy; an
         AnnData, in backed mode for instance; a dense array of NumPy, h5py or zarr, a
-        memory map or a dask array; a CSR matrix, also as anndata's dataset of a file;
-        or a `pyarrow.parquet.ParquetFile`.
+        memory map, a dask array or dataframe; a CSR matrix, also as anndata's dataset
+        of a file; or a `pyarrow.parquet.ParquetFile`.
     layer : str, default=None
         Layer of an AnnData or of its file to read in place of `X`.
     columns : list of str, default=None
-        Columns to read of a Parquet file, which has the target as well. None for all.
+        Columns to read of a Parquet file or a dask dataframe, which has the target as
+        well. None for all.
     block_size : int, default=None
         Largest number of rows of a block. None for blocks of about a million entries,
-        zeros of sparse data not counted. Dask arrays and Parquet files have blocks of
-        their own, their chunks and row groups, which are split if they are larger.
+        zeros of sparse data not counted. Dask arrays, dask dataframes and Parquet files
+        have blocks of their own, their chunks, partitions and row groups, which are
+        split if they are larger.
     checkpoint : str or path-like, default=None
         Folder for the results of passes; see :class:`RowBlocks`.
     column_bytes : int, default=None
@@ -54,8 +60,9 @@ def open_blocks(
     client : distributed.Client, default=None
         Client of a dask cluster, whose workers make the passes of the selectors: each
         reads some rows of the file, which all of them must be able to open under the
-        same path, or works on the chunks of the dask array that it has. The result does
-        not depend on the number of workers. None reads in this process.
+        same path, or works on the chunks of the dask array or dataframe that it
+        has. The result does not depend on the number of workers. None reads in this
+        process.
 
     Returns
     -------
@@ -120,7 +127,10 @@ def _open_source(source, layer, columns, block_size):
     if hasattr(source, "iter_batches"):
         _refuse("layer", layer, "an AnnData")
         return open_parquet(source, columns, block_size)
-    _refuse("columns", columns, "Parquet files")
+    if is_dask_frame(source):
+        _refuse("layer", layer, "an AnnData")
+        return open_dask_frame(source, columns, block_size)
+    _refuse("columns", columns, TABLES)
     if _is_group(source) and "var" in source:
         return _open_stored_anndata(source, layer, block_size)
     if all(hasattr(source, name) for name in ("obs", "var", "layers", "X")):

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -29,7 +29,7 @@ class Source:
     dtype: np.dtype
     feature_names: list | None = None
     columnar: bool = False
-    make_chunks: Callable | None = None  # delayed chunks of rows, of a dask array
+    make_chunks: Callable | None = None  # delayed chunks of rows, of dask
 
     def blocks(self, start=0, stop=None, **others):
         """Return the blocks of some rows, or of all; `others` are for `RowBlocks`."""
@@ -49,6 +49,11 @@ class Source:
 def is_dask(matrix):
     """Whether a matrix is an array of dask."""
     return hasattr(matrix, "compute") and hasattr(matrix, "chunks")
+
+
+def is_dask_frame(table):
+    """Whether a table is a dataframe of dask."""
+    return hasattr(table, "compute") and hasattr(table, "dtypes")
 
 
 def open_array(matrix, names, block_size):
@@ -155,22 +160,46 @@ def open_dask(matrix, names, block_size):
         )
     matrix = matrix.rechunk({1: -1})
 
-    def read(start, stop):
-        rows = matrix[start:stop]
-        for chunk in range(rows.numblocks[0]):
-            yield from split(rows.partitions[chunk].compute(), block_size)
-
     def bounds():
         return np.cumsum([0, *matrix.chunks[0]])
 
     return Source(
-        read,
+        partial(_read_chunks, matrix, block_size),
         bounds,
         (int(n_rows), int(n_columns)),
         np.dtype(matrix.dtype),
         names,
         make_chunks=lambda: matrix.to_delayed().ravel().tolist(),
     )
+
+
+def _read_chunks(matrix, block_size, start, stop):
+    """Yield the blocks of some rows of a dask array."""
+    rows = matrix[start:stop]
+    for chunk in range(rows.numblocks[0]):
+        yield from split(rows.partitions[chunk].compute(), block_size)
+
+
+def open_dask_frame(frame, columns, block_size):
+    """Partitions of a dask dataframe, of which only the columns it needs are read."""
+    names, dtype = _choose_columns(columns, frame.columns, frame.dtypes.get)
+
+    def choose(names):
+        # Before it counts the rows of partitions: it may join those of few columns.
+        return frame[names].astype(dtype).optimize()
+
+    def read(start, stop, places=None):
+        if places is None:
+            yield from source.read(start, stop)
+            return
+        chosen = choose([names[place] for place in places])
+        for place in range(chosen.npartitions):
+            rows = chosen.partitions[place].compute().to_numpy()
+            yield from split(rows[max(start, 0) : max(stop, 0)], block_size)
+            start, stop = start - len(rows), stop - len(rows)
+
+    source = open_dask(choose(names).to_dask_array(lengths=True), names, block_size)
+    return replace(source, read=read, columnar=True)
 
 
 def split(chunk, block_size):
@@ -183,19 +212,11 @@ def split(chunk, block_size):
 def open_parquet(file, columns, block_size):
     """Row groups of a Parquet file, of which only the columns it needs are read."""
     schema = file.schema_arrow
-    names = list(schema.names) if columns is None else list(columns)
-    for name in names:
-        if name not in schema.names:
-            hint = near_matches(name, schema.names) or "."
-            raise ValueError(f"columns must be columns of the file, got {name!r}{hint}")
-    dtypes = [np.dtype(schema.field(name).type.to_pandas_dtype()) for name in names]
-    for name, dtype in zip(names, dtypes, strict=True):
-        if dtype.kind not in "biuf":
-            raise ValueError(
-                f"columns must hold numbers, got {name!r} of type "
-                f"{schema.field(name).type}: name those to read."
-            )
-    dtype = float_dtype(np.result_type(np.float32, *dtypes))
+    names, dtype = _choose_columns(
+        columns,
+        schema.names,
+        lambda name: np.dtype(schema.field(name).type.to_pandas_dtype()),
+    )
     size = block_size or max(BLOCK_ENTRIES // max(len(names), 1), 1)
 
     sizes = [
@@ -215,3 +236,23 @@ def open_parquet(file, columns, block_size):
 
     shape = (file.metadata.num_rows, len(names))
     return Source(read, lambda: ends, shape, dtype, names, columnar=True)
+
+
+def _choose_columns(columns, known, get_dtype):
+    """Return the names of the columns to read of a table, and a dtype for them all."""
+    names = list(known) if columns is None else list(columns)
+    dtypes = []
+    for name in names:
+        if name not in known:
+            hint = near_matches(name, list(known)) or "."
+            raise ValueError(
+                f"columns must be columns of the source, got {name!r}{hint}"
+            )
+        dtype = get_dtype(name)
+        if dtype.kind not in "biuf":
+            raise ValueError(
+                f"columns must hold numbers, got {name!r} of type {dtype}: name those "
+                "to read."
+            )
+        dtypes.append(getattr(dtype, "numpy_dtype", dtype))  # of pandas
+    return names, float_dtype(np.result_type(np.float32, *dtypes))

@@ -63,6 +63,10 @@ MAX_GAP_RATIO = 0.5
 # Columns of blocks are in memory by turns, and are solved to this share of `tol`: then
 # small gradients of the other columns are no reason to read them.
 PART_TOL = 0.5
+# Such a part is solved as a whole if it has at most so many entries for each sample.
+# The products then take no longer than the rest of a step, and steps with few features
+# would only be more of them.
+MAX_WHOLE_ENTRIES = 64
 
 
 @dataclass(frozen=True)
@@ -344,11 +348,10 @@ def take_steps(objective, constraint, coef, intercept, max_iter, tol):
         curvature = 1.0
     for n_iter in itertools.count(1):
         curvature *= CURVATURE_DECAY
-        offsets = loss.offsets(point.intercept)
         while True:
             coef = constraint.project(point.coef - point.gradient / curvature)
             products = design.dot(coef)
-            mean_loss, _ = loss.value_and_residuals(products + offsets)
+            mean_loss = loss.value(products, point.intercept)
             step = coef - point.coef
             squared_length = np.vdot(step, step)
             ridge = 2.0 * objective.penalty(step)
@@ -456,9 +459,12 @@ class WorkingSets:
         self.solved = replace(fit, n_iter=n_iter + fit.n_iter), dual
 
 
-def solve_in_memory(*start):
-    """Solve a part in memory, in smaller parts; return what `take_steps` does."""
-    sets = WorkingSets(*start)
+def solve_in_memory(objective, *start):
+    """Solve a part in memory, as a whole if it is small, as `take_steps` does."""
+    X = objective.design.X
+    if X.size <= MAX_WHOLE_ENTRIES * X.shape[0]:
+        return take_steps(objective, *start)
+    sets = WorkingSets(objective, *start)
     for method, part in sets:
         sets.solved = method(*part)
         del part

@@ -61,8 +61,8 @@ class Cox(Loss):
         self.least = self.tie_weights @ np.log(self.tie_weights)
         self.least += self.mean_weights @ np.log1p(-self.shares)
 
-    def value_and_residuals(self, logits):
-        logits = logits[self.order, 0]
+    def value_and_residuals(self, products, intercept=None):
+        logits = self._logits(products, intercept)[self.order, 0]
         masses = logits + self.log_weights
         at_risk = np.logaddexp.accumulate(masses)[self.last_at_risk]
         tied = np.logaddexp.reduceat(masses[self.events], self.starts)
@@ -91,10 +91,11 @@ class Cox(Loss):
         smallest = np.minimum.accumulate(change)[self.last_at_risk]
         return 0.125 * float(self.tie_weights @ np.square(largest - smallest))
 
-    def intercept_hessian(self, logits, residuals):
+    def intercept_hessian(self, products, residuals, intercept=None):
         if self.basis is None:
             return np.zeros((1, 1))
         basis = self.basis[self.order]
+        logits = self._logits(products, intercept)
         masses = logits[self.order, 0] + self.log_weights
         masses = np.exp(masses - masses.max())[:, np.newaxis]
         columns = np.hstack([masses, masses * basis])

@@ -68,7 +68,9 @@ class StandardizedDesign:
         """Multiply with an array of shape (n_features, n_outputs)."""
         coef = coef * self.inverse_scale[:, np.newaxis]
         products = self.X @ self._of_sources(coef).astype(self.X.dtype, copy=False)
-        return np.asarray(products, dtype=np.float64, order="F") - self.mean @ coef
+        products = np.asarray(products, dtype=np.float64, order="F")
+        products -= self.mean @ coef
+        return products
 
     def transposed_dot(self, residuals):
         """Multiply the transpose with an array of shape (n_samples, n_outputs)."""

@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
+from skproj._kernels import _losses as kernels
+
 # The intercept counts as optimal when the residuals cancel to this relative accuracy.
 INTERCEPT_TOL = 1e-10
 INTERCEPT_MAX_ITER = 50
@@ -20,10 +22,11 @@ MIN_HUBER_CURVATURE = 1e-6
 class Loss(ABC):
     """Weighted mean over the samples of a convex, non-negative loss of the logits.
 
-    The targets have the shape (n_samples, n_outputs); what they mean is up to the loss.
-    The weights are positive and add up to 1. Without `fit_intercept`, `best_intercept`
-    keeps the intercept that it is given. Arrays of shape (n_samples, n_outputs) are in
-    Fortran order, which makes the reductions over a few outputs fast.
+    The logits are `products`, of shape (n_samples, n_outputs), and what the intercept
+    adds to them. The targets have one row for each sample; what they mean is up to the
+    loss. The weights are positive and add up to 1. Without `fit_intercept`,
+    `best_intercept` keeps the intercept that it is given. Arrays of shape (n_samples,
+    n_outputs) are in Fortran order, in which kernels and reductions are fast.
 
     The intercept has the shape (n_outputs,), or, if it is made of the columns of a
     `basis` of shape (n_samples, n_free), the shape (n_free, n_outputs).
@@ -74,6 +77,9 @@ class Loss(ABC):
         """Return what the intercept adds to the logits."""
         return intercept if self.basis is None else self.basis @ intercept
 
+    def _logits(self, products, intercept):
+        return products if intercept is None else products + self.offsets(intercept)
+
     def _intercept_gradient(self, residuals):
         if self.basis is None:
             return residuals.sum(axis=0)
@@ -93,35 +99,42 @@ class Loss(ABC):
         return hessian.reshape([self.n_free * self.n_outputs] * 2)
 
     @abstractmethod
-    def value_and_residuals(self, logits):
+    def value_and_residuals(self, products, intercept=None):
         """Return the mean loss and its derivative with respect to the logits."""
 
+    def value(self, products, intercept=None):
+        """Return the mean loss."""
+        return self.value_and_residuals(products, intercept)[0]
+
     @abstractmethod
-    def intercept_hessian(self, logits, residuals):
+    def intercept_hessian(self, products, residuals, intercept=None):
         """Return the second derivative with respect to the intercept, a matrix."""
 
     def curvature_bound(self, change):
         """Bound the second-order term of the mean loss when the logits change."""
-        return 0.5 * self.curvature * np.vdot(self.weights * change, change)
+        return 0.5 * self.curvature * np.vdot((self.weights * change).T, change.T)
+
+    def linear_term_and_bound(self, residuals, products, new_products):
+        """Return the first-order term when the logits change, and that bound."""
+        change = new_products - products
+        return np.vdot(residuals.T, change.T), self.curvature_bound(change)
 
     def best_intercept(self, products, intercept):
         """Minimise over the intercept by damped Newton steps.
 
         They decrease the loss, or, where that is lost in rounding, its gradient.
-        `products`, of shape (n_samples, n_outputs), are the logits without the
-        intercept, and `intercept` is where to start.
+        `intercept` is where to start.
 
         Returns the intercept, the mean loss, and the derivative of the loss with
         respect to the logits, whose columns add up to zero if there is an intercept,
         and are orthogonal to the `basis`.
         """
-        logits = products + self.offsets(intercept)
-        value, residuals = self.value_and_residuals(logits)
+        value, residuals = self.value_and_residuals(products, intercept)
         for _ in range(self.max_intercept_iter):
             gradient = self._intercept_gradient(residuals)
             if np.abs(gradient).max() <= INTERCEPT_TOL * np.abs(residuals).sum():
                 break
-            hessian = self.intercept_hessian(logits, residuals)
+            hessian = self.intercept_hessian(products, residuals, intercept)
             hessian.flat[:: len(gradient) + 1] += 1e-12  # all samples may be saturated
             if len(gradient) == 1:  # where a solver would take longer than the loss
                 step = gradient / hessian[0]
@@ -132,8 +145,7 @@ class Loss(ABC):
             previous = value
             resolved = decrease > MIN_RELATIVE_DECREASE * previous
             while True:
-                logits = products + self.offsets(intercept - step)
-                value, residuals = self.value_and_residuals(logits)
+                value, residuals = self.value_and_residuals(products, intercept - step)
                 if resolved:
                     accepted = not value > previous
                 else:
@@ -150,33 +162,59 @@ def _length(vector):
     return math.sqrt(vector @ vector)
 
 
-class SquaredError(Loss):
+class _CompiledLoss(Loss):
+    """Loss whose kernel takes a row for each output."""
+
+    @abstractmethod
+    def _evaluate(self, products, intercept, residuals=None):
+        """Call the kernel, with all arguments as it takes them."""
+
+    def value_and_residuals(self, products, intercept=None):
+        residuals = np.empty(products.shape, order="F")
+        return self._evaluate(*self._rows(products, intercept), residuals.T), residuals
+
+    def value(self, products, intercept=None):
+        return self._evaluate(*self._rows(products, intercept))
+
+    def linear_term_and_bound(self, residuals, products, new_products):
+        linear, squares = kernels.change(
+            *(np.asfortranarray(x).T for x in (products, new_products, residuals)),
+            self.weights[:, 0],
+        )
+        return linear, 0.5 * self.curvature * squares
+
+    def _rows(self, products, intercept):
+        """Return the products by output, and what is added to those of each output."""
+        if intercept is None or self.basis is not None:
+            products = self._logits(products, intercept)
+            intercept = np.zeros(self.n_outputs)
+        return np.asfortranarray(products).T, intercept
+
+
+class SquaredError(_CompiledLoss):
     """Half the squared error, summed over the outputs."""
 
-    def value_and_residuals(self, logits):
-        errors = logits - self.targets
-        residuals = self.weights * errors
-        return 0.5 * float(np.vdot(residuals, errors)), residuals
+    epsilon = np.inf
 
-    def intercept_hessian(self, logits, residuals):
+    def _evaluate(self, products, intercept, residuals=None):
+        targets, weights = self.targets.T, self.weights[:, 0]
+        return kernels.huber(
+            products, intercept, targets, weights, self.epsilon, residuals
+        )
+
+    def intercept_hessian(self, products, residuals, intercept=None):
         return np.eye(self.n_free * self.n_outputs)
 
 
-class Huber(Loss):
+class Huber(SquaredError):
     """Half the squared error, linear where the error exceeds `epsilon`."""
 
     def __init__(self, targets, weights, fit_intercept=True, epsilon=1.35):
         super().__init__(targets, weights, fit_intercept)
         self.epsilon = epsilon
 
-    def value_and_residuals(self, logits):
-        errors = logits - self.targets
-        clipped = np.clip(errors, -self.epsilon, self.epsilon)
-        residuals = self.weights * clipped
-        return float(np.vdot(residuals, errors - 0.5 * clipped)), residuals
-
-    def intercept_hessian(self, logits, residuals):
-        errors = np.abs(logits - self.targets)
+    def intercept_hessian(self, products, residuals, intercept=None):
+        errors = np.abs(self._logits(products, intercept) - self.targets)
         second = self.weights * (errors <= self.epsilon)
         if self.basis is None:
             singular = second.sum(axis=0) == 0.0
@@ -193,30 +231,22 @@ class Huber(Loss):
         )
 
 
-class BinaryLogLoss(Loss):
+class BinaryLogLoss(_CompiledLoss):
     """Logistic loss of one logit, or the sum over several; the targets are 0 or 1."""
 
     curvature = 0.25
 
-    def __init__(self, targets, weights, fit_intercept=True):
-        super().__init__(targets, weights, fit_intercept)
-        self.signs = 1.0 - 2.0 * self.targets
+    def _evaluate(self, products, intercept, residuals=None):
+        targets, weights = self.targets.T, self.weights[:, 0]
+        return kernels.logistic(products, intercept, targets, weights, residuals)
 
-    def value_and_residuals(self, logits):
-        margins = self.signs * logits
-        decays = np.exp(-np.abs(margins))
-        values = np.log1p(decays) + np.maximum(margins, 0.0)
-        errors = np.where(margins >= 0.0, 1.0, decays) / (1.0 + decays)
-        value = float((self.weights[:, 0] @ values).sum())
-        return value, self.signs * self.weights * errors
-
-    def intercept_hessian(self, logits, residuals):
+    def intercept_hessian(self, products, residuals, intercept=None):
         errors = np.abs(residuals)
         return self._intercept_curvatures(errors * (1.0 - errors / self.weights))
 
 
-class MultinomialLogLoss(Loss):
-    """Softmax loss; the targets are one-hot.
+class MultinomialLogLoss(_CompiledLoss):
+    """Softmax loss; the targets are the codes of the classes, of shape (n_samples,).
 
     A shift of all the logits of a sample changes nothing. The residuals of a sample
     add up to zero, and so do the steps of the intercept and the gradient's rows: what
@@ -225,27 +255,32 @@ class MultinomialLogLoss(Loss):
 
     curvature = 0.5
 
-    def value_and_residuals(self, logits):
-        shifted = logits - logits.max(axis=1, keepdims=True)
-        residuals = np.exp(shifted)
-        sums = residuals.sum(axis=1, keepdims=True)
-        values = np.log(sums) - (shifted * self.targets).sum(axis=1, keepdims=True)
-        residuals /= sums
-        residuals -= self.targets
-        residuals *= self.weights
-        return float(np.vdot(self.weights, values)), residuals
+    def __init__(self, targets, weights, fit_intercept=True):
+        super().__init__(targets, weights, fit_intercept)
+        self.n_classes = int(targets.max()) + 1
 
-    def intercept_hessian(self, logits, residuals):
-        weighted = residuals + self.weights * self.targets
-        parts = weighted
-        if self.basis is not None:
-            parts = self.basis[:, :, np.newaxis] * weighted[:, np.newaxis]
-            parts = parts.reshape(self.n_samples, -1)
-        hessian = self._intercept_curvatures(weighted)
-        hessian -= parts.T @ (parts / self.weights)
+    @property
+    def n_outputs(self):
+        return self.n_classes
+
+    def _evaluate(self, products, intercept, residuals=None):
+        weights = self.weights[:, 0]
+        return kernels.softmax(products, intercept, self.targets, weights, residuals)
+
+    def intercept_hessian(self, products, residuals, intercept=None):
         shift = 1.0 / self.n_outputs  # in the direction of the shift only
         if self.basis is None:
-            return hessian + shift
+            hessian = np.zeros((self.n_outputs, self.n_outputs))
+            kernels.add_softmax_hessian(
+                residuals.T, self.targets, self.weights[:, 0], hessian
+            )
+            return hessian + np.tril(hessian, -1).T + shift
+        weighted = residuals.copy()  # probabilities
+        weighted[np.arange(self.n_samples), self.targets] += self.weights[:, 0]
+        parts = self.basis[:, :, np.newaxis] * weighted[:, np.newaxis]
+        parts = parts.reshape(self.n_samples, -1)
+        hessian = self._intercept_curvatures(weighted)
+        hessian -= parts.T @ (parts / self.weights)
         return hessian + np.kron(
             np.eye(self.n_free), np.full((self.n_outputs,) * 2, shift)
         )
@@ -268,4 +303,4 @@ def make_loss(name, targets, weights, *, fit_intercept=True, huber_epsilon=1.35)
     if n_classes <= 2:
         codes = targets[:, np.newaxis].astype(np.float64)
         return BinaryLogLoss(codes, weights, fit_intercept)
-    return MultinomialLogLoss(np.eye(n_classes)[targets], weights, fit_intercept)
+    return MultinomialLogLoss(targets.astype(np.intp), weights, fit_intercept)

@@ -125,15 +125,17 @@ class Point:
         The difference is sharper than the bound, but is lost in rounding errors when
         the step is small.
         """
-        change = products - self.products
-        missed = mean_loss - self.mean_loss - np.vdot(self.residuals, change)
-        bound = loss.curvature_bound(change)
+        linear, bound = loss.linear_term_and_bound(
+            self.residuals, self.products, products
+        )
+        missed = mean_loss - self.mean_loss - linear
         return 2.0 * (min(missed, bound) if missed > 1e-9 * mean_loss else bound)
 
     @functools.cached_property
     def slope(self):
         """Product of the gradient with the coefficients."""
-        slope = np.vdot(self.residuals, self.products)
+        # In Fortran order, which `vdot` would copy.
+        slope = np.vdot(self.residuals.T, self.products.T)
         if self.ridge is not None:
             slope += np.vdot(self.ridge, self.coef)
         return slope

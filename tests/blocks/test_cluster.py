@@ -4,6 +4,7 @@ import os
 import signal
 
 import dask.array as da
+import dask.dataframe as dd
 import numpy as np
 import pytest
 from cluster_helpers import start_cluster, time_limit
@@ -50,9 +51,11 @@ def write(X, folder, kind):
     path = folder / f"table.{kind}"
     if kind == "npy":
         np.save(path, X)
-    elif kind == "parquet":
+    elif kind in ("frame", "parquet"):
         pd = pytest.importorskip("pandas")
         frame = pd.DataFrame(X, columns=[f"gene {place}" for place in range(N_COLUMNS)])
+        if kind == "frame":
+            return dd.from_pandas(frame, chunksize=40, sort=False)
         frame.to_parquet(path, row_group_size=40)
     else:
         anndata = pytest.importorskip("anndata")
@@ -67,7 +70,8 @@ def write(X, folder, kind):
 
 
 @pytest.fixture(
-    scope="module", params=["npy", "parquet", "h5ad", "zarr", "dask", "persisted"]
+    scope="module",
+    params=["npy", "parquet", "h5ad", "zarr", "dask", "persisted", "frame"],
 )
 def blocks(request, table, client, tmp_path_factory):
     """Blocks in a cluster: more tasks than workers, and a last one that is shorter."""

@@ -2,6 +2,7 @@
 
 import anndata
 import dask.array
+import dask.dataframe
 import h5py
 import numpy as np
 import pandas as pd
@@ -41,6 +42,12 @@ SOURCES = {
         DENSE, chunks=(10, 13)
     ).map_blocks(sparse.csr_matrix),
     "parquet": lambda folder: folder / "genes.parquet",
+    "dask frame": lambda folder: dask.dataframe.from_pandas(
+        pd.DataFrame(DENSE, columns=NAMES), npartitions=4, sort=False
+    ),
+    "dask parquet": lambda folder: dask.dataframe.read_parquet(
+        folder / "genes.parquet", split_row_groups=True
+    ),
 }
 
 
@@ -99,8 +106,25 @@ def test_names_layers_and_columns(folder):
         assert_array_equal(open_blocks(SOURCES[name](folder)).feature_names, NAMES)
     layer = open_blocks(folder / "cells.zarr", layer="dense")
     assert not sparse.issparse(next(iter(layer))[1])
-    part = open_blocks(folder / "target.parquet", columns=["gene3", "gene1"])
-    assert_array_equal(part.take_columns([0, 1]), DENSE[:, [3, 1]])
+    stored = folder / "target.parquet"
+    for source in (stored, dask.dataframe.read_parquet(stored)):
+        part = open_blocks(source, columns=["gene3", "gene1"])
+        assert_array_equal(part.take_columns([0, 1]), DENSE[:, [3, 1]])
+        assert_array_equal(part.feature_names, ["gene3", "gene1"])
+
+
+def test_columns_of_dask_dataframes_become_floats():
+    """Partitions may be empty, and columns those of pandas that know missing values."""
+    table = pd.DataFrame({"a": [1, 2, 3, 4], "b": [True, False, True, True]})
+    table["c"] = pd.array([1, 2, None, 4], dtype="Int16")
+    table["d"] = ["x", "y", "x", "y"]
+    frame = dask.dataframe.from_pandas(table, npartitions=2)
+    frame = frame[frame["a"] > 2]
+    blocks = open_blocks(frame, columns=["c", "b", "a"])
+    assert (blocks.shape, blocks.dtype) == ((2, 3), np.float64)
+    expected = [[np.nan, 1.0, 3.0], [4.0, 1.0, 4.0]]
+    assert_array_equal(blocks.take_columns([0, 1, 2]), expected)
+    assert_array_equal(blocks.take_columns([1]), [[1.0], [1.0]])
 
 
 def test_stored_chunks_are_read_once(tmp_path):
@@ -128,7 +152,8 @@ def test_stored_chunks_are_read_once(tmp_path):
         ("csr", {"layer": "dense"}, ValueError, "layer is for an AnnData only"),
         ("h5ad", {"layer": "no"}, ValueError, "layer must be one of the layers"),
         ("h5ad", {"layer": "by gene"}, ValueError, "source must be stored by row"),
-        ("zarr", {"columns": ["a"]}, ValueError, "columns is for Parquet files only"),
+        ("zarr", {"columns": ["a"]}, ValueError, "columns is for Parquet files and"),
+        ("dask frame", {"columns": ["Gene_1"]}, ValueError, "did you mean 'gene1'"),
         ("parquet", {"columns": ["Gene_1"]}, ValueError, "did you mean 'gene1'"),
     ],
 )

@@ -97,10 +97,10 @@ def test_loss_best_intercept_needs_few_values_for_many_samples(n_classes):
     products = 0.1 * rng.standard_normal((len(codes), loss.n_outputs))
     evaluate, n_values = loss.value_and_residuals, 0
 
-    def count(logits):
+    def count(products, intercept):
         nonlocal n_values
         n_values += 1
-        return evaluate(logits)
+        return evaluate(products, intercept)
 
     loss.value_and_residuals = count
     loss.best_intercept(products, np.zeros(loss.n_outputs))
