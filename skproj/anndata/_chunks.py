@@ -4,6 +4,7 @@ import contextlib
 import os
 
 import numpy as np
+from scipy import sparse
 from sklearn.utils import check_random_state
 
 from skproj.anndata._docs import DOCS
@@ -17,7 +18,6 @@ from skproj.anndata._matrix import (
     pick,
     to_memory,
 )
-from skproj.blocks._passes import join_rows
 from skproj.utils._choices import check_integer
 from skproj.utils._docs import shared_docs
 from skproj.utils._optional import import_optional
@@ -146,4 +146,6 @@ def _read_chunks(opened, matrix, groups, genes, chunks):
                     parts.append(as_float(part))
                     y.append(values[groups.codes[block][inside]])
             if parts:
-                yield join_rows(parts), np.concatenate(y)
+                # In the format of the matrix.
+                stack = sparse.vstack if sparse.issparse(parts[0]) else np.concatenate
+                yield stack(parts), np.concatenate(y)
