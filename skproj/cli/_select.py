@@ -74,7 +74,8 @@ def read_problem(options, digests):
     """
     backing = None
     if options.backed:
-        backing = Backing(options.memory, shows_bars(options))
+        has_times = options.event is not None
+        backing = Backing(options.memory, shows_bars(options), has_times)
     table = read_table(
         ReadOptions.of(
             options,
