@@ -6,6 +6,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import assert_all_finite
 
+from skproj.linear_model._sparse_products import has_kernel, multiply_transposed
 from skproj.utils._moments import BlockMoments
 
 
@@ -136,11 +137,15 @@ class Product(_RowVisitor):
     def add(self, start, block):
         """Add the product with a block."""
         dtype = self.values.dtype
-        residuals = np.zeros((block.shape[0], self._ends[-1]), dtype=dtype)
+        residuals = np.zeros((block.shape[0], self._ends[-1]), dtype=dtype, order="F")
         for product, first, last in self._parts():
             inside, own = product.of_block(start, block.shape[0])
             residuals[inside, first:last] = product.values[own]
-        self.total += block.astype(dtype, copy=False).T @ residuals
+        block = block.astype(dtype, copy=False)
+        if has_kernel(block, residuals.shape[1]):
+            self.total += multiply_transposed(block, residuals)
+        else:
+            self.total += block.T @ residuals
 
     def finish(self):
         """Hand out the parts of the product."""

@@ -5,6 +5,11 @@ from scipy import sparse
 
 from skproj.blocks import RowBlocks
 from skproj.linear_model._block_matrix import BlockMatrix
+from skproj.linear_model._sparse_products import (
+    has_kernel,
+    multiply,
+    multiply_transposed,
+)
 from skproj.utils._moments import mean_and_deviation
 
 
@@ -67,14 +72,21 @@ class StandardizedDesign:
     def dot(self, coef):
         """Multiply with an array of shape (n_features, n_outputs)."""
         coef = coef * self.inverse_scale[:, np.newaxis]
-        products = self.X @ self._of_sources(coef).astype(self.X.dtype, copy=False)
+        shift = self.mean @ coef
+        coef = self._of_sources(coef)
+        if has_kernel(self.X, coef.shape[1]):
+            return multiply(self.X, coef, shift)
+        products = self.X @ coef.astype(self.X.dtype, copy=False)
         products = np.asarray(products, dtype=np.float64, order="F")
-        products -= self.mean @ coef
+        products -= shift
         return products
 
     def transposed_dot(self, residuals):
         """Multiply the transpose with an array of shape (n_samples, n_outputs)."""
-        products = self.X.T @ residuals.astype(self.X.dtype, copy=False)
+        if has_kernel(self.X, residuals.shape[1]):
+            products = multiply_transposed(self.X, residuals)
+        else:
+            products = self.X.T @ residuals.astype(self.X.dtype, copy=False)
         return self._standardized(products, residuals)
 
     def transposed_dots(self, arrays):
