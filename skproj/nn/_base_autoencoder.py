@@ -16,11 +16,7 @@ from skproj.nn._block_input import validate_blocks
 from skproj.nn._docs import AUTOENCODER_DOCS, PREDICTION_DOCS
 from skproj.nn._feature_parameters import FEATURE_PARAMETERS, by_index, of_columns
 from skproj.nn._training._column_projection import ColumnProjection
-from skproj.nn._training._consensus import (
-    ConsensusSchedule,
-    draw_parts,
-    has_few_samples,
-)
+from skproj.nn._training._consensus import ConsensusSchedule, draw_parts
 from skproj.nn._training._network import Autoencoder, first_layer, make_mlp
 from skproj.nn._training._objectives import REGRESSION_LOSSES, AutoencoderObjective
 from skproj.nn._training._schedule import (
@@ -140,9 +136,6 @@ class BaseSparseAutoencoder(
         if self.schedule != "consensus":
             (result,) = self._schedule().run(trainer, [target])
             return result
-        train = trainer.data.train
-        if has_few_samples(len(train), train.n_features):
-            trainer.data = trainer.data.in_memory()
         parts = draw_parts(trainer, stratify=encoded.strata is not None)
         (results,) = self._consensus_schedule().run(trainer, [target], parts)
         of_groups = results.of_groups
