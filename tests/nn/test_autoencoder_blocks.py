@@ -11,7 +11,6 @@ from scipy import sparse
 
 from skproj import (
     SparseMLPClassifier,
-    SparseSupervisedAutoencoderCV,
     SparseSupervisedAutoencoderRegressor,
 )
 from skproj.blocks import RowBlocks, open_blocks
@@ -337,7 +336,6 @@ def test_other_methods_refuse_blocks():
     X, y = make_data()
     blocks = open_blocks(X)
     for call in (
-        SparseSupervisedAutoencoderCV().fit,
         lambda *data: quick().partial_fit(*data, classes=np.unique(y)),
         SparseMLPClassifier(alpha=0.1).fit,
     ):
