@@ -83,19 +83,33 @@ class Penalty:
                 proximal_step_(weight, step_size(weight) * alpha, norm)
 
 
-class Adam:
-    """Adam with decoupled weight decay, without the bookkeeping of `torch.optim`.
-
-    That takes several times longer than the arithmetic of a small network.
+class _Solver:
+    """Settings and parameters of a solver, whose steps end with the proximal step.
 
     Parameters
     ----------
     parameters : iterable of torch.nn.Parameter
     learning_rate, weight_decay : float
     penalty : Penalty or None
-        Each step ends with its proximal step, in the metric of the step.
     eps : float
-        Added to the root of the second moment.
+        Added to the root of the second moment by Adam.
+    """
+
+    def __init__(
+        self, parameters, learning_rate, weight_decay, penalty=None, eps=DEFAULT_EPS
+    ):
+        self.parameters = list(parameters)
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.penalty = penalty
+        self.eps = eps
+        self._forget()
+
+
+class Adam(_Solver):
+    """Adam with decoupled weight decay.
+
+    The proximal step is in the metric of the step.
 
     References
     ----------
@@ -106,14 +120,7 @@ class Adam:
     default_learning_rate = 0.004
     betas = 0.9, 0.999
 
-    def __init__(
-        self, parameters, learning_rate, weight_decay, penalty=None, eps=DEFAULT_EPS
-    ):
-        self.parameters = list(parameters)
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.penalty = penalty
-        self.eps = eps
+    def _forget(self):
         self._moments = [None] * len(self.parameters)
 
     def step(self):
@@ -172,32 +179,17 @@ class Adam:
         return self.learning_rate / scale
 
 
-class SGD:
-    """Gradient descent with momentum, without the bookkeeping of `torch.optim`.
+class SGD(_Solver):
+    """Gradient descent with momentum.
 
     The momentum is a mean of gradients, so that it changes neither the length of the
     steps nor the weights that a penalty holds at zero.
-
-    Parameters
-    ----------
-    parameters : iterable of torch.nn.Parameter
-    learning_rate, weight_decay : float
-    penalty : Penalty or None
-        Each step ends with its proximal step.
-    eps : float
-        Only there so that all solvers are made in one way.
     """
 
     default_learning_rate = 0.1
     momentum = 0.9
 
-    def __init__(
-        self, parameters, learning_rate, weight_decay, penalty=None, eps=DEFAULT_EPS
-    ):
-        self.parameters = list(parameters)
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.penalty = penalty
+    def _forget(self):
         self._means = None
 
     def step(self):
