@@ -289,6 +289,11 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
     def fit(self, X, y, sample_weight=None, *, groups=None):
         """Choose the radius, train the network and select features.
 
+        Data that do not fit into memory are passed as
+        :class:`~skproj.blocks.RowBlocks` in place of an array. The folds are read as
+        the samples are, see :meth:`SparseSupervisedAutoencoder.fit`, and each model of
+        a fold is scored in a pass. Splits are used in the order of the rows.
+
         Parameters
         ----------
         {fit_data}

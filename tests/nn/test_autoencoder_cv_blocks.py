@@ -8,6 +8,7 @@ from sklearn.model_selection import GroupKFold, ShuffleSplit
 
 from skproj import SparseSupervisedAutoencoder, SparseSupervisedAutoencoderCV
 from skproj.blocks import RowBlocks, open_blocks
+from skproj.feature_selection import StabilitySelector
 from skproj.nn import _block_input
 from skproj.nn._training import _block_samples
 from skproj.nn._training._samples import merge_duplicates
@@ -164,3 +165,19 @@ def test_few_samples_are_read_as_a_whole():
     memory = SparseSupervisedAutoencoderCV(**OPTIONS).fit(X, y)
     blocks = open_blocks(X, block_size=70)
     assert_same_search(memory, SparseSupervisedAutoencoderCV(**OPTIONS).fit(blocks, y))
+
+
+@pytest.mark.usefixtures("small_windows")
+def test_halves_of_a_stability_selection_are_read_in_blocks():
+    X, y = make_data()
+    estimator = SparseSupervisedAutoencoder(
+        n_features_to_select=3, max_epochs=3, hidden_layer_sizes=(10,), random_state=0
+    )
+    options = {"n_pairs": 2, "threshold": 0.5, "random_state": 0}
+    memory = StabilitySelector(estimator, **options).fit(X, y)
+    blocks = open_blocks(X, block_size=70)
+    # Halves are so few samples that each is read as a whole.
+    selector = StabilitySelector(estimator, **options).fit(blocks, y)
+    assert memory.get_support().any()
+    assert_array_equal(selector.get_support(), memory.get_support())
+    assert_array_equal(selector.supports_, memory.supports_)
