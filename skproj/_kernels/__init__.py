@@ -12,6 +12,8 @@ C, for float and for double, vectorised by the compiler:
     _descent.h        gradient steps of the factorisation
     _networks.h       the same for networks; includes their loops once per type
     _network_loops.h  activations, cross-entropy, and the gradients of one network
+    _first_layer.h    sparse samples times weights; includes the loops once per type
+    _first_layer_loops.h  the product, and the gradient of the weights
     _simd.pxd         the loops as Cython sees them, one name for both types
 
 Cython, to be included:
@@ -33,6 +35,7 @@ Modules, called from `skproj.projection`, `skproj.decomposition` and `skproj.nn`
     _hals            coordinate descent of the factorisation
     _descent         projected gradient steps of the factorisation
     _networks        a training step of networks side by side
+    _first_layer     products of the first layer with sparse samples
     _openmp          whether there are threads, and how many
 
 An exact method never trusts an estimate. Those of `_bands` are checked by exact sums;

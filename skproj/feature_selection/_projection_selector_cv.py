@@ -25,7 +25,7 @@ from skproj.feature_selection._linear_selector import (
     model_attributes,
 )
 from skproj.feature_selection._radius_search import Trial
-from skproj.linear_model._block_matrix import correlate_blocks
+from skproj.linear_model._block_matrix import substitutes_of
 from skproj.linear_model._cox import TIES
 from skproj.linear_model._eta_path import (
     check_etas,
@@ -42,10 +42,7 @@ from skproj.utils._splits import make_splits
 from skproj.utils._stability import (
     STABILITY_ATTRIBUTES,
     STABILITY_DOCS,
-    collect_substitutes,
     describe_selection,
-    find_substitutes,
-    normalized_weights,
 )
 from skproj.utils._state import store_parameters
 from skproj.utils._tasks import report_tasks, run_tasks, subtask
@@ -350,8 +347,11 @@ class ProjectionFeatureSelectorCV(LinearSelector):
                     **model,
                     **describe_selection(
                         supports[:, best],
-                        _find_substitutes(
-                            X, np.flatnonzero(model["scores_"]), names, sample_weight
+                        substitutes_of(
+                            X,
+                            np.flatnonzero(model["scores_"]),
+                            names=names,
+                            sample_weight=sample_weight,
                         ),
                     ),
                     "best_index_": best,
@@ -412,17 +412,6 @@ class ProjectionFeatureSelectorCV(LinearSelector):
                 method_mapping=MethodMapping().add(caller="fit", callee="score"),
             )
         )
-
-
-def _find_substitutes(X, kept, names, sample_weight):
-    """Return those of `find_substitutes`, also of blocks."""
-    if not isinstance(X, RowBlocks):
-        return find_substitutes(X, kept, names=names, sample_weight=sample_weight)
-    weights = normalized_weights(sample_weight, X.shape[0])
-    present = weights > 0.0
-    if not present.all():
-        X, weights = X.take_rows(present), weights[present]
-    return collect_substitutes(kept, correlate_blocks(X, kept, weights), names)
 
 
 def _stack_folds(results, n_features):

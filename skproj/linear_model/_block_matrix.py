@@ -7,12 +7,18 @@ from typing import ClassVar
 import numpy as np
 from scipy import sparse
 
+from skproj.blocks import RowBlocks
 from skproj.blocks._passes import ColumnReader, n_together, visit
 from skproj.linear_model._block_visitors import (
     Correlations,
     Logits,
     Product,
     Scan,
+)
+from skproj.utils._stability import (
+    collect_substitutes,
+    find_substitutes,
+    normalized_weights,
 )
 
 
@@ -120,6 +126,17 @@ def correlate_blocks(blocks, kept, weights):
         visitor = Correlations(part, weights, blocks.rows, blocks.shape[1])
         visit(blocks.whole, visitor)
         yield visitor.result
+
+
+def substitutes_of(X, kept, *, names=None, sample_weight=None):
+    """Return the dict of `find_substitutes`, also of blocks."""
+    if not isinstance(X, RowBlocks):
+        return find_substitutes(X, kept, names=names, sample_weight=sample_weight)
+    weights = normalized_weights(sample_weight, X.shape[0])
+    present = weights > 0.0
+    if not present.all():
+        X, weights = X.take_rows(present), weights[present]
+    return collect_substitutes(kept, correlate_blocks(X, kept, weights), names)
 
 
 class _Transpose:

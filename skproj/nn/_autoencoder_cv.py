@@ -5,19 +5,23 @@ import functools
 import numbers
 
 import numpy as np
-from sklearn.base import clone
 from sklearn.metrics import get_scorer_names
 from sklearn.utils import check_random_state
 from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.parallel import delayed
 
+from skproj.blocks import RowBlocks
+from skproj.linear_model._block_matrix import substitutes_of
 from skproj.nn._autoencoder import SparseSupervisedAutoencoder
 from skproj.nn._autoencoder_folds import (
     Candidates,
+    as_indices,
+    clone_of,
     fit_fold,
     train_alone,
     train_side_by_side,
 )
+from skproj.nn._block_input import validate_blocks
 from skproj.nn._docs import AUTOENCODER_DOCS
 from skproj.nn._feature_parameters import by_index
 from skproj.utils._docs import shared_docs
@@ -27,7 +31,6 @@ from skproj.utils._stability import (
     STABILITY_ATTRIBUTES,
     STABILITY_DOCS,
     describe_selection,
-    find_substitutes,
 )
 from skproj.utils._state import store_parameters
 from skproj.utils._tasks import run_tasks, subtask
@@ -256,6 +259,11 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
     def fit(self, X, y, sample_weight=None, *, groups=None):
         """Choose the radius, train the network and select features.
 
+        Data that do not fit into memory are passed as
+        :class:`~skproj.blocks.RowBlocks` in place of an array. The folds are read as
+        the samples are, see :meth:`SparseSupervisedAutoencoder.fit`, and each model of
+        a fold is scored in a pass. Splits are used in the order of the rows.
+
         Parameters
         ----------
         {fit_data}
@@ -273,7 +281,12 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         UserWarning
             If no feature is selected.
         """
-        X, y = self._validate_data(X, y)
+        in_blocks = isinstance(X, RowBlocks)
+        if in_blocks:
+            X, y = validate_blocks(self, X, y)
+            in_blocks = isinstance(X, RowBlocks)  # or few enough for the memory
+        else:
+            X, y = self._validate_data(X, y)
         if sample_weight is not None:
             sample_weight = relative_weights(sample_weight, X)
         etas = self._checked_etas()
@@ -281,12 +294,14 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         models = [self._single_model(noise) for noise in noises]
         splits = make_splits(
             self.cv,
-            X,
+            np.zeros(len(y)) if in_blocks else X,
             y,
             classifier=True,
             groups=groups,
             random_state=models[0].random_state,
         )
+        if in_blocks:  # which are read from the first row to the last
+            splits = [tuple(np.sort(as_indices(p)) for p in split) for split in splits]
         side_by_side = self.schedule == "consensus"
         n_runs = 1 if side_by_side else 1 + len(splits)
         context = self._init_callback_context(max_subtasks=len(models) * n_runs)
@@ -322,8 +337,9 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
                         final_noises=final_noises,
                         classes=encoded.attributes["classes_"],
                     )
-                    calls = (delayed(fit_one)(clone(model), X, s) for s in splits)
-                    folds = run_tasks(calls, self.n_jobs, context, "fold", arguments)
+                    calls = (delayed(fit_one)(clone_of(model), X, s) for s in splits)
+                    n_jobs = None if in_blocks else self.n_jobs
+                    folds = run_tasks(calls, n_jobs, context, "fold", arguments)
                     path.folds.extend(folds)
                 paths.append(path)
             self._choose(paths, noises, X, sample_weight)
@@ -379,7 +395,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         self._set_state(
             describe_selection(
                 table.supports(X.shape[1])[:, best],
-                find_substitutes(
+                substitutes_of(
                     X,
                     self.get_support(indices=True),
                     names=getattr(self, "feature_names_in_", None),

@@ -8,6 +8,7 @@ from scipy.special import log_softmax
 from sklearn.base import clone
 from sklearn.metrics import check_scoring
 
+from skproj.blocks._row_blocks import take_rows
 from skproj.utils._calibration import fit_temperature
 
 
@@ -191,8 +192,8 @@ class FoldScorer:
     ----------
     model : SparseSupervisedAutoencoder
         Its fitted attributes are set again and again.
-    X, y : {ndarray, CSR matrix}, ndarray
-        All samples.
+    X, y : {ndarray, CSR matrix, RowBlocks}, ndarray
+        All samples. In blocks, each model is scored in a pass.
     split : tuple of ndarray
         Indices or masks of the training and of the test samples.
     sample_weight : ndarray of shape (n_samples,) or None
@@ -202,19 +203,20 @@ class FoldScorer:
 
     def __init__(self, model, X, y, split, *, sample_weight, classes, scoring):
         self.model = model
-        self.train, test = map(as_indices, split)
+        train, test = map(as_indices, split)
         self.classes = classes
         self.score_arguments = {}
-        self.weight_train, weight = None, np.ones(len(test))
-        trained = y[self.train]
+        weight = np.ones(len(y)) if sample_weight is None else sample_weight
+        # Training samples may be there several times.
+        self.weight_train = np.bincount(train, minlength=len(y)) * weight
+        weight = weight[test]
         if sample_weight is not None:
-            self.weight_train, weight = sample_weight[self.train], sample_weight[test]
             self.score_arguments["sample_weight"] = weight
-            trained = trained[self.weight_train > 0.0]
+        trained = y[self.weight_train > 0.0]
         self.scorer = None
         if scoring is not None:
             self.scorer = check_scoring(model, scoring=scoring)
-        self.X, self.y = X[test], y[test]
+        self.X, self.y = take_rows(X, test), y[test]
         self.known = np.isin(self.y, trained)
         self.trained = np.isin(classes, trained)
         self.weight = weight[self.known]
@@ -239,7 +241,7 @@ class FoldScorer:
             self._scores.append(score)
         self._supports.append(model.get_support(indices=True))
         latent = np.full((len(self.weight), len(self.classes)), -np.inf)
-        latents = model._latent(self.X[self.known])
+        latents = model._latent(take_rows(self.X, self.known))
         # A model of the training samples alone knows no other classes.
         own = np.isin(self.classes, model.classes_) & self.trained
         latent[:, own] = latents[:, np.isin(model.classes_, self.classes[own])]
@@ -281,9 +283,9 @@ def fit_fold(
         classes=classes,
         scoring=scoring,
     )
-    X_train, y_train = model._validate_data(X[scorer.train], y[scorer.train])
     context = model._init_callback_context(max_subtasks=None)
-    encoded, trainer = model._prepare(X_train, y_train, scorer.weight_train, context)
+    # Samples without weight are left out, of blocks as well.
+    encoded, trainer = model._prepare(X, y, scorer.weight_train, context)
     for state in model._train_path(encoded, trainer, etas, final_noises):
         scorer.add(state)
     return scorer.fold()
@@ -316,7 +318,7 @@ def train_side_by_side(
     scorers = [FoldScorer(clone_of(model), X, y, s, **options) for s in splits]
     weight = np.ones(len(y)) if sample_weight is None else sample_weight
     shares = np.array(
-        [training_shares(encoded.places, weight, scorer.train) for scorer in scorers]
+        [training_shares(encoded.places, weight, s.weight_train) for s in scorers]
     )
     # The samples that are not held back.
     place_of = np.full(X.shape[0], -1)
@@ -347,26 +349,25 @@ def clone_of(model):
     return other
 
 
-def training_shares(places, weight, train):
+def training_shares(places, weight, weight_train):
     """Return how much of the weight of each distinct sample a training part has.
 
     Parameters
     ----------
     places : ndarray of int of shape (n_samples,)
         Which of the distinct samples each sample is; -1 for weight zero.
-    weight : ndarray of shape (n_samples,)
-    train : ndarray of int
-        Indices of samples.
+    weight, weight_train : ndarray of shape (n_samples,)
+        Of the samples, and of those in the part.
 
     Returns
     -------
     shares : ndarray of shape (n_distinct,)
     """
-    part = np.zeros(len(places))
-    np.add.at(part, train, weight[train])
     present = places >= 0
-    sums = [np.bincount(places[present], w[present]) for w in (part, weight)]
-    return sums[0] / sums[1]
+    part, whole = (
+        np.bincount(places[present], w[present]) for w in (weight_train, weight)
+    )
+    return part / whole
 
 
 def log_losses(fold, temperatures):

@@ -19,11 +19,7 @@ from skproj.nn._block_input import validate_blocks
 from skproj.nn._docs import AUTOENCODER_DOCS, PREDICTION_DOCS
 from skproj.nn._feature_parameters import by_index, of_columns
 from skproj.nn._training._column_projection import ColumnProjection
-from skproj.nn._training._consensus import (
-    ConsensusSchedule,
-    draw_parts,
-    has_few_samples,
-)
+from skproj.nn._training._consensus import ConsensusSchedule, draw_parts
 from skproj.nn._training._network import Autoencoder, first_layer, make_mlp
 from skproj.nn._training._objectives import REGRESSION_LOSSES, AutoencoderObjective
 from skproj.nn._training._schedule import (
@@ -126,9 +122,6 @@ class BaseSparseAutoencoder(
             if self.schedule != "consensus":
                 (result,) = self._schedule().run(run.trainer, [target])
             else:
-                train = run.trainer.data.train
-                if has_few_samples(len(train), train.n_features):
-                    run.trainer.data = run.trainer.data.in_memory()
                 stratify = run.encoded.strata is not None
                 parts = draw_parts(run.trainer, stratify=stratify)
                 schedule = self._consensus_schedule()

@@ -25,6 +25,7 @@ from skproj.nn._training._samples import (
     dense_rows,
     prediction_rows,
 )
+from skproj.nn._training._sparse_rows import MAX_DENSITY
 from skproj.nn._training._state import (
     generator_from_array,
     generator_to_array,
@@ -60,6 +61,11 @@ from skproj.utils._validation import (
 AUTO_STEPS_PER_EPOCH = 6
 MIN_AUTO_BATCH_SIZE = 8
 MAX_AUTO_BATCH_SIZE = 128
+
+# Of sparse data in blocks, batches may be larger if an epoch has this many steps. What
+# a step takes that does not depend on the samples is the larger part of small batches.
+SPARSE_STEPS_PER_EPOCH = 150
+MAX_SPARSE_BATCH_SIZE = 1024
 
 DIFFERENT_NETWORK = (
     "warm_start=True and partial_fit need the classes, number of features, dtype, "
@@ -317,7 +323,7 @@ class BaseNetwork(
         )
         options = TrainingOptions(
             max_epochs=self.max_epochs,
-            batch_size=self._batch_size(len(train)),
+            batch_size=self._batch_size(X, len(train)),
             weight_decay=self.weight_decay,
             early_stopping=self.early_stopping,
             tol=self.tol,
@@ -333,12 +339,16 @@ class BaseNetwork(
             generator=start.generator,
         )
 
-    def _batch_size(self, n_samples):
+    def _batch_size(self, X, n_samples):
         """Return the samples of an optimiser step."""
-        if self.batch_size == "auto":
-            size = max(n_samples // AUTO_STEPS_PER_EPOCH, MIN_AUTO_BATCH_SIZE)
-            return min(size, MAX_AUTO_BATCH_SIZE)
-        return self.batch_size
+        if self.batch_size != "auto":
+            return self.batch_size
+        size = max(n_samples // AUTO_STEPS_PER_EPOCH, MIN_AUTO_BATCH_SIZE)
+        size = min(size, MAX_AUTO_BATCH_SIZE)
+        if isinstance(X, RowBlocks) and X.density <= MAX_DENSITY:
+            many = min(n_samples // SPARSE_STEPS_PER_EPOCH, MAX_SPARSE_BATCH_SIZE)
+            size = max(size, many)
+        return size
 
     def _split(self, encoded, random_state):
         """Return the samples to train with, and those to hold back or None."""

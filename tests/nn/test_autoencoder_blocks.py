@@ -11,7 +11,6 @@ from scipy import sparse
 
 from skproj import (
     SparseMLPClassifier,
-    SparseSupervisedAutoencoderCV,
     SparseSupervisedAutoencoderRegressor,
 )
 from skproj.blocks import RowBlocks, open_blocks
@@ -337,9 +336,30 @@ def test_other_methods_refuse_blocks():
     X, y = make_data()
     blocks = open_blocks(X)
     for call in (
-        SparseSupervisedAutoencoderCV().fit,
         lambda *data: quick().partial_fit(*data, classes=np.unique(y)),
         SparseMLPClassifier(alpha=0.1).fit,
     ):
         with pytest.raises(TypeError, match="X in blocks cannot be used here"):
             call(blocks, y)
+
+
+@pytest.mark.usefixtures("nothing_in_memory")
+def test_columns_that_are_gone_are_not_read_from_parquet(tmp_path, monkeypatch):
+    """The columns that are left reach the reader of the file, in each pass."""
+    parquet = pytest.importorskip("pyarrow.parquet")
+    X, y = make_data()
+    path = tmp_path / "genes.parquet"
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(X, columns=[f"gene{j}" for j in range(N_FEATURES)])
+    frame.to_parquet(path, row_group_size=100)
+    widths = []
+    read = parquet.ParquetFile.iter_batches
+
+    def counted(file, *args, columns, **options):
+        widths.append(len(columns))
+        return read(file, *args, columns=columns, **options)
+
+    monkeypatch.setattr(parquet.ParquetFile, "iter_batches", counted)
+    options = {"n_features_to_select": 6, "max_epochs": 2, "keep_fraction": 0.5}
+    quick(schedule="progressive", **options).fit(open_blocks(path), y)
+    assert widths == [24] * 3 + [12] * 2 + [6] * 2

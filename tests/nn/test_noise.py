@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from skproj.nn._training._noise import MIN_DRAWN, NoiseSource
+from skproj.nn._training._noise import MIN_DRAWN, HiddenNoise, NoiseSource
 
 
 def seeded():
@@ -71,3 +71,59 @@ def test_blocks_of_several_sizes_and_types():
     noise = draw(source, (500, 400), generator, scale=3.0)
     assert abs(noise.mean()) < 0.06
     assert abs(noise.std() - 3.0) < 0.06
+
+
+@pytest.mark.parametrize("n_features", [4, 60])
+def test_hidden_noise_has_the_moments_of_noise_on_the_input(n_features):
+    """Also of fewer features than units, whose noise has fewer dimensions."""
+    n, scale, generator = 200_000, 0.5, seeded()
+    W = torch.randn(12, n_features, generator=generator) / n_features**0.5
+    noise = HiddenNoise(W, 6, NoiseSource(), scale, generator)
+    Z = torch.zeros(12, n)
+    noise.add_(Z)
+    covariance = scale**2 * torch.block_diag(W[:6] @ W[:6].T, W[6:] @ W[6:].T)
+    torch.testing.assert_close(Z @ Z.T / n, covariance, rtol=0, atol=5e-3)
+    assert Z.mean(dim=1).abs().max() < 5e-3
+
+
+def test_hidden_noise_gives_the_gradient_of_noise_on_the_input():
+    """In the mean: dz e', with a gradient dz that depends on the noise e."""
+    n, scale, n_features, generator = 400_000, 0.5, 12, seeded()
+    W = torch.randn(6, n_features, generator=generator) / n_features**0.5
+    e = scale * torch.randn(n_features, n, generator=generator)
+    expected = (W @ e).tanh() @ e.T / n
+    noise = HiddenNoise(W, 3, NoiseSource(), scale, generator)
+    Z = torch.zeros(6, n)
+    noise.add_(Z)
+    gradient = torch.ones_like(W)
+    noise.add_gradient_(gradient, Z.tanh() / n)
+    torch.testing.assert_close(gradient - 1.0, expected, rtol=0, atol=3e-3)
+
+
+def test_gradient_varies_as_that_of_noise_on_the_input():
+    """Of few samples, with many features, whose weights the noise hardly reaches."""
+    n_features, generator = 20_000, seeded()
+    W = torch.randn(6, n_features, generator=generator) / n_features**0.5
+    dZ = torch.randn(6, 7, generator=generator)
+    noise, source = None, NoiseSource()
+    for _ in range(3):  # new numbers, and those that were drawn before
+        noise = HiddenNoise(W, 3, source, 0.5, generator)
+        noise.add_(torch.zeros(6, 7))
+        noise.add_gradient_(gradient := torch.zeros_like(W), dZ)
+        expected = 0.5 * dZ.norm(dim=1)
+        torch.testing.assert_close(gradient.std(dim=1), expected, rtol=0.05, atol=0)
+
+
+@pytest.mark.parametrize("value", [0.0, float("nan"), float("inf")])
+def test_hidden_noise_of_weights_without_a_root(value):
+    """Zeros have no noise; what is not finite shows in the loss, not in an error."""
+    W = torch.full((3, 8), value)
+    noise = HiddenNoise(W, 3, NoiseSource(), 1.0, seeded())
+    Z = torch.zeros(3, 5)
+    noise.add_(Z)
+    noise.add_gradient_(gradient := torch.zeros_like(W), Z + 1.0)
+    if value == 0.0:
+        assert Z.abs().max() < 1e-15
+        assert torch.isfinite(gradient).all()
+    else:
+        assert not torch.isfinite(gradient).all()

@@ -9,7 +9,9 @@ import torch
 
 from skproj._kernels._networks import ACTIVATIONS, differentiate
 from skproj.nn._training._network import ACTIVATIONS as MODULES
+from skproj.nn._training._noise import HiddenNoise
 from skproj.nn._training._objectives import AutoencoderObjective, cross_entropy
+from skproj.nn._training._sparse_rows import SparseRows
 
 _CODES = {MODULES[name]: code for name, code in ACTIVATIONS.items()}
 
@@ -53,6 +55,9 @@ class CompiledObjective(AutoencoderObjective):
         Z = first.weight @ X_seen.mT  # samples are the last axis
         n_networks, _, n_units = last.weight.shape
         split = n_networks, n_units, -1
+        noises = _hidden_noises(X_seen, first.weight.detach(), n_units)
+        for units, noise in zip(Z, noises, strict=False):
+            noise.add_(units)
         differentiate(
             _CODES[type(activation)],
             Z.view(split).numpy(),
@@ -66,7 +71,17 @@ class CompiledObjective(AutoencoderObjective):
             gradients[1].numpy(),
             gradients[2].numpy(),
         )
-        first.weight.grad = Z @ X_seen  # of Z, by now
+        gradient = Z @ X_seen  # Z is its gradient by now
+        for rows, units, noise in zip(gradient, Z, noises, strict=False):
+            noise.add_gradient_(rows, units)
+        first.weight.grad = gradient
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
         return losses
+
+
+def _hidden_noises(X, weight, n_units):
+    """Return the noise of each group of networks, where its samples are sparse."""
+    if not (isinstance(X, SparseRows) and X.noise):
+        return []
+    return [HiddenNoise(W, n_units, *X.noise) for W in weight]

@@ -159,7 +159,8 @@ class ConsensusSchedule:
         n_features = train.n_features
         prior = np.ones((len(weight), n_features))
         if has_few_samples(len(train), n_features):
-            prior = feature_prior(train, weight)
+            trainer.data = trainer.data.in_memory()
+            prior = feature_prior(trainer.data.train, weight)
         return _Stage(
             schedule=self,
             template=trainer,
@@ -364,10 +365,7 @@ class _Stage:
             generator=generator,
         )
         objective = compiled(template.objective, stack)
-        if (
-            isinstance(objective, CompiledObjective)
-            and not template.options.input_noise
-        ):
+        if isinstance(objective, CompiledObjective):
             train.stay_sparse(stack.encoder[0])
         fitted_state = template.callbacks.fitted_state
         stage = weakref.ref(self)  # no cycle, which would outlive the stage

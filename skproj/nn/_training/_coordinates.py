@@ -5,7 +5,7 @@ costs as much as there are samples, not features.
 """
 
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import reduce
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from scipy import sparse
 
 from skproj.nn._training._block_samples import BlockSamples
 from skproj.nn._training._samples import order_of, prediction_rows
-from skproj.nn._training._sparse_rows import MAX_DENSITY, column_major, gather_sparse
+from skproj.nn._training._sparse_rows import MAX_DENSITY, SparseRows, column_major
 from skproj.nn._training._tensors import to_tensor
 
 # Directions with less than this share of the largest variance are left out: they are
@@ -171,7 +171,7 @@ class StackedSamples:
     Parameters
     ----------
     samples : Samples or BlockSamples
-        With all features. In blocks they are of one group, without a basis.
+        With all features. In blocks they are without a basis.
     weight : tensor of shape (n_groups, n_samples)
         Of mean 1; a sample with weight 0 is not one of the group.
     coordinates : list of Coordinates
@@ -183,9 +183,12 @@ class StackedSamples:
         self.weight = weight.repeat_interleave(n_networks, dim=0)
         self.coordinates = coordinates
         if isinstance(samples, BlockSamples):
-            (part,) = coordinates
-            samples = samples.keep_columns(part.columns)
-            coordinates = [replace(part, columns=np.arange(part.size))]
+            columns = reduce(np.union1d, [part.columns for part in coordinates])
+            samples = samples.keep_columns(columns)
+            coordinates = [
+                replace(part, columns=np.searchsorted(columns, part.columns))
+                for part in coordinates
+            ]
         self.samples, self._coordinates = samples, coordinates
         self.rows = samples.rows
         self.width = max(part.size for part in coordinates)
@@ -217,9 +220,15 @@ class StackedSamples:
         """
         in_blocks = isinstance(self.samples, BlockSamples)
         if in_blocks and self.samples.X.density <= MAX_DENSITY:
-            factors = self._coordinates[0].factors.numpy()
-            self._gather = partial(gather_sparse, factors=factors)
+            self._gather = self._gather_sparse
             layer.weight = column_major(layer.weight)
+
+    def _gather_sparse(self, window, rows):
+        parts = [
+            (part.columns.astype(np.int32), part.factors.numpy())
+            for part in self._coordinates
+        ]
+        return SparseRows(window[rows], parts, self.width)
 
     def batches(self, n_rows, generator=None):
         """Yield coordinates, targets and weights of all samples, some at a time.
@@ -227,10 +236,9 @@ class StackedSamples:
         The parameters are those of `Samples.batches`.
         """
         if isinstance(self.samples, BlockSamples):
-            (part,) = self._coordinates
             for index, X in self.samples.visit(n_rows, generator, self._gather):
                 if self._gather is None:
-                    X = part.of_columns(X).unsqueeze(0)
+                    X = self._stack_columns(X)
                 yield self._beside(X, index)
         else:
             order = order_of(len(self), generator, self.weight.device)
@@ -254,8 +262,20 @@ class StackedSamples:
         return zip(*(part.split(batch_size, dim=1) for part in parts), strict=True)
 
     def _stack(self, index):
-        shape = len(self.coordinates), len(index), self.width
-        stack = self.weight.new_zeros(shape)
-        for group, coordinates in zip(stack, self._coordinates, strict=True):
-            group[:, : coordinates.size] = coordinates.of_samples(self.samples, index)
-        return stack
+        return self._side_by_side(
+            [part.of_samples(self.samples, index) for part in self._coordinates]
+        )
+
+    def _stack_columns(self, X):
+        """Stack the groups' coordinates of samples with the columns of all of them."""
+        if len(self._coordinates) == 1:  # without a copy
+            return self._side_by_side([self._coordinates[0].of_columns(X)])
+        return self._side_by_side(
+            [part.of_columns(X[:, part.columns]) for part in self._coordinates]
+        )
+
+    def _side_by_side(self, parts):
+        """Stack coordinates of the groups, with zeros up to the width."""
+        return torch.stack(
+            [torch.nn.functional.pad(T, (0, self.width - T.shape[1])) for T in parts]
+        )

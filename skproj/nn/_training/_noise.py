@@ -2,6 +2,8 @@
 
 import torch
 
+from skproj.nn._training._sparse_rows import SparseRows
+
 # Numbers that are drawn before they are used again. Drawing a number takes longer than
 # a training step takes for an entry of the input.
 MIN_DRAWN = 1 << 20
@@ -24,19 +26,100 @@ class NoiseSource:
         Parameters
         ----------
         X : tensor of shape (n_samples, n_features) or (n_groups, n_samples, n_features)
-            The groups get the same noise.
+            The groups get the same noise. `SparseRows` get it in the layer that
+            multiplies them, see `HiddenNoise`.
         scale : float
         generator : torch.Generator
         """
-        shape = X.shape[-2:]
-        n, drawn = shape.numel(), self._drawn
-        if len(drawn) >= max(MIN_DRAWN, 2 * n) and drawn.dtype == X.dtype:
-            start = torch.randint(len(drawn) - n + 1, (), generator=generator)
-            signs = torch.randint(2, (shape[0], 1), generator=generator).mul_(2).sub_(1)
-            noise = drawn[start : start + n].view(shape)
-            X.addcmul_(noise, signs.to(X.dtype), value=scale)
+        if isinstance(X, SparseRows):
+            X.noise = self, scale, generator
             return
-        noise = X.new_empty(shape).normal_(generator=generator)
+        shape = X.shape[-2:]
+        noise, is_new = self._take(shape, X, generator)
+        if is_new:
+            X.add_(noise, alpha=scale)
+        else:
+            X.addcmul_(noise, _signs((shape[0], 1), X, generator), value=scale)
+
+    def add_to_columns_(self, X, scales, generator):
+        """Add noise to a matrix, with a standard deviation for each of its columns."""
+        noise, _ = self._take(X.shape, X, generator)
+        X.addcmul_(noise, scales * _signs(scales.shape, X, generator))
+
+    def _take(self, shape, like, generator):
+        """Return numbers of a shape, and whether they are new."""
+        n, drawn = shape.numel(), self._drawn
+        if len(drawn) >= max(MIN_DRAWN, 2 * n) and drawn.dtype == like.dtype:
+            start = torch.randint(len(drawn) - n + 1, (), generator=generator)
+            return drawn[start : start + n].view(shape), False
+        noise = like.new_empty(shape).normal_(generator=generator)
         if noise.device.type == "cpu":
             self._drawn = torch.cat([drawn.to(noise.dtype), noise.flatten()])
-        X.add_(noise, alpha=scale)
+        return noise, True
+
+
+def _signs(shape, like, generator):
+    signs = torch.randint(2, shape, generator=generator).mul_(2).sub_(1)
+    return signs.to(like.dtype)
+
+
+# Added to the squared lengths of weights, as a share of their mean: rounding must not
+# make a matrix of products indefinite.
+MIN_SQUARE_SHARE = 1e-6
+
+
+class HiddenNoise:
+    """Noise on the input, drawn as the sum that it adds to the units of a first layer.
+
+    For noise e of the variance s^2 the units W (x + e) of a network have the noise W e,
+    of the covariance s^2 W W'. With W W' = L L' it is drawn as s L u, with standard
+    normal u. Given W e, the part dz e' of the gradient of W has the expectation
+    s dz u' inv(L) W; the rest of e, independent of W e, adds normal numbers with the
+    standard deviation s |dz| of the unit. So x can stay sparse.
+
+    Parameters
+    ----------
+    weight : tensor of shape (n_units, n_features)
+        Of the networks of a group, one below the other.
+    n_units : int
+        Of one network.
+    source : NoiseSource
+    scale : float
+    generator : torch.Generator
+    """
+
+    def __init__(self, weight, n_units, source, scale, generator):
+        self._source, self._scale, self._generator = source, scale, generator
+        self._networks = -1, n_units
+        self._weights = weights = weight.unflatten(0, self._networks)
+        squares = (weights @ weights.mT).double()
+        diagonal = squares.diagonal(dim1=1, dim2=2)
+        least = torch.finfo(weights.dtype).tiny
+        diagonal += MIN_SQUARE_SHARE * diagonal.mean(dim=1, keepdim=True) + least
+        # Weights that are not finite end the training elsewhere.
+        root, _ = torch.linalg.cholesky_ex(squares)
+        self._root = root.to(weights.dtype)
+        self._drawn = None
+
+    def add_(self, Z):
+        """Add the noise of some samples to units of shape (n_units, n_samples)."""
+        Z = Z.unflatten(0, self._networks)
+        self._drawn = torch.empty_like(Z).normal_(generator=self._generator)
+        Z.baddbmm_(self._root, self._drawn, alpha=self._scale)
+
+    def add_gradient_(self, gradient, dZ):
+        """Add what the noise is to the gradient of the weights.
+
+        Parameters
+        ----------
+        gradient : tensor of shape (n_units, n_features)
+        dZ : tensor of shape (n_units, n_samples)
+        """
+        products = dZ.unflatten(0, self._networks) @ self._drawn.mT
+        factors = torch.linalg.solve_triangular(
+            self._root, products, upper=False, left=False
+        )
+        by_network = gradient.unflatten(0, self._networks)
+        by_network += self._scale * factors @ self._weights
+        lengths = torch.linalg.vector_norm(dZ, dim=1)
+        self._source.add_to_columns_(gradient.T, self._scale * lengths, self._generator)

@@ -124,21 +124,16 @@ class TrainingData:
         kept : ndarray of int of shape (n_kept,)
             Positions among the present columns.
         """
-        validation = self.validation
-        return TrainingData(
-            train=self.train.keep_columns(kept),
-            validation=None if validation is None else validation.keep_columns(kept),
-            columns=self.columns[kept],
-        )
+        smaller = self._of_parts(lambda part: part.keep_columns(kept))
+        return replace(smaller, columns=self.columns[kept])
 
     def in_memory(self):
         """Return the same samples, read into memory if they are in blocks."""
-        validation = self.validation
-        return replace(
-            self,
-            train=self.train.in_memory(),
-            validation=None if validation is None else validation.in_memory(),
-        )
+        return self._of_parts(lambda part: part.in_memory())
+
+    def _of_parts(self, function):
+        validation = None if self.validation is None else function(self.validation)
+        return replace(self, train=function(self.train), validation=validation)
 
 
 def order_of(n, generator, device):

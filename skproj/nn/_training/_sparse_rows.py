@@ -3,62 +3,103 @@
 import numpy as np
 import torch
 
+from skproj._kernels._first_layer import (
+    LANES,
+    apply_first_layer,
+    differentiate_first_layer,
+)
+
 # Up to this share of nonzeros, sparse products are faster than dense ones.
 MAX_DENSITY = 0.15
 
 
 class SparseRows:
-    """Features of some samples, in products ``A @ X`` and ``A @ X.mT`` of tensors.
+    """Features of some samples, in products ``A @ X.mT`` and ``A @ X`` of tensors.
 
-    PyTorch leaves products with objects that it does not know to these. A sparse batch
-    with the columns one after the other reads a wide matrix of weights once, in order.
+    PyTorch leaves products with objects that it does not know to these.
 
     Parameters
     ----------
     matrix : CSR matrix of shape (n_samples, n_features)
+    parts : list of tuple of ndarray
+        For each group of networks, the columns that it sees and their factors, of the
+        dtype of the matrix.
+    width : int
+        Number of weights of a unit. Of groups with fewer columns the last ones are not
+        used.
     """
 
-    def __init__(self, matrix):
-        self.matrix = matrix
-        self._by_column = matrix.tocsc()
+    # Scale and generator of `HiddenNoise`.
+    noise = None
 
-    def split(self, size, dim=0):
-        """Split into batches, like a tensor of shape (1, n_samples, n_features)."""
-        n_samples = self.matrix.shape[0]
-        if n_samples <= size:
-            return iter([self])
-        starts = range(0, n_samples, size)
-        return (SparseRows(self.matrix[start : start + size]) for start in starts)
+    def __init__(self, matrix, parts, width):
+        self.matrix, self.parts, self.width = matrix, parts, width
+        by_column = matrix.tocsc()
+        self._entries = by_column.data, by_column.indices, by_column.indptr
+
+    @property
+    def shape(self):
+        """Numbers of groups, of samples and of features of a group."""
+        return len(self.parts), self.matrix.shape[0], self.width
+
+    def split(self, size, dim=1):
+        """Split into batches, like a tensor of this shape."""
+        starts = range(0, self.matrix.shape[0], size)
+        if len(starts) == 1:
+            yield self
+            return
+        for start in starts:
+            rows = self.matrix[start : start + size]
+            batch = SparseRows(rows, self.parts, self.width)
+            batch.noise = self.noise
+            yield batch
 
     @property
     def mT(self):
         """The transpose."""
-        return _Transpose(self._by_column)
+        return _Transpose(self)
 
     def __rmatmul__(self, A):
-        """Multiply a tensor of shape (1, n, n_samples)."""
-        columns = np.ascontiguousarray(A.detach()[0].T.numpy())
-        # Its memory has the order of that of weights of `column_major`.
-        return torch.from_numpy(self._by_column.T @ columns).T.unsqueeze(0)
+        """Multiply a tensor of shape (n_groups, n, n_samples).
+
+        The memory of the product has the order of that of weights of `column_major`.
+        """
+        n_groups, n, n_samples = A.shape
+        outputs = np.zeros((n_groups, n_samples, _pitch(n)), self.matrix.dtype)
+        outputs[:, :, :n] = A.detach().mT.numpy()
+        product = np.zeros((n_groups, self.width, n), self.matrix.dtype)
+        self._run(differentiate_first_layer, product, outputs)
+        return torch.from_numpy(product).mT
+
+    def _run(self, kernel, weights, outputs):
+        if not self.matrix.nnz:
+            return
+        for (columns, factors), weight, output in zip(
+            self.parts, weights, outputs, strict=True
+        ):
+            if len(columns):
+                kernel(*self._entries, columns, factors, weight, output)
 
 
 class _Transpose:
-    def __init__(self, matrix):
-        self._matrix = matrix
+    def __init__(self, rows):
+        self._rows = rows
 
     def __rmatmul__(self, A):
-        """Multiply a tensor of shape (1, n, n_features)."""
-        product = torch.from_numpy(self._matrix @ A.detach()[0].T.numpy())
-        return product.T.contiguous().unsqueeze(0)
+        """Multiply a tensor of shape (n_groups, n, n_features)."""
+        n_groups, n, _ = A.shape
+        n_samples = self._rows.matrix.shape[0]
+        outputs = np.zeros((n_groups, n_samples, _pitch(n)), self._rows.matrix.dtype)
+        weights = np.ascontiguousarray(A.detach().mT.numpy())
+        self._rows._run(apply_first_layer, weights, outputs)
+        return torch.from_numpy(outputs[:, :, :n]).mT.contiguous()
+
+
+def _pitch(n_units):
+    """Return the room for the units of a sample."""
+    return -(-n_units // LANES) * LANES
 
 
 def column_major(weight):
     """Return the same weights with the columns one after the other in memory."""
     return torch.nn.Parameter(weight.detach().mT.contiguous().mT)
-
-
-def gather_sparse(window, rows, factors):
-    """Return some rows of a CSR matrix, with columns multiplied by factors."""
-    X = window[rows]
-    X.data *= factors[X.indices]
-    return SparseRows(X)
