@@ -14,10 +14,9 @@ from skproj.cli._progress import show_rows
 from skproj.utils._optional import import_optional
 from skproj.utils._wording import join_names
 
-# Memory without columns, and per row, measured with 200000 rows and ten classes, and
-# with 30000 and 100000 survival times.
-FIXED_BYTES, ROW_BYTES = 500_000_000, 2500
-FIXED_BYTES_OF_TIMES, ROW_BYTES_OF_TIMES = 600_000_000, 5000
+# Memory without columns, and per row, measured with 200000 rows and ten classes.
+FIXED_BYTES = 500_000_000
+ROW_BYTES = 2500
 # Of a row group of a Parquet file, while it is read.
 ROW_GROUP_COPIES = 3
 # Of the columns in memory, those of the folds included.
@@ -38,13 +37,10 @@ class Backing:
         Bytes of memory that are meant for the run.
     shows_progress : bool
         Whether each pass has a progress bar.
-    has_times : bool
-        Whether the target is survival times.
     """
 
     memory: int | None
     shows_progress: bool
-    has_times: bool
 
 
 class BackedFeatures:
@@ -95,11 +91,8 @@ class BackedFeatures:
         memory = self._backing.memory
         if memory is None:
             return None
-        fixed, per_row = FIXED_BYTES, ROW_BYTES
-        if self._backing.has_times:
-            fixed, per_row = FIXED_BYTES_OF_TIMES, ROW_BYTES_OF_TIMES
         reading = ROW_GROUP_COPIES * self._row_group_bytes
-        least = fixed + self.n_rows * per_row + reading
+        least = FIXED_BYTES + self.n_rows * ROW_BYTES + reading
         n_bytes = (memory - least) // COPIES
         if n_bytes < MIN_COLUMN_BYTES:
             needed = least + COPIES * MIN_COLUMN_BYTES

@@ -74,8 +74,7 @@ def read_problem(options, digests):
     """
     backing = None
     if options.backed:
-        has_times = options.event is not None
-        backing = Backing(options.memory, shows_bars(options), has_times)
+        backing = Backing(options.memory, shows_bars(options))
     table = read_table(
         ReadOptions.of(
             options,

@@ -254,7 +254,7 @@ def test_features_are_read_in_passes(path, monkeypatch):
     frame, wanted = make_table(), []
     frame.loc[[10, 100], "time"] = np.nan
     frame.set_axis([f"row{i}" for i in range(N_ROWS)]).to_parquet(path)
-    backing = Backing(700_000_000, shows_progress=False, has_times=True)
+    backing = Backing(600_000_000, shows_progress=False)
     options = ReadOptions(path, target="time", event="died", backed=backing)
     with pytest.warns(UserWarning, match="2 of 240 rows without 'time', 'died'"):
         table = read_table(options)
@@ -267,7 +267,7 @@ def test_features_are_read_in_passes(path, monkeypatch):
     X = table.numbers(names, dtype=np.float32)
     assert X.shape == (N_ROWS - 2, N_GENES)
     group = pyarrow.parquet.read_metadata(path).row_group(0).total_byte_size
-    assert X.column_bytes == (100_000_000 - 238 * 5000 - 3 * group) // 5
+    assert X.column_bytes == (100_000_000 - 238 * 2500 - 3 * group) // 5
     read = pyarrow.parquet.ParquetFile.iter_batches
 
     def counted(self, *args, columns=None, **kwargs):
