@@ -1,7 +1,7 @@
 """Products of CSR matrices with up to `N_LANES` columns, which are side by side.
 
 SciPy multiplies each entry with a row of a length that it does not know in advance.
-Here all rows are filled up to the same length, and what is in Fortran order stays there.
+Here all rows are filled up to the same length, and Fortran order is kept.
 """
 
 from cython cimport floating
