@@ -1,7 +1,7 @@
 """Products of CSR matrices with up to `N_LANES` columns, which are side by side.
 
-SciPy multiplies each entry with a row of a length that it does not know in advance. Here
-all rows are filled up to the same length, and what is in Fortran order stays there.
+SciPy multiplies each entry with a row of a length that it does not know in advance.
+Here all rows are filled up to the same length, and Fortran order is kept.
 """
 
 from cython cimport floating
@@ -44,7 +44,7 @@ def add_transposed(
     const double[:, ::1] x,          # IN, (width, n)
     floating[:, ::1] out,            # IN and OUT, (n_columns, N_LANES)
 ):
-    """Add the product of the transpose with the transpose of x, in the first columns."""
+    """Add the product of the transpose with that of x, in the first columns."""
     with nogil:
         csr_transposed_dot(&data[0], &indices[0], &indptr[0], x.shape[1], &x[0, 0],
                            x.shape[0], &out[0, 0])
