@@ -27,6 +27,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from _results import describe_system
 from _tables import as_rst, as_text
@@ -34,7 +35,7 @@ from _tables import as_rst, as_text
 from skproj import SparseSupervisedAutoencoder
 from skproj.blocks import open_blocks
 from skproj.blocks._measured import measure
-from skproj.nn import _base_network, _block_input
+from skproj.nn import _base_autoencoder, _block_input
 from skproj.nn._training import _coordinates
 from skproj.nn._training._sparse_rows import SparseRows, column_major
 from skproj.nn._training._trainer import Trainer
@@ -102,7 +103,7 @@ def stages_of(epochs, reading):
 
 def marker_score(model, path):
     """Return the F1 score of the selected columns, as markers of the cells."""
-    markers = read_annotation(path, "var", "marker_of") >= 0
+    markers = pd.notna(read_annotation(path, "var", "marker_of"))
     selected = model.get_support()
     return 2 * np.sum(selected & markers) / (selected.sum() + markers.sum())
 
@@ -184,7 +185,7 @@ def main():
         "batch_size": arguments.batch_size or "auto",
     }
     if arguments.dense:
-        _coordinates.MAX_DENSITY = _base_network.MAX_DENSITY = 0.0
+        _coordinates.MAX_DENSITY = _base_autoencoder.MAX_DENSITY = 0.0
     reading_wall, reading = time_pass(blocks)
     if arguments.select:
         model, epochs = time_epochs(

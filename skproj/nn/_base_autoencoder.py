@@ -21,13 +21,18 @@ from skproj.nn._feature_parameters import by_index, of_columns
 from skproj.nn._training._column_projection import ColumnProjection
 from skproj.nn._training._consensus import ConsensusSchedule, draw_parts
 from skproj.nn._training._network import Autoencoder, first_layer, make_mlp
-from skproj.nn._training._objectives import REGRESSION_LOSSES, AutoencoderObjective
+from skproj.nn._training._objectives import (
+    REGRESSION_LOSSES,
+    AutoencoderObjective,
+    cross_entropy,
+)
 from skproj.nn._training._schedule import (
     KINDS,
     SparseResult,
     SparsificationSchedule,
     SparsityTarget,
 )
+from skproj.nn._training._sparse_rows import MAX_DENSITY
 from skproj.nn._training._tensors import torch_threads
 from skproj.projection._registry import SPARSIFYING
 from skproj.utils._docs import shared_docs
@@ -42,6 +47,11 @@ from skproj.utils._validation import (
 # Bound of the weights of features and of their inverses: norms in single precision do
 # not overflow.
 MAX_WEIGHT = 1e12
+
+# Batches that stay sparse may be larger than others if an epoch has this many steps.
+# What a step takes that does not depend on the samples is much of that of small ones.
+SPARSE_STEPS_PER_EPOCH = 100
+MAX_SPARSE_BATCH_SIZE = 2048
 
 
 def _rename_parameters(state):
@@ -295,6 +305,21 @@ class BaseSparseAutoencoder(
 
     def _usable_features(self):
         return self._structure().all_features()
+
+    def _batch_size(self, X, n_samples):
+        size = super()._batch_size(X, n_samples)
+        stays_sparse = (
+            isinstance(X, RowBlocks)
+            and X.density <= MAX_DENSITY
+            and self.schedule == "consensus"
+            and len(self._hidden_sizes()) == 1
+            and self.reconstruction_weight == 0
+            and self._prediction_loss() is cross_entropy
+        )
+        if self.batch_size != "auto" or not stays_sparse:
+            return size
+        many = min(n_samples // SPARSE_STEPS_PER_EPOCH, MAX_SPARSE_BATCH_SIZE)
+        return max(size, many)
 
     def _layer_settings(self):
         usable = self._usable_features()

@@ -25,7 +25,6 @@ from skproj.nn._training._samples import (
     dense_rows,
     prediction_rows,
 )
-from skproj.nn._training._sparse_rows import MAX_DENSITY
 from skproj.nn._training._state import (
     generator_from_array,
     generator_to_array,
@@ -61,11 +60,6 @@ from skproj.utils._validation import (
 AUTO_STEPS_PER_EPOCH = 6
 MIN_AUTO_BATCH_SIZE = 8
 MAX_AUTO_BATCH_SIZE = 128
-
-# Of sparse data in blocks, batches may be larger if an epoch has this many steps. What
-# a step takes that does not depend on the samples is the larger part of small batches.
-SPARSE_STEPS_PER_EPOCH = 150
-MAX_SPARSE_BATCH_SIZE = 1024
 
 DIFFERENT_NETWORK = (
     "warm_start=True and partial_fit need the classes, number of features, dtype, "
@@ -344,11 +338,7 @@ class BaseNetwork(
         if self.batch_size != "auto":
             return self.batch_size
         size = max(n_samples // AUTO_STEPS_PER_EPOCH, MIN_AUTO_BATCH_SIZE)
-        size = min(size, MAX_AUTO_BATCH_SIZE)
-        if isinstance(X, RowBlocks) and X.density <= MAX_DENSITY:
-            many = min(n_samples // SPARSE_STEPS_PER_EPOCH, MAX_SPARSE_BATCH_SIZE)
-            size = max(size, many)
-        return size
+        return min(size, MAX_AUTO_BATCH_SIZE)
 
     def _split(self, encoded, random_state):
         """Return the samples to train with, and those to hold back or None."""

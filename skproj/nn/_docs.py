@@ -4,7 +4,7 @@ _COMMON = {
     "batch_size": """
         batch_size : int or "auto", default="auto"
             Samples per optimizer step; "auto" is a sixth of the samples, but at least
-            8 and at most 128, or 1024 for very many sparse samples in blocks.
+            8 and at most 128, or 2048 for very many sparse samples in blocks.
     """,
     "validation": """
         validation_fraction : float, default=0.1

@@ -8,6 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from skproj.blocks import open_blocks
+from skproj.blocks._measured import measure
 from skproj.nn import _block_input
 from skproj.nn._training import _block_samples, _coordinates
 from skproj.nn._training._noise import NoiseSource
@@ -152,3 +153,27 @@ def test_batches_become_dense_where_more_than_products_needs_them(options, monke
 
     monkeypatch.setattr(_coordinates, "SparseRows", fail)
     quick(max_epochs=1, **options).fit(open_blocks(X), y)
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "options", "expected"),
+    [
+        (500, {}, 83),
+        (12_000, {}, 128),
+        (60_000, {}, 600),
+        (1_000_000, {}, 2048),
+        (60_000, {"batch_size": 32}, 32),
+        (60_000, {"schedule": "single"}, 128),
+        (60_000, {"reconstruction_weight": 1.0}, 128),
+        (60_000, {"hidden_layer_sizes": (10, 5)}, 128),
+    ],
+)
+def test_batches_that_stay_sparse_are_larger_for_many_samples(
+    n_samples, options, expected
+):
+    X, _ = make_matrix()
+    model = quick(**options)
+    assert model._batch_size(measure(open_blocks(X)), n_samples) == expected
+    assert model._batch_size(X, n_samples) == min(expected, 128)
+    full = open_blocks(np.ones((3, 4)))
+    assert model._batch_size(measure(full), n_samples) == min(expected, 128)
