@@ -191,24 +191,46 @@ class ProjectedTraining(_Thresholds):
 
     ramp_end, fixed_from = 0.4, 0.8
     score = staticmethod(by_balance)
+    _own_state = (*_Thresholds._own_state, "_moved")
 
     def __init__(self, blocks):
         super().__init__(blocks)
         self._unprojected = None
+        self._forget_gradients()
 
     def before_forward(self, done):
         """Project the weights."""
+        if self.masks is None and self._n_steps % INTERVAL == 0 < self._n_steps:
+            self._remove_useless()
         super().before_forward(done)
         if self.masks is None:
             self._unprojected = [weight.clone() for weight in self._weights()]
             self._remove_smallest(done)
 
     def before_update(self, done):
-        """Undo the projection."""
-        if self._unprojected is not None:
-            for weight, before in zip(self._weights(), self._unprojected, strict=True):
-                weight.copy_(before)
-            self._unprojected = None
+        """Undo the projection, and note which weights have a gradient."""
+        if self._unprojected is None:
+            return
+        weights = (weight for block in self.blocks for weight in block.weights)
+        for weight, moved in zip(weights, self._moved, strict=True):
+            if weight.grad is not None:
+                moved |= weight.grad != 0
+        for weight, before in zip(self._weights(), self._unprojected, strict=True):
+            weight.copy_(before)
+        self._unprojected = None
+
+    def _forget_gradients(self):
+        self._moved = [torch.zeros_like(W, dtype=torch.bool) for W in self._weights()]
+
+    def _remove_useless(self):
+        """Set weights to zero that had no gradient, such as those of unread neurons.
+
+        Of layers in which no weight had one, nothing is known.
+        """
+        for weight, moved in zip(self._weights(), self._moved, strict=True):
+            if moved.any():
+                weight.mul_(moved)
+        self._forget_gradients()
 
 
 class ProjectedPattern(ProjectedTraining):
@@ -245,15 +267,18 @@ class GradualUnits(_Ramp):
     work : UnitWork
     share : float
         Share of the multiplications that is left in the end.
+    n_branches : int
+        Number of branches beside shortcuts that are left in the end.
     """
 
     ramp_end = 0.5
     _own_state = (*_Ramp._own_state, "_kept")
 
-    def __init__(self, blocks, work, share):
+    def __init__(self, blocks, work, share, n_branches):
         super().__init__(blocks)
         self._work = work
         self._share = share
+        self._n_branches = n_branches
         self._kept = torch.ones(len(work.is_free), dtype=torch.bool)
 
     def before_forward(self, done):
@@ -272,7 +297,11 @@ class GradualUnits(_Ramp):
 
     def _remove(self, share):
         left = 1.0 - share * (1.0 - self._share)
-        self._kept = torch.from_numpy(self._work.keep(left, self._kept.numpy()))
+        n_gone = round(share * (self._work.n_branches - self._n_branches))
+        kept = self._work.keep_branches(
+            self._work.n_branches - n_gone, self._kept.numpy()
+        )
+        self._kept = torch.from_numpy(self._work.keep(left, kept))
 
 
 class InducedHoyer(FixedZeros):

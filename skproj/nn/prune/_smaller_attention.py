@@ -68,11 +68,15 @@ class SmallerAttention(nn.Module):
     num_heads : int
         Number of heads of the original layer.
 
+    See Also
+    --------
+    shrink : Makes one.
+
     Examples
     --------
     >>> import torch
     >>> from torch import nn
-    >>> from skproj.nn.prune._smaller_attention import SmallerAttention
+    >>> from skproj.nn.prune import SmallerAttention
     >>> attention = nn.MultiheadAttention(12, 4, batch_first=True)
     >>> smaller = SmallerAttention(attention, torch.tensor([0, 3]))
     >>> smaller
