@@ -21,10 +21,10 @@ All save at least the same share of the multiplications.
 
 Tables. Accuracy on the test data in percent: mean and standard error over the seeds.
 Milliseconds of CPU time of a forward pass in evaluation mode, of a batch of 1 and of
-64, on one thread: the shortest of many, as a multiple of those of the dense network; "folded" is
-the same after `torch.fx.experimental.optimization.fuse` has put the normalisations of
-both networks into their convolutions. The seconds are those of removal and training
-after it.
+64, on one thread: the shortest of many, as a multiple of those of the dense network;
+"folded" is the same after `torch.fx.experimental.optimization.fuse` has put the
+normalisations of both networks into their convolutions. The seconds are those of
+removal and training after it.
 """
 
 import argparse

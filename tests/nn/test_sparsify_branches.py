@@ -1,6 +1,5 @@
-"""Removal of whole branches, and of weights that nothing reads, while training."""
+"""Removal of whole branches while training."""
 
-import copy
 import itertools
 
 import numpy as np
@@ -10,7 +9,7 @@ from sparsify_helpers import ShuffledBatches, same_state
 from torch import nn
 from torch.nn import functional as F
 
-from skproj.nn import prune, sparsify, sparsify_units
+from skproj.nn import prune, sparsify_units
 from skproj.nn._sparsify._unit_work import UnitWork
 
 
@@ -153,42 +152,3 @@ def interrupt(row):
 def test_refusals(branches, error):
     with pytest.raises(error, match="branches"):
         fit(make_network(), branches)
-
-
-# ---------------------------------------------------------------------------
-# Weights that nothing reads
-
-
-def test_weights_without_gradient_go_first():
-    """Those of a neuron that nothing reads, although they are the largest."""
-    torch.manual_seed(0)
-    X = torch.randn(80, 6)
-    model = nn.Sequential(nn.Linear(6, 10), nn.Tanh(), nn.Linear(10, 2))
-    with torch.no_grad():
-        model[0].weight[:4] = 5.0
-        model[2].weight[:, :4] = 0.0
-    for W in (model[2].weight,):
-        W.register_hook(lambda g: g * (torch.arange(10) >= 4))  # and never will
-    loader = ShuffledBatches(X, X[:, :2])
-    sparsify(model, F.mse_loss, loader, target=0.6, n_epochs=20)
-    assert not model[0].weight[:4].any()
-    assert int(model[0].weight.count_nonzero() + model[2].weight.count_nonzero()) == 32
-
-
-def test_layers_without_gradient_stay():
-    """They may be called again."""
-    torch.manual_seed(0)
-    model = nn.ModuleDict({"used": nn.Linear(6, 4), "spare": nn.Linear(6, 4)})
-    before = copy.deepcopy(model["spare"].weight.detach())
-    X = torch.randn(80, 6)
-    sparsify(
-        model,
-        None,
-        ShuffledBatches(X, X),
-        target=0.5,
-        n_epochs=10,
-        step=lambda module, batch: module["used"](batch[0]).square().mean(),
-    )
-    kept = model["spare"].weight != 0
-    assert kept.any()
-    assert torch.equal(model["spare"].weight[kept], before[kept])

@@ -191,46 +191,24 @@ class ProjectedTraining(_Thresholds):
 
     ramp_end, fixed_from = 0.4, 0.8
     score = staticmethod(by_balance)
-    _own_state = (*_Thresholds._own_state, "_moved")
 
     def __init__(self, blocks):
         super().__init__(blocks)
         self._unprojected = None
-        self._forget_gradients()
 
     def before_forward(self, done):
         """Project the weights."""
-        if self.masks is None and self._n_steps % INTERVAL == 0 < self._n_steps:
-            self._remove_useless()
         super().before_forward(done)
         if self.masks is None:
             self._unprojected = [weight.clone() for weight in self._weights()]
             self._remove_smallest(done)
 
     def before_update(self, done):
-        """Undo the projection, and note which weights have a gradient."""
-        if self._unprojected is None:
-            return
-        weights = (weight for block in self.blocks for weight in block.weights)
-        for weight, moved in zip(weights, self._moved, strict=True):
-            if weight.grad is not None:
-                moved |= weight.grad != 0
-        for weight, before in zip(self._weights(), self._unprojected, strict=True):
-            weight.copy_(before)
-        self._unprojected = None
-
-    def _forget_gradients(self):
-        self._moved = [torch.zeros_like(W, dtype=torch.bool) for W in self._weights()]
-
-    def _remove_useless(self):
-        """Set weights to zero that had no gradient, such as those of unread neurons.
-
-        Of layers in which no weight had one, nothing is known.
-        """
-        for weight, moved in zip(self._weights(), self._moved, strict=True):
-            if moved.any():
-                weight.mul_(moved)
-        self._forget_gradients()
+        """Undo the projection."""
+        if self._unprojected is not None:
+            for weight, before in zip(self._weights(), self._unprojected, strict=True):
+                weight.copy_(before)
+            self._unprojected = None
 
 
 class ProjectedPattern(ProjectedTraining):
