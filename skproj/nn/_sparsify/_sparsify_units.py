@@ -66,24 +66,11 @@ def sparsify_units(
         and 1. Each takes several calls, which is most of the time of small inputs.
     n_epochs : int, default=30
         Length of the training.
-    optimizer : callable, default=None
-        Makes the optimizer from parameters, for instance
-        ``functools.partial(torch.optim.SGD, lr=0.1, momentum=0.9)``. Its learning rate
-        decreases to zero along a half cosine. None is `torch.optim.Adam` with a
-        learning rate of 0.003.
+    {optimizer}
     {step}
     {session}
 
-    Returns
-    -------
-    report : SparsifyReport
-        Zeros of each layer before and after, and the history of the training.
-
-    Raises
-    ------
-    TypeError
-        If an argument has the wrong type.
-    ValueError
+    {report}
         If an argument is out of range, if `torch.fx` cannot trace the network, if its
         units cannot be removed or not enough of them, or if the loss becomes infinite
         or NaN. Then, and after any other error, the module is as it was.
@@ -104,10 +91,7 @@ def sparsify_units(
     depthwise. The branches that go are those with the smallest outputs, by the weights
     of their last layer, or of the normalisation behind it.
 
-    References
-    ----------
-    .. [1] M. Zhu, S. Gupta, "To prune, or not to prune: exploring the efficacy of
-       pruning for model compression", :arxiv:`1710.01878`.
+    {gradual_reference}
 
     Examples
     --------

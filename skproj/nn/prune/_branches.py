@@ -21,7 +21,7 @@ from skproj.nn.prune._units import Mixing, PerUnit, Value
 
 
 class ConstantOutput(nn.Module):
-    """A layer of a residual branch whose outputs do not depend on its inputs.
+    """A layer of a residual branch [1]_ whose outputs do not depend on its inputs.
 
     `shrink` puts it in the place of the last layer of the branch.
 
@@ -33,6 +33,11 @@ class ConstantOutput(nn.Module):
     See Also
     --------
     shrink : Makes one.
+
+    References
+    ----------
+    .. [1] K. He, X. Zhang, S. Ren, J. Sun, "Deep residual learning for image
+       recognition", :arxiv:`1512.03385`.
 
     Examples
     --------
@@ -59,18 +64,24 @@ class ConstantOutput(nn.Module):
         Returns
         -------
         bias : torch.nn.Parameter
+            The outputs of one sample.
         """
         return self.bias
 
 
 class SkippedLayer(nn.Module):
-    """A layer of a residual branch that nothing reads.
+    """A layer of a residual branch [1]_ that nothing reads.
 
     `shrink` puts it in the places of the layers in front of a `ConstantOutput`.
 
     See Also
     --------
     shrink : Makes one.
+
+    References
+    ----------
+    .. [1] K. He, X. Zhang, S. Ren, J. Sun, "Deep residual learning for image
+       recognition", :arxiv:`1512.03385`.
 
     Examples
     --------
@@ -79,6 +90,9 @@ class SkippedLayer(nn.Module):
     >>> SkippedLayer()(torch.zeros(3, 5)).shape
     torch.Size([0, 5])
     """
+
+    def __init__(self):
+        super().__init__()
 
     def forward(self, X):
         """Pass nothing on, which costs the next operations no time.

@@ -21,8 +21,10 @@ from skproj.nn.prune._units import (
     bias_of,
     blocks_of,
 )
+from skproj.utils._docs import shared_docs
 
 
+@shared_docs()
 class SelectInputs(nn.Module):
     """A layer that reads some of its inputs only.
 
@@ -38,18 +40,11 @@ class SelectInputs(nn.Module):
     dim : int
         Dimension of the inputs.
 
-    Attributes
-    ----------
-    layer : torch.nn.Module
-        The layer.
-    index : torch.Tensor of shape (n_inputs,), dtype int64
-        The inputs that `layer` reads.
-    dim : int
-        Dimension of the inputs.
-
     See Also
     --------
     shrink : Makes one.
+
+    {bilevel_reference}
 
     Examples
     --------
@@ -83,7 +78,13 @@ class SelectInputs(nn.Module):
         return self.layer(X.index_select(self.dim, self.index))
 
     def extra_repr(self):
-        """Say how many inputs are read."""
+        """Say how many inputs are read.
+
+        Returns
+        -------
+        text : str
+            For the representation of the module.
+        """
         return f"{len(self.index)} inputs"
 
 
