@@ -8,9 +8,9 @@ with 768 units and 30000 tokens, with 108 million.
 
 Method. Each operation runs in a process of its own, on one thread, on a network that
 was just built and has made a forward pass, after the operation has run on a small
-network, for which it loads modules; the seconds are the shortest of three. The memory
-is the growth of the largest resident memory of the process during the operation, as a
-multiple of the weights.
+network, for which it loads modules. The seconds are those of CPU time. The memory is
+the growth of the largest resident memory of the process during the operation, as a
+multiple of the weights. Both are the least of three runs.
 `single_shot` prunes to 90 % zeros, with vectors that are filters, by masks or, where it
 is permanent, without; `report` is `sparsity_report`; `shrink` removes half of the
 filters of one convolution of each block, or half of the hidden units of each
@@ -199,9 +199,9 @@ def run_here(network, operation):
         model.eval()(X)
     n_bytes = sum(W.numel() * W.element_size() for W in model.parameters())
     before = resident_bytes()
-    start = time.perf_counter()
+    start = time.process_time()
     OPERATIONS[operation](model, X)
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     growth = (resident_bytes() - before) / n_bytes
     print(json.dumps({"seconds": seconds, "growth": growth, "bytes": n_bytes}))
 

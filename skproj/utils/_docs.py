@@ -10,6 +10,9 @@ _WORKS = {
 M. Barlaud, G. Perez, J.-P. Marmorat, "A new linear time bi-level l1,inf
 projection; application to the sparsification of auto-encoders neural
 networks", :arxiv:`2407.16293`.""",
+    "gradual_reference": """\
+M. Zhu, S. Gupta, "To prune, or not to prune: exploring the efficacy of
+pruning for model compression", :arxiv:`1710.01878`.""",
     "group_lasso_reference": """\
 M. Yuan, Y. Lin, "Model selection and estimation in regression with
 grouped variables", J. R. Stat. Soc. B 68 (2006),

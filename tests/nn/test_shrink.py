@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from skproj.nn import prune
-from skproj.nn.prune._removal import SelectInputs
+from skproj.nn.prune import SelectInputs
 
 seeds = pytest.mark.parametrize("seed", range(8))
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.utils import prune as torch_prune
 
 from skproj.nn import prune
-from skproj.nn.prune._smaller_attention import SmallerAttention
+from skproj.nn.prune import SmallerAttention
 
 N_FEATURES, N_HEADS, HEAD_DIM, N_SAMPLES, N_STEPS = 12, 4, 3, 2, 5
 SHAPE = (N_SAMPLES, N_STEPS, N_FEATURES)

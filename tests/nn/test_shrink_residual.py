@@ -1,5 +1,8 @@
 """Removal of channels that additions tie together, in a residual network."""
 
+import pickle
+
+import pytest
 import torch
 from shrink_helpers import assert_same, build, zero
 from torch import nn
@@ -84,3 +87,153 @@ def test_channels_inside_a_block_go_alone():
         "blocks.1.first_norm",
         "blocks.1.second",
     }
+
+
+def kill_branch(model, i):
+    """Make all outputs of a branch constant, other numbers than zero."""
+    zero(model.blocks[i].second.weight, range(8))
+    with torch.no_grad():
+        model.blocks[i].second_norm.bias.normal_()
+
+
+@pytest.mark.parametrize("fuse", [False, True])
+@pytest.mark.parametrize("dead", [[], DEAD])
+def test_branches_of_constants_are_not_computed(fuse, dead):
+    """Only their constants are added, of the channels that are left."""
+    model = build(ResNet)
+    kill_branch(model, 1)
+    kill_writers(model)
+    zero(model.blocks[2].second.weight, dead)
+    for i in (0, 2):
+        zero(model.blocks[i].second_norm.bias, dead)
+    zero(model.blocks[1].second_norm.bias, dead)
+    smaller, report = prune.shrink(model, torch.ones(1, 3, 6, 6).double(), fuse=fuse)
+    assert_same(smaller, model, 5, 3, 6, 6)
+    block = smaller.blocks[1]
+    for name in ("first", "first_norm", "second"):
+        assert type(getattr(block, name)) is prune.SkippedLayer
+        assert report.layers[f"blocks.1.{name}"][1] == ()
+    assert block.second_norm.bias.shape == (8 - len(dead), 1, 1)
+    assert block.second_norm.bias.requires_grad
+    convolutions = [x for x in smaller.modules() if isinstance(x, nn.Conv2d)]
+    assert len(convolutions) == 5
+
+
+def test_constants_that_are_not_added_are_computed():
+    """They would have another shape."""
+
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.left, self.right = nn.Linear(4, 3), nn.Linear(4, 3)
+
+        def forward(self, X):
+            return torch.cat([self.left(X), self.right(X)], dim=1)
+
+    model = build(Two)
+    zero(model.left.weight, range(3))
+    smaller, _ = prune.shrink(model, torch.ones(2, 4).double())
+    assert_same(smaller, model, 5, 4)
+    assert type(smaller.left) is not prune.ConstantOutput
+
+
+def test_a_branch_that_works_in_place_leaves_the_shortcut_alone():
+    """Also where the layer in front of it is gone."""
+
+    class InPlace(Block):
+        def forward(self, X):
+            H = F.relu(self.first_norm(self.first(X)), inplace=True)
+            H = self.second_norm(self.second(H))
+            H += X
+            return F.relu(H)
+
+    model = build(ResNet)
+    model.blocks[1] = InPlace(8).double().eval()
+    kill_branch(model, 1)
+    smaller, _ = prune.shrink(model, torch.ones(1, 3, 6, 6).double())
+    assert_same(smaller, model, 5, 3, 6, 6)
+    assert type(smaller.blocks[1].second) is not prune.SkippedLayer  # H is changed
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_norms_are_fused(groups):
+    """With the layers in front of them, and only where that is the same."""
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(1, 4, 3, bias=False)
+            self.up = nn.ConvTranspose2d(4, 6, 2, groups=groups)
+            self.linear, self.norm = nn.Linear(6, 5), nn.BatchNorm1d(5)
+            self.norm1, self.norm2 = nn.BatchNorm2d(4), nn.BatchNorm2d(6, affine=False)
+            self.rows, self.norm3 = nn.Linear(3, 3), nn.BatchNorm1d(5)
+            self.read_twice, self.norm4 = nn.Linear(5, 5), nn.BatchNorm1d(5)
+
+        def forward(self, X):
+            H = F.relu(self.norm1(self.conv(X)))
+            H = self.norm2(self.up(H)).mean((2, 3))
+            H = F.relu(self.norm(self.linear(H)))
+            Z = self.read_twice(H)
+            H = (self.norm4(Z) + Z).unsqueeze(2) * torch.ones(3, dtype=H.dtype)
+            return self.norm3(self.rows(H))
+
+    model = build(Net)
+    torch.manual_seed(0)
+    for norm in model.modules():
+        if isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d):
+            nn.init.normal_(norm.running_mean)
+            nn.init.uniform_(norm.running_var, 0.5, 2.0)
+    smaller, _ = prune.shrink(model, torch.ones(2, 1, 6, 6).double(), fuse=True)
+    assert_same(smaller, model, 5, 1, 6, 6)
+    left = [
+        n
+        for n in ("norm", "norm1", "norm2", "norm3", "norm4")
+        if not isinstance(getattr(smaller, n), nn.Identity)
+    ]
+    assert left == ["norm2"] * (groups > 1) + ["norm3", "norm4"]
+    assert isinstance(model.norm, nn.BatchNorm1d)
+
+
+class Selecting(nn.Module):
+    """Has all that `shrink` puts in the place of layers."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(4, 8)
+        self.attention = nn.MultiheadAttention(8, 4, batch_first=True)
+        self.branch = nn.Sequential(nn.Linear(8, 5), nn.ReLU(), nn.Linear(5, 8))
+
+    def forward(self, X):
+        H = self.first(X)
+        H = H + self.branch(H)
+        return self.attention(H, H, H, need_weights=False)[0]
+
+
+@pytest.mark.parametrize("weights_only", [False, True])
+def test_modules_of_smaller_networks_can_be_saved(weights_only, tmp_path):
+    """By their public names, which a careful reader allows."""
+    model = build(Selecting)
+    zero(model.first.weight[:, 1:3], range(8))
+    zero(model.attention.out_proj.weight[:, :4], range(8))
+    zero(model.branch[2].weight, range(8))
+    smaller, _ = prune.shrink(model, torch.ones(1, 3, 4).double())
+    ours = [
+        prune.ConstantOutput,
+        prune.SelectInputs,
+        prune.SkippedLayer,
+        prune.SmallerAttention,
+    ]
+    assert {type(x) for x in smaller.modules()} >= set(ours)
+    if weights_only:
+        torch.save(smaller.first, tmp_path / "first.pt")
+        allowed = [prune.SelectInputs, nn.Linear]
+        with torch.serialization.safe_globals(allowed):
+            first = torch.load(tmp_path / "first.pt", weights_only=True)
+        assert torch.equal(first.index, smaller.first.index)
+        return
+    torch.save(smaller, tmp_path / "smaller.pt")
+    loaded = torch.load(tmp_path / "smaller.pt", weights_only=False)
+    X = torch.randn(2, 5, 4).double()
+    assert torch.equal(loaded(X), smaller(X))
+    copied = pickle.loads(pickle.dumps(smaller))
+    assert torch.equal(copied(X), smaller(X))

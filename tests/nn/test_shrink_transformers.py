@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from skproj.nn import prune
-from skproj.nn.prune._smaller_attention import SmallerAttention
+from skproj.nn.prune import SmallerAttention
 
 N_FEATURES, N_HEADS, N_HIDDEN = 12, 4, 10
 SHAPE = (2, 5, N_FEATURES)

@@ -245,15 +245,18 @@ class GradualUnits(_Ramp):
     work : UnitWork
     share : float
         Share of the multiplications that is left in the end.
+    n_branches : int
+        Number of branches beside shortcuts that are left in the end.
     """
 
     ramp_end = 0.5
     _own_state = (*_Ramp._own_state, "_kept")
 
-    def __init__(self, blocks, work, share):
+    def __init__(self, blocks, work, share, n_branches):
         super().__init__(blocks)
         self._work = work
         self._share = share
+        self._n_branches = n_branches
         self._kept = torch.ones(len(work.is_free), dtype=torch.bool)
 
     def before_forward(self, done):
@@ -272,7 +275,11 @@ class GradualUnits(_Ramp):
 
     def _remove(self, share):
         left = 1.0 - share * (1.0 - self._share)
-        self._kept = torch.from_numpy(self._work.keep(left, self._kept.numpy()))
+        n_gone = round(share * (self._work.n_branches - self._n_branches))
+        kept = self._work.keep_branches(
+            self._work.n_branches - n_gone, self._kept.numpy()
+        )
+        self._kept = torch.from_numpy(self._work.keep(left, kept))
 
 
 class InducedHoyer(FixedZeros):

@@ -41,6 +41,25 @@ DOCS = {
             ``step(module, batch)`` returns the loss of a batch of any form. None calls
             the module and `loss`.
     """,
+    "optimizer": """
+        optimizer : callable, default=None
+            Makes the optimizer from parameters, for instance
+            ``functools.partial(torch.optim.SGD, lr=0.1, momentum=0.9)``. Its learning
+            rate decreases to zero along a half cosine. None is `torch.optim.Adam` with
+            a learning rate of 0.003.
+    """,
+    "report": """
+        Returns
+        -------
+        report : SparsifyReport
+            Zeros of each layer before and after, and the history of the training.
+
+        Raises
+        ------
+        TypeError
+            If an argument has the wrong type.
+        ValueError
+    """,
     "session": """
         callback : callable, default=None
             Called after each epoch with a dict of `training`, `epoch`, `loss` and

@@ -88,27 +88,15 @@ def sparsify(
         - "auto": "projected".
     n_epochs : int, default=30
         Length of a training.
-    optimizer : callable, default=None
-        Makes the optimizer from parameters, for instance
-        ``functools.partial(torch.optim.SGD, lr=0.1, momentum=0.9)``. Its learning rate
-        decreases to zero along a half cosine. None is `torch.optim.Adam` with a
-        learning rate of 0.003. With "l1" it has to make a `ProximalAdam`, which is the
-        default, or a `ProximalSGD`.
+    {optimizer}
+        With "l1" it has to make a `ProximalAdam`, which is the default, or a
+        `ProximalSGD`.
     {step}
     max_iter : int, default=8
         Largest number of trainings of the search with "l1".
     {session}
 
-    Returns
-    -------
-    report : SparsifyReport
-        Zeros of each layer before and after, and the history of the training.
-
-    Raises
-    ------
-    TypeError
-        If an argument has the wrong type.
-    ValueError
+    {report}
         If an argument is out of range, if a named layer has no weights to prune, or if
         the loss becomes infinite or NaN. Then, and after any other error, the module is
         as it was.

@@ -29,6 +29,7 @@ def sparsify_units(
     target,
     example_inputs,
     layers=None,
+    branches=0.0,
     n_epochs=30,
     optimizer=None,
     step=None,
@@ -60,26 +61,16 @@ def sparsify_units(
         Names, as in `module.named_modules`, of the layers whose outputs may be removed,
         or of parts of the network with all layers in them. None takes all linear,
         convolutional, recurrent and embedding layers.
+    branches : float, default=0.0
+        Share of the branches beside shortcuts that are removed altogether, between 0
+        and 1. Each takes several calls, which is most of the time of small inputs.
     n_epochs : int, default=30
         Length of the training.
-    optimizer : callable, default=None
-        Makes the optimizer from parameters, for instance
-        ``functools.partial(torch.optim.SGD, lr=0.1, momentum=0.9)``. Its learning rate
-        decreases to zero along a half cosine. None is `torch.optim.Adam` with a
-        learning rate of 0.003.
+    {optimizer}
     {step}
     {session}
 
-    Returns
-    -------
-    report : SparsifyReport
-        Zeros of each layer before and after, and the history of the training.
-
-    Raises
-    ------
-    TypeError
-        If an argument has the wrong type.
-    ValueError
+    {report}
         If an argument is out of range, if `torch.fx` cannot trace the network, if its
         units cannot be removed or not enough of them, or if the loss becomes infinite
         or NaN. Then, and after any other error, the module is as it was.
@@ -97,12 +88,10 @@ def sparsify_units(
     next layers read with the smallest sums of squared weights. Units that meet in a
     sum, as in a residual network, are one; those that `shrink` cannot remove stay, as
     do units next to a frozen layer, and to a convolution with groups unless it is
-    depthwise.
+    depthwise. The branches that go are those with the smallest outputs, by the weights
+    of their last layer, or of the normalisation behind it.
 
-    References
-    ----------
-    .. [1] M. Zhu, S. Gupta, "To prune, or not to prune: exploring the efficacy of
-       pruning for model compression", :arxiv:`1710.01878`.
+    {gradual_reference}
 
     Examples
     --------
@@ -126,6 +115,7 @@ def sparsify_units(
     0.25
     """
     check_scalar(target, "target", numbers.Real, min_val=0.0)
+    check_scalar(branches, "branches", numbers.Real, min_val=0.0, max_val=1.0)
     if not target < 1.0:
         raise ValueError(f"target must be less than 1, got {target!r}.")
     if not isinstance(module, torch.nn.Module):
@@ -136,11 +126,12 @@ def sparsify_units(
     makers = set().union(*modules_in(module, names, "layers").values())
     blocks = all_weights(module)
     work = _make_work(module, check_inputs(example_inputs), makers, target)
+    n_branches = work.n_branches - round(branches * work.n_branches)
     step = check_step(loss, step, loader)
     make_optimizer = check_optimizer(optimizer, module, proximal=False)
 
     def train(make_trainer):
-        method = GradualUnits(blocks, work, 1.0 - target)
+        method = GradualUnits(blocks, work, 1.0 - target, n_branches)
         make_trainer(make_optimizer).run(method)
 
     return run_trainings(
@@ -148,7 +139,12 @@ def sparsify_units(
         loader,
         step,
         train,
-        settings={"method": "gradual", "target": float(target), "layers": names},
+        settings={
+            "method": "gradual",
+            "target": float(target),
+            "layers": names,
+            "branches": n_branches,
+        },
         n_epochs=n_epochs,
         callback=callback,
         checkpoint=checkpoint,

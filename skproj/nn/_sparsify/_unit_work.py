@@ -8,6 +8,7 @@ import torch
 
 from skproj.nn._sparsify._blocks import check_plain
 from skproj.nn.prune._attention import Heads
+from skproj.nn.prune._branches import find_branches
 from skproj.nn.prune._recurrent import Recurrent
 from skproj.nn.prune._shrink import count_flops, plain_copy, trace
 from skproj.nn.prune._unit_graph import UnitGraph
@@ -53,6 +54,21 @@ class _Products(NamedTuple):
         return self.size * n_inputs * np.count_nonzero(kept[self.outputs])
 
 
+class _Branch(NamedTuple):
+    """Units inside a branch beside a shortcut, and the weight that scales its outputs.
+
+    This is that of the last layer, or of the normalisation behind it.
+    """
+
+    units: np.ndarray
+    weight: torch.nn.Parameter
+
+    def scale(self):
+        """Return the mean of the squared outputs for independent inputs."""
+        weight = self.weight.detach().float()
+        return float(weight.square().sum()) / len(weight)
+
+
 class UnitWork:
     """Units of a network that can be removed, and the multiplications that they take.
 
@@ -71,6 +87,8 @@ class UnitWork:
     ----------
     is_free : ndarray of bool of shape (n_units,)
         Whether a unit can be removed.
+    n_branches : int
+        Number of branches beside shortcuts that can be removed.
     """
 
     def __init__(self, module, inputs, makers):
@@ -127,6 +145,17 @@ class UnitWork:
             self.is_free[units] = True
         for units in stay:
             self.is_free[units] = False
+        self._branches = [
+            _Branch(
+                np.concatenate([unit_of[graph.layers[name].outputs] for name in inner]),
+                modules[norm or last].weight,
+            )
+            for inner, last, norm in find_branches(graph)
+            if {*inner, last} <= followed.keys()
+            and getattr(modules[norm or last], "weight", None) is not None
+        ]
+        self._branches = [x for x in self._branches if self.is_free[x.units].all()]
+        self.n_branches = len(self._branches)
 
     def _add_mixing(self, layer, inputs, outputs, given, made):
         """Note the work and the weights of a layer; return units that stay."""
@@ -173,6 +202,18 @@ class UnitWork:
     def count(self, kept):
         """Count the multiplications if only some units are kept."""
         return self._other_work + sum(work.count(kept) for work in self._products)
+
+    def keep_branches(self, n, kept):
+        """Remove all units of branches with the smallest outputs until `n` are left.
+
+        Returns the units that are left, as a new array.
+        """
+        kept = kept.copy()
+        left = [branch for branch in self._branches if kept[branch.units].any()]
+        left.sort(key=_Branch.scale)
+        for branch in left[: max(len(left) - n, 0)]:
+            kept[branch.units] = False
+        return kept
 
     def keep(self, share, kept):
         """Choose units such that no more than a share of the multiplications is left.

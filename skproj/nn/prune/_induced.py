@@ -27,6 +27,7 @@ SHAPES = {
 }
 
 
+@shared_docs()
 def sparsity_schedule(final, n_steps, *, initial=0.0, begin=0, shape="cubic"):
     r"""Make a function of the number of steps that grows to a sparsity.
 
@@ -64,10 +65,7 @@ def sparsity_schedule(final, n_steps, *, initial=0.0, begin=0, shape="cubic"):
     --------
     induced_pruning : Takes such a function.
 
-    References
-    ----------
-    .. [1] M. Zhu, S. Gupta, "To prune, or not to prune: exploring the efficacy of
-       pruning for model compression", :arxiv:`1710.01878`.
+    {gradual_reference}
 
     Examples
     --------
@@ -147,11 +145,8 @@ def induced_pruning(
         returns it; `sparsity_schedule` makes one.
     grouping : str, default="layer/filters"
         Which vectors form a group, as in `global_hoyer`.
-    target : {"hoyer", "zeros"}, default="hoyer"
-        Whether `sparsity` is the average Hoyer sparsity of each group, or the fraction
-        of all weights that are zero.
-    normalize : bool, default=False
-        Whether the vectors are given norm 1 for the projection.
+    {joint_target}
+    {normalize}
     every : int, default=1
         Project after every so many steps; ``len(loader)`` of them are an epoch.
 

@@ -17,6 +17,7 @@ from skproj.nn.prune._weight_groups import (
     as_array,
     check_weight,
     is_masked,
+    masked_product,
     project_jointly,
     pruned_or_plain,
 )
@@ -48,13 +49,7 @@ class _CopyablePruning(prune.BasePruningMethod):
     """
 
     def apply_mask(self, module):
-        mask = getattr(module, f"{self._tensor_name}_mask")
-        original = getattr(module, f"{self._tensor_name}_orig")
-        if mask.dtype is torch.bool:
-            # A product would keep the mask as numbers, for the gradient.
-            weight = torch.where(mask, original, 0.0)
-        else:
-            weight = super().apply_mask(module)
+        weight = masked_product(module, self._tensor_name)
         if type(weight) is not torch.Tensor:  # when `torch.export` traces
             return weight
         return weight.as_subclass(_EffectiveWeight)

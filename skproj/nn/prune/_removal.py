@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from skproj.nn.prune._attention import ATTENTION, Heads
+from skproj.nn.prune._branches import ConstantOutput, skip_constant_branches
 from skproj.nn.prune._operations import BATCH_NORMS, RECURRENT
 from skproj.nn.prune._recurrent import gates_of
 from skproj.nn.prune._smaller_attention import (
@@ -20,10 +21,40 @@ from skproj.nn.prune._units import (
     bias_of,
     blocks_of,
 )
+from skproj.utils._docs import shared_docs
 
 
+@shared_docs()
 class SelectInputs(nn.Module):
-    """A layer that reads some of its inputs only."""
+    """A layer that reads some of its inputs only.
+
+    `shrink` puts it in the place of a layer that is given more inputs, those of the
+    network, than it reads.
+
+    Parameters
+    ----------
+    layer : torch.nn.Module
+        The layer.
+    index : torch.Tensor of shape (n_inputs,), dtype int64
+        The inputs that `layer` reads.
+    dim : int
+        Dimension of the inputs.
+
+    See Also
+    --------
+    shrink : Makes one.
+
+    {bilevel_reference}
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skproj.nn.prune import SelectInputs
+    >>> layer = SelectInputs(torch.nn.Identity(), torch.tensor([0, 2]), dim=1)
+    >>> layer(torch.arange(6.0).reshape(2, 3))
+    tensor([[0., 2.],
+            [3., 5.]])
+    """
 
     def __init__(self, layer, index, dim):
         super().__init__()
@@ -32,11 +63,28 @@ class SelectInputs(nn.Module):
         self.register_buffer("index", index)
 
     def forward(self, X):
-        """Pass the selected inputs to the layer."""
+        """Pass the selected inputs to the layer.
+
+        Parameters
+        ----------
+        X : torch.Tensor
+            All inputs.
+
+        Returns
+        -------
+        output : torch.Tensor
+            What the layer returns.
+        """
         return self.layer(X.index_select(self.dim, self.index))
 
     def extra_repr(self):
-        """Say how many inputs are read."""
+        """Say how many inputs are read.
+
+        Returns
+        -------
+        text : str
+            For the representation of the module.
+        """
         return f"{len(self.index)} inputs"
 
 
@@ -155,6 +203,9 @@ def _shrink_recurrent(layer, needed):
 def _shrink_per_unit(layer, needed):
     module = layer.module
     inputs, outputs = needed[layer.inputs], needed[layer.outputs]
+    if isinstance(module, ConstantOutput):
+        _take(module, "bias", outputs, dim=int(np.argmax(module.bias.shape)))
+        return
     if isinstance(module, BATCH_NORMS):
         for name in ("weight", "bias", "running_mean", "running_var"):
             _take(module, name, outputs)
@@ -198,7 +249,7 @@ def _shapes(module):
             for name, weight in module.named_parameters()
             if name.startswith("weight")
         }
-    return {"": () if module.weight is None else tuple(module.weight.shape)}
+    return {"": tuple(getattr(getattr(module, "weight", None), "shape", ()))}
 
 
 def _shrink_layer(layer, needed):
@@ -221,13 +272,16 @@ def _shrink_layer(layer, needed):
     return SelectInputs(module, index, layer.inputs.dim)
 
 
-def shrink_in_place(model, graph):
+def shrink_in_place(model, inputs, graph):
     """Make the layers of a model smaller, and return their shapes."""
+    shapes = {}
+    for name, module in skip_constant_branches(model, inputs, graph):
+        if before := _shapes(module)[""]:
+            shapes[name] = (before, ())
     needed = graph.needed_units()
     names = {}
     for name, module in model.named_modules(remove_duplicate=False):
         names.setdefault(module, []).append(name)
-    shapes = {}
     for name in list(graph.layers):
         layer = graph.layers.pop(name)  # with all that is known of it
         module = layer.module

@@ -12,6 +12,7 @@ from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn.utils import parametrize, prune
 from torch.utils.flop_counter import FlopCounterMode
 
+from skproj.nn.prune._branches import fuse_norms
 from skproj.nn.prune._removal import shrink_in_place
 from skproj.nn.prune._smaller_attention import SmallerAttention
 from skproj.nn.prune._sparsity_report import as_text
@@ -42,7 +43,8 @@ class ShrinkReport:
     before, after : named tuple
         With `n_parameters`, `flops` and `milliseconds` of the two models.
     layers : dict of str to pair of tuple
-        Shapes of the weights that have become smaller, before and after.
+        Shapes of the weights that have become smaller, before and after; empty where
+        the layer is gone.
 
     Attributes
     ----------
@@ -53,7 +55,8 @@ class ShrinkReport:
         the shortest of a few times. Recurrent layers are not counted where PyTorch
         computes them in one operation.
     layers : dict of str to pair of tuple
-        Shapes of the weights that have become smaller, before and after.
+        Shapes of the weights that have become smaller, before and after; empty where
+        the layer is gone.
 
     See Also
     --------
@@ -313,7 +316,7 @@ def check_inputs(example_inputs):
 
 @shared_docs()
 @torch.no_grad()
-def shrink(model, example_inputs):
+def shrink(model, example_inputs, *, fuse=False):
     r"""Copy a model without the neurons, filters, heads and inputs that are dead.
 
     Sparse weights save time only where whole rows and columns of them are zero. A unit
@@ -330,6 +333,10 @@ def shrink(model, example_inputs):
         Trained model: plain, pruned or parametrized. It is not changed.
     example_inputs : torch.Tensor or tuple of torch.Tensor
         Arguments of the model, to learn the shapes, and to compare outputs.
+    fuse : bool, default=False
+        Whether batch normalisations become a part of the convolutions and linear layers
+        in front of them, and `torch.nn.Identity` takes their places. That saves calls;
+        the result is for evaluation only.
 
     Returns
     -------
@@ -362,9 +369,12 @@ def shrink(model, example_inputs):
     flattening, means, indexing, transposing, sums, products, and concatenations are
     understood.
     Units that meet in a sum, as in a residual network, are removed together or not at
-    all. Around everything else, and around layers that are used twice, have hooks, or
-    have shared or complex weights, all units stay. So they do around
-    `torch.nn.LayerNorm`, whose outputs depend on all of its inputs, also on zeros.
+    all. A branch of a sum whose outputs are all constant is no longer computed:
+    `ConstantOutput` takes the place of its last layer, and `SkippedLayer` those of the
+    others, unless the sum is made in place, as by ``+=``.
+    Around everything else, and around layers that are used twice, have hooks, or have
+    shared or complex weights, all units stay. So they do around `torch.nn.LayerNorm`,
+    whose outputs depend on all of its inputs, also on zeros.
 
     The outputs are those of evaluation mode, up to rounding; the function compares
     them, to 1e-10 in float64 and 1e-5 in float32, of the largest output or of 1. What a
@@ -391,12 +401,12 @@ def shrink(model, example_inputs):
     A head of `torch.nn.MultiheadAttention` is removed if `out_proj` has only zeros for
     it, or if its values are constant, with rows of zeros in `v_proj_weight` or that
     part of `in_proj_weight`. With a mask, which can leave a position without any
-    weight, their biases must be zero as well, unless it is marked as causal. Another
-    module takes the place of the layer, with `q_proj`, `k_proj`, `v_proj`, `out_proj`
-    and fewer heads than PyTorch's can have. It is called in the same way, but returns
-    None for the attention weights. Heads stay if the model reads those weights, or
-    calls the layer with ``need_weights=True``, as they do with `add_bias_kv` or
-    `add_zero_attn`. The inputs and outputs of attention stay.
+    weight, their biases must be zero as well, unless it is marked as causal.
+    `SmallerAttention` takes the place of the layer, with `q_proj`, `k_proj`, `v_proj`,
+    `out_proj` and fewer heads than PyTorch's can have. It is called in the same way,
+    but returns None for the attention weights. Heads stay if the model reads those
+    weights, or calls the layer with ``need_weights=True``, as they do with
+    `add_bias_kv` or `add_zero_attn`. The inputs and outputs of attention stay.
 
     Inside `torch.nn.TransformerEncoderLayer`, `torch.nn.TransformerDecoderLayer` and
     what is made of them, heads and the units between the two linear layers are removed.
@@ -404,9 +414,9 @@ def shrink(model, example_inputs):
     inference. An encoder that works on nested tensors, with a padding mask, keeps its
     heads. A position whose keys are all masked may have another output.
 
-    Inputs of the model that a first layer does not read are skipped: a module that
-    selects the others takes the place of that layer. The smaller layer is its `layer`,
-    and `index` has the inputs that are read. The model is called as before.
+    Inputs of the model that a first layer does not read are skipped: `SelectInputs`
+    takes the place of that layer. The smaller layer is its `layer`, and `index` has the
+    inputs that are read. The model is called as before.
 
     A forward pass that names sizes, as in ``x.view(-1, 512)``, is left alone at that
     point; ``x.flatten(1)`` is not.
@@ -441,7 +451,9 @@ def shrink(model, example_inputs):
         )
     graph = UnitGraph(trace(smaller, inputs))
     before = _measure(smaller, inputs)
-    layers = shrink_in_place(smaller, graph)
+    layers = shrink_in_place(smaller, inputs, graph)
+    if fuse:
+        fuse_norms(smaller, UnitGraph(trace(smaller, inputs)))
     _check_agreement(smaller, inputs, expected)
     report = ShrinkReport(before, _measure(smaller, inputs), layers)
     _end_sharing(smaller, model)

@@ -45,7 +45,7 @@ def _linear(weight, bias, like):
 
 
 class SmallerAttention(nn.Module):
-    """Some heads of an attention layer.
+    """Some heads of an attention layer [1]_.
 
     PyTorch's own layer has as many features in all of its heads as in its outputs, so
     that no head can be taken from it. This layer takes its place, and is called in the
@@ -68,11 +68,19 @@ class SmallerAttention(nn.Module):
     num_heads : int
         Number of heads of the original layer.
 
+    See Also
+    --------
+    shrink : Makes one.
+
+    References
+    ----------
+    .. [1] A. Vaswani et al., "Attention is all you need", :arxiv:`1706.03762`.
+
     Examples
     --------
     >>> import torch
     >>> from torch import nn
-    >>> from skproj.nn.prune._smaller_attention import SmallerAttention
+    >>> from skproj.nn.prune import SmallerAttention
     >>> attention = nn.MultiheadAttention(12, 4, batch_first=True)
     >>> smaller = SmallerAttention(attention, torch.tensor([0, 3]))
     >>> smaller
@@ -127,11 +135,13 @@ class SmallerAttention(nn.Module):
         ----------
         query, key, value : torch.Tensor
             As there.
-        key_padding_mask, attn_mask : torch.Tensor or None, default=None
-            As there; a mask for each head has those of the removed heads as well.
+        key_padding_mask : torch.Tensor, default=None
+            As there.
         need_weights : bool, default=False
             Must be False: the weights of the removed heads are not known. The default
             is another one than there.
+        attn_mask : torch.Tensor, default=None
+            As there; a mask for each head has those of the removed heads as well.
         average_attn_weights : bool, default=True
             Without effect.
         is_causal : bool, default=False
@@ -142,6 +152,7 @@ class SmallerAttention(nn.Module):
         output : torch.Tensor
             As there.
         weights : None
+            They are not known.
 
         Raises
         ------
@@ -194,5 +205,11 @@ class SmallerAttention(nn.Module):
         return sum(numbers) if numbers else None
 
     def extra_repr(self):
-        """Say how many heads are left."""
+        """Say how many heads are left.
+
+        Returns
+        -------
+        text : str
+            For the representation of the module.
+        """
         return f"{len(self.heads)} of {self.num_heads} heads"

@@ -102,23 +102,25 @@ class UnitGraph:
     The model is in evaluation mode and has gone through
     `torch.fx.passes.shape_prop.ShapeProp`. `layers` has those that can be made smaller,
     as `Mixing`, `Recurrent`, `Heads`, `PerUnit` or `Lookup`, by name; `pinned` is a
-    list of arrays of units that stay.
+    list of arrays of units that stay; `values` has the `Value` of each of the `nodes`,
+    or None; `modules` are all of the model by name.
     """
 
     def __init__(self, traced):
         self.units = Units()
         self.layers = {}
-        self._modules = dict(traced.named_modules(remove_duplicate=False))
+        self.modules = dict(traced.named_modules(remove_duplicate=False))
         self._fixed_modules = self._find_fixed_modules(traced.graph)
         self.pinned = []
-        self._values = {}
+        self.values = {}
+        self.nodes = list(traced.graph.nodes)
         self._parts = {}  # values in tuples, and of tensors that are read by rows
-        for node in traced.graph.nodes:
+        for node in self.nodes:
             value = self._visit(node)
             if value is None:
                 for argument in node.all_input_nodes:
                     self._pin(argument)
-            self._values[node] = None if value is NO_UNITS else value
+            self.values[node] = None if value is NO_UNITS else value
 
     def needed_units(self):
         """Return for each unit whether an output of the model depends on it.
@@ -149,21 +151,25 @@ class UnitGraph:
                 return needed[roots]
             needed[roots[empty[-1].outputs[0]]] = True
 
+    def is_fixed(self, module):
+        """Whether a module has to stay as it is."""
+        return id(module) in self._fixed_modules
+
     def _find_fixed_modules(self, graph):
         """Find modules that stay.
 
         They have hooks, shared or complex weights, or are called several times.
         """
-        modules = {id(module): module for module in self._modules.values()}
+        modules = {id(module): module for module in self.modules.values()}
         calls = dict.fromkeys(modules, 0)
         owners = {}
         fixed = set()
         for node in graph.nodes:
             if node.op == "call_module":
-                for module in self._modules[node.target].modules():
+                for module in self.modules[node.target].modules():
                     calls[id(module)] += 1
             elif node.op == "get_attr":
-                fixed.add(id(self._modules[node.target.rpartition(".")[0]]))
+                fixed.add(id(self.modules[node.target.rpartition(".")[0]]))
         for key, module in modules.items():
             hooked = module._forward_hooks or module._forward_pre_hooks
             if hooked or (calls[key] > 1 and _has_state(module)):
@@ -181,12 +187,12 @@ class UnitGraph:
     def _pin(self, node):
         """Keep all units of a node, which need not have any."""
         self.pinned += [value.units for value in _values_in(self._parts.get(node))]
-        if self._values[node] is not None:
-            self.pinned.append(self._values[node].units)
+        if self.values[node] is not None:
+            self.pinned.append(self.values[node].units)
 
     def _read(self, node, dim):
         """Return the units of a node along `dim`; unknown ones are pinned."""
-        value = self._values[node]
+        value = self.values[node]
         if value is not None and value.dim == dim:
             return value
         self._pin(node)
@@ -203,7 +209,7 @@ class UnitGraph:
             if len(node.users) > 1:
                 return True
             if node.op == "call_module":
-                module = self._modules[node.target]
+                module = self.modules[node.target]
                 is_view = type(module) in VIEWS or getattr(module, "inplace", False)
             else:
                 name = getattr(node.target, "__name__", node.target)
@@ -214,7 +220,7 @@ class UnitGraph:
         return False
 
     @staticmethod
-    def _shape(node):
+    def shape_of(node):
         """Shape of the tensor of a node; empty for everything else."""
         meta = node.meta.get("tensor_meta") if isinstance(node, torch.fx.Node) else None
         return tuple(getattr(meta, "shape", ()))
@@ -232,7 +238,7 @@ class UnitGraph:
         return None
 
     def _visit_module(self, node):
-        module = self._modules[node.target]
+        module = self.modules[node.target]
         kind = type(module)
         if kind in ATTENTION:
             return self._visit_attention(node, module)
@@ -240,10 +246,10 @@ class UnitGraph:
             return self._visit_transformer(node, module)
         if kind in RECURRENT:
             return self._visit_recurrent(node, module)
-        if len(node.args) != 1 or node.kwargs or id(module) in self._fixed_modules:
+        if len(node.args) != 1 or node.kwargs or self.is_fixed(module):
             return None
         (source,) = node.args
-        shape = self._shape(source)
+        shape = self.shape_of(source)
         if kind is nn.Linear:
             return self._visit_mixing(node, module, len(shape) - 1)
         if kind is nn.Embedding:
@@ -255,7 +261,7 @@ class UnitGraph:
                 return self._visit_depthwise(node, module)
             return self._visit_mixing(node, module, 1)
 
-        value = self._values[source]
+        value = self.values[source]
         if value is None:
             return None
         if kind in BATCH_NORMS:
@@ -267,7 +273,7 @@ class UnitGraph:
                 return None
             return self._map_constants(value, copy.deepcopy(module).cpu().double())
         if kind is nn.Flatten and (module.start_dim, module.end_dim) == (1, -1):
-            return flattened(value, shape, self._shape(node))
+            return flattened(value, shape, self.shape_of(node))
         if kind in MAX_POOLS + ADAPTIVE_POOLS:
             return self._pool(node, kind.__name__, value, shape)
         if kind in AVERAGE_POOLS:
@@ -289,10 +295,10 @@ class UnitGraph:
             return None
         if first in self._parts:
             return self._visit_part(node, self._parts[first], name)
-        value = self._values[first]
+        value = self.values[first]
         if value is None:
             return None
-        shape, options = self._shape(first), node.args[1:]
+        shape, options = self.shape_of(first), node.args[1:]
         if name in ("view", "reshape"):
             return self._view(node, value, shape, options)
         if len(node.all_input_nodes) > 1:
@@ -312,7 +318,7 @@ class UnitGraph:
             bounds = dict(zip(("start_dim", "end_dim"), options, strict=False))
             bounds = {"end_dim": -1} | bounds | node.kwargs
             if bounds == {"start_dim": 1, "end_dim": -1}:
-                return flattened(value, shape, self._shape(node))
+                return flattened(value, shape, self.shape_of(node))
             return None
         if name in POOL_NAMES:
             return self._pool(node, name, value, shape)
@@ -378,12 +384,12 @@ class UnitGraph:
         W = module.weight.detach()
         known = (W == W[0]).all(dim=0).cpu().numpy()
         constants = as_float64(W[0])
-        value = Value(outputs, len(self._shape(node)) - 1, known, constants)
+        value = Value(outputs, len(self.shape_of(node)) - 1, known, constants)
         return value.with_constants(known, constants)
 
     def _stays(self, module):
         """Whether a module, or one in it, is to stay as it is."""
-        return any(id(inner) in self._fixed_modules for inner in module.modules())
+        return any(self.is_fixed(inner) for inner in module.modules())
 
     def _visit_attention(self, node, module):
         """Find the heads that are needed; all inputs and outputs stay."""
@@ -394,7 +400,7 @@ class UnitGraph:
         """Find the heads and hidden units that are needed; the others stay."""
         is_masked = is_transformer_masked(node, type(module))
         for path, layer, is_nested in layers_of(node.target, module, is_masked):
-            if self._stays(layer) or id(module) in self._fixed_modules:
+            if self._stays(layer) or self.is_fixed(module):
                 continue
             for name, attention in attention_of(layer):
                 if is_plain(attention) and not is_nested:
@@ -423,10 +429,10 @@ class UnitGraph:
     def _visit_recurrent(self, node, module):
         source, *options = (*node.args, *node.kwargs.values())
         has_state = any(option is not None for option in options)
-        n_dims = len(self._shape(source))
+        n_dims = len(self.shape_of(source))
         if has_state or module.proj_size > 0 or n_dims not in (2, 3):
             return None
-        if id(module) in self._fixed_modules:
+        if self.is_fixed(module):
             return None
         layer, outputs, states = recurrent_of(
             module,
@@ -480,7 +486,7 @@ class UnitGraph:
             sizes = tuple(sizes[0])
         if value.dim != 1 or len(sizes) != 2 or sizes[0] == -1 or sizes[1] != -1:
             return None
-        return flattened(value, shape, self._shape(node))
+        return flattened(value, shape, self.shape_of(node))
 
     def _pool(self, node, name, value, shape):
         """Take the mean or maximum of windows, in which a constant is itself.
@@ -488,7 +494,7 @@ class UnitGraph:
         With a dimension less than `name` says, PyTorch takes the batch for channels.
         """
         n_dims = 2 + int(name[-2])
-        same = value.dim == 1 and len(self._shape(node)) == len(shape) == n_dims
+        same = value.dim == 1 and len(self.shape_of(node)) == len(shape) == n_dims
         return value if same else None
 
     def _average_pool(self, node, module, value, shape):
@@ -503,8 +509,8 @@ class UnitGraph:
         tensors = node.args[0] if node.args else None
         if not isinstance(tensors, list | tuple):
             return None
-        dim = dim_of(node, 0) % len(self._shape(node))
-        values = [self._values[tensor] for tensor in tensors]
+        dim = dim_of(node, 0) % len(self.shape_of(node))
+        values = [self.values[tensor] for tensor in tensors]
         if not any(value is not None and value.dim == dim for value in values):
             return None
         return join([self._read(tensor, dim) for tensor in tensors], dim)
@@ -513,7 +519,7 @@ class UnitGraph:
         """Add, subtract or multiply two tensors, or a tensor and a number."""
         left, right = node.args
         tensors = [x for x in (left, right) if isinstance(x, torch.fx.Node)]
-        values = [self._values[x] for x in tensors if self._values[x] is not None]
+        values = [self.values[x] for x in tensors if self.values[x] is not None]
         if not values:
             return None
         if len(tensors) == 1:
@@ -528,7 +534,7 @@ class UnitGraph:
             )
             return value.with_constants(value.known, function(*arguments))
         dim = values[0].dim
-        shapes = [self._shape(x) for x in tensors]
+        shapes = [self.shape_of(x) for x in tensors]
         if len(shapes[0]) != len(shapes[1]) or shapes[0][dim] != shapes[1][dim]:
             return None
         a, b = (self._read(x, dim) for x in tensors)

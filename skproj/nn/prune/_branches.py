@@ -1,0 +1,272 @@
+"""Residual branches, those whose outputs are constants, and normalisations."""
+
+import itertools
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import fx, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+
+from skproj.nn.prune._operations import (
+    ARITHMETIC,
+    BATCH_NORMS,
+    CONVOLUTIONS,
+    DROPOUTS,
+    ELEMENTWISE,
+    ELEMENTWISE_NAMES,
+    KNOWN_MODULES,
+)
+from skproj.nn.prune._units import Mixing, PerUnit, Value
+
+
+class ConstantOutput(nn.Module):
+    """A layer of a residual branch [1]_ whose outputs do not depend on its inputs.
+
+    `shrink` puts it in the place of the last layer of the branch.
+
+    Parameters
+    ----------
+    bias : torch.nn.Parameter
+        The outputs of one sample, repeated in the sum that reads them.
+
+    See Also
+    --------
+    shrink : Makes one.
+
+    References
+    ----------
+    .. [1] K. He, X. Zhang, S. Ren, J. Sun, "Deep residual learning for image
+       recognition", :arxiv:`1512.03385`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skproj.nn.prune import ConstantOutput
+    >>> layer = ConstantOutput(torch.nn.Parameter(torch.tensor([[1.0, 2.0]])))
+    >>> layer(torch.zeros(3, 5))
+    Parameter containing:
+    tensor([[1., 2.]], requires_grad=True)
+    """
+
+    def __init__(self, bias):
+        super().__init__()
+        self.bias = bias
+
+    def forward(self, X):
+        """Return the bias.
+
+        Parameters
+        ----------
+        X : torch.Tensor
+            Without effect.
+
+        Returns
+        -------
+        bias : torch.nn.Parameter
+            The outputs of one sample.
+        """
+        return self.bias
+
+
+class SkippedLayer(nn.Module):
+    """A layer of a residual branch [1]_ that nothing reads.
+
+    `shrink` puts it in the places of the layers in front of a `ConstantOutput`.
+
+    See Also
+    --------
+    shrink : Makes one.
+
+    References
+    ----------
+    .. [1] K. He, X. Zhang, S. Ren, J. Sun, "Deep residual learning for image
+       recognition", :arxiv:`1512.03385`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skproj.nn.prune import SkippedLayer
+    >>> SkippedLayer()(torch.zeros(3, 5)).shape
+    torch.Size([0, 5])
+    """
+
+    def __init__(self):
+        super().__init__()
+
+    def forward(self, X):
+        """Pass nothing on, which costs the next operations no time.
+
+        Parameters
+        ----------
+        X : torch.Tensor
+            Inputs of the layer that was here.
+
+        Returns
+        -------
+        empty : torch.Tensor
+            No samples.
+        """
+        return X[:0]
+
+
+def _name_of(node):
+    """Return the name of a function or method, or None."""
+    if node.op == "call_function" and node.target.__module__ in KNOWN_MODULES:
+        return node.target.__name__
+    return node.target if node.op == "call_method" else None
+
+
+def _is_elementwise(node, graph):
+    if node.op == "call_module":
+        return type(graph.modules[node.target]) in ELEMENTWISE + DROPOUTS
+    return _name_of(node) in (*ELEMENTWISE_NAMES, "dropout")
+
+
+def _layer_of(node, graph):
+    """Return the layer of a node that reads units one by one or mixes them, or None."""
+    layer = graph.layers.get(node.target) if node.op == "call_module" else None
+    return layer if isinstance(layer, Mixing | PerUnit) else None
+
+
+# ---------------------------------------------------------------------------
+# Branches that can be removed
+
+
+class Branch(NamedTuple):
+    """Layers beside a shortcut, by their names in the order of the calls."""
+
+    inner: list
+    last: str
+    norm: str | None  # behind the last
+
+
+def find_branches(graph):
+    """List the branches of at least two layers that are added to shorter ones."""
+    branches = []
+    for node in graph.nodes:
+        if ARITHMETIC.get(_name_of(node)) is not ARITHMETIC["add"]:
+            continue
+        sources = [source for source in node.args if isinstance(source, fx.Node)]
+        found = [_branch_before(source, graph) for source in sources]
+        found = [branch for branch in found if branch is not None]
+        if len(sources) == 2 and len(found) == 1:  # else nothing may be left to add
+            branches += found
+    return branches
+
+
+def _branch_before(node, graph):
+    mixing, norm = [], None
+    while len(node.users) == 1 and len(node.all_input_nodes) == 1:
+        layer = _layer_of(node, graph)
+        if isinstance(layer, Mixing):
+            mixing.insert(0, node.target)
+        elif layer is None and not _is_elementwise(node, graph):
+            break
+        elif layer is not None and not mixing:
+            norm = node.target
+        (node,) = node.all_input_nodes
+    return Branch(mixing[:-1], mixing[-1], norm) if len(mixing) > 1 else None
+
+
+# ---------------------------------------------------------------------------
+# Branches that are constant
+
+
+def _can_be_repeated(node, user, graph):
+    """Whether one place of one sample is as good as a tensor, for who reads it."""
+    if _name_of(user) not in ARITHMETIC or len(user.all_input_nodes) != 2:
+        return False
+    value = graph.values[node]
+    if graph.values[user] is None or value.dim == 0:
+        return False
+    (other,) = (source for source in user.all_input_nodes if source is not node)
+    known = getattr(graph.values[other], "known", np.False_)
+    return graph.shape_of(other) == graph.shape_of(node) and not known.all()
+
+
+def _find_constant_branches(graph):
+    """Return the nodes of layers that are constant, and those that only they read."""
+    constant, unread = [], []
+    for node in reversed(graph.nodes):
+        value, users = graph.values[node], list(node.users)
+        layer = _layer_of(node, graph)
+        if users and all(user in unread + constant for user in users):
+            if layer is not None or _is_elementwise(node, graph):
+                unread.append(node)
+        elif layer is not None and isinstance(value, Value) and value.known.all():
+            if users and all(_can_be_repeated(node, user, graph) for user in users):
+                constant.append(node)
+    unread = [node for node in unread if _layer_of(node, graph) is not None]
+    return constant[::-1], unread[::-1]
+
+
+def _constant_output(module, value, n_dims):
+    """Return a module with the constants of another one.
+
+    They have no dimension for the samples, so that nothing can be added in place.
+    """
+    like = next(itertools.chain(module.parameters(), module.buffers()))
+    shape = [1] * (n_dims - 1)
+    shape[value.dim - 1] = -1
+    bias = torch.from_numpy(value.constants).to(like).reshape(shape)
+    return ConstantOutput(nn.Parameter(bias, requires_grad=like.requires_grad))
+
+
+def skip_constant_branches(model, inputs, graph):
+    """Compute no layers whose outputs are constants, or that only such layers read.
+
+    `ConstantOutput` or `SkippedLayer` takes their places, unless the model then fails,
+    as it does where it adds to the constants in place. Returns pairs of the names and
+    the layers.
+    """
+    constant, unread = _find_constant_branches(graph)
+    new = {node.target: SkippedLayer() for node in unread}
+    layers = {}
+    for node in constant:
+        module, value = graph.modules[node.target], graph.values[node]
+        new[node.target] = _constant_output(module, value, len(graph.shape_of(node)))
+        layers[node.target] = PerUnit(new[node.target], value.units, value.units)
+    old = [(name, graph.modules[name]) for name in new]
+    for name, module in new.items():
+        model.set_submodule(name, module)
+    try:
+        if new:
+            model(*inputs)
+    except Exception:
+        for name, module in old:
+            model.set_submodule(name, module)
+        return []
+    for name in new:
+        del graph.layers[name]
+    graph.layers |= layers
+    return old
+
+
+# ---------------------------------------------------------------------------
+# Normalisations
+
+
+def fuse_norms(model, graph):
+    """Make normalisations a part of the layers in front of them."""
+    for node in graph.nodes:
+        if node.op != "call_module" or len(node.all_input_nodes) != 1:
+            continue
+        norm, source = graph.modules[node.target], node.args[0]
+        if type(norm) not in BATCH_NORMS or norm.running_mean is None:
+            continue
+        if source.op != "call_module" or len(source.users) != 1:
+            continue
+        layer = graph.modules[source.target]
+        if graph.is_fixed(norm) or graph.is_fixed(layer):
+            continue
+        if type(layer) in CONVOLUTIONS:
+            if layer.transposed and layer.groups > 1:  # which PyTorch does not fuse
+                continue
+            fused = fuse_conv_bn_eval(layer, norm, transpose=layer.transposed)
+        elif type(layer) is nn.Linear and len(graph.shape_of(node)) == 2:
+            fused = fuse_linear_bn_eval(layer, norm)
+        else:
+            continue
+        model.set_submodule(source.target, fused)
+        model.set_submodule(node.target, nn.Identity())
