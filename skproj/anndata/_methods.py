@@ -189,7 +189,7 @@ class Method:
         return model.get_support(), model.classes_, logits
 
 
-class Linear(Method):
+class LinearMethod(Method):
     """The linear model in a ball; it divides the genes by their deviation itself."""
 
     estimators = ProjectionFeatureSelector, ProjectionFeatureSelectorCV
@@ -209,7 +209,7 @@ class Linear(Method):
         return X @ coef.T + intercept[:, 0]
 
 
-class LinearOfGroups(Linear):
+class LinearOfGroups(LinearMethod):
     """A linear model for each group, with a number of genes of its own."""
 
     def __init__(self, parameters, *, reference, **settings):
@@ -239,7 +239,7 @@ class LinearOfGroups(Linear):
         return GroupSelector(super()._recipe(settings), self.reference)
 
 
-class Autoencoder(Method):
+class AutoencoderMethod(Method):
     """The supervised autoencoder, which expects genes of unit variance."""
 
     chosen = "eta", "input_noise", "final_noise"
@@ -268,7 +268,7 @@ def for_both_groups(weights):
     return np.vstack([-weights, weights]) / 2 if len(weights) == 1 else weights
 
 
-METHODS = {"linear": Linear, "autoencoder": Autoencoder}
+METHODS = {"linear": LinearMethod, "autoencoder": AutoencoderMethod}
 
 
 def check_radius(eta, n_genes, n_genes_per_group, n_considered):

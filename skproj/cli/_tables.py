@@ -20,7 +20,7 @@ from skproj.cli._frame_table import FrameTable
 from skproj.cli._text import (
     STANDARD_INPUT,
     TEXT_SEPARATORS,
-    Source,
+    TextSource,
     infer_type,
     object_columns,
     read_frame,
@@ -175,7 +175,7 @@ def check_options(options):
 
 def read_text(options):
     """Read a table of text."""
-    source = Source(options.path)
+    source = TextSource(options.path)
     form = recognize(source, options)
     check_header(form.header, options.path)
     # Names are text, and so may labels be.

@@ -60,7 +60,7 @@ def suffix_of(path):
     return path.suffix.lower()
 
 
-class Source:
+class TextSource:
     """A file, or the standard input, that can be opened several times."""
 
     def __init__(self, path):
@@ -84,7 +84,7 @@ def recognize(source, options):
 
     Parameters
     ----------
-    source : Source
+    source : TextSource
     options : ReadOptions
         What the user says about it comes first.
 
@@ -175,7 +175,7 @@ def read_frame(source, form, text):
 
     Parameters
     ----------
-    source : Source
+    source : TextSource
     form : TextFormat
     text : list of (str or int), or None
         Columns that are read as text; None for all.

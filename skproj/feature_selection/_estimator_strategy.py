@@ -7,7 +7,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.metadata_routing import process_routing
 
 from skproj.feature_selection._radius_search import Trial, search_radius
-from skproj.linear_model._constraint import BallConstraint
+from skproj.linear_model._constraint import CoefficientBall
 from skproj.linear_model._feature_structure import FEATURE_PARAMETERS
 from skproj.utils._validation import (
     _get_feature_importances,
@@ -55,7 +55,7 @@ class EstimatorStrategy:
             self.estimator = clone(self.selector.estimator).fit(X, y, **fit_params)
         self.weights = self._read_weights()
         with np.errstate(over="ignore"):
-            constraint = BallConstraint(self.selector.projection, np.inf)
+            constraint = CoefficientBall(self.selector.projection, np.inf)
             self.default_eta = 0.5 * constraint.scores(self.weights).sum()
         if not np.isfinite(self.default_eta):
             raise ValueError(
@@ -66,7 +66,7 @@ class EstimatorStrategy:
         """Project the weights onto the ball of a radius."""
         self.n_iter += 1
         selector = self.selector
-        constraint = BallConstraint(selector.projection, eta, selector.n_threads)
+        constraint = CoefficientBall(selector.projection, eta, selector.n_threads)
         return Trial.score(constraint, constraint.project(self.weights))
 
     def search(self, n_selected):

@@ -24,7 +24,7 @@ Features with penalties c_j or in groups, and some that are always or never in t
 model, make no difference to this: see `_feature_structure.py`.
 
 The bi-level projections do not lead to the minimum, but to a fixed point of gradient
-step and projection; `BallConstraint.fixed_point_residual` is the distance from it in
+step and projection; `CoefficientBall.fixed_point_residual` is the distance from it in
 the units of the gap.
 """
 
@@ -36,7 +36,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from skproj.linear_model._block_matrix import BlockMatrix
-from skproj.linear_model._constraint import BallConstraint
+from skproj.linear_model._constraint import CoefficientBall
 from skproj.linear_model._cox import TIES, Cox
 from skproj.linear_model._design import StandardizedDesign, UnpenalizedColumns
 from skproj.linear_model._feature_structure import FeatureStructure
@@ -167,12 +167,12 @@ class BallConstrainedProblem:
 
     def constraint(self, projection, eta=1.0, n_threads=1):
         """Return the ball of a radius for the columns of the design."""
-        return BallConstraint(projection, eta, n_threads, self.structure.sizes)
+        return CoefficientBall(projection, eta, n_threads, self.structure.sizes)
 
     def forced_scores(self, projection, fit):
         """Return positive scores of the features that are always in the model."""
         coef = self.unpenalized.standardized_coef(fit.intercept)
-        scores = BallConstraint(projection, 1.0).scores(coef)
+        scores = CoefficientBall(projection, 1.0).scores(coef)
         return np.maximum(scores, np.finfo(scores.dtype).tiny)
 
     def support(self, fit):
@@ -390,7 +390,7 @@ class WorkingSets:
     """
 
     objective: Objective
-    constraint: BallConstraint
+    constraint: CoefficientBall
     coef: np.ndarray
     intercept: np.ndarray
     max_iter: int

@@ -91,7 +91,7 @@ class BlockMatrix:
     @property
     def T(self):
         """The transpose, for products."""
-        return _Transpose(self)
+        return _TransposedBlocks(self)
 
     def __getitem__(self, key):
         """Return columns in memory; the key is a pair of all rows and the columns."""
@@ -139,7 +139,7 @@ def substitutes_of(X, kept, *, names=None, sample_weight=None):
     return collect_substitutes(kept, correlate_blocks(X, kept, weights), names)
 
 
-class _Transpose:
+class _TransposedBlocks:
     """The transpose of a `BlockMatrix`."""
 
     def __init__(self, matrix):

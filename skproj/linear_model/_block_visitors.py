@@ -213,7 +213,7 @@ class Correlations(_RowVisitor):
 
     def combine(self, visitors):
         """Return itself, because each is a kind of its own."""
-        self.total = _Products(self.n_columns, len(self.kept))
+        self.total = _ColumnProducts(self.n_columns, len(self.kept))
         return self
 
     def add(self, start, block):
@@ -241,7 +241,7 @@ class Correlations(_RowVisitor):
         return first.merge(second)
 
 
-class _Products:
+class _ColumnProducts:
     """Moments of all columns, and their products with some columns less a center."""
 
     def __init__(self, n_columns, n_kept):

@@ -12,7 +12,7 @@ from skproj.projection._registry import BALLS, project_by_callable
 DUAL_ORDER = {1: np.inf, 2: 2, np.inf: 1}
 
 
-class BallConstraint:
+class CoefficientBall:
     """Ball of radius `eta` for matrices whose groups are rows, or consecutive rows.
 
     The ball is a key of `BALLS`, or a callable ``projection(W, eta, axis=1)``, for

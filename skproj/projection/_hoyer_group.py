@@ -6,7 +6,11 @@ arrays or in tensors of PyTorch; here they meet operators and methods that both 
 
 from abc import ABC, abstractmethod
 
-from skproj.projection._hoyer_search import START_FACTOR, Problem, bracket_multiplier
+from skproj.projection._hoyer_search import (
+    START_FACTOR,
+    MultiplierProblem,
+    bracket_multiplier,
+)
 
 # How far the average sparsity may be from the target, and up to which distance an
 # input is left alone: the rounding of a result must not make it be projected again.
@@ -118,7 +122,7 @@ def _solve_group(group, sparsity, objective, start):
         return float((limits / steps).max()), group.single_entries(smallest)
     best, value = None, 0.0
     for _ in range(MAX_ASCENT_STEPS):
-        problem = Problem(rates, steps, budget, limits / steps)
+        problem = MultiplierProblem(rates, steps, budget, limits / steps)
         if start is None:
             start = group.start_from_sample(problem, sparsity)
         mu, dense, sparse = bracket_multiplier(

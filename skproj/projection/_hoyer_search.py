@@ -31,7 +31,7 @@ SAMPLE_TOLERANCE = 1e-4
 START_FACTOR = 0.98
 
 
-class Problem(NamedTuple):
+class MultiplierProblem(NamedTuple):
     """Numbers of the problem, for each vector but for the budget.
 
     rates : cost of a unit of the mean.
@@ -168,4 +168,4 @@ def _sample(vectors, problem, sparsity):
     rates = rates * np.sqrt(sizes / parts)
     sampled = Vectors(data, starts_of(parts), parts, None, is_copy=True)
     steps, limits = problem.steps[chosen], problem.limits[chosen]
-    return sampled, Problem(rates, steps, budget, limits)
+    return sampled, MultiplierProblem(rates, steps, budget, limits)

@@ -53,7 +53,7 @@ def _rates(vectors):
     return 1.0 / (full - smallest), full
 
 
-class _Group(Group):
+class _ArrayGroup(Group):
     """Vectors of arrays, which the kernels measure and write."""
 
     def __init__(self, vectors, norms, units, n_threads):
@@ -301,7 +301,7 @@ def project_vectors(vectors, options, out, n_threads):
         units = np.exp2(np.maximum(exponents - top, SMALLEST_EXPONENT))
     sparsity, per_vector, target, scale, objective, start = options
     start = None if start is None else np.ldexp(start, -top)
-    group = _Group(vectors, norms, units, n_threads)
+    group = _ArrayGroup(vectors, norms, units, n_threads)
     mu, solution = solve(group, sparsity, per_vector, target, objective, start)
     if per_vector and exponents is not None:
         top = exponents
@@ -331,5 +331,5 @@ def project_vectors(vectors, options, out, n_threads):
 def sparsities(vectors, n_threads):
     """Hoyer sparsity of each vector."""
     vectors, norms, _ = norms_of(vectors, n_threads)
-    group = _Group(vectors, norms, 1.0, n_threads)
+    group = _ArrayGroup(vectors, norms, 1.0, n_threads)
     return np.clip(group.rates * (group.full - group.means()), 0.0, 1.0)

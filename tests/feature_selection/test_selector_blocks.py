@@ -20,7 +20,7 @@ from skproj import (
 )
 from skproj.blocks import RowBlocks, open_blocks
 from skproj.feature_selection import eta_path
-from skproj.linear_model._constraint import BallConstraint
+from skproj.linear_model._constraint import CoefficientBall
 
 TOL = 1e-7
 
@@ -97,9 +97,9 @@ def test_bad_guesses_only_cost_passes(projection, monkeypatch):
     memory = ProjectionFeatureSelector(**options).fit(X, y)
     good = open_blocks(X, block_size=40)
     ProjectionFeatureSelector(**options).fit(good, y)
-    right = BallConstraint.screening_scores
+    right = CoefficientBall.screening_scores
     monkeypatch.setattr(
-        BallConstraint, "screening_scores", lambda self, G: -right(self, G)
+        CoefficientBall, "screening_scores", lambda self, G: -right(self, G)
     )
     bad = open_blocks(X, block_size=40)
     selector = ProjectionFeatureSelector(**options).fit(bad, y)

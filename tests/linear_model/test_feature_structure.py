@@ -16,7 +16,7 @@ from scipy import sparse
 from sklearn.linear_model import Lasso, LinearRegression, LogisticRegression
 
 from skproj.linear_model._ball_constrained import BallConstrainedProblem
-from skproj.linear_model._constraint import BallConstraint
+from skproj.linear_model._constraint import CoefficientBall
 from skproj.linear_model._feature_structure import make_structure
 from skproj.linear_model._losses import make_loss
 from skproj.linear_model._row_groups import RowGroups
@@ -75,10 +75,10 @@ def test_projection_of_unequal_groups_is_that_of_padded_ones(name):
     padded[inside] = array.ravel()
     for eta in (0.0, 0.5, 2.0, 100.0):
         expected = BALLS[name].project(padded, eta, axis=1)
-        constraint = BallConstraint(name, eta, 1, sizes)
+        constraint = CoefficientBall(name, eta, 1, sizes)
         found = constraint.project(array)
         assert_allclose(found.ravel(), expected[inside], atol=1e-12)
-        plain = BallConstraint(name, eta)
+        plain = CoefficientBall(name, eta)
         gradient = rng.standard_normal(padded.shape) * inside
         part = gradient[inside].reshape(10, 2)
         assert_allclose(constraint.dual_norm(part), plain.dual_norm(gradient))

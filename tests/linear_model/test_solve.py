@@ -18,7 +18,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 
 import skproj.linear_model._ball_constrained as ball_constrained
 from skproj.linear_model._ball_constrained import BallConstrainedProblem, take_steps
-from skproj.linear_model._constraint import BallConstraint
+from skproj.linear_model._constraint import CoefficientBall
 from skproj.linear_model._steps import Descent, FixedPointSearch
 from skproj.projection import BALLS, projection_l1inf_ball
 from skproj.projection._registry import SPARSIFYING
@@ -211,7 +211,7 @@ def test_curvature_is_that_of_the_loss_at_most(projection, dtype, monkeypatch):
         return False
 
     monkeypatch.setattr(method, "has_converged", note)
-    constraint = BallConstraint(projection, 60.0)
+    constraint = CoefficientBall(projection, 60.0)
     take_steps(objective, constraint, np.zeros((80, 4)), np.zeros(4), 200, 0.0)
     assert len(curvatures) == 200
     assert max(curvatures) < 2.0 * loss.curvature * largest
@@ -275,7 +275,7 @@ def test_solve_bilevel_is_a_fixed_point_for_every_step(projection):
     logits = problem.design.dot(fit.coef) + fit.intercept
     _, residuals = problem.loss.value_and_residuals(logits)
     gradient = problem.design.transposed_dot(residuals)
-    constraint = BallConstraint(projection, 0.8)
+    constraint = CoefficientBall(projection, 0.8)
     for curvature in (0.3, 1.0, 10.0):
         moved = constraint.project(fit.coef - gradient / curvature)
         assert_allclose(moved, fit.coef, atol=1e-6)
@@ -285,7 +285,7 @@ def test_solve_bilevel_is_a_fixed_point_for_every_step(projection):
 def test_fixed_point_residual_is_zero_at_a_fixed_point_only(projection):
     """It is not negative in the ball, and vanishes where the map moves nothing."""
     problem = make_problem("multinomial")
-    constraint = BallConstraint(projection, 0.8)
+    constraint = CoefficientBall(projection, 0.8)
     fit = problem.solve(0.8, projection, tol=1e-9, max_iter=20000)
     gradient, _ = gradient_at(problem, fit.coef)
     assert 0.0 <= constraint.fixed_point_residual(fit.coef, gradient) + 1e-15 < 1e-7
@@ -303,7 +303,7 @@ def test_fixed_point_residual_is_zero_at_a_fixed_point_only(projection):
 def test_fixed_point_residual_of_an_exact_ball_is_the_duality_gap(projection):
     """Where the inner norm is its own dual the two measures are one."""
     problem = make_problem("multinomial")
-    constraint = BallConstraint(projection, 0.8)
+    constraint = CoefficientBall(projection, 0.8)
     coef = constraint.project(np.random.default_rng(0).standard_normal((12, 3)))
     gradient, _ = gradient_at(problem, coef)
     gap = np.vdot(gradient, coef) + 0.8 * constraint.dual_norm(gradient)

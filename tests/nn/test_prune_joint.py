@@ -11,7 +11,7 @@ from torch.nn.utils import parametrize
 from torch.nn.utils import prune as torch_prune
 
 from skproj.nn import BallConstraint, prune
-from skproj.nn.prune._weight_groups import Vectors
+from skproj.nn.prune._weight_groups import WeightVectors
 
 
 @each_grouping
@@ -100,14 +100,14 @@ def test_inputs_of_grouped_convolution():
     """An input is read by the filters of its group only."""
     layer = nn.Conv2d(6, 4, (2, 1), groups=2)
     W = np.arange(4 * 3 * 2.0).reshape(4, 3, 2, 1)
-    vectors = Vectors(layer, W.shape, "inputs")
+    vectors = WeightVectors(layer, W.shape, "inputs")
     rows = vectors.cut(W)
     assert rows.shape == (6, 4)
     np.testing.assert_array_equal(rows[0], W[:2, 0].ravel())
     np.testing.assert_array_equal(rows[5], W[2:, 2].ravel())
     np.testing.assert_array_equal(vectors.join(rows), W)
     for kind, shape in (("filters", (4, 6)), ("layers", (1, 24))):
-        vectors = Vectors(layer, W.shape, kind)
+        vectors = WeightVectors(layer, W.shape, kind)
         assert vectors.cut(W).shape == shape
         np.testing.assert_array_equal(vectors.join(vectors.cut(W)), W)
 
@@ -118,7 +118,7 @@ def test_filters_of_transposed_convolution():
     prune.global_hoyer([(layer, "weight")], 1.0)
     by_group = layer.weight.reshape(2, 2, 3, 2, 2)
     assert torch.equal((by_group != 0).sum(dim=(1, 3, 4)), torch.ones(2, 3))
-    vectors = Vectors(layer, (4, 3, 2, 2), "inputs")
+    vectors = WeightVectors(layer, (4, 3, 2, 2), "inputs")
     W = layer.weight.detach().numpy()
     np.testing.assert_array_equal(vectors.cut(W), W.reshape(4, 12))
 

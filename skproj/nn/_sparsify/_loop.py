@@ -80,7 +80,7 @@ def set_random_state(state, loader):
         loader.generator.set_state(state["loader"])
 
 
-class Trainer:
+class ModuleTrainer:
     """Trains a network in place, once or several times, for the same number of epochs.
 
     Parameters

@@ -11,7 +11,7 @@ from sklearn.utils import check_scalar
 
 from skproj.nn._sparsify._checkpoint import Checkpoint
 from skproj.nn._sparsify._loop import (
-    Trainer,
+    ModuleTrainer,
     clone_state,
     loss_of,
     random_state,
@@ -87,7 +87,7 @@ def run_trainings(
     step : callable
         ``step(module, batch)`` returns the loss of a batch.
     train : callable
-        Called with a function that makes a `Trainer` from one that makes an optimizer;
+        Called with a function that makes a `ModuleTrainer` from one that makes an optimizer;
         returns the l1 weights for the report, or None.
     settings : dict
         With the `method`, and all else that has to be the same to go on from a
@@ -110,7 +110,7 @@ def run_trainings(
     report_epoch = _reporter(callback, n_epochs, verbose)
 
     def make_trainer(make_optimizer):
-        return Trainer(
+        return ModuleTrainer(
             module, step, make_optimizer, loader, n_epochs, saved, report_epoch
         )
 

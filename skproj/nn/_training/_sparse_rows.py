@@ -57,7 +57,7 @@ class SparseRows:
     @property
     def mT(self):
         """The transpose."""
-        return _Transpose(self)
+        return _TransposedRows(self)
 
     def __rmatmul__(self, A):
         """Multiply a tensor of shape (n_groups, n, n_samples).
@@ -81,7 +81,7 @@ class SparseRows:
                 kernel(*self._entries, columns, factors, weight, output)
 
 
-class _Transpose:
+class _TransposedRows:
     def __init__(self, rows):
         self._rows = rows
 

@@ -126,7 +126,7 @@ def _single_entry(a, w, mean):
 # The group
 
 
-class _Group(Group):
+class _TensorGroup(Group):
     """Magnitudes of the rows, divided by powers of two, and their weights.
 
     A solution is a list of the directions of the rows.
@@ -265,7 +265,7 @@ def project(
         return X.clone(), multiplier
     if weights is not None and (weights == 1.0).all():
         weights = None
-    group = _Group(vectors, X, weights)
+    group = _TensorGroup(vectors, X, weights)
     start = None if start is None else start / group.top
     mu, directions = solve(group, sparsity, per_vector, target, objective, start)
     if directions is None:

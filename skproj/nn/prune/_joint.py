@@ -13,7 +13,7 @@ from skproj.nn.prune._masks import _GivenMask
 from skproj.nn.prune._weight_groups import (
     GROUPINGS,
     TARGETS,
-    Vectors,
+    WeightVectors,
     as_array,
     check_parameters,
     effective_weight,
@@ -53,7 +53,7 @@ def _find_kept(parameters, sparsity, grouping, target, normalize):
     )
     for places, P in zip(layers, projected, strict=True):
         kept = P != 0
-        n_outputs = len(Vectors(places[0][0], P.shape, "filters").cut(kept))
+        n_outputs = len(WeightVectors(places[0][0], P.shape, "filters").cut(kept))
         n_kept = np.count_nonzero(kept)
         yield _Kept(places, P.shape, np.packbits(kept), n_kept, n_outputs)
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from skproj.nn.prune._layers import named_weights
 from skproj.nn.prune._weight_groups import (
-    Vectors,
+    WeightVectors,
     as_array,
     effective_weight,
     is_masked,
@@ -168,8 +168,8 @@ def _find_weight(module, kind):
 
 def _describe(name, module, W):
     W = as_array(W)
-    filters = Vectors(module, W.shape, "filters").cut(W)
-    inputs = Vectors(module, W.shape, "inputs").cut(W)
+    filters = WeightVectors(module, W.shape, "filters").cut(W)
+    inputs = WeightVectors(module, W.shape, "inputs").cut(W)
     n_zeros = W.size - int(np.count_nonzero(W))
     has_levels = W.size > 0 and filters.shape[1] > 1
     return _LayerSparsity(

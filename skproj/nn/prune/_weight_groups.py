@@ -110,7 +110,7 @@ def group_by_parameter(parameters):
 # Vectors
 
 
-class Vectors:
+class WeightVectors:
     """Division of the weight of a layer into vectors, the rows of a matrix."""
 
     def __init__(self, module, shape, kind):
@@ -193,7 +193,7 @@ def project_jointly(weights, sparsity, grouping, target, normalize):
     the arrays, which may be computed one at a time, to save memory.
     """
     scope, kind = grouping.split("/")
-    cuts = [Vectors(module, W.shape, kind) for module, W in weights]
+    cuts = [WeightVectors(module, W.shape, kind) for module, W in weights]
     matrices = [cut.cut(W) for cut, (_, W) in zip(cuts, weights, strict=True)]
     if normalize:
         norms = [_row_norms(M) for M in matrices]
