@@ -14,7 +14,7 @@ from skproj.cli._split import split_rows
 from skproj.utils._splits import make_splits
 
 
-class Rows:
+class TableRows:
     """Mixin of what has rows, as `X`, `y` and `groups`, which may be None."""
 
     def part(self, rows):
@@ -24,7 +24,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Problem(Rows):
+class Problem(TableRows):
     """Rows to select features of, and how.
 
     Attributes
@@ -90,7 +90,7 @@ class Problem(Rows):
 
 
 @dataclass(frozen=True)
-class Run(Rows):
+class Run(TableRows):
     """A problem whose rows are divided, and the steps of it that are finished.
 
     Attributes

@@ -87,8 +87,8 @@ def run_trainings(
     step : callable
         ``step(module, batch)`` returns the loss of a batch.
     train : callable
-        Called with a function that makes a `ModuleTrainer` from one that makes an optimizer;
-        returns the l1 weights for the report, or None.
+        Called with a function that makes a `ModuleTrainer` from one that makes an
+        optimizer; returns the l1 weights for the report, or None.
     settings : dict
         With the `method`, and all else that has to be the same to go on from a
         checkpoint.
