@@ -53,7 +53,7 @@ def is_dask(matrix):
 
 def is_dask_frame(table):
     """Whether a table is a dataframe of dask."""
-    return hasattr(table, "compute") and hasattr(table, "dtypes")
+    return hasattr(table, "compute") and hasattr(table, "columns")
 
 
 def open_array(matrix, names, block_size):
@@ -241,6 +241,10 @@ def open_parquet(file, columns, block_size):
 def _choose_columns(columns, known, get_dtype):
     """Return the names of the columns to read of a table, and a dtype for them all."""
     names = list(known) if columns is None else list(columns)
+    if not names:
+        raise ValueError("columns must name at least one column, got none.")
+    if len(set(known)) < len(known):
+        raise ValueError("source must have columns of different names.")
     dtypes = []
     for name in names:
         if name not in known:

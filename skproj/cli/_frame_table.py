@@ -64,6 +64,8 @@ class FrameTable:
 
     def _hint_at_transpose(self, target):
         """Raise an error if the table seems to have a row for each feature."""
+        if self._frame.shape[1] == 0:
+            return
         first = self._frame.iloc[:, 0]
         names = self.row_names if self.row_names is not None else first
         if is_numeric(first) and self.row_names is None:

@@ -309,6 +309,8 @@ def finish(frame, options, decimal=".", *, typed=True, make=FrameTable):
 
 def set_index(frame, options):
     """Return a frame whose rows have the names of the column --index."""
+    if frame.index.name == options.index:  # as pandas has stored it
+        return frame
     require([options.index], list(frame.columns), options.path, "column")
     return frame.set_index(options.index)
 

@@ -72,7 +72,13 @@ def make_etas(etas, problem, projection, **options):
     first = fit = problem.solve(middle, projection, **within)
     # It may need too many features in memory, as it often does with the Cox loss.
     in_parts = problem.in_blocks and not problem.design.X.fits
-    while in_parts and not fit.converged and middle > MIN_RADIUS_SHARE * natural:
+    in_parts = in_parts and problem.constraint(projection).sparsifies
+    while (
+        in_parts
+        and not fit.converged
+        and fit.n_iter < options["max_iter"]
+        and middle > MIN_RADIUS_SHARE * natural
+    ):
         middle /= 2.0
         first = fit = problem.solve(middle, projection, **within)
     smallest = middle

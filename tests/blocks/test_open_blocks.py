@@ -127,6 +127,21 @@ def test_columns_of_dask_dataframes_become_floats():
     assert_array_equal(blocks.take_columns([1]), [[1.0], [1.0]])
 
 
+def test_unsuitable_dask_dataframes_are_refused():
+    table = pd.DataFrame(np.ones((4, 3)), columns=list("abc"))
+    frame, repeated = (
+        dask.dataframe.from_pandas(part, npartitions=2)
+        for part in (table, table.set_axis(list("aab"), axis=1))
+    )
+    for source, columns, message in (
+        (frame, [], "columns must name at least one column"),
+        (repeated, None, "different names"),
+        (frame["a"], None, "source must"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=message):
+            open_blocks(source, columns=columns)
+
+
 def test_stored_chunks_are_read_once(tmp_path):
     """Blocks that end within a chunk do not make the next one read it again."""
 

@@ -347,3 +347,22 @@ def test_search_for_survival_times_ends_at_the_memory():
     assert blocks.n_passes < 60
     assert search.cv_results_["mean_n_features"].max() < 150
     assert search.get_support()[trial.support].sum() >= 7
+
+
+@pytest.mark.parametrize("index", [[], ["--index", "gene0"]])
+def test_missing_target_of_a_parquet_file(index, tmp_path, capsys):
+    path = tmp_path / "table.parquet"
+    make_table().to_parquet(path)
+    command = ["select", str(path), "--target", "kinds", "--backed", *index]
+    assert main(command) == 2
+    assert "has no column 'kinds'; did you mean" in capsys.readouterr().err
+
+
+def test_stored_index_of_a_parquet_file(tmp_path, capsys):
+    path = tmp_path / "table.parquet"
+    make_table().set_index("gene0").to_parquet(path)
+    command = ["select", str(path), "--target", "x", "--backed", "--index", "gene0"]
+    assert main(command) == 2
+    error = capsys.readouterr().err
+    assert "has no column 'x'" in error
+    assert "place" not in error

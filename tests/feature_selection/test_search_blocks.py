@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from blocks_helpers import N_FEATURES, leave_little_memory, make_block_data
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score
 from sklearn.model_selection import ShuffleSplit
 
@@ -15,6 +16,7 @@ from skproj import (
 )
 from skproj.blocks import RowBlocks, open_blocks
 from skproj.feature_selection import eta_path
+from skproj.projection import projection_l1_ball
 
 ETAS = np.geomspace(0.1, 2.0, 10)
 EXACT = {"tol": 1e-7, "max_iter": 5000}
@@ -146,6 +148,25 @@ def test_grid_ends_where_memory_does(monkeypatch):
     assert ends[0] < ends[1] < ends[2]
     assert sizes[0] < sizes[1] < sizes[2]
     assert_allclose(ends[2], eta_path(X, y, n_etas=5).etas[-1], rtol=1e-6)
+
+
+def soft_threshold(W, eta, *, axis):
+    """A projection of a user onto the l1 ball."""
+    return projection_l1_ball(W, eta)
+
+
+@pytest.mark.parametrize("projection", ["l1inf", soft_threshold])
+def test_grid_does_not_end_where_iterations_do(projection, monkeypatch):
+    """Only memory ends a grid, not fits that have not converged."""
+    X, y = make_block_data()
+    leave_little_memory(monkeypatch, 40_000)
+    grids = []
+    for data in (open_blocks(X, block_size=40), X):
+        with pytest.warns(ConvergenceWarning, match="max_iter"):
+            path = eta_path(data, y, n_etas=5, projection=projection, max_iter=1)
+        grids.append(path.etas)
+    assert len(np.unique(grids[0])) == 5
+    assert grids[0][0] == pytest.approx(grids[1][0], rel=0.01)
 
 
 @pytest.mark.parametrize("kind", ["classes", "survival", "one target"])

@@ -45,12 +45,13 @@ def test_products_are_those_of_scipy(n_rows, n_outputs, dtype):
 @pytest.mark.parametrize(
     ("X", "n_outputs", "expected"),
     [
-        (make_matrix(9, "float32"), 2, True),
-        (make_matrix(9, "float32"), 1, False),
-        (make_matrix(9, "float64"), 6, True),
-        (make_matrix(9, "float64"), 5, False),
-        (make_matrix(9, "float32").tocsc(), 9, False),
-        (make_matrix(9, "float32").toarray(), 9, False),
+        (make_matrix(400, "float32"), 2, True),
+        (make_matrix(400, "float32"), 1, False),
+        (make_matrix(400, "float64"), 6, True),
+        (make_matrix(400, "float64"), 5, False),
+        (make_matrix(400, "float32").tocsc(), 9, False),
+        (make_matrix(400, "float32").toarray(), 9, False),
+        (make_matrix(100, "float32"), 9, False),  # few entries in a column
         (sparse.csr_array((9, 3), dtype="float32"), 9, False),
     ],
 )
@@ -63,11 +64,11 @@ def test_other_matrices_are_left_to_scipy(X, n_outputs, expected):
 
 @pytest.mark.parametrize("dtype", TOLERANCES)
 def test_design_multiplies_as_a_dense_matrix_does(dtype, monkeypatch):
-    X = make_matrix(200, dtype)
+    X = make_matrix(400, dtype)
     X.data.flags.writeable = False
-    weights = np.full(200, 1.0 / 200)
+    weights = np.full(400, 1.0 / 400)
     rng = np.random.default_rng(0)
-    coef, residuals = rng.standard_normal((23, 7)), rng.standard_normal((200, 7))
+    coef, residuals = rng.standard_normal((23, 7)), rng.standard_normal((400, 7))
     used = []
     for name in ("multiply", "multiply_transposed"):
         function = getattr(_sparse_products, name)
@@ -82,3 +83,14 @@ def test_design_multiplies_as_a_dense_matrix_does(dtype, monkeypatch):
     assert len(used) == 2
     for one, other in zip(*results, strict=True):
         assert_allclose(one, other, atol=50 * TOLERANCES[dtype] * np.abs(other).max())
+
+
+@pytest.mark.parametrize("part", ["data", "indices", "indptr"])
+def test_strided_arrays_are_left_to_scipy(part):
+    X = make_matrix(400, "float64")
+    assert _sparse_products.has_kernel(X, 9)
+    setattr(X, part, np.repeat(getattr(X, part), 2)[::2])
+    assert not _sparse_products.has_kernel(X, 9)
+    design = StandardizedDesign(X, np.zeros(23), np.ones(23))
+    coef = np.random.default_rng(0).standard_normal((23, 9))
+    assert_allclose(design.dot(coef), X.toarray() @ coef, atol=1e-12)
