@@ -35,8 +35,8 @@ from _tables import as_rst, as_text
 from skproj import SparseSupervisedAutoencoder
 from skproj.blocks import open_blocks
 from skproj.blocks._measured import measure
-from skproj.nn import _base_autoencoder, _block_input
-from skproj.nn._training import _coordinates
+from skproj.nn import _block_input
+from skproj.nn._training import _sparse_rows
 from skproj.nn._training._sparse_rows import SparseRows, column_major
 from skproj.nn._training._trainer import Trainer
 
@@ -185,7 +185,7 @@ def main():
         "batch_size": arguments.batch_size or "auto",
     }
     if arguments.dense:
-        _coordinates.MAX_DENSITY = _base_autoencoder.MAX_DENSITY = 0.0
+        _sparse_rows.MAX_DENSITY = 0.0
     reading_wall, reading = time_pass(blocks)
     if arguments.select:
         model, epochs = time_epochs(

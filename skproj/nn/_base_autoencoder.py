@@ -19,12 +19,17 @@ from skproj.nn._block_input import validate_blocks
 from skproj.nn._docs import AUTOENCODER_DOCS, PREDICTION_DOCS
 from skproj.nn._feature_parameters import by_index, of_columns
 from skproj.nn._training._column_projection import ColumnProjection
+from skproj.nn._training._compiled import has_compiled_step
 from skproj.nn._training._consensus import ConsensusSchedule, draw_parts
-from skproj.nn._training._network import Autoencoder, first_layer, make_mlp
+from skproj.nn._training._network import (
+    ACTIVATIONS,
+    Autoencoder,
+    first_layer,
+    make_mlp,
+)
 from skproj.nn._training._objectives import (
     REGRESSION_LOSSES,
     AutoencoderObjective,
-    cross_entropy,
 )
 from skproj.nn._training._schedule import (
     KINDS,
@@ -32,8 +37,8 @@ from skproj.nn._training._schedule import (
     SparsificationSchedule,
     SparsityTarget,
 )
-from skproj.nn._training._sparse_rows import MAX_DENSITY
-from skproj.nn._training._tensors import torch_threads
+from skproj.nn._training._sparse_rows import multiplies_sparse
+from skproj.nn._training._tensors import resolve_device, torch_threads
 from skproj.projection._registry import SPARSIFYING
 from skproj.utils._docs import shared_docs
 from skproj.utils._validation import (
@@ -308,13 +313,13 @@ class BaseSparseAutoencoder(
 
     def _batch_size(self, X, n_samples):
         size = super()._batch_size(X, n_samples)
+        activations = [ACTIVATIONS[self.activation]] * len(self._hidden_sizes())
+        device = resolve_device(self.device)
         stays_sparse = (
             isinstance(X, RowBlocks)
-            and X.density <= MAX_DENSITY
+            and multiplies_sparse(X)
             and self.schedule == "consensus"
-            and len(self._hidden_sizes()) == 1
-            and self.reconstruction_weight == 0
-            and self._prediction_loss() is cross_entropy
+            and has_compiled_step(self._objective(), activations, device)
         )
         if self.batch_size != "auto" or not stays_sparse:
             return size
@@ -398,7 +403,7 @@ class BaseSparseAutoencoder(
             self._projection().project(weight, self.eta)
         return start
 
-    def _objective(self, encoded):
+    def _objective(self, encoded=None):
         return AutoencoderObjective(
             self._prediction_loss(),
             REGRESSION_LOSSES[self.reconstruction_loss],

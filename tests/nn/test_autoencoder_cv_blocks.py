@@ -117,7 +117,7 @@ def test_sparse_folds_find_what_dense_ones_find(monkeypatch):
     options = OPTIONS | {"input_noise": 0.0, "final_noise": 0.0}
     blocks = open_blocks(X, block_size=70)
     dense = SparseSupervisedAutoencoderCV(**options).fit(blocks, y)
-    monkeypatch.setattr("skproj.nn._training._coordinates.MAX_DENSITY", 1.0)
+    monkeypatch.setattr("skproj.nn._training._sparse_rows.MAX_DENSITY", 1.0)
     search = SparseSupervisedAutoencoderCV(**options).fit(blocks, y)
     columns = "mean_test_score", "mean_n_features", "param_eta"
     for name in columns:

@@ -114,6 +114,26 @@ def test_gradient_varies_as_that_of_noise_on_the_input():
         torch.testing.assert_close(gradient.std(dim=1), expected, rtol=0.05, atol=0)
 
 
+@pytest.mark.parametrize("n_features", [2, 5, 20, 100])
+def test_gradient_of_few_features_varies_as_that_of_noise_on_the_input(n_features):
+    """With 40 units: each of them, and also what its weights see of its gradient."""
+    n_draws, n, scale, generator = 3000, 8, 0.7, seeded()
+    W = torch.randn(80, n_features, generator=generator) / n_features**0.5
+    dZ = torch.randn(80, n, generator=generator)
+    source, gradients = NoiseSource(), []
+    for _ in range(n_draws):
+        noise = HiddenNoise(W, 40, source, scale, generator)
+        noise.add_(torch.zeros(80, n))
+        noise.add_gradient_(gradient := torch.zeros_like(W), dZ)
+        gradients.append(gradient)
+    e = scale * torch.randn(n_draws, n_features, n, generator=generator)
+    drawn, expected = torch.stack(gradients), dZ @ e.mT
+    for of_unit in (lambda G: G, lambda G: (G * W).sum(dim=2, keepdim=True)):
+        ratio = of_unit(drawn).square().mean(dim=0) / of_unit(expected).square().mean(0)
+        assert abs(ratio.mean() - 1.0) < 0.02
+        assert (ratio - 1.0).abs().max() < 0.25
+
+
 @pytest.mark.parametrize("value", [0.0, float("nan"), float("inf")])
 def test_hidden_noise_of_weights_without_a_root(value):
     """Zeros have no noise; what is not finite shows in the loss, not in an error."""

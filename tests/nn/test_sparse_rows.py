@@ -9,8 +9,8 @@ from scipy import sparse
 
 from skproj.blocks import open_blocks
 from skproj.blocks._measured import measure
-from skproj.nn import _block_input
-from skproj.nn._training import _block_samples, _coordinates
+from skproj.nn import _base_autoencoder, _block_input
+from skproj.nn._training import _block_samples, _coordinates, _sparse_rows
 from skproj.nn._training._noise import NoiseSource
 from skproj.nn._training._optimizers import Adam
 from skproj.nn._training._sparse_rows import SparseRows, column_major
@@ -127,7 +127,7 @@ def test_sparse_batches_train_the_network_of_dense_ones(
     assert seen
     assert_array_equal(models[0].encoder_weights_, models[1].encoder_weights_)
     seen.clear()
-    monkeypatch.setattr(_coordinates, "MAX_DENSITY", 0.0)
+    monkeypatch.setattr(_sparse_rows, "MAX_DENSITY", 0.0)
     dense = quick(**options).fit(open_blocks(X, block_size=60), y)
     assert not seen
     assert_array_equal(models[0].get_support(), dense.get_support())
@@ -142,6 +142,8 @@ def test_sparse_batches_train_the_network_of_dense_ones(
     [
         {"reconstruction_weight": 1.0},
         {"hidden_layer_sizes": (10, 5)},
+        {"activation": "gelu"},
+        {"activation": "identity"},
     ],
     ids="-".join,
 )
@@ -166,13 +168,20 @@ def test_batches_become_dense_where_more_than_products_needs_them(options, monke
         (60_000, {"schedule": "single"}, 128),
         (60_000, {"reconstruction_weight": 1.0}, 128),
         (60_000, {"hidden_layer_sizes": (10, 5)}, 128),
+        (60_000, {"hidden_layer_sizes": ()}, 128),
+        (60_000, {"activation": "gelu"}, 128),
+        (60_000, {"activation": "identity"}, 128),
+        (60_000, {"activation": "relu"}, 600),
+        (60_000, {"device": "cuda"}, 128),
     ],
 )
 def test_batches_that_stay_sparse_are_larger_for_many_samples(
-    n_samples, options, expected
+    n_samples, options, expected, monkeypatch
 ):
+    """No device is needed to tell whether there are sparse batches on it."""
+    monkeypatch.setattr(_base_autoencoder, "resolve_device", torch.device)
     X, _ = make_matrix()
-    model = quick(**options)
+    model = quick(**{"device": "cpu"} | options)
     assert model._batch_size(measure(open_blocks(X)), n_samples) == expected
     assert model._batch_size(X, n_samples) == min(expected, 128)
     full = open_blocks(np.ones((3, 4)))

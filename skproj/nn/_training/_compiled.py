@@ -12,8 +12,32 @@ from skproj.nn._training._network import ACTIVATIONS as MODULES
 from skproj.nn._training._noise import HiddenNoise
 from skproj.nn._training._objectives import AutoencoderObjective, cross_entropy
 from skproj.nn._training._sparse_rows import SparseRows
+from skproj.nn._training._tensors import device_of
 
 _CODES = {MODULES[name]: code for name, code in ACTIVATIONS.items()}
+
+
+def has_compiled_step(objective, activations, device):
+    """Tell whether there is a compiled step, which can multiply sparse batches.
+
+    Parameters
+    ----------
+    objective : AutoencoderObjective
+    activations : list of type
+        Of the hidden layers of the encoder.
+    device : torch.device
+
+    Returns
+    -------
+    has_step : bool
+    """
+    return (
+        len(activations) == 1
+        and activations[0] in _CODES
+        and device.type == "cpu"
+        and objective.prediction is cross_entropy
+        and objective.reconstruction_weight == 0.0
+    )
 
 
 def compiled(objective, stack):
@@ -28,15 +52,10 @@ def compiled(objective, stack):
     -------
     objective : AutoencoderObjective
     """
-    _, _, *rest = stack.encoder
-    has_step = (
-        len(rest) == 2
-        and type(rest[0]) in _CODES
-        and rest[1].weight.device.type == "cpu"
-        and objective.prediction is cross_entropy
-        and objective.reconstruction_weight == 0.0
-    )
-    return CompiledObjective(*vars(objective).values()) if has_step else objective
+    activations = [type(layer) for layer in stack.encoder[2::2]]
+    if has_compiled_step(objective, activations, device_of(stack)):
+        return CompiledObjective(*vars(objective).values())
+    return objective
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,11 @@ from scipy import sparse
 
 from skproj.nn._training._block_samples import BlockSamples
 from skproj.nn._training._samples import order_of, prediction_rows
-from skproj.nn._training._sparse_rows import MAX_DENSITY, SparseRows, column_major
+from skproj.nn._training._sparse_rows import (
+    SparseRows,
+    column_major,
+    multiplies_sparse,
+)
 from skproj.nn._training._tensors import to_tensor
 
 # Directions with less than this share of the largest variance are left out: they are
@@ -219,7 +223,7 @@ class StackedSamples:
             The only thing that multiplies them; its weights are rearranged.
         """
         in_blocks = isinstance(self.samples, BlockSamples)
-        if in_blocks and self.samples.X.density <= MAX_DENSITY:
+        if in_blocks and multiplies_sparse(self.samples.X):
             self._gather = self._gather_sparse
             layer.weight = column_major(layer.weight)
 

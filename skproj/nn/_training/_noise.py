@@ -41,10 +41,10 @@ class NoiseSource:
         else:
             X.addcmul_(noise, _signs((shape[0], 1), X, generator), value=scale)
 
-    def add_to_columns_(self, X, scales, generator):
-        """Add noise to a matrix, with a standard deviation for each of its columns."""
-        noise, _ = self._take(X.shape, X, generator)
-        X.addcmul_(noise, scales * _signs(scales.shape, X, generator))
+    def columns(self, like, generator):
+        """Return noise for a matrix, and the signs that its columns get."""
+        noise, _ = self._take(like.shape, like, generator)
+        return noise, _signs(like.shape[1:], like, generator)
 
     def _take(self, shape, like, generator):
         """Return numbers of a shape, and whether they are new."""
@@ -74,8 +74,13 @@ class HiddenNoise:
     For noise e of the variance s^2 the units W (x + e) of a network have the noise W e,
     of the covariance s^2 W W'. With W W' = L L' it is drawn as s L u, with standard
     normal u. Given W e, the part dz e' of the gradient of W has the expectation
-    s dz u' inv(L) W; the rest of e, independent of W e, adds normal numbers with the
-    standard deviation s |dz| of the unit. So x can stay sparse.
+    s dz u' inv(L) W. The rest of e is independent of W e and orthogonal to the rows
+    of W: it adds normal numbers with the standard deviation s |dz| of the unit, less
+    their projection on these rows. So x can stay sparse.
+
+    Each unit sees the distribution of noise on the input. The numbers are drawn for
+    each network of a group, and those that are orthogonal to W for each unit, while
+    noise on the input would be the same for all of them.
 
     Parameters
     ----------
@@ -115,11 +120,18 @@ class HiddenNoise:
         gradient : tensor of shape (n_units, n_features)
         dZ : tensor of shape (n_units, n_samples)
         """
+        noise, signs = self._source.columns(gradient.T, self._generator)
+        lengths = signs * torch.linalg.vector_norm(dZ, dim=1)
+        seen = noise.T.unflatten(0, self._networks) @ self._weights.mT
+        seen *= lengths.unflatten(0, self._networks).unsqueeze(-1)
         products = dZ.unflatten(0, self._networks) @ self._drawn.mT
-        factors = torch.linalg.solve_triangular(
-            self._root, products, upper=False, left=False
-        )
+        products -= _divide(seen, self._root.mT, upper=True)
+        factors = _divide(products, self._root, upper=False)
         by_network = gradient.unflatten(0, self._networks)
         by_network += self._scale * factors @ self._weights
-        lengths = torch.linalg.vector_norm(dZ, dim=1)
-        self._source.add_to_columns_(gradient.T, self._scale * lengths, self._generator)
+        gradient.T.addcmul_(noise, self._scale * lengths)
+
+
+def _divide(products, root, *, upper):
+    """Multiply with the inverse of a triangular matrix from the right."""
+    return torch.linalg.solve_triangular(root, products, upper=upper, left=False)

@@ -13,6 +13,11 @@ from skproj._kernels._first_layer import (
 MAX_DENSITY = 0.15
 
 
+def multiplies_sparse(blocks):
+    """Tell whether products with batches of measured blocks are faster if sparse."""
+    return blocks.density <= MAX_DENSITY
+
+
 class SparseRows:
     """Features of some samples, in products ``A @ X.mT`` and ``A @ X`` of tensors.
 
