@@ -53,7 +53,8 @@ def is_dask(matrix):
 
 def is_dask_frame(table):
     """Whether a table is a dataframe of dask."""
-    return hasattr(table, "compute") and hasattr(table, "columns")
+    is_table = hasattr(table, "compute") and hasattr(table, "dtypes")
+    return is_table and table.ndim == 2  # a Series has dtypes, too
 
 
 def open_array(matrix, names, block_size):
