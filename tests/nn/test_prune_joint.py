@@ -300,3 +300,18 @@ def test_sparsity_of_each_part(mlp):
         with pytest.raises(ValueError, match=message):
             prune.single_shot(model, sparsity)
     assert not torch_prune.is_pruned(model[0])
+
+
+def test_masks_of_a_shared_weight_that_differ():
+    """What one of the layers hides stays hidden there."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8))
+    model[2].weight = model[0].weight
+    hidden = [torch.rand(8, 8) < 0.5 for _ in range(2)]
+    for i, mask in zip((0, 2), hidden, strict=True):
+        torch_prune.custom_from_mask(model[i], "weight", ~mask)
+    prune.single_shot(model, 0.3)
+    for i, mask in zip((0, 2), hidden, strict=True):
+        assert not model[i].weight[mask].any()
+        assert not model[i].weight_mask[mask].any()
+    assert model[0].weight_mask is not model[2].weight_mask
