@@ -50,7 +50,7 @@ def pruned_or_plain(module, name):
 def masked_product(module, name):
     """Return the original times the mask; the gradient keeps no other copy of that."""
     mask, original = (getattr(module, f"{name}_{kind}") for kind in ("mask", "orig"))
-    if mask.dtype is torch.bool:
+    if mask.dtype is torch.bool and not torch.jit.is_tracing():
         return original * mask.view(torch.uint8)  # twice as fast as with bool
     return original * mask.to(original.dtype)
 
