@@ -110,7 +110,10 @@ class UnitWork:
         numbers, unit_of = np.unique(graph.units.roots(), return_inverse=True)
         modules = dict(module.named_modules())
         shapes = {
-            node.target: (node.args[0].meta["tensor_meta"], node.meta["tensor_meta"])
+            node.target: (
+                node.all_input_nodes[0].meta["tensor_meta"],
+                node.meta["tensor_meta"],
+            )
             for node in traced.graph.nodes
             if node.op == "call_module" and node.target in graph.layers
         }

@@ -115,6 +115,21 @@ class SkippedLayer(nn.Module):
         return X.new_empty((0, *X.shape[1:]))
 
 
+def names_of(model):
+    """Return all names of each module of a model, by module."""
+    names = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        names.setdefault(module, []).append(name)
+    return names
+
+
+def replace_modules(model, new, names):
+    """Put modules in the places of others, under all of their `names`."""
+    for module, replacement in new.items():
+        for name in names[module]:
+            model.set_submodule(name, replacement)
+
+
 def _name_of(node):
     """Return the name of a function or method, or None."""
     if node.op == "call_function" and node.target.__module__ in KNOWN_MODULES:
@@ -318,14 +333,14 @@ def skip_constant_branches(model, inputs, graph):
         new[node.target] = _constant_output(module, value, len(graph.shape_of(node)))
         layers[node.target] = PerUnit(new[node.target], value.units, value.units)
     old = [(name, graph.modules[name]) for name in new]
-    for name, module in new.items():
-        model.set_submodule(name, module)
+    names = names_of(model)
+    replace_modules(model, {module: new[name] for name, module in old}, names)
     try:
         if new:
             model(*inputs)
     except Exception:
-        for name, module in old:
-            model.set_submodule(name, module)
+        for _, module in old:
+            replace_modules(model, {module: module}, names)
         return []
     for name in new:
         del graph.layers[name]
@@ -339,24 +354,31 @@ def skip_constant_branches(model, inputs, graph):
 
 def fuse_norms(model, graph):
     """Make normalisations a part of the layers in front of them."""
+    names = names_of(model)
     for node in graph.nodes:
         if node.op != "call_module" or len(node.all_input_nodes) != 1:
             continue
-        norm, source = graph.modules[node.target], node.args[0]
+        norm, (source,) = graph.modules[node.target], node.all_input_nodes
         if type(norm) not in BATCH_NORMS or norm.running_mean is None:
             continue
         if source.op != "call_module" or len(source.users) != 1:
             continue
         layer = graph.modules[source.target]
-        if graph.is_fixed(norm) or graph.is_fixed(layer):
+        if node.kwargs or source.kwargs or graph.is_fixed(norm):
             continue
+        if graph.is_fixed(layer):
+            continue
+        n_dims = len(graph.shape_of(node))
         if type(layer) in CONVOLUTIONS:
             if layer.transposed and layer.groups > 1:  # which PyTorch does not fuse
                 continue
+            if n_dims != layer.weight.ndim:  # without samples, other channels
+                continue
             fused = fuse_conv_bn_eval(layer, norm, transpose=layer.transposed)
-        elif type(layer) is nn.Linear and len(graph.shape_of(node)) == 2:
+        elif type(layer) is nn.Linear and n_dims == 2:
             fused = fuse_linear_bn_eval(layer, norm)
         else:
             continue
-        model.set_submodule(source.target, fused)
-        model.set_submodule(node.target, nn.Identity())
+        if layer.bias is None:
+            fused.bias.requires_grad_(layer.weight.requires_grad)
+        replace_modules(model, {layer: fused, norm: nn.Identity()}, names)
