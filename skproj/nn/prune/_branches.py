@@ -112,7 +112,7 @@ class SkippedLayer(nn.Module):
         empty : torch.Tensor
             No samples.
         """
-        return X.new_empty((0, *X.shape[1:]))
+        return torch.empty_like(X[:0])  # no view: others may work on it in place
 
 
 def names_of(model):
