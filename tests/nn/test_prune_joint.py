@@ -315,3 +315,16 @@ def test_masks_of_a_shared_weight_that_differ():
         assert not model[i].weight[mask].any()
         assert not model[i].weight_mask[mask].any()
     assert model[0].weight_mask is not model[2].weight_mask
+
+
+def test_permanent_zeros_below_a_mask():
+    """They are seen at once, and not only after a forward pass."""
+    torch.manual_seed(0)
+    layer = prune.hoyer_unstructured(nn.Linear(8, 8), "weight", 0.3)
+    before = zeros_of(layer)
+    prune.single_shot(layer, 0.8, permanent=True)
+    after = zeros_of(layer)
+    assert after > before
+    layer(torch.ones(1, 8)).sum().backward()
+    assert zeros_of(layer) == after
+    assert layer.weight_orig.grad is not None

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from scipy.optimize import brentq
 from torch import nn
+from torch.nn.utils import prune
 
 from skproj.nn.prune._operations import CONVOLUTIONS
 from skproj.projection import projection_hoyer
@@ -53,6 +54,13 @@ def masked_product(module, name):
     if mask.dtype is torch.bool and not torch.jit.is_tracing():
         return original * mask.view(torch.uint8)  # twice as fast as with bool
     return original * mask.to(original.dtype)
+
+
+def refresh_masked(module, name):
+    """Make the weight anew of a module with a mask, as its next forward pass does."""
+    for hook in module._forward_pre_hooks.values():
+        if isinstance(hook, prune.BasePruningMethod) and hook._tensor_name == name:
+            hook(module, None)
 
 
 @torch.no_grad()
