@@ -114,3 +114,13 @@ def test_skipped_branches_with_operations_in_place(is_training):
     smaller.train(is_training)(X.exp()).sum().backward()
     torch.testing.assert_close(X.grad, X.exp())
     assert smaller.b.bias.grad is not None
+
+
+def test_constants_in_a_plain_tensor():
+    """They are a part of the state, and move with the module."""
+    layer = prune.ConstantOutput(torch.tensor([1.0, 2.0]))
+    assert not list(layer.parameters())
+    assert set(layer.state_dict()) == {"bias"}
+    assert layer.double()(torch.zeros(3, 5)).dtype == torch.float64
+    with pytest.raises(TypeError, match="bias must be a tensor, got list"):
+        prune.ConstantOutput([1.0, 2.0])

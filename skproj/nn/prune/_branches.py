@@ -32,8 +32,9 @@ class ConstantOutput(nn.Module):
 
     Parameters
     ----------
-    bias : torch.nn.Parameter
-        The outputs of one sample, repeated in the sum that reads them.
+    bias : torch.nn.Parameter or torch.Tensor
+        The outputs of one sample, repeated in the sum that reads them. A tensor is
+        not trained, but saved and moved to devices as a parameter is.
 
     See Also
     --------
@@ -56,7 +57,14 @@ class ConstantOutput(nn.Module):
 
     def __init__(self, bias):
         super().__init__()
-        self.bias = bias
+        if isinstance(bias, nn.Parameter):
+            self.bias = bias
+        elif isinstance(bias, torch.Tensor):
+            self.register_buffer("bias", bias)
+        else:
+            raise TypeError(
+                f"bias must be a tensor, got {type(bias).__name__} instead."
+            )
 
     def forward(self, X):
         """Return the bias.
@@ -68,7 +76,7 @@ class ConstantOutput(nn.Module):
 
         Returns
         -------
-        bias : torch.nn.Parameter
+        bias : torch.nn.Parameter or torch.Tensor
             The outputs of one sample.
         """
         return self.bias
