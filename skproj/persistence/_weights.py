@@ -34,7 +34,8 @@ def export_weights(model, path):
     Raises
     ------
     ValueError
-        If `model` has no network, or a network whose state is not only tensors.
+        If `model` has no network, or a network whose state is not only tensors, or
+        with a mask of other numbers than 0 and 1.
     {write_errors}
 
     See Also
@@ -96,7 +97,13 @@ def export_weights(model, path):
         )
     metadata["pruned"] = {}
     for name, _, _ in _masked(model):
-        kept = tensors[f"{name}_mask"] != 0
+        mask = tensors[f"{name}_mask"]
+        if not _is_binary(mask):
+            raise ValueError(
+                f"model cannot be exported: the mask of {name} has other numbers than "
+                "0 and 1."
+            )
+        kept = mask != 0
         metadata["pruned"][name] = list(kept.shape)
         tensors[f"{name}_orig"] = tensors[f"{name}_orig"][kept]
         tensors[f"{name}_mask"] = torch.from_numpy(np.packbits(kept.numpy()))
@@ -131,7 +138,8 @@ def load_weights(model, path):
     ------
     ValueError
         If the file is damaged, was written by a newer version of skproj, or has
-        other names, shapes or dtypes than the network.
+        other names, shapes or dtypes than the network, or other numbers than 0 and 1
+        for a mask of bool.
     FileNotFoundError
         If there is no such file.
 
@@ -166,6 +174,7 @@ def load_weights(model, path):
     with _explain(path):
         for name, shape in pruned.items():
             _unpack(tensors, name, shape)
+    _check_masks(model, tensors, path)
     for name in pruned:
         _prune(model, name, tensors[f"{name}_mask"])
     model.load_state_dict(tensors)
@@ -256,6 +265,23 @@ def _unpack(tensors, name, shape):
     weight[mask != 0] = values
     tensors[f"{name}_orig"] = weight
     tensors[f"{name}_mask"] = mask.bool()
+
+
+def _is_binary(mask):
+    return bool(((mask == 0) | (mask == 1)).all())
+
+
+def _check_masks(model, tensors, path):
+    """Refuse numbers that would become True in a mask of bool."""
+    import torch
+
+    for name, here in model.state_dict().items():
+        is_mask = name.endswith("_mask") and here.dtype is torch.bool
+        if is_mask and name in tensors and not _is_binary(tensors[name]):
+            raise ValueError(
+                f"{path} does not suit the network: {name} has other numbers than "
+                "0 and 1."
+            )
 
 
 def _check_suits(model, given, pruned, path):

@@ -300,3 +300,31 @@ def test_sparsity_of_each_part(mlp):
         with pytest.raises(ValueError, match=message):
             prune.single_shot(model, sparsity)
     assert not torch_prune.is_pruned(model[0])
+
+
+def test_masks_of_a_shared_weight_that_differ():
+    """What one of the layers hides stays hidden there."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8))
+    model[2].weight = model[0].weight
+    hidden = [torch.rand(8, 8) < 0.5 for _ in range(2)]
+    for i, mask in zip((0, 2), hidden, strict=True):
+        torch_prune.custom_from_mask(model[i], "weight", ~mask)
+    prune.single_shot(model, 0.3)
+    for i, mask in zip((0, 2), hidden, strict=True):
+        assert not model[i].weight[mask].any()
+        assert not model[i].weight_mask[mask].any()
+    assert model[0].weight_mask is not model[2].weight_mask
+
+
+def test_permanent_zeros_below_a_mask():
+    """They are seen at once, and not only after a forward pass."""
+    torch.manual_seed(0)
+    layer = prune.hoyer_unstructured(nn.Linear(8, 8), "weight", 0.3)
+    before = zeros_of(layer)
+    prune.single_shot(layer, 0.8, permanent=True)
+    after = zeros_of(layer)
+    assert after > before
+    layer(torch.ones(1, 8)).sum().backward()
+    assert zeros_of(layer) == after
+    assert layer.weight_orig.grad is not None

@@ -54,3 +54,12 @@ def test_masks_with_other_numbers(mlp):
     assert torch.equal(layer.weight, 0.5 * before)
     report = prune.sparsity_report(layer)
     assert report.n_zeros == int((before == 0).sum())
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.trace:DeprecationWarning")
+def test_layers_with_masks_can_be_traced(mlp):
+    """By `torch.jit`, which does not know views of another dtype."""
+    prune.single_shot(mlp, 0.6)
+    traced = torch.jit.trace(mlp, torch.ones(1, 12))
+    X = torch.randn(3, 12)
+    torch.testing.assert_close(traced(X), mlp(X))

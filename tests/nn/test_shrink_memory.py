@@ -1,5 +1,6 @@
 """Memory of the smaller networks, and of the copies on the way to them."""
 
+import contextlib
 import copy
 
 import pytest
@@ -116,3 +117,44 @@ def test_forward_pass_that_changes_its_module():
     before = copy.deepcopy(model.state_dict())
     prune.shrink(model, torch.tensor([[0, 1, 2]]))
     assert all(torch.equal(W, before[key]) for key, W in model.state_dict().items())
+
+
+class Halving(nn.Module):
+    """Changes the weights of a layer in several ways before it calls the layer."""
+
+    def __init__(self, way):
+        super().__init__()
+        self.layer, self.way = nn.Linear(4, 3), way
+        if way == "hook":
+            self.layer.register_forward_pre_hook(halve)
+
+    def forward(self, X):
+        if self.way == "weight":
+            with torch.no_grad():
+                self.layer.weight.div_(2.0)
+        if self.way == "parameters":
+            for W in self.parameters():
+                W.data.div_(2.0)
+        return self.layer(X)
+
+
+def halve(module, args):
+    with torch.no_grad():
+        module.weight.div_(2.0)
+
+
+@pytest.mark.parametrize("way", ["hook", "weight", "parameters"])
+def test_forward_pass_that_changes_a_layer(way):
+    """The network as it was given does not change, whether it can be shrunk or not."""
+    torch.manual_seed(0)
+    model = Halving(way)
+    before = copy.deepcopy(model.state_dict())
+    with contextlib.suppress(RuntimeError):  # no two passes agree
+        prune.shrink(model, torch.ones(1, 4))
+    assert all(torch.equal(W, before[key]) for key, W in model.state_dict().items())
+    layer_of_pytorch = nn.Linear(4, 3)
+    layer_of_pytorch.register_forward_pre_hook(halve)
+    before = layer_of_pytorch.weight.detach().clone()
+    with contextlib.suppress(RuntimeError):
+        prune.shrink(layer_of_pytorch, torch.ones(1, 4))
+    assert torch.equal(layer_of_pytorch.weight, before)

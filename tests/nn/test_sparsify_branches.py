@@ -147,7 +147,15 @@ def interrupt(row):
 
 
 @pytest.mark.parametrize(
-    ("branches", "error"), [(-0.1, ValueError), (1.1, ValueError), ("all", TypeError)]
+    ("branches", "error"),
+    [
+        (-0.1, ValueError),
+        (1.1, ValueError),
+        (float("nan"), ValueError),
+        ("all", TypeError),
+        (True, TypeError),
+        (np.True_, TypeError),
+    ],
 )
 def test_refusals(branches, error):
     with pytest.raises(error, match="branches"):

@@ -203,3 +203,21 @@ def test_weights_that_do_not_suit_their_mask_are_refused(path):
         pruned_file(path, [2, 3], values, bits)
         with pytest.raises(ValueError, match="the mask of weight does not suit"):
             load_weights(torch.nn.Linear(3, 2), path)
+
+
+@pytest.mark.parametrize("number", [0.5, float("nan")])
+def test_masks_with_other_numbers(number, path):
+    """No bits can stand for them."""
+    layer = torch.nn.Linear(4, 3)
+    torch_prune.custom_from_mask(layer, "weight", torch.full((3, 4), number))
+    with pytest.raises(ValueError, match="mask of weight has other numbers than 0"):
+        export_weights(layer, path)
+    safetensors.torch.save_file(layer.state_dict(), path)
+    model = prune.hoyer_unstructured(torch.nn.Linear(4, 3), "weight", 0.5)
+    before = copy.deepcopy(model)
+    with pytest.raises(ValueError, match="weight_mask has other numbers than 0"):
+        load_weights(model, path)
+    assert_same_weights(model, before)
+    other = torch_prune.identity(torch.nn.Linear(4, 3), "weight")
+    assert load_weights(other, path).weight_mask.dtype == torch.float32
+    assert torch.equal(other.weight_mask.isnan(), layer.weight_mask.isnan())

@@ -64,6 +64,8 @@ def sparsify_units(
     branches : float, default=0.0
         Share of the branches beside shortcuts that are removed altogether, between 0
         and 1. Each takes several calls, which is most of the time of small inputs.
+        A branch that is added in place, as by ``y += x``, is computed further, with one
+        channel left inside.
     n_epochs : int, default=30
         Length of the training.
     {optimizer}
@@ -115,7 +117,11 @@ def sparsify_units(
     0.25
     """
     check_scalar(target, "target", numbers.Real, min_val=0.0)
-    check_scalar(branches, "branches", numbers.Real, min_val=0.0, max_val=1.0)
+    if isinstance(branches, bool | np.bool_):
+        raise TypeError(f"branches must be a number, got {branches!r}.")
+    check_scalar(branches, "branches", numbers.Real)
+    if not 0.0 <= branches <= 1.0:
+        raise ValueError(f"branches must be between 0 and 1, got {branches!r}.")
     if not target < 1.0:
         raise ValueError(f"target must be less than 1, got {target!r}.")
     if not isinstance(module, torch.nn.Module):

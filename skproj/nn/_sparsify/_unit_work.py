@@ -10,7 +10,7 @@ from skproj.nn._sparsify._blocks import check_plain
 from skproj.nn.prune._attention import Heads
 from skproj.nn.prune._branches import find_branches
 from skproj.nn.prune._recurrent import Recurrent
-from skproj.nn.prune._shrink import count_flops, plain_copy, trace
+from skproj.nn.prune._shrink import count_flops, run_copy, trace
 from skproj.nn.prune._unit_graph import UnitGraph
 from skproj.nn.prune._units import Lookup, Mixing, PerUnit
 
@@ -69,6 +69,16 @@ class _Branch(NamedTuple):
         return float(weight.square().sum()) / len(weight)
 
 
+def _count(plain, inputs):
+    """Count the operations of a module, which may not take the inputs."""
+    try:
+        return count_flops(plain, inputs)
+    except Exception as error:
+        raise ValueError(
+            f"example_inputs must be arguments of module, but: {error}"
+        ) from error
+
+
 class UnitWork:
     """Units of a network that can be removed, and the multiplications that they take.
 
@@ -92,19 +102,18 @@ class UnitWork:
     """
 
     def __init__(self, module, inputs, makers):
-        plain = plain_copy(module).eval()
-        try:
-            counter = count_flops(plain, inputs)
-        except Exception as error:
-            raise ValueError(
-                f"example_inputs must be arguments of module, but: {error}"
-            ) from error
-        traced = trace(plain, inputs, "module")
+        plain, (counter, traced) = run_copy(
+            module,
+            lambda plain: (_count(plain, inputs), trace(plain, inputs, "module")),
+        )
         graph = UnitGraph(traced)
         numbers, unit_of = np.unique(graph.units.roots(), return_inverse=True)
         modules = dict(module.named_modules())
         shapes = {
-            node.target: (node.args[0].meta["tensor_meta"], node.meta["tensor_meta"])
+            node.target: (
+                node.all_input_nodes[0].meta["tensor_meta"],
+                node.meta["tensor_meta"],
+            )
             for node in traced.graph.nodes
             if node.op == "call_module" and node.target in graph.layers
         }

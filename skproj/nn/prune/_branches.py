@@ -10,14 +10,19 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from skproj.nn.prune._operations import (
     ARITHMETIC,
+    AVERAGE_POOLS,
     BATCH_NORMS,
     CONVOLUTIONS,
     DROPOUTS,
     ELEMENTWISE,
     ELEMENTWISE_NAMES,
     KNOWN_MODULES,
+    MAX_POOLS,
 )
 from skproj.nn.prune._units import Mixing, PerUnit, Value
+
+# Sizes of a tensor for which a branch is compared with its shortcut.
+MOST_SIZES = 128
 
 
 class ConstantOutput(nn.Module):
@@ -27,8 +32,9 @@ class ConstantOutput(nn.Module):
 
     Parameters
     ----------
-    bias : torch.nn.Parameter
-        The outputs of one sample, repeated in the sum that reads them.
+    bias : torch.nn.Parameter or torch.Tensor
+        The outputs of one sample, repeated in the sum that reads them. A tensor is
+        not trained, but saved and moved to devices as a parameter is.
 
     See Also
     --------
@@ -51,7 +57,14 @@ class ConstantOutput(nn.Module):
 
     def __init__(self, bias):
         super().__init__()
-        self.bias = bias
+        if isinstance(bias, nn.Parameter):
+            self.bias = bias
+        elif isinstance(bias, torch.Tensor):
+            self.register_buffer("bias", bias)
+        else:
+            raise TypeError(
+                f"bias must be a tensor, got {type(bias).__name__} instead."
+            )
 
     def forward(self, X):
         """Return the bias.
@@ -63,7 +76,7 @@ class ConstantOutput(nn.Module):
 
         Returns
         -------
-        bias : torch.nn.Parameter
+        bias : torch.nn.Parameter or torch.Tensor
             The outputs of one sample.
         """
         return self.bias
@@ -107,7 +120,22 @@ class SkippedLayer(nn.Module):
         empty : torch.Tensor
             No samples.
         """
-        return X[:0]
+        return torch.empty_like(X[:0])  # no view: others may work on it in place
+
+
+def names_of(model):
+    """Return all names of each module of a model, by module."""
+    names = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        names.setdefault(module, []).append(name)
+    return names
+
+
+def replace_modules(model, new, names):
+    """Put modules in the places of others, under all of their `names`."""
+    for module, replacement in new.items():
+        for name in names[module]:
+            model.set_submodule(name, replacement)
 
 
 def _name_of(node):
@@ -173,6 +201,89 @@ def _branch_before(node, graph):
 # Branches that are constant
 
 
+def _sizes_after(node, graph, sizes):
+    """Return the sizes of a tensor that a node makes of one with some sizes, or None.
+
+    The rows are the dimensions, the columns are cases. None is for nodes that may
+    change sizes in other ways.
+    """
+    if _is_elementwise(node, graph) or _name_of(node) in ARITHMETIC:
+        return sizes
+    if node.op != "call_module":
+        return None
+    module = graph.modules[node.target]
+    kind = type(module)
+    if kind in BATCH_NORMS:
+        return sizes
+    if kind is nn.Linear:
+        units = np.full_like(sizes[-1:], module.out_features)
+        return np.concatenate([sizes[:-1], units])
+    is_convolution = kind in CONVOLUTIONS and not module.transposed
+    is_pool = kind in MAX_POOLS + AVERAGE_POOLS and not module.ceil_mode
+    if not (is_convolution or is_pool):
+        return None
+    if module.padding == "same":
+        return sizes
+    options = (
+        module.kernel_size,
+        0 if module.padding == "valid" else module.padding,
+        module.stride,
+        getattr(module, "dilation", 1),
+    )
+    kernel, padding, stride, dilation = (
+        np.broadcast_to(option, len(sizes) - 2)[:, None] for option in options
+    )
+    last = (sizes[2:] + 2 * padding - dilation * (kernel - 1) - 1) // stride
+    return np.concatenate([sizes[:2], last + 1])
+
+
+def _find_sources(node, graph, most_inputs):
+    """Return nodes that a node depends on, each with the nodes behind it in order."""
+    found, waiting = {}, [(node, [])]
+    while waiting:
+        source, behind = waiting.pop()
+        if source in found:
+            continue
+        found[source] = behind
+        inputs = source.all_input_nodes
+        module = graph.modules[source.target] if source.op == "call_module" else None
+        is_fixed = module is not None and graph.is_fixed(module)
+        n_inputs = most_inputs if _name_of(source) in ARITHMETIC else 1
+        if not is_fixed and len(inputs) <= n_inputs:
+            waiting += [(x, [source, *behind]) for x in inputs]
+    return found
+
+
+def _is_shortcut(other, node, graph):
+    """Whether a tensor has the sizes of a node for all sizes of what both depend on.
+
+    It may be larger, by what is added to it: a sum with the node is as large.
+    """
+    n_dims = len(graph.shape_of(node))
+    cases = np.tile(np.arange(1, 1 + MOST_SIZES), (n_dims, 1))
+    shortcuts = _find_sources(other, graph, most_inputs=2)
+    for source, branch in _find_sources(node, graph, most_inputs=1).items():
+        value = graph.values[source]
+        if source is node or source not in shortcuts:
+            continue
+        if value is not None and value.known.all():  # its samples may go as well
+            continue
+        if len(graph.shape_of(source)) != n_dims:
+            continue
+        sides = []
+        for nodes in (branch, shortcuts[source]):
+            sizes = cases
+            for step in nodes:
+                sizes = None if sizes is None else _sizes_after(step, graph, sizes)
+            sides.append(sizes)
+        if any(sizes is None for sizes in sides):
+            continue
+        sides = [np.delete(sizes, graph.values[node].dim, axis=0) for sizes in sides]
+        if np.array_equal(*sides):
+            return True
+    return False
+
+
 def _can_be_repeated(node, user, graph):
     """Whether one place of one sample is as good as a tensor, for who reads it."""
     if _name_of(user) not in ARITHMETIC or len(user.all_input_nodes) != 2:
@@ -182,7 +293,9 @@ def _can_be_repeated(node, user, graph):
         return False
     (other,) = (source for source in user.all_input_nodes if source is not node)
     known = getattr(graph.values[other], "known", np.False_)
-    return graph.shape_of(other) == graph.shape_of(node) and not known.all()
+    if graph.shape_of(other) != graph.shape_of(node) or known.all():
+        return False
+    return _is_shortcut(other, node, graph)
 
 
 def _find_constant_branches(graph):
@@ -228,14 +341,14 @@ def skip_constant_branches(model, inputs, graph):
         new[node.target] = _constant_output(module, value, len(graph.shape_of(node)))
         layers[node.target] = PerUnit(new[node.target], value.units, value.units)
     old = [(name, graph.modules[name]) for name in new]
-    for name, module in new.items():
-        model.set_submodule(name, module)
+    names = names_of(model)
+    replace_modules(model, {module: new[name] for name, module in old}, names)
     try:
         if new:
             model(*inputs)
     except Exception:
-        for name, module in old:
-            model.set_submodule(name, module)
+        for _, module in old:
+            replace_modules(model, {module: module}, names)
         return []
     for name in new:
         del graph.layers[name]
@@ -249,24 +362,31 @@ def skip_constant_branches(model, inputs, graph):
 
 def fuse_norms(model, graph):
     """Make normalisations a part of the layers in front of them."""
+    names = names_of(model)
     for node in graph.nodes:
         if node.op != "call_module" or len(node.all_input_nodes) != 1:
             continue
-        norm, source = graph.modules[node.target], node.args[0]
+        norm, (source,) = graph.modules[node.target], node.all_input_nodes
         if type(norm) not in BATCH_NORMS or norm.running_mean is None:
             continue
         if source.op != "call_module" or len(source.users) != 1:
             continue
         layer = graph.modules[source.target]
-        if graph.is_fixed(norm) or graph.is_fixed(layer):
+        if node.kwargs or source.kwargs or graph.is_fixed(norm):
             continue
+        if graph.is_fixed(layer):
+            continue
+        n_dims = len(graph.shape_of(node))
         if type(layer) in CONVOLUTIONS:
             if layer.transposed and layer.groups > 1:  # which PyTorch does not fuse
                 continue
+            if n_dims != layer.weight.ndim:  # without samples, other channels
+                continue
             fused = fuse_conv_bn_eval(layer, norm, transpose=layer.transposed)
-        elif type(layer) is nn.Linear and len(graph.shape_of(node)) == 2:
+        elif type(layer) is nn.Linear and n_dims == 2:
             fused = fuse_linear_bn_eval(layer, norm)
         else:
             continue
-        model.set_submodule(source.target, fused)
-        model.set_submodule(node.target, nn.Identity())
+        if layer.bias is None:
+            fused.bias.requires_grad_(layer.weight.requires_grad)
+        replace_modules(model, {layer: fused, norm: nn.Identity()}, names)

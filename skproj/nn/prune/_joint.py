@@ -20,6 +20,7 @@ from skproj.nn.prune._weight_groups import (
     group_by_parameter,
     project_jointly,
     pruned_or_plain,
+    refresh_masked,
 )
 from skproj.projection._hoyer import check_sparsity
 from skproj.utils._choices import check_choice
@@ -73,6 +74,8 @@ def _prune_jointly(parts, names, grouping, target, normalize, permanent):
         mask = kept.mask().to(parameter.device)
         if permanent:
             parameter.detach().mul_(mask)
+            for module, name in kept.places:
+                refresh_masked(module, name)
             continue
         for module, name in kept.places:
             _GivenMask.apply(module, name, importance_scores=mask)

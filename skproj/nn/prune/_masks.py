@@ -120,8 +120,11 @@ class _GivenMask(_CopyablePruning):
     PRUNING_TYPE = "global"
 
     def compute_mask(self, t, default_mask):
-        """Take the scores, which are zero where the default mask is, for the mask."""
-        return t.to(default_mask.dtype)
+        """Take the scores for the mask, without what is hidden already.
+
+        Modules that share a weight can have hidden different parts of it.
+        """
+        return (default_mask * t).to(default_mask.dtype)
 
 
 @shared_docs(**DOCS)

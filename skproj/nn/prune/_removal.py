@@ -5,7 +5,12 @@ import torch
 from torch import nn
 
 from skproj.nn.prune._attention import ATTENTION, Heads
-from skproj.nn.prune._branches import ConstantOutput, skip_constant_branches
+from skproj.nn.prune._branches import (
+    ConstantOutput,
+    names_of,
+    replace_modules,
+    skip_constant_branches,
+)
 from skproj.nn.prune._operations import BATCH_NORMS, RECURRENT
 from skproj.nn.prune._recurrent import gates_of
 from skproj.nn.prune._smaller_attention import (
@@ -279,17 +284,14 @@ def shrink_in_place(model, inputs, graph):
         if before := _shapes(module)[""]:
             shapes[name] = (before, ())
     needed = graph.needed_units()
-    names = {}
-    for name, module in model.named_modules(remove_duplicate=False):
-        names.setdefault(module, []).append(name)
+    names = names_of(model)
     for name in list(graph.layers):
         layer = graph.layers.pop(name)  # with all that is known of it
         module = layer.module
         before = _shapes(module)
         smaller = _shrink_layer(layer, needed)
         if smaller is not module:
-            for path in names[module]:
-                model.set_submodule(path, smaller)
+            replace_modules(model, {module: smaller}, names)
         after = _shapes(smaller.layer if isinstance(smaller, SelectInputs) else smaller)
         for weight, shape in after.items():
             if shape != before[weight]:

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import inspect
+import itertools
 import time
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ import torch
 from torch import fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn.utils import parametrize, prune
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from skproj.nn.prune._branches import fuse_norms
@@ -138,18 +140,50 @@ def _end_parametrizations(module):
             module.register_buffer(name, tensor)
 
 
+class _Written(BaseException):
+    """An operation is about to change a tensor; no error that models could catch."""
+
+
+class _ReadOnly(TorchDispatchMode):
+    """Refuses operations that would change the memory of a module."""
+
+    def __init__(self, module):
+        super().__init__()
+        tensors = itertools.chain(module.parameters(), module.buffers())
+        self._places = {_place_of(tensor) for tensor in tensors}
+        self._places -= {0, None}
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        for i, argument in enumerate(func._schema.arguments):
+            if argument.alias_info is not None and argument.alias_info.is_write:
+                given = args[i] if i < len(args) else kwargs.get(argument.name)
+                if any(_place_of(tensor) in self._places for tensor in _tensors(given)):
+                    raise _Written
+        return func(*args, **kwargs)
+
+
+def _place_of(tensor):
+    """Return where the numbers of a tensor are in memory, if there are any."""
+    has_memory = tensor.layout is torch.strided and not tensor.is_meta
+    return tensor.untyped_storage().data_ptr() if has_memory else None
+
+
 def _only_reads(module):
     """Whether the forward pass of a module leaves its parameters as they are."""
     is_known = type(module).__module__.startswith("torch.nn.modules.")
     return is_known and getattr(module, "max_norm", None) is None
 
 
-def _memo_of_shared(model):
-    """Return the `memo` with which `copy.deepcopy` does not copy large tensors."""
+def _memo_of_shared(model, is_shared):
+    """Return the `memo` with which `copy.deepcopy` does not copy large tensors.
+
+    If not `is_shared`, it has only copies of those that PyTorch does not copy.
+    """
     memo, changing = {}, set()
     for module in model.modules():
-        only_reads = _only_reads(module)
-        for hook in _pruning_hooks(module):
+        only_reads = is_shared and _only_reads(module)
+        for hook in _pruning_hooks(module) if is_shared else []:
             mask = getattr(module, f"{hook._tensor_name}_mask")
             memo[id(mask)] = mask
         for held in vars(module).values():
@@ -166,13 +200,13 @@ def _memo_of_shared(model):
     return {key: tensor for key, tensor in memo.items() if key not in changing}
 
 
-def plain_copy(model):
+def plain_copy(model, is_shared=True):
     """Copy a model, with plain weights in the place of masked or parametrized ones.
 
-    The copy shares the memory of the weights of PyTorch's layers, which must not
-    be changed until `_end_sharing`.
+    If `is_shared`, the copy shares the memory of the weights of PyTorch's layers, which
+    must not be changed until `_end_sharing`.
     """
-    plain = copy.deepcopy(model, _memo_of_shared(model))
+    plain = copy.deepcopy(model, _memo_of_shared(model, is_shared))
     for module in list(plain.modules()):
         for hook in _pruning_hooks(module):
             prune.remove(module, hook._tensor_name)
@@ -183,6 +217,21 @@ def plain_copy(model):
             for name, parameter in list(module.named_parameters(recurse=False)):
                 setattr(module, name, parameter)
     return plain
+
+
+def run_copy(model, run):
+    """Return a `plain_copy` for evaluation, and what `run` returns for it.
+
+    It shares no memory if `run` would change what is shared, as hooks can do, or the
+    forward pass of the module around a layer.
+    """
+    plain = plain_copy(model).eval()
+    try:
+        with _ReadOnly(model):
+            return plain, run(plain)
+    except _Written:
+        plain = plain_copy(model, is_shared=False).eval()
+        return plain, run(plain)
 
 
 def _end_sharing(plain, model):
@@ -442,14 +491,15 @@ def shrink(model, example_inputs, *, fuse=False):
             f"model must be a torch.nn.Module, got {type(model).__name__} instead."
         )
     inputs = check_inputs(example_inputs)
-    smaller = plain_copy(model).eval()
-    expected = smaller(*inputs)
+    smaller, (expected, traced) = run_copy(
+        model, lambda plain: (plain(*inputs), trace(plain, inputs))
+    )
     if not _tensors(expected):
         raise TypeError(
             "model must return tensors, to compare them, "
             f"got {type(expected).__name__} instead."
         )
-    graph = UnitGraph(trace(smaller, inputs))
+    graph = UnitGraph(traced)
     before = _measure(smaller, inputs)
     layers = shrink_in_place(smaller, inputs, graph)
     if fuse:

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from scipy.optimize import brentq
 from torch import nn
+from torch.nn.utils import prune
 
 from skproj.nn.prune._operations import CONVOLUTIONS
 from skproj.projection import projection_hoyer
@@ -50,9 +51,16 @@ def pruned_or_plain(module, name):
 def masked_product(module, name):
     """Return the original times the mask; the gradient keeps no other copy of that."""
     mask, original = (getattr(module, f"{name}_{kind}") for kind in ("mask", "orig"))
-    if mask.dtype is torch.bool:
+    if mask.dtype is torch.bool and not torch.jit.is_tracing():
         return original * mask.view(torch.uint8)  # twice as fast as with bool
     return original * mask.to(original.dtype)
+
+
+def refresh_masked(module, name):
+    """Make the weight anew of a module with a mask, as its next forward pass does."""
+    for hook in module._forward_pre_hooks.values():
+        if isinstance(hook, prune.BasePruningMethod) and hook._tensor_name == name:
+            hook(module, None)
 
 
 @torch.no_grad()
