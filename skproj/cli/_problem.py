@@ -74,7 +74,7 @@ class Problem(TableRows):
 
     @property
     def machine(self):
-        """What a user calls the model that is fitted to the selected features."""
+        """Name, for users, of the model that is fitted to the selected features."""
         if self.task == "survival":
             return "Cox model"
         if self.in_blocks:
@@ -83,7 +83,7 @@ class Problem(TableRows):
 
     @property
     def method_name(self):
-        """What a user calls the method."""
+        """Name of the method for users."""
         if self.method == "autoencoder":
             return "sparse supervised autoencoder"
         return f"linear selector, {self.machine}"

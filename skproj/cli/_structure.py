@@ -1,4 +1,4 @@
-"""What is known of the columns: which belong together, and which are always kept."""
+"""Prior knowledge of the columns: groups, and columns that are always kept."""
 
 from skproj.cli._checks import require
 from skproj.cli._errors import CommandError

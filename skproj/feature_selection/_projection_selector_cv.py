@@ -341,7 +341,6 @@ class ProjectionFeatureSelectorCV(LinearSelector):
             model = model_attributes(
                 problem, self.projection, trial, trial.scores, X.dtype, fit.n_iter
             )
-            names = getattr(self, "feature_names_in_", None)
             self._set_fitted(
                 {
                     **model,
@@ -350,7 +349,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
                         substitutes_of(
                             X,
                             np.flatnonzero(model["scores_"]),
-                            names=names,
+                            names=getattr(self, "feature_names_in_", None),
                             sample_weight=sample_weight,
                         ),
                     ),

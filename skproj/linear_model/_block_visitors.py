@@ -1,4 +1,4 @@
-"""What passes over blocks are for in a linear model; see `skproj.blocks._passes`."""
+"""Visitors of blocks for linear models; see `skproj.blocks._passes`."""
 
 from copy import copy
 

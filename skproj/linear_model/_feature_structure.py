@@ -1,4 +1,4 @@
-r"""What the constraint of a linear model makes of the features.
+r"""Features as the constraint of a linear model sees them.
 
 The columns of the design are the features that the constraint is about, group by group.
 A feature of several groups has a column in each of them, and its coefficient is their

@@ -1,4 +1,4 @@
-"""What `sparsify` and `sparsify_units` have in common."""
+"""Parts that `sparsify` and `sparsify_units` share."""
 
 import numbers
 from functools import partial
