@@ -23,8 +23,8 @@ Tables. Accuracy on the test data in percent: mean and standard error over the s
 Milliseconds of CPU time of a forward pass in evaluation mode, of a batch of 1 and of
 64, on one thread: the shortest of many, as a multiple of those of the dense network;
 "folded" is the same after `torch.fx.experimental.optimization.fuse` has put the
-normalisations of both networks into their convolutions. The seconds are those of
-removal and training after it.
+normalisations of both networks into their convolutions. The seconds are those of CPU
+time of removal and training after it.
 """
 
 import argparse
@@ -299,9 +299,9 @@ def run(name, options, known):
             if method not in options.methods or (name, method, target, seed) in known:
                 continue
             torch.manual_seed(seed)
-            start = time.perf_counter()
+            start = time.process_time()
             model = METHODS[method](problem, dense, batches, X[:1], target)
-            seconds = time.perf_counter() - start
+            seconds = time.process_time() - start
             measures = measure(model, dense, X_test, y_test)
             yield Record(
                 problem=name,

@@ -85,7 +85,8 @@ class ConstantOutput(nn.Module):
 class SkippedLayer(nn.Module):
     """A layer of a residual branch [1]_ that nothing reads.
 
-    `shrink` puts it in the places of the layers in front of a `ConstantOutput`.
+    `shrink` puts it in the place of the first layer in front of a `ConstantOutput`, and
+    `torch.nn.Identity` in those of the others.
 
     See Also
     --------
@@ -314,6 +315,16 @@ def _find_constant_branches(graph):
     return constant[::-1], unread[::-1]
 
 
+def _follows_a_layer(node, unread, graph):
+    """Whether what a layer is given comes from a layer that is skipped itself."""
+    (source,) = node.all_input_nodes
+    while source not in unread:
+        if len(source.all_input_nodes) != 1 or not _is_elementwise(source, graph):
+            return False
+        (source,) = source.all_input_nodes
+    return True
+
+
 def _constant_output(module, value, n_dims):
     """Return a module with the constants of another one.
 
@@ -329,12 +340,15 @@ def _constant_output(module, value, n_dims):
 def skip_constant_branches(model, inputs, graph):
     """Compute no layers whose outputs are constants, or that only such layers read.
 
-    `ConstantOutput` or `SkippedLayer` takes their places, unless the model then fails,
-    as it does where it adds to the constants in place. Returns pairs of the names and
-    the layers.
+    `ConstantOutput` or `SkippedLayer` takes their places, and behind this
+    `torch.nn.Identity`, unless the model then fails, as it does where it adds to the
+    constants in place. Returns pairs of the names and the layers.
     """
     constant, unread = _find_constant_branches(graph)
-    new = {node.target: SkippedLayer() for node in unread}
+    new = {}
+    for node in unread:
+        is_empty = _follows_a_layer(node, unread, graph)
+        new[node.target] = nn.Identity() if is_empty else SkippedLayer()
     layers = {}
     for node in constant:
         module, value = graph.modules[node.target], graph.values[node]
