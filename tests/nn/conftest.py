@@ -8,6 +8,9 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
+from skproj.nn import _block_input
+from skproj.nn._training import _block_samples
+
 
 @pytest.fixture(scope="module")
 def wide():
@@ -80,3 +83,16 @@ def layer():
     with torch.no_grad():
         layer.weight.mul_(5.0)
     return layer
+
+
+@pytest.fixture
+def nothing_in_memory(monkeypatch):
+    """Let no data be few enough to be read into memory, but one window hold them."""
+    monkeypatch.setattr(_block_input, "MEMORY_BYTES", 0)
+    monkeypatch.setattr(_block_samples, "MEMORY_BYTES", 0)
+
+
+@pytest.fixture
+def small_windows(nothing_in_memory, monkeypatch):
+    """Let a window hold a few batches."""
+    monkeypatch.setattr(_block_samples, "WINDOW_BYTES", 15_000)

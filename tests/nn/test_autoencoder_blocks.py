@@ -23,19 +23,6 @@ from skproj.nn._training._samples import merge_duplicates
 N_SAMPLES, N_FEATURES = 500, 24
 
 
-@pytest.fixture
-def nothing_in_memory(monkeypatch):
-    """Let no data be few enough to be read into memory, but one window hold them."""
-    monkeypatch.setattr(_block_input, "MEMORY_BYTES", 0)
-    monkeypatch.setattr(_block_samples, "MEMORY_BYTES", 0)
-
-
-@pytest.fixture
-def small_windows(nothing_in_memory, monkeypatch):
-    """Let a window hold a few batches."""
-    monkeypatch.setattr(_block_samples, "WINDOW_BYTES", 15_000)
-
-
 def make_data(is_sparse=False, kind="classes", never=(), n_samples=N_SAMPLES):
     """Return distinct samples, in the order in which a fit in memory takes them.
 

@@ -9,8 +9,6 @@ from sklearn.model_selection import GroupKFold, ShuffleSplit
 from skproj import SparseSupervisedAutoencoder, SparseSupervisedAutoencoderCV
 from skproj.blocks import RowBlocks, open_blocks
 from skproj.feature_selection import StabilitySelector
-from skproj.nn import _block_input
-from skproj.nn._training import _block_samples
 from skproj.nn._training._samples import merge_duplicates
 
 N_SAMPLES, N_FEATURES = 600, 18
@@ -23,19 +21,6 @@ OPTIONS = {
     "keep_fraction": 0.5,
     "batch_size": 32,
 }
-
-
-@pytest.fixture
-def nothing_in_memory(monkeypatch):
-    """Let no data be few enough to be read into memory, but one window hold them."""
-    monkeypatch.setattr(_block_input, "MEMORY_BYTES", 0)
-    monkeypatch.setattr(_block_samples, "MEMORY_BYTES", 0)
-
-
-@pytest.fixture
-def small_windows(nothing_in_memory, monkeypatch):
-    """Let a window hold a few batches."""
-    monkeypatch.setattr(_block_samples, "WINDOW_BYTES", 15_000)
 
 
 def make_data(is_sparse=False):
