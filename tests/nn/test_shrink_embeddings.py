@@ -1,4 +1,4 @@
-"""Removal of columns of embeddings."""
+"""Removal of columns and rows of embeddings."""
 
 import pytest
 import torch
@@ -58,14 +58,95 @@ def test_constant_columns(number):
     assert report.layers["hidden"] == ((5, 6), (5, 5))
 
 
-def test_rows_stay():
-    """Indices name them, also those of zeros."""
+ROWS_OF_ZEROS = [0, 3, 4, 5, 8]
+
+
+def test_rows_of_zeros():
+    """One is left, which is not trained."""
     model = build(Text)
-    zero(model.words.weight, [0, 3, 8])
-    zero(model.kinds.weight, [0, 3, 8])
+    zero(model.words.weight, ROWS_OF_ZEROS)
     smaller, report = prune.shrink(model, INDICES)
     assert_same_text(smaller, model)
-    assert report.layers == {}
+    assert report.layers == {"words": ((9, 6), (5, 6))}
+    words = smaller.words
+    assert isinstance(words, prune.SelectRows)
+    assert (words.layer.num_embeddings, words.layer.embedding_dim) == (5, 6)
+    smaller(INDICES).sum().backward()
+    assert not words.layer.weight.grad[0].any()
+    assert words.layer.weight.grad[1:].any()
+    with pytest.raises(IndexError):
+        smaller(INDICES + 1)
+
+
+def test_rows_that_are_zero_in_the_columns_that_are_read():
+    model = build(Text)
+    zero(model.words.weight, ROWS_OF_ZEROS, slice(1, None))
+    zero(model.hidden.weight, slice(None), 0)
+    smaller, report = prune.shrink(model, INDICES)
+    assert_same_text(smaller, model)
+    assert report.layers["words"] == ((9, 6), (5, 5))
+
+
+def test_all_rows_of_zeros():
+    model = build(Text)
+    zero(model.words.weight)
+    smaller, report = prune.shrink(model, INDICES)
+    assert_same_text(smaller, model)
+    assert report.layers["words"] == ((9, 6), (1, 6))
+
+
+@pytest.mark.parametrize("n_zeros", [1, 2, 3])
+def test_rows_of_zeros_stay_where_the_index_needs_as_much(n_zeros):
+    """It has 36 bytes, a row has 24."""
+    model = build(lambda: nn.Sequential(nn.Embedding(9, 6))).float()
+    zero(model[0].weight, list(range(n_zeros)))
+    smaller, report = prune.shrink(model, INDICES)
+    assert torch.equal(smaller(INDICES), model(INDICES))
+    assert bool(report.layers) == (24 * (n_zeros - 1) > 36)
+
+
+@pytest.mark.parametrize("number", [0.0, 1.0])
+def test_rows_stay_if_another_one_is_not_trained(number):
+    model = build(Text)
+    zero(model.words.weight, ROWS_OF_ZEROS)
+    zero(model.words.weight, 0)
+    with torch.no_grad():
+        model.words.weight[0, 2] = number
+    smaller, report = prune.shrink(model, INDICES)
+    assert_same_text(smaller, model)
+    assert bool(report.layers) == (number == 0.0)
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
+@pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 1, 4)])
+def test_rows_of_zeros_with_indices_of_any_shape(dtype, shape):
+    model = build(lambda: nn.Sequential(nn.Embedding(9, 6, scale_grad_by_freq=True)))
+    zero(model[0].weight, ROWS_OF_ZEROS)
+    smaller, _ = prune.shrink(model, INDICES)
+    X = torch.randint(9, shape, dtype=dtype)
+    assert torch.equal(smaller(X), model(X))
+    assert smaller[0].layer.scale_grad_by_freq
+
+
+def test_network_without_rows_of_zeros_shrinks_again(tmp_path):
+    """After it was written and read."""
+    model = build(Text)
+    zero(model.words.weight, ROWS_OF_ZEROS)
+    smaller, _ = prune.shrink(model, INDICES)
+    torch.save(smaller, tmp_path / "smaller.pt")
+    smaller = torch.load(tmp_path / "smaller.pt", weights_only=False)
+    zero(smaller.hidden.weight, slice(None), [1, 4])
+    again, report = prune.shrink(smaller, INDICES)
+    assert_same_text(again, smaller)
+    assert report.layers["words.layer"] == ((5, 6), (5, 4))
+
+
+def test_rows_that_a_projection_makes_zero():
+    model = build(lambda: nn.Sequential(nn.Embedding(50, 6), nn.Linear(6, 2)))
+    prune.projection_structured(model[0], "weight", 5.0, "l12")
+    smaller, report = prune.shrink(model, INDICES)
+    assert torch.equal(smaller(INDICES), model(INDICES))
+    assert report.layers["0"][1][0] < 50
 
 
 def test_one_column_stays():

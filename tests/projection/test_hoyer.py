@@ -252,3 +252,19 @@ def test_few_measurements_at_ties(monkeypatch):
     P = projection_hoyer(X, 0.9, axis=1)
     assert abs(average(P, axis=1) - 0.9) < 1e-12
     assert len(calls) < 20
+
+
+@pytest.mark.parametrize(
+    ("draw", "percentages"),
+    [
+        ("standard_normal", [58, 72, 84, 93, 98]),
+        ("random", [67, 79, 88, 95, 99]),
+        ("laplace", [50, 68, 82, 92, 98]),
+    ],
+)
+def test_zeros_of_long_vectors_are_those_of_the_user_guide(draw, percentages):
+    """Those of random vectors, by their distribution; doc/pruning.rst has a table."""
+    x = getattr(np.random.default_rng(0), draw)(size=1_000_000)
+    for sparsity, percentage in zip([0.5, 0.6, 0.7, 0.8, 0.9], percentages, strict=True):
+        zeros = np.mean(projection_hoyer(x, sparsity) == 0.0)
+        assert zeros == pytest.approx(percentage / 100, abs=0.006)

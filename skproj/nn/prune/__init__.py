@@ -16,7 +16,7 @@ from skproj.nn.prune._masks import (
     hoyer_unstructured,
     projection_structured,
 )
-from skproj.nn.prune._removal import SelectInputs
+from skproj.nn.prune._removal import SelectInputs, SelectRows
 from skproj.nn.prune._shrink import ShrinkReport, shrink
 from skproj.nn.prune._smaller_attention import SmallerAttention
 from skproj.nn.prune._sparsity_report import SparsityReport, sparsity_report
@@ -26,6 +26,7 @@ __all__ = [
     "HoyerUnstructured",
     "ProjectionStructured",
     "SelectInputs",
+    "SelectRows",
     "ShrinkReport",
     "SkippedLayer",
     "SmallerAttention",

@@ -93,6 +93,69 @@ class SelectInputs(nn.Module):
         return f"{len(self.index)} inputs"
 
 
+@shared_docs()
+class SelectRows(nn.Module):
+    """An embedding with one row for all indices whose rows are zero.
+
+    `shrink` puts it in the place of an embedding with rows of zeros.
+
+    Parameters
+    ----------
+    layer : torch.nn.Embedding
+        The embedding.
+    index : torch.Tensor of shape (n_indices,), dtype int32 or int64
+        The row of `layer` for each index.
+
+    See Also
+    --------
+    shrink : Makes one.
+
+    {bilevel_reference}
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skproj.nn.prune import SelectRows
+    >>> rows = torch.tensor([[0.0, 0.0], [1.0, 2.0]])
+    >>> layer = torch.nn.Embedding.from_pretrained(rows, padding_idx=0)
+    >>> embedding = SelectRows(layer, torch.tensor([0, 0, 0, 1]))
+    >>> embedding(torch.tensor([3, 1]))
+    tensor([[1., 2.],
+            [0., 0.]])
+    """
+
+    def __init__(self, layer, index):
+        super().__init__()
+        self.layer = layer
+        self.register_buffer("index", index)
+
+    def forward(self, X):
+        """Look up the rows of indices.
+
+        Parameters
+        ----------
+        X : torch.Tensor of int32 or int64
+            Indices.
+
+        Returns
+        -------
+        output : torch.Tensor of shape (*X.shape, n_columns)
+            What the embedding returns.
+        """
+        rows = torch.index_select(self.index, 0, X.reshape(-1))
+        return self.layer(rows.reshape(X.shape))
+
+    def extra_repr(self):
+        """Say how many indices there are.
+
+        Returns
+        -------
+        text : str
+            For the representation of the module.
+        """
+        return f"{len(self.index)} indices"
+
+
 def _take(module, name, kept, dim=0):
     """Keep some slices of a parameter or buffer, which can be None."""
     tensor = getattr(module, name)
@@ -223,9 +286,21 @@ def _shrink_per_unit(layer, needed):
 
 
 def _shrink_lookup(layer, needed):
-    kept = needed[layer.outputs]
-    _take(layer.module, "weight", kept, dim=1)
-    layer.module.embedding_dim = int(np.count_nonzero(kept))
+    """Shrink an embedding, and return the module that takes its place."""
+    module, kept = layer.module, needed[layer.outputs]
+    _take(module, "weight", kept, dim=1)
+    module.embedding_dim = int(np.count_nonzero(kept))
+    W = module.weight.detach()
+    is_zero = ~W.any(dim=1)
+    saved = (int(is_zero.sum()) - 1) * W[0].nbytes
+    index = torch.where(is_zero, 0, (~is_zero).cumsum(0)).int()
+    padding = module.padding_idx
+    if saved <= index.nbytes or not (padding is None or is_zero[padding]):
+        return module
+    _replace(module, "weight", torch.cat([W.new_zeros(1, W.shape[1]), W[~is_zero]]))
+    module.num_embeddings = len(module.weight)
+    module.padding_idx = 0  # without a gradient: the row of zeros
+    return SelectRows(module, index)
 
 
 def _shrink_attention(layer):
@@ -263,8 +338,7 @@ def _shrink_layer(layer, needed):
     if isinstance(layer, Heads):
         return module if layer.kept.all() else _shrink_attention(layer)
     if isinstance(layer, Lookup):
-        _shrink_lookup(layer, needed)
-        return module
+        return _shrink_lookup(layer, needed)
     if isinstance(layer, PerUnit):
         _shrink_per_unit(layer, needed)
         return module
@@ -292,7 +366,8 @@ def shrink_in_place(model, inputs, graph):
         smaller = _shrink_layer(layer, needed)
         if smaller is not module:
             replace_modules(model, {module: smaller}, names)
-        after = _shapes(smaller.layer if isinstance(smaller, SelectInputs) else smaller)
+        is_around = isinstance(smaller, SelectInputs | SelectRows)
+        after = _shapes(smaller.layer if is_around else smaller)
         for weight, shape in after.items():
             if shape != before[weight]:
                 shapes[name + weight] = (before[weight], shape)

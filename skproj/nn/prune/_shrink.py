@@ -438,8 +438,10 @@ def shrink(model, example_inputs, *, fuse=False):
     either: only units that are zero go into its bias. Of a grouped convolution, whole
     groups are removed, and from each other group the same number of channels.
 
-    An embedding loses columns that are not read or constant. It keeps its rows, also
-    those of zeros: the indices that the model is called with name them.
+    An embedding loses columns that are not read or constant. Of its rows of zeros, one
+    stays for all of their indices, if that saves memory: `SelectRows` takes its place,
+    with an index of four bytes for each row. That row is not trained. All rows stay if
+    the one of `padding_idx`, which is not trained either, has other numbers.
 
     A hidden unit of `torch.nn.LSTM`, `torch.nn.GRU` or `torch.nn.RNN` is removed if it
     is always zero, or if neither another layer nor a unit that is needed reads it. It
