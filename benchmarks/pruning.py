@@ -3,7 +3,7 @@
     python benchmarks/pruning.py --networks resnet transformer --results runs.csv
     python benchmarks/pruning.py --mnist mnist_t10k.npz --results runs.csv   # two hours
     python benchmarks/pruning.py --results runs.csv --rst doc/benchmarks_pruning.rst \
-        --networks                                                 # the tables only
+        --summary-rst doc/benchmarks_pruning_summary.rst --networks    # the tables only
 
 Data. LeNet-300-100 is trained with 8000 images of the test part of MNIST, LeNet-5 with
 4000; the other 2000 images are the test data. The file has arrays `X`, of 784 columns,
@@ -19,12 +19,16 @@ each training. "One shot" prunes the dense network and trains the rest.
 
 Tables. Accuracy on the test data in percent: mean and standard error over the seeds.
 The number of zeros in a column is exact; an empty cell was not run, or is out of reach.
-The last column has the seconds of a run at the largest share of zeros: the shortest of
-all seeds.
+The seconds are those of CPU time of a run at the largest share of zeros, the shortest
+of all seeds; the trainings are the most of all runs. Seeds that only some methods have
+run are left out. The summary has the accuracies at 98 % zeros of all networks, and the
+differences of "projected" and gradual magnitude pruning, which start from the same
+dense network with the same batches, for all seeds that both have run.
 """
 
 import argparse
 import copy
+import math
 import time
 import warnings
 from functools import partial
@@ -238,8 +242,8 @@ PROBLEMS = {
 
 
 def by_sparsify(model, batches, zeros, n_epochs, *, method, n_parts=1):
-    """Train with a method of `sparsify`."""
-    sparsify(
+    """Train with a method of `sparsify`; return the number of trainings."""
+    report = sparsify(
         model,
         F.cross_entropy,
         batches,
@@ -247,10 +251,11 @@ def by_sparsify(model, batches, zeros, n_epochs, *, method, n_parts=1):
         method=method,
         n_epochs=max(1, n_epochs // n_parts),
     )
+    return len({row["training"] for row in report.history})
 
 
 def in_one_shot(model, batches, zeros, n_epochs, *, prune_by):
-    """Prune the dense network, then train what is left.
+    """Prune the dense network, then train what is left, once.
 
     With a target that is reached already, `sparsify` fixes the zeros.
     """
@@ -261,7 +266,7 @@ def in_one_shot(model, batches, zeros, n_epochs, *, prune_by):
     reached = prune.sparsity_report(model).fraction_zeros
     if abs(reached - zeros) > LARGEST_DEVIATION:
         raise ValueError("These zeros are out of reach.")
-    by_sparsify(model, batches, reached, n_epochs, method="gradual")
+    return by_sparsify(model, batches, reached, n_epochs, method="gradual")
 
 
 def by_magnitude(model, zeros):
@@ -279,9 +284,11 @@ def by_hoyer(model, zeros, *, grouping):
 LARGEST_DEVIATION = 0.002  # of the share of zeros
 N_L1_PARTS = 6
 DENSE = "dense, trained on"
+PROJECTED = "`sparsify`, projected (auto)"
+GRADUAL = "`sparsify`, gradual magnitude"
 METHODS = {
-    "`sparsify`, projected (auto)": partial(by_sparsify, method="projected"),
-    "`sparsify`, gradual magnitude": partial(by_sparsify, method="gradual"),
+    PROJECTED: partial(by_sparsify, method="projected"),
+    GRADUAL: partial(by_sparsify, method="gradual"),
     "`sparsify`, Hoyer": partial(by_sparsify, method="hoyer"),
     "`sparsify`, l1 search, equal time": partial(
         by_sparsify, method="l1", n_parts=N_L1_PARTS
@@ -294,17 +301,33 @@ METHODS = {
     "one shot, Hoyer, inputs": partial(
         in_one_shot, prune_by=partial(by_hoyer, grouping="layer/inputs")
     ),
+    "one shot, Hoyer, filters of the model": partial(
+        in_one_shot, prune_by=partial(by_hoyer, grouping="model/filters")
+    ),
+    "one shot, Hoyer, layers of the model": partial(
+        in_one_shot, prune_by=partial(by_hoyer, grouping="model/layers")
+    ),
 }
+# The share of zeros of the summary, the only one at which some methods run.
+SUMMARY_ZEROS = 0.98
+METHODS_OF_SUMMARY = (
+    "`sparsify`, Hoyer",
+    "`sparsify`, l1 search",
+    "one shot, Hoyer, inputs",
+    "one shot, Hoyer, filters of the model",
+    "one shot, Hoyer, layers of the model",
+)
 
 
 class Record(NamedTuple):
-    """Accuracy in percent, and seconds, of a run."""
+    """Accuracy in percent, trainings, and seconds, of a run."""
 
     network: str
     method: str
     zeros: float
     seed: int
     accuracy: float
+    n_trainings: int
     seconds: float
     n_weights: int
     system: str
@@ -350,21 +373,28 @@ def run(network, options, known):
             (name, METHODS[name], zeros)
             for zeros in options.zeros
             for name in options.methods
+            if zeros == SUMMARY_ZEROS or name not in METHODS_OF_SUMMARY
         ]
         for name, method, zeros in todo:
             if (network, name, zeros, seed) in known:
                 continue
             model = copy.deepcopy(dense)
             torch.manual_seed(seed)
-            start = time.perf_counter()
+            start = time.process_time()
             try:
-                method(model, batches, zeros, problem.n_epochs)
+                n_trainings = method(model, batches, zeros, problem.n_epochs)
             except ValueError:
                 continue
-            seconds = time.perf_counter() - start
-            accuracy = accuracy_of(model, X_test, y_test)
             yield Record(
-                network, name, zeros, seed, accuracy, seconds, n_weights, system
+                network,
+                name,
+                zeros,
+                seed,
+                accuracy_of(model, X_test, y_test),
+                n_trainings,
+                time.process_time() - start,
+                n_weights,
+                system,
             )
 
 
@@ -381,22 +411,63 @@ def cell(records):
 
 
 def table(records):
-    """Title and rows for the records of a network."""
+    """Title and rows for the records of a network, of seeds that all methods have."""
     first = records[0]
+    seeds = {}
+    for record in records:
+        seeds.setdefault(record.method, set()).add(record.seed)
+    seeds = set.intersection(*seeds.values())
+    records = [record for record in records if record.seed in seeds]
     zeros = sorted({record.zeros for record in records} - {0.0})
-    rows = [["accuracy, %", *(f"{100 * share:g} % zeros" for share in zeros), "s"]]
+    titles = [f"{100 * share:g} % zeros" for share in zeros]
+    rows = [["accuracy, %", *titles, "trainings", "s"]]
     for name in (DENSE, *METHODS):
         own = [record for record in records if record.method == name]
         if not own:
             continue
         shares = [0.0] * len(zeros) if name == DENSE else zeros
         cells = [cell([r for r in own if r.zeros == share]) for share in shares]
-        last = [record for record in own if record.zeros == shares[-1]]
-        seconds = f"{min(r.seconds for r in last):.0f}" if last else ""
-        rows.append([name.replace("`", "``"), *cells, seconds])
-    n_seeds = len({record.seed for record in records})
+        largest = max(record.zeros for record in own)
+        seconds = min(record.seconds for record in own if record.zeros == largest)
+        n_trainings = max(record.n_trainings for record in own)
+        label = name.replace("`", "``")
+        rows.append([label, *cells, str(n_trainings), f"{seconds:.0f}"])
     title = PROBLEMS[first.network].title
-    return f"{title}, {first.n_weights} weights, {n_seeds} seeds", rows
+    return f"{title}, {first.n_weights} weights, {len(seeds)} seeds", rows
+
+
+def summary(records):
+    """Title and rows for all networks at one share of zeros."""
+    networks = [name for name in PROBLEMS if any(r.network == name for r in records)]
+    rows = [["accuracy, %", *(PROBLEMS[name].title for name in networks)]]
+    for method in (DENSE, *METHODS):
+        zeros = 0.0 if method == DENSE else SUMMARY_ZEROS
+        own = [r for r in records if (r.method, r.zeros) == (method, zeros)]
+        if own:
+            cells = [cell([r for r in own if r.network == name]) for name in networks]
+            rows.append([method.replace("`", "``"), *cells])
+    return f"Test accuracy with {100 * SUMMARY_ZEROS:g} % zeros", rows
+
+
+def differences(records):
+    """Title and rows for the two gradual methods, compared seed by seed."""
+    zeros = sorted({record.zeros for record in records} - {0.0})
+    rows = [["", *(f"{100 * share:g} % zeros" for share in zeros)]]
+    accuracies = {record.key: record.accuracy for record in records}
+    for network in PROBLEMS:
+        cells = []
+        for share in zeros:
+            pairs = [
+                (accuracy, accuracies.get((network, GRADUAL, share, key[3])))
+                for key, accuracy in accuracies.items()
+                if key[:3] == (network, PROJECTED, share)
+            ]
+            gains = [ours - theirs for ours, theirs in pairs if theirs is not None]
+            mean, error = mean_and_error(gains) if len(gains) > 1 else (math.nan, 0.0)
+            cells.append(f"{mean:+.2f} ± {error:.2f} ({len(gains)} seeds)")
+        if any(record.network == network for record in records):
+            rows.append([PROBLEMS[network].title, *cells])
+    return '"projected" minus gradual magnitude, in points of accuracy', rows
 
 
 def parse_arguments():
@@ -413,6 +484,7 @@ def parse_arguments():
     parser.add_argument("--mnist", type=Path, help="file of the test part of MNIST")
     parser.add_argument("--results", type=Path, help="add the runs to this file")
     parser.add_argument("--rst", type=Path, help="write the tables here")
+    parser.add_argument("--summary-rst", type=Path, help="write the summary here")
     return parser.parse_args()
 
 
@@ -444,6 +516,11 @@ def main():
         print(texts[-1])
     if options.rst:
         options.rst.write_text("\n".join(texts), encoding="utf-8")
+    if options.summary_rst:
+        texts = []
+        for title, rows in summary(records), differences(records):
+            texts.append(as_rst(rows, title))
+        options.summary_rst.write_text("\n".join(texts), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -23,15 +23,17 @@ Tables. Accuracy on the test data in percent: mean and standard error over the s
 Milliseconds of CPU time of a forward pass in evaluation mode, of a batch of 1 and of
 64, on one thread: the shortest of many, as a multiple of those of the dense network;
 "folded" is the same after `torch.fx.experimental.optimization.fuse` has put the
-normalisations of both networks into their convolutions. The seconds are those of CPU
-time of removal and training after it.
+normalisations of both networks into their convolutions. Networks without branches are
+folded by `shrink` in all columns. Memory is that of the parameters and of a forward
+pass at its peak, as a multiple of that of the dense network. The seconds are those of
+CPU time of removal and training after it.
 """
 
 import argparse
 import copy
 import time
 from functools import partial
-from itertools import product
+from itertools import accumulate, product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -169,7 +171,7 @@ def by_sparsify_units(problem, dense, batches, X, target, *, branches=0.0):
         branches=branches,
         n_epochs=problem.n_epochs,
     )
-    return prune.shrink(model, X)[0]
+    return prune.shrink(model, X, fuse=branches > 0.0)[0]
 
 
 def by_narrow_layers(problem, dense, batches, X, target):
@@ -212,6 +214,7 @@ METHODS = {
     DENSE: keep_dense,
     "`sparsify_units`": by_sparsify_units,
     "`sparsify_units`, branches": partial(by_sparsify_units, branches=1 / 3),
+    "`sparsify_units`, half of the branches": partial(by_sparsify_units, branches=0.5),
     "narrow, from scratch": by_narrow_layers,
     "torch-pruning": by_torch_pruning,
 }
@@ -240,7 +243,23 @@ def milliseconds(models, X):
     return [1e3 * min(seconds[1:]) for seconds in times]
 
 
-COSTS = ("flops", "parameters", "ms_1", "ms_64", "folded_1", "folded_64")
+@torch.no_grad()
+def megabytes(model, X):
+    """Return the memory of the parameters and of a forward pass at its peak."""
+    with torch.profiler.profile(
+        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
+    ) as profile:
+        model(X)
+    events = profile.profiler.kineto_results.events()
+    changes = [event for event in events if event.name() == "[memory]"]
+    changes.sort(key=lambda event: event.start_ns())
+    n_bytes = max(accumulate(event.nbytes() for event in changes))
+    n_bytes += sum(W.numel() * W.element_size() for W in model.parameters())
+    return n_bytes / 1e6
+
+
+TIMES = ("ms_1", "ms_64", "folded_1", "folded_64")
+COSTS = ("flops", "parameters", *TIMES, "memory_1", "memory_64")
 
 
 class Record(NamedTuple):
@@ -257,8 +276,12 @@ class Record(NamedTuple):
     ms_64: float
     folded_1: float
     folded_64: float
+    memory_1: float
+    memory_64: float
     dense_ms_1: float
     dense_ms_64: float
+    dense_mb_1: float
+    dense_mb_64: float
     seconds: float
     system: str
 
@@ -282,6 +305,9 @@ def measure(model, dense, X, y):
         costs[f"ms_{size}"] = ms / dense_ms
         costs[f"folded_{size}"] = folded / dense_folded
         costs[f"dense_ms_{size}"] = dense_ms
+        dense_mb = megabytes(dense, X[:size])
+        costs[f"memory_{size}"] = megabytes(model, X[:size]) / dense_mb
+        costs[f"dense_mb_{size}"] = dense_mb
     return {"accuracy": accuracy, **costs}
 
 
@@ -324,10 +350,12 @@ def table(name, records):
     ms = [min(getattr(r, f"dense_ms_{size}") for r in records) for size in (1, 64)]
     title = (
         f"{PROBLEMS[name].title}, {n_seeds} seeds; the dense one takes {ms[0]:.2g} ms "
-        f"for a batch of 1 and {ms[1]:.2g} ms for 64"
+        f"and {records[0].dense_mb_1:.2g} MB for a batch of 1, {ms[1]:.2g} ms and "
+        f"{records[0].dense_mb_64:.2g} MB for 64"
     )
     header = ["", "accuracy, %", "FLOPs", "parameters", "ms, 1", "ms, 64"]
-    rows = [[*header, "folded, 1", "folded, 64", "s"]]
+    header += ["folded, 1", "folded, 64", "memory, 1", "memory, 64", "s"]
+    rows = [header]
     targets = sorted({record.target for record in records})
     for target, method in product(targets, METHODS):
         runs = [r for r in records if (r.method, r.target) == (method, target)]
