@@ -251,7 +251,7 @@ def by_sparsify(model, batches, zeros, n_epochs, *, method, n_parts=1):
         method=method,
         n_epochs=max(1, n_epochs // n_parts),
     )
-    return len({row["training"] for row in report.history})
+    return max(report.history["training"], default=0)
 
 
 def in_one_shot(model, batches, zeros, n_epochs, *, prune_by):

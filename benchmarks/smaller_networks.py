@@ -13,7 +13,8 @@ file has arrays `X`, of 784 columns, and `y`.
 
 Method. A dense network is trained (Adam, learning rate 0.003), then units are removed
 and the rest is trained, with a learning rate that decreases from 0.003 to zero; the
-batches are the same. "Branches" removes a third of the residual branches altogether.
+batches are the same. "Branches" removes a third of the residual branches altogether,
+"more branches" two thirds.
 "Narrow" is a network with the same share of the channels in each layer, trained from
 scratch for all these epochs. "torch-pruning" removes the channels with the smallest
 norms from the dense network at once, if that package is installed.
@@ -214,7 +215,7 @@ METHODS = {
     DENSE: keep_dense,
     "`sparsify_units`": by_sparsify_units,
     "`sparsify_units`, branches": partial(by_sparsify_units, branches=1 / 3),
-    "`sparsify_units`, half of the branches": partial(by_sparsify_units, branches=0.5),
+    "`sparsify_units`, more branches": partial(by_sparsify_units, branches=2 / 3),
     "narrow, from scratch": by_narrow_layers,
     "torch-pruning": by_torch_pruning,
 }

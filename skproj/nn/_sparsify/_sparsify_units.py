@@ -64,8 +64,6 @@ def sparsify_units(
     branches : float, default=0.0
         Share of the branches beside shortcuts that are removed altogether, between 0
         and 1. Each takes several calls, which is most of the time of small inputs.
-        A branch that is added in place, as by ``y += x``, is computed further, with one
-        channel left inside.
     n_epochs : int, default=30
         Length of the training.
     {optimizer}

@@ -18,6 +18,7 @@ from skproj.nn.prune._operations import (
     ELEMENTWISE_NAMES,
     KNOWN_MODULES,
     MAX_POOLS,
+    works_in_place,
 )
 from skproj.nn.prune._units import Mixing, PerUnit, Value
 
@@ -35,6 +36,10 @@ class ConstantOutput(nn.Module):
     bias : torch.nn.Parameter or torch.Tensor
         The outputs of one sample, repeated in the sum that reads them. A tensor is
         not trained, but saved and moved to devices as a parameter is.
+    in_place : bool, default=False
+        Whether the outputs may be given to an operator that changes them, as ``+=``
+        does. They then are an object that such operators can read, and those without
+        the equals sign, of which the results are new tensors.
 
     See Also
     --------
@@ -53,10 +58,16 @@ class ConstantOutput(nn.Module):
     >>> layer(torch.zeros(3, 5))
     Parameter containing:
     tensor([[1., 2.]], requires_grad=True)
+    >>> H = ConstantOutput(torch.tensor([[1.0, 2.0]]), in_place=True)(None)
+    >>> H += torch.tensor([[0.0, 0.0], [1.0, 1.0]])
+    >>> H
+    tensor([[1., 2.],
+            [2., 3.]])
     """
 
-    def __init__(self, bias):
+    def __init__(self, bias, *, in_place=False):
         super().__init__()
+        self.in_place = in_place
         if isinstance(bias, nn.Parameter):
             self.bias = bias
         elif isinstance(bias, torch.Tensor):
@@ -76,10 +87,33 @@ class ConstantOutput(nn.Module):
 
         Returns
         -------
-        bias : torch.nn.Parameter or torch.Tensor
+        bias : torch.nn.Parameter, torch.Tensor or object
             The outputs of one sample.
         """
-        return self.bias
+        return _ChangedInPlace(self.bias) if self.in_place else self.bias
+
+
+class _ChangedInPlace:
+    """Constants without a place for samples: what is written to them is a new tensor.
+
+    Graphs of `torch.fx` do not tell ``+=`` from ``+``.
+    """
+
+    def __init__(self, constants):
+        self._constants = constants
+
+    def add_(self, other):
+        return self._constants + other
+
+    def sub_(self, other):
+        return self._constants - other
+
+    def mul_(self, other):
+        return self._constants * other
+
+    __add__ = __iadd__ = add_
+    __sub__ = __isub__ = sub_
+    __mul__ = __imul__ = mul_
 
 
 class SkippedLayer(nn.Module):
@@ -325,24 +359,31 @@ def _follows_a_layer(node, unread, graph):
     return True
 
 
-def _constant_output(module, value, n_dims):
-    """Return a module with the constants of another one.
-
-    They have no dimension for the samples, so that nothing can be added in place.
-    """
+def _constant_output(node, graph):
+    """Return a module with the constants of a layer, without a place for samples."""
+    module, value = graph.modules[node.target], graph.values[node]
     like = next(itertools.chain(module.parameters(), module.buffers()))
-    shape = [1] * (n_dims - 1)
+    shape = [1] * (len(graph.shape_of(node)) - 1)
     shape[value.dim - 1] = -1
     bias = torch.from_numpy(value.constants).to(like).reshape(shape)
-    return ConstantOutput(nn.Parameter(bias, requires_grad=like.requires_grad))
+    return ConstantOutput(
+        nn.Parameter(bias, requires_grad=like.requires_grad),
+        in_place=any(_is_changed_by(user, node) for user in node.users),
+    )
 
 
-def skip_constant_branches(model, inputs, graph):
+def _is_changed_by(user, node):
+    """Whether a sum, difference or product of a node may be written to it."""
+    is_operator = getattr(user.target, "__module__", None) == "_operator"
+    may_change = is_operator or works_in_place(user, _name_of(user))
+    return may_change and user.args[0] is node
+
+
+def skip_constant_branches(model, graph):
     """Compute no layers whose outputs are constants, or that only such layers read.
 
     `ConstantOutput` or `SkippedLayer` takes their places, and behind this
-    `torch.nn.Identity`, unless the model then fails, as it does where it adds to the
-    constants in place. Returns pairs of the names and the layers.
+    `torch.nn.Identity`. Returns pairs of the names and the layers.
     """
     constant, unread = _find_constant_branches(graph)
     new = {}
@@ -351,19 +392,11 @@ def skip_constant_branches(model, inputs, graph):
         new[node.target] = nn.Identity() if is_empty else SkippedLayer()
     layers = {}
     for node in constant:
-        module, value = graph.modules[node.target], graph.values[node]
-        new[node.target] = _constant_output(module, value, len(graph.shape_of(node)))
-        layers[node.target] = PerUnit(new[node.target], value.units, value.units)
+        units = graph.values[node].units
+        new[node.target] = _constant_output(node, graph)
+        layers[node.target] = PerUnit(new[node.target], units, units)
     old = [(name, graph.modules[name]) for name in new]
-    names = names_of(model)
-    replace_modules(model, {module: new[name] for name, module in old}, names)
-    try:
-        if new:
-            model(*inputs)
-    except Exception:
-        for _, module in old:
-            replace_modules(model, {module: module}, names)
-        return []
+    replace_modules(model, {module: new[name] for name, module in old}, names_of(model))
     for name in new:
         del graph.layers[name]
     graph.layers |= layers

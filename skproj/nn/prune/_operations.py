@@ -107,6 +107,16 @@ ARITHMETIC = {
 }
 IN_PLACE_OPERATORS = (operator.iadd, operator.isub, operator.imul)
 
+
+def works_in_place(node, name):
+    """Whether a function or method of a graph changes its first argument."""
+    return (
+        node.target in IN_PLACE_OPERATORS
+        or node.kwargs.get("inplace", False)
+        or name.endswith("_")
+    )
+
+
 # Modules whose functions are identified by their names.
 KNOWN_MODULES = (
     "_operator",

@@ -351,10 +351,10 @@ def _shrink_layer(layer, needed):
     return SelectInputs(module, index, layer.inputs.dim)
 
 
-def shrink_in_place(model, inputs, graph):
+def shrink_in_place(model, graph):
     """Make the layers of a model smaller, and return their shapes."""
     shapes = {}
-    for name, module in skip_constant_branches(model, inputs, graph):
+    for name, module in skip_constant_branches(model, graph):
         if before := _shapes(module)[""]:
             shapes[name] = (before, ())
     needed = graph.needed_units()

@@ -420,9 +420,8 @@ def shrink(model, example_inputs, *, fuse=False):
     Units that meet in a sum, as in a residual network, are removed together or not at
     all. A branch beside a shortcut whose outputs are all constant is no longer
     computed: `ConstantOutput` takes the place of its last layer, and `SkippedLayer` and
-    `torch.nn.Identity` those of the others, unless the sum is made in place, as by
-    ``+=``. A shortcut starts at what the branch reads, and makes the same sizes of all
-    inputs.
+    `torch.nn.Identity` those of the others. A shortcut starts at what the branch reads,
+    and makes the same sizes of all inputs.
     Around everything else, and around layers that are used twice, have hooks, or have
     shared or complex weights, all units stay. So they do around `torch.nn.LayerNorm`,
     whose outputs depend on all of its inputs, also on zeros.
@@ -505,7 +504,7 @@ def shrink(model, example_inputs, *, fuse=False):
         )
     graph = UnitGraph(traced)
     before = _measure(smaller, inputs)
-    layers = shrink_in_place(smaller, inputs, graph)
+    layers = shrink_in_place(smaller, graph)
     if fuse:
         fuse_norms(smaller, UnitGraph(trace(smaller, inputs)))
     _check_agreement(smaller, inputs, expected)

@@ -35,13 +35,13 @@ from skproj.nn.prune._operations import (
     DROPOUTS,
     ELEMENTWISE,
     ELEMENTWISE_NAMES,
-    IN_PLACE_OPERATORS,
     KNOWN_MODULES,
     MAX_POOLS,
     POOL_NAMES,
     RECURRENT,
     VIEW_NAMES,
     VIEWS,
+    works_in_place,
 )
 from skproj.nn.prune._recurrent import Recurrent, recurrent_of
 from skproj.nn.prune._shapes import averaged, dim_of, flattened, permuted, taken
@@ -74,14 +74,6 @@ def _values_in(parts):
     if isinstance(parts, Value):
         return [parts]
     return [value for part in parts or () for value in _values_in(part)]
-
-
-def _works_in_place(node, name):
-    return (
-        node.target in IN_PLACE_OPERATORS
-        or node.kwargs.get("inplace", False)
-        or name.endswith("_")
-    )
 
 
 def _with_options(node):
@@ -213,7 +205,7 @@ class UnitGraph:
                 is_view = type(module) in VIEWS or getattr(module, "inplace", False)
             else:
                 name = getattr(node.target, "__name__", node.target)
-                is_view = name in VIEW_NAMES or _works_in_place(node, name)
+                is_view = name in VIEW_NAMES or works_in_place(node, name)
             if not (is_view and node.args):
                 return False
             node = node.args[0]
@@ -284,7 +276,7 @@ class UnitGraph:
         if name in ("getattr", "size"):
             return NO_UNITS if self._is_batch_size(node, name) else None
         first = node.args[0] if node.args else None
-        if _works_in_place(node, name) and self._is_read_elsewhere(first):
+        if works_in_place(node, name) and self._is_read_elsewhere(first):
             return None
         if name in ("cat", "concat"):
             return self._concatenate(node)
