@@ -26,7 +26,9 @@ class Block(nn.Module):
         self.shortcut = shortcut or nn.Identity()
 
     def forward(self, X):
-        return F.relu(self.branch(X) + self.shortcut(X))
+        H = self.branch(X)
+        H += self.shortcut(X)  # as in torchvision
+        return F.relu(H, inplace=True)
 
 
 def make_network():

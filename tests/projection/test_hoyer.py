@@ -265,6 +265,7 @@ def test_few_measurements_at_ties(monkeypatch):
 def test_zeros_of_long_vectors_are_those_of_the_user_guide(draw, percentages):
     """Those of random vectors, by their distribution; doc/pruning.rst has a table."""
     x = getattr(np.random.default_rng(0), draw)(size=1_000_000)
-    for sparsity, percentage in zip([0.5, 0.6, 0.7, 0.8, 0.9], percentages, strict=True):
+    sparsities = [0.5, 0.6, 0.7, 0.8, 0.9]
+    for sparsity, percentage in zip(sparsities, percentages, strict=True):
         zeros = np.mean(projection_hoyer(x, sparsity) == 0.0)
         assert zeros == pytest.approx(percentage / 100, abs=0.006)
