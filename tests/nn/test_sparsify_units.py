@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from sparsify_helpers import ShuffledBatches, same_state
+from sparsify_helpers import same_state
 from sparsify_networks import (
     Concatenated,
     Words,
@@ -17,13 +17,13 @@ from sparsify_networks import (
     sequences,
     transposed,
 )
+from sparsify_unit_helpers import build, count_flops, fit
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 from torch.nn.utils import prune as torch_prune
-from torch.utils.flop_counter import FlopCounterMode
 
-from skproj.nn import prune, sparsify_units
+from skproj.nn import prune
 from skproj.nn._sparsify._unit_work import UnitWork
 from skproj.nn.functional import projection_l1_ball
 
@@ -37,31 +37,6 @@ NETWORKS = [
     transposed,
     Words,
 ]
-
-
-def make_batches():
-    torch.manual_seed(0)
-    X = torch.randn(80, 1, 8, 8)
-    y = (X[:, 0, :4].mean((1, 2)) > 0).long() + (X[:, 0, 4:].mean((1, 2)) > 0).long()
-    return ShuffledBatches(X, y)
-
-
-def fit(model, target=0.7, **options):
-    loader = options.pop("loader", None) or make_batches()
-    torch.manual_seed(1)
-    options = {"n_epochs": 8, "example_inputs": torch.zeros(2, 1, 8, 8)} | options
-    return sparsify_units(model, F.cross_entropy, loader, target=target, **options)
-
-
-def build(make):
-    torch.manual_seed(0)
-    return make()
-
-
-def count_flops(model, X):
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        copy.deepcopy(model).eval()(X)
-    return counter.get_total_flops()
 
 
 # ---------------------------------------------------------------------------
@@ -342,16 +317,6 @@ def test_other_recurrent_layers_stay(options):
         fit(model, 0.5)
     fit(model, 0.0)
     assert prune.shrink(model, X)[1].layers == {}
-
-
-def test_transformers_stay():
-    """What is around them may go."""
-    layer = nn.TransformerEncoderLayer(8, 2, 32, batch_first=True)
-    model = nn.Sequential(nn.Flatten(1, 2), layer, nn.Flatten())
-    model = nn.Sequential(*model, nn.Linear(64, 40), nn.ReLU(), nn.Linear(40, 3))
-    fit(model, 0.1)
-    _, report = prune.shrink(model, torch.zeros(2, 1, 8, 8))
-    assert set(report.layers) == {"3", "5"}
 
 
 # ---------------------------------------------------------------------------

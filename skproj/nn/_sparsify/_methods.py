@@ -236,7 +236,7 @@ class ProjectedPattern(ProjectedTraining):
 
 
 class GradualUnits(_Ramp):
-    """Remove neurons and channels little by little; they do not return.
+    """Remove units little by little; they do not return.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Training of a network until neurons and channels can be removed."""
+"""Training of a network until neurons, channels and heads can be removed."""
 
 import numbers
 
@@ -37,7 +37,9 @@ def sparsify_units(
     checkpoint=None,
     verbose=False,
 ):
-    """Train a network until neurons and channels with a share of its work are zero.
+    """Train a network until units with a share of its work are zero.
+
+    A unit is a neuron, a channel, or a head of attention.
 
     Single zeros, as `sparsify` makes them, save time only with special hardware or
     kernels. Here all weights of some units become zero, so that
@@ -60,7 +62,7 @@ def sparsify_units(
     layers : iterable of str, default=None
         Names, as in `module.named_modules`, of the layers whose outputs may be removed,
         or of parts of the network with all layers in them. None takes all linear,
-        convolutional, recurrent and embedding layers.
+        convolutional, recurrent and embedding layers, and attention.
     branches : float, default=0.0
         Share of the branches beside shortcuts that are removed altogether, between 0
         and 1. Each takes several calls, which is most of the time of small inputs.
@@ -85,11 +87,12 @@ def sparsify_units(
     Units are removed little by little until half of the training is done, along a cubic
     ramp [1]_, and do not return. All layers lose the same share of their units, as
     nearly as possible, and keep at least one: the units that go are those that the
-    next layers read with the smallest sums of squared weights. Units that meet in a
-    sum, as in a residual network, are one; those that `shrink` cannot remove stay, as
-    do units next to a frozen layer, and to a convolution with groups unless it is
-    depthwise. The branches that go are those with the smallest outputs, by the weights
-    of their last layer, or of the normalisation behind it.
+    next layers, or the output projections of attention, read with the smallest sums of
+    squared weights. Units that meet in a sum, as in a residual network, are one; those
+    that `shrink` cannot remove stay, as do units next to a frozen layer, and to a
+    convolution with groups unless it is depthwise. The branches that go are those with
+    the smallest outputs, by the weights of their last layer, or of the normalisation
+    behind it.
 
     {gradual_reference}
 

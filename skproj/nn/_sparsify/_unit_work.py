@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import nn
 
 from skproj.nn._sparsify._blocks import check_plain
 from skproj.nn.prune._attention import Heads
@@ -16,8 +17,11 @@ from skproj.nn.prune._units import Lookup, Mixing, PerUnit
 
 TINY = np.finfo(float).tiny
 
-# Parameters of a recurrent layer of one direction.
+# Parameters of layers, of a recurrent layer of one direction, and of attention.
+PARAMETERS = ("weight", "bias")
 RECURRENT_PARAMETERS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+ATTENTION_PARAMETERS = ("q_proj_weight", "k_proj_weight", "v_proj_weight")
+ATTENTION_PARAMETERS += ("in_proj_weight", "in_proj_bias")
 
 # A share of the work is met up to this.
 ROUNDING = 1e-9
@@ -26,7 +30,7 @@ ROUNDING = 1e-9
 class _Slices(NamedTuple):
     """A parameter with a slice along `dim` for each of some units."""
 
-    parameter: torch.nn.Parameter
+    parameter: nn.Parameter
     dim: int
     units: np.ndarray
 
@@ -61,7 +65,7 @@ class _Branch(NamedTuple):
     """
 
     units: np.ndarray
-    weight: torch.nn.Parameter
+    weight: nn.Parameter
 
     def scale(self):
         """Return the mean of the squared outputs for independent inputs."""
@@ -82,8 +86,8 @@ def _count(plain, inputs):
 class UnitWork:
     """Units of a network that can be removed, and the multiplications that they take.
 
-    A unit is a neuron or a channel. Those that are tied together, as by the sums of a
-    residual network, are one unit.
+    A unit is a neuron, a channel, or a head of attention. Those that are tied together,
+    as by the sums of a residual network, are one unit.
 
     Parameters
     ----------
@@ -108,48 +112,43 @@ class UnitWork:
         )
         graph = UnitGraph(traced)
         numbers, unit_of = np.unique(graph.units.roots(), return_inverse=True)
+        self._n_units = len(numbers)  # those of the graph; heads follow
         modules = dict(module.named_modules())
-        shapes = {
-            node.target: (
-                node.all_input_nodes[0].meta["tensor_meta"],
-                node.meta["tensor_meta"],
-            )
-            for node in traced.graph.nodes
-            if node.op == "call_module" and node.target in graph.layers
-        }
         self._columns, self._rows, self._products, self._made = [], [], [], []
-        followed = {
-            name: layer
-            for name, layer in graph.layers.items()
-            if name in shapes and _is_followed(layer)
-        }
-        self._other_work = _work_outside(followed, type(plain), counter)
+        followed = {name: x for name, x in graph.layers.items() if _is_followed(x)}
+        works = _works_of(followed, type(plain), counter)
+        self._other_work = counter.get_total_flops() / 2 - sum(works.values())
         stay = [unit_of[units] for units in graph.pinned]
         for name in graph.layers.keys() - followed.keys():
             layer = graph.layers[name]
             if not isinstance(layer, Heads):  # whose units are pinned
                 stay += [unit_of[layer.outputs], unit_of[_inputs_of(layer)]]
+        shapes = {
+            node.target: node.all_input_nodes[0].meta["tensor_meta"].shape
+            for node in traced.graph.nodes
+            if isinstance(followed.get(node.target), Recurrent)
+        }
         for name, layer in followed.items():
-            live, outputs = modules[name], unit_of[layer.outputs]
-            if not all(W.requires_grad for W in live.parameters(recurse=False)):
-                stay += [outputs, unit_of[_inputs_of(layer)]]
-            for parameter in ("weight", "bias", *RECURRENT_PARAMETERS):
-                check_plain(live, parameter)
+            live = modules[name]
+            _check_plain_parameters(live)
+            if isinstance(layer, Heads):
+                stay += self._add_heads(live, works[name], is_made=live in makers)
+                continue
+            outputs, inputs = unit_of[layer.outputs], unit_of[_inputs_of(layer)]
+            if not _is_trained(live):
+                stay += [outputs, inputs]
             if isinstance(layer, Mixing):
-                inputs = unit_of[layer.inputs.units]
-                stay += self._add_mixing(live, inputs, outputs, *shapes[name])
+                stay += self._add_mixing(live, inputs, outputs, works[name])
             elif isinstance(layer, Recurrent):
-                self._add_recurrent(
-                    live, unit_of[layer.inputs.units], outputs, shapes[name][0]
-                )
+                self._add_recurrent(live, inputs, outputs, shapes[name])
             elif isinstance(layer, Lookup):
                 self._rows.append(_Slices(live.weight, 1, outputs))
             else:
-                self._add_per_unit(live, outputs, shapes[name][1])
+                self._add_per_unit(live, outputs, works[name])
             if not isinstance(layer, PerUnit):
                 self._made.append(outputs)
                 stay += [] if live in makers else [outputs]
-        self.is_free = np.zeros(len(numbers), bool)
+        self.is_free = np.zeros(self._n_units, bool)
         for units in self._made:
             self.is_free[units] = True
         for units in stay:
@@ -166,29 +165,38 @@ class UnitWork:
         self._branches = [x for x in self._branches if self.is_free[x.units].all()]
         self.n_branches = len(self._branches)
 
-    def _add_mixing(self, layer, inputs, outputs, given, made):
+    def _add_mixing(self, layer, inputs, outputs, work):
         """Note the work and the weights of a layer; return units that stay."""
-        n_groups = getattr(layer, "groups", 1)
-        transposed = getattr(layer, "transposed", False)
-        n_places = (
-            math.prod(given.shape) / len(inputs)
-            if transposed
-            else math.prod(made.shape) / len(outputs)
-        )
-        size = n_places * layer.weight[0, 0].numel() / n_groups
+        size = work / (len(inputs) * len(outputs))
         self._products.append(_Products(inputs, outputs, size))
-        if n_groups > 1:  # which would all have to lose the same number
+        if getattr(layer, "groups", 1) > 1:  # which would have to lose the same number
             return [inputs, outputs]
+        transposed = getattr(layer, "transposed", False)
         self._columns.append(_Slices(layer.weight, 0 if transposed else 1, inputs))
         self._rows.append(_Slices(layer.weight, 1 if transposed else 0, outputs))
         if layer.bias is not None:
             self._rows.append(_Slices(layer.bias, 0, outputs))
         return []
 
-    def _add_recurrent(self, layer, inputs, outputs, given):
+    def _add_heads(self, layer, work, *, is_made):
+        """Note the work and the weights of attention; return heads that stay."""
+        heads = np.arange(self._n_units, self._n_units + layer.num_heads)
+        self._n_units += layer.num_heads
+        self._made.append(heads)
+        self._products.append(_Products(None, heads, work / len(heads)))
+        units = np.repeat(heads, layer.head_dim)
+        self._columns.append(_Slices(layer.out_proj.weight, 1, units))
+        for name in ATTENTION_PARAMETERS:
+            parameter = getattr(layer, name)
+            if parameter is not None:
+                n_parts = len(parameter) // len(units)
+                self._rows.append(_Slices(parameter, 0, np.tile(units, n_parts)))
+        return [] if is_made and _is_trained(layer) else [heads]
+
+    def _add_recurrent(self, layer, inputs, outputs, shape):
         """Note the work and the parameters of a recurrent layer."""
         size = len(layer.weight_hh_l0) // len(outputs)  # gates
-        size *= math.prod(given.shape) / len(inputs)
+        size *= math.prod(shape) / len(inputs)
         for units, weight in (
             (inputs, layer.weight_ih_l0),
             (outputs, layer.weight_hh_l0),
@@ -200,13 +208,11 @@ class UnitWork:
             for parameter in layer.parameters(recurse=False)
         ]
 
-    def _add_per_unit(self, layer, outputs, made):
+    def _add_per_unit(self, layer, outputs, work):
         """Note the work and the parameters of a normalisation or depthwise layer."""
-        parameters = list(layer.parameters(recurse=False))
-        self._rows += [_Slices(parameter, 0, outputs) for parameter in parameters]
-        if parameters and parameters[0].ndim > 1:
-            size = math.prod(made.shape) / len(outputs) * parameters[0][0].numel()
-            self._products.append(_Products(None, outputs, size))
+        for parameter in layer.parameters(recurse=False):
+            self._rows.append(_Slices(parameter, 0, outputs))
+        self._products.append(_Products(None, outputs, work / len(outputs)))
 
     def count(self, kept):
         """Count the multiplications if only some units are kept."""
@@ -308,7 +314,20 @@ def _is_followed(layer):
     """Whether units of a layer may be removed."""
     if isinstance(layer, Recurrent):
         return len(layer.cells) == 1  # all would have to lose the same number
+    if isinstance(layer, Heads):
+        return type(layer.module) is nn.MultiheadAttention
     return isinstance(layer, Mixing | Lookup | PerUnit)
+
+
+def _is_trained(layer):
+    return all(parameter.requires_grad for parameter in layer.parameters())
+
+
+def _check_plain_parameters(layer):
+    for parameter in PARAMETERS + RECURRENT_PARAMETERS + ATTENTION_PARAMETERS:
+        check_plain(layer, parameter)
+    if isinstance(layer, nn.MultiheadAttention):
+        _check_plain_parameters(layer.out_proj)
 
 
 def _inputs_of(layer):
@@ -318,8 +337,8 @@ def _inputs_of(layer):
     return layer.inputs if isinstance(layer, PerUnit) else layer.outputs
 
 
-def _work_outside(layers, kind, counter):
-    """Count the multiplications of a network outside of some of its layers.
+def _works_of(layers, kind, counter):
+    """Count the multiplications of some layers.
 
     Parameters
     ----------
@@ -332,9 +351,8 @@ def _work_outside(layers, kind, counter):
 
     Returns
     -------
-    n_products : float
+    works : dict of str to float
     """
     counts = counter.get_flop_counts()
-    inside = [counts.get(f"{kind.__name__}.{name}", {}) for name in layers]
-    flops = counter.get_total_flops() - sum(sum(part.values()) for part in inside)
-    return flops / 2
+    inside = {name: counts.get(f"{kind.__name__}.{name}", {}) for name in layers}
+    return {name: sum(part.values()) / 2 for name, part in inside.items()}
