@@ -28,7 +28,6 @@ dense network with the same batches, for all seeds that both have run.
 
 import argparse
 import copy
-import math
 import time
 import warnings
 from functools import partial
@@ -251,7 +250,7 @@ def by_sparsify(model, batches, zeros, n_epochs, *, method, n_parts=1):
         method=method,
         n_epochs=max(1, n_epochs // n_parts),
     )
-    return max(report.history["training"], default=0)
+    return report.n_trainings
 
 
 def in_one_shot(model, batches, zeros, n_epochs, *, prune_by):
@@ -385,6 +384,7 @@ def run(network, options, known):
                 n_trainings = method(model, batches, zeros, problem.n_epochs)
             except ValueError:
                 continue
+            seconds = time.process_time() - start
             yield Record(
                 network,
                 name,
@@ -392,7 +392,7 @@ def run(network, options, known):
                 seed,
                 accuracy_of(model, X_test, y_test),
                 n_trainings,
-                time.process_time() - start,
+                seconds,
                 n_weights,
                 system,
             )
@@ -410,14 +410,19 @@ def cell(records):
     return f"{mean:.1f} ± {error:.1f}" if len(records) > 1 else f"{mean:.1f}"
 
 
-def table(records):
-    """Title and rows for the records of a network, of seeds that all methods have."""
-    first = records[0]
+def of_common_seeds(records):
+    """Leave out the seeds that only some methods have run for a network."""
     seeds = {}
     for record in records:
-        seeds.setdefault(record.method, set()).add(record.seed)
-    seeds = set.intersection(*seeds.values())
-    records = [record for record in records if record.seed in seeds]
+        own = seeds.setdefault(record.network, {})
+        own.setdefault(record.method, set()).add(record.seed)
+    common = {name: set.intersection(*own.values()) for name, own in seeds.items()}
+    return [record for record in records if record.seed in common[record.network]]
+
+
+def table(records):
+    """Title and rows for the records of a network."""
+    first = records[0]
     zeros = sorted({record.zeros for record in records} - {0.0})
     titles = [f"{100 * share:g} % zeros" for share in zeros]
     rows = [["accuracy, %", *titles, "trainings", "s"]]
@@ -433,7 +438,8 @@ def table(records):
         label = name.replace("`", "``")
         rows.append([label, *cells, str(n_trainings), f"{seconds:.0f}"])
     title = PROBLEMS[first.network].title
-    return f"{title}, {first.n_weights} weights, {len(seeds)} seeds", rows
+    n_seeds = len({record.seed for record in records})
+    return f"{title}, {first.n_weights} weights, {n_seeds} seeds", rows
 
 
 def summary(records):
@@ -463,8 +469,11 @@ def differences(records):
                 if key[:3] == (network, PROJECTED, share)
             ]
             gains = [ours - theirs for ours, theirs in pairs if theirs is not None]
-            mean, error = mean_and_error(gains) if len(gains) > 1 else (math.nan, 0.0)
-            cells.append(f"{mean:+.2f} ± {error:.2f} ({len(gains)} seeds)")
+            if len(gains) > 1:
+                mean, error = mean_and_error(gains)
+                cells.append(f"{mean:+.2f} ± {error:.2f} ({len(gains)} seeds)")
+            else:
+                cells.append("")
         if any(record.network == network for record in records):
             rows.append([PROBLEMS[network].title, *cells])
     return '"projected" minus gradual magnitude, in points of accuracy', rows
@@ -505,8 +514,9 @@ def main():
             if options.results:
                 append_record(options.results, record)
     texts = []
+    common = of_common_seeds(records)
     for network in PROBLEMS:
-        own = [record for record in records if record.network == network]
+        own = [record for record in common if record.network == network]
         if own:
             title, rows = table(own)
             print(f"{title}\n\n{as_markdown(rows)}", flush=True)
@@ -518,7 +528,7 @@ def main():
         options.rst.write_text("\n".join(texts), encoding="utf-8")
     if options.summary_rst:
         texts = []
-        for title, rows in summary(records), differences(records):
+        for title, rows in summary(common), differences(records):
             texts.append(as_rst(rows, title))
         options.summary_rst.write_text("\n".join(texts), encoding="utf-8")
 

@@ -141,6 +141,32 @@ def test_network_without_rows_of_zeros_shrinks_again(tmp_path):
     assert report.layers["words.layer"] == ((5, 6), (5, 4))
 
 
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda words, X: words(X) * words.embedding_dim**0.5,
+        lambda words, X: words(X) * (X != words.padding_idx)[..., None],
+        lambda words, X: words(X.clamp(0, words.num_embeddings - 1)),
+    ],
+)
+def test_models_that_ask_for_what_an_embedding_has(read):
+    """They are told what the original one has."""
+
+    class Asking(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.words, self.head = nn.Embedding(9, 6, padding_idx=1), nn.Linear(6, 2)
+
+        def forward(self, X):
+            return self.head(read(self.words, X)).mean(1)
+
+    model = build(Asking)
+    zero(model.words.weight, [*ROWS_OF_ZEROS, 1])
+    smaller, report = prune.shrink(model, INDICES)
+    assert_same_text(smaller, model)
+    assert report.layers["words"] == ((9, 6), (4, 6))
+
+
 def test_rows_that_a_projection_makes_zero():
     model = build(lambda: nn.Sequential(nn.Embedding(50, 6), nn.Linear(6, 2)))
     prune.projection_structured(model[0], "weight", 5.0, "l12")

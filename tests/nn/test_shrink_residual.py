@@ -188,7 +188,7 @@ def test_constants_that_are_changed_in_place(combine):
     assert_same(smaller, model, 5, 3, 6, 6)
     block = smaller.blocks[1]
     assert type(block.first) is prune.SkippedLayer
-    assert block.second_norm.in_place
+    assert type(block.second_norm) is prune.WritableOutput
     before = block.second_norm.bias.clone()
     smaller(torch.randn(4, 3, 6, 6).double()).sum().backward()
     assert torch.equal(block.second_norm.bias, before)
@@ -199,13 +199,63 @@ def test_constants_that_are_changed_in_place(combine):
     assert_same(again, model, 5, 3, 6, 6)
 
 
-def test_a_shortcut_that_is_changed_in_place():
-    """Constants can be written to it, from a branch that others do not read."""
+def add_twice(H, X):
+    K = H
+    K += X
+    return H + K
+
+
+@pytest.mark.parametrize(
+    ("combine", "kind"),
+    [
+        (add_to_the_shortcut, prune.ConstantOutput),
+        (lambda H, X: H + X, prune.ConstantOutput),
+        (lambda H, X: X - H, prune.ConstantOutput),
+        (lambda H, X: (H + X) * (X + H), prune.ConstantOutput),
+        (lambda H, X: (H + X) * H.add(X), prune.ConstantOutput),
+        (lambda H, X: torch.add(H, X) - H * X, prune.ConstantOutput),
+        (add_twice, nn.BatchNorm2d),
+        (lambda H, X: H.add_(X) + H, nn.BatchNorm2d),
+        (lambda H, X: torch.add(H, X, alpha=2), nn.BatchNorm2d),
+    ],
+)
+def test_constants_that_stay_tensors(combine, kind):
+    """Nothing writes to them, or somebody sees what is written."""
     model = build(ResNet)
-    model.blocks[1] = InPlace(8, add_to_the_shortcut).double().eval()
+    model.blocks[1] = InPlace(8, combine).double().eval()
+    kill_branch(model, 1)
+    zero(model.blocks[1].second_norm.bias)
+    smaller, _ = prune.shrink(model, torch.zeros(1, 3, 6, 6).double())
+    assert_same(smaller, model, 5, 3, 6, 6)
+    assert type(smaller.blocks[1].second_norm) is kind
+
+
+def test_blocks_that_ask_for_what_a_skipped_layer_has():
+    """They are computed."""
+
+    class Asking(Block):
+        def forward(self, X):
+            H = F.relu(self.first_norm(self.first(X)))
+            H = self.second_norm(self.second(H))
+            is_same = self.second.out_channels == self.first.in_channels
+            return F.relu(H + X if is_same else H)
+
+    model = build(ResNet)
+    model.blocks[1] = Asking(8).double().eval()
     kill_branch(model, 1)
     smaller, _ = prune.shrink(model, torch.ones(1, 3, 6, 6).double())
     assert_same(smaller, model, 5, 3, 6, 6)
+    assert type(smaller.blocks[1].second) is nn.Conv2d
+
+
+def test_constants_can_be_compiled():
+    """As tensors."""
+    model = build(ResNet)
+    kill_branch(model, 1)
+    smaller, _ = prune.shrink(model, torch.ones(1, 3, 6, 6).double())
+    assert type(smaller.blocks[1].second_norm) is prune.ConstantOutput
+    compiled = torch.compile(smaller, backend="eager", fullgraph=True)
+    assert_same(compiled, model, 5, 3, 6, 6)
 
 
 @pytest.mark.parametrize("groups", [1, 2])

@@ -6,7 +6,6 @@ work together with those of PyTorch: `torch.nn.utils.prune.is_pruned` and
 `torch.nn.utils.prune.remove` know the masks.
 """
 
-from skproj.nn.prune._branches import ConstantOutput, SkippedLayer
 from skproj.nn.prune._induced import induced_pruning, sparsity_schedule
 from skproj.nn.prune._joint import global_hoyer, single_shot
 from skproj.nn.prune._layers import prunable_parameters
@@ -16,7 +15,13 @@ from skproj.nn.prune._masks import (
     hoyer_unstructured,
     projection_structured,
 )
-from skproj.nn.prune._removal import SelectInputs, SelectRows
+from skproj.nn.prune._replacements import (
+    ConstantOutput,
+    SelectInputs,
+    SelectRows,
+    SkippedLayer,
+    WritableOutput,
+)
 from skproj.nn.prune._shrink import ShrinkReport, shrink
 from skproj.nn.prune._smaller_attention import SmallerAttention
 from skproj.nn.prune._sparsity_report import SparsityReport, sparsity_report
@@ -31,6 +36,7 @@ __all__ = [
     "SkippedLayer",
     "SmallerAttention",
     "SparsityReport",
+    "WritableOutput",
     "global_hoyer",
     "hoyer_unstructured",
     "induced_pruning",

@@ -20,142 +20,15 @@ from skproj.nn.prune._operations import (
     MAX_POOLS,
     works_in_place,
 )
+from skproj.nn.prune._replacements import (
+    ConstantOutput,
+    SkippedLayer,
+    WritableOutput,
+)
 from skproj.nn.prune._units import Mixing, PerUnit, Value
 
 # Sizes of a tensor for which a branch is compared with its shortcut.
 MOST_SIZES = 128
-
-
-class ConstantOutput(nn.Module):
-    """A layer of a residual branch [1]_ whose outputs do not depend on its inputs.
-
-    `shrink` puts it in the place of the last layer of the branch.
-
-    Parameters
-    ----------
-    bias : torch.nn.Parameter or torch.Tensor
-        The outputs of one sample, repeated in the sum that reads them. A tensor is
-        not trained, but saved and moved to devices as a parameter is.
-    in_place : bool, default=False
-        Whether the outputs may be given to an operator that changes them, as ``+=``
-        does. They then are an object that such operators can read, and those without
-        the equals sign, of which the results are new tensors.
-
-    See Also
-    --------
-    shrink : Makes one.
-
-    References
-    ----------
-    .. [1] K. He, X. Zhang, S. Ren, J. Sun, "Deep residual learning for image
-       recognition", :arxiv:`1512.03385`.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skproj.nn.prune import ConstantOutput
-    >>> layer = ConstantOutput(torch.nn.Parameter(torch.tensor([[1.0, 2.0]])))
-    >>> layer(torch.zeros(3, 5))
-    Parameter containing:
-    tensor([[1., 2.]], requires_grad=True)
-    >>> H = ConstantOutput(torch.tensor([[1.0, 2.0]]), in_place=True)(None)
-    >>> H += torch.tensor([[0.0, 0.0], [1.0, 1.0]])
-    >>> H
-    tensor([[1., 2.],
-            [2., 3.]])
-    """
-
-    def __init__(self, bias, *, in_place=False):
-        super().__init__()
-        self.in_place = in_place
-        if isinstance(bias, nn.Parameter):
-            self.bias = bias
-        elif isinstance(bias, torch.Tensor):
-            self.register_buffer("bias", bias)
-        else:
-            raise TypeError(
-                f"bias must be a tensor, got {type(bias).__name__} instead."
-            )
-
-    def forward(self, X):
-        """Return the bias.
-
-        Parameters
-        ----------
-        X : torch.Tensor
-            Without effect.
-
-        Returns
-        -------
-        bias : torch.nn.Parameter, torch.Tensor or object
-            The outputs of one sample.
-        """
-        return _ChangedInPlace(self.bias) if self.in_place else self.bias
-
-
-class _ChangedInPlace:
-    """Constants without a place for samples: what is written to them is a new tensor.
-
-    Graphs of `torch.fx` do not tell ``+=`` from ``+``.
-    """
-
-    def __init__(self, constants):
-        self._constants = constants
-
-    def add_(self, other):
-        return self._constants + other
-
-    def sub_(self, other):
-        return self._constants - other
-
-    def mul_(self, other):
-        return self._constants * other
-
-    __add__ = __iadd__ = add_
-    __sub__ = __isub__ = sub_
-    __mul__ = __imul__ = mul_
-
-
-class SkippedLayer(nn.Module):
-    """A layer of a residual branch [1]_ that nothing reads.
-
-    `shrink` puts it in the place of the first layer in front of a `ConstantOutput`, and
-    `torch.nn.Identity` in those of the others.
-
-    See Also
-    --------
-    shrink : Makes one.
-
-    References
-    ----------
-    .. [1] K. He, X. Zhang, S. Ren, J. Sun, "Deep residual learning for image
-       recognition", :arxiv:`1512.03385`.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skproj.nn.prune import SkippedLayer
-    >>> SkippedLayer()(torch.zeros(3, 5)).shape
-    torch.Size([0, 5])
-    """
-
-    def __init__(self):
-        super().__init__()
-
-    def forward(self, X):
-        """Pass nothing on, which costs the next operations no time.
-
-        Parameters
-        ----------
-        X : torch.Tensor
-            Inputs of the layer that was here.
-
-        Returns
-        -------
-        empty : torch.Tensor
-            No samples.
-        """
-        return torch.empty_like(X[:0])  # no view: others may work on it in place
 
 
 def names_of(model):
@@ -359,47 +232,65 @@ def _follows_a_layer(node, unread, graph):
     return True
 
 
-def _constant_output(node, graph):
+def _constant_output(node, graph, *, is_written):
     """Return a module with the constants of a layer, without a place for samples."""
     module, value = graph.modules[node.target], graph.values[node]
     like = next(itertools.chain(module.parameters(), module.buffers()))
     shape = [1] * (len(graph.shape_of(node)) - 1)
     shape[value.dim - 1] = -1
     bias = torch.from_numpy(value.constants).to(like).reshape(shape)
-    return ConstantOutput(
-        nn.Parameter(bias, requires_grad=like.requires_grad),
-        in_place=any(_is_changed_by(user, node) for user in node.users),
-    )
+    is_written = is_written and _may_be_written(node)
+    kind = WritableOutput if is_written else ConstantOutput
+    return kind(nn.Parameter(bias, requires_grad=like.requires_grad))
 
 
-def _is_changed_by(user, node):
-    """Whether a sum, difference or product of a node may be written to it."""
-    is_operator = getattr(user.target, "__module__", None) == "_operator"
-    may_change = is_operator or works_in_place(user, _name_of(user))
-    return may_change and user.args[0] is node
+def _may_be_written(node):
+    """Whether the only reader of a node may write to it."""
+    first, *others = node.users
+    is_operator = getattr(first.target, "__module__", None) == "_operator"
+    may_write = is_operator or works_in_place(first, _name_of(first))
+    return not others and may_write and first.args[0] is node
 
 
-def skip_constant_branches(model, graph):
+def _runs(model, inputs):
+    try:
+        model(*inputs)
+    except Exception:
+        return False
+    return True
+
+
+def skip_constant_branches(model, inputs, graph):
     """Compute no layers whose outputs are constants, or that only such layers read.
 
     `ConstantOutput` or `SkippedLayer` takes their places, and behind this
-    `torch.nn.Identity`. Returns pairs of the names and the layers.
+    `torch.nn.Identity`. If the model then fails, as it does where it writes to the
+    constants, it is tried with `WritableOutput`, and else left as it is. Returns pairs
+    of the names and the layers.
     """
     constant, unread = _find_constant_branches(graph)
-    new = {}
-    for node in unread:
-        is_empty = _follows_a_layer(node, unread, graph)
-        new[node.target] = nn.Identity() if is_empty else SkippedLayer()
-    layers = {}
-    for node in constant:
-        units = graph.values[node].units
-        new[node.target] = _constant_output(node, graph)
-        layers[node.target] = PerUnit(new[node.target], units, units)
-    old = [(name, graph.modules[name]) for name in new]
-    replace_modules(model, {module: new[name] for name, module in old}, names_of(model))
+    if not constant:
+        return []
+    old = [(node.target, graph.modules[node.target]) for node in unread + constant]
+    names = names_of(model)
+    for is_written in (False, True):
+        new = {}
+        for node in unread:
+            is_empty = _follows_a_layer(node, unread, graph)
+            new[node.target] = nn.Identity() if is_empty else SkippedLayer()
+        for node in constant:
+            new[node.target] = _constant_output(node, graph, is_written=is_written)
+        replace_modules(model, {module: new[name] for name, module in old}, names)
+        if _runs(model, inputs):
+            break
+    else:
+        replace_modules(model, {module: module for _, module in old}, names)
+        return []
     for name in new:
         del graph.layers[name]
-    graph.layers |= layers
+    for node in constant:
+        units = graph.values[node].units
+        graph.layers[node.target] = PerUnit(new[node.target], units, units)
     return old
 
 

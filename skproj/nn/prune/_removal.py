@@ -6,13 +6,13 @@ from torch import nn
 
 from skproj.nn.prune._attention import ATTENTION, Heads
 from skproj.nn.prune._branches import (
-    ConstantOutput,
     names_of,
     replace_modules,
     skip_constant_branches,
 )
 from skproj.nn.prune._operations import BATCH_NORMS, RECURRENT
 from skproj.nn.prune._recurrent import gates_of
+from skproj.nn.prune._replacements import ConstantOutput, SelectInputs, SelectRows
 from skproj.nn.prune._smaller_attention import (
     PROJECTIONS,
     SmallerAttention,
@@ -26,134 +26,6 @@ from skproj.nn.prune._units import (
     bias_of,
     blocks_of,
 )
-from skproj.utils._docs import shared_docs
-
-
-@shared_docs()
-class SelectInputs(nn.Module):
-    """A layer that reads some of its inputs only.
-
-    `shrink` puts it in the place of a layer that is given more inputs, those of the
-    network, than it reads.
-
-    Parameters
-    ----------
-    layer : torch.nn.Module
-        The layer.
-    index : torch.Tensor of shape (n_inputs,), dtype int64
-        The inputs that `layer` reads.
-    dim : int
-        Dimension of the inputs.
-
-    See Also
-    --------
-    shrink : Makes one.
-
-    {bilevel_reference}
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skproj.nn.prune import SelectInputs
-    >>> layer = SelectInputs(torch.nn.Identity(), torch.tensor([0, 2]), dim=1)
-    >>> layer(torch.arange(6.0).reshape(2, 3))
-    tensor([[0., 2.],
-            [3., 5.]])
-    """
-
-    def __init__(self, layer, index, dim):
-        super().__init__()
-        self.layer = layer
-        self.dim = dim
-        self.register_buffer("index", index)
-
-    def forward(self, X):
-        """Pass the selected inputs to the layer.
-
-        Parameters
-        ----------
-        X : torch.Tensor
-            All inputs.
-
-        Returns
-        -------
-        output : torch.Tensor
-            What the layer returns.
-        """
-        return self.layer(X.index_select(self.dim, self.index))
-
-    def extra_repr(self):
-        """Say how many inputs are read.
-
-        Returns
-        -------
-        text : str
-            For the representation of the module.
-        """
-        return f"{len(self.index)} inputs"
-
-
-@shared_docs()
-class SelectRows(nn.Module):
-    """An embedding with one row for all indices whose rows are zero.
-
-    `shrink` puts it in the place of an embedding with rows of zeros.
-
-    Parameters
-    ----------
-    layer : torch.nn.Embedding
-        The embedding.
-    index : torch.Tensor of shape (n_indices,), dtype int32 or int64
-        The row of `layer` for each index.
-
-    See Also
-    --------
-    shrink : Makes one.
-
-    {bilevel_reference}
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skproj.nn.prune import SelectRows
-    >>> rows = torch.tensor([[0.0, 0.0], [1.0, 2.0]])
-    >>> layer = torch.nn.Embedding.from_pretrained(rows, padding_idx=0)
-    >>> embedding = SelectRows(layer, torch.tensor([0, 0, 0, 1]))
-    >>> embedding(torch.tensor([3, 1]))
-    tensor([[1., 2.],
-            [0., 0.]])
-    """
-
-    def __init__(self, layer, index):
-        super().__init__()
-        self.layer = layer
-        self.register_buffer("index", index)
-
-    def forward(self, X):
-        """Look up the rows of indices.
-
-        Parameters
-        ----------
-        X : torch.Tensor of int32 or int64
-            Indices.
-
-        Returns
-        -------
-        output : torch.Tensor of shape (*X.shape, n_columns)
-            What the embedding returns.
-        """
-        rows = torch.index_select(self.index, 0, X.reshape(-1))
-        return self.layer(rows.reshape(X.shape))
-
-    def extra_repr(self):
-        """Say how many indices there are.
-
-        Returns
-        -------
-        text : str
-            For the representation of the module.
-        """
-        return f"{len(self.index)} indices"
 
 
 def _take(module, name, kept, dim=0):
@@ -300,7 +172,7 @@ def _shrink_lookup(layer, needed):
     _replace(module, "weight", torch.cat([W.new_zeros(1, W.shape[1]), W[~is_zero]]))
     module.num_embeddings = len(module.weight)
     module.padding_idx = 0  # without a gradient: the row of zeros
-    return SelectRows(module, index)
+    return SelectRows(module, index, padding)
 
 
 def _shrink_attention(layer):
@@ -351,10 +223,10 @@ def _shrink_layer(layer, needed):
     return SelectInputs(module, index, layer.inputs.dim)
 
 
-def shrink_in_place(model, graph):
+def shrink_in_place(model, inputs, graph):
     """Make the layers of a model smaller, and return their shapes."""
     shapes = {}
-    for name, module in skip_constant_branches(model, graph):
+    for name, module in skip_constant_branches(model, inputs, graph):
         if before := _shapes(module)[""]:
             shapes[name] = (before, ())
     needed = graph.needed_units()

@@ -419,7 +419,8 @@ def shrink(model, example_inputs, *, fuse=False):
     understood.
     Units that meet in a sum, as in a residual network, are removed together or not at
     all. A branch beside a shortcut whose outputs are all constant is no longer
-    computed: `ConstantOutput` takes the place of its last layer, and `SkippedLayer` and
+    computed: `ConstantOutput` takes the place of its last layer, or `WritableOutput` if
+    the sum is ``H += X`` or ``H = H.add_(X)``, and `SkippedLayer` and
     `torch.nn.Identity` those of the others. A shortcut starts at what the branch reads,
     and makes the same sizes of all inputs.
     Around everything else, and around layers that are used twice, have hooks, or have
@@ -439,7 +440,8 @@ def shrink(model, example_inputs, *, fuse=False):
 
     An embedding loses columns that are not read or constant. Of its rows of zeros, one
     stays for all of their indices, if that saves memory: `SelectRows` takes its place,
-    with an index of four bytes for each row. That row is not trained. All rows stay if
+    with an index of four bytes for each row, which is no parameter. That row of zeros
+    is not trained. All rows stay if
     the one of `padding_idx`, which is not trained either, has other numbers.
 
     A hidden unit of `torch.nn.LSTM`, `torch.nn.GRU` or `torch.nn.RNN` is removed if it
@@ -504,7 +506,7 @@ def shrink(model, example_inputs, *, fuse=False):
         )
     graph = UnitGraph(traced)
     before = _measure(smaller, inputs)
-    layers = shrink_in_place(smaller, graph)
+    layers = shrink_in_place(smaller, inputs, graph)
     if fuse:
         fuse_norms(smaller, UnitGraph(trace(smaller, inputs)))
     _check_agreement(smaller, inputs, expected)
