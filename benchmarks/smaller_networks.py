@@ -97,8 +97,28 @@ def make_plain_7(width=16):
     return nn.Sequential(*layers, *head)
 
 
+class Transformer(nn.Module):
+    """Two layers of attention over the rows of an image, of four heads each."""
+
+    def __init__(self, width=16):
+        super().__init__()
+        n_units = 4 * width
+        self.embedding = nn.Linear(8, n_units)
+        self.places = nn.Parameter(0.1 * torch.randn(8, n_units))
+        layer = nn.TransformerEncoderLayer(
+            n_units, 4, 4 * n_units, dropout=0.0, batch_first=True
+        )
+        self.encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+        self.head = nn.Linear(n_units, 10)
+
+    def forward(self, X):
+        """Classify by the mean of the tokens."""
+        tokens = self.embedding(X.flatten(1, 2)) + self.places
+        return self.head(self.encoder(tokens).mean(1))
+
+
 class Problem(NamedTuple):
-    """A network, its data, and lengths of the training."""
+    """A network, its data, lengths of the training, and how much work shall go."""
 
     title: str
     make: object
@@ -107,6 +127,7 @@ class Problem(NamedTuple):
     n_dense_epochs: int
     n_epochs: int
     n_seeds: int
+    targets: tuple = (0.9, 0.95)
 
 
 PROBLEMS = {
@@ -127,6 +148,16 @@ PROBLEMS = {
         20,
         30,
         5,
+    ),
+    "transformer-digits": Problem(
+        "Transformer of 2 layers, digits",
+        Transformer,
+        load_small_images,
+        64,
+        20,
+        30,
+        5,
+        (0.5, 0.75),
     ),
     "resnet-20-mnist": Problem(
         "Residual network of 20 layers, MNIST",
@@ -193,12 +224,15 @@ def by_torch_pruning(problem, dense, batches, X, target):
     most = (1.0 - target) * count_flops(dense, X)
     for percent in range(30, 100):
         model = copy.deepcopy(dense).eval()
+        *_, last = model.modules()
+        attention = [x for x in model.modules() if type(x) is nn.MultiheadAttention]
         torch_pruning.pruner.BasePruner(
             model,
             X,
             importance=torch_pruning.importance.GroupMagnitudeImportance(p=2),
             pruning_ratio=percent / 100,
-            ignored_layers=[model[-1]],
+            ignored_layers=[last],
+            num_heads={module: module.num_heads for module in attention},
         ).step()
         if count_flops(model, X) <= most:
             return train(model, batches, problem.n_epochs, decay=True)
@@ -226,9 +260,11 @@ METHODS = {
 
 @torch.no_grad()
 def count_flops(model, X):
-    """Count additions and multiplications."""
+    """Count additions and multiplications, also of attention."""
+    torch.backends.mha.set_fastpath_enabled(False)
     with FlopCounterMode(display=False) as counter:
         copy.deepcopy(model).eval()(X)
+    torch.backends.mha.set_fastpath_enabled(True)
     return counter.get_total_flops()
 
 
@@ -320,7 +356,8 @@ def run(name, options, known):
         batches = Batches(X, y, problem.batch_size)
         torch.manual_seed(seed)
         dense = train(problem.make(), batches, problem.n_dense_epochs, decay=False)
-        for method, target in [(DENSE, 0.0), *product(METHODS, options.targets)]:
+        targets = options.targets or problem.targets
+        for method, target in [(DENSE, 0.0), *product(METHODS, targets)]:
             if method == DENSE and target > 0.0:
                 continue
             if method not in options.methods or (name, method, target, seed) in known:
@@ -385,7 +422,7 @@ def parse_arguments():
     )
     parser.add_argument("--problems", nargs="*", choices=PROBLEMS, default=[*PROBLEMS])
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=[*METHODS])
-    parser.add_argument("--targets", nargs="+", type=float, default=[0.9, 0.95])
+    parser.add_argument("--targets", nargs="+", type=float, help="shares of the work")
     parser.add_argument("--seeds", nargs="+", type=int, help="default: 5, or 3 (MNIST)")
     parser.add_argument("--mnist", type=Path, help="file of the test part of MNIST")
     parser.add_argument("--results", type=Path, help="add the runs to this file")
