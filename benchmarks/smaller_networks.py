@@ -13,12 +13,11 @@ file has arrays `X`, of 784 columns, and `y`.
 
 Method. A dense network is trained (Adam, learning rate 0.003), then units are removed
 and the rest is trained, with a learning rate that decreases from 0.003 to zero; the
-batches are the same. "Branches" removes a third of the residual branches altogether,
-"more branches" two thirds.
-"Narrow" is a network with the same share of the channels in each layer, trained from
-scratch for all these epochs. "torch-pruning" removes the channels with the smallest
-norms from the dense network at once, if that package is installed.
-All save at least the same share of the multiplications.
+batches are the same. Where it says so, a third or two thirds of the residual branches
+are removed altogether. "Narrow" is a network with the same share of the channels in
+each layer, trained from scratch for all these epochs. "torch-pruning" removes the
+channels with the smallest norms from the dense network at once, if that package is
+installed. All save at least the same share of the multiplications.
 
 Tables. Accuracy on the test data in percent: mean and standard error over the seeds.
 Milliseconds of CPU time of a forward pass in evaluation mode, of a batch of 1 and of
@@ -248,8 +247,12 @@ DENSE = "dense, trained on"
 METHODS = {
     DENSE: keep_dense,
     "`sparsify_units`": by_sparsify_units,
-    "`sparsify_units`, branches": partial(by_sparsify_units, branches=1 / 3),
-    "`sparsify_units`, more branches": partial(by_sparsify_units, branches=2 / 3),
+    "`sparsify_units`, a third of the branches": partial(
+        by_sparsify_units, branches=1 / 3
+    ),
+    "`sparsify_units`, two thirds of the branches": partial(
+        by_sparsify_units, branches=2 / 3
+    ),
     "narrow, from scratch": by_narrow_layers,
     "torch-pruning": by_torch_pruning,
 }
