@@ -58,9 +58,9 @@ from pruning import (
 from torch import nn
 from torch.fx.experimental.optimization import fuse
 from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode
 
 from skproj.nn import prune, sparsify_units
+from skproj.nn.prune import _shrink as shrink
 
 LEARNING_RATE = 3e-3
 N_TIMINGS = {1: 200, 64: 30}
@@ -270,10 +270,7 @@ METHODS_OF_BRANCHES = [name for name in METHODS if name.endswith("branches")]
 @torch.no_grad()
 def count_flops(model, X):
     """Count additions and multiplications, also of attention."""
-    torch.backends.mha.set_fastpath_enabled(False)
-    with FlopCounterMode(display=False) as counter:
-        copy.deepcopy(model).eval()(X)
-    torch.backends.mha.set_fastpath_enabled(True)
+    counter = shrink.count_flops(copy.deepcopy(model).eval(), (X,))
     return counter.get_total_flops()
 
 

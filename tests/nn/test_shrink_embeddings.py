@@ -139,6 +139,7 @@ def test_network_without_rows_of_zeros_shrinks_again(tmp_path):
     again, report = prune.shrink(smaller, INDICES)
     assert_same_text(again, smaller)
     assert report.layers["words.layer"] == ((5, 6), (5, 4))
+    assert again.words.embedding_dim == 4
 
 
 @pytest.mark.parametrize(

@@ -230,8 +230,64 @@ def test_constants_that_stay_tensors(combine, kind):
     assert type(smaller.blocks[1].second_norm) is kind
 
 
+def write_to_it(H, X):
+    H.add_(X)
+    return H
+
+
+def write_to_a_view(H, X):
+    H.flatten(1).add_(X.flatten(1))
+    return H
+
+
+def write_to_a_part(H, X):
+    H.narrow(1, 0, 4).add_(X[:, :4])
+    return H
+
+
+@pytest.mark.parametrize("combine", [write_to_it, write_to_a_view, write_to_a_part])
+def test_what_is_written_to_is_not_constant(combine):
+    """For who reads it later; zeros hide that."""
+
+    class Written(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b, self.c = (nn.Linear(n, n) for n in (8, 8, 8))
+
+        def forward(self, X):
+            return self.c(F.relu(self.b(F.relu(combine(self.a(X), X)))))
+
+    model = build(Written)
+    zero(model.a.weight, range(8))
+    smaller, _ = prune.shrink(model, torch.zeros(2, 8).double())
+    assert_same(smaller, model, 5, 8)
+
+
+@pytest.mark.parametrize("after", [nn.Dropout(), nn.Tanh(), nn.ReLU(inplace=True)])
+def test_branches_that_end_with_an_activation(after):
+    """Or with dropout, as in transformers; not with one that writes."""
+
+    class Branch(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Linear(6, 9), nn.Linear(9, 6)
+            self.after = after
+
+        def forward(self, X):
+            return X + self.after(self.second(F.relu(self.first(X))))
+
+    model = build(lambda: nn.Sequential(nn.Linear(6, 6), Branch(), nn.Linear(6, 2)))
+    zero(model[1].second.weight, range(6))
+    smaller, _ = prune.shrink(model, torch.ones(2, 6).double())
+    bias = smaller[1].second.bias.clone()
+    assert_same(smaller, model, 5, 6)
+    assert torch.equal(smaller[1].second.bias, bias)
+    is_skipped = type(smaller[1].first) is prune.SkippedLayer
+    assert is_skipped == (not getattr(after, "inplace", False))
+
+
 def test_blocks_that_ask_for_what_a_skipped_layer_has():
-    """They are computed."""
+    """They are computed, and others are not."""
 
     class Asking(Block):
         def forward(self, X):
@@ -242,10 +298,12 @@ def test_blocks_that_ask_for_what_a_skipped_layer_has():
 
     model = build(ResNet)
     model.blocks[1] = Asking(8).double().eval()
-    kill_branch(model, 1)
+    for i in range(3):
+        kill_branch(model, i)
     smaller, _ = prune.shrink(model, torch.ones(1, 3, 6, 6).double())
     assert_same(smaller, model, 5, 3, 6, 6)
-    assert type(smaller.blocks[1].second) is nn.Conv2d
+    kinds = [type(block.second) for block in smaller.blocks]
+    assert kinds == [nn.Identity, nn.Conv2d, nn.Identity]
 
 
 def test_constants_can_be_compiled():

@@ -98,6 +98,48 @@ def test_multiplications_of_heads_are_those_of_the_smaller_network(make):
         assert 2 * work.count(kept) == report.after.flops
 
 
+def test_products_of_queries_and_keys_count():
+    """Most of the work of long sequences, also of one without a batch."""
+
+    class Rows(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.attention = nn.MultiheadAttention(8, 4)
+
+        def forward(self, X):
+            return self.attention(X, X, X, need_weights=False)[0]
+
+    model = build(Rows)
+    for X in (torch.zeros(100, 8), torch.zeros(100, 2, 8)):
+        work = UnitWork(model, (X,), set(model.modules()))
+        n_tokens = X.numel() // 8
+        everything = n_tokens * (4 * 8 * 8 + 2 * 100 * 8)
+        kept = np.ones(len(work.is_free), bool)
+        assert work.count(kept) == everything
+        work.erase(torch.from_numpy(work.keep(0.5, kept)))
+        _, report = prune.shrink(model, X)
+        assert report.before.flops == 2 * everything
+        assert report.after.flops == everything
+        model = build(Rows)
+
+
+@pytest.mark.parametrize("name", ["self_attn", "linear1", "linear2"])
+def test_layers_that_transformers_share_stay(name):
+    """Others go instead."""
+    layers = nn.Linear(3, 4000), nn.ReLU(), nn.Linear(4000, 3)
+    model, X = build(lambda: nn.Sequential(Encoder(), *layers)), torch.zeros(2, 1, 8, 8)
+    first, second = model[0].encoder.layers
+    setattr(second, name, getattr(first, name))
+    with torch.no_grad():
+        first.linear1.weight[:4], first.linear1.bias[:4] = 0.0, -1.0
+    fit(model, 0.2)
+    smaller, report = prune.shrink(model, X)
+    assert report.after.flops <= 0.8 * report.before.flops
+    assert set(report.layers) == {"0.head", "1", "3"}
+    X = torch.randn(5, 1, 8, 8)
+    torch.testing.assert_close(smaller.eval()(X), model.eval()(X))
+
+
 def test_the_heads_go_that_are_read_least():
     model = build(Attending)
     with torch.no_grad():

@@ -123,6 +123,26 @@ def test_all_work_counts(make, target):
             fit(model, 0.5)
 
 
+class Renamed(nn.Module):
+    """Layers with two names, of which PyTorch's counter knows one."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(64, 40), nn.Linear(40, 40)
+        self.last = nn.Linear(40, 3)
+        self.all = nn.Sequential(self.first, nn.ReLU(), self.second, nn.ReLU())
+
+    def forward(self, X):
+        return self.last(self.all(X.flatten(1)))
+
+
+def test_layers_with_two_names():
+    model, X = build(Renamed), torch.zeros(2, 1, 8, 8)
+    fit(model, 0.9)
+    _, savings = prune.shrink(model, X)
+    assert 0.07 < savings.after.flops / savings.before.flops <= 0.1
+
+
 class Crossed(nn.Module):
     """A sum of a concatenation and a layer: the units of three layers are tied."""
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from skproj.nn._sparsify._blocks import check_plain
 from skproj.nn.prune._attention import Heads
-from skproj.nn.prune._branches import find_branches
+from skproj.nn.prune._branches import find_branches, names_of
 from skproj.nn.prune._recurrent import Recurrent
 from skproj.nn.prune._shrink import count_flops, run_copy, trace
 from skproj.nn.prune._unit_graph import UnitGraph
@@ -113,10 +113,10 @@ class UnitWork:
         graph = UnitGraph(traced)
         numbers, unit_of = np.unique(graph.units.roots(), return_inverse=True)
         self._n_units = len(numbers)  # those of the graph; heads follow
-        modules = dict(module.named_modules())
+        modules = dict(module.named_modules(remove_duplicate=False))
         self._columns, self._rows, self._products, self._made = [], [], [], []
         followed = {name: x for name, x in graph.layers.items() if _is_followed(x)}
-        works = _works_of(followed, type(plain), counter)
+        works = _works_of(followed, plain, counter)
         self._other_work = counter.get_total_flops() / 2 - sum(works.values())
         stay = [unit_of[units] for units in graph.pinned]
         for name in graph.layers.keys() - followed.keys():
@@ -337,22 +337,29 @@ def _inputs_of(layer):
     return layer.inputs if isinstance(layer, PerUnit) else layer.outputs
 
 
-def _works_of(layers, kind, counter):
+def _works_of(layers, model, counter):
     """Count the multiplications of some layers.
 
     Parameters
     ----------
     layers : iterable of str
         Names of the layers.
-    kind : type
-        Class of the network.
+    model : torch.nn.Module
     counter : torch.utils.flop_counter.FlopCounterMode
-        After a forward pass.
+        After a forward pass of the model.
 
     Returns
     -------
     works : dict of str to float
     """
+    names = names_of(model)
     counts = counter.get_flop_counts()
-    inside = {name: counts.get(f"{kind.__name__}.{name}", {}) for name in layers}
-    return {name: sum(part.values()) / 2 for name, part in inside.items()}
+    works = {}
+    for layer in layers:
+        # The counter knows one of the names, not always the first.
+        known = [
+            counts.get(f"{type(model).__name__}.{name}", {})
+            for name in names[model.get_submodule(layer)]
+        ]
+        works[layer] = sum(sum(part.values()) for part in known) / 2
+    return works

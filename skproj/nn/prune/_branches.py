@@ -18,7 +18,6 @@ from skproj.nn.prune._operations import (
     ELEMENTWISE_NAMES,
     KNOWN_MODULES,
     MAX_POOLS,
-    works_in_place,
 )
 from skproj.nn.prune._replacements import (
     ConstantOutput,
@@ -206,20 +205,38 @@ def _can_be_repeated(node, user, graph):
     return _is_shortcut(other, node, graph)
 
 
-def _find_constant_branches(graph):
-    """Return the nodes of layers that are constant, and those that only they read."""
-    constant, unread = [], []
+def _find_constants(graph):
+    """Return the nodes of layers whose outputs are constants, in order.
+
+    A sum reads them, or elementwise operations between that and the layer.
+    """
+    constants = []
+    for node in graph.nodes:
+        value, end = graph.values[node], node
+        if _layer_of(node, graph) is None or not isinstance(value, Value):
+            continue
+        while len(end.users) == 1:
+            (user,) = end.users
+            if not _is_elementwise(user, graph) or graph.writes(user):
+                break
+            end = user
+        last = graph.values[end]
+        if last is None or not (value.known.all() and last.known.all()):
+            continue
+        if end.users and all(_can_be_repeated(end, x, graph) for x in end.users):
+            constants.append(node)
+    return constants
+
+
+def _find_unread(constants, graph):
+    """Return the nodes of layers that only constants depend on, in order."""
+    unread = []
     for node in reversed(graph.nodes):
-        value, users = graph.values[node], list(node.users)
-        layer = _layer_of(node, graph)
-        if users and all(user in unread + constant for user in users):
-            if layer is not None or _is_elementwise(node, graph):
+        is_known = _layer_of(node, graph) is not None or _is_elementwise(node, graph)
+        if is_known and node.users and node not in constants:
+            if all(user in unread or user in constants for user in node.users):
                 unread.append(node)
-        elif layer is not None and isinstance(value, Value) and value.known.all():
-            if users and all(_can_be_repeated(node, user, graph) for user in users):
-                constant.append(node)
-    unread = [node for node in unread if _layer_of(node, graph) is not None]
-    return constant[::-1], unread[::-1]
+    return [node for node in unread[::-1] if _layer_of(node, graph) is not None]
 
 
 def _follows_a_layer(node, unread, graph):
@@ -232,23 +249,21 @@ def _follows_a_layer(node, unread, graph):
     return True
 
 
-def _constant_output(node, graph, *, is_written):
+def _constant_output(kind, node, graph):
     """Return a module with the constants of a layer, without a place for samples."""
     module, value = graph.modules[node.target], graph.values[node]
     like = next(itertools.chain(module.parameters(), module.buffers()))
     shape = [1] * (len(graph.shape_of(node)) - 1)
     shape[value.dim - 1] = -1
     bias = torch.from_numpy(value.constants).to(like).reshape(shape)
-    is_written = is_written and _may_be_written(node)
-    kind = WritableOutput if is_written else ConstantOutput
     return kind(nn.Parameter(bias, requires_grad=like.requires_grad))
 
 
-def _may_be_written(node):
+def _may_be_written(node, graph):
     """Whether the only reader of a node may write to it."""
     first, *others = node.users
     is_operator = getattr(first.target, "__module__", None) == "_operator"
-    may_write = is_operator or works_in_place(first, _name_of(first))
+    may_write = is_operator or graph.writes(first)
     return not others and may_write and first.args[0] is node
 
 
@@ -264,34 +279,41 @@ def skip_constant_branches(model, inputs, graph):
     """Compute no layers whose outputs are constants, or that only such layers read.
 
     `ConstantOutput` or `SkippedLayer` takes their places, and behind this
-    `torch.nn.Identity`. If the model then fails, as it does where it writes to the
-    constants, it is tried with `WritableOutput`, and else left as it is. Returns pairs
-    of the names and the layers.
+    `torch.nn.Identity`. Where the model then fails, as it does where it writes to the
+    constants, it is tried with `WritableOutput`, and else computed as before. Returns
+    pairs of the names and the layers.
     """
-    constant, unread = _find_constant_branches(graph)
-    if not constant:
-        return []
-    old = [(node.target, graph.modules[node.target]) for node in unread + constant]
-    names = names_of(model)
-    for is_written in (False, True):
-        new = {}
+    names, places = names_of(model), {}
+
+    def replace(constants):
+        new = dict.fromkeys(places) | {x.target: y for x, y in constants.items()}
+        unread = _find_unread(constants, graph)
         for node in unread:
             is_empty = _follows_a_layer(node, unread, graph)
             new[node.target] = nn.Identity() if is_empty else SkippedLayer()
-        for node in constant:
-            new[node.target] = _constant_output(node, graph, is_written=is_written)
-        replace_modules(model, {module: new[name] for name, module in old}, names)
-        if _runs(model, inputs):
-            break
-    else:
-        replace_modules(model, {module: module for _, module in old}, names)
-        return []
-    for name in new:
-        del graph.layers[name]
-    for node in constant:
+        for name, module in new.items():
+            places.setdefault(name, graph.modules[name])
+            replace_modules(model, {places[name]: module or places[name]}, names)
+
+    accepted = {}
+    for node in _find_constants(graph):
+        kinds = [ConstantOutput]
+        kinds += [WritableOutput] if _may_be_written(node, graph) else []
+        for kind in kinds:
+            found = accepted | {node: _constant_output(kind, node, graph)}
+            replace(found)
+            if _runs(model, inputs):
+                accepted = found
+                break
+        else:
+            replace(accepted)
+    gone = _find_unread(accepted, graph) + [*accepted]
+    for node in gone:
+        del graph.layers[node.target]
+    for node, module in accepted.items():
         units = graph.values[node].units
-        graph.layers[node.target] = PerUnit(new[node.target], units, units)
-    return old
+        graph.layers[node.target] = PerUnit(module, units, units)
+    return [(node.target, places[node.target]) for node in gone]
 
 
 # ---------------------------------------------------------------------------

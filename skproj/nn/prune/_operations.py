@@ -80,14 +80,27 @@ ELEMENTWISE_NAMES = {
 # Those that may return the memory that they are given.
 VIEWS = (*DROPOUTS, nn.Flatten, nn.Identity)
 VIEW_NAMES = {
+    "chunk",
     "contiguous",
+    "detach",
     "dropout",
+    "expand",
     "flatten",
+    "getattr",
     "getitem",
+    "movedim",
+    "narrow",
     "permute",
     "reshape",
+    "select",
+    "split",
     "squeeze",
+    "t",
+    "to",
     "transpose",
+    "unbind",
+    "unflatten",
+    "unsqueeze",
     "view",
 }
 POOL_NAMES = {
@@ -106,16 +119,6 @@ ARITHMETIC = {
     "imul": np.multiply,
 }
 IN_PLACE_OPERATORS = (operator.iadd, operator.isub, operator.imul)
-
-
-def works_in_place(node, name):
-    """Whether a function or method of a graph changes its first argument."""
-    return (
-        node.target in IN_PLACE_OPERATORS
-        or node.kwargs.get("inplace", False)
-        or name.endswith("_")
-    )
-
 
 # Modules whose functions are identified by their names.
 KNOWN_MODULES = (

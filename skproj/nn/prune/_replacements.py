@@ -113,8 +113,12 @@ class SelectRows(nn.Module):
         self.layer = layer
         self.register_buffer("index", index)
         self.num_embeddings = len(index)
-        self.embedding_dim = layer.embedding_dim
         self.padding_idx = padding_idx
+
+    @property
+    def embedding_dim(self):
+        """Number of columns."""
+        return self.layer.embedding_dim
 
     def forward(self, X):
         """Look up the rows of indices.
@@ -204,7 +208,8 @@ class ConstantOutput(nn.Module):
 class WritableOutput(ConstantOutput):
     """A `ConstantOutput` to which a shortcut [1]_ is added in place, as by ``+=``.
 
-    `shrink` puts it in the place of the last layer of a branch.
+    `shrink` puts it in the place of the last layer of a branch. `torch.compile` makes
+    two graphs there.
 
     Parameters
     ----------

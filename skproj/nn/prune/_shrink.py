@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import inspect
 import itertools
+import math
 import time
 from typing import NamedTuple
 
@@ -297,12 +298,22 @@ def _milliseconds(model, inputs):
     return 1e3 * min(times[1:])
 
 
+def _count_attention(query, key, value, *args, **kwargs):
+    """Count operations from shapes (..., places, features)."""
+    n_products = math.prod(query[:-1]) * key[-2]
+    return 2 * n_products * (query[-1] + value[-1])
+
+
 def count_flops(model, inputs):
     """Count operations, also those of attention, which PyTorch else does in one.
 
     Returns the counter.
     """
-    counter = FlopCounterMode(display=False)
+    # That of CPUs is missing in PyTorch's own list.
+    attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    counter = FlopCounterMode(
+        display=False, custom_mapping={attention: _count_attention}
+    )
     is_enabled = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:

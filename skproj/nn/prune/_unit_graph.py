@@ -35,13 +35,13 @@ from skproj.nn.prune._operations import (
     DROPOUTS,
     ELEMENTWISE,
     ELEMENTWISE_NAMES,
+    IN_PLACE_OPERATORS,
     KNOWN_MODULES,
     MAX_POOLS,
     POOL_NAMES,
     RECURRENT,
     VIEW_NAMES,
     VIEWS,
-    works_in_place,
 )
 from skproj.nn.prune._recurrent import Recurrent, recurrent_of
 from skproj.nn.prune._shapes import averaged, dim_of, flattened, permuted, taken
@@ -158,7 +158,8 @@ class UnitGraph:
         fixed = set()
         for node in graph.nodes:
             if node.op == "call_module":
-                for module in self.modules[node.target].modules():
+                inside = self.modules[node.target].named_modules(remove_duplicate=False)
+                for _, module in inside:
                     calls[id(module)] += 1
             elif node.op == "get_attr":
                 fixed.add(id(self.modules[node.target.rpartition(".")[0]]))
@@ -195,21 +196,45 @@ class UnitGraph:
         self.pinned.append(units)
         return Value(units, dim, np.zeros(n, dtype=bool), np.zeros(n))
 
+    def writes(self, node):
+        """Whether a node changes its first argument."""
+        if node.op == "call_module":
+            return getattr(self.modules[node.target], "inplace", False)
+        if node.target in IN_PLACE_OPERATORS or node.kwargs.get("inplace", False):
+            return True
+        return getattr(node.target, "__name__", node.target).endswith("_")
+
+    def _is_view(self, node):
+        """Whether a node may return the memory of its first argument."""
+        if node.op == "call_module":
+            is_view = type(self.modules[node.target]) in VIEWS
+        else:
+            is_view = getattr(node.target, "__name__", node.target) in VIEW_NAMES
+        is_first = node.args and isinstance(node.args[0], torch.fx.Node)
+        return is_first and (is_view or self.writes(node))
+
     def _is_read_elsewhere(self, node):
-        """Whether the memory of a node has several readers, also of views of it."""
-        while isinstance(node, torch.fx.Node):
-            if len(node.users) > 1:
-                return True
-            if node.op == "call_module":
-                module = self.modules[node.target]
-                is_view = type(module) in VIEWS or getattr(module, "inplace", False)
-            else:
-                name = getattr(node.target, "__name__", node.target)
-                is_view = name in VIEW_NAMES or works_in_place(node, name)
-            if not (is_view and node.args):
-                return False
-            node = node.args[0]
-        return False
+        """Whether the memory of a node has several readers, also of views of it.
+
+        If so, it is about to be changed: its constants are not those of later readers.
+        """
+        if not isinstance(node, torch.fx.Node):
+            return False
+        memory = [node]
+        while self._is_view(memory[-1]):
+            memory.append(memory[-1].args[0])
+        if all(len(place.users) == 1 for place in memory):
+            return False
+        views = memory[-1:]
+        for place in views:
+            if isinstance(value := self.values.get(place), Value):
+                nothing = np.zeros_like(value.known)
+                self.values[place] = value.with_constants(nothing, value.constants)
+            if place in self._parts:
+                self._pin(place)
+                del self._parts[place]
+            views += [user for user in place.users if self._is_view(user)]
+        return True
 
     @staticmethod
     def shape_of(node):
@@ -261,7 +286,7 @@ class UnitGraph:
         if kind in DROPOUTS:
             return value
         if kind in ELEMENTWISE or (kind is nn.PReLU and module.num_parameters == 1):
-            if getattr(module, "inplace", False) and self._is_read_elsewhere(source):
+            if self.writes(node) and self._is_read_elsewhere(source):
                 return None
             return self._map_constants(value, copy.deepcopy(module).cpu().double())
         if kind is nn.Flatten and (module.start_dim, module.end_dim) == (1, -1):
@@ -276,7 +301,7 @@ class UnitGraph:
         if name in ("getattr", "size"):
             return NO_UNITS if self._is_batch_size(node, name) else None
         first = node.args[0] if node.args else None
-        if works_in_place(node, name) and self._is_read_elsewhere(first):
+        if self.writes(node) and self._is_read_elsewhere(first):
             return None
         if name in ("cat", "concat"):
             return self._concatenate(node)
