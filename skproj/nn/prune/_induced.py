@@ -130,8 +130,8 @@ def induced_pruning(
 
     After every so many steps of the optimizer, the weights are replaced by their group
     sparse projection [1]_. They are not masked: a weight that is zero can come back,
-    and what is left has shrunk. At high sparsity such a network loses less, when it is
-    pruned in the end, than one that was trained without.
+    and what is left has shrunk. :ref:`pruning-benchmark` compares networks that are
+    trained like this, as "Hoyer", with others.
 
     Parameters
     ----------
