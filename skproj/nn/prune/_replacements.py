@@ -130,7 +130,7 @@ class SelectRows(nn.Module):
 
         Returns
         -------
-        output : torch.Tensor of shape (*X.shape, n_columns)
+        output : torch.Tensor of shape (..., n_columns)
             What the embedding returns.
         """
         rows = torch.index_select(self.index, 0, X.reshape(-1))
