@@ -186,11 +186,7 @@ class UnitWork:
         self._products.append(_Products(None, heads, work / len(heads)))
         units = np.repeat(heads, layer.head_dim)
         self._columns.append(_Slices(layer.out_proj.weight, 1, units))
-        for name in ATTENTION_PARAMETERS:
-            parameter = getattr(layer, name)
-            if parameter is not None:
-                n_parts = len(parameter) // len(units)
-                self._rows.append(_Slices(parameter, 0, np.tile(units, n_parts)))
+        self._add_rows(layer, units)
         return [] if is_made and _is_trained(layer) else [heads]
 
     def _add_recurrent(self, layer, inputs, outputs, shape):
@@ -203,16 +199,18 @@ class UnitWork:
         ):
             self._products.append(_Products(units, outputs, size))
             self._columns.append(_Slices(weight, 1, units))
-        self._rows += [
-            _Slices(parameter, 0, np.tile(outputs, len(parameter) // len(outputs)))
-            for parameter in layer.parameters(recurse=False)
-        ]
+        self._add_rows(layer, outputs)
 
     def _add_per_unit(self, layer, outputs, work):
         """Note the work and the parameters of a normalisation or depthwise layer."""
-        for parameter in layer.parameters(recurse=False):
-            self._rows.append(_Slices(parameter, 0, outputs))
+        self._add_rows(layer, outputs)
         self._products.append(_Products(None, outputs, work / len(outputs)))
+
+    def _add_rows(self, layer, units):
+        """Note the parameters of a layer, which repeat the units as often as needed."""
+        for parameter in layer.parameters(recurse=False):
+            rows = np.tile(units, len(parameter) // len(units))
+            self._rows.append(_Slices(parameter, 0, rows))
 
     def count(self, kept):
         """Count the multiplications if only some units are kept."""

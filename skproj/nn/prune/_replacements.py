@@ -147,6 +147,7 @@ class SelectRows(nn.Module):
         return f"{len(self.index)} indices"
 
 
+@shared_docs()
 class ConstantOutput(nn.Module):
     """A layer of a residual branch [1]_ whose outputs do not depend on its inputs.
 
@@ -163,10 +164,7 @@ class ConstantOutput(nn.Module):
     shrink : Makes one.
     WritableOutput : For sums that are made in place.
 
-    References
-    ----------
-    .. [1] K. He, X. Zhang, S. Ren, J. Sun, "Deep residual learning for image
-       recognition", :arxiv:`1512.03385`.
+    {residual_reference}
 
     Examples
     --------
@@ -205,6 +203,7 @@ class ConstantOutput(nn.Module):
         return self.bias
 
 
+@shared_docs()
 class WritableOutput(ConstantOutput):
     """A `ConstantOutput` to which a shortcut [1]_ is added in place, as by ``+=``.
 
@@ -220,10 +219,7 @@ class WritableOutput(ConstantOutput):
     --------
     shrink : Makes one.
 
-    References
-    ----------
-    .. [1] K. He, X. Zhang, S. Ren, J. Sun, "Deep residual learning for image
-       recognition", :arxiv:`1512.03385`.
+    {residual_reference}
 
     Examples
     --------
@@ -276,6 +272,7 @@ class _Writable:
     __mul__ = __imul__ = mul_
 
 
+@shared_docs()
 class SkippedLayer(nn.Module):
     """A layer of a residual branch [1]_ that nothing reads.
 
@@ -286,10 +283,7 @@ class SkippedLayer(nn.Module):
     --------
     shrink : Makes one.
 
-    References
-    ----------
-    .. [1] K. He, X. Zhang, S. Ren, J. Sun, "Deep residual learning for image
-       recognition", :arxiv:`1512.03385`.
+    {residual_reference}
 
     Examples
     --------

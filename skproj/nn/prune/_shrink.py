@@ -452,8 +452,8 @@ def shrink(model, example_inputs, *, fuse=False):
     An embedding loses columns that are not read or constant. Of its rows of zeros, one
     stays for all of their indices, if that saves memory: `SelectRows` takes its place,
     with an index of four bytes for each row, which is no parameter. That row of zeros
-    is not trained. All rows stay if
-    the one of `padding_idx`, which is not trained either, has other numbers.
+    is not trained. All rows stay if the one of `padding_idx`, which is not trained
+    either, has other numbers.
 
     A hidden unit of `torch.nn.LSTM`, `torch.nn.GRU` or `torch.nn.RNN` is removed if it
     is always zero, or if neither another layer nor a unit that is needed reads it. It

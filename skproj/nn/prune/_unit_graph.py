@@ -25,6 +25,7 @@ from skproj.nn.prune._attention import (
     is_transformer_masked,
     layers_of,
 )
+from skproj.nn.prune._memory import shared_places, writes
 from skproj.nn.prune._operations import (
     ADAPTIVE_POOLS,
     ARITHMETIC,
@@ -35,13 +36,10 @@ from skproj.nn.prune._operations import (
     DROPOUTS,
     ELEMENTWISE,
     ELEMENTWISE_NAMES,
-    IN_PLACE_OPERATORS,
     KNOWN_MODULES,
     MAX_POOLS,
     POOL_NAMES,
     RECURRENT,
-    VIEW_NAMES,
-    VIEWS,
 )
 from skproj.nn.prune._recurrent import Recurrent, recurrent_of
 from skproj.nn.prune._shapes import averaged, dim_of, flattened, permuted, taken
@@ -108,7 +106,9 @@ class UnitGraph:
         self.nodes = list(traced.graph.nodes)
         self._parts = {}  # values in tuples, and of tensors that are read by rows
         for node in self.nodes:
-            value = self._visit(node)
+            overwritten = self._overwritten(node)
+            self._forget_constants(overwritten)
+            value = None if overwritten else self._visit(node)
             if value is None:
                 for argument in node.all_input_nodes:
                     self._pin(argument)
@@ -198,43 +198,26 @@ class UnitGraph:
 
     def writes(self, node):
         """Whether a node changes its first argument."""
-        if node.op == "call_module":
-            return getattr(self.modules[node.target], "inplace", False)
-        if node.target in IN_PLACE_OPERATORS or node.kwargs.get("inplace", False):
-            return True
-        return getattr(node.target, "__name__", node.target).endswith("_")
+        return writes(node, self.modules)
 
-    def _is_view(self, node):
-        """Whether a node may return the memory of its first argument."""
-        if node.op == "call_module":
-            is_view = type(self.modules[node.target]) in VIEWS
-        else:
-            is_view = getattr(node.target, "__name__", node.target) in VIEW_NAMES
-        is_first = node.args and isinstance(node.args[0], torch.fx.Node)
-        return is_first and (is_view or self.writes(node))
+    def _overwritten(self, node):
+        """Return the nodes whose memory a node changes while others read it, too."""
+        is_call = node.op.startswith("call_") and node.args
+        if not is_call or not isinstance(node.args[0], torch.fx.Node):
+            return []
+        if node.op == "call_module" and type(self.modules[node.target]) in DROPOUTS:
+            return []  # nothing is dropped in evaluation mode
+        return shared_places(node.args[0], self.modules) if self.writes(node) else []
 
-    def _is_read_elsewhere(self, node):
-        """Whether the memory of a node has several readers, also of views of it.
-
-        If so, it is about to be changed: its constants are not those of later readers.
-        """
-        if not isinstance(node, torch.fx.Node):
-            return False
-        memory = [node]
-        while self._is_view(memory[-1]):
-            memory.append(memory[-1].args[0])
-        if all(len(place.users) == 1 for place in memory):
-            return False
-        views = memory[-1:]
-        for place in views:
-            if isinstance(value := self.values.get(place), Value):
+    def _forget_constants(self, nodes):
+        """Know nothing of the units of some nodes any more."""
+        for node in nodes:
+            if isinstance(value := self.values.get(node), Value):
                 nothing = np.zeros_like(value.known)
-                self.values[place] = value.with_constants(nothing, value.constants)
-            if place in self._parts:
-                self._pin(place)
-                del self._parts[place]
-            views += [user for user in place.users if self._is_view(user)]
-        return True
+                self.values[node] = value.with_constants(nothing, value.constants)
+            if node in self._parts:
+                self._pin(node)
+                del self._parts[node]
 
     @staticmethod
     def shape_of(node):
@@ -286,8 +269,6 @@ class UnitGraph:
         if kind in DROPOUTS:
             return value
         if kind in ELEMENTWISE or (kind is nn.PReLU and module.num_parameters == 1):
-            if self.writes(node) and self._is_read_elsewhere(source):
-                return None
             return self._map_constants(value, copy.deepcopy(module).cpu().double())
         if kind is nn.Flatten and (module.start_dim, module.end_dim) == (1, -1):
             return flattened(value, shape, self.shape_of(node))
@@ -301,8 +282,6 @@ class UnitGraph:
         if name in ("getattr", "size"):
             return NO_UNITS if self._is_batch_size(node, name) else None
         first = node.args[0] if node.args else None
-        if self.writes(node) and self._is_read_elsewhere(first):
-            return None
         if name in ("cat", "concat"):
             return self._concatenate(node)
         if name in ARITHMETIC and len(node.args) == 2 and not node.kwargs:
