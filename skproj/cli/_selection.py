@@ -156,7 +156,7 @@ def predict(model, run):
     told = {}
     with without_names():
         if problem.task == "survival":
-            told["times"] = evaluation_times(run.y)
+            told["times"] = evaluation_times(run.y, y)
             told["survival"] = survival_probabilities(model, X, told["times"])
         elif problem.classifies:
             told["decisions"] = decisions_of(model, X, problem.classes)

@@ -34,7 +34,7 @@ def concordance(y, risk, weights):
     The error is that of the infinitesimal jackknife, as in the package survival of R.
     Both are NaN if no pair is comparable.
     """
-    concordant, comparable = pairs_of_samples(y, risk, weights)
+    concordant, comparable, _ = pairs_of_samples(y, risk, weights)
     total = comparable.sum()
     if total == 0.0:
         return math.nan, math.nan
@@ -43,10 +43,14 @@ def concordance(y, risk, weights):
     return float(value), float(np.linalg.norm(influence))
 
 
-def evaluation_times(y_train):
-    """Return the times at which probabilities of survival are compared."""
-    times = np.quantile(y_train["time"][y_train["event"]], TIME_QUANTILES)
-    return np.unique(times)
+def evaluation_times(y_train, y):
+    """Return the times at which probabilities of survival are compared.
+
+    They are within the follow-up of both parts: later, nobody shows who survives.
+    """
+    times = np.unique(np.quantile(y_train["time"][y_train["event"]], TIME_QUANTILES))
+    last = min(y_train["time"].max(), y["time"].max())
+    return times[(times >= y["time"].min()) & (times < last)]
 
 
 def survival_probabilities(model, X, times):
@@ -54,20 +58,23 @@ def survival_probabilities(model, X, times):
     for step in model[:-1]:
         X = step.transform(X)
     last = getattr(model[-1], "best_estimator_", model[-1])
+    if len(times) == 0:
+        return np.empty((X.shape[0], 0))
     return last.predict_survival(X, times)
 
 
 def score_risks(y_train, predictions):
     """Return the scores of predictions for rows that were held out.
 
-    The concordance indices of Harrell and of Uno, and the integrated Brier score.
+    The concordance indices of Harrell and of Uno, and the integrated Brier score, if
+    there are times to score them at.
     """
     y, risk, times = predictions.y_test, predictions.y_predicted, predictions.times
     scores = [interval("concordance index", *concordance(y, risk, np.ones(len(y))))]
-    weights = ipcw_weights(y_train, y, times[-1])
-    scores.append(interval("Uno's index", *concordance(y, risk, weights)))
     if len(times) < 2:
         return scores
+    weights = ipcw_weights(y_train, y, times[-1])
+    scores.append(interval("Uno's index", *concordance(y, risk, weights)))
     losses = brier_losses(y_train, y, predictions.survival, times)
     losses = np.trapezoid(losses, times, axis=1) / (times[-1] - times[0])
     value, error = losses.mean(), losses.std(ddof=1) / np.sqrt(len(y))

@@ -6,13 +6,13 @@ from skproj.cli._checks import check_finite, is_numeric
 from skproj.cli._errors import CommandError
 from skproj.persistence._panel._model import TRUTH
 from skproj.utils._optional import import_optional
-from skproj.utils._survival import DTYPE
+from skproj.utils._survival import CODES, join_survival
 from skproj.utils._wording import join_names
 
 # Numbers with more different values than this are not taken for labels.
 MAX_LABELS = 20
 # What says whether an event was seen, as text in lower case.
-EVENT_CODES = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, **TRUTH}
+EVENT_CODES = {f"{code}{end}": code for code in range(3) for end in ("", ".0")} | TRUTH
 
 
 def check_roles(options):
@@ -88,16 +88,17 @@ def survival_times(time, event, options):
     codes = event.astype(str).str.strip().str.lower().map(EVENT_CODES)
     if codes.isna().any():
         raise CommandError(
-            f"{told} of --event must be 1 where the event was seen and 0 where the row "
-            f"is censored, or True and False, got {str(event[codes.isna()].iloc[0])!r}."
+            f"{told} of --event must be {CODES}, got "
+            f"{str(event[codes.isna()].iloc[0])!r}."
         )
-    y = np.empty(len(time), dtype=DTYPE)
-    y["event"], y["time"] = codes.to_numpy(), time.to_numpy()
-    check_finite(
-        y["time"][:, np.newaxis], [options.target], options.data, can_drop=False
-    )
-    if y["time"].min() < 0.0:
-        raise CommandError(f"{target} has a negative time: {y['time'].min():g}.")
+    time = time.to_numpy(dtype=np.float64)
+    check_finite(time[:, np.newaxis], [options.target], options.data, can_drop=False)
+    if time.min() < 0.0:
+        raise CommandError(f"{target} has a negative time: {time.min():g}.")
+    try:
+        y = join_survival(codes.to_numpy(), time, f"{told} of --event", target)
+    except ValueError as error:  # 0 and 1 and 2
+        raise CommandError(str(error)) from error
     if len(np.unique(y["time"])) < 2:
         raise CommandError(f"{target} has one value only; there is nothing to order.")
     return y

@@ -2,13 +2,15 @@
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.metadata_routing import process_routing
 
 from skproj.feature_selection._radius_search import Trial, search_radius
 from skproj.linear_model._constraint import CoefficientBall
 from skproj.linear_model._feature_structure import FEATURE_PARAMETERS
+from skproj.utils._pipelines import steps_of
+from skproj.utils._survival import is_survival, read_target, refuse_survival
 from skproj.utils._validation import (
     _get_feature_importances,
     _num_features,
@@ -37,6 +39,8 @@ class EstimatorStrategy:
         validate_data(selector, X, skip_check_array=True)
         if sample_weight is not None:
             fit_params = fit_params | {"sample_weight": sample_weight}
+        y = read_target(y)
+        refuse_class_per_row(selector.estimator, y)
         self.data = X, y, fit_params.get("sample_weight")
         self.selector = selector
         self.fit_params = fit_params
@@ -125,3 +129,19 @@ class EstimatorStrategy:
         if not np.isfinite(weights).all():
             raise ValueError("The weights of the estimator contain NaN or infinity.")
         return np.ascontiguousarray(weights)
+
+
+def refuse_class_per_row(estimator, y):
+    """Refuse survival times where an estimator would take them for labels or numbers.
+
+    That is asked of the estimator that a selector, a search or a pipeline fits.
+    """
+    if not is_survival(y) or estimator is None:
+        return
+    while True:
+        estimator = steps_of(estimator)[-1]
+        if getattr(estimator, "estimator", None) is None:
+            break
+        estimator = estimator.estimator
+    if is_classifier(estimator) or is_regressor(estimator):
+        refuse_survival(y, type(estimator).__name__)

@@ -18,7 +18,7 @@ from skproj.linear_model._cox import null_residuals
 from skproj.linear_model._targets import choose_loss, has_columns, plain_integers
 from skproj.utils._moments import mean_and_deviation
 from skproj.utils._splits import check_groups
-from skproj.utils._survival import is_survival, read_survival
+from skproj.utils._survival import is_survival, read_target
 from skproj.utils._tasks import report_tasks, run_tasks
 from skproj.utils._validation import _check_method_params, _check_sample_weight
 
@@ -40,8 +40,9 @@ EXPECTED_WARNINGS = (
 
 def check_target(y):
     """Return the target as an array; that of survival times is structured."""
+    y = read_target(y)
     if is_survival(y):
-        return read_survival(y)
+        return y
     return check_array(plain_integers(y), ensure_2d=False, dtype=None, input_name="y")
 
 

@@ -17,7 +17,12 @@ from skproj.linear_model._targets import make_problem, plain_integers
 from skproj.projection._registry import SPARSIFYING
 from skproj.utils._doc_link import DocumentationLink
 from skproj.utils._state import VersionedState
-from skproj.utils._survival import is_survival, read_survival
+from skproj.utils._survival import (
+    is_survival,
+    read_survival,
+    read_target,
+    refuse_survival,
+)
 from skproj.utils._validation import (
     Interval,
     StrOptions,
@@ -165,8 +170,8 @@ default="auto"
         that are 0 or 1: their coefficients of a feature are one group of the norm, so
         that it is selected for all of them, or for none. Survival times are a
         structured array of shape (n_samples,) with a boolean field, whether the event
-        was seen, and a field of numbers, the time of the event or of censoring, in this
-        order, or a DataFrame with the columns `event` and `time`.
+        was seen, and a field of numbers, the time of the event or of censoring, or a
+        DataFrame with the columns `event` and `time`. Other forms: :doc:`/survival`.
     """,
     "data_or_blocks": """
     X : {array-like, sparse matrix, RowBlocks} of shape (n_samples, n_features)
@@ -227,6 +232,7 @@ class LinearSelector(
         blocks = X if isinstance(X, RowBlocks) else None
         if blocks is not None:
             X = stand_in(blocks)
+        y = read_target(y)
         if self.loss in TIES or (self.loss == "auto" and is_survival(y)):
             # Validation of targets would make one array of the two fields.
             if y is None:
@@ -235,6 +241,7 @@ class LinearSelector(
             y = read_survival(y)
             check_consistent_length(X, y)
         else:
+            refuse_survival(y, f"loss={self.loss!r}")
             X, y = validate_data(
                 self, X, plain_integers(y), multi_output=True, **options
             )

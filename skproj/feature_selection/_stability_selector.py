@@ -28,6 +28,7 @@ from skproj.feature_selection._decoys import (
     describe_failure,
     filter_margins,
 )
+from skproj.feature_selection._estimator_strategy import refuse_class_per_row
 from skproj.feature_selection._half_selections import (
     MIN_SAMPLES,
     check_target,
@@ -329,6 +330,7 @@ class StabilitySelector(
         X = self._validate_X(X)
         if y is not None:
             y = check_target(y)
+            refuse_class_per_row(self.estimator, y)
             check_consistent_length(X, y)
         if _routing_enabled():
             fit_params = process_routing(self, "fit", **fit_params).estimator.fit

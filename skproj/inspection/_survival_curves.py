@@ -116,7 +116,7 @@ class SurvivalCurvesDisplay:
         self.lines_ = []
         for i, name in enumerate(self.group_names):
             y, color = self.y_true[self.group == i], PALETTE[i % len(PALETTE)]
-            times, probability = kaplan_meier_estimator(y)
+            times, probability = kaplan_meier_estimator(y["event"], y["time"])
             times = np.concatenate([[0.0], times, [y["time"].max(initial=0.0)]])
             probability = np.append(1.0, probability)
             probability = np.append(probability, probability[-1])

@@ -14,8 +14,35 @@ Sums of exponentials are kept as logarithms, so that no logit overflows.
 """
 
 import numpy as np
+from sklearn.utils import check_array
 
 from skproj.linear_model._losses import Loss
+
+# Sections of the docstrings of `predict_survival`.
+PREDICT_SURVIVAL_DOCS = {
+    "sections": """
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+        times : float or array-like of shape (n_times,)
+            Times, in the units of `y` and in any order.
+
+        Returns
+        -------
+        probability : ndarray of shape (n_samples, n_times)
+            That the event comes after each time; one column for a single number. After
+            the last event of the training samples, it is the value at that event.
+
+        Raises
+        ------
+        NotFittedError
+            If the model is not fitted.
+        ValueError
+            If a time is negative, infinite or NaN, or if `times` is not a
+            number or a list.
+    """,
+}
 
 # Treatment of ties by the public name of the loss.
 TIES = {"cox": "breslow", "cox_efron": "efron"}
@@ -24,7 +51,7 @@ TIES = {"cox": "breslow", "cox_efron": "efron"}
 class Cox(Loss):
     """Half the deviance of the Cox model; the targets are events and times.
 
-    They are a structured array with the fields `event` and `time`, as `read_survival`
+    They are a structured array with the fields `event` and `time`, as `read_target`
     returns it, with at least one event. `ties` is "breslow" or "efron". The sum over
     the events is divided by the weight of all samples. A shift of all the logits
     changes nothing: there is no intercept to fit, only the columns of a `basis`.
@@ -116,3 +143,37 @@ def null_residuals(targets, weights):
     loss = Cox(targets, weights)
     _, residuals = loss.value_and_residuals(np.zeros((len(targets), 1)))
     return -residuals[:, 0] / weights
+
+
+def breslow(y, risk, weights):
+    """Return the times of events, and the log cumulative hazard of the risk 0.
+
+    The risks are logarithms of hazards; equal ones give the estimate of Nelson and
+    Aalen.
+    """
+    order = np.argsort(-y["time"], kind="stable")
+    time, event, weights = y["time"][order], y["event"][order], weights[order]
+    at_risk = np.logaddexp.accumulate(risk[order] + np.log(weights))
+    times, tie = np.unique(time[event], return_inverse=True)
+    n_events = np.bincount(tie, weights[event])
+    last = np.searchsorted(-time, -times, side="right") - 1
+    return times, np.logaddexp.accumulate(np.log(n_events) - at_risk[last])
+
+
+def log_hazard_until(times, event_times, log_hazard):
+    """Return the log cumulative hazard until each time; `log_hazard` is at events."""
+    place = np.searchsorted(event_times, times, side="right")
+    return np.append(-np.inf, log_hazard)[place]
+
+
+def survival_until(times, risk, event_times, log_hazard):
+    """Return the probability of each risk that the event comes after each time."""
+    times = np.atleast_1d(np.asarray(times))
+    if times.ndim > 1:
+        raise ValueError(f"times must be a number or a list, got shape {times.shape}.")
+    times = check_array(times, ensure_2d=False, dtype=np.float64, input_name="times")
+    if times.min() < 0.0:
+        raise ValueError(f"times must not be negative, got {times.min()}.")
+    log_hazard = log_hazard_until(times, event_times, log_hazard)
+    with np.errstate(over="ignore"):  # an infinite hazard leaves no survivor
+        return np.exp(-np.exp(np.add.outer(risk.astype(np.float64), log_hazard)))

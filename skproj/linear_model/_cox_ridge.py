@@ -9,17 +9,17 @@ from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_consistent_length, validate_data
 
-from skproj.linear_model._cox import Cox
+from skproj.linear_model._cox import (
+    PREDICT_SURVIVAL_DOCS,
+    Cox,
+    breslow,
+    survival_until,
+)
 from skproj.metrics import concordance_index_censored
 from skproj.utils._doc_link import DocumentationLink
 from skproj.utils._docs import shared_docs
 from skproj.utils._state import VersionedState
-from skproj.utils._survival import (
-    PREDICT_SURVIVAL_DOCS,
-    breslow,
-    read_times,
-    survival_until,
-)
+from skproj.utils._survival import SURVIVAL_DOCS, read_times
 from skproj.utils._validation import atomic_fit, check_is_fitted
 
 MAX_ITER = 1000
@@ -106,6 +106,7 @@ class CoxRidge(VersionedState, DocumentationLink, BaseEstimator):
         self.alpha = alpha
         self.ties = ties
 
+    @shared_docs(**SURVIVAL_DOCS)
     @_fit_context(prefer_skip_nested_validation=True)
     @atomic_fit
     def fit(self, X, y):
@@ -116,10 +117,8 @@ class CoxRidge(VersionedState, DocumentationLink, BaseEstimator):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Features.
         y : structured ndarray or DataFrame of shape (n_samples,), or array-like
-            Survival times: a structured array with a boolean field, whether the event
-            was seen, and a field of numbers, the time of the event or of censoring, in
-            this order, or a DataFrame with the columns `event` and `time`. Numbers
-            alone are times of events.
+            {survival_form}
+            Numbers alone are times of events.
 
         Returns
         -------
@@ -212,9 +211,8 @@ class CoxRidge(VersionedState, DocumentationLink, BaseEstimator):
         score : float
             From 0 to 1; 0.5 for predictions at random.
         """
-        return concordance_index_censored(
-            read_times(y, type(self).__name__), self.predict(X)
-        )
+        y = read_times(y, type(self).__name__)
+        return concordance_index_censored(y["event"], y["time"], self.predict(X))[0]
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

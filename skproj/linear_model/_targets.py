@@ -8,7 +8,7 @@ from sklearn.utils.multiclass import type_of_target
 from skproj.blocks._row_blocks import take_rows
 from skproj.linear_model._ball_constrained import BallConstrainedProblem
 from skproj.linear_model._cox import TIES
-from skproj.utils._survival import is_survival, read_survival
+from skproj.utils._survival import is_survival
 from skproj.utils._validation import check_class_weight
 
 # With loss="auto", floating-point targets that take more values than this are not
@@ -68,13 +68,12 @@ def prepare_targets(loss, y, *, class_weight=None, sample_weight=None):
                 f"class_weight is for classification only, got loss={loss!r}."
             )
         if loss in TIES:
-            values = read_survival(y)
-            if not values["event"].any():
+            if not y["event"].any():
                 raise ValueError(
-                    f"loss={loss!r} needs at least one event, got none in "
-                    f"{len(values)} samples."
+                    f"loss={loss!r} needs at least one event, got none in {len(y)} "
+                    "samples."
                 )
-            return values, sample_weight, None
+            return y, sample_weight, None
         values = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
         return values, sample_weight, None
     kind = type_of_target(y, input_name="y")

@@ -1,86 +1,94 @@
-"""Concordance and Brier score of survival times."""
+"""Concordance, Brier score and Kaplan-Meier estimate of survival times."""
 
 import numpy as np
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
 from skproj.utils._docs import shared_docs
-from skproj.utils._survival import SURVIVAL_DOCS, read_survival
+from skproj.utils._survival import join_survival, read_survival
 
 # Pairs are compared in blocks of at most so many.
 MAX_PAIRS = 2**22
 
 DOCS = {
-    **SURVIVAL_DOCS,
-    "y_train": """
-    y_train : structured ndarray or DataFrame of shape (n_train_samples,)
-        Survival times of training samples, in the same form. The distribution of
-        censoring is estimated from them.
+    "survival": """
+    Parameters
+    ----------
+    survival_train : structured ndarray or DataFrame of shape (n_train_samples,)
+        Events and times of training samples, see :doc:`/survival` for the form. The
+        distribution of censoring is estimated from them.
+    survival_test : structured ndarray or DataFrame of shape (n_samples,)
+        Events and times of the samples of the predictions.
     """,
-    "y_score": """
-    y_score : array-like of shape (n_samples,)
+    "risk": """
+    estimate : array-like of shape (n_samples,)
         Predicted risk, such as the logarithm of the hazard; larger is an earlier event.
     """,
-    "concordance": """
+    "cindex": """
+    tied_tol : float, default=1e-8
+        Risks count as equal if they differ by no more.
+
     Returns
     -------
-    score : float
+    cindex : float
         From 0 to 1; 0.5 for predictions at random.
+    concordant, discordant, tied_risk, tied_time : int
+        Numbers of comparable pairs: in the right order, in the wrong one, of equal
+        risk, which count half in the index, and with the same time.
 
+    {errors}
+    """,
+    "errors": """
     Raises
     ------
     ValueError
+        If an argument is not of that form, if no pair is comparable, or if training
+        samples are all censored before a time that counts.
     """,
     "example": """
     Examples
     --------
     >>> import numpy as np
-    >>> y = np.array(
-    ...     [(True, 1.0), (False, 2.0), (True, 3.0), (True, 4.0)],
-    ...     dtype=[("event", bool), ("time", float)],
-    ... )
+    >>> from skproj import metrics
+    >>> event, time = np.array([True, False, True, True]), np.arange(1.0, 5.0)
+    >>> y = np.rec.fromarrays([event, time], names="event,time")
     """,
 }
 
 
 @shared_docs(**DOCS)
-def concordance_index_censored(y_true, y_score):
+def concordance_index_censored(event_indicator, event_time, estimate, tied_tol=1e-8):
     """Compute Harrell's concordance index.
 
     A pair of samples is comparable if the earlier time is that of an event; a censored
     sample with the same time counts as later. The index is the share of the comparable
-    pairs in which the earlier sample has the larger risk [1]_. Equal risks count half.
+    pairs in which the earlier sample has the larger risk [1]_.
 
     Parameters
     ----------
-    {y_true}
-    {y_score}
-
-    {concordance}
-        If `y_true` is not of that form, if `y_score` has another number of samples or
-        is not finite, or if no pair is comparable.
-
-    See Also
-    --------
-    concordance_index_ipcw : The same without the influence of censoring.
+    event_indicator : array-like of bool of shape (n_samples,)
+        Whether the event was seen; else the sample is censored.
+    event_time : array-like of shape (n_samples,)
+        Time of the event or of censoring.
+    {risk}
+    {cindex}
 
     References
     ----------
-    .. [1] F. E. Harrell, K. L. Lee, D. B. Mark, "Multivariable prognostic models:
-       issues in developing models, evaluating assumptions and adequacy, and measuring
-       and reducing errors", Statistics in Medicine 15(4), 1996,
-       https://pubmed.ncbi.nlm.nih.gov/8668867.
+    .. [1] F. E. Harrell, K. L. Lee, D. B. Mark, "Multivariable prognostic models",
+       Statistics in Medicine 15(4), 1996, https://pubmed.ncbi.nlm.nih.gov/8668867.
 
     {example}
-    >>> from skproj.metrics import concordance_index_censored
-    >>> concordance_index_censored(y, [4.0, 3.0, 1.0, 2.0])
-    0.75
+    >>> metrics.concordance_index_censored(event, time, [4.0, 3.0, 1.0, 2.0])
+    (0.75, 3, 1, 0, 0)
     """
-    y_true, y_score = _check_scores(y_true, y_score)
-    return _concordance(y_true, y_score, np.ones(len(y_true)))
+    y = join_survival(event_indicator, event_time, "event_indicator", "event_time")
+    return _concordance(y, estimate, np.ones(len(y)), tied_tol)
 
 
 @shared_docs(**DOCS)
-def concordance_index_ipcw(y_train, y_true, y_score, *, tau=None):
+def concordance_index_ipcw(
+    survival_train, survival_test, estimate, tau=None, tied_tol=1e-8
+):
     """Compute Uno's concordance index.
 
     The pairs are those of :func:`concordance_index_censored`, with the inverse of the
@@ -88,43 +96,29 @@ def concordance_index_ipcw(y_train, y_true, y_score, *, tau=None):
     expected score then does not depend on the censoring, if that is independent of the
     features [1]_.
 
-    Parameters
-    ----------
-    {y_train}
-    {y_true}
-    {y_score}
+    {survival}
+    {risk}
     tau : float, default=None
-        Only events before this time count; None for all of them. It should be less
-        than the last time of `y_train`, where few samples are left and weights are
-        large.
-
-    {concordance}
-        If `y_train` or `y_true` is not of that form, if `y_score` has another number
-        of samples or is not finite, if no pair is comparable, or if the training
-        samples are all censored before an event of `y_true`.
-
-    See Also
-    --------
-    concordance_index_censored : All comparable pairs count the same.
+        Only events before this time count in the index; None for all. It should be less
+        than the last time of `survival_train`: few samples are left, of large weight.
+    {cindex}
 
     References
     ----------
     .. [1] H. Uno, T. Cai, M. J. Pencina, R. B. D'Agostino, L. J. Wei, "On the
-       C-statistics for evaluating overall adequacy of risk prediction procedures with
-       censored survival data", Statistics in Medicine 30(10), 2011,
-       :doi:`10.1002/sim.4154`.
+       C-statistics for evaluating overall adequacy of risk prediction procedures",
+       Statistics in Medicine 30(10), 2011, :doi:`10.1002/sim.4154`.
 
     {example}
-    >>> from skproj.metrics import concordance_index_ipcw
-    >>> round(concordance_index_ipcw(y, y, [4.0, 3.0, 1.0, 2.0]), 3)
+    >>> round(metrics.concordance_index_ipcw(y, y, [4.0, 3.0, 1.0, 2.0])[0], 3)
     0.571
     """
-    y_true, y_score = _check_scores(y_true, y_score)
-    return _concordance(y_true, y_score, ipcw_weights(y_train, y_true, tau))
+    y = read_survival(survival_test, "survival_test")
+    return _concordance(y, estimate, ipcw_weights(survival_train, y, tau), tied_tol)
 
 
 @shared_docs(**DOCS)
-def integrated_brier_score(y_train, y_true, y_prob, times):
+def integrated_brier_score(survival_train, survival_test, estimate, times):
     r"""Compute the Brier score of predicted survival, averaged over times.
 
     .. math::
@@ -138,30 +132,19 @@ def integrated_brier_score(y_train, y_true, y_prob, times):
     being without an event, and the probability `G` of not being censored [1]_. It is
     integrated by the trapezoidal rule and divided by the length of the interval.
 
-    Parameters
-    ----------
-    {y_train}
-    {y_true}
-    y_prob : array-like of shape (n_samples, n_times)
+    {survival}
+    estimate : array-like of shape (n_samples, n_times)
         Predicted probability that the event comes after each of the times.
     times : array-like of shape (n_times,)
-        At least two increasing times.
+        At least two increasing times within the follow-up of `survival_test`: from its
+        first time to before its last one, as nobody shows who survives that.
 
     Returns
     -------
     score : float
         Smaller is better; 0 for perfect predictions, 0.25 for probabilities of 0.5.
 
-    Raises
-    ------
-    ValueError
-        If `y_train` or `y_true` is not of that form, if `y_prob` or `times` has
-        another shape, if a probability is not between 0 and 1, if the times do not
-        increase, or if the training samples are all censored before one of them.
-
-    See Also
-    --------
-    concordance_index_censored : Only the order of the predictions counts.
+    {errors}
 
     References
     ----------
@@ -170,30 +153,33 @@ def integrated_brier_score(y_train, y_true, y_prob, times):
        18(17-18), 1999, https://pubmed.ncbi.nlm.nih.gov/10474158.
 
     {example}
-    >>> from skproj.metrics import integrated_brier_score
-    >>> integrated_brier_score(y, y, np.full((4, 2), 0.5), [0.5, 1.5])
+    >>> metrics.integrated_brier_score(y, y, np.full((4, 2), 0.5), [1.0, 1.5])
     0.25
     """
-    y_true = read_survival(y_true, "y_true")
+    y = read_survival(survival_test, "survival_test")
     times = column_or_1d(times, dtype=np.float64)
-    if len(times) < 2 or not np.all(np.diff(times) > 0.0):
-        raise ValueError(f"times must be at least two increasing numbers, got {times}.")
-    y_prob = check_array(y_prob, dtype=np.float64, input_name="y_prob")
-    if y_prob.shape != (len(y_true), len(times)):
+    first, last = y["time"].min(), y["time"].max()
+    increase = len(times) > 1 and np.all(np.diff(times) > 0.0)
+    if not (increase and first <= times[0] and times[-1] < last):
         raise ValueError(
-            f"y_prob must have shape ({len(y_true)}, {len(times)}), a row for each "
-            f"sample and a column for each time, got shape {y_prob.shape}."
+            "times must be at least two increasing numbers within the follow-up of "
+            f"survival_test, from {first} to less than {last}, got {times}."
         )
-    if y_prob.min() < 0.0 or y_prob.max() > 1.0:
+    estimate = check_array(estimate, dtype=np.float64, input_name="estimate")
+    if estimate.shape != (len(y), len(times)):
         raise ValueError(
-            f"y_prob must be between 0 and 1, got {y_prob.min()} to {y_prob.max()}."
+            f"estimate must have shape ({len(y)}, {len(times)}), a row for each sample "
+            f"and a column for each time, got shape {estimate.shape}."
         )
-    losses = brier_losses(y_train, y_true, y_prob, times)
-    return float(np.trapezoid(losses.mean(axis=0), times) / (times[-1] - times[0]))
+    low, high = estimate.min(), estimate.max()
+    if low < 0.0 or high > 1.0:
+        raise ValueError(f"estimate must be between 0 and 1, got {low} to {high}.")
+    scores = brier_losses(survival_train, y, estimate, times).mean(axis=0)
+    return float(np.trapezoid(scores, times) / (times[-1] - times[0]))
 
 
 @shared_docs(**DOCS)
-def kaplan_meier_estimator(y_true):
+def kaplan_meier_estimator(event, time_exit, *, reverse=False):
     """Estimate the probability of survival.
 
     It is the product of the shares of samples without an event among those at risk, at
@@ -201,132 +187,99 @@ def kaplan_meier_estimator(y_true):
 
     Parameters
     ----------
-    {y_true}
+    event : array-like of bool of shape (n_samples,)
+        Whether the event was seen; else the sample is censored.
+    time_exit : array-like of shape (n_samples,)
+        Time of the event or of censoring.
+    reverse : bool, default=False
+        Whether to estimate the probability of not being censored instead. At a time
+        with both, events come first.
 
     Returns
     -------
-    times : ndarray of shape (n_event_times,)
-        The different times of events.
-    probability : ndarray of shape (n_event_times,)
+    time : ndarray of shape (n_times,)
+        The different times.
+    prob_survival : ndarray of shape (n_times,)
         That the event comes after each of these times. It is 1 before the first one.
-
-    Raises
-    ------
-    ValueError
-        If `y_true` is not of that form.
-
-    See Also
-    --------
-    skproj.inspection.SurvivalCurvesDisplay : The curves of samples of different risk.
 
     {kaplan_meier_reference}
 
     {example}
-    >>> from skproj.metrics import kaplan_meier_estimator
-    >>> times, probability = kaplan_meier_estimator(y)
-    >>> times.tolist(), probability.tolist()
-    ([1.0, 3.0, 4.0], [0.75, 0.375, 0.0])
+    >>> metrics.kaplan_meier_estimator(event, time)[1].tolist()
+    [0.75, 0.75, 0.375, 0.0]
     """
-    y = read_survival(y_true, "y_true")
-    ordered = np.sort(y["time"])
-    times, n_events = np.unique(y["time"][y["event"]], return_counts=True)
-    n_at_risk = len(y) - np.searchsorted(ordered, times)
-    return times, np.cumprod(1.0 - n_events / n_at_risk)
+    y = join_survival(event, time_exit, "event", "time_exit")
+    times, place = np.unique(y["time"], return_inverse=True)
+    n_leaving = np.bincount(place)
+    n_events = np.bincount(place[y["event"]], minlength=len(times))
+    n_at_risk = n_leaving[::-1].cumsum()[::-1]
+    if reverse:
+        n_at_risk, n_events = n_at_risk - n_events, n_leaving - n_events
+    return times, np.cumprod(1.0 - n_events / np.maximum(n_at_risk, 1))
 
 
-def ipcw_weights(y_train, y_true, tau=None):
+def ipcw_weights(survival_train, y, tau=None):
     """Return the weights of Uno's index: of events before `tau`, zero for others."""
-    counts = y_true["event"].copy()
-    if tau is not None:
-        counts &= y_true["time"] < tau
-    weights = np.zeros(len(y_true))
-    uncensored = _Uncensored(y_train)
-    weights[counts] = uncensored.inverse(y_true["time"][counts]) ** 2
-    return weights
+    counts = y["event"] & (y["time"] < (np.inf if tau is None else tau))
+    return _inverse_uncensored(survival_train, y["time"], counts) ** 2
 
 
-def brier_losses(y_train, y_true, y_prob, times):
+def brier_losses(survival_train, y, estimate, times):
     """Return the weighted squared errors of each sample at each time."""
-    uncensored = _Uncensored(y_train)
-    time = y_true["time"][:, np.newaxis]
-    dead = (time <= times) & y_true["event"][:, np.newaxis]
-    counts = dead.any(axis=1)
-    weights = np.zeros(len(y_true))
-    weights[counts] = uncensored.inverse(y_true["time"][counts])
-    alive = time > times
-    inverse = np.zeros(len(times))
-    inverse[alive.any(axis=0)] = uncensored.inverse(times[alive.any(axis=0)])
-    losses = dead * np.square(y_prob) * weights[:, np.newaxis]
-    losses += alive * np.square(1.0 - y_prob) * inverse
-    return losses
+    time = y["time"][:, np.newaxis]
+    dead, alive = (time <= times) & y["event"][:, np.newaxis], time > times
+    weights = _inverse_uncensored(survival_train, y["time"], dead.any(axis=1))
+    losses = dead * np.square(estimate) * weights[:, np.newaxis]
+    weights = _inverse_uncensored(survival_train, times, alive.any(axis=0))
+    return losses + alive * np.square(1.0 - estimate) * weights
 
 
-def _check_scores(y_true, y_score):
-    y_true = read_survival(y_true, "y_true")
-    y_score = check_array(
-        y_score, ensure_2d=False, dtype=np.float64, input_name="y_score"
-    )
-    y_score = column_or_1d(y_score)
-    check_consistent_length(y_true, y_score)
-    return y_true, y_score
-
-
-def _concordance(y_true, y_score, weights):
-    """Return the weighted share of concordant pairs; the weight is of the earlier."""
-    concordant, comparable = pairs_of_samples(y_true, y_score, weights)
-    if comparable.sum() == 0.0:
+def _inverse_uncensored(survival_train, times, counts):
+    """Return one over the probability of not being censored; 0 where nothing counts."""
+    y = read_survival(survival_train, "survival_train")
+    known, probability = kaplan_meier_estimator(y["event"], y["time"], reverse=True)
+    probability = np.append(1.0, probability)[np.searchsorted(known, times, "right")]
+    unknown = counts & ((probability <= 0.0) | (times > known[-1]))
+    if unknown.any():
         raise ValueError(
-            "y_true must have an event before the time of another sample, got none "
-            f"that counts in {len(y_true)} samples."
+            "survival_train must have a sample that is not censored at the time "
+            f"{times[unknown].min()}; choose tau, or times, before {known[-1]}."
         )
-    return float(concordant.sum() / comparable.sum())
+    return np.divide(1.0, probability, out=np.zeros(len(times)), where=counts)
 
 
-def pairs_of_samples(y_true, y_score, weights):
-    """Return the concordant and the comparable pairs that each sample is a part of.
+def _concordance(y, estimate, weights, tied_tol):
+    """Return the index, and the numbers of pairs; the weight is of the earlier one."""
+    estimate = check_array(estimate, ensure_2d=False, input_name="estimate")
+    estimate = column_or_1d(estimate, dtype=np.float64)
+    check_consistent_length(y, estimate)
+    won, compared, numbers = pairs_of_samples(y, estimate, weights, tied_tol)
+    if compared.sum() == 0.0:
+        raise ValueError(
+            "There must be an event before the time of another sample, got none that "
+            f"counts in {len(y)} samples."
+        )
+    return float(won.sum() / compared.sum()), *numbers
 
-    Each pair counts with the weight of the earlier sample; equal scores count half.
+
+def pairs_of_samples(y, estimate, weights, tied_tol=0.0):
+    """Return the concordant and the comparable pairs of each sample, and their numbers.
+
+    Each pair counts with the weight of the earlier sample; equal risks count half.
     """
-    event, time = y_true["event"], y_true["time"]
-    earlier = np.flatnonzero(event & (weights > 0.0))
-    concordant, comparable = np.zeros((2, len(time)))
-    size = max(1, MAX_PAIRS // len(time))
+    concordant, comparable = np.zeros((2, len(y)))
+    numbers = np.zeros(4, dtype=int)
+    earlier, size = np.flatnonzero(y["event"]), max(1, MAX_PAIRS // max(len(y), 1))
     for first in range(0, len(earlier), size):
         rows = earlier[first : first + size]
-        row = rows[:, np.newaxis]
-        pairs = (time[row] < time) | ((time[row] == time) & ~event)
-        won = 1.0 * (y_score[row] > y_score) + 0.5 * (y_score[row] == y_score)
-        for sums, terms in ((comparable, pairs), (concordant, pairs * won)):
+        time, risk = y["time"][rows][:, np.newaxis], estimate[rows][:, np.newaxis]
+        same_time = (time == y["time"]) & ~y["event"]
+        pairs = (time < y["time"]) | same_time
+        tied = pairs & (np.abs(risk - estimate) <= tied_tol)
+        right = pairs & (risk > estimate) & ~tied
+        for sums, terms in ((comparable, pairs), (concordant, right + 0.5 * tied)):
             sums += weights[rows] @ terms
             sums[rows] += weights[rows] * terms.sum(axis=1)
-    return concordant, comparable
-
-
-class _Uncensored:
-    """Kaplan-Meier estimate of the probability of not being censored.
-
-    At a time with both, events come before censoring.
-    """
-
-    def __init__(self, y_train):
-        y = read_survival(y_train, "y_train")
-        self.times, place = np.unique(y["time"], return_inverse=True)
-        n_events, n_censored = (
-            np.bincount(place[which], minlength=len(self.times))
-            for which in (y["event"], ~y["event"])
-        )
-        n_at_risk = len(y) - np.cumsum(n_events + n_censored) + n_censored
-        share = n_censored / np.maximum(n_at_risk, 1)
-        self.probability = np.concatenate([[1.0], np.cumprod(1.0 - share)])
-
-    def inverse(self, times):
-        """Return the inverse of the probability at times, which must not be zero."""
-        place = np.searchsorted(self.times, times, side="right")
-        probability = self.probability[place]
-        if np.any(probability <= 0.0):
-            raise ValueError(
-                f"y_train must have samples that are not censored before "
-                f"{np.max(times)}, the last time that counts; choose tau, or times, "
-                f"before {self.times[-1]}."
-            )
-        return 1.0 / probability
+        kinds = right, pairs & ~right & ~tied, tied, same_time
+        numbers += np.sum(kinds, axis=(1, 2))
+    return concordant, comparable, numbers.tolist()

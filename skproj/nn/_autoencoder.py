@@ -238,12 +238,13 @@ class SparseSupervisedAutoencoderRegressor(
 
     With ``loss="cox"``, `y` holds survival times: a structured array with a boolean
     field, whether the event was seen, and a field of numbers, the time of the event or
-    of censoring, in this order, or a DataFrame with the columns `event` and `time`;
-    numbers alone are times of events. `predict` returns the log hazard, relative to the
-    mean of the training samples, and `score` the concordance index. The loss is the
-    likelihood of proportional hazards [3]_, in which the cumulative hazard of a sample
-    without features is estimated first, as by Nelson and Aalen: it is a sum over the
-    samples, unlike the partial likelihood, and so suits batches and weights.
+    of censoring, or a DataFrame with the columns `event` and `time` (other forms:
+    :doc:`/survival`); numbers alone are times of events. `predict` returns the log
+    hazard, relative to the mean of the training samples, and `score` the concordance
+    index. The loss is the likelihood of proportional hazards [3]_, in which the
+    cumulative hazard of a sample without features is estimated first, as by Nelson and
+    Aalen: it is a sum over the samples, unlike the partial likelihood, and so suits
+    batches and weights.
 
     {references}
     .. [3] D. R. Cox, "Regression models and life-tables", Journal of the Royal

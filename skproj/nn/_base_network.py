@@ -48,6 +48,7 @@ from skproj.nn._training._trainer import (
 )
 from skproj.utils._doc_link import DocumentationLink
 from skproj.utils._state import VersionedState
+from skproj.utils._survival import refuse_survival
 from skproj.utils._validation import (
     SUPPORTED_DTYPES,
     Interval,
@@ -231,6 +232,7 @@ class BaseNetwork(
 
         Without `reset`, it gets the precision of the fitted network.
         """
+        refuse_survival(y, type(self).__name__)
         X, y = validate_data(
             self,
             X,

@@ -5,17 +5,17 @@ import math
 import numpy as np
 from sklearn.utils.metaestimators import available_if
 
+from skproj.linear_model._cox import (
+    PREDICT_SURVIVAL_DOCS,
+    breslow,
+    log_hazard_until,
+    survival_until,
+)
 from skproj.metrics import concordance_index_censored
 from skproj.nn._targets import EncodedTargets
 from skproj.nn._training._samples import merge_duplicates
 from skproj.utils._docs import shared_docs
-from skproj.utils._survival import (
-    PREDICT_SURVIVAL_DOCS,
-    breslow,
-    log_hazard_until,
-    read_times,
-    survival_until,
-)
+from skproj.utils._survival import read_times
 from skproj.utils._validation import relative_weights
 
 
@@ -72,7 +72,7 @@ class SurvivalMixin:
         if sample_weight is not None:
             raise ValueError('sample_weight must be None for loss="cox".')
         y = read_times(y, type(self).__name__)
-        return concordance_index_censored(y, self.predict(X))
+        return concordance_index_censored(y["event"], y["time"], self.predict(X))[0]
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

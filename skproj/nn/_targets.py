@@ -1,5 +1,6 @@
 """Classification and regression with a network: targets and predictions."""
 
+import functools
 from abc import abstractmethod
 from dataclasses import dataclass, replace
 
@@ -11,6 +12,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from skproj.nn._docs import PARTIAL_FIT_DOCS, PREDICTION_DOCS
 from skproj.nn._training._samples import merge_duplicates
 from skproj.utils._docs import shared_docs
+from skproj.utils._survival import refuse_survival
 from skproj.utils._validation import (
     _fit_context,
     atomic_fit,
@@ -110,6 +112,11 @@ class NetworkClassifierMixin(ClassifierMixin):
         self._learn(X, encoded)
         return self
 
+    @functools.wraps(ClassifierMixin.score)
+    def score(self, X, y, sample_weight=None):
+        refuse_survival(y, type(self).__name__)
+        return super().score(X, y, sample_weight)
+
     @shared_docs(**PREDICTION_DOCS)
     def decision_function(self, X):
         """Compute the logits of the classes.
@@ -205,6 +212,11 @@ class NetworkRegressorMixin(RegressorMixin, MultiOutputMixin):
         present = np.flatnonzero(weight)
         self._learn(X, self._scale_targets(X, y, present, weight[present]))
         return self
+
+    @functools.wraps(RegressorMixin.score)
+    def score(self, X, y, sample_weight=None):
+        refuse_survival(y, type(self).__name__)
+        return super().score(X, y, sample_weight)
 
     @shared_docs(**PREDICTION_DOCS)
     def predict(self, X):

@@ -12,7 +12,7 @@ from sklearn.model_selection import (
 )
 from sklearn.utils.multiclass import type_of_target
 
-from skproj.utils._survival import is_survival, read_survival
+from skproj.utils._survival import is_survival
 
 N_SPLITS = 5
 
@@ -46,7 +46,7 @@ def make_splits(
     codes = None
     cv = N_SPLITS if cv is None else cv
     if is_survival(y):
-        y = read_survival(y)["event"].astype(int)
+        y = y["event"].astype(int)
         few = np.bincount(y, minlength=2).min()
         classifier = isinstance(cv, numbers.Integral) and few >= cv
     if groups is not None:

@@ -1,147 +1,205 @@
 """Survival times: targets with an event and a time for each sample."""
 
+import re
+import warnings
+from numbers import Real
+
 import numpy as np
-from sklearn.utils.validation import check_array, column_or_1d
+from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
 SURVIVAL_DOCS = {
-    "y_true": """
-    y_true : structured ndarray or DataFrame of shape (n_samples,)
+    "survival_form": """
         Survival times: a structured array with a boolean field, whether the event was
-        seen, and a field of numbers, the time of the event or of censoring, in this
-        order, or a DataFrame with the columns `event` and `time`.
-    """,
-}
-
-# Sections of the docstrings of `predict_survival`.
-PREDICT_SURVIVAL_DOCS = {
-    "sections": """
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features.
-        times : array-like of shape (n_times,)
-            Times, in the units of `y`.
-
-        Returns
-        -------
-        probability : ndarray of shape (n_samples, n_times)
-            That the event comes after each time. After the last event of the training
-            samples, it is the value at that event.
-
-        Raises
-        ------
-        NotFittedError
-            If the model is not fitted.
-        ValueError
-            If `times` is not a list of numbers.
+        seen, and a field of numbers, the time of the event or of censoring, or a
+        DataFrame with the columns `event` and `time`. Other forms: :doc:`/survival`.
     """,
 }
 
 DTYPE = np.dtype([("event", bool), ("time", np.float64)])
 FORMS = (
-    "a structured array with a boolean field, the event, and a field of numbers, the "
-    "time, in this order, or a DataFrame with the columns 'event' and 'time'"
+    "a structured array with two fields, the event, boolean, and the time, a number, "
+    "or a DataFrame with the columns 'event' and 'time'"
 )
+CODES = "booleans, 0 and 1, or 1 (censored) and 2 (event)"
+# What names of fields say. One of a time may name the event as well: "time_to_event".
+TIME_NAME = re.compile(r"time|duration|days|weeks|months|years", re.IGNORECASE)
+EVENT_NAME = re.compile(r"event|status|cens|dead|death|died", re.IGNORECASE)
+OPPOSITE_NAME = re.compile(r"(?<!un)censor", re.IGNORECASE)
 
 
 def is_survival(y):
-    """Whether `y` has the form of survival times; its values are not looked at."""
-    columns = getattr(y, "columns", None)
-    if columns is not None:
-        return len(columns) == 2 and set(columns) == {"event", "time"}
-    dtype = getattr(y, "dtype", None)
-    names = getattr(dtype, "names", None)
-    if not names or len(names) != 2 or np.ndim(y) != 1:
-        return False
-    return dtype[0].kind == "b" and dtype[1].kind in "iuf"
+    """Whether `y` is survival times as `read_target` returns them."""
+    return isinstance(y, np.ndarray) and y.dtype == DTYPE
+
+
+def read_target(y, name="y"):
+    """Return survival times as an array of dtype `DTYPE`, other targets as they are.
+
+    Each target passes here before anything else looks at it. Survival times are a field
+    for the event and one for the time, in either order: a structured array, a list of
+    records, of dicts, or of pairs with a boolean, or a DataFrame. Types tell the fields
+    apart, else names, and else, but not in a DataFrame, values. A ValueError refuses
+    other structured targets, and values that do not suit.
+    """
+    fields = _fields(y)
+    if fields is None:
+        return y
+    names, columns = list(fields), list(fields.values())
+    place = _place_of_event(names, columns) if len(names) == 2 else None
+    if place is None:
+        found = ", ".join(f"{n!r} ({c.dtype})" for n, c in fields.items())
+        raise ValueError(f"{name} must be {FORMS}, got the fields {found}.")
+    if OPPOSITE_NAME.search(names[place]):
+        raise ValueError(
+            f"{name} must have a field 'event', true where the event was seen, got "
+            f"{names[place]!r}, which by its name is true where it was not."
+        )
+    columns = columns[place], columns[1 - place]
+    return join_survival(*columns, f"The events of {name}", f"The times of {name}")
 
 
 def read_survival(y, name="y"):
-    """Return events and times as an array of dtype `DTYPE`.
-
-    A ValueError says what does not suit.
-    """
-    if hasattr(y, "columns") and {"event", "time"} <= set(y.columns):
-        event, time = np.asarray(y["event"]), np.asarray(y["time"])
-    elif is_survival(y):
-        event, time = (y[field] for field in y.dtype.names)
-    else:
+    """Return survival times as `read_target`; a ValueError refuses other targets."""
+    target = read_target(y, name)
+    if not is_survival(target):
         dtype = getattr(y, "dtype", None)
         got = type(y).__name__ if dtype is None else f"dtype {dtype}"
-        if getattr(dtype, "names", None) is None and np.ndim(y):
-            got += f" and shape {np.shape(y)}"
+        got += f" and shape {np.shape(y)}" if np.ndim(y) else ""
         raise ValueError(f"{name} must be {FORMS}, got {got}.")
-    event = _as_numbers(event, f"The events of {name} must be booleans, or 0 and 1")
-    wrong = (event != 0.0) & (event != 1.0)
-    if wrong.any():
-        raise ValueError(
-            f"The events of {name} must be booleans, or 0 and 1, got "
-            f"{event[wrong][0]} in sample {np.flatnonzero(wrong)[0]}."
-        )
-    time = _as_numbers(time, f"The times of {name} must be numbers")
-    wrong = ~(np.isfinite(time) & (time >= 0.0))
-    if wrong.any():
-        raise ValueError(
-            f"The times of {name} must be finite and not negative, got "
-            f"{time[wrong][0]} in sample {np.flatnonzero(wrong)[0]}."
-        )
-    target = np.empty(len(time), dtype=DTYPE)
-    target["event"] = event
-    target["time"] = time
     return target
 
 
-def _as_numbers(values, rule):
-    """Convert booleans and numbers, also those of nullable columns, but not text."""
-    try:
-        if values.dtype.kind in "biufO":
-            return values.astype(np.float64)
-    except (TypeError, ValueError):  # what is missing in a column of objects
-        pass
-    raise ValueError(f"{rule}, without missing values, got dtype {values.dtype}.")
-
-
 def read_times(y, reader):
-    """Return events and times as `read_survival`; numbers alone are times of events.
+    """Return survival times as `read_target`; numbers alone are times of events.
 
     `reader` is the name of the estimator.
     """
     if y is None:
         raise ValueError(f"{reader} requires y to be passed, but the target y is None.")
-    if is_survival(y) or getattr(getattr(y, "dtype", None), "names", None):
-        return read_survival(y)
+    y = read_target(y)
+    if is_survival(y):
+        return y
     time = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
     if time.ndim > 1 and time.shape[1] > 1:
         raise ValueError(f"y must be {FORMS}, got shape {time.shape}.")
-    target = np.empty(len(time), dtype=DTYPE)
-    target["event"], target["time"] = True, column_or_1d(time, warn=True)
-    return read_survival(target)
+    time = column_or_1d(time, warn=True)
+    event = np.ones(len(time), dtype=bool)
+    return join_survival(event, time, "The events of y", "The times of y")
 
 
-def breslow(y, risk, weights):
-    """Return the times of events, and the log cumulative hazard of the risk 0.
+def refuse_survival(y, reader):
+    """Raise an error if `y` is survival times, or structured in another way."""
+    if is_survival(read_target(y)):
+        raise ValueError(
+            f"{reader} needs a y of labels or numbers, got survival times: these are "
+            "for the feature selectors, CoxRidge, and "
+            "SparseSupervisedAutoencoderRegressor(loss='cox')."
+        )
 
-    The risks are logarithms of hazards; equal ones give the estimate of Nelson and
-    Aalen.
+
+def join_survival(event, time, event_name, time_name):
+    """Return events and times as an array of dtype `DTYPE`.
+
+    A column of 1 and 2 has 2 for an event, as in the package survival of R; one of 1
+    alone has events only. A ValueError has the names.
     """
-    order = np.argsort(-y["time"], kind="stable")
-    time, event, weights = y["time"][order], y["event"][order], weights[order]
-    at_risk = np.logaddexp.accumulate(risk[order] + np.log(weights))
-    times, tie = np.unique(time[event], return_inverse=True)
-    n_events = np.bincount(tie, weights[event])
-    last = np.searchsorted(-time, -times, side="right") - 1
-    return times, np.logaddexp.accumulate(np.log(n_events) - at_risk[last])
+    event = _as_numbers(event, f"{event_name} must be {CODES}")
+    time = _as_numbers(time, f"{time_name} must be numbers")
+    check_consistent_length(event, time)
+    codes = np.unique(event)
+    if np.isin(codes, (1.0, 2.0)).all() and 2.0 in codes:
+        if len(codes) == 1:
+            warnings.warn(
+                f"{event_name} are all 2: they are read as events that were seen.",
+                UserWarning,
+                stacklevel=3,
+            )
+        event = event == 2.0
+    elif not np.isin(codes, (0.0, 1.0)).all():
+        raise ValueError(f"{event_name} must be {CODES}, got {codes[:5].tolist()}.")
+    wrong = np.flatnonzero(~(np.isfinite(time) & (time >= 0.0)))
+    if len(wrong):
+        raise ValueError(
+            f"{time_name} must be finite and not negative, got {time[wrong[0]]} in "
+            f"sample {wrong[0]}."
+        )
+    target = np.empty(len(time), dtype=DTYPE)
+    target["event"], target["time"] = event, time
+    return target
 
 
-def log_hazard_until(times, event_times, log_hazard):
-    """Return the log cumulative hazard until each time; `log_hazard` is at events."""
-    place = np.searchsorted(event_times, times, side="right")
-    return np.append(-np.inf, log_hazard)[place]
+def _fields(y):
+    """Return the fields of a structured target by name; None for other targets."""
+    dtype = getattr(y, "dtype", None)
+    if hasattr(y, "columns"):
+        exact = {"event", "time"} <= {str(name).lower() for name in y.columns}
+        if len(y.columns) != 2 and not exact:
+            return None
+        columns = {str(name): np.asarray(y[name]) for name in y.columns}
+        known = exact or {_role(name) for name in columns} == {"event", "time"}
+        return columns if known or _n_boolean(columns.values()) == 1 else None
+    if getattr(dtype, "names", None):
+        return {name: np.asanyarray(y)[name] for name in dtype.names}
+    if getattr(dtype, "fields", None) and hasattr(y, "to_list"):  # of polars
+        y = y.to_list()
+    objects = getattr(dtype, "kind", "") == "O" and y.ndim == 1
+    rows = list(y) if objects or isinstance(y, list | tuple) else []
+    first, names = rows[0] if rows else None, None
+    if isinstance(first, dict):
+        names, rows = list(first), [[row.get(key) for key in first] for row in rows]
+    elif isinstance(first, np.void):
+        names = first.dtype.names
+    elif not isinstance(first, list | tuple) or len({*map(np.size, rows)}) != 1:
+        return None
+    columns = [np.array(column, dtype=object) for column in zip(*rows, strict=True)]
+    if names is None and (len(columns) != 2 or _n_boolean(columns) != 1):
+        return None
+    return dict(zip(names or "12", columns, strict=True))
 
 
-def survival_until(times, risk, event_times, log_hazard):
-    """Return the probability of each risk that the event comes after each time."""
-    times = check_array(times, ensure_2d=False, input_name="times").ravel()
-    log_hazard = log_hazard_until(times, event_times, log_hazard)
-    with np.errstate(over="ignore"):  # an infinite hazard leaves no survivor
-        return np.exp(-np.exp(np.add.outer(risk.astype(np.float64), log_hazard)))
+def _place_of_event(names, columns):
+    """Return which of two fields is the event, or None."""
+    roles = [_role(name) for name in names]
+    if _n_boolean(columns) == 1:
+        place = _n_boolean(columns[1:])
+        return None if roles[place] == "time" and "event" in roles else place
+    if roles.count("event") == 1:
+        return roles.index("event")
+    if roles.count("time") == 1:
+        return 1 - roles.index("time")
+    coded = [
+        any(np.isin(column, codes).all() for codes in ((0, 1), (1, 2)))
+        for column in columns
+    ]
+    return coded.index(True) if sum(coded) == 1 else None
+
+
+def _role(name):
+    """Return what the name of a field says: that it is a "time" or an "event"."""
+    if TIME_NAME.search(name):
+        return "time"
+    return "event" if EVENT_NAME.search(name) else None
+
+
+def _n_boolean(columns):
+    """Return how many columns hold booleans, be it as objects."""
+    return sum(
+        any(isinstance(value, bool | np.bool_) for value in column.flat)
+        if column.dtype.kind == "O"
+        else column.dtype.kind == "b"
+        for column in columns
+    )
+
+
+def _as_numbers(values, rule):
+    """Convert booleans and numbers, also those of nullable columns, but not text."""
+    values = np.asanyarray(values)
+    known = values.dtype.kind in "biuf"
+    if values.dtype.kind == "O":
+        known = all(isinstance(value, Real | np.bool_) for value in values.flat)
+    if known and values.ndim == 1 and not np.ma.is_masked(values):
+        return np.asarray(values, dtype=np.float64)
+    raise ValueError(
+        f"{rule}, without missing values, got dtype {values.dtype} and shape "
+        f"{values.shape}."
+    )
