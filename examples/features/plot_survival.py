@@ -37,7 +37,8 @@ print(
 # Survival of the thirds
 # ----------------------
 risk = X_test @ selector.coef_[0]
-print(f"concordance index: {concordance_index_censored(y_test, risk):.2f}")
+index = concordance_index_censored(y_test["event"], y_test["time"], risk)[0]
+print(f"concordance index: {index:.2f}")
 
 SurvivalCurvesDisplay.from_predictions(y_test, risk)
 plt.show()

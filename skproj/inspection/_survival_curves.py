@@ -9,7 +9,7 @@ from sklearn.utils import check_consistent_length, check_scalar, column_or_1d
 from skproj.inspection._common import DOCS, PALETTE, legend_above, single_axes
 from skproj.metrics import kaplan_meier_estimator
 from skproj.utils._docs import shared_docs
-from skproj.utils._survival import SURVIVAL_DOCS, read_survival
+from skproj.utils._survival import read_survival
 
 # Where it is clear which is which, the number is not needed.
 GROUP_NAMES = {2: ("low", "high"), 3: ("low", "medium", "high")}
@@ -17,7 +17,7 @@ GROUP_NAMES = {2: ("low", "high"), 3: ("low", "medium", "high")}
 LAST_QUANTILE = 0.95
 
 
-@shared_docs(**DOCS, **SURVIVAL_DOCS)
+@shared_docs(**DOCS)
 class SurvivalCurvesDisplay:
     """Kaplan-Meier curves of samples of low to high predicted risk [1]_.
 
@@ -26,7 +26,8 @@ class SurvivalCurvesDisplay:
 
     Parameters
     ----------
-    {y_true}
+    y_true : structured ndarray or DataFrame of shape (n_samples,)
+        Events and times, see :doc:`/survival` for the form.
     group : array-like of int of shape (n_samples,)
         The group of each sample, from 0, the lowest risk.
     group_names : list of str, default=None
@@ -81,7 +82,7 @@ class SurvivalCurvesDisplay:
         Parameters
         ----------
         y_true : structured ndarray or DataFrame of shape (n_samples,)
-            Survival times.
+            Events and times, see :doc:`/survival` for the form.
         y_score : array-like of shape (n_samples,)
             Predicted risk, such as the logarithm of the hazard; larger is an earlier
             event.

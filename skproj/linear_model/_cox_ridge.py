@@ -19,7 +19,7 @@ from skproj.metrics import concordance_index_censored
 from skproj.utils._doc_link import DocumentationLink
 from skproj.utils._docs import shared_docs
 from skproj.utils._state import VersionedState
-from skproj.utils._survival import SURVIVAL_DOCS, read_times
+from skproj.utils._survival import read_times
 from skproj.utils._validation import atomic_fit, check_is_fitted
 
 MAX_ITER = 1000
@@ -106,7 +106,6 @@ class CoxRidge(VersionedState, DocumentationLink, BaseEstimator):
         self.alpha = alpha
         self.ties = ties
 
-    @shared_docs(**SURVIVAL_DOCS)
     @_fit_context(prefer_skip_nested_validation=True)
     @atomic_fit
     def fit(self, X, y):
@@ -117,8 +116,10 @@ class CoxRidge(VersionedState, DocumentationLink, BaseEstimator):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Features.
         y : structured ndarray or DataFrame of shape (n_samples,), or array-like
-            {survival_form}
-            Numbers alone are times of events.
+            Survival times: a structured array with a boolean field, whether the event
+            was seen, and a field of numbers, the time of the event or of censoring, or
+            a DataFrame with the columns `event` and `time`. Other forms:
+            :doc:`/survival`. Numbers alone are times of events.
 
         Returns
         -------

@@ -7,14 +7,6 @@ from numbers import Real
 import numpy as np
 from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
-SURVIVAL_DOCS = {
-    "survival_form": """
-        Survival times: a structured array with a boolean field, whether the event was
-        seen, and a field of numbers, the time of the event or of censoring, or a
-        DataFrame with the columns `event` and `time`. Other forms: :doc:`/survival`.
-    """,
-}
-
 DTYPE = np.dtype([("event", bool), ("time", np.float64)])
 FORMS = (
     "a structured array with two fields, the event, boolean, and the time, a number, "
@@ -103,8 +95,8 @@ def join_survival(event, time, event_name, time_name):
     A column of 1 and 2 has 2 for an event, as in the package survival of R; one of 1
     alone has events only. A ValueError has the names.
     """
-    event = _as_numbers(event, f"{event_name} must be {CODES}")
-    time = _as_numbers(time, f"{time_name} must be numbers")
+    event = _as_numbers(event, "biuf", f"{event_name} must be {CODES}")
+    time = _as_numbers(time, "iuf", f"{time_name} must be numbers")
     check_consistent_length(event, time)
     codes = np.unique(event)
     if np.isin(codes, (1.0, 2.0)).all() and 2.0 in codes:
@@ -136,8 +128,10 @@ def _fields(y):
         if len(y.columns) != 2 and not exact:
             return None
         columns = {str(name): np.asarray(y[name]) for name in y.columns}
-        known = exact or {_role(name) for name in columns} == {"event", "time"}
-        return columns if known or _n_boolean(columns.values()) == 1 else None
+        known = exact or _n_boolean(columns.values()) == 1
+        if not known and {_role(name) for name in columns} == {"event", "time"}:
+            known = not all(map(_is_coded, columns.values()))  # else two labels
+        return columns if known else None
     if getattr(dtype, "names", None):
         return {name: np.asanyarray(y)[name] for name in dtype.names}
     if getattr(dtype, "fields", None) and hasattr(y, "to_list"):  # of polars
@@ -167,10 +161,7 @@ def _place_of_event(names, columns):
         return roles.index("event")
     if roles.count("time") == 1:
         return 1 - roles.index("time")
-    coded = [
-        any(np.isin(column, codes).all() for codes in ((0, 1), (1, 2)))
-        for column in columns
-    ]
+    coded = [_is_coded(column) for column in columns]
     return coded.index(True) if sum(coded) == 1 else None
 
 
@@ -179,6 +170,11 @@ def _role(name):
     if TIME_NAME.search(name):
         return "time"
     return "event" if EVENT_NAME.search(name) else None
+
+
+def _is_coded(column):
+    """Whether a column may say which events were seen."""
+    return any(np.isin(column, codes).all() for codes in ((0, 1), (1, 2)))
 
 
 def _n_boolean(columns):
@@ -191,10 +187,10 @@ def _n_boolean(columns):
     )
 
 
-def _as_numbers(values, rule):
-    """Convert booleans and numbers, also those of nullable columns, but not text."""
+def _as_numbers(values, kinds, rule):
+    """Convert some kinds of numbers, also those of nullable columns, but not text."""
     values = np.asanyarray(values)
-    known = values.dtype.kind in "biuf"
+    known = values.dtype.kind in kinds
     if values.dtype.kind == "O":
         known = all(isinstance(value, Real | np.bool_) for value in values.flat)
     if known and values.ndim == 1 and not np.ma.is_masked(values):

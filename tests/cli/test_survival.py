@@ -182,8 +182,12 @@ def test_variance_is_that_of_permutations(n_rows, tied):
     if tied:
         y["time"], risk = np.ceil(y["time"] / 3.0), np.round(risk)
     influence, variance = risk_influence(risk, y)
-    assert_allclose(0.5 + influence.sum(), concordance_index_censored(y, risk))
-    scores = [concordance_index_censored(y, rng.permutation(risk)) for _ in range(4000)]
+
+    def index(risk):
+        return concordance_index_censored(y["event"], y["time"], risk)[0]
+
+    assert_allclose(0.5 + influence.sum(), index(risk))
+    scores = [index(rng.permutation(risk)) for _ in range(4000)]
     assert_allclose(variance, np.var(scores), rtol=0.1)
     # Groups of one row add nothing to what permutations of the rows know.
     evidence = rank_evidence(risk, y, groups=np.arange(n_rows))
@@ -206,7 +210,7 @@ def test_error_of_the_concordance_is_that_of_repeated_samples():
     [
         (["--event", "time"], "column 'time' is both --event and --target."),
         (["--event", "dead"], "has no column 'dead'; did you mean 'died'?"),
-        (["--event", "gene0"], "must be 1 where the event was seen and 0"),
+        (["--event", "gene0"], "of --event must be booleans, 0 and 1, or 1 (cens"),
         ([*TIMES, "--scoring", "r2"], "--scoring r2 is not for survival times"),
         ([*TIMES, "--task", "regression"], "--task regression is not for survival"),
         ([*TIMES, "--class-weight", "balanced"], "--class-weight balanced is not for"),

@@ -5,9 +5,15 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import minimize
+from sklearn.base import clone
+from sklearn.feature_selection import SelectFromModel
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import make_scorer
-from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.model_selection import KFold, StratifiedGroupKFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
+from skproj.blocks import open_blocks
 from skproj.feature_selection import (
     ProjectionFeatureSelector,
     ProjectionFeatureSelectorCV,
@@ -15,6 +21,7 @@ from skproj.feature_selection import (
     eta_path,
 )
 from skproj.feature_selection._fold_scores import PartialLikelihoodGain
+from skproj.linear_model import CoxRidge
 from skproj.linear_model._cox import TIES, Cox
 from skproj.utils._survival import DTYPE
 
@@ -85,11 +92,83 @@ def as_other_names(y):
     return np.array(list(zip(y["event"], y["time"], strict=True)), dtype=dtype)
 
 
-@pytest.mark.parametrize("convert", [as_frame, as_other_names])
-def test_survival_times_have_several_forms(convert):
-    expected = ProjectionFeatureSelector().fit(X, Y).coef_
-    found = ProjectionFeatureSelector().fit(X, convert(Y)).coef_
-    assert_allclose(found, expected, rtol=1e-4)
+def as_records(y):
+    return np.rec.fromarrays([y["time"], y["event"].astype("u1")], names="time,event")
+
+
+def as_pairs(y):
+    return y.tolist()
+
+
+def as_codes_of_r(y):
+    codes = pd.array(y["event"] + 1, dtype="Int64")
+    return pd.DataFrame({"status": codes, "time": y["time"]})
+
+
+FORMS = [as_frame, as_other_names, as_records, as_pairs, as_codes_of_r]
+FIRST_TWO = SelectFromModel(CoxRidge(), max_features=2, threshold=-np.inf)
+SELECTORS = {
+    "radius": (ProjectionFeatureSelector(), "coef_"),
+    "estimator": (ProjectionFeatureSelector(CoxRidge(), eta=1.0), "scores_"),
+    "search": (ProjectionFeatureSelectorCV(3, random_state=0), "coef_"),
+    "halves": (StabilitySelector(n_pairs=2, random_state=0), "supports_"),
+    "decoys": (StabilitySelector(n_pairs=2, fdr=0.5, random_state=0), "supports_"),
+    "others": (StabilitySelector(FIRST_TWO, n_pairs=1, random_state=0), "supports_"),
+}
+
+
+@pytest.mark.parametrize("name", SELECTORS)
+@pytest.mark.filterwarnings("ignore:No feature is selected")
+def test_survival_times_have_several_forms(name):
+    """No form is a class for each row, and parts of the rows are read alike."""
+    selector, attribute = SELECTORS[name]
+    few, y = X[:60, :6], Y[:60]
+    expected = getattr(clone(selector).fit(few, y), attribute)
+    for convert in FORMS:
+        fitted = clone(selector).fit(few, convert(y))
+        assert not hasattr(fitted, "classes_")
+        assert_allclose(getattr(fitted, attribute), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("convert", FORMS)
+def test_splits_and_paths_take_the_forms(convert):
+    y, few = convert(Y), X[:, :4]
+    path = eta_path(few, y, n_etas=3)
+    assert_allclose(path.coefs, eta_path(few, Y, n_etas=3).coefs, rtol=1e-5)
+    blocks = open_blocks(few, block_size=50)
+    found = ProjectionFeatureSelectorCV(2, cv=2, random_state=0).fit(blocks, y)
+    expected = ProjectionFeatureSelectorCV(2, cv=2, random_state=0).fit(blocks, Y)
+    assert_allclose(found.coef_, expected.coef_, rtol=1e-5)
+    scores = cross_val_score(CoxRidge(), few, y, cv=KFold(2))
+    assert_allclose(scores, cross_val_score(CoxRidge(), few, Y, cv=KFold(2)))
+
+
+THREE_FIELDS = np.rec.fromarrays([Y["event"], Y["time"], Y["time"]], names="e,t,entry")
+TWO_NUMBERS = np.rec.fromarrays([Y["time"], Y["time"]], names="a,b")
+
+
+@pytest.mark.parametrize("name", SELECTORS)
+@pytest.mark.parametrize("y", [THREE_FIELDS, TWO_NUMBERS])
+def test_other_structured_targets_are_refused(name, y):
+    selector = clone(SELECTORS[name][0])
+    with pytest.raises(ValueError, match="y must be a structured array with two"):
+        selector.fit(X, y)
+
+
+@pytest.mark.parametrize(
+    "selector",
+    [
+        ProjectionFeatureSelector(loss="log_loss"),
+        ProjectionFeatureSelectorCV(3, loss="squared_error"),
+        ProjectionFeatureSelector(LogisticRegression(), eta=1.0),
+        ProjectionFeatureSelector(make_pipeline(StandardScaler(), Ridge()), eta=1.0),
+        StabilitySelector(SelectFromModel(LogisticRegression()), n_pairs=1),
+    ],
+)
+@pytest.mark.parametrize("convert", [np.asarray, as_records])
+def test_survival_times_are_no_labels_and_no_numbers(selector, convert):
+    with pytest.raises(ValueError, match="needs a y of labels or numbers, got"):
+        selector.fit(X, convert(Y))
 
 
 def changed(field, value):
@@ -103,14 +182,13 @@ def changed(field, value):
     [
         (np.column_stack([Y["event"], Y["time"]]), r"got dtype float64 and shape \(12"),
         (Y["time"], r"y must be a structured array .* got dtype float64"),
-        (Y[["time", "event"]], r"y must be a structured array"),
         (changed("time", np.nan), r"finite and not negative, got nan in sample 3"),
         (changed("time", -1.0), r"finite and not negative, got -1.0 in sample 3"),
         (Y[:50], r"inconsistent numbers of samples"),
-        (as_frame(Y).assign(event=2), r"booleans, or 0 and 1, got 2.0 in sample 0"),
-        (as_frame(Y).assign(event="yes"), r"booleans, or 0 and 1"),
+        (as_frame(Y).assign(event=3), r"booleans, 0 and 1, or 1 .* got \[3.0\]"),
+        (as_frame(Y).assign(event="yes"), r"booleans, 0 and 1, or 1"),
         (as_frame(Y).assign(time="long"), r"times of y must be numbers"),
-        (as_frame(Y).rename(columns={"time": "t"}), r"got DataFrame"),
+        (as_frame(Y).rename(columns={"time": "t"}) * 1.0, r"got DataFrame"),
         (list(range(120)), r"got list"),
         (None, r"requires y to be passed"),
     ],

@@ -22,7 +22,7 @@ def test_curves_are_those_of_the_thirds():
     order = np.argsort(risk)
     labels = texts(display.legend_)
     for i, rows in enumerate(np.split(order, 3)):
-        times, probability = kaplan_meier_estimator(y[rows])
+        times, probability = kaplan_meier_estimator(y["event"][rows], y["time"][rows])
         x, height = display.lines_[i].get_data()
         np.testing.assert_array_equal(x, [0.0, *times, y["time"][rows].max()])
         np.testing.assert_array_equal(height, [1.0, *probability, probability[-1]])

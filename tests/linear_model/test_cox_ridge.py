@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from cox_helpers import deviance_by_definition, make_times
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from scipy.optimize import minimize
 
@@ -26,7 +26,8 @@ def test_minimum_is_that_of_the_definition(ties, n_times, alpha):
     model = CoxRidge(alpha, ties=ties).fit(X, y)
     assert_allclose(model.coef_, expected.x, atol=1e-5)
     assert_allclose(model.predict(X).mean(), 0.0, atol=1e-12)
-    assert model.score(X, y) == concordance_index_censored(y, X @ model.coef_)
+    index = concordance_index_censored(y["event"], y["time"], X @ model.coef_)[0]
+    assert model.score(X, y) == index
 
 
 @pytest.mark.parametrize("n_times", [None, 5])
@@ -42,6 +43,30 @@ def test_survival_is_that_of_the_definition(n_times):
                 at_risk = np.exp(risk[y["time"] >= time]).sum()
                 column *= np.exp(-np.exp(risk) / at_risk)
     assert_allclose(model.predict_survival(X, times), expected, rtol=1e-10)
+
+
+def test_survival_at_one_time_and_in_any_order():
+    """Beyond the last event it stays; at zero, and before the first event, it is 1."""
+    X, y = make_times()
+    model = CoxRidge().fit(X, y)
+    last = model.event_times_[-1]
+    found = model.predict_survival(X, [last + 9.0, 0.3, last, 0.0, 0.3])
+    assert_array_equal(found[:, [0, 1]], found[:, [2, 4]])
+    assert_array_equal(found[:, 3], 1.0)
+    for time in (0.3, np.float32(0.3), np.array(0.3), [0.3]):
+        column = model.predict_survival(X, time)
+        assert column.shape == (len(X), 1)
+        assert_allclose(column, found[:, [1]])
+    assert_array_equal(model.predict_survival(X, 0), np.ones((len(X), 1)))
+
+
+def test_time_zero_is_a_time():
+    X, y = make_times()
+    y["time"] -= y["time"].min()
+    assert CoxRidge().fit(X, y).predict_survival(X, 0.0).shape == (len(X), 1)
+    y["time"] = 0.0
+    model = CoxRidge().fit(X, y)
+    assert_array_equal(model.event_times_, [0.0])
 
 
 def test_numbers_alone_are_times_of_events():
@@ -83,5 +108,17 @@ def test_what_is_refused():
         CoxRidge().fit(X[1:], y)
     with pytest.raises(ValueError, match="alpha"):
         CoxRidge(-1.0).fit(X, y)
-    with pytest.raises(ValueError, match="times"):
-        fitted.predict_survival(X, [np.nan])
+    for wrong, message in (
+        ([np.nan], "times contains NaN"),
+        (np.inf, "times contains infinity"),
+        ([1.0, -2.0], r"times must not be negative, got -2\.0"),
+        ([[1.0], [2.0]], r"times must be a number or a list, got shape \(2, 1\)"),
+        ("soon", "could not convert"),
+        ([], "0 sample"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            fitted.predict_survival(X, wrong)
+    three = np.rec.fromarrays([y["event"], y["time"], y["time"]], names="a,b,c")
+    for method in (fitted.fit, fitted.score):
+        with pytest.raises(ValueError, match="y must be a structured array with two"):
+            method(X, three)

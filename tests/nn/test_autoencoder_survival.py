@@ -1,20 +1,30 @@
 """SparseSupervisedAutoencoderRegressor(loss="cox"): survival times."""
 
 import copy
+import functools
 
 import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from sklearn.base import is_classifier
 from sklearn.preprocessing import StandardScaler
 
-from skproj import SparseSupervisedAutoencoderRegressor, persistence
+from skproj import (
+    SparseMLPClassifier,
+    SparseMLPRegressor,
+    SparseSupervisedAutoencoder,
+    SparseSupervisedAutoencoderCV,
+    SparseSupervisedAutoencoderRegressor,
+    persistence,
+)
 from skproj.datasets import make_survival
 from skproj.linear_model import CoxRidge
+from skproj.linear_model._cox import breslow
 from skproj.metrics import concordance_index_censored
 from skproj.nn._training._objectives import proportional_hazards
-from skproj.utils._survival import DTYPE, breslow
+from skproj.utils._survival import DTYPE
 
 SMALL = {"hidden_layer_sizes": (20,), "max_epochs": 5, "random_state": 0}
 
@@ -86,10 +96,12 @@ def test_predictions(schedule):
     model = fit(X, y, schedule=schedule, eta=2.0)
     risk = model.predict(X)
     assert_allclose(risk.mean(), 0.0, atol=1e-6)
-    assert model.score(X, y) == concordance_index_censored(y, risk) > 0.6
+    index = concordance_index_censored(y["event"], y["time"], risk)[0]
+    assert model.score(X, y) == index > 0.6
     times = np.quantile(y["time"], [0.0, 0.3, 0.6, 1.0])
     probability = model.predict_survival(X, [*times, 0.0])
     assert_array_equal(probability[:, -1], 1.0)
+    assert_array_equal(model.predict_survival(X, times[1]), probability[:, [1]])
     assert (np.diff(probability[:, :-1], axis=1) <= 0.0).all()
     # As many events are expected as were seen.
     log_hazards = np.append(-np.inf, model.log_cumulative_hazard_)
@@ -103,7 +115,9 @@ def test_forms_of_the_same_samples():
     expected = fit(X, y).predict(X)
     pd = pytest.importorskip("pandas")
     frame = pd.DataFrame({"time": y["time"], "event": y["event"].astype(int)})
-    assert_array_equal(fit(X, frame).predict(X), expected)
+    codes = np.rec.fromarrays([y["time"], y["event"] + 1], names="days,status")
+    for other in (frame, codes, y.tolist()):
+        assert_array_equal(fit(X, other).predict(X), expected)
     dense = fit(sparse.csr_matrix(X), y).predict(X)
     assert_allclose(dense, expected, atol=1e-5)
     order = np.random.default_rng(0).permutation(len(y))
@@ -145,3 +159,34 @@ def test_what_is_refused():
     model.fit(X, y)
     with pytest.raises(ValueError, match="sample_weight must be None"):
         model.score(X, y, np.ones(len(y)))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        SparseMLPClassifier(alpha=0.0, **SMALL),
+        SparseMLPRegressor(alpha=0.0, **SMALL),
+        SparseSupervisedAutoencoder(schedule="single", **SMALL),
+        SparseSupervisedAutoencoderCV(**SMALL),
+        SparseSupervisedAutoencoderRegressor(schedule="single", **SMALL),
+    ],
+)
+def test_other_networks_refuse_structured_targets(model):
+    """They would fit a class for each row."""
+    X, y = make_trial(40)
+    codes = np.rec.fromarrays([y["time"], y["event"] * 1], names="time,event")
+    three = np.rec.fromarrays([y["time"], y["time"], y["time"]], names="a,b,c")
+    methods = [model.fit]
+    if hasattr(model, "partial_fit"):
+        methods.append(
+            functools.partial(model.partial_fit, classes=[0, 1])
+            if is_classifier(model)
+            else model.partial_fit
+        )
+        methods.append(model.score)
+    for method in methods:
+        for target in (y, codes):
+            with pytest.raises(ValueError, match="needs a y of labels or numbers, got"):
+                method(X, target)
+        with pytest.raises(ValueError, match="y must be a structured array with two"):
+            method(X, three)
