@@ -6,14 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from cli_helpers import select, selected
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
 from skproj import persistence
 from skproj.cli import main
 from skproj.cli._evidence import rank_evidence, risk_influence
-from skproj.cli._survival import concordance
+from skproj.cli._result import Predictions
+from skproj.cli._survival import concordance, evaluation_times, score_risks
 from skproj.datasets import make_survival
-from skproj.metrics import concordance_index_censored
+from skproj.metrics import concordance_index_censored, integrated_brier_score
 from skproj.utils._survival import DTYPE
 
 TIMES = ["--event", "died"]
@@ -99,12 +100,15 @@ def test_risks_of_new_rows(trial, outcome, tmp_path, capsys):
     assert "CoxRidge" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("kind", ["labels", "truth", "h5ad"])
+@pytest.mark.parametrize("kind", ["labels", "truth", "codes of R", "h5ad"])
 def test_times_of_other_tables(kind, outcome, tmp_path):
     frame, arguments = make_trial(), list(TIMES)
     path, out = tmp_path / "table.csv", tmp_path / "out"
     if kind == "truth":
         frame["died"] = frame["died"].astype(bool)
+        frame.to_csv(path, index=False)
+    elif kind == "codes of R":
+        frame["died"] += 1
         frame.to_csv(path, index=False)
     elif kind == "labels":
         frame.index = [f"row{i}" for i in range(len(frame))]
@@ -194,6 +198,32 @@ def test_variance_is_that_of_permutations(n_rows, tied):
     assert evidence.variance < 4.0 * variance
 
 
+def test_times_of_the_scores_are_within_the_follow_up():
+    """Later, the Brier score would prefer whoever forecasts that nobody survives."""
+    trial = make_survival(n_samples=200, n_features=10, random_state=0)
+    y_train, y = trial.target[:100], trial.target[100:]
+    everything = evaluation_times(y_train, y)
+    assert len(everything) == 15
+    end = everything[6]
+    early = y.copy()
+    early["event"] &= y["time"] < end
+    early["time"] = np.minimum(y["time"], end)
+    times = evaluation_times(y_train, early)
+    assert_array_equal(times, everything[:6])
+    risk, survival = np.zeros(100), np.full((100, 6), 0.5)
+    brier = score_risks(
+        y_train, Predictions(early, risk, survival=survival, times=times)
+    )[-1]
+    expected = integrated_brier_score(y_train, early, survival, times)
+    assert_allclose(brier.value, expected)
+    late = y.copy()
+    late["time"] += 1e6
+    times = evaluation_times(y_train, late)
+    assert len(times) == 0
+    told = Predictions(late, risk, survival=np.empty((100, 0)), times=times)
+    assert [score.name for score in score_risks(y_train, told)] == ["concordance index"]
+
+
 def test_error_of_the_concordance_is_that_of_repeated_samples():
     values, errors = [], []
     for seed in range(200):
@@ -232,6 +262,8 @@ def test_what_is_refused(arguments, message, trial, capsys):
         ("time", 3.0, "the target 'time' has one value only"),
         ("died", np.nan, "the column 'died' is missing in 160 of 160 rows"),
         ("died", 0, "has 0 events only"),
+        ("died", [0, 1, 2, 1] * 40, "2 (event), got [0.0, 1.0, 2.0]."),
+        ("died", 3, "or 1 (censored) and 2 (event), got '3'."),
     ],
 )
 def test_times_that_are_refused(column, values, message, tmp_path, capsys):

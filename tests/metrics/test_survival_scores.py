@@ -1,9 +1,13 @@
-"""Scores of survival times against their definitions."""
+"""Scores of survival times against their definitions, and against scikit-survival."""
+
+import inspect
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
+from survival_helpers import SCORES, scores_of
 
+import skproj.metrics
 import skproj.metrics._survival as survival_scores
 from skproj.metrics import (
     concordance_index_censored,
@@ -24,6 +28,7 @@ def make_predictions(tied, n_samples=40, seed=0):
     if tied:
         y["time"], risk = np.ceil(y["time"]), np.round(risk)
     y["event"][y["time"].argmax()] = True
+    y[0], y[y["time"].argmax()] = y[y["time"].argmax()], y[0]
     return y[:n_samples], y[n_samples:], risk[n_samples:]
 
 
@@ -39,14 +44,18 @@ def uncensored(y, t):
 
 
 def concordance(y, risk, weight):
+    """Return the index, and the numbers of pairs, pair by pair."""
     concordant = comparable = 0.0
+    numbers = np.zeros(4, dtype=int)
     for i in range(len(y)):
         for j in range(len(y)):
             (event, time), (other_event, other) = y[i], y[j]
             if event and (time < other or (time == other and not other_event)):
+                sign = np.sign(risk[i] - risk[j])
                 comparable += weight[i]
-                concordant += weight[i] * (1.0 + np.sign(risk[i] - risk[j]))
-    return 0.5 * concordant / comparable
+                concordant += weight[i] * 0.5 * (1.0 + sign)
+                numbers += [sign > 0, sign < 0, sign == 0, time == other]
+    return concordant / comparable, *numbers
 
 
 @pytest.mark.parametrize("max_pairs", [2**22, 100, 1])
@@ -55,20 +64,20 @@ def test_concordance_is_that_of_the_definition(tied, max_pairs, monkeypatch):
     monkeypatch.setattr(survival_scores, "MAX_PAIRS", max_pairs)
     train, y, risk = make_predictions(tied)
     expected = concordance(y, risk, np.ones(len(y)))
-    assert_allclose(concordance_index_censored(y, risk), expected)
+    assert_allclose(concordance_index_censored(y["event"], y["time"], risk), expected)
     tau = 6.0
     weight = [uncensored(train, t) ** -2 * (t < tau) for t in y["time"]]
-    found = concordance_index_ipcw(train, y, risk, tau=tau)
+    found = concordance_index_ipcw(train, y, risk, tau)
     assert_allclose(found, concordance(y, risk, weight))
 
 
 @pytest.mark.parametrize("tied", [False, True])
 def test_brier_score_is_that_of_the_definition(tied):
     train, y, _ = make_predictions(tied)
-    times = np.array([0.5, 1.0, 3.0, 7.0])
-    y_prob = np.sort(np.random.default_rng(1).random((len(y), 4)), axis=1)[:, ::-1]
+    times = np.array([1.0, 1.5, 3.0, 7.0])
+    estimate = np.sort(np.random.default_rng(1).random((len(y), 4)), axis=1)[:, ::-1]
     scores = []
-    for t, column in zip(times, y_prob.T, strict=True):
+    for t, column in zip(times, estimate.T, strict=True):
         total = 0.0
         for (event, time), p in zip(y, column, strict=True):
             if time <= t and event:
@@ -79,57 +88,138 @@ def test_brier_score_is_that_of_the_definition(tied):
     expected = sum(
         0.5 * (scores[k] + scores[k + 1]) * (times[k + 1] - times[k]) for k in range(3)
     )
-    found = integrated_brier_score(train, y, y_prob, times)
+    found = integrated_brier_score(train, y, estimate, times)
     assert_allclose(found, expected / (times[-1] - times[0]))
+
+
+def test_scores_are_those_of_scikit_survival():
+    table = np.loadtxt(SCORES.splitlines())
+    for seed, expected in enumerate(table):
+        found = scores_of(skproj.metrics, kaplan_meier_estimator, seed)
+        assert_allclose(found, expected, rtol=1e-9, err_msg=f"seed {seed}")
+
+
+def test_names_and_scores_of_more_draws_are_those_of_scikit_survival():
+    theirs = pytest.importorskip("sksurv.metrics")
+    nonparametric = pytest.importorskip("sksurv.nonparametric")
+    for name in (
+        "concordance_index_censored",
+        "concordance_index_ipcw",
+        "integrated_brier_score",
+    ):
+        own = inspect.signature(getattr(skproj.metrics, name))
+        assert own == inspect.signature(getattr(theirs, name))
+    for seed in range(200):
+        expected = scores_of(theirs, nonparametric.kaplan_meier_estimator, seed)
+        found = scores_of(skproj.metrics, kaplan_meier_estimator, seed)
+        assert_allclose(found, expected, rtol=1e-9, err_msg=f"seed {seed}")
 
 
 def test_scores_without_censoring_are_the_usual_ones():
     """All weights are one, and the perfect order and probabilities score best."""
     y = np.zeros(20, dtype=DTYPE)
     y["event"], y["time"] = True, np.arange(20.0)
-    assert concordance_index_censored(y, -y["time"]) == 1.0
-    assert concordance_index_ipcw(y, y, -y["time"]) == 1.0
-    assert concordance_index_ipcw(y, y, y["time"]) == 0.0
-    assert concordance_index_censored(y, np.zeros(20)) == 0.5
+    perfect = (1.0, 190, 0, 0, 0)
+    assert concordance_index_censored(y["event"], y["time"], -y["time"]) == perfect
+    assert concordance_index_ipcw(y, y, -y["time"]) == perfect
+    assert concordance_index_ipcw(y, y, y["time"]) == (0.0, 0, 190, 0, 0)
+    same = concordance_index_censored(y["event"], y["time"], np.zeros(20))
+    assert same == (0.5, 0, 0, 190, 0)
     times = np.array([2.5, 8.5, 15.5])
     alive = (y["time"][:, np.newaxis] > times).astype(float)
     assert integrated_brier_score(y, y, alive, times) == 0.0
     assert_allclose(integrated_brier_score(y, y, 1.0 - alive, times), 1.0)
 
 
+def test_risks_within_the_tolerance_are_equal():
+    event, time = np.array([True, True, False]), np.array([1.0, 2.0, 3.0])
+    risk = np.array([1.0, 1.0 + 1e-9, 0.0])
+    assert concordance_index_censored(event, time, risk)[1:] == (2, 0, 1, 0)
+    exact = concordance_index_censored(event, time, risk, tied_tol=0.0)
+    assert exact[1:] == (2, 1, 0, 0)
+
+
+def test_the_true_forecast_scores_best_or_times_are_refused():
+    """Past the end of follow-up, whoever is censored would count as if unknown."""
+    rng = np.random.default_rng(0)
+    train, y = np.empty((2, 4000), dtype=DTYPE)
+    for part in (train, y):
+        time = rng.exponential(10.0, len(part))
+        part["event"], part["time"] = time < 8.0, np.minimum(time, 8.0)
+
+    def score(factor, times):
+        estimate = np.tile(np.exp(-factor * times / 10.0), (len(y), 1))
+        return integrated_brier_score(train, y, estimate, times)
+
+    within = np.linspace(1.0, 7.9, 50)
+    assert score(1.0, within) < min(score(0.8, within), score(1.25, within))
+    for times in (np.linspace(1.0, 20.0, 50), [1.0, 8.0], [0.0, 1.0]):
+        for factor in (1.0, 3.0):
+            with pytest.raises(
+                ValueError, match=r"times must be .* to less than 8\.0,"
+            ):
+                score(factor, np.asarray(times))
+
+
 def test_impossible_scores_are_refused():
     train, y, risk = make_predictions(False)
-    with pytest.raises(ValueError, match=r"y_true must be a structured array"):
-        concordance_index_censored(risk, risk)
-    with pytest.raises(ValueError, match=r"inconsistent numbers of samples"):
-        concordance_index_censored(y, risk[:5])
-    with pytest.raises(ValueError, match=r"y_score contains NaN"):
-        concordance_index_censored(y, np.full(len(y), np.nan))
-    censored = y.copy()
+    event, time = y["event"], y["time"]
+    for message, arguments in (
+        (r"event_indicator must be booleans, 0 and 1", (risk, time, risk)),
+        (r"event_time must be finite and not negative, got -", (event, -time, risk)),
+        (r"event_time must be numbers", (event, event, risk)),
+        (r"inconsistent numbers of samples", (event, time, risk[:5])),
+        (r"inconsistent numbers of samples", (event, time[:5], risk)),
+        (r"estimate contains NaN", (event, time, np.full(len(y), np.nan))),
+        (r"There must be an event before", (np.zeros(len(y), bool), time, risk)),
+    ):
+        with pytest.raises(ValueError, match=message):
+            concordance_index_censored(*arguments)
+    with pytest.raises(ValueError, match=r"survival_test must be a structured array"):
+        concordance_index_ipcw(train, time, risk)
+    with pytest.raises(ValueError, match=r"survival_train must be a structured array"):
+        concordance_index_ipcw(time, y, risk)
+    censored, late = train.copy(), y.copy()
     censored["event"] = False
-    with pytest.raises(ValueError, match=r"y_true must have an event before"):
-        concordance_index_censored(censored, risk)
-    late = y.copy()
     late["time"] += 100.0
-    with pytest.raises(ValueError, match=r"y_train must have samples that are not ce"):
-        concordance_index_ipcw(censored, late, risk)
-    y_prob = np.full((len(y), 2), 0.5)
-    for times in ([1.0], [2.0, 1.0], [1.0, np.nan]):
+    for times in (train, censored):  # known to be zero, or not known
+        with pytest.raises(ValueError, match=r"survival_train must have a sample that"):
+            concordance_index_ipcw(times, late, risk)
+    with pytest.raises(ValueError, match=r"There must be an event before"):
+        concordance_index_ipcw(train, y, risk, tau=0.0)
+    estimate = np.full((len(y), 2), 0.5)
+    for times in ([1.0], [2.0, 1.0], [1.0, np.nan], [1.0, 1.0]):
         with pytest.raises(ValueError, match=r"times must be at least two increasing"):
-            integrated_brier_score(train, y, y_prob, times)
-    with pytest.raises(ValueError, match=r"y_prob must have shape \(40, 3\)"):
-        integrated_brier_score(train, y, y_prob, [1.0, 2.0, 3.0])
-    with pytest.raises(ValueError, match=r"y_prob must be between 0 and 1, got 0.5 to"):
-        integrated_brier_score(train, y, y_prob + [0.0, 1.0], [1.0, 2.0])
+            integrated_brier_score(train, y, estimate, times)
+    with pytest.raises(ValueError, match=r"estimate must have shape \(40, 3\)"):
+        integrated_brier_score(train, y, estimate, [1.0, 2.0, 3.0])
+    with pytest.raises(
+        ValueError, match=r"estimate must be between 0 and 1, got 0.5 t"
+    ):
+        integrated_brier_score(train, y, estimate + [0.0, 1.0], [1.0, 2.0])
+
+
+def test_forms_and_codes_of_the_times():
+    train, y, risk = make_predictions(True)
+    frame = [np.rec.fromarrays([p["time"], p["event"] + 1]) for p in (train, y)]
+    expected = concordance_index_ipcw(train, y, risk, 6.0)
+    assert concordance_index_ipcw(*frame, risk, 6.0) == expected
+    expected = concordance_index_censored(y["event"], y["time"], risk)
+    codes = y["event"].astype(np.uint8)
+    for event in (codes, (codes + 1.0).tolist(), y["event"].astype(object)):
+        assert concordance_index_censored(event, y["time"].tolist(), risk) == expected
 
 
 @pytest.mark.parametrize("tied", [False, True])
 def test_kaplan_meier_is_that_of_the_definition(tied):
     y, *_ = make_predictions(tied)
-    times, probability = kaplan_meier_estimator(y)
+    times, probability = kaplan_meier_estimator(y["event"], y["time"])
     expected, left = [], 1.0
-    for t in sorted(set(y["time"][y["event"]])):
+    for t in sorted(set(y["time"])):
         at_risk = np.sum(y["time"] >= t)
         left *= 1.0 - np.sum(y["event"] & (y["time"] == t)) / at_risk
         expected.append((t, left))
     assert_allclose(np.transpose([times, probability]), expected)
+    times, probability = kaplan_meier_estimator(y["event"], y["time"], reverse=True)
+    assert_array_equal(times, [t for t, _ in expected])
+    assert_allclose(probability, [uncensored(y, t) for t in times])
