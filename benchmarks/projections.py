@@ -52,7 +52,7 @@ from skproj.projection import (
     projection_simplex,
     projection_weighted_l1_ball,
 )
-from skproj.utils._threads import effective_n_threads
+from skproj.projection._threads import effective_n_threads
 
 SIZES = [
     (1000, 10_000),

@@ -20,7 +20,7 @@ from _tables import processor
 from projections import OPERATORS, make_data, operators_for, parse_size
 
 from skproj.projection._engine import threads_for
-from skproj.utils._threads import effective_n_threads
+from skproj.projection._threads import effective_n_threads
 
 SIZES = ["256x256", "512x512", "1000x1000", "2000x2000", "1000x10000", "4000000"]
 SHARE = 0.1  # of the norm

@@ -31,7 +31,7 @@ from skproj.projection._policy import (
     PARALLEL_MIN_SIZE,
 )
 from skproj.projection._sparse import compressed_copy, stored_groups
-from skproj.utils._threads import effective_n_threads
+from skproj.projection._threads import effective_n_threads
 
 # Sums of squares of this magnitude neither overflow nor lose digits.
 SAFE_RANGE = 2.0**-450, 2.0**450

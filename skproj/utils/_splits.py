@@ -14,8 +14,6 @@ from sklearn.utils.multiclass import type_of_target
 
 from skproj.utils._survival import is_survival
 
-N_SPLITS = 5
-
 
 def make_splits(
     cv,
@@ -44,7 +42,7 @@ def make_splits(
     """
     n_samples = X.shape[0]
     codes = None
-    cv = N_SPLITS if cv is None else cv
+    cv = 5 if cv is None else cv
     if is_survival(y):
         y = y["event"].astype(int)
         few = np.bincount(y, minlength=2).min()

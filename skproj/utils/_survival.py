@@ -143,10 +143,10 @@ def _fields(y):
         names, rows = list(first), [[row.get(key) for key in first] for row in rows]
     elif isinstance(first, np.void):
         names = first.dtype.names
-    elif not isinstance(first, list | tuple) or len({*map(np.size, rows)}) != 1:
+    elif not isinstance(first, list | tuple) or {*map(np.shape, rows)} != {(2,)}:
         return None
     columns = [np.array(column, dtype=object) for column in zip(*rows, strict=True)]
-    if names is None and (len(columns) != 2 or _n_boolean(columns) != 1):
+    if names is None and _n_boolean(columns) != 1:
         return None
     return dict(zip(names or "12", columns, strict=True))
 
@@ -196,6 +196,5 @@ def _as_numbers(values, kinds, rule):
     if known and values.ndim == 1 and not np.ma.is_masked(values):
         return np.asarray(values, dtype=np.float64)
     raise ValueError(
-        f"{rule}, without missing values, got dtype {values.dtype} and shape "
-        f"{values.shape}."
+        f"{rule}, without missing values, got {values.dtype} of shape {values.shape}."
     )

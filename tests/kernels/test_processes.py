@@ -9,7 +9,7 @@ import pytest
 from joblib import cpu_count
 
 from skproj._kernels._openmp import openmp_enabled
-from skproj.utils._threads import effective_n_threads
+from skproj.projection._threads import effective_n_threads
 
 
 def test_effective_n_threads():
@@ -83,7 +83,7 @@ def test_forked_process_has_one_thread_by_default():
     """Whatever it is asked for by name."""
     code = """
 import os
-from skproj.utils._threads import effective_n_threads
+from skproj.projection._threads import effective_n_threads
 before = effective_n_threads(-1)
 pid = os.fork()
 if pid == 0:
