@@ -70,8 +70,8 @@ def prepare_targets(loss, y, *, class_weight=None, sample_weight=None):
         if loss in TIES:
             if not y["event"].any():
                 raise ValueError(
-                    f"loss={loss!r} needs at least one event, got none in {len(y)} "
-                    "samples."
+                    f"loss={loss!r} needs at least one event in y, and in each part of "
+                    f"it that is fitted, got none in {len(y)} samples."
                 )
             return y, sample_weight, None
         values = np.asarray(y, dtype=np.float64).reshape(len(y), -1)

@@ -281,5 +281,5 @@ def pairs_of_samples(y, estimate, weights, tied_tol=0.0):
             sums += weights[rows] @ terms
             sums[rows] += weights[rows] * terms.sum(axis=1)
         kinds = right, pairs & ~right & ~tied, tied, same_time
-        numbers += np.sum(kinds, axis=(1, 2))
+        numbers += [np.count_nonzero(kind) for kind in kinds]
     return concordant, comparable, numbers.tolist()
