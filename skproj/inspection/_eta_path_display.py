@@ -19,6 +19,15 @@ from skproj.utils._validation import check_is_fitted
 # Columns with the number of features, unless the user names another.
 COUNT_COLUMNS = ("mean_n_features", "mean_test_n_features")
 
+# What a linear model is scored by, unless the user names a score.
+LIKELIHOOD = "gain in log partial likelihood"
+NAMES_OF_SCORES = {
+    "squared_error": "R2",
+    "huber": "R2",
+    "cox": LIKELIHOOD,
+    "cox_efron": LIKELIHOOD,
+}
+
 
 @shared_docs(**DOCS)
 class EtaPathDisplay:
@@ -46,6 +55,11 @@ class EtaPathDisplay:
         Name of the score.
     n_features_are_means : bool, default=False
         Whether `n_features` are means over the folds, which the legend then says.
+    n_selected : int, default=None
+        Number of features of the model that was fitted at the chosen radius, which the
+        legend has as well if it is another one than on the path.
+    note : str, default=""
+        Second line of the label of the radii.
 
     Attributes
     ----------
@@ -78,10 +92,19 @@ class EtaPathDisplay:
     The axis of the radius is logarithmic if the radii span a factor of ten. An infinite
     radius, which constrains nothing, is drawn to the right of the finite ones.
 
+    Where a search has tried other parameters too, or a radius several times, there is
+    one point for each radius: of the candidate that is most like the chosen one. The
+    label of the axis says how many candidates there are, and in what else the points
+    differ. The default :class:`~skproj.nn.SparseSupervisedAutoencoderCV` trains the
+    network of the chosen radius for one more stage, with less noise, so that this point
+    may be above the others.
+
     A fit with ``params[i]`` starts elsewhere than the path did. The two agree up to the
     tolerance of the solver, and may keep other ones of several similar features: the
-    models of the path itself are in `path_` of the selector. The autoencoder with the
-    same seed gives the same network.
+    models of the path itself are in `path_` of the selector. The autoencoder with
+    ``schedule="progressive"`` and the same seed gives the same network; by default the
+    samples of the folds have a part in the path, and the importances of its features
+    are in `importances_path_`.
 
     {bilevel_reference}
 
@@ -120,6 +143,8 @@ class EtaPathDisplay:
         chosen_index=None,
         score_name="score",
         n_features_are_means=False,
+        n_selected=None,
+        note="",
     ):
         self.etas = np.asarray(etas, dtype=np.float64)
         self.n_features, self.mean_scores, self.std_scores = (
@@ -135,6 +160,8 @@ class EtaPathDisplay:
         self.chosen_index = chosen_index
         self.score_name = score_name
         self.n_features_are_means = n_features_are_means
+        self.n_selected = n_selected
+        self.note = note
 
     @property
     def chosen_eta(self):
@@ -161,7 +188,7 @@ class EtaPathDisplay:
         Returns
         -------
         display : EtaPathDisplay
-            The display, drawn. The numbers of features are those of the models of all
+            The display, drawn. The numbers of features are those of the path of all
             samples, where the estimator has them.
 
         {not_fitted}
@@ -175,12 +202,17 @@ class EtaPathDisplay:
             lambda step: hasattr(step, "cv_results_") and hasattr(step, "best_index_"),
             "a cross-validated path (cv_results_, best_index_)",
         )
-        display = cls(**_read_search(step, score_name=score_name))
-        counts = _counts_with_all_samples(step)
+        arguments = _read_search(step, score_name=score_name)
+        path = getattr(step, "path_", None)
+        counts = getattr(step, "n_features_path_", getattr(path, "n_selected", None))
         if counts is not None:
-            display.n_features = np.array([counts[eta] for eta in display.etas])
-            display.n_features_are_means = False
-        return display.plot(ax)
+            counts = dict(zip(step.etas_, counts, strict=True))
+            arguments |= {
+                "n_features": [counts[eta] for eta in arguments["etas"]],
+                "n_features_are_means": False,
+                "n_selected": np.count_nonzero(step.get_support()),
+            }
+        return cls(**arguments).plot(ax)
 
     @classmethod
     def from_cv_results(
@@ -200,7 +232,8 @@ class EtaPathDisplay:
         results : estimator object, dict or pandas.DataFrame
             A fitted :class:`~sklearn.model_selection.GridSearchCV`, or its
             `cv_results_`. If other parameters vary too, the path is that of their
-            chosen values. Of a successive halving, the last try of each radius counts.
+            chosen values, as far as the radii were tried with them. Of a successive
+            halving, the last try of each radius counts.
         parameter : str, default=None
             The parameter that is the radius. None is the one called `eta`, also of a
             step of a pipeline, as in "selector__eta".
@@ -282,7 +315,11 @@ class EtaPathDisplay:
         finite = self.etas[np.isfinite(self.etas)]
         is_log = spans_decades(finite)
         ax.set_xscale("log" if is_log else "linear")
-        ax.set_xlabel("Radius η")
+        notes = [self.note] if self.note else []
+        if self.mean_scores is not None and not np.isfinite(self.mean_scores).all():
+            n_lost = np.count_nonzero(~np.isfinite(self.mean_scores))
+            notes.append(f"{n_lost} without a finite score")
+        ax.set_xlabel("\n".join(["Radius η", *notes]), parse_math=False)
         if len(finite) == len(self.etas):
             return self.etas
         largest = finite.max() if len(finite) > 0 else 1.0
@@ -336,7 +373,7 @@ class EtaPathDisplay:
         if spans_decades(positive):
             # No features at all have a place on the axis as well.
             ax.set_yscale("symlog", linthresh=1.0)
-            lowest = 0.0 if self.n_features.min() < 1 else 0.9
+            lowest = 0.0 if np.nanmin(self.n_features) < 1 else 0.9
             ax.set_ylim(lowest, 1.2 * positive.max())
             ax.set_yticks(_round_numbers(lowest, positive.max()))
             ax.yaxis.set_major_formatter("{x:g}")
@@ -352,6 +389,8 @@ class EtaPathDisplay:
             label += f", {n_kept:g} feature{'' if n_kept == 1 else 's'}"
             if self.n_features_are_means:
                 label += " on average"
+            elif self.n_selected not in (None, n_kept):
+                label += f", {self.n_selected} in the fitted model"
         self.chosen_line_ = ax.axvline(
             x[self.chosen_index], color="black", linestyle=":", label=label
         )
@@ -371,25 +410,11 @@ def _name_of_score(estimator):
     scoring = getattr(estimator, "scoring", None)
     if isinstance(scoring, str):
         return scoring.replace("_", " ")
-    if scoring is None and hasattr(estimator, "path_"):
-        return "negative log loss" if hasattr(estimator, "classes_") else "R2"
-    if scoring is None and hasattr(estimator, "n_features_path_"):
+    if scoring is not None or not hasattr(estimator, "etas_"):
+        return "score"
+    if hasattr(estimator, "classes_"):
         return "negative log loss"
-    return "score"
-
-
-def _counts_with_all_samples(estimator):
-    """Return the number of features for each radius, or None if it is not known."""
-    if hasattr(estimator, "path_"):
-        counts = estimator.path_.n_selected
-    elif hasattr(estimator, "n_features_path_"):
-        counts = estimator.n_features_path_
-    else:
-        return None
-    counts = dict(zip(estimator.etas_, counts, strict=True))
-    # The model itself is fitted from zero, and may differ from the path by a feature.
-    counts[estimator.eta_] = np.count_nonzero(estimator.get_support())
-    return counts
+    return NAMES_OF_SCORES.get(getattr(estimator, "loss_", None), "score")
 
 
 def _read_search(search, *, metric=None, score_name=None, **options):
@@ -402,6 +427,7 @@ def _read_search(search, *, metric=None, score_name=None, **options):
         chosen_row=getattr(search, "best_index_", None),
         metric=metric,
         score_name=score_name or metric or _name_of_score(search),
+        etas=getattr(search, "etas_", None),
         **options,
     )
 
@@ -414,10 +440,11 @@ def _read_results(
     metric=None,
     n_features=None,
     score_name=None,
+    etas=None,
 ):
     """Return the arguments of a display from the table of a search."""
     metric = metric or "score"
-    column = _column_of_radii(results, parameter)
+    name = _name_of_radius(results, parameter)
     if f"mean_test_{metric}" not in results:
         known = [name[10:] for name in results if name[:10] == "mean_test_"]
         raise ValueError(
@@ -431,19 +458,13 @@ def _read_results(
             'results must have dicts in the column "params", as in the cv_results_ of '
             "a search; text tables lose them."
         )
-    name = column.removeprefix("param_")
-    if name not in params[chosen_row]:
+    if params[chosen_row].get(name) is None:
         raise ValueError(f"The chosen candidate of the search has no {name!r}.")
-    # A successive halving has a row for each time that it has tried a radius.
-    rows = {
-        params[row][name]: row
-        for row in range(len(params))
-        if _alike(params[row], params[chosen_row], name)
-    }
-    rows[params[chosen_row][name]] = chosen_row
-    etas = np.array(list(rows), dtype=np.float64)
-    order = np.argsort(etas, kind="stable")
-    rows = np.array(list(rows.values()))[order]
+    described = params
+    if "n_resources" in results:  # a successive halving
+        more = zip(params, results["n_resources"], strict=True)
+        described = [{**candidate, "n_resources": n} for candidate, n in more]
+    rows = _rows_of_path(described, name, chosen_row, results.get("path"), etas)
     if n_features is None:
         n_features = next((name for name in COUNT_COLUMNS if name in results), None)
     are_means = isinstance(n_features, str) and n_features.startswith("mean_")
@@ -457,19 +478,20 @@ def _read_results(
             f"search, got {len(n_features)}."
         )
     return {
-        "etas": etas[order],
+        "etas": [params[row][name] for row in rows],
         "n_features": None if n_features is None else np.asarray(n_features)[rows],
         "mean_scores": np.asarray(results[f"mean_test_{metric}"])[rows],
         "std_scores": np.asarray(results[f"std_test_{metric}"])[rows],
         "params": [params[row] for row in rows],
-        "chosen_index": int(np.flatnonzero(rows == chosen_row)[0]),
+        "chosen_index": rows.index(chosen_row),
         "score_name": score_name or metric,
         "n_features_are_means": are_means,
+        "note": _note_on_rows(described, name, chosen_row, rows),
     }
 
 
-def _column_of_radii(results, parameter):
-    """Return the name of the column that has the radii."""
+def _name_of_radius(results, parameter):
+    """Return the name of the parameter that is the radius."""
     names = [name.removeprefix("param_") for name in results if name[:6] == "param_"]
     if parameter is None:
         names = [name for name in names if f"__{name}".endswith("__eta")]
@@ -484,20 +506,64 @@ def _column_of_radii(results, parameter):
             f"parameter must be one of those of the search, {', '.join(names)}; got "
             f"{parameter!r}."
         )
-    return f"param_{parameter}"
+    return parameter
 
 
-def _alike(params, others, name):
-    """Whether two candidates have `name`, and differ in nothing else."""
-    if name not in params or params.keys() != others.keys():
-        return False
+def _rows_of_path(params, name, chosen_row, path=None, etas=None):
+    """Return a row for each radius, by radius: the one that is most like the chosen.
+
+    `path` are the numbers of the path that each row belongs to, `etas` the radii that
+    count, if the search says so. Of rows that are equally alike it is the last: a
+    successive halving has a row for each time that it has tried a radius.
+    """
+    chosen, found = params[chosen_row], {}
+    in_path = np.ones(len(params), bool)
+    if path is not None:
+        in_path = np.asarray(path) == np.asarray(path)[chosen_row]
+    for row in np.flatnonzero(in_path).tolist():
+        eta = params[row].get(name)
+        if eta is not None and (etas is None or eta in etas):
+            n_differing = len(_differing(params[row], chosen))
+            if row == chosen_row or found.get(eta, (np.inf,))[0] >= n_differing:
+                found[eta] = -1 if row == chosen_row else n_differing, row
+    return [found[eta][1] for eta in sorted(found)]
+
+
+def _note_on_rows(params, name, chosen_row, rows):
+    """Say how many candidates have no point, and what else the points differ in."""
+    chosen = params[chosen_row]
+    varied, varied_in_path = (
+        {key for row in some for key in _differing(params[row], chosen)} - {name}
+        for some in (range(len(params)), rows)
+    )
+    parts = []
+    if len(rows) < len(params):
+        parts.append(f"{len(rows)} of {len(params)} candidates")
+    for keys, where in (
+        (varied - varied_in_path, ""),
+        (varied_in_path, " at the chosen η"),
+    ):
+        if keys:
+            parts.append(", ".join(_describe(key, chosen) for key in sorted(keys)))
+            parts[-1] += where
+    return "; ".join(parts)
+
+
+def _describe(key, params):
+    """Write a parameter and its value for a reader who does not program."""
+    value = params.get(key)
+    value = f"{value:.3g}" if isinstance(value, float) else shorten(value)
+    return f"{key.rpartition('__')[2].replace('_', ' ')} = {value}"
+
+
+def _differing(params, others):
+    """Return the names of the parameters in which two candidates differ."""
+    keys = params.keys() | others.keys()
+    return {key for key in keys if not _same(params.get(key), others.get(key))}
+
+
+def _same(value, other):
     # A search uses the same object again; arrays and estimators need no comparison.
-    return all(
-        value is others[key]
-        or (
-            (np.isscalar(value) or isinstance(value, tuple | list))
-            and value == others[key]
-        )
-        for key, value in params.items()
-        if key != name
+    return value is other or (
+        (np.isscalar(value) or isinstance(value, tuple | list)) and value == other
     )

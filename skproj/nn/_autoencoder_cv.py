@@ -120,8 +120,9 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
     cv_results_ : dict of ndarray
         A table with a row for each radius and pair of noises, in the form of
         :class:`~sklearn.model_selection.GridSearchCV`, with the mean number of
-        selected features of the folds in ``"mean_n_features"``. With
-        ``schedule="consensus"`` the last rows are those with less noise at the end.
+        selected features of the folds in ``"mean_n_features"``. Rows of one run from
+        dense to sparse have the same number in ``"path"``; the last ones may be those
+        of the chosen radius with less noise at the end, see `final_noise`.
     etas_ : ndarray of shape (n_etas,)
         The radii that were tried with the chosen noises, from dense to sparse.
     n_features_path_ : ndarray of int of shape (n_etas,)
@@ -359,11 +360,8 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         calibrated = self.scoring is None
         table = Candidates(paths, calibrated)
         parameters = table.parameters
-        _, noise_pairs = np.unique(
-            [parameters["input_noise"], parameters["final_noise"]],
-            axis=1,
-            return_inverse=True,
-        )
+        noises_of_rows = [parameters["input_noise"], parameters["final_noise"]]
+        _, of_path = np.unique(noises_of_rows, axis=1, return_inverse=True)
         self.cv_results_ = tabulate_scores(parameters, table.scores, table.counts)
         best = choose_row(
             self._projection().density(parameters["eta"]),
@@ -371,10 +369,10 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
             self.selection_rule,
             n_features=table.counts,
             n_samples=X.shape[0],
-            paths=noise_pairs,
+            paths=of_path,
         )
         self.input_noise_ = parameters["input_noise"][best]
-        on_path = np.flatnonzero(noise_pairs == noise_pairs[best])
+        on_path = np.flatnonzero(of_path == of_path[best])
         states = [table.states[row] for row in on_path]
         self.etas_ = np.array([state["eta_"] for state in states])
         self.n_features_path_ = np.array([s["n_selected_features_"] for s in states])
@@ -387,7 +385,9 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
             table = Candidates([*paths, refined], calibrated)
             parameters = table.parameters
             self.cv_results_ = tabulate_scores(parameters, table.scores, table.counts)
+            of_path = np.append(of_path, [of_path[best]] * len(less_noise))
             best = rivals[self.cv_results_["mean_test_score"][rivals].argmax()]
+        self.cv_results_["path"] = of_path
         self.best_index_ = best
         self.best_score_ = self.cv_results_["mean_test_score"][best]
         self.final_noise_ = parameters["final_noise"][best]
