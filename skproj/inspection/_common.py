@@ -1,5 +1,7 @@
 """Axes, colours, names and docstrings of the displays, and access to estimators."""
 
+import warnings
+
 import numpy as np
 from sklearn.pipeline import Pipeline, make_pipeline
 
@@ -7,27 +9,15 @@ from skproj.utils._optional import import_optional
 from skproj.utils._validation import check_is_fitted
 
 # Greys, and the colours of Okabe and Ito, which colour-blind readers can tell apart.
-KEPT_COLOR = "#0072B2"
-CONTRAST_COLOR = "#D55E00"
-REMOVED_COLOR = "#D9D9D9"
+KEPT_COLOR, CONTRAST_COLOR, REMOVED_COLOR = "#0072B2", "#D55E00", "#D9D9D9"
+PALETTE = (KEPT_COLOR, "#E69F00", "#009E73", CONTRAST_COLOR)
+PALETTE += ("#CC79A7", "#56B4E9", "#000000", "#999999")
 REMOVED_HATCH = "////"
-PALETTE = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#D55E00",
-    "#CC79A7",
-    "#56B4E9",
-    "#000000",
-    "#999999",
-)
-MARKERS = "os^DvP*X<>"
 
 MAX_NAME_LENGTH = 30
 
 # Inches for a bar with its name beside it, and for what is above and below the bars.
-BAR_HEIGHT = 0.2
-BARS_MARGIN = 1.0
+BAR_HEIGHT, BARS_MARGIN = 0.2, 1.0
 
 # Inches of axes that have room for a legend of two columns above.
 TWO_COLUMN_WIDTH = 4.5
@@ -61,6 +51,11 @@ DOCS = {
         Axes of the plot.
     figure_ : matplotlib Figure
         Its figure.
+    {legend}
+    """,
+    "legend": """
+    legend_ : matplotlib Legend
+        The legend, above the axes or beside them.
     """,
     "display": """
     Returns
@@ -77,26 +72,19 @@ DOCS = {
 }
 
 
-def new_axes(n_panels=1, *, height=0.0):
-    """Return the axes of a new figure, one below the other.
-
-    `height` is the least height of the figure in inches.
-    """
+def new_axes(n_panels=1, *, n_bars=0):
+    """Return the axes of a new figure, one below the other, with room for bars."""
     pyplot = import_optional("matplotlib.pyplot", extra="plot")
-    width, usual_height = pyplot.rcParams["figure.figsize"]
-    _, axes = pyplot.subplots(
-        n_panels,
-        squeeze=False,
-        figsize=(width, max(usual_height, height)),
-        layout="constrained",
-    )
-    return axes[:, 0]
+    width, height = pyplot.rcParams["figure.figsize"]
+    size = width, max(height, BARS_MARGIN + BAR_HEIGHT * n_bars)
+    options = {"squeeze": False, "figsize": size, "layout": "constrained"}
+    return pyplot.subplots(n_panels, **options)[1][:, 0]
 
 
-def single_axes(ax, *, height=0.0):
+def single_axes(ax, *, n_bars=0):
     """Return the given axes, or those of a new figure for None."""
     if ax is None:
-        return new_axes(height=height)[0]
+        return new_axes(n_bars=n_bars)[0]
     if not hasattr(ax, "figure"):
         raise TypeError(
             f"ax must be the axes of one plot, got {type(ax).__name__} instead."
@@ -111,10 +99,9 @@ def whole_ticks(axis):
 
 def label_bars(ax, names):
     """Write the names of horizontal bars beside them, the first at the top."""
-    labels = [shorten(name) for name in names]
     # A dollar sign in the name of a feature is no mathematics.
-    ax.set_yticks(np.arange(len(labels)), labels, parse_math=False)
-    ax.set_ylim(len(labels) - 0.4, -0.6)
+    ax.set_yticks(np.arange(len(names)), short_names(names), parse_math=False)
+    ax.set_ylim(len(names) - 0.4, -0.6)
 
 
 def shorten(name):
@@ -124,6 +111,34 @@ def shorten(name):
         return name
     half = (MAX_NAME_LENGTH - 1) // 2
     return f"{name[:half]}…{name[-half:]}"
+
+
+def short_names(names):
+    """Shorten names, but not those that would look like another one."""
+    names = [str(name) for name in names]
+    short = [shorten(name) for name in names]
+    long_of = {}
+    for name, part in zip(names, short, strict=True):
+        long_of.setdefault(part, set()).add(name)
+    pairs = zip(names, short, strict=True)
+    return [name if len(long_of[part]) > 1 else part for name, part in pairs]
+
+
+def looks(n_groups, kinds):
+    """Return a colour and one of the other kinds for each of some groups or classes.
+
+    None are the same, if the numbers of kinds and of colours have no common divisor.
+    """
+    n_looks = len(PALETTE) * len(kinds)
+    if n_groups > n_looks:
+        warnings.warn(
+            f"A plot can tell {n_looks} classes or groups apart, got {n_groups}: the "
+            "looks of the first ones repeat.",
+            stacklevel=4,
+        )
+    indices = np.arange(n_groups)
+    pairs = zip(indices % len(PALETTE), indices % len(kinds), strict=True)
+    return [(PALETTE[i], kinds[j]) for i, j in pairs]
 
 
 def legend_above(ax, handles):
@@ -141,9 +156,7 @@ def legend_above(ax, handles):
 
 def spans_decades(numbers):
     """Whether positive finite numbers are better shown on a logarithmic axis."""
-    return (
-        len(numbers) > 0 and numbers.min() > 0 and numbers.max() >= 10 * numbers.min()
-    )
+    return len(numbers) > 0 and 0 < 10 * numbers.min() <= numbers.max()
 
 
 def find_step(estimator, suits, needed):

@@ -3,33 +3,21 @@
 import numpy as np
 from sklearn.utils import check_consistent_length
 
-from skproj.inspection._common import (
-    CONTRAST_COLOR,
-    DOCS,
-    KEPT_COLOR,
-    find_step,
-    legend_above,
-    single_axes,
-    spans_decades,
-    whole_ticks,
-)
+from skproj.inspection import _common
+from skproj.linear_model._cox import TIES
 from skproj.utils._docs import shared_docs
+from skproj.utils._path_search import differing_parameters, rows_of_path
 from skproj.utils._validation import check_is_fitted
 
 # Columns with the number of features, unless the user names another.
 COUNT_COLUMNS = ("mean_n_features", "mean_test_n_features")
 
 # What a linear model is scored by, unless the user names a score.
-LIKELIHOOD = "gain in log partial likelihood"
-NAMES_OF_SCORES = {
-    "squared_error": "R2",
-    "huber": "R2",
-    "cox": LIKELIHOOD,
-    "cox_efron": LIKELIHOOD,
-}
+NAMES_OF_SCORES = dict.fromkeys(("squared_error", "huber"), "R2")
+NAMES_OF_SCORES |= dict.fromkeys(TIES, "gain in log partial likelihood")
 
 
-@shared_docs(**DOCS)
+@shared_docs(**_common.DOCS)
 class EtaPathDisplay:
     """Score and number of kept features against the radius `eta`.
 
@@ -79,8 +67,7 @@ class EtaPathDisplay:
         The numbers of features.
     chosen_line_ : matplotlib Line2D or None
         The mark at the chosen radius.
-    legend_ : matplotlib Legend
-        The legend, above the axes.
+    {legend}
 
     See Also
     --------
@@ -197,7 +184,7 @@ class EtaPathDisplay:
         ValueError
             If it is a search over other parameters only.
         """
-        step, _ = find_step(
+        step, _ = _common.find_step(
             estimator,
             lambda step: hasattr(step, "cv_results_") and hasattr(step, "best_index_"),
             "a cross-validated path (cv_results_, best_index_)",
@@ -260,22 +247,17 @@ class EtaPathDisplay:
             If the table has no such parameter, column or score, or several parameters
             that may be meant, or if the chosen candidate is without the parameter.
         """
-        read = _read_results
-        if not hasattr(results, "keys"):
+        options = parameter, metric, n_features, score_name
+        if hasattr(results, "keys"):
+            arguments = _read_results(results, *options)
+        else:
             check_is_fitted(results)
             if not hasattr(results, "cv_results_"):
                 raise TypeError(
                     "results must be a fitted search or its cv_results_, got "
                     f"{type(results).__name__} instead."
                 )
-            read = _read_search
-        arguments = read(
-            results,
-            parameter=parameter,
-            metric=metric,
-            n_features=n_features,
-            score_name=score_name,
-        )
+            arguments = _read_search(results, *options)
         return cls(**arguments).plot(ax)
 
     @classmethod
@@ -295,7 +277,7 @@ class EtaPathDisplay:
 
         {plot}
         """
-        self.ax_ = ax = single_axes(ax)
+        self.ax_ = ax = _common.single_axes(ax)
         self.figure_ = ax.figure
         self.line_ = self.band_ = self.chosen_line_ = None
         self.ax_features_ = self.line_features_ = None
@@ -305,95 +287,72 @@ class EtaPathDisplay:
         if self.n_features is not None:
             self._draw_counts(ax if self.mean_scores is None else ax.twinx(), x)
         if self.chosen_index is not None:
-            self._draw_choice(ax, x)
+            style = {"color": "black", "linestyle": ":", "label": self._choice()}
+            self.chosen_line_ = ax.axvline(x[self.chosen_index], **style)
         handles = (self.line_, self.band_, self.line_features_, self.chosen_line_)
-        self.legend_ = legend_above(ax, [x for x in handles if x is not None])
+        self.legend_ = _common.legend_above(ax, [x for x in handles if x is not None])
         return self
 
     def _draw_radii(self, ax):
         """Prepare the axis of the radii, and return their places on it."""
-        finite = self.etas[np.isfinite(self.etas)]
-        is_log = spans_decades(finite)
+        is_finite = np.isfinite(self.etas)
+        is_log = _common.spans_decades(self.etas[is_finite])
         ax.set_xscale("log" if is_log else "linear")
-        notes = [self.note] if self.note else []
-        if self.mean_scores is not None and not np.isfinite(self.mean_scores).all():
+        lines = ["Radius η", self.note] if self.note else ["Radius η"]
+        if self.mean_scores is not None:
             n_lost = np.count_nonzero(~np.isfinite(self.mean_scores))
-            notes.append(f"{n_lost} without a finite score")
-        ax.set_xlabel("\n".join(["Radius η", *notes]), parse_math=False)
-        if len(finite) == len(self.etas):
+            lines += [f"{n_lost} without a finite score"] if n_lost else []
+        ax.set_xlabel("\n".join(lines), parse_math=False)
+        if is_finite.all():
             return self.etas
-        largest = finite.max() if len(finite) > 0 else 1.0
+        largest = self.etas.max(where=is_finite, initial=0.0) or 1.0
         beyond = largest * (2.0 if is_log else 1.1)
-        ax.text(
-            beyond,
-            0.03,
-            "η = ∞",
-            transform=ax.get_xaxis_transform(),
-            rotation=90,
-            ha="right",
-            va="bottom",
-        )
-        return np.where(np.isfinite(self.etas), self.etas, beyond)
+        style = {"rotation": 90, "ha": "right", "va": "bottom"}
+        ax.text(beyond, 0.03, "η = ∞", transform=ax.get_xaxis_transform(), **style)
+        return np.where(is_finite, self.etas, beyond)
 
     def _draw_scores(self, ax, x):
-        (self.line_,) = ax.plot(
-            x,
-            self.mean_scores,
-            color=KEPT_COLOR,
-            marker="o",
-            label=f"mean {self.score_name}",
-        )
-        if self.std_scores is not None:
-            self.band_ = ax.fill_between(
-                x,
-                self.mean_scores - self.std_scores,
-                self.mean_scores + self.std_scores,
-                color=KEPT_COLOR,
-                alpha=0.2,
-                linewidth=0.0,
-                label="± 1 standard deviation",
-            )
+        means, stds = self.mean_scores, self.std_scores
+        style = {"color": _common.KEPT_COLOR, "marker": "o"}
+        (self.line_,) = ax.plot(x, means, label=f"mean {self.score_name}", **style)
+        if stds is not None:
+            style = {"color": _common.KEPT_COLOR, "alpha": 0.2, "linewidth": 0.0}
+            style["label"] = "± 1 standard deviation"
+            self.band_ = ax.fill_between(x, means - stds, means + stds, **style)
         ax.set_ylabel(self.score_name[:1].upper() + self.score_name[1:])
 
     def _draw_counts(self, ax, x):
-        self.ax_features_ = ax
-        (self.line_features_,) = ax.plot(
-            x,
-            self.n_features,
-            color=CONTRAST_COLOR,
-            marker="s",
-            linestyle="--",
-            label=(
-                "features, mean of the folds"
-                if self.n_features_are_means
-                else "number of features"
-            ),
-        )
-        positive = self.n_features[self.n_features > 0]
-        if spans_decades(positive):
+        self.ax_features_, counts = ax, self.n_features
+        style = {"color": _common.CONTRAST_COLOR, "marker": "s", "linestyle": "--"}
+        label = "number of features"
+        if self.n_features_are_means:
+            label = "features, mean of the folds"
+        (self.line_features_,) = ax.plot(x, counts, label=label, **style)
+        positive = counts[counts > 0]
+        if _common.spans_decades(positive):
             # No features at all have a place on the axis as well.
             ax.set_yscale("symlog", linthresh=1.0)
-            lowest = 0.0 if np.nanmin(self.n_features) < 1 else 0.9
+            lowest = 0.0 if np.nanmin(counts) < 1 else 0.9
             ax.set_ylim(lowest, 1.2 * positive.max())
             ax.set_yticks(_round_numbers(lowest, positive.max()))
             ax.yaxis.set_major_formatter("{x:g}")
         else:
             ax.set_ylim(bottom=0.0)
-            whole_ticks(ax.yaxis)
+            _common.whole_ticks(ax.yaxis)
         ax.set_ylabel("Number of features")
 
-    def _draw_choice(self, ax, x):
+    def _choice(self):
+        """Say which radius was chosen, and what it keeps."""
         label = f"chosen: η = {self.chosen_eta:.3g}"
-        if self.n_features is not None:
-            n_kept = round(float(self.n_features[self.chosen_index]), 1)
-            label += f", {n_kept:g} feature{'' if n_kept == 1 else 's'}"
-            if self.n_features_are_means:
-                label += " on average"
-            elif self.n_selected not in (None, n_kept):
-                label += f", {self.n_selected} in the fitted model"
-        self.chosen_line_ = ax.axvline(
-            x[self.chosen_index], color="black", linestyle=":", label=label
-        )
+        if self.n_features is None:
+            return label
+        n_kept = round(float(self.n_features[self.chosen_index]), 1)
+        label += f", {n_kept:g} feature{'' if n_kept == 1 else 's'}"
+        if self.n_features_are_means:
+            label += " on average"
+        elif self.n_selected not in (None, n_kept):
+            label += f", {self.n_selected} in the fitted model"
+        return label
 
 
 def _round_numbers(lowest, highest):
@@ -417,30 +376,18 @@ def _name_of_score(estimator):
     return NAMES_OF_SCORES.get(getattr(estimator, "loss_", None), "score")
 
 
-def _read_search(search, *, metric=None, score_name=None, **options):
+def _read_search(search, parameter=None, metric=None, n_features=None, score_name=None):
     """Return the arguments of a display from a fitted search."""
-    refit = getattr(search, "refit", None)
-    if metric is None and f"mean_test_{refit}" in search.cv_results_:
+    results, refit = search.cv_results_, getattr(search, "refit", None)
+    if metric is None and f"mean_test_{refit}" in results:
         metric = refit
-    return _read_results(
-        search.cv_results_,
-        chosen_row=getattr(search, "best_index_", None),
-        metric=metric,
-        score_name=score_name or metric or _name_of_score(search),
-        etas=getattr(search, "etas_", None),
-        **options,
-    )
+    score_name = score_name or metric or _name_of_score(search)
+    known = getattr(search, "best_index_", None), getattr(search, "etas_", None)
+    return _read_results(results, parameter, metric, n_features, score_name, *known)
 
 
 def _read_results(
-    results,
-    *,
-    chosen_row=None,
-    parameter=None,
-    metric=None,
-    n_features=None,
-    score_name=None,
-    etas=None,
+    results, parameter, metric, n_features, score_name, chosen_row=None, etas=None
 ):
     """Return the arguments of a display from the table of a search."""
     metric = metric or "score"
@@ -464,7 +411,8 @@ def _read_results(
     if "n_resources" in results:  # a successive halving
         more = zip(params, results["n_resources"], strict=True)
         described = [{**candidate, "n_resources": n} for candidate, n in more]
-    rows = _rows_of_path(described, name, chosen_row, results.get("path"), etas)
+    path = results.get("path")
+    rows = rows_of_path(described, name, chosen_row, path=path, etas=etas)
     if n_features is None:
         n_features = next((name for name in COUNT_COLUMNS if name in results), None)
     are_means = isinstance(n_features, str) and n_features.startswith("mean_")
@@ -509,61 +457,25 @@ def _name_of_radius(results, parameter):
     return parameter
 
 
-def _rows_of_path(params, name, chosen_row, path=None, etas=None):
-    """Return a row for each radius, by radius: the one that is most like the chosen.
-
-    `path` are the numbers of the path that each row belongs to, `etas` the radii that
-    count, if the search says so. Of rows that are equally alike it is the last: a
-    successive halving has a row for each time that it has tried a radius.
-    """
-    chosen, found = params[chosen_row], {}
-    in_path = np.ones(len(params), bool)
-    if path is not None:
-        in_path = np.asarray(path) == np.asarray(path)[chosen_row]
-    for row in np.flatnonzero(in_path).tolist():
-        eta = params[row].get(name)
-        if eta is not None and (etas is None or eta in etas):
-            n_differing = len(_differing(params[row], chosen))
-            if row == chosen_row or found.get(eta, (np.inf,))[0] >= n_differing:
-                found[eta] = -1 if row == chosen_row else n_differing, row
-    return [found[eta][1] for eta in sorted(found)]
-
-
 def _note_on_rows(params, name, chosen_row, rows):
     """Say how many candidates have no point, and what else the points differ in."""
     chosen = params[chosen_row]
-    varied, varied_in_path = (
-        {key for row in some for key in _differing(params[row], chosen)} - {name}
+    in_table, in_path = (
+        {key for row in some for key in differing_parameters(params[row], chosen)}
         for some in (range(len(params)), rows)
     )
     parts = []
     if len(rows) < len(params):
         parts.append(f"{len(rows)} of {len(params)} candidates")
-    for keys, where in (
-        (varied - varied_in_path, ""),
-        (varied_in_path, " at the chosen η"),
-    ):
-        if keys:
-            parts.append(", ".join(_describe(key, chosen) for key in sorted(keys)))
-            parts[-1] += where
+    for keys, where in ((in_table - in_path, ""), (in_path, " at the chosen η")):
+        if keys - {name}:
+            values = (_describe(key, chosen) for key in sorted(keys - {name}))
+            parts.append(", ".join(values) + where)
     return "; ".join(parts)
 
 
 def _describe(key, params):
     """Write a parameter and its value for a reader who does not program."""
     value = params.get(key)
-    value = f"{value:.3g}" if isinstance(value, float) else shorten(value)
+    value = f"{value:.3g}" if isinstance(value, float) else _common.shorten(value)
     return f"{key.rpartition('__')[2].replace('_', ' ')} = {value}"
-
-
-def _differing(params, others):
-    """Return the names of the parameters in which two candidates differ."""
-    keys = params.keys() | others.keys()
-    return {key for key in keys if not _same(params.get(key), others.get(key))}
-
-
-def _same(value, other):
-    # A search uses the same object again; arrays and estimators need no comparison.
-    return value is other or (
-        (np.isscalar(value) or isinstance(value, tuple | list)) and value == other
-    )

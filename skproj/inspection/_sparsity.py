@@ -3,22 +3,11 @@
 import numpy as np
 from sklearn.utils import check_consistent_length
 
-from skproj.inspection._common import (
-    BAR_HEIGHT,
-    BARS_MARGIN,
-    DOCS,
-    KEPT_COLOR,
-    REMOVED_COLOR,
-    REMOVED_HATCH,
-    find_weights,
-    label_bars,
-    legend_above,
-    single_axes,
-)
+from skproj.inspection import _common
 from skproj.utils._docs import shared_docs
 
 
-@shared_docs(**DOCS)
+@shared_docs(**_common.DOCS)
 class SparsityDisplay:
     """Share of the weights that are zero, layer by layer.
 
@@ -44,8 +33,6 @@ class SparsityDisplay:
         The shares of weights that are.
     axis_counts_ : matplotlib SecondaryAxis
         The axis on the right, with the number of weights that are not zero.
-    legend_ : matplotlib Legend
-        The legend, above the axes.
 
     See Also
     --------
@@ -93,7 +80,7 @@ class SparsityDisplay:
         TypeError
             If it has no weights.
         """
-        attribute, matrices = find_weights(estimator)
+        attribute, matrices = _common.find_weights(estimator)
         if attribute == "components_":
             weights = {f"component {i}": row for i, row in enumerate(matrices[0])}
         elif attribute == "coefs_":
@@ -151,35 +138,21 @@ class SparsityDisplay:
         {tall_plot}
         """
         n_layers = len(self.layer_names)
-        self.ax_ = ax = single_axes(ax, height=BARS_MARGIN + BAR_HEIGHT * n_layers)
+        self.ax_ = ax = _common.single_axes(ax, n_bars=n_layers)
         self.figure_ = ax.figure
-        places = np.arange(n_layers)
-        zeros = 100 * self.fraction_zeros
-        self.bars_kept_ = ax.barh(
-            places,
-            100 - zeros,
-            color=KEPT_COLOR,
-            edgecolor=KEPT_COLOR,
-            label="not zero",
-        )
-        self.bars_zero_ = ax.barh(
-            places,
-            zeros,
-            left=100 - zeros,
-            color=REMOVED_COLOR,
-            edgecolor="0.5",
-            hatch=REMOVED_HATCH,
-            label="zero",
-        )
-        label_bars(ax, self.layer_names)
-        counts = [
-            f"{n_weights - n_zeros} of {n_weights}"
-            for n_zeros, n_weights in zip(self.n_zeros, self.n_weights, strict=True)
-        ]
+        places, zeros = np.arange(n_layers), 100 * self.fraction_zeros
+        kept = {"color": _common.KEPT_COLOR, "edgecolor": _common.KEPT_COLOR}
+        self.bars_kept_ = ax.barh(places, 100 - zeros, label="not zero", **kept)
+        removed = {"color": _common.REMOVED_COLOR, "hatch": _common.REMOVED_HATCH}
+        removed |= {"edgecolor": "0.5", "left": 100 - zeros}
+        self.bars_zero_ = ax.barh(places, zeros, label="zero", **removed)
+        _common.label_bars(ax, self.layer_names)
+        kept = self.n_weights - self.n_zeros
+        pairs = zip(kept, self.n_weights, strict=True)
         self.axis_counts_ = ax.secondary_yaxis("right")
-        self.axis_counts_.set_yticks(places, counts)
+        self.axis_counts_.set_yticks(places, [f"{n} of {total}" for n, total in pairs])
         self.axis_counts_.set_ylabel("Weights that are not zero")
         ax.set_xlim(0.0, 100.0)
         ax.set_xlabel("Share of the weights (%)")
-        self.legend_ = legend_above(ax, [self.bars_kept_, self.bars_zero_])
+        self.legend_ = _common.legend_above(ax, [self.bars_kept_, self.bars_zero_])
         return self

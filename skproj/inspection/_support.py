@@ -5,21 +5,7 @@ import numbers
 import numpy as np
 from sklearn.utils import check_consistent_length, check_scalar
 
-from skproj.inspection._common import (
-    BAR_HEIGHT,
-    BARS_MARGIN,
-    CONTRAST_COLOR,
-    DOCS,
-    KEPT_COLOR,
-    REMOVED_COLOR,
-    REMOVED_HATCH,
-    check_names,
-    find_step,
-    label_bars,
-    legend_above,
-    names_of_features,
-    single_axes,
-)
+from skproj.inspection import _common
 from skproj.utils._docs import shared_docs
 
 # Attributes with importances, the preferred one first, and their names.
@@ -30,7 +16,7 @@ IMPORTANCE_NAMES = {
 }
 
 
-@shared_docs(**DOCS)
+@shared_docs(**_common.DOCS)
 class SupportDisplay:
     """Ranked importances of the features, and which of them are kept.
 
@@ -60,8 +46,6 @@ class SupportDisplay:
         A bar for each of the first features of `ranking`.
     threshold_line_ : matplotlib Line2D or None
         The line at the threshold.
-    legend_ : matplotlib Legend
-        The legend, above the axes.
 
     See Also
     --------
@@ -97,7 +81,7 @@ class SupportDisplay:
         self.importances = np.asarray(importances)
         self.support = np.asarray(support, dtype=bool)
         check_consistent_length(self.importances, self.support)
-        self.feature_names = check_names(feature_names, len(self.importances))
+        self.feature_names = _common.check_names(feature_names, len(self.importances))
         self.importance_name = importance_name
         self.threshold = threshold
         self.ranking = np.argsort(-self.importances, kind="stable")
@@ -125,20 +109,19 @@ class SupportDisplay:
         ValueError
             If the number of `feature_names` is wrong.
         """
-        step, before = find_step(
+        step, before = _common.find_step(
             estimator,
             lambda step: hasattr(step, "get_support") and _importances(step),
             "get_support, and feature_importances_ or scores_",
         )
         attribute = _importances(step)
-        importances = np.asarray(getattr(step, attribute))
+        values = np.asarray(getattr(step, attribute))
+        names = _common.names_of_features(step, before, len(values), feature_names)
         is_probability = attribute == "selection_probabilities_"
         display = cls(
-            importances=importances,
+            importances=values,
             support=step.get_support(),
-            feature_names=names_of_features(
-                step, before, len(importances), feature_names
-            ),
+            feature_names=names,
             importance_name=IMPORTANCE_NAMES[attribute],
             threshold=getattr(step, "threshold_", None) if is_probability else None,
         )
@@ -152,8 +135,10 @@ class SupportDisplay:
         ax : matplotlib Axes, default=None
             Where to draw; None makes a new figure, which is taller for many features.
         max_features : int, default=20
-            Largest number of features to draw: the first of `ranking`. Features of
-            importance zero are left out, unless they are kept.
+            Largest number of features to draw: the first of `ranking`, as the label
+            of the axis says. Features of importance zero are left out, unless they are
+            kept. What is not finite has a bar at the end of the axis, or none, and its
+            value beside it.
 
         {display}
 
@@ -163,23 +148,24 @@ class SupportDisplay:
             If `max_features` is not positive.
         """
         check_scalar(max_features, "max_features", numbers.Integral, min_val=1)
-        worth_drawing = (self.importances > 0) | self.support
+        worth_drawing = (self.importances != 0) | self.support
         candidates = self.ranking[worth_drawing[self.ranking]]
         drawn = candidates[:max_features]
         kept = self.support[drawn]
-        self.ax_ = ax = single_axes(ax, height=BARS_MARGIN + BAR_HEIGHT * len(drawn))
+        self.ax_ = ax = _common.single_axes(ax, n_bars=len(drawn))
         self.figure_ = ax.figure
-        sizes = self.importances[drawn]
-        longest = 1.1 * sizes[np.isfinite(sizes)].max(initial=0.0) or 1.0
+        values = self.importances[drawn]
+        longest = 1.1 * np.abs(values[np.isfinite(values)]).max(initial=0.0) or 1.0
         self.bars_ = ax.barh(
             np.arange(len(drawn)),
-            np.minimum(sizes, longest),
-            color=np.where(kept, KEPT_COLOR, REMOVED_COLOR),
-            edgecolor=np.where(kept, KEPT_COLOR, "0.5"),
-            hatch=["" if is_kept else REMOVED_HATCH for is_kept in kept],
+            np.nan_to_num(values, posinf=longest, neginf=-longest),
+            color=np.where(kept, _common.KEPT_COLOR, _common.REMOVED_COLOR),
+            edgecolor=np.where(kept, _common.KEPT_COLOR, "0.5"),
+            hatch=["" if is_kept else _common.REMOVED_HATCH for is_kept in kept],
         )
-        ax.bar_label(self.bars_, np.where(np.isposinf(sizes), "∞", ""), padding=2)
-        label_bars(ax, self.feature_names[drawn])
+        texts = np.where(np.isfinite(values), "", values.astype(str))
+        ax.bar_label(self.bars_, np.char.replace(texts, "inf", "∞"), padding=2)
+        _common.label_bars(ax, self.feature_names[drawn])
         handles = []
         for is_kept, name in ((True, "kept"), (False, "not kept")):
             if is_kept in kept:
@@ -189,17 +175,14 @@ class SupportDisplay:
                 handles.append(bar)
         self.threshold_line_ = None
         if self.threshold is not None:
-            self.threshold_line_ = ax.axvline(
-                self.threshold,
-                color=CONTRAST_COLOR,
-                linestyle="--",
-                label=f"threshold: {self.threshold:.3g}",
-            )
+            style = {"color": _common.CONTRAST_COLOR, "linestyle": "--"}
+            label = f"threshold: {self.threshold:.3g}"
+            self.threshold_line_ = ax.axvline(self.threshold, label=label, **style)
             handles.append(self.threshold_line_)
         ax.set_xlabel(self.importance_name.capitalize())
         if len(drawn) < len(candidates):
             ax.set_ylabel(f"First {len(drawn)} of {len(candidates)} features")
-        self.legend_ = legend_above(ax, handles)
+        self.legend_ = _common.legend_above(ax, handles)
         return self
 
 

@@ -78,3 +78,38 @@ def smooth_paths(means, log_counts, paths, width):
             powers * weight[:, np.newaxis], means[path] * weight
         )[0][0]
     return smooth
+
+
+def rows_of_path(params, name, chosen_row, *, path=None, etas=None):
+    """Return a row of the table for each radius: that which is most like the chosen.
+
+    `params` has a dict for each row, `name` is the radius in it, and `path` a number
+    that rows of one path share. Where a table says nothing of paths, only the radii
+    `etas` count, if they are given. Of rows that are equally alike it is the last: a
+    successive halving has a row for each time that it has tried a radius.
+    """
+    chosen, found = params[chosen_row], {}
+    of_path = np.zeros(len(params)) if path is None else np.asarray(path)
+    for row in np.flatnonzero(of_path == of_path[chosen_row]).tolist():
+        eta = params[row].get(name)
+        if eta is None or (etas is not None and eta not in etas):
+            continue
+        distance = -1  # no other row takes the place of the chosen one
+        if row != chosen_row:
+            distance = len(differing_parameters(params[row], chosen))
+        if eta not in found or distance <= found[eta][0]:
+            found[eta] = distance, row
+    return [found[eta][1] for eta in sorted(found)]
+
+
+def differing_parameters(params, others):
+    """Return the names of the parameters in which two candidates differ, as a set."""
+    keys = params.keys() | others.keys()
+    return {key for key in keys if not _same(params.get(key), others.get(key))}
+
+
+def _same(value, other):
+    # A search uses the same object again; arrays and estimators need no comparison.
+    return value is other or (
+        (np.isscalar(value) or isinstance(value, tuple | list)) and value == other
+    )
