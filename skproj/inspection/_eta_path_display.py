@@ -382,12 +382,15 @@ def _read_search(search, parameter=None, metric=None, n_features=None, score_nam
     if metric is None and f"mean_test_{refit}" in results:
         metric = refit
     score_name = score_name or metric or _name_of_score(search)
-    known = getattr(search, "best_index_", None), getattr(search, "etas_", None)
+    rows = getattr(search, "path_rows_", None)
+    if rows is None and hasattr(search, "etas_"):
+        rows = np.flatnonzero(np.isin(results["param_eta"], search.etas_))
+    known = getattr(search, "best_index_", None), rows
     return _read_results(results, parameter, metric, n_features, score_name, *known)
 
 
 def _read_results(
-    results, parameter, metric, n_features, score_name, chosen_row=None, etas=None
+    results, parameter, metric, n_features, score_name, chosen_row=None, among=None
 ):
     """Return the arguments of a display from the table of a search."""
     metric = metric or "score"
@@ -411,8 +414,7 @@ def _read_results(
     if "n_resources" in results:  # a successive halving
         more = zip(params, results["n_resources"], strict=True)
         described = [{**candidate, "n_resources": n} for candidate, n in more]
-    path = results.get("path")
-    rows = rows_of_path(described, name, chosen_row, path=path, etas=etas)
+    rows = rows_of_path(described, name, chosen_row, among)
     if n_features is None:
         n_features = next((name for name in COUNT_COLUMNS if name in results), None)
     are_means = isinstance(n_features, str) and n_features.startswith("mean_")

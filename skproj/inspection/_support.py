@@ -7,6 +7,7 @@ from sklearn.utils import check_consistent_length, check_scalar
 
 from skproj.inspection import _common
 from skproj.utils._docs import shared_docs
+from skproj.utils._optional import import_optional
 
 # Attributes with importances, the preferred one first, and their names.
 IMPORTANCE_NAMES = {
@@ -163,16 +164,23 @@ class SupportDisplay:
             edgecolor=np.where(kept, _common.KEPT_COLOR, "0.5"),
             hatch=["" if is_kept else _common.REMOVED_HATCH for is_kept in kept],
         )
-        texts = np.where(np.isfinite(values), "", values.astype(str))
-        ax.bar_label(self.bars_, np.char.replace(texts, "inf", "∞"), padding=2)
+        texts = [
+            "" if np.isfinite(value) else str(value).replace("inf", "∞")
+            for value in values
+        ]
+        ax.bar_label(self.bars_, texts, padding=2)
         _common.label_bars(ax, self.feature_names[drawn])
-        handles = []
-        for is_kept, name in ((True, "kept"), (False, "not kept")):
-            if is_kept in kept:
-                bar = self.bars_[list(kept).index(is_kept)]
-                n_such = np.count_nonzero(self.support == is_kept)
-                bar.set_label(f"{name}: {n_such} of {len(self.support)}")
-                handles.append(bar)
+        patch = import_optional("matplotlib.patches", extra="plot").Patch
+        looks = {"kept": {"color": _common.KEPT_COLOR}}
+        if not kept.all():
+            looks["not kept"] = {"facecolor": _common.REMOVED_COLOR, "edgecolor": "0.5"}
+            looks["not kept"]["hatch"] = _common.REMOVED_HATCH
+        n_all, n_kept = len(self.support), np.count_nonzero(self.support)
+        counts = {"kept": n_kept, "not kept": n_all - n_kept}
+        handles = [
+            patch(label=f"{name}: {counts[name]} of {n_all}", **look)
+            for name, look in looks.items()
+        ]
         self.threshold_line_ = None
         if self.threshold is not None:
             style = {"color": _common.CONTRAST_COLOR, "linestyle": "--"}

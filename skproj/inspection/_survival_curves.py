@@ -13,7 +13,7 @@ from skproj.utils._survival import SURVIVAL_DOCS, read_survival
 
 # Where it is clear which is which, the number is not needed.
 GROUP_NAMES = {2: ("low", "high"), 3: ("low", "medium", "high")}
-LINE_STYLES = ("-", "--", ":", "-.", (0, (8, 2)))
+LINE_STYLES = ("-", "--", "-.")
 
 
 @shared_docs(**_common.DOCS, **SURVIVAL_DOCS)

@@ -120,11 +120,12 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
     cv_results_ : dict of ndarray
         A table with a row for each radius and pair of noises, in the form of
         :class:`~sklearn.model_selection.GridSearchCV`, with the mean number of
-        selected features of the folds in ``"mean_n_features"``. Rows of one run from
-        dense to sparse have the same number in ``"path"``; the last ones may be those
-        of the chosen radius with less noise at the end, see `final_noise`.
+        selected features of the folds in ``"mean_n_features"``. With
+        ``schedule="consensus"`` the last rows are those with less noise at the end.
     etas_ : ndarray of shape (n_etas,)
         The radii that were tried with the chosen noises, from dense to sparse.
+    path_rows_ : ndarray of int of shape (n_etas,)
+        Their rows in `cv_results_`. One with less noise at the end may be chosen yet.
     n_features_path_ : ndarray of int of shape (n_etas,)
         Number of features selected at these radii with all the samples.
     importances_path_ : ndarray of shape (n_etas, n_features)
@@ -203,6 +204,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         "input_noise_",
         "n_features_path_",
     )
+    _optional_attributes = ("path_rows_",)  # of later versions
     # Files of the first versions do not know what the folds have kept.
     _fitted_attributes = (
         (*_of_every_version, *STABILITY_ATTRIBUTES),
@@ -372,7 +374,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
             paths=of_path,
         )
         self.input_noise_ = parameters["input_noise"][best]
-        on_path = np.flatnonzero(of_path == of_path[best])
+        self.path_rows_ = on_path = np.flatnonzero(of_path == of_path[best])
         states = [table.states[row] for row in on_path]
         self.etas_ = np.array([state["eta_"] for state in states])
         self.n_features_path_ = np.array([s["n_selected_features_"] for s in states])
@@ -385,9 +387,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
             table = Candidates([*paths, refined], calibrated)
             parameters = table.parameters
             self.cv_results_ = tabulate_scores(parameters, table.scores, table.counts)
-            of_path = np.append(of_path, [of_path[best]] * len(less_noise))
             best = rivals[self.cv_results_["mean_test_score"][rivals].argmax()]
-        self.cv_results_["path"] = of_path
         self.best_index_ = best
         self.best_score_ = self.cv_results_["mean_test_score"][best]
         self.final_noise_ = parameters["final_noise"][best]

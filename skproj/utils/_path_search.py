@@ -80,25 +80,20 @@ def smooth_paths(means, log_counts, paths, width):
     return smooth
 
 
-def rows_of_path(params, name, chosen_row, *, path=None, etas=None):
+def rows_of_path(params, name, chosen_row, among=None):
     """Return a row of the table for each radius: that which is most like the chosen.
 
-    `params` has a dict for each row, `name` is the radius in it, and `path` a number
-    that rows of one path share. Where a table says nothing of paths, only the radii
-    `etas` count, if they are given. Of rows that are equally alike it is the last: a
-    successive halving has a row for each time that it has tried a radius.
+    `params` has a dict for each row, `name` is the radius in it, and only rows `among`
+    others count, if they are given, and the chosen one. Of rows that are equally alike
+    it is the last: a successive halving has a row for each try of a radius.
     """
     chosen, found = params[chosen_row], {}
-    of_path = np.zeros(len(params)) if path is None else np.asarray(path)
-    for row in np.flatnonzero(of_path == of_path[chosen_row]).tolist():
-        eta = params[row].get(name)
-        if eta is None or (etas is not None and eta not in etas):
-            continue
-        distance = -1  # no other row takes the place of the chosen one
+    for row in range(len(params)) if among is None else [*among, chosen_row]:
+        eta, distance = params[row].get(name), -1  # of the chosen one: it always stays
         if row != chosen_row:
             distance = len(differing_parameters(params[row], chosen))
-        if eta not in found or distance <= found[eta][0]:
-            found[eta] = distance, row
+        if eta is not None and (eta not in found or distance <= found[eta][0]):
+            found[eta] = distance, int(row)
     return [found[eta][1] for eta in sorted(found)]
 
 
