@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from skproj.inspection._common import KEPT_COLOR, short_names, single_axes
+from skproj.inspection._common import KEPT_COLOR, single_axes
 from skproj.utils._optional import import_optional
+from skproj.utils._wording import short_names
 
 # Inches for a dot, and for what is beside, above and below the dots.
 DOT_SIZE = 0.3

@@ -3,18 +3,19 @@
 import warnings
 
 import numpy as np
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import make_pipeline
 
 from skproj.utils._optional import import_optional
+from skproj.utils._pipelines import look_inside
 from skproj.utils._validation import check_is_fitted
+from skproj.utils._wording import short_names
 
 # Greys, and the colours of Okabe and Ito, which colour-blind readers can tell apart.
-KEPT_COLOR, CONTRAST_COLOR, REMOVED_COLOR = "#0072B2", "#D55E00", "#D9D9D9"
+KEPT_COLOR, CONTRAST_COLOR = "#0072B2", "#D55E00"
 PALETTE = (KEPT_COLOR, "#E69F00", "#009E73", CONTRAST_COLOR)
 PALETTE += ("#CC79A7", "#56B4E9", "#000000", "#999999")
-REMOVED_HATCH = "////"
-
-MAX_NAME_LENGTH = 30
+KEPT = {"facecolor": KEPT_COLOR, "edgecolor": KEPT_COLOR}
+REMOVED = {"facecolor": "#D9D9D9", "edgecolor": "0.5", "hatch": "////"}
 
 # Inches for a bar with its name beside it, and for what is above and below the bars.
 BAR_HEIGHT, BARS_MARGIN = 0.2, 1.0
@@ -26,7 +27,7 @@ TWO_COLUMN_WIDTH = 4.5
 DOCS = {
     "ax": """
     ax : matplotlib Axes, default=None
-        Where to draw; None makes a new figure.
+        Where to draw; None makes a new figure, as high as it has to be.
     """,
     "drawn": """
     {ax}
@@ -37,14 +38,6 @@ DOCS = {
     Parameters
     ----------
     {drawn}
-    """,
-    "tall_plot": """
-    Parameters
-    ----------
-    ax : matplotlib Axes, default=None
-        Where to draw; None makes a new figure, which is taller if it has to be.
-
-    {display}
     """,
     "axes": """
     ax_ : matplotlib Axes
@@ -77,8 +70,8 @@ def new_axes(n_panels=1, *, n_bars=0):
     pyplot = import_optional("matplotlib.pyplot", extra="plot")
     width, height = pyplot.rcParams["figure.figsize"]
     size = width, max(height, BARS_MARGIN + BAR_HEIGHT * n_bars)
-    options = {"squeeze": False, "figsize": size, "layout": "constrained"}
-    return pyplot.subplots(n_panels, **options)[1][:, 0]
+    figure = pyplot.figure(figsize=size, layout="constrained")
+    return figure.subplots(n_panels, squeeze=False)[:, 0]
 
 
 def single_axes(ax, *, n_bars=0):
@@ -104,26 +97,6 @@ def label_bars(ax, names):
     ax.set_ylim(len(names) - 0.4, -0.6)
 
 
-def shorten(name):
-    """Leave out the middle of a long name: its end often tells it from others."""
-    name = str(name)
-    if len(name) <= MAX_NAME_LENGTH:
-        return name
-    half = (MAX_NAME_LENGTH - 1) // 2
-    return f"{name[:half]}…{name[-half:]}"
-
-
-def short_names(names):
-    """Shorten names, but not those that would look like another one."""
-    names = [str(name) for name in names]
-    short = [shorten(name) for name in names]
-    long_of = {}
-    for name, part in zip(names, short, strict=True):
-        long_of.setdefault(part, set()).add(name)
-    pairs = zip(names, short, strict=True)
-    return [name if len(long_of[part]) > 1 else part for name, part in pairs]
-
-
 def looks(n_groups, kinds):
     """Return a colour and one of the other kinds for each of some groups or classes.
 
@@ -144,14 +117,9 @@ def looks(n_groups, kinds):
 def legend_above(ax, handles):
     """Add a legend above the axes, where it covers nothing."""
     # A layout would make narrow axes vanish beside a broad legend.
-    width = ax.bbox.width / ax.figure.dpi
-    return ax.legend(
-        handles=handles,
-        loc="lower left",
-        bbox_to_anchor=(0.0, 1.0),
-        ncols=1 if width < TWO_COLUMN_WIDTH else 2,
-        frameon=False,
-    )
+    n_columns = 1 if ax.bbox.width / ax.figure.dpi < TWO_COLUMN_WIDTH else 2
+    place = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "frameon": False}
+    return ax.legend(handles=handles, ncols=n_columns, **place)
 
 
 def spans_decades(numbers):
@@ -167,26 +135,12 @@ def find_step(estimator, suits, needed):
     suits, a TypeError says what is `needed`.
     """
     check_is_fitted(estimator)
-    step, before = _look_inside(estimator, suits)
+    step, before = look_inside(estimator, suits)
     if step is None:
         raise TypeError(
             f"estimator must have {needed}; this {type(estimator).__name__} has not."
         )
     return step, make_pipeline(*before) if before else None
-
-
-def _look_inside(model, suits):
-    """Return the part of a model that suits, or None, and the steps before it."""
-    if suits(model):
-        return model, []
-    if hasattr(model, "best_estimator_"):
-        return _look_inside(model.best_estimator_, suits)
-    if isinstance(model, Pipeline):
-        for i in reversed(range(len(model))):
-            step, before = _look_inside(model[i], suits)
-            if step is not None:
-                return step, [*(model[j] for j in range(i)), *before]
-    return None, []
 
 
 def names_of_features(step, before, n_features, given=None):
@@ -196,19 +150,12 @@ def names_of_features(step, before, n_features, given=None):
     """
     if given is None:
         given = getattr(step, "feature_names_in_", None)
-    if given is None and before is not None:
+    if given is None:
         try:
             given = before.get_feature_names_out()
-        except AttributeError:  # not every transformer knows names
-            given = None
-    return check_names(given, n_features)
-
-
-def check_names(names, n_features):
-    """Return names of features as an array of strings: x0, x1, ... for None."""
-    if names is None:
-        names = [f"x{i}" for i in range(n_features)]
-    names = np.asarray(names, dtype=str)
+        except AttributeError:  # nothing before, or transformers that know no names
+            given = [f"x{i}" for i in range(n_features)]
+    names = np.asarray(given, dtype=str)
     if names.shape != (n_features,):
         raise ValueError(
             f"feature_names must be {n_features} names, one for each feature, got an "

@@ -8,6 +8,7 @@ from skproj.linear_model._cox import TIES
 from skproj.utils._docs import shared_docs
 from skproj.utils._path_search import differing_parameters, rows_of_path
 from skproj.utils._validation import check_is_fitted
+from skproj.utils._wording import shorten
 
 # Columns with the number of features, unless the user names another.
 COUNT_COLUMNS = ("mean_n_features", "mean_test_n_features")
@@ -138,9 +139,9 @@ class EtaPathDisplay:
             None if values is None else np.asarray(values)
             for values in (n_features, mean_scores, std_scores)
         )
-        self.params = (
-            [{"eta": eta} for eta in self.etas.tolist()] if params is None else params
-        )
+        if params is None:
+            params = [{"eta": eta} for eta in self.etas.tolist()]
+        self.params = params
         check_consistent_length(
             self.etas, self.n_features, self.mean_scores, self.std_scores, self.params
         )
@@ -149,13 +150,9 @@ class EtaPathDisplay:
         self.n_features_are_means = n_features_are_means
         self.n_selected = n_selected
         self.note = note
-
-    @property
-    def chosen_eta(self):
-        """The chosen radius, or None."""
-        if self.chosen_index is None:
-            return None
-        return float(self.etas[self.chosen_index])
+        self.chosen_eta = None
+        if chosen_index is not None:
+            self.chosen_eta = float(self.etas[chosen_index])
 
     @classmethod
     def from_estimator(cls, estimator, *, score_name=None, ax=None):
@@ -443,20 +440,20 @@ def _read_results(
 def _name_of_radius(results, parameter):
     """Return the name of the parameter that is the radius."""
     names = [name.removeprefix("param_") for name in results if name[:6] == "param_"]
-    if parameter is None:
-        names = [name for name in names if f"__{name}".endswith("__eta")]
-        if len(names) != 1:
-            raise ValueError(
-                "parameter must say which parameter of the search is the radius: "
-                f"{len(names)} of them are called eta."
-            )
-        parameter = names[0]
-    elif parameter not in names:
+    if parameter in names:
+        return parameter
+    if parameter is not None:
         raise ValueError(
             f"parameter must be one of those of the search, {', '.join(names)}; got "
             f"{parameter!r}."
         )
-    return parameter
+    named = [name for name in names if f"__{name}".endswith("__eta")]
+    if len(named) != 1:
+        raise ValueError(
+            "parameter must say which parameter of the search is the radius: "
+            f"{len(named)} of them are called eta."
+        )
+    return named[0]
 
 
 def _note_on_rows(params, name, chosen_row, rows):
@@ -479,5 +476,5 @@ def _note_on_rows(params, name, chosen_row, rows):
 def _describe(key, params):
     """Write a parameter and its value for a reader who does not program."""
     value = params.get(key)
-    value = f"{value:.3g}" if isinstance(value, float) else _common.shorten(value)
+    value = f"{value:.3g}" if isinstance(value, float) else shorten(value)
     return f"{key.rpartition('__')[2].replace('_', ' ')} = {value}"

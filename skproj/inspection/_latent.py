@@ -8,6 +8,7 @@ from sklearn.utils.multiclass import type_of_target
 
 from skproj.inspection import _common
 from skproj.utils._docs import shared_docs
+from skproj.utils._wording import short_names
 
 # Of both there are numbers that have no common divisor with that of the colours.
 HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "oooo", "----")
@@ -77,12 +78,10 @@ class LatentDisplay:
         self.labels = column_or_1d(labels)
         check_consistent_length(self.codes, self.labels)
         try:
-            kind = type_of_target(self.labels)
-            in_order = np.unique(self.labels)
+            kind, in_order = type_of_target(self.labels), np.unique(self.labels)
         except TypeError as error:
-            raise ValueError(
-                "labels must be of one type and none of them missing."
-            ) from error
+            text = "labels must be of one type and none of them missing."
+            raise ValueError(text) from error
         if kind not in ("binary", "multiclass"):
             raise ValueError(f"labels must be those of classes, got {kind} values.")
         self.classes = in_order if classes is None else np.asarray(classes)
@@ -135,12 +134,12 @@ class LatentDisplay:
     def plot(self, ax=None):
         """Draw the samples.
 
-        {tall_plot}
+        {plot}
         """
         # The legend has a line for each class.
         self.ax_ = ax = _common.single_axes(ax, n_bars=len(self.classes))
         self.figure_ = ax.figure
-        names = _common.short_names(self.classes)
+        names = short_names(self.classes)
         if self.coordinates.shape[1] == 1:
             self._draw_histograms(ax, names)
         else:

@@ -58,11 +58,7 @@ class SparsityDisplay:
         self.n_zeros = np.asarray(n_zeros)
         self.n_weights = np.asarray(n_weights)
         check_consistent_length(self.layer_names, self.n_zeros, self.n_weights)
-
-    @property
-    def fraction_zeros(self):
-        """Share of the weights that are zero in each layer."""
-        return self.n_zeros / np.maximum(self.n_weights, 1)
+        self.fraction_zeros = self.n_zeros / np.maximum(self.n_weights, 1)
 
     @classmethod
     def from_estimator(cls, estimator, *, ax=None):
@@ -135,20 +131,21 @@ class SparsityDisplay:
     def plot(self, ax=None):
         """Draw the shares.
 
-        {tall_plot}
+        {plot}
         """
         n_layers = len(self.layer_names)
         self.ax_ = ax = _common.single_axes(ax, n_bars=n_layers)
         self.figure_ = ax.figure
         places, zeros = np.arange(n_layers), 100 * self.fraction_zeros
-        kept = {"color": _common.KEPT_COLOR, "edgecolor": _common.KEPT_COLOR}
-        self.bars_kept_ = ax.barh(places, 100 - zeros, label="not zero", **kept)
-        removed = {"color": _common.REMOVED_COLOR, "hatch": _common.REMOVED_HATCH}
-        removed |= {"edgecolor": "0.5", "left": 100 - zeros}
-        self.bars_zero_ = ax.barh(places, zeros, label="zero", **removed)
+        self.bars_kept_, self.bars_zero_ = (
+            ax.barh(places, width, left=left, label=name, **style)
+            for width, left, name, style in (
+                (100 - zeros, 0.0, "not zero", _common.KEPT),
+                (zeros, 100 - zeros, "zero", _common.REMOVED),
+            )
+        )
         _common.label_bars(ax, self.layer_names)
-        kept = self.n_weights - self.n_zeros
-        pairs = zip(kept, self.n_weights, strict=True)
+        pairs = zip(self.n_weights - self.n_zeros, self.n_weights, strict=True)
         self.axis_counts_ = ax.secondary_yaxis("right")
         self.axis_counts_.set_yticks(places, [f"{n} of {total}" for n, total in pairs])
         self.axis_counts_.set_ylabel("Weights that are not zero")

@@ -82,7 +82,9 @@ class SupportDisplay:
         self.importances = np.asarray(importances)
         self.support = np.asarray(support, dtype=bool)
         check_consistent_length(self.importances, self.support)
-        self.feature_names = _common.check_names(feature_names, len(self.importances))
+        n_features = len(self.importances)
+        names = _common.names_of_features(None, None, n_features, feature_names)
+        self.feature_names = names
         self.importance_name = importance_name
         self.threshold = threshold
         self.ranking = np.argsort(-self.importances, kind="stable")
@@ -133,8 +135,7 @@ class SupportDisplay:
 
         Parameters
         ----------
-        ax : matplotlib Axes, default=None
-            Where to draw; None makes a new figure, which is taller for many features.
+        {ax}
         max_features : int, default=20
             Largest number of features to draw: the first of `ranking`, as the label
             of the axis says. Features of importance zero are left out, unless they are
@@ -157,30 +158,21 @@ class SupportDisplay:
         self.figure_ = ax.figure
         values = self.importances[drawn]
         longest = 1.1 * np.abs(values[np.isfinite(values)]).max(initial=0.0) or 1.0
-        self.bars_ = ax.barh(
-            np.arange(len(drawn)),
-            np.nan_to_num(values, posinf=longest, neginf=-longest),
-            color=np.where(kept, _common.KEPT_COLOR, _common.REMOVED_COLOR),
-            edgecolor=np.where(kept, _common.KEPT_COLOR, "0.5"),
-            hatch=["" if is_kept else _common.REMOVED_HATCH for is_kept in kept],
-        )
+        widths = np.nan_to_num(values, posinf=longest, neginf=-longest)
+        self.bars_ = ax.barh(np.arange(len(drawn)), widths)
+        for bar, is_kept in zip(self.bars_, kept, strict=True):
+            bar.set(**(_common.KEPT if is_kept else _common.REMOVED))
         texts = [
-            "" if np.isfinite(value) else str(value).replace("inf", "∞")
-            for value in values
+            f"{x}".replace("inf", "∞") if not np.isfinite(x) else "" for x in values
         ]
         ax.bar_label(self.bars_, texts, padding=2)
         _common.label_bars(ax, self.feature_names[drawn])
         patch = import_optional("matplotlib.patches", extra="plot").Patch
-        looks = {"kept": {"color": _common.KEPT_COLOR}}
-        if not kept.all():
-            looks["not kept"] = {"facecolor": _common.REMOVED_COLOR, "edgecolor": "0.5"}
-            looks["not kept"]["hatch"] = _common.REMOVED_HATCH
         n_all, n_kept = len(self.support), np.count_nonzero(self.support)
-        counts = {"kept": n_kept, "not kept": n_all - n_kept}
-        handles = [
-            patch(label=f"{name}: {counts[name]} of {n_all}", **look)
-            for name, look in looks.items()
-        ]
+        handles = [patch(label=f"kept: {n_kept} of {n_all}", **_common.KEPT)]
+        if not kept.all():
+            label = f"not kept: {n_all - n_kept} of {n_all}"
+            handles.append(patch(label=label, **_common.REMOVED))
         self.threshold_line_ = None
         if self.threshold is not None:
             style = {"color": _common.CONTRAST_COLOR, "linestyle": "--"}

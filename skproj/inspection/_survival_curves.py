@@ -116,27 +116,21 @@ class SurvivalCurvesDisplay:
         self.figure_ = ax.figure
         self.lines_ = []
         styles = _common.looks(len(self.group_names), LINE_STYLES)
-        for i, (name, (color, style)) in enumerate(
-            zip(self.group_names, styles, strict=True)
-        ):
+        for i, (color, line) in enumerate(styles):
             y = self.y_true[self.group == i]
             times, probability = kaplan_meier_estimator(y)
             times = np.concatenate([[0.0], times, [y["time"].max(initial=0.0)]])
             probability = np.append(1.0, probability)
             probability = np.append(probability, probability[-1])
-            look = {
-                "color": color,
-                "linestyle": style,
-                "label": f"{name}: {np.count_nonzero(y['event'])} events of {len(y)}",
-            }
-            self.lines_ += ax.step(times, probability, where="post", **look)
+            n_events = np.count_nonzero(y["event"])
+            label = f"{self.group_names[i]}: {n_events} events of {len(y)}"
+            style = {"where": "post", "color": color, "linestyle": line}
+            self.lines_ += ax.step(times, probability, label=label, **style)
             censored = np.sort(y["time"][~y["event"]])
-            place = np.searchsorted(times[:-1], censored, side="right") - 1
-            ax.plot(
-                censored, probability[place], "|", color=color, markersize=5, alpha=0.7
-            )
+            places = np.searchsorted(times[:-1], censored, side="right") - 1
+            marks = {"color": color, "markersize": 5, "alpha": 0.7}
+            ax.plot(censored, probability[places], "|", **marks)
         ax.set_xlim(left=0.0)
-        ax.set_ylim(0.0, 1.02)
-        ax.set(xlabel="Time", ylabel="Share without event")
+        ax.set(ylim=(0.0, 1.02), xlabel="Time", ylabel="Share without event")
         self.legend_ = _common.legend_above(ax, self.lines_)
         return self
