@@ -29,16 +29,8 @@ DOCS = {
     ax : matplotlib Axes, default=None
         Where to draw; None makes a new figure, as high as it has to be.
     """,
-    "drawn": """
-    {ax}
-
-    {display}
-    """,
-    "plot": """
-    Parameters
-    ----------
-    {drawn}
-    """,
+    "drawn": "{ax}\n\n{display}",
+    "plot": "Parameters\n----------\n{drawn}",
     "axes": """
     ax_ : matplotlib Axes
         Axes of the plot.
@@ -173,15 +165,17 @@ _WEIGHTS = {
 }
 
 
+def first_of(step, names):
+    """Return the first of some attributes that a step has, or None."""
+    return next((name for name in names if hasattr(step, name)), None)
+
+
 def find_weights(estimator):
     """Return where a fitted estimator has weights, an attribute, and those by layers.
 
     They are looked for as `find_step` does, and have the shape (n_outputs, n_inputs).
     """
-    step, _ = find_step(
-        estimator,
-        lambda step: any(hasattr(step, name) for name in _WEIGHTS),
-        f"weights ({', '.join(_WEIGHTS)})",
-    )
-    attribute = next(name for name in _WEIGHTS if hasattr(step, name))
+    needed = f"weights ({', '.join(_WEIGHTS)})"
+    step, _ = find_step(estimator, lambda step: first_of(step, _WEIGHTS), needed)
+    attribute = first_of(step, _WEIGHTS)
     return attribute, _WEIGHTS[attribute](getattr(step, attribute))

@@ -5,13 +5,11 @@ from sklearn.utils import check_consistent_length
 
 from skproj.inspection import _common
 from skproj.linear_model._cox import TIES
+from skproj.utils import _path_search
 from skproj.utils._docs import shared_docs
-from skproj.utils._path_search import differing_parameters, rows_of_path
+from skproj.utils._state import store_parameters
 from skproj.utils._validation import check_is_fitted
 from skproj.utils._wording import shorten
-
-# Columns with the number of features, unless the user names another.
-COUNT_COLUMNS = ("mean_n_features", "mean_test_n_features")
 
 # What a linear model is scored by, unless the user names a score.
 NAMES_OF_SCORES = dict.fromkeys(("squared_error", "huber"), "R2")
@@ -31,10 +29,8 @@ class EtaPathDisplay:
         The radii, increasing. They may be infinite.
     n_features : array-like of shape (n_etas,), default=None
         Number of features that are kept, if it is known.
-    mean_scores : array-like of shape (n_etas,), default=None
-        Mean score over the folds.
-    std_scores : array-like of shape (n_etas,), default=None
-        Standard deviation of the score over the folds.
+    mean_scores, std_scores : array-like of shape (n_etas,), default=None
+        Mean and standard deviation of the score over the folds.
     params : list of dict, default=None
         Parameters of the model for each radius; None stands for
         ``{"eta": etas[i]}``.
@@ -58,16 +54,12 @@ class EtaPathDisplay:
         Axes of the scores; of the numbers of features if there are no scores.
     figure_ : matplotlib Figure
         Their figure.
-    line_ : matplotlib Line2D or None
-        The mean scores.
+    line_, line_features_, chosen_line_ : matplotlib Line2D or None
+        The mean scores, the numbers of features, and the mark at the chosen radius.
     band_ : matplotlib PolyCollection or None
         One standard deviation above and below.
     ax_features_ : matplotlib Axes or None
         Axes of the numbers of features.
-    line_features_ : matplotlib Line2D or None
-        The numbers of features.
-    chosen_line_ : matplotlib Line2D or None
-        The mark at the chosen radius.
     {legend}
 
     See Also
@@ -80,12 +72,11 @@ class EtaPathDisplay:
     The axis of the radius is logarithmic if the radii span a factor of ten. An infinite
     radius, which constrains nothing, is drawn to the right of the finite ones.
 
-    Where a search has tried other parameters too, or a radius several times, there is
-    one point for each radius: of the candidate that is most like the chosen one. The
-    label of the axis says how many candidates there are, and in what else the points
-    differ. The default :class:`~skproj.nn.SparseSupervisedAutoencoderCV` trains the
-    network of the chosen radius for one more stage, with less noise, so that this point
-    may be above the others.
+    Where a search has tried other parameters too, or a radius several times, a radius
+    has one point: the candidate that is most like the chosen one. The label of the axis
+    says how many candidates there are, and in what the points differ. The chosen point
+    of a :class:`~skproj.nn.SparseSupervisedAutoencoderCV` may be above the others,
+    because its network was trained for one more stage, with less noise.
 
     A fit with ``params[i]`` starts elsewhere than the path did. The two agree up to the
     tolerance of the solver, and may keep other ones of several similar features: the
@@ -109,15 +100,6 @@ class EtaPathDisplay:
     >>> display = EtaPathDisplay.from_estimator(selector)
     >>> display.chosen_eta == selector.eta_
     True
-
-    A sparser selector, three points before the chosen one, and the linear model of the
-    path at that point:
-
-    >>> i = display.chosen_index - 3
-    >>> sparser = ProjectionFeatureSelector(**display.params[i]).fit(X, y)
-    >>> coef = selector.path_.coefs[i]
-    >>> bool(coef.any(axis=0).sum() == display.n_features[i])
-    True
     """
 
     def __init__(
@@ -134,22 +116,17 @@ class EtaPathDisplay:
         n_selected=None,
         note="",
     ):
+        store_parameters(**locals())
         self.etas = np.asarray(etas, dtype=np.float64)
+        if params is None:
+            self.params = [{"eta": eta} for eta in self.etas.tolist()]
         self.n_features, self.mean_scores, self.std_scores = (
             None if values is None else np.asarray(values)
             for values in (n_features, mean_scores, std_scores)
         )
-        if params is None:
-            params = [{"eta": eta} for eta in self.etas.tolist()]
-        self.params = params
         check_consistent_length(
             self.etas, self.n_features, self.mean_scores, self.std_scores, self.params
         )
-        self.chosen_index = chosen_index
-        self.score_name = score_name
-        self.n_features_are_means = n_features_are_means
-        self.n_selected = n_selected
-        self.note = note
         self.chosen_eta = None
         if chosen_index is not None:
             self.chosen_eta = float(self.etas[chosen_index])
@@ -331,7 +308,9 @@ class EtaPathDisplay:
             ax.set_yscale("symlog", linthresh=1.0)
             lowest = 0.0 if np.nanmin(counts) < 1 else 0.9
             ax.set_ylim(lowest, 1.2 * positive.max())
-            ax.set_yticks(_round_numbers(lowest, positive.max()))
+            steps = (1, 2, 5) if positive.max() < 500 else (1,)
+            ticks = np.append(0, np.outer(10 ** np.arange(10), steps))
+            ax.set_yticks(ticks[(ticks >= lowest) & (ticks <= positive.max())])
             ax.yaxis.set_major_formatter("{x:g}")
         else:
             ax.set_ylim(bottom=0.0)
@@ -350,15 +329,6 @@ class EtaPathDisplay:
         elif self.n_selected not in (None, n_kept):
             label += f", {self.n_selected} in the fitted model"
         return label
-
-
-def _round_numbers(lowest, highest):
-    """Return numbers of features to label a logarithmic axis with."""
-    steps = (1, 2, 5) if highest < 500 else (1,)
-    powers = 10 ** np.arange(int(np.log10(highest)) + 1)
-    numbers = np.outer(powers, steps).ravel()
-    numbers = numbers[numbers <= highest]
-    return numbers if lowest > 0 else np.append(0, numbers)
 
 
 def _name_of_score(estimator):
@@ -391,7 +361,7 @@ def _read_results(
 ):
     """Return the arguments of a display from the table of a search."""
     metric = metric or "score"
-    name = _name_of_radius(results, parameter)
+    name = _path_search.name_of_radius(results, parameter)
     if f"mean_test_{metric}" not in results:
         known = [name[10:] for name in results if name[:10] == "mean_test_"]
         raise ValueError(
@@ -411,14 +381,9 @@ def _read_results(
     if "n_resources" in results:  # a successive halving
         more = zip(params, results["n_resources"], strict=True)
         described = [{**candidate, "n_resources": n} for candidate, n in more]
-    rows = rows_of_path(described, name, chosen_row, among)
-    if n_features is None:
-        n_features = next((name for name in COUNT_COLUMNS if name in results), None)
-    are_means = isinstance(n_features, str) and n_features.startswith("mean_")
-    if isinstance(n_features, str):
-        if n_features not in results:
-            raise ValueError(f"n_features must be a column, got {n_features!r}.")
-        n_features = results[n_features]
+    rows = _path_search.rows_of_path(described, name, chosen_row, among)
+    are_means = n_features is None or str(n_features).startswith("mean_")
+    n_features = _path_search.counts_of(results, n_features)
     if n_features is not None and len(n_features) != len(params):
         raise ValueError(
             f"n_features must be {len(params)} numbers, one for each candidate of the "
@@ -437,44 +402,21 @@ def _read_results(
     }
 
 
-def _name_of_radius(results, parameter):
-    """Return the name of the parameter that is the radius."""
-    names = [name.removeprefix("param_") for name in results if name[:6] == "param_"]
-    if parameter in names:
-        return parameter
-    if parameter is not None:
-        raise ValueError(
-            f"parameter must be one of those of the search, {', '.join(names)}; got "
-            f"{parameter!r}."
-        )
-    named = [name for name in names if f"__{name}".endswith("__eta")]
-    if len(named) != 1:
-        raise ValueError(
-            "parameter must say which parameter of the search is the radius: "
-            f"{len(named)} of them are called eta."
-        )
-    return named[0]
-
-
 def _note_on_rows(params, name, chosen_row, rows):
     """Say how many candidates have no point, and what else the points differ in."""
     chosen = params[chosen_row]
-    in_table, in_path = (
-        {key for row in some for key in differing_parameters(params[row], chosen)}
-        for some in (range(len(params)), rows)
-    )
+    differing = [_path_search.differing_parameters(row, chosen) for row in params]
+    in_table = set().union(*differing)
+    in_path = set().union(*(differing[row] for row in rows))
     parts = []
     if len(rows) < len(params):
         parts.append(f"{len(rows)} of {len(params)} candidates")
     for keys, where in ((in_table - in_path, ""), (in_path, " at the chosen η")):
-        if keys - {name}:
-            values = (_describe(key, chosen) for key in sorted(keys - {name}))
+        values = []
+        for key in sorted(keys - {name}):
+            value = chosen.get(key)
+            value = f"{value:.3g}" if isinstance(value, float) else shorten(value)
+            values.append(f"{key.rpartition('__')[2].replace('_', ' ')} = {value}")
+        if values:
             parts.append(", ".join(values) + where)
     return "; ".join(parts)
-
-
-def _describe(key, params):
-    """Write a parameter and its value for a reader who does not program."""
-    value = params.get(key)
-    value = f"{value:.3g}" if isinstance(value, float) else shorten(value)
-    return f"{key.rpartition('__')[2].replace('_', ' ')} = {value}"

@@ -17,20 +17,16 @@ class SparsityDisplay:
     ----------
     layer_names : array-like of str of shape (n_layers,)
         Names of the layers.
-    n_zeros : array-like of int of shape (n_layers,)
-        Number of weights that are zero in each layer.
-    n_weights : array-like of int of shape (n_layers,)
-        Number of all its weights.
+    n_zeros, n_weights : array-like of int of shape (n_layers,)
+        Number of weights of each layer that are zero, and number of all its weights.
 
     Attributes
     ----------
     fraction_zeros : ndarray of shape (n_layers,)
         Share of the weights that are zero in each layer.
     {axes}
-    bars_kept_ : matplotlib BarContainer
-        The shares of weights that are not zero.
-    bars_zero_ : matplotlib BarContainer
-        The shares of weights that are.
+    bars_kept_, bars_zero_ : matplotlib BarContainer
+        The shares of weights that are not zero, and of those that are.
     axis_counts_ : matplotlib SecondaryAxis
         The axis on the right, with the number of weights that are not zero.
 
@@ -77,12 +73,10 @@ class SparsityDisplay:
             If it has no weights.
         """
         attribute, matrices = _common.find_weights(estimator)
-        if attribute == "components_":
-            weights = {f"component {i}": row for i, row in enumerate(matrices[0])}
-        elif attribute == "coefs_":
-            weights = {f"layer {i}": W for i, W in enumerate(matrices)}
-        else:
-            weights = {attribute: matrices[0]}
+        layers = matrices[0] if attribute == "components_" else matrices
+        name = {"components_": "component", "coefs_": "layer"}.get(attribute)
+        names = [f"{name} {i}" if name else attribute for i in range(len(layers))]
+        weights = dict(zip(names, layers, strict=True))
         return cls.from_weights(weights, ax=ax)
 
     @classmethod
@@ -137,13 +131,9 @@ class SparsityDisplay:
         self.ax_ = ax = _common.single_axes(ax, n_bars=n_layers)
         self.figure_ = ax.figure
         places, zeros = np.arange(n_layers), 100 * self.fraction_zeros
-        self.bars_kept_, self.bars_zero_ = (
-            ax.barh(places, width, left=left, label=name, **style)
-            for width, left, name, style in (
-                (100 - zeros, 0.0, "not zero", _common.KEPT),
-                (zeros, 100 - zeros, "zero", _common.REMOVED),
-            )
-        )
+        self.bars_kept_ = ax.barh(places, 100 - zeros, label="not zero", **_common.KEPT)
+        style = {"left": 100 - zeros, "label": "zero", **_common.REMOVED}
+        self.bars_zero_ = ax.barh(places, zeros, **style)
         _common.label_bars(ax, self.layer_names)
         pairs = zip(self.n_weights - self.n_zeros, self.n_weights, strict=True)
         self.axis_counts_ = ax.secondary_yaxis("right")

@@ -53,10 +53,7 @@ class SupportDisplay:
     EtaPathDisplay : How the number of features depends on the radius.
     WeightsDisplay : The weights behind the importances.
 
-    References
-    ----------
-    .. [1] N. Meinshausen, P. Bühlmann, "Stability selection", Journal of the Royal
-       Statistical Society B 72 (2010), :doi:`10.1111/j.1467-9868.2010.00740.x`.
+    {stability_reference}
 
     Examples
     --------
@@ -82,9 +79,8 @@ class SupportDisplay:
         self.importances = np.asarray(importances)
         self.support = np.asarray(support, dtype=bool)
         check_consistent_length(self.importances, self.support)
-        n_features = len(self.importances)
-        names = _common.names_of_features(None, None, n_features, feature_names)
-        self.feature_names = names
+        n = len(self.importances)
+        self.feature_names = _common.names_of_features(None, None, n, feature_names)
         self.importance_name = importance_name
         self.threshold = threshold
         self.ranking = np.argsort(-self.importances, kind="stable")
@@ -114,10 +110,13 @@ class SupportDisplay:
         """
         step, before = _common.find_step(
             estimator,
-            lambda step: hasattr(step, "get_support") and _importances(step),
+            lambda step: (
+                hasattr(step, "get_support")
+                and _common.first_of(step, IMPORTANCE_NAMES)
+            ),
             "get_support, and feature_importances_ or scores_",
         )
-        attribute = _importances(step)
+        attribute = _common.first_of(step, IMPORTANCE_NAMES)
         values = np.asarray(getattr(step, attribute))
         names = _common.names_of_features(step, before, len(values), feature_names)
         is_probability = attribute == "selection_probabilities_"
@@ -184,8 +183,3 @@ class SupportDisplay:
             ax.set_ylabel(f"First {len(drawn)} of {len(candidates)} features")
         self.legend_ = _common.legend_above(ax, handles)
         return self
-
-
-def _importances(estimator):
-    """Return the attribute with the importances, or None."""
-    return next((name for name in IMPORTANCE_NAMES if hasattr(estimator, name)), None)

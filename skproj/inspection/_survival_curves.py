@@ -99,9 +99,8 @@ class SurvivalCurvesDisplay:
         check_consistent_length(y_true, y_score)
         if np.isnan(y_score).any():
             raise ValueError("y_score must be numbers, got NaN among them.")
-        check_scalar(
-            n_groups, "n_groups", numbers.Integral, min_val=1, max_val=len(y_true)
-        )
+        limits = {"min_val": 1, "max_val": len(y_true)}
+        check_scalar(n_groups, "n_groups", numbers.Integral, **limits)
         share_below = (rankdata(y_score) - 0.5) / len(y_score)
         # Equal risks may leave groups empty.
         group = np.unique((n_groups * share_below).astype(int), return_inverse=True)[1]
@@ -113,8 +112,7 @@ class SurvivalCurvesDisplay:
         {plot}
         """
         self.ax_ = ax = _common.single_axes(ax)
-        self.figure_ = ax.figure
-        self.lines_ = []
+        self.figure_, self.lines_ = ax.figure, []
         styles = _common.looks(len(self.group_names), LINE_STYLES)
         for i, (color, line) in enumerate(styles):
             y = self.y_true[self.group == i]

@@ -9,25 +9,32 @@ from skproj.utils._optional import import_optional
 
 # Darker than the middle of the colour map.
 ZERO_COLOR = "#B3B3B3"
-
 # Percentile of the absolute weights where the colours end: single large weights would
 # leave the others without colour.
 COLOR_LIMIT_PERCENTILE = 99.5
-
 # Names of the rows; those of `coefs_` and `encoder_weights_` are hidden neurons.
 ROW_NAMES = {"coef_": "output", "components_": "component"}
-
 # An image of usual size has little more than one pixel for each of these.
 MAX_IMAGE_ROWS, MAX_IMAGE_COLUMNS = 150, 400
 
-ORDER = """
+TITLES = ("before", "after")
+
+DOCS = {
+    **_common.DOCS,
+    "order": """
     order : {"index", "norm"}, default="index"
         Order of the columns: that of the features, or the largest first by the norm in
         `after`.
-"""
+    """,
+    "panels": """
+    ax : matplotlib Axes or array-like of 2 of them, default=None
+        Where to draw, one for each matrix; None makes a new figure.
+    """,
+    "drawn_in_order": "{order}\n{panels}\n\n{display}",
+}
 
 
-@shared_docs(**_common.DOCS, order=ORDER)
+@shared_docs(**DOCS)
 class WeightsDisplay:
     """Weight matrices as images with a column for each feature.
 
@@ -86,23 +93,16 @@ class WeightsDisplay:
     True
     """
 
-    def __init__(
-        self,
-        *,
-        after,
-        before=None,
-        titles=("before", "after"),
-        row_name="hidden neuron",
-    ):
+    def __init__(self, *, after, before=None, titles=TITLES, row_name="hidden neuron"):
         self.after = check_array(after, input_name="after")
-        self.before = (
-            before if before is None else check_array(before, input_name="before")
-        )
-        if before is not None and self.before.shape != self.after.shape:
-            raise ValueError(
-                "before and after must have the same shape, got "
-                f"{self.before.shape} and {self.after.shape}."
-            )
+        self.before = before
+        if before is not None:
+            self.before = check_array(before, input_name="before")
+            if self.before.shape != self.after.shape:
+                raise ValueError(
+                    "before and after must have the same shape, got "
+                    f"{self.before.shape} and {self.after.shape}."
+                )
         self.titles = titles
         self.row_name = row_name
         self.support = self.after.any(axis=0)
@@ -118,8 +118,7 @@ class WeightsDisplay:
             `coefs_`, `coef_` or `components_`, or a pipeline or search with one. The
             weights before the projection are not kept by any of them; for these use
             `from_weights`.
-        {order}
-        {drawn}
+        {drawn_in_order}
 
         {not_fitted}
         TypeError
@@ -132,9 +131,7 @@ class WeightsDisplay:
         return display.plot(ax, order=order)
 
     @classmethod
-    def from_weights(
-        cls, before, after, *, titles=("before", "after"), order="index", ax=None
-    ):
+    def from_weights(cls, before, after, *, titles=TITLES, order="index", ax=None):
         """Draw the weights before and after a projection.
 
         Parameters
@@ -143,11 +140,7 @@ class WeightsDisplay:
             The two matrices.
         titles : tuple of str, default=("before", "after")
             Their titles.
-        {order}
-        ax : array-like of 2 matplotlib Axes, default=None
-            Where to draw; None makes a new figure.
-
-        {display}
+        {drawn_in_order}
 
         Raises
         ------
@@ -161,8 +154,7 @@ class WeightsDisplay:
 
         Parameters
         ----------
-        ax : matplotlib Axes or array-like of 2 of them, default=None
-            Where to draw, one for each matrix; None makes a new figure.
+        {panels}
         {order}
 
         {display}
@@ -174,12 +166,9 @@ class WeightsDisplay:
         """
         if order not in ("index", "norm"):
             raise ValueError(f'order must be "index" or "norm", got {order!r}.')
-        panels = list(zip((self.before, self.after), self.titles, strict=True))
-        if self.before is None:
-            del panels[0]
-        if ax is None:
-            ax = _common.new_axes(len(panels))
-        self.axes_ = axes = np.atleast_1d(ax).ravel()
+        both = zip((self.before, self.after), self.titles, strict=True)
+        panels = [(W, title) for W, title in both if W is not None]
+        axes = np.ravel(_common.new_axes(len(panels)) if ax is None else ax)
         if len(axes) != len(panels):
             raise ValueError(
                 f"ax must be {len(panels)} axes, one for each matrix, got {len(axes)}."
@@ -192,7 +181,7 @@ class WeightsDisplay:
         sizes = np.abs(np.concatenate([W[W != 0.0] for W, _ in panels]))
         limit = np.percentile(sizes, COLOR_LIMIT_PERCENTILE) if len(sizes) > 0 else 1.0
         look = {"cmap": colours, "vmin": -limit, "vmax": limit, "aspect": "auto"}
-        self.ax_, self.figure_ = axes[-1], axes[-1].figure
+        self.axes_, self.ax_, self.figure_ = axes, axes[-1], axes[-1].figure
         self.images_ = []
         for panel, (W, title) in zip(axes, panels, strict=True):
             drawn = _merge_rows(W[:, columns].T, MAX_IMAGE_COLUMNS).T
@@ -205,12 +194,9 @@ class WeightsDisplay:
             panel.set_ylabel(self.row_name.capitalize())
             for axis in (panel.xaxis, panel.yaxis):
                 _common.whole_ticks(axis)
-        by_norm = ", the largest first" if order == "norm" else ""
-        self.ax_.set_xlabel(f"Feature{by_norm}")
-        label = "Weight (grey: zero)"
-        self.colorbar_ = self.figure_.colorbar(
-            self.images_[-1], ax=list(axes), extend="both", label=label
-        )
+        self.ax_.set_xlabel("Feature" + ", the largest first" * (order == "norm"))
+        options = {"extend": "both", "label": "Weight (grey: zero)", "ax": list(axes)}
+        self.colorbar_ = self.figure_.colorbar(self.images_[-1], **options)
         return self
 
 
