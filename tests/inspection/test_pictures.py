@@ -67,7 +67,8 @@ FITS = {
     "factorisation": (GroupSparseNMF(random_state=0), (abs(CLASSES[0]), None)),
 }
 WITH_SUPPORT = [name for name in FITS if "perc" not in name and "fact" not in name]
-WITH_LATENT = ["network", "network of two", "network search"]
+WITH_LATENT = [name for name in FITS if "perc" not in name and " of " not in name]
+WITH_LATENT.append("network of two")
 WITH_WEIGHTS = [name for name in FITS if name != "stability"]
 
 
@@ -367,12 +368,16 @@ def test_weights_are_those_of_the_first_layer(name):
 
 @pytest.mark.parametrize("name", WITH_LATENT)
 def test_every_sample_is_in_the_latent_plot(name):
-    estimator, (X, y) = fitted(name), FITS[name][1]
-    display = LatentDisplay.from_estimator(estimator, X, y)
-    assert texts(display.legend_) == [str(label) for label in estimator.classes_]
-    for label, artist in zip(estimator.classes_, display.artists_, strict=True):
+    X, y = TWO_CLASSES if name == "network of two" else CLASSES
+    estimator = fitted(name)
+    display = LatentDisplay.from_estimator(
+        estimator, abs(X) if "fact" in name else X, y
+    )
+    classes = np.unique(y)
+    assert texts(display.legend_) == [str(label) for label in classes]
+    for label, artist in zip(classes, display.artists_, strict=True):
         own = display.coordinates[y == label]
-        if len(estimator.classes_) == 2:
+        if own.shape[1] == 1:
             assert sum(bar.get_height() for bar in artist) == len(own)
         else:
             assert_array_equal(artist.get_offsets(), own)
