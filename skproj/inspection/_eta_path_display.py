@@ -140,7 +140,7 @@ class EtaPathDisplay:
         estimator : estimator object
             A fitted :class:`~skproj.feature_selection.ProjectionFeatureSelectorCV`,
             :class:`~skproj.nn.SparseSupervisedAutoencoderCV` or search over a
-            parameter `eta`; or a pipeline with one of them.
+            parameter `eta`; or a pipeline or another search with one of them.
         score_name : str, default=None
             Name of the score. None is the parameter `scoring` of the estimator, or
             "score" if that is a function.
@@ -154,15 +154,16 @@ class EtaPathDisplay:
 
         {not_fitted}
         TypeError
-            If it has no cross-validated path.
-        ValueError
-            If it is a search over other parameters only.
+            If it has no cross-validated path, or of other parameters only.
         """
-        step, _ = _common.find_step(
-            estimator,
-            lambda step: hasattr(step, "cv_results_") and hasattr(step, "best_index_"),
-            "a cross-validated path (cv_results_, best_index_)",
-        )
+
+        def has_path(step):
+            names = getattr(step, "cv_results_", ())
+            has_radii = any(name.endswith(("param_eta", "__eta")) for name in names)
+            return has_radii and hasattr(step, "best_index_")
+
+        needed = "a cross-validated path (cv_results_, best_index_) of a parameter eta"
+        step, _ = _common.find_step(estimator, has_path, needed)
         arguments = _read_search(step, score_name=score_name)
         path = getattr(step, "path_", None)
         counts = getattr(step, "n_features_path_", getattr(path, "n_selected", None))

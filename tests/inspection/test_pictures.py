@@ -270,6 +270,20 @@ def test_grids_of_different_parameters_have_every_radius():
     assert " at the chosen η" in display.ax_.get_xlabel()
 
 
+def test_search_in_a_search_has_every_radius():
+    """The outer one knows no radii; the inner one is in its best model."""
+    model = Pipeline([("select", ProjectionFeatureSelectorCV(5, cv=2)), ("svc", SVC())])
+    search = GridSearchCV(model, {"svc__C": [0.1, 1.0]}, cv=2).fit(*CLASSES)
+    display = EtaPathDisplay.from_estimator(search)
+    inner = search.best_estimator_["select"]
+    assert_draws_rows(display, inner.cv_results_, list(range(5)))
+    search = GridSearchCV(SVC(), {"C": [0.1, 1.0]}, cv=2).fit(*CLASSES)
+    with pytest.raises(
+        TypeError, match="path .* of a parameter eta; this GridSearchCV"
+    ):
+        EtaPathDisplay.from_estimator(search)
+
+
 def test_random_search_has_every_radius():
     """No two candidates have the same other parameters."""
     rng = np.random.RandomState(0)
