@@ -279,7 +279,7 @@ def test_search_in_a_search_has_every_radius():
     assert_draws_rows(display, inner.cv_results_, list(range(5)))
     search = GridSearchCV(SVC(), {"C": [0.1, 1.0]}, cv=2).fit(*CLASSES)
     with pytest.raises(
-        TypeError, match="path .* of a parameter eta; this GridSearchCV"
+        TypeError, match="of a parameter eta; this GridSearchCV has not"
     ):
         EtaPathDisplay.from_estimator(search)
 
