@@ -134,9 +134,9 @@ def test_network_search_has_every_radius(name):
     X, y = CLASSES
     if name == "blocks":
         X = RowBlocks(lambda: iter(np.array_split(CLASSES[0], 2)), X.shape)
-    search = SparseSupervisedAutoencoderCV(
-        **{"max_epochs": 6, "random_state": 0, **SEARCHES[name]}
-    ).fit(X, y)
+    search = SparseSupervisedAutoencoderCV(**FEW_EPOCHS, cv=3, **SEARCHES[name]).fit(
+        X, y
+    )
     results, best = search.cv_results_, search.best_index_
     display = EtaPathDisplay.from_estimator(search)
     etas = np.sort(search.etas_)
@@ -178,7 +178,7 @@ def test_table_of_an_older_version_has_every_radius():
     """It does not say which rows are a path, but the search knows its radii."""
     X, y = CLASSES
     search = SparseSupervisedAutoencoderCV(
-        input_noise=[0.5, 1.0], final_noise=0.4, max_epochs=6, random_state=0
+        input_noise=[0.5, 1.0], final_noise=0.4, **FEW_EPOCHS
     ).fit(X, y)
     display = EtaPathDisplay.from_estimator(search)
     del search.path_rows_
