@@ -43,6 +43,8 @@ sphinx_gallery_conf = {
     ],
     "doc_module": ("skproj",),
     "reference_url": {"skproj": None},
+    # The first one saves the figures of README.
+    "image_scrapers": ("readme_figures.save_figure", "matplotlib"),
     "backreferences_dir": "api/generated/examples",
     "abort_on_example_error": True,
     "download_all_examples": False,

@@ -134,6 +134,27 @@ def test_examples_of_readme_run():
         ), printed.getvalue()
 
 
+def test_figure_of_readme_is_what_its_example_draws(monkeypatch):
+    """The build of the documentation draws it anew, and stores what it shows."""
+    monkeypatch.syspath_prepend(ROOT / "doc" / "_ext")
+    readme_figures = importlib.import_module("readme_figures")
+    readme = README.read_text(encoding="utf-8")
+    shown = re.findall(r"!\[.*\]\(doc/images/(.+?)\)", readme)
+    assert shown == list(readme_figures.FIGURES)
+    for name, example in readme_figures.FIGURES.items():
+        stored = readme_figures.stored_description(name)
+        assert stored["script"] == readme_figures.digest(example), (
+            f"{example.name} has changed: run make doc, which draws {name} anew"
+        )
+        choices = re.findall(r"chosen: η = [\d.]+, (\d+) features", str(stored))
+        caption = readme.partition(name)[2].split("*", 2)[1]
+        assert re.findall(r"\b\d+\b", caption.partition("chosen")[2]) == choices
+        # Radii of the two searches, each with a score and a number of features.
+        lengths = [len(ax["lines"][0]) for ax in stored["axes"]]
+        assert min(lengths) > 5
+        assert lengths[:2] == lengths[2:]
+
+
 def test_readme_lists_every_ball():
     rows = re.findall(
         r"^\| `(\w+)` \|.*\| `(\w+)` \| (yes|no) \|$",

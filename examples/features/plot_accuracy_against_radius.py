@@ -85,12 +85,12 @@ styles = {
 # sphinx_gallery_thumbnail_number = 2
 figure, axes = plt.subplots(1, 2, figsize=(7.5, 3.6), layout="constrained")
 for ball, search in searches.items():
-    accuracy = search.cv_results_["mean_test_score"]
+    accuracy = search.cv_results_["mean_test_score"][search.path_rows_]
     kept = search.n_features_path_
     right = np.count_nonzero(search.importances_path_[:, :n_informative], axis=1)
     axes[0].plot(kept, accuracy, label=ball, **styles[ball])
     axes[1].plot(kept, right, **styles[ball])
-    best = search.best_index_
+    best = search.etas_.tolist().index(search.eta_)
     print(
         f"{ball:14} eta {search.eta_:.3g}: accuracy {accuracy[best]:.3f}, "
         f"{right[best]} of {kept[best]} features informative"

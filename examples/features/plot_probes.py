@@ -127,11 +127,13 @@ for name, importance in importances.items():
 # Path over eta
 # -------------
 # A small radius loses pixels, a large radius includes probes; the score has a plateau
-# in between. The dotted line marks the chosen radius.
+# in between. The dotted line marks the chosen radius. The network of that radius was
+# trained for one more stage, with less noise, as the label of the axis says.
 figure, axes = plt.subplots(2, 1, figsize=(7.5, 7), layout="constrained")
 for axis, search in zip(axes, (selector, autoencoder), strict=True):
     EtaPathDisplay.from_estimator(search, score_name="accuracy", ax=axis)
-    axis.set_xlabel(f"Radius η of {type(search).__name__}")
+    label = axis.get_xlabel()
+    axis.set_xlabel(label.replace("η", f"η of {type(search).__name__}", 1))
 
 # %%
 # First-layer weights

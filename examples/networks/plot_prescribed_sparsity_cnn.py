@@ -156,7 +156,9 @@ print(f"{'global magnitude':20} {accuracy(pruned):.3f}")
 # them.
 figure, axes = plt.subplots(1, 2, figsize=(8, 3.8), layout="constrained")
 numbers = np.arange(1, len(steps) + 1)
-axes[0].semilogy(numbers, counts, "o-")
+axes[0].plot(numbers, counts, "o-")
+axes[0].set_yscale("symlog", linthresh=1.0)  # has a place for no weights at all
+axes[0].set_ylim(bottom=0.0)
 axes[0].axhline(target, color="gray", linestyle="--", label="target")
 axes[0].set_ylabel("nonzero weights")
 for (name, values), marker in zip(curves.items(), "o^", strict=True):

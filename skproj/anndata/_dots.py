@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from skproj.inspection._common import KEPT_COLOR, shorten, single_axes
+from skproj.inspection._common import KEPT_COLOR, single_axes
 from skproj.utils._optional import import_optional
+from skproj.utils._wording import short_names
 
 # Inches for a dot, and for what is beside, above and below the dots.
 DOT_SIZE = 0.3
@@ -46,10 +47,9 @@ def draw_dots(ax, means, shares, scores, gene_names, group_names):
         linewidth=0.5,
     )
     # A dollar sign in a name is no mathematics.
-    genes = [shorten(name) for name in gene_names]
+    genes = short_names(gene_names)
     ax.set_xticks(range(n_genes), genes, rotation=90, parse_math=False)
-    names = [shorten(name) for name in group_names]
-    ax.set_yticks(range(n_groups), names, parse_math=False)
+    ax.set_yticks(range(n_groups), short_names(group_names), parse_math=False)
     ax.set(xlim=(-0.7, n_genes - 0.3), ylim=(n_groups - 0.3, -0.7))
     ax.figure.colorbar(
         dots, ax=ax, label="mean expression,\nfrom lowest to highest", aspect=10

@@ -118,9 +118,10 @@ def plot_selected(adata, *, key="skproj", n_genes=20, ax=None):
     ----------
     {adata_key}
     n_genes : int, default=20
-        Largest number of genes to draw: those with the largest scores.
+        Largest number of genes to draw: those with the largest scores. The label of
+        the axis says if there are more.
     ax : matplotlib Axes, default=None
-        Where to draw; None makes a new figure.
+        Where to draw; None makes a new figure, which has the bars as well.
 
     Returns
     -------
@@ -171,9 +172,14 @@ def plot_selected(adata, *, key="skproj", n_genes=20, ax=None):
     shares = None
     if stored_values(X).min(initial=0) >= 0:
         shares = means_of_groups((X > 0).astype(np.float32), codes)[0][:, place]
-    return draw_dots(
+    ax = draw_dots(
         ax, means, shares, table["score"].to_numpy(), table.index, groups.names
     )
+    if len(table) < results["n_selected"]:
+        ax.set_xlabel(f"{len(table)} of {results['n_selected']} selected genes")
+    if len(groups.names) < len(results["groups"]):
+        ax.set_ylabel(f"{len(groups.names)} of {len(results['groups'])} groups")
+    return ax
 
 
 def _check_key(adata, key):

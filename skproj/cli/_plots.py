@@ -17,8 +17,8 @@ from skproj.inspection import (
     SupportDisplay,
     SurvivalCurvesDisplay,
 )
-from skproj.inspection._common import shorten
 from skproj.utils._optional import import_optional
+from skproj.utils._wording import shorten
 
 DOTS_PER_INCH = 120
 # Colours of classes in curves, in this order: those of Okabe and Ito, which people who

@@ -29,7 +29,7 @@ from skproj.cli._errors import CommandError
 from skproj.cli._survival import score_concordance
 from skproj.feature_selection import eta_path
 from skproj.linear_model import CoxRidge
-from skproj.utils._path_search import choose_row
+from skproj.utils._path_search import choose_row, counts_of, name_of_radius
 from skproj.utils._wording import near_matches
 
 # Each radius is a fit of the whole pipeline in every fold.
@@ -169,12 +169,11 @@ def count_features(model, X, y):
 def choose_radius(results, *, folds, rule, n_samples):
     """Return the row of a search's results that the scores in some folds choose."""
     radii = radii_of(results)
-    counts = results.get("mean_test_n_features", results.get("mean_n_features"))
     return choose_row(
         radii,
         np.array([results[f"split{i}_test_score"] for i in folds]),
         rule,
-        n_features=counts[np.newaxis],
+        n_features=counts_of(results)[np.newaxis],
         n_samples=n_samples,
         paths=np.zeros(len(radii), dtype=int),
     )
@@ -182,8 +181,7 @@ def choose_radius(results, *, folds, rule, n_samples):
 
 def radii_of(results):
     """Return the radii of the results of a grid search or of a search in a step."""
-    radii = results.get("param_select__eta", results.get("param_eta"))
-    return np.asarray(radii, dtype=float)
+    return np.asarray(results[f"param_{name_of_radius(results)}"], dtype=float)
 
 
 def fit_search(search, run, show_progress):

@@ -135,6 +135,8 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         :func:`eta_path`.
     n_splits_ : int
         Number of folds.
+    loss_ : str
+        The loss; for ``loss="auto"`` that of the targets.
     {stability}
     {scores}
     n_iter_ : int
@@ -232,7 +234,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         _of_every_version,
     )
     _state_migrations = (_add_ridge_and_seed, dict.fromkeys(FEATURE_PARAMETERS))
-    _optional_attributes = ("classes_",)
+    _optional_attributes = ("classes_", "loss_")
     # Groups are for the splitter, which says whether it wants them.
     __metadata_request__fit = {"groups": UNUSED}  # noqa: RUF012
 
@@ -358,6 +360,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
                     "cv_results_": cv_results,
                     "etas_": etas,
                     "l2_reg_": l2_reg,
+                    "loss_": loss,
                     "n_splits_": len(folds),
                     "path_": collect_path(problem, etas, fits, X.dtype),
                 }

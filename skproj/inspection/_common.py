@@ -1,33 +1,24 @@
 """Axes, colours, names and docstrings of the displays, and access to estimators."""
 
+import warnings
+
 import numpy as np
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import make_pipeline
 
 from skproj.utils._optional import import_optional
+from skproj.utils._pipelines import look_inside
 from skproj.utils._validation import check_is_fitted
+from skproj.utils._wording import short_names
 
 # Greys, and the colours of Okabe and Ito, which colour-blind readers can tell apart.
-KEPT_COLOR = "#0072B2"
-CONTRAST_COLOR = "#D55E00"
-REMOVED_COLOR = "#D9D9D9"
-REMOVED_HATCH = "////"
-PALETTE = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#D55E00",
-    "#CC79A7",
-    "#56B4E9",
-    "#000000",
-    "#999999",
-)
-MARKERS = "os^DvP*X<>"
-
-MAX_NAME_LENGTH = 30
+KEPT_COLOR, CONTRAST_COLOR = "#0072B2", "#D55E00"
+PALETTE = (KEPT_COLOR, "#E69F00", "#009E73", CONTRAST_COLOR)
+PALETTE += ("#CC79A7", "#56B4E9", "#000000", "#999999")
+KEPT = {"facecolor": KEPT_COLOR, "edgecolor": KEPT_COLOR}
+REMOVED = {"facecolor": "#D9D9D9", "edgecolor": "0.5", "hatch": "////"}
 
 # Inches for a bar with its name beside it, and for what is above and below the bars.
-BAR_HEIGHT = 0.2
-BARS_MARGIN = 1.0
+BAR_HEIGHT, BARS_MARGIN = 0.2, 1.0
 
 # Inches of axes that have room for a legend of two columns above.
 TWO_COLUMN_WIDTH = 4.5
@@ -36,31 +27,20 @@ TWO_COLUMN_WIDTH = 4.5
 DOCS = {
     "ax": """
     ax : matplotlib Axes, default=None
-        Where to draw; None makes a new figure.
+        Where to draw; None makes a new figure, as high as it has to be.
     """,
-    "drawn": """
-    {ax}
-
-    {display}
-    """,
-    "plot": """
-    Parameters
-    ----------
-    {drawn}
-    """,
-    "tall_plot": """
-    Parameters
-    ----------
-    ax : matplotlib Axes, default=None
-        Where to draw; None makes a new figure, which is taller if it has to be.
-
-    {display}
-    """,
+    "drawn": "{ax}\n\n{display}",
+    "plot": "Parameters\n----------\n{drawn}",
     "axes": """
     ax_ : matplotlib Axes
         Axes of the plot.
     figure_ : matplotlib Figure
         Its figure.
+    {legend}
+    """,
+    "legend": """
+    legend_ : matplotlib Legend
+        The legend, above the axes or beside them.
     """,
     "display": """
     Returns
@@ -77,26 +57,19 @@ DOCS = {
 }
 
 
-def new_axes(n_panels=1, *, height=0.0):
-    """Return the axes of a new figure, one below the other.
-
-    `height` is the least height of the figure in inches.
-    """
+def new_axes(n_panels=1, *, n_bars=0):
+    """Return the axes of a new figure, one below the other, with room for bars."""
     pyplot = import_optional("matplotlib.pyplot", extra="plot")
-    width, usual_height = pyplot.rcParams["figure.figsize"]
-    _, axes = pyplot.subplots(
-        n_panels,
-        squeeze=False,
-        figsize=(width, max(usual_height, height)),
-        layout="constrained",
-    )
-    return axes[:, 0]
+    width, height = pyplot.rcParams["figure.figsize"]
+    size = width, max(height, BARS_MARGIN + BAR_HEIGHT * n_bars)
+    figure = pyplot.figure(figsize=size, layout="constrained")
+    return figure.subplots(n_panels, squeeze=False)[:, 0]
 
 
-def single_axes(ax, *, height=0.0):
+def single_axes(ax, *, n_bars=0):
     """Return the given axes, or those of a new figure for None."""
     if ax is None:
-        return new_axes(height=height)[0]
+        return new_axes(n_bars=n_bars)[0]
     if not hasattr(ax, "figure"):
         raise TypeError(
             f"ax must be the axes of one plot, got {type(ax).__name__} instead."
@@ -111,39 +84,39 @@ def whole_ticks(axis):
 
 def label_bars(ax, names):
     """Write the names of horizontal bars beside them, the first at the top."""
-    labels = [shorten(name) for name in names]
     # A dollar sign in the name of a feature is no mathematics.
-    ax.set_yticks(np.arange(len(labels)), labels, parse_math=False)
-    ax.set_ylim(len(labels) - 0.4, -0.6)
+    ax.set_yticks(np.arange(len(names)), short_names(names), parse_math=False)
+    ax.set_ylim(len(names) - 0.4, -0.6)
 
 
-def shorten(name):
-    """Leave out the middle of a long name: its end often tells it from others."""
-    name = str(name)
-    if len(name) <= MAX_NAME_LENGTH:
-        return name
-    half = (MAX_NAME_LENGTH - 1) // 2
-    return f"{name[:half]}…{name[-half:]}"
+def looks(n_groups, kinds):
+    """Return a colour and one of the other kinds for each of some groups or classes.
+
+    None are the same, if the numbers of kinds and of colours have no common divisor.
+    """
+    n_looks = len(PALETTE) * len(kinds)
+    if n_groups > n_looks:
+        warnings.warn(
+            f"A plot can tell {n_looks} classes or groups apart, got {n_groups}: the "
+            "looks of the first ones repeat.",
+            stacklevel=4,
+        )
+    indices = np.arange(n_groups)
+    pairs = zip(indices % len(PALETTE), indices % len(kinds), strict=True)
+    return [(PALETTE[i], kinds[j]) for i, j in pairs]
 
 
 def legend_above(ax, handles):
     """Add a legend above the axes, where it covers nothing."""
     # A layout would make narrow axes vanish beside a broad legend.
-    width = ax.bbox.width / ax.figure.dpi
-    return ax.legend(
-        handles=handles,
-        loc="lower left",
-        bbox_to_anchor=(0.0, 1.0),
-        ncols=1 if width < TWO_COLUMN_WIDTH else 2,
-        frameon=False,
-    )
+    n_columns = 1 if ax.bbox.width / ax.figure.dpi < TWO_COLUMN_WIDTH else 2
+    place = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "frameon": False}
+    return ax.legend(handles=handles, ncols=n_columns, **place)
 
 
 def spans_decades(numbers):
     """Whether positive finite numbers are better shown on a logarithmic axis."""
-    return (
-        len(numbers) > 0 and numbers.min() > 0 and numbers.max() >= 10 * numbers.min()
-    )
+    return len(numbers) > 0 and 0 < 10 * numbers.min() <= numbers.max()
 
 
 def find_step(estimator, suits, needed):
@@ -154,26 +127,12 @@ def find_step(estimator, suits, needed):
     suits, a TypeError says what is `needed`.
     """
     check_is_fitted(estimator)
-    step, before = _look_inside(estimator, suits)
+    step, before = look_inside(estimator, suits)
     if step is None:
         raise TypeError(
             f"estimator must have {needed}; this {type(estimator).__name__} has not."
         )
     return step, make_pipeline(*before) if before else None
-
-
-def _look_inside(model, suits):
-    """Return the part of a model that suits, or None, and the steps before it."""
-    if suits(model):
-        return model, []
-    if hasattr(model, "best_estimator_"):
-        return _look_inside(model.best_estimator_, suits)
-    if isinstance(model, Pipeline):
-        for i in reversed(range(len(model))):
-            step, before = _look_inside(model[i], suits)
-            if step is not None:
-                return step, [*(model[j] for j in range(i)), *before]
-    return None, []
 
 
 def names_of_features(step, before, n_features, given=None):
@@ -183,19 +142,12 @@ def names_of_features(step, before, n_features, given=None):
     """
     if given is None:
         given = getattr(step, "feature_names_in_", None)
-    if given is None and before is not None:
+    if given is None:
         try:
             given = before.get_feature_names_out()
-        except AttributeError:  # not every transformer knows names
-            given = None
-    return check_names(given, n_features)
-
-
-def check_names(names, n_features):
-    """Return names of features as an array of strings: x0, x1, ... for None."""
-    if names is None:
-        names = [f"x{i}" for i in range(n_features)]
-    names = np.asarray(names, dtype=str)
+        except AttributeError:  # nothing before, or transformers that know no names
+            given = [f"x{i}" for i in range(n_features)]
+    names = np.asarray(given, dtype=str)
     if names.shape != (n_features,):
         raise ValueError(
             f"feature_names must be {n_features} names, one for each feature, got an "
@@ -213,15 +165,17 @@ _WEIGHTS = {
 }
 
 
+def first_of(step, names):
+    """Return the first of some attributes that a step has, or None."""
+    return next((name for name in names if hasattr(step, name)), None)
+
+
 def find_weights(estimator):
     """Return where a fitted estimator has weights, an attribute, and those by layers.
 
     They are looked for as `find_step` does, and have the shape (n_outputs, n_inputs).
     """
-    step, _ = find_step(
-        estimator,
-        lambda step: any(hasattr(step, name) for name in _WEIGHTS),
-        f"weights ({', '.join(_WEIGHTS)})",
-    )
-    attribute = next(name for name in _WEIGHTS if hasattr(step, name))
+    needed = f"weights ({', '.join(_WEIGHTS)})"
+    step, _ = find_step(estimator, lambda step: first_of(step, _WEIGHTS), needed)
+    attribute = first_of(step, _WEIGHTS)
     return attribute, _WEIGHTS[attribute](getattr(step, attribute))

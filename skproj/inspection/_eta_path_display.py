@@ -3,24 +3,20 @@
 import numpy as np
 from sklearn.utils import check_consistent_length
 
-from skproj.inspection._common import (
-    CONTRAST_COLOR,
-    DOCS,
-    KEPT_COLOR,
-    find_step,
-    legend_above,
-    single_axes,
-    spans_decades,
-    whole_ticks,
-)
+from skproj.inspection import _common
+from skproj.linear_model._cox import TIES
+from skproj.utils import _path_search
 from skproj.utils._docs import shared_docs
+from skproj.utils._state import store_parameters
 from skproj.utils._validation import check_is_fitted
+from skproj.utils._wording import shorten
 
-# Columns with the number of features, unless the user names another.
-COUNT_COLUMNS = ("mean_n_features", "mean_test_n_features")
+# What a linear model is scored by, unless the user names a score.
+NAMES_OF_SCORES = dict.fromkeys(("squared_error", "huber"), "R2")
+NAMES_OF_SCORES |= dict.fromkeys(TIES, "gain in log partial likelihood")
 
 
-@shared_docs(**DOCS)
+@shared_docs(**_common.DOCS)
 class EtaPathDisplay:
     """Score and number of kept features against the radius `eta`.
 
@@ -33,10 +29,8 @@ class EtaPathDisplay:
         The radii, increasing. They may be infinite.
     n_features : array-like of shape (n_etas,), default=None
         Number of features that are kept, if it is known.
-    mean_scores : array-like of shape (n_etas,), default=None
-        Mean score over the folds.
-    std_scores : array-like of shape (n_etas,), default=None
-        Standard deviation of the score over the folds.
+    mean_scores, std_scores : array-like of shape (n_etas,), default=None
+        Mean and standard deviation of the score over the folds.
     params : list of dict, default=None
         Parameters of the model for each radius; None stands for
         ``{"eta": etas[i]}``.
@@ -46,6 +40,11 @@ class EtaPathDisplay:
         Name of the score.
     n_features_are_means : bool, default=False
         Whether `n_features` are means over the folds, which the legend then says.
+    n_selected : int, default=None
+        Number of features of the model that was fitted at the chosen radius, which the
+        legend has as well if it is another one than on the path.
+    note : str, default=""
+        Second line of the label of the radii.
 
     Attributes
     ----------
@@ -55,18 +54,13 @@ class EtaPathDisplay:
         Axes of the scores; of the numbers of features if there are no scores.
     figure_ : matplotlib Figure
         Their figure.
-    line_ : matplotlib Line2D or None
-        The mean scores.
+    line_, line_features_, chosen_line_ : matplotlib Line2D or None
+        The mean scores, the numbers of features, and the mark at the chosen radius.
     band_ : matplotlib PolyCollection or None
         One standard deviation above and below.
     ax_features_ : matplotlib Axes or None
         Axes of the numbers of features.
-    line_features_ : matplotlib Line2D or None
-        The numbers of features.
-    chosen_line_ : matplotlib Line2D or None
-        The mark at the chosen radius.
-    legend_ : matplotlib Legend
-        The legend, above the axes.
+    {legend}
 
     See Also
     --------
@@ -78,10 +72,18 @@ class EtaPathDisplay:
     The axis of the radius is logarithmic if the radii span a factor of ten. An infinite
     radius, which constrains nothing, is drawn to the right of the finite ones.
 
+    Where a search has tried other parameters too, or a radius several times, a radius
+    has one point: the candidate that is most like the chosen one. The label of the axis
+    says how many candidates there are, and in what the points differ. The chosen point
+    of a :class:`~skproj.nn.SparseSupervisedAutoencoderCV` may be above the others,
+    because its network was trained for one more stage, with less noise.
+
     A fit with ``params[i]`` starts elsewhere than the path did. The two agree up to the
     tolerance of the solver, and may keep other ones of several similar features: the
-    models of the path itself are in `path_` of the selector. The autoencoder with the
-    same seed gives the same network.
+    models of the path itself are in `path_` of the selector. The autoencoder with
+    ``schedule="progressive"`` and the same seed gives the same network; by default the
+    samples of the folds have a part in the path, and the importances of its features
+    are in `importances_path_`.
 
     {bilevel_reference}
 
@@ -98,15 +100,6 @@ class EtaPathDisplay:
     >>> display = EtaPathDisplay.from_estimator(selector)
     >>> display.chosen_eta == selector.eta_
     True
-
-    A sparser selector, three points before the chosen one, and the linear model of the
-    path at that point:
-
-    >>> i = display.chosen_index - 3
-    >>> sparser = ProjectionFeatureSelector(**display.params[i]).fit(X, y)
-    >>> coef = selector.path_.coefs[i]
-    >>> bool(coef.any(axis=0).sum() == display.n_features[i])
-    True
     """
 
     def __init__(
@@ -120,28 +113,23 @@ class EtaPathDisplay:
         chosen_index=None,
         score_name="score",
         n_features_are_means=False,
+        n_selected=None,
+        note="",
     ):
+        store_parameters(**locals())
         self.etas = np.asarray(etas, dtype=np.float64)
+        if params is None:
+            self.params = [{"eta": eta} for eta in self.etas.tolist()]
         self.n_features, self.mean_scores, self.std_scores = (
             None if values is None else np.asarray(values)
             for values in (n_features, mean_scores, std_scores)
         )
-        self.params = (
-            [{"eta": eta} for eta in self.etas.tolist()] if params is None else params
-        )
         check_consistent_length(
             self.etas, self.n_features, self.mean_scores, self.std_scores, self.params
         )
-        self.chosen_index = chosen_index
-        self.score_name = score_name
-        self.n_features_are_means = n_features_are_means
-
-    @property
-    def chosen_eta(self):
-        """The chosen radius, or None."""
-        if self.chosen_index is None:
-            return None
-        return float(self.etas[self.chosen_index])
+        self.chosen_eta = None
+        if chosen_index is not None:
+            self.chosen_eta = float(self.etas[chosen_index])
 
     @classmethod
     def from_estimator(cls, estimator, *, score_name=None, ax=None):
@@ -152,7 +140,7 @@ class EtaPathDisplay:
         estimator : estimator object
             A fitted :class:`~skproj.feature_selection.ProjectionFeatureSelectorCV`,
             :class:`~skproj.nn.SparseSupervisedAutoencoderCV` or search over a
-            parameter `eta`; or a pipeline with one of them.
+            parameter `eta`; or a pipeline or another search with one of them.
         score_name : str, default=None
             Name of the score. None is the parameter `scoring` of the estimator, or
             "score" if that is a function.
@@ -161,26 +149,32 @@ class EtaPathDisplay:
         Returns
         -------
         display : EtaPathDisplay
-            The display, drawn. The numbers of features are those of the models of all
+            The display, drawn. The numbers of features are those of the path of all
             samples, where the estimator has them.
 
         {not_fitted}
         TypeError
-            If it has no cross-validated path.
-        ValueError
-            If it is a search over other parameters only.
+            If it has no cross-validated path, or of other parameters only.
         """
-        step, _ = find_step(
-            estimator,
-            lambda step: hasattr(step, "cv_results_") and hasattr(step, "best_index_"),
-            "a cross-validated path (cv_results_, best_index_)",
-        )
-        display = cls(**_read_search(step, score_name=score_name))
-        counts = _counts_with_all_samples(step)
+
+        def has_path(step):
+            names = getattr(step, "cv_results_", ())
+            has_radii = any(name.endswith(("param_eta", "__eta")) for name in names)
+            return has_radii and hasattr(step, "best_index_")
+
+        needed = "a cross-validated path (cv_results_, best_index_) of a parameter eta"
+        step, _ = _common.find_step(estimator, has_path, needed)
+        arguments = _read_search(step, score_name=score_name)
+        path = getattr(step, "path_", None)
+        counts = getattr(step, "n_features_path_", getattr(path, "n_selected", None))
         if counts is not None:
-            display.n_features = np.array([counts[eta] for eta in display.etas])
-            display.n_features_are_means = False
-        return display.plot(ax)
+            counts = dict(zip(step.etas_, counts, strict=True))
+            arguments |= {
+                "n_features": [counts[eta] for eta in arguments["etas"]],
+                "n_features_are_means": False,
+                "n_selected": np.count_nonzero(step.get_support()),
+            }
+        return cls(**arguments).plot(ax)
 
     @classmethod
     def from_cv_results(
@@ -200,7 +194,8 @@ class EtaPathDisplay:
         results : estimator object, dict or pandas.DataFrame
             A fitted :class:`~sklearn.model_selection.GridSearchCV`, or its
             `cv_results_`. If other parameters vary too, the path is that of their
-            chosen values. Of a successive halving, the last try of each radius counts.
+            chosen values, as far as the radii were tried with them. Of a successive
+            halving, the last try of each radius counts.
         parameter : str, default=None
             The parameter that is the radius. None is the one called `eta`, also of a
             step of a pipeline, as in "selector__eta".
@@ -227,22 +222,17 @@ class EtaPathDisplay:
             If the table has no such parameter, column or score, or several parameters
             that may be meant, or if the chosen candidate is without the parameter.
         """
-        read = _read_results
-        if not hasattr(results, "keys"):
+        options = parameter, metric, n_features, score_name
+        if hasattr(results, "keys"):
+            arguments = _read_results(results, *options)
+        else:
             check_is_fitted(results)
             if not hasattr(results, "cv_results_"):
                 raise TypeError(
                     "results must be a fitted search or its cv_results_, got "
                     f"{type(results).__name__} instead."
                 )
-            read = _read_search
-        arguments = read(
-            results,
-            parameter=parameter,
-            metric=metric,
-            n_features=n_features,
-            score_name=score_name,
-        )
+            arguments = _read_search(results, *options)
         return cls(**arguments).plot(ax)
 
     @classmethod
@@ -262,7 +252,7 @@ class EtaPathDisplay:
 
         {plot}
         """
-        self.ax_ = ax = single_axes(ax)
+        self.ax_ = ax = _common.single_axes(ax)
         self.figure_ = ax.figure
         self.line_ = self.band_ = self.chosen_line_ = None
         self.ax_features_ = self.line_features_ = None
@@ -272,98 +262,74 @@ class EtaPathDisplay:
         if self.n_features is not None:
             self._draw_counts(ax if self.mean_scores is None else ax.twinx(), x)
         if self.chosen_index is not None:
-            self._draw_choice(ax, x)
+            style = {"color": "black", "linestyle": ":", "label": self._choice()}
+            self.chosen_line_ = ax.axvline(x[self.chosen_index], **style)
         handles = (self.line_, self.band_, self.line_features_, self.chosen_line_)
-        self.legend_ = legend_above(ax, [x for x in handles if x is not None])
+        self.legend_ = _common.legend_above(ax, [x for x in handles if x is not None])
         return self
 
     def _draw_radii(self, ax):
         """Prepare the axis of the radii, and return their places on it."""
-        finite = self.etas[np.isfinite(self.etas)]
-        is_log = spans_decades(finite)
+        is_finite = np.isfinite(self.etas)
+        is_log = _common.spans_decades(self.etas[is_finite])
         ax.set_xscale("log" if is_log else "linear")
-        ax.set_xlabel("Radius η")
-        if len(finite) == len(self.etas):
+        lines = ["Radius η", self.note] if self.note else ["Radius η"]
+        if self.mean_scores is not None:
+            n_lost = np.count_nonzero(~np.isfinite(self.mean_scores))
+            lines += [f"{n_lost} without a finite score"] if n_lost else []
+        ax.set_xlabel("\n".join(lines), parse_math=False)
+        if is_finite.all():
             return self.etas
-        largest = finite.max() if len(finite) > 0 else 1.0
+        largest = self.etas.max(where=is_finite, initial=0.0) or 1.0
         beyond = largest * (2.0 if is_log else 1.1)
-        ax.text(
-            beyond,
-            0.03,
-            "η = ∞",
-            transform=ax.get_xaxis_transform(),
-            rotation=90,
-            ha="right",
-            va="bottom",
-        )
-        return np.where(np.isfinite(self.etas), self.etas, beyond)
+        style = {"rotation": 90, "ha": "right", "va": "bottom"}
+        ax.text(beyond, 0.03, "η = ∞", transform=ax.get_xaxis_transform(), **style)
+        return np.where(is_finite, self.etas, beyond)
 
     def _draw_scores(self, ax, x):
-        (self.line_,) = ax.plot(
-            x,
-            self.mean_scores,
-            color=KEPT_COLOR,
-            marker="o",
-            label=f"mean {self.score_name}",
-        )
-        if self.std_scores is not None:
-            self.band_ = ax.fill_between(
-                x,
-                self.mean_scores - self.std_scores,
-                self.mean_scores + self.std_scores,
-                color=KEPT_COLOR,
-                alpha=0.2,
-                linewidth=0.0,
-                label="± 1 standard deviation",
-            )
+        means, stds = self.mean_scores, self.std_scores
+        style = {"color": _common.KEPT_COLOR, "marker": "o"}
+        (self.line_,) = ax.plot(x, means, label=f"mean {self.score_name}", **style)
+        if stds is not None:
+            style = {"color": _common.KEPT_COLOR, "alpha": 0.2, "linewidth": 0.0}
+            style["label"] = "± 1 standard deviation"
+            self.band_ = ax.fill_between(x, means - stds, means + stds, **style)
         ax.set_ylabel(self.score_name[:1].upper() + self.score_name[1:])
 
     def _draw_counts(self, ax, x):
-        self.ax_features_ = ax
-        (self.line_features_,) = ax.plot(
-            x,
-            self.n_features,
-            color=CONTRAST_COLOR,
-            marker="s",
-            linestyle="--",
-            label=(
-                "features, mean of the folds"
-                if self.n_features_are_means
-                else "number of features"
-            ),
-        )
-        positive = self.n_features[self.n_features > 0]
-        if spans_decades(positive):
+        self.ax_features_, counts = ax, self.n_features
+        style = {"color": _common.CONTRAST_COLOR, "marker": "s", "linestyle": "--"}
+        label = "number of features"
+        if self.n_features_are_means:
+            label = "features, mean of the folds"
+        (self.line_features_,) = ax.plot(x, counts, label=label, **style)
+        positive = counts[counts > 0]
+        if _common.spans_decades(positive):
             # No features at all have a place on the axis as well.
             ax.set_yscale("symlog", linthresh=1.0)
-            lowest = 0.0 if self.n_features.min() < 1 else 0.9
+            lowest = 0.0 if np.nanmin(counts) < 1 else 0.9
             ax.set_ylim(lowest, 1.2 * positive.max())
-            ax.set_yticks(_round_numbers(lowest, positive.max()))
+            steps = (1, 2, 5) if positive.max() < 500 else (1,)
+            ticks = np.append(0, np.outer(10 ** np.arange(10), steps))
+            ax.set_yticks(ticks[(ticks >= lowest) & (ticks <= positive.max())])
             ax.yaxis.set_major_formatter("{x:g}")
         else:
             ax.set_ylim(bottom=0.0)
-            whole_ticks(ax.yaxis)
+            _common.whole_ticks(ax.yaxis)
         ax.set_ylabel("Number of features")
 
-    def _draw_choice(self, ax, x):
+    def _choice(self):
+        """Say which radius was chosen, and what it keeps."""
         label = f"chosen: η = {self.chosen_eta:.3g}"
-        if self.n_features is not None:
-            n_kept = round(float(self.n_features[self.chosen_index]), 1)
-            label += f", {n_kept:g} feature{'' if n_kept == 1 else 's'}"
-            if self.n_features_are_means:
-                label += " on average"
-        self.chosen_line_ = ax.axvline(
-            x[self.chosen_index], color="black", linestyle=":", label=label
-        )
-
-
-def _round_numbers(lowest, highest):
-    """Return numbers of features to label a logarithmic axis with."""
-    steps = (1, 2, 5) if highest < 500 else (1,)
-    powers = 10 ** np.arange(int(np.log10(highest)) + 1)
-    numbers = np.outer(powers, steps).ravel()
-    numbers = numbers[numbers <= highest]
-    return numbers if lowest > 0 else np.append(0, numbers)
+        if self.n_features is None:
+            return label
+        n_kept = round(float(self.n_features[self.chosen_index]), 1)
+        label += f", {n_kept:g} feature{'' if n_kept == 1 else 's'}"
+        if self.n_features_are_means:
+            label += " on average"
+        elif self.n_selected not in (None, n_kept):
+            label += f", {self.n_selected} in the fitted model"
+        return label
 
 
 def _name_of_score(estimator):
@@ -371,53 +337,32 @@ def _name_of_score(estimator):
     scoring = getattr(estimator, "scoring", None)
     if isinstance(scoring, str):
         return scoring.replace("_", " ")
-    if scoring is None and hasattr(estimator, "path_"):
-        return "negative log loss" if hasattr(estimator, "classes_") else "R2"
-    if scoring is None and hasattr(estimator, "n_features_path_"):
+    if scoring is not None or not hasattr(estimator, "etas_"):
+        return "score"
+    if hasattr(estimator, "classes_"):
         return "negative log loss"
-    return "score"
+    return NAMES_OF_SCORES.get(getattr(estimator, "loss_", None), "score")
 
 
-def _counts_with_all_samples(estimator):
-    """Return the number of features for each radius, or None if it is not known."""
-    if hasattr(estimator, "path_"):
-        counts = estimator.path_.n_selected
-    elif hasattr(estimator, "n_features_path_"):
-        counts = estimator.n_features_path_
-    else:
-        return None
-    counts = dict(zip(estimator.etas_, counts, strict=True))
-    # The model itself is fitted from zero, and may differ from the path by a feature.
-    counts[estimator.eta_] = np.count_nonzero(estimator.get_support())
-    return counts
-
-
-def _read_search(search, *, metric=None, score_name=None, **options):
+def _read_search(search, parameter=None, metric=None, n_features=None, score_name=None):
     """Return the arguments of a display from a fitted search."""
-    refit = getattr(search, "refit", None)
-    if metric is None and f"mean_test_{refit}" in search.cv_results_:
+    results, refit = search.cv_results_, getattr(search, "refit", None)
+    if metric is None and f"mean_test_{refit}" in results:
         metric = refit
-    return _read_results(
-        search.cv_results_,
-        chosen_row=getattr(search, "best_index_", None),
-        metric=metric,
-        score_name=score_name or metric or _name_of_score(search),
-        **options,
-    )
+    score_name = score_name or metric or _name_of_score(search)
+    rows = getattr(search, "path_rows_", None)
+    if rows is None and hasattr(search, "etas_"):
+        rows = np.flatnonzero(np.isin(results["param_eta"], search.etas_))
+    known = getattr(search, "best_index_", None), rows
+    return _read_results(results, parameter, metric, n_features, score_name, *known)
 
 
 def _read_results(
-    results,
-    *,
-    chosen_row=None,
-    parameter=None,
-    metric=None,
-    n_features=None,
-    score_name=None,
+    results, parameter, metric, n_features, score_name, chosen_row=None, among=None
 ):
     """Return the arguments of a display from the table of a search."""
     metric = metric or "score"
-    column = _column_of_radii(results, parameter)
+    name = _path_search.name_of_radius(results, parameter)
     if f"mean_test_{metric}" not in results:
         known = [name[10:] for name in results if name[:10] == "mean_test_"]
         raise ValueError(
@@ -431,73 +376,48 @@ def _read_results(
             'results must have dicts in the column "params", as in the cv_results_ of '
             "a search; text tables lose them."
         )
-    name = column.removeprefix("param_")
-    if name not in params[chosen_row]:
+    if params[chosen_row].get(name) is None:
         raise ValueError(f"The chosen candidate of the search has no {name!r}.")
-    # A successive halving has a row for each time that it has tried a radius.
-    rows = {
-        params[row][name]: row
-        for row in range(len(params))
-        if _alike(params[row], params[chosen_row], name)
-    }
-    rows[params[chosen_row][name]] = chosen_row
-    etas = np.array(list(rows), dtype=np.float64)
-    order = np.argsort(etas, kind="stable")
-    rows = np.array(list(rows.values()))[order]
-    if n_features is None:
-        n_features = next((name for name in COUNT_COLUMNS if name in results), None)
-    are_means = isinstance(n_features, str) and n_features.startswith("mean_")
-    if isinstance(n_features, str):
-        if n_features not in results:
-            raise ValueError(f"n_features must be a column, got {n_features!r}.")
-        n_features = results[n_features]
+    described = params
+    if "n_resources" in results:  # a successive halving
+        more = zip(params, results["n_resources"], strict=True)
+        described = [{**candidate, "n_resources": n} for candidate, n in more]
+    rows = _path_search.rows_of_path(described, name, chosen_row, among)
+    are_means = n_features is None or str(n_features).startswith("mean_")
+    n_features = _path_search.counts_of(results, n_features)
     if n_features is not None and len(n_features) != len(params):
         raise ValueError(
             f"n_features must be {len(params)} numbers, one for each candidate of the "
             f"search, got {len(n_features)}."
         )
     return {
-        "etas": etas[order],
+        "etas": [params[row][name] for row in rows],
         "n_features": None if n_features is None else np.asarray(n_features)[rows],
         "mean_scores": np.asarray(results[f"mean_test_{metric}"])[rows],
         "std_scores": np.asarray(results[f"std_test_{metric}"])[rows],
         "params": [params[row] for row in rows],
-        "chosen_index": int(np.flatnonzero(rows == chosen_row)[0]),
+        "chosen_index": rows.index(chosen_row),
         "score_name": score_name or metric,
         "n_features_are_means": are_means,
+        "note": _note_on_rows(described, name, chosen_row, rows),
     }
 
 
-def _column_of_radii(results, parameter):
-    """Return the name of the column that has the radii."""
-    names = [name.removeprefix("param_") for name in results if name[:6] == "param_"]
-    if parameter is None:
-        names = [name for name in names if f"__{name}".endswith("__eta")]
-        if len(names) != 1:
-            raise ValueError(
-                "parameter must say which parameter of the search is the radius: "
-                f"{len(names)} of them are called eta."
-            )
-        parameter = names[0]
-    elif parameter not in names:
-        raise ValueError(
-            f"parameter must be one of those of the search, {', '.join(names)}; got "
-            f"{parameter!r}."
-        )
-    return f"param_{parameter}"
-
-
-def _alike(params, others, name):
-    """Whether two candidates have `name`, and differ in nothing else."""
-    if name not in params or params.keys() != others.keys():
-        return False
-    # A search uses the same object again; arrays and estimators need no comparison.
-    return all(
-        value is others[key]
-        or (
-            (np.isscalar(value) or isinstance(value, tuple | list))
-            and value == others[key]
-        )
-        for key, value in params.items()
-        if key != name
-    )
+def _note_on_rows(params, name, chosen_row, rows):
+    """Say how many candidates have no point, and what else the points differ in."""
+    chosen = params[chosen_row]
+    differing = [_path_search.differing_parameters(row, chosen) for row in params]
+    in_table = set().union(*differing)
+    in_path = set().union(*(differing[row] for row in rows))
+    parts = []
+    if len(rows) < len(params):
+        parts.append(f"{len(rows)} of {len(params)} candidates")
+    for keys, where in ((in_table - in_path, ""), (in_path, " at the chosen η")):
+        values = []
+        for key in sorted(keys - {name}):
+            value = chosen.get(key)
+            value = f"{value:.3g}" if isinstance(value, float) else shorten(value)
+            values.append(f"{key.rpartition('__')[2].replace('_', ' ')} = {value}")
+        if values:
+            parts.append(", ".join(values) + where)
+    return "; ".join(parts)

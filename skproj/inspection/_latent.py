@@ -6,24 +6,16 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import type_of_target
 
-from skproj.inspection._common import (
-    BAR_HEIGHT,
-    BARS_MARGIN,
-    DOCS,
-    MARKERS,
-    PALETTE,
-    find_step,
-    shorten,
-    single_axes,
-    whole_ticks,
-)
+from skproj.inspection import _common
 from skproj.utils._docs import shared_docs
+from skproj.utils._wording import short_names
 
-# Three hatches and eight colours together repeat after 24 classes only.
-HATCHES = ("", "////", "....")
+# Of both there are numbers that have no common divisor with that of the colours.
+HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "oooo", "----")
+MARKERS = "os^DvP*X<>p"
 
 
-@shared_docs(**DOCS)
+@shared_docs(**_common.DOCS)
 class LatentDisplay:
     """Samples in the latent space of a model, by class.
 
@@ -58,8 +50,6 @@ class LatentDisplay:
     artists_ : list of matplotlib Artist
         For each class the PathCollection of its samples, or the BarContainer of its
         histogram.
-    legend_ : matplotlib Legend
-        The legend.
 
     See Also
     --------
@@ -88,12 +78,10 @@ class LatentDisplay:
         self.labels = column_or_1d(labels)
         check_consistent_length(self.codes, self.labels)
         try:
-            kind = type_of_target(self.labels)
-            in_order = np.unique(self.labels)
+            kind, in_order = type_of_target(self.labels), np.unique(self.labels)
         except TypeError as error:
-            raise ValueError(
-                "labels must be of one type and none of them missing."
-            ) from error
+            text = "labels must be of one type and none of them missing."
+            raise ValueError(text) from error
         if kind not in ("binary", "multiclass"):
             raise ValueError(f"labels must be those of classes, got {kind} values.")
         self.classes = in_order if classes is None else np.asarray(classes)
@@ -135,7 +123,7 @@ class LatentDisplay:
         ValueError
             If `y` does not hold classes, or others than the estimator knows.
         """
-        model, before = find_step(estimator, _transforms_itself, "transform")
+        model, before = _common.find_step(estimator, _transforms_itself, "transform")
         codes = model.transform(X if before is None else before.transform(X))
         classes = getattr(model, "classes_", None)
         # The features that a selector keeps may be as many as there are classes.
@@ -146,65 +134,48 @@ class LatentDisplay:
     def plot(self, ax=None):
         """Draw the samples.
 
-        {tall_plot}
+        {plot}
         """
         # The legend has a line for each class.
-        height = BARS_MARGIN + BAR_HEIGHT * len(self.classes)
-        self.ax_ = ax = single_axes(ax, height=height)
+        self.ax_ = ax = _common.single_axes(ax, n_bars=len(self.classes))
         self.figure_ = ax.figure
+        names = short_names(self.classes)
         if self.coordinates.shape[1] == 1:
-            self._draw_histograms(ax)
+            self._draw_histograms(ax, names)
         else:
             self._draw_plane(ax)
-        names = [shorten(name) for name in self.classes]
+        place = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
         self.legend_ = ax.legend(
-            self.artists_,
-            names,
-            loc="upper left",
-            bbox_to_anchor=(1.0, 1.0),
-            frameon=False,
-            markerscale=1.5,
+            self.artists_, names, frameon=False, markerscale=1.5, **place
         )
         for text in self.legend_.get_texts():
             text.set_parse_math(False)
         return self
 
-    def _draw_histograms(self, ax):
+    def _draw_histograms(self, ax, names):
         values = self.coordinates[:, 0]
         edges = _edges_around_zero(values)
         self.artists_ = []
-        for i, name in enumerate(self.classes):
-            colour = PALETTE[i % len(PALETTE)]
-            _, _, bars = ax.hist(
-                values[self.labels == name],
-                edges,
-                color=colour,
-                alpha=0.6,
-                edgecolor=colour,
-                hatch=HATCHES[i % len(HATCHES)],
-            )
-            self.artists_.append(bars)
+        styles = _common.looks(len(names), HATCHES)
+        for label, (color, hatch) in zip(self.classes, styles, strict=True):
+            style = {"color": color, "edgecolor": color, "hatch": hatch}
+            of_class = values[self.labels == label]
+            self.artists_.append(ax.hist(of_class, edges, alpha=0.6, **style)[2])
         ax.set_ylabel("Number of samples")
-        whole_ticks(ax.yaxis)
+        _common.whole_ticks(ax.yaxis)
         ax.set_xlabel("Latent number")
         if self.are_logits:
             ax.axvline(0.0, color="black", linestyle=":")
-            first, second = (shorten(name) for name in self.classes)
-            ax.set_xlabel(f"Logit of {second} minus logit of {first}", parse_math=False)
+            label = f"Logit of {names[1]} minus logit of {names[0]}"
+            ax.set_xlabel(label, parse_math=False)
 
     def _draw_plane(self, ax):
         self.artists_ = []
-        for i, name in enumerate(self.classes):
-            of_class = self.labels == name
-            points = ax.scatter(
-                *self.coordinates[of_class].T,
-                color=PALETTE[i % len(PALETTE)],
-                marker=MARKERS[i % len(MARKERS)],
-                s=20,
-                alpha=0.7,
-                linewidths=0.0,
-            )
-            self.artists_.append(points)
+        styles = _common.looks(len(self.classes), MARKERS)
+        for label, (color, marker) in zip(self.classes, styles, strict=True):
+            style = {"color": color, "marker": marker, "alpha": 0.7, "linewidths": 0.0}
+            of_class = self.coordinates[self.labels == label]
+            self.artists_.append(ax.scatter(*of_class.T, s=20, **style))
         labels = ["First latent number", "Second latent number"]
         if self.explained_variance_ratio is not None:
             labels = [
@@ -227,5 +198,6 @@ def _edges_around_zero(values):
     smallest, largest = float(values.min()), float(values.max())
     width = (largest - smallest) / n_bins or 1.0
     edges = width * np.arange(smallest // width, largest // width + 2)
-    edges[0] = min(edges[0], smallest)  # in spite of rounding
+    # In spite of rounding.
+    edges[0], edges[-1] = min(edges[0], smallest), max(edges[-1], largest)
     return edges

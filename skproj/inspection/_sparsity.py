@@ -3,22 +3,11 @@
 import numpy as np
 from sklearn.utils import check_consistent_length
 
-from skproj.inspection._common import (
-    BAR_HEIGHT,
-    BARS_MARGIN,
-    DOCS,
-    KEPT_COLOR,
-    REMOVED_COLOR,
-    REMOVED_HATCH,
-    find_weights,
-    label_bars,
-    legend_above,
-    single_axes,
-)
+from skproj.inspection import _common
 from skproj.utils._docs import shared_docs
 
 
-@shared_docs(**DOCS)
+@shared_docs(**_common.DOCS)
 class SparsityDisplay:
     """Share of the weights that are zero, layer by layer.
 
@@ -28,24 +17,18 @@ class SparsityDisplay:
     ----------
     layer_names : array-like of str of shape (n_layers,)
         Names of the layers.
-    n_zeros : array-like of int of shape (n_layers,)
-        Number of weights that are zero in each layer.
-    n_weights : array-like of int of shape (n_layers,)
-        Number of all its weights.
+    n_zeros, n_weights : array-like of int of shape (n_layers,)
+        Number of weights of each layer that are zero, and number of all its weights.
 
     Attributes
     ----------
     fraction_zeros : ndarray of shape (n_layers,)
         Share of the weights that are zero in each layer.
     {axes}
-    bars_kept_ : matplotlib BarContainer
-        The shares of weights that are not zero.
-    bars_zero_ : matplotlib BarContainer
-        The shares of weights that are.
+    bars_kept_, bars_zero_ : matplotlib BarContainer
+        The shares of weights that are not zero, and of those that are.
     axis_counts_ : matplotlib SecondaryAxis
         The axis on the right, with the number of weights that are not zero.
-    legend_ : matplotlib Legend
-        The legend, above the axes.
 
     See Also
     --------
@@ -71,11 +54,7 @@ class SparsityDisplay:
         self.n_zeros = np.asarray(n_zeros)
         self.n_weights = np.asarray(n_weights)
         check_consistent_length(self.layer_names, self.n_zeros, self.n_weights)
-
-    @property
-    def fraction_zeros(self):
-        """Share of the weights that are zero in each layer."""
-        return self.n_zeros / np.maximum(self.n_weights, 1)
+        self.fraction_zeros = self.n_zeros / np.maximum(self.n_weights, 1)
 
     @classmethod
     def from_estimator(cls, estimator, *, ax=None):
@@ -93,13 +72,11 @@ class SparsityDisplay:
         TypeError
             If it has no weights.
         """
-        attribute, matrices = find_weights(estimator)
-        if attribute == "components_":
-            weights = {f"component {i}": row for i, row in enumerate(matrices[0])}
-        elif attribute == "coefs_":
-            weights = {f"layer {i}": W for i, W in enumerate(matrices)}
-        else:
-            weights = {attribute: matrices[0]}
+        attribute, matrices = _common.find_weights(estimator)
+        layers = matrices[0] if attribute == "components_" else matrices
+        name = {"components_": "component", "coefs_": "layer"}.get(attribute)
+        names = [f"{name} {i}" if name else attribute for i in range(len(layers))]
+        weights = dict(zip(names, layers, strict=True))
         return cls.from_weights(weights, ax=ax)
 
     @classmethod
@@ -148,38 +125,21 @@ class SparsityDisplay:
     def plot(self, ax=None):
         """Draw the shares.
 
-        {tall_plot}
+        {plot}
         """
         n_layers = len(self.layer_names)
-        self.ax_ = ax = single_axes(ax, height=BARS_MARGIN + BAR_HEIGHT * n_layers)
+        self.ax_ = ax = _common.single_axes(ax, n_bars=n_layers)
         self.figure_ = ax.figure
-        places = np.arange(n_layers)
-        zeros = 100 * self.fraction_zeros
-        self.bars_kept_ = ax.barh(
-            places,
-            100 - zeros,
-            color=KEPT_COLOR,
-            edgecolor=KEPT_COLOR,
-            label="not zero",
-        )
-        self.bars_zero_ = ax.barh(
-            places,
-            zeros,
-            left=100 - zeros,
-            color=REMOVED_COLOR,
-            edgecolor="0.5",
-            hatch=REMOVED_HATCH,
-            label="zero",
-        )
-        label_bars(ax, self.layer_names)
-        counts = [
-            f"{n_weights - n_zeros} of {n_weights}"
-            for n_zeros, n_weights in zip(self.n_zeros, self.n_weights, strict=True)
-        ]
+        places, zeros = np.arange(n_layers), 100 * self.fraction_zeros
+        self.bars_kept_ = ax.barh(places, 100 - zeros, label="not zero", **_common.KEPT)
+        style = {"left": 100 - zeros, "label": "zero", **_common.REMOVED}
+        self.bars_zero_ = ax.barh(places, zeros, **style)
+        _common.label_bars(ax, self.layer_names)
+        pairs = zip(self.n_weights - self.n_zeros, self.n_weights, strict=True)
         self.axis_counts_ = ax.secondary_yaxis("right")
-        self.axis_counts_.set_yticks(places, counts)
+        self.axis_counts_.set_yticks(places, [f"{n} of {total}" for n, total in pairs])
         self.axis_counts_.set_ylabel("Weights that are not zero")
         ax.set_xlim(0.0, 100.0)
         ax.set_xlabel("Share of the weights (%)")
-        self.legend_ = legend_above(ax, [self.bars_kept_, self.bars_zero_])
+        self.legend_ = _common.legend_above(ax, [self.bars_kept_, self.bars_zero_])
         return self

@@ -5,22 +5,9 @@ import numbers
 import numpy as np
 from sklearn.utils import check_consistent_length, check_scalar
 
-from skproj.inspection._common import (
-    BAR_HEIGHT,
-    BARS_MARGIN,
-    CONTRAST_COLOR,
-    DOCS,
-    KEPT_COLOR,
-    REMOVED_COLOR,
-    REMOVED_HATCH,
-    check_names,
-    find_step,
-    label_bars,
-    legend_above,
-    names_of_features,
-    single_axes,
-)
+from skproj.inspection import _common
 from skproj.utils._docs import shared_docs
+from skproj.utils._optional import import_optional
 
 # Attributes with importances, the preferred one first, and their names.
 IMPORTANCE_NAMES = {
@@ -30,7 +17,7 @@ IMPORTANCE_NAMES = {
 }
 
 
-@shared_docs(**DOCS)
+@shared_docs(**_common.DOCS)
 class SupportDisplay:
     """Ranked importances of the features, and which of them are kept.
 
@@ -60,18 +47,13 @@ class SupportDisplay:
         A bar for each of the first features of `ranking`.
     threshold_line_ : matplotlib Line2D or None
         The line at the threshold.
-    legend_ : matplotlib Legend
-        The legend, above the axes.
 
     See Also
     --------
     EtaPathDisplay : How the number of features depends on the radius.
     WeightsDisplay : The weights behind the importances.
 
-    References
-    ----------
-    .. [1] N. Meinshausen, P. Bühlmann, "Stability selection", Journal of the Royal
-       Statistical Society B 72 (2010), :doi:`10.1111/j.1467-9868.2010.00740.x`.
+    {stability_reference}
 
     Examples
     --------
@@ -97,7 +79,8 @@ class SupportDisplay:
         self.importances = np.asarray(importances)
         self.support = np.asarray(support, dtype=bool)
         check_consistent_length(self.importances, self.support)
-        self.feature_names = check_names(feature_names, len(self.importances))
+        n = len(self.importances)
+        self.feature_names = _common.names_of_features(None, None, n, feature_names)
         self.importance_name = importance_name
         self.threshold = threshold
         self.ranking = np.argsort(-self.importances, kind="stable")
@@ -125,20 +108,22 @@ class SupportDisplay:
         ValueError
             If the number of `feature_names` is wrong.
         """
-        step, before = find_step(
+        step, before = _common.find_step(
             estimator,
-            lambda step: hasattr(step, "get_support") and _importances(step),
+            lambda step: (
+                hasattr(step, "get_support")
+                and _common.first_of(step, IMPORTANCE_NAMES)
+            ),
             "get_support, and feature_importances_ or scores_",
         )
-        attribute = _importances(step)
-        importances = np.asarray(getattr(step, attribute))
+        attribute = _common.first_of(step, IMPORTANCE_NAMES)
+        values = np.asarray(getattr(step, attribute))
+        names = _common.names_of_features(step, before, len(values), feature_names)
         is_probability = attribute == "selection_probabilities_"
         display = cls(
-            importances=importances,
+            importances=values,
             support=step.get_support(),
-            feature_names=names_of_features(
-                step, before, len(importances), feature_names
-            ),
+            feature_names=names,
             importance_name=IMPORTANCE_NAMES[attribute],
             threshold=getattr(step, "threshold_", None) if is_probability else None,
         )
@@ -149,11 +134,12 @@ class SupportDisplay:
 
         Parameters
         ----------
-        ax : matplotlib Axes, default=None
-            Where to draw; None makes a new figure, which is taller for many features.
+        {ax}
         max_features : int, default=20
-            Largest number of features to draw: the first of `ranking`. Features of
-            importance zero are left out, unless they are kept.
+            Largest number of features to draw: the first of `ranking`, as the label
+            of the axis says. Features of importance zero are left out, unless they are
+            kept. What is not finite has a bar at the end of the axis, or none, and its
+            value beside it.
 
         {display}
 
@@ -163,46 +149,37 @@ class SupportDisplay:
             If `max_features` is not positive.
         """
         check_scalar(max_features, "max_features", numbers.Integral, min_val=1)
-        worth_drawing = (self.importances > 0) | self.support
+        worth_drawing = (self.importances != 0) | self.support
         candidates = self.ranking[worth_drawing[self.ranking]]
         drawn = candidates[:max_features]
         kept = self.support[drawn]
-        self.ax_ = ax = single_axes(ax, height=BARS_MARGIN + BAR_HEIGHT * len(drawn))
+        self.ax_ = ax = _common.single_axes(ax, n_bars=len(drawn))
         self.figure_ = ax.figure
-        sizes = self.importances[drawn]
-        longest = 1.1 * sizes[np.isfinite(sizes)].max(initial=0.0) or 1.0
-        self.bars_ = ax.barh(
-            np.arange(len(drawn)),
-            np.minimum(sizes, longest),
-            color=np.where(kept, KEPT_COLOR, REMOVED_COLOR),
-            edgecolor=np.where(kept, KEPT_COLOR, "0.5"),
-            hatch=["" if is_kept else REMOVED_HATCH for is_kept in kept],
-        )
-        ax.bar_label(self.bars_, np.where(np.isposinf(sizes), "∞", ""), padding=2)
-        label_bars(ax, self.feature_names[drawn])
-        handles = []
-        for is_kept, name in ((True, "kept"), (False, "not kept")):
-            if is_kept in kept:
-                bar = self.bars_[list(kept).index(is_kept)]
-                n_such = np.count_nonzero(self.support == is_kept)
-                bar.set_label(f"{name}: {n_such} of {len(self.support)}")
-                handles.append(bar)
+        values = self.importances[drawn]
+        longest = 1.1 * np.abs(values[np.isfinite(values)]).max(initial=0.0) or 1.0
+        widths = np.nan_to_num(values, posinf=longest, neginf=-longest)
+        self.bars_ = ax.barh(np.arange(len(drawn)), widths)
+        for bar, is_kept in zip(self.bars_, kept, strict=True):
+            bar.set(**(_common.KEPT if is_kept else _common.REMOVED))
+        texts = [
+            f"{x}".replace("inf", "∞") if not np.isfinite(x) else "" for x in values
+        ]
+        ax.bar_label(self.bars_, texts, padding=2)
+        _common.label_bars(ax, self.feature_names[drawn])
+        patch = import_optional("matplotlib.patches", extra="plot").Patch
+        n_all, n_kept = len(self.support), np.count_nonzero(self.support)
+        handles = [patch(label=f"kept: {n_kept} of {n_all}", **_common.KEPT)]
+        if not kept.all():
+            label = f"not kept: {n_all - n_kept} of {n_all}"
+            handles.append(patch(label=label, **_common.REMOVED))
         self.threshold_line_ = None
         if self.threshold is not None:
-            self.threshold_line_ = ax.axvline(
-                self.threshold,
-                color=CONTRAST_COLOR,
-                linestyle="--",
-                label=f"threshold: {self.threshold:.3g}",
-            )
+            style = {"color": _common.CONTRAST_COLOR, "linestyle": "--"}
+            label = f"threshold: {self.threshold:.3g}"
+            self.threshold_line_ = ax.axvline(self.threshold, label=label, **style)
             handles.append(self.threshold_line_)
         ax.set_xlabel(self.importance_name.capitalize())
         if len(drawn) < len(candidates):
             ax.set_ylabel(f"First {len(drawn)} of {len(candidates)} features")
-        self.legend_ = legend_above(ax, handles)
+        self.legend_ = _common.legend_above(ax, handles)
         return self
-
-
-def _importances(estimator):
-    """Return the attribute with the importances, or None."""
-    return next((name for name in IMPORTANCE_NAMES if hasattr(estimator, name)), None)

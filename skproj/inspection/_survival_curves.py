@@ -6,18 +6,17 @@ import numpy as np
 from scipy.stats import rankdata
 from sklearn.utils import check_consistent_length, check_scalar, column_or_1d
 
-from skproj.inspection._common import DOCS, PALETTE, legend_above, single_axes
+from skproj.inspection import _common
 from skproj.metrics import kaplan_meier_estimator
 from skproj.utils._docs import shared_docs
 from skproj.utils._survival import read_survival
 
 # Where it is clear which is which, the number is not needed.
 GROUP_NAMES = {2: ("low", "high"), 3: ("low", "medium", "high")}
-# Time after which few samples are left, as a quantile.
-LAST_QUANTILE = 0.95
+LINE_STYLES = ("-", "--", "-.")
 
 
-@shared_docs(**DOCS)
+@shared_docs(**_common.DOCS)
 class SurvivalCurvesDisplay:
     """Kaplan-Meier curves of samples of low to high predicted risk [1]_.
 
@@ -37,9 +36,7 @@ class SurvivalCurvesDisplay:
     ----------
     {axes}
     lines_ : list of matplotlib Line2D
-        The curves, the lowest risk first.
-    legend_ : matplotlib Legend
-        The legend, above the axes, with the events and the samples of each group.
+        The curves, the lowest risk first. The legend has the events and the samples.
 
     See Also
     --------
@@ -64,6 +61,8 @@ class SurvivalCurvesDisplay:
         self.y_true = read_survival(y_true, "y_true")
         self.group = column_or_1d(group)
         check_consistent_length(self.y_true, self.group)
+        if self.group.dtype.kind not in "biu" or self.group.min() < 0:
+            raise ValueError(f"group must hold integers from 0, got {group!r}.")
         n_groups = int(self.group.max()) + 1
         if group_names is None:
             words = GROUP_NAMES.get(n_groups, np.arange(1, n_groups + 1))
@@ -99,9 +98,10 @@ class SurvivalCurvesDisplay:
         y_true = read_survival(y_true, "y_true")
         y_score = column_or_1d(y_score, dtype=np.float64)
         check_consistent_length(y_true, y_score)
-        check_scalar(
-            n_groups, "n_groups", numbers.Integral, min_val=1, max_val=len(y_true)
-        )
+        if np.isnan(y_score).any():
+            raise ValueError("y_score must be numbers, got NaN among them.")
+        limits = {"min_val": 1, "max_val": len(y_true)}
+        check_scalar(n_groups, "n_groups", numbers.Integral, **limits)
         share_below = (rankdata(y_score) - 0.5) / len(y_score)
         # Equal risks may leave groups empty.
         group = np.unique((n_groups * share_below).astype(int), return_inverse=True)[1]
@@ -112,28 +112,24 @@ class SurvivalCurvesDisplay:
 
         {plot}
         """
-        self.ax_ = ax = single_axes(ax)
-        self.figure_ = ax.figure
-        self.lines_ = []
-        for i, name in enumerate(self.group_names):
-            y, color = self.y_true[self.group == i], PALETTE[i % len(PALETTE)]
+        self.ax_ = ax = _common.single_axes(ax)
+        self.figure_, self.lines_ = ax.figure, []
+        styles = _common.looks(len(self.group_names), LINE_STYLES)
+        for i, (color, line) in enumerate(styles):
+            y = self.y_true[self.group == i]
             times, probability = kaplan_meier_estimator(y["event"], y["time"])
             times = np.concatenate([[0.0], times, [y["time"].max(initial=0.0)]])
             probability = np.append(1.0, probability)
             probability = np.append(probability, probability[-1])
             n_events = np.count_nonzero(y["event"])
-            label = f"{name}: {n_events} events of {len(y)}"
-            self.lines_ += ax.step(
-                times, probability, where="post", color=color, label=label
-            )
+            label = f"{self.group_names[i]}: {n_events} events of {len(y)}"
+            style = {"where": "post", "color": color, "linestyle": line}
+            self.lines_ += ax.step(times, probability, label=label, **style)
             censored = np.sort(y["time"][~y["event"]])
-            place = np.searchsorted(times[:-1], censored, side="right") - 1
-            ax.plot(
-                censored, probability[place], "|", color=color, markersize=5, alpha=0.7
-            )
-        if self.y_true["time"].any():
-            ax.set_xlim(0.0, np.quantile(self.y_true["time"], LAST_QUANTILE))
-        ax.set_ylim(0.0, 1.02)
-        ax.set(xlabel="Time", ylabel="Share without event")
-        self.legend_ = legend_above(ax, self.lines_)
+            places = np.searchsorted(times[:-1], censored, side="right") - 1
+            marks = {"color": color, "markersize": 5, "alpha": 0.7}
+            ax.plot(censored, probability[places], "|", **marks)
+        ax.set_xlim(left=0.0)
+        ax.set(ylim=(0.0, 1.02), xlabel="Time", ylabel="Share without event")
+        self.legend_ = _common.legend_above(ax, self.lines_)
         return self

@@ -3,27 +3,35 @@
 import numpy as np
 from sklearn.utils import check_array
 
-from skproj.inspection._common import (
-    DOCS,
-    find_weights,
-    new_axes,
-    whole_ticks,
-)
+from skproj.inspection import _common
 from skproj.utils._docs import shared_docs
 from skproj.utils._optional import import_optional
 
 # Darker than the middle of the colour map.
 ZERO_COLOR = "#B3B3B3"
-
 # Percentile of the absolute weights where the colours end: single large weights would
 # leave the others without colour.
 COLOR_LIMIT_PERCENTILE = 99.5
-
 # Names of the rows; those of `coefs_` and `encoder_weights_` are hidden neurons.
 ROW_NAMES = {"coef_": "output", "components_": "component"}
+# An image of usual size has little more than one pixel for each of these.
+MAX_IMAGE_ROWS, MAX_IMAGE_COLUMNS = 150, 400
 
-# An image of usual size has little more than one pixel for each of these columns.
-MAX_IMAGE_COLUMNS = 400
+TITLES = ("before", "after")
+
+DOCS = {
+    **_common.DOCS,
+    "order": """
+    order : {"index", "norm"}, default="index"
+        Order of the columns: that of the features, or the largest first by the norm in
+        `after`.
+    """,
+    "panels": """
+    ax : matplotlib Axes or array-like of 2 of them, default=None
+        Where to draw, one for each matrix; None makes a new figure.
+    """,
+    "drawn_in_order": "{order}\n{panels}\n\n{display}",
+}
 
 
 @shared_docs(**DOCS)
@@ -67,9 +75,9 @@ class WeightsDisplay:
 
     Notes
     -----
-    A matrix of more than 400 columns is drawn with several of them in one, where each
-    pixel is the weight of the largest absolute value: no column that is kept gets lost
-    between pixels.
+    A matrix of more than 400 columns or 150 rows is drawn with several of them in one,
+    where each pixel is the weight of the largest absolute value: no weight that is kept
+    gets lost between pixels.
 
     {bilevel_reference}
 
@@ -85,23 +93,16 @@ class WeightsDisplay:
     True
     """
 
-    def __init__(
-        self,
-        *,
-        after,
-        before=None,
-        titles=("before", "after"),
-        row_name="hidden neuron",
-    ):
+    def __init__(self, *, after, before=None, titles=TITLES, row_name="hidden neuron"):
         self.after = check_array(after, input_name="after")
-        self.before = (
-            before if before is None else check_array(before, input_name="before")
-        )
-        if before is not None and self.before.shape != self.after.shape:
-            raise ValueError(
-                "before and after must have the same shape, got "
-                f"{self.before.shape} and {self.after.shape}."
-            )
+        self.before = before
+        if before is not None:
+            self.before = check_array(before, input_name="before")
+            if self.before.shape != self.after.shape:
+                raise ValueError(
+                    "before and after must have the same shape, got "
+                    f"{self.before.shape} and {self.after.shape}."
+                )
         self.titles = titles
         self.row_name = row_name
         self.support = self.after.any(axis=0)
@@ -117,24 +118,20 @@ class WeightsDisplay:
             `coefs_`, `coef_` or `components_`, or a pipeline or search with one. The
             weights before the projection are not kept by any of them; for these use
             `from_weights`.
-        order : {"index", "norm"}, default="index"
-            Order of the columns, as in `plot`.
-        {drawn}
+        {drawn_in_order}
 
         {not_fitted}
         TypeError
             If it has no weights.
         """
-        attribute, matrices = find_weights(estimator)
+        attribute, matrices = _common.find_weights(estimator)
         title = "coefs_[0]" if attribute == "coefs_" else attribute
         row_name = ROW_NAMES.get(attribute, "hidden neuron")
         display = cls(after=matrices[0], titles=("", title), row_name=row_name)
         return display.plot(ax, order=order)
 
     @classmethod
-    def from_weights(
-        cls, before, after, *, titles=("before", "after"), order="index", ax=None
-    ):
+    def from_weights(cls, before, after, *, titles=TITLES, order="index", ax=None):
         """Draw the weights before and after a projection.
 
         Parameters
@@ -143,12 +140,7 @@ class WeightsDisplay:
             The two matrices.
         titles : tuple of str, default=("before", "after")
             Their titles.
-        order : {"index", "norm"}, default="index"
-            Order of the columns, as in `plot`.
-        ax : array-like of 2 matplotlib Axes, default=None
-            Where to draw; None makes a new figure.
-
-        {display}
+        {drawn_in_order}
 
         Raises
         ------
@@ -162,11 +154,8 @@ class WeightsDisplay:
 
         Parameters
         ----------
-        ax : matplotlib Axes or array-like of 2 of them, default=None
-            Where to draw, one for each matrix; None makes a new figure.
-        order : {"index", "norm"}, default="index"
-            Whether the columns have the order of the features, or the largest comes
-            first (by the norm in `after`).
+        {panels}
+        {order}
 
         {display}
 
@@ -177,10 +166,9 @@ class WeightsDisplay:
         """
         if order not in ("index", "norm"):
             raise ValueError(f'order must be "index" or "norm", got {order!r}.')
-        panels = list(zip((self.before, self.after), self.titles, strict=True))
-        if self.before is None:
-            del panels[0]
-        axes = new_axes(len(panels)) if ax is None else np.atleast_1d(ax).ravel()
+        both = zip((self.before, self.after), self.titles, strict=True)
+        panels = [(W, title) for W, title in both if W is not None]
+        axes = np.ravel(_common.new_axes(len(panels)) if ax is None else ax)
         if len(axes) != len(panels):
             raise ValueError(
                 f"ax must be {len(panels)} axes, one for each matrix, got {len(axes)}."
@@ -192,43 +180,30 @@ class WeightsDisplay:
         colours = colours.with_extremes(bad=ZERO_COLOR)
         sizes = np.abs(np.concatenate([W[W != 0.0] for W, _ in panels]))
         limit = np.percentile(sizes, COLOR_LIMIT_PERCENTILE) if len(sizes) > 0 else 1.0
+        look = {"cmap": colours, "vmin": -limit, "vmax": limit, "aspect": "auto"}
         self.axes_, self.ax_, self.figure_ = axes, axes[-1], axes[-1].figure
         self.images_ = []
         for panel, (W, title) in zip(axes, panels, strict=True):
-            image = panel.imshow(
-                _merge_columns(W[:, columns]),
-                cmap=colours,
-                vmin=-limit,
-                vmax=limit,
-                aspect="auto",
-                extent=(-0.5, W.shape[1] - 0.5, W.shape[0] - 0.5, -0.5),
-                interpolation="nearest",
-            )
+            drawn = _merge_rows(W[:, columns].T, MAX_IMAGE_COLUMNS).T
+            drawn = np.ma.masked_equal(_merge_rows(drawn, MAX_IMAGE_ROWS), 0.0)
+            extent = (-0.5, W.shape[1] - 0.5, W.shape[0] - 0.5, -0.5)
+            image = panel.imshow(drawn, extent=extent, interpolation="nearest", **look)
             self.images_.append(image)
             n_kept = np.count_nonzero(W.any(axis=0))
             panel.set_title(f"{title}: {n_kept} of {W.shape[1]} columns are not zero")
             panel.set_ylabel(self.row_name.capitalize())
             for axis in (panel.xaxis, panel.yaxis):
-                whole_ticks(axis)
-        by_norm = ", the largest first" if order == "norm" else ""
-        self.ax_.set_xlabel(f"Feature{by_norm}")
-        self.colorbar_ = self.figure_.colorbar(
-            self.images_[-1],
-            ax=list(axes),
-            extend="both",
-            label="Weight (grey: zero)",
-        )
+                _common.whole_ticks(axis)
+        self.ax_.set_xlabel("Feature" + ", the largest first" * (order == "norm"))
+        options = {"extend": "both", "label": "Weight (grey: zero)", "ax": list(axes)}
+        self.colorbar_ = self.figure_.colorbar(self.images_[-1], **options)
         return self
 
 
-def _merge_columns(W):
-    """Keep the largest of neighbouring columns; mask what is zero."""
-    n_columns = W.shape[1]
-    if n_columns > MAX_IMAGE_COLUMNS:
-        starts = np.linspace(0, n_columns, MAX_IMAGE_COLUMNS, endpoint=False).astype(
-            int
-        )
-        highest = np.maximum.reduceat(W, starts, axis=1)
-        lowest = np.minimum.reduceat(W, starts, axis=1)
-        W = np.where(highest >= -lowest, highest, lowest)
-    return np.ma.masked_equal(W, 0.0)
+def _merge_rows(W, n_rows):
+    """Return at most so many rows, each with the largest of neighbouring weights."""
+    if len(W) <= n_rows:
+        return W
+    starts = np.linspace(0, len(W), n_rows, endpoint=False).astype(int)
+    highest, lowest = (f.reduceat(W, starts) for f in (np.maximum, np.minimum))
+    return np.where(highest >= -lowest, highest, lowest)

@@ -124,6 +124,8 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         ``schedule="consensus"`` the last rows are those with less noise at the end.
     etas_ : ndarray of shape (n_etas,)
         The radii that were tried with the chosen noises, from dense to sparse.
+    path_rows_ : ndarray of int of shape (n_etas,)
+        Their rows in `cv_results_`. One with less noise at the end may be chosen yet.
     n_features_path_ : ndarray of int of shape (n_etas,)
         Number of features selected at these radii with all the samples.
     importances_path_ : ndarray of shape (n_etas, n_features)
@@ -202,6 +204,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         "input_noise_",
         "n_features_path_",
     )
+    _optional_attributes = ("path_rows_",)  # of later versions
     # Files of the first versions do not know what the folds have kept.
     _fitted_attributes = (
         (*_of_every_version, *STABILITY_ATTRIBUTES),
@@ -359,11 +362,8 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         calibrated = self.scoring is None
         table = Candidates(paths, calibrated)
         parameters = table.parameters
-        _, noise_pairs = np.unique(
-            [parameters["input_noise"], parameters["final_noise"]],
-            axis=1,
-            return_inverse=True,
-        )
+        noises_of_rows = [parameters["input_noise"], parameters["final_noise"]]
+        _, of_path = np.unique(noises_of_rows, axis=1, return_inverse=True)
         self.cv_results_ = tabulate_scores(parameters, table.scores, table.counts)
         best = choose_row(
             self._projection().density(parameters["eta"]),
@@ -371,10 +371,10 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
             self.selection_rule,
             n_features=table.counts,
             n_samples=X.shape[0],
-            paths=noise_pairs,
+            paths=of_path,
         )
         self.input_noise_ = parameters["input_noise"][best]
-        on_path = np.flatnonzero(noise_pairs == noise_pairs[best])
+        self.path_rows_ = on_path = np.flatnonzero(of_path == of_path[best])
         states = [table.states[row] for row in on_path]
         self.etas_ = np.array([state["eta_"] for state in states])
         self.n_features_path_ = np.array([s["n_selected_features_"] for s in states])

@@ -56,6 +56,9 @@ Hugging Face, "Safetensors", https://huggingface.co/docs/safetensors/index""",
     "skops_reference": """\
 skops, "Secure persistence of scikit-learn models",
 https://skops.readthedocs.io/en/stable/persistence.html""",
+    "stability_reference": """\
+N. Meinshausen, P. Bühlmann, "Stability selection", Journal of the Royal
+Statistical Society B 72 (2010), :doi:`10.1111/j.1467-9868.2010.00740.x`.""",
     "weighted_reference": """\
 G. Perez, S. Ament, C. Gomes, M. Barlaud, "Efficient projection algorithms
 onto the weighted l1 ball", Artificial Intelligence 306 (2022),

@@ -5,6 +5,9 @@ from scipy.stats import rankdata
 
 SELECTION_RULES = ("best", "one-standard-error")
 
+# Columns with the number of features, of our searches and of a further scorer.
+COUNT_COLUMNS = ("mean_n_features", "mean_test_n_features")
+
 # "parsimonious" takes more features than the first number only for a higher score: for
 # each factor of e, by the second one over the root of the number of samples.
 FREE_FEATURES = 30
@@ -78,3 +81,66 @@ def smooth_paths(means, log_counts, paths, width):
             powers * weight[:, np.newaxis], means[path] * weight
         )[0][0]
     return smooth
+
+
+def name_of_radius(results, parameter=None):
+    """Return the name of the parameter that is the radius in the table of a search."""
+    names = [name.removeprefix("param_") for name in results if name[:6] == "param_"]
+    if parameter in names:
+        return parameter
+    if parameter is not None:
+        raise ValueError(
+            f"parameter must be one of those of the search, {', '.join(names)}; got "
+            f"{parameter!r}."
+        )
+    named = [name for name in names if f"__{name}".endswith("__eta")]
+    if len(named) != 1:
+        raise ValueError(
+            "parameter must say which parameter of the search is the radius: "
+            f"{len(named)} of them are called eta."
+        )
+    return named[0]
+
+
+def counts_of(results, column=None):
+    """Return the numbers of features of the candidates, or None if there are none.
+
+    They may be given in place of the column that has them.
+    """
+    if column is None:
+        column = next((name for name in COUNT_COLUMNS if name in results), None)
+    if not isinstance(column, str):
+        return column
+    if column not in results:
+        raise ValueError(f"n_features must be a column, got {column!r}.")
+    return results[column]
+
+
+def rows_of_path(params, name, chosen_row, among=None):
+    """Return a row of the table for each radius: that which is most like the chosen.
+
+    `params` has a dict for each row, `name` is the radius in it, and only rows `among`
+    others count, if they are given, and the chosen one. Of rows that are equally alike
+    it is the last: a successive halving has a row for each try of a radius.
+    """
+    chosen, found = params[chosen_row], {}
+    for row in range(len(params)) if among is None else [*among, chosen_row]:
+        eta, distance = params[row].get(name), -1  # of the chosen one: it always stays
+        if row != chosen_row:
+            distance = len(differing_parameters(params[row], chosen))
+        if eta is not None and (eta not in found or distance <= found[eta][0]):
+            found[eta] = distance, int(row)
+    return [found[eta][1] for eta in sorted(found)]
+
+
+def differing_parameters(params, others):
+    """Return the names of the parameters in which two candidates differ, as a set."""
+    keys = params.keys() | others.keys()
+    return {key for key in keys if not _same(params.get(key), others.get(key))}
+
+
+def _same(value, other):
+    # A search uses the same object again; arrays and estimators need no comparison.
+    return value is other or (
+        (np.isscalar(value) or isinstance(value, tuple | list)) and value == other
+    )

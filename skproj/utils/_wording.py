@@ -2,15 +2,37 @@
 
 import difflib
 import re
+from collections import Counter
 
 # Of more names than this, only those that differ in case and separators are proposed:
 # the comparison of letters would take seconds.
 MAX_COMPARED = 10_000
 
+# Of a name in a plot or a table.
+MAX_NAME_LENGTH = 30
+
 
 def on_one_line(text):
     """Return text with escapes for line breaks and control characters."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(text))
+
+
+def shorten(name):
+    """Leave out the middle of a long name: its end often tells it from others."""
+    name = str(name)
+    if len(name) <= MAX_NAME_LENGTH:
+        return name
+    half = (MAX_NAME_LENGTH - 1) // 2
+    return f"{name[:half]}…{name[-half:]}"
+
+
+def short_names(names):
+    """Shorten names, but not those that would then look like another one."""
+    short = {str(name): shorten(name) for name in names}
+    counts = Counter(short.values())
+    return [
+        short[name] if counts[short[name]] == 1 else name for name in map(str, names)
+    ]
 
 
 def join_names(names, at_most=5):

@@ -69,6 +69,30 @@ def test_bars_are_the_scores(small):
     np.testing.assert_allclose([bar.get_height() for bar in bars.patches], scores)
 
 
+def test_genes_and_groups_that_are_not_drawn_are_counted(small):
+    """Fewer genes were asked for, or fewer are there than were selected."""
+    select_features(small, "type", **QUICK)
+    n_selected = len(selected_df(small))
+    ax = plot_selected(small, n_genes=n_selected)
+    assert len(texts(ax.get_xticklabels())) == n_selected
+    assert ax.get_xlabel() == ax.get_ylabel() == ""
+    ax = plot_selected(small, n_genes=3)
+    assert ax.get_xlabel() == f"3 of {n_selected} selected genes"
+    keep = ~small.var_names.isin(selected_df(small).index[:2])
+    part = small[small.obs["type"] != "CD19+ B", keep].copy()
+    ax = plot_selected(part, n_genes=n_selected)
+    assert ax.get_xlabel() == f"{n_selected - 2} of {n_selected} selected genes"
+    assert ax.get_ylabel() == "2 of 3 groups"
+
+
+def test_names_that_would_look_alike_are_written_in_full(small):
+    long = [f"ENSG0000000000{i}_version_of_the_annotation" for i in range(small.n_vars)]
+    small.var_names = long
+    select_features(small, "type", **QUICK)
+    drawn = texts(plot_selected(small, n_genes=5).get_xticklabels())
+    assert set(drawn) == set(selected_df(small).index[:5])
+
+
 def test_given_axes_are_drawn_into(small):
     select_features(small, "type", **QUICK)
     _, ax = plt.subplots()

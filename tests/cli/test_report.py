@@ -26,6 +26,7 @@ from skproj.cli._plots import draw_plots, path_of, svg_of
 from skproj.cli._report import FILES
 from skproj.cli._report_numbers import report_numbers
 from skproj.cli._result import Predictions, Verdict
+from skproj.persistence import load
 
 
 class Page(HTMLParser):
@@ -133,6 +134,25 @@ def test_page_and_json_have_the_same_numbers(tmp_path):
     np.testing.assert_array_equal(
         path, result.search.cv_results_["mean_test_n_features"]
     )
+
+
+def test_path_has_every_radius_of_a_network_search(data, tmp_path):
+    """Though the chosen one has another noise in the last stage than the path."""
+    options = "--method", "autoencoder", "--cv", 3
+    assert select(data, "--out", tmp_path, *options) == 0
+    *_, numbers = read(tmp_path)
+    search = load(tmp_path / "model.skops")["select"]
+    results = search.cv_results_
+    assert search.best_index_ >= len(search.etas_) > 2
+    n_features = [point["n_features"] for point in numbers["path"]]
+    np.testing.assert_array_equal(n_features, search.n_features_path_[::-1])
+    means = results["mean_test_score"][: len(search.etas_)].copy()
+    means[search.etas_ == search.eta_] = search.best_score_
+    np.testing.assert_allclose(
+        [point["score"] for point in numbers["path"]], -means[::-1]
+    )
+    assert [point["eta"] for point in numbers["path"][:-1]] == sorted(search.etas_)[:-1]
+    assert numbers["path"][-1]["eta"] is None  # which is infinite
 
 
 def test_json_has_no_numbers_that_json_has_not(tmp_path):

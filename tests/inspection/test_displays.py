@@ -9,8 +9,9 @@ import pytest
 from display_helpers import CANCER, DIGITS
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -115,6 +116,16 @@ def test_narrow_axes_stay(selector_cv, display):
         display.from_estimator(selector_cv, ax=ax)
     figure.canvas.draw()  # a layout that does not work out is a warning
     assert min(ax.get_position().width for ax in axes) > 0.1
+
+
+def test_models_with_a_threshold(selector_cv):
+    """As the command line saves them; the model inside may be frozen."""
+    model = make_pipeline(selector_cv, StandardScaler(), LogisticRegression())
+    X, y = CANCER.data, CANCER.target
+    model = FixedThresholdClassifier(FrozenEstimator(model.fit(X, y)), threshold=0.3)
+    display = SupportDisplay.from_estimator(model.fit(X, y))
+    np.testing.assert_array_equal(display.support, model.estimator[0].get_support())
+    np.testing.assert_array_equal(display.feature_names, X.columns)
 
 
 def test_models_inside_models():

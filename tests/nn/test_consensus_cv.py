@@ -82,6 +82,9 @@ def test_best_candidate_is_refined(n_samples, scoring):
     assert_array_equal(
         results["mean_n_features"][n_before:], plain.n_selected_features_
     )
+    # The path is without them.
+    assert_array_equal(results["param_eta"][search.path_rows_], search.etas_)
+    assert_array_equal(search.path_rows_, plain.path_rows_)
     candidates = [best, n_before, n_before + 1]
     assert search.best_index_ == candidates[means[candidates].argmax()]
     assert search.best_score_ == means[candidates].max()

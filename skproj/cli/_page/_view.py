@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from skproj.cli._plots import CLASS_COLORS
-from skproj.inspection._common import shorten
 from skproj.utils._optional import import_optional
+from skproj.utils._wording import shorten
 
 FOLDER = Path(__file__).parent
 
