@@ -9,10 +9,16 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.sparsefuncs import inplace_column_scale
 
 from skproj.anndata._groups import join_or_none, read_column
+from skproj.blocks import open_blocks
 from skproj.blocks._passes import join_rows
+from skproj.utils._features import (
+    FEATURE_PARAMETERS,
+    by_index,
+    in_order,
+    of_columns,
+)
 
-# Cells, or genes of a file that is stored by gene, that are read at once.
-MAX_BLOCK_CELLS = 1024
+# Genes of a file that is stored by gene that are read at once.
 MAX_BLOCK_GENES = 256
 
 # Whole numbers up to this need not be counts: presence, or the dose of an allele.
@@ -80,19 +86,54 @@ def choose_genes(adata, mask_var):
     """Return the places of the genes to look at."""
     if mask_var is None:
         return np.arange(adata.n_vars)
-    if isinstance(mask_var, str):
-        mask = read_column(adata.var, mask_var, "mask_var", "adata.var").to_numpy()
-        source = f"adata.var[{mask_var!r}]"
-    else:
-        mask, source = np.asarray(mask_var), "mask_var"
+    genes = np.flatnonzero(_read_mask(adata, mask_var, "mask_var"))
+    if len(genes) == 0:
+        raise ValueError(f"{_source(mask_var, 'mask_var')} keeps no gene.")
+    return genes
+
+
+def choose_parameters(adata, parameters, genes, mask_var):
+    """Return the parameters on genes, which are about all, for the `genes` considered.
+
+    They may be columns of `adata.var`, too. What is None is left out.
+    """
+    given = {k: v for k, v in parameters.items() if k in FEATURE_PARAMETERS}
+    for name in [name for name, value in given.items() if isinstance(value, str)]:
+        if name.endswith("keep"):
+            given[name] = _read_mask(adata, given[name], name)
+            continue
+        column = read_column(adata.var, given[name], name, "adata.var")
+        if name == "feature_groups":  # genes without a label have no group
+            column = column.groupby(column, observed=True).indices
+        given[name] = column
+    indexed = by_index(given, adata.n_vars, adata.var_names)
+    outside = np.setdiff1d(indexed["always_keep"] or [], genes).astype(int)
+    if len(outside):
+        raise ValueError(
+            f"always_keep has the genes {join_or_none(adata.var_names[outside])}, "
+            f"which {_source(mask_var, 'mask_var')} leaves out."
+        )
+    chosen = of_columns(indexed, genes)
+    return {name: value for name, value in chosen.items() if value is not None}
+
+
+def _read_mask(adata, mask, parameter):
+    """Return a mask of all genes, which may be the name of a column of `adata.var`."""
+    source = _source(mask, parameter)
+    if isinstance(mask, str):
+        mask = read_column(adata.var, mask, parameter, "adata.var").to_numpy()
+    mask = in_order(mask, adata.n_vars, adata.var_names, source)
     if mask.dtype != bool or mask.shape != (adata.n_vars,):
         raise ValueError(
-            f"{source} must be {adata.n_vars} booleans, one for each gene, got an "
-            f"array of shape {mask.shape} and dtype {mask.dtype}."
+            f"{source} must be {adata.n_vars} booleans, one for each gene and none of "
+            f"them missing, got an array of shape {mask.shape} and dtype {mask.dtype}."
         )
-    if not mask.any():
-        raise ValueError(f"{source} keeps no gene.")
-    return np.flatnonzero(mask)
+    return mask
+
+
+def _source(mask, parameter):
+    """Return what a mask is called in messages."""
+    return f"adata.var[{mask!r}]" if isinstance(mask, str) else parameter
 
 
 def in_memory(matrix):
@@ -115,24 +156,19 @@ def read(matrix, cells, genes):
     if in_memory(matrix):
         return as_float(pick(matrix, cells, genes))
     if is_stored_by_gene(matrix):
-        blocks = [
-            as_float(pick(to_memory(matrix[:, columns]), cells, inside))
-            for columns, inside in slices(genes, MAX_BLOCK_GENES)
-        ]
-        return sparse.hstack(blocks, format="csc")
-    blocks = [
-        as_float(pick(to_memory(matrix[rows]), inside, genes))
-        for rows, inside in slices(cells, MAX_BLOCK_CELLS)
-    ]
-    return join_rows(blocks)
-
-
-def slices(places, size):
-    """Yield slices of at most `size` that hold all places, and the places inside."""
-    for start in range(0, int(places[-1]) + 1, size):
-        first, last = np.searchsorted(places, [start, start + size])
-        if first < last:
-            yield slice(start, start + size), places[first:last] - start
+        parts = np.array_split(
+            genes, range(MAX_BLOCK_GENES, len(genes), MAX_BLOCK_GENES)
+        )
+        return sparse.hstack(
+            [as_float(matrix[:, part][cells]) for part in parts], format="csc"
+        )
+    dtype, wanted = float_dtype(matrix.dtype), np.zeros(matrix.shape[0], dtype=bool)
+    wanted[cells] = True
+    parts = []
+    for start, block in open_blocks(matrix):
+        inside = np.flatnonzero(wanted[start : start + block.shape[0]])
+        parts.append(pick(block, inside, genes).astype(dtype, copy=False))
+    return join_rows(parts)
 
 
 def to_memory(block):
@@ -150,11 +186,14 @@ def pick(matrix, cells, genes):
     return matrix
 
 
+def float_dtype(dtype):
+    """Return float32 and float64 as they are, and float32 for other dtypes."""
+    return dtype if dtype in (np.float32, np.float64) else np.dtype(np.float32)
+
+
 def as_float(matrix):
-    """Return numbers that are not float32 or float64 as float32."""
-    if matrix.dtype in (np.float32, np.float64):
-        return matrix
-    return matrix.astype(np.float32)
+    """Return a matrix in that precision, itself if it has it."""
+    return matrix.astype(float_dtype(matrix.dtype), copy=False)
 
 
 def check_finite(X, name, gene_names):

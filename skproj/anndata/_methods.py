@@ -228,6 +228,9 @@ class LinearOfGroups(LinearMethod):
         selection = super().select(X, codes, folds, radius)
         counts = selection.model.of_group_.sum(axis=1)
         counts = np.delete(counts, [] if self.reference is None else self.reference)
+        counts -= len(self.parameters.get("always_keep") or ())
+        if "feature_groups" in self.parameters:  # which need not add up to the number
+            return selection
         if counts.min() < radius["n_features_to_select"]:
             raise ValueError(
                 f"n_genes_per_group={radius['n_features_to_select']} is too large: for "

@@ -8,7 +8,7 @@ from sklearn.utils.metadata_routing import process_routing
 
 from skproj.feature_selection._radius_search import Trial, search_radius
 from skproj.linear_model._constraint import CoefficientBall
-from skproj.linear_model._feature_structure import FEATURE_PARAMETERS
+from skproj.utils._features import FEATURE_PARAMETERS
 from skproj.utils._validation import (
     _get_feature_importances,
     _num_features,

@@ -13,6 +13,7 @@ from anndata_helpers import (
 )
 
 from skproj.anndata import _matrix, select_features, selected_df
+from skproj.blocks import _sources
 
 # Which data are used
 
@@ -32,7 +33,7 @@ def test_format_of_matrix_does_not_matter(small, settings):
 def test_object_in_a_file_gives_the_same(
     small, layout, settings, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(_matrix, "MAX_BLOCK_CELLS", 100)
+    monkeypatch.setattr(_sources, "BLOCK_ENTRIES", 100 * small.n_vars)
     monkeypatch.setattr(_matrix, "MAX_BLOCK_GENES", 15)
     small.X = FORMATS[layout](small.X)
     small.obs.iloc[::7, small.obs.columns.get_loc("type")] = np.nan
@@ -197,7 +198,10 @@ def test_raw_counts_are_noticed(small):
             "n_genes_per_group=5 is too large: .* only 3 genes can be selected",
         ),
         ({"groups": "CD19+ B"}, 'groups must be "all" or a list, got .CD19'),
-        ({"groups": ["CD19+ B"]}, "it has only one, 'CD19"),
+        (
+            {"groups": ["CD19+ B"], "reference": "CD19+ B"},
+            "it has only one, 'CD19",
+        ),
         ({"groups": []}, "it has none"),
         ({"groups": ["B"]}, r"groups has 'B', and groupby='type' no such .*'CD19\+ B'"),
         ({"reference": "B"}, r"reference has 'B', and groupby='type' no such group"),
