@@ -7,9 +7,9 @@ from skproj.anndata._dots import draw_dots
 from skproj.anndata._groups import REST, keep_groups, merge_others, read_groups
 from skproj.anndata._matrix import (
     choose_matrix,
-    means_of_groups,
     read,
     stored_values,
+    sums_of_groups,
 )
 from skproj.utils._choices import check_integer
 from skproj.utils._docs import shared_docs
@@ -152,8 +152,9 @@ def plot_selected(adata, *, key="skproj", n_genes=20, ax=None):
     table = selected_df(adata, key=key).head(n_genes)
     table = table.sort_values(["group", "score"], ascending=[True, False])
     results = adata.uns[key]
-    groups, names = read_groups(adata, results["params"]["groupby"]), results["groups"]
-    if names[-1] == REST and set(groups.names) - set(names):
+    params, names = results["params"], results["groups"]
+    groups = read_groups(adata, params["groupby"])
+    if params["reference"] == REST and list(params["groups"]) == [names[0]]:
         groups = merge_others(groups, names[0])
     groups = keep_groups(groups, names)
     if len(groups.names) == 0 or len(table) == 0:
@@ -161,16 +162,17 @@ def plot_selected(adata, *, key="skproj", n_genes=20, ax=None):
             f"adata has no cells of the groups, or no genes, of key={key!r}: it must "
             "have some of those that select_features had."
         )
-    matrix, _ = choose_matrix(adata, results["params"]["layer"])
+    matrix, _ = choose_matrix(adata, params["layer"])
     genes = adata.var_names.get_indexer(table.index)
     order = np.argsort(genes)
     X = read(matrix, np.flatnonzero(groups.has_label), genes[order])
     codes = groups.codes[groups.has_label]
     place = np.argsort(order)
-    means = means_of_groups(X, codes)[0][:, place]
-    shares = None
+    sizes, shares = np.bincount(codes)[:, np.newaxis], None
+    means = sums_of_groups(X, codes, len(sizes))[:, place] / sizes
     if stored_values(X).min(initial=0) >= 0:
-        shares = means_of_groups((X > 0).astype(np.float32), codes)[0][:, place]
+        expressed = (X > 0).astype(np.float32)
+        shares = sums_of_groups(expressed, codes, len(sizes))[:, place] / sizes
     return draw_dots(
         ax, means, shares, table["score"].to_numpy(), table.index, groups.names
     )

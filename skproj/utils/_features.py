@@ -6,6 +6,8 @@ import numpy as np
 
 from skproj.utils._wording import near_matches
 
+MAX_SHOWN = 5  # entries in an error
+
 FEATURE_PARAMETERS = ("feature_weights", "always_keep", "never_keep", "feature_groups")
 
 
@@ -119,7 +121,7 @@ def find_features(features, n_features, names, parameter):
     if given.ndim != 1 or given.dtype.kind not in "iu":
         raise ValueError(
             f"{parameter} must have indices or names of features, or be a boolean mask "
-            f"of all {n_features}, got {features!r}."
+            f"of all {n_features}, got {_shown(features)}."
         )
     wrong = given[(given < 0) | (given >= n_features)]
     if len(wrong):
@@ -131,9 +133,18 @@ def find_features(features, n_features, names, parameter):
     if small or len(found) < len(given):
         raise ValueError(
             f"{parameter} must have each index once, or be a boolean mask, in which a "
-            f"feature is True or False instead of 1 or 0, got {features!r}."
+            f"feature is True or False instead of 1 or 0, got {_shown(features)}."
         )
     return found
+
+
+def _shown(values):
+    """Return what was given on one line, only the first entries of many."""
+    array = np.asarray(values)
+    if array.ndim != 1 or len(array) <= MAX_SHOWN:
+        return " ".join(repr(values).split())
+    first = ", ".join(map(repr, array[:MAX_SHOWN].tolist()))
+    return f"{len(array)} entries, [{first}, ...]"
 
 
 def _find_names(wanted, names, parameter):
@@ -170,7 +181,7 @@ def _check_weights(feature_weights, n_features, names):
     if weights.shape != (n_features,) or not np.all(weights > 0.0):
         raise ValueError(
             f"feature_weights must be an array of {n_features} positive numbers, one "
-            f"for each feature, got {feature_weights!r}; for a weight of zero use "
+            f"for each feature, got {_shown(feature_weights)}; for a weight of zero use "
             "always_keep."
         )
     return weights
@@ -194,8 +205,7 @@ def _group_by_label(labels, n_features):
     if len(labels) != n_features or not all(isinstance(x, (str, int)) for x in labels):
         raise ValueError(
             f"feature_groups must have a label, a str or an int, for each of the "
-            f"{n_features} features, or lists of features, got {len(labels)} labels: "
-            f"{labels[:5]!r}{'...' if len(labels) > 5 else ''}"
+            f"{n_features} features, or lists of features, got {_shown(labels)}."
         )
     members = {}
     for feature, label in enumerate(labels):
