@@ -181,8 +181,8 @@ def _check_weights(feature_weights, n_features, names):
     if weights.shape != (n_features,) or not np.all(weights > 0.0):
         raise ValueError(
             f"feature_weights must be an array of {n_features} positive numbers, one "
-            f"for each feature, got {_shown(feature_weights)}; for a weight of zero use "
-            "always_keep."
+            f"for each feature, got {_shown(feature_weights)}; for a weight of zero "
+            "use always_keep."
         )
     return weights
 

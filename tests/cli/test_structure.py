@@ -182,6 +182,13 @@ def test_groups_of_a_file(tmp_path, capsys):
     drop = ["--drop", "gene2", "--out", tmp_path / "other"]
     assert select(path, *arguments, *drop) == 0
     assert "gene2" not in {row["feature"] for row in read_features(tmp_path / "other")}
+    # A name twice is that feature once, in the file and as an option.
+    pd.concat([table, table]).to_csv(groups, index=False)
+    twice = ["--always-keep", "gene5", "gene5", "--overwrite"]
+    assert select(path, *arguments, *twice, "--rule", "one-standard-error") == 0
+    step = persistence.load(out / "model.skops")["select"]
+    assert [len(group) for group in step.feature_groups] == [5, 2, 3]
+    assert len(step.always_keep) == 1
     table.assign(feature="gene00").to_csv(groups, index=False)
     assert select(path, *arguments, "--overwrite") == 2
     error = capsys.readouterr().err
@@ -189,6 +196,11 @@ def test_groups_of_a_file(tmp_path, capsys):
     table.drop(columns="group").to_csv(groups, index=False)
     assert select(path, *arguments, "--overwrite") == 2
     assert "has no column 'group'" in capsys.readouterr().err
+
+
+def test_always_kept_and_dropped(data, capsys):
+    assert select(data, "--always-keep", "gene1", "--drop", "gene1") == 2
+    assert "--always-keep and --drop both have 'gene1'." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
