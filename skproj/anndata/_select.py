@@ -253,8 +253,7 @@ def select_features(
     batches.check_groups(labelled, codes)
     log_base = read_log_base(adata)
     structure = choose_parameters(adata, parameters, genes, mask_var)
-    usable = make_structure(len(genes), **structure).all_features()
-    n_free = len(usable) - len(structure.get("always_keep", ()))
+    n_free = make_structure(len(genes), **structure).n_in_ball
     radius = check_radius(eta, n_genes, n_genes_per_group, n_free)
     cls = METHODS[method]
     if n_genes_per_group is not None:

@@ -52,6 +52,7 @@ from skproj.utils._validation import (
     SUPPORTED_DTYPES,
     Interval,
     StrOptions,
+    check_complete,
     check_is_fitted,
     validate_data,
 )
@@ -231,6 +232,7 @@ class BaseNetwork(
 
         Without `reset`, it gets the precision of the fitted network.
         """
+        check_complete(y)
         X, y = validate_data(
             self,
             X,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from skproj.utils._wording import near_matches
+from skproj.utils._wording import join_names, near_matches
 
 MAX_SHOWN = 5  # entries in an error
 
@@ -45,12 +45,12 @@ def by_index(parameters, n_features, names):
         groups = _find_groups(indexed["feature_groups"], n_features, names)
         indexed["feature_groups"] = [group.tolist() for group in groups]
     never = {*np.flatnonzero(np.isinf(weights)), *(indexed["never_keep"] or ())}
-    both = sorted(never.intersection(indexed["always_keep"] or ()))
+    both = sorted(map(int, never.intersection(indexed["always_keep"] or ())))
     if both:
-        first = str(both[0]) if names is None else repr(names[both[0]])
+        shown = both if names is None else [names[feature] for feature in both]
         raise ValueError(
             "always_keep must not have features of never_keep, or of infinite "
-            f"feature_weights, got {first} in both."
+            f"feature_weights, got {join_names(shown)} in both."
         )
     return indexed
 
