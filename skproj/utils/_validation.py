@@ -73,7 +73,9 @@ def count_missing(labels):
         array = np.asarray(labels, dtype=object)  # not "nan"
     if array.dtype.kind == "f":
         return np.count_nonzero(np.isnan(array))
-    return sum(map(_is_missing, array.ravel())) if array.dtype == object else 0
+    if array.dtype != object or array.ndim == 0:  # numbers, or None
+        return 0
+    return sum(map(_is_missing, array.ravel()))
 
 
 def _is_missing(label):
