@@ -16,24 +16,13 @@ MAX_INTEGER_GROUPS = 50  # of a column that is not categorical
 
 @dataclass(frozen=True)
 class Groups:
-    """A column of `adata.obs` as groups.
+    """A column of `adata.obs` as groups."""
 
-    Attributes
-    ----------
-    name : str
-        Name of the column.
-    categories : pandas.Index
-        All groups, with those that no cell is in.
-    present : ndarray of int of shape (n_groups,)
-        Which of them have cells and take part.
-    codes : ndarray of int of shape (n_cells,)
-        The group of each cell, as a place in `present`; -1 for cells without a label
-        and those of groups that take no part.
-    """
-
-    name: str
-    categories: object
-    present: np.ndarray
+    name: str  # of the column
+    categories: object  # pandas.Index of all groups, with those that no cell is in
+    present: np.ndarray  # which of them have cells and take part
+    # The group of each cell, as a place in `present`; -1 for cells without a label and
+    # those of groups that take no part.
     codes: np.ndarray
 
     @classmethod

@@ -136,14 +136,9 @@ def _source(mask, parameter):
     return f"adata.var[{mask!r}]" if isinstance(mask, str) else parameter
 
 
-def in_memory(matrix):
-    """Whether a matrix is an array or sparse matrix in memory."""
-    return isinstance(matrix, np.ndarray) or sparse.issparse(matrix)
-
-
 def is_stored_by_gene(matrix):
     """Whether a matrix is in a file in CSC format, where rows are scattered."""
-    return not in_memory(matrix) and getattr(matrix, "format", None) == "csc"
+    return not sparse.issparse(matrix) and getattr(matrix, "format", None) == "csc"
 
 
 def read(matrix, cells, genes):
@@ -153,47 +148,35 @@ def read(matrix, cells, genes):
     rows and columns are increasing. The result has the format and, if it is float32 or
     float64, the precision of the matrix, which it may be itself.
     """
-    if in_memory(matrix):
-        return as_float(pick(matrix, cells, genes))
+    if isinstance(matrix, np.ndarray) or sparse.issparse(matrix):
+        return pick(matrix, cells, genes)
     if is_stored_by_gene(matrix):
-        parts = np.array_split(
-            genes, range(MAX_BLOCK_GENES, len(genes), MAX_BLOCK_GENES)
-        )
-        return sparse.hstack(
-            [as_float(matrix[:, part][cells]) for part in parts], format="csc"
-        )
-    dtype, wanted = float_dtype(matrix.dtype), np.zeros(matrix.shape[0], dtype=bool)
+        ends = range(MAX_BLOCK_GENES, len(genes), MAX_BLOCK_GENES)
+        blocks = (matrix[:, part] for part in np.split(genes, ends))
+        parts = [pick(block, cells, range(block.shape[1])) for block in blocks]
+        return sparse.hstack(parts, format="csc")
+    wanted, parts = np.zeros(matrix.shape[0], dtype=bool), []
     wanted[cells] = True
-    parts = []
     for start, block in open_blocks(matrix):
         inside = np.flatnonzero(wanted[start : start + block.shape[0]])
-        parts.append(pick(block, inside, genes).astype(dtype, copy=False))
+        parts.append(pick(block, inside, genes, matrix.dtype))
     return join_rows(parts)
 
 
-def to_memory(block):
-    """Return a block in memory: dask returns only a plan."""
-    block = block.compute() if hasattr(block, "compute") else block
-    return block if sparse.issparse(block) else np.asarray(block)
+def pick(matrix, cells, genes, dtype=None):
+    """Return some rows and columns; the matrix itself if these are all, in memory.
 
-
-def pick(matrix, cells, genes):
-    """Return some rows and columns; the matrix itself if these are all."""
+    Numbers that are not float32 or float64, by `dtype` or else by the matrix, become
+    float32.
+    """
+    dtype = np.dtype(dtype or matrix.dtype)
+    if hasattr(matrix, "compute"):  # dask returns only a plan
+        matrix = matrix.compute()
     if len(cells) < matrix.shape[0]:
         matrix = matrix[cells]
     if len(genes) < matrix.shape[1]:
         matrix = matrix[:, genes]
-    return matrix
-
-
-def float_dtype(dtype):
-    """Return float32 and float64 as they are, and float32 for other dtypes."""
-    return dtype if dtype in (np.float32, np.float64) else np.dtype(np.float32)
-
-
-def as_float(matrix):
-    """Return a matrix in that precision, itself if it has it."""
-    return matrix.astype(float_dtype(matrix.dtype), copy=False)
+    return matrix.astype(dtype if dtype.char in "fd" else np.float32, copy=False)
 
 
 def check_finite(X, name, gene_names):
@@ -245,28 +228,26 @@ def divide_genes(X, scale):
     return X
 
 
-def sums_of_groups(X, codes, n_codes):
-    """Return the sum of each gene over the cells of each code.
+def means_of_groups(X, codes, n_codes):
+    """Return the mean of each gene over the cells of each code; NaN without cells.
 
     It has shape (n_codes, n_genes), in double precision.
     """
-    cells = np.arange(len(codes))
-    membership = sparse.csr_array(
-        (np.ones(len(codes)), (codes, cells)), shape=(n_codes, len(codes))
-    )
-    sums = membership @ X
-    return sums.toarray() if sparse.issparse(sums) else sums
+    entries = np.ones(len(codes)), (codes, np.arange(len(codes)))
+    sums = sparse.csr_array(entries, shape=(n_codes, len(codes))) @ X
+    sums = sums.toarray() if sparse.issparse(sums) else sums
+    with np.errstate(invalid="ignore"):
+        return sums / np.bincount(codes, minlength=n_codes)[:, np.newaxis]
 
 
-def means_of_groups(X, codes, reference=None):
+def compare_groups(X, codes, reference=None):
     """Return the means in each group, and those that they are compared with.
 
     Both have shape (n_groups, n_genes). The second ones are of the other cells, or of
     the group with the code `reference`.
     """
     sizes = np.bincount(codes)[:, np.newaxis]
-    sums = sums_of_groups(X, codes, len(sizes))
-    means = sums / sizes
-    if reference is None:
-        return means, (sums.sum(axis=0) - sums) / (len(codes) - sizes)
-    return means, np.broadcast_to(means[reference], means.shape)
+    means = means_of_groups(X, codes, len(sizes))
+    if reference is not None:
+        return means, np.broadcast_to(means[reference], means.shape)
+    return means, ((sizes * means).sum(axis=0) - sizes * means) / (len(codes) - sizes)

@@ -7,9 +7,9 @@ from skproj.anndata._dots import draw_dots
 from skproj.anndata._groups import REST, keep_groups, merge_others, read_groups
 from skproj.anndata._matrix import (
     choose_matrix,
+    means_of_groups,
     read,
     stored_values,
-    sums_of_groups,
 )
 from skproj.utils._choices import check_integer
 from skproj.utils._docs import shared_docs
@@ -168,11 +168,11 @@ def plot_selected(adata, *, key="skproj", n_genes=20, ax=None):
     X = read(matrix, np.flatnonzero(groups.has_label), genes[order])
     codes = groups.codes[groups.has_label]
     place = np.argsort(order)
-    sizes, shares = np.bincount(codes)[:, np.newaxis], None
-    means = sums_of_groups(X, codes, len(sizes))[:, place] / sizes
+    n_groups, shares = len(groups.names), None
+    means = means_of_groups(X, codes, n_groups)[:, place]
     if stored_values(X).min(initial=0) >= 0:
         expressed = (X > 0).astype(np.float32)
-        shares = sums_of_groups(expressed, codes, len(sizes))[:, place] / sizes
+        shares = means_of_groups(expressed, codes, n_groups)[:, place]
     return draw_dots(
         ax, means, shares, table["score"].to_numpy(), table.index, groups.names
     )
