@@ -112,7 +112,7 @@ def find_features(features, n_features, names, parameter):
     given = np.asarray(features)
     if given.ndim == 1 and given.size == 0:
         return np.zeros(0, dtype=np.intp)
-    if given.ndim == 1 and isinstance(given.tolist()[0], bool):
+    if given.ndim == 1 and isinstance(given[0], (bool, np.bool_)):
         given = in_order(features, n_features, names, parameter)
         if given.dtype == bool and len(given) == n_features:
             return np.flatnonzero(given)

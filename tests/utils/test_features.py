@@ -21,6 +21,7 @@ def read(name, value, names=NAMES):
         MASK,
         MASK.tolist(),
         MASK.astype(object),
+        np.array(list(MASK), dtype=object),
         pd.Series(MASK),
         pd.Series(MASK, index=NAMES),
         pd.Series(MASK, index=NAMES)[::-1],
