@@ -197,8 +197,14 @@ class LinearOfGroups(LinearMethod):
         counts = np.delete(counts, [] if self.reference is None else self.reference)
         fewest = counts.min() - len(self.parameters.get("always_keep") or ())
         wanted = radius["n_features_to_select"]
-        # Groups of genes need not add up to the number.
-        if fewest < wanted and "feature_groups" not in self.parameters:
+        if "feature_groups" in self.parameters:  # need not add up to the number
+            if counts.min() < counts.max():
+                raise ValueError(
+                    f"n_genes_per_group={wanted} gives {counts.min()} genes to one "
+                    f"group and {counts.max()} to another, because feature_groups are "
+                    "selected as a whole: leave out one of the two parameters."
+                )
+        elif fewest < wanted:
             raise ValueError(
                 f"n_genes_per_group={wanted} is too large: for one of the groups only "
                 f"{fewest} genes can be selected."

@@ -102,8 +102,9 @@ def in_order(values, n_features, names, parameter):
                 )
             values = values.iloc[[places[name] for name in known]]
     values = np.asarray(values)
-    if values.dtype == object and all(isinstance(v, (bool, np.bool_)) for v in values):
-        values = values.astype(bool)
+    if values.dtype == object and values.ndim == 1:
+        if all(isinstance(value, (bool, np.bool_)) for value in values):
+            values = values.astype(bool)
     return values
 
 
@@ -191,7 +192,7 @@ def _find_groups(groups, n_features, names):
     """Return an array of features for each group that is named, or has a label."""
     if isinstance(groups, Mapping):
         groups = list(groups.values())
-    elif not any(np.ndim(group) for group in groups):
+    elif len(groups) and not any(np.ndim(group) for group in groups):
         return _group_by_label(
             in_order(groups, n_features, names, "feature_groups").tolist(), n_features
         )

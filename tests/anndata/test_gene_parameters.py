@@ -89,6 +89,8 @@ def test_groups_and_weights_of_all_genes(adata):
     labels = [
         "signal" if name in groups["signal"] else name for name in adata.var_names
     ]
+    outside = select(adata, feature_groups=[["g0", "g1"]])  # of the mask
+    assert_same_results(outside, select(adata), rtol=0)
     expected = select(adata, feature_groups=groups, projection="l12", n_genes=4)
     assert expected.var.loc[["g7", "g8"], "skproj_selected"].all()
     for form in ("pathway", labels, pd.Series(labels, index=adata.var_names)[::-1]):
@@ -135,6 +137,16 @@ def test_parameters_are_noted_as_they_were_given(adata, tmp_path):
         ({"feature_weights": np.ones(15)}, "feature_weights must be an array of 20"),
         ({"feature_weights": "gap cost"}, "must be an array of 20 positive numbers"),
         ({"feature_groups": [1] * 15}, "a label, .* for each of the 20 features"),
+        ({"feature_weights": {"g7": 2.0}}, r"positive numbers, .* got \{'g7': 2.0\}"),
+        (
+            {
+                "n_genes": None,
+                "n_genes_per_group": 1,
+                "feature_groups": [["g7", "g5"]],
+                "projection": "l12",
+            },
+            "gives 1 genes to one group and 2 to another, because feature_groups",
+        ),
         ({"always_keep": "skproj_selected"}, "would overwrite always_keep='skproj_sel"),
         (
             {"never_keep": np.arange(14), "n_genes": 7},

@@ -94,6 +94,13 @@ def test_series_with_names_needs_named_features():
         read("feature_weights", pd.Series(1.0, index=NAMES), None)
 
 
+def test_there_may_be_no_groups():
+    """None of them may be among the columns that are left."""
+    assert read("feature_groups", []) == read("feature_groups", {}) == []
+    indexed = by_index({"feature_groups": [["a", "b"]]}, 4, NAMES)
+    assert of_columns(indexed, np.array([2, 3]))["feature_groups"] == []
+
+
 def test_repeated_name_is_refused_only_where_it_is_used():
     names = ["a", "b", "a", "d"]
     assert read("always_keep", ["b"], names) == [1]
