@@ -197,7 +197,7 @@ class LinearOfGroups(LinearMethod):
         counts = np.delete(counts, [] if self.reference is None else self.reference)
         fewest = counts.min() - len(self.parameters.get("always_keep") or ())
         wanted = radius["n_features_to_select"]
-        if "feature_groups" in self.parameters:  # need not add up to the number
+        if self.parameters.get("feature_groups"):  # need not add up to the number
             if counts.min() < counts.max():
                 raise ValueError(
                     f"n_genes_per_group={wanted} gives {counts.min()} genes to one "
