@@ -61,8 +61,8 @@ def check_complete(y):
     n_missing = 0 if np.asarray(y).dtype.kind == "f" else count_missing(y)
     if n_missing:
         raise ValueError(
-            f"y must have no missing values, got {n_missing} in {len(y)} samples: "
-            "leave these samples out."
+            f"Input y contains NaN: {n_missing} of {len(y)} samples have no target; "
+            "leave them out."
         )
 
 
