@@ -148,10 +148,6 @@ def test_parameters_are_noted_as_they_were_given(adata, tmp_path):
             "gives 1 genes to one group and 2 to another, because feature_groups",
         ),
         ({"always_keep": "skproj_selected"}, "would overwrite always_keep='skproj_sel"),
-        (
-            {"never_keep": np.arange(14), "n_genes": 7},
-            "n_genes=7 exceeds the number of genes to choose from, 6",
-        ),
     ],
 )
 def test_what_is_refused(adata, settings, message):
@@ -162,6 +158,14 @@ def test_what_is_refused(adata, settings, message):
         select(adata, **settings)
     assert "\n" not in str(error.value)
     assert "skproj_selected" not in adata.var
+
+
+def test_genes_outside_of_the_selection_do_not_count(adata):
+    """Fifteen are in the mask, of which nine are never kept, and one always."""
+    settings = {"never_keep": np.arange(14), "always_keep": [KEPT]}
+    assert select(adata, **settings, n_genes=5).var["skproj_selected"].sum() == 6
+    with pytest.raises((ValueError, UserWarning), match=r"n_genes=7 exceeds .*, 5"):
+        select(adata, **settings, n_genes=7)
 
 
 def test_mask_is_read_by_the_names_of_genes(adata):
