@@ -30,8 +30,8 @@ def read_anndata(options):
     if layer is not None and layer not in adata.layers:
         known = join_names(adata.layers) if adata.layers else "there are none"
         raise CommandError(f"{path} has no layer {layer!r}; layers: {known}.")
-    kept = rows_with_target(adata.obs, options)
-    adata = adata if kept.all() else adata[kept].copy()
+    kept = rows_with_target(adata.obs, options) if options.complete else True
+    adata = adata if np.all(kept) else adata[kept].copy()
     return AnnDataTable(adata, path, layer)
 
 

@@ -66,8 +66,8 @@ class ReadOptions:
         Columns that are read as they are written, such as categories 01 and 02.
     backed : Backing or None
         How the features are read in blocks; None reads them into memory.
-    incomplete : bool
-        Whether rows without a target or event stay; others leave them out.
+    complete : bool
+        Whether rows without a target or event are left out, as they are of blocks.
     """
 
     path: Path
@@ -84,7 +84,7 @@ class ReadOptions:
     labels: Path | None = None
     text: tuple = ()
     backed: object = None
-    incomplete: bool = False
+    complete: bool = False
 
     @classmethod
     def of(cls, options, **others):
@@ -301,7 +301,7 @@ def finish(frame, options, decimal=".", *, typed=True, make=FrameTable):
     if options.labels is not None:
         frame, from_labels = add_labels(frame, options)
         typed = typed and not from_labels
-    if not options.incomplete:
+    if options.complete or options.backed:
         frame = frame[rows_with_target(frame, options)]
     labels = frame.get(options.target)
     if labels is None or typed or not is_text(labels):
@@ -344,8 +344,7 @@ def add_labels(frame, options):
             f"{path} has no names of rows to find the rows of --labels by; --index "
             "COLUMN says where they are"
         )
-    roles = {"target": options.target, "groups": options.groups}
-    other = ReadOptions(options.labels, **roles, incomplete=True)
+    other = ReadOptions(options.labels, target=options.target, groups=options.groups)
     labels = read_table(other).label_columns(options.index)
     frame.index, labels.index = frame.index.astype(str), labels.index.astype(str)
     for names, what in ((frame.index, path), (labels.index, options.labels)):
