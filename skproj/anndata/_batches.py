@@ -4,7 +4,7 @@ import numpy as np
 from scipy import sparse
 
 from skproj.anndata._groups import read_complete_column
-from skproj.anndata._matrix import sums_of_groups
+from skproj.anndata._matrix import means_of_groups
 
 
 class BatchCorrection:
@@ -37,7 +37,7 @@ class BatchCorrection:
         """Return the corrected expression of some cells, and keep the means."""
         if self.key is None:
             return X
-        self.means = _means(X, self.batches[cells], self.batches.max() + 1)
+        self.means = means_of_groups(X, self.batches[cells], self.batches.max() + 1)
         return _subtract(X, self.batches[cells], self.means)
 
     def correct(self, X, genes):
@@ -48,16 +48,9 @@ class BatchCorrection:
         if self.key is None:
             return X
         means = self.means[:, genes]
-        own = _means(X, self.batches, len(means))
+        own = means_of_groups(X, self.batches, len(means))
         means = np.where(np.isnan(means), own, means)
         return _subtract(X, self.batches, means)
-
-
-def _means(X, batches, n_batches):
-    """Return the mean of each gene in each batch; NaN for batches without cells."""
-    sizes = np.bincount(batches, minlength=n_batches)[:, np.newaxis]
-    with np.errstate(invalid="ignore"):
-        return sums_of_groups(X, batches, n_batches) / sizes
 
 
 def _subtract(X, batches, means):

@@ -10,13 +10,11 @@ from sklearn.utils import check_random_state
 from skproj.anndata._docs import DOCS
 from skproj.anndata._groups import read_groups
 from skproj.anndata._matrix import (
-    as_float,
     check_adata,
     choose_genes,
     choose_matrix,
     is_stored_by_gene,
     pick,
-    to_memory,
 )
 from skproj.utils._choices import check_integer
 from skproj.utils._docs import shared_docs
@@ -142,8 +140,7 @@ def _read_chunks(opened, matrix, groups, genes, chunks):
             for block in blocks:
                 inside = np.flatnonzero(groups.has_label[block])
                 if len(inside) > 0:
-                    part = pick(to_memory(matrix[block]), inside, genes)
-                    parts.append(as_float(part))
+                    parts.append(pick(matrix[block], inside, genes))
                     y.append(values[groups.codes[block][inside]])
             if parts:
                 # In the format of the matrix.

@@ -5,7 +5,7 @@ from scipy.special import softmax
 from sklearn.decomposition import PCA
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
-from skproj.anndata._matrix import means_of_groups, scale_of_genes
+from skproj.anndata._matrix import compare_groups, scale_of_genes
 from skproj.anndata._ranking import rank_genes
 from skproj.utils._calibration import fit_temperature
 
@@ -13,26 +13,13 @@ from skproj.utils._calibration import fit_temperature
 def describe(selection, groups, reference, X, expression, genes, log_base, adata):
     """Return the results for an AnnData object.
 
-    Parameters
-    ----------
-    selection : GeneSelection
-    groups : Groups
-    reference : int or None
-        Code of the group that the ranking compares the others with.
-    X, expression : {ndarray, sparse matrix} of shape (n_cells, n_selected)
-        Selected genes of all cells, as the model sees them and as they are.
-    genes : ndarray of int
-        Places of the genes that were considered.
-    log_base : float or None
-        Base of the logarithms in `expression`; None for natural ones.
-    adata : AnnData
-        Names of the genes.
+    `X` and `expression` are the selected genes of all cells, as the model sees them and
+    as they are, in logarithms to `log_base` or natural ones. `genes` are the places of
+    the genes that were considered, and `reference` is the code of the group that the
+    ranking compares the others with, or None.
 
-    Returns
-    -------
-    results : dict
-        Columns for "var", "varm" and "obs", the entries of "uns", and the "logits" of
-        the cells with the "plane" of their principal components.
+    Returns a dict: columns for "var", "varm" and "obs", the entries of "uns", and the
+    "logits" of the cells with the "plane" of their principal components.
     """
     labelled = np.flatnonzero(groups.has_label)
     codes = groups.codes[labelled]
@@ -72,11 +59,10 @@ def describe(selection, groups, reference, X, expression, genes, log_base, adata
 def _temperature(logits, codes):
     """Return the temperature that calibrates the logits of the folds."""
     known = np.isfinite(logits[np.arange(len(codes)), codes])
-    if not known.any():
+    n_known = np.count_nonzero(known)
+    if n_known == 0:
         return 1.0
-    return fit_temperature(
-        logits[known], codes[known], np.ones(known.sum()), known.sum()
-    )
+    return fit_temperature(logits[known], codes[known], np.ones(n_known), n_known)
 
 
 def _describe_model(selection, codes, predicted):
@@ -99,8 +85,7 @@ def _describe_model(selection, codes, predicted):
 def _describe_genes(selection, X, codes, genes, n_vars):
     """Return the columns of results for all genes, as dicts for `var` and `varm`.
 
-    X has the selected genes of the cells with a label, of shape (n_cells, n_selected).
-    `genes` are the places of the genes that were considered.
+    X has the selected genes of the cells with a label.
     """
 
     def spread(values, places):
@@ -115,7 +100,7 @@ def _describe_genes(selection, X, codes, genes, n_vars):
         "score": spread(selection.scores, genes),
         "selection_frequency": spread(selection.frequency, genes),
     }
-    means, others = means_of_groups(X, codes)
+    means, others = compare_groups(X, codes)
     varm = {"difference": spread((means - others).T / deviations, chosen)}
     coef = selection.coef()
     if coef is not None:

@@ -7,26 +7,10 @@ from sklearn.base import BaseEstimator, clone
 class GroupSelector(BaseEstimator):
     """Linear selectors that tell each group from the others, or from a reference.
 
-    Parameters
-    ----------
-    selector : ProjectionFeatureSelector
-        A clone of it is fitted for each group.
-    reference : int, default=None
-        Label of the group that the others are compared with, which gets no genes of its
-        own. None compares each group with all other samples.
-
-    Attributes
-    ----------
-    classes_ : ndarray of shape (n_groups,)
-    coef_ : ndarray of shape (n_groups, n_features)
-        Zero for the reference.
-    intercept_ : ndarray of shape (n_groups,)
-    scores_ : ndarray of shape (n_features,)
-        The largest score that a selector gives.
-    eta_ : ndarray of shape (n_groups,)
-        Radii; NaN for the reference.
-    of_group_ : ndarray of bool of shape (n_groups, n_features)
-        Which features each selector selects.
+    A clone of `selector` is fitted for each group but the `reference`, a label, which
+    gets no genes of its own; None compares each group with all other samples. The
+    `coef_` of the reference are zero, and its `eta_` is NaN; `scores_` are the largest
+    that a selector gives, and `of_group_` says which features each of them selects.
     """
 
     def __init__(self, selector, reference=None):

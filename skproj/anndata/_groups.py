@@ -9,31 +9,29 @@ from skproj.utils._optional import import_optional
 from skproj.utils._splits import make_splits
 from skproj.utils._wording import join_names
 
+REST = "rest"  # name of the other cells where a single group is told from them
 MAX_LISTED = 10  # names in an error
 MAX_INTEGER_GROUPS = 50  # of a column that is not categorical
 
 
 @dataclass(frozen=True)
 class Groups:
-    """A column of `adata.obs` as groups.
+    """A column of `adata.obs` as groups."""
 
-    Attributes
-    ----------
-    name : str
-        Name of the column.
-    categories : pandas.Index
-        All groups, with those that no cell is in.
-    present : ndarray of int of shape (n_groups,)
-        Which of them have cells and take part.
-    codes : ndarray of int of shape (n_cells,)
-        The group of each cell, as a place in `present`; -1 for cells without a label
-        and those of groups that take no part.
-    """
-
-    name: str
-    categories: object
-    present: np.ndarray
+    name: str  # of the column
+    categories: object  # pandas.Index of all groups, with those that no cell is in
+    present: np.ndarray  # which of them have cells and take part
+    # The group of each cell, as a place in `present`; -1 for cells without a label and
+    # those of groups that take no part.
     codes: np.ndarray
+
+    @classmethod
+    def of(cls, name, labels):
+        """Return the groups of a categorical that have cells."""
+        present, codes = np.unique(labels.codes, return_inverse=True)
+        if len(present) > 0 and present[0] == -1:
+            present, codes = present[1:], codes - 1
+        return cls(name, labels.categories, present, codes)
 
     @property
     def values(self):
@@ -67,51 +65,67 @@ def read_groups(adata, groupby):
             f"groupby={groupby!r} must be a column of labels, but it holds numbers; "
             "make it categorical if they are labels."
         )
-    labels = pandas.Categorical(column)
-    present, codes = np.unique(labels.codes, return_inverse=True)
-    if len(present) > 0 and present[0] == -1:
-        present, codes = present[1:], codes - 1
-    return Groups(groupby, labels.categories, present, codes)
+    return Groups.of(groupby, pandas.Categorical(column))
 
 
 def choose_groups(groups, chosen, reference):
     """Return the `Groups` that take part, and the code of the reference or None.
 
     `chosen` is "all", or has values or names of groups. `reference` is "rest", or the
-    value or name of a group, which takes part in any case.
+    value or name of a group, which takes part in any case. A single group is told from
+    all other cells with a label.
     """
-    named = {name: code for code, name in enumerate(groups.names)}
-    if len(named) < len(groups.names):
+    if len(set(groups.names)) < len(groups.names):
         raise ValueError(
             f"groupby={groups.name!r} has different groups of the same name, such as "
             "1 and '1'."
         )
-    has_reference = not (isinstance(reference, str) and reference == "rest")
-    if has_reference:
-        _check_named([reference], named, "reference", groups)
+    references = []
+    if not (isinstance(reference, str) and reference == REST):
+        references = [reference]
+        _check_named(references, groups, "reference")
     if not (isinstance(chosen, str) and chosen == "all"):
         if isinstance(chosen, str) or not isinstance(chosen, Collection):
             raise ValueError(f'groups must be "all" or a list, got {chosen!r}.')
-        _check_named(chosen, named, "groups", groups)
-        wanted = {*chosen, reference} if has_reference else chosen
-        kept = np.array(sorted({named[str(name)] for name in wanted}), dtype=int)
-        place = np.full(len(named) + 1, -1)  # the last is for cells without a label
-        place[kept] = np.arange(len(kept))
-        groups = replace(
-            groups, present=groups.present[kept], codes=place[groups.codes]
-        )
-    if not has_reference:
+        _check_named(chosen, groups, "groups")
+        wanted = {str(name) for name in [*chosen, *references]}
+        if len(wanted) == 1 and not references and len(groups.names) > 1:
+            return merge_others(groups, *wanted), 1
+        groups = keep_groups(groups, wanted)
+    if not references:
         return groups, None
     return groups, groups.names.tolist().index(str(reference))
 
 
-def _check_named(wanted, named, parameter, groups):
+def keep_groups(groups, names):
+    """Return some of the `Groups`; the other cells are as without a label."""
+    kept = np.flatnonzero([name in names for name in groups.names])
+    place = np.full(len(groups.names) + 1, -1)  # the last is for cells without a label
+    place[kept] = np.arange(len(kept))
+    return replace(groups, present=groups.present[kept], codes=place[groups.codes])
+
+
+def merge_others(groups, name):
+    """Return a group and `REST`, all the others together, as `Groups`."""
+    others = set(groups.names) - {name}
+    if name == REST or (REST in others and len(others) > 1):
+        raise ValueError(
+            f"groupby={groups.name!r} has a group {REST!r}, which is the name of all "
+            "other cells where groups has a single one: rename it."
+        )
+    pandas = import_optional("pandas", extra="anndata")
+    codes = np.where(groups.has_label, groups.names[groups.codes] != name, -1)
+    labels = pandas.Categorical.from_codes(codes, categories=[name, REST])
+    return Groups.of(groups.name, labels)
+
+
+def _check_named(wanted, groups, parameter):
     """Refuse names that no group with cells has."""
-    unknown = [name for name in wanted if str(name) not in named]
+    unknown = [name for name in wanted if str(name) not in groups.names]
     if unknown:
         raise ValueError(
             f"{parameter} has {join_or_none(unknown)}, and groupby={groups.name!r} no "
-            f"such group with cells; the groups are {join_or_none(named)}."
+            f"such group with cells; the groups are {join_or_none(groups.names)}."
         )
 
 

@@ -9,10 +9,16 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.sparsefuncs import inplace_column_scale
 
 from skproj.anndata._groups import join_or_none, read_column
+from skproj.blocks import open_blocks
 from skproj.blocks._passes import join_rows
+from skproj.utils._features import (
+    FEATURE_PARAMETERS,
+    by_index,
+    in_order,
+    of_columns,
+)
 
-# Cells, or genes of a file that is stored by gene, that are read at once.
-MAX_BLOCK_CELLS = 1024
+# Genes of a file that is stored by gene that are read at once.
 MAX_BLOCK_GENES = 256
 
 # Whole numbers up to this need not be counts: presence, or the dose of an allele.
@@ -80,29 +86,59 @@ def choose_genes(adata, mask_var):
     """Return the places of the genes to look at."""
     if mask_var is None:
         return np.arange(adata.n_vars)
-    if isinstance(mask_var, str):
-        mask = read_column(adata.var, mask_var, "mask_var", "adata.var").to_numpy()
-        source = f"adata.var[{mask_var!r}]"
-    else:
-        mask, source = np.asarray(mask_var), "mask_var"
+    genes = np.flatnonzero(_read_mask(adata, mask_var, "mask_var"))
+    if len(genes) == 0:
+        raise ValueError(f"{_source(mask_var, 'mask_var')} keeps no gene.")
+    return genes
+
+
+def choose_parameters(adata, parameters, genes, mask_var):
+    """Return the parameters on genes, which are about all, for the `genes` considered.
+
+    They may be columns of `adata.var`, too. What is None is left out.
+    """
+    given = {k: v for k, v in parameters.items() if k in FEATURE_PARAMETERS}
+    for name in [name for name, value in given.items() if isinstance(value, str)]:
+        if name.endswith("keep"):
+            given[name] = _read_mask(adata, given[name], name)
+            continue
+        column = read_column(adata.var, given[name], name, "adata.var")
+        if name == "feature_groups":  # genes without a label have no group
+            column = column.groupby(column, observed=True).indices
+        given[name] = column
+    indexed = by_index(given, adata.n_vars, adata.var_names)
+    outside = np.setdiff1d(indexed["always_keep"] or [], genes).astype(int)
+    if len(outside):
+        raise ValueError(
+            f"always_keep has the genes {join_or_none(adata.var_names[outside])}, "
+            f"which {_source(mask_var, 'mask_var')} leaves out."
+        )
+    chosen = of_columns(indexed, genes)
+    return {name: value for name, value in chosen.items() if value is not None}
+
+
+def _read_mask(adata, mask, parameter):
+    """Return a mask of all genes, which may be the name of a column of `adata.var`."""
+    source = _source(mask, parameter)
+    if isinstance(mask, str):
+        mask = read_column(adata.var, mask, parameter, "adata.var").to_numpy()
+    mask = in_order(mask, adata.n_vars, adata.var_names, source)
     if mask.dtype != bool or mask.shape != (adata.n_vars,):
         raise ValueError(
-            f"{source} must be {adata.n_vars} booleans, one for each gene, got an "
-            f"array of shape {mask.shape} and dtype {mask.dtype}."
+            f"{source} must be {adata.n_vars} booleans, one for each gene and none of "
+            f"them missing, got an array of shape {mask.shape} and dtype {mask.dtype}."
         )
-    if not mask.any():
-        raise ValueError(f"{source} keeps no gene.")
-    return np.flatnonzero(mask)
+    return mask
 
 
-def in_memory(matrix):
-    """Whether a matrix is an array or sparse matrix in memory."""
-    return isinstance(matrix, np.ndarray) or sparse.issparse(matrix)
+def _source(mask, parameter):
+    """Return what a mask is called in messages."""
+    return f"adata.var[{mask!r}]" if isinstance(mask, str) else parameter
 
 
 def is_stored_by_gene(matrix):
     """Whether a matrix is in a file in CSC format, where rows are scattered."""
-    return not in_memory(matrix) and getattr(matrix, "format", None) == "csc"
+    return not sparse.issparse(matrix) and getattr(matrix, "format", None) == "csc"
 
 
 def read(matrix, cells, genes):
@@ -112,49 +148,35 @@ def read(matrix, cells, genes):
     rows and columns are increasing. The result has the format and, if it is float32 or
     float64, the precision of the matrix, which it may be itself.
     """
-    if in_memory(matrix):
-        return as_float(pick(matrix, cells, genes))
+    if isinstance(matrix, np.ndarray) or sparse.issparse(matrix):
+        return pick(matrix, cells, genes)
     if is_stored_by_gene(matrix):
-        blocks = [
-            as_float(pick(to_memory(matrix[:, columns]), cells, inside))
-            for columns, inside in slices(genes, MAX_BLOCK_GENES)
-        ]
-        return sparse.hstack(blocks, format="csc")
-    blocks = [
-        as_float(pick(to_memory(matrix[rows]), inside, genes))
-        for rows, inside in slices(cells, MAX_BLOCK_CELLS)
-    ]
-    return join_rows(blocks)
+        ends = range(MAX_BLOCK_GENES, len(genes), MAX_BLOCK_GENES)
+        blocks = (matrix[:, part] for part in np.split(genes, ends))
+        parts = [pick(block, cells, range(block.shape[1])) for block in blocks]
+        return sparse.hstack(parts, format="csc")
+    wanted, parts = np.zeros(matrix.shape[0], dtype=bool), []
+    wanted[cells] = True
+    for start, block in open_blocks(matrix):
+        inside = np.flatnonzero(wanted[start : start + block.shape[0]])
+        parts.append(pick(block, inside, genes, matrix.dtype))
+    return join_rows(parts)
 
 
-def slices(places, size):
-    """Yield slices of at most `size` that hold all places, and the places inside."""
-    for start in range(0, int(places[-1]) + 1, size):
-        first, last = np.searchsorted(places, [start, start + size])
-        if first < last:
-            yield slice(start, start + size), places[first:last] - start
+def pick(matrix, cells, genes, dtype=None):
+    """Return some rows and columns; the matrix itself if these are all, in memory.
 
-
-def to_memory(block):
-    """Return a block in memory: dask returns only a plan."""
-    block = block.compute() if hasattr(block, "compute") else block
-    return block if sparse.issparse(block) else np.asarray(block)
-
-
-def pick(matrix, cells, genes):
-    """Return some rows and columns; the matrix itself if these are all."""
+    Numbers that are not float32 or float64, by `dtype` or else by the matrix, become
+    float32.
+    """
+    dtype = np.dtype(dtype or matrix.dtype)
+    if hasattr(matrix, "compute"):  # dask returns only a plan
+        matrix = matrix.compute()
     if len(cells) < matrix.shape[0]:
         matrix = matrix[cells]
     if len(genes) < matrix.shape[1]:
         matrix = matrix[:, genes]
-    return matrix
-
-
-def as_float(matrix):
-    """Return numbers that are not float32 or float64 as float32."""
-    if matrix.dtype in (np.float32, np.float64):
-        return matrix
-    return matrix.astype(np.float32)
+    return matrix.astype(dtype if dtype.char in "fd" else np.float32, copy=False)
 
 
 def check_finite(X, name, gene_names):
@@ -206,28 +228,26 @@ def divide_genes(X, scale):
     return X
 
 
-def sums_of_groups(X, codes, n_codes):
-    """Return the sum of each gene over the cells of each code.
+def means_of_groups(X, codes, n_codes):
+    """Return the mean of each gene over the cells of each code; NaN without cells.
 
     It has shape (n_codes, n_genes), in double precision.
     """
-    cells = np.arange(len(codes))
-    membership = sparse.csr_array(
-        (np.ones(len(codes)), (codes, cells)), shape=(n_codes, len(codes))
-    )
-    sums = membership @ X
-    return sums.toarray() if sparse.issparse(sums) else sums
+    entries = np.ones(len(codes)), (codes, np.arange(len(codes)))
+    sums = sparse.csr_array(entries, shape=(n_codes, len(codes))) @ X
+    sums = sums.toarray() if sparse.issparse(sums) else sums
+    with np.errstate(invalid="ignore"):
+        return sums / np.bincount(codes, minlength=n_codes)[:, np.newaxis]
 
 
-def means_of_groups(X, codes, reference=None):
+def compare_groups(X, codes, reference=None):
     """Return the means in each group, and those that they are compared with.
 
     Both have shape (n_groups, n_genes). The second ones are of the other cells, or of
     the group with the code `reference`.
     """
     sizes = np.bincount(codes)[:, np.newaxis]
-    sums = sums_of_groups(X, codes, len(sizes))
-    means = sums / sizes
-    if reference is None:
-        return means, (sums.sum(axis=0) - sums) / (len(codes) - sizes)
-    return means, np.broadcast_to(means[reference], means.shape)
+    means = means_of_groups(X, codes, len(sizes))
+    if reference is not None:
+        return means, np.broadcast_to(means[reference], means.shape)
+    return means, ((sizes * means).sum(axis=0) - sizes * means) / (len(codes) - sizes)

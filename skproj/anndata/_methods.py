@@ -37,32 +37,16 @@ RESERVED_PARAMETERS = {
 
 @dataclass(frozen=True)
 class GeneSelection:
-    """Result of a method on the cells that have a label.
-
-    Attributes
-    ----------
-    method : Method
-    model : estimator
-        Fitted to all these cells.
-    recipe : estimator
-        The estimator without a search that was fitted in the folds.
-    selected : ndarray of int of shape (n_selected,)
-        Places of the selected genes among those considered.
-    scale : ndarray of shape (n_genes,) or None
-        Divisors of the genes before the fit.
-    frequency : ndarray of shape (n_genes,)
-        Fraction of the folds that select a gene.
-    fold_logits : ndarray of shape (n_cells, n_groups)
-        Of each cell from the fold that has not seen it; minus infinity for groups that
-        this fold has not seen at all.
-    """
+    """Result of a method on the cells that have a label."""
 
     method: "Method"
-    model: BaseEstimator
-    recipe: BaseEstimator
-    selected: np.ndarray
-    scale: np.ndarray | None
-    frequency: np.ndarray
+    model: BaseEstimator  # fitted to all these cells
+    recipe: BaseEstimator  # without a search, as it was fitted in the folds
+    selected: np.ndarray  # places of the selected genes among those considered
+    scale: np.ndarray | None  # divisors of the genes before the fit
+    frequency: np.ndarray  # fraction of the folds that select a gene
+    # Of each cell from the fold that has not seen it; minus infinity for groups that
+    # this fold has not seen at all.
     fold_logits: np.ndarray
 
     @property
@@ -95,28 +79,11 @@ class GeneSelection:
 class Method:
     """A kind of model for the groups of the cells.
 
-    Its subclasses have a method `logits`, which returns the logits of the groups, of
-    shape (n_cells, n_groups), by a model from the selected genes of scaled cells.
-
-    Parameters
-    ----------
-    parameters : dict
-        Parameters of the estimators that users have set.
-    random_state : int
-    n_jobs : int or None
-
-    Attributes
-    ----------
-    estimators : tuple of two classes
-        The estimator of a single radius, and that which searches for one.
-    fixed : dict
-        Parameters of both that users cannot set.
-    chosen : tuple of str
-        Names of the parameters that a search chooses.
-    scores_attribute : str
-        Name of the attribute with the scores of the features.
-    divides_genes : bool
-        Whether genes are divided by their standard deviation before the fit.
+    A subclass has the `estimators` of a single radius and of a search, the `fixed`
+    parameters of both, the names of those that a search has `chosen` and of the
+    attribute with the scores, and says whether it `divides_genes` by their deviation.
+    Its `logits` returns those of the groups, of shape (n_cells, n_groups), by a model
+    from the selected genes of scaled cells. `parameters` are what users have set.
     """
 
     def __init__(self, parameters, *, random_state, n_jobs):
@@ -228,10 +195,19 @@ class LinearOfGroups(LinearMethod):
         selection = super().select(X, codes, folds, radius)
         counts = selection.model.of_group_.sum(axis=1)
         counts = np.delete(counts, [] if self.reference is None else self.reference)
-        if counts.min() < radius["n_features_to_select"]:
+        fewest = counts.min() - len(self.parameters.get("always_keep") or ())
+        wanted = radius["n_features_to_select"]
+        if self.parameters.get("feature_groups"):  # need not add up to the number
+            if counts.min() < counts.max():
+                raise ValueError(
+                    f"n_genes_per_group={wanted} gives {counts.min()} genes to one "
+                    f"group and {counts.max()} to another, because feature_groups are "
+                    "selected as a whole: leave out one of the two parameters."
+                )
+        elif fewest < wanted:
             raise ValueError(
-                f"n_genes_per_group={radius['n_features_to_select']} is too large: for "
-                f"one of the groups only {counts.min()} genes can be selected."
+                f"n_genes_per_group={wanted} is too large: for one of the groups only "
+                f"{fewest} genes can be selected."
             )
         return selection
 

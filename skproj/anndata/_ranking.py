@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skproj.anndata._matrix import means_of_groups, scale_of_genes
+from skproj.anndata._matrix import compare_groups, scale_of_genes
 from skproj.utils._optional import import_optional
 
 # Added to both sides of a ratio of expressions, one of which may be zero.
@@ -20,31 +20,19 @@ DTYPES = {
 def rank_genes(selection, groups, reference, X, expression, gene_names, log_base):
     """Return the columns that the functions of scanpy for rankings read.
 
-    Parameters
-    ----------
-    selection : GeneSelection
-    groups : Groups
-    reference : int or None
-        Code of the group that the others are compared with, which is not ranked itself.
-    X, expression : {ndarray, sparse matrix} of shape (n_cells, n_selected)
-        Selected genes of the cells with a label, as the model sees them and as they
-        are.
-    gene_names : ndarray of shape (n_selected,)
-    log_base : float or None
-        Base of the logarithms in `expression`.
+    `X` and `expression` are the selected genes of the cells with a label, as the model
+    sees them and as they are. `reference` is the code of the group that the others are
+    compared with, which is not ranked itself, or None.
 
-    Returns
-    -------
-    columns : dict of str to recarray
-        A field for each group, with the genes of the largest scores first. There are
-        no tests, hence no p-values: they are NaN.
+    Returns a dict of recarrays with a field for each group, the genes of the largest
+    scores first. There are no tests, hence no p-values: they are NaN.
     """
     pandas = import_optional("pandas", extra="anndata")
     codes = groups.codes[groups.has_label]
-    means, others = means_of_groups(X, codes, reference)
+    means, others = compare_groups(X, codes, reference)
     differences = (means - others) / scale_of_genes(X)
-    means_as_they_are = means_of_groups(expression, codes, reference)
-    fold_changes = log_fold_changes(*means_as_they_are, log_base)
+    as_they_are = compare_groups(expression, codes, reference)
+    fold_changes = log_fold_changes(*as_they_are, log_base)
     of_group = selection.of_group(len(groups.names))
     tables = {name: {} for name in DTYPES}
     for group, name in enumerate(groups.names):
@@ -68,9 +56,8 @@ def rank_genes(selection, groups, reference, X, expression, gene_names, log_base
 def log_fold_changes(means, others, log_base):
     """Return the logarithms to the base 2 of the ratios of two mean expressions.
 
-    The means are of logarithms of one plus the expression, to the base `log_base`, or
-    natural ones if it is None. Where they are not, as in scaled data, the result may be
-    NaN.
+    The means are of logarithms of one plus the expression. Where they are not, as in
+    scaled data, the result may be NaN.
     """
     factor = 1.0 if log_base is None else np.log(log_base)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):

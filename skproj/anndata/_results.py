@@ -4,7 +4,7 @@ import numpy as np
 
 from skproj.anndata._docs import DOCS
 from skproj.anndata._dots import draw_dots
-from skproj.anndata._groups import choose_groups, read_groups
+from skproj.anndata._groups import REST, keep_groups, merge_others, read_groups
 from skproj.anndata._matrix import (
     choose_matrix,
     means_of_groups,
@@ -20,20 +20,19 @@ VAR_COLUMNS = ("selected", "score", "selection_frequency")
 VARM_KEYS = ("difference", "coef")
 
 
-def check_inputs_stay(key, groupby, batch_key, donor_key, mask_var):
-    """Refuse results that would take the place of a column that they come from."""
-    written = {
-        "groupby": (groupby, OBS_COLUMNS),
-        "batch_key": (batch_key, OBS_COLUMNS),
-        "donor_key": (donor_key, OBS_COLUMNS),
-        "mask_var": (mask_var, VAR_COLUMNS),
-    }
-    for parameter, (column, names) in written.items():
-        if isinstance(column, str) and column in [f"{key}_{name}" for name in names]:
-            raise ValueError(
-                f"key_added={key!r} would overwrite {parameter}={column!r}: choose "
-                "another one."
-            )
+def check_inputs_stay(key, of_obs, of_var):
+    """Refuse results that would take the place of a column that they come from.
+
+    The dicts have parameters that may be columns of `adata.obs`, and of `adata.var`.
+    """
+    for given, names in ((of_obs, OBS_COLUMNS), (of_var, VAR_COLUMNS)):
+        written = [f"{key}_{name}" for name in names]
+        for parameter, column in given.items():
+            if isinstance(column, str) and column in written:
+                raise ValueError(
+                    f"key_added={key!r} would overwrite {parameter}={column!r}: choose "
+                    "another one."
+                )
 
 
 def write_results(adata, key, results):
@@ -154,24 +153,27 @@ def plot_selected(adata, *, key="skproj", n_genes=20, ax=None):
     table = selected_df(adata, key=key).head(n_genes)
     table = table.sort_values(["group", "score"], ascending=[True, False])
     results = adata.uns[key]
-    groups = read_groups(adata, results["params"]["groupby"])
-    present = [name for name in results["groups"] if name in groups.names]
-    if len(present) == 0 or len(table) == 0:
+    params, names = results["params"], results["groups"]
+    groups = read_groups(adata, params["groupby"])
+    if params["reference"] == REST and list(params["groups"]) == [names[0]]:
+        groups = merge_others(groups, names[0])
+    groups = keep_groups(groups, names)
+    if len(groups.names) == 0 or len(table) == 0:
         raise ValueError(
             f"adata has no cells of the groups, or no genes, of key={key!r}: it must "
             "have some of those that select_features had."
         )
-    groups, _ = choose_groups(groups, present, "rest")
-    matrix, _ = choose_matrix(adata, results["params"]["layer"])
+    matrix, _ = choose_matrix(adata, params["layer"])
     genes = adata.var_names.get_indexer(table.index)
     order = np.argsort(genes)
     X = read(matrix, np.flatnonzero(groups.has_label), genes[order])
     codes = groups.codes[groups.has_label]
     place = np.argsort(order)
-    means = means_of_groups(X, codes)[0][:, place]
-    shares = None
+    n_groups, shares = len(groups.names), None
+    means = means_of_groups(X, codes, n_groups)[:, place]
     if stored_values(X).min(initial=0) >= 0:
-        shares = means_of_groups((X > 0).astype(np.float32), codes)[0][:, place]
+        expressed = (X > 0).astype(np.float32)
+        shares = means_of_groups(expressed, codes, n_groups)[:, place]
     ax = draw_dots(
         ax, means, shares, table["score"].to_numpy(), table.index, groups.names
     )

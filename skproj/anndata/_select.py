@@ -21,12 +21,14 @@ from skproj.anndata._matrix import (
     check_gene_names,
     choose_genes,
     choose_matrix,
+    choose_parameters,
     read,
     read_log_base,
     warn_of_counts,
 )
 from skproj.anndata._methods import METHODS, LinearOfGroups, check_radius
 from skproj.anndata._results import check_inputs_stay, write_results
+from skproj.linear_model._feature_structure import make_structure
 from skproj.utils._choices import check_choice, check_integer
 from skproj.utils._docs import shared_docs
 
@@ -70,7 +72,9 @@ def select_features(
         Column of `adata.obs` with the groups. Cells whose label is missing take no part
         in the fit, but get predictions.
     groups : "all" or sequence, default="all"
-        The groups to tell apart. Cells of other groups count as cells without a label.
+        The groups to tell apart. Cells of other groups count as cells without a label,
+        except for a single group, which is told from all the others if `reference` is
+        "rest". They are then a group "rest" in the results.
     reference : str, default="rest"
         The group that the ranking in `adata.uns` compares the others with. It takes
         part even if it is not in `groups`. "rest" compares each group with all other
@@ -96,7 +100,7 @@ def select_features(
         the results go.
     mask_var : str or array-like of bool of shape (n_vars,), default=None
         The genes to choose from, or the column of `adata.var` that says which, such as
-        "highly_variable". None stands for all.
+        "highly_variable". None stands for all. A Series is read by the names of genes.
     cv : int, default=5
         Number of folds. They choose the radius, and give the selection frequencies and
         the predictions of cells that the model has not seen.
@@ -118,6 +122,9 @@ def select_features(
     **parameters : dict
         Further parameters of the estimator, such as ``class_weight="balanced"`` or a
         dict from groups to weights, or ``selection_rule="best"`` of the search.
+        `always_keep`, `never_keep`, `feature_groups` and `feature_weights` are about
+        the genes of `adata.var`, by name or place, whatever `mask_var`, or columns of
+        it: masks, labels of groups (missing for genes without a group), or weights.
 
     Returns
     -------
@@ -228,7 +235,11 @@ def select_features(
     _check_arguments(
         adata, method, n_genes_per_group, use_raw, cv, key_added, random_state, copy
     )
-    check_inputs_stay(key_added, groupby, batch_key, donor_key, mask_var)
+    check_inputs_stay(
+        key_added,
+        {"groupby": groupby, "batch_key": batch_key, "donor_key": donor_key},
+        {"mask_var": mask_var, **parameters},
+    )
     check_gene_names(adata)
     chosen, code = choose_groups(read_groups(adata, groupby), groups, reference)
     folds = make_folds(
@@ -241,11 +252,15 @@ def select_features(
     batches = BatchCorrection(adata, batch_key)
     batches.check_groups(labelled, codes)
     log_base = read_log_base(adata)
-    radius = check_radius(eta, n_genes, n_genes_per_group, len(genes))
+    structure = choose_parameters(adata, parameters, genes, mask_var)
+    n_free = make_structure(len(genes), **structure).n_in_ball
+    radius = check_radius(eta, n_genes, n_genes_per_group, n_free)
     cls = METHODS[method]
     if n_genes_per_group is not None:
         cls = partial(LinearOfGroups, reference=code)
-    model = _make_method(cls, parameters, chosen, radius, random_state, n_jobs)
+    model = _make_method(
+        cls, parameters | structure, chosen, radius, random_state, n_jobs
+    )
 
     start = log_info(f"selecting genes for {len(chosen.names)} groups of {groupby!r}")
     X = read(matrix, labelled, genes)
@@ -260,6 +275,8 @@ def select_features(
     X = batches.correct(expression, selection.selected)
 
     results = describe(selection, chosen, code, X, expression, genes, log_base, adata)
+    recipe = getattr(selection.recipe, "selector", selection.recipe)
+    recipe.set_params(**{name: parameters[name] for name in structure})  # as given
     results["uns"]["params"] = {
         "groupby": groupby,
         "groups": groups if isinstance(groups, str) else [str(x) for x in groups],

@@ -12,6 +12,7 @@ from skproj.cli._checks import (
     require,
 )
 from skproj.cli._errors import CommandError
+from skproj.cli._target import rows_with_target
 from skproj.utils._optional import import_optional
 from skproj.utils._wording import join_names
 
@@ -29,6 +30,8 @@ def read_anndata(options):
     if layer is not None and layer not in adata.layers:
         known = join_names(adata.layers) if adata.layers else "there are none"
         raise CommandError(f"{path} has no layer {layer!r}; layers: {known}.")
+    kept = rows_with_target(adata.obs, options) if options.complete else True
+    adata = adata if np.all(kept) else adata[kept].copy()
     return AnnDataTable(adata, path, layer)
 
 

@@ -1,6 +1,5 @@
 """Tables whose features stay in the file, and are read in blocks of rows."""
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +10,8 @@ from skproj.cli._checks import WANTED_BY_MODEL, check_unique, require
 from skproj.cli._errors import CommandError
 from skproj.cli._frame_table import FrameTable
 from skproj.cli._progress import show_rows
+from skproj.cli._target import rows_with_target
 from skproj.utils._optional import import_optional
-from skproj.utils._wording import join_names
 
 # Memory without columns, and per row, measured with 200000 rows and ten classes.
 FIXED_BYTES = 500_000_000
@@ -67,7 +66,7 @@ class BackedFeatures:
 
         def read(columns=slice(None)):
             wanted = places[columns]
-            is_all = len(wanted) == blocks.shape[1]
+            is_all = np.array_equal(wanted, np.arange(blocks.shape[1]))
             self._n_passes += 1
             title = f"Pass {self._n_passes}"
             source = blocks if is_all else blocks.iterate_columns(wanted)
@@ -115,12 +114,11 @@ class BackedAnnotatedTable(BackedFeatures, AnnotatedTable):
     """
 
     def __init__(self, obs, blocks, options):
-        obs = with_target(obs.assign(**{PLACE: np.arange(len(obs))}), options)
-        self._kept = mask(obs.pop(PLACE), blocks.shape[0])
+        self._kept = rows_with_target(obs, options)
         self._blocks, self._backing = blocks, options.backed
         names = [str(name) for name in blocks.feature_names]
         check_unique(names, options.path)
-        super().__init__(obs, names, options.path)
+        super().__init__(obs[self._kept], names, options.path)
 
     def _open(self, names):
         return self._blocks, np.array(self.places(names), dtype=np.intp)
@@ -142,7 +140,8 @@ class BackedFrameTable(BackedFeatures, FrameTable):
     advice_on_text = ""
 
     def __init__(self, options, metadata, frame, *others):
-        self._kept = mask(frame.pop(PLACE), metadata.num_rows)
+        self._kept = np.zeros(metadata.num_rows, dtype=bool)
+        self._kept[frame.pop(PLACE)] = True
         self._backing = options.backed
         groups = map(metadata.row_group, range(metadata.num_row_groups))
         self._row_group_bytes = max((g.total_byte_size for g in groups), default=0)
@@ -179,28 +178,3 @@ def open_annotated(options):
         with import_optional("h5py", extra="anndata").File(options.path, "r") as group:
             obs = anndata.io.read_elem(group["obs"])
     return BackedAnnotatedTable(obs, blocks, options)
-
-
-def with_target(frame, options):
-    """Return the rows of a frame that have a target; others cannot be used.
-
-    In memory such rows are an error, but a large file is not written again easily.
-    """
-    names = [name for name in (options.target, options.event) if name in frame]
-    has_target = frame[names].notna().all(axis=1)
-    n_without = len(frame) - np.count_nonzero(has_target)
-    if n_without in (0, len(frame)):
-        return frame
-    warnings.warn(
-        f"{options.path} has {n_without} of {len(frame)} rows without "
-        f"{join_names(names)}; they are left out",
-        stacklevel=2,
-    )
-    return frame[has_target]
-
-
-def mask(places, n_rows):
-    """Return the mask of some rows of a file."""
-    kept = np.zeros(n_rows, dtype=bool)
-    kept[places] = True
-    return kept

@@ -83,6 +83,7 @@ def read_problem(options, digests):
             groups=options.groups,
             labels=options.labels,
             backed=backing,
+            complete=True,
         )
     )
     others = [name for name in (options.event, options.groups) if name is not None]

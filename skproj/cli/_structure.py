@@ -3,6 +3,7 @@
 from skproj.cli._checks import require
 from skproj.cli._errors import CommandError
 from skproj.cli._tables import ReadOptions, read_table
+from skproj.utils._wording import join_names
 
 
 def feature_structure(names, categories, options, dropped=()):
@@ -36,8 +37,11 @@ def feature_structure(names, categories, options, dropped=()):
     groups += [[name] for name in categories if name not in grouped]
     groups = [[j for name in group for j in places[name]] for group in groups]
     groups = [group for group in groups if len(group) > 1]
-    require(options.always_keep, names, options.data, "feature")
-    kept = [j for name in options.always_keep for j in places[name]]
+    always = list(dict.fromkeys(options.always_keep))
+    if both := [name for name in always if name in set(options.drop)]:
+        raise CommandError(f"--always-keep and --drop both have {join_names(both)}.")
+    require(always, names, options.data, "feature")
+    kept = [j for name in always for j in places[name]]
     if len(kept) == n_features:
         raise CommandError("--always-keep leaves nothing to select.")
     parameters = {"always_keep": kept, "feature_groups": groups}
@@ -49,7 +53,7 @@ def read_groups(path, names, dropped):
     if path is None:
         return []
     table = read_table(ReadOptions(path, text=("feature", "group")))
-    frame = table.frame(["feature", "group"]).dropna()
+    frame = table.frame(["feature", "group"]).dropna().drop_duplicates()
     frame = frame[~frame["feature"].isin(list(dropped))]
     require(frame["feature"], names, "the table", "feature", f", which {path} has")
     return frame.groupby("group", sort=False)["feature"].agg(list).tolist()

@@ -12,11 +12,11 @@ from skproj.cli._backed_table import (
     PLACE,
     BackedFrameTable,
     open_annotated,
-    with_target,
 )
 from skproj.cli._checks import check_unique, require
 from skproj.cli._errors import CommandError, check_is_file
 from skproj.cli._frame_table import FrameTable
+from skproj.cli._target import rows_with_target
 from skproj.cli._text import (
     STANDARD_INPUT,
     TEXT_SEPARATORS,
@@ -66,6 +66,8 @@ class ReadOptions:
         Columns that are read as they are written, such as categories 01 and 02.
     backed : Backing or None
         How the features are read in blocks; None reads them into memory.
+    complete : bool
+        Whether rows without a target or event are left out, as they are of blocks.
     """
 
     path: Path
@@ -82,6 +84,7 @@ class ReadOptions:
     labels: Path | None = None
     text: tuple = ()
     backed: object = None
+    complete: bool = False
 
     @classmethod
     def of(cls, options, **others):
@@ -298,8 +301,8 @@ def finish(frame, options, decimal=".", *, typed=True, make=FrameTable):
     if options.labels is not None:
         frame, from_labels = add_labels(frame, options)
         typed = typed and not from_labels
-    if options.backed:
-        frame = with_target(frame, options)
+    if options.complete or options.backed:
+        frame = frame[rows_with_target(frame, options)]
     labels = frame.get(options.target)
     if labels is None or typed or not is_text(labels):
         return make(frame, options.path)

@@ -1,5 +1,7 @@
 """The target of a selection: labels, numbers or survival times, and the groups."""
 
+import warnings
+
 import numpy as np
 
 from skproj.cli._checks import check_finite, is_numeric
@@ -35,6 +37,26 @@ def check_roles(options):
                 f"{option} {value} is not for survival times, which --event asks for: "
                 "the models of these are scored by the concordance index."
             )
+
+
+def rows_with_target(frame, options):
+    """Return which rows have a target, and an event where there are such.
+
+    A warning says how many have not. If none has, all are returned: there is nothing
+    to leave out, and `read_target` raises an error.
+    """
+    names = [name for name in (options.target, options.event) if name in frame]
+    has_target = frame[names].notna().all(axis=1).to_numpy()
+    n_without = len(frame) - np.count_nonzero(has_target)
+    if n_without == len(frame):
+        return np.ones(len(frame), dtype=bool)
+    if n_without:
+        warnings.warn(
+            f"{options.path} has {n_without} of {len(frame)} rows without "
+            f"{join_names(names)}; they are left out",
+            stacklevel=2,
+        )
+    return has_target
 
 
 def read_target(table, options):

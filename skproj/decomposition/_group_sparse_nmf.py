@@ -27,6 +27,7 @@ from skproj.decomposition._factorization import (
 from skproj.decomposition._initial_factors import initial_factors
 from skproj.utils._doc_link import DocumentationLink
 from skproj.utils._docs import shared_docs
+from skproj.utils._features import in_order
 from skproj.utils._state import VersionedState, store_parameters
 from skproj.utils._validation import (
     SUPPORTED_DTYPES,
@@ -117,7 +118,8 @@ class GroupSparseNMF(
         Weights of the samples in the sparsity of `W`, not negative: components use
         samples with a larger weight less. None means 1, see the notes.
     weights_H : array-like of shape (n_features,), default=None
-        Weights of the features in the sparsity of `H`.
+        Weights of the features in the sparsity of `H`. A Series is read by the names
+        in its index.
     mode : {"group", "column"}, default="group"
         Whether the sparsity holds on average over the components ("group"), or for
         each of them by itself ("column", as in [2]_).
@@ -439,6 +441,9 @@ class GroupSparseNMF(
         name = f"weights_{factor}"
         weights = getattr(self, name)
         if weights is not None:
+            if factor == "H":  # whose Series may have another order than the columns
+                names = getattr(self, "feature_names_in_", None)
+                weights = in_order(weights, n_entries, names, name)
             weights = check_array(
                 weights, ensure_2d=False, dtype=float, input_name=name
             )

@@ -23,7 +23,7 @@ from sklearn.covariance import ledoit_wolf_shrinkage
 from sklearn.utils import check_array
 from sklearn.utils.random import sample_without_replacement
 
-from skproj.linear_model._feature_structure import FEATURE_PARAMETERS
+from skproj.utils._features import FEATURE_PARAMETERS
 from skproj.utils._moments import mean_and_deviation
 
 DECOYS = ("knockoff", "permuted")

@@ -8,13 +8,14 @@ from sklearn.utils.metadata_routing import process_routing
 
 from skproj.feature_selection._radius_search import Trial, search_radius
 from skproj.linear_model._constraint import CoefficientBall
-from skproj.linear_model._feature_structure import FEATURE_PARAMETERS
+from skproj.utils._features import feature_parameters
 from skproj.utils._pipelines import steps_of
 from skproj.utils._survival import is_survival, read_target, refuse_survival
 from skproj.utils._validation import (
     _get_feature_importances,
     _num_features,
     _routing_enabled,
+    check_complete,
     check_is_fitted,
     validate_data,
 )
@@ -26,24 +27,24 @@ class EstimatorStrategy:
     max_subtasks = 0
 
     def __init__(self, selector, X, y, sample_weight, fit_params):
-        for name in FEATURE_PARAMETERS:
-            if getattr(selector, name) is not None:
+        for name, value in feature_parameters(selector).items():
+            if value is not None:
                 raise ValueError(
                     f"{name} is for the linear model and must be None with an "
-                    f"estimator, got {getattr(selector, name)!r}."
+                    f"estimator, got {value!r}."
                 )
         try:
             _num_features(X)
         except TypeError as error:
             raise ValueError(f"X must have rows and columns: {error}.") from error
         validate_data(selector, X, skip_check_array=True)
+        check_complete(y)
         if sample_weight is not None:
             fit_params = fit_params | {"sample_weight": sample_weight}
         y = read_target(y)
         refuse_class_per_row(selector.estimator, y)
         self.data = X, y, fit_params.get("sample_weight")
-        self.selector = selector
-        self.fit_params = fit_params
+        self.selector, self.fit_params = selector, fit_params
         self.n_iter = 0
 
     def begin(self, context, arguments):
@@ -75,8 +76,7 @@ class EstimatorStrategy:
 
     def search(self, n_selected):
         """Search for the radius that keeps `n_selected` features."""
-        trial, _ = search_radius(self.fit_radius, n_selected, start=self.default_eta)
-        return trial
+        return search_radius(self.fit_radius, n_selected, start=self.default_eta)[0]
 
     def fitted_attributes(self, trial, scores):
         """Return the attributes of the selector by name."""

@@ -14,9 +14,9 @@ from skproj.feature_selection._linear_selector import (
     model_attributes,
 )
 from skproj.feature_selection._radius_search import Trial, search_radius
-from skproj.linear_model._feature_structure import FEATURE_PARAMETERS
 from skproj.linear_model._targets import choose_loss
 from skproj.utils._docs import shared_docs
+from skproj.utils._features import FEATURE_PARAMETERS
 from skproj.utils._state import store_parameters
 from skproj.utils._tasks import subtask
 from skproj.utils._validation import (

@@ -34,9 +34,9 @@ from skproj.linear_model._eta_path import (
     solve_path,
     warn_of_unfinished,
 )
-from skproj.linear_model._feature_structure import FEATURE_PARAMETERS
 from skproj.linear_model._targets import choose_loss
 from skproj.utils._docs import shared_docs
+from skproj.utils._features import FEATURE_PARAMETERS
 from skproj.utils._path_search import SELECTION_RULES, choose_row, tabulate_scores
 from skproj.utils._splits import make_splits
 from skproj.utils._stability import (

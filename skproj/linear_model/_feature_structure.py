@@ -11,15 +11,12 @@ neither the solver nor the certificate sees them. Features that are always in th
 are columns beside the one of the intercept; features that never are have no column.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from skproj.utils._wording import join_names, near_matches
-
-# The parameters of an estimator that say something about single features.
-FEATURE_PARAMETERS = ("feature_weights", "always_keep", "never_keep", "feature_groups")
+from skproj.utils._features import by_index, feature_parameters
+from skproj.utils._wording import join_names
 
 
 @dataclass(frozen=True)
@@ -61,6 +58,11 @@ class FeatureStructure:
     def all_features(self):
         """Return the sorted features that are in the ball or always in the model."""
         return np.union1d(self.features_of_columns, self.forced)
+
+    @property
+    def n_in_ball(self):
+        """Number of features that are in the ball."""
+        return len(np.unique(self.features_of_columns))
 
     def check_n_samples(self, n_samples):
         """Refuse more forced features than the samples determine."""
@@ -113,7 +115,7 @@ def structure_of(estimator, projections):
     structure = make_structure(
         estimator.n_features_in_,
         getattr(estimator, "feature_names_in_", None),
-        **{name: getattr(estimator, name) for name in FEATURE_PARAMETERS},
+        **feature_parameters(estimator),
     )
     projection = estimator.projection
     if structure.grouped and (callable(projection) or projection == "l1"):
@@ -125,42 +127,21 @@ def structure_of(estimator, projections):
     return structure
 
 
-def make_structure(
-    n_features,
-    names=None,
-    *,
-    feature_weights=None,
-    always_keep=None,
-    never_keep=None,
-    feature_groups=None,
-):
+def make_structure(n_features, names=None, **parameters):
     """Check the parameters of a selector and return the `FeatureStructure`.
 
     `names` are those of the features, or None.
     """
-    if all(
-        given is None
-        for given in (feature_weights, always_keep, never_keep, feature_groups)
-    ):
+    if all(given is None for given in parameters.values()):
         return FeatureStructure(n_features)
-    weights = np.ones(n_features)
-    if feature_weights is not None:
-        weights = _check_weights(feature_weights, n_features)
-    forced = find_features(always_keep, n_features, names, "always_keep")
-    never = find_features(never_keep, n_features, names, "never_keep")
-    weights[never] = np.inf
-    both = forced[np.isinf(weights[forced])]
-    if len(both):
-        raise ValueError(
-            "always_keep must not have features of never_keep, or of infinite "
-            f"feature_weights, got {_describe(both, names)} in both."
-        )
+    indexed = by_index(parameters, n_features, names)
+    weights, forced, never, groups = indexed.values()
+    weights = np.ones(n_features) if weights is None else weights
+    forced = np.array(forced or [], dtype=np.intp)
+    weights[never or []] = np.inf
     in_ball = np.isfinite(weights)
     in_ball[forced] = False
-    groups = []
-    if feature_groups is not None:
-        groups = find_groups(feature_groups, n_features, names)
-    columns, sizes = _arrange(groups, in_ball)
+    columns, sizes = _arrange([np.array(group) for group in groups or []], in_ball)
     weights = weights[columns] * np.sqrt(np.repeat(sizes, sizes))
     return FeatureStructure(
         n_features,
@@ -169,90 +150,6 @@ def make_structure(
         int(sizes[0]) if len(sizes) and np.all(sizes == sizes[0]) else sizes,
         forced,
     )
-
-
-def _check_weights(feature_weights, n_features):
-    """Return the weights as a new array."""
-    try:
-        weights = np.array(feature_weights, dtype=np.float64)
-    except (TypeError, ValueError):
-        weights = np.zeros(0)
-    if weights.shape != (n_features,) or not np.all(weights > 0.0):
-        raise ValueError(
-            f"feature_weights must be an array of {n_features} positive numbers, one "
-            f"for each feature, got {feature_weights!r}; for a weight of zero use "
-            "always_keep."
-        )
-    return weights
-
-
-def find_features(features, n_features, names, parameter):
-    """Return the sorted indices of features given by index, by name or by a mask."""
-    if features is None:
-        return np.zeros(0, dtype=np.intp)
-    given = np.asarray(features)
-    if given.ndim == 1 and given.size == 0:
-        return np.zeros(0, dtype=np.intp)
-    if given.ndim == 1 and given.dtype.kind == "b" and len(given) == n_features:
-        return np.flatnonzero(given)
-    if given.ndim == 1 and all(isinstance(name, str) for name in given.tolist()):
-        return np.unique(_find_names(given.tolist(), names, parameter))
-    if given.ndim != 1 or given.dtype.kind not in "iu":
-        raise ValueError(
-            f"{parameter} must have indices or names of features, or be a boolean mask "
-            f"of all {n_features}, got {features!r}."
-        )
-    wrong = given[(given < 0) | (given >= n_features)]
-    if len(wrong):
-        raise ValueError(
-            f"{parameter} must have indices from 0 to {n_features - 1}, got {wrong[0]}."
-        )
-    return np.unique(given.astype(np.intp))
-
-
-def _find_names(wanted, names, parameter):
-    """Return the indices of names."""
-    if names is None:
-        raise ValueError(
-            f"{parameter} must have indices, because X has no names of features, got "
-            f"{wanted[0]!r}."
-        )
-    names = list(names)
-    places = {name: place for place, name in enumerate(names)}
-    for name in wanted:
-        if name not in places:
-            hint = near_matches(name, names) or "."
-            raise ValueError(
-                f"{parameter} must have names of features of X, got {name!r}{hint}"
-            )
-    return np.array([places[name] for name in wanted], dtype=np.intp)
-
-
-def find_groups(feature_groups, n_features, names):
-    """Return an array of features for each group that is named, or has a label."""
-    groups = feature_groups
-    if isinstance(groups, Mapping):
-        groups = list(groups.values())
-    elif not any(np.ndim(group) for group in groups):
-        return _group_by_label(groups, n_features)
-    found = [find_features(g, n_features, names, "feature_groups") for g in groups]
-    if not all(len(group) for group in found):
-        raise ValueError("feature_groups must not have a group without features.")
-    return found
-
-
-def _group_by_label(labels, n_features):
-    labels = np.asarray(labels).tolist()
-    if len(labels) != n_features or not all(isinstance(x, (str, int)) for x in labels):
-        raise ValueError(
-            f"feature_groups must have a label, a str or an int, for each of the "
-            f"{n_features} features, or lists of features, got {len(labels)} labels: "
-            f"{labels[:5]!r}{'...' if len(labels) > 5 else ''}"
-        )
-    members = {}
-    for feature, label in enumerate(labels):
-        members.setdefault(label, []).append(feature)
-    return [np.array(group) for group in members.values()]
 
 
 def _arrange(groups, in_ball):
@@ -276,8 +173,3 @@ def _arrange(groups, in_ball):
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
     return columns[np.argsort(np.repeat(place, sizes), kind="stable")], sizes[order]
-
-
-def _describe(features, names):
-    """Return the first of some features by name, or by index."""
-    return repr(names[features[0]]) if names is not None else str(features[0])

@@ -9,7 +9,7 @@ from skproj.blocks._row_blocks import take_rows
 from skproj.linear_model._ball_constrained import BallConstrainedProblem
 from skproj.linear_model._cox import TIES
 from skproj.utils._survival import is_survival
-from skproj.utils._validation import check_class_weight
+from skproj.utils._validation import check_class_weight, check_complete
 
 # With loss="auto", floating-point targets that take more values than this are not
 # taken for labels, even if all are whole numbers.
@@ -19,8 +19,10 @@ MAX_FLOAT_LABELS = 20
 def plain_integers(y):
     """Return nullable integers and booleans of pandas as an array of their kind.
 
-    Validation would make them floats, which are not labels if there are many.
+    Validation would make them floats, which are not labels if there are many. Missing
+    labels are refused.
     """
+    check_complete(y)
     dtype = getattr(y, "dtypes", None)
     if hasattr(dtype, "iloc"):  # of a frame
         dtype = dtype.iloc[0] if len(dtype) == 1 else None

@@ -23,7 +23,6 @@ from skproj.nn._autoencoder_folds import (
 )
 from skproj.nn._block_input import validate_blocks
 from skproj.nn._docs import AUTOENCODER_DOCS
-from skproj.nn._feature_parameters import by_index
 from skproj.utils._docs import shared_docs
 from skproj.utils._path_search import SELECTION_RULES, choose_row, tabulate_scores
 from skproj.utils._splits import make_splits
@@ -448,9 +447,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         for name in ("etas", "cv", "scoring", "selection_rule", "n_jobs"):
             del parameters[name]
         # The folds are arrays, without names.
-        names = getattr(self, "feature_names_in_", None)
-        indexed = by_index(self._feature_parameters(), self.n_features_in_, names)
-        parameters |= indexed
+        parameters |= self._indexed_parameters()
         parameters["input_noise"] = input_noise
         parameters["final_noise"] = 0.0  # each path is given its own
         # Nothing is held back: the calibration takes the predictions of the folds.

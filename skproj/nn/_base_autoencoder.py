@@ -10,14 +10,10 @@ import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from skproj.blocks import RowBlocks
-from skproj.linear_model._feature_structure import (
-    FEATURE_PARAMETERS,
-    structure_of,
-)
+from skproj.linear_model._feature_structure import structure_of
 from skproj.nn._base_network import DIFFERENT_NETWORK, FIT_STACKLEVEL, BaseNetwork
 from skproj.nn._block_input import validate_blocks
 from skproj.nn._docs import AUTOENCODER_DOCS, PREDICTION_DOCS
-from skproj.nn._feature_parameters import by_index, of_columns
 from skproj.nn._training._column_projection import ColumnProjection
 from skproj.nn._training._compiled import has_compiled_step
 from skproj.nn._training._consensus import ConsensusSchedule, draw_parts
@@ -41,6 +37,12 @@ from skproj.nn._training._sparse_rows import multiplies_sparse
 from skproj.nn._training._tensors import resolve_device, torch_threads
 from skproj.projection._registry import SPARSIFYING
 from skproj.utils._docs import shared_docs
+from skproj.utils._features import (
+    FEATURE_PARAMETERS,
+    by_index,
+    feature_parameters,
+    of_columns,
+)
 from skproj.utils._validation import (
     Interval,
     StrOptions,
@@ -285,15 +287,17 @@ class BaseSparseAutoencoder(
     def _projection(self):
         return ColumnProjection(self.projection, self._structure(), self.n_threads)
 
-    def _feature_parameters(self):
-        return {name: getattr(self, name) for name in FEATURE_PARAMETERS}
+    def _indexed_parameters(self):
+        """Return the parameters on features, without names."""
+        names = getattr(self, "feature_names_in_", None)
+        return by_index(feature_parameters(self), self.n_features_in_, names)
 
     def _structure(self):
         """Return what the parameters say about the features."""
         structure = structure_of(self, {*SPARSIFYING, "hoyer"})
         weights = np.ones(1)
         if self.feature_weights is not None:
-            weights = np.asarray(self.feature_weights, dtype=np.float64)
+            weights = self._indexed_parameters()["feature_weights"]
         beyond = (weights < 1.0 / MAX_WEIGHT) | (weights > MAX_WEIGHT)
         beyond &= np.isfinite(weights)
         if beyond.any():
@@ -518,8 +522,7 @@ class BaseSparseAutoencoder(
             raise ValueError("No feature is selected, so there is no compact model.")
         model = copy.deepcopy(self)
         vars(model).pop("_stream_", None)
-        names = getattr(self, "feature_names_in_", None)
-        indexed = by_index(self._feature_parameters(), self.n_features_in_, names)
+        indexed = self._indexed_parameters()
         model.set_params(**of_columns(indexed, self._columns_))
         model.n_features_in_ = len(self._columns_)
         model._columns_ = np.arange(len(self._columns_))

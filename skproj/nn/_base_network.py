@@ -53,6 +53,7 @@ from skproj.utils._validation import (
     SUPPORTED_DTYPES,
     Interval,
     StrOptions,
+    check_complete,
     check_is_fitted,
     validate_data,
 )
@@ -63,9 +64,9 @@ MIN_AUTO_BATCH_SIZE = 8
 MAX_AUTO_BATCH_SIZE = 128
 
 DIFFERENT_NETWORK = (
-    "warm_start=True and partial_fit need the classes, number of features, dtype, "
-    "activation and hidden_layer_sizes of the previous fit, partial_fit also its "
-    "never_keep, which differ."
+    "warm_start=True and partial_fit need the classes, number and names of features, "
+    "dtype, activation and hidden_layer_sizes of the previous fit, partial_fit also "
+    "its never_keep, which differ."
 )
 
 # Frames between a method called by `fit` and the caller of `fit`, with its decorators.
@@ -233,6 +234,8 @@ class BaseNetwork(
         Without `reset`, it gets the precision of the fitted network.
         """
         refuse_survival(y, type(self).__name__)
+        check_complete(y)
+        names = self._names_to_keep()
         X, y = validate_data(
             self,
             X,
@@ -243,7 +246,18 @@ class BaseNetwork(
             reset=reset,
             **self._target_checks,
         )
+        self._check_names(names)
         return X if sparse.issparse(X) else np.ascontiguousarray(X), y
+
+    def _names_to_keep(self):
+        """Return the names of the features of the network to go on with, or None."""
+        return getattr(self, "feature_names_in_", None) if self.warm_start else None
+
+    def _check_names(self, names):
+        """Refuse features of other names than the network to go on with has."""
+        now = getattr(self, "feature_names_in_", None)
+        if names is not None and now is not None and not np.array_equal(names, now):
+            raise ValueError(DIFFERENT_NETWORK)
 
     @contextmanager
     def _fitting(self, X, y, sample_weight):

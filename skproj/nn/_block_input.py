@@ -26,8 +26,10 @@ def validate_blocks(estimator, blocks, y):
     """
     # A stand-in without entries, which are checked in the pass.
     empty = sparse.csr_array(blocks.shape, dtype=blocks.dtype)
+    names = estimator._names_to_keep()
     _, y = estimator._validate_data(empty, y)
     set_feature_names(estimator, blocks)
+    estimator._check_names(names)
     X = measure(blocks)
     if X.n_bytes > MEMORY_BYTES:
         return X, y

@@ -13,6 +13,7 @@ from sklearn.model_selection import (
 from sklearn.utils.multiclass import type_of_target
 
 from skproj.utils._survival import is_survival
+from skproj.utils._validation import count_missing
 
 
 def make_splits(
@@ -69,6 +70,7 @@ def make_splits(
 
 def check_groups(groups, n_samples, name):
     """Return groups as an array, and as numbers."""
+    missing = count_missing(groups) > 0
     groups = np.asarray(groups)
     if groups.shape != (n_samples,):
         raise ValueError(
@@ -76,9 +78,8 @@ def check_groups(groups, n_samples, name):
             f"shape {groups.shape}."
         )
     try:
-        missing = bool(np.any(groups != groups))  # NaN differs from itself
         codes = np.unique(groups, return_inverse=True)[1]
-    except TypeError:  # None, or pandas.NA, among text
+    except TypeError:  # None, or numbers, among text
         missing = True
     if missing:
         raise ValueError(f"{name} must be of one type, without missing values.")

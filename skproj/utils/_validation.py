@@ -40,8 +40,10 @@ __all__ = [
     "_routing_enabled",
     "atomic_fit",
     "check_class_weight",
+    "check_complete",
     "check_is_fitted",
     "close_listener",
+    "count_missing",
     "open_listener",
     "relative_weights",
     "send",
@@ -49,6 +51,43 @@ __all__ = [
 ]
 
 SUPPORTED_DTYPES = [np.float64, np.float32]
+
+
+def check_complete(y):
+    """Refuse missing labels, which scikit-learn does not see, or meets with an error.
+
+    Those of an array of floating-point numbers are left to it.
+    """
+    n_missing = 0 if np.asarray(y).dtype.kind == "f" else count_missing(y)
+    if n_missing:
+        raise ValueError(
+            f"Input y contains NaN: {n_missing} of {len(y)} samples have no target; "
+            "leave them out."
+        )
+
+
+def count_missing(labels):
+    """Return how many entries of a list, an array or a frame are NaN, None or NA."""
+    array = np.asarray(labels)
+    if array.dtype.kind in "US" and isinstance(labels, (list, tuple)):
+        array = np.asarray(labels, dtype=object)  # not "nan"
+    if array.dtype.kind == "f":
+        return np.count_nonzero(np.isnan(array))
+    if array.dtype != object or array.ndim == 0:  # numbers, or None
+        return 0
+    return sum(map(_is_missing, array.ravel()))
+
+
+def _is_missing(label):
+    """Whether a label is missing."""
+    if label is None:
+        return True
+    try:
+        return bool(label != label)  # NaN differs from itself
+    except TypeError:  # NA is neither equal nor different
+        return True
+    except ValueError:  # an array
+        return False
 
 
 def check_class_weight(class_weight, *, classes, y, sample_weight):

@@ -1,13 +1,14 @@
 """select_features: some of the groups, genes of each group, donors and batches."""
 
 import anndata
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from anndata_helpers import QUICK, assert_same_results
+from anndata_helpers import QUICK, QUICK_AUTOENCODER, assert_same_results
 
 from skproj import ProjectionFeatureSelector
-from skproj.anndata import select_features, selected_df
+from skproj.anndata import plot_selected, select_features, selected_df
 from skproj.anndata._groups import choose_groups, make_folds, read_groups
 
 B, MONOCYTE, CYTOTOXIC = "CD19+ B", "CD14+ Monocyte", "CD8+ Cytotoxic T"
@@ -126,6 +127,59 @@ def test_reference_in_the_part_held_back_is_refused(small):
         select_features(
             small, "type", reference=B, donor_key="donor", **(PER_GROUP | {"cv": 3})
         )
+
+
+# A single group
+
+
+@pytest.mark.parametrize(
+    "settings", [QUICK, PER_GROUP, QUICK_AUTOENCODER], ids=["eta", "group", "network"]
+)
+def test_single_group_is_told_from_all_other_cells(small, settings, tmp_path):
+    """As if these had one label; cells without a label stay without."""
+    small.obs.iloc[::7, small.obs.columns.get_loc("type")] = np.nan
+    label = small.obs["type"].map({B: B, MONOCYTE: "others", CYTOTOXIC: "others"})
+    small.obs["label"] = label
+    expected = select_features(
+        small, "label", groups=[B], reference="others", copy=True, **settings
+    )
+    select_features(small, "type", groups=[B], **settings)
+    predicted = expected.obs["skproj_label"]
+    expected.obs["skproj_label"] = predicted.cat.rename_categories({"others": "rest"})
+    assert_same_results(small, expected, rtol=0)
+    ranking = small.uns["skproj"]
+    assert list(ranking["names"][B]) == list(expected.uns["skproj"]["names"][B])
+    assert list(ranking["groups"]) == [B, "rest"]
+    assert ranking["names"].dtype.names == (B,)
+    assert ranking["params"]["reference"] == "rest"
+    assert ranking["accuracy"] > 0.9
+    assert set(small.obs["skproj_label"]) == {B, "rest"}
+    small.write_h5ad(tmp_path / "small.h5ad")
+    read = anndata.read_h5ad(tmp_path / "small.h5ad")
+    for adata, names in (
+        (read, [B, "rest"]),
+        (small[small.obs["type"] == MONOCYTE], ["rest"]),
+        (small[small.obs["type"] == B], [B]),
+    ):
+        ax = plot_selected(adata)
+        assert [label.get_text() for label in ax.get_yticklabels()] == names
+    plt.close("all")
+
+
+def test_rest_has_one_meaning(small):
+    """All other cells have no group of that name beside them."""
+    small.obs["type"] = small.obs["type"].replace(MONOCYTE, "rest")
+    for group in (B, "rest"):
+        with pytest.raises(
+            ValueError, match="groupby='type' has a group 'rest', which"
+        ):
+            select_features(small, "type", groups=[group], **QUICK)
+    select_features(small, "type", groups=[B, "rest"], **QUICK)
+    assert len(plot_selected(small).get_yticks()) == 2  # of the three groups
+    plt.close("all")
+    two = small[small.obs["type"] != CYTOTOXIC].copy()
+    select_features(two, "type", groups=[B], **QUICK)
+    assert (two.obs["skproj_label"] == two.obs["type"]).mean() > 0.9
 
 
 # Donors

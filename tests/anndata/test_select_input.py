@@ -13,6 +13,7 @@ from anndata_helpers import (
 )
 
 from skproj.anndata import _matrix, select_features, selected_df
+from skproj.blocks import _sources
 
 # Which data are used
 
@@ -32,7 +33,7 @@ def test_format_of_matrix_does_not_matter(small, settings):
 def test_object_in_a_file_gives_the_same(
     small, layout, settings, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(_matrix, "MAX_BLOCK_CELLS", 100)
+    monkeypatch.setattr(_sources, "BLOCK_ENTRIES", 100 * small.n_vars)
     monkeypatch.setattr(_matrix, "MAX_BLOCK_GENES", 15)
     small.X = FORMATS[layout](small.X)
     small.obs.iloc[::7, small.obs.columns.get_loc("type")] = np.nan
@@ -116,6 +117,54 @@ def test_labels_keep_their_type(small, values, tmp_path):
     small.write_h5ad(tmp_path / "small.h5ad")
 
 
+def by_name(adata):
+    """Return the results of genes and groups in the order of their names."""
+    groups = list(adata.uns["skproj"]["groups"])
+    tables = [
+        pd.DataFrame(adata.varm[f"skproj_{name}"], adata.var_names, groups)
+        for name in ("difference", "coef")
+    ]
+    logits = pd.DataFrame(adata.obsm["skproj_logits"], columns=groups)
+    tables = [table.sort_index() for table in (*tables, logits)]
+    return [table.sort_index(axis=1) for table in tables], adata.obs["skproj_label"]
+
+
+def with_categories(adata):
+    categories = ["unused", *sorted(set(adata.obs["type"]))[::-1]]
+    adata.obs["type"] = pd.Categorical(adata.obs["type"], categories, ordered=True)
+    return adata
+
+
+def with_one_name(adata):
+    adata.obs_names = ["cell"] * adata.n_obs
+    return adata
+
+
+@pytest.mark.filterwarnings("ignore:Observation names are not unique")
+@pytest.mark.filterwarnings("ignore::anndata.ImplicitModificationWarning")
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda adata: adata[:, ::-1].copy(),
+        lambda adata: adata[:, ::-1],
+        with_categories,
+        with_one_name,
+    ],
+    ids=["genes", "view", "categories", "cells of one name"],
+)
+def test_results_are_of_the_right_gene_and_group(small, change):
+    """Whatever their order; labels that differ by a space are the user's own."""
+    small.obs["type"] = small.obs["type"].replace("CD14+ Monocyte", "CD19+ B ")
+    expected, labels = by_name(select_features(small, "type", copy=True, **QUICK))
+    changed = change(small)
+    select_features(changed, "type", **QUICK)
+    found, found_labels = by_name(changed)
+    for one, other in zip(expected, found, strict=True):
+        pd.testing.assert_frame_equal(one, other, rtol=1e-3, atol=1e-3)
+    assert list(found_labels) == list(labels)
+    assert {"CD19+ B", "CD19+ B "} < set(labels)
+
+
 def test_unused_categories_stay(small):
     small.obs["type"] = pd.Categorical(
         small.obs["type"], categories=[*small.obs["type"].unique(), "Platelet"][::-1]
@@ -197,7 +246,10 @@ def test_raw_counts_are_noticed(small):
             "n_genes_per_group=5 is too large: .* only 3 genes can be selected",
         ),
         ({"groups": "CD19+ B"}, 'groups must be "all" or a list, got .CD19'),
-        ({"groups": ["CD19+ B"]}, "it has only one, 'CD19"),
+        (
+            {"groups": ["CD19+ B"], "reference": "CD19+ B"},
+            "it has only one, 'CD19",
+        ),
         ({"groups": []}, "it has none"),
         ({"groups": ["B"]}, r"groups has 'B', and groupby='type' no such .*'CD19\+ B'"),
         ({"reference": "B"}, r"reference has 'B', and groupby='type' no such group"),

@@ -1,11 +1,14 @@
 """Columns that are selected together, and columns that are always in the model."""
 
 import json
+import re
 
+import anndata
 import numpy as np
 import pandas as pd
 import pytest
 from cli_helpers import N_ROWS, make_frame, read_features, select, selected
+from scipy import sparse
 
 from skproj import persistence
 from skproj.cli import main
@@ -182,6 +185,13 @@ def test_groups_of_a_file(tmp_path, capsys):
     drop = ["--drop", "gene2", "--out", tmp_path / "other"]
     assert select(path, *arguments, *drop) == 0
     assert "gene2" not in {row["feature"] for row in read_features(tmp_path / "other")}
+    # A name twice is that feature once, in the file and as an option.
+    pd.concat([table, table]).to_csv(groups, index=False)
+    twice = ["--always-keep", "gene5", "gene5", "--overwrite"]
+    assert select(path, *arguments, *twice, "--rule", "one-standard-error") == 0
+    step = persistence.load(out / "model.skops")["select"]
+    assert [len(group) for group in step.feature_groups] == [5, 2, 3]
+    assert len(step.always_keep) == 1
     table.assign(feature="gene00").to_csv(groups, index=False)
     assert select(path, *arguments, "--overwrite") == 2
     error = capsys.readouterr().err
@@ -189,6 +199,56 @@ def test_groups_of_a_file(tmp_path, capsys):
     table.drop(columns="group").to_csv(groups, index=False)
     assert select(path, *arguments, "--overwrite") == 2
     assert "has no column 'group'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("suffix", "arguments"),
+    [
+        (".csv", []),
+        (".parquet", ["--backed"]),
+        (".h5ad", []),
+        (".h5ad", ["--layer", "counts"]),
+        (".h5ad", ["--layer", "counts", "--backed"]),
+    ],
+)
+def test_structure_is_by_name_beside_dropped_columns(
+    suffix, arguments, tmp_path, capsys
+):
+    """Those before it in the file, those that are constant, and suspects."""
+    frame = make_frame()
+    frame["gene2"] = 1.0
+    frame.insert(1, "leak", frame["kind"].map({"red": 5.0, "green": 7.0, "blue": 9.0}))
+    path, groups = tmp_path / f"table{suffix}", tmp_path / "groups.csv"
+    if suffix == ".csv":
+        frame.to_csv(path, index=False)
+    elif suffix == ".parquet":
+        frame.to_parquet(path)
+    else:
+        X = frame.drop(columns="kind")
+        obs = frame[["kind"]].set_axis(frame.index.astype(str))
+        adata = anndata.AnnData(sparse.csr_matrix(X.to_numpy()), obs)
+        adata.var_names = X.columns
+        adata.layers["counts"] = adata.X
+        adata.X = sparse.csr_matrix(adata.shape)
+        if "--layer" not in arguments:
+            adata.X = adata.layers["counts"]
+        adata.write_h5ad(path)
+    table = {"feature": ["gene0", "gene1", "gene6"], "group": [1, 2, 2]}
+    pd.DataFrame(table).to_csv(groups, index=False)
+    arguments += ["--always-keep", "gene5", "--feature-groups", groups]
+    arguments += ["--drop", "gene0", "--drop-suspects", "--eta", "3"]
+    assert select(path, *arguments) == 0
+    told = capsys.readouterr().out
+    assert "Suspected leaks were left out: 'leak'." in told
+    top = told.split("selected features:")[1]
+    found = re.findall(r"  (gene\d|leak)  ", top)
+    assert {"gene1", "gene5", "gene6"} <= set(found)
+    assert not {"gene0", "leak", "gene2"} & set(found)
+
+
+def test_always_kept_and_dropped(data, capsys):
+    assert select(data, "--always-keep", "gene1", "--drop", "gene1") == 2
+    assert "--always-keep and --drop both have 'gene1'." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import tracemalloc
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from nmf_helpers import factors, make_parts
 from scipy import sparse
@@ -324,6 +325,20 @@ def test_weights(factor, dense):
         np.testing.assert_allclose(level_found, 0.6, atol=1e-6)
         shares.append(found[: n_entries // 2].sum() / found.sum())
     assert shares[1] < shares[0] < shares[2]
+
+
+def test_series_of_weights_is_read_by_the_names_of_features(dense):
+    frame = pd.DataFrame(dense).rename(columns="f{}".format)
+    weights = pd.Series(np.linspace(1.0, 9.0, frame.shape[1]), index=frame.columns)
+    options = {"n_components": 3, "sparsity_H": 0.6, "max_iter": 20, "tol": 0.0}
+    fits = [
+        GroupSparseNMF(**options, weights_H=given, random_state=0)
+        for given in (weights.to_numpy(), weights[::-1])
+    ]
+    first, second = (fit.fit(frame).components_ for fit in fits)
+    np.testing.assert_array_equal(first, second)
+    with pytest.raises(ValueError, match="weights_H as a Series must have"):
+        fits[1].fit(dense)
 
 
 @pytest.mark.parametrize(

@@ -171,6 +171,32 @@ def test_path_and_cross_validation_know_the_structure(projection):
     assert_array_equal(alone.scores_, selector.scores_)
 
 
+def test_series_are_read_by_the_names_of_features():
+    """In the order of the costs, say, instead of that of the columns."""
+    costs = pd.Series(STRUCTURE["feature_weights"], index=FRAME.columns)
+    labels = pd.Series(LABELS, index=FRAME.columns)
+    is_kept = pd.Series(masked([1, 29]), index=FRAME.columns)
+    names = np.random.default_rng(0).permutation(FRAME.columns)
+    structure = {
+        "feature_weights": costs[names],
+        "feature_groups": labels[names],
+        "always_keep": is_kept[names],
+        "never_keep": is_kept[names].shift(-1, fill_value=False),
+    }
+    plain = {
+        name: value.loc[FRAME.columns].to_numpy() for name, value in structure.items()
+    }
+    plain["never_keep"] = np.flatnonzero(plain["never_keep"])
+    options = {"projection": "l12", "eta": 3.0}
+    selector = ProjectionFeatureSelector(**options, **structure).fit(FRAME, y)
+    expected = ProjectionFeatureSelector(**options, **plain).fit(FRAME, y)
+    assert_array_equal(selector.coef_, expected.coef_)
+    with pytest.raises(ValueError, match="feature_weights as a Series must have"):
+        selector.fit(X, y)
+    with pytest.raises(ValueError, match=r"feature_weights.*got one without 'mean ra"):
+        selector.set_params(feature_weights=costs[1:]).fit(FRAME, y)
+
+
 def test_parameters_go_through_searches_and_stability():
     """Clones, pipelines, grids and half samples know the names of the features."""
     names = FRAME.columns

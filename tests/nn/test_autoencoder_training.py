@@ -4,12 +4,15 @@ import pickle
 import threading
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from autoencoder_helpers import quick, state_of
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.callback import ProgressBar, ScoringMonitor
 
+from skproj import SparseMLPClassifier, SparseSupervisedAutoencoder
+from skproj.blocks import RowBlocks
 from skproj.nn._training._samples import Samples, merge_duplicates
 
 
@@ -140,6 +143,38 @@ def test_warm_start_continues_and_refuses_another_shape(wide):
         model.set_params(hidden_layer_sizes=(100,), activation="relu").fit(X, y)
     with pytest.raises(ValueError, match="warm_start"):
         quick(**first).fit(X, y).fit(X, np.roll(np.repeat([0, 1, 2], 100), 5))
+
+
+@pytest.mark.parametrize(
+    ("kind", "in_blocks"),
+    [
+        (SparseSupervisedAutoencoder, False),
+        (SparseSupervisedAutoencoder, True),
+        (SparseMLPClassifier, False),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")  # of what a single epoch reaches
+def test_warm_start_needs_the_features_in_their_order(kind, in_blocks):
+    """The weights would go on with those of other features."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.standard_normal((40, 4)), columns=list("abcd"))
+    y = np.arange(40) % 2
+
+    def data(names):
+        part = frame[list(names)]
+        if not in_blocks:
+            return part
+        return RowBlocks(
+            lambda: iter([part.to_numpy()]), part.shape, feature_names=part.columns
+        )
+
+    model = kind(warm_start=True, max_epochs=1, random_state=0)
+    if kind is SparseSupervisedAutoencoder:
+        model.set_params(schedule="progressive", eta=1.0)
+    model.fit(data("abcd"), y).fit(data("abcd"), y)
+    with pytest.raises(ValueError, match="number and names of features"):
+        model.fit(data("bacd"), y)
+    assert list(model.feature_names_in_) == list("abcd")
 
 
 def test_callbacks_see_stages_and_epochs(wide):
