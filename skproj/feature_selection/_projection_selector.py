@@ -241,7 +241,7 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
             does not suit `loss`: one class only, or labels that are not, if one of
             `feature_weights`, `always_keep`, `never_keep` and `feature_groups` does not
             suit the features, the samples or the projection, or if the coefficients
-            overflow the type of `X`.
+            overflow.
         TypeError
             If there are `fit_params` but no `estimator`, or if `X` is in blocks and
             there is an `estimator` to fit.

@@ -35,6 +35,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from skproj.blocks import RowBlocks
 from skproj.linear_model._block_matrix import BlockMatrix
 from skproj.linear_model._constraint import CoefficientBall
 from skproj.linear_model._cox import TIES, Cox
@@ -49,6 +50,7 @@ from skproj.linear_model._steps import (
     Point,
 )
 from skproj.utils._moments import mean_and_deviation
+from skproj.utils._wording import name_columns
 
 # The curvature, one over the step size, is lowered by the first factor in every
 # iteration. Where the step fails, it is raised to the measured one times the second.
@@ -136,10 +138,18 @@ class BallConstrainedProblem:
                 fit_intercept=fit_intercept,
                 huber_epsilon=huber_epsilon,
             )
+        residuals = None
         # With forced columns the gradient at zero depends on the data in another way.
-        simple_loss = None if len(structure.forced) else loss
+        if isinstance(X, RowBlocks) and not len(structure.forced):
+            zero = np.zeros((loss.n_samples, loss.n_outputs))
+            _, _, residuals = loss.best_intercept(zero, loss.zero_intercept())
         design = StandardizedDesign.from_data(
-            X, weights, simple_loss, center=fit_intercept, scale=standardize
+            X,
+            weights,
+            residuals,
+            center=fit_intercept,
+            scale=standardize,
+            names=structure.names,
         )
         self.unpenalized = None
         if len(structure.forced):
@@ -297,7 +307,10 @@ class BallConstrainedProblem:
         return radius if 0.0 < radius < np.inf else 1.0
 
     def original_units(self, fit, dtype=np.float64):
-        """Return the coefficients and the intercept in the units of the data."""
+        """Return the coefficients and the intercept in the units of the data.
+
+        They are in float64 where those of a feature are beyond the range of `dtype`.
+        """
         if self.unpenalized is None:
             coef, intercept = self.design.original_units(fit.coef, fit.intercept)
         else:
@@ -305,15 +318,19 @@ class BallConstrainedProblem:
             coef, intercept = self.design.original_units(fit.coef, intercept)
             coef[self.structure.forced] = forced
         with np.errstate(over="ignore"):
-            coef, intercept = (
-                (values * self.target_scale).astype(dtype, copy=False)
-                for values in (coef, intercept)
-            )
-        if not (np.isfinite(coef).all() and np.isfinite(intercept).all()):
-            raise ValueError(
-                f"The coefficients overflow {dtype}, the type of X; rescale X or y."
-            )
-        return coef, intercept
+            coef, intercept = coef * self.target_scale, intercept * self.target_scale
+        overflow = ~np.isfinite(coef).all(axis=1)
+        if overflow.any() or not np.isfinite(intercept).all():
+            which = "intercept overflows float64; divide y."
+            if overflow.any():
+                columns = name_columns(overflow, self.structure.names)
+                which = f"coefficients of {columns} of X overflow float64; rescale X."
+            raise ValueError(f"The {which}")
+        limits, sizes = np.finfo(dtype), np.abs(coef).max(axis=1, initial=0.0)
+        sizes = np.append(sizes[sizes > 0.0], max(np.abs(intercept).max(), limits.tiny))
+        if sizes.min() < limits.tiny or sizes.max() > limits.max:
+            dtype = np.float64
+        return coef.astype(dtype, copy=False), intercept.astype(dtype, copy=False)
 
 
 def known_groups(design, constraint, coef):

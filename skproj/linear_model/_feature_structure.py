@@ -34,6 +34,7 @@ class FeatureStructure:
     sizes: int | np.ndarray = 1
     # Features that are always in the model.
     forced: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.intp))
+    names: np.ndarray | None = None  # of the features, for messages
 
     @property
     def grouped(self):
@@ -142,7 +143,7 @@ def make_structure(
         given is None
         for given in (feature_weights, always_keep, never_keep, feature_groups)
     ):
-        return FeatureStructure(n_features)
+        return FeatureStructure(n_features, names=names)
     weights = np.ones(n_features)
     if feature_weights is not None:
         weights = _check_weights(feature_weights, n_features)
@@ -151,9 +152,10 @@ def make_structure(
     weights[never] = np.inf
     both = forced[np.isinf(weights[forced])]
     if len(both):
+        both = both.tolist() if names is None else names[both]
         raise ValueError(
             "always_keep must not have features of never_keep, or of infinite "
-            f"feature_weights, got {_describe(both, names)} in both."
+            f"feature_weights, got {join_names(both)} in both."
         )
     in_ball = np.isfinite(weights)
     in_ball[forced] = False
@@ -168,6 +170,7 @@ def make_structure(
         None if np.all(weights == 1.0) else weights,
         int(sizes[0]) if len(sizes) and np.all(sizes == sizes[0]) else sizes,
         forced,
+        names,
     )
 
 
@@ -276,8 +279,3 @@ def _arrange(groups, in_ball):
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
     return columns[np.argsort(np.repeat(place, sizes), kind="stable")], sizes[order]
-
-
-def _describe(features, names):
-    """Return the first of some features by name, or by index."""
-    return repr(names[features[0]]) if names is not None else str(features[0])

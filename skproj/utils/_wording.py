@@ -21,6 +21,13 @@ def join_names(names, at_most=5):
     return f"{text} and {left_out} more" if left_out > 0 else text
 
 
+def name_columns(columns, names=None):
+    """Return "column 'a'", or "columns 'a', 'b' and 3 more", for a mask of columns."""
+    found = columns.nonzero()[0].tolist()
+    listed = found if names is None else [names[column] for column in found]
+    return f"column{'s' if len(listed) > 1 else ''} {join_names(listed)}"
+
+
 def near_matches(name, names):
     """Return ", did you mean ...?" if any of the names is like this one."""
     plain = {as_plain(other): other for other in reversed(names)}
