@@ -63,6 +63,11 @@ class FeatureStructure:
         """Return the sorted features that are in the ball or always in the model."""
         return np.union1d(self.features_of_columns, self.forced)
 
+    @property
+    def n_in_ball(self):
+        """Number of features that are in the ball."""
+        return len(np.unique(self.features_of_columns))
+
     def check_n_samples(self, n_samples):
         """Refuse more forced features than the samples determine."""
         if len(self.forced) >= n_samples:
