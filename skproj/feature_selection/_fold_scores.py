@@ -1,5 +1,7 @@
 """Scores of the models of a path on the samples left out of a fold."""
 
+from functools import partial
+
 import numpy as np
 from scipy.special import expit, log_expit, log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -11,13 +13,37 @@ from skproj.linear_model._block_matrix import BlockMatrix
 from skproj.linear_model._cox import TIES, Cox
 from skproj.linear_model._eta_path import solve_path
 from skproj.linear_model._targets import has_columns
+from skproj.utils._moments import mean_and_deviation
 
 
-def make_scorer(scoring, classes):
-    """Return ``scorer(estimator, X, y, **params)``."""
+def make_scorer(scoring, classes, y=None, sample_weight=None, tests=()):
+    """Return ``scorer(estimator, X, y, **params)``.
+
+    The `tests` are the rows of the test parts. If the R2 of one of them is not defined,
+    because all targets are equal, errors are compared with the variance of all of `y`.
+    """
     if scoring is None:
         scoring = "r2" if classes is None else minus_log_loss
+    if scoring == "r2" and classes is None and tests:
+        weights = np.ones(len(y)) if sample_weight is None else sample_weight
+        seen = (y[rows][weights[rows] > 0.0] for rows in tests)
+        if any(np.any(np.ptp(part, axis=0) == 0.0) for part in seen):
+            targets = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
+            _, deviation = mean_and_deviation(targets, weights / weights.sum())
+            deviation = np.where(deviation > 0.0, deviation, 1.0)
+            scoring = partial(pooled_r2, deviation=deviation)
     return check_scoring(LinearRegression(), scoring)
+
+
+def pooled_r2(model, X, y, sample_weight=None, *, deviation):
+    """Score a regression by its squared errors relative to a variance of the targets.
+
+    The mean over parts of one size is the R2 of all their predictions together.
+    """
+    errors = (y - model.predict(X)).reshape(len(y), -1) / deviation
+    return 1.0 - float(
+        np.average(np.square(errors).mean(axis=1), weights=sample_weight)
+    )
 
 
 def minus_log_loss(classifier, X, y, sample_weight=None):

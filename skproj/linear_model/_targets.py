@@ -90,7 +90,7 @@ def prepare_targets(loss, y, *, class_weight=None, sample_weight=None):
     if len(classes) < 2:
         raise ValueError(
             "loss='log_loss' needs samples of at least two classes, "
-            f"got one class only: {classes[0]!r}."
+            f"got one class only: {classes.tolist()[0]!r}."
         )
     if class_weight is not None:
         weights = check_class_weight(

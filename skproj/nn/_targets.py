@@ -154,7 +154,7 @@ class NetworkClassifierMixin(ClassifierMixin):
         if len(classes) < 2:
             raise ValueError(
                 "y must contain at least two classes among the samples of positive "
-                f"weight, got one class: {classes[0]!r}."
+                f"weight, got one class: {classes.tolist()[0]!r}."
             )
         class_weight = check_class_weight(
             self.class_weight,
