@@ -15,7 +15,7 @@ from skproj.blocks._passes import run_together
 from skproj.blocks._row_blocks import RowBlocks, take_rows
 from skproj.linear_model._cox import null_residuals
 from skproj.linear_model._design import StandardizedDesign
-from skproj.linear_model._targets import choose_loss, has_columns, plain_integers
+from skproj.linear_model._targets import choose_loss, has_columns, read_target
 from skproj.utils._moments import mean_and_deviation
 from skproj.utils._splits import check_groups
 from skproj.utils._survival import is_survival, read_survival
@@ -42,7 +42,7 @@ def check_target(y):
     """Return the target as an array; that of survival times is structured."""
     if is_survival(y):
         return read_survival(y)
-    return check_array(plain_integers(y), ensure_2d=False, dtype=None, input_name="y")
+    return check_array(read_target(y), ensure_2d=False, dtype=None, input_name="y")
 
 
 def drop_weightless(X, y, groups, fit_params):

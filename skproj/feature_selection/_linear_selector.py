@@ -13,7 +13,7 @@ from skproj.blocks._row_blocks import RowBlocks, set_feature_names
 from skproj.feature_selection._block_selector import BlockSelectorMixin, stand_in
 from skproj.linear_model._cox import TIES
 from skproj.linear_model._feature_structure import structure_of
-from skproj.linear_model._targets import make_problem, plain_integers
+from skproj.linear_model._targets import make_problem, read_target
 from skproj.projection._registry import SPARSIFYING
 from skproj.utils._doc_link import DocumentationLink
 from skproj.utils._state import VersionedState
@@ -235,9 +235,8 @@ class LinearSelector(
             y = read_survival(y)
             check_consistent_length(X, y)
         else:
-            X, y = validate_data(
-                self, X, plain_integers(y), multi_output=True, **options
-            )
+            y = read_target(y, numeric=self.loss in ("squared_error", "huber"))
+            X, y = validate_data(self, X, y, multi_output=True, **options)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(
                 sample_weight, X, dtype=np.float64, ensure_non_negative=True

@@ -1,4 +1,6 @@
-"""Loss, targets and weights of a linear model from validated data."""
+"""Targets of any container, and loss, targets and weights of a linear model."""
+
+import numbers
 
 import numpy as np
 from scipy import sparse
@@ -9,25 +11,71 @@ from skproj.blocks._row_blocks import take_rows
 from skproj.linear_model._ball_constrained import BallConstrainedProblem
 from skproj.linear_model._cox import TIES
 from skproj.utils._survival import is_survival, read_survival
-from skproj.utils._validation import check_class_weight
+from skproj.utils._validation import check_class_weight, is_pandas_na
 
 # With loss="auto", floating-point targets that take more values than this are not
 # taken for labels, even if all are whole numbers.
 MAX_FLOAT_LABELS = 20
 
 
-def plain_integers(y):
-    """Return nullable integers and booleans of pandas as an array of their kind.
+def read_target(y, numeric=False):
+    """Return targets of any container as an array of a plain dtype.
 
-    Validation would make them floats, which are not labels if there are many.
+    Validation would make floats of nullable integers, and a class "nan" of what is
+    missing in a list of text. If `numeric`, text must be that of numbers. A ValueError
+    says what is wrong with the values.
     """
-    dtype = getattr(y, "dtypes", None)
-    if hasattr(dtype, "iloc"):  # of a frame
-        dtype = dtype.iloc[0] if len(dtype) == 1 else None
-    integers = not isinstance(dtype, np.dtype) and getattr(dtype, "kind", "") in "iub"
-    if dtype is None or not integers or np.any(y.isna()):
+    is_list = isinstance(y, list | tuple)
+    values = np.array(y, dtype=object) if is_list else np.asarray(y)
+    if sparse.issparse(y) or values.ndim == 0:
         return y
-    return y.to_numpy(dtype=dtype.numpy_dtype)
+    if hasattr(y, "isna"):
+        missing = np.asarray(y.isna())
+    elif values.dtype.kind == "O":
+        missing = np.array([_is_missing(value) for value in values.ravel()], dtype=bool)
+    else:
+        missing = values != values if values.dtype.kind in "fmM" else np.zeros(1, bool)
+    if missing.any():
+        n_missing = missing.reshape(len(values), -1).any(axis=1).sum()
+        raise ValueError(
+            f"Input y contains NaN: {n_missing} of {len(values)} samples have no "
+            "target; leave them out."
+        )
+    if values.dtype.kind == "O":
+        values = _of_one_type(values)
+    if values.dtype.kind in "mM":
+        raise ValueError(f"y must have numbers or labels, got {values.dtype}.")
+    if numeric and values.dtype.kind in "OSU":
+        try:
+            return values.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"y must have numbers for a regression: {error}."
+            ) from error
+    return np.asarray(y) if is_list and values.dtype.kind == "O" else values
+
+
+def _is_missing(value):
+    return value is None or is_pandas_na(value) or bool(np.any(value != value))
+
+
+def _of_one_type(values):
+    """Return an array of booleans or numbers, or the same array, of labels."""
+    types = set(map(type, values.ravel()))
+    for kinds, dtype in (
+        ((bool, np.bool_), bool),
+        ((numbers.Integral, np.bool_), np.int64),
+        ((numbers.Real, np.bool_), np.float64),
+    ):
+        if all(issubclass(found, kinds) for found in types):
+            return values.astype(dtype)
+    names = {"str" if issubclass(found, str) else found.__name__ for found in types}
+    if len(names) > 1:
+        raise ValueError(
+            "y must have numbers only, or labels of one type, got "
+            f"{' and '.join(sorted(names))}."
+        )
+    return values
 
 
 def choose_loss(loss, y):

@@ -15,6 +15,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import assert_all_finite, check_random_state
 
 from skproj.blocks import RowBlocks
+from skproj.linear_model._targets import read_target
 from skproj.nn._block_input import check_block_features
 from skproj.nn._training._block_samples import BlockSamples
 from skproj.nn._training._network import ACTIVATIONS
@@ -231,10 +232,11 @@ class BaseNetwork(
 
         Without `reset`, it gets the precision of the fitted network.
         """
+        numeric = self._target_checks.get("y_numeric", False)
         X, y = validate_data(
             self,
             X,
-            y,
+            read_target(y, numeric),
             accept_sparse="csr",
             dtype=SUPPORTED_DTYPES if reset else self._dtype,
             ensure_min_samples=2 if reset else 1,

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.base import _fit_context
 from sklearn.callback._transport import close_listener, open_listener, send
 from sklearn.feature_selection._base import _get_feature_importances
+from sklearn.utils._missing import is_pandas_na
 from sklearn.utils._param_validation import (
     HasMethods,
     Hidden,
@@ -42,6 +43,7 @@ __all__ = [
     "check_class_weight",
     "check_is_fitted",
     "close_listener",
+    "is_pandas_na",
     "open_listener",
     "relative_weights",
     "send",
