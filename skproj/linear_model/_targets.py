@@ -22,19 +22,19 @@ def read_target(y, numeric=False):
     """Return targets of any container as an array of a plain dtype.
 
     Validation would make floats of nullable integers, and a class "nan" of what is
-    missing in a list of text. If `numeric`, text must be that of numbers. A ValueError
-    says what is wrong with the values.
+    missing in a list of text. If `numeric`, text must be that of numbers.
     """
     is_list = isinstance(y, list | tuple)
     values = np.array(y, dtype=object) if is_list else np.asarray(y)
     if sparse.issparse(y) or values.ndim == 0:
         return y
-    if hasattr(y, "isna"):
-        missing = np.asarray(y.isna())
-    elif values.dtype.kind == "O":
-        missing = np.array([_is_missing(value) for value in values.ravel()], dtype=bool)
-    else:
-        missing = values != values if values.dtype.kind in "fmM" else np.zeros(1, bool)
+    if values.dtype.kind not in "OfmMSU":
+        return values
+    missing = values != values if values.dtype.kind in "fmM" else np.zeros(len(values))
+    if values.dtype.kind == "O":
+        entries = values.ravel().tolist()
+        missing = np.array([v is None or is_pandas_na(v) or v != v for v in entries])
+        types = {str if isinstance(v, str) else type(v) for v in entries}
     if missing.any():
         n_missing = missing.reshape(len(values), -1).any(axis=1).sum()
         raise ValueError(
@@ -42,40 +42,18 @@ def read_target(y, numeric=False):
             "target; leave them out."
         )
     if values.dtype.kind == "O":
-        values = _of_one_type(values)
+        numbers_only = all(issubclass(t, (numbers.Number, np.bool_)) for t in types)
+        if len(types) > 1 and not numbers_only:
+            names = " and ".join(sorted(found.__name__ for found in types))
+            raise ValueError(f"y must have numbers or labels of one type, got {names}.")
+        if numbers_only or is_list:
+            values = np.array(values.tolist())
     if values.dtype.kind in "mM":
         raise ValueError(f"y must have numbers or labels, got {values.dtype}.")
-    if numeric and values.dtype.kind in "OSU":
-        try:
-            return values.astype(np.float64)
-        except (TypeError, ValueError) as error:
-            raise ValueError(
-                f"y must have numbers for a regression: {error}."
-            ) from error
-    return np.asarray(y) if is_list and values.dtype.kind == "O" else values
-
-
-def _is_missing(value):
-    return value is None or is_pandas_na(value) or bool(np.any(value != value))
-
-
-def _of_one_type(values):
-    """Return an array of booleans or numbers, or the same array, of labels."""
-    types = set(map(type, values.ravel()))
-    for kinds, dtype in (
-        ((bool, np.bool_), bool),
-        ((numbers.Integral, np.bool_), np.int64),
-        ((numbers.Real, np.bool_), np.float64),
-    ):
-        if all(issubclass(found, kinds) for found in types):
-            return values.astype(dtype)
-    names = {"str" if issubclass(found, str) else found.__name__ for found in types}
-    if len(names) > 1:
-        raise ValueError(
-            "y must have numbers only, or labels of one type, got "
-            f"{' and '.join(sorted(names))}."
-        )
-    return values
+    try:
+        return values.astype(np.float64) if numeric else values
+    except ValueError as error:
+        raise ValueError(f"y must have numbers for a regression: {error}.") from error
 
 
 def choose_loss(loss, y):
