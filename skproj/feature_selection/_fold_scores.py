@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import expit, log_expit, log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.metrics import check_scoring
+from sklearn.metrics import check_scoring, r2_score
 
 from skproj.blocks._row_blocks import RowBlocks, take_rows
 from skproj.linear_model._block_matrix import BlockMatrix
@@ -26,13 +26,21 @@ def make_scorer(scoring, classes, y=None, sample_weight=None, tests=()):
         scoring = "r2" if classes is None else minus_log_loss
     if scoring == "r2" and classes is None and tests:
         weights = np.ones(len(y)) if sample_weight is None else sample_weight
-        seen = (y[rows][weights[rows] > 0.0] for rows in tests)
-        if any(np.any(np.ptp(part, axis=0) == 0.0) for part in seen):
-            targets = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
-            _, deviation = mean_and_deviation(targets, weights / weights.sum())
-            deviation = np.where(deviation > 0.0, deviation, 1.0)
-            scoring = partial(pooled_r2, deviation=deviation)
+        targets = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
+        _, deviation = mean_and_deviation(targets, weights / weights.sum())
+        seen = (targets[rows][weights[rows] > 0.0] for rows in tests)
+        undefined = any(np.any(np.ptp(part, axis=0) == 0.0) for part in seen)
+        scoring = partial(
+            pooled_r2 if undefined else relative_r2,
+            deviation=np.where(deviation > 0.0, deviation, 1.0),
+        )
     return check_scoring(LinearRegression(), scoring)
+
+
+def relative_r2(model, X, y, sample_weight=None, *, deviation):
+    """Score a regression by R2, in units in which squares are normal numbers."""
+    y, found = (v.reshape(len(v), -1) / deviation for v in (y, model.predict(X)))
+    return r2_score(y, found, sample_weight=sample_weight)
 
 
 def pooled_r2(model, X, y, sample_weight=None, *, deviation):

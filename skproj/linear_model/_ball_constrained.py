@@ -39,7 +39,11 @@ from skproj.blocks import RowBlocks
 from skproj.linear_model._block_matrix import BlockMatrix
 from skproj.linear_model._constraint import CoefficientBall
 from skproj.linear_model._cox import TIES, Cox
-from skproj.linear_model._design import StandardizedDesign, UnpenalizedColumns
+from skproj.linear_model._design import (
+    MAX_SIZE,
+    StandardizedDesign,
+    UnpenalizedColumns,
+)
 from skproj.linear_model._feature_structure import FeatureStructure
 from skproj.linear_model._losses import make_loss
 from skproj.linear_model._steps import (
@@ -125,9 +129,14 @@ class BallConstrainedProblem:
         weights /= weights.sum()
         self.target_scale = 1.0
         if standardize and loss != "log_loss" and loss not in TIES:
-            _, deviation = mean_and_deviation(targets, weights)
-            self.target_scale = np.where(deviation > 0.0, deviation, 1.0)
+            mean, deviation = mean_and_deviation(targets, weights)
+            constant = np.where(np.abs(mean) > MAX_SIZE, np.abs(mean), 1.0)
+            self.target_scale = np.where(deviation > 0.0, deviation, constant)
             targets = targets / self.target_scale
+        if loss not in TIES and np.abs(targets).max() > MAX_SIZE:
+            raise ValueError(
+                f"The numbers in y exceed {MAX_SIZE:g}; use standardize=True."
+            )
         if loss in TIES:
             loss = Cox(targets, weights, TIES[loss])
         else:

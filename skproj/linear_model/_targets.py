@@ -77,7 +77,9 @@ def _looks_like_labels(y):
         return y.dtype.kind in "biuf" and bool(np.isin(y, (0, 1)).all())
     if y.dtype.kind != "f":
         return True
-    return np.all(y == np.round(y)) and len(np.unique(y)) <= MAX_FLOAT_LABELS
+    # Larger numbers are all whole.
+    whole = np.all(y == np.round(y)) and np.abs(y).max() < 2.0**53
+    return whole and len(np.unique(y)) <= MAX_FLOAT_LABELS
 
 
 def prepare_targets(loss, y, *, class_weight=None, sample_weight=None):

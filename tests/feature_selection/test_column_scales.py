@@ -141,3 +141,36 @@ def test_coefficients_beyond_all_numbers_are_named():
     message = r"coefficients of columns 0, 1, 2, 3, 4 and 3 more of X overflow float64"
     with pytest.raises(ValueError, match=message):
         ProjectionFeatureSelector(eta=np.inf).fit(X, 1e20 * y)
+
+
+@pytest.mark.parametrize("exponent", [-1000, -600, 600, 1000])
+@pytest.mark.parametrize("cv", [3, 80], ids=["folds", "single samples"])
+def test_targets_have_no_units(cv, exponent):
+    """R2 of scikit-learn is 1 where squares are zero, and NaN where they overflow."""
+    X, y = make_data()
+    search = ProjectionFeatureSelectorCV(etas=4, cv=cv, random_state=0)
+    expected = search.fit(X, y).cv_results_["mean_test_score"]
+    path = search.path_.coefs
+    scaled = np.ldexp(y, exponent)
+    found = search.fit(X, scaled).cv_results_["mean_test_score"]
+    assert_allclose(found, expected, rtol=1e-9)
+    assert_allclose(search.path_.coefs, np.ldexp(path, exponent), rtol=1e-9)
+    halves = StabilitySelector(n_pairs=2, random_state=0)
+    expected = halves.fit(X, y).supports_
+    assert_array_equal(halves.fit(X, scaled).supports_, expected)
+
+
+def test_large_targets_are_no_labels():
+    """From 2 ** 53 on, all floating-point numbers are whole."""
+    X, y = make_data()
+    selector = ProjectionFeatureSelector().fit(X[:15], 1e20 * y[:15])
+    assert not hasattr(selector, "classes_")
+    constant = ProjectionFeatureSelector(loss="squared_error", eta=np.inf)
+    with pytest.warns(UserWarning, match="No feature is selected"):
+        constant.fit(X, np.full(80, 1e300))
+    assert_allclose(constant.intercept_, 1e300)
+    selector.set_params(standardize=False)
+    with pytest.raises(
+        ValueError, match=r"numbers in y exceed 1e\+75; use standardize"
+    ):
+        selector.fit(X, 1e80 * y)
