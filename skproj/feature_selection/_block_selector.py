@@ -6,6 +6,7 @@ from sklearn.feature_selection import SelectorMixin
 
 from skproj.blocks._row_blocks import RowBlocks
 from skproj.utils._validation import check_is_fitted, validate_data
+from skproj.utils._wording import first_difference
 
 
 class BlockSelectorMixin(SelectorMixin):
@@ -37,7 +38,8 @@ class BlockSelectorMixin(SelectorMixin):
             validate_data(self, stand_in(X), accept_sparse=True, reset=False)
         elif not np.array_equal(names, X.feature_names):
             raise ValueError(
-                "X in blocks must have the features of fit, in the same order."
+                "X in blocks must have the features of fit, in the same order: "
+                f"{first_difference(X.feature_names, names)}."
             )
         return X.take_columns(self.get_support(indices=True))
 

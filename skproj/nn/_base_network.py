@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 from sklearn.model_selection import train_test_split
 from sklearn.utils import assert_all_finite, check_random_state
+from sklearn.utils.sparsefuncs import min_max_axis
 
 from skproj.blocks import RowBlocks
 from skproj.linear_model._targets import read_target
@@ -56,6 +57,7 @@ from skproj.utils._validation import (
     check_is_fitted,
     validate_data,
 )
+from skproj.utils._wording import join_names, name_columns
 
 # With batch_size="auto", an epoch has this many steps if batches stay in the range.
 AUTO_STEPS_PER_EPOCH = 6
@@ -67,6 +69,9 @@ DIFFERENT_NETWORK = (
     "activation and hidden_layer_sizes of the previous fit, partial_fit also its "
     "never_keep, which differ."
 )
+
+# Entries of which so many squares can be added up are not too large.
+SQUARES_AT_ONCE = 1e5
 
 # Frames between a method called by `fit` and the caller of `fit`, with its decorators.
 FIT_STACKLEVEL = 5
@@ -243,7 +248,19 @@ class BaseNetwork(
             reset=reset,
             **self._target_checks,
         )
-        return X if sparse.issparse(X) else np.ascontiguousarray(X), y
+        X = X if sparse.issparse(X) else np.ascontiguousarray(X)
+        low, high = min_max_axis(X, 0) if sparse.issparse(X) else (X.min(0), X.max(0))
+        limit = np.sqrt(np.finfo(X.dtype).max) / SQUARES_AT_ONCE
+        usable = np.isin(np.arange(X.shape[1]), self._usable_features())
+        beyond = usable & (np.maximum(high, -low) > limit)
+        if beyond.any():
+            columns = name_columns(beyond, getattr(self, "feature_names_in_", None))
+            raise ValueError(
+                f"The training would have diverged: entries of {columns} of X exceed "
+                f"{limit:.2g}. Scale them to unit variance, for example with "
+                "StandardScaler in a Pipeline; no learning_rate_init is low enough."
+            )
+        return X, y
 
     @contextmanager
     def _fitting(self, X, y, sample_weight):
@@ -431,10 +448,12 @@ class BaseNetwork(
             for start in range(0, X.shape[0], step):
                 rows = dense_rows(X, slice(start, start + step))
                 rows = to_tensor(rows, device).to(dtype)
-                if not torch.isfinite(rows).all():
+                beyond = ~torch.isfinite(rows).all(dim=0).numpy(force=True)
+                if beyond.any():
+                    columns = self._columns_[beyond].tolist()
                     raise ValueError(
                         f"X contains values beyond the range of {dtype}, in which "
-                        "the network was trained."
+                        f"the network was trained, in columns {join_names(columns)}."
                     )
                 blocks.append(function(module, rows))
             return torch.cat(blocks).cpu().numpy().astype(dtype_in, copy=False)

@@ -6,6 +6,7 @@ from scipy import sparse
 from skproj.blocks._measured import measure
 from skproj.blocks._row_blocks import set_feature_names
 from skproj.nn._training._block_samples import MEMORY_BYTES
+from skproj.utils._wording import first_difference
 
 
 def validate_blocks(estimator, blocks, y):
@@ -52,10 +53,8 @@ def check_block_features(estimator, blocks):
     fitted, given = getattr(estimator, "feature_names_in_", None), blocks.feature_names
     if fitted is None or given is None:
         return
-    different = np.flatnonzero(fitted != given)
-    if len(different):
-        first = different[0]
+    if not np.array_equal(fitted, given):
         raise ValueError(
-            "X must have the feature names of the fit, in their order: feature "
-            f"{first} is {given[first]!r} instead of {fitted[first]!r}."
+            "X must have the feature names of the fit, in their order: "
+            f"{first_difference(given, fitted)}."
         )

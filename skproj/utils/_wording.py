@@ -1,6 +1,7 @@
 """Wording of messages."""
 
 import difflib
+import itertools
 import re
 
 # Of more names than this, only those that differ in case and separators are proposed:
@@ -26,6 +27,13 @@ def name_columns(columns, names=None):
     found = columns.nonzero()[0].tolist()
     listed = found if names is None else [names[column] for column in found]
     return f"column{'s' if len(listed) > 1 else ''} {join_names(listed)}"
+
+
+def first_difference(names, expected):
+    """Say where names differ first from others."""
+    pairs = itertools.zip_longest(names, expected)
+    place, (name, other) = next((i, p) for i, p in enumerate(pairs) if p[0] != p[1])
+    return f"feature {place} is {name!r} instead of {other!r}"
 
 
 def near_matches(name, names):
