@@ -251,8 +251,9 @@ class BaseNetwork(
         X = X if sparse.issparse(X) else np.ascontiguousarray(X)
         low, high = min_max_axis(X, 0) if sparse.issparse(X) else (X.min(0), X.max(0))
         limit = np.sqrt(np.finfo(X.dtype).max) / SQUARES_AT_ONCE
-        usable = np.isin(np.arange(X.shape[1]), self._usable_features())
-        beyond = usable & (np.maximum(high, -low) > limit)
+        beyond = np.maximum(high, -low) > limit
+        if beyond.any():
+            beyond &= np.isin(np.arange(X.shape[1]), self._usable_features())
         if beyond.any():
             columns = name_columns(beyond, getattr(self, "feature_names_in_", None))
             raise ValueError(
