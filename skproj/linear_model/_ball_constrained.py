@@ -152,13 +152,9 @@ class BallConstrainedProblem:
         if isinstance(X, RowBlocks) and not len(structure.forced):
             zero = np.zeros((loss.n_samples, loss.n_outputs))
             _, _, residuals = loss.best_intercept(zero, loss.zero_intercept())
+        options = {"center": fit_intercept, "scale": standardize}
         design = StandardizedDesign.from_data(
-            X,
-            weights,
-            residuals,
-            center=fit_intercept,
-            scale=standardize,
-            names=structure.names,
+            X, weights, residuals, names=structure.names, **options
         )
         self.unpenalized = None
         if len(structure.forced):

@@ -262,10 +262,7 @@ class _ColumnProducts:
             # Near the mean, so that large products do not cancel out.
             self.center = (columns * self.factors).mean(axis=0) / self.factors
         self.moments.add(block, weights)
-        columns = self.factors * (columns - self.center)
-        if self.moments.has_tiny_deviations:  # whose products need float64
-            block = block.astype(np.float64, copy=False)
-        columns = (weights[:, np.newaxis] * columns).astype(block.dtype, copy=False)
+        columns = weights[:, np.newaxis] * (self.factors * (columns - self.center))
         self.products += block.T @ columns
 
     def merge(self, other):

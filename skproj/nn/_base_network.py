@@ -16,8 +16,8 @@ from sklearn.utils import assert_all_finite, check_random_state
 from sklearn.utils.sparsefuncs import min_max_axis
 
 from skproj.blocks import RowBlocks
+from skproj.blocks._row_blocks import check_features
 from skproj.linear_model._targets import read_target
-from skproj.nn._block_input import check_block_features
 from skproj.nn._training._block_samples import BlockSamples
 from skproj.nn._training._network import ACTIVATIONS
 from skproj.nn._training._optimizers import SGD, SOLVERS, Adam
@@ -418,7 +418,7 @@ class BaseNetwork(
         """Validate X and run ``function(module, rows)`` on blocks of its rows."""
         check_is_fitted(self)
         if isinstance(X, RowBlocks):
-            check_block_features(self, X)
+            check_features(self, X)
         else:
             X = validate_data(
                 self, X, accept_sparse="csr", dtype=SUPPORTED_DTYPES, reset=False

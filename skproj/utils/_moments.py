@@ -66,21 +66,9 @@ class BlockMoments:
         self.weight += weight
         self.dtype = dtype
 
-    @property
-    def has_tiny_deviations(self):
-        """Whether products with a column may be too small for float32."""
-        deviation = self.deviation[self.deviation > 0.0]
-        return bool(np.any(deviation < np.sqrt(np.finfo(np.float32).tiny)))
-
     def get_state(self):
         """Return what has been added as a dict of arrays."""
-        return {
-            "n_samples": self.n_samples,
-            "weight": self.weight,
-            "mean": self.mean,
-            "deviation": self.deviation,
-            "dtype": np.zeros(0, dtype=self.dtype),
-        }
+        return vars(self) | {"dtype": np.zeros(0, dtype=self.dtype)}
 
     def set_state(self, state):
         """Take what another has added."""
