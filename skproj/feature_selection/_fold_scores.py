@@ -29,29 +29,23 @@ def make_scorer(scoring, classes, y=None, sample_weight=None, tests=()):
         targets = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
         _, deviation = mean_and_deviation(targets, weights / weights.sum())
         seen = (targets[rows][weights[rows] > 0.0] for rows in tests)
-        undefined = any(np.any(np.ptp(part, axis=0) == 0.0) for part in seen)
-        scoring = partial(
-            pooled_r2 if undefined else relative_r2,
-            deviation=np.where(deviation > 0.0, deviation, 1.0),
-        )
+        pooled = any(np.any(np.ptp(part, axis=0) == 0.0) for part in seen)
+        deviation = np.where(deviation > 0.0, deviation, 1.0)
+        scoring = partial(score_r2, deviation=deviation, pooled=pooled)
     return check_scoring(LinearRegression(), scoring)
 
 
-def relative_r2(model, X, y, sample_weight=None, *, deviation):
-    """Score a regression by R2, in units in which squares are normal numbers."""
-    y, found = (v.reshape(len(v), -1) / deviation for v in (y, model.predict(X)))
-    return r2_score(y, found, sample_weight=sample_weight)
+def score_r2(model, X, y, sample_weight=None, *, deviation, pooled):
+    """Score a regression by R2, in units in which squares are normal numbers.
 
-
-def pooled_r2(model, X, y, sample_weight=None, *, deviation):
-    """Score a regression by its squared errors relative to a variance of the targets.
-
-    The mean over parts of one size is the R2 of all their predictions together.
+    If `pooled`, errors are compared with the variance of all targets: the mean over
+    parts of one size is the R2 of all their predictions together.
     """
-    errors = (y - model.predict(X)).reshape(len(y), -1) / deviation
-    return 1.0 - float(
-        np.average(np.square(errors).mean(axis=1), weights=sample_weight)
-    )
+    y, found = (v.reshape(len(v), -1) / deviation for v in (y, model.predict(X)))
+    if not pooled:
+        return r2_score(y, found, sample_weight=sample_weight)
+    errors = np.square(y - found).mean(axis=1)
+    return 1.0 - float(np.average(errors, weights=sample_weight))
 
 
 def minus_log_loss(classifier, X, y, sample_weight=None):

@@ -10,8 +10,6 @@ from sklearn.utils.sparsefuncs import (
     min_max_axis,
 )
 
-from skproj.utils._wording import name_columns
-
 # Moments read the columns in blocks of about this many entries.
 MAX_BLOCK_ENTRIES = 1 << 18
 
@@ -51,17 +49,16 @@ class BlockMoments:
             )
         return joint
 
-    @np.errstate(over="ignore", invalid="ignore")
     def _merge(self, n_samples, weight, mean, deviation, dtype):
         if not self.n_samples:
             self.mean, self.deviation = mean, deviation
         # Deviations from a common mean, without large squares that cancel out.
         share = weight / (self.weight + weight)
-        step = mean - self.mean
-        self.mean = self.mean + share * step
         own, added = np.sqrt(1.0 - share), np.sqrt(share)
+        between = own * added * mean - own * added * self.mean  # finite
         within = np.hypot(own * self.deviation, added * deviation)
-        self.deviation = np.hypot(within, own * added * step)
+        self.deviation = np.hypot(within, between)
+        self.mean = (1.0 - share) * self.mean + share * mean
         self.n_samples += n_samples
         self.weight += weight
         self.dtype = dtype
@@ -89,12 +86,6 @@ def unit_factors(sizes):
 
 def _checked(mean, deviation, n_samples, dtype):
     """Return the mean and the deviation, zero where it is lost in rounding."""
-    overflow = ~np.isfinite(deviation)
-    if overflow.any():
-        raise ValueError(
-            f"The range of {name_columns(overflow)} of X exceeds that of float64: "
-            "divide by 2."
-        )
     rounding = max(10.0 * np.finfo(dtype).eps, n_samples * np.finfo(np.float64).eps)
     return mean, np.where(deviation <= rounding * np.abs(mean), 0.0, deviation)
 

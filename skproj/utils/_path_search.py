@@ -26,9 +26,8 @@ def tabulate_scores(parameters, scores, n_features):
         split, row = wrong[0]
         raise ValueError(
             f"scoring must give finite scores, got {scores[split, row]} for split "
-            f"{split} of cv and eta={parameters['eta'][row]:.3g}, and {len(wrong)} of "
-            f"{scores.size} times: its test part may be too small for that score, or "
-            "have one class only; use another scoring, or fewer splits."
+            f"{split} of cv and eta={parameters['eta'][row]:.3g}: its test part may be "
+            "too small, or have one class only; use another scoring, or fewer splits."
         )
     means = scores.mean(axis=0)
     rows = zip(*(column.tolist() for column in parameters.values()), strict=True)
