@@ -126,7 +126,8 @@ default="auto"
     coef_ : ndarray of shape (n_outputs, n_features_in_)
         Coefficients of the linear model in the units of `X` and `y`; zero for the
         features that are not selected. One row for two classes or a single target,
-        else one row per class or column of `y`.
+        else one row per class or column of `y`. Of the type of `X`, or of float64 if
+        they are beyond the range of float32.
     intercept_ : ndarray of shape (n_outputs,)
         Intercept of the linear model. For the Cox model, minus the mean of the
         logarithm of the relative hazard, ``X @ coef_[0]``, or 0 without

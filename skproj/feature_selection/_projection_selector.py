@@ -62,8 +62,8 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         of the weights of `estimator`. If None, and `n_features_to_select` is None as
         well, it is 1, or half the norm of the weights of `estimator`.
     n_features_to_select : int or float, default=None
-        Number of features to select, or their fraction if a float in (0, 1]. The
-        radius is then searched for. Cannot be combined with `eta`. Features of
+        Number of features to select, all if it exceeds theirs, or their fraction if a
+        float in (0, 1]. The radius is then searched for, not with `eta`. Features of
         `always_keep` come on top. Of `feature_groups` it keeps as many as have at most
         that many features together, and one at least.
     projection : str or callable, default="l1inf"
