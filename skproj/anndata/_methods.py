@@ -15,7 +15,7 @@ from skproj.feature_selection import (
     ProjectionFeatureSelector,
     ProjectionFeatureSelectorCV,
 )
-from skproj.utils._choices import check_integer
+from skproj.utils._choices import check_integer, number_to_select
 
 # Parameters of the estimators that `select_features` sets, or has another name for.
 RESERVED_PARAMETERS = {
@@ -270,12 +270,8 @@ def check_radius(eta, n_genes, n_genes_per_group, n_considered):
                 break
             return {"eta": float(eta)}
         check_integer(name, value, least=1)
-        if value > n_considered:
-            raise ValueError(
-                f"{name}={value} exceeds the number of genes to choose from, "
-                f"{n_considered}."
-            )
-        return {"n_features_to_select": int(value)}
+        n_genes = number_to_select(name, value, n_considered, stacklevel=3)
+        return {"n_features_to_select": n_genes}
     if eta is None or given:
         raise ValueError(f'eta must be "cv" or a positive number, got {eta!r}.')
     return None

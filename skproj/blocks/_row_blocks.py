@@ -11,6 +11,7 @@ from skproj.blocks._pass_cache import PassCache
 from skproj.blocks._passes import join_rows
 from skproj.utils._choices import check_integer
 from skproj.utils._docs import shared_docs
+from skproj.utils._wording import first_difference
 
 # Of features in memory.
 COLUMN_BYTES = 100_000_000
@@ -297,6 +298,22 @@ def set_feature_names(estimator, blocks):
     names = blocks.feature_names
     if names is not None and all(isinstance(name, str) for name in names):
         estimator.feature_names_in_ = names
+
+
+def check_features(estimator, blocks):
+    """Check that blocks have the features of a fitted estimator."""
+    name, n_features = type(estimator).__name__, estimator.n_features_in_
+    if blocks.shape[1] != n_features:
+        raise ValueError(
+            f"X has {blocks.shape[1]} features, but {name} is expecting {n_features} "
+            "features as input."
+        )
+    fitted, given = getattr(estimator, "feature_names_in_", None), blocks.feature_names
+    if not (fitted is None or given is None or np.array_equal(fitted, given)):
+        raise ValueError(
+            "X must have the feature names of the fit, in their order: "
+            f"{first_difference(given, fitted)}."
+        )
 
 
 def float_dtype(dtype):

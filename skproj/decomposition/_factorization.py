@@ -282,7 +282,7 @@ def sum_squares(X):
     if bound > 0.1 * np.finfo(X.dtype).max or (square == 0.0 and values.any()):
         raise ValueError(
             "The entries of X are too large or too small to compute with in "
-            f"{X.dtype}; rescale X."
+            f"{X.dtype}, the largest is {values.max():.2g}; rescale X."
         )
     return square
 

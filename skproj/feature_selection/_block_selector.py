@@ -1,11 +1,10 @@
 """Feature selectors that read the features they have selected of data in blocks."""
 
-import numpy as np
 from scipy import sparse
 from sklearn.feature_selection import SelectorMixin
 
-from skproj.blocks._row_blocks import RowBlocks
-from skproj.utils._validation import check_is_fitted, validate_data
+from skproj.blocks._row_blocks import RowBlocks, check_features
+from skproj.utils._validation import check_is_fitted
 
 
 class BlockSelectorMixin(SelectorMixin):
@@ -32,13 +31,7 @@ class BlockSelectorMixin(SelectorMixin):
         if not isinstance(X, RowBlocks):
             return super().transform(X)
         check_is_fitted(self)
-        names = getattr(self, "feature_names_in_", None)
-        if names is None or X.feature_names is None:
-            validate_data(self, stand_in(X), accept_sparse=True, reset=False)
-        elif not np.array_equal(names, X.feature_names):
-            raise ValueError(
-                "X in blocks must have the features of fit, in the same order."
-            )
+        check_features(self, X)
         return X.take_columns(self.get_support(indices=True))
 
 

@@ -19,6 +19,7 @@ from skproj.utils._validation import (
     check_is_fitted,
     validate_data,
 )
+from skproj.utils._wording import first_difference, name_columns
 
 
 class EstimatorStrategy:
@@ -64,7 +65,8 @@ class EstimatorStrategy:
             self.default_eta = 0.5 * constraint.scores(self.weights).sum()
         if not np.isfinite(self.default_eta):
             raise ValueError(
-                "The norm of the weights of the estimator overflows; rescale them."
+                "The norm of the weights of the estimator overflows, the largest is "
+                f"{np.abs(self.weights).max():.2g}; rescale them."
             )
 
     def fit_radius(self, eta, nearest=None):
@@ -106,8 +108,8 @@ class EstimatorStrategy:
         known = names is not None and fitted_names is not None
         if known and not np.array_equal(names, fitted_names):
             raise ValueError(
-                "The feature names of X, or their order, are not those that the "
-                "fitted estimator was fitted with."
+                "The feature names of X, or their order, are not those that the fitted "
+                f"estimator was fitted with: {first_difference(names, fitted_names)}."
             )
         return estimator
 
@@ -126,8 +128,13 @@ class EstimatorStrategy:
                 f"(n_outputs, n_features) with n_features={n_features}, "
                 f"got shape {weights.T.shape}."
             )
-        if not np.isfinite(weights).all():
-            raise ValueError("The weights of the estimator contain NaN or infinity.")
+        wrong = ~np.isfinite(weights).all(axis=1)
+        if wrong.any():
+            names = getattr(self.selector, "feature_names_in_", None)
+            raise ValueError(
+                "The weights of the estimator contain NaN or infinity, for "
+                f"{name_columns(wrong, names)} of X."
+            )
         return np.ascontiguousarray(weights)
 
 

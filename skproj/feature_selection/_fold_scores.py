@@ -1,23 +1,51 @@
 """Scores of the models of a path on the samples left out of a fold."""
 
+from functools import partial
+
 import numpy as np
 from scipy.special import expit, log_expit, log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.metrics import check_scoring
+from sklearn.metrics import check_scoring, r2_score
 
 from skproj.blocks._row_blocks import RowBlocks, take_rows
 from skproj.linear_model._block_matrix import BlockMatrix
 from skproj.linear_model._cox import TIES, Cox
 from skproj.linear_model._eta_path import solve_path
 from skproj.linear_model._targets import has_columns
+from skproj.utils._moments import mean_and_deviation
 
 
-def make_scorer(scoring, classes):
-    """Return ``scorer(estimator, X, y, **params)``."""
+def make_scorer(scoring, classes, y=None, sample_weight=None, tests=()):
+    """Return ``scorer(estimator, X, y, **params)``.
+
+    The `tests` are the rows of the test parts. If the R2 of one of them is not defined,
+    because all targets are equal, errors are compared with the variance of all of `y`.
+    """
     if scoring is None:
         scoring = "r2" if classes is None else minus_log_loss
+    if scoring == "r2" and classes is None and tests:
+        weights = np.ones(len(y)) if sample_weight is None else sample_weight
+        targets = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
+        _, deviation = mean_and_deviation(targets, weights / weights.sum())
+        seen = (targets[rows][weights[rows] > 0.0] for rows in tests)
+        pooled = any(np.any(np.ptp(part, axis=0) == 0.0) for part in seen)
+        deviation = np.where(deviation > 0.0, deviation, 1.0)
+        scoring = partial(score_r2, deviation=deviation, pooled=pooled)
     return check_scoring(LinearRegression(), scoring)
+
+
+def score_r2(model, X, y, sample_weight=None, *, deviation, pooled):
+    """Score a regression by R2, in units in which squares are normal numbers.
+
+    If `pooled`, errors are compared with the variance of all targets: the mean over
+    parts of one size is the R2 of all their predictions together.
+    """
+    y, found = (v.reshape(len(v), -1) / deviation for v in (y, model.predict(X)))
+    if not pooled:
+        return r2_score(y, found, sample_weight=sample_weight)
+    errors = np.square(y - found).mean(axis=1)
+    return 1.0 - float(np.average(errors, weights=sample_weight))
 
 
 def minus_log_loss(classifier, X, y, sample_weight=None):

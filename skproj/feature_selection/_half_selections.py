@@ -13,9 +13,9 @@ from sklearn.utils.parallel import delayed
 
 from skproj.blocks._passes import run_together
 from skproj.blocks._row_blocks import RowBlocks, take_rows
-from skproj.linear_model._block_matrix import BlockMatrix
 from skproj.linear_model._cox import null_residuals
-from skproj.linear_model._targets import choose_loss, has_columns, plain_integers
+from skproj.linear_model._design import StandardizedDesign
+from skproj.linear_model._targets import choose_loss, has_columns, plain_target
 from skproj.utils._moments import mean_and_deviation
 from skproj.utils._splits import check_groups
 from skproj.utils._survival import is_survival, read_target
@@ -43,7 +43,7 @@ def check_target(y):
     y = read_target(y)
     if is_survival(y):
         return y
-    return check_array(plain_integers(y), ensure_2d=False, dtype=None, input_name="y")
+    return check_array(plain_target(y), ensure_2d=False, dtype=None, input_name="y")
 
 
 def drop_weightless(X, y, groups, fit_params):
@@ -295,26 +295,12 @@ def univariate_scores(X, y, classes, sample_weight):
         scale = np.sqrt(mean)
     targets = targets - mean
     targets = np.divide(targets, scale, out=np.zeros_like(targets), where=scale > 0.0)
-    covariance, deviation = _covariance(X, weights, targets)
-    explained = np.square(covariance).sum(axis=1)
-    variance = np.square(deviation)
-    return np.divide(
-        explained, variance, out=np.zeros_like(variance), where=variance > 0.0
-    )
-
-
-def _covariance(X, weights, targets):
-    """Return those of the features with centred targets, and their deviations."""
+    if not isinstance(X, RowBlocks):
+        X = check_array(
+            X, accept_sparse="csr", dtype=np.float64, ensure_all_finite="allow-nan"
+        )
+        if np.isnan(X.data if sparse.issparse(X) else X).any():
+            X = SimpleImputer(keep_empty_features=True).fit_transform(X)
     weighted = weights[:, np.newaxis] * targets
-    if isinstance(X, RowBlocks):
-        matrix = BlockMatrix(X)
-        weighted = weighted.astype(matrix.dtype)
-        _, deviation = matrix.scan(weights, weighted)
-        return matrix.T @ weighted, deviation
-    X = check_array(
-        X, accept_sparse="csr", dtype=np.float64, ensure_all_finite="allow-nan"
-    )
-    if np.isnan(X.data if sparse.issparse(X) else X).any():
-        X = SimpleImputer(keep_empty_features=True).fit_transform(X)
-    _, deviation = mean_and_deviation(X, weights)
-    return X.T @ weighted, deviation
+    design = StandardizedDesign.from_data(X, weights, weighted, center=True, scale=True)
+    return np.square(design.transposed_dot(weighted)).sum(axis=1)

@@ -13,7 +13,7 @@ from skproj.blocks._row_blocks import RowBlocks, set_feature_names
 from skproj.feature_selection._block_selector import BlockSelectorMixin, stand_in
 from skproj.linear_model._cox import TIES
 from skproj.linear_model._feature_structure import structure_of
-from skproj.linear_model._targets import make_problem, plain_integers
+from skproj.linear_model._targets import make_problem, plain_target
 from skproj.projection._registry import SPARSIFYING
 from skproj.utils._doc_link import DocumentationLink
 from skproj.utils._state import VersionedState
@@ -131,7 +131,8 @@ default="auto"
     coef_ : ndarray of shape (n_outputs, n_features_in_)
         Coefficients of the linear model in the units of `X` and `y`; zero for the
         features that are not selected. One row for two classes or a single target,
-        else one row per class or column of `y`.
+        else one row per class or column of `y`. Of the type of `X`, or of float64 if
+        they are beyond the range of float32.
     intercept_ : ndarray of shape (n_outputs,)
         Intercept of the linear model. For the Cox model, minus the mean of the
         logarithm of the relative hazard, ``X @ coef_[0]``, or 0 without
@@ -242,9 +243,8 @@ class LinearSelector(
             check_consistent_length(X, y)
         else:
             refuse_survival(y, f"loss={self.loss!r}")
-            X, y = validate_data(
-                self, X, plain_integers(y), multi_output=True, **options
-            )
+            y = plain_target(y, numeric=self.loss in ("squared_error", "huber"))
+            X, y = validate_data(self, X, y, multi_output=True, **options)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(
                 sample_weight, X, dtype=np.float64, ensure_non_negative=True

@@ -15,6 +15,7 @@ from skproj.feature_selection._linear_selector import (
 )
 from skproj.feature_selection._radius_search import Trial, search_radius
 from skproj.linear_model._targets import choose_loss
+from skproj.utils._choices import number_to_select
 from skproj.utils._docs import shared_docs
 from skproj.utils._features import FEATURE_PARAMETERS
 from skproj.utils._state import store_parameters
@@ -61,8 +62,8 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         of the weights of `estimator`. If None, and `n_features_to_select` is None as
         well, it is 1, or half the norm of the weights of `estimator`.
     n_features_to_select : int or float, default=None
-        Number of features to select, or their fraction if a float in (0, 1]. The
-        radius is then searched for. Cannot be combined with `eta`. Features of
+        Number of features to select, all if it exceeds theirs, or their fraction if a
+        float in (0, 1]. The radius is then searched for, not with `eta`. Features of
         `always_keep` come on top. Of `feature_groups` it keeps as many as have at most
         that many features together, and one at least.
     projection : str or callable, default="l1inf"
@@ -100,8 +101,8 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
     -----
     UserWarning
         If no feature is selected, for instance because all are constant, or fewer
-        than `n_features_to_select`: not every number is possible. The l1 ball cannot
-        keep more features than there are samples, for instance.
+        than `n_features_to_select`: there may be fewer, and not every number is
+        possible. The l1 ball cannot keep more features than there are samples.
     ConvergenceWarning
         If the linear model reaches `max_iter`.
 
@@ -236,12 +237,12 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         Raises
         ------
         ValueError
-            If both `eta` and `n_features_to_select` are given, if the latter exceeds
-            the number of features, if `X` or `y` contains NaN or infinity, if `y`
+            If both `eta` and `n_features_to_select` are given, if `X` or `y` contains
+            NaN or infinity, if `y`
             does not suit `loss`: one class only, or labels that are not, if one of
             `feature_weights`, `always_keep`, `never_keep` and `feature_groups` does not
             suit the features, the samples or the projection, or if the coefficients
-            overflow the type of `X`.
+            overflow.
         TypeError
             If there are `fit_params` but no `estimator`, or if `X` is in blocks and
             there is an `estimator` to fit.
@@ -254,7 +255,12 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
             )
         strategy = LinearModelStrategy if self.estimator is None else EstimatorStrategy
         strategy = strategy(self, X, y, sample_weight, fit_params)
-        n_selected = self._check_n_features_to_select()
+        n_selected = number_to_select(
+            "n_features_to_select",
+            self.n_features_to_select,
+            self.n_features_in_,
+            stacklevel=WARN_AT_CALLER,
+        )
         context, arguments = self._begin_fit(strategy.max_subtasks, *strategy.data)
         strategy.begin(context, arguments)
         if n_selected is not None:
@@ -268,20 +274,6 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         self._warn(trial.fit, n_found, WARN_AT_CALLER)
         context.call_on_fit_task_end(**arguments)
         return self
-
-    def _check_n_features_to_select(self):
-        """Return the number of features to select, or None."""
-        wanted = self.n_features_to_select
-        if wanted is None:
-            return None
-        if not isinstance(wanted, numbers.Integral):
-            return max(1, round(wanted * self.n_features_in_))
-        if wanted > self.n_features_in_:
-            raise ValueError(
-                f"n_features_to_select={wanted} must not exceed the number of "
-                f"features, {self.n_features_in_}."
-            )
-        return int(wanted)
 
     @shared_docs(**DOCS)
     def get_metadata_routing(self):

@@ -84,7 +84,10 @@ class ProjectionFeatureSelectorCV(LinearSelector):
     scoring : str or callable, default=None
         Score of a linear model on the samples left out: a name that scikit-learn
         knows, or ``scorer(estimator, X, y)``. None is minus the log loss of a
-        classification, and the R2 of a regression. For survival times it is the
+        classification, and "r2" of a regression. If R2 is not defined for one of the
+        parts, because it is a single sample or has equal targets, it is 1 minus the
+        mean squared error over the variance of all of `y`, whose mean over parts of
+        one size is the R2 of their predictions together. For survival times it is the
         cross-validated log partial likelihood [2]_, as its gain over a model without
         features for each sample left out; a scorer gets a model whose `predict` is the
         logarithm of the relative hazard.
@@ -314,13 +317,18 @@ class ProjectionFeatureSelectorCV(LinearSelector):
             random_state=self.random_state,
             **routed.splitter.split,
         )
+        if sample_weight is not None:  # samples of weight zero have no score
+            folds = [fold for fold in folds if sample_weight[fold[1]].any()]
         if in_blocks:  # which are read from the first row to the last
             folds = [tuple(np.sort(part) for part in fold) for fold in folds]
         context, arguments = self._begin_fit(len(folds) + 1, X, y, sample_weight)
 
         etas = make_etas(etas, problem, **options)
         by_likelihood = self.scoring is None and loss in TIES
-        scorer = None if by_likelihood else make_scorer(self.scoring, problem.classes)
+        scorer = None
+        if not by_likelihood:
+            tests = [test for _, test in folds]
+            scorer = make_scorer(self.scoring, problem.classes, y, sample_weight, tests)
         common = self, (etas, l2_regs), loss, (X, y, sample_weight), scorer
         jobs = [(*common, fold, routed.scorer.score) for fold in folds]
         results = self._run_folds(jobs, X, context, arguments)

@@ -93,7 +93,7 @@ def eta_path(
     ValueError
         If `etas` has a radius that is not positive, if `X` or `y` contains NaN or
         infinity, if `y` does not suit `loss`: one class only, or labels that are
-        not, or if the coefficients overflow the type of `X`.
+        not, or if the coefficients overflow.
 
     Warns
     -----

@@ -35,10 +35,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from skproj.blocks import RowBlocks
 from skproj.linear_model._block_matrix import BlockMatrix
 from skproj.linear_model._constraint import CoefficientBall
 from skproj.linear_model._cox import TIES, Cox
-from skproj.linear_model._design import StandardizedDesign, UnpenalizedColumns
+from skproj.linear_model._design import (
+    MAX_SIZE,
+    StandardizedDesign,
+    UnpenalizedColumns,
+)
 from skproj.linear_model._feature_structure import FeatureStructure
 from skproj.linear_model._losses import make_loss
 from skproj.linear_model._steps import (
@@ -49,6 +54,7 @@ from skproj.linear_model._steps import (
     Point,
 )
 from skproj.utils._moments import mean_and_deviation
+from skproj.utils._wording import name_columns
 
 # The curvature, one over the step size, is lowered by the first factor in every
 # iteration. Where the step fails, it is raised to the measured one times the second.
@@ -123,9 +129,14 @@ class BallConstrainedProblem:
         weights /= weights.sum()
         self.target_scale = 1.0
         if standardize and loss != "log_loss" and loss not in TIES:
-            _, deviation = mean_and_deviation(targets, weights)
-            self.target_scale = np.where(deviation > 0.0, deviation, 1.0)
+            mean, deviation = mean_and_deviation(targets, weights)
+            constant = np.where(np.abs(mean) > MAX_SIZE, np.abs(mean), 1.0)
+            self.target_scale = np.where(deviation > 0.0, deviation, constant)
             targets = targets / self.target_scale
+        if loss not in TIES and np.abs(targets).max() > MAX_SIZE:
+            raise ValueError(
+                f"The numbers in y exceed {MAX_SIZE:g}; use standardize=True."
+            )
         if loss in TIES:
             loss = Cox(targets, weights, TIES[loss])
         else:
@@ -136,10 +147,14 @@ class BallConstrainedProblem:
                 fit_intercept=fit_intercept,
                 huber_epsilon=huber_epsilon,
             )
+        residuals = None
         # With forced columns the gradient at zero depends on the data in another way.
-        simple_loss = None if len(structure.forced) else loss
+        if isinstance(X, RowBlocks) and not len(structure.forced):
+            zero = np.zeros((loss.n_samples, loss.n_outputs))
+            _, _, residuals = loss.best_intercept(zero, loss.zero_intercept())
+        options = {"center": fit_intercept, "scale": standardize}
         design = StandardizedDesign.from_data(
-            X, weights, simple_loss, center=fit_intercept, scale=standardize
+            X, weights, residuals, names=structure.names, **options
         )
         self.unpenalized = None
         if len(structure.forced):
@@ -297,7 +312,10 @@ class BallConstrainedProblem:
         return radius if 0.0 < radius < np.inf else 1.0
 
     def original_units(self, fit, dtype=np.float64):
-        """Return the coefficients and the intercept in the units of the data."""
+        """Return the coefficients and the intercept in the units of the data.
+
+        They are in float64 where those of a feature are beyond the range of `dtype`.
+        """
         if self.unpenalized is None:
             coef, intercept = self.design.original_units(fit.coef, fit.intercept)
         else:
@@ -305,15 +323,19 @@ class BallConstrainedProblem:
             coef, intercept = self.design.original_units(fit.coef, intercept)
             coef[self.structure.forced] = forced
         with np.errstate(over="ignore"):
-            coef, intercept = (
-                (values * self.target_scale).astype(dtype, copy=False)
-                for values in (coef, intercept)
-            )
-        if not (np.isfinite(coef).all() and np.isfinite(intercept).all()):
-            raise ValueError(
-                f"The coefficients overflow {dtype}, the type of X; rescale X or y."
-            )
-        return coef, intercept
+            coef, intercept = coef * self.target_scale, intercept * self.target_scale
+        overflow = ~np.isfinite(coef).all(axis=1)
+        if overflow.any() or not np.isfinite(intercept).all():
+            which = "intercept overflows float64; divide y."
+            if overflow.any():
+                columns = name_columns(overflow, self.structure.names)
+                which = f"coefficients of {columns} of X overflow float64; rescale X."
+            raise ValueError(f"The {which}")
+        limits, sizes = np.finfo(dtype), np.abs(coef).max(axis=1, initial=0.0)
+        sizes = np.append(sizes[sizes > 0.0], max(np.abs(intercept).max(), limits.tiny))
+        if sizes.min() < limits.tiny or sizes.max() > limits.max:
+            dtype = np.float64
+        return coef.astype(dtype, copy=False), intercept.astype(dtype, copy=False)
 
 
 def known_groups(design, constraint, coef):

@@ -7,7 +7,7 @@ from scipy import sparse
 from sklearn.utils import assert_all_finite
 
 from skproj.linear_model._sparse_products import has_kernel, multiply_transposed
-from skproj.utils._moments import BlockMoments
+from skproj.utils._moments import BlockMoments, unit_factors
 
 
 class _RowVisitor:
@@ -228,10 +228,11 @@ class Correlations(_RowVisitor):
         varies = deviation > 0.0
         kept = varies[self.kept]
         rows, candidates = self.kept[kept], np.flatnonzero(varies)
-        offsets = mean[rows] - self.total.center[kept]
+        factors = self.total.factors[kept]
+        offsets = factors * (mean[rows] - self.total.center[kept])
         covariances = self.total.products[np.ix_(candidates, kept)].T
         covariances -= np.outer(offsets, mean[candidates])
-        scales = np.outer(deviation[rows], deviation[candidates])
+        scales = np.outer(factors * deviation[rows], deviation[candidates])
         self.result = rows, candidates, covariances / scales
         del self.total
 
@@ -242,23 +243,27 @@ class Correlations(_RowVisitor):
 
 
 class _ColumnProducts:
-    """Moments of all columns, and their products with some columns less a center."""
+    """Moments of all columns, and their products with some columns.
+
+    These are seen from a center, and multiplied by factors that bring them near 1.
+    """
 
     def __init__(self, n_columns, n_kept):
         self.moments = BlockMoments()
         self.products = np.zeros((n_columns, n_kept))
-        self.center = np.zeros(n_kept)
+        self.center, self.factors = np.zeros(n_kept), np.ones(n_kept)
 
     def add(self, block, kept, weights):
         """Add weighted rows."""
         columns = block[:, kept]
         columns = columns.toarray() if sparse.issparse(columns) else columns
         if not self.moments.n_samples:
+            self.factors = unit_factors(np.abs(columns).max(axis=0))
             # Near the mean, so that large products do not cancel out.
-            self.center = columns.mean(axis=0, dtype=np.float64)
+            self.center = (columns * self.factors).mean(axis=0) / self.factors
         self.moments.add(block, weights)
-        columns = weights[:, np.newaxis] * (columns - self.center)
-        self.products += block.T @ columns.astype(block.dtype, copy=False)
+        columns = weights[:, np.newaxis] * (self.factors * (columns - self.center))
+        self.products += block.T @ columns
 
     def merge(self, other):
         """Return that of the rows of both."""
@@ -267,7 +272,8 @@ class _ColumnProducts:
         joint = copy(self)
         if other.moments.n_samples:
             sums = other.moments.weight * other.moments.mean
-            shift = np.outer(sums, other.center - self.center)
-            joint.products = self.products + other.products + shift
+            shift = np.outer(sums, self.factors * (other.center - self.center))
+            products = other.products * (self.factors / other.factors)
+            joint.products = self.products + products + shift
             joint.moments = self.moments.merge(other.moments)
         return joint

@@ -4,9 +4,11 @@ from numbers import Real
 from typing import ClassVar
 
 import numpy as np
+from scipy import sparse
 from scipy.optimize import minimize
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.sparsefuncs import min_max_axis
 from sklearn.utils.validation import check_consistent_length, validate_data
 
 from skproj.linear_model._cox import (
@@ -18,6 +20,7 @@ from skproj.linear_model._cox import (
 from skproj.metrics import concordance_index_censored
 from skproj.utils._doc_link import DocumentationLink
 from skproj.utils._docs import shared_docs
+from skproj.utils._moments import unit_factors
 from skproj.utils._state import VersionedState
 from skproj.utils._survival import read_times
 from skproj.utils._validation import atomic_fit, check_is_fitted
@@ -140,11 +143,15 @@ class CoxRidge(VersionedState, DocumentationLink, BaseEstimator):
         n_samples, n_features = X.shape
         loss = Cox(target, np.full(n_samples, 1.0 / n_samples), self.ties)
         penalty = (n_features if self.alpha is None else self.alpha) / n_samples
+        # Steps of one length suit large features if their coefficients have units.
+        sizes = np.abs(min_max_axis(X, axis=0) if sparse.issparse(X) else X)
+        units = np.minimum(unit_factors(sizes.max(axis=0)), 1.0)
 
-        def objective(coef):
+        def objective(scaled):
+            coef = units * scaled
             value, residuals = loss.value_and_residuals((X @ coef)[:, np.newaxis])
             gradient = X.T @ residuals[:, 0] + penalty * coef
-            return value + 0.5 * penalty * (coef @ coef), gradient
+            return value + 0.5 * penalty * (coef @ coef), units * gradient
 
         found = minimize(
             objective,
@@ -153,7 +160,7 @@ class CoxRidge(VersionedState, DocumentationLink, BaseEstimator):
             method="L-BFGS-B",
             options={"maxiter": MAX_ITER, "gtol": TOLERANCE, "ftol": 0.0},
         )
-        self.coef_ = found.x
+        self.coef_ = units * found.x
         self.n_iter_ = int(found.nit)
         logits = X @ self.coef_
         self.intercept_ = -float(logits.mean())

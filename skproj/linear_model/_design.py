@@ -11,6 +11,11 @@ from skproj.linear_model._sparse_products import (
     multiply_transposed,
 )
 from skproj.utils._moments import mean_and_deviation
+from skproj.utils._wording import name_columns
+
+# Deviations below have no inverse; products with the transpose are squared twice.
+TINY = np.finfo(np.float64).tiny
+MAX_SIZE = 1e75
 
 
 class StandardizedDesign:
@@ -30,18 +35,16 @@ class StandardizedDesign:
         self.sources = sources
 
     @classmethod
-    def from_data(cls, X, weights, loss=None, *, center, scale):
+    def from_data(cls, X, weights, residuals=None, *, center, scale, names=None):
         """Standardise X by its weighted moments; the weights add up to 1.
 
         Constant columns are removed if `center`, because they would be zero up to
         rounding; otherwise their scale is 1. The pass over blocks that finds the
-        moments also prepares the gradient of a loss at zero.
+        moments also prepares the product of the transpose with `residuals`. The
+        columns have `names` in messages.
         """
         if isinstance(X, RowBlocks):
-            X, residuals = BlockMatrix(X), None
-            if loss is not None:
-                zero = np.zeros((loss.n_samples, loss.n_outputs))
-                _, _, residuals = loss.best_intercept(zero, loss.zero_intercept())
+            X = BlockMatrix(X)
             mean, deviation = X.scan(weights, residuals)
         else:
             if sparse.issparse(X):
@@ -58,12 +61,15 @@ class StandardizedDesign:
             X = X.astype(np.float64, copy=False)
         inverse_scale = np.ones_like(deviation)
         if scale:
-            np.divide(1.0, deviation, out=inverse_scale, where=deviation > 0.0)
+            np.divide(1.0, deviation, out=inverse_scale, where=deviation >= TINY)
+            below = (deviation > 0.0) & (deviation < TINY)
+            _refuse(below, names, f"deviate by less than {TINY:.2g}; multiply them.")
         if center:
             inverse_scale[deviation == 0.0] = 0.0
-        else:
-            mean = np.zeros_like(mean)
-        return cls(X, mean, inverse_scale)
+        beyond = np.maximum(np.abs(mean), deviation) * inverse_scale > MAX_SIZE
+        advice = "divide them" if scale else "use standardize=True"
+        _refuse(beyond, names, f"exceed {MAX_SIZE:g}; {advice}.")
+        return cls(X, mean if center else np.zeros_like(mean), inverse_scale)
 
     @property
     def n_features(self):
@@ -140,6 +146,12 @@ class StandardizedDesign:
         total = np.zeros((self.X.shape[1], coef.shape[1]))
         np.add.at(total, self.sources, coef)
         return total
+
+
+def _refuse(columns, names, reason):
+    """Raise an error if there are columns that cannot be computed with."""
+    if columns.any():
+        raise ValueError(f"The entries of {name_columns(columns, names)} of X {reason}")
 
 
 class UnpenalizedColumns:

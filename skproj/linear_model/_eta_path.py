@@ -52,7 +52,9 @@ def check_etas(etas):
         return int(etas)
     etas = np.sort(np.asarray(etas, dtype=np.float64))
     if etas.ndim != 1 or not len(etas) or not np.all(etas > 0.0):
-        raise ValueError("etas must be a non-empty array of positive radii.")
+        raise ValueError(
+            f"etas must be a non-empty array of positive radii, got {etas.tolist()}."
+        )
     return etas
 
 

@@ -31,6 +31,7 @@ class FeatureStructure:
     sizes: int | np.ndarray = 1
     # Features that are always in the model.
     forced: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.intp))
+    names: np.ndarray | None = None  # of the features, for messages
 
     @property
     def grouped(self):
@@ -133,7 +134,7 @@ def make_structure(n_features, names=None, **parameters):
     `names` are those of the features, or None.
     """
     if all(given is None for given in parameters.values()):
-        return FeatureStructure(n_features)
+        return FeatureStructure(n_features, names=names)
     indexed = by_index(parameters, n_features, names)
     weights, forced, never, groups = indexed.values()
     weights = np.ones(n_features) if weights is None else weights
@@ -149,6 +150,7 @@ def make_structure(n_features, names=None, **parameters):
         None if np.all(weights == 1.0) else weights,
         int(sizes[0]) if len(sizes) and np.all(sizes == sizes[0]) else sizes,
         forced,
+        names,
     )
 
 

@@ -1,4 +1,6 @@
-"""Loss, targets and weights of a linear model from validated data."""
+"""Targets of any container, and loss, targets and weights of a linear model."""
+
+import numbers
 
 import numpy as np
 from scipy import sparse
@@ -16,20 +18,33 @@ from skproj.utils._validation import check_class_weight, check_complete
 MAX_FLOAT_LABELS = 20
 
 
-def plain_integers(y):
-    """Return nullable integers and booleans of pandas as an array of their kind.
+def plain_target(y, numeric=False):
+    """Return targets of any container as an array of a plain dtype.
 
-    Validation would make them floats, which are not labels if there are many. Missing
-    labels are refused.
+    Validation would make floats of nullable integers, and a class "nan" of what is
+    missing in a list of text. If `numeric`, text must be that of numbers.
     """
     check_complete(y)
-    dtype = getattr(y, "dtypes", None)
-    if hasattr(dtype, "iloc"):  # of a frame
-        dtype = dtype.iloc[0] if len(dtype) == 1 else None
-    integers = not isinstance(dtype, np.dtype) and getattr(dtype, "kind", "") in "iub"
-    if dtype is None or not integers or np.any(y.isna()):
+    is_list = isinstance(y, list | tuple)
+    values = np.array(y, dtype=object) if is_list else np.asarray(y)
+    if sparse.issparse(y) or values.ndim == 0:
         return y
-    return y.to_numpy(dtype=dtype.numpy_dtype)
+    if values.dtype.kind == "O":
+        types = {str if isinstance(v, str) else type(v) for v in values.ravel()}
+        numbers_only = all(issubclass(t, (numbers.Number, np.bool_)) for t in types)
+        if len(types) > 1 and not numbers_only:
+            names = " and ".join(sorted(found.__name__ for found in types))
+            raise ValueError(f"y must have numbers or labels of one type, got {names}.")
+        if numbers_only or is_list:
+            values = np.array(values.tolist())
+    if values.dtype.kind in "mM":
+        raise ValueError(f"y must have numbers or labels, got {values.dtype}.")
+    if not numeric or values.dtype.kind in "biu":
+        return values
+    try:
+        return values.astype(np.float64)
+    except ValueError as error:
+        raise ValueError(f"y must have numbers for a regression: {error}.") from error
 
 
 def choose_loss(loss, y):
@@ -53,7 +68,9 @@ def _looks_like_labels(y):
         return y.dtype.kind in "biuf" and bool(np.isin(y, (0, 1)).all())
     if y.dtype.kind != "f":
         return True
-    return np.all(y == np.round(y)) and len(np.unique(y)) <= MAX_FLOAT_LABELS
+    # Larger numbers are all whole.
+    whole = np.all(y == np.round(y)) and np.abs(y).max() < 2.0**53
+    return whole and len(np.unique(y)) <= MAX_FLOAT_LABELS
 
 
 def prepare_targets(loss, y, *, class_weight=None, sample_weight=None):
@@ -91,7 +108,7 @@ def prepare_targets(loss, y, *, class_weight=None, sample_weight=None):
     if len(classes) < 2:
         raise ValueError(
             "loss='log_loss' needs samples of at least two classes, "
-            f"got one class only: {classes[0]!r}."
+            f"got one class only: {classes.tolist()[0]!r}."
         )
     if class_weight is not None:
         weights = check_class_weight(

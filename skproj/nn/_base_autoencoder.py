@@ -36,6 +36,7 @@ from skproj.nn._training._schedule import (
 from skproj.nn._training._sparse_rows import multiplies_sparse
 from skproj.nn._training._tensors import resolve_device, torch_threads
 from skproj.projection._registry import SPARSIFYING
+from skproj.utils._choices import number_to_select
 from skproj.utils._docs import shared_docs
 from skproj.utils._features import (
     FEATURE_PARAMETERS,
@@ -134,7 +135,7 @@ class BaseSparseAutoencoder(
             X, y = validate_blocks(self, X, y)
         else:
             X, y = self._validate_data(X, y)
-        target = self._sparsity_target(X.shape[1])
+        target = self._sparsity_target()
         with self._fitting(X, y, sample_weight) as run:
             if self.schedule != "consensus":
                 (result,) = self._schedule().run(run.trainer, [target])
@@ -155,25 +156,16 @@ class BaseSparseAutoencoder(
     def _fit_predictions(self, X, y, sample_weight):
         """Fit what makes predictions of the latent code, if there is such a thing."""
 
-    def _sparsity_target(self, n_features):
+    def _sparsity_target(self):
         """Return the last projection of the schedule."""
-        wanted = self.n_features_to_select
-        if wanted is None:
+        if self.n_features_to_select is None:
             return SparsityTarget(eta=self._projection().check_eta(self.eta))
-        if isinstance(wanted, bool):
-            raise ValueError(
-                f"n_features_to_select must be an integer, got {wanted!r} instead."
-            )
-        structure = self._projection().structure
-        n_free = len(structure.all_features()) - len(structure.forced)
-        if wanted > n_free:
-            reason = ""
-            if n_free < n_features:
-                reason = " that always_keep, never_keep and feature_weights leave"
-            raise ValueError(
-                f"n_features_to_select={wanted} exceeds the number of features"
-                f"{reason}, {n_free}."
-            )
+        wanted = number_to_select(
+            "n_features_to_select",
+            self.n_features_to_select,
+            self._structure().n_in_ball,
+            stacklevel=FIT_STACKLEVEL,
+        )
         if self.schedule == "projected":
             raise ValueError(
                 'schedule="projected" needs a radius: give eta instead of '
@@ -183,7 +175,7 @@ class BaseSparseAutoencoder(
 
     def _learn(self, X, encoded):
         """Train one epoch on a part of the data, then project: a `partial_fit`."""
-        target = self._sparsity_target(X.shape[1])
+        target = self._sparsity_target()
         schedule = self._schedule()
         with self._learning_part(X, encoded) as trainer:
             eta, norms = schedule.project_to_target(trainer, target)
@@ -365,10 +357,11 @@ class BaseSparseAutoencoder(
         n_selected = self.n_selected_features_
         structure, wanted = self._structure(), self.n_features_to_select
         n_free = n_selected - len(structure.forced)
-        reachable = wanted
+        reachable = 0 if wanted is None else min(wanted, structure.n_in_ball)
         if wanted is not None and structure.grouped:  # groups may not add up to it
-            reachable = 1 if np.ndim(structure.sizes) else structure.reachable(wanted)
-        if wanted is not None and n_free < reachable:
+            uneven = np.ndim(structure.sizes) > 0
+            reachable = 1 if uneven else structure.reachable(reachable)
+        if n_free < reachable:
             message = (
                 f"Only {n_free} features could be selected, fewer than "
                 f"n_features_to_select={wanted}: the other columns of the first layer "

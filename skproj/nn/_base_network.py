@@ -13,9 +13,11 @@ from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 from sklearn.model_selection import train_test_split
 from sklearn.utils import assert_all_finite, check_random_state
+from sklearn.utils.sparsefuncs import min_max_axis
 
 from skproj.blocks import RowBlocks
-from skproj.nn._block_input import check_block_features
+from skproj.blocks._row_blocks import check_features
+from skproj.linear_model._targets import plain_target
 from skproj.nn._training._block_samples import BlockSamples
 from skproj.nn._training._network import ACTIVATIONS
 from skproj.nn._training._optimizers import SGD, SOLVERS, Adam
@@ -53,10 +55,10 @@ from skproj.utils._validation import (
     SUPPORTED_DTYPES,
     Interval,
     StrOptions,
-    check_complete,
     check_is_fitted,
     validate_data,
 )
+from skproj.utils._wording import join_names, name_columns
 
 # With batch_size="auto", an epoch has this many steps if batches stay in the range.
 AUTO_STEPS_PER_EPOCH = 6
@@ -68,6 +70,9 @@ DIFFERENT_NETWORK = (
     "dtype, activation and hidden_layer_sizes of the previous fit, partial_fit also "
     "its never_keep, which differ."
 )
+
+# Entries of which so many squares can be added up are not too large.
+SQUARES_AT_ONCE = 1e5
 
 # Frames between a method called by `fit` and the caller of `fit`, with its decorators.
 FIT_STACKLEVEL = 5
@@ -234,12 +239,12 @@ class BaseNetwork(
         Without `reset`, it gets the precision of the fitted network.
         """
         refuse_survival(y, type(self).__name__)
-        check_complete(y)
+        numeric = self._target_checks.get("y_numeric", False)
         names = self._names_to_keep()
         X, y = validate_data(
             self,
             X,
-            y,
+            plain_target(y, numeric),
             accept_sparse="csr",
             dtype=SUPPORTED_DTYPES if reset else self._dtype,
             ensure_min_samples=2 if reset else 1,
@@ -247,7 +252,20 @@ class BaseNetwork(
             **self._target_checks,
         )
         self._check_names(names)
-        return X if sparse.issparse(X) else np.ascontiguousarray(X), y
+        X = X if sparse.issparse(X) else np.ascontiguousarray(X)
+        low, high = min_max_axis(X, 0) if sparse.issparse(X) else (X.min(0), X.max(0))
+        limit = np.sqrt(np.finfo(X.dtype).max) / SQUARES_AT_ONCE
+        beyond = np.maximum(high, -low) > limit
+        if beyond.any():
+            beyond &= np.isin(np.arange(X.shape[1]), self._usable_features())
+        if beyond.any():
+            columns = name_columns(beyond, getattr(self, "feature_names_in_", None))
+            raise ValueError(
+                f"The training would have diverged: entries of {columns} of X exceed "
+                f"{limit:.2g}. Scale them to unit variance, for example with "
+                "StandardScaler in a Pipeline; no learning_rate_init is low enough."
+            )
+        return X, y
 
     def _names_to_keep(self):
         """Return the names of the features of the network to go on with, or None."""
@@ -414,7 +432,7 @@ class BaseNetwork(
         """Validate X and run ``function(module, rows)`` on blocks of its rows."""
         check_is_fitted(self)
         if isinstance(X, RowBlocks):
-            check_block_features(self, X)
+            check_features(self, X)
         else:
             X = validate_data(
                 self, X, accept_sparse="csr", dtype=SUPPORTED_DTYPES, reset=False
@@ -445,10 +463,12 @@ class BaseNetwork(
             for start in range(0, X.shape[0], step):
                 rows = dense_rows(X, slice(start, start + step))
                 rows = to_tensor(rows, device).to(dtype)
-                if not torch.isfinite(rows).all():
+                beyond = ~torch.isfinite(rows).all(dim=0).numpy(force=True)
+                if beyond.any():
+                    columns = self._columns_[beyond].tolist()
                     raise ValueError(
                         f"X contains values beyond the range of {dtype}, in which "
-                        "the network was trained."
+                        f"the network was trained, in columns {join_names(columns)}."
                     )
                 blocks.append(function(module, rows))
             return torch.cat(blocks).cpu().numpy().astype(dtype_in, copy=False)

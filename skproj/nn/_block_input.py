@@ -35,29 +35,3 @@ def validate_blocks(estimator, blocks, y):
         return X, y
     X = X.take_columns(np.arange(X.shape[1]))
     return X if sparse.issparse(X) else np.ascontiguousarray(X), y
-
-
-def check_block_features(estimator, blocks):
-    """Check that blocks have the features of a fitted estimator.
-
-    Raises
-    ------
-    ValueError
-        If their number or their names differ.
-    """
-    name, n_features = type(estimator).__name__, estimator.n_features_in_
-    if blocks.shape[1] != n_features:
-        raise ValueError(
-            f"X has {blocks.shape[1]} features, but {name} is expecting {n_features} "
-            "features as input."
-        )
-    fitted, given = getattr(estimator, "feature_names_in_", None), blocks.feature_names
-    if fitted is None or given is None:
-        return
-    different = np.flatnonzero(fitted != given)
-    if len(different):
-        first = different[0]
-        raise ValueError(
-            "X must have the feature names of the fit, in their order: feature "
-            f"{first} is {given[first]!r} instead of {fitted[first]!r}."
-        )

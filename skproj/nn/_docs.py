@@ -107,8 +107,9 @@ AUTOENCODER_DOCS = {
             Number of features to select instead of giving `eta`, which is not used
             then: the schedule ends with the projection whose radius, `eta_`, keeps
             this number. A fit at that `eta` may reach it earlier, with more features.
-            Of `feature_groups` it keeps as many as have at most this number of features
-            together, and one at least; `always_keep` comes on top.
+            If it exceeds that of all, these are kept. Of `feature_groups` it keeps as
+            many as have at most this number together, and one at least; `always_keep`
+            comes on top.
     """,
     "ball": """
         projection : str or callable, default="l12"

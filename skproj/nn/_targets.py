@@ -161,7 +161,7 @@ class NetworkClassifierMixin(ClassifierMixin):
         if len(classes) < 2:
             raise ValueError(
                 "y must contain at least two classes among the samples of positive "
-                f"weight, got one class: {classes[0]!r}."
+                f"weight, got one class: {classes.tolist()[0]!r}."
             )
         class_weight = check_class_weight(
             self.class_weight,
@@ -274,7 +274,10 @@ def centre_and_scale(targets, weight, largest):
     `largest` is the largest number that predictions can be.
     """
     if np.abs(targets).max() > largest / 4:
-        raise ValueError("y is too large for the precision of X; rescale it.")
+        raise ValueError(
+            "y is too large for the precision of X, of numbers up to "
+            f"{largest:.2g}: got {np.abs(targets).max():.2g}; rescale it."
+        )
     span = np.abs(targets).max(axis=0)
     span[span == 0.0] = 1.0
     units = targets / span  # squares neither overflow nor underflow

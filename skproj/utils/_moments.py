@@ -4,10 +4,17 @@ from copy import copy
 
 import numpy as np
 from scipy import sparse
-from sklearn.utils.sparsefuncs import mean_variance_axis
+from sklearn.utils.sparsefuncs import (
+    inplace_column_scale,
+    mean_variance_axis,
+    min_max_axis,
+)
 
 # Moments read the columns in blocks of about this many entries.
 MAX_BLOCK_ENTRIES = 1 << 18
+
+# Sums of squares of entries from one over this size to this size are normal numbers.
+SAFE_SIZE = 2.0**400
 
 
 def mean_and_deviation(X, weights):
@@ -16,8 +23,7 @@ def mean_and_deviation(X, weights):
     The weights add up to 1. The deviation is exactly zero where it is lost in the
     rounding of the mean.
     """
-    mean, variance = _moments(X, weights)
-    return _checked(mean, variance, X.shape[0], X.dtype)
+    return _checked(*_moments(X, weights), X.shape[0], X.dtype)
 
 
 class BlockMoments:
@@ -25,13 +31,12 @@ class BlockMoments:
 
     def __init__(self):
         self.n_samples, self.weight = 0, 0.0
-        self.mean = self.variance = 0.0
+        self.mean = self.deviation = 0.0
 
     def add(self, X, weights):
         """Add a block; the weights of all blocks add up to 1."""
         added = weights.sum()
-        mean, variance = _moments(X, weights / added)
-        self._merge(X.shape[0], added, mean, variance, X.dtype)
+        self._merge(X.shape[0], added, *_moments(X, weights / added), X.dtype)
 
     def merge(self, other):
         """Return the moments of the blocks of both."""
@@ -40,74 +45,80 @@ class BlockMoments:
         joint = copy(self)
         if other.n_samples:
             joint._merge(
-                other.n_samples, other.weight, other.mean, other.variance, other.dtype
+                other.n_samples, other.weight, other.mean, other.deviation, other.dtype
             )
         return joint
 
-    @np.errstate(over="ignore", invalid="ignore")
-    def _merge(self, n_samples, weight, mean, variance, dtype):
+    def _merge(self, n_samples, weight, mean, deviation, dtype):
         if not self.n_samples:
-            self.mean, self.variance = mean, variance
+            self.mean, self.deviation = mean, deviation
         # Deviations from a common mean, without large squares that cancel out.
         share = weight / (self.weight + weight)
-        step = mean - self.mean
-        self.mean = self.mean + share * step
-        self.variance = (
-            (1.0 - share) * self.variance
-            + share * variance
-            + share * (1.0 - share) * np.square(step)
-        )
+        own, added = np.sqrt(1.0 - share), np.sqrt(share)
+        between = own * added * mean - own * added * self.mean  # finite
+        within = np.hypot(own * self.deviation, added * deviation)
+        self.deviation = np.hypot(within, between)
+        self.mean = (1.0 - share) * self.mean + share * mean
         self.n_samples += n_samples
         self.weight += weight
         self.dtype = dtype
 
     def get_state(self):
         """Return what has been added as a dict of arrays."""
-        return {
-            "n_samples": self.n_samples,
-            "weight": self.weight,
-            "mean": self.mean,
-            "variance": self.variance,
-            "dtype": np.zeros(0, dtype=self.dtype),
-        }
+        return vars(self) | {"dtype": np.zeros(0, dtype=self.dtype)}
 
     def set_state(self, state):
         """Take what another has added."""
         self.n_samples, self.weight = int(state["n_samples"]), float(state["weight"])
-        self.mean, self.variance = state["mean"], state["variance"]
+        self.mean, self.deviation = state["mean"], state["deviation"]
         self.dtype = state["dtype"].dtype
 
     def mean_and_deviation(self):
         """Return the moments of all blocks."""
-        return _checked(self.mean, self.variance, self.n_samples, self.dtype)
+        return _checked(self.mean, self.deviation, self.n_samples, self.dtype)
 
 
-def _checked(mean, variance, n_samples, dtype):
+def unit_factors(sizes):
+    """Return the powers of two that bring numbers of these sizes near 1."""
+    _, exponents = np.frexp(np.asarray(sizes, dtype=np.float64))
+    return np.ldexp(1.0, -np.maximum(exponents, -1000))  # larger ones would be infinite
+
+
+def _checked(mean, deviation, n_samples, dtype):
     """Return the mean and the deviation, zero where it is lost in rounding."""
-    if not np.isfinite(variance).all():
-        raise ValueError("The variance of a column overflows; rescale the data.")
-    deviation = np.sqrt(np.maximum(variance, 0.0))
     rounding = max(10.0 * np.finfo(dtype).eps, n_samples * np.finfo(np.float64).eps)
-    deviation[deviation <= rounding * np.abs(mean)] = 0.0
-    return mean, deviation
+    return mean, np.where(deviation <= rounding * np.abs(mean), 0.0, deviation)
 
 
-@np.errstate(over="ignore", invalid="ignore")
 def _moments(X, weights):
-    """Return the mean and the variance of the columns."""
-    if sparse.issparse(X):
-        X = X.astype(np.float64, copy=False)
-        return mean_variance_axis(X, axis=0, weights=weights)
+    """Return the mean and the deviation of the columns.
+
+    They are computed with columns that a power of two brings near 1, so that no square
+    overflows or is zero.
+    """
     n_samples, n_features = X.shape
-    mean, variance = np.empty(n_features), np.empty(n_features)
+    if sparse.issparse(X):
+        X, factors = X.astype(np.float64, copy=False), 1.0
+        sizes = np.abs(X.data)
+        if np.any((sizes > SAFE_SIZE) | ((sizes < 1.0 / SAFE_SIZE) & (sizes > 0.0))):
+            factors = unit_factors(np.abs(min_max_axis(X, axis=0)).max(axis=0))
+            X = X.copy()
+            inplace_column_scale(X, factors)
+        mean, variance = mean_variance_axis(X, axis=0, weights=weights)
+        return mean / factors, np.sqrt(np.maximum(variance, 0.0)) / factors
+    mean, deviation = np.empty(n_features), np.empty(n_features)
     width = max(8, MAX_BLOCK_ENTRIES // n_samples)
     for start in range(0, n_features, width):
         block = slice(start, start + width)
+        part = X[:, block]
+        factors = unit_factors(np.maximum(part.max(axis=0), -part.min(axis=0)))
+        deviations = part * factors
         # Seen from the first row, constant columns are exactly zero.
-        shift = X[0, block].astype(np.float64)
-        deviations = X[:, block] - shift
+        shift = deviations[0].copy()
+        deviations -= shift
         shifted_mean = weights @ deviations
         deviations -= shifted_mean
-        mean[block] = shift + shifted_mean
-        variance[block] = weights @ np.square(deviations, out=deviations)
-    return mean, variance
+        mean[block] = (shift + shifted_mean) / factors
+        variance = weights @ np.square(deviations, out=deviations)
+        deviation[block] = np.sqrt(variance) / factors
+    return mean, deviation

@@ -24,10 +24,13 @@ def tabulate_scores(parameters, scores, n_features):
     The parameters, "eta" among them, are arrays of shape (n_candidates,); `scores` and
     `n_features` have the shape (n_splits, n_candidates). The scores must be finite.
     """
-    if not np.isfinite(scores).all():
+    wrong = np.argwhere(~np.isfinite(scores))
+    if len(wrong):
+        split, row = wrong[0]
         raise ValueError(
-            "scoring must give finite scores, got "
-            f"{scores.tolist()} for etas={parameters['eta'].tolist()}."
+            f"scoring must give finite scores, got {scores[split, row]} for split "
+            f"{split} of cv and eta={parameters['eta'][row]:.3g}: its test part may be "
+            "too small, or have one class only; use another scoring, or fewer splits."
         )
     means = scores.mean(axis=0)
     rows = zip(*(column.tolist() for column in parameters.values()), strict=True)

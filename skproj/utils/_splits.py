@@ -50,21 +50,28 @@ def make_splits(
         classifier = isinstance(cv, numbers.Integral) and few >= cv
     if groups is not None:
         groups, codes = check_groups(groups, n_samples, groups_name)
+    labelled = classifier and type_of_target(y) in ("binary", "multiclass")
+    what = "cv"
     if isinstance(cv, numbers.Integral):
-        return _shuffled_folds(
-            int(cv),
-            np.zeros(n_samples),
-            y,
-            classifier,
-            codes,
-            random_state,
-            groups_name,
+        what = groups_name if groups is not None else f"cv={cv}"
+        splits = _shuffled_folds(
+            int(cv), np.zeros(n_samples), y, labelled, codes, random_state, groups_name
         )
-    if groups is not None:
-        split_params = split_params | {"groups": groups}
-    splits = list(check_cv(cv, y, classifier=classifier).split(X, y, **split_params))
+    else:
+        if groups is not None:
+            split_params = split_params | {"groups": groups}
+        splitter = check_cv(cv, y, classifier=classifier)
+        splits = list(splitter.split(X, y, **split_params))
     if not splits:
         raise ValueError(f"cv must give at least one split, got {cv!r}.")
+    if labelled and len(np.unique(y)) > 1:
+        for train, _ in splits:
+            found = np.unique(y[train]).tolist()
+            if len(found) == 1:
+                raise ValueError(
+                    f"{what} leaves a training part with samples of one class only, "
+                    f"{found[0]!r}: all others are in the part held back."
+                )
     return splits
 
 
@@ -86,7 +93,7 @@ def check_groups(groups, n_samples, name):
     return groups, codes
 
 
-def _shuffled_folds(n_splits, places, y, classifier, groups, random_state, groups_name):
+def _shuffled_folds(n_splits, places, y, stratified, groups, random_state, groups_name):
     """Return the splits of shuffled folds; `groups` are numbers, or None."""
     if n_splits < 2:
         raise ValueError(f"cv must be at least 2 folds, got {n_splits}.")
@@ -100,19 +107,9 @@ def _shuffled_folds(n_splits, places, y, classifier, groups, random_state, group
             f"{groups_name} must have at least cv={n_splits} different values, one "
             f"for each fold, got {n_groups}."
         )
-    stratified = classifier and type_of_target(y) in ("binary", "multiclass")
     if groups is None:
         splitter = StratifiedKFold if stratified else KFold
     else:
         splitter = StratifiedGroupKFold if stratified else GroupKFold
     splitter = splitter(n_splits, shuffle=True, random_state=random_state)
-    splits = list(splitter.split(places, y, groups))
-    if stratified and len(np.unique(y)) > 1:
-        what = f"cv={n_splits}" if groups is None else groups_name
-        for train, _ in splits:
-            if len(np.unique(y[train])) == 1:
-                raise ValueError(
-                    f"{what} leaves a training part with samples of one class only, "
-                    f"{y[train][0]!r}: all others are in the part held back."
-                )
-    return splits
+    return list(splitter.split(places, y, groups))

@@ -54,11 +54,8 @@ SUPPORTED_DTYPES = [np.float64, np.float32]
 
 
 def check_complete(y):
-    """Refuse missing labels, which scikit-learn does not see, or meets with an error.
-
-    Those of an array of floating-point numbers are left to it.
-    """
-    n_missing = 0 if np.asarray(y).dtype.kind == "f" else count_missing(y)
+    """Refuse missing labels, which scikit-learn does not see or not explain."""
+    n_missing = count_missing(y)
     if n_missing:
         raise ValueError(
             f"Input y contains NaN: {n_missing} of {len(y)} samples have no target; "
@@ -67,15 +64,17 @@ def check_complete(y):
 
 
 def count_missing(labels):
-    """Return how many entries of a list, an array or a frame are NaN, None or NA."""
+    """Return in how many rows of a list, array or frame there is NaN, None or NA."""
     array = np.asarray(labels)
-    if array.dtype.kind in "US" and isinstance(labels, (list, tuple)):
+    if array.dtype.kind in "US" and isinstance(labels, list | tuple):
         array = np.asarray(labels, dtype=object)  # not "nan"
-    if array.dtype.kind == "f":
-        return np.count_nonzero(np.isnan(array))
-    if array.dtype != object or array.ndim == 0:  # numbers, or None
+    if array.ndim == 0 or array.dtype.kind not in "fO":
         return 0
-    return sum(map(_is_missing, array.ravel()))
+    if array.dtype.kind == "f":
+        missing = np.isnan(array)
+    else:
+        missing = np.array([_is_missing(label) for label in array.ravel()], dtype=bool)
+    return np.count_nonzero(missing.reshape(len(array), -1).any(axis=1))
 
 
 def _is_missing(label):

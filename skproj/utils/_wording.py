@@ -1,6 +1,7 @@
 """Wording of messages."""
 
 import difflib
+import itertools
 import re
 from collections import Counter
 
@@ -41,6 +42,20 @@ def join_names(names, at_most=5):
     text = ", ".join(repr(name) for name in names[:at_most])
     left_out = len(names) - at_most
     return f"{text} and {left_out} more" if left_out > 0 else text
+
+
+def name_columns(columns, names=None):
+    """Return "column 'a'", or "columns 'a', 'b' and 3 more", for a mask of columns."""
+    found = columns.nonzero()[0].tolist()
+    listed = found if names is None else [names[column] for column in found]
+    return f"column{'s' if len(listed) > 1 else ''} {join_names(listed)}"
+
+
+def first_difference(names, expected):
+    """Say where names differ first from others."""
+    pairs = itertools.zip_longest(names, expected)
+    place, (name, other) = next((i, p) for i, p in enumerate(pairs) if p[0] != p[1])
+    return f"feature {place} is {name!r} instead of {other!r}"
 
 
 def near_matches(name, names):

@@ -267,10 +267,6 @@ def test_raw_counts_are_noticed(small):
         ({"batch_key": "none"}, "batch_key='none' has missing values"),
         ({"batch_key": "type"}, "batch_key='type' has cells of only one group in each"),
         ({"donor_key": "skproj_label"}, "would overwrite donor_key='skproj_label'"),
-        (
-            {"eta": "cv", "n_genes": 51},
-            "n_genes=51 exceeds the number of genes to choose from, 50",
-        ),
         ({"eta": "cv", "n_genes": 2.5}, "n_genes must be an integer of at least 1"),
         ({"cv": 1}, "cv must be an integer of at least 2, got 1"),
         ({"random_state": None}, "random_state must be an integer"),
@@ -350,3 +346,13 @@ def test_repeated_names_of_genes_are_refused(small):
         select_features(small, "type", **QUICK)
     small.var_names_make_unique()
     select_features(small, "type", **QUICK)
+
+
+def test_of_more_genes_than_there_are_all_are_selected(small):
+    with (
+        pytest.warns(UserWarning, match="Only 48 features"),  # of a fold
+        pytest.warns(UserWarning, match="n_genes=51 exceeds .* from, 50: all") as log,
+    ):
+        select_features(small, "type", n_genes=51, cv=2)
+    assert log[0].filename == __file__
+    assert small.var["skproj_selected"].sum() == 50

@@ -7,6 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from selector_helpers import CANCER, WINE
 from sklearn.base import clone
 from sklearn.exceptions import DataConversionWarning
+from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from skproj import ProjectionFeatureSelector
@@ -192,3 +193,18 @@ def test_search_radius_gives_up_at_extreme_radii():
         )
         assert trial.n_selected == 3
         assert n_trials < 15
+
+
+@pytest.mark.parametrize("number", [12, np.int64(12)])
+@pytest.mark.parametrize("estimator", [None, LogisticRegression()])
+def test_of_more_features_than_there_are_all_are_selected(estimator, number):
+    """With a warning, as scikit-learn's SelectKBest does."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 10))
+    y = (X[:, 0] + rng.standard_normal(60) > 0.0).astype(int)
+    selector = ProjectionFeatureSelector(estimator, n_features_to_select=number)
+    message = "n_features_to_select=12 exceeds .* choose from, 10: all of them are"
+    with pytest.warns(UserWarning, match=message) as log:
+        selector.fit(X, y)
+    assert [warning.filename for warning in log] == [__file__]
+    assert selector.get_support().all()

@@ -6,11 +6,19 @@ import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_breast_cancer, load_wine
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GroupKFold, StratifiedKFold
+from sklearn.metrics import r2_score
+from sklearn.model_selection import (
+    GroupKFold,
+    KFold,
+    LeaveOneGroupOut,
+    LeaveOneOut,
+    StratifiedKFold,
+)
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skproj import ProjectionFeatureSelector, ProjectionFeatureSelectorCV
+from skproj.feature_selection import eta_path
 from skproj.utils._stability import stability_index
 
 WINE = load_wine(return_X_y=True)
@@ -178,3 +186,69 @@ def test_selector_with_ridge_keeps_copies():
     selector = ProjectionFeatureSelector(l2_reg=0.5, **options).fit(X, y)
     assert selector.get_support()[[6, 13]].all()
     assert_allclose(selector.coef_[:, 13], selector.coef_[:, 6], rtol=1e-3)
+
+
+def make_regression(n_targets):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((24, 5))
+    Y = X[:, :2] + 0.5 * rng.standard_normal((24, 2))
+    return X, Y[:, 0] if n_targets == 1 else Y
+
+
+@pytest.mark.parametrize("scoring", [None, "r2"])
+@pytest.mark.parametrize("n_targets", [1, 2])
+@pytest.mark.parametrize("cv", [LeaveOneOut(), 24], ids=["splitter", "number"])
+def test_score_of_single_samples_is_that_of_all_predictions(cv, n_targets, scoring):
+    """R2 of a single sample is not defined."""
+    X, y = make_regression(n_targets)
+    options = {"loss": "squared_error", "projection": "l12"}
+    predictions = np.empty((len(ETAS), *y.shape))
+    for test in range(len(y)):
+        train = np.arange(len(y)) != test
+        path = eta_path(X[train], y[train], etas=ETAS, **options)
+        found = path.coefs @ X[test] + path.intercepts
+        predictions[:, test] = found if n_targets == 2 else found[:, 0]
+    search = ProjectionFeatureSelectorCV(
+        ETAS, cv=cv, scoring=scoring, random_state=0, **options
+    ).fit(X, y)
+    expected = [r2_score(y, predicted) for predicted in predictions]
+    assert_allclose(search.cv_results_["mean_test_score"], expected, rtol=1e-3)
+
+
+def test_parts_with_equal_targets_are_scored():
+    """R2 of scikit-learn is 0 for each of them, whatever is predicted."""
+    X, y = make_regression(1)
+    groups = np.arange(24) // 4
+    y = np.repeat(y[::4], 4)
+    X[:, 0] = y
+    search = ProjectionFeatureSelectorCV(
+        [0.1, 10.0], cv=LeaveOneGroupOut(), loss="squared_error"
+    ).fit(X, y, groups=groups)
+    small, large = search.cv_results_["mean_test_score"]
+    assert large > 0.99
+    assert small < large
+
+
+@pytest.mark.parametrize("y", [make_regression(1)[1], np.arange(24) % 2])
+def test_samples_of_weight_zero_have_no_score(y):
+    X, _ = make_regression(1)
+    weight = np.append(np.zeros(4), np.ones(20))
+    search = ProjectionFeatureSelectorCV(ETAS, cv=LeaveOneOut())
+    found = search.fit(X, y, sample_weight=weight).cv_results_["mean_test_score"]
+    expected = search.fit(X[4:], y[4:]).cv_results_["mean_test_score"]
+    assert_allclose(found, expected, rtol=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:Only one class is present")
+def test_parts_that_cannot_be_scored_are_said_in_a_sentence():
+    X, y = make_regression(1)
+    labels = (y > 0.0).astype(int)
+    search = ProjectionFeatureSelectorCV(ETAS, cv=LeaveOneOut(), scoring="roc_auc")
+    with pytest.raises(ValueError, match="got nan for split 0 of cv") as error:
+        search.fit(X, labels)
+    assert len(str(error.value)) < 250
+    search.set_params(cv=KFold(8), scoring=None)
+    with pytest.raises(
+        ValueError, match=r"cv leaves a training part .* one class only"
+    ):
+        search.fit(X, (np.arange(24) < 3).astype(int))

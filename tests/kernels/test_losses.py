@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skproj._kernels import _losses as kernels
+from skproj.linear_model._losses import make_loss
 
 EPS = np.finfo(float).eps
 # The kernels take 256 samples at a time, and change those of 512.
@@ -161,3 +162,55 @@ def test_what_is_not_finite_shows(name, place, invalid):
         assert np.isfinite(value)
     others = np.arange(300) != 256
     assert np.isfinite(residuals[:, others]).all()
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2, 17])
+@pytest.mark.parametrize("n_samples", [1, 2, 3, 5, 8, 15, 16, 17, 511, 512, 513, 769])
+@pytest.mark.parametrize("name", FORMULAS)
+def test_every_size_and_nothing_beside(name, n_samples, n_outputs):
+    """Also for weights of zero, and targets that are far away."""
+    x, intercept, targets, weights, *epsilon = make_arguments(
+        name, n_samples, n_outputs
+    )
+    weights[::3] = 0.0
+    x[:, ::5] *= 1e3
+    room = np.full(x.size + 8, 7.0)
+    found = room[4:-4].reshape(x.shape)
+    arguments = x, intercept, targets, weights, *epsilon
+    value, residuals = FORMULAS[name](*arguments)
+    assert_allclose(getattr(kernels, name)(*arguments, found), value, rtol=1e-13)
+    assert_allclose(found, residuals, rtol=1e-12, atol=2 * EPS)
+    assert_array_equal(np.append(room[:4], room[-4:]), 7.0)
+
+
+LAYOUTS = {
+    "C": np.ascontiguousarray,
+    "F": np.asfortranarray,
+    "strided": lambda x: np.repeat(np.repeat(x, 2, axis=0), 3, axis=1)[::2, ::3],
+    "reversed": lambda x: np.ascontiguousarray(x[::-1, ::-1])[::-1, ::-1],
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("name", ["log_loss", "squared_error", "huber"])
+@pytest.mark.parametrize("n_outputs", [1, 3])
+def test_losses_take_products_of_any_layout(n_outputs, name, layout):
+    """A kernel wants rows of outputs; whatever it gets, the result is the same."""
+    rng = np.random.default_rng(0)
+    products = rng.standard_normal((300, n_outputs)).astype(np.float32).astype(float)
+    targets = rng.standard_normal((300, n_outputs))
+    if name == "log_loss":
+        targets = rng.integers(max(n_outputs, 2), size=300)
+    loss = make_loss(name, targets, np.full(300, 1.0 / 300))
+    given = LAYOUTS[layout](products)
+    for intercept in (None, rng.standard_normal(n_outputs)):
+        value, residuals = loss.value_and_residuals(products, intercept)
+        found, found_residuals = loss.value_and_residuals(given, intercept)
+        assert_allclose(found, value, rtol=1e-14)
+        assert_allclose(found_residuals, residuals, rtol=1e-12, atol=1e-18)
+        assert_allclose(loss.value(given, intercept), value, rtol=1e-14)
+        changes = (
+            loss.linear_term_and_bound(found_residuals, given, 2 * given),
+            loss.linear_term_and_bound(residuals, products, 2 * products),
+        )
+        assert_allclose(*changes, rtol=1e-12)

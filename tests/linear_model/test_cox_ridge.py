@@ -7,6 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from scipy.optimize import minimize
 
+from skproj.datasets import make_survival
 from skproj.linear_model import CoxRidge
 from skproj.metrics import concordance_index_censored
 
@@ -122,3 +123,14 @@ def test_what_is_refused():
     for method in (fitted.fit, fitted.score):
         with pytest.raises(ValueError, match="y must be a structured array with two"):
             method(X, three)
+
+
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("size", [1e30, 1e300])
+def test_large_features_are_fitted(make, size):
+    """As the same features in other units, whose penalty is too small to matter."""
+    X, y = make_survival(n_samples=80, n_features=10, return_X_y=True, random_state=0)
+    X, large = X[:, :3] * [1e6, 1.0, 1.0], X[:, :3] * [size, 1.0, 1.0]
+    expected = CoxRidge().fit(X, y).predict(X)
+    found = CoxRidge().fit(make(large), y)
+    assert_allclose(found.predict(make(large)), expected, rtol=1e-4, atol=1e-5)

@@ -3,10 +3,14 @@
 import tracemalloc
 
 import numpy as np
+import pandas as pd
 import pytest
 from autoencoder_helpers import SMALL, assert_same_model, quick, state_of
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 from scipy.sparse import coo_array, csc_array, csr_array, csr_matrix, random_array
+
+from skproj import SparseMLPClassifier, SparseSupervisedAutoencoderCV
 
 
 def test_read_only_fortran_and_strided_input_work(wide):
@@ -85,6 +89,25 @@ def test_unscaled_data_that_diverges_says_so(wide):
         quick(reconstruction_loss="squared_error", reconstruction_weight=1.0).fit(
             X * 1e30, y
         )
+
+
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize(
+    "model", [SparseSupervisedAutoencoderCV(), SparseMLPClassifier()]
+)
+def test_columns_that_are_too_large_are_named(model, make):
+    """Those that the network does not have may be of any size."""
+    X = np.random.default_rng(0).standard_normal((20, 9))
+    X[:, 1:8] *= 1e200
+    with pytest.raises(
+        ValueError, match="columns 1, 2, 3, 4, 5 and 2 more of X exceed"
+    ):
+        model.fit(make(X), X[:, 0] > 0.0)
+    frame = pd.DataFrame(X[:, :2], columns=["a", "b"])
+    with pytest.raises(ValueError, match="column 'b' of X exceed"):
+        model.fit(frame, X[:, 0] > 0.0)
+    model = quick(never_keep=["b"], input_noise=0.0)
+    assert_array_equal(model.fit(frame, X[:, 0] > 0.0).get_support(), [True, False])
 
 
 def test_failed_fit_leaves_the_model_as_it_was(wide):

@@ -108,14 +108,21 @@ def test_n_features_to_select_is_exact_where_columns_are_tied(wide, projection):
 
 
 def test_n_features_to_select_that_cannot_be_reached(wide):
-    """More than there are is an error, more than is kept a warning to the caller."""
+    """More than there are, or than is kept, is a warning to the caller."""
     X, y = wide
 
     def at_most_two(W, radius, axis):
         return np.where(np.arange(W.shape[1]) < min(2, radius), W, 0.0)
 
-    with pytest.raises(ValueError, match=r"n_features_to_select=51 exceeds.* 50"):
-        quick(n_features_to_select=51).fit(X, y)
+    with pytest.warns(UserWarning, match="n_features_to_select=51 .*, 50: all") as log:
+        model = quick(n_features_to_select=51).fit(X, y)
+    assert len(log) == 1
+    assert log[0].filename == __file__
+    assert model.n_selected_features_ == 50
+    model.set_params(n_features_to_select=49, never_keep=[3, 4], always_keep=[0])
+    with pytest.warns(UserWarning, match="n_features_to_select=49 .*, 47: all"):
+        model.fit(X, y)
+    assert model.n_selected_features_ == 48
     with pytest.warns(
         UserWarning, match="Only 2 features.*n_features_to_select=3"
     ) as w:

@@ -38,8 +38,10 @@ def make_rows(X):
     return SparseRows(X, parts, N_FEATURES), dense
 
 
-def test_products_are_those_of_the_dense_batch():
+@pytest.mark.parametrize("index_dtype", [np.int32, np.int64])
+def test_products_are_those_of_the_dense_batch(index_dtype):
     X, _ = make_matrix()
+    X.indices, X.indptr = X.indices.astype(index_dtype), X.indptr.astype(index_dtype)
     rows, dense = make_rows(X)
     assert rows.shape == dense.shape
     generator = torch.Generator().manual_seed(0)

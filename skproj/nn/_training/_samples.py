@@ -224,8 +224,8 @@ def _row_keys(X, rows):
         high = np.maximum(high, dense.max(axis=0))
     with np.errstate(over="ignore"):
         span = high.astype(np.float64) - low
-    factors = np.random.RandomState(0).uniform(1.0, 2.0, X.shape[1])
-    factors = np.divide(factors, span, out=np.zeros_like(span), where=span > 0)
+        factors = np.random.RandomState(0).uniform(1.0, 2.0, X.shape[1])
+        factors = np.divide(factors, span, out=np.zeros_like(span), where=span > 0)
     # A span beyond all floats, or below them, says nothing that could be scaled.
     factors[~np.isfinite(factors) | np.isinf(span)] = 0.0
     low = np.where(factors > 0, low, 0.0)

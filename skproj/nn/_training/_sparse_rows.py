@@ -40,7 +40,9 @@ class SparseRows:
     def __init__(self, matrix, parts, width):
         self.matrix, self.parts, self.width = matrix, parts, width
         by_column = matrix.tocsc()
-        self._entries = by_column.data, by_column.indices, by_column.indptr
+        places = (by_column.indices, by_column.indptr)
+        places = (array.astype(np.int32, copy=False) for array in places)
+        self._entries = by_column.data, *places
 
     @property
     def shape(self):
