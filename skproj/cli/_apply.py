@@ -15,7 +15,8 @@ from skproj.cli._output import (
 )
 from skproj.cli._survival import survival_probabilities
 from skproj.cli._tables import ReadOptions, read_table
-from skproj.persistence._panel import NotTraceable, needed_features
+from skproj.persistence._panel._export import needed_features
+from skproj.persistence._panel._features import NotTraceable
 from skproj.utils._optional import import_optional
 from skproj.utils._pipelines import selection_of, steps_of
 

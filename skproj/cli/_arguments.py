@@ -178,9 +178,9 @@ def add_export(commands):
         kinds,
         "panel",
         "the selected columns, and a model that needs only NumPy",
-        "Write the selected columns with weights, directions and standardisation as "
-        "panel.csv, and a program that predicts from them as panel_model.py, which "
-        "needs Python and NumPy alone.",
+        "Write the selected columns with directions, standardisation and, of a linear "
+        "model, coefficients as panel.csv, and a program that predicts from them as "
+        "panel_model.py, which needs Python and NumPy alone.",
     )
     parser.add_argument(
         "result",

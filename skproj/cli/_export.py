@@ -5,7 +5,11 @@ import json
 from skproj.cli._errors import CommandError
 from skproj.cli._models import load_model
 from skproj.cli._output import check_free, new_folder, print_lines, write_rows
-from skproj.persistence._panel import describe_panel, feature_rows, panel_source
+from skproj.persistence._panel._export import (
+    describe_panel,
+    feature_rows,
+    panel_source,
+)
 from skproj.utils._summary import VERDICT_ATTRIBUTE
 
 TABLE, PROGRAM = "panel.csv", "panel_model.py"
@@ -73,7 +77,7 @@ def read_details(path, panel):
 def write_panel(path, panel, details):
     """Write a table with a row for each feature, the most important first."""
     rows = feature_rows(panel, details)
-    rows.sort(key=lambda row: -row.get("weight", 0.0))
+    rows.sort(key=lambda row: -row.get("importance", 0.0))
     if panel.formula is not None:
         intercepts = panel.formula[1].tolist()
         rows.append({"name": "(intercept)", "coefficients": intercepts})

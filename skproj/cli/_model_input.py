@@ -7,11 +7,8 @@ from sklearn.impute import KNNImputer, SimpleImputer
 from sklearn.preprocessing import OneHotEncoder
 
 from skproj.cli._frame_table import as_text
-from skproj.persistence._panel import (
-    NotTraceable,
-    needed_features,
-    places_of,
-)
+from skproj.persistence._panel._export import needed_features
+from skproj.persistence._panel._features import NotTraceable, places_of
 from skproj.utils._optional import import_optional
 from skproj.utils._pipelines import steps_of
 
