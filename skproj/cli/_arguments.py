@@ -4,9 +4,11 @@ import argparse
 import math
 import re
 import textwrap
+from dataclasses import dataclass
 from pathlib import Path
 
 from skproj._version import __version__
+from skproj.cli._errors import CommandError
 
 EXAMPLES = {
     "select": """\
@@ -52,15 +54,54 @@ CELL_DEFAULTS = {
     "seed": 0,
 }
 
+STANDARD_INPUT = "-"
 DATA_HELP = (
     "table with a row for each sample: .csv, .tsv, .txt (all also as .gz), .xlsx, "
     ".parquet, .h5ad or .zarr of anndata; - is the standard input"
 )
 
 
+@dataclass(frozen=True)
+class Refused:
+    """What is wrong with the value of an option, in place of it."""
+
+    sentence: str
+    default: object
+
+
+class Parser(argparse.ArgumentParser):
+    """Parser that goes on where the value of an option is refused."""
+
+    def _get_values(self, action, texts):  # there is no public place for it
+        try:
+            return super()._get_values(action, texts)
+        except argparse.ArgumentError as error:
+            if not action.option_strings:
+                raise
+            why = error.message
+            if action.choices is not None:
+                known = ", ".join(map(str, action.choices))
+                why = f"must be one of {known}, got {' '.join(texts)!r}"
+            return Refused(f"{action.option_strings[0]}: {why}", action.default)
+
+
+def take_refused(options, errors):
+    """Find the values that were refused, and put defaults in their places.
+
+    The names of these options are then in `options.refused`.
+    """
+    values = vars(options).items()
+    options.refused = [name for name, value in values if isinstance(value, Refused)]
+    for name in options.refused:
+        refused = getattr(options, name)
+        setattr(options, name, refused.default)
+        with errors:
+            raise CommandError(refused.sentence)
+
+
 def make_parser():
     """Return the parser of all commands."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="skproj",
         description="Select the features of a table that predict a column of it.",
         epilog="skproj COMMAND --help shows the options of a command, with examples.",
@@ -411,7 +452,7 @@ def add_search_options(parser):
     )
     parser.add_argument(
         "--n-jobs",
-        type=int,
+        type=number(int, lambda n: n != 0, "a whole number other than 0"),
         default=1,
         metavar="N",
         help="number of processes, -1 for one per processor (default: 1)",

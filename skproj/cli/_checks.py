@@ -2,11 +2,12 @@
 
 import warnings
 from collections import Counter
+from shlex import quote
 
 import numpy as np
 from scipy import sparse
 
-from skproj.cli._errors import CommandError
+from skproj.cli._errors import CommandError, Errors
 from skproj.utils._wording import join_names, near_matches
 
 WANTED_BY_MODEL = ", which the model needs"
@@ -15,15 +16,29 @@ WANTED_BY_MODEL = ", which the model needs"
 # much of it is lost.
 MIN_FLOAT_STEPS = 1000
 
+# More names are not typed after an option.
+MAX_TYPED = 20
+
 
 def is_numeric(column):
     """Whether a column holds numbers, which truth values are not."""
     return getattr(column.dtype, "kind", "O") in "iuf"
 
 
-def quote(name):
-    """Return an argument as a shell takes it."""
-    return name if name.isidentifier() else "'" + name.replace("'", "'\\''") + "'"
+def option(name, *values):
+    """Return an option with its values as a shell takes them.
+
+    A value that begins with a hyphen would be taken for another option.
+    """
+    if any(value.startswith("-") for value in values):
+        return " ".join(f"{name}={quote(value)}" for value in values)
+    return " ".join([name, *map(quote, values)])
+
+
+def drop(names):
+    """Return the option that leaves columns out; more than a few without the names."""
+    names = list(names)
+    return option("--drop", *names) if len(names) <= MAX_TYPED else "--drop"
 
 
 def require(names, known, path, kind, wanted_by=""):
@@ -89,6 +104,7 @@ def check_finite(
     entries = X.data if sparse.issparse(X) else X
     if np.isfinite(entries).all():
         return
+    errors = Errors()
     tests = {} if allow_missing else {"missing": np.isnan}
     for what, test in {**tests, infinite: np.isinf}.items():
         bad = test(entries)
@@ -103,8 +119,11 @@ def check_finite(
         advice = "fill them in, or leave out these rows"
         if can_drop and what == "missing":
             advice = "--impute median fills them in, or leave out these rows"
-        raise CommandError(
-            f"{path} has {what} values, {columns.sum()} in {len(affected)} of "
-            f"{len(names)} columns: {join_names(affected)}; {advice}"
-            + (" or, with --drop, these columns" if can_drop else "")
-        )
+        if can_drop and len(affected) < len(names):
+            advice += f", or {drop(affected)} leaves out these columns"
+        with errors:
+            raise CommandError(
+                f"{path} has {what} values, {columns.sum()} in {len(affected)} of "
+                f"{len(names)} columns: {join_names(affected)}; {advice}"
+            )
+    errors.raise_all()

@@ -1,8 +1,45 @@
 """Errors of the command line."""
 
+import contextlib
+
+# In place of `Errors`, where the first error is to be raised at once.
+AT_ONCE = contextlib.nullcontext()
+
 
 class CommandError(Exception):
-    """Error that the user can correct, in one sentence."""
+    """Error that the user can correct, in one sentence, or several of them."""
+
+    def __str__(self):
+        return " ".join(self.args)
+
+
+class Errors:
+    """Errors of independent checks, to be raised together.
+
+    Each check is in a block of its own, which an error ends: ``with errors: ...``.
+    """
+
+    def __init__(self):
+        self.found = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        if isinstance(error, CommandError):
+            self.found.append(error)
+        return isinstance(error, CommandError)
+
+    def __bool__(self):
+        return bool(self.found)
+
+    def raise_all(self):
+        """Raise what was found, each sentence once."""
+        if len(self.found) == 1:
+            raise self.found[0]
+        if self.found:
+            sentences = [sentence for error in self.found for sentence in error.args]
+            raise CommandError(*dict.fromkeys(sentences)) from self.found[0]
 
 
 def check_is_file(path):

@@ -12,30 +12,12 @@ from skproj.utils._optional import import_optional
 from skproj.utils._wording import on_one_line
 
 
-def check_free(path, overwrite, *, folder=False):
-    """Raise an error if a file or folder exists already, or cannot be written."""
-    if path is None:
-        return
-    if not path.exists():
-        check_writable(path.absolute())
-        return
-    if not (path.is_dir() if folder else path.is_file()):
-        wanted = "folder" if folder else "file"
-        raise CommandError(f"--out must be a {wanted}, which {path} is not.")
-    check_writable(path if folder else path.absolute().parent)
-    if not overwrite and (not folder or any(path.iterdir())):
-        what = "is a folder with files in it" if folder else "exists already"
-        raise CommandError(f"{path} {what}; --overwrite replaces what is there.")
-
-
-def check_writable(folder):
-    """Raise an error if a folder that may be still to be made cannot be written to."""
-    while not folder.exists():
-        if folder.is_symlink():
-            raise CommandError(f"--out: {folder} is a link to nothing.")
-        folder = folder.parent
-    if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
-        raise CommandError(f"--out: {folder} is not a folder that can be written to.")
+def check_table_suffix(path):
+    """Raise an error if a table cannot be written to a file of this name."""
+    if path is not None and suffix_of(path) not in (*TEXT_SEPARATORS, ".parquet"):
+        raise CommandError(
+            f"--out must end in .csv, .tsv or .parquet, got {str(path)!r}."
+        )
 
 
 @contextlib.contextmanager

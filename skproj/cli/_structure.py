@@ -5,7 +5,7 @@ from skproj.cli._errors import CommandError
 from skproj.cli._tables import ReadOptions, read_table
 
 
-def feature_structure(names, categories, options, dropped=()):
+def feature_structure(names, categories, options, groups):
     """Return parameters of the selectors for what is known of the columns.
 
     Parameters
@@ -16,9 +16,9 @@ def feature_structure(names, categories, options, dropped=()):
         The numbers of values of the columns of text, whose features come first, in
         this order; each other column is a feature.
     options : argparse.Namespace
-        With `always_keep` and `feature_groups`.
-    dropped : iterable of str
-        Columns that were left out, and are left out of their groups.
+        With `always_keep`.
+    groups : list of list of str
+        The columns of each group, of which some may have been left out.
 
     Returns
     -------
@@ -31,17 +31,22 @@ def feature_structure(names, categories, options, dropped=()):
         end = n_features + categories.get(name, 1)
         places[name] = list(range(n_features, end))
         n_features = end
-    groups = read_groups(options.feature_groups, names, dropped)
+    groups = [[name for name in group if name in places] for group in groups]
     grouped = {name for group in groups for name in group}
     groups += [[name] for name in categories if name not in grouped]
     groups = [[j for name in group for j in places[name]] for group in groups]
     groups = [group for group in groups if len(group) > 1]
-    require(options.always_keep, names, options.data, "feature")
     kept = [j for name in options.always_keep for j in places[name]]
-    if len(kept) == n_features:
-        raise CommandError("--always-keep leaves nothing to select.")
+    check_kept(options.always_keep, names, options.data)
     parameters = {"always_keep": kept, "feature_groups": groups}
     return {name: value for name, value in parameters.items() if value}
+
+
+def check_kept(kept, names, path):
+    """Raise an error if --always-keep has other columns than some of the features."""
+    require(kept, names, path, "feature")
+    if set(kept) == set(names):
+        raise CommandError("--always-keep leaves nothing to select.")
 
 
 def read_groups(path, names, dropped):

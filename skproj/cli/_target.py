@@ -6,35 +6,12 @@ from skproj.cli._checks import check_finite, is_numeric
 from skproj.cli._errors import CommandError
 from skproj.persistence._panel._model import TRUTH
 from skproj.utils._optional import import_optional
-from skproj.utils._survival import DTYPE
 from skproj.utils._wording import join_names
 
 # Numbers with more different values than this are not taken for labels.
 MAX_LABELS = 20
 # What says whether an event was seen, as text in lower case.
 EVENT_CODES = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, **TRUTH}
-
-
-def check_roles(options):
-    """Raise an error if a column has two roles, or an option does not suit --event."""
-    roles = ("target", "event", "groups", "index")
-    named = [(role, name) for role in roles if (name := getattr(options, role))]
-    for i, (role, name) in enumerate(named):
-        for other, same in named[:i]:
-            if name == same:
-                raise CommandError(f"column {name!r} is both --{role} and --{other}.")
-    if options.event is None:
-        return
-    for option, value, default in (
-        ("--task", options.task, "auto"),
-        ("--scoring", options.scoring, None),
-        ("--class-weight", options.class_weight, None),
-    ):
-        if value != default:
-            raise CommandError(
-                f"{option} {value} is not for survival times, which --event asks for: "
-                "the models of these are scored by the concordance index."
-            )
 
 
 def read_target(table, options):
@@ -91,6 +68,8 @@ def survival_times(time, event, options):
             f"{told} of --event must be 1 where the event was seen and 0 where the row "
             f"is censored, or True and False, got {str(event[codes.isna()].iloc[0])!r}."
         )
+    from skproj.utils._survival import DTYPE  # scikit-learn comes with it
+
     y = np.empty(len(time), dtype=DTYPE)
     y["event"], y["time"] = codes.to_numpy(), time.to_numpy()
     check_finite(
