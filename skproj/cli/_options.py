@@ -21,8 +21,9 @@ def run(options, errors):
         check_extras(options)
     with errors:
         folder_of(options)
-    files = (p for p in (options.data, options.labels) if p is not None)
-    if not all(str(path) == STANDARD_INPUT or path.exists() for path in files):
+    files = [p for p in (options.data, options.labels) if p is not None]
+    can_read = all(str(path) == STANDARD_INPUT or path.exists() for path in files)
+    if not can_read or (options.backed and options.transpose):
         errors.raise_all()
     from skproj.cli import _inputs  # NumPy and pandas come with it
 
@@ -89,7 +90,7 @@ def check_roles(options, errors):
 def check_backed(options, errors):
     """Find options that are not for data in blocks, or for those only.
 
-    They are then taken as not given.
+    They are then taken as not given, but for --transpose: nothing is known without it.
     """
     defaults = {
         "--method autoencoder": "auto",
@@ -102,7 +103,8 @@ def check_backed(options, errors):
     for option, default in defaults.items():
         name = option.split()[0].removeprefix("--").replace("-", "_")
         if options.backed and getattr(options, name) not in (default, "selector"):
-            setattr(options, name, default)
+            if name != "transpose":
+                setattr(options, name, default)
             with errors:
                 raise CommandError(f"{option} is not for --backed.")
     if options.memory is not None and not options.backed:
