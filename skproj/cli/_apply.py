@@ -28,21 +28,20 @@ def run(options, errors):
             table = read_table(source)
     errors.raise_all()
     model = load_model(options.model)  # the libraries come with it
-    from skproj.cli._model_input import columns_of_text, model_input
-    from skproj.cli._model_output import predictions, selected_names
+    from skproj.cli import _model_input as of_model
 
     names = feature_names(model, options.model)
-    text = columns_of_text(model, names)
+    text = of_model.columns_of_text(model, names)
     if text or table is None:
         table = read_table(replace(source, text=text))
     if options.transform:
-        result = table.frame(selected_names(model, names, options.model))
+        result = table.frame(of_model.selected_names(model, names, options.model))
     else:
         if not hasattr(model, "predict"):
             raise CommandError(
                 "the model cannot predict; --transform selects features."
             )
-        result = predictions(model, model_input(model, names, table))
+        result = of_model.predictions(model, of_model.model_input(model, names, table))
     if table.row_names is None:
         result.index = np.arange(1, table.n_rows + 1)
     else:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skproj._version import __version__
-from skproj.cli._errors import CommandError
 
 EXAMPLES = {
     "select": """\
@@ -95,8 +94,7 @@ def take_refused(options, errors):
     for name in options.refused:
         refused = getattr(options, name)
         setattr(options, name, refused.default)
-        with errors:
-            raise CommandError(refused.sentence)
+        errors.append(refused.sentence)
 
 
 def make_parser():

@@ -28,15 +28,21 @@ CHUNK_ROWS = 2**16
 ZARR_MARKS = (".zgroup", "zarr.json")
 
 
-def run(options, errors):
+def run(options):
     """Write the table; `options` are those of ``skproj datasets``."""
-    path = options.out
-    with errors:
-        check_store(path, options.overwrite)
-    errors.raise_all()
     from skproj.datasets._cells import make_cell_model, make_cells
 
-    is_folder = path.suffix.lower() == ".zarr"
+    path = options.out
+    if path is None:
+        raise CommandError("--out must say which file to write.")
+    suffix = path.suffix.lower()
+    if suffix not in (".h5ad", ".zarr"):
+        raise CommandError(f"--out must end in .h5ad or .zarr, got {str(path)!r}.")
+    is_folder = suffix == ".zarr"
+    check_free(path, options.overwrite, folder=is_folder)
+    if is_folder and path.is_dir() and any(path.iterdir()):
+        if not any((path / name).is_file() for name in ZARR_MARKS):
+            raise CommandError(f"{path} is not a zarr store; it is not replaced.")
     import_optional("anndata", extra="anndata")
     if is_folder:  # before the work; the other library comes with anndata
         import_optional("zarr", extra="anndata")
@@ -64,20 +70,6 @@ def run(options, errors):
         f"Wrote {path}: {values['n_obs']} rows, {values['n_vars']} features, "
         f"{n_entries} non-zero entries; predict column {TARGET!r}"
     )
-
-
-def check_store(path, overwrite):
-    """Raise an error if there is no path to write to, or if it is taken."""
-    if path is None:
-        raise CommandError("--out must say which file to write.")
-    suffix = path.suffix.lower()
-    if suffix not in (".h5ad", ".zarr"):
-        raise CommandError(f"--out must end in .h5ad or .zarr, got {str(path)!r}.")
-    is_folder = suffix == ".zarr"
-    check_free(path, overwrite, folder=is_folder)
-    if is_folder and path.is_dir() and any(path.iterdir()):
-        if not any((path / name).is_file() for name in ZARR_MARKS):
-            raise CommandError(f"{path} is not a zarr store; it is not replaced.")
 
 
 def as_options(sentence, names):

@@ -121,9 +121,8 @@ def check_finite(
             advice = "--impute median fills them in, or leave out these rows"
         if can_drop and len(affected) < len(names):
             advice += f", or {drop(affected)} leaves out these columns"
-        with errors:
-            raise CommandError(
-                f"{path} has {what} values, {columns.sum()} in {len(affected)} of "
-                f"{len(names)} columns: {join_names(affected)}; {advice}"
-            )
+        errors.append(
+            f"{path} has {what} values, {columns.sum()} in {len(affected)} of "
+            f"{len(names)} columns: {join_names(affected)}; {advice}"
+        )
     errors.raise_all()

@@ -89,7 +89,8 @@ def run(options, errors):
         print(f"cells (--target {_cells.TARGET}): {_cells.DESCRIPTION}")
         return
     if options.name == "cells":
-        _cells.run(options, errors)
+        errors.raise_all()
+        _cells.run(options)
         return
     with errors:
         if options.name not in DATASETS:
@@ -101,8 +102,7 @@ def run(options, errors):
     given = [name for name in CELL_DEFAULTS if getattr(options, name) is not None]
     for name in given:
         option = "--" + name.replace("_", "-")
-        with errors:
-            raise CommandError(f"{option} is an option of 'skproj datasets cells' only")
+        errors.append(f"{option} is an option of 'skproj datasets cells' only")
     with errors:
         if options.out is None:
             raise CommandError("--out must say which file to write.")

@@ -13,33 +13,24 @@ class CommandError(Exception):
         return " ".join(self.args)
 
 
-class Errors:
-    """Errors of independent checks, to be raised together.
+class Errors(list):
+    """Sentences on errors of independent checks, which are raised together.
 
-    Each check is in a block of its own, which an error ends: ``with errors: ...``.
+    A check is in a block of its own, which an error ends: ``with errors: ...``.
     """
-
-    def __init__(self):
-        self.found = []
 
     def __enter__(self):
         return self
 
     def __exit__(self, kind, error, traceback):
-        if isinstance(error, CommandError):
-            self.found.append(error)
-        return isinstance(error, CommandError)
-
-    def __bool__(self):
-        return bool(self.found)
+        if kind is CommandError:
+            self.extend(error.args)
+        return kind is CommandError
 
     def raise_all(self):
         """Raise what was found, each sentence once."""
-        if len(self.found) == 1:
-            raise self.found[0]
-        if self.found:
-            sentences = [sentence for error in self.found for sentence in error.args]
-            raise CommandError(*dict.fromkeys(sentences)) from self.found[0]
+        if self:
+            raise CommandError(*dict.fromkeys(self))
 
 
 def check_is_file(path):

@@ -7,7 +7,7 @@ import numpy as np
 
 from skproj.cli._backed_table import Backing
 from skproj.cli._errors import CommandError
-from skproj.cli._preparation import Columns, read_columns
+from skproj.cli._preparation import read_columns
 from skproj.cli._split import check_split
 from skproj.cli._structure import check_kept, read_groups
 from skproj.cli._tables import ReadOptions, read_table
@@ -24,8 +24,8 @@ class Inputs:
     table : FrameTable, AnnDataTable, BackedFrameTable or BackedAnnotatedTable
     names : list of str
         The columns to select from.
-    columns : Columns
-        Their values.
+    columns : tuple
+        Of `read_columns`.
     task : {"classification", "regression", "survival"}
     y : ndarray of shape (n_rows,)
     groups : ndarray of int of shape (n_rows,) or None
@@ -35,7 +35,7 @@ class Inputs:
 
     table: object
     names: list
-    columns: Columns
+    columns: tuple
     task: str
     y: np.ndarray
     groups: np.ndarray | None
@@ -49,24 +49,19 @@ def read_inputs(options, errors):
     """
     table, task, y, groups, columns, feature_groups = (None,) * 6
     target, event, owner = options.target, options.event, options.groups
-    n_found = len(errors.found)
+    n_found = len(errors)
+    named = {
+        name: getattr(options, name) for name in ("target", "event", "groups", "labels")
+    }
     with errors:
-        table = read_table(
-            ReadOptions.of(
-                options,
-                target=target,
-                event=event,
-                groups=owner,
-                labels=options.labels,
-                backed=Backing.of(options),
-                errors=errors,
-            )
-        )
+        backed = Backing.of(options)
+        form = ReadOptions.of(options, **named, backed=backed, errors=errors)
+        table = read_table(form)
     if table is None:
         errors.raise_all()
     others = [name for name in (event, owner) if name is not None]
     names = table.feature_names(target, options.drop, others, errors)
-    all_known = len(errors.found) == n_found
+    all_known = len(errors) == n_found
     known = set(table.label_names)
     if {target, event or target} <= known:
         with errors:
@@ -101,17 +96,14 @@ def check_classes(task, y, options, errors):
     classifies, n_classes = task == "classification", len(np.unique(y))
     what = f"has {n_classes} classes" if classifies else "is a number"
     if options.threshold is not None and not (classifies and n_classes == 2):
-        with errors:
-            raise CommandError(
-                "--threshold is for a target of two classes, and "
-                f"{options.target!r} {what}."
-            )
+        errors.append(
+            "--threshold is for a target of two classes, and "
+            f"{options.target!r} {what}."
+        )
     if options.class_weight is not None and not classifies:
-        with errors:
-            raise CommandError(
-                f"--class-weight is for a target of classes, and {options.target!r} "
-                f"{what}."
-            )
+        errors.append(
+            f"--class-weight is for a target of classes, and {options.target!r} {what}."
+        )
 
 
 def check_score(task, y, options):

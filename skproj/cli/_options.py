@@ -68,10 +68,7 @@ def check_roles(options, errors):
             if name == same:
                 # The column is not taken out of the table by --index.
                 options.index = None if role == "index" else options.index
-                with errors:
-                    raise CommandError(
-                        f"column {name!r} is both --{role} and --{other}."
-                    )
+                errors.append(f"column {name!r} is both --{role} and --{other}.")
     if options.event is None:
         return
     for option, value, default in (
@@ -80,11 +77,10 @@ def check_roles(options, errors):
         ("--class-weight", options.class_weight, None),
     ):
         if value != default:
-            with errors:
-                raise CommandError(
-                    f"{option} {value} is not for survival times, which --event asks "
-                    "for: the models of these are scored by the concordance index."
-                )
+            errors.append(
+                f"{option} {value} is not for survival times, which --event asks "
+                "for: the models of these are scored by the concordance index."
+            )
 
 
 def check_backed(options, errors):
@@ -105,11 +101,9 @@ def check_backed(options, errors):
         if options.backed and getattr(options, name) not in (default, "selector"):
             if name != "transpose":
                 setattr(options, name, default)
-            with errors:
-                raise CommandError(f"{option} is not for --backed.")
+            errors.append(f"{option} is not for --backed.")
     if options.memory is not None and not options.backed:
-        with errors:
-            raise CommandError("--memory is for --backed.")
+        errors.append("--memory is for --backed.")
 
 
 def shows_bars(options):

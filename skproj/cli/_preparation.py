@@ -1,7 +1,5 @@
 """Columns made into features: missing numbers filled in, text encoded."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from skproj.cli._checks import option
@@ -17,57 +15,32 @@ IMPUTED = {
 }
 
 
-@dataclass(frozen=True)
-class Columns:
-    """Columns to select from.
+def read_columns(table, names, options):
+    """Return columns of a table, or raise all that is wrong with them.
 
-    Attributes
-    ----------
+    Returns
+    -------
     numbers : {ndarray, CSR matrix, RowBlocks} of shape (n_rows, n_numeric)
         In float32, with NaN for gaps that are to be filled in.
     numeric : list of str
     text : DataFrame or None
-        Columns that are to be encoded.
-    values : list of ndarray of object
-        Those of each column of text, in all rows: the same columns in each split.
-    """
-
-    numbers: object
-    numeric: list
-    text: object = None
-    values: tuple = ()
-
-
-def read_columns(table, names, options):
-    """Return some columns of a table, or raise all that is wrong with them.
-
-    Parameters
-    ----------
-    table : FrameTable or AnnDataTable
-    names : list of str
-    options : argparse.Namespace
-        With `impute` and `encode`.
-
-    Returns
-    -------
-    columns : Columns
+        The columns that are to be encoded.
     """
     errors = Errors()
     text = table.text_columns(names) if options.encode else []
     numeric = [name for name in names if name not in set(text)]
+    frame, numbers = None, None
     with errors:
         numbers = table.numbers(
             numeric, dtype=np.float32, allow_missing=options.impute is not None
         )
-    frame, values = None, []
     if text:
         frame = table.frame(text).apply(as_text)
         check_categories(frame, table.path, errors)
-        values = [np.unique(frame[name].to_numpy(object)) for name in text]
         with errors:
-            check_feature_names(numeric, text, values, table.path)
+            check_feature_names(numeric, frame, table.path)
     errors.raise_all()
-    return Columns(numbers, numeric, frame, values)
+    return numbers, numeric, frame
 
 
 def make_imputer(kind):
@@ -86,7 +59,8 @@ def prepare_columns(columns, options):
 
     Parameters
     ----------
-    columns : Columns
+    columns : tuple
+        Of `read_columns`.
     options : argparse.Namespace
         With `impute`.
 
@@ -101,7 +75,7 @@ def prepare_columns(columns, options):
     categories : dict of int
         The numbers of values of the columns of text, whose features come first.
     """
-    X, numeric, text = columns.numbers, columns.numeric, columns.text
+    X, numeric, text = columns
     n_missing = np.zeros(len(numeric), int)
     if options.impute is not None:
         n_missing = count_missing(X)
@@ -127,9 +101,11 @@ def prepare_columns(columns, options):
         numbers.append(("numbers", step, numeric))
     if text is not None:
         frame = pd.concat([frame, text], axis=1)
-        n_values = dict(zip(text, map(len, columns.values), strict=True))
+        # Those of all rows: the same columns in each split.
+        values = [np.unique(text[name].to_numpy(object)) for name in text]
+        n_values = dict(zip(text, map(len, values), strict=True))
         encoder = OneHotEncoder(
-            categories=columns.values,
+            categories=values,
             handle_unknown="ignore",
             sparse_output=False,
             dtype="float32",
@@ -158,18 +134,17 @@ def check_categories(frame, path, errors):
             advice = f"{option('--drop', name)} leaves it out"
             if n_values == len(column):
                 advice += f", and {option('--index', name)} names the rows by it"
-            with errors:
-                raise CommandError(
-                    f"{path}: column {name!r} has {n_values} different values, more "
-                    f"than the {MAX_CATEGORIES} that --encode allows; {advice}"
-                )
+            errors.append(
+                f"{path}: column {name!r} has {n_values} different values, more "
+                f"than the {MAX_CATEGORIES} that --encode allows; {advice}"
+            )
 
 
-def check_feature_names(numeric, text, values, path):
+def check_feature_names(numeric, text, path):
     """Raise an error if two columns would make features of the same name."""
     columns = {name: name for name in numeric}
-    for name, of_column in zip(text, values, strict=True):
-        for value in of_column:
+    for name in text:
+        for value in text[name].unique():
             feature = f"{name}_{value}"
             other = columns.setdefault(feature, name)
             if other != name:

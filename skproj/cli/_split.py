@@ -72,89 +72,55 @@ def split_groups(labels, rows, groups, options):
 
 def check_split(y, task, options, groups, errors):
     """Find rows, classes, events or groups that are too few for the parts."""
-    with errors:
-        check_numbers(y if task == "classification" else None, len(y), options)
-    with errors:
-        if task == "survival":
-            check_events(y["event"], options)
-    with errors:
-        if groups is not None:
-            check_groups(groups, options)
+    n_rows, share, n_found = len(y), options.test_size, len(errors)
 
+    def two_each(cv, share):
+        return math.ceil(2 * cv / (1.0 - share))
 
-def check_groups(groups, options):
-    """Raise an error if there are too few groups for the folds."""
-    n_groups = len(np.unique(groups))
-    needed = options.cv + (options.test_size > 0.0)
-    if n_groups < needed:
-        besides = " besides the rows held out" if options.test_size > 0.0 else ""
-        raise CommandError(
-            f"--groups {quote(options.groups)} has {n_groups} different values, and "
-            f"{options.cv} folds{besides} need {needed}"
-            + fewer_folds(options, lambda cv, share: n_groups >= cv + (share > 0.0))
-        )
-
-
-def check_events(event, options):
-    """Raise an error if a fold, or the rows held out, would be without an event."""
-    n_events = np.count_nonzero(event)
-
-    def needed(cv, share):
-        return math.ceil(2 * cv / max(1.0 - share, 1e-9))
-
-    n_needed = needed(options.cv, options.test_size)
-    if n_events < n_needed:
-        raise CommandError(
-            f"column {options.event!r} of --event has {n_events} events only, and "
-            f"{options.cv} folds need {n_needed}"
-            + fewer_folds(options, lambda *parts: n_events >= needed(*parts))
-        )
-
-
-def check_numbers(labels, n_rows, options):
-    """Raise an error if there are too few rows for the folds and the test rows."""
-    held_out = f", with a share of {options.test_size:g} held out"
-    task = f"{options.cv} folds" + (held_out if options.test_size > 0.0 else "")
-    if labels is None:
-
-        def has_rows(cv, share):
-            return n_rows >= math.ceil(2 * cv / (1.0 - share))
-
-        if not has_rows(options.cv, options.test_size):
-            advice = fewer_folds(options, has_rows)
-            raise CommandError(f"{n_rows} rows are too few for {task}{advice}")
+    kinds = [(options.data, "rows only", n_rows, two_each)]
+    if task == "classification":
+        classes, counts = np.unique(y, return_counts=True)
+        label = str(classes[counts.argmin()])
+        kinds = [(f"class {label!r}", "rows only", counts.min(), one_each)]
+    elif task == "survival":
+        column = f"column {options.event!r} of --event"
+        kinds.append((column, "events only", np.count_nonzero(y["event"]), two_each))
+    if groups is not None:
+        column = f"--groups {quote(options.groups)}"
+        kinds.append((column, "different values", len(np.unique(groups)), whole))
+    for subject, what, n, needed in kinds:
+        n_needed = needed(options.cv, share)
+        if n < n_needed:
+            besides = " besides the rows held out" if needed is whole and share else ""
+            errors.append(
+                f"{subject} has {n} {what}, and {options.cv} folds{besides} need "
+                f"{n_needed}{fewer_folds(options, n, needed)}"
+            )
+    if task != "classification" or len(errors) > n_found:
         return
-    classes, counts = np.unique(labels, return_counts=True)
-    rarest = counts.argmin()
-
-    def needed(cv, share):  # a row more, because shares are rounded
-        return math.ceil(cv / (1.0 - share)) + 1
-
-    n_needed = needed(options.cv, options.test_size)
-    if counts[rarest] < n_needed:
-        advice = fewer_folds(options, lambda *parts: counts[rarest] >= needed(*parts))
-        raise CommandError(
-            f"class {str(classes[rarest])!r} has {counts[rarest]} rows only, and "
-            f"{task}, need {n_needed} of each class{advice}, or leave out that class"
-        )
-    if 0.0 < options.test_size * n_rows < len(classes):
-        raise CommandError(
-            f"a share of {options.test_size:g} of {n_rows} rows is too small to have "
-            f"a row of each of {len(classes)} classes; use --test-size 0, or a larger "
-            "one"
+    if 0.0 < share * n_rows < len(classes):
+        errors.append(
+            f"a share of {share:g} of {n_rows} rows is too small to have a row of each "
+            f"of {len(classes)} classes; use --test-size 0, or a larger one"
         )
 
 
-def fewer_folds(options, is_enough):
-    """Return the advice on the most folds that are possible, if any are.
+def one_each(cv, share):
+    """Return how many rows a class needs; a row more, because shares are rounded."""
+    return math.ceil(cv / (1.0 - share)) + 1
 
-    `is_enough` says whether there are enough rows for a number of folds and a share of
-    the rows that is held out.
-    """
+
+def whole(cv, share):
+    """Return how many groups are needed."""
+    return cv + (share > 0.0)
+
+
+def fewer_folds(options, n, needed):
+    """Return the advice on the most folds that are possible with so many."""
     for share in (options.test_size, 0.0):
         for cv in range(options.cv, 1, -1):
-            if is_enough(cv, share):
+            if needed(cv, share) <= n:
                 folds = f" --cv {cv}" if cv < options.cv else ""
                 test = " --test-size 0" if share < options.test_size else ""
                 return f"; use{folds}{test}"
-    return ""
+    return ", which this table has not"

@@ -163,19 +163,14 @@ def check_options(options):
         ("--encoding", options.encoding, TEXT_SEPARATORS, "files of text"),
     ):
         if value is not None and suffix not in suffixes:
-            with errors:
-                raise CommandError(f"{option} is for {kind}, which {path} is not.")
+            errors.append(f"{option} is for {kind}, which {path} is not.")
     if suffix in ANNOTATED and options.index is not None:
-        with errors:
-            raise CommandError(
-                f"--index is not for {suffix} files: obs_names name the rows."
-            )
+        errors.append(f"--index is not for {suffix} files: obs_names name the rows.")
     if suffix in ANNOTATED and (options.transpose or options.labels is not None):
-        with errors:
-            raise CommandError(
-                f"--transpose and --labels are not for {suffix} files, whose rows are "
-                "samples and whose labels are in obs."
-            )
+        errors.append(
+            f"--transpose and --labels are not for {suffix} files, whose rows are "
+            "samples and whose labels are in obs."
+        )
     errors.raise_all()
 
 
