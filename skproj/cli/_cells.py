@@ -30,8 +30,6 @@ ZARR_MARKS = (".zgroup", "zarr.json")
 
 def run(options):
     """Write the table; `options` are those of ``skproj datasets``."""
-    from skproj.datasets._cells import make_cell_model, make_cells
-
     path = options.out
     if path is None:
         raise CommandError("--out must say which file to write.")
@@ -46,6 +44,8 @@ def run(options):
     import_optional("anndata", extra="anndata")
     if is_folder:  # before the work; the other library comes with anndata
         import_optional("zarr", extra="anndata")
+    from skproj.datasets._cells import make_cell_model, make_cells
+
     values = {
         name: default if getattr(options, name) is None else getattr(options, name)
         for name, default in CELL_DEFAULTS.items()
