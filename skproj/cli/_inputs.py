@@ -14,6 +14,9 @@ from skproj.cli._tables import ReadOptions, read_table
 from skproj.cli._target import number_groups, read_target
 from skproj.utils._wording import near_matches
 
+# With larger ones, coefficients in float32 may be infinite.
+MAX_TARGET = 1e20
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -84,11 +87,24 @@ def read_inputs(options, errors):
         if {"cv", "test_size"}.isdisjoint(options.refused):
             check_split(y, task, options, groups, errors)
         check_classes(task, y, options, errors)
+        with errors:
+            check_size(y, options)
     if options.scoring is not None:
         with errors:
             check_score(task, y, options)
     errors.raise_all()
     return Inputs(table, names, columns, task, y, groups, feature_groups)
+
+
+def check_size(y, options):
+    """Raise an error if a target of numbers is too large for coefficients."""
+    numbers = y["time"] if y.dtype.names else y
+    largest = np.abs(numbers).max() if numbers.dtype.kind == "f" else 0.0
+    if largest > MAX_TARGET:
+        raise CommandError(
+            f"the target {options.target!r} has numbers up to {largest:.3g}; divide it "
+            f"by a constant, so that they are at most {MAX_TARGET:g}."
+        )
 
 
 def check_classes(task, y, options, errors):

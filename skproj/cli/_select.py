@@ -4,6 +4,7 @@ import hashlib
 import os
 
 from skproj.cli._checkpoints import find_checkpoints, keep_steps
+from skproj.cli._checks import check_finite
 from skproj.cli._errors import CommandError
 from skproj.cli._options import shows_bars
 from skproj.cli._output import new_folder, print_lines
@@ -65,6 +66,7 @@ def make_problem(options, inputs, digests):
         if not options.backed:
             raise
         # Blocks are checked when they are read first.
+        check_finite(X, names, options.data)
         raise CommandError(f"{options.data} cannot be read: {error}") from error
     suspects = {n: why for n, why in suspects.items() if n not in options.always_keep}
     if suspects and options.drop_suspects:

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from cli_helpers import N_ROWS, make_frame, select
+from cli_helpers import N_ROWS, make_frame, read_features, select
 
 from skproj.cli import main
 
@@ -225,3 +225,46 @@ def test_an_index_is_suggested_only_where_it_names_the_rows(tmp_path, capsys):
     error = capsys.readouterr().err
     assert "--index code takes 'code' as the names of the rows" in error
     assert "--encode" not in error  # there are more values than it takes
+
+
+@pytest.mark.parametrize("factor", [1e-42, 1e-18, 1e36])
+def test_units_of_a_column_make_no_difference(factor, tmp_path):
+    """Also where float32 has no squares or no inverse of its numbers."""
+    chosen = []
+    for scale in (1.0, factor):
+        frame = make_frame()
+        frame["gene0"] *= scale
+        out = tmp_path / f"{scale}"
+        assert select(write(tmp_path, frame), "--out", out) == 0
+        rows = read_features(out)
+        chosen.append({r["feature"]: r["selected"] for r in rows})
+    assert chosen[0] == chosen[1]
+    assert chosen[0]["gene0"] == "TRUE"
+
+
+def test_target_that_is_too_large_is_named(tmp_path, capsys):
+    frame = make_frame().drop(columns="kind")
+    path = write(tmp_path, frame.assign(y=1e39 * frame["gene0"]))
+    assert select(path, target="y") == 2
+    (sentence,) = sentences(capsys)
+    assert sentence.startswith("the target 'y' has numbers up to ")
+    assert "divide it by a constant" in sentence
+
+
+def test_gaps_of_a_backed_table_are_named(tmp_path, capsys):
+    frame = make_frame()
+    frame["gene 3"] = np.nan
+    frame.loc[[0, 80], "gene1"] = np.inf
+    path = tmp_path / "table.parquet"
+    frame.to_parquet(path)
+    command = ["select", str(path), "--target", "kind", "--backed", "--cv", "2"]
+    assert main([*command, "--no-progress"]) == 2
+    found = sentences(capsys)
+    assert_all_said(
+        found,
+        (
+            "missing values, 90 in 1 of 9 columns: 'gene 3'",
+            "infinite values, 2 in 1 of 9 columns: 'gene1'",
+        ),
+    )
+    assert not any("--impute" in sentence for sentence in found)  # not for --backed
