@@ -208,8 +208,11 @@ class FrameTable:
         ways = []
         if frame.shape[1] < n_columns:
             ways.append(f"{drop(frame)} leaves them out")
-        if self.can_encode and frame.nunique().max() <= MAX_CATEGORIES:
-            ways.append("--encode onehot makes a column of each of their values")
+        many = frame.columns[frame.nunique() > MAX_CATEGORIES]
+        if self.can_encode and len(many) < frame.shape[1]:
+            others = f"{drop(many)} " if len(many) else ""
+            whose = "of the others" if len(many) else "of them"
+            ways.append(f"{others}--encode onehot makes a column of each value {whose}")
         for name in frame if self.row_names is None and len(frame) else ():
             if frame[name].is_unique and frame[name].notna().all():
                 names_rows = f"{option('--index', name)} takes {name!r} as the names"
