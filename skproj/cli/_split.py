@@ -91,10 +91,12 @@ def check_split(y, task, options, groups, errors):
     for subject, what, n, needed in kinds:
         n_needed = needed(options.cv, share)
         if n < n_needed:
+            fewer = fewer_folds(options, n, needed)
             besides = " besides the rows held out" if needed is whole and share else ""
             errors.append(
                 f"{subject} has {n} {what}, and {options.cv} folds{besides} need "
-                f"{n_needed}{fewer_folds(options, n, needed)}"
+                f"{n_needed}"
+                + (", which are not there" if fewer is None else f"; use{fewer}")
             )
     if task != "classification" or len(errors) > n_found:
         return
@@ -116,11 +118,11 @@ def whole(cv, share):
 
 
 def fewer_folds(options, n, needed):
-    """Return the advice on the most folds that are possible with so many."""
+    """Return options for the most folds that are possible with so many, or None."""
     for share in (options.test_size, 0.0):
         for cv in range(options.cv, 1, -1):
             if needed(cv, share) <= n:
                 folds = f" --cv {cv}" if cv < options.cv else ""
                 test = " --test-size 0" if share < options.test_size else ""
-                return f"; use{folds}{test}"
-    return ", which this table has not"
+                return f"{folds}{test}"
+    return None
