@@ -91,7 +91,8 @@ def check_split(y, task, options, groups, errors):
     for subject, what, n, needed in kinds:
         n_needed = needed(options.cv, share)
         if n < n_needed:
-            fewer = fewer_folds(options, n, needed)
+            advised = groups_that_suffice if needed is whole else needed
+            fewer = fewer_folds(options, n, advised)
             besides = " besides the rows held out" if needed is whole and share else ""
             errors.append(
                 f"{subject} has {n} {what}, and {options.cv} folds{besides} need "
@@ -113,8 +114,13 @@ def one_each(cv, share):
 
 
 def whole(cv, share):
-    """Return how many groups are needed."""
+    """Return how many groups are needed at least."""
     return cv + (share > 0.0)
+
+
+def groups_that_suffice(cv, share):
+    """Return how many groups are enough, where the share may be of several."""
+    return math.ceil(cv / (1.0 - share))
 
 
 def fewer_folds(options, n, needed):

@@ -10,7 +10,7 @@ from scipy.stats import rankdata
 from skproj.blocks import RowBlocks
 from skproj.cli._checks import option
 from skproj.cli._features import columns_of
-from skproj.cli._split import fewer_folds, whole
+from skproj.cli._split import fewer_folds, groups_that_suffice
 from skproj.feature_selection._half_selections import univariate_scores
 from skproj.utils._survival import is_survival
 from skproj.utils._wording import join_names
@@ -182,7 +182,8 @@ def repeated_owners(table, options):
     ]
     if not owners:
         return []
-    folds = fewer_folds(options, table.target(owners[0]).nunique(), whole) or ""
+    n_owners = table.target(owners[0]).nunique()
+    folds = fewer_folds(options, n_owners, groups_that_suffice) or ""
     return [
         f"Several rows share a value of {join_names(owners)}. If they are not "
         f"independent, {option('--groups', owners[0])}{folds} keeps them on one side "

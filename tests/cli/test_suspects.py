@@ -86,7 +86,7 @@ def test_repeated_owners_ask_for_groups(tmp_path, capsys):
     assert "--groups" not in run(frame, tmp_path, capsys, "--groups", "patient")
 
 
-@pytest.mark.parametrize(("n_owners", "folds"), [(6, ""), (3, " --cv 2")])
+@pytest.mark.parametrize(("n_owners", "folds"), [(7, ""), (3, " --cv 2")])
 def test_groups_that_are_suggested_work(n_owners, folds, tmp_path, capsys):
     """The option is typed as it is, also for names with spaces."""
     frame = make_frame().assign(**{"Patient ID": np.arange(N_ROWS) // 3 % n_owners})
