@@ -4,7 +4,6 @@ import argparse
 import math
 import re
 import textwrap
-from dataclasses import dataclass
 from pathlib import Path
 
 from skproj._version import __version__
@@ -60,14 +59,6 @@ DATA_HELP = (
 )
 
 
-@dataclass(frozen=True)
-class Refused:
-    """What is wrong with the value of an option, in place of it."""
-
-    sentence: str
-    default: object
-
-
 class Parser(argparse.ArgumentParser):
     """Parser that goes on where the value of an option is refused."""
 
@@ -77,24 +68,21 @@ class Parser(argparse.ArgumentParser):
         except argparse.ArgumentError as error:
             if not action.option_strings:
                 raise
-            why = error.message
-            if action.choices is not None:
-                known = ", ".join(map(str, action.choices))
-                why = f"must be one of {known}, got {' '.join(texts)!r}"
-            return Refused(f"{action.option_strings[0]}: {why}", action.default)
+            error.default = action.default
+            return error
 
 
 def take_refused(options, errors):
-    """Find the values that were refused, and put defaults in their places.
+    """Find values that were refused, and put defaults in their places.
 
     The names of these options are then in `options.refused`.
     """
-    values = vars(options).items()
-    options.refused = [name for name, value in values if isinstance(value, Refused)]
-    for name in options.refused:
-        refused = getattr(options, name)
-        setattr(options, name, refused.default)
-        errors.append(refused.sentence)
+    options.refused = []
+    for name, error in list(vars(options).items()):
+        if isinstance(error, argparse.ArgumentError):
+            errors.append(f"{error.argument_name}: {error.message}")
+            setattr(options, name, error.default)
+            options.refused.append(name)
 
 
 def make_parser():

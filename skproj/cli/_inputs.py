@@ -20,29 +20,15 @@ MAX_TARGET = 1e20
 
 @dataclass(frozen=True)
 class Inputs:
-    """A table, and what its columns are.
-
-    Attributes
-    ----------
-    table : FrameTable, AnnDataTable, BackedFrameTable or BackedAnnotatedTable
-    names : list of str
-        The columns to select from.
-    columns : tuple
-        Of `read_columns`.
-    task : {"classification", "regression", "survival"}
-    y : ndarray of shape (n_rows,)
-    groups : ndarray of int of shape (n_rows,) or None
-    feature_groups : list of list of str
-        Columns that are selected together.
-    """
+    """A table, what `read_columns` has read of it, and parts of a `Problem`."""
 
     table: object
-    names: list
     columns: tuple
+    names: list
     task: str
     y: np.ndarray
     groups: np.ndarray | None
-    feature_groups: list
+    feature_groups: list  # of lists of names
 
 
 def read_inputs(options, errors):
@@ -53,13 +39,10 @@ def read_inputs(options, errors):
     table, task, y, groups, columns, feature_groups = (None,) * 6
     target, event, owner = options.target, options.event, options.groups
     n_found = len(errors)
-    named = {
-        name: getattr(options, name) for name in ("target", "event", "groups", "labels")
-    }
+    roles = {"target": target, "event": event, "groups": owner}
+    others = {"labels": options.labels, "backed": Backing.of(options), "errors": errors}
     with errors:
-        backed = Backing.of(options)
-        form = ReadOptions.of(options, **named, backed=backed, errors=errors)
-        table = read_table(form)
+        table = read_table(ReadOptions.of(options, **roles, **others))
     if table is None:
         errors.raise_all()
     others = [name for name in (event, owner) if name is not None]
@@ -93,7 +76,7 @@ def read_inputs(options, errors):
         with errors:
             check_score(task, y, options)
     errors.raise_all()
-    return Inputs(table, names, columns, task, y, groups, feature_groups)
+    return Inputs(table, columns, names, task, y, groups, feature_groups)
 
 
 def check_size(y, options):

@@ -76,9 +76,8 @@ def prepare_columns(columns, options):
         The numbers of values of the columns of text, whose features come first.
     """
     X, numeric, text = columns
-    n_missing = np.zeros(len(numeric), int)
-    if options.impute is not None:
-        n_missing = count_missing(X)
+    imputes = options.impute is not None
+    n_missing = count_missing(X) if imputes else np.zeros(len(numeric), int)
     if text is None and not n_missing.any():
         return X, None, [], {}
     from sklearn.compose import ColumnTransformer

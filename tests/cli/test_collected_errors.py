@@ -64,8 +64,8 @@ def test_all_options_and_files(tmp_path, capsys):
     expected = (
         *("missing.csv does not", "none.csv does not", "no.csv does not exist"),
         *("--memory is for --backed", "is a folder with files in it; --overwrite"),
-        "--impute: must be one of median, knn, indicator, got 'mean'",
-        "--rule: must be one of auto, best, one-standard-error, got 'nice'",
+        "--impute: invalid choice: 'mean'",
+        "--rule: invalid choice: 'nice'",
         *("--eta: must be", "--seed: must be", "--n-jobs: must be"),
         *("--task regression is not for survival", "is both --index and --target"),
     )
