@@ -61,7 +61,10 @@ def run(options):
     try:
         errors = Errors()
         take_refused(options, errors)
+        n_found = len(errors)
         check_inputs(options, errors)
+        if len(errors) > n_found and options.command != "select":
+            errors.raise_all()  # without NumPy, which other commands need from here on
         importlib.import_module(COMMANDS[options.command]).run(options, errors)
         sys.stdout.flush()
         return 0
