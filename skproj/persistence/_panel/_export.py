@@ -238,10 +238,8 @@ def panel_source(panel, details=None, **facts):
     dtype = np.result_type(*kinds)
     model = {"dtype": dtype.name, **as_lists(panel.model, dtype)}
     source = TEMPLATE.read_text(encoding="utf-8")
-    for name, line, values in (
-        ("PANEL", PANEL_LINE, about),
-        ("MODEL", MODEL_LINE, model),
-    ):
+    parts = ("PANEL", PANEL_LINE, about), ("MODEL", MODEL_LINE, model)
+    for name, line, values in parts:
         before, _, after = source.partition(line)
         # repr keeps names of any characters within their quotes.
         text = pprint.pformat(values, width=80, compact=True, sort_dicts=False)
