@@ -1,5 +1,6 @@
 """``skproj select``: from a table to features, a model and a report."""
 
+import contextlib
 import hashlib
 import os
 
@@ -66,7 +67,8 @@ def make_problem(options, inputs, digests):
         if not options.backed:
             raise
         # Blocks are checked when they are read first.
-        check_finite(X, names, options.data)
+        with contextlib.suppress(TypeError, ValueError):  # the same error again
+            check_finite(X, names, options.data)
         raise CommandError(f"{options.data} cannot be read: {error}") from error
     suspects = {n: why for n, why in suspects.items() if n not in options.always_keep}
     if suspects and options.drop_suspects:
