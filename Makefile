@@ -92,7 +92,7 @@ demo: $(VENV)/.skproj-demo  ## select features on real data; report in demo_outp
 	$(PY) -m skproj datasets digits-probes --out $(PROBES) --overwrite
 	$(PY) -m skproj select $(PROBES) --target digit --cv 4 --n-jobs 2 \
 		--out demo_output/selection --overwrite
-	@awk -F , '/^probe[0-9]+,/ && $$3 == "True" {n++} \
+	@awk -F , '/^probe[0-9]+,/ && $$3 == "TRUE" {n++} \
 		END {print n + 0, "of the 1000 probes were selected"}' \
 		demo_output/selection/features.csv
 

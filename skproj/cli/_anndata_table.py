@@ -11,7 +11,7 @@ from skproj.cli._checks import (
     convert,
     require,
 )
-from skproj.cli._errors import CommandError
+from skproj.cli._errors import AT_ONCE, CommandError
 from skproj.cli._target import rows_with_target
 from skproj.utils._optional import import_optional
 from skproj.utils._wording import join_names
@@ -62,10 +62,18 @@ class AnnotatedTable:
         self.n_rows = len(obs)
         self._obs = obs
 
-    def feature_names(self, target, drop, others=()):
-        """Return the names of the features that are left over."""
-        require([target, *others], list(self._obs), self.path, "column of obs")
-        require(drop, self.columns, self.path, "feature")
+    @property
+    def label_names(self):
+        """Names of the columns that may be the target, the event or the groups."""
+        return list(self._obs)
+
+    def feature_names(self, target, drop, others=(), errors=AT_ONCE):
+        """Return the names of the features that are left over, see `FrameTable`."""
+        for name in (target, *others):
+            with errors:
+                require([name], self.label_names, self.path, "column of obs")
+        with errors:
+            require(drop, self.columns, self.path, "feature")
         dropped = set(drop)
         return [name for name in self.columns if name not in dropped]
 

@@ -52,15 +52,42 @@ CELL_DEFAULTS = {
     "seed": 0,
 }
 
+STANDARD_INPUT = "-"
 DATA_HELP = (
     "table with a row for each sample: .csv, .tsv, .txt (all also as .gz), .xlsx, "
     ".parquet, .h5ad or .zarr of anndata; - is the standard input"
 )
 
 
+class Parser(argparse.ArgumentParser):
+    """Parser that goes on where the value of an option is refused."""
+
+    def _get_values(self, action, texts):  # there is no public place for it
+        try:
+            return super()._get_values(action, texts)
+        except argparse.ArgumentError as error:
+            if not action.option_strings:
+                raise
+            error.default = action.default
+            return error
+
+
+def take_refused(options, errors):
+    """Find values that were refused, and put defaults in their places.
+
+    The names of these options are then in `options.refused`.
+    """
+    options.refused = []
+    for name, error in list(vars(options).items()):
+        if isinstance(error, argparse.ArgumentError):
+            errors.append(f"{error.argument_name}: {error.message}")
+            setattr(options, name, error.default)
+            options.refused.append(name)
+
+
 def make_parser():
     """Return the parser of all commands."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="skproj",
         description="Select the features of a table that predict a column of it.",
         epilog="skproj COMMAND --help shows the options of a command, with examples.",
@@ -178,9 +205,9 @@ def add_export(commands):
         kinds,
         "panel",
         "the selected columns, and a model that needs only NumPy",
-        "Write the selected columns with weights, directions and standardisation as "
-        "panel.csv, and a program that predicts from them as panel_model.py, which "
-        "needs Python and NumPy alone.",
+        "Write the selected columns with directions, standardisation and, of a linear "
+        "model, coefficients as panel.csv, and a program that predicts from them as "
+        "panel_model.py, which needs Python and NumPy alone.",
     )
     parser.add_argument(
         "result",
@@ -411,7 +438,7 @@ def add_search_options(parser):
     )
     parser.add_argument(
         "--n-jobs",
-        type=int,
+        type=number(int, lambda n: n != 0, "a whole number other than 0"),
         default=1,
         metavar="N",
         help="number of processes, -1 for one per processor (default: 1)",

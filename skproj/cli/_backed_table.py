@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skproj.blocks import RowBlocks, open_blocks
 from skproj.cli._anndata_table import AnnotatedTable
 from skproj.cli._checks import WANTED_BY_MODEL, check_unique, require
 from skproj.cli._errors import CommandError
 from skproj.cli._frame_table import FrameTable
+from skproj.cli._options import shows_bars
 from skproj.cli._progress import show_rows
 from skproj.cli._target import rows_with_target
 from skproj.utils._optional import import_optional
@@ -41,6 +41,11 @@ class Backing:
     memory: int | None
     shows_progress: bool
 
+    @classmethod
+    def of(cls, options):
+        """Return that of a command, or None without --backed."""
+        return cls(options.memory, shows_bars(options)) if options.backed else None
+
 
 class BackedFeatures:
     """Mixin of tables whose features are read in blocks.
@@ -61,6 +66,8 @@ class BackedFeatures:
 
     def numbers(self, names, *, dtype=None, **others):
         """Return features as `RowBlocks`, whose numbers are not checked."""
+        from skproj.blocks import RowBlocks  # scikit-learn comes with it
+
         blocks, places = self._open(names)
         kept, shows_progress = self._kept, self._backing.shows_progress
 
@@ -137,7 +144,7 @@ class BackedFrameTable(BackedFeatures, FrameTable):
         The other parameters of a `FrameTable`.
     """
 
-    advice_on_text = ""
+    can_encode = False
 
     def __init__(self, options, metadata, frame, *others):
         self._kept = np.zeros(metadata.num_rows, dtype=bool)
@@ -160,7 +167,12 @@ class BackedFrameTable(BackedFeatures, FrameTable):
         column = pd.read_parquet(self.path, columns=[name])[name]
         return column[self._kept].set_axis(self._frame.index)
 
+    def _dtypes(self):
+        return {**self._frame.dtypes, **self._empty.dtypes}
+
     def _open(self, names):
+        from skproj.blocks import open_blocks
+
         require(names, self.columns, self.path, "column", WANTED_BY_MODEL)
         self._check_numeric(self._empty[names], can_drop=True)
         return open_blocks(self.path, columns=names), np.arange(len(names))
@@ -168,6 +180,8 @@ class BackedFrameTable(BackedFeatures, FrameTable):
 
 def open_annotated(options):
     """Open annotated data, and read `obs`; `options` are those of `read_table`."""
+    from skproj.blocks import open_blocks
+
     anndata = import_optional("anndata", extra="anndata")
     blocks = open_blocks(options.path, layer=options.layer)
     if options.suffix == ".zarr":

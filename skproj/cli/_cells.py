@@ -9,7 +9,7 @@ import numpy as np
 
 from skproj.cli._arguments import CELL_DEFAULTS
 from skproj.cli._errors import CommandError
-from skproj.cli._output import check_free
+from skproj.cli._options import check_free
 from skproj.cli._progress import show_rows
 from skproj.utils._optional import import_optional
 
@@ -30,8 +30,6 @@ ZARR_MARKS = (".zgroup", "zarr.json")
 
 def run(options):
     """Write the table; `options` are those of ``skproj datasets``."""
-    from skproj.datasets._cells import make_cell_model, make_cells
-
     path = options.out
     if path is None:
         raise CommandError("--out must say which file to write.")
@@ -46,6 +44,8 @@ def run(options):
     import_optional("anndata", extra="anndata")
     if is_folder:  # before the work; the other library comes with anndata
         import_optional("zarr", extra="anndata")
+    from skproj.datasets._cells import make_cell_model, make_cells
+
     values = {
         name: default if getattr(options, name) is None else getattr(options, name)
         for name, default in CELL_DEFAULTS.items()

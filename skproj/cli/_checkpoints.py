@@ -7,7 +7,6 @@ import os
 import shutil
 import sys
 import warnings
-from pathlib import Path
 
 import joblib
 
@@ -15,14 +14,13 @@ from skproj import ProjectionFeatureSelector
 from skproj.blocks import RowBlocks
 from skproj.blocks._pass_cache import PassCache
 from skproj.cli._errors import CommandError
+from skproj.cli._options import folder_of
 from skproj.cli._output import new_folder
 from skproj.cli._report_numbers import plain, settings
-from skproj.cli._text import STANDARD_INPUT
 from skproj.utils._files import new_file
 from skproj.utils._versions import versions
 from skproj.utils._wording import join_names
 
-SUFFIX = ".partial"
 # In the folder, what the steps belong to.
 RUN = "run.json"
 # The folder with the results of passes over blocks.
@@ -198,25 +196,6 @@ def find_checkpoints(options, digests, say):
         say(f"{n_finished} finished steps in {folder} are dropped, without --resume")
     checkpoints.drop()
     return checkpoints
-
-
-def folder_of(options):
-    """Return the folder for the steps of a run, or None if none can be kept."""
-    reason, folder = None, None
-    if options.out is None:
-        reason = "--resume needs --out."
-    elif str(options.data) == STANDARD_INPUT:
-        reason = "--resume needs a file, not the standard input."
-    else:
-        path = Path(os.path.abspath(options.out))
-        folder = path.with_name(path.name + SUFFIX)
-        parent = next(p for p in folder.parents if p.exists())
-        # If --out exists, it may be the only folder that can be written to.
-        if not os.access(parent, os.W_OK | os.X_OK):
-            reason = f"--resume needs a folder {folder}, and {parent} is read-only."
-    if reason is not None and options.resume:
-        raise CommandError(reason)
-    return None if reason is not None else folder
 
 
 def read_run(folder):

@@ -5,8 +5,8 @@ import numpy as np
 from skproj.cli import _cells
 from skproj.cli._arguments import CELL_DEFAULTS
 from skproj.cli._errors import CommandError
-from skproj.cli._output import check_free, write_table
-from skproj.cli._text import TEXT_SEPARATORS, suffix_of
+from skproj.cli._options import check_free
+from skproj.cli._output import check_table_suffix, write_table
 from skproj.utils._optional import import_optional
 from skproj.utils._wording import near_matches
 
@@ -81,32 +81,34 @@ DATASETS = {
 }
 
 
-def run(options):
+def run(options, errors):
     if options.name is None:
+        errors.raise_all()
         for name, (description, target, _) in DATASETS.items():
             print(f"{name} (--target {target}): {description}")
         print(f"cells (--target {_cells.TARGET}): {_cells.DESCRIPTION}")
         return
     if options.name == "cells":
+        errors.raise_all()
         _cells.run(options)
         return
-    if options.name not in DATASETS:
-        hint = near_matches(options.name, [*DATASETS, "cells"])
-        raise CommandError(
-            f"there is no data set {options.name!r}{hint} ('skproj datasets' lists all)"
-        )
-    for name in CELL_DEFAULTS:
-        if getattr(options, name) is not None:
-            option = "--" + name.replace("_", "-")
-            raise CommandError(f"{option} is an option of 'skproj datasets cells' only")
-    if options.out is None:
-        raise CommandError("--out must say which file to write.")
-    suffix = suffix_of(options.out)
-    if suffix not in (*TEXT_SEPARATORS, ".parquet"):
-        raise CommandError(
-            f"--out must end in .csv, .tsv or .parquet, got {str(options.out)!r}."
-        )
-    check_free(options.out, options.overwrite)
+    with errors:
+        if options.name not in DATASETS:
+            hint = near_matches(options.name, [*DATASETS, "cells"])
+            raise CommandError(
+                f"there is no data set {options.name!r}{hint} ('skproj datasets' "
+                "lists all)"
+            )
+    given = [name for name in CELL_DEFAULTS if getattr(options, name) is not None]
+    for name in given:
+        option = "--" + name.replace("_", "-")
+        errors.append(f"{option} is an option of 'skproj datasets cells' only")
+    with errors:
+        if options.out is None:
+            raise CommandError("--out must say which file to write.")
+        check_table_suffix(options.out)
+        check_free(options.out, options.overwrite)
+    errors.raise_all()
     pd = import_optional("pandas", extra="cli")
     description, target, load = DATASETS[options.name]
     X, names, y = load()

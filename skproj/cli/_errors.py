@@ -1,8 +1,36 @@
 """Errors of the command line."""
 
+import contextlib
+
+# In place of `Errors`, where the first error is to be raised at once.
+AT_ONCE = contextlib.nullcontext()
+
 
 class CommandError(Exception):
-    """Error that the user can correct, in one sentence."""
+    """Error that the user can correct, in one sentence, or several of them."""
+
+    def __str__(self):
+        return " ".join(self.args)
+
+
+class Errors(list):
+    """Sentences on errors of independent checks, which are raised together.
+
+    A check is in a block of its own, which an error ends: ``with errors: ...``.
+    """
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        if kind is CommandError:
+            self.extend(error.args)
+        return kind is CommandError
+
+    def raise_all(self):
+        """Raise what was found, each sentence once."""
+        if self:
+            raise CommandError(*dict.fromkeys(self))
 
 
 def check_is_file(path):

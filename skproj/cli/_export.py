@@ -2,10 +2,11 @@
 
 import json
 
+from skproj.cli._checks import option
 from skproj.cli._errors import CommandError
 from skproj.cli._models import load_model
-from skproj.cli._output import check_free, new_folder, print_lines, write_rows
-from skproj.persistence._panel import describe_panel, feature_rows, panel_source
+from skproj.cli._options import check_free
+from skproj.cli._output import new_folder, print_lines, write_rows
 from skproj.utils._summary import VERDICT_ATTRIBUTE
 
 TABLE, PROGRAM = "panel.csv", "panel_model.py"
@@ -13,16 +14,23 @@ TABLE, PROGRAM = "panel.csv", "panel_model.py"
 DETAILS = "direction", "frequency"
 
 
-def run(options):
-    check_free(options.out, options.overwrite, folder=True)
-    path = find_model(options.result)
+def run(options, errors):
+    path = None
+    with errors:
+        check_free(options.out, options.overwrite, folder=True)
+    with errors:
+        path = find_model(options.result)
+    errors.raise_all()
+    # Scikit-learn comes with it.
+    from skproj.persistence._panel._export import feature_rows, panel_source
+
     panel, verdict = read_panel(path)
     details = read_details(path.with_name("features.json"), panel)
     with new_folder(options.out, (TABLE, PROGRAM)) as folder:
         facts = {} if verdict is None else {"verdict": verdict}
         source = panel_source(panel, details, **facts)
         (folder / PROGRAM).write_text(source, encoding="utf-8")
-        write_panel(folder / TABLE, panel, details)
+        write_panel(folder / TABLE, panel, feature_rows(panel, details))
     print_lines(
         *([] if verdict is None else [verdict]),
         *summary(panel, details),
@@ -37,13 +45,16 @@ def find_model(path):
     model = path / "model.skops"
     if not model.is_file():
         raise CommandError(
-            f"{path} holds no model.skops; 'skproj select ... --out {path}' writes it"
+            f"{path} holds no model.skops; skproj select writes it with "
+            f"{option('--out', str(path))}"
         )
     return model
 
 
 def read_panel(path):
     """Return the panel of a model, and its verdict in words or None."""
+    from skproj.persistence._panel._export import describe_panel
+
     model = load_model(path)
     try:
         panel = describe_panel(model)
@@ -70,10 +81,9 @@ def read_details(path, panel):
     }
 
 
-def write_panel(path, panel, details):
+def write_panel(path, panel, rows):
     """Write a table with a row for each feature, the most important first."""
-    rows = feature_rows(panel, details)
-    rows.sort(key=lambda row: -row.get("weight", 0.0))
+    rows.sort(key=lambda row: -row.get("importance", 0.0))
     if panel.formula is not None:
         intercepts = panel.formula[1].tolist()
         rows.append({"name": "(intercept)", "coefficients": intercepts})

@@ -5,17 +5,21 @@ import numpy as np
 from skproj.cli._checks import (
     WANTED_BY_MODEL,
     convert,
+    drop,
     is_numeric,
-    quote,
+    option,
     require,
 )
-from skproj.cli._errors import CommandError
+from skproj.cli._errors import AT_ONCE, CommandError, Errors
 from skproj.persistence._panel._model import TRUTH
 from skproj.utils._optional import import_optional
 from skproj.utils._wording import join_names
 
 # A column of text is named as one of numbers if at least this share of it are numbers.
 MIN_NUMERIC_SHARE = 0.5
+
+# A column of text with more values than this is not taken for a category.
+MAX_CATEGORIES = 50
 
 
 class FrameTable:
@@ -40,7 +44,7 @@ class FrameTable:
     n_rows : int
     """
 
-    advice_on_text = "--encode onehot makes a column of each of their values, "
+    can_encode = True
 
     def __init__(self, frame, path, labels=None):
         pd = import_optional("pandas", extra="cli")
@@ -53,13 +57,24 @@ class FrameTable:
         self._frame = frame
         self._labels = labels
 
-    def feature_names(self, target, drop, others=()):
-        """Return the names of the columns that are left over."""
+    @property
+    def label_names(self):
+        """Names of the columns that may be the target, the event or the groups."""
+        return self.columns
+
+    def feature_names(self, target, drop, others=(), errors=AT_ONCE):
+        """Return the names of the columns that are left over.
+
+        What is not there is an error.
+        """
+        with errors:
+            if target not in self.columns:
+                self._hint_at_transpose(target)
+            require([target], self.columns, self.path, "column")
+        for names in (*([name] for name in others), drop):
+            with errors:
+                require(names, self.columns, self.path, "column")
         others = {target, *drop, *others}
-        if target not in self.columns:
-            self._hint_at_transpose(target)
-        require([target], self.columns, self.path, "column")
-        require(sorted(others), self.columns, self.path, "column")
         return [name for name in self.columns if name not in others]
 
     def _hint_at_transpose(self, target):
@@ -141,19 +156,33 @@ class FrameTable:
             If a column is missing or is no column of numbers, or if a number is missing
             or infinite.
         """
-        require(names, self.columns, self.path, "column", WANTED_BY_MODEL)
-        frame = truth_values_as_numbers(self._frame[names])
-        self._check_numeric(frame, can_drop)
+        errors = Errors()
+        with errors:
+            require(names, self.columns, self.path, "column", WANTED_BY_MODEL)
+        known = set(self.columns)
+        frame = self._frame[[name for name in names if name in known]]
+        frame = truth_values_as_numbers(frame)
+        with errors:
+            self._check_numeric(frame, can_drop)
+        if errors:
+            frame = frame.loc[:, [not is_text_type(dtype) for dtype in frame.dtypes]]
         single = (frame.dtypes == np.float32).all()
         own_dtype = np.float32 if single else np.float64
         X = frame.to_numpy(dtype=own_dtype, na_value=np.nan)
         options = {"can_drop": can_drop, "allow_missing": allow_missing}
-        return convert(X, dtype, names, self.path, **options)
+        with errors:
+            X = convert(X, dtype, list(frame.columns), self.path, **options)
+        errors.raise_all()
+        return X
 
     def text_columns(self, names):
         """Return the names of the columns that do not hold numbers."""
-        dtypes = self._frame.dtypes
+        dtypes = self._dtypes()
         return [name for name in names if is_text_type(dtypes[name])]
+
+    def _dtypes(self):
+        """Return the types of the columns by their names."""
+        return self._frame.dtypes
 
     def _check_numeric(self, frame, can_drop):
         """Raise an error that names columns that do not hold numbers."""
@@ -161,19 +190,34 @@ class FrameTable:
         text = [name for name, dtype in frame.dtypes.items() if is_text_type(dtype)]
         if not text:
             return
-        some = " ".join(quote(name) for name in text[:5])
-        more = " ..." if len(text) > 5 else ""
         entries = frame[text[0]].dropna().head(1).tolist()
         example = f" (the first begins with {str(entries[0])!r})" if entries else ""
         reason = next(filter(None, (spoiled(frame[n], n) for n in text)), "")
-        advice = (
-            f"; --drop {some}{more} leaves them out, {self.advice_on_text}and --index "
-            f"{quote(text[0])} takes that one as the names of the rows"
-        )
+        ways = self._ways_with_text(frame[text], len(names)) if can_drop else []
+        advice = "; " + ", or ".join(ways) if ways else ""
         raise CommandError(
             f"{self.path} has {len(text)} of {len(names)} columns that are not "
-            f"numbers: {join_names(text)}{example}{reason}{advice if can_drop else ''}"
+            f"numbers: {join_names(text)}{example}{reason}{advice}"
         )
+
+    def _ways_with_text(self, frame, n_columns):
+        """Return what can be done with columns of text, by options as one types them.
+
+        Each of them is of use for this table.
+        """
+        ways = []
+        if frame.shape[1] < n_columns:
+            ways.append(f"{drop(frame)} leaves them out")
+        many = frame.columns[frame.nunique() > MAX_CATEGORIES]
+        if self.can_encode and len(many) < frame.shape[1]:
+            others = f"{drop(many)} " if len(many) else ""
+            whose = "of the others" if len(many) else "of them"
+            ways.append(f"{others}--encode onehot makes a column of each value {whose}")
+        for name in frame if self.row_names is None and len(frame) else ():
+            if frame[name].is_unique and frame[name].notna().all():
+                names_rows = f"{option('--index', name)} takes {name!r} as the names"
+                return [*ways, f"{names_rows} of the rows"]
+        return ways
 
     def frame(self, names):
         """Return columns as a DataFrame, as they are."""

@@ -4,7 +4,8 @@ from skproj.utils._summary import read_summary
 from skproj.utils._versions import machine, print_table, versions
 
 
-def run(options):
+def run(options, errors):
+    errors.raise_all()
     if options.model is None:
         print_table({**versions(), **machine()})
         return

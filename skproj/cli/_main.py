@@ -6,15 +6,15 @@ import sys
 import traceback
 import warnings
 
-from skproj.cli._arguments import make_parser
+from skproj.cli._arguments import make_parser, take_refused
 from skproj.cli._completion import add_completion
-from skproj.cli._errors import CommandError, check_is_file
+from skproj.cli._errors import CommandError, Errors, check_is_file
 from skproj.utils._wording import on_one_line
 
 # The rest of the package, and with it scikit-learn and PyTorch, is imported when a
 # command needs it.
 COMMANDS = {
-    "select": "skproj.cli._select",
+    "select": "skproj.cli._options",
     "apply": "skproj.cli._apply",
     "export": "skproj.cli._export",
     "info": "skproj.cli._info",
@@ -57,10 +57,15 @@ def main(argv=None):
 
 
 def run(options):
-    """Run the command and turn exceptions into a line and an exit code."""
+    """Run the command and turn exceptions into lines and an exit code."""
     try:
-        check_inputs(options)
-        importlib.import_module(COMMANDS[options.command]).run(options)
+        errors = Errors()
+        take_refused(options, errors)
+        n_found = len(errors)
+        check_inputs(options, errors)
+        if len(errors) > n_found and options.command != "select":
+            errors.raise_all()  # without NumPy, which other commands need from here on
+        importlib.import_module(COMMANDS[options.command]).run(options, errors)
         sys.stdout.flush()
         return 0
     except KeyboardInterrupt:
@@ -73,40 +78,42 @@ def run(options):
     except Exception as error:
         if options.debug or os.environ.get("SKPROJ_TRACEBACK", "0") not in ("", "0"):
             traceback.print_exc()
-        expected, sentence = explain(error)
-        print(f"skproj: error: {on_one_line(sentence)}", file=sys.stderr)
+        expected, sentences = explain(error)
+        for sentence in sentences:
+            print(f"skproj: error: {on_one_line(sentence)}", file=sys.stderr)
         return 2 if expected else 1
 
 
-def check_inputs(options):
-    """Raise an error if an input file is missing, before seconds of imports."""
-    for name in ("model", "data"):
+def check_inputs(options, errors):
+    """Find input files that are missing."""
+    for name in ("model", "data", "result", "labels", "feature_groups"):
         path = getattr(options, name, None)
-        if path is not None and str(path) != "-":  # the standard input
-            check_is_file(path)
-    result = getattr(options, "result", None)
-    if result is not None and not result.is_dir():
-        check_is_file(result)
+        is_folder = name == "result" and path is not None and path.is_dir()
+        if path is not None and str(path) != "-" and not is_folder:
+            with errors:
+                check_is_file(path)
 
 
 def explain(error):
-    """Return whether such an error was to be expected, and one line that explains it.
+    """Return whether such an error was to be expected, and lines that explain it.
 
     Estimators say with a ValueError or a TypeError what is wrong with the data.
     """
+    if isinstance(error, CommandError):
+        return True, [" ".join(sentence.split()) for sentence in error.args]
     sentence = " ".join(str(error).split())
     if isinstance(error, MemoryError):
-        return True, f"there is not enough memory. {sentence}".rstrip()
+        return True, [f"there is not enough memory. {sentence}".rstrip()]
     if isinstance(error, OSError) and error.strerror:
         where = f": {error.filename}" if error.filename is not None else ""
-        return True, f"{error.strerror}{where}"
-    expected = (CommandError, ValueError, TypeError, OSError, ModuleNotFoundError)
+        return True, [f"{error.strerror}{where}"]
+    expected = (ValueError, TypeError, OSError, ModuleNotFoundError)
     if isinstance(error, expected) and sentence:
-        return True, sentence
-    return False, (
+        return True, [sentence]
+    return False, [
         f"{type(error).__name__}: {sentence} (this looks like a bug of skproj; "
         "--debug shows where it is)"
-    )
+    ]
 
 
 def print_warning(message, category, filename, lineno, file=None, line=None):

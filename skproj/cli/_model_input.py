@@ -1,4 +1,4 @@
-"""The columns that a saved model needs of a table, and what it predicts from."""
+"""The columns that a saved model needs of a table, and what it returns for them."""
 
 import numpy as np
 from scipy import sparse
@@ -6,14 +6,17 @@ from sklearn.compose import ColumnTransformer
 from sklearn.impute import KNNImputer, SimpleImputer
 from sklearn.preprocessing import OneHotEncoder
 
+from skproj.cli._errors import CommandError
 from skproj.cli._frame_table import as_text
-from skproj.persistence._panel import (
-    NotTraceable,
-    needed_features,
-    places_of,
-)
+from skproj.cli._models import without_names
+from skproj.cli._survival import survival_probabilities
+from skproj.persistence._panel._export import needed_features
+from skproj.persistence._panel._features import NotTraceable, places_of
 from skproj.utils._optional import import_optional
-from skproj.utils._pipelines import steps_of
+from skproj.utils._pipelines import selection_of, steps_of
+
+# Of the times of events in training.
+SURVIVAL_QUANTILES = (0.25, 0.5, 0.75)
 
 
 def model_input(model, names, table):
@@ -130,3 +133,58 @@ def leaves_of(prepare):
 
 def is_imputer(step):
     return isinstance(step, SimpleImputer | KNNImputer)
+
+
+def selected_names(model, names, path):
+    """Return the names of the columns that the selected features are made of."""
+    last = selection_of(model)
+    if last is None:
+        raise CommandError(f"{path} holds no model that selects features.")
+    try:
+        places = needed_features(model, names).columns
+        return [names[j] for j in np.unique(places)]
+    except NotTraceable as error:
+        # A step may mix columns and keep their names, as when it fills in gaps by
+        # similar rows.
+        kept = names_out(steps_of(model), last, names)
+        if not kept <= set(names):
+            raise CommandError(
+                f"{path} selects features that are no columns: {error}."
+            ) from error
+        return [name for name in names if name in kept]
+
+
+def names_out(steps, last, names):
+    """Return the names of the features after the last of some steps."""
+    for step in steps[: steps.index(last) + 1]:
+        if not hasattr(step, "get_feature_names_out"):
+            return {None}
+        names = step.get_feature_names_out(np.asarray(names, dtype=object))
+    return set(names)
+
+
+def predictions(model, X):
+    """Return predictions and, where they are known, probabilities."""
+    pd = import_optional("pandas", extra="cli")
+    with without_names():
+        columns = {"prediction": model.predict(X)}
+        if hasattr(steps_of(model)[-1], "predict_survival"):
+            return pd.DataFrame(columns | survival_columns(model, X))
+        if hasattr(model, "predict_proba"):
+            probabilities = model.predict_proba(X)
+            said = np.searchsorted(model.classes_, columns["prediction"])
+            columns["confidence"] = probabilities[np.arange(len(said)), said]
+            for label, column in zip(model.classes_, probabilities.T, strict=True):
+                columns[f"probability_{label}"] = column
+    return pd.DataFrame(columns)
+
+
+def survival_columns(model, X):
+    """Return probabilities of survival at quartiles of the times of events, by name."""
+    times = np.quantile(steps_of(model)[-1].event_times_, SURVIVAL_QUANTILES)
+    times = np.unique([float(f"{time:.4g}") for time in times])  # as the names say
+    probabilities = survival_probabilities(model, X, times)
+    return {
+        f"survival_{time:g}": column
+        for time, column in zip(times, probabilities.T, strict=True)
+    }

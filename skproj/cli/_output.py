@@ -1,44 +1,23 @@
 """Files and folders that are written completely or not at all."""
 
 import contextlib
-import csv
 import os
 import shutil
 import uuid
 
 from skproj.cli._errors import CommandError
 from skproj.cli._text import TEXT_SEPARATORS, suffix_of
+from skproj.persistence._panel._model import _as_cell as as_cell
 from skproj.utils._optional import import_optional
 from skproj.utils._wording import on_one_line
 
-# A cell of a text file that begins with one of these is a formula to a spreadsheet.
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
-
-def check_free(path, overwrite, *, folder=False):
-    """Raise an error if a file or folder exists already, or cannot be written."""
-    if path is None:
-        return
-    if not path.exists():
-        check_writable(path.absolute())
-        return
-    if not (path.is_dir() if folder else path.is_file()):
-        wanted = "folder" if folder else "file"
-        raise CommandError(f"--out must be a {wanted}, which {path} is not.")
-    check_writable(path if folder else path.absolute().parent)
-    if not overwrite and (not folder or any(path.iterdir())):
-        what = "is a folder with files in it" if folder else "exists already"
-        raise CommandError(f"{path} {what}; --overwrite replaces what is there.")
-
-
-def check_writable(folder):
-    """Raise an error if a folder that may be still to be made cannot be written to."""
-    while not folder.exists():
-        if folder.is_symlink():
-            raise CommandError(f"--out: {folder} is a link to nothing.")
-        folder = folder.parent
-    if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
-        raise CommandError(f"--out: {folder} is not a folder that can be written to.")
+def check_table_suffix(path):
+    """Raise an error if a table cannot be written to a file of this name."""
+    if path is not None and suffix_of(path) not in (*TEXT_SEPARATORS, ".parquet"):
+        raise CommandError(
+            f"--out must end in .csv, .tsv or .parquet, got {str(path)!r}."
+        )
 
 
 @contextlib.contextmanager
@@ -99,34 +78,33 @@ def write_table(frame, path, *, index):
             frame.to_parquet(file, index=index)
         else:
             separator = TEXT_SEPARATORS.get(suffix, ",")
-            for_spreadsheets(frame).to_csv(file, index=index, sep=separator)
+            options = {"sep": separator, "lineterminator": "\n"}
+            for_spreadsheets(frame).to_csv(file, index=index, **options)
 
 
 def write_rows(rows, path):
     """Write dicts as rows of a .csv file, in a form for spreadsheets."""
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(map(as_cell, columns))
-        for row in rows:
-            writer.writerow(as_cell(row.get(name)) for name in columns)
+    pd = import_optional("pandas", extra="cli")
+    write_table(pd.DataFrame(rows), path, index=False)
 
 
 def for_spreadsheets(frame):
-    """Return a DataFrame whose text no spreadsheet takes for a formula."""
-    text = frame.select_dtypes(exclude="number").map(as_cell)
+    """Return a DataFrame as spreadsheets and R take it.
+
+    No text is a formula, and truth values are TRUE and FALSE.
+    """
+    text = frame.select_dtypes(exclude="number")
     return (
-        frame.assign(**text)
+        frame.assign(**{name: as_cells(column) for name, column in text.items()})
         .rename(columns=as_cell)
         .set_axis(frame.index.map(as_cell))
         .rename_axis(index=as_cell(frame.index.name))
     )
 
 
-def as_cell(value):
-    """Return a value, with an apostrophe in front if it is text like a formula."""
-    if not isinstance(value, str):
-        return value
-    mark = "'" if value.startswith(FORMULA_STARTS) else ""
-    # Before Python 3.13 a carriage return is not quoted, and begins another row.
-    return mark + value.replace("\r", "\n")
+def as_cells(column):
+    """Return a column of text or truth values, which may be the labels of a model."""
+    words = column.astype(object).map(str, na_action="ignore")
+    if words.dropna().isin(("True", "False")).all():
+        return words.str.upper()
+    return column.map(as_cell)

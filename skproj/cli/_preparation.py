@@ -1,25 +1,13 @@
 """Columns made into features: missing numbers filled in, text encoded."""
 
 import numpy as np
-from sklearn.compose import ColumnTransformer
-from sklearn.impute import KNNImputer, SimpleImputer
-from sklearn.preprocessing import OneHotEncoder
 
-from skproj.cli._errors import CommandError
-from skproj.cli._frame_table import as_text
+from skproj.cli._checks import option
+from skproj.cli._errors import CommandError, Errors
+from skproj.cli._frame_table import MAX_CATEGORIES, as_text
 from skproj.utils._optional import import_optional
 from skproj.utils._wording import join_names
 
-# A column of text with more values than this is not taken for a category.
-MAX_CATEGORIES = 50
-
-IMPUTERS = {
-    "median": lambda: SimpleImputer(strategy="median", keep_empty_features=True),
-    "knn": lambda: KNNImputer(keep_empty_features=True),
-    "indicator": lambda: SimpleImputer(
-        strategy="median", add_indicator=True, keep_empty_features=True
-    ),
-}
 IMPUTED = {
     "median": "the median of the column",
     "knn": "the mean of the five most similar rows",
@@ -27,15 +15,54 @@ IMPUTED = {
 }
 
 
-def prepare_columns(table, names, options):
+def read_columns(table, names, options):
+    """Return columns of a table, or raise all that is wrong with them.
+
+    Returns
+    -------
+    numbers : {ndarray, CSR matrix, RowBlocks} of shape (n_rows, n_numeric)
+        In float32, with NaN for gaps that are to be filled in.
+    numeric : list of str
+    text : DataFrame or None
+        The columns that are to be encoded.
+    """
+    errors = Errors()
+    text = table.text_columns(names) if options.encode else []
+    numeric = [name for name in names if name not in set(text)]
+    frame, numbers = None, None
+    with errors:
+        numbers = table.numbers(
+            numeric, dtype=np.float32, allow_missing=options.impute is not None
+        )
+    if text:
+        frame = table.frame(text).apply(as_text)
+        check_categories(frame, table.path, errors)
+        with errors:
+            check_feature_names(numeric, frame, table.path)
+    errors.raise_all()
+    return numbers, numeric, frame
+
+
+def make_imputer(kind):
+    """Return what fills in gaps, by the value of --impute."""
+    from sklearn.impute import KNNImputer, SimpleImputer
+
+    if kind == "knn":
+        return KNNImputer(keep_empty_features=True)
+    return SimpleImputer(
+        strategy="median", add_indicator=kind == "indicator", keep_empty_features=True
+    )
+
+
+def prepare_columns(columns, options):
     """Return the columns to select from, and what makes features of them.
 
     Parameters
     ----------
-    table : FrameTable or AnnDataTable
-    names : list of str
+    columns : tuple
+        Of `read_columns`.
     options : argparse.Namespace
-        With `impute` and `encode`.
+        With `impute`.
 
     Returns
     -------
@@ -48,34 +75,33 @@ def prepare_columns(table, names, options):
     categories : dict of int
         The numbers of values of the columns of text, whose features come first.
     """
-    text = table.text_columns(names) if options.encode else []
-    numeric = [name for name in names if name not in set(text)]
-    allow_missing = options.impute is not None
-    X = table.numbers(numeric, dtype=np.float32, allow_missing=allow_missing)
-    n_missing = count_missing(X) if allow_missing else np.zeros(len(numeric), int)
-    if not text and not n_missing.any():
+    X, numeric, text = columns
+    imputes = options.impute is not None
+    n_missing = count_missing(X) if imputes else np.zeros(len(numeric), int)
+    if text is None and not n_missing.any():
         return X, None, [], {}
+    from sklearn.compose import ColumnTransformer
+    from sklearn.preprocessing import OneHotEncoder
+
     X = X.toarray() if hasattr(X, "toarray") else X
     pd = import_optional("pandas", extra="cli")
-    frame = pd.DataFrame(X, index=table.frame(names[:1]).index, columns=numeric)
+    index = None if text is None else text.index
+    frame = pd.DataFrame(X, index=index, columns=numeric)
     numbers, steps, done, n_values = [], [], [], {}
     if numeric:
         step = "passthrough"
         if n_missing.any():
-            step = IMPUTERS[options.impute]()
-            columns = np.flatnonzero(n_missing)
+            step = make_imputer(options.impute)
             done.append(
-                f"Missing numbers, {n_missing.sum()} in {len(columns)} of "
+                f"Missing numbers, {n_missing.sum()} in "
+                f"{np.count_nonzero(n_missing)} of "
                 f"{len(numeric)} columns, were filled in by {IMPUTED[options.impute]}."
             )
         numbers.append(("numbers", step, numeric))
-    if text:
-        categories = table.frame(text).apply(as_text)
-        check_categories(categories, table.path)
-        frame = pd.concat([frame, categories], axis=1)
+    if text is not None:
+        frame = pd.concat([frame, text], axis=1)
         # Those of all rows: the same columns in each split.
-        values = [np.unique(categories[name].to_numpy(object)) for name in text]
-        check_feature_names(numeric, text, values, table.path)
+        values = [np.unique(text[name].to_numpy(object)) for name in text]
         n_values = dict(zip(text, map(len, values), strict=True))
         encoder = OneHotEncoder(
             categories=values,
@@ -83,7 +109,7 @@ def prepare_columns(table, names, options):
             sparse_output=False,
             dtype="float32",
         )
-        steps.append(("text", encoder, text))
+        steps.append(("text", encoder, list(text)))
         done.append(
             f"Text was encoded by a column for each value, in: {join_names(text)}."
         )
@@ -100,28 +126,31 @@ def count_missing(X):
     return np.bincount(X.indices[np.isnan(X.data)], minlength=X.shape[1])
 
 
-def check_categories(frame, path):
-    """Raise an error if a column has so many values that it cannot be a category."""
+def check_categories(frame, path, errors):
+    """Find columns with so many values that they cannot be categories."""
     for name, column in frame.items():
-        if column.nunique() > MAX_CATEGORIES:
-            raise CommandError(
-                f"{path}: column {name!r} has {column.nunique()} different values, "
-                f"more than the {MAX_CATEGORIES} that --encode allows; --drop it, or "
-                "--index it if it has the names of the rows"
+        if (n_values := column.nunique()) > MAX_CATEGORIES:
+            advice = f"{option('--drop', name)} leaves it out"
+            if n_values == len(column):
+                advice += f", and {option('--index', name)} names the rows by it"
+            errors.append(
+                f"{path}: column {name!r} has {n_values} different values, more "
+                f"than the {MAX_CATEGORIES} that --encode allows; {advice}"
             )
 
 
-def check_feature_names(numeric, text, values, path):
+def check_feature_names(numeric, text, path):
     """Raise an error if two columns would make features of the same name."""
     columns = {name: name for name in numeric}
-    for name, of_column in zip(text, values, strict=True):
-        for value in of_column:
+    for name in text:
+        for value in text[name].unique():
             feature = f"{name}_{value}"
             other = columns.setdefault(feature, name)
             if other != name:
                 raise CommandError(
                     f"{path}: a feature {feature!r} is made of the columns {other!r} "
-                    f"and {name!r}; rename one of them, or --drop it"
+                    f"and {name!r}; rename one of them, or leave one out by "
+                    f"{option('--drop', name)}"
                 )
 
 

@@ -10,7 +10,6 @@ from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.metrics import get_scorer_names
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
@@ -30,7 +29,6 @@ from skproj.cli._survival import score_concordance
 from skproj.feature_selection import eta_path
 from skproj.linear_model import CoxRidge
 from skproj.utils._path_search import choose_row, counts_of, name_of_radius
-from skproj.utils._wording import near_matches
 
 # Each radius is a fit of the whole pipeline in every fold.
 N_ETAS = 12
@@ -246,16 +244,6 @@ def model_of(search):
 def searcher(search):
     """Return what has the results: the grid search, or the step of a pipeline."""
     return search if isinstance(search, GridSearchCV) else search["select"]
-
-
-def check_scorer(name):
-    """Raise an error if scikit-learn has no such score; None is the default."""
-    known = get_scorer_names()
-    if name is not None and name not in known:
-        raise CommandError(
-            f"--scoring: scikit-learn has no score {name!r}"
-            f"{near_matches(name, known) or ', such as balanced_accuracy or r2'}"
-        )
 
 
 def fit_folds(search, run):

@@ -1,29 +1,22 @@
 """``skproj select``: from a table to features, a model and a report."""
 
+import contextlib
 import hashlib
-import importlib.util
 import os
 
-from skproj.cli._backed_table import Backing
 from skproj.cli._checkpoints import find_checkpoints, keep_steps
+from skproj.cli._checks import check_finite
 from skproj.cli._errors import CommandError
-from skproj.cli._output import check_free, new_folder, print_lines
-from skproj.cli._preparation import prepare_columns
+from skproj.cli._options import shows_bars
+from skproj.cli._output import new_folder, print_lines
+from skproj.cli._preparation import prepare_columns, read_columns
 from skproj.cli._problem import Problem
 from skproj.cli._report import FILES, write_report
-from skproj.cli._search import check_scorer
 from skproj.cli._selection import select
 from skproj.cli._structure import feature_structure
 from skproj.cli._suspects import suspect_columns, suspect_rows
-from skproj.cli._tables import ReadOptions, read_table
-from skproj.cli._target import (
-    check_roles,
-    describe_task,
-    number_groups,
-    read_target,
-)
+from skproj.cli._target import describe_task
 from skproj.cli._text import STANDARD_INPUT
-from skproj.cli._threshold import check_two_classes
 from skproj.utils._wording import join_names
 
 N_PRINTED_FEATURES = 20
@@ -31,18 +24,12 @@ N_PRINTED_FEATURES = 20
 MIN_MODEL_WIDTH = 30
 
 
-def run(options):
-    check_roles(options)
-    check_free(options.out, options.overwrite, folder=True)
-    if options.out is not None:
-        check_extras()
-    check_scorer(options.scoring)
-    check_backed(options)
+def run(options, inputs):
+    """Select from `Inputs` that were checked, and write the result."""
     say = (lambda *lines: None) if options.quiet else print_lines
-
     digests = digests_of(options)
     checkpoints = find_checkpoints(options, digests, say)
-    problem, facts = read_problem(options, digests)
+    problem, facts = make_problem(options, inputs, digests)
     say(f"{options.data}: {facts['rows']} rows, {facts['features']} features")
     say(f"target {options.target!r}: {facts['task']}")
     if options.eta is None:
@@ -63,8 +50,8 @@ def run(options):
     say("", f"Wrote to {options.out}: {', '.join(written)}")
 
 
-def read_problem(options, digests):
-    """Read the table and check it; `digests` are those of the files.
+def make_problem(options, inputs, digests):
+    """Return what to select from; `digests` are those of the files.
 
     Returns
     -------
@@ -72,43 +59,24 @@ def read_problem(options, digests):
     facts : dict
         About the data, by name, for the report.
     """
-    backing = None
-    if options.backed:
-        backing = Backing(options.memory, shows_bars(options))
-    table = read_table(
-        ReadOptions.of(
-            options,
-            target=options.target,
-            event=options.event,
-            groups=options.groups,
-            labels=options.labels,
-            backed=backing,
-            complete=True,
-        )
-    )
-    others = [name for name in (options.event, options.groups) if name is not None]
-    names = table.feature_names(options.target, options.drop, others)
-    if not names:
-        raise CommandError(f"{options.data} has no features besides the target.")
-    task, y = read_target(table, options)
-    check_two_classes(task, y, options)
-    groups = None if options.groups is None else number_groups(table, options)
-    X, prepare, done, categories = prepare_columns(table, names, options)
+    table, names, task, y = inputs.table, inputs.names, inputs.task, inputs.y
+    X, prepare, done, categories = prepare_columns(inputs.columns, options)
     try:
         suspects, remarks = find_suspects(table, X, y, names, task, options)
     except (TypeError, ValueError) as error:
         if not options.backed:
             raise
         # Blocks are checked when they are read first.
+        with contextlib.suppress(TypeError, ValueError):  # the same error again
+            check_finite(X, names, options.data)
         raise CommandError(f"{options.data} cannot be read: {error}") from error
     suspects = {n: why for n, why in suspects.items() if n not in options.always_keep}
-    dropped = list(options.drop)
     if suspects and options.drop_suspects:
-        dropped += suspects
         names = [name for name in names if name not in suspects]
         if not names:
             raise CommandError("--drop-suspects leaves no features.")
-        X, prepare, done, categories = prepare_columns(table, names, options)
+        columns = read_columns(table, names, options)
+        X, prepare, done, categories = prepare_columns(columns, options)
         done.append(f"Suspected leaks were left out: {join_names(suspects)}.")
     if options.always_keep:
         done.append(f"Always in the model: {join_names(options.always_keep)}.")
@@ -123,9 +91,9 @@ def read_problem(options, digests):
         task=task,
         method=method,
         options=options,
-        groups=groups,
+        groups=inputs.groups,
         prepare=prepare,
-        structure=feature_structure(names, categories, options, dropped),
+        structure=feature_structure(names, categories, options, inputs.feature_groups),
         preparation=done,
         warnings=remarks,
     )
@@ -158,41 +126,6 @@ def find_suspects(table, X, y, names, task, options):
             0, f"Suspected leaks, which --drop-suspects leaves out: {listed}{more}."
         )
     return suspects, remarks
-
-
-def check_backed(options):
-    """Raise an error if an option is not for data in blocks, or for those only."""
-    if not options.backed:
-        if options.memory is not None:
-            raise CommandError("--memory is for --backed.")
-        return
-    for option, is_given in (
-        ("--method autoencoder", options.method == "autoencoder"),
-        ("--impute", options.impute is not None),
-        ("--encode", options.encode is not None),
-        ("--transpose", options.transpose),
-        ("--threshold", options.threshold is not None),
-        ("--n-jobs", options.n_jobs != 1),
-    ):
-        if is_given:
-            raise CommandError(f"{option} is not for --backed.")
-
-
-def shows_bars(options):
-    """Whether there are progress bars."""
-    return not (options.quiet or options.no_progress) and has("rich")
-
-
-def check_extras():
-    """Raise an error if the results could not be written after all the work."""
-    for library in ("jinja2", "matplotlib", "skops"):
-        if not has(library):
-            raise CommandError(f'--out needs {library}: pip install "skproj[cli]"')
-
-
-def has(library):
-    """Whether a library is installed."""
-    return importlib.util.find_spec(library) is not None
 
 
 def digests_of(options):

@@ -6,7 +6,7 @@ from skproj.cli._tables import ReadOptions, read_table
 from skproj.utils._wording import join_names
 
 
-def feature_structure(names, categories, options, dropped=()):
+def feature_structure(names, categories, options, groups):
     """Return parameters of the selectors for what is known of the columns.
 
     Parameters
@@ -17,9 +17,9 @@ def feature_structure(names, categories, options, dropped=()):
         The numbers of values of the columns of text, whose features come first, in
         this order; each other column is a feature.
     options : argparse.Namespace
-        With `always_keep` and `feature_groups`.
-    dropped : iterable of str
-        Columns that were left out, and are left out of their groups.
+        With `always_keep`.
+    groups : list of list of str
+        The columns of each group, of which some may have been left out.
 
     Returns
     -------
@@ -32,20 +32,25 @@ def feature_structure(names, categories, options, dropped=()):
         end = n_features + categories.get(name, 1)
         places[name] = list(range(n_features, end))
         n_features = end
-    groups = read_groups(options.feature_groups, names, dropped)
+    groups = [[name for name in group if name in places] for group in groups]
     grouped = {name for group in groups for name in group}
     groups += [[name] for name in categories if name not in grouped]
     groups = [[j for name in group for j in places[name]] for group in groups]
     groups = [group for group in groups if len(group) > 1]
     always = list(dict.fromkeys(options.always_keep))
-    if both := [name for name in always if name in set(options.drop)]:
-        raise CommandError(f"--always-keep and --drop both have {join_names(both)}.")
-    require(always, names, options.data, "feature")
+    check_kept(always, names, options)
     kept = [j for name in always for j in places[name]]
-    if len(kept) == n_features:
-        raise CommandError("--always-keep leaves nothing to select.")
     parameters = {"always_keep": kept, "feature_groups": groups}
     return {name: value for name, value in parameters.items() if value}
+
+
+def check_kept(kept, names, options):
+    """Raise an error if --always-keep has other columns than some of the features."""
+    if both := [name for name in kept if name in set(options.drop)]:
+        raise CommandError(f"--always-keep and --drop both have {join_names(both)}.")
+    require(kept, names, options.data, "feature")
+    if set(kept) == set(names):
+        raise CommandError("--always-keep leaves nothing to select.")
 
 
 def read_groups(path, names, dropped):

@@ -8,7 +8,9 @@ from scipy import sparse
 from scipy.stats import rankdata
 
 from skproj.blocks import RowBlocks
+from skproj.cli._checks import option
 from skproj.cli._features import columns_of
+from skproj.cli._split import fewer_folds, groups_that_suffice
 from skproj.feature_selection._half_selections import univariate_scores
 from skproj.utils._survival import is_survival
 from skproj.utils._wording import join_names
@@ -162,10 +164,13 @@ def repeated_owners(table, options):
     """Return a sentence if several rows seem to be of the same patient or the like."""
     if table.row_names is not None and not table.row_names.is_unique:
         n_names = table.row_names.nunique()
+        by_name = "--groups, with a column that has the names,"
+        if getattr(options, "index", None) is not None:
+            by_name = f"{option('--groups', options.index)} in place of --index"
         return [
             f"The names of the rows repeat: {n_names} names for {table.n_rows} rows. "
-            "Rows of one name are hardly independent; --groups COLUMN keeps them on "
-            "one side of each split."
+            f"Rows of one name are hardly independent; {by_name} keeps them on one "
+            "side of each split."
         ]
     owners = [
         name
@@ -173,10 +178,14 @@ def repeated_owners(table, options):
         if OWNER.search(name)
         and name != options.target
         and 1 < table.target(name).nunique() < table.n_rows
+        and table.target(name).notna().all()
     ]
     if not owners:
         return []
+    n_owners = table.target(owners[0]).nunique()
+    folds = fewer_folds(options, n_owners, groups_that_suffice) or ""
     return [
         f"Several rows share a value of {join_names(owners)}. If they are not "
-        f"independent, --groups {owners[0]} keeps them on one side of each split."
+        f"independent, {option('--groups', owners[0])}{folds} keeps them on one side "
+        "of each split."
     ]

@@ -1,7 +1,7 @@
 """Tables read from files of all kinds."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from skproj.cli._backed_table import (
     open_annotated,
 )
 from skproj.cli._checks import check_unique, require
-from skproj.cli._errors import CommandError, check_is_file
+from skproj.cli._errors import AT_ONCE, CommandError, Errors, check_is_file
 from skproj.cli._frame_table import FrameTable
 from skproj.cli._target import rows_with_target
 from skproj.cli._text import (
@@ -68,6 +68,8 @@ class ReadOptions:
         How the features are read in blocks; None reads them into memory.
     complete : bool
         Whether rows without a target or event are left out, as they are of blocks.
+    errors : Errors
+        Takes what does not keep a table from being read.
     """
 
     path: Path
@@ -85,6 +87,7 @@ class ReadOptions:
     text: tuple = ()
     backed: object = None
     complete: bool = False
+    errors: object = AT_ONCE
 
     @classmethod
     def of(cls, options, **others):
@@ -148,7 +151,7 @@ def read_table(options):
 
 def check_options(options):
     """Raise an error if an option is for files of another kind."""
-    path, suffix = options.path, options.suffix
+    path, suffix, errors = options.path, options.suffix, Errors()
     if suffix not in SUFFIXES:
         raise CommandError(
             f"{path}: unsupported file type {suffix or 'without suffix'!r}; "
@@ -163,17 +166,15 @@ def check_options(options):
         ("--encoding", options.encoding, TEXT_SEPARATORS, "files of text"),
     ):
         if value is not None and suffix not in suffixes:
-            raise CommandError(f"{option} is for {kind}, which {path} is not.")
-    if suffix in ANNOTATED:
-        if options.index is not None:
-            raise CommandError(
-                f"--index is not for {suffix} files: obs_names name the rows."
-            )
-        if options.transpose or options.labels is not None:
-            raise CommandError(
-                f"--transpose and --labels are not for {suffix} files, whose rows are "
-                "samples and whose labels are in obs."
-            )
+            errors.append(f"{option} is for {kind}, which {path} is not.")
+    if suffix in ANNOTATED and options.index is not None:
+        errors.append(f"--index is not for {suffix} files: obs_names name the rows.")
+    if suffix in ANNOTATED and (options.transpose or options.labels is not None):
+        errors.append(
+            f"--transpose and --labels are not for {suffix} files, whose rows are "
+            "samples and whose labels are in obs."
+        )
+    errors.raise_all()
 
 
 def read_text(options):
@@ -264,8 +265,10 @@ def read_parquet(options):
     metadata = parquet.read_metadata(options.path)
     schema = metadata.schema.to_arrow_schema()
     check_unique(schema.names, options.path)
-    if options.index is not None:
-        require([options.index], schema.names, options.path, "column")
+    if options.index not in (None, *schema.names):
+        with AT_ONCE if options.transpose else options.errors:
+            require([options.index], schema.names, options.path, "column")
+        options = replace(options, index=None)
     roles = {options.index, options.target, options.groups, *options.text}
     others = [name for name in schema.names if name in {*roles, options.event}]
     columns = others if options.backed else None
@@ -297,7 +300,8 @@ def finish(frame, options, decimal=".", *, typed=True, make=FrameTable):
     """
     frame.columns = [str(name) for name in frame.columns]
     if options.index is not None and not options.transpose:
-        frame = set_index(frame, options)
+        with options.errors:
+            frame = set_index(frame, options)
     if options.labels is not None:
         frame, from_labels = add_labels(frame, options)
         typed = typed and not from_labels

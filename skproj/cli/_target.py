@@ -8,35 +8,12 @@ from skproj.cli._checks import check_finite, is_numeric
 from skproj.cli._errors import CommandError
 from skproj.persistence._panel._model import TRUTH
 from skproj.utils._optional import import_optional
-from skproj.utils._survival import CODES, join_survival
 from skproj.utils._wording import join_names
 
 # Numbers with more different values than this are not taken for labels.
 MAX_LABELS = 20
 # What says whether an event was seen, as text in lower case.
 EVENT_CODES = {f"{code}{end}": code for code in range(3) for end in ("", ".0")} | TRUTH
-
-
-def check_roles(options):
-    """Raise an error if a column has two roles, or an option does not suit --event."""
-    roles = ("target", "event", "groups", "index")
-    named = [(role, name) for role in roles if (name := getattr(options, role))]
-    for i, (role, name) in enumerate(named):
-        for other, same in named[:i]:
-            if name == same:
-                raise CommandError(f"column {name!r} is both --{role} and --{other}.")
-    if options.event is None:
-        return
-    for option, value, default in (
-        ("--task", options.task, "auto"),
-        ("--scoring", options.scoring, None),
-        ("--class-weight", options.class_weight, None),
-    ):
-        if value != default:
-            raise CommandError(
-                f"{option} {value} is not for survival times, which --event asks for: "
-                "the models of these are scored by the concordance index."
-            )
 
 
 def rows_with_target(frame, options):
@@ -103,6 +80,8 @@ def read_target(table, options):
 
 def survival_times(time, event, options):
     """Return survival times as a structured array."""
+    from skproj.utils._survival import CODES, join_survival  # after scikit-learn
+
     target, told = f"the target {options.target!r}", f"the column {options.event!r}"
     if not is_numeric(time):
         raise CommandError(f"{target} is not a number, as --event needs.")

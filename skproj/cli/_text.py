@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skproj.cli._arguments import STANDARD_INPUT
 from skproj.cli._errors import CommandError
 from skproj.persistence._panel._model import MISSING
 from skproj.utils._optional import import_optional
 
 TEXT_SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 SEPARATOR_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
-STANDARD_INPUT = "-"
 
 # Wider tables are read row by row, if they are numbers.
 MAX_NARROW = 2000

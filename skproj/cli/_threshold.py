@@ -5,22 +5,8 @@ from scipy.special import expit, logit
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 
-from skproj.cli._errors import CommandError
 from skproj.cli._result import Threshold
 from skproj.cli._search import selecting
-
-
-def check_two_classes(task, y, options):
-    """Raise an error if there is nothing that a threshold could separate."""
-    if options.threshold is None:
-        return
-    classifies, n_classes = task == "classification", len(np.unique(y))
-    what = f"has {n_classes} classes" if classifies else "is a number"
-    if not classifies or n_classes != 2:
-        raise CommandError(
-            "--threshold is for a target of two classes, and "
-            f"{options.target!r} {what}."
-        )
 
 
 def choose_threshold(model, template, run):

@@ -1,7 +1,24 @@
 """Fitted estimators and weights of networks as files that are safe to read."""
 
-from skproj.persistence._estimators import dump, load
-from skproj.persistence._panel import export_panel
-from skproj.persistence._weights import export_weights, load_weights
+import importlib
 
-__all__ = ["dump", "export_panel", "export_weights", "load", "load_weights"]
+# Resolved on first use: the command line needs the words for gaps without scikit-learn.
+_LAZY = {
+    "dump": "skproj.persistence._estimators",
+    "export_panel": "skproj.persistence._panel._export",
+    "export_weights": "skproj.persistence._weights",
+    "load": "skproj.persistence._estimators",
+    "load_weights": "skproj.persistence._weights",
+}
+
+__all__ = [*_LAZY]
+
+
+def __getattr__(name):
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'skproj.persistence' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

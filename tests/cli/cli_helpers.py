@@ -34,4 +34,4 @@ def read_features(folder):
 
 
 def selected(folder):
-    return {r["feature"] for r in read_features(folder) if r["selected"] == "True"}
+    return {r["feature"] for r in read_features(folder) if r["selected"] == "TRUE"}

@@ -138,7 +138,8 @@ def test_features_are_no_formulas_in_a_spreadsheet(formulas):
         label[1:] for label in labels
     }
     for row, cell in zip(rows, table, strict=True):
-        for name in ("rank", "selected", "score", "mean =red"):
+        assert cell["selected"] == str(row["selected"]).upper()
+        for name in ("rank", "score", "mean =red"):
             assert str(row.get(name, "")) == cell[name]
 
 

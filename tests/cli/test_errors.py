@@ -47,7 +47,7 @@ ONE_LINE = [
     (make_frame()[["gene0", "kind"]].assign(gene0=1), [], "same value in all rows"),
     (make_frame(), ["--layer", "raw"], "--layer is for .h5ad and .zarr"),
     (make_frame(), ["--index", "sample"], "no column 'sample'"),
-    (make_frame(), ["--n-jobs", "0"], "n_jobs"),
+    (make_frame(), ["--n-jobs", "0"], "--n-jobs: must be a whole number other than 0"),
     (make_frame(), ["--index", "kind"], "'kind' is both --index and --target"),
     (change(gene1=1e300), [], "too large values, 90 in 1 of 8 columns: 'gene1'"),
 ]

@@ -9,15 +9,18 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from cli_helpers import make_frame, select, selected
+from cli_helpers import make_frame, read_features, select, selected
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC, SVR
 
 from skproj import ProjectionFeatureSelector, persistence
 from skproj.cli import main
+from skproj.linear_model import CoxRidge
 
 PROGRAM = "panel_model.py"
 
@@ -86,8 +89,12 @@ def test_table_of_the_panel(result, tmp_path):
     assert export(result / "model.skops", out) == 0  # the file does as well
     rows = read_panel(out)
     assert {row["name"] for row in rows} == selected(result)
-    weights = [float(row["weight"]) for row in rows]
-    assert weights == sorted(weights, reverse=True)
+    importances = [float(row["importance"]) for row in rows]
+    assert importances == sorted(importances, reverse=True)
+    scores = {row["feature"]: row["score"] for row in read_features(result)}
+    assert all(row["importance"] == scores[row["name"]] for row in rows)
+    # No number that a reader would multiply by the standardised value.
+    assert not {"weight", "coefficient"} & set(rows[0])
     highest = {"gene0": "red", "gene1": "green"}
     model = persistence.load(result / "model.skops")
     for row in rows:
@@ -204,6 +211,58 @@ def test_pipeline_that_a_program_has_saved(tmp_path, capsys):
     np.testing.assert_allclose(score, model.decision_function(X)[:, 2])
 
 
+def targets():
+    """Return the table without its target, and targets of each kind."""
+    frame = make_frame()
+    X = frame.drop(columns="kind")
+    number = 1e3 + X["gene0"] - 2.0 * X["gene1"]
+    time = np.exp(-X["gene0"])
+    event = np.arange(len(X)) % 3 > 0
+    binary = np.where(frame["kind"] == "red", "red", "other")
+    survival = np.rec.fromarrays([event, time], names="event,time")
+    return X, {"two": binary, "three": frame["kind"], "number": number, "cox": survival}
+
+
+SCALED = TransformedTargetRegressor(SVR(kernel="linear"), transformer=StandardScaler())
+
+
+@pytest.mark.parametrize(
+    ("last", "target", "loss"),
+    [
+        (LogisticRegression(), "two", "log_loss"),
+        (LogisticRegression(), "three", "log_loss"),
+        (SVC(kernel="linear"), "two", "log_loss"),
+        (Ridge(), "number", "squared_error"),
+        (SCALED, "number", "squared_error"),
+        (CoxRidge(), "cox", "cox"),
+    ],
+    ids=["logistic", "classes", "SVC", "ridge", "SVR", "Cox"],
+)
+def test_sum_over_the_panel_is_the_output_of_a_linear_model(
+    last, target, loss, tmp_path
+):
+    """It is the intercept and coefficients times standardised columns."""
+    X, y = targets()[0], targets()[1][target]
+    selector = ProjectionFeatureSelector(loss=loss, n_features_to_select=3)
+    model = make_pipeline(StandardScaler(), selector, last).fit(X, y)
+    persistence.dump(model, tmp_path / "model.skops")
+    assert export(tmp_path / "model.skops", tmp_path / "panel") == 0
+    panel = pd.read_csv(tmp_path / "panel" / "panel.csv")
+    intercept, rows = panel.iloc[-1], panel.iloc[:-1]
+    assert intercept["name"] == "(intercept)"
+    columns = [name for name in panel if name.startswith("coefficient")]
+    labels = [name.removeprefix("coefficient").strip() for name in columns]
+    assert labels == (model.classes_.tolist() if target == "three" else [""])
+    standardised = (X[rows["column"]] - rows["center"].to_numpy()) / rows[
+        "scale"
+    ].to_numpy()
+    sums = standardised.to_numpy() @ rows[columns].to_numpy(float)
+    sums += intercept[columns].to_numpy(float)
+    classifies = hasattr(model, "decision_function")
+    expected = model.decision_function(X) if classifies else model.predict(X)
+    np.testing.assert_allclose(np.squeeze(sums), expected, rtol=1e-10, atol=1e-10)
+
+
 def test_models_that_cannot_be_exported_leave_nothing(data, tmp_path, capsys):
     frame = make_frame()
     frame.loc[::7, "gene1"] = np.nan
@@ -289,6 +348,37 @@ def test_gaps_with_spaces_are_the_same_for_all(tmp_path, capsys):
             applied = pd.read_csv(io.StringIO(capsys.readouterr().out), index_col=0)
             told += [applied["prediction"], predictions(panel, table)["prediction"]]
     assert all(other.equals(told[0]) for other in told)
+
+
+def test_truth_values_are_written_as_r_reads_them(tmp_path, capsys):
+    """R takes TRUE and FALSE for truth values, and True and False for text."""
+    frame = make_frame()
+    frame["kind"] = frame["kind"] == "red"
+    frame["gene2"] = frame["gene2"] > 0
+    path, out = tmp_path / "table.csv", tmp_path / "out"
+    frame.to_csv(path, index=False)
+    assert select(path, "--eta", 50, "--out", out) == 0
+    assert export(out, tmp_path / "panel") == 0
+    rows = read_features(out)
+    assert {row["selected"] for row in rows} == {"TRUE"}
+    assert {row["direction"] for row in rows} == {"TRUE", "FALSE"}
+    assert {row["direction"] for row in read_panel(tmp_path / "panel")} == {
+        "TRUE",
+        "FALSE",
+    }
+    capsys.readouterr()
+    apply = ["apply", str(out / "model.skops"), str(path)]
+    assert main(apply) == 0
+    applied = capsys.readouterr().out
+    assert run_program(tmp_path / "panel", path).stdout.decode() == applied
+    expected = frame["kind"].map({True: "TRUE", False: "FALSE"})
+    found = pd.read_csv(io.StringIO(applied), dtype=str)["prediction"]
+    assert (found == expected).mean() > 0.9
+    assert set(found) == {"TRUE", "FALSE"}
+    assert main([*apply, "--transform"]) == 0
+    columns = pd.read_csv(io.StringIO(capsys.readouterr().out), dtype=str)
+    expected = frame["gene2"].map({True: "TRUE", False: "FALSE"})
+    assert columns["gene2"].tolist() == expected.tolist()
 
 
 def test_threshold_of_a_search_is_refused(tmp_path):

@@ -32,7 +32,7 @@ def test_select_writes_features_model_and_report(data, result):
     assert {row["feature"] for row in rows} == {f"gene{j}" for j in range(N_FEATURES)}
     scores = [float(row["score"]) for row in rows]
     assert scores == sorted(scores, reverse=True)
-    assert [(score > 0) for score in scores] == [r["selected"] == "True" for r in rows]
+    assert [(score > 0) for score in scores] == [r["selected"] == "TRUE" for r in rows]
 
     model = persistence.load(result / "model.skops")
     assert set(model[:-1].get_feature_names_out()) == selected(result)

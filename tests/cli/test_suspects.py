@@ -1,5 +1,7 @@
 """Columns that give the target away, and rows that are not independent."""
 
+import shlex
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -82,3 +84,17 @@ def test_repeated_owners_ask_for_groups(tmp_path, capsys):
         frame, tmp_path, capsys, "--id", "patient"
     )
     assert "--groups" not in run(frame, tmp_path, capsys, "--groups", "patient")
+
+
+@pytest.mark.parametrize(("n_owners", "folds"), [(7, ""), (3, " --cv 2")])
+def test_groups_that_are_suggested_work(n_owners, folds, tmp_path, capsys):
+    """The option is typed as it is, also for names with spaces."""
+    frame = make_frame().assign(**{"Patient ID": np.arange(N_ROWS) // 3 % n_owners})
+    drop = ["--drop", "Patient ID", "--eta", 1, "--cv", 5]
+    printed = run(frame, tmp_path, capsys, *drop)
+    suggested = f"--groups 'Patient ID'{folds} keeps them on one side"
+    assert suggested in printed
+    arguments = shlex.split(suggested.partition(" keeps")[0])
+    assert "Several rows share" not in run(frame, tmp_path, capsys, *drop, *arguments)
+    named = run(frame, tmp_path, capsys, "--index", "Patient ID", "--eta", 1)
+    assert "--groups 'Patient ID' in place of --index keeps them" in named

@@ -287,14 +287,14 @@ def test_panel_is_readable(tmp_path):
     assert max(map(len, source.splitlines())) <= 88
     ast.parse(source, feature_version=(3, 8))
     (logit,) = panel["PANEL"]["intercepts"]
-    for feature, weight in zip(
+    for feature, importance in zip(
         panel["PANEL"]["features"],
         model[1].scores_[model[1].get_support()],
         strict=True,
     ):
         assert feature["column"] == feature["name"]
         column = X[feature["column"]]
-        assert feature["weight"] == pytest.approx(weight, rel=1e-5)
+        assert feature["importance"] == importance
         (coefficient,) = feature["coefficients"]
         logit += coefficient * (column - feature["center"]) / feature["scale"]
         means = column.groupby(y).mean()

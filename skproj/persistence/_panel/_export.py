@@ -55,18 +55,22 @@ class Panel:
     def formula(self):
         """Coefficients of shape (n_outputs, n_features) and intercepts, or None.
 
-        None if the model is not linear. One output for a regression and two classes.
+        None if the model is not linear, or votes on pairs of classes. One output for a
+        regression and two classes.
         """
-        layers = self.model.get("layers", ())
-        if len(layers) != 1:
+        model, n_classes = self.model, len(self.classes or ())
+        if model.get("kernel") == "linear" and n_classes <= 2:
+            coef = model["coefficients"] @ model["vectors"]
+            intercept = model["intercepts"]
+        elif len(model.get("layers", ())) == 1:
+            coef, intercept = model["layers"][0]["weight"], model["layers"][0]["bias"]
+            if n_classes == 2:
+                coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
+        else:
             return None
-        coef, intercept = layers[0]["weight"], layers[0]["bias"]
-        if self.classes is None:
-            scale = self.model["scale"]
-            return coef * scale, intercept * scale + self.model["center"]
-        if len(self.classes) == 2:
-            return coef[1:] - coef[:1], intercept[1:] - intercept[:1]
-        return coef, intercept
+        if self.classes is not None:
+            return coef, intercept
+        return coef * model["scale"], intercept * model["scale"] + model["center"]
 
 
 @shared_docs(**FILE_DOCS)
@@ -188,8 +192,8 @@ def needed_features(estimator, columns):
         return trace(last, features)
     if not is_autoencoder(last):
         return features
-    weights = last.feature_importances_.astype(np.float64)
-    return replace(features, weights=weights).take(last.get_support())
+    features = replace(features, importances=last.feature_importances_)
+    return features.take(last.get_support())
 
 
 def feature_rows(panel, details=None):
@@ -208,8 +212,8 @@ def feature_rows(panel, details=None):
         if f.fills[j] is not None:
             row["fill"] = f.fills[j]
         row["center"], row["scale"] = float(f.centers[j]), float(f.scales[j])
-        if not np.isnan(f.weights[j]):
-            row["weight"] = float(f"{f.weights[j]:.6g}")
+        if not np.isnan(f.importances[j]):  # no more digits than in its precision
+            row["importance"] = float(str(f.importances[j]))
         if formula is not None:
             row["coefficients"] = formula[0][:, j].tolist()
         rows.append({**row, **(details or {}).get(name, {})})
@@ -234,10 +238,8 @@ def panel_source(panel, details=None, **facts):
     dtype = np.result_type(*kinds)
     model = {"dtype": dtype.name, **as_lists(panel.model, dtype)}
     source = TEMPLATE.read_text(encoding="utf-8")
-    for name, line, values in (
-        ("PANEL", PANEL_LINE, about),
-        ("MODEL", MODEL_LINE, model),
-    ):
+    parts = ("PANEL", PANEL_LINE, about), ("MODEL", MODEL_LINE, model)
+    for name, line, values in parts:
         before, _, after = source.partition(line)
         # repr keeps names of any characters within their quotes.
         text = pprint.pformat(values, width=80, compact=True, sort_dicts=False)

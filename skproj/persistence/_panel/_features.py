@@ -46,8 +46,8 @@ class Features:
     known : ndarray of object
         All categories of the column, if others are an error; else None.
     centers, scales : ndarray of float64
-    weights : ndarray of float64
-        Importance in the last step that selects, NaN without one.
+    importances : ndarray of float
+        In the last step that selects, NaN without one.
     """
 
     names: np.ndarray
@@ -58,7 +58,7 @@ class Features:
     known: np.ndarray
     centers: np.ndarray
     scales: np.ndarray
-    weights: np.ndarray
+    importances: np.ndarray
 
     @classmethod
     def of_columns(cls, names):
@@ -74,7 +74,7 @@ class Features:
             known=nothing,
             centers=np.zeros(n),
             scales=np.ones(n),
-            weights=np.full(n, np.nan),
+            importances=np.full(n, np.nan),
         )
 
     def __len__(self):
@@ -153,9 +153,9 @@ def places_of(columns, names):
 
 
 def trace_selector(step, features):
-    weights = np.asarray(getattr(step, "scores_", np.nan), dtype=np.float64)
-    if weights.shape == (len(features),):
-        features = replace(features, weights=weights)
+    scores = np.asarray(getattr(step, "scores_", np.nan))
+    if scores.shape == (len(features),):
+        features = replace(features, importances=scores)
     return features.take(step.get_support(indices=True))
 
 

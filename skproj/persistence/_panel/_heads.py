@@ -64,13 +64,9 @@ def describe_predictor(predictor):
 def is_autoencoder(predictor):
     if not hasattr(predictor, "module_"):
         return False  # without PyTorch
-    from skproj.nn import (
-        SparseSupervisedAutoencoder,
-        SparseSupervisedAutoencoderRegressor,
-    )
+    from skproj.nn._base_autoencoder import BaseSparseAutoencoder
 
-    kinds = SparseSupervisedAutoencoder, SparseSupervisedAutoencoderRegressor
-    return isinstance(predictor, kinds)
+    return isinstance(predictor, BaseSparseAutoencoder)
 
 
 def describe_autoencoder(predictor):
@@ -103,11 +99,10 @@ def describe_logistic(predictor):
 
 def linear(coef, intercept):
     """Return a network of one layer."""
-    layers = [{"weight": coef, "bias": np.broadcast_to(intercept, len(coef))}]
     return {
         "type": "network",
         "activation": "identity",
-        "layers": layers,
+        "layers": [{"weight": coef, "bias": np.broadcast_to(intercept, len(coef))}],
         "center": 0.0,
         "scale": 1.0,
     }

@@ -348,6 +348,8 @@ def write_predictions(table, file, id_column=None):
     if id_column is not None and id_column not in table:
         raise ValueError(f"the table has no column {id_column!r}")
     results = {"prediction": predict(table)}
+    if {str(label) for label in PANEL["classes"] or [""]} == {"False", "True"}:
+        results["prediction"] = results["prediction"].astype(str) == "True"
     if "temperature" in MODEL:
         probabilities = predict_proba(table)
         rows = np.arange(len(probabilities))
@@ -364,11 +366,14 @@ def write_predictions(table, file, id_column=None):
 
 
 def _as_cell(value):
-    """Return what a spreadsheet does not take for a formula."""
+    """Return what no spreadsheet takes for a formula, and R for text if it is none."""
     value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, bool):
+        return str(value).upper()
     if not isinstance(value, str):
         return value
     mark = "'" if value.startswith(FORMULA_STARTS) else ""
+    # Before Python 3.13 a carriage return is not quoted, and begins another row.
     return mark + value.replace("\r", "\n")
 
 
