@@ -36,6 +36,8 @@ CLASS_COLORS = (
     "#8c8c8c",
 )
 NEUTRAL_COLOR = CLASS_COLORS[-1]
+# Of more classes than colours; by these names the page has them as well.
+LINE_STYLES = ("solid", "dashed", "dotted")
 # More points than this are an image within the plot.
 MAX_VECTOR_POINTS = 2000
 # More classes than this cannot be read in a matrix with numbers.
@@ -132,7 +134,7 @@ def draw_path(selection, path, figure):
     labels = [text.get_text() for text in path.legend_.get_texts()]
     path.legend_.remove()
     labels[-1] = (
-        f"chosen: η = {s.eta:.3g}, {s.n_selected} feature"
+        f"chosen: η = {'∞' if np.isinf(s.eta) else f'{s.eta:.3g}'}, {s.n_selected} feature"
         f"{'' if s.n_selected == 1 else 's'}"
     )
     figure.legend(handles, labels, loc="outside upper left", ncols=2, frameon=False)
@@ -173,7 +175,7 @@ def draw_predictions(selection, figure):
         *s.codes,
         labels=np.arange(n_classes),
         ax=ax,
-        colorbar=False,
+        colorbar=n_classes > MAX_ANNOTATED_CLASSES,
         cmap="Blues",
         include_values=n_classes <= MAX_ANNOTATED_CLASSES,
     )
@@ -185,15 +187,17 @@ def draw_predictions(selection, figure):
 
 
 def ranked_classes(selection):
-    """Return the places of the classes that have curves.
-
-    Of two classes one is enough, and of many there are as many as colours: those that
-    are told from the rest worst are in the table.
-    """
+    """Return the places of the classes that have curves; of two classes one is enough."""
     s = selection
     counts = np.bincount(s.codes[0], minlength=len(s.class_names))
     places = [i for i, n in enumerate(counts) if 0 < n < s.n_test]
-    return places[-1:] if len(s.class_names) == 2 else places[: len(CLASS_COLORS)]
+    return [s.positive] if places and s.positive is not None else places
+
+
+def line_of_class(i):
+    """Return the colour and the style of the curves of a class."""
+    style, color = divmod(i, len(CLASS_COLORS))
+    return CLASS_COLORS[color], LINE_STYLES[style % len(LINE_STYLES)]
 
 
 def draw_curves(selection, figure):
@@ -203,11 +207,12 @@ def draw_curves(selection, figure):
     figure.set_size_inches(6.0, 3.1)
     left, right = figure.subplots(1, 2)
     for i in ranked_classes(s):
-        color, decision = CLASS_COLORS[i], s.predictions.decisions[:, i]
+        line = dict(zip(("color", "linestyle"), line_of_class(i), strict=True))
+        decision = s.predictions.decisions[:, i]
         false_rate, true_rate, _ = roc_curve(true == i, decision)
-        left.plot(false_rate, true_rate, color=color)
+        left.plot(false_rate, true_rate, **line)
         precision, recall, _ = precision_recall_curve(true == i, decision)
-        right.plot(recall, precision, color=color, drawstyle="steps-post")
+        right.plot(recall, precision, **line, drawstyle="steps-post")
     left.plot([0, 1], [0, 1], color=NEUTRAL_COLOR, linestyle=":")
     left.set(xlabel="False positive rate", ylabel="True positive rate", title="ROC")
     right.set(xlabel="Recall", ylabel="Precision", title="Precision and recall")
@@ -216,20 +221,26 @@ def draw_curves(selection, figure):
 
 
 def draw_calibration(selection, figure):
-    """Draw how often predictions are right, against the probability they claim."""
+    """Draw how often something comes true, against the probability that is claimed.
+
+    It is the one class of two, or that the most probable of more classes is right.
+    """
     s = selection
-    claimed = s.predictions.probabilities.max(axis=1)
-    right = s.predictions.y_test == s.predictions.y_predicted
+    (true, _), probabilities = s.codes, s.predictions.probabilities
+    if s.positive is None:
+        claimed, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == true
+        labels = "Probability of the most probable class", "Share of rows of that class"
+    else:
+        claimed, right = probabilities[:, s.positive], true == s.positive
+        name = shorten(s.class_names[s.positive])
+        labels = f"Probability of {name}", f"Share of rows of {name}"
     share, mean = calibration_curve(
         right, claimed, n_bins=N_CALIBRATION_BINS, strategy="quantile"
     )
     ax = figure.subplots()
     ax.plot([0, 1], [0, 1], color=NEUTRAL_COLOR, linestyle=":", label="as claimed")
     ax.plot(mean, share, color=CLASS_COLORS[0], marker="o", label="these rows")
-    ax.set(
-        xlabel="Probability of the predicted class, mean of a fifth of the rows",
-        ylabel="Share of right predictions",
-        ylim=(-0.02, 1.02),
-        xlim=(min(0.48, claimed.min() - 0.02), 1.02),
-    )
+    ax.set_xlabel(f"{labels[0]}, mean of a fifth of the rows", parse_math=False)
+    ax.set_ylabel(labels[1], parse_math=False)
+    ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     ax.legend(frameon=False)

@@ -7,6 +7,7 @@ from skproj.cli._output import write_rows
 from skproj.cli._page import render
 from skproj.cli._plots import draw_plots, path_of, png_of, svg_of
 from skproj.cli._report_numbers import plain, report_numbers
+from skproj.cli._result import rounded
 
 PLOTS = ("radius.png", "features.png", "test.png", "curves.png", "calibration.png")
 FILES = (
@@ -67,7 +68,7 @@ def feature_rows(selection):
         if (feature := details.get(row["feature"])) is not None:
             row["direction"] = feature.direction
             row["substitutes"] = "; ".join(
-                f"{other['name']} ({other['correlation']:.2f})"
+                f"{other['name']} ({rounded(other['correlation'], 2)})"
                 for other in feature.substitutes
             )
             for group in feature.groups:

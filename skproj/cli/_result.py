@@ -33,6 +33,19 @@ class Verdict:
     standard_error: float
 
 
+def rounded(value, digits):
+    """Return a number as text that is 0 or 1 only if the number is: 0.9996, not 1.000.
+
+    Errors of rounding do not count.
+    """
+    if 1e-12 < abs(value) < 0.1**digits:
+        return f"{value:.2g}"
+    text = f"{value + 0.0:.{digits}f}"  # no minus before zero
+    if abs(float(text)) == 1.0 and 1e-6 < abs(abs(value) - 1.0):
+        return rounded(value, digits + 1)
+    return text
+
+
 @dataclass(frozen=True)
 class Score:
     """A score on the rows that are held out, with its 95 % confidence interval."""
@@ -90,8 +103,8 @@ class SelectedFeature:
     score : float
         Importance in the model.
     frequency : float or None
-        Share of the folds, or of the halves with ``--stability``, that select it. None
-        if it was not measured.
+        Share of the halves of the training rows that select it. None if it was not
+        measured.
     direction : str
         Class in which the feature is highest on average; "+" or "-" for the sign of
         the correlation with a target of numbers, or with an early event.
@@ -197,8 +210,9 @@ class SelectionResult:
         Empty if there are no classes.
     n_train : int
     stability : float or None
-        Stability index of the selections by the folds, or by the halves with
-        ``--stability``.
+        Stability index of the selections by the halves.
+    n_halves : int or None
+        Number of the halves, None if nothing was selected from any.
     stability_interval : tuple of float or None
         Its 95 % confidence interval.
     preparation : list of str
@@ -215,7 +229,6 @@ class SelectionResult:
     names: np.ndarray
     support: np.ndarray
     scores: np.ndarray
-    frequencies: np.ndarray | None
     features: list[SelectedFeature]
     cv_score: float
     cv_std: float
@@ -225,6 +238,8 @@ class SelectionResult:
     predictions: Predictions
     class_names: list[str]
     n_train: int
+    frequencies: np.ndarray | None = None
+    n_halves: int | None = None
     stability: float | None = None
     stability_interval: tuple[float, float] | None = None
     preparation: list[str] = field(default_factory=list)
@@ -242,6 +257,18 @@ class SelectionResult:
     @property
     def n_test(self):
         return len(self.predictions.y_test)
+
+    @property
+    def positive(self):
+        """Place of the class whose probability is drawn: the last, or the threshold's.
+
+        None unless there are two classes.
+        """
+        if len(self.class_names) != 2:
+            return None
+        if self.threshold is None:
+            return 1
+        return self.class_names.index(str(self.threshold.label))
 
     @property
     def codes(self):

@@ -11,6 +11,7 @@ from skproj.cli._output import check_free, new_folder, print_lines
 from skproj.cli._preparation import prepare_columns
 from skproj.cli._problem import Problem
 from skproj.cli._report import FILES, write_report
+from skproj.cli._result import rounded
 from skproj.cli._search import check_scorer
 from skproj.cli._selection import select
 from skproj.cli._structure import feature_structure
@@ -224,8 +225,8 @@ def summary(selection):
         "",
         s.verdict.sentence,
         "",
-        f"Radius eta = {s.eta:.4g}: {s.n_selected} of {len(s.names)} features, "
-        f"cross-validated {s.cv_score_name} {s.cv_score:.3f} +- {s.cv_std:.3f}",
+        f"{describe_radius(s)}, cross-validated {s.cv_score_name} "
+        f"{rounded(s.cv_score, 3)} +- {rounded(s.cv_std, 3)}",
     ]
     decision = [] if s.threshold is None else [s.threshold.sentence]
     for sentence in [*decision, *s.preparation, *s.warnings]:
@@ -241,23 +242,35 @@ def summary(selection):
         ]
         lines += [
             f"{model.name:{width}} {model.n_features:9}"
-            + "".join(f"{show_score(score):>24}" for score in model.scores)
+            + "".join(f" {show_score(score):>23}" for score in model.scores)
             for model in s.comparison
         ]
     top = s.features[:N_PRINTED_FEATURES]
-    lines += ["", f"Top {len(top)} of {s.n_selected} selected features:"]
-    lines += [describe_feature(feature) for feature in top]
+    often = (
+        f" (score; selected in how many of {s.n_halves} halves)" if s.n_halves else ""
+    )
+    lines += ["", f"Top {len(top)} of {s.n_selected} selected features{often}:"]
+    lines += [describe_feature(feature, s.n_halves) for feature in top]
     return lines
+
+
+def describe_radius(selection):
+    """Return the beginning of a sentence on the radius and the number of features."""
+    s, n_features = selection, len(selection.names)
+    if s.n_selected == n_features:
+        return f"No feature was left out of {n_features} (radius eta = {s.eta:.4g})"
+    return f"Radius eta = {s.eta:.4g}: {s.n_selected} of {n_features} features"
 
 
 def show_score(score):
     """Return a score with its interval."""
-    return f"{score.value:.3f} ({score.low:.2f}-{score.high:.2f})"
+    low, high = rounded(score.low, 2), rounded(score.high, 2)
+    return f"{rounded(score.value, 3)} ({low}-{high})"
 
 
-def describe_feature(feature):
-    """Return the line of a feature: score, frequency, direction and name."""
-    often = "" if feature.frequency is None else f"{feature.frequency:7.0%}"
+def describe_feature(feature, n_halves):
+    """Return the line of a feature: score, halves, direction and name."""
+    often = "" if feature.frequency is None else f"{feature.frequency * n_halves:5.0f}"
     direction = feature.direction
     where = direction if direction in "+-" else f"high in {direction}"
     return f"{feature.score:10.4g}{often}  {feature.name}  ({where})"

@@ -25,6 +25,9 @@ N_CANDIDATES = 200
 N_CANDIDATES_OF_BLOCKS = 20
 # A table of fewer columns has equal rows by chance.
 MIN_COLUMNS = 5
+# Whole numbers of more columns, up to more than this, may be raw counts.
+MIN_COUNT_COLUMNS = 10
+MAX_CODE = 20
 
 OWNER = re.compile(
     r"(^|[^a-z])(patient|subject|donor|participant|individual|animal|person|case)"
@@ -105,7 +108,7 @@ def is_copy(column, y, classifies):
 
 
 def suspect_rows(table, X, y, options, classifies):
-    """Return sentences on rows that are not independent of each other.
+    """Return sentences on rows that are not independent, or not comparable.
 
     Parameters
     ----------
@@ -135,7 +138,24 @@ def suspect_rows(table, X, y, options, classifies):
         )
     if options.groups is None:
         found += repeated_owners(table, options)
-    return found
+    return found + raw_counts(X)
+
+
+def raw_counts(X):
+    """Return a sentence if the features look like raw counts."""
+    if X.shape[1] < MIN_COUNT_COLUMNS or X.shape[0] == 0:
+        return []
+    rows = next(iter(X))[1] if isinstance(X, RowBlocks) else X
+    values = rows.data if sparse.issparse(rows) else np.asarray(rows).ravel()
+    values = values[~np.isnan(values)]
+    largest = values.max(initial=0.0)
+    if largest <= MAX_CODE or values.min() < 0.0 or np.any(values != values.round()):
+        return []
+    return [
+        f"The features look like raw counts: whole numbers up to {largest:.0f}. If they "
+        "are, bring the rows to the same total and take logarithms first; otherwise "
+        "the totals of the rows may be what is learned."
+    ]
 
 
 def count_equal_rows(X):

@@ -6,7 +6,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 
 from skproj.cli._errors import CommandError
-from skproj.cli._result import Threshold
+from skproj.cli._result import Threshold, rounded
 from skproj.cli._search import selecting
 
 
@@ -62,7 +62,7 @@ def choose_threshold(model, template, run):
         sentence=(
             f"A row is predicted as {label.item()!r} from {scale} of {value:.3g} on, "
             f"which has the best {options.threshold} in the folds: "
-            f"{tuned.best_score_:.3f}."
+            f"{rounded(tuned.best_score_, 3)}."
         ),
     )
 
