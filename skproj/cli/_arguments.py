@@ -404,7 +404,8 @@ def add_search_options(parser):
         const=50,
         metavar="PAIRS",
         help="measure how often each feature is selected from random halves of the "
-        "rows, of so many pairs (default: 50), instead of from the folds",
+        "training rows, of so many pairs (default: 50; without the option 10, or 5 of "
+        "the autoencoder)",
     )
     parser.add_argument(
         "--seed", type=at_least(0), default=0, help="seed of all that is random"

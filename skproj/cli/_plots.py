@@ -120,7 +120,7 @@ def path_of(selection):
     path = EtaPathDisplay.from_estimator(
         s.search, score_name=s.cv_score_name, ax=scratch
     )
-    if s.cv_score and np.isclose(path.mean_scores[path.chosen_index], -s.cv_score):
+    if s.cv_score_name == "log loss":
         path.mean_scores = -path.mean_scores
     return path
 
@@ -133,10 +133,9 @@ def draw_path(selection, path, figure):
     handles = path.legend_.legend_handles
     labels = [text.get_text() for text in path.legend_.get_texts()]
     path.legend_.remove()
-    labels[-1] = (
-        f"chosen: η = {'∞' if np.isinf(s.eta) else f'{s.eta:.3g}'}, {s.n_selected} feature"
-        f"{'' if s.n_selected == 1 else 's'}"
-    )
+    eta = "∞" if np.isinf(s.eta) else f"{s.eta:.3g}"
+    plural = "" if s.n_selected == 1 else "s"
+    labels[-1] = f"chosen: η = {eta}, {s.n_selected} feature{plural}"
     figure.legend(handles, labels, loc="outside upper left", ncols=2, frameon=False)
 
 
@@ -187,7 +186,7 @@ def draw_predictions(selection, figure):
 
 
 def ranked_classes(selection):
-    """Return the places of the classes that have curves; of two classes one is enough."""
+    """Return the places of the classes that have curves, which is one of two."""
     s = selection
     counts = np.bincount(s.codes[0], minlength=len(s.class_names))
     places = [i for i, n in enumerate(counts) if 0 < n < s.n_test]

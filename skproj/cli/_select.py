@@ -246,9 +246,11 @@ def summary(selection):
             for model in s.comparison
         ]
     top = s.features[:N_PRINTED_FEATURES]
-    often = (
-        f" (score; selected in how many of {s.n_halves} halves)" if s.n_halves else ""
-    )
+    often = ""
+    if s.n_halves:
+        by_chance = s.n_halves * s.n_selected / len(s.names)
+        often = f" (score; selected in how many of {s.n_halves} halves, "
+        often += f"{by_chance:.1f} by chance)"
     lines += ["", f"Top {len(top)} of {s.n_selected} selected features{often}:"]
     lines += [describe_feature(feature, s.n_halves) for feature in top]
     return lines
@@ -270,7 +272,7 @@ def show_score(score):
 
 def describe_feature(feature, n_halves):
     """Return the line of a feature: score, halves, direction and name."""
-    often = "" if feature.frequency is None else f"{feature.frequency * n_halves:5.0f}"
+    often = f"{feature.frequency * n_halves:5.0f}" if n_halves else ""
     direction = feature.direction
     where = direction if direction in "+-" else f"high in {direction}"
     return f"{feature.score:10.4g}{often}  {feature.name}  ({where})"

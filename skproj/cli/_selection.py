@@ -1,6 +1,5 @@
 """A selection from its rows to its result: search, comparison and verdict."""
 
-import warnings
 from dataclasses import asdict
 from functools import partial
 
@@ -38,7 +37,7 @@ from skproj.utils._summary import VERDICT_ATTRIBUTE
 
 # Pairs of halves that are selected from without --stability: of the network, some take
 # about as long as its search; the linear selector is quick.
-N_PAIRS = {"autoencoder": 3, "selector": 10}
+N_PAIRS = {"autoencoder": 5, "selector": 10}
 
 # Scores of less rows, events, or rows of a class are said to be uncertain.
 MIN_HELD_OUT = 10

@@ -152,9 +152,9 @@ def raw_counts(X):
     if largest <= MAX_CODE or values.min() < 0.0 or np.any(values != values.round()):
         return []
     return [
-        f"The features look like raw counts: whole numbers up to {largest:.0f}. If they "
-        "are, bring the rows to the same total and take logarithms first; otherwise "
-        "the totals of the rows may be what is learned."
+        "The features look like raw counts: whole numbers up to "
+        f"{largest:.0f}. If they are, bring the rows to the same total and take "
+        "logarithms first: the totals say little of the target, and hide the rest."
     ]
 
 
