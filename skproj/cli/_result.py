@@ -38,9 +38,10 @@ def rounded(value, digits):
 
     Errors of rounding do not count.
     """
-    if 1e-12 < abs(value) < 0.1**digits:
+    value = 0.0 if abs(value) < 1e-12 else value
+    if 0.0 < abs(value) < 0.1**digits:
         return f"{value:.2g}"
-    text = f"{value + 0.0:.{digits}f}"  # no minus before zero
+    text = f"{value:.{digits}f}"
     if abs(float(text)) == 1.0 and 1e-6 < abs(abs(value) - 1.0):
         return rounded(value, digits + 1)
     return text

@@ -119,6 +119,30 @@ def test_dark_mode_changes_page_and_plots(browser, pages):
         assert ink[place, True] > 600
 
 
+def test_all_features_are_printed(browser, pages):
+    """Whatever is shown or searched for on the screen."""
+    browser.open(pages["two"])
+    assert len(shown(browser)) == 25
+    browser.call("Emulation.setEmulatedMedia", media="print")
+    assert len(shown(browser)) == 40
+    browser.evaluate(
+        "search = document.getElementById('search'); search.value = 'gene_39';"
+        "search.dispatchEvent(new Event('input'))"
+    )
+    assert len(shown(browser)) == 40
+
+
+@pytest.mark.parametrize("page", ["two", "ten"])
+def test_scores_are_seen_on_a_phone(page, browser, pages):
+    """At least the first one, without scrolling."""
+    browser.open(pages[page], width=400)
+    right = browser.evaluate(
+        "Math.max(...Array.from(document.querySelectorAll('tr.own .n'))"
+        ".slice(0, 2).map(cell => cell.getBoundingClientRect().right))"
+    )
+    assert 0 < right <= 400
+
+
 def test_print_has_no_controls_and_nothing_to_scroll(browser, pages):
     browser.open(pages["ten"], media="print")
     assert not browser.evaluate("document.getElementById('tools').offsetParent")

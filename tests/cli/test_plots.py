@@ -5,13 +5,13 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from cli_helpers import FAST
+from cli_helpers import selection_of
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from numpy.testing import assert_allclose, assert_array_equal
 from report_helpers import FACTS, OPTIONS, make_result
 
-from skproj.cli import _select, _selection, main
+from skproj.cli import _selection
 from skproj.cli._page import render
 from skproj.cli._plots import draw_plots, path_of
 from skproj.cli._report_numbers import report_numbers
@@ -50,25 +50,10 @@ def make_table(n_classes):
 def selection(request, tmp_path_factory):
     """Return a selection as the report gets it."""
     arguments, n_classes = CASES[request.param]
-    folder = tmp_path_factory.mktemp("plots")
-    path = folder / "table.parquet"
-    make_table(n_classes).to_parquet(path)
-    found = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_select, "write_report", lambda *told: found.append(told[1]))
-        # What is not drawn takes most of the time.
-        patch.setattr(_selection, "baselines", lambda *_: [])
         patch.setattr(_selection, "measure_stability", lambda *_: ({}, []))
-        command = [
-            "select",
-            str(path),
-            "--target",
-            "target",
-            "--out",
-            str(folder / "o"),
-        ]
-        assert main([*command, *FAST, *arguments]) == 0
-    return found[0]
+        table, folder = make_table(n_classes), tmp_path_factory.mktemp("plots")
+        return selection_of(table, folder, *arguments, target="target")
 
 
 def drawn(selection, name):
