@@ -404,8 +404,7 @@ def add_search_options(parser):
         const=50,
         metavar="PAIRS",
         help="measure how often each feature is selected from random halves of the "
-        "training rows, of so many pairs (default: 50; without the option 10, or 5 of "
-        "the autoencoder)",
+        "rows, of so many pairs (default: 50; 5 or 10 without the option)",
     )
     parser.add_argument(
         "--seed", type=at_least(0), default=0, help="seed of all that is random"

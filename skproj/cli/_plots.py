@@ -36,8 +36,8 @@ CLASS_COLORS = (
     "#8c8c8c",
 )
 NEUTRAL_COLOR = CLASS_COLORS[-1]
-# Of more classes than colours; by these names the page has them as well.
-LINE_STYLES = ("solid", "dashed", "dotted")
+# Curves of classes, more than colours; by these names the page has them as well.
+LINES = [(s, color) for s in ("solid", "dashed", "dotted") for color in CLASS_COLORS]
 # More points than this are an image within the plot.
 MAX_VECTOR_POINTS = 2000
 # More classes than this cannot be read in a matrix with numbers.
@@ -84,8 +84,7 @@ def svg_of(draw):
     """Return the drawing of a function as SVG for a page, without a background."""
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     svg = _render(draw, IN_THE_PAGE, format="svg", transparent=True, metadata=nothing)
-    svg = svg.decode("utf-8")
-    svg = svg[svg.index("<svg") :]
+    svg = svg[svg.index(b"<svg") :].decode("utf-8")
     svg = re.sub(rf"{INK}|#000000", "currentColor", svg)
     # The page says how wide it is.
     return re.sub(r'(<svg [^>]*?) width="[^"]*"', r"\1", svg, count=1).replace(
@@ -116,9 +115,8 @@ def path_of(selection):
     if len(s.search.cv_results_["params"]) < 2:
         return None
     figure_module = import_optional("matplotlib.figure", extra="plot")
-    scratch = figure_module.Figure().subplots()
     path = EtaPathDisplay.from_estimator(
-        s.search, score_name=s.cv_score_name, ax=scratch
+        s.search, score_name=s.cv_score_name, ax=figure_module.Figure().subplots()
     )
     if s.cv_score_name == "log loss":
         path.mean_scores = -path.mean_scores
@@ -128,8 +126,7 @@ def path_of(selection):
 def draw_path(selection, path, figure):
     """Draw score and number of features against the radius."""
     s = selection
-    ax = figure.subplots()
-    path.plot(ax)
+    path.plot(figure.subplots())
     handles = path.legend_.legend_handles
     labels = [text.get_text() for text in path.legend_.get_texts()]
     path.legend_.remove()
@@ -143,24 +140,21 @@ def draw_features(selection, figure):
     """Draw the scores of the most important features."""
     s = selection
     figure.set_size_inches(6.0, 5.0)
-    display = SupportDisplay(
+    SupportDisplay(
         importances=s.scores,
         support=s.support,
         feature_names=s.names,
         importance_name="score",
-    )
-    display.plot(figure.subplots())
+    ).plot(figure.subplots())
 
 
 def draw_predictions(selection, figure):
     """Draw the confusion of classes, predictions against true values, or survival."""
     s = selection
-    if s.task == "survival":
-        p = s.predictions
-        ax = figure.subplots()
-        SurvivalCurvesDisplay.from_predictions(p.y_test, p.y_predicted, ax=ax)
-        return
     y, predicted = s.predictions.y_test, s.predictions.y_predicted
+    if s.task == "survival":
+        SurvivalCurvesDisplay.from_predictions(y, predicted, ax=figure.subplots())
+        return
     figure.set_size_inches(6.0, 5.0)
     ax = figure.subplots()
     if not s.class_names:
@@ -193,12 +187,6 @@ def ranked_classes(selection):
     return [s.positive] if places and s.positive is not None else places
 
 
-def line_of_class(i):
-    """Return the colour and the style of the curves of a class."""
-    style, color = divmod(i, len(CLASS_COLORS))
-    return CLASS_COLORS[color], LINE_STYLES[style % len(LINE_STYLES)]
-
-
 def draw_curves(selection, figure):
     """Draw ROC and precision-recall curves, each class against the rest."""
     s = selection
@@ -206,7 +194,7 @@ def draw_curves(selection, figure):
     figure.set_size_inches(6.0, 3.1)
     left, right = figure.subplots(1, 2)
     for i in ranked_classes(s):
-        line = dict(zip(("color", "linestyle"), line_of_class(i), strict=True))
+        line = dict(zip(("linestyle", "color"), LINES[i % len(LINES)], strict=True))
         decision = s.predictions.decisions[:, i]
         false_rate, true_rate, _ = roc_curve(true == i, decision)
         left.plot(false_rate, true_rate, **line)
@@ -220,26 +208,21 @@ def draw_curves(selection, figure):
 
 
 def draw_calibration(selection, figure):
-    """Draw how often something comes true, against the probability that is claimed.
-
-    It is the one class of two, or that the most probable of more classes is right.
-    """
+    """Draw how often one class of two, or the likeliest of more, is true."""
     s = selection
     (true, _), probabilities = s.codes, s.predictions.probabilities
-    if s.positive is None:
-        claimed, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == true
-        labels = "Probability of the most probable class", "Share of rows of that class"
-    else:
+    claimed, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == true
+    name = "the most probable class"
+    if s.positive is not None:
         claimed, right = probabilities[:, s.positive], true == s.positive
         name = shorten(s.class_names[s.positive])
-        labels = f"Probability of {name}", f"Share of rows of {name}"
     share, mean = calibration_curve(
         right, claimed, n_bins=N_CALIBRATION_BINS, strategy="quantile"
     )
     ax = figure.subplots()
     ax.plot([0, 1], [0, 1], color=NEUTRAL_COLOR, linestyle=":", label="as claimed")
-    ax.plot(mean, share, color=CLASS_COLORS[0], marker="o", label="these rows")
-    ax.set_xlabel(f"{labels[0]}, mean of a fifth of the rows", parse_math=False)
-    ax.set_ylabel(labels[1], parse_math=False)
+    ax.plot(mean, share, color=CLASS_COLORS[0], marker="o", label="fifths of the rows")
+    ax.set_xlabel(f"Probability of {name}", parse_math=False)
+    ax.set_ylabel(f"Share of rows of {name}", parse_math=False)
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     ax.legend(frameon=False)

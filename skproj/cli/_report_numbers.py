@@ -65,11 +65,8 @@ def report_numbers(selection, path, facts, options):
             "folds": options.cv,
         },
         "models": s.comparison,
-        "stability": {
-            "index": s.stability,
-            "interval": s.stability_interval,
-            "halves": s.n_halves,
-        },
+        "n_halves": s.n_halves,
+        "stability": {"index": s.stability, "interval": s.stability_interval},
         "warnings": s.warnings,
         "preparation": s.preparation,
         "threshold": s.threshold,

@@ -34,11 +34,8 @@ class Verdict:
 
 
 def rounded(value, digits):
-    """Return a number as text that is 0 or 1 only if the number is: 0.9996, not 1.000.
-
-    Errors of rounding do not count.
-    """
-    value = 0.0 if abs(value) < 1e-12 else value
+    """Return a number as text that is 0 or 1 only if the number is."""
+    value = 0.0 if abs(value) < 1e-12 else value  # errors of rounding
     if 0.0 < abs(value) < 0.1**digits:
         return f"{value:.2g}"
     text = f"{value:.{digits}f}"
@@ -261,15 +258,11 @@ class SelectionResult:
 
     @property
     def positive(self):
-        """Place of the class whose probability is drawn: the last, or the threshold's.
-
-        None unless there are two classes.
-        """
+        """Place of the class of two that probabilities are drawn of, else None."""
         if len(self.class_names) != 2:
             return None
-        if self.threshold is None:
-            return 1
-        return self.class_names.index(str(self.threshold.label))
+        label = self.threshold.label if self.threshold else self.class_names[1]
+        return self.class_names.index(str(label))
 
     @property
     def codes(self):

@@ -221,11 +221,14 @@ def digest(path):
 def summary(selection):
     """Return the lines to print about a selection, the verdict first."""
     s = selection
+    radius = f"Radius eta = {s.eta:.4g}: {s.n_selected} of {len(s.names)} features"
+    if s.support.all():
+        radius = f"No feature was left out of {s.n_selected} (radius eta = {s.eta:.4g})"
     lines = [
         "",
         s.verdict.sentence,
         "",
-        f"{describe_radius(s)}, cross-validated {s.cv_score_name} "
+        f"{radius}, cross-validated {s.cv_score_name} "
         f"{rounded(s.cv_score, 3)} +- {rounded(s.cv_std, 3)}",
     ]
     decision = [] if s.threshold is None else [s.threshold.sentence]
@@ -254,14 +257,6 @@ def summary(selection):
     lines += ["", f"Top {len(top)} of {s.n_selected} selected features{often}:"]
     lines += [describe_feature(feature, s.n_halves) for feature in top]
     return lines
-
-
-def describe_radius(selection):
-    """Return the beginning of a sentence on the radius and the number of features."""
-    s, n_features = selection, len(selection.names)
-    if s.n_selected == n_features:
-        return f"No feature was left out of {n_features} (radius eta = {s.eta:.4g})"
-    return f"Radius eta = {s.eta:.4g}: {s.n_selected} of {n_features} features"
 
 
 def show_score(score):

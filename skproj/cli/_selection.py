@@ -35,10 +35,8 @@ from skproj.cli._threshold import choose_threshold, put_threshold
 from skproj.cli._verdict import Judge
 from skproj.utils._summary import VERDICT_ATTRIBUTE
 
-# Pairs of halves that are selected from without --stability: of the network, some take
-# about as long as its search; the linear selector is quick.
+# Pairs of halves without --stability: those of the network take as long as its search.
 N_PAIRS = {"autoencoder": 5, "selector": 10}
-
 # Scores of less rows, events, or rows of a class are said to be uncertain.
 MIN_HELD_OUT = 10
 
@@ -106,10 +104,7 @@ def find_radius(run, show_progress):
 
 
 def describe_selection(run, search, model):
-    """Return the fields of a `SelectionResult` on the features and the search.
-
-    And sentences on those that are not known.
-    """
+    """Return fields of a `SelectionResult`, and sentences on those not known."""
     p, step = run.problem, model["select"]
     features, names = prepared(p, model, run.X)
     support = step.get_support()
@@ -185,13 +180,10 @@ def judge(run, search, model, predictions):
         folds = fit_folds(search, run)
         for fold, (_, rows) in zip(folds, run.splits, strict=True):
             X, y, groups = run.part(rows)
+            shape = (len(rows), len(p.classes)) if p.classifies else len(rows)
+            decisions = np.zeros(shape)  # of a model that selects nothing
             if fold is not None:
                 decisions = decisions_of(fold, X, p.classes)
-            else:
-                n_rows = len(rows)
-                decisions = np.zeros(
-                    (n_rows, len(p.classes)) if p.classifies else n_rows
-                )
             judge.add(decisions, y, groups, of_fold=True)
     features, names = prepared(p, model, p.X)
     rows = features, p.y, names, p.options.seed, p.groups
@@ -199,41 +191,21 @@ def judge(run, search, model, predictions):
 
 
 def measure_stability(run, search, model, X):
-    """Measure how often each feature is selected on halves of the training rows.
+    """Return fields of a `SelectionResult`, or a sentence on why they are not known.
 
-    The method is that of the model, and so is the number of features.
-
-    Parameters
-    ----------
-    run : Run
-    search : GridSearchCV or Pipeline
-        Fitted.
-    model : Pipeline
-        Fitted.
-    X : {ndarray, CSR matrix, RowBlocks} of shape (n_rows, n_features)
-        The features.
-
-    Returns
-    -------
-    measured : dict
-        Fields of a `SelectionResult`; none of them if nothing is measured.
-    warnings : list of str
-        Why it could not be measured.
+    Features are selected from halves as they are by the model, and as many.
     """
     p, support = run.problem, model["select"].get_support()
     n_pairs = p.options.stability or (0 if p.in_blocks else N_PAIRS[p.method])
     if support.all() or n_pairs == 0:
         return {}, []
-    n_kept = len(p.structure.get("always_keep", ()))
+    n_selected = int(support.sum()) - len(p.structure.get("always_keep", ()))
     one = one_radius(search)["select"]
-    one.set_params(
-        eta=type(one)().eta, n_features_to_select=max(int(support.sum()) - n_kept, 1)
-    )
-    stratify = {"classification": True, "regression": False}.get(p.task, "auto")
+    one.set_params(eta=type(one)().eta, n_features_to_select=max(n_selected, 1))
     selector = StabilitySelector(
         one,
         n_pairs=n_pairs,
-        stratify=stratify,
+        stratify="auto" if p.task == "survival" else p.classifies,
         n_jobs=p.options.n_jobs,
         random_state=p.options.seed,
     )
@@ -244,12 +216,11 @@ def measure_stability(run, search, model, X):
             selector.fit(X, run.y, groups=run.groups)
     except ValueError as error:  # of too few rows or groups of a class
         return {}, [f"How often halves select the features is not known: {error}"]
-    index, interval = selector.stability_, selector.stability_interval_
     return {
         "frequencies": selector.selection_probabilities_,
         "n_halves": 2 * n_pairs,
-        "stability": float(index),
-        "stability_interval": tuple(float(limit) for limit in interval),
+        "stability": selector.stability_,
+        "stability_interval": tuple(selector.stability_interval_.tolist()),
     }, []
 
 
@@ -297,22 +268,17 @@ def cv_score_of(problem, chosen_by):
 
 def few_held_out(problem, y):
     """Return a sentence if few of the rows held out tell something of a score."""
-    kinds, counts = ["rows"], np.array([len(y)])
+    counts = {"rows": len(y)}
     if problem.task == "survival":
-        kinds, counts = ["events"], np.array([np.count_nonzero(y["event"])])
+        counts = {"events": np.count_nonzero(y["event"])}
     elif problem.classifies:
-        kinds = [f"rows of {str(label)!r}" for label in problem.classes]
-        counts = np.array([np.count_nonzero(y == label) for label in problem.classes])
-    n_few = np.count_nonzero(counts < MIN_HELD_OUT)
-    if len(y) == 0 or n_few == 0:
+        counts = {f"rows of {str(c)!r}": np.sum(y == c) for c in problem.classes}
+    rarest = min(counts, key=counts.get)
+    if len(y) == 0 or counts[rarest] >= MIN_HELD_OUT:
         return []
-    others = (
-        f", and less than {MIN_HELD_OUT} of {n_few - 1} others" if n_few > 1 else ""
-    )
-    rarest = counts.argmin()
     return [
-        f"Only {counts[rarest]} {kinds[rarest]} were held out{others}: the scores on "
-        "the rows held out are uncertain, as their wide intervals say."
+        f"Only {counts[rarest]} {rarest} were held out: the scores on the rows held "
+        "out are uncertain, as their wide intervals say."
     ]
 
 

@@ -25,9 +25,8 @@ N_CANDIDATES = 200
 N_CANDIDATES_OF_BLOCKS = 20
 # A table of fewer columns has equal rows by chance.
 MIN_COLUMNS = 5
-# Whole numbers of more columns, up to more than this, may be raw counts.
-MIN_COUNT_COLUMNS = 10
-MAX_CODE = 20
+# Whole numbers in at least so many columns, up to more than this, may be raw counts.
+MIN_COUNT_COLUMNS, MAX_CODE = 10, 20
 
 OWNER = re.compile(
     r"(^|[^a-z])(patient|subject|donor|participant|individual|animal|person|case)"
@@ -143,13 +142,13 @@ def suspect_rows(table, X, y, options, classifies):
 
 def raw_counts(X):
     """Return a sentence if the features look like raw counts."""
-    if X.shape[1] < MIN_COUNT_COLUMNS or X.shape[0] == 0:
-        return []
     rows = next(iter(X))[1] if isinstance(X, RowBlocks) else X
     values = rows.data if sparse.issparse(rows) else np.asarray(rows).ravel()
     values = values[~np.isnan(values)]
     largest = values.max(initial=0.0)
-    if largest <= MAX_CODE or values.min() < 0.0 or np.any(values != values.round()):
+    if X.shape[1] < MIN_COUNT_COLUMNS or largest <= MAX_CODE:
+        return []
+    if values.min() < 0.0 or np.any(values != values.round()):
         return []
     return [
         "The features look like raw counts: whole numbers up to "

@@ -76,7 +76,7 @@ def test_frequency_of_the_linear_selector(task, arguments, tmp_path):
 
 def test_all_outputs_have_the_same_frequency(result):
     report = json.loads((result / "report.json").read_text("utf-8"))
-    n_halves = report["stability"]["halves"]
+    n_halves = report["n_halves"]
     assert n_halves == 20
     frequencies = {row["feature"]: row["frequency"] for row in read_features(result)}
     page = (result / "report.html").read_text("utf-8")

@@ -219,7 +219,7 @@ def test_probabilities_that_are_true_are_on_the_diagonal(n_classes, threshold):
     assert_allclose(share, mean, atol=0.05)
     if n_classes == 2:
         name = "class 1" if threshold is None else "class 0"
-        assert ax.get_xlabel().startswith(f"Probability of {name}, ")
+        assert ax.get_xlabel() == f"Probability of {name}"
         assert ax.get_ylabel() == f"Share of rows of {name}"
         assert mean.max() - mean.min() > 0.7
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from skproj.cli._plots import line_of_class
+from skproj.cli._plots import LINES
 from skproj.cli._result import rounded
 from skproj.inspection._common import shorten
 from skproj.utils._optional import import_optional
@@ -51,9 +51,6 @@ def render(numbers, figures):
     environment.filters |= {
         "interval": interval,
         "number": number,
-        "rounded": lambda value, digits=3: (
-            "-" if value is None else rounded(value, digits)
-        ),
         "shorten": shorten,
     }
     script = (FOLDER / "page.js").read_text(encoding="utf-8")
@@ -66,7 +63,7 @@ def render(numbers, figures):
         heatmap=heatmap(numbers),
         confusion_rows=confusion_rows(numbers),
         forest=forest(numbers),
-        lines=lines_of_curves(numbers),
+        lines=LINES,
         figures=figures,
         style=(FOLDER / "page.css").read_text(encoding="utf-8"),
         script=script,
@@ -74,9 +71,12 @@ def render(numbers, figures):
     )
 
 
-def number(value, form):
+def number(value, form=None, digits=3):
     """Return a number as text, a dash for one that is not known."""
-    return "-" if value is None else format(value, form).removesuffix(".")
+    if value is None:
+        return "-"
+    text = rounded(value, digits) if form is None else format(value, form)
+    return text.removesuffix(".")
 
 
 def interval(score):
@@ -84,18 +84,6 @@ def interval(score):
     if score["low"] is None or score["high"] is None:
         return ""
     return f"{rounded(score['low'], 3)} to {rounded(score['high'], 3)}"
-
-
-def lines_of_curves(numbers):
-    """Return the colours and styles of the classes that have a curve, by their places.
-
-    Of two classes that is one.
-    """
-    return {
-        i: line_of_class(i)
-        for i, row in enumerate(numbers["classes"])
-        if row["auc"] is not None and numbers["positive_class"] in (None, row["name"])
-    }
 
 
 def forest(numbers):
