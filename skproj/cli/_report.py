@@ -62,9 +62,8 @@ def feature_rows(selection):
             "rank": rank[s.scores[j]],
             "selected": bool(s.support[j]),
             "score": float(str(s.scores[j])),  # no more digits than in its precision
+            "frequency": None if s.frequencies is None else float(s.frequencies[j]),
         }
-        if s.frequencies is not None:
-            row["frequency"] = float(s.frequencies[j])
         if (feature := details.get(row["feature"])) is not None:
             row["direction"] = feature.direction
             row["substitutes"] = "; ".join(

@@ -10,6 +10,7 @@ from report_helpers import FACTS, OPTIONS
 
 from skproj.cli import _selection
 from skproj.cli._page import render
+from skproj.cli._report import feature_rows
 from skproj.cli._report_numbers import report_numbers
 from skproj.cli._select import summary
 
@@ -105,6 +106,7 @@ def test_nothing_is_counted_if_nothing_was_left_out(tmp_path):
     told = "\n".join(summary(s))
     assert "No feature was left out of 8 (radius eta = 1000), " in told
     assert "halves" not in told
+    assert {row["frequency"] for row in feature_rows(s)} == {None}
     page = render(report_numbers(s, None, FACTS, OPTIONS), {})
     assert "all: no feature was left out" in page
     assert "Selected in halves" not in page
