@@ -136,11 +136,16 @@ def test_all_features_are_printed(browser, pages):
 
 @pytest.mark.parametrize("page", ["two", "ten"])
 def test_scores_are_seen_on_a_phone(page, browser, pages):
-    """At least the first one, without scrolling."""
+    """The first one, and the halves, without scrolling."""
     browser.open(pages[page], width=400)
     right = browser.evaluate(
         "Math.max(...Array.from(document.querySelectorAll('tr.own .n'))"
         ".slice(0, 2).map(cell => cell.getBoundingClientRect().right))"
+    )
+    assert 0 < right <= 400
+    right = browser.evaluate(
+        "document.querySelectorAll('#features tbody tr')[0].cells[3]"
+        ".getBoundingClientRect().right"
     )
     assert 0 < right <= 400
 
