@@ -223,7 +223,7 @@ def summary(selection):
     s = selection
     radius = f"Radius eta = {s.eta:.4g}: {s.n_selected} of {len(s.names)} features"
     if s.support.all():
-        radius = f"No feature was left out of {s.n_selected} (radius eta = {s.eta:.4g})"
+        radius = f"Radius eta = {s.eta:.4g}: no feature was left out of {s.n_selected}"
     lines = [
         "",
         s.verdict.sentence,
@@ -251,11 +251,10 @@ def summary(selection):
     top = s.features[:N_PRINTED_FEATURES]
     often = ""
     if s.n_halves:
-        by_chance = s.n_halves * s.n_selected / len(s.names)
-        often = f" (score; selected in how many of {s.n_halves} halves, "
-        often += f"{by_chance:.1f} by chance)"
+        by_chance = f"{s.n_selected / len(s.names):.0%} by chance"
+        often = f" (score; share of {s.n_halves} halves that select it, {by_chance})"
     lines += ["", f"Top {len(top)} of {s.n_selected} selected features{often}:"]
-    lines += [describe_feature(feature, s.n_halves) for feature in top]
+    lines += [describe_feature(feature) for feature in top]
     return lines
 
 
@@ -265,9 +264,11 @@ def show_score(score):
     return f"{rounded(score.value, 3)} ({low}-{high})"
 
 
-def describe_feature(feature, n_halves):
-    """Return the line of a feature: score, halves, direction and name."""
-    often = f"{feature.frequency * n_halves:5.0f}" if n_halves else ""
+def describe_feature(feature):
+    """Return the line of a feature: score, frequency, direction and name."""
+    often = ""
+    if feature.frequency is not None:  # 100 only if it is all of them
+        often = f"{int(100 * feature.frequency + 1e-9):6}%"
     direction = feature.direction
     where = direction if direction in "+-" else f"high in {direction}"
     return f"{feature.score:10.4g}{often}  {feature.name}  ({where})"

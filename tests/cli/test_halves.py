@@ -93,8 +93,8 @@ def test_terminal_has_the_halves(data, capsys):
     assert select(data, "--stability", "3", "--rule", "one-standard-error") == 0
     lines = capsys.readouterr().out.splitlines()
     head = next(i for i, line in enumerate(lines) if line.startswith("Top "))
-    assert "(score; selected in how many of 6 halves, " in lines[head]
-    assert lines[head + 1].split()[1] in map(str, range(7))
+    assert "(score; share of 6 halves that select it, " in lines[head]
+    assert lines[head + 1].split()[1] in [f"{100 * n // 6}%" for n in range(7)]
 
 
 def test_nothing_is_counted_if_nothing_was_left_out(tmp_path):
@@ -104,7 +104,7 @@ def test_nothing_is_counted_if_nothing_was_left_out(tmp_path):
     assert s.frequencies is None
     assert s.stability is None
     told = "\n".join(summary(s))
-    assert "No feature was left out of 8 (radius eta = 1000), " in told
+    assert "Radius eta = 1000: no feature was left out of 8, " in told
     assert "halves" not in told
     assert {row["frequency"] for row in feature_rows(s)} == {None}
     page = render(report_numbers(s, None, FACTS, OPTIONS), {})
