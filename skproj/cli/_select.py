@@ -266,9 +266,8 @@ def show_score(score):
 
 def describe_feature(feature):
     """Return the line of a feature: score, frequency, direction and name."""
-    often = ""
+    often, direction = "", feature.direction
     if feature.frequency is not None:  # 100 only if it is all of them
         often = f"{int(100 * feature.frequency + 1e-9):6}%"
-    direction = feature.direction
     where = direction if direction in "+-" else f"high in {direction}"
     return f"{feature.score:10.4g}{often}  {feature.name}  ({where})"
