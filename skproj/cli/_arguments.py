@@ -431,7 +431,7 @@ def add_search_options(parser):
         const=50,
         metavar="PAIRS",
         help="measure how often each feature is selected from random halves of the "
-        "rows, of so many pairs (default: 50), instead of from the folds",
+        "rows, of so many pairs (default: 50; 5 or 10 without the option)",
     )
     parser.add_argument(
         "--seed", type=at_least(0), default=0, help="seed of all that is random"

@@ -76,7 +76,7 @@ def read_details(path, panel):
     if set(details) != set(map(str, panel.features.names)):
         return {}
     return {
-        name: {key: row[key] for key in DETAILS if key in row}
+        name: {key: row[key] for key in DETAILS if row.get(key) is not None}
         for name, row in details.items()
     }
 

@@ -36,6 +36,8 @@ CLASS_COLORS = (
     "#8c8c8c",
 )
 NEUTRAL_COLOR = CLASS_COLORS[-1]
+# Curves of classes, more than colours; by these names the page has them as well.
+LINES = [(s, color) for s in ("solid", "dashed", "dotted") for color in CLASS_COLORS]
 # More points than this are an image within the plot.
 MAX_VECTOR_POINTS = 2000
 # More classes than this cannot be read in a matrix with numbers.
@@ -82,8 +84,7 @@ def svg_of(draw):
     """Return the drawing of a function as SVG for a page, without a background."""
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     svg = _render(draw, IN_THE_PAGE, format="svg", transparent=True, metadata=nothing)
-    svg = svg.decode("utf-8")
-    svg = svg[svg.index("<svg") :]
+    svg = svg[svg.index(b"<svg") :].decode("utf-8")
     svg = re.sub(rf"{INK}|#000000", "currentColor", svg)
     # The page says how wide it is.
     return re.sub(r'(<svg [^>]*?) width="[^"]*"', r"\1", svg, count=1).replace(
@@ -114,11 +115,10 @@ def path_of(selection):
     if len(s.search.cv_results_["params"]) < 2:
         return None
     figure_module = import_optional("matplotlib.figure", extra="plot")
-    scratch = figure_module.Figure().subplots()
     path = EtaPathDisplay.from_estimator(
-        s.search, score_name=s.cv_score_name, ax=scratch
+        s.search, score_name=s.cv_score_name, ax=figure_module.Figure().subplots()
     )
-    if s.cv_score and np.isclose(path.mean_scores[path.chosen_index], -s.cv_score):
+    if s.cv_score_name == "log loss":
         path.mean_scores = -path.mean_scores
     return path
 
@@ -126,15 +126,13 @@ def path_of(selection):
 def draw_path(selection, path, figure):
     """Draw score and number of features against the radius."""
     s = selection
-    ax = figure.subplots()
-    path.plot(ax)
+    path.plot(figure.subplots())
     handles = path.legend_.legend_handles
     labels = [text.get_text() for text in path.legend_.get_texts()]
     path.legend_.remove()
-    labels[-1] = (
-        f"chosen: η = {s.eta:.3g}, {s.n_selected} feature"
-        f"{'' if s.n_selected == 1 else 's'}"
-    )
+    eta = "∞" if np.isinf(s.eta) else f"{s.eta:.3g}"
+    plural = "" if s.n_selected == 1 else "s"
+    labels[-1] = f"chosen: η = {eta}, {s.n_selected} feature{plural}"
     figure.legend(handles, labels, loc="outside upper left", ncols=2, frameon=False)
 
 
@@ -142,24 +140,21 @@ def draw_features(selection, figure):
     """Draw the scores of the most important features."""
     s = selection
     figure.set_size_inches(6.0, 5.0)
-    display = SupportDisplay(
+    SupportDisplay(
         importances=s.scores,
         support=s.support,
         feature_names=s.names,
         importance_name="score",
-    )
-    display.plot(figure.subplots())
+    ).plot(figure.subplots())
 
 
 def draw_predictions(selection, figure):
     """Draw the confusion of classes, predictions against true values, or survival."""
     s = selection
-    if s.task == "survival":
-        p = s.predictions
-        ax = figure.subplots()
-        SurvivalCurvesDisplay.from_predictions(p.y_test, p.y_predicted, ax=ax)
-        return
     y, predicted = s.predictions.y_test, s.predictions.y_predicted
+    if s.task == "survival":
+        SurvivalCurvesDisplay.from_predictions(y, predicted, ax=figure.subplots())
+        return
     figure.set_size_inches(6.0, 5.0)
     ax = figure.subplots()
     if not s.class_names:
@@ -173,7 +168,7 @@ def draw_predictions(selection, figure):
         *s.codes,
         labels=np.arange(n_classes),
         ax=ax,
-        colorbar=False,
+        colorbar=n_classes > MAX_ANNOTATED_CLASSES,
         cmap="Blues",
         include_values=n_classes <= MAX_ANNOTATED_CLASSES,
     )
@@ -185,15 +180,11 @@ def draw_predictions(selection, figure):
 
 
 def ranked_classes(selection):
-    """Return the places of the classes that have curves.
-
-    Of two classes one is enough, and of many there are as many as colours: those that
-    are told from the rest worst are in the table.
-    """
+    """Return the places of the classes that have curves, which is one of two."""
     s = selection
     counts = np.bincount(s.codes[0], minlength=len(s.class_names))
     places = [i for i, n in enumerate(counts) if 0 < n < s.n_test]
-    return places[-1:] if len(s.class_names) == 2 else places[: len(CLASS_COLORS)]
+    return [s.positive] if places and s.positive is not None else places
 
 
 def draw_curves(selection, figure):
@@ -203,11 +194,12 @@ def draw_curves(selection, figure):
     figure.set_size_inches(6.0, 3.1)
     left, right = figure.subplots(1, 2)
     for i in ranked_classes(s):
-        color, decision = CLASS_COLORS[i], s.predictions.decisions[:, i]
+        line = dict(zip(("linestyle", "color"), LINES[i % len(LINES)], strict=True))
+        decision = s.predictions.decisions[:, i]
         false_rate, true_rate, _ = roc_curve(true == i, decision)
-        left.plot(false_rate, true_rate, color=color)
+        left.plot(false_rate, true_rate, **line)
         precision, recall, _ = precision_recall_curve(true == i, decision)
-        right.plot(recall, precision, color=color, drawstyle="steps-post")
+        right.plot(recall, precision, **line, drawstyle="steps-post")
     left.plot([0, 1], [0, 1], color=NEUTRAL_COLOR, linestyle=":")
     left.set(xlabel="False positive rate", ylabel="True positive rate", title="ROC")
     right.set(xlabel="Recall", ylabel="Precision", title="Precision and recall")
@@ -216,20 +208,21 @@ def draw_curves(selection, figure):
 
 
 def draw_calibration(selection, figure):
-    """Draw how often predictions are right, against the probability they claim."""
+    """Draw how often one class of two, or the likeliest of more, is true."""
     s = selection
-    claimed = s.predictions.probabilities.max(axis=1)
-    right = s.predictions.y_test == s.predictions.y_predicted
+    (true, _), probabilities = s.codes, s.predictions.probabilities
+    claimed, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == true
+    name = "the most probable class"
+    if s.positive is not None:
+        claimed, right = probabilities[:, s.positive], true == s.positive
+        name = shorten(s.class_names[s.positive])
     share, mean = calibration_curve(
         right, claimed, n_bins=N_CALIBRATION_BINS, strategy="quantile"
     )
     ax = figure.subplots()
     ax.plot([0, 1], [0, 1], color=NEUTRAL_COLOR, linestyle=":", label="as claimed")
-    ax.plot(mean, share, color=CLASS_COLORS[0], marker="o", label="these rows")
-    ax.set(
-        xlabel="Probability of the predicted class, mean of a fifth of the rows",
-        ylabel="Share of right predictions",
-        ylim=(-0.02, 1.02),
-        xlim=(min(0.48, claimed.min() - 0.02), 1.02),
-    )
+    ax.plot(mean, share, color=CLASS_COLORS[0], marker="o", label="fifths of the rows")
+    ax.set_xlabel(f"Probability of {name}", parse_math=False)
+    ax.set_ylabel(f"Share of rows of {name}", parse_math=False)
+    ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     ax.legend(frameon=False)

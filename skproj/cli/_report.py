@@ -7,6 +7,7 @@ from skproj.cli._output import write_rows
 from skproj.cli._page import render
 from skproj.cli._plots import draw_plots, path_of, png_of, svg_of
 from skproj.cli._report_numbers import plain, report_numbers
+from skproj.cli._result import rounded
 
 PLOTS = ("radius.png", "features.png", "test.png", "curves.png", "calibration.png")
 FILES = (
@@ -61,13 +62,12 @@ def feature_rows(selection):
             "rank": rank[s.scores[j]],
             "selected": bool(s.support[j]),
             "score": float(str(s.scores[j])),  # no more digits than in its precision
+            "frequency": None if s.frequencies is None else float(s.frequencies[j]),
         }
-        if s.frequencies is not None:
-            row["frequency"] = float(s.frequencies[j])
         if (feature := details.get(row["feature"])) is not None:
             row["direction"] = feature.direction
             row["substitutes"] = "; ".join(
-                f"{other['name']} ({other['correlation']:.2f})"
+                f"{other['name']} ({rounded(other['correlation'], 2)})"
                 for other in feature.substitutes
             )
             for group in feature.groups:

@@ -33,6 +33,17 @@ class Verdict:
     standard_error: float
 
 
+def rounded(value, digits):
+    """Return a number as text that is 0 or 1 only if the number is."""
+    value = 0.0 if abs(value) < 1e-12 else value  # errors of rounding
+    if 0.0 < abs(value) < 0.1**digits:
+        return f"{value:.2g}"
+    text = f"{value:.{digits}f}"
+    if abs(float(text)) == 1.0 and 1e-6 < abs(abs(value) - 1.0):
+        return rounded(value, digits + 1)
+    return text
+
+
 @dataclass(frozen=True)
 class Score:
     """A score on the rows that are held out, with its 95 % confidence interval."""
@@ -90,8 +101,8 @@ class SelectedFeature:
     score : float
         Importance in the model.
     frequency : float or None
-        Share of the folds, or of the halves with ``--stability``, that select it. None
-        if it was not measured.
+        Share of the halves of the training rows that select it. None if it was not
+        measured.
     direction : str
         Class in which the feature is highest on average; "+" or "-" for the sign of
         the correlation with a target of numbers, or with an early event.
@@ -197,8 +208,9 @@ class SelectionResult:
         Empty if there are no classes.
     n_train : int
     stability : float or None
-        Stability index of the selections by the folds, or by the halves with
-        ``--stability``.
+        Stability index of the selections by the halves.
+    n_halves : int or None
+        Number of the halves, None if nothing was selected from any.
     stability_interval : tuple of float or None
         Its 95 % confidence interval.
     preparation : list of str
@@ -215,7 +227,6 @@ class SelectionResult:
     names: np.ndarray
     support: np.ndarray
     scores: np.ndarray
-    frequencies: np.ndarray | None
     features: list[SelectedFeature]
     cv_score: float
     cv_std: float
@@ -225,6 +236,8 @@ class SelectionResult:
     predictions: Predictions
     class_names: list[str]
     n_train: int
+    frequencies: np.ndarray | None = None
+    n_halves: int | None = None
     stability: float | None = None
     stability_interval: tuple[float, float] | None = None
     preparation: list[str] = field(default_factory=list)
@@ -242,6 +255,14 @@ class SelectionResult:
     @property
     def n_test(self):
         return len(self.predictions.y_test)
+
+    @property
+    def positive(self):
+        """Place of the class of two that probabilities are drawn of, else None."""
+        if len(self.class_names) != 2:
+            return None
+        label = self.threshold.label if self.threshold else self.class_names[1]
+        return self.class_names.index(str(label))
 
     @property
     def codes(self):

@@ -12,6 +12,7 @@ from skproj.cli._output import new_folder, print_lines
 from skproj.cli._preparation import prepare_columns, read_columns
 from skproj.cli._problem import Problem
 from skproj.cli._report import FILES, write_report
+from skproj.cli._result import rounded
 from skproj.cli._selection import select
 from skproj.cli._structure import feature_structure
 from skproj.cli._suspects import suspect_columns, suspect_rows
@@ -154,12 +155,15 @@ def digest(path):
 def summary(selection):
     """Return the lines to print about a selection, the verdict first."""
     s = selection
+    radius = f"Radius eta = {s.eta:.4g}: {s.n_selected} of {len(s.names)} features"
+    if s.support.all():
+        radius = f"Radius eta = {s.eta:.4g}: no feature was left out of {s.n_selected}"
     lines = [
         "",
         s.verdict.sentence,
         "",
-        f"Radius eta = {s.eta:.4g}: {s.n_selected} of {len(s.names)} features, "
-        f"cross-validated {s.cv_score_name} {s.cv_score:.3f} +- {s.cv_std:.3f}",
+        f"{radius}, cross-validated {s.cv_score_name} "
+        f"{rounded(s.cv_score, 3)} +- {rounded(s.cv_std, 3)}",
     ]
     decision = [] if s.threshold is None else [s.threshold.sentence]
     for sentence in [*decision, *s.preparation, *s.warnings]:
@@ -175,23 +179,29 @@ def summary(selection):
         ]
         lines += [
             f"{model.name:{width}} {model.n_features:9}"
-            + "".join(f"{show_score(score):>24}" for score in model.scores)
+            + "".join(f" {show_score(score):>23}" for score in model.scores)
             for model in s.comparison
         ]
     top = s.features[:N_PRINTED_FEATURES]
-    lines += ["", f"Top {len(top)} of {s.n_selected} selected features:"]
+    often = ""
+    if s.n_halves:
+        by_chance = f"{s.n_selected / len(s.names):.0%} by chance"
+        often = f" (score; share of {s.n_halves} halves that select it, {by_chance})"
+    lines += ["", f"Top {len(top)} of {s.n_selected} selected features{often}:"]
     lines += [describe_feature(feature) for feature in top]
     return lines
 
 
 def show_score(score):
     """Return a score with its interval."""
-    return f"{score.value:.3f} ({score.low:.2f}-{score.high:.2f})"
+    low, high = rounded(score.low, 2), rounded(score.high, 2)
+    return f"{rounded(score.value, 3)} ({low}-{high})"
 
 
 def describe_feature(feature):
     """Return the line of a feature: score, frequency, direction and name."""
-    often = "" if feature.frequency is None else f"{feature.frequency:7.0%}"
-    direction = feature.direction
+    often, direction = "", feature.direction
+    if feature.frequency is not None:  # 100 only if it is all of them
+        often = f"{int(100 * feature.frequency + 1e-9):6}%"
     where = direction if direction in "+-" else f"high in {direction}"
     return f"{feature.score:10.4g}{often}  {feature.name}  ({where})"

@@ -1,6 +1,5 @@
 """A selection from its rows to its result: search, comparison and verdict."""
 
-import warnings
 from dataclasses import asdict
 from functools import partial
 
@@ -15,10 +14,9 @@ from skproj.cli._features import describe_features
 from skproj.cli._models import without_names
 from skproj.cli._preparation import describe_categories
 from skproj.cli._problem import divide
-from skproj.cli._result import ModelScores, Predictions, SelectionResult
+from skproj.cli._result import ModelScores, Predictions, SelectionResult, rounded
 from skproj.cli._scores import score_predictions
 from skproj.cli._search import (
-    LOSSES,
     SEARCH_METRICS,
     fit_folds,
     fit_search,
@@ -26,6 +24,7 @@ from skproj.cli._search import (
     model_of,
     one_radius,
     searcher,
+    selecting,
 )
 from skproj.cli._survival import (
     evaluation_times,
@@ -34,8 +33,12 @@ from skproj.cli._survival import (
 )
 from skproj.cli._threshold import choose_threshold, put_threshold
 from skproj.cli._verdict import Judge
-from skproj.utils._stability import stability_index
 from skproj.utils._summary import VERDICT_ATTRIBUTE
+
+# Pairs of halves without --stability: those of the network take as long as its search.
+N_PAIRS = {"autoencoder": 5, "selector": 10}
+# Scores of less rows, events, or rows of a class are said to be uncertain.
+MIN_HELD_OUT = 10
 
 ALL_FEATURES_KEPT = (
     "No feature could be left out without a worse score; --rule one-standard-error "
@@ -75,9 +78,9 @@ def select(problem, show_progress=False, checkpoints=None):
         threshold = step("threshold", choose_threshold, model, template, run)
     predictor = put_threshold(model, threshold, run)
     predictions = predict(predictor, run)
-    verdict, folds = judge(run, search, model, predictions)
+    verdict = judge(run, search, model, predictions)
     setattr(predictor, VERDICT_ATTRIBUTE, asdict(verdict))
-    described = describe_selection(run, search, model, folds)
+    described, unmeasured = describe_selection(run, search, model)
     comparison = compare(run, model, predictions)
     return SelectionResult(
         **described,
@@ -88,6 +91,8 @@ def select(problem, show_progress=False, checkpoints=None):
         comparison=comparison,
         warnings=[
             *problem.warnings,
+            *unmeasured,
+            *few_held_out(problem, predictions.y_test),
             *warnings_on(model["select"], verdict, comparison),
         ],
     )
@@ -98,13 +103,13 @@ def find_radius(run, show_progress):
     return fit_search(make_search(run), run, show_progress)
 
 
-def describe_selection(run, search, model, folds):
-    """Return the fields of a `SelectionResult` on the features and the search."""
+def describe_selection(run, search, model):
+    """Return fields of a `SelectionResult`, and sentences on those not known."""
     p, step = run.problem, model["select"]
     features, names = prepared(p, model, run.X)
     support = step.get_support()
-    frequencies, index, interval = run.checkpoints.step(
-        "stability", measure_stability, run, step, folds, features
+    measured, unmeasured = run.checkpoints.step(
+        "stability", measure_stability, run, search, model, features
     )
     done = list(p.preparation)
     if p.prepare is not None:
@@ -119,12 +124,11 @@ def describe_selection(run, search, model, folds):
         "names": names,
         "support": support,
         "scores": scores,
-        "frequencies": frequencies,
         "features": describe_features(
             names,
             support,
             scores,
-            frequencies,
+            measured.get("frequencies"),
             features,
             run.y,
             p.classes,
@@ -133,10 +137,9 @@ def describe_selection(run, search, model, folds):
         **cv_score_of(p, chosen_by),
         "class_names": [str(label) for label in p.classes] if p.classifies else [],
         "n_train": len(run.train),
-        "stability": index,
-        "stability_interval": interval,
         "preparation": done,
-    }
+        **measured,
+    }, unmeasured
 
 
 def prepared(problem, model, X):
@@ -166,73 +169,59 @@ def predict(model, run):
 
 
 def judge(run, search, model, predictions):
-    """Return the verdict, and the models of the folds if they were needed for it."""
+    """Return the verdict; in doubt, models of the folds are fitted for it."""
     p = run.problem
     judge = Judge(p.task, p.options.target, p.classes)
     if len(run.test):
         _, y, groups = p.part(run.test)
         decisions = predictions.decisions if p.classifies else predictions.y_predicted
         judge.add(decisions, y, groups)
-    folds = None
-    # Where the search knows how often each feature is selected, only in doubt.
-    if isinstance(search, GridSearchCV) or not judge.is_certain():
+    if not judge.is_certain():
         folds = fit_folds(search, run)
         for fold, (_, rows) in zip(folds, run.splits, strict=True):
             X, y, groups = run.part(rows)
+            shape = (len(rows), len(p.classes)) if p.classifies else len(rows)
+            decisions = np.zeros(shape)  # of a model that selects nothing
             if fold is not None:
                 decisions = decisions_of(fold, X, p.classes)
-            else:
-                n_rows = len(rows)
-                decisions = np.zeros(
-                    (n_rows, len(p.classes)) if p.classifies else n_rows
-                )
             judge.add(decisions, y, groups, of_fold=True)
     features, names = prepared(p, model, p.X)
     rows = features, p.y, names, p.options.seed, p.groups
-    return run.checkpoints.step("verdict", judge.verdict, *rows), folds
+    return run.checkpoints.step("verdict", judge.verdict, *rows)
 
 
-def measure_stability(run, step, folds, X):
-    """Return how often each feature is selected, the stability index and its interval.
+def measure_stability(run, search, model, X):
+    """Return fields of a `SelectionResult`, or a sentence on why they are not known.
 
-    By the folds, or by halves of the rows if that is asked for. All are None if
-    nothing is known.
+    Features are selected from halves as they are by the model, and as many.
     """
-    options, structure = run.problem.options, run.problem.structure
-    if options.stability is not None:
-        n_kept = len(structure.get("always_keep", ()))
-        n_selected = int(step.get_support().sum()) - n_kept
-        selector = StabilitySelector(
-            ProjectionFeatureSelector(
-                n_features_to_select=max(n_selected, 1),
-                loss=LOSSES[run.problem.task],
-                **structure,
-            ),
-            n_pairs=options.stability,
-            stratify=run.problem.task != "regression",
-            n_jobs=options.n_jobs,
-            random_state=options.seed,
-        )
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "No feature is selected")
+    p, support = run.problem, model["select"].get_support()
+    n_pairs = p.options.stability or (0 if p.in_blocks else N_PAIRS[p.method])
+    if support.all() or n_pairs == 0:
+        return {}, []
+    n_selected = int(support.sum()) - len(p.structure.get("always_keep", ()))
+    one = one_radius(search)["select"]
+    one.set_params(eta=type(one)().eta, n_features_to_select=max(n_selected, 1))
+    selector = StabilitySelector(
+        one,
+        n_pairs=n_pairs,
+        stratify="auto" if p.task == "survival" else p.classifies,
+        n_jobs=p.options.n_jobs,
+        random_state=p.options.seed,
+    )
+    try:
+        with selecting(quiet=True), without_names():
+            if not p.in_blocks:
+                X = model["scale"].transform(X)
             selector.fit(X, run.y, groups=run.groups)
-        frequencies = selector.selection_probabilities_
-        index, interval = selector.stability_, selector.stability_interval_
-    elif hasattr(step, "selection_frequency_"):
-        frequencies = step.selection_frequency_
-        index, interval = step.stability_, step.stability_interval_
-    elif folds is not None:
-        nothing = np.zeros(X.shape[1], dtype=bool)
-        supports = np.array(
-            [nothing if f is None else f["select"].get_support() for f in folds]
-        )
-        frequencies = supports.mean(axis=0)
-        index, interval = stability_index(supports)
-    else:
-        return None, None, None
-    if np.isnan(index):
-        return frequencies, None, None
-    return frequencies, float(index), tuple(float(limit) for limit in interval)
+    except ValueError as error:  # of too few rows or groups of a class
+        return {}, [f"How often halves select the features is not known: {error}"]
+    return {
+        "frequencies": selector.selection_probabilities_,
+        "n_halves": 2 * n_pairs,
+        "stability": selector.stability_,
+        "stability_interval": tuple(selector.stability_interval_.tolist()),
+    }, []
 
 
 def compare(run, model, predictions):
@@ -277,6 +266,22 @@ def cv_score_of(problem, chosen_by):
     }
 
 
+def few_held_out(problem, y):
+    """Return a sentence if few of the rows held out tell something of a score."""
+    counts = {"rows": len(y)}
+    if problem.task == "survival":
+        counts = {"events": np.count_nonzero(y["event"])}
+    elif problem.classifies:
+        counts = {f"rows of {str(c)!r}": np.sum(y == c) for c in problem.classes}
+    rarest = min(counts, key=counts.get)
+    if len(y) == 0 or counts[rarest] >= MIN_HELD_OUT:
+        return []
+    return [
+        f"Only {counts[rarest]} {rarest} were held out: the scores on the rows held "
+        "out are uncertain, as their wide intervals say."
+    ]
+
+
 def warnings_on(step, verdict, comparison):
     """Return sentences on what a user should know of a fitted selection."""
     found = []
@@ -291,6 +296,6 @@ def warnings_on(step, verdict, comparison):
     if verdict.predicts and headline and headline.name == "R2" and headline.value <= 0:
         found.append(
             f"The predictions rank the rows, but are no closer to the target than its "
-            f"mean is: R2 {headline.value:.2f}."
+            f"mean is: R2 {rounded(headline.value, 2)}."
         )
     return found

@@ -27,6 +27,8 @@ N_CANDIDATES = 200
 N_CANDIDATES_OF_BLOCKS = 20
 # A table of fewer columns has equal rows by chance.
 MIN_COLUMNS = 5
+# Whole numbers in at least so many columns, up to more than this, may be raw counts.
+MIN_COUNT_COLUMNS, MAX_CODE = 10, 20
 
 OWNER = re.compile(
     r"(^|[^a-z])(patient|subject|donor|participant|individual|animal|person|case)"
@@ -107,7 +109,7 @@ def is_copy(column, y, classifies):
 
 
 def suspect_rows(table, X, y, options, classifies):
-    """Return sentences on rows that are not independent of each other.
+    """Return sentences on rows that are not independent, or not comparable.
 
     Parameters
     ----------
@@ -137,7 +139,24 @@ def suspect_rows(table, X, y, options, classifies):
         )
     if options.groups is None:
         found += repeated_owners(table, options)
-    return found
+    return found + raw_counts(X)
+
+
+def raw_counts(X):
+    """Return a sentence if the features look like raw counts."""
+    rows = next(iter(X))[1] if isinstance(X, RowBlocks) else X
+    values = rows.data if sparse.issparse(rows) else np.asarray(rows).ravel()
+    values = values[~np.isnan(values)]
+    largest = values.max(initial=0.0)
+    if X.shape[1] < MIN_COUNT_COLUMNS or largest <= MAX_CODE:
+        return []
+    if values.min() < 0.0 or np.any(values != values.round()):
+        return []
+    return [
+        "The features look like raw counts: whole numbers up to "
+        f"{largest:.0f}. If they are, bring the rows to the same total and take "
+        "logarithms first: the totals say little of the target, and hide the rest."
+    ]
 
 
 def count_equal_rows(X):

@@ -5,7 +5,7 @@ from scipy.special import expit, logit
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 
-from skproj.cli._result import Threshold
+from skproj.cli._result import Threshold, rounded
 from skproj.cli._search import selecting
 
 
@@ -48,7 +48,7 @@ def choose_threshold(model, template, run):
         sentence=(
             f"A row is predicted as {label.item()!r} from {scale} of {value:.3g} on, "
             f"which has the best {options.threshold} in the folds: "
-            f"{tuned.best_score_:.3f}."
+            f"{rounded(tuned.best_score_, 3)}."
         ),
     )
 

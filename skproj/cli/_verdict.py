@@ -11,7 +11,7 @@ from skproj.cli._evidence import (
     means_of_groups,
     rank_evidence,
 )
-from skproj.cli._result import Verdict
+from skproj.cli._result import Verdict, rounded
 
 # How rarely chance alone may pass each of the three tests, of which one is enough. The
 # sum is less than 5 %, and most of it is for the test that finds most.
@@ -45,6 +45,7 @@ class Judge:
         self.held_out = []
         self.folds = []
         self.n_units = []
+        self.n_held_out = 0
 
     def add(self, decisions, y, groups=None, *, of_fold=False):
         """Take predictions for rows that a model has not seen in any way, or of a fold.
@@ -52,6 +53,7 @@ class Judge:
         Those of a fold are the test rows of a cross-validation of the other rows.
         """
         parts = self.folds if of_fold else self.held_out
+        self.n_held_out += 0 if of_fold else len(y)
         part = rank_evidence(decisions, y, self.classes, groups)
         if part is not None:
             parts.append(part)
@@ -144,12 +146,19 @@ class Judge:
         )
 
     def _compare(self, evidence):
-        """Return the end of a sentence on the score and that of chance."""
-        name, rows = SCORE_NAMES[self.task], "on rows not used for training."
+        """Return the end of a sentence on the score, that of chance, and the rows."""
+        name, held_out = SCORE_NAMES[self.task], combine(self.held_out)
         if evidence is None:
-            return f"{name} unknown, {rows}"
-        chance = f"{TRIVIAL_SCORES[self.task]:.2f} +- {np.sqrt(evidence.variance):.2f}"
-        return f"{name} {evidence.score:.2f}, chance gives {chance}, {rows}"
+            return f"{name} unknown on rows not used for training."
+        error = rounded(np.sqrt(evidence.variance), 2)
+        chance = f"{TRIVIAL_SCORES[self.task]:.2f} +- {error}"
+        rows = "in the folds"
+        if held_out is not None:
+            rows = f"on the {self.n_held_out} rows held out"
+            if evidence != held_out:
+                alone = rounded(held_out.score, 2)
+                rows += f" (alone {alone}) and in the folds"
+        return f"{name} {rounded(evidence.score, 2)}, chance gives {chance}, {rows}."
 
     def _limits(self, evidence, untested):
         """Return sentences on what could not be found."""

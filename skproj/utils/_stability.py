@@ -25,16 +25,16 @@ STABILITY_ATTRIBUTES = (
 
 STABILITY_DOCS = """
 selection_frequency_ : ndarray of shape (n_features_in_,)
-    Share of the folds that keep each feature, with the chosen parameters.
+    Share of the folds that select each feature, with the chosen parameters. They share
+    most samples: a feature that all of them select may be noise. For single features,
+    use :class:`~skproj.feature_selection.StabilitySelector`, which selects on halves.
 stability_ : float
     Stability index of the selections by the folds, see
     :class:`~skproj.feature_selection.StabilitySelector`: 1 if all are equal, 0 in
     expectation if features are drawn at random. NaN if each fold selects nothing, or
-    everything, or if there is one fold only. The training parts of the folds overlap,
-    which makes it larger than for independent data.
+    everything, or if there is one fold only. It is larger than for independent data.
 stability_interval_ : ndarray of shape (2,)
-    Its 95 % confidence interval within the range of the index, as if the folds were
-    independent.
+    Its 95 % confidence interval, as if the folds were independent, which they are not.
 substitutes_ : dict of list of tuple (feature, correlation)
     For each selected feature, the other features whose absolute correlation with it in
     the training data is at least 0.8, the closest first and at most 100. Features are

@@ -4,8 +4,9 @@ import csv
 
 import numpy as np
 import pandas as pd
+import pytest
 
-from skproj.cli import main
+from skproj.cli import _select, _selection, main
 
 N_ROWS, N_FEATURES = 90, 8
 FAST = ["--method", "selector", "--cv", "2", "--no-progress"]
@@ -26,6 +27,21 @@ def make_frame(n_classes=3):
 
 def select(data, *arguments, target="kind"):
     return main(["select", str(data), "--target", target, *FAST, *map(str, arguments)])
+
+
+def selection_of(frame, folder, *arguments, target="kind"):
+    """Return the selection that the report is written of, without other models.
+
+    They take most of the time.
+    """
+    path = folder / "table.parquet"
+    frame.to_parquet(path)
+    found = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_select, "write_report", lambda *told: found.append(told[1]))
+        patch.setattr(_selection, "baselines", lambda *_: [])
+        assert select(path, *arguments, "--out", folder / "out", target=target) == 0
+    return found[0]
 
 
 def read_features(folder):

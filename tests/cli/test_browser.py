@@ -11,13 +11,15 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
-    """Return the addresses of reports of two and of ten classes."""
+    """Return the addresses of reports of two, of ten and of forty classes."""
     folder = tmp_path_factory.mktemp("pages")
     names = [f"gene_{j}" for j in range(60)]
     names[0] = MARKUP
     write(folder / "two", make_result(n_selected=40, names=names))
     write(folder / "ten", make_result(class_names=TEN_LONG_NAMES, warnings=["x" * 300]))
-    return {name: (folder / name / "report.html").as_uri() for name in ("two", "ten")}
+    forty = [f"{name} {i}" for name in TEN_LONG_NAMES for i in range(4)]
+    write(folder / "forty", make_result(class_names=forty, n_test=200))
+    return {path.name: (path / "report.html").as_uri() for path in folder.iterdir()}
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +121,35 @@ def test_dark_mode_changes_page_and_plots(browser, pages):
         assert ink[place, True] > 600
 
 
+def test_all_features_are_printed(browser, pages):
+    """Whatever is shown or searched for on the screen."""
+    browser.open(pages["two"])
+    assert len(shown(browser)) == 25
+    browser.call("Emulation.setEmulatedMedia", media="print")
+    assert len(shown(browser)) == 40
+    browser.evaluate(
+        "search = document.getElementById('search'); search.value = 'gene_39';"
+        "search.dispatchEvent(new Event('input'))"
+    )
+    assert len(shown(browser)) == 40
+
+
+@pytest.mark.parametrize("page", ["two", "ten"])
+def test_scores_are_seen_on_a_phone(page, browser, pages):
+    """The first one, and the halves, without scrolling."""
+    browser.open(pages[page], width=400)
+    right = browser.evaluate(
+        "Math.max(...Array.from(document.querySelectorAll('tr.own .n'))"
+        ".slice(0, 2).map(cell => cell.getBoundingClientRect().right))"
+    )
+    assert 0 < right <= 400
+    right = browser.evaluate(
+        "document.querySelectorAll('#features tbody tr')[0].cells[3]"
+        ".getBoundingClientRect().right"
+    )
+    assert 0 < right <= 400
+
+
 def test_print_has_no_controls_and_nothing_to_scroll(browser, pages):
     browser.open(pages["ten"], media="print")
     assert not browser.evaluate("document.getElementById('tools').offsetParent")
@@ -126,6 +157,18 @@ def test_print_has_no_controls_and_nothing_to_scroll(browser, pages):
         "getComputedStyle(document.querySelector('.scroll')).overflowX"
     ) == ("visible")
     assert len(browser.call("Page.printToPDF")["data"]) > 10_000
+
+
+@pytest.mark.parametrize("page", ["two", "ten", "forty"])
+def test_tables_are_not_cut_off_in_print(page, browser, pages):
+    """At the width that the smaller of the usual sheets leave within margins."""
+    width = 710
+    browser.open(pages[page], width=width, media="print")
+    right = browser.evaluate(
+        "Math.max(...Array.from(document.querySelectorAll('td, th'))"
+        ".map(cell => cell.getBoundingClientRect().right))"
+    )
+    assert 600 < right <= width
 
 
 def test_headings_of_ten_long_classes_can_be_told_apart(browser, pages):

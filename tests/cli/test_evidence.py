@@ -1,5 +1,7 @@
 """Evidence, verdicts, and the intervals of scores."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -17,10 +19,13 @@ from skproj.cli._evidence import (
     rank_evidence,
 )
 from skproj.cli._problem import Problem
-from skproj.cli._result import Predictions
+from skproj.cli._result import Predictions, rounded
 from skproj.cli._scores import score_predictions
-from skproj.cli._selection import select
+from skproj.cli._selection import few_held_out, select
 from skproj.cli._verdict import Judge
+
+EVENTS = np.zeros(34, dtype=[("event", bool), ("time", float)])
+EVENTS["event"][:4] = True
 
 
 def make_decisions(n_classes, n_rows=40, seed=0):
@@ -150,6 +155,82 @@ def test_verdicts(monkeypatch):
     assert verdict.sentence.startswith(
         "The features together are associated with 'kind' (p = 0.012), though none "
     )
+
+
+def test_verdict_names_the_rows_of_its_score():
+    """The table has the score on the rows held out alone."""
+    classes, y = np.arange(2), np.arange(40) % 2
+    weak = y + np.random.default_rng(0).normal(scale=2.5, size=40)
+    parts = {"held out": (y, -weak), "fold": (y[:20], weak[:20])}
+    areas = {name: roc_auc_score(*part) for name, part in parts.items()}
+    X = np.random.default_rng(1).normal(size=(40, 1))
+    sentences = []
+    for names in (["held out"], ["fold"], ["held out", "fold"]):
+        judge = Judge("classification", "kind", classes)
+        for name in names:
+            rows, told = parts[name]
+            told = np.column_stack([-told, told])
+            judge.add(told, rows, of_fold=name == "fold")
+        verdict = judge.verdict(X, y, ["x"], 0)
+        assert f"AUC {verdict.score:.2f}, chance gives 0.50 +- " in verdict.sentence
+        sentences.append((verdict.score, verdict.sentence))
+    (held_out, first), (fold, second), (together, third) = sentences
+    assert held_out == pytest.approx(areas["held out"])
+    assert ", on the 40 rows held out." in first
+    assert fold == pytest.approx(areas["fold"])
+    assert ", in the folds." in second
+    assert min(areas.values()) < together < max(areas.values())
+    alone = f"on the 40 rows held out (alone {areas['held out']:.2f}) and in the folds."
+    assert alone in third
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [
+        (0.9996, 3, "0.9996"),
+        (1.0, 3, "1.000"),
+        (1.0 - 1e-12, 3, "1.000"),
+        (0.99951, 3, "0.9995"),
+        (-0.997, 2, "-0.997"),
+        (1.0004, 3, "1.0004"),
+        (0.0, 2, "0.00"),
+        (-1e-17, 2, "0.00"),
+        (0.0004, 3, "0.0004"),
+        (1.3e-5, 3, "1.3e-05"),
+        (0.4567, 3, "0.457"),
+        (np.nan, 3, "nan"),
+        (1234.5678, 3, "1234.568"),
+    ],
+)
+def test_numbers_are_not_rounded_to_perfect_ones(value, digits, text):
+    assert rounded(value, digits) == text
+
+
+@pytest.mark.parametrize(
+    ("task", "target", "sentence"),
+    [
+        ("classification", np.repeat(["no", "yes"], [30, 7]), "Only 7 rows of 'yes' "),
+        ("classification", np.repeat(["no", "yes"], [10, 10]), None),
+        (
+            "classification",
+            np.repeat(["a", "b", "c"], [9, 8, 20]),
+            "Only 8 rows of 'b' ",
+        ),
+        ("regression", np.arange(6.0), "Only 6 rows were held out: "),
+        ("regression", np.arange(0.0), None),
+        ("survival", EVENTS, "Only 4 events were held out: "),
+    ],
+)
+def test_few_rows_held_out_are_said(task, target, sentence):
+    classifies = task == "classification"
+    problem = SimpleNamespace(
+        task=task, classifies=classifies, classes=np.unique(target)
+    )
+    found = few_held_out(problem, target)
+    assert len(found) == (sentence is not None)
+    if found:
+        assert sentence in found[0]
+        assert "intervals" in found[0]
 
 
 def test_scores_of_classes_and_their_intervals():

@@ -98,3 +98,31 @@ def test_groups_that_are_suggested_work(n_owners, folds, tmp_path, capsys):
     assert "Several rows share" not in run(frame, tmp_path, capsys, *drop, *arguments)
     named = run(frame, tmp_path, capsys, "--index", "Patient ID", "--eta", 1)
     assert "--groups 'Patient ID' in place of --index keeps them" in named
+
+
+def make_counts(**changes):
+    rng = np.random.default_rng(0)
+    counts = rng.negative_binomial(3, 3.0 / (3.0 + 20.0), size=(N_ROWS, 12))
+    frame = pd.DataFrame(counts, columns=[f"gene{j}" for j in range(12)])
+    return frame.assign(kind=make_frame()["kind"], **changes)
+
+
+def test_raw_counts_are_named(tmp_path, capsys):
+    printed = run(make_counts(), tmp_path, capsys, "--eta", "1")
+    assert "The features look like raw counts: whole numbers up to " in printed
+    assert "bring the rows to the same total and take logarithms first" in printed
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        make_counts(gene3=np.linspace(0.0, 3.0, N_ROWS)),
+        make_counts(gene3=-1),
+        make_counts()[["gene0", "gene1", "gene2", "kind"]],
+        make_counts().set_index("kind").clip(upper=20).reset_index(),
+        make_frame(),
+    ],
+    ids=["fractions", "negative", "few columns", "codes", "measured"],
+)
+def test_other_numbers_are_no_raw_counts(frame, tmp_path, capsys):
+    assert "raw counts" not in run(frame, tmp_path, capsys, "--eta", "1")

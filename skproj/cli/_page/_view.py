@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from skproj.cli._plots import CLASS_COLORS
+from skproj.cli._plots import LINES
+from skproj.cli._result import rounded
 from skproj.utils._optional import import_optional
+from skproj.utils._stability import MAX_SUBSTITUTES
 from skproj.utils._wording import shorten
 
 FOLDER = Path(__file__).parent
@@ -17,7 +19,7 @@ MAX_FEATURES = 5000
 # Rows that are seen at first.
 N_SHOWN_FEATURES = 25
 # What is beyond this is in features.csv and report.json.
-MAX_SUBSTITUTES = 3
+MAX_SHOWN_SUBSTITUTES = 3
 N_HEATMAP_FEATURES = 30
 # Where the colours of the heatmap end, in standard deviations within a class.
 MAX_SHADED_DEVIATION = 2.0
@@ -49,7 +51,6 @@ def render(numbers, figures):
     environment.filters |= {
         "interval": interval,
         "number": number,
-        "share": share,
         "shorten": shorten,
     }
     script = (FOLDER / "page.js").read_text(encoding="utf-8")
@@ -57,11 +58,12 @@ def render(numbers, figures):
         **numbers,
         shown=numbers["features"][:MAX_FEATURES],
         n_shown=N_SHOWN_FEATURES,
-        max_substitutes=MAX_SUBSTITUTES,
+        max_substitutes=MAX_SHOWN_SUBSTITUTES,
+        most_substitutes=MAX_SUBSTITUTES,
         heatmap=heatmap(numbers),
         confusion_rows=confusion_rows(numbers),
         forest=forest(numbers),
-        colors=CLASS_COLORS,
+        lines=LINES,
         figures=figures,
         style=(FOLDER / "page.css").read_text(encoding="utf-8"),
         script=script,
@@ -69,21 +71,19 @@ def render(numbers, figures):
     )
 
 
-def number(value, form=".3f"):
+def number(value, form=None, digits=3):
     """Return a number as text, a dash for one that is not known."""
-    return "-" if value is None else format(value, form).removesuffix(".")
-
-
-def share(value):
-    """Return a share in per cent."""
-    return "-" if value is None else f"{100.0 * value:.0f} %"
+    if value is None:
+        return "-"
+    text = rounded(value, digits) if form is None else format(value, form)
+    return text.removesuffix(".")
 
 
 def interval(score):
     """Return the confidence interval of a score."""
     if score["low"] is None or score["high"] is None:
         return ""
-    return f"{score['low']:.3f} to {score['high']:.3f}"
+    return f"{rounded(score['low'], 3)} to {rounded(score['high'], 3)}"
 
 
 def forest(numbers):
