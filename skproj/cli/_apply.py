@@ -5,7 +5,7 @@ import sys
 import numpy as np
 
 from skproj.cli._errors import CommandError
-from skproj.cli._model_input import columns_of_text, model_input
+from skproj.cli._model_input import columns_of_text, model_input, needed_columns
 from skproj.cli._models import feature_names, load_model, without_names
 from skproj.cli._output import (
     check_free,
@@ -18,6 +18,7 @@ from skproj.cli._tables import ReadOptions, read_table
 from skproj.persistence._panel import NotTraceable, needed_features
 from skproj.utils._optional import import_optional
 from skproj.utils._pipelines import selection_of, steps_of
+from skproj.utils._summary import READING_ATTRIBUTE
 
 # Of the times of events in training.
 SURVIVAL_QUANTILES = (0.25, 0.5, 0.75)
@@ -27,7 +28,17 @@ def run(options):
     check_free(options.out, options.overwrite)
     model = load_model(options.model)
     names = feature_names(model, options.model)
-    table = read_table(ReadOptions.of(options, text=columns_of_text(model, names)))
+    reading = getattr(model, READING_ATTRIBUTE, {})
+    table = read_table(
+        ReadOptions.of(
+            options,
+            text=columns_of_text(model, names),
+            wanted=tuple(names),
+            used=tuple(names[j] for j in needed_columns(model, names)),
+            usual_decimal=reading.get("decimal"),
+            missing=tuple(options.na or reading.get("missing", ())),
+        )
+    )
     if options.transform:
         result = table.frame(selected_names(model, names, options.model))
     else:

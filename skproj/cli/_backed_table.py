@@ -8,10 +8,12 @@ import numpy as np
 from skproj.blocks import RowBlocks, open_blocks
 from skproj.cli._anndata_table import AnnotatedTable
 from skproj.cli._checks import WANTED_BY_MODEL, check_unique, require
+from skproj.cli._entries import tidy_obs
 from skproj.cli._errors import CommandError
 from skproj.cli._frame_table import FrameTable
 from skproj.cli._progress import show_rows
 from skproj.utils._optional import import_optional
+from skproj.utils._text_tables import clean_names
 from skproj.utils._wording import join_names
 
 # Memory without columns, and per row, measured with 200000 rows and ten classes.
@@ -115,10 +117,11 @@ class BackedAnnotatedTable(BackedFeatures, AnnotatedTable):
     """
 
     def __init__(self, obs, blocks, options):
+        obs = tidy_obs(obs, options)
         obs = with_target(obs.assign(**{PLACE: np.arange(len(obs))}), options)
         self._kept = mask(obs.pop(PLACE), blocks.shape[0])
         self._blocks, self._backing = blocks, options.backed
-        names = [str(name) for name in blocks.feature_names]
+        names = clean_names(map(str, blocks.feature_names), options.wanted)
         check_unique(names, options.path)
         super().__init__(obs, names, options.path)
 
@@ -133,6 +136,8 @@ class BackedFrameTable(BackedFeatures, FrameTable):
     ----------
     options : ReadOptions
     metadata : pyarrow.parquet.FileMetaData
+    stored : dict of str
+        The names of the columns in the file, by what they are without spaces.
     frame : DataFrame
         The columns that are no features, and the places of the rows.
     *others
@@ -141,14 +146,16 @@ class BackedFrameTable(BackedFeatures, FrameTable):
 
     advice_on_text = ""
 
-    def __init__(self, options, metadata, frame, *others):
+    def __init__(self, options, metadata, stored, frame, *others):
         self._kept = mask(frame.pop(PLACE), metadata.num_rows)
         self._backing = options.backed
         groups = map(metadata.row_group, range(metadata.num_row_groups))
         self._row_group_bytes = max((g.total_byte_size for g in groups), default=0)
         # The columns of the file, without rows.
         schema = metadata.schema.to_arrow_schema()
+        self._stored = stored
         self._empty = schema.empty_table().to_pandas()
+        self._empty.columns = clean_names(map(str, self._empty), options.wanted)
         super().__init__(frame, *others)
         self.columns = [name for name in self._empty if name != options.index]
         self.columns += [name for name in self._frame if name not in self._empty]
@@ -158,13 +165,14 @@ class BackedFrameTable(BackedFeatures, FrameTable):
         if name in self._frame:
             return self._frame[name]
         pd = import_optional("pandas", extra="cli")
-        column = pd.read_parquet(self.path, columns=[name])[name]
+        column = pd.read_parquet(self.path, columns=[self._stored[name]]).iloc[:, 0]
         return column[self._kept].set_axis(self._frame.index)
 
     def _open(self, names):
         require(names, self.columns, self.path, "column", WANTED_BY_MODEL)
         self._check_numeric(self._empty[names], can_drop=True)
-        return open_blocks(self.path, columns=names), np.arange(len(names))
+        stored = [self._stored[name] for name in names]
+        return open_blocks(self.path, columns=stored), np.arange(len(names))
 
 
 def open_annotated(options):

@@ -9,13 +9,14 @@ from skproj.cli._checks import (
     quote,
     require,
 )
+from skproj.cli._entries import spoiled
 from skproj.cli._errors import CommandError
-from skproj.persistence._panel._model import TRUTH
 from skproj.utils._optional import import_optional
+from skproj.utils._text_tables import TRUTH
 from skproj.utils._wording import join_names
 
-# A column of text is named as one of numbers if at least this share of it are numbers.
-MIN_NUMERIC_SHARE = 0.5
+# Column of a frame with the target as it is written.
+AS_WRITTEN = "\0written"
 
 
 class FrameTable:
@@ -28,6 +29,9 @@ class FrameTable:
         The file that it comes from, for messages.
     labels : Series, default=None
         The target as it is written, if the file does not tell text from numbers.
+    reading : dict, default=None
+        The decimal sign, and what stands for a missing value, if the file does not
+        tell text from numbers.
 
     Attributes
     ----------
@@ -42,9 +46,10 @@ class FrameTable:
 
     advice_on_text = "--encode onehot makes a column of each of their values, "
 
-    def __init__(self, frame, path, labels=None):
+    def __init__(self, frame, path, labels=None, reading=None):
         pd = import_optional("pandas", extra="cli")
         self.path = path
+        self.reading = reading or {}
         self.columns = list(frame.columns)
         named = not isinstance(frame.index, pd.RangeIndex)
         self.row_names = frame.index if named else None
@@ -98,7 +103,7 @@ class FrameTable:
         column = self.target(name)
         if self._labels is None or not is_numeric(column):
             return column
-        text = self._labels.str.strip().set_axis(column.index)
+        text = self._labels.set_axis(column.index)
         return text if text.str.fullmatch(r"[+-]?0\d+").any() else column
 
     def other_columns(self, drop):
@@ -106,14 +111,14 @@ class FrameTable:
         return list(drop)
 
     def label_columns(self, index):
-        """Return all columns by the names of the rows, the target as it is written.
+        """Return all columns by the names of the rows, and the target as it is written.
 
         The names are those of the table, of the column `index` if it is there, or else
         of the first column.
         """
         frame = self._frame
         if self._labels is not None:
-            frame = frame.assign(**{self._labels.name: self._labels})
+            frame = frame.assign(**{AS_WRITTEN: self._labels})
         if index in self.columns:
             return frame.set_index(index)
         return frame if self.row_names is not None else frame.set_index(self.columns[0])
@@ -161,19 +166,26 @@ class FrameTable:
         text = [name for name, dtype in frame.dtypes.items() if is_text_type(dtype)]
         if not text:
             return
+        self.check_not_numbers(text)
         some = " ".join(quote(name) for name in text[:5])
         more = " ..." if len(text) > 5 else ""
         entries = frame[text[0]].dropna().head(1).tolist()
         example = f" (the first begins with {str(entries[0])!r})" if entries else ""
-        reason = next(filter(None, (spoiled(frame[n], n) for n in text)), "")
         advice = (
             f"; --drop {some}{more} leaves them out, {self.advice_on_text}and --index "
             f"{quote(text[0])} takes that one as the names of the rows"
         )
         raise CommandError(
             f"{self.path} has {len(text)} of {len(names)} columns that are not "
-            f"numbers: {join_names(text)}{example}{reason}{advice if can_drop else ''}"
+            f"numbers: {join_names(text)}{example}{advice if can_drop else ''}"
         )
+
+    def check_not_numbers(self, names):
+        """Raise an error that names a column of text if most of it are numbers."""
+        decimal = self.reading.get("decimal", ".")
+        for name in names:
+            if reason := spoiled(self.target(name), name, decimal):
+                raise CommandError(f"{self.path}: {reason}")
 
     def frame(self, names):
         """Return columns as a DataFrame, as they are."""
@@ -201,20 +213,3 @@ def truth_values_as_numbers(frame):
 def as_text(column):
     """Return a column of objects, all of them text: "nan" where one is missing."""
     return column.astype(str).astype(object).mask(column.isna(), "nan")
-
-
-def spoiled(column, name):
-    """Return what keeps a column from being numbers, if most of it are."""
-    pd = import_optional("pandas", extra="cli")
-    present = column.dropna().astype(str).str.strip()
-    wrong = present[pd.to_numeric(present, errors="coerce").isna()]
-    if len(present) == 0 or len(wrong) == 0:
-        return ""
-    if wrong.str.fullmatch(r"[+-]?\d+,\d+").all():
-        return f"; {name!r} has decimal commas, which --decimal , reads"
-    if len(wrong) > (1.0 - MIN_NUMERIC_SHARE) * len(present):
-        return ""
-    return (
-        f"; {name!r} holds numbers but for {len(wrong)} entries such as "
-        f"{wrong.iloc[0]!r}"
-    )

@@ -14,6 +14,7 @@ from skproj.persistence._panel import (
 )
 from skproj.utils._optional import import_optional
 from skproj.utils._pipelines import steps_of
+from skproj.utils._text_tables import clean
 
 
 def model_input(model, names, table):
@@ -80,7 +81,8 @@ def prepared_input(prepare, names, wanted, table):
         )
     for name in text.intersection(wanted):
         column = table.frame([name])[name]
-        values = as_text(column)
+        known = {clean(value): value for value in encoded[name][0] if value == value}
+        values = as_text(column).map(lambda text, known=known: known.get(text, text))
         if encoded[name][1]:
             values[column.isna()] = np.nan
         frame[name] = values.to_numpy()

@@ -70,6 +70,7 @@ def prepare_columns(table, names, options):
             )
         numbers.append(("numbers", step, numeric))
     if text:
+        table.check_not_numbers(text)
         categories = table.frame(text).apply(as_text)
         check_categories(categories, table.path)
         frame = pd.concat([frame, categories], axis=1)

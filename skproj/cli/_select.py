@@ -82,6 +82,7 @@ def read_problem(options, digests):
             event=options.event,
             groups=options.groups,
             labels=options.labels,
+            drop=tuple(options.drop),
             backed=backing,
         )
     )
@@ -125,6 +126,7 @@ def read_problem(options, digests):
         groups=groups,
         prepare=prepare,
         structure=feature_structure(names, categories, options, dropped),
+        reading=table.reading,
         preparation=done,
         warnings=remarks,
     )

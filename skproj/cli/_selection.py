@@ -35,7 +35,7 @@ from skproj.cli._survival import (
 from skproj.cli._threshold import choose_threshold, put_threshold
 from skproj.cli._verdict import Judge
 from skproj.utils._stability import stability_index
-from skproj.utils._summary import VERDICT_ATTRIBUTE
+from skproj.utils._summary import READING_ATTRIBUTE, VERDICT_ATTRIBUTE
 
 ALL_FEATURES_KEPT = (
     "No feature could be left out without a worse score; --rule one-standard-error "
@@ -77,6 +77,7 @@ def select(problem, show_progress=False, checkpoints=None):
     predictions = predict(predictor, run)
     verdict, folds = judge(run, search, model, predictions)
     setattr(predictor, VERDICT_ATTRIBUTE, asdict(verdict))
+    setattr(predictor, READING_ATTRIBUTE, problem.reading)
     described = describe_selection(run, search, model, folds)
     comparison = compare(run, model, predictions)
     return SelectionResult(
