@@ -11,9 +11,11 @@ from skproj.cli._checks import (
     convert,
     require,
 )
+from skproj.cli._entries import tidy_obs
 from skproj.cli._errors import AT_ONCE, CommandError
 from skproj.cli._target import rows_with_target
 from skproj.utils._optional import import_optional
+from skproj.utils._text_tables import clean_names
 from skproj.utils._wording import join_names
 
 
@@ -26,11 +28,14 @@ def read_anndata(options):
         # Names of features are checked below; those of rows may be equal.
         warnings.filterwarnings("ignore", ".* names are not unique")
         adata = read(path)
-    check_unique(adata.var_names, path)
+    names = clean_names(map(str, adata.var_names), options.wanted)
+    check_unique(names, path)
     if layer is not None and layer not in adata.layers:
         known = join_names(adata.layers) if adata.layers else "there are none"
         raise CommandError(f"{path} has no layer {layer!r}; layers: {known}.")
-    kept = rows_with_target(adata.obs, options) if options.complete else True
+    obs = tidy_obs(adata.obs, options)
+    adata.obs, adata.obs_names, adata.var_names = obs, obs.index, names
+    kept = rows_with_target(obs, options) if options.complete else True
     adata = adata if np.all(kept) else adata[kept].copy()
     return AnnDataTable(adata, path, layer)
 
@@ -54,6 +59,7 @@ class AnnotatedTable:
     """
 
     row_label = "obs_name"
+    reading = {}  # noqa: RUF012
 
     def __init__(self, obs, columns, path):
         self.path = path

@@ -1,11 +1,9 @@
 """``skproj apply``: predictions of a saved model."""
 
 import sys
-from dataclasses import replace
 
 import numpy as np
 
-from skproj.cli._arguments import STANDARD_INPUT
 from skproj.cli._errors import CommandError
 from skproj.cli._models import feature_names, load_model
 from skproj.cli._options import check_free
@@ -15,25 +13,32 @@ from skproj.cli._output import (
     print_lines,
     write_table,
 )
-from skproj.cli._tables import ReadOptions, read_table
+from skproj.cli._tables import ReadOptions, check_source, read_table
+from skproj.utils._summary import READING_ATTRIBUTE
 
 
 def run(options, errors):
     with errors:
         check_free(options.out, options.overwrite)
         check_table_suffix(options.out)
-    source, table = ReadOptions.of(options), None
-    if str(source.path) != STANDARD_INPUT:  # which can be read only once
-        with errors:
-            table = read_table(source)
+    with errors:
+        check_source(ReadOptions.of(options))
     errors.raise_all()
     model = load_model(options.model)  # the libraries come with it
     from skproj.cli import _model_input as of_model
 
     names = feature_names(model, options.model)
-    text = of_model.columns_of_text(model, names)
-    if text or table is None:
-        table = read_table(replace(source, text=text))
+    reading = getattr(model, READING_ATTRIBUTE, {})
+    table = read_table(
+        ReadOptions.of(
+            options,
+            text=of_model.columns_of_text(model, names),
+            wanted=tuple(names),
+            used=tuple(names[j] for j in of_model.needed_columns(model, names)),
+            usual_decimal=reading.get("decimal"),
+            missing=tuple(options.na or reading.get("missing", ())),
+        )
+    )
     if options.transform:
         result = table.frame(of_model.selected_names(model, names, options.model))
     else:

@@ -7,6 +7,7 @@ import textwrap
 from pathlib import Path
 
 from skproj._version import __version__
+from skproj.utils._text_tables import clean
 
 EXAMPLES = {
     "select": """\
@@ -115,12 +116,14 @@ def add_select(commands):
     parser.add_argument("data", type=Path, metavar="DATA", help=DATA_HELP)
     parser.add_argument(
         "--target",
+        type=clean,
         required=True,
         metavar="COLUMN",
         help="column to predict; of annotated data, a column of obs",
     )
     parser.add_argument(
         "--event",
+        type=clean,
         metavar="COLUMN",
         help="column that says whether the event was seen (1) or the row is censored "
         "(0): the target is then the time of either, and risks are predicted",
@@ -292,6 +295,7 @@ def add_table_options(parser):
     parser.add_argument(
         "--index",
         "--id",
+        type=clean,
         metavar="COLUMN",
         help="column with the names of the rows",
     )
@@ -311,6 +315,21 @@ def add_table_options(parser):
         "--decimal",
         choices=[".", ","],
         help="decimal sign of text (default: recognised)",
+    )
+    parser.add_argument(
+        "--thousands",
+        choices=[",", ".", "'", " "],
+        help="sign between groups of three digits (default: recognised, and said)",
+    )
+    parser.add_argument(
+        "--na",
+        nargs="+",
+        type=clean,
+        action="extend",
+        default=[],
+        metavar="TEXT",
+        help="what stands for a missing value besides NA, null and the like, such as "
+        "n.d. or '<90'",
     )
     parser.add_argument(
         "--encoding",
@@ -334,7 +353,13 @@ def add_column_options(parser):
         ),
     ):
         parser.add_argument(
-            name, nargs="+", action="extend", default=[], metavar="COLUMN", help=what
+            name,
+            nargs="+",
+            action="extend",
+            type=clean,
+            default=[],
+            metavar="COLUMN",
+            help=what,
         )
     parser.add_argument(
         "--feature-groups",
@@ -369,6 +394,7 @@ def add_column_options(parser):
     )
     parser.add_argument(
         "--groups",
+        type=clean,
         metavar="COLUMN",
         help="column that names the patient, the batch or the like of each row: rows "
         "of one are never on both sides of a split; of annotated data, a column of obs",

@@ -6,12 +6,14 @@ import numpy as np
 
 from skproj.cli._anndata_table import AnnotatedTable
 from skproj.cli._checks import WANTED_BY_MODEL, check_unique, require
+from skproj.cli._entries import tidy_obs
 from skproj.cli._errors import CommandError
 from skproj.cli._frame_table import FrameTable
 from skproj.cli._options import shows_bars
 from skproj.cli._progress import show_rows
 from skproj.cli._target import rows_with_target
 from skproj.utils._optional import import_optional
+from skproj.utils._text_tables import clean_names
 
 # Memory without columns, and per row, measured with 200000 rows and ten classes.
 FIXED_BYTES = 500_000_000
@@ -121,9 +123,10 @@ class BackedAnnotatedTable(BackedFeatures, AnnotatedTable):
     """
 
     def __init__(self, obs, blocks, options):
+        obs = tidy_obs(obs, options)
         self._kept = rows_with_target(obs, options)
         self._blocks, self._backing = blocks, options.backed
-        names = [str(name) for name in blocks.feature_names]
+        names = clean_names(map(str, blocks.feature_names), options.wanted)
         check_unique(names, options.path)
         super().__init__(obs[self._kept], names, options.path)
 
@@ -138,6 +141,8 @@ class BackedFrameTable(BackedFeatures, FrameTable):
     ----------
     options : ReadOptions
     metadata : pyarrow.parquet.FileMetaData
+    stored : dict of str
+        The names of the columns in the file, by what they are without spaces.
     frame : DataFrame
         The columns that are no features, and the places of the rows.
     *others
@@ -146,7 +151,7 @@ class BackedFrameTable(BackedFeatures, FrameTable):
 
     can_encode = False
 
-    def __init__(self, options, metadata, frame, *others):
+    def __init__(self, options, metadata, stored, frame, *others):
         self._kept = np.zeros(metadata.num_rows, dtype=bool)
         self._kept[frame.pop(PLACE)] = True
         self._backing = options.backed
@@ -154,7 +159,9 @@ class BackedFrameTable(BackedFeatures, FrameTable):
         self._row_group_bytes = max((g.total_byte_size for g in groups), default=0)
         # The columns of the file, without rows.
         schema = metadata.schema.to_arrow_schema()
+        self._stored = stored
         self._empty = schema.empty_table().to_pandas()
+        self._empty.columns = clean_names(map(str, self._empty), options.wanted)
         super().__init__(frame, *others)
         self.columns = [name for name in self._empty if name != options.index]
         self.columns += [name for name in self._frame if name not in self._empty]
@@ -164,7 +171,7 @@ class BackedFrameTable(BackedFeatures, FrameTable):
         if name in self._frame:
             return self._frame[name]
         pd = import_optional("pandas", extra="cli")
-        column = pd.read_parquet(self.path, columns=[name])[name]
+        column = pd.read_parquet(self.path, columns=[self._stored[name]]).iloc[:, 0]
         return column[self._kept].set_axis(self._frame.index)
 
     def _dtypes(self):
@@ -175,7 +182,8 @@ class BackedFrameTable(BackedFeatures, FrameTable):
 
         require(names, self.columns, self.path, "column", WANTED_BY_MODEL)
         self._check_numeric(self._empty[names], can_drop=True)
-        return open_blocks(self.path, columns=names), np.arange(len(names))
+        stored = [self._stored[name] for name in names]
+        return open_blocks(self.path, columns=stored), np.arange(len(names))
 
 
 def open_annotated(options):

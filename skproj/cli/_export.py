@@ -7,7 +7,7 @@ from skproj.cli._errors import CommandError
 from skproj.cli._models import load_model
 from skproj.cli._options import check_free
 from skproj.cli._output import new_folder, print_lines, write_rows
-from skproj.utils._summary import VERDICT_ATTRIBUTE
+from skproj.utils._summary import READING_ATTRIBUTE, VERDICT_ATTRIBUTE
 
 TABLE, PROGRAM = "panel.csv", "panel_model.py"
 # Of a feature, what `skproj select` knows and the model does not.
@@ -24,15 +24,14 @@ def run(options, errors):
     # Scikit-learn comes with it.
     from skproj.persistence._panel._export import feature_rows, panel_source
 
-    panel, verdict = read_panel(path)
+    panel, facts = read_panel(path)
     details = read_details(path.with_name("features.json"), panel)
     with new_folder(options.out, (TABLE, PROGRAM)) as folder:
-        facts = {} if verdict is None else {"verdict": verdict}
         source = panel_source(panel, details, **facts)
         (folder / PROGRAM).write_text(source, encoding="utf-8")
         write_panel(folder / TABLE, panel, feature_rows(panel, details))
     print_lines(
-        *([] if verdict is None else [verdict]),
+        *([facts["verdict"]] if "verdict" in facts else []),
         *summary(panel, details),
         f"Wrote to {options.out}: {TABLE}, {PROGRAM}",
     )
@@ -52,7 +51,10 @@ def find_model(path):
 
 
 def read_panel(path):
-    """Return the panel of a model, and its verdict in words or None."""
+    """Return the panel of a model, and what else is known of it.
+
+    The facts are its verdict in words, and the signs by which its table was read.
+    """
     from skproj.persistence._panel._export import describe_panel
 
     model = load_model(path)
@@ -60,7 +62,9 @@ def read_panel(path):
         panel = describe_panel(model)
     except ValueError as error:
         raise CommandError(f"{path}: {error}") from error
-    return panel, getattr(model, VERDICT_ATTRIBUTE, {}).get("sentence")
+    verdict = getattr(model, VERDICT_ATTRIBUTE, {}).get("sentence")
+    facts = {"verdict": verdict, "reading": getattr(model, READING_ATTRIBUTE, {})}
+    return panel, {name: fact for name, fact in facts.items() if fact}
 
 
 def read_details(path, panel):

@@ -10,16 +10,19 @@ from skproj.cli._checks import (
     option,
     require,
 )
+from skproj.cli._entries import spoiled
 from skproj.cli._errors import AT_ONCE, CommandError, Errors
-from skproj.persistence._panel._model import TRUTH
 from skproj.utils._optional import import_optional
+from skproj.utils._text_tables import TRUTH
 from skproj.utils._wording import join_names
 
-# A column of text is named as one of numbers if at least this share of it are numbers.
-MIN_NUMERIC_SHARE = 0.5
+# Column of a frame with the target as it is written.
+AS_WRITTEN = "\0written"
 
 # A column of text with more values than this is not taken for a category.
 MAX_CATEGORIES = 50
+# Of more columns that would be numbers but for some entries, the first ones are named.
+MAX_SPOILED = 5
 
 
 class FrameTable:
@@ -32,6 +35,9 @@ class FrameTable:
         The file that it comes from, for messages.
     labels : Series, default=None
         The target as it is written, if the file does not tell text from numbers.
+    reading : dict, default=None
+        The decimal sign, and what stands for a missing value, if the file does not
+        tell text from numbers.
 
     Attributes
     ----------
@@ -46,9 +52,10 @@ class FrameTable:
 
     can_encode = True
 
-    def __init__(self, frame, path, labels=None):
+    def __init__(self, frame, path, labels=None, reading=None):
         pd = import_optional("pandas", extra="cli")
         self.path = path
+        self.reading = reading or {}
         self.columns = list(frame.columns)
         named = not isinstance(frame.index, pd.RangeIndex)
         self.row_names = frame.index if named else None
@@ -113,7 +120,7 @@ class FrameTable:
         column = self.target(name)
         if self._labels is None or not is_numeric(column):
             return column
-        text = self._labels.str.strip().set_axis(column.index)
+        text = self._labels.set_axis(column.index)
         return text if text.str.fullmatch(r"[+-]?0\d+").any() else column
 
     def other_columns(self, drop):
@@ -121,14 +128,14 @@ class FrameTable:
         return list(drop)
 
     def label_columns(self, index):
-        """Return all columns by the names of the rows, the target as it is written.
+        """Return all columns by the names of the rows, and the target as it is written.
 
         The names are those of the table, of the column `index` if it is there, or else
         of the first column.
         """
         frame = self._frame
         if self._labels is not None:
-            frame = frame.assign(**{self._labels.name: self._labels})
+            frame = frame.assign(**{AS_WRITTEN: self._labels})
         if index in self.columns:
             return frame.set_index(index)
         return frame if self.row_names is not None else frame.set_index(self.columns[0])
@@ -190,14 +197,14 @@ class FrameTable:
         text = [name for name, dtype in frame.dtypes.items() if is_text_type(dtype)]
         if not text:
             return
+        self.check_not_numbers(text)
         entries = frame[text[0]].dropna().head(1).tolist()
         example = f" (the first begins with {str(entries[0])!r})" if entries else ""
-        reason = next(filter(None, (spoiled(frame[n], n) for n in text)), "")
         ways = self._ways_with_text(frame[text], len(names)) if can_drop else []
         advice = "; " + ", or ".join(ways) if ways else ""
         raise CommandError(
             f"{self.path} has {len(text)} of {len(names)} columns that are not "
-            f"numbers: {join_names(text)}{example}{reason}{advice}"
+            f"numbers: {join_names(text)}{example}{advice}"
         )
 
     def _ways_with_text(self, frame, n_columns):
@@ -218,6 +225,18 @@ class FrameTable:
                 names_rows = f"{option('--index', name)} takes {name!r} as the names"
                 return [*ways, f"{names_rows} of the rows"]
         return ways
+
+    def check_not_numbers(self, names):
+        """Raise an error that names columns of text if most of it are numbers."""
+        decimal = self.reading.get("decimal", ".")
+        found = (spoiled(self.target(name), name, decimal) for name in names)
+        reasons = list(filter(None, found))
+        errors = Errors(f"{self.path}: {reason}" for reason in reasons[:MAX_SPOILED])
+        if len(reasons) > MAX_SPOILED:
+            errors.append(
+                f"{self.path}: {len(reasons) - MAX_SPOILED} more columns are like these"
+            )
+        errors.raise_all()
 
     def frame(self, names):
         """Return columns as a DataFrame, as they are."""
@@ -245,20 +264,3 @@ def truth_values_as_numbers(frame):
 def as_text(column):
     """Return a column of objects, all of them text: "nan" where one is missing."""
     return column.astype(str).astype(object).mask(column.isna(), "nan")
-
-
-def spoiled(column, name):
-    """Return what keeps a column from being numbers, if most of it are."""
-    pd = import_optional("pandas", extra="cli")
-    present = column.dropna().astype(str).str.strip()
-    wrong = present[pd.to_numeric(present, errors="coerce").isna()]
-    if len(present) == 0 or len(wrong) == 0:
-        return ""
-    if wrong.str.fullmatch(r"[+-]?\d+,\d+").all():
-        return f"; {name!r} has decimal commas, which --decimal , reads"
-    if len(wrong) > (1.0 - MIN_NUMERIC_SHARE) * len(present):
-        return ""
-    return (
-        f"; {name!r} holds numbers but for {len(wrong)} entries such as "
-        f"{wrong.iloc[0]!r}"
-    )

@@ -41,8 +41,9 @@ def read_inputs(options, errors):
     n_found = len(errors)
     roles = {"target": target, "event": event, "groups": owner}
     others = {"labels": options.labels, "backed": Backing.of(options), "errors": errors}
+    others |= {"complete": True, "drop": tuple(options.drop)}
     with errors:
-        table = read_table(ReadOptions.of(options, complete=True, **roles, **others))
+        table = read_table(ReadOptions.of(options, **roles, **others))
     if table is None:
         errors.raise_all()
     others = [name for name in (event, owner) if name is not None]

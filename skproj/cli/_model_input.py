@@ -14,6 +14,7 @@ from skproj.persistence._panel._export import needed_features
 from skproj.persistence._panel._features import NotTraceable, places_of
 from skproj.utils._optional import import_optional
 from skproj.utils._pipelines import selection_of, steps_of
+from skproj.utils._text_tables import clean
 
 # Of the times of events in training.
 SURVIVAL_QUANTILES = (0.25, 0.5, 0.75)
@@ -83,7 +84,8 @@ def prepared_input(prepare, names, wanted, table):
         )
     for name in text.intersection(wanted):
         column = table.frame([name])[name]
-        values = as_text(column)
+        known = {clean(value): value for value in encoded[name][0] if value == value}
+        values = as_text(column).map(lambda text, known=known: known.get(text, text))
         if encoded[name][1]:
             values[column.isna()] = np.nan
         frame[name] = values.to_numpy()

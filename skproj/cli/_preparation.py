@@ -35,6 +35,8 @@ def read_columns(table, names, options):
             numeric, dtype=np.float32, allow_missing=options.impute is not None
         )
     if text:
+        with errors:
+            table.check_not_numbers(text)
         frame = table.frame(text).apply(as_text)
         check_categories(frame, table.path, errors)
         with errors:

@@ -43,6 +43,8 @@ class Problem(TableRows):
         What makes features of the columns of a DataFrame, within each split.
     structure : dict
         Parameters of the selectors on the features: `always_keep`, `feature_groups`.
+    reading : dict
+        The decimal sign of the table, and what stands for a missing value in it.
     preparation, warnings : sequence of str
         Sentences on what was done to the columns, and on what is suspect in the data.
     """
@@ -56,6 +58,7 @@ class Problem(TableRows):
     groups: np.ndarray | None = None
     prepare: object = None
     structure: dict = field(default_factory=dict)
+    reading: dict = field(default_factory=dict)
     preparation: tuple = ()
     warnings: tuple = ()
 

@@ -95,6 +95,7 @@ def make_problem(options, inputs, digests):
         groups=inputs.groups,
         prepare=prepare,
         structure=feature_structure(names, categories, options, inputs.feature_groups),
+        reading=table.reading,
         preparation=done,
         warnings=remarks,
     )

@@ -33,7 +33,7 @@ from skproj.cli._survival import (
 )
 from skproj.cli._threshold import choose_threshold, put_threshold
 from skproj.cli._verdict import Judge
-from skproj.utils._summary import VERDICT_ATTRIBUTE
+from skproj.utils._summary import READING_ATTRIBUTE, VERDICT_ATTRIBUTE
 
 # Pairs of halves without --stability: those of the network take as long as its search.
 N_PAIRS = {"autoencoder": 5, "selector": 10}
@@ -80,6 +80,7 @@ def select(problem, show_progress=False, checkpoints=None):
     predictions = predict(predictor, run)
     verdict = judge(run, search, model, predictions)
     setattr(predictor, VERDICT_ATTRIBUTE, asdict(verdict))
+    setattr(predictor, READING_ATTRIBUTE, problem.reading)
     described, unmeasured = describe_selection(run, search, model)
     comparison = compare(run, model, predictions)
     return SelectionResult(

@@ -14,26 +14,27 @@ from skproj.cli._backed_table import (
     open_annotated,
 )
 from skproj.cli._checks import check_unique, require
+from skproj.cli._entries import read_numbers, tidy
 from skproj.cli._errors import AT_ONCE, CommandError, Errors, check_is_file
-from skproj.cli._frame_table import FrameTable
+from skproj.cli._frame_table import AS_WRITTEN, FrameTable
 from skproj.cli._target import rows_with_target
 from skproj.cli._text import (
     STANDARD_INPUT,
     TEXT_SEPARATORS,
     TextSource,
-    infer_type,
-    object_columns,
     read_frame,
     recognize,
     suffix_of,
-    without_missing_text,
+    warn_of_titles,
 )
 from skproj.utils._optional import import_optional
+from skproj.utils._text_tables import clean, clean_names, name_columns
 from skproj.utils._wording import join_names
 
 ANNOTATED = (".h5ad", ".zarr")
 IN_BLOCKS = (*ANNOTATED, ".parquet")
-SUFFIXES = (*TEXT_SEPARATORS, ".xlsx", ".parquet", *ANNOTATED)
+WRITTEN = (*TEXT_SEPARATORS, ".xlsx")
+SUFFIXES = (*WRITTEN, ".parquet", *ANNOTATED)
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,14 @@ class ReadOptions:
         Column with the groups of the rows, which are names as well.
     event : str or None
         Column that says whether an event was seen at the time of the target.
-    separator, decimal, encoding : str or None
+    separator, encoding : str or None
         Of text.
+    decimal, thousands : str or None
+        Signs of the numbers in text; by default those that suit all columns.
+    usual_decimal : str or None
+        The decimal sign where nothing in the table tells it.
+    missing : tuple of str
+        More of what stands for a missing value in text.
     sheet : str or None
         Of an .xlsx file; the first if None.
     transpose : bool
@@ -64,6 +71,12 @@ class ReadOptions:
         Another table, whose columns are added where the names of the rows are equal.
     text : tuple of str
         Columns that are read as they are written, such as categories 01 and 02.
+    wanted : tuple of str
+        Names of columns that keep spaces at their ends, as a model has them.
+    drop : tuple of str
+        Columns of which the numbers do not matter.
+    used : tuple of str or None
+        The only columns of which they matter.
     backed : Backing or None
         How the features are read in blocks; None reads them into memory.
     complete : bool
@@ -79,12 +92,18 @@ class ReadOptions:
     groups: str | None = None
     event: str | None = None
     separator: str | None = None
-    decimal: str | None = None
     encoding: str | None = None
+    decimal: str | None = None
+    thousands: str | None = None
+    usual_decimal: str | None = None
+    missing: tuple = ()
     sheet: str | None = None
     transpose: bool = False
     labels: Path | None = None
     text: tuple = ()
+    wanted: tuple = ()
+    drop: tuple = ()
+    used: tuple | None = None
     backed: object = None
     complete: bool = False
     errors: object = AT_ONCE
@@ -98,11 +117,21 @@ class ReadOptions:
             layer=options.layer,
             separator=options.sep,
             decimal=options.decimal,
+            thousands=options.thousands,
             encoding=options.encoding,
             sheet=options.sheet,
             transpose=options.transpose,
-            **others,
+            **{"missing": tuple(options.na), **others},
         )
+
+    @property
+    def decimal_sign(self):
+        """The decimal sign if the user has said it, or the other one of the two."""
+        return self.decimal or {",": ".", ".": ","}.get(self.thousands)
+
+    def matters(self, name):
+        """Whether the numbers of a column matter."""
+        return name not in self.drop and (self.used is None or name in self.used)
 
     @property
     def suffix(self):
@@ -126,10 +155,8 @@ def read_table(options):
     CommandError
         If there is no such file, if it cannot be read, or if it is empty.
     """
+    check_source(options)
     path, suffix = options.path, options.suffix
-    if str(path) != STANDARD_INPUT:
-        check_is_file(path)
-    check_options(options)
     reader = READERS.get(suffix, read_text)
     if options.backed and suffix in ANNOTATED:
         reader = open_annotated
@@ -149,9 +176,11 @@ def read_table(options):
     return table
 
 
-def check_options(options):
-    """Raise an error if an option is for files of another kind."""
+def check_source(options):
+    """Raise an error if there is no such file, or an option is for another kind."""
     path, suffix, errors = options.path, options.suffix, Errors()
+    if str(path) != STANDARD_INPUT:
+        check_is_file(path)
     if suffix not in SUFFIXES:
         raise CommandError(
             f"{path}: unsupported file type {suffix or 'without suffix'!r}; "
@@ -162,11 +191,19 @@ def check_options(options):
         ("--backed", options.backed, IN_BLOCKS, ".h5ad, .zarr and .parquet"),
         ("--sheet", options.sheet, (".xlsx",), ".xlsx files"),
         ("--sep", options.separator, TEXT_SEPARATORS, "files of text"),
-        ("--decimal", options.decimal, TEXT_SEPARATORS, "files of text"),
+        ("--decimal", options.decimal, WRITTEN, "files of text and .xlsx"),
+        ("--thousands", options.thousands, WRITTEN, "files of text and .xlsx"),
         ("--encoding", options.encoding, TEXT_SEPARATORS, "files of text"),
     ):
         if value is not None and suffix not in suffixes:
             errors.append(f"{option} is for {kind}, which {path} is not.")
+    in_file = options.backed or suffix in ANNOTATED
+    if in_file and options.missing and options.target is not None:
+        errors.append("--na is not for annotated data and --backed.")
+    if options.decimal is not None and options.decimal == options.thousands:
+        errors.append(
+            f"--decimal and --thousands must differ, got {options.decimal!r} for both."
+        )
     if suffix in ANNOTATED and options.index is not None:
         errors.append(f"--index is not for {suffix} files: obs_names name the rows.")
     if suffix in ANNOTATED and (options.transpose or options.labels is not None):
@@ -180,57 +217,44 @@ def check_options(options):
 def read_text(options):
     """Read a table of text."""
     source = TextSource(options.path)
-    form = recognize(source, options)
-    check_header(form.header, options.path)
+    layout = recognize(source, options)
+    names, trimmed = trim_names(layout.names, options)
+    layout = layout._replace(names=names)
+    check_header(names, options.path, layout.n_empty)
     # Names are text, and so may labels be.
-    known = options.index, options.target, options.groups, *options.text
-    text = [name for name in known if name is not None]
-    # Without a name are the names of the rows, as pandas and R write them.
-    unnamed = not form.header[0]
-    if unnamed or len(form.first) == len(form.header) + 1:
-        text.append(0)
-    frame = read_frame(source, form, None if options.transpose else text)
-    # Truth values with gaps are text, of which pandas changes the writing.
-    if changed := [n for n in object_columns(frame) if holds_truth_values(frame[n])]:
-        frame = read_frame(source, form, text + changed)
-    if frame.index.nlevels > 1:
-        raise CommandError(f"{options.path} has more columns than names of columns.")
-    if unnamed:
-        frame = frame.set_index(frame.columns[0]).rename_axis(index=None)
+    known = {"", options.index, options.target, options.groups, *options.text}
     if options.transpose:
-        frame = transpose(frame, options, form.decimal)
-    return finish(frame, options, form.decimal, typed=False)
+        known = {names[0] if options.index is None else options.index}
+    text = known.intersection(names)
+    frame, decimal = read_frame(source, layout, options, text)
+    return finish(frame, options, trimmed, decimal)
 
 
-def check_header(header, path):
+def trim_names(written, options):
+    """Return names of columns without spaces, and those of them that had some."""
+    written = [str(name) for name in written]
+    names = clean_names(written, options.wanted)
+    return names, [n for n, old in zip(names, written, strict=True) if n != old]
+
+
+def check_header(names, path, n_empty=0):
     """Raise an error if columns cannot be told apart by their names."""
-    check_unique(filter(None, header), path)
-    n_unnamed = header[1:].count("")
+    check_unique(filter(None, names), path)
+    n_unnamed = names[1:].count("")
     if n_unnamed:
-        raise CommandError(f"{path} has columns without a name: {n_unnamed}.")
+        raise CommandError(f"{path} has columns without a name: {n_unnamed + n_empty}.")
 
 
-def transpose(frame, options, decimal="."):
+def transpose(frame, options):
     """Return a row for each sample of a table of text with a row for each feature."""
     pd = import_optional("pandas", extra="cli")
     if options.index is None and isinstance(frame.index, pd.RangeIndex):
         frame = frame.set_index(frame.columns[0])  # the names of the features
     elif options.index is not None:
         frame = set_index(frame, options)
+    frame = frame.set_axis(clean_names(frame.index.astype(str), options.wanted))
     check_unique(frame.index, options.path)
-    frame = frame.T.rename_axis(index=None, columns=None)
-    kept = {options.target, options.groups, *options.text}
-    names = [name for name in frame.columns if name not in kept]
-    try:  # all at once, as there may be very many
-        block = frame[names]
-        if decimal == ",":
-            block = block.apply(lambda column: column.str.replace(",", "."))
-        numbers = block.to_numpy(dtype=object, na_value="nan").astype("float64")
-        block = pd.DataFrame(numbers, index=frame.index, columns=names)
-    except ValueError:
-        block = frame[names].apply(infer_type, decimal=decimal)
-    others = frame[[name for name in frame.columns if name in kept]]
-    return pd.concat([block, others], axis=1)
+    return frame.T.rename_axis(index=None, columns=None)
 
 
 def read_xlsx(options):
@@ -244,18 +268,30 @@ def read_xlsx(options):
                 f"{options.path} has no sheet {sheet!r}; there are "
                 f"{join_names(book.sheet_names)}"
             )
-        header = book.parse(sheet, header=None, nrows=1).fillna("").astype(str)
-        if header.empty:
-            raise CommandError(f"{options.path} is empty.")
-        check_header(header.iloc[0].tolist(), options.path)
-        dtype = str if options.transpose else dict.fromkeys(options.text, str)
-        frame = book.parse(sheet, dtype=dtype)
-    frame = without_missing_text(frame, None if options.transpose else options.text)
-    if not header.iloc[0, 0]:
-        frame = frame.set_index(frame.columns[0]).rename_axis(index=None)
-    if options.transpose:
-        frame = transpose(frame, options)
-    return finish(frame, options, typed=not options.transpose)
+        if options.sheet is None and len(book.sheet_names) > 1:
+            first, *others = book.sheet_names
+            warnings.warn(
+                f"{options.path}: the sheet {first!r} was read, and not "
+                f"{join_names(others)}; --sheet names another",
+                stacklevel=2,
+            )
+        rows = book.parse(sheet, header=None, dtype=object).dropna(how="all")
+    if rows.empty:
+        raise CommandError(f"{options.path} is empty.")
+    is_title = (rows.notna().sum(axis=1) == 1) & rows[0].notna()
+    if len(rows.columns) > 1:
+        warn_of_titles(options.path, rows[0][is_title.cummin()].tolist())
+        rows = rows[~is_title.cummin()]
+    written, _ = name_columns(rows.iloc[0].fillna("").astype(str).tolist(), [])
+    names, trimmed = trim_names(written, options)
+    check_header(names, options.path)
+    frame = rows.iloc[1:, : len(names)].set_axis(names, axis=1).reset_index(drop=True)
+    if rows.iloc[1:, len(names) :].notna().any(axis=None):
+        raise CommandError(f"{options.path} has more columns than names of columns.")
+    text = names if options.transpose else [n for n in names if n in options.text]
+    frame = frame.infer_objects()
+    frame[text] = frame[text].astype(str).where(frame[text].notna())
+    return finish(frame, options, trimmed)
 
 
 def read_parquet(options):
@@ -264,26 +300,30 @@ def read_parquet(options):
     parquet = import_optional("pyarrow.parquet", extra="cli")
     metadata = parquet.read_metadata(options.path)
     schema = metadata.schema.to_arrow_schema()
-    check_unique(schema.names, options.path)
-    if options.index not in (None, *schema.names):
+    names = clean_names(schema.names, options.wanted)
+    check_unique(names, options.path)
+    stored = dict(zip(names, schema.names, strict=True))
+    if options.index not in (None, *names):
         with AT_ONCE if options.transpose else options.errors:
-            require([options.index], schema.names, options.path, "column")
+            require([options.index], names, options.path, "column")
         options = replace(options, index=None)
     roles = {options.index, options.target, options.groups, *options.text}
-    others = [name for name in schema.names if name in {*roles, options.event}]
+    others = [stored[name] for name in names if name in {*roles, options.event}]
     columns = others if options.backed else None
     frame = pd.read_parquet(options.path, engine="pyarrow", columns=columns)
+    frame.columns, trimmed = trim_names(frame, options)
+    frame = frame.rename_axis(index=[n and clean(n) for n in frame.index.names])
     # Whole numbers with gaps become others, and 1 as a name 1.0.
-    for name in roles:
-        if name in frame and str(schema.field(name).type).startswith(("int", "uint")):
+    for name in roles.intersection(frame):
+        if str(schema.field(stored[name]).type).startswith(("int", "uint")):
             frame[name] = frame[name].astype("Int64")
     make = FrameTable
     if options.backed:
-        make = partial(BackedFrameTable, options, metadata)
+        make = partial(BackedFrameTable, options, metadata, stored)
         frame = frame.assign(**{PLACE: np.arange(len(frame))})
     if options.transpose:
-        frame = transpose(frame.astype(str), options)
-    return finish(frame, options, typed=not options.transpose, make=make)
+        frame = frame.astype(str)
+    return finish(frame, options, trimmed, typed=not options.transpose, make=make)
 
 
 READERS = {
@@ -293,25 +333,34 @@ READERS = {
 }
 
 
-def finish(frame, options, decimal=".", *, typed=True, make=FrameTable):
+def finish(frame, options, trimmed=(), decimal=None, *, typed=False, make=FrameTable):
     """Return a frame as a table, with the columns of the labels.
 
-    `typed` says whether the file tells numbers from text, `make` which table it is.
+    `trimmed` are names of columns that were, `decimal` is the sign by which numbers
+    were read already, `typed` says whether the file tells numbers from text, `make`
+    which table it is.
     """
-    frame.columns = [str(name) for name in frame.columns]
-    if options.index is not None and not options.transpose:
+    frame = tidy(frame, options, trimmed)
+    if len(frame.columns) and frame.columns[0] == "":
+        frame = frame.set_index("").rename_axis(index=None)
+    if options.transpose:
+        frame = transpose(frame, options)
+    elif options.index is not None:
         with options.errors:
             frame = set_index(frame, options)
     if options.labels is not None:
-        frame, from_labels = add_labels(frame, options)
-        typed = typed and not from_labels
+        frame = add_labels(frame, options)
     if options.complete or options.backed:
         frame = frame[rows_with_target(frame, options)]
-    labels = frame.get(options.target)
-    if labels is None or typed or not is_text(labels):
-        return make(frame, options.path)
-    frame = frame.assign(**{options.target: infer_type(labels, decimal)})
-    return make(frame, options.path, labels)
+    written = frame.pop(AS_WRITTEN) if AS_WRITTEN in frame else None
+    labels, reading = frame.get(options.target), {}
+    if not typed:
+        known = {options.index, options.groups, *options.text}
+        frame, decimal = read_numbers(frame, options, known, decimal)
+        if written is None and labels is not None and is_text(labels):
+            written = labels
+        reading = {"decimal": decimal, "missing": list(options.missing)}
+    return make(frame, options.path, written, reading)
 
 
 def set_index(frame, options):
@@ -322,25 +371,13 @@ def set_index(frame, options):
     return frame.set_index(options.index)
 
 
-def holds_truth_values(column):
-    """Whether a column of objects holds truth values, as one with gaps does."""
-    return any(isinstance(entry, bool) for entry in column[column.notna()])
-
-
 def is_text(column):
     """Whether all entries that are there are strings."""
     return column.dropna().map(lambda entry: isinstance(entry, str)).all()
 
 
 def add_labels(frame, options):
-    """Add target, event and groups of another table, found by the names of the rows.
-
-    Returns
-    -------
-    frame : DataFrame
-    has_target : bool
-        Whether the target is of the other table.
-    """
+    """Add target, event and groups of another table, found by the names of the rows."""
     pd = import_optional("pandas", extra="cli")
     path = options.path
     if isinstance(frame.index, pd.RangeIndex):
@@ -348,7 +385,16 @@ def add_labels(frame, options):
             f"{path} has no names of rows to find the rows of --labels by; --index "
             "COLUMN says where they are"
         )
-    other = ReadOptions(options.labels, target=options.target, groups=options.groups)
+    suffix = suffix_of(options.labels)
+    other = ReadOptions(
+        options.labels,
+        text=() if options.index is None else (options.index,),
+        target=options.target,
+        groups=options.groups,
+        usual_decimal=options.decimal_sign,
+        thousands=options.thousands if suffix in WRITTEN else None,
+        missing=options.missing,
+    )
     labels = read_table(other).label_columns(options.index)
     frame.index, labels.index = frame.index.astype(str), labels.index.astype(str)
     for names, what in ((frame.index, path), (labels.index, options.labels)):
@@ -366,12 +412,11 @@ def add_labels(frame, options):
             f"in {options.labels}; they are left out",
             stacklevel=2,
         )
-    possible = options.target, options.event, options.groups
+    possible = options.target, options.event, options.groups, AS_WRITTEN
     wanted = [name for name in possible if name in labels]
     twice = [name for name in wanted if name in frame]
     if twice:
         raise CommandError(
             f"{path} and {options.labels} both have the column {join_names(twice)}."
         )
-    frame = pd.concat([frame.loc[common], labels.loc[common, wanted]], axis=1)
-    return frame, options.target in wanted
+    return pd.concat([frame.loc[common], labels.loc[common, wanted]], axis=1)

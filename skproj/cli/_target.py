@@ -5,9 +5,10 @@ import warnings
 import numpy as np
 
 from skproj.cli._checks import check_finite, is_numeric
+from skproj.cli._entries import spoiled
 from skproj.cli._errors import CommandError
-from skproj.persistence._panel._model import TRUTH
 from skproj.utils._optional import import_optional
+from skproj.utils._text_tables import TRUTH
 from skproj.utils._wording import join_names
 
 # Numbers with more different values than this are not taken for labels.
@@ -48,6 +49,10 @@ def read_target(table, options):
     column, labels = table.target(options.target), table.labels(options.target)
     target = f"the target {options.target!r}"
     check_complete(column, target)
+    if not is_numeric(column) and options.task != "classification":
+        decimal = table.reading.get("decimal", ".")
+        if reason := spoiled(column, options.target, decimal):
+            raise CommandError(f"{options.data}: the target {reason}")
     if options.event is not None:
         return "survival", survival_times(column, table.target(options.event), options)
     numeric = is_numeric(column)
@@ -72,6 +77,7 @@ def read_target(table, options):
             "to tell apart."
         )
     if task == "classification":
+        warn_of_case(column, target)
         return task, column.to_numpy(dtype=np.int64 if is_numeric(column) else str)
     y = column.to_numpy(dtype=np.float64)
     check_finite(y[:, np.newaxis], [options.target], options.data, can_drop=False)
@@ -120,7 +126,24 @@ def number_groups(table, options):
     column, name = table.target(options.groups), f"the column {options.groups!r}"
     advice = "fill it in, or leave out these rows"
     check_complete(column, f"{name} of --groups", advice)
+    if column.dtype.kind == "O":  # a sheet may hold 1 as a number and as text
+        column = column.astype(str)
+        warn_of_case(column, name)
     return pd.factorize(column)[0]
+
+
+def warn_of_case(column, name):
+    """Give a warning if values differ in upper and lower case only."""
+    values = [value for value in column.unique() if isinstance(value, str)]
+    same = {}
+    for value in values:
+        same.setdefault(value.casefold(), []).append(value)
+    if alike := next((names for names in same.values() if len(names) > 1), None):
+        warnings.warn(
+            f"{name} has values that differ only in upper and lower case, which are "
+            f"kept apart: {join_names(alike)}",
+            stacklevel=2,
+        )
 
 
 def describe_task(task, y):

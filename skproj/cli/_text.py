@@ -1,56 +1,28 @@
-"""Tables of text: separator, decimal sign, encoding and comments are recognised."""
+"""Tables of text: separator, encoding and lines above the header are recognised."""
 
 import codecs
 import contextlib
-import csv
 import gzip
 import io
-import itertools
+import math
 import re
 import sys
 import warnings
-from dataclasses import dataclass
 
 import numpy as np
 
 from skproj.cli._arguments import STANDARD_INPUT
+from skproj.cli._entries import (
+    are_doubtful,
+    cells_of,
+    object_columns,
+    proves_decimal,
+)
 from skproj.cli._errors import CommandError
-from skproj.persistence._panel._model import MISSING
 from skproj.utils._optional import import_optional
+from skproj.utils._text_tables import MISSING, find_layout, read_rows
 
 TEXT_SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
-SEPARATOR_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
-
-# Wider tables are read row by row, if they are numbers.
-MAX_NARROW = 2000
-
-# What is read to recognise the separator and the decimal sign.
-N_LINES = 10
-
-DECIMAL_COMMA = re.compile(r"\s*[+-]?\d+,\d+([eE][+-]?\d+)?\s*")
-DECIMAL_POINT = re.compile(r"\s*[+-]?\d*\.\d+([eE][+-]?\d+)?\s*")
-
-
-@dataclass(frozen=True)
-class TextFormat:
-    """How a table is written.
-
-    Attributes
-    ----------
-    encoding, separator, decimal : str
-    n_skipped : int
-        Number of lines before the header.
-    header, first : list of str
-        The names of the columns, which pandas would change if they are equal, and the
-        first row.
-    """
-
-    encoding: str
-    separator: str
-    decimal: str
-    n_skipped: int
-    header: list
-    first: list
 
 
 def suffix_of(path):
@@ -65,6 +37,7 @@ class TextSource:
 
     def __init__(self, path):
         self.path = path
+        self.encoding = None
         self.is_compressed = path.suffix.lower() == ".gz"
         self._content = None
         if str(path) == STANDARD_INPUT:
@@ -78,42 +51,32 @@ class TextSource:
             return gzip.open(plain or self.path)
         return plain or open(self.path, "rb")
 
+    def lines(self):
+        """Yield the lines in the encoding."""
+        with io.TextIOWrapper(self.open(), self.encoding, newline="") as file:
+            yield from file
+
 
 def recognize(source, options):
-    """Return the format of a table.
+    """Return the `Layout` of a table, and set the encoding of its source.
 
-    Parameters
-    ----------
-    source : TextSource
-    options : ReadOptions
-        What the user says about it comes first.
-
-    Returns
-    -------
-    format : TextFormat
+    What the user says about it comes first.
     """
-    path = source.path
-    encoding = options.encoding or recognize_encoding(source)
-    with io.TextIOWrapper(source.open(), encoding, newline="") as file:
-        n_skipped, lines = 0, []
-        for line in file:
-            if lines or not (line.startswith("#") or not line.strip()):
-                lines.append(line)
-            else:
-                n_skipped += 1
-            if len(lines) == N_LINES:
-                break
-    if not lines:
-        raise CommandError(f"{path} is empty.")
-    usual = TEXT_SEPARATORS.get(suffix_of(path), ",")
-    separator = options.separator or recognize_separator(lines, usual)
-    rows = list(
-        itertools.islice(filter(None, csv.reader(lines, delimiter=separator)), N_LINES)
-    )
-    decimal = options.decimal or recognize_decimal(rows, separator)
-    return TextFormat(
-        encoding, separator, decimal, n_skipped, rows[0], (rows + [[]])[1]
-    )
+    source.encoding = options.encoding or recognize_encoding(source)
+    usual = TEXT_SEPARATORS.get(suffix_of(source.path), ",")
+    layout = find_layout(source.lines(), usual, options.separator)
+    warn_of_titles(source.path, layout.titles)
+    return layout
+
+
+def warn_of_titles(path, titles):
+    """Say that lines above the header were left out."""
+    if titles:
+        warnings.warn(
+            f"{path}: {len(titles)} lines above the header were left out, of which the "
+            f"first is {str(titles[0]).strip()[:60]!r}",
+            stacklevel=2,
+        )
 
 
 def recognize_encoding(source):
@@ -143,151 +106,97 @@ def recognize_encoding(source):
     return "utf-8-sig"
 
 
-def recognize_separator(lines, usual):
-    """Return the separator that makes the same number of columns in all lines.
-
-    `csv.Sniffer` takes minutes for lines of 100,000 columns, and is wrong for some.
-    """
-    best, most = usual, 1
-    for separator in (usual, *SEPARATOR_NAMES):
-        try:
-            counts = [len(row) for row in csv.reader(lines, delimiter=separator) if row]
-        except csv.Error:  # a line without this separator is too long for a field
-            continue
-        # A quoted line break may be cut off at the end; R omits the name of the first.
-        body = counts[1:-1] or counts[1:] or counts
-        if len(set(body)) == 1 and body[0] - counts[0] in (0, 1) and body[0] > most:
-            best, most = separator, body[0]
-    return best
-
-
-def recognize_decimal(rows, separator):
-    """Return the decimal sign: a comma if numbers have one, and never a point."""
-    if separator == ",":
-        return "."
-    cells = [cell for row in rows[1:] for cell in row[:1000]]
-    has_comma = any(map(DECIMAL_COMMA.fullmatch, cells))
-    return "," if has_comma and not any(map(DECIMAL_POINT.fullmatch, cells)) else "."
-
-
-def read_frame(source, form, text):
-    """Read a table of a known format.
+def read_frame(source, layout, options, text):
+    """Read a table.
 
     Parameters
     ----------
     source : TextSource
-    form : TextFormat
-    text : list of (str or int), or None
-        Columns that are read as text; None for all.
+    layout : Layout
+    options : ReadOptions
+    text : set of str
+        Columns that are read as text.
 
     Returns
     -------
     frame : DataFrame
+    decimal : str or None
+        The decimal sign by which numbers were read; None if all are text still.
     """
+    absent = MISSING.union(options.missing)
+    for decimal in [options.decimal_sign] if options.decimal_sign else ".,":
+        frame = read_cells(source, layout, text, absent, decimal)
+        if options.transpose and not text.issuperset(object_columns(frame)):
+            continue
+        if options.decimal_sign or not is_doubtful(
+            frame, source, layout, options, decimal
+        ):
+            return frame, decimal
+    return read_cells(source, layout, set(layout.names), absent, "."), None
+
+
+def read_cells(source, layout, text, absent, decimal):
+    """Return the cells of a table: numbers, or the text of all cells of a column."""
     pd = import_optional("pandas", extra="cli")
-    if text is not None and len(form.header) > MAX_NARROW:
-        frame = read_wide_numbers(source, form, text)
-        if frame is not None:
-            return frame
-    with source.open() as file:
-        frame = pd.read_csv(
-            file,
-            sep=form.separator,
-            decimal=form.decimal,
-            encoding=form.encoding,
-            skiprows=form.n_skipped,
-            dtype=str if text is None else dict.fromkeys(text, str),
-            low_memory=False,
-        )
-    return without_missing_text(frame, text, form.decimal)
-
-
-def without_missing_text(frame, text, decimal="."):
-    """Return a frame where text like " NA", which pandas takes for text, is missing.
-
-    Columns are then numbers, if they hold nothing else and are not to be `text`.
-    """
-    for name in object_columns(frame):
-        column = frame[name]
-        entries = [entry for entry in column.unique() if isinstance(entry, str)]
-        absent = [entry for entry in entries if entry.strip() in MISSING]
-        if absent:
-            column = column.mask(column.isin(absent))
-            is_text = text is None or {name, frame.columns.get_loc(name)} & set(text)
-            frame[name] = column if is_text else infer_type(column, decimal)
-    return frame
-
-
-def object_columns(frame):
-    """Return the names of the columns of objects, such as text.
-
-    Without a look at each column, of which there may be very many.
-    """
-    return frame.columns[[dtype.kind == "O" for dtype in frame.dtypes]]
-
-
-def read_wide_numbers(source, form, text):
-    """Read a wide table that is numbers but for the columns of text, row by row.
-
-    pandas makes an object for each column, which takes most of the time.
-
-    Returns
-    -------
-    frame : DataFrame or None
-        The columns of text first. None if there is anything else: quotes, more text,
-        or rows of another length.
-    """
-    pd = import_optional("pandas", extra="cli")
-    names = form.header
-    # Of another table, the target need not be here.
-    places = {name: j for j, name in enumerate(names)} | {0: 0}
-    text = sorted({places[name] for name in text if name in places})
-    if len(form.first) != len(names):
-        return None
-    numeric = np.setdiff1d(np.arange(len(names)), text)
+    names, spoiled = np.array(layout.names, dtype=object), False
+    places = [j for j, name in enumerate(names) if name in text]
     words, numbers = [], []
-    with io.TextIOWrapper(source.open(), form.encoding) as file:
-        lines = itertools.islice(file, form.n_skipped, None)
-        next(lines)
-        for line in filter(str.strip, lines):
-            cells = line.rstrip("\n").split(form.separator)
-            # float reads underscores, which pandas takes for text.
-            if len(cells) != len(names) or '"' in line:
-                return None
-            own = [cells[j] for j in text]
-            for j in reversed(text):
-                del cells[j]
-            joined = form.separator.join(cells)
-            if "_" in joined:
-                return None
-            if form.decimal == ",":
-                cells = joined.replace(",", ".").split(form.separator)
-            row = as_numbers(cells)
-            if row is None:
-                return None
-            numbers.append(row)
-            words.append(own)
-    words = pd.DataFrame(
-        words, columns=[names[j] or f"Unnamed: {j}" for j in text], dtype=object
+    for row in read_rows(source.lines(), layout):
+        words.append([row[j] for j in places])
+        for j in reversed(places):
+            del row[j]
+        numbers.append(as_numbers(row, absent, decimal))
+        if isinstance(numbers[-1], list) and None in numbers[-1]:
+            numeric = np.setdiff1d(np.arange(len(names)), places)
+            wrong = [
+                j for j, x in zip(numeric, numbers.pop(), strict=True) if x is None
+            ]
+            places, spoiled, numbers = sorted([*places, *wrong]), True, []
+    if spoiled:
+        return read_cells(source, layout, set(names[places]), absent, decimal)
+    numeric = np.delete(names, places)
+    block = np.array(numbers, dtype=np.float64).reshape(len(words), len(numeric))
+    with np.errstate(invalid="ignore"):
+        is_whole = ((block % 1.0 == 0.0) & (np.abs(block) < 2.0**53)).all(axis=0)
+    whole = block[:, is_whole].astype(np.int64)
+    parts = (
+        pd.DataFrame(words, columns=names[places], dtype=object),
+        pd.DataFrame(whole, columns=numeric[is_whole]),
+        pd.DataFrame(block[:, ~is_whole], columns=numeric[~is_whole]),
     )
-    words = without_missing_text(words, None)
-    block = pd.DataFrame(np.array(numbers), columns=[names[j] for j in numeric])
-    return pd.concat([words, block], axis=1)
+    return pd.concat(parts, axis=1)[names]
 
 
-def as_numbers(cells):
-    """Return the numbers of a row, with NaN for gaps; None if there is text."""
-    filled = ("nan" if cell.strip() in MISSING else cell for cell in cells)
-    for row in (cells, filled):
+def as_numbers(cells, absent, decimal):
+    """Return the numbers of a row, NaN for gaps, and None for what is no number."""
+    joined = "\0".join(cells)
+    if "_" not in joined and (decimal == "." or "." not in joined):
+        plain = cells if decimal == "." else joined.replace(",", ".").split("\0")
         with contextlib.suppress(ValueError):
-            return np.fromiter(map(float, row), np.float64, len(cells))
-    return None
+            return np.fromiter(map(float, plain), np.float64, len(cells))
+    return [as_number(cell, absent, decimal) for cell in cells]
 
 
-def infer_type(column, decimal="."):
-    """Return a column of text as numbers or truth values if it holds nothing else."""
-    pd = import_optional("pandas", extra="cli")
-    text = io.StringIO(column.to_csv(index=False))
-    inferred = pd.read_csv(text, low_memory=False, decimal=decimal)
-    inferred = inferred.iloc[:, 0].set_axis(column.index)
-    return column if inferred.dtype == object else inferred
+def as_number(cell, absent, decimal):
+    if cell.strip() in absent:
+        return math.nan
+    if "_" in cell or (decimal == "," and "." in cell):  # which float reads
+        return None
+    with contextlib.suppress(ValueError):
+        return float(cell.replace(decimal, "."))
+
+
+def is_doubtful(frame, source, layout, options, decimal):
+    """Whether numbers may be read otherwise than they are written.
+
+    They are not if a column of text holds numbers of other signs, or if all fractions
+    could be thousands.
+    """
+    known = {options.index, options.groups, *options.text, ""}
+    for name in object_columns(frame):
+        if name not in known and are_doubtful(cells_of(frame[name]), decimal):
+            return True
+    number = re.compile(rf"(?<![\d.,])[1-9]\d?\d?[{decimal}]\d{{3}}(?![\d.,])")
+    return not proves_decimal(frame.select_dtypes("float").to_numpy()) and any(
+        number.search(" ".join(row)) for row in read_rows(source.lines(), layout)
+    )

@@ -7,6 +7,8 @@ import zipfile
 SUMMARY = "summary.json"
 # Attribute of a saved pipeline with the fields of its verdict, as plain values.
 VERDICT_ATTRIBUTE = "verdict_"
+# Attribute of one with the signs by which its table was read.
+READING_ATTRIBUTE = "reading_"
 # Of a file that may come from anywhere, no more than this is read.
 MAX_SUMMARY_SIZE = 2**20
 

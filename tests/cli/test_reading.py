@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 from cli_helpers import make_frame, select
 
-from skproj.cli import _text
 from skproj.cli._checks import require
 from skproj.cli._errors import CommandError
 from skproj.cli._frame_table import as_text
@@ -99,7 +98,8 @@ def test_sheets(tmp_path):
         make_frame().assign(gene0=0.0).to_excel(book, sheet_name="old", index=False)
         make_frame().to_excel(book, sheet_name="new", index=False)
     check(read(path, sheet="new"))
-    check(read(path), make_frame().assign(gene0=0.0))
+    with pytest.warns(UserWarning, match="'old' was read, and not 'new'; --sheet"):
+        check(read(path), make_frame().assign(gene0=0.0))
     with pytest.raises(CommandError, match="no sheet 'now'; there are 'old', 'new'"):
         read(path, sheet="now")
     with pytest.raises(CommandError, match="--sep is for files of text"):
@@ -159,7 +159,10 @@ def test_labels_of_another_table(tmp_path):
 
 @pytest.mark.parametrize(
     ("entry", "sentence"),
-    [("<0.1", "numbers but for 1 entries such as '<0.1'"), ("0,5", "decimal commas")],
+    [
+        ("<0.1", "numbers but for 1 entries such as '<0.1' in row 5; --na '<0.1'"),
+        ("0,5", "decimal commas such as .* and column 'gene0' has decimal points"),
+    ],
 )
 def test_numbers_that_came_as_text_are_named(entry, sentence, tmp_path):
     path = tmp_path / "table.tsv"
@@ -178,36 +181,28 @@ def test_missing_columns_are_guessed_among_very_many():
         require(["gene2"], names, "table.csv", "column")
 
 
-@pytest.mark.parametrize("gap", [False, True])
 @pytest.mark.parametrize("name", ["semicolons.csv", "tabs.txt", "bars.csv.gz"])
-def test_wide_tables_are_the_same(name, gap, tmp_path, monkeypatch):
-    """They are read in another way, unless there is more than numbers."""
+def test_names_of_rows_and_labels_are_read_as_they_are_written(name, tmp_path):
     frame = make_frame()
     frame["kind"] = frame["kind"].map({"red": "01", "green": "1", "blue": "NA"})
     frame.index = [f"{i:03}" for i in range(len(frame))]
-    if gap:
-        frame.loc["003", "gene4"] = np.nan
+    frame.loc["003", "gene4"] = np.nan
     frame.to_csv(tmp_path / name, **WRITTEN[name])
-    narrow = read(tmp_path / name)
-    monkeypatch.setattr(_text, "MAX_NARROW", 3)
-    wide = read(tmp_path / name)
-    for table in (narrow, wide):
-        assert table.row_names.tolist() == frame.index.tolist()
-        assert table.row_label == "row"
-    numbers = [t.numbers(FEATURES, allow_missing=True) for t in (narrow, wide)]
-    np.testing.assert_allclose(*numbers, rtol=1e-15)
-    pd.testing.assert_series_equal(wide.labels("kind"), narrow.labels("kind"))
+    table = read(tmp_path / name)
+    assert table.row_names.tolist() == frame.index.tolist()
+    assert table.row_label == "row"
+    numbers = table.numbers(FEATURES, allow_missing=True)
+    np.testing.assert_array_equal(numbers, frame[FEATURES])
+    assert table.labels("kind").fillna("NA").tolist() == frame["kind"].tolist()
 
 
 GAPS = [" NA", "NA ", "  ", "\tn/a", "-nan"]
 
 
-@pytest.mark.parametrize("name", ["gaps.csv", "gaps.tsv", "gaps.xlsx", "wide.csv"])
+@pytest.mark.parametrize("name", ["gaps.csv", "gaps.tsv", "gaps.xlsx"])
 @pytest.mark.parametrize("transpose", [False, True])
-def test_missing_values_with_spaces(name, transpose, tmp_path, monkeypatch):
+def test_missing_values_with_spaces(name, transpose, tmp_path):
     """They are missing, also among numbers and in columns of text."""
-    if name == "wide.csv":
-        monkeypatch.setattr(_text, "MAX_NARROW", 3)
     frame = make_frame().astype(object)
     frame.index = [f"s{i}" for i in range(len(frame))]
     expected = frame.copy()
@@ -226,19 +221,6 @@ def test_missing_values_with_spaces(name, transpose, tmp_path, monkeypatch):
     assert np.isnan(numbers).sum() == len(gaps)
     assert table.labels("kind").isna().sum() == len(gaps)
     assert table.labels("kind").equals(expected["kind"])
-
-
-def test_wide_tables_with_gaps_are_read_row_by_row(tmp_path, monkeypatch):
-    frame = make_frame().astype(object)
-    frame.iloc[[0, 4], [1, 3]] = "NA", ""
-    frame.to_csv(tmp_path / "wide.csv", index=False)
-    monkeypatch.setattr(_text, "MAX_NARROW", 3)
-    found, by_row = [], _text.read_wide_numbers
-    spy = lambda *args: found.append(by_row(*args)) or found[-1]  # noqa: E731
-    monkeypatch.setattr(_text, "read_wide_numbers", spy)
-    numbers = read(tmp_path / "wide.csv").numbers(FEATURES, allow_missing=True)
-    assert [frame is not None for frame in found] == [True]
-    assert np.argwhere(np.isnan(numbers)).tolist() == [[0, 1], [0, 3], [4, 1], [4, 3]]
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])

@@ -1,6 +1,7 @@
 """A panel from a fitted estimator, and the file that predicts from it."""
 
 import pprint
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,13 +17,17 @@ from skproj.persistence._panel._heads import (
     describe_threshold,
     is_autoencoder,
 )
+from skproj.utils import _text_tables
 from skproj.utils._docs import shared_docs
 from skproj.utils._files import FILE_DOCS, write
 from skproj.utils._pipelines import steps_of
 from skproj.utils._validation import check_is_fitted
 
-# The file with the predictions is this module with numbers in two of its lines.
+# The file with the predictions is this module with numbers in two of its lines, and
+# the rules by which tables are read in place of their import.
 TEMPLATE = Path(__file__).with_name("_model.py")
+RULES = Path(_text_tables.__file__)
+RULES_IMPORT = re.compile(r"from skproj\.utils\._text_tables import \([^)]*\)\n")
 PANEL_LINE = (
     "PANEL = {}  # the columns and the classes; MODEL, at the end, has the other "
     "numbers\n"
@@ -238,6 +243,8 @@ def panel_source(panel, details=None, **facts):
     dtype = np.result_type(*kinds)
     model = {"dtype": dtype.name, **as_lists(panel.model, dtype)}
     source = TEMPLATE.read_text(encoding="utf-8")
+    _, _, rules = RULES.read_text(encoding="utf-8").partition('"""\n\n')
+    source = RULES_IMPORT.sub(lambda _: rules, source, count=1)
     parts = ("PANEL", PANEL_LINE, about), ("MODEL", MODEL_LINE, model)
     for name, line, values in parts:
         before, _, after = source.partition(line)

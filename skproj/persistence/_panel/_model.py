@@ -19,21 +19,23 @@ import csv
 import io
 import math
 import os
-import re
 import sys
 
 import numpy as np
 
+from skproj.utils._text_tables import (
+    MISSING,
+    TRUTH,
+    clean,
+    clean_names,
+    find_decimal,
+    find_layout,
+    read_rows,
+    to_number,
+)
+
 PANEL = {}  # the columns and the classes; MODEL, at the end, has the other numbers
 
-# Text of a file that stands for a missing value.
-MISSING = {
-    *("", "NA", "<NA>", "#NA", "N/A", "n/a", "#N/A", "#N/A N/A"),
-    *("NULL", "null", "None", "NaN", "-NaN", "nan", "-nan"),
-    *("1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
-}
-TRUTH = {"true": 1.0, "false": 0.0}
-DECIMAL_COMMA = re.compile(r"\s*[+-]?\d+,\d+([eE][+-]?\d+)?\s*")
 # A spreadsheet takes text that begins with one of these for a formula.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
@@ -266,15 +268,18 @@ def _votes(outputs):
     return votes
 
 
-def read_table(path, separator=None, decimal=None, encoding=None):
+def read_table(
+    path, separator=None, decimal=None, encoding=None, thousands=None, missing=()
+):
     """Read a table of text.
 
     Parameters
     ----------
     path : str
-    separator, decimal, encoding : str, optional
-        By default what suits the names of the columns and the numbers in them; UTF-8,
-        or UTF-16 with a mark.
+    separator, decimal, encoding, thousands : str, optional
+        By default what suits the header and the numbers; UTF-8, or UTF-16 with a mark.
+    missing : sequence of str, optional
+        More of what stands for a missing value; by default as in the training.
 
     Returns
     -------
@@ -284,61 +289,49 @@ def read_table(path, separator=None, decimal=None, encoding=None):
     with open(path, "rb") as file:
         data = file.read()
     if encoding is None:
-        marks = b"\xff\xfe", b"\xfe\xff"
-        encoding = "utf-16" if data.startswith(marks) else "utf-8-sig"
+        is_marked = data[:2] in (b"\xff\xfe", b"\xfe\xff")
+        encoding = "utf-16" if is_marked else "utf-8-sig"
     try:
-        text = data.decode(encoding)
+        lines = list(io.StringIO(data.decode(encoding), newline=""))
+        layout = find_layout(lines, ",", separator)
+        rows = list(read_rows(lines, layout))
     except UnicodeError:
         raise ValueError(
             f"{path} is not in {encoding}; --encoding names another"
         ) from None
-    lines = list(io.StringIO(text, newline=""))
-    while lines and (lines[0].startswith("#") or not lines[0].strip()):
-        del lines[0]
-    if not lines:
-        raise ValueError(f"{path} is empty")
-    separator = separator or _separator_of(lines)
-    header, *rows = (row for row in csv.reader(lines, delimiter=separator) if row)
-    if rows and len(rows[0]) == len(header) + 1:  # the names of the rows have none
-        header.insert(0, "")
-    for number, row in enumerate(rows, 1):
-        if len(row) != len(header):
-            raise ValueError(
-                f"{path} has {len(row)} cells in row {number}, and {len(header)} names"
-            )
-    twice = [name for name in columns() if header.count(name) > 1]
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read: {error}") from None
+    names = clean_names(layout.names, columns())
+    twice = [name for name in columns() if names.count(name) > 1]
     if twice:
         raise ValueError(f"{path} has two columns {twice[0]!r}")
-    cells = [[None if c.strip() in MISSING else c for c in row] for row in rows]
-    table = {name: [row[j] for row in cells] for j, name in enumerate(header)}
-    _read_decimals(table, separator, decimal)
+    reading = PANEL.get("reading", {})
+    missing = [clean(text) for text in missing or reading.get("missing", ())]
+    absent = MISSING.union(missing)
+    cells = [[None if c in absent else c for c in map(clean, row)] for row in rows]
+    table = {name: [row[j] for row in cells] for j, name in enumerate(names)}
+    decimal = decimal or {",": ".", ".": ","}.get(thousands)
+    _read_cells(table, decimal, reading.get("decimal"), set(map(to_number, missing)))
     return table
 
 
-def _separator_of(lines):
-    """Return the separator by which most of the columns have their names."""
-
-    def n_found(separator):
-        names = next(csv.reader(lines, delimiter=separator))
-        return len(set(columns()) & set(names))
-
-    return max(",;\t|", key=n_found)
-
-
-def _read_decimals(table, separator, decimal):
-    """Put points in place of decimal commas, in the columns of numbers."""
-    names = {
-        f["column"]
-        for f in PANEL["features"]
-        if f["kind"] == "number" or not isinstance(f.get("category", ""), str)
-    }.intersection(table)
-    cells = [cell for name in names for cell in table[name] if cell is not None]
-    if decimal is None and separator != ",":
-        has_comma = any(DECIMAL_COMMA.fullmatch(cell) for cell in cells)
-        decimal = "," if has_comma and not any("." in cell for cell in cells) else "."
-    if decimal == ",":
-        for name in names:
-            table[name] = [cell and cell.replace(",", ".") for cell in table[name]]
+def _read_cells(table, decimal, usual, codes):
+    """Put numbers in place of their text, and categories as the model knows them."""
+    known = {}
+    for feature in PANEL["features"]:
+        if isinstance(feature.get("category"), str):
+            categories = known.setdefault(feature["column"], {})
+            categories[clean(feature["category"])] = feature["category"]
+    numeric = {name: table[name] for name in columns() if name in {*table} - {*known}}
+    if decimal is None:
+        others = {name: cells for name, cells in table.items() if name not in known}
+        decimal = find_decimal(numeric, others, usual)
+    for name in numeric:
+        numbers = {c: to_number(c, decimal) for c in table[name] if c is not None}
+        known[name] = {c: None if x in codes else x for c, x in numbers.items()}
+        known[name].update((c, c) for c, x in numbers.items() if x is None)
+    for name in known.keys() & table.keys():
+        table[name] = [known[name].get(cell, cell) for cell in table[name]]
 
 
 def write_predictions(table, file, id_column=None):
@@ -385,19 +378,32 @@ def main(argv=None):
     )
     parser.add_argument("table", help="file with a row for each sample")
     parser.add_argument("--out", help="new file for the predictions (default: print)")
-    parser.add_argument("--id", metavar="COLUMN", help="names of the rows to print")
+    parser.add_argument(
+        "--id", type=clean, metavar="COLUMN", help="names of the rows to print"
+    )
     parser.add_argument("--sep", metavar="SIGN", help="sign between the columns")
     parser.add_argument("--decimal", choices=[".", ","], help="decimal sign")
+    parser.add_argument(
+        "--thousands", choices=[",", ".", "'", " "], help="sign between three digits"
+    )
+    parser.add_argument(
+        "--na", nargs="+", default=(), metavar="TEXT", help="more missing values"
+    )
     parser.add_argument("--encoding", help="such as latin-1 (default: utf-8)")
     options = parser.parse_args(argv)
     try:
         if options.out is not None and os.path.exists(options.out):
             raise ValueError(f"{options.out} exists already")
         table = read_table(
-            options.table, options.sep, options.decimal, options.encoding
+            options.table,
+            options.sep,
+            options.decimal,
+            options.encoding,
+            options.thousands,
+            options.na,
         )
         text = io.StringIO()
-        write_predictions(table, text, options.id)
+        write_predictions(table, text, options.id and clean(options.id))
         data = text.getvalue().encode("utf-8", "replace")
         if options.out is None:
             sys.stdout.buffer.write(data)

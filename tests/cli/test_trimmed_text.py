@@ -1,0 +1,185 @@
+"""Spaces at the ends of text, and the form of its letters, make no other text."""
+
+import warnings
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+from cli_helpers import make_frame, select, selected
+
+from skproj.cli import main
+from skproj.cli._arguments import make_parser
+from skproj.cli._backed_table import Backing
+from skproj.cli._tables import ReadOptions, read_table
+from skproj.cli._target import number_groups, read_target
+
+FEATURES = [f"gene{j}" for j in range(8)]
+# Each is the same as the word before, for a person.
+SAME_WORDS = ["rosé", "rosé ", " rosé", "rosé\xa0", "rose\u0301", "rosé\u200b\t"]
+
+
+def spoil(words):
+    """Return words, each of them written in other ways in some of the rows."""
+    ways = "{}", "{} ", " {}", "{}\xa0", "{}\t"
+    return [ways[i % 5].format(word) for i, word in enumerate(words)]
+
+
+def make_clean():
+    frame = make_frame()
+    frame["patient"] = [f"p{i // 3}" for i in range(90)]
+    frame["site"] = [f"ward {i % 4}" for i in range(90)]
+    frame.index = pd.Index([f"S{i}" for i in range(90)], name="sample")
+    return frame
+
+
+def make_spoiled():
+    frame = make_clean()
+    for name in ("kind", "patient", "site"):
+        frame[name] = spoil(frame[name])
+    frame.index = pd.Index(spoil(frame.index), name="sample")
+    return frame.rename(columns={"gene1": "gene1 ", "kind": "kind\xa0"})
+
+
+def options_of(path, *arguments):
+    command = ["select", str(path), "--target", "kind", "--groups", "patient"]
+    return make_parser().parse_args([*command, *arguments])
+
+
+def write(frame, path):
+    if path.suffix in (".h5ad", ".zarr"):
+        features = [name for name in frame if name.startswith("gene")]
+        adata = anndata.AnnData(frame[features], obs=frame.drop(columns=features))
+        getattr(adata, f"write_{path.suffix[1:]}")(path)
+    elif path.suffix == ".parquet":
+        frame.to_parquet(path)
+    elif path.suffix == ".xlsx":
+        frame.to_excel(path)
+    else:
+        frame.to_csv(path, sep="\t" if path.suffix == ".tsv" else ",")
+
+
+KINDS = ["csv", "xlsx", "parquet", "h5ad", "zarr", "backed parquet", "backed h5ad"]
+
+
+@pytest.mark.filterwarnings("ignore:Writing zarr")
+@pytest.mark.parametrize("kind", KINDS)
+def test_text_is_trimmed_in_files_of_all_kinds(kind, tmp_path):
+    """In targets, groups, names of rows and of columns; a warning says it once."""
+    path = tmp_path / f"table.{kind.split()[-1]}"
+    write(make_spoiled(), path)
+    backed = Backing(None, False) if kind.startswith("backed") else None
+    index = "sample" if path.suffix in (".csv", ".xlsx", ".parquet") else None
+    options = {"target": "kind", "groups": "patient", "index": index, "backed": backed}
+    with pytest.warns(UserWarning, match="text was trimmed, in the columns") as told:
+        table = read_table(ReadOptions(path, **options))
+    assert len(told) == 1
+    _, y = read_target(table, options_of(path))
+    groups = number_groups(table, options_of(path))
+    assert "'patient'" in str(told[0].message)
+    assert y.tolist() == make_clean()["kind"].tolist()
+    assert groups.tolist() == [i // 3 for i in range(90)]
+    assert list(table.row_names) == make_clean().index.tolist()
+    assert set(FEATURES) <= set(table.columns)
+    X = table.numbers(FEATURES)
+    X = np.concatenate([block for _, block in X]) if backed else np.asarray(X)
+    np.testing.assert_allclose(X, make_clean()[FEATURES], atol=1e-6)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".xlsx", ".parquet"])
+def test_text_is_trimmed_in_labels(suffix, tmp_path):
+    path, labels = tmp_path / "table.csv", tmp_path / f"labels{suffix}"
+    frame = make_spoiled()
+    frame[[*FEATURES[:1], *FEATURES[2:]]].to_csv(path)
+    write(frame[["kind\xa0", "patient"]].iloc[::-1], labels)
+    with pytest.warns(UserWarning, match="text was trimmed"):
+        table = read_table(
+            ReadOptions(
+                path, target="kind", groups="patient", index="sample", labels=labels
+            )
+        )
+    assert table.n_rows == 90
+    assert table.labels("kind").tolist() == make_clean()["kind"].tolist()
+    assert table.target("patient").tolist() == make_clean()["patient"].tolist()
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_words_that_look_the_same_are_one_class(suffix, tmp_path):
+    frame = make_frame()
+    frame["kind"] = [SAME_WORDS[i % 6] if i % 2 else "red" for i in range(90)]
+    write(frame, tmp_path / f"table{suffix}")
+    with pytest.warns(UserWarning, match="text was trimmed, in the columns 'kind'"):
+        table = read_table(ReadOptions(tmp_path / f"table{suffix}", target="kind"))
+    assert set(table.labels("kind")) == {"red", "ros\xe9"}
+
+
+def test_clean_text_is_not_mentioned(tmp_path):
+    for suffix in (".csv", ".xlsx", ".parquet", ".h5ad"):
+        write(make_clean(), tmp_path / f"table{suffix}")
+        options = ReadOptions(tmp_path / f"table{suffix}", target="kind")
+        read_table(options)  # warnings are errors
+
+
+def test_classes_and_patients_that_differ_in_case_get_a_remark(tmp_path, capsys):
+    frame = make_frame().assign(patient=[f"p{i // 3}" for i in range(90)])
+    frame.loc[3, "kind"], frame.loc[4, "patient"] = "Red", "P1"
+    path = tmp_path / "table.csv"
+    frame.to_csv(path, index=False)
+    table = read_table(ReadOptions(path, target="kind", groups="patient"))
+    with pytest.warns(UserWarning, match="upper and lower case, .* apart: 'red', 'Re"):
+        _, y = read_target(table, options_of(path))
+    assert len(np.unique(y)) == 4
+    with pytest.warns(UserWarning, match="'patient' has values .*: 'p1', 'P1'"):
+        number_groups(table, options_of(path))
+
+
+def test_columns_that_are_equal_without_spaces_are_refused(tmp_path, capsys):
+    frame = make_frame().rename(columns={"gene1": "gene0 "})
+    for suffix in (".csv", ".parquet"):
+        write(frame.set_index("gene3"), tmp_path / f"table{suffix}")
+        assert select(tmp_path / f"table{suffix}") == 2
+        assert "several columns of the same name: 'gene0'" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Return a folder with a selection from a spoiled table, and its panel."""
+    folder = tmp_path_factory.mktemp("trained")
+    frame = make_spoiled()
+    frame["site"] = spoil(np.where(make_clean()["kind"] == "red", "nord", "süd"))
+    frame["kind\xa0"] = spoil(np.where(make_clean()["kind"] == "red", "yes", "no"))
+    frame.to_csv(folder / "table.csv")
+    groups = folder / "groups.csv"
+    groups.write_text("feature ,group\n gene0 ,a\xa0\ngene1\t, a\ngene2,b\ngene3,b \n")
+    arguments = ["--index", "sample", "--encode", "onehot", "--eta", 20]
+    arguments += ["--drop", "patient ", "--feature-groups", groups]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        out = folder / "out"
+        assert select(folder / "table.csv", *arguments, "--out", out) == 0
+    assert {"site_nord", "gene0", "gene1"} <= selected(out)
+    assert main(["export", "panel", str(out), "--out", str(folder / "panel")]) == 0
+    return folder
+
+
+def test_a_model_reads_spaces_as_the_training_did(trained, tmp_path):
+    """For `skproj apply` and the program, with spaces or without."""
+    names = {"__name__": "panel"}
+    code = (trained / "panel" / "panel_model.py").read_text("utf-8")
+    exec(compile(code, "panel_model.py", "exec"), names)
+    spoiled = pd.read_csv(trained / "table.csv")
+    plain = spoiled.rename(columns=str.strip)
+    for name in plain.select_dtypes(object):
+        plain[name] = plain[name].str.strip()
+    told = []
+    for i, frame in enumerate((spoiled, plain)):
+        path, out = tmp_path / f"new{i}.csv", tmp_path / f"out{i}.csv"
+        frame.to_csv(path, index=False)
+        arguments = [str(trained / "out" / "model.skops"), str(path), "--out", str(out)]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore" if i == 0 else "error")
+            assert main(["apply", *arguments, "--index", " sample"]) == 0
+        told.append(pd.read_csv(out)["prediction"].tolist())
+        told.append(names["predict"](names["read_table"](path)).tolist())
+    assert set(told[0]) == {"yes", "no"}
+    assert all(other == told[0] for other in told)
