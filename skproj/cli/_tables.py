@@ -372,8 +372,9 @@ def set_index(frame, options):
 
 
 def is_text(column):
-    """Whether all entries that are there are strings."""
-    return column.dropna().map(lambda entry: isinstance(entry, str)).all()
+    """Whether there are entries, and all of them strings."""
+    present = column.dropna()
+    return len(present) > 0 and all(isinstance(entry, str) for entry in present)
 
 
 def add_labels(frame, options):
