@@ -41,7 +41,7 @@ class PassCache:
         if path is None or not path.exists():
             return False
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 result = dict(arrays)
         except (OSError, ValueError, EOFError, BadZipFile):
             return False  # a damaged file, which is written again

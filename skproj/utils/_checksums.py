@@ -55,8 +55,8 @@ def column_checksums(block, first_row):
 
     The 32-bit words of the entries are multiplied by a random number of their row,
     modulo 2**64. Entries that changed, or rows in another order, stay unnoticed with a
-    probability of at most 2**-32. The last checksum is the number of stored entries,
-    which alone depends on whether the block is sparse.
+    probability of at most 2**-32. The last checksum is the number of dense rows: the
+    others do not depend on whether zeros are stored.
 
     Parameters
     ----------
@@ -81,7 +81,6 @@ def column_checksums(block, first_row):
                 (entries, block.indices, block.indptr), shape=block.shape
             )
             checksums[:, k] = rows.T @ weights
-        checksums[:, -1] = np.bincount(block.indices, minlength=n_columns)
         return checksums
     by_rows = block.flags.c_contiguous
     words = (block if by_rows else block.T).view(np.uint32)
