@@ -56,6 +56,19 @@ def copy_generator(generator):
     return other
 
 
+@torch.no_grad()
+def draw_(tensor, distribution, *parameters, generator):
+    """Fill a tensor with random numbers, the same in float32 as in float64.
+
+    `distribution` is the name of a method of tensors, such as ``"normal_"``.
+    """
+    numbers = tensor
+    if tensor.device.type != "mps":  # which has no float64
+        numbers = torch.empty_like(tensor, dtype=torch.float64)
+    getattr(numbers, distribution)(*parameters, generator=generator)
+    return tensor.copy_(numbers)
+
+
 def device_of(module):
     """Return where the numbers of a module are."""
     return next(itertools.chain(module.parameters(), module.buffers())).device
