@@ -1,13 +1,12 @@
 """Results of passes in a folder, so that an interrupted fit need not repeat them."""
 
-from pathlib import Path
 from zipfile import BadZipFile
 
 import joblib
 import numpy as np
 
 from skproj._version import __version__
-from skproj.utils._files import new_file
+from skproj.utils._files import check_checkpoint, new_file
 
 
 class PassCache:
@@ -18,13 +17,7 @@ class PassCache:
     """
 
     def __init__(self, folder, blocks):
-        self.folder = Path(folder)
-        if self.folder.exists() and not self.folder.is_dir():
-            raise ValueError(f"checkpoint must be a folder, got the file {folder}.")
-        if not self.folder.parent.is_dir():
-            raise FileNotFoundError(
-                f"checkpoint: there is no folder {self.folder.parent}."
-            )
+        self.folder = check_checkpoint(folder, is_folder=True)
         self.folder.mkdir(exist_ok=True)
         self._blocks = blocks
         self._data = None

@@ -15,7 +15,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import assert_all_finite, check_random_state
 
 from skproj.blocks import RowBlocks
-from skproj.nn._block_input import check_block_features
+from skproj.nn._block_input import check_block_features, check_names, names_to_keep
 from skproj.nn._training._block_samples import BlockSamples
 from skproj.nn._training._network import ACTIVATIONS
 from skproj.nn._training._optimizers import SGD, SOLVERS, Adam
@@ -231,6 +231,7 @@ class BaseNetwork(
 
         Without `reset`, it gets the precision of the fitted network.
         """
+        names = names_to_keep(self) if reset else None
         X, y = validate_data(
             self,
             X,
@@ -241,6 +242,7 @@ class BaseNetwork(
             reset=reset,
             **self._target_checks,
         )
+        check_names(names, getattr(self, "feature_names_in_", None))
         return X if sparse.issparse(X) else np.ascontiguousarray(X), y
 
     @contextmanager

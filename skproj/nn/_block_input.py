@@ -26,8 +26,10 @@ def validate_blocks(estimator, blocks, y):
     """
     # A stand-in without entries, which are checked in the pass.
     empty = sparse.csr_array(blocks.shape, dtype=blocks.dtype)
+    names = names_to_keep(estimator)
     _, y = estimator._validate_data(empty, y)
     set_feature_names(estimator, blocks)
+    check_names(names, blocks.feature_names)
     X = measure(blocks)
     if X.n_bytes > MEMORY_BYTES:
         return X, y
@@ -49,8 +51,20 @@ def check_block_features(estimator, blocks):
             f"X has {blocks.shape[1]} features, but {name} is expecting {n_features} "
             "features as input."
         )
-    fitted, given = getattr(estimator, "feature_names_in_", None), blocks.feature_names
-    if fitted is None or given is None:
+    check_names(getattr(estimator, "feature_names_in_", None), blocks.feature_names)
+
+
+def names_to_keep(estimator):
+    """Return the names of the features whose weights a fit starts with, or None."""
+    continues = getattr(estimator, "warm_start", False) and hasattr(
+        estimator, "module_"
+    )
+    return getattr(estimator, "feature_names_in_", None) if continues else None
+
+
+def check_names(fitted, given):
+    """Raise an error if names are not those of the fit; None are not known."""
+    if fitted is None or given is None or len(fitted) != len(given):
         return
     different = np.flatnonzero(fitted != given)
     if len(different):

@@ -2,8 +2,9 @@
 
 import torch
 
-from skproj.nn._sparsify._loop import clone_state
-from skproj.utils._files import new_file
+from skproj.nn._sparsify._loop import clone_state, random_state, set_random_state
+from skproj.utils._checksums import digest
+from skproj.utils._files import check_checkpoint, new_file
 
 STATE = {"settings", "start", "finished", "current", "history", "is_stopped"}
 
@@ -13,7 +14,7 @@ class Checkpoint:
 
     Parameters
     ----------
-    path : pathlib.Path or None
+    path : str, path-like or None
         File to read, if it is there, and to write; None keeps nothing.
     settings : dict
         What has to be the same as in the call that wrote the file.
@@ -44,12 +45,16 @@ class Checkpoint:
         self.start = start
         self.finished, self.current, self.history = [], None, []
         self.is_stopped = False
+        if path is not None:
+            path = check_checkpoint(path, is_folder=False)
         self._path = path
         self._settings = settings
         if path is not None and path.exists():
             saved = _load(path)
             if saved["settings"] != settings:
-                differing = [k for k in settings if saved["settings"][k] != settings[k]]
+                differing = [
+                    k for k in settings if saved["settings"].get(k) != settings[k]
+                ]
                 raise ValueError(
                     f"checkpoint {path} was written with other values of "
                     f"{', '.join(differing)}: take another file."
@@ -57,6 +62,25 @@ class Checkpoint:
             self.finished, self.current = saved["finished"], saved["current"]
             self.history, self.start = saved["history"], saved["start"]
             self.is_stopped = saved["is_stopped"]
+
+    def check_batches(self, loader):
+        """Raise an error if the batches of a loader are not those of the checkpoint.
+
+        They are drawn once more, unless there is no path. Batches that differ each time
+        cannot be compared.
+        """
+        if self._path is None:
+            return
+        random = random_state(loader)
+        found = digest(loader)
+        if self.start.setdefault("batches", found) != found:
+            set_random_state(random, loader)
+            if digest(loader) == found:
+                raise ValueError(
+                    f"checkpoint {self._path} was written with other batches of "
+                    "loader: take another file."
+                )
+        set_random_state(random, loader)
 
     def finish_training(self, module):
         """Add the network to those of the finished trainings."""
