@@ -43,6 +43,14 @@ def run(options):
     digests = digests_of(options)
     checkpoints = find_checkpoints(options, digests, say)
     problem, facts = read_problem(options, digests)
+    changed = [
+        name for name, old in digests_of(options).items() if old != digests[name]
+    ]
+    if changed:
+        raise CommandError(
+            f"The file of {join_names(changed)} has changed while it was read: begin "
+            "again when it is complete."
+        )
     say(f"{options.data}: {facts['rows']} rows, {facts['features']} features")
     say(f"target {options.target!r}: {facts['task']}")
     if options.eta is None:

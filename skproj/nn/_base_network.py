@@ -15,7 +15,6 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import assert_all_finite, check_random_state
 
 from skproj.blocks import RowBlocks
-from skproj.nn._block_input import check_block_features, check_names, names_to_keep
 from skproj.nn._training._block_samples import BlockSamples
 from skproj.nn._training._network import ACTIVATIONS
 from skproj.nn._training._optimizers import SGD, SOLVERS, Adam
@@ -52,7 +51,10 @@ from skproj.utils._validation import (
     SUPPORTED_DTYPES,
     Interval,
     StrOptions,
+    check_block_features,
     check_is_fitted,
+    check_names,
+    names_to_keep,
     validate_data,
 )
 

@@ -6,6 +6,7 @@ from scipy import sparse
 from skproj.blocks._measured import measure
 from skproj.blocks._row_blocks import set_feature_names
 from skproj.nn._training._block_samples import MEMORY_BYTES
+from skproj.utils._validation import check_names, names_to_keep
 
 
 def validate_blocks(estimator, blocks, y):
@@ -35,41 +36,3 @@ def validate_blocks(estimator, blocks, y):
         return X, y
     X = X.take_columns(np.arange(X.shape[1]))
     return X if sparse.issparse(X) else np.ascontiguousarray(X), y
-
-
-def check_block_features(estimator, blocks):
-    """Check that blocks have the features of a fitted estimator.
-
-    Raises
-    ------
-    ValueError
-        If their number or their names differ.
-    """
-    name, n_features = type(estimator).__name__, estimator.n_features_in_
-    if blocks.shape[1] != n_features:
-        raise ValueError(
-            f"X has {blocks.shape[1]} features, but {name} is expecting {n_features} "
-            "features as input."
-        )
-    check_names(getattr(estimator, "feature_names_in_", None), blocks.feature_names)
-
-
-def names_to_keep(estimator):
-    """Return the names of the features whose weights a fit starts with, or None."""
-    continues = getattr(estimator, "warm_start", False) and hasattr(
-        estimator, "module_"
-    )
-    return getattr(estimator, "feature_names_in_", None) if continues else None
-
-
-def check_names(fitted, given):
-    """Raise an error if names are not those of the fit; None are not known."""
-    if fitted is None or given is None or len(fitted) != len(given):
-        return
-    different = np.flatnonzero(fitted != given)
-    if len(different):
-        first = different[0]
-        raise ValueError(
-            "X must have the feature names of the fit, in their order: feature "
-            f"{first} is {given[first]!r} instead of {fitted[first]!r}."
-        )

@@ -109,6 +109,25 @@ def digest(*values):
     return total.hexdigest()
 
 
+def check_digest(draw, known, sentence):
+    """Return the digest of what a function draws, compared with one of earlier.
+
+    What differs each time cannot be compared.
+
+    Parameters
+    ----------
+    draw : callable
+    known : str or None
+        The digest of earlier.
+    sentence : str
+        Of the ValueError if they differ.
+    """
+    found = digest(draw())
+    if known not in (None, found) and digest(draw()) == found:
+        raise ValueError(sentence)
+    return found
+
+
 def _update(total, value):
     """Add a value to a digest."""
     if isinstance(value, Mapping):

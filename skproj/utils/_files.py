@@ -23,7 +23,9 @@ FILE_DOCS = {
 
 
 def check_checkpoint(path, *, is_folder):
-    """Return the path of a checkpoint, which may be there, as a file or a folder."""
+    """Return the path of a checkpoint, a file or a folder if it is there; or None."""
+    if path is None:
+        return None
     if not isinstance(path, str | os.PathLike):
         raise TypeError(f"checkpoint must be a path or None, got {path!r}.")
     path = Path(path)

@@ -3,7 +3,7 @@
 import torch
 
 from skproj.nn._sparsify._loop import clone_state, random_state, set_random_state
-from skproj.utils._checksums import digest
+from skproj.utils._checksums import check_digest
 from skproj.utils._files import check_checkpoint, new_file
 
 STATE = {"settings", "start", "finished", "current", "history", "is_stopped"}
@@ -42,15 +42,12 @@ class Checkpoint:
     """
 
     def __init__(self, path, settings, start):
-        self.start = start
+        self.settings, self.start = settings, start
         self.finished, self.current, self.history = [], None, []
         self.is_stopped = False
-        if path is not None:
-            path = check_checkpoint(path, is_folder=False)
-        self._path = path
-        self._settings = settings
-        if path is not None and path.exists():
-            saved = _load(path)
+        self._path = check_checkpoint(path, is_folder=False)
+        if self._path is not None and self._path.exists():
+            saved = _load(self._path)
             if saved["settings"] != settings:
                 differing = [
                     k for k in settings if saved["settings"].get(k) != settings[k]
@@ -59,28 +56,19 @@ class Checkpoint:
                     f"checkpoint {path} was written with other values of "
                     f"{', '.join(differing)}: take another file."
                 )
-            self.finished, self.current = saved["finished"], saved["current"]
-            self.history, self.start = saved["history"], saved["start"]
-            self.is_stopped = saved["is_stopped"]
+            vars(self).update(saved)
 
     def check_batches(self, loader):
-        """Raise an error if the batches of a loader are not those of the checkpoint.
-
-        They are drawn once more, unless there is no path. Batches that differ each time
-        cannot be compared.
-        """
-        if self._path is None:
-            return
-        random = random_state(loader)
-        found = digest(loader)
-        if self.start.setdefault("batches", found) != found:
+        """Raise an error if the batches of a loader are not those of the checkpoint."""
+        if self._path is not None:
+            random = random_state(loader)
+            self.start["batches"] = check_digest(
+                lambda: set_random_state(random, loader) or loader,
+                self.start.get("batches"),
+                f"checkpoint {self._path} was written with other batches of loader: "
+                "take another file.",
+            )
             set_random_state(random, loader)
-            if digest(loader) == found:
-                raise ValueError(
-                    f"checkpoint {self._path} was written with other batches of "
-                    "loader: take another file."
-                )
-        set_random_state(random, loader)
 
     def finish_training(self, module):
         """Add the network to those of the finished trainings."""
@@ -93,14 +81,7 @@ class Checkpoint:
         """Write the file, unless there is none."""
         if self._path is None:
             return
-        state = {
-            "settings": self._settings,
-            "start": self.start,
-            "finished": self.finished,
-            "current": self.current,
-            "history": self.history,
-            "is_stopped": self.is_stopped,
-        }
+        state = {name: getattr(self, name) for name in STATE}
         with new_file(self._path) as file, file.open("wb") as stream:
             torch.save(state, stream)
 

@@ -68,8 +68,8 @@ DOCS = {
             File that is written after each epoch. If it is there, training goes on from
             it, with the same result as without interruption, as long as the batches
             depend on nothing but PyTorch's global generator or that of the loader. They
-            are drawn once more, before the training, to see that they are those of the
-            file. It is refused after a change of them, of an argument or of skproj.
+            are drawn once more at the beginning. After a change of them, of another
+            argument or of the version of skproj, the file is refused.
         verbose : bool, default=False
             Whether to print a line for each epoch.
     """,
@@ -102,12 +102,11 @@ def run_trainings(
     """
     check_scalar(n_epochs, "n_epochs", numbers.Integral, min_val=1)
     loss = step.args[0] if getattr(step, "func", None) is loss_of else step
+    weights = module.named_parameters()
     settings = {
         **settings,
         "n_epochs": int(n_epochs),
-        "module": [
-            [name, list(W.shape), str(W.dtype)] for name, W in module.named_parameters()
-        ],
+        "module": [[name, list(W.shape), str(W.dtype)] for name, W in weights],
         "loss or step": getattr(loss, "__qualname__", type(loss).__qualname__),
         "the version of skproj": __version__,
     }

@@ -43,7 +43,7 @@ class StackedLinear(torch.nn.Module):
         bound = 1.0 / math.sqrt(max(1, n_in))
         for name, shape in (("weight", (n_out, n_in)), ("bias", (n_out,))):
             start = torch.empty(
-                (n_networks, *shape), dtype=dtype, device=generator.device
+                n_networks, *shape, dtype=dtype, device=generator.device
             )
             draw_(start, "uniform_", -bound, bound, generator=generator)
             setattr(self, name, torch.nn.Parameter(torch.cat([start] * n_groups)))

@@ -58,13 +58,9 @@ def copy_generator(generator):
 
 @torch.no_grad()
 def draw_(tensor, distribution, *parameters, generator):
-    """Fill a tensor with random numbers, the same in float32 as in float64.
-
-    `distribution` is the name of a method of tensors, such as ``"normal_"``.
-    """
-    numbers = tensor
-    if tensor.device.type != "mps":  # which has no float64
-        numbers = torch.empty_like(tensor, dtype=torch.float64)
+    """Fill a tensor by a method of its own with numbers that suit both precisions."""
+    has_double = tensor.device.type != "mps"
+    numbers = torch.empty_like(tensor, dtype=torch.float64) if has_double else tensor
     getattr(numbers, distribution)(*parameters, generator=generator)
     return tensor.copy_(numbers)
 
