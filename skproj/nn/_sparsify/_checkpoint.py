@@ -48,10 +48,8 @@ class Checkpoint:
         self._path = check_checkpoint(path, is_folder=False)
         if self._path is not None and self._path.exists():
             saved = _load(self._path)
-            if saved["settings"] != settings:
-                differing = [
-                    k for k in settings if saved["settings"].get(k) != settings[k]
-                ]
+            if (old := saved["settings"]) != settings:
+                differing = [k for k in settings if old.get(k) != settings[k]]
                 raise ValueError(
                     f"checkpoint {path} was written with other values of "
                     f"{', '.join(differing)}: take another file."
@@ -90,9 +88,7 @@ def _load(path):
     try:
         saved = torch.load(path, weights_only=True)
     except Exception as error:  # of many kinds, for a file of another program
-        raise ValueError(
-            f"checkpoint {path} cannot be read: take another file."
-        ) from error
+        raise ValueError(f"checkpoint {path} cannot be read: take another.") from error
     if not isinstance(saved, dict) or saved.keys() != STATE:
         raise ValueError(f"checkpoint {path} is another kind of file: take another.")
     return saved

@@ -91,6 +91,7 @@ class _ProximalOptimizer(torch.optim.Optimizer):
             If it is that of an optimizer of another class, or of parameters of other
             shapes. Then nothing is changed.
         """
+        own = (W for group in self.param_groups for W in group["params"])
         for group in state_dict["param_groups"]:
             missing = [name for name in self.defaults if name not in group]
             if missing:
@@ -98,16 +99,14 @@ class _ProximalOptimizer(torch.optim.Optimizer):
                     f"state_dict must be that of a {type(self).__name__}, but a "
                     f"parameter group has no {', '.join(missing)}."
                 )
-        places = [p for group in state_dict["param_groups"] for p in group["params"]]
-        own = [W for group in self.param_groups for W in group["params"]]
-        for place, W in zip(places, own, strict=False):
-            for name, value in state_dict["state"].get(place, {}).items():
-                shape = tuple(getattr(value, "shape", ()))
-                if shape not in ((), tuple(W.shape)):
-                    raise ValueError(
-                        f"state_dict must be of the same parameters, but {name} of "
-                        f"parameter {place} has shape {shape} for {tuple(W.shape)}."
-                    )
+            for place, W in zip(group["params"], own, strict=False):
+                for name, value in state_dict["state"].get(place, {}).items():
+                    shape = tuple(getattr(value, "shape", ()))
+                    if shape not in ((), tuple(W.shape)):
+                        raise ValueError(
+                            f"state_dict must be of the same parameters, but {name} of "
+                            f"parameter {place} has shape {shape} for {tuple(W.shape)}."
+                        )
         super().load_state_dict(state_dict)
 
     def step(self, closure=None):
