@@ -36,7 +36,7 @@ class Checksums:
         differs = (self.of_columns[columns] != found)[:, :-1].any(axis=1)
         changed = columns[self.is_read[columns] & differs]
         if len(changed):
-            first = changed[0] if names is None else names[changed[0]]
+            first = int(changed[0]) if names is None else names[changed[0]]
             raise ValueError(
                 f"X in blocks has changed since an earlier pass, in {len(changed)} of "
                 f"{len(self.is_read)} columns, the first of them {first!r}: open it "
