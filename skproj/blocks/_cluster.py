@@ -9,6 +9,7 @@ from itertools import pairwise
 from skproj.blocks._passes import combine_kinds, show
 from skproj.blocks._row_blocks import RowBlocks
 from skproj.blocks._sources import split
+from skproj.utils._checksums import Checksums
 from skproj.utils._optional import import_optional
 
 # Blocks of a file that a worker reads in one task.
@@ -53,7 +54,7 @@ class Cluster:
         self._bounds = list(pairwise(bounds))
 
     def run(self, visitors):
-        """Return the totals of each kind of visitors, in a pass."""
+        """Return the totals of each kind of visitors in a pass, and the checksums."""
         dask = import_optional("dask", extra="distributed")
         visit_part = dask.delayed(_visit_part, nout=2, pure=False)
         join = dask.delayed(_join, pure=False)
@@ -64,7 +65,7 @@ class Cluster:
                 [visitor.take_rows(start, stop) for visitor in visitors], protocol=5
             )
             self.n_bytes_moved += len(message)
-            part_sums, part_rows = visit_part(self._to_blocks, part, message)
+            part_sums, part_rows = visit_part(self._to_blocks, part, start, message)
             sums.append(part_sums)
             rows.append(part_rows)
         while len(sums) > 1:
@@ -79,17 +80,20 @@ class Cluster:
         sums, *rows = self.client.gather(futures)
         self.n_bytes_moved += _n_bytes([sums, rows])
         totals = sums | functools.reduce(_join, rows)
-        return [total for _, (_, total) in sorted(totals.items())]
+        (_, checksums), *totals = [total for _, total in sorted(totals.items())]
+        return [total for _, total in totals], checksums
 
 
-def _visit_part(to_blocks, part, message):
+def _visit_part(to_blocks, part, first_row, message):
     """Return the totals that workers join, and the others, of one part of the rows.
 
     They are dicts by the place of the visitor, with its class.
     """
     combined = combine_kinds(pickle.loads(message))
-    show(to_blocks(part), combined)
-    sums, rows = {}, {}
+    blocks = to_blocks(part)
+    blocks.first_row = first_row
+    show(blocks, combined)
+    sums, rows = {-1: (Checksums, blocks.checksums)}, {}
     for place, visitor in enumerate(combined):
         totals = sums if visitor.reduces else rows
         totals[place] = type(visitor), visitor.total

@@ -1,39 +1,44 @@
 """Results of passes in a folder, so that an interrupted fit need not repeat them."""
 
-from pathlib import Path
+from zipfile import BadZipFile
 
 import joblib
 import numpy as np
-from scipy import sparse
 
-from skproj.utils._files import new_file
+from skproj._version import __version__
+from skproj.utils._files import check_checkpoint, new_file
 
 
 class PassCache:
     """Results of the visitors of some blocks, by the hash of what they depend on.
 
-    Visitors without `inputs` are not kept.
+    That is all entries of the blocks as well: to know them, `needs_pass` before the
+    first results are loaded. Visitors without `inputs` are not kept.
     """
 
     def __init__(self, folder, blocks):
-        self.folder = Path(folder)
-        if self.folder.exists() and not self.folder.is_dir():
-            raise ValueError(f"checkpoint must be a folder, got the file {folder}.")
-        if not self.folder.parent.is_dir():
-            raise FileNotFoundError(
-                f"checkpoint: there is no folder {self.folder.parent}."
-            )
+        self.folder = check_checkpoint(folder, is_folder=True)
         self.folder.mkdir(exist_ok=True)
         self._blocks = blocks
         self._data = None
+
+    @property
+    def needs_pass(self):
+        """Whether there are results, perhaps of other data than the blocks have."""
+        is_known = self._blocks.checksums.is_read.all()
+        return not is_known and any(self.folder.glob("*.npz"))
 
     def load(self, visitor):
         """Give a visitor its result, and return whether there is one."""
         path = self._path(visitor)
         if path is None or not path.exists():
             return False
-        with np.load(path, allow_pickle=False) as arrays:
-            visitor.set_result(dict(arrays))
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                result = dict(arrays)
+        except (OSError, ValueError, EOFError, BadZipFile):
+            return False  # a damaged file, which is written again
+        visitor.set_result(result)
         return True
 
     def store(self, visitor):
@@ -44,19 +49,13 @@ class PassCache:
                 np.savez(temporary, **visitor.get_result())
 
     def _path(self, visitor):
-        if not hasattr(visitor, "inputs"):
+        """Return the file of a result, or None if none can be kept."""
+        blocks = self._blocks
+        if not (hasattr(visitor, "inputs") and blocks.checksums.is_read.all()):
             return None
         if self._data is None:
-            self._data = _fingerprint(self._blocks)
+            data = blocks.shape, blocks.dtype.str, blocks.feature_names
+            sums = blocks.checksums.of_columns
+            self._data = joblib.hash((__version__, data, sums))
         inputs = type(visitor).__name__, visitor.inputs()
         return self.folder / f"{joblib.hash((self._data, inputs))}.npz"
-
-
-def _fingerprint(blocks):
-    """Return a hash of the shape, the names and the first block."""
-    first = next(iter(blocks), None)
-    if first is not None:
-        _, first = first
-        if sparse.issparse(first):
-            first = first.data, first.indices, first.indptr
-    return joblib.hash((blocks.shape, blocks.dtype.str, blocks.feature_names, first))

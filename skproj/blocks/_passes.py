@@ -13,15 +13,13 @@ Where results are kept, `inputs` are what they depend on, and `get_result` and
 """
 
 import contextvars
-import ctypes
-import sys
 import threading
 
 import numpy as np
 from scipy import sparse
 from sklearn import config_context, get_config
 
-ON_LINUX = sys.platform == "linux"
+from skproj.utils._memory import give_back_memory
 
 _current_task = contextvars.ContextVar("skproj_task", default=None)
 _n_together = contextvars.ContextVar("skproj_n_together", default=1)
@@ -45,21 +43,32 @@ def run_pass(blocks, visitors):
     """Let visitors see all blocks, but for those whose results are kept."""
     cache = blocks.cache
     if cache is not None:
+        if cache.needs_pass:
+            _make_pass(blocks, [])
         visitors = [visitor for visitor in visitors if not cache.load(visitor)]
     if not visitors:
         return
-    combined = combine_kinds(visitors)
-    if blocks.cluster is None:
-        show(blocks, combined)
-    else:
-        blocks.n_passes += 1
-        for visitor, total in zip(combined, blocks.cluster.run(visitors), strict=True):
-            visitor.total = total
-    for visitor in combined:
+    for visitor in _make_pass(blocks, visitors):
         visitor.finish()
     if cache is not None:
         for visitor in visitors:
             cache.store(visitor)
+
+
+def _make_pass(blocks, visitors):
+    """Return combined visitors after a pass, here or on a cluster."""
+    combined = combine_kinds(visitors)
+    if blocks.cluster is None:
+        show(blocks, combined)
+        return combined
+    blocks.n_passes += 1
+    totals, checksums = blocks.cluster.run(visitors)
+    columns = np.flatnonzero(checksums.is_read)
+    found = checksums.of_columns[columns]
+    blocks.checksums.update(columns, found, blocks.feature_names)
+    for visitor, total in zip(combined, totals, strict=True):
+        visitor.total = total
+    return combined
 
 
 def combine_kinds(visitors):
@@ -94,7 +103,7 @@ def run_together(calls):
         while waiting:
             for task in waiting:
                 task.advance()
-                _give_back_memory()
+                give_back_memory()
             waiting = [task for task in waiting if task.wish is not None]
             wishes = {}
             for task in waiting:
@@ -106,16 +115,6 @@ def run_together(calls):
         for task in waiting:
             task.cancel()
     return [task.result for task in tasks]
-
-
-def _give_back_memory():
-    """Return freed memory to the system, where glibc keeps it.
-
-    It has a heap for each thread, and what one has freed is of no use to the next.
-    """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if ON_LINUX else None
-    if trim is not None:
-        trim(0)
 
 
 class _Cancelled(BaseException):

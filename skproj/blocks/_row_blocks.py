@@ -1,7 +1,6 @@
 """A matrix that is read in blocks of rows."""
 
 import numbers
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from scipy import sparse
@@ -9,9 +8,10 @@ from sklearn.utils import _safe_indexing
 
 from skproj.blocks._pass_cache import PassCache
 from skproj.blocks._passes import join_rows
+from skproj.utils._checksums import Checksums, column_checksums
 from skproj.utils._choices import check_integer
 from skproj.utils._docs import shared_docs
-from skproj.utils._wording import first_difference
+from skproj.utils._read_ahead import read_ahead
 
 # Of features in memory.
 COLUMN_BYTES = 100_000_000
@@ -61,9 +61,9 @@ class RowBlocks:
         picks them from the whole blocks.
     checkpoint : str or path-like, default=None
         Folder for the results of passes, which is made unless it is there. A fit that
-        was interrupted and is begun again, with the same parameters and data, takes
-        them from there. Only the columns that it has in memory are read again. Delete
-        the folder when it is no longer needed.
+        was interrupted and is begun again takes those of the same data and parameters
+        from there, after a pass that looks at the data. The columns that it has in
+        memory are read again. Delete the folder when it is no longer needed.
     column_bytes : int, default=None
         Bytes of features that a linear model may have in memory together, 100 MB if
         None. More mean fewer passes, and a longer grid of radii where none is given.
@@ -88,7 +88,7 @@ class RowBlocks:
     ValueError
         If `shape` is not two numbers, if `feature_names` has another length, if
         `checkpoint` is a file, or if `column_bytes` is no number of bytes. The iterator
-        raises it if the blocks do not have the shape.
+        raises it if the blocks do not have the shape, or have changed between passes.
 
     See Also
     --------
@@ -162,6 +162,8 @@ class RowBlocks:
         self.whole, self.rows = self, None
         self.cache = None if checkpoint is None else PassCache(checkpoint, self)
         self.cluster = None  # whose workers make the passes
+        self.first_row = 0  # in the matrix of which a worker reads these rows
+        self.checksums = Checksums(self.shape[1], self.dtype)
         self._make_blocks = make_blocks
         self._read_columns = read_columns
 
@@ -172,7 +174,7 @@ class RowBlocks:
 
     def __iter__(self):
         """Yield the first row of each block, and the block."""
-        return self._iterate(self._make_blocks, self.shape[1])
+        return self._iterate(self._make_blocks, np.arange(self.shape[1]))
 
     def iterate_columns(self, columns):
         """Iterate over the blocks of some columns.
@@ -183,7 +185,7 @@ class RowBlocks:
         """
         columns = np.asarray(columns, dtype=np.intp)
         if self._read_columns is not None:
-            return self._iterate(lambda: self._read_columns(columns), len(columns))
+            return self._iterate(lambda: self._read_columns(columns), columns)
         return ((start, block[:, columns]) for start, block in self)
 
     def take_columns(self, columns):
@@ -242,26 +244,22 @@ class RowBlocks:
         """Refuse to read everything."""
         raise TypeError(NOT_HERE)
 
-    def _iterate(self, make_blocks, n_columns):
+    def _iterate(self, make_blocks, columns):
         """Yield the first row of each block, and the block, checked and converted."""
         self.n_passes += 1
         start = 0
-        for block in read_ahead(self._checked(make_blocks(), n_columns)):
+        for block in read_ahead(self._checked(make_blocks(), columns)):
             yield start, block
             start += block.shape[0]
-        if start != self.shape[0]:
-            raise ValueError(
-                f"The blocks of X have {start} rows together, but its shape is "
-                f"{self.shape}."
-            )
 
-    def _checked(self, blocks, n_columns):
+    def _checked(self, blocks, columns):
         """Yield the blocks in the form that is used."""
+        start, checksums = 0, np.zeros_like(self.checksums.of_columns[columns])
         for block in blocks:
-            if np.ndim(block) != 2 or block.shape[1] != n_columns:
+            if np.ndim(block) != 2 or block.shape[1] != len(columns):
                 raise ValueError(
-                    f"Each block of X must have {n_columns} columns, got one of shape "
-                    f"{np.shape(block)}."
+                    f"Each block of X must have {len(columns)} columns, got one of "
+                    f"shape {np.shape(block)}."
                 )
             if block.shape[0] == 0:
                 continue
@@ -271,7 +269,16 @@ class RowBlocks:
                 block = np.asarray(block)
                 if not (block.flags.c_contiguous or block.flags.f_contiguous):
                     block = np.ascontiguousarray(block)
-            yield block.astype(self.dtype, copy=False)
+            block = block.astype(self.dtype, copy=False)
+            checksums += column_checksums(block, self.first_row + start)
+            start += block.shape[0]
+            yield block
+        if start != self.shape[0]:
+            raise ValueError(
+                f"The blocks of X have {start} rows together, but its shape is "
+                f"{self.shape}."
+            )
+        self.checksums.update(columns, checksums, self.feature_names)
 
 
 def take_rows(X, rows):
@@ -300,32 +307,7 @@ def set_feature_names(estimator, blocks):
         estimator.feature_names_in_ = names
 
 
-def check_features(estimator, blocks):
-    """Check that blocks have the features of a fitted estimator."""
-    name, n_features = type(estimator).__name__, estimator.n_features_in_
-    if blocks.shape[1] != n_features:
-        raise ValueError(
-            f"X has {blocks.shape[1]} features, but {name} is expecting {n_features} "
-            "features as input."
-        )
-    fitted, given = getattr(estimator, "feature_names_in_", None), blocks.feature_names
-    if not (fitted is None or given is None or np.array_equal(fitted, given)):
-        raise ValueError(
-            "X must have the feature names of the fit, in their order: "
-            f"{first_difference(given, fitted)}."
-        )
-
-
 def float_dtype(dtype):
     """Return float32 and float64 as they are, and float64 for other dtypes."""
     dtype = np.dtype(dtype)
     return dtype if dtype in (np.float32, np.float64) else np.dtype(np.float64)
-
-
-def read_ahead(blocks):
-    """Yield the blocks, each of which a thread reads while the one before is used."""
-    with ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(next, blocks, None)
-        while (block := coming.result()) is not None:
-            coming = thread.submit(next, blocks, None)
-            yield block

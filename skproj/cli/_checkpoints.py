@@ -90,15 +90,28 @@ class Checkpoints:
         if self.folder is None:
             return function(*args, **kwargs)
         path = self.folder / f"{name}.joblib"
-        if not path.exists():
+        finished = self._load(path) if path.exists() else None
+        if finished is None:
             finished = with_warnings(function, *args, **kwargs)
             with new_file(path) as temporary:
-                joblib.dump(finished, temporary)
-        # Also if it was just computed: a copy may have another layout in memory, with
-        # which sums differ in their last digits.
-        result, told = joblib.load(path)
+                joblib.dump((joblib.hash(self.run), *finished), temporary)
+            # A copy may have another layout in memory, with which sums differ in their
+            # last digits.
+            finished = self._load(path)
+        result, told = finished
         give(told)
         return result
+
+    def _load(self, path):
+        """Return a finished step, or None if it is damaged or of another run."""
+        try:
+            run, *finished = joblib.load(path)
+        except Exception:  # of many kinds, for half a file
+            run = None
+        if run == joblib.hash(self.run):
+            return finished
+        warnings.warn(f"{path} is damaged; the step is repeated", stacklevel=3)
+        return None
 
     def cache(self, fit_transform, **_):
         """Return `fit_transform` of a Pipeline, whose `memory` this is.

@@ -31,6 +31,14 @@ def run(options, inputs):
     digests = digests_of(options)
     checkpoints = find_checkpoints(options, digests, say)
     problem, facts = make_problem(options, inputs, digests)
+    changed = [
+        name for name, old in digests_of(options).items() if old != digests[name]
+    ]
+    if changed:
+        raise CommandError(
+            f"The file of {join_names(changed)} has changed while it was read: begin "
+            "again when it is complete."
+        )
     say(f"{options.data}: {facts['rows']} rows, {facts['features']} features")
     say(f"target {options.target!r}: {facts['task']}")
     if options.eta is None:

@@ -358,6 +358,11 @@ class GroupSparseNMF(
             self.n_components_ = H.shape[1]
         elif W is not None or H is not None:
             raise ValueError("W and H must be None after the first call.")
+        elif self.n_components not in ("auto", self.n_components_):
+            raise ValueError(
+                f"n_components must stay {self.n_components_} after the first call, "
+                f"got {self.n_components}."
+            )
         past = Statistics(self.gram_, self.cross_) if hasattr(self, "gram_") else None
         H, statistics = update_online(
             X,

@@ -3,8 +3,8 @@
 from scipy import sparse
 from sklearn.feature_selection import SelectorMixin
 
-from skproj.blocks._row_blocks import RowBlocks, check_features
-from skproj.utils._validation import check_is_fitted
+from skproj.blocks._row_blocks import RowBlocks
+from skproj.utils._validation import check_block_features, check_is_fitted
 
 
 class BlockSelectorMixin(SelectorMixin):
@@ -31,7 +31,7 @@ class BlockSelectorMixin(SelectorMixin):
         if not isinstance(X, RowBlocks):
             return super().transform(X)
         check_is_fitted(self)
-        check_features(self, X)
+        check_block_features(self, X)
         return X.take_columns(self.get_support(indices=True))
 
 

@@ -16,7 +16,6 @@ from sklearn.utils import assert_all_finite, check_random_state
 from sklearn.utils.sparsefuncs import min_max_axis
 
 from skproj.blocks import RowBlocks
-from skproj.blocks._row_blocks import check_features
 from skproj.linear_model._targets import plain_target
 from skproj.nn._training._block_samples import BlockSamples
 from skproj.nn._training._network import ACTIVATIONS
@@ -55,7 +54,10 @@ from skproj.utils._validation import (
     SUPPORTED_DTYPES,
     Interval,
     StrOptions,
+    check_block_features,
     check_is_fitted,
+    check_names,
+    names_to_keep,
     validate_data,
 )
 from skproj.utils._wording import join_names, name_columns
@@ -240,7 +242,7 @@ class BaseNetwork(
         """
         refuse_survival(y, type(self).__name__)
         numeric = self._target_checks.get("y_numeric", False)
-        names = self._names_to_keep()
+        names = names_to_keep(self) if reset else None
         X, y = validate_data(
             self,
             X,
@@ -251,7 +253,7 @@ class BaseNetwork(
             reset=reset,
             **self._target_checks,
         )
-        self._check_names(names)
+        check_names(names, getattr(self, "feature_names_in_", None))
         X = X if sparse.issparse(X) else np.ascontiguousarray(X)
         low, high = min_max_axis(X, 0) if sparse.issparse(X) else (X.min(0), X.max(0))
         limit = np.sqrt(np.finfo(X.dtype).max) / SQUARES_AT_ONCE
@@ -266,16 +268,6 @@ class BaseNetwork(
                 "StandardScaler in a Pipeline; no learning_rate_init is low enough."
             )
         return X, y
-
-    def _names_to_keep(self):
-        """Return the names of the features of the network to go on with, or None."""
-        return getattr(self, "feature_names_in_", None) if self.warm_start else None
-
-    def _check_names(self, names):
-        """Refuse features of other names than the network to go on with has."""
-        now = getattr(self, "feature_names_in_", None)
-        if names is not None and now is not None and not np.array_equal(names, now):
-            raise ValueError(DIFFERENT_NETWORK)
 
     @contextmanager
     def _fitting(self, X, y, sample_weight):
@@ -432,7 +424,7 @@ class BaseNetwork(
         """Validate X and run ``function(module, rows)`` on blocks of its rows."""
         check_is_fitted(self)
         if isinstance(X, RowBlocks):
-            check_features(self, X)
+            check_block_features(self, X)
         else:
             X = validate_data(
                 self, X, accept_sparse="csr", dtype=SUPPORTED_DTYPES, reset=False

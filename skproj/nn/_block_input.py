@@ -6,6 +6,7 @@ from scipy import sparse
 from skproj.blocks._measured import measure
 from skproj.blocks._row_blocks import set_feature_names
 from skproj.nn._training._block_samples import MEMORY_BYTES
+from skproj.utils._validation import check_names, names_to_keep
 
 
 def validate_blocks(estimator, blocks, y):
@@ -26,10 +27,10 @@ def validate_blocks(estimator, blocks, y):
     """
     # A stand-in without entries, which are checked in the pass.
     empty = sparse.csr_array(blocks.shape, dtype=blocks.dtype)
-    names = estimator._names_to_keep()
+    names = names_to_keep(estimator)
     _, y = estimator._validate_data(empty, y)
     set_feature_names(estimator, blocks)
-    estimator._check_names(names)
+    check_names(names, blocks.feature_names)
     X = measure(blocks)
     if X.n_bytes > MEMORY_BYTES:
         return X, y

@@ -22,6 +22,21 @@ FILE_DOCS = {
 }
 
 
+def check_checkpoint(path, *, is_folder):
+    """Return the path of a checkpoint, a file or a folder if it is there; or None."""
+    if path is None:
+        return None
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"checkpoint must be a path or None, got {path!r}.")
+    path = Path(path)
+    if path.exists() and path.is_dir() != is_folder:
+        wanted, found = ("folder", "file") if is_folder else ("file", "folder")
+        raise ValueError(f"checkpoint must be a {wanted}, got the {found} {path}.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"checkpoint: there is no folder {path.parent}.")
+    return path
+
+
 @contextlib.contextmanager
 def new_file(path):
     """Make a file that is written completely, or stays as it was.

@@ -24,6 +24,8 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from skproj.utils._wording import first_difference
+
 __all__ = [
     "SUPPORTED_DTYPES",
     "HasMethods",
@@ -124,3 +126,39 @@ def atomic_fit(fit):
             raise
 
     return fit_or_restore
+
+
+def check_block_features(estimator, blocks):
+    """Check that blocks have the features of a fitted estimator.
+
+    Raises
+    ------
+    ValueError
+        If their number or their names differ.
+    """
+    name, n_features = type(estimator).__name__, estimator.n_features_in_
+    if blocks.shape[1] != n_features:
+        raise ValueError(
+            f"X has {blocks.shape[1]} features, but {name} is expecting {n_features} "
+            "features as input."
+        )
+    check_names(getattr(estimator, "feature_names_in_", None), blocks.feature_names)
+
+
+def names_to_keep(estimator):
+    """Return the names of the features whose weights a fit starts with, or None."""
+    continues = getattr(estimator, "warm_start", False) and hasattr(
+        estimator, "module_"
+    )
+    return getattr(estimator, "feature_names_in_", None) if continues else None
+
+
+def check_names(fitted, given):
+    """Raise an error if names are not those of the fit; None are not known."""
+    if fitted is None or given is None or len(fitted) != len(given):
+        return
+    if not np.array_equal(fitted, given):
+        raise ValueError(
+            "X must have the feature names of the fit, in their order: "
+            f"{first_difference(given, fitted)}."
+        )

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 from cli_helpers import FAST, make_frame, select
 
 from skproj import ProjectionFeatureSelector, persistence
-from skproj.cli import _checkpoints, _selection
+from skproj.cli import _checkpoints, _select, _selection
 from skproj.cli._checkpoints import Checkpoints
 from skproj.cli._errors import CommandError
 
@@ -300,6 +301,57 @@ def test_half_a_step_is_no_step(tmp_path):
     assert list(tmp_path.iterdir()) == []
     (tmp_path / ".1234.joblib").write_bytes(b"half")
     assert steps.finished() == []
+
+
+@pytest.mark.parametrize("what", ["half", "another run", "another program"])
+def test_damaged_step_is_repeated(what, tmp_path):
+    steps = Checkpoints(tmp_path, {"data": "one"})
+    assert steps.step("one", lambda: 1) == steps.step("one", lambda: 2) == 1
+    path = tmp_path / "one.joblib"
+    if what == "half":
+        path.write_bytes(path.read_bytes()[:-5])
+    elif what == "another program":
+        joblib.dump([3], path)
+    else:
+        steps = Checkpoints(tmp_path, {"data": "other"})
+    with pytest.warns(
+        UserWarning, match=r"one\.joblib is damaged; the step is repeated"
+    ):
+        assert steps.step("one", lambda: 4) == 4
+    assert steps.step("one", lambda: 5) == 4
+
+
+@pytest.mark.parametrize("what", ["table", "labels", "feature_groups"])
+def test_file_that_changes_while_it_is_read(what, data, tmp_path, monkeypatch, capsys):
+    """The steps would belong to other data than their folder says."""
+    paths = {"table": tmp_path / "table.csv"}
+    shutil.copy(data, paths["table"])
+    arguments = ["--eta", "1"]
+    if what == "labels":
+        paths["labels"] = tmp_path / "labels.csv"
+        frame = make_frame()
+        frame[["kind"]].reset_index().to_csv(paths["labels"], index=False)
+        frame.drop(columns="kind").reset_index().to_csv(paths["table"], index=False)
+        arguments += ["--labels", paths["labels"], "--index", "index"]
+    elif what == "feature_groups":
+        paths[what] = tmp_path / "groups.csv"
+        names = make_frame().columns.drop("kind")
+        table = pd.DataFrame({"feature": names[:2], "group": "one"})
+        table.to_csv(paths[what], index=False)
+        arguments += ["--feature-groups", paths[what]]
+    read = _select.read_problem
+
+    def read_and_change(*given):
+        problem = read(*given)
+        with paths[what].open("a") as file:
+            file.write("\n")
+        return problem
+
+    monkeypatch.setattr(_select, "read_problem", read_and_change)
+    out = tmp_path / "out"
+    assert select(paths["table"], *arguments, "--out", out) == 2
+    assert "has changed while it was read: begin again" in capsys.readouterr().err
+    assert not out.with_name("out.partial").exists()
 
 
 def test_computed_and_kept_results_are_laid_out_alike(tmp_path):

@@ -32,6 +32,15 @@ def pass_over(model, X, size=20):
         model.partial_fit(X[rows])
 
 
+def test_another_number_of_components_is_refused(dense):
+    model = GroupSparseNMF(4, random_state=0).partial_fit(dense)
+    before = model.components_.copy()
+    with pytest.raises(ValueError, match=r"n_components must stay 4 .*, got 6"):
+        model.set_params(n_components=6).partial_fit(dense)
+    np.testing.assert_array_equal(model.components_, before)
+    model.set_params(n_components="auto").partial_fit(dense)
+
+
 @pytest.mark.parametrize("forget_factor", [0.0, 0.7])
 @pytest.mark.parametrize("params", LEVELS)
 def test_the_same_batch_leads_to_what_fit_finds(dense, params, forget_factor):

@@ -172,7 +172,7 @@ def test_warm_start_needs_the_features_in_their_order(kind, in_blocks):
     if kind is SparseSupervisedAutoencoder:
         model.set_params(schedule="progressive", eta=1.0)
     model.fit(data("abcd"), y).fit(data("abcd"), y)
-    with pytest.raises(ValueError, match="number and names of features"):
+    with pytest.raises(ValueError, match="X must have the feature names of the fit"):
         model.fit(data("bacd"), y)
     assert list(model.feature_names_in_) == list("abcd")
 

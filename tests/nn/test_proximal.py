@@ -297,6 +297,21 @@ def test_state_of_another_optimizer_is_refused(ours, theirs):
 
 
 @each_optimizer
+def test_state_of_other_parameters_is_refused(name):
+    """A state that broadcasts would do its work on the wrong entries without a word."""
+    optimizer, other = make(name, [start(12, 1)]), make(name, [start(12, 3)])
+    for W in optimizer.param_groups[0]["params"]:
+        W.grad = torch.ones_like(W)
+    options = {"momentum": 0.9} if "SGD" in type(optimizer).__name__ else {}
+    optimizer.param_groups[0].update(options)
+    optimizer.step()
+    before = copy.deepcopy(other.state_dict())
+    with pytest.raises(ValueError, match=r"has shape \(12, 1\) for \(12, 3\)"):
+        other.load_state_dict(optimizer.state_dict())
+    assert other.state_dict() == before
+
+
+@each_optimizer
 def test_dim_has_to_fit_penalised_parameters_only(name):
     """A bias without penalty may have fewer dimensions; one with it may not."""
     W, bias = start(2, 3), start(2)

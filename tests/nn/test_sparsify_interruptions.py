@@ -1,6 +1,7 @@
 """Early ends, checkpoints and refusals of `sparsify`."""
 
 import copy
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from torch.nn.utils import prune as torch_prune
 from torch.utils.data import DataLoader, TensorDataset
 
 from skproj.nn import sparsify
+from skproj.nn._sparsify import _run
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:The search for the l1 weight:sklearn.exceptions.ConvergenceWarning"
@@ -131,6 +133,81 @@ def test_checkpoint_of_another_call(tmp_path):
     assert file.read_bytes() == before
     with pytest.raises(FileNotFoundError, match="checkpoint: there is no folder"):
         run(model, loader, checkpoint=tmp_path / "missing" / "state.pt")
+
+
+@pytest.mark.parametrize("n_epochs_before", [2, 6])
+@pytest.mark.parametrize("what", ["inputs", "targets", "order"])
+def test_checkpoint_of_other_data(what, n_epochs_before, tmp_path):
+    """Of unfinished and finished trainings; one sample is enough."""
+    model, loader = make_problem()
+    file = tmp_path / "state.pt"
+    place = interrupt_at(1, n_epochs_before)
+    with pytest.raises(KeyboardInterrupt):
+        run(model, loader, checkpoint=file, callback=place, method="gradual")
+    if what == "inputs":
+        loader.X[117, 3] += 1.0
+    elif what == "targets":
+        loader.y[117] = 2 - loader.y[117]
+    else:
+        loader.X, loader.y = loader.X.flip(0), loader.y.flip(0)
+    before = file.read_bytes()
+    with pytest.raises(ValueError, match="with other batches of loader: take another"):
+        run(model, loader, checkpoint=file, method="gradual")
+    assert file.read_bytes() == before
+
+
+def test_batches_that_differ_each_time_are_not_compared(tmp_path):
+    model, loader = make_problem()
+    rng = np.random.default_rng(0)
+
+    class Augmented(type(loader)):
+        def __iter__(self):
+            for X, y in super().__iter__():
+                yield X + float(rng.normal()), y
+
+    batches = Augmented(loader.X, loader.y)
+    options = {"checkpoint": tmp_path / "state.pt", "method": "gradual"}
+    with pytest.raises(KeyboardInterrupt):
+        run(model, batches, callback=interrupt_at(1, 3), **options)
+    _, report = run(model, batches, **options)
+    assert report.history["epoch"].tolist() == [1, 2, 3, 4, 5, 6]
+
+
+def test_checkpoint_after_another_change(tmp_path, monkeypatch):
+    """Of the loss, the optimizer, the type of the weights, and the version."""
+    model, loader = make_problem()
+    file, call = tmp_path / "state.pt", {"target": 0.8, "n_epochs": 6}
+    make = partial(torch.optim.SGD, lr=0.1)
+    sparsify(model, F.cross_entropy, loader, optimizer=make, checkpoint=file, **call)
+    before = file.read_bytes()
+    call |= {"checkpoint": file, "optimizer": make}
+    doubled = copy.deepcopy(model).double()
+    double_loader = type(loader)(loader.X.double(), loader.y)
+    for network, loss, batches, options, name in (
+        (model, F.multi_margin_loss, loader, {}, "loss or step"),
+        (model, F.cross_entropy, loader, {"optimizer": None}, "optimizer"),
+        (
+            model,
+            F.cross_entropy,
+            loader,
+            {"optimizer": partial(torch.optim.SGD, lr=0.2)},
+            "optimizer",
+        ),
+        (
+            model,
+            F.cross_entropy,
+            loader,
+            {"optimizer": partial(torch.optim.RMSprop, lr=0.1)},
+            "optimizer",
+        ),
+        (doubled, F.cross_entropy, double_loader, {}, "module"),
+    ):
+        with pytest.raises(ValueError, match=f"with other values of {name}: take"):
+            sparsify(network, loss, batches, **call | options)
+    monkeypatch.setattr(_run, "__version__", "0.0")
+    with pytest.raises(ValueError, match="other values of the version of skproj"):
+        sparsify(model, F.cross_entropy, loader, **call)
+    assert file.read_bytes() == before
 
 
 @each_method

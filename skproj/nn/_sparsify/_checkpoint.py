@@ -2,8 +2,9 @@
 
 import torch
 
-from skproj.nn._sparsify._loop import clone_state
-from skproj.utils._files import new_file
+from skproj.nn._sparsify._loop import clone_state, random_state, set_random_state
+from skproj.utils._checksums import check_digest
+from skproj.utils._files import check_checkpoint, new_file
 
 STATE = {"settings", "start", "finished", "current", "history", "is_stopped"}
 
@@ -13,7 +14,7 @@ class Checkpoint:
 
     Parameters
     ----------
-    path : pathlib.Path or None
+    path : str, path-like or None
         File to read, if it is there, and to write; None keeps nothing.
     settings : dict
         What has to be the same as in the call that wrote the file.
@@ -41,22 +42,31 @@ class Checkpoint:
     """
 
     def __init__(self, path, settings, start):
-        self.start = start
+        self.settings, self.start = settings, start
         self.finished, self.current, self.history = [], None, []
         self.is_stopped = False
-        self._path = path
-        self._settings = settings
-        if path is not None and path.exists():
-            saved = _load(path)
-            if saved["settings"] != settings:
-                differing = [k for k in settings if saved["settings"][k] != settings[k]]
+        self._path = check_checkpoint(path, is_folder=False)
+        if self._path is not None and self._path.exists():
+            saved = _load(self._path)
+            if (old := saved["settings"]) != settings:
+                differing = [k for k in settings if old.get(k) != settings[k]]
                 raise ValueError(
                     f"checkpoint {path} was written with other values of "
                     f"{', '.join(differing)}: take another file."
                 )
-            self.finished, self.current = saved["finished"], saved["current"]
-            self.history, self.start = saved["history"], saved["start"]
-            self.is_stopped = saved["is_stopped"]
+            vars(self).update(saved)
+
+    def check_batches(self, loader):
+        """Raise an error if the batches of a loader are not those of the checkpoint."""
+        if self._path is not None:
+            random = random_state(loader)
+            self.start["batches"] = check_digest(
+                lambda: set_random_state(random, loader) or loader,
+                self.start.get("batches"),
+                f"checkpoint {self._path} was written with other batches of loader: "
+                "take another file.",
+            )
+            set_random_state(random, loader)
 
     def finish_training(self, module):
         """Add the network to those of the finished trainings."""
@@ -69,14 +79,7 @@ class Checkpoint:
         """Write the file, unless there is none."""
         if self._path is None:
             return
-        state = {
-            "settings": self._settings,
-            "start": self.start,
-            "finished": self.finished,
-            "current": self.current,
-            "history": self.history,
-            "is_stopped": self.is_stopped,
-        }
+        state = {name: getattr(self, name) for name in STATE}
         with new_file(self._path) as file, file.open("wb") as stream:
             torch.save(state, stream)
 
@@ -85,9 +88,7 @@ def _load(path):
     try:
         saved = torch.load(path, weights_only=True)
     except Exception as error:  # of many kinds, for a file of another program
-        raise ValueError(
-            f"checkpoint {path} cannot be read: take another file."
-        ) from error
+        raise ValueError(f"checkpoint {path} cannot be read: take another.") from error
     if not isinstance(saved, dict) or saved.keys() != STATE:
         raise ValueError(f"checkpoint {path} is another kind of file: take another.")
     return saved

@@ -2,13 +2,12 @@
 
 import numbers
 from functools import partial
-from os import PathLike
-from pathlib import Path
 
 import numpy as np
 import torch
 from sklearn.utils import check_scalar
 
+from skproj._version import __version__
 from skproj.nn._sparsify._checkpoint import Checkpoint
 from skproj.nn._sparsify._loop import (
     ModuleTrainer,
@@ -68,7 +67,9 @@ DOCS = {
         checkpoint : str or pathlib.Path, default=None
             File that is written after each epoch. If it is there, training goes on from
             it, with the same result as without interruption, as long as the batches
-            depend on nothing but PyTorch's global generator or that of the loader.
+            depend on nothing but PyTorch's global generator or that of the loader. They
+            are drawn once more at the beginning. After a change of them, of another
+            argument or of the version of skproj, the file is refused.
         verbose : bool, default=False
             Whether to print a line for each epoch.
     """,
@@ -100,13 +101,17 @@ def run_trainings(
     report : SparsifyReport
     """
     check_scalar(n_epochs, "n_epochs", numbers.Integral, min_val=1)
+    loss = step.args[0] if getattr(step, "func", None) is loss_of else step
+    weights = module.named_parameters()
     settings = {
         **settings,
         "n_epochs": int(n_epochs),
-        "module": [[name, list(W.shape)] for name, W in module.named_parameters()],
+        "module": [[name, list(W.shape), str(W.dtype)] for name, W in weights],
+        "loss or step": getattr(loss, "__qualname__", type(loss).__qualname__),
+        "the version of skproj": __version__,
     }
     start = {"module": clone_state(module), "random": random_state(loader)}
-    saved = Checkpoint(_check_path(checkpoint), settings, start)
+    saved = Checkpoint(checkpoint, settings, start)
     report_epoch = _reporter(callback, n_epochs, verbose)
 
     def make_trainer(make_optimizer):
@@ -117,6 +122,7 @@ def run_trainings(
     try:
         restore_state(module, saved.start["module"])
         set_random_state(saved.start["random"], loader)
+        saved.check_batches(loader)
         before = sparsity_report(module)
         l1 = train(make_trainer)
     except BaseException:
@@ -157,10 +163,10 @@ def check_step(loss, step, loader):
 
 
 def check_optimizer(optimizer, module, *, proximal):
-    """Return a function that makes optimizers, after a try."""
+    """Return a function that makes optimizers, after a try, and what it makes."""
     if optimizer is None:
         kind = ProximalAdam if proximal else torch.optim.Adam
-        return partial(kind, lr=LEARNING_RATE)
+        return partial(kind, lr=LEARNING_RATE), "the default"
     made = callable(optimizer) and optimizer(
         [W for W in module.parameters() if W.requires_grad]
     )
@@ -178,20 +184,7 @@ def check_optimizer(optimizer, module, *, proximal):
             "optimizer must make a ProximalAdam or ProximalSGD for method='l1', "
             f"got {type(made).__name__}."
         )
-    return optimizer
-
-
-def _check_path(checkpoint):
-    if checkpoint is None:
-        return None
-    if not isinstance(checkpoint, str | PathLike):
-        raise TypeError(f"checkpoint must be a path or None, got {checkpoint!r}.")
-    path = Path(checkpoint)
-    if path.is_dir():
-        raise ValueError(f"checkpoint must be a file, got the folder {path}.")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"checkpoint: there is no folder {path.parent}.")
-    return path
+    return optimizer, f"{type(made).__name__} {sorted(made.defaults.items())}"
 
 
 def _reporter(callback, n_epochs, verbose):

@@ -187,7 +187,7 @@ def sparsify(
         make_method = METHODS.get(method)
     step = check_step(loss, step, loader)
     check_scalar(max_iter, "max_iter", numbers.Integral, min_val=1)
-    make_optimizer = check_optimizer(optimizer, module, proximal=method == "l1")
+    make_optimizer, kind = check_optimizer(optimizer, module, proximal=method == "l1")
 
     def train(make_trainer):
         if method != "l1":
@@ -204,6 +204,7 @@ def sparsify(
 
     settings = {
         "method": method,
+        "optimizer": kind,
         "target": target
         if isinstance(target, str)
         else [[block.name, block.size, block.n_kept] for block in blocks],

@@ -135,7 +135,7 @@ def sparsify_units(
     work = _make_work(module, check_inputs(example_inputs), makers, target)
     n_branches = work.n_branches - round(branches * work.n_branches)
     step = check_step(loss, step, loader)
-    make_optimizer = check_optimizer(optimizer, module, proximal=False)
+    make_optimizer, kind = check_optimizer(optimizer, module, proximal=False)
 
     def train(make_trainer):
         method = GradualUnits(blocks, work, 1.0 - target, n_branches)
@@ -148,6 +148,7 @@ def sparsify_units(
         train,
         settings={
             "method": "gradual",
+            "optimizer": kind,
             "target": float(target),
             "layers": names,
             "branches": n_branches,

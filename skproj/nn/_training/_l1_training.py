@@ -9,6 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skproj.nn._training._l1_search import search_l1_weight
 from skproj.nn._training._network import weights_of
 from skproj.nn._training._optimizers import DEFAULT_EPS, Penalty
+from skproj.nn._training._tensors import draw_
 from skproj.nn._training._trainer import DivergedError
 
 # The first l1 weight of a search, as a share of the gradient entry whose rank is the
@@ -99,12 +100,11 @@ def masks_of_largest(scores, n_kept):
     return [part.view_as(score) for part, score in zip(parts, scores, strict=True)]
 
 
-@torch.no_grad()
 def randomise(trainer):
     """Give the network of a trainer random weights, as those of a new one."""
     for weight in weights_of(trainer.module):
         bound = weight.shape[1] ** -0.5
-        weight.uniform_(-bound, bound, generator=trainer.generator)
+        draw_(weight, "uniform_", -bound, bound, generator=trainer.generator)
 
 
 def zero_keeper(module):

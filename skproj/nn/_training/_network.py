@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from scipy.sparse import csr_array
 
+from skproj.nn._training._tensors import draw_
+
 ACTIVATIONS = {
     "silu": torch.nn.SiLU,
     "relu": torch.nn.ReLU,
@@ -48,7 +50,7 @@ def make_mlp(sizes, activation, *, dtype, generator):
         layer = torch.nn.utils.skip_init(torch.nn.Linear, n_in, n_out, dtype=dtype)
         bound = 1.0 / np.sqrt(n_in)
         for parameter in (layer.weight, layer.bias):
-            torch.nn.init.uniform_(parameter, -bound, bound, generator=generator)
+            draw_(parameter, "uniform_", -bound, bound, generator=generator)
         layers += [layer, ACTIVATIONS[activation]()]
     return torch.nn.Sequential(*layers[:-1])
 

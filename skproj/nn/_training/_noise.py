@@ -3,6 +3,7 @@
 import torch
 
 from skproj.nn._training._sparse_rows import SparseRows
+from skproj.nn._training._tensors import draw_
 
 # Numbers that are drawn before they are used again. Drawing a number takes longer than
 # a training step takes for an entry of the input.
@@ -52,7 +53,7 @@ class NoiseSource:
         if len(drawn) >= max(MIN_DRAWN, 2 * n) and drawn.dtype == like.dtype:
             start = torch.randint(len(drawn) - n + 1, (), generator=generator)
             return drawn[start : start + n].view(shape), False
-        noise = like.new_empty(shape).normal_(generator=generator)
+        noise = draw_(like.new_empty(shape), "normal_", generator=generator)
         if noise.device.type == "cpu":
             self._drawn = torch.cat([drawn.to(noise.dtype), noise.flatten()])
         return noise, True
@@ -109,7 +110,7 @@ class HiddenNoise:
     def add_(self, Z):
         """Add the noise of some samples to units of shape (n_units, n_samples)."""
         Z = Z.unflatten(0, self._networks)
-        self._drawn = torch.empty_like(Z).normal_(generator=self._generator)
+        self._drawn = draw_(torch.empty_like(Z), "normal_", generator=self._generator)
         Z.baddbmm_(self._root, self._drawn, alpha=self._scale)
 
     def add_gradient_(self, gradient, dZ):

@@ -11,6 +11,7 @@ from functools import partial
 import torch
 
 from skproj.nn._training._network import ACTIVATIONS
+from skproj.nn._training._tensors import draw_
 
 # Networks that share the hidden units of an estimator, where the widths allow it.
 N_NETWORKS = 5
@@ -42,9 +43,9 @@ class StackedLinear(torch.nn.Module):
         bound = 1.0 / math.sqrt(max(1, n_in))
         for name, shape in (("weight", (n_out, n_in)), ("bias", (n_out,))):
             start = torch.empty(
-                (n_networks, *shape), dtype=dtype, device=generator.device
+                n_networks, *shape, dtype=dtype, device=generator.device
             )
-            start.uniform_(-bound, bound, generator=generator)
+            draw_(start, "uniform_", -bound, bound, generator=generator)
             setattr(self, name, torch.nn.Parameter(torch.cat([start] * n_groups)))
 
     def forward(self, X):

@@ -56,6 +56,15 @@ def copy_generator(generator):
     return other
 
 
+@torch.no_grad()
+def draw_(tensor, distribution, *parameters, generator):
+    """Fill a tensor by a method of its own with numbers that suit both precisions."""
+    has_double = tensor.device.type != "mps"
+    numbers = torch.empty_like(tensor, dtype=torch.float64) if has_double else tensor
+    getattr(numbers, distribution)(*parameters, generator=generator)
+    return tensor.copy_(numbers)
+
+
 def device_of(module):
     """Return where the numbers of a module are."""
     return next(itertools.chain(module.parameters(), module.buffers())).device

@@ -88,8 +88,10 @@ class _ProximalOptimizer(torch.optim.Optimizer):
         Raises
         ------
         ValueError
-            If it is that of an optimizer of another class. Then nothing is changed.
+            If it is that of an optimizer of another class, or of parameters of other
+            shapes. Then nothing is changed.
         """
+        own = (W for group in self.param_groups for W in group["params"])
         for group in state_dict["param_groups"]:
             missing = [name for name in self.defaults if name not in group]
             if missing:
@@ -97,6 +99,14 @@ class _ProximalOptimizer(torch.optim.Optimizer):
                     f"state_dict must be that of a {type(self).__name__}, but a "
                     f"parameter group has no {', '.join(missing)}."
                 )
+            for place, W in zip(group["params"], own, strict=False):
+                for name, value in state_dict["state"].get(place, {}).items():
+                    shape = tuple(getattr(value, "shape", ()))
+                    if shape not in ((), tuple(W.shape)):
+                        raise ValueError(
+                            f"state_dict must be of the same parameters, but {name} of "
+                            f"parameter {place} has shape {shape} for {tuple(W.shape)}."
+                        )
         super().load_state_dict(state_dict)
 
     def step(self, closure=None):

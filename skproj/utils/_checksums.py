@@ -1,0 +1,150 @@
+"""Checksums of columns, which tell whether a matrix that is read again has changed."""
+
+import hashlib
+from collections.abc import Mapping
+from copy import copy
+
+import numpy as np
+from scipy import sparse
+
+
+class Checksums:
+    """Checksums of the columns that some pass over the rows of a matrix has read.
+
+    Attributes
+    ----------
+    of_columns : ndarray of uint64 of shape (n_columns, n_words + 1)
+        Those of `column_checksums`.
+    is_read : ndarray of bool of shape (n_columns,)
+        Which of them are known.
+    """
+
+    def __init__(self, n_columns, dtype):
+        self.of_columns = np.zeros((n_columns, dtype.itemsize // 4 + 1), np.uint64)
+        self.is_read = np.zeros(n_columns, dtype=bool)
+
+    def update(self, columns, found, names=None):
+        """Raise an error if columns have changed since an earlier pass.
+
+        Parameters
+        ----------
+        columns : ndarray of int
+        found : ndarray of uint64 of shape (len(columns), n_words + 1)
+            Their checksums in this pass.
+        names : ndarray of shape (n_columns,), default=None
+        """
+        differs = (self.of_columns[columns] != found)[:, :-1].any(axis=1)
+        changed = columns[self.is_read[columns] & differs]
+        if len(changed):
+            first = int(changed[0]) if names is None else names[changed[0]]
+            raise ValueError(
+                f"X in blocks has changed since an earlier pass, in {len(changed)} of "
+                f"{len(self.is_read)} columns, the first of them {first!r}: open it "
+                "again for a new fit, and leave it as it is until the fit ends."
+            )
+        self.of_columns[columns], self.is_read[columns] = found, True
+
+    @staticmethod
+    def merge(first, second):
+        """Return those of the rows of both, in which the same columns were read."""
+        joint = copy(first)
+        joint.of_columns = first.of_columns + second.of_columns
+        return joint
+
+
+def column_checksums(block, first_row):
+    """Return checksums of the columns of some rows; those of all rows are their sum.
+
+    The 32-bit words of the entries are multiplied by a random number of their row,
+    modulo 2**64. Entries that changed, or rows in another order, stay unnoticed with a
+    probability of at most 2**-32. The last checksum is the number of dense rows: the
+    others do not depend on whether zeros are stored.
+
+    Parameters
+    ----------
+    block : ndarray or CSR matrix of shape (n_rows, n_columns)
+        Of float32 or float64, contiguous in either order if dense.
+    first_row : int
+        Number of rows of the matrix before the block.
+
+    Returns
+    -------
+    checksums : ndarray of uint64 of shape (n_columns, n_words + 1)
+    """
+    n_rows, n_columns = block.shape
+    n_words = block.dtype.itemsize // 4
+    checksums = np.zeros((n_columns, n_words + 1), dtype=np.uint64)
+    weights = _scramble(np.arange(first_row, first_row + n_rows, dtype=np.uint64))
+    if sparse.issparse(block):
+        words = np.ascontiguousarray(block.data).view(np.uint32)
+        for k in range(n_words):
+            entries = words[k::n_words].astype(np.uint64)
+            rows = sparse.csr_array(
+                (entries, block.indices, block.indptr), shape=block.shape
+            )
+            checksums[:, k] = rows.T @ weights
+        return checksums
+    by_rows = block.flags.c_contiguous
+    words = (block if by_rows else block.T).view(np.uint32)
+    for k in range(n_words):
+        axes = "i,ij->j" if by_rows else "i,ji->j"
+        checksums[:, k] = np.einsum(axes, weights, words[:, k::n_words])
+    checksums[:, -1] = n_rows
+    return checksums
+
+
+def _scramble(numbers):
+    """Return odd numbers that look random, by the mixer of MurmurHash3."""
+    mixed = numbers + np.uint64(1)
+    for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
+        mixed ^= mixed >> np.uint64(33)
+        mixed *= np.uint64(factor)
+    return (mixed ^ (mixed >> np.uint64(33))) | np.uint64(1)
+
+
+def digest(*values):
+    """Return a digest of arrays, tensors and other values in nested containers."""
+    total = hashlib.blake2b(digest_size=16)
+    _update(total, values)
+    return total.hexdigest()
+
+
+def check_digest(draw, known, sentence):
+    """Return the digest of what a function draws, compared with one of earlier.
+
+    What differs each time cannot be compared.
+
+    Parameters
+    ----------
+    draw : callable
+    known : str or None
+        The digest of earlier.
+    sentence : str
+        Of the ValueError if they differ.
+    """
+    found = digest(draw())
+    if known not in (None, found) and digest(draw()) == found:
+        raise ValueError(sentence)
+    return found
+
+
+def _update(total, value):
+    """Add a value to a digest."""
+    if isinstance(value, Mapping):
+        value = [part for pair in value.items() for part in pair]
+    if hasattr(value, "detach"):
+        value = value.detach().cpu().to_dense()
+        is_bfloat = str(value.dtype) == "torch.bfloat16"
+        value = (value.float() if is_bfloat else value).numpy()
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        total.update(f"{value.dtype.str} {value.shape}".encode())
+        total.update(np.ascontiguousarray(value))
+    elif isinstance(value, str | bytes | int | float | None):
+        total.update(repr(value).encode())
+    elif hasattr(value, "__iter__"):
+        total.update(b"[")
+        for part in value:
+            _update(total, part)
+        total.update(b"]")
+    else:  # such as an object without contents that can be seen
+        total.update(type(value).__qualname__.encode())
