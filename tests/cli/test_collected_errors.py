@@ -127,7 +127,7 @@ HEAVY = ("torch", "sklearn", "matplotlib")
 BEFORE_LIBRARIES = {
     "names": ["select", "{table}", "--target", "typo", *WRONG_NAMES.split()],
     "numbers": ["select", "{table}", "--target", "kind"],
-    "index": ["apply", "{table}", "{table}", "--index", "id"],
+    "sheet": ["apply", "{table}", "{table}", "--sheet", "1"],
     "out": ["apply", "{table}", "{table}", "--out", "{table}"],
     "panel": ["export", "panel", "{folder}", "--out", "{folder}"],
     "datasets": ["datasets", "diabets", "--out", "x"],
