@@ -14,8 +14,8 @@ from skproj.cli._checks import (
 from skproj.cli._entries import tidy_obs
 from skproj.cli._errors import AT_ONCE, CommandError
 from skproj.cli._target import rows_with_target
+from skproj.persistence._panel._text_tables import clean_names
 from skproj.utils._optional import import_optional
-from skproj.utils._text_tables import clean_names
 from skproj.utils._wording import join_names
 
 

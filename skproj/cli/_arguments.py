@@ -7,7 +7,7 @@ import textwrap
 from pathlib import Path
 
 from skproj._version import __version__
-from skproj.utils._text_tables import clean
+from skproj.persistence._panel._text_tables import clean
 
 EXAMPLES = {
     "select": """\

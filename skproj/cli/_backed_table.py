@@ -12,8 +12,8 @@ from skproj.cli._frame_table import FrameTable
 from skproj.cli._options import shows_bars
 from skproj.cli._progress import show_rows
 from skproj.cli._target import rows_with_target
+from skproj.persistence._panel._text_tables import clean_names
 from skproj.utils._optional import import_optional
-from skproj.utils._text_tables import clean_names
 
 # Memory without columns, and per row, measured with 200000 rows and ten classes.
 FIXED_BYTES = 500_000_000

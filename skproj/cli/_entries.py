@@ -8,8 +8,7 @@ from collections import Counter
 import numpy as np
 
 from skproj.cli._checks import option
-from skproj.utils._optional import import_optional
-from skproj.utils._text_tables import (
+from skproj.persistence._panel._text_tables import (
     EITHER,
     GROUP_MARKS,
     MISSING,
@@ -23,6 +22,7 @@ from skproj.utils._text_tables import (
     to_number,
     to_numbers,
 )
+from skproj.utils._optional import import_optional
 from skproj.utils._wording import join_names
 
 # A column of text is named as one of numbers if at least this share of it are numbers.

@@ -12,8 +12,8 @@ from skproj.cli._checks import (
 )
 from skproj.cli._entries import spoiled
 from skproj.cli._errors import AT_ONCE, CommandError, Errors
+from skproj.persistence._panel._text_tables import TRUTH
 from skproj.utils._optional import import_optional
-from skproj.utils._text_tables import TRUTH
 from skproj.utils._wording import join_names
 
 # Column of a frame with the target as it is written.

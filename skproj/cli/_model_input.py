@@ -12,9 +12,9 @@ from skproj.cli._models import without_names
 from skproj.cli._survival import survival_probabilities
 from skproj.persistence._panel._export import needed_features
 from skproj.persistence._panel._features import NotTraceable, places_of
+from skproj.persistence._panel._text_tables import clean
 from skproj.utils._optional import import_optional
 from skproj.utils._pipelines import selection_of, steps_of
-from skproj.utils._text_tables import clean
 
 # Of the times of events in training.
 SURVIVAL_QUANTILES = (0.25, 0.5, 0.75)

@@ -27,8 +27,8 @@ from skproj.cli._text import (
     suffix_of,
     warn_of_titles,
 )
+from skproj.persistence._panel._text_tables import clean, clean_names, name_columns
 from skproj.utils._optional import import_optional
-from skproj.utils._text_tables import clean, clean_names, name_columns
 from skproj.utils._wording import join_names
 
 ANNOTATED = (".h5ad", ".zarr")

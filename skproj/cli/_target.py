@@ -7,8 +7,8 @@ import numpy as np
 from skproj.cli._checks import check_finite, is_numeric
 from skproj.cli._entries import spoiled
 from skproj.cli._errors import CommandError
+from skproj.persistence._panel._text_tables import TRUTH
 from skproj.utils._optional import import_optional
-from skproj.utils._text_tables import TRUTH
 from skproj.utils._wording import join_names
 
 # Numbers with more different values than this are not taken for labels.

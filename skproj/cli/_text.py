@@ -19,8 +19,8 @@ from skproj.cli._entries import (
     proves_decimal,
 )
 from skproj.cli._errors import CommandError
+from skproj.persistence._panel._text_tables import MISSING, find_layout, read_rows
 from skproj.utils._optional import import_optional
-from skproj.utils._text_tables import MISSING, find_layout, read_rows
 
 TEXT_SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 
