@@ -111,16 +111,6 @@ def new_group(path):
 def write_cells(model, n_obs, group, *, shows_progress=False):
     """Write a table in the layout of AnnData, and return the number of its entries.
 
-    Parameters
-    ----------
-    model : CellModel
-    n_obs : int
-    group : h5py.Group or zarr.Group
-        Where to write to.
-    shows_progress : bool, default=False
-
-    Notes
-    -----
     Memory is needed for a chunk of the entries, and for ten bytes per row.
     """
     from anndata.io import write_elem
@@ -210,14 +200,7 @@ def encode(element, kind, version, **others):
 
 
 class Appender:
-    """An array of a file that grows by whole chunks.
-
-    Parameters
-    ----------
-    group : h5py.Group or zarr.Group
-    name : str
-    dtype : dtype
-    """
+    """Array in a group of h5py or zarr that grows by whole chunks."""
 
     def __init__(self, group, name, dtype):
         options = {"shape": (0,), "chunks": (CHUNK_ENTRIES,), "dtype": dtype}

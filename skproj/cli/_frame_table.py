@@ -28,26 +28,9 @@ MAX_SPOILED = 5
 class FrameTable:
     """A table with one kind of columns, features and others.
 
-    Parameters
-    ----------
-    frame : DataFrame
-    path : Path
-        The file that it comes from, for messages.
-    labels : Series, default=None
-        The target as it is written, if the file does not tell text from numbers.
-    reading : dict, default=None
-        The decimal sign, and what stands for a missing value, if the file does not
-        tell text from numbers.
-
-    Attributes
-    ----------
-    columns : list of str
-        Names of all columns but the index.
-    row_names : Index or None
-        Names of the rows, if they have any.
-    row_label : str
-        Name of the index column.
-    n_rows : int
+    The path is for messages. If the file does not tell text from numbers, `labels` is
+    the target as it is written, and `reading` has the decimal sign and what stands for
+    a missing value.
     """
 
     can_encode = True
@@ -56,9 +39,9 @@ class FrameTable:
         pd = import_optional("pandas", extra="cli")
         self.path = path
         self.reading = reading or {}
-        self.columns = list(frame.columns)
+        self.columns = list(frame.columns)  # all but the index
         named = not isinstance(frame.index, pd.RangeIndex)
-        self.row_names = frame.index if named else None
+        self.row_names = frame.index if named else None  # if rows have any
         self.row_label = frame.index.name or "row"
         self.n_rows = len(frame)
         self._frame = frame
@@ -141,27 +124,11 @@ class FrameTable:
         return frame if self.row_names is not None else frame.set_index(self.columns[0])
 
     def numbers(self, names, *, dtype=None, can_drop=True, allow_missing=False):
-        """Return columns as numbers.
+        """Return columns as an array of numbers, or raise all that is wrong with them.
 
-        Parameters
-        ----------
-        names : list of str
-        dtype : dtype, default=None
-            If None, float32 if all columns are, else float64.
-        can_drop : bool, default=True
-            Whether errors may propose to leave columns out.
-        allow_missing : bool, default=False
-            Whether numbers may be missing, which are then NaN.
-
-        Returns
-        -------
-        X : ndarray of shape (n_rows, n_names)
-
-        Raises
-        ------
-        CommandError
-            If a column is missing or is no column of numbers, or if a number is missing
-            or infinite.
+        Without a dtype they are float32 if all columns are, else float64. `can_drop`
+        says whether errors may propose to leave columns out, `allow_missing` whether
+        numbers may be missing, which are then NaN.
         """
         errors = Errors()
         with errors:

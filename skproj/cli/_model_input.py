@@ -24,19 +24,7 @@ def model_input(model, names, table):
     """Return the input of a model from the columns that it depends on.
 
     Columns that were not selected have no weight. They may be missing, and are not
-    looked at.
-
-    Parameters
-    ----------
-    model : estimator object
-        Fitted to columns of these names.
-    names : list of str
-    table : FrameTable or AnnDataTable
-
-    Returns
-    -------
-    X : {ndarray, CSR matrix, DataFrame} of shape (n_rows, n_names)
-        Zero, or a known category, where nothing depends on it.
+    looked at: zero, or a known category, takes their place.
     """
     needed = needed_columns(model, names)
     first, *others = steps_of(model)
@@ -106,13 +94,10 @@ def text_columns(encoded):
 
 
 def encoded_columns(prepare, names):
-    """Return the columns that a fitted ColumnTransformer encodes.
+    """Return the columns that a fitted ColumnTransformer encodes, by their names.
 
-    Returns
-    -------
-    encoded : dict of tuple (ndarray, bool)
-        By their names, the categories, and whether the encoder is to see that a value
-        is missing; otherwise the text "nan" stands for it.
+    Of each, the categories, and whether the encoder is to see that a value is missing;
+    otherwise the text "nan" stands for it.
     """
     encoded = {}
     for _, transformer, columns in prepare.transformers_:

@@ -18,13 +18,8 @@ IMPUTED = {
 def read_columns(table, names, options):
     """Return columns of a table, or raise all that is wrong with them.
 
-    Returns
-    -------
-    numbers : {ndarray, CSR matrix, RowBlocks} of shape (n_rows, n_numeric)
-        In float32, with NaN for gaps that are to be filled in.
-    numeric : list of str
-    text : DataFrame or None
-        The columns that are to be encoded.
+    These are numbers in float32, with NaN for gaps that are to be filled in; their
+    names; and a DataFrame of the columns that are to be encoded, or None.
     """
     errors = Errors()
     text = table.text_columns(names) if options.encode else []
@@ -59,23 +54,10 @@ def make_imputer(kind):
 def prepare_columns(columns, options):
     """Return the columns to select from, and what makes features of them.
 
-    Parameters
-    ----------
-    columns : tuple
-        Of `read_columns`.
-    options : argparse.Namespace
-        With `impute`.
-
-    Returns
-    -------
-    X : {ndarray, CSR matrix, DataFrame} of shape (n_rows, n_names)
-        A DataFrame if there is a transformer. Numbers are float32.
-    transformer : ColumnTransformer or None
-        None if there is nothing to do.
-    done : list of str
-        Sentences on what the transformer does.
-    categories : dict of int
-        The numbers of values of the columns of text, whose features come first.
+    The columns, of `read_columns`, become a DataFrame if there is a transformer, which
+    is a ColumnTransformer or None. Then come sentences on what it does, and by the
+    names of the columns of text, whose features come first, the numbers of their
+    values.
     """
     X, numeric, text = columns
     imputes = options.impute is not None
@@ -157,18 +139,7 @@ def check_feature_names(numeric, text, path):
 
 
 def describe_categories(prepare, support):
-    """Return a sentence on the categories that are selected, if there are.
-
-    Parameters
-    ----------
-    prepare : ColumnTransformer
-        Fitted.
-    support : ndarray of bool of shape (n_features,)
-
-    Returns
-    -------
-    sentences : list of str
-    """
+    """Return a sentence on the categories that are selected, if there are."""
     encoder = prepare.named_transformers_.get("text")
     if encoder is None:
         return []

@@ -16,16 +16,7 @@ QUANTILE = norm.isf(0.025)
 def score_predictions(predictions, classes):
     """Return the scores of labels or numbers predicted for rows that were held out.
 
-    Parameters
-    ----------
-    predictions : Predictions
-    classes : ndarray of shape (n_classes,), or None
-        None for numbers.
-
-    Returns
-    -------
-    scores : list of Score
-        The headline first.
+    The headline is the first. `classes` is None for numbers.
     """
     y, predicted = predictions.y_test, predictions.y_predicted
     if classes is None:

@@ -49,22 +49,8 @@ ALL_FEATURES_KEPT = (
 def select(problem, show_progress=False, checkpoints=None):
     """Search for the radius on the training rows, and measure on the others.
 
-    Parameters
-    ----------
-    problem : Problem
-    show_progress : bool, default=False
-        Whether to print a progress bar.
-    checkpoints : Checkpoints, default=None
-        Where finished steps are kept, and taken from.
-
-    Returns
-    -------
-    selection : SelectionResult
-
-    Raises
-    ------
-    CommandError
-        If there are too few rows, or if no feature is selected.
+    It is an error if there are too few rows, or if no feature is selected. Finished
+    steps are kept in the checkpoints, and taken from there.
     """
     run = divide(problem, checkpoints or Checkpoints())
     run.checkpoints.start(problem.X)

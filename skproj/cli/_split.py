@@ -11,18 +11,7 @@ from skproj.cli._errors import CommandError, Errors
 def split_rows(y, task, options, groups=None):
     """Return the rows to train on and those to hold out, in random order.
 
-    Parameters
-    ----------
-    y : ndarray of shape (n_rows,)
-    task : {"classification", "regression", "survival"}
-    options : argparse.Namespace
-        With `test_size`, `cv` and `seed`.
-    groups : ndarray of int of shape (n_rows,), default=None
-        Rows of a group stay together.
-
-    Returns
-    -------
-    train, test : ndarray of int
+    Rows of a group stay together.
     """
     from sklearn.model_selection import train_test_split
 

@@ -39,74 +39,30 @@ SUFFIXES = (*WRITTEN, ".parquet", *ANNOTATED)
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """A file to read, and what the user says about it.
+    """A file to read, and what the user says about it."""
 
-    Attributes
-    ----------
-    path : Path
-        Its suffix says what it is; - is the standard input, with text.
-    index : str or None
-        Column with the names of the rows.
-    layer : str or None
-        Layer of annotated data.
-    target : str or None
-        Column that may hold labels, and is read as it is written.
-    groups : str or None
-        Column with the groups of the rows, which are names as well.
-    event : str or None
-        Column that says whether an event was seen at the time of the target.
-    separator, encoding : str or None
-        Of text.
-    decimal, thousands : str or None
-        Signs of the numbers in text; by default those that suit all columns.
-    usual_decimal : str or None
-        The decimal sign where nothing in the table tells it.
-    missing : tuple of str
-        More of what stands for a missing value in text.
-    sheet : str or None
-        Of an .xlsx file; the first if None.
-    transpose : bool
-        Whether there is a row for each feature, and a column for each sample.
-    labels : Path or None
-        Another table, whose columns are added where the names of the rows are equal.
-    text : tuple of str
-        Columns that are read as they are written, such as categories 01 and 02.
-    wanted : tuple of str
-        Names of columns that keep spaces at their ends, as a model has them.
-    drop : tuple of str
-        Columns of which the numbers do not matter.
-    used : tuple of str or None
-        The only columns of which they matter.
-    backed : Backing or None
-        How the features are read in blocks; None reads them into memory.
-    complete : bool
-        Whether rows without a target or event are left out, as they are of blocks.
-    errors : Errors
-        Takes what does not keep a table from being read.
-    """
-
-    path: Path
-    index: str | None = None
-    layer: str | None = None
-    target: str | None = None
-    groups: str | None = None
-    event: str | None = None
-    separator: str | None = None
-    encoding: str | None = None
-    decimal: str | None = None
+    path: Path  # its suffix says what it is; - is the standard input, with text
+    index: str | None = None  # column with the names of the rows
+    layer: str | None = None  # of annotated data
+    target: str | None = None  # column that may hold labels, read as it is written
+    groups: str | None = None  # column with the groups of the rows, names as well
+    event: str | None = None  # column that says whether an event was seen at the time
+    separator: str | None = None  # of text
+    encoding: str | None = None  # of text
+    decimal: str | None = None  # by default the sign that suits all columns
     thousands: str | None = None
-    usual_decimal: str | None = None
-    missing: tuple = ()
-    sheet: str | None = None
-    transpose: bool = False
-    labels: Path | None = None
-    text: tuple = ()
-    wanted: tuple = ()
-    drop: tuple = ()
-    used: tuple | None = None
-    backed: object = None
-    complete: bool = False
-    errors: object = AT_ONCE
+    usual_decimal: str | None = None  # where nothing in the table tells the sign
+    missing: tuple = ()  # more of what stands for a missing value in text
+    sheet: str | None = None  # of an .xlsx file; the first if None
+    transpose: bool = False  # whether there is a row for each feature
+    labels: Path | None = None  # another table, whose columns are added by the names
+    text: tuple = ()  # columns read as they are written, such as categories 01 and 02
+    wanted: tuple = ()  # names that keep spaces at their ends, as a model has them
+    drop: tuple = ()  # columns of which the numbers do not matter
+    used: tuple | None = None  # the only columns of which they matter
+    backed: object = None  # a `Backing`, or None to read the features into memory
+    complete: bool = False  # whether to leave out rows without target or event
+    errors: object = AT_ONCE  # takes what does not keep a table from being read
 
     @classmethod
     def of(cls, options, **others):
@@ -142,18 +98,7 @@ class ReadOptions:
 def read_table(options):
     """Read a table.
 
-    Parameters
-    ----------
-    options : ReadOptions
-
-    Returns
-    -------
-    table : FrameTable, AnnDataTable, BackedFrameTable or BackedAnnotatedTable
-
-    Raises
-    ------
-    CommandError
-        If there is no such file, if it cannot be read, or if it is empty.
+    It is an error if there is no such file, if it cannot be read, or if it is empty.
     """
     check_source(options)
     path, suffix = options.path, options.suffix

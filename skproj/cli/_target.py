@@ -40,11 +40,7 @@ def rows_with_target(frame, options):
 def read_target(table, options):
     """Return the task, and the target as an array.
 
-    Returns
-    -------
-    task : {"classification", "regression", "survival"}
-    y : ndarray of shape (n_rows,)
-        Labels are strings or integers, numbers float64; survival times are structured.
+    Labels are strings or integers, numbers float64; survival times are structured.
     """
     column, labels = table.target(options.target), table.labels(options.target)
     target = f"the target {options.target!r}"

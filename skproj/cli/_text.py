@@ -107,21 +107,9 @@ def recognize_encoding(source):
 
 
 def read_frame(source, layout, options, text):
-    """Read a table.
+    """Return a table, and the decimal sign by which its numbers were read.
 
-    Parameters
-    ----------
-    source : TextSource
-    layout : Layout
-    options : ReadOptions
-    text : set of str
-        Columns that are read as text.
-
-    Returns
-    -------
-    frame : DataFrame
-    decimal : str or None
-        The decimal sign by which numbers were read; None if all are text still.
+    The columns in `text` are read as text. The sign is None if all are text still.
     """
     absent = MISSING.union(options.missing)
     for decimal in [options.decimal_sign] if options.decimal_sign else ".,":

@@ -37,24 +37,12 @@ MODEL_LINE = "MODEL = {}\n"
 
 @dataclass(frozen=True)
 class Panel:
-    """The columns that a fitted estimator needs, and what it makes of them.
+    """The columns that a fitted estimator needs, and what it makes of them."""
 
-    Attributes
-    ----------
-    columns : list of str
-        Names of the columns of the table that the estimator was fitted to.
-    features : Features
-        Those that the predictions depend on.
-    model : dict
-        As `describe_predictor` returns it.
-    classes : list or None
-        None for a regression.
-    """
-
-    columns: list
-    features: Features
-    model: dict
-    classes: list | None
+    columns: list  # names of those of the table that the estimator was fitted to
+    features: Features  # those that the predictions depend on
+    model: dict  # as `describe_predictor` returns it
+    classes: list | None  # None for a regression
 
     @property
     def formula(self):
