@@ -5,12 +5,7 @@ import warnings
 import numpy as np
 from scipy import sparse
 
-from skproj.cli._checks import (
-    WANTED_BY_MODEL,
-    check_unique,
-    convert,
-    require,
-)
+from skproj.cli._checks import WANTED_BY_MODEL, check_unique, convert, require
 from skproj.cli._entries import tidy_obs
 from skproj.cli._errors import AT_ONCE, CommandError
 from skproj.cli._target import rows_with_target

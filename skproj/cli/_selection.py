@@ -26,11 +26,7 @@ from skproj.cli._search import (
     searcher,
     selecting,
 )
-from skproj.cli._survival import (
-    evaluation_times,
-    score_risks,
-    survival_probabilities,
-)
+from skproj.cli._survival import evaluation_times, score_risks, survival_probabilities
 from skproj.cli._threshold import choose_threshold, put_threshold
 from skproj.cli._verdict import Judge
 from skproj.utils._summary import READING_ATTRIBUTE, VERDICT_ATTRIBUTE

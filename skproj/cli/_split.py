@@ -28,10 +28,7 @@ def split_rows(y, task, options, groups=None):
     if groups is not None:
         return split_groups(labels, rows, groups, options)
     return train_test_split(
-        rows,
-        test_size=options.test_size,
-        stratify=labels,
-        random_state=options.seed,
+        rows, test_size=options.test_size, stratify=labels, random_state=options.seed
     )
 
 

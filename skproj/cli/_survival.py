@@ -9,11 +9,7 @@ from sklearn.preprocessing import FunctionTransformer
 from skproj.cli._result import Score
 from skproj.cli._scores import QUANTILE, make_score, t_quantile
 from skproj.linear_model import CoxRidge
-from skproj.metrics._survival import (
-    brier_losses,
-    ipcw_weights,
-    pairs_of_samples,
-)
+from skproj.metrics._survival import brier_losses, ipcw_weights, pairs_of_samples
 
 # Where probabilities of survival are compared, as quantiles of the times of events:
 # from the first ones to where few rows are left.

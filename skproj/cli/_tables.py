@@ -8,11 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from skproj.cli._anndata_table import read_anndata
-from skproj.cli._backed_table import (
-    PLACE,
-    BackedFrameTable,
-    open_annotated,
-)
+from skproj.cli._backed_table import PLACE, BackedFrameTable, open_annotated
 from skproj.cli._checks import check_unique, require
 from skproj.cli._entries import read_numbers, tidy
 from skproj.cli._errors import AT_ONCE, CommandError, Errors, check_is_file

@@ -12,12 +12,7 @@ import warnings
 import numpy as np
 
 from skproj.cli._arguments import STANDARD_INPUT
-from skproj.cli._entries import (
-    are_doubtful,
-    cells_of,
-    object_columns,
-    proves_decimal,
-)
+from skproj.cli._entries import are_doubtful, cells_of, object_columns, proves_decimal
 from skproj.cli._errors import CommandError
 from skproj.persistence._panel._text_tables import MISSING, find_layout, read_rows
 from skproj.utils._optional import import_optional
