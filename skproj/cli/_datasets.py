@@ -92,13 +92,11 @@ def run(options, errors):
         errors.raise_all()
         _cells.run(options)
         return
-    with errors:
-        if options.name not in DATASETS:
-            hint = near_matches(options.name, [*DATASETS, "cells"])
-            raise CommandError(
-                f"there is no data set {options.name!r}{hint} ('skproj datasets' "
-                "lists all)"
-            )
+    if options.name not in DATASETS:
+        hint = near_matches(options.name, [*DATASETS, "cells"])
+        errors.append(
+            f"there is no data set {options.name!r}{hint} ('skproj datasets' lists all)"
+        )
     given = [name for name in CELL_DEFAULTS if getattr(options, name) is not None]
     for name in given:
         option = "--" + name.replace("_", "-")

@@ -40,17 +40,6 @@ def read_columns(table, names, options):
     return numbers, numeric, frame
 
 
-def make_imputer(kind):
-    """Return what fills in gaps, by the value of --impute."""
-    from sklearn.impute import KNNImputer, SimpleImputer
-
-    if kind == "knn":
-        return KNNImputer(keep_empty_features=True)
-    return SimpleImputer(
-        strategy="median", add_indicator=kind == "indicator", keep_empty_features=True
-    )
-
-
 def prepare_columns(columns, options):
     """Return the columns to select from, and what makes features of them.
 
@@ -65,6 +54,7 @@ def prepare_columns(columns, options):
     if text is None and not n_missing.any():
         return X, None, [], {}
     from sklearn.compose import ColumnTransformer
+    from sklearn.impute import KNNImputer, SimpleImputer
     from sklearn.preprocessing import OneHotEncoder
 
     X = X.toarray() if hasattr(X, "toarray") else X
@@ -75,7 +65,10 @@ def prepare_columns(columns, options):
     if numeric:
         step = "passthrough"
         if n_missing.any():
-            step = make_imputer(options.impute)
+            step = SimpleImputer(strategy="median", keep_empty_features=True)
+            step.add_indicator = options.impute == "indicator"
+            if options.impute == "knn":
+                step = KNNImputer(keep_empty_features=True)
             done.append(
                 f"Missing numbers, {n_missing.sum()} in "
                 f"{np.count_nonzero(n_missing)} of "

@@ -22,7 +22,7 @@ def score_predictions(predictions, classes):
     if classes is None:
         return [
             r2_interval(y, predicted),
-            mae_interval(y, predicted),
+            mean_interval("MAE", np.abs(y - predicted)),
             correlation_interval(y, predicted),
         ]
     return [
@@ -119,16 +119,13 @@ def r2_interval(y, predicted):
     value = r2_score(y, predicted)
     squares = np.square(y - y.mean())
     influence = np.square(y - predicted) - (1.0 - value) * squares
-    half = t_quantile(len(y)) * influence.std(ddof=1) / np.sqrt(len(y))
-    half /= squares.mean()
+    half = half_width(influence) / squares.mean()
     return make_score("R2", value, value - half, value + half, largest=1.0, least=None)
 
 
-def mae_interval(y, predicted):
-    errors = np.abs(y - predicted)
-    half = t_quantile(len(y)) * errors.std(ddof=1) / np.sqrt(len(y))
-    value = errors.mean()
-    return make_score("MAE", value, value - half, value + half, largest=None)
+def mean_interval(name, losses):
+    value, half = losses.mean(), half_width(losses)
+    return make_score(name, value, value - half, value + half, largest=None)
 
 
 def correlation_interval(y, predicted):
@@ -150,8 +147,10 @@ def correlation_interval(y, predicted):
     return make_score("rank correlation", value, low, high, least=-1.0)
 
 
-def t_quantile(n):
-    return student.isf(0.025, max(n - 1, 1))
+def half_width(values):
+    """Return half of the interval of a mean."""
+    n = len(values)
+    return student.isf(0.025, max(n - 1, 1)) * values.std(ddof=1) / np.sqrt(n)
 
 
 def make_score(name, value, low, high, *, least=0.0, largest=1.0):
