@@ -44,15 +44,12 @@ class Backing:
 class BackedFeatures:
     """Mixin of tables whose features are read in blocks, as `_backing` says.
 
-    The mask `_kept` says which rows of the file are rows of the table.
+    The mask `_kept` says which rows of the file are rows of the table, and `_open`
+    returns the blocks of the file and the places of features in them.
     """
 
     _n_passes = 0
     _row_group_bytes = 0
-
-    def _open(self, names):
-        """Return the blocks of the file, and the places of features in them."""
-        raise NotImplementedError
 
     def numbers(self, names, *, dtype=None, **others):
         """Return features as `RowBlocks`, whose numbers are not checked."""

@@ -46,16 +46,13 @@ def run(options):
         import_optional("zarr", extra="anndata")
     from skproj.datasets._cells import make_cell_model, make_cells
 
-    values = {
-        name: default if getattr(options, name) is None else getattr(options, name)
-        for name, default in CELL_DEFAULTS.items()
-    }
+    given = {name: getattr(options, name) for name in CELL_DEFAULTS}
+    given = {name: value for name, value in given.items() if value is not None}
+    values = CELL_DEFAULTS | given
     seed = values.pop("seed")
-    others = {
-        name: parameter.default
-        for name, parameter in inspect.signature(make_cells).parameters.items()
-        if name not in (*values, "return_X_y", "random_state")
-    }
+    known = inspect.signature(make_cells).parameters
+    unknown = {*values, "return_X_y", "random_state"}
+    others = {name: known[name].default for name in known if name not in unknown}
     try:
         model = make_cell_model(**values, **others, random_state=seed)
     except ValueError as error:

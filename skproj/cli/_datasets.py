@@ -97,10 +97,10 @@ def run(options, errors):
         errors.append(
             f"there is no data set {options.name!r}{hint} ('skproj datasets' lists all)"
         )
-    given = [name for name in CELL_DEFAULTS if getattr(options, name) is not None]
-    for name in given:
-        option = "--" + name.replace("_", "-")
-        errors.append(f"{option} is an option of 'skproj datasets cells' only")
+    for name in CELL_DEFAULTS:
+        if getattr(options, name) is not None:
+            option = "--" + name.replace("_", "-")
+            errors.append(f"{option} is an option of 'skproj datasets cells' only")
     with errors:
         if options.out is None:
             raise CommandError("--out must say which file to write.")

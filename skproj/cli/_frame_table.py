@@ -69,28 +69,21 @@ class FrameTable:
 
     def _hint_at_transpose(self, target):
         """Raise an error if the table seems to have a row for each feature."""
-        if self._frame.shape[1] == 0:
-            return
-        first = self._frame.iloc[:, 0]
-        names = self.row_names if self.row_names is not None else first
-        if is_numeric(first) and self.row_names is None:
+        frame, names = self._frame, self.row_names
+        if len(frame.columns) and names is None and not is_numeric(frame.iloc[:, 0]):
+            names, frame = frame.iloc[:, 0], frame.iloc[:, 1:]
+        if names is None or len(self._frame.columns) == 0:
             return
         if target in set(names):
             raise CommandError(
                 f"{self.path} has no column {target!r} but a row of that name: "
                 "--transpose reads a table with a row for each feature"
             )
-        others = self._frame if self.row_names is not None else self._frame.iloc[:, 1:]
-        numeric = all(getattr(t, "kind", "O") in "iuf" for t in others.dtypes)
-        if (
-            len(others.columns) > 1
-            and numeric
-            and self.n_rows > 2 * others.shape[1]
-            and names.is_unique
-        ):
+        is_long = 1 < len(frame.columns) < self.n_rows / 2 and names.is_unique
+        if is_long and all(is_numeric(column) for _, column in frame.items()):
             raise CommandError(
                 f"{self.path} has no column {target!r}, and with {self.n_rows} rows of "
-                f"{others.shape[1]} numbers it seems to have a row for each feature: "
+                f"{frame.shape[1]} numbers it seems to have a row for each feature: "
                 "--transpose reads it, and --labels FILE adds the target"
             )
 

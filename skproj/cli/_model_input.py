@@ -59,17 +59,16 @@ def prepared_input(prepare, names, wanted, table):
     """Return a DataFrame for a ColumnTransformer, with some of its columns."""
     pd = import_optional("pandas", extra="cli")
     encoded = encoded_columns(prepare, names)
-    text = set(text_columns(encoded))
+    text = {name for name, (values, _) in encoded.items() if values.dtype == object}
     frame = pd.DataFrame(
         {name: encoded[name][0][0] if name in encoded else 0.0 for name in names},
         index=np.arange(table.n_rows),
     )
+    parts = [steps_of(transformer) for _, transformer, _ in prepare.transformers_]
+    imputes = any(is_imputer(step) for steps in parts for step in steps)
     if numeric := [name for name in wanted if name not in text]:
-        frame[numeric] = table.numbers(
-            numeric,
-            can_drop=False,
-            allow_missing=any(map(is_imputer, leaves_of(prepare))),
-        )
+        options = {"can_drop": False, "allow_missing": imputes}
+        frame[numeric] = table.numbers(numeric, **options)
     for name in text.intersection(wanted):
         column = table.frame([name])[name]
         known = {clean(value): value for value in encoded[name][0] if value == value}
@@ -85,11 +84,7 @@ def columns_of_text(model, names):
     first = steps_of(model)[0]
     if not isinstance(first, ColumnTransformer):
         return ()
-    return text_columns(encoded_columns(first, names))
-
-
-def text_columns(encoded):
-    """Return those of the columns of `encoded_columns` that are text."""
+    encoded = encoded_columns(first, names)
     return tuple(n for n, (values, _) in encoded.items() if values.dtype == object)
 
 
@@ -110,12 +105,6 @@ def encoded_columns(prepare, names):
                     knows_missing = any(value != value for value in values)
                     encoded[names[j]] = values, imputes or knows_missing
     return encoded
-
-
-def leaves_of(prepare):
-    """Return the transformers within a ColumnTransformer."""
-    parts = (transformer for _, transformer, _ in prepare.transformers_)
-    return [step for part in parts for step in steps_of(part)]
 
 
 def is_imputer(step):

@@ -25,10 +25,11 @@ def score_predictions(predictions, classes):
             mean_interval("MAE", np.abs(y - predicted)),
             correlation_interval(y, predicted),
         ]
+    accuracy = float((y == predicted).mean())
     return [
         recall_interval(y, predicted),
         area_interval(y, predictions.decisions, classes),
-        accuracy_interval(y, predicted),
+        make_score("accuracy", accuracy, *wilson(accuracy, len(y))),
     ]
 
 
@@ -46,11 +47,6 @@ def wilson(share, n):
     half = share * (1.0 - share) / n + squared / (4.0 * n**2)
     half = QUANTILE * np.sqrt(half) / (1.0 + squared / n)
     return middle - half, middle + half
-
-
-def accuracy_interval(y, predicted):
-    share = float((y == predicted).mean())
-    return make_score("accuracy", share, *wilson(share, len(y)))
 
 
 def recall_interval(y, predicted):

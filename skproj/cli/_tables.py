@@ -10,7 +10,7 @@ import numpy as np
 from skproj.cli._anndata_table import read_anndata
 from skproj.cli._backed_table import PLACE, BackedFrameTable, open_annotated
 from skproj.cli._checks import check_unique, require
-from skproj.cli._entries import read_numbers, tidy
+from skproj.cli._entries import read_numbers, tidy, trim_names
 from skproj.cli._errors import AT_ONCE, CommandError, Errors, check_is_file
 from skproj.cli._frame_table import AS_WRITTEN, FrameTable
 from skproj.cli._target import rows_with_target
@@ -63,18 +63,10 @@ class ReadOptions:
     @classmethod
     def of(cls, options, **others):
         """Return those of a command."""
-        return cls(
-            path=options.data,
-            index=options.index,
-            layer=options.layer,
-            separator=options.sep,
-            decimal=options.decimal,
-            thousands=options.thousands,
-            encoding=options.encoding,
-            sheet=options.sheet,
-            transpose=options.transpose,
-            **{"missing": tuple(options.na), **others},
-        )
+        same = "index", "layer", "sheet", "decimal", "thousands", "encoding"
+        same = {name: getattr(options, name) for name in same}
+        others = {"missing": tuple(options.na), "separator": options.sep, **others}
+        return cls(options.data, transpose=options.transpose, **same, **others)
 
     @property
     def decimal_sign(self):
@@ -159,7 +151,7 @@ def read_text(options):
     """Read a table of text."""
     source = TextSource(options.path)
     layout = recognize(source, options)
-    names, trimmed = trim_names(layout.names, options)
+    names, trimmed = trim_names(layout.names, options.wanted)
     layout = layout._replace(names=names)
     check_header(names, options.path, layout.n_empty)
     # Names are text, and so may labels be.
@@ -169,13 +161,6 @@ def read_text(options):
     text = known.intersection(names)
     frame, decimal = read_frame(source, layout, options, text)
     return finish(frame, options, trimmed, decimal)
-
-
-def trim_names(written, options):
-    """Return names of columns without spaces, and those of them that had some."""
-    written = [str(name) for name in written]
-    names = clean_names(written, options.wanted)
-    return names, [n for n, old in zip(names, written, strict=True) if n != old]
 
 
 def check_header(names, path, n_empty=0):
@@ -224,7 +209,7 @@ def read_xlsx(options):
         warn_of_titles(options.path, rows[0][is_title.cummin()].tolist())
         rows = rows[~is_title.cummin()]
     written, _ = name_columns(rows.iloc[0].fillna("").astype(str).tolist(), [])
-    names, trimmed = trim_names(written, options)
+    names, trimmed = trim_names(written, options.wanted)
     check_header(names, options.path)
     frame = rows.iloc[1:, : len(names)].set_axis(names, axis=1).reset_index(drop=True)
     if rows.iloc[1:, len(names) :].notna().any(axis=None):
@@ -252,7 +237,7 @@ def read_parquet(options):
     others = [stored[name] for name in names if name in {*roles, options.event}]
     columns = others if options.backed else None
     frame = pd.read_parquet(options.path, engine="pyarrow", columns=columns)
-    frame.columns, trimmed = trim_names(frame, options)
+    frame.columns, trimmed = trim_names(frame, options.wanted)
     frame = frame.rename_axis(index=[n and clean(n) for n in frame.index.names])
     # Whole numbers with gaps become others, and 1 as a name 1.0.
     for name in roles.intersection(frame):
@@ -281,6 +266,7 @@ def finish(frame, options, trimmed=(), decimal=None, *, typed=False, make=FrameT
     were read already, `typed` says whether the file tells numbers from text, `make`
     which table it is.
     """
+    pd = import_optional("pandas", extra="cli")
     frame = tidy(frame, options, trimmed)
     if len(frame.columns) and frame.columns[0] == "":
         frame = frame.set_index("").rename_axis(index=None)
@@ -298,7 +284,8 @@ def finish(frame, options, trimmed=(), decimal=None, *, typed=False, make=FrameT
     if not typed:
         known = {options.index, options.groups, *options.text}
         frame, decimal = read_numbers(frame, options, known, decimal)
-        if written is None and labels is not None and is_text(labels):
+        kind = None if labels is None else pd.api.types.infer_dtype(labels)
+        if written is None and kind == "string":
             written = labels
         reading = {"decimal": decimal, "missing": list(options.missing)}
     return make(frame, options.path, written, reading)
@@ -310,12 +297,6 @@ def set_index(frame, options):
         return frame
     require([options.index], list(frame.columns), options.path, "column")
     return frame.set_index(options.index)
-
-
-def is_text(column):
-    """Whether there are entries, and all of them strings."""
-    present = column.dropna()
-    return len(present) > 0 and all(isinstance(entry, str) for entry in present)
 
 
 def add_labels(frame, options):

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 
 from skproj.cli._checks import check_finite, is_numeric
-from skproj.cli._entries import spoiled
+from skproj.cli._entries import are_whole, spoiled
 from skproj.cli._errors import CommandError
 from skproj.persistence._panel._text_tables import TRUTH
 from skproj.utils._optional import import_optional
@@ -52,7 +52,7 @@ def read_target(table, options):
     if options.event is not None:
         return "survival", survival_times(column, table.target(options.event), options)
     numeric = is_numeric(column)
-    whole = numeric and bool(((column % 1 == 0) & (column.abs() < 2**53)).all())
+    whole = numeric and bool(are_whole(column))
     task = options.task
     if task == "auto":
         few = labels.nunique() <= MAX_LABELS

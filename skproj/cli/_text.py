@@ -12,7 +12,13 @@ import warnings
 import numpy as np
 
 from skproj.cli._arguments import STANDARD_INPUT
-from skproj.cli._entries import are_doubtful, cells_of, object_columns, proves_decimal
+from skproj.cli._entries import (
+    are_doubtful,
+    are_whole,
+    cells_of,
+    object_columns,
+    proves_decimal,
+)
 from skproj.cli._errors import CommandError
 from skproj.persistence._panel._text_tables import MISSING, find_layout, read_rows
 from skproj.utils._optional import import_optional
@@ -139,8 +145,7 @@ def read_cells(source, layout, text, absent, decimal):
         return read_cells(source, layout, set(names[places]), absent, decimal)
     numeric = np.delete(names, places)
     block = np.array(numbers, dtype=np.float64).reshape(len(words), len(numeric))
-    with np.errstate(invalid="ignore"):
-        is_whole = ((block % 1.0 == 0.0) & (np.abs(block) < 2.0**53)).all(axis=0)
+    is_whole = are_whole(block)
     whole = block[:, is_whole].astype(np.int64)
     parts = (
         pd.DataFrame(words, columns=names[places], dtype=object),
