@@ -47,10 +47,8 @@ def survival():
     from skproj.datasets import make_survival
 
     trial = make_survival(n_samples=300, n_features=500, random_state=0)
-    names = [
-        f"informative{j}" if kept else f"noise{j}"
-        for j, kept in enumerate(trial.support)
-    ]
+    kinds = np.where(trial.support, "informative", "noise")
+    names = [f"{kind}{j}" for j, kind in enumerate(kinds)]
     return trial.data.astype(np.float32), names, trial.target
 
 
