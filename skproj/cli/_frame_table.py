@@ -14,7 +14,7 @@ from skproj.cli._entries import spoiled
 from skproj.cli._errors import AT_ONCE, CommandError, Errors
 from skproj.utils._optional import import_optional
 from skproj.utils._text_tables import TRUTH
-from skproj.utils._wording import join_names
+from skproj.utils._wording import join_names, near_matches
 
 # Column of a frame with the target as it is written.
 AS_WRITTEN = "\0written"
@@ -102,6 +102,7 @@ class FrameTable:
         if (
             len(others.columns) > 1
             and numeric
+            and not near_matches(target, self.columns)
             and self.n_rows > 2 * others.shape[1]
             and names.is_unique
         ):
