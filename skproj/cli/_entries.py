@@ -32,8 +32,14 @@ MAX_CODES = 20
 # What may be around a number.
 LIMITS = "<>\u2264\u2265~\u2248"
 AROUND = re.compile(
-    rf"[()\[\]{LIMITS}=%\u2030$\u20ac\u00a3\u00a5*\s]|EUR|USD|GBP|CHF|JPY|-$"
-    r"|(?<=\d)_(?=\d{3}(?!\d))"
+    rf"[()\[\]{LIMITS}=%\u2030$\u20ac\u00a3\u00a5*\s]|EUR|USD|GBP|CHF|JPY|-$|^'|'$"
+    r"|(?<=\d)[_`\u00b4\u2032\u02d9\u200b](?=\d{3}(?!\d))"
+)
+# A unit such as mg/dl after a number; without a blank only after a fraction, as 2a is a
+# name.
+UNIT = re.compile(
+    r"^([<>~]?\s*[+-]?[\d.,]*\d)(?:\s+|(?<=[.,]\d)|(?<=[.,]\d\d))"
+    r"[^\W\d_][^\s\d]*[23]?$"
 )
 
 
@@ -138,10 +144,13 @@ def read_numbers(frame, options, known, decimal=None):
             changed[name] = np.array([c.lower() == "true" for c in column])
     if grouped and options.thousands is None:
         cell = next(iter(grouped.values()))
+        mark = re.search(rf"\d([.,{GROUP_MARKS}])\d", cell)[1]
+        mark = "'" if mark == "\u2019" else mark if mark in ".," else " "
         warnings.warn(
             f"{options.path} has numbers with thousands marks, in "
             f"{join_names(grouped)}: {cell!r} was read as "
-            f"{to_number(cell, decimal):.12g}; --thousands SIGN confirms it",
+            f"{to_number(cell, decimal):.12g}; {option('--thousands', mark)} confirms "
+            "it",
             stacklevel=2,
         )
     return with_columns(frame, changed), decimal
@@ -217,10 +226,12 @@ def spoiled(column, name, decimal="."):
     counts = Counter(cell for cell in cells if cell is not None)
     numbers = {cell: to_number(cell, decimal) for cell in counts}
     plain = {cell: x for cell, x in numbers.items() if x is not None}
-    wrong = [c for c, x in numbers.items() if x is None and isinstance(c, str)]
-    marked = [cell for cell in wrong if is_marked(cell)]
-    if not plain:  # classes such as <65 and >=65 are no numbers
+    wrong = [c for c, x in numbers.items() if x is None]
+    marked = [cell for cell in wrong if isinstance(cell, str) and is_marked(cell)]
+    if not plain:  # classes such as <65 and >=65, and a few doses, are no numbers
         marked = [cell for cell in marked if not cell.startswith(tuple(LIMITS))]
+        if len(marked) <= MAX_CODES and all(UNIT.match(cell) for cell in marked):
+            marked = [cell for cell in marked if re.search(r"[.,]\d", cell)]
     n_numbers = sum(counts[cell] for cell in [*plain, *marked])
     grouped = first_with_marks(list(plain), decimal)
     codes = {x for x in plain.values() if x % 1.0 == 0.0}
@@ -233,7 +244,9 @@ def spoiled(column, name, decimal="."):
         first = grouped or next(iter(plain))
         return f"{name!r} is text that holds numbers such as {first!r}; store numbers"
     first, other = (marked or wrong)[0], ".,".replace(decimal, "")
-    if to_number(first, other) is not None:
+    if not isinstance(first, str):
+        advice = "write it as a plain number"
+    elif all(to_number(cell, other) is not None for cell in counts):
         advice = f"--decimal {other} reads such entries, if all are written so"
     elif first in marked and not first.startswith(tuple(LIMITS)):
         advice = "write it as a plain number"
@@ -241,11 +254,12 @@ def spoiled(column, name, decimal="."):
         advice = f"{option('--na', first)} reads it as missing"
     n_wrong = sum(counts[cell] for cell in wrong)
     return (
-        f"{name!r} holds numbers but for {n_wrong} entries such as {first!r} in row "
-        f"{cells.index(first) + 1}; {advice}"
+        f"{name!r} holds numbers but for {n_wrong} entries such as {str(first)!r} in "
+        f"row {cells.index(first) + 1}; {advice}"
     )
 
 
 def is_marked(cell):
     """Whether a cell is a number with something around it, or with the other sign."""
-    return is_number(cell) or is_number(AROUND.sub("", cell))
+    unit = UNIT.match(cell)
+    return is_number(AROUND.sub("", unit[1] if unit else cell))

@@ -14,7 +14,7 @@ from skproj.cli._entries import spoiled
 from skproj.cli._errors import AT_ONCE, CommandError, Errors
 from skproj.persistence._panel._text_tables import TRUTH
 from skproj.utils._optional import import_optional
-from skproj.utils._wording import join_names
+from skproj.utils._wording import join_names, near_matches
 
 # Column of a frame with the target as it is written.
 AS_WRITTEN = "\0written"
@@ -80,6 +80,7 @@ class FrameTable:
                 "--transpose reads a table with a row for each feature"
             )
         is_long = 1 < len(frame.columns) < self.n_rows / 2 and names.is_unique
+        is_long &= not near_matches(target, self.columns)
         if is_long and all(is_numeric(column) for _, column in frame.items()):
             raise CommandError(
                 f"{self.path} has no column {target!r}, and with {self.n_rows} rows of "

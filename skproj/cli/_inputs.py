@@ -1,10 +1,12 @@
 """What ``skproj select`` reads, and all that is wrong with it in one error."""
 
+import hashlib
 import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
+from skproj.cli._arguments import STANDARD_INPUT
 from skproj.cli._backed_table import Backing
 from skproj.cli._errors import CommandError
 from skproj.cli._preparation import read_columns
@@ -29,6 +31,7 @@ class Inputs:
     y: np.ndarray
     groups: np.ndarray | None
     feature_groups: list  # of lists of names
+    digests: dict  # of the files, before they were read
 
 
 def read_inputs(options, errors):
@@ -37,6 +40,7 @@ def read_inputs(options, errors):
     A check is left out if what it needs is missing.
     """
     table, task, y, groups, columns, feature_groups = (None,) * 6
+    digests = digests_of(options)
     target, event, owner = options.target, options.event, options.groups
     n_found = len(errors)
     roles = {"target": target, "event": event, "groups": owner}
@@ -77,7 +81,35 @@ def read_inputs(options, errors):
         with errors:
             check_score(task, y, options)
     errors.raise_all()
-    return Inputs(table, columns, names, task, y, groups, feature_groups)
+    found = table, columns, names, task, y, groups, feature_groups
+    return Inputs(*found, digests)
+
+
+def digests_of(options):
+    """Return the SHA-256 of the files that are read."""
+    files = {
+        "the table": options.data,
+        "the labels": options.labels,
+        "the groups of features": options.feature_groups,
+    }
+    return {
+        name: digest(path)
+        for name, path in files.items()
+        if path is not None and (str(path) == STANDARD_INPUT or path.exists())
+    }
+
+
+def digest(path):
+    """Return the SHA-256 of a file."""
+    if str(path) == STANDARD_INPUT:
+        return "unknown, of the standard input"
+    if path.is_dir():  # a zarr store
+        total = hashlib.sha256()
+        for file in sorted(file for file in path.rglob("*") if file.is_file()):
+            total.update(f"{file.relative_to(path).as_posix()} {digest(file)}".encode())
+        return total.hexdigest()
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_size(y, options):

@@ -1,12 +1,13 @@
 """``skproj select``: from a table to features, a model and a report."""
 
 import contextlib
-import hashlib
 import os
 
 from skproj.cli._checkpoints import find_checkpoints, keep_steps
 from skproj.cli._checks import check_finite
 from skproj.cli._errors import CommandError
+from skproj.cli._frame_table import FrameTable
+from skproj.cli._inputs import digests_of
 from skproj.cli._options import shows_bars
 from skproj.cli._output import new_folder, print_lines
 from skproj.cli._preparation import prepare_columns, read_columns
@@ -15,9 +16,8 @@ from skproj.cli._report import FILES, write_report
 from skproj.cli._result import rounded
 from skproj.cli._selection import select
 from skproj.cli._structure import feature_structure
-from skproj.cli._suspects import suspect_columns, suspect_rows
+from skproj.cli._suspects import codes_of_gaps, suspect_columns, suspect_rows
 from skproj.cli._target import describe_task
-from skproj.cli._text import STANDARD_INPUT
 from skproj.utils._wording import join_names
 
 N_PRINTED_FEATURES = 20
@@ -28,7 +28,7 @@ MIN_MODEL_WIDTH = 30
 def run(options, inputs):
     """Select from `Inputs` that were checked, and write the result."""
     say = (lambda *lines: None) if options.quiet else print_lines
-    digests = digests_of(options)
+    digests = inputs.digests
     checkpoints = find_checkpoints(options, digests, say)
     problem, facts = make_problem(options, inputs, digests)
     changed = [
@@ -120,6 +120,8 @@ def find_suspects(table, X, y, names, task, options):
     classifies = task == "classification"
     suspects = suspect_columns(X, y, names, classifies)
     remarks = suspect_rows(table, X, y, options, classifies)
+    if isinstance(table, FrameTable):  # for others, there is no --na
+        remarks += codes_of_gaps(X, names)
     if suspects and not options.drop_suspects:
         listed = "; ".join(
             f"{name!r} {reason}" for name, reason in list(suspects.items())[:5]
@@ -129,29 +131,6 @@ def find_suspects(table, X, y, names, task, options):
             0, f"Suspected leaks, which --drop-suspects leaves out: {listed}{more}."
         )
     return suspects, remarks
-
-
-def digests_of(options):
-    """Return the SHA-256 of the files that are read."""
-    files = {
-        "the table": options.data,
-        "the labels": options.labels,
-        "the groups of features": options.feature_groups,
-    }
-    return {name: digest(path) for name, path in files.items() if path is not None}
-
-
-def digest(path):
-    """Return the SHA-256 of a file."""
-    if str(path) == STANDARD_INPUT:
-        return "unknown, of the standard input"
-    if path.is_dir():  # a zarr store
-        total = hashlib.sha256()
-        for file in sorted(file for file in path.rglob("*") if file.is_file()):
-            total.update(f"{file.relative_to(path).as_posix()} {digest(file)}".encode())
-        return total.hexdigest()
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def summary(selection):

@@ -1,6 +1,7 @@
 """Columns and rows that may give the target away, or make scores too good."""
 
 import re
+import warnings
 from itertools import pairwise
 
 import numpy as np
@@ -29,6 +30,9 @@ N_CANDIDATES_OF_BLOCKS = 20
 MIN_COLUMNS = 5
 # Whole numbers in at least so many columns, up to more than this, may be raw counts.
 MIN_COUNT_COLUMNS, MAX_CODE = 10, 20
+
+# Numbers that often stand for a missing value, if they are far from all others.
+GAP_CODES = [sign * (10.0**n - 1.0) for n in range(2, 7) for sign in (1, -1)] + [-9.0]
 
 OWNER = re.compile(
     r"(^|[^a-z])(patient|subject|donor|participant|individual|animal|person|case)"
@@ -131,6 +135,32 @@ def raw_counts(X):
         "The features look like raw counts: whole numbers up to "
         f"{largest:.0f}. If they are, bring the rows to the same total and take "
         "logarithms first: the totals say little of the target, and hide the rest."
+    ]
+
+
+def codes_of_gaps(X, names):
+    """Return a sentence if some numbers seem to stand for missing values.
+
+    They are as far from all others of their column as these are from each other.
+    """
+    if sparse.issparse(X) or isinstance(X, RowBlocks) or X.shape[1] == 0:
+        return []
+    found = {}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All-NaN")
+        ends = np.nanmin(X, axis=0), np.nanmax(X, axis=0)
+    for end in ends:
+        for j in np.flatnonzero(np.isin(end, GAP_CODES)):
+            others = X[~np.isnan(X[:, j]) & (X[:, j] != end[j]), j]
+            if len(np.unique(others)) < 3:
+                continue
+            distance = np.abs(others - end[j]).min()
+            if distance > max(np.ptp(others), np.abs(others).max()):
+                found.setdefault(f"{end[j]:.0f}", []).append(names[j])
+    return [
+        f"{code} is far from all other numbers of {join_names(where)}. If it stands "
+        f"for a missing value, {option('--na', code)} --impute median says so."
+        for code, where in found.items()
     ]
 
 

@@ -168,7 +168,11 @@ def check_header(names, path, n_empty=0):
     check_unique(filter(None, names), path)
     n_unnamed = names[1:].count("")
     if n_unnamed:
-        raise CommandError(f"{path} has columns without a name: {n_unnamed + n_empty}.")
+        raise CommandError(
+            f"{path} has columns without a name: {n_unnamed + n_empty}. Its header is "
+            f"{join_names(names)}: each column needs a name, and lines above the "
+            "header must go."
+        )
 
 
 def transpose(frame, options):
@@ -204,16 +208,23 @@ def read_xlsx(options):
         rows = book.parse(sheet, header=None, dtype=object).dropna(how="all")
     if rows.empty:
         raise CommandError(f"{options.path} is empty.")
-    is_title = (rows.notna().sum(axis=1) == 1) & rows[0].notna()
+    is_title = rows.notna().sum(axis=1) == 1
+    if len(rows.columns) == 2:  # the names of the rows may have none
+        is_title &= rows[0].notna()
     if len(rows.columns) > 1:
-        warn_of_titles(options.path, rows[0][is_title.cummin()].tolist())
+        titles = rows[is_title.cummin()].to_numpy()
+        warn_of_titles(options.path, titles[pd.notna(titles)].tolist())
         rows = rows[~is_title.cummin()]
     written, _ = name_columns(rows.iloc[0].fillna("").astype(str).tolist(), [])
     names, trimmed = trim_names(written, options.wanted)
     check_header(names, options.path)
     frame = rows.iloc[1:, : len(names)].set_axis(names, axis=1).reset_index(drop=True)
     if rows.iloc[1:, len(names) :].notna().any(axis=None):
-        raise CommandError(f"{options.path} has more columns than names of columns.")
+        raise CommandError(
+            f"{options.path} has more columns than names of columns. Its header is "
+            f"{join_names(names)}: each column needs a name, and lines above the "
+            "header must go."
+        )
     text = names if options.transpose else [n for n in names if n in options.text]
     frame = frame.infer_objects()
     frame[text] = frame[text].astype(str).where(frame[text].notna())

@@ -1,5 +1,6 @@
 """The target of a selection: labels, numbers or survival times, and the groups."""
 
+import re
 import warnings
 
 import numpy as np
@@ -129,15 +130,18 @@ def number_groups(table, options):
 
 
 def warn_of_case(column, name):
-    """Give a warning if values differ in upper and lower case only."""
+    """Give a warning if values differ in case, blanks and leading zeros only."""
     values = [value for value in column.unique() if isinstance(value, str)]
     same = {}
     for value in values:
-        same.setdefault(value.casefold(), []).append(value)
+        key = re.sub(r"\b0+(?=\d)", "", " ".join(value.casefold().split()))
+        same.setdefault(key, []).append(value)
     if alike := next((names for names in same.values() if len(names) > 1), None):
+        cased = len({value.casefold() for value in alike}) < len(alike)
+        what = "upper and lower case" if cased else "blanks or leading zeros"
         warnings.warn(
-            f"{name} has values that differ only in upper and lower case, which are "
-            f"kept apart: {join_names(alike)}",
+            f"{name} has values that differ only in {what}, which are kept apart: "
+            f"{join_names(alike)}",
             stacklevel=2,
         )
 

@@ -39,11 +39,17 @@ class TextSource:
     def __init__(self, path):
         self.path = path
         self.encoding = None
-        self.is_compressed = path.suffix.lower() == ".gz"
-        self._content = None
+        self.is_compressed, self._content = False, None
         if str(path) == STANDARD_INPUT:
             self._content = sys.stdin.buffer.read()
-            self.is_compressed = self._content.startswith(b"\x1f\x8b")
+        with self.open() as file:  # whatever the suffix is
+            start = file.read(4)
+        self.is_compressed = start.startswith(b"\x1f\x8b")
+        if start.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+            raise CommandError(
+                f"{path} is no file of text but seems to be a workbook; save it as "
+                ".csv, or if it is one of .xlsx, rename it"
+            )
 
     def open(self):
         """Return a file of bytes, without a compression."""
@@ -184,7 +190,10 @@ def is_doubtful(frame, source, layout, options, decimal):
     for name in object_columns(frame):
         if name not in known and are_doubtful(cells_of(frame[name]), decimal):
             return True
-    number = re.compile(rf"(?<![\d.,])[1-9]\d?\d?[{decimal}]\d{{3}}(?![\d.,])")
-    return not proves_decimal(frame.select_dtypes("float").to_numpy()) and any(
+    proved, digits = proves_decimal(frame.select_dtypes("float").to_numpy()), r"\d{3}"
+    if proved and decimal == ",":  # and another column may have thousands such as 2,500
+        proved, digits = False, r"\d\d0"
+    number = re.compile(rf"(?<![\d.,])[1-9]\d?\d?[{decimal}]{digits}(?![\d.,])")
+    return not proved and any(
         number.search(" ".join(row)) for row in read_rows(source.lines(), layout)
     )

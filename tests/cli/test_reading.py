@@ -4,6 +4,7 @@ import io
 import sys
 
 import numpy as np
+import openpyxl
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -106,6 +107,21 @@ def test_sheets(tmp_path):
         read(path, separator=";")
 
 
+@pytest.mark.parametrize("place", [0, 1, 3])
+def test_titles_of_sheets(place, tmp_path):
+    path = tmp_path / "book.xlsx"
+    make_frame().to_excel(path, index=False, startrow=2)
+    book = openpyxl.load_workbook(path)
+    book.active.cell(1, place + 1).value = "Results"
+    book.save(path)
+    with pytest.warns(UserWarning, match="1 lines above the header .* 'Results'"):
+        check(read(path))
+    book.active.cell(1, 6).value = "of 2024"
+    book.save(path)
+    with pytest.raises(CommandError, match=r"without a name.* lines above the header"):
+        read(path)
+
+
 @pytest.mark.parametrize("kind", ["csv", "semicolons", "xlsx", "parquet"])
 def test_a_row_for_each_feature(kind, tmp_path):
     frame = make_frame()
@@ -137,6 +153,22 @@ def test_transposed_tables_get_a_hint(tmp_path):
     frame.iloc[:3, :-1].T.rename_axis("gene").to_csv(path)
     with pytest.raises(CommandError, match="a row for each feature: --transpose"):
         read(path).feature_names("kind", [])
+    # But a name that is spelled otherwise is no hint at it.
+    codes = frame["kind"].eq("red").astype(int)
+    frame[["gene0", "gene1"]].assign(Kind=codes).to_csv(path)
+    with pytest.raises(CommandError, match=r"no column 'kind'.*mean 'Kind'"):
+        read(path).feature_names("kind", [])
+
+
+@pytest.mark.parametrize("name", ["table.csv", "table.tsv"])
+def test_compressed_tables_without_the_suffix(name, tmp_path):
+    path = tmp_path / name
+    make_frame().to_csv(path, index=False, compression="gzip")
+    check(read(path))
+    make_frame().to_excel(tmp_path / "table.xlsx", index=False)
+    (tmp_path / "table.xlsx").rename(path)
+    with pytest.raises(CommandError, match="seems to be a workbook; save it as"):
+        read(path)
 
 
 def test_labels_of_another_table(tmp_path):

@@ -17,7 +17,7 @@ import pytest
 from cli_helpers import FAST, make_frame, select
 
 from skproj import ProjectionFeatureSelector, persistence
-from skproj.cli import _checkpoints, _select, _selection
+from skproj.cli import _checkpoints, _inputs, _selection
 from skproj.cli._checkpoints import Checkpoints
 from skproj.cli._errors import CommandError
 
@@ -339,15 +339,15 @@ def test_file_that_changes_while_it_is_read(what, data, tmp_path, monkeypatch, c
         table = pd.DataFrame({"feature": names[:2], "group": "one"})
         table.to_csv(paths[what], index=False)
         arguments += ["--feature-groups", paths[what]]
-    read = _select.read_problem
+    read = _inputs.read_inputs
 
     def read_and_change(*given):
-        problem = read(*given)
+        inputs = read(*given)
         with paths[what].open("a") as file:
             file.write("\n")
-        return problem
+        return inputs
 
-    monkeypatch.setattr(_select, "read_problem", read_and_change)
+    monkeypatch.setattr(_inputs, "read_inputs", read_and_change)
     out = tmp_path / "out"
     assert select(paths["table"], *arguments, "--out", out) == 2
     assert "has changed while it was read: begin again" in capsys.readouterr().err

@@ -5,7 +5,14 @@ import shlex
 import numpy as np
 import pandas as pd
 import pytest
-from cli_helpers import N_ROWS, make_frame, read_features, select, selected
+from cli_helpers import (
+    N_ROWS,
+    make_frame,
+    read_features,
+    select,
+    selected,
+    selection_of,
+)
 
 from skproj.cli._suspects import count_equal_rows, suspect_columns
 
@@ -126,3 +133,15 @@ def test_raw_counts_are_named(tmp_path, capsys):
 )
 def test_other_numbers_are_no_raw_counts(frame, tmp_path, capsys):
     assert "raw counts" not in run(frame, tmp_path, capsys, "--eta", "1")
+
+
+@pytest.mark.parametrize("code", [-999, 9999, -9])
+def test_codes_of_missing_values(code, tmp_path):
+    """They are far from all others; a number among others is none."""
+    frame = make_frame().assign(age=np.arange(N_ROWS) % 70 + 935, other=-9.0)
+    frame["gene3"] = frame["gene3"].abs()
+    frame.loc[[4, 9], "gene3"] = code
+    said = [s for s in selection_of(frame, tmp_path).warnings if "missing" in s]
+    assert len(said) == 1
+    assert said[0].startswith(f"{code} is far from all other numbers of 'gene3'. If")
+    assert (f"--na={code}" if code < 0 else f"--na {code}") in said[0]

@@ -12,7 +12,7 @@ from skproj.cli import main
 from skproj.cli._arguments import make_parser
 from skproj.cli._backed_table import Backing
 from skproj.cli._tables import ReadOptions, read_table
-from skproj.cli._target import number_groups, read_target
+from skproj.cli._target import number_groups, read_target, warn_of_case
 
 FEATURES = [f"gene{j}" for j in range(8)]
 # Each is the same as the word before, for a person.
@@ -183,3 +183,17 @@ def test_a_model_reads_spaces_as_the_training_did(trained, tmp_path):
         told.append(names["predict"](names["read_table"](path)).tolist())
     assert set(told[0]) == {"yes", "no"}
     assert all(other == told[0] for other in told)
+
+
+@pytest.mark.parametrize(
+    ("names", "what"),
+    [
+        (["p1", "P1"], "upper and lower case"),
+        (["01", "1"], "blanks or leading zeros"),
+        (["pat 1", "pat  01"], "blanks or leading zeros"),
+    ],
+)
+def test_names_that_are_nearly_the_same(names, what):
+    column = pd.Series([*names, "10"])
+    with pytest.warns(UserWarning, match=f"differ only in {what}, .* {names[0]!r}"):
+        warn_of_case(column, "the column")

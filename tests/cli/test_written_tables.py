@@ -97,7 +97,7 @@ READ = {
     "decimal commas, proved by another column": (
         rows_of(["3,894", "437", "12,250", "1,001"], COMMAS),
         ([3.894, 437, 12.25, 1.001], B),
-        "",
+        "'a' has '3,894' .* read as 3.894: --thousands , reads 3894, --decimal , confi",
     ),
     "decimal commas, proved late": (
         rows_of(["3,894", "4,371", "12,250", "0,001"]),
@@ -122,6 +122,17 @@ READ = {
     "three decimals": (
         rows_of(["3.894", "4.371", "12.250", "1.001"]),
         ([3.894, 4.371, 12.25, 1.001], WHOLE),
+        "'a' has '3.894' .* read as 3.894: --thousands . reads 3894, --decimal . confi",
+    ),
+    "three decimals that are said": (
+        rows_of(["3.894", "4.371", "12.250", "1.001"]),
+        ([3.894, 4.371, 12.25, 1.001], WHOLE),
+        "",
+        {"decimal": "."},
+    ),
+    "three decimals, proved by another column": (
+        rows_of(["3.894", "4.371", "12.250", "1.001"], POINTS),
+        ([3.894, 4.371, 12.25, 1.001], B),
         "",
     ),
     "apostrophes": (
@@ -306,8 +317,9 @@ def test_numbers_are_read_as_they_are_written(name, panel, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = read_by_select(path, **options)
+        found_by_panel = read_by_panel(path, panel, **options)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
-    np.testing.assert_allclose(read_by_panel(path, panel, **options), expected)
+    np.testing.assert_allclose(found_by_panel, expected)
 
 
 REFUSED = {
@@ -343,6 +355,22 @@ REFUSED = {
         "'a' holds numbers but for 2 entries such as '<90' in row 1; --na '<90' reads",
     ),
     "percent": (rows_of(["12%", "5.5%", "7%", "1%"]), "'a' .*'12%' in row 1"),
+    "units": (
+        rows_of(["5.2 mg", "3 mg", "4.1 mg", "9 mg"]),
+        "'a' holds .*plain number",
+    ),
+    "units here and there": (
+        rows_of(["5.2", "3 mg/dl", "4.1", "9"]),
+        "'a' holds .*'3 mg/dl' in row 2; write it as a plain number",
+    ),
+    "quotes of a spreadsheet": (
+        rows_of(["'5.2", "'3", "'4.1", "9"]),
+        "'a' holds .*plain",
+    ),
+    "other marks": (
+        rows_of(["1\u00b4600", "437", "25", "9.5"]),
+        "'a' holds .*plain number",
+    ),
     "currency": (rows_of(["$5", "$1.50", "$7", "1"]), r"'a' .*'\$5' in row 1"),
     "euro": (rows_of(["5 \u20ac", "1,50 \u20ac", "7 \u20ac", "2"]), "'a' .*in row 1"),
     "parentheses": (rows_of(["5.5", "(3.2)", "7", "2"]), r"'a' .*'\(3.2\)' in row 2"),
@@ -552,6 +580,11 @@ def test_a_model_reads_numbers_as_the_training_did(trained, tmp_path, capsys):
     for rows in (known, doubtful, points):
         for found in predicted(trained, head + rows, tmp_path):
             assert found[:2] == [red, green]
+    capsys.readouterr()
+    # Nothing tells, so that it is said how they were read.
+    predicted(trained, head + "7,125;1,500;437\n", tmp_path)
+    told = "column 'gene0' has '7,125' in row 1, which was read as 7.125: --thousands ,"
+    assert told in capsys.readouterr().err
     thousands, plain = "7,125,000;1.5;1\n-5;7;1.5\n", "7125000;1.5;1\n-5;7;1.5\n"
     found = predicted(trained, head + thousands, tmp_path)
     assert found == predicted(trained, head + plain, tmp_path)

@@ -7,6 +7,7 @@ import contextlib
 import csv
 import re
 import unicodedata
+import warnings
 from collections import namedtuple
 from itertools import islice
 
@@ -43,9 +44,9 @@ PROOFS = {
     ".": re.compile(f"^(?!{COMMA}$){POINT}$", re.M),
     ",": re.compile(f"^(?!{POINT}$){COMMA}$", re.M),
 }
-# Numbers by both: 3,894, and 2.500, which programs write beside 437 only as thousands.
-DOUBTS = re.compile(f"^(?={POINT}$)(?={COMMA}$).*,.*$", re.M)
-DOUBTS_BESIDE_WHOLE = re.compile(rf"^(?={COMMA}$)[+-]?\d+\.\d+0$", re.M)
+# Numbers by both, such as 3,894. Beside 437, programs write 2.500 only as thousands.
+DOUBTS = re.compile(f"^(?={POINT}$)(?={COMMA}$).*[.,].*$", re.M)
+DOUBTS_BESIDE_WHOLE = re.compile(f"^(?={POINT}$)(?={COMMA}$).*[.,].*0$", re.M)
 WHOLE = re.compile(r"^\d+$", re.M)
 
 # The lines before the header, some of which are titles, the names of the columns, of
@@ -112,10 +113,32 @@ def is_number(value):
 def find_decimal(columns, others=None, usual=None):
     """Return the decimal sign by which all numbers of a table can be read.
 
-    Of the cells by the name of the column, None is a gap; a column counts if at least
-    half of its cells can be numbers. If these columns do not tell, `others` are asked,
-    and then `usual` is the sign. A ValueError is raised if columns contradict each
-    other, or if numbers can be read in two ways.
+    <<<<<<< HEAD:skproj/persistence/_panel/_text_tables.py
+        Of the cells by the name of the column, None is a gap; a column counts if at least
+        half of its cells can be numbers. If these columns do not tell, `others` are asked,
+        and then `usual` is the sign. A ValueError is raised if columns contradict each
+        other, or if numbers can be read in two ways.
+    =======
+        Parameters
+        ----------
+        columns : dict of list
+            Cells by the name of the column; None where one is missing. A column counts if
+            at least half of its cells can be numbers.
+        others : dict of list, default=None
+            More columns, which are asked if these do not tell.
+        usual : str, default=None
+            The sign where nothing tells.
+
+        Raises
+        ------
+        ValueError
+            If columns contradict each other, or if numbers can be read in two ways.
+
+        Warns
+        -----
+        UserWarning
+            If numbers that can be read in two ways were taken for fractions.
+    >>>>>>> d37b581a1030be44b0ea7d21ae0f8b90ee664650:skproj/utils/_text_tables.py
     """
     proofs, doubts = look_at_signs(columns)
     if len(proofs) == 2:
@@ -128,24 +151,43 @@ def find_decimal(columns, others=None, usual=None):
     more = look_at_signs(others)[0] if others and not proofs else {}
     if len(more) == 1:
         proofs = more
-    if proofs or usual:
-        return next(iter(proofs), usual)
-    if doubts:
-        name, cell, row = doubts[0]
-        sign = "," if "," in cell else "."
-        fraction, whole = sorted((to_number(cell, "."), to_number(cell, ",")), key=abs)
+    decimal = next(iter(proofs), usual)
+    unlikely = [doubt for doubt, beside_whole in doubts if beside_whole]
+    unclear = [d for d, beside_whole in doubts if beside_whole or "," in d[1]]
+    if decimal is None and unclear:
+        sign, fraction, whole = both_ways(unclear[0][1])
         raise ValueError(
-            f"column {name!r} has {cell!r} in row {row}, which can be {fraction:g} or "
-            f"{whole:.0f}: --decimal {sign} reads the first, --thousands {sign} the "
-            "second"
+            f"{describe_cell(*unclear[0])}, which can be {fraction} or {whole}: "
+            f"--decimal {sign} reads the first, --thousands {sign} the second"
         )
-    return "."
+    decimal = decimal or "."
+    guesses = unlikely if proofs else [doubt for doubt, _ in doubts]
+    if as_fractions := [guess for guess in guesses if decimal in guess[1]]:
+        sign, fraction, whole = both_ways(as_fractions[0][1])
+        warnings.warn(
+            f"{describe_cell(*as_fractions[0])}, which was read as {fraction}: "
+            f"--thousands {sign} reads {whole}, --decimal {sign} confirms {fraction}",
+            stacklevel=2,
+        )
+    return decimal
+
+
+def describe_cell(name, cell, row):
+    return f"column {name!r} has {cell!r} in row {row}"
+
+
+def both_ways(cell):
+    """Return the sign in a number, and it as a fraction and as a whole one."""
+    fraction, whole = sorted((to_number(cell, "."), to_number(cell, ",")), key=abs)
+    return "," if "," in cell else ".", f"{fraction:g}", f"{whole:.0f}"
 
 
 def look_at_signs(columns):
     """Return which cells prove a decimal sign, and which can be read in two ways.
 
-    Each is its column, itself and its row; the proofs are a dict by the sign.
+    Each is its column, itself and its row; the proofs are a dict by the sign. Those
+    that can be read in two ways are of columns without a proof, and come with whether
+    they are unlikely to be fractions.
     """
     proofs, doubts = {}, []
     for name, cells in columns.items():
@@ -153,17 +195,20 @@ def look_at_signs(columns):
         n_words = sum(isinstance(cell, str) for cell in cells) - count(EITHER, lines)
         if 2 * n_words > len(cells) - cells.count(None):
             continue
-        found = {sign: pattern.search(lines) for sign, pattern in PROOFS.items()}
-        doubt = DOUBTS.search(lines)
-        if doubt is None and WHOLE.search(lines):
-            doubt = DOUBTS_BESIDE_WHOLE.search(lines)
-        places = {
-            key: (name, match[0], lines.count("\n", 0, match.start()) + 1)
-            for key, match in (*found.items(), (None, doubt))
+        matches = {sign: pattern.search(lines) for sign, pattern in PROOFS.items()}
+        found = {
+            sign: (name, match[0], lines.count("\n", 0, match.start()) + 1)
+            for sign, match in matches.items()
             if match
         }
-        doubts += [places.pop(None)] if None in places else []
-        proofs = {**places, **proofs}
+        proofs = {**found, **proofs}
+        doubt = DOUBTS.search(lines)
+        if found or doubt is None:
+            continue
+        zero = WHOLE.search(lines) and DOUBTS_BESIDE_WHOLE.search(lines)
+        doubt = zero if zero and "." in doubt[0] else doubt
+        place = name, doubt[0], lines.count("\n", 0, doubt.start()) + 1
+        doubts.append((place, zero is not None))
     return proofs, doubts
 
 
