@@ -53,7 +53,7 @@ from skproj.linear_model._steps import (
     Objective,
     Point,
 )
-from skproj.utils._moments import mean_and_deviation
+from skproj.utils._moments import mean_and_deviation, normalized_weights
 from skproj.utils._wording import name_columns
 
 # The curvature, one over the step size, is lowered by the first factor in every
@@ -123,10 +123,7 @@ class BallConstrainedProblem:
         self.structure = structure
         self.classes = classes
         self._known_point = None
-        if sample_weight is None:
-            sample_weight = np.ones(X.shape[0])
-        weights = sample_weight / sample_weight.max()  # huge ones would overflow
-        weights /= weights.sum()
+        weights = normalized_weights(sample_weight, X.shape[0])
         self.target_scale = 1.0
         if standardize and loss != "log_loss" and loss not in TIES:
             mean, deviation = mean_and_deviation(targets, weights)

@@ -8,9 +8,7 @@ from sklearn.callback._transport import close_listener, open_listener, send
 from sklearn.feature_selection._base import _get_feature_importances
 from sklearn.utils._param_validation import (
     HasMethods,
-    Hidden,
     Interval,
-    InvalidParameterError,
     RealNotInt,
     StrOptions,
 )
@@ -29,9 +27,7 @@ from skproj.utils._wording import first_difference
 __all__ = [
     "SUPPORTED_DTYPES",
     "HasMethods",
-    "Hidden",
     "Interval",
-    "InvalidParameterError",
     "RealNotInt",
     "StrOptions",
     "_check_method_params",
@@ -129,13 +125,7 @@ def atomic_fit(fit):
 
 
 def check_block_features(estimator, blocks):
-    """Check that blocks have the features of a fitted estimator.
-
-    Raises
-    ------
-    ValueError
-        If their number or their names differ.
-    """
+    """Raise an error if blocks do not have the features of a fitted estimator."""
     name, n_features = type(estimator).__name__, estimator.n_features_in_
     if blocks.shape[1] != n_features:
         raise ValueError(
@@ -147,10 +137,9 @@ def check_block_features(estimator, blocks):
 
 def names_to_keep(estimator):
     """Return the names of the features whose weights a fit starts with, or None."""
-    continues = getattr(estimator, "warm_start", False) and hasattr(
-        estimator, "module_"
-    )
-    return getattr(estimator, "feature_names_in_", None) if continues else None
+    if not (getattr(estimator, "warm_start", False) and hasattr(estimator, "module_")):
+        return None
+    return getattr(estimator, "feature_names_in_", None)
 
 
 def check_names(fitted, given):
