@@ -7,30 +7,14 @@ from scipy import sparse
 
 
 class Checksums:
-    """Checksums of the columns that some pass over the rows of a matrix has read.
-
-    Attributes
-    ----------
-    of_columns : ndarray of uint64 of shape (n_columns, n_words + 1)
-        Those of `column_checksums`.
-    is_read : ndarray of bool of shape (n_columns,)
-        Which of them are known.
-    """
+    """`column_checksums` of the columns that some pass over the rows has read."""
 
     def __init__(self, n_columns, dtype):
         self.of_columns = np.zeros((n_columns, dtype.itemsize // 4 + 1), np.uint64)
         self.is_read = np.zeros(n_columns, dtype=bool)
 
     def update(self, columns, found, names=None):
-        """Raise an error if columns have changed since an earlier pass.
-
-        Parameters
-        ----------
-        columns : ndarray of int
-        found : ndarray of uint64 of shape (len(columns), n_words + 1)
-            Their checksums in this pass.
-        names : ndarray of shape (n_columns,), default=None
-        """
+        """Raise an error if columns have changed since a pass that found otherwise."""
         differs = (self.of_columns[columns] != found)[:, :-1].any(axis=1)
         changed = columns[self.is_read[columns] & differs]
         if len(changed):
@@ -53,21 +37,11 @@ class Checksums:
 def column_checksums(block, first_row):
     """Return checksums of the columns of some rows; those of all rows are their sum.
 
-    The 32-bit words of the entries are multiplied by a random number of their row,
-    modulo 2**64. Entries that changed, or rows in another order, stay unnoticed with a
-    probability of at most 2**-32. The last checksum is the number of dense rows: the
-    others do not depend on whether zeros are stored.
-
-    Parameters
-    ----------
-    block : ndarray or CSR matrix of shape (n_rows, n_columns)
-        Of float32 or float64, contiguous in either order if dense.
-    first_row : int
-        Number of rows of the matrix before the block.
-
-    Returns
-    -------
-    checksums : ndarray of uint64 of shape (n_columns, n_words + 1)
+    The rows are an array, contiguous in either order, or a CSR matrix. The 32-bit words
+    of the entries are multiplied by a random number of their row, modulo 2**64. Entries
+    that changed, or rows in another order, stay unnoticed with a probability of at most
+    2**-32. The last checksum is the number of dense rows: the others do not depend on
+    whether zeros are stored.
     """
     n_rows, n_columns = block.shape
     n_words = block.dtype.itemsize // 4

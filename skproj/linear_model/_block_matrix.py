@@ -119,8 +119,9 @@ def _correlate_blocks(blocks, kept, weights):
         yield visitor.result
 
 
-def substitutes_of(X, kept, *, names=None, sample_weight=None):
-    """Return the dict of `find_substitutes`, also of blocks."""
+def substitutes_of(estimator, X, kept, sample_weight):
+    """Return the dict of `find_substitutes` for an estimator, also of blocks."""
+    names = getattr(estimator, "feature_names_in_", None)
     if not isinstance(X, RowBlocks):
         return find_substitutes(X, kept, names=names, sample_weight=sample_weight)
     weights = normalized_weights(sample_weight, X.shape[0])

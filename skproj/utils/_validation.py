@@ -24,30 +24,6 @@ from sklearn.utils.validation import (
 
 from skproj.utils._wording import first_difference
 
-__all__ = [
-    "SUPPORTED_DTYPES",
-    "HasMethods",
-    "Interval",
-    "RealNotInt",
-    "StrOptions",
-    "_check_method_params",
-    "_check_sample_weight",
-    "_fit_context",
-    "_get_feature_importances",
-    "_num_features",
-    "_routing_enabled",
-    "atomic_fit",
-    "check_class_weight",
-    "check_complete",
-    "check_is_fitted",
-    "close_listener",
-    "count_missing",
-    "open_listener",
-    "relative_weights",
-    "send",
-    "validate_data",
-]
-
 SUPPORTED_DTYPES = [np.float64, np.float32]
 
 
@@ -99,14 +75,6 @@ def check_class_weight(class_weight, *, classes, y, sample_weight):
     return weights
 
 
-def relative_weights(sample_weight, X):
-    """Return a weight for each sample; the largest is 1, so no sum overflows."""
-    weight = _check_sample_weight(
-        sample_weight, X, dtype=np.float64, ensure_non_negative=True
-    )
-    return weight / weight.max()
-
-
 def atomic_fit(fit):
     """Make a `fit` that fails leave the fitted attributes as they were."""
 
@@ -133,13 +101,6 @@ def check_block_features(estimator, blocks):
             "features as input."
         )
     check_names(getattr(estimator, "feature_names_in_", None), blocks.feature_names)
-
-
-def names_to_keep(estimator):
-    """Return the names of the features whose weights a fit starts with, or None."""
-    if not (getattr(estimator, "warm_start", False) and hasattr(estimator, "module_")):
-        return None
-    return getattr(estimator, "feature_names_in_", None)
 
 
 def check_names(fitted, given):
