@@ -7,7 +7,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from skproj.anndata._matrix import compare_groups, scale_of_genes
 from skproj.anndata._ranking import rank_genes
-from skproj.nn._calibration import fit_temperature
+from skproj.utils._calibration import fit_temperature
 
 
 def describe(selection, groups, reference, X, expression, genes, log_base, adata):

@@ -51,10 +51,8 @@ def column_checksums(block, first_row):
         words = np.ascontiguousarray(block.data).view(np.uint32)
         for k in range(n_words):
             entries = words[k::n_words].astype(np.uint64)
-            rows = sparse.csr_array(
-                (entries, block.indices, block.indptr), shape=block.shape
-            )
-            checksums[:, k] = rows.T @ weights
+            parts = entries, block.indices, block.indptr
+            checksums[:, k] = sparse.csr_array(parts, shape=block.shape).T @ weights
         return checksums
     by_rows = block.flags.c_contiguous
     words = (block if by_rows else block.T).view(np.uint32)

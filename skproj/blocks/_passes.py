@@ -82,10 +82,8 @@ def combine_kinds(visitors):
 def show(blocks, combined):
     """Let combined visitors see all blocks, in a pass."""
     if [visitor.kind for visitor in combined] == [ColumnReader.kind]:
-        iterator = blocks.iterate_columns(combined[0].columns)
-    else:
-        iterator = iter(blocks)
-    for start, block in iterator:
+        blocks = blocks.iterate_columns(combined[0].columns)
+    for start, block in blocks:
         for visitor in combined:
             visitor.add(start, block)
 

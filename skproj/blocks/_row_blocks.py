@@ -21,7 +21,6 @@ NOT_HERE = (
     "X.take_columns(columns)."
 )
 
-
 DOCS = {
     "columns": """
     Parameters

@@ -3,11 +3,11 @@
 from scipy.special import softmax
 
 from skproj.nn._base_autoencoder import BaseSparseAutoencoder
-from skproj.nn._calibration import fit_temperature
 from skproj.nn._docs import AUTOENCODER_DOCS
 from skproj.nn._survival_targets import SurvivalMixin
 from skproj.nn._targets import NetworkClassifierMixin, NetworkRegressorMixin
 from skproj.nn._training._objectives import PREDICTION_LOSSES, cross_entropy
+from skproj.utils._calibration import fit_temperature
 from skproj.utils._docs import shared_docs
 from skproj.utils._state import store_parameters
 from skproj.utils._validation import StrOptions

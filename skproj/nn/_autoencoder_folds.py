@@ -9,7 +9,7 @@ from sklearn.base import clone
 from sklearn.metrics import check_scoring
 
 from skproj.blocks._row_blocks import take_rows
-from skproj.nn._calibration import fit_temperature
+from skproj.utils._calibration import fit_temperature
 
 
 @dataclass(frozen=True)

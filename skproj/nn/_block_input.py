@@ -3,9 +3,9 @@
 import numpy as np
 from scipy import sparse
 
-from skproj.blocks._measured import measure
 from skproj.blocks._row_blocks import set_feature_names
 from skproj.nn._training._block_samples import MEMORY_BYTES
+from skproj.nn._training._measured_blocks import measure
 from skproj.utils._validation import check_names
 
 

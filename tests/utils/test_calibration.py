@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.special import softmax
 
-from skproj.nn._calibration import fit_temperature
+from skproj.utils._calibration import fit_temperature
 
 
 def make_logits(n_samples, temperature=1.0):
