@@ -34,9 +34,9 @@ from _tables import as_rst, as_text
 
 from skproj import SparseSupervisedAutoencoder
 from skproj.blocks import open_blocks
-from skproj.blocks._measured import measure
 from skproj.nn import _block_input
 from skproj.nn._training import _sparse_rows
+from skproj.nn._training._measured_blocks import measure
 from skproj.nn._training._sparse_rows import SparseRows, column_major
 from skproj.nn._training._trainer import Trainer
 

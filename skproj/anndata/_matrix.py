@@ -11,12 +11,7 @@ from sklearn.utils.sparsefuncs import inplace_column_scale
 from skproj.anndata._groups import join_or_none, read_column
 from skproj.blocks import open_blocks
 from skproj.blocks._passes import join_rows
-from skproj.utils._features import (
-    FEATURE_PARAMETERS,
-    by_index,
-    in_order,
-    of_columns,
-)
+from skproj.utils._features import FEATURE_PARAMETERS, by_index, in_order, of_columns
 
 # Genes of a file that is stored by gene that are read at once.
 MAX_BLOCK_GENES = 256

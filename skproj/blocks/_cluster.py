@@ -6,10 +6,10 @@ import threading
 import uuid
 from itertools import pairwise
 
+from skproj.blocks._checksums import Checksums
 from skproj.blocks._passes import combine_kinds, show
 from skproj.blocks._row_blocks import RowBlocks
 from skproj.blocks._sources import split
-from skproj.utils._checksums import Checksums
 from skproj.utils._optional import import_optional
 
 # Blocks of a file that a worker reads in one task.

@@ -13,13 +13,13 @@ Where results are kept, `inputs` are what they depend on, and `get_result` and
 """
 
 import contextvars
+import ctypes
+import sys
 import threading
 
 import numpy as np
 from scipy import sparse
 from sklearn import config_context, get_config
-
-from skproj.utils._memory import give_back_memory
 
 _current_task = contextvars.ContextVar("skproj_task", default=None)
 _n_together = contextvars.ContextVar("skproj_n_together", default=1)
@@ -82,10 +82,8 @@ def combine_kinds(visitors):
 def show(blocks, combined):
     """Let combined visitors see all blocks, in a pass."""
     if [visitor.kind for visitor in combined] == [ColumnReader.kind]:
-        iterator = blocks.iterate_columns(combined[0].columns)
-    else:
-        iterator = iter(blocks)
-    for start, block in iterator:
+        blocks = blocks.iterate_columns(combined[0].columns)
+    for start, block in blocks:
         for visitor in combined:
             visitor.add(start, block)
 
@@ -103,7 +101,7 @@ def run_together(calls):
         while waiting:
             for task in waiting:
                 task.advance()
-                give_back_memory()
+                _give_back_memory()
             waiting = [task for task in waiting if task.wish is not None]
             wishes = {}
             for task in waiting:
@@ -115,6 +113,14 @@ def run_together(calls):
         for task in waiting:
             task.cancel()
     return [task.result for task in tasks]
+
+
+def _give_back_memory():
+    """Return freed memory to the system, where glibc keeps it in a heap per thread."""
+    on_linux = sys.platform == "linux"
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if on_linux else None
+    if trim is not None:
+        trim(0)
 
 
 class _Cancelled(BaseException):

@@ -1,17 +1,17 @@
 """A matrix that is read in blocks of rows."""
 
 import numbers
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from scipy import sparse
 from sklearn.utils import _safe_indexing
 
+from skproj.blocks._checksums import Checksums, column_checksums
 from skproj.blocks._pass_cache import PassCache
 from skproj.blocks._passes import join_rows
-from skproj.utils._checksums import Checksums, column_checksums
 from skproj.utils._choices import check_integer
 from skproj.utils._docs import shared_docs
-from skproj.utils._read_ahead import read_ahead
 
 # Of features in memory.
 COLUMN_BYTES = 100_000_000
@@ -20,7 +20,6 @@ NOT_HERE = (
     "X in blocks cannot be used here: read columns that fit into memory with "
     "X.take_columns(columns)."
 )
-
 
 DOCS = {
     "columns": """
@@ -279,6 +278,15 @@ class RowBlocks:
                 f"{self.shape}."
             )
         self.checksums.update(columns, checksums, self.feature_names)
+
+
+def read_ahead(blocks):
+    """Yield the blocks, each of which a thread reads while the one before is used."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, blocks, None)
+        while (block := coming.result()) is not None:
+            coming = thread.submit(next, blocks, None)
+            yield block
 
 
 def take_rows(X, rows):

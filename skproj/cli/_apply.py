@@ -14,7 +14,7 @@ from skproj.cli._output import (
     write_table,
 )
 from skproj.cli._tables import ReadOptions, check_source, read_table
-from skproj.utils._summary import READING_ATTRIBUTE
+from skproj.persistence._summary import READING_ATTRIBUTE
 
 
 def run(options, errors):

@@ -7,7 +7,7 @@ from skproj.cli._errors import CommandError
 from skproj.cli._models import load_model
 from skproj.cli._options import check_free
 from skproj.cli._output import new_folder, print_lines, write_rows
-from skproj.utils._summary import READING_ATTRIBUTE, VERDICT_ATTRIBUTE
+from skproj.persistence._summary import READING_ATTRIBUTE, VERDICT_ATTRIBUTE
 
 TABLE, PROGRAM = "panel.csv", "panel_model.py"
 # Of a feature, what `skproj select` knows and the model does not.

@@ -1,6 +1,6 @@
 """``skproj info``: versions, the machine, and a summary of a model."""
 
-from skproj.utils._summary import read_summary
+from skproj.persistence._summary import read_summary
 from skproj.utils._versions import machine, print_table, versions
 
 

@@ -29,7 +29,7 @@ from skproj.cli._search import (
 from skproj.cli._survival import evaluation_times, score_risks, survival_probabilities
 from skproj.cli._threshold import choose_threshold, put_threshold
 from skproj.cli._verdict import Judge
-from skproj.utils._summary import READING_ATTRIBUTE, VERDICT_ATTRIBUTE
+from skproj.persistence._summary import READING_ATTRIBUTE, VERDICT_ATTRIBUTE
 
 # Pairs of halves without --stability: those of the network take as long as its search.
 N_PAIRS = {"autoencoder": 5, "selector": 10}

@@ -1,6 +1,5 @@
 """Feature selectors that read the features they have selected of data in blocks."""
 
-from scipy import sparse
 from sklearn.feature_selection import SelectorMixin
 
 from skproj.blocks._row_blocks import RowBlocks
@@ -33,8 +32,3 @@ class BlockSelectorMixin(SelectorMixin):
         check_is_fitted(self)
         check_block_features(self, X)
         return X.take_columns(self.get_support(indices=True))
-
-
-def stand_in(blocks):
-    """Return a matrix without entries for checks; those are checked when read first."""
-    return sparse.csr_array(blocks.shape, dtype=blocks.dtype)

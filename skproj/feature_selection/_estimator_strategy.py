@@ -145,10 +145,8 @@ def refuse_class_per_row(estimator, y):
     """
     if not is_survival(y) or estimator is None:
         return
-    while True:
-        estimator = steps_of(estimator)[-1]
-        if getattr(estimator, "estimator", None) is None:
-            break
-        estimator = estimator.estimator
+    estimator = steps_of(estimator)[-1]
+    while getattr(estimator, "estimator", None) is not None:
+        estimator = steps_of(estimator.estimator)[-1]
     if is_classifier(estimator) or is_regressor(estimator):
         refuse_survival(y, type(estimator).__name__)

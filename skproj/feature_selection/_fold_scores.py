@@ -13,7 +13,7 @@ from skproj.linear_model._block_matrix import BlockMatrix
 from skproj.linear_model._cox import TIES, Cox
 from skproj.linear_model._eta_path import solve_path
 from skproj.linear_model._targets import has_columns
-from skproj.utils._moments import mean_and_deviation
+from skproj.utils._moments import mean_and_deviation, normalized_weights
 
 
 def make_scorer(scoring, classes, y=None, sample_weight=None, tests=()):
@@ -25,9 +25,9 @@ def make_scorer(scoring, classes, y=None, sample_weight=None, tests=()):
     if scoring is None:
         scoring = "r2" if classes is None else minus_log_loss
     if scoring == "r2" and classes is None and tests:
-        weights = np.ones(len(y)) if sample_weight is None else sample_weight
+        weights = normalized_weights(sample_weight, len(y))
         targets = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
-        _, deviation = mean_and_deviation(targets, weights / weights.sum())
+        _, deviation = mean_and_deviation(targets, weights)
         seen = (targets[rows][weights[rows] > 0.0] for rows in tests)
         pooled = any(np.any(np.ptp(part, axis=0) == 0.0) for part in seen)
         deviation = np.where(deviation > 0.0, deviation, 1.0)

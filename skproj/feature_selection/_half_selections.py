@@ -16,7 +16,7 @@ from skproj.blocks._row_blocks import RowBlocks, take_rows
 from skproj.linear_model._cox import null_residuals
 from skproj.linear_model._design import StandardizedDesign
 from skproj.linear_model._targets import choose_loss, has_columns, plain_target
-from skproj.utils._moments import mean_and_deviation
+from skproj.utils._moments import mean_and_deviation, normalized_weights
 from skproj.utils._splits import check_groups
 from skproj.utils._survival import is_survival, read_target
 from skproj.utils._tasks import report_tasks, run_tasks
@@ -100,20 +100,14 @@ def _run_quietly(function, *arguments):
 
 
 def _select_on_halves(candidates, X, y, groups, stratified, fit_params, scored, seed):
-    """Select features on the two halves of a random split with clones of the
-    candidates.
+    """Select features on the halves of a random split with clones of the candidates.
 
     `groups` are numbers of groups that stay together, or None. If `stratified`, both
-    halves get the same number of samples, or of groups, of each class. `scored` says
-    whether scores are wanted.
+    halves get the same number of samples, or of groups, of each class.
 
-    Returns
-    -------
-    supports : ndarray of bool of shape (2, n_candidates, n_features)
-    baseline : ndarray of bool of shape (2, n_features)
-        As many features of the largest F statistic; of shape (2, 0) without `y`.
-    scores : ndarray of shape (2, n_features)
-        Sum of the scores by the candidates; of shape (2, 0) if not `scored`.
+    Returns masks of shape (2, n_candidates, n_features); those of as many features of
+    the largest F statistic, of shape (2, n_features), or (2, 0) without `y`; and the
+    sums of the scores by the candidates, also (2, 0) if not `scored`.
     """
     random_state = np.random.RandomState(seed)
     # Numbered here: what comes with the task may be lost with the worker that has it.
@@ -195,11 +189,7 @@ def draw_halves(strata, random_state):
 def number_groups(groups, n_samples, labels=None):
     """Return the number of the group of each sample.
 
-    Raises
-    ------
-    ValueError
-        If `groups` does not suit the samples, if there are too few groups for two
-        halves, or if all samples of one of the `labels` are in one group.
+    A ValueError refuses too few groups for two halves, and a label in one group only.
     """
     groups, codes = check_groups(groups, n_samples, "groups")
     if codes.max() + 1 < MIN_SAMPLES:
@@ -280,8 +270,7 @@ def univariate_scores(X, y, classes, sample_weight):
     survival times, the residuals of equal hazards are explained: the result grows with
     the score test of a Cox model of the feature.
     """
-    weights = np.ones(X.shape[0]) if sample_weight is None else sample_weight
-    weights = weights / weights.sum()
+    weights = normalized_weights(sample_weight, X.shape[0])
     if is_survival(y):
         classes, y = None, null_residuals(y, weights)
     if classes is None and y.dtype.kind not in "biuf":

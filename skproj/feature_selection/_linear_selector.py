@@ -4,13 +4,14 @@ import numbers
 import warnings
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_consistent_length
 
 from skproj.blocks._row_blocks import RowBlocks, set_feature_names
-from skproj.feature_selection._block_selector import BlockSelectorMixin, stand_in
+from skproj.feature_selection._block_selector import BlockSelectorMixin
 from skproj.linear_model._cox import TIES
 from skproj.linear_model._feature_structure import structure_of
 from skproj.linear_model._targets import make_problem, plain_target
@@ -232,7 +233,8 @@ class LinearSelector(
         }
         blocks = X if isinstance(X, RowBlocks) else None
         if blocks is not None:
-            X = stand_in(blocks)
+            # Without entries, which are checked when they are read first.
+            X = sparse.csr_array(blocks.shape, dtype=blocks.dtype)
         y = read_target(y)
         if self.loss in TIES or (self.loss == "auto" and is_survival(y)):
             # Validation of targets would make one array of the two fields.

@@ -365,11 +365,5 @@ class LinearModelStrategy:
 
     def fitted_attributes(self, trial, scores):
         """Return the attributes of the selector by name."""
-        return model_attributes(
-            self.problem,
-            self.options["projection"],
-            trial,
-            scores,
-            self.dtype,
-            self.n_iter,
-        )
+        fixed = self.problem, self.options["projection"]
+        return model_attributes(*fixed, trial, scores, self.dtype, self.n_iter)

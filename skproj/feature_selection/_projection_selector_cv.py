@@ -207,10 +207,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
 
     _parameter_constraints: dict = {  # noqa: RUF012
         **LinearSelector._parameter_constraints,
-        "l2_reg": [
-            Interval(numbers.Real, 0, None, closed="left"),
-            "array-like",
-        ],
+        "l2_reg": [Interval(numbers.Real, 0, None, closed="left"), "array-like"],
         "etas": [Interval(numbers.Integral, 1, None, closed="left"), "array-like"],
         "cv": ["cv_object"],
         "scoring": [StrOptions(set(get_scorer_names())), callable, None],
@@ -348,18 +345,12 @@ class ProjectionFeatureSelectorCV(LinearSelector):
             model = model_attributes(
                 problem, self.projection, trial, trial.scores, X.dtype, fit.n_iter
             )
+            selected = np.flatnonzero(model["scores_"])
+            substitutes = substitutes_of(self, X, selected, sample_weight)
             self._set_fitted(
                 {
                     **model,
-                    **describe_selection(
-                        supports[:, best],
-                        substitutes_of(
-                            X,
-                            np.flatnonzero(model["scores_"]),
-                            names=getattr(self, "feature_names_in_", None),
-                            sample_weight=sample_weight,
-                        ),
-                    ),
+                    **describe_selection(supports[:, best], substitutes),
                     "best_index_": best,
                     "best_score_": float(cv_results["mean_test_score"][best]),
                     "cv_results_": cv_results,

@@ -12,6 +12,9 @@ from skproj.linear_model._eta_path import (
 from skproj.linear_model._targets import choose_loss
 from skproj.utils._docs import shared_docs
 
+# Arguments that are no parameters of the selector.
+NOT_OF_MODEL = ("X", "y", "etas", "n_etas", "sample_weight")
+
 
 @shared_docs(**DOCS)
 def eta_path(
@@ -131,21 +134,9 @@ def eta_path(
     >>> path.n_selected
     array([ 2,  3, 12])
     """
+    arguments = dict(locals())
     selector = ProjectionFeatureSelector(
-        projection=projection,
-        loss=loss,
-        class_weight=class_weight,
-        fit_intercept=fit_intercept,
-        standardize=standardize,
-        huber_epsilon=huber_epsilon,
-        l2_reg=l2_reg,
-        feature_weights=feature_weights,
-        always_keep=always_keep,
-        never_keep=never_keep,
-        feature_groups=feature_groups,
-        max_iter=max_iter,
-        tol=tol,
-        n_threads=n_threads,
+        **{name: value for name, value in arguments.items() if name not in NOT_OF_MODEL}
     )
     selector._validate_params()
     etas = check_etas(n_etas if etas is None else etas)

@@ -39,11 +39,7 @@ from skproj.blocks import RowBlocks
 from skproj.linear_model._block_matrix import BlockMatrix
 from skproj.linear_model._constraint import CoefficientBall
 from skproj.linear_model._cox import TIES, Cox
-from skproj.linear_model._design import (
-    MAX_SIZE,
-    StandardizedDesign,
-    UnpenalizedColumns,
-)
+from skproj.linear_model._design import MAX_SIZE, StandardizedDesign, UnpenalizedColumns
 from skproj.linear_model._feature_structure import FeatureStructure
 from skproj.linear_model._losses import make_loss
 from skproj.linear_model._steps import (
@@ -53,7 +49,7 @@ from skproj.linear_model._steps import (
     Objective,
     Point,
 )
-from skproj.utils._moments import mean_and_deviation
+from skproj.utils._moments import mean_and_deviation, normalized_weights
 from skproj.utils._wording import name_columns
 
 # The curvature, one over the step size, is lowered by the first factor in every
@@ -123,10 +119,7 @@ class BallConstrainedProblem:
         self.structure = structure
         self.classes = classes
         self._known_point = None
-        if sample_weight is None:
-            sample_weight = np.ones(X.shape[0])
-        weights = sample_weight / sample_weight.max()  # huge ones would overflow
-        weights /= weights.sum()
+        weights = normalized_weights(sample_weight, X.shape[0])
         self.target_scale = 1.0
         if standardize and loss != "log_loss" and loss not in TIES:
             mean, deviation = mean_and_deviation(targets, weights)
@@ -164,15 +157,10 @@ class BallConstrainedProblem:
                 fit_intercept and not isinstance(loss, Cox),
             )
             loss = loss.with_basis(self.unpenalized.basis)
-        ridge_weights = None
+        design, ridge_weights = design.rearranged(structure), None
         if structure.weights is not None:
             ridge_weights = structure.weights[:, np.newaxis] ** -2.0
-        self.objective = Objective(
-            design.rearranged(structure.columns, structure.weights),
-            loss,
-            l2_reg,
-            ridge_weights,
-        )
+        self.objective = Objective(design, loss, l2_reg, ridge_weights)
 
     def with_l2_reg(self, l2_reg):
         """Return the problem of the same data with another ridge penalty."""

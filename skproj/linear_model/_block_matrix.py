@@ -9,17 +9,9 @@ from scipy import sparse
 
 from skproj.blocks import RowBlocks
 from skproj.blocks._passes import ColumnReader, n_together, visit
-from skproj.linear_model._block_visitors import (
-    Correlations,
-    Logits,
-    Product,
-    Scan,
-)
-from skproj.utils._stability import (
-    collect_substitutes,
-    find_substitutes,
-    normalized_weights,
-)
+from skproj.linear_model._block_visitors import Correlations, Logits, Product, Scan
+from skproj.utils._moments import normalized_weights
+from skproj.utils._stability import collect_substitutes, find_substitutes
 
 
 class BlockMatrix:
@@ -113,10 +105,9 @@ class BlockMatrix:
         return [product.result for product in products]
 
 
-def correlate_blocks(blocks, kept, weights):
-    """Yield the correlations of features with all that are not constant.
+def _correlate_blocks(blocks, kept, weights):
+    """Yield the correlations of features with all that are not constant, pass by pass.
 
-    The result is that of `skproj.utils._stability`, one pass for each part of `kept`.
     The weights are positive.
     """
     kept = np.asarray(kept, dtype=np.intp)
@@ -128,15 +119,16 @@ def correlate_blocks(blocks, kept, weights):
         yield visitor.result
 
 
-def substitutes_of(X, kept, *, names=None, sample_weight=None):
-    """Return the dict of `find_substitutes`, also of blocks."""
+def substitutes_of(estimator, X, kept, sample_weight):
+    """Return the dict of `find_substitutes` for an estimator, also of blocks."""
+    names = getattr(estimator, "feature_names_in_", None)
     if not isinstance(X, RowBlocks):
         return find_substitutes(X, kept, names=names, sample_weight=sample_weight)
     weights = normalized_weights(sample_weight, X.shape[0])
     present = weights > 0.0
     if not present.all():
         X, weights = X.take_rows(present), weights[present]
-    return collect_substitutes(kept, correlate_blocks(X, kept, weights), names)
+    return collect_substitutes(kept, _correlate_blocks(X, kept, weights), names)
 
 
 class _TransposedBlocks:

@@ -117,16 +117,13 @@ class StandardizedDesign:
             self.X[:, sources], self.mean[indices], self.inverse_scale[indices]
         )
 
-    def rearranged(self, sources, weights):
-        """Take the columns `sources`, divided by `weights`, without a copy of X.
-
-        Either may be None, for all columns and for no weights.
-        """
-        mean, inverse_scale = self.mean, self.inverse_scale
+    def rearranged(self, structure):
+        """Take the weighted columns of a `FeatureStructure`, without a copy of X."""
+        mean, inverse_scale, sources = self.mean, self.inverse_scale, structure.columns
         if sources is not None:
             mean, inverse_scale = mean[sources], inverse_scale[sources]
-        if weights is not None:
-            inverse_scale = inverse_scale / weights
+        if structure.weights is not None:
+            inverse_scale = inverse_scale / structure.weights
         return StandardizedDesign(self.X, mean, inverse_scale, sources)
 
     def toarray(self):

@@ -23,6 +23,7 @@ from skproj.nn._autoencoder_folds import (
 )
 from skproj.nn._block_input import validate_blocks
 from skproj.nn._docs import AUTOENCODER_DOCS
+from skproj.nn._targets import relative_weights
 from skproj.utils._docs import shared_docs
 from skproj.utils._path_search import SELECTION_RULES, choose_row, tabulate_scores
 from skproj.utils._splits import make_splits
@@ -38,7 +39,6 @@ from skproj.utils._validation import (
     StrOptions,
     _fit_context,
     atomic_fit,
-    relative_weights,
 )
 
 # Schedules that never train with `final_noise`.
@@ -391,17 +391,10 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         self.best_score_ = self.cv_results_["mean_test_score"][best]
         self.final_noise_ = parameters["final_noise"][best]
         self._set_state(table.states[best])
-        self._set_state(
-            describe_selection(
-                table.supports(X.shape[1])[:, best],
-                substitutes_of(
-                    X,
-                    self.get_support(indices=True),
-                    names=getattr(self, "feature_names_in_", None),
-                    sample_weight=sample_weight,
-                ),
-            )
-        )
+        selected = self.get_support(indices=True)
+        substitutes = substitutes_of(self, X, selected, sample_weight)
+        supports = table.supports(X.shape[1])[:, best]
+        self._set_state(describe_selection(supports, substitutes))
         if self.calibrate:
             self.temperature_ = float(table.temperatures[best])
 

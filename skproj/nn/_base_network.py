@@ -57,7 +57,6 @@ from skproj.utils._validation import (
     check_block_features,
     check_is_fitted,
     check_names,
-    names_to_keep,
     validate_data,
 )
 from skproj.utils._wording import join_names, name_columns
@@ -235,6 +234,12 @@ class BaseNetwork(
         """Return the network that predicts; its input is the columns `_columns_`."""
         return self.module_
 
+    def _names_to_keep(self):
+        """Return the names of the features whose weights a fit starts with, or None."""
+        if not (getattr(self, "warm_start", False) and hasattr(self, "module_")):
+            return None
+        return getattr(self, "feature_names_in_", None)
+
     def _validate_data(self, X, y, *, reset=True):
         """Check X and y; X comes back as a C-contiguous array or a CSR matrix.
 
@@ -242,7 +247,7 @@ class BaseNetwork(
         """
         refuse_survival(y, type(self).__name__)
         numeric = self._target_checks.get("y_numeric", False)
-        names = names_to_keep(self) if reset else None
+        names = self._names_to_keep() if reset else None
         X, y = validate_data(
             self,
             X,

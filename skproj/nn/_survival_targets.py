@@ -12,11 +12,10 @@ from skproj.linear_model._cox import (
     survival_until,
 )
 from skproj.metrics import concordance_index_censored
-from skproj.nn._targets import EncodedTargets
+from skproj.nn._targets import EncodedTargets, relative_weights
 from skproj.nn._training._samples import merge_duplicates
 from skproj.utils._docs import shared_docs
 from skproj.utils._survival import read_times
-from skproj.utils._validation import relative_weights
 
 
 def _is_cox(estimator):

@@ -14,10 +14,10 @@ from skproj.nn._training._samples import merge_duplicates
 from skproj.utils._docs import shared_docs
 from skproj.utils._survival import refuse_survival
 from skproj.utils._validation import (
+    _check_sample_weight,
     _fit_context,
     atomic_fit,
     check_class_weight,
-    relative_weights,
 )
 
 
@@ -34,6 +34,14 @@ class EncodedTargets:
     # Which of the distinct samples each sample is, -1 for weight zero; None where
     # nothing was merged.
     places: np.ndarray | None = None
+
+
+def relative_weights(sample_weight, X):
+    """Return a weight for each sample; the largest is 1, so no sum overflows."""
+    weight = _check_sample_weight(
+        sample_weight, X, dtype=np.float64, ensure_non_negative=True
+    )
+    return weight / weight.max()
 
 
 def _has_partial_fit(estimator):

@@ -4,8 +4,8 @@ import numpy as np
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import FixedThresholdClassifier
 
+from skproj.persistence._summary import VERDICT_ATTRIBUTE
 from skproj.utils._pipelines import selection_of, steps_of
-from skproj.utils._summary import VERDICT_ATTRIBUTE
 from skproj.utils._wording import join_names
 
 MAX_NAMES = 20

@@ -11,11 +11,11 @@ from sklearn.base import BaseEstimator
 from skproj._version import __version__
 from skproj.persistence._archives import unpack
 from skproj.persistence._description import describe_model
+from skproj.persistence._files import FILE_DOCS, write
+from skproj.persistence._summary import with_summary
 from skproj.utils._docs import shared_docs
-from skproj.utils._files import FILE_DOCS, write
 from skproj.utils._optional import import_optional
 from skproj.utils._state import VersionedState
-from skproj.utils._summary import with_summary
 
 # The comment of the archive that a file is names the version that wrote it.
 WRITER = f"skproj {__version__}"

@@ -7,8 +7,8 @@ import math
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from skproj.persistence._files import FILE_DOCS, write
 from skproj.utils._docs import shared_docs
-from skproj.utils._files import FILE_DOCS, write
 from skproj.utils._optional import import_optional
 from skproj.utils._validation import check_is_fitted
 

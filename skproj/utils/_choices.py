@@ -12,10 +12,7 @@ def check_choice(name, value, choices):
 
 
 def check_integer(name, value, *, least, valid=None):
-    """Raise a `ValueError` if an argument is not an integer, or is too small.
-
-    `valid` says in the error which values are.
-    """
+    """Raise a `ValueError` if an argument is not an integer of at least `least`."""
     is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if not is_integer or value < least:
         valid = valid or f"an integer of at least {least}"

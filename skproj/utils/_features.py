@@ -17,33 +17,22 @@ def feature_parameters(estimator):
 
 
 def by_index(parameters, n_features, names):
-    """Check the parameters, and return them with indices of features.
+    """Check some of `FEATURE_PARAMETERS`, and return all, in that order, with indices.
 
-    Parameters
-    ----------
-    parameters : dict
-        Some of those of `FEATURE_PARAMETERS`.
-    n_features : int
-    names : array-like of str or None
-
-    Returns
-    -------
-    indexed : dict
-        All of them in that order: None where a parameter is, else an array of weights,
-        lists of indices, and a list of lists of indices.
+    They are None where a parameter is, else an array of weights, lists of indices, and
+    a list of lists of indices.
     """
     indexed = dict.fromkeys(FEATURE_PARAMETERS) | parameters
     weights = np.ones(n_features)
-    if indexed["feature_weights"] is not None:
-        weights = _check_weights(indexed["feature_weights"], n_features, names)
-        indexed["feature_weights"] = weights
+    if (given := indexed["feature_weights"]) is not None:
+        indexed["feature_weights"] = weights = _check_weights(given, n_features, names)
     for name in ("always_keep", "never_keep"):
         if indexed[name] is not None:
-            found = find_features(indexed[name], n_features, names, name)
-            indexed[name] = found.tolist()
+            indexed[name] = _find_features(indexed[name], n_features, names, name)
     if indexed["feature_groups"] is not None:
-        groups = _find_groups(indexed["feature_groups"], n_features, names)
-        indexed["feature_groups"] = [group.tolist() for group in groups]
+        indexed["feature_groups"] = _find_groups(
+            indexed["feature_groups"], n_features, names
+        )
     never = {*np.flatnonzero(np.isinf(weights)), *(indexed["never_keep"] or ())}
     both = sorted(map(int, never.intersection(indexed["always_keep"] or ())))
     if both:
@@ -56,14 +45,7 @@ def by_index(parameters, n_features, names):
 
 
 def of_columns(indexed, columns):
-    """Return parameters for some of the features, from those that `by_index` returned.
-
-    Parameters
-    ----------
-    indexed : dict
-    columns : ndarray of int
-        Sorted.
-    """
+    """Return what `by_index` returned for some of the features; they are sorted."""
 
     def among_columns(features):
         common = np.intersect1d(features, columns).astype(np.intp)
@@ -108,17 +90,17 @@ def in_order(values, n_features, names, parameter):
     return values
 
 
-def find_features(features, n_features, names, parameter):
+def _find_features(features, n_features, names, parameter):
     """Return the sorted indices of features given by index, by name or by a mask."""
     given = np.asarray(features)
     if given.ndim == 1 and given.size == 0:
-        return np.zeros(0, dtype=np.intp)
+        return []
     if given.ndim == 1 and isinstance(given[0], (bool, np.bool_)):
         given = in_order(features, n_features, names, parameter)
         if given.dtype == bool and len(given) == n_features:
-            return np.flatnonzero(given)
+            return np.flatnonzero(given).tolist()
     if given.ndim == 1 and all(isinstance(name, str) for name in given.tolist()):
-        return np.unique(_find_names(given.tolist(), names, parameter))
+        return sorted(set(_find_names(given.tolist(), names, parameter)))
     if given.ndim != 1 or given.dtype.kind not in "iu":
         raise ValueError(
             f"{parameter} must have indices or names of features, or be a boolean mask "
@@ -136,7 +118,7 @@ def find_features(features, n_features, names, parameter):
             f"{parameter} must have each index once, or be a boolean mask, in which a "
             f"feature is True or False instead of 1 or 0, got {_shown(features)}."
         )
-    return found
+    return found.tolist()
 
 
 def _shown(values):
@@ -169,7 +151,7 @@ def _find_names(wanted, names, parameter):
                 f"{parameter} must have indices instead of {name!r}, because X has "
                 f"{names.count(name)} features of that name."
             )
-    return np.array([places[name] for name in wanted], dtype=np.intp)
+    return [places[name] for name in wanted]
 
 
 def _check_weights(feature_weights, n_features, names):
@@ -189,15 +171,14 @@ def _check_weights(feature_weights, n_features, names):
 
 
 def _find_groups(groups, n_features, names):
-    """Return an array of features for each group that is named, or has a label."""
+    """Return a list of features for each group that is named, or has a label."""
     if isinstance(groups, Mapping):
         groups = list(groups.values())
     elif len(groups) and not any(np.ndim(group) for group in groups):
-        return _group_by_label(
-            in_order(groups, n_features, names, "feature_groups").tolist(), n_features
-        )
-    found = [find_features(g, n_features, names, "feature_groups") for g in groups]
-    if not all(len(group) for group in found):
+        labels = in_order(groups, n_features, names, "feature_groups")
+        return _group_by_label(labels.tolist(), n_features)
+    found = [_find_features(g, n_features, names, "feature_groups") for g in groups]
+    if not all(found):
         raise ValueError("feature_groups must not have a group without features.")
     return found
 
@@ -211,4 +192,4 @@ def _group_by_label(labels, n_features):
     members = {}
     for feature, label in enumerate(labels):
         members.setdefault(label, []).append(feature)
-    return [np.array(group) for group in members.values()]
+    return list(members.values())

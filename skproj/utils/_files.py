@@ -5,22 +5,6 @@ import os
 import uuid
 from pathlib import Path
 
-# Parts of the docstrings of functions for files; the errors are those of writing.
-FILE_DOCS = {
-    "write_errors": """
-    NotFittedError
-        If the estimator is not fitted.
-    FileNotFoundError
-        If the folder is missing.
-    """,
-    "file_example": """
-    Examples
-    --------
-    >>> import tempfile
-    >>> from pathlib import Path
-    """,
-}
-
 
 def check_checkpoint(path, *, is_folder):
     """Return the path of a checkpoint, a file or a folder if it is there; or None."""
@@ -49,12 +33,3 @@ def new_file(path):
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def write(data, path):
-    """Write bytes to a `new_file`."""
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"There is no folder {path.parent} to write to.")
-    with new_file(path) as temporary:
-        temporary.write_bytes(data)

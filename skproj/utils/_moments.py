@@ -17,6 +17,13 @@ MAX_BLOCK_ENTRIES = 1 << 18
 SAFE_SIZE = 2.0**400
 
 
+def normalized_weights(sample_weight, n_samples):
+    """Return weights of the samples, all equal for None, that add up to 1."""
+    weights = np.ones(n_samples) if sample_weight is None else sample_weight
+    weights = weights / weights.max()  # huge ones would overflow
+    return weights / weights.sum()
+
+
 def mean_and_deviation(X, weights):
     """Weighted mean and standard deviation of the columns, in float64.
 

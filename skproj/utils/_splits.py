@@ -36,13 +36,10 @@ def make_splits(
     event if there are enough of both kinds, and a splitter gets the events as `y`. The
     `split_params` are for the `split` of a splitter, besides `X`, `y` and `groups`.
 
-    Returns a list of at least one pair of indices, (train, test). A ValueError is
-    raised if `groups` does not suit the samples, if there are not enough samples or
-    groups for the folds, if a training part has one class only, or if `cv` gives no
-    split.
+    Returns a list of at least one pair of indices, (train, test). A ValueError refuses
+    too few samples or groups, and training parts of one class.
     """
-    n_samples = X.shape[0]
-    codes = None
+    n_samples, codes, what = X.shape[0], None, "cv"
     cv = 5 if cv is None else cv
     if is_survival(y):
         y = y["event"].astype(int)
@@ -51,7 +48,6 @@ def make_splits(
     if groups is not None:
         groups, codes = check_groups(groups, n_samples, groups_name)
     labelled = classifier and type_of_target(y) in ("binary", "multiclass")
-    what = "cv"
     if isinstance(cv, numbers.Integral):
         what = groups_name if groups is not None else f"cv={cv}"
         splits = _shuffled_folds(

@@ -4,7 +4,7 @@ import numpy as np
 from scipy import sparse
 from scipy.stats import norm
 
-from skproj.utils._moments import mean_and_deviation
+from skproj.utils._moments import mean_and_deviation, normalized_weights
 
 CONFIDENCE_LEVEL = 0.95
 
@@ -43,10 +43,9 @@ substitutes_ : dict of list of tuple (feature, correlation)
 
 
 def describe_selection(supports, substitutes):
-    """Return the fitted attributes of `STABILITY_DOCS`.
+    """Return the fitted attributes of `STABILITY_DOCS`; a fold has a row of `supports`.
 
-    `supports`, of shape (n_folds, n_features), has the features that each fold keeps,
-    `substitutes` is the result of `find_substitutes`.
+    The `substitutes` are the result of `find_substitutes`.
     """
     stability, interval = stability_index(supports)
     return {
@@ -109,9 +108,8 @@ def collect_substitutes(kept, correlations, names=None):
             places = np.flatnonzero(close[row])
             clipped = np.clip(values[row, places], -1.0, 1.0)
             pairs = zip(candidates[places].tolist(), clipped.tolist(), strict=True)
-            closest = sorted(
-                [*found[rows[row]], *pairs], key=lambda pair: -abs(pair[1])
-            )
+            closest = [*found[rows[row]], *pairs]
+            closest.sort(key=lambda pair: -abs(pair[1]))
             found[int(rows[row])] = closest[:MAX_SUBSTITUTES]
     if names is None:
         return found
@@ -119,13 +117,6 @@ def collect_substitutes(kept, correlations, names=None):
         str(names[i]): [(str(names[j]), value) for j, value in pairs]
         for i, pairs in found.items()
     }
-
-
-def normalized_weights(sample_weight, n_samples):
-    """Return weights that add up to 1."""
-    weights = np.ones(n_samples) if sample_weight is None else sample_weight
-    weights = weights / weights.max()
-    return weights / weights.sum()
 
 
 def _correlate(X, kept, sample_weight):

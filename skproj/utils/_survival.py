@@ -27,11 +27,10 @@ def is_survival(y):
 def read_target(y, name="y"):
     """Return survival times as an array of dtype `DTYPE`, other targets as they are.
 
-    Each target passes here before anything else looks at it. Survival times are a field
-    for the event and one for the time, in either order: a structured array, a list of
-    records, of dicts, or of pairs with a boolean, or a DataFrame. Types tell the fields
-    apart, else names, and else, but not in a DataFrame, values. A ValueError refuses
-    other structured targets, and values that do not suit.
+    Survival times are a field for the event and one for the time, in either order: a
+    structured array, a list of records, of dicts, or of pairs with a boolean, or a
+    DataFrame. Types tell the fields apart, else names, and else, but not in a
+    DataFrame, values. A ValueError refuses what else is structured, or does not suit.
     """
     fields = _fields(y)
     if fields is None:
@@ -68,15 +67,13 @@ def read_times(y, reader):
     """
     if y is None:
         raise ValueError(f"{reader} requires y to be passed, but the target y is None.")
-    y = read_target(y)
-    if is_survival(y):
+    if is_survival(y := read_target(y)):
         return y
     time = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
     if time.ndim > 1 and time.shape[1] > 1:
         raise ValueError(f"y must be {FORMS}, got shape {time.shape}.")
     time = column_or_1d(time, warn=True)
-    event = np.ones(len(time), dtype=bool)
-    return join_survival(event, time, "The events of y", "The times of y")
+    return join_survival(np.ones(len(time)), time, "The events of y", "The times of y")
 
 
 def refuse_survival(y, reader):

@@ -15,14 +15,17 @@ def subtask(parent, name, arguments, *, max_subtasks=0):
 
 
 def run_tasks(calls, n_jobs, context, task_name, arguments):
-    """Run calls in parallel, and yield the results, with a task of its own for each.
+    """Run calls in parallel, and yield the results in order, with a task for each.
 
     Callbacks are told of the tasks here, not where the work is done: that may be
     another computer. The calls are made by `sklearn.utils.parallel.delayed`, `context`
-    is that of the fit, and `arguments` are those of the hooks. The results come in the
-    order of the calls.
+    is that of the fit, and `arguments` are those of the hooks.
     """
-    return report_tasks(_make_parallel(n_jobs)(calls), context, task_name, arguments)
+    try:
+        parallel = Parallel(n_jobs=n_jobs, return_as="generator")
+    except ValueError:  # not every backend of joblib gives results one by one
+        parallel = Parallel(n_jobs=n_jobs)
+    return report_tasks(parallel(calls), context, task_name, arguments)
 
 
 def report_tasks(results, context, task_name, arguments):
@@ -30,11 +33,3 @@ def report_tasks(results, context, task_name, arguments):
     for result in results:
         with subtask(context, task_name, arguments):
             yield result
-
-
-def _make_parallel(n_jobs):
-    """Ask for results one by one, which not every backend of joblib can give."""
-    try:
-        return Parallel(n_jobs=n_jobs, return_as="generator")
-    except ValueError:
-        return Parallel(n_jobs=n_jobs)

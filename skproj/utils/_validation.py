@@ -8,9 +8,7 @@ from sklearn.callback._transport import close_listener, open_listener, send
 from sklearn.feature_selection._base import _get_feature_importances
 from sklearn.utils._param_validation import (
     HasMethods,
-    Hidden,
     Interval,
-    InvalidParameterError,
     RealNotInt,
     StrOptions,
 )
@@ -25,32 +23,6 @@ from sklearn.utils.validation import (
 )
 
 from skproj.utils._wording import first_difference
-
-__all__ = [
-    "SUPPORTED_DTYPES",
-    "HasMethods",
-    "Hidden",
-    "Interval",
-    "InvalidParameterError",
-    "RealNotInt",
-    "StrOptions",
-    "_check_method_params",
-    "_check_sample_weight",
-    "_fit_context",
-    "_get_feature_importances",
-    "_num_features",
-    "_routing_enabled",
-    "atomic_fit",
-    "check_class_weight",
-    "check_complete",
-    "check_is_fitted",
-    "close_listener",
-    "count_missing",
-    "open_listener",
-    "relative_weights",
-    "send",
-    "validate_data",
-]
 
 SUPPORTED_DTYPES = [np.float64, np.float32]
 
@@ -103,14 +75,6 @@ def check_class_weight(class_weight, *, classes, y, sample_weight):
     return weights
 
 
-def relative_weights(sample_weight, X):
-    """Return a weight for each sample; the largest is 1, so no sum overflows."""
-    weight = _check_sample_weight(
-        sample_weight, X, dtype=np.float64, ensure_non_negative=True
-    )
-    return weight / weight.max()
-
-
 def atomic_fit(fit):
     """Make a `fit` that fails leave the fitted attributes as they were."""
 
@@ -129,13 +93,7 @@ def atomic_fit(fit):
 
 
 def check_block_features(estimator, blocks):
-    """Check that blocks have the features of a fitted estimator.
-
-    Raises
-    ------
-    ValueError
-        If their number or their names differ.
-    """
+    """Raise an error if blocks do not have the features of a fitted estimator."""
     name, n_features = type(estimator).__name__, estimator.n_features_in_
     if blocks.shape[1] != n_features:
         raise ValueError(
@@ -143,14 +101,6 @@ def check_block_features(estimator, blocks):
             "features as input."
         )
     check_names(getattr(estimator, "feature_names_in_", None), blocks.feature_names)
-
-
-def names_to_keep(estimator):
-    """Return the names of the features whose weights a fit starts with, or None."""
-    continues = getattr(estimator, "warm_start", False) and hasattr(
-        estimator, "module_"
-    )
-    return getattr(estimator, "feature_names_in_", None) if continues else None
 
 
 def check_names(fitted, given):

@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 import skproj
 from skproj import persistence
 from skproj.cli import main
-from skproj.utils._summary import SUMMARY, read_summary, with_summary
+from skproj.persistence._summary import SUMMARY, read_summary, with_summary
 
 BAR = "Selection of features"
 HEAVY = {"torch", "sklearn", "pandas", "matplotlib", "scipy"}

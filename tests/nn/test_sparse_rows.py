@@ -8,9 +8,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from skproj.blocks import open_blocks
-from skproj.blocks._measured import measure
 from skproj.nn import _base_autoencoder, _block_input
 from skproj.nn._training import _block_samples, _coordinates, _sparse_rows
+from skproj.nn._training._measured_blocks import measure
 from skproj.nn._training._noise import NoiseSource
 from skproj.nn._training._optimizers import Adam
 from skproj.nn._training._sparse_rows import SparseRows, column_major

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from skproj.blocks._measured import MeasuredBlocks
+from skproj.blocks._row_blocks import read_ahead
+from skproj.nn._training._measured_blocks import MeasuredBlocks
 from skproj.nn._training._samples import Samples, dense_rows, order_of
 from skproj.nn._training._tensors import to_tensor
-from skproj.utils._read_ahead import read_ahead
 
 # Bytes of the samples that are shuffled together.
 WINDOW_BYTES = 1 << 27

@@ -10,6 +10,7 @@ from sklearn.feature_selection import SelectorMixin
 from sklearn.model_selection import FixedThresholdClassifier
 
 from skproj._version import __version__
+from skproj.persistence._files import FILE_DOCS, write
 from skproj.persistence._panel import _text_tables
 from skproj.persistence._panel._features import Features, NotTraceable, trace
 from skproj.persistence._panel._heads import (
@@ -19,7 +20,6 @@ from skproj.persistence._panel._heads import (
     is_autoencoder,
 )
 from skproj.utils._docs import shared_docs
-from skproj.utils._files import FILE_DOCS, write
 from skproj.utils._pipelines import steps_of
 from skproj.utils._validation import check_is_fitted
 

@@ -113,32 +113,11 @@ def is_number(value):
 def find_decimal(columns, others=None, usual=None):
     """Return the decimal sign by which all numbers of a table can be read.
 
-    <<<<<<< HEAD:skproj/persistence/_panel/_text_tables.py
-        Of the cells by the name of the column, None is a gap; a column counts if at least
-        half of its cells can be numbers. If these columns do not tell, `others` are asked,
-        and then `usual` is the sign. A ValueError is raised if columns contradict each
-        other, or if numbers can be read in two ways.
-    =======
-        Parameters
-        ----------
-        columns : dict of list
-            Cells by the name of the column; None where one is missing. A column counts if
-            at least half of its cells can be numbers.
-        others : dict of list, default=None
-            More columns, which are asked if these do not tell.
-        usual : str, default=None
-            The sign where nothing tells.
-
-        Raises
-        ------
-        ValueError
-            If columns contradict each other, or if numbers can be read in two ways.
-
-        Warns
-        -----
-        UserWarning
-            If numbers that can be read in two ways were taken for fractions.
-    >>>>>>> d37b581a1030be44b0ea7d21ae0f8b90ee664650:skproj/utils/_text_tables.py
+    Of the cells by the name of the column, None is a gap; a column counts if at least
+    half of its cells can be numbers. If these columns do not tell, `others` are asked,
+    and then `usual` is the sign. A ValueError is raised if columns contradict each
+    other, or if numbers can be read in two ways. A warning says where such numbers were
+    taken for fractions.
     """
     proofs, doubts = look_at_signs(columns)
     if len(proofs) == 2:

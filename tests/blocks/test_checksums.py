@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy import sparse
 
-from skproj.utils._checksums import column_checksums
+from skproj.blocks._checksums import column_checksums
 
 N_ROWS, N_COLUMNS = 60, 9
 
