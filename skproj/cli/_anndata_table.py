@@ -5,17 +5,12 @@ import warnings
 import numpy as np
 from scipy import sparse
 
-from skproj.cli._checks import (
-    WANTED_BY_MODEL,
-    check_unique,
-    convert,
-    require,
-)
+from skproj.cli._checks import WANTED_BY_MODEL, check_unique, convert, require
 from skproj.cli._entries import tidy_obs
 from skproj.cli._errors import AT_ONCE, CommandError
 from skproj.cli._target import rows_with_target
+from skproj.persistence._panel._text_tables import clean_names
 from skproj.utils._optional import import_optional
-from skproj.utils._text_tables import clean_names
 from skproj.utils._wording import join_names
 
 
@@ -43,19 +38,7 @@ def read_anndata(options):
 class AnnotatedTable:
     """Annotated data: the features are in a matrix, the other columns in `obs`.
 
-    Parameters
-    ----------
-    obs : DataFrame
-    columns : list of str
-    path : Path
-
-    Attributes
-    ----------
-    columns : list of str
-        Names of the features.
-    row_names : Index
-    row_label : str
-    n_rows : int
+    The attributes are those of a `FrameTable`; `columns` are the features.
     """
 
     row_label = "obs_name"
@@ -105,14 +88,7 @@ class AnnotatedTable:
 
 
 class AnnDataTable(AnnotatedTable):
-    """Annotated data in memory.
-
-    Parameters
-    ----------
-    adata : AnnData
-    path : Path
-    layer : str or None
-    """
+    """Annotated data in memory; a layer takes the place of X."""
 
     def __init__(self, adata, path, layer):
         super().__init__(adata.obs, [str(name) for name in adata.var_names], path)

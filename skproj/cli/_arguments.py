@@ -7,7 +7,7 @@ import textwrap
 from pathlib import Path
 
 from skproj._version import __version__
-from skproj.utils._text_tables import clean
+from skproj.persistence._panel._text_tables import clean
 
 EXAMPLES = {
     "select": """\
@@ -54,6 +54,12 @@ CELL_DEFAULTS = {
 }
 
 STANDARD_INPUT = "-"
+
+# What the values of options are.
+COLUMN = {"type": clean, "metavar": "COLUMN"}
+FILE = {"type": Path, "metavar": "FILE"}
+SEVERAL = {"nargs": "+", "type": clean, "action": "extend", "default": []}
+
 DATA_HELP = (
     "table with a row for each sample: .csv, .tsv, .txt (all also as .gz), .xlsx, "
     ".parquet, .h5ad or .zarr of anndata; - is the standard input"
@@ -116,15 +122,13 @@ def add_select(commands):
     parser.add_argument("data", type=Path, metavar="DATA", help=DATA_HELP)
     parser.add_argument(
         "--target",
-        type=clean,
         required=True,
-        metavar="COLUMN",
+        **COLUMN,
         help="column to predict; of annotated data, a column of obs",
     )
     parser.add_argument(
         "--event",
-        type=clean,
-        metavar="COLUMN",
+        **COLUMN,
         help="column that says whether the event was seen (1) or the row is censored "
         "(0): the target is then the time of either, and risks are predicted",
     )
@@ -194,8 +198,7 @@ def add_apply(commands):
     )
     parser.add_argument(
         "--out",
-        type=Path,
-        metavar="FILE",
+        **FILE,
         help=".csv, .tsv or .parquet file to write (default: print as csv)",
     )
     add_overwrite(parser)
@@ -251,8 +254,7 @@ def add_datasets(commands):
     parser.add_argument("name", nargs="?", metavar="NAME", help="which one")
     parser.add_argument(
         "--out",
-        type=Path,
-        metavar="FILE",
+        **FILE,
         help=".csv, .tsv or .parquet file to write; .h5ad or .zarr for cells",
     )
     add_overwrite(parser)
@@ -293,11 +295,7 @@ def add_command(commands, name, summary, description):
 
 def add_table_options(parser):
     parser.add_argument(
-        "--index",
-        "--id",
-        type=clean,
-        metavar="COLUMN",
-        help="column with the names of the rows",
+        "--index", "--id", **COLUMN, help="column with the names of the rows"
     )
     parser.add_argument(
         "--layer", metavar="LAYER", help="layer of annotated data, instead of X"
@@ -323,10 +321,7 @@ def add_table_options(parser):
     )
     parser.add_argument(
         "--na",
-        nargs="+",
-        type=clean,
-        action="extend",
-        default=[],
+        **SEVERAL,
         metavar="TEXT",
         help="what stands for a missing value besides NA, null and the like, such as "
         "n.d. or '<90'",
@@ -352,19 +347,10 @@ def add_column_options(parser):
             "selected adds to them",
         ),
     ):
-        parser.add_argument(
-            name,
-            nargs="+",
-            action="extend",
-            type=clean,
-            default=[],
-            metavar="COLUMN",
-            help=what,
-        )
+        parser.add_argument(name, **SEVERAL, metavar="COLUMN", help=what)
     parser.add_argument(
         "--feature-groups",
-        type=Path,
-        metavar="FILE",
+        **FILE,
         help="table with the columns feature and group: features of a group, such as a "
         "pathway, are selected together",
     )
@@ -375,8 +361,7 @@ def add_column_options(parser):
     )
     parser.add_argument(
         "--labels",
-        type=Path,
-        metavar="FILE",
+        **FILE,
         help="table with the target, and the groups, by the names of the rows",
     )
     parser.add_argument(
@@ -394,8 +379,7 @@ def add_column_options(parser):
     )
     parser.add_argument(
         "--groups",
-        type=clean,
-        metavar="COLUMN",
+        **COLUMN,
         help="column that names the patient, the batch or the like of each row: rows "
         "of one are never on both sides of a split; of annotated data, a column of obs",
     )

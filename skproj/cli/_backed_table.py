@@ -12,8 +12,8 @@ from skproj.cli._frame_table import FrameTable
 from skproj.cli._options import shows_bars
 from skproj.cli._progress import show_rows
 from skproj.cli._target import rows_with_target
+from skproj.persistence._panel._text_tables import clean_names
 from skproj.utils._optional import import_optional
-from skproj.utils._text_tables import clean_names
 
 # Memory without columns, and per row, measured with 200000 rows and ten classes.
 FIXED_BYTES = 500_000_000
@@ -30,18 +30,10 @@ PLACE = "\0place"
 
 @dataclass(frozen=True)
 class Backing:
-    """How a matrix is read in blocks.
+    """How a matrix is read in blocks."""
 
-    Attributes
-    ----------
-    memory : int or None
-        Bytes of memory that are meant for the run.
-    shows_progress : bool
-        Whether each pass has a progress bar.
-    """
-
-    memory: int | None
-    shows_progress: bool
+    memory: int | None  # bytes of memory that are meant for the run
+    shows_progress: bool  # by a bar for each pass
 
     @classmethod
     def of(cls, options):
@@ -50,21 +42,14 @@ class Backing:
 
 
 class BackedFeatures:
-    """Mixin of tables whose features are read in blocks.
+    """Mixin of tables whose features are read in blocks, as `_backing` says.
 
-    Attributes
-    ----------
-    _kept : ndarray of bool of shape (n_rows_of_the_file,)
-        The rows of the table.
-    _backing : Backing
+    The mask `_kept` says which rows of the file are rows of the table, and `_open`
+    returns the blocks of the file and the places of features in them.
     """
 
     _n_passes = 0
     _row_group_bytes = 0
-
-    def _open(self, names):
-        """Return the blocks of the file, and the places of features in them."""
-        raise NotImplementedError
 
     def numbers(self, names, *, dtype=None, **others):
         """Return features as `RowBlocks`, whose numbers are not checked."""
@@ -113,14 +98,7 @@ class BackedFeatures:
 
 
 class BackedAnnotatedTable(BackedFeatures, AnnotatedTable):
-    """Annotated data whose matrix is read in blocks.
-
-    Parameters
-    ----------
-    obs : DataFrame
-    blocks : RowBlocks
-    options : ReadOptions
-    """
+    """Annotated data whose matrix is read in blocks."""
 
     def __init__(self, obs, blocks, options):
         obs = tidy_obs(obs, options)
@@ -137,16 +115,9 @@ class BackedAnnotatedTable(BackedFeatures, AnnotatedTable):
 class BackedFrameTable(BackedFeatures, FrameTable):
     """A table with one kind of columns, of which the features are read in blocks.
 
-    Parameters
-    ----------
-    options : ReadOptions
-    metadata : pyarrow.parquet.FileMetaData
-    stored : dict of str
-        The names of the columns in the file, by what they are without spaces.
-    frame : DataFrame
-        The columns that are no features, and the places of the rows.
-    *others
-        The other parameters of a `FrameTable`.
+    `frame` has the columns that are no features, and the places of the rows. `stored`
+    are the names of the columns in the file, by what they are without spaces;
+    `metadata` are those of pyarrow. The other parameters are those of a `FrameTable`.
     """
 
     can_encode = False

@@ -16,11 +16,7 @@ from skproj.feature_selection._half_selections import univariate_scores
 def baselines(problem, support):
     """Return names, numbers of features and models to compare a selection with.
 
-    Parameters
-    ----------
-    problem : Problem
-    support : ndarray of bool of shape (n_features,)
-        The features that are selected.
+    `support` is the mask of the features that are selected.
     """
     classifies, options = problem.classifies, problem.options
     n_selected, n_features = int(np.count_nonzero(support)), len(support)

@@ -46,16 +46,13 @@ def run(options):
         import_optional("zarr", extra="anndata")
     from skproj.datasets._cells import make_cell_model, make_cells
 
-    values = {
-        name: default if getattr(options, name) is None else getattr(options, name)
-        for name, default in CELL_DEFAULTS.items()
-    }
+    given = {name: getattr(options, name) for name in CELL_DEFAULTS}
+    given = {name: value for name, value in given.items() if value is not None}
+    values = CELL_DEFAULTS | given
     seed = values.pop("seed")
-    others = {
-        name: parameter.default
-        for name, parameter in inspect.signature(make_cells).parameters.items()
-        if name not in (*values, "return_X_y", "random_state")
-    }
+    known = inspect.signature(make_cells).parameters
+    unknown = {*values, "return_X_y", "random_state"}
+    others = {name: known[name].default for name in known if name not in unknown}
     try:
         model = make_cell_model(**values, **others, random_state=seed)
     except ValueError as error:
@@ -111,16 +108,6 @@ def new_group(path):
 def write_cells(model, n_obs, group, *, shows_progress=False):
     """Write a table in the layout of AnnData, and return the number of its entries.
 
-    Parameters
-    ----------
-    model : CellModel
-    n_obs : int
-    group : h5py.Group or zarr.Group
-        Where to write to.
-    shows_progress : bool, default=False
-
-    Notes
-    -----
     Memory is needed for a chunk of the entries, and for ten bytes per row.
     """
     from anndata.io import write_elem
@@ -210,14 +197,7 @@ def encode(element, kind, version, **others):
 
 
 class Appender:
-    """An array of a file that grows by whole chunks.
-
-    Parameters
-    ----------
-    group : h5py.Group or zarr.Group
-    name : str
-    dtype : dtype
-    """
+    """Array in a group of h5py or zarr that grows by whole chunks."""
 
     def __init__(self, group, name, dtype):
         options = {"shape": (0,), "chunks": (CHUNK_ENTRIES,), "dtype": dtype}

@@ -28,14 +28,9 @@ PASSES = "passes"
 
 
 class Checkpoints:
-    """Results of finished steps in a folder.
+    """Results of finished steps in a folder; without a folder, nothing is kept.
 
-    Parameters
-    ----------
-    folder : Path or None, default=None
-        Where the results are kept; None keeps nothing.
-    run : dict, default=None
-        What the steps belong to.
+    `run` is a dict that says what the steps belong to.
     """
 
     def __init__(self, folder=None, run=None):
@@ -132,13 +127,9 @@ class Checkpoints:
 
 
 def with_warnings(function, *args, **kwargs):
-    """Return the result of a function and its warnings, which are given on an error.
+    """Return the result of a function, and message and category of its warnings.
 
-    Returns
-    -------
-    result : object
-    told : list of tuple (str, type)
-        Message and category of each warning.
+    After an error the warnings are given.
     """
     told = []
     try:
@@ -161,23 +152,8 @@ def give(told):
 def find_checkpoints(options, digests, say):
     """Return the checkpoints of a run, with the steps of an earlier one to resume.
 
-    Parameters
-    ----------
-    options : argparse.Namespace
-        Of ``skproj select``.
-    digests : dict of str
-        Of the files that are read, by what they are.
-    say : callable
-        Prints a line.
-
-    Returns
-    -------
-    checkpoints : Checkpoints
-
-    Raises
-    ------
-    CommandError
-        If there are steps of an earlier run that are not to be used, or not usable.
+    It is an error if there are steps that are not to be used, or not usable. `digests`
+    are those of the files that are read, by what they are.
     """
     run = plain(
         {

@@ -5,15 +5,13 @@ from pathlib import Path
 
 from skproj.utils._optional import import_optional
 
-SHELLS = ("bash", "zsh", "fish")
-
 
 def add_completion(parser):
     """Add the option that prints what a shell needs to complete the arguments."""
     parser.add_argument(
         "--print-completion",
         action=PrintCompletion,
-        choices=SHELLS,
+        choices=("bash", "zsh", "fish"),
         help="print a script for the completion of arguments by that shell",
     )
 

@@ -47,10 +47,8 @@ def survival():
     from skproj.datasets import make_survival
 
     trial = make_survival(n_samples=300, n_features=500, random_state=0)
-    names = [
-        f"informative{j}" if kept else f"noise{j}"
-        for j, kept in enumerate(trial.support)
-    ]
+    kinds = np.where(trial.support, "informative", "noise")
+    names = [f"{kind}{j}" for j, kind in enumerate(kinds)]
     return trial.data.astype(np.float32), names, trial.target
 
 
@@ -92,17 +90,15 @@ def run(options, errors):
         errors.raise_all()
         _cells.run(options)
         return
-    with errors:
-        if options.name not in DATASETS:
-            hint = near_matches(options.name, [*DATASETS, "cells"])
-            raise CommandError(
-                f"there is no data set {options.name!r}{hint} ('skproj datasets' "
-                "lists all)"
-            )
-    given = [name for name in CELL_DEFAULTS if getattr(options, name) is not None]
-    for name in given:
-        option = "--" + name.replace("_", "-")
-        errors.append(f"{option} is an option of 'skproj datasets cells' only")
+    if options.name not in DATASETS:
+        hint = near_matches(options.name, [*DATASETS, "cells"])
+        errors.append(
+            f"there is no data set {options.name!r}{hint} ('skproj datasets' lists all)"
+        )
+    for name in CELL_DEFAULTS:
+        if getattr(options, name) is not None:
+            option = "--" + name.replace("_", "-")
+            errors.append(f"{option} is an option of 'skproj datasets cells' only")
     with errors:
         if options.out is None:
             raise CommandError("--out must say which file to write.")

@@ -8,8 +8,7 @@ from collections import Counter
 import numpy as np
 
 from skproj.cli._checks import MAX_TYPED, option
-from skproj.utils._optional import import_optional
-from skproj.utils._text_tables import (
+from skproj.persistence._panel._text_tables import (
     EITHER,
     GROUP_MARKS,
     MISSING,
@@ -23,6 +22,7 @@ from skproj.utils._text_tables import (
     to_number,
     to_numbers,
 )
+from skproj.utils._optional import import_optional
 from skproj.utils._wording import join_names
 
 # A column of text is named as one of numbers if at least this share of it are numbers.
@@ -87,11 +87,17 @@ def tidy(frame, options, trimmed_names=()):
     return frame
 
 
+def trim_names(written, wanted=()):
+    """Return names of columns without spaces, and those of them that had some."""
+    written = [str(name) for name in written]
+    names = clean_names(written, wanted)
+    return names, [n for n, old in zip(names, written, strict=True) if n != old]
+
+
 def tidy_obs(obs, options):
     """Return the `obs` of annotated data, with what is used of it as `tidy` does it."""
-    written = list(obs)
-    obs = obs.set_axis(clean_names(map(str, written)), axis=1)
-    changed = [new for new, old in zip(obs, written, strict=True) if new != old]
+    names, changed = trim_names(obs)
+    obs = obs.set_axis(names, axis=1)
     roles = [options.target, options.event, options.groups]
     used = tidy(obs[[name for name in roles if name in obs]], options, changed)
     return obs.set_axis(used.index, axis=0).assign(**used)
@@ -183,8 +189,13 @@ def column_numbers(cells, decimal):
     if None in numbers:  # such as a date
         return None
     numbers = np.array(numbers)
-    is_whole = (numbers % 1.0 == 0.0) & (np.abs(numbers) < 2.0**53)
-    return numbers.astype(np.int64) if is_whole.all() else numbers
+    return numbers.astype(np.int64) if are_whole(numbers) else numbers
+
+
+def are_whole(numbers):
+    """Whether numbers are whole, in each column, and exact as integers."""
+    with np.errstate(invalid="ignore"):
+        return ((numbers % 1.0 == 0.0) & (np.abs(numbers) < 2.0**53)).all(axis=0)
 
 
 def are_doubtful(cells, decimal):

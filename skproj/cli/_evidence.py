@@ -21,38 +21,23 @@ MAX_BLOCK_ENTRIES = 2**22
 class RankEvidence:
     """How well predictions rank rows, and how far from the mean chance alone takes it.
 
-    Attributes
-    ----------
-    score : float
-        Area under the ROC curve, of one class against the rest and averaged over the
-        classes; or the rank correlation with a target of numbers; or the concordance
-        index of survival times.
-    variance : float
-        Of the score of predictions that have nothing to do with the target.
+    The score is the area under the ROC curve, of one class against the rest and
+    averaged over the classes; or the rank correlation with a target of numbers; or the
+    concordance index of survival times.
     """
 
     score: float
-    variance: float
+    variance: float  # if the predictions have nothing to do with the target
 
 
 def rank_evidence(decisions, y, classes=None, groups=None):
     """Measure how well predictions rank rows that the model was not fitted to.
 
-    Parameters
-    ----------
-    decisions : ndarray of shape (n_rows, n_classes) or (n_rows,)
-        Larger for the likelier class, or the predicted numbers or risks.
-    y : ndarray of shape (n_rows,)
-    classes : ndarray of shape (n_classes,), default=None
-        None for a target of numbers.
-    groups : ndarray of shape (n_rows,), default=None
-        Rows of a group are not independent: chance acts on whole groups.
-
-    Returns
-    -------
-    evidence : RankEvidence or None
-        None if there is nothing to rank: one row, one class, or one value, be it of
-        `y` or of the decisions for classes.
+    The decisions, of shape (n_rows, n_classes), are larger for the likelier class;
+    without `classes` they are predicted numbers or risks, of shape (n_rows,). Rows of a
+    group are not independent: chance acts on whole groups. None is returned if there is
+    nothing to rank: one row, one class, or one value, be it of `y` or of the decisions
+    for classes.
     """
     if len(np.unique(y)) < 2:
         return None
@@ -140,17 +125,9 @@ def risk_influence(risk, y):
 def combine(evidence, n_folds=0):
     """Combine evidence of different rows, each part weighted by its precision.
 
-    Parameters
-    ----------
-    evidence : list of RankEvidence
-    n_folds : int, default=0
-        If positive, the parts are that many folds of a cross-validation. Each row was
-        in the training parts of the other folds, which makes their scores correlated:
-        the variance is corrected as in [1]_.
-
-    Returns
-    -------
-    evidence : RankEvidence or None
+    If `n_folds` is positive, the parts are that many folds of a cross-validation. Each
+    row was in the training parts of the other folds, which makes their scores
+    correlated: the variance is corrected as in [1]_.
 
     References
     ----------
@@ -170,21 +147,11 @@ def combine(evidence, n_folds=0):
 
 @dataclass(frozen=True)
 class Association:
-    """Result of `association_test`.
+    """Result of `association_test`."""
 
-    Attributes
-    ----------
-    p_value : float
-        Of both statistics together; NaN if the data are too large.
-    feature : int
-        The most strongly associated one.
-    stands_out : bool
-        Whether that feature says more than the sum over all of them.
-    """
-
-    p_value: float
-    feature: int
-    stands_out: bool
+    p_value: float  # of both statistics together; NaN if the data are too large
+    feature: int  # the most strongly associated one
+    stands_out: bool  # whether it says more than the sum over all features
 
 
 def association_test(X, y, classifies, seed):
@@ -194,17 +161,6 @@ def association_test(X, y, classifies, seed):
     finds a single strong feature, and the sum finds many weak ones [1]_. The smaller
     of their p-values is compared with that for permuted targets [2]_, which accounts
     for the choice, for the number of features and for their correlations.
-
-    Parameters
-    ----------
-    X : {ndarray, CSR matrix} of shape (n_rows, n_features)
-    y : ndarray of shape (n_rows,)
-    classifies : bool
-    seed : int
-
-    Returns
-    -------
-    association : Association
 
     References
     ----------
@@ -252,16 +208,7 @@ def association_test(X, y, classifies, seed):
 def means_of_groups(X, y, groups):
     """Return a row for each group, which chance acts on as a whole.
 
-    Parameters
-    ----------
-    X : {ndarray, CSR matrix} of shape (n_rows, n_features)
-    y : ndarray of shape (n_rows,)
-    groups : ndarray of shape (n_rows,)
-
-    Returns
-    -------
-    rows : tuple of {ndarray, CSR matrix}, ndarray, or None
-        Means of the features, and targets. None if targets vary within a group.
+    These are means of the features, and targets; None if targets vary within a group.
     """
     _, first, codes, counts = np.unique(
         groups, return_index=True, return_inverse=True, return_counts=True
@@ -291,20 +238,10 @@ def standardize(block):
 
 
 def decisions_of(model, X, classes):
-    """Return what rows are ranked by.
+    """Return what rows are ranked by, of shape (n_rows, n_classes) or (n_rows,).
 
-    Parameters
-    ----------
-    model : estimator object
-    X : {ndarray, CSR matrix, DataFrame} of shape (n_rows, n_features)
-    classes : ndarray of shape (n_classes,) or None
-        None for a regression, or for survival times.
-
-    Returns
-    -------
-    decisions : ndarray of shape (n_rows, n_classes) or (n_rows,)
-        Probabilities or the decision function, larger for the likelier class; the
-        predicted numbers or risks.
+    These are probabilities or the decision function, larger for the likelier class.
+    Without `classes` they are the predicted numbers or risks.
     """
     if classes is None:
         return model.predict(X)

@@ -16,22 +16,9 @@ def describe_features(
 ):
     """Describe the selected features by the rows that the model was fitted to.
 
-    Parameters
-    ----------
-    names : ndarray of str of shape (n_features,)
-    support : ndarray of bool of shape (n_features,)
-    scores : ndarray of shape (n_features,)
-    frequencies : ndarray of shape (n_features,) or None
-    X : {ndarray, CSR matrix, RowBlocks} of shape (n_rows, n_features)
-    y : ndarray of shape (n_rows,)
-    classes : ndarray of shape (n_classes,) or None
-    substitutes : dict, default=None
-        Those of `find_substitutes` by name, which must be known for blocks.
-
-    Returns
-    -------
-    features : list of SelectedFeature
-        The most important first.
+    The most important is the first. `frequencies` and `classes` may be None;
+    `substitutes` are those of `find_substitutes` by name, which must be known for
+    blocks.
     """
     if is_survival(y):  # how much earlier than expected an event comes
         y = null_residuals(y, np.full(len(y), 1.0 / len(y)))

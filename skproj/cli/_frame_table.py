@@ -12,8 +12,8 @@ from skproj.cli._checks import (
 )
 from skproj.cli._entries import spoiled
 from skproj.cli._errors import AT_ONCE, CommandError, Errors
+from skproj.persistence._panel._text_tables import TRUTH
 from skproj.utils._optional import import_optional
-from skproj.utils._text_tables import TRUTH
 from skproj.utils._wording import join_names
 
 # Column of a frame with the target as it is written.
@@ -28,26 +28,9 @@ MAX_SPOILED = 5
 class FrameTable:
     """A table with one kind of columns, features and others.
 
-    Parameters
-    ----------
-    frame : DataFrame
-    path : Path
-        The file that it comes from, for messages.
-    labels : Series, default=None
-        The target as it is written, if the file does not tell text from numbers.
-    reading : dict, default=None
-        The decimal sign, and what stands for a missing value, if the file does not
-        tell text from numbers.
-
-    Attributes
-    ----------
-    columns : list of str
-        Names of all columns but the index.
-    row_names : Index or None
-        Names of the rows, if they have any.
-    row_label : str
-        Name of the index column.
-    n_rows : int
+    The path is for messages. If the file does not tell text from numbers, `labels` is
+    the target as it is written, and `reading` has the decimal sign and what stands for
+    a missing value.
     """
 
     can_encode = True
@@ -56,9 +39,9 @@ class FrameTable:
         pd = import_optional("pandas", extra="cli")
         self.path = path
         self.reading = reading or {}
-        self.columns = list(frame.columns)
+        self.columns = list(frame.columns)  # all but the index
         named = not isinstance(frame.index, pd.RangeIndex)
-        self.row_names = frame.index if named else None
+        self.row_names = frame.index if named else None  # if rows have any
         self.row_label = frame.index.name or "row"
         self.n_rows = len(frame)
         self._frame = frame
@@ -86,28 +69,21 @@ class FrameTable:
 
     def _hint_at_transpose(self, target):
         """Raise an error if the table seems to have a row for each feature."""
-        if self._frame.shape[1] == 0:
-            return
-        first = self._frame.iloc[:, 0]
-        names = self.row_names if self.row_names is not None else first
-        if is_numeric(first) and self.row_names is None:
+        frame, names = self._frame, self.row_names
+        if len(frame.columns) and names is None and not is_numeric(frame.iloc[:, 0]):
+            names, frame = frame.iloc[:, 0], frame.iloc[:, 1:]
+        if names is None or len(self._frame.columns) == 0:
             return
         if target in set(names):
             raise CommandError(
                 f"{self.path} has no column {target!r} but a row of that name: "
                 "--transpose reads a table with a row for each feature"
             )
-        others = self._frame if self.row_names is not None else self._frame.iloc[:, 1:]
-        numeric = all(getattr(t, "kind", "O") in "iuf" for t in others.dtypes)
-        if (
-            len(others.columns) > 1
-            and numeric
-            and self.n_rows > 2 * others.shape[1]
-            and names.is_unique
-        ):
+        is_long = 1 < len(frame.columns) < self.n_rows / 2 and names.is_unique
+        if is_long and all(is_numeric(column) for _, column in frame.items()):
             raise CommandError(
                 f"{self.path} has no column {target!r}, and with {self.n_rows} rows of "
-                f"{others.shape[1]} numbers it seems to have a row for each feature: "
+                f"{frame.shape[1]} numbers it seems to have a row for each feature: "
                 "--transpose reads it, and --labels FILE adds the target"
             )
 
@@ -141,27 +117,11 @@ class FrameTable:
         return frame if self.row_names is not None else frame.set_index(self.columns[0])
 
     def numbers(self, names, *, dtype=None, can_drop=True, allow_missing=False):
-        """Return columns as numbers.
+        """Return columns as an array of numbers, or raise all that is wrong with them.
 
-        Parameters
-        ----------
-        names : list of str
-        dtype : dtype, default=None
-            If None, float32 if all columns are, else float64.
-        can_drop : bool, default=True
-            Whether errors may propose to leave columns out.
-        allow_missing : bool, default=False
-            Whether numbers may be missing, which are then NaN.
-
-        Returns
-        -------
-        X : ndarray of shape (n_rows, n_names)
-
-        Raises
-        ------
-        CommandError
-            If a column is missing or is no column of numbers, or if a number is missing
-            or infinite.
+        Without a dtype they are float32 if all columns are, else float64. `can_drop`
+        says whether errors may propose to leave columns out, `allow_missing` whether
+        numbers may be missing, which are then NaN.
         """
         errors = Errors()
         with errors:

@@ -12,9 +12,9 @@ from skproj.cli._models import without_names
 from skproj.cli._survival import survival_probabilities
 from skproj.persistence._panel._export import needed_features
 from skproj.persistence._panel._features import NotTraceable, places_of
+from skproj.persistence._panel._text_tables import clean
 from skproj.utils._optional import import_optional
 from skproj.utils._pipelines import selection_of, steps_of
-from skproj.utils._text_tables import clean
 
 # Of the times of events in training.
 SURVIVAL_QUANTILES = (0.25, 0.5, 0.75)
@@ -24,19 +24,7 @@ def model_input(model, names, table):
     """Return the input of a model from the columns that it depends on.
 
     Columns that were not selected have no weight. They may be missing, and are not
-    looked at.
-
-    Parameters
-    ----------
-    model : estimator object
-        Fitted to columns of these names.
-    names : list of str
-    table : FrameTable or AnnDataTable
-
-    Returns
-    -------
-    X : {ndarray, CSR matrix, DataFrame} of shape (n_rows, n_names)
-        Zero, or a known category, where nothing depends on it.
+    looked at: zero, or a known category, takes their place.
     """
     needed = needed_columns(model, names)
     first, *others = steps_of(model)
@@ -71,17 +59,16 @@ def prepared_input(prepare, names, wanted, table):
     """Return a DataFrame for a ColumnTransformer, with some of its columns."""
     pd = import_optional("pandas", extra="cli")
     encoded = encoded_columns(prepare, names)
-    text = set(text_columns(encoded))
+    text = {name for name, (values, _) in encoded.items() if values.dtype == object}
     frame = pd.DataFrame(
         {name: encoded[name][0][0] if name in encoded else 0.0 for name in names},
         index=np.arange(table.n_rows),
     )
+    parts = [steps_of(transformer) for _, transformer, _ in prepare.transformers_]
+    imputes = any(is_imputer(step) for steps in parts for step in steps)
     if numeric := [name for name in wanted if name not in text]:
-        frame[numeric] = table.numbers(
-            numeric,
-            can_drop=False,
-            allow_missing=any(map(is_imputer, leaves_of(prepare))),
-        )
+        options = {"can_drop": False, "allow_missing": imputes}
+        frame[numeric] = table.numbers(numeric, **options)
     for name in text.intersection(wanted):
         column = table.frame([name])[name]
         known = {clean(value): value for value in encoded[name][0] if value == value}
@@ -97,22 +84,15 @@ def columns_of_text(model, names):
     first = steps_of(model)[0]
     if not isinstance(first, ColumnTransformer):
         return ()
-    return text_columns(encoded_columns(first, names))
-
-
-def text_columns(encoded):
-    """Return those of the columns of `encoded_columns` that are text."""
+    encoded = encoded_columns(first, names)
     return tuple(n for n, (values, _) in encoded.items() if values.dtype == object)
 
 
 def encoded_columns(prepare, names):
-    """Return the columns that a fitted ColumnTransformer encodes.
+    """Return the columns that a fitted ColumnTransformer encodes, by their names.
 
-    Returns
-    -------
-    encoded : dict of tuple (ndarray, bool)
-        By their names, the categories, and whether the encoder is to see that a value
-        is missing; otherwise the text "nan" stands for it.
+    Of each, the categories, and whether the encoder is to see that a value is missing;
+    otherwise the text "nan" stands for it.
     """
     encoded = {}
     for _, transformer, columns in prepare.transformers_:
@@ -125,12 +105,6 @@ def encoded_columns(prepare, names):
                     knows_missing = any(value != value for value in values)
                     encoded[names[j]] = values, imputes or knows_missing
     return encoded
-
-
-def leaves_of(prepare):
-    """Return the transformers within a ColumnTransformer."""
-    parts = (transformer for _, transformer, _ in prepare.transformers_)
-    return [step for part in parts for step in steps_of(part)]
 
 
 def is_imputer(step):

@@ -24,18 +24,9 @@ def check_table_suffix(path):
 def new_folder(path, expected):
     """Make a folder whose files appear at the end of a block, or not at all.
 
-    Parameters
-    ----------
-    path : Path
-        The folder. If it exists, the new files go into it.
-    expected : sequence of str
-        Names of files that may come from an earlier run. They go, unless there are
-        new ones.
-
-    Yields
-    ------
-    folder : Path
-        A temporary folder to write into.
+    Yields a temporary folder to write into. If the folder exists, the new files go into
+    it. Files that are `expected` may come from an earlier run; they go, unless there
+    are new ones.
     """
     path = path.absolute()
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -18,13 +18,8 @@ IMPUTED = {
 def read_columns(table, names, options):
     """Return columns of a table, or raise all that is wrong with them.
 
-    Returns
-    -------
-    numbers : {ndarray, CSR matrix, RowBlocks} of shape (n_rows, n_numeric)
-        In float32, with NaN for gaps that are to be filled in.
-    numeric : list of str
-    text : DataFrame or None
-        The columns that are to be encoded.
+    These are numbers in float32, with NaN for gaps that are to be filled in; their
+    names; and a DataFrame of the columns that are to be encoded, or None.
     """
     errors = Errors()
     text = table.text_columns(names) if options.encode else []
@@ -45,37 +40,13 @@ def read_columns(table, names, options):
     return numbers, numeric, frame
 
 
-def make_imputer(kind):
-    """Return what fills in gaps, by the value of --impute."""
-    from sklearn.impute import KNNImputer, SimpleImputer
-
-    if kind == "knn":
-        return KNNImputer(keep_empty_features=True)
-    return SimpleImputer(
-        strategy="median", add_indicator=kind == "indicator", keep_empty_features=True
-    )
-
-
 def prepare_columns(columns, options):
     """Return the columns to select from, and what makes features of them.
 
-    Parameters
-    ----------
-    columns : tuple
-        Of `read_columns`.
-    options : argparse.Namespace
-        With `impute`.
-
-    Returns
-    -------
-    X : {ndarray, CSR matrix, DataFrame} of shape (n_rows, n_names)
-        A DataFrame if there is a transformer. Numbers are float32.
-    transformer : ColumnTransformer or None
-        None if there is nothing to do.
-    done : list of str
-        Sentences on what the transformer does.
-    categories : dict of int
-        The numbers of values of the columns of text, whose features come first.
+    The columns, of `read_columns`, become a DataFrame if there is a transformer, which
+    is a ColumnTransformer or None. Then come sentences on what it does, and by the
+    names of the columns of text, whose features come first, the numbers of their
+    values.
     """
     X, numeric, text = columns
     imputes = options.impute is not None
@@ -83,6 +54,7 @@ def prepare_columns(columns, options):
     if text is None and not n_missing.any():
         return X, None, [], {}
     from sklearn.compose import ColumnTransformer
+    from sklearn.impute import KNNImputer, SimpleImputer
     from sklearn.preprocessing import OneHotEncoder
 
     X = X.toarray() if hasattr(X, "toarray") else X
@@ -93,7 +65,10 @@ def prepare_columns(columns, options):
     if numeric:
         step = "passthrough"
         if n_missing.any():
-            step = make_imputer(options.impute)
+            step = SimpleImputer(strategy="median", keep_empty_features=True)
+            step.add_indicator = options.impute == "indicator"
+            if options.impute == "knn":
+                step = KNNImputer(keep_empty_features=True)
             done.append(
                 f"Missing numbers, {n_missing.sum()} in "
                 f"{np.count_nonzero(n_missing)} of "
@@ -157,18 +132,7 @@ def check_feature_names(numeric, text, path):
 
 
 def describe_categories(prepare, support):
-    """Return a sentence on the categories that are selected, if there are.
-
-    Parameters
-    ----------
-    prepare : ColumnTransformer
-        Fitted.
-    support : ndarray of bool of shape (n_features,)
-
-    Returns
-    -------
-    sentences : list of str
-    """
+    """Return a sentence on the categories that are selected, if there are."""
     encoder = prepare.named_transformers_.get("text")
     if encoder is None:
         return []

@@ -25,42 +25,24 @@ class TableRows:
 
 @dataclass(frozen=True)
 class Problem(TableRows):
-    """Rows to select features of, and how.
+    """Rows to select features of, and how."""
 
-    Attributes
-    ----------
-    X : {ndarray, CSR matrix, DataFrame, RowBlocks} of shape (n_rows, n_columns)
-    y : ndarray of shape (n_rows,)
-    names : list of str
-        Names of the columns.
-    task : {"classification", "regression", "survival"}
-    method : {"autoencoder", "selector"}
-    options : argparse.Namespace
-        Of ``skproj select``.
-    groups : ndarray of int of shape (n_rows,), default=None
-        Rows of a group stay on the same side of each split.
-    prepare : transformer, default=None
-        What makes features of the columns of a DataFrame, within each split.
-    structure : dict
-        Parameters of the selectors on the features: `always_keep`, `feature_groups`.
-    reading : dict
-        The decimal sign of the table, and what stands for a missing value in it.
-    preparation, warnings : sequence of str
-        Sentences on what was done to the columns, and on what is suspect in the data.
-    """
-
-    X: object
+    X: object  # ndarray, CSR matrix, DataFrame or RowBlocks
     y: np.ndarray
-    names: list
-    task: str
-    method: str
-    options: object
+    names: list  # of the columns
+    task: str  # "classification", "regression" or "survival"
+    method: str  # "autoencoder" or "selector"
+    options: object  # of ``skproj select``
+    # Rows of a group, which has a number, stay on the same side of each split.
     groups: np.ndarray | None = None
+    # What makes features of the columns of a DataFrame, within each split.
     prepare: object = None
+    # Parameters of the selectors on the features: `always_keep`, `feature_groups`.
     structure: dict = field(default_factory=dict)
+    # The decimal sign of the table, and what stands for a missing value in it.
     reading: dict = field(default_factory=dict)
-    preparation: tuple = ()
-    warnings: tuple = ()
+    preparation: tuple = ()  # sentences on what was done to the columns
+    warnings: tuple = ()  # sentences on what is suspect in the data
 
     @property
     def classifies(self):
@@ -94,27 +76,15 @@ class Problem(TableRows):
 
 @dataclass(frozen=True)
 class Run(TableRows):
-    """A problem whose rows are divided, and the steps of it that are finished.
-
-    Attributes
-    ----------
-    problem : Problem
-    X, y, groups : {ndarray, CSR matrix, DataFrame, RowBlocks}, ndarray, ndarray or None
-        The training rows.
-    train, test : ndarray of int
-        Places of the training rows, and of those that are held out.
-    splits : list of tuple of ndarray
-        The folds of the training rows.
-    checkpoints : Checkpoints
-    """
+    """A problem whose rows are divided, and the steps of it that are finished."""
 
     problem: Problem
-    X: object
+    X: object  # the training rows, as `y` and `groups`
     y: np.ndarray
     groups: np.ndarray | None
-    train: np.ndarray
-    test: np.ndarray
-    splits: list
+    train: np.ndarray  # places of the training rows
+    test: np.ndarray  # places of the rows that are held out
+    splits: list  # the folds of the training rows
     checkpoints: Checkpoints
 
 

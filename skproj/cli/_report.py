@@ -9,14 +9,9 @@ from skproj.cli._plots import draw_plots, path_of, png_of, svg_of
 from skproj.cli._report_numbers import plain, report_numbers
 from skproj.cli._result import rounded
 
-PLOTS = ("radius.png", "features.png", "test.png", "curves.png", "calibration.png")
 FILES = (
-    "features.csv",
-    "features.json",
-    "model.skops",
-    "report.html",
-    "report.json",
-    *PLOTS,
+    *("features.csv", "features.json", "model.skops", "report.html", "report.json"),
+    *("radius.png", "features.png", "test.png", "curves.png", "calibration.png"),
 )
 
 

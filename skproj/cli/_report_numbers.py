@@ -18,35 +18,17 @@ from skproj.utils._versions import versions
 
 # Options that do not change the result, and what has a place of its own.
 NO_SETTINGS = {
-    "command",
-    "command_line",
-    "data",
-    "debug",
-    "no_progress",
-    "out",
-    "overwrite",
-    "quiet",
-    "resume",
-    "target",
+    *("command", "command_line", "data", "debug", "no_progress"),
+    *("out", "overwrite", "quiet", "resume", "target"),
 }
 
 
 def report_numbers(selection, path, facts, options):
     """Return all that the report says, as lists, dicts and plain values.
 
-    Parameters
-    ----------
-    selection : SelectionResult
-    path : EtaPathDisplay or None
-        Scores and numbers of features of the radii that were tried.
-    facts : dict
-        About the data, by name.
-    options : argparse.Namespace
-
-    Returns
-    -------
-    numbers : dict
-        As in ``report.json``. There is None for what is not known or not finite.
+    They are those of ``report.json``, with None for what is not known or not finite.
+    `path` has the scores of the radii that were tried, if any; `facts` are about the
+    data, by name.
     """
     s = selection
     numbers = {

@@ -9,28 +9,19 @@ import numpy as np
 class Verdict:
     """Whether the selected features predict the target at all.
 
-    Attributes
-    ----------
-    predicts : bool
-        Whether the model is better than the trivial one, which ignores the features,
-        by more than chance explains.
-    sentence : str
-        The same in words, for the first line of every output.
-    score_name : str
-    score, trivial_score : float
-        Of the model and of the trivial one on the same rows. They are rows that the
-        model was not fitted to, in the folds and among the rows held out.
-    difference, standard_error : float
-        How much better the model is; the error is that of a model that is not.
+    The scores are on rows that the model was not fitted to, in the folds and among the
+    rows held out.
     """
 
+    # Whether the model is better than the trivial one, which ignores the features, by
+    # more than chance explains.
     predicts: bool
-    sentence: str
+    sentence: str  # the same in words, for the first line of every output
     score_name: str
     score: float
     trivial_score: float
-    difference: float
-    standard_error: float
+    difference: float  # how much better the model is
+    standard_error: float  # of the difference, for a model that is not
 
 
 def rounded(value, digits):
@@ -56,192 +47,98 @@ class Score:
 
 @dataclass(frozen=True)
 class ModelScores:
-    """The scores of the selection, or of a model to compare with.
-
-    Attributes
-    ----------
-    name : str
-    n_features : int
-        How many features the model uses.
-    scores : list of Score
-        The same names for all models, the headline first.
-    """
+    """The scores of the selection, or of a model to compare with."""
 
     name: str
-    n_features: int
-    scores: list[Score]
+    n_features: int  # how many the model uses
+    scores: list[Score]  # the same names for all models, the headline first
 
 
 @dataclass(frozen=True)
 class GroupSummary:
-    """A feature among the training rows of a class, or among all without classes.
+    """A feature among the training rows of a class, in the units of the table."""
 
-    Attributes
-    ----------
-    label : str
-        The class; "all" without classes.
-    mean, spread : float
-        Mean and standard deviation, in the units of the table.
-    """
-
-    label: str
+    label: str  # the class; "all" without classes
     mean: float
-    spread: float
+    spread: float  # standard deviation
 
 
 @dataclass(frozen=True)
 class SelectedFeature:
-    """A selected feature.
+    """A selected feature."""
 
-    Attributes
-    ----------
-    rank : int
-        From 1, the most important feature.
-    name : str
-    score : float
-        Importance in the model.
-    frequency : float or None
-        Share of the halves of the training rows that select it. None if it was not
-        measured.
-    direction : str
-        Class in which the feature is highest on average; "+" or "-" for the sign of
-        the correlation with a target of numbers, or with an early event.
-    groups : list of GroupSummary
-        In the order of `SelectionResult.class_names`.
-    substitutes : list of dict
-        `name` and `correlation` of the features that are strongly correlated with it,
-        the closest first.
-    """
-
-    rank: int
+    rank: int  # from 1, the most important feature
     name: str
-    score: float
+    score: float  # importance in the model
+    # Share of the halves of the training rows that select it, if it was measured.
     frequency: float | None
+    # Class in which the feature is highest on average; "+" or "-" for the sign of the
+    # correlation with a target of numbers, or with an early event.
     direction: str
-    groups: list[GroupSummary]
+    groups: list[GroupSummary]  # in the order of `SelectionResult.class_names`
+    # `name` and `correlation` of the features that are strongly correlated with it, the
+    # closest first.
     substitutes: list[dict]
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """From which score on a row is predicted as a class.
+    """From which score on a row is predicted as a class."""
 
-    Attributes
-    ----------
-    value : float
-        A probability, or a value of the decision function.
-    label : str or int
-        The class.
-    score_name : str
-    score : float
-        Of the threshold, in the folds that it was chosen by.
-    sentence : str
-        The same in words.
-    """
-
-    value: float
-    label: object
+    value: float  # a probability, or a value of the decision function
+    label: object  # the class
     score_name: str
-    score: float
-    sentence: str
+    score: float  # of the threshold, in the folds that it was chosen by
+    sentence: str  # the same in words
 
 
 @dataclass(frozen=True)
 class Predictions:
     """Predictions for the rows that are held out; all arrays are empty without any.
 
-    Attributes
-    ----------
-    y_test, y_predicted : ndarray of shape (n_test,)
-        Labels, numbers, or survival times and predicted risks.
-    probabilities : ndarray of shape (n_test, n_classes) or None
-        In the order of `SelectionResult.class_names`; None if the model knows none.
-    decisions : ndarray of shape (n_test, n_classes) or None
-        What classes are ranked by, for ROC curves: the probabilities or the decision
-        function, the larger the likelier. None for a regression.
-    survival : ndarray of shape (n_test, n_times) or None
-        Probabilities of survival until `times`, if the target is survival times.
-    times : ndarray of shape (n_times,) or None
+    Those of classes have a column for each, as in `SelectionResult.class_names`.
     """
 
-    y_test: np.ndarray
-    y_predicted: np.ndarray
-    probabilities: np.ndarray | None = None
+    y_test: np.ndarray  # labels, numbers, or survival times
+    y_predicted: np.ndarray  # the same, but risks for survival times
+    probabilities: np.ndarray | None = None  # None if the model knows none
+    # What classes are ranked by, for ROC curves: the probabilities or the decision
+    # function, the larger the likelier.
     decisions: np.ndarray | None = None
+    # Probabilities of survival, of shape (n_test, n_times), until `times`.
     survival: np.ndarray | None = None
     times: np.ndarray | None = None
 
 
 @dataclass
 class SelectionResult:
-    """A fitted model, what it selects, and how far it is to be trusted.
-
-    Attributes
-    ----------
-    verdict : Verdict
-    model : Pipeline or FixedThresholdClassifier
-        Fitted to the training rows, with the names of the features. Its attribute
-        `verdict_` is the verdict as a dict.
-    task : {"classification", "regression", "survival"}
-    search : estimator object
-        The search that chose the radius, with `cv_results_` and `best_index_`.
-    eta : float
-        The radius.
-    names : ndarray of str of shape (n_features,)
-    support : ndarray of bool of shape (n_features,)
-        The features that are selected.
-    scores : ndarray of shape (n_features,)
-        Importance of each feature, zero if it is not selected.
-    frequencies : ndarray of shape (n_features,) or None
-        As `SelectedFeature.frequency`.
-    features : list of SelectedFeature
-        The selected features, the most important first.
-    cv_score, cv_std : float
-        Mean and standard deviation over the folds, of `cv_score_name`.
-    cv_score_name : str
-    comparison : list of ModelScores
-        The selection first. Empty if no rows are held out.
-    warnings : list of str
-        Sentences on what a user should know before believing the result.
-    predictions : Predictions
-    class_names : list of str
-        Empty if there are no classes.
-    n_train : int
-    stability : float or None
-        Stability index of the selections by the halves.
-    n_halves : int or None
-        Number of the halves, None if nothing was selected from any.
-    stability_interval : tuple of float or None
-        Its 95 % confidence interval.
-    preparation : list of str
-        Sentences on what was done to the columns before the search.
-    threshold : Threshold or None
-        Between two classes, if one was chosen.
-    """
+    """A fitted model, what it selects, and how far it is to be trusted."""
 
     verdict: Verdict
+    # Pipeline or FixedThresholdClassifier, fitted to the training rows, with the names
+    # of the features. Its attribute `verdict_` is the verdict as a dict.
     model: object
-    task: str
-    search: object
-    eta: float
-    names: np.ndarray
-    support: np.ndarray
-    scores: np.ndarray
-    features: list[SelectedFeature]
-    cv_score: float
-    cv_std: float
+    task: str  # "classification", "regression" or "survival"
+    search: object  # what chose the radius, with `cv_results_` and `best_index_`
+    eta: float  # the radius
+    names: np.ndarray  # of all features, as the next two
+    support: np.ndarray  # whether each is selected
+    scores: np.ndarray  # importance of each, zero if it is not selected
+    features: list[SelectedFeature]  # the most important first
+    cv_score: float  # mean over the folds, of `cv_score_name`
+    cv_std: float  # standard deviation over the folds
     cv_score_name: str
-    comparison: list[ModelScores]
-    warnings: list[str]
+    comparison: list[ModelScores]  # the selection first; empty if no rows are held out
+    warnings: list[str]  # what a user should know before believing the result
     predictions: Predictions
-    class_names: list[str]
+    class_names: list[str]  # empty if there are no classes
     n_train: int
-    frequencies: np.ndarray | None = None
-    n_halves: int | None = None
-    stability: float | None = None
-    stability_interval: tuple[float, float] | None = None
-    preparation: list[str] = field(default_factory=list)
-    threshold: Threshold | None = None
+    frequencies: np.ndarray | None = None  # as `SelectedFeature.frequency`
+    n_halves: int | None = None  # None if nothing was selected from any
+    stability: float | None = None  # index of the selections by the halves
+    stability_interval: tuple[float, float] | None = None  # of 95 % confidence
+    preparation: list[str] = field(default_factory=list)  # as that of the problem
+    threshold: Threshold | None = None  # between two classes, if one was chosen
 
     @property
     def ranking(self):

@@ -16,28 +16,20 @@ QUANTILE = norm.isf(0.025)
 def score_predictions(predictions, classes):
     """Return the scores of labels or numbers predicted for rows that were held out.
 
-    Parameters
-    ----------
-    predictions : Predictions
-    classes : ndarray of shape (n_classes,), or None
-        None for numbers.
-
-    Returns
-    -------
-    scores : list of Score
-        The headline first.
+    The headline is the first. `classes` is None for numbers.
     """
     y, predicted = predictions.y_test, predictions.y_predicted
     if classes is None:
         return [
             r2_interval(y, predicted),
-            mae_interval(y, predicted),
+            mean_interval("MAE", np.abs(y - predicted)),
             correlation_interval(y, predicted),
         ]
+    accuracy = float((y == predicted).mean())
     return [
         recall_interval(y, predicted),
         area_interval(y, predictions.decisions, classes),
-        accuracy_interval(y, predicted),
+        make_score("accuracy", accuracy, *wilson(accuracy, len(y))),
     ]
 
 
@@ -55,11 +47,6 @@ def wilson(share, n):
     half = share * (1.0 - share) / n + squared / (4.0 * n**2)
     half = QUANTILE * np.sqrt(half) / (1.0 + squared / n)
     return middle - half, middle + half
-
-
-def accuracy_interval(y, predicted):
-    share = float((y == predicted).mean())
-    return make_score("accuracy", share, *wilson(share, len(y)))
 
 
 def recall_interval(y, predicted):
@@ -128,16 +115,13 @@ def r2_interval(y, predicted):
     value = r2_score(y, predicted)
     squares = np.square(y - y.mean())
     influence = np.square(y - predicted) - (1.0 - value) * squares
-    half = t_quantile(len(y)) * influence.std(ddof=1) / np.sqrt(len(y))
-    half /= squares.mean()
+    half = half_width(influence) / squares.mean()
     return make_score("R2", value, value - half, value + half, largest=1.0, least=None)
 
 
-def mae_interval(y, predicted):
-    errors = np.abs(y - predicted)
-    half = t_quantile(len(y)) * errors.std(ddof=1) / np.sqrt(len(y))
-    value = errors.mean()
-    return make_score("MAE", value, value - half, value + half, largest=None)
+def mean_interval(name, losses):
+    value, half = losses.mean(), half_width(losses)
+    return make_score(name, value, value - half, value + half, largest=None)
 
 
 def correlation_interval(y, predicted):
@@ -159,8 +143,10 @@ def correlation_interval(y, predicted):
     return make_score("rank correlation", value, low, high, least=-1.0)
 
 
-def t_quantile(n):
-    return student.isf(0.025, max(n - 1, 1))
+def half_width(values):
+    """Return half of the interval of a mean."""
+    n = len(values)
+    return student.isf(0.025, max(n - 1, 1)) * values.std(ddof=1) / np.sqrt(n)
 
 
 def make_score(name, value, low, high, *, least=0.0, largest=1.0):

@@ -183,14 +183,9 @@ def radii_of(results):
 
 
 def fit_search(search, run, show_progress):
-    """Fit and return the search.
+    """Fit and return the search; it is an error if no feature is selected.
 
     Of a grid search, the checkpoints of the run keep each fitted selector.
-
-    Raises
-    ------
-    CommandError
-        If no feature is selected.
     """
     is_grid = isinstance(search, GridSearchCV)
     if show_progress:
@@ -249,19 +244,8 @@ def searcher(search):
 def fit_folds(search, run):
     """Fit a model to the training part of each fold, its radius chosen by the others.
 
-    A radius that the fold's own rows have helped to choose would flatter its score.
-
-    Parameters
-    ----------
-    search : GridSearchCV or Pipeline
-        Fitted.
-    run : Run
-        Each fold is a step of its checkpoints.
-
-    Returns
-    -------
-    models : list of Pipeline or None
-        None where no feature is selected.
+    A radius that the fold's own rows have helped to choose would flatter its score. A
+    model is None where no feature is selected. Each fold is a step of the checkpoints.
     """
     results, problem = searcher(search).cv_results_, run.problem
     template = one_radius(search)

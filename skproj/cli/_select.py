@@ -60,14 +60,7 @@ def run(options, inputs):
 
 
 def make_problem(options, inputs, digests):
-    """Return what to select from; `digests` are those of the files.
-
-    Returns
-    -------
-    problem : Problem
-    facts : dict
-        About the data, by name, for the report.
-    """
+    """Return the problem, and a dict of facts about the data for the report."""
     table, names, task, y = inputs.table, inputs.names, inputs.task, inputs.y
     X, prepare, done, categories = prepare_columns(inputs.columns, options)
     try:

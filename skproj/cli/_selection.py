@@ -26,11 +26,7 @@ from skproj.cli._search import (
     searcher,
     selecting,
 )
-from skproj.cli._survival import (
-    evaluation_times,
-    score_risks,
-    survival_probabilities,
-)
+from skproj.cli._survival import evaluation_times, score_risks, survival_probabilities
 from skproj.cli._threshold import choose_threshold, put_threshold
 from skproj.cli._verdict import Judge
 from skproj.utils._summary import READING_ATTRIBUTE, VERDICT_ATTRIBUTE
@@ -49,22 +45,8 @@ ALL_FEATURES_KEPT = (
 def select(problem, show_progress=False, checkpoints=None):
     """Search for the radius on the training rows, and measure on the others.
 
-    Parameters
-    ----------
-    problem : Problem
-    show_progress : bool, default=False
-        Whether to print a progress bar.
-    checkpoints : Checkpoints, default=None
-        Where finished steps are kept, and taken from.
-
-    Returns
-    -------
-    selection : SelectionResult
-
-    Raises
-    ------
-    CommandError
-        If there are too few rows, or if no feature is selected.
+    It is an error if there are too few rows, or if no feature is selected. Finished
+    steps are kept in the checkpoints, and taken from there.
     """
     run = divide(problem, checkpoints or Checkpoints())
     run.checkpoints.start(problem.X)

@@ -5,30 +5,16 @@ from shlex import quote
 
 import numpy as np
 
-from skproj.cli._errors import CommandError, Errors
+from skproj.cli._errors import CommandError
 
 
 def split_rows(y, task, options, groups=None):
     """Return the rows to train on and those to hold out, in random order.
 
-    Parameters
-    ----------
-    y : ndarray of shape (n_rows,)
-    task : {"classification", "regression", "survival"}
-    options : argparse.Namespace
-        With `test_size`, `cv` and `seed`.
-    groups : ndarray of int of shape (n_rows,), default=None
-        Rows of a group stay together.
-
-    Returns
-    -------
-    train, test : ndarray of int
+    Rows of a group stay together. `check_split` has found that there are enough.
     """
     from sklearn.model_selection import train_test_split
 
-    errors = Errors()
-    check_split(y, task, options, groups, errors)
-    errors.raise_all()
     labels = y if task == "classification" else None
     if task == "survival":
         few = np.bincount(y["event"], minlength=2).min() * options.test_size < 1.0
@@ -39,10 +25,7 @@ def split_rows(y, task, options, groups=None):
     if groups is not None:
         return split_groups(labels, rows, groups, options)
     return train_test_split(
-        rows,
-        test_size=options.test_size,
-        stratify=labels,
-        random_state=options.seed,
+        rows, test_size=options.test_size, stratify=labels, random_state=options.seed
     )
 
 

@@ -7,25 +7,11 @@ from skproj.utils._wording import join_names
 
 
 def feature_structure(names, categories, options, groups):
-    """Return parameters of the selectors for what is known of the columns.
+    """Return `always_keep` and `feature_groups` of the selectors, where there are any.
 
-    Parameters
-    ----------
-    names : list of str
-        The columns that features are made of.
-    categories : dict of int
-        The numbers of values of the columns of text, whose features come first, in
-        this order; each other column is a feature.
-    options : argparse.Namespace
-        With `always_keep`.
-    groups : list of list of str
-        The columns of each group, of which some may have been left out.
-
-    Returns
-    -------
-    parameters : dict
-        `always_keep` and `feature_groups`, by the places of the features, where there
-        are any.
+    Both have places of features, which are made of the columns `names`: first those of
+    the columns of text, whose numbers of values are `categories`, then one of each
+    other column. Of the columns in `groups`, some may have been left out.
     """
     places, n_features = {}, 0
     for name in [*categories, *(name for name in names if name not in categories)]:

@@ -7,13 +7,9 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import FunctionTransformer
 
 from skproj.cli._result import Score
-from skproj.cli._scores import QUANTILE, make_score, t_quantile
+from skproj.cli._scores import QUANTILE, make_score, mean_interval
 from skproj.linear_model import CoxRidge
-from skproj.metrics._survival import (
-    brier_losses,
-    ipcw_weights,
-    pairs_of_samples,
-)
+from skproj.metrics._survival import brier_losses, ipcw_weights, pairs_of_samples
 
 # Where probabilities of survival are compared, as quantiles of the times of events:
 # from the first ones to where few rows are left.
@@ -77,10 +73,7 @@ def score_risks(y_train, predictions):
     scores.append(interval("Uno's index", *concordance(y, risk, weights)))
     losses = brier_losses(y_train, y, predictions.survival, times)
     losses = np.trapezoid(losses, times, axis=1) / (times[-1] - times[0])
-    value, error = losses.mean(), losses.std(ddof=1) / np.sqrt(len(y))
-    half = t_quantile(len(y)) * error
-    brier = make_score("Brier score", value, value - half, value + half, largest=None)
-    return [*scores, brier]
+    return [*scores, mean_interval("Brier score", losses)]
 
 
 def interval(name, value, error):

@@ -38,20 +38,9 @@ OWNER = re.compile(
 
 
 def suspect_columns(X, y, names, classifies):
-    """Return the columns that may give the target away, and why.
+    """Return the columns that may give the target away, and why, by their names.
 
-    Parameters
-    ----------
-    X : {ndarray, CSR matrix, RowBlocks} of shape (n_rows, n_columns)
-        In the order of the file.
-    y : ndarray of shape (n_rows,)
-    names : list of str
-    classifies : bool
-
-    Returns
-    -------
-    suspects : dict of str
-        The reason for each name.
+    The rows are in the order of the file.
     """
     n_rows = len(y)
     if n_rows < MIN_ROWS or X.shape[1] == 0:
@@ -109,21 +98,7 @@ def is_copy(column, y, classifies):
 
 
 def suspect_rows(table, X, y, options, classifies):
-    """Return sentences on rows that are not independent, or not comparable.
-
-    Parameters
-    ----------
-    table : FrameTable, AnnDataTable or BackedTable
-    X : {ndarray, CSR matrix, RowBlocks} of shape (n_rows, n_columns)
-    y : ndarray of shape (n_rows,)
-    options : argparse.Namespace
-        With `groups` and `drop`.
-    classifies : bool
-
-    Returns
-    -------
-    sentences : list of str
-    """
+    """Return sentences on rows that are not independent, or not comparable."""
     found = []
     changes = np.count_nonzero(y[1:] != y[:-1])
     if classifies and changes == len(np.unique(y)) - 1 and len(y) >= MIN_ROWS:

@@ -8,13 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from skproj.cli._anndata_table import read_anndata
-from skproj.cli._backed_table import (
-    PLACE,
-    BackedFrameTable,
-    open_annotated,
-)
+from skproj.cli._backed_table import PLACE, BackedFrameTable, open_annotated
 from skproj.cli._checks import check_unique, require
-from skproj.cli._entries import read_numbers, tidy
+from skproj.cli._entries import read_numbers, tidy, trim_names
 from skproj.cli._errors import AT_ONCE, CommandError, Errors, check_is_file
 from skproj.cli._frame_table import AS_WRITTEN, FrameTable
 from skproj.cli._target import rows_with_target
@@ -27,8 +23,8 @@ from skproj.cli._text import (
     suffix_of,
     warn_of_titles,
 )
+from skproj.persistence._panel._text_tables import clean, clean_names, name_columns
 from skproj.utils._optional import import_optional
-from skproj.utils._text_tables import clean, clean_names, name_columns
 from skproj.utils._wording import join_names
 
 ANNOTATED = (".h5ad", ".zarr")
@@ -39,90 +35,38 @@ SUFFIXES = (*WRITTEN, ".parquet", *ANNOTATED)
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """A file to read, and what the user says about it.
+    """A file to read, and what the user says about it."""
 
-    Attributes
-    ----------
-    path : Path
-        Its suffix says what it is; - is the standard input, with text.
-    index : str or None
-        Column with the names of the rows.
-    layer : str or None
-        Layer of annotated data.
-    target : str or None
-        Column that may hold labels, and is read as it is written.
-    groups : str or None
-        Column with the groups of the rows, which are names as well.
-    event : str or None
-        Column that says whether an event was seen at the time of the target.
-    separator, encoding : str or None
-        Of text.
-    decimal, thousands : str or None
-        Signs of the numbers in text; by default those that suit all columns.
-    usual_decimal : str or None
-        The decimal sign where nothing in the table tells it.
-    missing : tuple of str
-        More of what stands for a missing value in text.
-    sheet : str or None
-        Of an .xlsx file; the first if None.
-    transpose : bool
-        Whether there is a row for each feature, and a column for each sample.
-    labels : Path or None
-        Another table, whose columns are added where the names of the rows are equal.
-    text : tuple of str
-        Columns that are read as they are written, such as categories 01 and 02.
-    wanted : tuple of str
-        Names of columns that keep spaces at their ends, as a model has them.
-    drop : tuple of str
-        Columns of which the numbers do not matter.
-    used : tuple of str or None
-        The only columns of which they matter.
-    backed : Backing or None
-        How the features are read in blocks; None reads them into memory.
-    complete : bool
-        Whether rows without a target or event are left out, as they are of blocks.
-    errors : Errors
-        Takes what does not keep a table from being read.
-    """
-
-    path: Path
-    index: str | None = None
-    layer: str | None = None
-    target: str | None = None
-    groups: str | None = None
-    event: str | None = None
-    separator: str | None = None
-    encoding: str | None = None
-    decimal: str | None = None
+    path: Path  # its suffix says what it is; - is the standard input, with text
+    index: str | None = None  # column with the names of the rows
+    layer: str | None = None  # of annotated data
+    target: str | None = None  # column that may hold labels, read as it is written
+    groups: str | None = None  # column with the groups of the rows, names as well
+    event: str | None = None  # column that says whether an event was seen at the time
+    separator: str | None = None  # of text
+    encoding: str | None = None  # of text
+    decimal: str | None = None  # by default the sign that suits all columns
     thousands: str | None = None
-    usual_decimal: str | None = None
-    missing: tuple = ()
-    sheet: str | None = None
-    transpose: bool = False
-    labels: Path | None = None
-    text: tuple = ()
-    wanted: tuple = ()
-    drop: tuple = ()
-    used: tuple | None = None
-    backed: object = None
-    complete: bool = False
-    errors: object = AT_ONCE
+    usual_decimal: str | None = None  # where nothing in the table tells the sign
+    missing: tuple = ()  # more of what stands for a missing value in text
+    sheet: str | None = None  # of an .xlsx file; the first if None
+    transpose: bool = False  # whether there is a row for each feature
+    labels: Path | None = None  # another table, whose columns are added by the names
+    text: tuple = ()  # columns read as they are written, such as categories 01 and 02
+    wanted: tuple = ()  # names that keep spaces at their ends, as a model has them
+    drop: tuple = ()  # columns of which the numbers do not matter
+    used: tuple | None = None  # the only columns of which they matter
+    backed: object = None  # a `Backing`, or None to read the features into memory
+    complete: bool = False  # whether to leave out rows without target or event
+    errors: object = AT_ONCE  # takes what does not keep a table from being read
 
     @classmethod
     def of(cls, options, **others):
         """Return those of a command."""
-        return cls(
-            path=options.data,
-            index=options.index,
-            layer=options.layer,
-            separator=options.sep,
-            decimal=options.decimal,
-            thousands=options.thousands,
-            encoding=options.encoding,
-            sheet=options.sheet,
-            transpose=options.transpose,
-            **{"missing": tuple(options.na), **others},
-        )
+        same = "index", "layer", "sheet", "decimal", "thousands", "encoding"
+        same = {name: getattr(options, name) for name in same}
+        others = {"missing": tuple(options.na), "separator": options.sep, **others}
+        return cls(options.data, transpose=options.transpose, **same, **others)
 
     @property
     def decimal_sign(self):
@@ -142,18 +86,7 @@ class ReadOptions:
 def read_table(options):
     """Read a table.
 
-    Parameters
-    ----------
-    options : ReadOptions
-
-    Returns
-    -------
-    table : FrameTable, AnnDataTable, BackedFrameTable or BackedAnnotatedTable
-
-    Raises
-    ------
-    CommandError
-        If there is no such file, if it cannot be read, or if it is empty.
+    It is an error if there is no such file, if it cannot be read, or if it is empty.
     """
     check_source(options)
     path, suffix = options.path, options.suffix
@@ -218,7 +151,7 @@ def read_text(options):
     """Read a table of text."""
     source = TextSource(options.path)
     layout = recognize(source, options)
-    names, trimmed = trim_names(layout.names, options)
+    names, trimmed = trim_names(layout.names, options.wanted)
     layout = layout._replace(names=names)
     check_header(names, options.path, layout.n_empty)
     # Names are text, and so may labels be.
@@ -228,13 +161,6 @@ def read_text(options):
     text = known.intersection(names)
     frame, decimal = read_frame(source, layout, options, text)
     return finish(frame, options, trimmed, decimal)
-
-
-def trim_names(written, options):
-    """Return names of columns without spaces, and those of them that had some."""
-    written = [str(name) for name in written]
-    names = clean_names(written, options.wanted)
-    return names, [n for n, old in zip(names, written, strict=True) if n != old]
 
 
 def check_header(names, path, n_empty=0):
@@ -283,7 +209,7 @@ def read_xlsx(options):
         warn_of_titles(options.path, rows[0][is_title.cummin()].tolist())
         rows = rows[~is_title.cummin()]
     written, _ = name_columns(rows.iloc[0].fillna("").astype(str).tolist(), [])
-    names, trimmed = trim_names(written, options)
+    names, trimmed = trim_names(written, options.wanted)
     check_header(names, options.path)
     frame = rows.iloc[1:, : len(names)].set_axis(names, axis=1).reset_index(drop=True)
     if rows.iloc[1:, len(names) :].notna().any(axis=None):
@@ -311,7 +237,7 @@ def read_parquet(options):
     others = [stored[name] for name in names if name in {*roles, options.event}]
     columns = others if options.backed else None
     frame = pd.read_parquet(options.path, engine="pyarrow", columns=columns)
-    frame.columns, trimmed = trim_names(frame, options)
+    frame.columns, trimmed = trim_names(frame, options.wanted)
     frame = frame.rename_axis(index=[n and clean(n) for n in frame.index.names])
     # Whole numbers with gaps become others, and 1 as a name 1.0.
     for name in roles.intersection(frame):
@@ -340,6 +266,7 @@ def finish(frame, options, trimmed=(), decimal=None, *, typed=False, make=FrameT
     were read already, `typed` says whether the file tells numbers from text, `make`
     which table it is.
     """
+    pd = import_optional("pandas", extra="cli")
     frame = tidy(frame, options, trimmed)
     if len(frame.columns) and frame.columns[0] == "":
         frame = frame.set_index("").rename_axis(index=None)
@@ -357,7 +284,8 @@ def finish(frame, options, trimmed=(), decimal=None, *, typed=False, make=FrameT
     if not typed:
         known = {options.index, options.groups, *options.text}
         frame, decimal = read_numbers(frame, options, known, decimal)
-        if written is None and labels is not None and is_text(labels):
+        kind = None if labels is None else pd.api.types.infer_dtype(labels)
+        if written is None and kind == "string":
             written = labels
         reading = {"decimal": decimal, "missing": list(options.missing)}
     return make(frame, options.path, written, reading)
@@ -369,12 +297,6 @@ def set_index(frame, options):
         return frame
     require([options.index], list(frame.columns), options.path, "column")
     return frame.set_index(options.index)
-
-
-def is_text(column):
-    """Whether there are entries, and all of them strings."""
-    present = column.dropna()
-    return len(present) > 0 and all(isinstance(entry, str) for entry in present)
 
 
 def add_labels(frame, options):

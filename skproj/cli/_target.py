@@ -5,10 +5,10 @@ import warnings
 import numpy as np
 
 from skproj.cli._checks import check_finite, is_numeric
-from skproj.cli._entries import spoiled
+from skproj.cli._entries import are_whole, spoiled
 from skproj.cli._errors import CommandError
+from skproj.persistence._panel._text_tables import TRUTH
 from skproj.utils._optional import import_optional
-from skproj.utils._text_tables import TRUTH
 from skproj.utils._wording import join_names
 
 # Numbers with more different values than this are not taken for labels.
@@ -40,11 +40,7 @@ def rows_with_target(frame, options):
 def read_target(table, options):
     """Return the task, and the target as an array.
 
-    Returns
-    -------
-    task : {"classification", "regression", "survival"}
-    y : ndarray of shape (n_rows,)
-        Labels are strings or integers, numbers float64; survival times are structured.
+    Labels are strings or integers, numbers float64; survival times are structured.
     """
     column, labels = table.target(options.target), table.labels(options.target)
     target = f"the target {options.target!r}"
@@ -56,7 +52,7 @@ def read_target(table, options):
     if options.event is not None:
         return "survival", survival_times(column, table.target(options.event), options)
     numeric = is_numeric(column)
-    whole = numeric and bool(((column % 1 == 0) & (column.abs() < 2**53)).all())
+    whole = numeric and bool(are_whole(column))
     task = options.task
     if task == "auto":
         few = labels.nunique() <= MAX_LABELS

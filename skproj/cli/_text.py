@@ -14,13 +14,14 @@ import numpy as np
 from skproj.cli._arguments import STANDARD_INPUT
 from skproj.cli._entries import (
     are_doubtful,
+    are_whole,
     cells_of,
     object_columns,
     proves_decimal,
 )
 from skproj.cli._errors import CommandError
+from skproj.persistence._panel._text_tables import MISSING, find_layout, read_rows
 from skproj.utils._optional import import_optional
-from skproj.utils._text_tables import MISSING, find_layout, read_rows
 
 TEXT_SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 
@@ -107,21 +108,9 @@ def recognize_encoding(source):
 
 
 def read_frame(source, layout, options, text):
-    """Read a table.
+    """Return a table, and the decimal sign by which its numbers were read.
 
-    Parameters
-    ----------
-    source : TextSource
-    layout : Layout
-    options : ReadOptions
-    text : set of str
-        Columns that are read as text.
-
-    Returns
-    -------
-    frame : DataFrame
-    decimal : str or None
-        The decimal sign by which numbers were read; None if all are text still.
+    The columns in `text` are read as text. The sign is None if all are text still.
     """
     absent = MISSING.union(options.missing)
     for decimal in [options.decimal_sign] if options.decimal_sign else ".,":
@@ -156,8 +145,7 @@ def read_cells(source, layout, text, absent, decimal):
         return read_cells(source, layout, set(names[places]), absent, decimal)
     numeric = np.delete(names, places)
     block = np.array(numbers, dtype=np.float64).reshape(len(words), len(numeric))
-    with np.errstate(invalid="ignore"):
-        is_whole = ((block % 1.0 == 0.0) & (np.abs(block) < 2.0**53)).all(axis=0)
+    is_whole = are_whole(block)
     whole = block[:, is_whole].astype(np.int64)
     parts = (
         pd.DataFrame(words, columns=names[places], dtype=object),

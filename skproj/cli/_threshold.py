@@ -10,21 +10,11 @@ from skproj.cli._search import selecting
 
 
 def choose_threshold(model, template, run):
-    """Return the threshold with the best score in the folds.
+    """Return the threshold between two classes with the best score in the folds.
 
-    Parameters
-    ----------
-    model : estimator object
-        Fitted to all rows; the threshold is for its scores.
-    template : estimator object
-        What is fitted to the training part of each fold: the same, unfitted.
-    run : Run
-        Of two classes. The score, which `threshold` of its options names, is that of
-        the rarer one.
-
-    Returns
-    -------
-    threshold : Threshold
+    It is for the scores of `model`, which is fitted to all rows; `template` is the
+    same, unfitted, for the training part of each fold. The score, which `threshold` of
+    the options names, is that of the rarer class.
     """
     options = run.problem.options
     classes, counts = np.unique(run.y, return_counts=True)

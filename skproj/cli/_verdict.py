@@ -30,12 +30,7 @@ TRIVIAL_SCORES = {"classification": 0.5, "regression": 0.0, "survival": 0.5}
 class Judge:
     """Collection of evidence for a verdict, the cheapest first.
 
-    Parameters
-    ----------
-    task : {"classification", "regression", "survival"}
-    target : str
-        Name of the target.
-    classes : ndarray of shape (n_classes,) or None
+    Numbers and survival times have no `classes`.
     """
 
     def __init__(self, task, target, classes):
@@ -76,22 +71,10 @@ class Judge:
         return bound * np.sqrt(evidence.variance)
 
     def verdict(self, X, y, names, seed, groups=None):
-        """Return the verdict.
+        """Return the verdict, with a test of association on all rows if there is doubt.
 
-        Parameters
-        ----------
-        X : {ndarray, CSR matrix, RowBlocks} of shape (n_rows, n_features)
-            All rows, for the test of association, which blocks do not have.
-        y : ndarray of shape (n_rows,)
-        names : list of str
-        seed : int
-        groups : ndarray of shape (n_rows,), default=None
-            Association is then tested with the means of the groups, if all rows of
-            each have the same target.
-
-        Returns
-        -------
-        verdict : Verdict
+        Blocks do not have it. With groups it is of their means, if all rows of each
+        have the same target.
         """
         evidence = combine(self.held_out)
         if self.is_certain():

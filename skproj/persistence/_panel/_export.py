@@ -10,6 +10,7 @@ from sklearn.feature_selection import SelectorMixin
 from sklearn.model_selection import FixedThresholdClassifier
 
 from skproj._version import __version__
+from skproj.persistence._panel import _text_tables
 from skproj.persistence._panel._features import Features, NotTraceable, trace
 from skproj.persistence._panel._heads import (
     NotExportable,
@@ -17,7 +18,6 @@ from skproj.persistence._panel._heads import (
     describe_threshold,
     is_autoencoder,
 )
-from skproj.utils import _text_tables
 from skproj.utils._docs import shared_docs
 from skproj.utils._files import FILE_DOCS, write
 from skproj.utils._pipelines import steps_of
@@ -27,7 +27,7 @@ from skproj.utils._validation import check_is_fitted
 # the rules by which tables are read in place of their import.
 TEMPLATE = Path(__file__).with_name("_model.py")
 RULES = Path(_text_tables.__file__)
-RULES_IMPORT = re.compile(r"from skproj\.utils\._text_tables import \([^)]*\)\n")
+RULES_IMPORT = re.compile(r"from [\w.]+\._text_tables import \([^)]*\)\n")
 PANEL_LINE = (
     "PANEL = {}  # the columns and the classes; MODEL, at the end, has the other "
     "numbers\n"
@@ -37,24 +37,12 @@ MODEL_LINE = "MODEL = {}\n"
 
 @dataclass(frozen=True)
 class Panel:
-    """The columns that a fitted estimator needs, and what it makes of them.
+    """The columns that a fitted estimator needs, and what it makes of them."""
 
-    Attributes
-    ----------
-    columns : list of str
-        Names of the columns of the table that the estimator was fitted to.
-    features : Features
-        Those that the predictions depend on.
-    model : dict
-        As `describe_predictor` returns it.
-    classes : list or None
-        None for a regression.
-    """
-
-    columns: list
-    features: Features
-    model: dict
-    classes: list | None
+    columns: list  # names of those of the table that the estimator was fitted to
+    features: Features  # those that the predictions depend on
+    model: dict  # as `describe_predictor` returns it
+    classes: list | None  # None for a regression
 
     @property
     def formula(self):

@@ -32,33 +32,17 @@ class Features:
     The value of a feature is ``(x - center) / scale``, where `x` is the number in its
     column, or 1 or 0: whether the number is missing, or whether the text is a category.
 
-    Attributes
-    ----------
-    names : ndarray of object
-    columns : ndarray of int
-        Place of the column among those of the table.
-    kinds : ndarray of object
-        "number", "missing" or "category".
-    fills : ndarray of object
-        What stands in for a missing value; None if there must not be any.
-    categories : ndarray of object
-        The text or number; None for the other kinds.
-    known : ndarray of object
-        All categories of the column, if others are an error; else None.
-    centers, scales : ndarray of float64
-    importances : ndarray of float
-        In the last step that selects, NaN without one.
     """
 
     names: np.ndarray
-    columns: np.ndarray
-    kinds: np.ndarray
-    fills: np.ndarray
-    categories: np.ndarray
-    known: np.ndarray
+    columns: np.ndarray  # place of the column among those of the table
+    kinds: np.ndarray  # "number", "missing" or "category"
+    fills: np.ndarray  # what stands in for a missing value; None if none may be
+    categories: np.ndarray  # the text or number; None for the other kinds
+    known: np.ndarray  # all categories of the column, if others are an error; else None
     centers: np.ndarray
     scales: np.ndarray
-    importances: np.ndarray
+    importances: np.ndarray  # in the last step that selects, NaN without one
 
     @classmethod
     def of_columns(cls, names):

@@ -29,15 +29,10 @@ class NotExportable(ValueError):
 
 
 def describe_predictor(predictor):
-    """Return a fitted predictor as plain values.
+    """Return a fitted predictor as plain values, and its classes, None of a regression.
 
-    Returns
-    -------
-    model : dict
-        ``"type"`` is "network" or "svm"; the other items are what the file with the
-        predictions needs, with arrays as ndarray.
-    classes : list or None
-        None for a regression.
+    ``"type"`` is "network" or "svm"; the other items are what the file with the
+    predictions needs, with arrays as ndarray.
     """
     if isinstance(predictor, TransformedTargetRegressor):
         return describe_scaled_target(predictor)

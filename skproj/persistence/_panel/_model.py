@@ -23,7 +23,7 @@ import sys
 
 import numpy as np
 
-from skproj.utils._text_tables import (
+from skproj.persistence._panel._text_tables import (
     MISSING,
     TRUTH,
     clean,

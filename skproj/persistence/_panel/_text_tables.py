@@ -112,20 +112,10 @@ def is_number(value):
 def find_decimal(columns, others=None, usual=None):
     """Return the decimal sign by which all numbers of a table can be read.
 
-    Parameters
-    ----------
-    columns : dict of list
-        Cells by the name of the column; None where one is missing. A column counts if
-        at least half of its cells can be numbers.
-    others : dict of list, default=None
-        More columns, which are asked if these do not tell.
-    usual : str, default=None
-        The sign where nothing tells.
-
-    Raises
-    ------
-    ValueError
-        If columns contradict each other, or if numbers can be read in two ways.
+    Of the cells by the name of the column, None is a gap; a column counts if at least
+    half of its cells can be numbers. If these columns do not tell, `others` are asked,
+    and then `usual` is the sign. A ValueError is raised if columns contradict each
+    other, or if numbers can be read in two ways.
     """
     proofs, doubts = look_at_signs(columns)
     if len(proofs) == 2:
