@@ -7,7 +7,7 @@ from collections import Counter
 
 import numpy as np
 
-from skproj.cli._checks import option
+from skproj.cli._checks import MAX_TYPED, option
 from skproj.persistence._panel._text_tables import (
     EITHER,
     GROUP_MARKS,
@@ -251,11 +251,15 @@ def spoiled(column, name, decimal="."):
     elif first in marked and not first.startswith(tuple(LIMITS)):
         advice = "write it as a plain number"
     else:
-        advice = f"{option('--na', first)} reads it as missing"
+        words = [c for c in wrong if c not in marked or c.startswith(tuple(LIMITS))]
+        words = words if len(words) <= MAX_TYPED else [first]
+        them = "it" if len(words) == 1 else "them"
+        advice = f"{option('--na', *words)} reads {them} as missing"
     n_wrong = sum(counts[cell] for cell in wrong)
+    entries = "1 entry" if n_wrong == 1 else f"{n_wrong} entries"
     return (
-        f"{name!r} holds numbers but for {n_wrong} entries such as {str(first)!r} in "
-        f"row {cells.index(first) + 1}; {advice}"
+        f"{name!r} holds numbers but for {entries} such as {str(first)!r} in row "
+        f"{cells.index(first) + 1}; {advice}"
     )
 
 

@@ -192,7 +192,7 @@ def test_labels_of_another_table(tmp_path):
 @pytest.mark.parametrize(
     ("entry", "sentence"),
     [
-        ("<0.1", "numbers but for 1 entries such as '<0.1' in row 5; --na '<0.1'"),
+        ("<0.1", "numbers but for 1 entry such as '<0.1' in row 5; --na '<0.1'"),
         ("0,5", "decimal commas such as .* and column 'gene0' has decimal points"),
     ],
 )

@@ -352,7 +352,8 @@ REFUSED = {
     ),
     "limits": (
         rows_of(["<90", "437", "512", ">600"], POINTS),
-        "'a' holds numbers but for 2 entries such as '<90' in row 1; --na '<90' reads",
+        "'a' holds numbers but for 2 entries such as '<90' in row 1; "
+        "--na '<90' '>600' reads them as missing",
     ),
     "percent": (rows_of(["12%", "5.5%", "7%", "1%"]), "'a' .*'12%' in row 1"),
     "units": (
