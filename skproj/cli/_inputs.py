@@ -81,13 +81,15 @@ def read_inputs(options, errors):
 
 
 def check_size(y, options):
-    """Raise an error if a target of numbers is too large for coefficients."""
+    """Raise an error if squares and coefficients of a target have no room."""
     numbers = y["time"] if y.dtype.names else y
-    largest = np.abs(numbers).max() if numbers.dtype.kind == "f" else 0.0
-    if largest > MAX_TARGET:
+    largest = np.abs(numbers).max() if numbers.dtype.kind == "f" else 1.0
+    if not 1.0 / MAX_TARGET <= largest <= MAX_TARGET:
+        verb = "divide" if largest > MAX_TARGET else "multiply"
         raise CommandError(
-            f"the target {options.target!r} has numbers up to {largest:.3g}; divide it "
-            f"by a constant, so that they are at most {MAX_TARGET:g}."
+            f"the target {options.target!r} has numbers up to {largest:.3g}; {verb} it "
+            f"by a constant, so that the largest is from {1.0 / MAX_TARGET:g} to "
+            f"{MAX_TARGET:g}."
         )
 
 

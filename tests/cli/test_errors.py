@@ -321,12 +321,12 @@ def test_module_runs_and_shows_versions():
     assert re.search(r"^OpenMP threads +\d+", done.stdout, re.M)
 
 
-@pytest.mark.filterwarnings("ignore:No feature")
-def test_search_ends_if_the_squares_of_the_target_are_zero(tmp_path, capsys):
+@pytest.mark.parametrize(("size", "advice"), [(1e-300, "multiply"), (1e40, "divide")])
+def test_units_of_the_target_that_leave_no_room(size, advice, tmp_path, capsys):
     path = tmp_path / "table.csv"
-    change(y=1e-300 * make_frame()["gene0"]).drop(columns="kind").to_csv(path)
+    change(y=size * make_frame()["gene0"]).drop(columns="kind").to_csv(path)
     assert select(path, target="y") == 2
-    assert "no feature was selected" in capsys.readouterr().err
+    assert f"; {advice} it by a constant, so that" in capsys.readouterr().err
 
 
 def test_help_and_versions_leave_out_heavy_packages():

@@ -25,11 +25,14 @@ def make_clinic(seed):
     return frame.assign(kind=np.where(ill, "ill", "well"))
 
 
-@pytest.mark.parametrize("method", ["selector", "autoencoder"])
-def test_noise_is_not_selected_by_all(method, tmp_path):
-    """Training parts of folds, which share most rows, select the same noise."""
+@pytest.mark.parametrize(("method", "seed"), [("selector", 1), ("autoencoder", 2)])
+def test_noise_is_not_selected_by_all(method, seed, tmp_path):
+    """Training parts of folds, which share most rows, select the same noise.
+
+    With these seeds, much noise is in the model.
+    """
     arguments = ["--cv", "5", "--rule", "best", "--method", method]
-    s = selection_of(make_clinic(1), tmp_path, *arguments)
+    s = selection_of(make_clinic(seed), tmp_path, *arguments)
     assert s.n_halves == {"selector": 20, "autoencoder": 10}[method]
     is_noise = np.char.startswith(s.names, "noise")
     noise, signals = s.frequencies[s.support & is_noise], s.frequencies[~is_noise]
@@ -47,7 +50,7 @@ def test_noise_is_not_selected_by_all(method, tmp_path):
 def test_frequency_is_that_of_the_method_in_the_table(tmp_path):
     """No linear model sees a product."""
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(240, 8))
+    X = rng.normal(size=(400, 8))  # a half has enough rows
     frame = pd.DataFrame(X, columns=[f"gene{j}" for j in range(8)])
     frame["kind"] = np.where(X[:, 0] * X[:, 1] > 0.0, "a", "b")
     arguments = ["--method", "autoencoder", "--stability", "2"]
