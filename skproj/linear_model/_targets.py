@@ -46,8 +46,8 @@ def plain_target(y, numeric=False):
         raise ValueError(f"Complex data not supported: y is {values.dtype}.")
     if values.dtype.kind in "mM":
         raise ValueError(f"y must have numbers or labels, got {values.dtype}.")
-    if not numeric or values.dtype.kind in "biuc":
-        return values  # complex numbers are refused by the validation
+    if not numeric or values.dtype.kind in "biu":
+        return values
     try:
         return values.astype(np.float64)
     except ValueError as error:
