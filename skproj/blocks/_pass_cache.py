@@ -19,13 +19,14 @@ class PassCache:
     def __init__(self, folder, blocks):
         self.folder = check_checkpoint(folder, is_folder=True)
         self.folder.mkdir(exist_ok=True)
+        self.is_checked = False  # whether the fit has looked for changes of the blocks
         self._blocks = blocks
         self._data = None
 
     @property
     def needs_pass(self):
         """Whether there are results, perhaps of other data than the blocks have."""
-        is_known = self._blocks.checksums.is_read.all()
+        is_known = self.is_checked and self._blocks.checksums.is_read.all()
         return not is_known and any(self.folder.glob("*.npz"))
 
     def load(self, visitor):

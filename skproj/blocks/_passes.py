@@ -39,12 +39,24 @@ def n_together():
     return _n_together.get()
 
 
+def look_again(blocks):
+    """Make a fit look at the data before it takes results that are kept.
+
+    They may have changed since an earlier fit with the same blocks. Functions that run
+    together are parts of one fit.
+    """
+    cache = blocks.whole.cache
+    if cache is not None and _current_task.get() is None:
+        cache.is_checked = False
+
+
 def run_pass(blocks, visitors):
     """Let visitors see all blocks, but for those whose results are kept."""
     cache = blocks.cache
     if cache is not None:
         if cache.needs_pass:
             _make_pass(blocks, [])
+        cache.is_checked = True
         visitors = [visitor for visitor in visitors if not cache.load(visitor)]
     if not visitors:
         return

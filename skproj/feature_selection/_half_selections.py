@@ -15,7 +15,7 @@ from skproj.blocks._passes import run_together
 from skproj.blocks._row_blocks import RowBlocks, take_rows
 from skproj.linear_model._cox import null_residuals
 from skproj.linear_model._design import StandardizedDesign
-from skproj.linear_model._targets import choose_loss, has_columns, plain_target
+from skproj.linear_model._targets import has_columns, looks_like_labels, plain_target
 from skproj.utils._moments import mean_and_deviation, normalized_weights
 from skproj.utils._splits import check_groups
 from skproj.utils._survival import is_survival, read_target
@@ -145,7 +145,7 @@ def is_stratified(stratify, y):
     if stratify == "auto":
         if is_survival(y):  # an event, or a censored sample, may be the only one
             return np.bincount(y["event"], minlength=2).min() != 1
-        stratify = not has_columns(y) and choose_loss("auto", y) == "log_loss"
+        stratify = not has_columns(y) and looks_like_labels(y)
     if stratify:
         number_classes(y)
     return bool(stratify)

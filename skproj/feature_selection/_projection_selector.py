@@ -14,7 +14,9 @@ from skproj.feature_selection._linear_selector import (
     model_attributes,
 )
 from skproj.feature_selection._radius_search import Trial, search_radius
+from skproj.linear_model._feature_structure import structure_of
 from skproj.linear_model._targets import choose_loss
+from skproj.projection._registry import SPARSIFYING
 from skproj.utils._choices import number_to_select
 from skproj.utils._docs import shared_docs
 from skproj.utils._features import FEATURE_PARAMETERS
@@ -258,7 +260,7 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         n_selected = number_to_select(
             "n_features_to_select",
             self.n_features_to_select,
-            self.n_features_in_,
+            structure_of(self, SPARSIFYING).n_in_ball,
             stacklevel=WARN_AT_CALLER,
         )
         context, arguments = self._begin_fit(strategy.max_subtasks, *strategy.data)

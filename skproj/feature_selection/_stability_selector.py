@@ -19,6 +19,7 @@ from sklearn.utils.metadata_routing import (
     process_routing,
 )
 
+from skproj.blocks._passes import look_again
 from skproj.blocks._row_blocks import RowBlocks, set_feature_names
 from skproj.feature_selection._block_selector import BlockSelectorMixin
 from skproj.feature_selection._decoys import (
@@ -395,6 +396,7 @@ class StabilitySelector(
         validate_data(self, X, skip_check_array=True)
         if isinstance(X, RowBlocks):
             set_feature_names(self, X)
+            look_again(X)
             return X
         allow_nan = get_tags(self).input_tags.allow_nan
         array = check_array(

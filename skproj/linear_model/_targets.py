@@ -1,6 +1,7 @@
 """Targets of any container, and loss, targets and weights of a linear model."""
 
 import numbers
+import warnings
 
 import numpy as np
 from scipy import sparse
@@ -16,6 +17,8 @@ from skproj.utils._validation import check_class_weight, check_complete
 # With loss="auto", floating-point targets that take more values than this are not
 # taken for labels, even if all are whole numbers.
 MAX_FLOAT_LABELS = 20
+# More integers than that, each on average in fewer samples, may be no labels.
+MIN_REPEATED = 3
 
 
 def plain_target(y, numeric=False):
@@ -24,10 +27,12 @@ def plain_target(y, numeric=False):
     Validation would make floats of nullable integers, and a class "nan" of what is
     missing in a list of text. If `numeric`, text must be that of numbers.
     """
+    if sparse.issparse(y):
+        raise TypeError("y must be dense, got a sparse matrix.")
     check_complete(y)
     is_list = isinstance(y, list | tuple)
     values = np.array(y, dtype=object) if is_list else np.asarray(y)
-    if sparse.issparse(y) or values.ndim == 0:
+    if values.ndim == 0:
         return y
     if values.dtype.kind == "O":
         types = {str if isinstance(v, str) else type(v) for v in values.ravel()}
@@ -37,10 +42,12 @@ def plain_target(y, numeric=False):
             raise ValueError(f"y must have numbers or labels of one type, got {names}.")
         if numbers_only or is_list:
             values = np.array(values.tolist())
+    if values.dtype.kind == "c":
+        raise ValueError(f"Complex data not supported: y is {values.dtype}.")
     if values.dtype.kind in "mM":
         raise ValueError(f"y must have numbers or labels, got {values.dtype}.")
-    if not numeric or values.dtype.kind in "biuc":
-        return values  # complex numbers are refused by the validation
+    if not numeric or values.dtype.kind in "biu":
+        return values
     try:
         return values.astype(np.float64)
     except ValueError as error:
@@ -49,13 +56,38 @@ def plain_target(y, numeric=False):
 
 def choose_loss(loss, y):
     """Return the name of the loss that the `loss` parameter means for `y`."""
-    if sparse.issparse(y):
-        raise TypeError("y must be dense, got a sparse matrix.")
     if loss != "auto":
         return loss
     if is_survival(y):
         return "cox"
-    return "log_loss" if _looks_like_labels(y) else "squared_error"
+    found = "log_loss" if looks_like_labels(y) else "squared_error"
+    doubt = _doubt(y, found)
+    if doubt:
+        warnings.warn(
+            f'loss="auto" takes {doubt}; else give loss="squared_error", or '
+            "the targets as they are meant.",
+            UserWarning,
+            stacklevel=4,
+        )
+    return found
+
+
+def _doubt(y, loss):
+    """Say how targets were read if they rather look like others, else None."""
+    if has_columns(y):
+        if y.dtype.kind not in "biuf":
+            raise ValueError(f"y of several columns must have numbers, got {y.dtype}.")
+        coded = np.isin(y, (0, 1)).all(axis=0)
+        if y.shape[1] == 2 and coded.sum() == 1 and np.all(y >= 0):
+            return (
+                "the two columns of y for two targets of a regression: survival times "
+                "need fields, 'event' and 'time'"
+            )
+    elif loss == "log_loss" and y.dtype.kind in "iuf":
+        n_values = len(np.unique(y))
+        if n_values > MAX_FLOAT_LABELS and MIN_REPEATED * n_values > len(y):
+            return f"the {n_values} different numbers of y for classes"
+    return None
 
 
 def has_columns(y):
@@ -63,7 +95,7 @@ def has_columns(y):
     return y.ndim == 2 and y.shape[1] > 1
 
 
-def _looks_like_labels(y):
+def looks_like_labels(y):
     if has_columns(y):
         return y.dtype.kind in "biuf" and bool(np.isin(y, (0, 1)).all())
     if y.dtype.kind != "f":

@@ -52,10 +52,6 @@ from skproj.utils._validation import (
     check_is_fitted,
 )
 
-# Bound of the weights of features and of their inverses: norms in single precision do
-# not overflow.
-MAX_WEIGHT = 1e12
-
 # Batches that stay sparse may be larger than others if an epoch has this many steps.
 # What a step takes that does not depend on the samples is much of that of small ones.
 SPARSE_STEPS_PER_EPOCH = 100
@@ -287,16 +283,6 @@ class BaseSparseAutoencoder(
     def _structure(self):
         """Return what the parameters say about the features."""
         structure = structure_of(self, {*SPARSIFYING, "hoyer"})
-        weights = np.ones(1)
-        if self.feature_weights is not None:
-            weights = self._indexed_parameters()["feature_weights"]
-        beyond = (weights < 1.0 / MAX_WEIGHT) | (weights > MAX_WEIGHT)
-        beyond &= np.isfinite(weights)
-        if beyond.any():
-            raise ValueError(
-                f"feature_weights must be from {1.0 / MAX_WEIGHT:g} to {MAX_WEIGHT:g}, "
-                f"or infinite, got {weights[beyond][0]:g}."
-            )
         if len(structure.all_features()) == 0:
             raise ValueError(
                 "never_keep and infinite feature_weights must leave a feature, got all "

@@ -4,9 +4,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from skproj.utils._validation import count_missing
 from skproj.utils._wording import join_names, near_matches
 
 MAX_SHOWN = 5  # entries in an error
+# Bound of the weights of features and of their inverses: norms in single precision do
+# not overflow.
+MAX_WEIGHT = 1e12
 
 FEATURE_PARAMETERS = ("feature_weights", "always_keep", "never_keep", "feature_groups")
 
@@ -167,6 +171,13 @@ def _check_weights(feature_weights, n_features, names):
             f"for each feature, got {_shown(feature_weights)}; for a weight of zero "
             "use always_keep."
         )
+    beyond = np.isfinite(weights)
+    beyond &= (weights < 1.0 / MAX_WEIGHT) | (weights > MAX_WEIGHT)
+    if beyond.any():
+        raise ValueError(
+            f"feature_weights must be from {1.0 / MAX_WEIGHT:g} to {MAX_WEIGHT:g}, or "
+            f"infinite, got {weights[beyond][0]:g}."
+        )
     return weights
 
 
@@ -175,6 +186,11 @@ def _find_groups(groups, n_features, names):
     if isinstance(groups, Mapping):
         groups = list(groups.values())
     elif len(groups) and not any(np.ndim(group) for group in groups):
+        if count_missing(groups):
+            raise ValueError(
+                "feature_groups must have a label, a str or an int, for each of the "
+                f"{n_features} features, got {count_missing(groups)} missing ones."
+            )
         labels = in_order(groups, n_features, names, "feature_groups")
         return _group_by_label(labels.tolist(), n_features)
     found = [_find_features(g, n_features, names, "feature_groups") for g in groups]

@@ -28,9 +28,10 @@ def read_target(y, name="y"):
     """Return survival times as an array of dtype `DTYPE`, other targets as they are.
 
     Survival times are a field for the event and one for the time, in either order: a
-    structured array, a list of records, of dicts, or of pairs with a boolean, or a
-    DataFrame. Types tell the fields apart, else names, and else, but not in a
-    DataFrame, values. A ValueError refuses what else is structured, or does not suit.
+    structured array, a list of records, of dicts, or of pairs with a boolean, also as
+    rows of an array of objects, or a DataFrame. Types tell the fields apart, else
+    names, and else, but not in a DataFrame, values. A ValueError refuses what else is
+    structured, or does not suit.
     """
     fields = _fields(y)
     if fields is None:
@@ -120,6 +121,8 @@ def join_survival(event, time, event_name, time_name):
 def _fields(y):
     """Return the fields of a structured target by name; None for other targets."""
     dtype = getattr(y, "dtype", None)
+    if hasattr(y, "column_names"):  # of pyarrow
+        y = y.to_pandas()
     if hasattr(y, "columns"):
         exact = {"event", "time"} <= {str(name).lower() for name in y.columns}
         if len(y.columns) != 2 and not exact:
@@ -133,14 +136,14 @@ def _fields(y):
         return {name: np.asanyarray(y)[name] for name in dtype.names}
     if getattr(dtype, "fields", None) and hasattr(y, "to_list"):  # of polars
         y = y.to_list()
-    objects = getattr(dtype, "kind", "") == "O" and y.ndim == 1
+    objects = getattr(dtype, "kind", "") == "O" and y.ndim in (1, 2)
     rows = list(y) if objects or isinstance(y, list | tuple) else []
     first, names = rows[0] if rows else None, None
     if isinstance(first, dict):
         names, rows = list(first), [[row.get(key) for key in first] for row in rows]
     elif isinstance(first, np.void):
         names = first.dtype.names
-    elif not isinstance(first, list | tuple) or {*map(np.shape, rows)} != {(2,)}:
+    elif np.ndim(first) != 1 or {*map(np.shape, rows)} != {(2,)}:
         return None
     columns = [np.array(column, dtype=object) for column in zip(*rows, strict=True)]
     if names is None and _n_boolean(columns) != 1:

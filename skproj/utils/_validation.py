@@ -39,6 +39,9 @@ def check_complete(y):
 
 def count_missing(labels):
     """Return in how many rows of a list, array or frame there is NaN, None or NA."""
+    if np.ma.is_masked(labels):
+        mask = np.ma.getmaskarray(labels)
+        return np.count_nonzero(mask.reshape(len(mask), -1).any(axis=1))
     array = np.asarray(labels)
     if array.dtype.kind in "US" and isinstance(labels, list | tuple):
         array = np.asarray(labels, dtype=object)  # not "nan"

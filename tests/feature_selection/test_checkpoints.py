@@ -217,6 +217,39 @@ def test_data_that_change_during_a_fit(n_passes, is_columnar, has_checkpoint, tm
         ProjectionFeatureSelector(eta=0.5).fit(blocks, y)
 
 
+@pytest.mark.parametrize("part", [False, True])
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        ProjectionFeatureSelector(eta=0.2),
+        StabilitySelector(
+            ProjectionFeatureSelector(eta=0.2), n_pairs=1, random_state=0
+        ),
+    ],
+    ids=lambda e: type(e).__name__,
+)
+def test_data_that_change_between_fits(estimator, part, tmp_path):
+    """Results are kept, and the columns that changed would not be read again."""
+    X, y = make_block_data()
+    data, read_again = X.copy(), set()
+
+    def read(columns=None):
+        read_again.update(() if columns is None else columns)
+        yield data if columns is None else data[:, columns]
+
+    rows = np.arange(len(y)) >= part
+    whole = RowBlocks(read, X.shape, read_columns=read, checkpoint=tmp_path / "passes")
+    blocks = whole.take_rows(rows) if part else whole
+    first = clone(estimator).fit(blocks, y[rows])
+    read_again.clear()
+    again = clone(first).fit(blocks, y[rows])
+    assert_array_equal(again.get_support(), first.get_support())
+    unused = max(set(range(N_FEATURES)) - read_again)
+    data[:, unused] = y == y[0]
+    with pytest.raises(ValueError, match=f"in 1 of 300 columns, the first .* {unused}"):
+        clone(first).fit(blocks, y[rows])
+
+
 def test_checkpoint_must_be_a_folder(tmp_path):
     path = tmp_path / "file"
     path.write_text("")

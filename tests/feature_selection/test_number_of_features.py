@@ -208,3 +208,13 @@ def test_of_more_features_than_there_are_all_are_selected(estimator, number):
         selector.fit(X, y)
     assert [warning.filename for warning in log] == [__file__]
     assert selector.get_support().all()
+
+
+def test_features_that_are_never_kept_are_none_to_choose_from():
+    X, y = CANCER
+    selector = ProjectionFeatureSelector(
+        n_features_to_select=9, never_keep=[1, 2], max_iter=10, tol=0.1
+    )
+    with pytest.warns(UserWarning, match="features to choose from, 8: all of them"):
+        selector.fit(X[:, :10], y)
+    assert not selector.get_support()[[1, 2]].any()

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
+from scipy import sparse
 
 from skproj import (
     ProjectionFeatureSelector,
@@ -13,7 +14,7 @@ from skproj import (
     SparseSupervisedAutoencoderRegressor,
     StabilitySelector,
 )
-from skproj.linear_model._targets import plain_target
+from skproj.linear_model._targets import choose_loss, plain_target
 
 LABELS = ["a", "b", "b", "a", "b", "a", "a", "b"]
 WORDS = [
@@ -121,3 +122,59 @@ def test_regression_of_nullable_numbers():
     assert_array_equal(found, model.fit(X, X[:, 0]).predict(X))
     with pytest.raises(ValueError, match="y must have numbers for a regression"):
         model.fit(X, 2 * LABELS)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: type(e).__name__)
+def test_masked_targets_are_missing(estimator):
+    X = np.random.default_rng(0).standard_normal((16, 3))
+    y = np.ma.array(np.arange(16) % 2, mask=np.arange(16) == 3)
+    with pytest.raises(ValueError, match="Input y contains NaN: 1 of 16 samples"):
+        estimator.fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (np.ones(16) * 1j, "Complex data not supported: y is complex128"),
+        (sparse.csr_array(np.eye(16)), "y must be dense, got a sparse matrix"),
+    ],
+)
+def test_targets_of_no_plain_numbers(y, message):
+    X = np.random.default_rng(0).standard_normal((16, 3))
+    for estimator in [*ESTIMATORS, SparseSupervisedAutoencoderRegressor()]:
+        with pytest.raises((TypeError, ValueError), match=message):
+            estimator.fit(X, y)
+
+
+def test_text_in_several_columns():
+    y = np.array([["a", "b"]] * 16)
+    with pytest.raises(ValueError, match="y of several columns must have numbers, got"):
+        ProjectionFeatureSelector().fit(np.eye(16), y)
+
+
+@pytest.mark.parametrize(
+    ("y", "loss", "message"),
+    [
+        (np.arange(60) % 21, "log_loss", "21 different numbers of y for classes"),
+        (np.column_stack([np.arange(60) % 2, np.arange(60.0)]), "squared_error", "two"),
+    ],
+)
+def test_targets_that_look_like_others(y, loss, message):
+    with pytest.warns(UserWarning, match=f'loss="auto" takes the {message}'):
+        assert choose_loss("auto", y) == loss
+    assert choose_loss(loss, y) == loss
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        np.arange(63) % 21,
+        (np.arange(60) % 21).astype(str),
+        np.arange(60.0) % 20,
+        np.arange(60.0) / 2,
+        np.column_stack([np.arange(60) % 2, np.arange(60.0) - 1]),
+        np.arange(120).reshape(60, 2) % 2,
+    ],
+)
+def test_targets_without_a_doubt(y):
+    choose_loss("auto", y)

@@ -80,6 +80,9 @@ def test_series_of_weights_and_labels_are_read_by_their_index():
         ("always_keep", MASK[:3], "be a boolean mask of all 4, got array"),
         ("always_keep", [-1], "must have indices from 0 to 3, got -1"),
         ("feature_groups", ["x", None, "y", "y"], "a label, a str or an int, for each"),
+        ("feature_groups", ["x", np.nan, np.nan, "y"], "for each of .* 2 missing ones"),
+        ("feature_weights", [1.0, 1.0, 1e-13, 1.0], "from 1e-12 to 1e.12, or .*1e-13"),
+        ("feature_weights", [1.0, 1.0, 1e13, 1.0], "from 1e-12 to 1e.12, or .*1e.13"),
     ],
 )
 def test_what_could_mean_another_feature_is_refused(name, value, message):

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from numpy.testing import assert_array_equal
 
@@ -75,6 +76,9 @@ FORMS = {
         }
     ),
     "polars frame": pl.DataFrame({"time": TIME, "event": EVENT}),
+    "pyarrow table": pa.table({"time": TIME, "event": EVENT}),
+    "values of a frame": pd.DataFrame({"x": TIME, "y": EVENT}).to_numpy(),
+    "array of pairs": np.array(PAIRS, dtype=object),
     **{
         f"{kind}, {names}": make(*columns, names=names)
         for kind, event in CODES.items()
