@@ -20,7 +20,7 @@ from report_helpers import (
 )
 
 import skproj
-from skproj.cli import _select, main
+from skproj.cli import _inputs, _select, main
 from skproj.cli._page import render
 from skproj.cli._plots import draw_plots, path_of, svg_of
 from skproj.cli._report import FILES
@@ -82,7 +82,7 @@ def test_page_needs_no_network_and_escapes_names(tmp_path):
 def test_page_says_what_was_done(data, result):
     _, page, numbers = read(result)
     for part in (
-        _select.digest(data),
+        _inputs.digest(data),
         f"skproj select {data} --target kind",
         f"{N_ROWS} rows, {N_FEATURES} features",
         skproj.__version__,

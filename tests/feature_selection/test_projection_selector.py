@@ -165,7 +165,7 @@ def test_selector_takes_any_labels():
         (np.repeat([0.0, 1.0, 2.0], 20), True),
         (np.arange(60.0), False),
         (np.repeat([0.5, 1.0, 2.0], 20), False),
-        (np.repeat(np.arange(30), 2), True),
+        (np.repeat(np.arange(30), 3), True),
         (np.repeat(["a", "b"], 30), True),
         (np.arange(120).reshape(60, 2), False),
     ],
@@ -173,7 +173,7 @@ def test_selector_takes_any_labels():
 )
 def test_selector_chooses_the_loss(y, is_labels):
     """loss="auto" follows the documented rule."""
-    X = np.random.default_rng(0).standard_normal((60, 4))
+    X = np.random.default_rng(0).standard_normal((len(y), 4))
     selector = ProjectionFeatureSelector().fit(X, y)
     assert hasattr(selector, "classes_") == is_labels
 

@@ -36,7 +36,7 @@ def walk(model, X, y, etas=None):
 def test_a_fit_equals_the_outcome_of_the_path_at_its_radius(wide, params, schedule):
     """Decreasing radii, fewer and fewer features, each what a fit of its own gives."""
     X, y = wide
-    model = quick(schedule=schedule, **SMALL, **params)
+    model = quick(schedule=schedule, random_state=1, **SMALL, **params)
     path = list(walk(clone(model), X, y))
     etas = np.array([stop.eta_ for stop in path])
     counts = [stop.n_selected_features_ for stop in path]

@@ -240,16 +240,19 @@ def test_saved_and_compact_models(table, tmp_path):
         ),
         ({"feature_groups": [0, 1]}, "must have a label"),
         ({"feature_groups": [[0, 1]], "projection": "l1"}, "got projection='l1'"),
-        (
-            {"always_keep": [1], "n_features_to_select": N_FEATURES},
-            "always_keep, never_keep and feature_weights leave, 23",
-        ),
     ],
 )
 def test_refusals(table, params, message):
     X, y = table
     with pytest.raises(ValueError, match=message):
         quick(**params).fit(X, y)
+
+
+def test_more_features_than_the_ball_has_are_all(table):
+    model = quick(always_keep=[1], n_features_to_select=N_FEATURES)
+    with pytest.warns(UserWarning, match="to choose from, 23: all of them are taken"):
+        model.fit(*table)
+    assert model.get_support().all()
 
 
 # Groups

@@ -322,5 +322,5 @@ def test_training_part_of_one_class_is_refused():
     X, y = planted(FEW)
     ill = np.flatnonzero(y == "ill")[:20]
     cv = [(ill, np.setdiff1d(np.arange(FEW), ill))]
-    with pytest.raises(ValueError, match="two classes"):
+    with pytest.raises(ValueError, match="one class only, 'ill'"):
         quick(cv=cv, etas=[3.0]).fit(X, y)

@@ -94,8 +94,8 @@ def test_early_stopping_ends_the_trainings_that_may_end(blobs):
 
 def test_warm_start_continues_and_refuses_another_shape(blobs):
     X, y = blobs
-    cold = quick(alpha=0.0, max_epochs=5).fit(X, y)
-    warm = quick(alpha=0.0, max_epochs=5, warm_start=True).fit(X, y).fit(X, y)
+    cold = quick(alpha=0.0, max_epochs=20).fit(X, y)
+    warm = quick(alpha=0.0, max_epochs=20, warm_start=True).fit(X, y).fit(X, y)
     assert warm.loss_curve_[0] < 0.8 * cold.loss_curve_[0]
     with pytest.raises(ValueError, match="warm_start=True"):
         warm.set_params(hidden_layer_sizes=(3,)).fit(X, y)
@@ -115,7 +115,8 @@ def test_warm_start_trains_as_well_as_a_new_network(digits):
 def test_diverging_training_is_repeated_with_half_the_learning_rate(blobs):
     """Again, until it does not diverge, and from the same start."""
     X, y = blobs[0] * 8.0, blobs[0][:, 0]
-    params = {"solver": "sgd", "alpha": 0.01, "random_state": 0, "max_epochs": 20}
+    # With this seed it does not diverge at an eighth.
+    params = {"solver": "sgd", "alpha": 0.01, "random_state": 1, "max_epochs": 20}
     model = SparseMLPRegressor((20,), learning_rate_init=0.4, **params).fit(X, y)
     for n_halvings in (1, 2, 3):
         slow = SparseMLPRegressor(
