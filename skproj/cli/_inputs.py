@@ -1,4 +1,4 @@
-"""What ``skproj select`` reads, and all that is wrong with it in one error."""
+"""Inputs of ``skproj select``, with all that is wrong with them in one error."""
 
 import hashlib
 import warnings
@@ -16,7 +16,8 @@ from skproj.cli._tables import ReadOptions, read_table
 from skproj.cli._target import number_groups, read_target
 from skproj.utils._wording import near_matches
 
-# With larger ones, coefficients in float32 may be infinite.
+# With larger ones, coefficients in float32 may be infinite; squares of numbers below
+# its inverse may be zero.
 MAX_TARGET = 1e20
 
 

@@ -257,12 +257,14 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
             )
         strategy = LinearModelStrategy if self.estimator is None else EstimatorStrategy
         strategy = strategy(self, X, y, sample_weight, fit_params)
-        n_selected = number_to_select(
-            "n_features_to_select",
-            self.n_features_to_select,
-            structure_of(self, SPARSIFYING).n_in_ball,
-            stacklevel=WARN_AT_CALLER,
-        )
+        n_selected = None
+        if self.n_features_to_select is not None:
+            n_selected = number_to_select(
+                "n_features_to_select",
+                self.n_features_to_select,
+                structure_of(self, SPARSIFYING).n_in_ball,
+                stacklevel=WARN_AT_CALLER,
+            )
         context, arguments = self._begin_fit(strategy.max_subtasks, *strategy.data)
         strategy.begin(context, arguments)
         if n_selected is not None:

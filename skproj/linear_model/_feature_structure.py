@@ -63,7 +63,7 @@ class FeatureStructure:
     @property
     def n_in_ball(self):
         """Number of features that are in the ball."""
-        return len(np.unique(self.features_of_columns))
+        return self.n_features if self.columns is None else len(np.unique(self.columns))
 
     def check_n_samples(self, n_samples):
         """Refuse more forced features than the samples determine."""
