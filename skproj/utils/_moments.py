@@ -100,8 +100,7 @@ def _checked(mean, deviation, n_samples, dtype):
 def _moments(X, weights):
     """Return the mean and the deviation of the columns.
 
-    They are computed with columns that a power of two brings near 1, so that no square
-    overflows or is zero.
+    Where squares overflow or are zero, a power of two brings the columns near 1.
     """
     n_samples, n_features = X.shape
     if sparse.issparse(X):
@@ -116,16 +115,25 @@ def _moments(X, weights):
     mean, deviation = np.empty(n_features), np.empty(n_features)
     width = max(8, MAX_BLOCK_ENTRIES // n_samples)
     for start in range(0, n_features, width):
-        block = slice(start, start + width)
-        part = X[:, block]
-        factors = unit_factors(np.maximum(part.max(axis=0), -part.min(axis=0)))
-        deviations = part * factors
-        # Seen from the first row, constant columns are exactly zero.
-        shift = deviations[0].copy()
-        deviations -= shift
-        shifted_mean = weights @ deviations
-        deviations -= shifted_mean
-        mean[block] = (shift + shifted_mean) / factors
-        variance = weights @ np.square(deviations, out=deviations)
-        deviation[block] = np.sqrt(variance) / factors
+        part, block = X[:, start : start + width], slice(start, start + width)
+        mean[block], deviation[block] = _moments_of_part(part, weights)
+        size = deviation[block]
+        unsafe = np.flatnonzero(~((size > 1.0 / SAFE_SIZE) & (size < SAFE_SIZE)))
+        if len(unsafe):  # or constant
+            part = part[:, unsafe]
+            factors = unit_factors(np.maximum(part.max(axis=0), -part.min(axis=0)))
+            found = np.divide(_moments_of_part(part * factors, weights), factors)
+            mean[start + unsafe], deviation[start + unsafe] = found
     return mean, deviation
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def _moments_of_part(part, weights):
+    """Return the mean and the deviation of columns of an array."""
+    # Seen from the first row, constant columns are exactly zero.
+    shift = part[0].astype(np.float64)
+    deviations = part - shift
+    shifted_mean = weights @ deviations
+    deviations -= shifted_mean
+    variance = weights @ np.square(deviations, out=deviations)
+    return shift + shifted_mean, np.sqrt(variance)
