@@ -20,14 +20,12 @@ def check_integer(name, value, *, least, valid=None):
 
 
 def number_to_select(name, wanted, n_features, *, stacklevel):
-    """Return how many features a number or a fraction stands for; None stays None.
+    """Return how many features a number or a fraction stands for.
 
     If that is more than there are, all are taken, with a warning.
     """
     if isinstance(wanted, bool):
         raise ValueError(f"{name} must be a number of features, got {wanted!r}.")
-    if wanted is None:
-        return None
     if not isinstance(wanted, numbers.Integral):
         return max(1, round(wanted * n_features))
     if wanted > n_features:
