@@ -179,6 +179,31 @@ cdef double solve(
     return max(theta + surplus / slope, 0.0)
 
 
+cdef double clip_levels(
+    const floating* x, const Groups* groups, const double* norms, const double* largest,
+    double radius, double low, double guess, double* levels, int n_threads
+) noexcept nogil:
+    """Find the levels and theta; NaN if there is no memory."""
+    cdef:
+        Py_ssize_t n_groups = groups.n_groups
+        Roots roots
+        double theta
+        double* numbers = <double*>malloc(5 * n_groups * sizeof(double))
+    if numbers == NULL:
+        return NAN
+    roots.norms = norms
+    roots.radii = numbers
+    roots.levels = levels
+    roots.steps = numbers + n_groups
+    roots.counts = numbers + 2 * n_groups
+    roots.below = numbers + 3 * n_groups
+    roots.above = numbers + 4 * n_groups
+    roots.max_looks = looks_in_cache(groups)
+    theta = solve(x, groups, largest, radius, low, guess, &roots, numbers, n_threads)
+    free(numbers)
+    return theta
+
+
 def l1inf_levels(
     const floating[:, :] X,      # IN, (n_groups, group_size), one stride is one entry
     const double[:, ::1] norms,  # IN, (2, n_groups), l1 and l_inf norms of the groups
@@ -191,33 +216,19 @@ def l1inf_levels(
 ):
     """Clipping level of each group; returns theta."""
     cdef:
-        Py_ssize_t n_groups = norms.shape[1]
+        Py_ssize_t n_groups = norms.shape[1], j
         const floating* x = &X[0, 0]
         Groups groups = groups_of(n_groups, X.shape[1], X.strides[0], X.strides[1],
                                   sizeof(floating))
-        Roots roots
-        Py_ssize_t j
         double theta
-        double* numbers = <double*>malloc(5 * n_groups * sizeof(double))
-    if numbers == NULL:
-        raise MemoryError("No memory for the workspace of the l1,inf projection.")
     if indptr is not None:
         groups.indptr = &indptr[0]
         groups.size = 1
         for j in range(n_groups):
             groups.size = max(groups.size, indptr[j + 1] - indptr[j])
-    roots.norms = &norms[0, 0]
-    roots.radii = numbers
-    roots.levels = &levels[0]
-    roots.steps = numbers + n_groups
-    roots.counts = numbers + 2 * n_groups
-    roots.below = numbers + 3 * n_groups
-    roots.above = numbers + 4 * n_groups
-    roots.max_looks = looks_in_cache(&groups)
     with nogil:
-        theta = solve(x, &groups, &norms[1, 0], radius, low, guess, &roots, numbers,
-                      n_threads)
-    free(numbers)
+        theta = clip_levels(x, &groups, &norms[0, 0], &norms[1, 0], radius, low, guess,
+                            &levels[0], n_threads)
     if theta != theta:
         raise MemoryError("No memory for the workspace of the l1,inf projection.")
     return theta

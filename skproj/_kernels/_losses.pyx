@@ -130,3 +130,64 @@ def change(
             add_change(&x[k, 0], &y[k, 0], &residuals[k, 0], &weights[0], x.shape[1],
                        &products, &squares)
     return products, squares
+
+
+cdef class Loss:
+    cdef double evaluate(self, const double* products, const double* intercept,
+                         double* residuals) noexcept nogil:
+        return 0.0
+    cdef double fit_intercept(self, const double* products, double* intercept,
+                              double* residuals) noexcept nogil:
+        return 0.0
+    cdef double linear_term(self, const double* products, const double* new_products,
+                            const double* intercept, const double* residuals,
+                            double* bound) noexcept nogil:
+        return 0.0
+    cdef int hessian(self, const double* const* columns, Py_ssize_t m,
+                     const double* products, const double* intercept,
+                     const double* residuals, double* out) noexcept nogil:
+        return 0
+
+cdef class Stub(Loss):
+    cdef double[::1] w, y
+    cdef bint logit
+    def __init__(self, y, w, logit):
+        self.w, self.y, self.logit = w, y, logit
+        self.n_samples, self.n_outputs, self.n_free, self.has_intercept, self.basis = len(y), 1, 1, True, None
+    cdef double evaluate(self, const double* products, const double* intercept, double* residuals) noexcept nogil:
+        if self.logit:
+            return logistic_loss(products, intercept[0], &self.y[0], &self.w[0], self.n_samples, residuals)
+        return huber_loss(products, intercept[0], &self.y[0], &self.w[0], 1e300, self.n_samples, residuals)
+    cdef double curv(self, double r, Py_ssize_t i) noexcept nogil:
+        if not self.logit:
+            return self.w[i]
+        r = abs(r)
+        return r * (1 - r / self.w[i])
+    cdef double fit_intercept(self, const double* products, double* intercept, double* residuals) noexcept nogil:
+        cdef double v = self.evaluate(products, intercept, residuals), g, h
+        cdef int it
+        cdef Py_ssize_t i
+        for it in range(30):
+            g = 0; h = 1e-12
+            for i in range(self.n_samples):
+                g += residuals[i]; h += self.curv(residuals[i], i)
+            if abs(g) < 1e-12:
+                break
+            intercept[0] -= g / h
+            v = self.evaluate(products, intercept, residuals)
+        return v
+    cdef double linear_term(self, const double* products, const double* new_products, const double* intercept, const double* residuals, double* bound) noexcept nogil:
+        cdef double a = 0, b = 0
+        add_change(products, new_products, residuals, &self.w[0], self.n_samples, &a, &b)
+        bound[0] = 0.5 * b * (0.25 if self.logit else 1.0)
+        return a
+    cdef int hessian(self, const double* const* columns, Py_ssize_t m, const double* products, const double* intercept, const double* residuals, double* out) noexcept nogil:
+        cdef Py_ssize_t i, j, s
+        cdef double t
+        for i in range(m):
+            for j in range(i + 1):
+                t = 0
+                for s in range(self.n_samples):
+                    t += columns[i][s] * columns[j][s] * self.curv(residuals[s], s)
+                out[i * m + j] = out[j * m + i] = t
+        return 0

@@ -96,6 +96,23 @@ def group_thresholds(
     return n_outside
 
 
+cdef double l1_threshold(
+    const double* x, Py_ssize_t n, double norm, double radius, double* level,
+    double* offset
+) noexcept nogil:
+    """Threshold of one vector for the l1 ball, as level + offset; 0 inside of it."""
+    cdef Root root
+    level[0] = offset[0] = 0.0
+    if norm > radius == 0.0:
+        level[0] = largest_value(x, n, False)
+    elif norm > radius:
+        root = (find_root_of_long(x, n, radius, False, NULL, 1) if n >= LONG
+                else newton(x, n, radius, False, 0, 0.0, 0.0,
+                            start_near_root(x, n, norm, radius, False), MANY))
+        set_threshold(root.level, root.step, False, x, level, offset)
+    return level[0] + offset[0]
+
+
 def project_norms(
     const double[::1] norms,  # IN, (n,), non-negative
     double radius,            # IN
@@ -104,19 +121,11 @@ def project_norms(
     """Project norms of groups onto the l1 ball; return the threshold, 0 inside."""
     cdef:
         Py_ssize_t n = norms.shape[0]
-        double total, level = 0.0, offset = 0.0
-        Root root
+        double total, level, offset
     if n == 0:
         return 0.0
     with nogil:
         total = reduce_group(SKPROJ_NORM_L1, &norms[0], n)
-        if total > radius == 0.0:
-            level = largest_value(&norms[0], n, False)
-        elif total > radius:
-            root = (find_root_of_long(&norms[0], n, radius, False, NULL, 1) if n >= LONG
-                    else newton(&norms[0], n, radius, False, 0, 0.0, 0.0,
-                                start_near_root(&norms[0], n, total, radius, False),
-                                MANY))
-            set_threshold(root.level, root.step, False, &norms[0], &level, &offset)
+        l1_threshold(&norms[0], n, total, radius, &level, &offset)
         map_group(SKPROJ_MAP_SUBTRACT, &norms[0], n, level, offset, &budgets[0])
     return level + offset

@@ -1,0 +1,81 @@
+/* Products of dense columns with rows of doubles, for columns of float and of double. */
+#ifndef SKPROJ_COLUMNS_H
+#define SKPROJ_COLUMNS_H
+
+#include "_simd.h"
+
+/* Rows of which all columns are read in one go: they stay in a cache. */
+#define SKPROJ_COLUMN_ROWS 1024
+
+/* The products of m columns of n entries with a row r are written to every `stride`-th
+ * number; y becomes the sum of the columns `index`, times their factors. */
+#define SKPROJ_DEFINE_COLUMNS(T, dots, combine)                                            \
+    static SKPROJ_UNUSED SKPROJ_CLONES void                                                \
+    dots(const T *x, ptrdiff_t n, ptrdiff_t m, const double *r, double *out,               \
+         ptrdiff_t stride)                                                                 \
+    {                                                                                      \
+        for (ptrdiff_t start = 0; start < n || start == 0; start += SKPROJ_COLUMN_ROWS) {  \
+            const ptrdiff_t size = SKPROJ_MIN(n - start, SKPROJ_COLUMN_ROWS);              \
+            const double *own = r + start;                                                 \
+            ptrdiff_t j = 0;                                                               \
+            for (; j + 4 <= m; j += 4) {                                                   \
+                const T *a = x + j * n + start, *b = a + n, *c = b + n, *d = c + n;        \
+                double s = 0.0, t = 0.0, u = 0.0, v = 0.0;                                 \
+                SKPROJ_SIMD(reduction(+ : s, t, u, v))                                     \
+                for (ptrdiff_t i = 0; i < size; ++i) {                                     \
+                    const double factor = own[i];                                          \
+                    s += a[i] * factor;                                                    \
+                    t += b[i] * factor;                                                    \
+                    u += c[i] * factor;                                                    \
+                    v += d[i] * factor;                                                    \
+                }                                                                          \
+                double *sums = out + j * stride;                                           \
+                sums[0] = start ? sums[0] + s : s;                                         \
+                sums[stride] = start ? sums[stride] + t : t;                               \
+                sums[2 * stride] = start ? sums[2 * stride] + u : u;                       \
+                sums[3 * stride] = start ? sums[3 * stride] + v : v;                       \
+            }                                                                              \
+            for (; j < m; ++j) {                                                           \
+                const T *a = x + j * n + start;                                            \
+                double s = 0.0;                                                            \
+                SKPROJ_SIMD(reduction(+ : s))                                              \
+                for (ptrdiff_t i = 0; i < size; ++i)                                       \
+                    s += a[i] * own[i];                                                    \
+                out[j * stride] = start ? out[j * stride] + s : s;                         \
+            }                                                                              \
+        }                                                                                  \
+    }                                                                                      \
+                                                                                           \
+    static SKPROJ_UNUSED SKPROJ_CLONES void                                                \
+    combine(const T *x, ptrdiff_t n, const ptrdiff_t *index, ptrdiff_t m,                  \
+            const double *factors, double *y)                                              \
+    {                                                                                      \
+        memset(y, 0, n * sizeof(double));                                                  \
+        for (ptrdiff_t start = 0; start < n; start += SKPROJ_COLUMN_ROWS) {                \
+            const ptrdiff_t size = SKPROJ_MIN(n - start, SKPROJ_COLUMN_ROWS);              \
+            double *own = y + start;                                                       \
+            ptrdiff_t j = 0;                                                               \
+            for (; j + 4 <= m; j += 4) {                                                   \
+                const T *a = x + index[j] * n + start, *b = x + index[j + 1] * n + start,  \
+                        *c = x + index[j + 2] * n + start,                                 \
+                        *d = x + index[j + 3] * n + start;                                 \
+                const double s = factors[j], t = factors[j + 1], u = factors[j + 2],       \
+                             v = factors[j + 3];                                           \
+                SKPROJ_SIMD()                                                              \
+                for (ptrdiff_t i = 0; i < size; ++i)                                       \
+                    own[i] += (a[i] * s + b[i] * t) + (c[i] * u + d[i] * v);               \
+            }                                                                              \
+            for (; j < m; ++j) {                                                           \
+                const T *a = x + index[j] * n + start;                                     \
+                const double s = factors[j];                                               \
+                SKPROJ_SIMD()                                                              \
+                for (ptrdiff_t i = 0; i < size; ++i)                                       \
+                    own[i] += a[i] * s;                                                    \
+            }                                                                              \
+        }                                                                                  \
+    }
+
+SKPROJ_DEFINE_COLUMNS(float, skproj_dots_f32, skproj_combine_f32)
+SKPROJ_DEFINE_COLUMNS(double, skproj_dots_f64, skproj_combine_f64)
+
+#endif

@@ -1,0 +1,28 @@
+# Standardised columns of a design, for kernels.
+
+
+cdef class Columns:
+    cdef:
+        readonly Py_ssize_t n_samples, n_columns
+        object _arrays              # what the pointers point to
+        bint is_sparse, is_float
+        const void* data
+        const int* indices
+        const int* indptr
+        const double* mean          # of compressed columns; others have been centred
+        const double* scale
+        Py_ssize_t* index           # workspaces of n_columns
+        double* factors
+
+    # The rows of products, one for each output, of a C-ordered array of coefficients.
+    cdef void dot(self, const double* coef, Py_ssize_t n_outputs,
+                  double* products) noexcept nogil
+    # The C-ordered product of the transpose with such rows.
+    cdef void transposed_dot(self, const double* rows, Py_ssize_t n_outputs,
+                             double* out) noexcept nogil
+    # A column as numbers that the pointer returned points to: `out`, if they are not
+    # in memory already.
+    cdef const double* column(self, Py_ssize_t j, double* out) noexcept nogil
+
+    cdef void add(self, Py_ssize_t j, double factor, double* row) noexcept nogil
+    cdef void dot_sparse(self, Py_ssize_t m, double* row) noexcept nogil

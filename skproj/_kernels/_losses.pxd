@@ -1,0 +1,34 @@
+# Losses of linear models, for kernels. Arrays of logits have a contiguous row of
+# n_samples for each output.
+
+
+cdef class Loss:
+    cdef:
+        readonly Py_ssize_t n_samples, n_outputs
+        readonly Py_ssize_t n_free       # columns that the intercept is made of
+        readonly bint has_intercept      # whether there is anything to fit
+        readonly object basis            # (n_samples, n_free), or None: ones
+
+    # Value at logits ``products + offsets of the intercept`` (offset of the samples
+    # included). The derivative goes to `residuals` unless it is NULL.
+    cdef double evaluate(self, const double* products, const double* intercept,
+                         double* residuals) noexcept nogil
+
+    # Minimise over the intercept, in place, (n_free, n_outputs) row-major; return the
+    # value there, with its derivative in `residuals`. NaN if it fails for memory.
+    cdef double fit_intercept(self, const double* products, double* intercept,
+                              double* residuals) noexcept nogil
+
+    # First-order term of a change of the products, and a bound of the second-order term
+    # (of the whole Taylor remainder, along the segment; infinity if there is none).
+    cdef double linear_term(self, const double* products, const double* new_products,
+                            const double* intercept, const double* residuals,
+                            double* bound) noexcept nogil
+
+    # Gram matrix of columns for the second derivative of the loss at a point, of which
+    # the residuals are known: entry ((i, k), (j, l)) is sum over samples s, t of
+    # x_si H_(s,k),(t,l) x_tj. `out` is (m * K, m * K), with K outputs, entry (i, k) in
+    # row i * K + k; both triangles are written. Non-zero return: no memory.
+    cdef int hessian(self, const double* const* columns, Py_ssize_t m,
+                     const double* products, const double* intercept,
+                     const double* residuals, double* out) noexcept nogil
