@@ -33,7 +33,7 @@ cdef enum:
     # Steps that Anderson's acceleration combines.
     MEMORY = 5
 
-KINDS = {"l1": L1, "l12": L12, "l1inf": L1INF, "bilevel_l11": BILEVEL_L11,
+KINDS = {"none": FREE, "callable": CALLABLE, "l1": L1, "l12": L12, "l1inf": L1INF, "bilevel_l11": BILEVEL_L11,
          "bilevel_l12": L12, "bilevel_l1inf": BILEVEL_L1INF}
 
 cdef:
@@ -151,13 +151,14 @@ cdef class Part:
         Point[MEMORY] models
         int n_known
         double shortest
+        readonly double largest_curvature  # of all steps
         int n_failed           # steps of Newton's method in a row
         Face face
         double[::1] expanded, free_columns
         Py_ssize_t[::1] group_of
         Point point, dual, new, best, last, trial
 
-    def __init__(self, Columns columns, Loss loss, starts, ridge, kind, positive,
+    def __init__(self, Columns columns, Loss loss, ridge, starts, kind, positive,
                  project=None):
         self.columns, self.loss, self.starts, self.ridge = columns, loss, starts, ridge
         self.kind, self.positive, self.function = kind, positive, project
@@ -463,6 +464,7 @@ cdef class Part:
         while True:
             curvature *= CURVATURE_DECAY
             curvature = self.take_step(&point, &new, curvature)
+            self.largest_curvature = max(self.largest_curvature, curvature)
             if exact:
                 low = self.lower_bound(&point)
                 if low > bound:

@@ -1,6 +1,10 @@
 # Losses of linear models, for kernels. Arrays of logits have a contiguous row of
 # n_samples for each output.
 
+ctypedef double (*Kernel)(
+    const double* x, double intercept, const double* targets, const double* weights,
+    double parameter, Py_ssize_t n, double* residuals) noexcept nogil
+
 
 cdef class Loss:
     cdef:
@@ -8,6 +12,18 @@ cdef class Loss:
         readonly Py_ssize_t n_free       # columns that the intercept is made of
         readonly bint has_intercept      # whether there is anything to fit
         readonly object basis            # (n_samples, n_free), or None: ones
+
+        object arguments, options        # of the constructor
+        const double[::1] weights
+        const double[::1] offset         # of the samples, or None
+        const double[:, ::1] targets
+        const double[:, ::1] columns     # the basis by columns
+        Py_ssize_t constant              # the one of them that is constant, or -1
+        Kernel kernel                    # the loss of one output
+        double epsilon                   # its parameter
+        double least                     # a constant of the value
+        double curvature                 # bound of the second derivatives of a sample
+        double shift                     # curvature that Newton's method adds to shifts
 
     # Value at logits ``products + offsets of the intercept`` (offset of the samples
     # included). The derivative goes to `residuals` unless it is NULL.
@@ -32,3 +48,20 @@ cdef class Loss:
     cdef int hessian(self, const double* const* columns, Py_ssize_t m,
                      const double* products, const double* intercept,
                      const double* residuals, double* out) noexcept nogil
+
+    # What losses have of their own: the value at products plus a number for each
+    # output, or NULL, and the Hessian that Newton's method takes.
+    cdef double at(self, const double* products, const double* intercept,
+                   double* residuals) noexcept nogil
+    cdef int newton_hessian(self, const double* const* columns, const double* products,
+                            const double* intercept, const double* residuals,
+                            double* out) noexcept nogil
+
+    # What they share: logits, a block of the Hessian of two outputs from square roots
+    # of second derivatives, the gradient of the intercept and its squared length.
+    cdef void add_offsets(self, const double* products, const double* intercept,
+                          double* logits) noexcept nogil
+    cdef int set_block(self, const double* const* columns, Py_ssize_t m, Py_ssize_t k,
+                       Py_ssize_t l, const double* roots, double* out) noexcept nogil
+    cdef double intercept_gradient(self, const double* residuals, double* out
+                                   ) noexcept nogil

@@ -1,193 +1,655 @@
-"""Losses of linear models: weighted sums over samples, and their derivatives.
+"""Losses of linear models: weighted means over samples, and their derivatives.
 
 NumPy reads and writes an array of all logits for each operation. Here the samples are
-taken in parts that stay in a cache, and the exponentials are vectorised. Arrays have a
-row for each output and a column for each sample.
+taken in parts that stay in a cache, and the exponentials are vectorised. A loss does
+not change after it is made: threads may share it.
 """
 
-from libc.stdlib cimport free, malloc
+cimport cython
+from libc.math cimport INFINITY, NAN, exp, fabs, fmax, log, sqrt
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy, memset
+from scipy.linalg.cython_blas cimport daxpy, ddot, dsyrk
+from scipy.linalg.cython_lapack cimport dposv, dpotrf
+
+import numpy as np
 
 
 cdef extern from "_losses.h" nogil:
     enum:
-        SKPROJ_SAMPLES
+        SKPROJ_SAMPLES, SKPROJ_FIRST, SKPROJ_EVENT, SKPROJ_CLOSES
 
-    double softmax_loss "skproj_softmax_loss" (
-        const double* x, const double* intercept, const Py_ssize_t* codes,
-        const double* weights, Py_ssize_t n_classes, Py_ssize_t n, double* residuals,
-        double* work) noexcept
-    void softmax_hessian "skproj_softmax_hessian" (
-        const double* residuals, const Py_ssize_t* codes, const double* weights,
-        Py_ssize_t n_classes, Py_ssize_t n, double* hessian, double* work) noexcept
+    ctypedef struct AtRisk "skproj_at_risk":
+        pass
+
     double logistic_loss "skproj_logistic_loss" (
         const double* x, double intercept, const double* targets,
-        const double* weights, Py_ssize_t n, double* residuals) noexcept
+        const double* weights, double unused, Py_ssize_t n, double* residuals) noexcept
     double huber_loss "skproj_huber_loss" (
         const double* x, double intercept, const double* targets,
         const double* weights, double epsilon, Py_ssize_t n, double* residuals
         ) noexcept
+    double poisson_loss "skproj_poisson_loss" (
+        const double* x, double intercept, const double* targets,
+        const double* weights, double unused, Py_ssize_t n, double* residuals) noexcept
+    double softmax_loss "skproj_softmax_loss" (
+        const double* x, const double* intercept, const double* targets,
+        const double* weights, Py_ssize_t n_classes, Py_ssize_t n, double* residuals,
+        double* work) noexcept
+    double cox_loss "skproj_cox_loss" (
+        const double* x, const Py_ssize_t* order, const double* weights,
+        const double* log_weights, const unsigned char* flags, Py_ssize_t n, int efron,
+        AtRisk* samples) noexcept
+    void cox_residuals "skproj_cox_residuals" (
+        const Py_ssize_t* order, const double* weights, const unsigned char* flags,
+        Py_ssize_t n, const AtRisk* samples, double* residuals) noexcept
+    Py_ssize_t cox_rows "skproj_cox_rows" (
+        const double* const* columns, Py_ssize_t n_columns, const Py_ssize_t* order,
+        const AtRisk* samples, Py_ssize_t start, Py_ssize_t stop, double* means,
+        Py_ssize_t stride, double* rows) noexcept
+    double cox_ranges "skproj_cox_ranges" (
+        const double* x, const double* y, const Py_ssize_t* order,
+        const double* weights, const unsigned char* flags, Py_ssize_t n) noexcept
     void add_change "skproj_change" (
         const double* x, const double* y, const double* factors,
         const double* weights, Py_ssize_t n, double* products, double* squares
         ) noexcept
+    void find_roots "skproj_roots" (
+        const double* residuals, const double* targets, const double* other,
+        const double* other_targets, const double* weights, int shares, double epsilon,
+        Py_ssize_t n, double* roots) noexcept
+    void multiply "skproj_multiply" (
+        const double* x, const double* y, Py_ssize_t n, double* out) noexcept
 
 
-cdef double* allocate(Py_ssize_t n_classes) except NULL:
-    cdef double* work = <double*>malloc(n_classes * SKPROJ_SAMPLES * sizeof(double))
-    if work == NULL:
-        raise MemoryError("No memory for the logits of some samples.")
-    return work
+# The intercept counts as optimal when the residuals cancel to this relative accuracy.
+cdef double INTERCEPT_TOL = 1e-10
+cdef int INTERCEPT_MAX_ITER = 50
+# Several columns take longer where most errors are on the linear parts of the loss.
+cdef int BASIS_MAX_ITER = 200
+# A step that promises less than this share of the loss is lost in its rounding.
+cdef double MIN_RELATIVE_DECREASE = 1e-10
+# Added to the Hessian, if need be 100 times as much: all samples may be saturated.
+cdef double NEWTON_RIDGE = 1e-12
+# Less curvature than this, as a share of that of the squared error, counts as none.
+cdef double MIN_HUBER_CURVATURE = 1e-6
+# The mean of counts that are all zero; its logarithm has to be finite.
+cdef double MIN_MEAN = 1e-12
+# Entries of columns that are multiplied with each other in one go.
+cdef Py_ssize_t TILE = 32768
+cdef int ONE = 1
 
 
-def softmax(
-    const double[:, ::1] x,          # IN, (n_classes, n), at least one sample
-    const double[::1] intercept,     # IN, (n_classes,), added to the logits
-    const Py_ssize_t[::1] codes,     # IN, (n,), the classes
-    const double[::1] weights,       # IN, (n,)
-    double[:, ::1] residuals=None,   # OUT, as x
-):
-    """Return the multinomial log loss, and its derivative in `residuals`."""
+cdef double dot(const double* x, const double* y, Py_ssize_t n) noexcept nogil:
+    cdef int size = <int>n
+    return ddot(&size, <double*>x, &ONE, <double*>y, &ONE)
+
+
+cdef void add_multiple(
+    double* total, double factor, const double* x, Py_ssize_t n
+) noexcept nogil:
+    cdef int size = <int>n
+    daxpy(&size, &factor, <double*>x, &ONE, total, &ONE)
+
+
+cdef void add_gram(
+    const double* rows, Py_ssize_t stride, Py_ssize_t n_rows, Py_ssize_t m,
+    double factor, double kept, double* gram
+) noexcept nogil:
+    """Multiply the upper triangle by `kept`, and add the products of the columns."""
+    cdef int size = <int>m, length = <int>n_rows, lda = <int>stride
+    dsyrk("L", "T", &size, &length, &factor, <double*>rows, &lda, &kept, gram, &size)
+
+
+cdef void copy_triangle(
+    const double* gram, Py_ssize_t m, Py_ssize_t n_outputs, Py_ssize_t k, Py_ssize_t l,
+    double sign, double* out
+) noexcept nogil:
+    """Write an upper triangle to all that the Hessian has of two outputs."""
     cdef:
-        double value
-        double* out = NULL if residuals is None else &residuals[0, 0]
-        double* work = allocate(x.shape[0])
-    with nogil:
-        value = softmax_loss(&x[0, 0], &intercept[0], &codes[0], &weights[0],
-                             x.shape[0], x.shape[1], out, work)
-    free(work)
-    return value
+        Py_ssize_t i, j, row, column, stride = m * n_outputs
+        double entry
+    for i in range(m):
+        row = i * n_outputs
+        for j in range(i, m):
+            column, entry = j * n_outputs, sign * gram[i * m + j]
+            out[(row + k) * stride + column + l] = entry
+            out[(row + l) * stride + column + k] = entry
+            out[(column + k) * stride + row + l] = entry
+            out[(column + l) * stride + row + k] = entry
 
 
-def add_softmax_hessian(
-    const double[:, ::1] residuals,  # IN, (n_classes, n)
-    const Py_ssize_t[::1] codes,     # IN, (n,)
-    const double[::1] weights,       # IN, (n,), positive
-    double[:, ::1] hessian,          # IN and OUT, (n_classes, n_classes)
-):
-    """Add the second derivative with respect to the intercept, in the lower triangle.
-
-    It follows from the residuals, because they have the probabilities of the classes.
-    """
-    cdef double* work = allocate(residuals.shape[0])
-    with nogil:
-        softmax_hessian(&residuals[0, 0], &codes[0], &weights[0], residuals.shape[0],
-                        residuals.shape[1], &hessian[0, 0], work)
-    free(work)
-
-
-def logistic(
-    const double[:, ::1] x,          # IN, (n_outputs, n), at least one sample
-    const double[::1] intercept,     # IN, (n_outputs,)
-    const double[:, ::1] targets,    # IN, (n_outputs, n), 0 or 1
-    const double[::1] weights,       # IN, (n,)
-    double[:, ::1] residuals=None,   # OUT, as x
-):
-    """Return the sum of binary log losses, and its derivative in `residuals`."""
+cdef int solve(
+    double* hessian, const double* gradient, Py_ssize_t n, double* work, double* step
+) noexcept nogil:
+    """Divide by a matrix that is positive semidefinite but for rounding."""
     cdef:
-        Py_ssize_t k
-        double value = 0.0
-        bint wanted = residuals is not None
-    with nogil:
-        for k in range(x.shape[0]):
-            value += logistic_loss(&x[k, 0], intercept[k], &targets[k, 0], &weights[0],
-                                   x.shape[1], &residuals[k, 0] if wanted else NULL)
-    return value
+        int size = <int>n, failed = 1, _
+        Py_ssize_t i
+        double largest = 1.0, ridge
+    for i in range(n):
+        largest = fmax(largest, hessian[i * (n + 1)])
+    ridge = NEWTON_RIDGE * largest
+    for _ in range(7):
+        memcpy(work, hessian, n * n * sizeof(double))
+        memcpy(step, gradient, n * sizeof(double))
+        for i in range(n):
+            work[i * (n + 1)] += ridge
+        dposv("L", &size, &ONE, work, &size, step, &size, &failed)
+        if not failed:
+            break
+        ridge *= 100.0
+    return failed
 
 
-def huber(
-    const double[:, ::1] x,          # IN, (n_outputs, n), at least one sample
-    const double[::1] intercept,     # IN, (n_outputs,)
-    const double[:, ::1] targets,    # IN, (n_outputs, n)
-    const double[::1] weights,       # IN, (n,)
-    double epsilon,                  # infinite for half the squared error
-    double[:, ::1] residuals=None,   # OUT, as x
-):
-    """Return the sum of Huber losses, and its derivative in `residuals`."""
-    cdef:
-        Py_ssize_t k
-        double value = 0.0
-        bint wanted = residuals is not None
-    with nogil:
-        for k in range(x.shape[0]):
-            value += huber_loss(&x[k, 0], intercept[k], &targets[k, 0], &weights[0],
-                                epsilon, x.shape[1],
-                                &residuals[k, 0] if wanted else NULL)
-    return value
+def rows_of(array):
+    """Return an array with a contiguous row for each output."""
+    return np.ascontiguousarray(np.asarray(array, dtype=np.float64).T)
 
 
-def change(
-    const double[:, ::1] x,          # IN, (n_outputs, n), at least one sample
-    const double[:, ::1] y,          # IN, as x
-    const double[:, ::1] residuals,  # IN, as x
-    const double[::1] weights,       # IN, (n,)
-):
-    """Return the products of the residuals with ``y - x``, and its weighted squares."""
-    cdef:
-        Py_ssize_t k
-        double products = 0.0, squares = 0.0
-    with nogil:
-        for k in range(x.shape[0]):
-            add_change(&x[k, 0], &y[k, 0], &residuals[k, 0], &weights[0], x.shape[1],
-                       &products, &squares)
-    return products, squares
+def flat(array):
+    """Return a copy of the numbers of an array, or None."""
+    return None if array is None else np.array(array, dtype=np.float64).ravel()
 
 
+@cython.auto_pickle(False)
 cdef class Loss:
+    """Weighted mean over the samples of a convex, non-negative loss of the logits.
+
+    The logits are `products`, of shape (n_samples, n_outputs), what the intercept adds
+    to them, and the `offset` of each sample. The targets have the shape of the logits.
+    The weights are positive and add up to 1. Without `fit_intercept`, `best_intercept`
+    keeps the intercept that it is given. Arrays of shape (n_samples, n_outputs) are in
+    Fortran order, in which nothing is copied.
+
+    The intercept has the shape (n_outputs,), or, if it is made of the columns of a
+    `basis` of shape (n_samples, n_free), the shape (n_free, n_outputs).
+    """
+
+    # Share of the slope at zero where a path of radii ends.
+    min_slope_share = 0.004
+
+    def __init__(self, targets, weights, fit_intercept=True, offset=None, **options):
+        self.targets, self.weights, self.offset = rows_of(targets), weights, offset
+        self.n_outputs, self.n_samples = self.targets.shape[0], self.targets.shape[1]
+        self.n_free, self.has_intercept, self.constant = 1, fit_intercept, 0
+        self.columns = np.ones((1, self.n_samples))
+        self.arguments = (targets, weights, fit_intercept, offset)
+        self.options = options
+        self.prepare(targets, **options)
+
+    def with_basis(self, basis):
+        """Return the same loss with an intercept made of orthonormal columns.
+
+        They are orthonormal for the weights, and one of them is constant if there is
+        an intercept.
+        """
+        cdef Loss loss = type(self)(*self.arguments, **self.options)
+        if basis.shape[1] > 0:
+            constant = np.flatnonzero(np.ptp(basis, axis=0) == 0.0)
+            loss.constant = constant[0] if len(constant) else -1
+            loss.basis, loss.columns = basis, rows_of(basis)
+            loss.n_free, loss.has_intercept = basis.shape[1], True
+        return loss
+
+    def zero_intercept(self):
+        """Return the intercept without effect."""
+        shape = (self.n_free, self.n_outputs)
+        return np.zeros(shape[1] if self.basis is None else shape)
+
+    def offsets(self, intercept):
+        """Return what the intercept adds to the logits."""
+        return intercept if self.basis is None else self.basis @ intercept
+
+    def value_and_residuals(self, products, intercept=None):
+        """Return the mean loss and its derivative with respect to the logits."""
+        cdef:
+            const double[:, ::1] x = rows_of(products)
+            double[:, ::1] residuals = np.empty((self.n_outputs, self.n_samples))
+            double[::1] b = flat(intercept)
+            double value
+        with nogil:
+            value = self.evaluate(&x[0, 0], &b[0] if b is not None else NULL,
+                                  &residuals[0, 0])
+        return value, residuals.base.T
+
+    def value(self, products, intercept=None):
+        """Return the mean loss."""
+        cdef:
+            const double[:, ::1] x = rows_of(products)
+            double[::1] b = flat(intercept)
+        return self.evaluate(&x[0, 0], &b[0] if b is not None else NULL, NULL)
+
+    def best_intercept(self, products, intercept):
+        """Minimise over the intercept; `intercept` is where to start.
+
+        Returns the intercept, the mean loss, and the derivative of the loss with
+        respect to the logits, whose columns add up to zero if there is an intercept,
+        and are orthogonal to the `basis`.
+        """
+        cdef:
+            const double[:, ::1] x = rows_of(products)
+            double[:, ::1] residuals = np.empty((self.n_outputs, self.n_samples))
+            double[::1] b = flat(intercept)
+            double value
+        with nogil:
+            value = self.fit_intercept(&x[0, 0], &b[0], &residuals[0, 0])
+        return b.base.reshape(np.shape(intercept)), value, residuals.base.T
+
+    def linear_term_and_bound(self, residuals, products, new_products, intercept=None):
+        """Return the first-order term of a change, and a bound of what it misses."""
+        cdef:
+            const double[:, ::1] x = rows_of(products), y = rows_of(new_products)
+            const double[:, ::1] r = rows_of(residuals)
+            double[::1] b = flat(intercept)
+            double linear, bound
+        linear = self.linear_term(&x[0, 0], &y[0, 0], &b[0] if b is not None else NULL,
+                                  &r[0, 0], &bound)
+        return linear, bound
+
+    def curvature_bound(self, change):
+        """Bound what the first-order term of a change of the logits misses.
+
+        Where the curvature has no bound, the change is one from logits of zero.
+        """
+        return self.linear_term_and_bound(change, np.zeros_like(change), change)[1]
+
+    def second_derivative(self, columns, products, residuals, intercept=None):
+        """Return the Hessian of coefficients of columns, as `hessian` arranges it."""
+        cdef:
+            const double[:, ::1] x = rows_of(products), r = rows_of(residuals)
+            const double[:, ::1] z = rows_of(columns)
+            double[::1] b = flat(intercept)
+            Py_ssize_t m = z.shape[0], i
+            Py_ssize_t[::1] places = np.empty(m, dtype=np.intp)
+            double[:, ::1] out = np.empty((m * self.n_outputs,) * 2)
+        for i in range(m):
+            places[i] = <Py_ssize_t>&z[i, 0]
+        if self.hessian(<const double* const*>&places[0], m, &x[0, 0],
+                        &b[0] if b is not None else NULL, &r[0, 0], &out[0, 0]):
+            raise MemoryError("No memory for a Hessian.")
+        return out.base
+
     cdef double evaluate(self, const double* products, const double* intercept,
                          double* residuals) noexcept nogil:
-        return 0.0
-    cdef double fit_intercept(self, const double* products, double* intercept,
-                              double* residuals) noexcept nogil:
-        return 0.0
+        cdef:
+            double* logits = residuals
+            double value
+        if self.offset is None and (self.basis is None or intercept == NULL):
+            return self.at(products, intercept, residuals)
+        if residuals == NULL:
+            logits = <double*>malloc(self.n_samples * self.n_outputs * sizeof(double))
+            if logits == NULL:
+                return NAN
+        self.add_offsets(products, intercept, logits)
+        value = self.at(logits, NULL, residuals)
+        if residuals == NULL:
+            free(logits)
+        return value
+
+    cdef void add_offsets(self, const double* products, const double* intercept,
+                          double* logits) noexcept nogil:
+        cdef Py_ssize_t i, k, n = self.n_samples, n_outputs = self.n_outputs
+        if logits != products:
+            memcpy(logits, products, n * n_outputs * sizeof(double))
+        for k in range(n_outputs):
+            if self.offset is not None:
+                add_multiple(logits + k * n, 1.0, &self.offset[0], n)
+            for i in range(self.n_free if intercept != NULL else 0):
+                add_multiple(logits + k * n, intercept[i * n_outputs + k],
+                             &self.columns[i, 0], n)
+
+    cdef double at(self, const double* products, const double* intercept,
+                   double* residuals) noexcept nogil:
+        cdef:
+            Py_ssize_t k, n = self.n_samples
+            double value = -self.least
+        for k in range(self.n_outputs):
+            value += self.kernel(
+                products + k * n, intercept[k] if intercept != NULL else 0.0,
+                &self.targets[k, 0], &self.weights[0], self.epsilon, n,
+                residuals + k * n if residuals != NULL else NULL)
+        return 0.0 if value < 0.0 else value  # rounding; NaN stays NaN
+
     cdef double linear_term(self, const double* products, const double* new_products,
                             const double* intercept, const double* residuals,
                             double* bound) noexcept nogil:
-        return 0.0
+        cdef:
+            Py_ssize_t k, n = self.n_samples
+            double linear = 0.0, squares = 0.0
+        for k in range(self.n_outputs):
+            add_change(products + k * n, new_products + k * n, residuals + k * n,
+                       &self.weights[0], n, &linear, &squares)
+        bound[0] = 0.5 * self.curvature * squares
+        return linear
+
     cdef int hessian(self, const double* const* columns, Py_ssize_t m,
                      const double* products, const double* intercept,
                      const double* residuals, double* out) noexcept nogil:
+        cdef:
+            Py_ssize_t k, l, n = self.n_samples, n_outputs = self.n_outputs
+            double* roots = <double*>malloc(n * sizeof(double))
+            int failed = roots == NULL
+        memset(out, 0, m * m * n_outputs * n_outputs * sizeof(double))
+        for k in range(n_outputs):
+            for l in range(0 if self.shift > 0.0 else k, k + 1):
+                if not failed:
+                    find_roots(residuals + k * n, &self.targets[k, 0],
+                               residuals + l * n, &self.targets[l, 0],
+                               &self.weights[0], self.curvature < 1.0, self.epsilon,
+                               n, roots)
+                    failed = self.set_block(columns, m, k, l, roots, out)
+        free(roots)
+        return failed
+
+    cdef int set_block(self, const double* const* columns, Py_ssize_t m, Py_ssize_t k,
+                       Py_ssize_t l, const double* roots, double* out) noexcept nogil:
+        cdef:
+            Py_ssize_t n = self.n_samples, start, size, i
+            Py_ssize_t tile = min(max(TILE // max(m, 1), 64), n)
+            double* gram = <double*>malloc(m * (m + tile) * sizeof(double))
+            double* rows = gram + m * m
+        if gram == NULL:
+            return 1
+        for start from 0 <= start < n by tile:
+            size = min(tile, n - start)
+            for i in range(m):
+                multiply(columns[i] + start, roots + start, size, rows + i * tile)
+            add_gram(rows, tile, size, m, 1.0, 0.0 if start == 0 else 1.0, gram)
+        copy_triangle(gram, m, self.n_outputs, k, l, 1.0 if k == l else -1.0, out)
+        free(gram)
         return 0
 
-cdef class Stub(Loss):
-    cdef double[::1] w, y
-    cdef bint logit
-    def __init__(self, y, w, logit):
-        self.w, self.y, self.logit = w, y, logit
-        self.n_samples, self.n_outputs, self.n_free, self.has_intercept, self.basis = len(y), 1, 1, True, None
-    cdef double evaluate(self, const double* products, const double* intercept, double* residuals) noexcept nogil:
-        if self.logit:
-            return logistic_loss(products, intercept[0], &self.y[0], &self.w[0], self.n_samples, residuals)
-        return huber_loss(products, intercept[0], &self.y[0], &self.w[0], 1e300, self.n_samples, residuals)
-    cdef double curv(self, double r, Py_ssize_t i) noexcept nogil:
-        if not self.logit:
-            return self.w[i]
-        r = abs(r)
-        return r * (1 - r / self.w[i])
-    cdef double fit_intercept(self, const double* products, double* intercept, double* residuals) noexcept nogil:
-        cdef double v = self.evaluate(products, intercept, residuals), g, h
-        cdef int it
-        cdef Py_ssize_t i
-        for it in range(30):
-            g = 0; h = 1e-12
-            for i in range(self.n_samples):
-                g += residuals[i]; h += self.curv(residuals[i], i)
-            if abs(g) < 1e-12:
+    cdef int newton_hessian(self, const double* const* columns, const double* products,
+                            const double* intercept, const double* residuals,
+                            double* out) noexcept nogil:
+        return self.hessian(columns, self.n_free, products, intercept, residuals, out)
+
+    cdef double intercept_gradient(self, const double* residuals, double* out
+                                   ) noexcept nogil:
+        """Return the square of its length."""
+        cdef Py_ssize_t i, k, n = self.n_samples, n_outputs = self.n_outputs
+        for i in range(self.n_free):
+            for k in range(n_outputs):
+                out[i * n_outputs + k] = dot(&self.columns[i, 0], residuals + k * n, n)
+        return dot(out, out, self.n_free * n_outputs)
+
+    cdef double fit_intercept(self, const double* products, double* intercept,
+                              double* residuals) noexcept nogil:
+        """Take damped Newton steps.
+
+        They decrease the loss, or, where that is lost in rounding, its gradient.
+        """
+        cdef:
+            Py_ssize_t n_free = self.n_free, n_outputs = self.n_outputs, i, k, l
+            Py_ssize_t size = n_free * n_outputs
+            double value = self.evaluate(products, intercept, residuals)
+            double largest, total, squares, previous, decrease
+            double* gradient
+            double* step
+            double* start
+            double* hessian
+            const double** columns
+            int _
+        if not self.has_intercept or not value < INFINITY:
+            return value
+        gradient = <double*>malloc((size * (3 + 2 * size) + n_free) * 8)
+        if gradient == NULL:
+            return NAN
+        step, start, hessian = gradient + size, gradient + 2 * size, gradient + 3 * size
+        columns = <const double**>(hessian + 2 * size * size)
+        for i in range(n_free):
+            columns[i] = &self.columns[i, 0]
+        squares = self.intercept_gradient(residuals, gradient)
+        for _ in range(INTERCEPT_MAX_ITER if self.basis is None else BASIS_MAX_ITER):
+            largest = total = 0.0
+            for i in range(size):
+                largest = fmax(largest, fabs(gradient[i]))
+            for i in range(self.n_samples * n_outputs):
+                total += fabs(residuals[i])
+            if not largest > INTERCEPT_TOL * total:
                 break
-            intercept[0] -= g / h
-            v = self.evaluate(products, intercept, residuals)
-        return v
-    cdef double linear_term(self, const double* products, const double* new_products, const double* intercept, const double* residuals, double* bound) noexcept nogil:
-        cdef double a = 0, b = 0
-        add_change(products, new_products, residuals, &self.w[0], self.n_samples, &a, &b)
-        bound[0] = 0.5 * b * (0.25 if self.logit else 1.0)
-        return a
-    cdef int hessian(self, const double* const* columns, Py_ssize_t m, const double* products, const double* intercept, const double* residuals, double* out) noexcept nogil:
-        cdef Py_ssize_t i, j, s
-        cdef double t
-        for i in range(m):
-            for j in range(i + 1):
-                t = 0
-                for s in range(self.n_samples):
-                    t += columns[i][s] * columns[j][s] * self.curv(residuals[s], s)
-                out[i * m + j] = out[j * m + i] = t
-        return 0
+            if self.newton_hessian(columns, products, intercept, residuals, hessian):
+                value = NAN
+                break
+            # Along a shift of all outputs nothing changes.
+            for i in range(n_free if self.shift > 0.0 else 0):
+                for k in range(i * n_outputs, (i + 1) * n_outputs):
+                    for l in range(i * n_outputs, (i + 1) * n_outputs):
+                        hessian[k * size + l] += self.shift
+            if solve(hessian, gradient, size, hessian + size * size, step):
+                break
+            decrease = dot(gradient, step, size)
+            previous, total = value, squares
+            memcpy(start, intercept, size * sizeof(double))
+            while True:
+                for i in range(size):
+                    intercept[i] = start[i] - step[i]
+                    step[i] *= 0.5
+                value = self.evaluate(products, intercept, residuals)
+                squares = self.intercept_gradient(residuals, gradient)
+                if decrease > MIN_RELATIVE_DECREASE * previous:
+                    if not value > previous:
+                        break
+                elif not squares > total:
+                    break
+        free(gradient)
+        return value
+
+
+cdef class Huber(Loss):
+    """Half the squared error, linear where the error exceeds `epsilon`."""
+
+    def prepare(self, targets, epsilon=np.inf):
+        self.kernel, self.curvature, self.epsilon = huber_loss, 1.0, epsilon
+
+    cdef int newton_hessian(self, const double* const* columns, const double* products,
+                            const double* intercept, const double* residuals,
+                            double* out) noexcept nogil:
+        # If too many errors are on the linear parts: the parabolas that touch the loss.
+        cdef:
+            Py_ssize_t n = self.n_samples, m = self.n_free, n_outputs = self.n_outputs
+            Py_ssize_t i, j, k, row
+            double* logits = <double*>malloc((n * n_outputs + m * m) * sizeof(double))
+            double* block = logits + n * n_outputs
+            int failed = self.hessian(columns, m, products, intercept, residuals, out)
+            int size = <int>m, singular
+        if failed or logits == NULL:
+            free(logits)
+            return 1
+        self.add_offsets(products, intercept, logits)
+        for k in range(n_outputs):
+            for i in range(m):
+                row = (i * n_outputs + k) * m * n_outputs
+                for j in range(m):
+                    block[i * m + j] = out[row + j * n_outputs + k]
+                block[i * (m + 1)] -= MIN_HUBER_CURVATURE
+            dpotrf("L", &size, block, &size, &singular)
+            if singular:
+                for i in range(k * n, (k + 1) * n):
+                    logits[i] = fmax(fabs(logits[i] - self.targets[k, i - k * n]),
+                                     self.epsilon)
+                    logits[i] = sqrt(self.weights[i - k * n] * self.epsilon / logits[i])
+                failed |= self.set_block(columns, m, k, k, logits + k * n, out)
+        free(logits)
+        return failed
+
+
+cdef class Logistic(Loss):
+    """Logistic loss of one logit, or the sum over several; the targets are 0 or 1."""
+
+    def prepare(self, targets):
+        self.kernel, self.curvature = logistic_loss, 0.25
+
+
+cdef class Softmax(Loss):
+    """Softmax loss; one target of a sample is 1, the others are 0.
+
+    A shift of all the logits of a sample changes nothing. The residuals of a sample
+    add up to zero, and so do the steps of the intercept and the gradient's rows: what
+    starts at zero keeps the sum zero until a projection changes it.
+    """
+
+    def prepare(self, targets):
+        self.curvature, self.shift = 0.5, 1.0 / self.n_outputs
+
+    cdef double at(self, const double* products, const double* intercept,
+                   double* residuals) noexcept nogil:
+        cdef:
+            Py_ssize_t n_bytes = self.n_outputs * SKPROJ_SAMPLES * sizeof(double)
+            double* work = <double*>malloc(n_bytes)
+            double value = NAN
+        if work != NULL:
+            value = softmax_loss(
+                products, intercept, &self.targets[0, 0], &self.weights[0],
+                self.n_outputs, self.n_samples, residuals, work)
+        free(work)
+        return value
+
+
+cdef class Poisson(Loss):
+    """Half the deviance of counts; the logits are the logarithms of their means."""
+
+    def prepare(self, targets):
+        self.kernel, self.curvature = poisson_loss, INFINITY
+        y = np.asarray(self.targets)
+        self.least = (y - y * np.log(np.where(y > 0.0, y, 1.0))).sum(0) @ self.weights
+
+    cdef double fit_intercept(self, const double* products, double* intercept,
+                              double* residuals) noexcept nogil:
+        # The constant is known for any other coefficients; without them, that is all.
+        cdef:
+            Py_ssize_t i, k, n = self.n_samples, place
+            double largest, total, mean
+            double* row
+        if self.has_intercept and self.constant >= 0:
+            self.add_offsets(products, intercept, residuals)
+            for k in range(self.n_outputs):
+                place, row = self.constant * self.n_outputs + k, residuals + k * n
+                largest, total = -INFINITY, 0.0
+                for i in range(n):
+                    largest = fmax(largest, row[i])
+                for i in range(n):
+                    total += self.weights[i] * exp(row[i] - largest)
+                mean = dot(&self.targets[k, 0], &self.weights[0], n)
+                intercept[place] += (
+                    log(fmax(mean, MIN_MEAN) / total) - largest
+                ) / self.columns[self.constant, 0]
+        return Loss.fit_intercept(self, products, intercept, residuals)
+
+    cdef double linear_term(self, const double* products, const double* new_products,
+                            const double* intercept, const double* residuals,
+                            double* bound) noexcept nogil:
+        cdef:
+            Py_ssize_t i, n = self.n_samples, size = n * self.n_outputs
+            double* logits = <double*>malloc(size * sizeof(double))
+            double linear = Loss.linear_term(
+                self, products, new_products, intercept, residuals, bound)
+            double change
+        if logits == NULL:
+            return NAN
+        for i in range(size):
+            logits[i] = fmax(products[i], new_products[i])
+        self.add_offsets(logits, intercept, logits)
+        bound[0] = 0.0
+        for i in range(size):
+            change = new_products[i] - products[i]
+            if change != 0.0:
+                bound[0] += 0.5 * self.weights[i % n] * exp(logits[i]) * change * change
+        free(logits)
+        return linear
+
+
+cdef class Cox(Loss):
+    """Half the deviance of the Cox model; the targets are events and times.
+
+    They are a structured array with the fields `event` and `time`, as `read_target`
+    returns it, with at least one event. `ties` is "breslow" or "efron". The partial
+    likelihoods of the `strata` add up. The sum over the events is divided by the weight
+    of all samples. A shift of all the logits changes nothing: there is no intercept to
+    fit, only the columns of a `basis`.
+    """
+
+    # Only events count, and the order of few events is soon fitted without an error.
+    min_slope_share = 0.05
+
+    cdef:
+        const Py_ssize_t[::1] order
+        const double[::1] ordered_weights, log_weights
+        const unsigned char[::1] flags
+        bint efron
+
+    def __init__(self, targets, weights, ties="breslow", offset=None, strata=None):
+        event, time = targets["event"], targets["time"]
+        if strata is None:
+            strata = np.zeros(len(time), dtype=np.intp)
+        unordered, order = strata, np.lexsort((-time, strata))
+        event, time, strata = event[order], time[order], strata[order]
+        first = np.append(True, strata[1:] != strata[:-1])
+        last_of_time = np.append(first[1:] | (time[1:] != time[:-1]), True)
+        n_events = np.append(0, event.cumsum()[last_of_time])
+        closes = np.zeros(len(time), dtype=bool)
+        closes[last_of_time] = np.diff(n_events) > 0
+        flags = SKPROJ_FIRST * first + SKPROJ_EVENT * event + SKPROJ_CLOSES * closes
+        super().__init__(targets["event"][:, np.newaxis], weights, False, offset)
+        self.arguments = (targets, weights, ties, offset, unordered)
+        self.order, self.efron = order, ties == "efron"
+        self.flags, self.ordered_weights = flags.astype(np.uint8), weights[order]
+        self.log_weights = np.log(self.ordered_weights)
+
+    cdef AtRisk* samples(self, const double* logits, double* value) noexcept nogil:
+        cdef AtRisk* samples = <AtRisk*>malloc(self.n_samples * sizeof(AtRisk))
+        value[0] = NAN
+        if samples != NULL:
+            value[0] = cox_loss(
+                logits, &self.order[0], &self.ordered_weights[0], &self.log_weights[0],
+                &self.flags[0], self.n_samples, self.efron, samples)
+        return samples
+
+    cdef double at(self, const double* products, const double* intercept,
+                   double* residuals) noexcept nogil:
+        cdef:
+            double value
+            AtRisk* samples = self.samples(products, &value)
+        if residuals != NULL and samples != NULL:
+            cox_residuals(&self.order[0], &self.ordered_weights[0], &self.flags[0],
+                          self.n_samples, samples, residuals)
+        free(samples)
+        return value
+
+    cdef double linear_term(self, const double* products, const double* new_products,
+                            const double* intercept, const double* residuals,
+                            double* bound) noexcept nogil:
+        cdef double linear = Loss.linear_term(
+            self, products, new_products, intercept, residuals, bound)
+        bound[0] = 0.5 * cox_ranges(products, new_products, &self.order[0],
+                                    &self.ordered_weights[0], &self.flags[0],
+                                    self.n_samples)
+        return linear
+
+    cdef int hessian(self, const double* const* columns, Py_ssize_t m,
+                     const double* products, const double* intercept,
+                     const double* residuals, double* out) noexcept nogil:
+        cdef:
+            Py_ssize_t n = self.n_samples, start, n_rows
+            Py_ssize_t tile = min(max(TILE // max(m, 1), 64), n)
+            int failed = Loss.hessian(
+                self, columns, m, products, intercept, residuals, out)
+            double* logits = <double*>calloc(n + 2 * m * (1 + tile), sizeof(double))
+            double* means = logits + n
+            double value
+            AtRisk* samples = NULL
+        if logits != NULL:
+            self.add_offsets(products, intercept, logits)
+            samples = self.samples(logits, &value)
+        if samples == NULL:
+            failed = 1
+        for start from 0 <= start < (0 if failed else n) by tile:
+            n_rows = cox_rows(columns, m, &self.order[0], samples, start,
+                              min(start + tile, n), means, 2 * tile, means + 2 * m)
+            if n_rows > 0:
+                add_gram(means + 2 * m, 2 * tile, n_rows, m, -1.0, 1.0, out)
+        copy_triangle(out, m, 1, 0, 0, 1.0, out)
+        free(samples)
+        free(logits)
+        return failed

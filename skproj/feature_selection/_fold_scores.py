@@ -10,8 +10,8 @@ from sklearn.metrics import check_scoring, r2_score
 
 from skproj.blocks._row_blocks import RowBlocks, take_rows
 from skproj.linear_model._block_matrix import BlockMatrix
-from skproj.linear_model._cox import TIES, Cox
 from skproj.linear_model._eta_path import solve_path
+from skproj.linear_model._losses import make_loss
 from skproj.linear_model._targets import has_columns
 from skproj.utils._moments import mean_and_deviation, normalized_weights
 
@@ -100,7 +100,7 @@ class PartialLikelihoodGain:
         self.parts = []
         for rows, sign in ((np.concatenate([train, test]), 1.0), (train, -1.0)):
             present = rows[sample_weight[rows] > 0.0]
-            part = Cox(y[present], sample_weight[present], TIES[loss])
+            part = make_loss(loss, y[present], sample_weight[present])
             self.parts.append((present, part, sign / sample_weight[test].sum()))
         self.with_equal_hazards = self._deviance(np.zeros((len(y), 1)))
 

@@ -26,7 +26,7 @@ from skproj.feature_selection._linear_selector import (
 )
 from skproj.feature_selection._radius_search import Trial
 from skproj.linear_model._block_matrix import substitutes_of
-from skproj.linear_model._cox import TIES
+from skproj.linear_model._losses import TIES
 from skproj.linear_model._eta_path import (
     check_etas,
     collect_path,

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.utils import check_consistent_length
 
 from skproj.inspection import _common
-from skproj.linear_model._cox import TIES
+from skproj.linear_model._losses import TIES
 from skproj.utils import _path_search
 from skproj.utils._docs import shared_docs
 from skproj.utils._state import store_parameters

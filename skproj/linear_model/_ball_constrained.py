@@ -29,8 +29,6 @@ the units of the gap.
 """
 
 import copy
-import itertools
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -38,37 +36,22 @@ import numpy as np
 from skproj.blocks import RowBlocks
 from skproj.linear_model._block_matrix import BlockMatrix
 from skproj.linear_model._constraint import CoefficientBall
-from skproj.linear_model._cox import TIES, Cox
 from skproj.linear_model._design import MAX_SIZE, StandardizedDesign, UnpenalizedColumns
 from skproj.linear_model._feature_structure import FeatureStructure
-from skproj.linear_model._losses import make_loss
-from skproj.linear_model._steps import (
-    Descent,
-    FixedPointSearch,
-    Model,
-    Objective,
-    Point,
-)
+from skproj.linear_model._losses import TIES, make_loss
+from skproj.linear_model._objective import Certificate, Objective
 from skproj.utils._moments import mean_and_deviation, normalized_weights
 from skproj.utils._wording import name_columns
 
-# The curvature, one over the step size, is lowered by the first factor in every
-# iteration. Where the step fails, it is raised to the measured one times the second.
-CURVATURE_DECAY = 0.8
-CURVATURE_MARGIN = 1.5
 # Groups in the first working set; each next one has at least twice as many as are not
 # zero. A working set is solved to this fraction of the current gap. The next one grows
 # if the gap over all features is still more than this share of the last gap.
 FIRST_WORKING_SET_SIZE = 100
 WORKING_SET_TOL = 0.05
 MAX_GAP_RATIO = 0.5
-# Columns of blocks are in memory by turns, and are solved to this share of `tol`: then
-# small gradients of the other columns are no reason to read them.
+# The last working set is solved to this share of `tol`: the gap over all features may
+# be larger. Small gradients are no reason then to read more columns of blocks.
 PART_TOL = 0.5
-# Such a part is solved as a whole if it has at most so many entries for each sample.
-# The products then take no longer than the rest of a step, and steps with few features
-# would only be more of them.
-MAX_WHOLE_ENTRIES = 64
 
 
 @dataclass(frozen=True)
@@ -112,16 +95,20 @@ class BallConstrainedProblem:
         huber_epsilon=1.35,
         l2_reg=0.0,
         structure=None,
+        offset=None,
+        strata=None,
+        positive=False,
     ):
         if structure is None:
             structure = FeatureStructure(X.shape[1])
         structure.check_n_samples(X.shape[0])
         self.structure = structure
         self.classes = classes
-        self._known_point = None
+        self.positive = positive
+        self._known_point, self._known = None, {}
         weights = normalized_weights(sample_weight, X.shape[0])
         self.target_scale = 1.0
-        if standardize and loss != "log_loss" and loss not in TIES:
+        if standardize and loss in ("squared_error", "huber"):
             mean, deviation = mean_and_deviation(targets, weights)
             constant = np.where(np.abs(mean) > MAX_SIZE, np.abs(mean), 1.0)
             self.target_scale = np.where(deviation > 0.0, deviation, constant)
@@ -130,16 +117,16 @@ class BallConstrainedProblem:
             raise ValueError(
                 f"The numbers in y exceed {MAX_SIZE:g}; use standardize=True."
             )
-        if loss in TIES:
-            loss = Cox(targets, weights, TIES[loss])
-        else:
-            loss = make_loss(
-                loss,
-                targets,
-                weights,
-                fit_intercept=fit_intercept,
-                huber_epsilon=huber_epsilon,
-            )
+        is_cox = loss in TIES
+        loss = make_loss(
+            loss,
+            targets,
+            weights,
+            fit_intercept=fit_intercept,
+            huber_epsilon=huber_epsilon,
+            offset=offset,
+            strata=strata,
+        )
         residuals = None
         # With forced columns the gradient at zero depends on the data in another way.
         if isinstance(X, RowBlocks) and not len(structure.forced):
@@ -154,7 +141,7 @@ class BallConstrainedProblem:
             self.unpenalized = UnpenalizedColumns(
                 design.columns(structure.forced),
                 weights,
-                fit_intercept and not isinstance(loss, Cox),
+                fit_intercept and not is_cox,
             )
             loss = loss.with_basis(self.unpenalized.basis)
         design, ridge_weights = design.rearranged(structure), None
@@ -166,11 +153,14 @@ class BallConstrainedProblem:
         """Return the problem of the same data with another ridge penalty."""
         problem = copy.copy(self)
         problem.objective = self.objective._replace(l2_reg=l2_reg)
+        problem._known_point, problem._known = None, {}
         return problem
 
     def constraint(self, projection, eta=1.0, n_threads=1):
         """Return the ball of a radius for the columns of the design."""
-        return CoefficientBall(projection, eta, n_threads, self.structure.sizes)
+        return CoefficientBall(
+            projection, eta, n_threads, self.structure.sizes, self.positive
+        )
 
     def forced_scores(self, projection, fit):
         """Return positive scores of the features that are always in the model."""
@@ -233,26 +223,26 @@ class BallConstrainedProblem:
             coef = np.zeros((self.design.n_features, self.loss.n_outputs))
             first = self._point_at_zero
         else:
-            intercept = start.intercept
-            coef = constraint.project(start.coef.copy())
-        objective, options = self.objective, {"first": first}
+            coef, intercept = start.coef, start.intercept
+        objective, known = self.objective, self._known.setdefault(constraint.key, {})
+        options = {"first": first, "known": known}
         if self.in_blocks and self.design.X.fits:
             objective, options = objective.columns(slice(None)), {}
         elif self.in_blocks and constraint.sparsifies:
             n_groups = constraint.groups.count(self.design.n_features)
             size = self.design.X.n_affordable * n_groups
             size = max(size // max(self.design.n_features, 1), FIRST_WORKING_SET_SIZE)
-            options |= {"size": size, "max_size": size if within_memory else np.inf}
-            options |= {"solve_part": solve_in_memory, "part_tol": PART_TOL * tol}
+            options = {
+                "first": first,
+                "size": size,
+                "max_size": size if within_memory else np.inf,
+                "solve_part": solve_in_parts,
+            }
             if first is None or not coef.any():
                 options["groups"] = known_groups(self.design, constraint, coef)
-        sets = WorkingSets(
+        fit, _ = solve_in_parts(
             objective, constraint, coef, intercept, max_iter, tol, **options
         )
-        for method, part in sets:
-            sets.solved = method(*part)
-            del part  # with its copy of columns, before that of the next one
-        fit, _ = sets.solved
         return fit
 
     def tolerance(self, eta, projection, tol):
@@ -272,9 +262,9 @@ class BallConstrainedProblem:
         # pass that other threads share.
         if self._known_point is None:
             zero = np.zeros((self.design.n_features, self.loss.n_outputs))
-            products = np.zeros((self.loss.n_samples, self.loss.n_outputs))
-            self._known_point = Point(
-                self.objective, zero, products, self.loss.zero_intercept()
+            products = np.zeros((self.loss.n_samples, self.loss.n_outputs), order="F")
+            self._known_point = self.objective.certificate(
+                zero, products, self.loss.zero_intercept()
             )
         return self._known_point
 
@@ -286,7 +276,7 @@ class BallConstrainedProblem:
         point = self._point_at_zero
         if fit is not None:
             products = self.design.dot(fit.coef)
-            point = Point(self.objective, fit.coef, products, fit.intercept)
+            point = self.objective.certificate(fit.coef, products, fit.intercept)
         return self.constraint(projection).dual_norm(point.gradient)
 
     def natural_radius(self, projection):
@@ -341,141 +331,106 @@ def known_groups(design, constraint, coef):
     return np.flatnonzero(~missing)
 
 
-def take_steps(objective, constraint, coef, intercept, max_iter, tol):
-    """Solve with all the features of `objective`, by projected gradient steps.
+def solve_columns(objective, constraint, coef, intercept, max_iter, tol, part=None):
+    """Solve for all the features of an objective; return the fit and its certificate.
 
-    The length of the steps follows the curvature. Return the fit, and the point where
-    its bound was taken.
+    They are in memory then, unless the `part` of the kernel is given.
     """
-    design, loss = objective.design, objective.loss
-    point = Point(objective, coef, design.dot(coef), intercept)
-    method = Descent if constraint.exact(loss.n_outputs) else FixedPointSearch
-    method = method(objective, constraint, tol, point)
-    curvature = loss.curvature_bound(design.dot(point.gradient))
-    if curvature > 0.0:
-        curvature /= np.vdot(point.gradient, point.gradient)
-    else:  # without a gradient any positive number will do
-        curvature = 1.0
-    for n_iter in itertools.count(1):
-        curvature *= CURVATURE_DECAY
-        while True:
-            coef = constraint.project(point.coef - point.gradient / curvature)
-            products = design.dot(coef)
-            mean_loss = loss.value(products, point.intercept)
-            step = coef - point.coef
-            squared_length = np.vdot(step, step)
-            ridge = 2.0 * objective.penalty(step)
-            allowed = curvature * squared_length - ridge
-            needed = point.second_order_term(loss, products, mean_loss)
-            if needed > allowed:
-                # The difference of products may be nothing but rounding errors, which
-                # do not shrink with the step. The product of the step does: no
-                # curvature exceeds the Lipschitz constant of the gradient by more than
-                # the margin.
-                needed = min(needed, 2.0 * loss.curvature_bound(design.dot(step)))
-            if squared_length == 0.0 or not needed > allowed:
-                break
-            curvature = CURVATURE_MARGIN * ((needed + ridge) / squared_length)
-        value = mean_loss + objective.penalty(coef)
-        model = Model(coef, products, point.intercept, value)
-        converged = method.has_converged(point, model, curvature)
-        if converged or n_iter == max_iter:
-            break
-        point, curvature = method.next_point(point, model, curvature)
-    coef, products, intercept, _ = method.best
-    intercept, mean_loss, _ = loss.best_intercept(products, intercept)
-    value = mean_loss + objective.penalty(coef)
-    gap = max(value - max(method.bound, 0.0), 0.0)  # rounding
-    fit = BallConstrainedFit(coef, intercept, value, gap, n_iter, converged)
-    return fit, method.dual
+    part = part or objective.part(constraint)
+    coef, intercept, value, bound, n_iter, converged, *dual = part.solve(
+        coef, intercept, constraint.eta, max_iter, tol
+    )
+    gap = max(value - max(bound, 0.0), 0.0)  # rounding
+    fit = BallConstrainedFit(
+        coef,
+        intercept.reshape(objective.loss.zero_intercept().shape),
+        value,
+        gap,
+        n_iter,
+        converged,
+    )
+    return fit, Certificate(objective, *dual)
 
 
-@dataclass
-class WorkingSets:
-    """Parts of a problem: few groups, then also those with large gradients.
+def solve_in_parts(
+    objective,
+    constraint,
+    coef,
+    intercept,
+    max_iter,
+    tol,
+    *,
+    first=None,
+    size=None,
+    groups=None,
+    max_size=np.inf,
+    solve_part=None,
+    known=None,
+):
+    """Solve with few groups, then also with those that have large gradients.
 
-    Iterating yields methods and their arguments, for a part each. What a method returns
-    has to be put into `solved`, which is the result for all features in the end: when
-    that of a part holds for all, by the same measure.
+    When the result of a part holds for all features, by the same measure, it is that of
+    the problem; return the fit and its certificate. `first` is that of the start, if it
+    is known. `groups` are the first part, or `size` is the number of its groups. A
+    result that needs more than `max_size` has not converged. The last part is kept in
+    the dict `known`, and is tried first in the next call. `solve_part` is called in
+    place of the kernel.
     """
-
-    objective: Objective
-    constraint: CoefficientBall
-    coef: np.ndarray
-    intercept: np.ndarray
-    max_iter: int
-    tol: float
-    first: Point | None = None  # that of the coefficients, if it is known
-    # Number of groups in the first working set, or these groups.
-    size: int | None = None
-    groups: np.ndarray | None = None
-    max_size: float = np.inf  # a result that needs more groups has not converged
-    solve_part: Callable = take_steps
-    part_tol: float | None = None  # by default a share of the gap that is left
-    solved: tuple | None = None
-
-    def __iter__(self):
-        objective, constraint, tol = self.objective, self.constraint, self.tol
-        coef, intercept, groups = self.coef, self.intercept, self.groups
-        design, nonzero = objective.design, constraint.groups.nonzero
-        n_groups = 0  # without a ball that makes zeros, all features are solved for
-        if constraint.sparsifies:
-            n_groups = constraint.groups.count(design.n_features)
-        size = max(self.size or FIRST_WORKING_SET_SIZE, np.count_nonzero(nonzero(coef)))
-        n_iter, gap, value = 0, np.inf, 1.0
-        if 1.25 * size < n_groups and groups is None:
-            dual = self.first
-            if dual is None:
-                dual = Point(objective, coef, design.dot(coef), intercept)
-            value, gradient = dual.value, dual.gradient
-            gap, _ = dual.gap_and_bound(constraint, slice(None), gradient, value)
-        while 1.25 * size < n_groups and n_iter < self.max_iter - 1:
-            if groups is None:
-                scores = constraint.screening_scores(gradient)
-                scores[nonzero(coef)] = np.inf
-                groups = np.sort(np.argpartition(scores, -size)[-size:])
-            features, part_constraint = constraint.subset(groups)
-            yield (
-                self.solve_part,
-                (
-                    objective.columns(features),
-                    part_constraint,
-                    coef[features],
-                    intercept,
-                    self.max_iter - 1 - n_iter,
-                    self.part_tol or max(tol, WORKING_SET_TOL * gap / max(value, 1.0)),
-                ),
-            )
-            fit, dual = self.solved
-            groups, n_iter = None, n_iter + fit.n_iter
-            coef = np.zeros_like(coef)
-            coef[features] = fit.coef
-            intercept, value = fit.intercept, fit.objective
-            gradient = dual.add_ridge(design.transposed_dot(dual.residuals), features)
-            last_gap = gap
-            gap, bound = dual.gap_and_bound(constraint, features, gradient, value)
-            converged = gap <= tol * max(value, 1.0)
-            if gap > MAX_GAP_RATIO * last_gap:
-                size *= 2
-            size = max(size, 2 * np.count_nonzero(nonzero(coef)))
-            if converged or size > self.max_size:
-                gap = max(value - bound, 0.0)  # rounding
-                fit = BallConstrainedFit(coef, intercept, value, gap, n_iter, converged)
-                self.solved = fit, dual.among(features, gradient)
-                return
-        whole = objective, constraint, coef, intercept, self.max_iter - n_iter, tol
-        yield take_steps, whole
-        fit, dual = self.solved
-        self.solved = replace(fit, n_iter=n_iter + fit.n_iter), dual
-
-
-def solve_in_memory(objective, *start):
-    """Solve a part in memory, as a whole if it is small, as `take_steps` does."""
-    X = objective.design.X
-    if X.size <= MAX_WHOLE_ENTRIES * X.shape[0]:
-        return take_steps(objective, *start)
-    sets = WorkingSets(objective, *start)
-    for method, part in sets:
-        sets.solved = method(*part)
-        del part
-    return sets.solved
+    nonzero, known = constraint.groups.nonzero, {} if known is None else known
+    n_groups = 0  # without a ball that makes zeros, all features are solved for
+    if constraint.sparsifies:
+        n_groups = constraint.groups.count(objective.design.n_features)
+    is_nonzero, n_iter, gap, value = nonzero(coef), 0, np.inf, 1.0
+    size = max(size or FIRST_WORKING_SET_SIZE, np.count_nonzero(is_nonzero))
+    if 1.25 * size < n_groups and groups is None:
+        groups = known.get("groups")
+        if groups is not None and is_nonzero.sum() > is_nonzero[groups].sum():
+            groups = None
+        if groups is None and first is None:
+            products = objective.design.dot(coef)
+            first = objective.certificate(coef, products, intercept)
+        if groups is None:
+            value, gradient = first.value, first.gradient
+            gap, _ = first.gap_and_bound(constraint, value)
+    while 1.25 * size < n_groups:
+        if groups is None:
+            scores = constraint.screening_scores(gradient)
+            scores[nonzero(coef)] = np.inf
+            groups = np.sort(np.argpartition(scores, -size)[-size:])
+        features, part_constraint = constraint.subset(groups)
+        part_tol = PART_TOL * tol
+        if np.isfinite(gap) and solve_part is None:
+            part_tol = max(part_tol, WORKING_SET_TOL * gap / max(value, 1.0))
+        options = part_constraint, coef[features], intercept, max_iter - n_iter
+        if solve_part is not None:
+            part = objective.columns(features)
+            fit, dual = solve_part(part, *options, part_tol)
+        else:
+            if known.get("groups") is not groups:
+                known.update(groups=groups, part=None)  # without two copies of columns
+                known["part"] = objective.part(part_constraint, features)
+            fit, dual = solve_columns(objective, *options, part_tol, known["part"])
+        n_iter += fit.n_iter
+        coef = np.zeros_like(coef)
+        coef[features] = fit.coef
+        intercept, value = fit.intercept, fit.objective
+        dual = dual.among(objective, features)
+        dual = dual.complete(objective.design.transposed_dot(dual.residuals))
+        gradient, last_gap = dual.gradient, gap
+        gap, bound = dual.gap_and_bound(constraint, value)
+        converged = gap <= tol * max(value, 1.0)
+        groups, n_nonzero = None, np.count_nonzero(nonzero(coef))
+        if gap > MAX_GAP_RATIO * last_gap:
+            size *= 2
+        size = max(size, 2 * n_nonzero)
+        if converged or size > max_size or n_iter >= max_iter:
+            gap = max(value - bound, 0.0)  # rounding
+            fit = BallConstrainedFit(coef, intercept, value, gap, n_iter, converged)
+            return fit, dual
+    if known.get("groups") != "all":
+        known.update(groups="all", part=None)
+        known["part"] = objective.part(constraint)
+    fit, dual = solve_columns(
+        objective, constraint, coef, intercept, max_iter - n_iter, tol, known["part"]
+    )
+    return replace(fit, n_iter=n_iter + fit.n_iter), dual

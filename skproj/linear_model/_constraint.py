@@ -4,6 +4,7 @@ import copy
 
 import numpy as np
 
+from skproj._kernels._linear_path import KINDS
 from skproj.linear_model._row_groups import RowGroups
 from skproj.projection._engine import project
 from skproj.projection._registry import BALLS, project_by_callable
@@ -17,15 +18,22 @@ class CoefficientBall:
 
     The ball is a key of `BALLS`, or a callable ``projection(W, eta, axis=1)``, for
     which each row is a group; an infinite radius means no constraint. `group_sizes` is
-    the number of rows of a group, or an array with that of each group.
+    the number of rows of a group, or an array with that of each group. If `positive`,
+    no entry may be negative.
     """
 
-    def __init__(self, projection, eta, n_threads=1, group_sizes=1):
+    def __init__(self, projection, eta, n_threads=1, group_sizes=1, positive=False):
         self.groups = RowGroups(group_sizes)
         self.eta = eta
         self.ball = None if callable(projection) else BALLS[projection]
         self.projection = projection
         self.n_threads = n_threads
+        self.positive = positive
+
+    @property
+    def key(self):
+        """What tells parts of the kernel apart, whose radius is given to them."""
+        return self.projection, self.bounded
 
     @property
     def bounded(self):
@@ -48,8 +56,26 @@ class CoefficientBall:
         one_entry = n_outputs * self.groups.largest == 1
         return self.ball.exact or one_entry or not self.bounded
 
+    def for_kernel(self, n_rows, n_outputs):
+        """Return the arguments of `Part` that describe the constraint."""
+        starts = np.append(0, np.cumsum(self.groups.repeat_sizes(n_rows)))
+        if not self.bounded:
+            kind = "none"
+        elif self.ball is None:
+            kind = "callable"
+        elif n_outputs * self.groups.largest == 1:
+            kind = "l1"
+        else:
+            kind = self.ball.name
+        return starts, KINDS[kind], self.positive, self._project_onto
+
+    def _project_onto(self, coef, eta):
+        return project_by_callable(self.projection, coef, eta, axis=1)
+
     def project(self, coef):
         """Project an array of shape (n_features, n_outputs)."""
+        if self.positive:
+            coef = np.maximum(coef, 0.0)  # the norms depend on sizes only
         if not self.bounded:
             return coef
         if self.ball is None:
@@ -65,14 +91,15 @@ class CoefficientBall:
         order = 2 if self.ball is None else self.ball.inner_norm
         return self.groups.norms(coef, order)
 
+    def downhill(self, gradient):
+        """Return the part of a gradient that coefficients of any sign can follow."""
+        return np.minimum(gradient, 0.0) if self.positive else gradient
+
     def dual_norm(self, gradient):
-        """Dual norm of an array; its largest entry if the ball is not known."""
-        if self.ball is None:
-            return float(np.max(np.abs(gradient), initial=0.0))
-        if self.groups.equal:
-            return self.ball.dual_norm(self.groups.as_rows(gradient), axis=1)
-        order = DUAL_ORDER[self.ball.inner_norm]
-        return float(np.max(self.groups.norms(gradient, order), initial=0.0))
+        """Dual norm of a gradient; its largest entry if the ball is not known."""
+        order = np.inf if self.ball is None else DUAL_ORDER[self.ball.inner_norm]
+        norms = self.groups.norms(self.downhill(gradient), order)
+        return float(np.max(norms, initial=0.0))
 
     def subset(self, groups):
         """Return the rows of some groups, and the constraint of these rows."""
@@ -96,14 +123,15 @@ class CoefficientBall:
         The distance is larger for points outside of the ball.
         """
         order = self.ball.inner_norm
-        norms = self.groups.norms(coef, order)
+        norms, slope = self.groups.norms(coef, order), np.vdot(coef, gradient)
+        gradient = self.downhill(gradient)
         gradient_norms = self.groups.norms(gradient, order)
         duals = self.groups.norms(gradient, DUAL_ORDER[order])
         outside = max(norms.sum() - self.eta, 0.0)
         return float(
             (self.eta + 2.0 * outside) * np.max(gradient_norms, initial=0.0)
             + norms @ (duals - gradient_norms)
-            + np.vdot(coef, gradient)
+            + slope
         )
 
     def screening_scores(self, gradient):
@@ -111,4 +139,4 @@ class CoefficientBall:
         order = self.ball.inner_norm
         if self.exact(gradient.shape[1]):
             order = DUAL_ORDER[order]
-        return self.groups.norms(gradient, order)
+        return self.groups.norms(self.downhill(gradient), order)

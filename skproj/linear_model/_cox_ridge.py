@@ -13,10 +13,10 @@ from sklearn.utils.validation import check_consistent_length, validate_data
 
 from skproj.linear_model._cox import (
     PREDICT_SURVIVAL_DOCS,
-    Cox,
     breslow,
     survival_until,
 )
+from skproj.linear_model._losses import TIES, make_loss
 from skproj.metrics import concordance_index_censored
 from skproj.utils._doc_link import DocumentationLink
 from skproj.utils._docs import shared_docs
@@ -141,7 +141,8 @@ class CoxRidge(VersionedState, DocumentationLink, BaseEstimator):
         if not target["event"].any():
             raise ValueError("y must have an event: all its samples are censored.")
         n_samples, n_features = X.shape
-        loss = Cox(target, np.full(n_samples, 1.0 / n_samples), self.ties)
+        name = {ties: name for name, ties in TIES.items()}[self.ties]
+        loss = make_loss(name, target, np.full(n_samples, 1.0 / n_samples))
         penalty = (n_features if self.alpha is None else self.alpha) / n_samples
         # Steps of one length suit large features if their coefficients have units.
         sizes = np.abs(min_max_axis(X, axis=0) if sparse.issparse(X) else X)

@@ -12,7 +12,7 @@ from skproj.blocks._passes import n_together
 from skproj.linear_model._ball_constrained import (
     PART_TOL,
     known_groups,
-    solve_in_memory,
+    solve_in_parts,
 )
 
 # Radii are doubled until that lowers the objective by less than this share of its value
@@ -192,23 +192,26 @@ def _solve_ahead(problem, etas, last, n_ahead, projection, max_iter, tol, n_thre
             groups = known_groups(design, constraint, start.coef)
             if groups is None:
                 break
-            objective = problem.objective.columns(constraint.subset(groups)[0])
-        features, part_constraint = constraint.subset(groups)
+            features, part_constraint = constraint.subset(groups)
+            objective, known = problem.objective.columns(features), {}
+        _, part_constraint = constraint.subset(groups)
         aim = problem.tolerance(etas[place], projection, tol)
-        fit, dual = solve_in_memory(
+        fit, dual = solve_in_parts(
             objective,
             part_constraint,
             constraint.project(start.coef.copy())[features],
             start.intercept,
             max_iter,
             PART_TOL * aim,
+            known=known,
         )
         if not fit.converged:
             break
         coef = np.zeros((design.n_features, fit.coef.shape[1]))
         coef[features] = fit.coef
         fits.append(replace(fit, coef=coef))
-        dual = dual.certificate(dtype)
+        dual = dual.among(problem.objective, features)
+        dual.residuals = dual.residuals.astype(dtype)
         candidates.append((constraint, aim, fits[-1], dual))
     if not candidates:
         return [], None
@@ -216,10 +219,10 @@ def _solve_ahead(problem, etas, last, n_ahead, projection, max_iter, tol, n_thre
     found = []
     for candidate, gradient in zip(candidates, gradients, strict=True):
         constraint, aim, fit, dual = candidate
-        gradient = dual.add_ridge(gradient, features)
-        gap, _ = dual.gap_and_bound(constraint, features, gradient, fit.objective)
+        dual = dual.complete(gradient)
+        gap, _ = dual.gap_and_bound(constraint, fit.objective)
         if gap > aim * max(fit.objective, 1.0):
-            return found, (fit, dual.among(features, gradient))
+            return found, (fit, dual)
         found.append(replace(fit, gap=max(gap, 0.0)))
     return found, None
 

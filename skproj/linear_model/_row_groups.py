@@ -23,6 +23,10 @@ class RowGroups:
         """Return the number of groups."""
         return n_rows // self.sizes if self.equal else len(self.sizes)
 
+    def repeat_sizes(self, n_rows):
+        """Return the size of each group."""
+        return np.broadcast_to(self.sizes, self.count(n_rows))
+
     def as_rows(self, array):
         """View an array with equal groups as one of a row per group."""
         return array.reshape(-1, self.sizes * array.shape[1])
@@ -47,6 +51,8 @@ class RowGroups:
 
     def norms(self, array, order):
         """Return the norm of each group, of order 1, 2 or infinity."""
+        if self.equal and self.sizes * array.shape[1] == 1:
+            return np.abs(array[:, 0])
         if self.equal:
             return np.linalg.norm(self.as_rows(array), ord=order, axis=1)
         starts = array.shape[1] * self.starts

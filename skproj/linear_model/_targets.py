@@ -10,7 +10,7 @@ from sklearn.utils.multiclass import type_of_target
 
 from skproj.blocks._row_blocks import take_rows
 from skproj.linear_model._ball_constrained import BallConstrainedProblem
-from skproj.linear_model._cox import TIES
+from skproj.linear_model._losses import TIES
 from skproj.utils._survival import is_survival
 from skproj.utils._validation import check_class_weight, check_complete
 

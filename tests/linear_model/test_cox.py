@@ -8,7 +8,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from skproj.linear_model._ball_constrained import BallConstrainedProblem
-from skproj.linear_model._cox import TIES, Cox
+from skproj._kernels._losses import Cox
+from skproj.linear_model._losses import TIES
 
 N_TIMES = [None, 7, 1]
 
