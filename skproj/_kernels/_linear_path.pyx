@@ -755,7 +755,7 @@ cdef class Part:
                           Py_ssize_t n_free) except -1:
         """Second derivatives of the objective by the entries of some rows."""
         cdef:
-            Py_ssize_t i, k, n_outputs = self.n_outputs, n_rows = m + n_free
+            Py_ssize_t i, j, k, n_outputs = self.n_outputs, n_rows = m + n_free
             Py_ssize_t n_entries = n_rows * n_outputs
             Py_ssize_t[::1] pointers = np.empty(n_rows, dtype=np.intp)
             double* H = &self.face.curvature[0]
@@ -775,6 +775,11 @@ cdef class Part:
         for i in range(m):
             for k in range(i * n_outputs, (i + 1) * n_outputs):
                 H[k * n_entries + k] += self.ridge[rows[i]]
+        # A shift of all outputs changes no probability: none is wanted.
+        for i in range(0 if self.kind == FREE else m, n_rows):
+            for k in range(i * n_outputs, (i + 1) * n_outputs):
+                for j in range(i * n_outputs, (i + 1) * n_outputs):
+                    H[k * n_entries + j] += self.loss.shift
         return 0
 
     cdef void find_face(self, Point* point, Py_ssize_t[::1] rows, Py_ssize_t m,

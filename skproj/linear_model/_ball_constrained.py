@@ -427,10 +427,10 @@ def solve_in_parts(
             gap = max(value - bound, 0.0)  # rounding
             fit = BallConstrainedFit(coef, intercept, value, gap, n_iter, converged)
             return fit, dual
-    if known.get("groups") != "all":
-        known.update(groups="all", part=None)
-        known["part"] = objective.part(constraint)
+    if "whole" not in known:
+        known.clear()
+        known["whole"] = objective.part(constraint)
     fit, dual = solve_columns(
-        objective, constraint, coef, intercept, max_iter - n_iter, tol, known["part"]
+        objective, constraint, coef, intercept, max_iter - n_iter, tol, known["whole"]
     )
     return replace(fit, n_iter=n_iter + fit.n_iter), dual
