@@ -53,8 +53,9 @@ cdef:
     Py_ssize_t MAX_COLUMN_ENTRIES = 1 << 24
     int MAX_BOUNDS = 100
     int MAX_HALVINGS = 4
-    # Of the largest curvature: what keeps singular systems solvable.
-    double NEWTON_RIDGE = 1e-12
+    # Share of the curvatures that is added to them, so that collinear columns have a
+    # solution, and equal ones that start together stay together.
+    double NEWTON_RIDGE = 1e-9
     # Entries that differ by less from the largest of their group are equal to it.
     double TIED = 1e-10
     # Change of the logits for which the curvature is measured, at least.
@@ -978,7 +979,7 @@ cdef class Part:
         cdef:
             Face f = self.face
             Py_ssize_t e, other, p, q, m = 0
-            double largest = 0.0, ridge, product, multiplier = 0.0, along = 0.0, of = 0.0
+            double multiplier = 0.0, along = 0.0, of = 0.0
             int size, n_sides = 2, info = 0
             char uplo = b"L"
             double* A = &f.system[0]
@@ -1006,10 +1007,7 @@ cdef class Part:
                     A[p * m + q] += (f.factor[e] * f.factor[other]
                                      * f.curvature[e * n_entries + other])
         for p in range(m):
-            largest = max(largest, A[p * m + p])
-        ridge = NEWTON_RIDGE * largest
-        for p in range(m):
-            A[p * m + p] += ridge
+            A[p * m + p] *= 1.0 + NEWTON_RIDGE
         size = <int>m
         dpotrf(&uplo, &size, A, &size, &info)
         if info != 0:

@@ -105,7 +105,11 @@ def search_radius(attempt, n_selected, start):
             nearest = trial
         if too_large is None:
             eta = trial.eta * _growth(previous, trial, n_selected)
-            if not (trial.active and eta < start * MAX_RADIUS_RATIO):
+            if not trial.active and previous is not None and eta > trial.eta:
+                # A model inside of the ball is one of several. From zero, more features
+                # may come in.
+                eta, trial = trial.eta, None
+            elif not (trial.active and eta < start * MAX_RADIUS_RATIO):
                 return nearest, n_trials
         elif too_small is None:
             eta = trial.eta / _growth(previous, trial, n_selected)
