@@ -22,7 +22,7 @@ cdef class Loss:
         Kernel kernel                    # the loss of one output
         double epsilon                   # its parameter
         double least                     # a constant of the value
-        double curvature                 # bound of the second derivatives of a sample
+        readonly double curvature        # bound of the second derivatives of a sample
         double shift                     # curvature that Newton's method adds to shifts
 
     # Value at logits ``products + offsets of the intercept`` (offset of the samples
@@ -49,19 +49,11 @@ cdef class Loss:
                      const double* products, const double* intercept,
                      const double* residuals, double* out) noexcept nogil
 
-    # What losses have of their own: the value at products plus a number for each
-    # output, or NULL, and the Hessian that Newton's method takes.
+    # The value at products plus a number for each output, or NULL; the logits; the
+    # gradient of the intercept, and the square of its length.
     cdef double at(self, const double* products, const double* intercept,
                    double* residuals) noexcept nogil
-    cdef int newton_hessian(self, const double* const* columns, const double* products,
-                            const double* intercept, const double* residuals,
-                            double* out) noexcept nogil
-
-    # What they share: logits, a block of the Hessian of two outputs from square roots
-    # of second derivatives, the gradient of the intercept and its squared length.
     cdef void add_offsets(self, const double* products, const double* intercept,
                           double* logits) noexcept nogil
-    cdef int set_block(self, const double* const* columns, Py_ssize_t m, Py_ssize_t k,
-                       Py_ssize_t l, const double* roots, double* out) noexcept nogil
     cdef double intercept_gradient(self, const double* residuals, double* out
                                    ) noexcept nogil

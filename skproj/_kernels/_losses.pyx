@@ -10,46 +10,22 @@ from libc.math cimport INFINITY, NAN, exp, fabs, fmax, log, sqrt
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 from scipy.linalg.cython_blas cimport daxpy, ddot, dsyrk
-from scipy.linalg.cython_lapack cimport dposv, dpotrf
+from scipy.linalg.cython_lapack cimport dposv
 
 import numpy as np
 
 
 cdef extern from "_losses.h" nogil:
     enum:
-        SKPROJ_SAMPLES, SKPROJ_FIRST, SKPROJ_EVENT, SKPROJ_CLOSES
+        SKPROJ_SAMPLES
 
-    ctypedef struct AtRisk "skproj_at_risk":
-        pass
-
-    double logistic_loss "skproj_logistic_loss" (
-        const double* x, double intercept, const double* targets,
-        const double* weights, double unused, Py_ssize_t n, double* residuals) noexcept
-    double huber_loss "skproj_huber_loss" (
-        const double* x, double intercept, const double* targets,
-        const double* weights, double epsilon, Py_ssize_t n, double* residuals
-        ) noexcept
-    double poisson_loss "skproj_poisson_loss" (
-        const double* x, double intercept, const double* targets,
-        const double* weights, double unused, Py_ssize_t n, double* residuals) noexcept
+    Kernel logistic_loss "skproj_logistic_loss"
+    Kernel huber_loss "skproj_huber_loss"
+    Kernel poisson_loss "skproj_poisson_loss"
     double softmax_loss "skproj_softmax_loss" (
         const double* x, const double* intercept, const double* targets,
         const double* weights, Py_ssize_t n_classes, Py_ssize_t n, double* residuals,
         double* work) noexcept
-    double cox_loss "skproj_cox_loss" (
-        const double* x, const Py_ssize_t* order, const double* weights,
-        const double* log_weights, const unsigned char* flags, Py_ssize_t n, int efron,
-        AtRisk* samples) noexcept
-    void cox_residuals "skproj_cox_residuals" (
-        const Py_ssize_t* order, const double* weights, const unsigned char* flags,
-        Py_ssize_t n, const AtRisk* samples, double* residuals) noexcept
-    Py_ssize_t cox_rows "skproj_cox_rows" (
-        const double* const* columns, Py_ssize_t n_columns, const Py_ssize_t* order,
-        const AtRisk* samples, Py_ssize_t start, Py_ssize_t stop, double* means,
-        Py_ssize_t stride, double* rows) noexcept
-    double cox_ranges "skproj_cox_ranges" (
-        const double* x, const double* y, const Py_ssize_t* order,
-        const double* weights, const unsigned char* flags, Py_ssize_t n) noexcept
     void add_change "skproj_change" (
         const double* x, const double* y, const double* factors,
         const double* weights, Py_ssize_t n, double* products, double* squares
@@ -60,8 +36,28 @@ cdef extern from "_losses.h" nogil:
         Py_ssize_t n, double* roots) noexcept
     void multiply "skproj_multiply" (
         const double* x, const double* y, Py_ssize_t n, double* out) noexcept
+    void exponentials "skproj_exponentials" (
+        const double* x, Py_ssize_t n, double* out) noexcept
 
 
+# Samples of the Cox model are in an order in which those at risk come first, stratum by
+# stratum: samples of one time follow each other, and its events, a tie, end at the last.
+cdef enum:
+    FIRST = 1
+    EVENT = 2
+    CLOSES = 4
+
+cdef struct AtRisk:
+    double mass, level   # weight times exp(logit - level)
+    double share, tied   # of the mass of all samples up to here, and of the events
+    double hazard, seen  # at the end of a tie: what it adds, also that for its events
+    # With u the mean of columns at risk and v its difference from that of the events,
+    # the means of a tie have the Gram matrix of root * (u + mix * v) and spread * v.
+    double root, mix, spread
+
+
+# The level of logits grows where exponentials would overflow.
+cdef double LEVEL_RANGE = 500.0
 # The intercept counts as optimal when the residuals cancel to this relative accuracy.
 cdef double INTERCEPT_TOL = 1e-10
 cdef int INTERCEPT_MAX_ITER = 50
@@ -71,13 +67,16 @@ cdef int BASIS_MAX_ITER = 200
 cdef double MIN_RELATIVE_DECREASE = 1e-10
 # Added to the Hessian, if need be 100 times as much: all samples may be saturated.
 cdef double NEWTON_RIDGE = 1e-12
-# Less curvature than this, as a share of that of the squared error, counts as none.
-cdef double MIN_HUBER_CURVATURE = 1e-6
 # The mean of counts that are all zero; its logarithm has to be finite.
 cdef double MIN_MEAN = 1e-12
 # Entries of columns that are multiplied with each other in one go.
 cdef Py_ssize_t TILE = 32768
 cdef int ONE = 1
+
+
+cdef Py_ssize_t tile_of(Py_ssize_t m, Py_ssize_t n) noexcept nogil:
+    """Return how many rows of m columns are multiplied in one go, at least one."""
+    return min(max(TILE // max(m, 1), 64), n)
 
 
 cdef double dot(const double* x, const double* y, Py_ssize_t n) noexcept nogil:
@@ -107,16 +106,13 @@ cdef void copy_triangle(
 ) noexcept nogil:
     """Write an upper triangle to all that the Hessian has of two outputs."""
     cdef:
-        Py_ssize_t i, j, row, column, stride = m * n_outputs
+        Py_ssize_t i, j, stride = m * n_outputs
         double entry
     for i in range(m):
-        row = i * n_outputs
-        for j in range(i, m):
-            column, entry = j * n_outputs, sign * gram[i * m + j]
-            out[(row + k) * stride + column + l] = entry
-            out[(row + l) * stride + column + k] = entry
-            out[(column + k) * stride + row + l] = entry
-            out[(column + l) * stride + row + k] = entry
+        for j in range(m):
+            entry = sign * gram[min(i, j) * m + max(i, j)]
+            out[(i * n_outputs + k) * stride + j * n_outputs + l] = entry
+            out[(i * n_outputs + l) * stride + j * n_outputs + k] = entry
 
 
 cdef int solve(
@@ -170,13 +166,16 @@ cdef class Loss:
     min_slope_share = 0.004
 
     def __init__(self, targets, weights, fit_intercept=True, offset=None, **options):
-        self.targets, self.weights, self.offset = rows_of(targets), weights, offset
+        self.targets, self.weights, self.offset = rows_of(targets), flat(weights), flat(offset)
         self.n_outputs, self.n_samples = self.targets.shape[0], self.targets.shape[1]
         self.n_free, self.has_intercept, self.constant = 1, fit_intercept, 0
         self.columns = np.ones((1, self.n_samples))
         self.arguments = (targets, weights, fit_intercept, offset)
         self.options = options
         self.prepare(targets, **options)
+
+    def prepare(self, targets):
+        """Set what a loss has of its own."""
 
     def with_basis(self, basis):
         """Return the same loss with an intercept made of orthonormal columns.
@@ -206,19 +205,15 @@ cdef class Loss:
         cdef:
             const double[:, ::1] x = rows_of(products)
             double[:, ::1] residuals = np.empty((self.n_outputs, self.n_samples))
-            double[::1] b = flat(intercept)
+            double[::1] b = flat(self.zero_intercept() if intercept is None else intercept)
             double value
         with nogil:
-            value = self.evaluate(&x[0, 0], &b[0] if b is not None else NULL,
-                                  &residuals[0, 0])
+            value = self.evaluate(&x[0, 0], &b[0], &residuals[0, 0])
         return value, residuals.base.T
 
     def value(self, products, intercept=None):
         """Return the mean loss."""
-        cdef:
-            const double[:, ::1] x = rows_of(products)
-            double[::1] b = flat(intercept)
-        return self.evaluate(&x[0, 0], &b[0] if b is not None else NULL, NULL)
+        return self.value_and_residuals(products, intercept)[0]
 
     def best_intercept(self, products, intercept):
         """Minimise over the intercept; `intercept` is where to start.
@@ -241,16 +236,15 @@ cdef class Loss:
         cdef:
             const double[:, ::1] x = rows_of(products), y = rows_of(new_products)
             const double[:, ::1] r = rows_of(residuals)
-            double[::1] b = flat(intercept)
+            double[::1] b = flat(self.zero_intercept() if intercept is None else intercept)
             double linear, bound
-        linear = self.linear_term(&x[0, 0], &y[0, 0], &b[0] if b is not None else NULL,
-                                  &r[0, 0], &bound)
+        linear = self.linear_term(&x[0, 0], &y[0, 0], &b[0], &r[0, 0], &bound)
         return linear, bound
 
     def curvature_bound(self, change):
         """Bound what the first-order term of a change of the logits misses.
 
-        Where the curvature has no bound, the change is one from logits of zero.
+        Where the curvature has no bound, the change is one from products of zero.
         """
         return self.linear_term_and_bound(change, np.zeros_like(change), change)[1]
 
@@ -259,14 +253,12 @@ cdef class Loss:
         cdef:
             const double[:, ::1] x = rows_of(products), r = rows_of(residuals)
             const double[:, ::1] z = rows_of(columns)
-            double[::1] b = flat(intercept)
-            Py_ssize_t m = z.shape[0], i
-            Py_ssize_t[::1] places = np.empty(m, dtype=np.intp)
+            double[::1] b = flat(self.zero_intercept() if intercept is None else intercept)
+            Py_ssize_t m = z.shape[0]
+            Py_ssize_t[::1] places = <Py_ssize_t>&z[0, 0] + np.arange(m) * z.strides[0]
             double[:, ::1] out = np.empty((m * self.n_outputs,) * 2)
-        for i in range(m):
-            places[i] = <Py_ssize_t>&z[i, 0]
-        if self.hessian(<const double* const*>&places[0], m, &x[0, 0],
-                        &b[0] if b is not None else NULL, &r[0, 0], &out[0, 0]):
+        if self.hessian(<const double* const*>&places[0], m, &x[0, 0], &b[0], &r[0, 0],
+                        &out[0, 0]):
             raise MemoryError("No memory for a Hessian.")
         return out.base
 
@@ -327,43 +319,27 @@ cdef class Loss:
                      const double* products, const double* intercept,
                      const double* residuals, double* out) noexcept nogil:
         cdef:
-            Py_ssize_t k, l, n = self.n_samples, n_outputs = self.n_outputs
-            double* roots = <double*>malloc(n * sizeof(double))
-            int failed = roots == NULL
-        memset(out, 0, m * m * n_outputs * n_outputs * sizeof(double))
-        for k in range(n_outputs):
-            for l in range(0 if self.shift > 0.0 else k, k + 1):
-                if not failed:
-                    find_roots(residuals + k * n, &self.targets[k, 0],
-                               residuals + l * n, &self.targets[l, 0],
-                               &self.weights[0], self.curvature < 1.0, self.epsilon,
-                               n, roots)
-                    failed = self.set_block(columns, m, k, l, roots, out)
-        free(roots)
-        return failed
-
-    cdef int set_block(self, const double* const* columns, Py_ssize_t m, Py_ssize_t k,
-                       Py_ssize_t l, const double* roots, double* out) noexcept nogil:
-        cdef:
-            Py_ssize_t n = self.n_samples, start, size, i
-            Py_ssize_t tile = min(max(TILE // max(m, 1), 64), n)
-            double* gram = <double*>malloc(m * (m + tile) * sizeof(double))
+            Py_ssize_t k, l, part, start, size, i, n = self.n_samples
+            Py_ssize_t n_outputs = self.n_outputs, tile = tile_of(m, n)
+            double* roots = <double*>malloc((n + m * (m + tile)) * sizeof(double))
+            double* gram = roots + n
             double* rows = gram + m * m
-        if gram == NULL:
-            return 1
-        for start from 0 <= start < n by tile:
-            size = min(tile, n - start)
-            for i in range(m):
-                multiply(columns[i] + start, roots + start, size, rows + i * tile)
-            add_gram(rows, tile, size, m, 1.0, 0.0 if start == 0 else 1.0, gram)
-        copy_triangle(gram, m, self.n_outputs, k, l, 1.0 if k == l else -1.0, out)
-        free(gram)
-        return 0
-
-    cdef int newton_hessian(self, const double* const* columns, const double* products,
-                            const double* intercept, const double* residuals,
-                            double* out) noexcept nogil:
-        return self.hessian(columns, self.n_free, products, intercept, residuals, out)
+        memset(out, 0, m * m * n_outputs * n_outputs * sizeof(double))
+        for k in range(n_outputs if roots != NULL else 0):
+            for l in range(0 if self.shift > 0.0 else k, k + 1):
+                find_roots(residuals + k * n, &self.targets[k, 0], residuals + l * n,
+                           &self.targets[l, 0], &self.weights[0],
+                           self.curvature < 1.0, self.epsilon, n, roots)
+                for part in range((n + tile - 1) // tile):
+                    start = part * tile
+                    size = min(tile, n - start)
+                    for i in range(m):
+                        multiply(columns[i] + start, roots + start, size,
+                                 rows + i * tile)
+                    add_gram(rows, tile, size, m, 1.0, part > 0, gram)
+                copy_triangle(gram, m, n_outputs, k, l, 1.0 if k == l else -1.0, out)
+        free(roots)
+        return roots == NULL
 
     cdef double intercept_gradient(self, const double* residuals, double* out
                                    ) noexcept nogil:
@@ -409,7 +385,8 @@ cdef class Loss:
                 total += fabs(residuals[i])
             if not largest > INTERCEPT_TOL * total:
                 break
-            if self.newton_hessian(columns, products, intercept, residuals, hessian):
+            if self.hessian(columns, n_free, products, intercept, residuals,
+                            hessian):
                 value = NAN
                 break
             # Along a shift of all outputs nothing changes.
@@ -442,37 +419,6 @@ cdef class Huber(Loss):
 
     def prepare(self, targets, epsilon=np.inf):
         self.kernel, self.curvature, self.epsilon = huber_loss, 1.0, epsilon
-
-    cdef int newton_hessian(self, const double* const* columns, const double* products,
-                            const double* intercept, const double* residuals,
-                            double* out) noexcept nogil:
-        # If too many errors are on the linear parts: the parabolas that touch the loss.
-        cdef:
-            Py_ssize_t n = self.n_samples, m = self.n_free, n_outputs = self.n_outputs
-            Py_ssize_t i, j, k, row
-            double* logits = <double*>malloc((n * n_outputs + m * m) * sizeof(double))
-            double* block = logits + n * n_outputs
-            int failed = self.hessian(columns, m, products, intercept, residuals, out)
-            int size = <int>m, singular
-        if failed or logits == NULL:
-            free(logits)
-            return 1
-        self.add_offsets(products, intercept, logits)
-        for k in range(n_outputs):
-            for i in range(m):
-                row = (i * n_outputs + k) * m * n_outputs
-                for j in range(m):
-                    block[i * m + j] = out[row + j * n_outputs + k]
-                block[i * (m + 1)] -= MIN_HUBER_CURVATURE
-            dpotrf("L", &size, block, &size, &singular)
-            if singular:
-                for i in range(k * n, (k + 1) * n):
-                    logits[i] = fmax(fabs(logits[i] - self.targets[k, i - k * n]),
-                                     self.epsilon)
-                    logits[i] = sqrt(self.weights[i - k * n] * self.epsilon / logits[i])
-                failed |= self.set_block(columns, m, k, k, logits + k * n, out)
-        free(logits)
-        return failed
 
 
 cdef class Logistic(Loss):
@@ -581,74 +527,175 @@ cdef class Cox(Loss):
 
     def __init__(self, targets, weights, ties="breslow", offset=None, strata=None):
         event, time = targets["event"], targets["time"]
-        if strata is None:
-            strata = np.zeros(len(time), dtype=np.intp)
-        unordered, order = strata, np.lexsort((-time, strata))
-        event, time, strata = event[order], time[order], strata[order]
-        first = np.append(True, strata[1:] != strata[:-1])
-        last_of_time = np.append(first[1:] | (time[1:] != time[:-1]), True)
-        n_events = np.append(0, event.cumsum()[last_of_time])
+        codes = np.zeros(len(time), dtype=np.intp)
+        if strata is not None:
+            codes = np.unique(strata, return_inverse=True)[1]
+        order = np.lexsort((-time, codes))
+        event, time, codes = event[order], time[order], codes[order]
+        first = np.diff(codes, prepend=-1) != 0
+        last_of_time = np.append(first[1:] | (np.diff(time) != 0.0), True)
         closes = np.zeros(len(time), dtype=bool)
-        closes[last_of_time] = np.diff(n_events) > 0
-        flags = SKPROJ_FIRST * first + SKPROJ_EVENT * event + SKPROJ_CLOSES * closes
-        super().__init__(targets["event"][:, np.newaxis], weights, False, offset)
-        self.arguments = (targets, weights, ties, offset, unordered)
-        self.order, self.efron = order, ties == "efron"
-        self.flags, self.ordered_weights = flags.astype(np.uint8), weights[order]
+        closes[last_of_time] = np.diff(event.cumsum()[last_of_time], prepend=0) > 0
+        flags = FIRST * first + EVENT * event + CLOSES * closes
+        Loss.__init__(self, targets["event"][:, np.newaxis], weights, False, offset)
+        self.arguments = (targets, weights, ties, offset, strata)
+        self.order, self.efron, self.curvature = order, ties == "efron", INFINITY
+        self.flags, self.ordered_weights = flags.astype(np.uint8), flat(weights)[order]
         self.log_weights = np.log(self.ordered_weights)
 
-    cdef AtRisk* samples(self, const double* logits, double* value) noexcept nogil:
-        cdef AtRisk* samples = <AtRisk*>malloc(self.n_samples * sizeof(AtRisk))
-        value[0] = NAN
-        if samples != NULL:
-            value[0] = cox_loss(
-                logits, &self.order[0], &self.ordered_weights[0], &self.log_weights[0],
-                &self.flags[0], self.n_samples, self.efron, samples)
+    cdef AtRisk* at_risk(self, const double* logits, double* value) noexcept nogil:
+        """Return what the derivatives need of the samples, and the value."""
+        cdef:
+            Py_ssize_t n = self.n_samples, i, k, n_tied = 0
+            AtRisk* samples = <AtRisk*>malloc(n * (sizeof(AtRisk) + sizeof(double)))
+            AtRisk* sample = samples
+            double* masses = <double*>(samples + n)
+            double level = 0.0, total = 0.0, tied = 0.0, weight = 0.0, events = 0.0
+            double logit, rise, mean, place, left, mix, mixes, squares
+        value[0] = 0.0 if samples != NULL else NAN
+        for i in range(n if samples != NULL else 0):
+            logit = logits[self.order[i]] + self.log_weights[i]
+            if self.flags[i] & FIRST or logit > level + LEVEL_RANGE:
+                level = logit
+            samples[i].level, masses[i] = level, logit - level
+        exponentials(masses, n if samples != NULL else 0, masses)
+        for i in range(n if samples != NULL else 0):
+            sample = samples + i
+            if self.flags[i] & FIRST:
+                total = 0.0
+            elif sample.level != samples[i - 1].level:
+                rise = sample.level - samples[i - 1].level
+                total *= exp(-rise)
+                tied *= exp(-rise)
+                events -= weight * rise
+            total += masses[i]  # at least 1, when there was a level
+            sample.mass, sample.share = masses[i], masses[i] / total
+            sample.tied = sample.root = 0.0
+            if self.flags[i] & EVENT:
+                tied += masses[i]
+                sample.tied = masses[i] / tied
+                weight += self.ordered_weights[i]
+                events += self.ordered_weights[i] * (
+                    logits[self.order[i]] - sample.level
+                )
+                n_tied += 1
+            if self.flags[i] & CLOSES:
+                mean, mixes, squares = weight / n_tied, 0.0, 0.0
+                value[0] += weight * log(total / weight) - events
+                sample.seen = n_tied
+                for k in range(1, n_tied if self.efron else 1):
+                    place = <double>k / n_tied
+                    left = 1.0 - place * (tied / total)
+                    mix = 1.0 / left - 1.0
+                    value[0] += mean * log(left / (1.0 - place))
+                    sample.seen += (1.0 - place) / left - 1.0
+                    mixes += mix
+                    squares += mix * mix
+                sample.seen *= mean / total
+                sample.hazard = mean * (n_tied + mixes) / total
+                sample.root, sample.mix = sqrt(weight), mixes / n_tied
+                sample.spread = sqrt(fmax(mean * (squares - mixes * sample.mix), 0.0))
+                tied = weight = events = 0.0
+                n_tied = 0
+        value[0] = 0.0 if value[0] < 0.0 else value[0]  # rounding; NaN stays NaN
         return samples
 
     cdef double at(self, const double* products, const double* intercept,
                    double* residuals) noexcept nogil:
         cdef:
-            double value
-            AtRisk* samples = self.samples(products, &value)
-        if residuals != NULL and samples != NULL:
-            cox_residuals(&self.order[0], &self.ordered_weights[0], &self.flags[0],
-                          self.n_samples, samples, residuals)
+            Py_ssize_t n = self.n_samples, i
+            double value, hazard = 0.0, seen = 0.0
+            AtRisk* samples = self.at_risk(products, &value)
+        # The hazards of the times before add up; events see a part of their tie.
+        for i in range(n - 1, -1 if samples != NULL and residuals != NULL else n, -1):
+            if i < n - 1 and self.flags[i + 1] & FIRST:
+                seen = hazard = 0.0
+            elif i < n - 1 and samples[i].level != samples[i + 1].level:
+                seen *= exp(samples[i].level - samples[i + 1].level)
+                hazard *= exp(samples[i].level - samples[i + 1].level)
+            if self.flags[i] & CLOSES:
+                seen = hazard + samples[i].seen
+                hazard += samples[i].hazard
+            residuals[self.order[i]] = samples[i].mass * hazard
+            if self.flags[i] & EVENT:
+                residuals[self.order[i]] = (
+                    samples[i].mass * seen - self.ordered_weights[i]
+                )
         free(samples)
         return value
 
     cdef double linear_term(self, const double* products, const double* new_products,
                             const double* intercept, const double* residuals,
                             double* bound) noexcept nogil:
-        cdef double linear = Loss.linear_term(
-            self, products, new_products, intercept, residuals, bound)
-        bound[0] = 0.5 * cox_ranges(products, new_products, &self.order[0],
-                                    &self.ordered_weights[0], &self.flags[0],
-                                    self.n_samples)
+        # The Hessian is a sum of variances within the samples at risk, each of which is
+        # at most a quarter of the squared range.
+        cdef:
+            double linear = Loss.linear_term(
+                self, products, new_products, intercept, residuals, bound)
+            double change, smallest = 0.0, largest = 0.0, weight = 0.0
+            Py_ssize_t i
+        bound[0] = 0.0
+        for i in range(self.n_samples):
+            change = new_products[self.order[i]] - products[self.order[i]]
+            if self.flags[i] & FIRST:
+                smallest = largest = change
+            smallest, largest = min(smallest, change), max(largest, change)
+            weight += self.ordered_weights[i] if self.flags[i] & EVENT else 0.0
+            if self.flags[i] & CLOSES:
+                bound[0] += 0.125 * weight * (largest - smallest) ** 2
+                weight = 0.0
         return linear
+
+    cdef Py_ssize_t means(self, const double* column, const AtRisk* samples,
+                          Py_ssize_t start, Py_ssize_t stop, double* mean, double* rows
+                          ) noexcept nogil:
+        """Write a column of rows that are due to ties which end at these samples.
+
+        The mean of the samples at risk and that of the events are kept for the next.
+        """
+        cdef:
+            Py_ssize_t i, n_rows = 0
+            double entry, at_risk = mean[0], tied = mean[1]
+        for i in range(start, stop):
+            entry = column[self.order[i]]
+            at_risk += samples[i].share * (entry - at_risk)
+            tied += samples[i].tied * (entry - tied)
+            if samples[i].root > 0.0:
+                rows[n_rows] = samples[i].root * (
+                    at_risk + samples[i].mix * (at_risk - tied)
+                )
+                n_rows += 1
+                if samples[i].spread > 0.0:
+                    rows[n_rows] = samples[i].spread * (at_risk - tied)
+                    n_rows += 1
+        mean[0], mean[1] = at_risk, tied
+        return n_rows
 
     cdef int hessian(self, const double* const* columns, Py_ssize_t m,
                      const double* products, const double* intercept,
                      const double* residuals, double* out) noexcept nogil:
+        # That of independent hazards minus what is due to the means of those at risk.
         cdef:
-            Py_ssize_t n = self.n_samples, start, n_rows
-            Py_ssize_t tile = min(max(TILE // max(m, 1), 64), n)
+            Py_ssize_t n = self.n_samples, part, i, n_rows = 0
+            Py_ssize_t tile = tile_of(m, n)
             int failed = Loss.hessian(
                 self, columns, m, products, intercept, residuals, out)
             double* logits = <double*>calloc(n + 2 * m * (1 + tile), sizeof(double))
             double* means = logits + n
+            double* rows = means + 2 * m
             double value
             AtRisk* samples = NULL
         if logits != NULL:
             self.add_offsets(products, intercept, logits)
-            samples = self.samples(logits, &value)
-        if samples == NULL:
-            failed = 1
-        for start from 0 <= start < (0 if failed else n) by tile:
-            n_rows = cox_rows(columns, m, &self.order[0], samples, start,
-                              min(start + tile, n), means, 2 * tile, means + 2 * m)
+            samples = self.at_risk(logits, &value)
+        failed |= samples == NULL
+        for part in range(0 if failed else (n + tile - 1) // tile):
+            for i in range(m):
+                n_rows = self.means(columns[i], samples, part * tile,
+                                    min((part + 1) * tile, n), means + 2 * i,
+                                    rows + 2 * tile * i)
             if n_rows > 0:
-                add_gram(means + 2 * m, 2 * tile, n_rows, m, -1.0, 1.0, out)
+                add_gram(rows, 2 * tile, n_rows, m, -1.0, 1.0, out)
         copy_triangle(out, m, 1, 0, 0, 1.0, out)
         free(samples)
         free(logits)
