@@ -135,6 +135,41 @@ class Cox(Loss):
         return basis.T @ (hazards * basis) - between
 
 
+class StratifiedCox(Loss):
+    """Sum of the partial likelihoods of strata."""
+
+    min_slope_share = Cox.min_slope_share
+
+    def __init__(self, targets, weights, ties, strata):
+        super().__init__(targets["event"][:, np.newaxis], weights, fit_intercept=False)
+        self.parts = []
+        for stratum in np.unique(strata):
+            rows = np.flatnonzero(strata == stratum)
+            if targets["event"][rows].any():
+                self.parts.append((rows, Cox(targets[rows], weights[rows], ties)))
+
+    def value_and_residuals(self, products, intercept=None):
+        logits = self._logits(products, intercept)
+        total, residuals = 0.0, np.zeros(logits.shape, order="F")
+        for rows, part in self.parts:
+            value, residuals[rows] = part.value_and_residuals(logits[rows])
+            total += value
+        return total, residuals
+
+    def curvature_bound(self, change):
+        return sum(part.curvature_bound(change[rows]) for rows, part in self.parts)
+
+    def intercept_hessian(self, products, residuals, intercept=None):
+        if self.basis is None:
+            return np.zeros((1, 1))
+        logits = self._logits(products, intercept)
+        total = 0.0
+        for rows, part in self.parts:
+            part.basis = self.basis[rows]
+            total += part.intercept_hessian(logits[rows], residuals[rows])
+        return total
+
+
 def null_residuals(targets, weights):
     """Return the martingale residuals of equal hazards, for one unit of weight each.
 

@@ -5,6 +5,7 @@ import math
 from abc import ABC, abstractmethod
 
 import numpy as np
+from scipy.special import kl_div
 
 from skproj._kernels import _losses as kernels
 
@@ -33,6 +34,7 @@ class Loss(ABC):
     """
 
     basis = None
+    offset = None
 
     # Bound of the largest eigenvalue of the Hessian of one sample's loss.
     curvature = 1.0
@@ -78,7 +80,8 @@ class Loss(ABC):
         return intercept if self.basis is None else self.basis @ intercept
 
     def _logits(self, products, intercept):
-        return products if intercept is None else products + self.offsets(intercept)
+        logits = products if intercept is None else products + self.offsets(intercept)
+        return logits if self.offset is None else logits + self.offset[:, np.newaxis]
 
     def _intercept_gradient(self, residuals):
         if self.basis is None:
@@ -185,7 +188,7 @@ class _CompiledLoss(Loss):
 
     def _rows(self, products, intercept):
         """Return the products by output, and what is added to those of each output."""
-        if intercept is None or self.basis is not None:
+        if intercept is None or self.basis is not None or self.offset is not None:
             products = self._logits(products, intercept)
             intercept = np.zeros(self.n_outputs)
         return np.asfortranarray(products).T, intercept
@@ -286,7 +289,48 @@ class MultinomialLogLoss(_CompiledLoss):
         )
 
 
-def make_loss(name, targets, weights, *, fit_intercept=True, huber_epsilon=1.35):
+class Poisson(Loss):
+    """Half the Poisson deviance."""
+
+    def value_and_residuals(self, products, intercept=None):
+        with np.errstate(over="ignore"):
+            rates = np.exp(self._logits(products, intercept))
+        self.last = self.weights * rates
+        residuals = np.asfortranarray(self.last - self.weights * self.targets)
+        return float(np.vdot(self.weights.T, kl_div(self.targets, rates).T)), residuals
+
+    def intercept_hessian(self, products, residuals, intercept=None):
+        return self._intercept_curvatures(residuals + self.weights * self.targets)
+
+    def curvature_bound(self, change):
+        return 0.5 * np.vdot((self.last * change).T, change.T)
+
+    def linear_term_and_bound(self, residuals, products, new_products):
+        change = new_products - products
+        rates = residuals + self.weights * self.targets
+        with np.errstate(over="ignore"):
+            rates = rates * np.maximum(np.exp(change), 1.0)
+        return (
+            np.vdot(residuals.T, change.T),
+            0.5 * np.vdot((rates * change).T, change.T),
+        )
+
+
+def make_loss(name, *arguments, offset=None, strata=None, **options):
+    """Choose a loss by its public name, with an offset."""
+    from skproj.linear_model._cox import TIES, Cox, StratifiedCox
+
+    if name in TIES:
+        loss = Cox if strata is None else StratifiedCox
+        more = () if strata is None else (strata,)
+        loss = loss(*arguments, TIES[name], *more)
+    else:
+        loss = _make_loss(name, *arguments, **options)
+    loss.offset = offset
+    return loss
+
+
+def _make_loss(name, targets, weights, *, fit_intercept=True, huber_epsilon=1.35):
     """Choose a loss by its public name.
 
     The targets are the codes 0, 1, ... of the classes, of shape (n_samples,), for
@@ -295,6 +339,8 @@ def make_loss(name, targets, weights, *, fit_intercept=True, huber_epsilon=1.35)
     """
     if name == "squared_error":
         return SquaredError(targets, weights, fit_intercept)
+    if name == "poisson":
+        return Poisson(targets, weights, fit_intercept)
     if name == "huber":
         return Huber(targets, weights, fit_intercept, huber_epsilon)
     if targets.ndim == 2:
