@@ -297,7 +297,7 @@ class Poisson(Loss):
             rates = np.exp(self._logits(products, intercept))
         self.last = self.weights * rates
         residuals = np.asfortranarray(self.last - self.weights * self.targets)
-        return float(np.vdot(self.weights.T, kl_div(self.targets, rates).T)), residuals
+        return float(np.sum(self.weights * kl_div(self.targets, rates))), residuals
 
     def intercept_hessian(self, products, residuals, intercept=None):
         return self._intercept_curvatures(residuals + self.weights * self.targets)
