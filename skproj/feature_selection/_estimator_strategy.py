@@ -27,13 +27,20 @@ class EstimatorStrategy:
 
     max_subtasks = 0
 
-    def __init__(self, selector, X, y, sample_weight, fit_params):
-        for name, value in feature_parameters(selector).items():
+    def __init__(self, selector, X, y, sample_weight, offset, strata, fit_params):
+        of_linear_model = feature_parameters(selector)
+        of_linear_model |= {"offset": offset, "strata": strata}
+        for name, value in of_linear_model.items():
             if value is not None:
                 raise ValueError(
                     f"{name} is for the linear model and must be None with an "
                     f"estimator, got {value!r}."
                 )
+        if selector.positive:
+            raise ValueError(
+                "positive is for the linear model and must be False with an "
+                "estimator, got True."
+            )
         try:
             _num_features(X)
         except TypeError as error:
@@ -44,7 +51,8 @@ class EstimatorStrategy:
             fit_params = fit_params | {"sample_weight": sample_weight}
         y = read_target(y)
         refuse_class_per_row(selector.estimator, y)
-        self.data = X, y, fit_params.get("sample_weight")
+        weights = {"sample_weight": sample_weight}
+        self.data = X, y, {} if sample_weight is None else weights
         self.selector, self.fit_params = selector, fit_params
         self.n_iter = 0
 

@@ -75,6 +75,7 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
     {standardize}
     {fit_intercept}
     {class_weight}
+    {positive}
     {feature_structure}
     prefit : bool, default=False
         Whether `estimator` is fitted already, and used as it is.
@@ -190,7 +191,11 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         ("estimator_", "eta_", "n_iter_", "scores_"),
     )
     _optional_attributes = ("classes_",)
-    _state_migrations = ({"l2_reg": 0.0}, dict.fromkeys(FEATURE_PARAMETERS))
+    _state_migrations = (
+        {"l2_reg": 0.0},
+        dict.fromkeys(FEATURE_PARAMETERS),
+        {"positive": False},
+    )
 
     def __init__(
         self,
@@ -205,6 +210,7 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         standardize=True,
         fit_intercept=True,
         class_weight=None,
+        positive=False,
         feature_weights=None,
         always_keep=None,
         never_keep=None,
@@ -220,7 +226,9 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
     @shared_docs(**DOCS)
     @_fit_context(prefer_skip_nested_validation=False)
     @atomic_fit
-    def fit(self, X, y=None, sample_weight=None, **fit_params):
+    def fit(
+        self, X, y=None, sample_weight=None, *, offset=None, strata=None, **fit_params
+    ):
         """Select the features.
 
         Parameters
@@ -230,6 +238,7 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
             Only a fitted `estimator` can do without.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples. With `estimator` they are passed to its `fit`.
+        {offset_and_strata}
         **fit_params : dict
             More parameters for the `fit` of `estimator`, routed if metadata routing is
             enabled.
@@ -256,7 +265,7 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
                 f"n_features_to_select={self.n_features_to_select!r}."
             )
         strategy = LinearModelStrategy if self.estimator is None else EstimatorStrategy
-        strategy = strategy(self, X, y, sample_weight, fit_params)
+        strategy = strategy(self, X, y, sample_weight, offset, strata, fit_params)
         n_selected = None
         if self.n_features_to_select is not None:
             n_selected = number_to_select(
@@ -314,7 +323,7 @@ class LinearModelStrategy:
     max_subtasks = None  # the search decides how many radii there are
     default_eta = 1.0
 
-    def __init__(self, selector, X, y, sample_weight, fit_params):
+    def __init__(self, selector, X, y, sample_weight, offset, strata, fit_params):
         if fit_params:
             raise TypeError(
                 f"fit got unexpected arguments {sorted(fit_params)}: without an "
@@ -322,10 +331,11 @@ class LinearModelStrategy:
             )
         if selector.prefit:
             raise ValueError("prefit=True needs a fitted estimator, got None.")
-        self.data = X, y, sample_weight = selector._validate(X, y, sample_weight)
+        rows = sample_weight, offset, strata
+        self.data = X, y, rows = selector._validate(X, y, *rows)
         self.dtype = X.dtype
         self.problem = selector._make_problem(
-            choose_loss(selector.loss, y), X, y, sample_weight, selector.l2_reg
+            choose_loss(selector.loss, y), X, y, rows, selector.l2_reg
         )
         self.options = selector._solver_options()
         self.n_iter = 0

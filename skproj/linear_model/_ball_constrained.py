@@ -18,7 +18,7 @@ duality gap. At W = Z it is <G, Z> + eta * dual_norm(G), but the bound may be ta
 any point: here where the method needs the gradient anyway. It is valid for bi-level
 projections as well, because they share the ball. It needs residuals that add up to
 zero; Newton's method leaves them there to 1e-10 of their size. Losses are not negative,
-so 0 is always a bound.
+so 0 is always a bound. If W must not be negative, the dual norm is that of min(G, 0).
 
 Features with penalties c_j or in groups, and some that are always or never in the
 model, make no difference to this: see `_feature_structure.py`.
@@ -38,7 +38,7 @@ import numpy as np
 from skproj.blocks import RowBlocks
 from skproj.linear_model._block_matrix import BlockMatrix
 from skproj.linear_model._constraint import CoefficientBall
-from skproj.linear_model._cox import TIES, Cox
+from skproj.linear_model._cox import TIES
 from skproj.linear_model._design import MAX_SIZE, StandardizedDesign, UnpenalizedColumns
 from skproj.linear_model._feature_structure import FeatureStructure
 from skproj.linear_model._losses import make_loss
@@ -89,12 +89,14 @@ class BallConstrainedProblem:
     """The data of a ball-constrained linear model, prepared for any radius.
 
     `X`, an array or a CSR or CSC matrix, is never copied as a whole, and never
-    densified. `RowBlocks` are read in few passes. The targets are those of `make_loss`
-    or `Cox`; two classes have one output, more have one output each. The weights of the
-    samples are positive. With `fit_intercept` the features are centred as well; if
-    `standardize`, they, and the targets of a regression, are divided by their standard
-    deviation. The penalty is half of `l2_reg` times the sum of the squared coefficients
-    of the standardised data. The `classes` of a classification are kept as they are.
+    densified. `RowBlocks` are read in few passes. The targets, the offset and the
+    strata are those of `make_loss`; two classes have one output, more have one output
+    each. The weights of the samples are positive. With `fit_intercept` the features are
+    centred as well; if `standardize`, they, and the targets of a regression by squared
+    errors or the Huber loss, are divided by their standard deviation. The penalty is
+    half of `l2_reg` times the sum of the squared coefficients of the standardised data.
+    If `positive`, no coefficient in the ball may be negative. The `classes` of a
+    classification are kept as they are.
     The `structure` says what the columns of the design are; by default they are the
     features.
     """
@@ -106,11 +108,14 @@ class BallConstrainedProblem:
         *,
         loss,
         sample_weight=None,
+        offset=None,
+        strata=None,
         classes=None,
         fit_intercept=True,
         standardize=True,
         huber_epsilon=1.35,
         l2_reg=0.0,
+        positive=False,
         structure=None,
     ):
         if structure is None:
@@ -118,28 +123,28 @@ class BallConstrainedProblem:
         structure.check_n_samples(X.shape[0])
         self.structure = structure
         self.classes = classes
+        self.positive = positive
         self._known_point = None
         weights = normalized_weights(sample_weight, X.shape[0])
         self.target_scale = 1.0
-        if standardize and loss != "log_loss" and loss not in TIES:
+        if standardize and loss in ("squared_error", "huber"):
             mean, deviation = mean_and_deviation(targets, weights)
             constant = np.where(np.abs(mean) > MAX_SIZE, np.abs(mean), 1.0)
             self.target_scale = np.where(deviation > 0.0, deviation, constant)
             targets = targets / self.target_scale
         if loss not in TIES and np.abs(targets).max() > MAX_SIZE:
-            raise ValueError(
-                f"The numbers in y exceed {MAX_SIZE:g}; use standardize=True."
-            )
-        if loss in TIES:
-            loss = Cox(targets, weights, TIES[loss])
-        else:
-            loss = make_loss(
-                loss,
-                targets,
-                weights,
-                fit_intercept=fit_intercept,
-                huber_epsilon=huber_epsilon,
-            )
+            advice = "divide them" if loss == "poisson" else "use standardize=True"
+            raise ValueError(f"The numbers in y exceed {MAX_SIZE:g}; {advice}.")
+        has_constant = fit_intercept and loss not in TIES
+        loss = make_loss(
+            loss,
+            targets,
+            weights,
+            fit_intercept=fit_intercept,
+            huber_epsilon=huber_epsilon,
+            offset=offset,
+            strata=strata,
+        )
         residuals = None
         # With forced columns the gradient at zero depends on the data in another way.
         if isinstance(X, RowBlocks) and not len(structure.forced):
@@ -152,9 +157,7 @@ class BallConstrainedProblem:
         self.unpenalized = None
         if len(structure.forced):
             self.unpenalized = UnpenalizedColumns(
-                design.columns(structure.forced),
-                weights,
-                fit_intercept and not isinstance(loss, Cox),
+                design.columns(structure.forced), weights, has_constant
             )
             loss = loss.with_basis(self.unpenalized.basis)
         design, ridge_weights = design.rearranged(structure), None
@@ -170,7 +173,8 @@ class BallConstrainedProblem:
 
     def constraint(self, projection, eta=1.0, n_threads=1):
         """Return the ball of a radius for the columns of the design."""
-        return CoefficientBall(projection, eta, n_threads, self.structure.sizes)
+        sizes = self.structure.sizes
+        return CoefficientBall(projection, eta, n_threads, sizes, self.positive)
 
     def forced_scores(self, projection, fit):
         """Return positive scores of the features that are always in the model."""

@@ -17,15 +17,19 @@ class CoefficientBall:
 
     The ball is a key of `BALLS`, or a callable ``projection(W, eta, axis=1)``, for
     which each row is a group; an infinite radius means no constraint. `group_sizes` is
-    the number of rows of a group, or an array with that of each group.
+    the number of rows of a group, or an array with that of each group. If `positive`,
+    no coefficient may be negative, and a gradient only counts where it is negative: the
+    norms of `BALLS` grow with the absolute values, so that the nearest matrix of the
+    set is the projection of the positive part.
     """
 
-    def __init__(self, projection, eta, n_threads=1, group_sizes=1):
+    def __init__(self, projection, eta, n_threads=1, group_sizes=1, positive=False):
         self.groups = RowGroups(group_sizes)
         self.eta = eta
         self.ball = None if callable(projection) else BALLS[projection]
         self.projection = projection
         self.n_threads = n_threads
+        self.positive = positive
 
     @property
     def bounded(self):
@@ -50,6 +54,8 @@ class CoefficientBall:
 
     def project(self, coef):
         """Project an array of shape (n_features, n_outputs)."""
+        if self.positive:
+            coef = np.maximum(coef, 0.0)
         if not self.bounded:
             return coef
         if self.ball is None:
@@ -67,12 +73,16 @@ class CoefficientBall:
 
     def dual_norm(self, gradient):
         """Dual norm of an array; its largest entry if the ball is not known."""
+        gradient = self._that_counts(gradient)
         if self.ball is None:
             return float(np.max(np.abs(gradient), initial=0.0))
         if self.groups.equal:
             return self.ball.dual_norm(self.groups.as_rows(gradient), axis=1)
         order = DUAL_ORDER[self.ball.inner_norm]
         return float(np.max(self.groups.norms(gradient, order), initial=0.0))
+
+    def _that_counts(self, gradient):
+        return np.minimum(gradient, 0.0) if self.positive else gradient
 
     def subset(self, groups):
         """Return the rows of some groups, and the constraint of these rows."""
@@ -93,13 +103,18 @@ class CoefficientBall:
             \eta \max_j |g_j| - \sum_j |w_j| |g_j|
             + \sum_j \left( |w_j| |g_j|_{dual} + \langle w_j, g_j \rangle \right)
 
-        The distance is larger for points outside of the ball.
+        The distance is larger for points outside of the set.
         """
         order = self.ball.inner_norm
+        outside = 0.0
+        if self.positive:
+            outside = np.maximum(-coef, 0.0).sum()
+            coef = np.maximum(coef, 0.0)
+        counts = self._that_counts(gradient)
         norms = self.groups.norms(coef, order)
-        gradient_norms = self.groups.norms(gradient, order)
-        duals = self.groups.norms(gradient, DUAL_ORDER[order])
-        outside = max(norms.sum() - self.eta, 0.0)
+        gradient_norms = self.groups.norms(counts, order)
+        duals = self.groups.norms(counts, DUAL_ORDER[order])
+        outside += max(norms.sum() - self.eta, 0.0)
         return float(
             (self.eta + 2.0 * outside) * np.max(gradient_norms, initial=0.0)
             + norms @ (duals - gradient_norms)
@@ -111,4 +126,4 @@ class CoefficientBall:
         order = self.ball.inner_norm
         if self.exact(gradient.shape[1]):
             order = DUAL_ORDER[order]
-        return self.groups.norms(gradient, order)
+        return self.groups.norms(self._that_counts(gradient), order)

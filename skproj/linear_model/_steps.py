@@ -172,7 +172,8 @@ class Descent:
         if self.constraint.bounded:
             gap = self.best.value - max(self.bound, 0.0)
             return gap <= self.tol * max(self.best.value, 1.0)
-        return np.max(np.abs(point.gradient), initial=0.0) <= self.tol
+        step = self.constraint.project(point.coef - point.gradient) - point.coef
+        return np.max(np.abs(step), initial=0.0) <= self.tol
 
     def next_point(self, point, model, curvature):
         """Return where to take the next step, and the curvature there."""
