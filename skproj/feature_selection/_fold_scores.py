@@ -115,14 +115,14 @@ class PartialLikelihoodGain:
     thus compared with all the samples at risk, not with the few of the test part.
     """
 
-    def __init__(self, loss, y, fold, sample_weight=None, **rows):
+    def __init__(self, loss, y, fold, sample_weight=None, **of_rows):
         train, test = fold
         if sample_weight is None:
             sample_weight = np.ones(len(y))
         self.parts = []
         for rows, sign in ((np.concatenate([train, test]), 1.0), (train, -1.0)):
             present = rows[sample_weight[rows] > 0.0]
-            own = {name: values[present] for name, values in rows.items()}
+            own = {name: values[present] for name, values in of_rows.items()}
             part = make_loss(loss, y[present], sample_weight[present], **own)
             self.parts.append((present, part, sign / sample_weight[test].sum()))
         self.with_equal_hazards = self._deviance(np.zeros((len(y), 1)))
