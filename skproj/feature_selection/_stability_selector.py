@@ -438,7 +438,9 @@ class StabilitySelector(
     def _default_estimator(self, **parameters):
         """Return the selector that None stands for."""
         base = ProjectionFeatureSelector(**parameters)
-        return base.set_fit_request(sample_weight=True) if _routing_enabled() else base
+        if _routing_enabled():
+            base.set_fit_request(sample_weight=True, offset=True, strata=True)
+        return base
 
     def _results(self, path_supports, baseline_supports, scores, columns):
         """Return the fitted attributes that follow from the selections.

@@ -207,7 +207,7 @@ def make_problem(
         loss, y, class_weight=class_weight, sample_weight=sample_weight
     )
     if strata is not None and loss not in TIES:
-        raise ValueError(f"strata are for loss='cox' and 'cox_efron', got {loss!r}.")
+        raise ValueError(f"strata are for loss='cox' or 'cox_efron', got {loss=}.")
     if offset is not None and loss != "poisson" and loss not in TIES:
         if classes is None or len(classes) != 2 or targets.ndim == 2:
             what = "" if classes is None else f" for {len(classes)} classes or labels"
