@@ -17,9 +17,10 @@ from skproj.utils._validation import (
     _routing_enabled,
     check_complete,
     check_is_fitted,
+    check_names,
     validate_data,
 )
-from skproj.utils._wording import first_difference, name_columns
+from skproj.utils._wording import name_columns
 
 
 class EstimatorStrategy:
@@ -28,19 +29,14 @@ class EstimatorStrategy:
     max_subtasks = 0
 
     def __init__(self, selector, X, y, sample_weight, offset, strata, fit_params):
-        of_linear_model = feature_parameters(selector)
-        of_linear_model |= {"offset": offset, "strata": strata}
-        for name, value in of_linear_model.items():
+        of_linear_model = {"offset": offset, "strata": strata}
+        of_linear_model |= {"positive": selector.positive or None}
+        for name, value in (feature_parameters(selector) | of_linear_model).items():
             if value is not None:
                 raise ValueError(
-                    f"{name} is for the linear model and must be None with an "
-                    f"estimator, got {value!r}."
+                    f"{name} is for the linear model and cannot be combined with an "
+                    f"estimator, got {name}={value!r}."
                 )
-        if selector.positive:
-            raise ValueError(
-                "positive is for the linear model and must be False with an "
-                "estimator, got True."
-            )
         try:
             _num_features(X)
         except TypeError as error:
@@ -111,14 +107,9 @@ class EstimatorStrategy:
                 "prefit=True fits nothing, so it cannot use "
                 f"{', '.join(sorted(self.fit_params))}."
             )
-        names = getattr(self.selector, "feature_names_in_", None)
-        fitted_names = getattr(estimator, "feature_names_in_", None)
-        known = names is not None and fitted_names is not None
-        if known and not np.array_equal(names, fitted_names):
-            raise ValueError(
-                "The feature names of X, or their order, are not those that the fitted "
-                f"estimator was fitted with: {first_difference(names, fitted_names)}."
-            )
+        check_names(
+            *(getattr(x, "feature_names_in_", None) for x in (estimator, self.selector))
+        )
         return estimator
 
     def _read_weights(self):

@@ -18,6 +18,7 @@ from skproj.linear_model._feature_structure import structure_of
 from skproj.linear_model._targets import make_problem, plain_target
 from skproj.projection._registry import SPARSIFYING
 from skproj.utils._doc_link import DocumentationLink
+from skproj.utils._features import FEATURE_PARAMETERS
 from skproj.utils._splits import check_groups
 from skproj.utils._state import VersionedState
 from skproj.utils._survival import (
@@ -77,9 +78,10 @@ DOCS = {
     """,
     "standardize": """
     standardize : bool, default=True
-        Whether the linear model sees features, and targets of a regression, divided
-        by their standard deviation in the training samples, so that the radius means
-        the same for any units. The samples are weighted. Sparse data stay sparse.
+        Whether the linear model sees features, and targets of a regression other than
+        counts, divided by their standard deviation in the training samples, so that the
+        radius means the same for any units. The samples are weighted. Sparse data stay
+        sparse.
     """,
     "fit_intercept": """
     fit_intercept : bool, default=True
@@ -188,9 +190,9 @@ DOCS = {
     """,
     "offset_and_strata": """
     offset : array-like of shape (n_samples,), default=None
-        Numbers that the linear predictor is added to, for the losses "poisson", such as
-        the logarithms of exposures, "cox", "cox_efron", and "log_loss" of two classes.
-        Predictions with `coef_` and `intercept_` need those of their samples as well.
+        Numbers that are added to the linear predictor, such as the logarithms of the
+        exposures of counts; for the losses "poisson", "cox", "cox_efron", and
+        "log_loss" of two classes. Predictions with `coef_` need theirs as well.
     strata : array-like of shape (n_samples,), default=None
         Labels, for the losses "cox" and "cox_efron": each stratum has a hazard of its
         own, and samples are compared with those of the same stratum only.
@@ -235,6 +237,8 @@ class LinearSelector(
         ],
     }
 
+    # What states have not that were saved after the first version.
+    _later_migrations = (dict.fromkeys(FEATURE_PARAMETERS), {"positive": False})
     # Attributes that a fit of the linear model sets, besides `classes_`.
     _model_attributes = (
         "coef_",
@@ -246,11 +250,7 @@ class LinearSelector(
     )
 
     def _validate(self, X, y, sample_weight, offset, strata):
-        """Check the data, and return them as arrays.
-
-        What is given besides `X` and `y` has a row for each sample, and comes as a
-        dict.
-        """
+        """Check the data; return `X`, `y` and a dict of the others that are given."""
         if self.positive and callable(self.projection):
             raise ValueError(
                 "positive=True needs the name of a projection, got "
@@ -340,9 +340,10 @@ class LinearSelector(
                 stacklevel=stacklevel,
             )
         if not np.any(self.scores_):
+            signs = ", no effect is positive" if self.positive else ""
             warnings.warn(
                 "No feature is selected: all of them are constant or have no "
-                "weight, or eta is too small.",
+                f"weight{signs}, or eta is too small.",
                 UserWarning,
                 stacklevel=stacklevel,
             )

@@ -19,7 +19,6 @@ from skproj.linear_model._targets import choose_loss
 from skproj.projection._registry import SPARSIFYING
 from skproj.utils._choices import number_to_select
 from skproj.utils._docs import shared_docs
-from skproj.utils._features import FEATURE_PARAMETERS
 from skproj.utils._state import store_parameters
 from skproj.utils._tasks import subtask
 from skproj.utils._validation import (
@@ -191,11 +190,7 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         ("estimator_", "eta_", "n_iter_", "scores_"),
     )
     _optional_attributes = ("classes_",)
-    _state_migrations = (
-        {"l2_reg": 0.0},
-        dict.fromkeys(FEATURE_PARAMETERS),
-        {"positive": False},
-    )
+    _state_migrations = ({"l2_reg": 0.0}, *LinearSelector._later_migrations)
 
     def __init__(
         self,
@@ -248,12 +243,11 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         Raises
         ------
         ValueError
-            If both `eta` and `n_features_to_select` are given, if `X` or `y` contains
-            NaN or infinity, if `y`
-            does not suit `loss`: one class only, or labels that are not, if one of
-            `feature_weights`, `always_keep`, `never_keep` and `feature_groups` does not
-            suit the features, the samples or the projection, or if the coefficients
-            overflow.
+            If both `eta` and `n_features_to_select` are given, if `X`, `y` or `offset`
+            contains NaN or infinity, if `y`, `offset` or `strata` does not suit `loss`,
+            if one of `feature_weights`, `always_keep`, `never_keep` and
+            `feature_groups` does not suit the features, the samples or the projection,
+            or if the coefficients overflow.
         TypeError
             If there are `fit_params` but no `estimator`, or if `X` is in blocks and
             there is an `estimator` to fit.

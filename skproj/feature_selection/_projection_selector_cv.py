@@ -36,7 +36,6 @@ from skproj.linear_model._eta_path import (
 )
 from skproj.linear_model._targets import choose_loss
 from skproj.utils._docs import shared_docs
-from skproj.utils._features import FEATURE_PARAMETERS
 from skproj.utils._path_search import SELECTION_RULES, choose_row, tabulate_scores
 from skproj.utils._splits import make_splits
 from skproj.utils._stability import (
@@ -233,11 +232,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         (*_of_every_version, *STABILITY_ATTRIBUTES),
         _of_every_version,
     )
-    _state_migrations = (
-        _add_ridge_and_seed,
-        dict.fromkeys(FEATURE_PARAMETERS),
-        {"positive": False},
-    )
+    _state_migrations = (_add_ridge_and_seed, *LinearSelector._later_migrations)
     _optional_attributes = ("classes_", "loss_")
     # Groups are for the splitter, which says whether it wants them.
     __metadata_request__fit = {"groups": UNUSED}  # noqa: RUF012
@@ -303,9 +298,9 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         Raises
         ------
         ValueError
-            If `etas` has a radius that is not positive, if `X` or `y` contains NaN or
-            infinity, if `y` does not suit `loss`, if there are not enough samples or
-            groups for the folds, or if the scores are not finite.
+            If `etas` has a radius that is not positive, if `X`, `y` or `offset` has NaN
+            or infinity, if `y`, `offset` or `strata` does not suit `loss`, if there are
+            not enough samples or groups for the folds, or if scores are not finite.
         TypeError
             If there are `params` and metadata routing is not enabled.
         """

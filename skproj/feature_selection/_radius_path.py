@@ -87,10 +87,7 @@ def eta_path(
     n_selected : ndarray of shape (n_etas,)
         Number of selected features, those of `always_keep` included.
     dual_gaps : ndarray of shape (n_etas,)
-        Bound on how far the mean loss (of the standardised data), plus the ridge
-        penalty, is from its minimum over the ball. It need not be small for the
-        bi-level projections, which do not aim at the minimum, and is the objective
-        itself for callables.
+        Duality gaps, as `duality_gap_` of :class:`ProjectionFeatureSelector`.
     intercepts : ndarray of shape (n_etas, n_outputs)
         Intercepts in the units of `X` and `y`.
     n_iters : ndarray of shape (n_etas,)
@@ -99,9 +96,9 @@ def eta_path(
     Raises
     ------
     ValueError
-        If `etas` has a radius that is not positive, if `X` or `y` contains NaN or
-        infinity, if `y` does not suit `loss`: one class only, or labels that are
-        not, or if the coefficients overflow.
+        If `etas` has a radius that is not positive, if `X`, `y` or `offset` has NaN or
+        infinity, if `y`, `offset` or `strata` does not suit `loss`, or if the
+        coefficients overflow.
 
     Warns
     -----

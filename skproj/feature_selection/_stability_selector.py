@@ -203,10 +203,7 @@ class StabilitySelector(
     Callbacks, for instance ``set_callbacks(sklearn.callback.ProgressBar())``, see a
     task for each pair of halves.
 
-    References
-    ----------
-    .. [1] N. Meinshausen, P. Bühlmann, "Stability selection", Journal of the Royal
-       Statistical Society B 72(4), 2010, :arxiv:`0809.2932`.
+    {stability_reference}
     .. [2] R. D. Shah, R. J. Samworth, "Variable selection with error control: another
        look at stability selection", Journal of the Royal Statistical Society B 75(1),
        2013, :arxiv:`1105.5578`.

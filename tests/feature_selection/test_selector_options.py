@@ -347,7 +347,7 @@ def test_estimators_have_none_of_the_options(parameters, rows):
     (name,) = parameters or rows
     rows = {key: values[place] for key, place in rows.items()}
     selector = ProjectionFeatureSelector(LogisticRegression(), **parameters)
-    with pytest.raises(ValueError, match=f"{name} is for the linear model and must be"):
+    with pytest.raises(ValueError, match=f"{name} is for the linear model and cannot"):
         selector.fit(X, y, **rows)
 
 
