@@ -171,6 +171,16 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
     >>> selector = ProjectionFeatureSelector(n_features_to_select=5).fit(X, y)
     >>> selector.transform(X).shape
     (569, 5)
+
+    Counts per unit of exposure that grow with one feature:
+
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> exposure = rng.uniform(1.0, 9.0, len(X))
+    >>> counts = rng.poisson(exposure * np.exp(X["worst texture"] / 20.0))
+    >>> selector = ProjectionFeatureSelector(eta=0.2, loss="poisson", positive=True)
+    >>> selector.fit(X, counts, offset=np.log(exposure)).get_feature_names_out()
+    array(['worst texture'], dtype=object)
     """
 
     _parameter_constraints: dict = {  # noqa: RUF012
