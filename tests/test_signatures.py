@@ -20,16 +20,16 @@ SIGNATURES = {
     "ProjectionFeatureSelector": """
         estimator=None, *, eta=None, n_features_to_select=None, projection='l1inf',
         loss='auto', huber_epsilon=1.35, l2_reg=0.0, standardize=True,
-        fit_intercept=True, class_weight=None, feature_weights=None, always_keep=None,
-        never_keep=None, feature_groups=None, prefit=False, importance_getter='auto',
-        max_iter=1000, tol=0.0001, n_threads=1
+        fit_intercept=True, class_weight=None, positive=False, feature_weights=None,
+        always_keep=None, never_keep=None, feature_groups=None, prefit=False,
+        importance_getter='auto', max_iter=1000, tol=0.0001, n_threads=1
     """,
     "ProjectionFeatureSelectorCV": """
         etas=30, *, cv=None, scoring=None, selection_rule='best', projection='l12',
         loss='auto', huber_epsilon=1.35, l2_reg=0.0, standardize=True,
-        fit_intercept=True, class_weight=None, feature_weights=None, always_keep=None,
-        never_keep=None, feature_groups=None, max_iter=1000, tol=0.0001, n_jobs=None,
-        n_threads=1, random_state=None
+        fit_intercept=True, class_weight=None, positive=False, feature_weights=None,
+        always_keep=None, never_keep=None, feature_groups=None, max_iter=1000,
+        tol=0.0001, n_jobs=None, n_threads=1, random_state=None
     """,
     "SparseMLPClassifier": """
         hidden_layer_sizes=(100,), *, target_sparsity=0.9, alpha=None, penalty='l1',

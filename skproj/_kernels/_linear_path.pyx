@@ -144,7 +144,8 @@ cdef class Part:
         double* budgets
         double* sums
         Py_ssize_t* first_entries
-        double* work           # of the size of the coefficients
+        double* work           # of the size of the coefficients, as the next one
+        double* kept
         double* logits         # of the size of the products
         # Forces and models that Anderson's acceleration combines.
         double* force
@@ -179,7 +180,8 @@ cdef class Part:
         self.norms, self.budgets = self.room(self.n_groups), self.room(self.n_groups)
         self.sums = self.room(self.n_groups)
         self.first_entries = <Py_ssize_t*>self.room(self.n_groups + 1)
-        self.work, self.logits = self.room(self.size), self.room(self.n * self.n_outputs)
+        self.work, self.kept = self.room(self.size), self.room(self.size)
+        self.logits = self.room(self.n * self.n_outputs)
 
     cdef double* room(self, Py_ssize_t size):
         cdef double[::1] buffer = np.zeros(size + 1)
@@ -336,8 +338,14 @@ cdef class Part:
                          else SKPROJ_NORM_LINF if inner == SKPROJ_NORM_L1 else inner)
             Py_ssize_t j
             double norm, slope, total = 0.0, largest = 0.0, result = 0.0
+            double outside = 0.0
+        memcpy(self.kept, point.coef, self.size * sizeof(double))
+        if self.positive:
+            for j in range(self.size):
+                outside += max(-self.kept[j], 0.0)
+                self.kept[j] = max(self.kept[j], 0.0)
         for j in range(self.n_groups):
-            norm = reduce_group(inner, <const double*>point.coef + self.first(j),
+            norm = reduce_group(inner, <const double*>self.kept + self.first(j),
                                 self.length(j))
             slope = reduce_group(inner, x + self.first(j), self.length(j))
             largest = max(largest, slope)
@@ -345,8 +353,9 @@ cdef class Part:
             result += norm * (reduce_group(outer, x + self.first(j), self.length(j))
                               - slope)
         for j in range(self.size):
-            result += point.coef[j] * point.gradient[j]
-        return (self.eta + 2.0 * max(total - self.eta, 0.0)) * largest + result
+            result += self.kept[j] * point.gradient[j]
+        outside += max(total - self.eta, 0.0)
+        return (self.eta + 2.0 * outside) * largest + result
 
     # Points.
 
@@ -550,9 +559,15 @@ cdef class Part:
 
     cdef bint is_minimum(self, Point* point, Point* best, double bound,
                          double tol) noexcept nogil:
+        cdef Py_ssize_t i
+        cdef double slope, largest = 0.0
         if self.kind == FREE:
-            return reduce_group(SKPROJ_NORM_LINF, self.downhill(point.gradient),
-                                self.size) <= tol
+            for i in range(self.size):
+                slope = point.gradient[i]
+                if self.positive and slope > 0.0:
+                    slope = min(slope, point.coef[i])
+                largest = max(largest, fabs(slope))
+            return largest <= tol
         return best.value - max(bound, 0.0) <= tol * max(best.value, 1.0)
 
     cdef double take_step(self, Point* point, Point* new, double curvature) except? -1:

@@ -17,9 +17,10 @@ from skproj.utils._validation import (
     _routing_enabled,
     check_complete,
     check_is_fitted,
+    check_names,
     validate_data,
 )
-from skproj.utils._wording import first_difference, name_columns
+from skproj.utils._wording import name_columns
 
 
 class EstimatorStrategy:
@@ -27,12 +28,14 @@ class EstimatorStrategy:
 
     max_subtasks = 0
 
-    def __init__(self, selector, X, y, sample_weight, fit_params):
-        for name, value in feature_parameters(selector).items():
+    def __init__(self, selector, X, y, sample_weight, offset, strata, fit_params):
+        of_linear_model = {"offset": offset, "strata": strata}
+        of_linear_model |= {"positive": selector.positive or None}
+        for name, value in (feature_parameters(selector) | of_linear_model).items():
             if value is not None:
                 raise ValueError(
-                    f"{name} is for the linear model and must be None with an "
-                    f"estimator, got {value!r}."
+                    f"{name} is for the linear model and cannot be combined with an "
+                    f"estimator, got {name}={value!r}."
                 )
         try:
             _num_features(X)
@@ -44,7 +47,8 @@ class EstimatorStrategy:
             fit_params = fit_params | {"sample_weight": sample_weight}
         y = read_target(y)
         refuse_class_per_row(selector.estimator, y)
-        self.data = X, y, fit_params.get("sample_weight")
+        weights = {"sample_weight": sample_weight}
+        self.data = X, y, {} if sample_weight is None else weights
         self.selector, self.fit_params = selector, fit_params
         self.n_iter = 0
 
@@ -103,14 +107,9 @@ class EstimatorStrategy:
                 "prefit=True fits nothing, so it cannot use "
                 f"{', '.join(sorted(self.fit_params))}."
             )
-        names = getattr(self.selector, "feature_names_in_", None)
-        fitted_names = getattr(estimator, "feature_names_in_", None)
-        known = names is not None and fitted_names is not None
-        if known and not np.array_equal(names, fitted_names):
-            raise ValueError(
-                "The feature names of X, or their order, are not those that the fitted "
-                f"estimator was fitted with: {first_difference(names, fitted_names)}."
-            )
+        check_names(
+            *(getattr(x, "feature_names_in_", None) for x in (estimator, self.selector))
+        )
         return estimator
 
     def _read_weights(self):

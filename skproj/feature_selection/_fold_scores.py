@@ -3,8 +3,8 @@
 from functools import partial
 
 import numpy as np
-from scipy.special import expit, log_expit, log_softmax
-from sklearn.base import BaseEstimator, ClassifierMixin
+from scipy.special import expit, kl_div, log_expit, log_softmax
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import check_scoring, r2_score
 
@@ -15,14 +15,19 @@ from skproj.linear_model._losses import make_loss
 from skproj.linear_model._targets import has_columns
 from skproj.utils._moments import mean_and_deviation, normalized_weights
 
+# Logarithms of rates whose squares are finite.
+MAX_LOG_RATE = 300.0
 
-def make_scorer(scoring, classes, y=None, sample_weight=None, tests=()):
+
+def make_scorer(scoring, classes, y=None, sample_weight=None, tests=(), loss=None):
     """Return ``scorer(estimator, X, y, **params)``.
 
     The `tests` are the rows of the test parts. If the R2 of one of them is not defined,
     because all targets are equal, errors are compared with the variance of all of `y`.
     """
-    if scoring is None:
+    if scoring is None and loss == "poisson":
+        scoring = minus_half_deviance
+    elif scoring is None:
         scoring = "r2" if classes is None else minus_log_loss
     if scoring == "r2" and classes is None and tests:
         weights = normalized_weights(sample_weight, len(y))
@@ -69,6 +74,23 @@ def minus_log_loss(classifier, X, y, sample_weight=None):
     return float(np.average(found, weights=sample_weight))
 
 
+def minus_half_deviance(model, X, y, sample_weight=None):
+    """Score rates by minus half the mean Poisson deviance, also of several targets."""
+    y, rates = (values.reshape(len(y), -1) for values in (y, model.predict(X)))
+    deviances = kl_div(y, rates).mean(axis=1)
+    return -float(np.average(deviances, weights=sample_weight))
+
+
+class PoissonModel(RegressorMixin, BaseEstimator):
+    """A linear model of the logarithms of rates, for scorers."""
+
+    def predict(self, X):
+        """Return the rates."""
+        logarithms = X @ self.coef_.T + self.intercept_
+        rates = np.exp(np.clip(logarithms, -MAX_LOG_RATE, MAX_LOG_RATE))
+        return rates[:, 0] if rates.shape[1] == 1 else rates
+
+
 class MultiLabelModel(ClassifierMixin, BaseEstimator):
     """A linear classifier of several labels, for scorers."""
 
@@ -93,14 +115,15 @@ class PartialLikelihoodGain:
     thus compared with all the samples at risk, not with the few of the test part.
     """
 
-    def __init__(self, loss, y, sample_weight, fold):
+    def __init__(self, loss, y, fold, sample_weight=None, **of_rows):
         train, test = fold
         if sample_weight is None:
             sample_weight = np.ones(len(y))
         self.parts = []
         for rows, sign in ((np.concatenate([train, test]), 1.0), (train, -1.0)):
             present = rows[sample_weight[rows] > 0.0]
-            part = make_loss(loss, y[present], sample_weight[present])
+            own = {name: values[present] for name, values in of_rows.items()}
+            part = make_loss(loss, y[present], sample_weight[present], **own)
             self.parts.append((present, part, sign / sample_weight[test].sum()))
         self.with_equal_hazards = self._deviance(np.zeros((len(y), 1)))
 
@@ -124,12 +147,12 @@ def score_fold(selector, candidates, loss, data, scorer, fold, score_params):
     """
     train, test = fold
     etas, l2_regs = candidates
-    X, y, sample_weight = data
-    weights = None if sample_weight is None else sample_weight[train]
-    problem = selector._make_problem(loss, take_rows(X, train), y[train], weights)
+    X, y, rows = data
+    own = {name: values[train] for name, values in rows.items()}
+    problem = selector._make_problem(loss, take_rows(X, train), y[train], own)
     score_params = {name: value[test] for name, value in score_params.items()}
     if scorer is None:
-        gain = PartialLikelihoodGain(loss, y, sample_weight, fold)
+        gain = PartialLikelihoodGain(loss, y, fold, **rows)
     X_test, y_test = take_rows(X, test), y[test]
     scores, supports, n_unfinished = [], [], 0
     for l2_reg in l2_regs:
@@ -140,7 +163,9 @@ def score_fold(selector, candidates, loss, data, scorer, fold, score_params):
             if scorer is None:
                 scores.append(gain(part @ coef))
             else:
-                model = _predictor(coef, intercept, problem.classes, y_test)
+                if "offset" in rows:  # an intercept for each sample
+                    intercept = intercept + rows["offset"][test, np.newaxis]
+                model = _predictor(coef, intercept, problem.classes, y_test, loss)
                 scores.append(scorer(model, part, y_test, **score_params))
             supports.append(np.packbits(problem.support(fit)))
             n_unfinished += not fit.converged
@@ -157,9 +182,11 @@ def _columns_in_memory(X, coef):
     return BlockMatrix(X)[:, kept], coef[kept]
 
 
-def _predictor(coef, intercept, classes, y):
+def _predictor(coef, intercept, classes, y, loss):
     """Return a fitted linear model with these coefficients for targets like `y`."""
-    if classes is None:
+    if loss == "poisson":
+        model = PoissonModel()
+    elif classes is None:
         model = LinearRegression()
         if y.ndim == 1:
             coef, intercept = coef[:, 0], intercept[0]

@@ -18,6 +18,8 @@ from skproj.linear_model._feature_structure import structure_of
 from skproj.linear_model._targets import make_problem, plain_target
 from skproj.projection._registry import SPARSIFYING
 from skproj.utils._doc_link import DocumentationLink
+from skproj.utils._features import FEATURE_PARAMETERS
+from skproj.utils._splits import check_groups
 from skproj.utils._state import VersionedState
 from skproj.utils._survival import (
     is_survival,
@@ -30,11 +32,14 @@ from skproj.utils._validation import (
     StrOptions,
     _check_sample_weight,
     check_is_fitted,
+    check_offset,
     validate_data,
 )
 
 # Stack level of the caller of `fit`, which is called through two decorators.
 WARN_AT_CALLER = 4
+
+NUMERIC_LOSSES = ("squared_error", "huber", "poisson")
 
 DOCS = {
     "problem": r"""
@@ -50,11 +55,12 @@ DOCS = {
         ``projection(W, radius, axis=1)``, where `W` has shape (n_features, n_outputs)
         and `axis` is what the norm of a feature runs along. With a single output all
         names are the l1 ball.
-    loss : {"auto", "log_loss", "squared_error", "huber", "cox", "cox_efron"}, \
-default="auto"
+    loss : {"auto", "log_loss", "squared_error", "huber", "poisson", "cox", \
+"cox_efron"}, default="auto"
         Loss of the linear model: logistic or softmax, half the squared error, the
-        Huber loss, or, for survival times, the negative log partial likelihood of the
-        Cox model with the ties of Breslow or of Efron. "auto" is "cox" if `y` holds
+        Huber loss, half the Poisson deviance, for counts or rates whose logarithm is
+        linear, or, for survival times, the negative log partial likelihood of the Cox
+        model with the ties of Breslow or of Efron. "auto" is "cox" if `y` holds
         survival times, "log_loss" if `y` is one column of strings, booleans, integers,
         or floats with at most 20 values, all whole numbers, or several columns of 0 and
         1; else "squared_error". Losses of several columns are added up.
@@ -72,9 +78,10 @@ default="auto"
     """,
     "standardize": """
     standardize : bool, default=True
-        Whether the linear model sees features, and targets of a regression, divided
-        by their standard deviation in the training samples, so that the radius means
-        the same for any units. The samples are weighted. Sparse data stay sparse.
+        Whether the linear model sees features, and targets of a regression other than
+        counts, divided by their standard deviation in the training samples, so that the
+        radius means the same for any units. The samples are weighted. Sparse data stay
+        sparse.
     """,
     "fit_intercept": """
     fit_intercept : bool, default=True
@@ -86,6 +93,11 @@ default="auto"
         Weights of the classes, as in :class:`~sklearn.linear_model.LogisticRegression`;
         they multiply `sample_weight`. "balanced" counts the training samples. Only for
         classification with one column of labels.
+    """,
+    "positive": """
+    positive : bool, default=False
+        Whether the coefficients must not be negative; with several outputs, those of
+        all of them. Those of `always_keep` may be. Not for a callable `projection`.
     """,
     "feature_structure": """
     feature_weights : array-like of shape (n_features,), default=None
@@ -176,6 +188,15 @@ default="auto"
         was seen, and a field of numbers, the time of the event or of censoring, or a
         DataFrame with the columns `event` and `time`. Other forms: :doc:`/survival`.
     """,
+    "offset_and_strata": """
+    offset : array-like of shape (n_samples,), default=None
+        Numbers that are added to the linear predictor, such as the logarithms of the
+        exposures of counts; for the losses "poisson", "cox", "cox_efron", and
+        "log_loss" of two classes. Predictions with `coef_` need theirs as well.
+    strata : array-like of shape (n_samples,), default=None
+        Labels, for the losses "cox" and "cox_efron": each stratum has a hazard of its
+        own, and samples are compared with those of the same stratum only.
+    """,
     "data_or_blocks": """
     X : {array-like, sparse matrix, RowBlocks} of shape (n_samples, n_features)
         Training data. CSR and CSC matrices stay sparse, float32 and float64 are kept.
@@ -196,12 +217,13 @@ class LinearSelector(
 
     _parameter_constraints: dict = {  # noqa: RUF012
         "projection": [StrOptions(set(SPARSIFYING)), callable],
-        "loss": [StrOptions({"auto", "log_loss", "squared_error", "huber", *TIES})],
+        "loss": [StrOptions({"auto", "log_loss", *NUMERIC_LOSSES, *TIES})],
         "huber_epsilon": [Interval(numbers.Real, 0, None, closed="neither")],
         "l2_reg": [Interval(numbers.Real, 0, None, closed="left")],
         "standardize": ["boolean"],
         "fit_intercept": ["boolean"],
         "class_weight": [dict, StrOptions({"balanced"}), None],
+        "positive": ["boolean"],
         "feature_weights": ["array-like", None],
         "always_keep": ["array-like", None],
         "never_keep": ["array-like", None],
@@ -215,6 +237,8 @@ class LinearSelector(
         ],
     }
 
+    # What states have not that were saved after the first version.
+    _later_migrations = (dict.fromkeys(FEATURE_PARAMETERS), {"positive": False})
     # Attributes that a fit of the linear model sets, besides `classes_`.
     _model_attributes = (
         "coef_",
@@ -225,8 +249,13 @@ class LinearSelector(
         "scores_",
     )
 
-    def _validate(self, X, y, sample_weight):
-        """Check the data, and return them as arrays."""
+    def _validate(self, X, y, sample_weight, offset, strata):
+        """Check the data; return `X`, `y` and a dict of the others that are given."""
+        if self.positive and callable(self.projection):
+            raise ValueError(
+                "positive=True needs the name of a projection, got "
+                f"projection={self.projection!r}."
+            )
         options = {
             "accept_sparse": ("csr", "csc"),
             "dtype": [np.float64, np.float32],
@@ -247,25 +276,31 @@ class LinearSelector(
             check_consistent_length(X, y)
         else:
             refuse_survival(y, f"loss={self.loss!r}")
-            y = plain_target(y, numeric=self.loss in ("squared_error", "huber"))
+            y = plain_target(y, numeric=self.loss in NUMERIC_LOSSES)
             X, y = validate_data(self, X, y, multi_output=True, **options)
+        rows = {}
         if sample_weight is not None:
-            sample_weight = _check_sample_weight(
+            rows["sample_weight"] = _check_sample_weight(
                 sample_weight, X, dtype=np.float64, ensure_non_negative=True
             )
+        if offset is not None:
+            rows["offset"] = check_offset(offset, X.shape[0])
+        if strata is not None:
+            rows["strata"] = check_groups(strata, X.shape[0], "strata")[1]
         if blocks is None:
-            return X, y, sample_weight
+            return X, y, rows
         set_feature_names(self, blocks)
-        return blocks, y, sample_weight
+        return blocks, y, rows
 
-    def _make_problem(self, loss, X, y, sample_weight, l2_reg=0.0):
+    def _make_problem(self, loss, X, y, rows, l2_reg=0.0):
         """Return the linear model for these samples."""
         return make_problem(
             X,
             y,
             loss=loss,
-            sample_weight=sample_weight,
+            **rows,
             class_weight=self.class_weight,
+            positive=self.positive,
             fit_intercept=self.fit_intercept,
             standardize=self.standardize,
             huber_epsilon=self.huber_epsilon,
@@ -273,11 +308,9 @@ class LinearSelector(
             structure=structure_of(self, SPARSIFYING),
         )
 
-    def _begin_fit(self, max_subtasks, X, y, sample_weight):
+    def _begin_fit(self, max_subtasks, X, y, rows):
         """Tell the callbacks; return their context and the arguments of their hooks."""
-        arguments = {"estimator": self, "X": X, "y": y, "metadata": None}
-        if sample_weight is not None:
-            arguments["metadata"] = {"sample_weight": sample_weight}
+        arguments = {"estimator": self, "X": X, "y": y, "metadata": rows or None}
         context = self._init_callback_context(max_subtasks=max_subtasks)
         context.call_on_fit_task_begin(**arguments)
         return context, arguments
@@ -307,9 +340,10 @@ class LinearSelector(
                 stacklevel=stacklevel,
             )
         if not np.any(self.scores_):
+            signs = ", no effect is positive" if self.positive else ""
             warnings.warn(
                 "No feature is selected: all of them are constant or have no "
-                "weight, or eta is too small.",
+                f"weight{signs}, or eta is too small.",
                 UserWarning,
                 stacklevel=stacklevel,
             )

@@ -19,7 +19,6 @@ from skproj.linear_model._targets import choose_loss
 from skproj.projection._registry import SPARSIFYING
 from skproj.utils._choices import number_to_select
 from skproj.utils._docs import shared_docs
-from skproj.utils._features import FEATURE_PARAMETERS
 from skproj.utils._state import store_parameters
 from skproj.utils._tasks import subtask
 from skproj.utils._validation import (
@@ -75,6 +74,7 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
     {standardize}
     {fit_intercept}
     {class_weight}
+    {positive}
     {feature_structure}
     prefit : bool, default=False
         Whether `estimator` is fitted already, and used as it is.
@@ -171,6 +171,16 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
     >>> selector = ProjectionFeatureSelector(n_features_to_select=5).fit(X, y)
     >>> selector.transform(X).shape
     (569, 5)
+
+    Counts per unit of exposure that grow with one feature:
+
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> exposure = rng.uniform(1.0, 9.0, len(X))
+    >>> counts = rng.poisson(exposure * np.exp(X["worst texture"] / 20.0))
+    >>> selector = ProjectionFeatureSelector(eta=0.2, loss="poisson", positive=True)
+    >>> selector.fit(X, counts, offset=np.log(exposure)).get_feature_names_out()
+    array(['worst texture'], dtype=object)
     """
 
     _parameter_constraints: dict = {  # noqa: RUF012
@@ -190,7 +200,7 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         ("estimator_", "eta_", "n_iter_", "scores_"),
     )
     _optional_attributes = ("classes_",)
-    _state_migrations = ({"l2_reg": 0.0}, dict.fromkeys(FEATURE_PARAMETERS))
+    _state_migrations = ({"l2_reg": 0.0}, *LinearSelector._later_migrations)
 
     def __init__(
         self,
@@ -205,6 +215,7 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         standardize=True,
         fit_intercept=True,
         class_weight=None,
+        positive=False,
         feature_weights=None,
         always_keep=None,
         never_keep=None,
@@ -220,7 +231,9 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
     @shared_docs(**DOCS)
     @_fit_context(prefer_skip_nested_validation=False)
     @atomic_fit
-    def fit(self, X, y=None, sample_weight=None, **fit_params):
+    def fit(
+        self, X, y=None, sample_weight=None, *, offset=None, strata=None, **fit_params
+    ):
         """Select the features.
 
         Parameters
@@ -230,6 +243,7 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
             Only a fitted `estimator` can do without.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples. With `estimator` they are passed to its `fit`.
+        {offset_and_strata}
         **fit_params : dict
             More parameters for the `fit` of `estimator`, routed if metadata routing is
             enabled.
@@ -239,12 +253,11 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         Raises
         ------
         ValueError
-            If both `eta` and `n_features_to_select` are given, if `X` or `y` contains
-            NaN or infinity, if `y`
-            does not suit `loss`: one class only, or labels that are not, if one of
-            `feature_weights`, `always_keep`, `never_keep` and `feature_groups` does not
-            suit the features, the samples or the projection, or if the coefficients
-            overflow.
+            If both `eta` and `n_features_to_select` are given, if `X`, `y` or `offset`
+            contains NaN or infinity, if `y`, `offset` or `strata` does not suit `loss`,
+            if one of `feature_weights`, `always_keep`, `never_keep` and
+            `feature_groups` does not suit the features, the samples or the projection,
+            or if the coefficients overflow.
         TypeError
             If there are `fit_params` but no `estimator`, or if `X` is in blocks and
             there is an `estimator` to fit.
@@ -256,7 +269,7 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
                 f"n_features_to_select={self.n_features_to_select!r}."
             )
         strategy = LinearModelStrategy if self.estimator is None else EstimatorStrategy
-        strategy = strategy(self, X, y, sample_weight, fit_params)
+        strategy = strategy(self, X, y, sample_weight, offset, strata, fit_params)
         n_selected = None
         if self.n_features_to_select is not None:
             n_selected = number_to_select(
@@ -314,7 +327,7 @@ class LinearModelStrategy:
     max_subtasks = None  # the search decides how many radii there are
     default_eta = 1.0
 
-    def __init__(self, selector, X, y, sample_weight, fit_params):
+    def __init__(self, selector, X, y, sample_weight, offset, strata, fit_params):
         if fit_params:
             raise TypeError(
                 f"fit got unexpected arguments {sorted(fit_params)}: without an "
@@ -322,10 +335,11 @@ class LinearModelStrategy:
             )
         if selector.prefit:
             raise ValueError("prefit=True needs a fitted estimator, got None.")
-        self.data = X, y, sample_weight = selector._validate(X, y, sample_weight)
+        rows = sample_weight, offset, strata
+        self.data = X, y, rows = selector._validate(X, y, *rows)
         self.dtype = X.dtype
         self.problem = selector._make_problem(
-            choose_loss(selector.loss, y), X, y, sample_weight, selector.l2_reg
+            choose_loss(selector.loss, y), X, y, rows, selector.l2_reg
         )
         self.options = selector._solver_options()
         self.n_iter = 0

@@ -36,7 +36,6 @@ from skproj.linear_model._eta_path import (
 )
 from skproj.linear_model._targets import choose_loss
 from skproj.utils._docs import shared_docs
-from skproj.utils._features import FEATURE_PARAMETERS
 from skproj.utils._path_search import SELECTION_RULES, choose_row, tabulate_scores
 from skproj.utils._splits import make_splits
 from skproj.utils._stability import (
@@ -84,7 +83,8 @@ class ProjectionFeatureSelectorCV(LinearSelector):
     scoring : str or callable, default=None
         Score of a linear model on the samples left out: a name that scikit-learn
         knows, or ``scorer(estimator, X, y)``. None is minus the log loss of a
-        classification, and "r2" of a regression. If R2 is not defined for one of the
+        classification, minus half the mean Poisson deviance for ``loss="poisson"``, and
+        "r2" of another regression. If R2 is not defined for one of the
         parts, because it is a single sample or has equal targets, it is 1 minus the
         mean squared error over the variance of all of `y`, whose mean over parts of
         one size is the R2 of their predictions together. For survival times it is the
@@ -105,6 +105,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
     {standardize}
     {fit_intercept}
     {class_weight}
+    {positive}
     {feature_structure}
     {solver}
     n_jobs : int, default=None
@@ -171,7 +172,8 @@ class ProjectionFeatureSelectorCV(LinearSelector):
 
     Samples of weight zero are left out of the training. Weights of samples are passed
     on to the scorer as well; if metadata routing is enabled, only if it requests them.
-    The partial likelihood has the weights of the training.
+    The partial likelihood has the weights of the training. What a scorer gets predicts
+    with the offsets of the samples left out, all of them in their order.
 
     With data in blocks a scorer gets the features of the model only. The grid of radii
     ends where the features no longer fit into the memory that is meant for them.
@@ -230,7 +232,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         (*_of_every_version, *STABILITY_ATTRIBUTES),
         _of_every_version,
     )
-    _state_migrations = (_add_ridge_and_seed, dict.fromkeys(FEATURE_PARAMETERS))
+    _state_migrations = (_add_ridge_and_seed, *LinearSelector._later_migrations)
     _optional_attributes = ("classes_", "loss_")
     # Groups are for the splitter, which says whether it wants them.
     __metadata_request__fit = {"groups": UNUSED}  # noqa: RUF012
@@ -249,6 +251,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         standardize=True,
         fit_intercept=True,
         class_weight=None,
+        positive=False,
         feature_weights=None,
         always_keep=None,
         never_keep=None,
@@ -264,7 +267,17 @@ class ProjectionFeatureSelectorCV(LinearSelector):
     @shared_docs(**DOCS)
     @_fit_context(prefer_skip_nested_validation=True)
     @atomic_fit
-    def fit(self, X, y, sample_weight=None, *, groups=None, **params):
+    def fit(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        offset=None,
+        strata=None,
+        groups=None,
+        **params,
+    ):
         """Choose the radius and select the features.
 
         Parameters
@@ -273,6 +286,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         {targets}
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples.
+        {offset_and_strata}
         groups : array-like of shape (n_samples,), default=None
             Groups, such as patients or batches, whose samples stay on the same side of
             each split. Metadata routing need not be enabled.
@@ -284,9 +298,9 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         Raises
         ------
         ValueError
-            If `etas` has a radius that is not positive, if `X` or `y` contains NaN or
-            infinity, if `y` does not suit `loss`, if there are not enough samples or
-            groups for the folds, or if the scores are not finite.
+            If `etas` has a radius that is not positive, if `X`, `y` or `offset` has NaN
+            or infinity, if `y`, `offset` or `strata` does not suit `loss`, if there are
+            not enough samples or groups for the folds, or if scores are not finite.
         TypeError
             If there are `params` and metadata routing is not enabled.
         """
@@ -297,9 +311,10 @@ class ProjectionFeatureSelectorCV(LinearSelector):
             )
         etas = check_etas(self.etas)
         l2_regs = _check_l2_regs(self.l2_reg)
-        X, y, sample_weight = self._validate(X, y, sample_weight)
+        X, y, rows = self._validate(X, y, sample_weight, offset, strata)
+        sample_weight = rows.get("sample_weight")
         loss = choose_loss(self.loss, y)
-        problem = self._make_problem(loss, X, y, sample_weight, l2_regs[0])
+        problem = self._make_problem(loss, X, y, rows, l2_regs[0])
         options = self._solver_options()
         routed = self._route(sample_weight, groups, params)
         in_blocks = isinstance(X, RowBlocks)
@@ -315,15 +330,17 @@ class ProjectionFeatureSelectorCV(LinearSelector):
             folds = [fold for fold in folds if sample_weight[fold[1]].any()]
         if in_blocks:  # which are read from the first row to the last
             folds = [tuple(np.sort(part) for part in fold) for fold in folds]
-        context, arguments = self._begin_fit(len(folds) + 1, X, y, sample_weight)
+        context, arguments = self._begin_fit(len(folds) + 1, X, y, rows)
 
         etas = make_etas(etas, problem, **options)
         by_likelihood = self.scoring is None and loss in TIES
         scorer = None
         if not by_likelihood:
             tests = [test for _, test in folds]
-            scorer = make_scorer(self.scoring, problem.classes, y, sample_weight, tests)
-        common = self, (etas, l2_regs), loss, (X, y, sample_weight), scorer
+            scorer = make_scorer(
+                self.scoring, problem.classes, y, sample_weight, tests, loss
+            )
+        common = self, (etas, l2_regs), loss, (X, y, rows), scorer
         jobs = [(*common, fold, routed.scorer.score) for fold in folds]
         results = self._run_folds(jobs, X, context, arguments)
         scores, supports, n_unfinished = _stack_folds(results, X.shape[1])

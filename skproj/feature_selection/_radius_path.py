@@ -13,7 +13,7 @@ from skproj.linear_model._targets import choose_loss
 from skproj.utils._docs import shared_docs
 
 # Arguments that are no parameters of the selector.
-NOT_OF_MODEL = ("X", "y", "etas", "n_etas", "sample_weight")
+NOT_OF_MODEL = ("X", "y", "etas", "n_etas", "sample_weight", "offset", "strata")
 
 
 @shared_docs(**DOCS)
@@ -26,7 +26,10 @@ def eta_path(
     projection="l1inf",
     loss="auto",
     sample_weight=None,
+    offset=None,
+    strata=None,
     class_weight=None,
+    positive=False,
     fit_intercept=True,
     standardize=True,
     huber_epsilon=1.35,
@@ -63,7 +66,9 @@ def eta_path(
     {projection_loss}
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the samples; those of weight zero count as absent.
+    {offset_and_strata}
     {class_weight}
+    {positive}
     {fit_intercept}
     {standardize}
     {huber_epsilon}
@@ -82,10 +87,7 @@ def eta_path(
     n_selected : ndarray of shape (n_etas,)
         Number of selected features, those of `always_keep` included.
     dual_gaps : ndarray of shape (n_etas,)
-        Bound on how far the mean loss (of the standardised data), plus the ridge
-        penalty, is from its minimum over the ball. It need not be small for the
-        bi-level projections, which do not aim at the minimum, and is the objective
-        itself for callables.
+        Duality gaps, as `duality_gap_` of :class:`ProjectionFeatureSelector`.
     intercepts : ndarray of shape (n_etas, n_outputs)
         Intercepts in the units of `X` and `y`.
     n_iters : ndarray of shape (n_etas,)
@@ -94,9 +96,9 @@ def eta_path(
     Raises
     ------
     ValueError
-        If `etas` has a radius that is not positive, if `X` or `y` contains NaN or
-        infinity, if `y` does not suit `loss`: one class only, or labels that are
-        not, or if the coefficients overflow.
+        If `etas` has a radius that is not positive, if `X`, `y` or `offset` has NaN or
+        infinity, if `y`, `offset` or `strata` does not suit `loss`, or if the
+        coefficients overflow.
 
     Warns
     -----
@@ -140,9 +142,9 @@ def eta_path(
     )
     selector._validate_params()
     etas = check_etas(n_etas if etas is None else etas)
-    X, y, sample_weight = selector._validate(X, y, sample_weight)
+    X, y, rows = selector._validate(X, y, sample_weight, offset, strata)
     loss = choose_loss(loss, y)
-    problem = selector._make_problem(loss, X, y, sample_weight, l2_reg)
+    problem = selector._make_problem(loss, X, y, rows, l2_reg)
     options = selector._solver_options()
     etas = make_etas(etas, problem, **options)
     fits = list(solve_path(problem, etas, **options))

@@ -203,10 +203,7 @@ class StabilitySelector(
     Callbacks, for instance ``set_callbacks(sklearn.callback.ProgressBar())``, see a
     task for each pair of halves.
 
-    References
-    ----------
-    .. [1] N. Meinshausen, P. Bühlmann, "Stability selection", Journal of the Royal
-       Statistical Society B 72(4), 2010, :arxiv:`0809.2932`.
+    {stability_reference}
     .. [2] R. D. Shah, R. J. Samworth, "Variable selection with error control: another
        look at stability selection", Journal of the Royal Statistical Society B 75(1),
        2013, :arxiv:`1105.5578`.
@@ -438,7 +435,9 @@ class StabilitySelector(
     def _default_estimator(self, **parameters):
         """Return the selector that None stands for."""
         base = ProjectionFeatureSelector(**parameters)
-        return base.set_fit_request(sample_weight=True) if _routing_enabled() else base
+        if _routing_enabled():
+            base.set_fit_request(sample_weight=True, offset=True, strata=True)
+        return base
 
     def _results(self, path_supports, baseline_supports, scores, columns):
         """Return the fitted attributes that follow from the selections.

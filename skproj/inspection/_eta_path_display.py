@@ -13,6 +13,7 @@ from skproj.utils._wording import shorten
 
 # What a linear model is scored by, unless the user names a score.
 NAMES_OF_SCORES = dict.fromkeys(("squared_error", "huber"), "R2")
+NAMES_OF_SCORES |= {"poisson": "minus half the Poisson deviance"}
 NAMES_OF_SCORES |= dict.fromkeys(TIES, "gain in log partial likelihood")
 
 

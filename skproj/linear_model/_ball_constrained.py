@@ -18,7 +18,7 @@ duality gap. At W = Z it is <G, Z> + eta * dual_norm(G), but the bound may be ta
 any point: here where the method needs the gradient anyway. It is valid for bi-level
 projections as well, because they share the ball. It needs residuals that add up to
 zero; Newton's method leaves them there to 1e-10 of their size. Losses are not negative,
-so 0 is always a bound.
+so 0 is always a bound. If W must not be negative, the dual norm is that of min(G, 0).
 
 Features with penalties c_j or in groups, and some that are always or never in the
 model, make no difference to this: see `_feature_structure.py`.
@@ -72,12 +72,14 @@ class BallConstrainedProblem:
     """The data of a ball-constrained linear model, prepared for any radius.
 
     `X`, an array or a CSR or CSC matrix, is never copied as a whole, and never
-    densified. `RowBlocks` are read in few passes. The targets are those of `make_loss`
-    or `Cox`; two classes have one output, more have one output each. The weights of the
-    samples are positive. With `fit_intercept` the features are centred as well; if
-    `standardize`, they, and the targets of a regression, are divided by their standard
-    deviation. The penalty is half of `l2_reg` times the sum of the squared coefficients
-    of the standardised data. The `classes` of a classification are kept as they are.
+    densified. `RowBlocks` are read in few passes. The targets, the offset and the
+    strata are those of `make_loss`; two classes have one output, more have one output
+    each. The weights of the samples are positive. With `fit_intercept` the features are
+    centred as well; if `standardize`, they, and the targets of a regression by squared
+    errors or the Huber loss, are divided by their standard deviation. The penalty is
+    half of `l2_reg` times the sum of the squared coefficients of the standardised data.
+    If `positive`, no coefficient in the ball may be negative. The `classes` of a
+    classification are kept as they are.
     The `structure` says what the columns of the design are; by default they are the
     features.
     """
@@ -89,15 +91,15 @@ class BallConstrainedProblem:
         *,
         loss,
         sample_weight=None,
+        offset=None,
+        strata=None,
         classes=None,
         fit_intercept=True,
         standardize=True,
         huber_epsilon=1.35,
         l2_reg=0.0,
-        structure=None,
-        offset=None,
-        strata=None,
         positive=False,
+        structure=None,
     ):
         if structure is None:
             structure = FeatureStructure(X.shape[1])
@@ -114,10 +116,9 @@ class BallConstrainedProblem:
             self.target_scale = np.where(deviation > 0.0, deviation, constant)
             targets = targets / self.target_scale
         if loss not in TIES and np.abs(targets).max() > MAX_SIZE:
-            raise ValueError(
-                f"The numbers in y exceed {MAX_SIZE:g}; use standardize=True."
-            )
-        is_cox = loss in TIES
+            advice = "divide them" if loss == "poisson" else "use standardize=True"
+            raise ValueError(f"The numbers in y exceed {MAX_SIZE:g}; {advice}.")
+        has_constant = fit_intercept and loss not in TIES
         loss = make_loss(
             loss,
             targets,
@@ -139,9 +140,7 @@ class BallConstrainedProblem:
         self.unpenalized = None
         if len(structure.forced):
             self.unpenalized = UnpenalizedColumns(
-                design.columns(structure.forced),
-                weights,
-                fit_intercept and not is_cox,
+                design.columns(structure.forced), weights, has_constant
             )
             loss = loss.with_basis(self.unpenalized.basis)
         design, ridge_weights = design.rearranged(structure), None
@@ -158,9 +157,8 @@ class BallConstrainedProblem:
 
     def constraint(self, projection, eta=1.0, n_threads=1):
         """Return the ball of a radius for the columns of the design."""
-        return CoefficientBall(
-            projection, eta, n_threads, self.structure.sizes, self.positive
-        )
+        sizes = self.structure.sizes
+        return CoefficientBall(projection, eta, n_threads, sizes, self.positive)
 
     def forced_scores(self, projection, fit):
         """Return positive scores of the features that are always in the model."""

@@ -19,7 +19,9 @@ class CoefficientBall:
     The ball is a key of `BALLS`, or a callable ``projection(W, eta, axis=1)``, for
     which each row is a group; an infinite radius means no constraint. `group_sizes` is
     the number of rows of a group, or an array with that of each group. If `positive`,
-    no entry may be negative.
+    no coefficient may be negative, and a gradient only counts where it is negative: the
+    norms of `BALLS` grow with the absolute values, so that the nearest matrix of the
+    set is the projection of the positive part.
     """
 
     def __init__(self, projection, eta, n_threads=1, group_sizes=1, positive=False):
@@ -120,18 +122,22 @@ class CoefficientBall:
             \eta \max_j |g_j| - \sum_j |w_j| |g_j|
             + \sum_j \left( |w_j| |g_j|_{dual} + \langle w_j, g_j \rangle \right)
 
-        The distance is larger for points outside of the ball.
+        The distance is larger for points outside of the set.
         """
         order = self.ball.inner_norm
-        norms, slope = self.groups.norms(coef, order), np.vdot(coef, gradient)
-        gradient = self.downhill(gradient)
-        gradient_norms = self.groups.norms(gradient, order)
-        duals = self.groups.norms(gradient, DUAL_ORDER[order])
-        outside = max(norms.sum() - self.eta, 0.0)
+        outside = 0.0
+        if self.positive:
+            outside = np.maximum(-coef, 0.0).sum()
+            coef = np.maximum(coef, 0.0)
+        counts = self.downhill(gradient)
+        norms = self.groups.norms(coef, order)
+        gradient_norms = self.groups.norms(counts, order)
+        duals = self.groups.norms(counts, DUAL_ORDER[order])
+        outside += max(norms.sum() - self.eta, 0.0)
         return float(
             (self.eta + 2.0 * outside) * np.max(gradient_norms, initial=0.0)
             + norms @ (duals - gradient_norms)
-            + slope
+            + np.vdot(coef, gradient)
         )
 
     def screening_scores(self, gradient):

@@ -126,6 +126,12 @@ def prepare_targets(loss, y, *, class_weight=None, sample_weight=None):
                 )
             return y, sample_weight, None
         values = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
+        if loss == "poisson" and not (values.min() >= 0.0 and values.any(axis=0).all()):
+            raise ValueError(
+                "loss='poisson' needs a y of counts or rates, not negative, and in "
+                "each part of it that is fitted some that are positive, got numbers "
+                f"from {values.min():g} to {values.max():g}."
+            )
         return values, sample_weight, None
     kind = type_of_target(y, input_name="y")
     if kind == "multilabel-indicator":
@@ -174,25 +180,48 @@ def _prepare_labels(y, class_weight, sample_weight):
     return y, sample_weight, np.arange(y.shape[1])
 
 
-def make_problem(X, y, *, loss, sample_weight=None, class_weight=None, **options):
+def make_problem(
+    X,
+    y,
+    *,
+    loss,
+    sample_weight=None,
+    offset=None,
+    strata=None,
+    class_weight=None,
+    **options,
+):
     """Return the problem of these samples.
 
     Samples of weight zero count as absent. The options are those of
-    `BallConstrainedProblem`.
+    `BallConstrainedProblem`. A ValueError refuses an offset or strata that do not suit
+    the loss.
     """
     if sample_weight is not None:
         present = sample_weight > 0.0
         if not present.all():
             X = take_rows(X, present)
             y, sample_weight = y[present], sample_weight[present]
+            offset, strata = (v if v is None else v[present] for v in (offset, strata))
     targets, sample_weight, classes = prepare_targets(
         loss, y, class_weight=class_weight, sample_weight=sample_weight
     )
+    if strata is not None and loss not in TIES:
+        raise ValueError(f"strata are for loss='cox' or 'cox_efron', got {loss=}.")
+    if offset is not None and loss != "poisson" and loss not in TIES:
+        if classes is None or len(classes) != 2 or targets.ndim == 2:
+            what = "" if classes is None else f" for {len(classes)} classes or labels"
+            raise ValueError(
+                "offset is for loss='poisson', 'cox' and 'cox_efron', and 'log_loss' "
+                f"of two classes, got loss={loss!r}{what}."
+            )
     return BallConstrainedProblem(
         X,
         targets,
         loss=loss,
         sample_weight=sample_weight,
+        offset=offset,
+        strata=strata,
         classes=classes,
         **options,
     )

@@ -2,10 +2,11 @@
 
 import re
 import warnings
-from numbers import Real
 
 import numpy as np
 from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
+
+from skproj.utils._validation import as_numbers
 
 DTYPE = np.dtype([("event", bool), ("time", np.float64)])
 FORMS = (
@@ -93,8 +94,8 @@ def join_survival(event, time, event_name, time_name):
     A column of 1 and 2 has 2 for an event, as in the package survival of R; one of 1
     alone has events only. A ValueError has the names.
     """
-    event = _as_numbers(event, "biuf", f"{event_name} must be {CODES}")
-    time = _as_numbers(time, "iuf", f"{time_name} must be numbers")
+    event = as_numbers(event, "biuf", f"{event_name} must be {CODES}")
+    time = as_numbers(time, "iuf", f"{time_name} must be numbers")
     check_consistent_length(event, time)
     codes = np.unique(event)
     if np.isin(codes, (1.0, 2.0)).all() and 2.0 in codes:
@@ -184,17 +185,4 @@ def _n_boolean(columns):
         if column.dtype.kind == "O"
         else column.dtype.kind == "b"
         for column in columns
-    )
-
-
-def _as_numbers(values, kinds, rule):
-    """Convert some kinds of numbers, also those of nullable columns, but not text."""
-    values = np.asanyarray(values)
-    known = values.dtype.kind in kinds
-    if values.dtype.kind == "O":
-        known = all(isinstance(value, Real | np.bool_) for value in values.flat)
-    if known and values.ndim == 1 and not np.ma.is_masked(values):
-        return np.asarray(values, dtype=np.float64)
-    raise ValueError(
-        f"{rule}, without missing values, got {values.dtype} of shape {values.shape}."
     )

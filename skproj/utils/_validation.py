@@ -1,6 +1,7 @@
 """Validation; the one file that uses private helpers of scikit-learn."""
 
 import functools
+from numbers import Real
 
 import numpy as np
 from sklearn.base import _fit_context
@@ -64,6 +65,31 @@ def _is_missing(label):
         return True
     except ValueError:  # an array
         return False
+
+
+def as_numbers(values, kinds, rule):
+    """Convert some kinds of numbers, also those of nullable columns, but not text."""
+    values = np.asanyarray(values)
+    known = values.dtype.kind in kinds
+    if values.dtype.kind == "O":
+        known = all(isinstance(value, Real | np.bool_) for value in values.flat)
+    if known and values.ndim == 1 and not np.ma.is_masked(values):
+        return np.asarray(values, dtype=np.float64)
+    raise ValueError(
+        f"{rule}, without missing values, got {values.dtype} of shape {values.shape}."
+    )
+
+
+def check_offset(offset, n_samples):
+    """Return finite numbers, one for each sample, as an array of float64."""
+    rule = f"offset must have {n_samples} finite numbers, one for each sample"
+    offset = as_numbers(offset, "iuf", rule)
+    if len(offset) != n_samples:
+        raise ValueError(f"{rule}, got {len(offset)}.")
+    wrong = np.flatnonzero(~np.isfinite(offset))
+    if len(wrong):
+        raise ValueError(f"{rule}, got {offset[wrong[0]]} in sample {wrong[0]}.")
+    return offset
 
 
 def check_class_weight(class_weight, *, classes, y, sample_weight):

@@ -223,7 +223,7 @@ def test_state_of_an_earlier_version_is_loaded():
     """What was saved without these parameters has their defaults."""
     for kind in (ProjectionFeatureSelector, ProjectionFeatureSelectorCV):
         state = kind().__getstate__()
-        assert state["_skproj_state_version"] == 3
+        assert state["_skproj_state_version"] == 4
         state["_skproj_state_version"] = 2
         for name in STRUCTURE:
             del state[name]

@@ -246,7 +246,7 @@ def test_gain_of_partial_likelihood_is_that_of_the_definition():
     for rows, sign in ((np.arange(120), 1.0), (train, -1.0)):
         gain = log_likelihood(rows, logits) - log_likelihood(rows, 0.0 * logits)
         expected += sign * gain / weight[test].sum()
-    gain = PartialLikelihoodGain("cox", Y, weight, (train, test))
+    gain = PartialLikelihoodGain("cox", Y, (train, test), weight)
     assert_allclose(gain(logits), expected, rtol=1e-10)
     assert gain(0.0 * logits) == 0.0
 

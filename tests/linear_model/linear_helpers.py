@@ -38,7 +38,17 @@ def make_problem(kind, **options):
     )
 
 
-def optimum(kind, X, targets, weights, projection, eta, fit_intercept=True, l2_reg=0.0):
+def optimum(
+    kind,
+    X,
+    targets,
+    weights,
+    projection,
+    eta,
+    fit_intercept=True,
+    l2_reg=0.0,
+    positive=False,
+):
     """Solve with cvxpy: X and the targets are used as they are."""
     n_outputs = {"binary": 1, "multinomial": 3}.get(kind, 2)
     W = cp.Variable((X.shape[1], n_outputs))
@@ -61,6 +71,8 @@ def optimum(kind, X, targets, weights, projection, eta, fit_intercept=True, l2_r
     constraints = [norms[projection]() <= eta]
     if not fit_intercept:
         constraints.append(b == 0)
+    if positive:
+        constraints.append(W >= 0)
     objective = weights @ losses / np.sum(weights)
     objective += 0.5 * l2_reg * cp.sum_squares(W)
     problem = cp.Problem(cp.Minimize(objective), constraints)
