@@ -59,8 +59,8 @@ class Loss(ABC):
         an intercept.
         """
         loss = copy.copy(self)
-        if basis.shape[1] > 0:
-            loss.basis, loss.max_intercept_iter = basis, BASIS_MAX_ITER
+        loss.basis = basis
+        loss.max_intercept_iter = BASIS_MAX_ITER if basis.shape[1] else 0
         return loss
 
     @property
