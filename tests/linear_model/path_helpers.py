@@ -1,10 +1,14 @@
 """Random problems of the linear models, and their objective by its definition."""
 
+from typing import NamedTuple
+
 import cvxpy as cp
 import numpy as np
+from numpy.testing import assert_allclose
 from scipy import sparse
 from scipy.special import logsumexp, xlogy
 
+from skproj.linear_model._ball_constrained import BallConstrainedProblem
 from skproj.linear_model._feature_structure import make_structure
 from skproj.linear_model._targets import make_problem
 from skproj.projection import (
@@ -21,6 +25,7 @@ PROJECTIONS = {
 }
 INNER_ORDER = {"l1": 1, "l12": 2, "l1inf": np.inf}
 HUBER_EPSILON = 0.8
+LABELLED = ("binary", "multinomial", "labels")
 
 
 def survival(event, time):
@@ -127,7 +132,8 @@ class PlainProblem:
             slopes = np.clip(errors, -HUBER_EPSILON, HUBER_EPSILON)
             values = slopes * (errors - 0.5 * slopes)
         elif self.loss == "poisson":
-            means = np.exp(logits)
+            with np.errstate(over="ignore"):
+                means = np.exp(logits)
             slopes = means - targets
             values = xlogy(targets, targets) - targets * logits + slopes
         elif self.several_labels or targets.shape[1] == 1:
@@ -222,7 +228,7 @@ def solve_by_cvxpy(plain, ball, penalty=None, eta=None):
         logits += plain.F @ b
     objective = _cvxpy_loss(plain, logits)
     if plain.ridge.any():
-        objective += 0.5 * cp.sum(cp.multiply(plain.ridge, cp.square(V)))
+        objective += 0.5 * cp.sum_squares(cp.multiply(np.sqrt(plain.ridge), V))
     starts = np.cumsum(plain.sizes) - plain.sizes
     groups = [V[i : i + size] for i, size in zip(starts, plain.sizes, strict=True)]
     norm = sum(cp.norm(cp.vec(group, order="C"), INNER_ORDER[ball]) for group in groups)
@@ -231,9 +237,7 @@ def solve_by_cvxpy(plain, ball, penalty=None, eta=None):
         constraints.append(norm <= eta)
     else:
         objective += penalty * norm
-    cp.Problem(cp.Minimize(objective), constraints).solve(
-        solver="CLARABEL", tol_gap_abs=1e-9, tol_gap_rel=1e-9
-    )
+    cp.Problem(cp.Minimize(objective), constraints).solve(solver="CLARABEL")
     return V.value, np.zeros((0, n_outputs)) if b is None else b.value
 
 
@@ -275,7 +279,9 @@ def draw_targets(loss, logits, rng):
         labels[:2] = [[0, 1], [1, 0]]
         return labels
     if loss == "poisson":
-        return rng.poisson(np.exp(np.clip(logits[:, 0], -3.0, 2.0)))
+        counts = rng.poisson(np.exp(np.clip(logits[:, 0], -3.0, 2.0)))
+        counts[0] += 1
+        return counts
     if loss in ("cox", "cox_efron"):
         time = np.exp(-logits[:, 0])
         if rng.random() < 0.5:
@@ -330,11 +336,10 @@ def random_problem(loss, ball, rng):
         sparse.csr_array,
         sparse.csc_array,
     ][rng.integers(4)]
-    labelled = loss in ("binary", "multinomial", "labels")
     arguments = {
         "X": container(X),
         "y": y,
-        "loss": "log_loss" if labelled else loss,
+        "loss": "log_loss" if loss in LABELLED else loss,
         "sample_weight": weights,
         "structure": make_structure(n_features, **parameters),
         "fit_intercept": bool(rng.random() < 0.8),
@@ -348,3 +353,101 @@ def make_problems(arguments):
     """Return the problem of these arguments, and its definition."""
     plain = PlainProblem(**arguments)
     return make_problem(**arguments, huber_epsilon=HUBER_EPSILON), plain
+
+
+def draw(loss, n_samples=40, n_features=12, weighted=True, **options):
+    """Return the arguments of `make_problem` for standardised data."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((n_samples, n_features))
+    logits = X[:, :3] + rng.standard_normal((n_samples, 3))
+    weights = rng.uniform(0.3, 2.0, n_samples) if weighted else np.ones(n_samples)
+    weights /= weights.sum()
+    X -= weights @ X
+    X /= np.sqrt(weights @ X**2)
+    if loss in ("squared_error", "huber"):
+        y = logits[:, :2] - weights @ logits[:, :2]
+        y /= np.sqrt(weights @ y**2)
+    else:
+        y = draw_targets(loss, logits, rng)
+    name = "log_loss" if loss in LABELLED else loss
+    return {"X": X, "y": y, "loss": name, "sample_weight": weights, **options}
+
+
+def check_matched(arguments, ball, V, b, atol=1e-4):
+    """Compare the model in a ball with the penalised model `V` and `b` of that norm.
+
+    That is the minimum over the ball. Without `atol` its coefficients are not unique.
+    """
+    problem, plain = make_problems(arguments)
+    eta, value = plain.norm(V, ball), plain.objective(V, b)
+    fit = problem.solve(eta, ball, tol=1e-10, max_iter=50000)
+    found, free, error = plain.point(problem, fit)
+    assert fit.converged
+    assert error < 1e-9
+    assert plain.norm(found, ball) <= eta * (1.0 + 1e-12)
+    assert_allclose(fit.objective, plain.objective(found, free), rtol=1e-10)
+    assert_allclose(fit.objective, value, rtol=1e-6)
+    assert fit.objective - value <= fit.gap + 1e-12
+    expected = plain.residuals(V, b)
+    assert_allclose(plain.residuals(found, free), expected, atol=1e-4)
+    if atol is not None:
+        assert_allclose(found, V, atol=atol)
+    for tol in (1e-1, 1e-2, 1e-3, 1e-4):
+        early = problem.solve(eta, ball, tol=tol)
+        assert early.gap <= tol * max(early.objective, 1.0)
+        assert early.objective - value <= early.gap + 1e-12
+
+
+class Case(NamedTuple):
+    """A random problem, its definition, and what to solve it for."""
+
+    seed: int
+    rng: np.random.Generator
+    problem: BallConstrainedProblem
+    plain: PlainProblem
+    ball: str
+    eta: float
+    tol: float
+    rounding: float  # relative, in the objective
+
+    def solve(self, eta=None, **options):
+        """Solve to the tolerance of the case."""
+        options = {"tol": self.tol, "max_iter": 20000, **options}
+        fit = self.problem.solve(eta or self.eta, self.ball, **options)
+        assert fit.converged, self.seed
+        return fit
+
+    def check(self, fit, best=None):
+        """Check a fit by the definition; return the least objective that is known."""
+        V, b, error = self.plain.point(self.problem, fit)
+        assert error <= self.rounding * (1.0 + np.abs(V).sum()), self.seed
+        assert self.plain.norm(V, self.ball) <= self.eta * (1.0 + 1e-12), self.seed
+        objective = self.plain.objective(V, b)
+        rounding = self.rounding * max(objective, 1.0)
+        assert abs(fit.objective - objective) <= rounding, self.seed
+        if best is None:
+            best = self.plain.descend(V, b, self.ball, self.eta, n_steps=30)
+        assert objective - best <= fit.gap + 0.1 * rounding, self.seed
+        return best
+
+    def check_equal(self, fit, other):
+        """Check that two fits are as good as their gaps say."""
+        difference = abs(fit.objective - other.objective)
+        gap = max(fit.gap, other.gap)
+        rounding = 0.1 * self.rounding * max(fit.objective, 1.0)
+        assert difference <= gap + rounding, self.seed
+
+
+def random_cases(loss, ball, n_cases, draw_options=None):
+    """Yield cases; ``draw_options(n_samples, rng)`` returns further arguments."""
+    for seed in range(n_cases):
+        rng = np.random.default_rng([seed, *map(ord, loss + ball)])
+        arguments, share = random_problem(loss, ball, rng)
+        if draw_options is not None:
+            arguments |= draw_options(len(arguments["y"]), rng)
+        problem, plain = make_problems(arguments)
+        # Columns that the unpenalised ones explain have no typical radius.
+        eta = share * min(problem.natural_radius(ball), 1e3)
+        single = arguments["X"].dtype == np.float32
+        accuracy = (1e-4, 1e-4) if single else (1e-6, 1e-9)
+        yield Case(seed, rng, problem, plain, ball, eta, *accuracy)

@@ -1,7 +1,6 @@
 """Models in a ball against penalised models of other libraries, and certificates."""
 
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -9,9 +8,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from path_helpers import (
     INNER_ORDER,
     PlainProblem,
-    draw_targets,
+    check_matched,
+    draw,
     make_problems,
-    random_problem,
+    random_cases,
     solve_by_cvxpy,
 )
 from sklearn.linear_model import (
@@ -23,7 +23,6 @@ from sklearn.linear_model import (
 )
 
 from skproj.feature_selection import ProjectionFeatureSelector
-from skproj.linear_model._ball_constrained import BallConstrainedProblem
 from skproj.linear_model._eta_path import solve_path
 from skproj.linear_model._feature_structure import make_structure
 
@@ -37,54 +36,9 @@ LOSSES = (
     "cox_efron",
 )
 BILEVEL = {"bilevel_l11": "l1", "bilevel_l12": "l12", "bilevel_l1inf": "l1inf"}
-LABELLED = ("binary", "multinomial", "labels")
 # With each loss and ball: together more than a thousand.
 N_PROBLEMS = 48
-N_WARM = 10
-
-
-def draw(loss, n_samples=40, n_features=12, weighted=True, **options):
-    """Return the arguments of `make_problem` for standardised data."""
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((n_samples, n_features))
-    logits = X[:, :3] + rng.standard_normal((n_samples, 3))
-    weights = rng.uniform(0.3, 2.0, n_samples) if weighted else np.ones(n_samples)
-    weights /= weights.sum()
-    X -= weights @ X
-    X /= np.sqrt(weights @ X**2)
-    if loss in ("squared_error", "huber"):
-        y = logits[:, :2] - weights @ logits[:, :2]
-        y /= np.sqrt(weights @ y**2)
-    else:
-        y = draw_targets(loss, logits, rng)
-    name = "log_loss" if loss in LABELLED else loss
-    return {"X": X, "y": y, "loss": name, "sample_weight": weights, **options}
-
-
-def check_matched(arguments, ball, V, b, atol=1e-4):
-    """Compare the model in a ball with the penalised model `V` and `b` of that norm.
-
-    The penalised model is the minimum over the ball. Its objective is known to 1e-8.
-    Without `atol` its coefficients are not unique.
-    """
-    problem, plain = make_problems(arguments)
-    eta, value = plain.norm(V, ball), plain.objective(V, b)
-    fit = problem.solve(eta, ball, tol=1e-10, max_iter=50000)
-    found, free, error = plain.point(problem, fit)
-    assert fit.converged
-    assert error < 1e-9
-    assert plain.norm(found, ball) <= eta * (1.0 + 1e-12)
-    assert_allclose(fit.objective, plain.objective(found, free), rtol=1e-10)
-    assert_allclose(fit.objective, value, rtol=1e-6)
-    assert fit.objective - value <= fit.gap + 1e-8
-    expected = plain.residuals(V, b)
-    assert_allclose(plain.residuals(found, free), expected, atol=1e-4)
-    if atol is not None:
-        assert_allclose(found, V, atol=atol)
-    for tol in (1e-1, 1e-2, 1e-3, 1e-4):
-        early = problem.solve(eta, ball, tol=tol)
-        assert early.gap <= tol * max(early.objective, 1.0)
-        assert early.objective - value <= early.gap + 1e-8
+N_WARM = 6
 
 
 @pytest.mark.parametrize("penalty", [0.3, 0.05, 0.005])
@@ -195,59 +149,6 @@ def test_selector_is_the_lasso_in_the_units_of_the_data():
     predictions = (X * scale + shift) @ selector.coef_[0] + selector.intercept_
     assert_allclose(predictions, 7.0 * lasso.predict(X) - 2.0, atol=1e-3)
     assert selector.duality_gap_ <= 1e-10
-
-
-class Case(NamedTuple):
-    """A random problem, its definition, and what to solve it for."""
-
-    seed: int
-    rng: np.random.Generator
-    problem: BallConstrainedProblem
-    plain: PlainProblem
-    ball: str
-    eta: float
-    tol: float
-    rounding: float  # relative, in the objective
-
-    def solve(self, eta=None, **options):
-        """Solve to the tolerance of the case."""
-        options = {"tol": self.tol, "max_iter": 20000, **options}
-        fit = self.problem.solve(eta or self.eta, self.ball, **options)
-        assert fit.converged, self.seed
-        return fit
-
-    def check(self, fit, best=None):
-        """Check a fit by the definition; return the least objective that is known."""
-        V, b, error = self.plain.point(self.problem, fit)
-        assert error <= self.rounding * (1.0 + np.abs(V).sum()), self.seed
-        assert self.plain.norm(V, self.ball) <= self.eta * (1.0 + 1e-12), self.seed
-        objective = self.plain.objective(V, b)
-        rounding = self.rounding * max(objective, 1.0)
-        assert abs(fit.objective - objective) <= rounding, self.seed
-        if best is None:
-            best = self.plain.descend(V, b, self.ball, self.eta, n_steps=30)
-        assert objective - best <= fit.gap + 0.1 * rounding, self.seed
-        return best
-
-    def check_equal(self, fit, other):
-        """Check that two fits are as good as their gaps say."""
-        difference = abs(fit.objective - other.objective)
-        gap = max(fit.gap, other.gap)
-        rounding = 0.1 * self.rounding * max(fit.objective, 1.0)
-        assert difference <= gap + rounding, self.seed
-
-
-def random_cases(loss, ball, n_cases):
-    """Yield cases."""
-    for seed in range(n_cases):
-        rng = np.random.default_rng([seed, *map(ord, loss + ball)])
-        arguments, share = random_problem(loss, ball, rng)
-        problem, plain = make_problems(arguments)
-        # Columns that the unpenalised ones explain have no typical radius.
-        eta = share * min(problem.natural_radius(ball), 1e3)
-        single = arguments["X"].dtype == np.float32
-        accuracy = (1e-4, 1e-4) if single else (1e-6, 1e-9)
-        yield Case(seed, rng, problem, plain, ball, eta, *accuracy)
 
 
 @pytest.mark.parametrize("ball", INNER_ORDER)
