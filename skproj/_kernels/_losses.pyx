@@ -184,11 +184,10 @@ cdef class Loss:
         an intercept.
         """
         cdef Loss loss = type(self)(*self.arguments, **self.options)
-        if basis.shape[1] > 0:
-            constant = np.flatnonzero(np.ptp(basis, axis=0) == 0.0)
-            loss.constant = constant[0] if len(constant) else -1
-            loss.basis, loss.columns = basis, rows_of(basis)
-            loss.n_free, loss.has_intercept = basis.shape[1], True
+        constant = np.flatnonzero(np.ptp(basis, axis=0) == 0.0)
+        loss.constant = constant[0] if len(constant) else -1
+        loss.basis, loss.columns = basis, rows_of(basis)
+        loss.n_free, loss.has_intercept = basis.shape[1], basis.shape[1] > 0
         return loss
 
     def zero_intercept(self):
