@@ -97,7 +97,7 @@ def risk_influence(risk, y):
        of sample permutations", Biometrika 33(2), 1944, :doi:`10.1093/biomet/33.2.129`.
     """
     n_rows, time = len(y), y["time"]
-    concordant, comparable, _ = pairs_of_samples(y, risk, np.ones(n_rows))
+    concordant, comparable, _ = pairs_of_samples(y, risk)
     n_pairs = comparable.sum() / 2.0
     if n_pairs == 0.0 or n_rows < 3:
         return np.zeros(n_rows), 0.0

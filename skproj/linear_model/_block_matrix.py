@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 from scipy import sparse
+from scipy.sparse.linalg import LinearOperator
 
 from skproj.blocks import RowBlocks
 from skproj.blocks._passes import ColumnReader, n_together, visit
@@ -14,7 +15,7 @@ from skproj.utils._moments import normalized_weights
 from skproj.utils._stability import collect_substitutes, find_substitutes
 
 
-class BlockMatrix:
+class BlockMatrix(LinearOperator):
     """The products and columns of `RowBlocks`, each of them a pass unless it is known.
 
     It has what `StandardizedDesign` uses of an array. Known are the columns that were
@@ -25,7 +26,7 @@ class BlockMatrix:
 
     def __init__(self, blocks):
         self.blocks, self.rows = blocks.whole, blocks.rows
-        self.shape, self.dtype = blocks.shape, blocks.dtype
+        super().__init__(blocks.dtype, blocks.shape)
         self._store = _ColumnStore.of(self.blocks)
         self._last = None  # residuals and their product with the transpose
 
@@ -44,8 +45,8 @@ class BlockMatrix:
         visit(self.blocks, *visitors)
         if residuals is not None:
             self._last = residuals, visitors[1].result
-        self._bytes = scan.n_bytes
-        return scan.moments.mean_and_deviation()
+        moments, self._bytes = scan.result
+        return moments.mean_and_deviation()
 
     @property
     def fits(self):
@@ -68,7 +69,7 @@ class BlockMatrix:
         matrix._last = None
         return matrix
 
-    def __matmul__(self, coef):
+    def _matmat(self, coef):
         nonzero = np.flatnonzero(coef.any(axis=1))
         if len(nonzero) == 0:
             return np.zeros((self.shape[0], coef.shape[1]), dtype=self.dtype)
@@ -80,10 +81,11 @@ class BlockMatrix:
         visit(self.blocks, logits)
         return logits.result if self.rows is None else logits.result[self.rows]
 
-    @property
-    def T(self):
-        """The transpose, for products."""
-        return _TransposedBlocks(self)
+    def _rmatmat(self, residuals):
+        if self._last is None or not np.array_equal(self._last[0], residuals):
+            (product,) = self.transposed_products([residuals])
+            self._last = residuals, product
+        return self._last[1].copy()
 
     def __getitem__(self, key):
         """Return columns in memory; the key is a pair of all rows and the columns."""
@@ -129,20 +131,6 @@ def substitutes_of(estimator, X, kept, sample_weight):
     if not present.all():
         X, weights = X.take_rows(present), weights[present]
     return collect_substitutes(kept, _correlate_blocks(X, kept, weights), names)
-
-
-class _TransposedBlocks:
-    """The transpose of a `BlockMatrix`."""
-
-    def __init__(self, matrix):
-        self.matrix = matrix
-
-    def __matmul__(self, residuals):
-        matrix = self.matrix
-        if matrix._last is None or not np.array_equal(matrix._last[0], residuals):
-            (product,) = matrix.transposed_products([residuals])
-            matrix._last = residuals, product
-        return matrix._last[1].copy()
 
 
 class _ColumnStore:

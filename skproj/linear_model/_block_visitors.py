@@ -1,5 +1,6 @@
 """Visitors of blocks for linear models; see `skproj.blocks._passes`."""
 
+import operator
 from copy import copy
 
 import numpy as np
@@ -10,36 +11,59 @@ from skproj.linear_model._sparse_products import has_kernel, multiply_transposed
 from skproj.utils._moments import BlockMoments, unit_factors
 
 
-class _RowVisitor:
-    """Visitor of the rows of a mask, or of all if it is None, with values of theirs."""
+class _Visitor:
+    """Visitor with a total of its own, which becomes its `result`."""
 
     reduces = True
-
-    def __init__(self, values, mask, n_columns):
-        self.values, self.mask, self.n_columns = values, mask, n_columns
-        if mask is not None:
-            self._places = np.append(0, np.cumsum(mask))
-
-    def of_block(self, start, n_rows):
-        """Return which rows of a block are its own, and where their values are."""
-        stop = start + n_rows
-        if self.mask is None:
-            return np.ones(n_rows, dtype=bool), slice(start, stop)
-        return self.mask[start:stop], slice(self._places[start], self._places[stop])
-
-    def own_part(self, start, block):
-        """Return its own rows of a block, and their values."""
-        inside, own = self.of_block(start, block.shape[0])
-        return block if inside.all() else block[inside], self.values[own]
+    _join = staticmethod(operator.add)
 
     def take_rows(self, start, stop):
         """Return the visitor of some rows."""
-        inside, own = self.of_block(start, stop - start)
-        mask = None if self.mask is None else inside
-        return self._like(self.values[own], mask, self.n_columns)
+        part = copy(self)
+        part._all = part.total = None  # which are of all rows
+        return part
 
-    def _like(self, *parts):
-        return type(self)(*parts)
+    def combine(self, visitors):
+        """Return a visitor for all of them."""
+        self._all = visitors
+        self.total = [visitor._start() for visitor in visitors]
+        return self
+
+    def finish(self):
+        """Hand out the results."""
+        for visitor, total in zip(self._all, self.total, strict=True):
+            visitor.result = visitor._end(total)
+        del self._all, self.total
+
+    def _end(self, total):
+        return total
+
+    @classmethod
+    def merge(cls, first, second):
+        """Join the totals of two parts of the rows."""
+        return [cls._join(*totals) for totals in zip(first, second, strict=True)]
+
+
+class _RowVisitor(_Visitor):
+    """Visitor of the rows of a mask, or of all if it is None, with values of theirs."""
+
+    def __init__(self, values, mask, n_columns):
+        self.values, self.n_columns = values, n_columns
+        if mask is not None:  # the values of other rows are zero
+            self.values = np.zeros((len(mask), *values.shape[1:]), dtype=values.dtype)
+            self.values[mask] = values
+
+    def take_rows(self, start, stop):
+        """Return the visitor of some rows."""
+        part = super().take_rows(start, stop)
+        part.values = self.values[start:stop]
+        return part
+
+    def _weighted_part(self, start, block):
+        """Return the rows of a block of positive weight, and these weights."""
+        weights = self.values[start : start + block.shape[0]]
+        inside = weights > 0.0
+        return (block, weights) if inside.all() else (block[inside], weights[inside])
 
 
 class Scan(_RowVisitor):
@@ -47,29 +71,19 @@ class Scan(_RowVisitor):
 
     kind = "scan"
 
-    def __init__(self, weights, mask, n_columns):
-        super().__init__(weights, mask, n_columns)
-        self.moments = BlockMoments()
-        self.n_bytes = np.zeros(n_columns)
-
     def inputs(self):
         """Return what the result depends on."""
-        return self.values, self.mask
+        return self.values
 
     def get_result(self):
         """Return the result as arrays."""
-        return {"n_bytes": self.n_bytes, **self.moments.get_state()}
+        moments, n_bytes = self.result
+        return {"n_bytes": n_bytes, **moments.get_state()}
 
     def set_result(self, arrays):
         """Take the result of an earlier pass."""
-        self.n_bytes = arrays.pop("n_bytes")
-        self.moments.set_state(arrays)
-
-    def combine(self, scans):
-        """Return a visitor for all of them."""
-        self._scans = scans
-        self.total = [(scan.moments, scan.n_bytes) for scan in scans]
-        return self
+        self.result = BlockMoments(), arrays.pop("n_bytes")
+        self.result[0].set_state(arrays)
 
     def add(self, start, block):
         """Add a block to the moments."""
@@ -77,33 +91,23 @@ class Scan(_RowVisitor):
             block = block.copy()
             block.sum_duplicates()
         assert_all_finite(block, input_name="X")
-        for scan in self._scans:
-            part, weights = scan.own_part(start, block)
+        for scan, (moments, n_bytes) in zip(self._all, self.total, strict=True):
+            part, weights = scan._weighted_part(start, block)
             if len(weights) == 0:
                 continue
-            scan.moments.add(part, weights)
+            moments.add(part, weights)
             if sparse.issparse(part):
                 counts = np.bincount(part.indices, minlength=self.n_columns)
-                size = part.data.itemsize + part.indices.itemsize
+                n_bytes += counts * (part.data.itemsize + part.indices.itemsize)
             else:
-                counts, size = part.shape[0], part.itemsize
-            scan.n_bytes += counts * size
+                n_bytes += part.shape[0] * part.itemsize
 
-    def finish(self):
-        """Hand out the moments."""
-        for scan, (moments, n_bytes) in zip(self._scans, self.total, strict=True):
-            scan.moments, scan.n_bytes = moments, n_bytes
-        del self._scans, self.total
+    def _start(self):
+        return BlockMoments(), np.zeros(self.n_columns)
 
     @staticmethod
-    def merge(first, second):
-        """Join the totals of two parts of the rows."""
-        return [
-            (moments.merge(more_moments), n_bytes + more_bytes)
-            for (moments, n_bytes), (more_moments, more_bytes) in zip(
-                first, second, strict=True
-            )
-        ]
+    def _join(first, second):
+        return first[0].merge(second[0]), first[1] + second[1]
 
 
 class Product(_RowVisitor):
@@ -116,7 +120,7 @@ class Product(_RowVisitor):
 
     def inputs(self):
         """Return what the result depends on."""
-        return self.values, self.mask
+        return self.values
 
     def get_result(self):
         """Return the result as arrays."""
@@ -126,78 +130,41 @@ class Product(_RowVisitor):
         """Take the result of an earlier pass."""
         self.result = arrays["result"]
 
-    def combine(self, products):
-        """Return a visitor for all of them, with one wider product."""
-        self._products = products
-        widths = [product.values.shape[1] for product in products]
-        self._ends = np.cumsum([0, *widths])
-        self.total = np.zeros((self.n_columns, self._ends[-1]))
-        return self
-
     def add(self, start, block):
         """Add the product with a block."""
-        dtype = self.values.dtype
-        residuals = np.zeros((block.shape[0], self._ends[-1]), dtype=dtype, order="F")
-        for product, first, last in self._parts():
-            inside, own = product.of_block(start, block.shape[0])
-            residuals[inside, first:last] = product.values[own]
-        block = block.astype(dtype, copy=False)
+        rows = slice(start, start + block.shape[0])
+        residuals = np.hstack([product.values[rows] for product in self._all])
+        residuals = np.asfortranarray(residuals)
+        block = block.astype(residuals.dtype, copy=False)
         if has_kernel(block, residuals.shape[1]):
-            self.total += multiply_transposed(block, residuals)
+            added = multiply_transposed(block, residuals)
         else:
-            self.total += block.T @ residuals
+            added = block.T @ residuals
+        ends = np.cumsum([total.shape[1] for total in self.total])
+        parts = np.split(added, ends[:-1], axis=1)
+        for total, part in zip(self.total, parts, strict=True):
+            total += part
 
-    def finish(self):
-        """Hand out the parts of the product."""
-        for product, first, last in self._parts():
-            product.result = self.total[:, first:last].copy()
-        del self._products, self.total
-
-    @staticmethod
-    def merge(first, second):
-        """Join the totals of two parts of the rows."""
-        return first + second
-
-    def _parts(self):
-        return zip(self._products, self._ends[:-1], self._ends[1:], strict=True)
+    def _start(self):
+        return np.zeros((self.n_columns, self.values.shape[1]))
 
 
-class Logits:
+class Logits(_Visitor):
     """Visitor of the product with coefficients."""
 
     reduces = False
+    _start = list
+    _end = staticmethod(np.concatenate)
 
     def __init__(self, coef):
         self.coef = coef
         self.kind = "logits", coef.dtype
-
-    def take_rows(self, start, stop):
-        """Return the visitor of some rows."""
-        return Logits(self.coef)
-
-    def combine(self, others):
-        """Return a visitor for all of them."""
-        self._all = others
-        self.total = [[] for _ in others]
-        return self
 
     def add(self, start, block):
         """Multiply a block."""
         block = block.astype(self.coef.dtype, copy=False)
         for logits, parts in zip(self._all, self.total, strict=True):
             parts.append(block @ logits.coef)
-
-    def finish(self):
-        """Join the blocks."""
-        for logits, parts in zip(self._all, self.total, strict=True):
-            logits.result = np.concatenate(parts)
-            parts.clear()
-        del self._all, self.total
-
-    @staticmethod
-    def merge(first, second):
-        """Join the totals of two parts of the rows."""
-        return [parts + more for parts, more in zip(first, second, strict=True)]
 
 
 class Correlations(_RowVisitor):
@@ -208,37 +175,30 @@ class Correlations(_RowVisitor):
         self.kept = kept
         self.kind = "correlations", id(self)
 
-    def _like(self, *parts):
-        return Correlations(self.kept, *parts)
-
-    def combine(self, visitors):
-        """Return itself, because each is a kind of its own."""
-        self.total = _ColumnProducts(self.n_columns, len(self.kept))
-        return self
-
     def add(self, start, block):
         """Add the products of a block."""
-        part, weights = self.own_part(start, block)
+        part, weights = self._weighted_part(start, block)
         if len(weights) > 0:
-            self.total.add(part, self.kept, weights)
+            self.total[0].add(part, self.kept, weights)
 
-    def finish(self):
+    def _start(self):
+        return _ColumnProducts(self.n_columns, len(self.kept))
+
+    def _end(self, total):
         """Turn the products into correlations."""
-        mean, deviation = self.total.moments.mean_and_deviation()
+        mean, deviation = total.moments.mean_and_deviation()
         varies = deviation > 0.0
         kept = varies[self.kept]
         rows, candidates = self.kept[kept], np.flatnonzero(varies)
-        factors = self.total.factors[kept]
-        offsets = factors * (mean[rows] - self.total.center[kept])
-        covariances = self.total.products[np.ix_(candidates, kept)].T
+        factors = total.factors[kept]
+        offsets = factors * (mean[rows] - total.center[kept])
+        covariances = total.products[np.ix_(candidates, kept)].T
         covariances -= np.outer(offsets, mean[candidates])
         scales = np.outer(factors * deviation[rows], deviation[candidates])
-        self.result = rows, candidates, covariances / scales
-        del self.total
+        return rows, candidates, covariances / scales
 
     @staticmethod
-    def merge(first, second):
-        """Join the totals of two parts of the rows."""
+    def _join(first, second):
         return first.merge(second)
 
 

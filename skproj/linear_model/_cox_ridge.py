@@ -11,23 +11,22 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.sparsefuncs import min_max_axis
 from sklearn.utils.validation import check_consistent_length, validate_data
 
+from skproj._kernels._losses import Cox
 from skproj.linear_model._cox import (
     PREDICT_SURVIVAL_DOCS,
     breslow,
     survival_until,
 )
-from skproj.linear_model._losses import TIES, make_loss
 from skproj.metrics import concordance_index_censored
 from skproj.utils._doc_link import DocumentationLink
 from skproj.utils._docs import shared_docs
-from skproj.utils._moments import unit_factors
+from skproj.utils._moments import normalized_weights, unit_factors
 from skproj.utils._state import VersionedState
 from skproj.utils._survival import read_times
-from skproj.utils._validation import atomic_fit, check_is_fitted
+from skproj.utils._validation import _check_sample_weight, atomic_fit, check_is_fitted
 
-MAX_ITER = 1000
-# Of the gradient of the mean loss.
-TOLERANCE = 1e-9
+# It ends at this size of the gradient of the mean loss.
+OPTIONS = {"maxiter": 1000, "gtol": 1e-9, "ftol": 0.0}
 
 
 class CoxRidge(VersionedState, DocumentationLink, BaseEstimator):
@@ -55,7 +54,7 @@ class CoxRidge(VersionedState, DocumentationLink, BaseEstimator):
     coef_ : ndarray of shape (n_features,)
         Change of the log hazard by a unit of each feature.
     intercept_ : float
-        It makes the mean log hazard of the training samples zero.
+        It makes the weighted mean log hazard of the training samples zero.
     event_times_ : ndarray of shape (n_event_times,)
         The different times of events.
     log_cumulative_hazard_ : ndarray of shape (n_event_times,)
@@ -111,7 +110,7 @@ class CoxRidge(VersionedState, DocumentationLink, BaseEstimator):
 
     @_fit_context(prefer_skip_nested_validation=True)
     @atomic_fit
-    def fit(self, X, y):
+    def fit(self, X, y, sample_weight=None):
         """Fit the model.
 
         Parameters
@@ -123,6 +122,9 @@ class CoxRidge(VersionedState, DocumentationLink, BaseEstimator):
             was seen, and a field of numbers, the time of the event or of censoring, or
             a DataFrame with the columns `event` and `time`. Other forms:
             :doc:`/survival`. Numbers alone are times of events.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples. One of weight 2 counts as two samples, but not as
+            two tied events with ``ties="efron"``; one of weight zero is absent.
 
         Returns
         -------
@@ -132,18 +134,24 @@ class CoxRidge(VersionedState, DocumentationLink, BaseEstimator):
         Raises
         ------
         ValueError
-            If `y` is not of that form, if it has no event, or if `X` contains NaN or
-            infinity.
+            If `y` is not of that form, if it has no event, if `X` contains NaN or
+            infinity, or if weights are negative or all zero.
         """
         target = read_times(y, type(self).__name__)
         X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32])
         check_consistent_length(X, target)
+        sample_weight = _check_sample_weight(
+            sample_weight, X, dtype=np.float64, ensure_non_negative=True
+        )
+        present = sample_weight > 0.0
+        if not present.all():
+            X, target, sample_weight = (a[present] for a in (X, target, sample_weight))
         if not target["event"].any():
             raise ValueError("y must have an event: all its samples are censored.")
-        n_samples, n_features = X.shape
-        name = {ties: name for name, ties in TIES.items()}[self.ties]
-        loss = make_loss(name, target, np.full(n_samples, 1.0 / n_samples))
-        penalty = (n_features if self.alpha is None else self.alpha) / n_samples
+        weights = normalized_weights(sample_weight, len(target))
+        loss = Cox(target, weights, self.ties)
+        penalty = X.shape[1] if self.alpha is None else self.alpha
+        penalty = penalty * weights[0] / sample_weight[0]  # the loss is a mean
         # Steps of one length suit large features if their coefficients have units.
         sizes = np.abs(min_max_axis(X, axis=0) if sparse.issparse(X) else X)
         units = np.minimum(unit_factors(sizes.max(axis=0)), 1.0)
@@ -154,19 +162,14 @@ class CoxRidge(VersionedState, DocumentationLink, BaseEstimator):
             gradient = X.T @ residuals[:, 0] + penalty * coef
             return value + 0.5 * penalty * (coef @ coef), units * gradient
 
-        found = minimize(
-            objective,
-            np.zeros(n_features),
-            jac=True,
-            method="L-BFGS-B",
-            options={"maxiter": MAX_ITER, "gtol": TOLERANCE, "ftol": 0.0},
-        )
+        start = np.zeros(X.shape[1])
+        found = minimize(objective, start, jac=True, method="L-BFGS-B", options=OPTIONS)
         self.coef_ = units * found.x
         self.n_iter_ = int(found.nit)
         logits = X @ self.coef_
-        self.intercept_ = -float(logits.mean())
+        self.intercept_ = -float(weights @ logits)
         self.event_times_, self.log_cumulative_hazard_ = breslow(
-            target, logits + self.intercept_, np.ones(n_samples)
+            target, logits + self.intercept_, weights
         )
         return self
 
@@ -205,7 +208,7 @@ class CoxRidge(VersionedState, DocumentationLink, BaseEstimator):
             times, self.predict(X), self.event_times_, self.log_cumulative_hazard_
         )
 
-    def score(self, X, y):
+    def score(self, X, y, sample_weight=None):
         """Return Harrell's concordance index.
 
         Parameters
@@ -214,6 +217,8 @@ class CoxRidge(VersionedState, DocumentationLink, BaseEstimator):
             Features.
         y : structured ndarray or DataFrame of shape (n_samples,), or array-like
             Survival times, as in `fit`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples.
 
         Returns
         -------
@@ -221,7 +226,10 @@ class CoxRidge(VersionedState, DocumentationLink, BaseEstimator):
             From 0 to 1; 0.5 for predictions at random.
         """
         y = read_times(y, type(self).__name__)
-        return concordance_index_censored(y["event"], y["time"], self.predict(X))[0]
+        found = concordance_index_censored(
+            y["event"], y["time"], self.predict(X), sample_weight=sample_weight
+        )
+        return found[0]
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

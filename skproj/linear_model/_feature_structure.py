@@ -96,15 +96,15 @@ class FeatureStructure:
         """
         order = np.argsort(-group_scores, kind="stable")
         order = order[group_scores[order] > 0.0]
+        places = np.zeros(len(group_scores), dtype=np.intp)
+        places[order] = np.arange(len(order), 0, -1)
+        # Of the features, each belongs to the best of its groups.
+        places = self.feature_scores(places)
+        counts = np.bincount(places, minlength=len(order) + 1)[:0:-1].cumsum()
+        reached, beyond = np.searchsorted(counts, [n_selected, n_selected + 1])
         best = np.zeros_like(group_scores)
-        for n_groups, group in enumerate(order):
-            best[group] = group_scores[group]
-            found = np.count_nonzero(self.feature_scores(best))
-            if found > n_selected and n_groups:
-                best[group] = 0.0
-                break
-            if found >= n_selected:
-                break
+        order = order[: max(min(reached + 1, beyond), 1)]
+        best[order] = group_scores[order]
         return best
 
 
@@ -170,8 +170,6 @@ def _arrange(groups, in_ball):
     sizes[: len(groups)] = [len(group) for group in groups]
     columns = np.concatenate([*groups, alone])
     # In the order of their first features, in which groups of one are no groups.
-    starts = np.cumsum(sizes) - sizes
-    order = np.argsort(columns[starts], kind="stable")
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
-    return columns[np.argsort(np.repeat(place, sizes), kind="stable")], sizes[order]
+    first = columns[np.cumsum(sizes) - sizes]
+    order = np.argsort(first, kind="stable")
+    return columns[np.argsort(np.repeat(first, sizes), kind="stable")], sizes[order]

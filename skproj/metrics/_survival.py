@@ -7,33 +7,33 @@ from skproj.utils._docs import shared_docs
 from skproj.utils._survival import join_survival, read_survival
 
 # Pairs are compared in blocks of at most so many.
-MAX_PAIRS = 2**22
+MAX_PAIRS = 2**20
 
 DOCS = {
     "survival": """
     Parameters
     ----------
     survival_train : structured ndarray or DataFrame of shape (n_train_samples,)
-        Events and times of training samples, see :doc:`/survival` for the form. The
-        distribution of censoring is estimated from them.
+        Events and times of training samples, see :doc:`/survival` for the form. They
+        estimate the distribution of censoring.
     survival_test : structured ndarray or DataFrame of shape (n_samples,)
         Events and times of the samples of the predictions.
     """,
-    "risk": """
-    estimate : array-like of shape (n_samples,)
-        Predicted risk, such as the logarithm of the hazard; larger is an earlier event.
+    "weights": """
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the samples of the predictions; 2 counts as two samples, 0 as none.
+    sample_weight_train : array-like of shape (n_train_samples,), default=None
+        Weights of the training samples, in the distribution of censoring.
     """,
     "cindex": """
-    tied_tol : float, default=1e-8
-        Risks count as equal if they differ by no more.
-
     Returns
     -------
     cindex : float
         From 0 to 1; 0.5 for predictions at random.
-    concordant, discordant, tied_risk, tied_time : int
+    concordant, discordant, tied_risk, tied_time : int, or float for weighted samples
         Numbers of comparable pairs: in the right order, in the wrong one, of equal
-        risk, which count half in the index, and with the same time.
+        risk, which count half in the index, and with the same time. A pair counts as
+        the product of the weights of its samples.
 
     {errors}
     """,
@@ -56,7 +56,9 @@ DOCS = {
 
 
 @shared_docs(**DOCS)
-def concordance_index_censored(event_indicator, event_time, estimate, tied_tol=1e-8):
+def concordance_index_censored(
+    event_indicator, event_time, estimate, tied_tol=1e-8, *, sample_weight=None
+):
     """Compute Harrell's concordance index.
 
     A pair of samples is comparable if the earlier time is that of an event; a censored
@@ -69,7 +71,13 @@ def concordance_index_censored(event_indicator, event_time, estimate, tied_tol=1
         Whether the event was seen; else the sample is censored.
     event_time : array-like of shape (n_samples,)
         Time of the event or of censoring.
-    {risk}
+    estimate : array-like of shape (n_samples,)
+        Predicted risk, such as the logarithm of the hazard; larger is an earlier event.
+    tied_tol : float, default=1e-8
+        Risks count as equal if they differ by no more.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the samples; 2 counts as two samples, 0 as none.
+
     {cindex}
 
     References
@@ -82,12 +90,19 @@ def concordance_index_censored(event_indicator, event_time, estimate, tied_tol=1
     (0.75, 3, 1, 0, 0)
     """
     y = join_survival(event_indicator, event_time, "event_indicator", "event_time")
-    return _concordance(y, estimate, np.ones(len(y)), tied_tol)
+    return _concordance(y, estimate, 1.0, tied_tol, sample_weight)
 
 
 @shared_docs(**DOCS)
 def concordance_index_ipcw(
-    survival_train, survival_test, estimate, tau=None, tied_tol=1e-8
+    survival_train,
+    survival_test,
+    estimate,
+    tau=None,
+    tied_tol=1e-8,
+    *,
+    sample_weight=None,
+    sample_weight_train=None,
 ):
     """Compute Uno's concordance index.
 
@@ -97,10 +112,15 @@ def concordance_index_ipcw(
     features [1]_.
 
     {survival}
-    {risk}
+    estimate : array-like of shape (n_samples,)
+        Predicted risk, such as the logarithm of the hazard; larger is an earlier event.
     tau : float, default=None
         Only events before this time count in the index; None for all. It should be less
         than the last time of `survival_train`: few samples are left, of large weight.
+    tied_tol : float, default=1e-8
+        Risks count as equal if they differ by no more.
+    {weights}
+
     {cindex}
 
     References
@@ -114,23 +134,34 @@ def concordance_index_ipcw(
     0.571
     """
     y = read_survival(survival_test, "survival_test")
-    return _concordance(y, estimate, ipcw_weights(survival_train, y, tau), tied_tol)
+    y["event"] &= _read_weight(sample_weight, y) > 0.0  # others have no weight anyway
+    inverse = ipcw_weights(survival_train, y, tau, sample_weight_train)
+    return _concordance(y, estimate, inverse, tied_tol, sample_weight)
 
 
 @shared_docs(**DOCS)
-def integrated_brier_score(survival_train, survival_test, estimate, times):
+def integrated_brier_score(
+    survival_train,
+    survival_test,
+    estimate,
+    times,
+    *,
+    sample_weight=None,
+    sample_weight_train=None,
+):
     r"""Compute the Brier score of predicted survival, averaged over times.
 
     .. math::
 
-        \frac{1}{n} \sum_i \left(
+        \frac{1}{\sum_i w_i} \sum_i w_i \left(
             \frac{S_i(t)^2 \, [t_i \le t, \text{event}]}{G(t_i)}
             + \frac{(1 - S_i(t))^2 \, [t_i > t]}{G(t)}
         \right)
 
     is the score at the time `t`, with the predicted probability :math:`S_i(t)` of
-    being without an event, and the probability `G` of not being censored [1]_. It is
-    integrated by the trapezoidal rule and divided by the length of the interval.
+    being without an event, the weights of the samples, and the probability `G` of not
+    being censored [1]_. It is integrated by the trapezoidal rule and divided by the
+    length of the interval.
 
     {survival}
     estimate : array-like of shape (n_samples, n_times)
@@ -138,6 +169,7 @@ def integrated_brier_score(survival_train, survival_test, estimate, times):
     times : array-like of shape (n_times,)
         At least two increasing times within the follow-up of `survival_test`: from its
         first time to before its last one, as nobody shows who survives that.
+    {weights}
 
     Returns
     -------
@@ -157,6 +189,10 @@ def integrated_brier_score(survival_train, survival_test, estimate, times):
     0.25
     """
     y = read_survival(survival_test, "survival_test")
+    weight = _read_weight(sample_weight, y)
+    estimate = check_array(estimate, dtype=np.float64, input_name="estimate")
+    check_consistent_length(y, estimate)
+    y, estimate, weight = (a[weight > 0.0] for a in (y, estimate, weight))
     times = column_or_1d(times, dtype=np.float64)
     first, last = y["time"].min(), y["time"].max()
     increase = len(times) > 1 and np.all(np.diff(times) > 0.0)
@@ -165,21 +201,21 @@ def integrated_brier_score(survival_train, survival_test, estimate, times):
             "times must be at least two increasing numbers within the follow-up of "
             f"survival_test, from {first} to less than {last}, got {times}."
         )
-    estimate = check_array(estimate, dtype=np.float64, input_name="estimate")
     if estimate.shape != (len(y), len(times)):
         raise ValueError(
-            f"estimate must have shape ({len(y)}, {len(times)}), a row for each sample "
-            f"and a column for each time, got shape {estimate.shape}."
+            f"estimate must have shape ({len(y)}, {len(times)}), samples by times, got "
+            f"shape {estimate.shape}."
         )
     low, high = estimate.min(), estimate.max()
     if low < 0.0 or high > 1.0:
         raise ValueError(f"estimate must be between 0 and 1, got {low} to {high}.")
-    scores = brier_losses(survival_train, y, estimate, times).mean(axis=0)
+    losses = brier_losses(survival_train, y, estimate, times, sample_weight_train)
+    scores = np.average(losses, axis=0, weights=weight)
     return float(np.trapezoid(scores, times) / (times[-1] - times[0]))
 
 
 @shared_docs(**DOCS)
-def kaplan_meier_estimator(event, time_exit, *, reverse=False):
+def kaplan_meier_estimator(event, time_exit, *, reverse=False, sample_weight=None):
     """Estimate the probability of survival.
 
     It is the product of the shares of samples without an event among those at risk, at
@@ -194,6 +230,8 @@ def kaplan_meier_estimator(event, time_exit, *, reverse=False):
     reverse : bool, default=False
         Whether to estimate the probability of not being censored instead. At a time
         with both, events come first.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the samples; 2 counts as two samples, 0 as none.
 
     Returns
     -------
@@ -209,35 +247,39 @@ def kaplan_meier_estimator(event, time_exit, *, reverse=False):
     [0.75, 0.75, 0.375, 0.0]
     """
     y = join_survival(event, time_exit, "event", "time_exit")
+    weight = _read_weight(sample_weight, y)
+    y, weight = y[weight > 0.0], weight[weight > 0.0]
     times, place = np.unique(y["time"], return_inverse=True)
-    n_leaving = np.bincount(place)
-    n_events = np.bincount(place[y["event"]], minlength=len(times))
-    n_at_risk = n_leaving[::-1].cumsum()[::-1]
-    if reverse:
-        n_at_risk, n_events = n_at_risk - n_events, n_leaving - n_events
-    return times, np.cumprod(1.0 - n_events / np.maximum(n_at_risk, 1))
+    n_leaving = np.bincount(place, weight)
+    n_ending = np.bincount(place, weight * (y["event"] != reverse))
+    n_later = np.append(n_leaving[:0:-1].cumsum()[::-1], 0.0)
+    n_at_risk = n_later + (n_ending if reverse else n_leaving)
+    return times, np.cumprod(1.0 - n_ending / np.where(n_at_risk > 0.0, n_at_risk, 1.0))
 
 
-def ipcw_weights(survival_train, y, tau=None):
+def ipcw_weights(train, y, tau=None, weight=None):
     """Return the weights of Uno's index: of events before `tau`, zero for others."""
     counts = y["event"] & (y["time"] < (np.inf if tau is None else tau))
-    return _inverse_uncensored(survival_train, y["time"], counts) ** 2
+    return _inverse_uncensored(train, weight, y["time"], counts) ** 2
 
 
-def brier_losses(survival_train, y, estimate, times):
-    """Return the weighted squared errors of each sample at each time."""
+def brier_losses(train, y, estimate, times, weight=None):
+    """Return the squared errors of each sample at each time, for training samples."""
     time = y["time"][:, np.newaxis]
     dead, alive = (time <= times) & y["event"][:, np.newaxis], time > times
-    weights = _inverse_uncensored(survival_train, y["time"], dead.any(axis=1))
-    losses = dead * np.square(estimate) * weights[:, np.newaxis]
-    weights = _inverse_uncensored(survival_train, times, alive.any(axis=0))
-    return losses + alive * np.square(1.0 - estimate) * weights
+    inverse = _inverse_uncensored(train, weight, y["time"], dead.any(axis=1))
+    losses = dead * np.square(estimate) * inverse[:, np.newaxis]
+    inverse = _inverse_uncensored(train, weight, times, alive.any(axis=0))
+    return losses + alive * np.square(1.0 - estimate) * inverse
 
 
-def _inverse_uncensored(survival_train, times, counts):
+def _inverse_uncensored(train, weight, times, counts):
     """Return one over the probability of not being censored; 0 where nothing counts."""
-    y = read_survival(survival_train, "survival_train")
-    known, probability = kaplan_meier_estimator(y["event"], y["time"], reverse=True)
+    y = read_survival(train, "survival_train")
+    weight = _read_weight(weight, y, "sample_weight_train")
+    known, probability = kaplan_meier_estimator(
+        y["event"], y["time"], reverse=True, sample_weight=weight
+    )
     probability = np.append(1.0, probability)[np.searchsorted(known, times, "right")]
     unknown = counts & ((probability <= 0.0) | (times > known[-1]))
     if unknown.any():
@@ -248,38 +290,55 @@ def _inverse_uncensored(survival_train, times, counts):
     return np.divide(1.0, probability, out=np.zeros(len(times)), where=counts)
 
 
-def _concordance(y, estimate, weights, tied_tol):
-    """Return the index, and the numbers of pairs; the weight is of the earlier one."""
+def _read_weight(sample_weight, y, name="sample_weight"):
+    """Return a weight for each sample."""
+    if sample_weight is None:
+        return np.ones(len(y))
+    weight = column_or_1d(sample_weight, dtype=np.float64, input_name=name)
+    if weight.shape != y.shape or not weight.min() >= 0.0 < weight.max() < np.inf:
+        raise ValueError(
+            f"{name} must have {len(y)} finite numbers, none of them negative and not "
+            f"all zero, got {weight}."
+        )
+    return weight
+
+
+def _concordance(y, estimate, inverse, tied_tol, sample_weight):
+    """Return the index, and the numbers of pairs."""
     estimate = check_array(estimate, ensure_2d=False, input_name="estimate")
     estimate = column_or_1d(estimate, dtype=np.float64)
     check_consistent_length(y, estimate)
-    won, compared, numbers = pairs_of_samples(y, estimate, weights, tied_tol)
+    weight = _read_weight(sample_weight, y)
+    won, compared, numbers = pairs_of_samples(y, estimate, inverse, tied_tol, weight)
     if compared.sum() == 0.0:
         raise ValueError(
             "There must be an event before the time of another sample, got none that "
             f"counts in {len(y)} samples."
         )
-    return float(won.sum() / compared.sum()), *numbers
+    kind = int if sample_weight is None else float
+    return float(won.sum() / compared.sum()), *map(kind, numbers)
 
 
-def pairs_of_samples(y, estimate, weights, tied_tol=0.0):
+def pairs_of_samples(y, estimate, inverse=1.0, tied_tol=0.0, weight=1.0):
     """Return the concordant and the comparable pairs of each sample, and their numbers.
 
-    Each pair counts with the weight of the earlier sample; equal risks count half.
+    Each pair counts as the product of the weights of both samples, and but for the
+    numbers, also as `inverse` of the earlier one. Equal risks count half.
     """
-    concordant, comparable = np.zeros((2, len(y)))
-    numbers = np.zeros(4, dtype=int)
+    factors, weight = (np.broadcast_to(a, len(y)) for a in (inverse, weight))
+    factors = factors * weight
+    sums, numbers = np.zeros((4, len(y))), np.zeros(4)
     earlier, size = np.flatnonzero(y["event"]), max(1, MAX_PAIRS // max(len(y), 1))
     for first in range(0, len(earlier), size):
         rows = earlier[first : first + size]
         time, risk = y["time"][rows][:, np.newaxis], estimate[rows][:, np.newaxis]
         same_time = (time == y["time"]) & ~y["event"]
-        pairs = (time < y["time"]) | same_time
-        tied = pairs & (np.abs(risk - estimate) <= tied_tol)
-        right = pairs & (risk > estimate) & ~tied
-        for sums, terms in ((comparable, pairs), (concordant, right + 0.5 * tied)):
-            sums += weights[rows] @ terms
-            sums[rows] += weights[rows] * terms.sum(axis=1)
-        kinds = right, pairs & ~right & ~tied, tied, same_time
-        numbers += [np.count_nonzero(kind) for kind in kinds]
-    return concordant, comparable, numbers.tolist()
+        tied = np.abs(risk - estimate) <= tied_tol
+        right = (risk > estimate) & ~tied
+        kinds = np.array([right, ~(right | tied), tied, same_time])
+        kinds &= (time < y["time"]) | same_time
+        of_rows = kinds @ weight
+        numbers += of_rows @ weight[rows]
+        sums += factors[rows] @ kinds * weight
+        sums[:, rows] += factors[rows] * of_rows
+    return sums[0] + 0.5 * sums[2], sums[:3].sum(axis=0), numbers

@@ -54,24 +54,19 @@ class SurvivalMixin:
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             True targets.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the samples; not for ``loss="cox"``.
+            Weights of the samples.
 
         Returns
         -------
         score : float
             At most 1, the best.
-
-        Raises
-        ------
-        ValueError
-            If there is a `sample_weight` with ``loss="cox"``.
         """
         if self.loss != "cox":
             return super().score(X, y, sample_weight)
-        if sample_weight is not None:
-            raise ValueError('sample_weight must be None for loss="cox".')
-        y = read_times(y, type(self).__name__)
-        return concordance_index_censored(y["event"], y["time"], self.predict(X))[0]
+        y, risk = read_times(y, type(self).__name__), self.predict(X)
+        return concordance_index_censored(
+            y["event"], y["time"], risk, sample_weight=sample_weight
+        )[0]
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

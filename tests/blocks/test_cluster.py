@@ -104,7 +104,7 @@ def results(visitors):
     arrays = []
     for visitor in visitors:
         if isinstance(visitor, Scan):
-            arrays += [*visitor.moments.mean_and_deviation()]
+            arrays += [*visitor.result[0].mean_and_deviation()]
         elif isinstance(visitor, ColumnReader):
             matrix = visitor.matrix
             dense = matrix.toarray() if sparse.issparse(matrix) else matrix

@@ -130,6 +130,14 @@ def test_survival_times_have_several_forms(name):
         assert_allclose(getattr(fitted, attribute), expected, rtol=1e-4)
 
 
+def test_weights_reach_the_estimator():
+    few, counts = X[:60, :6], np.random.default_rng(0).integers(0, 3, 60)
+    selector = ProjectionFeatureSelector(CoxRidge(), eta=1.0)
+    found = clone(selector).fit(few, Y[:60], sample_weight=counts).scores_
+    selector.fit(np.repeat(few, counts, axis=0), np.repeat(Y[:60], counts))
+    assert_allclose(found, selector.scores_, rtol=1e-5)
+
+
 @pytest.mark.parametrize("convert", FORMS)
 def test_splits_and_paths_take_the_forms(convert):
     y, few = convert(Y), X[:, :4]

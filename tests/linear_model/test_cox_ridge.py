@@ -6,6 +6,8 @@ from cox_helpers import deviance_by_definition, make_times
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from scipy.optimize import minimize
+from sklearn import config_context
+from sklearn.model_selection import KFold, cross_validate
 
 from skproj.datasets import make_survival
 from skproj.linear_model import CoxRidge
@@ -15,20 +17,60 @@ from skproj.metrics import concordance_index_censored
 @pytest.mark.parametrize("n_times", [None, 5])
 @pytest.mark.parametrize("ties", ["breslow", "efron"])
 @pytest.mark.parametrize("alpha", [None, 0.3])
-def test_minimum_is_that_of_the_definition(ties, n_times, alpha):
+@pytest.mark.parametrize("weighted", [False, True])
+def test_minimum_is_that_of_the_definition(ties, n_times, alpha, weighted):
     X, y = make_times(n_features=3, n_times=n_times)
     strength = 3.0 if alpha is None else alpha
+    weight = np.random.default_rng(1).exponential(2.0, len(y)) if weighted else None
+    own = weight if weighted else np.ones(len(y))
 
     def objective(coef):
-        mean = deviance_by_definition(y, np.ones(len(y)), X @ coef, ties)
-        return len(y) * mean + 0.5 * strength * coef @ coef
+        mean = deviance_by_definition(y, own, X @ coef, ties)
+        return own.sum() * mean + 0.5 * strength * coef @ coef
 
     expected = minimize(objective, np.zeros(3), method="BFGS", options={"gtol": 1e-5})
-    model = CoxRidge(alpha, ties=ties).fit(X, y)
+    model = CoxRidge(alpha, ties=ties).fit(X, y, weight)
     assert_allclose(model.coef_, expected.x, atol=1e-5)
-    assert_allclose(model.predict(X).mean(), 0.0, atol=1e-12)
-    index = concordance_index_censored(y["event"], y["time"], X @ model.coef_)[0]
-    assert model.score(X, y) == index
+    risk = model.predict(X)
+    assert_allclose(np.average(risk, weights=weight), 0.0, atol=1e-12)
+    index = concordance_index_censored(
+        y["event"], y["time"], risk, sample_weight=weight
+    )
+    assert model.score(X, y, weight) == index[0]
+
+
+@pytest.mark.parametrize("n_times", [None, 5])
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
+def test_weights_count_as_repeated_or_absent_samples(n_times, make):
+    """Also those of absent events, and of samples with the largest features."""
+    X, y = make_times(n_features=3, n_times=n_times)
+    counts = np.random.default_rng(1).integers(0, 4, len(y))
+    X[0], counts[0], counts[y["time"].argmin()] = 1e9, 0, 0
+    repeated = np.repeat(X, counts, axis=0), np.repeat(y, counts)
+    expected = CoxRidge().fit(*repeated)
+    model = CoxRidge().fit(make(X), y, counts)
+    assert_allclose(model.coef_, expected.coef_, rtol=1e-6)
+    assert_allclose(model.intercept_, expected.intercept_, rtol=1e-6)
+    assert_array_equal(model.event_times_, expected.event_times_)
+    times = np.quantile(y["time"], [0.1, 0.5, 0.9])
+    found = model.predict_survival(X[1:], times)
+    assert_allclose(found, expected.predict_survival(X[1:], times), rtol=1e-6)
+    assert_allclose(model.score(make(X), y, counts), expected.score(*repeated))
+    scaled = CoxRidge(alpha=3e6).fit(make(X), y, 1e6 * counts)
+    assert_allclose(scaled.coef_, expected.coef_, rtol=1e-6)
+
+
+def test_weights_are_routed():
+    X, y = make_times(60, 3)
+    weight, folds = np.random.default_rng(1).integers(0, 4, len(y)), KFold(3)
+    with config_context(enable_metadata_routing=True):
+        model = CoxRidge().set_fit_request(sample_weight=True)
+        model = model.set_score_request(sample_weight=True)
+        params = {"sample_weight": weight}
+        found = cross_validate(model, X, y, cv=folds, params=params)["test_score"]
+    for score, (train, test) in zip(found, folds.split(X), strict=True):
+        fitted = CoxRidge().fit(X[train], y[train], weight[train])
+        assert score == fitted.score(X[test], y[test], weight[test])
 
 
 @pytest.mark.parametrize("n_times", [None, 5])
@@ -100,8 +142,11 @@ def test_what_is_refused():
     before = fitted.coef_
     none = y.copy()
     none["event"] = False
-    with pytest.raises(ValueError, match="y must have an event"):
-        fitted.fit(X, none)
+    for wrong, weight in ((none, None), (y, ~y["event"])):
+        with pytest.raises(ValueError, match="y must have an event"):
+            fitted.fit(X, wrong, weight)
+    with pytest.raises(ValueError, match="Negative values in data passed to `sample_w"):
+        fitted.fit(X, y, y["event"] - 0.5)
     assert fitted.coef_ is before
     with pytest.raises(ValueError, match=r"times of y must be finite"):
         CoxRidge().fit(X, -y["time"])

@@ -423,3 +423,26 @@ def test_structure_keeps_whole_groups():
     assert_array_equal(kept[2], [2.0, 3.0, 0.0, 0.0])
     assert_array_equal(kept[3], scores)
     assert_array_equal(structure.feature_scores(scores), [2, 2, 3, 3, 0, 1])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_best_groups_are_those_of_the_definition(seed):
+    """Groups one by one, some of them with features of better ones, while they fit."""
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(1, 4, 6)
+    structure = make_structure(
+        10, feature_groups=[rng.choice(10, size, replace=False) for size in sizes]
+    )
+    scores = np.round(rng.exponential(2.0, structure.n_groups))
+    for n_selected in range(1, 12):
+        expected = np.zeros_like(scores)
+        for group in np.argsort(-scores, kind="stable"):
+            fuller = expected.copy()
+            fuller[group] = scores[group]
+            n_found = np.count_nonzero(structure.feature_scores(fuller))
+            if n_found > n_selected and expected.any():
+                break
+            expected = fuller
+            if n_found >= n_selected:
+                break
+        assert_array_equal(structure.best_groups(scores, n_selected), expected)

@@ -5,6 +5,8 @@ import inspect
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.integrate import trapezoid
+from sklearn.metrics import brier_score_loss, roc_auc_score
 from survival_helpers import SCORES, scores_of
 
 import skproj.metrics
@@ -32,64 +34,148 @@ def make_predictions(tied, n_samples=40, seed=0):
     return y[:n_samples], y[n_samples:], risk[n_samples:]
 
 
-def uncensored(y, t):
-    """Kaplan-Meier estimate at the time t, as a product over the times of censoring."""
+def make_weights(weighted, n_samples=40):
+    """Return weights of training and of test samples, or None for both."""
+    weights = np.random.default_rng(2).exponential(1.0, (2, n_samples))
+    return weights if weighted else (None, None)
+
+
+def left_after(y, t, weight=None, reverse=False):
+    """Kaplan-Meier estimate at the time t, as a product over the times of events.
+
+    In reverse it is that of the censoring, which comes after events of the same time.
+    """
+    weight = np.ones(len(y)) if weight is None else weight
+    ends = y["event"] != reverse
     probability = 1.0
-    for s in sorted(set(y["time"][~y["event"]])):
+    for s in sorted(set(y["time"][ends])):
         if s <= t:
-            ends = np.sum(~y["event"] & (y["time"] == s))
-            left = np.sum((y["time"] > s) | (~y["event"] & (y["time"] == s)))
-            probability *= 1.0 - ends / left
+            ending = ends & (y["time"] == s)
+            at_risk = (y["time"] > s) | (ending if reverse else y["time"] == s)
+            probability *= 1.0 - weight[ending].sum() / weight[at_risk].sum()
     return probability
 
 
-def concordance(y, risk, weight):
-    """Return the index, and the numbers of pairs, pair by pair."""
+def concordance(y, risk, inverse, weight=None):
+    """Return the index, and the numbers of pairs, pair by pair.
+
+    A pair weighs as the product of the weights of its samples, as for a repeated one.
+    """
+    weight = np.ones(len(y)) if weight is None else weight
     concordant = comparable = 0.0
-    numbers = np.zeros(4, dtype=int)
+    numbers = np.zeros(4)
     for i in range(len(y)):
         for j in range(len(y)):
             (event, time), (other_event, other) = y[i], y[j]
             if event and (time < other or (time == other and not other_event)):
-                sign = np.sign(risk[i] - risk[j])
-                comparable += weight[i]
-                concordant += weight[i] * 0.5 * (1.0 + sign)
-                numbers += [sign > 0, sign < 0, sign == 0, time == other]
+                sign, pair = np.sign(risk[i] - risk[j]), weight[i] * weight[j]
+                comparable += pair * inverse[i]
+                concordant += pair * inverse[i] * 0.5 * (1.0 + sign)
+                kinds = [sign > 0, sign < 0, sign == 0, time == other]
+                numbers += pair * np.array(kinds)
     return concordant / comparable, *numbers
 
 
-@pytest.mark.parametrize("max_pairs", [2**22, 100, 1])
+@pytest.mark.parametrize("max_pairs", [2**20, 100, 1])
 @pytest.mark.parametrize("tied", [False, True])
-def test_concordance_is_that_of_the_definition(tied, max_pairs, monkeypatch):
+@pytest.mark.parametrize("weighted", [False, True])
+def test_concordance_is_that_of_the_definition(weighted, tied, max_pairs, monkeypatch):
     monkeypatch.setattr(survival_scores, "MAX_PAIRS", max_pairs)
     train, y, risk = make_predictions(tied)
-    expected = concordance(y, risk, np.ones(len(y)))
-    assert_allclose(concordance_index_censored(y["event"], y["time"], risk), expected)
+    weight_train, weight = make_weights(weighted)
+    expected = concordance(y, risk, np.ones(len(y)), weight)
+    found = concordance_index_censored(
+        y["event"], y["time"], risk, sample_weight=weight
+    )
+    assert_allclose(found, expected)
+    assert {type(number) for number in found[1:]} == {float if weighted else int}
     tau = 6.0
-    weight = [uncensored(train, t) ** -2 * (t < tau) for t in y["time"]]
-    found = concordance_index_ipcw(train, y, risk, tau)
-    assert_allclose(found, concordance(y, risk, weight))
+    found = concordance_index_ipcw(
+        train, y, risk, tau, sample_weight=weight, sample_weight_train=weight_train
+    )
+    left = np.array([left_after(train, t, weight_train, True) for t in y["time"]])
+    expected = concordance(y, risk, left**-2 * (y["time"] < tau), weight)
+    assert_allclose(found, expected)
 
 
 @pytest.mark.parametrize("tied", [False, True])
-def test_brier_score_is_that_of_the_definition(tied):
+@pytest.mark.parametrize("weighted", [False, True])
+def test_brier_score_is_that_of_the_definition(weighted, tied):
     train, y, _ = make_predictions(tied)
+    weight_train, weight = make_weights(weighted)
     times = np.array([1.0, 1.5, 3.0, 7.0])
     estimate = np.sort(np.random.default_rng(1).random((len(y), 4)), axis=1)[:, ::-1]
+    own = np.ones(len(y)) if weight is None else weight
     scores = []
     for t, column in zip(times, estimate.T, strict=True):
         total = 0.0
-        for (event, time), p in zip(y, column, strict=True):
+        for (event, time), p, w in zip(y, column, own, strict=True):
             if time <= t and event:
-                total += p**2 / uncensored(train, time)
+                total += w * p**2 / left_after(train, time, weight_train, True)
             elif time > t:
-                total += (1.0 - p) ** 2 / uncensored(train, t)
-        scores.append(total / len(y))
-    expected = sum(
-        0.5 * (scores[k] + scores[k + 1]) * (times[k + 1] - times[k]) for k in range(3)
+                total += w * (1.0 - p) ** 2 / left_after(train, t, weight_train, True)
+        scores.append(total / own.sum())
+    found = integrated_brier_score(
+        train,
+        y,
+        estimate,
+        times,
+        sample_weight=weight,
+        sample_weight_train=weight_train,
     )
-    found = integrated_brier_score(train, y, estimate, times)
-    assert_allclose(found, expected / (times[-1] - times[0]))
+    assert_allclose(found, trapezoid(scores, times) / (times[-1] - times[0]))
+
+
+def test_weighted_scores_of_two_times_are_those_of_scikit_learn():
+    """Events first and all others censored later: classes, which risks separate."""
+    rng = np.random.default_rng(0)
+    dead, risk, weight = rng.random(60) < 0.4, rng.standard_normal(60), rng.random(60)
+    risk = np.round(2.0 * (risk + dead))
+    found, *_ = concordance_index_censored(dead, 2.0 - dead, risk, sample_weight=weight)
+    assert_allclose(found, roc_auc_score(dead, risk, sample_weight=weight))
+    y = np.rec.fromarrays([dead, 2.0 - dead], names="event,time")
+    alive = np.repeat(1.0 / (1.0 + np.exp(risk))[:, np.newaxis], 2, axis=1)
+    found = integrated_brier_score(y, y, alive, [1.0, 1.5], sample_weight=weight)
+    expected = brier_score_loss(~dead, alive[:, 0], sample_weight=weight)
+    assert_allclose(found, expected)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_weights_count_as_repeated_or_absent_samples(tied):
+    """Of the training samples as well, the last of which is absent here."""
+    train, y, risk = make_predictions(tied)
+    counts_train, counts = np.random.default_rng(3).integers(0, 4, (2, len(y)))
+    counts_train[y["time"].argmax()] = 0
+    last = train["time"].argmax()
+    counts_train[last], counts[y["time"].argmax()] = 1, 0
+    trains, ys, risks = (
+        np.repeat(values, n)
+        for values, n in ((train, counts_train), (y, counts), (risk, counts))
+    )
+    weights = {"sample_weight": counts, "sample_weight_train": counts_train}
+    assert_allclose(
+        concordance_index_censored(y["event"], y["time"], risk, sample_weight=counts),
+        concordance_index_censored(ys["event"], ys["time"], risks),
+    )
+    assert_allclose(
+        concordance_index_ipcw(train, y, risk, **weights),
+        concordance_index_ipcw(trains, ys, risks),
+    )
+    times = np.linspace(ys["time"].min(), 0.9 * ys["time"].max(), 9)
+    estimate = np.random.default_rng(1).random((len(y), 9))
+    assert_allclose(
+        integrated_brier_score(train, y, estimate, times, **weights),
+        integrated_brier_score(trains, ys, np.repeat(estimate, counts, axis=0), times),
+    )
+    beyond = np.append(times[:-1], ys["time"].max())
+    with pytest.raises(ValueError, match=r"times must be .* within the follow-up"):
+        integrated_brier_score(train, y, estimate, beyond, **weights)
+    for reverse in (False, True):
+        found = kaplan_meier_estimator(
+            y["event"], y["time"], reverse=reverse, sample_weight=counts
+        )
+        expected = kaplan_meier_estimator(ys["event"], ys["time"], reverse=reverse)
+        assert_allclose(found, expected)
 
 
 def test_scores_are_those_of_scikit_survival():
@@ -107,8 +193,9 @@ def test_names_and_scores_of_more_draws_are_those_of_scikit_survival():
         "concordance_index_ipcw",
         "integrated_brier_score",
     ):
-        own = inspect.signature(getattr(skproj.metrics, name))
-        assert own == inspect.signature(getattr(theirs, name))
+        own = inspect.signature(getattr(skproj.metrics, name)).parameters.values()
+        own = [p for p in own if not p.name.startswith("sample_weight")]
+        assert own == [*inspect.signature(getattr(theirs, name)).parameters.values()]
     for seed in range(200):
         expected = scores_of(theirs, nonparametric.kaplan_meier_estimator, seed)
         found = scores_of(skproj.metrics, kaplan_meier_estimator, seed)
@@ -187,6 +274,12 @@ def test_impossible_scores_are_refused():
             concordance_index_ipcw(times, late, risk)
     with pytest.raises(ValueError, match=r"There must be an event before"):
         concordance_index_ipcw(train, y, risk, tau=0.0)
+    negative, short = np.ones((2, len(y)))
+    negative[3] = -1.0
+    for weight in (negative, short[1:], 0.0 * short, np.nan * short):
+        for name in ("sample_weight", "sample_weight_train"):
+            with pytest.raises(ValueError, match=f"{name} must have 40 finite numbers"):
+                concordance_index_ipcw(train, y, risk, **{name: weight})
     estimate = np.full((len(y), 2), 0.5)
     for times in ([1.0], [2.0, 1.0], [1.0, np.nan], [1.0, 1.0]):
         with pytest.raises(ValueError, match=r"times must be at least two increasing"):
@@ -210,16 +303,14 @@ def test_forms_and_codes_of_the_times():
         assert concordance_index_censored(event, y["time"].tolist(), risk) == expected
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("tied", [False, True])
-def test_kaplan_meier_is_that_of_the_definition(tied):
+def test_kaplan_meier_is_that_of_the_definition(tied, reverse, weighted):
     y, *_ = make_predictions(tied)
-    times, probability = kaplan_meier_estimator(y["event"], y["time"])
-    expected, left = [], 1.0
-    for t in sorted(set(y["time"])):
-        at_risk = np.sum(y["time"] >= t)
-        left *= 1.0 - np.sum(y["event"] & (y["time"] == t)) / at_risk
-        expected.append((t, left))
-    assert_allclose(np.transpose([times, probability]), expected)
-    times, probability = kaplan_meier_estimator(y["event"], y["time"], reverse=True)
-    assert_array_equal(times, [t for t, _ in expected])
-    assert_allclose(probability, [uncensored(y, t) for t in times])
+    weight, _ = make_weights(weighted)
+    times, probability = kaplan_meier_estimator(
+        y["event"], y["time"], reverse=reverse, sample_weight=weight
+    )
+    assert_array_equal(times, sorted(set(y["time"])))
+    assert_allclose(probability, [left_after(y, t, weight, reverse) for t in times])

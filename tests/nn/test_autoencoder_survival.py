@@ -126,7 +126,11 @@ def test_forms_of_the_same_samples():
     weight = np.full(len(y), 2.0)
     assert_allclose(fit(X, y, sample_weight=weight).predict(X), twice, atol=1e-6)
     y["event"] = True
-    assert_array_equal(fit(X, y["time"]).predict(X), fit(X, y).predict(X))
+    model = fit(X, y)
+    assert_array_equal(fit(X, y["time"]).predict(X), model.predict(X))
+    counts = np.arange(len(y)) % 3
+    found = model.score(X, y, counts)
+    assert_allclose(found, model.score(np.repeat(X, counts, 0), np.repeat(y, counts)))
 
 
 def test_saved_and_refitted_with_another_loss(tmp_path):
@@ -156,9 +160,6 @@ def test_what_is_refused():
         model.fit(X[1:], y)
     assert not hasattr(model, "module_")
     assert not hasattr(model, "partial_fit")
-    model.fit(X, y)
-    with pytest.raises(ValueError, match="sample_weight must be None"):
-        model.score(X, y, np.ones(len(y)))
 
 
 @pytest.mark.parametrize(
