@@ -13,8 +13,8 @@ from sklearn.utils import check_consistent_length
 from skproj.blocks._passes import look_again
 from skproj.blocks._row_blocks import RowBlocks, set_feature_names
 from skproj.feature_selection._block_selector import BlockSelectorMixin
-from skproj.linear_model._losses import TIES
 from skproj.linear_model._feature_structure import structure_of
+from skproj.linear_model._losses import TIES
 from skproj.linear_model._targets import make_problem, plain_target
 from skproj.projection._registry import SPARSIFYING
 from skproj.utils._doc_link import DocumentationLink

@@ -26,7 +26,6 @@ from skproj.feature_selection._linear_selector import (
 )
 from skproj.feature_selection._radius_search import Trial
 from skproj.linear_model._block_matrix import substitutes_of
-from skproj.linear_model._losses import TIES
 from skproj.linear_model._eta_path import (
     check_etas,
     collect_path,
@@ -34,6 +33,7 @@ from skproj.linear_model._eta_path import (
     solve_path,
     warn_of_unfinished,
 )
+from skproj.linear_model._losses import TIES
 from skproj.linear_model._targets import choose_loss
 from skproj.utils._docs import shared_docs
 from skproj.utils._path_search import SELECTION_RULES, choose_row, tabulate_scores

@@ -45,7 +45,8 @@ class Objective(NamedTuple):
         sources = features if design.sources is None else design.sources[features]
         columns = Columns(design.X[:, sources], design.mean[features], scale)
         ridge = np.ascontiguousarray(self.ridge(features, (len(scale), 1))[:, 0])
-        return Part(columns, self.loss, ridge, *constraint.for_kernel(len(scale), self.loss.n_outputs))
+        ball = constraint.for_kernel(len(scale), self.loss.n_outputs)
+        return Part(columns, self.loss, ridge, *ball)
 
     def certificate(self, coef, products, intercept):
         """Return the certificate at a model, where its gradient is known."""
