@@ -308,8 +308,8 @@ class LinearSelector(
             )
         if not np.any(self.scores_):
             warnings.warn(
-                "No feature is selected: all of them are constant or have no "
-                "weight, or eta is too small.",
+                "No feature is selected: all of them are constant or have no weight, "
+                "eta is too small, or a search found no model that is better.",
                 UserWarning,
                 stacklevel=stacklevel,
             )
