@@ -8,12 +8,12 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 from sklearn.linear_model import lars_path
 from sklearn.preprocessing import scale
 
-from skproj.feature_selection import eta_path
 from skproj.linear_model._eta_path import make_etas, solve_path
 from skproj.linear_model._feature_structure import make_structure
 from skproj.linear_model._targets import make_problem
 from skproj.projection import projection_l1_ball
 
+SQUARED = {"loss": "squared_error"}
 OPTIONS = {"projection": "l12", "max_iter": 1000, "n_threads": 1}
 
 
@@ -33,39 +33,39 @@ def test_slope_is_the_derivative_of_the_minimum():
     assert_allclose(problem.slope(middle, "l12"), expected, rtol=1e-4)
 
 
-def make_design(effect, n_samples=2000, n_features=20):
-    """Four weak effects, or none."""
-    rng = np.random.default_rng(0)
-    X, noise = rng.normal(size=(n_samples, n_features)), rng.normal(size=n_samples)
-    return X, effect * X[:, :4].sum(axis=1) + noise
+def lasso_path(X, y):
+    """Return the l1 norms at the knots of the lasso path, and the numbers of features.
 
-
-def second_knot(X, y):
-    """The l1 norm where least angle regression adds the second feature, and the last.
-
-    For standardised features and targets.
+    By least angle regression, for standardised features and targets; the numbers are
+    those between a knot and the next one.
     """
     X, y = (scale(values) for values in (X, y))
     _, _, coefs = lars_path(X, y, method="lasso")
-    norms = np.abs(coefs).sum(axis=0)
-    return norms[1], norms[-1]
+    middles = (coefs[:, 1:] + coefs[:, :-1]) / 2.0
+    return np.abs(coefs).sum(axis=0), np.count_nonzero(middles, axis=0)
 
 
-@pytest.mark.parametrize("effect", [0.06, 0.0], ids=["weak", "noise"])
+@pytest.mark.parametrize("effect", [0.02, 0.0], ids=["weak", "noise"])
 def test_grid_has_models_of_each_small_number(effect):
     """From the null model and the second knot of the lasso path to its end."""
-    X, y = make_design(effect)
-    etas = make_etas(30, make_problem(X, y, loss="squared_error"), "l12")
-    second, end = second_knot(X, y)
+    rng = np.random.default_rng(0)
+    X, noise = rng.normal(size=(20_000, 20)), rng.normal(size=20_000)
+    problem = make_problem(X, effect * X[:, :4].sum(axis=1) + noise, **SQUARED)
+    etas = make_etas(30, problem, "l12")
+    knots, numbers = lasso_path(X, problem.loss.targets[:, 0])
     assert etas[0] == 0.0
-    assert 0.8 * second < etas[1] < second
-    assert 0.9 * end < etas[-1] < 1.05 * end
-    path = eta_path(X, y, etas=etas, tol=1e-9)
-    assert path.n_selected[:2].tolist() == [0, 1]
-    assert {2, 3, 4} <= {*path.n_selected.tolist()}
-    if effect:
-        four = path.coefs[path.n_selected == 4]
-        assert np.all(four[:, 0, :4] != 0.0)
+    assert 0.8 * knots[1] < etas[1] < knots[1]
+    assert 0.9 * knots[-1] < etas[-1] < 1.05 * knots[-1]
+    inside = etas[(etas > 0.0) & (etas < knots[-1])]
+    numbers = numbers[np.searchsorted(knots, inside) - 1]
+    assert {1, 2, 3, 4} <= {*numbers}
+    for number in (1, 4):
+        eta = inside[numbers == number][0]
+        fit = problem.solve(eta, "l12", tol=1e-9, max_iter=10_000)
+        found = np.flatnonzero(fit.coef)
+        assert len(found) == number
+        if effect:
+            assert found.max() < 4
 
 
 @pytest.mark.parametrize("projection", ["l12", "l1inf", "l1", "bilevel_l1inf"])
@@ -96,7 +96,7 @@ def test_first_radius_of_groups_forced_features_survival_and_sparse_data():
         {"X": sparse.csr_array(np.where(X > 0.0, X, 0.0))},
         {"y": np.column_stack([y, y**2, X[:, 0]])},
     ):
-        problem = make_problem(**{"X": X, "y": y, "loss": "squared_error", **options})
+        problem = make_problem(**{"X": X, "y": y, **SQUARED, **options})
         eta = make_etas(2, problem, "l12")[1]
         groups = problem.constraint("l12").groups
         for factor, n_groups in ((1.0, 1), (1.3, 2)):
@@ -108,7 +108,7 @@ def test_tied_features_enter_together():
     """Then the first radius is that of those without copies."""
     X, y = load_diabetes(return_X_y=True)
     once, twice = (
-        make_etas(6, make_problem(data, y, loss="squared_error"), "l12")
+        make_etas(6, make_problem(data, y, **SQUARED), "l12")
         for data in (X, np.hstack([X, X]))
     )
     assert_allclose(twice, once, rtol=0.01)
@@ -117,11 +117,11 @@ def test_tied_features_enter_together():
 def test_grid_without_a_second_feature_and_without_any():
     """The radii span a factor of four at least, of the whole model or of nothing."""
     X, y = load_diabetes(return_X_y=True)
-    problem = make_problem(X[:, [2]], y, loss="squared_error")
+    problem = make_problem(X[:, [2]], y, **SQUARED)
     etas = make_etas(5, problem, "l12")
-    _, end = second_knot(X[:, [2]], y)
+    end = lasso_path(X[:, [2]], y)[0][-1]
     assert_allclose(etas[[1, -1]], [end / 4.0, end], rtol=1e-3)
-    etas = make_etas(5, make_problem(np.ones_like(X), y, loss="squared_error"), "l12")
+    etas = make_etas(5, make_problem(np.ones_like(X), y, **SQUARED), "l12")
     assert len(np.unique(etas)) == 5
 
 
