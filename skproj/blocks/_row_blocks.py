@@ -294,6 +294,8 @@ def take_rows(X, rows):
 
     They are given by a mask or by their indices, which for `RowBlocks` must be sorted.
     """
+    if isinstance(X, np.ndarray):
+        return X[rows]
     if not isinstance(X, RowBlocks):
         return _safe_indexing(X, rows)
     rows = np.asarray(rows)

@@ -150,13 +150,16 @@ def last_steps(problem):
 
 
 def radii_of_path(run, **parameters):
-    """Return radii from one that keeps a single feature to the largest that matters."""
+    """Return radii from one that keeps a single feature to the largest that matters.
+
+    What comes after the selection needs a feature.
+    """
     X, prepare = run.X, run.problem.prepare
     if prepare is not None:
         X = clone(prepare).fit_transform(X)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return eta_path(X, run.y, n_etas=N_ETAS, **parameters).etas
+        return eta_path(X, run.y, n_etas=N_ETAS + 1, **parameters).etas[1:]
 
 
 def count_features(model, X, y):

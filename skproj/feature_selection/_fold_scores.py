@@ -19,66 +19,116 @@ from skproj.utils._moments import mean_and_deviation, normalized_weights
 MAX_LOG_RATE = 300.0
 
 
-def make_scorer(scoring, classes, y=None, sample_weight=None, tests=(), loss=None):
-    """Return ``scorer(estimator, X, y, **params)``.
+def make_score(scoring, classes, y, sample_weight, tests, loss):
+    """Return ``score(models, X, y, offset, **params)``, an array for `Models`.
 
     The `tests` are the rows of the test parts. If the R2 of one of them is not defined,
     because all targets are equal, errors are compared with the variance of all of `y`.
     """
+    if scoring is None and classes is not None:
+        return score_labels
     if scoring is None and loss == "poisson":
-        scoring = minus_half_deviance
-    elif scoring is None:
-        scoring = "r2" if classes is None else minus_log_loss
-    if scoring == "r2" and classes is None and tests:
+        return score_rates
+    if scoring in (None, "r2") and classes is None:
         weights = normalized_weights(sample_weight, len(y))
         targets = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
         _, deviation = mean_and_deviation(targets, weights)
         seen = (targets[rows][weights[rows] > 0.0] for rows in tests)
         pooled = any(np.any(np.ptp(part, axis=0) == 0.0) for part in seen)
         deviation = np.where(deviation > 0.0, deviation, 1.0)
-        scoring = partial(score_r2, deviation=deviation, pooled=pooled)
-    return check_scoring(LinearRegression(), scoring)
+        return partial(score_targets, deviation=deviation, pooled=pooled)
+    return partial(score_estimators, scorer=make_scorer(scoring), loss=loss)
 
 
-def score_r2(model, X, y, sample_weight=None, *, deviation, pooled):
-    """Score a regression by R2, in units in which squares are normal numbers.
+def make_scorer(scoring):
+    """Return the scorer of linear models that `scoring` stands for."""
+    return check_scoring(LinearRegression(), scoring or "r2")
+
+
+def score_targets(models, X, y, offset, sample_weight=None, *, deviation, pooled):
+    """Score regressions by R2, in units in which squares are normal numbers.
 
     If `pooled`, errors are compared with the variance of all targets: the mean over
     parts of one size is the R2 of all their predictions together.
     """
-    y, found = (v.reshape(len(v), -1) / deviation for v in (y, model.predict(X)))
-    if not pooled:
-        return r2_score(y, found, sample_weight=sample_weight)
-    errors = np.square(y - found).mean(axis=1)
-    return 1.0 - float(np.average(errors, weights=sample_weight))
+    found = _predict(models, X, offset) / deviation
+    y = np.broadcast_to(y.reshape(len(y), 1, -1) / deviation, found.shape)
+    if pooled:
+        errors = np.square(y - found).mean(axis=2)
+        return 1.0 - np.average(errors, axis=0, weights=sample_weight)
+    y, predicted = (values.reshape(len(y), -1) for values in (y, found))
+    options = {"sample_weight": sample_weight, "multioutput": "raw_values"}
+    scores = r2_score(y, predicted, **options)
+    return scores.reshape(found.shape[1:]).mean(axis=1)
 
 
-def minus_log_loss(classifier, X, y, sample_weight=None):
-    """Score a linear classifier by the mean log probability of the labels.
+def score_labels(models, X, y, offset, sample_weight=None):
+    """Score classifications by the mean log probability of the labels.
 
-    Unlike the scorer of scikit-learn, it takes labels that the classifier has not seen:
-    their probability is the smallest number above zero. For several labels it is the
-    mean over these as well.
+    Unlike the scorer of scikit-learn, it takes labels that no model has seen: their
+    probability is the smallest number above zero. For several labels it is the mean
+    over these as well.
     """
-    logits = classifier.decision_function(X)
-    if isinstance(classifier, MultiLabelModel):
-        found = log_expit(np.where(y > 0, logits, -logits)).mean(axis=1)
-        return float(np.average(found, weights=sample_weight))
-    if logits.ndim == 1:
-        logits = np.column_stack([np.zeros_like(logits), logits])
-    places = np.searchsorted(classifier.classes_, y)
-    places = np.minimum(places, len(classifier.classes_) - 1)
-    found = log_softmax(logits, axis=1)[np.arange(len(y)), places]
-    known = classifier.classes_[places] == y
-    found = np.where(known, found, np.log(np.finfo(np.float64).tiny))
-    return float(np.average(found, weights=sample_weight))
+    logits, classes = _predict(models, X, offset), models.classes
+    if has_columns(y):
+        signed = np.where(y[:, np.newaxis] > 0, logits, -logits)
+        found = log_expit(signed).mean(axis=2)
+    else:
+        if logits.shape[2] == 1:
+            logits = np.concatenate([np.zeros_like(logits), logits], axis=2)
+        places = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
+        found = log_softmax(logits, axis=2)[np.arange(len(y)), :, places]
+        found[classes[places] != y] = np.log(np.finfo(np.float64).tiny)
+    return np.average(found, axis=0, weights=sample_weight)
 
 
-def minus_half_deviance(model, X, y, sample_weight=None):
+def score_rates(models, X, y, offset, sample_weight=None):
     """Score rates by minus half the mean Poisson deviance, also of several targets."""
-    y, rates = (values.reshape(len(y), -1) for values in (y, model.predict(X)))
-    deviances = kl_div(y, rates).mean(axis=1)
-    return -float(np.average(deviances, weights=sample_weight))
+    rates = _rates(_predict(models, X, offset))
+    deviances = kl_div(y.reshape(len(y), 1, -1), rates).mean(axis=2)
+    return -np.average(deviances, axis=0, weights=sample_weight)
+
+
+def score_estimators(models, X, y, offset, *, scorer, loss, **params):
+    """Score linear models by a scorer of scikit-learn, one after the other.
+
+    Of data in blocks, it sees the features that the models have, and those only.
+    """
+    coefs = models.dense()
+    if isinstance(X, RowBlocks):
+        X, coefs = _columns_in_memory(X, models.features), models.coefs
+        if X.shape[1] == 0:  # estimators need a feature
+            X, coefs = np.zeros((len(y), 1)), np.zeros((len(coefs), 1, coefs.shape[2]))
+    scores = []
+    for coef, intercept in zip(coefs, models.intercepts, strict=True):
+        if offset is not None:  # an intercept for each sample
+            intercept = intercept + offset[:, np.newaxis]
+        model = _predictor(coef, intercept, models.classes, y, loss)
+        scores.append(scorer(model, X, y, **params))
+    return np.array(scores)
+
+
+def _predict(models, X, offset=None):
+    """Return the linear predictions, of shape (n_samples, n_models, n_outputs)."""
+    n_models, n_kept, n_outputs = models.coefs.shape
+    coefs = models.coefs.transpose(1, 0, 2).reshape(n_kept, n_models * n_outputs)
+    products = _columns_in_memory(X, models.features) @ coefs
+    products = np.asarray(products, dtype=np.float64)
+    products = products.reshape(-1, n_models, n_outputs) + models.intercepts
+    return products if offset is None else products + offset[:, None, None]
+
+
+def _rates(logarithms):
+    return np.exp(np.clip(logarithms, -MAX_LOG_RATE, MAX_LOG_RATE))
+
+
+def _columns_in_memory(X, columns):
+    """Return columns of an array, a sparse matrix or blocks."""
+    if not isinstance(X, RowBlocks):
+        return X[:, columns]
+    if len(columns) == 0:
+        return np.zeros((X.shape[0], 0))
+    return BlockMatrix(X)[:, columns]
 
 
 class PoissonModel(RegressorMixin, BaseEstimator):
@@ -86,8 +136,7 @@ class PoissonModel(RegressorMixin, BaseEstimator):
 
     def predict(self, X):
         """Return the rates."""
-        logarithms = X @ self.coef_.T + self.intercept_
-        rates = np.exp(np.clip(logarithms, -MAX_LOG_RATE, MAX_LOG_RATE))
+        rates = _rates(X @ self.coef_.T + self.intercept_)
         return rates[:, 0] if rates.shape[1] == 1 else rates
 
 
@@ -127,7 +176,12 @@ class PartialLikelihoodGain:
             self.parts.append((present, part, sign / sample_weight[test].sum()))
         self.with_equal_hazards = self._deviance(np.zeros((len(y), 1)))
 
-    def __call__(self, logits):
+    def __call__(self, models, X, y, offset):
+        """Return the gain of each model; the loss has the offset."""
+        logits = _predict(models, X).transpose(1, 0, 2)
+        return np.array([self.gain(values) for values in logits])
+
+    def gain(self, logits):
         """Return the gain; the logits have the shape (n_samples, 1)."""
         return self.with_equal_hazards - self._deviance(logits)
 
@@ -138,48 +192,36 @@ class PartialLikelihoodGain:
         )
 
 
-def score_fold(selector, candidates, loss, data, scorer, fold, score_params):
+def score_fold(selector, candidates, loss, data, score, fold, score_params):
     """Return the scores and the features of the candidates, and how many failed.
 
-    The masks of the features are packed into bits. Without a scorer, which is for
-    survival times only, the score is the gain of the partial likelihood. Of data in
-    blocks, a scorer sees the features that the model has, and those only.
+    The masks of the features are packed into bits. Without a `score`, which is for
+    survival times only, it is the gain of the partial likelihood.
     """
     train, test = fold
     etas, l2_regs = candidates
     X, y, rows = data
     own = {name: values[train] for name, values in rows.items()}
     problem = selector._make_problem(loss, take_rows(X, train), y[train], own)
-    score_params = {name: value[test] for name, value in score_params.items()}
-    if scorer is None:
-        gain = PartialLikelihoodGain(loss, y, fold, **rows)
-    X_test, y_test = take_rows(X, test), y[test]
+    offset, params = rows.get("offset"), {}
+    if score is None:
+        score = PartialLikelihoodGain(loss, y, fold, **rows)
+    else:
+        params = {name: value[test] for name, value in score_params.items()}
+        X, y = take_rows(X, test), y[test]
+        offset = None if offset is None else offset[test]
     scores, supports, n_unfinished = [], [], 0
     for l2_reg in l2_regs:
         ridge = problem.with_l2_reg(l2_reg)
-        for fit in solve_path(ridge, etas, **selector._solver_options()):
-            coef, intercept = problem.original_units(fit, X.dtype)
-            part, coef = _columns_in_memory(X if scorer is None else X_test, coef)
-            if scorer is None:
-                scores.append(gain(part @ coef))
-            else:
-                if "offset" in rows:  # an intercept for each sample
-                    intercept = intercept + rows["offset"][test, np.newaxis]
-                model = _predictor(coef, intercept, problem.classes, y_test, loss)
-                scores.append(scorer(model, part, y_test, **score_params))
-            supports.append(np.packbits(problem.support(fit)))
-            n_unfinished += not fit.converged
-    return scores, np.array(supports), n_unfinished
-
-
-def _columns_in_memory(X, coef):
-    """Return data and coefficients; of blocks, those of the features of the model."""
-    if not isinstance(X, RowBlocks):
-        return X, coef
-    kept = np.flatnonzero(coef.any(axis=1))
-    if len(kept) == 0:
-        kept = np.zeros(1, dtype=int)  # estimators need a feature
-    return BlockMatrix(X)[:, kept], coef[kept]
+        fits = solve_path(ridge, etas, **selector._solver_options())
+        # The columns of a model of blocks are in memory until the next one.
+        in_blocks = isinstance(X, RowBlocks)
+        for part in ([fit] for fit in fits) if in_blocks else [list(fits)]:
+            models = problem.models(part, X.dtype)
+            scores.append(score(models, X, y, offset, **params))
+            supports.append(np.packbits(models.supports, axis=1))
+            n_unfinished += sum(not fit.converged for fit in part)
+    return np.concatenate(scores), np.concatenate(supports), n_unfinished
 
 
 def _predictor(coef, intercept, classes, y, loss):

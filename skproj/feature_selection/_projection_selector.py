@@ -59,9 +59,10 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         are projected once. None fits the linear model above.
     eta : float, default=None
         Radius of the projection ball; smaller is sparser; not a learning rate. It may
-        be infinite. It is in units of the coefficients of standardised features, or
-        of the weights of `estimator`. If None, and `n_features_to_select` is None as
-        well, it is 1, or half the norm of the weights of `estimator`.
+        be infinite, or 0 for no feature. It is in units of the coefficients of
+        standardised features, or of the weights of `estimator`. If None, and
+        `n_features_to_select` is None as well, it is 1, or half the norm of the weights
+        of `estimator`.
     n_features_to_select : int or float, default=None
         Number of features to select, all if it exceeds theirs, or their fraction if a
         float in (0, 1]. The radius is then searched for, not with `eta`. Features of
@@ -186,7 +187,7 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
     _parameter_constraints: dict = {  # noqa: RUF012
         **LinearSelector._parameter_constraints,
         "estimator": [HasMethods("fit"), None],
-        "eta": [Interval(numbers.Real, 0, None, closed="right"), None],
+        "eta": [Interval(numbers.Real, 0, None, closed="both"), None],
         "n_features_to_select": [
             Interval(numbers.Integral, 1, None, closed="left"),
             Interval(RealNotInt, 0, 1, closed="right"),

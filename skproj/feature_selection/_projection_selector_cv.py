@@ -17,7 +17,7 @@ from sklearn.utils.parallel import delayed
 
 from skproj.blocks import RowBlocks
 from skproj.blocks._passes import run_together
-from skproj.feature_selection._fold_scores import make_scorer, score_fold
+from skproj.feature_selection._fold_scores import make_score, make_scorer, score_fold
 from skproj.feature_selection._linear_selector import (
     DOCS,
     WARN_AT_CALLER,
@@ -72,9 +72,10 @@ class ProjectionFeatureSelectorCV(LinearSelector):
     ----------
     etas : int or array-like of shape (n_etas,), default=30
         Radii of the projection ball; smaller is sparser; not learning rates. They are
-        sorted. A number of radii is a geometric progression, derived from all samples
-        as :func:`eta_path` does: from one that keeps a single feature to the largest
-        that matters.
+        sorted. A number of radii is 0, for no feature, and a geometric progression,
+        derived from all samples as :func:`eta_path` does: from one that keeps a single
+        feature to the largest that matters. Without a finite score of no feature, 0 is
+        left out.
     cv : int, cross-validation generator or iterable, default=None
         How the samples are split. A number of folds, 5 if None, shuffles the samples;
         the folds are stratified for a classification, and by the event for survival
@@ -298,7 +299,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         Raises
         ------
         ValueError
-            If `etas` has a radius that is not positive, if `X`, `y` or `offset` has NaN
+            If `etas` has a negative radius, if `X`, `y` or `offset` has NaN
             or infinity, if `y`, `offset` or `strata` does not suit `loss`, if there are
             not enough samples or groups for the folds, or if scores are not finite.
         TypeError
@@ -332,15 +333,15 @@ class ProjectionFeatureSelectorCV(LinearSelector):
             folds = [tuple(np.sort(part) for part in fold) for fold in folds]
         context, arguments = self._begin_fit(len(folds) + 1, X, y, rows)
 
-        etas = make_etas(etas, problem, **options)
+        is_number, etas = isinstance(etas, int), make_etas(etas, problem, **options)
         by_likelihood = self.scoring is None and loss in TIES
-        scorer = None
+        score = None
         if not by_likelihood:
             tests = [test for _, test in folds]
-            scorer = make_scorer(
+            score = make_score(
                 self.scoring, problem.classes, y, sample_weight, tests, loss
             )
-        common = self, (etas, l2_regs), loss, (X, y, rows), scorer
+        common = self, (etas, l2_regs), loss, (X, y, rows), score
         jobs = [(*common, fold, routed.scorer.score) for fold in folds]
         results = self._run_folds(jobs, X, context, arguments)
         scores, supports, n_unfinished = _stack_folds(results, X.shape[1])
@@ -348,6 +349,14 @@ class ProjectionFeatureSelectorCV(LinearSelector):
             "eta": np.tile(etas, len(l2_regs)),
             "l2_reg": np.repeat(l2_regs, len(etas)),
         }
+        positive = candidates["eta"] > 0.0
+        if is_number and not np.isfinite(scores[:, ~positive]).all():
+            etas, scores, supports = (
+                etas[1:],
+                scores[:, positive],
+                supports[:, positive],
+            )
+            candidates = {name: v[positive] for name, v in candidates.items()}
         cv_results = tabulate_scores(candidates, scores, supports.sum(axis=2))
         best = _choose_candidate(candidates, scores, self.selection_rule)
 
@@ -423,7 +432,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
                 method_mapping=MethodMapping().add(caller="fit", callee="split"),
             )
             .add(
-                scorer=make_scorer(self.scoring, classes=None),
+                scorer=make_scorer(self.scoring),
                 method_mapping=MethodMapping().add(caller="fit", callee="score"),
             )
         )

@@ -55,13 +55,14 @@ def eta_path(
     {data_or_blocks}
     {targets}
     etas : array-like of shape (n_etas,), default=None
-        The radii; they are sorted. If None, `n_etas` radii in geometric progression:
-        from one that keeps a single feature, or is less than 1 % of a typical one, to
-        the largest that matters. Doubling that would lower the loss by less than 1 % of
-        that of a constant model, or its slope there is 0.4 % of that at zero (5 % for
-        survival times).
+        The radii; they are sorted. If None, `n_etas` radii: 0, for no feature, and a
+        geometric progression from nearly the largest that keeps a single feature (or
+        those that tie with it) to the largest that matters. Doubling that would lower
+        the loss by less than 1 % of what the features have gained, or its slope there
+        is 0.4 % of that at zero (5 % for survival times). The progression spans a
+        factor of 4 at least, and 1000 at most, after its first radius.
     n_etas : int, default=20
-        Number of radii, if `etas` is None.
+        Number of radii, if `etas` is None; 1 is that of a single feature.
     projection : str or callable, default="l1inf"
     {projection_loss}
     sample_weight : array-like of shape (n_samples,), default=None
@@ -96,7 +97,7 @@ def eta_path(
     Raises
     ------
     ValueError
-        If `etas` has a radius that is not positive, if `X`, `y` or `offset` has NaN or
+        If `etas` has a negative radius, if `X`, `y` or `offset` has NaN or
         infinity, if `y`, `offset` or `strata` does not suit `loss`, or if the
         coefficients overflow.
 

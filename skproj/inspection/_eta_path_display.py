@@ -271,21 +271,26 @@ class EtaPathDisplay:
 
     def _draw_radii(self, ax):
         """Prepare the axis of the radii, and return their places on it."""
-        is_finite = np.isfinite(self.etas)
-        is_log = _common.spans_decades(self.etas[is_finite])
+        inside = self.etas[np.isfinite(self.etas) & (self.etas > 0.0)]
+        is_log = _common.spans_decades(inside)
         ax.set_xscale("log" if is_log else "linear")
         lines = ["Radius η", self.note] if self.note else ["Radius η"]
         if self.mean_scores is not None:
             n_lost = np.count_nonzero(~np.isfinite(self.mean_scores))
             lines += [f"{n_lost} without a finite score"] if n_lost else []
         ax.set_xlabel("\n".join(lines), parse_math=False)
-        if is_finite.all():
-            return self.etas
-        largest = self.etas.max(where=is_finite, initial=0.0) or 1.0
-        beyond = largest * (2.0 if is_log else 1.1)
-        style = {"rotation": 90, "ha": "right", "va": "bottom"}
-        ax.text(beyond, 0.03, "η = ∞", transform=ax.get_xaxis_transform(), **style)
-        return np.where(is_finite, self.etas, beyond)
+        largest, x = inside.max(initial=0.0) or 1.0, self.etas.copy()
+        # Radii that have no place on the axis get one beyond the others.
+        beyond = {np.inf: (largest * (2.0 if is_log else 1.1), "∞", 0.03, "bottom")}
+        if is_log:  # above its points, which are those of no feature
+            beyond[0.0] = inside.min() / 2.0, "0", 0.97, "top"
+        for eta, (place, name, y, va) in beyond.items():
+            if np.any(self.etas == eta):
+                x[self.etas == eta] = place
+                style = {"rotation": 90, "ha": "right" if eta else "left", "va": va}
+                style["transform"] = ax.get_xaxis_transform()
+                ax.text(place, y, f"η = {name}", **style)
+        return x
 
     def _draw_scores(self, ax, x):
         means, stds = self.mean_scores, self.std_scores

@@ -30,6 +30,7 @@ the units of the gap.
 
 import copy
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -66,6 +67,24 @@ class BallConstrainedFit:
     gap: float
     n_iter: int  # number of gradients
     converged: bool  # whether `tol` was reached
+
+
+class Models(NamedTuple):
+    """Linear models of the data, with the coefficients that are not zero in all."""
+
+    n_features: int
+    features: np.ndarray  # of shape (n_kept,), in any order
+    coefs: np.ndarray  # of shape (n_models, n_kept, n_outputs)
+    intercepts: np.ndarray  # of shape (n_models, n_outputs)
+    supports: np.ndarray  # of shape (n_models, n_features): which are selected
+    classes: np.ndarray | None  # of a classification
+
+    def dense(self):
+        """Return all coefficients, of shape (n_models, n_features, n_outputs)."""
+        n_models, _, n_outputs = self.coefs.shape
+        coefs = np.zeros((n_models, self.n_features, n_outputs), self.coefs.dtype)
+        coefs[:, self.features] = self.coefs
+        return coefs
 
 
 class BallConstrainedProblem:
@@ -155,6 +174,15 @@ class BallConstrainedProblem:
         problem._known_point, problem._known = None, {}
         return problem
 
+    def among(self, groups, projection):
+        """Return the problem of some groups, in memory, and their columns."""
+        features, part = self.constraint(projection).subset(groups)
+        problem = copy.copy(self)
+        problem.structure = replace(self.structure, sizes=part.groups.sizes)
+        problem.objective = self.objective.columns(features)
+        problem._known_point, problem._known = None, {}
+        return problem, features
+
     def constraint(self, projection, eta=1.0, n_threads=1):
         """Return the ball of a radius for the columns of the design."""
         sizes = self.structure.sizes
@@ -165,13 +193,6 @@ class BallConstrainedProblem:
         coef = self.unpenalized.standardized_coef(fit.intercept)
         scores = CoefficientBall(projection, 1.0).scores(coef)
         return np.maximum(scores, np.finfo(scores.dtype).tiny)
-
-    def support(self, fit):
-        """Return the mask of the features that a fit selects or that are forced."""
-        groups = self.constraint("l12").groups
-        support = self.structure.feature_scores(groups.nonzero(fit.coef)) > 0.0
-        support[self.structure.forced] = True
-        return support
 
     @property
     def design(self):
@@ -214,6 +235,10 @@ class BallConstrainedProblem:
         gradient exceeds `tol`. Other projections converge to a point that they no
         longer move, by the same measure.
         """
+        if eta == 0.0:
+            null = self._point_at_zero
+            args = null.coef, null.intercept, null.value
+            return BallConstrainedFit(*args, gap=0.0, n_iter=0, converged=True)
         constraint = self.constraint(projection, eta, n_threads)
         tol = self.tolerance(eta, projection, tol)
         if start is None:
@@ -271,11 +296,14 @@ class BallConstrainedProblem:
 
         That is the dual norm of the gradient at `fit`, or at zero if it is None.
         """
-        point = self._point_at_zero
-        if fit is not None:
-            products = self.design.dot(fit.coef)
-            point = self.objective.certificate(fit.coef, products, fit.intercept)
-        return self.constraint(projection).dual_norm(point.gradient)
+        return self.constraint(projection).dual_norm(self.gradient(fit))
+
+    def gradient(self, fit):
+        """Return the gradient at `fit`, or at zero if it is None."""
+        if fit is None:
+            return self._point_at_zero.gradient
+        products = self.design.dot(fit.coef)
+        return self.objective.certificate(fit.coef, products, fit.intercept).gradient
 
     def natural_radius(self, projection):
         """Return the radius where a linear model of the objective at zero is zero.
@@ -288,30 +316,59 @@ class BallConstrainedProblem:
         return radius if 0.0 < radius < np.inf else 1.0
 
     def original_units(self, fit, dtype=np.float64):
-        """Return the coefficients and the intercept in the units of the data.
+        """Return the coefficients and the intercept in the units of the data."""
+        models = self.models([fit], dtype)
+        return models.dense()[0], models.intercepts[0]
 
-        They are in float64 where those of a feature are beyond the range of `dtype`.
+    def models(self, fits, dtype=np.float64):
+        """Return the `Models` of fits, in the units of the data.
+
+        They are in float64 where numbers are beyond the range of `dtype`.
         """
+        structure, n_outputs = self.structure, self.loss.n_outputs
+        nonzero = np.concatenate([fit.coef.ravel().nonzero()[0] for fit in fits])
+        columns = np.unique(nonzero // n_outputs)
+        coefs = np.array([fit.coef[columns] for fit in fits])
+        intercepts = np.array([fit.intercept for fit in fits])
+
+        groups = np.repeat(np.arange(structure.n_groups), structure.sizes)[columns]
+        kept = np.zeros((len(fits), structure.n_groups))
+        np.maximum.at(kept, (slice(None), groups), coefs.any(axis=2))
+        supports = structure.feature_scores(kept) > 0.0
+        supports[:, structure.forced] = True
+
         if self.unpenalized is None:
-            coef, intercept = self.design.original_units(fit.coef, fit.intercept)
+            found = self.design.original_units(coefs, intercepts, columns)
+            features, coefs, intercepts = found
         else:
-            forced, intercept = self.unpenalized.original_units(fit.intercept)
-            coef, intercept = self.design.original_units(fit.coef, intercept)
-            coef[self.structure.forced] = forced
+            forced, intercepts = self.unpenalized.original_units(intercepts)
+            found = self.design.original_units(coefs, intercepts, columns)
+            features = np.append(found[0], structure.forced)
+            coefs, intercepts = np.hstack([found[1], forced]), found[2]
         with np.errstate(over="ignore"):
-            coef, intercept = coef * self.target_scale, intercept * self.target_scale
-        overflow = ~np.isfinite(coef).all(axis=1)
-        if overflow.any() or not np.isfinite(intercept).all():
+            coefs, intercepts = (
+                coefs * self.target_scale,
+                intercepts * self.target_scale,
+            )
+        sizes, largest = (
+            np.abs(coefs).max(axis=2, initial=0.0),
+            np.abs(intercepts).max(),
+        )
+        if not np.isfinite(sizes).all() or not np.isfinite(largest):
             which = "intercept overflows float64; divide y."
+            overflow = np.zeros(structure.n_features, dtype=bool)
+            overflow[features] = ~np.isfinite(sizes).all(axis=0)
             if overflow.any():
-                columns = name_columns(overflow, self.structure.names)
-                which = f"coefficients of {columns} of X overflow float64; rescale X."
+                names = name_columns(overflow, structure.names)
+                which = f"coefficients of {names} of X overflow float64; rescale X."
             raise ValueError(f"The {which}")
-        limits, sizes = np.finfo(dtype), np.abs(coef).max(axis=1, initial=0.0)
-        sizes = np.append(sizes[sizes > 0.0], max(np.abs(intercept).max(), limits.tiny))
+        limits = np.finfo(dtype)
+        sizes = np.append(sizes[sizes > 0.0], max(largest, limits.tiny))
         if sizes.min() < limits.tiny or sizes.max() > limits.max:
             dtype = np.float64
-        return coef.astype(dtype, copy=False), intercept.astype(dtype, copy=False)
+        coefs, intercepts = (x.astype(dtype, copy=False) for x in (coefs, intercepts))
+        found = features, coefs, intercepts, supports, self.classes
+        return Models(structure.n_features, *found)
 
 
 def known_groups(design, constraint, coef):

@@ -131,10 +131,20 @@ class StandardizedDesign:
         X = self.X.toarray() if sparse.issparse(self.X) else self.X
         return (X.astype(np.float64, copy=False) - self.mean) * self.inverse_scale
 
-    def original_units(self, coef, intercept):
-        """Turn a model of the standardised columns into one of the columns of X."""
-        coef = coef * self.inverse_scale[:, np.newaxis]
-        return self._of_sources(coef), intercept - self.mean @ coef
+    def original_units(self, coefs, intercepts, columns):
+        """Turn models of some of the columns into models of the columns of X.
+
+        The coefficients have the shape (n_models, n_columns, n_outputs). Return the
+        columns of X, and their coefficients and the intercepts.
+        """
+        coefs = coefs * self.inverse_scale[columns, np.newaxis]
+        intercepts = intercepts - self.mean[columns] @ coefs
+        if self.sources is None:
+            return columns, coefs, intercepts
+        sources, places = np.unique(self.sources[columns], return_inverse=True)
+        totals = np.zeros((len(coefs), len(sources), coefs.shape[2]))
+        np.add.at(totals, (slice(None), places), coefs)
+        return sources, totals, intercepts
 
     def _of_sources(self, coef):
         """Add up the coefficients of each column of X."""
@@ -176,9 +186,11 @@ class UnpenalizedColumns:
 
     def standardized_coef(self, intercept):
         """Return the coefficients of the columns for those of the basis."""
-        return self._combination @ intercept[int(self.fit_intercept) :]
+        return self._combination @ intercept[..., int(self.fit_intercept) :, :]
 
-    def original_units(self, intercept):
-        """Return the coefficients in the units of X, and the intercept."""
-        constant = intercept[0] if self.fit_intercept else np.zeros(intercept.shape[1])
-        return self.design.original_units(self.standardized_coef(intercept), constant)
+    def original_units(self, intercepts):
+        """Return the coefficients in the units of X, and the intercepts, of models."""
+        constants = intercepts[:, 0] * int(self.fit_intercept)
+        columns = np.arange(self.design.n_features)
+        coefs = self.standardized_coef(intercepts)
+        return self.design.original_units(coefs, constants, columns)[1:]

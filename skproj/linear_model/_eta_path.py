@@ -15,13 +15,20 @@ from skproj.linear_model._ball_constrained import (
     solve_in_parts,
 )
 
-# Radii are doubled until that lowers the objective by less than this share of its value
-# without features, or until the slope of the objective is `min_slope_share` of the loss
-# times that at zero. The slope is the penalty of the lasso with the same solution.
-# Models beyond overfit, and take many iterations. Radii below the last share of the
-# natural one are not tried, even if several features are still selected.
+# Radii are doubled until that lowers the objective by less than this share of all that
+# the features have gained, until the ball is larger than the model, or until the slope
+# of the objective is `min_slope_share` of the loss times that at zero. The slope is the
+# penalty of the lasso with the same solution. Models beyond overfit, and take many
+# iterations.
 MIN_RELATIVE_GAIN = 0.01
-MIN_RADIUS_SHARE = 1e-2
+# The last model with one group is at the radius where the second group enters, less a
+# margin of this share. It is searched for with so many gradients.
+ENTRY_MARGIN = 0.1
+MAX_ENTRY_TRIALS = 8
+# A callable may keep several groups however small the radius is.
+MAX_HALVINGS = 14
+# Ratios of the largest radius and the smallest of the geometric progression.
+MIN_SPAN, MAX_SPAN = 4.0, 1e3
 # The ends of the grid need no accurate models.
 GRID_TOL = 1e-3
 TINY = np.finfo(np.float64).tiny
@@ -51,9 +58,10 @@ def check_etas(etas):
             raise ValueError(f"The number of etas must be at least 1, got {etas}.")
         return int(etas)
     etas = np.sort(np.asarray(etas, dtype=np.float64))
-    if etas.ndim != 1 or not len(etas) or not np.all(etas > 0.0):
+    if etas.ndim != 1 or not len(etas) or not np.all(etas >= 0.0):
         raise ValueError(
-            f"etas must be a non-empty array of positive radii, got {etas.tolist()}."
+            "etas must be a non-empty array of radii that are at least 0, got "
+            f"{etas.tolist()}."
         )
     return etas
 
@@ -61,56 +69,104 @@ def check_etas(etas):
 def make_etas(etas, problem, projection, **options):
     """Return the radii that `etas`, a checked array or number, stands for.
 
-    A number of them is a geometric progression from a radius that keeps one feature,
-    or group of features, to the largest that matters, or, of data in blocks, whose
-    features may be in memory together. The options are those of
-    `BallConstrainedProblem.solve`.
+    A number of them is 0, then a geometric progression from the last radius with one
+    feature, or group of features, to the largest that matters, or, of data in blocks,
+    whose features may be in memory together; 1 is the radius with one feature. The
+    options are those of `BallConstrainedProblem.solve`.
     """
     if not isinstance(etas, int):
         return etas
-    options["tol"] = GRID_TOL
-    natural = middle = problem.natural_radius(projection)
-    within = {"within_memory": True, **options}
-    first = fit = problem.solve(middle, projection, **within)
-    # It may need too many features in memory, as it often does with the Cox loss.
-    in_parts = problem.in_blocks and not problem.design.X.fits
-    in_parts = in_parts and problem.constraint(projection).sparsifies
-    while (
-        in_parts
-        and not fit.converged
-        and fit.n_iter < options["max_iter"]
-        and middle > MIN_RADIUS_SHARE * natural
-    ):
-        middle /= 2.0
-        first = fit = problem.solve(middle, projection, **within)
-    smallest = middle
-    groups = problem.constraint(projection).groups
-    while (
-        np.count_nonzero(groups.nonzero(fit.coef)) > 1
-        and smallest > MIN_RADIUS_SHARE * natural
-    ):
-        smallest /= 2.0
-        fit = problem.solve(smallest, projection, start=fit, **options)
-    largest, fit = middle, first
+    # All that features with weak effects gain is less than the objective, by far.
+    options["tol"] = GRID_TOL / max(problem.natural_radius(projection), 1.0)
+    smallest = _radius_of_one_group(problem, projection, **options)
+    largest = _radius_of_all(problem, projection, smallest, **options)
+    smallest = min(smallest, largest / MIN_SPAN)
+    start = max(smallest, largest / MAX_SPAN)  # larger where two groups all but tie
+    radii = np.geomspace(start, largest, max(etas - 1, 1))
+    radii[0] = smallest
+    return np.append(0.0, radii)[-etas:]
+
+
+def _radius_of_one_group(problem, projection, **options):
+    """Return nearly the largest radius whose model has one group, or those that tie.
+
+    Another group enters where the dual norm of its gradient is no longer less than that
+    of the first. The model of the first alone is found in memory.
+    """
+    constraint = problem.constraint(projection)
+    eta = problem.natural_radius(projection)
+    if constraint.ball is None:
+        return _halve_until_one_group(problem, projection, eta, **options)
+    scores = constraint.screening_scores(problem.gradient(None))
+    size = scores.max(initial=0.0)
+    if size == 0.0:
+        return eta
+    first = scores >= (1.0 - np.sqrt(np.finfo(problem.design.X.dtype).eps)) * size
+    alone, features = problem.among(np.flatnonzero(first), projection)
+    # The curvature along the path of the first gives a guess, the secants the rest.
+    eta *= GRID_TOL
+    fit = alone.solve(eta, projection, **options)
+    slope = alone.constraint(projection).screening_scores(alone.gradient(fit)).max()
+    low, lead = 0.0, size - scores[~first]
+    eta *= lead.min(initial=size) / max(size - slope, TINY)
+    for _ in range(MAX_ENTRY_TRIALS):
+        fit = alone.solve(eta, projection, **options)
+        coef = np.zeros((problem.design.n_features, fit.coef.shape[1]))
+        coef[features] = fit.coef
+        gradient = problem.gradient(replace(fit, coef=coef))
+        scores = constraint.screening_scores(gradient)
+        slope = scores[first].max()
+        new_lead = slope - scores[~first]
+        loss = np.maximum(lead - new_lead, TINY)
+        entry = low + (eta - low) * np.min(lead / loss, initial=np.inf)
+        if new_lead.min(initial=np.inf) >= 0.0:
+            if entry < (1.0 + 2.0 * ENTRY_MARGIN) * eta or slope <= 0.1 * size:
+                return eta
+            low, lead = eta, new_lead
+        eta = min((1.0 - ENTRY_MARGIN) * entry, 4.0 * eta)
+    return low or eta
+
+
+def _halve_until_one_group(problem, projection, eta, **options):
+    """Return the first of the halved radii with one group, or with the fewest."""
+    fit, found = None, []
+    for _ in range(MAX_HALVINGS):
+        fit = problem.solve(eta, projection, start=fit, **options)
+        found.append((np.count_nonzero(fit.coef.any(axis=1)), -eta))
+        if found[-1][0] <= 1:
+            break
+        eta /= 2.0
+    return -min(found)[1]
+
+
+def _radius_of_all(problem, projection, eta, **options):
+    """Return the largest radius that matters, doubling that of a sparse model."""
+    null = problem.null_objective
     least_slope = problem.loss.min_slope_share * problem.slope(None, projection)
-    least_gain = MIN_RELATIVE_GAIN * problem.null_objective
-    last_slope, growth = None, 2.0
+    last, growth = None, 2.0
+    fit = problem.solve(eta, projection, within_memory=True, **options)
     while True:
-        slope = max(problem.slope(fit, projection), TINY)
+        constraint, reach = problem.constraint(projection, eta), eta
+        if constraint.ball is not None:  # the ball may be larger than the model
+            reach = min(constraint.scores(fit.coef).sum(), eta) or eta
+        slope = problem.slope(fit, projection)
         if slope < least_slope:
-            if last_slope is not None:  # between the last two on a power law
-                share = np.log(slope / least_slope) / np.log(slope / last_slope)
-                largest *= growth**-share
-            break
-        last_slope = slope
+            if last is None:
+                return reach
+            last_slope, last_eta = last
+            share = (last_slope - least_slope) / (last_slope - slope)
+            return last_eta + share * (reach - last_eta)
+        last = slope, eta
         growth, larger = _solve_larger(
-            problem, largest, growth, projection, start=fit, **options
+            problem, eta, growth, projection, start=fit, **options
         )
-        # Both objectives are 0 if squares underflow.
-        if larger is None or fit.objective - larger.objective <= least_gain:
-            break
-        largest, fit = growth * largest, larger
-    return np.geomspace(smallest, largest, etas)
+        if larger is None:
+            return reach
+        # All objectives are 0 if squares underflow.
+        least_gain = MIN_RELATIVE_GAIN * (null - larger.objective)
+        if fit.objective - larger.objective <= least_gain:
+            return reach
+        eta, fit = growth * eta, larger
 
 
 def _solve_larger(problem, eta, growth, projection, **options):
@@ -229,13 +285,13 @@ def _solve_ahead(problem, etas, last, n_ahead, projection, max_iter, tol, n_thre
 
 def collect_path(problem, etas, fits, dtype):
     """Return the fits as an `EtaPath` in the units of the data."""
-    models = [problem.original_units(fit, dtype) for fit in fits]
+    models = problem.models(fits, dtype)
     return EtaPath(
         etas=etas,
-        coefs=np.stack([coef.T for coef, _ in models]),
-        n_selected=np.array([np.count_nonzero(problem.support(fit)) for fit in fits]),
+        coefs=np.ascontiguousarray(models.dense().transpose(0, 2, 1)),
+        n_selected=np.count_nonzero(models.supports, axis=1),
         dual_gaps=np.array([fit.gap for fit in fits]),
-        intercepts=np.stack([intercept for _, intercept in models]),
+        intercepts=models.intercepts,
         n_iters=np.array([fit.n_iter for fit in fits]),
     )
 

@@ -75,11 +75,11 @@ class FeatureStructure:
 
     def feature_scores(self, group_scores):
         """Return the largest score of the groups of each feature, zero without one."""
-        scores = np.repeat(group_scores, self.sizes)
+        scores = np.repeat(group_scores, self.sizes, axis=-1)
         if self.columns is None:
             return scores
-        largest = np.zeros(self.n_features, dtype=scores.dtype)
-        np.maximum.at(largest, self.columns, scores)
+        largest = np.zeros((*scores.shape[:-1], self.n_features), dtype=scores.dtype)
+        np.maximum.at(largest, (..., self.columns), scores)
         return largest
 
     def reachable(self, n_selected):

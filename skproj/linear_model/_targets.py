@@ -133,7 +133,9 @@ def prepare_targets(loss, y, *, class_weight=None, sample_weight=None):
                 f"from {values.min():g} to {values.max():g}."
             )
         return values, sample_weight, None
-    kind = type_of_target(y, input_name="y")
+    kind = "multiclass"  # whatever the labels are, if they are no floats
+    if y.ndim > 1 or y.dtype.kind not in "biuU":
+        kind = type_of_target(y, input_name="y")
     if kind == "multilabel-indicator":
         return _prepare_labels(y, class_weight, sample_weight)
     if kind not in ("binary", "multiclass"):
@@ -141,7 +143,8 @@ def prepare_targets(loss, y, *, class_weight=None, sample_weight=None):
             f"Unknown label type: {kind}. loss='log_loss' needs class labels; "
             "use loss='squared_error' or loss='huber' for a regression."
         )
-    y = column_or_1d(y, warn=True)
+    if y.ndim > 1:
+        y = column_or_1d(y, warn=True)
     classes, codes = np.unique(y, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(

@@ -70,7 +70,6 @@ def test_selector_forgets_earlier_fits():
         ({"n_features_to_select": True}, r"must be a number of features, got True"),
         ({"n_features_to_select": 0}, r"The 'n_features_to_select' parameter"),
         ({"n_features_to_select": 1.5}, r"The 'n_features_to_select' parameter"),
-        ({"eta": 0.0}, r"The 'eta' parameter"),
         ({"eta": -1.0}, r"The 'eta' parameter"),
         ({"eta": np.nan}, r"The 'eta' parameter"),
         ({"projection": "l2inf"}, r"The 'projection' parameter"),

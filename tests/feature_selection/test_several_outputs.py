@@ -15,7 +15,8 @@ from skproj.feature_selection import (
     StabilitySelector,
     eta_path,
 )
-from skproj.feature_selection._fold_scores import MultiLabelModel, minus_log_loss
+from skproj.feature_selection._fold_scores import MultiLabelModel, score_labels
+from skproj.linear_model._ball_constrained import Models
 from skproj.linear_model._losses import BinaryLogLoss
 
 EXACT = {"projection": "l12", "standardize": False, "tol": 1e-13, "max_iter": 20_000}
@@ -142,17 +143,23 @@ def test_search_scores_targets_by_their_mean_r2():
 
 
 def test_score_of_labels_is_their_mean_log_probability():
+    """Of each model of a path; the models lack what is zero in all of them."""
     X, y = make_labels()
+    coefs = np.full((2, 3, 3), 0.25)
+    coefs[1, :, 2] = 0.0
+    intercepts = np.array([[0.0, 1.0, -1.0], [2.0, 0.0, 0.5]])
+    features, weights = np.array([7, 0, 4]), np.arange(1.0, 81.0)
+    supports, classes = np.ones((2, 12), dtype=bool), np.arange(3)
+    models = Models(12, features, coefs, intercepts, supports, classes)
+    for options in ({}, {"sample_weight": weights}):
+        scores = score_labels(models, X, y, **options)
+        for coef, intercept, score in zip(coefs, intercepts, scores, strict=True):
+            found = 1.0 / (1.0 + np.exp(-(X[:, features] @ coef + intercept)))
+            found = np.log(np.where(y == 1, found, 1.0 - found)).mean(axis=1)
+            expected = np.average(found, weights=options.get("sample_weight"))
+            assert_allclose(score, expected)
     model = MultiLabelModel()
-    model.coef_, model.intercept_ = np.ones((3, 12)) / 4.0, np.array([0.0, 1.0, -1.0])
-    probabilities = model.predict_proba(X)
-    found = np.where(y == 1, probabilities, 1.0 - probabilities)
-    weights = np.arange(1.0, 81.0)
-    assert_allclose(minus_log_loss(model, X, y), np.log(found).mean())
-    assert_allclose(
-        minus_log_loss(model, X, y, weights),
-        np.average(np.log(found).mean(axis=1), weights=weights),
-    )
+    model.coef_, model.intercept_ = models.dense()[0].T, intercepts[0]
     assert 0.0 < f1_score(y, model.predict(X), average="macro") < 1.0
 
 

@@ -25,7 +25,9 @@ def test_path_of_selector(selector_cv):
     display = EtaPathDisplay.from_estimator(selector_cv)
     results = selector_cv.cv_results_
     x, means = display.line_.get_data()
-    np.testing.assert_array_equal(x, selector_cv.etas_)
+    assert selector_cv.etas_[0] == 0.0 < x[0] < x[1]  # beyond the logarithmic axis
+    assert "η = 0" in [text.get_text() for text in display.ax_.texts]
+    np.testing.assert_array_equal(x[1:], selector_cv.etas_[1:])
     np.testing.assert_array_equal(means, results["mean_test_score"])
     low, high = means - results["std_test_score"], means + results["std_test_score"]
     corners = display.band_.get_paths()[0].vertices

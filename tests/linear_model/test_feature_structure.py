@@ -393,7 +393,7 @@ def test_working_sets_of_groups_find_the_same_model(name, equal):
         residual = constraint.fixed_point_residual(fit.coef, gradient)
     assert_allclose(value, fit.objective)
     assert residual <= 1e-5
-    assert 0 < np.count_nonzero(problem.support(fit)) < 100
+    assert 0 < np.count_nonzero(problem.models([fit]).supports) < 100
 
 
 def test_structure_arranges_features():
