@@ -22,7 +22,8 @@ from skproj.feature_selection import (
 )
 from skproj.feature_selection._fold_scores import PartialLikelihoodGain
 from skproj.linear_model import CoxRidge
-from skproj.linear_model._cox import TIES, Cox
+from skproj._kernels._losses import Cox
+from skproj.linear_model._losses import TIES
 from skproj.utils._survival import DTYPE
 
 
