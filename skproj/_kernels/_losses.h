@@ -1,6 +1,8 @@
 /* Losses of linear models, over samples; an array has a row of n samples for each output.
  *
- * Header-only C without Python.h, compiled for several instruction sets like _simd.h.
+ * Header-only C without Python.h, compiled for several instruction sets like _simd.h. The
+ * derivative of a loss is written to `residuals`, which may be the place of the logits or
+ * NULL.
  */
 #ifndef SKPROJ_LOSSES_H
 #define SKPROJ_LOSSES_H
@@ -11,10 +13,10 @@
 /* Samples that are evaluated together: all their logits are in a cache. */
 #define SKPROJ_SAMPLES 256
 
-/* Softmax loss of logits x + intercept. Where `residuals` is not NULL, its derivative with
- * respect to them is written there. `work` has room for (n_classes, SKPROJ_SAMPLES). */
+/* Softmax loss of logits x + intercept, which may be NULL; a target is 1 and the others of a
+ * sample are 0. `work` has room for (n_classes, SKPROJ_SAMPLES). */
 static SKPROJ_UNUSED SKPROJ_CLONES double
-skproj_softmax_loss(const double *x, const double *intercept, const ptrdiff_t *codes,
+skproj_softmax_loss(const double *x, const double *intercept, const double *targets,
                     const double *weights, ptrdiff_t n_classes, ptrdiff_t n,
                     double *residuals, double *work)
 {
@@ -22,22 +24,21 @@ skproj_softmax_loss(const double *x, const double *intercept, const ptrdiff_t *c
     for (ptrdiff_t start = 0; start < n; start += SKPROJ_SAMPLES) {
         double largest[SKPROJ_SAMPLES], sums[SKPROJ_SAMPLES], chosen[SKPROJ_SAMPLES];
         const ptrdiff_t m = SKPROJ_MIN(n - start, SKPROJ_SAMPLES);
-        const ptrdiff_t *code = codes + start;
         const double *weight = weights + start;
         double part = 0.0;
 
         for (ptrdiff_t k = 0; k < n_classes; ++k) {
-            const double *row = x + k * n + start, shift = intercept[k];
+            const double *row = x + k * n + start, *target = targets + k * n + start;
+            const double shift = intercept == NULL ? 0 : intercept[k];
             double *logits = work + k * SKPROJ_SAMPLES;
             SKPROJ_SIMD()
             for (ptrdiff_t i = 0; i < m; ++i) {
                 const double logit = row[i] + shift;
                 logits[i] = logit;
                 largest[i] = k == 0 || logit > largest[i] ? logit : largest[i];
+                chosen[i] = target[i] > 0 ? logit : chosen[i];
             }
         }
-        for (ptrdiff_t i = 0; i < m; ++i)
-            chosen[i] = work[code[i] * SKPROJ_SAMPLES + i];
         for (ptrdiff_t k = 0; k < n_classes; ++k) {
             double *logits = work + k * SKPROJ_SAMPLES;
             SKPROJ_SIMD()
@@ -51,111 +52,69 @@ skproj_softmax_loss(const double *x, const double *intercept, const ptrdiff_t *c
         for (ptrdiff_t i = 0; i < m; ++i)
             part += weight[i] * (skproj_log_large(sums[i]) - (chosen[i] - largest[i]));
         value += part;
-        if (residuals == NULL)
-            continue;
         SKPROJ_SIMD()
         for (ptrdiff_t i = 0; i < m; ++i)
             sums[i] = weight[i] / sums[i];
-        for (ptrdiff_t k = 0; k < n_classes; ++k) {
+        for (ptrdiff_t k = 0; residuals != NULL && k < n_classes; ++k) {
             const double *powers = work + k * SKPROJ_SAMPLES;
+            const double *target = targets + k * n + start;
             double *row = residuals + k * n + start;
             SKPROJ_SIMD()
             for (ptrdiff_t i = 0; i < m; ++i)
-                row[i] = powers[i] * sums[i];
+                row[i] = powers[i] * sums[i] - weight[i] * target[i];
         }
-        for (ptrdiff_t i = 0; i < m; ++i)
-            residuals[code[i] * n + start + i] -= weight[i];
     }
     return value;
 }
 
-/* Second derivative of the softmax loss with respect to the intercept, from the residuals.
- * It is added to the lower triangle of `hessian`. `work` is that of the loss. */
-static SKPROJ_UNUSED SKPROJ_CLONES void
-skproj_softmax_hessian(const double *residuals, const ptrdiff_t *codes,
-                       const double *weights, ptrdiff_t n_classes, ptrdiff_t n,
-                       double *hessian, double *work)
-{
-    for (ptrdiff_t start = 0; start < n; start += SKPROJ_SAMPLES) {
-        double shares[SKPROJ_SAMPLES];
-        const ptrdiff_t m = SKPROJ_MIN(n - start, SKPROJ_SAMPLES);
-        const double *weight = weights + start;
-
-        for (ptrdiff_t k = 0; k < n_classes; ++k)
-            memcpy(work + k * SKPROJ_SAMPLES, residuals + k * n + start,
-                   m * sizeof(double));
-        for (ptrdiff_t i = 0; i < m; ++i)
-            work[codes[start + i] * SKPROJ_SAMPLES + i] += weight[i];
-        for (ptrdiff_t k = 0; k < n_classes; ++k) {
-            const double *own = work + k * SKPROJ_SAMPLES;
-            double *row = hessian + k * n_classes, sum = 0.0;
-            SKPROJ_SIMD(reduction(+ : sum))
-            for (ptrdiff_t i = 0; i < m; ++i) {
-                shares[i] = own[i] / weight[i];
-                sum += own[i];
-            }
-            row[k] += sum;
-            for (ptrdiff_t l = 0; l <= k; ++l) {
-                const double *other = work + l * SKPROJ_SAMPLES;
-                double product = 0.0;
-                SKPROJ_SIMD(reduction(+ : product))
-                for (ptrdiff_t i = 0; i < m; ++i)
-                    product += shares[i] * other[i];
-                row[l] -= product;
-            }
-        }
+/* Losses of one output. The rest of the arguments sets the loss and its derivative from logit, target
+ * and parameter. */
+#define SKPROJ_DEFINE_LOSS(name, ...)                                                 \
+    static SKPROJ_UNUSED SKPROJ_CLONES double                                         \
+    name(const double *x, double intercept, const double *targets,                    \
+         const double *weights, double parameter, ptrdiff_t n, double *residuals)     \
+    {                                                                                 \
+        double value = 0.0;                                                           \
+        for (ptrdiff_t start = 0; start < n; start += SKPROJ_SAMPLES) {               \
+            const ptrdiff_t stop = SKPROJ_MIN(start + SKPROJ_SAMPLES, n);             \
+            double errors[SKPROJ_SAMPLES], part = 0.0;                                \
+            SKPROJ_SIMD(reduction(+ : part))                                          \
+            for (ptrdiff_t i = start; i < stop; ++i) {                                \
+                const double logit = x[i] + intercept, target = targets[i];           \
+                double loss, error;                                                   \
+                __VA_ARGS__                                                           \
+                part += weights[i] * loss;                                            \
+                errors[i - start] = weights[i] * error;                               \
+            }                                                                         \
+            value += part;                                                            \
+            if (residuals != NULL)                                                    \
+                memcpy(residuals + start, errors, (stop - start) * sizeof(double));   \
+        }                                                                             \
+        return value;                                                                 \
     }
-}
 
-/* Logistic loss of logits x + intercept; the targets are 0 or 1. */
-static SKPROJ_UNUSED SKPROJ_CLONES double
-skproj_logistic_loss(const double *x, double intercept, const double *targets,
-                     const double *weights, ptrdiff_t n, double *residuals)
-{
-    double value = 0.0;
-    for (ptrdiff_t start = 0; start < n; start += SKPROJ_SAMPLES) {
-        const ptrdiff_t stop = SKPROJ_MIN(start + SKPROJ_SAMPLES, n);
-        double errors[SKPROJ_SAMPLES], part = 0.0;
-        SKPROJ_SIMD(reduction(+ : part))
-        for (ptrdiff_t i = start; i < stop; ++i) {
-            const double sign = 1 - 2 * targets[i], margin = sign * (x[i] + intercept);
-            const double decay = SKPROJ_F64(exp)(-fabs(margin));
-            part += weights[i] *
-                    (skproj_log1p_fraction(decay) + (margin > 0 ? margin : 0));
-            errors[i - start] =
-                sign * weights[i] * ((margin >= 0 ? 1 : decay) / (1 + decay));
-        }
-        value += part;
-        if (residuals != NULL)
-            memcpy(residuals + start, errors, (stop - start) * sizeof(double));
-    }
-    return value;
-}
+/* Logistic loss; the targets are 0 or 1. */
+SKPROJ_DEFINE_LOSS(skproj_logistic_loss, {
+    const double sign = 1 - 2 * target, margin = sign * logit;
+    const double decay = SKPROJ_F64(exp)(-fabs(margin));
+    loss = skproj_log1p_fraction(decay) + (margin > 0 ? margin : 0);
+    error = sign * ((margin >= 0 ? 1 : decay) / (1 + decay));
+})
 
-/* Half the squared error of logits x + intercept, linear where it exceeds epsilon. */
-static SKPROJ_UNUSED SKPROJ_CLONES double
-skproj_huber_loss(const double *x, double intercept, const double *targets,
-                  const double *weights, double epsilon, ptrdiff_t n, double *residuals)
-{
-    double value = 0.0;
-    for (ptrdiff_t start = 0; start < n; start += SKPROJ_SAMPLES) {
-        const ptrdiff_t stop = SKPROJ_MIN(start + SKPROJ_SAMPLES, n);
-        double errors[SKPROJ_SAMPLES], part = 0.0;
-        SKPROJ_SIMD(reduction(+ : part))
-        for (ptrdiff_t i = start; i < stop; ++i) {
-            const double error = x[i] + intercept - targets[i];
-            const double low = error < -epsilon ? -epsilon : error; /* NaN stays NaN */
-            const double clipped = low > epsilon ? epsilon : low;
-            const double residual = weights[i] * clipped;
-            part += residual * (error - 0.5 * clipped);
-            errors[i - start] = residual;
-        }
-        value += part;
-        if (residuals != NULL)
-            memcpy(residuals + start, errors, (stop - start) * sizeof(double));
-    }
-    return value;
-}
+/* Half the squared error, linear where it exceeds the parameter. */
+SKPROJ_DEFINE_LOSS(skproj_huber_loss, {
+    const double difference = logit - target;
+    const double low = difference < -parameter ? -parameter : difference; /* keeps NaN */
+    error = low > parameter ? parameter : low;
+    loss = error * (difference - 0.5 * error);
+})
+
+/* Negative log-likelihood of counts, without a constant; logits are logarithms of means. */
+SKPROJ_DEFINE_LOSS(skproj_poisson_loss, {
+    const double mean = logit > 708.0 ? INFINITY : SKPROJ_F64(exp)(logit);
+    error = mean - target;
+    loss = mean - (target > 0 && mean < INFINITY ? target * logit : 0);
+})
 
 /* Sums of products of n numbers with a change from x to y, and of its weighted squares. */
 static SKPROJ_UNUSED SKPROJ_CLONES void
@@ -174,6 +133,35 @@ skproj_change(const double *x, const double *y, const double *factors,
         *products += first;
         *squares += second;
     }
+}
+
+/* Square roots of second derivatives of the loss of each sample: for shares (of one output,
+ * or of two with the sign changed), for exponentials, or, with an epsilon, for Huber. */
+static SKPROJ_UNUSED SKPROJ_CLONES void
+skproj_roots(const double *residuals, const double *targets, const double *other,
+             const double *other_targets, const double *weights, int shares,
+             double epsilon, ptrdiff_t n, double *roots)
+{
+    SKPROJ_SIMD()
+    for (ptrdiff_t i = 0; i < n; ++i) {
+        const double weight = weights[i], mean = residuals[i] + weight * targets[i];
+        const double factor = other == residuals
+                                  ? weight - mean
+                                  : other[i] + weight * other_targets[i];
+        double second = shares ? mean * (factor / weight) : mean;
+        if (epsilon > 0)
+            second = fabs(residuals[i]) < weight * epsilon ? weight : 0;
+        roots[i] = sqrt(second > 0 ? second : 0);
+    }
+}
+
+/* out = exp(x), the smallest normal numbers where it is less. */
+static SKPROJ_UNUSED SKPROJ_CLONES void
+skproj_exponentials(const double *x, ptrdiff_t n, double *out)
+{
+    SKPROJ_SIMD()
+    for (ptrdiff_t i = 0; i < n; ++i)
+        out[i] = SKPROJ_F64(exp)(x[i]);
 }
 
 #endif

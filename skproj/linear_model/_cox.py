@@ -9,14 +9,12 @@ where m is the mean weight of the events at the same time. With Breslow's treatm
 ties every share is 0; with Efron's the d events at one time have the shares 0, 1/d,
 ..., (d - 1)/d. The constant is the least value, that of a model with a parameter for
 each sample: f is half the deviance, and is not negative.
-
-Sums of exponentials are kept as logarithms, so that no logit overflows.
 """
 
 import numpy as np
 from sklearn.utils import check_array
 
-from skproj.linear_model._losses import Loss
+from skproj._kernels._losses import Cox
 
 # Sections of the docstrings of `predict_survival`.
 PREDICT_SURVIVAL_DOCS = {
@@ -46,93 +44,6 @@ PREDICT_SURVIVAL_DOCS = {
 
 # Treatment of ties by the public name of the loss.
 TIES = {"cox": "breslow", "cox_efron": "efron"}
-
-
-class Cox(Loss):
-    """Half the deviance of the Cox model; the targets are events and times.
-
-    They are a structured array with the fields `event` and `time`, as `read_target`
-    returns it, with at least one event. `ties` is "breslow" or "efron". The sum over
-    the events is divided by the weight of all samples. A shift of all the logits
-    changes nothing: there is no intercept to fit, only the columns of a `basis`.
-    """
-
-    # Only events count, and the order of few events is soon fitted without an error.
-    min_slope_share = 0.05
-
-    def __init__(self, targets, weights, ties="breslow"):
-        event, time = targets["event"], targets["time"]
-        super().__init__(event[:, np.newaxis], weights, fit_intercept=False)
-        # In this order the samples at risk come first.
-        self.order = np.argsort(-time, kind="stable")
-        time, event, weights = time[self.order], event[self.order], weights[self.order]
-        self.log_weights = np.log(weights)
-        self.event_weights = np.where(event, weights, 0.0)
-        self.events = np.flatnonzero(event)
-        # Events at the same time form a tie; the latest tie is the first.
-        _, self.starts, self.tie, sizes = np.unique(
-            -time[self.events],
-            return_index=True,
-            return_inverse=True,
-            return_counts=True,
-        )
-        tie_times = time[self.events[self.starts]]
-        self.last_at_risk = np.searchsorted(-time, -tie_times, side="right") - 1
-        # The last tie that is not later than the sample, counted from the latest.
-        self.first_tie = np.searchsorted(-tie_times, -time, side="left")
-        self.tie_weights = np.add.reduceat(weights[self.events], self.starts)
-        self.mean_weights = (self.tie_weights / sizes)[self.tie]
-        places = np.arange(len(self.events)) - self.starts[self.tie]
-        efron = ties == "efron"
-        self.shares = places / sizes[self.tie] if efron else np.zeros(len(places))
-        self.least = self.tie_weights @ np.log(self.tie_weights)
-        self.least += self.mean_weights @ np.log1p(-self.shares)
-
-    def value_and_residuals(self, products, intercept=None):
-        logits = self._logits(products, intercept)[self.order, 0]
-        masses = logits + self.log_weights
-        at_risk = np.logaddexp.accumulate(masses)[self.last_at_risk]
-        tied = np.logaddexp.reduceat(masses[self.events], self.starts)
-        tied_share = np.exp(np.minimum(tied - at_risk, 0.0))[self.tie]
-        terms = at_risk[self.tie] + np.log1p(-self.shares * tied_share)
-        value = self.mean_weights @ terms - self.event_weights @ logits - self.least
-
-        # The hazard accumulates over time; the events of a tie only see a part of it.
-        hazards = np.log(self.mean_weights) - terms
-        seen = hazards + np.log1p(-self.shares)
-        hazards, seen = (
-            np.logaddexp.reduceat(values, self.starts) for values in (hazards, seen)
-        )
-        total = np.append(np.logaddexp.accumulate(hazards[::-1])[::-1], -np.inf)
-        log_hazard = total[self.first_tie]
-        log_hazard[self.events] = np.logaddexp(total[1:], seen)[self.tie]
-        residuals = np.empty((len(masses), 1), order="F")
-        residuals[self.order, 0] = np.exp(masses + log_hazard) - self.event_weights
-        return max(float(value), 0.0), residuals  # rounding
-
-    def curvature_bound(self, change):
-        # The Hessian is a sum of variances within the samples at risk, each of which
-        # is at most a quarter of the squared range.
-        change = change[self.order, 0]
-        largest = np.maximum.accumulate(change)[self.last_at_risk]
-        smallest = np.minimum.accumulate(change)[self.last_at_risk]
-        return 0.125 * float(self.tie_weights @ np.square(largest - smallest))
-
-    def intercept_hessian(self, products, residuals, intercept=None):
-        if self.basis is None:
-            return np.zeros((1, 1))
-        basis = self.basis[self.order]
-        logits = self._logits(products, intercept)
-        masses = logits[self.order, 0] + self.log_weights
-        masses = np.exp(masses - masses.max())[:, np.newaxis]
-        columns = np.hstack([masses, masses * basis])
-        at_risk = columns.cumsum(axis=0)[self.last_at_risk]
-        tied = np.add.reduceat(columns[self.events], self.starts)
-        sums = at_risk[self.tie] - self.shares[:, np.newaxis] * tied[self.tie]
-        means = sums[:, 1:] / np.maximum(sums[:, :1], np.finfo(float).tiny)
-        hazards = residuals[self.order] + self.event_weights[:, np.newaxis]
-        between = means.T @ (self.mean_weights[:, np.newaxis] * means)
-        return basis.T @ (hazards * basis) - between
 
 
 def null_residuals(targets, weights):

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from skproj._kernels._losses import Loss
 from skproj.linear_model._design import StandardizedDesign
-from skproj.linear_model._losses import Loss
 
 # Anderson acceleration: the number of steps that are combined into the next point, and
 # the ridge that keeps their shares small where the map has kinks. When the force
