@@ -365,7 +365,7 @@ cdef class Loss:
             int n_logits = <int>(self.n_samples * n_outputs), _
         if not self.has_intercept or not value < INFINITY:
             return value
-        gradient = <double*>malloc((size * (3 + 2 * size) + n_free) * 8)
+        gradient = <double*>malloc((size * (3 + 2 * size) + n_free) * sizeof(double))
         if gradient == NULL:
             return NAN
         step, start, hessian = gradient + size, gradient + 2 * size, gradient + 3 * size
