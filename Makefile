@@ -157,5 +157,5 @@ $(VENV)/.skproj-base: constraints.txt
 	fi
 	@echo "Installing PyTorch and the build requirements in $(VENV) ..."
 	@$(PIP_INSTALL) $$(grep '^torch==' constraints.txt)
-	@$(PIP_INSTALL) setuptools Cython
+	@$(PIP_INSTALL) setuptools Cython scipy
 	@touch $@

@@ -14,6 +14,7 @@ C, for float and for double, vectorised by the compiler:
     _network_loops.h  activations, cross-entropy, and the gradients of one network
     _first_layer.h    sparse samples times weights; includes the loops once per type
     _first_layer_loops.h  the product, and the gradient of the weights
+    _losses.h         losses of linear models
     _simd.pxd         the loops as Cython sees them, one name for both types
 
 Cython, to be included:
@@ -25,7 +26,7 @@ Cython, to be included:
     _shrink.pxd      the weighted l1 ball, slowly, for numbers of any range
     _hoyer.pxd       what another module calls of the group sparse projection
 
-Modules, called from `skproj.projection`, `skproj.decomposition` and `skproj.nn`:
+Modules, called from `skproj.projection`, `decomposition`, `linear_model` and `nn`:
 
     _groups          norms of groups, and maps that shrink them: every projection
     _thresholds      l1 ball and simplex, for each group its own radius
@@ -36,6 +37,7 @@ Modules, called from `skproj.projection`, `skproj.decomposition` and `skproj.nn`
     _descent         projected gradient steps of the factorisation
     _networks        a training step of networks side by side
     _first_layer     products of the first layer with sparse samples
+    _losses          losses of linear models, also as Cython calls them
     _openmp          whether there are threads, and how many
 
 An exact method never trusts an estimate. Those of `_bands` are checked by exact sums;

@@ -52,13 +52,16 @@ skproj_softmax_loss(const double *x, const double *intercept, const double *targ
         for (ptrdiff_t i = 0; i < m; ++i)
             part += weight[i] * (skproj_log_large(sums[i]) - (chosen[i] - largest[i]));
         value += part;
+        SKPROJ_SIMD()
+        for (ptrdiff_t i = 0; i < m; ++i)
+            sums[i] = weight[i] / sums[i];
         for (ptrdiff_t k = 0; residuals != NULL && k < n_classes; ++k) {
             const double *powers = work + k * SKPROJ_SAMPLES;
             const double *target = targets + k * n + start;
             double *row = residuals + k * n + start;
             SKPROJ_SIMD()
             for (ptrdiff_t i = 0; i < m; ++i)
-                row[i] = weight[i] * (powers[i] / sums[i] - target[i]);
+                row[i] = powers[i] * sums[i] - weight[i] * target[i];
         }
     }
     return value;
@@ -150,15 +153,6 @@ skproj_roots(const double *residuals, const double *targets, const double *other
             second = fabs(residuals[i]) < weight * epsilon ? weight : 0;
         roots[i] = sqrt(second > 0 ? second : 0);
     }
-}
-
-/* out = x * y */
-static SKPROJ_UNUSED SKPROJ_CLONES void
-skproj_multiply(const double *x, const double *y, ptrdiff_t n, double *out)
-{
-    SKPROJ_SIMD()
-    for (ptrdiff_t i = 0; i < n; ++i)
-        out[i] = x[i] * y[i];
 }
 
 /* out = exp(x), the smallest normal numbers where it is less. */

@@ -1,9 +1,10 @@
 # Losses of linear models, for kernels. Arrays of logits have a contiguous row of
 # n_samples for each output.
 
+ctypedef const double* In
 ctypedef double (*Kernel)(
-    const double* x, double intercept, const double* targets, const double* weights,
-    double parameter, Py_ssize_t n, double* residuals) noexcept nogil
+    In x, double intercept, In targets, In weights, double epsilon, Py_ssize_t n,
+    double* residuals) noexcept nogil
 
 
 cdef class Loss:
@@ -27,33 +28,29 @@ cdef class Loss:
 
     # Value at logits ``products + offsets of the intercept`` (offset of the samples
     # included). The derivative goes to `residuals` unless it is NULL.
-    cdef double evaluate(self, const double* products, const double* intercept,
-                         double* residuals) noexcept nogil
+    cdef double evaluate(self, In products, In intercept, double* residuals
+                         ) noexcept nogil
 
     # Minimise over the intercept, in place, (n_free, n_outputs) row-major; return the
     # value there, with its derivative in `residuals`. NaN if it fails for memory.
-    cdef double fit_intercept(self, const double* products, double* intercept,
-                              double* residuals) noexcept nogil
+    cdef double fit_intercept(self, In products, double* intercept, double* residuals
+                              ) noexcept nogil
 
     # First-order term of a change of the products, and a bound of the second-order term
     # (of the whole Taylor remainder, along the segment; infinity if there is none).
-    cdef double linear_term(self, const double* products, const double* new_products,
-                            const double* intercept, const double* residuals,
-                            double* bound) noexcept nogil
+    cdef double linear_term(self, In products, In new_products, In intercept,
+                            In residuals, double* bound) noexcept nogil
 
     # Gram matrix of columns for the second derivative of the loss at a point, of which
     # the residuals are known: entry ((i, k), (j, l)) is sum over samples s, t of
     # x_si H_(s,k),(t,l) x_tj. `out` is (m * K, m * K), with K outputs, entry (i, k) in
     # row i * K + k; both triangles are written. Non-zero return: no memory.
-    cdef int hessian(self, const double* const* columns, Py_ssize_t m,
-                     const double* products, const double* intercept,
-                     const double* residuals, double* out) noexcept nogil
+    cdef int hessian(self, const double* const* columns, Py_ssize_t m, In products,
+                     In intercept, In residuals, double* out) noexcept nogil
 
     # The value at products plus a number for each output, or NULL; the logits; the
     # gradient of the intercept, and the square of its length.
-    cdef double at(self, const double* products, const double* intercept,
-                   double* residuals) noexcept nogil
-    cdef void add_offsets(self, const double* products, const double* intercept,
-                          double* logits) noexcept nogil
-    cdef double intercept_gradient(self, const double* residuals, double* out
-                                   ) noexcept nogil
+    cdef double at(self, In products, In intercept, double* residuals) noexcept nogil
+    cdef void add_offsets(self, In products, In intercept, double* logits
+                          ) noexcept nogil
+    cdef double intercept_gradient(self, In residuals, double* out) noexcept nogil

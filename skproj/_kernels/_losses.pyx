@@ -9,7 +9,7 @@ cimport cython
 from libc.math cimport INFINITY, NAN, exp, fabs, fmax, log, sqrt
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
-from scipy.linalg.cython_blas cimport daxpy, ddot, dsyrk
+from scipy.linalg.cython_blas cimport dasum, daxpy, ddot, dsyrk
 from scipy.linalg.cython_lapack cimport dposv
 
 import numpy as np
@@ -23,25 +23,19 @@ cdef extern from "_losses.h" nogil:
     Kernel huber_loss "skproj_huber_loss"
     Kernel poisson_loss "skproj_poisson_loss"
     double softmax_loss "skproj_softmax_loss" (
-        const double* x, const double* intercept, const double* targets,
-        const double* weights, Py_ssize_t n_classes, Py_ssize_t n, double* residuals,
-        double* work) noexcept
+        In x, In intercept, In targets, In weights, Py_ssize_t n_classes, Py_ssize_t n,
+        double* residuals, double* work) noexcept
     void add_change "skproj_change" (
-        const double* x, const double* y, const double* factors,
-        const double* weights, Py_ssize_t n, double* products, double* squares
-        ) noexcept
+        In x, In y, In factors, In weights, Py_ssize_t n, double* products,
+        double* squares) noexcept
     void find_roots "skproj_roots" (
-        const double* residuals, const double* targets, const double* other,
-        const double* other_targets, const double* weights, int shares, double epsilon,
-        Py_ssize_t n, double* roots) noexcept
-    void multiply "skproj_multiply" (
-        const double* x, const double* y, Py_ssize_t n, double* out) noexcept
-    void exponentials "skproj_exponentials" (
-        const double* x, Py_ssize_t n, double* out) noexcept
+        In residuals, In targets, In other, In other_targets, In weights, int shares,
+        double epsilon, Py_ssize_t n, double* roots) noexcept
+    void exponentials "skproj_exponentials" (In x, Py_ssize_t n, double* out) noexcept
 
 
-# Samples of the Cox model are in an order in which those at risk come first, stratum by
-# stratum: samples of one time follow each other, and its events, a tie, end at the last.
+# Samples of the Cox model are in an order in which those at risk come first, stratum
+# by stratum: those of one time are together, and its events, a tie, end at the last.
 cdef enum:
     FIRST = 1
     EVENT = 2
@@ -79,29 +73,30 @@ cdef Py_ssize_t tile_of(Py_ssize_t m, Py_ssize_t n) noexcept nogil:
     return min(max(TILE // max(m, 1), 64), n)
 
 
-cdef double dot(const double* x, const double* y, Py_ssize_t n) noexcept nogil:
+cdef double dot(In x, In y, Py_ssize_t n) noexcept nogil:
     cdef int size = <int>n
     return ddot(&size, <double*>x, &ONE, <double*>y, &ONE)
 
 
-cdef void add_multiple(
-    double* total, double factor, const double* x, Py_ssize_t n
-) noexcept nogil:
+cdef void add_multiple(double* total, double factor, In x, Py_ssize_t n) noexcept nogil:
     cdef int size = <int>n
     daxpy(&size, &factor, <double*>x, &ONE, total, &ONE)
 
 
 cdef void add_gram(
-    const double* rows, Py_ssize_t stride, Py_ssize_t n_rows, Py_ssize_t m,
-    double factor, double kept, double* gram
+    In rows, Py_ssize_t stride, Py_ssize_t n_rows, Py_ssize_t m, double factor,
+    double kept, double* gram
 ) noexcept nogil:
     """Multiply the upper triangle by `kept`, and add the products of the columns."""
     cdef int size = <int>m, length = <int>n_rows, lda = <int>stride
+    if m == 1:  # which takes dsyrk longer
+        gram[0] = factor * dot(rows, rows, n_rows) + (kept * gram[0] if kept else 0.0)
+        return
     dsyrk("L", "T", &size, &length, &factor, <double*>rows, &lda, &kept, gram, &size)
 
 
 cdef void copy_triangle(
-    const double* gram, Py_ssize_t m, Py_ssize_t n_outputs, Py_ssize_t k, Py_ssize_t l,
+    In gram, Py_ssize_t m, Py_ssize_t n_outputs, Py_ssize_t k, Py_ssize_t other,
     double sign, double* out
 ) noexcept nogil:
     """Write an upper triangle to all that the Hessian has of two outputs."""
@@ -111,12 +106,12 @@ cdef void copy_triangle(
     for i in range(m):
         for j in range(m):
             entry = sign * gram[min(i, j) * m + max(i, j)]
-            out[(i * n_outputs + k) * stride + j * n_outputs + l] = entry
-            out[(i * n_outputs + l) * stride + j * n_outputs + k] = entry
+            out[(i * n_outputs + k) * stride + j * n_outputs + other] = entry
+            out[(i * n_outputs + other) * stride + j * n_outputs + k] = entry
 
 
 cdef int solve(
-    double* hessian, const double* gradient, Py_ssize_t n, double* work, double* step
+    In hessian, In gradient, Py_ssize_t n, double* work, double* step
 ) noexcept nogil:
     """Divide by a matrix that is positive semidefinite but for rounding."""
     cdef:
@@ -144,8 +139,8 @@ def rows_of(array):
 
 
 def flat(array):
-    """Return a copy of the numbers of an array, or None."""
-    return None if array is None else np.array(array, dtype=np.float64).ravel()
+    """Return a copy of the numbers of an array."""
+    return np.array(array, dtype=np.float64).ravel()
 
 
 @cython.auto_pickle(False)
@@ -166,7 +161,8 @@ cdef class Loss:
     min_slope_share = 0.004
 
     def __init__(self, targets, weights, fit_intercept=True, offset=None, **options):
-        self.targets, self.weights, self.offset = rows_of(targets), flat(weights), flat(offset)
+        self.targets, self.weights = rows_of(targets), flat(weights)
+        self.offset = None if offset is None else flat(offset)
         self.n_outputs, self.n_samples = self.targets.shape[0], self.targets.shape[1]
         self.n_free, self.has_intercept, self.constant = 1, fit_intercept, 0
         self.columns = np.ones((1, self.n_samples))
@@ -201,18 +197,11 @@ cdef class Loss:
 
     def value_and_residuals(self, products, intercept=None):
         """Return the mean loss and its derivative with respect to the logits."""
-        cdef:
-            const double[:, ::1] x = rows_of(products)
-            double[:, ::1] residuals = np.empty((self.n_outputs, self.n_samples))
-            double[::1] b = flat(self.zero_intercept() if intercept is None else intercept)
-            double value
-        with nogil:
-            value = self.evaluate(&x[0, 0], &b[0], &residuals[0, 0])
-        return value, residuals.base.T
+        return self._evaluate(products, intercept, False)[1:]
 
     def value(self, products, intercept=None):
         """Return the mean loss."""
-        return self.value_and_residuals(products, intercept)[0]
+        return self._evaluate(products, intercept, False)[1]
 
     def best_intercept(self, products, intercept):
         """Minimise over the intercept; `intercept` is where to start.
@@ -221,13 +210,21 @@ cdef class Loss:
         respect to the logits, whose columns add up to zero if there is an intercept,
         and are orthogonal to the `basis`.
         """
+        return self._evaluate(products, intercept, True)
+
+    def _evaluate(self, products, intercept, bint fit):
+        if intercept is None:
+            intercept = self.zero_intercept()
         cdef:
             const double[:, ::1] x = rows_of(products)
             double[:, ::1] residuals = np.empty((self.n_outputs, self.n_samples))
             double[::1] b = flat(intercept)
             double value
         with nogil:
-            value = self.fit_intercept(&x[0, 0], &b[0], &residuals[0, 0])
+            if fit:
+                value = self.fit_intercept(&x[0, 0], &b[0], &residuals[0, 0])
+            else:
+                value = self.evaluate(&x[0, 0], &b[0], &residuals[0, 0])
         return b.base.reshape(np.shape(intercept)), value, residuals.base.T
 
     def linear_term_and_bound(self, residuals, products, new_products, intercept=None):
@@ -235,9 +232,10 @@ cdef class Loss:
         cdef:
             const double[:, ::1] x = rows_of(products), y = rows_of(new_products)
             const double[:, ::1] r = rows_of(residuals)
-            double[::1] b = flat(self.zero_intercept() if intercept is None else intercept)
+            double[::1] b = flat([] if intercept is None else intercept)
             double linear, bound
-        linear = self.linear_term(&x[0, 0], &y[0, 0], &b[0], &r[0, 0], &bound)
+        linear = self.linear_term(
+            &x[0, 0], &y[0, 0], &b[0] if len(b) else NULL, &r[0, 0], &bound)
         return linear, bound
 
     def curvature_bound(self, change):
@@ -252,17 +250,17 @@ cdef class Loss:
         cdef:
             const double[:, ::1] x = rows_of(products), r = rows_of(residuals)
             const double[:, ::1] z = rows_of(columns)
-            double[::1] b = flat(self.zero_intercept() if intercept is None else intercept)
+            double[::1] b = flat([] if intercept is None else intercept)
             Py_ssize_t m = z.shape[0]
             Py_ssize_t[::1] places = <Py_ssize_t>&z[0, 0] + np.arange(m) * z.strides[0]
             double[:, ::1] out = np.empty((m * self.n_outputs,) * 2)
-        if self.hessian(<const double* const*>&places[0], m, &x[0, 0], &b[0], &r[0, 0],
-                        &out[0, 0]):
+        if self.hessian(<const double* const*>&places[0], m, &x[0, 0],
+                        &b[0] if len(b) else NULL, &r[0, 0], &out[0, 0]):
             raise MemoryError("No memory for a Hessian.")
         return out.base
 
-    cdef double evaluate(self, const double* products, const double* intercept,
-                         double* residuals) noexcept nogil:
+    cdef double evaluate(self, In products, In intercept, double* residuals
+                         ) noexcept nogil:
         cdef:
             double* logits = residuals
             double value
@@ -278,8 +276,8 @@ cdef class Loss:
             free(logits)
         return value
 
-    cdef void add_offsets(self, const double* products, const double* intercept,
-                          double* logits) noexcept nogil:
+    cdef void add_offsets(self, In products, In intercept, double* logits
+                          ) noexcept nogil:
         cdef Py_ssize_t i, k, n = self.n_samples, n_outputs = self.n_outputs
         if logits != products:
             memcpy(logits, products, n * n_outputs * sizeof(double))
@@ -290,8 +288,7 @@ cdef class Loss:
                 add_multiple(logits + k * n, intercept[i * n_outputs + k],
                              &self.columns[i, 0], n)
 
-    cdef double at(self, const double* products, const double* intercept,
-                   double* residuals) noexcept nogil:
+    cdef double at(self, In products, In intercept, double* residuals) noexcept nogil:
         cdef:
             Py_ssize_t k, n = self.n_samples
             double value = -self.least
@@ -302,9 +299,8 @@ cdef class Loss:
                 residuals + k * n if residuals != NULL else NULL)
         return 0.0 if value < 0.0 else value  # rounding; NaN stays NaN
 
-    cdef double linear_term(self, const double* products, const double* new_products,
-                            const double* intercept, const double* residuals,
-                            double* bound) noexcept nogil:
+    cdef double linear_term(self, In products, In new_products, In intercept,
+                            In residuals, double* bound) noexcept nogil:
         cdef:
             Py_ssize_t k, n = self.n_samples
             double linear = 0.0, squares = 0.0
@@ -314,34 +310,34 @@ cdef class Loss:
         bound[0] = 0.5 * self.curvature * squares
         return linear
 
-    cdef int hessian(self, const double* const* columns, Py_ssize_t m,
-                     const double* products, const double* intercept,
-                     const double* residuals, double* out) noexcept nogil:
+    cdef int hessian(self, const double* const* columns, Py_ssize_t m, In products,
+                     In intercept, In residuals, double* out) noexcept nogil:
         cdef:
-            Py_ssize_t k, l, part, start, size, i, n = self.n_samples
+            Py_ssize_t k, other, part, start, size, i, j, n = self.n_samples
             Py_ssize_t n_outputs = self.n_outputs, tile = tile_of(m, n)
             double* roots = <double*>malloc((n + m * (m + tile)) * sizeof(double))
             double* gram = roots + n
             double* rows = gram + m * m
         memset(out, 0, m * m * n_outputs * n_outputs * sizeof(double))
         for k in range(n_outputs if roots != NULL else 0):
-            for l in range(0 if self.shift > 0.0 else k, k + 1):
-                find_roots(residuals + k * n, &self.targets[k, 0], residuals + l * n,
-                           &self.targets[l, 0], &self.weights[0],
-                           self.curvature < 1.0, self.epsilon, n, roots)
+            for other in range(0 if self.shift > 0.0 else k, k + 1):
+                find_roots(residuals + k * n, &self.targets[k, 0],
+                           residuals + other * n, &self.targets[other, 0],
+                           &self.weights[0], self.curvature < 1.0, self.epsilon, n,
+                           roots)
                 for part in range((n + tile - 1) // tile):
                     start = part * tile
                     size = min(tile, n - start)
                     for i in range(m):
-                        multiply(columns[i] + start, roots + start, size,
-                                 rows + i * tile)
+                        for j in range(start, start + size):
+                            rows[i * tile + j - start] = columns[i][j] * roots[j]
                     add_gram(rows, tile, size, m, 1.0, part > 0, gram)
-                copy_triangle(gram, m, n_outputs, k, l, 1.0 if k == l else -1.0, out)
+                copy_triangle(gram, m, n_outputs, k, other,
+                              1.0 if k == other else -1.0, out)
         free(roots)
         return roots == NULL
 
-    cdef double intercept_gradient(self, const double* residuals, double* out
-                                   ) noexcept nogil:
+    cdef double intercept_gradient(self, In residuals, double* out) noexcept nogil:
         """Return the square of its length."""
         cdef Py_ssize_t i, k, n = self.n_samples, n_outputs = self.n_outputs
         for i in range(self.n_free):
@@ -349,26 +345,26 @@ cdef class Loss:
                 out[i * n_outputs + k] = dot(&self.columns[i, 0], residuals + k * n, n)
         return dot(out, out, self.n_free * n_outputs)
 
-    cdef double fit_intercept(self, const double* products, double* intercept,
-                              double* residuals) noexcept nogil:
+    cdef double fit_intercept(self, In products, double* intercept, double* residuals
+                              ) noexcept nogil:
         """Take damped Newton steps.
 
         They decrease the loss, or, where that is lost in rounding, its gradient.
         """
         cdef:
-            Py_ssize_t n_free = self.n_free, n_outputs = self.n_outputs, i, k, l
+            Py_ssize_t n_free = self.n_free, n_outputs = self.n_outputs, i, k
             Py_ssize_t size = n_free * n_outputs
             double value = self.evaluate(products, intercept, residuals)
-            double largest, total, squares, previous, decrease
+            double largest, squares, length, previous, decrease
             double* gradient
             double* step
             double* start
             double* hessian
             const double** columns
-            int _
+            int n_logits = <int>(self.n_samples * n_outputs), _
         if not self.has_intercept or not value < INFINITY:
             return value
-        gradient = <double*>malloc((size * (3 + 2 * size) + n_free) * 8)
+        gradient = <double*>malloc((size * (3 + 2 * size) + n_free) * sizeof(double))
         if gradient == NULL:
             return NAN
         step, start, hessian = gradient + size, gradient + 2 * size, gradient + 3 * size
@@ -377,26 +373,22 @@ cdef class Loss:
             columns[i] = &self.columns[i, 0]
         squares = self.intercept_gradient(residuals, gradient)
         for _ in range(INTERCEPT_MAX_ITER if self.basis is None else BASIS_MAX_ITER):
-            largest = total = 0.0
+            largest = 0.0
             for i in range(size):
                 largest = fmax(largest, fabs(gradient[i]))
-            for i in range(self.n_samples * n_outputs):
-                total += fabs(residuals[i])
-            if not largest > INTERCEPT_TOL * total:
+            if not largest > INTERCEPT_TOL * dasum(&n_logits, residuals, &ONE):
                 break
-            if self.hessian(columns, n_free, products, intercept, residuals,
-                            hessian):
+            if self.hessian(columns, n_free, products, intercept, residuals, hessian):
                 value = NAN
                 break
             # Along a shift of all outputs nothing changes.
-            for i in range(n_free if self.shift > 0.0 else 0):
-                for k in range(i * n_outputs, (i + 1) * n_outputs):
-                    for l in range(i * n_outputs, (i + 1) * n_outputs):
-                        hessian[k * size + l] += self.shift
+            for i in range(size if self.shift > 0.0 else 0):
+                for k in range(n_outputs):
+                    hessian[i * size + i // n_outputs * n_outputs + k] += self.shift
             if solve(hessian, gradient, size, hessian + size * size, step):
                 break
             decrease = dot(gradient, step, size)
-            previous, total = value, squares
+            previous, length = value, squares
             memcpy(start, intercept, size * sizeof(double))
             while True:
                 for i in range(size):
@@ -407,7 +399,7 @@ cdef class Loss:
                 if decrease > MIN_RELATIVE_DECREASE * previous:
                     if not value > previous:
                         break
-                elif not squares > total:
+                elif not squares > length:
                     break
         free(gradient)
         return value
@@ -438,8 +430,7 @@ cdef class Softmax(Loss):
     def prepare(self, targets):
         self.curvature, self.shift = 0.5, 1.0 / self.n_outputs
 
-    cdef double at(self, const double* products, const double* intercept,
-                   double* residuals) noexcept nogil:
+    cdef double at(self, In products, In intercept, double* residuals) noexcept nogil:
         cdef:
             Py_ssize_t n_bytes = self.n_outputs * SKPROJ_SAMPLES * sizeof(double)
             double* work = <double*>malloc(n_bytes)
@@ -460,31 +451,31 @@ cdef class Poisson(Loss):
         y = np.asarray(self.targets)
         self.least = (y - y * np.log(np.where(y > 0.0, y, 1.0))).sum(0) @ self.weights
 
-    cdef double fit_intercept(self, const double* products, double* intercept,
-                              double* residuals) noexcept nogil:
+    cdef double fit_intercept(self, In products, double* intercept, double* residuals
+                              ) noexcept nogil:
         # The constant is known for any other coefficients; without them, that is all.
         cdef:
-            Py_ssize_t i, k, n = self.n_samples, place
+            Py_ssize_t i, k, n = self.n_samples
             double largest, total, mean
             double* row
+            double* constants
         if self.has_intercept and self.constant >= 0:
+            constants = intercept + self.constant * self.n_outputs
+            memset(constants, 0, self.n_outputs * sizeof(double))
             self.add_offsets(products, intercept, residuals)
             for k in range(self.n_outputs):
-                place, row = self.constant * self.n_outputs + k, residuals + k * n
-                largest, total = -INFINITY, 0.0
+                row, largest, total = residuals + k * n, -INFINITY, 0.0
                 for i in range(n):
                     largest = fmax(largest, row[i])
                 for i in range(n):
                     total += self.weights[i] * exp(row[i] - largest)
-                mean = dot(&self.targets[k, 0], &self.weights[0], n)
-                intercept[place] += (
-                    log(fmax(mean, MIN_MEAN) / total) - largest
-                ) / self.columns[self.constant, 0]
+                mean = fmax(dot(&self.targets[k, 0], &self.weights[0], n), MIN_MEAN)
+                constants[k] = log(mean / total) - largest
+                constants[k] /= self.columns[self.constant, 0]
         return Loss.fit_intercept(self, products, intercept, residuals)
 
-    cdef double linear_term(self, const double* products, const double* new_products,
-                            const double* intercept, const double* residuals,
-                            double* bound) noexcept nogil:
+    cdef double linear_term(self, In products, In new_products, In intercept,
+                            In residuals, double* bound) noexcept nogil:
         cdef:
             Py_ssize_t i, n = self.n_samples, size = n * self.n_outputs
             double* logits = <double*>malloc(size * sizeof(double))
@@ -599,8 +590,7 @@ cdef class Cox(Loss):
         value[0] = 0.0 if value[0] < 0.0 else value[0]  # rounding; NaN stays NaN
         return samples
 
-    cdef double at(self, const double* products, const double* intercept,
-                   double* residuals) noexcept nogil:
+    cdef double at(self, In products, In intercept, double* residuals) noexcept nogil:
         cdef:
             Py_ssize_t n = self.n_samples, i
             double value, hazard = 0.0, seen = 0.0
@@ -623,9 +613,8 @@ cdef class Cox(Loss):
         free(samples)
         return value
 
-    cdef double linear_term(self, const double* products, const double* new_products,
-                            const double* intercept, const double* residuals,
-                            double* bound) noexcept nogil:
+    cdef double linear_term(self, In products, In new_products, In intercept,
+                            In residuals, double* bound) noexcept nogil:
         # The Hessian is a sum of variances within the samples at risk, each of which is
         # at most a quarter of the squared range.
         cdef:
@@ -645,9 +634,8 @@ cdef class Cox(Loss):
                 weight = 0.0
         return linear
 
-    cdef Py_ssize_t means(self, const double* column, const AtRisk* samples,
-                          Py_ssize_t start, Py_ssize_t stop, double* mean, double* rows
-                          ) noexcept nogil:
+    cdef Py_ssize_t means(self, In column, const AtRisk* samples, Py_ssize_t start,
+                          Py_ssize_t stop, double* mean, double* rows) noexcept nogil:
         """Write a column of rows that are due to ties which end at these samples.
 
         The mean of the samples at risk and that of the events are kept for the next.
@@ -670,9 +658,8 @@ cdef class Cox(Loss):
         mean[0], mean[1] = at_risk, tied
         return n_rows
 
-    cdef int hessian(self, const double* const* columns, Py_ssize_t m,
-                     const double* products, const double* intercept,
-                     const double* residuals, double* out) noexcept nogil:
+    cdef int hessian(self, const double* const* columns, Py_ssize_t m, In products,
+                     In intercept, In residuals, double* out) noexcept nogil:
         # That of independent hazards minus what is due to the means of those at risk.
         cdef:
             Py_ssize_t n = self.n_samples, part, i, n_rows = 0

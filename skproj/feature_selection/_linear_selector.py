@@ -343,7 +343,8 @@ class LinearSelector(
             signs = ", no effect is positive" if self.positive else ""
             warnings.warn(
                 "No feature is selected: all of them are constant or have no "
-                f"weight{signs}, eta is too small, or a search found no model that is better.",
+                f"weight{signs}, eta is too small, or a search found no model that "
+                "is better.",
                 UserWarning,
                 stacklevel=stacklevel,
             )

@@ -9,14 +9,12 @@ where m is the mean weight of the events at the same time. With Breslow's treatm
 ties every share is 0; with Efron's the d events at one time have the shares 0, 1/d,
 ..., (d - 1)/d. The constant is the least value, that of a model with a parameter for
 each sample: f is half the deviance, and is not negative.
-
-Sums of exponentials are kept as logarithms, so that no logit overflows.
 """
 
 import numpy as np
 from sklearn.utils import check_array
 
-from skproj.linear_model._losses import make_loss
+from skproj._kernels._losses import Cox
 
 # Sections of the docstrings of `predict_survival`.
 PREDICT_SURVIVAL_DOCS = {
@@ -50,7 +48,7 @@ def null_residuals(targets, weights):
 
     They are events seen minus events expected.
     """
-    loss = make_loss("cox", targets, weights)
+    loss = Cox(targets, weights)
     _, residuals = loss.value_and_residuals(np.zeros((len(targets), 1)))
     return -residuals[:, 0] / weights
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skproj._kernels import _losses as kernels
+from skproj._kernels._losses import Cox, Huber, Logistic, Poisson, Softmax
 
 # Treatment of ties by the public name of the loss.
 TIES = {"cox": "breslow", "cox_efron": "efron"}
@@ -18,25 +18,31 @@ def make_loss(
     offset=None,
     strata=None,
 ):
-    """Choose a loss by its public name.
+    """Choose a loss by its public name, as `Loss` of the kernels.
 
     The targets are the codes 0, 1, ... of the classes, of shape (n_samples,), for
-    "log_loss", events and times for the Cox losses, and float64 of shape (n_samples,
-    n_outputs) for the others, and for several labels, which are 0 or 1.
+    "log_loss", events and times, a structured array, for "cox" and "cox_efron", and
+    float64 of shape (n_samples, n_outputs) for the others, and for several labels,
+    which are 0 or 1. The `offset`, of shape (n_samples,), is added to the logits. The
+    `strata` of a Cox model are a label for each sample: only samples of the same
+    stratum are compared.
     """
     if name in TIES:
-        return kernels.Cox(targets, weights, TIES[name], offset, strata)
-    options = {"fit_intercept": fit_intercept, "offset": offset}
+        return Cox(targets, weights, TIES[name], offset, strata)
+    options = {}
     if name == "squared_error":
-        return kernels.Huber(targets, weights, **options)
-    if name == "huber":
-        return kernels.Huber(targets, weights, epsilon=huber_epsilon, **options)
-    if name == "poisson":
-        return kernels.Poisson(targets, weights, **options)
-    if targets.ndim == 1:
-        n_classes = int(targets.max()) + 1
-        targets = np.asarray(targets)[:, np.newaxis] == np.arange(n_classes)
-        if n_classes > 2:
-            return kernels.Softmax(targets, weights, **options)
-        targets = targets[:, 1:] if n_classes == 2 else ~targets
-    return kernels.Logistic(targets, weights, **options)
+        kind = Huber
+    elif name == "huber":
+        kind, options = Huber, {"epsilon": huber_epsilon}
+    elif name == "poisson":
+        kind = Poisson
+    else:
+        kind = Logistic
+        if targets.ndim == 1:
+            classes = np.arange(int(targets.max()) + 1)
+            if len(classes) > 2:
+                kind = Softmax
+            else:
+                classes = np.array([1])
+            targets = (classes[:, np.newaxis] == targets).T
+    return kind(targets, weights, fit_intercept, offset, **options)

@@ -50,12 +50,14 @@ class Objective(NamedTuple):
 
     def certificate(self, coef, products, intercept):
         """Return the certificate at a model, where its gradient is known."""
-        _, value, residuals = self.loss.best_intercept(products, intercept)
+        intercept, value, residuals = self.loss.best_intercept(products, intercept)
         ridge = self.ridge(slice(None), coef.shape) * coef
         value += 0.5 * float(np.vdot(ridge, coef))
         slope = float(np.vdot(residuals.T, products.T) + np.vdot(ridge, coef))
         gradient = self.design.transposed_dot(residuals) + ridge
-        return Certificate(self, coef, residuals, value, slope, gradient=gradient)
+        return Certificate(
+            self, coef, residuals, value, slope, gradient=gradient, intercept=intercept
+        )
 
 
 @dataclass
@@ -69,6 +71,7 @@ class Certificate:
     slope: float  # product of the coefficients with their gradient
     features: np.ndarray | None = None  # those of the coefficients; None for all
     gradient: np.ndarray | None = None  # of all features, if it is known
+    intercept: np.ndarray | None = None
 
     def among(self, objective, features):
         """Return the certificate for an objective of more features, these included."""

@@ -13,6 +13,7 @@ from sklearn.model_selection import KFold, StratifiedGroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from skproj._kernels._losses import Cox
 from skproj.blocks import open_blocks
 from skproj.feature_selection import (
     ProjectionFeatureSelector,
@@ -22,7 +23,6 @@ from skproj.feature_selection import (
 )
 from skproj.feature_selection._fold_scores import PartialLikelihoodGain
 from skproj.linear_model import CoxRidge
-from skproj._kernels._losses import Cox
 from skproj.linear_model._losses import TIES
 from skproj.utils._survival import DTYPE
 

@@ -17,7 +17,7 @@ from skproj.feature_selection import (
 )
 from skproj.feature_selection._fold_scores import MultiLabelModel, score_labels
 from skproj.linear_model._ball_constrained import Models
-from skproj.linear_model._losses import BinaryLogLoss
+from skproj.linear_model._losses import make_loss
 
 EXACT = {"projection": "l12", "standardize": False, "tol": 1e-13, "max_iter": 20_000}
 
@@ -95,7 +95,7 @@ def test_loss_of_labels_has_its_gradient():
     rng = np.random.default_rng(0)
     y = rng.integers(0, 2, (20, 3)).astype(float)
     weights = rng.random(20)
-    loss = BinaryLogLoss(y, weights / weights.sum())
+    loss = make_loss("log_loss", y, weights / weights.sum())
     logits = rng.standard_normal((20, 3))
     _, residuals = loss.value_and_residuals(logits)
     h = 1e-6

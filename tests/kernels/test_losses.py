@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import xlogy
 
-from skproj._kernels import _losses as kernels
+from skproj._kernels._losses import Huber, Logistic, Poisson, Softmax
 from skproj.linear_model._losses import make_loss
 
 EPS = np.finfo(float).eps
@@ -14,16 +15,14 @@ EPS = np.finfo(float).eps
 N_SAMPLES = [1, 7, 255, 256, 257, 1100]
 
 
-def softmax(x, intercept, codes, weights):
+def softmax(x, intercept, targets, weights):
     """Return the loss and the residuals; x has a row for each class."""
     logits = x + intercept[:, np.newaxis]
     shifted = logits - logits.max(axis=0)
     powers = np.exp(shifted)
     sums = powers.sum(axis=0)
-    places = codes, np.arange(len(codes))
-    residuals = powers / sums
-    residuals[places] -= 1.0
-    return weights @ (np.log(sums) - shifted[places]), residuals * weights
+    chosen = shifted[targets.argmax(axis=0), np.arange(x.shape[1])]
+    return weights @ (np.log(sums) - chosen), (powers / sums - targets) * weights
 
 
 def logistic(x, intercept, targets, weights):
@@ -41,18 +40,39 @@ def huber(x, intercept, targets, weights, epsilon):
     return np.sum(weights * clipped * (errors - 0.5 * clipped)), weights * clipped
 
 
+def poisson(x, intercept, targets, weights):
+    logits = x + intercept[:, np.newaxis]
+    means = np.exp(logits)
+    values = means - targets - xlogy(targets, means) + xlogy(targets, targets)
+    return np.sum(weights * values), weights * (means - targets)
+
+
 def make_arguments(name, n_samples, n_outputs):
     rng = np.random.default_rng(n_samples)
     shape = n_outputs, n_samples
     x = 4.0 * rng.standard_normal(shape)
     intercept, weights = rng.standard_normal(n_outputs), rng.random(n_samples)
-    if name == "softmax":
-        return x, intercept, rng.integers(n_outputs, size=n_samples), weights
     targets = rng.integers(2, size=shape).astype(float)
+    if name == "softmax":
+        codes = rng.integers(n_outputs, size=n_samples)
+        targets = (np.arange(n_outputs)[:, np.newaxis] == codes).astype(float)
+    elif name == "poisson":
+        targets *= rng.poisson(20.0, shape)
     return x, intercept, targets, weights, *([0.7] if name == "huber" else [])
 
 
 FORMULAS = {"softmax": softmax, "logistic": logistic, "huber": huber}
+FORMULAS["poisson"] = poisson
+CLASSES = {"softmax": Softmax, "logistic": Logistic, "huber": Huber, "poisson": Poisson}
+
+
+def evaluate(name, x, intercept, targets, weights, *epsilon):
+    """Return the loss and the residuals, with a row for each output."""
+    options = {"epsilon": epsilon[0]} if epsilon else {}
+    loss = CLASSES[name](targets.T, weights, **options)
+    value, residuals = loss.value_and_residuals(x.T, intercept)
+    assert_array_equal(loss.value(x.T, intercept), value)
+    return value, residuals.T
 
 
 @pytest.mark.parametrize("n_outputs", [1, 2, 3, 10, 33])
@@ -60,18 +80,16 @@ FORMULAS = {"softmax": softmax, "logistic": logistic, "huber": huber}
 @pytest.mark.parametrize("name", FORMULAS)
 def test_equals_numpy(name, n_samples, n_outputs):
     arguments = make_arguments(name, n_samples, n_outputs)
-    kernel = getattr(kernels, name)
     value, residuals = FORMULAS[name](*arguments)
-    found = np.full_like(residuals, np.nan)
-    assert_allclose(kernel(*arguments, found), value, rtol=1e-14, atol=1e-15)
-    assert_allclose(found, residuals, rtol=1e-13, atol=2 * EPS)
-    assert kernel(*arguments) == kernel(*arguments, found)
+    found, found_residuals = evaluate(name, *arguments)
+    size = max(1.0, arguments[2].max())  # what counts lose against their means
+    assert_allclose(found, value, rtol=1e-14, atol=1e-15 * size)
+    assert_allclose(found_residuals, residuals, rtol=1e-13, atol=2 * EPS * size)
 
 
 def test_huber_loss_without_a_bound_is_half_the_squared_error():
     x, intercept, targets, weights, _ = make_arguments("huber", 300, 2)
-    residuals = np.empty_like(x)
-    value = kernels.huber(x, intercept, targets, weights, np.inf, residuals)
+    value, residuals = evaluate("huber", x, intercept, targets, weights)
     errors = x + intercept[:, np.newaxis] - targets
     assert_allclose(value, 0.5 * np.sum(weights * errors**2), rtol=1e-14)
     assert_allclose(residuals, weights * errors, rtol=1e-14)
@@ -80,36 +98,68 @@ def test_huber_loss_without_a_bound_is_half_the_squared_error():
 @pytest.mark.parametrize("n_classes", [1, 2, 10, 33])
 @pytest.mark.parametrize("n_samples", N_SAMPLES)
 def test_softmax_hessian(n_samples, n_classes):
-    x, intercept, codes, weights = make_arguments("softmax", n_samples, n_classes)
-    _, residuals = softmax(x, intercept, codes, weights)
-    hessian = np.ones((n_classes, n_classes))
-    kernels.add_softmax_hessian(residuals, codes, weights, hessian)
+    x, intercept, targets, weights = make_arguments("softmax", n_samples, n_classes)
+    loss = Softmax(targets.T, weights)
+    _, residuals = loss.value_and_residuals(x.T, intercept)
+    ones = np.ones((n_samples, 1))
+    hessian = loss.second_derivative(ones, x.T, residuals, intercept)
     powers = np.exp(x + intercept[:, np.newaxis])
     shares = powers / powers.sum(axis=0)
     expected = np.diag(shares @ weights) - (shares * weights) @ shares.T
-    assert_allclose(np.tril(hessian - 1.0), np.tril(expected), atol=EPS * n_samples)
-    assert_array_equal(np.triu(hessian, 1), np.triu(np.ones_like(hessian), 1))
+    assert_allclose(hessian, expected, atol=EPS * n_samples)
+
+
+@pytest.mark.parametrize("n_columns", [1, 3, 600])
+@pytest.mark.parametrize("n_samples", [1, 70, 1100])
+@pytest.mark.parametrize("name", FORMULAS)
+def test_hessian_of_columns(name, n_samples, n_columns):
+    """It is the plain sum over the samples, also of more columns than a tile has."""
+    n_outputs = 3 if n_columns < 10 else 1
+    arguments = make_arguments(name, n_samples, n_outputs)
+    x, intercept, targets, weights, *epsilon = arguments
+    _, residuals = FORMULAS[name](*arguments)
+    loss = CLASSES[name](targets.T, weights, **({"epsilon": 0.7} if epsilon else {}))
+    columns = np.random.default_rng(0).standard_normal((n_samples, n_columns))
+    found = loss.second_derivative(columns, x.T, residuals.T, intercept)
+    means = residuals / weights + targets
+    second = {
+        "softmax": np.eye(n_outputs)[..., np.newaxis] * means - means[:, None] * means,
+        "logistic": np.eye(n_outputs)[..., np.newaxis] * (means * (1.0 - means)),
+        "poisson": np.eye(n_outputs)[..., np.newaxis] * means,
+        "huber": np.eye(n_outputs)[..., np.newaxis]
+        * (np.abs(x + intercept[:, np.newaxis] - targets) < 0.7),
+    }[name]
+    blocks = [
+        [columns.T @ ((weights * entry)[:, np.newaxis] * columns) for entry in row]
+        for row in second
+    ]
+    expected = np.transpose(blocks, (2, 0, 3, 1))
+    size = n_columns * n_outputs
+    assert_allclose(found, expected.reshape(size, size), rtol=1e-9, atol=1e-10)
 
 
 @pytest.mark.parametrize("n_outputs", [1, 3])
 @pytest.mark.parametrize("n_samples", [*N_SAMPLES, 512, 513])
-def test_change(n_samples, n_outputs):
+@pytest.mark.parametrize("name", FORMULAS)
+def test_linear_term_and_bound(name, n_samples, n_outputs):
+    """The bound is one of weighted squares of the change, or of means of counts."""
+    _, _, targets, weights, *_ = make_arguments(name, n_samples, n_outputs)
     rng = np.random.default_rng(0)
-    x, y, residuals = rng.standard_normal((3, n_outputs, n_samples))
-    weights = rng.random(n_samples)
-    found = kernels.change(x, y, residuals, weights)
-    expected = np.vdot(residuals, y - x), np.sum(weights * (y - x) ** 2)
-    assert_allclose(found, expected, rtol=1e-12, atol=1e-13)
+    x, y, residuals = rng.standard_normal((3, n_samples, n_outputs))
+    loss = CLASSES[name](targets.T, weights)
+    found = loss.linear_term_and_bound(residuals, x, y)
+    second = {"softmax": 0.5, "logistic": 0.25, "huber": 1.0}.get(name)
+    if second is None:
+        second = np.exp(np.maximum(x, y))
+    expected = 0.5 * np.sum(second * weights[:, np.newaxis] * (y - x) ** 2)
+    assert_allclose(found, (np.vdot(residuals, y - x), expected), atol=1e-12)
 
 
 def log_loss(x):
     """Return the loss and the residuals of logits x and targets 0, each by itself."""
-    x, zero, one = np.asarray(x, dtype=float), np.zeros(1), np.ones(1)
-    values, residuals = [], np.empty((len(x), 1, 1))
-    for place, logit in enumerate(x):
-        arguments = np.full((1, 1), logit), zero, np.zeros((1, 1)), one
-        values.append(kernels.logistic(*arguments, residuals[place]))
-    return np.array(values), residuals[:, 0, 0]
+    zero, one = np.zeros((1, 1)), np.ones(1)
+    found = [evaluate("logistic", np.full((1, 1), v), zero[0], zero, one) for v in x]
+    return np.array([v for v, _ in found]), np.array([r[0, 0] for _, r in found])
 
 
 def test_exponential_and_logarithm_are_right_to_the_last_digits():
@@ -125,9 +175,9 @@ def test_exponential_and_logarithm_are_right_to_the_last_digits():
 
 @pytest.mark.parametrize("n_classes", [2, 3, 7, 100, 5000])
 def test_logarithm_of_many_classes(n_classes):
-    equal = np.zeros((n_classes, 1))
-    arguments = equal, equal[:, 0], np.array([1]), np.ones(1)
-    assert_allclose(kernels.softmax(*arguments), math.log(n_classes), rtol=2 * EPS)
+    equal, targets = np.zeros((n_classes, 1)), np.eye(n_classes, 1)
+    value, _ = evaluate("softmax", equal, equal[:, 0], targets, np.ones(1))
+    assert_allclose(value, math.log(n_classes), rtol=2 * EPS)
 
 
 def test_numbers_below_the_normal_ones_are_as_good_as_zero():
@@ -138,9 +188,9 @@ def test_numbers_below_the_normal_ones_are_as_good_as_zero():
     assert_allclose(values, [math.log(2.0), 700.0, 710.0, 1e8], rtol=EPS)
     assert_array_equal(residuals, [0.5, 1.0, 1.0, 1.0])
     x = np.array([[-1e8, 1e8, -np.inf], [1e8, -1e8, 0.0]])
-    arguments = x, np.zeros(2), np.ones(3, dtype=np.intp), np.ones(3)
-    residuals = np.empty_like(x)
-    assert kernels.softmax(*arguments, residuals) == 2e8
+    targets = np.array([[0.0] * 3, [1.0] * 3])
+    value, residuals = evaluate("softmax", x, np.zeros(2), targets, np.ones(3))
+    assert value == 2e8
     assert_allclose(residuals, [[0.0, 1.0, 0.0], [0.0, -1.0, 0.0]], atol=4e-308)
 
 
@@ -151,12 +201,11 @@ def test_what_is_not_finite_shows(name, place, invalid):
     """A step that goes too far must not look like a good one."""
     arguments = make_arguments(name, 300, 3)
     arguments[0][place, 256] = invalid
-    residuals = np.empty_like(arguments[0])
-    value = getattr(kernels, name)(*arguments, residuals)
+    value, residuals = evaluate(name, *arguments)
     if np.isnan(invalid) or name == "softmax":
         assert np.isnan(value)
         assert np.isnan(residuals[place, 256])
-    elif name == "huber" or arguments[2][place, 256] == 0.0:
+    elif name in ("huber", "poisson") or arguments[2][place, 256] == 0.0:
         assert value == np.inf
     else:
         assert np.isfinite(value)
@@ -167,20 +216,28 @@ def test_what_is_not_finite_shows(name, place, invalid):
 @pytest.mark.parametrize("n_outputs", [1, 2, 17])
 @pytest.mark.parametrize("n_samples", [1, 2, 3, 5, 8, 15, 16, 17, 511, 512, 513, 769])
 @pytest.mark.parametrize("name", FORMULAS)
-def test_every_size_and_nothing_beside(name, n_samples, n_outputs):
-    """Also for weights of zero, and targets that are far away."""
-    x, intercept, targets, weights, *epsilon = make_arguments(
-        name, n_samples, n_outputs
-    )
-    weights[::3] = 0.0
-    x[:, ::5] *= 1e3
-    room = np.full(x.size + 8, 7.0)
-    found = room[4:-4].reshape(x.shape)
-    arguments = x, intercept, targets, weights, *epsilon
-    value, residuals = FORMULAS[name](*arguments)
-    assert_allclose(getattr(kernels, name)(*arguments, found), value, rtol=1e-13)
-    assert_allclose(found, residuals, rtol=1e-12, atol=2 * EPS)
-    assert_array_equal(np.append(room[:4], room[-4:]), 7.0)
+def test_every_size_and_far_logits(name, n_samples, n_outputs):
+    """Also for weights of zero."""
+    x, *arguments = make_arguments(name, n_samples, n_outputs)
+    arguments[2][::3] = 0.0
+    x[:, ::5] *= 1e2 if name == "poisson" else 1e3
+    x = np.clip(x, -300.0, 300.0) if name == "poisson" else x
+    value, residuals = FORMULAS[name](x, *arguments)
+    found, found_residuals = evaluate(name, x, *arguments)
+    size = max(1.0, arguments[1].max())
+    assert_allclose(found, value, rtol=1e-13)
+    assert_allclose(found_residuals, residuals, rtol=1e-12, atol=2 * EPS * size)
+
+
+def test_poisson_loss_is_infinite_where_a_mean_overflows():
+    targets = np.array([[0.0, 3.0]])
+    for far in (710.0, 1e8):
+        x = np.array([[far, 0.0]])
+        value, residuals = evaluate("poisson", x, np.zeros(1), targets, np.ones(2) / 2)
+        assert value == np.inf
+        assert residuals[0, 0] == np.inf
+        loss = Poisson(targets.T, np.ones(2) / 2)
+        assert loss.linear_term_and_bound(np.zeros((2, 1)), x.T, -x.T)[1] == np.inf
 
 
 LAYOUTS = {
@@ -192,7 +249,7 @@ LAYOUTS = {
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("name", ["log_loss", "squared_error", "huber"])
+@pytest.mark.parametrize("name", ["log_loss", "squared_error", "huber", "poisson"])
 @pytest.mark.parametrize("n_outputs", [1, 3])
 def test_losses_take_products_of_any_layout(n_outputs, name, layout):
     """A kernel wants rows of outputs; whatever it gets, the result is the same."""
@@ -201,6 +258,8 @@ def test_losses_take_products_of_any_layout(n_outputs, name, layout):
     targets = rng.standard_normal((300, n_outputs))
     if name == "log_loss":
         targets = rng.integers(max(n_outputs, 2), size=300)
+    elif name == "poisson":
+        targets = rng.poisson(2.0, (300, n_outputs)).astype(float)
     loss = make_loss(name, targets, np.full(300, 1.0 / 300))
     given = LAYOUTS[layout](products)
     for intercept in (None, rng.standard_normal(n_outputs)):

@@ -1,10 +1,16 @@
 """Losses, standardised design and moments of the linear models."""
 
+import time
+import timeit
+
 import numpy as np
 import pytest
 from linear_helpers import HUBER_EPSILON, LOSSES, gradient_at, make_data
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from scipy.special import logsumexp
+from sklearn.linear_model import PoissonRegressor
+from sklearn.metrics import mean_poisson_deviance
 
 from skproj.linear_model._ball_constrained import BallConstrainedProblem
 from skproj.linear_model._design import StandardizedDesign
@@ -61,7 +67,8 @@ def test_loss_residuals_are_the_derivative(kind):
         loss.value_and_residuals(logits + sign * h * shift)[1].sum(axis=0)
         for sign in (1, -1)
     ]
-    hessian = loss.intercept_hessian(logits, residuals)
+    ones = np.ones((len(targets), 1))
+    hessian = loss.second_derivative(ones, logits, residuals)
     assert_allclose(hessian @ shift, (gradients[0] - gradients[1]) / (2 * h), atol=1e-6)
 
 
@@ -88,16 +95,112 @@ def test_loss_best_intercept_needs_few_values_for_many_samples(n_classes):
     codes = rng.integers(0, n_classes, 200_000)
     loss = make_loss("log_loss", codes, np.full(len(codes), 1.0 / len(codes)))
     products = 0.1 * rng.standard_normal((len(codes), loss.n_outputs))
-    evaluate, n_values = loss.value_and_residuals, 0
+    start = np.zeros(loss.n_outputs)
+    once, best = (
+        min(timeit.repeat(call, timer=time.process_time, number=1, repeat=5))
+        for call in (
+            lambda: loss.value_and_residuals(products, start),
+            lambda: loss.best_intercept(products, start),
+        )
+    )
+    # About five values and Hessians; a search for a step takes more than fifty.
+    assert best < 30.0 * once
 
-    def count(products, intercept):
-        nonlocal n_values
-        n_values += 1
-        return evaluate(products, intercept)
 
-    loss.value_and_residuals = count
-    loss.best_intercept(products, np.zeros(loss.n_outputs))
-    assert n_values < 10
+def make_counts(n_samples=60, n_outputs=2):
+    rng = np.random.default_rng(0)
+    weights = rng.uniform(0.2, 2.0, n_samples)
+    targets = rng.poisson(3.0, (n_samples, n_outputs)).astype(float)
+    return targets, weights / weights.sum(), rng
+
+
+def test_value_of_counts_is_half_the_deviance():
+    targets, weights, rng = make_counts()
+    logits = rng.standard_normal(targets.shape)
+    value, residuals = make_loss("poisson", targets, weights).value_and_residuals(
+        logits
+    )
+    expected = sum(
+        0.5 * mean_poisson_deviance(y, np.exp(z), sample_weight=weights)
+        for y, z in zip(targets.T, logits.T, strict=True)
+    )
+    assert_allclose(value, expected, rtol=1e-13)
+    assert_allclose(residuals, weights[:, np.newaxis] * (np.exp(logits) - targets))
+    # The model with a parameter for each sample has none.
+    present = np.maximum(targets, 1.0)
+    loss = make_loss("poisson", present, weights)
+    assert 0.0 <= loss.value(np.log(present)) < 1e-14
+
+
+@pytest.mark.parametrize("start", [0.0, 30.0, -1e3, 1e6])
+def test_intercept_of_counts_is_known(start):
+    """The sum of the means is that of the targets, at any distance of the logits."""
+    targets, weights, rng = make_counts()
+    products = 200.0 * rng.standard_normal(targets.shape)
+    offset = rng.standard_normal(len(targets))
+    loss = make_loss("poisson", targets, weights, offset=offset)
+    intercept, value, residuals = loss.best_intercept(products, np.full(2, start))
+    expected = np.log(weights @ targets) - logsumexp(
+        products + offset[:, np.newaxis], axis=0, b=weights[:, np.newaxis]
+    )
+    assert_allclose(intercept, expected, rtol=1e-12)
+    assert_allclose(residuals.sum(axis=0), 0.0, atol=1e-12)
+    assert_allclose(value, loss.value(products, intercept))
+
+
+def test_counts_of_zero_have_a_finite_intercept():
+    loss = make_loss("poisson", np.zeros((9, 1)), np.full(9, 1.0 / 9.0))
+    intercept, value, residuals = loss.best_intercept(np.zeros((9, 1)), np.zeros(1))
+    assert np.isfinite(intercept).all()
+    assert 0.0 <= value < 1e-11
+    assert_allclose(residuals, 0.0, atol=1e-11)
+
+
+@pytest.mark.parametrize("start", [0.0, 20.0, -1e3])
+def test_free_coefficients_of_counts_are_those_of_scikit_learn(start):
+    """With the exposure of the samples as offset, which is a weight there."""
+    targets, weights, rng = make_counts(n_outputs=1)
+    X, exposure = rng.standard_normal((60, 3)), rng.uniform(0.5, 2.0, 60)
+    loss = make_loss("poisson", targets, weights, offset=np.log(exposure))
+    loss = loss.with_basis(np.column_stack([np.ones(60), X]))
+    first = np.array([[start], [1.0], [-1.0], [0.0]])
+    found, _, residuals = loss.best_intercept(np.zeros((60, 1)), first)
+    model = PoissonRegressor(alpha=0.0, tol=1e-10, solver="newton-cholesky")
+    model.fit(X, targets[:, 0] / exposure, sample_weight=weights * exposure)
+    assert_allclose(found[:, 0], [model.intercept_, *model.coef_], rtol=1e-6)
+    assert_allclose(loss.basis.T @ residuals, 0.0, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", [*LOSSES, "poisson"])
+def test_offset_is_a_part_of_the_logits(kind):
+    """Also with a basis, and in the first-order term of a change."""
+    _, targets, name = make_data("squared_error" if kind == "poisson" else kind)
+    targets = np.round(np.abs(targets)) if kind == "poisson" else targets
+    name = "poisson" if kind == "poisson" else name
+    rng = np.random.default_rng(0)
+    weights, offset = np.full(len(targets), 1.0 / len(targets)), rng.normal(size=40)
+    with_offset = make_loss(name, targets, weights, offset=offset)
+    plain = make_loss(name, targets, weights)
+    products = rng.standard_normal((40, plain.n_outputs))
+    shifted, change = products + offset[:, np.newaxis], products[::-1]
+    basis = rng.standard_normal((40, 2))
+    for first, second in (
+        (with_offset, plain),
+        (with_offset.with_basis(basis), plain.with_basis(basis)),
+    ):
+        intercept = rng.standard_normal(first.zero_intercept().shape)
+        found = first.value_and_residuals(products, intercept)
+        logits = shifted + second.offsets(intercept)
+        expected = plain.value_and_residuals(logits)
+        assert_allclose(found[0], expected[0], rtol=1e-12)
+        assert_allclose(found[1], expected[1], rtol=1e-10, atol=1e-15)
+        assert_allclose(
+            first.linear_term_and_bound(
+                found[1], products, products + change, intercept
+            ),
+            plain.linear_term_and_bound(expected[1], logits, logits + change),
+            rtol=1e-9,
+        )
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1e6])
