@@ -190,7 +190,7 @@ class UnpenalizedColumns:
 
     def original_units(self, intercepts):
         """Return the coefficients in the units of X, and the intercepts, of models."""
-        constants = intercepts[:, 0] * int(self.fit_intercept)
+        constants = intercepts[:, : int(self.fit_intercept)].sum(axis=1)
         columns = np.arange(self.design.n_features)
         coefs = self.standardized_coef(intercepts)
         return self.design.original_units(coefs, constants, columns)[1:]

@@ -50,9 +50,10 @@ def test_grid_has_models_of_each_small_number(effect):
     """From the null model and the second knot of the lasso path to its end."""
     rng = np.random.default_rng(0)
     X, noise = rng.normal(size=(20_000, 20)), rng.normal(size=20_000)
-    problem = make_problem(X, effect * X[:, :4].sum(axis=1) + noise, **SQUARED)
+    y = effect * X[:, :4].sum(axis=1) + noise
+    problem = make_problem(X, y, **SQUARED)
     etas = make_etas(30, problem, "l12")
-    knots, numbers = lasso_path(X, problem.loss.targets[:, 0])
+    knots, numbers = lasso_path(X, y)
     assert etas[0] == 0.0
     assert 0.8 * knots[1] < etas[1] < knots[1]
     assert 0.9 * knots[-1] < etas[-1] < 1.05 * knots[-1]
