@@ -76,9 +76,15 @@ class EstimatorStrategy:
     def fit_radius(self, eta, nearest=None):
         """Project the weights onto the ball of a radius."""
         self.n_iter += 1
-        selector = self.selector
-        constraint = CoefficientBall(selector.projection, eta, selector.n_threads)
-        return Trial.score(constraint, constraint.project(self.weights))
+        constraint = CoefficientBall(self.selector.projection, eta)
+        if constraint.sparsifies:
+            n_threads = self.selector.n_threads
+            coef = constraint.ball.project(
+                self.weights, eta, axis=1, n_threads=n_threads
+            )
+        else:
+            coef = constraint.project(self.weights)
+        return Trial.score(constraint, coef)
 
     def search(self, n_selected):
         """Search for the radius that keeps `n_selected` features."""

@@ -131,8 +131,9 @@ DOCS = {
     """,
     "n_threads": """
     n_threads : int, default=1
-        Number of threads of the projection, -1 for all, None for what OpenMP would
-        use. It does not change the result. Matrix products use the threads of BLAS.
+        Number of threads that project the weights of an estimator, -1 for all, None for
+        what OpenMP would use. It does not change the result. The steps of the linear
+        model take one thread; its products with all features use those of BLAS.
     """,
     "scores": """
     scores_ : ndarray of shape (n_features_in_,)
@@ -321,7 +322,6 @@ class LinearSelector(
             "projection": self.projection,
             "max_iter": self.max_iter,
             "tol": self.tol,
-            "n_threads": self.n_threads,
         }
 
     def _warn(self, fit, n_found, stacklevel):

@@ -183,10 +183,9 @@ class BallConstrainedProblem:
         problem._known_point, problem._known = None, {}
         return problem, features
 
-    def constraint(self, projection, eta=1.0, n_threads=1):
+    def constraint(self, projection, eta=1.0):
         """Return the ball of a radius for the columns of the design."""
-        sizes = self.structure.sizes
-        return CoefficientBall(projection, eta, n_threads, sizes, self.positive)
+        return CoefficientBall(projection, eta, self.structure.sizes, self.positive)
 
     def forced_scores(self, projection, fit):
         """Return positive scores of the features that are always in the model."""
@@ -219,7 +218,6 @@ class BallConstrainedProblem:
         within_memory=False,
         max_iter=1000,
         tol=1e-4,
-        n_threads=1,
     ):
         """Fit the model for one radius, infinity for no constraint, as
         `BallConstrainedFit`.
@@ -239,7 +237,7 @@ class BallConstrainedProblem:
             null = self._point_at_zero
             args = null.coef, null.intercept, null.value
             return BallConstrainedFit(*args, gap=0.0, n_iter=0, converged=True)
-        constraint = self.constraint(projection, eta, n_threads)
+        constraint = self.constraint(projection, eta)
         tol = self.tolerance(eta, projection, tol)
         if start is None:
             intercept = self.loss.zero_intercept()

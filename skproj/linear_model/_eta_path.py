@@ -227,7 +227,7 @@ def _next_start(etas, fits):
     return replace(last, coef=np.where(last.coef != 0.0, further, 0.0))
 
 
-def _solve_ahead(problem, etas, last, n_ahead, projection, max_iter, tol, n_threads=1):
+def _solve_ahead(problem, etas, last, n_ahead, projection, max_iter, tol):
     """Fit the next radii with the features in memory, and check them in one pass.
 
     The first radii are those of the one or two fits `last`. Returns the fits up to the
@@ -241,7 +241,7 @@ def _solve_ahead(problem, etas, last, n_ahead, projection, max_iter, tol, n_thre
     groups, candidates, fits = None, [], list(last)
     for place in range(len(last), min(len(last) + n_ahead, len(etas))):
         start = _next_start(etas[place - len(fits[-2:]) :], fits[-2:])
-        constraint = problem.constraint(projection, etas[place], n_threads)
+        constraint = problem.constraint(projection, etas[place])
         if not constraint.sparsifies:
             break
         if groups is None:
@@ -255,7 +255,7 @@ def _solve_ahead(problem, etas, last, n_ahead, projection, max_iter, tol, n_thre
         fit, dual = solve_in_parts(
             objective,
             part_constraint,
-            constraint.project(start.coef.copy())[features],
+            start.coef[features],
             start.intercept,
             max_iter,
             PART_TOL * aim,

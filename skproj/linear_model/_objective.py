@@ -45,8 +45,8 @@ class Objective(NamedTuple):
         sources = features if design.sources is None else design.sources[features]
         columns = Columns(design.X[:, sources], design.mean[features], scale)
         ridge = np.ascontiguousarray(self.ridge(features, (len(scale), 1))[:, 0])
-        ball = constraint.for_kernel(len(scale), self.loss.n_outputs)
-        return Part(columns, self.loss, ridge, *ball)
+        ball = constraint.kernel((len(scale), self.loss.n_outputs))
+        return Part(columns, self.loss, ridge, ball)
 
     def certificate(self, coef, products, intercept):
         """Return the certificate at a model, where its gradient is known."""
@@ -94,7 +94,7 @@ class Certificate:
         bound = self.value - self.slope
         bound -= constraint.eta * constraint.dual_norm(self.gradient)
         bound = max(float(bound), 0.0)
-        if constraint.exact(self.gradient.shape[1]):
+        if constraint.kernel(self.gradient.shape).exact:
             return value - bound, bound
         coef = self.coef
         if self.features is not None:

@@ -75,7 +75,7 @@ def test_projection_of_unequal_groups_is_that_of_padded_ones(name):
     padded[inside] = array.ravel()
     for eta in (0.0, 0.5, 2.0, 100.0):
         expected = BALLS[name].project(padded, eta, axis=1)
-        constraint = CoefficientBall(name, eta, 1, sizes)
+        constraint = CoefficientBall(name, eta, sizes)
         found = constraint.project(array)
         assert_allclose(found.ravel(), expected[inside], atol=1e-12)
         plain = CoefficientBall(name, eta)
@@ -387,7 +387,7 @@ def test_working_sets_of_groups_find_the_same_model(name, equal):
     assert fit.converged
     constraint = problem.constraint(name, 1.0)
     gradient, value = gradient_at_fit(problem, fit)
-    if constraint.exact(n_outputs=1):
+    if constraint.kernel(fit.coef.shape).exact:
         residual = constraint.dual_norm(gradient) + np.vdot(fit.coef, gradient)
     else:
         residual = constraint.fixed_point_residual(fit.coef, gradient)

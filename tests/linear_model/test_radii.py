@@ -14,7 +14,7 @@ from skproj.linear_model._targets import make_problem
 from skproj.projection import projection_l1_ball
 
 SQUARED = {"loss": "squared_error"}
-OPTIONS = {"projection": "l12", "max_iter": 1000, "n_threads": 1}
+OPTIONS = {"projection": "l12", "max_iter": 1000}
 
 
 def make_cancer(**options):
