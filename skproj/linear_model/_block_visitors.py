@@ -7,7 +7,6 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import assert_all_finite
 
-from skproj.linear_model._sparse_products import has_kernel, multiply_transposed
 from skproj.utils._moments import BlockMoments, unit_factors
 
 
@@ -136,10 +135,7 @@ class Product(_RowVisitor):
         residuals = np.hstack([product.values[rows] for product in self._all])
         residuals = np.asfortranarray(residuals)
         block = block.astype(residuals.dtype, copy=False)
-        if has_kernel(block, residuals.shape[1]):
-            added = multiply_transposed(block, residuals)
-        else:
-            added = block.T @ residuals
+        added = block.T @ residuals
         ends = np.cumsum([total.shape[1] for total in self.total])
         parts = np.split(added, ends[:-1], axis=1)
         for total, part in zip(self.total, parts, strict=True):

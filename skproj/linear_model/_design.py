@@ -5,11 +5,6 @@ from scipy import sparse
 
 from skproj.blocks import RowBlocks
 from skproj.linear_model._block_matrix import BlockMatrix
-from skproj.linear_model._sparse_products import (
-    has_kernel,
-    multiply,
-    multiply_transposed,
-)
 from skproj.utils._moments import mean_and_deviation
 from skproj.utils._wording import name_columns
 
@@ -80,8 +75,6 @@ class StandardizedDesign:
         coef = coef * self.inverse_scale[:, np.newaxis]
         shift = self.mean @ coef
         coef = self._of_sources(coef)
-        if has_kernel(self.X, coef.shape[1]):
-            return multiply(self.X, coef, shift)
         products = self.X @ coef.astype(self.X.dtype, copy=False)
         products = np.asarray(products, dtype=np.float64, order="F")
         products -= shift
@@ -89,10 +82,7 @@ class StandardizedDesign:
 
     def transposed_dot(self, residuals):
         """Multiply the transpose with an array of shape (n_samples, n_outputs)."""
-        if has_kernel(self.X, residuals.shape[1]):
-            products = multiply_transposed(self.X, residuals)
-        else:
-            products = self.X.T @ residuals.astype(self.X.dtype, copy=False)
+        products = self.X.T @ residuals.astype(self.X.dtype, copy=False)
         return self._standardized(products, residuals)
 
     def transposed_dots(self, arrays):
