@@ -191,17 +191,9 @@ cdef class Loss:
         shape = (self.n_free, self.n_outputs)
         return np.zeros(shape[1] if self.basis is None else shape)
 
-    def offsets(self, intercept):
-        """Return what the intercept adds to the logits."""
-        return intercept if self.basis is None else self.basis @ intercept
-
     def value_and_residuals(self, products, intercept=None):
         """Return the mean loss and its derivative with respect to the logits."""
         return self._evaluate(products, intercept, False)[1:]
-
-    def value(self, products, intercept=None):
-        """Return the mean loss."""
-        return self._evaluate(products, intercept, False)[1]
 
     def best_intercept(self, products, intercept):
         """Minimise over the intercept; `intercept` is where to start.
@@ -237,13 +229,6 @@ cdef class Loss:
         linear = self.linear_term(
             &x[0, 0], &y[0, 0], &b[0] if len(b) else NULL, &r[0, 0], &bound)
         return linear, bound
-
-    def curvature_bound(self, change):
-        """Bound what the first-order term of a change of the logits misses.
-
-        Where the curvature has no bound, the change is one from products of zero.
-        """
-        return self.linear_term_and_bound(change, np.zeros_like(change), change)[1]
 
     def second_derivative(self, columns, products, residuals, intercept=None):
         """Return the Hessian of coefficients of columns, as `hessian` arranges it."""

@@ -31,6 +31,11 @@ def gradient_at(problem, coef):
     return problem.design.transposed_dot(residuals), value
 
 
+def curvature_bound(loss, change):
+    """Return the bound of what the first-order term of a change from zero misses."""
+    return loss.linear_term_and_bound(change, np.zeros_like(change), change)[1]
+
+
 def make_problem(kind, **options):
     X, targets, loss = make_data(kind)
     return BallConstrainedProblem(
