@@ -40,7 +40,7 @@ from skproj.linear_model._constraint import CoefficientBall
 from skproj.linear_model._design import MAX_SIZE, StandardizedDesign, UnpenalizedColumns
 from skproj.linear_model._feature_structure import FeatureStructure
 from skproj.linear_model._losses import TIES, make_loss
-from skproj.linear_model._objective import Certificate, Objective
+from skproj.linear_model._objective import Certificate, Objective, spread
 from skproj.utils._moments import mean_and_deviation, normalized_weights
 from skproj.utils._wording import name_columns
 
@@ -169,18 +169,19 @@ class BallConstrainedProblem:
 
     def with_l2_reg(self, l2_reg):
         """Return the problem of the same data with another ridge penalty."""
+        return self._with(self.objective._replace(l2_reg=l2_reg))
+
+    def _with(self, objective):
         problem = copy.copy(self)
-        problem.objective = self.objective._replace(l2_reg=l2_reg)
+        problem.objective = objective
         problem._known_point, problem._known = None, {}
         return problem
 
     def among(self, groups, projection):
         """Return the problem of some groups, in memory, and their columns."""
         features, part = self.constraint(projection).subset(groups)
-        problem = copy.copy(self)
+        problem = self._with(self.objective.columns(features))
         problem.structure = replace(self.structure, sizes=part.groups.sizes)
-        problem.objective = self.objective.columns(features)
-        problem._known_point, problem._known = None, {}
         return problem, features
 
     def constraint(self, projection, eta=1.0):
@@ -283,10 +284,8 @@ class BallConstrainedProblem:
         # pass that other threads share.
         if self._known_point is None:
             zero = np.zeros((self.design.n_features, self.loss.n_outputs))
-            products = np.zeros((self.loss.n_samples, self.loss.n_outputs), order="F")
-            self._known_point = self.objective.certificate(
-                zero, products, self.loss.zero_intercept()
-            )
+            intercept = self.loss.zero_intercept()
+            self._known_point = self.objective.certificate(zero, intercept)
         return self._known_point
 
     def slope(self, fit, projection):
@@ -300,8 +299,7 @@ class BallConstrainedProblem:
         """Return the gradient at `fit`, or at zero if it is None."""
         if fit is None:
             return self._point_at_zero.gradient
-        products = self.design.dot(fit.coef)
-        return self.objective.certificate(fit.coef, products, fit.intercept).gradient
+        return self.objective.certificate(fit.coef, fit.intercept).gradient
 
     def natural_radius(self, projection):
         """Return the radius where a linear model of the objective at zero is zero.
@@ -344,14 +342,9 @@ class BallConstrainedProblem:
             features = np.append(found[0], structure.forced)
             coefs, intercepts = np.hstack([found[1], forced]), found[2]
         with np.errstate(over="ignore"):
-            coefs, intercepts = (
-                coefs * self.target_scale,
-                intercepts * self.target_scale,
-            )
-        sizes, largest = (
-            np.abs(coefs).max(axis=2, initial=0.0),
-            np.abs(intercepts).max(),
-        )
+            coefs, intercepts = (x * self.target_scale for x in (coefs, intercepts))
+        sizes = np.abs(coefs).max(axis=2, initial=0.0)
+        largest = np.abs(intercepts).max()
         if not np.isfinite(sizes).all() or not np.isfinite(largest):
             which = "intercept overflows float64; divide y."
             overflow = np.zeros(structure.n_features, dtype=bool)
@@ -402,7 +395,7 @@ def solve_columns(objective, constraint, coef, intercept, max_iter, tol, part=No
         n_iter,
         converged,
     )
-    return fit, Certificate(objective, *dual)
+    return fit, Certificate(*dual)
 
 
 def solve_in_parts(
@@ -440,8 +433,7 @@ def solve_in_parts(
         if groups is not None and is_nonzero.sum() > is_nonzero[groups].sum():
             groups = None
         if groups is None and first is None:
-            products = objective.design.dot(coef)
-            first = objective.certificate(coef, products, intercept)
+            first = objective.certificate(coef, intercept)
         if groups is None:
             value, gradient = first.value, first.gradient
             gap, _ = first.gap_and_bound(constraint, value)
@@ -464,12 +456,10 @@ def solve_in_parts(
                 known["part"] = objective.part(part_constraint, features)
             fit, dual = solve_columns(objective, *options, part_tol, known["part"])
         n_iter += fit.n_iter
-        coef = np.zeros_like(coef)
-        coef[features] = fit.coef
+        coef = spread(fit.coef, features, objective)
         intercept, value = fit.intercept, fit.objective
-        dual = dual.among(objective, features)
-        dual = dual.complete(objective.design.transposed_dot(dual.residuals))
-        gradient, last_gap = dual.gradient, gap
+        gradient = objective.design.transposed_dot(dual.residuals)
+        dual, last_gap = dual.among(objective, features, gradient), gap
         gap, bound = dual.gap_and_bound(constraint, value)
         converged = gap <= tol * max(value, 1.0)
         groups, n_nonzero = None, np.count_nonzero(nonzero(coef))

@@ -14,6 +14,7 @@ from skproj.linear_model._ball_constrained import (
     known_groups,
     solve_in_parts,
 )
+from skproj.linear_model._objective import spread
 
 # Radii are doubled until that lowers the objective by less than this share of all that
 # the features have gained, until the ball is larger than the model, or until the slope
@@ -111,8 +112,7 @@ def _radius_of_one_group(problem, projection, **options):
     eta *= lead.min(initial=size) / max(size - slope, TINY)
     for _ in range(MAX_ENTRY_TRIALS):
         fit = alone.solve(eta, projection, **options)
-        coef = np.zeros((problem.design.n_features, fit.coef.shape[1]))
-        coef[features] = fit.coef
+        coef = spread(fit.coef, features, problem.objective)
         gradient = problem.gradient(replace(fit, coef=coef))
         scores = constraint.screening_scores(gradient)
         slope = scores[first].max()
@@ -263,10 +263,7 @@ def _solve_ahead(problem, etas, last, n_ahead, projection, max_iter, tol):
         )
         if not fit.converged:
             break
-        coef = np.zeros((design.n_features, fit.coef.shape[1]))
-        coef[features] = fit.coef
-        fits.append(replace(fit, coef=coef))
-        dual = dual.among(problem.objective, features)
+        fits.append(replace(fit, coef=spread(fit.coef, features, problem.objective)))
         dual.residuals = dual.residuals.astype(dtype)
         candidates.append((constraint, aim, fits[-1], dual))
     if not candidates:
@@ -275,7 +272,7 @@ def _solve_ahead(problem, etas, last, n_ahead, projection, max_iter, tol):
     found = []
     for candidate, gradient in zip(candidates, gradients, strict=True):
         constraint, aim, fit, dual = candidate
-        dual = dual.complete(gradient)
+        dual = dual.among(problem.objective, features, gradient)
         gap, _ = dual.gap_and_bound(constraint, fit.objective)
         if gap > aim * max(fit.objective, 1.0):
             return found, (fit, dual)

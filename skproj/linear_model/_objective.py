@@ -28,12 +28,12 @@ class Objective(NamedTuple):
             ridge_weights=None if weights is None else weights[features],
         )
 
-    def ridge(self, features, shape):
-        """Return the ridge penalty of each coefficient of some features."""
+    def ridge(self, features=slice(None)):
+        """Return the ridge penalty of some features, of shape (n_features, 1)."""
         weights = self.ridge_weights
-        return np.broadcast_to(
-            self.l2_reg * (1.0 if weights is None else weights[features]), shape
-        )
+        if weights is None:
+            weights = np.ones((self.design.n_features, 1))
+        return self.l2_reg * weights[features]
 
     def part(self, constraint, features=slice(None)):
         """Return the model of some features in memory, which the constraint is about.
@@ -44,47 +44,42 @@ class Objective(NamedTuple):
         scale = design.inverse_scale[features]
         sources = features if design.sources is None else design.sources[features]
         columns = Columns(design.X[:, sources], design.mean[features], scale)
-        ridge = np.ascontiguousarray(self.ridge(features, (len(scale), 1))[:, 0])
         ball = constraint.kernel((len(scale), self.loss.n_outputs))
-        return Part(columns, self.loss, ridge, ball)
+        return Part(columns, self.loss, self.ridge(features).ravel(), ball)
 
-    def certificate(self, coef, products, intercept):
+    def certificate(self, coef, intercept):
         """Return the certificate at a model, where its gradient is known."""
+        products = np.zeros((self.loss.n_samples, self.loss.n_outputs), order="F")
+        if coef.any():
+            products = self.design.dot(coef)
         intercept, value, residuals = self.loss.best_intercept(products, intercept)
-        ridge = self.ridge(slice(None), coef.shape) * coef
+        ridge = self.ridge() * coef
         value += 0.5 * float(np.vdot(ridge, coef))
         slope = float(np.vdot(residuals.T, products.T) + np.vdot(ridge, coef))
         gradient = self.design.transposed_dot(residuals) + ridge
-        return Certificate(
-            self, coef, residuals, value, slope, gradient=gradient, intercept=intercept
-        )
+        return Certificate(coef, residuals, value, slope, gradient, intercept)
 
 
 @dataclass
 class Certificate:
     """A model whose gradient bounds the objective in a ball."""
 
-    objective: Objective
     coef: np.ndarray
     residuals: np.ndarray
     value: float  # of the objective
     slope: float  # product of the coefficients with their gradient
-    features: np.ndarray | None = None  # those of the coefficients; None for all
-    gradient: np.ndarray | None = None  # of all features, if it is known
+    gradient: np.ndarray | None = None  # if it is known
     intercept: np.ndarray | None = None
 
-    def among(self, objective, features):
-        """Return the certificate for an objective of more features, these included."""
-        if self.features is not None:
-            features = features[self.features]
-        return replace(self, objective=objective, features=features, gradient=None)
+    def among(self, objective, features, gradient):
+        """Return the certificate for an objective of more features, these included.
 
-    def complete(self, gradient):
-        """Add the gradient of the penalty to that of the loss, for all features."""
-        own = slice(None) if self.features is None else self.features
-        if self.objective.l2_reg:
-            gradient[own] += self.objective.ridge(own, self.coef.shape) * self.coef
-        return replace(self, gradient=gradient)
+        The gradient is that of the loss; the penalty's is added in place.
+        """
+        coef = spread(self.coef, features, objective)
+        if objective.l2_reg:
+            gradient += objective.ridge() * coef
+        return replace(self, coef=coef, gradient=gradient)
 
     def gap_and_bound(self, constraint, value):
         """Return how far `value` is from the minimum, and a bound of the objective.
@@ -96,9 +91,12 @@ class Certificate:
         bound = max(float(bound), 0.0)
         if constraint.kernel(self.gradient.shape).exact:
             return value - bound, bound
-        coef = self.coef
-        if self.features is not None:
-            coef = np.zeros_like(self.gradient)
-            coef[self.features] = self.coef
-        residual = constraint.fixed_point_residual(coef, self.gradient)
+        residual = constraint.fixed_point_residual(self.coef, self.gradient)
         return min(value - bound, residual), bound
+
+
+def spread(coef, features, objective):
+    """Return the coefficients of all features for those of some; others are zero."""
+    coefs = np.zeros((objective.design.n_features, coef.shape[1]))
+    coefs[features] = coef
+    return coefs
