@@ -2,7 +2,6 @@
 
 import numbers
 import warnings
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -113,7 +112,7 @@ def _radius_of_one_group(problem, projection, **options):
         fit = alone.solve(eta, projection, **options)
         coef = np.zeros((problem.design.n_features, fit.coef.shape[1]))
         coef[features] = fit.coef
-        gradient = problem.gradient(replace(fit, coef=coef))
+        gradient = problem.gradient(fit._replace(coef=coef))
         scores = constraint.screening_scores(gradient)
         slope = scores[first].max()
         new_lead = slope - scores[~first]
@@ -194,9 +193,10 @@ def solve_path(problem, etas, **options):
     """
     last = []  # one fit or two
     n_done, n_ahead = 0, FIRST_AHEAD
+    in_parts = problem.in_blocks and not problem.design.X.fits
     while n_done < len(etas):
         found, retry = [], None
-        if last and problem.in_blocks and not problem.design.X.fits:
+        if last and in_parts:
             found, retry = _solve_ahead(
                 problem, etas[n_done - len(last) :], last, n_ahead, **options
             )
@@ -224,7 +224,8 @@ def _next_start(etas, fits):
     previous, last = fits
     # On a straight line; what is zero stays zero.
     further = last.coef + growth * (last.coef - previous.coef)
-    return replace(last, coef=np.where(last.coef != 0.0, further, 0.0))
+    further[last.coef == 0.0] = 0.0
+    return type(last)(further, *last[1:])
 
 
 def _solve_ahead(problem, etas, last, n_ahead, projection, max_iter, tol, n_threads=1):
@@ -265,7 +266,7 @@ def _solve_ahead(problem, etas, last, n_ahead, projection, max_iter, tol, n_thre
             break
         coef = np.zeros((design.n_features, fit.coef.shape[1]))
         coef[features] = fit.coef
-        fits.append(replace(fit, coef=coef))
+        fits.append(fit._replace(coef=coef))
         dual = dual.among(problem.objective, features)
         dual.residuals = dual.residuals.astype(dtype)
         candidates.append((constraint, aim, fits[-1], dual))
@@ -279,7 +280,7 @@ def _solve_ahead(problem, etas, last, n_ahead, projection, max_iter, tol, n_thre
         gap, _ = dual.gap_and_bound(constraint, fit.objective)
         if gap > aim * max(fit.objective, 1.0):
             return found, (fit, dual)
-        found.append(replace(fit, gap=max(gap, 0.0)))
+        found.append(fit._replace(gap=max(gap, 0.0)))
     return found, None
 
 
