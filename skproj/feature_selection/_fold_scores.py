@@ -16,15 +16,16 @@ from skproj.linear_model._targets import has_columns
 from skproj.utils._moments import mean_and_deviation, normalized_weights
 
 
-def make_score(scoring, classes, y, sample_weight, tests):
+def make_score(scoring, loss, classes, y, sample_weight, tests):
     """Return ``score(models, X, y, **params)``, which gives an array for `Models`.
 
-    The `tests` are the rows of the test parts. If the R2 of one of them is not defined,
+    For survival times it is None, the gain of the partial likelihood in a fold. The
+    `tests` are the rows of the test parts. If the R2 of one of them is not defined,
     because all targets are equal, errors are compared with the variance of all of `y`.
     """
-    if scoring is None and classes is not None:
-        return score_labels
-    if scoring in (None, "r2") and classes is None:
+    if scoring is None and (loss in TIES or classes is not None):
+        return None if loss in TIES else score_labels
+    if scoring in (None, "r2") and classes is None and loss not in TIES:
         weights = normalized_weights(sample_weight, len(y))
         targets = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
         _, deviation = mean_and_deviation(targets, weights)

@@ -26,7 +26,6 @@ from skproj.feature_selection._linear_selector import (
 )
 from skproj.feature_selection._radius_search import Trial
 from skproj.linear_model._block_matrix import substitutes_of
-from skproj.linear_model._cox import TIES
 from skproj.linear_model._eta_path import (
     check_etas,
     collect_path,
@@ -319,11 +318,9 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         context, arguments = self._begin_fit(len(folds) + 1, X, y, sample_weight)
 
         is_number, etas = isinstance(etas, int), make_etas(etas, problem, **options)
-        by_likelihood = self.scoring is None and loss in TIES
-        score = None
-        if not by_likelihood:
-            tests = [test for _, test in folds]
-            score = make_score(self.scoring, problem.classes, y, sample_weight, tests)
+        tests = [test for _, test in folds]
+        what = self.scoring, loss, problem.classes
+        score = make_score(*what, y, sample_weight, tests)
         common = self, (etas, l2_regs), loss, (X, y, sample_weight), score
         jobs = [(*common, fold, routed.scorer.score) for fold in folds]
         results = self._run_folds(jobs, X, context, arguments)
