@@ -24,13 +24,15 @@ MIN_RELATIVE_GAIN = 0.01
 # The last model with one group is at the radius where the second group enters, less a
 # margin of this share. It is searched for with so many gradients.
 ENTRY_MARGIN = 0.1
+# Share of the natural radius where the curvature is measured before.
+PROBE_SHARE = 1e-3
 MAX_ENTRY_TRIALS = 8
 # A callable may keep several groups however small the radius is.
 MAX_HALVINGS = 14
 # Ratios of the largest radius and the smallest of the geometric progression.
 MIN_SPAN, MAX_SPAN = 4.0, 1e3
 # The ends of the grid need no accurate models.
-GRID_TOL = 1e-3
+GRID_TOL = 1e-4
 TINY = np.finfo(np.float64).tiny
 # Where data in blocks would need too many features, smaller steps follow down to this.
 MIN_GROWTH = 1.2
@@ -104,7 +106,7 @@ def _radius_of_one_group(problem, projection, **options):
     first = scores >= (1.0 - np.sqrt(np.finfo(problem.design.X.dtype).eps)) * size
     alone, features = problem.among(np.flatnonzero(first), projection)
     # The curvature along the path of the first gives a guess, the secants the rest.
-    eta *= GRID_TOL
+    eta *= PROBE_SHARE
     fit = alone.solve(eta, projection, **options)
     slope = alone.constraint(projection).screening_scores(alone.gradient(fit)).max()
     low, lead = 0.0, size - scores[~first]
@@ -178,7 +180,8 @@ def _solve_larger(problem, eta, growth, projection, **options):
     options["within_memory"] = True
     while True:
         fit = problem.solve(growth * eta, projection, **options)
-        if fit.converged or not problem.in_blocks:
+        ended = fit.converged or fit.n_iter >= options["max_iter"]
+        if ended or not problem.in_blocks:
             return growth, fit
         if growth < MIN_GROWTH:
             return growth, None
