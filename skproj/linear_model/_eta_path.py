@@ -21,6 +21,8 @@ from skproj.linear_model._ball_constrained import (
 # penalty of the lasso with the same solution. Models beyond overfit, and take many
 # iterations.
 MIN_RELATIVE_GAIN = 0.01
+# The slope, a pass over data in blocks, is computed from this multiple of its end on.
+NEAR_LEAST_SLOPE = 10.0
 # The last model with one group is at the radius where the second group enters, less a
 # margin of this share. It is searched for with so many gradients.
 ENTRY_MARGIN = 0.1
@@ -144,14 +146,17 @@ def _halve_until_one_group(problem, projection, eta, **options):
 def _radius_of_all(problem, projection, eta, **options):
     """Return the largest radius that matters, doubling that of a sparse model."""
     null = problem.null_objective
-    least_slope = problem.loss.min_slope_share * problem.slope(None, projection)
+    fall = problem.slope(None, projection)
+    least_slope = problem.loss.min_slope_share * fall
     last, growth = None, 2.0
     fit = problem.solve(eta, projection, within_memory=True, **options)
     while True:
         constraint, reach = problem.constraint(projection, eta), eta
         if constraint.ball is not None:  # the ball may be larger than the model
             reach = min(constraint.scores(fit.coef).sum(), eta) or eta
-        slope = problem.slope(fit, projection)
+        slope = fall  # the last mean slope, an upper bound
+        if fall < NEAR_LEAST_SLOPE * least_slope:
+            slope = problem.slope(fit, projection)
         if slope < least_slope:
             if last is None:
                 return reach
@@ -165,9 +170,10 @@ def _radius_of_all(problem, projection, eta, **options):
         if larger is None:
             return reach
         # All objectives are 0 if squares underflow.
-        least_gain = MIN_RELATIVE_GAIN * (null - larger.objective)
-        if fit.objective - larger.objective <= least_gain:
+        gain = fit.objective - larger.objective
+        if gain <= MIN_RELATIVE_GAIN * (null - larger.objective):
             return reach
+        fall = gain / ((growth - 1.0) * eta)
         eta, fit = growth * eta, larger
 
 
