@@ -20,16 +20,20 @@ from skproj.linear_model._ball_constrained import (
 # penalty of the lasso with the same solution. Models beyond overfit, and take many
 # iterations.
 MIN_RELATIVE_GAIN = 0.01
+# The slope, a pass over data in blocks, is computed from this multiple of its end on.
+NEAR_LEAST_SLOPE = 10.0
 # The last model with one group is at the radius where the second group enters, less a
 # margin of this share. It is searched for with so many gradients.
 ENTRY_MARGIN = 0.1
+# Share of the natural radius where the curvature is measured before.
+PROBE_SHARE = 1e-3
 MAX_ENTRY_TRIALS = 8
 # A callable may keep several groups however small the radius is.
 MAX_HALVINGS = 14
 # Ratios of the largest radius and the smallest of the geometric progression.
 MIN_SPAN, MAX_SPAN = 4.0, 1e3
 # The ends of the grid need no accurate models.
-GRID_TOL = 1e-3
+GRID_TOL = 1e-4
 TINY = np.finfo(np.float64).tiny
 # Where data in blocks would need too many features, smaller steps follow down to this.
 MIN_GROWTH = 1.2
@@ -103,7 +107,7 @@ def _radius_of_one_group(problem, projection, **options):
     first = scores >= (1.0 - np.sqrt(np.finfo(problem.design.X.dtype).eps)) * size
     alone, features = problem.among(np.flatnonzero(first), projection)
     # The curvature along the path of the first gives a guess, the secants the rest.
-    eta *= GRID_TOL
+    eta *= PROBE_SHARE
     fit = alone.solve(eta, projection, **options)
     slope = alone.constraint(projection).screening_scores(alone.gradient(fit)).max()
     low, lead = 0.0, size - scores[~first]
@@ -141,14 +145,17 @@ def _halve_until_one_group(problem, projection, eta, **options):
 def _radius_of_all(problem, projection, eta, **options):
     """Return the largest radius that matters, doubling that of a sparse model."""
     null = problem.null_objective
-    least_slope = problem.loss.min_slope_share * problem.slope(None, projection)
+    fall = problem.slope(None, projection)
+    least_slope = problem.loss.min_slope_share * fall
     last, growth = None, 2.0
     fit = problem.solve(eta, projection, within_memory=True, **options)
     while True:
         constraint, reach = problem.constraint(projection, eta), eta
         if constraint.ball is not None:  # the ball may be larger than the model
             reach = min(constraint.scores(fit.coef).sum(), eta) or eta
-        slope = problem.slope(fit, projection)
+        slope = fall  # the last mean slope, an upper bound
+        if fall < NEAR_LEAST_SLOPE * least_slope:
+            slope = problem.slope(fit, projection)
         if slope < least_slope:
             if last is None:
                 return reach
@@ -162,9 +169,10 @@ def _radius_of_all(problem, projection, eta, **options):
         if larger is None:
             return reach
         # All objectives are 0 if squares underflow.
-        least_gain = MIN_RELATIVE_GAIN * (null - larger.objective)
-        if fit.objective - larger.objective <= least_gain:
+        gain = fit.objective - larger.objective
+        if gain <= MIN_RELATIVE_GAIN * (null - larger.objective):
             return reach
+        fall = gain / ((growth - 1.0) * eta)
         eta, fit = growth * eta, larger
 
 
@@ -177,7 +185,8 @@ def _solve_larger(problem, eta, growth, projection, **options):
     options["within_memory"] = True
     while True:
         fit = problem.solve(growth * eta, projection, **options)
-        if fit.converged or not problem.in_blocks:
+        ended = fit.converged or fit.n_iter >= options["max_iter"]
+        if ended or not problem.in_blocks:
             return growth, fit
         if growth < MIN_GROWTH:
             return growth, None
