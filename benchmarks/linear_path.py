@@ -153,9 +153,8 @@ def run_search(options):
         several = y.max() > 1
         targets = np.eye(y.max() + 1)[y] if several else y.astype(float)
         kind = "multinomial" if several else "binomial"
-        found = run_peers(
-            options.peers, kind, X, targets, folds, repeats=options.repeats
-        )
+        job = {"peers": options.packages, "repeats": options.repeats}
+        found = run_peers(options.peers, kind, X, targets, folds, **job)
         cells += [
             f"{found[f'{peer} cpu']:.3f}" if f"{peer} cpu" in found else ""
             for peer in PEERS
@@ -202,11 +201,13 @@ def run_cox(options):
         kept = path.n_selected[-1]
         rows.append([f"skproj, tol={tol:g}", f"{seconds:.2f}", "30", str(kept)])
     # Where the radii end as well.
-    job = {"penalties": np.geomspace(1.0, 0.05, 30), "peers": ("skglm", "adelie")}
+    job = {"penalties": np.geomspace(1.0, 0.05, 30), "peers": options.packages}
     found = run_peers(
         options.peers, "cox", X, read_target(y), repeats=options.repeats, **job
     )
-    for peer in job["peers"] if found else ():
+    for peer in options.packages:
+        if f"{peer} cpu" not in found:
+            continue
         kept = np.count_nonzero(found[f"{peer} coefs"][-1])
         cells = [f"{found[f'{peer} cpu']:.2f}", str(found[f"{peer} n_models"])]
         rows.append([peer, *cells, str(kept)])
@@ -259,7 +260,7 @@ def run_check(options):
         loss = LOSSES.get(kind, "log_loss")
         problem = make_problem(X, classes, loss=loss)
         ball = "l12" if kind in ("multinomial", "multigaussian") else "l1"
-        peers = ("adelie", "skglm") if y.ndim == 1 else ("adelie",)
+        peers = [p for p in options.packages if p == "adelie" or y.ndim == 1]
         job = {"repeats": 0, "penalties": CHECK_PENALTIES, "tol": CHECK_TOL}
         found = run_peers(options.peers, kind, X, y, peers=peers, **job)
         for peer, (k, share) in product(peers, enumerate(CHECK_PENALTIES)):
@@ -284,6 +285,7 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--peers", metavar="PYTHON", help="interpreter with the peers")
+    parser.add_argument("--packages", nargs="+", choices=PEERS, default=PEERS)
     parser.add_argument("--data", metavar="FOLDER", type=Path)
     parser.add_argument("--tables", nargs="+", choices=TABLES)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
