@@ -11,7 +11,7 @@ from sklearn.metrics import check_scoring, r2_score
 from skproj.blocks._row_blocks import RowBlocks, take_rows
 from skproj.linear_model._block_matrix import BlockMatrix
 from skproj.linear_model._eta_path import solve_path
-from skproj.linear_model._losses import make_loss
+from skproj.linear_model._losses import TIES, make_loss
 from skproj.linear_model._targets import has_columns
 from skproj.utils._moments import mean_and_deviation, normalized_weights
 

@@ -33,7 +33,6 @@ from skproj.linear_model._eta_path import (
     solve_path,
     warn_of_unfinished,
 )
-from skproj.linear_model._losses import TIES
 from skproj.linear_model._targets import choose_loss
 from skproj.utils._docs import shared_docs
 from skproj.utils._path_search import SELECTION_RULES, choose_row, tabulate_scores
