@@ -52,12 +52,16 @@ cdef:
     Py_ssize_t MAX_ENTRIES = 800
     Py_ssize_t MAX_COLUMN_ENTRIES = 1 << 24
     int MAX_BOUNDS = 100
+    # Samples that share the cost of solving the systems.
+    double SHARED_BY = 100.0
     int MAX_HALVINGS = 4
     # Share of the curvatures that is added to them, so that collinear columns have a
     # solution, and equal ones that start together stay together.
     double NEWTON_RIDGE = 1e-9
     # Entries that differ by less from the largest of their group are equal to it.
     double TIED = 1e-10
+    # Bounds that are met within this share of a step are met together.
+    double TOGETHER = 1e-6
     # Change of the logits for which the curvature is measured, at least.
     double STEP_OF_CURVATURE = 1e-2
     # Sums of squares of such numbers neither overflow nor lose digits.
@@ -95,7 +99,7 @@ cdef class Face:
         double[::1] entries, gradient, curvature
         # Parameters; which are left; which must not be negative; those whose size must
         # not exceed another one's; and the group that ends with them, or -1.
-        double[::1] theta, normal, step
+        double[::1] theta, normal, step, left
         char[::1] alive, bounded
         Py_ssize_t[::1] limit, group, place
         double[::1] system, sides, kept
@@ -104,7 +108,7 @@ cdef class Face:
         self.n = n
         self.owner, self.limit, self.group, self.place = np.empty((4, n), dtype=np.intp)
         self.factor, self.entries, self.gradient = np.empty((3, n))
-        self.theta, self.normal, self.step, self.kept = np.empty((4, n))
+        self.theta, self.normal, self.step, self.left, self.kept = np.empty((5, n))
         self.curvature, self.system = np.empty((2, n * n))
         self.sides = np.empty(2 * n)
         self.alive, self.bounded = np.empty((2, n), dtype=np.int8)
@@ -692,12 +696,16 @@ cdef class Part:
 
     # Newton's method.
 
+    # Multiplications for a sample. Those of the systems are shared by as many samples as
+    # there may be, but then models of weighted samples would not be those of repeated
+    # ones, to the last digits.
+
     cdef double cost_of_step(self) noexcept nogil:
-        """Multiplications of a projected step, with 30 for an exponential."""
-        return self.n * self.n_outputs * (1.5 * self.n_columns + 100.0)
+        """That of a projected step, with 100 for the loss."""
+        return self.n_outputs * (1.5 * self.n_columns + 100.0)
 
     cdef double cost_of_newton(self, Point* point) noexcept nogil:
-        """Those of a step of Newton's method; infinity if it is too large for it."""
+        """That of a step of Newton's method; infinity if it is too large for it."""
         cdef:
             Py_ssize_t j, i, m = self.loss.n_free
             double size
@@ -709,7 +717,8 @@ cdef class Part:
         size = <double>m * self.n_outputs
         if size > MAX_ENTRIES or self.n * m > MAX_COLUMN_ENTRIES or self.n_failed > 5:
             return INFINITY
-        return (4 ** self.n_failed) * (self.n * size * (m + 20.0) / 2.0 + size * size * (size / 2.0 + 4.0))
+        return 4 ** self.n_failed * size * (
+            (m + 20.0) / 2.0 + size * (size / 2.0 + 4.0) / SHARED_BY)
 
     cdef bint newton(self, Point* point, Point* new) except -1:
         """Minimise on the face of a point; False if that does not lower the objective.
@@ -886,8 +895,8 @@ cdef class Part:
         """
         cdef:
             Face f = self.face
-            Py_ssize_t e, p, other, blocking
-            double share, left, slack, product, before
+            Py_ssize_t e, p, other
+            double share, slack, product
             int n_bounds
             double* H = &f.curvature[0]
         for n_bounds in range(MAX_BOUNDS):
@@ -897,19 +906,18 @@ cdef class Part:
                     slack -= f.normal[p] * f.theta[p]
             if not self.solve_face(n_entries, slack):
                 return n_bounds > 0
-            share, blocking = 1.0, -1
+            share = 1.0
             for p in range(n_bound):
+                f.left[p] = 2.0
                 if not f.alive[p]:
                     continue
-                left = 2.0
                 if f.bounded[p] and f.theta[p] + f.step[p] < 0.0:
-                    left = f.theta[p] / -f.step[p]
+                    f.left[p] = f.theta[p] / -f.step[p]
                 if f.limit[p] >= 0:
-                    left = min(left, self.share_to_limit(p))
+                    f.left[p] = min(f.left[p], self.share_to_limit(p))
                 if self.kind == L12 and f.group[p] == p:
-                    left = min(left, self.share_to_zero(p, n_bound))
-                if left < share:
-                    share, blocking = left, p
+                    f.left[p] = min(f.left[p], self.share_to_zero(p, n_bound))
+                share = min(share, f.left[p])
             for e in range(n_entries):
                 p = f.owner[e]
                 if p < 0:
@@ -922,9 +930,11 @@ cdef class Part:
             for p in range(n_entries):
                 if f.alive[p]:
                     f.theta[p] += share * f.step[p]
-            if blocking < 0:
+            if share == 1.0:
                 return True
-            self.leave(blocking, n_entries, n_bound)
+            for p in range(n_bound):  # equal columns leave together
+                if f.alive[p] and f.left[p] <= share * (1.0 + TOGETHER):
+                    self.leave(p, n_entries, n_bound)
         return True
 
     cdef double share_to_limit(self, Py_ssize_t p) noexcept:

@@ -32,8 +32,9 @@ MAX_ENTRY_TRIALS = 8
 MAX_HALVINGS = 14
 # Ratios of the largest radius and the smallest of the geometric progression.
 MIN_SPAN, MAX_SPAN = 4.0, 1e3
-# The ends of the grid need no accurate models.
-GRID_TOL = 1e-4
+# The ends of the grid come from accurate models, so that those of blocks and memory
+# agree; but a fixed point takes long to find.
+GRID_TOL, FIXED_POINT_TOL = 1e-7, 1e-4
 TINY = np.finfo(np.float64).tiny
 # Where data in blocks would need too many features, smaller steps follow down to this.
 MIN_GROWTH = 1.2
@@ -80,7 +81,9 @@ def make_etas(etas, problem, projection, **options):
     if not isinstance(etas, int):
         return etas
     # All that features with weak effects gain is less than the objective, by far.
-    options["tol"] = GRID_TOL / max(problem.natural_radius(projection), 1.0)
+    exact = problem.constraint(projection).exact(problem.loss.n_outputs)
+    tol = GRID_TOL if exact else FIXED_POINT_TOL
+    options["tol"] = tol / max(problem.natural_radius(projection), 1.0)
     smallest = _radius_of_one_group(problem, projection, **options)
     largest = _radius_of_all(problem, projection, smallest, **options)
     smallest = min(smallest, largest / MIN_SPAN)
