@@ -260,7 +260,9 @@ def run_check(options):
         loss = LOSSES.get(kind, "log_loss")
         problem = make_problem(X, classes, loss=loss)
         ball = "l12" if kind in ("multinomial", "multigaussian") else "l1"
-        peers = [p for p in options.packages if p == "adelie" or y.ndim == 1]
+        # Not celer, whose classifier has no intercept.
+        peers = {"adelie", "skglm"} if y.ndim == 1 else {"adelie"}
+        peers = sorted(peers.intersection(options.packages))
         job = {"repeats": 0, "penalties": CHECK_PENALTIES, "tol": CHECK_TOL}
         found = run_peers(options.peers, kind, X, y, peers=peers, **job)
         for peer, (k, share) in product(peers, enumerate(CHECK_PENALTIES)):

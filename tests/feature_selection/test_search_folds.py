@@ -131,7 +131,7 @@ def test_cv_substitutes_of_arrays_are_indices():
     weight = np.where(np.arange(len(y)) < 30, 0.0, 1.0)
     selector = ProjectionFeatureSelectorCV([5.0], random_state=0)
     for column, found in selector.fit(X, y).substitutes_.items():
-        assert {column, found[0][0]} != {6, 13}
+        assert not found or {column, found[0][0]} != {6, 13}
     found = selector.fit(X, y, sample_weight=weight).substitutes_
     pairs = {6: 13, 13: 6}  # any share of the two is a minimum, or one of them alone
     assert pairs.keys() & found.keys()
