@@ -12,9 +12,10 @@ cdef class Face:
         # are (n, n); the parameter of each entry, or -1, and the multiple.
         double[::1] entries, gradient, curvature, factor
         Py_ssize_t[::1] owner
-        # Parameters; which are left; which must not be negative; and those whose size
-        # must not exceed another one's, or -1. The norm grows by `normal` times them.
-        double[::1] theta, normal, step
+        # Parameters, their step, and the share of it until they meet a bound; which are
+        # left; which must not be negative; and those whose size must not exceed another
+        # one's, or -1. The norm grows by `normal` times them.
+        double[::1] theta, normal, step, left
         char[::1] alive, bounded
         Py_ssize_t[::1] limit
         # First entry of the group of the l1,2 ball, or -1, and its norm.

@@ -22,6 +22,8 @@ cdef:
     double NEWTON_RIDGE = 1e-9
     # Entries that differ by less from the largest of their group are equal to it.
     double TIED = 1e-10
+    # Bounds that are met within this share of a step are met together.
+    double TOGETHER = 1e-6
 
 
 cdef class Face:
@@ -36,7 +38,7 @@ cdef class Face:
         self.ball, self.room = ball, room
         self.owner, self.limit, self.group, self.place = np.empty((4, room), np.intp)
         self.factor, self.entries, self.gradient, self.size = np.empty((4, room))
-        self.theta, self.normal, self.step, self.kept = np.empty((4, room))
+        self.theta, self.normal, self.step, self.left, self.kept = np.empty((5, room))
         self.curvature, self.system = np.empty((2, room * room))
         self.sides = np.empty(2 * room)
         self.alive, self.bounded = np.empty((2, room), dtype=np.int8)
@@ -102,8 +104,8 @@ cdef class Face:
 
     cdef bint minimise(self, double eta):
         cdef:
-            Py_ssize_t e, p, other, blocking
-            double share, left, slack, change
+            Py_ssize_t e, p
+            double share, slack, change
             int n_bounds
         for n_bounds in range(MAX_BOUNDS):
             slack = eta
@@ -112,12 +114,10 @@ cdef class Face:
                     slack -= self.normal[p] * self.theta[p]
             if not self.solve(slack):
                 return n_bounds > 0
-            share, blocking = 1.0, -1
+            share = 1.0
             for p in range(self.n):
-                if self.alive[p]:
-                    left = self.share_left(p)
-                    if left < share:
-                        share, blocking = left, p
+                self.left[p] = self.share_left(p) if self.alive[p] else 2.0
+                share = min(share, self.left[p])
             for e in range(self.n):
                 if self.owner[e] >= 0:
                     change = share * self.factor[e] * self.step[self.owner[e]]
@@ -125,9 +125,11 @@ cdef class Face:
             for p in range(self.n):
                 if self.alive[p]:
                     self.theta[p] += share * self.step[p]
-            if blocking < 0:
+            if share == 1.0:
                 return True
-            self.leave(blocking)
+            for p in range(self.n):  # equal columns leave together
+                if self.alive[p] and self.left[p] <= share * (1.0 + TOGETHER):
+                    self.leave(p)
         return True
 
     cdef bint solve(self, double slack):

@@ -27,7 +27,7 @@ cdef enum:
 
 cdef:
     # The curvature, one over the step size, is lowered by the first factor in every
-    # iteration. Where the step fails, it is raised to the measured one times the second.
+    # iteration. Where a step fails, it is raised to the measured one times the second.
     double CURVATURE_DECAY = 0.8
     double CURVATURE_MARGIN = 1.5
     # A ridge keeps the shares of Anderson's acceleration small where the map has kinks.
@@ -37,9 +37,12 @@ cdef:
     double MAX_FORCE_GROWTH = 2.0
     double RESTART_CURVATURE_FACTOR = 2.0
     # Largest number of coefficients, and of entries of their columns, for Newton's
-    # method; how often it may fail in a row, and how often its step is shortened.
+    # method.
     Py_ssize_t MAX_ENTRIES = 800
     Py_ssize_t MAX_COLUMN_ENTRIES = 1 << 24
+    # Samples that share the cost of solving the systems.
+    double SHARED_BY = 100.0
+    # How often it may fail in a row, and how often its step is shortened.
     int MAX_FAILED = 5
     int MAX_SHORTENINGS = 4
     # Change of the logits for which the curvature is measured, at least.
@@ -372,8 +375,9 @@ cdef class Part:
                 self.models[i] = self.new_point(False)
         self.n_known, self.shortest = 0, INFINITY
 
-    cdef double distance(self, Point* point, Point* new, double curvature) noexcept nogil:
-        """Distance from a fixed point, with the force that leads away from a point."""
+    cdef double distance(self, Point* point, Point* new, double curvature
+                         ) noexcept nogil:
+        """Distance from a fixed point; it sets the force that leads there."""
         cdef Py_ssize_t i
         for i in range(self.size):
             self.force[i] = curvature * (new.coef[i] - point.coef[i])
@@ -422,22 +426,24 @@ cdef class Part:
         shares = np.linalg.solve(gram / scale + MIXING_RIDGE * np.eye(n), np.ones(n))
         return shares / shares.sum()
 
-    # Newton's method.
+    # Newton's method. The costs are multiplications for a sample. Those of the systems
+    # could be shared by as many samples as there are, but then models of weighted samples
+    # would not be those of repeated ones, to the last digits.
 
     cdef double cost_of_step(self) noexcept nogil:
-        """Multiplications of a projected step, with 30 for an exponential."""
-        return self.n_products * (1.5 * self.columns.n_columns + 100.0)
+        """That of a projected step, with 100 for the loss."""
+        return self.n_outputs * (1.5 * self.columns.n_columns + 100.0)
 
     cdef double cost_of_newton(self, Point* point) noexcept nogil:
-        """Those of a step of Newton's method; infinity if it is too large for it."""
+        """That of a step of Newton's method; infinity if it is too large for it."""
         cdef:
             double m = self.loss.n_free + self.ball.nonzero_rows(point.coef, NULL)
             double size = m * self.n_outputs
         if (size > MAX_ENTRIES or self.n * m > MAX_COLUMN_ENTRIES
                 or self.n_failed > MAX_FAILED):
             return INFINITY
-        return 4 ** self.n_failed * (self.n * size * (m + 20.0) / 2.0
-                                     + size * size * (size / 2.0 + 4.0))
+        return 4 ** self.n_failed * size * (
+            (m + 20.0) / 2.0 + size * (size / 2.0 + 4.0) / SHARED_BY)
 
     cdef bint newton(self, Point* point, Point* new) except -1:
         """Minimise on the face of a point; False if that does not lower the objective.
@@ -448,7 +454,7 @@ cdef class Part:
             Py_ssize_t i, m = self.ball.nonzero_rows(point.coef, &self.rows[0])
             Py_ssize_t n_outputs = self.n_outputs, n_entries
             Py_ssize_t n_free = self.loss.n_free if self.loss.has_intercept else 0
-            int n_shortened
+            int _
             double share = 1.0, norm
         if m == 0:
             return False
@@ -470,7 +476,7 @@ cdef class Part:
                     new.coef[i] *= self.eta / norm
         self.columns.dot(new.coef, n_outputs, new.products)
         self.copy_model(point, &self.trial)
-        for n_shortened in range(MAX_SHORTENINGS):
+        for _ in range(MAX_SHORTENINGS):
             self.blend(&self.trial, new, share - 1.0, point)
             for i in range(n_free * n_outputs):
                 point.intercept[i] = (self.trial.intercept[i]

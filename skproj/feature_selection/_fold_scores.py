@@ -11,7 +11,7 @@ from sklearn.metrics import check_scoring, r2_score
 from skproj.blocks._row_blocks import RowBlocks, take_rows
 from skproj.linear_model._block_matrix import BlockMatrix
 from skproj.linear_model._eta_path import solve_path
-from skproj.linear_model._losses import make_loss
+from skproj.linear_model._losses import TIES, make_loss
 from skproj.linear_model._targets import has_columns
 from skproj.utils._moments import mean_and_deviation, normalized_weights
 
@@ -19,17 +19,18 @@ from skproj.utils._moments import mean_and_deviation, normalized_weights
 MAX_LOG_RATE = 300.0
 
 
-def make_score(scoring, classes, y, sample_weight, tests, loss):
+def make_score(scoring, loss, classes, y, sample_weight, tests):
     """Return ``score(models, X, y, offset, **params)``, an array for `Models`.
 
-    The `tests` are the rows of the test parts. If the R2 of one of them is not defined,
+    For survival times it is None, the gain of the partial likelihood in a fold. The
+    `tests` are the rows of the test parts. If the R2 of one of them is not defined,
     because all targets are equal, errors are compared with the variance of all of `y`.
     """
-    if scoring is None and classes is not None:
-        return score_labels
+    if scoring is None and (loss in TIES or classes is not None):
+        return None if loss in TIES else score_labels
     if scoring is None and loss == "poisson":
         return score_rates
-    if scoring in (None, "r2") and classes is None:
+    if scoring in (None, "r2") and classes is None and loss not in TIES:
         weights = normalized_weights(sample_weight, len(y))
         targets = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
         _, deviation = mean_and_deviation(targets, weights)

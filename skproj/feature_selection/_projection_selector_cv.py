@@ -33,7 +33,6 @@ from skproj.linear_model._eta_path import (
     solve_path,
     warn_of_unfinished,
 )
-from skproj.linear_model._losses import TIES
 from skproj.linear_model._targets import choose_loss
 from skproj.utils._docs import shared_docs
 from skproj.utils._path_search import SELECTION_RULES, choose_row, tabulate_scores
@@ -334,13 +333,9 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         context, arguments = self._begin_fit(len(folds) + 1, X, y, rows)
 
         is_number, etas = isinstance(etas, int), make_etas(etas, problem, **options)
-        by_likelihood = self.scoring is None and loss in TIES
-        score = None
-        if not by_likelihood:
-            tests = [test for _, test in folds]
-            score = make_score(
-                self.scoring, problem.classes, y, sample_weight, tests, loss
-            )
+        tests = [test for _, test in folds]
+        what = self.scoring, loss, problem.classes
+        score = make_score(*what, y, sample_weight, tests)
         common = self, (etas, l2_regs), loss, (X, y, rows), score
         jobs = [(*common, fold, routed.scorer.score) for fold in folds]
         results = self._run_folds(jobs, X, context, arguments)

@@ -29,7 +29,7 @@ the units of the gap.
 """
 
 import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -41,6 +41,7 @@ from skproj.linear_model._design import MAX_SIZE, StandardizedDesign, Unpenalize
 from skproj.linear_model._feature_structure import FeatureStructure
 from skproj.linear_model._losses import TIES, make_loss
 from skproj.linear_model._objective import Certificate, Objective, spread
+from skproj.linear_model._row_groups import RowGroups
 from skproj.utils._moments import mean_and_deviation, normalized_weights
 from skproj.utils._wording import name_columns
 
@@ -55,8 +56,7 @@ MAX_GAP_RATIO = 0.5
 PART_TOL = 0.5
 
 
-@dataclass(frozen=True)
-class BallConstrainedFit:
+class BallConstrainedFit(NamedTuple):
     """Result of `BallConstrainedProblem.solve`, for the standardised data."""
 
     coef: np.ndarray  # of shape (n_columns, n_outputs), those of the design
@@ -126,7 +126,8 @@ class BallConstrainedProblem:
         self.structure = structure
         self.classes = classes
         self.positive = positive
-        self._known_point, self._known = None, {}
+        self.groups = RowGroups(structure.sizes)
+        self._known = {}  # what is the same for all fits
         weights = normalized_weights(sample_weight, X.shape[0])
         self.target_scale = 1.0
         if standardize and loss in ("squared_error", "huber"):
@@ -166,6 +167,7 @@ class BallConstrainedProblem:
         if structure.weights is not None:
             ridge_weights = structure.weights[:, np.newaxis] ** -2.0
         self.objective = Objective(design, loss, l2_reg, ridge_weights)
+        self.in_blocks = isinstance(design.X, BlockMatrix)
 
     def with_l2_reg(self, l2_reg):
         """Return the problem of the same data with another ridge penalty."""
@@ -174,7 +176,7 @@ class BallConstrainedProblem:
     def _with(self, objective):
         problem = copy.copy(self)
         problem.objective = objective
-        problem._known_point, problem._known = None, {}
+        problem._known = {}
         return problem
 
     def among(self, groups, projection):
@@ -182,11 +184,13 @@ class BallConstrainedProblem:
         features, part = self.constraint(projection).subset(groups)
         problem = self._with(self.objective.columns(features))
         problem.structure = replace(self.structure, sizes=part.groups.sizes)
+        problem.groups = part.groups
+        problem.in_blocks = False
         return problem, features
 
     def constraint(self, projection, eta=1.0):
         """Return the ball of a radius for the columns of the design."""
-        return CoefficientBall(projection, eta, self.structure.sizes, self.positive)
+        return CoefficientBall(projection, eta, self.groups, self.positive)
 
     def forced_scores(self, projection, fit):
         """Return positive scores of the features that are always in the model."""
@@ -203,11 +207,6 @@ class BallConstrainedProblem:
     def loss(self):
         """The mean loss as a function of the logits."""
         return self.objective.loss
-
-    @property
-    def in_blocks(self):
-        """Whether the data are read in blocks."""
-        return isinstance(self.design.X, BlockMatrix)
 
     def solve(
         self,
@@ -282,11 +281,11 @@ class BallConstrainedProblem:
     def _point_at_zero(self):
         # No cached_property: until Python 3.12 it has a lock, and this may wait for a
         # pass that other threads share.
-        if self._known_point is None:
+        if "zero" not in self._known:
             zero = np.zeros((self.design.n_features, self.loss.n_outputs))
             intercept = self.loss.zero_intercept()
-            self._known_point = self.objective.certificate(zero, intercept)
-        return self._known_point
+            self._known["zero"] = self.objective.certificate(zero, intercept)
+        return self._known["zero"]
 
     def slope(self, fit, projection):
         """Return how fast the minimum over the ball falls when the radius grows.
@@ -307,9 +306,12 @@ class BallConstrainedProblem:
         It has the units of the coefficients, whatever those of the data are. It is 1
         if the features tell nothing about the targets.
         """
-        slope = self.slope(None, projection)
-        radius = self.null_objective / slope if slope > 0.0 else 1.0
-        return radius if 0.0 < radius < np.inf else 1.0
+        name = projection if isinstance(projection, str) else id(projection)
+        if name not in self._known:
+            slope = self.slope(None, projection)
+            radius = self.null_objective / slope if slope > 0.0 else 1.0
+            self._known[name] = radius if 0.0 < radius < np.inf else 1.0
+        return self._known[name]
 
     def original_units(self, fit, dtype=np.float64):
         """Return the coefficients and the intercept in the units of the data."""
@@ -476,4 +478,4 @@ def solve_in_parts(
     fit, dual = solve_columns(
         objective, constraint, coef, intercept, max_iter - n_iter, tol, known["whole"]
     )
-    return replace(fit, n_iter=n_iter + fit.n_iter), dual
+    return (fit._replace(n_iter=n_iter + fit.n_iter) if n_iter else fit), dual

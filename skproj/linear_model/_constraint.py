@@ -13,13 +13,13 @@ class CoefficientBall:
     """Ball of radius `eta` for matrices whose groups are rows, or consecutive rows.
 
     The ball is a key of `BALLS`, or a callable ``projection(W, eta, axis=1)``, for
-    which each row is a group; an infinite radius means no constraint. `group_sizes` is
-    the number of rows of a group, or an array with that of each group. If `positive`,
-    no coefficient may be negative.
+    which each row is a group; an infinite radius means no constraint. `groups` are
+    `RowGroups`, by default of one row each. If `positive`, no coefficient may be
+    negative.
     """
 
-    def __init__(self, projection, eta, group_sizes=1, positive=False):
-        self.groups = RowGroups(group_sizes)
+    def __init__(self, projection, eta, groups=None, positive=False):
+        self.groups = groups or RowGroups()
         self.eta = eta
         self.ball = None if callable(projection) else BALLS[projection]
         self.projection = projection
@@ -29,7 +29,7 @@ class CoefficientBall:
     @property
     def key(self):
         """What tells parts of the kernel apart, whose radius is given to them."""
-        return self.projection, self.bounded
+        return id(self.projection), self.bounded
 
     @property
     def bounded(self):

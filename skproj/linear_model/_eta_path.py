@@ -2,7 +2,6 @@
 
 import numbers
 import warnings
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -22,16 +21,21 @@ from skproj.linear_model._objective import spread
 # penalty of the lasso with the same solution. Models beyond overfit, and take many
 # iterations.
 MIN_RELATIVE_GAIN = 0.01
+# The slope, a pass over data in blocks, is computed from this multiple of its end on.
+NEAR_LEAST_SLOPE = 10.0
 # The last model with one group is at the radius where the second group enters, less a
 # margin of this share. It is searched for with so many gradients.
 ENTRY_MARGIN = 0.1
+# Share of the natural radius where the curvature is measured before.
+PROBE_SHARE = 1e-3
 MAX_ENTRY_TRIALS = 8
 # A callable may keep several groups however small the radius is.
 MAX_HALVINGS = 14
 # Ratios of the largest radius and the smallest of the geometric progression.
 MIN_SPAN, MAX_SPAN = 4.0, 1e3
-# The ends of the grid need no accurate models.
-GRID_TOL = 1e-3
+# The ends of the grid come from accurate models, so that those of blocks and memory
+# agree; but a fixed point takes long to find.
+GRID_TOL, FIXED_POINT_TOL = 1e-7, 1e-4
 TINY = np.finfo(np.float64).tiny
 # Where data in blocks would need too many features, smaller steps follow down to this.
 MIN_GROWTH = 1.2
@@ -78,7 +82,10 @@ def make_etas(etas, problem, projection, **options):
     if not isinstance(etas, int):
         return etas
     # All that features with weak effects gain is less than the objective, by far.
-    options["tol"] = GRID_TOL / max(problem.natural_radius(projection), 1.0)
+    shape = problem.design.n_features, problem.loss.n_outputs
+    exact = problem.constraint(projection).kernel(shape).exact
+    tol = GRID_TOL if exact else FIXED_POINT_TOL
+    options["tol"] = tol / max(problem.natural_radius(projection), 1.0)
     smallest = _radius_of_one_group(problem, projection, **options)
     largest = _radius_of_all(problem, projection, smallest, **options)
     smallest = min(smallest, largest / MIN_SPAN)
@@ -105,7 +112,7 @@ def _radius_of_one_group(problem, projection, **options):
     first = scores >= (1.0 - np.sqrt(np.finfo(problem.design.X.dtype).eps)) * size
     alone, features = problem.among(np.flatnonzero(first), projection)
     # The curvature along the path of the first gives a guess, the secants the rest.
-    eta *= GRID_TOL
+    eta *= PROBE_SHARE
     fit = alone.solve(eta, projection, **options)
     slope = alone.constraint(projection).screening_scores(alone.gradient(fit)).max()
     low, lead = 0.0, size - scores[~first]
@@ -113,7 +120,7 @@ def _radius_of_one_group(problem, projection, **options):
     for _ in range(MAX_ENTRY_TRIALS):
         fit = alone.solve(eta, projection, **options)
         coef = spread(fit.coef, features, problem.objective)
-        gradient = problem.gradient(replace(fit, coef=coef))
+        gradient = problem.gradient(fit._replace(coef=coef))
         scores = constraint.screening_scores(gradient)
         slope = scores[first].max()
         new_lead = slope - scores[~first]
@@ -142,14 +149,17 @@ def _halve_until_one_group(problem, projection, eta, **options):
 def _radius_of_all(problem, projection, eta, **options):
     """Return the largest radius that matters, doubling that of a sparse model."""
     null = problem.null_objective
-    least_slope = problem.loss.min_slope_share * problem.slope(None, projection)
+    fall = problem.slope(None, projection)
+    least_slope = problem.loss.min_slope_share * fall
     last, growth = None, 2.0
     fit = problem.solve(eta, projection, within_memory=True, **options)
     while True:
         constraint, reach = problem.constraint(projection, eta), eta
         if constraint.ball is not None:  # the ball may be larger than the model
             reach = min(constraint.scores(fit.coef).sum(), eta) or eta
-        slope = problem.slope(fit, projection)
+        slope = fall  # the last mean slope, an upper bound
+        if fall < NEAR_LEAST_SLOPE * least_slope:
+            slope = problem.slope(fit, projection)
         if slope < least_slope:
             if last is None:
                 return reach
@@ -163,9 +173,10 @@ def _radius_of_all(problem, projection, eta, **options):
         if larger is None:
             return reach
         # All objectives are 0 if squares underflow.
-        least_gain = MIN_RELATIVE_GAIN * (null - larger.objective)
-        if fit.objective - larger.objective <= least_gain:
+        gain = fit.objective - larger.objective
+        if gain <= MIN_RELATIVE_GAIN * (null - larger.objective):
             return reach
+        fall = gain / ((growth - 1.0) * eta)
         eta, fit = growth * eta, larger
 
 
@@ -178,7 +189,8 @@ def _solve_larger(problem, eta, growth, projection, **options):
     options["within_memory"] = True
     while True:
         fit = problem.solve(growth * eta, projection, **options)
-        if fit.converged or not problem.in_blocks:
+        ended = fit.converged or fit.n_iter >= options["max_iter"]
+        if ended or not problem.in_blocks:
             return growth, fit
         if growth < MIN_GROWTH:
             return growth, None
@@ -194,9 +206,10 @@ def solve_path(problem, etas, **options):
     """
     last = []  # one fit or two
     n_done, n_ahead = 0, FIRST_AHEAD
+    in_parts = problem.in_blocks and not problem.design.X.fits
     while n_done < len(etas):
         found, retry = [], None
-        if last and problem.in_blocks and not problem.design.X.fits:
+        if last and in_parts:
             found, retry = _solve_ahead(
                 problem, etas[n_done - len(last) :], last, n_ahead, **options
             )
@@ -224,7 +237,8 @@ def _next_start(etas, fits):
     previous, last = fits
     # On a straight line; what is zero stays zero.
     further = last.coef + growth * (last.coef - previous.coef)
-    return replace(last, coef=np.where(last.coef != 0.0, further, 0.0))
+    further[last.coef == 0.0] = 0.0
+    return type(last)(further, *last[1:])
 
 
 def _solve_ahead(problem, etas, last, n_ahead, projection, max_iter, tol):
@@ -263,7 +277,7 @@ def _solve_ahead(problem, etas, last, n_ahead, projection, max_iter, tol):
         )
         if not fit.converged:
             break
-        fits.append(replace(fit, coef=spread(fit.coef, features, problem.objective)))
+        fits.append(fit._replace(coef=spread(fit.coef, features, problem.objective)))
         dual.residuals = dual.residuals.astype(dtype)
         candidates.append((constraint, aim, fits[-1], dual))
     if not candidates:
@@ -276,7 +290,7 @@ def _solve_ahead(problem, etas, last, n_ahead, projection, max_iter, tol):
         gap, _ = dual.gap_and_bound(constraint, fit.objective)
         if gap > aim * max(fit.objective, 1.0):
             return found, (fit, dual)
-        found.append(replace(fit, gap=max(gap, 0.0)))
+        found.append(fit._replace(gap=max(gap, 0.0)))
     return found, None
 
 

@@ -57,7 +57,8 @@ def test_cv_of_groups_is_not_fooled_by_repeated_rows():
     y = rng.permutation(np.arange(30) % 2)[groups]
     options = {"scoring": "accuracy", "random_state": 0}
     alone = ProjectionFeatureSelectorCV(8, **options).fit(X, y)
-    grouped = ProjectionFeatureSelectorCV(8, **options).fit(X, y, groups=groups)
+    with pytest.warns(UserWarning, match="No feature is selected"):
+        grouped = ProjectionFeatureSelectorCV(8, **options).fit(X, y, groups=groups)
     assert alone.best_score_ > 0.9
     assert grouped.best_score_ < 0.7
 
@@ -104,9 +105,10 @@ def test_cv_reports_how_stable_the_selection_is():
         (train, test)
         for train, test in StratifiedKFold(4, shuffle=True, random_state=0).split(X, y)
     ]
-    selector = ProjectionFeatureSelectorCV(ETAS, cv=folds).fit(X, y)
+    # Which of two almost equal columns is kept is a matter of accuracy.
+    selector = ProjectionFeatureSelectorCV(ETAS, cv=folds, tol=1e-10).fit(X, y)
     kept = [
-        ProjectionFeatureSelector(eta=selector.eta_, projection="l12")
+        ProjectionFeatureSelector(eta=selector.eta_, projection="l12", tol=1e-10)
         .fit(X.iloc[train], y.iloc[train])
         .get_support()
         for train, _ in folds
@@ -128,9 +130,13 @@ def test_cv_substitutes_of_arrays_are_indices():
     X[:30, 13] *= -1.0
     weight = np.where(np.arange(len(y)) < 30, 0.0, 1.0)
     selector = ProjectionFeatureSelectorCV([5.0], random_state=0)
-    assert selector.fit(X, y).substitutes_[6][0][0] != 13
+    for column, found in selector.fit(X, y).substitutes_.items():
+        assert not found or {column, found[0][0]} != {6, 13}
     found = selector.fit(X, y, sample_weight=weight).substitutes_
-    assert found[6][0] == (13, -1.0)
+    pairs = {6: 13, 13: 6}  # any share of the two is a minimum, or one of them alone
+    assert pairs.keys() & found.keys()
+    for column in pairs.keys() & found.keys():
+        assert found[column][0] == (pairs[column], -1.0)
 
 
 # -------------------------------------------------------------- choice of the penalty

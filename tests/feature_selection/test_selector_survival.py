@@ -303,6 +303,7 @@ def test_search_takes_scorers_weights_groups_and_splitters():
         assert selector.get_support()[:2].all()
 
 
+@pytest.mark.filterwarnings("ignore:No feature is selected")  # of three events
 @pytest.mark.parametrize("event", [True, False])
 def test_search_folds_need_no_event_and_no_censoring_in_each(event):
     """With fewer of a kind than folds, the folds are not stratified."""

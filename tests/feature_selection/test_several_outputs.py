@@ -152,7 +152,7 @@ def test_score_of_labels_is_their_mean_log_probability():
     supports, classes = np.ones((2, 12), dtype=bool), np.arange(3)
     models = Models(12, features, coefs, intercepts, supports, classes)
     for options in ({}, {"sample_weight": weights}):
-        scores = score_labels(models, X, y, **options)
+        scores = score_labels(models, X, y, None, **options)
         for coef, intercept, score in zip(coefs, intercepts, scores, strict=True):
             found = 1.0 / (1.0 + np.exp(-(X[:, features] @ coef + intercept)))
             found = np.log(np.where(y == 1, found, 1.0 - found)).mean(axis=1)

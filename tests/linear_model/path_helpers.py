@@ -8,7 +8,10 @@ from numpy.testing import assert_allclose
 from scipy import sparse
 from scipy.special import logsumexp, xlogy
 
-from skproj.linear_model._ball_constrained import BallConstrainedProblem
+from skproj.linear_model._ball_constrained import (
+    BallConstrainedFit,
+    BallConstrainedProblem,
+)
 from skproj.linear_model._feature_structure import make_structure
 from skproj.linear_model._targets import make_problem
 from skproj.projection import (
@@ -416,6 +419,17 @@ class Case(NamedTuple):
         fit = self.problem.solve(eta or self.eta, self.ball, **options)
         assert fit.converged, self.seed
         return fit
+
+    def start(self, coef, intercept):
+        """Return a fit to start from, of which nothing else is known."""
+        return BallConstrainedFit(
+            coef=coef,
+            intercept=intercept,
+            objective=np.inf,
+            gap=np.inf,
+            n_iter=0,
+            converged=False,
+        )
 
     def check(self, fit, best=None):
         """Check a fit by the definition; return the least objective that is known."""

@@ -75,7 +75,7 @@ def test_projection_of_unequal_groups_is_that_of_padded_ones(name):
     padded[inside] = array.ravel()
     for eta in (0.0, 0.5, 2.0, 100.0):
         expected = BALLS[name].project(padded, eta, axis=1)
-        constraint = CoefficientBall(name, eta, sizes)
+        constraint = CoefficientBall(name, eta, RowGroups(sizes))
         found = constraint.project(array)
         assert_allclose(found.ravel(), expected[inside], atol=1e-12)
         plain = CoefficientBall(name, eta)
