@@ -427,8 +427,8 @@ cdef class Part:
         return shares / shares.sum()
 
     # Newton's method. The costs are multiplications for a sample. Those of the systems
-    # could be shared by as many samples as there are, but then models of weighted samples
-    # would not be those of repeated ones, to the last digits.
+    # could be shared by as many as there are, but then models of weighted samples would
+    # not be those of repeated ones, to the last digits.
 
     cdef double cost_of_step(self) noexcept nogil:
         """That of a projected step, with 100 for the loss."""
