@@ -53,7 +53,7 @@ cdef:
     Py_ssize_t MAX_COLUMN_ENTRIES = 1 << 24
     int MAX_BOUNDS = 100
     # Samples that share the cost of solving the systems.
-    double SHARED_BY = 100.0
+    double SHARED_BY = 300.0
     int MAX_HALVINGS = 4
     # Share of the curvatures that is added to them, so that collinear columns have a
     # solution, and equal ones that start together stay together.
