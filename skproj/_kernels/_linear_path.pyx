@@ -41,7 +41,7 @@ cdef:
     Py_ssize_t MAX_ENTRIES = 800
     Py_ssize_t MAX_COLUMN_ENTRIES = 1 << 24
     # Samples that share the cost of solving the systems.
-    double SHARED_BY = 100.0
+    double SHARED_BY = 300.0
     # How often it may fail in a row, and how often its step is shortened.
     int MAX_FAILED = 5
     int MAX_SHORTENINGS = 4

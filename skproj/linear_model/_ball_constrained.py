@@ -467,7 +467,7 @@ def solve_in_parts(
         groups, n_nonzero = None, np.count_nonzero(nonzero(coef))
         if gap > MAX_GAP_RATIO * last_gap:
             size *= 2
-        size = max(size, 2 * n_nonzero)
+        size = max(size, 3 * n_nonzero // 2)
         if converged or size > max_size or n_iter >= max_iter:
             gap = max(value - bound, 0.0)  # rounding
             fit = BallConstrainedFit(coef, intercept, value, gap, n_iter, converged)
