@@ -8,6 +8,7 @@ import io
 import re
 import sys
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +18,7 @@ from numpydoc.docscrape import NumpyDocString
 from numpydoc.validate import validate
 
 import skproj
+from skproj.linear_model import _objective
 from skproj.projection import BALLS, _l1inf
 from skproj.utils._docs import shared_docs
 
@@ -191,15 +193,15 @@ def test_files_and_functions_that_contributors_are_sent_to_exist(page):
 
 
 def roads_to_the_kernel(model, X, y, monkeypatch):
-    """Count the ways from `fit` to the kernel of the exact l1,inf ball.
+    """Count the ways from `fit` to the kernels of linear models and the l1,inf ball.
 
     Each is a tuple of files and functions, `fit` first. What decorators put around
     `fit` is left out, and the call of the kernel.
     """
     package, roads = Path(skproj.__file__).parent, Counter()
-    l1inf_levels = _l1inf._l1inf.l1inf_levels
+    levels, make_part = _l1inf._l1inf.l1inf_levels, _objective.Part
 
-    def note(*args):
+    def note(kernel, *args):
         frame, road = sys._getframe(1), []
         while frame is not None:
             path = Path(frame.f_code.co_filename)
@@ -209,9 +211,14 @@ def roads_to_the_kernel(model, X, y, monkeypatch):
             frame = frame.f_back
         names = [name for _, name in road]
         roads[tuple(road[names.index("fit") :: -1])] += 1
-        return l1inf_levels(*args)
+        return kernel(*args)
 
-    monkeypatch.setattr(_l1inf, "_l1inf", SimpleNamespace(l1inf_levels=note))
+    def make_noted(*args):
+        return SimpleNamespace(solve=partial(note, make_part(*args).solve))
+
+    noted = SimpleNamespace(l1inf_levels=partial(note, levels))
+    monkeypatch.setattr(_l1inf, "_l1inf", noted)
+    monkeypatch.setattr(_objective, "Part", make_noted)
     model.fit(X, y)
     return roads
 

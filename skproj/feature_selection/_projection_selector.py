@@ -117,8 +117,9 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
 
     Notes
     -----
-    The solver is FISTA [2]_ with adaptive restart and step size, on a growing set of
-    features, and stops by the duality gap over all features.
+    The solver works on a growing set of features, and stops by the duality gap over all
+    features. Projected gradient steps with momentum [2]_ find which coefficients are
+    zero, and Newton's method finds the others on a face of the ball, as in [3]_.
 
     Data in blocks take a pass for the moments and the first gradient, and for each
     working set one to read its features and one for the gap. Passes are added for
@@ -127,7 +128,7 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
 
     The bi-level projections do not give the nearest point of the ball. The linear
     model then iterates gradient steps and projections to a fixed point, which does
-    not depend on the length of the steps, with Anderson acceleration [3]_. It usually
+    not depend on the length of the steps, with Anderson acceleration [4]_. It usually
     keeps fewer features than the exact projection for the same radius, and its
     objective is larger.
 
@@ -141,7 +142,7 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
     is small enough, it is the largest one of these that the search has met.
 
     A feature of several groups of `feature_groups` has a coefficient in each of them;
-    those that the model has are the sums (latent group lasso [4]_).
+    those that the model has are the sums (latent group lasso [5]_).
 
     Callbacks, for instance ``set_callbacks(sklearn.callback.ProgressBar())``, see a
     task for each radius of the search.
@@ -154,9 +155,12 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
     .. [2] A. Beck, M. Teboulle, "A fast iterative shrinkage-thresholding algorithm for
        linear inverse problems", SIAM Journal on Imaging Sciences 2(1), 2009,
        :doi:`10.1137/080716542`.
-    .. [3] H. F. Walker, P. Ni, "Anderson acceleration for fixed-point iterations",
+    .. [3] J. J. Moré, G. Toraldo, "On the solution of large quadratic programming
+       problems with bound constraints", SIAM Journal on Optimization 1(1), 1991,
+       :doi:`10.1137/0801008`.
+    .. [4] H. F. Walker, P. Ni, "Anderson acceleration for fixed-point iterations",
        SIAM Journal on Numerical Analysis 49(4), 2011, :doi:`10.1137/10078356X`.
-    .. [4] L. Jacob, G. Obozinski, J.-P. Vert, "Group lasso with overlap and graph
+    .. [5] L. Jacob, G. Obozinski, J.-P. Vert, "Group lasso with overlap and graph
        lasso", International Conference on Machine Learning, 2009,
        :doi:`10.1145/1553374.1553431`.
 

@@ -117,14 +117,7 @@ def eta_path(
     :func:`~sklearn.linear_model.lasso_path` with the number of features added; there,
     penalties decrease, so that both go from sparse to dense.
 
-    The solver is FISTA [1]_ on a growing set of features, see
-    :class:`ProjectionFeatureSelector`.
-
-    References
-    ----------
-    .. [1] A. Beck, M. Teboulle, "A fast iterative shrinkage-thresholding algorithm for
-       linear inverse problems", SIAM Journal on Imaging Sciences 2(1), 2009,
-       :doi:`10.1137/080716542`.
+    The solver is that of :class:`ProjectionFeatureSelector`.
 
     Examples
     --------

@@ -5,9 +5,12 @@ The problem, with one group (row of W) per feature and an unconstrained intercep
     minimise  f(W, b) = sum_i w_i loss(y_i, x_i W + b) + lambda / 2 |W|_2^2
     subject to  ||W|| <= eta
 
-The intercept is minimised over at every point, so that the methods below see a
-function of W alone. Its gradient is G = X^T R + lambda W with residuals R that add up
-to zero.
+The intercept is minimised over at every point, so that the solver sees a function of W
+alone. Its gradient is G = X^T R + lambda W with residuals R that add up to zero.
+
+`solve_in_parts` chooses the features whose columns are in memory, and `Part` of the
+kernel `_linear_path` solves for them: by projected gradient steps with momentum, and by
+Newton's method on the face of the ball that they find.
 
 Certificate. For any point Z with residuals R, convexity gives for all W in the ball
 
@@ -15,17 +18,18 @@ Certificate. For any point Z with residuals R, convexity gives for all W in the 
 
 where <G, Z> = <R, X Z> + lambda |Z|_2^2. The objective minus the best such bound is the
 duality gap. At W = Z it is <G, Z> + eta * dual_norm(G), but the bound may be taken at
-any point: here where the method needs the gradient anyway. It is valid for bi-level
+any point: here where the solver needs the gradient anyway. It is valid for bi-level
 projections as well, because they share the ball. It needs residuals that add up to
-zero; Newton's method leaves them there to 1e-10 of their size. Losses are not negative,
-so 0 is always a bound. If W must not be negative, the dual norm is that of min(G, 0).
+zero; the intercept is fitted until they do, to 1e-10 of their size. Losses are not
+negative, so 0 is always a bound. If W must not be negative, the dual norm is that of
+min(G, 0).
 
 Features with penalties c_j or in groups, and some that are always or never in the
 model, make no difference to this: see `_feature_structure.py`.
 
 The bi-level projections do not lead to the minimum, but to a fixed point of gradient
-step and projection; `CoefficientBall.fixed_point_residual` is the distance from it in
-the units of the gap.
+step and projection; `Ball.fixed_point_residual` is the distance from it in the units of
+the gap. Anderson's acceleration takes the place of momentum there.
 """
 
 import copy
