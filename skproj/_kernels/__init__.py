@@ -41,6 +41,7 @@ Modules, called from `skproj.projection`, `decomposition`, `linear_model` and `n
     _first_layer     products of the first layer with sparse samples
     _columns         columns of a linear model, dense or compressed, and their products
     _losses          losses of linear models, also as Cython calls them
+    _cox             that of survival times
     _coefficient_ball  the ball of its coefficients: norms, projection, fixed point
     _face            Newton's method on a face of that ball
     _linear_path     the steps of a linear model, for radius after radius

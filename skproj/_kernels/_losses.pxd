@@ -54,3 +54,15 @@ cdef class Loss:
     cdef void add_offsets(self, In products, In intercept, double* logits
                           ) noexcept nogil
     cdef double intercept_gradient(self, In residuals, double* out) noexcept nogil
+
+
+# How many rows of m columns are multiplied in one go, at least one.
+cdef Py_ssize_t tile_of(Py_ssize_t m, Py_ssize_t n) noexcept nogil
+# Multiply the upper triangle by `kept`, and add the products of the columns.
+cdef void add_gram(
+    In rows, Py_ssize_t stride, Py_ssize_t n_rows, Py_ssize_t m, double factor,
+    double kept, double* gram) noexcept nogil
+# Write an upper triangle to all that the Hessian has of two outputs.
+cdef void copy_triangle(
+    In gram, Py_ssize_t m, Py_ssize_t n_outputs, Py_ssize_t k, Py_ssize_t other,
+    double sign, double* out) noexcept nogil

@@ -14,7 +14,7 @@ each sample: f is half the deviance, and is not negative.
 import numpy as np
 from sklearn.utils import check_array
 
-from skproj._kernels._losses import Cox
+from skproj._kernels._cox import Cox
 
 # Sections of the docstrings of `predict_survival`.
 PREDICT_SURVIVAL_DOCS = {

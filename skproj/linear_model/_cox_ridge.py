@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.sparsefuncs import min_max_axis
 from sklearn.utils.validation import check_consistent_length, validate_data
 
-from skproj._kernels._losses import Cox
+from skproj._kernels._cox import Cox
 from skproj.linear_model._cox import (
     PREDICT_SURVIVAL_DOCS,
     breslow,

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from skproj._kernels._losses import Cox, Huber, Logistic, Poisson, Softmax
+from skproj._kernels._cox import Cox
+from skproj._kernels._losses import Huber, Logistic, Poisson, Softmax
 
 # Treatment of ties by the public name of the loss.
 TIES = {"cox": "breslow", "cox_efron": "efron"}

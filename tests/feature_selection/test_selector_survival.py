@@ -13,7 +13,7 @@ from sklearn.model_selection import KFold, StratifiedGroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skproj._kernels._losses import Cox
+from skproj._kernels._cox import Cox
 from skproj.blocks import open_blocks
 from skproj.feature_selection import (
     ProjectionFeatureSelector,

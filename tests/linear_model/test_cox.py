@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from scipy.special import logsumexp
 
-from skproj._kernels._losses import Cox
+from skproj._kernels._cox import Cox
 from skproj.linear_model._ball_constrained import BallConstrainedProblem
 from skproj.linear_model._losses import TIES
 
