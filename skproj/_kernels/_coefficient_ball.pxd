@@ -36,4 +36,4 @@ cdef class Ball:
 
 
 cdef int read(array, double* out) except -1
-cdef int write(const double* x, array) except -1
+cdef array_of(const double* x, shape)

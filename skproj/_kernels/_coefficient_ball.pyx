@@ -140,9 +140,8 @@ cdef class Ball:
         cdef Py_ssize_t i
         cdef double largest, scale = 1.0
         if self.kind == CALLABLE:
-            copy = np.empty((self.size // self.n_outputs, self.n_outputs))
-            write(coef, copy)
-            return read(self.function(copy, eta), coef)
+            shape = self.size // self.n_outputs, self.n_outputs
+            return read(self.function(array_of(coef, shape), eta), coef)
         if self.positive:
             for i in range(self.size):
                 coef[i] = max(coef[i], 0.0)
@@ -283,9 +282,10 @@ cdef int read(array, double* out) except -1:
     return 0
 
 
-cdef int write(const double* x, array) except -1:
-    """Copy numbers to a C-ordered array."""
+cdef array_of(const double* x, shape):
+    """Return a C-ordered array of numbers."""
+    array = np.empty(shape)
     cdef double[::1] out = array.reshape(-1)
     if out.shape[0]:
         memcpy(&out[0], x, out.shape[0] * sizeof(double))
-    return 0
+    return array

@@ -15,7 +15,7 @@ from libc.string cimport memcpy, memset
 
 import numpy as np
 
-from ._coefficient_ball cimport CALLABLE, FREE, Ball, read, write
+from ._coefficient_ball cimport CALLABLE, FREE, Ball, array_of, read
 from ._columns cimport Columns
 from ._face cimport Face
 from ._losses cimport Loss
@@ -96,7 +96,7 @@ cdef class Part:
         # Newton's method, and how often it has failed in a row.
         Face face
         int n_failed
-        double[::1] expanded, free_columns
+        double[::1] expanded
         Py_ssize_t[::1] rows, pointers
 
     def __init__(self, Columns columns, Loss loss, ridge, Ball ball):
@@ -106,8 +106,6 @@ cdef class Part:
         self.n_products = self.n * self.n_outputs
         self.model_size = self.size + self.n_products + loss.n_free * self.n_outputs
         self.buffers = []
-        self.free_columns = (np.ones(self.n) if loss.basis is None
-                             else np.ravel(loss.basis, order="F"))
         self.expanded = np.empty(0)
         self.rows = np.empty(columns.n_columns + 1, dtype=np.intp)
         self.pointers = np.empty(columns.n_columns + loss.n_free, dtype=np.intp)
@@ -143,9 +141,9 @@ cdef class Part:
             bint exact = self.ball.exact, converged = False
             Point point = self.point, dual = self.dual, best = self.best
             Point new = self.new, last = self.last, swap
-            double curvature, momentum = 1.0, push, bound = -INFINITY, spent = 0.0
-            double residual, least = INFINITY, next_momentum, squares
-            int n_iter = 1
+            double curvature, momentum = 1.0, push, bound = -INFINITY
+            double residual, least = INFINITY, next_momentum, length
+            int n_iter = 1, n_steps = 0
         self.eta = eta
         self.n_failed = 0
         read(coef, point.coef)
@@ -158,10 +156,9 @@ cdef class Part:
         if not exact:
             self.reset_memory()
         curvature = self.curvature_along(&point, point.gradient)
-        squares = reduce_group(SKPROJ_NORM_L2, <const double*>point.gradient,
-                               self.size) ** 2
-        curvature = (curvature / squares
-                     if squares > 0.0 and 0.0 < curvature < INFINITY else 1.0)
+        length = reduce_group(SKPROJ_NORM_L2, <const double*>point.gradient, self.size)
+        curvature = (curvature / (length * length)
+                     if length * length > 0.0 and 0.0 < curvature < INFINITY else 1.0)
         while True:
             curvature = self.take_step(&point, &new, CURVATURE_DECAY * curvature)
             self.largest_curvature = max(self.largest_curvature, curvature)
@@ -186,9 +183,9 @@ cdef class Part:
             if not exact:
                 curvature = self.mix(&point, &new, curvature)
                 continue
-            spent += self.cost_of_step()
-            if spent >= self.cost_of_newton(&best) and n_iter < max_iter:
-                spent, momentum = 0.0, 1.0
+            n_steps += 1
+            if n_steps >= self.steps_for_newton(&best) and n_iter < max_iter:
+                n_steps, momentum = 0, 1.0
                 n_iter += 1
                 self.copy_model(&best, &point)
                 self.look(&point)
@@ -218,18 +215,13 @@ cdef class Part:
 
     cdef result(self, Point* best, Point* dual, double bound, int n_iter,
                 bint converged):
-        shape = self.columns.n_columns, self.n_outputs
-        coef, dual_coef = np.empty(shape), np.empty(shape)
-        rows = np.empty((self.n_outputs, self.n))
-        intercept = np.empty(self.loss.n_free * self.n_outputs)
         cdef double value = self.penalty(best.coef) + self.loss.fit_intercept(
             best.products, best.intercept, self.logits)
-        write(best.coef, coef)
-        write(best.intercept, intercept)
-        write(dual.coef, dual_coef)
-        write(dual.residuals, rows)
-        return (coef, intercept, value, bound, n_iter, converged, dual_coef, rows.T,
-                dual.value, dual.slope)
+        shape = self.columns.n_columns, self.n_outputs
+        intercept = array_of(best.intercept, self.loss.n_free * self.n_outputs)
+        residuals = array_of(dual.residuals, (self.n_outputs, self.n)).T
+        return (array_of(best.coef, shape), intercept, value, bound, n_iter, converged,
+                array_of(dual.coef, shape), residuals, dual.value, dual.slope)
 
     # Points.
 
@@ -426,23 +418,23 @@ cdef class Part:
         shares = np.linalg.solve(gram / scale + MIXING_RIDGE * np.eye(n), np.ones(n))
         return shares / shares.sum()
 
-    # Newton's method. The costs are multiplications for a sample. Those of the systems
-    # could be shared by as many as there are, but then models of weighted samples would
-    # not be those of repeated ones, to the last digits.
+    # Newton's method.
 
-    cdef double cost_of_step(self) noexcept nogil:
-        """That of a projected step, with 100 for the loss."""
-        return self.n_outputs * (1.5 * self.columns.n_columns + 100.0)
+    cdef double steps_for_newton(self, Point* point) noexcept nogil:
+        """How many steps take as long as one of Newton's; infinity if it is too large.
 
-    cdef double cost_of_newton(self, Point* point) noexcept nogil:
-        """That of a step of Newton's method; infinity if it is too large for it."""
+        The costs are multiplications for a sample, with 100 for the loss. Those of the
+        systems could be shared by as many samples as there are, but then models of
+        weighted samples would not be those of repeated ones, to the last digits.
+        """
         cdef:
             double m = self.loss.n_free + self.ball.nonzero_rows(point.coef, NULL)
             double size = m * self.n_outputs
+            double step = self.n_outputs * (1.5 * self.columns.n_columns + 100.0)
         if (size > MAX_ENTRIES or self.n * m > MAX_COLUMN_ENTRIES
                 or self.n_failed > MAX_FAILED):
             return INFINITY
-        return 4 ** self.n_failed * size * (
+        return 4 ** self.n_failed * size / step * (
             (m + 20.0) / 2.0 + size * (size / 2.0 + 4.0) / SHARED_BY)
 
     cdef bint newton(self, Point* point, Point* new) except -1:
@@ -505,7 +497,7 @@ cdef class Part:
             self.pointers[i] = <Py_ssize_t>self.columns.column(
                 self.rows[i], NULL if room == NULL else room + i * self.n)
         for i in range(n_free):
-            self.pointers[m + i] = <Py_ssize_t>(&self.free_columns[0] + i * self.n)
+            self.pointers[m + i] = <Py_ssize_t>&self.loss.columns[i, 0]
         if self.loss.hessian(<const double* const*>&self.pointers[0], n_rows,
                              point.products, point.intercept, point.residuals, H):
             raise MemoryError("No memory for the second derivatives of the loss.")
