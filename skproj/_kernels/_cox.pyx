@@ -100,7 +100,7 @@ cdef class Cox(Loss):
             sample.tied = sample.root = 0.0
             if self.flags[i] & EVENT:
                 tied += masses[i]
-                sample.tied = masses[i] / tied
+                sample.tied = masses[i] / tied if tied > 0.0 else 0.0
                 weight += self.ordered_weights[i]
                 events += self.ordered_weights[i] * (
                     logits[self.order[i]] - sample.level
@@ -108,7 +108,7 @@ cdef class Cox(Loss):
                 n_tied += 1
             if self.flags[i] & CLOSES:
                 mean, mixes, squares = weight / n_tied, 0.0, 0.0
-                value[0] += weight * log(total / weight) - events
+                value[0] += weight * (log(total) - log(weight)) - events
                 sample.seen = n_tied
                 for k in range(1, n_tied if self.efron else 1):
                     place = <double>k / n_tied

@@ -10,6 +10,7 @@ The projections that do not lead to the minimum have a fixed point instead, whic
 Anderson's acceleration finds.
 """
 
+from cpython.exc cimport PyErr_CheckSignals
 from libc.math cimport INFINITY, fabs, sqrt
 from libc.string cimport memcpy, memset
 
@@ -45,7 +46,7 @@ cdef:
     # How often it may fail in a row, and how often its step is shortened.
     int MAX_FAILED = 5
     int MAX_SHORTENINGS = 4
-    # Change of the logits for which the curvature is measured, at least.
+    # Change of the logits for which the curvature is measured.
     double STEP_OF_CURVATURE = 1e-2
 
 
@@ -144,6 +145,7 @@ cdef class Part:
             double curvature, momentum = 1.0, push, bound = -INFINITY
             double residual, least = INFINITY, next_momentum, length
             int n_iter = 1, n_steps = 0
+            Py_ssize_t i
         self.eta = eta
         self.n_failed = 0
         read(coef, point.coef)
@@ -151,15 +153,24 @@ cdef class Part:
         self.ball.project(point.coef, eta)
         self.columns.dot(point.coef, self.n_outputs, point.products)
         self.look(&point)
+        if not point.value < INFINITY:  # exponentials overflow: start at zero
+            memset(point.coef, 0, self.model_size * sizeof(double))
+            self.look(&point)
         self.copy_model(&point, &best)
         self.copy_model(&point, &last)
         if not exact:
             self.reset_memory()
-        curvature = self.curvature_along(&point, point.gradient)
-        length = reduce_group(SKPROJ_NORM_L2, <const double*>point.gradient, self.size)
+        # Squares of the gradient's own size may underflow.
+        length = reduce_group(SKPROJ_NORM_LINF, <const double*>point.gradient,
+                              self.size)
+        for i in range(self.size):
+            self.moves[i] = point.gradient[i] / length if length > 0.0 else 0.0
+        curvature = self.curvature_along(&point, self.moves, 0.0)
+        length = reduce_group(SKPROJ_NORM_L2, <const double*>self.moves, self.size)
         curvature = (curvature / (length * length)
-                     if length * length > 0.0 and 0.0 < curvature < INFINITY else 1.0)
+                     if length > 0.0 and 0.0 < curvature < INFINITY else 1.0)
         while True:
+            PyErr_CheckSignals()
             curvature = self.take_step(&point, &new, CURVATURE_DECAY * curvature)
             self.largest_curvature = max(self.largest_curvature, curvature)
             if exact:
@@ -279,14 +290,16 @@ cdef class Part:
     cdef bint is_minimum(self, Point* point, Point* best, double bound,
                          double tol) noexcept nogil:
         cdef Py_ssize_t i
-        cdef double slope, largest = 0.0
+        cdef double slope
         if self.ball.kind == FREE:
             for i in range(self.size):
                 slope = point.gradient[i]
                 if self.ball.positive and slope > 0.0:
                     slope = min(slope, point.coef[i])
-                largest = max(largest, fabs(slope))
-            return largest <= tol
+                if not fabs(slope) <= tol or self.ball.positive and point.coef[i] < 0.0:
+                    return False
+            self.copy_model(point, best)  # of which that is known
+            return True
         return best.value - max(bound, 0.0) <= tol * max(best.value, 1.0)
 
     # Steps.
@@ -325,14 +338,18 @@ cdef class Part:
                 # do not shrink with the step. The product of the step does: no
                 # curvature exceeds the Lipschitz constant of the gradient by more than
                 # the margin.
-                needed = min(needed, self.curvature_along(point, self.moves))
+                needed = min(needed, self.curvature_along(point, self.moves, 1.0))
             if not needed > allowed:
                 return curvature
             needed = CURVATURE_MARGIN * ((needed + ridge) / squared_length)
             curvature = needed if curvature < needed < INFINITY else 4.0 * curvature
 
-    cdef double curvature_along(self, Point* point, const double* step) noexcept nogil:
-        """Bound of the curvature of the loss in a direction, of short steps."""
+    cdef double curvature_along(self, Point* point, const double* step,
+                                double shortest) noexcept nogil:
+        """Bound of the curvature of the loss in a direction, of short steps.
+
+        They are at least this share of the step.
+        """
         cdef:
             Py_ssize_t i
             double largest, scale, bound = 0.0
@@ -341,7 +358,7 @@ cdef class Part:
                                self.n_products)
         if not 0.0 < largest < INFINITY:
             return largest
-        scale = max(STEP_OF_CURVATURE / largest, 1.0)
+        scale = max(STEP_OF_CURVATURE / largest, shortest)
         for i in range(self.n_products):
             self.logits[i] = point.products[i] + scale * self.logits[i]
         self.loss.linear_term(point.products, self.logits, point.intercept,

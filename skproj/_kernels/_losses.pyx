@@ -192,12 +192,13 @@ cdef class Loss:
             const double[:, ::1] x = rows_of(products)
             double[:, ::1] residuals = np.empty((self.n_outputs, self.n_samples))
             double[::1] b = flat(intercept)
+            double* own = &b[0] if len(b) else NULL
             double value
         with nogil:
             if fit:
-                value = self.fit_intercept(&x[0, 0], &b[0], &residuals[0, 0])
+                value = self.fit_intercept(&x[0, 0], own, &residuals[0, 0])
             else:
-                value = self.evaluate(&x[0, 0], &b[0], &residuals[0, 0])
+                value = self.evaluate(&x[0, 0], own, &residuals[0, 0])
         return b.base.reshape(np.shape(intercept)), value, residuals.base.T
 
     def linear_term_and_bound(self, residuals, products, new_products, intercept=None):

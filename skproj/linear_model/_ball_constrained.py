@@ -458,8 +458,9 @@ def solve_in_parts(
             fit, dual = solve_part(part, *options, part_tol)
         else:
             if known.get("groups") is not groups:
-                known.update(groups=groups, part=None)  # without two copies of columns
+                known.update(groups=None, part=None)  # without two copies of columns
                 known["part"] = objective.part(part_constraint, features)
+                known["groups"] = groups
             fit, dual = solve_columns(objective, *options, part_tol, known["part"])
         n_iter += fit.n_iter
         coef = spread(fit.coef, features, objective)

@@ -10,6 +10,7 @@ from sklearn.utils.multiclass import type_of_target
 
 from skproj.blocks._row_blocks import take_rows
 from skproj.linear_model._ball_constrained import BallConstrainedProblem
+from skproj.linear_model._design import MAX_SIZE
 from skproj.linear_model._losses import TIES
 from skproj.utils._survival import is_survival
 from skproj.utils._validation import check_class_weight, check_complete
@@ -218,6 +219,13 @@ def make_problem(
                 "offset is for loss='poisson', 'cox' and 'cox_efron', and 'log_loss' "
                 f"of two classes, got loss={loss!r}{what}."
             )
+    limit = np.log(MAX_SIZE)
+    if offset is not None and np.abs(offset).max() > limit:
+        raise ValueError(
+            f"offset must have logarithms of numbers from {1.0 / MAX_SIZE:g} to "
+            f"{MAX_SIZE:g}, up to {limit:.0f} in size, got numbers from "
+            f"{offset.min():g} to {offset.max():g}."
+        )
     return BallConstrainedProblem(
         X,
         targets,
