@@ -92,7 +92,7 @@ cdef class Columns:
         self, const double* coef, Py_ssize_t n_outputs, double* products
     ) noexcept nogil:
         cdef:
-            Py_ssize_t n = self.n_samples, m, j, k, i
+            Py_ssize_t n = self.n_samples, m, j, k
             double* row
         for k in range(n_outputs):
             row = products + k * n

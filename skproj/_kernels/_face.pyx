@@ -12,6 +12,8 @@ from scipy.linalg.cython_lapack cimport dpotrf, dpotrs
 import numpy as np
 
 from ._coefficient_ball cimport FREE, L1, L12, L1INF, Ball
+from ._columns cimport Columns
+from ._losses cimport Loss
 from ._simd cimport SKPROJ_NORM_L2, SKPROJ_NORM_LINF, reduce_group
 
 cdef:
@@ -31,76 +33,35 @@ cdef class Face:
 
     The parameters are those of a face of the ball. An entry is a multiple of one
     parameter, or stays zero: the largest entries of a group of the l1,inf ball have one
-    together. There is room for so many entries, and as many parameters.
+    together. The arguments are those of `Part`.
     """
 
-    def __init__(self, Ball ball, Py_ssize_t room):
-        self.ball, self.room = ball, room
-        self.owner, self.limit, self.group, self.place = np.empty((4, room), np.intp)
-        self.factor, self.entries, self.gradient, self.size = np.empty((4, room))
-        self.theta, self.normal, self.step, self.left, self.kept = np.empty((5, room))
-        self.curvature, self.system = np.empty((2, room * room))
-        self.sides = np.empty(2 * room)
-        self.alive, self.bounded = np.empty((2, room), dtype=np.int8)
+    def __init__(self, Columns columns, Loss loss, ridge, Ball ball):
+        self.columns, self.loss, self.ridge, self.ball = columns, loss, ridge, ball
+        self.rows = np.empty(columns.n_columns + 1, dtype=np.intp)
+        self.pointers = np.empty(columns.n_columns + loss.n_free, dtype=np.intp)
+        self.expanded = np.empty(0)
 
-    cdef void start(self, const double* coef, const double* gradient,
-                    const Py_ssize_t* rows, Py_ssize_t n_rows, Py_ssize_t n) noexcept:
-        cdef:
-            Py_ssize_t e, i, start = 0, stop, top, j = 0
-            Py_ssize_t n_outputs = self.ball.n_outputs, n_bound = n_rows * n_outputs
-            int kind = self.ball.kind
-            double size, slope = 0.0, squares = 0.0
-        self.n = n
-        for e in range(n):
-            self.entries[e] = self.gradient[e] = self.normal[e] = 0.0
-            self.factor[e], self.owner[e] = 1.0, e
-            self.limit[e] = self.group[e] = -1
-            self.alive[e], self.bounded[e] = True, e < n_bound and self.ball.positive
-        for e in range(n_bound):
-            i = rows[e // n_outputs] * n_outputs + e % n_outputs
-            self.entries[e], self.gradient[e] = coef[i], gradient[i]
-        while start < n_bound:
-            while self.ball.starts[j + 1] <= rows[start // n_outputs] * n_outputs:
-                j += 1
-            stop, top = start + self.ball.starts[j + 1] - self.ball.starts[j], -1
-            size = reduce_group(
-                SKPROJ_NORM_L2 if kind == L12 else SKPROJ_NORM_LINF,
-                <const double*>&self.entries[start], stop - start)
-            for e in range(start, stop):
-                if kind == L12:
-                    self.normal[e] = self.entries[e] / size
-                    self.group[e], self.size[e] = start, size
-                elif kind == L1:
-                    self.normal[e], self.bounded[e] = 1.0, True
-                    self.factor[e] = 1.0 if self.entries[e] > 0.0 else -1.0
-                elif kind == L1INF and fabs(self.entries[e]) >= size * (1.0 - TIED):
-                    self.factor[e] = 1.0 if self.entries[e] > 0.0 else -1.0
-                    if top >= 0:
-                        self.owner[e], self.alive[e] = top, False
-                    else:
-                        top, self.normal[e], self.bounded[e] = e, 1.0, True
-                if self.entries[e] == 0.0 and (self.ball.positive or kind == L1):
-                    self.alive[e], self.owner[e] = False, -1
-            for e in range(start, stop if kind == L1INF else start):
-                if self.alive[e] and e != top:
-                    self.limit[e] = top
-            start = stop
-        for e in range(n):
-            self.theta[e] = self.factor[e] * self.entries[e]
-            slope -= self.normal[e] * self.factor[e] * self.gradient[e]
-            squares += self.normal[e] * self.normal[e]
-        if kind == L12 and slope > 0.0:
-            self.bend(slope / squares)
-
-    cdef void bend(self, double multiplier) noexcept:
-        """Add the curvature of the l1,2 norm, times its multiplier."""
-        cdef Py_ssize_t e, other
+    cdef bint start(self, const double* coef, const double* products,
+                    const double* intercept, const double* residuals,
+                    const double* gradient) except -1:
+        cdef Py_ssize_t e, i, n_outputs = self.ball.n_outputs
+        self.n_rows = self.ball.nonzero_rows(coef, &self.rows[0])
+        self.n = self.n_bound = self.n_rows * n_outputs
+        if self.n == 0:
+            return False
+        if self.loss.has_intercept:
+            self.n += self.loss.n_free * n_outputs
+        if self.n > self.room:
+            self.reserve()
+        self.find_curvature(products, intercept, residuals)
         for e in range(self.n):
-            other = self.group[e]
-            while 0 <= other < self.n and self.group[other] == self.group[e]:
-                self.curvature[e * self.n + other] += multiplier / self.size[e] * (
-                    (e == other) - self.normal[e] * self.normal[other])
-                other += 1
+            self.entries[e] = self.gradient[e] = 0.0
+        for e in range(self.n_bound):
+            i = self.rows[e // n_outputs] * n_outputs + e % n_outputs
+            self.entries[e], self.gradient[e] = coef[i], gradient[i]
+        self.find_parameters()
+        return True
 
     cdef bint minimise(self, double eta):
         cdef:
@@ -131,6 +92,108 @@ cdef class Face:
                 if self.alive[p] and self.left[p] <= share * (1.0 + TOGETHER):
                     self.leave(p)
         return True
+
+    cdef void fill(self, double* coef) noexcept:
+        cdef Py_ssize_t i, n_outputs = self.ball.n_outputs
+        memset(coef, 0, self.ball.size * sizeof(double))
+        for i in range(self.n_rows):
+            memcpy(coef + self.rows[i] * n_outputs, &self.entries[i * n_outputs],
+                   n_outputs * sizeof(double))
+
+    cdef int reserve(self) except -1:
+        cdef Py_ssize_t room = self.n
+        self.owner, self.limit, self.group, self.place = np.empty((4, room), np.intp)
+        self.factor, self.entries, self.gradient, self.size = np.empty((4, room))
+        self.theta, self.normal, self.step, self.left, self.kept = np.empty((5, room))
+        self.curvature, self.system = np.empty((2, room * room))
+        self.sides = np.empty(2 * room)
+        self.alive, self.bounded = np.empty((2, room), dtype=np.int8)
+        self.room = room
+        return 0
+
+    cdef int find_curvature(self, const double* products, const double* intercept,
+                            const double* residuals) except -1:
+        """Second derivatives of the objective by the entries."""
+        cdef:
+            Py_ssize_t i, j, k, n_outputs = self.ball.n_outputs, n = self.loss.n_samples
+            Py_ssize_t m = self.n_rows, n_rows = self.n // n_outputs
+            double* H = &self.curvature[0]
+            double* room = NULL
+        if self.columns.is_float or self.columns.is_sparse:
+            if self.expanded.shape[0] < m * n:
+                self.expanded = np.empty(m * n)
+            room = &self.expanded[0]
+        for i in range(m):
+            self.pointers[i] = <Py_ssize_t>self.columns.column(
+                self.rows[i], NULL if room == NULL else room + i * n)
+        for i in range(n_rows - m):
+            self.pointers[m + i] = <Py_ssize_t>&self.loss.columns[i, 0]
+        if self.loss.hessian(<const double* const*>&self.pointers[0], n_rows, products,
+                             intercept, residuals, H):
+            raise MemoryError("No memory for the second derivatives of the loss.")
+        for i in range(self.n_bound):
+            H[i * self.n + i] += self.ridge[self.rows[i // n_outputs]]
+        # A shift of all outputs changes no probability: none is wanted.
+        for i in range(0 if self.ball.kind == FREE else m, n_rows):
+            for k in range(i * n_outputs, (i + 1) * n_outputs):
+                for j in range(i * n_outputs, (i + 1) * n_outputs):
+                    H[k * self.n + j] += self.loss.shift
+        return 0
+
+    cdef void find_parameters(self) noexcept:
+        """Parameters at the entries, and the curvature of the norm."""
+        cdef:
+            Py_ssize_t e, start = 0, stop, top, j = 0, n_outputs = self.ball.n_outputs
+            int kind = self.ball.kind
+            double size, slope = 0.0, squares = 0.0
+        for e in range(self.n):
+            self.normal[e] = 0.0
+            self.factor[e], self.owner[e] = 1.0, e
+            self.limit[e] = self.group[e] = -1
+            self.alive[e] = True
+            self.bounded[e] = e < self.n_bound and self.ball.positive
+        while start < self.n_bound:
+            while self.ball.starts[j + 1] <= self.rows[start // n_outputs] * n_outputs:
+                j += 1
+            stop, top = start + self.ball.starts[j + 1] - self.ball.starts[j], -1
+            size = reduce_group(
+                SKPROJ_NORM_L2 if kind == L12 else SKPROJ_NORM_LINF,
+                <const double*>&self.entries[start], stop - start)
+            for e in range(start, stop):
+                if kind == L12:
+                    self.normal[e] = self.entries[e] / size
+                    self.group[e], self.size[e] = start, size
+                elif kind == L1:
+                    self.normal[e], self.bounded[e] = 1.0, True
+                    self.factor[e] = 1.0 if self.entries[e] > 0.0 else -1.0
+                elif kind == L1INF and fabs(self.entries[e]) >= size * (1.0 - TIED):
+                    self.factor[e] = 1.0 if self.entries[e] > 0.0 else -1.0
+                    if top >= 0:
+                        self.owner[e], self.alive[e] = top, False
+                    else:
+                        top, self.normal[e], self.bounded[e] = e, 1.0, True
+                if self.entries[e] == 0.0 and (self.ball.positive or kind == L1):
+                    self.alive[e], self.owner[e] = False, -1
+            for e in range(start, stop if kind == L1INF else start):
+                if self.alive[e] and e != top:
+                    self.limit[e] = top
+            start = stop
+        for e in range(self.n):
+            self.theta[e] = self.factor[e] * self.entries[e]
+            slope -= self.normal[e] * self.factor[e] * self.gradient[e]
+            squares += self.normal[e] * self.normal[e]
+        if kind == L12 and slope > 0.0:
+            self.bend(slope / squares)
+
+    cdef void bend(self, double multiplier) noexcept:
+        """Add the curvature of the l1,2 norm, times its multiplier."""
+        cdef Py_ssize_t e, other
+        for e in range(self.n):
+            other = self.group[e]
+            while 0 <= other < self.n and self.group[other] == self.group[e]:
+                self.curvature[e * self.n + other] += multiplier / self.size[e] * (
+                    (e == other) - self.normal[e] * self.normal[other])
+                other += 1
 
     cdef bint solve(self, double slack):
         """Find the step to the minimum in the ball; False if the system is singular."""

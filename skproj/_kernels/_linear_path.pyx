@@ -97,8 +97,6 @@ cdef class Part:
         # Newton's method, and how often it has failed in a row.
         Face face
         int n_failed
-        double[::1] expanded
-        Py_ssize_t[::1] rows, pointers
 
     def __init__(self, Columns columns, Loss loss, ridge, Ball ball):
         self.columns, self.loss, self.ridge, self.ball = columns, loss, ridge, ball
@@ -107,9 +105,7 @@ cdef class Part:
         self.n_products = self.n * self.n_outputs
         self.model_size = self.size + self.n_products + loss.n_free * self.n_outputs
         self.buffers = []
-        self.expanded = np.empty(0)
-        self.rows = np.empty(columns.n_columns + 1, dtype=np.intp)
-        self.pointers = np.empty(columns.n_columns + loss.n_free, dtype=np.intp)
+        self.face = Face(columns, loss, ridge, ball)
         self.point, self.dual = self.new_point(True), self.new_point(True)
         self.new, self.best = self.new_point(False), self.new_point(False)
         self.last, self.trial = self.new_point(False), self.new_point(False)
@@ -460,36 +456,26 @@ cdef class Part:
         Otherwise the point becomes the new one.
         """
         cdef:
-            Py_ssize_t i, m = self.ball.nonzero_rows(point.coef, &self.rows[0])
-            Py_ssize_t n_outputs = self.n_outputs, n_entries
-            Py_ssize_t n_free = self.loss.n_free if self.loss.has_intercept else 0
+            Face face = self.face
+            Py_ssize_t i
             int _
             double share = 1.0, norm
-        if m == 0:
+        if not face.start(point.coef, point.products, point.intercept, point.residuals,
+                          point.gradient) or not face.minimise(self.eta):
             return False
-        n_entries = (m + n_free) * n_outputs
-        if self.face is None or self.face.room < n_entries:
-            self.face = Face(self.ball, n_entries)
-        self.find_hessian(point, m, n_free)
-        self.face.start(point.coef, point.gradient, &self.rows[0], m, n_entries)
-        if not self.face.minimise(self.eta):
-            return False
-        memset(new.coef, 0, self.size * sizeof(double))
-        for i in range(m):
-            memcpy(new.coef + self.rows[i] * n_outputs,
-                   &self.face.entries[i * n_outputs], n_outputs * sizeof(double))
+        face.fill(new.coef)
         if self.ball.kind != FREE:
             norm = self.ball.norm(new.coef)
             if norm > self.eta:
                 for i in range(self.size):
                     new.coef[i] *= self.eta / norm
-        self.columns.dot(new.coef, n_outputs, new.products)
+        self.columns.dot(new.coef, self.n_outputs, new.products)
         self.copy_model(point, &self.trial)
         for _ in range(MAX_SHORTENINGS):
             self.blend(&self.trial, new, share - 1.0, point)
-            for i in range(n_free * n_outputs):
+            for i in range(face.n - face.n_bound):
                 point.intercept[i] = (self.trial.intercept[i]
-                                      + share * self.face.entries[m * n_outputs + i])
+                                      + share * face.entries[face.n_bound + i])
             self.look(point)
             if point.value <= self.trial.value:
                 return True
@@ -497,33 +483,3 @@ cdef class Part:
         self.copy_model(&self.trial, point)
         self.look(point)
         return False
-
-    cdef int find_hessian(self, Point* point, Py_ssize_t m, Py_ssize_t n_free
-                          ) except -1:
-        """Second derivatives of the objective by the entries of some rows."""
-        cdef:
-            Py_ssize_t i, j, k, n_outputs = self.n_outputs, n_rows = m + n_free
-            Py_ssize_t n_entries = n_rows * n_outputs
-            double* H = &self.face.curvature[0]
-            double* room = NULL
-        if self.columns.is_float or self.columns.is_sparse:
-            if self.expanded.shape[0] < m * self.n:
-                self.expanded = np.empty(m * self.n)
-            room = &self.expanded[0]
-        for i in range(m):
-            self.pointers[i] = <Py_ssize_t>self.columns.column(
-                self.rows[i], NULL if room == NULL else room + i * self.n)
-        for i in range(n_free):
-            self.pointers[m + i] = <Py_ssize_t>&self.loss.columns[i, 0]
-        if self.loss.hessian(<const double* const*>&self.pointers[0], n_rows,
-                             point.products, point.intercept, point.residuals, H):
-            raise MemoryError("No memory for the second derivatives of the loss.")
-        for i in range(m):
-            for k in range(i * n_outputs, (i + 1) * n_outputs):
-                H[k * n_entries + k] += self.ridge[self.rows[i]]
-        # A shift of all outputs changes no probability: none is wanted.
-        for i in range(0 if self.ball.kind == FREE else m, n_rows):
-            for k in range(i * n_outputs, (i + 1) * n_outputs):
-                for j in range(i * n_outputs, (i + 1) * n_outputs):
-                    H[k * n_entries + j] += self.loss.shift
-        return 0
