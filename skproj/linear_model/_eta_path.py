@@ -34,8 +34,8 @@ MAX_HALVINGS = 14
 # Ratios of the largest radius and the smallest of the geometric progression.
 MIN_SPAN, MAX_SPAN = 4.0, 1e3
 # The ends of the grid come from accurate models, so that those of blocks and memory
-# agree; but a fixed point takes long to find.
-GRID_TOL, FIXED_POINT_TOL = 1e-7, 1e-4
+# agree; but a fixed point takes long to find, and float32 has fewer digits.
+GRID_TOL, COARSE_TOL = 1e-7, 1e-4
 TINY = np.finfo(np.float64).tiny
 # Where data in blocks would need too many features, smaller steps follow down to this.
 MIN_GROWTH = 1.2
@@ -83,8 +83,9 @@ def make_etas(etas, problem, projection, **options):
         return etas
     # All that features with weak effects gain is less than the objective, by far.
     shape = problem.design.n_features, problem.loss.n_outputs
-    exact = problem.constraint(projection).kernel(shape).exact
-    tol = GRID_TOL if exact else FIXED_POINT_TOL
+    fine = problem.constraint(projection).kernel(shape).exact
+    fine = fine and problem.design.X.dtype == np.float64
+    tol = GRID_TOL if fine else COARSE_TOL
     options["tol"] = tol / max(problem.natural_radius(projection), 1.0)
     smallest = _radius_of_one_group(problem, projection, **options)
     largest = _radius_of_all(problem, projection, smallest, **options)

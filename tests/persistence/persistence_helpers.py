@@ -46,7 +46,7 @@ CASES = {
     "selector": (ProjectionFeatureSelector(eta=0.5), LABELS),
     "selector of a number": (ProjectionFeatureSelector(n_features_to_select=3), VALUES),
     "selector of a model": (ProjectionFeatureSelector(LogisticRegression()), LABELS),
-    "selector cv": (ProjectionFeatureSelectorCV(4, cv=2), LABELS),
+    "selector cv": (ProjectionFeatureSelectorCV([0.5, 1.0, 2.0], cv=2), LABELS),
     "stability": (StabilitySelector(n_pairs=3, random_state=0), LABELS),
     "nmf": (GroupSparseNMF(2, max_iter=20, tol=1e-2, random_state=0), None),
     "autoencoder": (SparseSupervisedAutoencoder(**QUICK), LABELS),
