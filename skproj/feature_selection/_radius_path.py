@@ -117,7 +117,14 @@ def eta_path(
     :func:`~sklearn.linear_model.lasso_path` with the number of features added; there,
     penalties decrease, so that both go from sparse to dense.
 
-    The solver is that of :class:`ProjectionFeatureSelector`.
+    The solver takes projected gradient steps with momentum [1]_, and steps of Newton's
+    method, see :class:`ProjectionFeatureSelector`.
+
+    References
+    ----------
+    .. [1] A. Beck, M. Teboulle, "A fast iterative shrinkage-thresholding algorithm for
+       linear inverse problems", SIAM Journal on Imaging Sciences 2(1), 2009,
+       :doi:`10.1137/080716542`.
 
     Examples
     --------
