@@ -29,6 +29,7 @@ cdef class Ball:
     cdef Py_ssize_t nonzero_rows(self, const double* coef, Py_ssize_t* rows
                                  ) noexcept nogil
 
+    cdef norms_of(self, const double* x, int order)
     cdef double measure(self, int order, const double* x, double* out) noexcept nogil
     cdef int project_safe(self, double* coef, double eta) except -1
     cdef int find_levels(self, const double* coef, double eta) except -1

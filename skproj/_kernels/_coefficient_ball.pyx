@@ -82,18 +82,19 @@ cdef class Ball:
 
     def scores(self, coef):
         """Return the norm of each group; these add up to the norm."""
-        return self.norms_of(coef, self.inner)
+        cdef const double[::1] x = flat(coef)
+        return self.norms_of(&x[0], self.inner)
 
     def dual_norm_of(self, gradient):
         """Return the dual norm; the largest entry if the ball is not known."""
-        cdef double[::1] x = flat(gradient)
+        cdef const double[::1] x = flat(gradient)
         return self.dual_norm(&x[0])
 
     def screening_scores(self, gradient):
         """Return a score of each group: the largest become nonzero first."""
-        cdef double[::1] x = flat(gradient)
-        memcpy(&x[0], self.downhill(&x[0]), self.size * sizeof(double))
-        return self.norms_of(x, self.dual if self.exact else self.inner)
+        cdef const double[::1] x = flat(gradient)
+        return self.norms_of(self.downhill(&x[0]),
+                             self.dual if self.exact else self.inner)
 
     def fixed_point_residual(self, coef, gradient, double eta):
         r"""Return the distance from a fixed point of gradient step and projection.
@@ -111,12 +112,12 @@ cdef class Ball:
         The distance is larger for points outside of the set. For the l1,2 ball it is
         the duality gap.
         """
-        cdef double[::1] x = flat(coef), slope = flat(gradient)
+        cdef const double[::1] x = flat(coef), slope = flat(gradient)
         return self.distance(&x[0], &slope[0], eta)
 
-    def norms_of(self, array, int order):
-        cdef double[::1] x = flat(array), out = np.empty(self.n_groups + 1)
-        self.measure(order, &x[0], &out[0])
+    cdef norms_of(self, const double* x, int order):
+        cdef double[::1] out = np.empty(self.n_groups + 1)
+        self.measure(order, x, &out[0])
         return out.base[: self.n_groups]
 
     # Functions for kernels.
@@ -267,11 +268,10 @@ cdef class Ball:
         return m
 
 
-cdef double[::1] flat(array):
-    """The numbers of an array, and one more: there may be none."""
-    out = np.zeros(np.size(array) + 1)
-    out[: np.size(array)] = np.ravel(array)
-    return out
+cdef const double[::1] flat(array):
+    """The numbers of an array, or one if there are none."""
+    array = np.ascontiguousarray(array, dtype=np.float64).ravel()
+    return array if len(array) else np.zeros(1)
 
 
 cdef int read(array, double* out) except -1:

@@ -194,7 +194,8 @@ class BallConstrainedProblem:
 
     def constraint(self, projection, eta=1.0):
         """Return the ball of a radius for the columns of the design."""
-        return CoefficientBall(projection, eta, self.groups, self.positive)
+        kernels = self._known.setdefault("balls", {})
+        return CoefficientBall(projection, eta, self.groups, self.positive, kernels)
 
     def forced_scores(self, projection, fit):
         """Return positive scores of the features that are always in the model."""

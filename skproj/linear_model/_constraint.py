@@ -1,6 +1,7 @@
 """The constraint of a linear model: a ball by name, or a user's projection."""
 
 import copy
+from functools import partial
 
 import numpy as np
 
@@ -15,16 +16,16 @@ class CoefficientBall:
     The ball is a key of `BALLS`, or a callable ``projection(W, eta, axis=1)``, for
     which each row is a group; an infinite radius means no constraint. `groups` are
     `RowGroups`, by default of one row each. If `positive`, no coefficient may be
-    negative.
+    negative. The dict `kernels` keeps what does not depend on the radius.
     """
 
-    def __init__(self, projection, eta, groups=None, positive=False):
+    def __init__(self, projection, eta, groups=None, positive=False, kernels=None):
         self.groups = groups or RowGroups()
         self.eta = eta
         self.ball = None if callable(projection) else BALLS[projection]
         self.projection = projection
         self.positive = positive
-        self._kernel = None
+        self._kernels = {} if kernels is None else kernels
 
     @property
     def key(self):
@@ -43,15 +44,13 @@ class CoefficientBall:
 
     def kernel(self, shape):
         """Return the `Ball` of arrays of this shape."""
-        if self._kernel is None:
+        if self.key not in self._kernels:
             name = "callable" if self.ball is None else self.ball.name
             sizes = self.groups.repeat_sizes(shape[0])
-            options = self.bounded, self.positive, self._project_onto
-            self._kernel = Ball(name, sizes, shape[1], *options)
-        return self._kernel
-
-    def _project_onto(self, coef, eta):
-        return project_by_callable(self.projection, coef, eta, axis=1)
+            function = partial(project_by_callable, self.projection, axis=1)
+            options = self.bounded, self.positive, function
+            self._kernels[self.key] = Ball(name, sizes, shape[1], *options)
+        return self._kernels[self.key]
 
     def project(self, coef):
         """Project an array of shape (n_features, n_outputs)."""
@@ -69,7 +68,7 @@ class CoefficientBall:
         """Return the rows of some groups, and the constraint of these rows."""
         part = copy.copy(self)
         rows, part.groups = self.groups.subset(groups)
-        part._kernel = None
+        part._kernels = {}
         return rows, part
 
     def fixed_point_residual(self, coef, gradient):
