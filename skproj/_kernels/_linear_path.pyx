@@ -11,6 +11,7 @@ The projections that do not lead to the minimum have a fixed point instead, whic
 Anderson's acceleration finds.
 """
 
+from cpython.exc cimport PyErr_CheckSignals
 from libc.math cimport INFINITY, NAN, fabs, isfinite, isnan, sqrt
 from libc.string cimport memcpy, memset
 from scipy.linalg.cython_lapack cimport dpotrf, dpotrs
@@ -58,7 +59,7 @@ cdef:
     double NEWTON_RIDGE = 1e-9
     # Entries that differ by less from the largest of their group are equal to it.
     double TIED = 1e-10
-    # Change of the logits for which the curvature is measured, at least.
+    # Change of the logits for which the curvature is measured.
     double STEP_OF_CURVATURE = 1e-2
     # Sums of squares of such numbers neither overflow nor lose digits.
     double SMALLEST_SAFE = 1e-130
@@ -422,8 +423,12 @@ cdef class Part:
         for i in range(self.n * self.n_outputs):
             out.products[i] = b.products[i] + share * (b.products[i] - a.products[i])
 
-    cdef double curvature_along(self, Point* point, const double* step) noexcept nogil:
-        """Bound of the curvature of the loss in a direction, of short steps."""
+    cdef double curvature_along(self, Point* point, const double* step,
+                                double shortest) noexcept nogil:
+        """Bound of the curvature of the loss in a direction, of short steps.
+
+        They are at least this share of the step.
+        """
         cdef:
             Py_ssize_t i, size = self.n * self.n_outputs
             double largest, scale, bound = 0.0
@@ -431,7 +436,7 @@ cdef class Part:
         largest = reduce_group(SKPROJ_NORM_LINF, <const double*>self.logits, size)
         if not 0.0 < largest < INFINITY:
             return largest
-        scale = max(STEP_OF_CURVATURE / largest, 1.0)
+        scale = max(STEP_OF_CURVATURE / largest, shortest)
         for i in range(size):
             self.logits[i] = point.products[i] + scale * self.logits[i]
         self.loss.linear_term(point.products, self.logits, point.intercept,
@@ -449,6 +454,7 @@ cdef class Part:
         objective, and the product of coefficients and gradient.
         """
         cdef:
+            Py_ssize_t i
             bint exact = self.kind in (FREE, L1, L12, L1INF)
             Point point = self.point, dual = self.dual, best = self.best
             Point new = self.new, last = self.last, swap
@@ -464,14 +470,24 @@ cdef class Part:
         self.project(point.coef, eta)
         self.columns.dot(point.coef, self.n_outputs, point.products)
         self.look(&point)
+        if not point.value < INFINITY:  # exponentials overflow: start at zero
+            memset(point.coef, 0, self.size * sizeof(double))
+            self.read(np.zeros(self.n_intercept), point.intercept)
+            self.columns.dot(point.coef, self.n_outputs, point.products)
+            self.look(&point)
         self.copy_model(&point, &best)
         self.copy_model(&point, &last)
         if not exact:
             self.reset_memory()
-        curvature = self.curvature_along(&point, point.gradient)
-        low = self.squares(point.gradient)
+        # Squares of the gradient's own size may underflow.
+        low = reduce_group(SKPROJ_NORM_LINF, <const double*>point.gradient, self.size)
+        for i in range(self.size):
+            self.work[i] = point.gradient[i] / low if low > 0.0 else 0.0
+        curvature = self.curvature_along(&point, self.work, 0.0)
+        low = self.squares(self.work)
         curvature = curvature / low if low > 0.0 and 0.0 < curvature < INFINITY else 1.0
         while True:
+            PyErr_CheckSignals()
             curvature *= CURVATURE_DECAY
             curvature = self.take_step(&point, &new, curvature)
             self.largest_curvature = max(self.largest_curvature, curvature)
@@ -560,14 +576,16 @@ cdef class Part:
     cdef bint is_minimum(self, Point* point, Point* best, double bound,
                          double tol) noexcept nogil:
         cdef Py_ssize_t i
-        cdef double slope, largest = 0.0
+        cdef double slope
         if self.kind == FREE:
             for i in range(self.size):
                 slope = point.gradient[i]
                 if self.positive and slope > 0.0:
                     slope = min(slope, point.coef[i])
-                largest = max(largest, fabs(slope))
-            return largest <= tol
+                if not fabs(slope) <= tol or self.positive and point.coef[i] < 0.0:
+                    return False
+            self.copy_model(point, best)  # of which that is known
+            return True
         return best.value - max(bound, 0.0) <= tol * max(best.value, 1.0)
 
     cdef double take_step(self, Point* point, Point* new, double curvature) except? -1:
@@ -604,7 +622,7 @@ cdef class Part:
                 # do not shrink with the step. The product of the step does: no
                 # curvature exceeds the Lipschitz constant of the gradient by more than
                 # the margin.
-                needed = min(needed, self.curvature_along(point, self.work))
+                needed = min(needed, self.curvature_along(point, self.work, 1.0))
             if not needed > allowed:
                 return curvature
             needed = CURVATURE_MARGIN * ((needed + ridge) / squared_length)

@@ -219,12 +219,13 @@ cdef class Loss:
             const double[:, ::1] x = rows_of(products)
             double[:, ::1] residuals = np.empty((self.n_outputs, self.n_samples))
             double[::1] b = flat(intercept)
+            double* own = &b[0] if len(b) else NULL
             double value
         with nogil:
             if fit:
-                value = self.fit_intercept(&x[0, 0], &b[0], &residuals[0, 0])
+                value = self.fit_intercept(&x[0, 0], own, &residuals[0, 0])
             else:
-                value = self.evaluate(&x[0, 0], &b[0], &residuals[0, 0])
+                value = self.evaluate(&x[0, 0], own, &residuals[0, 0])
         return b.base.reshape(np.shape(intercept)), value, residuals.base.T
 
     def linear_term_and_bound(self, residuals, products, new_products, intercept=None):
@@ -571,7 +572,7 @@ cdef class Cox(Loss):
                 n_tied += 1
             if self.flags[i] & CLOSES:
                 mean, mixes, squares = weight / n_tied, 0.0, 0.0
-                value[0] += weight * log(total / weight) - events
+                value[0] += weight * (log(total) - log(weight)) - events
                 sample.seen = n_tied
                 for k in range(1, n_tied if self.efron else 1):
                     place = <double>k / n_tied
