@@ -8,7 +8,7 @@ cdef class Columns:
         bint is_sparse, is_float
         const void* data
         const int* indices
-        const int* indptr
+        const Py_ssize_t* indptr
         const double* mean          # of compressed columns; others have been centred
         const double* scale
         Py_ssize_t* index           # workspaces of n_columns

@@ -62,13 +62,14 @@ cdef class Columns:
         if self.is_sparse:
             X = X.tocsc()
             arrays = [X.data, X.indices.astype(np.intc, copy=False),
-                      X.indptr.astype(np.intc, copy=False)]
+                      X.indptr.astype(np.intp, copy=False)]
             pointer = arrays[1].ctypes.data
             self.indices = <const int*>pointer
             pointer = arrays[2].ctypes.data
-            self.indptr = <const int*>pointer
+            self.indptr = <const Py_ssize_t*>pointer
         else:
-            arrays = [np.empty(X.shape, dtype=X.dtype, order="F")]
+            dtype = np.float32 if self.is_float else np.float64
+            arrays = [np.empty(X.shape, dtype=dtype, order="F")]
             for first in range(0, self.n_columns, TOGETHER):
                 some = slice(first, first + TOGETHER)
                 centred = np.subtract(X[:, some], mean[some], dtype=np.float64)

@@ -94,15 +94,16 @@ class Models(NamedTuple):
 class BallConstrainedProblem:
     """The data of a ball-constrained linear model, prepared for any radius.
 
-    `X`, an array or a CSR or CSC matrix, is never copied as a whole, and never
-    densified. `RowBlocks` are read in few passes. The targets, the offset and the
-    strata are those of `make_loss`; two classes have one output, more have one output
-    each. The weights of the samples are positive. With `fit_intercept` the features are
-    centred as well; if `standardize`, they, and the targets of a regression by squared
-    errors or the Huber loss, are divided by their standard deviation. The penalty is
-    half of `l2_reg` times the sum of the squared coefficients of the standardised data.
-    If `positive`, no coefficient in the ball may be negative. The `classes` of a
-    classification are kept as they are.
+    `X`, an array or a CSR or CSC matrix, is never densified; the columns that are
+    solved for together are copied. `RowBlocks` are read in few passes. The problem is
+    for one thread at a time. The targets, the offset and the strata are those of
+    `make_loss`; two classes have one output, more have one output each. The weights of
+    the samples are positive. With `fit_intercept` the features are centred as well; if
+    `standardize`, they, and the targets of a regression by squared errors or the Huber
+    loss, are divided by their standard deviation. The penalty is half of `l2_reg` times
+    the sum of the squared coefficients of the standardised data. If `positive`, no
+    coefficient in the ball may be negative. The `classes` of a classification are kept
+    as they are.
     The `structure` says what the columns of the design are; by default they are the
     features.
     """
