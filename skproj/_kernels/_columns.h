@@ -78,4 +78,51 @@
 SKPROJ_DEFINE_COLUMNS(float, skproj_dots_f32, skproj_combine_f32)
 SKPROJ_DEFINE_COLUMNS(double, skproj_dots_f64, skproj_combine_f64)
 
+/* Outputs of which the products with sparse rows are computed side by side. */
+#define SKPROJ_OUTPUTS 8
+
+/* Products of n sparse rows with a matrix of `lanes` numbers a row, less a shift, of which
+ * the first `width` are written, those of each to n numbers; and the sum of the rows times
+ * such numbers, which is added to a matrix. What is not streamed stays in a cache. */
+#define SKPROJ_DEFINE_ROWS(T, lanes, dot, transposed)                                      \
+    static SKPROJ_UNUSED SKPROJ_CLONES void                                                \
+    dot(const T *data, const int *indices, const ptrdiff_t *indptr, ptrdiff_t n,           \
+        const double *matrix, const double *shift, ptrdiff_t width, double *out)           \
+    {                                                                                      \
+        for (ptrdiff_t i = 0; i < n; ++i) {                                                \
+            double sums[lanes] = {0};                                                      \
+            for (ptrdiff_t p = indptr[i]; p < indptr[i + 1]; ++p) {                        \
+                const double *row = matrix + (ptrdiff_t)indices[p] * lanes, x = data[p];   \
+                SKPROJ_SIMD()                                                              \
+                for (int k = 0; k < lanes; ++k)                                            \
+                    sums[k] += x * row[k];                                                 \
+            }                                                                              \
+            for (ptrdiff_t k = 0; k < width; ++k)                                          \
+                out[k * n + i] = sums[k] - shift[k];                                       \
+        }                                                                                  \
+    }                                                                                      \
+                                                                                           \
+    static SKPROJ_UNUSED SKPROJ_CLONES void                                                \
+    transposed(const T *data, const int *indices, const ptrdiff_t *indptr, ptrdiff_t n,    \
+               const double *rows, ptrdiff_t width, double *matrix)                        \
+    {                                                                                      \
+        for (ptrdiff_t i = 0; i < n; ++i) {                                                \
+            double factors[lanes] = {0};                                                   \
+            for (ptrdiff_t k = 0; k < width; ++k)                                          \
+                factors[k] = rows[k * n + i];                                              \
+            for (ptrdiff_t p = indptr[i]; p < indptr[i + 1]; ++p) {                        \
+                double *row = matrix + (ptrdiff_t)indices[p] * lanes;                      \
+                const double x = data[p];                                                  \
+                SKPROJ_SIMD()                                                              \
+                for (int k = 0; k < lanes; ++k)                                            \
+                    row[k] += x * factors[k];                                              \
+            }                                                                              \
+        }                                                                                  \
+    }
+
+SKPROJ_DEFINE_ROWS(float, 1, skproj_row_dot_f32, skproj_add_rows_f32)
+SKPROJ_DEFINE_ROWS(double, 1, skproj_row_dot_f64, skproj_add_rows_f64)
+SKPROJ_DEFINE_ROWS(float, SKPROJ_OUTPUTS, skproj_row_dots_f32, skproj_add_outputs_f32)
+SKPROJ_DEFINE_ROWS(double, SKPROJ_OUTPUTS, skproj_row_dots_f64, skproj_add_outputs_f64)
+
 #endif

@@ -1,6 +1,5 @@
 """Columns of a design matrix, dense or compressed, and their products."""
 
-from cython cimport floating
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
@@ -21,28 +20,49 @@ cdef extern from "_columns.h" nogil:
     void combine_f64 "skproj_combine_f64" (
         const double* x, Py_ssize_t n, const Py_ssize_t* index, Py_ssize_t m,
         const double* factors, double* y) noexcept
-
+    enum:
+        SKPROJ_OUTPUTS
+    void row_dot_f32 "skproj_row_dot_f32" (
+        const float* data, const int* indices, const Py_ssize_t* indptr, Py_ssize_t n,
+        const double* matrix, const double* shift, Py_ssize_t width, double* out
+        ) noexcept
+    void add_rows_f32 "skproj_add_rows_f32" (
+        const float* data, const int* indices, const Py_ssize_t* indptr, Py_ssize_t n,
+        const double* rows, Py_ssize_t width, double* matrix) noexcept
+    void row_dot_f64 "skproj_row_dot_f64" (
+        const double* data, const int* indices, const Py_ssize_t* indptr, Py_ssize_t n,
+        const double* matrix, const double* shift, Py_ssize_t width, double* out
+        ) noexcept
+    void add_rows_f64 "skproj_add_rows_f64" (
+        const double* data, const int* indices, const Py_ssize_t* indptr, Py_ssize_t n,
+        const double* rows, Py_ssize_t width, double* matrix) noexcept
+    void row_dots_f32 "skproj_row_dots_f32" (
+        const float* data, const int* indices, const Py_ssize_t* indptr, Py_ssize_t n,
+        const double* matrix, const double* shift, Py_ssize_t width, double* out
+        ) noexcept
+    void add_outputs_f32 "skproj_add_outputs_f32" (
+        const float* data, const int* indices, const Py_ssize_t* indptr, Py_ssize_t n,
+        const double* rows, Py_ssize_t width, double* matrix) noexcept
+    void row_dots_f64 "skproj_row_dots_f64" (
+        const double* data, const int* indices, const Py_ssize_t* indptr, Py_ssize_t n,
+        const double* matrix, const double* shift, Py_ssize_t width, double* out
+        ) noexcept
+    void add_outputs_f64 "skproj_add_outputs_f64" (
+        const double* data, const int* indices, const Py_ssize_t* indptr, Py_ssize_t n,
+        const double* rows, Py_ssize_t width, double* matrix) noexcept
 
 # Columns that are standardised together, in float64.
 TOGETHER = 64
 
 
-cdef double sparse_dot(
-    const floating* data, const int* rows, Py_ssize_t size, const double* r
-) noexcept nogil:
-    cdef double total = 0.0
-    cdef Py_ssize_t i
-    for i in range(size):
-        total += data[i] * r[rows[i]]
-    return total
+cdef Py_ssize_t address(array):
+    return array.ctypes.data
 
 
-cdef void add_sparse(
-    const floating* data, const int* rows, Py_ssize_t size, double factor, double* y
-) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(size):
-        y[rows[i]] += factor * data[i]
+def compressed(X):
+    """Return the arrays of a CSR or CSC matrix, of the types that the loops take."""
+    return [X.data, X.indices.astype(np.intc, copy=False),
+            X.indptr.astype(np.intp, copy=False)]
 
 
 cdef class Columns:
@@ -54,19 +74,17 @@ cdef class Columns:
 
     def __cinit__(self, X, mean, scale):
         cdef:
-            Py_ssize_t pointer
             const double[::1] means = mean, scales = scale
         self.n_samples, self.n_columns = X.shape
         self.is_sparse = sparse.issparse(X)
         self.is_float = X.dtype == np.float32
         if self.is_sparse:
-            X = X.tocsc()
-            arrays = [X.data, X.indices.astype(np.intc, copy=False),
-                      X.indptr.astype(np.intp, copy=False)]
-            pointer = arrays[1].ctypes.data
-            self.indices = <const int*>pointer
-            pointer = arrays[2].ctypes.data
-            self.indptr = <const Py_ssize_t*>pointer
+            arrays = compressed(X.tocsr()) + compressed(X.tocsc())
+            self.indices = <const int*>address(arrays[1])
+            self.indptr = <const Py_ssize_t*>address(arrays[2])
+            self.column_data = <const void*>address(arrays[3])
+            self.column_rows = <const int*>address(arrays[4])
+            self.column_starts = <const Py_ssize_t*>address(arrays[5])
         else:
             dtype = np.float32 if self.is_float else np.float64
             arrays = [np.empty(X.shape, dtype=dtype, order="F")]
@@ -76,12 +94,12 @@ cdef class Columns:
                 np.multiply(centred, scale[some], out=arrays[0][:, some],
                             casting="same_kind")
         self._arrays = [*arrays, mean, scale]
-        pointer = arrays[0].ctypes.data
-        self.data = <const void*>pointer
+        self.data = <const void*>address(arrays[0])
         if self.n_columns:
             self.mean, self.scale = &means[0], &scales[0]
         self.index = <Py_ssize_t*>malloc((self.n_columns + 1) * sizeof(Py_ssize_t))
-        self.factors = <double*>malloc((self.n_columns + 1) * sizeof(double))
+        self.factors = <double*>malloc(
+            (self.n_columns + 1) * SKPROJ_OUTPUTS * sizeof(double))
         if self.index == NULL or self.factors == NULL:
             raise MemoryError("No memory for the columns of a linear model.")
 
@@ -95,6 +113,9 @@ cdef class Columns:
         cdef:
             Py_ssize_t n = self.n_samples, m, j, k
             double* row
+        if self.is_sparse:
+            self.dot_sparse(coef, n_outputs, products)
+            return
         for k in range(n_outputs):
             row = products + k * n
             m = 0
@@ -103,73 +124,96 @@ cdef class Columns:
                     self.index[m] = j
                     self.factors[m] = coef[j * n_outputs + k]
                     m += 1
-            if self.is_sparse:
-                self.dot_sparse(m, row)
-            elif self.is_float:
+            if self.is_float:
                 combine_f32(<const float*>self.data, n, self.index, m, self.factors,
                             row)
             else:
                 combine_f64(<const double*>self.data, n, self.index, m, self.factors,
                             row)
 
-    cdef void dot_sparse(self, Py_ssize_t m, double* row) noexcept nogil:
+    cdef void dot_sparse(
+        self, const double* coef, Py_ssize_t n_outputs, double* products
+    ) noexcept nogil:
         cdef:
-            Py_ssize_t i, j
-            double factor, shift = 0.0
-        memset(row, 0, self.n_samples * sizeof(double))
-        for i in range(m):
-            j = self.index[i]
-            factor = self.factors[i] * self.scale[j]
-            shift += factor * self.mean[j]
-            self.add(j, factor, row)
-        for i in range(self.n_samples):
-            row[i] -= shift
-
-    cdef void add(self, Py_ssize_t j, double factor, double* row) noexcept nogil:
-        cdef Py_ssize_t start = self.indptr[j], size = self.indptr[j + 1] - start
-        if self.is_float:
-            add_sparse(<const float*>self.data + start, self.indices + start, size,
-                       factor, row)
-        else:
-            add_sparse(<const double*>self.data + start, self.indices + start, size,
-                       factor, row)
+            Py_ssize_t j, k, first = 0, width, lanes
+            double[SKPROJ_OUTPUTS] shift
+            double* out
+        while first < n_outputs:
+            width = min(n_outputs - first, SKPROJ_OUTPUTS)
+            lanes = 1 if width == 1 else SKPROJ_OUTPUTS
+            memset(shift, 0, sizeof(shift))
+            memset(self.factors, 0, self.n_columns * lanes * sizeof(double))
+            for j in range(self.n_columns):
+                for k in range(width):
+                    self.factors[j * lanes + k] = (
+                        coef[j * n_outputs + first + k] * self.scale[j])
+                    shift[k] += self.factors[j * lanes + k] * self.mean[j]
+            out = products + first * self.n_samples
+            if self.is_float:
+                (row_dot_f32 if lanes == 1 else row_dots_f32)(
+                    <const float*>self.data, self.indices, self.indptr, self.n_samples,
+                    self.factors, shift, width, out)
+            else:
+                (row_dot_f64 if lanes == 1 else row_dots_f64)(
+                    <const double*>self.data, self.indices, self.indptr, self.n_samples,
+                    self.factors, shift, width, out)
+            first += width
 
     cdef void transposed_dot(
         self, const double* rows, Py_ssize_t n_outputs, double* out
     ) noexcept nogil:
-        cdef:
-            Py_ssize_t n = self.n_samples, m = self.n_columns, i, j, k, start, size
-            const double* row
-            double total, product
+        cdef Py_ssize_t n = self.n_samples, m = self.n_columns, k
+        if self.is_sparse:
+            self.transposed_dot_sparse(rows, n_outputs, out)
+            return
         for k in range(n_outputs):
-            row = rows + k * n
-            if not self.is_sparse:
-                if self.is_float:
-                    dots_f32(<const float*>self.data, n, m, row, out + k, n_outputs)
-                else:
-                    dots_f64(<const double*>self.data, n, m, row, out + k, n_outputs)
-                continue
-            total = 0.0
-            for i in range(n):
-                total += row[i]
-            for j in range(m):
-                start = self.indptr[j]
-                size = self.indptr[j + 1] - start
-                if self.is_float:
-                    product = sparse_dot(<const float*>self.data + start,
-                                         self.indices + start, size, row)
-                else:
-                    product = sparse_dot(<const double*>self.data + start,
-                                         self.indices + start, size, row)
-                out[j * n_outputs + k] = self.scale[j] * (
-                    product - self.mean[j] * total)
+            if self.is_float:
+                dots_f32(<const float*>self.data, n, m, rows + k * n, out + k,
+                         n_outputs)
+            else:
+                dots_f64(<const double*>self.data, n, m, rows + k * n, out + k,
+                         n_outputs)
+
+    cdef void transposed_dot_sparse(
+        self, const double* rows, Py_ssize_t n_outputs, double* out
+    ) noexcept nogil:
+        cdef:
+            Py_ssize_t n = self.n_samples, i, j, k, first = 0, width, lanes
+            double[SKPROJ_OUTPUTS] totals
+            const double* own
+        while first < n_outputs:
+            width = min(n_outputs - first, SKPROJ_OUTPUTS)
+            lanes = 1 if width == 1 else SKPROJ_OUTPUTS
+            own = rows + first * n
+            memset(self.factors, 0, self.n_columns * lanes * sizeof(double))
+            if self.is_float:
+                (add_rows_f32 if lanes == 1 else add_outputs_f32)(
+                    <const float*>self.data, self.indices, self.indptr, n, own, width,
+                    self.factors)
+            else:
+                (add_rows_f64 if lanes == 1 else add_outputs_f64)(
+                    <const double*>self.data, self.indices, self.indptr, n, own, width,
+                    self.factors)
+            for k in range(width):
+                totals[k] = 0.0
+                for i in range(n):
+                    totals[k] += own[k * n + i]
+                for j in range(self.n_columns):
+                    out[j * n_outputs + first + k] = self.scale[j] * (
+                        self.factors[j * lanes + k] - self.mean[j] * totals[k])
+            first += width
 
     cdef const double* column(self, Py_ssize_t j, double* out) noexcept nogil:
-        cdef Py_ssize_t i, n = self.n_samples
+        cdef:
+            Py_ssize_t i, n = self.n_samples
+            double value
         if self.is_sparse:
             for i in range(n):
                 out[i] = -self.mean[j] * self.scale[j]
-            self.add(j, self.scale[j], out)
+            for i in range(self.column_starts[j], self.column_starts[j + 1]):
+                value = ((<const float*>self.column_data)[i] if self.is_float
+                         else (<const double*>self.column_data)[i])
+                out[self.column_rows[i]] += value * self.scale[j]
         elif self.is_float:
             for i in range(n):
                 out[i] = (<const float*>self.data)[j * n + i]
