@@ -79,7 +79,7 @@ SKPROJ_DEFINE_COLUMNS(float, skproj_dots_f32, skproj_combine_f32)
 SKPROJ_DEFINE_COLUMNS(double, skproj_dots_f64, skproj_combine_f64)
 
 /* Outputs of which the products with sparse rows are computed side by side. */
-#define SKPROJ_OUTPUTS 8
+#define SKPROJ_OUTPUTS 16
 
 /* Products of n sparse rows with a matrix of `lanes` numbers a row, less a shift, of which
  * the first `width` are written, those of each to n numbers; and the sum of the rows times
@@ -91,7 +91,18 @@ SKPROJ_DEFINE_COLUMNS(double, skproj_dots_f64, skproj_combine_f64)
     {                                                                                      \
         for (ptrdiff_t i = 0; i < n; ++i) {                                                \
             double sums[lanes] = {0};                                                      \
-            for (ptrdiff_t p = indptr[i]; p < indptr[i + 1]; ++p) {                        \
+            ptrdiff_t p = indptr[i];                                                       \
+            for (; p + 4 <= indptr[i + 1]; p += 4) {                                       \
+                const double *a = matrix + (ptrdiff_t)indices[p] * lanes,                  \
+                             *b = matrix + (ptrdiff_t)indices[p + 1] * lanes,              \
+                             *c = matrix + (ptrdiff_t)indices[p + 2] * lanes,              \
+                             *d = matrix + (ptrdiff_t)indices[p + 3] * lanes;              \
+                SKPROJ_SIMD()                                                              \
+                for (int k = 0; k < lanes; ++k)                                            \
+                    sums[k] += (data[p] * a[k] + data[p + 1] * b[k]) +                     \
+                               (data[p + 2] * c[k] + data[p + 3] * d[k]);                  \
+            }                                                                              \
+            for (; p < indptr[i + 1]; ++p) {                                               \
                 const double *row = matrix + (ptrdiff_t)indices[p] * lanes, x = data[p];   \
                 SKPROJ_SIMD()                                                              \
                 for (int k = 0; k < lanes; ++k)                                            \
@@ -122,6 +133,8 @@ SKPROJ_DEFINE_COLUMNS(double, skproj_dots_f64, skproj_combine_f64)
 
 SKPROJ_DEFINE_ROWS(float, 1, skproj_row_dot_f32, skproj_add_rows_f32)
 SKPROJ_DEFINE_ROWS(double, 1, skproj_row_dot_f64, skproj_add_rows_f64)
+SKPROJ_DEFINE_ROWS(float, 8, skproj_row_eight_f32, skproj_add_eight_f32)
+SKPROJ_DEFINE_ROWS(double, 8, skproj_row_eight_f64, skproj_add_eight_f64)
 SKPROJ_DEFINE_ROWS(float, SKPROJ_OUTPUTS, skproj_row_dots_f32, skproj_add_outputs_f32)
 SKPROJ_DEFINE_ROWS(double, SKPROJ_OUTPUTS, skproj_row_dots_f64, skproj_add_outputs_f64)
 

@@ -26,33 +26,96 @@ cdef extern from "_columns.h" nogil:
         const float* data, const int* indices, const Py_ssize_t* indptr, Py_ssize_t n,
         const double* matrix, const double* shift, Py_ssize_t width, double* out
         ) noexcept
+    void row_eight_f32 "skproj_row_eight_f32" (
+        const float* data, const int* indices, const Py_ssize_t* indptr, Py_ssize_t n,
+        const double* matrix, const double* shift, Py_ssize_t width, double* out
+        ) noexcept
+    void row_dots_f32 "skproj_row_dots_f32" (
+        const float* data, const int* indices, const Py_ssize_t* indptr, Py_ssize_t n,
+        const double* matrix, const double* shift, Py_ssize_t width, double* out
+        ) noexcept
     void add_rows_f32 "skproj_add_rows_f32" (
+        const float* data, const int* indices, const Py_ssize_t* indptr, Py_ssize_t n,
+        const double* rows, Py_ssize_t width, double* matrix) noexcept
+    void add_eight_f32 "skproj_add_eight_f32" (
+        const float* data, const int* indices, const Py_ssize_t* indptr, Py_ssize_t n,
+        const double* rows, Py_ssize_t width, double* matrix) noexcept
+    void add_outputs_f32 "skproj_add_outputs_f32" (
         const float* data, const int* indices, const Py_ssize_t* indptr, Py_ssize_t n,
         const double* rows, Py_ssize_t width, double* matrix) noexcept
     void row_dot_f64 "skproj_row_dot_f64" (
         const double* data, const int* indices, const Py_ssize_t* indptr, Py_ssize_t n,
         const double* matrix, const double* shift, Py_ssize_t width, double* out
         ) noexcept
-    void add_rows_f64 "skproj_add_rows_f64" (
+    void row_eight_f64 "skproj_row_eight_f64" (
         const double* data, const int* indices, const Py_ssize_t* indptr, Py_ssize_t n,
-        const double* rows, Py_ssize_t width, double* matrix) noexcept
-    void row_dots_f32 "skproj_row_dots_f32" (
-        const float* data, const int* indices, const Py_ssize_t* indptr, Py_ssize_t n,
         const double* matrix, const double* shift, Py_ssize_t width, double* out
         ) noexcept
-    void add_outputs_f32 "skproj_add_outputs_f32" (
-        const float* data, const int* indices, const Py_ssize_t* indptr, Py_ssize_t n,
-        const double* rows, Py_ssize_t width, double* matrix) noexcept
     void row_dots_f64 "skproj_row_dots_f64" (
         const double* data, const int* indices, const Py_ssize_t* indptr, Py_ssize_t n,
         const double* matrix, const double* shift, Py_ssize_t width, double* out
         ) noexcept
+    void add_rows_f64 "skproj_add_rows_f64" (
+        const double* data, const int* indices, const Py_ssize_t* indptr, Py_ssize_t n,
+        const double* rows, Py_ssize_t width, double* matrix) noexcept
+    void add_eight_f64 "skproj_add_eight_f64" (
+        const double* data, const int* indices, const Py_ssize_t* indptr, Py_ssize_t n,
+        const double* rows, Py_ssize_t width, double* matrix) noexcept
     void add_outputs_f64 "skproj_add_outputs_f64" (
         const double* data, const int* indices, const Py_ssize_t* indptr, Py_ssize_t n,
         const double* rows, Py_ssize_t width, double* matrix) noexcept
 
 # Columns that are standardised together, in float64.
 TOGETHER = 64
+
+
+cdef Py_ssize_t lanes_of(Py_ssize_t width) noexcept nogil:
+    """Numbers of a row of the matrix for so many outputs."""
+    return 1 if width == 1 else 8 if width <= 8 else SKPROJ_OUTPUTS
+
+
+cdef void add_rows(
+    const void* data, bint is_float, const int* indices, const Py_ssize_t* indptr,
+    Py_ssize_t n, const double* rows, Py_ssize_t width, double* matrix
+) noexcept nogil:
+    """Add sparse rows, times numbers of each output, to a matrix of lanes."""
+    cdef Py_ssize_t lanes = lanes_of(width)
+    if is_float:
+        (add_rows_f32 if lanes == 1 else add_eight_f32 if lanes == 8
+         else add_outputs_f32)(
+            <const float*>data, indices, indptr, n, rows, width, matrix)
+    else:
+        (add_rows_f64 if lanes == 1 else add_eight_f64 if lanes == 8
+         else add_outputs_f64)(
+            <const double*>data, indices, indptr, n, rows, width, matrix)
+
+
+def multiply_transposed(X, residuals):
+    """Return the product of the transpose of a matrix with a few columns.
+
+    That of CSR matrices is of float64, others have the type of X.
+    """
+    cdef:
+        const double[:, ::1] rows
+        double[:, ::1] matrix
+        Py_ssize_t first = 0, width
+        bint is_float = X.dtype == np.float32
+    is_native = X.dtype.isnative and X.dtype in (np.float32, np.float64)
+    if not (sparse.issparse(X) and X.format == "csr" and is_native):
+        return X.T @ residuals.astype(X.dtype, copy=False)
+    arrays, rows = compressed(X), np.ascontiguousarray(residuals.T, dtype=np.float64)
+    products = np.empty((X.shape[1], rows.shape[0]))
+    while first < rows.shape[0] and products.size:
+        width = min(rows.shape[0] - first, SKPROJ_OUTPUTS)
+        matrix = np.zeros((X.shape[1], lanes_of(width)))
+        if rows.shape[1]:
+            add_rows(<const void*>address(arrays[0]), is_float,
+                     <const int*>address(arrays[1]),
+                     <const Py_ssize_t*>address(arrays[2]), rows.shape[1],
+                     &rows[first, 0], width, &matrix[0, 0])
+        products[:, first : first + width] = matrix.base[:, :width]
+        first += width
+    return products
 
 
 cdef Py_ssize_t address(array):
@@ -140,7 +203,7 @@ cdef class Columns:
             double* out
         while first < n_outputs:
             width = min(n_outputs - first, SKPROJ_OUTPUTS)
-            lanes = 1 if width == 1 else SKPROJ_OUTPUTS
+            lanes = lanes_of(width)
             memset(shift, 0, sizeof(shift))
             memset(self.factors, 0, self.n_columns * lanes * sizeof(double))
             for j in range(self.n_columns):
@@ -150,11 +213,13 @@ cdef class Columns:
                     shift[k] += self.factors[j * lanes + k] * self.mean[j]
             out = products + first * self.n_samples
             if self.is_float:
-                (row_dot_f32 if lanes == 1 else row_dots_f32)(
+                (row_dot_f32 if lanes == 1 else row_eight_f32 if lanes == 8
+                 else row_dots_f32)(
                     <const float*>self.data, self.indices, self.indptr, self.n_samples,
                     self.factors, shift, width, out)
             else:
-                (row_dot_f64 if lanes == 1 else row_dots_f64)(
+                (row_dot_f64 if lanes == 1 else row_eight_f64 if lanes == 8
+                 else row_dots_f64)(
                     <const double*>self.data, self.indices, self.indptr, self.n_samples,
                     self.factors, shift, width, out)
             first += width
@@ -183,17 +248,11 @@ cdef class Columns:
             const double* own
         while first < n_outputs:
             width = min(n_outputs - first, SKPROJ_OUTPUTS)
-            lanes = 1 if width == 1 else SKPROJ_OUTPUTS
+            lanes = lanes_of(width)
             own = rows + first * n
             memset(self.factors, 0, self.n_columns * lanes * sizeof(double))
-            if self.is_float:
-                (add_rows_f32 if lanes == 1 else add_outputs_f32)(
-                    <const float*>self.data, self.indices, self.indptr, n, own, width,
-                    self.factors)
-            else:
-                (add_rows_f64 if lanes == 1 else add_outputs_f64)(
-                    <const double*>self.data, self.indices, self.indptr, n, own, width,
-                    self.factors)
+            add_rows(self.data, self.is_float, self.indices, self.indptr, n, own, width,
+                     self.factors)
             for k in range(width):
                 totals[k] = 0.0
                 for i in range(n):

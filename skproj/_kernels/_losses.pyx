@@ -394,8 +394,12 @@ cdef class Softmax(Loss):
     starts at zero keeps the sum zero until a projection changes it.
     """
 
+    cdef const double[::1] roots  # one over those of the weights
+
     def prepare(self, targets):
         self.curvature, self.shift = 0.5, 1.0 / self.n_outputs
+        weights = np.asarray(self.weights)
+        self.roots = np.where(weights > 0.0, weights, np.inf) ** -0.5
 
     cdef double at(self, In products, In intercept, double* residuals) noexcept nogil:
         cdef:
@@ -408,6 +412,42 @@ cdef class Softmax(Loss):
                 self.n_outputs, self.n_samples, residuals, work)
         free(work)
         return value
+
+    cdef int hessian(self, const double* const* columns, Py_ssize_t m, In products,
+                     In intercept, In residuals, double* out) noexcept nogil:
+        """Of one column, as of the intercept, take the pairs of outputs together."""
+        cdef:
+            Py_ssize_t i, j, k, start, size, n = self.n_samples, n_outputs = self.n_outputs
+            Py_ssize_t part, tile = tile_of(n_outputs, n)
+            double* rows
+            double* gram
+            double mass
+        if m != 1:
+            return Loss.hessian(self, columns, m, products, intercept, residuals, out)
+        gram = <double*>malloc(n_outputs * (n_outputs + tile) * sizeof(double))
+        if gram == NULL:
+            return 1
+        rows = gram + n_outputs * n_outputs
+        memset(out, 0, n_outputs * n_outputs * sizeof(double))
+        for part in range((n + tile - 1) // tile):
+            start = part * tile
+            size = min(tile, n - start)
+            for k in range(n_outputs):
+                for i in range(size):
+                    j = start + i
+                    mass = residuals[k * n + j] + self.weights[j] * self.targets[k, j]
+                    mass *= columns[0][j]
+                    out[k * n_outputs + k] += mass * columns[0][j]
+                    rows[k * tile + i] = mass * self.roots[j]
+            add_gram(rows, tile, size, n_outputs, -1.0, part > 0, gram)
+        for i in range(n_outputs):
+            for j in range(i, n_outputs):
+                mass = gram[i * n_outputs + j]
+                out[i * n_outputs + j] += mass
+                if i != j:
+                    out[j * n_outputs + i] += mass
+        free(gram)
+        return 0
 
 
 cdef class Poisson(Loss):

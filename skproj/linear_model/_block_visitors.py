@@ -7,6 +7,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import assert_all_finite
 
+from skproj._kernels._columns import multiply_transposed
 from skproj.utils._moments import BlockMoments, unit_factors
 
 
@@ -135,7 +136,7 @@ class Product(_RowVisitor):
         residuals = np.hstack([product.values[rows] for product in self._all])
         residuals = np.asfortranarray(residuals)
         block = block.astype(residuals.dtype, copy=False)
-        added = block.T @ residuals
+        added = multiply_transposed(block, residuals)
         ends = np.cumsum([total.shape[1] for total in self.total])
         parts = np.split(added, ends[:-1], axis=1)
         for total, part in zip(self.total, parts, strict=True):

@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import sparse
 
+from skproj._kernels._columns import multiply_transposed
 from skproj.blocks import RowBlocks
 from skproj.linear_model._block_matrix import BlockMatrix
 from skproj.utils._moments import mean_and_deviation
@@ -82,8 +83,7 @@ class StandardizedDesign:
 
     def transposed_dot(self, residuals):
         """Multiply the transpose with an array of shape (n_samples, n_outputs)."""
-        products = self.X.T @ residuals.astype(self.X.dtype, copy=False)
-        return self._standardized(products, residuals)
+        return self._standardized(multiply_transposed(self.X, residuals), residuals)
 
     def transposed_dots(self, arrays):
         """Do that with several arrays, in one pass over data in blocks."""
