@@ -35,7 +35,7 @@ MAX_HALVINGS = 14
 MIN_SPAN, MAX_SPAN = 4.0, 1e3
 # The ends of the grid come from accurate models, so that those of blocks and memory
 # agree; but a fixed point takes long to find, and float32 has fewer digits.
-GRID_TOL, COARSE_TOL = 1e-7, 1e-4
+GRID_TOL, COARSE_TOL = 1e-7, 1e-3
 TINY = np.finfo(np.float64).tiny
 # Where data in blocks would need too many features, smaller steps follow down to this.
 MIN_GROWTH = 1.2
