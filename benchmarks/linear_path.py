@@ -12,7 +12,8 @@ search  Five stratified folds and the fit of all samples, standardised in each o
         by `ProjectionFeatureSelectorCV` with 30 radii, to a gap of 1e-6 and to that of
         the default, and by the others with their own grids: 100 penalties of adelie,
         which ends where 90 % of the deviance are explained, 30 of skglm and celer, for
-        each class against the rest if there are several. celer has no intercept.
+        each class against the rest if there are several. The classifier of celer has no
+        intercept. "kept" is the number of features that skproj selects.
         "same" is the share of features that skproj selects as well at the norm of the
         model that adelie has chosen, of all that either selects; "excess" is how far
         the loss of skproj is above that of adelie there, relatively.

@@ -19,10 +19,10 @@ from skproj import (
 )
 from skproj.linear_model import CoxRidge
 
-# Small instances; every parameter that is not about time keeps its default.
 # The targets of some checks are noise, for which a search selects nothing.
 pytestmark = pytest.mark.filterwarnings("ignore:No feature")
 
+# Small instances; every parameter that is not about time keeps its default.
 ESTIMATORS = [
     CoxRidge(),
     GroupSparseNMF(),

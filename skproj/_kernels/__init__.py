@@ -14,7 +14,7 @@ C, for float and for double, vectorised by the compiler:
     _network_loops.h  activations, cross-entropy, and the gradients of one network
     _first_layer.h    sparse samples times weights; includes the loops once per type
     _first_layer_loops.h  the product, and the gradient of the weights
-    _columns.h        products of dense columns
+    _columns.h        products of dense columns and of sparse rows
     _exp.h            exponentials that the compiler vectorises
     _losses.h         losses of linear models
     _simd.pxd         the loops as Cython sees them, one name for both types
@@ -40,7 +40,7 @@ Modules, called from `skproj.projection`, `decomposition`, `linear_model` and `n
     _networks        a training step of networks side by side
     _first_layer     products of the first layer with sparse samples
     _columns         columns of a linear model, dense or compressed, and their products
-    _losses          losses of linear models, also as Cython calls them
+    _losses          losses of linear models, except that of survival times
     _cox             that of survival times
     _coefficient_ball  the ball of its coefficients: norms, projection, fixed point
     _face            Newton's method on a face of that ball

@@ -1,4 +1,5 @@
-/* Products of dense columns with rows of doubles, for columns of float and of double. */
+/* Products of dense columns, and of sparse rows, of float or double, with rows of
+ * doubles. */
 #ifndef SKPROJ_COLUMNS_H
 #define SKPROJ_COLUMNS_H
 

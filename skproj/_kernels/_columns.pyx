@@ -99,9 +99,8 @@ def multiply_transposed(X, residuals):
         const double[:, ::1] rows
         double[:, ::1] matrix
         Py_ssize_t first = 0, width
-        bint is_float = X.dtype == np.float32
-    is_native = X.dtype.isnative and X.dtype in (np.float32, np.float64)
-    if not (sparse.issparse(X) and X.format == "csr" and is_native):
+        bint is_float = is_single(X)
+    if not (sparse.issparse(X) and X.format == "csr"):
         return X.T @ residuals.astype(X.dtype, copy=False)
     arrays, rows = compressed(X), np.ascontiguousarray(residuals.T, dtype=np.float64)
     products = np.empty((X.shape[1], rows.shape[0]))
@@ -123,9 +122,14 @@ cdef Py_ssize_t address(array):
 
 
 def compressed(X):
-    """Return the arrays of a CSR or CSC matrix, of the types that the loops take."""
-    return [X.data, X.indices.astype(np.intc, copy=False),
-            X.indptr.astype(np.intp, copy=False)]
+    """Return the arrays of a CSR or CSC matrix, as the loops read them."""
+    dtype = np.float32 if is_single(X) else np.float64
+    pairs = (X.data, dtype), (X.indices, np.intc), (X.indptr, np.intp)
+    return [np.ascontiguousarray(array, dtype=kind) for array, kind in pairs]
+
+
+cdef bint is_single(X):
+    return X.dtype.newbyteorder("=") == np.float32
 
 
 cdef class Columns:
@@ -140,7 +144,7 @@ cdef class Columns:
             const double[::1] means = mean, scales = scale
         self.n_samples, self.n_columns = X.shape
         self.is_sparse = sparse.issparse(X)
-        self.is_float = X.dtype == np.float32
+        self.is_float = is_single(X)
         if self.is_sparse:
             arrays = compressed(X.tocsr()) + compressed(X.tocsc())
             self.indices = <const int*>address(arrays[1])

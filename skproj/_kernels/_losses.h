@@ -67,8 +67,8 @@ skproj_softmax_loss(const double *x, const double *intercept, const double *targ
     return value;
 }
 
-/* Losses of one output. The rest of the arguments sets the loss and its derivative from logit, target
- * and parameter. */
+/* Losses of one output. The rest of the arguments sets the loss and its derivative from
+ * logit, target and parameter. */
 #define SKPROJ_DEFINE_LOSS(name, ...)                                                 \
     static SKPROJ_UNUSED SKPROJ_CLONES double                                         \
     name(const double *x, double intercept, const double *targets,                    \

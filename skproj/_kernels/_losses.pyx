@@ -417,7 +417,8 @@ cdef class Softmax(Loss):
                      In intercept, In residuals, double* out) noexcept nogil:
         """Of one column, as of the intercept, take the pairs of outputs together."""
         cdef:
-            Py_ssize_t i, j, k, start, size, n = self.n_samples, n_outputs = self.n_outputs
+            Py_ssize_t i, j, k, start, size
+            Py_ssize_t n = self.n_samples, n_outputs = self.n_outputs
             Py_ssize_t part, tile = tile_of(n_outputs, n)
             double* rows
             double* gram

@@ -131,9 +131,10 @@ DOCS = {
     """,
     "n_threads": """
     n_threads : int, default=1
-        Number of threads that project the weights of an estimator, -1 for all, None for
-        what OpenMP would use. It does not change the result. The steps of the linear
-        model take one thread; its products with all features use those of BLAS.
+        Number of threads that project the weights of `estimator`, where there is one,
+        -1 for all, None for what OpenMP would use. It does not change the result. It
+        has no effect on the linear model, whose steps take one thread; its products
+        with all features use those of BLAS.
     """,
     "scores": """
     scores_ : ndarray of shape (n_features_in_,)

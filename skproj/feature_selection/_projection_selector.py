@@ -56,7 +56,8 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
     estimator : estimator object, default=None
         An estimator with `coef_` or `feature_importances_` after fitting, or whose
         weights `importance_getter` knows. A clone of it is fitted, and its weights
-        are projected once. None fits the linear model above.
+        are projected once. None fits the linear model above. Not with `positive`,
+        `offset`, `strata` and parameters of single features.
     eta : float, default=None
         Radius of the projection ball; smaller is sparser; not a learning rate. It may
         be infinite, or 0 for no feature. It is in units of the coefficients of
@@ -103,9 +104,9 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
     Warns
     -----
     UserWarning
-        If no feature is selected, for instance because all are constant, or fewer
-        than `n_features_to_select`: there may be fewer, and not every number is
-        possible. The l1 ball cannot keep more features than there are samples.
+        If no feature is selected, for instance because all are constant or `eta` is 0,
+        or fewer than `n_features_to_select`: there may be fewer, and not every number
+        is possible. The l1 ball cannot keep more features than there are samples.
     ConvergenceWarning
         If the linear model reaches `max_iter`.
 

@@ -151,7 +151,8 @@ class ProjectionFeatureSelectorCV(LinearSelector):
     Warns
     -----
     UserWarning
-        If no feature is selected, for instance because all are constant.
+        If no feature is selected: all are constant, or no radius has a better score
+        than the model without features.
     ConvergenceWarning
         If a linear model reaches `max_iter`.
 

@@ -62,7 +62,8 @@ def eta_path(
         is 0.4 % of that at zero (5 % for survival times). The progression spans a
         factor of 4 at least, and 1000 at most, after its first radius.
     n_etas : int, default=20
-        Number of radii, if `etas` is None; 1 is that of a single feature.
+        Number of radii, if `etas` is None; 1 is that of a single feature, 2 are 0 and
+        that one.
     projection : str or callable, default="l1inf"
     {projection_loss}
     sample_weight : array-like of shape (n_samples,), default=None

@@ -49,9 +49,9 @@ from skproj.linear_model._row_groups import RowGroups
 from skproj.utils._moments import mean_and_deviation, normalized_weights
 from skproj.utils._wording import name_columns
 
-# Groups in the first working set; each next one has at least twice as many as are not
-# zero. A working set is solved to this fraction of the current gap. The next one grows
-# if the gap over all features is still more than this share of the last gap.
+# Groups in the first working set; each next one has at least half as many more as are
+# not zero. A working set is solved to this fraction of the current gap. The next one is
+# twice as large if the gap over all features is still more than this share of the last.
 FIRST_WORKING_SET_SIZE = 100
 WORKING_SET_TOL = 0.05
 MAX_GAP_RATIO = 0.5
@@ -385,12 +385,8 @@ def known_groups(design, constraint, coef):
     return np.flatnonzero(~missing)
 
 
-def solve_columns(objective, constraint, coef, intercept, max_iter, tol, part=None):
-    """Solve for all the features of an objective; return the fit and its certificate.
-
-    They are in memory then, unless the `part` of the kernel is given.
-    """
-    part = part or objective.part(constraint)
+def solve_columns(objective, constraint, coef, intercept, max_iter, tol, part):
+    """Solve for all the features of a part; return the fit and its certificate."""
     coef, intercept, value, bound, n_iter, converged, *dual = part.solve(
         coef, intercept, constraint.eta, max_iter, tol
     )

@@ -44,13 +44,14 @@ class CoefficientBall:
 
     def kernel(self, shape):
         """Return the `Ball` of arrays of this shape."""
-        if self.key not in self._kernels:
+        key = self.key, shape
+        if key not in self._kernels:
             name = "callable" if self.ball is None else self.ball.name
             sizes = self.groups.repeat_sizes(shape[0])
             function = partial(project_by_callable, self.projection, axis=1)
             options = self.bounded, self.positive, function
-            self._kernels[self.key] = Ball(name, sizes, shape[1], *options)
-        return self._kernels[self.key]
+            self._kernels[key] = Ball(name, sizes, shape[1], *options)
+        return self._kernels[key]
 
     def project(self, coef):
         """Project an array of shape (n_features, n_outputs)."""

@@ -1,6 +1,7 @@
 r"""Partial likelihood of the Cox model of survival times.
 
-With the weights w, the logits z and the samples R(t) that are at risk at the time t,
+With the weights w, the logits z and the samples R(t), of the same stratum, that are at
+risk at the time t,
 
     f(z) = sum over events of  m log T  -  sum over events of  w z  -  constant
     T = sum of w exp(z) over R(t) - share * sum of w exp(z) over the events at t

@@ -18,8 +18,9 @@ class StandardizedDesign:
     """The matrix ``(X - mean) * inverse_scale`` as a linear operator.
 
     `X`, an array or a CSR or CSC matrix, is neither copied nor densified, unless its
-    dtype is too narrow for products. These are computed in its dtype, everything else
-    in float64. A column whose `inverse_scale` is zero is removed.
+    dtype is too narrow for products. These are computed in its dtype, those of the
+    transpose of CSR matrices and everything else in float64. A column whose
+    `inverse_scale` is zero is removed.
 
     With `sources`, column k of the operator is made of column ``sources[k]`` of X.
     """

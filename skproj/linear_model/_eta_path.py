@@ -24,9 +24,10 @@ MIN_RELATIVE_GAIN = 0.01
 # The slope, a pass over data in blocks, is computed from this multiple of its end on.
 NEAR_LEAST_SLOPE = 10.0
 # The last model with one group is at the radius where the second group enters, less a
-# margin of this share. It is searched for with so many gradients.
+# margin of this share.
 ENTRY_MARGIN = 0.1
-# Share of the natural radius where the curvature is measured before.
+# Share of the natural radius where the curvature is measured first, and the largest
+# number of models that the search for that radius takes after it.
 PROBE_SHARE = 1e-3
 MAX_ENTRY_TRIALS = 8
 # A callable may keep several groups however small the radius is.

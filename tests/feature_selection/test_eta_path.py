@@ -147,7 +147,7 @@ def test_path_of_weighted_samples_is_that_of_repeated_ones():
         n_etas=4,
         class_weight="balanced",
     )
-    # The ends come from models with gaps of 1e-7; given radii are the same.
+    # The ends come from models with gaps of 1e-7.
     assert_allclose(weighted.etas, repeated.etas, rtol=1e-6)
     assert_allclose(weighted.coefs, repeated.coefs, rtol=1e-5, atol=1e-8)
 

@@ -8,14 +8,14 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
-from sklearn import config_context
+from sklearn import clone, config_context
 from sklearn.linear_model import (
     Lasso,
     LogisticRegression,
     PoissonRegressor,
 )
 from sklearn.metrics import log_loss, mean_poisson_deviance
-from sklearn.model_selection import cross_validate
+from sklearn.model_selection import KFold, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -284,9 +284,14 @@ def test_offset_and_strata_are_routed():
         selector = ProjectionFeatureSelector(eta=0.5).set_fit_request(**request)
         pipeline = make_pipeline(StandardScaler(), selector).fit(X, y, **rows)
         assert_allclose(pipeline[-1].scores_, expected.scores_, atol=1e-4)
-        scores = {"scoring": lambda model, X, y: model[-1].scores_.sum()}
-        found = cross_validate(pipeline, X, y, params=rows, cv=2, **scores)
-        assert_allclose(found["test_score"], 0.5)
+        scores = {"scoring": lambda model, X, y: model[-1].coef_[0, 0]}
+        found = cross_validate(pipeline, X, y, params=rows, cv=KFold(2), **scores)
+        for (train, _), score in zip(
+            KFold(2).split(X), found["test_score"], strict=True
+        ):
+            own = {name: values[train] for name, values in rows.items()}
+            half = clone(pipeline).fit(X[train], y[train], **own)
+            assert_allclose(half[-1].coef_[0, 0], score, rtol=1e-10)
         search.set_fit_request(**request)
         pipeline = make_pipeline(StandardScaler(), search).fit(X, y, **rows)
         assert_allclose(pipeline[-1].best_score_, chosen, atol=1e-4)
