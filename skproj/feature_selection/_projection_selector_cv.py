@@ -199,7 +199,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
     ...     selection_rule="one-standard-error", random_state=0
     ... )
     >>> selector.fit_transform(X, y).shape
-    (569, 12)
+    (569, 11)
 
     The features that are most strongly correlated with the worst radius:
 

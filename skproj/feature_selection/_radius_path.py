@@ -136,7 +136,7 @@ def eta_path(
     >>> path.coefs.shape
     (3, 1, 30)
     >>> path.n_selected
-    array([ 2,  3, 12])
+    array([ 1,  3, 12])
     """
     arguments = dict(locals())
     selector = ProjectionFeatureSelector(

@@ -64,7 +64,7 @@ class SupportDisplay:
     >>> selector = ProjectionFeatureSelector(n_features_to_select=3).fit(X, y)
     >>> display = SupportDisplay.from_estimator(selector)
     >>> display.feature_names[display.ranking[:3]].tolist()
-    ['worst concave points', 'worst radius', 'worst perimeter']
+    ['worst concave points', 'worst radius', 'mean concave points']
     """
 
     def __init__(

@@ -138,7 +138,7 @@ def export_panel(estimator, path, *, directions=None):
     ...     export_panel(model, path)
     ...     panel = runpy.run_path(path)
     >>> panel["columns"]()
-    ['worst radius', 'worst perimeter', 'worst concave points']
+    ['mean concave points', 'worst radius', 'worst concave points']
     >>> selected = X[panel["columns"]()]
     >>> np.allclose(panel["predict_proba"](selected), model.predict_proba(X), atol=1e-9)
     True
