@@ -139,4 +139,63 @@ SKPROJ_DEFINE_ROWS(double, 8, skproj_row_eight_f64, skproj_add_eight_f64)
 SKPROJ_DEFINE_ROWS(float, SKPROJ_OUTPUTS, skproj_row_dots_f32, skproj_add_outputs_f32)
 SKPROJ_DEFINE_ROWS(double, SKPROJ_OUTPUTS, skproj_row_dots_f64, skproj_add_outputs_f64)
 
+/* Numbers of a row of the matrix for so many outputs. */
+static SKPROJ_INLINE ptrdiff_t skproj_lanes_of(ptrdiff_t width)
+{
+    return width == 1 ? 1 : width <= 8 ? 8 : SKPROJ_OUTPUTS;
+}
+
+/* These loops for the type of the data, float if it is `single`, and the lanes of the
+ * outputs. */
+static SKPROJ_UNUSED void
+skproj_dots(const void *x, int single, ptrdiff_t n, ptrdiff_t m, const double *r,
+            double *out, ptrdiff_t stride)
+{
+    if (single)
+        skproj_dots_f32(x, n, m, r, out, stride);
+    else
+        skproj_dots_f64(x, n, m, r, out, stride);
+}
+
+static SKPROJ_UNUSED void
+skproj_combine(const void *x, int single, ptrdiff_t n, const ptrdiff_t *index,
+               ptrdiff_t m, const double *factors, double *y)
+{
+    if (single)
+        skproj_combine_f32(x, n, index, m, factors, y);
+    else
+        skproj_combine_f64(x, n, index, m, factors, y);
+}
+
+#define SKPROJ_FOR_LANES(one, eight, all, ...)                                             \
+    (lanes == 1 ? one : lanes == 8 ? eight : all)(data, indices, indptr, n, __VA_ARGS__)
+
+static SKPROJ_UNUSED void
+skproj_multiply_rows(const void *data, int single, const int *indices,
+                     const ptrdiff_t *indptr, ptrdiff_t n, const double *matrix,
+                     const double *shift, ptrdiff_t width, double *out)
+{
+    const ptrdiff_t lanes = skproj_lanes_of(width);
+    if (single)
+        SKPROJ_FOR_LANES(skproj_row_dot_f32, skproj_row_eight_f32, skproj_row_dots_f32,
+                         matrix, shift, width, out);
+    else
+        SKPROJ_FOR_LANES(skproj_row_dot_f64, skproj_row_eight_f64, skproj_row_dots_f64,
+                         matrix, shift, width, out);
+}
+
+static SKPROJ_UNUSED void
+skproj_add_rows(const void *data, int single, const int *indices,
+                const ptrdiff_t *indptr, ptrdiff_t n, const double *rows,
+                ptrdiff_t width, double *matrix)
+{
+    const ptrdiff_t lanes = skproj_lanes_of(width);
+    if (single)
+        SKPROJ_FOR_LANES(skproj_add_rows_f32, skproj_add_eight_f32,
+                         skproj_add_outputs_f32, rows, width, matrix);
+    else
+        SKPROJ_FOR_LANES(skproj_add_rows_f64, skproj_add_eight_f64,
+                         skproj_add_outputs_f64, rows, width, matrix);
+}
+
 #endif

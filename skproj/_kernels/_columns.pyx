@@ -8,86 +8,26 @@ from scipy import sparse
 
 
 cdef extern from "_columns.h" nogil:
-    void dots_f32 "skproj_dots_f32" (
-        const float* x, Py_ssize_t n, Py_ssize_t m, const double* r, double* out,
-        Py_ssize_t stride) noexcept
-    void dots_f64 "skproj_dots_f64" (
-        const double* x, Py_ssize_t n, Py_ssize_t m, const double* r, double* out,
-        Py_ssize_t stride) noexcept
-    void combine_f32 "skproj_combine_f32" (
-        const float* x, Py_ssize_t n, const Py_ssize_t* index, Py_ssize_t m,
-        const double* factors, double* y) noexcept
-    void combine_f64 "skproj_combine_f64" (
-        const double* x, Py_ssize_t n, const Py_ssize_t* index, Py_ssize_t m,
-        const double* factors, double* y) noexcept
     enum:
         SKPROJ_OUTPUTS
-    void row_dot_f32 "skproj_row_dot_f32" (
-        const float* data, const int* indices, const Py_ssize_t* indptr, Py_ssize_t n,
-        const double* matrix, const double* shift, Py_ssize_t width, double* out
-        ) noexcept
-    void row_eight_f32 "skproj_row_eight_f32" (
-        const float* data, const int* indices, const Py_ssize_t* indptr, Py_ssize_t n,
-        const double* matrix, const double* shift, Py_ssize_t width, double* out
-        ) noexcept
-    void row_dots_f32 "skproj_row_dots_f32" (
-        const float* data, const int* indices, const Py_ssize_t* indptr, Py_ssize_t n,
-        const double* matrix, const double* shift, Py_ssize_t width, double* out
-        ) noexcept
-    void add_rows_f32 "skproj_add_rows_f32" (
-        const float* data, const int* indices, const Py_ssize_t* indptr, Py_ssize_t n,
-        const double* rows, Py_ssize_t width, double* matrix) noexcept
-    void add_eight_f32 "skproj_add_eight_f32" (
-        const float* data, const int* indices, const Py_ssize_t* indptr, Py_ssize_t n,
-        const double* rows, Py_ssize_t width, double* matrix) noexcept
-    void add_outputs_f32 "skproj_add_outputs_f32" (
-        const float* data, const int* indices, const Py_ssize_t* indptr, Py_ssize_t n,
-        const double* rows, Py_ssize_t width, double* matrix) noexcept
-    void row_dot_f64 "skproj_row_dot_f64" (
-        const double* data, const int* indices, const Py_ssize_t* indptr, Py_ssize_t n,
-        const double* matrix, const double* shift, Py_ssize_t width, double* out
-        ) noexcept
-    void row_eight_f64 "skproj_row_eight_f64" (
-        const double* data, const int* indices, const Py_ssize_t* indptr, Py_ssize_t n,
-        const double* matrix, const double* shift, Py_ssize_t width, double* out
-        ) noexcept
-    void row_dots_f64 "skproj_row_dots_f64" (
-        const double* data, const int* indices, const Py_ssize_t* indptr, Py_ssize_t n,
-        const double* matrix, const double* shift, Py_ssize_t width, double* out
-        ) noexcept
-    void add_rows_f64 "skproj_add_rows_f64" (
-        const double* data, const int* indices, const Py_ssize_t* indptr, Py_ssize_t n,
-        const double* rows, Py_ssize_t width, double* matrix) noexcept
-    void add_eight_f64 "skproj_add_eight_f64" (
-        const double* data, const int* indices, const Py_ssize_t* indptr, Py_ssize_t n,
-        const double* rows, Py_ssize_t width, double* matrix) noexcept
-    void add_outputs_f64 "skproj_add_outputs_f64" (
-        const double* data, const int* indices, const Py_ssize_t* indptr, Py_ssize_t n,
-        const double* rows, Py_ssize_t width, double* matrix) noexcept
+    Py_ssize_t lanes_of "skproj_lanes_of" (Py_ssize_t width) noexcept
+    void dots "skproj_dots" (
+        const void* x, bint single, Py_ssize_t n, Py_ssize_t m, const double* r,
+        double* out, Py_ssize_t stride) noexcept
+    void combine "skproj_combine" (
+        const void* x, bint single, Py_ssize_t n, const Py_ssize_t* index,
+        Py_ssize_t m, const double* factors, double* y) noexcept
+    void multiply_rows "skproj_multiply_rows" (
+        const void* data, bint single, const int* indices, const Py_ssize_t* indptr,
+        Py_ssize_t n, const double* matrix, const double* shift, Py_ssize_t width,
+        double* out) noexcept
+    void add_rows "skproj_add_rows" (
+        const void* data, bint single, const int* indices, const Py_ssize_t* indptr,
+        Py_ssize_t n, const double* rows, Py_ssize_t width, double* matrix) noexcept
+
 
 # Columns that are standardised together, in float64.
 TOGETHER = 64
-
-
-cdef Py_ssize_t lanes_of(Py_ssize_t width) noexcept nogil:
-    """Numbers of a row of the matrix for so many outputs."""
-    return 1 if width == 1 else 8 if width <= 8 else SKPROJ_OUTPUTS
-
-
-cdef void add_rows(
-    const void* data, bint is_float, const int* indices, const Py_ssize_t* indptr,
-    Py_ssize_t n, const double* rows, Py_ssize_t width, double* matrix
-) noexcept nogil:
-    """Add sparse rows, times numbers of each output, to a matrix of lanes."""
-    cdef Py_ssize_t lanes = lanes_of(width)
-    if is_float:
-        (add_rows_f32 if lanes == 1 else add_eight_f32 if lanes == 8
-         else add_outputs_f32)(
-            <const float*>data, indices, indptr, n, rows, width, matrix)
-    else:
-        (add_rows_f64 if lanes == 1 else add_eight_f64 if lanes == 8
-         else add_outputs_f64)(
-            <const double*>data, indices, indptr, n, rows, width, matrix)
 
 
 def multiply_transposed(X, residuals):
@@ -191,12 +131,7 @@ cdef class Columns:
                     self.index[m] = j
                     self.factors[m] = coef[j * n_outputs + k]
                     m += 1
-            if self.is_float:
-                combine_f32(<const float*>self.data, n, self.index, m, self.factors,
-                            row)
-            else:
-                combine_f64(<const double*>self.data, n, self.index, m, self.factors,
-                            row)
+            combine(self.data, self.is_float, n, self.index, m, self.factors, row)
 
     cdef void dot_sparse(
         self, const double* coef, Py_ssize_t n_outputs, double* products
@@ -204,7 +139,6 @@ cdef class Columns:
         cdef:
             Py_ssize_t j, k, first = 0, width, lanes
             double[SKPROJ_OUTPUTS] shift
-            double* out
         while first < n_outputs:
             width = min(n_outputs - first, SKPROJ_OUTPUTS)
             lanes = lanes_of(width)
@@ -215,17 +149,9 @@ cdef class Columns:
                     self.factors[j * lanes + k] = (
                         coef[j * n_outputs + first + k] * self.scale[j])
                     shift[k] += self.factors[j * lanes + k] * self.mean[j]
-            out = products + first * self.n_samples
-            if self.is_float:
-                (row_dot_f32 if lanes == 1 else row_eight_f32 if lanes == 8
-                 else row_dots_f32)(
-                    <const float*>self.data, self.indices, self.indptr, self.n_samples,
-                    self.factors, shift, width, out)
-            else:
-                (row_dot_f64 if lanes == 1 else row_eight_f64 if lanes == 8
-                 else row_dots_f64)(
-                    <const double*>self.data, self.indices, self.indptr, self.n_samples,
-                    self.factors, shift, width, out)
+            multiply_rows(self.data, self.is_float, self.indices, self.indptr,
+                          self.n_samples, self.factors, shift, width,
+                          products + first * self.n_samples)
             first += width
 
     cdef void transposed_dot(
@@ -236,12 +162,7 @@ cdef class Columns:
             self.transposed_dot_sparse(rows, n_outputs, out)
             return
         for k in range(n_outputs):
-            if self.is_float:
-                dots_f32(<const float*>self.data, n, m, rows + k * n, out + k,
-                         n_outputs)
-            else:
-                dots_f64(<const double*>self.data, n, m, rows + k * n, out + k,
-                         n_outputs)
+            dots(self.data, self.is_float, n, m, rows + k * n, out + k, n_outputs)
 
     cdef void transposed_dot_sparse(
         self, const double* rows, Py_ssize_t n_outputs, double* out

@@ -429,7 +429,7 @@ cdef class Softmax(Loss):
         if gram == NULL:
             return 1
         rows = gram + n_outputs * n_outputs
-        memset(out, 0, n_outputs * n_outputs * sizeof(double))
+        memset(gram, 0, n_outputs * n_outputs * sizeof(double))
         for part in range((n + tile - 1) // tile):
             start = part * tile
             size = min(tile, n - start)
@@ -438,15 +438,10 @@ cdef class Softmax(Loss):
                     j = start + i
                     mass = residuals[k * n + j] + self.weights[j] * self.targets[k, j]
                     mass *= columns[0][j]
-                    out[k * n_outputs + k] += mass * columns[0][j]
+                    gram[k * n_outputs + k] += mass * columns[0][j]
                     rows[k * tile + i] = mass * self.roots[j]
-            add_gram(rows, tile, size, n_outputs, -1.0, part > 0, gram)
-        for i in range(n_outputs):
-            for j in range(i, n_outputs):
-                mass = gram[i * n_outputs + j]
-                out[i * n_outputs + j] += mass
-                if i != j:
-                    out[j * n_outputs + i] += mass
+            add_gram(rows, tile, size, n_outputs, -1.0, 1.0, gram)
+        copy_triangle(gram, n_outputs, 1, 0, 0, 1.0, out)
         free(gram)
         return 0
 

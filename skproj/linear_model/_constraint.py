@@ -29,7 +29,7 @@ class CoefficientBall:
 
     @property
     def key(self):
-        """What tells parts of the kernel apart, whose radius is given to them."""
+        """Identity of the parts of the kernel, whose radius is given to them."""
         return id(self.projection), self.bounded
 
     @property

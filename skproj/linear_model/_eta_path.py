@@ -260,13 +260,14 @@ def _solve_ahead(problem, etas, last, n_ahead, projection, max_iter, tol):
         constraint = problem.constraint(projection, etas[place])
         if not constraint.sparsifies:
             break
-        if groups is None:
+        is_first = groups is None
+        if is_first:
             groups = known_groups(design, constraint, start.coef)
             if groups is None:
                 break
-            features, part_constraint = constraint.subset(groups)
+        features, part_constraint = constraint.subset(groups)
+        if is_first:
             objective, known = problem.objective.columns(features), {}
-        _, part_constraint = constraint.subset(groups)
         aim = problem.tolerance(etas[place], projection, tol)
         fit, dual = solve_in_parts(
             objective,
