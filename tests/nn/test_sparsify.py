@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from skproj.nn import ProximalSGD, sparsify
 from skproj.nn._sparsify import _methods
 from skproj.nn._sparsify._blocks import make_blocks
+from skproj.nn._sparsify._sparsifier import by_balance
 from skproj.nn.prune import prunable_parameters, sparsity_report
 
 pytestmark = pytest.mark.filterwarnings(
@@ -95,7 +96,7 @@ def test_convolutions():
         assert nonzero_of(sparse[0], sparse[2]) == round(0.3 * 108)
 
 
-@pytest.mark.parametrize("score", [_methods.by_magnitude, _methods.by_balance])
+@pytest.mark.parametrize("score", [_methods.by_magnitude, by_balance])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_thresholds_and_masks(score, dtype):
     """They keep the weights with the largest scores, found here by brute force."""

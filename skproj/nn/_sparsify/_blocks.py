@@ -41,7 +41,7 @@ class Block(NamedTuple):
 
     def count_nonzero(self):
         """Count the weights that are not zero."""
-        return sum(int(W.count_nonzero()) for W in self.weights)
+        return sum(int(whole(W).count_nonzero()) for W in self.weights)
 
     def thresholds(self, share, score):
         """Return the magnitudes up to which weights are removed at a share of the way.
@@ -76,14 +76,38 @@ class Block(NamedTuple):
         scores = [score(_rank(weight)) for weight in self.weights]
         counts = [int(mask.sum()) for mask in masks_of_largest(scores, self.n_kept)]
         return [
-            masks_of_largest([weight.detach().abs()], count)[0]
+            masks_of_largest([whole(weight).abs()], count)[0]
             for weight, count in zip(self.weights, counts, strict=True)
         ]
 
 
+def whole(weight):
+    """Return the values of a weight, of which each process may have a part only."""
+    return (weight.full_tensor() if _is_shared_out(weight) else weight).detach()
+
+
+def local_part(weight):
+    """Return the part of a weight that this process has, not a copy."""
+    return weight.to_local() if _is_shared_out(weight) else weight
+
+
+def part_like(values, weight):
+    """Return the part of some values for a weight that this process has."""
+    if not _is_shared_out(weight):
+        return values
+    from torch.distributed.tensor import distribute_tensor  # takes a second
+
+    return distribute_tensor(values, weight.device_mesh, weight.placements).to_local()
+
+
+def _is_shared_out(weight):
+    """Whether it is a DTensor, as those of `fully_shard`."""
+    return hasattr(weight, "full_tensor")
+
+
 def _rank(weight):
     """Return the magnitudes of a weight in descending order, in float32 or float64."""
-    magnitudes = weight.detach().abs().flatten()
+    magnitudes = whole(weight).abs().flatten()
     if magnitudes.dtype != torch.float64:
         magnitudes = magnitudes.float()
     if magnitudes.device.type != "cpu":
@@ -114,8 +138,15 @@ def split_network(module, values, layers, argument, fits=None):
     return parts
 
 
-def make_blocks(module, target, layers=None):
+def targeted_weights(module, target, layers=None):
     """Return the blocks for the arguments `target` and `layers` of `sparsify`."""
+    if isinstance(target, str):
+        return make_pattern_block(module, *parse_pattern(target), layers)
+    return make_blocks(module, target, layers)
+
+
+def make_blocks(module, target, layers=None):
+    """Return the blocks of a share, or of a dict of shares."""
     blocks = []
     for name, share, pairs in split_network(module, target, layers, "target"):
         if share > 1.0:

@@ -5,43 +5,17 @@ Their argument is the share of the training that is done.
 """
 
 import math
-from functools import partial
 
 import numpy as np
 import torch
 
-from skproj.nn.functional import projection_n_of_m
+from skproj.nn._sparsify._sparsifier import INTERVAL, LARGEST_SHARE, cubic
 from skproj.nn.prune._weight_groups import as_array, project_jointly
-
-# Steps of the optimizer between two thresholds, and the share of the training after
-# which they are computed anew in any case.
-INTERVAL = 16
-LARGEST_SHARE = 0.01
-
-# How evenly the layers keep their weights: 0 compares magnitudes of all layers, 1 gives
-# layers of different size nearly the same number of weights.
-LAYER_BALANCE = 0.75
-
-
-def cubic(share):
-    """Return the share of the zeros at a share of the ramp, fast at first."""
-    return 1.0 - (1.0 - min(share, 1.0)) ** 3
 
 
 def by_magnitude(magnitudes):
     """Compare the weights of all layers by their magnitudes."""
     return magnitudes
-
-
-def by_balance(magnitudes):
-    """Return scores that can be compared among layers of different scale.
-
-    The score of a weight is its square, divided by a power of the sum of the squares of
-    the weights of its layer that are not smaller; see the notes of `sparsify`.
-    """
-    squares = magnitudes.double().square()
-    sums = squares.cumsum(0).clamp_(min=torch.finfo(squares.dtype).tiny)
-    return squares.div_(sums.pow_(LAYER_BALANCE)).to(magnitudes.dtype)
 
 
 class FixedZeros:
@@ -182,57 +156,38 @@ class GradualMagnitude(_Thresholds):
             self._remove_smallest(done)
 
 
-class ProjectedTraining(_Thresholds):
-    """Compute the gradient at the projected weights, and change the others by it.
-
-    The projection keeps the weights with the largest scores. What is removed goes on to
-    be trained, and returns when it has grown.
-    """
-
-    ramp_end, fixed_from = 0.4, 0.8
-    score = staticmethod(by_balance)
-
-    def __init__(self, blocks):
-        super().__init__(blocks)
-        self._unprojected = None
-
-    def before_forward(self, done):
-        """Project the weights."""
-        super().before_forward(done)
-        if self.masks is None:
-            self._unprojected = [weight.clone() for weight in self._weights()]
-            self._remove_smallest(done)
-
-    def before_update(self, done):
-        """Undo the projection."""
-        if self._unprojected is not None:
-            for weight, before in zip(self._weights(), self._unprojected, strict=True):
-                weight.copy_(before)
-            self._unprojected = None
-
-
-class ProjectedPattern(ProjectedTraining):
-    """The same for the largest of each few consecutive weights, from the beginning.
+class ProjectedTraining(FixedZeros):
+    """Let a `Sparsifier` make the zeros.
 
     Parameters
     ----------
-    blocks : list of Block
-    n, m : int
-        So many weights are kept of each so many.
+    make_sparsifier : callable
+        Makes the `Sparsifier` of an optimizer.
     """
 
-    def __init__(self, blocks, n, m):
-        super().__init__(blocks)
-        self._project = partial(projection_n_of_m, n=n, m=m)
+    fixed_from = math.inf
 
-    def fix_zeros(self):
-        """Keep the weights that the projection leaves."""
-        self._remove_smallest(1.0)
-        self.masks = [weight != 0 for weight in self._weights()]
+    def __init__(self, make_sparsifier):
+        self._make_sparsifier = make_sparsifier
 
-    def _remove_smallest(self, done):
-        for weight in self._weights():
-            weight.copy_(self._project(weight))
+    def make_optimizer(self, make, parameters):
+        """Make the optimizer of all trained parameters, with hooks."""
+        optimizer = make(parameters)
+        self._sparsifier = self._make_sparsifier(optimizer)
+        super().__init__(self._sparsifier.blocks)
+        return optimizer
+
+    def finish(self):
+        """Leave the wanted number of weights."""
+        self._sparsifier.finalize()
+
+    def state_dict(self):
+        """Return what another instance needs to go on."""
+        return self._sparsifier.state_dict()
+
+    def load_state_dict(self, state):
+        """Go on from the result of `state_dict`."""
+        self._sparsifier.load_state_dict(state)
 
 
 class GradualUnits(_Ramp):

@@ -5,16 +5,11 @@ from functools import partial
 
 from sklearn.utils import check_scalar
 
-from skproj.nn._sparsify._blocks import (
-    make_blocks,
-    make_pattern_block,
-    parse_pattern,
-)
+from skproj.nn._sparsify._blocks import targeted_weights
 from skproj.nn._sparsify._l1 import gradients_at_random_weights, reach_by_l1
 from skproj.nn._sparsify._methods import (
     GradualMagnitude,
     InducedHoyer,
-    ProjectedPattern,
     ProjectedTraining,
 )
 from skproj.nn._sparsify._run import (
@@ -23,12 +18,12 @@ from skproj.nn._sparsify._run import (
     check_step,
     run_trainings,
 )
+from skproj.nn._sparsify._sparsifier import Sparsifier
 from skproj.nn._training._l1_training import least_eps
 from skproj.utils._choices import check_choice
 from skproj.utils._docs import shared_docs
 
 METHODS = {
-    "projected": ProjectedTraining,
     "gradual": GradualMagnitude,
     "hoyer": InducedHoyer,
 }
@@ -172,26 +167,24 @@ def sparsify(
     >>> float((model(X).argmax(dim=1) == y).float().mean()) > 0.9
     True
     """
-    check_choice("method", method, ("auto", *METHODS, "l1"))
+    check_choice("method", method, ("auto", AUTO, *METHODS, "l1"))
     method = AUTO if method == "auto" else method
-    if isinstance(target, str):
-        pattern = parse_pattern(target)
-        if method != AUTO:
-            raise ValueError(
-                f"method must be 'auto' or {AUTO!r} for a pattern, got {method!r}."
-            )
-        blocks = make_pattern_block(module, *pattern, layers)
-        make_method = partial(ProjectedPattern, n=pattern[0], m=pattern[1])
-    else:
-        blocks = make_blocks(module, target, layers)
-        make_method = METHODS.get(method)
+    if isinstance(target, str) and method != AUTO:
+        raise ValueError(
+            f"method must be 'auto' or {AUTO!r} for a pattern, got {method!r}."
+        )
+    blocks = targeted_weights(module, target, layers)
     step = check_step(loss, step, loader)
     check_scalar(max_iter, "max_iter", numbers.Integral, min_val=1)
     make_optimizer, kind = check_optimizer(optimizer, module, proximal=method == "l1")
 
     def train(make_trainer):
+        if method == "projected":
+            make = partial(Sparsifier, module, target=target, layers=layers)
+            make = partial(make, n_steps=n_epochs * len(loader))
+            return make_trainer(make_optimizer).run(ProjectedTraining(make))
         if method != "l1":
-            return make_trainer(make_optimizer).run(make_method(blocks))
+            return make_trainer(make_optimizer).run(METHODS[method](blocks))
         gradients = gradients_at_random_weights(module, blocks, step, loader)
         make = make_optimizer
         if optimizer is None:
