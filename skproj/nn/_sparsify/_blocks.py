@@ -11,8 +11,13 @@ from skproj.nn._training._l1_training import masks_of_largest
 from skproj.nn.prune._layers import named_weights, split_weights
 from skproj.nn.prune._weight_groups import (
     group_by_parameter,
+    is_distributed,
     pruned_or_plain,
+    whole,
 )
+
+# Distance of the scores that are compared first.
+STRIDE = 256
 
 
 class Block(NamedTuple):
@@ -50,9 +55,10 @@ class Block(NamedTuple):
         ----------
         share : float
         score : callable
-            Returns scores for the magnitudes of a weight in descending order; they must
-            not increase. The weights with the smallest scores are removed, and those
-            that equal them in magnitude.
+            Of the magnitudes of a weight in descending order it makes a function that
+            returns the scores in a slice of them; they must not increase. The weights
+            with the smallest scores are removed, and those that equal them in
+            magnitude.
 
         Returns
         -------
@@ -63,9 +69,7 @@ class Block(NamedTuple):
         if n_removed == 0:
             return [-1.0] * len(self.weights)
         ranked = [_rank(weight) for weight in self.weights]
-        scores = [score(magnitudes) for magnitudes in ranked]
-        largest = torch.cat(scores).kthvalue(n_removed).values
-        counts = [int((part > largest).sum()) for part in scores]
+        counts = count_larger([score(part) for part in ranked], ranked, n_removed)
         return [
             float(magnitudes[count]) if count < len(magnitudes) else -1.0
             for magnitudes, count in zip(ranked, counts, strict=True)
@@ -73,7 +77,7 @@ class Block(NamedTuple):
 
     def masks(self, score):
         """Return where the weights are that are kept in the end, of each weight."""
-        scores = [score(_rank(weight)) for weight in self.weights]
+        scores = [score(_rank(weight))(slice(None)) for weight in self.weights]
         counts = [int(mask.sum()) for mask in masks_of_largest(scores, self.n_kept)]
         return [
             masks_of_largest([whole(weight).abs()], count)[0]
@@ -81,28 +85,65 @@ class Block(NamedTuple):
         ]
 
 
-def whole(weight):
-    """Return the values of a weight, of which each process may have a part only."""
-    return (weight.full_tensor() if _is_shared_out(weight) else weight).detach()
+def count_larger(scores, ranked, n_removed):
+    """Return how many scores of each part exceed the `n_removed` smallest of all.
+
+    Every so many scores of each part tell between which places the others matter; only
+    these are computed.
+
+    Parameters
+    ----------
+    scores : list of callable
+        Functions from a slice to scores that do not increase.
+    ranked : list of tensor
+        Of the lengths of the parts.
+    n_removed : int
+        At least 1.
+
+    Returns
+    -------
+    counts : list of int
+    """
+    sizes = [len(part) for part in ranked]
+    n_kept = sum(sizes) - n_removed
+    coarse = [part(slice(None, None, STRIDE)) for part in scores]
+    joined = torch.cat(coarse).sort(descending=True).values
+    # At most `n_kept` scores are larger than the first of these two, and at least so
+    # many are not smaller than the second one.
+    high = joined[n_kept // STRIDE]
+    last = -(-n_kept // STRIDE) + len(sizes)
+    low = joined[last] if last < len(joined) else -1.0
+    starts = [max((int((part > high).sum()) - 1) * STRIDE + 1, 0) for part in coarse]
+    ends = [
+        min(int((part >= low).sum()) * STRIDE, size)
+        for part, size in zip(coarse, sizes, strict=True)
+    ]
+    windows = [
+        part(slice(start, end))
+        for part, start, end in zip(scores, starts, ends, strict=True)
+    ]
+    n_removed -= sum(sizes) - sum(ends)
+    if n_removed == 0:
+        return ends
+    largest = torch.cat(windows).kthvalue(n_removed).values
+    return [
+        start + int((window > largest).sum())
+        for start, window in zip(starts, windows, strict=True)
+    ]
 
 
 def local_part(weight):
     """Return the part of a weight that this process has, not a copy."""
-    return weight.to_local() if _is_shared_out(weight) else weight
+    return weight.to_local() if is_distributed(weight) else weight
 
 
 def part_like(values, weight):
     """Return the part of some values for a weight that this process has."""
-    if not _is_shared_out(weight):
+    if not is_distributed(weight):
         return values
     from torch.distributed.tensor import distribute_tensor  # takes a second
 
     return distribute_tensor(values, weight.device_mesh, weight.placements).to_local()
-
-
-def _is_shared_out(weight):
-    """Whether it is a DTensor, as those of `fully_shard`."""
-    return hasattr(weight, "full_tensor")
 
 
 def _rank(weight):

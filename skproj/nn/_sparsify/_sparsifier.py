@@ -6,6 +6,7 @@ from functools import partial
 
 import torch
 from sklearn.utils import check_scalar
+from torch.nn.functional import hardshrink
 
 from skproj.nn._sparsify._blocks import (
     local_part,
@@ -41,9 +42,11 @@ def by_balance(magnitudes):
     The score of a weight is its square, divided by a power of the sum of the squares of
     the weights of its layer that are not smaller; see the notes of `Sparsifier`.
     """
-    squares = magnitudes.double().square()
-    sums = squares.cumsum(0).clamp_(min=torch.finfo(squares.dtype).tiny)
-    return squares.div_(sums.pow_(LAYER_BALANCE)).to(magnitudes.dtype)
+    sums = magnitudes.double().square_().cumsum(0)
+    sums.clamp_(min=torch.finfo(sums.dtype).tiny)
+    return lambda part: (
+        magnitudes[part].double().square() / sums[part].pow(LAYER_BALANCE)
+    )
 
 
 @shared_docs()
@@ -301,6 +304,7 @@ class Sparsifier:
         def at_sparse_weights():
             removed = self._removed
             with torch.no_grad():
+                # One of the two is zero: sums and differences are exact.
                 torch._foreach_sub_(self._weights, removed)
             self._is_whole = False
             loss = closure()
@@ -341,26 +345,27 @@ class Sparsifier:
                 for block in self.blocks
                 for threshold in block.thresholds(share, by_balance)
             ]
-        # Sums are exact: one of the two is zero.
-        kept = self._kept()
-        self._removed = [W - P for W, P in zip(self._weights, kept, strict=True)]
-        torch._foreach_sub_(self._weights, self._removed)
+        if self._removed is None:
+            self._removed = [torch.empty_like(W) for W in self._weights]
+        for i, (W, removed) in enumerate(
+            zip(self._weights, self._removed, strict=True)
+        ):
+            kept = self._kept(i, W)
+            torch.sub(W, kept, out=removed)
+            W.copy_(kept)
         self._is_whole = False
 
-    def _kept(self):
-        """Return the weights with zeros in the place of those to remove."""
+    def _kept(self, i, W):
+        """Return a weight with zeros in the place of its entries to remove."""
         if self._project is not None:
-            return [self._project(W) for W in self._weights]
-        return [
-            torch.where(W.abs() > threshold, W, 0.0)
-            for W, threshold in zip(self._weights, self._thresholds, strict=True)
-        ]
+            return self._project(W)
+        return hardshrink(W, self._thresholds[i])
 
     @torch.no_grad()
     def _fix(self):
         """Settle which weights are kept, exactly as many as wanted."""
         if self._project is not None:
-            self._masks = [W != 0 for W in self._kept()]
+            self._masks = [self._project(W) != 0 for W in self._weights]
         else:
             masks = [mask for block in self.blocks for mask in block.masks(by_balance)]
             pairs = zip(masks, self._parameters, strict=True)

@@ -145,11 +145,22 @@ class WeightVectors:
         return parts.transpose(self._order).reshape(self._weight_shape)
 
 
+def is_distributed(W):
+    """Whether a tensor is a `DTensor`, as those of `fully_shard`."""
+    return hasattr(W, "full_tensor")
+
+
+def whole(W):
+    """Return the values of a tensor of which a process may have a part only."""
+    return (W.full_tensor() if is_distributed(W) else W).detach()
+
+
 def as_array(W):
     """Return a tensor as an array, in double precision unless it is float32.
 
     Of complex numbers it is the absolute values.
     """
+    W = whole(W)
     W = W.abs() if W.is_complex() else W
     dtype = torch.float32 if W.dtype == torch.float32 else torch.float64
     return W.detach().to("cpu", dtype).numpy()
