@@ -82,35 +82,41 @@ SKPROJ_DEFINE_COLUMNS(double, skproj_dots_f64, skproj_combine_f64)
 /* Outputs of which the products with sparse rows are computed side by side. */
 #define SKPROJ_OUTPUTS 16
 
-/* Products of n sparse rows with a matrix of `lanes` numbers a row, less a shift, of which
- * the first `width` are written, those of each to n numbers; and the sum of the rows times
- * such numbers, which is added to a matrix. What is not streamed stays in a cache. */
-#define SKPROJ_DEFINE_ROWS(T, lanes, dot, transposed)                                      \
+/* Four numbers that stay in registers: sums in an array of 16 do not. */
+#if defined(__GNUC__) || defined(__clang__)
+typedef double skproj_quad
+    __attribute__((vector_size(4 * sizeof(double)), aligned(sizeof(double)), may_alias));
+#define SKPROJ_QUADS(n) n
+#define SKPROJ_UNROLL SKPROJ_PRAGMA(GCC unroll 4)
+#else
+typedef double skproj_quad;
+#define SKPROJ_QUADS(n) (4 * (n))
+#define SKPROJ_UNROLL
+#endif
+
+/* Products of n sparse rows with a matrix of `size` V's a row, less a shift, of which the
+ * first `width` numbers are written, those of each to n numbers; and the sum of the rows
+ * times such numbers, which is added to a matrix. What is not streamed stays in a cache. */
+#define SKPROJ_DEFINE_ROWS(T, V, size, dot, transposed)                                    \
     static SKPROJ_UNUSED SKPROJ_CLONES void                                                \
     dot(const T *data, const int *indices, const ptrdiff_t *indptr, ptrdiff_t n,           \
         const double *matrix, const double *shift, ptrdiff_t width, double *out)           \
     {                                                                                      \
+        const V *rows = (const V *)matrix;                                                 \
+        double numbers[SKPROJ_OUTPUTS] = {0};                                                 \
         for (ptrdiff_t i = 0; i < n; ++i) {                                                \
-            double sums[lanes] = {0};                                                      \
-            ptrdiff_t p = indptr[i];                                                       \
-            for (; p + 4 <= indptr[i + 1]; p += 4) {                                       \
-                const double *a = matrix + (ptrdiff_t)indices[p] * lanes,                  \
-                             *b = matrix + (ptrdiff_t)indices[p + 1] * lanes,              \
-                             *c = matrix + (ptrdiff_t)indices[p + 2] * lanes,              \
-                             *d = matrix + (ptrdiff_t)indices[p + 3] * lanes;              \
-                SKPROJ_SIMD()                                                              \
-                for (int k = 0; k < lanes; ++k)                                            \
-                    sums[k] += (data[p] * a[k] + data[p + 1] * b[k]) +                     \
-                               (data[p + 2] * c[k] + data[p + 3] * d[k]);                  \
-            }                                                                              \
-            for (; p < indptr[i + 1]; ++p) {                                               \
-                const double *row = matrix + (ptrdiff_t)indices[p] * lanes, x = data[p];   \
-                SKPROJ_SIMD()                                                              \
-                for (int k = 0; k < lanes; ++k)                                            \
+            V sums[size];                                                                  \
+            memset(sums, 0, sizeof(sums));                                                 \
+            for (ptrdiff_t p = indptr[i]; p < indptr[i + 1]; ++p) {                        \
+                const V *row = rows + (ptrdiff_t)indices[p] * (size);                      \
+                const double x = data[p];                                                  \
+                SKPROJ_UNROLL                                                              \
+                for (int k = 0; k < (size); ++k)                                           \
                     sums[k] += x * row[k];                                                 \
             }                                                                              \
+            memcpy(numbers, sums, sizeof(sums));                                           \
             for (ptrdiff_t k = 0; k < width; ++k)                                          \
-                out[k * n + i] = sums[k] - shift[k];                                       \
+                out[k * n + i] = numbers[k] - shift[k];                                    \
         }                                                                                  \
     }                                                                                      \
                                                                                            \
@@ -118,31 +124,41 @@ SKPROJ_DEFINE_COLUMNS(double, skproj_dots_f64, skproj_combine_f64)
     transposed(const T *data, const int *indices, const ptrdiff_t *indptr, ptrdiff_t n,    \
                const double *rows, ptrdiff_t width, double *matrix)                        \
     {                                                                                      \
+        double numbers[SKPROJ_OUTPUTS] = {0};                                              \
         for (ptrdiff_t i = 0; i < n; ++i) {                                                \
-            double factors[lanes] = {0};                                                   \
+            V factors[size];                                                               \
             for (ptrdiff_t k = 0; k < width; ++k)                                          \
-                factors[k] = rows[k * n + i];                                              \
+                numbers[k] = rows[k * n + i];                                              \
+            memcpy(factors, numbers, sizeof(factors));                                     \
             for (ptrdiff_t p = indptr[i]; p < indptr[i + 1]; ++p) {                        \
-                double *row = matrix + (ptrdiff_t)indices[p] * lanes;                      \
+                V *row = (V *)matrix + (ptrdiff_t)indices[p] * (size);                     \
                 const double x = data[p];                                                  \
-                SKPROJ_SIMD()                                                              \
-                for (int k = 0; k < lanes; ++k)                                            \
+                SKPROJ_UNROLL                                                              \
+                for (int k = 0; k < (size); ++k)                                           \
                     row[k] += x * factors[k];                                              \
             }                                                                              \
         }                                                                                  \
     }
 
-SKPROJ_DEFINE_ROWS(float, 1, skproj_row_dot_f32, skproj_add_rows_f32)
-SKPROJ_DEFINE_ROWS(double, 1, skproj_row_dot_f64, skproj_add_rows_f64)
-SKPROJ_DEFINE_ROWS(float, 8, skproj_row_eight_f32, skproj_add_eight_f32)
-SKPROJ_DEFINE_ROWS(double, 8, skproj_row_eight_f64, skproj_add_eight_f64)
-SKPROJ_DEFINE_ROWS(float, SKPROJ_OUTPUTS, skproj_row_dots_f32, skproj_add_outputs_f32)
-SKPROJ_DEFINE_ROWS(double, SKPROJ_OUTPUTS, skproj_row_dots_f64, skproj_add_outputs_f64)
+/* These for one output, and for up to four, eight, twelve and sixteen. */
+#define SKPROJ_DEFINE_ALL_ROWS(T, suffix)                                                  \
+    SKPROJ_DEFINE_ROWS(T, double, 1, skproj_dot_1##suffix, skproj_add_1##suffix)           \
+    SKPROJ_DEFINE_ROWS(T, skproj_quad, SKPROJ_QUADS(1), skproj_dot_4##suffix,              \
+                       skproj_add_4##suffix)                                               \
+    SKPROJ_DEFINE_ROWS(T, skproj_quad, SKPROJ_QUADS(2), skproj_dot_8##suffix,              \
+                       skproj_add_8##suffix)                                               \
+    SKPROJ_DEFINE_ROWS(T, skproj_quad, SKPROJ_QUADS(3), skproj_dot_12##suffix,             \
+                       skproj_add_12##suffix)                                              \
+    SKPROJ_DEFINE_ROWS(T, skproj_quad, SKPROJ_QUADS(4), skproj_dot_16##suffix,             \
+                       skproj_add_16##suffix)
+
+SKPROJ_DEFINE_ALL_ROWS(float, _f32)
+SKPROJ_DEFINE_ALL_ROWS(double, _f64)
 
 /* Numbers of a row of the matrix for so many outputs. */
 static SKPROJ_INLINE ptrdiff_t skproj_lanes_of(ptrdiff_t width)
 {
-    return width == 1 ? 1 : width <= 8 ? 8 : SKPROJ_OUTPUTS;
+    return width == 1 ? 1 : (width + 3) / 4 * 4;
 }
 
 /* These loops for the type of the data, float if it is `single`, and the lanes of the
@@ -167,21 +183,22 @@ skproj_combine(const void *x, int single, ptrdiff_t n, const ptrdiff_t *index,
         skproj_combine_f64(x, n, index, m, factors, y);
 }
 
-#define SKPROJ_FOR_LANES(one, eight, all, ...)                                             \
-    (lanes == 1 ? one : lanes == 8 ? eight : all)(data, indices, indptr, n, __VA_ARGS__)
+#define SKPROJ_FOR_LANES(loop, suffix, ...)                                                \
+    (width == 1    ? loop##1##suffix                                                       \
+     : width <= 4  ? loop##4##suffix                                                       \
+     : width <= 8  ? loop##8##suffix                                                       \
+     : width <= 12 ? loop##12##suffix                                                      \
+                   : loop##16##suffix)(data, indices, indptr, n, __VA_ARGS__)
 
 static SKPROJ_UNUSED void
 skproj_multiply_rows(const void *data, int single, const int *indices,
                      const ptrdiff_t *indptr, ptrdiff_t n, const double *matrix,
                      const double *shift, ptrdiff_t width, double *out)
 {
-    const ptrdiff_t lanes = skproj_lanes_of(width);
     if (single)
-        SKPROJ_FOR_LANES(skproj_row_dot_f32, skproj_row_eight_f32, skproj_row_dots_f32,
-                         matrix, shift, width, out);
+        SKPROJ_FOR_LANES(skproj_dot_, _f32, matrix, shift, width, out);
     else
-        SKPROJ_FOR_LANES(skproj_row_dot_f64, skproj_row_eight_f64, skproj_row_dots_f64,
-                         matrix, shift, width, out);
+        SKPROJ_FOR_LANES(skproj_dot_, _f64, matrix, shift, width, out);
 }
 
 static SKPROJ_UNUSED void
@@ -189,13 +206,10 @@ skproj_add_rows(const void *data, int single, const int *indices,
                 const ptrdiff_t *indptr, ptrdiff_t n, const double *rows,
                 ptrdiff_t width, double *matrix)
 {
-    const ptrdiff_t lanes = skproj_lanes_of(width);
     if (single)
-        SKPROJ_FOR_LANES(skproj_add_rows_f32, skproj_add_eight_f32,
-                         skproj_add_outputs_f32, rows, width, matrix);
+        SKPROJ_FOR_LANES(skproj_add_, _f32, rows, width, matrix);
     else
-        SKPROJ_FOR_LANES(skproj_add_rows_f64, skproj_add_eight_f64,
-                         skproj_add_outputs_f64, rows, width, matrix);
+        SKPROJ_FOR_LANES(skproj_add_, _f64, rows, width, matrix);
 }
 
 #endif

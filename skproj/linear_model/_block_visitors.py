@@ -220,7 +220,7 @@ class _ColumnProducts:
             self.center = (columns * self.factors).mean(axis=0) / self.factors
         self.moments.add(block, weights)
         columns = weights[:, np.newaxis] * (self.factors * (columns - self.center))
-        self.products += block.T @ columns
+        self.products += multiply_transposed(block, columns)
 
     def merge(self, other):
         """Return that of the rows of both."""

@@ -86,8 +86,7 @@ def make_etas(etas, problem, projection, **options):
     shape = problem.design.n_features, problem.loss.n_outputs
     fine = problem.constraint(projection).kernel(shape).exact
     fine = fine and problem.design.X.dtype == np.float64
-    tol = GRID_TOL if fine else COARSE_TOL
-    options["tol"] = tol / max(problem.natural_radius(projection), 1.0)
+    options["tol"] = GRID_TOL if fine else COARSE_TOL
     smallest = _radius_of_one_group(problem, projection, **options)
     largest = _radius_of_all(problem, projection, smallest, **options)
     smallest = min(smallest, largest / MIN_SPAN)
@@ -105,6 +104,7 @@ def _radius_of_one_group(problem, projection, **options):
     """
     constraint = problem.constraint(projection)
     eta = problem.natural_radius(projection)
+    options["tol"] /= max(eta, 1.0)
     if constraint.ball is None:
         return _halve_until_one_group(problem, projection, eta, **options)
     scores = constraint.screening_scores(problem.gradient(None))
@@ -153,8 +153,9 @@ def _radius_of_all(problem, projection, eta, **options):
     null = problem.null_objective
     fall = problem.slope(None, projection)
     least_slope = problem.loss.min_slope_share * fall
-    last, growth = None, 2.0
-    fit = problem.solve(eta, projection, within_memory=True, **options)
+    last, growth, limit = None, 2.0, np.inf
+    options["within_memory"] = True
+    fit = _solve_for_gain(problem, eta, projection, **options)
     while True:
         constraint, reach = problem.constraint(projection, eta), eta
         if constraint.ball is not None:  # the ball may be larger than the model
@@ -169,8 +170,8 @@ def _radius_of_all(problem, projection, eta, **options):
             share = (last_slope - least_slope) / (last_slope - slope)
             return last_eta + share * (reach - last_eta)
         last = slope, eta
-        growth, larger = _solve_larger(
-            problem, eta, growth, projection, start=fit, **options
+        growth, larger, limit = _solve_larger(
+            problem, eta, growth, limit, projection, start=fit, **options
         )
         if larger is None:
             return reach
@@ -182,21 +183,29 @@ def _radius_of_all(problem, projection, eta, **options):
         eta, fit = growth * eta, larger
 
 
-def _solve_larger(problem, eta, growth, projection, **options):
-    """Solve for a larger radius; return its ratio to `eta`, and the fit.
+def _solve_larger(problem, eta, growth, limit, projection, **options):
+    """Solve for a larger radius; return its ratio to `eta`, the fit, and the limit.
 
-    The ratio is less than `growth` if data in blocks would need too many features in
-    memory. The fit is None if there is no such ratio.
+    From the radius `limit` on, data in blocks need too many features in memory. The
+    ratio is less than `growth` near it. The fit is None if there is no such ratio.
     """
-    options["within_memory"] = True
     while True:
-        fit = problem.solve(growth * eta, projection, **options)
-        ended = fit.converged or fit.n_iter >= options["max_iter"]
-        if ended or not problem.in_blocks:
-            return growth, fit
+        if growth * eta < limit:
+            fit = _solve_for_gain(problem, growth * eta, projection, **options)
+            ended = fit.converged or fit.n_iter >= options["max_iter"]
+            if ended or not problem.in_blocks:
+                return growth, fit, limit
+            limit = growth * eta
         if growth < MIN_GROWTH:
-            return growth, None
+            return growth, None, limit
         growth = growth**0.5
+
+
+def _solve_for_gain(problem, eta, projection, *, tol, **options):
+    """Solve with a gap that is small beside what the features gain at this radius."""
+    unit = problem.natural_radius(projection)
+    tol *= min(eta / unit, 1.0) / problem.tolerance(eta, projection, 1.0)
+    return problem.solve(eta, projection, tol=tol, **options)
 
 
 def solve_path(problem, etas, **options):
