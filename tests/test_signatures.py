@@ -25,7 +25,7 @@ SIGNATURES = {
         importance_getter='auto', max_iter=1000, tol=0.0001, n_threads=1
     """,
     "ProjectionFeatureSelectorCV": """
-        etas=30, *, cv=None, scoring=None, selection_rule='best', projection='l12',
+        etas=30, *, cv=None, scoring=None, keep_gain=0.95, projection='l12',
         loss='auto', huber_epsilon=1.35, l2_reg=0.0, standardize=True,
         fit_intercept=True, class_weight=None, positive=False, feature_weights=None,
         always_keep=None, never_keep=None, feature_groups=None, max_iter=1000,

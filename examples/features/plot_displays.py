@@ -42,7 +42,7 @@ selector = ProjectionFeatureSelectorCV(
     np.geomspace(0.1, 20.0, 12),
     cv=3,
     scoring="accuracy",
-    selection_rule="one-standard-error",
+    keep_gain="one-standard-error",
     random_state=0,
 ).fit(X, y)
 path = EtaPathDisplay.from_estimator(selector)

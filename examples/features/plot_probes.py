@@ -63,7 +63,7 @@ print(
 # of the autoencoder tries several noise levels; using one, and dropping half of the
 # features at each stage, makes it faster.
 selector = ProjectionFeatureSelectorCV(
-    scoring="accuracy", selection_rule="one-standard-error", cv=4, random_state=0
+    scoring="accuracy", keep_gain="one-standard-error", cv=4, random_state=0
 )
 autoencoder = SparseSupervisedAutoencoderCV(
     input_noise=1.0,

@@ -24,9 +24,7 @@ trial = make_survival(n_samples=450, n_features=1000, random_state=0)
 X_train, X_test, y_train, y_test = train_test_split(
     trial.data, trial.target, test_size=1 / 3, random_state=0
 )
-selector = ProjectionFeatureSelectorCV(
-    selection_rule="one-standard-error", random_state=0
-).fit(X_train, y_train)
+selector = ProjectionFeatureSelectorCV(random_state=0).fit(X_train, y_train)
 support = selector.get_support()
 print(
     f"{support.sum()} features selected, "

@@ -3,6 +3,7 @@
 import inspect
 import numbers
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -85,6 +86,8 @@ class Method:
     Its `logits` returns those of the groups, of shape (n_cells, n_groups), by a model
     from the selected genes of scaled cells. `parameters` are what users have set.
     """
+
+    search_defaults: ClassVar = {}  # parameters of a search, if users set no others
 
     def __init__(self, parameters, *, random_state, n_jobs):
         self.parameters = parameters
@@ -219,6 +222,7 @@ class AutoencoderMethod(Method):
     """The supervised autoencoder, which expects genes of unit variance."""
 
     chosen = "eta", "input_noise", "final_noise"
+    search_defaults: ClassVar = {"selection_rule": "one-standard-error"}
     scores_attribute = "feature_importances_"
     divides_genes = True
 

@@ -85,8 +85,10 @@ def select_features(
         longer and finds genes that matter only jointly.
     eta : "cv" or float, default="cv"
         Radius of the projection ball; smaller is sparser; not a learning rate. "cv"
-        chooses it by cross-validation: the smallest one that is at most one standard
-        error worse than the best.
+        chooses it by cross-validation: the smallest one that keeps 95 % of what the
+        best one gains over no genes, or another `keep_gain`; with
+        ``method="autoencoder"`` the smallest one that is at most one standard error
+        worse than the best.
     n_genes : int, default=None
         Number of genes to select for all groups together; then no radius is chosen.
     n_genes_per_group : int, default=None
@@ -121,7 +123,7 @@ def select_features(
         Whether to return a copy with the results, and leave `adata` as it is.
     **parameters : dict
         Further parameters of the estimator, such as ``class_weight="balanced"`` or a
-        dict from groups to weights, or ``selection_rule="best"`` of the search.
+        dict from groups to weights, or ``keep_gain=0.9`` of the search.
         `always_keep`, `never_keep`, `feature_groups` and `feature_weights` are about
         the genes of `adata.var`, by name or place, whatever `mask_var`, or columns of
         it: masks, labels of groups (missing for genes without a group), or weights.
@@ -332,7 +334,7 @@ def _check_arguments(
 def _make_method(cls, parameters, groups, radius, random_state, n_jobs):
     """Return the `Method` of this class, once its parameters are checked."""
     if radius is None:
-        parameters = {"selection_rule": "one-standard-error", **parameters}
+        parameters = cls.search_defaults | parameters
     if isinstance(parameters.get("class_weight"), dict):
         weights = _weights_of_codes(parameters["class_weight"], groups)
         parameters = {**parameters, "class_weight": weights}

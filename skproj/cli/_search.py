@@ -28,7 +28,12 @@ from skproj.cli._errors import CommandError
 from skproj.cli._survival import score_concordance
 from skproj.feature_selection import eta_path
 from skproj.linear_model import CoxRidge
-from skproj.utils._path_search import choose_row, counts_of, name_of_radius
+from skproj.utils._path_search import (
+    choose_by_gain,
+    choose_row,
+    counts_of,
+    name_of_radius,
+)
 
 # Each radius is a fit of the whole pipeline in every fold.
 N_ETAS = 12
@@ -44,6 +49,8 @@ LOSSES = {
     "regression": "squared_error",
     "survival": "cox",
 }
+# Rules of the linear search of blocks.
+KEEP_GAIN = {"auto": 0.95, "best": 1.0}
 NOTHING_SELECTED = (
     "no feature was selected: at this radius none helps to predict the target; try a "
     "larger --eta, --rule best, or the other --method"
@@ -68,6 +75,8 @@ def make_search(run):
         "random_state": options.seed,
     }
     if problem.in_blocks:
+        rule = search.pop("selection_rule")
+        search["keep_gain"] = KEEP_GAIN.get(rule, rule)
         search |= selector | {"class_weight": options.class_weight}
         selector = ProjectionFeatureSelectorCV(given or N_ETAS, **search)
         return Pipeline([("select", selector), *last_steps(problem)])
@@ -115,7 +124,7 @@ def rule_of(problem):
     if problem.options.rule != "auto":
         return problem.options.rule
     if problem.in_blocks:
-        return "best"
+        return "auto"
     is_classifier = problem.method == "autoencoder" and problem.classifies
     return "parsimonious" if is_classifier or problem.task == "survival" else "best"
 
@@ -170,9 +179,15 @@ def count_features(model, X, y):
 def choose_radius(results, *, folds, rule, n_samples):
     """Return the row of a search's results that the scores in some folds choose."""
     radii = radii_of(results)
+    scores = np.array([results[f"split{i}_test_score"] for i in folds])
+    if "share_of_gain" in results:
+        null = int(radii.argmin()) if radii.min() == 0.0 else None
+        keep_gain = KEEP_GAIN.get(rule, rule)
+        weights = np.ones((1, len(scores)))
+        return choose_by_gain(scores, weights, radii, keep_gain, null=null).rows[0]
     return choose_row(
         radii,
-        np.array([results[f"split{i}_test_score"] for i in folds]),
+        scores,
         rule,
         n_features=counts_of(results)[np.newaxis],
         n_samples=n_samples,

@@ -1,12 +1,13 @@
 """Scores of the models of a path on the samples left out of a fold."""
 
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
-from scipy.special import expit, kl_div, log_expit, log_softmax
+from scipy.special import expit, huber, kl_div, log_expit, log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.metrics import check_scoring, r2_score
+from sklearn.metrics import check_scoring
 
 from skproj.blocks._row_blocks import RowBlocks, take_rows
 from skproj.linear_model._block_matrix import BlockMatrix
@@ -19,13 +20,14 @@ from skproj.utils._moments import mean_and_deviation, normalized_weights
 MAX_LOG_RATE = 300.0
 
 
-def make_score(scoring, loss, classes, y, sample_weight, tests):
-    """Return ``score(models, X, y, offset, **params)``, an array for `Models`.
+def make_score(selector, loss, classes, y, sample_weight):
+    """Return ``score(models, X, y, offset, sample_weight)``, which scores rows.
 
-    For survival times it is None, the gain of the partial likelihood in a fold. The
-    `tests` are the rows of the test parts. If the R2 of one of them is not defined,
-    because all targets are equal, errors are compared with the variance of all of `y`.
+    The result has a row for each sample and a column for each of the `Models`. For
+    survival times it is None, the gain of the partial likelihood in a fold, and for
+    other criteria it has one row, the score of the fold.
     """
+    scoring = selector.scoring
     if scoring is None and (loss in TIES or classes is not None):
         return None if loss in TIES else score_labels
     if scoring is None and loss == "poisson":
@@ -34,11 +36,17 @@ def make_score(scoring, loss, classes, y, sample_weight, tests):
         weights = normalized_weights(sample_weight, len(y))
         targets = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
         _, deviation = mean_and_deviation(targets, weights)
-        seen = (targets[rows][weights[rows] > 0.0] for rows in tests)
-        pooled = any(np.any(np.ptp(part, axis=0) == 0.0) for part in seen)
         deviation = np.where(deviation > 0.0, deviation, 1.0)
-        return partial(score_targets, deviation=deviation, pooled=pooled)
+        if scoring is None and loss == "huber":
+            epsilon = selector.huber_epsilon
+            return partial(score_huber, deviation=deviation, epsilon=epsilon)
+        return partial(score_targets, deviation=deviation)
     return partial(score_estimators, scorer=make_scorer(scoring), loss=loss)
+
+
+def is_of_folds(score):
+    """Whether a score of `make_score` is a scorer's, which knows no single samples."""
+    return getattr(score, "func", None) is score_estimators
 
 
 def make_scorer(scoring):
@@ -46,25 +54,25 @@ def make_scorer(scoring):
     return check_scoring(LinearRegression(), scoring or "r2")
 
 
-def score_targets(models, X, y, offset, sample_weight=None, *, deviation, pooled):
-    """Score regressions by R2, in units in which squares are normal numbers.
+def score_targets(models, X, y, offset, *, deviation):
+    """Score regressions by 1 minus the squared error over the variance of all targets.
 
-    If `pooled`, errors are compared with the variance of all targets: the mean over
-    parts of one size is the R2 of all their predictions together.
+    The mean over all samples is the R2 of their predictions together.
     """
-    found = _predict(models, X, offset) / deviation
-    y = np.broadcast_to(y.reshape(len(y), 1, -1) / deviation, found.shape)
-    if pooled:
-        errors = np.square(y - found).mean(axis=2)
-        return 1.0 - np.average(errors, axis=0, weights=sample_weight)
-    y, predicted = (values.reshape(len(y), -1) for values in (y, found))
-    options = {"sample_weight": sample_weight, "multioutput": "raw_values"}
-    scores = r2_score(y, predicted, **options)
-    return scores.reshape(found.shape[1:]).mean(axis=1)
+    errors = _predict(models, X, offset) / deviation
+    errors -= y.reshape(len(y), 1, -1) / deviation
+    return 1.0 - np.square(errors).mean(axis=2)
 
 
-def score_labels(models, X, y, offset, sample_weight=None):
-    """Score classifications by the mean log probability of the labels.
+def score_huber(models, X, y, offset, *, deviation, epsilon):
+    """Score regressions by minus the Huber loss, in units of the deviation."""
+    errors = _predict(models, X, offset) / deviation
+    errors -= y.reshape(len(y), 1, -1) / deviation
+    return -huber(epsilon, errors).mean(axis=2)
+
+
+def score_labels(models, X, y, offset):
+    """Score classifications by the log probability of the labels.
 
     Unlike the scorer of scikit-learn, it takes labels that no model has seen: their
     probability is the smallest number above zero. For several labels it is the mean
@@ -80,14 +88,13 @@ def score_labels(models, X, y, offset, sample_weight=None):
         places = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
         found = log_softmax(logits, axis=2)[np.arange(len(y)), :, places]
         found[classes[places] != y] = np.log(np.finfo(np.float64).tiny)
-    return np.average(found, axis=0, weights=sample_weight)
+    return found
 
 
-def score_rates(models, X, y, offset, sample_weight=None):
-    """Score rates by minus half the mean Poisson deviance, also of several targets."""
+def score_rates(models, X, y, offset):
+    """Score rates by minus half the Poisson deviance, also of several targets."""
     rates = _rates(_predict(models, X, offset))
-    deviances = kl_div(y.reshape(len(y), 1, -1), rates).mean(axis=2)
-    return -np.average(deviances, axis=0, weights=sample_weight)
+    return -kl_div(y.reshape(len(y), 1, -1), rates).mean(axis=2)
 
 
 def score_estimators(models, X, y, offset, *, scorer, loss, **params):
@@ -106,7 +113,7 @@ def score_estimators(models, X, y, offset, *, scorer, loss, **params):
             intercept = intercept + offset[:, np.newaxis]
         model = _predictor(coef, intercept, models.classes, y, loss)
         scores.append(scorer(model, X, y, **params))
-    return np.array(scores)
+    return np.array([scores])
 
 
 def _predict(models, X, offset=None):
@@ -180,7 +187,7 @@ class PartialLikelihoodGain:
     def __call__(self, models, X, y, offset):
         """Return the gain of each model; the loss has the offset."""
         logits = _predict(models, X).transpose(1, 0, 2)
-        return np.array([self.gain(values) for values in logits])
+        return np.array([[self.gain(values) for values in logits]])
 
     def gain(self, logits):
         """Return the gain; the logits have the shape (n_samples, 1)."""
@@ -193,22 +200,44 @@ class PartialLikelihoodGain:
         )
 
 
-def score_fold(selector, candidates, loss, data, score, fold, score_params):
-    """Return the scores and the features of the candidates, and how many failed.
+class FoldScores(NamedTuple):
+    """Scores of the candidates in a fold, of its samples or of all of it."""
 
-    The masks of the features are packed into bits. Without a `score`, which is for
-    survival times only, it is the gain of the partial likelihood.
+    scores: np.ndarray  # of shape (n_rows, n_candidates)
+    rows: np.ndarray | None  # places of the samples; None for the score of the fold
+    weights: np.ndarray  # of the samples, or of the fold
+    supports: np.ndarray  # masks of the features of each candidate, as bits
+    n_unfinished: int
+
+    @property
+    def means(self):
+        """Score of each candidate in the fold."""
+        return np.average(self.scores, axis=0, weights=self.weights)
+
+
+def score_fold(selector, candidates, loss, data, score, fold, score_params):
+    """Return the `FoldScores` of the candidates, of which each radius is positive or 0.
+
+    Without a `score`, which is for survival times only, it is the gain of the partial
+    likelihood.
     """
     train, test = fold
     etas, l2_regs = candidates
     X, y, rows = data
     own = {name: values[train] for name, values in rows.items()}
     problem = selector._make_problem(loss, take_rows(X, train), y[train], own)
-    offset, params = rows.get("offset"), {}
+    offset, params, of_rows = rows.get("offset"), {}, None
+    weights = rows.get("sample_weight")
+    weights = np.ones(len(test)) if weights is None else weights[test]
     if score is None:
         score = PartialLikelihoodGain(loss, y, fold, **rows)
+        weights = weights.sum(keepdims=True)
     else:
-        params = {name: value[test] for name, value in score_params.items()}
+        if is_of_folds(score):
+            params = {name: value[test] for name, value in score_params.items()}
+            weights = np.ones(1)
+        else:
+            of_rows = test
         X, y = take_rows(X, test), y[test]
         offset = None if offset is None else offset[test]
     scores, supports, n_unfinished = [], [], 0
@@ -222,7 +251,27 @@ def score_fold(selector, candidates, loss, data, score, fold, score_params):
             scores.append(score(models, X, y, offset, **params))
             supports.append(np.packbits(models.supports, axis=1))
             n_unfinished += sum(not fit.converged for fit in part)
-    return np.concatenate(scores), np.concatenate(supports), n_unfinished
+    scores, supports = np.concatenate(scores, axis=1), np.concatenate(supports)
+    return FoldScores(scores, of_rows, weights, supports, n_unfinished)
+
+
+def pool_scores(folds, n_samples):
+    """Return the scores of samples out of their folds, and their weights.
+
+    Those of a sample that is in several test parts are averaged. Scores of folds stay
+    as they are. The results have the shapes (n_units, n_candidates) and (n_units,).
+    """
+    if folds[0].rows is None:
+        scores = np.concatenate([fold.scores for fold in folds])
+        return scores, np.concatenate([fold.weights for fold in folds])
+    totals = np.zeros((n_samples, folds[0].scores.shape[1]))
+    counts, weights = np.zeros(n_samples), np.zeros(n_samples)
+    for fold in folds:
+        totals[fold.rows] += fold.scores
+        counts[fold.rows] += 1.0
+        weights[fold.rows] = fold.weights
+    seen = (counts > 0.0) & (weights > 0.0)
+    return totals[seen] / counts[seen, np.newaxis], weights[seen]
 
 
 def _predictor(coef, intercept, classes, y, loss):

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 from sklearn.metrics import get_scorer_names
 from sklearn.model_selection import StratifiedGroupKFold, check_cv
-from sklearn.utils import Bunch
+from sklearn.utils import Bunch, check_random_state
 from sklearn.utils.metadata_routing import (
     UNUSED,
     MetadataRouter,
@@ -17,7 +17,13 @@ from sklearn.utils.parallel import delayed
 
 from skproj.blocks import RowBlocks
 from skproj.blocks._passes import run_together
-from skproj.feature_selection._fold_scores import make_score, make_scorer, score_fold
+from skproj.feature_selection._fold_scores import (
+    is_of_folds,
+    make_score,
+    make_scorer,
+    pool_scores,
+    score_fold,
+)
 from skproj.feature_selection._linear_selector import (
     DOCS,
     WARN_AT_CALLER,
@@ -35,7 +41,11 @@ from skproj.linear_model._eta_path import (
 )
 from skproj.linear_model._targets import choose_loss
 from skproj.utils._docs import shared_docs
-from skproj.utils._path_search import SELECTION_RULES, choose_row, tabulate_scores
+from skproj.utils._path_search import (
+    ONE_STANDARD_ERROR,
+    choose_by_gain,
+    tabulate_scores,
+)
 from skproj.utils._splits import make_splits
 from skproj.utils._stability import (
     STABILITY_ATTRIBUTES,
@@ -52,6 +62,24 @@ from skproj.utils._validation import (
     atomic_fit,
 )
 
+# With less samples, the scores of folds depend on how the samples were split: they are
+# split so many times.
+FEW_SAMPLES = 1000
+N_REPEATS = 3
+# Bootstrap samples of the scores, and the quantiles of the numbers of features that
+# they choose.
+N_DRAWS, RANGE = 100, (0.05, 0.95)
+MAX_DRAWN = 1 << 22  # entries of an array of them
+
+
+def _add_share_of_gain(state):
+    """Replace the rule of the first versions, best or one standard error."""
+    if "selection_rule" not in state:
+        return state
+    state = dict(state)
+    rule = state.pop("selection_rule")
+    return state | {"keep_gain": 1.0 if rule == "best" else rule}
+
 
 def _add_ridge_and_seed(state):
     """Add what states of the first version have not."""
@@ -64,8 +92,9 @@ class ProjectionFeatureSelectorCV(LinearSelector):
     r"""Select features with a linear model in a ball whose radius is cross-validated.
 
     The model is that of :class:`ProjectionFeatureSelector`. In each fold one
-    warm-started path goes through all radii, each model is scored on the samples left
-    out, and the model of the radius with the best mean score is fitted to all samples.
+    warm-started path goes through all radii, and each model is scored on the samples
+    left out. The smallest radius that keeps 95 % of what the best one gains over a
+    model without features is chosen, and its model is fitted to all samples.
 
     Parameters
     ----------
@@ -76,25 +105,29 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         feature to the largest that matters. Without a finite score of no feature, 0 is
         left out.
     cv : int, cross-validation generator or iterable, default=None
-        How the samples are split. A number of folds, 5 if None, shuffles the samples;
-        the folds are stratified for a classification, and by the event for survival
-        times, and keep groups together if `groups` are passed to `fit`. Others are used
-        as they are; for survival times they get the events as `y`.
+        How the samples are split. A number of folds shuffles the samples; the folds
+        are stratified for a classification, and by the event for survival times, and
+        keep groups together if `groups` are passed to `fit`. Others are used as they
+        are; for survival times they get the events as `y`. None are 5 folds, three
+        times in another order for less than 1000 samples in memory, whose scores
+        depend on the order.
     scoring : str or callable, default=None
         Score of a linear model on the samples left out: a name that scikit-learn
         knows, or ``scorer(estimator, X, y)``. None is minus the log loss of a
-        classification, minus half the mean Poisson deviance for ``loss="poisson"``, and
-        "r2" of another regression. If R2 is not defined for one of the
-        parts, because it is a single sample or has equal targets, it is 1 minus the
-        mean squared error over the variance of all of `y`, whose mean over parts of
-        one size is the R2 of their predictions together. For survival times it is the
-        cross-validated log partial likelihood [2]_, as its gain over a model without
-        features for each sample left out; a scorer gets a model whose `predict` is the
-        logarithm of the relative hazard.
-    selection_rule : {"best", "one-standard-error"}, default="best"
-        "best" takes the radius of the best mean score, and the smallest one of equals.
-        "one-standard-error" takes the smallest radius whose mean score is less than
-        one standard error of the best mean below it [1]_.
+        classification, minus half the Poisson deviance for ``loss="poisson"``, minus
+        the Huber loss in units of the deviation of the target for ``loss="huber"``, and
+        "r2" of another regression. These, and "r2", are means over all the samples left
+        out, not over the folds: R2 is that of all predictions together. For survival
+        times it is the cross-validated log partial likelihood [2]_, as its gain over a
+        model without features for each sample left out; a scorer gets a model whose
+        `predict` is the logarithm of the relative hazard.
+    keep_gain : float in (0, 1] or "one-standard-error", default=0.95
+        The smallest radius is taken whose mean score keeps this share of what the best
+        one gains over the model without features; 1 takes the best mean score. If that
+        gain does not exceed its standard error, nothing can be learned from the
+        features, and none is selected. "one-standard-error" takes the smallest radius
+        whose mean score is less than one standard error of the folds below the best
+        [1]_.
     projection : str or callable, default="l12"
     {projection_loss}
     {huber_epsilon}
@@ -132,8 +165,13 @@ class ProjectionFeatureSelectorCV(LinearSelector):
     cv_results_ : dict of ndarray of shape (n_l2_regs * n_etas,)
         In the form of :class:`~sklearn.model_selection.GridSearchCV`: "param_eta",
         "param_l2_reg", "split0_test_score" and so on, "mean_test_score",
-        "std_test_score", "rank_test_score", "params", and "mean_n_features", the mean
-        number of features that the folds keep.
+        "std_test_score", "rank_test_score", "params", "mean_n_features", the mean
+        number of features that the folds keep, and "share_of_gain", the share of the
+        best gain over the model without features.
+    n_features_range_ : tuple of int
+        Between which numbers of features the choice is with other samples to score:
+        the 5 % and 95 % quantiles over 100 bootstrap samples of the scores. The models
+        stay the same, so it is a lower bound of how much the number varies.
     path_ : EtaPath
         The path for all samples and the chosen ridge penalty: the result of
         :func:`eta_path`.
@@ -151,8 +189,8 @@ class ProjectionFeatureSelectorCV(LinearSelector):
     Warns
     -----
     UserWarning
-        If no feature is selected: all are constant, or no radius has a better score
-        than the model without features.
+        If no feature is selected: all are constant, or no radius gains more over the
+        model without features than the standard error of the gain.
     ConvergenceWarning
         If a linear model reaches `max_iter`.
 
@@ -164,6 +202,11 @@ class ProjectionFeatureSelectorCV(LinearSelector):
 
     Notes
     -----
+    The candidates of a path are compared by their own scores, although what follows the
+    selection often predicts better than a model in a small ball does. Compared with the
+    best score, a share of the gain keeps fewer features, and more nearly the same ones
+    in other samples, see :doc:`/choice`.
+
     The score is that of the linear model. If what follows the selection in a pipeline
     is not linear, search for `eta` of :class:`ProjectionFeatureSelector` in the whole
     pipeline with :class:`~sklearn.model_selection.GridSearchCV`.
@@ -195,9 +238,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
     >>> from sklearn.datasets import load_breast_cancer
     >>> from skproj.feature_selection import ProjectionFeatureSelectorCV
     >>> X, y = load_breast_cancer(return_X_y=True)
-    >>> selector = ProjectionFeatureSelectorCV(
-    ...     selection_rule="one-standard-error", random_state=0
-    ... )
+    >>> selector = ProjectionFeatureSelectorCV(random_state=0)
     >>> selector.fit_transform(X, y).shape
     (569, 11)
 
@@ -214,7 +255,10 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         "etas": [Interval(numbers.Integral, 1, None, closed="left"), "array-like"],
         "cv": ["cv_object"],
         "scoring": [StrOptions(set(get_scorer_names())), callable, None],
-        "selection_rule": [StrOptions(set(SELECTION_RULES))],
+        "keep_gain": [
+            Interval(numbers.Real, 0, 1, closed="right"),
+            StrOptions({ONE_STANDARD_ERROR}),
+        ],
         "n_jobs": [numbers.Integral, None],
         "random_state": ["random_state"],
     }
@@ -233,8 +277,12 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         (*_of_every_version, *STABILITY_ATTRIBUTES),
         _of_every_version,
     )
-    _state_migrations = (_add_ridge_and_seed, *LinearSelector._later_migrations)
-    _optional_attributes = ("classes_", "loss_")
+    _state_migrations = (
+        _add_ridge_and_seed,
+        *LinearSelector._later_migrations,
+        _add_share_of_gain,
+    )
+    _optional_attributes = ("classes_", "loss_", "n_features_range_")
     # Groups are for the splitter, which says whether it wants them.
     __metadata_request__fit = {"groups": UNUSED}  # noqa: RUF012
 
@@ -244,7 +292,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         *,
         cv=None,
         scoring=None,
-        selection_rule="best",
+        keep_gain=0.95,
         projection="l12",
         loss="auto",
         huber_epsilon=1.35,
@@ -318,48 +366,21 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         problem = self._make_problem(loss, X, y, rows, l2_regs[0])
         options = self._solver_options()
         routed = self._route(sample_weight, groups, params)
-        in_blocks = isinstance(X, RowBlocks)
-        folds = make_splits(
-            self.cv,
-            np.zeros(len(y)) if in_blocks else X,
-            y,
-            classifier=problem.classes is not None,
-            random_state=self.random_state,
-            **routed.splitter.split,
-        )
-        if sample_weight is not None:  # samples of weight zero have no score
-            folds = [fold for fold in folds if sample_weight[fold[1]].any()]
-        if in_blocks:  # which are read from the first row to the last
-            folds = [tuple(np.sort(part) for part in fold) for fold in folds]
+        folds = self._make_folds(X, y, sample_weight, problem, routed.splitter.split)
         context, arguments = self._begin_fit(len(folds) + 1, X, y, rows)
-
-        is_number, etas = isinstance(etas, int), make_etas(etas, problem, **options)
-        tests = [test for _, test in folds]
-        what = self.scoring, loss, problem.classes
-        score = make_score(*what, y, sample_weight, tests)
+        asked = make_etas(etas, problem, **options)
+        score = make_score(self, loss, problem.classes, y, sample_weight)
+        # Gains are those over the null model; other criteria may not be defined for it.
+        etas = asked if asked[0] == 0.0 or is_of_folds(score) else np.append(0.0, asked)
         common = self, (etas, l2_regs), loss, (X, y, rows), score
         jobs = [(*common, fold, routed.scorer.score) for fold in folds]
-        results = self._run_folds(jobs, X, context, arguments)
-        scores, supports, n_unfinished = _stack_folds(results, X.shape[1])
-        candidates = {
-            "eta": np.tile(etas, len(l2_regs)),
-            "l2_reg": np.repeat(l2_regs, len(etas)),
-        }
-        positive = candidates["eta"] > 0.0
-        if is_number and not np.isfinite(scores[:, ~positive]).all():
-            etas, scores, supports = (
-                etas[1:],
-                scores[:, positive],
-                supports[:, positive],
-            )
-            candidates = {name: v[positive] for name, v in candidates.items()}
-        cv_results = tabulate_scores(candidates, scores, supports.sum(axis=2))
-        best = _choose_candidate(candidates, scores, self.selection_rule)
+        results = list(self._run_folds(jobs, X, context, arguments))
+        chosen = self._choose(results, etas, asked, l2_regs, X.shape)
 
         with subtask(context, "refit", arguments):
-            eta, l2_reg = (float(candidates[name][best]) for name in ("eta", "l2_reg"))
+            eta, l2_reg = chosen.eta, chosen.l2_reg
             problem = problem.with_l2_reg(l2_reg)
-            fits = list(solve_path(problem, etas, **options))
+            fits = list(solve_path(problem, chosen.etas, **options))
             # From zero, as `ProjectionFeatureSelector` starts: the selections agree.
             fit = problem.solve(eta, **options)
             constraint = problem.constraint(self.projection, eta)
@@ -369,28 +390,103 @@ class ProjectionFeatureSelectorCV(LinearSelector):
             )
             selected = np.flatnonzero(model["scores_"])
             substitutes = substitutes_of(self, X, selected, sample_weight)
+            path = collect_path(problem, chosen.etas, fits, X.dtype)
+            counts = path.n_selected[chosen.other_rows]
+            low, high = np.quantile(counts, RANGE, method="nearest")
+            best = chosen.row
             self._set_fitted(
                 {
                     **model,
-                    **describe_selection(supports[:, best], substitutes),
+                    **describe_selection(chosen.supports[:, best], substitutes),
                     "best_index_": best,
-                    "best_score_": float(cv_results["mean_test_score"][best]),
-                    "cv_results_": cv_results,
-                    "etas_": etas,
+                    "best_score_": float(chosen.cv_results["mean_test_score"][best]),
+                    "cv_results_": chosen.cv_results,
+                    "etas_": chosen.etas,
                     "l2_reg_": l2_reg,
                     "loss_": loss,
+                    "n_features_range_": (int(low), int(high)),
                     "n_splits_": len(folds),
-                    "path_": collect_path(problem, etas, fits, X.dtype),
+                    "path_": path,
                 }
             )
         self._warn(fit, None, WARN_AT_CALLER)
+        n_unfinished = sum(result.n_unfinished for result in results)
         n_unfinished += sum(not fit.converged for fit in fits)
-        n_fits = len(folds) * len(candidates["eta"]) + len(etas)
+        n_fits = len(folds) * len(asked) * len(l2_regs) + len(fits)
         warn_of_unfinished(
             n_unfinished, n_fits, self.max_iter, self.tol, stacklevel=WARN_AT_CALLER
         )
         context.call_on_fit_task_end(**arguments)
         return self
+
+    def _make_folds(self, X, y, sample_weight, problem, split_params):
+        """Return the splits of the samples, those with a score."""
+        in_blocks = isinstance(X, RowBlocks)
+        repeats = self.cv is None and not in_blocks and len(y) < FEW_SAMPLES
+        random_state, folds = check_random_state(self.random_state), []
+        for _ in range(N_REPEATS if repeats else 1):
+            folds += make_splits(
+                self.cv,
+                np.zeros(len(y)) if in_blocks else X,
+                y,
+                classifier=problem.classes is not None,
+                random_state=random_state,
+                **split_params,
+            )
+        if sample_weight is not None:  # samples of weight zero have no score
+            folds = [fold for fold in folds if sample_weight[fold[1]].any()]
+        if in_blocks:  # which are read from the first row to the last
+            folds = [tuple(np.sort(part) for part in fold) for fold in folds]
+        return folds
+
+    def _choose(self, folds, etas, asked, l2_regs, shape):
+        """Choose a candidate by the `FoldScores`; return it with all that is known."""
+        n_samples, n_features = shape
+        radii, ridges = np.tile(etas, len(l2_regs)), np.repeat(l2_regs, len(etas))
+        scores = np.array([fold.means for fold in folds])
+        eligible = np.tile(np.isin(etas, asked), len(l2_regs))
+        has_null = etas[0] == 0.0 and np.isfinite(scores[:, 0]).all()
+        if not has_null and isinstance(check_etas(self.etas), int):
+            eligible &= radii > 0.0
+
+        units, weights = pool_scores(folds, n_samples)
+
+        def choose(weights):
+            return choose_by_gain(
+                units,
+                weights,
+                radii,
+                self.keep_gain,
+                null=0 if has_null else None,
+                eligible=eligible,
+                families=ridges,
+            )
+
+        packed = np.array([fold.supports[eligible] for fold in folds])
+        supports = np.unpackbits(packed, axis=2, count=n_features).astype(bool)
+        parameters = {"eta": radii[eligible], "l2_reg": ridges[eligible]}
+        means = np.average(units[:, eligible], axis=0, weights=weights)
+        counts = supports.sum(axis=2)
+        cv_results = tabulate_scores(parameters, scores[:, eligible], counts, means)
+        choice, n = choose(weights[np.newaxis]), len(weights)
+        row = choice.rows[0]
+        random_state = np.random.RandomState(0)
+        step, others = max(MAX_DRAWN // n, 1), []
+        for first in range(0, N_DRAWS, step):
+            size = min(step, N_DRAWS - first)
+            drawn = random_state.multinomial(n, np.full(n, 1.0 / n), size)
+            others.extend(choose(weights * drawn).rows)
+        cv_results["share_of_gain"] = choice.shares[0, eligible]
+        etas = radii[eligible & (ridges == l2_regs[0])]
+        return Bunch(
+            row=int(np.count_nonzero(eligible[:row])),
+            eta=float(radii[row]),
+            l2_reg=float(ridges[row]),
+            etas=etas,
+            supports=supports,
+            cv_results=cv_results,
+            other_rows=np.searchsorted(etas, radii[others]),
+        )
 
     def _run_folds(self, jobs, X, context, arguments):
         """Return the results of `score_fold`; on blocks, the folds share the passes."""
@@ -434,15 +530,6 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         )
 
 
-def _stack_folds(results, n_features):
-    """Return scores and supports of all folds, and how many fits are unfinished."""
-    scores, packed, n_unfinished = (
-        np.array(column) for column in zip(*results, strict=True)
-    )
-    supports = np.unpackbits(packed, axis=2, count=n_features).astype(bool)
-    return scores, supports, n_unfinished.sum()
-
-
 def _check_l2_regs(l2_reg):
     """Return the candidates as a sorted array."""
     l2_regs = np.unique(np.asarray(l2_reg, dtype=np.float64))
@@ -452,10 +539,3 @@ def _check_l2_regs(l2_reg):
             f"such numbers, got {l2_reg!r}."
         )
     return l2_regs
-
-
-def _choose_candidate(candidates, scores, rule):
-    """Return the best row, or the sparsest that is as good with the same penalty."""
-    best = choose_row(candidates["eta"], scores, "best")
-    rows = np.flatnonzero(candidates["l2_reg"] == candidates["l2_reg"][best])
-    return int(rows[choose_row(candidates["eta"][rows], scores[:, rows], rule)])

@@ -215,8 +215,10 @@ def solve_path(problem, etas, **options):
     more radii are solved with the features in memory before a pass, which says for
     how many of them these are sufficient.
     """
+    n_done, n_ahead = np.count_nonzero(etas == 0.0), FIRST_AHEAD
+    for _ in range(n_done):  # not a start: the others are the same without them
+        yield problem.solve(0.0, **options)
     last = []  # one fit or two
-    n_done, n_ahead = 0, FIRST_AHEAD
     in_parts = problem.in_blocks and not problem.design.X.fits
     while n_done < len(etas):
         found, retry = [], None

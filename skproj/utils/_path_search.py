@@ -1,9 +1,12 @@
 """The table of a cross-validated path, and the choice of a row."""
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy.stats import rankdata
 
-SELECTION_RULES = ("best", "one-standard-error")
+ONE_STANDARD_ERROR = "one-standard-error"
+SELECTION_RULES = ("best", ONE_STANDARD_ERROR)
 
 # Columns with the number of features, of our searches and of a further scorer.
 COUNT_COLUMNS = ("mean_n_features", "mean_test_n_features")
@@ -18,11 +21,88 @@ SMOOTHING_WIDTH = 200.0
 MAX_SMOOTHING_WIDTH = 2.0
 
 
-def tabulate_scores(parameters, scores, n_features):
+class Choice(NamedTuple):
+    """Candidates of a path that were chosen, and what they are compared with."""
+
+    rows: np.ndarray  # of shape (n_draws,)
+    shares: np.ndarray  # of the best gain over the null model, (n_draws, n_candidates)
+    learns: np.ndarray  # whether that gain exceeds its standard error, (n_draws,)
+
+
+def choose_by_gain(
+    scores, weights, radii, keep_gain, *, null=None, eligible=True, families=0.0
+):
+    """Choose the sparsest candidate that keeps a share of the best one's gain.
+
+    The gain is that over the null model, or over the sparsest candidate if there is
+    none. Nothing is learned if the best gain does not exceed its standard error; then
+    the sparsest candidate is chosen.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_units, n_candidates)
+        Scores of samples that were not trained on, or of folds; larger is better.
+    weights : ndarray of shape (n_draws, n_units)
+        Weights of the units, for which a choice is made each.
+    radii : ndarray of shape (n_candidates,)
+        Smaller is sparser.
+    keep_gain : float or str
+        In (0, 1]; 1 is the best candidate, the sparsest of equals. With
+        `ONE_STANDARD_ERROR` it is the sparsest within one standard error of the best.
+    null : int, default=None
+        Place of the null model among the candidates.
+    eligible : ndarray of bool of shape (n_candidates,), default=True
+        Which may be chosen.
+    families : ndarray of shape (n_candidates,), default=0.0
+        The chosen one has the same entry as the best.
+
+    Returns
+    -------
+    choice : Choice
+    """
+    eligible = np.broadcast_to(eligible, len(radii))
+    families = np.broadcast_to(families, len(radii))
+    draws = np.arange(len(weights))
+
+    def sparsest(good):
+        return np.where(good & eligible, radii, np.inf).argmin(axis=1)
+
+    base = sparsest(np.ones((1, len(radii)), dtype=bool))[0] if null is None else null
+    shares = weights / weights.sum(axis=1, keepdims=True)
+    gains, errors = _means_and_errors(scores - scores[:, [base]], shares)
+    largest = np.where(eligible, gains, -np.inf).max(axis=1, keepdims=True)
+    best = sparsest(gains == largest)
+    learns = largest[:, 0] > errors[draws, best]
+    kept = np.divide(gains, largest, out=np.zeros_like(gains), where=largest > 0.0)
+    if keep_gain == ONE_STANDARD_ERROR:
+        means, errors = _means_and_errors(scores, shares)
+        limits = means[draws, best] - errors[draws, best]
+        good = means >= limits[:, np.newaxis]
+    else:
+        good = kept >= keep_gain
+    good &= families == families[best][:, np.newaxis]
+    return Choice(sparsest(good | ~learns[:, np.newaxis]), kept, learns)
+
+
+def _means_and_errors(scores, shares):
+    """Return means of the scores, weighted by shares, and their standard errors."""
+    n_units, squares = len(scores), np.square(shares)
+    means = shares @ scores
+    # Near the means over all units, so that squares do not cancel out.
+    center = scores.mean(axis=0)
+    scores, offsets = scores - center, means - center
+    sums = squares @ np.square(scores) - 2.0 * offsets * (squares @ scores)
+    sums += np.square(offsets) * squares.sum(axis=1, keepdims=True)
+    correction = n_units / max(n_units - 1.0, 1.0)
+    return means, np.sqrt(correction * np.maximum(sums, 0.0))
+
+
+def tabulate_scores(parameters, scores, n_features, means=None):
     """Return the results of the folds in the form of a grid search.
 
     The parameters, "eta" among them, are arrays of shape (n_candidates,); `scores` and
-    `n_features` have the shape (n_splits, n_candidates). The scores must be finite.
+    `n_features` have the shape (n_splits, n_candidates). The scores must be finite. The
+    mean scores are those of the folds, or `means`.
     """
     wrong = np.argwhere(~np.isfinite(scores))
     if len(wrong):
@@ -32,7 +112,7 @@ def tabulate_scores(parameters, scores, n_features):
             f"{split} of cv and eta={parameters['eta'][row]:.3g}: its test part may be "
             "too small, or have one class only; use another scoring, or fewer splits."
         )
-    means = scores.mean(axis=0)
+    means = scores.mean(axis=0) if means is None else means
     rows = zip(*(column.tolist() for column in parameters.values()), strict=True)
     return {
         **{f"param_{name}": column for name, column in parameters.items()},
@@ -61,7 +141,7 @@ def choose_row(radii, scores, rule, *, n_features=None, n_samples=None, paths=No
         excess = np.maximum(log_counts - np.log(FREE_FEATURES), 0.0)
         means = means - SCORE_PER_FACTOR / np.sqrt(n_samples) * excess
     threshold = means.max()
-    if rule == "one-standard-error" and len(scores) > 1:
+    if rule == ONE_STANDARD_ERROR and len(scores) > 1:
         best = scores[:, means.argmax()]
         threshold -= best.std(ddof=1) / np.sqrt(len(scores))
     good = np.flatnonzero(means >= threshold)

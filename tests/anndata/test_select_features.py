@@ -161,7 +161,7 @@ def test_radius_is_chosen_by_cross_validation(pbmc):
     adata.obs.loc[rare, "louvain"] = np.nan
     select_features(adata, "louvain", cv=3, etas=etas)
     sparse_result = adata.uns["skproj"]
-    select_features(adata, "louvain", cv=3, etas=etas, selection_rule="best")
+    select_features(adata, "louvain", cv=3, etas=etas, keep_gain=1.0)
     best = adata.uns["skproj"]
     table = best["cv_results"]
     np.testing.assert_array_equal(table["param_eta"], etas)

@@ -170,7 +170,8 @@ def test_calibration_is_that_of_the_table(selection):
     if s.predictions.probabilities is None:
         assert "calibration" not in draw_plots(s, None)
         return
-    probabilities, (true, _) = s.predictions.probabilities, s.codes
+    probabilities = s.predictions.probabilities.astype(np.float64)
+    true = s.codes[0]
     if s.positive is None:
         claimed, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == true
     else:

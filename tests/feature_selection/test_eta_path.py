@@ -9,11 +9,12 @@ import pytest
 import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from scipy.special import huber
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import get_scorer, make_scorer, mean_absolute_error, r2_score
+from sklearn.metrics import get_scorer, make_scorer, mean_absolute_error
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -209,7 +210,12 @@ def test_cv_chooses_what_a_grid_search_chooses(data):
     folds = StratifiedKFold(4, shuffle=True, random_state=0)
     search = GridSearchCV(SelectingModel(), {"eta": etas}, cv=folds).fit(X, y)
     selector = ProjectionFeatureSelectorCV(
-        etas, cv=4, scoring="accuracy", projection="l1inf", random_state=0
+        etas,
+        cv=4,
+        scoring="accuracy",
+        keep_gain=1.0,
+        projection="l1inf",
+        random_state=0,
     )
     selector.fit(X, y)
     assert selector.eta_ == search.best_params_["eta"]
@@ -217,7 +223,8 @@ def test_cv_chooses_what_a_grid_search_chooses(data):
     assert_allclose(selector.best_score_, search.best_score_, atol=0.01)
     for name in ("mean_test_score", "std_test_score", "split3_test_score"):
         assert_allclose(selector.cv_results_[name], search.cv_results_[name], atol=0.03)
-    found = set(selector.cv_results_) - {"mean_n_features", "param_l2_reg"}
+    own = {"mean_n_features", "param_l2_reg", "share_of_gain"}
+    found = set(selector.cv_results_) - own
     assert found <= set(search.cv_results_)
     assert selector.cv_results_["params"] == [
         {**params, "l2_reg": 0.0} for params in search.cv_results_["params"]
@@ -228,7 +235,7 @@ def test_cv_chooses_what_a_grid_search_chooses(data):
 def test_cv_keeps_what_a_fit_with_its_radius_keeps():
     """The last fit is that of ProjectionFeatureSelector, the path that of eta_path."""
     X, y = WINE
-    selector = ProjectionFeatureSelectorCV(6, l2_reg=[0.0, 0.1]).fit(X, y)
+    selector = ProjectionFeatureSelectorCV(6, cv=5, l2_reg=[0.0, 0.1]).fit(X, y)
     options = {"l2_reg": selector.l2_reg_, "projection": "l12"}
     alone = ProjectionFeatureSelector(eta=selector.eta_, **options).fit(X, y)
     for name in ("coef_", "intercept_", "scores_", "n_iter_", "duality_gap_"):
@@ -242,30 +249,62 @@ def test_cv_keeps_what_a_fit_with_its_radius_keeps():
 
 
 def test_cv_results_are_consistent():
-    """Means, deviations and ranks follow from the scores of the splits."""
+    """Means, deviations and ranks follow from the scores of the splits.
+
+    A mean is that of the samples: larger test parts count more.
+    """
     selector = ProjectionFeatureSelectorCV(ETAS, cv=3).fit(*DIABETES)
     results = selector.cv_results_
     splits = np.stack([results[f"split{i}_test_score"] for i in range(3)])
-    assert_allclose(results["mean_test_score"], splits.mean(axis=0))
+    means = np.average(splits, axis=0, weights=[148, 147, 147])
+    assert_allclose(results["mean_test_score"], means)
     assert_allclose(results["std_test_score"], splits.std(axis=0))
-    assert results["rank_test_score"][np.argmax(splits.mean(axis=0))] == 1
+    assert results["rank_test_score"][np.argmax(means)] == 1
     assert np.all(np.diff(results["mean_n_features"]) >= 0.0)
     assert np.isin(results["mean_n_features"] * 3, np.arange(31)).all()
 
 
 def test_cv_default_scores_are_log_loss_and_r2():
     """scoring=None depends on the loss, not on what a selector is."""
-    r2 = make_scorer(r2_score)  # through estimators, as the name is not
+    y = DIABETES[1]
+
+    def r2(model, X, y_test):  # with the variance of all targets
+        return 1.0 - np.mean((model.predict(X) - y_test) ** 2) / y.var()
+
     cases = ((WINE, "neg_log_loss"), (CANCER, "neg_log_loss"), (DIABETES, r2))
-    for (X, y), scoring in cases:
+    for data, scoring in cases:
         default, named = (
             ProjectionFeatureSelectorCV(ETAS, scoring=s, random_state=0)
-            .fit(X, y)
+            .fit(*data)
             .cv_results_
             for s in (None, scoring)
         )
-        for name in ("mean_test_score", "split3_test_score"):
+        splits = [name for name in default if name.startswith("split")]
+        assert len(splits) == 15
+        for name in splits:
             assert_allclose(default[name], named[name], rtol=1e-6)
+        # Parts of nearly one size.
+        means = (results["mean_test_score"] for results in (default, named))
+        assert_allclose(*means, rtol=1e-2)
+
+
+def test_cv_score_of_a_huber_loss_is_that_loss():
+    """In units of the deviation of all targets, outliers count as in the training."""
+    X, y = DIABETES
+    y = np.where(np.arange(len(y)) % 50 == 0, 100.0 * y, y)
+
+    def score(model, X, y_test):
+        return -huber(1.2, (model.predict(X) - y_test) / y.std()).mean()
+
+    default, named = (
+        ProjectionFeatureSelectorCV(
+            ETAS, loss="huber", huber_epsilon=1.2, scoring=s, cv=3, random_state=0
+        ).fit(X, y)
+        for s in (None, score)
+    )
+    for i in range(3):
+        name = f"split{i}_test_score"
+        assert_allclose(default.cv_results_[name], named.cv_results_[name], rtol=1e-9)
 
 
 def test_cv_default_score_takes_classes_that_are_not_in_training():
@@ -318,9 +357,10 @@ def test_cv_one_standard_error_rule():
     """The smallest radius within one standard error of the best is taken."""
     X, y = CANCER
     etas = np.geomspace(0.2, 20.0, 10)
-    best = ProjectionFeatureSelectorCV(etas, cv=5, random_state=0).fit(X, y)
+    options = {"cv": 5, "scoring": "neg_log_loss", "random_state": 0}
+    best = ProjectionFeatureSelectorCV(etas, keep_gain=1.0, **options).fit(X, y)
     sparser = ProjectionFeatureSelectorCV(
-        etas, cv=5, selection_rule="one-standard-error", random_state=0
+        etas, keep_gain="one-standard-error", **options
     )
     sparser.fit(X, y)
     assert sparser.eta_ < best.eta_
@@ -442,7 +482,9 @@ def test_cv_warns_once_of_unfinished_models():
         ({"etas": 0}, r"The 'etas' parameter"),
         ({"etas": [-1.0]}, r"etas must be .* of radii that are at least 0"),
         ({"scoring": "nonsense"}, r"The 'scoring' parameter"),
-        ({"selection_rule": "worst"}, r"The 'selection_rule' parameter"),
+        ({"keep_gain": "worst"}, r"The 'keep_gain' parameter"),
+        ({"keep_gain": 0.0}, r"The 'keep_gain' parameter"),
+        ({"keep_gain": 1.1}, r"The 'keep_gain' parameter"),
         ({"cv": 1}, r"The 'cv' parameter"),
         ({"scoring": lambda model, X, y: np.nan}, r"scoring must give finite scores"),
         ({"projection": "linf"}, r"The 'projection' parameter"),

@@ -14,7 +14,7 @@ MAX_CALLS = 20_000
 def test_search_calls_few_functions(data):
     """Five folds and thirty radii, with all that is around the solver."""
     X, y = data(return_X_y=True)
-    selector = ProjectionFeatureSelectorCV(random_state=0).fit(X, y)  # imports
+    selector = ProjectionFeatureSelectorCV(cv=5, random_state=0).fit(X, y)  # imports
     with cProfile.Profile() as profile:
         selector.fit(X, y)
     assert sum(entry.callcount for entry in profile.getstats()) < MAX_CALLS

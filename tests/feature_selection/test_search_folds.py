@@ -170,12 +170,12 @@ def test_cv_sparser_rule_stays_with_the_penalty():
     data = load_breast_cancer(return_X_y=True)
     options = {"l2_reg": [0.0, 0.1], "random_state": 0}
     etas = np.geomspace(1.0, 30.0, 20)
-    best = ProjectionFeatureSelectorCV(etas, **options).fit(*data)
-    sparser = ProjectionFeatureSelectorCV(
-        etas, selection_rule="one-standard-error", **options
-    ).fit(*data)
-    assert sparser.l2_reg_ == best.l2_reg_
-    assert sparser.eta_ < best.eta_
+    best = ProjectionFeatureSelectorCV(etas, keep_gain=1.0, **options).fit(*data)
+    for keep_gain in ("one-standard-error", 0.95):
+        sparser = ProjectionFeatureSelectorCV(etas, keep_gain=keep_gain, **options)
+        sparser.fit(*data)
+        assert sparser.l2_reg_ == best.l2_reg_
+        assert sparser.eta_ < best.eta_
 
 
 @pytest.mark.parametrize("l2_reg", [[], [-1.0], [np.nan], [np.inf], "much", -1.0])

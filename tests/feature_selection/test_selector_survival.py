@@ -263,7 +263,7 @@ def test_gain_of_partial_likelihood_is_that_of_the_definition():
 def test_search_keeps_the_features_and_few_others():
     """The gain is that over equal hazards: near zero for the sparsest, best inside."""
     selector = ProjectionFeatureSelectorCV(
-        10, selection_rule="one-standard-error", random_state=0
+        10, keep_gain="one-standard-error", random_state=0
     ).fit(X, Y)
     assert selector.get_support()[:2].all()
     assert selector.get_support().sum() < 10

@@ -273,7 +273,12 @@ def test_grids_of_different_parameters_have_every_radius():
 
 def test_search_in_a_search_has_every_radius():
     """The outer one knows no radii; the inner one is in its best model."""
-    model = Pipeline([("select", ProjectionFeatureSelectorCV(5, cv=2)), ("svc", SVC())])
+    model = Pipeline(
+        [
+            ("select", ProjectionFeatureSelectorCV(5, cv=5, random_state=0)),
+            ("svc", SVC()),
+        ]
+    )
     search = GridSearchCV(model, {"svc__C": [0.1, 1.0]}, cv=2).fit(*CLASSES)
     display = EtaPathDisplay.from_estimator(search)
     inner = search.best_estimator_["select"]
