@@ -398,10 +398,10 @@ def add_search_options(parser):
         choices=["auto", "best", "one-standard-error"],
         default="auto",
         help="take the radius with the best score, or the smallest within one standard "
-        "error of it, which keeps fewer features; auto is the best score, of which an "
-        "autoencoder for classes and a Cox model subtract a little for many features, "
-        "and with --backed the smallest radius that keeps 95 %% of what is gained over "
-        "no features",
+        "error of it, which keeps fewer features; auto is the smallest radius that "
+        "keeps 95 %% of what the best one gains over no features, and for an "
+        "autoencoder the best score, of which one for classes or survival times "
+        "subtracts a little for many features",
     )
     parser.add_argument(
         "--test-size",
@@ -421,8 +421,9 @@ def add_search_options(parser):
         "--scoring",
         metavar="SCORE",
         help="score of scikit-learn by which the radius is chosen, such as "
-        "balanced_accuracy or r2 (default: the log loss of an autoencoder for classes, "
-        "else accuracy or r2; the concordance index with --event)",
+        "balanced_accuracy or r2 (default: the log loss of classes, r2 of numbers, and "
+        "of times with --event the partial likelihood, or the concordance index for an "
+        "autoencoder)",
     )
     parser.add_argument(
         "--class-weight",

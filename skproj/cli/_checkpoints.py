@@ -1,7 +1,6 @@
 """Finished steps of ``skproj select``, kept until its result is written."""
 
 import contextlib
-import functools
 import json
 import os
 import shutil
@@ -10,7 +9,6 @@ import warnings
 
 import joblib
 
-from skproj import ProjectionFeatureSelector
 from skproj.blocks import RowBlocks
 from skproj.blocks._pass_cache import PassCache
 from skproj.cli._errors import CommandError
@@ -107,23 +105,6 @@ class Checkpoints:
             return finished
         warnings.warn(f"{path} is damaged; the step is repeated", stacklevel=3)
         return None
-
-    def cache(self, fit_transform, **_):
-        """Return `fit_transform` of a Pipeline, whose `memory` this is.
-
-        Only selectors are kept, without the columns that they return: of scaled tables
-        there would be a copy for each fold.
-        """
-        return functools.partial(self._fit_transform, fit_transform)
-
-    def _fit_transform(self, fit_transform, transformer, X, y, **others):
-        if not isinstance(transformer, ProjectionFeatureSelector):
-            return fit_transform(transformer, X, y, **others)
-        fitted = self.step(
-            f"selector {joblib.hash((transformer, X, y))}",
-            lambda: fit_transform(transformer, X, y, **others)[1],
-        )
-        return fitted.transform(X), fitted
 
 
 def with_warnings(function, *args, **kwargs):

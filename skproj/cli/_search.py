@@ -26,7 +26,6 @@ from skproj import (
 from skproj.callback import CompactProgressBar
 from skproj.cli._errors import CommandError
 from skproj.cli._survival import score_concordance
-from skproj.feature_selection import eta_path
 from skproj.linear_model import CoxRidge
 from skproj.utils._path_search import (
     choose_by_gain,
@@ -35,8 +34,8 @@ from skproj.utils._path_search import (
     name_of_radius,
 )
 
-# Each radius is a fit of the whole pipeline in every fold.
-N_ETAS = 12
+# Radii of a path; of blocks, each takes passes over the data.
+N_ETAS, N_ETAS_OF_BLOCKS = 30, 12
 REGRESSOR_ETAS = 2.0 ** np.arange(-3, 7)
 
 SEARCH_METRICS = {
@@ -49,11 +48,11 @@ LOSSES = {
     "regression": "squared_error",
     "survival": "cox",
 }
-# Rules of the linear search of blocks.
+# Rules of the linear search.
 KEEP_GAIN = {"auto": 0.95, "best": 1.0}
 NOTHING_SELECTED = (
-    "no feature was selected: at this radius none helps to predict the target; try a "
-    "larger --eta, --rule best, or the other --method"
+    "no feature was selected: none helps to predict the target by more than the error "
+    "of its score; try --rule best, a larger --eta, or the other --method"
 )
 
 
@@ -74,19 +73,15 @@ def make_search(run):
         "selection_rule": rule_of(problem),
         "random_state": options.seed,
     }
-    if problem.in_blocks:
-        rule = search.pop("selection_rule")
-        search["keep_gain"] = KEEP_GAIN.get(rule, rule)
-        search |= selector | {"class_weight": options.class_weight}
-        selector = ProjectionFeatureSelectorCV(given or N_ETAS, **search)
-        return Pipeline([("select", selector), *last_steps(problem)])
     first = first_steps(problem)
     if problem.method == "selector":
-        selector |= weighted
-        steps = [("select", ProjectionFeatureSelector(**selector))]
-        steps += last_steps(problem)
-        etas = given or radii_of_path(run, **selector)
-    elif problem.classifies:
+        rule = search.pop("selection_rule")
+        search["keep_gain"] = KEEP_GAIN.get(rule, rule)
+        search |= selector | weighted | {"n_jobs": options.n_jobs}
+        n_etas = N_ETAS_OF_BLOCKS if problem.in_blocks else N_ETAS
+        selector = ProjectionFeatureSelectorCV(given or n_etas, **search)
+        return Pipeline([*first, ("select", selector), *last_steps(problem)])
+    if problem.classifies:
         search |= weighted | problem.structure | {"n_jobs": options.n_jobs}
         autoencoder = SparseSupervisedAutoencoderCV(etas=given, **search)
         return Pipeline([*first, ("select", autoencoder)])
@@ -123,10 +118,10 @@ def rule_of(problem):
     """Return the name of the rule by which the radius is chosen."""
     if problem.options.rule != "auto":
         return problem.options.rule
-    if problem.in_blocks:
+    if problem.method == "selector":
         return "auto"
-    is_classifier = problem.method == "autoencoder" and problem.classifies
-    return "parsimonious" if is_classifier or problem.task == "survival" else "best"
+    is_network = problem.classifies or problem.task == "survival"
+    return "parsimonious" if is_network else "best"
 
 
 def first_steps(problem):
@@ -156,19 +151,6 @@ def last_steps(problem):
         model = TransformedTargetRegressor(SVR(), transformer=StandardScaler())
     scale = [("scale", StandardScaler(with_mean=False))] if problem.in_blocks else []
     return [*scale, ("predict", model)]
-
-
-def radii_of_path(run, **parameters):
-    """Return radii from one that keeps a single feature to the largest that matters.
-
-    What comes after the selection needs a feature.
-    """
-    X, prepare = run.X, run.problem.prepare
-    if prepare is not None:
-        X = clone(prepare).fit_transform(X)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return eta_path(X, run.y, n_etas=N_ETAS + 1, **parameters).etas[1:]
 
 
 def count_features(model, X, y):
@@ -201,10 +183,7 @@ def radii_of(results):
 
 
 def fit_search(search, run, show_progress):
-    """Fit and return the search; it is an error if no feature is selected.
-
-    Of a grid search, the checkpoints of the run keep each fitted selector.
-    """
+    """Fit and return the search; it is an error if no feature is selected."""
     is_grid = isinstance(search, GridSearchCV)
     if show_progress:
         # A grid search counts its fits; in a pipeline it is a step that counts.
@@ -215,14 +194,10 @@ def fit_search(search, run, show_progress):
         search.set_callbacks(bar)
     # The folds of a grid search are made already.
     has_groups = not is_grid and run.groups is not None
-    if is_grid:
-        search.estimator.memory = run.checkpoints
-    with selecting():
+    with selecting(quiet=True):
         search.fit(run.X, run.y, **{"select__groups": run.groups} if has_groups else {})
     search.set_callbacks()  # they are not saved with the model
     model = model_of(search)
-    if is_grid:
-        search.estimator.memory = model.memory = None
     if not model["select"].get_support().any():
         raise CommandError(NOTHING_SELECTED)
     return search
@@ -238,8 +213,10 @@ def selecting(*, quiet=False):
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
+        # Progress is that of the selection.
+        warnings.filterwarnings("ignore", "The estimator .* does not support callbacks")
         if quiet:
-            warnings.filterwarnings("ignore", "No feature (is|was) selected")
+            warnings.filterwarnings("ignore", "No features? (is|was|were) selected")
         try:
             yield
         except ValueError as error:

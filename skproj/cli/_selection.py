@@ -6,7 +6,10 @@ from functools import partial
 import numpy as np
 from sklearn.model_selection import GridSearchCV
 
-from skproj import ProjectionFeatureSelector, StabilitySelector
+from skproj import (
+    ProjectionFeatureSelectorCV,
+    StabilitySelector,
+)
 from skproj.cli._baselines import baselines, fit_baseline
 from skproj.cli._checkpoints import Checkpoints
 from skproj.cli._evidence import decisions_of
@@ -270,7 +273,8 @@ def warnings_on(step, verdict, comparison):
     found = []
     if step.get_support().all() and verdict.predicts:
         found.append(ALL_FEATURES_KEPT)
-    if isinstance(step, ProjectionFeatureSelector) and step.n_iter_ >= step.max_iter:
+    is_linear = isinstance(step, ProjectionFeatureSelectorCV)
+    if is_linear and step.n_iter_ >= step.max_iter:
         found.append(
             f"The linear selector has not converged in {step.max_iter} iterations: its "
             "scores are approximate. A smaller --eta needs fewer."

@@ -123,11 +123,11 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         `predict` is the logarithm of the relative hazard.
     keep_gain : float in (0, 1] or "one-standard-error", default=0.95
         The smallest radius is taken whose mean score keeps this share of what the best
-        one gains over the model without features; 1 takes the best mean score. If that
-        gain does not exceed its standard error, nothing can be learned from the
-        features, and none is selected. "one-standard-error" takes the smallest radius
-        whose mean score is less than one standard error of the folds below the best
-        [1]_.
+        one gains over the model without features. If that gain does not exceed its
+        standard error, nothing can be learned from the features, and none is selected.
+        1 takes the best mean score, whatever its error. "one-standard-error" takes the
+        smallest radius whose mean score is less than one standard error of the best
+        mean below it [1]_.
     projection : str or callable, default="l12"
     {projection_loss}
     {huber_epsilon}
@@ -240,7 +240,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
     >>> X, y = load_breast_cancer(return_X_y=True)
     >>> selector = ProjectionFeatureSelectorCV(random_state=0)
     >>> selector.fit_transform(X, y).shape
-    (569, 11)
+    (569, 10)
 
     The features that are most strongly correlated with the worst radius:
 

@@ -36,7 +36,7 @@ def choose_by_gain(
 
     The gain is that over the null model, or over the sparsest candidate if there is
     none. Nothing is learned if the best gain does not exceed its standard error; then
-    the sparsest candidate is chosen.
+    a share of it means nothing, and the sparsest candidate is chosen.
 
     Parameters
     ----------
@@ -81,7 +81,9 @@ def choose_by_gain(
     else:
         good = kept >= keep_gain
     good &= families == families[best][:, np.newaxis]
-    return Choice(sparsest(good | ~learns[:, np.newaxis]), kept, learns)
+    if keep_gain not in (1.0, ONE_STANDARD_ERROR):
+        good |= ~learns[:, np.newaxis]
+    return Choice(sparsest(good), kept, learns)
 
 
 def _means_and_errors(scores, shares):

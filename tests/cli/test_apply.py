@@ -79,7 +79,7 @@ def test_a_model_that_has_not_converged_is_pointed_out(
 ):
     assert select(data) == 0
     assert "has not converged" not in capsys.readouterr().out
-    defaults = skproj.ProjectionFeatureSelector.__init__.__kwdefaults__
+    defaults = skproj.ProjectionFeatureSelectorCV.__init__.__kwdefaults__
     monkeypatch.setitem(defaults, "max_iter", 2)
     assert select(data, "--eta", 50, "--out", tmp_path / "out") == 0
     sentence = "The linear selector has not converged in 2 iterations"
@@ -200,7 +200,7 @@ def test_apply_names_missing_columns(result, tmp_path, capsys):
 def test_info_of_model(result, capsys):
     assert main(["info", str(result / "model.skops")]) == 0
     printed = capsys.readouterr().out
-    assert "StandardScaler, ProjectionFeatureSelector, SVC" in printed
+    assert "StandardScaler, ProjectionFeatureSelectorCV, SVC" in printed
     assert f"{len(selected(result))} of {N_FEATURES}" in printed
     assert "'blue', 'green', 'red'" in printed
     assert f"skproj {skproj.__version__}" in printed

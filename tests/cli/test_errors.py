@@ -174,7 +174,7 @@ def test_model_of_newer_version_gets_one_line(
 ):
     model = persistence.load(result / "model.skops")
     with monkeypatch.context() as patch:
-        kind = skproj.ProjectionFeatureSelector
+        kind = skproj.ProjectionFeatureSelectorCV
         patch.setattr(kind, "_state_migrations", (*kind._state_migrations, dict))
         persistence.dump(model, tmp_path / "newer.skops")
     newer = str(tmp_path / "newer.skops")

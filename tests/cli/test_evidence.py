@@ -1,5 +1,6 @@
 """Evidence, verdicts, and the intervals of scores."""
 
+import contextlib
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +11,7 @@ from sklearn.metrics import balanced_accuracy_score, r2_score, roc_auc_score
 
 from skproj.cli import _evidence, _verdict
 from skproj.cli._arguments import make_parser
+from skproj.cli._errors import CommandError
 from skproj.cli._evidence import (
     Association,
     RankEvidence,
@@ -305,7 +307,8 @@ def count_predictions(n_draws, shift, n_features):
             method="selector",
             options=make_parser().parse_args(command.split()),
         )
-        n_positive += select(problem).verdict.predicts
+        with contextlib.suppress(CommandError):  # nothing is selected
+            n_positive += select(problem).verdict.predicts
     return n_positive
 
 

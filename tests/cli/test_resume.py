@@ -16,13 +16,10 @@ import pandas as pd
 import pytest
 from cli_helpers import FAST, make_frame, select
 
-from skproj import ProjectionFeatureSelector, persistence
+from skproj import persistence
 from skproj.cli import _checkpoints, _inputs, _selection
 from skproj.cli._checkpoints import Checkpoints
 from skproj.cli._errors import CommandError
-
-# Of 12 radii in two folds, and once more on all training rows.
-N_SELECTORS = 25
 
 
 def results(folder):
@@ -57,38 +54,23 @@ def partial(leftover, tmp_path):
     return shutil.copytree(leftover, tmp_path / "out.partial")
 
 
-@pytest.fixture
-def fits(monkeypatch):
-    """Return a list that gets the radius of each selector that is fitted."""
-    found, fit = [], ProjectionFeatureSelector.fit
-
-    def counted(self, *args, **kwargs):
-        found.append(self.eta)
-        return fit(self, *args, **kwargs)
-
-    monkeypatch.setattr(ProjectionFeatureSelector, "fit", counted)
-    return found
-
-
-def test_killed_search_goes_on_where_it_was(data, result, fits, tmp_path, capsys):
+def test_killed_run_goes_on_where_it_was(data, result, tmp_path, monkeypatch, capsys):
     out, partial = tmp_path / "out", tmp_path / "out.partial"
     command = [sys.executable, "-m", "skproj", "select", str(data), "--target", "kind"]
     process = subprocess.Popen([*command, *FAST, "--out", str(out), "--quiet"])
-    while process.poll() is None and not list(partial.glob("selector *.joblib")):
+    while process.poll() is None and not (partial / "search.joblib").exists():
         time.sleep(0.001)
     process.kill()
     assert process.wait() == -9
     finished = Checkpoints(partial).finished()
     assert finished
-    assert not (partial / "search.joblib").exists()
     assert not out.exists()
 
+    monkeypatch.setattr(_selection, "find_radius", None)  # is not called
     assert select(data, "--out", out, "--resume") == 0
     printed = capsys.readouterr().out
     assert f"Resuming from {partial}, with {len(finished)} finished steps" in printed
     assert not partial.exists()
-    searched = [eta for eta in fits if eta is not None]  # the halves have none
-    assert len(searched) + len(finished) == N_SELECTORS
     assert results(out) == results(result)
 
 
@@ -123,7 +105,7 @@ def test_warnings_are_those_of_an_uninterrupted_run(
     frame = make_frame(n_classes=2)
     frame["kind"] = np.where(np.arange(len(frame)) % 9 == 0, "rare", "usual")
     frame.sort_values("kind").to_csv(path, index=False)
-    arguments = ["--scoring", "precision_macro", "--quiet"]
+    arguments = ["--scoring", "precision_macro", "--eta", "1", "--quiet"]
     assert select(path, *arguments, "--out", whole) == 0
     expected = capsys.readouterr().err
     assert "skproj: warning: Precision is ill-defined" in expected
@@ -186,11 +168,7 @@ def test_each_step_is_kept(data, result, tmp_path, monkeypatch):
         assert select(data, "--out", tmp_path / "out", "--n-jobs", "2") == 130
     names = {path.stem for path in Checkpoints(tmp_path / "out.partial").finished()}
     assert compared
-    assert {"search", "verdict", "stability", *compared} == {
-        name for name in names if not name.startswith("selector ")
-    }
-    selectors = [name for name in names if name.startswith("selector ")]
-    assert len(selectors) == N_SELECTORS
+    assert {"search", "verdict", "stability", *compared} == names
 
 
 def test_leftover_is_not_lost_by_mistake(data, partial, capsys):

@@ -42,7 +42,7 @@ def by_balance(magnitudes):
     The score of a weight is its square, divided by a power of the sum of the squares of
     the weights of its layer that are not smaller; see the notes of `Sparsifier`.
     """
-    sums = magnitudes.double().square_().cumsum(0)
+    sums = magnitudes.double().square().cumsum(0)
     sums.clamp_(min=torch.finfo(sums.dtype).tiny)
     return lambda part: (
         magnitudes[part].double().square() / sums[part].pow(LAYER_BALANCE)
