@@ -54,6 +54,7 @@ CELL_DEFAULTS = {
 }
 
 STANDARD_INPUT = "-"
+N_FOLDS = 5
 
 # What the values of options are.
 COLUMN = {"type": clean, "metavar": "COLUMN"}
@@ -144,9 +145,10 @@ def add_select(commands):
         "--method",
         choices=["auto", "autoencoder", "selector"],
         default="auto",
-        help="a sparse supervised autoencoder, or a linear selector followed by a "
-        "support vector machine, or by a Cox model with --event; auto: the first for "
-        "classification, the second for others",
+        help="selector: a linear selector followed by a logistic, ridge or Cox "
+        "regression; autoencoder: a sparse supervised autoencoder; auto (the default): "
+        "the linear selector, followed by the mean of the regression and of a network "
+        "on what is selected, or with --event or --backed by the regression alone",
     )
     parser.add_argument(
         "--backed",
@@ -394,14 +396,14 @@ def add_search_options(parser):
         help="radius of the projection, or auto: cross-validation (the default)",
     )
     parser.add_argument(
-        "--rule",
-        choices=["auto", "best", "one-standard-error"],
-        default="auto",
-        help="take the radius with the best score, or the smallest within one standard "
-        "error of it, which keeps fewer features; auto is the smallest radius that "
-        "keeps 95 %% of what the best one gains over no features, and for an "
-        "autoencoder the best score, of which one for classes or survival times "
-        "subtracts a little for many features",
+        "--keep-gain",
+        type=keep_gain,
+        metavar="SHARE",
+        help="keep as few features as hold this share of what the best number of them "
+        "gains over no features (default: 0.95); 1 takes the best score, and "
+        "one-standard-error as few as are within one standard error of it. Of an "
+        "autoencoder, 1 or one-standard-error; by default it takes the best score, of "
+        "which it subtracts a little for many features",
     )
     parser.add_argument(
         "--test-size",
@@ -413,9 +415,10 @@ def add_search_options(parser):
     parser.add_argument(
         "--cv",
         type=at_least(2),
-        default=5,
+        default=N_FOLDS,
         metavar="FOLDS",
-        help="number of folds of the cross-validation (default: 5)",
+        help="number of folds of the cross-validation (default: 5, and for less than "
+        "1000 rows the linear selector divides them three times)",
     )
     parser.add_argument(
         "--scoring",
@@ -493,6 +496,14 @@ def radius(text):
         return None
     read = number(float, lambda x: 0.0 < x < math.inf, "a positive number or auto")
     return read(text)
+
+
+def keep_gain(text):
+    """Return a share of the gain, or the word for one standard error."""
+    if text == "one-standard-error":
+        return text
+    wanted = "a number above 0 up to 1, or one-standard-error"
+    return number(float, lambda x: 0.0 < x <= 1.0, wanted)(text)
 
 
 def memory(text):

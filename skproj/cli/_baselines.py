@@ -5,8 +5,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.pipeline import Pipeline
 
-from skproj import SparseSupervisedAutoencoder, SparseSupervisedAutoencoderRegressor
-from skproj.cli._search import first_steps, last_steps
+from skproj.cli._search import dense_network, first_steps, last_steps, linear_model
 from skproj.cli._survival import no_features, no_selection
 from skproj.cli._threshold import choose_threshold, put_threshold
 from skproj.feature_selection._block_selector import BlockSelectorMixin
@@ -18,7 +17,7 @@ def baselines(problem, support):
 
     `support` is the mask of the features that are selected.
     """
-    classifies, options = problem.classifies, problem.options
+    classifies = problem.classifies
     n_selected, n_features = int(np.count_nonzero(support)), len(support)
     strongest = ("select", StrongestFeatures(n_selected, classifies))
     machine, models = last_steps(problem), []
@@ -26,28 +25,21 @@ def baselines(problem, support):
         everything, test = no_selection(n_features), "score test"
         nothing = ("no features, Kaplan-Meier", no_features())
     else:
-        everything, test = machine, "F test"
+        everything, test = [("predict", linear_model(problem))], "F test"
         nothing = ("mean of the target", [("predict", DummyRegressor())])
         if classifies:
             nothing = ("most frequent class", [("predict", DummyClassifier())])
     if not problem.in_blocks:
-        models.append((f"no selection, {problem.machine}", n_features, everything))
-    if problem.method == "autoencoder" and problem.task != "survival":
-        dense = ("dense", dense_autoencoder(classifies, options))
-        models.append(("no selection, autoencoder", n_features, [dense]))
+        name = f"no selection, {problem.linear_machine}"
+        models.append((name, n_features, everything))
+    if problem.method != "selector" and problem.task != "survival":
+        dense = ("dense", dense_network(problem))
+        models.append(("no selection, network", n_features, [dense]))
     name = f"{test}, as many, {problem.machine}"
     models.append((name, n_selected, [strongest, *machine]))
     models.append((nothing[0], 0, nothing[1]))
     first = first_steps(problem)
     return [(name, n, Pipeline([*first, *steps])) for name, n, steps in models]
-
-
-def dense_autoencoder(classifies, options):
-    """Return an autoencoder that keeps all features."""
-    parameters = {"eta": np.inf, "random_state": options.seed}
-    if not classifies:
-        return SparseSupervisedAutoencoderRegressor(**parameters)
-    return SparseSupervisedAutoencoder(class_weight=options.class_weight, **parameters)
 
 
 class StrongestFeatures(BlockSelectorMixin, BaseEstimator):

@@ -69,6 +69,12 @@ def check_roles(options, errors):
                 # The column is not taken out of the table by --index.
                 options.index = None if role == "index" else options.index
                 errors.append(f"column {name!r} is both --{role} and --{other}.")
+    if options.method == "autoencoder" and type(options.keep_gain) is float:
+        if options.keep_gain < 1.0:
+            errors.append(
+                f"--keep-gain {options.keep_gain} is for the linear selector; with "
+                "--method autoencoder it may be 1 or one-standard-error."
+            )
     if options.event is None:
         return
     for option, value, default in (

@@ -31,7 +31,7 @@ class Problem(TableRows):
     y: np.ndarray
     names: list  # of the columns
     task: str  # "classification", "regression" or "survival"
-    method: str  # "autoencoder" or "selector"
+    method: str  # "auto", "autoencoder" or "selector"
     options: object  # of ``skproj select``
     # Rows of a group, which has a number, stay on the same side of each split.
     groups: np.ndarray | None = None
@@ -58,13 +58,22 @@ class Problem(TableRows):
         return isinstance(self.X, RowBlocks)
 
     @property
-    def machine(self):
-        """Name, for users, of the model that is fitted to the selected features."""
+    def is_linear(self):
+        """Whether the selection is that of a linear model."""
+        return self.method != "autoencoder"
+
+    @property
+    def linear_machine(self):
+        """Name, for users, of the linear model of selected features."""
         if self.task == "survival":
             return "Cox model"
-        if self.in_blocks:
-            return "logistic regression" if self.classifies else "ridge regression"
-        return "SVM"
+        return "logistic regression" if self.classifies else "ridge regression"
+
+    @property
+    def machine(self):
+        """Name, for users, of the model that is fitted to the selected features."""
+        network = " + network" if self.method == "auto" else ""
+        return f"{self.linear_machine}{network}"
 
     @property
     def method_name(self):

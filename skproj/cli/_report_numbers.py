@@ -38,6 +38,7 @@ def report_numbers(selection, path, facts, options):
         "n_features": len(s.names),
         "n_selected": s.n_selected,
         "eta": s.eta,
+        "choice": s.choice,
         "n_train": s.n_train,
         "n_test": s.n_test,
         "cross_validation": {

@@ -133,6 +133,7 @@ class SelectionResult:
     predictions: Predictions
     class_names: list[str]  # empty if there are no classes
     n_train: int
+    choice: str | None = None  # a sentence on the number of features
     frequencies: np.ndarray | None = None  # as `SelectedFeature.frequency`
     n_halves: int | None = None  # None if nothing was selected from any
     stability: float | None = None  # index of the selections by the halves

@@ -1,4 +1,4 @@
-"""Search for the radius, and models for the folds with the radius of the others."""
+"""Search for the radius, and models for the folds that know nothing of their rows."""
 
 import contextlib
 import warnings
@@ -7,13 +7,12 @@ from functools import partial
 import numpy as np
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.compose import TransformedTargetRegressor
+from sklearn.ensemble import VotingClassifier, VotingRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVC, SVR
 from sklearn.utils.parallel import Parallel, delayed
 
 from skproj import (
@@ -24,11 +23,12 @@ from skproj import (
     SparseSupervisedAutoencoderRegressor,
 )
 from skproj.callback import CompactProgressBar
+from skproj.cli._arguments import N_FOLDS
 from skproj.cli._errors import CommandError
 from skproj.cli._survival import score_concordance
 from skproj.linear_model import CoxRidge
 from skproj.utils._path_search import (
-    choose_by_gain,
+    ONE_STANDARD_ERROR,
     choose_row,
     counts_of,
     name_of_radius,
@@ -48,11 +48,10 @@ LOSSES = {
     "regression": "squared_error",
     "survival": "cox",
 }
-# Rules of the linear search.
-KEEP_GAIN = {"auto": 0.95, "best": 1.0}
+KEEP_GAIN = 0.95
 NOTHING_SELECTED = (
     "no feature was selected: none helps to predict the target by more than the error "
-    "of its score; try --rule best, a larger --eta, or the other --method"
+    "of its score; try --keep-gain 1, a larger --eta, or another --method"
 )
 
 
@@ -66,21 +65,18 @@ def make_search(run):
     given = None if options.eta is None else [options.eta]
     selector = {"loss": LOSSES[task], **problem.structure}
     weighted = {"class_weight": options.class_weight} if problem.classifies else {}
-    # Searches that know the scores of the folds without a grid.
-    search = {
-        "cv": options.cv,
-        "scoring": options.scoring,
-        "selection_rule": rule_of(problem),
-        "random_state": options.seed,
-    }
     first = first_steps(problem)
-    if problem.method == "selector":
-        rule = search.pop("selection_rule")
-        search["keep_gain"] = KEEP_GAIN.get(rule, rule)
+    # Searches that know the scores of the folds without a grid.
+    search = {"scoring": options.scoring, "random_state": options.seed}
+    if problem.is_linear:
         search |= selector | weighted | {"n_jobs": options.n_jobs}
+        search["keep_gain"] = options.keep_gain or KEEP_GAIN
+        # Of few rows, the selector repeats its own folds.
+        search["cv"] = None if options.cv == N_FOLDS else options.cv
         n_etas = N_ETAS_OF_BLOCKS if problem.in_blocks else N_ETAS
         selector = ProjectionFeatureSelectorCV(given or n_etas, **search)
         return Pipeline([*first, ("select", selector), *last_steps(problem)])
+    search |= {"cv": options.cv, "selection_rule": rule_of(problem)}
     if problem.classifies:
         search |= weighted | problem.structure | {"n_jobs": options.n_jobs}
         autoencoder = SparseSupervisedAutoencoderCV(etas=given, **search)
@@ -115,13 +111,13 @@ def make_search(run):
 
 
 def rule_of(problem):
-    """Return the name of the rule by which the radius is chosen."""
-    if problem.options.rule != "auto":
-        return problem.options.rule
-    if problem.method == "selector":
-        return "auto"
-    is_network = problem.classifies or problem.task == "survival"
-    return "parsimonious" if is_network else "best"
+    """Return the name of the rule by which the radius of a network is chosen."""
+    if problem.options.keep_gain == ONE_STANDARD_ERROR:
+        return ONE_STANDARD_ERROR
+    counts_features = problem.classifies or problem.task == "survival"
+    return (
+        "parsimonious" if counts_features and not problem.options.keep_gain else "best"
+    )
 
 
 def first_steps(problem):
@@ -137,20 +133,33 @@ def first_steps(problem):
 
 def last_steps(problem):
     """Return the steps of pipelines after the selection, `problem.machine`."""
-    class_weight = problem.options.class_weight
-    if problem.task == "survival":
-        model = CoxRidge()
-    elif problem.in_blocks:
-        model = Ridge()
-        if problem.classifies:
-            model = LogisticRegression(class_weight=class_weight, max_iter=1000)
-    elif problem.classifies:
-        model = SVC(class_weight=class_weight)
-    else:
-        # Its tolerance and penalty are meant for targets of unit variance.
-        model = TransformedTargetRegressor(SVR(), transformer=StandardScaler())
     scale = [("scale", StandardScaler(with_mean=False))] if problem.in_blocks else []
+    model = linear_model(problem)
+    if problem.method == "auto":
+        parts = [("linear", model), ("network", dense_network(problem))]
+        model = VotingRegressor(parts)
+        if problem.classifies:
+            model = VotingClassifier(parts, voting="soft")
     return [*scale, ("predict", model)]
+
+
+def linear_model(problem):
+    """Return a linear model with all the features that it gets."""
+    if problem.task == "survival":
+        return CoxRidge()
+    if problem.classifies:
+        class_weight = problem.options.class_weight
+        return LogisticRegression(class_weight=class_weight, max_iter=1000)
+    return Ridge()
+
+
+def dense_network(problem):
+    """Return an autoencoder that keeps all the features that it gets."""
+    parameters = {"eta": np.inf, "random_state": problem.options.seed}
+    if not problem.classifies:
+        return SparseSupervisedAutoencoderRegressor(**parameters)
+    class_weight = problem.options.class_weight
+    return SparseSupervisedAutoencoder(class_weight=class_weight, **parameters)
 
 
 def count_features(model, X, y):
@@ -162,11 +171,6 @@ def choose_radius(results, *, folds, rule, n_samples):
     """Return the row of a search's results that the scores in some folds choose."""
     radii = radii_of(results)
     scores = np.array([results[f"split{i}_test_score"] for i in folds])
-    if "share_of_gain" in results:
-        null = int(radii.argmin()) if radii.min() == 0.0 else None
-        keep_gain = KEEP_GAIN.get(rule, rule)
-        weights = np.ones((1, len(scores)))
-        return choose_by_gain(scores, weights, radii, keep_gain, null=null).rows[0]
     return choose_row(
         radii,
         scores,
@@ -237,26 +241,30 @@ def searcher(search):
 
 
 def fit_folds(search, run):
-    """Fit a model to the training part of each fold, its radius chosen by the others.
+    """Fit a model to the training part of each fold, its radius chosen by that alone.
 
-    A radius that the fold's own rows have helped to choose would flatter its score. A
+    A radius that the fold's own rows have helped to choose would flatter its score. The
+    linear selector searches anew; a network takes the scores of the other folds. A
     model is None where no feature is selected. Each fold is a step of the checkpoints.
     """
-    results, problem = searcher(search).cv_results_, run.problem
-    template = one_radius(search)
-    n_folds, calls = len(run.splits), []
+    problem, calls = run.problem, []
     for i, (train, _) in enumerate(run.splits):
-        row = choose_radius(
-            results,
-            folds=[other for other in range(n_folds) if other != i],
-            rule=rule_of(problem),
-            n_samples=len(run.y),
-        )
-        eta = float(radii_of(results)[row])
-        fold = clone(template).set_params(select__eta=eta)
-        X, y, _ = run.part(train)
+        X, y, groups = run.part(train)
+        given = {}
+        if problem.is_linear:
+            fold = clone(model_of(search))
+            given = {} if groups is None else {"select__groups": groups}
+        else:
+            row = choose_radius(
+                searcher(search).cv_results_,
+                folds=[other for other in range(len(run.splits)) if other != i],
+                rule=rule_of(problem),
+                n_samples=len(run.y),
+            )
+            eta = float(radii_of(searcher(search).cv_results_)[row])
+            fold = one_radius(search).set_params(select__eta=eta)
         step = delayed(run.checkpoints.step)
-        calls.append(step(f"fold {i + 1}", fit_fold, fold, X, y))
+        calls.append(step(f"fold {i + 1}", fit_fold, fold, X, y, given))
     return Parallel(n_jobs=problem.options.n_jobs)(calls)
 
 
@@ -277,11 +285,11 @@ def one_radius(search):
     return model.set_params(select=one)
 
 
-def fit_fold(model, X, y):
+def fit_fold(model, X, y, given):
     """Fit a model; None if it selects nothing."""
     try:
         with selecting(quiet=True):
-            model.fit(X, y)
+            model.fit(X, y, **given)
     except CommandError:
         return None
     return model if model["select"].get_support().any() else None

@@ -83,9 +83,8 @@ def make_problem(options, inputs, digests):
     if options.always_keep:
         done.append(f"Always in the model: {join_names(options.always_keep)}.")
     method = options.method
-    if method == "auto":
-        network = task == "classification" and not options.backed
-        method = "autoencoder" if network else "selector"
+    if method == "auto" and (task == "survival" or options.backed):
+        method = "selector"
     problem = Problem(
         X=X,
         y=y,
@@ -146,7 +145,8 @@ def summary(selection):
         f"{radius}, cross-validated {s.cv_score_name} "
         f"{rounded(s.cv_score, 3)} +- {rounded(s.cv_std, 3)}",
     ]
-    decision = [] if s.threshold is None else [s.threshold.sentence]
+    decision = [] if s.choice is None else [s.choice]
+    decision += [] if s.threshold is None else [s.threshold.sentence]
     for sentence in [*decision, *s.preparation, *s.warnings]:
         lines += ["", sentence]
     if s.comparison:

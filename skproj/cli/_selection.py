@@ -35,13 +35,13 @@ from skproj.cli._verdict import Judge
 from skproj.persistence._summary import READING_ATTRIBUTE, VERDICT_ATTRIBUTE
 
 # Pairs of halves without --stability: those of the network take as long as its search.
-N_PAIRS = {"autoencoder": 5, "selector": 10}
+N_PAIRS = {"auto": 10, "autoencoder": 5, "selector": 10}
 # Scores of less rows, events, or rows of a class are said to be uncertain.
 MIN_HELD_OUT = 10
 
 ALL_FEATURES_KEPT = (
-    "No feature could be left out without a worse score; --rule one-standard-error "
-    "accepts one that is slightly worse."
+    "No feature could be left out without a worse score; a smaller --keep-gain, such "
+    "as 0.8, accepts one that is worse."
 )
 
 
@@ -121,11 +121,26 @@ def describe_selection(run, search, model):
             substitutes=step.substitutes_ if p.in_blocks else None,
         ),
         **cv_score_of(p, chosen_by),
+        "choice": describe_choice(step),
         "class_names": [str(label) for label in p.classes] if p.classifies else [],
         "n_train": len(run.train),
         "preparation": done,
         **measured,
     }, unmeasured
+
+
+def describe_choice(step):
+    """Return a sentence on the number of features that a search chose by its gain."""
+    keep_gain = getattr(step, "keep_gain", 1.0)
+    if not isinstance(keep_gain, float) or keep_gain == 1.0 or len(step.etas_) == 1:
+        return None
+    support, (low, high) = step.get_support(), step.n_features_range_
+    others = f"{low} to {high}" if low < high else f"{low} as well"
+    return (
+        f"These {np.count_nonzero(support)} of {len(support)} features hold "
+        f"{100.0 * keep_gain:g} % of what a linear model can learn here; with other "
+        f"rows to score it would be {others}."
+    )
 
 
 def prepared(problem, model, X):

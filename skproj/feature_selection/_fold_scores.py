@@ -255,23 +255,33 @@ def score_fold(selector, candidates, loss, data, score, fold, score_params):
     return FoldScores(scores, of_rows, weights, supports, n_unfinished)
 
 
-def pool_scores(folds, n_samples):
-    """Return the scores of samples out of their folds, and their weights.
+def pool_scores(results, tests, n_samples, groups=None):
+    """Return scores of units, their weights, and how many units each sample is in.
 
-    Those of a sample that is in several test parts are averaged. Scores of folds stay
-    as they are. The results have the shapes (n_units, n_candidates) and (n_units,).
+    Units are samples, whose scores in several test parts are averaged, groups of them,
+    or folds. The shapes are (n_units, n_candidates) and (n_units,).
     """
-    if folds[0].rows is None:
-        scores = np.concatenate([fold.scores for fold in folds])
-        return scores, np.concatenate([fold.weights for fold in folds])
-    totals = np.zeros((n_samples, folds[0].scores.shape[1]))
-    counts, weights = np.zeros(n_samples), np.zeros(n_samples)
-    for fold in folds:
-        totals[fold.rows] += fold.scores
-        counts[fold.rows] += 1.0
-        weights[fold.rows] = fold.weights
+    counts = np.zeros(n_samples)
+    for test in tests:
+        counts[test] += 1.0
+    if results[0].rows is None:
+        scores = np.concatenate([result.scores for result in results])
+        weights = np.concatenate([result.weights for result in results])
+        return scores, weights, counts[counts > 0.0].mean()
+    totals = np.zeros((n_samples, results[0].scores.shape[1]))
+    weights = np.zeros(n_samples)
+    for result in results:
+        totals[result.rows] += result.scores
+        weights[result.rows] = result.weights
     seen = (counts > 0.0) & (weights > 0.0)
-    return totals[seen] / counts[seen, np.newaxis], weights[seen]
+    scores, weights = totals[seen] / counts[seen, np.newaxis], weights[seen]
+    if groups is not None:
+        members, units = np.unique(np.asarray(groups)[seen], return_inverse=True)
+        sums = np.zeros((len(members), scores.shape[1]))
+        np.add.at(sums, units, scores * weights[:, np.newaxis])
+        weights = np.bincount(units, weights)
+        scores = sums / weights[:, np.newaxis]
+    return scores, weights, 1.0
 
 
 def _predictor(coef, intercept, classes, y, loss):

@@ -1,6 +1,7 @@
 """Choice of the radius by cross-validation along warm-started paths."""
 
 import numbers
+import warnings
 from functools import partial
 
 import numpy as np
@@ -42,6 +43,7 @@ from skproj.linear_model._eta_path import (
 from skproj.linear_model._targets import choose_loss
 from skproj.utils._docs import shared_docs
 from skproj.utils._path_search import (
+    MIN_ERRORS,
     ONE_STANDARD_ERROR,
     choose_by_gain,
     tabulate_scores,
@@ -70,6 +72,12 @@ N_REPEATS = 3
 # they choose.
 N_DRAWS, RANGE = 100, (0.05, 0.95)
 MAX_DRAWN = 1 << 22  # entries of an array of them
+
+NOTHING_LEARNED = (
+    "No feature is selected: nothing can be learned from the features. No radius gains "
+    f"more over the model without features than {MIN_ERRORS:g} standard errors of the "
+    "gain; keep_gain=1 takes the best one nevertheless."
+)
 
 
 def _add_share_of_gain(state):
@@ -123,8 +131,9 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         `predict` is the logarithm of the relative hazard.
     keep_gain : float in (0, 1] or "one-standard-error", default=0.95
         The smallest radius is taken whose mean score keeps this share of what the best
-        one gains over the model without features. If that gain does not exceed its
-        standard error, nothing can be learned from the features, and none is selected.
+        one gains over the model without features. If that gain does not exceed two of
+        its standard errors, nothing can be learned from the features, and none is
+        selected.
         1 takes the best mean score, whatever its error. "one-standard-error" takes the
         smallest radius whose mean score is less than one standard error of the best
         mean below it [1]_.
@@ -190,7 +199,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
     -----
     UserWarning
         If no feature is selected: all are constant, or no radius gains more over the
-        model without features than the standard error of the gain.
+        model without features than two standard errors of the gain.
     ConvergenceWarning
         If a linear model reaches `max_iter`.
 
@@ -375,7 +384,8 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         common = self, (etas, l2_regs), loss, (X, y, rows), score
         jobs = [(*common, fold, routed.scorer.score) for fold in folds]
         results = list(self._run_folds(jobs, X, context, arguments))
-        chosen = self._choose(results, etas, asked, l2_regs, X.shape)
+        units = pool_scores(results, [test for _, test in folds], len(y), groups)
+        chosen = self._choose(results, units, etas, asked, l2_regs, X.shape[1])
 
         with subtask(context, "refit", arguments):
             eta, l2_reg = chosen.eta, chosen.l2_reg
@@ -409,7 +419,10 @@ class ProjectionFeatureSelectorCV(LinearSelector):
                     "path_": path,
                 }
             )
-        self._warn(fit, None, WARN_AT_CALLER)
+        if chosen.learns or np.any(self.scores_):
+            self._warn(fit, None, WARN_AT_CALLER)
+        else:
+            warnings.warn(NOTHING_LEARNED, UserWarning, stacklevel=WARN_AT_CALLER)
         n_unfinished = sum(result.n_unfinished for result in results)
         n_unfinished += sum(not fit.converged for fit in fits)
         n_fits = len(folds) * len(asked) * len(l2_regs) + len(fits)
@@ -439,9 +452,8 @@ class ProjectionFeatureSelectorCV(LinearSelector):
             folds = [tuple(np.sort(part) for part in fold) for fold in folds]
         return folds
 
-    def _choose(self, folds, etas, asked, l2_regs, shape):
+    def _choose(self, folds, pooled, etas, asked, l2_regs, n_features):
         """Choose a candidate by the `FoldScores`; return it with all that is known."""
-        n_samples, n_features = shape
         radii, ridges = np.tile(etas, len(l2_regs)), np.repeat(l2_regs, len(etas))
         scores = np.array([fold.means for fold in folds])
         eligible = np.tile(np.isin(etas, asked), len(l2_regs))
@@ -449,37 +461,38 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         if not has_null and isinstance(check_etas(self.etas), int):
             eligible &= radii > 0.0
 
-        units, weights = pool_scores(folds, n_samples)
-
-        def choose(weights):
-            return choose_by_gain(
-                units,
-                weights,
-                radii,
-                self.keep_gain,
-                null=0 if has_null else None,
-                eligible=eligible,
-                families=ridges,
-            )
-
+        units, weights, n_repeats = pooled
+        choose = partial(
+            choose_by_gain,
+            units,
+            weights,
+            radii,
+            self.keep_gain,
+            null=0 if has_null else None,
+            eligible=eligible,
+            families=ridges,
+            n_repeats=n_repeats,
+        )
         packed = np.array([fold.supports[eligible] for fold in folds])
         supports = np.unpackbits(packed, axis=2, count=n_features).astype(bool)
         parameters = {"eta": radii[eligible], "l2_reg": ridges[eligible]}
         means = np.average(units[:, eligible], axis=0, weights=weights)
         counts = supports.sum(axis=2)
         cv_results = tabulate_scores(parameters, scores[:, eligible], counts, means)
-        choice, n = choose(weights[np.newaxis]), len(weights)
+        choice, n = choose(), len(weights)
         row = choice.rows[0]
         random_state = np.random.RandomState(0)
         step, others = max(MAX_DRAWN // n, 1), []
         for first in range(0, N_DRAWS, step):
             size = min(step, N_DRAWS - first)
-            drawn = random_state.multinomial(n, np.full(n, 1.0 / n), size)
-            others.extend(choose(weights * drawn).rows)
+            n_drawn = max(round(n / n_repeats), 1)
+            draws = random_state.multinomial(n_drawn, np.full(n, 1.0 / n), size)
+            others.extend(choose(draws=draws).rows)
         cv_results["share_of_gain"] = choice.shares[0, eligible]
         etas = radii[eligible & (ridges == l2_regs[0])]
         return Bunch(
             row=int(np.count_nonzero(eligible[:row])),
+            learns=bool(choice.learns[0]),
             eta=float(radii[row]),
             l2_reg=float(ridges[row]),
             etas=etas,

@@ -6,6 +6,8 @@ import numpy as np
 from scipy.stats import rankdata
 
 ONE_STANDARD_ERROR = "one-standard-error"
+# Something is learned if the best gain is larger than so many of its standard errors.
+MIN_ERRORS = 2.0
 SELECTION_RULES = ("best", ONE_STANDARD_ERROR)
 
 # Columns with the number of features, of our searches and of a further scorer.
@@ -26,24 +28,33 @@ class Choice(NamedTuple):
 
     rows: np.ndarray  # of shape (n_draws,)
     shares: np.ndarray  # of the best gain over the null model, (n_draws, n_candidates)
-    learns: np.ndarray  # whether that gain exceeds its standard error, (n_draws,)
+    learns: np.ndarray  # whether that gain exceeds its error, (n_draws,)
 
 
 def choose_by_gain(
-    scores, weights, radii, keep_gain, *, null=None, eligible=True, families=0.0
+    scores,
+    weights,
+    radii,
+    keep_gain,
+    *,
+    null=None,
+    eligible=True,
+    families=0.0,
+    n_repeats=1.0,
+    draws=None,
 ):
     """Choose the sparsest candidate that keeps a share of the best one's gain.
 
     The gain is that over the null model, or over the sparsest candidate if there is
-    none. Nothing is learned if the best gain does not exceed its standard error; then
-    a share of it means nothing, and the sparsest candidate is chosen.
+    none. Nothing is learned if the best gain does not exceed `MIN_ERRORS` times its
+    standard error; then a share of it means nothing, and the sparsest candidate is
+    chosen.
 
     Parameters
     ----------
     scores : ndarray of shape (n_units, n_candidates)
         Scores of samples that were not trained on, or of folds; larger is better.
-    weights : ndarray of shape (n_draws, n_units)
-        Weights of the units, for which a choice is made each.
+    weights : ndarray of shape (n_units,)
     radii : ndarray of shape (n_candidates,)
         Smaller is sparser.
     keep_gain : float or str
@@ -55,6 +66,11 @@ def choose_by_gain(
         Which may be chosen.
     families : ndarray of shape (n_candidates,), default=0.0
         The chosen one has the same entry as the best.
+    n_repeats : float, default=1.0
+        In how many units each sample is: so many of them tell no more than one.
+    draws : ndarray of int of shape (n_draws, n_units), default=None
+        How often each unit is in some samples of them, for which a choice is made each.
+        None is all units once. The errors are those of all units.
 
     Returns
     -------
@@ -62,21 +78,24 @@ def choose_by_gain(
     """
     eligible = np.broadcast_to(eligible, len(radii))
     families = np.broadcast_to(families, len(radii))
-    draws = np.arange(len(weights))
+    draws = np.ones((1, len(scores)), dtype=np.int64) if draws is None else draws
 
     def sparsest(good):
         return np.where(good & eligible, radii, np.inf).argmin(axis=1)
 
     base = sparsest(np.ones((1, len(radii)), dtype=bool))[0] if null is None else null
-    shares = weights / weights.sum(axis=1, keepdims=True)
-    gains, errors = _means_and_errors(scores - scores[:, [base]], shares)
+    shares = weights * draws
+    shares = shares / shares.sum(axis=1, keepdims=True)
+    differences = scores - scores[:, [base]]
+    gains = shares @ differences
     largest = np.where(eligible, gains, -np.inf).max(axis=1, keepdims=True)
     best = sparsest(gains == largest)
-    learns = largest[:, 0] > errors[draws, best]
+    errors = _standard_errors(differences, weights, n_repeats)
+    learns = largest[:, 0] > MIN_ERRORS * errors[best]
     kept = np.divide(gains, largest, out=np.zeros_like(gains), where=largest > 0.0)
     if keep_gain == ONE_STANDARD_ERROR:
-        means, errors = _means_and_errors(scores, shares)
-        limits = means[draws, best] - errors[draws, best]
+        means, errors = shares @ scores, _standard_errors(scores, weights, n_repeats)
+        limits = means[np.arange(len(best)), best] - errors[best]
         good = means >= limits[:, np.newaxis]
     else:
         good = kept >= keep_gain
@@ -86,17 +105,12 @@ def choose_by_gain(
     return Choice(sparsest(good), kept, learns)
 
 
-def _means_and_errors(scores, shares):
-    """Return means of the scores, weighted by shares, and their standard errors."""
-    n_units, squares = len(scores), np.square(shares)
-    means = shares @ scores
-    # Near the means over all units, so that squares do not cancel out.
-    center = scores.mean(axis=0)
-    scores, offsets = scores - center, means - center
-    sums = squares @ np.square(scores) - 2.0 * offsets * (squares @ scores)
-    sums += np.square(offsets) * squares.sum(axis=1, keepdims=True)
-    correction = n_units / max(n_units - 1.0, 1.0)
-    return means, np.sqrt(correction * np.maximum(sums, 0.0))
+def _standard_errors(scores, weights, n_repeats):
+    """Return the standard errors of the weighted means of scores."""
+    shares = weights / weights.sum()
+    deviations = shares[:, np.newaxis] * (scores - shares @ scores)
+    variances = np.square(deviations).sum(axis=0)
+    return np.sqrt(n_repeats * len(scores) / max(len(scores) - 1, 1) * variances)
 
 
 def tabulate_scores(parameters, scores, n_features, means=None):

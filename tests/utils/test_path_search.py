@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skproj.utils._path_search import ONE_STANDARD_ERROR, choose_by_gain
+from skproj.utils._path_search import (
+    ONE_STANDARD_ERROR,
+    _standard_errors,
+    choose_by_gain,
+)
 
 RADII = np.array([0.0, 1.0, 2.0, 3.0, 4.0, 5.0])
 GAINS = np.array([0.0, 0.5, 0.94, 0.96, 1.0, 0.9])
@@ -17,7 +21,7 @@ def make_scores(gains=GAINS, noise=0.1, n=200, seed=0):
 
 
 def choose(scores, keep_gain=0.95, weights=None, radii=RADII, **options):
-    weights = np.ones((1, len(scores))) if weights is None else weights
+    weights = np.ones(len(scores)) if weights is None else weights
     return choose_by_gain(scores, weights, radii, keep_gain, **options)
 
 
@@ -87,20 +91,37 @@ def test_one_standard_error():
         squares = np.square(shares * (scores[:, best] - means[best]))
         limit = means[best] - np.sqrt(200 / 199 * squares.sum())
         expected = np.flatnonzero(means >= limit)[0]
-        choice = choose(scores, ONE_STANDARD_ERROR, weights[np.newaxis])
-        if choice.learns[0]:
-            assert_array_equal(choice.rows, [expected])
+        choice = choose(scores, ONE_STANDARD_ERROR, weights)
+        assert_array_equal(choice.rows, [expected])
 
 
 def test_draws_are_choices_of_their_own():
-    scores = make_scores(noise=1.0)
-    weights = np.random.default_rng(4).multinomial(200, np.full(200, 0.005), 30)
-    together = choose(scores, weights=weights, null=0)
-    for i in range(30):
-        alone = choose(scores, weights=weights[i : i + 1], null=0)
-        assert alone.rows[0] == together.rows[i]
-        assert_allclose(alone.shares[0], together.shares[i], atol=1e-10)
+    """Those of scores that are repeated as often, with the errors of all units."""
+    scores = make_scores(noise=0.5)
+    weights = np.random.default_rng(5).uniform(0.5, 1.5, 200)
+    draws = np.random.default_rng(4).multinomial(200, np.full(200, 0.005), 30)
+    together = choose(scores, weights=weights, null=0, draws=draws)
+    assert together.learns.all()
+    for i, draw in enumerate(draws):
+        repeated = choose(scores.repeat(draw, 0), weights=weights.repeat(draw), null=0)
+        assert repeated.rows[0] == together.rows[i]
+        assert_allclose(repeated.shares[0], together.shares[i], atol=1e-10)
     assert len(np.unique(together.rows)) > 1
+
+
+def test_repeated_units_tell_no_more():
+    """They have the errors of the units once."""
+    scores = make_scores(0.15 * GAINS, noise=1.0, n=30)
+    shares = np.full(30, 1.0 / 30)
+    errors = _standard_errors(scores, shares, 1.0)
+    assert_allclose(errors, scores.std(axis=0, ddof=1) / np.sqrt(30))
+    often, shares = np.tile(scores, (400, 1)), np.full(12_000, 1.0 / 12_000)
+    n_repeats = 400 * 30 / 29  # the variance of so many units has no correction
+    assert_allclose(_standard_errors(often, shares, n_repeats), errors, rtol=1e-4)
+    once = choose(scores, null=0)
+    assert not once.learns.any()
+    assert choose(often, null=0).learns.all()
+    assert not choose(often, null=0, n_repeats=n_repeats).learns.any()
 
 
 def test_a_single_fold_has_no_error():
