@@ -56,7 +56,7 @@ def test_all_options_and_files(tmp_path, capsys):
     taken, other = tmp_path / "taken", tmp_path / "none.csv"
     taken.mkdir()
     (taken / "mine.txt").write_text("keep")
-    arguments = "--memory 2GB --impute mean --rule nice --eta 0 --seed -1 --n-jobs 0"
+    arguments = "--memory 2GB --impute mean --keep-gain nice --eta 0 --seed -1 --n-jobs 0"
     files = ["--labels", other, "--feature-groups", tmp_path / "no.csv", "--out", taken]
     roles = ["--event", "died", "--task", "regression", "--index", "kind"]
     path = tmp_path / "missing.csv"
@@ -65,7 +65,7 @@ def test_all_options_and_files(tmp_path, capsys):
         *("missing.csv does not", "none.csv does not", "no.csv does not exist"),
         *("--memory is for --backed", "is a folder with files in it; --overwrite"),
         "--impute: invalid choice: 'mean'",
-        "--rule: invalid choice: 'nice'",
+        "--keep-gain: must be a number above 0 up to 1, or one-standard-error, got",
         *("--eta: must be", "--seed: must be", "--n-jobs: must be"),
         *("--task regression is not for survival", "is both --index and --target"),
     )

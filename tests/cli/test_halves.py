@@ -31,7 +31,7 @@ def test_noise_is_not_selected_by_all(method, seed, tmp_path):
 
     With these seeds, much noise is in the model.
     """
-    arguments = ["--cv", "5", "--rule", "best", "--method", method]
+    arguments = ["--cv", "5", "--keep-gain", "1", "--method", method]
     s = selection_of(make_clinic(seed), tmp_path, *arguments)
     assert s.n_halves == {"selector": 20, "autoencoder": 10}[method]
     is_noise = np.char.startswith(s.names, "noise")
@@ -54,7 +54,7 @@ def test_frequency_is_that_of_the_method_in_the_table(tmp_path):
     frame = pd.DataFrame(X, columns=[f"gene{j}" for j in range(8)])
     frame["kind"] = np.where(X[:, 0] * X[:, 1] > 0.0, "a", "b")
     arguments = ["--method", "autoencoder", "--stability", "2"]
-    s = selection_of(frame, tmp_path, *arguments, "--rule", "one-standard-error")
+    s = selection_of(frame, tmp_path, *arguments, "--keep-gain", "one-standard-error")
     assert s.n_halves == 4
     assert s.support[:2].all()
     assert not s.support.all()
@@ -72,7 +72,7 @@ def test_frequency_of_the_linear_selector(task, arguments, tmp_path):
     if task == "survival":
         frame["kind"] = rng.exponential(np.exp(-2.0 * X[:, 0])) + 0.01
         frame["died"] = (rng.random(120) < 0.8).astype(int)
-    s = selection_of(frame, tmp_path, *arguments, "--rule", "one-standard-error")
+    s = selection_of(frame, tmp_path, *arguments, "--keep-gain", "one-standard-error")
     assert s.frequencies[0] == 1.0
     assert s.n_selected < 8
     assert s.frequencies.sum() == pytest.approx(s.n_selected)
@@ -93,7 +93,7 @@ def test_all_outputs_have_the_same_frequency(result):
 
 
 def test_terminal_has_the_halves(data, capsys):
-    assert select(data, "--stability", "3", "--rule", "one-standard-error") == 0
+    assert select(data, "--stability", "3", "--keep-gain", "one-standard-error") == 0
     lines = capsys.readouterr().out.splitlines()
     head = next(i for i, line in enumerate(lines) if line.startswith("Top "))
     assert "(score; share of 6 halves that select it, " in lines[head]

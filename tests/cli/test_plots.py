@@ -18,7 +18,7 @@ from skproj.cli._report_numbers import report_numbers
 from skproj.cli._result import Predictions, Threshold
 
 N_COLUMNS = 9
-NETWORK = ["--method", "autoencoder", "--rule", "best"]
+NETWORK = ["--method", "autoencoder", "--keep-gain", "1"]
 # Arguments, and the number of classes; 0 are numbers, None survival times.
 CASES = {
     "network, threshold": ([*NETWORK, "--threshold", "balanced_accuracy"], 2),

@@ -87,7 +87,7 @@ def test_page_says_what_was_done(data, result):
         f"{N_ROWS} rows, {N_FEATURES} features",
         skproj.__version__,
         "classification, 3 classes of 30 to 30 rows",
-        "no selection, SVM",
+        "no selection, logistic regression",
         "23 rows that were held out",
         numbers["verdict"]["sentence"],
     ):

@@ -24,9 +24,7 @@ from skproj.cli._report import FILES
 
 
 def test_select_writes_features_model_and_report(data, result):
-    # A support vector machine has no probabilities.
-    expected = set(FILES) - {"calibration.png"}
-    assert {path.name for path in result.iterdir()} == expected
+    assert {path.name for path in result.iterdir()} == set(FILES)
     rows = read_features(result)
     assert {"gene0", "gene1"} <= selected(result)
     assert {row["feature"] for row in rows} == {f"gene{j}" for j in range(N_FEATURES)}
@@ -49,10 +47,10 @@ def current_umask():
 
 
 def test_select_prints_radius_scores_and_features(data, capsys):
-    assert select(data, "--rule", "one-standard-error") == 0
+    assert select(data, "--keep-gain", "one-standard-error") == 0
     printed = capsys.readouterr()
     assert re.search(r"Radius eta = [\d.]+: \d of 8 features, cross-val", printed.out)
-    assert re.search(r"no selection, SVM +8 +[01]\.\d{3}", printed.out)
+    assert re.search(r"no selection, logistic regression +8 +[01]\.\d{3}", printed.out)
     assert re.search(r"\n +[\d.]+ +\d+%  gene[01]  \(high in ", printed.out)
     assert printed.err == ""
 
@@ -244,7 +242,7 @@ def test_selection_of_all_features_is_pointed_out(tmp_path, capsys):
     path = tmp_path / "table.csv"
     make_frame()[["gene0", "gene1", "kind"]].to_csv(path, index=False)
     assert select(path, "--eta", "50") == 0
-    assert "--rule one-standard-error" in capsys.readouterr().out
+    assert "a smaller --keep-gain" in capsys.readouterr().out
 
 
 def test_all_rows_can_be_trained_on(data, tmp_path, capsys):

@@ -40,7 +40,7 @@ def test_values_of_a_category_are_selected_together(method, impute, tmp_path):
     path, out = tmp_path / "table.csv", tmp_path / "out"
     make_cities().to_csv(path, index=False)
     arguments = ["--method", method, "--encode", "onehot", "--impute", impute]
-    arguments += ["--rule", "one-standard-error", "--stability", "2", "--out", out]
+    arguments += ["--keep-gain", "one-standard-error", "--stability", "2", "--out", out]
     assert select(path, *arguments) == 0
     kept = selected(out)
     cities = {f"city_{name}" for name in CITIES}
@@ -98,7 +98,7 @@ def test_value_that_few_rows_have(task, method, place, tmp_path, capsys):
     frame.loc[rare, "city"] = "turin"
     frame.to_csv(path, index=False)
 
-    arguments = ["--encode", "onehot", "--rule", "one-standard-error", "--out", out]
+    arguments = ["--encode", "onehot", "--keep-gain", "one-standard-error", "--out", out]
     arguments += ["--method", method, *extra]
     assert select(path, *arguments, target=target) == 0
     kept, cities = selected(out), {f"city_{name}" for name in (*CITIES, "turin")}
@@ -150,7 +150,7 @@ def test_columns_that_are_always_kept(method, tmp_path, capsys):
     path, out = tmp_path / "table.csv", tmp_path / "out"
     make_frame().to_csv(path, index=False)
     arguments = ["--always-keep", "gene5", "gene6", "--stability", "2"]
-    arguments += ["--rule", "one-standard-error", "--method", method, "--out", out]
+    arguments += ["--keep-gain", "one-standard-error", "--method", method, "--out", out]
     assert select(path, *arguments) == 0
     assert "Always in the model: 'gene5', 'gene6'." in capsys.readouterr().out
     assert {"gene0", "gene5", "gene6"} <= selected(out)
@@ -176,7 +176,7 @@ def test_groups_of_a_file(tmp_path, capsys):
     table = pd.DataFrame({"feature": names, "group": [1, 1, 2, 2]})
     table.to_csv(groups, index=False)
     arguments = ["--feature-groups", groups, "--encode", "onehot", "--out", out]
-    assert select(path, *arguments, "--rule", "one-standard-error") == 0
+    assert select(path, *arguments, "--keep-gain", "one-standard-error") == 0
     kept = selected(out)
     assert {"gene0", *(f"city_{name}" for name in CITIES)} <= kept
     assert len(kept & {"gene1", "gene2"}) in (0, 2)
@@ -188,7 +188,7 @@ def test_groups_of_a_file(tmp_path, capsys):
     # A name twice is that feature once, in the file and as an option.
     pd.concat([table, table]).to_csv(groups, index=False)
     twice = ["--always-keep", "gene5", "gene5", "--overwrite"]
-    assert select(path, *arguments, *twice, "--rule", "one-standard-error") == 0
+    assert select(path, *arguments, *twice, "--keep-gain", "one-standard-error") == 0
     step = persistence.load(out / "model.skops")["select"]
     assert [len(group) for group in step.feature_groups] == [5, 2, 3]
     assert len(step.always_keep) == 1

@@ -19,6 +19,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skproj import ProjectionFeatureSelector, ProjectionFeatureSelectorCV
 from skproj.feature_selection import eta_path
+from skproj.feature_selection._fold_scores import FoldScores, pool_scores
 from skproj.utils._stability import stability_index
 
 WINE = load_wine(return_X_y=True)
@@ -258,3 +259,54 @@ def test_parts_that_cannot_be_scored_are_said_in_a_sentence():
         ValueError, match=r"cv leaves a training part .* one class only"
     ):
         search.fit(X, (np.arange(24) < 3).astype(int))
+
+
+# ------------------------------------------------------------- scores of all folds
+
+
+def fold_of(rows, scores, weights=None):
+    scores = np.asarray(scores, dtype=float)
+    weights = np.ones(len(scores)) if weights is None else weights
+    return FoldScores(scores, rows, np.asarray(weights), None, 0)
+
+
+def test_scores_of_a_sample_are_averaged():
+    tests = [np.array([0, 2]), np.array([2, 3])]
+    results = [
+        fold_of(tests[0], [[1.0, 5.0], [2.0, 6.0]], [1.0, 3.0]),
+        fold_of(tests[1], [[4.0, 0.0], [7.0, 1.0]], [3.0, 0.0]),
+    ]
+    scores, weights, n_repeats = pool_scores(results, tests, 5)
+    assert_array_equal(scores, [[1.0, 5.0], [3.0, 3.0]])  # one has no weight
+    assert_array_equal(weights, [1.0, 3.0])
+    assert n_repeats == 1.0
+
+
+def test_scores_of_a_group_count_together():
+    test = np.arange(4)
+    result = fold_of(test, [[1.0], [2.0], [3.0], [5.0]], [1.0, 1.0, 2.0, 3.0])
+    groups = np.array(["b", "a", "b", "c"])
+    scores, weights, _ = pool_scores([result], [test], 4, groups)
+    assert_allclose(scores, [[2.0], [7.0 / 3.0], [5.0]])
+    assert_array_equal(weights, [1.0, 3.0, 3.0])
+
+
+def test_scores_of_folds_count_each_sample_once():
+    tests = [np.arange(5), np.arange(5, 10)] * 3
+    results = [fold_of(None, [[i, 0.0]], [5.0]) for i in range(6)]
+    scores, weights, n_repeats = pool_scores(results, tests, 12)
+    assert_array_equal(scores[:, 0], np.arange(6))
+    assert_array_equal(weights, np.full(6, 5.0))
+    assert n_repeats == 3.0
+
+
+def test_nothing_is_learned_from_noise():
+    """The warning says so, and keep_gain=1 takes the best score nevertheless."""
+    rng = np.random.default_rng(1)
+    X, y = rng.standard_normal((80, 30)), np.arange(80) % 2
+    with pytest.warns(UserWarning, match=r"nothing can be learned .* 2 standard"):
+        selector = ProjectionFeatureSelectorCV(random_state=0).fit(X, y)
+    assert not selector.get_support().any()
+    assert selector.n_features_range_[0] == 0
+    best = ProjectionFeatureSelectorCV(keep_gain=1, random_state=0, etas=ETAS).fit(X, y)
+    assert best.get_support().any()
