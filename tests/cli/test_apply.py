@@ -21,7 +21,7 @@ from sklearn.ensemble import VotingClassifier
 from sklearn.feature_selection import VarianceThreshold
 from sklearn.impute import KNNImputer, SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
     OneHotEncoder,
@@ -214,14 +214,14 @@ def test_info_of_model(result, capsys):
 @pytest.mark.parametrize("voting", ["soft", "hard"])
 def test_info_of_a_mean_of_models(voting, tmp_path, capsys):
     """It names the models, also where it is not fitted; votes are no mean."""
-    parts = [("linear", LogisticRegression()), ("neighbours", KNeighborsClassifier())]
+    parts = [("linear", LogisticRegression()), ("bayes", GaussianNB())]
     model = make_pipeline(StandardScaler(), VotingClassifier(parts, voting=voting))
     frame = make_frame()
     path = tmp_path / "model.skops"
     for _ in range(2):
         persistence.dump(model, path)
         assert main(["info", str(path)]) == 0
-        name = "mean of LogisticRegression and KNeighborsClassifier"
+        name = "mean of LogisticRegression and GaussianNB"
         name = name if voting == "soft" else "VotingClassifier"
         assert f"StandardScaler, {name}\n" in capsys.readouterr().out
         model.fit(frame.drop(columns="kind"), frame["kind"])
