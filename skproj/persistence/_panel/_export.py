@@ -105,6 +105,15 @@ def export_panel(estimator, path, *, directions=None):
     probabilities of a network in float32. A pipeline that gets columns in float32 also
     standardises them so, which loses digits where the mean is large.
 
+    The probabilities of a mean of models are the mean of theirs, by their weights: the
+    sum rule of [1]_.
+
+    References
+    ----------
+    .. [1] J. Kittler, M. Hatef, R. P. W. Duin, J. Matas, "On combining classifiers",
+       IEEE Transactions on Pattern Analysis and Machine Intelligence 20(3), 1998,
+       :doi:`10.1109/34.667881`.
+
     Examples
     --------
     >>> import runpy
