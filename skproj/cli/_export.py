@@ -108,8 +108,6 @@ def summary(panel, details):
     yield f"The panel needs {n_needed} of {len(panel.columns)} columns."
     if not details:
         yield "Where they are high is not known: there is no features.json beside it."
-    if panel.model["type"] == "svm":
-        yield (
-            f"{PROGRAM} holds {len(panel.model['vectors'])} support vectors, which are "
-            "rows of the training data: do not share it if these are confidential."
-        )
+    names = [part["model"] for part in panel.model["parts"]]
+    if len(names) > 1:
+        yield f"It predicts by the mean of {' and '.join(names)}."

@@ -1,6 +1,7 @@
 """Description of a model in a few lines of text."""
 
 import numpy as np
+from sklearn.ensemble import VotingClassifier, VotingRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import FixedThresholdClassifier
 
@@ -17,7 +18,7 @@ def describe_model(model):
     verdict = getattr(model, VERDICT_ATTRIBUTE, None)
     if isinstance(verdict, dict):
         lines["verdict"] = verdict["sentence"]
-    lines["model"] = ", ".join(type(step).__name__ for step in steps_of(model))
+    lines["model"] = ", ".join(map(name_of, steps_of(model)))
     if isinstance(model, FixedThresholdClassifier):
         lines["threshold"] = f"{model.threshold:.4g} for {model.pos_label!r}"
     step = selection_of(model)
@@ -37,3 +38,12 @@ def describe_model(model):
     if isinstance(classes, np.ndarray):
         lines["classes"] = join_names(classes.tolist(), at_most=MAX_NAMES)
     return lines
+
+
+def name_of(step):
+    """Return the name of a step: its class, or the models that it is the mean of."""
+    is_mean = isinstance(step, VotingClassifier | VotingRegressor)
+    if not is_mean or getattr(step, "voting", "soft") != "soft":
+        return type(step).__name__
+    names = [name_of(part) for _, part in step.estimators if part != "drop"]
+    return "mean of " + " and ".join(names)

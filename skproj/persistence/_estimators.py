@@ -21,12 +21,13 @@ from skproj.utils._state import VersionedState
 WRITER = f"skproj {__version__}"
 
 # Types that a file may hold beyond those that skops trusts: estimators whose state is
-# arrays and plain values, a named tuple of arrays, and types of numbers, which are read
-# as those of empty arrays. The names are in the files: a
-# class that moves must stay importable at the old place, and stays listed here.
+# arrays and plain values, a named tuple of arrays, a dict, and types of numbers, which
+# are read as those of empty arrays. The names are in the files: a class that moves must
+# stay importable at the old place, and stays listed here.
 TRUSTED = (
     "numpy.dtype",  # of imputers and encoders
     "scipy.sparse._csr.csr_matrix",  # support vectors of an SVM for sparse data
+    "sklearn.utils._bunch.Bunch",  # a dict: the parts of a mean of models by name
     "skproj.decomposition._group_sparse_nmf.GroupSparseNMF",
     "skproj.feature_selection._projection_selector.ProjectionFeatureSelector",
     "skproj.feature_selection._projection_selector_cv.ProjectionFeatureSelectorCV",

@@ -17,8 +17,11 @@ from cli_helpers import (
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.decomposition import PCA
+from sklearn.ensemble import VotingClassifier
 from sklearn.feature_selection import VarianceThreshold
 from sklearn.impute import KNNImputer, SimpleImputer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
     OneHotEncoder,
@@ -26,7 +29,7 @@ from sklearn.preprocessing import (
     RobustScaler,
     StandardScaler,
 )
-from sklearn.svm import SVC, SVR
+from sklearn.svm import SVR
 
 import skproj
 from skproj import persistence
@@ -40,7 +43,9 @@ def test_apply_finds_columns_by_name(result, tmp_path, capsys):
     shuffled.to_csv(path, index=False)
     assert main(["apply", str(result / "model.skops"), str(path)]) == 0
     printed = capsys.readouterr().out.splitlines()
-    assert printed[0] == "row,prediction"
+    assert printed[0] == (
+        "row,prediction,confidence,probability_blue,probability_green,probability_red"
+    )
     model = persistence.load(result / "model.skops")
     assert [line.split(",")[1] for line in printed[1:]] == model.predict(frame).tolist()
 
@@ -200,10 +205,26 @@ def test_apply_names_missing_columns(result, tmp_path, capsys):
 def test_info_of_model(result, capsys):
     assert main(["info", str(result / "model.skops")]) == 0
     printed = capsys.readouterr().out
-    assert "StandardScaler, ProjectionFeatureSelectorCV, SVC" in printed
+    assert "ProjectionFeatureSelectorCV, LogisticRegression\n" in printed
     assert f"{len(selected(result))} of {N_FEATURES}" in printed
     assert "'blue', 'green', 'red'" in printed
     assert f"skproj {skproj.__version__}" in printed
+
+
+@pytest.mark.parametrize("voting", ["soft", "hard"])
+def test_info_of_a_mean_of_models(voting, tmp_path, capsys):
+    """It names the models, also where it is not fitted; votes are no mean."""
+    parts = [("linear", LogisticRegression()), ("bayes", GaussianNB())]
+    model = make_pipeline(StandardScaler(), VotingClassifier(parts, voting=voting))
+    frame = make_frame()
+    path = tmp_path / "model.skops"
+    for _ in range(2):
+        persistence.dump(model, path)
+        assert main(["info", str(path)]) == 0
+        name = "mean of LogisticRegression and GaussianNB"
+        name = name if voting == "soft" else "VotingClassifier"
+        assert f"StandardScaler, {name}\n" in capsys.readouterr().out
+        model.fit(frame.drop(columns="kind"), frame["kind"])
 
 
 def test_datasets(tmp_path, capsys):
@@ -237,7 +258,7 @@ def test_apply_needs_the_selected_columns_of_any_pipeline(tmp_path, capsys):
         (OneHotEncoder(), ["grade"]),
     )
     selector = skproj.ProjectionFeatureSelector(n_features_to_select=3)
-    model = make_pipeline(prepare, selector, SVC())
+    model = make_pipeline(prepare, selector, LogisticRegression())
     X = frame.drop(columns="kind")
     model.fit(X, frame["kind"])
     names = model[:-1].get_feature_names_out()
@@ -269,7 +290,9 @@ def test_transform_by_any_pipeline(kind, data, tmp_path, capsys):
     frame = make_frame()
     X, y = frame.drop(columns="kind"), frame["kind"]
     selector = skproj.ProjectionFeatureSelector(n_features_to_select=2)
-    model = make_pipeline(clone(before), selector, SVC()) if before else SVC()
+    model = LogisticRegression()
+    if before:
+        model = make_pipeline(clone(before), selector, model)
     path = tmp_path / "model.skops"
     persistence.dump(model.fit(X, y), path)
     assert main(["apply", str(path), str(data), "--transform"]) == (2 if message else 0)
@@ -284,7 +307,7 @@ def test_transform_by_any_pipeline(kind, data, tmp_path, capsys):
 
 def test_apply_needs_all_columns_where_they_are_mixed(data, tmp_path, capsys):
     X = make_frame().drop(columns="kind")
-    model = make_pipeline(PowerTransformer(), SVR()).fit(X, X["gene0"])
+    model = make_pipeline(PowerTransformer(), Ridge()).fit(X, X["gene0"])
     persistence.dump(model, tmp_path / "model.skops")
     assert main(["apply", str(tmp_path / "model.skops"), str(data)]) == 0
     X[["gene0"]].to_csv(tmp_path / "few.csv", index=False)

@@ -8,7 +8,8 @@ import zipfile
 import numpy as np
 import pandas as pd
 from sklearn.datasets import make_classification
-from sklearn.linear_model import LogisticRegression
+from sklearn.ensemble import VotingClassifier, VotingRegressor
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
@@ -84,6 +85,26 @@ CASES = {
     "pipeline of a network": (
         make_pipeline(StandardScaler(), SparseSupervisedAutoencoder(**QUICK)),
         LABELS,
+    ),
+    "mean of classifiers": (
+        VotingClassifier(
+            [
+                ("linear", LogisticRegression(max_iter=1000)),
+                ("network", SparseSupervisedAutoencoder(**QUICK)),
+            ],
+            voting="soft",
+            weights=[1, 2],
+        ),
+        LABELS,
+    ),
+    "mean of regressors": (
+        VotingRegressor(
+            [
+                ("linear", Ridge()),
+                ("network", SparseSupervisedAutoencoderRegressor(**QUICK)),
+            ]
+        ),
+        VALUES[:, 0],
     ),
 }
 

@@ -6,15 +6,22 @@ import numpy as np
 import pandas as pd
 import pytest
 from panel_helpers import make_gaps, make_table, predict_apart
+from sklearn.base import is_classifier
 from sklearn.compose import (
     ColumnTransformer,
     TransformedTargetRegressor,
     make_column_transformer,
 )
+from sklearn.ensemble import VotingClassifier, VotingRegressor
 from sklearn.feature_selection import VarianceThreshold
 from sklearn.frozen import FrozenEstimator
 from sklearn.impute import KNNImputer, SimpleImputer
-from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.linear_model import (
+    ElasticNet,
+    LinearRegression,
+    LogisticRegression,
+    Ridge,
+)
 from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import (
@@ -24,7 +31,8 @@ from sklearn.preprocessing import (
     RobustScaler,
     StandardScaler,
 )
-from sklearn.svm import SVC, SVR, LinearSVC
+from sklearn.svm import SVC
+from sklearn.tree import DecisionTreeClassifier
 
 from skproj import (
     ProjectionFeatureSelector,
@@ -78,31 +86,22 @@ def predict_free(path):
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
-@pytest.mark.parametrize(
-    "last",
-    [
-        SVC(),
-        SVC(kernel="poly", degree=2, coef0=1.0),
-        SVC(kernel="sigmoid", gamma=0.01),
-        SVC(kernel="linear", class_weight="balanced"),
-        LogisticRegression(),
-    ],
-    ids=["rbf", "poly", "sigmoid", "linear", "logistic"],
-)
-def test_linear_selector_for_classes(last, n_classes, tmp_path):
+@pytest.mark.parametrize("class_weight", [None, "balanced"])
+def test_linear_selector_for_classes(class_weight, n_classes, tmp_path):
     X, y = make_table(n_classes)
-    model = make_pipeline(StandardScaler(), select(), last).fit(X, y)
+    last = LogisticRegression(class_weight=class_weight)
+    model = make_pipeline(StandardScaler(), select(), last).fit(X[5:], y[5:])
     assert_same(model, X, tmp_path / "panel.py")
 
 
 @pytest.mark.parametrize(
     ("scaler", "last"),
     [
-        (RobustScaler(), SVR()),
+        (RobustScaler(), ElasticNet()),
         (RobustScaler(with_scaling=False), Ridge()),
         (
             StandardScaler(),
-            TransformedTargetRegressor(SVR(), transformer=StandardScaler()),
+            TransformedTargetRegressor(Ridge(), transformer=StandardScaler()),
         ),
         (
             StandardScaler(with_std=False),
@@ -112,7 +111,7 @@ def test_linear_selector_for_classes(last, n_classes, tmp_path):
         ),
         (StandardScaler(with_mean=False), LinearRegression()),
     ],
-    ids=["SVR", "ridge", "scaled SVR", "centred ridge", "linear"],
+    ids=["elastic net", "ridge", "scaled ridge", "centred ridge", "linear"],
 )
 def test_linear_selector_for_numbers(scaler, last, tmp_path):
     X, y = make_table()
@@ -153,6 +152,99 @@ def test_autoencoder_for_numbers(dtype, tmp_path):
     model = make_pipeline(StandardScaler(), network).fit(X, y)
     atol = SINGLE if dtype == np.float32 else DOUBLE
     assert_same(model, X, tmp_path / "panel.py", atol=atol)
+
+
+def classifier(**options):
+    return SparseSupervisedAutoencoder(max_epochs=3, random_state=0, **options)
+
+
+def regressor(**options):
+    options = {"max_epochs": 3, "random_state": 0, **options}
+    return SparseSupervisedAutoencoderRegressor(**options)
+
+
+def mean_of(*models, **options):
+    """Return the mean of models: the probabilities of classifiers, else numbers."""
+    parts = [(f"part {i}", model) for i, model in enumerate(models)]
+    if is_classifier(models[0]):
+        return VotingClassifier(parts, voting="soft", **options)
+    return VotingRegressor(parts, **options)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("weights", [None, [1, 3]])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_mean_of_classifiers(n_classes, weights, dtype, tmp_path):
+    X, y = make_table(n_classes, dtype)
+    last = mean_of(LogisticRegression(), classifier(eta=np.inf), weights=weights)
+    model = make_pipeline(StandardScaler(), select(), last).fit(X, y)
+    path = tmp_path / "panel.py"
+    assert_same(model, X, path, atol=SINGLE if dtype == np.float32 else DOUBLE)
+    selected = model[:-1].transform(X)
+    proba = [part.predict_proba(selected) for part in model[-1].estimators_]
+    assert np.abs(proba[0] - proba[1]).max() > 0.05
+    panel = predict_free(path)
+    with pytest.raises(ValueError, match="a mean of models has probabilities, and no"):
+        panel["decision_function"](X)
+    assert "coefficients" not in panel["PANEL"]["features"][0]
+
+
+SCALED = {"transformer": StandardScaler()}
+MEANS = {
+    "plain": mean_of(Ridge(), regressor(eta=np.inf)),
+    "weighted": mean_of(Ridge(), regressor(eta=np.inf), weights=[0.5, 2.0]),
+    "scaled": TransformedTargetRegressor(mean_of(Ridge(), regressor()), **SCALED),
+    "of scaled": mean_of(TransformedTargetRegressor(Ridge(), **SCALED), Ridge(3.0)),
+    "nested": mean_of(Ridge(), mean_of(Ridge(9.0), regressor(), weights=[1, 4])),
+    "one left": mean_of(Ridge(), regressor(), weights=[1, 2]).set_params(
+        **{"part 1": "drop"}
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", MEANS)
+def test_mean_of_regressors(kind, tmp_path):
+    X, y = make_table()
+    y = 1e4 * (y == "red") + X["gene 1"]
+    model = make_pipeline(StandardScaler(), select(), MEANS[kind]).fit(X, y)
+    path = tmp_path / "panel.py"
+    assert_same(model, X, path)
+    with pytest.raises(ValueError, match="predicts numbers, not classes"):
+        predict_free(path)["predict_proba"](X)
+
+
+def test_networks_of_a_mean_that_select_by_themselves(tmp_path):
+    """The panel has the columns that any of them takes."""
+    X, y = make_table()
+    path = tmp_path / "panel.py"
+    parts = [
+        classifier(n_features_to_select=2).set_params(random_state=i) for i in (1, 2)
+    ]
+    for last, target in (
+        (mean_of(*parts), y),
+        (mean_of(LogisticRegression(), *parts), y),
+        (mean_of(Ridge(), regressor(n_features_to_select=2)), 1e3 * (y == "red")),
+    ):
+        supports = []
+        first = VarianceThreshold(1.0)
+        model = make_pipeline(first, StandardScaler(), last).fit(X, target)
+        for part in model[-1].estimators_:
+            n = model[-1].n_features_in_
+            takes_all = not hasattr(part, "get_support")
+            supports.append(np.full(n, True) if takes_all else part.get_support())
+        union = np.logical_or.reduce(supports)
+        assert min(map(np.sum, supports)) < union.sum()
+        assert_same(model, X, path)
+        names = X.columns[first.get_support()][union].tolist()
+        assert needed_columns(path) == names
+
+
+def test_network_of_a_scaled_target_that_selects(tmp_path):
+    X, y = make_table()
+    last = TransformedTargetRegressor(regressor(n_features_to_select=3), **SCALED)
+    model = make_pipeline(StandardScaler(), last).fit(X, 1e3 * (y == "red"))
+    assert_same(model, X, tmp_path / "panel.py")
+    assert len(needed_columns(tmp_path / "panel.py")) == 3
 
 
 def column_steps(impute, encode, **options):
@@ -223,7 +315,8 @@ def test_unknown_categories(tmp_path):
     X, y = make_gaps()
     for handle in ("ignore", "error"):
         prepare = column_steps(SimpleImputer(), OneHotEncoder(handle_unknown=handle))
-        model = make_pipeline(prepare, SVC(), memory=None).fit(X, y)
+        steps = [prepare, MaxAbsScaler(), LogisticRegression()]
+        model = make_pipeline(*steps).fit(X, y)
         path = tmp_path / f"{handle}.py"
         export_panel(model, path)
         changed = X.assign(site="east", grade=7)
@@ -272,7 +365,7 @@ def test_names_and_labels_of_any_characters(tmp_path):
 def test_labels_that_are_no_text(labels, tmp_path):
     X, y = make_table(2)
     y = np.where(y == "red", *labels)
-    model = make_pipeline(StandardScaler(), select(), SVC()).fit(X, y)
+    model = make_pipeline(StandardScaler(), select(), LogisticRegression()).fit(X, y)
     assert_same(model, X, tmp_path / "panel.py")
 
 
@@ -302,17 +395,27 @@ def test_panel_is_readable(tmp_path):
     np.testing.assert_allclose(logit, model.decision_function(X), atol=DOUBLE)
 
 
+MEAN = mean_of(LogisticRegression(), classifier(eta=np.inf), weights=[2, 1])
+
+
 @pytest.mark.parametrize("label", ["green", "red", None])
 @pytest.mark.parametrize(
-    ("last", "threshold"),
-    [(LogisticRegression(), 0.2), (LogisticRegression(), "auto"), (SVC(), 0.7)],
-    ids=["probability", "auto", "decision"],
+    ("last", "threshold", "method"),
+    [
+        (LogisticRegression(), 0.2, "auto"),
+        (LogisticRegression(), "auto", "auto"),
+        (LogisticRegression(), 0.7, "decision_function"),
+        (LogisticRegression(), "auto", "decision_function"),
+        (MEAN, 0.2, "auto"),
+        (MEAN, 0.8, "predict_proba"),
+    ],
 )
-def test_thresholds(last, threshold, label, tmp_path):
+def test_thresholds(last, threshold, method, label, tmp_path):
     X, y = make_table(2)
     pipeline = make_pipeline(StandardScaler(), select(), last).fit(X, y)
+    frozen, options = FrozenEstimator(pipeline), {"response_method": method}
     model = FixedThresholdClassifier(
-        FrozenEstimator(pipeline), threshold=threshold, pos_label=label
+        frozen, threshold=threshold, pos_label=label, **options
     ).fit(X, y)
     differ = (model.predict(X) != pipeline.predict(X)).any()
     assert differ == (threshold != "auto")
@@ -321,8 +424,9 @@ def test_thresholds(last, threshold, label, tmp_path):
 
 def test_searches_and_loaded_models(tmp_path):
     X, y = make_table()
-    steps = [("scale", StandardScaler()), ("select", select()), ("svm", SVC())]
-    search = GridSearchCV(Pipeline(steps), {"svm__C": [1.0, 2.0]}, cv=2).fit(X, y)
+    steps = [("scale", StandardScaler()), ("select", select()), ("mean", MEAN)]
+    grid = {"mean__part 0__C": [1.0, 2.0]}
+    search = GridSearchCV(Pipeline(steps), grid, cv=2).fit(X, y)
     assert_same(search, X, tmp_path / "panel.py")
     dump(search.best_estimator_, tmp_path / "model.skops")
     export_panel(load(tmp_path / "model.skops"), tmp_path / "loaded.py")
@@ -331,14 +435,20 @@ def test_searches_and_loaded_models(tmp_path):
 
 
 REFUSED = {
-    "KNNImputer may mix": [KNNImputer(), select(), SVC()],
-    "PowerTransformer may mix": [PowerTransformer(), select(), SVC()],
-    "predicts by LinearSVC; possible are": [select(), LinearSVC()],
+    "KNNImputer may mix": [KNNImputer(), select(), LogisticRegression()],
+    "PowerTransformer may mix": [PowerTransformer(), select(), LogisticRegression()],
+    "predicts by SVC; possible are": [select(), SVC()],
+    "by a VotingClassifier with voting='hard'; possible are": [
+        select(),
+        VotingClassifier([("linear", LogisticRegression())]),
+    ],
+    "predicts by DecisionTreeClassifier; possible are": [
+        select(),
+        mean_of(LogisticRegression(), DecisionTreeClassifier()),
+    ],
     "ProjectionFeatureSelector, selects and cannot": [StandardScaler(), select()],
-    "an SVC with break_ties=True": [select(), SVC(break_ties=True)],
-    "decision_function_shape='ovo'": [select(), SVC(decision_function_shape="ovo")],
     "predicts by SparseMLPClassifier": [SparseMLPClassifier(max_epochs=1)],
-    "fills in -1": [SimpleImputer(missing_values=-1), select(), SVC()],
+    "fills in -1": [SimpleImputer(missing_values=-1), select(), LogisticRegression()],
 }
 
 
@@ -379,7 +489,7 @@ def test_other_transformations_are_refused(tmp_path):
 
 def test_models_without_names_and_folders_that_are_missing(tmp_path):
     X, y = make_table()
-    model = make_pipeline(StandardScaler(), select(), SVC())
+    model = make_pipeline(StandardScaler(), select(), LogisticRegression())
     with pytest.raises(ValueError, match="not know the names of its columns"):
         export_panel(model.fit(X.to_numpy(), y), tmp_path / "panel.py")
     with pytest.raises(FileNotFoundError, match="no folder"):

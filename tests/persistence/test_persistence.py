@@ -87,12 +87,27 @@ def assert_same_fit(one, two):
             assert_equal(arrays_of(value), arrays_of(other))
         elif isinstance(value, BaseEstimator):
             assert_same_fit(value, other)
-        elif name == "steps":
-            for (_, step), (_, other_step) in zip(value, other, strict=True):
-                assert_same_fit(step, other_step)
+        elif name in ("steps", "estimators_", "named_estimators_"):
+            assert type(value) is type(other)
+            for part, other_part in zip(parts(value), parts(other), strict=True):
+                assert_same_fit(part, other_part)
         elif name.endswith("_") and name != "_stream_":
             assert_equal(other, value)
             assert isinstance(other, np.ndarray) or type(other) is type(value)
+
+
+def leaves(value):
+    """List what is in nested containers."""
+    if isinstance(value, dict):
+        value = [*value.keys(), *value.values()]
+    if isinstance(value, list | tuple):
+        return [leaf for item in value for leaf in leaves(item)]
+    return [value]
+
+
+def parts(value):
+    """List the estimators in nested containers."""
+    return [leaf for leaf in leaves(value) if isinstance(leaf, BaseEstimator)]
 
 
 def arrays_of(module):
@@ -120,7 +135,7 @@ def plain_params(estimator):
     return {
         name: value
         for name, value in estimator.get_params().items()
-        if name != "steps" and not isinstance(value, BaseEstimator)
+        if not parts(value)
     }
 
 
@@ -173,6 +188,13 @@ def test_files_of_older_versions_load(path):
             assert_array_equal(values, before)
     if path.stem.endswith("partial_fit"):
         assert loaded.partial_fit(X.abs(), LABELS).n_iter_ == 2
+
+
+def test_a_part_of_a_mean_is_one_object(fitted, tmp_path):
+    """By its place and by its name."""
+    loaded = through_file(fitted("mean of classifiers"), tmp_path)
+    for part, (name, _) in zip(loaded.estimators_, loaded.estimators, strict=True):
+        assert loaded.named_estimators_[name] is part
 
 
 def test_float32_stays(tmp_path):
@@ -238,15 +260,6 @@ def test_a_missing_device_costs_only_the_memory_of_partial_fit():
     assert not hasattr(loaded, "_stream_")
     assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))
     loaded.partial_fit(X, LABELS)
-
-
-def leaves(value):
-    """List what is in nested containers."""
-    if isinstance(value, dict):
-        value = [*value.keys(), *value.values()]
-    if isinstance(value, list | tuple):
-        return [leaf for item in value for leaf in leaves(item)]
-    return [value]
 
 
 @pytest.mark.parametrize("name", ["autoencoder", "mlp"])

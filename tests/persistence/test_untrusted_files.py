@@ -2,6 +2,7 @@
 
 import copy
 import io
+import itertools
 import json
 import os
 import pickle
@@ -35,12 +36,15 @@ TEXT = {
 }
 
 
+NUMBERS = itertools.count(2)
+
+
 def node(loader, module, name, **more):
     return {
         "__class__": name,
         "__module__": module,
         "__loader__": loader,
-        "__id__": -2,
+        "__id__": -next(NUMBERS),
         **more,
     }
 
@@ -66,6 +70,27 @@ EVIL = {
             "kwds": TEXT,
             "namespace": TEXT,
         },
+    ),
+    "function in a dict of scikit-learn": node(
+        "DictNode",
+        "sklearn.utils._bunch",
+        "Bunch",
+        key_types=node(
+            "ListNode",
+            "builtins",
+            "list",
+            content=[node("TypeNode", "builtins", "str")],
+        ),
+        content={"run": node("FunctionNode", "evil", "run")},
+    ),
+    "object of keys of a dict of scikit-learn": node(
+        "DictNode",
+        "sklearn.utils._bunch",
+        "Bunch",
+        key_types=node(
+            "ListNode", "builtins", "list", content=[node("TypeNode", "evil", "Run")]
+        ),
+        content={"run": TEXT},
     ),
     "method": node(
         "MethodNode",

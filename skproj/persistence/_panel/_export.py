@@ -17,6 +17,7 @@ from skproj.persistence._panel._heads import (
     NotExportable,
     describe_predictor,
     describe_threshold,
+    inputs_of,
     is_autoencoder,
 )
 from skproj.utils._docs import shared_docs
@@ -41,29 +42,25 @@ class Panel:
 
     columns: list  # names of those of the table that the estimator was fitted to
     features: Features  # those that the predictions depend on
-    model: dict  # as `describe_predictor` returns it
+    model: dict  # its "parts", of `describe_predictor`, and perhaps a "threshold"
     classes: list | None  # None for a regression
 
     @property
     def formula(self):
         """Coefficients of shape (n_outputs, n_features) and intercepts, or None.
 
-        None if the model is not linear, or votes on pairs of classes. One output for a
-        regression and two classes.
+        None if it is not a single linear model. One output for a regression and two
+        classes.
         """
-        model, n_classes = self.model, len(self.classes or ())
-        if model.get("kernel") == "linear" and n_classes <= 2:
-            coef = model["coefficients"] @ model["vectors"]
-            intercept = model["intercepts"]
-        elif len(model.get("layers", ())) == 1:
-            coef, intercept = model["layers"][0]["weight"], model["layers"][0]["bias"]
-            if n_classes == 2:
-                coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
-        else:
+        part, *others = self.model["parts"]
+        if others or len(part["layers"]) > 1:
             return None
-        if self.classes is not None:
-            return coef, intercept
-        return coef * model["scale"], intercept * model["scale"] + model["center"]
+        coef, intercept = part["layers"][0]["weight"], part["layers"][0]["bias"]
+        if self.classes is None:
+            return coef * part["scale"], intercept * part["scale"] + part["center"]
+        if len(self.classes) == 2:
+            return coef[1:] - coef[:1], intercept[1:] - intercept[:1]
+        return coef, intercept
 
 
 @shared_docs(**FILE_DOCS)
@@ -78,10 +75,11 @@ def export_panel(estimator, path, *, directions=None):
     ----------
     estimator : estimator object
         A pipeline, fitted to a data frame. It ends with a sparse supervised
-        autoencoder, or with an SVC, SVR, LogisticRegression or linear regressor of
-        scikit-learn. Before, there may be selectors, scalers, a SimpleImputer, a
-        OneHotEncoder and a ColumnTransformer of these. Around it, there may be a
-        FixedThresholdClassifier. Of a search, the best estimator is taken.
+        autoencoder, a LogisticRegression or linear regressor of scikit-learn, or a mean
+        of these: a VotingRegressor, or a VotingClassifier with ``voting="soft"``.
+        Before, there may be selectors, scalers, a SimpleImputer, a OneHotEncoder and a
+        ColumnTransformer of these. Around it, there may be a FixedThresholdClassifier.
+        Of a search, the best estimator is taken.
     path : str or path-like
         Where to write, by habit with the suffix ``.py``. A file that is there is
         replaced, at once and only when all is written.
@@ -107,15 +105,14 @@ def export_panel(estimator, path, *, directions=None):
     probabilities of a network in float32. A pipeline that gets columns in float32 also
     standardises them so, which loses digits where the mean is large.
 
-    The votes of a support vector machine for more than two classes are those of LIBSVM
-    [1]_. It holds its support vectors, which are rows of the training data: the file
-    has the selected features of these rows, standardised.
+    The probabilities of a mean of models are the mean of theirs, by their weights: the
+    sum rule of [1]_.
 
     References
     ----------
-    .. [1] C.-C. Chang, C.-J. Lin, "LIBSVM: a library for support vector machines", ACM
-       Transactions on Intelligent Systems and Technology 2(3), 2011,
-       :doi:`10.1145/1961189.1961199`.
+    .. [1] J. Kittler, M. Hatef, R. P. W. Duin, J. Matas, "On combining classifiers",
+       IEEE Transactions on Pattern Analysis and Machine Intelligence 20(3), 1998,
+       :doi:`10.1109/34.667881`.
 
     Examples
     --------
@@ -162,13 +159,20 @@ def describe_panel(estimator):
         )
     try:
         features = needed_features(estimator, columns)
-        model, classes = describe_predictor(steps_of(estimator)[-1])
-        if isinstance(estimator, FixedThresholdClassifier):
-            model["threshold"] = describe_threshold(estimator, model)
+        last = steps_of(estimator)[-1]
+        parts = describe_predictor(last)
     except (NotTraceable, NotExportable) as error:
         raise ValueError(f"This {name} cannot be exported: {error}.") from None
     if len(features) == 0:
         raise ValueError(f"This {name} cannot be exported: it selects no feature.")
+    for part in parts:
+        first = part["layers"][0]
+        taken = inputs_of(last, n_features=first["weight"].shape[1])
+        first["weight"] = first["weight"][:, taken]
+    model = {"parts": parts}
+    if isinstance(estimator, FixedThresholdClassifier):
+        model["threshold"] = describe_threshold(estimator)
+    classes = last.classes_.tolist() if hasattr(last, "classes_") else None
     return Panel([str(column) for column in columns], features, model, classes)
 
 
@@ -183,10 +187,9 @@ def needed_features(estimator, columns):
         features = trace(step, features)
     if isinstance(last, SelectorMixin):
         return trace(last, features)
-    if not is_autoencoder(last):
-        return features
-    features = replace(features, importances=last.feature_importances_)
-    return features.take(last.get_support())
+    if is_autoencoder(last):
+        features = replace(features, importances=last.feature_importances_)
+    return features.take(inputs_of(last, len(features)))
 
 
 def feature_rows(panel, details=None):
@@ -227,9 +230,7 @@ def panel_source(panel, details=None, **facts):
         **intercepts,
         "features": feature_rows(panel, details),
     }
-    kinds = {v.dtype for v in arrays_of(panel.model) if v.dtype.kind == "f"}
-    dtype = np.result_type(*kinds)
-    model = {"dtype": dtype.name, **as_lists(panel.model, dtype)}
+    model = {**panel.model, "parts": list(map(as_lists, panel.model["parts"]))}
     source = TEMPLATE.read_text(encoding="utf-8")
     _, _, rules = RULES.read_text(encoding="utf-8").partition('"""\n\n')
     source = RULES_IMPORT.sub(lambda _: rules, source, count=1)
@@ -242,23 +243,15 @@ def panel_source(panel, details=None, **facts):
     return source
 
 
-def arrays_of(value):
-    """Yield the arrays within dicts and lists."""
-    if isinstance(value, np.ndarray):
-        yield value
-    elif isinstance(value, dict | list):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from arrays_of(item)
-
-
-def as_lists(value, dtype):
-    """Return dicts and lists with lists for arrays, in as few digits as are exact."""
-    if isinstance(value, dict):
-        return {key: as_lists(item, dtype) for key, item in value.items()}
-    if isinstance(value, list):
-        return [as_lists(item, dtype) for item in value]
-    if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
-        return value.tolist() if isinstance(value, np.ndarray) else value
-    if value.ndim > 1:
-        return [as_lists(row, dtype) for row in value]
-    return [float(str(number)) for number in value.astype(dtype)]
+def as_lists(part):
+    """Return a part with lists for arrays, in as few digits as are exact."""
+    layers = part["layers"]
+    dtype = np.result_type(*(array for layer in layers for array in layer.values()))
+    layers = [
+        {
+            name: array.astype(dtype).astype(str).astype(float).tolist()
+            for name, array in layer.items()
+        }
+        for layer in layers
+    ]
+    return {**part, "dtype": dtype.name, "layers": layers}

@@ -3,8 +3,8 @@
 import numpy as np
 from sklearn import linear_model
 from sklearn.compose import TransformedTargetRegressor
+from sklearn.ensemble import VotingClassifier, VotingRegressor
 from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVC, SVR
 
 from skproj.linear_model import CoxRidge
 
@@ -19,8 +19,9 @@ LINEAR_REGRESSORS = (
     CoxRidge,
 )
 POSSIBLE = (
-    "the sparse supervised autoencoders, CoxRidge, SVC, SVR, LogisticRegression and "
-    "linear regressors of scikit-learn"
+    "the sparse supervised autoencoders, CoxRidge, LogisticRegression and linear "
+    "regressors of scikit-learn, and means of these by VotingRegressor or a "
+    "VotingClassifier with voting='soft'"
 )
 
 
@@ -29,31 +30,61 @@ class NotExportable(ValueError):
 
 
 def describe_predictor(predictor):
-    """Return a fitted predictor as plain values, and its classes, None of a regression.
+    """Return a fitted predictor as a mean of networks, a list of dicts.
 
-    ``"type"`` is "network" or "svm"; the other items are what the file with the
-    predictions needs, with arrays as ndarray.
+    Each has the name of its ``"model"``, its ``"share"`` in the mean, and what the file
+    with the predictions needs, with arrays as ndarray. The first layer has weights for
+    all inputs of the predictor.
     """
+    if isinstance(predictor, VotingClassifier | VotingRegressor):
+        return describe_mean(predictor)
     if isinstance(predictor, TransformedTargetRegressor):
         return describe_scaled_target(predictor)
+    name = type(predictor).__name__
     if is_autoencoder(predictor):
-        model = describe_autoencoder(predictor)
+        part = describe_autoencoder(predictor)
     elif isinstance(predictor, linear_model.LogisticRegression):
-        model = describe_logistic(predictor)
+        part = describe_logistic(predictor)
     elif isinstance(predictor, LINEAR_REGRESSORS):
         coef, intercept = np.asarray(predictor.coef_), np.ravel(predictor.intercept_)
         if coef.ndim > 1 and len(coef) > 1:
             raise NotExportable("it predicts several targets")
-        model = linear(coef.reshape(1, -1), intercept)
-    elif isinstance(predictor, SVC | SVR):
-        model = describe_svm(predictor)
+        part = {**linear(coef.reshape(1, -1), intercept), "center": 0.0, "scale": 1.0}
+    elif not hasattr(predictor, "predict"):
+        raise NotExportable(f"its last step, {name}, selects and cannot predict")
     else:
-        name = type(predictor).__name__
-        if not hasattr(predictor, "predict"):
-            raise NotExportable(f"its last step, {name}, selects and cannot predict")
         raise NotExportable(f"it predicts by {name}; possible are {POSSIBLE}")
-    classes = getattr(predictor, "classes_", None)
-    return model, None if classes is None else classes.tolist()
+    return [{"model": name, "share": 1.0, **part}]
+
+
+def describe_mean(predictor):
+    if getattr(predictor, "voting", "soft") != "soft":
+        raise NotExportable(
+            f"it predicts by a VotingClassifier with voting={predictor.voting!r}; "
+            f"possible are {POSSIBLE}"
+        )
+    weights = np.ones(len(predictor.estimators_))
+    if predictor.weights is not None:
+        pairs = zip(predictor.estimators, predictor.weights, strict=True)
+        weights = np.array([w for (_, model), w in pairs if model != "drop"])
+    shares = (weights / weights.sum()).tolist()
+    return [
+        {**part, "share": share * part["share"]}
+        for share, model in zip(shares, predictor.estimators_, strict=True)
+        for part in describe_predictor(model)
+    ]
+
+
+def inputs_of(predictor, n_features):
+    """Return the mask of the inputs that the predictions depend on."""
+    if is_autoencoder(predictor):
+        return predictor.get_support()
+    if isinstance(predictor, TransformedTargetRegressor):
+        return inputs_of(predictor.regressor_, n_features)
+    if isinstance(predictor, VotingClassifier | VotingRegressor):
+        parts = [inputs_of(model, n_features) for model in predictor.estimators_]
+        return np.any(parts, axis=0)
+    return np.full(n_features, True)
 
 
 def is_autoencoder(predictor):
@@ -65,7 +96,7 @@ def is_autoencoder(predictor):
 
 
 def describe_autoencoder(predictor):
-    """Return the encoder, whose inputs are the selected features."""
+    """Return the encoder."""
     if getattr(predictor, "_y_ndim_", 1) > 1:
         raise NotExportable("it predicts several targets")
     layers = [
@@ -75,13 +106,12 @@ def describe_autoencoder(predictor):
         }
         for layer in predictor.module_.encoder[::2]
     ]
-    model = {"type": "network", "activation": predictor.activation, "layers": layers}
+    layers[0]["weight"] = predictor.encoder_weights_
+    part = {"activation": predictor.activation, "layers": layers}
     if hasattr(predictor, "temperature_"):
-        model["temperature"] = float(predictor.temperature_)
-    else:
-        model["center"] = float(predictor.target_mean_[0])
-        model["scale"] = float(predictor.target_scale_[0])
-    return model
+        return {**part, "temperature": float(predictor.temperature_)}
+    center, scale = predictor.target_mean_[0], predictor.target_scale_[0]
+    return {**part, "center": float(center), "scale": float(scale)}
 
 
 def describe_logistic(predictor):
@@ -94,47 +124,13 @@ def describe_logistic(predictor):
 
 def linear(coef, intercept):
     """Return a network of one layer."""
-    return {
-        "type": "network",
-        "activation": "identity",
-        "layers": [{"weight": coef, "bias": np.broadcast_to(intercept, len(coef))}],
-        "center": 0.0,
-        "scale": 1.0,
-    }
+    bias = np.broadcast_to(intercept, len(coef))
+    return {"activation": "identity", "layers": [{"weight": coef, "bias": bias}]}
 
 
-def describe_svm(predictor):
-    if not isinstance(predictor.kernel, str) or predictor.kernel == "precomputed":
-        raise NotExportable(f"the kernel {predictor.kernel!r} is not known elsewhere")
-    model = {
-        "type": "svm",
-        "kernel": predictor.kernel,
-        "gamma": float(predictor._gamma),  # that of "scale" is nowhere else
-        "coef0": float(predictor.coef0),
-        "degree": int(predictor.degree),
-        "vectors": dense(predictor.support_vectors_),
-        "coefficients": dense(predictor.dual_coef_),
-        "intercepts": predictor.intercept_,
-        "center": 0.0,
-        "scale": 1.0,
-    }
-    if isinstance(predictor, SVC):
-        for name, unusual in (
-            ("probability", True),
-            ("break_ties", True),
-            ("decision_function_shape", "ovo"),
-        ):
-            if getattr(predictor, name) == unusual:
-                raise NotExportable(f"it predicts by an SVC with {name}={unusual!r}")
-        model["n_support"] = predictor.n_support_
-    return model
-
-
-def describe_threshold(classifier, model):
+def describe_threshold(classifier):
     """Return from which score on a FixedThresholdClassifier predicts which class."""
-    is_probability = "temperature" in model and (
-        classifier.response_method in ("auto", "predict_proba")
-    )
+    is_probability = classifier.response_method in ("auto", "predict_proba")
     value = classifier.threshold
     if value == "auto":
         value = 0.5 if is_probability else 0.0
@@ -146,18 +142,18 @@ def describe_threshold(classifier, model):
     }
 
 
-def dense(array):
-    return array.toarray() if hasattr(array, "toarray") else array
-
-
 def describe_scaled_target(predictor):
     """Return a regression whose target was standardised."""
     transformer = predictor.transformer_
     if not isinstance(transformer, StandardScaler) or predictor._training_dim > 1:
         raise NotExportable("its target is transformed by more than a StandardScaler")
-    model, classes = describe_predictor(predictor.regressor_)
     scale = 1.0 if transformer.scale_ is None else float(transformer.scale_[0])
     center = float(transformer.mean_[0]) if transformer.with_mean else 0.0
-    model["center"] = model["center"] * scale + center
-    model["scale"] *= scale
-    return model, classes
+    return [
+        {
+            **part,
+            "center": part["center"] * scale + center,
+            "scale": part["scale"] * scale,
+        }
+        for part in describe_predictor(predictor.regressor_)
+    ]

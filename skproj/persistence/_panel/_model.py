@@ -53,17 +53,15 @@ def predict(table):
     y : ndarray of shape (n_rows,)
     """
     if PANEL["classes"] is None:
-        return _outputs(table)[:, 0] * MODEL["scale"] + MODEL["center"]
+        return _mean(_numbers, table)
     return np.array(PANEL["classes"])[_places(table)]
 
 
 def predict_proba(table):
     """Return the probabilities of the classes, of shape (n_rows, n_classes)."""
-    if "temperature" not in MODEL:
-        raise ValueError("this model knows no probabilities")
-    logits = _outputs(table) / MODEL["temperature"]
-    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return odds / odds.sum(axis=1, keepdims=True)
+    if PANEL["classes"] is None:
+        raise ValueError("this model predicts numbers, not classes")
+    return _mean(_probabilities, table)
 
 
 def decision_function(table):
@@ -74,17 +72,10 @@ def decision_function(table):
     """
     if PANEL["classes"] is None:
         raise ValueError("this model predicts numbers, not classes")
-    outputs = _outputs(table)
-    if len(PANEL["classes"]) == 2:
-        return outputs[:, -1] - (outputs[:, 0] if MODEL["type"] == "network" else 0.0)
-    if MODEL["type"] == "network":
-        return outputs
-    sums = np.zeros((len(outputs), len(PANEL["classes"])))
-    for pair, (i, j) in enumerate(_pairs()):
-        sums[:, i] += outputs[:, pair]
-        sums[:, j] -= outputs[:, pair]
-    # Of classes with as many votes, the one that wins more clearly.
-    return _votes(outputs) + sums / (3.0 * (np.abs(sums) + 1.0))
+    if len(MODEL["parts"]) > 1:
+        raise ValueError("a mean of models has probabilities, and no decision function")
+    outputs = _outputs(MODEL["parts"][0], _features(table))
+    return outputs[:, 1] - outputs[:, 0] if outputs.shape[1] == 2 else outputs
 
 
 def columns():
@@ -96,9 +87,7 @@ def _places(table):
     """Return the place of the predicted class of each row."""
     threshold = MODEL.get("threshold")
     if threshold is None:
-        outputs = _outputs(table)
-        scores = _votes(outputs) if MODEL["type"] == "svm" else outputs
-        return scores.argmax(axis=1)
+        return predict_proba(table).argmax(axis=1)
     place = threshold["place"]
     if threshold["of"] == "probability":
         scores = predict_proba(table)[:, place]
@@ -107,9 +96,20 @@ def _places(table):
     return np.where(scores >= threshold["value"], place, 1 - place)
 
 
-def _outputs(table):
+def _mean(predict_part, table):
+    """Return the mean of what the parts of the model predict, by their shares."""
     X = _features(table)
-    return _network(X) if MODEL["type"] == "network" else _svm(X)
+    return sum(part["share"] * predict_part(part, X) for part in MODEL["parts"])
+
+
+def _numbers(part, X):
+    return _outputs(part, X)[:, 0] * part["scale"] + part["center"]
+
+
+def _probabilities(part, X):
+    logits = _outputs(part, X) / part["temperature"]
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return odds / odds.sum(axis=1, keepdims=True)
 
 
 def _features(table):
@@ -208,64 +208,19 @@ ACTIVATIONS = {
 }
 
 
-def _network(X):
-    """Return the outputs of the last layer."""
-    for i, layer in enumerate(MODEL["layers"]):
+def _outputs(part, X):
+    """Return the outputs of the last layer of a network."""
+    for i, layer in enumerate(part["layers"]):
         if i > 0:
-            X = ACTIVATIONS[MODEL["activation"]](X)
-        X = X @ _array(layer["weight"]).T + _array(layer["bias"])
+            X = ACTIVATIONS[part["activation"]](X)
+        weight, bias = (_array(layer[name], part) for name in ("weight", "bias"))
+        X = X @ weight.T + bias
     return X
 
 
-def _array(values):
+def _array(values, part):
     """Return numbers as they were in the model, in double precision."""
-    return np.array(values, dtype=MODEL["dtype"]).astype(float)
-
-
-def _svm(X):
-    """Return the decision of a regression or of two classes, or of all pairs."""
-    kernel = _kernel(X, _array(MODEL["vectors"]).reshape(-1, X.shape[1]))
-    coefficients = _array(MODEL["coefficients"])
-    if len(PANEL["classes"] or ()) <= 2:
-        return kernel @ coefficients.T + _array(MODEL["intercepts"])
-    ends = np.cumsum(MODEL["n_support"])
-    own = [slice(e - n, e) for e, n in zip(ends, MODEL["n_support"])]  # noqa: B905
-    outputs = [
-        kernel[:, own[i]] @ coefficients[j - 1, own[i]]
-        + kernel[:, own[j]] @ coefficients[i, own[j]]
-        for i, j in _pairs()
-    ]
-    return np.stack(outputs, axis=1) + _array(MODEL["intercepts"])
-
-
-def _kernel(X, vectors):
-    if MODEL["kernel"] == "rbf":
-        squares = [np.square(vectors - x).sum(axis=1) for x in X]
-        return np.exp(-MODEL["gamma"] * np.reshape(squares, (len(X), len(vectors))))
-    products = X @ vectors.T
-    if MODEL["kernel"] == "linear":
-        return products
-    products = MODEL["gamma"] * products + MODEL["coef0"]
-    if MODEL["kernel"] == "poly":
-        return products ** MODEL["degree"]
-    return np.tanh(products)
-
-
-def _pairs():
-    n = len(PANEL["classes"])
-    return [(i, j) for i in range(n) for j in range(i + 1, n)]
-
-
-def _votes(outputs):
-    """Return how many of the others each class wins against."""
-    if len(PANEL["classes"]) == 2:
-        return np.concatenate([outputs <= 0.0, outputs > 0.0], axis=1).astype(float)
-    votes = np.zeros((len(outputs), len(PANEL["classes"])))
-    for pair, (i, j) in enumerate(_pairs()):
-        first_wins = outputs[:, pair] > 0.0
-        votes[:, i] += first_wins
-        votes[:, j] += ~first_wins
-    return votes
+    return np.array(values, dtype=part["dtype"]).astype(float)
 
 
 def read_table(
@@ -343,7 +298,7 @@ def write_predictions(table, file, id_column=None):
     results = {"prediction": predict(table)}
     if {str(label) for label in PANEL["classes"] or [""]} == {"False", "True"}:
         results["prediction"] = results["prediction"].astype(str) == "True"
-    if "temperature" in MODEL:
+    if PANEL["classes"] is not None:
         probabilities = predict_proba(table)
         rows = np.arange(len(probabilities))
         results["confidence"] = probabilities[rows, _places(table)]
