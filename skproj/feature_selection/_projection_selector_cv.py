@@ -43,7 +43,6 @@ from skproj.linear_model._eta_path import (
 from skproj.linear_model._targets import choose_loss
 from skproj.utils._docs import shared_docs
 from skproj.utils._path_search import (
-    MIN_ERRORS,
     ONE_STANDARD_ERROR,
     choose_by_gain,
     tabulate_scores,
@@ -75,8 +74,8 @@ MAX_DRAWN = 1 << 22  # entries of an array of them
 
 NOTHING_LEARNED = (
     "No feature is selected: nothing can be learned from the features. No radius gains "
-    f"more over the model without features than {MIN_ERRORS:g} standard errors of the "
-    "gain; keep_gain=1 takes the best one nevertheless."
+    "more over the model without features than the standard error of the gain; "
+    "keep_gain=1 takes the best one nevertheless."
 )
 
 
@@ -131,9 +130,8 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         `predict` is the logarithm of the relative hazard.
     keep_gain : float in (0, 1] or "one-standard-error", default=0.95
         The smallest radius is taken whose mean score keeps this share of what the best
-        one gains over the model without features. If that gain does not exceed two of
-        its standard errors, nothing can be learned from the features, and none is
-        selected.
+        one gains over the model without features. If that gain does not exceed its
+        standard error, nothing can be learned from the features, and none is selected.
         1 takes the best mean score, whatever its error. "one-standard-error" takes the
         smallest radius whose mean score is less than one standard error of the best
         mean below it [1]_.
@@ -199,7 +197,7 @@ class ProjectionFeatureSelectorCV(LinearSelector):
     -----
     UserWarning
         If no feature is selected: all are constant, or no radius gains more over the
-        model without features than two standard errors of the gain.
+        model without features than the standard error of the gain.
     ConvergenceWarning
         If a linear model reaches `max_iter`.
 

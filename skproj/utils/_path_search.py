@@ -6,8 +6,6 @@ import numpy as np
 from scipy.stats import rankdata
 
 ONE_STANDARD_ERROR = "one-standard-error"
-# Something is learned if the best gain is larger than so many of its standard errors.
-MIN_ERRORS = 2.0
 SELECTION_RULES = ("best", ONE_STANDARD_ERROR)
 
 # Columns with the number of features, of our searches and of a further scorer.
@@ -46,9 +44,8 @@ def choose_by_gain(
     """Choose the sparsest candidate that keeps a share of the best one's gain.
 
     The gain is that over the null model, or over the sparsest candidate if there is
-    none. Nothing is learned if the best gain does not exceed `MIN_ERRORS` times its
-    standard error; then a share of it means nothing, and the sparsest candidate is
-    chosen.
+    none. Nothing is learned if the best gain does not exceed its standard error; then
+    a share of it means nothing, and the sparsest candidate is chosen.
 
     Parameters
     ----------
@@ -91,7 +88,7 @@ def choose_by_gain(
     largest = np.where(eligible, gains, -np.inf).max(axis=1, keepdims=True)
     best = sparsest(gains == largest)
     errors = _standard_errors(differences, weights, n_repeats)
-    learns = largest[:, 0] > MIN_ERRORS * errors[best]
+    learns = largest[:, 0] > errors[best]
     kept = np.divide(gains, largest, out=np.zeros_like(gains), where=largest > 0.0)
     if keep_gain == ONE_STANDARD_ERROR:
         means, errors = shares @ scores, _standard_errors(scores, weights, n_repeats)

@@ -56,7 +56,9 @@ def test_all_options_and_files(tmp_path, capsys):
     taken, other = tmp_path / "taken", tmp_path / "none.csv"
     taken.mkdir()
     (taken / "mine.txt").write_text("keep")
-    arguments = "--memory 2GB --impute mean --keep-gain nice --eta 0 --seed -1 --n-jobs 0"
+    arguments = (
+        "--memory 2GB --impute mean --keep-gain nice --eta 0 --seed -1 --n-jobs 0"
+    )
     files = ["--labels", other, "--feature-groups", tmp_path / "no.csv", "--out", taken]
     roles = ["--event", "died", "--task", "regression", "--index", "kind"]
     path = tmp_path / "missing.csv"

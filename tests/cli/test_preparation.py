@@ -48,7 +48,14 @@ def test_categories_that_are_selected_are_named(tmp_path, capsys):
     )
     path, out = tmp_path / "table.csv", tmp_path / "out"
     frame.to_csv(path, index=False)
-    arguments = ["--keep-gain", "one-standard-error", "--encode", "onehot", "--out", out]
+    arguments = [
+        "--keep-gain",
+        "one-standard-error",
+        "--encode",
+        "onehot",
+        "--out",
+        out,
+    ]
     assert select(path, *arguments) == 0
     kept = selected(out)
     assert {"colour_dark", "colour_light"} <= kept

@@ -98,7 +98,14 @@ def test_value_that_few_rows_have(task, method, place, tmp_path, capsys):
     frame.loc[rare, "city"] = "turin"
     frame.to_csv(path, index=False)
 
-    arguments = ["--encode", "onehot", "--keep-gain", "one-standard-error", "--out", out]
+    arguments = [
+        "--encode",
+        "onehot",
+        "--keep-gain",
+        "one-standard-error",
+        "--out",
+        out,
+    ]
     arguments += ["--method", method, *extra]
     assert select(path, *arguments, target=target) == 0
     kept, cities = selected(out), {f"city_{name}" for name in (*CITIES, "turin")}
