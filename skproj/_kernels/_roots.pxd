@@ -8,19 +8,33 @@ from cython cimport floating
 from cython.parallel cimport prange, threadid
 from libc.math cimport INFINITY, isnan
 from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
 
 from ._layout cimport (
     LINE, Groups, are_contiguous, columns_together, groups_together, pitch_of, size_of,
     start_of
 )
 from ._newton cimport MANY, Root, newton, start_near_root
-from ._simd cimport gather_columns
+from ._simd cimport SKPROJ_SLACK, collect_band, gather_columns, rounded_down
 
 cdef enum:
     # Entries of arrays in which one look at each group costs little.
     CACHED_ENTRIES = 1 << 16
     # Entries of a group that fit the cache.
     MAX_LOOKED_AT = 1 << 15
+    # Columns without a root in a row that end a run of columns that are copied.
+    GAP = 32
+    # The part of a group that is kept from a look, at most: 1 / NEAR_PART.
+    NEAR_PART = 16
+    # The next radius may differ by 1 / NEAR_RADIUS, for its root to be among them.
+    NEAR_RADIUS = 64
+
+
+cdef struct Near:
+    # Of a group that was looked at: how many entries, with what excess over ``low``, are
+    # above ``high``, and how many between the two are kept. The radii of low and high.
+    double low, high, excess, at_low, at_high
+    Py_ssize_t count, kept
 
 
 cdef struct Roots:
@@ -36,6 +50,10 @@ cdef struct Roots:
     double* below
     double* above
     int max_looks  # at a group
+    # Of each group, or NULL: what is kept, and the entries, with room for that many.
+    Near* near
+    void* entries
+    Py_ssize_t room
 
 
 cdef inline int looks_in_cache(const Groups* groups) noexcept nogil:
@@ -83,36 +101,93 @@ cdef inline double start_for(
     return start_near_root(x, n, roots.norms[j], roots.radii[j], signed_)
 
 
+cdef inline bint is_wanted(const Roots* roots, Py_ssize_t j) noexcept nogil:
+    """Whether a group has to be looked at."""
+    return roots.radii[j] < INFINITY and (
+        roots.near == NULL
+        or not roots.near[j].at_high <= roots.radii[j] <= roots.near[j].at_low)
+
+
+cdef inline void keep_near(
+    const floating* group, Py_ssize_t n, bint signed_, const Roots* roots, Py_ssize_t j,
+    double radius, floating* scratch
+) noexcept nogil:
+    """Keep the entries near a root, for the roots of radii that are nearly the same.
+
+    ``scratch`` has room for ``n + SKPROJ_SLACK`` entries.
+    """
+    cdef:
+        Near* near = &roots.near[j]
+        double root = roots.levels[j] + roots.steps[j]
+        double width = radius / NEAR_RADIUS / roots.counts[j]  # one is above the level
+        double in_band = 0.0
+        Py_ssize_t i
+    near.low = rounded_down(root - width, group)  # compared with entries
+    near.high = <floating>(root + width)
+    near.at_low = -INFINITY
+    near.count = 0
+    near.excess = 0.0
+    near.kept = collect_band(group, n, <floating>near.low, <floating>near.high, signed_,
+                             scratch, &near.count, &near.excess)
+    if near.kept > roots.room or near.count + near.kept == 0:
+        return
+    for i in range(near.kept):
+        in_band += scratch[i] - near.low
+    memcpy(<floating*>roots.entries + j * roots.room, scratch,
+           near.kept * sizeof(floating))
+    near.at_low = near.excess + in_band
+    near.at_high = near.excess - near.count * (near.high - near.low)
+
+
+cdef inline void find_root_near(
+    const floating* like, bint signed_, const Roots* roots, Py_ssize_t j
+) noexcept nogil:
+    """Find a root among the entries that were kept."""
+    cdef:
+        Near* near = &roots.near[j]
+        Root root = newton(
+            <const floating*>roots.entries + j * roots.room, near.kept, roots.radii[j],
+            True, near.count, near.excess, near.low,
+            min(max(roots.levels[j], near.low), near.high), MANY)
+    root.below = max(root.below, near.low)
+    root.above = min(root.above, near.high)
+    store_root(roots, j, &root)
+
+
 cdef inline void copy_columns(
-    const floating* x, const Groups* groups, const double* radii, Py_ssize_t first,
+    const floating* x, const Groups* groups, const Roots* roots, Py_ssize_t first,
     Py_ssize_t last, floating* copies
 ) noexcept nogil:
-    """Copy the cache lines of some columns that have a root to be found."""
+    """Copy the columns of a tile that have to be looked at.
+
+    They come with the rest of their cache lines, and with those in between: short runs
+    of columns are read more slowly than long ones.
+    """
     cdef:
         Py_ssize_t line = LINE // sizeof(floating), j = first, start, stop
         Py_ssize_t pitch = pitch_of(groups.size, sizeof(floating))
     while j < last:
-        start = j
-        while j < last and radii[j] < INFINITY:
+        start = stop = j
+        while j < last and (j < stop + GAP or start == stop):
+            if is_wanted(roots, j):
+                start = j if start == stop else start
+                stop = j + 1
             j += 1
-        if j == start:
-            j += 1
-            continue
-        # Up to the ends of the lines, which are copied as fast.
-        stop = min(first + (j - first + line - 1) // line * line, last)
-        start = first + (start - first) // line * line
+        if start == stop:
+            return
+        start -= (start - first) % line  # not negative, nor is a line empty
+        stop = min(first + (stop - first + line - 1) // line * line, last)
         gather_columns(x + start, groups.size, stop - start, groups.entry_stride,
                        copies + (start - first) * pitch, pitch)
-        j = stop
 
 
 cdef inline void find_roots_of_some(
     const floating* x, const Groups* groups, bint signed_, const Roots* roots,
-    Py_ssize_t first, Py_ssize_t last, floating* copies
+    Py_ssize_t first, Py_ssize_t last, floating* copies, floating* scratch
 ) noexcept nogil:
     """Find the roots of some groups, one after the other.
 
-    There are ``copies`` if they are columns.
+    There are ``copies`` if they are columns, and ``scratch`` if entries are kept.
     """
     cdef:
         double spread = 0.0, radius
@@ -120,10 +195,13 @@ cdef inline void find_roots_of_some(
         Py_ssize_t j, n, pitch = pitch_of(groups.size, sizeof(floating))
         Root root
     if copies != NULL:
-        copy_columns(x, groups, roots.radii, first, last, copies)
+        copy_columns(x, groups, roots, first, last, copies)
     for j in range(first, last):
         radius = roots.radii[j]
         if radius == INFINITY:
+            continue
+        if not is_wanted(roots, j):
+            find_root_near(x, signed_, roots, j)
             continue
         n = size_of(groups, j)
         group = (x + start_of(groups, j) if copies == NULL
@@ -132,6 +210,8 @@ cdef inline void find_roots_of_some(
                       start_for(group, n, signed_, roots, j, spread), roots.max_looks)
         store_root(roots, j, &root)
         spread = spread_of(roots, j, radius)
+        if scratch != NULL:
+            keep_near(group, n, signed_, roots, j, radius, scratch)
 
 
 cdef inline int find_roots(
@@ -143,25 +223,31 @@ cdef inline int find_roots(
         # Some neighbours together, as they start from each other; blocks for 64 threads.
         Py_ssize_t width = max(groups_together(groups),
                                min(groups.n_groups // 64, <Py_ssize_t>8)), block
-        Py_ssize_t room = 0
-        floating* copies = NULL
-        floating* copy
+        Py_ssize_t in_tile = 0, room
+        floating* numbers
+        floating* copies
+        floating* scratch
     if not are_contiguous(groups):
         width = columns_together(groups, sizeof(floating))
-        room = width * pitch_of(groups.size, sizeof(floating))
+        in_tile = width * pitch_of(groups.size, sizeof(floating))
+    room = in_tile + (groups.size + SKPROJ_SLACK if roots.near != NULL else 0)
     if groups.n_groups <= width:
         n_threads = 1
-    if room > 0:
-        copies = <floating*>malloc(n_threads * room * sizeof(floating))
-        if copies == NULL:
-            return -1
+    numbers = <floating*>malloc(n_threads * room * sizeof(floating) + 1)
+    if numbers == NULL:
+        return -1
+    copies = numbers if in_tile > 0 else NULL
+    scratch = numbers + in_tile if roots.near != NULL else NULL
     if groups.n_groups <= width:  # without the cost of OpenMP
-        find_roots_of_some(x, groups, signed_, roots, 0, groups.n_groups, copies)
+        find_roots_of_some(x, groups, signed_, roots, 0, groups.n_groups, copies,
+                           scratch)
     else:
         for block in prange((groups.n_groups + width - 1) // width,
                             num_threads=n_threads, schedule="dynamic"):
-            copy = NULL if copies == NULL else copies + threadid() * room
-            find_roots_of_some(x, groups, signed_, roots, block * width,
-                               min((block + 1) * width, groups.n_groups), copy)
-    free(copies)
+            find_roots_of_some(
+                x, groups, signed_, roots, block * width,
+                min((block + 1) * width, groups.n_groups),
+                NULL if copies == NULL else copies + threadid() * room,
+                NULL if scratch == NULL else scratch + threadid() * room)
+    free(numbers)
     return 0

@@ -195,3 +195,50 @@ SKPROJ_F32(collect_band_avx2)(const float *x, ptrdiff_t n, float low, float high
     *excess += skproj_total_avx2(sum, more);
     return kept;
 }
+
+/* |x| - level * w: see rest in _simd_weighted.h. */
+static SKPROJ_AVX2_INLINE __m256d skproj_rest_avx2(__m256d x, __m256d high, __m256d low,
+                                                   __m256d level)
+{
+    return _mm256_sub_pd(_mm256_sub_pd(x, _mm256_mul_pd(level, high)),
+                         _mm256_mul_pd(level, low));
+}
+
+/* See collect_pairs in _simd_weighted.h: of the first n entries, a multiple of 4, which
+ * are float if `single`. */
+static SKPROJ_AVX2_CODE ptrdiff_t
+skproj_collect_pairs_avx2(const void *x, int single, const double *w, ptrdiff_t n,
+                          double low, double high, double *values, double *weights,
+                          double *excess, double *squares)
+{
+    const __m256d lows = _mm256_set1_pd(low), highs = _mm256_set1_pd(high),
+                  zero = _mm256_setzero_pd(), sign = _mm256_set1_pd(-0.0),
+                  digits = _mm256_castsi256_pd(_mm256_set1_epi64x(~INT64_C(0x7ffffff)));
+    __m256d sum = zero, sum_of_squares = zero;
+    ptrdiff_t kept = 0;
+    for (ptrdiff_t i = 0; i < n; i += 4) {
+        const __m256d entries = single
+                                    ? _mm256_cvtps_pd(_mm_loadu_ps((const float *)x + i))
+                                    : _mm256_loadu_pd((const double *)x + i),
+                      v = _mm256_andnot_pd(sign, entries), u = _mm256_loadu_pd(w + i),
+                      most = _mm256_and_pd(u, digits), least = _mm256_sub_pd(u, most),
+                      y = skproj_rest_avx2(v, most, least, lows),
+                      above = _mm256_cmp_pd(skproj_rest_avx2(v, most, least, highs), zero,
+                                            _CMP_GT_OQ),
+                      in = _mm256_andnot_pd(above, _mm256_cmp_pd(y, zero, _CMP_GT_OQ));
+        const unsigned mask = (unsigned)_mm256_movemask_ps(_mm256_castpd_ps(in));
+        sum = _mm256_add_pd(sum, _mm256_and_pd(above, _mm256_mul_pd(u, y)));
+        sum_of_squares = _mm256_add_pd(sum_of_squares,
+                                       _mm256_and_pd(above, _mm256_mul_pd(u, u)));
+        if (mask) {
+            _mm256_storeu_si256((__m256i *)(values + kept),
+                                skproj_compress_avx2(_mm256_castpd_si256(v), mask));
+            _mm256_storeu_si256((__m256i *)(weights + kept),
+                                skproj_compress_avx2(_mm256_castpd_si256(u), mask));
+            kept += __builtin_popcount(mask) / 2;
+        }
+    }
+    *excess += skproj_total_avx2(sum, zero);
+    *squares += skproj_total_avx2(sum_of_squares, zero);
+    return kept;
+}
