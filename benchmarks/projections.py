@@ -216,7 +216,7 @@ def lines_of_operator(operator, X, data, axis, floors, all_peers, repeats):
     radii = {label: share * norm if share else 1.0 for label, share in RADII.items()}
     timers = [("skproj", time_skproj, list(floors))]
     for peer in all_peers:
-        if peer.operator == operator.name:
+        if peer.operator == operator.name and peer.takes(X.dtype):
             threads = [n for n in floors if n == 1 or peer.uses_threads()]
             timers.append((peer.library, partial(time_peer, peer), threads))
 
@@ -321,7 +321,7 @@ def summary(lines, *, by_axis):
     threads = sorted({line.threads for line in lines} - {1})
     dtypes = sorted({line.setting.dtype for line in lines}, reverse=True)
     known = {line.library for line in lines}
-    libraries = [name for name in peers.LIBRARIES if name in known]
+    libraries = [x for x in [peers.PUBLISHED, *peers.LIBRARIES] if x in known]
     titles = ["operator", "axis", *dtypes]
     titles += [f"{n} threads" for n in threads] + libraries
 
@@ -475,6 +475,12 @@ def parse_arguments():
         help="what to compare with; without a name: nothing (default: all)",
     )
     parser.add_argument(
+        "--published",
+        type=Path,
+        metavar="PATH",
+        help="extension module of the authors' published code, see peers.py",
+    )
+    parser.add_argument(
         "--threads", type=int, nargs="+", default=[1, 2], help="counts (default: 1 2)"
     )
     parser.add_argument(
@@ -495,7 +501,7 @@ def parse_arguments():
 def main():
     """Measure, print, and write the files that were asked for."""
     options = parse_arguments()
-    all_peers, missing = peers.load(options.libraries)
+    all_peers, missing = peers.load(options.libraries, options.published)
     conditions = describe_conditions(options)
     print(__doc__)
     print(conditions)

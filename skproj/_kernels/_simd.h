@@ -3,8 +3,8 @@
  * Header-only C without Python.h. Reductions are allowed to reassociate loop by
  * loop with `#pragma omp simd`; nothing here needs -ffast-math or -march. Where
  * the platform has IFUNC, each function is compiled for three instruction sets
- * and the loader picks one. SKPROJ_LEVEL keeps one of them: 1 the least that the
- * compiler builds for, 3 AVX2, 4 AVX-512, as in x86-64-v3 and v4; see _build_utils.py.
+ * and the loader picks one. With SKPROJ_LEVEL there is one version: 1 for what the
+ * compiler builds for by default, 3 for AVX2, 4 for AVX-512; see _build_utils.py.
  */
 #ifndef SKPROJ_SIMD_H
 #define SKPROJ_SIMD_H
@@ -196,6 +196,20 @@ static SKPROJ_INLINE void SKPROJ_F32(transpose)(const float *x, ptrdiff_t stride
 #define ABS_MASK INT32_C(0x7fffffff)
 #define NAME SKPROJ_F32
 #include "_simd_loops.h"
+
+/* The level of instructions that the loops use on this processor. */
+static SKPROJ_UNUSED const char *skproj_level(void)
+{
+#ifdef SKPROJ_AVX512
+    if (skproj_has_avx512())
+        return "avx512";
+#endif
+#ifdef SKPROJ_AVX2
+    if (skproj_has_avx2())
+        return "avx2";
+#endif
+    return "baseline";
+}
 
 #define T double
 #define FABS fabs

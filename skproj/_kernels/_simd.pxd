@@ -15,6 +15,7 @@ cdef extern from "_simd.h" nogil:
     const int SKPROJ_SLACK
     const double SKPROJ_NEAR
 
+    const char* level_of_instructions "skproj_level" () noexcept
     double compensated_sum "skproj_compensated_sum" (
         const double* x, Py_ssize_t n, double start) noexcept
     double reduce_group "skproj_reduce_group" (
