@@ -18,6 +18,7 @@ C, for float and for double, vectorised by the compiler:
     _columns.h        products of dense columns and of sparse rows
     _exp.h            exponentials that the compiler vectorises
     _losses.h         losses of linear models
+    _openmp.h         OpenMP, or what stands for it in a serial build
     _simd.pxd         the loops as Cython sees them, one name for both types
 
 Cython, to be included:
@@ -27,9 +28,9 @@ Cython, to be included:
     _roots.pxd       the same of many groups, with columns copied as rows
     _bands.pxd       the same of one long vector, with fewer looks at it
     _shrink.pxd      the weighted l1 ball, slowly, for numbers of any range
-    _hoyer.pxd       what another module calls of the group sparse projection
 
-Modules, called from `skproj.projection`, `decomposition`, `linear_model` and `nn`:
+Modules, called from `skproj.projection`, `decomposition`, `linear_model` and `nn`. The
+`.pxd` file of a module, if it has one, is what others call of it:
 
     _groups          norms of groups, and maps that shrink them: every projection
     _thresholds      l1 ball and simplex, for each group its own radius
