@@ -4,8 +4,8 @@
 cdef enum:
     # Entries that a thread takes at a time: enough to hide the scheduling.
     BLOCK_ENTRIES = 16384
-    # Bytes of a cache line, of a tile of columns that is copied, which fits the
-    # second-level cache, and of its rows at least: shorter ones cost more than they read.
+    # Bytes of a cache line; of a tile of columns that is copied, which fits the second
+    # level of the cache; and of its rows at least: shorter ones are slow to read.
     LINE = 64
     TILE_BYTES = 1 << 19
     MIN_ROW_BYTES = 256
@@ -58,7 +58,8 @@ cdef inline Py_ssize_t columns_together(
 ) noexcept nogil:
     """Number of columns that are copied together, whole cache lines if there are more.
 
-    It does not depend on the number of threads: columns of a tile start from each other.
+    It does not depend on the number of threads, as columns of a tile start from each
+    other.
     """
     cdef Py_ssize_t row_bytes = TILE_BYTES // max(groups.size, 1) // LINE * LINE
     return min(max(row_bytes, <Py_ssize_t>MIN_ROW_BYTES) // itemsize, groups.n_groups)

@@ -31,8 +31,8 @@ cdef enum:
 
 
 cdef struct Near:
-    # Of a group that was looked at: how many entries, with what excess over ``low``, are
-    # above ``high``, and how many between the two are kept. The radii of low and high.
+    # Of a group that was looked at: how many entries are above ``high``, with what
+    # excess over ``low``, how many between the two are kept, and the radii of both.
     double low, high, excess, at_low, at_high
     Py_ssize_t count, kept
 
@@ -220,7 +220,7 @@ cdef inline int find_roots(
 ) noexcept nogil:
     """Find the roots of all groups; -1 if there is no memory."""
     cdef:
-        # Some neighbours together, as they start from each other; blocks for 64 threads.
+        # Some neighbours together, which start from each other; blocks for 64 threads.
         Py_ssize_t width = max(groups_together(groups),
                                min(groups.n_groups // 64, <Py_ssize_t>8)), block
         Py_ssize_t in_tile = 0, room

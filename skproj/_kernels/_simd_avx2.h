@@ -89,8 +89,8 @@ typedef struct {
     __m256i ups;
 } skproj_seen_avx2;
 
-static SKPROJ_AVX2_INLINE skproj_seen_avx2 skproj_see_avx2(skproj_seen_avx2 seen, __m256 v,
-                                                           float level)
+static SKPROJ_AVX2_INLINE skproj_seen_avx2
+skproj_see_avx2(skproj_seen_avx2 seen, __m256 v, float level)
 {
     const __m256d wide = _mm256_set1_pd((double)level);
     const __m256 up = _mm256_cmp_ps(v, _mm256_set1_ps(level), _CMP_GT_OQ);
@@ -122,7 +122,8 @@ SKPROJ_F32(look_avx2)(const float *x, ptrdiff_t n, float level, int signed_,
         seen.sum = seen.more = zero;
         seen.ups = _mm256_setzero_si256();
         for (; i + 8 <= stop; i += 8)
-            seen = skproj_see_avx2(seen, SKPROJ_F32(values_avx2)(x + i, 8, signed_), level);
+            seen = skproj_see_avx2(
+                seen, SKPROJ_F32(values_avx2)(x + i, 8, signed_), level);
         if (i < stop)
             seen = skproj_see_avx2(
                 seen, SKPROJ_F32(values_avx2)(x + i, stop - i, signed_), level);
