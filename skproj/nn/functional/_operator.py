@@ -288,11 +288,11 @@ def _is_plain(X):
     For a small tensor the way through PyTorch takes longer than the projection.
     """
     return (
-        type(X) in (torch.Tensor, torch.nn.Parameter)
+        not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()
+        and type(X) in (torch.Tensor, torch.nn.Parameter)
         and X.is_cpu
         and not X.is_neg()
-        and not torch.compiler.is_compiling()
-        and not torch.jit.is_tracing()
         and torch._C._functorch.peek_interpreter_stack() is None
         and torch._C._len_torch_dispatch_stack() == 0
     )
