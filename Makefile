@@ -26,6 +26,7 @@ PYTHON_SOURCES := $(wildcard skproj tests examples benchmarks doc .ci)
 # Builds that look for errors, with the tests that they run. They go into a copy of the
 # sources, so that the normal build stays as it is.
 SANITIZE ?= address,undefined
+LEVEL ?= baseline
 KERNEL_TESTS = tests/kernels tests/projection/test_norms.py \
 	tests/projection/test_projection*.py tests/projection/test_fuzz.py \
 	tests/projection/test_estimates.py tests/projection/test_ties.py \
@@ -50,7 +51,7 @@ export PYTHONNOUSERSITE = 1
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install test lint sanitize bounds fuzz demo doc bench dist dist-test clean
+.PHONY: help install test lint sanitize bounds levels fuzz demo doc bench dist dist-test clean
 
 help:  ## list the targets (the default)
 	@echo "make TARGET [PYTHON=$(PYTHON)] [VENV=$(VENV)] [WORKERS=$(WORKERS)]"
@@ -67,11 +68,11 @@ lint: $(VENV)/.skproj-test  ## check style, without changing anything
 	$(PY) -m ruff format --check $(PYTHON_SOURCES)
 	PATH="$$(cd "$(VENV)/bin" && pwd):$$PATH" cython-lint skproj
 
-# No versions of the loops for several processors: on some systems the loader chooses
-# between them, in instrumented code, before AddressSanitizer is ready. The library of
+# One level of instructions: on some systems the loader chooses between several, in
+# instrumented code, before AddressSanitizer is ready. The library of
 # C++ comes along: PyTorch throws exceptions, which AddressSanitizer wants to see.
 sanitize: $(VENV)/.skproj-test  ## run the kernel tests under the compiler's sanitizers
-	$(call build-copy,SKPROJ_SANITIZE=$(SANITIZE) SKPROJ_NO_MULTIVERSION=1)
+	$(call build-copy,SKPROJ_SANITIZE=$(SANITIZE) SKPROJ_LEVEL=$(LEVEL))
 	@cd build/$@ && \
 	preload=$$(ldd skproj/_kernels/_groups*.so | awk '/lib(clang_rt.)?asan/ {print $$3}') \
 	&& [ -f "$$preload" ] || { echo "There is no shared library of" \
@@ -82,6 +83,18 @@ sanitize: $(VENV)/.skproj-test  ## run the kernel tests under the compiler's san
 
 bounds: $(VENV)/.skproj-test  ## run the kernel tests with the bounds of arrays checked
 	$(call build-copy,SKPROJ_DEBUG_CYTHON=1)
+	cd build/$@ && $(PY_IN_COPY) -m pytest -q $(KERNEL_TESTS)
+
+# The kernels say which level is the highest that the processor has.
+levels: $(VENV)/.skproj-test  ## run the kernel tests at each level of instructions
+	@highest=$$($(PY) -c "from skproj._kernels._groups import level; print(level())") \
+	&& for level in baseline avx2 avx512; do \
+		$(MAKE) --no-print-directory level-$$level || exit 1; \
+		[ $$level = $$highest ] && break; \
+	done
+
+level-%: $(VENV)/.skproj-test
+	$(call build-copy,SKPROJ_LEVEL=$*)
 	cd build/$@ && $(PY_IN_COPY) -m pytest -q $(KERNEL_TESTS)
 
 fuzz: $(VENV)/.skproj-test  ## compare projections of large arrays with oracles

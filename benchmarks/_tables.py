@@ -4,12 +4,15 @@ import platform
 import re
 from pathlib import Path
 
+from skproj._kernels._groups import level
+
 
 def processor():
-    """Name of the processor, as far as the system tells."""
+    """Name of the processor, as far as the system tells, and its instructions."""
     info = Path("/proc/cpuinfo")
     found = re.search(r"model name\s*: (.*)", info.read_text()) if info.exists() else 0
-    return found[1] if found else platform.processor() or platform.machine()
+    name = found[1] if found else platform.processor() or platform.machine()
+    return f"{name} ({level()})"
 
 
 def versions(**packages):

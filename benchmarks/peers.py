@@ -7,6 +7,7 @@ returns a new array. ``projections.py`` runs them.
 """
 
 import importlib
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -175,6 +176,40 @@ def sporco_functions():
     return {"l1": lambda X, radius, axis: prox.proj_l1(X, radius)}
 
 
+def published_functions(path):
+    """Projections of the code that the authors of the methods published.
+
+    `path` is its extension module for PyTorch, github.com/memo-p/projection, which has
+    no licence that would let it come along. It takes float64 only. At its head, the
+    weighted bucket filter returns zeros, l1 and bi-level l1,1 are wrong for signed
+    input, l1 moves points that are inside the ball, and l1,2 lacks the square root of
+    the norm: the comparison of results leaves out what is wrong.
+    """
+    spec = importlib.util.spec_from_file_location(path.name.split(".")[0], path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    def by_axis(of_columns, of_rows):
+        def project(X, radius, axis):
+            of_groups = of_columns if axis == 0 else of_rows
+            return of_groups(torch.from_numpy(X), radius).numpy()
+
+        return project
+
+    def of_vector(X, radius, axis):
+        flat = module.proj_l1(torch.from_numpy(X).flatten(), radius)
+        return flat.numpy().reshape(X.shape)
+
+    return {
+        "l1": of_vector,
+        "l1inf": by_axis(module.proj_l1infty_col, module.proj_l1infty),
+        "bilevel_l11": by_axis(module.proj_l11_bilevel_col, module.proj_l11_bilevel),
+        "bilevel_l1inf": by_axis(
+            module.proj_l1infty_bilevel_col, module.proj_l1infty_bilevel
+        ),
+    }
+
+
 NUMPY = {
     "simplex": numpy_simplex,
     "l1": numpy_l1,
@@ -201,6 +236,8 @@ LIBRARIES = {
     "pyproximal": pyproximal_functions,
     "sporco": sporco_functions,
 }
+# Its functions need a path, and take one type.
+PUBLISHED = "published"
 
 
 @dataclass(frozen=True)
@@ -215,10 +252,20 @@ class Peer:
         """Whether it can use more than one thread."""
         return self.library == "torch"
 
+    def takes(self, dtype):
+        """Whether it takes entries of a type."""
+        return self.library != PUBLISHED or dtype == np.float64
 
-def load(libraries):
-    """Peers of the named libraries, and the names of those that are missing."""
+
+def load(libraries, published=None):
+    """Peers of the named libraries, and the names of those that are missing.
+
+    `published` is the path of the authors' published code, see `published_functions`.
+    """
     peers, missing = [], []
+    if published:
+        functions = published_functions(published)
+        peers = [Peer(PUBLISHED, name, f) for name, f in functions.items()]
     for library in libraries:
         try:
             functions = LIBRARIES[library]()

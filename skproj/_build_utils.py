@@ -12,6 +12,15 @@ from setuptools.command.build_ext import build_ext as _build_ext
 DEBUG = os.environ.get("SKPROJ_DEBUG_CYTHON", "0") == "1"
 # Names for -fsanitize, such as "address,undefined"; for tests only.
 SANITIZE = os.environ.get("SKPROJ_SANITIZE", "")
+# One version of each loop, for one level of instructions, in place of one for each
+# level between which the loader chooses: the flags of each, see _simd.h.
+LEVEL = os.environ.get("SKPROJ_LEVEL", "")
+LEVELS = {
+    "": [],
+    "baseline": ["-DSKPROJ_LEVEL=1"],
+    "avx2": ["-DSKPROJ_LEVEL=3", "-march=x86-64-v3"],
+    "avx512": ["-DSKPROJ_LEVEL=4", "-march=x86-64-v4"],
+}
 
 DIRECTIVES = {
     "language_level": 3,
@@ -66,8 +75,10 @@ class build_ext(_build_ext):
                     break
             else:
                 print("skproj: no working OpenMP found; the kernels will be serial.")
-        if os.environ.get("SKPROJ_NO_MULTIVERSION", "0") == "1":
-            compile_args.append("-DSKPROJ_NO_MULTIVERSION")
+        if LEVEL not in LEVELS:
+            known = ", ".join(filter(None, LEVELS))
+            raise SystemExit(f"skproj: SKPROJ_LEVEL must be one of {known}.")
+        compile_args += LEVELS[LEVEL]
         if SANITIZE:
             sanitize = self._sanitizer_flags()
             compile_args += ["-O1", "-g", "-fno-omit-frame-pointer", *sanitize]

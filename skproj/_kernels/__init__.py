@@ -5,9 +5,10 @@ C, for float and for double, vectorised by the compiler:
     _simd.h           which processor, which compiler; includes the loops once per type
     _simd_loops.h     includes the loops over entries, which are in
     _simd_groups.h      norms of groups, maps that shrink them, copies of columns
-    _simd_looks.h       searches for thresholds: looks, Newton's method, bands
+    _simd_looks.h       searches for thresholds: looks and bands
     _simd_moments.h     sums and squares, for the group sparse projection
     _simd_weighted.h    the weighted l1 ball
+    _simd_avx2.h      some of them where compilers make little of AVX2
     _simd_avx512.h    some of them with masks, for processors that have AVX-512
     _descent.h        gradient steps of the factorisation
     _networks.h       the same for networks; includes their loops once per type
@@ -17,18 +18,19 @@ C, for float and for double, vectorised by the compiler:
     _columns.h        products of dense columns and of sparse rows
     _exp.h            exponentials that the compiler vectorises
     _losses.h         losses of linear models
+    _openmp.h         OpenMP, or what stands for it in a serial build
     _simd.pxd         the loops as Cython sees them, one name for both types
 
 Cython, to be included:
 
     _layout.pxd      groups: rows or columns of a matrix, or segments of a vector
     _newton.pxd      the root of ``sum(max(v - t, 0)) == radius`` of one vector
-    _roots.pxd       the same of many groups, columns side by side
+    _roots.pxd       the same of many groups, with columns copied as rows
     _bands.pxd       the same of one long vector, with fewer looks at it
     _shrink.pxd      the weighted l1 ball, slowly, for numbers of any range
-    _hoyer.pxd       what another module calls of the group sparse projection
 
-Modules, called from `skproj.projection`, `decomposition`, `linear_model` and `nn`:
+Modules, called from `skproj.projection`, `decomposition`, `linear_model` and `nn`. The
+`.pxd` file of a module, if it has one, is what others call of it:
 
     _groups          norms of groups, and maps that shrink them: every projection
     _thresholds      l1 ball and simplex, for each group its own radius

@@ -21,8 +21,9 @@ from ._layout cimport (
 )
 from ._simd cimport (
     SKPROJ_MAP_CLIP, SKPROJ_MAP_SCALE, SKPROJ_MAP_SOFT, SKPROJ_MAP_SUBTRACT,
-    SKPROJ_NORM_L1, SKPROJ_NORM_L2, SKPROJ_NORM_LINF, finish_columns, map_columns,
-    map_group, reduce_columns, reduce_group, sum_and_max_abs_columns
+    SKPROJ_NORM_L1, SKPROJ_NORM_L2, SKPROJ_NORM_LINF, finish_columns,
+    level_of_instructions, map_columns, map_group, reduce_columns, reduce_group,
+    sum_and_max_abs_columns
 )
 
 L1, L2, LINF = SKPROJ_NORM_L1, SKPROJ_NORM_L2, SKPROJ_NORM_LINF
@@ -37,6 +38,11 @@ cdef enum:
 cdef Py_ssize_t MAX_TILE = 16384
 # Columns that are worth a pass over the rows of their own.
 cdef Py_ssize_t LONG_RUN = 64
+
+
+def level():
+    """Level of instructions that the loops use: baseline, avx2 or avx512."""
+    return level_of_instructions().decode()
 
 
 cdef inline Py_ssize_t tile_width(Py_ssize_t n_columns, int n_threads) noexcept nogil:

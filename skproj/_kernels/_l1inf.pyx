@@ -29,9 +29,9 @@ from cython cimport floating
 from libc.math cimport INFINITY, NAN, pow
 from libc.stdlib cimport free, malloc
 
-from ._layout cimport Groups, groups_of
+from ._layout cimport Groups, are_contiguous, groups_of
 from ._newton cimport MANY, MIN_SAMPLED, Root, below, newton
-from ._roots cimport Roots, find_roots, looks_in_cache
+from ._roots cimport NEAR_PART, Near, Roots, find_roots, looks_in_cache
 from ._simd cimport SKPROJ_NORM_L1, SKPROJ_NORM_LINF, compensated_sum, reduce_group
 
 # Newton needs about ten steps; the bound only rules out an endless loop.
@@ -185,7 +185,7 @@ cdef double clip_levels(
 ) noexcept nogil:
     """Find the levels and theta; NaN if there is no memory."""
     cdef:
-        Py_ssize_t n_groups = groups.n_groups
+        Py_ssize_t n_groups = groups.n_groups, j
         Roots roots
         double theta
         double* numbers = <double*>malloc(5 * n_groups * sizeof(double))
@@ -199,7 +199,22 @@ cdef double clip_levels(
     roots.below = numbers + 3 * n_groups
     roots.above = numbers + 4 * n_groups
     roots.max_looks = looks_in_cache(groups)
+    roots.near = NULL
+    roots.entries = NULL
+    # Long columns cost less to keep than to copy again.
+    if roots.max_looks == MANY and not are_contiguous(groups) and (
+            groups.size >= MIN_SAMPLED):
+        roots.room = groups.size // NEAR_PART + 1
+        roots.entries = malloc(n_groups * roots.room * sizeof(floating))
+        if roots.entries != NULL:  # slower without, but possible
+            roots.near = <Near*>malloc(n_groups * sizeof(Near))
+    if roots.near != NULL:
+        for j in range(n_groups):
+            roots.near[j].at_low = -INFINITY
+            roots.near[j].at_high = INFINITY
     theta = solve(x, groups, largest, radius, low, guess, &roots, numbers, n_threads)
+    free(roots.near)
+    free(roots.entries)
     free(numbers)
     return theta
 

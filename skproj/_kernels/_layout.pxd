@@ -4,6 +4,11 @@
 cdef enum:
     # Entries that a thread takes at a time: enough to hide the scheduling.
     BLOCK_ENTRIES = 16384
+    # Bytes of a cache line; of a tile of columns that is copied, which fits the second
+    # level of the cache; and of its rows at least: shorter ones are slow to read.
+    LINE = 64
+    TILE_BYTES = 1 << 19
+    MIN_ROW_BYTES = 256
 
 
 cdef struct Groups:
@@ -46,3 +51,23 @@ cdef inline Py_ssize_t groups_together(const Groups* groups) noexcept nogil:
     if groups.indptr != NULL:
         size = groups.indptr[groups.n_groups] // max(groups.n_groups, 1)
     return max(BLOCK_ENTRIES // max(size, 1), 1)
+
+
+cdef inline Py_ssize_t columns_together(
+    const Groups* groups, Py_ssize_t itemsize
+) noexcept nogil:
+    """Number of columns that are copied together, whole cache lines if there are more.
+
+    It does not depend on the number of threads, as columns of a tile start from each
+    other.
+    """
+    cdef Py_ssize_t row_bytes = TILE_BYTES // max(groups.size, 1) // LINE * LINE
+    return min(max(row_bytes, <Py_ssize_t>MIN_ROW_BYTES) // itemsize, groups.n_groups)
+
+
+cdef inline Py_ssize_t pitch_of(Py_ssize_t size, Py_ssize_t itemsize) noexcept nogil:
+    """Entries from one copied column to the next: an odd number of cache lines.
+
+    Columns apart by a power of two would all compete for the same lines of the cache.
+    """
+    return ((size * itemsize + LINE - 1) // LINE | 1) * LINE // itemsize

@@ -3,7 +3,8 @@
  * Header-only C without Python.h. Reductions are allowed to reassociate loop by
  * loop with `#pragma omp simd`; nothing here needs -ffast-math or -march. Where
  * the platform has IFUNC, each function is compiled for three instruction sets
- * and the loader picks one; -DSKPROJ_NO_MULTIVERSION turns that off.
+ * and the loader picks one. With SKPROJ_LEVEL there is one version: 1 for what the
+ * compiler builds for by default, 3 for AVX2, 4 for AVX-512; see _build_utils.py.
  */
 #ifndef SKPROJ_SIMD_H
 #define SKPROJ_SIMD_H
@@ -14,13 +15,23 @@
 #include <stdint.h>
 #include <string.h>
 
+#ifndef SKPROJ_LEVEL
+#define SKPROJ_LEVEL 0
+#endif
 #if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && \
-    !defined(__clang__) && !defined(SKPROJ_NO_MULTIVERSION)
+    !defined(__clang__) && SKPROJ_LEVEL != 1
 #if __GNUC__ >= 12
 #include <immintrin.h>
+#if SKPROJ_LEVEL != 4
+#define SKPROJ_AVX2
+#endif
+#if SKPROJ_LEVEL != 3
 #define SKPROJ_AVX512
+#endif
+#if SKPROJ_LEVEL == 0
 #define SKPROJ_CLONES \
     __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
+#endif
 #endif
 #endif
 #ifndef SKPROJ_CLONES
@@ -79,25 +90,13 @@
 #define SKPROJ_SUM_BLOCK 512
 /* Entries that may be written behind those that were collected. */
 #define SKPROJ_SLACK 16
-/* Columns that are looked at side by side, and rows of them in one go. */
-#define SKPROJ_LANES 16
-#define SKPROJ_ROWS 32
 /* What is above a level is summed exactly enough if it is at most so many radii. */
 #define SKPROJ_NEAR 4.0
-/* Looks at such columns; Newton's method hardly ever needs more than ten. */
-#define SKPROJ_MAX_LOOKS 50
+/* Numbers side by side in the loops of networks. */
+#define SKPROJ_LANES 16
 
 enum { SKPROJ_NORM_L1, SKPROJ_NORM_L2, SKPROJ_NORM_LINF };
 enum { SKPROJ_MAP_CLIP, SKPROJ_MAP_SCALE, SKPROJ_MAP_SOFT, SKPROJ_MAP_SUBTRACT };
-
-/* Newton's method for SKPROJ_LANES columns side by side; see newton_lanes. */
-typedef struct {
-    double level[SKPROJ_LANES], count[SKPROJ_LANES], excess[SKPROJ_LANES],
-        below[SKPROJ_LANES], above[SKPROJ_LANES], radius[SKPROJ_LANES],
-        lowest[SKPROJ_LANES], step[SKPROJ_LANES], before[SKPROJ_LANES],
-        last[SKPROJ_LANES], was_near[SKPROJ_LANES];
-    int left;
-} skproj_lanes;
 
 typedef int32_t SKPROJ_MAY_ALIAS skproj_bits_f32;
 typedef int64_t SKPROJ_MAY_ALIAS skproj_bits_f64;
@@ -138,16 +137,79 @@ static SKPROJ_INLINE double skproj_few_digits(double x)
     return x;
 }
 
+#ifdef SKPROJ_AVX2
+#include "_simd_avx2.h"
+#endif
 #ifdef SKPROJ_AVX512
 #include "_simd_avx512.h"
 #endif
 
+#ifdef SKPROJ_SHUFFLE
+/* Transpose 4 x 4 or 8 x 8 entries in registers, from rows `stride` entries apart to rows
+ * `pitch` entries apart. */
+static SKPROJ_INLINE void SKPROJ_F64(transpose)(const double *x, ptrdiff_t stride,
+                                                double *out, ptrdiff_t pitch)
+{
+    typedef double vector __attribute__((vector_size(32), aligned(8), may_alias));
+    vector a[4], b[4];
+    for (int k = 0; k < 4; ++k)
+        a[k] = *(const vector *)(x + k * stride);
+    for (int k = 0; k < 4; k += 2) {
+        b[k] = SKPROJ_SHUFFLE(a[k], a[k + 1], 0, 4, 2, 6);
+        b[k + 1] = SKPROJ_SHUFFLE(a[k], a[k + 1], 1, 5, 3, 7);
+    }
+    for (int k = 0; k < 2; ++k) {
+        *(vector *)(out + k * pitch) = SKPROJ_SHUFFLE(b[k], b[k + 2], 0, 1, 4, 5);
+        *(vector *)(out + (k + 2) * pitch) = SKPROJ_SHUFFLE(b[k], b[k + 2], 2, 3, 6, 7);
+    }
+}
+
+static SKPROJ_INLINE void SKPROJ_F32(transpose)(const float *x, ptrdiff_t stride,
+                                                float *out, ptrdiff_t pitch)
+{
+    typedef float vector __attribute__((vector_size(32), aligned(4), may_alias));
+    vector a[8], b[8];
+    for (int k = 0; k < 8; ++k)
+        a[k] = *(const vector *)(x + k * stride);
+    for (int k = 0; k < 8; k += 2) {
+        b[k] = SKPROJ_SHUFFLE(a[k], a[k + 1], 0, 8, 2, 10, 4, 12, 6, 14);
+        b[k + 1] = SKPROJ_SHUFFLE(a[k], a[k + 1], 1, 9, 3, 11, 5, 13, 7, 15);
+    }
+    for (int k = 0; k < 8; ++k)
+        if (!(k & 2)) {
+            a[k] = SKPROJ_SHUFFLE(b[k], b[k + 2], 0, 1, 8, 9, 4, 5, 12, 13);
+            a[k + 2] = SKPROJ_SHUFFLE(b[k], b[k + 2], 2, 3, 10, 11, 6, 7, 14, 15);
+        }
+    for (int k = 0; k < 4; ++k) {
+        *(vector *)(out + k * pitch) =
+            SKPROJ_SHUFFLE(a[k], a[k + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+        *(vector *)(out + (k + 4) * pitch) =
+            SKPROJ_SHUFFLE(a[k], a[k + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+    }
+}
+#endif
+
 #define T float
+#define SKPROJ_SINGLE
 #define FABS fabsf
 #define BITS skproj_bits_f32
 #define ABS_MASK INT32_C(0x7fffffff)
 #define NAME SKPROJ_F32
 #include "_simd_loops.h"
+
+/* The level of instructions that the loops use on this processor. */
+static SKPROJ_UNUSED const char *skproj_level(void)
+{
+#ifdef SKPROJ_AVX512
+    if (skproj_has_avx512())
+        return "avx512";
+#endif
+#ifdef SKPROJ_AVX2
+    if (skproj_has_avx2())
+        return "avx2";
+#endif
+    return "baseline";
+}
 
 #define T double
 #define FABS fabs

@@ -14,12 +14,8 @@ cdef extern from "_simd.h" nogil:
     const int SKPROJ_MAP_SUBTRACT
     const int SKPROJ_SLACK
     const double SKPROJ_NEAR
-    enum:
-        SKPROJ_LANES
 
-    ctypedef struct skproj_lanes:
-        double[SKPROJ_LANES] radius, lowest, level, step, count, below, above
-
+    const char* level_of_instructions "skproj_level" () noexcept
     double compensated_sum "skproj_compensated_sum" (
         const double* x, Py_ssize_t n, double start) noexcept
     double reduce_group "skproj_reduce_group" (
@@ -46,12 +42,6 @@ cdef extern from "_simd.h" nogil:
     Py_ssize_t look "skproj_look" (
         const floating* x, Py_ssize_t n, floating level, bint signed_, double* excess,
         double* below, double* above) noexcept
-    void newton_lanes "skproj_newton_lanes" (
-        const floating* x, Py_ssize_t n, Py_ssize_t stride, Py_ssize_t w, bint signed_,
-        int max_looks, skproj_lanes* blocks) noexcept
-    void pack_lanes "skproj_pack_lanes" (
-        const floating* x, Py_ssize_t n, Py_ssize_t stride, Py_ssize_t w,
-        const char* wanted, floating* out) noexcept
     Py_ssize_t collect_band "skproj_collect_band" (
         const floating* x, Py_ssize_t n, floating low, floating high, bint signed_,
         floating* band, Py_ssize_t* count, double* excess) noexcept

@@ -180,39 +180,27 @@ SKPROJ_DEFINE_MAP(soft)
 #undef SKPROJ_DEFINE_MAP
 
 /* Copy w columns of n rows to contiguous storage, `pitch` entries from one column to
- * the next; 8 x 8 entries are transposed in registers where the compiler can. */
+ * the next: 8 x 8 entries at a time, in registers where the compiler can. Rows far apart
+ * have to be asked for before they are read. */
 static SKPROJ_UNUSED SKPROJ_CLONES void
 NAME(gather_columns)(const T *x, ptrdiff_t n, ptrdiff_t w, ptrdiff_t stride, T *out,
                      ptrdiff_t pitch)
 {
     ptrdiff_t i = 0;
 #ifdef SKPROJ_SHUFFLE
-    typedef T vector
-        __attribute__((vector_size(8 * sizeof(T)), aligned(sizeof(T)), may_alias));
+    const int side = 32 / sizeof(T);
     for (; i + 8 <= n; i += 8) {
+        const ptrdiff_t ahead = SKPROJ_MIN(n - 8 - i, 16) * stride;
         ptrdiff_t j = 0;
-        for (; j + 8 <= w; j += 8) {
-            vector a[8], b[8];
-            for (int k = 0; k < 8; ++k)
-                a[k] = *(const vector *)(x + (i + k) * stride + j);
-            for (int k = 0; k < 4; ++k) {
-                int p = 2 * k;
-                b[p] = SKPROJ_SHUFFLE(a[p], a[p + 1], 0, 8, 2, 10, 4, 12, 6, 14);
-                b[p + 1] = SKPROJ_SHUFFLE(a[p], a[p + 1], 1, 9, 3, 11, 5, 13, 7, 15);
+        for (; j + 8 <= w; j += 8)
+            for (int row = 0; row < 8; row += side) {
+                const T *from = x + (i + row) * stride + j;
+                T *to = out + j * pitch + i + row;
+                for (int k = 0; k < side; ++k)
+                    __builtin_prefetch(from + k * stride + ahead);
+                for (int column = 0; column < 8; column += side)
+                    NAME(transpose)(from + column, stride, to + column * pitch, pitch);
             }
-            for (int k = 0; k < 4; ++k) {
-                int p = k < 2 ? k : k + 2;
-                a[p] = SKPROJ_SHUFFLE(b[p], b[p + 2], 0, 1, 8, 9, 4, 5, 12, 13);
-                a[p + 2] = SKPROJ_SHUFFLE(b[p], b[p + 2], 2, 3, 10, 11, 6, 7, 14, 15);
-            }
-            for (int k = 0; k < 4; ++k) {
-                T *column = out + (j + k) * pitch + i;
-                *(vector *)column =
-                    SKPROJ_SHUFFLE(a[k], a[k + 4], 0, 1, 2, 3, 8, 9, 10, 11);
-                *(vector *)(column + 4 * pitch) =
-                    SKPROJ_SHUFFLE(a[k], a[k + 4], 4, 5, 6, 7, 12, 13, 14, 15);
-            }
-        }
         for (; j < w; ++j)
             for (int k = 0; k < 8; ++k)
                 out[j * pitch + i + k] = x[(i + k) * stride + j];

@@ -70,9 +70,16 @@ static SKPROJ_UNUSED SKPROJ_CLONES ptrdiff_t
 NAME(collect_pairs)(const T *x, const double *w, ptrdiff_t n, double low, double high,
                     double *values, double *weights, double *excess, double *squares)
 {
-    ptrdiff_t kept = 0;
+    ptrdiff_t kept = 0, i = 0;
     double sums[16] = {0.0}, sums_of_squares[16] = {0.0};
-    for (ptrdiff_t i = 0; i < n; i += 16) {
+#ifdef SKPROJ_AVX2
+    if (skproj_has_avx2()) {
+        i = n / 4 * 4;
+        kept = skproj_collect_pairs_avx2(x, sizeof(T) < sizeof(double), w, i, low, high,
+                                         values, weights, excess, squares);
+    }
+#endif
+    for (; i < n; i += 16) {
         const int size = (int)SKPROJ_MIN(n - i, 16);
         int64_t in[16] = {0}, any = 0;
         SKPROJ_SIMD(reduction(| : any))
@@ -104,7 +111,7 @@ static SKPROJ_INLINE T NAME(soft_weighted_entry)(T x, double w, double level,
 {
     double y = NAME(rest)(x, w, level) - offset * w;
     y = y > 0.0 ? y : 0.0;
-    return (T)(x < (T)0 ? 0.0 - y : y);
+    return (T)(copysign(y, (double)x) + 0.0); /* + 0.0 turns -0 into +0 */
 }
 
 static SKPROJ_UNUSED SKPROJ_CLONES void

@@ -71,6 +71,7 @@ def group_thresholds(
     roots.steps = &offsets[0]
     roots.counts = roots.below = roots.above = NULL
     roots.max_looks = MANY
+    roots.near = NULL
     if guess is not None:
         band.low, band.high = guess
         band_given = &band

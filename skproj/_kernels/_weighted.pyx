@@ -20,9 +20,11 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memmove
 
 from ._bands cimport CHUNK, LONG, MAX_BAND, MIN_SAMPLE, N_PARTS, Band, half_width
-from ._layout cimport BLOCK_ENTRIES, Groups, are_contiguous, groups_of, groups_together
+from ._layout cimport (
+    BLOCK_ENTRIES, Groups, are_contiguous, columns_together, groups_of, groups_together,
+    pitch_of
+)
 from ._newton cimport place_in_sample
-from ._roots cimport TILE_ENTRIES
 from ._shrink cimport project_any
 from ._simd cimport (
     SKPROJ_NEAR, collect_pairs, few_digits, gather_columns, soft_weighted,
@@ -38,8 +40,6 @@ cdef double ROUNDING = 1e-15
 cdef enum:
     # Looks at a vector; Newton's method hardly ever needs more than ten.
     MAX_LOOKS = 100
-    # Columns that are copied together, at least.
-    MIN_TILE_WIDTH = 16
 
 
 cdef struct Sums:
@@ -281,8 +281,7 @@ def project_weighted_l1(
         const floating* group
         const double* weights
         bint by_rows = are_contiguous(&in_x), finite = True, valid = True, shared
-        # Columns apart by a power of two would all compete for the same cache lines.
-        Py_ssize_t pitch = (size + 15) // 8 * 8, in_tile = 0
+        Py_ssize_t pitch = pitch_of(size, sizeof(double)), in_tile = 0
         Py_ssize_t width = groups_together(&in_x), n_tiles, tile, first, n, j, i
         Py_ssize_t n_parts = (size + BLOCK_ENTRIES - 1) // BLOCK_ENTRIES
         double* levels = &thresholds[0]
@@ -292,8 +291,7 @@ def project_weighted_l1(
         int n_workers
 
     if not by_rows:
-        width = min(n_groups,
-                    max(TILE_ENTRIES // size // MIN_TILE_WIDTH, 1) * MIN_TILE_WIDTH)
+        width = columns_together(&in_x, sizeof(double))
         in_tile = width * pitch
     n_tiles = (n_groups + width - 1) // width  # which is positive
     # Many long groups are better shared out among the threads than each of them.

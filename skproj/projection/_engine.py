@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from skproj._kernels import _groups, _thresholds
-from skproj.projection._group_views import Rows
 from skproj.projection._layout import (
+    Rows,
     as_groups,
     check_array,
     check_axis,
@@ -22,6 +22,7 @@ from skproj.projection._layout import (
     check_radius,
     entries_last,
     groups_of,
+    groups_of_copy,
     groups_shape,
     same_view,
 )
@@ -30,7 +31,6 @@ from skproj.projection._policy import (
     DEFAULT_PARALLEL_MIN_SIZE_OF_COLUMNS,
     PARALLEL_MIN_SIZE,
 )
-from skproj.projection._sparse import compressed_copy, stored_groups
 from skproj.projection._threads import effective_n_threads
 
 # Sums of squares of this magnitude neither overflow nor lose digits.
@@ -314,14 +314,16 @@ def project(X, radius, solver, axis, out, n_threads, return_threshold):
         check_out(out, X)
     n_threads = threads_for(X, n_threads, axes)
     is_sparse = type(X) is not np.ndarray
-    compressed = compressed_copy(X, axes) if is_sparse else None
 
-    if X.size == 0:
-        group_map, groups = INSIDE, None
+    if is_sparse:
+        matrix, groups = groups_of_copy(X, axes)
     else:
         if out is not None and not same_view(X, out) and np.may_share_memory(X, out):
             X = X.copy()
-        groups = stored_groups(compressed, axes) if is_sparse else groups_of(X, axes)
+        groups = groups_of(X, axes) if X.size > 0 else None
+    if X.size == 0:
+        group_map = INSIDE
+    else:
         scaled, norms, exponent = safe_norms(
             groups,
             norm,
@@ -341,8 +343,8 @@ def project(X, radius, solver, axis, out, n_threads, return_threshold):
     if is_sparse:
         if group_map.kind is not None:  # `groups` views what is stored
             shrink_groups(groups, group_map, groups.entries, n_threads)
-        compressed.eliminate_zeros()
-        out = compressed.asformat(X.format)
+        matrix.eliminate_zeros()
+        out = matrix.asformat(X.format)
     else:
         if out is None:
             out = np.empty_like(X)

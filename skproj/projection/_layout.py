@@ -1,21 +1,82 @@
 """Checks of the arguments, and arrays seen as groups.
 
 The kernels want a view of shape (n_groups, group_size) in which one of the two
-strides is one entry. Everything that a user may pass is brought to that form here,
-without a copy wherever the strides allow it.
+strides is one entry, `Rows`. Everything that a user may pass is brought to that form
+here, without a copy wherever the strides allow it.
+
+Of a sparse matrix only what is stored takes part: no norm has anything from a zero,
+and no threshold of a ball is negative, so zeros that are not stored stay what they
+are. The stored entries of a row (or a column) are adjacent in CSR (or CSC): segments
+of one vector, of different lengths.
 """
 
 import math
 import numbers
+from copy import copy
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 from scipy.sparse import issparse
 
-from skproj.projection._group_views import Rows
-from skproj.projection._sparse import as_compressed, compressed_copy, stored_groups
-
 FLOAT_DTYPES = (np.dtype(np.float64), np.dtype(np.float32))
+
+
+class Rows:
+    """Groups of one length.
+
+    entries : array of shape (n_groups, group_size).
+    """
+
+    __slots__ = ("entries", "n_groups", "shape")
+    indptr = None
+
+    def __init__(self, entries):
+        self.entries = entries
+        self.shape = entries.shape
+        self.n_groups = len(entries)
+
+    def __getitem__(self, mask):
+        """Copy the groups of a boolean array of shape (n_groups,)."""
+        return Rows(self.entries[mask])
+
+    def scaled(self, exponents):
+        """Copy all groups times ``2 ** exponents``, of shape (n_groups,) or (1,)."""
+        return Rows(np.ldexp(self.entries, exponents[:, np.newaxis]))
+
+
+class Segments:
+    """Groups of different lengths, as segments of a vector.
+
+    data : float32 or float64 array of shape (n_entries,), contiguous; as `entries` it
+        is one row.
+    indptr : intp array of shape (n_groups + 1,).
+        Group j is ``data[indptr[j]:indptr[j + 1]]``.
+    """
+
+    __slots__ = ("data", "entries", "indptr", "lengths", "n_groups")
+
+    def __init__(self, data, indptr):
+        self.data = data
+        self.entries = data[np.newaxis]
+        self.indptr = indptr
+        self.lengths = np.diff(indptr)
+        self.n_groups = len(self.lengths)
+
+    def __getitem__(self, mask):
+        """Copy the groups of a boolean array of shape (n_groups,)."""
+        kept = self.lengths[mask]
+        data = self.data[np.repeat(mask, self.lengths)]
+        return Segments(data, np.concatenate([[0], np.cumsum(kept)], dtype=np.intp))
+
+    @property
+    def shape(self):
+        return self.n_groups, int(self.lengths.max(initial=0))
+
+    def scaled(self, exponents):
+        """Copy all groups times ``2 ** exponents``, of shape (n_groups,) or (1,)."""
+        if len(exponents) > 1:
+            exponents = np.repeat(exponents, self.lengths)
+        return Segments(np.ldexp(self.data, exponents), self.indptr)
 
 
 def check_radius(radius, name="radius"):
@@ -48,6 +109,37 @@ def _float_dtype(dtype):
     return dtype.newbyteorder("=")
 
 
+def _check_compressed(X):
+    """Refuse a matrix in CSR, CSC or BSR whose indices lead out of its arrays."""
+    copy(X).check_format(full_check=True)  # a copy, because it replaces the arrays
+    if np.any(np.diff(X.indptr) < 0):  # which SciPy does not see if the last one is 0
+        raise ValueError("index pointer should not decrease")
+
+
+def _as_compressed(X):
+    """Return a sparse matrix in CSC if it is, in CSR otherwise.
+
+    It is checked first: SciPy and the kernels follow indices wherever they lead.
+    """
+    try:
+        if X.format == "coo":
+            X = type(X)((X.data, X.coords), shape=X.shape)
+        elif X.format == "dia":
+            X = type(X)((X.data, X.offsets), shape=X.shape)
+        elif X.format == "lil":
+            lengths = list(map(len, X.rows))
+            if len(lengths) != X.shape[0] or lengths != list(map(len, X.data)):
+                raise ValueError("rows and data should have the same lengths")
+        elif X.format == "bsr":
+            _check_compressed(X)
+        if X.format not in ("csr", "csc"):
+            X = X.tocsr()
+        _check_compressed(X)
+    except ValueError as error:
+        raise ValueError(f"X is a malformed sparse matrix: {error}.") from None
+    return X
+
+
 def check_array(X, *, accept_sparse=False):
     """Return `X` as a float32 or float64 array with at least one dimension.
 
@@ -63,7 +155,7 @@ def check_array(X, *, accept_sparse=False):
                     "X must have two dimensions if it is sparse, "
                     f"got shape {X.shape} instead."
                 )
-            return as_compressed(X).astype(_float_dtype(X.dtype), copy=False)
+            return _as_compressed(X).astype(_float_dtype(X.dtype), copy=False)
         raise TypeError(
             "X is a sparse matrix, which this function does not support; "
             "pass X.toarray() if it fits memory."
@@ -165,7 +257,7 @@ def groups_of(X, axes):
     The groups of a sparse matrix are a copy of what it stores.
     """
     if not isinstance(X, np.ndarray):
-        return stored_groups(compressed_copy(X, axes), axes)
+        return groups_of_copy(X, axes)[1]
     groups = as_groups(X, axes)
     if groups is None:
         groups = as_groups(
@@ -173,6 +265,22 @@ def groups_of(X, axes):
             tuple(range(X.ndim - len(axes), X.ndim)),
         )
     return Rows(groups)
+
+
+def groups_of_copy(X, axes):
+    """Copy a sparse matrix, without duplicates; return it, and its entries as groups.
+
+    It is in the format in which the entries of a group are adjacent.
+    """
+    format = X.format  # of one group, whose entries come in any order
+    if len(axes) == 1:
+        format = "csc" if axes == (0,) else "csr"
+    matrix = X.asformat(format, copy=True)
+    matrix.sum_duplicates()
+    data = matrix.data[: matrix.nnz]
+    if len(axes) == 2:
+        return matrix, Rows(data[np.newaxis])
+    return matrix, Segments(data, matrix.indptr.astype(np.intp, copy=False))
 
 
 def same_view(a, b):

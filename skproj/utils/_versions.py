@@ -56,6 +56,7 @@ def machine():
     """Return the properties of the machine that matter to the kernels."""
     import numpy as np
 
+    from skproj._kernels._groups import level
     from skproj._kernels._openmp import openmp_enabled, openmp_max_threads
 
     found = np.show_config(mode="dicts").get("SIMD Extensions", {}).get("found", [])
@@ -63,5 +64,6 @@ def machine():
         "system": platform.platform(),
         "processors": os.cpu_count(),
         "processor features": " ".join(found) or "none beyond the baseline",
+        "instructions of the kernels": level(),
         "OpenMP threads": openmp_max_threads() if openmp_enabled() else "not built in",
     }

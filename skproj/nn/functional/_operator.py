@@ -277,7 +277,25 @@ def operate(X, weights, name, *spec):
     """Call the operator of a projection; that of Hoyer returns the multiplier too."""
     if name == "hoyer":
         return _project_hoyer(X, weights, *spec)
+    if _is_plain(X):
+        return project_new(X, weights, name, *spec)
     return _project(X, weights, name, *spec)
+
+
+def _is_plain(X):
+    """Whether the operator would only be called, as nothing traces or transforms it.
+
+    For a small tensor the way through PyTorch takes longer than the projection.
+    """
+    return (
+        not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()
+        and type(X) in (torch.Tensor, torch.nn.Parameter)
+        and X.is_cpu
+        and not X.is_neg()
+        and torch._C._functorch.peek_interpreter_stack() is None
+        and torch._C._len_torch_dispatch_stack() == 0
+    )
 
 
 class _ProjectionInReverse(torch.autograd.Function):
