@@ -43,7 +43,7 @@ class Objective(NamedTuple):
         design = self.design
         scale = design.inverse_scale[features]
         sources = features if design.sources is None else design.sources[features]
-        columns = Columns(design.X[:, sources], design.mean[features], scale)
+        columns = Columns(design.X, sources, design.mean[features], scale)
         ball = constraint.kernel((len(scale), self.loss.n_outputs))
         return Part(columns, self.loss, self.ridge(features).ravel(), ball)
 
