@@ -102,12 +102,10 @@ cdef class Columns:
         self.is_sparse = sparse.issparse(X)
         self.is_float = is_single(X)
         if self.is_sparse:
-            arrays = compressed(X.tocsr()) + compressed(X.tocsc())
+            self._matrix = X.tocsr()
+            arrays = compressed(self._matrix)
             self.indices = <const int*>address(arrays[1])
             self.indptr = <const Py_ssize_t*>address(arrays[2])
-            self.column_data = <const void*>address(arrays[3])
-            self.column_rows = <const int*>address(arrays[4])
-            self.column_starts = <const Py_ssize_t*>address(arrays[5])
         else:
             dtype = np.float32 if self.is_float else np.float64
             shape = self.n_samples, self.n_columns
@@ -203,6 +201,16 @@ cdef class Columns:
                     out[j * n_outputs + first + k] = self.scale[j] * (
                         self.factors[j * lanes + k] - self.mean[j] * totals[k])
             first += width
+
+    cdef int sort_by_column(self) except -1:
+        if self._matrix is None:
+            return 0
+        arrays, self._matrix = compressed(self._matrix.tocsc()), None
+        self._arrays += arrays
+        self.column_data = <const void*>address(arrays[0])
+        self.column_rows = <const int*>address(arrays[1])
+        self.column_starts = <const Py_ssize_t*>address(arrays[2])
+        return 0
 
     cdef const double* column(self, Py_ssize_t j, double* out) noexcept nogil:
         cdef:
