@@ -5,6 +5,7 @@ cdef class Columns:
     cdef:
         readonly Py_ssize_t n_samples, n_columns
         object _arrays              # what the pointers point to
+        object _matrix              # the compressed one until it is sorted by column
         bint is_sparse, is_float
         const void* data            # of dense columns, or of compressed rows
         const int* indices
@@ -24,7 +25,8 @@ cdef class Columns:
     cdef void transposed_dot(self, const double* rows, Py_ssize_t n_outputs,
                              double* out) noexcept nogil
     # A column as numbers that the pointer returned points to: `out`, if they are not
-    # in memory already.
+    # in memory already. The other function is to be called before.
+    cdef int sort_by_column(self) except -1
     cdef const double* column(self, Py_ssize_t j, double* out) noexcept nogil
 
     cdef void dot_sparse(self, const double* coef, Py_ssize_t n_outputs,

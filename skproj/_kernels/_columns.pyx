@@ -1,5 +1,6 @@
 """Columns of a design matrix, dense or compressed, and their products."""
 
+from cython cimport floating
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
@@ -26,8 +27,8 @@ cdef extern from "_columns.h" nogil:
         Py_ssize_t n, const double* rows, Py_ssize_t width, double* matrix) noexcept
 
 
-# Columns that are standardised together, in float64.
-TOGETHER = 64
+# Rows of a matrix that are read together: they stay in a cache.
+cdef Py_ssize_t ROWS = 16
 
 
 def multiply_transposed(X, residuals):
@@ -72,34 +73,48 @@ cdef bint is_single(X):
     return X.dtype.newbyteorder("=") == np.float32
 
 
+cdef int standardize(
+    const floating[:, :] X, const Py_ssize_t[::1] sources, const double[::1] mean,
+    const double[::1] scale, floating[::1, :] out
+) except -1:
+    """Write ``(X - mean) * scale`` of some columns, whatever the order of X."""
+    cdef Py_ssize_t start, i, j
+    for start in range(0, X.shape[0], ROWS):
+        for j in range(sources.shape[0]):
+            for i in range(start, min(start + ROWS, X.shape[0])):
+                out[i, j] = <floating>((X[i, sources[j]] - mean[j]) * scale[j])
+    return 0
+
+
 cdef class Columns:
-    """Columns ``(X - mean) * scale``, of an array or a sparse matrix X.
+    """Columns ``(X - mean) * scale``, of columns `sources` of a matrix X.
 
     Dense columns are a standardised copy of the same type; of a sparse matrix, the
     mean is taken off in the products.
     """
 
-    def __cinit__(self, X, mean, scale):
+    def __cinit__(self, X, sources, mean, scale):
         cdef:
             const double[::1] means = mean, scales = scale
-        self.n_samples, self.n_columns = X.shape
+        if not (isinstance(X, np.ndarray) and X.dtype.isnative):
+            X, sources = X[:, sources], slice(None)
+        self.n_samples, self.n_columns = X.shape[0], scales.shape[0]
         self.is_sparse = sparse.issparse(X)
         self.is_float = is_single(X)
         if self.is_sparse:
-            arrays = compressed(X.tocsr()) + compressed(X.tocsc())
+            self._matrix = X.tocsr()
+            arrays = compressed(self._matrix)
             self.indices = <const int*>address(arrays[1])
             self.indptr = <const Py_ssize_t*>address(arrays[2])
-            self.column_data = <const void*>address(arrays[3])
-            self.column_rows = <const int*>address(arrays[4])
-            self.column_starts = <const Py_ssize_t*>address(arrays[5])
         else:
             dtype = np.float32 if self.is_float else np.float64
-            arrays = [np.empty(X.shape, dtype=dtype, order="F")]
-            for first in range(0, self.n_columns, TOGETHER):
-                some = slice(first, first + TOGETHER)
-                centred = np.subtract(X[:, some], mean[some], dtype=np.float64)
-                np.multiply(centred, scale[some], out=arrays[0][:, some],
-                            casting="same_kind")
+            shape = self.n_samples, self.n_columns
+            X, arrays = np.asarray(X, dtype=dtype), [np.empty(shape, dtype, order="F")]
+            index = np.arange(X.shape[1])[sources]
+            if self.is_float:
+                standardize[float](X, index, means, scales, arrays[0])
+            else:
+                standardize[double](X, index, means, scales, arrays[0])
         self._arrays = [*arrays, mean, scale]
         self.data = <const void*>address(arrays[0])
         if self.n_columns:
@@ -186,6 +201,16 @@ cdef class Columns:
                     out[j * n_outputs + first + k] = self.scale[j] * (
                         self.factors[j * lanes + k] - self.mean[j] * totals[k])
             first += width
+
+    cdef int sort_by_column(self) except -1:
+        if self._matrix is None:
+            return 0
+        arrays, self._matrix = compressed(self._matrix.tocsc()), None
+        self._arrays += arrays
+        self.column_data = <const void*>address(arrays[0])
+        self.column_rows = <const int*>address(arrays[1])
+        self.column_starts = <const Py_ssize_t*>address(arrays[2])
+        return 0
 
     cdef const double* column(self, Py_ssize_t j, double* out) noexcept nogil:
         cdef:

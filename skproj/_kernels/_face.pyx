@@ -119,6 +119,7 @@ cdef class Face:
             Py_ssize_t m = self.n_rows, n_rows = self.n // n_outputs
             double* H = &self.curvature[0]
             double* room = NULL
+        self.columns.sort_by_column()
         if self.columns.is_float or self.columns.is_sparse:
             if self.expanded.shape[0] < m * n:
                 self.expanded = np.empty(m * n)

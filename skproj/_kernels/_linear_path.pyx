@@ -87,7 +87,10 @@ cdef class Part:
         double* moves          # of the coefficients
         double* logits
         readonly double largest_curvature  # of all steps
-        Point point, dual, new, best, last, trial
+        # The point and that of the bound, and models that steps lead to.
+        Point[2] points
+        Point[3] steps
+        Point trial
         # Forces, one after the other, and models that Anderson's acceleration combines.
         double* force
         double* forces
@@ -106,9 +109,12 @@ cdef class Part:
         self.model_size = self.size + self.n_products + loss.n_free * self.n_outputs
         self.buffers = []
         self.face = Face(columns, loss, ridge, ball)
-        self.point, self.dual = self.new_point(True), self.new_point(True)
-        self.new, self.best = self.new_point(False), self.new_point(False)
-        self.last, self.trial = self.new_point(False), self.new_point(False)
+        cdef int i
+        for i in range(2):
+            self.points[i] = self.new_point(True)
+        for i in range(3):
+            self.steps[i] = self.new_point(False)
+        self.trial = self.new_point(False)
         self.moves, self.logits = self.room(self.size), self.room(self.n_products)
 
     cdef double* room(self, Py_ssize_t size):
@@ -135,9 +141,10 @@ cdef class Part:
         objective, and the product of coefficients and gradient.
         """
         cdef:
-            bint exact = self.ball.exact, converged = False
-            Point point = self.point, dual = self.dual, best = self.best
-            Point new = self.new, last = self.last, swap
+            bint exact = self.ball.exact, converged = False, turns_back
+            # Some may be the same: those that are written get another place first.
+            Point point = self.points[0], dual = self.points[1]
+            Point best = self.steps[0], last, new
             double curvature, momentum = 1.0, push, bound = -INFINITY
             double residual, least = INFINITY, next_momentum, length
             int n_iter = 1, n_steps = 0
@@ -153,7 +160,7 @@ cdef class Part:
             memset(point.coef, 0, self.model_size * sizeof(double))
             self.look(&point)
         self.copy_model(&point, &best)
-        self.copy_model(&point, &last)
+        last = best
         if not exact:
             self.reset_memory()
         # Squares of the gradient's own size may underflow.
@@ -167,18 +174,19 @@ cdef class Part:
                      if length > 0.0 and 0.0 < curvature < INFINITY else 1.0)
         while True:
             PyErr_CheckSignals()
+            new = self.unused(&last, &best)
             curvature = self.take_step(&point, &new, CURVATURE_DECAY * curvature)
             self.largest_curvature = max(self.largest_curvature, curvature)
             if exact:
                 self.raise_bound(&point, &dual, &bound)
                 if new.value < best.value:
-                    self.copy_model(&new, &best)
+                    best = new
                 converged = self.is_minimum(&point, &best, bound, tol)
             else:
                 residual = self.distance(&point, &new, curvature)
                 if residual < least:
                     least = residual
-                    self.copy_model(&new, &best)
+                    best = new
                     bound = -INFINITY
                     self.raise_bound(&point, &dual, &bound)
                     bound = max(bound, 0.0)
@@ -187,6 +195,11 @@ cdef class Part:
             if converged or n_iter >= max_iter:
                 break
             n_iter += 1
+            turns_back = exact and self.turns_back(&point, &new, &last)
+            if point.coef == dual.coef:
+                point = self.points[self.points[0].coef == dual.coef]
+                memcpy(point.intercept, dual.intercept,
+                       self.loss.n_free * self.n_outputs * sizeof(double))
             if not exact:
                 curvature = self.mix(&point, &new, curvature)
                 continue
@@ -194,6 +207,7 @@ cdef class Part:
             if n_steps >= self.steps_for_newton(&best) and n_iter < max_iter:
                 n_steps, momentum = 0, 1.0
                 n_iter += 1
+                new = self.unused(&best, &best)
                 self.copy_model(&best, &point)
                 self.look(&point)
                 if self.newton(&point, &new):
@@ -201,23 +215,20 @@ cdef class Part:
                     self.n_failed = 0
                 else:
                     self.n_failed += 1
-                self.copy_model(&best, &last)
+                last = best
                 self.raise_bound(&point, &dual, &bound)
                 converged = self.is_minimum(&point, &best, bound, tol)
                 if converged:
                     break
                 continue
-            if self.turns_back(&point, &new, &last):
+            if turns_back:
                 momentum, push = 1.0, 0.0
             else:
                 next_momentum = (1.0 + sqrt(1.0 + 4.0 * momentum * momentum)) / 2.0
                 push, momentum = (momentum - 1.0) / next_momentum, next_momentum
             self.blend(&last, &new, push, &point)
-            swap = last
             last = new
-            new = swap
             self.look(&point)
-        self.new, self.last = new, last  # which may have been swapped
         return self.result(&best, &dual, bound, n_iter, converged)
 
     cdef result(self, Point* best, Point* dual, double bound, int n_iter,
@@ -260,7 +271,8 @@ cdef class Part:
                           ) noexcept nogil:
         """Keep the point that gives the best lower bound of the objective in the ball.
 
-        Of a function of Python, and without a ball, it is just a point.
+        Of a function of Python, and without a ball, it is just a point. Nothing is
+        copied: the point must not be written any more.
         """
         cdef double low = 0.0
         if self.ball.kind not in (FREE, CALLABLE):
@@ -268,9 +280,14 @@ cdef class Part:
             low -= self.eta * self.ball.dual_norm(point.gradient)
         if low > bound[0]:
             bound[0] = low
-            self.copy_model(point, dual)
-            memcpy(dual.residuals, point.residuals, self.n_products * sizeof(double))
-            dual.slope = point.slope
+            dual[0] = point[0]
+
+    cdef Point unused(self, const Point* last, const Point* best) noexcept nogil:
+        """A place for a model that is none of these."""
+        cdef int i = 0
+        while self.steps[i].coef == last.coef or self.steps[i].coef == best.coef:
+            i += 1
+        return self.steps[i]
 
     cdef void copy_model(self, const Point* source, Point* target) noexcept nogil:
         memcpy(target.coef, source.coef, self.model_size * sizeof(double))

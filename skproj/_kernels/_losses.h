@@ -7,6 +7,7 @@
 #ifndef SKPROJ_LOSSES_H
 #define SKPROJ_LOSSES_H
 
+#include "_columns.h"
 #include "_exp.h"
 #include "_simd.h"
 
@@ -65,6 +66,79 @@ skproj_softmax_loss(const double *x, const double *intercept, const double *targ
         }
     }
     return value;
+}
+
+/* Add `shift` to the logits of all samples, of which only the residuals are known: the
+ * probabilities take the factors exp(shift). Returns the change of the loss. */
+static SKPROJ_UNUSED SKPROJ_CLONES double
+skproj_softmax_shift(const double *shift, const double *targets, const double *weights,
+                     ptrdiff_t n_classes, ptrdiff_t n, double *residuals)
+{
+    double change = 0.0;
+    for (ptrdiff_t start = 0; start < n; start += SKPROJ_SAMPLES) {
+        double sums[SKPROJ_SAMPLES], chosen[SKPROJ_SAMPLES];
+        const ptrdiff_t m = SKPROJ_MIN(n - start, SKPROJ_SAMPLES);
+        const double *weight = weights + start;
+        double part = 0.0;
+
+        for (ptrdiff_t k = 0; k < n_classes; ++k) {
+            const double *target = targets + k * n + start, factor = exp(shift[k]);
+            double *row = residuals + k * n + start;
+            SKPROJ_SIMD()
+            for (ptrdiff_t i = 0; i < m; ++i) {
+                row[i] = (row[i] + weight[i] * target[i]) * factor;
+                sums[i] = k == 0 ? row[i] : sums[i] + row[i];
+                chosen[i] = target[i] > 0 ? shift[k] : chosen[i];
+            }
+        }
+        SKPROJ_SIMD(reduction(+ : part))
+        for (ptrdiff_t i = 0; i < m; ++i) {
+            const double sum = sums[i] / weight[i]; /* from 1/e to e */
+            part += weight[i] * (skproj_log_large(4 * sum) - 2 * SKPROJ_LN2 - chosen[i]);
+            sums[i] = 1 / sum;
+        }
+        change += part;
+        for (ptrdiff_t k = 0; k < n_classes; ++k) {
+            const double *target = targets + k * n + start;
+            double *row = residuals + k * n + start;
+            SKPROJ_SIMD()
+            for (ptrdiff_t i = 0; i < m; ++i)
+                row[i] = row[i] * sums[i] - weight[i] * target[i];
+        }
+    }
+    return change;
+}
+
+/* Second derivatives of the softmax loss by factors of one column, for each two classes:
+ * the upper triangle is written. `work` has room for (n_classes + 1, SKPROJ_SAMPLES) and
+ * n_classes. */
+static SKPROJ_UNUSED SKPROJ_CLONES void
+skproj_softmax_curvature(const double *column, const double *residuals,
+                         const double *targets, const double *weights, ptrdiff_t n_classes,
+                         ptrdiff_t n, double *out, double *work)
+{
+    double *scaled = work + n_classes * SKPROJ_SAMPLES, *products = scaled + SKPROJ_SAMPLES;
+    memset(out, 0, n_classes * n_classes * sizeof(double));
+    for (ptrdiff_t start = 0; start < n; start += SKPROJ_SAMPLES) {
+        const ptrdiff_t m = SKPROJ_MIN(n - start, SKPROJ_SAMPLES);
+        const double *weight = weights + start, *own = column + start;
+
+        for (ptrdiff_t k = 0; k < n_classes; ++k) {
+            const double *target = targets + k * n + start;
+            const double *row = residuals + k * n + start;
+            double *masses = work + k * m, total = 0.0;
+            SKPROJ_SIMD(reduction(+ : total))
+            for (ptrdiff_t i = 0; i < m; ++i) {
+                masses[i] = (row[i] + weight[i] * target[i]) * own[i];
+                scaled[i] = masses[i] / weight[i];
+                total += masses[i] * own[i];
+            }
+            skproj_dots_f64(work, m, k + 1, scaled, products, 1);
+            for (ptrdiff_t j = 0; j <= k; ++j)
+                out[j * n_classes + k] -= products[j];
+            out[k * (n_classes + 1)] += total;
+        }
+    }
 }
 
 /* Losses of one output. The rest of the arguments sets the loss and its derivative from

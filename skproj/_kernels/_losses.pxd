@@ -31,6 +31,10 @@ cdef class Loss:
     cdef double evaluate(self, In products, In intercept, double* residuals
                          ) noexcept nogil
 
+    # The same after a shift of the intercept, from the value and residuals before it.
+    cdef double move(self, In products, In intercept, In shift, double value,
+                     double* residuals) noexcept nogil
+
     # Minimise over the intercept, in place, (n_free, n_outputs) row-major; return the
     # value there, with its derivative in `residuals`. NaN if it fails for memory.
     cdef double fit_intercept(self, In products, double* intercept, double* residuals

@@ -18,13 +18,18 @@ import numpy as np
 cdef extern from "_losses.h" nogil:
     enum:
         SKPROJ_SAMPLES
-
     Kernel logistic_loss "skproj_logistic_loss"
     Kernel huber_loss "skproj_huber_loss"
     Kernel poisson_loss "skproj_poisson_loss"
     double softmax_loss "skproj_softmax_loss" (
         In x, In intercept, In targets, In weights, Py_ssize_t n_classes, Py_ssize_t n,
         double* residuals, double* work) noexcept
+    double softmax_shift "skproj_softmax_shift" (
+        In shift, In targets, In weights, Py_ssize_t n_classes, Py_ssize_t n,
+        double* residuals) noexcept
+    void softmax_curvature "skproj_softmax_curvature" (
+        In column, In residuals, In targets, In weights, Py_ssize_t n_classes,
+        Py_ssize_t n, double* out, double* work) noexcept
     void add_change "skproj_change" (
         In x, In y, In factors, In weights, Py_ssize_t n, double* products,
         double* squares) noexcept
@@ -304,6 +309,10 @@ cdef class Loss:
         free(roots)
         return roots == NULL
 
+    cdef double move(self, In products, In intercept, In shift, double value,
+                     double* residuals) noexcept nogil:
+        return self.evaluate(products, intercept, residuals)
+
     cdef double intercept_gradient(self, In residuals, double* out) noexcept nogil:
         """Return the square of its length."""
         cdef Py_ssize_t i, k, n = self.n_samples, n_outputs = self.n_outputs
@@ -322,19 +331,21 @@ cdef class Loss:
             Py_ssize_t n_free = self.n_free, n_outputs = self.n_outputs, i, k
             Py_ssize_t size = n_free * n_outputs
             double value = self.evaluate(products, intercept, residuals)
-            double largest, squares, length, previous, decrease
+            double largest, allowed = INFINITY, squares, length, previous, decrease
             double* gradient
             double* step
             double* start
+            double* shift
             double* hessian
             const double** columns
             int n_logits = <int>(self.n_samples * n_outputs), _
         if not self.has_intercept or not value < INFINITY:
             return value
-        gradient = <double*>malloc((size * (3 + 2 * size) + n_free) * sizeof(double))
+        gradient = <double*>malloc((size * (4 + 2 * size) + n_free) * sizeof(double))
         if gradient == NULL:
             return NAN
-        step, start, hessian = gradient + size, gradient + 2 * size, gradient + 3 * size
+        step, start, shift = gradient + size, gradient + 2 * size, gradient + 3 * size
+        hessian = gradient + 4 * size
         columns = <const double**>(hessian + 2 * size * size)
         for i in range(n_free):
             columns[i] = &self.columns[i, 0]
@@ -343,7 +354,9 @@ cdef class Loss:
             largest = 0.0
             for i in range(size):
                 largest = fmax(largest, fabs(gradient[i]))
-            if not largest > INTERCEPT_TOL * dasum(&n_logits, residuals, &ONE):
+            if not largest > allowed:  # of the residuals before
+                allowed = INTERCEPT_TOL * dasum(&n_logits, residuals, &ONE)
+            if not largest > allowed:
                 break
             if self.hessian(columns, n_free, products, intercept, residuals, hessian):
                 value = NAN
@@ -359,9 +372,11 @@ cdef class Loss:
             memcpy(start, intercept, size * sizeof(double))
             while True:
                 for i in range(size):
+                    shift[i] = -intercept[i]
                     intercept[i] = start[i] - step[i]
+                    shift[i] += intercept[i]
                     step[i] *= 0.5
-                value = self.evaluate(products, intercept, residuals)
+                value = self.move(products, intercept, shift, value, residuals)
                 squares = self.intercept_gradient(residuals, gradient)
                 if decrease > MIN_RELATIVE_DECREASE * previous:
                     if not value > previous:
@@ -394,12 +409,8 @@ cdef class Softmax(Loss):
     starts at zero keeps the sum zero until a projection changes it.
     """
 
-    cdef const double[::1] roots  # one over those of the weights
-
     def prepare(self, targets):
         self.curvature, self.shift = 0.5, 1.0 / self.n_outputs
-        weights = np.asarray(self.weights)
-        self.roots = np.where(weights > 0.0, weights, np.inf) ** -0.5
 
     cdef double at(self, In products, In intercept, double* residuals) noexcept nogil:
         cdef:
@@ -417,33 +428,31 @@ cdef class Softmax(Loss):
                      In intercept, In residuals, double* out) noexcept nogil:
         """Of one column, as of the intercept, take the pairs of outputs together."""
         cdef:
-            Py_ssize_t i, j, k, start, size
-            Py_ssize_t n = self.n_samples, n_outputs = self.n_outputs
-            Py_ssize_t part, tile = tile_of(n_outputs, n)
-            double* rows
+            Py_ssize_t n_outputs = self.n_outputs
             double* gram
-            double mass
         if m != 1:
             return Loss.hessian(self, columns, m, products, intercept, residuals, out)
-        gram = <double*>malloc(n_outputs * (n_outputs + tile) * sizeof(double))
+        gram = <double*>malloc(
+            (n_outputs + 1) * (n_outputs + SKPROJ_SAMPLES) * sizeof(double))
         if gram == NULL:
             return 1
-        rows = gram + n_outputs * n_outputs
-        memset(gram, 0, n_outputs * n_outputs * sizeof(double))
-        for part in range((n + tile - 1) // tile):
-            start = part * tile
-            size = min(tile, n - start)
-            for k in range(n_outputs):
-                for i in range(size):
-                    j = start + i
-                    mass = residuals[k * n + j] + self.weights[j] * self.targets[k, j]
-                    mass *= columns[0][j]
-                    gram[k * n_outputs + k] += mass * columns[0][j]
-                    rows[k * tile + i] = mass * self.roots[j]
-            add_gram(rows, tile, size, n_outputs, -1.0, 1.0, gram)
+        softmax_curvature(columns[0], residuals, &self.targets[0, 0], &self.weights[0],
+                          n_outputs, self.n_samples, gram, gram + n_outputs * n_outputs)
         copy_triangle(gram, n_outputs, 1, 0, 0, 1.0, out)
         free(gram)
         return 0
+
+    cdef double move(self, In products, In intercept, In shift, double value,
+                     double* residuals) noexcept nogil:
+        """Without exponentials, if the intercept is constant and the shift small."""
+        cdef Py_ssize_t k
+        for k in range(self.n_outputs):
+            if self.basis is not None or not (fabs(shift[k]) <= 1.0
+                                              and value < INFINITY):
+                return Loss.move(self, products, intercept, shift, value, residuals)
+        return fmax(value + softmax_shift(
+            shift, &self.targets[0, 0], &self.weights[0], self.n_outputs,
+            self.n_samples, residuals), 0.0)
 
 
 cdef class Poisson(Loss):

@@ -431,7 +431,8 @@ def solve_in_parts(
     if constraint.sparsifies:
         n_groups = constraint.groups.count(objective.design.n_features)
     is_nonzero, n_iter, gap, value = nonzero(coef), 0, np.inf, 1.0
-    size = max(size or FIRST_WORKING_SET_SIZE, np.count_nonzero(is_nonzero))
+    n_nonzero = np.count_nonzero(is_nonzero)
+    size = max(size or max(FIRST_WORKING_SET_SIZE, 3 * n_nonzero // 2), n_nonzero)
     if 1.25 * size < n_groups and groups is None:
         groups = known.get("groups")
         if groups is not None and is_nonzero.sum() > is_nonzero[groups].sum():

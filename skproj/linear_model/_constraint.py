@@ -1,6 +1,5 @@
 """The constraint of a linear model: a ball by name, or a user's projection."""
 
-import copy
 from functools import partial
 
 import numpy as np
@@ -25,22 +24,12 @@ class CoefficientBall:
         self.ball = None if callable(projection) else BALLS[projection]
         self.projection = projection
         self.positive = positive
+        self.bounded = bool(np.isfinite(eta))
+        # Whether the projection is known to make whole groups zero.
+        self.sparsifies = self.bounded and self.ball is not None
+        # Identity of the parts of the kernel, whose radius is given to them.
+        self.key = id(projection), self.bounded
         self._kernels = {} if kernels is None else kernels
-
-    @property
-    def key(self):
-        """Identity of the parts of the kernel, whose radius is given to them."""
-        return id(self.projection), self.bounded
-
-    @property
-    def bounded(self):
-        """Whether the radius is finite."""
-        return np.isfinite(self.eta)
-
-    @property
-    def sparsifies(self):
-        """Whether the projection is known to make whole groups zero."""
-        return self.bounded and self.ball is not None
 
     def kernel(self, shape):
         """Return the `Ball` of arrays of this shape."""
@@ -67,10 +56,8 @@ class CoefficientBall:
 
     def subset(self, groups):
         """Return the rows of some groups, and the constraint of these rows."""
-        part = copy.copy(self)
-        rows, part.groups = self.groups.subset(groups)
-        part._kernels = {}
-        return rows, part
+        rows, groups = self.groups.subset(groups)
+        return rows, CoefficientBall(self.projection, self.eta, groups, self.positive)
 
     def fixed_point_residual(self, coef, gradient):
         """Distance from a fixed point of gradient step and projection, see `Ball`."""

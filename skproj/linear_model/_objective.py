@@ -1,6 +1,6 @@
 """Objective of the linear models, and lower bounds of it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -43,7 +43,7 @@ class Objective(NamedTuple):
         design = self.design
         scale = design.inverse_scale[features]
         sources = features if design.sources is None else design.sources[features]
-        columns = Columns(design.X[:, sources], design.mean[features], scale)
+        columns = Columns(design.X, sources, design.mean[features], scale)
         ball = constraint.kernel((len(scale), self.loss.n_outputs))
         return Part(columns, self.loss, self.ridge(features).ravel(), ball)
 
@@ -79,7 +79,8 @@ class Certificate:
         coef = spread(self.coef, features, objective)
         if objective.l2_reg:
             gradient += objective.ridge() * coef
-        return replace(self, coef=coef, gradient=gradient)
+        known = self.residuals, self.value, self.slope, gradient, self.intercept
+        return Certificate(coef, *known)
 
     def gap_and_bound(self, constraint, value):
         """Return how far `value` is from the minimum, and a bound of the objective.

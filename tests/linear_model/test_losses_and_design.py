@@ -104,6 +104,23 @@ def test_loss_best_intercept_of_many_samples(n_classes):
     assert np.abs(residuals.sum(axis=0)).max() <= 1e-10 * np.abs(residuals).sum()
 
 
+@pytest.mark.parametrize("size", [0.01, 1.0, 30.0])
+def test_loss_at_the_best_intercept_is_that_of_its_logits(size):
+    """Small steps of the intercept change the probabilities without exponentials."""
+    rng = np.random.default_rng(0)
+    n_samples, n_classes = 700, 4
+    weights = rng.uniform(0.1, 1.0, n_samples)
+    targets = rng.integers(0, n_classes, n_samples)
+    loss = make_loss("log_loss", targets, weights / weights.sum())
+    products = size * rng.standard_normal((n_samples, n_classes))
+    start = rng.uniform(-0.3, 0.3, n_classes)
+    intercept, value, residuals = loss.best_intercept(products, start)
+    direct = loss.value_and_residuals(products, intercept)
+    assert_allclose(value, direct[0], rtol=1e-14)
+    assert_allclose(residuals, direct[1], rtol=0, atol=1e-16)
+    assert_allclose(residuals.sum(axis=0), 0.0, atol=1e-10 * np.abs(residuals).sum())
+
+
 def make_counts(n_samples=60, n_outputs=2):
     rng = np.random.default_rng(0)
     weights = rng.uniform(0.2, 2.0, n_samples)
