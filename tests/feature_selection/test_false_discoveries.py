@@ -86,11 +86,14 @@ def test_paths_of_several_targets_end_where_they_should():
 
 
 def test_q_values_of_an_example():
-    """Two draws of decoys: one score above 3, and two above 1."""
-    scores = np.array([5.0, 0.0, 3.0, 1.0, 2.0])
-    decoys = np.array([[0.0, 4.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.5, 0.0, 0.0]])
-    # At 5: .25 / 1. At 3 and 2: .75 / 2, .75 / 3. At 1: 1.25 / 4.
-    assert_allclose(q_values(scores, decoys), [0.25, np.inf, 0.25, 0.3125, 0.25])
+    """Four draws: a decoy of one draw scores 4, with a mean of 1, and one 1.5."""
+    scores = np.array([5.0, 0.0, 3.0, 0.5, 2.0])
+    decoys = np.zeros((4, 5))
+    decoys[0, 1], decoys[1, 2] = 4.0, 1.5
+    # From 2 on, three are kept and no mean is as large. From .5 on, two decoys of all
+    # draws are less than a mean: (.5 + .25) / 4.
+    least = 0.25 / 3.0
+    assert_allclose(q_values(scores, decoys), [least, np.inf, least, 0.1875, least])
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -98,18 +101,19 @@ def test_q_values_follow_the_definition(seed):
     """They fall with the score, are equal for ties, and finite for positive scores."""
     rng = np.random.default_rng(seed)
     scores = rng.integers(0, 9, 40).astype(float)
-    decoys = rng.integers(0, 7, (3, 40)).astype(float)
+    decoys = rng.integers(0, 7, (8, 40)).astype(float)
     rates = q_values(scores, decoys)
     order = np.argsort(scores)
     with np.errstate(invalid="ignore"):  # infinity less infinity
         assert not np.any(np.diff(rates[order]) > 0.0)
     assert_array_equal(np.isinf(rates), scores == 0.0)
+    means = np.array([decoys[:4].mean(axis=0), decoys[4:].mean(axis=0)])
     for fdr in (0.2, 0.5, 1.0, 3.0):
-        passing = [
-            t
-            for t in scores[scores > 0.0]
-            if ((decoys >= t).sum() / 3 + 0.25) / (scores >= t).sum() <= fdr
-        ]
+        passing = []
+        for t in scores[scores > 0.0]:
+            n_decoys = min((decoys >= t).sum() / 8, (means >= t).sum() / 2)
+            if (n_decoys + 0.25) / (scores >= t).sum() <= fdr:
+                passing.append(t)
         kept = scores >= min(passing, default=np.inf)
         assert_array_equal(rates <= fdr, kept)
 
@@ -236,9 +240,7 @@ def test_an_empty_selection_is_explained():
     X, y, _ = make_blocks(0, n_informative=3)
     y = np.random.default_rng(0).permutation(y)
     selector = StabilitySelector(fdr=0.01, random_state=0)
-    with pytest.warns(
-        UserWarning, match="needs at least 25 features that score"
-    ) as log:
+    with pytest.warns(UserWarning, match="needs at least 25 features") as log:
         selector.fit(X, y)
     assert log[0].filename == __file__
     assert selector.threshold_ == np.inf
