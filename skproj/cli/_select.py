@@ -147,6 +147,8 @@ def summary(selection):
         f"{rounded(s.cv_score, 3)} +- {rounded(s.cv_std, 3)}",
     ]
     decision = [] if s.threshold is None else [s.threshold.sentence]
+    if s.false_discoveries is not None:
+        decision.append(s.false_discoveries)
     for sentence in [*decision, *s.preparation, *s.warnings]:
         lines += ["", sentence]
     if s.comparison:

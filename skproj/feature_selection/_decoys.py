@@ -53,14 +53,14 @@ class DecoyModel:
     """
 
     def __init__(self, X):
-        self.X, self.in_order = X, np.sort(X, axis=0)
-        self.varying = np.flatnonzero(self.in_order[0] < self.in_order[-1])
-        self.categories = find_categories(X)
+        self.X, self.categories = X, find_categories(X)
         # One level follows from the others: the last one.
         implied = [columns[-1] for columns in self.categories]
-        self.modelled = np.setdiff1d(self.varying, implied)
+        varying = np.flatnonzero(X.min(axis=0) < X.max(axis=0))
+        self.modelled = np.setdiff1d(varying, implied)
         if len(self.modelled) == 0:
             return
+        self.entries = np.sort(X[:, self.modelled], axis=0)
         Z = normal_scores(X[:, self.modelled])
         shrinkage = ledoit_wolf_shrinkage(Z, assume_centered=True)
         shrinkage = max(SHRINKAGE_SHARE * shrinkage, MIN_SHRINKAGE)
@@ -72,29 +72,31 @@ class DecoyModel:
         decoys = self.X.copy()
         if len(self.modelled) == 0:
             return decoys
-        G = np.zeros(self.X.shape)
-        noise = random_state.standard_normal((len(self.X), len(self.modelled)))
-        G[:, self.modelled] = self.gaussian.draw(noise)
-        decoys[:, self.modelled] = reorder(
-            self.in_order[:, self.modelled], G[:, self.modelled]
-        )
+        noise = random_state.standard_normal(self.entries.shape)
+        G = self.gaussian.draw(noise)
+        decoys[:, self.modelled] = reorder(self.entries, G)
         for columns in self.categories:
-            decoys[:, columns] = self._draw_levels(G, columns)
+            places = np.searchsorted(self.modelled, columns[:-1])
+            decoys[:, columns] = draw_levels(self.X[:, columns], G[:, places])
         return decoys
 
-    def _draw_levels(self, G, columns):
-        """Return columns that say which level of a category is largest."""
-        low, high = self.in_order[0, columns], self.in_order[-1, columns]
-        shares = (self.X[:, columns] == high).mean(axis=0)
-        values = G[:, columns] / np.maximum(G[:, columns].std(axis=0), 1e-12)
-        values *= np.sqrt(shares * (1.0 - shares))
-        values[:, -1] = -values.sum(axis=1)
-        values += shares
-        for _ in range(LEVEL_STEPS):
-            level = values.argmax(axis=1)
-            excess = np.bincount(level, minlength=len(columns)) / len(G) - shares
-            values -= excess
-        return np.where(np.arange(len(columns)) == level[:, np.newaxis], high, low)
+
+def draw_levels(X, G):
+    """Return columns of a category by the Gaussian decoys of all levels but the last.
+
+    The level is that with the largest one, in units of the columns, and shifted so that
+    all are as frequent as they are.
+    """
+    low, high = X.min(axis=0), X.max(axis=0)
+    shares = (X == high).mean(axis=0)
+    values = np.zeros(X.shape)
+    values[:, :-1] = G / G.std(axis=0) * np.sqrt(shares * (1.0 - shares))[:-1]
+    values[:, -1] = -values.sum(axis=1)
+    values += shares
+    for _ in range(LEVEL_STEPS):
+        level = values.argmax(axis=1)
+        values -= np.bincount(level, minlength=len(shares)) / len(X) - shares
+    return np.where(np.arange(len(shares)) == level[:, np.newaxis], high, low)
 
 
 def find_categories(X):

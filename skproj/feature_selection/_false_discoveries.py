@@ -24,7 +24,7 @@ N_DRAWS, PAIRS_PER_DRAW = 8, 15
 PENALTIES = np.geomspace(1.0, 0.02, 36)
 MAX_SELECTED_SHARE = 0.2
 # Halves stop at more columns than that.
-STOP_SHARE = 1.5 * MAX_SELECTED_SHARE
+STOP_SHARE = 1.25 * MAX_SELECTED_SHARE
 # Share of the halves from which on a selection counts.
 MIN_SHARE = 0.55
 # Draws whose mean scores count as well, and what is added to the counts: one of four
