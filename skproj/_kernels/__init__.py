@@ -28,7 +28,8 @@ Cython, to be included:
     _shrink.pxd      the weighted l1 ball, slowly, for numbers of any range
     _hoyer.pxd       what another module calls of the group sparse projection
 
-Modules, called from `skproj.projection`, `decomposition`, `linear_model` and `nn`:
+Modules, called from `skproj.projection`, `decomposition`, `linear_model`,
+`feature_selection` and `nn`:
 
     _groups          norms of groups, and maps that shrink them: every projection
     _thresholds      l1 ball and simplex, for each group its own radius
@@ -45,6 +46,7 @@ Modules, called from `skproj.projection`, `decomposition`, `linear_model` and `n
     _coefficient_ball  the ball of its coefficients: norms, projection, fixed point
     _face            Newton's method on a face of that ball
     _linear_path     the steps of a linear model, for radius after radius
+    _lasso_halves    lasso paths of a quadratic loss on halves of the samples
     _openmp          whether there are threads, and how many
 
 An exact method never trusts an estimate. Those of `_bands` are checked by exact sums;

@@ -2,8 +2,8 @@
 
 Columns and targets are centred and scaled on each half, to a length of one. A penalty
 is then a correlation. With several targets, the penalty is on the norm of the
-coefficients of a column (group lasso). Coordinate descent goes over the columns that the
-strong rule lets through; the gradient of all columns says after that whether it has
+coefficients of a column (group lasso). Coordinate descent goes over the columns that
+the strong rule lets through; the gradient of all columns says after that whether it has
 missed one.
 """
 
@@ -15,7 +15,7 @@ from scipy.linalg.cython_blas cimport daxpy, ddot, dgemm, dgemv
 import numpy as np
 
 cdef:
-    # Columns with less than this share of their square left after centring are constant.
+    # Columns with less than this share of their square after centring are constant.
     double MIN_SHARE = 1e-12
     # Coordinate descent ends when no coefficient moves by more than this share of the
     # penalty; a column is missed when its gradient is larger by more than that.
@@ -27,6 +27,8 @@ cdef:
 cdef struct Half:
     # A row of the columns' and the residuals' arrays is one column, of m samples.
     Py_ssize_t m, n_columns, n_targets
+    double* weights     # of the samples, which add up to one
+    double* roots       # of the weights
     double* columns
     double* residuals
     double* coef        # (n_columns, n_targets)
@@ -36,26 +38,24 @@ cdef struct Half:
 
 
 cdef double standardize(
-    const double* x, const double* roots, const Py_ssize_t* rows, Py_ssize_t m,
-    double* out, bint scaled
+    Half* half, const double* x, const Py_ssize_t* rows, double* out, bint scaled
 ) noexcept nogil:
     """Take samples of a column, centre it, and scale it to a length of one.
 
     A constant column becomes zero. Returns the square of the length before.
     """
     cdef:
+        int m = <int>half.m
         Py_ssize_t i
-        double weight, total = 0.0, mean = 0.0, raw = 0.0, square = 0.0, scale
+        double mean, square, scale
     for i in range(m):
-        weight = roots[rows[i]] * roots[rows[i]]
-        total += weight
-        mean += weight * x[rows[i]]
-        raw += weight * x[rows[i]] * x[rows[i]]
-    mean /= total  # weights are positive
+        out[i] = x[rows[i]]
+    mean = ddot(&m, half.weights, &ONE, out, &ONE)
     for i in range(m):
-        out[i] = roots[rows[i]] * (x[rows[i]] - mean)
-        square += out[i] * out[i]
-    if square <= MIN_SHARE * raw:
+        out[i] = half.roots[i] * (out[i] - mean)
+    square = ddot(&m, out, &ONE, out, &ONE)
+    # The squares of the roots add up to one.
+    if square <= MIN_SHARE * (square + mean * mean):
         square = 0.0
     scale = sqrt(square) if scaled else 1.0
     for i in range(m):
@@ -182,7 +182,7 @@ cdef void follow_path(
 def count_selections(
     const double[::1, :] X,             # IN, (n_samples, n_columns)
     const double[::1, :] targets,       # IN, (n_samples, n_targets)
-    const double[::1] roots,            # IN, (n_samples,), of positive weights
+    const double[::1] weights,          # IN, (n_samples,), positive
     const Py_ssize_t[:, ::1] halves,    # IN, (n_halves, n_rows)
     const double[::1] penalties,        # IN, (n_penalties,), decreasing
     Py_ssize_t max_selected,
@@ -191,12 +191,12 @@ def count_selections(
     cdef:
         Py_ssize_t m = halves.shape[1], p = X.shape[1], n_targets = targets.shape[1]
         Py_ssize_t i, j
-        double length
+        double total
         Half half
         int[:, ::1] counts = np.zeros((penalties.shape[0], p), dtype=np.intc)
     half.m, half.n_columns, half.n_targets = m, p, n_targets
     half.columns = <double*>malloc(
-        (p + n_targets) * (m + 2 * n_targets) * sizeof(double))
+        ((p + n_targets + 2) * m + 2 * p * n_targets) * sizeof(double))
     half.list = <Py_ssize_t*>malloc(p * (sizeof(Py_ssize_t) + 1))
     if half.columns == NULL or half.list == NULL:
         free(half.columns)
@@ -205,18 +205,25 @@ def count_selections(
     half.residuals = half.columns + p * m
     half.coef = half.residuals + n_targets * m
     half.gradient = half.coef + p * n_targets
+    half.weights = half.gradient + p * n_targets
+    half.roots = half.weights + m
     half.listed = <char*>(half.list + p)
     with nogil:
         for i in range(halves.shape[0]):
+            total = 0.0
+            for j in range(m):
+                total += weights[halves[i, j]]
+            for j in range(m):  # weights are positive
+                half.weights[j] = weights[halves[i, j]] / total
+                half.roots[j] = sqrt(half.weights[j])
             for j in range(p):
-                standardize(&X[0, j], &roots[0], &halves[i, 0], m,
-                            half.columns + j * m, True)
-            length = 0.0
+                standardize(&half, &X[0, j], &halves[i, 0], half.columns + j * m, True)
+            total = 0.0
             for j in range(n_targets):
-                length += standardize(&targets[0, j], &roots[0], &halves[i, 0], m,
-                                      half.residuals + j * m, False)
-            for j in range(n_targets * m if length > 0.0 else 0):
-                half.residuals[j] /= sqrt(length)
+                total += standardize(&half, &targets[0, j], &halves[i, 0],
+                                     half.residuals + j * m, False)
+            for j in range(n_targets * m if total > 0.0 else 0):
+                half.residuals[j] /= sqrt(total)
             memset(half.coef, 0, p * n_targets * sizeof(double))
             memset(half.listed, 0, p)
             follow_path(&half, penalties, max_selected, counts)

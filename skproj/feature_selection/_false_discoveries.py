@@ -109,9 +109,7 @@ def score_draw(model, targets, weights, strata, n_pairs, seed):
     both = np.asfortranarray(both[:, order])
     pairs = [draw_halves(strata, random_state) for _ in range(n_pairs)]
     halves, max_selected = np.concatenate(pairs), int(STOP_SHARE * len(both))
-    counts = count_selections(
-        both, targets, np.sqrt(weights), halves, PENALTIES, max_selected
-    )
+    counts = count_selections(both, targets, weights, halves, PENALTIES, max_selected)
     shares = np.empty(counts.shape)
     shares[:, order] = counts / len(halves)
     n_selected = shares.sum(axis=1)

@@ -38,7 +38,7 @@ def test_paths_are_those_of_a_lasso(weighted):
     counts = count_selections(
         np.asfortranarray(X),
         np.asfortranarray(y[:, np.newaxis]),
-        np.sqrt(weights.astype(float)),
+        weights.astype(float),
         halves,
         penalties,
         60,
