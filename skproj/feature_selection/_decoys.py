@@ -24,7 +24,6 @@ import numpy as np
 from scipy import linalg
 from scipy.special import ndtri
 from scipy.stats import rankdata
-from sklearn.covariance import ledoit_wolf_shrinkage
 
 # Of more features S is a multiple of the identity, and there is no array with a row
 # and a column for each feature.
@@ -62,8 +61,7 @@ class DecoyModel:
             return
         self.entries = np.sort(X[:, self.modelled], axis=0)
         Z = normal_scores(X[:, self.modelled])
-        shrinkage = ledoit_wolf_shrinkage(Z, assume_centered=True)
-        shrinkage = max(SHRINKAGE_SHARE * shrinkage, MIN_SHRINKAGE)
+        shrinkage = max(SHRINKAGE_SHARE * shrinkage_of(Z), MIN_SHRINKAGE)
         dense = Z.shape[1] <= MAX_DENSE_FEATURES
         self.gaussian = (DenseDraw if dense else LowRankDraw)(Z, shrinkage)
 
@@ -124,6 +122,20 @@ def normal_scores(X):
     scores = ndtri((rankdata(X, axis=0) - 0.5) / len(X))
     scores -= scores.mean(axis=0)
     return scores / scores.std(axis=0)
+
+
+def shrinkage_of(Z):
+    """Return the shrinkage of Ledoit and Wolf for standardised columns.
+
+    With fewer rows than columns, no array has a row and a column for each column.
+    """
+    n_samples, n_features = Z.shape
+    gram = Z @ Z.T if n_samples < n_features else Z.T @ Z
+    squares = np.square(gram).sum() / n_samples**2
+    distance = squares - n_features
+    lengths = np.square(Z).sum(axis=1)
+    error = (np.square(lengths).sum() / n_samples - squares) / n_samples
+    return min(error / distance, 1.0) if distance > 0.0 else 1.0
 
 
 def reorder(entries, like):

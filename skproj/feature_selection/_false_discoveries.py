@@ -26,7 +26,7 @@ MAX_SELECTED_SHARE = 0.2
 # Halves stop at more columns than that.
 STOP_SHARE = 1.25 * MAX_SELECTED_SHARE
 # Share of the halves from which on a selection counts.
-MIN_SHARE = 0.55
+MIN_SHARE = 0.5
 # Draws whose mean scores count as well, and what is added to the counts: one of four
 # draws may have had one more decoy.
 DRAWS_TOGETHER, ADDED_COUNT = 4, 0.25

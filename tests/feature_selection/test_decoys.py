@@ -5,6 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.linalg import block_diag
 from scipy.optimize import minimize
+from sklearn.covariance import ledoit_wolf_shrinkage
 
 from skproj.feature_selection import _decoys
 from skproj.feature_selection._decoys import (
@@ -14,6 +15,7 @@ from skproj.feature_selection._decoys import (
     find_categories,
     least_reconstructable,
     normal_scores,
+    shrinkage_of,
 )
 
 PAIR = np.array([[1.0, 1.0], [1.0, 1.0]])
@@ -178,3 +180,10 @@ def test_normal_scores_of_ties():
     scores = normal_scores(X)
     assert_allclose(np.sort(scores[:, 0]), np.sort(scores[:, 1]))
     assert_allclose(np.unique(scores[:, 2]), [-1.0, 1.0])
+
+
+@pytest.mark.parametrize("shape", [(40, 9), (9, 40)], ids=str)
+def test_shrinkage_is_that_of_ledoit_and_wolf(shape):
+    Z = normal_scores(np.random.default_rng(0).standard_normal(shape).cumsum(axis=1))
+    assert_allclose(shrinkage_of(Z), ledoit_wolf_shrinkage(Z, assume_centered=True))
+    assert shrinkage_of(normal_scores(np.arange(9.0)[:, np.newaxis])) == 1.0

@@ -175,7 +175,7 @@ def test_targets_of_all_kinds():
         "three classes": np.digitize(y, [-2.0, 2.0]),
         "columns": np.column_stack([y, -2.0 * y]),
     }
-    selector = StabilitySelector(fdr=0.2, random_state=0)
+    selector = StabilitySelector(fdr=0.1, random_state=0)
     for target in targets.values():
         support = selector.fit(X, target).get_support()
         assert support[truth].mean() > 0.7
