@@ -1,41 +1,39 @@
-"""Measure false discovery rate and power of selections with decoys, and of others.
+"""Measure false discovery rate and power of selections with decoys.
 
     python benchmarks/false_discoveries.py --out build/false_discoveries.csv
     python benchmarks/false_discoveries.py --designs independent --n-draws 20
     python benchmarks/false_discoveries.py --out build/false_discoveries.csv \\
         --n-draws 0 --rst doc/benchmarks_false_discoveries.rst
 
-Set OMP_NUM_THREADS=1 first. All draws take some hours; those that the file of
-`--out` has are not repeated.
+Set OMP_NUM_THREADS=1 first. All draws take some minutes; those that the file of `--out`
+has are not repeated.
 
-Method. Each draw is a new table of 300 samples and 100 features, and a target that 20
-of them determine, with noise of half the standard deviation of the signal. A feature is
-false if it is not one of the 20: the target does not depend on it given the others.
+Method. Each draw is a new table of 300 samples and 100 features, and two classes that
+15 of them determine, by a sum with random signs and logistic noise. A feature is false
+if the classes do not depend on it given the others.
 
-independent   normal variables
 AR 0.5        normal variables, the correlation of j and k is 0.5 to the power |j - k|
 AR 0.9        the same with 0.9
 blocks 0.8    normal variables in blocks of five with correlation 0.8
-binary 0.5    the signs of AR 0.5; a linear target only, as for the next one
-wide 0.5      AR 0.5 with 150 samples and 300 features
+wide 0.5      AR 0.5 with 150 samples and 300 features, ten of which are informative
+one-hot       60 variables of AR 0.5, and ten more that are cut into four levels, with a
+              column each: nine variables and two levels of four others are informative.
+              A column is false if no level of its variable is.
+rare class    AR 0.5, six informative features, and one sample of ten in the rare class
+counts        AR 0.5 as counts, zero for most samples in half of the columns
+noise         AR 0.5 and classes of no relation
 
-linear        a sum with random signs
-non-linear    eight steps, eight signed squares, and two products of two features
-
-Methods. `StabilitySelector` has three pairs of halves, and its default estimator, a
-linear model. "lasso" are knockoffs with the difference of the coefficients of LassoCV
-as statistic, and the same Gaussian decoys; "bound" is `StabilitySelector` without
-decoys. hidimstat and Boruta are run if they are installed, on linear targets; Boruta
-with 50 trees of depth 5 and 20 rounds. Its rate, and the one of the bound, cannot be
-chosen.
+Methods. "lasso" are knockoffs with the difference of the coefficients of LassoCV as
+statistic, and one draw of the same decoys; "bound" is `StabilitySelector` without
+decoys, whose rate cannot be chosen.
 
 Tables. The mean over the draws of the share of false features among those that are kept
-(0 if there are none), and of the share of the 20 features that are kept, with standard
-errors.
+(0 if there are none), and of the share of the informative features that are kept, with
+standard errors. The sentence below has the agreement of two seeds on the same table:
+the features that both keep, of those that one keeps (1 if there are none).
 """
 
 import argparse
-import importlib
 import textwrap
 import time
 import warnings
@@ -46,34 +44,35 @@ from typing import NamedTuple
 import numpy as np
 from _results import append_record, describe_system, mean_and_error, read_records
 from _tables import as_rst, as_text
-from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import LassoCV
 from sklearn.preprocessing import scale
 
 from skproj.feature_selection import StabilitySelector
-from skproj.feature_selection._decoys import ColumnsWithDecoys, smallest_rates
+from skproj.feature_selection._decoys import DecoyModel
 
-N_SAMPLES, N_FEATURES, N_INFORMATIVE = 300, 100, 20
-NOISE = 0.5
 RATES = (0.1, 0.2)
-N_PAIRS = 3
+# Seeds of the draws from here on; smaller ones were used to develop the method.
+FIRST_SEED = 2000
+LEVELS = (-0.8, 0.2, 1.0)
+# Draws of which one is repeated with another seed.
+AGREEMENT_EVERY = 4
 
 
 class Record(NamedTuple):
     """Result of one method on one draw, for one nominal rate."""
 
     design: str
-    target: str
     method: str
     rate: float
     seed: int
     false: float
     power: float
+    agreement: float
     seconds: float
 
     @property
     def key(self):
-        return self[:5]
+        return self[:4]
 
 
 def autoregressive(rng, rho, shape):
@@ -90,128 +89,139 @@ def blocks(rng, rho, shape, size=5):
     return np.sqrt(rho) * common + np.sqrt(1.0 - rho) * rng.standard_normal(shape)
 
 
-SHAPE = (N_SAMPLES, N_FEATURES)
-DESIGNS = {
-    "independent": lambda rng: rng.standard_normal(SHAPE),
-    "AR 0.5": lambda rng: autoregressive(rng, 0.5, SHAPE),
-    "AR 0.9": lambda rng: autoregressive(rng, 0.9, SHAPE),
-    "blocks 0.8": lambda rng: blocks(rng, 0.8, SHAPE),
-    "binary 0.5": lambda rng: np.sign(autoregressive(rng, 0.5, SHAPE)),
-    "wide 0.5": lambda rng: autoregressive(rng, 0.5, (150, 300)),
-}
-LINEAR_ONLY = ("binary 0.5", "wide 0.5")
-TARGETS = ("linear", "non-linear")
-
-
-def draw(design, target, seed):
-    """Return a table, its target, and which features determine it."""
+def draw(design, seed):
+    """Return a table, its classes, which features are informative, and which false."""
     rng = np.random.default_rng(seed)
-    X = DESIGNS[design](rng)
-    chosen = rng.choice(X.shape[1], N_INFORMATIVE, replace=False)
-    parts = scale(X[:, chosen])
-    if target == "non-linear":
-        parts[:, :8] = np.tanh(3.0 * parts[:, :8])
-        parts[:, 8:16] *= np.abs(parts[:, 8:16])
-        parts[:, 16:18] *= parts[:, 18:20]
-        parts[:, 18:20] = 0.0
-    signal = parts @ rng.choice([-1.0, 1.0], N_INFORMATIVE)
-    y = signal + NOISE * signal.std() * rng.standard_normal(len(X))
-    return X, y, np.isin(np.arange(X.shape[1]), chosen)
+    n_samples, n_features, n_informative = 300, 100, 15
+    if design == "wide 0.5":
+        n_samples, n_features, n_informative = 150, 300, 10
+    elif design == "rare class":
+        n_informative = 6
+    shape = n_samples, n_features
+    if design == "one-hot":
+        return draw_categories(rng, n_samples)
+    X = blocks(rng, 0.8, shape) if design == "blocks 0.8" else None
+    if X is None:
+        X = autoregressive(rng, 0.9 if design == "AR 0.9" else 0.5, shape)
+    if design == "counts":
+        X = np.floor(np.exp(X + rng.choice([-0.5, 1.5], n_features)))
+    weights = np.zeros(n_features)
+    chosen = rng.choice(n_features, n_informative, replace=False)
+    weights[chosen] = rng.choice([-1.0, 1.0], n_informative)
+    total = (np.log1p(X) if design == "counts" else X) @ weights
+    total += rng.logistic(size=n_samples)
+    if design == "noise":
+        return (
+            X,
+            rng.integers(0, 2, n_samples),
+            weights != 0.0,
+            np.ones(100, dtype=bool),
+        )
+    share = 0.9 if design == "rare class" else 0.5
+    y = (total > np.quantile(total, share)).astype(int)
+    return X, y, weights != 0.0, weights == 0.0
 
 
-def with_decoys(kind):
-    """Return a function that keeps features by their decoys."""
+def draw_categories(rng, n_samples):
+    """Return the same of a table with one-hot columns."""
+    Z = autoregressive(rng, 0.5, (n_samples, 70))
+    order = rng.permutation(70)
+    weights = {j: [rng.choice([-1.0, 1.0])] for j in order[10:19]}
+    weights |= {j: rng.permutation([1.2, -1.2, 0.0, 0.0]) for j in order[:4]}
+    columns, effects, false = [], [], []
+    for j in range(70):
+        part = Z[:, [j]]
+        if j in order[:10]:
+            part = np.eye(4)[np.searchsorted(LEVELS, Z[:, j])]
+        columns.append(part)
+        effects.extend(weights.get(j, np.zeros(part.shape[1])))
+        false.extend([j not in weights] * part.shape[1])
+    X, effects = np.hstack(columns), np.array(effects)
+    y = X @ effects + rng.logistic(size=n_samples) > 0.0
+    return X, y.astype(int), effects != 0.0, np.array(false)
 
-    def select(X, y, seed):
-        selector = StabilitySelector(
-            n_pairs=N_PAIRS, fdr=RATES[-1], decoys=kind, random_state=seed
-        ).fit(X, y)
-        return {rate: selector.smallest_fdr_ <= rate for rate in RATES}
 
-    return select
+DESIGNS = (
+    "wide 0.5",
+    "AR 0.5",
+    "AR 0.9",
+    "blocks 0.8",
+    "one-hot",
+    "rare class",
+    "counts",
+    "noise",
+)
+
+
+def by_rate(X, y, seed):
+    """Keep features by their q-values."""
+    selector = StabilitySelector(fdr=RATES[-1], random_state=seed).fit(X, y)
+    return {rate: selector.q_values_ <= rate for rate in RATES}
 
 
 def by_bound(X, y, seed):
     """Keep features so that one is expected to be false, at most."""
-    selector = StabilitySelector(
-        n_pairs=N_PAIRS, max_false_selections=1.0, random_state=seed
-    )
+    selector = StabilitySelector(max_false_selections=1.0, random_state=seed)
     return {np.nan: selector.fit(X, y).get_support()}
 
 
 def lasso_knockoffs(X, y, seed):
-    """Compare the coefficients of a lasso for features and for decoys."""
+    """Keep features whose coefficients exceed those of their decoys (knockoff+)."""
     random_state = np.random.RandomState(seed)
-    columns = ColumnsWithDecoys(X, "knockoff", random_state, False)
-    model = LassoCV(alphas=30, cv=3, tol=1e-3).fit(scale(columns.X), y)
-    own, decoys = columns.split(np.abs(model.coef_))
-    rates = smallest_rates(own - decoys)
-    return {rate: rates <= rate for rate in RATES}
-
-
-def hidimstat_knockoffs(X, y, seed):
-    """Select with knockoffs of hidimstat."""
-    hidimstat = importlib.import_module("hidimstat")
-    model = hidimstat.ModelXKnockoff(random_state=seed)
-    model.fit_importance(X, y)
-    return {rate: model.fdr_selection(fdr=rate) > 0 for rate in RATES}
-
-
-def boruta(X, y, seed):
-    """Select with Boruta, whose shadow features are permuted decoys."""
-    forest = RandomForestRegressor(n_jobs=1, max_depth=5, random_state=seed)
-    model = importlib.import_module("boruta").BorutaPy(
-        forest, n_estimators=50, max_iter=20, random_state=seed
-    )
-    return {np.nan: model.fit(X, y).support_}
+    both = scale(np.hstack([X, DecoyModel(X).draw(random_state)]))
+    order = random_state.permutation(both.shape[1])
+    size = np.empty(both.shape[1])
+    model = LassoCV(alphas=30, cv=3, tol=1e-3).fit(both[:, order], y)
+    size[order] = np.abs(model.coef_)
+    margins = size[: X.shape[1]] - size[X.shape[1] :]
+    thresholds = np.unique(np.abs(margins[margins != 0.0]))
+    kept = {}
+    for rate in RATES:
+        passing = [
+            t
+            for t in thresholds
+            if 1 + np.sum(margins <= -t) <= rate * np.sum(margins >= t)
+        ]
+        kept[rate] = margins >= min(passing, default=np.inf)
+    return kept
 
 
 # Each with the share of the draws that it gets.
 METHODS = {
-    "`StabilitySelector`, knockoff": (with_decoys("knockoff"), 1.0),
-    "`StabilitySelector`, permuted": (with_decoys("permuted"), 0.25),
-    "lasso, knockoff": (lasso_knockoffs, 0.25),
-    "hidimstat": (hidimstat_knockoffs, 0.025),
+    "`StabilitySelector`": (by_rate, 1.0),
+    "lasso": (lasso_knockoffs, 0.5),
     "bound": (by_bound, 0.25),
-    "Boruta": (boruta, 0.025),
 }
 
 
-# Of the methods that need another package.
-PACKAGES = {"hidimstat": "hidimstat", "Boruta": "boruta"}
-
-
-def is_left_out(design, target, method):
-    """Whether the tables have no such cell."""
-    package = PACKAGES.get(method)
-    if target == "non-linear" and (design in LINEAR_ONLY or package is not None):
-        return True
-    return package is not None and importlib.util.find_spec(package) is None
-
-
-def measure(design, target, method, seed):
-    """Run a method on a draw; yield a record for each rate."""
-    X, y, truth = draw(design, target, seed)
+def measure(design, method, seed):
+    """Run a method twice on a draw; yield a record for each rate."""
+    X, y, truth, wrong = draw(design, FIRST_SEED + seed)
     start = time.process_time()
     found = METHODS[method][0](X, y, seed)
     seconds = time.process_time() - start
+    other = found if seed % AGREEMENT_EVERY else METHODS[method][0](X, y, seed + 1)
     for rate, support in found.items():
-        false = np.count_nonzero(support & ~truth) / max(1, np.count_nonzero(support))
+        false = np.count_nonzero(support & wrong) / max(1, np.count_nonzero(support))
         power = support[truth].mean()
-        yield Record(design, target, method, rate, seed, false, power, seconds)
+        agreement = np.nan
+        if other is not found:
+            either = np.count_nonzero(support | other[rate])
+            both = np.count_nonzero(support & other[rate])
+            agreement = both / either if either else 1.0
+        yield Record(design, method, rate, seed, false, power, agreement, seconds)
 
 
-def table(records, target):
-    """Rows of the table of a kind of target, the first with the titles."""
+def table(records):
+    """Rows of the table, the first with the titles."""
     designs = [x for x in DESIGNS if any(r.design == x for r in records)]
-    rows = [[target, "nominal", "", *designs]]
+    rows = [["", "nominal", "", *designs]]
     for method in METHODS:
         for rate in (*RATES, np.nan):
             own = [
                 r
                 for r in records
-                if (r.target, r.method) == (target, method)
-                and np.array_equal(r.rate, rate, equal_nan=True)
+                if r.method == method and np.array_equal(r.rate, rate, equal_nan=True)
             ]
             if not own:
                 continue
@@ -219,8 +229,11 @@ def table(records, target):
                 cells = []
                 for design in designs:
                     values = [getattr(r, name) for r in own if r.design == design]
-                    mean, error = mean_and_error(values) if values else (np.nan,) * 2
-                    cells.append(f"{mean:.3f} ± {error:.3f}" if values else "")
+                    if not values or (name, design) == ("power", "noise"):
+                        cells.append("")
+                        continue
+                    mean, error = mean_and_error(values)
+                    cells.append(f"{mean:.3f} ± {error:.3f}")
                 nominal = "" if np.isnan(rate) else f"{rate:g}"
                 rows.append([method, nominal, name, *cells])
     return rows
@@ -232,14 +245,25 @@ def describe(records):
     for method in METHODS:
         own = [r for r in records if r.method == method]
         if own:
-            cells = Counter((r.design, r.target, r.rate > RATES[0]) for r in own)
+            cells = Counter((r.design, r.rate > RATES[0]) for r in own)
             limits = sorted({min(cells.values()), max(cells.values())})
             n_draws = " to ".join(map(str, limits))
             seconds = np.mean([r.seconds for r in own])
             parts.append(f"{method} {n_draws} ({seconds:.2g} s)")
+    agreements = []
+    for design in DESIGNS:
+        values = [
+            r.agreement
+            for r in records
+            if (r.design, r.method, r.rate) == (design, next(iter(METHODS)), RATES[-1])
+        ]
+        if design != "noise" and not np.all(np.isnan(values)):
+            agreements.append(f"{design} {np.nanmean(values):.2f}")
     return textwrap.fill(
-        f"Draws of each cell, and CPU seconds for one: {', '.join(parts)}. Measured on "
-        f"{describe_system()}; one thread.",
+        f"Draws of each cell, and CPU seconds for one: {', '.join(parts)}. Agreement "
+        f"of two seeds of {next(iter(METHODS))} at {RATES[-1]}: "
+        f"{', '.join(agreements)}. "
+        f"Measured on {describe_system()}; one thread.",
         width=88,
         break_on_hyphens=False,
     )
@@ -251,11 +275,8 @@ def parse_arguments():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--designs", nargs="+", choices=DESIGNS, default=[*DESIGNS])
-    parser.add_argument(
-        "--targets", nargs="+", choices=TARGETS, default=[*TARGETS], metavar="TARGET"
-    )
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=[*METHODS])
-    parser.add_argument("--n-draws", type=int, default=200)
+    parser.add_argument("--n-draws", type=int, default=100)
     parser.add_argument("--out", type=Path, help="results, one line each")
     parser.add_argument("--rst", type=Path, help="write the tables here")
     return parser.parse_args()
@@ -266,27 +287,21 @@ def main():
     options = parse_arguments()
     warnings.simplefilter("ignore")
     records = read_records(options.out, Record)
-    known = {record[:3] + (record.seed,) for record in records}
+    known = {record[:2] + (record.seed,) for record in records}
     for seed in range(options.n_draws):
         for design in options.designs:
-            for target in options.targets:
-                for method in options.methods:
-                    share = METHODS[method][1]
-                    done = (design, target, method, seed) in known
-                    if done or seed >= share * options.n_draws:
-                        continue
-                    if is_left_out(design, target, method):
-                        continue
-                    for record in measure(design, target, method, seed):
-                        records.append(record)
-                        if options.out:
-                            append_record(options.out, record)
-    texts = [as_rst(table(records, target)) for target in options.targets]
-    for target in options.targets:
-        print(as_text(table(records, target)))
+            for method in options.methods:
+                done = (design, method, seed) in known
+                if done or seed >= METHODS[method][1] * options.n_draws:
+                    continue
+                for record in measure(design, method, seed):
+                    records.append(record)
+                    if options.out:
+                        append_record(options.out, record)
+    print(as_text(table(records)))
     print(describe(records))
     if options.rst:
-        text = "\n".join([*texts, describe(records)]) + "\n"
+        text = f"{as_rst(table(records))}\n{describe(records)}\n"
         options.rst.write_text(text, encoding="utf-8")
 
 

@@ -80,9 +80,9 @@ SIGNATURES = {
         device='auto', n_threads=1, random_state=None, verbose=False
     """,
     "StabilitySelector": """
-        estimator=None, *, n_pairs=50, param_name=None, param_values=None,
-        threshold=None, max_false_selections=None, fdr=None, decoys='knockoff',
-        stratify='auto', n_jobs=None, random_state=None
+        estimator=None, *, n_pairs=None, param_name=None, param_values=None,
+        threshold=None, max_false_selections=None, fdr=None, stratify='auto',
+        n_jobs=None, random_state=None
     """,
 }
 

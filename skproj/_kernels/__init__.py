@@ -29,8 +29,9 @@ Cython, to be included:
     _bands.pxd       the same of one long vector, with fewer looks at it
     _shrink.pxd      the weighted l1 ball, slowly, for numbers of any range
 
-Modules, called from `skproj.projection`, `decomposition`, `linear_model` and `nn`. The
-`.pxd` file of a module, if it has one, is what others call of it:
+Modules, called from `skproj.projection`, `decomposition`, `linear_model`,
+`feature_selection` and `nn`. The `.pxd` file of a module, if it has one, is what others
+call of it:
 
     _groups          norms of groups, and maps that shrink them: every projection
     _thresholds      l1 ball and simplex, for each group its own radius
@@ -47,6 +48,7 @@ Modules, called from `skproj.projection`, `decomposition`, `linear_model` and `n
     _coefficient_ball  the ball of its coefficients: norms, projection, fixed point
     _face            Newton's method on a face of that ball
     _linear_path     the steps of a linear model, for radius after radius
+    _lasso_halves    lasso paths of a quadratic loss on halves of the samples
     _openmp          whether there are threads, and how many
 
 An exact method never trusts an estimate. Those of `_bands` are checked by exact sums;

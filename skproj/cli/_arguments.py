@@ -450,6 +450,15 @@ def add_search_options(parser):
         "rows, of so many pairs (default: 50; 5 or 10 without the option)",
     )
     parser.add_argument(
+        "--fdr",
+        nargs="?",
+        type=number(float, lambda x: 0.0 < x < 1.0, "a number between 0 and 1"),
+        const=0.1,
+        metavar="RATE",
+        help="estimate how many features are false discoveries, and which can be "
+        "trusted at this rate of them (default: 0.1; not measured without the option)",
+    )
+    parser.add_argument(
         "--seed", type=at_least(0), default=0, help="seed of all that is random"
     )
     parser.add_argument(

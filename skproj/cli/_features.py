@@ -12,13 +12,13 @@ from skproj.utils._survival import is_survival
 
 
 def describe_features(
-    names, support, scores, frequencies, X, y, classes, substitutes=None
+    names, support, scores, frequencies, q_values, X, y, classes, substitutes=None
 ):
     """Describe the selected features by the rows that the model was fitted to.
 
-    The most important is the first. `frequencies` and `classes` may be None;
-    `substitutes` are those of `find_substitutes` by name, which must be known for
-    blocks.
+    The most important is the first. `frequencies`, `q_values` and `classes` may be
+    None; `substitutes` are those of `find_substitutes` by name, which must be known
+    for blocks.
     """
     if is_survival(y):  # how much earlier than expected an event comes
         y = null_residuals(y, np.full(len(y), 1.0 / len(y)))
@@ -40,6 +40,7 @@ def describe_features(
                 name=str(names[j]),
                 score=float(str(scores[j])),  # no more digits than in its precision
                 frequency=None if frequencies is None else float(frequencies[j]),
+                q_value=None if q_values is None else float(q_values[j]),
                 direction=direction,
                 groups=groups,
                 substitutes=[

@@ -59,6 +59,8 @@ def feature_rows(selection):
             "score": float(str(s.scores[j])),  # no more digits than in its precision
             "frequency": None if s.frequencies is None else float(s.frequencies[j]),
         }
+        if s.q_values is not None:
+            row["q_value"] = float(s.q_values[j])
         if (feature := details.get(row["feature"])) is not None:
             row["direction"] = feature.direction
             row["substitutes"] = "; ".join(

@@ -50,6 +50,7 @@ def report_numbers(selection, path, facts, options):
         "models": s.comparison,
         "n_halves": s.n_halves,
         "stability": {"index": s.stability, "interval": s.stability_interval},
+        "false_discoveries": s.false_discoveries,
         "warnings": s.warnings,
         "preparation": s.preparation,
         "threshold": s.threshold,

@@ -79,6 +79,8 @@ class SelectedFeature:
     # `name` and `correlation` of the features that are strongly correlated with it, the
     # closest first.
     substitutes: list[dict]
+    # Estimated rate of false discoveries among features that are as good or better.
+    q_value: float | None = None
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,8 @@ class SelectionResult:
     n_halves: int | None = None  # None if nothing was selected from any
     stability: float | None = None  # index of the selections by the halves
     stability_interval: tuple[float, float] | None = None  # of 95 % confidence
+    q_values: np.ndarray | None = None  # as `SelectedFeature.q_value`, at most 1
+    false_discoveries: str | None = None  # how many there are, in words
     preparation: list[str] = field(default_factory=list)  # as that of the problem
     threshold: Threshold | None = None  # between two classes, if one was chosen
 

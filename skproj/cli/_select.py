@@ -145,9 +145,9 @@ def summary(selection):
         f"{radius}, cross-validated {s.cv_score_name} "
         f"{rounded(s.cv_score, 3)} +- {rounded(s.cv_std, 3)}",
     ]
-    decision = [] if s.choice is None else [s.choice]
-    decision += [] if s.threshold is None else [s.threshold.sentence]
-    for sentence in [*decision, *s.preparation, *s.warnings]:
+    parts = s.choice, s.false_discoveries, s.threshold and s.threshold.sentence
+    told = [sentence for sentence in parts if sentence is not None]
+    for sentence in [*told, *s.preparation, *s.warnings]:
         lines += ["", sentence]
     if s.comparison:
         names = [score.name for score in s.comparison[0].scores]

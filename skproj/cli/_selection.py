@@ -97,6 +97,11 @@ def describe_selection(run, search, model):
     measured, unmeasured = run.checkpoints.step(
         "stability", measure_stability, run, search, model, features
     )
+    if p.options.fdr is not None:
+        discoveries, reason = run.checkpoints.step(
+            "false discoveries", measure_false_discoveries, run, support, features
+        )
+        measured, unmeasured = measured | discoveries, unmeasured + reason
     done = list(p.preparation)
     if p.prepare is not None:
         done += describe_categories(model["prepare"], support)
@@ -115,6 +120,7 @@ def describe_selection(run, search, model):
             support,
             scores,
             measured.get("frequencies"),
+            measured.get("q_values"),
             features,
             run.y,
             p.classes,
@@ -223,6 +229,46 @@ def measure_stability(run, search, model, X):
         "stability": selector.stability_,
         "stability_interval": tuple(selector.stability_interval_.tolist()),
     }, []
+
+
+def measure_false_discoveries(run, support, X):
+    """Return fields of a `SelectionResult`, or a sentence on why they are not known."""
+    p = run.problem
+    selector = StabilitySelector(
+        fdr=p.options.fdr,
+        stratify="auto" if p.task == "survival" else p.classifies,
+        n_jobs=p.options.n_jobs,
+        random_state=p.options.seed,
+    )
+    try:
+        with selecting(quiet=True), without_names():
+            selector.fit(X, run.y, groups=run.groups)
+    except (TypeError, ValueError) as error:  # blocks, sparse, gaps, groups
+        return {}, [f"The number of false discoveries is not known: {error}"]
+    trusted = selector.get_support()
+    return {
+        "q_values": np.minimum(selector.q_values_, 1.0),
+        "false_discoveries": describe_discoveries(
+            p.options.fdr, trusted, support, selector.expected_false_selections_
+        ),
+    }, []
+
+
+def describe_discoveries(fdr, trusted, support, n_false):
+    """Say how many features can be trusted, and how many of the selected ones."""
+    n_trusted, n_selected = np.count_nonzero(trusted), np.count_nonzero(support)
+    if n_trusted == 0:
+        return (
+            f"No feature can be trusted at a false discovery rate of {fdr:g}: none "
+            "does much better than made-up features without influence."
+        )
+    return (
+        f"Of {n_trusted} features with a q-value of at most {fdr:g}, about "
+        f"{rounded(n_false, 1)} are expected to be false. "
+        f"{np.count_nonzero(trusted & support)} of the {n_selected} selected features "
+        f"are among them; {np.count_nonzero(support & ~trusted)} cannot be trusted "
+        "alone."
+    )
 
 
 def compare(run, model, predictions):

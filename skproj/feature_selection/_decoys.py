@@ -2,31 +2,28 @@ r"""Decoys: columns that imitate the features without any influence on the targe
 
 The decoy of a feature without influence is exchangeable with it: not even with all the
 data does it show which of the two is the feature. A selector that treats both alike is
-then as likely to prefer the one as the other. The decoys that are preferred count the
-features that are preferred without a reason (model-X knockoffs).
+then as likely to prefer the one as the other (model-X knockoffs).
 
-Gaussian decoys of a standardised row x with covariance Sigma are a draw from
+Gaussian decoys of a standardised row z with covariance Sigma are a draw from
 
-    N(x - S Sigma^-1 x, 2 S - S Sigma^-1 S)
+    N(z - S Sigma^-1 z, 2 S - S Sigma^-1 S)
 
 for a diagonal matrix S with 0 <= S <= 2 Sigma. Features and decoys together have the
-covariance [[Sigma, Sigma - S], [Sigma - S, Sigma]]. All such S are valid. The default
+covariance [[Sigma, Sigma - S], [Sigma - S, Sigma]]. All such S are valid. The one used
 is that of minimal variance-based reconstructability: the trace of the inverse of that
 covariance is least, which is, up to a factor, that of S^-1 + (2 Sigma - S)^-1.
+
+Here z are normal scores, and the decoy of a column has the entries of the column, in
+the order of its Gaussian decoy (Gaussian copula). Where columns have few values, the
+correlations of their decoys with others are about a tenth too small. Columns of zeros
+and ones with a single one in each row are a category. Its decoy is a category too: the
+level whose Gaussian decoy is largest.
 """
 
-import math
-
 import numpy as np
-from scipy import linalg, sparse
-from sklearn.covariance import ledoit_wolf_shrinkage
-from sklearn.utils import check_array
-from sklearn.utils.random import sample_without_replacement
-
-from skproj.utils._features import FEATURE_PARAMETERS
-from skproj.utils._moments import mean_and_deviation
-
-DECOYS = ("knockoff", "permuted")
+from scipy import linalg
+from scipy.special import ndtri
+from scipy.stats import rankdata
 
 # Of more features S is a multiple of the identity, and there is no array with a row
 # and a column for each feature.
@@ -41,163 +38,157 @@ S_MAX_ITER = 50
 SHRINKAGE_SHARE = 1.0 / 3.0
 # Equal columns have a singular covariance.
 MIN_SHRINKAGE = 1e-3
+# Steps by which the levels of a category get the frequencies that they have.
+LEVEL_STEPS = 50
 
 
-class ColumnsWithDecoys:
-    """Data in which each feature has a decoy.
+class DecoyModel:
+    """Joint distribution of the columns of an array and their decoys.
 
-    X : ndarray or CSR matrix of shape (n_samples, 2 * n_features)
-        Features and decoys in a random order, because a selector may prefer the first
-        one of equal columns.
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Without missing values. Constant columns are their own decoys.
     """
 
-    def __init__(self, X, kind, random_state, allow_nan):
-        is_sparse, gaussian = sparse.issparse(X), kind == "knockoff"
-        if is_sparse and gaussian:
-            raise ValueError(
-                "decoys='knockoff' needs a dense X, because such decoys have no zeros; "
-                "use decoys='permuted' for sparse data."
-            )
-        X = check_array(
-            X,
-            accept_sparse="csr",
-            dtype=[np.float64, np.float32],
-            ensure_all_finite="allow-nan" if allow_nan else True,
-            input_name="X",
-        )
-        decoys = (gaussian_decoys if gaussian else permuted_decoys)(X, random_state)
-        self._order = random_state.permutation(2 * X.shape[1])
-        stack = sparse.hstack if is_sparse else np.hstack
-        both = stack([X, decoys])
-        self.X = (both.tocsr() if is_sparse else both)[:, self._order]
+    def __init__(self, X):
+        self.X, self.categories = X, find_categories(X)
+        # One level follows from the others: the last one.
+        implied = [columns[-1] for columns in self.categories]
+        varying = np.flatnonzero(X.min(axis=0) < X.max(axis=0))
+        self.modelled = np.setdiff1d(varying, implied)
+        if len(self.modelled) == 0:
+            return
+        self.entries = np.sort(X[:, self.modelled], axis=0)
+        Z = normal_scores(X[:, self.modelled])
+        shrinkage = max(SHRINKAGE_SHARE * shrinkage_of(Z), MIN_SHRINKAGE)
+        dense = Z.shape[1] <= MAX_DENSE_FEATURES
+        self.gaussian = (DenseDraw if dense else LowRankDraw)(Z, shrinkage)
 
-    def split(self, columns):
-        """Return the part of the features and that of their decoys, in their order.
-
-        The columns are on the last axis of the array, which may be empty.
-        """
-        if columns.size == 0:
-            return columns, columns
-        in_order = np.empty_like(columns)
-        in_order[..., self._order] = columns
-        return np.split(in_order, 2, axis=-1)
+    def draw(self, random_state):
+        """Return an array of decoys."""
+        decoys = self.X.copy()
+        if len(self.modelled) == 0:
+            return decoys
+        noise = random_state.standard_normal(self.entries.shape)
+        G = self.gaussian.draw(noise)
+        decoys[:, self.modelled] = reorder(self.entries, G)
+        for columns in self.categories:
+            places = np.searchsorted(self.modelled, columns[:-1])
+            decoys[:, columns] = draw_levels(self.X[:, columns], G[:, places])
+        return decoys
 
 
-def check_exchangeable(estimator, groups):
-    """Refuse what tells features from decoys, or samples from each other.
+def draw_levels(X, G):
+    """Return columns of a category by the Gaussian decoys of all levels but the last.
 
-    `estimator` is a selector, or None.
+    The level is that with the largest one, in units of the columns, and shifted so that
+    all are as frequent as they are.
     """
-    if groups is not None:
-        raise ValueError(
-            "fdr needs independent samples: it cannot be combined with groups, because "
-            "decoys do not imitate what the samples of a group have in common."
-        )
-    parameters = {} if estimator is None else estimator.get_params()
-    for name, value in parameters.items():
-        if name.split("__")[-1] in FEATURE_PARAMETERS and value is not None:
-            raise ValueError(
-                "fdr needs an estimator that treats features and decoys alike, got "
-                f"{name}={value!r}."
-            )
+    low, high = X.min(axis=0), X.max(axis=0)
+    shares = (X == high).mean(axis=0)
+    values = np.zeros(X.shape)
+    values[:, :-1] = G / G.std(axis=0) * np.sqrt(shares * (1.0 - shares))[:-1]
+    values[:, -1] = -values.sum(axis=1)
+    values += shares
+    for _ in range(LEVEL_STEPS):
+        level = values.argmax(axis=1)
+        values -= np.bincount(level, minlength=len(shares)) / len(X) - shares
+    return np.where(np.arange(len(shares)) == level[:, np.newaxis], high, low)
 
 
-def filter_margins(margins, fdr):
-    """Return the fitted attributes that follow from the margins over the decoys."""
-    rates = smallest_rates(margins)
-    return {
-        "decoy_margins_": margins,
-        "fdr_threshold_": float(np.min(margins[rates <= fdr], initial=np.inf)),
-        "smallest_fdr_": rates,
-    }
+def find_categories(X):
+    """Return the places of neighbouring columns of which each row marks just one.
 
-
-def describe_failure(fdr, margins):
-    """Say why no feature is kept."""
-    n_above, n_below = np.count_nonzero(margins > 0), np.count_nonzero(margins < 0)
-    return (
-        f"fdr={fdr:g} needs at least {math.ceil(1.0 / fdr - 1e-9)} features that score "
-        "higher than their decoys, and few decoys that score higher than their "
-        f"features, got {n_above} and {n_below}"
-    )
-
-
-def smallest_rates(margins):
-    """Return the smallest rate of false discoveries at which each feature is kept.
-
-    The knockoff+ filter keeps the features with a margin of at least t. The margin of a
-    feature without influence is as often negative as positive: one plus the number of
-    margins of at most -t, divided by the number of those kept, estimates the rate. It
-    is infinite for margins that are not positive.
+    These have two values, of which the larger one marks.
     """
-    thresholds = np.unique(np.abs(margins[margins != 0]))
-    in_order = np.sort(margins)
-    n_below = np.searchsorted(in_order, -thresholds, side="right")
-    n_kept = len(margins) - np.searchsorted(in_order, thresholds, side="left")
-    rates = (1.0 + n_below) / np.maximum(n_kept, 1)
-    # Kept at t means kept at all smaller thresholds too.
-    rates = np.append(np.minimum.accumulate(rates), np.inf)
-    place = np.searchsorted(thresholds, margins, side="right") - 1
-    return rates[place]
+    low, high = X.min(axis=0), X.max(axis=0)
+    marks = X == high
+    binary = (marks | (X == low)).all(axis=0) & (low < high)
+    found, start, total = [], 0, np.zeros(len(X), dtype=int)
+    for j in range(X.shape[1]):
+        total += marks[:, j]
+        while total.max() > 1 or (start <= j and not binary[j]):
+            total -= marks[:, start]
+            start += 1
+        if start < j and total.min() == 1:
+            found.append(np.arange(start, j + 1))
+            start, total = j + 1, np.zeros_like(total)
+    return found
 
 
-def permuted_decoys(X, random_state):
-    """Return the columns, the entries of each in a random order of its own."""
-    if not sparse.issparse(X):
-        order = random_state.random_sample(X.shape).argsort(axis=0)
-        return np.take_along_axis(X, order, axis=0)
-    decoys = X.tocsc(copy=True)
-    for start, stop in zip(decoys.indptr[:-1], decoys.indptr[1:], strict=True):
-        decoys.indices[start:stop] = sample_without_replacement(
-            X.shape[0], stop - start, method="pool", random_state=random_state
-        )
-    decoys.has_sorted_indices = False
-    return decoys.tocsr()
+def normal_scores(X):
+    """Return normal quantiles of the mean ranks, standardised."""
+    scores = ndtri((rankdata(X, axis=0) - 0.5) / len(X))
+    scores -= scores.mean(axis=0)
+    return scores / scores.std(axis=0)
 
 
-def gaussian_decoys(X, random_state):
-    """Return decoys with the means and the shrunken covariance of the features.
+def shrinkage_of(Z):
+    """Return the shrinkage of Ledoit and Wolf for standardised columns.
 
-    Constant columns are their own decoys.
+    With fewer rows than columns, no array has a row and a column for each column.
     """
-    n_samples = X.shape[0]
-    mean, deviation = mean_and_deviation(X, np.full(n_samples, 1.0 / n_samples))
-    varying = np.flatnonzero(deviation > 0.0)
-    decoys = X.copy()
-    if len(varying) > 0:
-        mean, deviation = mean[varying], deviation[varying]
-        Z = (X[:, varying] - mean) / deviation
-        shrinkage = ledoit_wolf_shrinkage(Z, assume_centered=True)
-        shrinkage = max(SHRINKAGE_SHARE * shrinkage, MIN_SHRINKAGE)
-        noise = random_state.standard_normal(Z.shape)
-        dense = len(varying) <= MAX_DENSE_FEATURES
-        draw = _draw_dense if dense else _draw_low_rank
-        decoys[:, varying] = mean + deviation * draw(Z, shrinkage, noise)
-    return decoys
-
-
-def _draw_dense(Z, shrinkage, noise):
-    covariance = (1.0 - shrinkage) / len(Z) * (Z.T @ Z)
-    covariance.flat[:: len(covariance) + 1] += shrinkage
-    s = least_reconstructable(covariance)
-    projector = linalg.solve(covariance, np.diag(s), assume_a="pos")
-    spread = 2.0 * np.diag(s) - s[:, np.newaxis] * projector
-    return Z - Z @ projector + noise @ linalg.cholesky(spread)
-
-
-def _draw_low_rank(Z, shrinkage, noise):
-    """Draw with S as the smallest eigenvalue of Sigma, times the identity."""
     n_samples, n_features = Z.shape
-    _, singular_values, directions = linalg.svd(Z, full_matrices=False)
-    eigenvalues = (1.0 - shrinkage) / n_samples * np.square(singular_values)
-    eigenvalues += shrinkage
-    # That of what no row of Z contains.
-    other = shrinkage if n_samples < n_features else eigenvalues[-1]
-    s = min(other, eigenvalues[-1])
-    scales, other_scale = (np.sqrt(2.0 * s - s * s / e) for e in (eigenvalues, other))
-    along = (Z @ directions.T) * (1.0 - s / eigenvalues)
-    along += (noise @ directions.T) * (scales - other_scale)
-    return along @ directions + other_scale * noise
+    gram = Z @ Z.T if n_samples < n_features else Z.T @ Z
+    squares = np.square(gram).sum() / n_samples**2
+    distance = squares - n_features
+    lengths = np.square(Z).sum(axis=1)
+    error = (np.square(lengths).sum() / n_samples - squares) / n_samples
+    return min(error / distance, 1.0) if distance > 0.0 else 1.0
+
+
+def reorder(entries, like):
+    """Return sorted columns in the order of the entries of other ones."""
+    out = np.empty_like(entries)
+    np.put_along_axis(out, np.argsort(like, axis=0), entries, axis=0)
+    return out
+
+
+class DenseDraw:
+    """Gaussian decoys with an array that has a row for each column."""
+
+    def __init__(self, Z, shrinkage):
+        covariance = (1.0 - shrinkage) / len(Z) * (Z.T @ Z)
+        covariance.flat[:: len(covariance) + 1] += shrinkage
+        s = least_reconstructable(covariance)
+        projector = linalg.solve(covariance, np.diag(s), assume_a="pos")
+        spread = 2.0 * np.diag(s) - s[:, np.newaxis] * projector
+        self.mean, self.root = Z - Z @ projector, linalg.cholesky(spread)
+
+    def draw(self, noise):
+        """Return a draw; `noise` is standard normal."""
+        return self.mean + noise @ self.root
+
+
+class LowRankDraw:
+    """Gaussian decoys with S as the smallest eigenvalue of Sigma, times identity."""
+
+    def __init__(self, Z, shrinkage):
+        n_samples, n_features = Z.shape
+        square = min(Z.shape) == n_samples
+        gram = Z @ Z.T if square else Z.T @ Z
+        values, vectors = linalg.eigh(gram)
+        kept = values > 1e-10 * values[-1]
+        values, vectors = values[kept], vectors[:, kept]
+        if square:
+            vectors = Z.T @ (vectors / np.sqrt(values))
+        self.directions = vectors.T
+        eigenvalues = (1.0 - shrinkage) / n_samples * values + shrinkage
+        # That of what no row of Z contains.
+        complete = len(values) == n_features
+        other = eigenvalues.min() if complete else shrinkage
+        s = min(other, eigenvalues.min())
+        scales, self.other_scale = (
+            np.sqrt(2.0 * s - s * s / e) for e in (eigenvalues, other)
+        )
+        self.scales = scales - self.other_scale
+        self.mean = Z - s * ((Z @ vectors) / eigenvalues) @ self.directions
+
+    def draw(self, noise):
+        """Return a draw; `noise` is standard normal."""
+        along = (noise @ self.directions.T) * self.scales
+        return self.mean + along @ self.directions + self.other_scale * noise
 
 
 def least_reconstructable(covariance):

@@ -28,9 +28,6 @@ MIN_SAMPLES = 4
 # Of data in blocks, so many pairs of halves share the passes and the memory.
 PAIRS_TOGETHER = 8
 
-# Sums and differences of scores are finite.
-MAX_SCORE = 1e100
-
 # A half on which few features are selected, or none, counts like any other.
 EXPECTED_WARNINGS = (
     r"No feature is selected|No feature was selected"
@@ -73,7 +70,7 @@ def drop_weightless(X, y, groups, fit_params):
 def select_on_all(candidates, common, seeds, n_jobs, progress):
     """Yield the results of `_select_on_halves` for all seeds.
 
-    `common` are its arguments from `X` to `scored`, `progress` the last ones of
+    `common` are its arguments from `X` to `fit_params`, `progress` the last ones of
     `run_tasks`. Of data in blocks, several pairs of halves share the passes.
     """
     if isinstance(common[0], RowBlocks):
@@ -99,21 +96,20 @@ def _run_quietly(function, *arguments):
         return function(*arguments)
 
 
-def _select_on_halves(candidates, X, y, groups, stratified, fit_params, scored, seed):
+def _select_on_halves(candidates, X, y, groups, stratified, fit_params, seed):
     """Select features on the halves of a random split with clones of the candidates.
 
     `groups` are numbers of groups that stay together, or None. If `stratified`, both
     halves get the same number of samples, or of groups, of each class.
 
-    Returns masks of shape (2, n_candidates, n_features); those of as many features of
-    the largest F statistic, of shape (2, n_features), or (2, 0) without `y`; and the
-    sums of the scores by the candidates, also (2, 0) if not `scored`.
+    Returns masks of shape (2, n_candidates, n_features), and those of as many features
+    of the largest F statistic, of shape (2, n_features), or (2, 0) without `y`.
     """
     random_state = np.random.RandomState(seed)
     # Numbered here: what comes with the task may be lost with the worker that has it.
     labels = number_classes(y) if stratified else None
     strata = np.zeros(X.shape[0], dtype=int) if labels is None else labels
-    supports, baseline, scores = [], [], []
+    supports, baseline = [], []
     if groups is None:
         halves = draw_halves(strata, random_state)
     else:
@@ -126,7 +122,6 @@ def _select_on_halves(candidates, X, y, groups, stratified, fit_params, scored, 
         fitted = [seeded(c, seed).fit(half, target, **params) for c in candidates]
         support = np.array([selected_by(estimator) for estimator in fitted])
         supports.append(support)
-        scores.append(sum(map(scores_by, fitted, support)) if scored else np.zeros(0))
         n_selected = np.count_nonzero(support.any(axis=0))
         columns = np.zeros(0, dtype=bool)
         if y is not None:
@@ -137,7 +132,7 @@ def _select_on_halves(candidates, X, y, groups, stratified, fit_params, scored, 
             columns = np.zeros(len(explained), dtype=bool)
             columns[np.argsort(-explained, kind="stable")[:n_selected]] = True
         baseline.append(columns)
-    return np.array(supports), np.array(baseline), np.array(scores)
+    return np.array(supports), np.array(baseline)
 
 
 def is_stratified(stratify, y):
@@ -252,15 +247,6 @@ def selected_by(estimator):
     return support
 
 
-def scores_by(estimator, support):
-    """Return the scores of the features of a fitted estimator that it selects.
-
-    Others get 0. If it has no `scores_`, they are 1.
-    """
-    scores = np.asarray(getattr(estimator, "scores_", 1.0), dtype=np.float64)
-    return np.where(support, np.clip(scores, 0.0, MAX_SCORE), 0.0)
-
-
 def univariate_scores(X, y, classes, sample_weight):
     """Return the share of each feature's variance that the target explains.
 
@@ -271,6 +257,24 @@ def univariate_scores(X, y, classes, sample_weight):
     the score test of a Cox model of the feature.
     """
     weights = normalized_weights(sample_weight, X.shape[0])
+    targets = columns_of_target(y, classes, weights)
+    if not isinstance(X, RowBlocks):
+        X = check_array(
+            X, accept_sparse="csr", dtype=np.float64, ensure_all_finite="allow-nan"
+        )
+        if np.isnan(X.data if sparse.issparse(X) else X).any():
+            X = SimpleImputer(keep_empty_features=True).fit_transform(X)
+    weighted = weights[:, np.newaxis] * targets
+    design = StandardizedDesign.from_data(X, weights, weighted, center=True, scale=True)
+    return np.square(design.transposed_dot(weighted)).sum(axis=1)
+
+
+def columns_of_target(y, classes, weights):
+    """Return a target as columns of mean zero, for a quadratic loss.
+
+    The integers `classes` are used instead of `y` if they are not None. Of survival
+    times, these are the residuals of equal hazards.
+    """
     if is_survival(y):
         classes, y = None, null_residuals(y, weights)
     if classes is None and y.dtype.kind not in "biuf":
@@ -283,13 +287,4 @@ def univariate_scores(X, y, classes, sample_weight):
     if classes is not None:
         scale = np.sqrt(mean)
     targets = targets - mean
-    targets = np.divide(targets, scale, out=np.zeros_like(targets), where=scale > 0.0)
-    if not isinstance(X, RowBlocks):
-        X = check_array(
-            X, accept_sparse="csr", dtype=np.float64, ensure_all_finite="allow-nan"
-        )
-        if np.isnan(X.data if sparse.issparse(X) else X).any():
-            X = SimpleImputer(keep_empty_features=True).fit_transform(X)
-    weighted = weights[:, np.newaxis] * targets
-    design = StandardizedDesign.from_data(X, weights, weighted, center=True, scale=True)
-    return np.square(design.transposed_dot(weighted)).sum(axis=1)
+    return np.divide(targets, scale, out=np.zeros_like(targets), where=scale > 0.0)

@@ -22,19 +22,21 @@ from sklearn.utils.metadata_routing import (
 from skproj.blocks._passes import look_again
 from skproj.blocks._row_blocks import RowBlocks, set_feature_names
 from skproj.feature_selection._block_selector import BlockSelectorMixin
-from skproj.feature_selection._decoys import (
-    DECOYS,
-    ColumnsWithDecoys,
-    check_exchangeable,
-    describe_failure,
-    filter_margins,
-)
 from skproj.feature_selection._estimator_strategy import refuse_class_per_row
+from skproj.feature_selection._false_discoveries import (
+    N_DRAWS,
+    PAIRS_PER_DRAW,
+    describe_failure,
+    q_values,
+    score_with_decoys,
+)
 from skproj.feature_selection._half_selections import (
     MIN_SAMPLES,
     check_target,
+    columns_of_target,
     drop_weightless,
     is_stratified,
+    number_classes,
     number_groups,
     select_on_all,
 )
@@ -42,8 +44,10 @@ from skproj.feature_selection._linear_selector import DOCS, WARN_AT_CALLER
 from skproj.feature_selection._projection_selector import ProjectionFeatureSelector
 from skproj.utils._doc_link import DocumentationLink
 from skproj.utils._docs import shared_docs
+from skproj.utils._moments import normalized_weights
 from skproj.utils._stability import stability_index
 from skproj.utils._state import VersionedState, store_parameters
+from skproj.utils._survival import is_survival
 from skproj.utils._validation import (
     HasMethods,
     Interval,
@@ -60,10 +64,8 @@ DEFAULT_THRESHOLD = 0.75
 # The default estimator selects so many features that, of those it keeps at this
 # threshold, no more than the wanted number are false.
 DESIGN_THRESHOLD = 0.9
-# With decoys it selects more, for scores that tell: so many for each feature, and for
-# each sample, of which a half has half as many.
-FEATURES_WITH_DECOYS = 0.5
-SAMPLES_WITH_DECOYS = 0.25
+
+DEFAULT_PAIRS = 50
 
 
 @shared_docs(**DOCS)
@@ -94,11 +96,11 @@ class StabilitySelector(
         in which all other steps keep the names of the features. Clones of it are
         fitted. None is :class:`ProjectionFeatureSelector`, for
         :math:`\sqrt{0.8 \, d \, v}` features where :math:`v` is
-        `max_false_selections`, or 1; with `fdr` for :math:`d / 2` columns, or for
-        :math:`n / 4` with :math:`n` samples, if that is less; with `param_name` its
-        own default.
-    n_pairs : int, default=50
-        Number of times that the samples are split into two halves.
+        `max_false_selections`, or 1; with `param_name` its own default. Not with
+        `fdr`.
+    n_pairs : int, default=None
+        Number of times that the samples are split into two halves. None is 50, or, with
+        `fdr`, 15 for each of eight draws of decoys.
     param_name : str, default=None
         A parameter of `estimator` that goes through `param_values`, for instance
         "eta". A half then selects what `estimator` selects for any of the values.
@@ -113,13 +115,10 @@ class StabilitySelector(
         `threshold`.
     fdr : float, default=None
         The false discovery rate that is wanted, in (0, 1): the expected share of false
-        features among those that are kept. `estimator` then selects from the features
-        and as many decoys, and features are kept whose scores exceed those of their
-        decoys [4]_. Cannot be combined with `threshold` or `max_false_selections`.
-    decoys : {{"knockoff", "permuted"}}, default="knockoff"
-        Decoys for `fdr`. "knockoff" draws them from a normal distribution with the
-        shrunken covariance of the features; `X` must be dense. "permuted" permutes each
-        column; the rate is only controlled if the features are independent.
+        features among those that are kept. Features and as many decoys [4]_ then
+        compete on lasso paths of the halves [5]_, which take the place of `estimator`;
+        `X` must be dense and complete. Cannot be combined with `estimator`,
+        `param_name`, `threshold` or `max_false_selections`.
     stratify : bool or "auto", default="auto"
         Whether `y` holds labels, and halves get equally many samples of each class.
         "auto" decides as the parameter `loss` of :class:`ProjectionFeatureSelector`.
@@ -132,28 +131,27 @@ class StabilitySelector(
     Attributes
     ----------
     selection_probabilities_ : ndarray of shape (n_features_in_,)
-        Share of the halves that select each feature.
+        Share of the halves that select each feature. Only without `fdr`.
     path_probabilities_ : ndarray of shape (n_values, n_features_in_)
         The same for each of `param_values` alone. Only with `param_name`.
     threshold_ : float
         The threshold. Another one, `t`, needs no new fit: it keeps
-        ``selection_probabilities_ >= t``. Only without `fdr`.
+        ``selection_probabilities_ >= t``. With `fdr`, the smallest of `scores_` that is
+        kept, infinite if none is.
     expected_false_selections_ : float
-        The bound above; infinite if the threshold is at most 0.5. Only without `fdr`.
-    decoy_probabilities_ : ndarray of shape (n_features_in_,)
-        Share of the halves that select the decoy of each feature. Only with `fdr`.
-    decoy_margins_ : ndarray of shape (n_features_in_,)
-        Mean score of each feature minus that of its decoy. The score on a half is the
-        entry of the attribute `scores_` of `estimator`, or 1 if that has none, and 0
-        if the feature is not selected. Only with `fdr`.
-    fdr_threshold_ : float
-        Smallest margin that is kept; infinite if none is. Only with `fdr`.
-    smallest_fdr_ : ndarray of shape (n_features_in_,)
-        Smallest `fdr` that would have kept each feature: infinite if its decoy scores
-        as high. It is not a p-value, and a rate chosen after looking at it is
-        not controlled. Only with `fdr`.
+        The bound above; infinite if the threshold is at most 0.5. With `fdr`, the
+        estimate of the number of false features among those that are kept.
+    q_values_ : ndarray of shape (n_features_in_,)
+        Estimate of the smallest `fdr` that would have kept each feature: infinite for
+        those that halves rarely select. A rate chosen after looking at it is not
+        controlled. Only with `fdr`.
+    scores_ : ndarray of shape (n_features_in_,)
+        Integrated score of each feature, the mean over the draws. Only with `fdr`.
+    decoy_scores_ : ndarray of shape (n_draws, n_features_in_)
+        Integrated score of the decoys of each draw. Only with `fdr`.
     mean_n_features_ : float
-        Mean number :math:`q` of features that a half selects.
+        Mean number :math:`q` of features that a half selects. Like the following ones
+        not with `fdr`.
     stability_ : float
         Stability index [3]_ of the selections by the halves: 1 if all are equal, 0 in
         expectation if features are drawn at random. NaN if each half selects nothing,
@@ -171,7 +169,8 @@ class StabilitySelector(
     supports_ : ndarray of bool of shape (2 * n_pairs, n_features_in_)
         Selection of each half. The two halves of a split are neighbours.
     feature_importances_ : ndarray of shape (n_features_in_,)
-        The selection probabilities, under the name that other tools look for.
+        The selection probabilities, or with `fdr` the scores, under the name that other
+        tools look for.
     {features}
 
     Warns
@@ -213,6 +212,8 @@ class StabilitySelector(
     .. [4] E. Candès, Y. Fan, L. Janson, J. Lv, "Panning for gold: model-X knockoffs for
        high dimensional controlled variable selection", Journal of the Royal Statistical
        Society B 80(3), 2018, :arxiv:`1610.02351`.
+    .. [5] O. Melikechi, J. W. Miller, "Integrated path stability selection", Journal of
+       the American Statistical Association, 2025, :arxiv:`2403.15877`.
 
     Examples
     --------
@@ -230,7 +231,7 @@ class StabilitySelector(
 
     _parameter_constraints: dict = {  # noqa: RUF012
         "estimator": [HasMethods("fit"), None],
-        "n_pairs": [Interval(numbers.Integral, 1, None, closed="left")],
+        "n_pairs": [Interval(numbers.Integral, 1, None, closed="left"), None],
         "param_name": [str, None],
         "param_values": ["array-like", None],
         "threshold": [Interval(numbers.Real, 0, 1, closed="right"), None],
@@ -239,24 +240,17 @@ class StabilitySelector(
             None,
         ],
         "fdr": [Interval(numbers.Real, 0, 1, closed="neither"), None],
-        "decoys": [StrOptions(set(DECOYS))],
         "stratify": ["boolean", StrOptions({"auto"})],
         "n_jobs": [numbers.Integral, None],
         "random_state": ["random_state"],
     }
-    _of_every_fit = (
+    _of_every_fit = ("expected_false_selections_", "threshold_")
+    _of_supports = (
         "mean_n_features_",
         "selection_probabilities_",
         "stability_",
         "stability_interval_",
         "supports_",
-    )
-    _of_thresholds = ("expected_false_selections_", "threshold_")
-    _of_decoys = (
-        "decoy_margins_",
-        "decoy_probabilities_",
-        "fdr_threshold_",
-        "smallest_fdr_",
     )
     _of_baseline = (
         "baseline_selection_probabilities_",
@@ -264,13 +258,12 @@ class StabilitySelector(
         "baseline_stability_interval_",
     )
     _fitted_attributes = (
-        (*_of_every_fit, *_of_thresholds),
-        (*_of_every_fit, *_of_thresholds, *_of_baseline),
-        (*_of_every_fit, *_of_decoys),
-        (*_of_every_fit, *_of_decoys, *_of_baseline),
+        (*_of_every_fit, *_of_supports),
+        (*_of_every_fit, *_of_supports, *_of_baseline),
+        (*_of_every_fit, "decoy_scores_", "q_values_", "scores_"),
     )
     _optional_attributes = ("path_probabilities_",)
-    _state_migrations = ({"fdr": None, "decoys": "knockoff"},)
+    _state_migrations = ({"fdr": None},)
     # They are for the halves: `estimator` gets none.
     __metadata_request__fit = {"groups": UNUSED}  # noqa: RUF012
 
@@ -278,13 +271,12 @@ class StabilitySelector(
         self,
         estimator=None,
         *,
-        n_pairs=50,
+        n_pairs=None,
         param_name=None,
         param_values=None,
         threshold=None,
         max_false_selections=None,
         fdr=None,
-        decoys="knockoff",
         stratify="auto",
         n_jobs=None,
         random_state=None,
@@ -301,8 +293,8 @@ class StabilitySelector(
         ----------
         X : {array-like, sparse matrix, RowBlocks} of shape (n_samples, n_features)
             Training data, numeric. `estimator` gets frames as frames, and sparse
-            matrices in CSR format; with `fdr` it gets no frames. Not with `fdr`, and
-            if `estimator` takes them: blocks, whose passes the pairs share.
+            matrices in CSR format. If `estimator` takes them: blocks, whose passes the
+            pairs share. Dense and complete with `fdr`.
         y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
             Labels or target values, if `estimator` needs them.
         groups : array-like of shape (n_samples,), default=None
@@ -321,10 +313,10 @@ class StabilitySelector(
             If parameters contradict each other, if a class has a single sample, or a
             single group, if there are less than four groups, if it cannot be said
             which features `estimator` selects, or if `fdr` is given and there are
-            `groups`, parameters of single features in `estimator`, or for knockoffs a
-            sparse `X` or missing values.
+            `groups`, no `y`, a sparse `X`, missing values, or arguments other than
+            `sample_weight`.
         """
-        self._check_parameters(groups)
+        self._check_parameters(groups, y, fit_params)
         X = self._validate_X(X)
         if y is not None:
             y = check_target(y)
@@ -339,28 +331,30 @@ class StabilitySelector(
             groups = number_groups(groups, X.shape[0], y if stratified else None)
 
         random_state = check_random_state(self.random_state)
-        seeds = random_state.randint(2**31 - 1, size=self.n_pairs)
-        columns, data = None, X
-        if self.fdr is not None:
-            allow_nan = get_tags(self).input_tags.allow_nan
-            columns = ColumnsWithDecoys(X, self.decoys, random_state, allow_nan)
-            data = columns.X
-
+        n_pairs = self.n_pairs
+        if n_pairs is None:
+            n_pairs = DEFAULT_PAIRS if self.fdr is None else PAIRS_PER_DRAW
         arguments = {"estimator": self, "X": X, "y": y, "metadata": fit_params}
-        context = self._init_callback_context(max_subtasks=self.n_pairs)
+        n_tasks = n_pairs if self.fdr is None else N_DRAWS
+        context = self._init_callback_context(max_subtasks=n_tasks)
         context.call_on_fit_task_begin(**arguments)
-        common = (data, y, groups, stratified, fit_params, columns is not None)
-        tasks = seeds, self.n_jobs, (context, "pair", arguments)
-        pairs = select_on_all(self._candidates(X.shape[0]), common, *tasks)
-        parts = [np.concatenate(part) for part in zip(*pairs, strict=True)]
-        self._set_fitted(self._results(*parts, columns))
+        name = "pair" if self.fdr is None else "draw of decoys"
+        tasks = self.n_jobs, (context, name, arguments)
+        if self.fdr is not None:
+            weight = fit_params.get("sample_weight")
+            data = X, y, stratified, weight, n_pairs, random_state
+            self._set_fitted(self._results_with_decoys(*data, tasks))
+            reason = describe_failure(self.fdr, self.scores_, self.decoy_scores_)
+        else:
+            seeds = random_state.randint(2**31 - 1, size=n_pairs)
+            common = X, y, groups, stratified, fit_params
+            pairs = select_on_all(self._candidates(), common, seeds, *tasks)
+            parts = [np.concatenate(part) for part in zip(*pairs, strict=True)]
+            self._set_fitted(self._results(*parts))
+            largest = self.selection_probabilities_.max()
+            reason = f"the largest selection probability is {largest:.3g}, "
+            reason += f"and the threshold {self.threshold_:.3g}"
         if not self._get_support_mask().any():
-            if columns is None:
-                largest = self.selection_probabilities_.max()
-                reason = f"the largest selection probability is {largest:.3g}, "
-                reason += f"and the threshold {self.threshold_:.3g}"
-            else:
-                reason = describe_failure(self.fdr, self.decoy_margins_)
             warnings.warn(
                 f"No feature is selected: {reason}.",
                 UserWarning,
@@ -369,16 +363,29 @@ class StabilitySelector(
         context.call_on_fit_task_end(**arguments)
         return self
 
-    def _check_parameters(self, groups):
+    def _check_parameters(self, groups, y, fit_params):
         """Refuse parameters that contradict each other."""
         names = ("threshold", "max_false_selections", "fdr")
         aims = {name: getattr(self, name) for name in names}
+        if self.fdr is not None:
+            aims |= {name: getattr(self, name) for name in ("estimator", "param_name")}
+            if groups is not None:
+                raise ValueError(
+                    "fdr needs independent samples: it cannot be combined with groups, "
+                    "because decoys do not imitate what the samples of a group have in "
+                    "common."
+                )
+            if y is None:
+                raise ValueError(
+                    "fdr requires y to be passed, but the target y is None."
+                )
+            other = sorted(set(fit_params) - {"sample_weight"})
+            if other:
+                raise ValueError(f"fdr takes no {', '.join(other)}.")
         aims = {name: value for name, value in aims.items() if value is not None}
         if len(aims) > 1:
             given = " and ".join(f"{name}={value!r}" for name, value in aims.items())
             raise ValueError(f"{' and '.join(aims)} cannot be combined, got {given}.")
-        if self.fdr is not None:
-            check_exchangeable(self.estimator, groups)
         if (self.param_name is None) != (self.param_values is None):
             raise ValueError(
                 "param_name and param_values belong together, got "
@@ -392,21 +399,23 @@ class StabilitySelector(
         """Check the data, and return it as it is if it is a frame, else as an array."""
         validate_data(self, X, skip_check_array=True)
         if isinstance(X, RowBlocks):
+            if self.fdr is not None:
+                raise TypeError("X in blocks cannot be used here: fdr needs an array.")
             set_feature_names(self, X)
             look_again(X)
             return X
-        allow_nan = get_tags(self).input_tags.allow_nan
+        tags = get_tags(self).input_tags
         array = check_array(
             X,
-            accept_sparse="csr",
-            ensure_all_finite="allow-nan" if allow_nan else True,
+            accept_sparse="csr" if tags.sparse else False,
+            ensure_all_finite="allow-nan" if tags.allow_nan else True,
             ensure_min_samples=MIN_SAMPLES,
             estimator=self,
             input_name="X",
         )
-        return X if hasattr(X, "columns") else array
+        return X if hasattr(X, "columns") and self.fdr is None else array
 
-    def _candidates(self, n_samples):
+    def _candidates(self):
         """Return the estimators to fit on each half, one for each value of the path."""
         if self.estimator is not None:
             base = self.estimator
@@ -417,11 +426,6 @@ class StabilitySelector(
             n_features = np.sqrt(
                 (2.0 * DESIGN_THRESHOLD - 1.0) * n_false * self.n_features_in_
             )
-            if self.fdr is not None:
-                n_features = min(
-                    FEATURES_WITH_DECOYS * self.n_features_in_,
-                    SAMPLES_WITH_DECOYS * n_samples,
-                )
             base = self._default_estimator(
                 n_features_to_select=min(self.n_features_in_, max(1, int(n_features)))
             )
@@ -439,33 +443,50 @@ class StabilitySelector(
             base.set_fit_request(sample_weight=True, offset=True, strata=True)
         return base
 
-    def _results(self, path_supports, baseline_supports, scores, columns):
+    def _results_with_decoys(
+        self, X, y, stratified, sample_weight, n_pairs, random_state, tasks
+    ):
+        """Return the fitted attributes that follow from the scores of decoys."""
+        weights = normalized_weights(sample_weight, len(X))
+        classes = number_classes(y) if stratified and not is_survival(y) else None
+        targets = columns_of_target(y, classes, weights)
+        if classes is not None and classes.max() == 1:
+            targets = targets[:, :1]  # the other one is a multiple
+        strata = np.zeros(len(X), dtype=int) if not stratified else number_classes(y)
+        features, decoys = score_with_decoys(
+            X, targets, weights, strata, n_pairs, random_state, tasks
+        )
+        scores = features.mean(axis=0)
+        rates = q_values(scores, decoys)
+        kept = rates <= self.fdr
+        n_false = float(rates[kept].max(initial=0.0) * np.count_nonzero(kept))
+        return {
+            "decoy_scores_": decoys,
+            "expected_false_selections_": n_false,
+            "q_values_": rates,
+            "scores_": scores,
+            "threshold_": float(scores[kept].min(initial=np.inf)),
+        }
+
+    def _results(self, path_supports, baseline_supports):
         """Return the fitted attributes that follow from the selections.
 
-        The supports have the shape (n_halves, n_values, n_columns), those of the
-        baseline and the scores (n_halves, n_columns), or (n_halves, 0) if there are
-        none. The columns are the features if `columns` is None.
+        The supports have the shape (n_halves, n_values, n_features), those of the
+        baseline (n_halves, n_features), or (n_halves, 0) if there is none.
         """
-        if columns is not None:
-            path_supports, decoy_supports = columns.split(path_supports)
-            baseline_supports, _ = columns.split(baseline_supports)
         supports = path_supports.any(axis=1)
         stability, interval = stability_index(supports)
         mean_n_features = float(supports.sum(axis=1).mean())
+        threshold, n_false = self._choose_threshold(mean_n_features, len(supports))
         results = {
+            "expected_false_selections_": n_false,
             "mean_n_features_": mean_n_features,
             "selection_probabilities_": supports.mean(axis=0),
             "stability_": stability,
             "stability_interval_": interval,
             "supports_": supports,
+            "threshold_": threshold,
         }
-        if columns is None:
-            threshold, n_false = self._choose_threshold(mean_n_features, len(supports))
-            results |= {"expected_false_selections_": n_false, "threshold_": threshold}
-        else:
-            own, decoys = columns.split(scores.mean(axis=0))
-            results |= filter_margins(own - decoys, self.fdr)
-            results["decoy_probabilities_"] = decoy_supports.any(axis=1).mean(axis=0)
         if self.param_name is not None:
             results["path_probabilities_"] = path_supports.mean(axis=0)
         if baseline_supports.size > 0:
@@ -504,15 +525,13 @@ class StabilitySelector(
 
     @property
     def feature_importances_(self):
-        """The selection probabilities, under the name that other tools look for."""
+        """The selection probabilities, or scores, as other tools look for them."""
         check_is_fitted(self)
-        return self.selection_probabilities_
+        return self.selection_probabilities_ if self.fdr is None else self.scores_
 
     def _get_support_mask(self):
         check_is_fitted(self)
-        if hasattr(self, "threshold_"):
-            return self.selection_probabilities_ >= self.threshold_
-        return self.decoy_margins_ >= self.fdr_threshold_
+        return self.feature_importances_ >= self.threshold_
 
     @shared_docs(**DOCS)
     def get_metadata_routing(self):
@@ -531,7 +550,6 @@ class StabilitySelector(
         estimator = self.estimator
         base = get_tags(ProjectionFeatureSelector() if estimator is None else estimator)
         tags.target_tags = base.target_tags
-        dense = self.fdr is not None and self.decoys == "knockoff"
-        tags.input_tags.sparse = base.input_tags.sparse and not dense
-        tags.input_tags.allow_nan = base.input_tags.allow_nan and not dense
+        tags.input_tags.sparse = base.input_tags.sparse and self.fdr is None
+        tags.input_tags.allow_nan = base.input_tags.allow_nan and self.fdr is None
         return tags

@@ -1,19 +1,21 @@
-"""Decoys, and the rates of false discoveries that they estimate."""
+"""Decoys: moments, marginal distributions, categories."""
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy import sparse
 from scipy.linalg import block_diag
 from scipy.optimize import minimize
+from sklearn.covariance import ledoit_wolf_shrinkage
 
 from skproj.feature_selection import _decoys
 from skproj.feature_selection._decoys import (
-    ColumnsWithDecoys,
-    gaussian_decoys,
+    DecoyModel,
+    DenseDraw,
+    LowRankDraw,
+    find_categories,
     least_reconstructable,
-    permuted_decoys,
-    smallest_rates,
+    normal_scores,
+    shrinkage_of,
 )
 
 PAIR = np.array([[1.0, 1.0], [1.0, 1.0]])
@@ -36,7 +38,7 @@ def test_gaussian_decoys_have_the_moments_of_features(name, max_dense, monkeypat
     monkeypatch.setattr(_decoys, "MAX_DENSE_FEATURES", max_dense)
     random_state = np.random.RandomState(0)
     X = 3.0 * draw_normal(name, 20_000, random_state) + np.arange(6)
-    decoys = gaussian_decoys(X, random_state)
+    decoys = DecoyModel(X).draw(random_state)
     assert_allclose(decoys.mean(axis=0), np.arange(6), atol=0.1)
     together = np.corrcoef(X, decoys, rowvar=False)
     own, cross, between = together[:6, :6], together[:6, 6:], together[6:, 6:]
@@ -57,18 +59,19 @@ def test_draws_have_the_conditional_moments(shape):
     inverse = np.linalg.inv(Sigma)
     least = np.linalg.eigvalsh(Sigma)[0]
     choices = {
-        _decoys._draw_dense: np.diag(least_reconstructable(Sigma)),
-        _decoys._draw_low_rank: least * np.eye(shape[1]),
+        DenseDraw: np.diag(least_reconstructable(Sigma)),
+        LowRankDraw: least * np.eye(shape[1]),
     }
     for draw, S in choices.items():
+        model = draw(Z, 0.4)
         noise = np.zeros(shape)
-        mean = draw(Z, 0.4, noise)
+        mean = model.draw(noise)
         assert_allclose(mean, Z - Z @ inverse @ S, atol=1e-10)
         # The noise is a linear function: the one of unit vectors is its matrix.
         rows = []
         for unit in np.eye(shape[1]):
             noise[0] = unit
-            rows.append((draw(Z, 0.4, noise) - mean)[0])
+            rows.append((model.draw(noise) - mean)[0])
         rows = np.array(rows)
         assert_allclose(rows.T @ rows, 2.0 * S - S @ inverse @ S, atol=1e-10)
 
@@ -97,74 +100,90 @@ def test_s_is_least_reconstructable(name):
     assert trace(s) <= trace(start)
 
 
-def test_constant_columns_are_their_own_decoys():
+def test_decoys_have_the_entries_of_their_columns():
+    """Also of ties and of heavy tails; constant columns are their own decoys."""
     random_state = np.random.RandomState(0)
-    X = random_state.standard_normal((30, 4)).astype(np.float32)
+    X = random_state.standard_normal((40, 5))
+    X[:, 1] = np.round(X[:, 1])
     X[:, 2] = 7.0
-    decoys = gaussian_decoys(X, random_state)
-    assert decoys.dtype == np.float32
-    assert_array_equal(decoys[:, 2], X[:, 2])
-    assert not np.any(decoys[:, [0, 1, 3]] == X[:, [0, 1, 3]])
-    assert_array_equal(gaussian_decoys(X[:, [2, 2]], random_state), X[:, [2, 2]])
+    X[:, 3] = np.exp(5.0 * X[:, 3])
+    decoys = DecoyModel(X).draw(random_state)
+    assert_array_equal(np.sort(decoys, axis=0), np.sort(X, axis=0))
+    assert not np.array_equal(decoys[:, 1], X[:, 1])
+    constant = X[:, [2, 2]]
+    assert_array_equal(DecoyModel(constant).draw(random_state), constant)
 
 
 def test_equal_columns_of_two_values_have_decoys():
     """Their covariance is singular, and the shrinkage of Ledoit and Wolf is zero."""
     X = np.repeat(np.tile([[1.0], [-1.0]], (10, 1)), 3, axis=1)
-    decoys = gaussian_decoys(X, np.random.RandomState(0))
-    assert np.isfinite(decoys).all()
-    assert_allclose(decoys, X, atol=0.5)
+    decoys = DecoyModel(X).draw(np.random.RandomState(0))
+    assert_array_equal(decoys.sum(axis=0), np.zeros(3))
 
 
-@pytest.mark.parametrize("make", [np.asarray, sparse.csr_array, sparse.csr_matrix])
-def test_permuted_decoys_keep_the_entries_of_each_column(make):
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((200, 5)) * (rng.random((200, 5)) < [0.0, 0.1, 0.5, 0.9, 1])
-    decoys = permuted_decoys(make(X), np.random.RandomState(0))
-    assert sparse.issparse(decoys) == (make is not np.asarray)
-    if sparse.issparse(decoys):
-        assert decoys.format == "csr"
-        assert decoys.nnz == np.count_nonzero(X)
-        decoys = decoys.toarray()
-    assert_array_equal(np.sort(decoys, axis=0), np.sort(X, axis=0))
-    # Each has an order of its own, without a relation to that of the features.
-    correlations = np.corrcoef(X[:, 1:], decoys[:, 1:], rowvar=False)
-    assert np.abs(correlations - np.eye(8)).max() < 0.3
+@pytest.mark.parametrize("share", [0.5, 0.2])
+def test_correlations_of_binary_columns_are_kept(share):
+    """But for a part: the order of a Gaussian decoy tells less than the decoy."""
+    random_state = np.random.RandomState(0)
+    Z = draw_normal("neighbours", 20_000, random_state)
+    X = (Z < np.quantile(Z, share)).astype(float)
+    decoys = DecoyModel(X).draw(random_state)
+    together = np.corrcoef(X, decoys, rowvar=False)
+    own, cross = together[:6, :6], together[:6, 6:]
+    neighbours = np.eye(6, k=1, dtype=bool)
+    assert_allclose(cross[neighbours] / own[neighbours], 0.93, atol=0.1)
+    assert np.diag(cross).max() < 0.6
 
 
-@pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
-def test_features_are_found_among_decoys(make):
-    """The order of the columns is random, and is known."""
-    X = np.random.default_rng(0).standard_normal((20, 6))
-    columns = ColumnsWithDecoys(make(X), "permuted", np.random.RandomState(0), False)
-    both = columns.X.toarray() if sparse.issparse(columns.X) else columns.X
-    own, decoys = columns.split(both)
-    assert_array_equal(own, X)
-    assert_array_equal(np.sort(decoys, axis=0), np.sort(X, axis=0))
-    assert not np.array_equal(both[:, :6], X)
-    empty = np.zeros((3, 0), dtype=bool)
-    assert columns.split(empty)[0].shape == (3, 0)
-
-
-def test_rates_of_an_example():
-    """One decoy is preferred, by as much as the third feature."""
-    margins = np.array([5.0, 3.0, 2.0, -2.0, 0.0, 1.0])
-    # From 1 on, four are kept: (1 + 1) / 4.
-    assert_allclose(smallest_rates(margins), [0.5, 0.5, 0.5, np.inf, np.inf, 0.5])
-    assert_allclose(smallest_rates(margins[:3]), np.full(3, 1.0 / 3.0))
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_rates_follow_the_definition(seed):
-    """A feature is kept at a rate if the threshold for that rate is not above it."""
+def make_categories(n_samples, seed):
+    """Return normal columns, and the columns of three levels cut from one of them."""
     rng = np.random.default_rng(seed)
-    margins = rng.integers(-4, 9, size=rng.integers(1, 40)).astype(float)
-    rates = smallest_rates(margins)
-    for fdr in (0.05, 0.1, 0.3, 0.5, 0.9):
-        passing = [
-            t
-            for t in np.abs(margins[margins != 0])
-            if (1 + np.sum(margins <= -t)) / max(1, np.sum(margins >= t)) <= fdr
-        ]
-        kept = margins >= min(passing, default=np.inf)
-        assert_array_equal(rates <= fdr, kept)
+    Z = rng.standard_normal((n_samples, 4))
+    Z[:, 1:] = 0.6 * Z[:, :1] + 0.8 * Z[:, 1:]
+    level = np.searchsorted([-1.0, 0.3], Z[:, 1])
+    return np.column_stack([Z[:, 0], np.eye(3)[level], Z[:, 2:]])
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.5])
+def test_decoys_of_categories_are_categories(scale):
+    """They have one level in each row, about as often as the columns, and relations."""
+    X = make_categories(3000, 0)
+    X[:, 1:4] = scale * X[:, 1:4] - 0.5
+    assert [list(c) for c in find_categories(X)] == [[1, 2, 3]]
+    decoys = DecoyModel(X).draw(np.random.RandomState(0))
+    marks = (decoys[:, 1:4] + 0.5) / scale
+    assert_array_equal(marks.sum(axis=1), np.ones(3000))
+    assert_array_equal(np.unique(marks), [0.0, 1.0])
+    assert_allclose(decoys[:, 1:4].mean(axis=0), X[:, 1:4].mean(axis=0), atol=0.02)
+    own = np.corrcoef(X, rowvar=False)[1:4, [0, 4, 5]]
+    cross = np.corrcoef(decoys[:, 1:4], X[:, [0, 4, 5]], rowvar=False)[:3, 3:]
+    strong = np.abs(own) > 0.2
+    assert_allclose(cross[strong] / own[strong], 0.9, atol=0.2)
+    level = X[:, 1:4].argmax(axis=1)
+    assert 0.2 < np.mean(marks.argmax(axis=1) != level) < 0.8
+
+
+def test_categories_are_found_among_other_columns():
+    """Binary columns beside them, constant ones and single levels are not levels."""
+    levels = np.eye(3)[np.arange(12) % 3]
+    flags = np.array([0.0] * 11 + [1.0])
+    X = np.column_stack([flags, levels, np.ones(12), levels[:, :2], flags, levels])
+    assert [list(c) for c in find_categories(X)] == [[1, 2, 3], [8, 9, 10]]
+    assert find_categories(np.column_stack([flags, np.arange(12.0)])) == []
+
+
+def test_normal_scores_of_ties():
+    """Without ties all columns have the same scores."""
+    rng = np.random.default_rng(0)
+    X = rng.exponential(size=(50, 3)) ** 3
+    X[:, 2] = X[:, 2] > np.median(X[:, 2])
+    scores = normal_scores(X)
+    assert_allclose(np.sort(scores[:, 0]), np.sort(scores[:, 1]))
+    assert_allclose(np.unique(scores[:, 2]), [-1.0, 1.0])
+
+
+@pytest.mark.parametrize("shape", [(40, 9), (9, 40)], ids=str)
+def test_shrinkage_is_that_of_ledoit_and_wolf(shape):
+    Z = normal_scores(np.random.default_rng(0).standard_normal(shape).cumsum(axis=1))
+    assert_allclose(shrinkage_of(Z), ledoit_wolf_shrinkage(Z, assume_centered=True))
+    assert shrinkage_of(normal_scores(np.arange(9.0)[:, np.newaxis])) == 1.0

@@ -113,7 +113,7 @@ SELECTORS = {
     "estimator": (ProjectionFeatureSelector(CoxRidge(), eta=1.0), "scores_"),
     "search": (ProjectionFeatureSelectorCV(3, random_state=0), "coef_"),
     "halves": (StabilitySelector(n_pairs=2, random_state=0), "supports_"),
-    "decoys": (StabilitySelector(n_pairs=2, fdr=0.5, random_state=0), "supports_"),
+    "decoys": (StabilitySelector(n_pairs=2, fdr=0.5, random_state=0), "scores_"),
     "others": (StabilitySelector(FIRST_TWO, n_pairs=1, random_state=0), "supports_"),
 }
 

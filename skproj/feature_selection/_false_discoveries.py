@@ -1,0 +1,117 @@
+"""Scores of features and decoys, and rates of false discoveries from their counts.
+
+Features and decoys compete on lasso paths of halves of the samples. The score of a
+column is the integral over the path of the cube of the share of the halves that select
+it, less a share that is reached by chance (integrated path stability selection). The
+target is that of a quadratic loss: classes are columns of zeros and ones, survival
+times the residuals of equal hazards.
+"""
+
+import math
+
+import numpy as np
+from sklearn.utils.parallel import delayed
+
+from skproj._kernels._lasso_halves import count_selections
+from skproj.feature_selection._decoys import DecoyModel
+from skproj.feature_selection._half_selections import draw_halves
+from skproj.utils._tasks import run_tasks
+
+# Draws of the decoys, and pairs of halves for each.
+N_DRAWS, PAIRS_PER_DRAW = 8, 15
+# Penalties are correlations with the target, or with what is left of it. The path ends
+# where halves select so many columns on average, as a share of all samples.
+PENALTIES = np.geomspace(1.0, 0.02, 36)
+MAX_SELECTED_SHARE = 0.2
+# Halves stop at more columns than that.
+STOP_SHARE = 1.25 * MAX_SELECTED_SHARE
+# Share of the halves from which on a selection counts.
+MIN_SHARE = 0.5
+# Draws whose mean scores count as well, and what is added to the counts: one of four
+# draws may have had one more decoy.
+DRAWS_TOGETHER, ADDED_COUNT = 4, 0.25
+
+
+def q_values(scores, decoy_scores):
+    """Return the smallest rate of false discoveries at which each feature is kept.
+
+    The features with a score of at least t are kept, and the decoys of a draw with such
+    a score count the false ones. The score of a feature is a mean over the draws, which
+    is rarely as large as the largest single scores of a decoy, but more often as large
+    as medium ones: mean scores of decoys over four draws are counted as well, and the
+    smaller number is taken. Its mean over the draws, plus a quarter, over the number of
+    features is the rate. It is infinite for scores that are not positive.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_features,)
+        Mean over the draws.
+    decoy_scores : ndarray of shape (n_draws, n_features)
+        A multiple of four draws.
+
+    Returns
+    -------
+    rates : ndarray of shape (n_features,)
+    """
+    n_features = len(scores)
+    thresholds = np.unique(scores[scores > 0.0])
+    n_kept = n_features - np.searchsorted(np.sort(scores), thresholds)
+    together = decoy_scores.reshape(-1, DRAWS_TOGETHER, n_features).mean(axis=1)
+    n_decoys = np.minimum(
+        *(_mean_counts(values, thresholds) for values in (decoy_scores, together))
+    )
+    rates = (n_decoys + ADDED_COUNT) / n_kept
+    # Kept at t means kept at all smaller thresholds too.
+    rates = np.append(np.inf, np.minimum.accumulate(rates))
+    return rates[np.searchsorted(thresholds, scores, side="right")]
+
+
+def _mean_counts(values, thresholds):
+    """Return how many of each row are at least as large as thresholds, on average."""
+    in_order = np.sort(values, axis=None)
+    n_larger = len(in_order) - np.searchsorted(in_order, thresholds)
+    return n_larger / len(values)
+
+
+def describe_failure(fdr, scores, decoy_scores):
+    """Say why no feature is kept."""
+    n_positive = np.count_nonzero(scores)
+    n_needed = math.ceil(ADDED_COUNT / fdr - 1e-9)
+    n_decoys = np.count_nonzero(decoy_scores) / len(decoy_scores)
+    return (
+        f"fdr={fdr:g} needs at least {n_needed} features that score higher than nearly "
+        f"all decoys; {n_positive} features and {n_decoys:.3g} decoys of each draw "
+        "score more than 0"
+    )
+
+
+def score_with_decoys(X, targets, weights, strata, n_pairs, random_state, tasks):
+    """Return scores of the features and of the decoys, (n_draws, n_features) each.
+
+    `weights` add up to 1, `strata` are those of `draw_halves`, and `tasks` the number
+    of jobs and what else `run_tasks` needs.
+    """
+    n_jobs, progress = tasks
+    seeds = random_state.randint(2**31 - 1, size=N_DRAWS)
+    model = DecoyModel(np.asarray(X, dtype=np.float64))
+    common = model, np.asfortranarray(targets), weights, strata, n_pairs
+    calls = (delayed(score_draw)(*common, seed) for seed in seeds)
+    scores = list(run_tasks(calls, n_jobs, *progress))
+    return np.split(np.array(scores), 2, axis=1)
+
+
+def score_draw(model, targets, weights, strata, n_pairs, seed):
+    """Score the columns and one draw of their decoys."""
+    random_state = np.random.RandomState(seed)
+    both = np.hstack([model.X, model.draw(random_state)])
+    # A solver may prefer the first one of equal columns.
+    order = random_state.permutation(both.shape[1])
+    both = np.asfortranarray(both[:, order])
+    pairs = [draw_halves(strata, random_state) for _ in range(n_pairs)]
+    halves, max_selected = np.concatenate(pairs), int(STOP_SHARE * len(both))
+    counts = count_selections(both, targets, weights, halves, PENALTIES, max_selected)
+    shares = np.empty(counts.shape)
+    shares[:, order] = counts / len(halves)
+    n_selected = shares.sum(axis=1)
+    used = max(np.count_nonzero(n_selected <= MAX_SELECTED_SHARE * len(both)), 1)
+    return 1.0 / PENALTIES[:used] @ np.maximum(shares[:used] - MIN_SHARE, 0.0) ** 3
