@@ -9,7 +9,7 @@ from torch.nn.utils import parametrize
 
 from skproj.nn._training._l1_training import masks_of_largest
 from skproj.nn.prune._layers import named_weights, split_weights
-from skproj.nn.prune._weight_groups import (
+from skproj.nn.prune._weights import (
     group_by_parameter,
     is_distributed,
     pruned_or_plain,

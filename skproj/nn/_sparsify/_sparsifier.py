@@ -8,6 +8,7 @@ import torch
 from sklearn.utils import check_scalar
 from torch.nn.functional import hardshrink
 
+from skproj.nn._sparsify import _hoyer
 from skproj.nn._sparsify._blocks import (
     local_part,
     parse_pattern,
@@ -17,11 +18,16 @@ from skproj.nn._sparsify._blocks import (
 from skproj.nn.functional import projection_n_of_m
 from skproj.nn.optim._projected import check_held
 from skproj.nn.prune._sparsity_report import sparsity_report
+from skproj.utils._choices import check_choice
 from skproj.utils._docs import shared_docs
+
+SCORES = ("balanced", "hoyer")
 
 # Shares of the steps after which the wanted number of weights is left, and after which
 # it is settled which ones.
 RAMP_END, FIXED_FROM = 0.4, 0.8
+# The same for weights that are projected to a Hoyer sparsity.
+FIXED_FROM_OF_HOYER = 0.67
 # Steps between two thresholds, and the share of all steps after which they are computed
 # anew in any case.
 INTERVAL = 16
@@ -47,6 +53,11 @@ def by_balance(magnitudes):
     return lambda part: (
         magnitudes[part].double().square() / sums[part].pow(LAYER_BALANCE)
     )
+
+
+def by_magnitude(magnitudes):
+    """Return scores that compare the weights of all layers by their magnitudes."""
+    return magnitudes.__getitem__
 
 
 @shared_docs()
@@ -80,6 +91,16 @@ class Sparsifier:
     layers : iterable of str, default=None
         Names of layers or parts of the network to which a single `target` applies. None
         takes all that `skproj.nn.prune.sparsity_report` lists.
+    score : {{"balanced", "hoyer"}}, default="balanced"
+        How the weights to keep are chosen: by magnitudes that are balanced among the
+        layers, see the notes, or by the group sparse projection [3]_ of the filters of
+        each layer to a Hoyer sparsity, to compare with the literature.
+    every : int, default=None
+        Number of steps between two projections to a Hoyer sparsity of 0.8, for
+        instance those of an epoch; the smallest weights are removed after 67 % of
+        `n_steps`. None projects the network once, to the Hoyer sparsity with which the
+        target is met, as closely as the last weight of each filter allows, and trains
+        the weights that are left: single-shot pruning.
 
     Attributes
     ----------
@@ -94,8 +115,9 @@ class Sparsifier:
     TypeError
         If an argument has the wrong type.
     ValueError
-        If `target` or `n_steps` is out of range, if a named layer has no weights to
-        prune, or if `optimizer` does not hold a weight. Then nothing is changed.
+        If `target`, `n_steps`, `score` or `every` is out of range, if a named layer has
+        no weights to prune, or if `optimizer` does not hold a weight. Then nothing is
+        changed.
 
     See Also
     --------
@@ -136,6 +158,9 @@ class Sparsifier:
     .. [2] J. Lee, S. Park, S. Mo, S. Ahn, J. Shin, "Layer-adaptive sparsity for the
        magnitude-based pruning", International Conference on Learning Representations,
        2021, :arxiv:`2010.07611`.
+    .. [3] R. Ohib, N. Gillis, N. Dalmasso, S. Shah, V. K. Potluru, S. Plis, "Explicit
+       group sparse projection with applications to deep learning and NMF",
+       Transactions on Machine Learning Research, 2022, :arxiv:`1912.03896`.
 
     Examples
     --------
@@ -160,8 +185,19 @@ class Sparsifier:
     True
     """
 
-    def __init__(self, module, optimizer, target=0.9, *, n_steps, layers=None):
+    def __init__(
+        self,
+        module,
+        optimizer,
+        target=0.9,
+        *,
+        n_steps,
+        layers=None,
+        score="balanced",
+        every=None,
+    ):
         check_scalar(n_steps, "n_steps", numbers.Integral, min_val=1)
+        _check_score(score, every, target)
         module, optimizer = _unwrapped(module), _innermost(optimizer)
         self.blocks = targeted_weights(module, target, layers)
         self._parameters = [W for block in self.blocks for W in block.weights]
@@ -169,6 +205,8 @@ class Sparsifier:
         names = {id(W): name for name, W in module.named_parameters()}
         self._names = [names[id(W)] for W in self._parameters]
         self._module, self._n_steps = module, int(n_steps)
+        self._is_hoyer, self._every = score == "hoyer", every
+        self._fixed_from = FIXED_FROM_OF_HOYER if self._is_hoyer else FIXED_FROM
         self._project = None
         if isinstance(target, str):
             n, m = parse_pattern(target)
@@ -181,7 +219,9 @@ class Sparsifier:
             optimizer.register_step_pre_hook(self._before_step),
             optimizer.register_step_post_hook(self._after_step),
         ]
-        if self._project is not None:
+        if self._is_hoyer and every is None:
+            self._fix()
+        elif self._project is not None:
             self._remove()
 
     @property
@@ -321,9 +361,12 @@ class Sparsifier:
         self._is_whole = True
         if self._masks is not None:
             torch._foreach_mul_(self._weights, self._masks)
-        elif self.n_steps_done >= FIXED_FROM * self._n_steps:
+            return
+        if self._is_hoyer:
+            self._project_to_hoyer()
+        if self.n_steps_done >= self._fixed_from * self._n_steps:
             self._fix()
-        else:
+        elif not self._is_hoyer:
             self._remove()
 
     @torch.no_grad()
@@ -355,6 +398,16 @@ class Sparsifier:
             W.copy_(kept)
         self._is_whole = False
 
+    @torch.no_grad()
+    def _project_to_hoyer(self):
+        """Replace the weights by their projection, which does not fix the zeros."""
+        if self.n_steps_done % self._every:
+            return
+        for block in self.blocks:
+            projected = _hoyer.project_block(block, _hoyer.LEVEL)
+            for W, P in zip(block.weights, projected, strict=True):
+                local_part(W).copy_(part_like(P.to(W.device, W.dtype), W))
+
     def _kept(self, i, W):
         """Return a weight with zeros in the place of its entries to remove."""
         if self._project is not None:
@@ -367,11 +420,31 @@ class Sparsifier:
         if self._project is not None:
             self._masks = [self._project(W) != 0 for W in self._weights]
         else:
-            masks = [mask for block in self.blocks for mask in block.masks(by_balance)]
+            masks = [mask for block in self.blocks for mask in self._masks_of(block)]
             pairs = zip(masks, self._parameters, strict=True)
             self._masks = [part_like(*pair) for pair in pairs]
         self._removed, self._is_whole = None, True
         torch._foreach_mul_(self._weights, self._masks)
+
+    def _masks_of(self, block):
+        if not self._is_hoyer:
+            return block.masks(by_balance)
+        if self._every is not None:
+            return block.masks(by_magnitude)
+        projected = _hoyer.project_block(block)
+        return [
+            (P != 0).to(W.device) for P, W in zip(projected, block.weights, strict=True)
+        ]
+
+
+def _check_score(score, every, target):
+    check_choice("score", score, SCORES)
+    if score == "hoyer" and isinstance(target, str):
+        raise ValueError(f"target must be a share for score='hoyer', got {target!r}.")
+    if every is not None:
+        check_scalar(every, "every", numbers.Integral, min_val=1)
+        if score != "hoyer":
+            raise ValueError(f"every must be None for score={score!r}, got {every!r}.")
 
 
 def _unwrapped(module):

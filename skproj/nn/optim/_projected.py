@@ -1,4 +1,4 @@
-"""Training under a ball constraint: after each step, or as a parametrization."""
+"""Projections of parameters after each step of an optimizer."""
 
 import numbers
 
@@ -240,7 +240,7 @@ def register_projection(optimizer, params, projection, radius, *, dim=0, every=1
 
     See Also
     --------
-    BallConstraint : Keeps a weight in a ball by a parametrization.
+    Sparsifier : Makes a share of the weights zero.
 
     Notes
     -----
@@ -290,113 +290,3 @@ def register_projection(optimizer, params, projection, radius, *, dim=0, every=1
         for W in params:
             check_dims(dim, W.ndim)
     return _ProjectionHandle(optimizer, params, projection, radius, dim, every)
-
-
-@shared_docs(dim=_DIM)
-class BallConstraint(torch.nn.Module):
-    r"""Parametrization that keeps a tensor in a ball.
-
-    The parametrized weight is the projection of another tensor,
-
-    .. math::
-
-        W = P(V), \qquad \|W\| \le \text{radius},
-
-    and training changes that tensor V, through the gradient of the projection.
-
-    Parameters
-    ----------
-    projection : str or callable
-        A key of `skproj.projection.BALLS`, or a function ``f(V, radius, dim=dim)``
-        that returns a new tensor of the shape of `V`.
-    radius : float
-        Radius of the ball.
-    {dim}
-
-    See Also
-    --------
-    register_projection : Projects after each step of an optimizer.
-
-    Notes
-    -----
-    Groups that are zero have no gradient and do not come back, unless the threshold
-    falls because others shrink; where that matters, `register_projection`, which
-    computes gradients at the projected weights, is the better choice.
-
-    A tensor that is assigned to the weight is copied as it is, and projected when the
-    weight is used: what is read is not what was assigned if that was outside the ball.
-
-    PyTorch refuses to pickle a parametrized module, but copies it with
-    `copy.deepcopy`; its `state_dict` can be saved and loaded. To end with a plain
-    weight call ``torch.nn.utils.parametrize.remove_parametrizations``, which by default
-    leaves the projected one.
-
-    {bilevel_reference}
-
-    Examples
-    --------
-    >>> import torch
-    >>> from torch.nn.utils import parametrize
-    >>> from skproj.nn import BallConstraint
-    >>> layer = torch.nn.Linear(3, 2)
-    >>> constraint = BallConstraint("l1inf", radius=2.0)
-    >>> constraint
-    BallConstraint(projection='l1inf', radius=2.0, dim=0)
-    >>> _ = parametrize.register_parametrization(layer, "weight", constraint)
-    >>> layer.weight = torch.tensor([[3.0, 1.0, 0.5], [-1.0, 1.0, 0.0]])
-    >>> layer.weight.detach()
-    tensor([[ 1.6667,  0.3333,  0.0000],
-            [-1.0000,  0.3333,  0.0000]])
-    """
-
-    def __init__(self, projection, radius, *, dim=0):
-        super().__init__()
-        _check_projection(projection)
-        check_type_of_dims(dim)
-        self.projection = projection
-        self.radius = check_float_radius(radius)
-        self.dim = dim
-
-    def forward(self, V):
-        """Project a tensor; `torch.nn.utils.parametrize` calls this.
-
-        Parameters
-        ----------
-        V : torch.Tensor
-            Any tensor that the projection takes.
-
-        Returns
-        -------
-        W : torch.Tensor of the shape of `V`
-            The projection, with gradients.
-        """
-        return _project(self.projection, V, self.radius, self.dim)
-
-    def right_inverse(self, W):
-        """Return the tensor to store when `W` is assigned to the parametrized weight.
-
-        Parameters
-        ----------
-        W : torch.Tensor
-            Assigned value, in the ball or not.
-
-        Returns
-        -------
-        V : torch.Tensor
-            A copy of `W`, which training may change: points of the ball are their own
-            projections.
-        """
-        return W.clone()
-
-    def extra_repr(self):
-        """Name the arguments, for `repr`.
-
-        Returns
-        -------
-        text : str
-            The arguments and their values.
-        """
-        name = self.projection
-        if callable(name):
-            name = getattr(name, "__name__", name)
-        return f"projection={name!r}, radius={self.radius!r}, dim={self.dim!r}"
