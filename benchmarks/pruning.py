@@ -51,7 +51,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from skproj.nn import Sparsifier, prune, sparsify
-from skproj.nn._sparsify import _sparsifier
+from skproj.nn._sparsify import _blocks
+from skproj.nn.optim import _removal
 
 # ---------------------------------------------------------------------------
 # Networks
@@ -316,14 +317,14 @@ def by_one_shot(model, batches, zeros, n_epochs):
     train_on(model, batches, n_epochs, lambda _: torch._foreach_mul_(weights, masks))
 
 
-def with_settings(model, batches, zeros, n_epochs, **settings):
+def with_settings(model, batches, zeros, n_epochs, *, ramp_end=0.4, balance=0.75):
     """Train with `sparsify`, with other values of its constants."""
-    before = {name: getattr(_sparsifier, name) for name in settings}
-    vars(_sparsifier).update(settings)
+    before = _removal.RAMP_END, _blocks.LAYER_BALANCE
+    _removal.RAMP_END, _blocks.LAYER_BALANCE = ramp_end, balance
     try:
         by_sparsify(model, batches, zeros, n_epochs)
     finally:
-        vars(_sparsifier).update(before)
+        _removal.RAMP_END, _blocks.LAYER_BALANCE = before
 
 
 DENSE = "dense, trained on"
@@ -336,8 +337,8 @@ METHODS = {
     "magnitude, one shot": by_one_shot,
     "Hoyer, one shot": partial(by_sparsifier, each_epoch=False),
 }
-LATE = {"RAMP_END": 2 / 3}
-EVEN = {"LAYER_BALANCE": 0.0}  # magnitudes of all layers are compared
+LATE = {"ramp_end": 2 / 3}
+EVEN = {"balance": 0.0}  # magnitudes of all layers are compared
 ABLATION = {
     PROJECTED: by_sparsify,
     "target after two thirds": partial(with_settings, **LATE),

@@ -11,8 +11,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from skproj.nn import sparsify
-from skproj.nn._sparsify._blocks import make_blocks
-from skproj.nn._sparsify._sparsifier import by_balance, by_magnitude
+from skproj.nn._sparsify._blocks import by_balance, by_magnitude, make_blocks
 from skproj.nn.prune import prunable_parameters, sparsity_report
 
 # ---------------------------------------------------------------------------

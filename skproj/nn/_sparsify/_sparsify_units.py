@@ -9,8 +9,8 @@ from sklearn.utils import check_scalar
 
 from skproj.nn._sparsify._blocks import all_weights
 from skproj.nn._sparsify._loop import DOCS, run_training
-from skproj.nn._sparsify._sparsifier import INTERVAL, LARGEST_SHARE, cubic
 from skproj.nn._sparsify._unit_work import UnitWork
+from skproj.nn.optim._removal import INTERVAL, LARGEST_SHARE, cubic
 from skproj.nn.prune._layers import check_names, modules_in
 from skproj.nn.prune._shrink import check_inputs
 from skproj.utils._docs import shared_docs

@@ -57,6 +57,20 @@ def whole(W):
     return (W.full_tensor() if is_distributed(W) else W).detach()
 
 
+def local_part(weight):
+    """Return the part of a weight that this process has, not a copy."""
+    return weight.to_local() if is_distributed(weight) else weight
+
+
+def part_like(values, weight):
+    """Return the part of some values for a weight that this process has."""
+    if not is_distributed(weight):
+        return values
+    from torch.distributed.tensor import distribute_tensor  # takes a second
+
+    return distribute_tensor(values, weight.device_mesh, weight.placements).to_local()
+
+
 def as_array(W):
     """Return a tensor as an array, in double precision unless it is float32.
 
