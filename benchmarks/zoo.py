@@ -5,8 +5,8 @@
     python benchmarks/zoo.py --networks torchvision/resnet18 timm/regnetx_002
 
 Networks have random weights; the heads, which are zero in some of them, are drawn anew.
-Units are set to zero as `sparsify_units` does in the end, and `shrink` removes them. The
-columns are the largest share of the multiplications that can go, the share of the
+As at the end of `sparsify_units`, units are set to zero; then `shrink` removes them.
+The columns are the largest share of the multiplications that can go, the share of the
 operations that are left, and the largest difference of the outputs for one image,
 relative to the largest output.
 """
@@ -21,13 +21,14 @@ from skproj.nn._sparsify._unit_work import UnitWork
 from skproj.nn.prune import shrink
 
 TORCHVISION = """
-    resnet18 resnet50 resnext50_32x4d vgg11_bn mobilenet_v2 mobilenet_v3_small densenet121
-    efficientnet_b0 shufflenet_v2_x1_0 regnet_y_400mf convnext_tiny vit_b_16 swin_t
-    googlenet squeezenet1_1 mnasnet1_0 inception_v3
+    resnet18 resnet50 resnext50_32x4d vgg11_bn mobilenet_v2 mobilenet_v3_small
+    densenet121 efficientnet_b0 shufflenet_v2_x1_0 regnet_y_400mf convnext_tiny vit_b_16
+    swin_t googlenet squeezenet1_1 mnasnet1_0 inception_v3
 """
 TIMM = """
-    resnet26d efficientnet_lite0 mobilenetv3_small_100 convnext_atto vit_tiny_patch16_224
-    deit_tiny_patch16_224 regnetx_002 mixer_s32_224 resmlp_12_224 dla34 hrnet_w18_small
+    resnet26d efficientnet_lite0 mobilenetv3_small_100 convnext_atto
+    vit_tiny_patch16_224 deit_tiny_patch16_224 regnetx_002 mixer_s32_224 resmlp_12_224
+    dla34 hrnet_w18_small
 """
 NETWORKS = [f"torchvision/{name}" for name in TORCHVISION.split()]
 NETWORKS += [f"timm/{name}" for name in TIMM.split()]
