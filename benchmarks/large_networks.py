@@ -11,8 +11,7 @@ was just built and has made a forward pass, after the operation has run on a sma
 network, for which it loads modules. The seconds are those of CPU time. The memory is
 the growth of the largest resident memory of the process during the operation, as a
 multiple of the weights. Both are the least of three runs.
-`single_shot` prunes to 90 % zeros, with vectors that are filters, by masks or, where it
-is permanent, without; `report` is `sparsity_report`; `shrink` removes half of the
+`report` is `sparsity_report`; `shrink` removes half of the
 filters of one convolution of each block, or half of the hidden units of each
 perceptron, and includes the forward passes that compare the outputs and measure the
 time; `sparsify` is one epoch of one batch.
@@ -138,16 +137,6 @@ NETWORKS = {
 # Operations
 
 
-def by_single_shot(model, X):
-    """Mask 90 % of the weights."""
-    prune.single_shot(model, 0.9, target="zeros")
-
-
-def by_permanent_single_shot(model, X):
-    """Set 90 % of the weights to zero."""
-    prune.single_shot(model, 0.9, target="zeros", permanent=True)
-
-
 def by_report(model, X):
     """Count the zeros."""
     prune.sparsity_report(model)
@@ -175,8 +164,6 @@ def by_sparsify(model, X):
 
 
 OPERATIONS = {
-    "single_shot": by_single_shot,
-    "single_shot, permanent": by_permanent_single_shot,
     "report": by_report,
     "shrink": by_shrink,
     "sparsify": by_sparsify,

@@ -1,14 +1,16 @@
 """Compare ways to train networks to a share of zeros, at the same training time.
 
     python benchmarks/pruning.py --networks resnet transformer --results runs.csv
-    python benchmarks/pruning.py --mnist mnist_t10k.npz --results runs.csv   # two hours
+    python benchmarks/pruning.py --mnist mnist_t10k.npz --results runs.csv    # one hour
+    python benchmarks/pruning.py --networks mlp --zeros 0.95 0.98 \
+        --ablation --results ablation.csv --rst doc/benchmarks_ablation.rst
     python benchmarks/pruning.py --results runs.csv --rst doc/benchmarks_pruning.rst \
         --summary-rst doc/benchmarks_pruning_summary.rst --networks    # the tables only
 
 Data. LeNet-300-100 is trained with 8000 images of the test part of MNIST, LeNet-5 with
 4000; the other 2000 images are the test data. The file has arrays `X`, of 784 columns,
-and `y`. The residual network and the transformer are trained with 70 % of the digits of
-scikit-learn, a split for each seed, and tested with the others.
+and `y`. The other networks are trained with 70 % of the digits of scikit-learn, a split
+for each seed, and tested with the others.
 
 Method. For each seed a dense network is trained (Adam, learning rate 0.001 for MNIST,
 10 epochs, and 0.003 for the digits, 20 epochs). Each method goes on from a copy of it
@@ -20,16 +22,15 @@ each training. "One shot" prunes the dense network and trains the rest.
 Tables. Accuracy on the test data in percent: mean and standard error over the seeds.
 The number of zeros in a column is exact; an empty cell was not run, or is out of reach.
 The seconds are those of CPU time of a run at the largest share of zeros, the shortest
-of all seeds; the trainings are the most of all runs. Seeds that only some methods have
-run are left out. The summary has the accuracies at 98 % zeros of all networks, and the
-differences of "projected" and gradual magnitude pruning, which start from the same
-dense network with the same batches, for all seeds that both have run.
+of all seeds. Seeds that only some methods have run are left out. The summary has the
+accuracies at 98 % zeros of all networks, and the differences of `sparsify` and gradual
+magnitude pruning, which start from the same dense network with the same batches, for
+all seeds that both have run.
 """
 
 import argparse
 import copy
 import time
-import warnings
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -48,9 +49,10 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import nn
 from torch.nn import functional as F
-from torch.nn.utils import prune as torch_prune
 
-from skproj.nn import prune, sparsify
+from skproj.nn import Sparsifier, prune, sparsify
+from skproj.nn._sparsify import _blocks
+from skproj.nn.optim import _removal
 
 # ---------------------------------------------------------------------------
 # Networks
@@ -65,6 +67,13 @@ def make_lenet_300_100():
         nn.Linear(300, 100),
         nn.ReLU(),
         nn.Linear(100, 10),
+    )
+
+
+def make_small_perceptron():
+    """Build a multilayer perceptron with 7400 weights for images of 8 x 8."""
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(64, 100), nn.ReLU(), nn.Linear(100, 10)
     )
 
 
@@ -227,6 +236,16 @@ PROBLEMS = {
         "LeNet-300-100", make_lenet_300_100, load_mnist, 8000, 100, 1e-3, 10, 30
     ),
     "lenet-5": Problem("LeNet-5", make_lenet_5, load_mnist, 4000, 100, 1e-3, 10, 30),
+    "mlp": Problem(
+        "multilayer perceptron",
+        make_small_perceptron,
+        load_small_images,
+        0,
+        64,
+        3e-3,
+        20,
+        60,
+    ),
     "resnet": Problem(
         "residual network", make_resnet, load_small_images, 0, 64, 3e-3, 20, 60
     ),
@@ -239,94 +258,125 @@ PROBLEMS = {
 # ---------------------------------------------------------------------------
 # Methods. Each trains a copy of the dense network in place.
 
-
-def by_sparsify(model, batches, zeros, n_epochs, *, method, n_parts=1):
-    """Train with a method of `sparsify`; return the number of trainings."""
-    report = sparsify(
-        model,
-        F.cross_entropy,
-        batches,
-        target=zeros,
-        method=method,
-        n_epochs=max(1, n_epochs // n_parts),
-    )
-    return report.n_trainings
+LEARNING_RATE = 3e-3
 
 
-def in_one_shot(model, batches, zeros, n_epochs, *, prune_by):
-    """Prune the dense network, then train what is left, once.
-
-    With a target that is reached already, `sparsify` fixes the zeros.
-    """
-    prune_by(model, zeros)
-    for layer, name in prune.prunable_parameters(model):
-        if torch_prune.is_pruned(layer):
-            torch_prune.remove(layer, name)
-    reached = prune.sparsity_report(model).fraction_zeros
-    if abs(reached - zeros) > LARGEST_DEVIATION:
-        raise ValueError("These zeros are out of reach.")
-    return by_sparsify(model, batches, reached, n_epochs, method="gradual")
-
-
-def by_magnitude(model, zeros):
-    """Mask the smallest weights of all layers."""
-    torch_prune.global_unstructured(
-        prune.prunable_parameters(model), torch_prune.L1Unstructured, amount=zeros
-    )
+def train_on(model, batches, n_epochs, after_step=None, make_sparsifier=None):
+    """Train with the learning rates of `sparsify`."""
+    optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
+    n_steps = n_epochs * len(batches)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps)
+    sparsifier = make_sparsifier and make_sparsifier(model, optimizer, n_steps=n_steps)
+    for i in range(n_epochs):
+        for j, (inputs, target) in enumerate(batches):
+            optimizer.zero_grad()
+            F.cross_entropy(model(inputs), target).backward()
+            optimizer.step()
+            schedule.step()
+            if after_step is not None:
+                after_step((i * len(batches) + j + 1) / n_steps)
+    if sparsifier is not None:
+        sparsifier.finalize()
 
 
-def by_hoyer(model, zeros, *, grouping):
-    """Mask what the group sparse projection makes zero."""
-    prune.single_shot(model, zeros, target="zeros", grouping=grouping)
+def by_sparsify(model, batches, zeros, n_epochs):
+    """Train with `sparsify`."""
+    sparsify(model, F.cross_entropy, batches, target=zeros, n_epochs=n_epochs)
 
 
-LARGEST_DEVIATION = 0.002  # of the share of zeros
-N_L1_PARTS = 6
+def by_sparsifier(model, batches, zeros, n_epochs, *, each_epoch):
+    """Train with a Hoyer sparsity, projected once or after each epoch."""
+    every = len(batches) if each_epoch else None
+    make = partial(Sparsifier, target=zeros, score="hoyer", every=every)
+    train_on(model, batches, n_epochs, make_sparsifier=make)
+
+
+def weights_of(model):
+    """Return the weights that are pruned."""
+    return [getattr(*pair).detach() for pair in prune.prunable_parameters(model)]
+
+
+@torch.no_grad()
+def keep_largest(weights, n_kept):
+    """Set all weights but the largest ones of all layers to zero."""
+    n_zeros = sum(W.numel() for W in weights) - n_kept
+    if n_zeros == 0:
+        return
+    magnitudes = torch.cat([W.abs().flatten() for W in weights])
+    largest = magnitudes.kthvalue(n_zeros).values
+    for W in weights:
+        W.mul_(W.abs() > largest)
+
+
+def by_gradual_magnitude(model, batches, zeros, n_epochs, *, ramp_end=2 / 3):
+    """Remove the smallest weights little by little; they stay zero."""
+    weights = weights_of(model)
+    n_weights = sum(W.numel() for W in weights)
+    masks = [torch.ones_like(W) for W in weights]
+
+    def after_step(done):
+        torch._foreach_mul_(weights, masks)
+        if done - after_step.last >= 0.01 and after_step.last < ramp_end:
+            after_step.last = done
+            share = 1.0 - (1.0 - min(done / ramp_end, 1.0)) ** 3
+            keep_largest(weights, round((1.0 - share * zeros) * n_weights))
+            masks[:] = [(W != 0).to(W.dtype) for W in weights]
+
+    after_step.last = 0.0
+    train_on(model, batches, n_epochs, after_step)
+
+
+def by_one_shot(model, batches, zeros, n_epochs):
+    """Remove the smallest weights at once."""
+    weights = weights_of(model)
+    keep_largest(weights, round((1.0 - zeros) * sum(W.numel() for W in weights)))
+    masks = [(W != 0).to(W.dtype) for W in weights]
+    train_on(model, batches, n_epochs, lambda _: torch._foreach_mul_(weights, masks))
+
+
+def with_settings(model, batches, zeros, n_epochs, *, ramp_end=0.4, balance=0.75):
+    """Train with `sparsify`, with other values of its constants."""
+    before = _removal.RAMP_END, _blocks.LAYER_BALANCE
+    _removal.RAMP_END, _blocks.LAYER_BALANCE = ramp_end, balance
+    try:
+        by_sparsify(model, batches, zeros, n_epochs)
+    finally:
+        _removal.RAMP_END, _blocks.LAYER_BALANCE = before
+
+
 DENSE = "dense, trained on"
-PROJECTED = "`sparsify`, projected (auto)"
-GRADUAL = "`sparsify`, gradual magnitude"
+PROJECTED = "`sparsify`"
+GRADUAL = "gradual magnitude"
 METHODS = {
-    PROJECTED: partial(by_sparsify, method="projected"),
-    GRADUAL: partial(by_sparsify, method="gradual"),
-    "`sparsify`, Hoyer": partial(by_sparsify, method="hoyer"),
-    "`sparsify`, l1 search, equal time": partial(
-        by_sparsify, method="l1", n_parts=N_L1_PARTS
-    ),
-    "`sparsify`, l1 search": partial(by_sparsify, method="l1"),
-    "one shot, magnitude": partial(in_one_shot, prune_by=by_magnitude),
-    "one shot, Hoyer, filters": partial(
-        in_one_shot, prune_by=partial(by_hoyer, grouping="layer/filters")
-    ),
-    "one shot, Hoyer, inputs": partial(
-        in_one_shot, prune_by=partial(by_hoyer, grouping="layer/inputs")
-    ),
-    "one shot, Hoyer, filters of the model": partial(
-        in_one_shot, prune_by=partial(by_hoyer, grouping="model/filters")
-    ),
-    "one shot, Hoyer, layers of the model": partial(
-        in_one_shot, prune_by=partial(by_hoyer, grouping="model/layers")
-    ),
+    PROJECTED: by_sparsify,
+    GRADUAL: by_gradual_magnitude,
+    "Hoyer, each epoch": partial(by_sparsifier, each_epoch=True),
+    "magnitude, one shot": by_one_shot,
+    "Hoyer, one shot": partial(by_sparsifier, each_epoch=False),
+}
+LATE = {"ramp_end": 2 / 3}
+EVEN = {"balance": 0.0}  # magnitudes of all layers are compared
+ABLATION = {
+    PROJECTED: by_sparsify,
+    "target after two thirds": partial(with_settings, **LATE),
+    "magnitudes": partial(with_settings, **EVEN),
+    "magnitudes, target after two thirds": partial(with_settings, **LATE, **EVEN),
+    "gradual magnitude, target after 40 %": partial(by_gradual_magnitude, ramp_end=0.4),
+    GRADUAL: by_gradual_magnitude,
 }
 # The share of zeros of the summary, the only one at which some methods run.
 SUMMARY_ZEROS = 0.98
-METHODS_OF_SUMMARY = (
-    "`sparsify`, Hoyer",
-    "`sparsify`, l1 search",
-    "one shot, Hoyer, inputs",
-    "one shot, Hoyer, filters of the model",
-    "one shot, Hoyer, layers of the model",
-)
+METHODS_OF_SUMMARY = ("Hoyer, each epoch",)
 
 
 class Record(NamedTuple):
-    """Accuracy in percent, trainings, and seconds, of a run."""
+    """Accuracy in percent, and seconds, of a run."""
 
     network: str
     method: str
     zeros: float
     seed: int
     accuracy: float
-    n_trainings: int
     seconds: float
     n_weights: int
     system: str
@@ -367,9 +417,9 @@ def run(network, options, known):
         n_weights = sum(
             layer.weight.numel() for layer, _ in prune.prunable_parameters(dense)
         )
-        todo = [(DENSE, partial(by_sparsify, method="gradual"), 0.0)]
+        todo = [(DENSE, by_one_shot, 0.0)]
         todo += [
-            (name, METHODS[name], zeros)
+            (name, (METHODS | ABLATION)[name], zeros)
             for zeros in options.zeros
             for name in options.methods
             if zeros == SUMMARY_ZEROS or name not in METHODS_OF_SUMMARY
@@ -380,10 +430,7 @@ def run(network, options, known):
             model = copy.deepcopy(dense)
             torch.manual_seed(seed)
             start = time.process_time()
-            try:
-                n_trainings = method(model, batches, zeros, problem.n_epochs)
-            except ValueError:
-                continue
+            method(model, batches, zeros, problem.n_epochs)
             seconds = time.process_time() - start
             yield Record(
                 network,
@@ -391,7 +438,6 @@ def run(network, options, known):
                 zeros,
                 seed,
                 accuracy_of(model, X_test, y_test),
-                n_trainings,
                 seconds,
                 n_weights,
                 system,
@@ -420,13 +466,13 @@ def of_common_seeds(records):
     return [record for record in records if record.seed in common[record.network]]
 
 
-def table(records):
+def table(records, methods=None):
     """Title and rows for the records of a network."""
     first = records[0]
     zeros = sorted({record.zeros for record in records} - {0.0})
     titles = [f"{100 * share:g} % zeros" for share in zeros]
-    rows = [["accuracy, %", *titles, "trainings", "s"]]
-    for name in (DENSE, *METHODS):
+    rows = [["accuracy, %", *titles, "s"]]
+    for name in (DENSE, *(methods or METHODS)):
         own = [record for record in records if record.method == name]
         if not own:
             continue
@@ -434,9 +480,8 @@ def table(records):
         cells = [cell([r for r in own if r.zeros == share]) for share in shares]
         largest = max(record.zeros for record in own)
         seconds = min(record.seconds for record in own if record.zeros == largest)
-        n_trainings = max(record.n_trainings for record in own)
         label = name.replace("`", "``")
-        rows.append([label, *cells, str(n_trainings), f"{seconds:.0f}"])
+        rows.append([label, *cells, f"{seconds:.0f}"])
     title = PROBLEMS[first.network].title
     n_seeds = len({record.seed for record in records})
     return f"{title}, {first.n_weights} weights, {n_seeds} seeds", rows
@@ -476,7 +521,7 @@ def differences(records):
                 cells.append("")
         if any(record.network == network for record in records):
             rows.append([PROBLEMS[network].title, *cells])
-    return '"projected" minus gradual magnitude, in points of accuracy', rows
+    return "`sparsify` minus gradual magnitude, in points of accuracy", rows
 
 
 def parse_arguments():
@@ -485,7 +530,10 @@ def parse_arguments():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--networks", nargs="*", choices=PROBLEMS, default=[*PROBLEMS])
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=[*METHODS])
+    parser.add_argument(
+        "--methods", nargs="+", choices=METHODS | ABLATION, default=[*METHODS]
+    )
+    parser.add_argument("--ablation", action="store_true", help="run the ablation")
     parser.add_argument(
         "--zeros", nargs="+", type=float, default=[0.9, 0.95, 0.98, 0.99]
     )
@@ -501,9 +549,9 @@ def main():
     """Measure, print, and write the files that were asked for."""
     options = parse_arguments()
     torch.set_num_threads(1)
-    # That little is left of a layer is what some rows of the table are about.
-    warnings.filterwarnings("ignore", ".* keeps .* weights", UserWarning)
-    warnings.filterwarnings("ignore", "The search for the l1 weight", UserWarning)
+    methods = ABLATION if options.ablation else METHODS
+    if options.ablation:
+        options.methods = [*ABLATION]
     records = read_records(options.results, Record)
     for network in options.networks:
         if PROBLEMS[network].load is load_mnist and options.mnist is None:
@@ -518,7 +566,7 @@ def main():
     for network in PROBLEMS:
         own = [record for record in common if record.network == network]
         if own:
-            title, rows = table(own)
+            title, rows = table(own, methods)
             print(f"{title}\n\n{as_markdown(rows)}", flush=True)
             texts.append(as_rst(rows, title))
     if records:

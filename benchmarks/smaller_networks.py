@@ -14,8 +14,7 @@ and `y`.
 
 Method. A dense network is trained (Adam, learning rate 0.003), then units are removed
 and the rest is trained, with a learning rate that decreases from 0.003 to zero; the
-batches are the same. Where it says so, a third or two thirds of the residual branches
-are removed altogether. "Narrow" is a network with the same share of the channels in
+batches are the same. "Narrow" is a network with the same share of the channels in
 each layer, trained from scratch for all these epochs. "torch-pruning" removes the
 channels with the smallest norms from the dense network at once, if that package is
 installed. All save at least the same share of the multiplications; what cannot is left
@@ -25,16 +24,14 @@ Tables. Accuracy on the test data in percent: mean and standard error over the s
 Milliseconds of CPU time of a forward pass in evaluation mode, of a batch of 1 and of
 64, on one thread: the shortest of many, as a multiple of those of the dense network;
 "folded" is the same after `torch.fx.experimental.optimization.fuse` has put the
-normalisations of both networks into their convolutions. Networks without branches are
-folded by `shrink` in all columns. Memory is that of the parameters and of a forward
-pass at its peak, as a multiple of that of the dense network. The seconds are those of
-CPU time of removal and training after it.
+normalisations of both networks into their convolutions. Memory is that of the
+parameters and of a forward pass at its peak, as a multiple of that of the dense
+network. The seconds are those of CPU time of removal and training after it.
 """
 
 import argparse
 import copy
 import time
-from functools import partial
 from itertools import accumulate, product
 from pathlib import Path
 from typing import NamedTuple
@@ -129,7 +126,6 @@ class Problem(NamedTuple):
     n_epochs: int
     n_seeds: int
     targets: tuple = (0.9, 0.95)
-    has_branches: bool = True
 
 
 PROBLEMS = {
@@ -150,7 +146,6 @@ PROBLEMS = {
         20,
         30,
         5,
-        has_branches=False,
     ),
     "transformer-digits": Problem(
         "Transformer of 2 layers, digits",
@@ -160,8 +155,7 @@ PROBLEMS = {
         20,
         30,
         5,
-        (0.5, 0.75),
-        has_branches=False,
+        (0.5,),
     ),
     "resnet-20-mnist": Problem(
         "Residual network of 20 layers, MNIST",
@@ -195,8 +189,8 @@ def train(model, batches, n_epochs, *, decay):
     return model
 
 
-def by_sparsify_units(problem, dense, batches, X, target, *, branches=0.0):
-    """Remove units, or branches as well, little by little in the training."""
+def by_sparsify_units(problem, dense, batches, X, target):
+    """Remove units little by little in the training."""
     model = copy.deepcopy(dense)
     sparsify_units(
         model,
@@ -204,10 +198,9 @@ def by_sparsify_units(problem, dense, batches, X, target, *, branches=0.0):
         batches,
         target=target,
         example_inputs=X,
-        branches=branches,
         n_epochs=problem.n_epochs,
     )
-    return prune.shrink(model, X, fuse=branches > 0.0)[0]
+    return prune.shrink(model, X)[0]
 
 
 def by_narrow_layers(problem, dense, batches, X, target):
@@ -252,17 +245,9 @@ DENSE = "dense, trained on"
 METHODS = {
     DENSE: keep_dense,
     "`sparsify_units`": by_sparsify_units,
-    "`sparsify_units`, a third of the branches": partial(
-        by_sparsify_units, branches=1 / 3
-    ),
-    "`sparsify_units`, two thirds of the branches": partial(
-        by_sparsify_units, branches=2 / 3
-    ),
     "narrow, from scratch": by_narrow_layers,
     "torch-pruning": by_torch_pruning,
 }
-
-METHODS_OF_BRANCHES = [name for name in METHODS if name.endswith("branches")]
 
 # ---------------------------------------------------------------------------
 # Measures
@@ -366,10 +351,6 @@ def run(name, options, known):
         targets = options.targets or problem.targets
         for method, target in [(DENSE, 0.0), *product(METHODS, targets)]:
             if method == DENSE and target > 0.0:
-                continue
-            # Branches are removed where the problem has some, at the smallest target.
-            has_branches = problem.has_branches and target == min(targets)
-            if method in METHODS_OF_BRANCHES and not has_branches:
                 continue
             if method not in options.methods or (name, method, target, seed) in known:
                 continue

@@ -24,6 +24,7 @@ from torch.nn.utils import prune as torch_prune
 from torch.utils.data import DataLoader, TensorDataset
 
 from skproj.nn import prune, sparsify
+from skproj.nn.functional import projection_l12_ball
 from skproj.projection import radius_for_sparsity
 
 plt.style.use("tableau-colorblind10")
@@ -72,21 +73,20 @@ print(f"accuracy of the dense network: {accuracy(dense):.3f}")
 # Single weights
 # --------------
 # Each method starts from a copy of the trained network and trains it for ten epochs.
-# With "projected", the gradient is computed at the largest weights, but changes all of
-# them, so that removed weights can return. With "gradual", the smallest weights are
-# removed little by little. In one shot, they are removed before the training.
+# :func:`~skproj.nn.sparsify` computes the gradient at the largest weights, but changes
+# all of them, so that removed weights can return. In one shot, the smallest weights are
+# removed before the training.
 loader = DataLoader(
     TensorDataset(X_train, y_train), batch_size=64, shuffle=True, generator=generator
 )
 
 
-def train_sparse(model, zeros, method):
+def train_sparse(model, zeros):
     sparsify(
         model,
         nn.functional.cross_entropy,
         loader,
         target=zeros,
-        method=method,
         n_epochs=10,
         optimizer=partial(torch.optim.Adam, lr=5e-3),
     )
@@ -99,11 +99,7 @@ def in_one_shot(model, zeros):
     train(model, 10)
 
 
-methods = {
-    "projected": partial(train_sparse, method="projected"),
-    "gradual magnitude": partial(train_sparse, method="gradual"),
-    "one shot, magnitude": in_one_shot,
-}
+methods = {"sparsify": train_sparse, "one shot, magnitude": in_one_shot}
 fractions = [0.9, 0.95, 0.98, 0.99]
 scores = {name: [] for name in methods}
 reports = {name: [] for name in methods}
@@ -116,13 +112,13 @@ for name, method in methods.items():
 print("zeros                 " + "".join(f"{zeros:8.0%}" for zeros in fractions))
 for name, values in scores.items():
     print(f"{name:22}" + "".join(f"{value:8.3f}" for value in values))
-print(f"\nprojected, 98 % zeros\n{reports['projected'][2]}")
+print(f"\nsparsify, 98 % zeros\n{reports['sparsify'][2]}")
 
 # %%
 # The methods keep large weights; they differ in the number of weights that each layer
 # keeps, which the second figure shows. Magnitudes of different layers are hard to
 # compare: most weights of the linear layer are removed because there are many of them,
-# which are small. "projected" compares weights by a score that takes the other weights
+# which are small. `sparsify` compares weights by a score that takes the other weights
 # of the layer into account. The benchmark of the page :doc:`/pruning` has more
 # networks, and five seeds.
 figure, axis = plt.subplots(figsize=(4.5, 3.4), layout="constrained")
@@ -168,7 +164,8 @@ for share in (1.0, 0.5, 0.25):
     for layer in (model[0], model[2]):
         W = layer.weight.detach().numpy()
         radius = radius_for_sparsity(W, fraction=share, ball="l12", axis=(1, 2, 3))
-        prune.projection_structured(layer, "weight", radius, "l12")
+        kept = projection_l12_ball(layer.weight.detach(), radius, dim=(1, 2, 3)) != 0
+        torch_prune.custom_from_mask(layer, "weight", kept)
         with torch.no_grad():  # zero filters need no bias
             layer.bias *= layer.weight_mask[:, 0, 0, 0]
     if share < 1.0:

@@ -7,21 +7,18 @@ from skproj.nn._autoencoder import (
 )
 from skproj.nn._autoencoder_cv import SparseSupervisedAutoencoderCV
 from skproj.nn._mlp import SparseMLPClassifier, SparseMLPRegressor
-from skproj.nn._sparsify._optimality import check_l1_optimality
 from skproj.nn._sparsify._report import SparsifyReport
 from skproj.nn._sparsify._sparsifier import Sparsifier
 from skproj.nn._sparsify._sparsify import sparsify
 from skproj.nn._sparsify._sparsify_units import sparsify_units
 from skproj.nn._training._l1_search import find_l1_weight
 from skproj.nn.optim import (
-    BallConstraint,
     ProximalAdam,
     ProximalSGD,
     register_projection,
 )
 
 __all__ = [
-    "BallConstraint",
     "ProximalAdam",
     "ProximalSGD",
     "SparseMLPClassifier",
@@ -31,7 +28,6 @@ __all__ = [
     "SparseSupervisedAutoencoderRegressor",
     "Sparsifier",
     "SparsifyReport",
-    "check_l1_optimality",
     "find_l1_weight",
     "functional",
     "prune",

@@ -46,11 +46,10 @@ def export_weights(model, path):
     Notes
     -----
     Names, shapes and dtypes are those of the `state_dict`, with one exception. Where a
-    mask of :mod:`skproj.nn.prune` or `torch.nn.utils.prune` hides weights, the file
-    has the other weights only, one after the other, and the mask as bits (of
-    `numpy.packbits`): ten percent of a layer in single precision take 15 times less
-    than its `state_dict`. After `torch.nn.utils.prune.remove` a layer is an ordinary
-    one with zeros in it.
+    mask of `torch.nn.utils.prune` hides weights, the file has the other weights only,
+    one after the other, and the mask as bits (of `numpy.packbits`): ten percent of a
+    layer in single precision take 15 times less than its `state_dict`. After
+    `torch.nn.utils.prune.remove` a layer is an ordinary one with zeros in it.
 
     The metadata has one entry ``"skproj"`` in JSON: ``"version"``, 1; ``"pruned"``, the
     shapes of weights that are written without the hidden ones; and for an estimator
@@ -206,13 +205,13 @@ def _masked(model):
 
 def _prune(model, name, mask):
     """Put a mask on a weight that has none."""
-    from skproj.nn.prune._masks import _GivenMask
+    from torch.nn.utils.prune import custom_from_mask
 
     prefix, _, parameter = name.rpartition(".")
     module = model.get_submodule(prefix)
     if not hasattr(module, f"{parameter}_mask"):
         mask = mask.to(getattr(module, parameter).device)
-        _GivenMask.apply(module, parameter, importance_scores=mask)
+        custom_from_mask(module, parameter, mask)
 
 
 @contextlib.contextmanager

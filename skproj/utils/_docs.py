@@ -45,9 +45,6 @@ dispersion, with applications to SAGE data", Biostatistics 9 (2008),
     "proximal_reference": """\
 N. Parikh, S. Boyd, "Proximal algorithms", Foundations and Trends in
 Optimization 1 (2014), :doi:`10.1561/2400000003`.""",
-    "residual_reference": """\
-K. He, X. Zhang, S. Ren, J. Sun, "Deep residual learning for image
-recognition", :arxiv:`1512.03385`.""",
     "simplex_reference": """\
 L. Condat, "Fast projection onto the simplex and the l1 ball",
 Mathematical Programming 158 (2016), :doi:`10.1007/s10107-015-0946-6`.""",

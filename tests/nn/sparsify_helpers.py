@@ -2,15 +2,11 @@
 
 import copy
 
-import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from skproj.nn import sparsify
-
-METHODS = ("projected", "gradual", "hoyer", "l1")
-each_method = pytest.mark.parametrize("method", METHODS)
 
 
 class ShuffledBatches:

@@ -123,17 +123,3 @@ def transposed():
         nn.Flatten(),
         nn.Linear(10, 3),
     )
-
-
-class Words(nn.Module):
-    """Tokens are what is bright in an image."""
-
-    def __init__(self):
-        super().__init__()
-        self.embedding = nn.Embedding(2, 24)
-        self.hidden = nn.Linear(24, 20)
-        self.head = nn.Linear(20, 3)
-
-    def forward(self, X):
-        tokens = self.embedding((X > 0).flatten(1).long())
-        return self.head(torch.relu(self.hidden(tokens))).sum(dim=1)

@@ -5,7 +5,7 @@ import torch
 from torch import distributed, multiprocessing, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from skproj.nn import ProximalAdam, ProximalSGD, prune, register_projection
+from skproj.nn import ProximalAdam, ProximalSGD, register_projection
 
 N_PROCESSES = 2
 
@@ -30,12 +30,6 @@ def with_projection(model):
     return optimizer
 
 
-def with_induced_pruning(model):
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
-    prune.induced_pruning(optimizer, prune.prunable_parameters(model), 0.6)
-    return optimizer
-
-
 def with_l1(model):
     groups = [
         {"params": [model[0].weight, model[2].weight], "l1": 0.01},
@@ -54,7 +48,6 @@ def with_l12(model):
 
 STEPS = {
     "projection": with_projection,
-    "induced pruning": with_induced_pruning,
     "l1": with_l1,
     "l12": with_l12,
 }

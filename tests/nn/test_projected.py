@@ -9,7 +9,7 @@ import torch
 from projected_helpers import each_ball, norm, project_by_hand, train
 
 import skproj.nn.functional as F
-from skproj.nn import BallConstraint, register_projection
+from skproj.nn import register_projection
 
 # ---------------------------------------------------------------------------
 # register_projection
@@ -326,7 +326,6 @@ def test_ball_without_groups_does_not_look_at_dim(layer):
     optimizer.step()
     for W in layer.parameters():
         assert float(W.detach().abs().sum()) == pytest.approx(0.1)
-    assert BallConstraint("l1", 1.0, dim=7)(torch.ones(2)).sum() == 1.0
 
 
 def test_removal_by_the_schedule(layer):

@@ -10,7 +10,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from skproj.nn import prune
-from skproj.nn.prune import SelectInputs
 
 seeds = pytest.mark.parametrize("seed", range(8))
 
@@ -417,29 +416,43 @@ def test_flattened_channels():
     assert report.layers["2"] == ((2, 48), (2, 32))
 
 
-def test_inputs_of_the_model():
-    """The interface stays, and what is not read is not computed with."""
+def test_inputs_of_the_model_stay():
     model = build(lambda: nn.Sequential(nn.Linear(100, 4), nn.ReLU(), nn.Linear(4, 2)))
     zero(model[0].weight, slice(None), slice(3, 100))
     smaller, report = prune.shrink(model, torch.ones(1, 100, dtype=torch.float64))
     assert_same(smaller, model, 7, 100)
-    assert type(smaller[0]) is SelectInputs
-    assert smaller[0].layer.in_features == 3
-    assert smaller[0].index.tolist() == [0, 1, 2]
-    assert "3 inputs" in repr(smaller[0])
-    assert report.layers["0"] == ((4, 100), (4, 3))
-    twice, report = prune.shrink(smaller, torch.ones(1, 100, dtype=torch.float64))
-    assert_same(twice, model, 7, 100)
     assert report.layers == {}
 
 
-def test_channels_of_the_input():
-    """Also of a convolution."""
-    model = build(lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()))
-    zero(model[0].weight, slice(None), 1)
-    smaller, _ = prune.shrink(model, torch.ones(1, 3, 4, 4, dtype=torch.float64))
-    assert_same(smaller, model, 2, 3, 4, 4)
-    assert smaller[0].index.tolist() == [0, 2]
+class NormWithActivation(nn.BatchNorm2d):
+    """Calls functions of PyTorch, as the layers of timm do."""
+
+    def forward(self, X):
+        mean, variance = self.running_mean, self.running_var
+        X = F.batch_norm(X, mean, variance, self.weight, self.bias, self.training)
+        return F.silu(X)
+
+
+def test_batch_norm_of_another_class():
+    """One dead channel is zero, one is constant, one is not read."""
+    model = build(
+        lambda: nn.Sequential(
+            nn.Conv2d(1, 6, 3, bias=False),
+            NormWithActivation(6),
+            nn.Conv2d(6, 3, 3),
+        )
+    )
+    with torch.no_grad():
+        model[1].running_mean.normal_()
+        model[1].bias.normal_()
+        model[1].weight[2] = 0.0
+    zero(model[0].weight, 1)
+    zero(model[2].weight, slice(None), 4)
+    smaller, report = prune.shrink(model, torch.ones(1, 1, 6, 6).double())
+    assert_same(smaller, model, 2, 1, 6, 6)
+    assert report.layers["0"] == ((6, 1, 3, 3), (3, 1, 3, 3))
+    assert type(smaller[1]) is NormWithActivation
+    assert smaller[1].num_features == 3
 
 
 class NumpyNames(nn.Module):

@@ -92,15 +92,6 @@ def test_constants_into_transposed(bias, n_kept):
     assert smaller[0].out_channels == n_kept
 
 
-def test_unread_inputs_of_a_transposed_convolution():
-    """A selection of the inputs takes its place."""
-    model = build(lambda: nn.Sequential(nn.ConvTranspose2d(4, 3, 2)))
-    zero(model[0].weight, [0, 2])
-    smaller, _ = prune.shrink(model, torch.ones(1, 4, 3, 3).double())
-    assert_same(smaller, model, 2, 4, 3, 3)
-    assert smaller[0].layer.weight.shape == (2, 3, 2, 2)
-
-
 # ---------------------------------------------------------------------------
 # Groups
 
@@ -228,19 +219,6 @@ def test_dead_channels_of_transposed_convolutions_are_counted():
     assert [layer.n_zeros for layer in report.layers] == [8 + 12, 9 + 3]
 
 
-def test_single_shot_prunes_transposed_convolutions():
-    """Together with the other layers, and the masks go with the channels."""
-    torch.manual_seed(0)
-    model = make_decoder(2).eval()
-    prune.single_shot(model, 0.6)
-    report = prune.sparsity_report(model)
-    assert report.n_weights == sum(W.numel() for W in model.parameters() if W.ndim > 1)
-    assert all(layer.n_zeros > 0 for layer in report.layers[:3])
-    assert 0.55 < report.fraction_zeros < 0.65
-    smaller, _ = prune.shrink(model, torch.ones(1, 2, 4, 4))
-    assert_same(smaller, model, 2, 2, 4, 4)
-
-
 @pytest.mark.parametrize("make", GROUPED.values(), ids=GROUPED)
 def test_dead_groups(make):
     """Something of each layer stays, where all weights are zero."""
@@ -255,17 +233,16 @@ def test_dead_groups(make):
 
 
 class Spoken(nn.Module):
-    """Channels become the inputs of a recurrent layer."""
+    """Channels become the features of a linear layer."""
 
     def __init__(self):
         super().__init__()
         self.first = nn.Conv1d(5, 7, 3)
-        self.recurrent = nn.GRU(7, 6, batch_first=True)
-        self.head = nn.Linear(6, 2)
+        self.head = nn.Linear(7, 2)
 
     def forward(self, X):
         H = torch.relu(self.first(X.transpose(1, 2)))
-        return self.head(self.recurrent(H.permute(0, 2, 1))[0])
+        return self.head(H.permute(0, 2, 1))
 
 
 def test_channels_as_features():
@@ -274,7 +251,7 @@ def test_channels_as_features():
     zero(model.first.weight, [2, 3])
     with torch.no_grad():
         model.first.bias[2:4] = torch.tensor([1.0, -1.0])
-    zero(model.recurrent.weight_ih_l0, slice(None), 5)
+    zero(model.head.weight, slice(None), 5)
     smaller, _ = prune.shrink(model, torch.randn(2, 6, 5, dtype=torch.float64))
     assert_same(smaller, model, 2, 6, 5)
-    assert smaller.first.out_channels == smaller.recurrent.input_size == 4
+    assert smaller.first.out_channels == smaller.head.in_features == 4

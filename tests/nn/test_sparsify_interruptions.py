@@ -6,43 +6,34 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from sparsify_helpers import each_method, make_problem, nonzero_of, run, same_state
+from sparsify_helpers import make_problem, nonzero_of, run, same_state
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import prune as torch_prune
 from torch.utils.data import DataLoader, TensorDataset
 
 from skproj.nn import sparsify
-from skproj.nn._sparsify import _run
-
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:The search for the l1 weight:sklearn.exceptions.ConvergenceWarning"
-)
+from skproj.nn._sparsify import _loop
 
 
-@each_method
 @pytest.mark.parametrize("last_epoch", [1, 3, 5])
-def test_end_by_callback(method, last_epoch):
+def test_end_by_callback(last_epoch):
     """There are as many zeros as wanted even then."""
     model, loader = make_problem()
-    sparse, report = run(
-        model, loader, method=method, callback=lambda row: row["epoch"] == last_epoch
-    )
+    sparse, report = run(model, loader, callback=lambda row: row["epoch"] == last_epoch)
     assert report.after.n_zeros == 376
     assert len(report.history["epoch"]) == last_epoch
     assert not same_state(sparse, model)
 
 
-@each_method
-def test_end_by_callback_with_a_checkpoint(method, tmp_path):
+def test_end_by_callback_with_a_checkpoint(tmp_path):
     """What was ended stays ended, with the same result."""
     model, loader = make_problem()
-    options = {"method": method, "checkpoint": tmp_path / "state.pt"}
+    options = {"checkpoint": tmp_path / "state.pt"}
     sparse, report = run(model, loader, callback=lambda row: True, **options)
     again, other = run(model, loader, **options)
     assert same_state(again, sparse)
     assert other.history["epoch"].tolist() == report.history["epoch"].tolist() == [1]
-    assert other.l1 == report.l1
 
 
 def test_buffers_that_are_not_saved_are_restored():
@@ -63,27 +54,24 @@ def test_buffers_that_are_not_saved_are_restored():
     assert layer.n_calls == 0
 
 
-def interrupt_at(training, epoch):
+def interrupt_at(epoch):
     def callback(row):
-        if (row["training"], row["epoch"]) == (training, epoch):
+        if row["epoch"] == epoch:
             raise KeyboardInterrupt
 
     return callback
 
 
-@each_method
 @pytest.mark.parametrize("target", [0.8, {"0": 0.7, "1.0": 0.9}])
-@pytest.mark.parametrize("place", [(1, 2), (1, 5), (2, 3)])
-def test_resumed_training_is_the_same(method, target, place, tmp_path):
+@pytest.mark.parametrize("epoch", [2, 5, 6])
+def test_resumed_training_is_the_same(target, epoch, tmp_path):
     """Whatever the network, and the random numbers, were in the meantime."""
-    if method != "l1" and place[0] > 1:
-        place = (1, 6)
     model, loader = make_problem()
-    options = {"method": method, "target": target}
+    options = {"target": target}
     expected, full = run(model, loader, **options)
     file = tmp_path / "state.pt"
     with pytest.raises(KeyboardInterrupt):
-        run(model, loader, **options, checkpoint=file, callback=interrupt_at(*place))
+        run(model, loader, **options, checkpoint=file, callback=interrupt_at(epoch))
     other, _ = make_problem(seed=5)
     rows = []
     resumed, report = run(
@@ -93,7 +81,6 @@ def test_resumed_training_is_the_same(method, target, place, tmp_path):
     for name, column in full.history.items():
         np.testing.assert_array_equal(report.history[name], column)
     assert len(rows) < len(full.history["epoch"])
-    assert report.l1 == full.l1
     assert str(report.before) == str(full.before)
     # Once more it is read from the file.
     rows.clear()
@@ -115,7 +102,7 @@ def test_resumed_training_with_a_generator_of_the_loader(tmp_path):
     expected = call(0)
     file = tmp_path / "state.pt"
     with pytest.raises(KeyboardInterrupt):
-        call(0, checkpoint=file, callback=interrupt_at(1, 3))
+        call(0, checkpoint=file, callback=interrupt_at(3))
     assert same_state(call(1, checkpoint=file), expected)
 
 
@@ -124,7 +111,7 @@ def test_checkpoint_of_another_call(tmp_path):
     file = tmp_path / "state.pt"
     run(model, loader, checkpoint=file)
     before = file.read_bytes()
-    for options in ({"target": 0.5}, {"n_epochs": 3}, {"method": "gradual"}):
+    for options in ({"target": 0.5}, {"n_epochs": 3}):
         with pytest.raises(ValueError, match=f"other values of {next(iter(options))}"):
             run(model, loader, checkpoint=file, **options)
     other = nn.Sequential(nn.Linear(12, 20), nn.Linear(20, 10), nn.Linear(10, 3))
@@ -133,44 +120,6 @@ def test_checkpoint_of_another_call(tmp_path):
     assert file.read_bytes() == before
     with pytest.raises(FileNotFoundError, match="checkpoint: there is no folder"):
         run(model, loader, checkpoint=tmp_path / "missing" / "state.pt")
-
-
-@pytest.mark.parametrize("n_epochs_before", [2, 6])
-@pytest.mark.parametrize("what", ["inputs", "targets", "order"])
-def test_checkpoint_of_other_data(what, n_epochs_before, tmp_path):
-    """Of unfinished and finished trainings; one sample is enough."""
-    model, loader = make_problem()
-    file = tmp_path / "state.pt"
-    place = interrupt_at(1, n_epochs_before)
-    with pytest.raises(KeyboardInterrupt):
-        run(model, loader, checkpoint=file, callback=place, method="gradual")
-    if what == "inputs":
-        loader.X[117, 3] += 1.0
-    elif what == "targets":
-        loader.y[117] = 2 - loader.y[117]
-    else:
-        loader.X, loader.y = loader.X.flip(0), loader.y.flip(0)
-    before = file.read_bytes()
-    with pytest.raises(ValueError, match="with other batches of loader: take another"):
-        run(model, loader, checkpoint=file, method="gradual")
-    assert file.read_bytes() == before
-
-
-def test_batches_that_differ_each_time_are_not_compared(tmp_path):
-    model, loader = make_problem()
-    rng = np.random.default_rng(0)
-
-    class Augmented(type(loader)):
-        def __iter__(self):
-            for X, y in super().__iter__():
-                yield X + float(rng.normal()), y
-
-    batches = Augmented(loader.X, loader.y)
-    options = {"checkpoint": tmp_path / "state.pt", "method": "gradual"}
-    with pytest.raises(KeyboardInterrupt):
-        run(model, batches, callback=interrupt_at(1, 3), **options)
-    _, report = run(model, batches, **options)
-    assert report.history["epoch"].tolist() == [1, 2, 3, 4, 5, 6]
 
 
 def test_checkpoint_after_another_change(tmp_path, monkeypatch):
@@ -204,15 +153,14 @@ def test_checkpoint_after_another_change(tmp_path, monkeypatch):
     ):
         with pytest.raises(ValueError, match=f"with other values of {name}: take"):
             sparsify(network, loss, batches, **call | options)
-    monkeypatch.setattr(_run, "__version__", "0.0")
+    monkeypatch.setattr(_loop, "__version__", "0.0")
     with pytest.raises(ValueError, match="other values of the version of skproj"):
         sparsify(model, F.cross_entropy, loader, **call)
     assert file.read_bytes() == before
 
 
-@each_method
 @pytest.mark.parametrize("error", ["interrupt", "nan"])
-def test_nothing_is_changed_by_an_error(method, error):
+def test_nothing_is_changed_by_an_error(error):
     model, loader = make_problem()
     sparse = copy.deepcopy(model).eval()
     sparse[0].train()
@@ -228,7 +176,7 @@ def test_nothing_is_changed_by_an_error(method, error):
         return F.cross_entropy(output, target)
 
     with pytest.raises((KeyboardInterrupt, ValueError), match=r"loss is nan|^$"):
-        sparsify(sparse, loss, loader, target=0.8, n_epochs=6, method=method)
+        sparsify(sparse, loss, loader, target=0.8, n_epochs=6)
     assert n_calls == 23
     assert same_state(sparse, model)
     assert sparse[0].training
@@ -301,9 +249,7 @@ REFUSALS = {
     "no_layers": ({"layers": []}, ValueError, "layers must have the name of a module"),
     "not_a_name": ({"layers": [3]}, ValueError, "names of modules, got 3"),
     "no_weight": ({"layers": ["1.1"]}, ValueError, "no weight to prune in '1.1'"),
-    "method": ({"method": "best"}, ValueError, "method must be one of 'auto', "),
     "n_epochs": ({"n_epochs": 0}, ValueError, "n_epochs == 0, must be >= 1"),
-    "max_iter": ({"max_iter": 1.5}, TypeError, "max_iter must be an instance of int"),
     "optimizer": ({"optimizer": "sgd"}, TypeError, "optimizer must make an optimizer"),
     "LBFGS": (
         {"optimizer": torch.optim.LBFGS},
@@ -311,11 +257,6 @@ REFUSALS = {
         "optimizer must make one step from one gradient",
     ),
     "made": ({"optimizer": list}, TypeError, "optimizer must make an optimizer"),
-    "l1": (
-        {"method": "l1", "optimizer": torch.optim.Adam},
-        ValueError,
-        "ProximalAdam or ProximalSGD for method='l1', got Adam",
-    ),
     "vector": (
         {"loss": lambda output, target: output[:, 0]},
         TypeError,

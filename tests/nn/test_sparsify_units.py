@@ -8,7 +8,6 @@ import torch
 from sparsify_helpers import same_state
 from sparsify_networks import (
     Concatenated,
-    Words,
     convolutions,
     depthwise,
     grouped,
@@ -35,7 +34,6 @@ NETWORKS = [
     Concatenated,
     depthwise,
     transposed,
-    Words,
 ]
 
 
@@ -302,41 +300,47 @@ def test_checkpoints_with_numbers_of_numpy(tmp_path):
 class Sequences(nn.Module):
     """The rows of an image are the steps of a sequence."""
 
-    def __init__(self, kind, **options):
+    def __init__(self):
         super().__init__()
         self.before = nn.Linear(8, 6)
-        self.recurrent = kind(6, 8, batch_first=True, **options)
-        self.after = nn.Linear(8 * (1 + self.recurrent.bidirectional), 3)
+        self.recurrent = nn.GRU(6, 8, batch_first=True)
+        self.after = nn.Linear(8, 3)
 
     def forward(self, X):
         Z, _ = self.recurrent(F.relu(self.before(X[:, 0])))
         return self.after(Z[:, -1])
 
 
-@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
-def test_recurrent_units(kind):
-    model, X = build(lambda: Sequences(kind)), torch.randn(5, 1, 8, 8)
-    fit(model, 0.8)
-    smaller, _ = prune.shrink(model, X)
-    n_gates = len(model.recurrent.weight_hh_l0) // 8
-
-    def work(n_inputs, n_units):
-        read = 8 * n_inputs + n_gates * n_units * (n_inputs + n_units)
-        return 8 * read + 3 * n_units
-
-    sizes = smaller.recurrent.input_size, smaller.recurrent.hidden_size
-    assert work(*sizes) <= 0.2 * work(6, 8)
-    assert max(sizes) < 6
-    torch.testing.assert_close(smaller.eval()(X), model.eval()(X))
-
-
-@pytest.mark.parametrize("options", [{"num_layers": 2}, {"bidirectional": True}])
-def test_other_recurrent_layers_stay(options):
-    model, X = build(lambda: Sequences(nn.GRU, **options)), torch.randn(5, 1, 8, 8)
-    with pytest.raises(ValueError, match=r"target must be at most 0\.0 for"):
+def test_an_error_names_the_layers_around_which_units_stay():
+    model, X = build(Sequences), torch.randn(5, 1, 8, 8)
+    message = r"target must be at most 0\.0 for .* units stay around recurrent \("
+    with pytest.raises(ValueError, match=message):
         fit(model, 0.5)
     fit(model, 0.0)
     assert prune.shrink(model, X)[1].layers == {}
+
+
+class Encoder(nn.Module):
+    """The rows of an image are the tokens of a transformer."""
+
+    def __init__(self):
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(8, 2, 32, dropout=0.0, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, X):
+        return self.head(self.encoder(X[:, 0]).mean(1))
+
+
+def test_hidden_units_of_transformers():
+    model, X = build(Encoder), torch.randn(5, 1, 8, 8)
+    fit(model, 0.5)
+    smaller, savings = prune.shrink(model, X)
+    assert savings.after.flops <= 0.5 * savings.before.flops
+    sizes = {layer.linear1.out_features for layer in smaller.encoder.layers}
+    assert max(sizes) < 16
+    torch.testing.assert_close(smaller.eval()(X), model.eval()(X))
 
 
 # ---------------------------------------------------------------------------

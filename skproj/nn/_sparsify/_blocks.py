@@ -1,23 +1,47 @@
 """Weights of a network, in blocks with a number of nonzero weights each."""
 
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch.nn.functional import hardshrink
 from torch.nn.utils import parametrize
 
 from skproj.nn._training._l1_training import masks_of_largest
+from skproj.nn.optim._removal import GROUP_NORMS, WeightGroups, check_not_distributed
 from skproj.nn.prune._layers import named_weights, split_weights
-from skproj.nn.prune._weight_groups import (
+from skproj.nn.prune._weights import (
     group_by_parameter,
-    is_distributed,
     pruned_or_plain,
     whole,
 )
+from skproj.utils._choices import check_choice
 
 # Distance of the scores that are compared first.
 STRIDE = 256
+# How evenly the layers keep their weights: 0 compares magnitudes of all layers, 1 gives
+# layers of different size nearly the same number of weights.
+LAYER_BALANCE = 0.75
+
+
+def by_balance(magnitudes):
+    """Return scores that can be compared among layers of different scale.
+
+    The score of a weight is its square, divided by a power of the sum of the squares of
+    the weights of its layer that are not smaller; see the notes of `Sparsifier`.
+    """
+    sums = magnitudes.double().square().cumsum(0)
+    sums.clamp_(min=torch.finfo(sums.dtype).tiny)
+    return lambda part: (
+        magnitudes[part].double().square() / sums[part].pow(LAYER_BALANCE)
+    )
+
+
+def by_magnitude(magnitudes):
+    """Return scores that compare the weights of all layers by their magnitudes."""
+    return magnitudes.__getitem__
 
 
 class Block(NamedTuple):
@@ -48,13 +72,13 @@ class Block(NamedTuple):
         """Count the weights that are not zero."""
         return sum(int(whole(W).count_nonzero()) for W in self.weights)
 
-    def thresholds(self, share, score):
+    def thresholds(self, share, score=by_balance):
         """Return the magnitudes up to which weights are removed at a share of the way.
 
         Parameters
         ----------
         share : float
-        score : callable
+        score : callable, default=by_balance
             Of the magnitudes of a weight in descending order it makes a function that
             returns the scores in a slice of them; they must not increase. The weights
             with the smallest scores are removed, and those that equal them in
@@ -75,7 +99,12 @@ class Block(NamedTuple):
             for magnitudes, count in zip(ranked, counts, strict=True)
         ]
 
-    def masks(self, score):
+    @staticmethod
+    def keep(W, threshold):
+        """Return a weight without the entries that are no larger."""
+        return hardshrink(W, threshold)
+
+    def masks(self, score=by_balance):
         """Return where the weights are that are kept in the end, of each weight."""
         scores = [score(_rank(weight))(slice(None)) for weight in self.weights]
         counts = [int(mask.sum()) for mask in masks_of_largest(scores, self.n_kept)]
@@ -132,20 +161,6 @@ def count_larger(scores, ranked, n_removed):
     ]
 
 
-def local_part(weight):
-    """Return the part of a weight that this process has, not a copy."""
-    return weight.to_local() if is_distributed(weight) else weight
-
-
-def part_like(values, weight):
-    """Return the part of some values for a weight that this process has."""
-    if not is_distributed(weight):
-        return values
-    from torch.distributed.tensor import distribute_tensor  # takes a second
-
-    return distribute_tensor(values, weight.device_mesh, weight.placements).to_local()
-
-
 def _rank(weight):
     """Return the magnitudes of a weight in descending order, in float32 or float64."""
     magnitudes = whole(weight).abs().flatten()
@@ -196,6 +211,40 @@ def make_blocks(module, target, layers=None):
         size = sum(W.numel() for W in weights)
         n_kept = round((1.0 - share) * size)
         blocks.append(Block(name, [layer for layer, _ in pairs], weights, n_kept))
+    return blocks
+
+
+def group_blocks(module, target, layers, groups):
+    """Return a block for the groups of each weight, of its inputs or outputs."""
+    balls = groups if isinstance(groups, Mapping) else None
+    if balls is not None and layers is None and not isinstance(target, Mapping):
+        layers = list(balls)
+    if balls is None:
+        check_choice("groups", groups, ("inputs", "units"))
+    blocks = []
+    for name, share, pairs in split_network(module, target, layers, "target"):
+        if share > 1.0:
+            raise ValueError(f"target must be between 0 and 1, got {share!r}.")
+        for layer, kind in pairs:
+            weight = pruned_or_plain(layer, kind)
+            check_not_distributed(weight)
+            by_rows = groups == "units"
+            if getattr(layer, "transposed", False):
+                by_rows = not by_rows
+            if getattr(layer, "groups", 1) > 1:
+                raise ValueError(
+                    "groups needs layers without groups of their own, got a "
+                    f"{type(layer).__name__} with {layer.groups}."
+                )
+            ball = "bilevel_l1inf"
+            if balls is not None:
+                names = [n for n, x in module.named_modules() if x is layer]
+                ball = next((balls[n] for n in (*names, name) if n in balls), ball)
+                check_choice("groups", ball, GROUP_NORMS)
+            dim = 0 if by_rows else 1
+            dims = tuple(d for d in range(weight.ndim) if d != dim)
+            n_kept = round((1.0 - share) * weight.shape[dim])
+            blocks.append(WeightGroups(weight, dims, ball, n_kept))
     return blocks
 
 

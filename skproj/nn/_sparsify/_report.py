@@ -11,33 +11,22 @@ class SparsifyReport:
     ----------
     before, after : SparsityReport
         Zeros of each layer.
-    method : str
-        The method that was used.
     history : dict of str to ndarray
         Table of the epochs.
-    l1 : float, dict of str to float, or None
-        The l1 weight that was found.
 
     Attributes
     ----------
     before, after : SparsityReport
         Zeros of each layer, before and after the training.
-    method : str
-        The method that was used: that which "auto" stands for.
-    history : dict of str to ndarray of shape (n_epochs_in_total,)
-        The number of the `training` and its `epoch`, both counted from 1, the mean
-        `loss`, and the number of weights that are not zero, `n_nonzero`, of each epoch.
-    l1 : float, dict of str to float, or None
-        The l1 weight, or that of each part of the network with a target; None if
-        `method` is not "l1".
-    n_trainings : int
-        How often the network was trained for all epochs.
+    history : dict of str to ndarray of shape (n_epochs,)
+        The number of the `epoch`, counted from 1, the mean `loss`, and the number of
+        weights that are not zero, `n_nonzero`, of each epoch.
 
     See Also
     --------
     sparsify : Makes one.
 
-    {l1_training_reference}
+    {gradual_reference}
 
     Examples
     --------
@@ -47,17 +36,14 @@ class SparsifyReport:
     >>> model = torch.nn.Linear(4, 4)
     >>> loss = torch.nn.functional.cross_entropy
     >>> report = sparsify(model, loss, [(X, y)], target=0.75)
-    >>> report.n_trainings, report.after.n_zeros
-    (1, 12)
+    >>> report.after.n_zeros
+    12
     """
 
-    def __init__(self, before, after, method, history, l1=None):
+    def __init__(self, before, after, history):
         self.before = before
         self.after = after
-        self.method = method
         self.history = history
-        self.l1 = l1
-        self.n_trainings = int(history["training"].max(initial=0))
 
     def __str__(self):
         return f"before\n{self.before}\n\nafter\n{self.after}"

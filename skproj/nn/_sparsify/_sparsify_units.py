@@ -1,5 +1,6 @@
-"""Training of a network until neurons, channels and heads can be removed."""
+"""Training of a network until neurons and channels can be removed."""
 
+import math
 import numbers
 
 import numpy as np
@@ -7,17 +8,15 @@ import torch
 from sklearn.utils import check_scalar
 
 from skproj.nn._sparsify._blocks import all_weights
-from skproj.nn._sparsify._methods import GradualUnits
-from skproj.nn._sparsify._run import (
-    DOCS,
-    check_optimizer,
-    check_step,
-    run_trainings,
-)
+from skproj.nn._sparsify._loop import DOCS, run_training
 from skproj.nn._sparsify._unit_work import UnitWork
+from skproj.nn.optim._removal import INTERVAL, LARGEST_SHARE, cubic
 from skproj.nn.prune._layers import check_names, modules_in
 from skproj.nn.prune._shrink import check_inputs
 from skproj.utils._docs import shared_docs
+
+# Share of the training after which no more units are removed.
+RAMP_END = 0.5
 
 
 @shared_docs(**DOCS)
@@ -29,7 +28,6 @@ def sparsify_units(
     target,
     example_inputs,
     layers=None,
-    branches=0.0,
     n_epochs=30,
     optimizer=None,
     step=None,
@@ -39,7 +37,7 @@ def sparsify_units(
 ):
     """Train a network until units with a share of its work are zero.
 
-    A unit is a neuron, a channel, or a head of attention.
+    A unit is a neuron or a channel.
 
     Single zeros, as `sparsify` makes them, save time only with special hardware or
     kernels. Here all weights of some units become zero, so that
@@ -56,21 +54,14 @@ def sparsify_units(
     {data}
     target : float
         Share of the multiplications that `shrink` shall save at least, from 0 to less
-        than 1, as `ShrinkReport` counts them, and of those of recurrent layers.
+        than 1, as `ShrinkReport` counts them.
     example_inputs : torch.Tensor or tuple of torch.Tensor
         Arguments of the module, to learn the shapes.
     layers : iterable of str, default=None
         Names, as in `module.named_modules`, of the layers whose outputs may be removed,
-        or of parts of the network with all layers in them. None takes all linear,
-        convolutional, recurrent and embedding layers, and attention.
-    branches : float, default=0.0
-        Share of the branches beside shortcuts that are removed altogether, between 0
-        and 1. Each takes several calls, which is most of the time of small inputs.
-    n_epochs : int, default=30
-        Length of the training.
-    {optimizer}
-    {step}
-    {session}
+        or of parts of the network with all layers in them. None takes all linear and
+        convolutional layers.
+    {training}
 
     {report}
         If an argument is out of range, if `torch.fx` cannot trace the network, if its
@@ -87,12 +78,10 @@ def sparsify_units(
     Units are removed little by little until half of the training is done, along a cubic
     ramp [1]_, and do not return. All layers lose the same share of their units, as
     nearly as possible, and keep at least one: the units that go are those that the
-    next layers, or the output projections of attention, read with the smallest sums of
-    squared weights. Units that meet in a sum, as in a residual network, are one; those
-    that `shrink` cannot remove stay, as do units next to a frozen layer, and to a
-    convolution with groups unless it is depthwise. The branches that go are those with
-    the smallest outputs, by the weights of their last layer, or of the normalisation
-    behind it.
+    next layers read with the smallest sums of squared weights. Units that meet in a
+    sum, as in a residual network, are one; those that `shrink` cannot remove stay, as
+    do units next to a frozen layer, and to a convolution with groups unless it is
+    depthwise.
 
     {gradual_reference}
 
@@ -118,11 +107,6 @@ def sparsify_units(
     0.25
     """
     check_scalar(target, "target", numbers.Real, min_val=0.0)
-    if isinstance(branches, bool | np.bool_):
-        raise TypeError(f"branches must be a number, got {branches!r}.")
-    check_scalar(branches, "branches", numbers.Real)
-    if not 0.0 <= branches <= 1.0:
-        raise ValueError(f"branches must be between 0 and 1, got {branches!r}.")
     if not target < 1.0:
         raise ValueError(f"target must be less than 1, got {target!r}.")
     if not isinstance(module, torch.nn.Module):
@@ -133,31 +117,70 @@ def sparsify_units(
     makers = set().union(*modules_in(module, names, "layers").values())
     blocks = all_weights(module)
     work = _make_work(module, check_inputs(example_inputs), makers, target)
-    n_branches = work.n_branches - round(branches * work.n_branches)
-    step = check_step(loss, step, loader)
-    make_optimizer, kind = check_optimizer(optimizer, module, proximal=False)
-
-    def train(make_trainer):
-        method = GradualUnits(blocks, work, 1.0 - target, n_branches)
-        make_trainer(make_optimizer).run(method)
-
-    return run_trainings(
+    return run_training(
         module,
+        loss,
         loader,
-        step,
-        train,
-        settings={
-            "method": "gradual",
-            "optimizer": kind,
-            "target": float(target),
-            "layers": names,
-            "branches": n_branches,
-        },
+        lambda *args: _UnitSparsifier(*args, blocks=blocks, work=work, target=target),
+        settings={"target": float(target), "layers": names},
         n_epochs=n_epochs,
+        optimizer=optimizer,
+        step=step,
         callback=callback,
         checkpoint=checkpoint,
         verbose=verbose,
     )
+
+
+class _UnitSparsifier:
+    """Hook on the steps of an optimizer that removes units little by little.
+
+    Parameters
+    ----------
+    optimizer : torch.optim.Optimizer
+    n_steps : int
+        Of the whole training.
+    blocks : list of Block
+        The weights to count.
+    work : UnitWork
+    target : float
+        Share of the multiplications that is gone in the end.
+    """
+
+    def __init__(self, optimizer, n_steps, *, blocks, work, target):
+        self.blocks, self._work, self._target = blocks, work, target
+        self._n_steps, self._n_done, self._last = n_steps, 0, -math.inf
+        self._kept = torch.ones(len(work.is_free), dtype=torch.bool)
+        self._hook = optimizer.register_step_post_hook(self._after_step)
+
+    @torch.no_grad()
+    def _after_step(self, optimizer, args, kwargs):
+        self._n_done += 1
+        done = self._n_done / self._n_steps
+        if self._n_done % INTERVAL == 1 or done - self._last >= LARGEST_SHARE:
+            self._last = done
+            self._remove(cubic(done / RAMP_END))
+        self._work.stop_reading(self._kept)
+
+    def _remove(self, share):
+        kept = self._work.keep(1.0 - share * self._target, self._kept.numpy())
+        self._kept = torch.from_numpy(kept)
+
+    @torch.no_grad()
+    def finalize(self):
+        """Remove units until no more than the share is left, and all their weights."""
+        self._remove(1.0)
+        self._work.erase(self._kept)
+        self._hook.remove()
+
+    def state_dict(self):
+        """Return what another instance needs to go on."""
+        return {"n_done": self._n_done, "last": self._last, "kept": self._kept}
+
+    def load_state_dict(self, state):
+        """Go on from the result of `state_dict`."""
+        self._n_done, self._last = state["n_done"], state["last"]
+        self._kept = state["kept"]
 
 
 @torch.no_grad()
@@ -168,8 +191,9 @@ def _make_work(module, inputs, makers, target):
     total, least = work.count(everything), work.count(work.keep(0.0, everything))
     largest = 1.0 - least / total if total > 0 else 0.0
     if target > largest:
+        around = ", ".join(work.unknown) or "its inputs, outputs and sums"
         raise ValueError(
             f"target must be at most {np.floor(1000 * largest) / 1000} for this "
-            f"module, of which no more work can be removed, got {target!r}."
+            f"module, whose units stay around {around}, got {target!r}."
         )
     return work

@@ -1,6 +1,5 @@
 """Units of a network, and the multiplications that they take."""
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -8,20 +7,11 @@ import torch
 from torch import nn
 
 from skproj.nn._sparsify._blocks import check_plain
-from skproj.nn.prune._attention import Heads
-from skproj.nn.prune._branches import find_branches, names_of
-from skproj.nn.prune._recurrent import Recurrent
-from skproj.nn.prune._shrink import count_flops, run_copy, trace
+from skproj.nn.prune._shrink import count_flops, plain_copy, trace
 from skproj.nn.prune._unit_graph import UnitGraph
-from skproj.nn.prune._units import Lookup, Mixing, PerUnit
+from skproj.nn.prune._units import Mixing
 
 TINY = np.finfo(float).tiny
-
-# Parameters of layers, of a recurrent layer of one direction, and of attention.
-PARAMETERS = ("weight", "bias")
-RECURRENT_PARAMETERS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
-ATTENTION_PARAMETERS = ("q_proj_weight", "k_proj_weight", "v_proj_weight")
-ATTENTION_PARAMETERS += ("in_proj_weight", "in_proj_bias")
 
 # A share of the work is met up to this.
 ROUNDING = 1e-9
@@ -58,21 +48,6 @@ class _Products(NamedTuple):
         return self.size * n_inputs * np.count_nonzero(kept[self.outputs])
 
 
-class _Branch(NamedTuple):
-    """Units inside a branch beside a shortcut, and the weight that scales its outputs.
-
-    This is that of the last layer, or of the normalisation behind it.
-    """
-
-    units: np.ndarray
-    weight: nn.Parameter
-
-    def scale(self):
-        """Return the mean of the squared outputs for independent inputs."""
-        weight = self.weight.detach().float()
-        return float(weight.square().sum()) / len(weight)
-
-
 def _count(plain, inputs):
     """Count the operations of a module, which may not take the inputs."""
     try:
@@ -86,8 +61,8 @@ def _count(plain, inputs):
 class UnitWork:
     """Units of a network that can be removed, and the multiplications that they take.
 
-    A unit is a neuron, a channel, or a head of attention. Those that are tied together,
-    as by the sums of a residual network, are one unit.
+    A unit is a neuron or a channel. Those that are tied together, as by the sums of a
+    residual network, are one unit.
 
     Parameters
     ----------
@@ -101,69 +76,39 @@ class UnitWork:
     ----------
     is_free : ndarray of bool of shape (n_units,)
         Whether a unit can be removed.
-    n_branches : int
-        Number of branches beside shortcuts that can be removed.
+    unknown : list of str
+        Operations that are not understood, so that the units around them stay.
     """
 
     def __init__(self, module, inputs, makers):
-        plain, (counter, traced) = run_copy(
-            module,
-            lambda plain: (_count(plain, inputs), trace(plain, inputs, "module")),
-        )
-        graph = UnitGraph(traced)
+        plain = plain_copy(module)
+        counter = _count(plain, inputs)
+        graph = UnitGraph(trace(plain, inputs, "module"))
         numbers, unit_of = np.unique(graph.units.roots(), return_inverse=True)
-        self._n_units = len(numbers)  # those of the graph; heads follow
         modules = dict(module.named_modules(remove_duplicate=False))
         self._columns, self._rows, self._products, self._made = [], [], [], []
-        followed = {name: x for name, x in graph.layers.items() if _is_followed(x)}
-        works = _works_of(followed, plain, counter)
+        works = _works_of(graph.layers, plain, counter)
         self._other_work = counter.get_total_flops() / 2 - sum(works.values())
+        self.unknown = graph.unknown
         stay = [unit_of[units] for units in graph.pinned]
-        for name in graph.layers.keys() - followed.keys():
-            layer = graph.layers[name]
-            if not isinstance(layer, Heads):  # whose units are pinned
-                stay += [unit_of[layer.outputs], unit_of[_inputs_of(layer)]]
-        shapes = {
-            node.target: node.all_input_nodes[0].meta["tensor_meta"].shape
-            for node in traced.graph.nodes
-            if isinstance(followed.get(node.target), Recurrent)
-        }
-        for name, layer in followed.items():
+        for name, layer in graph.layers.items():
             live = modules[name]
-            _check_plain_parameters(live)
-            if isinstance(layer, Heads):
-                stay += self._add_heads(live, works[name], is_made=live in makers)
-                continue
+            for parameter in ("weight", "bias"):
+                check_plain(live, parameter)
             outputs, inputs = unit_of[layer.outputs], unit_of[_inputs_of(layer)]
             if not _is_trained(live):
                 stay += [outputs, inputs]
             if isinstance(layer, Mixing):
                 stay += self._add_mixing(live, inputs, outputs, works[name])
-            elif isinstance(layer, Recurrent):
-                self._add_recurrent(live, inputs, outputs, shapes[name])
-            elif isinstance(layer, Lookup):
-                self._rows.append(_Slices(live.weight, 1, outputs))
-            else:
-                self._add_per_unit(live, outputs, works[name])
-            if not isinstance(layer, PerUnit):
                 self._made.append(outputs)
                 stay += [] if live in makers else [outputs]
-        self.is_free = np.zeros(self._n_units, bool)
+            else:
+                self._add_per_unit(live, outputs, works[name])
+        self.is_free = np.zeros(len(numbers), bool)
         for units in self._made:
             self.is_free[units] = True
         for units in stay:
             self.is_free[units] = False
-        self._branches = [
-            _Branch(
-                np.concatenate([unit_of[graph.layers[name].outputs] for name in inner]),
-                modules[norm or last].weight,
-            )
-            for inner, last, norm in find_branches(graph)
-            if {*inner, last} <= followed.keys()
-            and getattr(modules[norm or last], "weight", None) is not None
-        ]
-        self._branches = [x for x in self._branches if self.is_free[x.units].all()]
-        self.n_branches = len(self._branches)
 
     def _add_mixing(self, layer, inputs, outputs, work):
         """Note the work and the weights of a layer; return units that stay."""
@@ -177,29 +122,6 @@ class UnitWork:
         if layer.bias is not None:
             self._rows.append(_Slices(layer.bias, 0, outputs))
         return []
-
-    def _add_heads(self, layer, work, *, is_made):
-        """Note the work and the weights of attention; return heads that stay."""
-        heads = np.arange(self._n_units, self._n_units + layer.num_heads)
-        self._n_units += layer.num_heads
-        self._made.append(heads)
-        self._products.append(_Products(None, heads, work / len(heads)))
-        units = np.repeat(heads, layer.head_dim)
-        self._columns.append(_Slices(layer.out_proj.weight, 1, units))
-        self._add_rows(layer, units)
-        return [] if is_made and _is_trained(layer) else [heads]
-
-    def _add_recurrent(self, layer, inputs, outputs, shape):
-        """Note the work and the parameters of a recurrent layer."""
-        size = len(layer.weight_hh_l0) // len(outputs)  # gates
-        size *= math.prod(shape) / len(inputs)
-        for units, weight in (
-            (inputs, layer.weight_ih_l0),
-            (outputs, layer.weight_hh_l0),
-        ):
-            self._products.append(_Products(units, outputs, size))
-            self._columns.append(_Slices(weight, 1, units))
-        self._add_rows(layer, outputs)
 
     def _add_per_unit(self, layer, outputs, work):
         """Note the work and the parameters of a normalisation or depthwise layer."""
@@ -215,18 +137,6 @@ class UnitWork:
     def count(self, kept):
         """Count the multiplications if only some units are kept."""
         return self._other_work + sum(work.count(kept) for work in self._products)
-
-    def keep_branches(self, n, kept):
-        """Remove all units of branches with the smallest outputs until `n` are left.
-
-        Returns the units that are left, as a new array.
-        """
-        kept = kept.copy()
-        left = [branch for branch in self._branches if kept[branch.units].any()]
-        left.sort(key=_Branch.scale)
-        for branch in left[: max(len(left) - n, 0)]:
-            kept[branch.units] = False
-        return kept
 
     def keep(self, share, kept):
         """Choose units such that no more than a share of the multiplications is left.
@@ -308,31 +218,13 @@ class UnitWork:
             slices.erase(kept)
 
 
-def _is_followed(layer):
-    """Whether units of a layer may be removed."""
-    if isinstance(layer, Recurrent):
-        return len(layer.cells) == 1  # all would have to lose the same number
-    if isinstance(layer, Heads):
-        return type(layer.module) is nn.MultiheadAttention
-    return isinstance(layer, Mixing | Lookup | PerUnit)
-
-
 def _is_trained(layer):
     return all(parameter.requires_grad for parameter in layer.parameters())
 
 
-def _check_plain_parameters(layer):
-    for parameter in PARAMETERS + RECURRENT_PARAMETERS + ATTENTION_PARAMETERS:
-        check_plain(layer, parameter)
-    if isinstance(layer, nn.MultiheadAttention):
-        _check_plain_parameters(layer.out_proj)
-
-
 def _inputs_of(layer):
     """Return the units that a layer reads."""
-    if isinstance(layer, Mixing | Recurrent):
-        return layer.inputs.units
-    return layer.inputs if isinstance(layer, PerUnit) else layer.outputs
+    return layer.inputs.units if isinstance(layer, Mixing) else layer.inputs
 
 
 def _works_of(layers, model, counter):
@@ -350,7 +242,9 @@ def _works_of(layers, model, counter):
     -------
     works : dict of str to float
     """
-    names = names_of(model)
+    names = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        names.setdefault(module, []).append(name)
     counts = counter.get_flop_counts()
     works = {}
     for layer in layers:

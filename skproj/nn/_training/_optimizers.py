@@ -7,7 +7,11 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from skproj.nn.optim._proximal import proximal_step_
+from skproj.nn.optim._proximal import (
+    adam_step_,
+    proximal_step_,
+    shape_of_groups,
+)
 
 DEFAULT_EPS = 1e-8
 
@@ -132,15 +136,50 @@ class Adam(_Solver):
             if self._moments[i] is None:
                 if n_steps is None:
                     n_steps = parameter.new_zeros((), dtype=torch.float32)
-                zeros = torch.zeros_like(parameter), torch.zeros_like(parameter)
+                shape = parameter.shape
+                if self._has_groups(parameter):
+                    shape = shape_of_groups(parameter, 0)
+                zeros = torch.zeros_like(parameter), parameter.new_zeros(shape)
                 self._moments[i] = (*zeros, n_steps)
             moving.append(parameter)
             moments.append(self._moments[i])
-        first_moments, second_moments, steps = map(list, zip(*moments, strict=True))
-        for step in set(steps):
+        for step in {id(step): step for *_, step in moments}.values():
             step += 1.0
-        gradients = [parameter.grad for parameter in moving]
-        tensors = [moving, gradients, first_moments, second_moments]
+        sizes = {}
+        alone = []
+        for parameter, (mean, mean_square, step) in zip(moving, moments, strict=True):
+            if not self._has_groups(parameter):
+                alone.append((parameter, parameter.grad, mean, mean_square, step))
+                continue
+            sizes[parameter] = adam_step_(
+                parameter,
+                parameter.grad,
+                mean,
+                mean_square,
+                float(step),
+                lr=self.learning_rate,
+                betas=self.betas,
+                eps=self.eps,
+                weight_decay=self.weight_decay,
+            )
+        if alone:
+            self._step_alone(*map(list, zip(*alone, strict=True)))
+        if self.penalty is not None:
+            sizes |= {
+                parameter: self._step_size(mean_square, step)
+                for parameter, _, _, mean_square, step in alone
+                if parameter.ndim == 2
+            }
+            self.penalty.proximal_step_(moving, sizes.get)
+
+    def _has_groups(self, parameter):
+        """Whether the weights in a column share their step size."""
+        by_group = self.penalty is not None and self.penalty.by_group
+        return by_group and parameter.ndim == 2
+
+    def _step_alone(self, moving, gradients, means, mean_squares, steps):
+        """Move parameters each of whose entries has a step size of its own."""
+        tensors = [moving, gradients, means, mean_squares]
         is_in_order = [parameter.is_contiguous() for parameter in moving]
         if not all(is_in_order):
             # The kernel would copy a matrix with its columns one after the other, but
@@ -162,15 +201,6 @@ class Adam(_Solver):
             eps=self.eps,
             maximize=False,
         )
-        if self.penalty is not None:
-            sizes = {
-                parameter: self._step_size(second_moment, step)
-                for parameter, second_moment, step in zip(
-                    moving, second_moments, steps, strict=True
-                )
-                if parameter.ndim == 2
-            }
-            self.penalty.proximal_step_(moving, sizes.get)
 
     def _step_size(self, second_moment, step):
         correction = 1.0 - self.betas[1] ** step

@@ -6,7 +6,11 @@ import numbers
 import torch
 
 from skproj.nn.functional._checks import check_dims, check_type_of_dims
-from skproj.nn.optim._proximal import proximal_step_
+from skproj.nn.optim._proximal import (
+    adam_step_,
+    proximal_step_,
+    shape_of_groups,
+)
 from skproj.utils._choices import check_choice
 from skproj.utils._docs import shared_docs
 
@@ -100,9 +104,12 @@ class _ProximalOptimizer(torch.optim.Optimizer):
                     f"parameter group has no {', '.join(missing)}."
                 )
             for place, W in zip(group["params"], own, strict=False):
+                shapes = [(), tuple(W.shape)]
+                if group["penalty"] == "l12":
+                    shapes.append(tuple(shape_of_groups(W, group["dim"])))
                 for name, value in state_dict["state"].get(place, {}).items():
                     shape = tuple(getattr(value, "shape", ()))
-                    if shape not in ((), tuple(W.shape)):
+                    if shape not in shapes:
                         raise ValueError(
                             f"state_dict must be of the same parameters, but {name} of "
                             f"parameter {place} has shape {shape} for {tuple(W.shape)}."
@@ -258,7 +265,8 @@ class ProximalAdam(_ProximalOptimizer):
 
     Each step ends with the proximity operator of the penalty in the metric of Adam,
     which makes small weights, or groups of them, exactly zero. Without penalty this is
-    :class:`torch.optim.AdamW`.
+    :class:`torch.optim.AdamW`. With ``penalty="l12"``, the weights of a group share
+    their step size.
 
     Parameters
     ----------
@@ -290,11 +298,12 @@ class ProximalAdam(_ProximalOptimizer):
         + \text{penalty}(W)
 
     For single weights that is a soft threshold at
-    :math:`\text{lr} \cdot \text{l1} / d_i` [2]_. For groups it has no closed form: the
-    norm of a group solves an equation, which takes Newton's method a few iterations. At
-    a stationary point without weight decay, :math:`|\partial L / \partial w_i| =
-    \text{l1}` where a weight is not zero and :math:`\le \text{l1}` where it is; with
-    groups, the same holds for the norm of the gradient of a group.
+    :math:`\text{lr} \cdot \text{l1} / d_i` [2]_. For groups it would have no formula;
+    therefore :math:`\hat v` is averaged over the weights of a group, as in Adam-mini
+    [3]_, and the norms of the groups have that threshold. At a stationary point without
+    weight decay, :math:`|\partial L / \partial w_i| = \text{l1}` where a weight is not
+    zero and :math:`\le \text{l1}` where it is; with groups, the same holds for the norm
+    of the gradient of a group.
 
     A weight whose gradient is always zero, as that of an input that is always zero,
     becomes zero at once. So do most weights of a network that has been trained before,
@@ -307,6 +316,9 @@ class ProximalAdam(_ProximalOptimizer):
     {l1_training_reference}
     .. [2] J. Yun, A. C. Lozano, E. Yang, "A general family of stochastic proximal
        gradient methods for deep learning", :arxiv:`2007.07484`.
+    .. [3] Y. Zhang et al., "Adam-mini: use fewer learning rates to gain more",
+       International Conference on Learning Representations, 2025,
+       :arxiv:`2406.16793`.
 
     Examples
     --------
@@ -352,25 +364,26 @@ class ProximalAdam(_ProximalOptimizer):
         super().__init__(params, lr, l1, penalty, dim, weight_decay, **own)
 
     def _step_on_loss(self, W, group):
-        """Move a parameter by its gradient; return the step size of each weight."""
-        state, (beta1, beta2) = self.state[W], group["betas"]
+        """Move a parameter by its gradient; return the step sizes."""
+        state = self.state[W]
         if not state:
             state["step"] = 0
             state["exp_avg"] = torch.zeros_like(W)
             state["exp_avg_sq"] = torch.zeros_like(W)
+        if group["penalty"] == "l12" and group["l1"] > 0.0:
+            shape = shape_of_groups(W, group["dim"])
+            inside = [d for d, n in enumerate(shape) if n == 1]
+            if list(state["exp_avg_sq"].shape) != shape:
+                state["exp_avg_sq"] = state["exp_avg_sq"].mean(inside, keepdim=True)
         state["step"] += 1
-        mean = state["exp_avg"].lerp_(W.grad, 1.0 - beta1)
-        mean_square = state["exp_avg_sq"].mul_(beta2)
-        mean_square.addcmul_(W.grad, W.grad, value=1.0 - beta2)
-        correction, correction_square = (
-            1.0 - beta ** state["step"] for beta in (beta1, beta2)
+        return adam_step_(
+            W,
+            W.grad,
+            state["exp_avg"],
+            state["exp_avg_sq"],
+            state["step"],
+            **{name: group[name] for name in ("lr", "betas", "eps", "weight_decay")},
         )
-        # The root comes first: in float16 a square may be beyond its range.
-        scale = mean_square.sqrt().div_(math.sqrt(correction_square)).add_(group["eps"])
-        if group["weight_decay"] > 0.0:
-            W.mul_(1.0 - group["lr"] * group["weight_decay"])
-        W.addcdiv_(mean, scale, value=-group["lr"] / correction)
-        return scale.reciprocal_().mul_(group["lr"])
 
 
 def _check_options(group):

@@ -1,8 +1,10 @@
-"""Training under a ball constraint: after each step, or as a parametrization."""
+"""Projections of parameters after each step of an optimizer."""
 
 import numbers
+import warnings
 
 import torch
+from sklearn.utils import check_scalar
 
 from skproj.nn.functional._balls import BY_BALL
 from skproj.nn.functional._checks import (
@@ -11,8 +13,18 @@ from skproj.nn.functional._checks import (
     check_tensor,
     check_type_of_dims,
 )
+from skproj.nn.optim._removal import (
+    GROUP_NORMS,
+    WeightGroups,
+    WeightRemoval,
+    check_not_distributed,
+)
 from skproj.projection import BALLS
+from skproj.utils._choices import check_choice
 from skproj.utils._docs import shared_docs
+
+# Number of projections after which a constraint should have made zeros.
+N_STEPS_OF_EFFECT = 100
 
 _DIM = """
     dim : int, tuple of int or None, default=0
@@ -58,13 +70,13 @@ def _as_list(params):
         ) from None
 
 
-def _project(projection, W, radius, dim, in_place=False):
+def _project(projection, W, radius, dim):
     """Call a projection, of the registry or the user's own, and check the result."""
     if not callable(projection):
         if not _has_groups(projection):
             dim = None
-        function = BY_BALL[projection][in_place]
-        return function(W, radius, dim=dim)
+        _, project_ = BY_BALL[projection]
+        return project_(W, radius, dim=dim)
     P = projection(W, radius, dim=dim)
     if not isinstance(P, torch.Tensor) or P.shape != W.shape:
         got = tuple(P.shape) if isinstance(P, torch.Tensor) else type(P).__name__
@@ -80,35 +92,77 @@ def _project(projection, W, radius, dim, in_place=False):
     return P
 
 
-class StepHandle:
-    """A hook after the steps of an optimizer: it counts them, and can be removed.
+class _ProjectionHandle:
+    """Hook after the steps of an optimizer: it counts them, and can be removed."""
 
-    Subclasses define `_project(step)`, called after every `every` steps.
-    """
-
-    def __init__(self, optimizer, every):
+    def __init__(self, optimizer, params, projection, radius, dim, every):
         self.n_steps = 0
+        self._params = params
+        self._projection = projection
+        self._radius = radius
+        self._dim = dim
         self._every = every
-        self._projecting = False
-        self._removed = False
+        self._is_projecting = False
+        self._is_removed = False
         self._hook = optimizer.register_step_post_hook(self._after_step)
 
     def _after_step(self, optimizer, args, kwargs):
-        if self._removed:
+        if self._is_removed:
             return
         step = self.n_steps + 1
-        self._projecting = True
+        self._is_projecting = True
         try:
             if step % self._every == 0:
                 self._project(step)
         finally:
-            self._projecting = False
+            self._is_projecting = False
         self.n_steps = step
+
+    @torch.no_grad()
+    def _project(self, step):
+        radius = self._radius
+        if callable(radius):
+            radius = check_float_radius(radius(step))
+        for i, W in enumerate(self._params):
+            try:
+                P = _project(self._projection, W, radius, self._dim)
+                if P is not W:
+                    W.copy_(P)
+            except Exception as error:
+                error.add_note(
+                    f"This was parameter {i} of the registration, of shape "
+                    f"{tuple(W.shape)}; those before it have been projected."
+                )
+                if i > 0:
+                    self.n_steps = step
+                raise
+        if step == N_STEPS_OF_EFFECT * self._every:
+            self._check_effect()
+
+    def _check_effect(self):
+        """Warn if nothing is zero."""
+        name = self._projection
+        if callable(name) or not BALLS[name].sparsifying:
+            return
+        for i, W in enumerate(self._params):
+            W = W.detach()
+            if BALLS[name].grouped and W.ndim > 1:
+                dims = check_dims(self._dim, W.ndim)
+                W = torch.linalg.vector_norm(W, dim=dims)
+            if W.numel() and bool(W.all()):
+                warnings.warn(
+                    f"Parameter {i} of register_projection has no zeros after "
+                    f"{N_STEPS_OF_EFFECT} projections: radius is too large, or steps "
+                    "with minibatches move the zeros away. Take a smaller radius, or "
+                    "n_groups.",
+                    UserWarning,
+                    stacklevel=2,
+                )
 
     def remove(self):
         """Project no more."""
-        self._removed = True
-        if not self._projecting:  # when the optimizer goes through its hooks
+        self._is_removed = True
+        if not self._is_projecting:  # when the optimizer goes through its hooks
             self._hook.remove()
 
     def state_dict(self):
@@ -132,36 +186,6 @@ class StepHandle:
 
     def __exit__(self, *exception):
         self.remove()
-
-
-class _ProjectionHandle(StepHandle):
-    """Handle of `register_projection`."""
-
-    def __init__(self, optimizer, params, projection, radius, dim, every):
-        self._params = params
-        self._projection = projection
-        self._radius = radius
-        self._dim = dim
-        super().__init__(optimizer, every)
-
-    @torch.no_grad()
-    def _project(self, step):
-        radius = self._radius
-        if callable(radius):
-            radius = check_float_radius(radius(step))
-        for i, W in enumerate(self._params):
-            try:
-                P = _project(self._projection, W, radius, self._dim, in_place=True)
-                if P is not W:
-                    W.copy_(P)
-            except Exception as error:
-                error.add_note(
-                    f"This was parameter {i} of the registration, of shape "
-                    f"{tuple(W.shape)}; those before it have been projected."
-                )
-                if i > 0:
-                    self.n_steps = step
-                raise
 
 
 def check_optimizer(optimizer, every):
@@ -190,7 +214,17 @@ def check_held(optimizer, params, name):
 
 
 @shared_docs(dim=_DIM)
-def register_projection(optimizer, params, projection, radius, *, dim=0, every=1):
+def register_projection(
+    optimizer,
+    params,
+    projection="bilevel_l1inf",
+    radius=None,
+    *,
+    n_groups=None,
+    n_steps=None,
+    dim=0,
+    every=1,
+):
     r"""Project parameters after each step of an optimizer.
 
     This is projected gradient descent, with any optimizer in the place of gradient
@@ -200,7 +234,8 @@ def register_projection(optimizer, params, projection, radius, *, dim=0, every=1
 
         \|W\| \le \text{radius}
 
-    and with most balls some of their entries or groups are exactly zero.
+    and with most balls some of their entries or groups are exactly zero. With
+    `n_groups` a given number of groups is left instead, whatever the radius.
 
     Parameters
     ----------
@@ -209,13 +244,21 @@ def register_projection(optimizer, params, projection, radius, *, dim=0, every=1
     params : torch.Tensor or iterable of torch.Tensor
         Parameters of `optimizer`, in whichever of its groups. Each is projected by
         itself, in place; also one that is frozen, which the optimizer leaves alone.
-    projection : str or callable
+    projection : str or callable, default="bilevel_l1inf"
         A key of `skproj.projection.BALLS`, or a function ``f(W, radius, dim=dim)``
         that returns a tensor of the shape of `W`: a new one, or `W` itself after
         having changed it.
-    radius : float or callable
+    radius : float or callable, default=None
         Radius of the ball, or a function of the number of steps done so far, from 1,
-        that returns it.
+        that returns it. Exactly one of `radius` and `n_groups` must be given.
+    n_groups : int, default=None
+        Number of groups of each parameter that are left in the end: those that the
+        projection leaves whose radius `skproj.projection.radius_for_sparsity` finds,
+        with their values. All are there at first, and fewer and fewer until 40 % of
+        `n_steps`; removed ones are trained on and may return until 80 %, as with
+        `Sparsifier`.
+    n_steps : int, default=None
+        Number of steps that the training will have, needed with `n_groups`.
     {dim}
     every : int, default=1
         Project after every so many steps.
@@ -226,7 +269,8 @@ def register_projection(optimizer, params, projection, radius, *, dim=0, every=1
         With ``remove()``, which ends the projections; at the end of a ``with handle:``
         block that happens by itself. It counts the steps in ``n_steps``, and has
         ``state_dict()`` and ``load_state_dict()`` for that number, which is worth
-        saving where `radius` is a callable or `every` is not 1.
+        saving where `radius` is a callable or `every` is not 1. With `n_groups` its
+        ``finalize()`` leaves the number of groups at once; the block ends with it.
 
     Raises
     ------
@@ -235,12 +279,18 @@ def register_projection(optimizer, params, projection, radius, *, dim=0, every=1
         tensor.
     ValueError
         If `optimizer` does not hold a parameter, if `projection` is not known, if
-        `radius` is negative or NaN, if `every` is not positive, or if `dim` does not
-        fit a parameter that has groups. Then nothing is registered.
+        `radius` is negative or NaN, if `n_groups` is not between 0 and the number of
+        groups, if `every` is not positive, or if `dim` does not fit a parameter that
+        has groups. Then nothing is registered.
+
+    Warns
+    -----
+    UserWarning
+        If a parameter has no zeros after 100 projections onto a ball that makes zeros.
 
     See Also
     --------
-    BallConstraint : Keeps a weight in a ball by a parametrization.
+    Sparsifier : Makes a share of the weights zero.
 
     Notes
     -----
@@ -249,8 +299,8 @@ def register_projection(optimizer, params, projection, radius, *, dim=0, every=1
     skips is not counted. If a projection fails, the error has a note that names the
     parameter: those before it have been projected, and the step counts if there are
     such. State of the optimizer, such as momentum, is not projected.
-    Adam and its relatives move every weight by about the learning rate, however small
-    its gradient, which brings back groups that were zero; SGD gives sparser weights.
+    With minibatches, the steps of any optimizer bring back groups that were zero: a
+    radius that makes zeros with the gradient of all data may make none.
 
     `Optimizer.state_dict` does not contain hooks, and neither does a copied or
     unpickled optimizer: register again, with the parameters of the copy.
@@ -280,7 +330,9 @@ def register_projection(optimizer, params, projection, radius, *, dim=0, every=1
     check_optimizer(optimizer, every)
     _check_projection(projection)
     check_type_of_dims(dim)
-    if not callable(radius):
+    if (radius is None) == (n_groups is None):
+        raise ValueError("Exactly one of radius and n_groups must be given.")
+    if radius is not None and not callable(radius):
         radius = check_float_radius(radius)
     params = _as_list(params)
     if not params:
@@ -289,114 +341,23 @@ def register_projection(optimizer, params, projection, radius, *, dim=0, every=1
     if _has_groups(projection):
         for W in params:
             check_dims(dim, W.ndim)
-    return _ProjectionHandle(optimizer, params, projection, radius, dim, every)
-
-
-@shared_docs(dim=_DIM)
-class BallConstraint(torch.nn.Module):
-    r"""Parametrization that keeps a tensor in a ball.
-
-    The parametrized weight is the projection of another tensor,
-
-    .. math::
-
-        W = P(V), \qquad \|W\| \le \text{radius},
-
-    and training changes that tensor V, through the gradient of the projection.
-
-    Parameters
-    ----------
-    projection : str or callable
-        A key of `skproj.projection.BALLS`, or a function ``f(V, radius, dim=dim)``
-        that returns a new tensor of the shape of `V`.
-    radius : float
-        Radius of the ball.
-    {dim}
-
-    See Also
-    --------
-    register_projection : Projects after each step of an optimizer.
-
-    Notes
-    -----
-    Groups that are zero have no gradient and do not come back, unless the threshold
-    falls because others shrink; where that matters, `register_projection`, which
-    computes gradients at the projected weights, is the better choice.
-
-    A tensor that is assigned to the weight is copied as it is, and projected when the
-    weight is used: what is read is not what was assigned if that was outside the ball.
-
-    PyTorch refuses to pickle a parametrized module, but copies it with
-    `copy.deepcopy`; its `state_dict` can be saved and loaded. To end with a plain
-    weight call ``torch.nn.utils.parametrize.remove_parametrizations``, which by default
-    leaves the projected one.
-
-    {bilevel_reference}
-
-    Examples
-    --------
-    >>> import torch
-    >>> from torch.nn.utils import parametrize
-    >>> from skproj.nn import BallConstraint
-    >>> layer = torch.nn.Linear(3, 2)
-    >>> constraint = BallConstraint("l1inf", radius=2.0)
-    >>> constraint
-    BallConstraint(projection='l1inf', radius=2.0, dim=0)
-    >>> _ = parametrize.register_parametrization(layer, "weight", constraint)
-    >>> layer.weight = torch.tensor([[3.0, 1.0, 0.5], [-1.0, 1.0, 0.0]])
-    >>> layer.weight.detach()
-    tensor([[ 1.6667,  0.3333,  0.0000],
-            [-1.0000,  0.3333,  0.0000]])
-    """
-
-    def __init__(self, projection, radius, *, dim=0):
-        super().__init__()
-        _check_projection(projection)
-        check_type_of_dims(dim)
-        self.projection = projection
-        self.radius = check_float_radius(radius)
-        self.dim = dim
-
-    def forward(self, V):
-        """Project a tensor; `torch.nn.utils.parametrize` calls this.
-
-        Parameters
-        ----------
-        V : torch.Tensor
-            Any tensor that the projection takes.
-
-        Returns
-        -------
-        W : torch.Tensor of the shape of `V`
-            The projection, with gradients.
-        """
-        return _project(self.projection, V, self.radius, self.dim)
-
-    def right_inverse(self, W):
-        """Return the tensor to store when `W` is assigned to the parametrized weight.
-
-        Parameters
-        ----------
-        W : torch.Tensor
-            Assigned value, in the ball or not.
-
-        Returns
-        -------
-        V : torch.Tensor
-            A copy of `W`, which training may change: points of the ball are their own
-            projections.
-        """
-        return W.clone()
-
-    def extra_repr(self):
-        """Name the arguments, for `repr`.
-
-        Returns
-        -------
-        text : str
-            The arguments and their values.
-        """
-        name = self.projection
-        if callable(name):
-            name = getattr(name, "__name__", name)
-        return f"projection={name!r}, radius={self.radius!r}, dim={self.dim!r}"
+    if n_groups is None:
+        return _ProjectionHandle(optimizer, params, projection, radius, dim, every)
+    check_choice("projection", projection, GROUP_NORMS)
+    check_scalar(n_groups, "n_groups", numbers.Integral, min_val=0)
+    check_scalar(n_steps, "n_steps", numbers.Integral, min_val=1)
+    if every != 1:
+        raise ValueError(f"every must be 1 with n_groups, got {every!r}.")
+    blocks = [
+        WeightGroups(W, tuple(check_dims(dim, W.ndim)), projection, int(n_groups))
+        for W in params
+    ]
+    for block in blocks:
+        check_not_distributed(block.weight)
+        if n_groups > block.size:
+            raise ValueError(
+                f"n_groups must be at most {block.size}, the number of groups of a "
+                f"parameter, got {n_groups!r}."
+            )
+    names = [str(i) for i in range(len(params))]
+    return WeightRemoval(optimizer, blocks, names, n_steps)

@@ -1,19 +1,25 @@
-"""Proximal steps of sparse penalties, for all the optimizers.
+"""Steps on a loss and on a sparse penalty, for all optimizers of skproj.
 
 A proximal step computes, in place and without a graph,
 
     argmin over x of  sum_i (x_i - w_i)^2 / (2 amount_i) + penalty(x)
 
 where the penalty is the l1 norm, or the sum of the l2 norms of groups, and an amount is
-a step size times the weight of the penalty. SGD has one amount; Adam has one for each
-weight, because its step sizes differ.
+a step size times the weight of the penalty. Step sizes that differ from weight to
+weight would leave the norms of groups without a formula. Therefore the weights of a
+group share their step size.
 """
+
+import math
 
 import torch
 
-# For the norm of a group. About five steps are enough in float64, even where the
-# amounts in a group differ by sixteen orders of magnitude.
-MAX_NEWTON_STEPS = 20
+
+def shape_of_groups(weight, dim):
+    """Return the shape of a number for each group, whose entries run along `dim`."""
+    dims = range(weight.ndim) if dim is None else [dim] if isinstance(dim, int) else dim
+    inside = {d % weight.ndim for d in dims}
+    return [1 if d in inside else n for d, n in enumerate(weight.shape)]
 
 
 def proximal_step_(weight, amount, penalty, dim=0):
@@ -39,47 +45,69 @@ def soft_threshold_(weight, amount):
 def group_soft_threshold_(weight, amount, dim=0):
     """Shrink each group of weights, down to exact zeros if its norm is small.
 
-    A number `amount` is subtracted from the l2 norm of each group, which runs along
-    `dim`; a tensor holds a non-negative amount for each weight.
+    The non-negative `amount`, a number or a tensor with one for each group, is
+    subtracted from the l2 norm of each group, which runs along `dim`.
     """
     if weight.numel() == 0:
         return weight
-    if isinstance(amount, torch.Tensor):
-        # Ratios of the numbers of a group, and their squares, can be beyond float16.
-        dtype = torch.promote_types(weight.dtype, torch.float32)
-        # A threshold of 0, which may have been rounded to it, leaves 0 / 0 of a zero.
-        amount = amount.to(dtype).clamp(min=torch.finfo(dtype).tiny)
-        norm = _norms_after_threshold(weight.to(dtype), amount, dim)
-        return weight.mul_(norm / (norm + amount))
     norm = _norms(weight, dim)
     smallest = torch.finfo(norm.dtype).tiny  # makes 0 / 0 zero
-    return weight.mul_((norm - amount).clamp_(min=0).div_(norm.clamp_(min=smallest)))
+    factor = (norm - amount).clamp_(min=0).div_(norm.clamp_(min=smallest))
+    return weight.mul_(factor.to(weight.dtype))
+
+
+@torch.no_grad()
+def adam_step_(
+    weight,
+    gradient,
+    mean,
+    mean_square,
+    n_steps,
+    *,
+    lr,
+    betas,
+    eps,
+    weight_decay,
+):
+    """Take a step of Adam with decoupled weight decay; return the step sizes.
+
+    Parameters
+    ----------
+    weight, gradient : torch.Tensor
+        `weight` is changed in place.
+    mean, mean_square : torch.Tensor
+        Averages of the gradient and of its square, changed in place. The second has the
+        shape of `weight`, or that of `shape_of_groups`, if groups share their averages.
+    n_steps : int
+        Number of steps, with this one.
+    lr, eps, weight_decay : float
+    betas : pair of float
+        As those of `torch.optim.AdamW`.
+
+    Returns
+    -------
+    step_sizes : torch.Tensor of the shape of `mean_square`
+        By which a gradient is multiplied.
+    """
+    beta1, beta2 = betas
+    mean.lerp_(gradient, 1.0 - beta1)
+    if mean_square.shape == weight.shape:
+        mean_square.mul_(beta2).addcmul_(gradient, gradient, value=1.0 - beta2)
+    else:
+        dims = [d for d, n in enumerate(mean_square.shape) if n == 1]
+        norm = _norms(gradient, dims).mul_(
+            math.sqrt(max(mean_square.numel(), 1) / max(weight.numel(), 1))
+        )
+        mean_square.mul_(beta2).add_(norm.square_(), alpha=1.0 - beta2)
+    # The root comes first: in float16 a square may be beyond its range.
+    scale = mean_square.sqrt().div_(math.sqrt(1.0 - beta2**n_steps)).add_(eps)
+    if weight_decay > 0.0:
+        weight.mul_(1.0 - lr * weight_decay)
+    weight.addcdiv_(mean, scale, value=-lr / (1.0 - beta1**n_steps))
+    return scale.reciprocal_().mul_(lr)
 
 
 def _norms(weight, dim):
-    """Compute the l2 norms of the groups, in a shape that fits the weight."""
-    return torch.linalg.vector_norm(weight, dim=dim, keepdim=True)
-
-
-def _norms_after_threshold(weight, amount, dim):
-    """Find the norms of the groups of the minimiser, for one amount per weight.
-
-    With r the norm of its group, the minimiser is r w / (r + amount), and r solves
-    ``|| w / (r + amount) || = 1``. The inverse of that norm is concave and increases
-    with r, so that Newton's method started below the solution stays below it; with
-    equal amounts it starts at the solution.
-    """
-    dims = tuple(range(weight.ndim)) if dim is None else dim
-    norm = (_norms(weight, dim) - amount.amax(dim=dims, keepdim=True)).clamp_(min=0)
-    tol = 4 * torch.finfo(weight.dtype).eps
-    for _ in range(MAX_NEWTON_STEPS):
-        denominator = norm + amount
-        ratio = weight / denominator
-        excess = _norms(ratio, dim) - 1
-        # A group with no excess at r = 0 is zero.
-        if (excess <= tol).all():
-            break
-        slope = (ratio.square() / denominator).sum(dim=dims, keepdim=True)
-        step = excess * (excess + 1).square() / slope
-        norm = torch.where(excess > tol, norm + step, norm)
-    return norm
+    """Compute the l2 norms of groups, in float32 at least, in a shape that fits."""
+    dtype = torch.promote_types(weight.dtype, torch.float32)
+    return torch.linalg.vector_norm(weight, dim=dim, keepdim=True, dtype=dtype)

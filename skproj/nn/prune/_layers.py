@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 
 from torch import nn
 
-from skproj.nn.prune._weight_groups import LAYERS, pruned_or_plain
+from skproj.nn.prune._weights import LAYERS, pruned_or_plain
 from skproj.utils._docs import shared_docs
 
 
@@ -27,7 +27,7 @@ def prunable_parameters(model, *, exclude=()):
     Returns
     -------
     parameters : list of pair (torch.nn.Module, str)
-        Argument of `global_hoyer` and `torch.nn.utils.prune.global_unstructured`.
+        Argument of `torch.nn.utils.prune.global_unstructured`.
 
     Raises
     ------
@@ -38,9 +38,10 @@ def prunable_parameters(model, *, exclude=()):
 
     See Also
     --------
-    single_shot : Prunes all of them.
+    sparsity_report : Counts the zeros.
+    skproj.nn.Sparsifier : Makes zeros while a network is trained.
 
-    {group_sparse_reference}
+    {gradual_reference}
 
     Examples
     --------

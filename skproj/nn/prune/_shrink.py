@@ -3,7 +3,6 @@
 import copy
 import dataclasses
 import inspect
-import itertools
 import math
 import time
 from typing import NamedTuple
@@ -12,12 +11,10 @@ import torch
 from torch import fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn.utils import parametrize, prune
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from skproj.nn.prune._branches import fuse_norms
+from skproj.nn.prune._operations import BATCH_NORMS
 from skproj.nn.prune._removal import shrink_in_place
-from skproj.nn.prune._smaller_attention import SmallerAttention
 from skproj.nn.prune._sparsity_report import as_text
 from skproj.nn.prune._unit_graph import UnitGraph
 from skproj.utils._docs import shared_docs
@@ -141,73 +138,17 @@ def _end_parametrizations(module):
             module.register_buffer(name, tensor)
 
 
-class _Written(BaseException):
-    """An operation is about to change a tensor; no error that models could catch."""
-
-
-class _ReadOnly(TorchDispatchMode):
-    """Refuses operations that would change the memory of a module."""
-
-    def __init__(self, module):
-        super().__init__()
-        tensors = itertools.chain(module.parameters(), module.buffers())
-        self._places = {_place_of(tensor) for tensor in tensors}
-        self._places -= {0, None}
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        for i, argument in enumerate(func._schema.arguments):
-            if argument.alias_info is not None and argument.alias_info.is_write:
-                given = args[i] if i < len(args) else kwargs.get(argument.name)
-                if any(_place_of(tensor) in self._places for tensor in _tensors(given)):
-                    raise _Written
-        return func(*args, **kwargs)
-
-
-def _place_of(tensor):
-    """Return where the numbers of a tensor are in memory, if there are any."""
-    has_memory = tensor.layout is torch.strided and not tensor.is_meta
-    return tensor.untyped_storage().data_ptr() if has_memory else None
-
-
-def _only_reads(module):
-    """Whether the forward pass of a module leaves its parameters as they are."""
-    is_known = type(module).__module__.startswith("torch.nn.modules.")
-    return is_known and getattr(module, "max_norm", None) is None
-
-
-def _memo_of_shared(model, is_shared):
-    """Return the `memo` with which `copy.deepcopy` does not copy large tensors.
-
-    If not `is_shared`, it has only copies of those that PyTorch does not copy.
-    """
-    memo, changing = {}, set()
-    for module in model.modules():
-        only_reads = is_shared and _only_reads(module)
-        for hook in _pruning_hooks(module) if is_shared else []:
-            mask = getattr(module, f"{hook._tensor_name}_mask")
-            memo[id(mask)] = mask
-        for held in vars(module).values():
-            for tensor in held if isinstance(held, list) else [held]:
-                # PyTorch does not copy what hooks have computed, and compute again.
-                if isinstance(tensor, torch.Tensor) and not tensor.is_leaf:
-                    shared = tensor.detach()
-                    memo[id(tensor)] = shared if only_reads else shared.clone()
-        for W in module.parameters(recurse=False):
-            if not only_reads:
-                changing.add(id(W))
-            elif type(W) is nn.Parameter:
-                memo[id(W)] = nn.Parameter(W.detach(), W.requires_grad)
-    return {key: tensor for key, tensor in memo.items() if key not in changing}
-
-
-def plain_copy(model, is_shared=True):
-    """Copy a model, with plain weights in the place of masked or parametrized ones.
-
-    If `is_shared`, the copy shares the memory of the weights of PyTorch's layers, which
-    must not be changed until `_end_sharing`.
-    """
-    plain = copy.deepcopy(model, _memo_of_shared(model, is_shared))
+def plain_copy(model):
+    """Copy a model for evaluation; masked or parametrized weights become plain ones."""
+    # PyTorch does not copy what hooks have computed, and compute again.
+    memo = {
+        id(held): held.detach().clone()
+        for module in model.modules()
+        for values in vars(module).values()
+        for held in (values if isinstance(values, list) else [values])
+        if isinstance(held, torch.Tensor) and not held.is_leaf
+    }
+    plain = copy.deepcopy(model, memo)
     for module in list(plain.modules()):
         for hook in _pruning_hooks(module):
             prune.remove(module, hook._tensor_name)
@@ -217,30 +158,7 @@ def plain_copy(model, is_shared=True):
             # It has a list of its weights as well, which learns of them like this.
             for name, parameter in list(module.named_parameters(recurse=False)):
                 setattr(module, name, parameter)
-    return plain
-
-
-def run_copy(model, run):
-    """Return a `plain_copy` for evaluation, and what `run` returns for it.
-
-    It shares no memory if `run` would change what is shared, as hooks can do, or the
-    forward pass of the module around a layer.
-    """
-    plain = plain_copy(model).eval()
-    try:
-        with _ReadOnly(model):
-            return plain, run(plain)
-    except _Written:
-        plain = plain_copy(model, is_shared=False).eval()
-        return plain, run(plain)
-
-
-def _end_sharing(plain, model):
-    """Give a copy its own memory."""
-    shared = {W.untyped_storage().data_ptr() for W in model.parameters()}
-    for W in plain.parameters():
-        if W.untyped_storage().data_ptr() in shared:
-            W.data = W.detach().clone()
+    return plain.eval()
 
 
 def _tensors(output):
@@ -333,11 +251,11 @@ def _measure(model, inputs):
 
 
 class _Tracer(fx.Tracer):
-    """Does not look into the attention that `shrink` has made, as into PyTorch's."""
+    """Does not look into normalisations that are not PyTorch's own."""
 
     def is_leaf_module(self, m, module_qualified_name):
         is_leaf = super().is_leaf_module(m, module_qualified_name)
-        return is_leaf or isinstance(m, SmallerAttention)
+        return is_leaf or isinstance(m, BATCH_NORMS)
 
 
 def trace(model, inputs, argument="model"):
@@ -376,8 +294,8 @@ def check_inputs(example_inputs):
 
 @shared_docs()
 @torch.no_grad()
-def shrink(model, example_inputs, *, fuse=False):
-    r"""Copy a model without the neurons, filters, heads and inputs that are dead.
+def shrink(model, example_inputs):
+    r"""Copy a model without the neurons and filters that are dead.
 
     Sparse weights save time only where whole rows and columns of them are zero. A unit
     is removed if no output depends on it, or if its own weights are all zero: then its
@@ -393,10 +311,6 @@ def shrink(model, example_inputs, *, fuse=False):
         Trained model: plain, pruned or parametrized. It is not changed.
     example_inputs : torch.Tensor or tuple of torch.Tensor
         Arguments of the model, to learn the shapes, and to compare outputs.
-    fuse : bool, default=False
-        Whether batch normalisations become a part of the convolutions and linear layers
-        in front of them, and `torch.nn.Identity` takes their places. That saves calls;
-        the result is for evaluation only.
 
     Returns
     -------
@@ -419,24 +333,20 @@ def shrink(model, example_inputs, *, fuse=False):
 
     See Also
     --------
-    projection_structured : Makes whole outputs or inputs of a layer zero.
+    skproj.nn.sparsify_units : Trains until units can be removed.
     sparsity_report : Counts zeros and dead units.
 
     Notes
     -----
-    Linear layers, convolutions (also grouped, depthwise or transposed ones), recurrent
-    layers, attention, batch normalisations, elementwise activations, dropout, pooling,
-    flattening, means, indexing, transposing, sums, products, and concatenations are
-    understood.
+    Linear layers, convolutions (also grouped, depthwise or transposed ones),
+    batch normalisations (also with an activation inside, as those of timm), elementwise
+    activations, dropout, pooling, flattening, means, indexing, transposing, sums,
+    products, and concatenations are understood.
     Units that meet in a sum, as in a residual network, are removed together or not at
-    all. A branch beside a shortcut whose outputs are all constant is no longer
-    computed: `ConstantOutput` takes the place of its last layer, or `WritableOutput` if
-    the sum is ``H += X`` or ``H = H.add_(X)``, and `SkippedLayer` and
-    `torch.nn.Identity` those of the others. A shortcut starts at what the branch reads,
-    and makes the same sizes of all inputs.
-    Around everything else, and around layers that are used twice, have hooks, or have
-    shared or complex weights, all units stay. So they do around `torch.nn.LayerNorm`,
-    whose outputs depend on all of its inputs, also on zeros.
+    all. Around everything else, and around layers that are used twice, have hooks, or
+    have shared or complex weights, all units stay: for instance around recurrent
+    layers, embeddings, attention, and `torch.nn.LayerNorm`, whose outputs depend on all
+    of its inputs, also on zeros. The inputs of the model stay as well.
 
     The outputs are those of evaluation mode, up to rounding; the function compares
     them, to 1e-10 in float64 and 1e-5 in float32, of the largest output or of 1. What a
@@ -449,39 +359,8 @@ def shrink(model, example_inputs, *, fuse=False):
     either: only units that are zero go into its bias. Of a grouped convolution, whole
     groups are removed, and from each other group the same number of channels.
 
-    An embedding loses columns that are not read or constant. Of its rows of zeros, one
-    stays for all of their indices, if that saves memory: `SelectRows` takes its place,
-    with an index of four bytes for each row, which is no parameter. That row of zeros
-    is not trained. All rows stay if the one of `padding_idx`, which is not trained
-    either, has other numbers.
-
-    A hidden unit of `torch.nn.LSTM`, `torch.nn.GRU` or `torch.nn.RNN` is removed if it
-    is always zero, or if neither another layer nor a unit that is needed reads it. It
-    is always zero if its rows of both weights and its entries of both biases are, or
-    only the part of them that makes the candidate (the third of four in an LSTM, of
-    three in a GRU). All layers and directions of a module keep the same number of
-    units. They stay if the module is given an initial state, also one of zeros, or has
-    `proj_size`. `torch.fx` cannot trace packed sequences.
-
-    A head of `torch.nn.MultiheadAttention` is removed if `out_proj` has only zeros for
-    it, or if its values are constant, with rows of zeros in `v_proj_weight` or that
-    part of `in_proj_weight`. With a mask, which can leave a position without any
-    weight, their biases must be zero as well, unless it is marked as causal.
-    `SmallerAttention` takes the place of the layer, with `q_proj`, `k_proj`, `v_proj`,
-    `out_proj` and fewer heads than PyTorch's can have. It is called in the same way,
-    but returns None for the attention weights. Heads stay if the model reads those
-    weights, or calls the layer with ``need_weights=True``, as they do with
-    `add_bias_kv` or `add_zero_attn`. The inputs and outputs of attention stay.
-
     Inside `torch.nn.TransformerEncoderLayer`, `torch.nn.TransformerDecoderLayer` and
-    what is made of them, heads and the units between the two linear layers are removed.
-    An encoder layer with fewer heads no longer uses the fused kernel of PyTorch for
-    inference. An encoder that works on nested tensors, with a padding mask, keeps its
-    heads. A position whose keys are all masked may have another output.
-
-    Inputs of the model that a first layer does not read are skipped: `SelectInputs`
-    takes the place of that layer. The smaller layer is its `layer`, and `index` has the
-    inputs that are read. The model is called as before.
+    what is made of them, the units between the two linear layers are removed.
 
     A forward pass that names sizes, as in ``x.view(-1, 512)``, is left alone at that
     point; ``x.flatten(1)`` is not.
@@ -497,7 +376,8 @@ def shrink(model, example_inputs, *, fuse=False):
     >>> model = nn.Sequential(
     ...     nn.Conv2d(1, 16, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16 * 36, 10)
     ... )
-    >>> _ = prune.projection_structured(model[0], "weight", 1.0, "l12")
+    >>> with torch.no_grad():
+    ...     _ = model[0].weight[:4].fill_(0.0)
     >>> smaller, report = prune.shrink(model, torch.zeros(1, 1, 8, 8))
     >>> report.layers
     {'0': ((16, 1, 3, 3), (12, 1, 3, 3)), '3': ((10, 576), (10, 432))}
@@ -507,9 +387,8 @@ def shrink(model, example_inputs, *, fuse=False):
             f"model must be a torch.nn.Module, got {type(model).__name__} instead."
         )
     inputs = check_inputs(example_inputs)
-    smaller, (expected, traced) = run_copy(
-        model, lambda plain: (plain(*inputs), trace(plain, inputs))
-    )
+    smaller = plain_copy(model)
+    expected, traced = smaller(*inputs), trace(smaller, inputs)
     if not _tensors(expected):
         raise TypeError(
             "model must return tensors, to compare them, "
@@ -517,12 +396,9 @@ def shrink(model, example_inputs, *, fuse=False):
         )
     graph = UnitGraph(traced)
     before = _measure(smaller, inputs)
-    layers = shrink_in_place(smaller, inputs, graph)
-    if fuse:
-        fuse_norms(smaller, UnitGraph(trace(smaller, inputs)))
+    layers = shrink_in_place(graph)
     _check_agreement(smaller, inputs, expected)
     report = ShrinkReport(before, _measure(smaller, inputs), layers)
-    _end_sharing(smaller, model)
     modes = {name: module.training for name, module in model.named_modules()}
     for name, module in smaller.named_modules():
         module.training = modes.get(name, model.training)

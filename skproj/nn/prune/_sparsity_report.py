@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 
 from skproj.nn.prune._layers import named_weights
-from skproj.nn.prune._weight_groups import (
-    WeightVectors,
+from skproj.nn.prune._weights import (
     as_array,
+    cut,
     effective_weight,
     is_masked,
     pruned_or_plain,
@@ -168,8 +168,7 @@ def _find_weight(module, kind):
 
 def _describe(name, module, W):
     W = as_array(W)
-    filters = WeightVectors(module, W.shape, "filters").cut(W)
-    inputs = WeightVectors(module, W.shape, "inputs").cut(W)
+    filters, inputs = cut(module, W, "outputs"), cut(module, W, "inputs")
     n_zeros = W.size - int(np.count_nonzero(W))
     has_levels = W.size > 0 and filters.shape[1] > 1
     return _LayerSparsity(

@@ -14,17 +14,6 @@ import torch
 from scipy.linalg import block_diag
 from torch import nn
 
-from skproj.nn.prune._attention import (
-    ATTENTION,
-    N_SEQUENCES,
-    are_weights_read,
-    attention_of,
-    heads_of,
-    is_attention_masked,
-    is_plain,
-    is_transformer_masked,
-    layers_of,
-)
 from skproj.nn.prune._memory import shared_places, writes
 from skproj.nn.prune._operations import (
     ADAPTIVE_POOLS,
@@ -39,12 +28,11 @@ from skproj.nn.prune._operations import (
     KNOWN_MODULES,
     MAX_POOLS,
     POOL_NAMES,
-    RECURRENT,
+    TRANSFORMER_LAYERS,
+    TRANSFORMERS,
 )
-from skproj.nn.prune._recurrent import Recurrent, recurrent_of
 from skproj.nn.prune._shapes import averaged, dim_of, flattened, permuted, taken
 from skproj.nn.prune._units import (
-    Lookup,
     Mixing,
     PerUnit,
     Units,
@@ -67,13 +55,6 @@ def _has_state(module):
     return any(True for _ in tensors)
 
 
-def _values_in(parts):
-    """List the values in nested tuples and lists."""
-    if isinstance(parts, Value):
-        return [parts]
-    return [value for part in parts or () for value in _values_in(part)]
-
-
 def _with_options(node):
     """Return the operation of a node as a function of a tensor."""
 
@@ -91,9 +72,9 @@ class UnitGraph:
 
     The model is in evaluation mode and has gone through
     `torch.fx.passes.shape_prop.ShapeProp`. `layers` has those that can be made smaller,
-    as `Mixing`, `Recurrent`, `Heads`, `PerUnit` or `Lookup`, by name; `pinned` is a
-    list of arrays of units that stay; `values` has the `Value` of each of the `nodes`,
-    or None; `modules` are all of the model by name.
+    as `Mixing` or `PerUnit`, by name; `pinned` is a list of arrays of units
+    that stay, and `unknown` has the names of operations for which they do; `values` has
+    the `Value` of each node, or None; `modules` are all of the model by name.
     """
 
     def __init__(self, traced):
@@ -102,15 +83,18 @@ class UnitGraph:
         self.modules = dict(traced.named_modules(remove_duplicate=False))
         self._fixed_modules = self._find_fixed_modules(traced.graph)
         self.pinned = []
+        self.unknown = []
         self.values = {}
-        self.nodes = list(traced.graph.nodes)
-        self._parts = {}  # values in tuples, and of tensors that are read by rows
-        for node in self.nodes:
+        for node in traced.graph.nodes:
             overwritten = self._overwritten(node)
             self._forget_constants(overwritten)
             value = None if overwritten else self._visit(node)
             if value is None:
-                for argument in node.all_input_nodes:
+                arguments = node.all_input_nodes
+                if node.op != "output" and any(map(self.values.get, arguments)):
+                    name = getattr(node.target, "__name__", node.target)
+                    self.unknown.append(f"{name} ({node.name})")
+                for argument in arguments:
                     self._pin(argument)
             self.values[node] = None if value is NO_UNITS else value
 
@@ -120,9 +104,7 @@ class UnitGraph:
         In each layer at least one unit is needed: nothing becomes empty.
         """
         roots = self.units.roots()
-        layers = self.layers.values()
-        readers = [x for x in layers if isinstance(x, Mixing | Recurrent)]
-        makers = [x for x in layers if isinstance(x, Mixing | Recurrent | Lookup)]
+        readers = [x for x in self.layers.values() if isinstance(x, Mixing)]
         needed = np.zeros(len(roots), dtype=bool)
         for units in self.pinned:
             needed[roots[units]] = True
@@ -138,7 +120,7 @@ class UnitGraph:
                 layer.even_out(needed, roots)
             if np.count_nonzero(needed) > n_needed:
                 continue
-            empty = [x for x in makers if not needed[roots[x.outputs]].any()]
+            empty = [x for x in readers if not needed[roots[x.outputs]].any()]
             if not empty:
                 return needed[roots]
             needed[roots[empty[-1].outputs[0]]] = True
@@ -179,7 +161,6 @@ class UnitGraph:
 
     def _pin(self, node):
         """Keep all units of a node, which need not have any."""
-        self.pinned += [value.units for value in _values_in(self._parts.get(node))]
         if self.values[node] is not None:
             self.pinned.append(self.values[node].units)
 
@@ -212,12 +193,9 @@ class UnitGraph:
     def _forget_constants(self, nodes):
         """Know nothing of the units of some nodes any more."""
         for node in nodes:
-            if isinstance(value := self.values.get(node), Value):
+            if (value := self.values.get(node)) is not None:
                 nothing = np.zeros_like(value.known)
                 self.values[node] = value.with_constants(nothing, value.constants)
-            if node in self._parts:
-                self._pin(node)
-                del self._parts[node]
 
     @staticmethod
     def shape_of(node):
@@ -240,20 +218,14 @@ class UnitGraph:
     def _visit_module(self, node):
         module = self.modules[node.target]
         kind = type(module)
-        if kind in ATTENTION:
-            return self._visit_attention(node, module)
-        if kind in N_SEQUENCES:
+        if kind in TRANSFORMERS:
             return self._visit_transformer(node, module)
-        if kind in RECURRENT:
-            return self._visit_recurrent(node, module)
         if len(node.args) != 1 or node.kwargs or self.is_fixed(module):
             return None
         (source,) = node.args
         shape = self.shape_of(source)
         if kind is nn.Linear:
             return self._visit_mixing(node, module, len(shape) - 1)
-        if kind is nn.Embedding:
-            return self._visit_embedding(node, module)
         if kind in CONVOLUTIONS:
             if len(shape) != module.weight.ndim:
                 return None
@@ -264,7 +236,7 @@ class UnitGraph:
         value = self.values[source]
         if value is None:
             return None
-        if kind in BATCH_NORMS:
+        if isinstance(module, BATCH_NORMS):
             return self._visit_batch_norm(node, module, value)
         if kind in DROPOUTS:
             return value
@@ -289,8 +261,6 @@ class UnitGraph:
 
         if not isinstance(first, torch.fx.Node):
             return None
-        if first in self._parts:
-            return self._visit_part(node, self._parts[first], name)
         value = self.values[first]
         if value is None:
             return None
@@ -325,22 +295,6 @@ class UnitGraph:
             return averaged(value, len(shape), dim_of(node, None), keepdim)
         return None
 
-    def _visit_part(self, node, parts, name):
-        """Take one of several values, of a tuple or by the first dimension."""
-        index = node.args[1:]
-        if name == "squeeze" and index == (0,) and len(parts) == 1:
-            return parts[0]
-        if name != "getitem" or len(node.all_input_nodes) > 1:
-            return None
-        index = index[0] if isinstance(index[0], tuple) else index
-        if type(index[0]) is not int:
-            return None
-        part = parts[index[0]]
-        if isinstance(part, Value):
-            return taken(part, part.dim + 1, index[1:])
-        self._parts[node] = part
-        return NO_UNITS
-
     @staticmethod
     def _is_batch_size(node, name):
         """Whether all that is read of a shape is the first number."""
@@ -352,18 +306,15 @@ class UnitGraph:
         )
 
     def _visit_mixing(self, node, module, dim):
-        (source,) = node.args
-        inputs = self._read(source, dim)
-        return self._mix(node.target, module, inputs, source.op == "placeholder")
+        return self._mix(node.target, module, self._read(node.args[0], dim))
 
-    def _mix(self, name, module, inputs, reads_model_input=False):
+    def _mix(self, name, module, inputs):
         used = (blocks_of(module).detach() != 0).any(dim=3).cpu().numpy()
         used = used[0] if len(used) == 1 else block_diag(*used).astype(bool)
         is_linear = type(module) is nn.Linear
         foldable = inputs.known if is_linear else stay_constant(module, inputs)
         outputs = self.units.new(len(used))
-        bits = np.packbits(used, axis=1)
-        layer = Mixing(module, inputs, outputs, bits, foldable, reads_model_input)
+        layer = Mixing(module, inputs, outputs, np.packbits(used, axis=1), foldable)
         self.layers[name] = layer
         value = Value(outputs, inputs.dim, foldable[:0], inputs.constants[:0])
         return value.with_constants(
@@ -371,38 +322,13 @@ class UnitGraph:
             layer.respond(np.where(foldable, inputs.constants, 0.0)) + bias_of(module),
         )
 
-    def _visit_embedding(self, node, module):
-        if module.max_norm is not None:  # which reads whole rows, and changes them
-            return None
-        self._pin(node.args[0])
-        outputs = self.units.new(module.embedding_dim)
-        self.layers[node.target] = Lookup(module, outputs)
-        W = module.weight.detach()
-        known = (W == W[0]).all(dim=0).cpu().numpy()
-        constants = as_float64(W[0])
-        value = Value(outputs, len(self.shape_of(node)) - 1, known, constants)
-        return value.with_constants(known, constants)
-
-    def _stays(self, module):
-        """Whether a module, or one in it, is to stay as it is."""
-        return any(self.is_fixed(inner) for inner in module.modules())
-
-    def _visit_attention(self, node, module):
-        """Find the heads that are needed; all inputs and outputs stay."""
-        if is_plain(module) and not (self._stays(module) or are_weights_read(node)):
-            self.layers[node.target] = heads_of(module, is_attention_masked(node))
-
     def _visit_transformer(self, node, module):
-        """Find the heads and hidden units that are needed; the others stay."""
-        is_masked = is_transformer_masked(node, type(module))
-        for path, layer, is_nested in layers_of(node.target, module, is_masked):
-            if self._stays(layer) or self.is_fixed(module):
-                continue
-            for name, attention in attention_of(layer):
-                if is_plain(attention) and not is_nested:
-                    self.layers[f"{path}.{name}"] = heads_of(attention, is_masked)
-            if type(layer.linear1) is type(layer.linear2) is nn.Linear:
-                self._visit_feed_forward(path, layer)
+        """Find the hidden units that are needed; the others stay."""
+        for path, layer in module.named_modules(prefix=node.target):
+            is_layer = type(layer) in TRANSFORMER_LAYERS
+            if is_layer and not any(map(self.is_fixed, (module, *layer.modules()))):
+                if type(layer.linear1) is type(layer.linear2) is nn.Linear:
+                    self._visit_feed_forward(path, layer)
 
     def _visit_feed_forward(self, path, layer):
         """Find the units between the two linear layers of a layer."""
@@ -422,25 +348,6 @@ class UnitGraph:
             outputs = self._mix(f"{path}.linear2", layer.linear2, hidden)
             self.pinned.append(outputs.units)
 
-    def _visit_recurrent(self, node, module):
-        source, *options = (*node.args, *node.kwargs.values())
-        has_state = any(option is not None for option in options)
-        n_dims = len(self.shape_of(source))
-        if has_state or module.proj_size > 0 or n_dims not in (2, 3):
-            return None
-        if self.is_fixed(module):
-            return None
-        layer, outputs, states = recurrent_of(
-            module,
-            self._read(source, n_dims - 1),
-            self.units,
-            reads_model_input=source.op == "placeholder",
-        )
-        self.layers[node.target] = layer
-        last = (states, states) if isinstance(module, nn.LSTM) else states
-        self._parts[node] = (outputs, last)
-        return NO_UNITS
-
     def _visit_depthwise(self, node, module):
         inputs = self._read(node.args[0], 1)
         n = module.out_channels // module.in_channels
@@ -458,18 +365,18 @@ class UnitGraph:
         )
 
     def _visit_batch_norm(self, node, module, value):
+        """Run the layer, which may have an activation, on constants of each unit."""
         if value.dim != 1 or module.running_mean is None:
             return None
         self.layers[node.target] = PerUnit(module, value.units, value.units)
-        scale = 1.0 / np.sqrt(as_float64(module.running_var) + module.eps)
-        shift = 0.0
-        if module.affine:
-            scale = scale * as_float64(module.weight)
-            shift = bias_of(module)
-        constants = (value.constants - as_float64(module.running_mean)) * scale + shift
-        return value.with_constants(
-            value.known | (scale == 0.0), np.where(scale == 0.0, shift, constants)
-        )
+        double = copy.deepcopy(module).cpu().double()
+        inputs = np.stack([value.constants, value.constants + 1.0])
+        shape = (2, -1) + (1,) * (len(self.shape_of(node)) - 2)
+        outputs = double(torch.from_numpy(inputs).reshape(shape)).detach()
+        constants, others = outputs.numpy().reshape(2, -1)
+        scale = 1.0 if module.weight is None else as_float64(module.weight)
+        is_constant = (scale == 0.0) & (constants == others)
+        return value.with_constants(value.known | is_constant, constants)
 
     def _map_constants(self, value, function):
         with torch.no_grad():

@@ -78,7 +78,6 @@ class Mixing:
     outputs: np.ndarray
     bits: np.ndarray  # (outputs, inputs / 8): is there a weight
     foldable: np.ndarray  # (inputs,): constants that a bias can stand for
-    reads_model_input: bool
 
     def respond(self, constants):
         """Return the outputs without bias for inputs that are constants, or zero.
@@ -115,14 +114,6 @@ class Mixing:
         kept = np.any([needed[side].any(axis=1) for side in sides], axis=0)
         for side in sides:
             even_out_groups(needed, side[kept])
-
-
-@dataclass
-class Lookup:
-    """An embedding, which makes units from nothing but numbers of rows."""
-
-    module: nn.Module
-    outputs: np.ndarray
 
 
 @dataclass
