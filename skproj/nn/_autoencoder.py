@@ -2,7 +2,11 @@
 
 from scipy.special import softmax
 
-from skproj.nn._base_autoencoder import BaseSparseAutoencoder
+from skproj.nn._base_autoencoder import (
+    CLASSIFICATION_NOISE,
+    REGRESSION_NOISE,
+    BaseSparseAutoencoder,
+)
 from skproj.nn._docs import AUTOENCODER_DOCS
 from skproj.nn._survival_targets import SurvivalMixin
 from skproj.nn._targets import NetworkClassifierMixin, NetworkRegressorMixin
@@ -39,22 +43,10 @@ class SparseSupervisedAutoencoder(NetworkClassifierMixin, BaseSparseAutoencoder)
     {network}
     {schedule}
     {steps}
-    input_noise : float, default=1.0
-        Standard deviation of Gaussian noise added to the input of the encoder while
-        training [2]_; the reconstruction is compared with the clean input. The
-        default is meant for features of unit variance.
-    final_noise : float, default=0.5
-        Standard deviation of the noise in the last stage, unless `input_noise` is
-        smaller: few features can be trusted more. Not used by the schedules "single"
-        and "projected".
-    {training}
     {class_weight}
     calibrate : bool, default=False
-        Whether to hold back `validation_fraction` of the samples and fit the
-        temperature [3]_ of the class probabilities with them.
-    warm_start : bool, default=False
-        Whether `fit` starts from the weights of the previous fit. Not possible with
-        ``schedule="consensus"``.
+        Whether to hold back a tenth of the distinct samples, stratified by class, and
+        fit the temperature [3]_ of the class probabilities with them.
     {device}
 
     Attributes
@@ -116,23 +108,11 @@ class SparseSupervisedAutoencoder(NetworkClassifierMixin, BaseSparseAutoencoder)
         never_keep=None,
         feature_groups=None,
         activation="silu",
-        reconstruction_loss="huber",
         reconstruction_weight=0.0,
         schedule="consensus",
-        keep_fraction=0.7,
         max_epochs=20,
-        batch_size="auto",
-        learning_rate_init=0.004,
-        input_noise=1.0,
-        final_noise=0.5,
-        weight_decay=0.0,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        tol=1e-4,
         class_weight=None,
         calibrate=False,
-        warm_start=False,
         device="auto",
         n_threads=1,
         random_state=None,
@@ -140,13 +120,14 @@ class SparseSupervisedAutoencoder(NetworkClassifierMixin, BaseSparseAutoencoder)
     ):
         store_parameters(**locals())
 
+    # Share of the samples that are held back for the calibration.
+    validation_fraction = 0.1
+
     def _prediction_loss(self):
         return cross_entropy
 
     def _reason_to_hold_back(self):
-        if self.calibrate:
-            return "calibrate=True"
-        return super()._reason_to_hold_back()
+        return "calibrate=True" if self.calibrate else None
 
     def _fitted_state(self, encoded, trainer, result=None):
         state = super()._fitted_state(encoded, trainer, result)
@@ -195,22 +176,8 @@ class SparseSupervisedAutoencoderRegressor(
     {feature_structure}
     {loss}
     {network}
-    {regression_schedule}
+    {schedule}
     {steps}
-    input_noise : float, default=0.3
-        Standard deviation of Gaussian noise added to the input of the encoder while
-        training [2]_; the reconstruction is compared with the clean input. The
-        default is meant for features of unit variance. Noise makes
-        predictions smaller, so there is less of it than for a classification; for
-        survival times 1.0, with a `final_noise` of 0.5, is better if samples are few.
-    final_noise : float, default=0.1
-        Standard deviation of the noise in the last stage, unless `input_noise` is
-        smaller: few features can be trusted more. Not used by the schedules "single"
-        and "projected".
-    {training}
-    warm_start : bool, default=False
-        Whether `fit` starts from the weights of the previous fit. Not possible with
-        ``schedule="consensus"``.
     {device}
 
     Attributes
@@ -284,21 +251,9 @@ class SparseSupervisedAutoencoderRegressor(
         feature_groups=None,
         loss="squared_error",
         activation="silu",
-        reconstruction_loss="huber",
         reconstruction_weight=0.0,
-        schedule="progressive",
-        keep_fraction=0.7,
+        schedule="consensus",
         max_epochs=20,
-        batch_size="auto",
-        learning_rate_init=0.004,
-        input_noise=0.3,
-        final_noise=0.1,
-        weight_decay=0.0,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        tol=1e-4,
-        warm_start=False,
         device="auto",
         n_threads=1,
         random_state=None,
@@ -308,3 +263,7 @@ class SparseSupervisedAutoencoderRegressor(
 
     def _prediction_loss(self):
         return PREDICTION_LOSSES[self.loss]
+
+    def _auto_noise(self):
+        # A log hazard has no scale that noise could reduce.
+        return CLASSIFICATION_NOISE if self.loss == "cox" else REGRESSION_NOISE

@@ -7,7 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 import torch
-from autoencoder_helpers import assert_same_model, quick
+from autoencoder_helpers import assert_same_model, quick, scheduled
 from numpy.testing import assert_allclose, assert_array_equal
 
 
@@ -56,10 +56,12 @@ def test_partial_fit_continues_after_a_fit_and_a_pickle(wide):
     X, y = wide
     model = quick(eta=3.0, max_epochs=20).fit(X, y)
     score, weights = model.score(X, y), model.encoder_weights_
-    model.set_params(learning_rate_init=1e-6, eta=np.inf).partial_fit(X[:10], y[:10])
+    model.set_params(
+        **scheduled({"learning_rate_init": 1e-6, "eta": np.inf})
+    ).partial_fit(X[:10], y[:10])
     assert_allclose(model.encoder_weights_, weights, atol=1e-5)
     assert model.score(X, y) == pytest.approx(score, abs=0.01)
-    model.set_params(learning_rate_init=0.004, eta=3.0)
+    model.set_params(schedule="consensus", eta=3.0)
     copied = pickle.loads(pickle.dumps(model))
     for part in stream(X, y):
         model.partial_fit(*part)
@@ -76,9 +78,11 @@ def test_partial_fit_after_a_failure_goes_on_from_what_was_fitted(wide):
     model = quick(eta=3.0).fit(X, y).partial_fit(X, y)
     expected = model.predict_proba(X)
     with pytest.raises(ValueError, match="diverged"):
-        model.set_params(learning_rate_init=1e38).partial_fit(X, y)
+        model.set_params(**scheduled({"learning_rate_init": 1e38})).partial_fit(X, y)
     assert_array_equal(model.predict_proba(X), expected)
-    model.set_params(learning_rate_init=1e-6, eta=np.inf).partial_fit(X, y)
+    model.set_params(
+        **scheduled({"learning_rate_init": 1e-6, "eta": np.inf})
+    ).partial_fit(X, y)
     assert_allclose(model.predict_proba(X), expected, atol=1e-3)
 
 

@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from autoencoder_helpers import scheduled
 from consensus_helpers import FEW, MANY, SMALL, WIDE, assert_alike, planted, quick
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
@@ -109,14 +110,10 @@ def test_layers_and_precision(n_samples, hidden):
 
 @pytest.mark.parametrize("n_samples", [FEW, MANY])
 def test_samples_held_back_and_calibration(n_samples):
-    """Stages end at their best epoch; the held-back samples set the temperature."""
+    """The held-back samples set the temperature."""
     X, y = planted(n_samples)
-    params = {"early_stopping": True, "calibrate": True, "validation_fraction": 0.2}
-    model = quick(n_features_to_select=4, max_epochs=8, n_iter_no_change=2, **params)
-    model.fit(X, y)
+    model = quick(n_features_to_select=4, max_epochs=8, calibrate=True).fit(X, y)
     assert model.n_selected_features_ == 4
-    assert len(model.validation_scores_) == len(model.loss_curve_) == model.n_iter_
-    assert model.best_validation_score_ in model.validation_scores_
     assert model.temperature_ > 0.0
     assert model.temperature_ != 1.0
 
@@ -253,6 +250,7 @@ def test_stages_start_afresh_where_a_classifier_has_few_samples(
     X, y = planted(n_samples)
     params = SMALL | {"learning_rate_init": 1e-12, "max_epochs": 1}
     params |= {"reconstruction_weight": 1.0, "schedule": "consensus"}
+    params = scheduled(params)
     dense = make(**params, eta=np.inf).fit(X, y == "ill")
     sparse = make(**params, n_features_to_select=7).fit(X, y == "ill")
     kept = sparse.get_support(indices=True)
@@ -266,22 +264,13 @@ def test_stages_start_afresh_where_a_classifier_has_few_samples(
         assert np.allclose(few[name], weights, rtol=1e-6, atol=1e-9) == goes_on
 
 
-def test_warm_start_is_refused():
-    """The networks of a stage start afresh."""
-    X, y = planted(FEW)
-    model = quick(warm_start=True)
-    with pytest.raises(ValueError, match=r'warm_start=True.*schedule="consensus"'):
-        model.fit(X, y)
-    assert not hasattr(model, "module_")
-
-
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("n_samples", [FEW, MANY])
 def test_cuda_selects_the_features_of_the_cpu(n_samples):
     """With dense and sparse samples, decoders and held-back samples."""
     X, y = planted(n_samples, 100)
-    params = {"reconstruction_weight": 0.1, "early_stopping": True, "max_epochs": 20}
+    params = {"reconstruction_weight": 0.1, "calibrate": True, "max_epochs": 20}
     for data in (X, csr_array(X)):
         model = quick(n_features_to_select=3, device="cuda", **params).fit(data, y)
         assert model.module_.encoder[0].weight.device.type == "cuda"
