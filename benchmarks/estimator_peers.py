@@ -258,10 +258,10 @@ class PublishedRecipe(ClassifierMixin, BaseEstimator):
                 batch_size=4,
                 learning_rate_init=5e-4,
                 input_noise=0.0,
+                # Ours is a mean over the features.
+                reconstruction_weight=self.WEIGHT_PER_FEATURE * X.shape[1],
             ),
             max_epochs=30,
-            # Ours is a mean over the features.
-            reconstruction_weight=self.WEIGHT_PER_FEATURE * X.shape[1],
             random_state=self.seed,
             device="cpu",
         )

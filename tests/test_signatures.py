@@ -49,25 +49,30 @@ SIGNATURES = {
     """,
     "SparseSupervisedAutoencoder": """
         hidden_layer_sizes=(100,), *, eta=10.0, n_features_to_select=None,
-        projection='l12', feature_weights=None, always_keep=None, never_keep=None,
-        feature_groups=None, activation='silu', reconstruction_weight=0.0,
+        projection='bilevel_l1inf', feature_weights=None, always_keep=None,
+        never_keep=None, feature_groups=None, loss='cross_entropy', activation='silu',
         schedule='consensus', max_epochs=20, class_weight=None, calibrate=False,
         device='auto', n_threads=1, random_state=None, verbose=False
     """,
     "SparseSupervisedAutoencoderCV": """
         hidden_layer_sizes=(100,), *, etas=None, cv=None, scoring=None,
-        selection_rule='parsimonious', projection='l12', feature_weights=None,
-        always_keep=None, never_keep=None, feature_groups=None, activation='silu',
-        reconstruction_weight=0.0, schedule='consensus', max_epochs=20,
+        selection_rule='parsimonious', projection='bilevel_l1inf',
+        feature_weights=None, always_keep=None, never_keep=None, feature_groups=None,
+        loss='cross_entropy', activation='silu', schedule='consensus', max_epochs=20,
         class_weight=None, calibrate=True, device='auto', n_threads=1,
         random_state=None, verbose=False
     """,
     "SparseSupervisedAutoencoderRegressor": """
         hidden_layer_sizes=(100,), *, eta=10.0, n_features_to_select=None,
-        projection='l12', feature_weights=None, always_keep=None, never_keep=None,
-        feature_groups=None, loss='squared_error', activation='silu',
-        reconstruction_weight=0.0, schedule='consensus', max_epochs=20, device='auto',
+        projection='bilevel_l1inf', feature_weights=None, always_keep=None,
+        never_keep=None, feature_groups=None, loss='squared_error', activation='silu',
+        schedule='consensus', max_epochs=20, device='auto',
         n_threads=1, random_state=None, verbose=False
+    """,
+    "SparsificationSchedule": """
+        kind='consensus', *, keep_fraction=0.7, rewind=False, batch_size='auto',
+        learning_rate_init=0.004, input_noise='auto', final_noise='auto',
+        reconstruction_weight=0.0
     """,
     "StabilitySelector": """
         estimator=None, *, n_pairs=50, param_name=None, param_values=None,

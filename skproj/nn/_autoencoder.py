@@ -10,7 +10,11 @@ from skproj.nn._base_autoencoder import (
 from skproj.nn._docs import AUTOENCODER_DOCS
 from skproj.nn._survival_targets import SurvivalMixin
 from skproj.nn._targets import NetworkClassifierMixin, NetworkRegressorMixin
-from skproj.nn._training._objectives import PREDICTION_LOSSES, cross_entropy
+from skproj.nn._training._objectives import (
+    CLASSIFICATION_LOSSES,
+    PREDICTION_LOSSES,
+    by_autograd,
+)
 from skproj.utils._calibration import fit_temperature
 from skproj.utils._docs import shared_docs
 from skproj.utils._state import store_parameters
@@ -26,13 +30,15 @@ class SparseSupervisedAutoencoder(NetworkClassifierMixin, BaseSparseAutoencoder)
 
     .. math::
 
-        \frac{1}{n} \sum_i w_i \big(\text{CrossEntropy}(y_i, z_i) + \alpha \,
-        \text{loss}(x_i, \hat x_i)\big) \quad \text{subject to} \quad
+        \frac{1}{n} \sum_i w_i \big(\text{loss}(y_i, z_i) + \alpha \,
+        \text{Huber}(x_i, \hat x_i)\big) \quad \text{subject to} \quad
         \|W_1\| \le \eta
 
     where :math:`W_1`, of shape (n_hidden, n_features), holds the first layer of
     the encoder, and the norm is that of `projection`. Its columns belong to
-    features: columns that the projection makes zero are features not selected.
+    features: columns that the projection makes zero are features not selected. By
+    default, :math:`\alpha` is infinitely small: the decoder, and the mean of the
+    logits, on which the classes do not depend, are fitted when the rest is.
 
     Parameters
     ----------
@@ -40,6 +46,7 @@ class SparseSupervisedAutoencoder(NetworkClassifierMixin, BaseSparseAutoencoder)
     {radius}
     {ball}
     {feature_structure}
+    {classification_loss}
     {network}
     {schedule}
     {steps}
@@ -87,10 +94,13 @@ class SparseSupervisedAutoencoder(NetworkClassifierMixin, BaseSparseAutoencoder)
     (4,)
     >>> model.predict_proba(X).shape
     (400, 2)
+    >>> model.inverse_transform(model.transform(X)).shape
+    (400, 50)
     """
 
     _parameter_constraints: dict = {  # noqa: RUF012
         **BaseSparseAutoencoder._parameter_constraints,
+        "loss": [StrOptions(set(CLASSIFICATION_LOSSES)), callable],
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "calibrate": ["boolean"],
     }
@@ -102,13 +112,13 @@ class SparseSupervisedAutoencoder(NetworkClassifierMixin, BaseSparseAutoencoder)
         *,
         eta=10.0,
         n_features_to_select=None,
-        projection="l12",
+        projection="bilevel_l1inf",
         feature_weights=None,
         always_keep=None,
         never_keep=None,
         feature_groups=None,
+        loss="cross_entropy",
         activation="silu",
-        reconstruction_weight=0.0,
         schedule="consensus",
         max_epochs=20,
         class_weight=None,
@@ -120,11 +130,15 @@ class SparseSupervisedAutoencoder(NetworkClassifierMixin, BaseSparseAutoencoder)
     ):
         store_parameters(**locals())
 
+    _code_is_logits = True
+
     # Share of the samples that are held back for the calibration.
     validation_fraction = 0.1
 
     def _prediction_loss(self):
-        return cross_entropy
+        if callable(self.loss):
+            return by_autograd(self.loss)
+        return CLASSIFICATION_LOSSES[self.loss]
 
     def _reason_to_hold_back(self):
         return "calibrate=True" if self.calibrate else None
@@ -141,7 +155,10 @@ class SparseSupervisedAutoencoder(NetworkClassifierMixin, BaseSparseAutoencoder)
 
     def _decision(self, X):
         latent = self._latent(X)
-        return latent[:, 1] - latent[:, 0] if latent.shape[1] == 2 else latent
+        if latent.shape[1] == 2:
+            return latent[:, 1] - latent[:, 0]
+        # Their mean describes the features, not the classes.
+        return latent - latent.mean(axis=1, keepdims=True)
 
     def _probabilities(self, X):
         latent = self._latent(X)
@@ -160,13 +177,14 @@ class SparseSupervisedAutoencoderRegressor(
     .. math::
 
         \frac{1}{n} \sum_i w_i \big(\text{loss}(y_i, z_i) + \alpha \,
-        \text{loss}(x_i, \hat x_i)\big) \quad \text{subject to} \quad
+        \text{Huber}(x_i, \hat x_i)\big) \quad \text{subject to} \quad
         \|W_1\| \le \eta
 
     where the targets have been scaled to mean 0 and variance 1, and :math:`W_1`, of
     shape (n_hidden, n_features), holds the first layer of the encoder. Its columns
     belong to features: columns that the projection makes zero are features not
-    selected.
+    selected. By default, :math:`\alpha` is infinitely small: the decoder is fitted when
+    the encoder is.
 
     Parameters
     ----------
@@ -235,7 +253,7 @@ class SparseSupervisedAutoencoderRegressor(
 
     _parameter_constraints: dict = {  # noqa: RUF012
         **BaseSparseAutoencoder._parameter_constraints,
-        "loss": [StrOptions(set(PREDICTION_LOSSES))],
+        "loss": [StrOptions(set(PREDICTION_LOSSES)), callable],
     }
 
     def __init__(
@@ -244,14 +262,13 @@ class SparseSupervisedAutoencoderRegressor(
         *,
         eta=10.0,
         n_features_to_select=None,
-        projection="l12",
+        projection="bilevel_l1inf",
         feature_weights=None,
         always_keep=None,
         never_keep=None,
         feature_groups=None,
         loss="squared_error",
         activation="silu",
-        reconstruction_weight=0.0,
         schedule="consensus",
         max_epochs=20,
         device="auto",
@@ -262,6 +279,8 @@ class SparseSupervisedAutoencoderRegressor(
         store_parameters(**locals())
 
     def _prediction_loss(self):
+        if callable(self.loss):
+            return by_autograd(self.loss)
         return PREDICTION_LOSSES[self.loss]
 
     def _auto_noise(self):

@@ -14,6 +14,7 @@ from skproj.nn._autoencoder_folds import as_indices, train_side_by_side
 from skproj.nn._block_input import validate_blocks
 from skproj.nn._docs import AUTOENCODER_DOCS
 from skproj.nn._targets import relative_weights
+from skproj.nn._training._tensors import torch_threads
 from skproj.utils._docs import shared_docs
 from skproj.utils._path_search import SELECTION_RULES, choose_row, tabulate_scores
 from skproj.utils._splits import make_splits
@@ -63,6 +64,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         100 samples.
     {ball}
     {feature_structure}
+    {classification_loss}
     {network}
     {schedule}
     {steps}
@@ -172,6 +174,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
     _feature_attributes = (
         "feature_importances_",
         "importances_path_",
+        "reconstruction_error_",
         "selection_frequency_",
     )
     __metadata_request__fit = {"groups": UNUSED}  # noqa: RUF012
@@ -184,13 +187,13 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         cv=None,
         scoring=None,
         selection_rule="parsimonious",
-        projection="l12",
+        projection="bilevel_l1inf",
         feature_weights=None,
         always_keep=None,
         never_keep=None,
         feature_groups=None,
+        loss="cross_entropy",
         activation="silu",
-        reconstruction_weight=0.0,
         schedule="consensus",
         max_epochs=20,
         class_weight=None,
@@ -272,6 +275,8 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
             scoring=self.scoring,
         )
         self._choose(path, X, sample_weight)
+        with torch_threads(self.n_threads):
+            self._fit_decoder(trainer.data)
         context.call_on_fit_task_end(**arguments)
         self._warn_if_few_are_selected()
         return self

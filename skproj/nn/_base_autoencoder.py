@@ -7,7 +7,9 @@ import warnings
 from abc import abstractmethod
 
 import numpy as np
+import torch
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_array
 
 from skproj.blocks import RowBlocks
 from skproj.linear_model._feature_structure import structure_of
@@ -23,6 +25,7 @@ from skproj.nn._schedule import KINDS, SparsificationSchedule
 from skproj.nn._training._column_projection import ColumnProjection
 from skproj.nn._training._compiled import has_compiled_step
 from skproj.nn._training._consensus import ConsensusTraining, draw_parts
+from skproj.nn._training._decoder import fit_decoder
 from skproj.nn._training._network import (
     ACTIVATIONS,
     Autoencoder,
@@ -38,7 +41,12 @@ from skproj.nn._training._schedule import (
     project_to_target,
 )
 from skproj.nn._training._sparse_rows import multiplies_sparse
-from skproj.nn._training._tensors import resolve_device, torch_threads
+from skproj.nn._training._tensors import (
+    resolve_device,
+    to_tensor,
+    torch_dtype,
+    torch_threads,
+)
 from skproj.projection._registry import SPARSIFYING
 from skproj.utils._choices import number_to_select
 from skproj.utils._docs import shared_docs
@@ -49,6 +57,7 @@ from skproj.utils._features import (
     of_columns,
 )
 from skproj.utils._validation import (
+    SUPPORTED_DTYPES,
     Interval,
     StrOptions,
     _fit_context,
@@ -102,12 +111,18 @@ def _gather_schedule(state):
     }
     for name in ("input_noise", "final_noise"):
         if np.ndim(settings.get(name, 0.0)):  # a search of several
-            settings[name] = state.get(f"{name}_", "auto")
+            chosen = state.get(f"{name}_")
+            settings[name] = "auto" if chosen is None else float(chosen)
     kind = state.pop("schedule", "consensus")
+    if "class_weight" in state:
+        state["loss"] = "cross_entropy"
     state["schedule"] = SparsificationSchedule(
         OLD_KINDS.get(kind, kind), rewind=kind == "double-rewind", **settings
     )
     state.pop("input_noise_", None)
+    if "_has_decoder_" in state:
+        has_decoder, kept = state.pop("_has_decoder_"), state["feature_importances_"]
+        state["reconstruction_error_"] = kept * np.nan if has_decoder else None
     return state
 
 
@@ -128,16 +143,15 @@ class BaseSparseAutoencoder(
         "always_keep": ["array-like", None],
         "never_keep": ["array-like", None],
         "feature_groups": ["array-like", dict, None],
-        "reconstruction_weight": [Interval(numbers.Real, 0, None, closed="left")],
         "schedule": [StrOptions(set(KINDS)), SparsificationSchedule],
     }
 
     _network_attributes = (
         *BaseNetwork._network_attributes,
-        "_has_decoder_",
         "eta_",
         "feature_importances_",
         "n_selected_features_",
+        "reconstruction_error_",
     )
 
     _state_migrations = (
@@ -147,7 +161,9 @@ class BaseSparseAutoencoder(
     )
 
     # Fitted attributes whose last axis is that of the features.
-    _feature_attributes = ("feature_importances_",)
+    _feature_attributes = ("feature_importances_", "reconstruction_error_")
+    # Whether the code are the logits of a softmax.
+    _code_is_logits = False
 
     @abstractmethod
     def _prediction_loss(self):
@@ -195,11 +211,28 @@ class BaseSparseAutoencoder(
                     final_noise=schedule.final_noise,
                 )
                 result = training.run(run.trainer, target)
-            run.trainer = result.trainer
+            data, run.trainer = run.trainer.data, result.trainer
             self._set_state(self._fitted_state(run.encoded, run.trainer, result))
+            self._fit_decoder(data)
         self._fit_predictions(X, y, sample_weight)
         self._warn_if_few_are_selected()
         return self
+
+    def _fit_decoder(self, data):
+        """Fit the decoder, unless it was trained with the encoder.
+
+        The data are those of the training, with some or all of the features.
+        """
+        errors = np.full_like(self.feature_importances_, np.nan)
+        if len(self._columns_):
+            errors[self._columns_] = fit_decoder(
+                self.module_,
+                data.train,
+                np.searchsorted(data.columns, self._columns_),
+                has_free_shift=self._code_is_logits,
+                is_fitted=self._objective().reconstruction_weight > 0.0,
+            )
+        self.reconstruction_error_ = errors
 
     def _fit_predictions(self, X, y, sample_weight):
         """Fit what makes predictions of the latent code, if there is such a thing."""
@@ -226,13 +259,14 @@ class BaseSparseAutoencoder(
             importances = drop_columns(fitted, projection, norms, target.n_features)
             result = SparseResult(fitted, eta, importances)
             self._set_state(self._fitted_state(encoded, fitted, result))
+            self._fit_decoder(trainer.data)
 
     def _schedule(self):
         """Return the schedule, with numbers for what is "auto"."""
         schedule = self.schedule
         if isinstance(schedule, str):
             schedule = SparsificationSchedule(schedule)
-        return schedule.resolved(*self._auto_noise())
+        return schedule._resolved(*self._auto_noise())
 
     def _auto_noise(self):
         """Return the noise on the input, and that in the last stage."""
@@ -351,7 +385,7 @@ class BaseSparseAutoencoder(
             "_columns_": trainer.data.columns,
             "feature_importances_": importances,
             "n_selected_features_": int(np.count_nonzero(importances)),
-            "_has_decoder_": trainer.objective.reconstruction_weight > 0,
+            "reconstruction_error_": None,  # until there is a decoder
             **self._history_state(trainer.history),
         }
         if result is not None:
@@ -406,9 +440,10 @@ class BaseSparseAutoencoder(
         return start
 
     def _objective(self, encoded=None):
-        return AutoencoderObjective(
-            self._prediction_loss(), huber, self.reconstruction_weight
-        )
+        schedule = self._schedule()
+        is_joint = schedule.kind != "consensus"
+        weight = schedule.reconstruction_weight if is_joint else 0.0
+        return AutoencoderObjective(self._prediction_loss(), huber, weight)
 
     def _further_options(self):
         schedule = self._schedule()
@@ -465,20 +500,47 @@ class BaseSparseAutoencoder(
         reconstruction : ndarray of shape (n_samples, n_features)
             Output of the decoder; zero for features that were not selected.
 
-        Raises
-        ------
-        ValueError
-            If `reconstruction_weight` was 0: the decoder was not trained then.
         """
-        check_is_fitted(self)
-        if not self._has_decoder_:
-            raise ValueError(
-                "There is no trained decoder: fit with reconstruction_weight > 0."
-            )
+        self._check_decoder()
         selected = self._apply(
             lambda module, rows: module.decoder(module.encoder(rows)), X
         )
         return self._in_all_columns(selected)
+
+    def inverse_transform(self, Z):
+        """Decode latent codes.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_samples, n_outputs)
+            Latent codes, as `transform` returns them.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            Output of the decoder; zero for features that were not selected.
+        """
+        self._check_decoder()
+        Z = check_array(Z, dtype=SUPPORTED_DTYPES, input_name="Z")
+        if Z.shape[1] != self._n_features_out:
+            raise ValueError(
+                f"Z must have {self._n_features_out} columns, those of transform, got "
+                f"{Z.shape[1]}."
+            )
+        device = resolve_device(self.device)
+        decoder = self.module_.decoder.to(device).eval()
+        with torch_threads(self.n_threads), torch.inference_mode():
+            code = to_tensor(np.array(Z), device).to(torch_dtype(self._dtype))
+            selected = decoder(code).cpu().numpy().astype(Z.dtype, copy=False)
+        return self._in_all_columns(selected)
+
+    def _check_decoder(self):
+        check_is_fitted(self)
+        if self.reconstruction_error_ is None:
+            raise ValueError(
+                "There is no trained decoder: this model was saved by an earlier "
+                "version; fit it again."
+            )
 
     def get_support(self, indices=False):
         """Return which features were selected.
@@ -524,7 +586,7 @@ class BaseSparseAutoencoder(
         model.n_features_in_ = len(self._columns_)
         model._columns_ = np.arange(len(self._columns_))
         for name in (*self._feature_attributes, "feature_names_in_"):
-            if hasattr(self, name):
+            if getattr(self, name, None) is not None:
                 setattr(model, name, getattr(self, name)[..., self._columns_])
         return model
 

@@ -112,7 +112,7 @@ AUTOENCODER_DOCS = {
             comes on top.
     """,
     "ball": """
-        projection : str or callable, default="l12"
+        projection : str or callable, default="bilevel_l1inf"
             The projection of the first layer: {"l1", "l12", "l1inf", "bilevel_l11",
             "bilevel_l12", "bilevel_l1inf"}, see :mod:`skproj.projection`; "hoyer",
             which gives the norms of the columns, one for each feature, the Hoyer
@@ -144,22 +144,25 @@ AUTOENCODER_DOCS = {
             for the l1 ball and callables.
     """,
     "loss": """
-        loss : {"squared_error", "huber", "cox"}, default="squared_error"
+        loss : {"squared_error", "huber", "cox"} or callable, default="squared_error"
             Loss of the prediction, summed over the targets; the Huber loss changes from
             square to absolute value at one standard deviation of the target. "cox" is
-            for survival times, see the notes.
+            for survival times, see the notes. A function ``loss(output, target)`` of
+            tensors of shape (n_samples, n_targets), with scaled targets, returns one of
+            shape (n_samples,).
+    """,
+    "classification_loss": """
+        loss : {"cross_entropy", "focal"} or callable, default="cross_entropy"
+            Loss of the logits. "focal" is the cross-entropy times the square of the
+            probability of the other classes: samples that are predicted well count
+            less. A function ``loss(logits, labels)`` of tensors of shape (n_samples,
+            n_classes) and (n_samples,), with labels from 0, returns one of shape
+            (n_samples,).
     """,
     "network": """
         activation : str, default="silu"
             Activation after each hidden layer: {"silu", "relu", "gelu", "tanh",
             "logistic", "identity"}.
-        reconstruction_weight : float, default=0.0
-            Weight :math:`\\alpha` of the reconstruction loss in the objective: the
-            Huber loss between features and reconstruction, from square to absolute
-            value at 1, averaged over the features that are still in training; with
-            ``schedule="consensus"`` and few samples, over the principal components of
-            these features. With 0 the decoder is not trained, which saves a third to
-            half of the time.
     """,
     "schedule": """
         schedule : str or SparsificationSchedule, default="consensus"
@@ -181,6 +184,10 @@ AUTOENCODER_DOCS = {
             inner norm of the ball; zero for features that were not selected. With
             `feature_weights` they are divided by these; with `feature_groups` they are
             those of the groups. Those of `always_keep` are positive in any case.
+        reconstruction_error_ : ndarray of shape (n_features,)
+            Mean squared error of the reconstruction of each selected feature in
+            training, NaN for the others. For features of unit variance it is the share
+            of the variance that the latent code does not explain.
         n_selected_features_ : int
             Number of features with a nonzero column, and of `always_keep`.
         loss_curve_ : list of float

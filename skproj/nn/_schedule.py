@@ -13,7 +13,7 @@ _NOISE = [Interval(numbers.Real, 0, None, closed="left"), StrOptions({"auto"})]
 
 
 class SparsificationSchedule(BaseEstimator):
-    """Order and settings of the training stages and projections of an autoencoder.
+    r"""Order and settings of the training stages and projections of an autoencoder.
 
     It is passed as `schedule` to the autoencoders, where its name alone stands for its
     defaults: ``schedule="double"`` is ``schedule=SparsificationSchedule("double")``.
@@ -47,13 +47,17 @@ class SparsificationSchedule(BaseEstimator):
         the input where that is above 1.
     input_noise : float or "auto", default="auto"
         Standard deviation of Gaussian noise added to the input of the encoder while
-        training [3]_; the reconstruction is compared with the clean input. "auto" is
+        training [3]_; a reconstruction is compared with the clean input. "auto" is
         meant for features of unit variance: 1, but 0.3 for a regression, whose
         predictions noise makes smaller.
     final_noise : float or "auto", default="auto"
         Standard deviation of the noise in the last stage, unless `input_noise` is
         smaller: few features can be trusted more. "auto" is 0.5, but 0.1 for a
         regression. Not used by "single".
+    reconstruction_weight : float, default=0.0
+        Weight :math:`\alpha` of the reconstruction loss in the stages of "double" and
+        "single", as in [1]_. With 0, and by "consensus", the decoder is fitted in a
+        last stage of its own, which leaves the predictions as they are.
 
     References
     ----------
@@ -88,6 +92,7 @@ class SparsificationSchedule(BaseEstimator):
         "learning_rate_init": [Interval(numbers.Real, 0, None, closed="neither")],
         "input_noise": _NOISE,
         "final_noise": _NOISE,
+        "reconstruction_weight": [Interval(numbers.Real, 0, None, closed="left")],
     }
 
     def __init__(
@@ -100,10 +105,11 @@ class SparsificationSchedule(BaseEstimator):
         learning_rate_init=0.004,
         input_noise="auto",
         final_noise="auto",
+        reconstruction_weight=0.0,
     ):
         store_parameters(**locals())
 
-    def resolved(self, input_noise, final_noise):
+    def _resolved(self, input_noise, final_noise):
         """Return a schedule with numbers, for the noise that "auto" stands for.
 
         Raises

@@ -61,7 +61,6 @@ def test_one_window_trains_as_in_memory(schedule, is_sparse):
 @pytest.mark.parametrize(
     "options",
     [
-        {"reconstruction_weight": 0.5},
         {"class_weight": "balanced"},
         {"always_keep": [7], "never_keep": [0, 20]},
         {"feature_groups": np.arange(N_FEATURES) // 4},

@@ -55,7 +55,6 @@ SEARCHES = {
     "default": {},
     "radii": {"etas": [0.5, 2.0]},
     "scorer": {"scoring": "balanced_accuracy"},
-    "decoder": {"reconstruction_weight": 0.5},
     "groups": {"feature_groups": np.arange(N_FEATURES) // 2},
 }
 

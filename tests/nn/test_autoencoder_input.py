@@ -83,8 +83,9 @@ def test_bad_data_is_refused(wide):
 def test_unscaled_data_that_diverges_says_so(wide):
     """The advice is in the message: scale X, or take smaller steps."""
     X, y = wide
+    model = quick(schedule="double", reconstruction_weight=1.0)
     with pytest.raises(ValueError, match=r"diverged.*StandardScaler.*learning_rate"):
-        quick(reconstruction_weight=1.0).fit(X * 1e30, y)
+        model.fit(X * 1e30, y)
 
 
 @pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])

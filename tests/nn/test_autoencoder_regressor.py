@@ -130,7 +130,7 @@ def test_constant_target_is_predicted(schedule):
 def test_precision_follows_X():
     """float32 in, float32 out, whatever the precision of the targets."""
     X, y, _ = regression()
-    model = quick(reconstruction_weight=1.0).fit(X.astype(np.float32), y)
+    model = quick().fit(X.astype(np.float32), y)
     X = X.astype(np.float32)
     for array in (
         model.predict(X),

@@ -58,7 +58,7 @@ def test_never_kept_columns_are_those_of_a_smaller_table(table, schedule, as_csr
     small = X[:, columns]
     if as_csr:
         X, small = sparse.csr_array(X), sparse.csr_array(small)
-    params = {"schedule": schedule, "reconstruction_weight": 0.1}
+    params = {"schedule": schedule}
     model = quick(never_keep=NEVER, **params).fit(X, y)
     other = quick(**params).fit(small, y)
     same_model(model, other, X, small, columns)

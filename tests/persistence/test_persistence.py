@@ -153,7 +153,8 @@ def test_every_public_estimator_is_trusted_and_tested():
     ours = {name for name in TRUSTED if name.startswith("skproj.")}
     assert public == {name for name in ours if not name.endswith("EtaPath")}
     tested = {f"{type(m).__module__}.{type(m).__name__}" for m, _ in CASES.values()}
-    assert public <= tested
+    # The schedule is a parameter of others.
+    assert public - {"skproj.nn._schedule.SparsificationSchedule"} <= tested
 
 
 SAVED = sorted(Path(__file__).parent.glob("saved/*/*.skops"))
@@ -168,6 +169,9 @@ def test_files_of_older_versions_load(path):
     expected = np.load(path.with_name("outputs.npz"))
     for method, values in outputs(loaded).items():
         before = expected[f"{path.stem}/{method}"]
+        is_code = "autoencoder" in path.stem or "network" in path.stem
+        if method == "decision_function" and is_code and before.ndim > 1:
+            before = before - before.mean(axis=1, keepdims=True)  # as it is since
         if before.dtype.kind == "f":
             np.testing.assert_allclose(values, before, rtol=1e-6, atol=1e-9)
         else:

@@ -364,7 +364,6 @@ class _Stage:
             n_networks,
             (train.width, *self.schedule.hidden_sizes, n_outputs),
             self.schedule.activation,
-            reconstructs=template.objective.reconstruction_weight > 0,
             dtype=samples.weight.dtype,
             generator=generator,
         )
@@ -399,13 +398,8 @@ class _Stage:
             weights would stay in all columns, and hide a feature of little effect.
         """
         stack, old = self.trainer.module, before.module
-        state = old.state_dict()
-        first, last = "encoder.0.weight", f"decoder.{len(stack.decoder) - 1}"
-        outer = [first]
-        if stack.decoder:
-            outer += [f"{last}.weight", f"{last}.bias"]
-        for name in outer:
-            state[name] = torch.zeros_like(stack.get_parameter(name))
+        state, first = old.state_dict(), "encoder.0.weight"
+        state[first] = torch.zeros_like(stack.get_parameter(first))
         for group, (new, past) in enumerate(
             zip(
                 self.trainer.data.train.coordinates,
@@ -419,16 +413,6 @@ class _Stage:
             if shares is not None:
                 weight = weight * torch.from_numpy(shares[group]).to(weight)
             state[first][group, :, : new.size] = new.encoder_of_features(weight)
-            for name in outer[1:]:
-                networks = slice(
-                    group * stack.n_networks, (group + 1) * stack.n_networks
-                )
-                rows = old.get_parameter(name)[networks], state[name][networks]
-                for old_rows, new_rows in zip(*rows, strict=True):
-                    features = past.features_of_decoder(old_rows[: past.size])
-                    new_rows[: new.size] = new.decoder_of_features(
-                        features[kept.to(features.device)]
-                    )
         stack.load_state_dict(state)
 
     def _input_weights(self, group):
@@ -441,21 +425,13 @@ class _Stage:
     def _network_trainer(self, group):
         """Return a trainer whose network is the mean of those of a group."""
         template, columns = self.template, self.columns[group]
-        coordinates = self.trainer.data.train.coordinates[group]
-        encoder, decoder = self.trainer.module.merged(group)
+        encoder = self.trainer.module.merged(group)
         encoder[0] = self._input_weights(group), encoder[0][1]
-        if decoder:
-            weight, bias = decoder[-1]
-            decoder[-1] = (
-                coordinates.features_of_decoder(weight[: coordinates.size]),
-                coordinates.features_of_decoder(bias[: coordinates.size]),
-            )
-        else:
-            untrained = template.module.decoder[::2]
-            decoder = [(layer.weight, layer.bias) for layer in untrained]
-            weight, bias = decoder[-1]
-            kept = torch.from_numpy(columns).to(weight.device)
-            decoder[-1] = weight[kept], bias[kept]
+        # The decoder has the random weights of the template, until it is fitted.
+        decoder = [(layer.weight, layer.bias) for layer in template.module.decoder[::2]]
+        weight, bias = decoder[-1]
+        kept = torch.from_numpy(columns).to(weight.device)
+        decoder[-1] = weight[kept], bias[kept]
         activation = self.schedule.activation
         module = Autoencoder(
             mlp_from_layers(encoder, activation), mlp_from_layers(decoder, activation)
