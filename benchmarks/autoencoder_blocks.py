@@ -34,7 +34,7 @@ from _tables import as_rst, as_text
 
 from skproj import SparseSupervisedAutoencoder
 from skproj.blocks import open_blocks
-from skproj.nn import _block_input
+from skproj.nn import SparsificationSchedule, _block_input
 from skproj.nn._training import _sparse_rows
 from skproj.nn._training._measured_blocks import measure
 from skproj.nn._training._sparse_rows import SparseRows, column_major
@@ -181,8 +181,10 @@ def main():
     labels = read_annotation(arguments.path, "obs", arguments.target)
     blocks = open_blocks(arguments.path)
     options = {
-        "input_noise": arguments.input_noise,
-        "batch_size": arguments.batch_size or "auto",
+        "schedule": SparsificationSchedule(
+            input_noise=arguments.input_noise,
+            batch_size=arguments.batch_size or "auto",
+        ),
     }
     if arguments.dense:
         _sparse_rows.MAX_DENSITY = 0.0

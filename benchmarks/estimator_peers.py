@@ -34,7 +34,11 @@ from skproj.feature_selection import (
     ProjectionFeatureSelector,
     ProjectionFeatureSelectorCV,
 )
-from skproj.nn import SparseSupervisedAutoencoder, SparseSupervisedAutoencoderCV
+from skproj.nn import (
+    SparseSupervisedAutoencoder,
+    SparseSupervisedAutoencoderCV,
+    SparsificationSchedule,
+)
 
 SIZES = (5, 10, 20, 30, 50, 70, 100, 150, 250)  # numbers of features to choose from
 PENALTIES = 0.02 * 2.0 ** np.arange(8)  # C of the l1-penalised regression
@@ -248,13 +252,16 @@ class PublishedRecipe(ClassifierMixin, BaseEstimator):
         return SparseSupervisedAutoencoder(
             eta=eta,
             projection="bilevel_l1inf",
-            schedule="double-rewind",
+            schedule=SparsificationSchedule(
+                "double",
+                rewind=True,
+                batch_size=4,
+                learning_rate_init=5e-4,
+                input_noise=0.0,
+                # Ours is a mean over the features.
+                reconstruction_weight=self.WEIGHT_PER_FEATURE * X.shape[1],
+            ),
             max_epochs=30,
-            batch_size=4,
-            learning_rate_init=5e-4,
-            input_noise=0.0,
-            # Ours is a mean over the features.
-            reconstruction_weight=self.WEIGHT_PER_FEATURE * X.shape[1],
             random_state=self.seed,
             device="cpu",
         )

@@ -18,6 +18,7 @@ from skproj import (
     SparseSupervisedAutoencoderRegressor,
 )
 from skproj.linear_model import CoxRidge
+from skproj.nn import SparsificationSchedule
 
 # The targets of some checks are noise, for which a search selects nothing.
 pytestmark = pytest.mark.filterwarnings("ignore:No feature")
@@ -37,10 +38,10 @@ ESTIMATORS = [
     SparseMLPRegressor((20,), max_epochs=20, target_sparsity=0.5),
     SparseMLPRegressor((20,), max_epochs=20, alpha=1e-3, penalty="l12"),
     SparseSupervisedAutoencoder(max_epochs=20),
-    SparseSupervisedAutoencoder(
-        max_epochs=20, batch_size=10, schedule="projected", projection="l1inf"
+    SparseSupervisedAutoencoder(max_epochs=20, schedule="double", projection="l1inf"),
+    SparseSupervisedAutoencoderCV(
+        max_epochs=8, cv=2, schedule=SparsificationSchedule(input_noise=0.3)
     ),
-    SparseSupervisedAutoencoderCV(max_epochs=8, cv=2, input_noise=0.3),
     SparseSupervisedAutoencoderRegressor(max_epochs=20),
     SparseSupervisedAutoencoderRegressor(max_epochs=20, loss="cox"),
 ]

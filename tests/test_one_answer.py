@@ -45,9 +45,7 @@ ESTIMATORS = {
         ProjectionFeatureSelector(eta=1.0), n_pairs=3, random_state=0
     ),
     "autoencoder": SparseSupervisedAutoencoder(eta=4.0, **SHORT),
-    "progressive": SparseSupervisedAutoencoder(
-        eta=4.0, schedule="progressive", **SHORT
-    ),
+    "double": SparseSupervisedAutoencoder(eta=4.0, schedule="double", **SHORT),
     "autoencoder search": SparseSupervisedAutoencoderCV(etas=[8.0, 4.0], cv=2, **SHORT),
     "autoencoder regressor": SparseSupervisedAutoencoderRegressor(eta=4.0, **SHORT),
     "perceptron": SparseMLPClassifier(hidden_layer_sizes=(10,), **SHORT),

@@ -49,35 +49,30 @@ SIGNATURES = {
     """,
     "SparseSupervisedAutoencoder": """
         hidden_layer_sizes=(100,), *, eta=10.0, n_features_to_select=None,
-        projection='l12', feature_weights=None, always_keep=None, never_keep=None,
-        feature_groups=None, activation='silu', reconstruction_loss='huber',
-        reconstruction_weight=0.0, schedule='consensus', keep_fraction=0.7,
-        max_epochs=20, batch_size='auto', learning_rate_init=0.004, input_noise=1.0,
-        final_noise=0.5, weight_decay=0.0, early_stopping=False,
-        validation_fraction=0.1, n_iter_no_change=10, tol=0.0001, class_weight=None,
-        calibrate=False, warm_start=False, device='auto', n_threads=1,
-        random_state=None, verbose=False
+        projection='bilevel_l1inf', feature_weights=None, always_keep=None,
+        never_keep=None, feature_groups=None, loss='cross_entropy', activation='silu',
+        schedule='consensus', max_epochs=20, class_weight=None, calibrate=False,
+        device='auto', n_threads=1, random_state=None, verbose=False
     """,
     "SparseSupervisedAutoencoderCV": """
         hidden_layer_sizes=(100,), *, etas=None, cv=None, scoring=None,
-        selection_rule='parsimonious', n_jobs=None, projection='l12',
+        selection_rule='parsimonious', projection='bilevel_l1inf',
         feature_weights=None, always_keep=None, never_keep=None, feature_groups=None,
-        activation='silu', reconstruction_loss='huber', reconstruction_weight=0.0,
-        schedule='consensus', keep_fraction=0.7, max_epochs=20, batch_size='auto',
-        learning_rate_init=0.004, input_noise=1.0, final_noise=0.5, weight_decay=0.0,
-        early_stopping=False, validation_fraction=0.1, n_iter_no_change=10, tol=0.0001,
+        loss='cross_entropy', activation='silu', schedule='consensus', max_epochs=20,
         class_weight=None, calibrate=True, device='auto', n_threads=1,
         random_state=None, verbose=False
     """,
     "SparseSupervisedAutoencoderRegressor": """
         hidden_layer_sizes=(100,), *, eta=10.0, n_features_to_select=None,
-        projection='l12', feature_weights=None, always_keep=None, never_keep=None,
-        feature_groups=None, loss='squared_error', activation='silu',
-        reconstruction_loss='huber', reconstruction_weight=0.0, schedule='progressive',
-        keep_fraction=0.7, max_epochs=20, batch_size='auto', learning_rate_init=0.004,
-        input_noise=0.3, final_noise=0.1, weight_decay=0.0, early_stopping=False,
-        validation_fraction=0.1, n_iter_no_change=10, tol=0.0001, warm_start=False,
-        device='auto', n_threads=1, random_state=None, verbose=False
+        projection='bilevel_l1inf', feature_weights=None, always_keep=None,
+        never_keep=None, feature_groups=None, loss='squared_error', activation='silu',
+        schedule='consensus', max_epochs=20, device='auto',
+        n_threads=1, random_state=None, verbose=False
+    """,
+    "SparsificationSchedule": """
+        kind='consensus', *, keep_fraction=0.7, rewind=False, batch_size='auto',
+        learning_rate_init=0.004, input_noise='auto', final_noise='auto',
+        reconstruction_weight=0.0
     """,
     "StabilitySelector": """
         estimator=None, *, n_pairs=None, param_name=None, param_values=None,

@@ -20,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skproj import SparseSupervisedAutoencoderCV
 from skproj.inspection import EtaPathDisplay
+from skproj.nn import SparsificationSchedule
 
 n_informative = 16
 X, y = make_classification(
@@ -39,19 +40,13 @@ X = StandardScaler().fit_transform(X).astype(np.float32)
 # Two balls of the same norm
 # --------------------------
 # The exact and the bi-level projection onto the l1,inf ball are compared, as in the
-# article on the bi-level projection [1]_. With ``schedule="progressive"``, each
-# projection decides which features remain; with the default, the ranks of several
-# networks do, whatever the ball. A small network and a single noise level keep the run
-# time short.
+# article on the bi-level projection [1]_. A small network keeps the run time short.
 searches = {}
 for ball in ("l1inf", "bilevel_l1inf"):
     searches[ball] = SparseSupervisedAutoencoderCV(
         (30,),
         projection=ball,
-        schedule="progressive",
-        input_noise=1.0,
-        final_noise=0.5,
-        keep_fraction=0.6,
+        schedule=SparsificationSchedule(keep_fraction=0.6),
         scoring="accuracy",
         cv=3,
         random_state=0,

@@ -36,6 +36,7 @@ from skproj import (
 )
 from skproj.datasets import add_probes
 from skproj.inspection import EtaPathDisplay, WeightsDisplay
+from skproj.nn import SparsificationSchedule
 
 digits = load_digits()
 varies = digits.data.std(axis=0) > 0
@@ -59,16 +60,13 @@ print(
 # ---------------------
 # The linear model of the selector is less accurate than the final classifier, and its
 # best radius includes many probes for a small gain in accuracy. The smallest radius
-# within one standard error of the best excludes most of them. By default, the search
-# of the autoencoder tries several noise levels; using one, and dropping half of the
-# features at each stage, makes it faster.
+# within one standard error of the best excludes most of them. Dropping half of the
+# features at each stage makes the search of the autoencoder faster.
 selector = ProjectionFeatureSelectorCV(
     scoring="accuracy", keep_gain="one-standard-error", cv=4, random_state=0
 )
 autoencoder = SparseSupervisedAutoencoderCV(
-    input_noise=1.0,
-    final_noise=0.5,
-    keep_fraction=0.5,
+    schedule=SparsificationSchedule(keep_fraction=0.5),
     scoring="accuracy",
     cv=4,
     random_state=0,

@@ -88,6 +88,7 @@ class Method:
     """
 
     search_defaults: ClassVar = {}  # parameters of a search, if users set no others
+    searches_in_parallel = True
 
     def __init__(self, parameters, *, random_state, n_jobs):
         self.parameters = parameters
@@ -117,7 +118,9 @@ class Method:
         if radius is None:
             _, cls = self.estimators
             parameters = self.fixed | self.parameters
-            model = cls(**parameters, cv=folds, n_jobs=self.n_jobs).fit(X, codes)
+            if self.searches_in_parallel:
+                parameters["n_jobs"] = self.n_jobs
+            model = cls(**parameters, cv=folds).fit(X, codes)
             found = {name: float(getattr(model, f"{name}_")) for name in self.chosen}
             recipe = self._recipe({**found, "projection": model.projection})
         else:
@@ -221,7 +224,8 @@ class LinearOfGroups(LinearMethod):
 class AutoencoderMethod(Method):
     """The supervised autoencoder, which expects genes of unit variance."""
 
-    chosen = "eta", "input_noise", "final_noise"
+    chosen = "eta", "final_noise"
+    searches_in_parallel = False  # all folds are one run
     search_defaults: ClassVar = {"selection_rule": "one-standard-error"}
     scores_attribute = "feature_importances_"
     divides_genes = True
@@ -235,6 +239,15 @@ class AutoencoderMethod(Method):
     @property
     def fixed(self):
         return {"random_state": self.random_state}
+
+    def _recipe(self, settings):
+        settings = dict(settings)
+        noise = settings.pop("final_noise", None)
+        recipe = super()._recipe(settings)
+        if noise is None:
+            return recipe
+        schedule = recipe._schedule().set_params(final_noise=noise)
+        return recipe.set_params(schedule=schedule)
 
     def logits(self, model, X, selected):
         return model.compact().transform(X)

@@ -78,14 +78,13 @@ def make_search(run):
         return Pipeline([*first, ("select", selector), *last_steps(problem)])
     search |= {"cv": options.cv, "selection_rule": rule_of(problem)}
     if problem.classifies:
-        search |= weighted | problem.structure | {"n_jobs": options.n_jobs}
+        search |= weighted | problem.structure
         autoencoder = SparseSupervisedAutoencoderCV(etas=given, **search)
         return Pipeline([*first, ("select", autoencoder)])
     else:
-        cox = {"loss": "cox", "input_noise": 1.0, "final_noise": 0.5}
         autoencoder = SparseSupervisedAutoencoderRegressor(
             random_state=options.seed,
-            **(cox if task == "survival" else {}),
+            loss="cox" if task == "survival" else "squared_error",
             **problem.structure,
         )
         steps = [("select", autoencoder)]

@@ -81,10 +81,9 @@ class EtaPathDisplay:
 
     A fit with ``params[i]`` starts elsewhere than the path did. The two agree up to the
     tolerance of the solver, and may keep other ones of several similar features: the
-    models of the path itself are in `path_` of the selector. The autoencoder with
-    ``schedule="progressive"`` and the same seed gives the same network; by default the
-    samples of the folds have a part in the path, and the importances of its features
-    are in `importances_path_`.
+    models of the path itself are in `path_` of the selector. The samples of the folds
+    have a part in the path of the autoencoder, and the importances of its features are
+    in `importances_path_`; `final_noise` is a parameter of its `schedule`.
 
     {bilevel_reference}
 

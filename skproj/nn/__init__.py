@@ -7,6 +7,7 @@ from skproj.nn._autoencoder import (
 )
 from skproj.nn._autoencoder_cv import SparseSupervisedAutoencoderCV
 from skproj.nn._mlp import SparseMLPClassifier, SparseMLPRegressor
+from skproj.nn._schedule import SparsificationSchedule
 from skproj.nn._sparsify._report import SparsifyReport
 from skproj.nn._sparsify._sparsifier import Sparsifier
 from skproj.nn._sparsify._sparsify import sparsify
@@ -26,6 +27,7 @@ __all__ = [
     "SparseSupervisedAutoencoder",
     "SparseSupervisedAutoencoderCV",
     "SparseSupervisedAutoencoderRegressor",
+    "SparsificationSchedule",
     "Sparsifier",
     "SparsifyReport",
     "find_l1_weight",

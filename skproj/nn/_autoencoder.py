@@ -2,11 +2,19 @@
 
 from scipy.special import softmax
 
-from skproj.nn._base_autoencoder import BaseSparseAutoencoder
+from skproj.nn._base_autoencoder import (
+    CLASSIFICATION_NOISE,
+    REGRESSION_NOISE,
+    BaseSparseAutoencoder,
+)
 from skproj.nn._docs import AUTOENCODER_DOCS
 from skproj.nn._survival_targets import SurvivalMixin
 from skproj.nn._targets import NetworkClassifierMixin, NetworkRegressorMixin
-from skproj.nn._training._objectives import PREDICTION_LOSSES, cross_entropy
+from skproj.nn._training._objectives import (
+    CLASSIFICATION_LOSSES,
+    PREDICTION_LOSSES,
+    by_autograd,
+)
 from skproj.utils._calibration import fit_temperature
 from skproj.utils._docs import shared_docs
 from skproj.utils._state import store_parameters
@@ -22,13 +30,15 @@ class SparseSupervisedAutoencoder(NetworkClassifierMixin, BaseSparseAutoencoder)
 
     .. math::
 
-        \frac{1}{n} \sum_i w_i \big(\text{CrossEntropy}(y_i, z_i) + \alpha \,
-        \text{loss}(x_i, \hat x_i)\big) \quad \text{subject to} \quad
+        \frac{1}{n} \sum_i w_i \big(\text{loss}(y_i, z_i) + \alpha \,
+        \text{Huber}(x_i, \hat x_i)\big) \quad \text{subject to} \quad
         \|W_1\| \le \eta
 
     where :math:`W_1`, of shape (n_hidden, n_features), holds the first layer of
     the encoder, and the norm is that of `projection`. Its columns belong to
-    features: columns that the projection makes zero are features not selected.
+    features: columns that the projection makes zero are features not selected. By
+    default, :math:`\alpha` is infinitely small: the decoder, and the mean of the
+    logits, on which the classes do not depend, are fitted when the rest is.
 
     Parameters
     ----------
@@ -36,25 +46,14 @@ class SparseSupervisedAutoencoder(NetworkClassifierMixin, BaseSparseAutoencoder)
     {radius}
     {ball}
     {feature_structure}
+    {classification_loss}
     {network}
     {schedule}
     {steps}
-    input_noise : float, default=1.0
-        Standard deviation of Gaussian noise added to the input of the encoder while
-        training [2]_; the reconstruction is compared with the clean input. The
-        default is meant for features of unit variance.
-    final_noise : float, default=0.5
-        Standard deviation of the noise in the last stage, unless `input_noise` is
-        smaller: few features can be trusted more. Not used by the schedules "single"
-        and "projected".
-    {training}
     {class_weight}
     calibrate : bool, default=False
-        Whether to hold back `validation_fraction` of the samples and fit the
-        temperature [3]_ of the class probabilities with them.
-    warm_start : bool, default=False
-        Whether `fit` starts from the weights of the previous fit. Not possible with
-        ``schedule="consensus"``.
+        Whether to hold back a tenth of the distinct samples, stratified by class, and
+        fit the temperature [3]_ of the class probabilities with them.
     {device}
 
     Attributes
@@ -95,10 +94,13 @@ class SparseSupervisedAutoencoder(NetworkClassifierMixin, BaseSparseAutoencoder)
     (4,)
     >>> model.predict_proba(X).shape
     (400, 2)
+    >>> model.inverse_transform(model.transform(X)).shape
+    (400, 50)
     """
 
     _parameter_constraints: dict = {  # noqa: RUF012
         **BaseSparseAutoencoder._parameter_constraints,
+        "loss": [StrOptions(set(CLASSIFICATION_LOSSES)), callable],
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "calibrate": ["boolean"],
     }
@@ -110,29 +112,17 @@ class SparseSupervisedAutoencoder(NetworkClassifierMixin, BaseSparseAutoencoder)
         *,
         eta=10.0,
         n_features_to_select=None,
-        projection="l12",
+        projection="bilevel_l1inf",
         feature_weights=None,
         always_keep=None,
         never_keep=None,
         feature_groups=None,
+        loss="cross_entropy",
         activation="silu",
-        reconstruction_loss="huber",
-        reconstruction_weight=0.0,
         schedule="consensus",
-        keep_fraction=0.7,
         max_epochs=20,
-        batch_size="auto",
-        learning_rate_init=0.004,
-        input_noise=1.0,
-        final_noise=0.5,
-        weight_decay=0.0,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        tol=1e-4,
         class_weight=None,
         calibrate=False,
-        warm_start=False,
         device="auto",
         n_threads=1,
         random_state=None,
@@ -140,13 +130,18 @@ class SparseSupervisedAutoencoder(NetworkClassifierMixin, BaseSparseAutoencoder)
     ):
         store_parameters(**locals())
 
+    _code_is_logits = True
+
+    # Share of the samples that are held back for the calibration.
+    validation_fraction = 0.1
+
     def _prediction_loss(self):
-        return cross_entropy
+        if callable(self.loss):
+            return by_autograd(self.loss)
+        return CLASSIFICATION_LOSSES[self.loss]
 
     def _reason_to_hold_back(self):
-        if self.calibrate:
-            return "calibrate=True"
-        return super()._reason_to_hold_back()
+        return "calibrate=True" if self.calibrate else None
 
     def _fitted_state(self, encoded, trainer, result=None):
         state = super()._fitted_state(encoded, trainer, result)
@@ -160,7 +155,10 @@ class SparseSupervisedAutoencoder(NetworkClassifierMixin, BaseSparseAutoencoder)
 
     def _decision(self, X):
         latent = self._latent(X)
-        return latent[:, 1] - latent[:, 0] if latent.shape[1] == 2 else latent
+        if latent.shape[1] == 2:
+            return latent[:, 1] - latent[:, 0]
+        # Their mean describes the features, not the classes.
+        return latent - latent.mean(axis=1, keepdims=True)
 
     def _probabilities(self, X):
         latent = self._latent(X)
@@ -179,13 +177,14 @@ class SparseSupervisedAutoencoderRegressor(
     .. math::
 
         \frac{1}{n} \sum_i w_i \big(\text{loss}(y_i, z_i) + \alpha \,
-        \text{loss}(x_i, \hat x_i)\big) \quad \text{subject to} \quad
+        \text{Huber}(x_i, \hat x_i)\big) \quad \text{subject to} \quad
         \|W_1\| \le \eta
 
     where the targets have been scaled to mean 0 and variance 1, and :math:`W_1`, of
     shape (n_hidden, n_features), holds the first layer of the encoder. Its columns
     belong to features: columns that the projection makes zero are features not
-    selected.
+    selected. By default, :math:`\alpha` is infinitely small: the decoder is fitted when
+    the encoder is.
 
     Parameters
     ----------
@@ -195,22 +194,8 @@ class SparseSupervisedAutoencoderRegressor(
     {feature_structure}
     {loss}
     {network}
-    {regression_schedule}
+    {schedule}
     {steps}
-    input_noise : float, default=0.3
-        Standard deviation of Gaussian noise added to the input of the encoder while
-        training [2]_; the reconstruction is compared with the clean input. The
-        default is meant for features of unit variance. Noise makes
-        predictions smaller, so there is less of it than for a classification; for
-        survival times 1.0, with a `final_noise` of 0.5, is better if samples are few.
-    final_noise : float, default=0.1
-        Standard deviation of the noise in the last stage, unless `input_noise` is
-        smaller: few features can be trusted more. Not used by the schedules "single"
-        and "projected".
-    {training}
-    warm_start : bool, default=False
-        Whether `fit` starts from the weights of the previous fit. Not possible with
-        ``schedule="consensus"``.
     {device}
 
     Attributes
@@ -268,7 +253,7 @@ class SparseSupervisedAutoencoderRegressor(
 
     _parameter_constraints: dict = {  # noqa: RUF012
         **BaseSparseAutoencoder._parameter_constraints,
-        "loss": [StrOptions(set(PREDICTION_LOSSES))],
+        "loss": [StrOptions(set(PREDICTION_LOSSES)), callable],
     }
 
     def __init__(
@@ -277,28 +262,15 @@ class SparseSupervisedAutoencoderRegressor(
         *,
         eta=10.0,
         n_features_to_select=None,
-        projection="l12",
+        projection="bilevel_l1inf",
         feature_weights=None,
         always_keep=None,
         never_keep=None,
         feature_groups=None,
         loss="squared_error",
         activation="silu",
-        reconstruction_loss="huber",
-        reconstruction_weight=0.0,
-        schedule="progressive",
-        keep_fraction=0.7,
+        schedule="consensus",
         max_epochs=20,
-        batch_size="auto",
-        learning_rate_init=0.004,
-        input_noise=0.3,
-        final_noise=0.1,
-        weight_decay=0.0,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        tol=1e-4,
-        warm_start=False,
         device="auto",
         n_threads=1,
         random_state=None,
@@ -307,4 +279,10 @@ class SparseSupervisedAutoencoderRegressor(
         store_parameters(**locals())
 
     def _prediction_loss(self):
+        if callable(self.loss):
+            return by_autograd(self.loss)
         return PREDICTION_LOSSES[self.loss]
+
+    def _auto_noise(self):
+        # A log hazard has no scale that noise could reduce.
+        return CLASSIFICATION_NOISE if self.loss == "cox" else REGRESSION_NOISE

@@ -1,29 +1,20 @@
 """Sparse supervised autoencoder that chooses its radius by cross-validation."""
 
-import contextlib
-import functools
 import numbers
 
 import numpy as np
 from sklearn.metrics import get_scorer_names
 from sklearn.utils import check_random_state
 from sklearn.utils.metadata_routing import UNUSED
-from sklearn.utils.parallel import delayed
 
 from skproj.blocks import RowBlocks
 from skproj.linear_model._block_matrix import substitutes_of
 from skproj.nn._autoencoder import SparseSupervisedAutoencoder
-from skproj.nn._autoencoder_folds import (
-    Candidates,
-    as_indices,
-    clone_of,
-    fit_fold,
-    train_alone,
-    train_side_by_side,
-)
+from skproj.nn._autoencoder_folds import as_indices, train_side_by_side
 from skproj.nn._block_input import validate_blocks
 from skproj.nn._docs import AUTOENCODER_DOCS
 from skproj.nn._targets import relative_weights
+from skproj.nn._training._tensors import torch_threads
 from skproj.utils._docs import shared_docs
 from skproj.utils._path_search import SELECTION_RULES, choose_row, tabulate_scores
 from skproj.utils._splits import make_splits
@@ -33,16 +24,11 @@ from skproj.utils._stability import (
     describe_selection,
 )
 from skproj.utils._state import store_parameters
-from skproj.utils._tasks import run_tasks, subtask
 from skproj.utils._validation import (
-    Interval,
     StrOptions,
     _fit_context,
     atomic_fit,
 )
-
-# Schedules that never train with `final_noise`.
-SCHEDULES_WITHOUT_LAST_STAGE = ("projected", "single")
 
 
 @shared_docs(**AUTOENCODER_DOCS, stability=STABILITY_DOCS)
@@ -76,27 +62,12 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         takes the best one less 0.6 / sqrt(n_samples) for each factor of e by which
         there are more than 30 features: twice as many must raise the score by 0.042 of
         100 samples.
-    n_jobs : int, default=None
-        Number of folds to run in parallel, as in joblib; None means 1. Not used with
-        ``schedule="consensus"``, where all folds are one run.
     {ball}
     {feature_structure}
+    {classification_loss}
     {network}
     {schedule}
     {steps}
-    input_noise : float or array-like, default=1.0
-        Standard deviation of Gaussian noise added to the input of the encoder while
-        training [2]_; the reconstruction is compared with the clean input. The
-        default is meant for features of unit variance. Of several the best one is
-        chosen together with the radius.
-    final_noise : float or array-like, default=0.5
-        Standard deviation of the noise in the last stage, unless `input_noise` is
-        smaller: few features can be trusted more. Of several the best one is chosen;
-        those that are not below the input noise are left out, but one. With
-        ``schedule="consensus"``, the networks of the chosen radius are trained for one
-        more stage with this noise, and replaced if that makes the score of the folds
-        better. Not used by the schedules "single" and "projected".
-    {training}
     {class_weight}
     calibrate : bool, default=True
         Whether to fit the temperature [3]_ of the class probabilities with the
@@ -107,22 +78,20 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
     ----------
     classes_ : ndarray of shape (n_classes,)
         The class labels, in the order of the latent code.
-    input_noise_ : float
-        The chosen noise on the input.
     final_noise_ : float
-        The chosen noise in the last stage; that of the input if the stage with less
-        noise was no better.
+        The noise in the last stage; that of the input if the stage with less noise was
+        no better.
     best_index_ : int
         The row of `cv_results_` that was chosen.
     best_score_ : float
         Its mean score.
     cv_results_ : dict of ndarray
-        A table with a row for each radius and pair of noises, in the form of
+        A table with a row for each radius, in the form of
         :class:`~sklearn.model_selection.GridSearchCV`, with the mean number of
-        selected features of the folds in ``"mean_n_features"``. With
-        ``schedule="consensus"`` the last rows are those with less noise at the end.
+        selected features of the folds in ``"mean_n_features"``. The last row is that
+        of the chosen radius with less noise at the end.
     etas_ : ndarray of shape (n_etas,)
-        The radii that were tried with the chosen noises, from dense to sparse.
+        The radii that were tried, from dense to sparse.
     path_rows_ : ndarray of int of shape (n_etas,)
         Their rows in `cv_results_`. One with less noise at the end may be chosen yet.
     n_features_path_ : ndarray of int of shape (n_etas,)
@@ -142,12 +111,10 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
 
     Notes
     -----
-    With ``schedule="progressive"``, a fit of :class:`SparseSupervisedAutoencoder` at
-    one radius is the same run, stopped there: with the same `scoring`, `cv` and an
-    integer `random_state`, a grid search over `eta` finds the same scores. It takes far
-    longer. With ``schedule="consensus"`` the folds keep as many features as the run of
-    all the samples at the same step, whatever their own radius; and for few
-    samples the folds are the parts that rank the features.
+    The folds keep as many features as the run of all the samples at the same step,
+    whatever their own radius; and for few samples the folds are the parts that rank
+    the features. The networks of the chosen radius are trained for one more stage with
+    `final_noise`, and replaced if that makes the score of the folds better.
 
     Samples whose class is missing in the training part of a split do not count for
     the default score, nor for the calibration.
@@ -158,8 +125,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
     made of the samples as they come: their order matters, and so does repeating a
     sample instead of giving it a weight.
 
-    Callbacks see the path of all the samples, and the folds that have a run of their
-    own, but cannot end a search.
+    Callbacks see the run, but cannot end a search.
 
     {references}
     {calibration_reference}
@@ -181,14 +147,11 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
     _parameter_constraints: dict = {  # noqa: RUF012
         **SparseSupervisedAutoencoder._parameter_constraints,
         "etas": ["array-like", None],
-        "input_noise": [Interval(numbers.Real, 0, None, closed="left"), "array-like"],
-        "final_noise": [Interval(numbers.Real, 0, None, closed="left"), "array-like"],
         "cv": ["cv_object"],
         "scoring": [StrOptions(set(get_scorer_names())), callable, None],
         "selection_rule": [StrOptions({"parsimonious", *SELECTION_RULES})],
-        "n_jobs": [numbers.Integral, None],
     }
-    for _name in ("eta", "n_features_to_select", "warm_start"):
+    for _name in ("eta", "n_features_to_select"):
         _parameter_constraints.pop(_name)
 
     _of_every_version = (
@@ -200,7 +163,6 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         "etas_",
         "final_noise_",
         "importances_path_",
-        "input_noise_",
         "n_features_path_",
     )
     _optional_attributes = ("path_rows_",)  # of later versions
@@ -212,6 +174,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
     _feature_attributes = (
         "feature_importances_",
         "importances_path_",
+        "reconstruction_error_",
         "selection_frequency_",
     )
     __metadata_request__fit = {"groups": UNUSED}  # noqa: RUF012
@@ -224,27 +187,15 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         cv=None,
         scoring=None,
         selection_rule="parsimonious",
-        n_jobs=None,
-        projection="l12",
+        projection="bilevel_l1inf",
         feature_weights=None,
         always_keep=None,
         never_keep=None,
         feature_groups=None,
+        loss="cross_entropy",
         activation="silu",
-        reconstruction_loss="huber",
-        reconstruction_weight=0.0,
         schedule="consensus",
-        keep_fraction=0.7,
         max_epochs=20,
-        batch_size="auto",
-        learning_rate_init=0.004,
-        input_noise=1.0,
-        final_noise=0.5,
-        weight_decay=0.0,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        tol=1e-4,
         class_weight=None,
         calibrate=True,
         device="auto",
@@ -291,60 +242,41 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
             X, y = self._validate_data(X, y)
         if sample_weight is not None:
             sample_weight = relative_weights(sample_weight, X)
-        etas = self._checked_etas()
-        noises = self._checked_noises()
-        models = [self._single_model(noise) for noise in noises]
+        etas, model = self._checked_etas(), self._single_model()
         splits = make_splits(
             self.cv,
             np.zeros(len(y)) if in_blocks else X,
             y,
             classifier=True,
             groups=groups,
-            random_state=models[0].random_state,
+            random_state=model.random_state,
         )
         if in_blocks:  # which are read from the first row to the last
             splits = [tuple(np.sort(as_indices(p)) for p in split) for split in splits]
-        side_by_side = self.schedule == "consensus"
-        n_runs = 1 if side_by_side else 1 + len(splits)
-        context = self._init_callback_context(max_subtasks=len(models) * n_runs)
+        context = self._init_callback_context(max_subtasks=None)
         # Arguments of the hooks: a search has no network of its own until the end.
         arguments = {"estimator": self, "X": X, "y": y, "metadata": {}}
         if sample_weight is not None:
             arguments["metadata"]["sample_weight"] = sample_weight
         context.call_on_fit_task_begin(**arguments)
-        data = {"y": y, "sample_weight": sample_weight, "scoring": self.scoring}
-        # Tasks of paths whose best candidate is refined end with this block.
-        with contextlib.ExitStack() as open_tasks:
-            paths = []
-            for model in models:
-                task = subtask(context, "path", arguments, max_subtasks=None)
-                path_context = open_tasks.enter_context(task)
-                # Callbacks may not stop: half a path cannot be compared.
-                encoded, trainer = model._prepare(
-                    X, y, sample_weight, path_context, callbacks_may_stop=False
-                )
-                if side_by_side:
-                    path = train_side_by_side(
-                        model, encoded, trainer, X, splits, etas=etas, **data
-                    )
-                else:
-                    final_noises = noises[model.input_noise]
-                    path = train_alone(model, encoded, trainer, etas, final_noises)
-                    open_tasks.close()
-                    fit_one = functools.partial(
-                        fit_fold,
-                        # With each fold, no other computer can lose the data.
-                        **data,
-                        etas=path.parameters["eta"][:: len(final_noises)],
-                        final_noises=final_noises,
-                        classes=encoded.attributes["classes_"],
-                    )
-                    calls = (delayed(fit_one)(clone_of(model), X, s) for s in splits)
-                    n_jobs = None if in_blocks else self.n_jobs
-                    folds = run_tasks(calls, n_jobs, context, "fold", arguments)
-                    path.folds.extend(folds)
-                paths.append(path)
-            self._choose(paths, noises, X, sample_weight)
+        # Callbacks may not stop: half a path cannot be compared.
+        encoded, trainer = model._prepare(
+            X, y, sample_weight, context, callbacks_may_stop=False
+        )
+        path = train_side_by_side(
+            model,
+            encoded,
+            trainer,
+            X,
+            splits,
+            y=y,
+            sample_weight=sample_weight,
+            etas=etas,
+            scoring=self.scoring,
+        )
+        self._choose(path, X, sample_weight)
+        with torch_threads(self.n_threads):
+            self._fit_decoder(trainer.data)
         context.call_on_fit_task_end(**arguments)
         self._warn_if_few_are_selected()
         return self
@@ -356,55 +288,54 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
             "There is no partial_fit: the choice of a radius needs all the data."
         )
 
-    def _choose(self, paths, noises, X, sample_weight):
-        """Take the state of the best candidate of all paths."""
-        calibrated = self.scoring is None
-        table = Candidates(paths, calibrated)
-        parameters = table.parameters
-        noises_of_rows = [parameters["input_noise"], parameters["final_noise"]]
-        _, of_path = np.unique(noises_of_rows, axis=1, return_inverse=True)
-        self.cv_results_ = tabulate_scores(parameters, table.scores, table.counts)
+    def _choose(self, path, X, sample_weight):
+        """Take the state of the best candidate of a path."""
+        parameters, counts = path.parameters, path.counts
+        self.cv_results_ = tabulate_scores(parameters, path.scores, counts)
+        self.path_rows_ = np.arange(len(path.states))
         best = choose_row(
             self._projection().density(parameters["eta"]),
-            table.scores,
+            path.scores,
             self.selection_rule,
-            n_features=table.counts,
+            n_features=counts,
             n_samples=X.shape[0],
-            paths=of_path,
+            paths=np.zeros(len(path.states), dtype=int),
         )
-        self.input_noise_ = parameters["input_noise"][best]
-        self.path_rows_ = on_path = np.flatnonzero(of_path == of_path[best])
-        states = [table.states[row] for row in on_path]
-        self.etas_ = np.array([state["eta_"] for state in states])
-        self.n_features_path_ = np.array([s["n_selected_features_"] for s in states])
-        self.importances_path_ = np.array([s["feature_importances_"] for s in states])
-        (path,) = (p for p in paths if p.input_noise == self.input_noise_)
-        less_noise = [n for n in noises[path.input_noise] if n < path.input_noise]
-        if path.refiners and less_noise:
-            refined = path.refined(int(np.searchsorted(on_path, best)), less_noise)
-            rivals = [best, *(len(table.states) + np.arange(len(less_noise)))]
-            table = Candidates([*paths, refined], calibrated)
-            parameters = table.parameters
-            self.cv_results_ = tabulate_scores(parameters, table.scores, table.counts)
-            best = rivals[self.cv_results_["mean_test_score"][rivals].argmax()]
+        self.etas_ = parameters["eta"]
+        self.n_features_path_ = np.array(
+            [state["n_selected_features_"] for state in path.states]
+        )
+        self.importances_path_ = np.array(
+            [state["feature_importances_"] for state in path.states]
+        )
+        schedule = self._schedule()
+        if schedule.final_noise < schedule.input_noise:
+            path.refine(best, schedule.final_noise)
+            self.cv_results_ = tabulate_scores(
+                path.parameters, path.scores, path.counts
+            )
+            means = self.cv_results_["mean_test_score"]
+            best = len(means) - 1 if means[-1] > means[best] else best
         self.best_index_ = best
         self.best_score_ = self.cv_results_["mean_test_score"][best]
-        self.final_noise_ = parameters["final_noise"][best]
-        self._set_state(table.states[best])
+        self.final_noise_ = path.noises[best]
+        self._set_state(path.states[best])
         selected = self.get_support(indices=True)
         substitutes = substitutes_of(self, X, selected, sample_weight)
-        supports = table.supports(X.shape[1])[:, best]
+        supports = path.supports(best, X.shape[1])
         self._set_state(describe_selection(supports, substitutes))
         if self.calibrate:
-            self.temperature_ = float(table.temperatures[best])
+            self.temperature_ = float(path.temperatures[best])
 
     def _checked_etas(self):
         """Return the radii to try, dense to sparse, or None for those of the run."""
+        kind = self._schedule().kind
+        if kind != "consensus":
+            raise ValueError(
+                f"schedule={kind!r} passes no other radii: search with GridSearchCV "
+                "over eta."
+            )
         if self.etas is None:
-            if self.schedule not in ("consensus", "progressive"):
-                raise ValueError(
-                    f"schedule={self.schedule!r} passes no radii of its own: give etas."
-                )
             return None
         etas = distinct_numbers(self.etas)
         if etas is None or not np.all(etas > 0.0):
@@ -413,36 +344,13 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         etas = map(projection.check_eta, etas)
         return sorted(etas, key=projection.density, reverse=True)
 
-    def _checked_noises(self):
-        """Return the final noises to try with each noise on the input."""
-        input_noises, final_noises = (
-            self._checked_levels(name) for name in ("input_noise", "final_noise")
-        )
-        if self.schedule in SCHEDULES_WITHOUT_LAST_STAGE:
-            final_noises = final_noises[:1]
-        return {
-            noise: [final for final in final_noises if final < noise]
-            or final_noises[:1]
-            for noise in input_noises
-        }
-
-    def _checked_levels(self, name):
-        """Return a sorted list of standard deviations."""
-        value = getattr(self, name)
-        levels = distinct_numbers(np.atleast_1d(value))
-        if levels is None or not np.all((levels >= 0.0) & (levels < np.inf)):
-            raise ValueError(f"{name} must hold non-negative numbers, got {value!r}.")
-        return levels.tolist()
-
-    def _single_model(self, input_noise):
-        """Return the estimator that is fitted along a path."""
+    def _single_model(self):
+        """Return the estimator that is fitted along the path."""
         parameters = self.get_params(deep=False)
-        for name in ("etas", "cv", "scoring", "selection_rule", "n_jobs"):
+        for name in ("etas", "cv", "scoring", "selection_rule"):
             del parameters[name]
         # The folds are arrays, without names.
         parameters |= self._indexed_parameters()
-        parameters["input_noise"] = input_noise
-        parameters["final_noise"] = 0.0  # each path is given its own
         # Nothing is held back: the calibration takes the predictions of the folds.
         parameters["calibrate"] = False
         if not isinstance(self.random_state, numbers.Integral):

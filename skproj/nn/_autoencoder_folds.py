@@ -1,7 +1,6 @@
-"""Paths from dense to sparse, and their scores on the folds of a cross-validation."""
+"""Path from dense to sparse, and its scores on the folds of a cross-validation."""
 
-import functools
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import log_softmax
@@ -12,171 +11,83 @@ from skproj.blocks._row_blocks import take_rows
 from skproj.utils._calibration import fit_temperature
 
 
-@dataclass(frozen=True)
-class Fold:
-    """Results of the fits for all radii on the test samples of one split.
-
-    Attributes
-    ----------
-    scores : ndarray of shape (n_candidates,) or None
-        None if there is no scorer.
-    supports : list of ndarray of int
-        The features that each candidate selected.
-    latents : ndarray of shape (n_candidates, n_known, n_classes)
-        Logits of the test samples whose class the training samples have; minus
-        infinity for classes that they lack.
-    labels : ndarray of int of shape (n_known,)
-    weight : ndarray of shape (n_known,)
-    """
-
-    scores: np.ndarray | None
-    supports: list
-    latents: np.ndarray
-    labels: np.ndarray
-    weight: np.ndarray
-
-
-@dataclass(frozen=True)
+@dataclass
 class Path:
     """Results of a schedule with all samples, and those of the folds.
 
     Attributes
     ----------
-    input_noise : float
-    final_noises : list of float
-        Of the candidates: for each radius, each of the final noises.
     states : list of dict
         Fitted attributes of the candidates.
+    noises : list of float
+        Noise on the input in the last stage of the candidates.
     n_distinct : int
         Number of distinct samples.
-    folds : list of Fold
+    scorers : list of FoldScorer
+        With the results of the folds.
     refiners : list of callable
         ``refiners[i](noise)`` returns the fitted attributes of a candidate after one
         more stage with this noise: of all the samples, and of the folds.
-    scorers : list of FoldScorer
-        For the refined candidates.
+    calibrated : bool
+        Whether the scores are minus the log loss after calibration, instead of those
+        of the scorer.
     """
 
-    input_noise: float
-    final_noises: list
     states: list
+    noises: list
     n_distinct: int
-    folds: list = field(default_factory=list)
-    refiners: list = field(default_factory=list)
-    scorers: list = field(default_factory=list)
+    scorers: list
+    refiners: list
+    calibrated: bool
 
     @property
     def parameters(self):
         """The parameters of the candidates, as columns of a table."""
         return {
             "eta": np.array([state["eta_"] for state in self.states]),
-            "input_noise": np.full(len(self.states), self.input_noise),
-            "final_noise": np.array(self.final_noises),
+            "final_noise": np.array(self.noises),
         }
 
-    def refined(self, candidate, noises):
-        """Return a path of one of the candidates, refined with some noises."""
-        states = []
-        for noise in noises:
-            state, *parts = self.refiners[candidate](noise)
-            states.append(state)
-            for scorer, part in zip(self.scorers, parts, strict=True):
-                scorer.add(part)
-        folds = [scorer.fold() for scorer in self.scorers]
-        return replace(self, final_noises=noises, states=states, folds=folds)
-
-    @property
-    def scores(self):
-        """Scores of the scorer, of shape (n_splits, n_candidates)."""
-        return np.array([fold.scores for fold in self.folds])
+    def refine(self, candidate, noise):
+        """Add a candidate, which is another one with one more stage of less noise."""
+        state, *parts = self.refiners[candidate](noise)
+        self.states.append(state)
+        self.noises.append(noise)
+        for scorer, part in zip(self.scorers, parts, strict=True):
+            scorer.add(part)
 
     @property
     def counts(self):
         """Numbers of selected features, of shape (n_splits, n_candidates)."""
-        return np.array(
-            [[len(support) for support in fold.supports] for fold in self.folds]
-        )
+        return np.array([[len(s) for s in scorer.supports] for scorer in self.scorers])
 
-    @functools.cached_property
+    @property
     def temperatures(self):
         """Fit a temperature for each candidate to the samples of all the folds."""
-        labels = np.concatenate([fold.labels for fold in self.folds])
-        weight = np.concatenate([fold.weight for fold in self.folds])
+        labels = np.concatenate([scorer.labels for scorer in self.scorers])
+        weight = np.concatenate([scorer.weight for scorer in self.scorers])
+        latents = zip(*(scorer.latents for scorer in self.scorers), strict=True)
         return np.array(
             [
-                fit_temperature(
-                    np.concatenate(latents), labels, weight, self.n_distinct
-                )
-                for latents in zip(*(fold.latents for fold in self.folds), strict=True)
+                fit_temperature(np.concatenate(parts), labels, weight, self.n_distinct)
+                for parts in latents
             ]
         )
 
-    def calibrated_scores(self):
-        """Return minus the log loss with these temperatures.
-
-        It has the shape (n_splits, n_candidates).
-        """
-        temperatures = self.temperatures[:, np.newaxis, np.newaxis]
-        return np.array([-log_losses(fold, temperatures) for fold in self.folds])
-
-    def supports(self, n_features):
-        """Return what was selected, of shape (n_splits, n_candidates, n_features)."""
-        supports = np.zeros((*self.counts.shape, n_features), dtype=bool)
-        for masks, fold in zip(supports, self.folds, strict=True):
-            for mask, support in zip(masks, fold.supports, strict=True):
-                mask[support] = True
-        return supports
-
-
-@dataclass(frozen=True)
-class Candidates:
-    """The candidates of several paths, one path after the other.
-
-    Attributes
-    ----------
-    paths : list of Path
-    calibrated : bool
-        Whether the scores are minus the log loss after calibration, instead of those
-        of the scorer.
-    """
-
-    paths: list
-    calibrated: bool
-
     @property
-    def states(self):
-        """Fitted attributes of the candidates."""
-        return [state for path in self.paths for state in path.states]
-
-    @property
-    def parameters(self):
-        """The parameters of the candidates, as columns of a table."""
-        columns = [path.parameters for path in self.paths]
-        return {
-            name: np.concatenate([column[name] for column in columns])
-            for name in columns[0]
-        }
-
-    @property
-    def temperatures(self):
-        """Temperatures of the candidates, of shape (n_candidates,)."""
-        return np.concatenate([path.temperatures for path in self.paths])
-
-    @functools.cached_property
     def scores(self):
         """Scores of the candidates, of shape (n_splits, n_candidates)."""
-        return np.hstack(
-            [p.calibrated_scores() if self.calibrated else p.scores for p in self.paths]
-        )
+        if not self.calibrated:
+            return np.array([scorer.scores for scorer in self.scorers])
+        temperatures = self.temperatures[:, np.newaxis, np.newaxis]
+        return np.array([-log_losses(scorer, temperatures) for scorer in self.scorers])
 
-    @property
-    def counts(self):
-        """Numbers of selected features, of shape (n_splits, n_candidates)."""
-        return np.hstack([path.counts for path in self.paths])
-
-    def supports(self, n_features):
-        """Return what was selected, of shape (n_splits, n_candidates, n_features)."""
-        return np.hstack([path.supports(n_features) for path in self.paths])
+    def supports(self, candidate, n_features):
+        """Return what a candidate selected, of shape (n_splits, n_features)."""
+        supports = np.zeros((len(self.scorers), n_features), dtype=bool)
+        for mask, scorer in zip(supports, self.scorers, strict=True):
+            mask[scorer.supports[candidate]] = True
+        return supports
 
 
 def as_indices(rows):
@@ -199,6 +110,18 @@ class FoldScorer:
     sample_weight : ndarray of shape (n_samples,) or None
     classes : ndarray of shape (n_classes,)
     scoring : str, callable or None
+
+    Attributes
+    ----------
+    scores : list of float
+        Of the models, one after the other; empty if there is no scorer.
+    supports : list of ndarray of int
+        The features that each model selected.
+    latents : list of ndarray of shape (n_known, n_classes)
+        Logits of the test samples whose class the training samples have; minus
+        infinity for classes that they lack.
+    labels : ndarray of int of shape (n_known,)
+    weight : ndarray of shape (n_known,)
     """
 
     def __init__(self, model, X, y, split, *, sample_weight, classes, scoring):
@@ -220,6 +143,7 @@ class FoldScorer:
         self.known = np.isin(self.y, trained)
         self.trained = np.isin(classes, trained)
         self.weight = weight[self.known]
+        self.labels = np.searchsorted(classes, self.y[self.known])
         if np.count_nonzero(self.trained) < 2:
             raise ValueError(
                 "cv makes a split whose training part has less than two classes: "
@@ -230,7 +154,7 @@ class FoldScorer:
                 "cv makes a split without any test sample of positive weight whose "
                 "class its training samples have."
             )
-        self._scores, self._supports, self._latents = [], [], []
+        self.scores, self.supports, self.latents = [], [], []
 
     def add(self, state):
         """Take the fitted attributes of the next model."""
@@ -238,70 +162,14 @@ class FoldScorer:
         model._set_state(state)
         if self.scorer is not None:
             score = self.scorer(model, self.X, self.y, **self.score_arguments)
-            self._scores.append(score)
-        self._supports.append(model.get_support(indices=True))
+            self.scores.append(score)
+        self.supports.append(model.get_support(indices=True))
         latent = np.full((len(self.weight), len(self.classes)), -np.inf)
         latents = model._latent(take_rows(self.X, self.known))
         # A model of the training samples alone knows no other classes.
         own = np.isin(self.classes, model.classes_) & self.trained
         latent[:, own] = latents[:, np.isin(model.classes_, self.classes[own])]
-        self._latents.append(latent)
-
-    def fold(self):
-        """Return the results of the models since the last call.
-
-        Returns
-        -------
-        fold : Fold
-        """
-        fold = Fold(
-            scores=None if self.scorer is None else np.array(self._scores),
-            supports=self._supports,
-            latents=np.array(self._latents),
-            labels=np.searchsorted(self.classes, self.y[self.known]),
-            weight=self.weight,
-        )
-        self._scores, self._supports, self._latents = [], [], []
-        return fold
-
-
-def fit_fold(
-    model, X, split, *, y, sample_weight, etas, final_noises, classes, scoring
-):
-    """Train from dense to sparse with the training samples of one split.
-
-    Returns
-    -------
-    fold : Fold
-    """
-    scorer = FoldScorer(
-        model,
-        X,
-        y,
-        split,
-        sample_weight=sample_weight,
-        classes=classes,
-        scoring=scoring,
-    )
-    context = model._init_callback_context(max_subtasks=None)
-    # Samples without weight are left out, of blocks as well.
-    encoded, trainer = model._prepare(X, y, scorer.weight_train, context)
-    for state in model._train_path(encoded, trainer, etas, final_noises):
-        scorer.add(state)
-    return scorer.fold()
-
-
-def train_alone(model, encoded, trainer, etas, final_noises):
-    """Train from dense to sparse with all samples.
-
-    Returns
-    -------
-    path : Path
-        Whose folds are still to come.
-    """
-    states = list(model._train_path(encoded, trainer, etas, final_noises))
-    n_etas = len(states) // len(final_noises)
-    return Path(model.input_noise, final_noises * n_etas, states, len(encoded.rows))
+        self.latents.append(latent)
 
 
 def train_side_by_side(
@@ -332,13 +200,12 @@ def train_side_by_side(
         for scorer, part in zip(scorers, parts, strict=True):
             scorer.add(part)
     return Path(
-        model.input_noise,
-        [model.input_noise] * len(states),
         states,
+        [trainer.options.input_noise] * len(states),
         len(encoded.rows),
-        [scorer.fold() for scorer in scorers],
-        refiners,
         scorers,
+        refiners,
+        calibrated=scoring is None,
     )
 
 
@@ -370,16 +237,16 @@ def training_shares(places, weight, weight_train):
     return part / whole
 
 
-def log_losses(fold, temperatures):
+def log_losses(scorer, temperatures):
     """Return the weighted mean log loss for each candidate.
 
     Parameters
     ----------
-    fold : Fold
+    scorer : FoldScorer
     temperatures : ndarray of shape (n_candidates, 1, 1)
     """
-    log_probabilities = log_softmax(fold.latents / temperatures, axis=2)
-    samples = np.arange(len(fold.labels))
-    return -log_probabilities[:, samples, fold.labels] @ (
-        fold.weight / fold.weight.sum()
+    log_probabilities = log_softmax(np.array(scorer.latents) / temperatures, axis=2)
+    samples = np.arange(len(scorer.labels))
+    return -log_probabilities[:, samples, scorer.labels] @ (
+        scorer.weight / scorer.weight.sum()
     )

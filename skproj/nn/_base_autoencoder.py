@@ -7,34 +7,46 @@ import warnings
 from abc import abstractmethod
 
 import numpy as np
+import torch
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_array
 
 from skproj.blocks import RowBlocks
 from skproj.linear_model._feature_structure import structure_of
-from skproj.nn._base_network import DIFFERENT_NETWORK, FIT_STACKLEVEL, BaseNetwork
+from skproj.nn._base_network import (
+    DIFFERENT_NETWORK,
+    FIT_STACKLEVEL,
+    BaseNetwork,
+    auto_batch_size,
+)
 from skproj.nn._block_input import validate_blocks
 from skproj.nn._docs import AUTOENCODER_DOCS, PREDICTION_DOCS
+from skproj.nn._schedule import KINDS, SparsificationSchedule
 from skproj.nn._training._column_projection import ColumnProjection
 from skproj.nn._training._compiled import has_compiled_step
-from skproj.nn._training._consensus import ConsensusSchedule, draw_parts
+from skproj.nn._training._consensus import ConsensusTraining, draw_parts
+from skproj.nn._training._decoder import fit_decoder
 from skproj.nn._training._network import (
     ACTIVATIONS,
     Autoencoder,
     first_layer,
     make_mlp,
 )
-from skproj.nn._training._objectives import (
-    REGRESSION_LOSSES,
-    AutoencoderObjective,
-)
+from skproj.nn._training._objectives import AutoencoderObjective, huber
 from skproj.nn._training._schedule import (
-    KINDS,
+    ProjectedTraining,
     SparseResult,
-    SparsificationSchedule,
     SparsityTarget,
+    drop_columns,
+    project_to_target,
 )
 from skproj.nn._training._sparse_rows import multiplies_sparse
-from skproj.nn._training._tensors import resolve_device, torch_threads
+from skproj.nn._training._tensors import (
+    resolve_device,
+    to_tensor,
+    torch_dtype,
+    torch_threads,
+)
 from skproj.projection._registry import SPARSIFYING
 from skproj.utils._choices import number_to_select
 from skproj.utils._docs import shared_docs
@@ -45,6 +57,7 @@ from skproj.utils._features import (
     of_columns,
 )
 from skproj.utils._validation import (
+    SUPPORTED_DTYPES,
     Interval,
     StrOptions,
     _fit_context,
@@ -58,10 +71,59 @@ SPARSE_STEPS_PER_EPOCH = 100
 MAX_SPARSE_BATCH_SIZE = 2048
 
 
+# Noise on the input, and in the last stage; it makes the predictions of a regression
+# smaller, so that there is less of it.
+CLASSIFICATION_NOISE, REGRESSION_NOISE = (1.0, 0.5), (0.3, 0.1)
+
+# Parameters and fitted attributes of version 3 of a saved state that are gone,
+OLD_SETTINGS = (
+    "best_validation_score_",
+    "early_stopping",
+    "n_iter_no_change",
+    "n_jobs",
+    "reconstruction_loss",
+    "tol",
+    "validation_fraction",
+    "validation_scores_",
+    "warm_start",
+    "weight_decay",
+)
+# and its schedules.
+OLD_KINDS = {"progressive": "consensus", "projected": "single"}
+OLD_KINDS |= {"double-rewind": "double"}
+
+
 def _rename_parameters(state):
     """Turn a saved state of version 1 into one of version 2."""
     new_names = {"descent": "schedule", "survival_rate": "keep_fraction"}
     return {new_names.get(name, name): value for name, value in state.items()}
+
+
+def _gather_schedule(state):
+    """Turn a saved state of version 3 into one of version 4."""
+    state = dict(state)
+    for name in OLD_SETTINGS:
+        state.pop(name, None)
+    settings = {
+        name: state.pop(name)
+        for name in SparsificationSchedule().get_params()
+        if name in state
+    }
+    for name in ("input_noise", "final_noise"):
+        if np.ndim(settings.get(name, 0.0)):  # a search of several
+            chosen = state.get(f"{name}_")
+            settings[name] = "auto" if chosen is None else float(chosen)
+    kind = state.pop("schedule", "consensus")
+    if "class_weight" in state:
+        state["loss"] = "cross_entropy"
+    state["schedule"] = SparsificationSchedule(
+        OLD_KINDS.get(kind, kind), rewind=kind == "double-rewind", **settings
+    )
+    state.pop("input_noise_", None)
+    if "_has_decoder_" in state:
+        has_decoder, kept = state.pop("_has_decoder_"), state["feature_importances_"]
+        state["reconstruction_error_"] = kept * np.nan if has_decoder else None
+    return state
 
 
 class BaseSparseAutoencoder(
@@ -81,26 +143,27 @@ class BaseSparseAutoencoder(
         "always_keep": ["array-like", None],
         "never_keep": ["array-like", None],
         "feature_groups": ["array-like", dict, None],
-        "reconstruction_loss": [StrOptions(set(REGRESSION_LOSSES))],
-        "reconstruction_weight": [Interval(numbers.Real, 0, None, closed="left")],
-        "schedule": [StrOptions({"consensus", *KINDS})],
-        "keep_fraction": [Interval(numbers.Real, 0, 1, closed="neither")],
-        "input_noise": [Interval(numbers.Real, 0, None, closed="left")],
-        "final_noise": [Interval(numbers.Real, 0, None, closed="left")],
+        "schedule": [StrOptions(set(KINDS)), SparsificationSchedule],
     }
 
     _network_attributes = (
         *BaseNetwork._network_attributes,
-        "_has_decoder_",
         "eta_",
         "feature_importances_",
         "n_selected_features_",
+        "reconstruction_error_",
     )
 
-    _state_migrations = (_rename_parameters, dict.fromkeys(FEATURE_PARAMETERS))
+    _state_migrations = (
+        _rename_parameters,
+        dict.fromkeys(FEATURE_PARAMETERS),
+        _gather_schedule,
+    )
 
     # Fitted attributes whose last axis is that of the features.
-    _feature_attributes = ("feature_importances_",)
+    _feature_attributes = ("feature_importances_", "reconstruction_error_")
+    # Whether the code are the logits of a softmax.
+    _code_is_logits = False
 
     @abstractmethod
     def _prediction_loss(self):
@@ -131,23 +194,45 @@ class BaseSparseAutoencoder(
             X, y = validate_blocks(self, X, y)
         else:
             X, y = self._validate_data(X, y)
-        target = self._sparsity_target()
+        target, schedule = self._sparsity_target(), self._schedule()
         with self._fitting(X, y, sample_weight) as run:
-            if self.schedule != "consensus":
-                (result,) = self._schedule().run(run.trainer, [target])
-            else:
+            if schedule.kind == "consensus":
                 stratify = run.encoded.strata is not None
                 parts = draw_parts(run.trainer, stratify=stratify)
-                schedule = self._consensus_schedule()
-                (results,) = schedule.run(run.trainer, [target], parts)
+                (results,) = self._consensus().run(run.trainer, [target], parts)
                 result, *_ = results.of_groups
-                if self.final_noise < self.input_noise and not results.stopped:
-                    result, *_ = results.refine(self.final_noise)
-            run.trainer = result.trainer
+                if schedule.final_noise < schedule.input_noise and not results.stopped:
+                    result, *_ = results.refine(schedule.final_noise)
+            else:
+                training = ProjectedTraining(
+                    projection=self._projection(),
+                    trains_again=schedule.kind == "double",
+                    rewinds=schedule.rewind,
+                    final_noise=schedule.final_noise,
+                )
+                result = training.run(run.trainer, target)
+            data, run.trainer = run.trainer.data, result.trainer
             self._set_state(self._fitted_state(run.encoded, run.trainer, result))
+            self._fit_decoder(data)
         self._fit_predictions(X, y, sample_weight)
         self._warn_if_few_are_selected()
         return self
+
+    def _fit_decoder(self, data):
+        """Fit the decoder, unless it was trained with the encoder.
+
+        The data are those of the training, with some or all of the features.
+        """
+        errors = np.full_like(self.feature_importances_, np.nan)
+        if len(self._columns_):
+            errors[self._columns_] = fit_decoder(
+                self.module_,
+                data.train,
+                np.searchsorted(data.columns, self._columns_),
+                has_free_shift=self._code_is_logits,
+                is_fitted=self._objective().reconstruction_weight > 0.0,
+            )
+        self.reconstruction_error_ = errors
 
     def _fit_predictions(self, X, y, sample_weight):
         """Fit what makes predictions of the latent code, if there is such a thing."""
@@ -162,72 +247,35 @@ class BaseSparseAutoencoder(
             self._structure().n_in_ball,
             stacklevel=FIT_STACKLEVEL,
         )
-        if self.schedule == "projected":
-            raise ValueError(
-                'schedule="projected" needs a radius: give eta instead of '
-                "n_features_to_select."
-            )
         return SparsityTarget(n_features=wanted)
 
     def _learn(self, X, encoded):
         """Train one epoch on a part of the data, then project: a `partial_fit`."""
-        target = self._sparsity_target()
-        schedule = self._schedule()
+        target, projection = self._sparsity_target(), self._projection()
         with self._learning_part(X, encoded) as trainer:
-            eta, norms = schedule.project_to_target(trainer, target)
+            eta, norms = project_to_target(trainer, projection, target)
             # All features stay in training; the fitted network is a small copy.
             fitted = trainer.branch()
-            importances = schedule.drop_columns(
-                fitted, norms, at_most=target.n_features
-            )
+            importances = drop_columns(fitted, projection, norms, target.n_features)
             result = SparseResult(fitted, eta, importances)
             self._set_state(self._fitted_state(encoded, fitted, result))
+            self._fit_decoder(trainer.data)
 
-    def _train_path(self, encoded, trainer, etas=None, final_noises=None):
-        """Train from dense to sparse; yield the fitted attributes for each radius.
+    def _schedule(self):
+        """Return the schedule, with numbers for what is "auto"."""
+        schedule = self.schedule
+        if isinstance(schedule, str):
+            schedule = SparsificationSchedule(schedule)
+        return schedule._resolved(*self._auto_noise())
 
-        Parameters
-        ----------
-        encoded : EncodedTargets
-        trainer : Trainer
-        etas : ndarray of shape (n_etas,), default=None
-            Radii, from dense to sparse; by default those of the intermediate
-            projections.
-        final_noises : list of float, default=None
-            Noises to use in the last stage instead of `final_noise`; there is a state
-            for each of them.
-        """
-        schedule = self._schedule(final_noises)
-        if etas is None:
-            results = schedule.run_path(trainer)
-        else:
-            results = schedule.run(trainer, self._targets(etas))
-        with torch_threads(self.n_threads):
-            for result in results:
-                yield self._fitted_state(encoded, result.trainer, result)
+    def _auto_noise(self):
+        """Return the noise on the input, and that in the last stage."""
+        return CLASSIFICATION_NOISE
 
-    def _targets(self, etas):
-        check_eta = self._projection().check_eta
-        return [SparsityTarget(eta=check_eta(eta)) for eta in etas]
-
-    def _schedule(self, final_noises=None):
-        return SparsificationSchedule(
+    def _consensus(self):
+        return ConsensusTraining(
             projection=self._projection(),
-            # A partial_fit only needs the projection.
-            kind="single" if self.schedule == "consensus" else self.schedule,
-            keep_fraction=self.keep_fraction,
-            final_noises=final_noises or [self.final_noise],
-        )
-
-    def _consensus_schedule(self):
-        if self.warm_start:
-            raise ValueError(
-                "warm_start=True needs another schedule: the networks of "
-                'schedule="consensus" start afresh.'
-            )
-        return ConsensusSchedule(
-            projection=self._projection(),
-            keep_fraction=self.keep_fraction,
+            keep_fraction=self._schedule().keep_fraction,
             hidden_sizes=self._hidden_sizes(),
             activation=self.activation,
         )
@@ -240,7 +288,7 @@ class BaseSparseAutoencoder(
         encoded : EncodedTargets
         trainer : Trainer
         etas : ndarray of shape (n_etas,) or None
-            As in `_train_path`.
+            Radii, from dense to sparse; None for those of the intermediate projections.
         shares : ndarray of shape (n_parts, n_samples)
             How much of the weight of each sample the parts have.
 
@@ -252,11 +300,13 @@ class BaseSparseAutoencoder(
             ``refine(noise)`` returns such a list after one more stage with this noise
             on the input.
         """
-        schedule = self._consensus_schedule()
+        consensus = self._consensus()
         if etas is None:
-            path = schedule.run_path(trainer, shares)
+            path = consensus.run_path(trainer, shares)
         else:
-            path = schedule.run(trainer, self._targets(etas), shares)
+            check_eta = self._projection().check_eta
+            targets = [SparsityTarget(eta=check_eta(eta)) for eta in etas]
+            path = consensus.run(trainer, targets, shares)
 
         def states_of(of_groups):
             return [
@@ -294,16 +344,19 @@ class BaseSparseAutoencoder(
         return self._structure().all_features()
 
     def _batch_size(self, X, n_samples):
-        size = super()._batch_size(X, n_samples)
+        schedule = self._schedule()
+        if schedule.batch_size != "auto":
+            return schedule.batch_size
+        size = auto_batch_size(n_samples)
         activations = [ACTIVATIONS[self.activation]] * len(self._hidden_sizes())
         device = resolve_device(self.device)
         stays_sparse = (
             isinstance(X, RowBlocks)
             and multiplies_sparse(X)
-            and self.schedule == "consensus"
+            and schedule.kind == "consensus"
             and has_compiled_step(self._objective(), activations, device)
         )
-        if self.batch_size != "auto" or not stays_sparse:
+        if not stays_sparse:
             return size
         many = min(n_samples // SPARSE_STEPS_PER_EPOCH, MAX_SPARSE_BATCH_SIZE)
         return max(size, many)
@@ -332,7 +385,7 @@ class BaseSparseAutoencoder(
             "_columns_": trainer.data.columns,
             "feature_importances_": importances,
             "n_selected_features_": int(np.count_nonzero(importances)),
-            "_has_decoder_": trainer.objective.reconstruction_weight > 0,
+            "reconstruction_error_": None,  # until there is a decoder
             **self._history_state(trainer.history),
         }
         if result is not None:
@@ -387,16 +440,16 @@ class BaseSparseAutoencoder(
         return start
 
     def _objective(self, encoded=None):
-        return AutoencoderObjective(
-            self._prediction_loss(),
-            REGRESSION_LOSSES[self.reconstruction_loss],
-            self.reconstruction_weight,
-        )
+        schedule = self._schedule()
+        is_joint = schedule.kind != "consensus"
+        weight = schedule.reconstruction_weight if is_joint else 0.0
+        return AutoencoderObjective(self._prediction_loss(), huber, weight)
 
     def _further_options(self):
+        schedule = self._schedule()
         return {
-            "learning_rate_init": self.learning_rate_init,
-            "input_noise": self.input_noise,
+            "learning_rate_init": schedule.learning_rate_init,
+            "input_noise": schedule.input_noise,
         }
 
     def _new_module(self, sizes, dtype, generator):
@@ -447,20 +500,47 @@ class BaseSparseAutoencoder(
         reconstruction : ndarray of shape (n_samples, n_features)
             Output of the decoder; zero for features that were not selected.
 
-        Raises
-        ------
-        ValueError
-            If `reconstruction_weight` was 0: the decoder was not trained then.
         """
-        check_is_fitted(self)
-        if not self._has_decoder_:
-            raise ValueError(
-                "There is no trained decoder: fit with reconstruction_weight > 0."
-            )
+        self._check_decoder()
         selected = self._apply(
             lambda module, rows: module.decoder(module.encoder(rows)), X
         )
         return self._in_all_columns(selected)
+
+    def inverse_transform(self, Z):
+        """Decode latent codes.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_samples, n_outputs)
+            Latent codes, as `transform` returns them.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            Output of the decoder; zero for features that were not selected.
+        """
+        self._check_decoder()
+        Z = check_array(Z, dtype=SUPPORTED_DTYPES, input_name="Z")
+        if Z.shape[1] != self._n_features_out:
+            raise ValueError(
+                f"Z must have {self._n_features_out} columns, those of transform, got "
+                f"{Z.shape[1]}."
+            )
+        device = resolve_device(self.device)
+        decoder = self.module_.decoder.to(device).eval()
+        with torch_threads(self.n_threads), torch.inference_mode():
+            code = to_tensor(np.array(Z), device).to(torch_dtype(self._dtype))
+            selected = decoder(code).cpu().numpy().astype(Z.dtype, copy=False)
+        return self._in_all_columns(selected)
+
+    def _check_decoder(self):
+        check_is_fitted(self)
+        if self.reconstruction_error_ is None:
+            raise ValueError(
+                "There is no trained decoder: this model was saved by an earlier "
+                "version; fit it again."
+            )
 
     def get_support(self, indices=False):
         """Return which features were selected.
@@ -506,7 +586,7 @@ class BaseSparseAutoencoder(
         model.n_features_in_ = len(self._columns_)
         model._columns_ = np.arange(len(self._columns_))
         for name in (*self._feature_attributes, "feature_names_in_"):
-            if hasattr(self, name):
+            if getattr(self, name, None) is not None:
                 setattr(model, name, getattr(self, name)[..., self._columns_])
         return model
 

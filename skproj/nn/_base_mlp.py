@@ -6,7 +6,12 @@ from abc import abstractmethod
 
 import numpy as np
 
-from skproj.nn._base_network import DIFFERENT_NETWORK, FIT_STACKLEVEL, BaseNetwork
+from skproj.nn._base_network import (
+    DIFFERENT_NETWORK,
+    FIT_STACKLEVEL,
+    BaseNetwork,
+    auto_batch_size,
+)
 from skproj.nn._docs import MLP_DOCS
 from skproj.nn._training._l1_training import L1Training, count_nonzero
 from skproj.nn._training._network import compress, make_mlp, weights_of
@@ -38,11 +43,22 @@ class BaseSparseMLP(BaseNetwork):
             Interval(numbers.Real, 0, None, closed="neither"),
             StrOptions({"auto"}),
         ],
+        "batch_size": [
+            Interval(numbers.Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
+        "weight_decay": [Interval(numbers.Real, 0, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(numbers.Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(numbers.Integral, 1, None, closed="left")],
+        "tol": [Interval(numbers.Real, 0, None, closed="left")],
+        "warm_start": ["boolean"],
     }
     _network_attributes = (
         *BaseNetwork._network_attributes,
         "_smaller_",
         "alpha_",
+        "best_validation_score_",
         "coefs_",
         "intercepts_",
         "layer_sparsities_",
@@ -50,6 +66,7 @@ class BaseSparseMLP(BaseNetwork):
         "n_outputs_",
         "out_activation_",
         "sparsity_",
+        "validation_scores_",
     )
     # A `partial_fit` does not search.
     _optional_attributes = (
@@ -163,7 +180,22 @@ class BaseSparseMLP(BaseNetwork):
         rate = self.learning_rate_init
         if rate == "auto":
             rate = SOLVERS[self.solver].default_learning_rate
-        return {"learning_rate_init": rate, "solver": self.solver, "annealing": True}
+        return {
+            "learning_rate_init": rate,
+            "solver": self.solver,
+            "annealing": True,
+            "weight_decay": self.weight_decay,
+            "early_stopping": self.early_stopping,
+            "tol": self.tol,
+            "n_iter_no_change": self.n_iter_no_change,
+        }
+
+    def _batch_size(self, X, n_samples):
+        is_auto = self.batch_size == "auto"
+        return auto_batch_size(n_samples) if is_auto else self.batch_size
+
+    def _reason_to_hold_back(self):
+        return "early_stopping=True" if self.early_stopping else None
 
     def _new_module(self, sizes, dtype, generator):
         return make_mlp(sizes, self.activation, dtype=dtype, generator=generator)
@@ -199,6 +231,8 @@ class BaseSparseMLP(BaseNetwork):
             "out_activation_": self._out_activation(encoded),
             "sparsity_": float(1.0 - counts.sum() / sizes.sum()),
             "layer_sparsities_": 1.0 - counts / sizes,
+            "validation_scores_": list(trainer.history.validation_scores) or None,
+            "best_validation_score_": trainer.history.best_validation_score,
             **self._history_state(trainer.history),
         }
 

@@ -82,6 +82,12 @@ FIT_STACKLEVEL = 5
 NETWORK_ATTRIBUTES = "module_", "_smaller_"
 
 
+def auto_batch_size(n_samples):
+    """Return the samples of an optimizer step for ``batch_size="auto"``."""
+    size = max(n_samples // AUTO_STEPS_PER_EPOCH, MIN_AUTO_BATCH_SIZE)
+    return min(size, MAX_AUTO_BATCH_SIZE)
+
+
 @dataclass
 class PartialFitState:
     """Network of all features and optimizer, from one `partial_fit` to the next."""
@@ -141,17 +147,6 @@ class BaseNetwork(
         ],
         "activation": [StrOptions(set(ACTIVATIONS))],
         "max_epochs": [Interval(numbers.Integral, 1, None, closed="left")],
-        "batch_size": [
-            Interval(numbers.Integral, 1, None, closed="left"),
-            StrOptions({"auto"}),
-        ],
-        "learning_rate_init": [Interval(numbers.Real, 0, None, closed="neither")],
-        "weight_decay": [Interval(numbers.Real, 0, None, closed="left")],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(numbers.Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(numbers.Integral, 1, None, closed="left")],
-        "tol": [Interval(numbers.Real, 0, None, closed="left")],
-        "warm_start": ["boolean"],
         "device": [str, torch.device],
         "n_threads": [Interval(numbers.Integral, 1, None, closed="left"), None],
         "random_state": ["random_state"],
@@ -161,11 +156,9 @@ class BaseNetwork(
     # Fitted attributes of every network, and the state of `partial_fit`.
     _network_attributes = (
         "_columns_",
-        "best_validation_score_",
         "loss_curve_",
         "module_",
         "n_iter_",
-        "validation_scores_",
     )
     _optional_attributes = ("_stream_",)
 
@@ -198,6 +191,10 @@ class BaseNetwork(
     @abstractmethod
     def _further_options(self):
         """Return the learning rate, and the options that not every network has."""
+
+    @abstractmethod
+    def _batch_size(self, X, n_samples):
+        """Return the samples of an optimizer step."""
 
     @abstractmethod
     def _fitted_state(self, encoded, trainer):
@@ -298,7 +295,8 @@ class BaseNetwork(
         X = self._usable_columns(X)
         encoded = self._encode_targets(X, y, sample_weight)
         random_state = check_random_state(self.random_state)
-        fitted = getattr(self, "module_", None) if self.warm_start else None
+        is_continued = getattr(self, "warm_start", False)
+        fitted = getattr(self, "module_", None) if is_continued else None
         start = self._network(X, encoded, random_state, fitted)
         train, held_back = self._split(encoded, random_state)
         trainer = self._make_trainer(X, encoded, start, train, held_back)
@@ -349,10 +347,6 @@ class BaseNetwork(
         options = TrainingOptions(
             max_epochs=self.max_epochs,
             batch_size=self._batch_size(X, len(train)),
-            weight_decay=self.weight_decay,
-            early_stopping=self.early_stopping,
-            tol=self.tol,
-            n_iter_no_change=self.n_iter_no_change,
             verbose=bool(self.verbose),
             **self._further_options(),
         )
@@ -363,13 +357,6 @@ class BaseNetwork(
             options=options,
             generator=start.generator,
         )
-
-    def _batch_size(self, X, n_samples):
-        """Return the samples of an optimiser step."""
-        if self.batch_size != "auto":
-            return self.batch_size
-        size = max(n_samples // AUTO_STEPS_PER_EPOCH, MIN_AUTO_BATCH_SIZE)
-        return min(size, MAX_AUTO_BATCH_SIZE)
 
     def _split(self, encoded, random_state):
         """Return the samples to train with, and those to hold back or None."""
@@ -386,14 +373,14 @@ class BaseNetwork(
             )
         except ValueError as error:
             raise ValueError(
-                f"{reason} cannot hold back samples of every class with "
-                f"validation_fraction={self.validation_fraction} of "
-                f"{len(everything)} distinct samples: {error}"
+                f"{reason} cannot hold back samples of every class, a share of "
+                f"{self.validation_fraction} of {len(everything)} distinct samples: "
+                f"{error}"
             ) from error
 
     def _reason_to_hold_back(self):
         """Return the setting that needs validation data, or None."""
-        return "early_stopping=True" if self.early_stopping else None
+        return None
 
     @staticmethod
     def _history_state(history):
@@ -401,8 +388,6 @@ class BaseNetwork(
         return {
             "loss_curve_": list(history.loss_curve),
             "n_iter_": len(history.loss_curve),
-            "validation_scores_": list(history.validation_scores) or None,
-            "best_validation_score_": history.best_validation_score,
         }
 
     def _set_state(self, state):

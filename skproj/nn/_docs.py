@@ -112,7 +112,7 @@ AUTOENCODER_DOCS = {
             comes on top.
     """,
     "ball": """
-        projection : str or callable, default="l12"
+        projection : str or callable, default="bilevel_l1inf"
             The projection of the first layer: {"l1", "l12", "l1inf", "bilevel_l11",
             "bilevel_l12", "bilevel_l1inf"}, see :mod:`skproj.projection`; "hoyer",
             which gives the norms of the columns, one for each feature, the Hoyer
@@ -144,71 +144,35 @@ AUTOENCODER_DOCS = {
             for the l1 ball and callables.
     """,
     "loss": """
-        loss : {"squared_error", "huber", "cox"}, default="squared_error"
+        loss : {"squared_error", "huber", "cox"} or callable, default="squared_error"
             Loss of the prediction, summed over the targets; the Huber loss changes from
             square to absolute value at one standard deviation of the target. "cox" is
-            for survival times, see the notes.
+            for survival times, see the notes. A function ``loss(output, target)`` of
+            tensors of shape (n_samples, n_targets), with scaled targets, returns one of
+            shape (n_samples,).
+    """,
+    "classification_loss": """
+        loss : {"cross_entropy", "focal"} or callable, default="cross_entropy"
+            Loss of the logits. "focal" is the cross-entropy times the square of the
+            probability of the other classes: samples that are predicted well count
+            less. A function ``loss(logits, labels)`` of tensors of shape (n_samples,
+            n_classes) and (n_samples,), with labels from 0, returns one of shape
+            (n_samples,).
     """,
     "network": """
         activation : str, default="silu"
             Activation after each hidden layer: {"silu", "relu", "gelu", "tanh",
             "logistic", "identity"}.
-        reconstruction_loss : {"huber", "squared_error"}, default="huber"
-            Loss between features and reconstruction, averaged over the features that
-            are still in training; the Huber loss changes from square to absolute
-            value at 1. With ``schedule="consensus"`` and few samples, it compares
-            the principal components of these features.
-        reconstruction_weight : float, default=0.0
-            Weight :math:`\\alpha` of the reconstruction loss in the objective. With 0
-            the decoder is not trained, which saves a third to half of the time; it
-            made no difference to the accuracy of any data set that we tried.
     """,
     "schedule": """
-        schedule : str, default="consensus"
-        {schedules}
-    """,
-    "regression_schedule": """
-        schedule : str, default="progressive"
-        {schedules}
-    """,
-    "schedules": """
-            Order of training stages and projections:
-
-            - "consensus": train several networks side by side, which share the hidden
-              units; then repeat: rank the features by the norms of their columns in
-              all of them, project such that a share `keep_fraction` of the features
-              is kept, and train these, until the wanted radius (or number of
-              features) is reached. The fitted network is the mean of the networks.
-            - "progressive": the same with one network, and a stage of less noise after
-              the last projection.
-            - "double": train, project, then train the kept weights further, without a
-              bound on their size.
-            - "double-rewind": the same, but the kept weights restart from their
-              initial values (the lottery ticket of [1]_).
-            - "projected": train with a projection after every optimizer step, so that
-              the weights end in the ball.
-            - "single": train, then project.
-        keep_fraction : float, default=0.7
-            Share of the features that each intermediate projection keeps. While there
-            are more than four features per sample, "consensus" keeps at most half;
-            while there are more than eight, "progressive" keeps a share of
-            ``keep_fraction ** 4``.
+        schedule : str or SparsificationSchedule, default="consensus"
+            Order of training stages and projections: {"consensus", "double", "single"},
+            or a :class:`~skproj.nn.SparsificationSchedule` for other batches, steps or
+            noise on the input than the default ones.
     """,
     "steps": """
         max_epochs : int, default=20
             Number of epochs of each training stage.
-        {batch_size}
-        learning_rate_init : float, default=0.004
-            Learning rate of Adam. It is divided by the standard deviation of the noise
-            on the input where that is above 1.
-    """,
-    "training": """
-        weight_decay : float, default=0.0
-            Decoupled weight decay (AdamW).
-        early_stopping : bool, default=False
-            Whether to hold back validation data and stop a training stage when their
-            loss does not fall any more; the stage then ends with its best weights.
-        {validation}
     """,
     "attributes": """
         eta_ : float
@@ -220,11 +184,16 @@ AUTOENCODER_DOCS = {
             inner norm of the ball; zero for features that were not selected. With
             `feature_weights` they are divided by these; with `feature_groups` they are
             those of the groups. Those of `always_keep` are positive in any case.
+        reconstruction_error_ : ndarray of shape (n_features,)
+            Mean squared error of the reconstruction of each selected feature in
+            training, NaN for the others. For features of unit variance it is the share
+            of the variance that the latent code does not explain.
         n_selected_features_ : int
             Number of features with a nonzero column, and of `always_keep`.
         loss_curve_ : list of float
             Mean training loss of each epoch, through all stages.
-        {history}
+        n_iter_ : int
+            Number of epochs in `loss_curve_`.
         module_ : torch.nn.Module
             The network, with submodules ``encoder`` and ``decoder``. It takes and
             returns the selected features only.
@@ -233,9 +202,8 @@ AUTOENCODER_DOCS = {
     "notes": """
         {scaling}
 
-        A fit at one radius is the run at any smaller radius, stopped earlier, with the
-        schedules "consensus" and "progressive". The weights of the last stage are not
-        bounded by `eta`.
+        With ``schedule="consensus"``, a fit at one radius is the run at any smaller
+        radius, stopped earlier. The weights of the last stage are not bounded by `eta`.
 
         With ``schedule="consensus"``, distinct samples are few if they are less than
         450, or less than half the number of features and at most 1500. Then five parts

@@ -39,6 +39,7 @@ TRUSTED = (
     "skproj.nn._autoencoder_cv.SparseSupervisedAutoencoderCV",
     "skproj.nn._mlp.SparseMLPClassifier",
     "skproj.nn._mlp.SparseMLPRegressor",
+    "skproj.nn._schedule.SparsificationSchedule",
 )
 
 

@@ -35,9 +35,7 @@ def selector_cv():
 
 @pytest.fixture(scope="session")
 def autoencoder_cv():
-    network = SparseSupervisedAutoencoderCV(
-        schedule="progressive", max_epochs=3, cv=3, random_state=0
-    )
+    network = SparseSupervisedAutoencoderCV(max_epochs=3, cv=3, random_state=0)
     return make_pipeline(StandardScaler(), network).fit(*FLOWERS)
 
 

@@ -11,7 +11,6 @@ from display_helpers import (
     tick_labels,
 )
 from sklearn.model_selection import GridSearchCV
-from sklearn.preprocessing import StandardScaler
 
 from skproj import SparseSupervisedAutoencoder
 from skproj.feature_selection import eta_path
@@ -56,17 +55,6 @@ def test_points_of_path_are_models(selector_cv, autoencoder_cv):
     for i in set(range(8)) - {display.chosen_index}:
         coef = selector_cv.path_.coefs[i]
         assert coef.any(axis=0).sum() == display.n_features[i]
-    X = StandardScaler().fit_transform(FLOWERS[0])
-    display = EtaPathDisplay.from_estimator(autoencoder_cv)
-    for i in (0, display.chosen_index):
-        network = SparseSupervisedAutoencoder(
-            schedule="progressive",
-            max_epochs=3,
-            random_state=0,
-            **display.params[i],
-        )
-        network.fit(X, FLOWERS[1])
-        assert network.n_selected_features_ == display.n_features[i]
 
 
 def test_path_of_autoencoder(autoencoder_cv):
@@ -78,7 +66,6 @@ def test_path_of_autoencoder(autoencoder_cv):
     np.testing.assert_array_equal(display.n_features, network.n_features_path_[order])
     assert display.params[display.chosen_index] == {
         "eta": network.eta_,
-        "input_noise": network.input_noise_,
         "final_noise": network.final_noise_,
     }
     assert display.mean_scores[display.chosen_index] == network.best_score_

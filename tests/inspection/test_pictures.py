@@ -38,6 +38,7 @@ from skproj.inspection import (
     SurvivalCurvesDisplay,
     WeightsDisplay,
 )
+from skproj.nn import SparsificationSchedule
 
 SIZE = {"n_samples": 80, "n_features": 12, "n_informative": 4, "random_state": 0}
 CLASSES = make_classification(**SIZE, n_classes=3)
@@ -111,19 +112,8 @@ def assert_draws_rows(display, results, rows, name="eta", metric="score"):
 
 SEARCHES = {
     "default": {},
-    "two last noises": {"final_noise": [0.3, 0.5]},
-    "no last stage": {"final_noise": 1.0},
-    # A row of the other path has the last noise of the chosen one as well.
-    "two noises": {"input_noise": [1.0, 0.6], "final_noise": [0.6, 0.1]},
-    "two noises on radii": {
-        "input_noise": [0.6, 1.0],
-        "final_noise": 0.6,
-        "etas": [1.0, 2.0, 4.0],
-    },
-    "progressive": {"schedule": "progressive"},
-    "progressive, two": {"schedule": "progressive", "final_noise": [0.2, 0.5]},
-    "single": {"schedule": "single", "etas": [0.5, 2.0, 4.0]},
-    "projected": {"schedule": "projected", "etas": [0.5, 2.0, 4.0]},
+    "no last stage": {"schedule": SparsificationSchedule(final_noise=1.0)},
+    "radii": {"etas": [1.0, 2.0, 4.0]},
     "another score": {"scoring": "accuracy", "selection_rule": "best"},
     "blocks": {},
 }
@@ -143,12 +133,10 @@ def test_network_search_has_every_radius(name):
     etas = np.sort(search.etas_)
     assert len(etas) > 2
     # A network is trained with its input noise, and less at the end at most.
-    consensus = "schedule" not in SEARCHES[name]
-    noise = search.input_noise_ if consensus else search.final_noise_
+    noise = 1.0
     rows = []
     for eta in etas:
         same = results["param_eta"] == eta
-        same &= results["param_input_noise"] == search.input_noise_
         (row,) = np.flatnonzero(same & (results["param_final_noise"] == noise))
         rows.append(best if eta == search.eta_ else row)
     assert_draws_rows(display, results, rows)
@@ -178,9 +166,7 @@ def test_default_network_search_is_refined():
 def test_table_of_an_older_version_has_every_radius():
     """It does not say which rows are a path, but the search knows its radii."""
     X, y = CLASSES
-    search = SparseSupervisedAutoencoderCV(
-        input_noise=[0.5, 1.0], final_noise=0.4, **FEW_EPOCHS
-    ).fit(X, y)
+    search = SparseSupervisedAutoencoderCV(**FEW_EPOCHS).fit(X, y)
     display = EtaPathDisplay.from_estimator(search)
     del search.path_rows_
     older = EtaPathDisplay.from_estimator(search)

@@ -3,20 +3,30 @@
 from numpy.testing import assert_array_equal
 
 from skproj import SparseSupervisedAutoencoder
+from skproj.nn import SparsificationSchedule
 
 SCHEDULES = [
     "consensus",
-    "progressive",
     "double",
-    "double-rewind",
-    "projected",
+    SparsificationSchedule("double", rewind=True),
     "single",
 ]
 
 
+def scheduled(params):
+    """Move the settings of a schedule into one."""
+    known = set(SparsificationSchedule().get_params())
+    own = {name: params[name] for name in params if name in known}
+    if not own:
+        return params
+    others = {name: params[name] for name in params if name not in known}
+    kind = others.get("schedule", "consensus")
+    return others | {"schedule": SparsificationSchedule(kind, **own)}
+
+
 def quick(**params):
     return SparseSupervisedAutoencoder(
-        **{"max_epochs": 5, "random_state": 0, "eta": 0.5, **params}
+        **scheduled({"max_epochs": 5, "random_state": 0, "eta": 0.5, **params})
     )
 
 

@@ -1,6 +1,7 @@
 """Helpers of the tests of the consensus schedule."""
 
 import numpy as np
+from autoencoder_helpers import scheduled
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skproj import SparseSupervisedAutoencoder
@@ -24,7 +25,7 @@ def planted(n_samples, n_features=30, seed=0):
 
 def quick(**params):
     """Return a small model that takes few and large steps."""
-    return SparseSupervisedAutoencoder(**{**SMALL, **params})
+    return SparseSupervisedAutoencoder(**scheduled({**SMALL, **params}))
 
 
 def assert_alike(one, other, X, **tolerance):

@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+from autoencoder_helpers import scheduled
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
 from sklearn.base import clone
@@ -11,7 +12,7 @@ from sklearn.callback import ProgressBar
 from sklearn.datasets import make_classification
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import log_loss
-from sklearn.model_selection import GridSearchCV, StratifiedKFold, train_test_split
+from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from skproj import SparseSupervisedAutoencoder, SparseSupervisedAutoencoderCV
@@ -38,74 +39,30 @@ def wide():
 
 
 def quick(**params):
-    return SparseSupervisedAutoencoderCV(**{**SMALL, "cv": 2, **params})
+    return SparseSupervisedAutoencoderCV(**scheduled({**SMALL, "cv": 2, **params}))
 
 
 def single(**params):
-    return SparseSupervisedAutoencoder(**{**SMALL, **params})
+    return SparseSupervisedAutoencoder(**scheduled({**SMALL, **params}))
 
 
-@pytest.mark.parametrize(
-    "schedule", ["progressive", "double", "double-rewind", "projected", "single"]
-)
-def test_search_equals_a_grid_search(wide, schedule):
-    """The scores, their order, the choice and the final model, for every schedule."""
-    X, y = wide
-    cv = StratifiedKFold(3, shuffle=True, random_state=0)
-    params = {"schedule": schedule, "input_noise": 1.0, "max_epochs": 4}
-    choice = {"scoring": "accuracy", "selection_rule": "best"}
-    search = quick(etas=ETAS, cv=cv, **choice, **params).fit(X, y)
-    grid = {"eta": sorted(ETAS, reverse=True)}
-    reference = GridSearchCV(single(**params), grid, cv=cv, scoring="accuracy")
-    reference.fit(X, y)
-    ours, theirs = search.cv_results_, reference.cv_results_
-    for name in ("mean_test_score", "std_test_score", "rank_test_score"):
-        assert_allclose(ours[name], theirs[name], rtol=1e-12)
-    for i in range(3):
-        name = f"split{i}_test_score"
-        assert_array_equal(ours[name], theirs[name])
-    assert len(set(ours["mean_test_score"])) > 1
-    best = ours["mean_test_score"].max()
-    tied = [
-        eta
-        for eta, mean in zip(grid["eta"], ours["mean_test_score"], strict=True)
-        if mean == best
-    ]
-    assert search.eta_ == min(tied)
-    assert search.best_score_ == reference.best_score_
-    refitted = single(eta=search.eta_, **params).fit(X, y)
-    assert_array_equal(search.encoder_weights_, refitted.encoder_weights_)
-    assert_array_equal(search.transform(X), refitted.transform(X))
-    assert_array_equal(search.feature_importances_, refitted.feature_importances_)
-    assert search.loss_curve_ == refitted.loss_curve_
-
-
-def test_search_of_sparsities_equals_a_grid_search(wide):
+def test_search_of_sparsities(wide):
     """With the Hoyer projection the path goes from small to large `eta`."""
     X, y = wide
-    cv = StratifiedKFold(3, shuffle=True, random_state=0)
-    params = {"projection": "hoyer", "schedule": "progressive", "max_epochs": 4}
-    search = quick(etas=[0.9, 0.2, 0.6], cv=cv, scoring="accuracy", **params).fit(X, y)
+    params = {"projection": "hoyer", "max_epochs": 4}
+    search = quick(etas=[0.9, 0.2, 0.6], scoring="accuracy", **params).fit(X, y)
     assert_array_equal(search.etas_, [0.2, 0.6, 0.9])
     assert np.all(np.diff(search.n_features_path_) < 0)
-    grid = {"eta": [0.2, 0.6, 0.9]}
-    reference = GridSearchCV(single(**params), grid, cv=cv, scoring="accuracy")
-    scores = reference.fit(X, y).cv_results_["mean_test_score"]
-    assert_allclose(search.cv_results_["mean_test_score"], scores, rtol=1e-12)
-    best = np.flatnonzero(scores == scores.max())
-    assert search.eta_ == search.etas_[best].max()  # the sparsest of equal ones
-    for schedule in ("consensus", "progressive"):
-        passed = quick(**{**params, "schedule": schedule}).fit(X, y)
-        assert passed.etas_[0] == 0.0
-        assert passed.etas_[-1] == 1.0
-        assert_array_equal(passed.n_features_path_[[0, -1]], [30, 1])
+    passed = quick(**params).fit(X, y)
+    assert passed.etas_[0] == 0.0
+    assert passed.etas_[-1] == 1.0
+    assert_array_equal(passed.n_features_path_[[0, -1]], [30, 1])
 
 
-@pytest.mark.parametrize("schedule", ["consensus", "progressive"])
-def test_default_radii_are_those_that_the_run_passes(wide, schedule):
+def test_default_radii_are_those_that_the_run_passes(wide):
     """Decreasing, from all the features to one, and consistent attributes."""
     X, y = wide
-    search = quick(schedule=schedule).fit(X, y)
+    search = quick().fit(X, y)
     n_etas = len(search.etas_)
     assert n_etas > 3
     assert np.all(np.diff(search.etas_) < 0)
@@ -125,8 +82,6 @@ def test_default_radii_of_far_more_features_than_samples_are_sparse():
     """A second training of so many features would take most of the time."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((20, 200))
-    search = quick(schedule="progressive").fit(X, np.arange(20) % 2)
-    assert search.n_features_path_[0] == np.ceil(0.7**4 * 200)
     search = quick().fit(X, np.arange(20) % 2)
     # At most half of more than four for each sample, then 70 %.
     steps = [200, 100, 50, 35, 25, 18, 13, 10, 7, 5, 4, 3, 2, 1]
@@ -136,111 +91,21 @@ def test_default_radii_of_far_more_features_than_samples_are_sparse():
     assert len(passed) > 4
 
 
-def test_table_of_results(wide):
-    """A row for each radius and pair of noises, in the form of a grid search."""
-    X, y = wide
-    noises = {"input_noise": [3.0, 1.0, 3.0], "final_noise": [2.0, 0.5, 1.0]}
-    params = {"cv": 3, "schedule": "progressive", "selection_rule": "best"}
-    search = quick(**noises, **params).fit(X, y)
-    results = search.cv_results_
-    assert set(results) == {
-        "param_eta",
-        "param_input_noise",
-        "param_final_noise",
-        "params",
-        "split0_test_score",
-        "split1_test_score",
-        "split2_test_score",
-        "mean_test_score",
-        "std_test_score",
-        "rank_test_score",
-        "mean_n_features",
-    }
-    assert len({len(column) for column in results.values()}) == 1
-    pairs = zip(results["param_input_noise"], results["param_final_noise"], strict=True)
-    assert set(pairs) == {(1.0, 0.5), (3.0, 0.5), (3.0, 1.0), (3.0, 2.0)}
-    best = search.best_index_
-    assert results["rank_test_score"][best] == 1
-    assert search.best_score_ == results["mean_test_score"][best]
-    assert search.eta_ == results["param_eta"][best] == results["params"][best]["eta"]
-    assert search.input_noise_ == results["params"][best]["input_noise"]
-    assert search.final_noise_ == results["params"][best]["final_noise"]
-    of_noise = (results["param_input_noise"] == search.input_noise_) & (
-        results["param_final_noise"] == search.final_noise_
-    )
-    assert_array_equal(search.etas_, results["param_eta"][of_noise])
-    assert np.all(results["mean_test_score"] < 0)  # minus the log loss
-    model = single(**results["params"][best], schedule="progressive").fit(X, y)
-    assert_array_equal(model.encoder_weights_, search.encoder_weights_)
-
-
-@pytest.mark.parametrize("noise", [0.5, 2.0])
-def test_final_noises_equal_a_grid_search(wide, noise):
-    """Each gives what it gives alone, whatever stands beside it."""
-    X, y = wide
-    cv = StratifiedKFold(3, shuffle=True, random_state=0)
-    params = {"input_noise": 3.0, "max_epochs": 4, "schedule": "progressive"}
-    params |= {"cv": cv, "etas": [np.inf, 1.0, 0.3]}
-    together = quick(final_noise=[2.0, 1.0, 0.5], **params).fit(X, y).cv_results_
-    alone = quick(final_noise=noise, **params).fit(X, y).cv_results_
-    rows = together["param_final_noise"] == noise
-    assert_array_equal(together["param_eta"][rows], alone["param_eta"])
-    scores = together["mean_test_score"]
-    assert_allclose(scores[rows], alone["mean_test_score"], rtol=1e-12)
-    assert len(np.unique(scores.round(9))) == 9
-
-
-@pytest.mark.parametrize("schedule", ["single", "projected"])
-def test_final_noise_is_not_searched_without_a_last_stage(wide, schedule):
-    """All would be the same."""
-    X, y = wide
-    params = {"schedule": schedule, "etas": ETAS, "input_noise": 3.0}
-    results = quick(final_noise=[0.5, 2.0], **params).fit(X, y).cv_results_
-    assert len(results["params"]) == len(ETAS)
-
-
-def test_noise_that_predicts_better_is_chosen(wide):
-    """Noise that drowns the features loses, wherever it stands in the list."""
-    X, y = wide
-    X = X[:, :4]
-    for noises in ([0.5, 1000.0], [1000.0, 0.5]):
-        search = quick(input_noise=noises, max_epochs=10, etas=[np.inf]).fit(X, y)
-        assert search.input_noise_ == 0.5
-
-
-@pytest.mark.parametrize("schedule", ["consensus", "progressive"])
-def test_two_jobs_find_what_one_finds(wide, schedule):
-    """To the bit."""
-    X, y = wide
-    one, two = (quick(n_jobs=n, schedule=schedule).fit(X, y) for n in (1, 2))
-    for name in ("mean_test_score", "mean_n_features", "param_eta"):
-        assert_array_equal(one.cv_results_[name], two.cv_results_[name])
-    assert one.temperature_ == two.temperature_
-    assert_array_equal(one.predict_proba(X), two.predict_proba(X))
-
-
 @pytest.mark.parametrize("random_state", [None, np.random.RandomState(0)])
 def test_folds_start_from_the_weights_of_the_whole(wide, random_state):
     """Also without an integer as seed: with no learning to speak of, scores agree."""
     X, y = wide
     cv = [(np.arange(120), np.arange(120))] * 2
-    params = {"learning_rate_init": 1e-12, "schedule": "single", "etas": [np.inf]}
+    params = {"learning_rate_init": 1e-12, "etas": [np.inf]}
     search = quick(cv=cv, random_state=random_state, scoring="accuracy", **params)
     search.fit(X, y)
     assert search.best_score_ == search.score(X, y)
 
 
-@pytest.mark.parametrize(
-    "params",
-    [
-        {"max_epochs": 10, "cv": 4, "random_state": 2, "final_noise": 1.0},
-        {"max_epochs": 3, "cv": StratifiedKFold(4), "schedule": "progressive"},
-    ],
-    ids=["consensus", "progressive"],
-)
-def test_one_standard_error_is_sparser(wide, params):
+def test_one_standard_error_is_sparser(wide):
     """The smallest radius that is about as good as the best."""
     X, y = wide
+    params = {"max_epochs": 10, "cv": 4, "random_state": 2, "final_noise": 1.0}
     best, sparse = (
         quick(selection_rule=rule, **params).fit(X, y)
         for rule in ("best", "one-standard-error")
@@ -287,15 +152,14 @@ def test_scorer_decides(wide, scoring):
         assert results["mean_test_score"].max() == search.best_score_ <= 1.0
 
 
-@pytest.mark.parametrize("schedule", ["consensus", "progressive"])
-def test_fold_without_a_class(wide, schedule):
+def test_fold_without_a_class(wide):
     """Samples of a class that was not trained do not count for the default score."""
     X, y = wide
     y = np.where(np.arange(120) < 2, "other", y)
     pairs = np.arange(120) // 2
     halves = [np.flatnonzero(pairs % 2 == i) for i in (0, 1)]
     cv = [(halves[1], halves[0]), (halves[0], halves[1])]
-    params = {"etas": ETAS, "schedule": schedule}
+    params = {"etas": ETAS}
     search = quick(cv=cv, **params).fit(X, y)
     assert_array_equal(search.classes_, ["healthy", "ill", "other"])
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
@@ -307,7 +171,7 @@ def test_fold_without_a_class(wide, schedule):
     )
     lonely = [(np.arange(2, 120), np.arange(2)), cv[0]]
     with pytest.raises(ValueError, match="cv makes a split without any test sample"):
-        quick(cv=lonely, schedule=schedule).fit(X, y)
+        quick(cv=lonely).fit(X, y)
 
 
 def test_scores_that_are_not_numbers_are_refused(wide):
@@ -329,13 +193,9 @@ def overfitted(**params):
     return train_test_split(X, y, random_state=0), params
 
 
-@pytest.mark.parametrize(
-    "params",
-    [{"hidden_layer_sizes": 100, "max_epochs": 100}, {"schedule": "progressive"}],
-    ids=["consensus", "progressive"],
-)
-def test_calibration_improves_the_probabilities_of_new_samples(params):
+def test_calibration_improves_the_probabilities_of_new_samples():
     """The temperature comes from the folds, and labels do not depend on it."""
+    params = {"hidden_layer_sizes": 100, "max_epochs": 100}
     (X_train, X_test, y_train, y_test), params = overfitted(**params)
     search = quick(**params).fit(X_train, y_train)
     assert search.temperature_ > 1.5
@@ -349,14 +209,13 @@ def test_calibration_improves_the_probabilities_of_new_samples(params):
     assert plain.best_score_ == search.best_score_ > -1.0
 
 
-@pytest.mark.parametrize("schedule", ["consensus", "progressive"])
-def test_integer_weights_equal_repeated_samples(wide, schedule):
+def test_integer_weights_equal_repeated_samples(wide):
     """In training, in the scores and in the calibration, with splits by group."""
     X, y = wide
     rng = np.random.default_rng(0)
     weights, groups = rng.integers(0, 3, len(X)), rng.integers(0, 12, len(X))
     rows = np.repeat(np.arange(len(X)), weights)
-    params = {"etas": ETAS, "schedule": schedule, "class_weight": "balanced"}
+    params = {"etas": ETAS, "class_weight": "balanced"}
 
     def splits(groups):
         fold = groups % 2
@@ -380,25 +239,21 @@ def test_integer_weights_equal_repeated_samples(wide, schedule):
     )
 
 
-@pytest.mark.parametrize("schedule", ["consensus", "progressive"])
-def test_sparse_input_gives_the_search_of_dense_input(wide, schedule):
+def test_sparse_input_gives_the_search_of_dense_input(wide):
     """To the bit."""
     X, y = wide
     X = np.where(np.abs(X) > 0.5, X, 0.0)
-    dense, thin = (quick(schedule=schedule).fit(A, y) for A in (X, csr_array(X)))
+    dense, thin = (quick().fit(A, y) for A in (X, csr_array(X)))
     assert_array_equal(
         dense.cv_results_["mean_test_score"], thin.cv_results_["mean_test_score"]
     )
     assert_array_equal(dense.predict_proba(X), thin.predict_proba(csr_array(X)))
 
 
-@pytest.mark.parametrize(
-    ("schedule", "n_fold_tasks"), [("consensus", 0), ("progressive", 3)]
-)
-def test_callbacks_see_paths_and_folds(wide, schedule, n_fold_tasks, capsys):
+def test_callbacks_see_stages(wide, capsys):
     """The progress bar counts them, and a callback cannot end a search."""
     X, y = wide
-    params = {"cv": 3, "input_noise": [1.0, 3.0], "schedule": schedule}
+    params = {"cv": 3}
     quick(**params).set_callbacks(ProgressBar()).fit(X, y)
     assert "100%" in capsys.readouterr().out
 
@@ -420,8 +275,8 @@ def test_callbacks_see_paths_and_folds(wide, schedule, n_fold_tasks, capsys):
 
     listener = Listen()
     search = quick(**params).set_callbacks(listener).fit(X, y)
-    assert listener.names.count("path") == 2  # noises
-    assert listener.names.count("fold") == 2 * n_fold_tasks
+    n_epochs = listener.names.count("epoch")
+    assert n_epochs == SMALL["max_epochs"] * listener.names.count("stage") > 10
     # Half a path could not be compared with the folds, so nothing ends early.
     undisturbed = quick(**params).fit(X, y)
     assert_array_equal(
@@ -430,14 +285,10 @@ def test_callbacks_see_paths_and_folds(wide, schedule, n_fold_tasks, capsys):
     )
 
 
-@pytest.mark.parametrize(
-    ("schedule", "max_epochs"), [("consensus", 10), ("progressive", 2)]
-)
-def test_compact_copies_and_clones(wide, schedule, max_epochs):
+def test_compact_copies_and_clones(wide):
     """The path is cut to the selected features as well."""
     X, y = wide
-    params = {"schedule": schedule, "max_epochs": max_epochs}
-    search = quick(selection_rule="one-standard-error", **params).fit(X, y)
+    search = quick(selection_rule="one-standard-error", max_epochs=10).fit(X, y)
     support = search.get_support()
     copied = pickle.loads(pickle.dumps(search))
     assert_array_equal(copied.predict_proba(X), search.predict_proba(X))

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
-from sklearn.model_selection import GroupKFold, ShuffleSplit
+from sklearn.base import clone
+from sklearn.model_selection import GroupKFold
 
 from skproj import SparseSupervisedAutoencoder, SparseSupervisedAutoencoderCV
 from skproj.blocks import RowBlocks, open_blocks
 from skproj.feature_selection import StabilitySelector
+from skproj.nn import SparsificationSchedule
 from skproj.nn._training._samples import merge_duplicates
 
 N_SAMPLES, N_FEATURES = 600, 18
@@ -18,8 +20,7 @@ OPTIONS = {
     "cv": 3,
     "random_state": 0,
     "hidden_layer_sizes": (10,),
-    "keep_fraction": 0.5,
-    "batch_size": 32,
+    "schedule": SparsificationSchedule(keep_fraction=0.5, batch_size=32),
 }
 
 
@@ -51,13 +52,9 @@ def assert_same_search(one, other):
 
 
 SEARCHES = {
-    "consensus": {"schedule": "consensus"},
-    "progressive": {"schedule": "progressive"},
-    "single": {"schedule": "single", "etas": [0.5, 2.0]},
-    "scorer": {"schedule": "consensus", "scoring": "balanced_accuracy"},
-    "fold scorer": {"schedule": "progressive", "scoring": "accuracy"},
-    "noises": {"input_noise": [0.0, 0.5], "final_noise": [0.0, 0.3]},
-    "decoder": {"reconstruction_weight": 0.5},
+    "default": {},
+    "radii": {"etas": [0.5, 2.0]},
+    "scorer": {"scoring": "balanced_accuracy"},
     "groups": {"feature_groups": np.arange(N_FEATURES) // 2},
 }
 
@@ -80,12 +77,11 @@ def test_one_window_is_searched_as_in_memory(options, is_sparse):
 
 @pytest.mark.usefixtures("small_windows")
 @pytest.mark.parametrize("is_sparse", [False, True], ids=["dense", "csr"])
-@pytest.mark.parametrize("schedule", ["consensus", "progressive"])
-def test_the_block_size_changes_nothing(schedule, is_sparse):
+def test_the_block_size_changes_nothing(is_sparse):
     X, y = make_data(is_sparse)
     weights = np.random.default_rng(1).integers(0, 3, N_SAMPLES)
     searches = [
-        SparseSupervisedAutoencoderCV(schedule=schedule, **OPTIONS).fit(
+        SparseSupervisedAutoencoderCV(**OPTIONS).fit(
             open_blocks(X, block_size=size), y, weights
         )
         for size in (7, 170, N_SAMPLES)
@@ -99,7 +95,8 @@ def test_the_block_size_changes_nothing(schedule, is_sparse):
 def test_sparse_folds_find_what_dense_ones_find(monkeypatch):
     """Networks that see different columns of one sparse batch."""
     X, y = make_data(is_sparse=True)
-    options = OPTIONS | {"input_noise": 0.0, "final_noise": 0.0}
+    schedule = clone(OPTIONS["schedule"]).set_params(input_noise=0.0)
+    options = OPTIONS | {"schedule": schedule}
     blocks = open_blocks(X, block_size=70)
     dense = SparseSupervisedAutoencoderCV(**options).fit(blocks, y)
     monkeypatch.setattr("skproj.nn._training._sparse_rows.MAX_DENSITY", 1.0)
@@ -109,24 +106,6 @@ def test_sparse_folds_find_what_dense_ones_find(monkeypatch):
         assert_allclose(search.cv_results_[name], dense.cv_results_[name], rtol=1e-3)
     assert_array_equal(search.get_support(), dense.get_support())
     assert_allclose(search.encoder_weights_, dense.encoder_weights_, atol=1e-3)
-
-
-@pytest.mark.usefixtures("small_windows")
-def test_folds_of_a_schedule_are_fits_of_their_rows():
-    """The scores are those of fits without the test samples."""
-    X, y = make_data()
-    splits = list(ShuffleSplit(2, random_state=0).split(X))
-    options = OPTIONS | {"schedule": "single", "cv": splits, "etas": [1.0]}
-    search = SparseSupervisedAutoencoderCV(scoring="accuracy", **options)
-    blocks = open_blocks(X, block_size=70)
-    search.fit(blocks, y)
-    del options["cv"], options["etas"]
-    for i, (train, test) in enumerate(splits):
-        inside = np.isin(np.arange(N_SAMPLES), train)
-        model = SparseSupervisedAutoencoder(eta=1.0, **options)
-        model.fit(blocks.take_rows(inside), y[inside])
-        score = search.cv_results_[f"split{i}_test_score"][0]
-        assert score == model.score(X[test], y[test])
 
 
 @pytest.mark.usefixtures("small_windows")

@@ -18,25 +18,19 @@ def walk(model, X, y, etas=None):
     X, y = model._validate_data(X, y)
     context = model._init_callback_context(max_subtasks=None)
     problem, trainer = model._prepare(X, y, None, context)
-    if model.schedule == "consensus":
-        parts = draw_parts(trainer, stratify=True)
-        groups = model._train_groups(problem, trainer, etas, parts)
-        states = (refine(model.final_noise)[0] for _, refine in groups)
-    else:
-        states = model._train_path(problem, trainer, etas)
-    for state in states:
+    parts = draw_parts(trainer, stratify=True)
+    for _, refine in model._train_groups(problem, trainer, etas, parts):
+        state, *_ = refine(model._schedule().final_noise)
         fitted = clone(model)
         fitted.n_features_in_ = X.shape[1]
         fitted._set_state(state)
         yield fitted
 
 
-@pytest.mark.parametrize("schedule", ["consensus", "progressive"])
-@pytest.mark.parametrize("params", [{}, {"early_stopping": True}])
-def test_a_fit_equals_the_outcome_of_the_path_at_its_radius(wide, params, schedule):
+def test_a_fit_equals_the_outcome_of_the_path_at_its_radius(wide):
     """Decreasing radii, fewer and fewer features, each what a fit of its own gives."""
     X, y = wide
-    model = quick(schedule=schedule, random_state=1, **SMALL, **params)
+    model = quick(random_state=1, **SMALL)
     path = list(walk(clone(model), X, y))
     etas = np.array([stop.eta_ for stop in path])
     counts = [stop.n_selected_features_ for stop in path]
@@ -47,25 +41,21 @@ def test_a_fit_equals_the_outcome_of_the_path_at_its_radius(wide, params, schedu
         assert_same_model(clone(model).set_params(eta=stop.eta_).fit(X, y), stop, X)
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
-def test_a_fit_equals_the_result_of_a_run_with_several_targets(wide, schedule):
+def test_a_fit_equals_the_result_of_a_run_with_several_targets(wide):
     """What a run passes on its way does not change where it gets."""
     X, y = wide
-    model = quick(schedule=schedule, **SMALL)
+    model = quick(**SMALL)
     etas = [np.inf, 20.0, 3.0, 2.9, 0.5, 1e-3]
     for eta, stop in zip(etas, walk(clone(model), X, y, etas), strict=True):
         assert_same_model(clone(model).set_params(eta=eta).fit(X, y), stop, X)
 
 
-@pytest.mark.parametrize("schedule", ["consensus", "progressive"])
-def test_a_larger_eta_is_the_same_run_stopped_earlier(wide, schedule):
+def test_a_larger_eta_is_the_same_run_stopped_earlier(wide):
     """Until its last projection, the history is that of any smaller radius."""
     X, y = wide
-    sparse, dense = (
-        quick(eta=eta, schedule=schedule, **SMALL).fit(X, y) for eta in (0.5, 3.0)
-    )
-    n_last = 2 if schedule == "consensus" else 1  # stages after the last projection
-    shared = dense.n_iter_ - n_last * SMALL["max_epochs"]
+    sparse, dense = (quick(eta=eta, **SMALL).fit(X, y) for eta in (0.5, 3.0))
+    # There are two stages after the last projection.
+    shared = dense.n_iter_ - 2 * SMALL["max_epochs"]
     assert 0 < shared < sparse.n_iter_
     assert dense.loss_curve_[:shared] == sparse.loss_curve_[:shared]
     assert set(sparse.get_support(indices=True)) < set(dense.get_support(indices=True))
@@ -83,7 +73,7 @@ def clip_columns(W, radius, axis):
 def test_n_features_to_select_is_exact(wide, projection, k):
     """Every ball, and a callable, keeps the number that was asked for."""
     X, y = wide
-    for schedule in ("consensus", "progressive", "double"):
+    for schedule in ("consensus", "double"):
         model = quick(
             projection=projection, n_features_to_select=k, schedule=schedule, **SMALL
         ).fit(X, y)
@@ -129,8 +119,6 @@ def test_n_features_to_select_that_cannot_be_reached(wide):
         model = quick(n_features_to_select=3, projection=at_most_two).fit(X, y)
     assert w[0].filename == __file__
     assert_array_equal(model.get_support(indices=True), [0, 1])
-    with pytest.raises(ValueError, match=r'schedule="projected".*n_features_to_select'):
-        quick(n_features_to_select=3, schedule="projected").fit(X, y)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)

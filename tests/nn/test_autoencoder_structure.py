@@ -20,7 +20,6 @@ from skproj.persistence import dump, load
 
 N_FEATURES = 24
 FORCED, NEVER = [5, 20], [0, 9]
-WITH_COUNTS = [s for s in SCHEDULES if s != "projected"]
 PROJECTIONS = ["l12", "l1inf", "bilevel_l11", "bilevel_l1inf", "hoyer"]
 FAST = {"hidden_layer_sizes": (10,), "max_epochs": 2, "random_state": 0}
 
@@ -59,7 +58,7 @@ def test_never_kept_columns_are_those_of_a_smaller_table(table, schedule, as_csr
     small = X[:, columns]
     if as_csr:
         X, small = sparse.csr_array(X), sparse.csr_array(small)
-    params = {"schedule": schedule, "reconstruction_weight": 0.1}
+    params = {"schedule": schedule}
     model = quick(never_keep=NEVER, **params).fit(X, y)
     other = quick(**params).fit(small, y)
     same_model(model, other, X, small, columns)
@@ -89,7 +88,7 @@ def test_values_of_never_kept_columns_do_not_matter(table):
     assert_array_equal(other.encoder_weights_, model.encoder_weights_)
 
 
-@pytest.mark.parametrize("schedule", WITH_COUNTS)
+@pytest.mark.parametrize("schedule", SCHEDULES)
 def test_counts_are_exact_beside_what_is_always_kept(table, schedule):
     X, y = table
     model = quick(
@@ -118,7 +117,7 @@ def test_all_features_always_kept_are_those_of_an_infinite_radius(table, schedul
     X, y = table
     model = quick(schedule=schedule, always_keep=np.ones(N_FEATURES, bool)).fit(X, y)
     assert model.get_support().all()
-    if schedule not in ("consensus", "progressive"):  # these pass no other projection
+    if schedule != "consensus":  # these pass no other projection
         other = quick(schedule=schedule, eta=np.inf).fit(X, y)
         assert_array_equal(model.encoder_weights_, other.encoder_weights_)
 
@@ -154,22 +153,20 @@ def test_names_indices_and_masks_agree(table):
     assert by_name.feature_names_in_[FORCED].tolist() == ["x5", "x20"]
 
 
-@pytest.mark.parametrize("schedule", ["consensus", "progressive"])
-def test_search_where_nothing_is_left_to_choose(table, schedule):
+def test_search_where_nothing_is_left_to_choose(table):
     X, y = table
     model = SparseSupervisedAutoencoderCV(
-        **FAST, cv=3, schedule=schedule, always_keep=np.arange(N_FEATURES)
+        **FAST, cv=3, always_keep=np.arange(N_FEATURES)
     ).fit(X, y)
     assert model.get_support().all()
     assert model.etas_.tolist() == [np.inf]
 
 
-@pytest.mark.parametrize("schedule", ["consensus", "progressive"])
-def test_search_keeps_and_leaves_out_features_in_all_folds(table, schedule):
+def test_search_keeps_and_leaves_out_features_in_all_folds(table):
     X, y = table
     frame = pd.DataFrame(X, columns=[f"x{j}" for j in range(N_FEATURES)])
     model = SparseSupervisedAutoencoderCV(
-        **FAST, cv=3, schedule=schedule, always_keep=["x5"], never_keep=["x9"]
+        **FAST, cv=3, always_keep=["x5"], never_keep=["x9"]
     ).fit(frame, y)
     assert_array_equal(model.selection_frequency_[[5, 9]], [1.0, 0.0])
     assert (model.importances_path_[:, 5] > 0.0).all()
@@ -191,16 +188,6 @@ def test_parts_learn_with_the_same_features(table):
     model.set_params(never_keep=[1])
     with pytest.raises(ValueError, match="partial_fit also its never_keep"):
         model.partial_fit(X, y)
-
-
-def test_warm_start_without_a_feature_of_the_fit_before(table):
-    X, y = table
-    model = quick(schedule="single", eta=np.inf, warm_start=True).fit(X, y)
-    before = model.encoder_weights_
-    model.set_params(never_keep=NEVER, learning_rate_init=1e-12).fit(X, y)
-    before[:, NEVER] = 0.0
-    assert_allclose(model.encoder_weights_, before, atol=1e-9)
-    assert model.n_selected_features_ == N_FEATURES - 2
 
 
 def test_saved_and_compact_models(table, tmp_path):
@@ -266,7 +253,7 @@ def test_groups_of_one_feature_are_no_groups(table, schedule):
     assert_array_equal(model.encoder_weights_, other.encoder_weights_)
 
 
-@pytest.mark.parametrize("schedule", WITH_COUNTS)
+@pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("sizes", [(4,) * 6, (2, 3, 4, 5, 10)])
 def test_counts_are_met_by_whole_groups(table, schedule, sizes):
     """Equal sizes and different ones; together they have at most as many features."""
@@ -295,7 +282,7 @@ def test_groups_in_every_ball(table, projection, groups):
     assert 1 <= support.sum() <= 5
 
 
-@pytest.mark.parametrize("schedule", ["consensus", "progressive", "single"])
+@pytest.mark.parametrize("schedule", ["consensus", "single"])
 def test_one_group_of_all_features_stays_or_goes(table, schedule):
     X, y = table
     params = {"schedule": schedule, "feature_groups": np.zeros(N_FEATURES, int)}
@@ -305,7 +292,7 @@ def test_one_group_of_all_features_stays_or_goes(table, schedule):
     assert model.n_selected_features_ == 0
 
 
-@pytest.mark.parametrize("schedule", WITH_COUNTS)
+@pytest.mark.parametrize("schedule", SCHEDULES)
 def test_overlapping_groups_select_a_union_of_groups(table, schedule):
     """Also where one has all the features of others."""
     X, y = table

@@ -88,9 +88,7 @@ def test_hazards_of_products_are_found():
     assert model.score(X[700:], y[700:]) > 0.75
 
 
-@pytest.mark.parametrize(
-    "schedule", ["consensus", "progressive", "single", "projected"]
-)
+@pytest.mark.parametrize("schedule", ["consensus", "double", "single"])
 def test_predictions(schedule):
     X, y = make_trial()
     model = fit(X, y, schedule=schedule, eta=2.0)

@@ -11,8 +11,7 @@ from autoencoder_helpers import quick, state_of
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.callback import ProgressBar, ScoringMonitor
 
-from skproj import SparseMLPClassifier, SparseSupervisedAutoencoder
-from skproj.blocks import RowBlocks
+from skproj import SparseMLPClassifier
 from skproj.nn._training._samples import Samples, merge_duplicates
 
 
@@ -68,7 +67,7 @@ def test_fit_leaves_global_state_alone(wide):
     torch_before = torch.random.get_rng_state()
     numpy_before = np.random.get_state()[1].copy()  # noqa: NPY002
     threads_before = torch.get_num_threads()
-    quick(n_threads=threads_before + 1, early_stopping=True).fit(X, y).predict(X)
+    quick(n_threads=threads_before + 1, calibrate=True).fit(X, y).predict(X)
     assert torch.equal(torch.random.get_rng_state(), torch_before)
     assert_array_equal(np.random.get_state()[1], numpy_before)  # noqa: NPY002
     assert torch.get_num_threads() == threads_before
@@ -83,7 +82,7 @@ def test_integer_weights_equal_repeated_samples_in_any_order(wide):
     X = X.astype(np.float64)
     rng = np.random.default_rng(0)
     weights = rng.integers(0, 4, len(X))
-    params = {"batch_size": 16, "early_stopping": True, "class_weight": "balanced"}
+    params = {"batch_size": 16, "calibrate": True, "class_weight": "balanced"}
     weighted = quick(**params).fit(X, y, sample_weight=weights)
     rows = rng.permutation(np.repeat(np.arange(len(X)), weights))
     repeated = quick(**params).fit(X[rows], y[rows])
@@ -115,65 +114,17 @@ def test_class_weight_shifts_predictions(wide):
         assert_array_equal(a, b)
 
 
-def test_early_stopping_ends_a_stage_at_its_best_epoch(wide):
-    """Fewer epochs than allowed, scores recorded, best weights kept."""
-    X, y = wide
-    model = quick(
-        early_stopping=True, max_epochs=200, n_iter_no_change=3, schedule="single"
-    ).fit(X, y)
-    assert model.n_iter_ < 200
-    assert len(model.validation_scores_) == len(model.loss_curve_) == model.n_iter_
-    assert model.best_validation_score_ == max(model.validation_scores_)
-    assert quick().fit(X, y).validation_scores_ is None
-
-
-def test_warm_start_continues_and_refuses_another_shape(wide):
-    """A second fit starts from the fitted weights; without it, from scratch."""
-    X, y = wide
-    params = {"learning_rate_init": 1e-12, "schedule": "single", "eta": np.inf}
-    first = {"warm_start": True, "schedule": "progressive"}
-    model = quick(**first).fit(X, y).set_params(**params)
-    weights, latent = model.encoder_weights_, model.transform(X)
-    model.fit(X, y)
-    assert_allclose(model.encoder_weights_, weights, rtol=1e-5, atol=1e-8)
-    assert_allclose(model.transform(X), latent, rtol=1e-5, atol=1e-6)
-    with pytest.raises(ValueError, match="warm_start"):
-        model.set_params(hidden_layer_sizes=(7,)).fit(X, y)
-    with pytest.raises(ValueError, match="warm_start"):
-        model.set_params(hidden_layer_sizes=(100,), activation="relu").fit(X, y)
-    with pytest.raises(ValueError, match="warm_start"):
-        quick(**first).fit(X, y).fit(X, np.roll(np.repeat([0, 1, 2], 100), 5))
-
-
-@pytest.mark.parametrize(
-    ("kind", "in_blocks"),
-    [
-        (SparseSupervisedAutoencoder, False),
-        (SparseSupervisedAutoencoder, True),
-        (SparseMLPClassifier, False),
-    ],
-)
 @pytest.mark.filterwarnings("ignore")  # of what a single epoch reaches
-def test_warm_start_needs_the_features_in_their_order(kind, in_blocks):
+def test_warm_start_needs_the_features_in_their_order():
     """The weights would go on with those of other features."""
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(rng.standard_normal((40, 4)), columns=list("abcd"))
     y = np.arange(40) % 2
 
-    def data(names):
-        part = frame[list(names)]
-        if not in_blocks:
-            return part
-        return RowBlocks(
-            lambda: iter([part.to_numpy()]), part.shape, feature_names=part.columns
-        )
-
-    model = kind(warm_start=True, max_epochs=1, random_state=0)
-    if kind is SparseSupervisedAutoencoder:
-        model.set_params(schedule="progressive", eta=1.0)
-    model.fit(data("abcd"), y).fit(data("abcd"), y)
+    model = SparseMLPClassifier(warm_start=True, max_epochs=1, random_state=0)
+    model.fit(frame, y).fit(frame, y)
     with pytest.raises(ValueError, match="X must have the feature names of the fit"):
-        model.fit(data("bacd"), y)
+        model.fit(frame[list("bacd")], y)
     assert list(model.feature_names_in_) == list("abcd")
 
 
@@ -225,12 +176,12 @@ def test_callback_can_stop_the_run(wide):
 
 
 def test_verbose_prints_a_line_for_each_epoch(wide, capsys):
-    """The loss is printed, with the validation loss where there is one."""
+    """The loss is printed."""
     X, y = wide
-    model = quick(verbose=True, max_epochs=2, early_stopping=True).fit(X, y)
+    model = quick(verbose=True, max_epochs=2).fit(X, y)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == model.n_iter_ > 4
-    assert all("loss" in line and "validation loss" in line for line in lines)
+    assert all("loss" in line for line in lines)
 
 
 @pytest.mark.gpu

@@ -80,11 +80,6 @@ def test_weights_of_coordinates_and_features_are_the_same_maps(shape, rotate):
     torch.testing.assert_close(coordinates.encoder_of_features(of_features), weight)
     kept = torch.from_numpy(X[:, columns])
     torch.testing.assert_close(kept @ of_features.T, T @ weight.T)
-    torch.testing.assert_close(coordinates.features_of_decoder(T.T).T, kept)
-    torch.testing.assert_close(coordinates.decoder_of_features(kept.T).T, T)
-    for rows in (weight.T, weight[0]):
-        features = coordinates.features_of_decoder(rows)
-        torch.testing.assert_close(coordinates.decoder_of_features(features), rows)
 
 
 def test_new_samples_are_projected_onto_the_span():
@@ -93,7 +88,7 @@ def test_new_samples_are_projected_onto_the_span():
     coordinates = fitted(X, columns, prior, rows=np.arange(8))
     assert coordinates.size == 8
     T = coordinates.of_samples(samples_of(X), torch.arange(12))
-    features = coordinates.features_of_decoder(T.T).T
+    features = T @ coordinates.basis.T / coordinates.factors
     kept = torch.from_numpy(X[:, columns])
     torch.testing.assert_close(features[:8], kept[:8])
     assert not torch.allclose(features[8:], kept[8:])
@@ -161,7 +156,6 @@ def test_columns_of_zeros_span_nothing(shape):
         assert without.size == 0
         assert without.of_samples(samples_of(layout), index).shape == (len(X), 0)
         assert without.features_of_encoder(torch.ones(3, 0).double()).shape == (3, 0)
-        assert without.features_of_decoder(torch.ones(0).double()).shape == (0,)
 
 
 def test_blocks_of_columns_change_rounding_only(monkeypatch):

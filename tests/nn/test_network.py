@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from skproj import SparseMLPClassifier, SparseSupervisedAutoencoder
+from skproj.nn import SparsificationSchedule
 from skproj.nn._training._network import ACTIVATIONS, Autoencoder, make_mlp
 from skproj.nn._training._objectives import (
     REGRESSION_LOSSES,
@@ -126,17 +127,18 @@ def test_perceptrons_anneal_and_autoencoders_do_not(monkeypatch):
     """A part of a stream does not know how many follow: its rate is constant."""
     X = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
     y = (X[:, 0] > 0).astype(int)
-    settings = {"max_epochs": 4, "learning_rate_init": 0.01, "random_state": 0}
-    mlp = SparseMLPClassifier(alpha=1e-3, **settings)
+    settings = {"max_epochs": 4, "random_state": 0}
+    mlp = SparseMLPClassifier(alpha=1e-3, learning_rate_init=0.01, **settings)
     rates = rates_of_epochs(monkeypatch, lambda: mlp.fit(X, y))
     falling = 0.005 * (1 + np.cos(np.pi * np.arange(4) / 4))
     np.testing.assert_allclose(rates, np.tile(falling, len(rates) // 4))
-    for schedule in ("consensus", "progressive", "projected"):
+    for kind in ("consensus", "double", "single"):
+        schedule = SparsificationSchedule(kind, learning_rate_init=0.01)
         model = SparseSupervisedAutoencoder(eta=1.0, schedule=schedule, **settings)
         rates = rates_of_epochs(monkeypatch, lambda model=model: model.fit(X, y))
         assert len(rates) >= 4
         np.testing.assert_allclose(rates, 0.01)
-    for model in (mlp, SparseSupervisedAutoencoder(eta=1.0, **settings)):
+    for model in (mlp, SparseSupervisedAutoencoder(schedule=schedule, **settings)):
         rates = rates_of_epochs(
             monkeypatch,
             lambda model=model: model.partial_fit(X, y, classes=[0, 1]),
@@ -150,10 +152,6 @@ def test_annealing_lowers_the_learning_rate_and_raises_the_penalty():
         max_epochs=30,
         batch_size=8,
         learning_rate_init=0.2,
-        weight_decay=0.0,
-        early_stopping=False,
-        tol=0.0,
-        n_iter_no_change=1,
         verbose=False,
         penalty=Penalty((3.0, 6.0)),
         annealing=True,

@@ -142,7 +142,6 @@ def test_sparse_batches_train_the_network_of_dense_ones(
 @pytest.mark.parametrize(
     "options",
     [
-        {"reconstruction_weight": 1.0},
         {"hidden_layer_sizes": (10, 5)},
         {"activation": "gelu"},
         {"activation": "identity"},
@@ -168,7 +167,6 @@ def test_batches_become_dense_where_more_than_products_needs_them(options, monke
         (1_000_000, {}, 2048),
         (60_000, {"batch_size": 32}, 32),
         (60_000, {"schedule": "single"}, 128),
-        (60_000, {"reconstruction_weight": 1.0}, 128),
         (60_000, {"hidden_layer_sizes": (10, 5)}, 128),
         (60_000, {"hidden_layer_sizes": ()}, 128),
         (60_000, {"activation": "gelu"}, 128),

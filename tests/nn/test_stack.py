@@ -5,7 +5,6 @@ import itertools
 import pytest
 import torch
 from torch.nn.functional import cross_entropy as reference_cross_entropy
-from torch.nn.functional import huber_loss
 
 from skproj.nn._training._compiled import CompiledObjective, compiled
 from skproj.nn._training._network import ACTIVATIONS, Autoencoder, mlp_from_layers
@@ -13,7 +12,6 @@ from skproj.nn._training._objectives import (
     AutoencoderObjective,
     cross_entropy,
     huber,
-    squared_error,
 )
 from skproj.nn._training._stack import (
     N_NETWORKS,
@@ -28,14 +26,13 @@ N_GROUPS, N_SAMPLES, N_FEATURES, N_CLASSES = 2, 7, 5, 3
 LAYERS = [(), (8,), (8, 4)]
 
 
-def make_stack(hidden, activation="silu", *, reconstructs=True, n_groups=N_GROUPS):
+def make_stack(hidden, activation="silu", *, n_groups=N_GROUPS):
     """Return a stack whose networks all differ."""
     stack = NetworkStack(
         n_groups,
         n_networks_for(hidden),
         (N_FEATURES, *hidden, N_CLASSES),
         activation,
-        reconstructs=reconstructs,
         dtype=torch.float64,
         generator=torch.Generator().manual_seed(0),
     )
@@ -60,7 +57,7 @@ def batch(stack, n_groups=N_GROUPS):
 
 
 def network_alone(stack, group, i):
-    """Return the layers of the encoder and of the decoder of one network."""
+    """Return the layers of the encoder of one network."""
     first = stack.encoder[0]
     split = (stack.n_networks, -1)
     layers = [
@@ -70,15 +67,10 @@ def network_alone(stack, group, i):
         )
     ]
     place = group * stack.n_networks + i
-    parts = [
-        [
-            (layer.weight[place], layer.bias[place])
-            for layer in part
-            if isinstance(layer, StackedLinear)
-        ]
-        for part in (stack.encoder[1:], stack.decoder)
-    ]
-    return layers + parts[0], parts[1]
+    for layer in stack.encoder[1:]:
+        if isinstance(layer, StackedLinear):
+            layers.append((layer.weight[place], layer.bias[place]))
+    return layers
 
 
 def gradients_alone(stack, group, i):
@@ -91,68 +83,47 @@ def gradients_alone(stack, group, i):
             first.bias.grad[group].unflatten(0, split)[i],
         )
     ]
-    for layer in itertools.chain(stack.encoder[1:], stack.decoder):
+    for layer in stack.encoder[1:]:
         if isinstance(layer, StackedLinear):
             gradients.append((layer.weight.grad[place], layer.bias.grad[place]))
     return gradients
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("reconstruction_weight", [0.0, 0.7])
 @pytest.mark.parametrize("hidden", LAYERS)
-def test_gradients_equal_autograd(hidden, reconstruction_weight, activation):
-    """For every activation, with and without decoders, compiled or not."""
-    stack = make_stack(hidden, activation, reconstructs=reconstruction_weight > 0)
-    objective = compiled(
-        AutoencoderObjective(cross_entropy, huber, reconstruction_weight), stack
-    )
-    has_compiled_step = (
-        reconstruction_weight == 0.0
-        and hidden == (8,)
-        and activation not in ("gelu", "identity")
-    )
+def test_gradients_equal_autograd(hidden, activation):
+    """For every activation, compiled or not."""
+    stack = make_stack(hidden, activation)
+    objective = compiled(AutoencoderObjective(cross_entropy, huber, 0.0), stack)
+    has_compiled_step = hidden == (8,) and activation not in ("gelu", "identity")
     assert isinstance(objective, CompiledObjective) == has_compiled_step
     X_seen, X, y, weight = batch(stack)
     latent = stack.encoder(X_seen)
     losses = reference_cross_entropy(latent.mT, y, reduction="none")
-    if reconstruction_weight:
-        output = stack.decoder(latent)
-        wanted = X.repeat_interleave(stack.n_networks, dim=0)
-        error = huber_loss(output, wanted, reduction="none").sum(dim=-1)
-        losses = losses + reconstruction_weight / N_FEATURES * error
     parameters = list(stack.parameters())
     expected = torch.autograd.grad((losses * weight).mean(dim=-1).sum(), parameters)
     with torch.no_grad():
         found = objective.backward(stack, X_seen, X, y, weight)
         without_noise = objective.losses(stack, X_seen, y)
     torch.testing.assert_close(found, (losses * weight).detach())
-    if not reconstruction_weight:
-        torch.testing.assert_close(without_noise, losses.detach())
+    torch.testing.assert_close(without_noise, losses.detach())
     for parameter, gradient in zip(parameters, expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("activation", ["silu", "tanh"])
-@pytest.mark.parametrize("reconstruction_weight", [0.0, 0.7])
 @pytest.mark.parametrize("hidden", LAYERS)
-def test_gradients_are_those_of_each_network_alone(
-    hidden, reconstruction_weight, activation
-):
+def test_gradients_are_those_of_each_network_alone(hidden, activation):
     """Networks side by side do not touch each other."""
-    stack = make_stack(hidden, activation, reconstructs=reconstruction_weight > 0)
-    objective = AutoencoderObjective(
-        cross_entropy, squared_error, reconstruction_weight
-    )
+    stack = make_stack(hidden, activation)
+    objective = AutoencoderObjective(cross_entropy, huber, 0.0)
     X_seen, X, y, weight = batch(stack)
     with torch.no_grad():
         losses = objective.backward(stack, X_seen, X, y, weight)
     for group in range(N_GROUPS):
         for i in range(stack.n_networks):
-            encoder, decoder = network_alone(stack, group, i)
-            alone = Autoencoder(
-                mlp_from_layers(encoder, activation),
-                mlp_from_layers(decoder, activation),
-            )
+            encoder = mlp_from_layers(network_alone(stack, group, i), activation)
+            alone = Autoencoder(encoder, torch.nn.Sequential())
             place = group * stack.n_networks + i
             with torch.no_grad():
                 own = objective.backward(
@@ -167,31 +138,17 @@ def test_gradients_are_those_of_each_network_alone(
 
 @pytest.mark.parametrize("hidden", LAYERS)
 def test_merged_network_is_the_mean_of_a_group(hidden):
-    """Of the latent codes, and of the decoders of one code."""
+    """Of the latent codes."""
     stack = make_stack(hidden)
     X = batch(stack)[1]
     n = stack.n_networks
     with torch.no_grad():
         latent = stack.encoder(X).unflatten(0, (N_GROUPS, n)).mean(dim=1)
         for group in range(N_GROUPS):
-            encoder, decoder = (
-                mlp_from_layers(layers, "silu") for layers in stack.merged(group)
-            )
+            encoder = mlp_from_layers(stack.merged(group), "silu")
             widths = [layer.out_features for layer in encoder[::2]]
             assert widths == [*hidden, N_CLASSES]
             torch.testing.assert_close(encoder(X[group]), latent[group])
-            outputs = stack.decoder(latent.repeat_interleave(n, dim=0))
-            expected = outputs.unflatten(0, (N_GROUPS, n)).mean(dim=1)[group]
-            torch.testing.assert_close(decoder(latent[group]), expected)
-
-
-def test_stack_without_decoder_merges_to_none():
-    """There is nothing to train or merge where nothing is reconstructed."""
-    stack = make_stack((8,), reconstructs=False)
-    assert len(stack.decoder) == 0
-    encoder, decoder = stack.merged(1)
-    assert len(encoder) == 2
-    assert decoder == []
 
 
 def test_merged_layers_of_one_network_are_its_own():
@@ -227,11 +184,10 @@ def test_groups_start_alike_and_networks_do_not():
         2,
         (5, 4, 2),
         "relu",
-        reconstructs=True,
         dtype=torch.float32,
         generator=torch.Generator().manual_seed(0),
     )
-    for layer in (stack.encoder[0], stack.encoder[3], stack.decoder[0]):
+    for layer in (stack.encoder[0], stack.encoder[3]):
         per_group = layer.weight.unflatten(0, (3, -1))
         assert torch.equal(per_group[0], per_group[1])
         assert torch.equal(per_group[0], per_group[2])

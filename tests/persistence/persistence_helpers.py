@@ -26,6 +26,7 @@ from skproj import (
 )
 from skproj.feature_selection import StabilitySelector
 from skproj.linear_model import CoxRidge
+from skproj.nn import SparsificationSchedule
 from skproj.persistence import dump, load
 
 QUICK = {"max_epochs": 3, "random_state": 0}
@@ -53,7 +54,10 @@ CASES = {
     "autoencoder": (SparseSupervisedAutoencoder(**QUICK), LABELS),
     "autoencoder of a number": (
         SparseSupervisedAutoencoder(
-            (6, 5), n_features_to_select=3, reconstruction_weight=1.0, **QUICK
+            (6, 5),
+            n_features_to_select=3,
+            schedule=SparsificationSchedule("double"),
+            **QUICK,
         ),
         LABELS,
     ),

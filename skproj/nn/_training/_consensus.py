@@ -38,7 +38,7 @@ WIDE_KEEP_FRACTION = 0.5
 
 
 @dataclass(frozen=True)
-class ConsensusSchedule:
+class ConsensusTraining:
     """Alternation of training stages and projections, with several groups of networks.
 
     The networks of a group are trained with the same samples: the first group with all
@@ -180,7 +180,7 @@ class _Stage:
 
     Attributes
     ----------
-    schedule : ConsensusSchedule
+    schedule : ConsensusTraining
     template : Trainer
         With all features, and with settings, callbacks and data.
     weight : ndarray of shape (n_groups, n_samples)
@@ -193,11 +193,9 @@ class _Stage:
         Norms of the columns of each group after it; None if there was none.
     generator : torch.Generator
     history : TrainingHistory
-    before : Trainer or None
-        With networks of the stage before to go on from, instead of new ones.
     """
 
-    schedule: ConsensusSchedule
+    schedule: ConsensusTraining
     template: object
     weight: np.ndarray
     prior: np.ndarray
@@ -206,16 +204,13 @@ class _Stage:
     importances: list | None
     generator: InitVar[torch.Generator]
     history: InitVar[object]
-    before: InitVar[object] = None
 
-    def __post_init__(self, generator, history, before):
+    def __post_init__(self, generator, history):
         self.n_samples = int((self.weight > 0).sum(axis=1).max())
         self.has_few_samples = has_few_samples(self.n_samples, self.prior.shape[1])
         is_regression = self.template.data.train.y.is_floating_point()
         self.restarts = self.n_samples < FEW_SAMPLES and not is_regression
         self.trainer = self._make_trainer(generator, history)
-        if before is not None:
-            self._take_weights(before)
 
     def projection(self, group):
         """Return the projection of the columns that a group has left."""
@@ -298,6 +293,7 @@ class _Stage:
         projection, *others = map(self.projection, range(len(self.columns)))
         eta = target.eta_for(projection, weight)
         _, own_norms = projection.project_and_rank(weight, eta)
+        shares = [_ratios(own_norms, projection.norms(weight))]
         norms = [own_norms, *norms[1:]]
         kept = [projection.groups.kept(own_norms, target.n_features)]
         n_free = projection.groups.n_free(len(kept[0]))
@@ -314,13 +310,25 @@ class _Stage:
             "eta": eta,
             "importances": [n[k] for n, k in zip(norms, kept, strict=True)],
         }
-        before = self.trainer if go_on or not self.restarts else None
-        return _Stage(
-            **self._fields() | changes,
-            generator=generator,
-            history=history,
-            before=before,
-        )
+        stage = _Stage(**self._fields() | changes, generator=generator, history=history)
+        if go_on:
+            stage._take_weights(self.trainer)
+        elif not self.restarts:
+            shares += [
+                self._shares_kept(group, n_free) for group in range(1, len(kept))
+            ]
+            stage._take_weights(
+                self.trainer, [s[k] for s, k in zip(shares, kept, strict=True)]
+            )
+        return stage
+
+    def _shares_kept(self, group, n_free):
+        """Return the shares of the norms that a projection to some columns leaves."""
+        projection = self.projection(group)
+        weight = self._input_weights(group).detach().cpu().numpy()
+        eta = projection.eta_for(weight, n_free)
+        _, norms = projection.project_and_rank(weight, eta)
+        return _ratios(norms, projection.norms(weight))
 
     def _mean_norm_elsewhere(self, norms):
         """Return the mean of the norms in the groups that have the features."""
@@ -350,17 +358,12 @@ class _Stage:
         ]
         weight = torch.from_numpy(self.weight).to(samples.weight)
         train = StackedSamples(samples, weight, coordinates, n_networks)
-        held_back = template.data.validation
-        if held_back is not None:
-            weight = held_back.weight.expand(len(coordinates), -1)
-            held_back = StackedSamples(held_back, weight, coordinates, n_networks)
         n_outputs = template.module.encoder[-1].out_features
         stack = NetworkStack(
             len(coordinates),
             n_networks,
             (train.width, *self.schedule.hidden_sizes, n_outputs),
             self.schedule.activation,
-            reconstructs=template.objective.reconstruction_weight > 0,
             dtype=samples.weight.dtype,
             generator=generator,
         )
@@ -373,7 +376,7 @@ class _Stage:
             template,
             module=stack,
             objective=objective,
-            data=TrainingData(train, held_back, self._features(0)),
+            data=TrainingData(train, None, self._features(0)),
             generator=generator,
             history=history,
             callbacks=replace(
@@ -383,16 +386,20 @@ class _Stage:
         )
 
     @torch.no_grad()
-    def _take_weights(self, before):
-        """Go on from the networks of the stage before, with some of its features."""
+    def _take_weights(self, before, shares=None):
+        """Go on from the networks of the stage before, with some of its features.
+
+        Parameters
+        ----------
+        before : Trainer
+        shares : list of ndarray of shape (n_kept,), default=None
+            Factors of the columns of the first layers of each group: what the
+            projection has left of them. Without these, the random part of the initial
+            weights would stay in all columns, and hide a feature of little effect.
+        """
         stack, old = self.trainer.module, before.module
-        state = old.state_dict()
-        first, last = "encoder.0.weight", f"decoder.{len(stack.decoder) - 1}"
-        outer = [first]
-        if stack.decoder:
-            outer += [f"{last}.weight", f"{last}.bias"]
-        for name in outer:
-            state[name] = torch.zeros_like(stack.get_parameter(name))
+        state, first = old.state_dict(), "encoder.0.weight"
+        state[first] = torch.zeros_like(stack.get_parameter(first))
         for group, (new, past) in enumerate(
             zip(
                 self.trainer.data.train.coordinates,
@@ -403,17 +410,9 @@ class _Stage:
             kept = torch.from_numpy(np.searchsorted(past.columns, new.columns))
             weight = old.encoder[0].weight[group, :, : past.size]
             weight = past.features_of_encoder(weight)[:, kept.to(weight.device)]
+            if shares is not None:
+                weight = weight * torch.from_numpy(shares[group]).to(weight)
             state[first][group, :, : new.size] = new.encoder_of_features(weight)
-            for name in outer[1:]:
-                networks = slice(
-                    group * stack.n_networks, (group + 1) * stack.n_networks
-                )
-                rows = old.get_parameter(name)[networks], state[name][networks]
-                for old_rows, new_rows in zip(*rows, strict=True):
-                    features = past.features_of_decoder(old_rows[: past.size])
-                    new_rows[: new.size] = new.decoder_of_features(
-                        features[kept.to(features.device)]
-                    )
         stack.load_state_dict(state)
 
     def _input_weights(self, group):
@@ -426,21 +425,13 @@ class _Stage:
     def _network_trainer(self, group):
         """Return a trainer whose network is the mean of those of a group."""
         template, columns = self.template, self.columns[group]
-        coordinates = self.trainer.data.train.coordinates[group]
-        encoder, decoder = self.trainer.module.merged(group)
+        encoder = self.trainer.module.merged(group)
         encoder[0] = self._input_weights(group), encoder[0][1]
-        if decoder:
-            weight, bias = decoder[-1]
-            decoder[-1] = (
-                coordinates.features_of_decoder(weight[: coordinates.size]),
-                coordinates.features_of_decoder(bias[: coordinates.size]),
-            )
-        else:
-            untrained = template.module.decoder[::2]
-            decoder = [(layer.weight, layer.bias) for layer in untrained]
-            weight, bias = decoder[-1]
-            kept = torch.from_numpy(columns).to(weight.device)
-            decoder[-1] = weight[kept], bias[kept]
+        # The decoder has the random weights of the template, until it is fitted.
+        decoder = [(layer.weight, layer.bias) for layer in template.module.decoder[::2]]
+        weight, bias = decoder[-1]
+        kept = torch.from_numpy(columns).to(weight.device)
+        decoder[-1] = weight[kept], bias[kept]
         activation = self.schedule.activation
         module = Autoencoder(
             mlp_from_layers(encoder, activation), mlp_from_layers(decoder, activation)
@@ -491,6 +482,11 @@ def draw_parts(trainer, *, stratify):
     shares = np.ones((min(N_PARTS, n_samples), n_samples))
     shares[np.arange(n_samples) % len(shares), order] = 0.0
     return shares
+
+
+def _ratios(norms, of):
+    """Return norms divided by others; 0 where these are 0."""
+    return np.divide(norms, of, out=np.zeros_like(norms), where=of > 0)
 
 
 def _mean_one(norms, groups):

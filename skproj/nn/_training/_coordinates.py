@@ -82,26 +82,6 @@ class Coordinates:
         weight = weight / self.factors
         return weight if self.basis is None else weight @ self.basis
 
-    def features_of_decoder(self, rows):
-        """Turn outputs that are coordinates into outputs that are features.
-
-        Parameters
-        ----------
-        rows : tensor of shape (n_coordinates,) or (n_coordinates, n_hidden)
-
-        Returns
-        -------
-        rows : tensor of shape (n_kept,) or (n_kept, n_hidden)
-        """
-        if self.basis is not None:
-            rows = self.basis @ rows
-        return rows / self.factors.reshape(-1, *[1] * (rows.ndim - 1))
-
-    def decoder_of_features(self, rows):
-        """Undo `features_of_decoder`, as far as the coordinates go."""
-        rows = rows * self.factors.reshape(-1, *[1] * (rows.ndim - 1))
-        return rows if self.basis is None else self.basis.T @ rows
-
 
 def fit_coordinates(samples, rows, columns, prior, *, rotate):
     """Return coordinates in which samples have a length near sqrt(n_coordinates).

@@ -98,6 +98,24 @@ def cross_entropy(output, labels):
     return losses, gradient.scatter_add_(-1, labels, minus_one)  # p_k - [k = y]
 
 
+def focal(output, labels):
+    """Cross-entropy, weighted by the square of the probability of the other classes.
+
+    References
+    ----------
+    T.-Y. Lin, P. Goyal, R. Girshick, K. He, P. Dollar, "Focal loss for dense object
+    detection", ICCV 2017, arXiv:1708.02002.
+    """
+    log_probabilities = torch.log_softmax(output, dim=-1)
+    labels = labels.unsqueeze(-1)
+    log_p = log_probabilities.gather(-1, labels)
+    p, q = log_p.exp(), -torch.expm1(log_p)
+    losses = -(q.square() * log_p).squeeze(-1)  # -q^2 log p, q = 1 - p
+    minus_one = p.new_full((1, 1), -1.0).expand(labels.shape)
+    gradient = log_probabilities.exp_().scatter_add_(-1, labels, minus_one)
+    return losses, gradient.mul_(q * (q - 2.0 * p * log_p))  # (q^2 - 2 p q log p) dz
+
+
 def logistic(output, labels):
     """Cross-entropy of the logit of label 1 against label 0."""
     logits = output.squeeze(-1)
@@ -129,6 +147,34 @@ def proportional_hazards(output, target):
     return expected - event * risk, (expected - event).unsqueeze(-1)  # h e^z - d z
 
 
+def by_autograd(loss):
+    """Return a loss of this form for a function of tensors.
+
+    Parameters
+    ----------
+    loss : callable
+        ``loss(output, target)`` returns a tensor of shape (n_samples,), for an output
+        of shape (n_samples, n_outputs).
+    """
+
+    def with_gradient(output, target):
+        n_axes = output.ndim - 1
+        with torch.enable_grad():
+            flat = output.detach().flatten(0, -2).requires_grad_()
+            losses = loss(flat, target.flatten(0, n_axes - 1))
+            if not torch.is_tensor(losses) or losses.shape != flat.shape[:1]:
+                raise ValueError(
+                    "loss must return a tensor of shape (n_samples,), here "
+                    f"{tuple(flat.shape[:1])}, got "
+                    f"{tuple(getattr(losses, 'shape', ()))}."
+                )
+            (gradient,) = torch.autograd.grad(losses.sum(), flat)
+        return losses.detach().view(output.shape[:-1]), gradient.view(output.shape)
+
+    return with_gradient
+
+
+CLASSIFICATION_LOSSES = {"cross_entropy": cross_entropy, "focal": focal}
 REGRESSION_LOSSES = {"squared_error": squared_error, "huber": huber}
 PREDICTION_LOSSES = {**REGRESSION_LOSSES, "cox": proportional_hazards}
 
@@ -190,7 +236,7 @@ class AutoencoderObjective:
         losses, _ = self.prediction(latent, y)
         if self._reconstructs(X):
             output = module.decoder(latent)
-            more, _ = self.reconstruction(output, like_outputs(X, output))
+            more, _ = self.reconstruction(output, X)
             losses = losses + self.reconstruction_weight / X.shape[-1] * more
         return losses
 
@@ -221,7 +267,7 @@ class AutoencoderObjective:
         if self._reconstructs(X):
             share = self.reconstruction_weight / X.shape[-1]  # r / d
             output, decoder_inputs = forward(module.decoder, latent)
-            more, more_gradient = self.reconstruction(output, like_outputs(X, output))
+            more, more_gradient = self.reconstruction(output, X)
             losses = losses + share * more
             gradient = gradient + backward(  # dz += (dx^/dz)' dx^
                 module.decoder,
@@ -235,10 +281,3 @@ class AutoencoderObjective:
 
     def _reconstructs(self, X):
         return self.reconstruction_weight > 0 and X.shape[-1] > 0
-
-
-def like_outputs(X, output):
-    """Repeat what several networks side by side see, for each of them."""
-    if X.ndim == 2:
-        return X
-    return X.repeat_interleave(len(output) // max(1, len(X)), dim=0)

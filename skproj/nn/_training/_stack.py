@@ -72,7 +72,7 @@ class SplitNetworks(torch.nn.Module):
 
 
 class NetworkStack(torch.nn.Module):
-    """Autoencoders side by side; `merged` returns the mean of a group.
+    """Encoders side by side; `merged` returns the mean of a group.
 
     Parameters
     ----------
@@ -81,15 +81,11 @@ class NetworkStack(torch.nn.Module):
         Widths of the layers of the encoder, of all networks of a group together: the
         inputs, the hidden units, and the outputs.
     activation : str
-    reconstructs : bool
-        Whether there are decoders.
     dtype : torch.dtype
     generator : torch.Generator
     """
 
-    def __init__(
-        self, n_groups, n_networks, sizes, activation, *, reconstructs, dtype, generator
-    ):
+    def __init__(self, n_groups, n_networks, sizes, activation, *, dtype, generator):
         super().__init__()
         self.n_networks = n_networks
         n_in, *hidden, n_out = sizes
@@ -100,41 +96,32 @@ class NetworkStack(torch.nn.Module):
         for before, after in itertools.pairwise(widths):
             layers += [activate(), make(n_networks, before, after)]
         self.encoder = torch.nn.Sequential(*layers)
-        layers = []
-        if reconstructs:
-            for before, after in itertools.pairwise([*widths[::-1], n_in]):
-                layers += [make(n_networks, before, after), activate()]
-        self.decoder = torch.nn.Sequential(*layers[:-1])
 
     @torch.no_grad()
     def merged(self, group):
         """Return the mean of the networks of a group, as one network.
 
-        Its hidden units are those of all of them. Outputs are means; the decoders take
-        the mean of the latent codes.
+        Its hidden units are those of all of them, its outputs are means.
 
         Returns
         -------
-        encoder, decoder : list of tuple of tensor
+        encoder : list of tuple of tensor
             Weights of shape (n_outputs, n_inputs) and biases of the layers.
         """
-        encoder, decoder = (
-            [
-                (
-                    layer.weight.unflatten(0, (-1, self.n_networks))[group],
-                    layer.bias.unflatten(0, (-1, self.n_networks))[group],
-                )
-                for layer in layers
-                if isinstance(layer, StackedLinear)
-            ]
-            for layers in (self.encoder[1:], self.decoder)
-        )
+        layers = [
+            (
+                layer.weight.unflatten(0, (-1, self.n_networks))[group],
+                layer.bias.unflatten(0, (-1, self.n_networks))[group],
+            )
+            for layer in self.encoder[1:]
+            if isinstance(layer, StackedLinear)
+        ]
         first, split = self.encoder[0], (self.n_networks, -1)
         first = (
             first.weight[group].unflatten(0, split),
             first.bias[group].unflatten(0, split),
         )
-        return merge_layers([first, *encoder]), merge_layers(decoder)
+        return merge_layers([first, *layers])
 
 
 def merge_layers(layers):

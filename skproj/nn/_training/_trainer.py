@@ -60,14 +60,14 @@ class TrainingOptions:
     batch_size : int
     learning_rate_init : float
         Noise above 1 divides it.
+    verbose : bool
+        Whether to print a line after each epoch.
     weight_decay : float
     early_stopping : bool
         Whether a stage stops early and ends with its best weights, as judged by the
         validation data.
     tol, n_iter_no_change : float, int
         Of the early stopping.
-    verbose : bool
-        Whether to print a line after each epoch.
     input_noise : float
         Standard deviation of the noise in training; there is none in evaluation.
     solver : {"adam", "sgd"}
@@ -82,11 +82,11 @@ class TrainingOptions:
     max_epochs: int
     batch_size: int
     learning_rate_init: float
-    weight_decay: float
-    early_stopping: bool
-    tol: float
-    n_iter_no_change: int
     verbose: bool
+    weight_decay: float = 0.0
+    early_stopping: bool = False
+    tol: float = 0.0
+    n_iter_no_change: int = 1
     input_noise: float = 0.0
     solver: str = "adam"
     penalty: Penalty | None = None
