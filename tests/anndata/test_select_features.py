@@ -21,6 +21,7 @@ from sklearn.model_selection import StratifiedKFold, train_test_split
 
 from skproj import ProjectionFeatureSelector, SparseSupervisedAutoencoder
 from skproj.anndata import plot_selected, select_features, selected_df
+from skproj.nn import SparsificationSchedule
 
 # What is selected, and how well it predicts
 
@@ -175,13 +176,14 @@ def test_radius_is_chosen_by_cross_validation(pbmc):
 
 def test_autoencoder_chooses_radius_and_noise(small):
     settings = {"max_epochs": 10, "hidden_layer_sizes": 10, "etas": [20.0, 3.0]}
-    select_features(
-        small, "type", method="autoencoder", cv=2, input_noise=[1.0, 3.0], **settings
-    )
+    settings["schedule"] = SparsificationSchedule(input_noise=0.6)
+    select_features(small, "type", method="autoencoder", cv=2, **settings)
     result = small.uns["skproj"]
     assert result["eta"] in (20.0, 3.0)
-    assert set(result["cv_results"]["param_input_noise"]) == {1.0, 3.0}
-    assert f"eta={result['eta']}" in result["params"]["estimator"]
+    assert set(result["cv_results"]["param_final_noise"]) == {0.5, 0.6}
+    estimator = result["params"]["estimator"]
+    assert f"eta={result['eta']}" in estimator
+    assert "input_noise=0.6" in estimator
     assert result["accuracy"] > 0.7
 
 
