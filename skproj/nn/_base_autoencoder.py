@@ -177,7 +177,8 @@ class BaseSparseAutoencoder(
 
         Data that do not fit into memory are passed as
         :class:`~skproj.blocks.RowBlocks` in place of an array. They are read in a pass
-        for each epoch, and once more when the features that are left fit into memory.
+        for each epoch, once more when the features that are left fit into memory, and
+        once, with the selected features, for the decoder if it needs them.
         Nearby samples are shuffled, and equal ones are not merged: store the samples
         in random order.
 

@@ -8,13 +8,14 @@ import torch
 from autoencoder_helpers import SCHEDULES, assert_same_model, quick
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from sklearn.base import clone
 
 from skproj import (
     SparseMLPClassifier,
     SparseSupervisedAutoencoderRegressor,
 )
 from skproj.blocks import RowBlocks, open_blocks
-from skproj.nn import _block_input
+from skproj.nn import SparsificationSchedule, _block_input
 from skproj.nn._training import _block_samples
 from skproj.nn._training._block_samples import BlockSamples
 from skproj.nn._training._measured_blocks import measure
@@ -49,7 +50,10 @@ def make_data(is_sparse=False, kind="classes", never=(), n_samples=N_SAMPLES):
 def test_one_window_trains_as_in_memory(schedule, is_sparse):
     """With the same order of the samples, the network is the same to the bit."""
     X, y = make_data(is_sparse)
-    options = {"schedule": schedule, "eta": 4.0, "batch_size": 32}
+    if isinstance(schedule, str):
+        schedule = SparsificationSchedule(schedule)
+    schedule = clone(schedule).set_params(batch_size=32)
+    options = {"schedule": schedule, "eta": 4.0}
     memory = quick(**options).fit(X, y)
     blocks = quick(**options).fit(open_blocks(X, block_size=70), y)
     assert_same_model(memory, blocks, X)
@@ -264,6 +268,8 @@ def test_wide_data_need_the_memory_of_windows(monkeypatch):
         input_noise=0.5,
         hidden_layer_sizes=(10,),
     )
+    clone(model).fit(source.open(), y)  # what PyTorch imports is no memory of the data
+    source.widths.clear()
     tracemalloc.start()
     try:
         model.fit(source.open(), y)
@@ -271,8 +277,9 @@ def test_wide_data_need_the_memory_of_windows(monkeypatch):
     finally:
         tracemalloc.stop()
     assert peak < n_bytes // 3
-    # The first pass, a stage of all columns, and one of those that are left.
-    assert source.widths == [1500] * 4 + [300] * 3
+    # The first pass, a stage of all columns, and one of those that are left, and the
+    # decoder.
+    assert source.widths == [1500] * 4 + [300] * 3 + [300]
     assert model.get_support()[:2].all()
     assert model.score(source.open(), y) > 0.9
     assert source.widths[-1] == 300
@@ -345,4 +352,4 @@ def test_columns_that_are_gone_are_not_read_from_parquet(tmp_path, monkeypatch):
     monkeypatch.setattr(parquet.ParquetFile, "iter_batches", counted)
     options = {"n_features_to_select": 6, "max_epochs": 2}
     quick(schedule="double", **options).fit(open_blocks(path), y)
-    assert widths == [24] * 3 + [6] * 2
+    assert widths == [24] * 3 + [6] * 2 + [6]  # for the decoder

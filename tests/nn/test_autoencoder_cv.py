@@ -106,6 +106,7 @@ def test_one_standard_error_is_sparser(wide):
     """The smallest radius that is about as good as the best."""
     X, y = wide
     params = {"max_epochs": 10, "cv": 4, "random_state": 2, "final_noise": 1.0}
+    params["projection"] = "l12"
     best, sparse = (
         quick(selection_rule=rule, **params).fit(X, y)
         for rule in ("best", "one-standard-error")

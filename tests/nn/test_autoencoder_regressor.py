@@ -184,7 +184,7 @@ def test_partial_fit_learns_from_a_stream():
     model = quick(input_noise=0.3)
     parts = np.array_split(np.random.default_rng(0).permutation(len(X)), 6)
     peaks = []
-    for eta in np.geomspace(10.0, 1.0, 20):
+    for eta in np.geomspace(3.0, 0.3, 20):
         model.set_params(eta=eta)
         tracemalloc.start()
         for rows in parts:

@@ -24,6 +24,7 @@ def walk(model, X, y, etas=None):
         fitted = clone(model)
         fitted.n_features_in_ = X.shape[1]
         fitted._set_state(state)
+        fitted._fit_decoder(trainer.data)
         yield fitted
 
 

@@ -122,14 +122,18 @@ def test_all_features_always_kept_are_those_of_an_infinite_radius(table, schedul
         assert_array_equal(model.encoder_weights_, other.encoder_weights_)
 
 
-def test_the_radius_does_not_count_what_is_always_kept(table):
+@pytest.mark.parametrize(
+    ("projection", "order"), [("l12", 2), ("bilevel_l1inf", np.inf)]
+)
+def test_the_radius_does_not_count_what_is_always_kept(table, projection, order):
     """After one training stage, the projection is that of the other columns."""
     X, y = table
-    dense = quick(schedule="single", eta=np.inf).fit(X, y).encoder_weights_
-    model = quick(schedule="single", always_keep=FORCED).fit(X, y)
+    params = {"schedule": "single", "projection": projection}
+    dense = quick(**params | {"eta": np.inf}).fit(X, y).encoder_weights_
+    model = quick(**params, always_keep=FORCED).fit(X, y)
     others = np.setdiff1d(np.arange(N_FEATURES), FORCED)
     assert_array_equal(model.encoder_weights_[:, FORCED], dense[:, FORCED])
-    norms = np.linalg.norm(model.encoder_weights_[:, others], axis=0)
+    norms = np.linalg.norm(model.encoder_weights_[:, others], ord=order, axis=0)
     assert norms.sum() == pytest.approx(0.5)
     assert_allclose(norms, model.feature_importances_[others], rtol=1e-12)
 

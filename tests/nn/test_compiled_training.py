@@ -1,13 +1,19 @@
 """Training with `torch.compile` and with mixed precision."""
 
 import copy
-import warnings
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
 
-from skproj.nn import ProximalAdam, ProximalSGD, register_projection, sparsify
+from skproj.nn import (
+    ProximalAdam,
+    ProximalSGD,
+    Sparsifier,
+    register_projection,
+    sparsify,
+)
 from skproj.nn.functional import projection_l1inf_ball
 
 
@@ -102,9 +108,34 @@ def test_mixed_precision(make_optimizer):
     assert all(W.isfinite().all() for W in model.parameters())
 
 
-@pytest.mark.parametrize("method", ["projected", "gradual", "hoyer", "l1"])
+def sparsify_loop(module, X, y, step):
+    """Train to three quarters of zeros, in the loop of skproj."""
+    options = {"target": 0.75, "n_epochs": 20, "step": step}
+    return sparsify(module, None, [(X, y)], **options).after
+
+
+def sparsifier_loop(module, X, y, step, **options):
+    """Train to three quarters of zeros, in a loop of one's own."""
+    optimizer = torch.optim.Adam(module.parameters(), lr=3e-3)
+    sparsifier = Sparsifier(module, optimizer, target=0.75, n_steps=20, **options)
+    for _ in range(20):
+        optimizer.zero_grad()
+        step(module, (X, y)).backward()
+        optimizer.step()
+    return sparsifier.finalize()
+
+
+@pytest.mark.parametrize(
+    "to_zeros",
+    [
+        pytest.param(sparsify_loop, id="sparsify"),
+        pytest.param(sparsifier_loop, id="balanced"),
+        pytest.param(partial(sparsifier_loop, score="hoyer"), id="hoyer"),
+        pytest.param(partial(sparsifier_loop, score="hoyer", every=3), id="every"),
+    ],
+)
 @pytest.mark.parametrize("mode", ["compiled", "mixed", "bfloat16"])
-def test_sparsify(method, mode):
+def test_sparsify(to_zeros, mode):
     """Exact numbers of zeros, for compiled modules and in half precision."""
     model, X, y = make_problem()
     if mode == "bfloat16":
@@ -117,10 +148,6 @@ def test_sparsify(method, mode):
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=mode == "mixed"):
             return nn.functional.cross_entropy(module(batch[0]), batch[1])
 
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The search for the l1 weight")
-        report = sparsify(
-            module, None, [(X, y)], target=0.75, n_epochs=20, method=method, step=step
-        )
-    assert report.after.n_zeros == 168
+    report = to_zeros(module, X, y, step)
+    assert report.n_zeros == 168
     assert int((model[0].weight == 0).sum() + (model[2].weight == 0).sum()) == 168

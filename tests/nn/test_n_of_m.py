@@ -105,16 +105,14 @@ def has_pattern(W, n, m):
     return (W.reshape(-1, m).count_nonzero(dim=1) <= n).all()
 
 
-@pytest.mark.parametrize("method", ["auto", "projected"])
-def test_training_to_a_pattern(method):
+def test_training_to_a_pattern():
     """Layers with another number of inputs are left alone."""
     model, loader = make_problem()
-    sparse, report = run(model, loader, target="2:4", method=method)
+    sparse, report = run(model, loader, target="2:4")
     assert has_pattern(sparse[0].weight, 2, 4)
     assert has_pattern(sparse[2].weight, 2, 4)
     assert sparse[4].weight.count_nonzero() == 30
     assert report.after.n_zeros == 120 + 100
-    assert report.method == "projected"
 
 
 def test_other_patterns_and_layers():
@@ -183,7 +181,6 @@ def test_a_resumed_training_has_the_same_result(tmp_path):
         ("target must be a share, a dict", {"target": "0:4"}),
         ("target 2:7 needs a linear layer with a multiple of 7", {"target": "2:7"}),
         ("layers: there is no weight to prune in '4'", {"layers": ["2", "4"]}),
-        ("method must be 'auto' or 'projected' for a pattern", {"method": "l1"}),
     ],
 )
 def test_refusals_of_training(message, options):

@@ -65,11 +65,13 @@ def test_group_soft_threshold_is_the_proximity_operator(dim):
 
 @pytest.mark.parametrize(("dim", "n"), [(0, (1, 5, 3)), ((1, 2), (4, 1, 1))])
 def test_group_soft_threshold_takes_an_amount_for_each_group(dim, n):
-    W, amount = random_tensor(4, 5, 3), random_tensor(*n, seed=1).abs() * 3 + 1.0
-    others = W.norm(dim=dim, keepdim=True) - amount
-    expected = W * others.clamp(min=0) / W.norm(dim=dim, keepdim=True)
+    W = random_tensor(4, 5, 3)
+    norm = W.norm(dim=dim, keepdim=True)
+    amount = 2.0 * random_tensor(*n, seed=1).abs() * norm  # some beyond the norm
+    expected = W * (norm - amount).clamp(min=0) / norm
     group_soft_threshold_(W, amount, dim)
     torch.testing.assert_close(W, expected)
+    assert torch.equal(W == 0, expected == 0)
     assert 0 < (W == 0).sum() < W.numel()
 
 

@@ -111,6 +111,16 @@ class BlockSamples:
         everything = torch.arange(len(self), device=self.rows.device)
         return Samples(X, self.y, self.weight, everything)
 
+    def first(self, n_rows):
+        """Return the features of the first samples, and do not read the others."""
+        window = next(self._windows([n_rows]))
+        return self._gather_dense(window, slice(None))
+
+    @property
+    def window_rows(self):
+        """Number of samples in `WINDOW_BYTES`, which may be more than there are."""
+        return int(WINDOW_BYTES * len(self) / max(1.0, self._n_bytes))
+
     @property
     def _n_bytes(self):
         return self.X.n_bytes * len(self) / self.X.shape[0]
@@ -118,7 +128,7 @@ class BlockSamples:
     def _window_sizes(self, n_rows, generator):
         """Return the number of samples of each window of an epoch."""
         n = len(self)
-        n_steps = max(1, int(WINDOW_BYTES * n / max(1.0, self._n_bytes)) // n_rows)
+        n_steps = max(1, self.window_rows // n_rows)
         size = n_steps * n_rows
         if n <= size:
             return [n]

@@ -7,7 +7,7 @@ from skproj.nn._training._block_samples import BlockSamples
 from skproj.nn._training._coordinates import dense_columns
 
 # Bound of the entries of the samples that the decoder is fitted to, unless that are
-# less than the second number of samples.
+# less than the second number of samples. Of those in blocks, a window is enough.
 MAX_DECODER_ENTRIES, MIN_DECODER_SAMPLES = 1 << 24, 256
 
 # Ridge penalties to choose from, in units of the largest squared singular value.
@@ -80,8 +80,9 @@ def _training_rows(samples, places):
     if isinstance(samples, BlockSamples):
         samples, places = samples.keep_columns(places), np.arange(len(places))
     if isinstance(samples, BlockSamples):  # still too many: those that come first
-        X, _, weight = next(iter(samples.batches(min(n_rows, len(samples)))))
-        return X, weight
+        n_rows = min(n_rows, max(MIN_DECODER_SAMPLES, samples.window_rows))
+        n_rows = min(n_rows, len(samples))
+        return samples.first(n_rows), samples.weight[:n_rows]
     step = -(-len(samples) // n_rows)
     index = torch.arange(0, len(samples), step, device=samples.rows.device)
     return dense_columns(samples, index, places), samples.weight[index]
