@@ -103,8 +103,8 @@ fuzz: $(VENV)/.skproj-test  ## compare projections of large arrays with oracles
 
 demo: $(VENV)/.skproj-demo  ## select features on real data; report in demo_output/
 	$(PY) -m skproj datasets digits-probes --out $(PROBES) --overwrite
-	$(PY) -m skproj select $(PROBES) --target digit --cv 4 --n-jobs 2 \
-		--out demo_output/selection --overwrite
+	$(PY) -m skproj select $(PROBES) --target digit --method autoencoder \
+		--cv 4 --n-jobs 2 --out demo_output/selection --overwrite
 	@awk -F , '/^probe[0-9]+,/ && $$3 == "TRUE" {n++} \
 		END {print n + 0, "of the 1000 probes were selected"}' \
 		demo_output/selection/features.csv

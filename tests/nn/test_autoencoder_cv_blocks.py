@@ -135,7 +135,7 @@ def test_few_samples_are_read_as_a_whole():
 def test_halves_of_a_stability_selection_are_read_in_blocks():
     X, y = make_data()
     estimator = SparseSupervisedAutoencoder(
-        n_features_to_select=3, max_epochs=3, hidden_layer_sizes=(10,), random_state=0
+        n_features_to_select=3, max_epochs=20, hidden_layer_sizes=(10,), random_state=0
     )
     options = {"n_pairs": 2, "threshold": 0.5, "random_state": 0}
     memory = StabilitySelector(estimator, **options).fit(X, y)
