@@ -243,16 +243,18 @@ def fit_folds(search, run):
     """Fit a model to the training part of each fold, its radius chosen by that alone.
 
     A radius that the fold's own rows have helped to choose would flatter its score. The
-    linear selector searches anew; a network takes the scores of the other folds. A
+    linear selector searches anew, with the other folds; a network takes their scores. A
     model is None where no feature is selected. Each fold is a step of the checkpoints.
     """
     problem, calls = run.problem, []
     for i, (train, _) in enumerate(run.splits):
         X, y, groups = run.part(train)
         given = {}
-        if problem.is_linear:
-            fold = clone(model_of(search))
+        if problem.is_linear and len(run.splits) > 2:
+            fold = clone(search).set_params(select__cv=other_folds(run, i))
             given = {} if groups is None else {"select__groups": groups}
+        elif problem.is_linear:  # of two folds, there is none to choose by
+            fold = one_radius(search)
         else:
             row = choose_radius(
                 searcher(search).cv_results_,
@@ -265,6 +267,15 @@ def fit_folds(search, run):
         step = delayed(run.checkpoints.step)
         calls.append(step(f"fold {i + 1}", fit_fold, fold, X, y, given))
     return Parallel(n_jobs=problem.options.n_jobs)(calls)
+
+
+def other_folds(run, i):
+    """Return the folds but one as splits of the training rows of that one."""
+    train = run.splits[i][0]
+    places = np.zeros(len(run.y), dtype=np.intp)
+    places[train] = np.arange(len(train))
+    tests = [test for j, (_, test) in enumerate(run.splits) if j != i]
+    return [(places[np.setdiff1d(train, test)], places[test]) for test in tests]
 
 
 def one_radius(search):

@@ -50,11 +50,11 @@ def test_noise_is_not_selected_by_all(method, seed, tmp_path):
 def test_frequency_is_that_of_the_method_in_the_table(tmp_path):
     """No linear model sees a product."""
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(400, 8))  # a half has enough rows
+    X = rng.normal(size=(1000, 8))  # a half has enough rows
     frame = pd.DataFrame(X, columns=[f"gene{j}" for j in range(8)])
     frame["kind"] = np.where(X[:, 0] * X[:, 1] > 0.0, "a", "b")
     arguments = ["--method", "autoencoder", "--stability", "2"]
-    s = selection_of(frame, tmp_path, *arguments, "--keep-gain", "one-standard-error")
+    s = selection_of(frame, tmp_path, *arguments)
     assert s.n_halves == 4
     assert s.support[:2].all()
     assert not s.support.all()

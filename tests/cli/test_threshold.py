@@ -40,7 +40,7 @@ def rare(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("method", ["selector", "autoencoder"])
+@pytest.mark.parametrize("method", ["auto", "selector", "autoencoder"])
 def test_threshold_is_said_saved_and_applied(method, rare, tmp_path, capsys):
     out = tmp_path / "out"
     arguments = ["--method", method, "--eta", "2", "--threshold", "balanced_accuracy"]
@@ -60,17 +60,13 @@ def test_threshold_is_said_saved_and_applied(method, rare, tmp_path, capsys):
     assert model.feature_names_in_.tolist() == X.columns.tolist()
     predicted = model.predict(X)
     threshold = report["threshold"]["value"]
-    if method == "autoencoder":
-        above = model.predict_proba(X)[:, 0] >= threshold
-    else:
-        above = -model.decision_function(X) >= threshold
+    above = model.predict_proba(X)[:, 0] >= threshold
     np.testing.assert_array_equal(predicted == "ill", above)
     assert main(["apply", str(out / "model.skops"), str(rare)]) == 0
     table = [line.split(",") for line in capsys.readouterr().out.splitlines()]
     assert [row[1] for row in table[1:]] == predicted.tolist()
-    if method == "autoencoder":
-        own = [row[table[0].index(f"probability_{row[1]}")] for row in table[1:]]
-        assert [row[2] for row in table[1:]] == own
+    own = [row[table[0].index(f"probability_{row[1]}")] for row in table[1:]]
+    assert [row[2] for row in table[1:]] == own
     assert main(["info", str(out / "model.skops")]) == 0
     assert f"{threshold:.4g} for 'ill'" in capsys.readouterr().out
 
