@@ -4,6 +4,7 @@ import numbers
 
 from sklearn.base import BaseEstimator
 
+from skproj.utils._doc_link import DocumentationLink
 from skproj.utils._state import store_parameters
 from skproj.utils._validation import Interval, StrOptions
 
@@ -12,7 +13,7 @@ KINDS = ("consensus", "double", "single")
 _NOISE = [Interval(numbers.Real, 0, None, closed="left"), StrOptions({"auto"})]
 
 
-class SparsificationSchedule(BaseEstimator):
+class SparsificationSchedule(DocumentationLink, BaseEstimator):
     r"""Order and settings of the training stages and projections of an autoencoder.
 
     It is passed as `schedule` to the autoencoders, where its name alone stands for its

@@ -29,7 +29,7 @@ from skproj.nn import SparsificationSchedule
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["linear", "autoencoder"])
 def test_known_markers_are_found(pbmc, method):
-    extra = {} if method == "linear" else {"max_epochs": 10}
+    extra = {} if method == "linear" else {"max_epochs": 10, "projection": "l12"}
     select_features(pbmc, "bulk_labels", n_genes=40, cv=2, method=method, **extra)
     table = selected_df(pbmc)
     groups = table["group"].astype(str)

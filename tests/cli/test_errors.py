@@ -251,7 +251,7 @@ def test_files_of_a_folder_that_exists_are_made_within_it(data, tmp_path, monkey
     )
     assert select(data, "--out", out) == 0
     assert used[0].parent == out
-    assert {path.name for path in out.iterdir()} == set(FILES) - {"calibration.png"}
+    assert {path.name for path in out.iterdir()} == set(FILES)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left")])

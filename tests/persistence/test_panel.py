@@ -218,7 +218,7 @@ def test_networks_of_a_mean_that_select_by_themselves(tmp_path):
     X, y = make_table()
     path = tmp_path / "panel.py"
     parts = [
-        classifier(n_features_to_select=2).set_params(random_state=i) for i in (1, 2)
+        classifier(n_features_to_select=n).set_params(random_state=n) for n in (2, 3)
     ]
     for last, target in (
         (mean_of(*parts), y),

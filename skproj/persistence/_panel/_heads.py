@@ -109,6 +109,9 @@ def describe_autoencoder(predictor):
     layers[0]["weight"] = predictor.encoder_weights_
     part = {"activation": predictor.activation, "layers": layers}
     if hasattr(predictor, "temperature_"):
+        if len(predictor.classes_) > 2:  # the mean of the outputs is not of the classes
+            for name in ("weight", "bias"):
+                layers[-1][name] = layers[-1][name] - layers[-1][name].mean(axis=0)
         return {**part, "temperature": float(predictor.temperature_)}
     center, scale = predictor.target_mean_[0], predictor.target_scale_[0]
     return {**part, "center": float(center), "scale": float(scale)}
