@@ -48,7 +48,6 @@ LOSSES = {
     "regression": "squared_error",
     "survival": "cox",
 }
-KEEP_GAIN = 0.95
 NOTHING_SELECTED = (
     "no feature was selected: none helps to predict the target by more than the error "
     "of its score; try --keep-gain 1, a larger --eta, or another --method"
@@ -70,7 +69,8 @@ def make_search(run):
     search = {"scoring": options.scoring, "random_state": options.seed}
     if problem.is_linear:
         search |= selector | weighted | {"n_jobs": options.n_jobs}
-        search["keep_gain"] = options.keep_gain or KEEP_GAIN
+        if options.keep_gain is not None:
+            search["keep_gain"] = options.keep_gain
         # Of few rows, the selector repeats its own folds.
         search["cv"] = None if options.cv == N_FOLDS else options.cv
         n_etas = N_ETAS_OF_BLOCKS if problem.in_blocks else N_ETAS
@@ -246,24 +246,22 @@ def fit_folds(search, run):
     linear selector searches anew, with the other folds; a network takes their scores. A
     model is None where no feature is selected. Each fold is a step of the checkpoints.
     """
-    problem, calls = run.problem, []
+    results, problem = searcher(search).cv_results_, run.problem
+    template, calls = one_radius(search), []
     for i, (train, _) in enumerate(run.splits):
         X, y, groups = run.part(train)
-        given = {}
-        if problem.is_linear and len(run.splits) > 2:
-            fold = clone(search).set_params(select__cv=other_folds(run, i))
-            given = {} if groups is None else {"select__groups": groups}
-        elif problem.is_linear:  # of two folds, there is none to choose by
-            fold = one_radius(search)
-        else:
+        fold, given = clone(template), {}
+        if not problem.is_linear:
             row = choose_radius(
-                searcher(search).cv_results_,
+                results,
                 folds=[other for other in range(len(run.splits)) if other != i],
                 rule=rule_of(problem),
                 n_samples=len(run.y),
             )
-            eta = float(radii_of(searcher(search).cv_results_)[row])
-            fold = one_radius(search).set_params(select__eta=eta)
+            fold.set_params(select__eta=float(radii_of(results)[row]))
+        elif len(run.splits) > 2:  # of two folds, there is none to choose by
+            fold = clone(search).set_params(select__cv=other_folds(run, i))
+            given = {} if groups is None else {"select__groups": groups}
         step = delayed(run.checkpoints.step)
         calls.append(step(f"fold {i + 1}", fit_fold, fold, X, y, given))
     return Parallel(n_jobs=problem.options.n_jobs)(calls)

@@ -212,9 +212,7 @@ def measure_stability(run, search, model, X):
     selector = StabilitySelector(
         one,
         n_pairs=n_pairs,
-        stratify="auto" if p.task == "survival" else p.classifies,
-        n_jobs=p.options.n_jobs,
-        random_state=p.options.seed,
+        **options_of_halves(p),
     )
     try:
         with selecting(quiet=True), without_names():
@@ -231,14 +229,21 @@ def measure_stability(run, search, model, X):
     }, []
 
 
+def options_of_halves(problem):
+    """Return the parameters of each selector on halves of the rows."""
+    return {
+        "stratify": "auto" if problem.task == "survival" else problem.classifies,
+        "n_jobs": problem.options.n_jobs,
+        "random_state": problem.options.seed,
+    }
+
+
 def measure_false_discoveries(run, support, X):
     """Return fields of a `SelectionResult`, or a sentence on why they are not known."""
     p = run.problem
     selector = StabilitySelector(
         fdr=p.options.fdr,
-        stratify="auto" if p.task == "survival" else p.classifies,
-        n_jobs=p.options.n_jobs,
-        random_state=p.options.seed,
+        **options_of_halves(p),
     )
     try:
         with selecting(quiet=True), without_names():

@@ -133,7 +133,8 @@ def _ridge(A, Y, share, *, n_huber_steps=0):
     freedom = (1.0 - (1.0 + kept.sum(dim=1)) / len(A)).clamp(min=1e-3)
     kept = kept[((total - explained) / freedom**2).argmin()]
     factors = (kept / sizes.clamp(min=tiny)).unsqueeze(1)
-    slope, offset = V.T @ (factors * parts), mean_Y - mean_A @ (V.T @ (factors * parts))
+    slope = V.T @ (factors * parts)
+    offset = mean_Y - mean_A @ slope
     for _ in range(n_huber_steps):
         fit = A @ slope + offset
         target = fit + (Y - fit).clamp(-1.0, 1.0)
