@@ -58,6 +58,25 @@ def multiply_transposed(X, residuals):
     return products
 
 
+def add_words(X, const unsigned long long[::1] weights,
+              unsigned long long[:, ::1] sums):
+    """Add the 32-bit words of the entries of a CSR matrix, times weights of its rows.
+
+    The sums of each column are a row of an array, one for each word of an entry, and
+    one more; they are modulo 2**64.
+    """
+    cdef:
+        const unsigned int[::1] words = np.ascontiguousarray(X.data).view(np.uint32)
+        const int[::1] indices = np.ascontiguousarray(X.indices, dtype=np.intc)
+        const Py_ssize_t[::1] indptr = np.ascontiguousarray(X.indptr, dtype=np.intp)
+        Py_ssize_t i, p, k, n_words = sums.shape[1] - 1
+    with nogil:
+        for i in range(weights.shape[0]):
+            for p in range(indptr[i], indptr[i + 1]):
+                for k in range(n_words):
+                    sums[indices[p], k] += weights[i] * words[p * n_words + k]
+
+
 cdef Py_ssize_t address(array):
     return array.ctypes.data
 

@@ -5,6 +5,8 @@ from copy import copy
 import numpy as np
 from scipy import sparse
 
+from skproj._kernels._columns import add_words
+
 
 class Checksums:
     """`column_checksums` of the columns that some pass over the rows has read."""
@@ -48,11 +50,7 @@ def column_checksums(block, first_row):
     checksums = np.zeros((n_columns, n_words + 1), dtype=np.uint64)
     weights = _scramble(np.arange(first_row, first_row + n_rows, dtype=np.uint64))
     if sparse.issparse(block):
-        words = np.ascontiguousarray(block.data).view(np.uint32)
-        for k in range(n_words):
-            entries = words[k::n_words].astype(np.uint64)
-            parts = entries, block.indices, block.indptr
-            checksums[:, k] = sparse.csr_array(parts, shape=block.shape).T @ weights
+        add_words(block, weights, checksums)
         return checksums
     by_rows = block.flags.c_contiguous
     words = (block if by_rows else block.T).view(np.uint32)

@@ -7,7 +7,7 @@ from skproj.blocks import RowBlocks
 from skproj.cli._evidence import rank_scores
 from skproj.cli._result import GroupSummary, SelectedFeature
 from skproj.linear_model._cox import null_residuals
-from skproj.utils._stability import find_substitutes
+from skproj.linear_model._substitutes import find_substitutes
 from skproj.utils._survival import is_survival
 
 

@@ -32,7 +32,6 @@ from skproj.feature_selection._linear_selector import (
     model_attributes,
 )
 from skproj.feature_selection._radius_search import Trial
-from skproj.linear_model._block_matrix import substitutes_of
 from skproj.linear_model._eta_path import (
     check_etas,
     collect_path,
@@ -40,6 +39,7 @@ from skproj.linear_model._eta_path import (
     solve_path,
     warn_of_unfinished,
 )
+from skproj.linear_model._substitutes import find_substitutes
 from skproj.linear_model._targets import choose_loss
 from skproj.utils._docs import shared_docs
 from skproj.utils._path_search import (
@@ -397,7 +397,12 @@ class ProjectionFeatureSelectorCV(LinearSelector):
                 problem, self.projection, trial, trial.scores, X.dtype, fit.n_iter
             )
             selected = np.flatnonzero(model["scores_"])
-            substitutes = substitutes_of(self, X, selected, sample_weight)
+            substitutes = find_substitutes(
+                X,
+                selected,
+                names=getattr(self, "feature_names_in_", None),
+                sample_weight=sample_weight,
+            )
             path = collect_path(problem, chosen.etas, fits, X.dtype)
             counts = path.n_selected[chosen.other_rows]
             low, high = np.quantile(counts, RANGE, method="nearest")

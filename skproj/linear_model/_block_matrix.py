@@ -8,11 +8,8 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import LinearOperator
 
-from skproj.blocks import RowBlocks
 from skproj.blocks._passes import ColumnReader, n_together, visit
-from skproj.linear_model._block_visitors import Correlations, Logits, Product, Scan
-from skproj.utils._moments import normalized_weights
-from skproj.utils._stability import collect_substitutes, find_substitutes
+from skproj.linear_model._block_visitors import Logits, Product, Scan
 
 
 class BlockMatrix(LinearOperator):
@@ -105,32 +102,6 @@ class BlockMatrix(LinearOperator):
         ]
         visit(self.blocks, *products)
         return [product.result for product in products]
-
-
-def _correlate_blocks(blocks, kept, weights):
-    """Yield the correlations of features with all that are not constant, pass by pass.
-
-    The weights are positive.
-    """
-    kept = np.asarray(kept, dtype=np.intp)
-    size = max(blocks.column_bytes // (8 * blocks.shape[1]), 1)
-    for start in range(0, len(kept), size):
-        part = kept[start : start + size]
-        visitor = Correlations(part, weights, blocks.rows, blocks.shape[1])
-        visit(blocks.whole, visitor)
-        yield visitor.result
-
-
-def substitutes_of(estimator, X, kept, sample_weight):
-    """Return the dict of `find_substitutes` for an estimator, also of blocks."""
-    names = getattr(estimator, "feature_names_in_", None)
-    if not isinstance(X, RowBlocks):
-        return find_substitutes(X, kept, names=names, sample_weight=sample_weight)
-    weights = normalized_weights(sample_weight, X.shape[0])
-    present = weights > 0.0
-    if not present.all():
-        X, weights = X.take_rows(present), weights[present]
-    return collect_substitutes(kept, _correlate_blocks(X, kept, weights), names)
 
 
 class _ColumnStore:

@@ -8,7 +8,7 @@ from scipy import sparse
 from sklearn.utils import assert_all_finite
 
 from skproj._kernels._columns import multiply_transposed
-from skproj.utils._moments import BlockMoments, unit_factors
+from skproj.utils._moments import BlockMoments
 
 
 class _Visitor:
@@ -165,72 +165,28 @@ class Logits(_Visitor):
 
 
 class Correlations(_RowVisitor):
-    """Visitor of the correlations of some columns with all others."""
+    """Visitor of the products of all columns with some of them, standardised.
 
-    def __init__(self, kept, weights, mask, n_columns):
-        super().__init__(weights, mask, n_columns)
-        self.kept = kept
+    The last row of the result has the sums of the latter, zero but for rounding.
+    """
+
+    def __init__(self, kept, mean, deviation, weights, mask):
+        super().__init__(weights, mask, len(mean))
+        self.kept, self.mean, self.deviation = kept, mean[kept], deviation[kept]
         self.kind = "correlations", id(self)
 
     def add(self, start, block):
-        """Add the products of a block."""
+        """Add the products of a block, in double precision."""
         part, weights = self._weighted_part(start, block)
-        if len(weights) > 0:
-            self.total[0].add(part, self.kept, weights)
+        columns = part[:, self.kept]
+        if sparse.issparse(part):
+            columns = columns.toarray()
+        else:
+            part = part.astype(np.float64, copy=False)
+        columns = (columns.astype(np.float64) - self.mean) / self.deviation
+        columns *= weights[:, np.newaxis]
+        self.total[0][:-1] += multiply_transposed(part, columns)
+        self.total[0][-1] += columns.sum(axis=0)
 
     def _start(self):
-        return _ColumnProducts(self.n_columns, len(self.kept))
-
-    def _end(self, total):
-        """Turn the products into correlations."""
-        mean, deviation = total.moments.mean_and_deviation()
-        varies = deviation > 0.0
-        kept = varies[self.kept]
-        rows, candidates = self.kept[kept], np.flatnonzero(varies)
-        factors = total.factors[kept]
-        offsets = factors * (mean[rows] - total.center[kept])
-        covariances = total.products[np.ix_(candidates, kept)].T
-        covariances -= np.outer(offsets, mean[candidates])
-        scales = np.outer(factors * deviation[rows], deviation[candidates])
-        return rows, candidates, covariances / scales
-
-    @staticmethod
-    def _join(first, second):
-        return first.merge(second)
-
-
-class _ColumnProducts:
-    """Moments of all columns, and their products with some columns.
-
-    These are seen from a center, and multiplied by factors that bring them near 1.
-    """
-
-    def __init__(self, n_columns, n_kept):
-        self.moments = BlockMoments()
-        self.products = np.zeros((n_columns, n_kept))
-        self.center, self.factors = np.zeros(n_kept), np.ones(n_kept)
-
-    def add(self, block, kept, weights):
-        """Add weighted rows."""
-        columns = block[:, kept]
-        columns = columns.toarray() if sparse.issparse(columns) else columns
-        if not self.moments.n_samples:
-            self.factors = unit_factors(np.abs(columns).max(axis=0))
-            # Near the mean, so that large products do not cancel out.
-            self.center = (columns * self.factors).mean(axis=0) / self.factors
-        self.moments.add(block, weights)
-        columns = weights[:, np.newaxis] * (self.factors * (columns - self.center))
-        self.products += multiply_transposed(block, columns)
-
-    def merge(self, other):
-        """Return that of the rows of both."""
-        if not self.moments.n_samples:
-            return other
-        joint = copy(self)
-        if other.moments.n_samples:
-            sums = other.moments.weight * other.moments.mean
-            shift = np.outer(sums, self.factors * (other.center - self.center))
-            products = other.products * (self.factors / other.factors)
-            joint.products = self.products + products + shift
-            joint.moments = self.moments.merge(other.moments)
-        return joint
+        return np.zeros((self.n_columns + 1, len(self.kept)))

@@ -8,7 +8,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metadata_routing import UNUSED
 
 from skproj.blocks import RowBlocks
-from skproj.linear_model._block_matrix import substitutes_of
+from skproj.linear_model._substitutes import find_substitutes
 from skproj.nn._autoencoder import SparseSupervisedAutoencoder
 from skproj.nn._autoencoder_folds import as_indices, train_side_by_side
 from skproj.nn._block_input import validate_blocks
@@ -321,7 +321,12 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         self.final_noise_ = path.noises[best]
         self._set_state(path.states[best])
         selected = self.get_support(indices=True)
-        substitutes = substitutes_of(self, X, selected, sample_weight)
+        substitutes = find_substitutes(
+            X,
+            selected,
+            names=getattr(self, "feature_names_in_", None),
+            sample_weight=sample_weight,
+        )
         supports = path.supports(best, X.shape[1])
         self._set_state(describe_selection(supports, substitutes))
         if self.calibrate:

@@ -1,20 +1,9 @@
-"""How stable selections of features are, and what may stand in for a feature."""
+"""How stable selections of features are."""
 
 import numpy as np
-from scipy import sparse
 from scipy.stats import norm
 
-from skproj.utils._moments import mean_and_deviation, normalized_weights
-
 CONFIDENCE_LEVEL = 0.95
-
-# Features count as substitutes from this absolute correlation on; of more than this
-# number, the closest ones are kept.
-MIN_CORRELATION = 0.8
-MAX_SUBSTITUTES = 100
-# Entries of the largest temporary array.
-MAX_BLOCK_ENTRIES = 1 << 22
-MAX_BLOCK_ROWS = 256
 
 STABILITY_ATTRIBUTES = (
     "selection_frequency_",
@@ -82,60 +71,3 @@ def stability_index(supports):
     interval = np.array([stability - half_width, stability + half_width])
     # The index itself is within these limits.
     return float(stability), np.clip(interval, -1.0 / (n_selections - 1), 1.0)
-
-
-def find_substitutes(X, kept, *, names=None, sample_weight=None):
-    """Find the features that are strongly correlated with some features.
-
-    Returns a dict: for each of the features `kept` a list of tuples of a feature, by
-    its name if there are names, and its correlation, the closest first; empty for
-    constant features. `X` is read in blocks of columns.
-    """
-    return collect_substitutes(kept, _correlate(X, kept, sample_weight), names)
-
-
-def collect_substitutes(kept, correlations, names=None):
-    """Return the dict of `find_substitutes` from blocks of correlations.
-
-    Each block is a tuple of some of the features `kept`, of other features, and of
-    their correlations, an array with a row for each of the former.
-    """
-    found = {int(i): [] for i in kept}
-    for rows, candidates, values in correlations:
-        close = np.abs(values) >= MIN_CORRELATION
-        close &= rows[:, np.newaxis] != candidates
-        for row in np.flatnonzero(close.any(axis=1)):
-            places = np.flatnonzero(close[row])
-            clipped = np.clip(values[row, places], -1.0, 1.0)
-            pairs = zip(candidates[places].tolist(), clipped.tolist(), strict=True)
-            closest = [*found[rows[row]], *pairs]
-            closest.sort(key=lambda pair: -abs(pair[1]))
-            found[int(rows[row])] = closest[:MAX_SUBSTITUTES]
-    if names is None:
-        return found
-    return {
-        str(names[i]): [(str(names[j]), value) for j, value in pairs]
-        for i, pairs in found.items()
-    }
-
-
-def _correlate(X, kept, sample_weight):
-    """Yield the correlations of features with all that are not constant, in blocks."""
-    weights = normalized_weights(sample_weight, X.shape[0])
-    mean, deviation = mean_and_deviation(X, weights)
-    columns = X.tocsc() if sparse.issparse(X) else X
-    kept = np.asarray(kept, dtype=int)[deviation[kept] > 0.0]
-    others = np.flatnonzero(deviation > 0.0)
-    width = MAX_BLOCK_ENTRIES // max(X.shape[0], MAX_BLOCK_ROWS) + 1
-
-    def standardize(features):
-        block = columns[:, features]
-        block = block.toarray() if sparse.issparse(block) else block
-        return (block.astype(np.float64) - mean[features]) / deviation[features]
-
-    for first in range(0, len(kept), MAX_BLOCK_ROWS):
-        rows = kept[first : first + MAX_BLOCK_ROWS]
-        weighted = weights[:, np.newaxis] * standardize(rows)
-        for start in range(0, len(others), width):
-            candidates = others[start : start + width]
-            yield rows, candidates, weighted.T @ standardize(candidates)

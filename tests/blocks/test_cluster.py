@@ -86,6 +86,7 @@ def visitors(X, mask):
     rng = np.random.default_rng(1)
     n = N_ROWS if mask is None else np.count_nonzero(mask)
     weights = rng.dirichlet(np.ones(n))
+    moments = rng.random((2, N_COLUMNS)) + 0.5
     return [
         Scan(weights, mask, N_COLUMNS),
         Scan(np.full(N_ROWS, 1.0 / N_ROWS), None, N_COLUMNS),
@@ -93,7 +94,7 @@ def visitors(X, mask):
         Product(rng.standard_normal((N_ROWS, 1)), None, N_COLUMNS),
         Logits(rng.standard_normal((N_COLUMNS, 2))),
         Logits(rng.standard_normal((N_COLUMNS, 3))),
-        Correlations(np.array([2, 5]), weights, mask, N_COLUMNS),
+        Correlations(np.array([2, 5]), moments[0], moments[1], weights, mask),
         ColumnReader(np.array([1, 4, 9])),
         ColumnReader(np.array([0, 4])),
     ]
@@ -109,8 +110,6 @@ def results(visitors):
             matrix = visitor.matrix
             dense = matrix.toarray() if sparse.issparse(matrix) else matrix
             arrays += [visitor.columns, dense]
-        elif isinstance(visitor, Correlations):
-            arrays += [*visitor.result]
         else:
             arrays.append(visitor.result)
     return arrays
