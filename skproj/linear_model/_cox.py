@@ -16,32 +16,8 @@ import numpy as np
 from sklearn.utils import check_array
 
 from skproj._kernels._cox import Cox
-
-# Sections of the docstrings of `predict_survival`.
-PREDICT_SURVIVAL_DOCS = {
-    "sections": """
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features.
-        times : float or array-like of shape (n_times,)
-            Times, in the units of `y` and in any order.
-
-        Returns
-        -------
-        probability : ndarray of shape (n_samples, n_times)
-            That the event comes after each time; one column for a single number. After
-            the last event of the training samples, it is the value at that event.
-
-        Raises
-        ------
-        NotFittedError
-            If the model is not fitted.
-        ValueError
-            If a time is negative, infinite or NaN, or if `times` is not a
-            number or a list.
-    """,
-}
+from skproj.metrics import concordance_index_censored
+from skproj.utils._survival import read_times
 
 
 def null_residuals(targets, weights):
@@ -75,14 +51,68 @@ def log_hazard_until(times, event_times, log_hazard):
     return np.append(-np.inf, log_hazard)[place]
 
 
-def survival_until(times, risk, event_times, log_hazard):
-    """Return the probability of each risk that the event comes after each time."""
-    times = np.atleast_1d(np.asarray(times))
-    if times.ndim > 1:
-        raise ValueError(f"times must be a number or a list, got shape {times.shape}.")
-    times = check_array(times, ensure_2d=False, dtype=np.float64, input_name="times")
-    if times.min() < 0.0:
-        raise ValueError(f"times must not be negative, got {times.min()}.")
-    log_hazard = log_hazard_until(times, event_times, log_hazard)
-    with np.errstate(over="ignore"):  # an infinite hazard leaves no survivor
-        return np.exp(-np.exp(np.add.outer(risk.astype(np.float64), log_hazard)))
+class SurvivalPredictionMixin:
+    """Mixin of an estimator that predicts log hazards, and has `breslow` of them."""
+
+    def predict_survival(self, X, times):
+        """Predict probabilities of survival.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+        times : float or array-like of shape (n_times,)
+            Times, in the units of `y` and in any order.
+
+        Returns
+        -------
+        probability : ndarray of shape (n_samples, n_times)
+            That the event comes after each time; one column for a single number. After
+            the last event of the training samples, it is the value at that event.
+
+        Raises
+        ------
+        NotFittedError
+            If the model is not fitted.
+        ValueError
+            If a time is negative, infinite or NaN, or if `times` is not a
+            number or a list.
+        """
+        risk = self.predict(X).astype(np.float64)
+        times = np.atleast_1d(np.asarray(times))
+        if times.ndim > 1:
+            raise ValueError(
+                f"times must be a number or a list, got shape {times.shape}."
+            )
+        times = check_array(
+            times, ensure_2d=False, dtype=np.float64, input_name="times"
+        )
+        if times.min() < 0.0:
+            raise ValueError(f"times must not be negative, got {times.min()}.")
+        log_hazard = log_hazard_until(
+            times, self.event_times_, self.log_cumulative_hazard_
+        )
+        with np.errstate(over="ignore"):  # an infinite hazard leaves no survivor
+            return np.exp(-np.exp(np.add.outer(risk, log_hazard)))
+
+    def score(self, X, y, sample_weight=None):
+        """Return Harrell's concordance index.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+        y : structured ndarray or DataFrame of shape (n_samples,), or array-like
+            Survival times, as in `fit`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples.
+
+        Returns
+        -------
+        score : float
+            From 0 to 1; 0.5 for predictions at random.
+        """
+        y = read_times(y, type(self).__name__)
+        return concordance_index_censored(
+            y["event"], y["time"], self.predict(X), sample_weight=sample_weight
+        )[0]

@@ -5,31 +5,27 @@ from typing import ClassVar
 
 import numpy as np
 from scipy import sparse
-from scipy.optimize import minimize
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.sparsefuncs import min_max_axis
 from sklearn.utils.validation import check_consistent_length, validate_data
 
-from skproj._kernels._cox import Cox
-from skproj.linear_model._cox import (
-    PREDICT_SURVIVAL_DOCS,
-    breslow,
-    survival_until,
-)
-from skproj.metrics import concordance_index_censored
+from skproj.linear_model._ball_constrained import BallConstrainedProblem
+from skproj.linear_model._cox import SurvivalPredictionMixin, breslow
+from skproj.linear_model._losses import TIES
 from skproj.utils._doc_link import DocumentationLink
-from skproj.utils._docs import shared_docs
 from skproj.utils._moments import normalized_weights, unit_factors
 from skproj.utils._state import VersionedState
 from skproj.utils._survival import read_times
 from skproj.utils._validation import _check_sample_weight, atomic_fit, check_is_fitted
 
 # It ends at this size of the gradient of the mean loss.
-OPTIONS = {"maxiter": 1000, "gtol": 1e-9, "ftol": 0.0}
+TOL, MAX_ITER = 1e-9, 1000
 
 
-class CoxRidge(VersionedState, DocumentationLink, BaseEstimator):
+class CoxRidge(
+    SurvivalPredictionMixin, VersionedState, DocumentationLink, BaseEstimator
+):
     r"""Cox model of proportional hazards with a quadratic penalty.
 
     .. math::
@@ -60,7 +56,7 @@ class CoxRidge(VersionedState, DocumentationLink, BaseEstimator):
     log_cumulative_hazard_ : ndarray of shape (n_event_times,)
         Logarithm of Breslow's estimate [2]_ at these times, for the log hazard 0.
     n_iter_ : int
-        Iterations of the solver.
+        Gradients that the solver took.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -140,32 +136,32 @@ class CoxRidge(VersionedState, DocumentationLink, BaseEstimator):
         target = read_times(y, type(self).__name__)
         X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32])
         check_consistent_length(X, target)
-        sample_weight = _check_sample_weight(
+        weights = _check_sample_weight(
             sample_weight, X, dtype=np.float64, ensure_non_negative=True
         )
-        present = sample_weight > 0.0
+        present = weights > 0.0
         if not present.all():
-            X, target, sample_weight = (a[present] for a in (X, target, sample_weight))
+            X, target, weights = (a[present] for a in (X, target, weights))
         if not target["event"].any():
             raise ValueError("y must have an event: all its samples are censored.")
-        weights = normalized_weights(sample_weight, len(target))
-        loss = Cox(target, weights, self.ties)
         penalty = X.shape[1] if self.alpha is None else self.alpha
-        penalty = penalty * weights[0] / sample_weight[0]  # the loss is a mean
-        # Steps of one length suit large features if their coefficients have units.
+        # The solver sees features of similar size, the penalty does not.
         sizes = np.abs(min_max_axis(X, axis=0) if sparse.issparse(X) else X)
         units = np.minimum(unit_factors(sizes.max(axis=0)), 1.0)
-
-        def objective(scaled):
-            coef = units * scaled
-            value, residuals = loss.value_and_residuals((X @ coef)[:, np.newaxis])
-            gradient = X.T @ residuals[:, 0] + penalty * coef
-            return value + 0.5 * penalty * (coef @ coef), units * gradient
-
-        start = np.zeros(X.shape[1])
-        found = minimize(objective, start, jac=True, method="L-BFGS-B", options=OPTIONS)
-        self.coef_ = units * found.x
-        self.n_iter_ = int(found.nit)
+        problem = BallConstrainedProblem(
+            X @ sparse.diags_array(units) if sparse.issparse(X) else X * units,
+            target,
+            loss=next(loss for loss in TIES if TIES[loss] == self.ties),
+            sample_weight=weights,
+            standardize=False,
+            l2_reg=penalty / weights.sum(),  # the loss is a mean
+        )
+        ridge_weights = units[:, np.newaxis] ** 2
+        problem.objective = problem.objective._replace(ridge_weights=ridge_weights)
+        found = problem.solve(np.inf, tol=TOL, max_iter=MAX_ITER)
+        self.coef_ = units * problem.original_units(found)[0][:, 0]
+        self.n_iter_ = found.n_iter
+        weights = normalized_weights(weights, len(target))
         logits = X @ self.coef_
         self.intercept_ = -float(weights @ logits)
         self.event_times_, self.log_cumulative_hazard_ = breslow(
@@ -197,39 +193,6 @@ class CoxRidge(VersionedState, DocumentationLink, BaseEstimator):
             self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False
         )
         return X @ self.coef_ + self.intercept_
-
-    @shared_docs(**PREDICT_SURVIVAL_DOCS)
-    def predict_survival(self, X, times):
-        """Predict probabilities of survival.
-
-        {sections}
-        """
-        return survival_until(
-            times, self.predict(X), self.event_times_, self.log_cumulative_hazard_
-        )
-
-    def score(self, X, y, sample_weight=None):
-        """Return Harrell's concordance index.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features.
-        y : structured ndarray or DataFrame of shape (n_samples,), or array-like
-            Survival times, as in `fit`.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the samples.
-
-        Returns
-        -------
-        score : float
-            From 0 to 1; 0.5 for predictions at random.
-        """
-        y = read_times(y, type(self).__name__)
-        found = concordance_index_censored(
-            y["event"], y["time"], self.predict(X), sample_weight=sample_weight
-        )
-        return found[0]
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -6,15 +6,12 @@ import numpy as np
 from sklearn.utils.metaestimators import available_if
 
 from skproj.linear_model._cox import (
-    PREDICT_SURVIVAL_DOCS,
+    SurvivalPredictionMixin,
     breslow,
     log_hazard_until,
-    survival_until,
 )
-from skproj.metrics import concordance_index_censored
 from skproj.nn._targets import EncodedTargets, relative_weights
 from skproj.nn._training._samples import merge_duplicates
-from skproj.utils._docs import shared_docs
 from skproj.utils._survival import read_times
 
 
@@ -33,16 +30,7 @@ class SurvivalMixin:
 
     _optional_attributes = ("_stream_", "event_times_", "log_cumulative_hazard_")
 
-    @available_if(_is_cox)
-    @shared_docs(**PREDICT_SURVIVAL_DOCS)
-    def predict_survival(self, X, times):
-        """Predict probabilities of survival, with ``loss="cox"``.
-
-        {sections}
-        """
-        return survival_until(
-            times, self.predict(X), self.event_times_, self.log_cumulative_hazard_
-        )
+    predict_survival = available_if(_is_cox)(SurvivalPredictionMixin.predict_survival)
 
     def score(self, X, y, sample_weight=None):
         """Return R2, or with ``loss="cox"`` Harrell's concordance index.
@@ -63,10 +51,7 @@ class SurvivalMixin:
         """
         if self.loss != "cox":
             return super().score(X, y, sample_weight)
-        y, risk = read_times(y, type(self).__name__), self.predict(X)
-        return concordance_index_censored(
-            y["event"], y["time"], risk, sample_weight=sample_weight
-        )[0]
+        return SurvivalPredictionMixin.score(self, X, y, sample_weight)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -8,8 +8,8 @@ import numpy as np
 
 from skproj.cli._plots import LINES
 from skproj.cli._result import rounded
+from skproj.linear_model._substitutes import MAX_SUBSTITUTES
 from skproj.utils._optional import import_optional
-from skproj.utils._stability import MAX_SUBSTITUTES
 from skproj.utils._wording import shorten
 
 FOLDER = Path(__file__).parent
