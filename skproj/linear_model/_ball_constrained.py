@@ -335,7 +335,7 @@ class BallConstrainedProblem:
         coefs = np.array([fit.coef[columns] for fit in fits])
         intercepts = np.array([fit.intercept for fit in fits])
 
-        groups = np.repeat(np.arange(structure.n_groups), structure.sizes)[columns]
+        groups = self.groups.repeat(np.arange(structure.n_groups))[columns]
         kept = np.zeros((len(fits), structure.n_groups))
         np.maximum.at(kept, (slice(None), groups), coefs.any(axis=2))
         supports = structure.feature_scores(kept) > 0.0

@@ -36,7 +36,9 @@ class CoefficientBall:
         key = self.key, shape
         if key not in self._kernels:
             name = "callable" if self.ball is None else self.ball.name
-            sizes = self.groups.repeat_sizes(shape[0])
+            sizes = self.groups.sizes
+            if sizes is None:
+                sizes = np.ones(shape[0], dtype=np.intp)
             function = partial(project_by_callable, self.projection, axis=1)
             options = self.bounded, self.positive, function
             self._kernels[key] = Ball(name, sizes, shape[1], *options)

@@ -27,8 +27,7 @@ class FeatureStructure:
     # Feature of each column; None if they are the features in their order.
     columns: np.ndarray | None = None
     weights: np.ndarray | None = None  # one per column; None if all are 1
-    # Number of columns in each group, or the one of all groups.
-    sizes: int | np.ndarray = 1
+    sizes: np.ndarray | None = None  # columns in each group; None if all are 1
     # Features that are always in the model.
     forced: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.intp))
     names: np.ndarray | None = None  # of the features, for messages
@@ -36,7 +35,7 @@ class FeatureStructure:
     @property
     def grouped(self):
         """Whether there are groups of several features."""
-        return np.max(self.sizes, initial=1) > 1
+        return self.sizes is not None
 
     @property
     def plain(self):
@@ -47,9 +46,7 @@ class FeatureStructure:
     @property
     def n_groups(self):
         """Number of groups."""
-        if np.ndim(self.sizes):
-            return len(self.sizes)
-        return len(self.features_of_columns) // self.sizes
+        return len(self.sizes if self.grouped else self.features_of_columns)
 
     @property
     def features_of_columns(self):
@@ -75,7 +72,9 @@ class FeatureStructure:
 
     def feature_scores(self, group_scores):
         """Return the largest score of the groups of each feature, zero without one."""
-        scores = np.repeat(group_scores, self.sizes, axis=-1)
+        scores = group_scores
+        if self.grouped:
+            scores = np.repeat(scores, self.sizes, axis=-1)
         if self.columns is None:
             return scores
         largest = np.zeros((*scores.shape[:-1], self.n_features), dtype=scores.dtype)
@@ -84,9 +83,9 @@ class FeatureStructure:
 
     def reachable(self, n_selected):
         """Return the largest number of features up to `n_selected` of equal groups."""
-        if np.ndim(self.sizes) or not self.grouped:
+        if not self.grouped or np.ptp(self.sizes):
             return n_selected
-        return max(n_selected // self.sizes, 1) * self.sizes
+        return max(n_selected // self.sizes[0], 1) * self.sizes[0]
 
     def best_groups(self, group_scores, n_selected):
         """Set scores to zero but for the best groups.
@@ -148,7 +147,7 @@ def make_structure(n_features, names=None, **parameters):
         n_features,
         None if np.array_equal(columns, np.arange(n_features)) else columns,
         None if np.all(weights == 1.0) else weights,
-        int(sizes[0]) if len(sizes) and np.all(sizes == sizes[0]) else sizes,
+        sizes if np.any(sizes > 1) else None,
         forced,
         names,
     )

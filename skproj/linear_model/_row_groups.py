@@ -7,36 +7,27 @@ from scipy import sparse
 
 
 class RowGroups:
-    """Groups of consecutive rows: all of the size `sizes`, or of these sizes.
+    """Groups of consecutive rows, of these `sizes`, or of one row each if it is None.
 
     The arrays have the shape (n_rows, n_outputs); what belongs to a group is all the
-    entries of its rows. Equal groups are seen as a matrix without a copy, others as a
-    compressed matrix in which each entry has a column of its own.
+    entries of its rows. Groups of several rows are seen as a compressed matrix in which
+    each entry has a column of its own.
     """
 
-    def __init__(self, sizes=1):
+    def __init__(self, sizes=None):
         self.sizes = sizes
-        self.equal = np.ndim(sizes) == 0
-        self.largest = sizes if self.equal else int(sizes.max(initial=1))
-        if not self.equal:
+        self.single = sizes is None
+        if not self.single:
             self.starts = np.cumsum(sizes) - sizes
 
     def count(self, n_rows):
         """Return the number of groups."""
-        return n_rows // self.sizes if self.equal else len(self.sizes)
-
-    def repeat_sizes(self, n_rows):
-        """Return the size of each group."""
-        return np.broadcast_to(self.sizes, self.count(n_rows))
-
-    def as_rows(self, array):
-        """View an array with equal groups as one of a row per group."""
-        return array.reshape(-1, self.sizes * array.shape[1])
+        return n_rows if self.single else len(self.sizes)
 
     def as_matrix(self, array):
         """Return a matrix, dense or compressed, of a row per group."""
-        if self.equal:
-            return self.as_rows(array)
+        if self.single:
+            return array
         indptr = array.shape[1] * np.append(self.starts, array.shape[0])
         return sparse.csr_array(
             (array.ravel(), np.arange(array.size), indptr),
@@ -45,48 +36,38 @@ class RowGroups:
 
     def as_array(self, matrix, shape):
         """Undo `as_matrix` for a matrix that may have fewer entries."""
-        if self.equal:
-            return matrix.reshape(shape)
+        if self.single:
+            return matrix
         array = np.zeros(shape)
         array.reshape(-1)[matrix.indices] = matrix.data
         return array
 
     def norms(self, array, order):
         """Return the norm of each group, of order 1, 2 or infinity."""
-        if self.equal:
-            rows = self.as_rows(array)
-            if rows.shape[1] == 1:
-                return np.abs(rows[:, 0])
-            if order == 2:
-                return np.sqrt(np.einsum("ij,ij->i", rows, rows))
-            rows = np.abs(rows)
-            if order == 1:
-                return rows @ np.ones(rows.shape[1])
-            return functools.reduce(np.maximum, rows.T)  # reductions of rows are slow
-        starts = array.shape[1] * self.starts
-        entries = np.abs(array).ravel()
-        if order == np.inf:
-            return np.maximum.reduceat(entries, starts)
+        if order == 2:
+            squares = np.einsum("ij,ij->i", array, array)
+            return np.sqrt(self._reduce(np.add, squares))
         if order == 1:
-            return np.add.reduceat(entries, starts)
-        return np.sqrt(np.add.reduceat(np.square(entries), starts))
+            return self._reduce(np.add, np.abs(array) @ np.ones(array.shape[1]))
+        largest = functools.reduce(np.maximum, np.abs(array).T)  # by rows it is slow
+        return self._reduce(np.maximum, largest)
 
     def nonzero(self, array):
         """Return which groups have an entry that is not zero."""
-        if self.equal:
-            return functools.reduce(np.logical_or, self.as_rows(array).T != 0.0)
-        return self.norms(array, np.inf) > 0.0
+        rows = functools.reduce(np.logical_or, array.T != 0.0)
+        return self._reduce(np.logical_or, rows)
 
     def repeat(self, values):
         """Return the value of its group for each row."""
-        return np.repeat(values, self.sizes)
+        return values if self.single else np.repeat(values, self.sizes)
 
     def subset(self, groups):
         """Return the rows of some groups, and these groups among them."""
-        if self.equal:
-            rows = self.sizes * groups[:, np.newaxis] + np.arange(self.sizes)
-            return rows.ravel(), self
-        sizes = self.sizes[groups]
-        part = RowGroups(sizes)
-        rows = np.repeat(self.starts[groups] - part.starts, sizes)
+        if self.single:
+            return groups, self
+        part = RowGroups(self.sizes[groups])
+        rows = part.repeat(self.starts[groups] - part.starts)
         return rows + np.arange(len(rows)), part
+
+    def _reduce(self, function, values):
+        return values if self.single else function.reduceat(values, self.starts)

@@ -399,7 +399,7 @@ class BaseSparseAutoencoder(
         n_free = n_selected - len(structure.forced)
         reachable = 0 if wanted is None else min(wanted, structure.n_in_ball)
         if wanted is not None and structure.grouped:  # groups may not add up to it
-            uneven = np.ndim(structure.sizes) > 0
+            uneven = np.ptp(structure.sizes) > 0
             reachable = 1 if uneven else structure.reachable(reachable)
         if n_free < reachable:
             message = (

@@ -82,7 +82,9 @@ class PlainProblem:
         self.F = Z[:, structure.forced]
         if fit_intercept and loss not in ("cox", "cox_efron"):
             self.F = np.column_stack([self.F, np.ones(n_samples)])
-        self.sizes = np.broadcast_to(structure.sizes, structure.n_groups)
+        self.sizes = structure.sizes
+        if self.sizes is None:
+            self.sizes = np.ones(structure.n_groups, int)
         self.loss, self.positive = loss, positive
         self.offset = 0.0 if offset is None else offset[:, np.newaxis]
         self.target_scale = 1.0

@@ -54,7 +54,9 @@ class ColumnGroups:
         is_present = np.zeros(structure.n_features, dtype=bool)
         is_present[features] = True
         spread = structure.features_of_columns
-        sizes = np.broadcast_to(structure.sizes, structure.n_groups)
+        sizes = structure.sizes
+        if sizes is None:
+            sizes = np.ones(structure.n_groups, dtype=np.intp)
         ends = np.cumsum(sizes)
         n_present = np.append(0, np.cumsum(is_present[spread]))
         is_whole = n_present[ends] - n_present[ends - sizes] == sizes
@@ -69,7 +71,7 @@ class ColumnGroups:
             factors = 1.0 / copies[places]
         sizes = sizes[is_whole]
         return cls(
-            RowGroups(1 if sizes.max(initial=1) == 1 else sizes),
+            RowGroups(sizes if np.any(sizes > 1) else None),
             places,
             factors,
             weights,
@@ -126,7 +128,8 @@ class ColumnGroups:
         shared = np.ones_like(values)
         for row, of_row in zip(shared, values[:, self.places], strict=True):
             norms = self.rows.norms(of_row[:, np.newaxis], 2)
-            norms /= np.sqrt(self.rows.sizes)
+            if not self.rows.single:
+                norms /= np.sqrt(self.rows.sizes)
             row[self.free] = 0.0
             np.maximum.at(row, self.places, self.rows.repeat(norms))
         return shared
@@ -136,7 +139,7 @@ class ColumnGroups:
 
         It is one at least, if any norm is positive.
         """
-        if self.rows.equal:
+        if self.rows.single:
             return min(at_most, len(norms))
         order = np.argsort(-norms, kind="stable")
         rank = np.empty(len(order), dtype=np.intp)
@@ -165,7 +168,7 @@ class ColumnGroups:
         kept : ndarray of int of shape (n_kept,)
         """
         of_groups = norms if self.places is None else norms[self.places]
-        if not self.rows.equal:
+        if not self.rows.single:
             of_groups = np.minimum.reduceat(of_groups, self.rows.starts)
         n_groups = np.count_nonzero(of_groups)
         if at_most is not None:
@@ -189,4 +192,4 @@ class ColumnGroups:
     @property
     def is_one(self):
         """Whether a single group has all the columns in the ball."""
-        return not self.rows.equal and self.rows.largest == len(self.free)
+        return not self.rows.single and np.max(self.rows.sizes) == len(self.free)
