@@ -453,8 +453,7 @@ def solve_in_parts(
             part_tol = max(part_tol, WORKING_SET_TOL * gap / max(value, 1.0))
         options = part_constraint, coef[features], intercept, max_iter - n_iter
         if solve_part is not None:
-            part = objective.columns(features)
-            fit, dual = solve_part(part, *options, part_tol)
+            fit, dual = solve_part(objective.columns(features), *options, part_tol)
         else:
             if known.get("groups") is not groups:
                 known.update(groups=None, part=None)  # without two copies of columns

@@ -48,20 +48,31 @@ class _RowVisitor(_Visitor):
     """Visitor of the rows of a mask, or of all if it is None, with values of theirs."""
 
     def __init__(self, values, mask, n_columns):
-        self.values, self.n_columns = values, n_columns
-        if mask is not None:  # the values of other rows are zero
-            self.values = np.zeros((len(mask), *values.shape[1:]), dtype=values.dtype)
-            self.values[mask] = values
+        self.values, self.mask, self.n_columns = values, mask, n_columns
+
+    def inputs(self):
+        """Return what the result depends on."""
+        return self._values_of(0, len(self.values if self.mask is None else self.mask))
 
     def take_rows(self, start, stop):
         """Return the visitor of some rows."""
         part = super().take_rows(start, stop)
-        part.values = self.values[start:stop]
+        part.values, part.mask = self._values_of(start, stop), None
         return part
+
+    def _values_of(self, start, stop):
+        """Return the values of some rows, zero outside of the mask."""
+        if self.mask is None:
+            return self.values[start:stop]
+        inside = self.mask[start:stop]
+        values = np.zeros((len(inside), *self.values.shape[1:]), self.values.dtype)
+        first = np.count_nonzero(self.mask[:start])
+        values[inside] = self.values[first : first + np.count_nonzero(inside)]
+        return values
 
     def _weighted_part(self, start, block):
         """Return the rows of a block of positive weight, and these weights."""
-        weights = self.values[start : start + block.shape[0]]
+        weights = self._values_of(start, start + block.shape[0])
         inside = weights > 0.0
         return (block, weights) if inside.all() else (block[inside], weights[inside])
 
@@ -70,10 +81,6 @@ class Scan(_RowVisitor):
     """Visitor of the moments of the columns, for weighted rows; it checks all rows."""
 
     kind = "scan"
-
-    def inputs(self):
-        """Return what the result depends on."""
-        return self.values
 
     def get_result(self):
         """Return the result as arrays."""
@@ -118,10 +125,6 @@ class Product(_RowVisitor):
         """Those of the same type become one wider product."""
         return "product", self.values.dtype
 
-    def inputs(self):
-        """Return what the result depends on."""
-        return self.values
-
     def get_result(self):
         """Return the result as arrays."""
         return {"result": self.result}
@@ -132,8 +135,8 @@ class Product(_RowVisitor):
 
     def add(self, start, block):
         """Add the product with a block."""
-        rows = slice(start, start + block.shape[0])
-        residuals = np.hstack([product.values[rows] for product in self._all])
+        rows = start, start + block.shape[0]
+        residuals = np.hstack([product._values_of(*rows) for product in self._all])
         residuals = np.asfortranarray(residuals)
         block = block.astype(residuals.dtype, copy=False)
         added = multiply_transposed(block, residuals)

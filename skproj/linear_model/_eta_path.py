@@ -16,10 +16,10 @@ from skproj.linear_model._ball_constrained import (
 from skproj.linear_model._objective import spread
 
 # Radii are doubled until that lowers the objective by less than this share of all that
-# the features have gained, until the ball is larger than the model, or until the slope
-# of the objective is `min_slope_share` of the loss times that at zero. The slope is the
-# penalty of the lasso with the same solution. Models beyond overfit, and take many
-# iterations.
+# the features have gained, until the ball is larger than the model, until the features
+# of data in blocks exceed the memory for them, or until the slope of the objective is
+# `min_slope_share` of the loss times that at zero. The slope is the penalty of the
+# lasso with the same solution. Models beyond overfit, and take many iterations.
 MIN_RELATIVE_GAIN = 0.01
 # The slope, a pass over data in blocks, is computed from this multiple of its end on.
 NEAR_LEAST_SLOPE = 10.0
@@ -38,8 +38,6 @@ MIN_SPAN, MAX_SPAN = 4.0, 1e3
 # agree; but a fixed point takes long to find, and float32 has fewer digits.
 GRID_TOL, COARSE_TOL = 1e-7, 1e-3
 TINY = np.finfo(np.float64).tiny
-# Where data in blocks would need too many features, smaller steps follow down to this.
-MIN_GROWTH = 1.2
 # Data in blocks: number of models that are first checked in one pass, doubled when all
 # have the right features. Their residuals take at most these bytes.
 FIRST_AHEAD = 2
@@ -153,7 +151,7 @@ def _radius_of_all(problem, projection, eta, **options):
     null = problem.null_objective
     fall = problem.slope(None, projection)
     least_slope = problem.loss.min_slope_share * fall
-    last, growth, limit = None, 2.0, np.inf
+    last = None
     options["within_memory"] = True
     fit = _solve_for_gain(problem, eta, projection, **options)
     while True:
@@ -170,35 +168,14 @@ def _radius_of_all(problem, projection, eta, **options):
             share = (last_slope - least_slope) / (last_slope - slope)
             return last_eta + share * (reach - last_eta)
         last = slope, eta
-        growth, larger, limit = _solve_larger(
-            problem, eta, growth, limit, projection, start=fit, **options
-        )
-        if larger is None:
-            return reach
+        larger = _solve_for_gain(problem, 2.0 * eta, projection, start=fit, **options)
         # All objectives are 0 if squares underflow.
         gain = fit.objective - larger.objective
-        if gain <= MIN_RELATIVE_GAIN * (null - larger.objective):
+        in_memory = larger.converged or larger.n_iter >= options["max_iter"]
+        if not in_memory or gain <= MIN_RELATIVE_GAIN * (null - larger.objective):
             return reach
-        fall = gain / ((growth - 1.0) * eta)
-        eta, fit = growth * eta, larger
-
-
-def _solve_larger(problem, eta, growth, limit, projection, **options):
-    """Solve for a larger radius; return its ratio to `eta`, the fit, and the limit.
-
-    From the radius `limit` on, data in blocks need too many features in memory. The
-    ratio is less than `growth` near it. The fit is None if there is no such ratio.
-    """
-    while True:
-        if growth * eta < limit:
-            fit = _solve_for_gain(problem, growth * eta, projection, **options)
-            ended = fit.converged or fit.n_iter >= options["max_iter"]
-            if ended or not problem.in_blocks:
-                return growth, fit, limit
-            limit = growth * eta
-        if growth < MIN_GROWTH:
-            return growth, None, limit
-        growth = growth**0.5
+        fall = gain / eta
+        eta, fit = 2.0 * eta, larger
 
 
 def _solve_for_gain(problem, eta, projection, *, tol, **options):
@@ -296,6 +273,7 @@ def _solve_ahead(problem, etas, last, n_ahead, projection, max_iter, tol):
         candidates.append((constraint, aim, fits[-1], dual))
     if not candidates:
         return [], None
+    objective = known = None  # no columns in memory twice while others compute
     gradients = design.transposed_dots([dual.residuals for *_, dual in candidates])
     found = []
     for candidate, gradient in zip(candidates, gradients, strict=True):
