@@ -46,6 +46,9 @@ cdef:
     # How often it may fail in a row, and how often its step is shortened.
     int MAX_FAILED = 5
     int MAX_SHORTENINGS = 4
+    # The number of steps before it when their zeros have been the same for some.
+    int SETTLED = 4
+    double SETTLED_SHARE = 0.25
     # Change of the logits for which the curvature is measured.
     double STEP_OF_CURVATURE = 1e-2
 
@@ -147,8 +150,9 @@ cdef class Part:
             Point best = self.steps[0], last, new
             double curvature, momentum = 1.0, push, bound = -INFINITY
             double residual, least = INFINITY, next_momentum, length
-            int n_iter = 1, n_steps = 0
-            Py_ssize_t i
+            double n_needed
+            int n_iter = 1, n_steps = 0, n_same = 0
+            Py_ssize_t i, n_rows = 0, last_rows
         self.eta = eta
         self.n_failed = 0
         read(coef, point.coef)
@@ -204,7 +208,12 @@ cdef class Part:
                 curvature = self.mix(&point, &new, curvature)
                 continue
             n_steps += 1
-            if n_steps >= self.steps_for_newton(&best) and n_iter < max_iter:
+            n_rows, last_rows = self.ball.nonzero_rows(best.coef, NULL), n_rows
+            n_same = n_same + 1 if n_rows == last_rows else 0
+            n_needed = self.steps_for_newton(n_rows)
+            if n_same >= SETTLED:
+                n_needed *= SETTLED_SHARE
+            if n_steps >= n_needed and n_iter < max_iter:
                 n_steps, momentum = 0, 1.0
                 n_iter += 1
                 new = self.unused(&best, &best)
@@ -450,7 +459,7 @@ cdef class Part:
 
     # Newton's method.
 
-    cdef double steps_for_newton(self, Point* point) noexcept nogil:
+    cdef double steps_for_newton(self, Py_ssize_t n_rows) noexcept nogil:
         """How many steps take as long as one of Newton's; infinity if it is too large.
 
         The costs are multiplications for a sample, with 100 for the loss. Those of the
@@ -458,7 +467,7 @@ cdef class Part:
         weighted samples would not be those of repeated ones, to the last digits.
         """
         cdef:
-            double m = self.loss.n_free + self.ball.nonzero_rows(point.coef, NULL)
+            double m = self.loss.n_free + n_rows
             double size = m * self.n_outputs
             double step = self.n_outputs * (1.5 * self.columns.n_columns + 100.0)
         if (size > MAX_ENTRIES or self.n * m > MAX_COLUMN_ENTRIES
