@@ -61,7 +61,7 @@ CLASSES = (
     ("MASS/Pima.tr2", "type", []),
     ("MASS/birthwt", "low", ["bwt"]),
     ("psych/bfi", "gender", []),
-    ("Ecdat/Hmda", "deny", []),
+    ("Ecdat/Hdma", "deny", []),
 )
 NUMBERS = (
     ("MASS/Cars93", "Price", ["Min.Price", "Max.Price", "Make", "Model"]),

@@ -24,9 +24,9 @@ from skproj.blocks._row_blocks import RowBlocks, set_feature_names
 from skproj.feature_selection._block_selector import BlockSelectorMixin
 from skproj.feature_selection._estimator_strategy import refuse_class_per_row
 from skproj.feature_selection._false_discoveries import (
-    N_DRAWS,
     PAIRS_PER_DRAW,
     describe_failure,
+    n_draws,
     q_values,
     score_with_decoys,
 )
@@ -100,7 +100,8 @@ class StabilitySelector(
         `fdr`.
     n_pairs : int, default=None
         Number of times that the samples are split into two halves. None is 50, or, with
-        `fdr`, 15 for each of eight draws of decoys.
+        `fdr`, 15 for each draw of decoys; there are eight draws, or 16 of small
+        tables.
     param_name : str, default=None
         A parameter of `estimator` that goes through `param_values`, for instance
         "eta". A half then selects what `estimator` selects for any of the values.
@@ -335,7 +336,7 @@ class StabilitySelector(
         if n_pairs is None:
             n_pairs = DEFAULT_PAIRS if self.fdr is None else PAIRS_PER_DRAW
         arguments = {"estimator": self, "X": X, "y": y, "metadata": fit_params}
-        n_tasks = n_pairs if self.fdr is None else N_DRAWS
+        n_tasks = n_pairs if self.fdr is None else n_draws(X.shape)
         context = self._init_callback_context(max_subtasks=n_tasks)
         context.call_on_fit_task_begin(**arguments)
         name = "pair" if self.fdr is None else "draw of decoys"

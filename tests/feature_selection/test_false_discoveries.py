@@ -12,7 +12,11 @@ from sklearn.linear_model import Lasso
 from skproj._kernels._lasso_halves import count_selections
 from skproj.datasets import make_survival
 from skproj.feature_selection import StabilitySelector
-from skproj.feature_selection._false_discoveries import q_values
+from skproj.feature_selection._false_discoveries import (
+    MAX_ENTRIES,
+    n_draws,
+    q_values,
+)
 from skproj.inspection import SupportDisplay
 
 
@@ -119,6 +123,13 @@ def test_q_values_follow_the_definition(seed):
 
 
 @pytest.mark.filterwarnings("ignore:No feature is selected")
+def test_number_of_draws_falls_with_the_size_of_the_table():
+    """It is a multiple of four, of which means are taken."""
+    found = [n_draws((MAX_ENTRIES // n, 1)) for n in (1, 8, 9, 12, 15, 16, 17, 10**5)]
+    assert found == [8, 8, 8, 12, 12, 16, 16, 16]
+    assert [n_draws(shape) for shape in ((300, 100), (500, 5000))] == [16, 8]
+
+
 def test_rate_is_kept_where_features_are_correlated():
     """Half of the columns are neighbours of informative ones, and most of these found.
 
