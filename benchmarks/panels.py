@@ -38,7 +38,6 @@ from sklearn.linear_model import (
     ElasticNetCV,
     LogisticRegression,
     LogisticRegressionCV,
-    Ridge,
     RidgeCV,
 )
 from sklearn.metrics import balanced_accuracy_score, r2_score
@@ -55,6 +54,7 @@ from skproj.linear_model import CoxRidge
 from skproj.metrics import concordance_index_censored
 
 N_DIVISIONS = 3
+PENALTIES = np.logspace(-2, 4, 13)
 # File, target, columns to leave out; for survival times also the event.
 CLASSES = (
     ("MASS/biopsy", "class", ["ID"]),
@@ -115,14 +115,15 @@ def heads(task):
         parts = [("linear", linear), ("network", network)]
         return {"auto": VotingClassifier(parts, voting="soft"), "selector": linear}
     network = SparseSupervisedAutoencoderRegressor(eta=np.inf, random_state=0)
-    parts = [("linear", Ridge()), ("network", network)]
-    return {"auto": VotingRegressor(parts), "selector": Ridge()}
+    linear = RidgeCV(PENALTIES)
+    parts = [("linear", linear), ("network", network)]
+    return {"auto": VotingRegressor(parts), "selector": linear}
 
 
 def tuned(task):
     """Return the models to compare with, by name."""
     if task == "times":
-        alphas = {"alpha": np.logspace(-2, 4, 13)}
+        alphas = {"alpha": PENALTIES}
         return {"ridge": GridSearchCV(CoxRidge(), alphas, scoring=score_times)}
     leaves = {"min_samples_leaf": [1, 3, 10]}
     if task == "classes":
@@ -139,7 +140,7 @@ def tuned(task):
             "forest": GridSearchCV(forest, leaves, scoring="balanced_accuracy"),
         }
     return {
-        "ridge": RidgeCV(np.logspace(-2, 4, 13)),
+        "ridge": RidgeCV(PENALTIES),
         "elastic net": ElasticNetCV(l1_ratio=0.5),
         "forest": GridSearchCV(RandomForestRegressor(300, random_state=0), leaves),
     }

@@ -52,7 +52,7 @@ class PassCache:
     def _path(self, visitor):
         """Return the file of a result, or None if none can be kept."""
         blocks = self._blocks
-        if not (hasattr(visitor, "inputs") and blocks.checksums.is_read.all()):
+        if not (hasattr(visitor, "get_result") and blocks.checksums.is_read.all()):
             return None
         if self._data is None:
             data = blocks.shape, blocks.dtype.str, blocks.feature_names

@@ -9,7 +9,7 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.ensemble import VotingClassifier, VotingRegressor
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
@@ -36,6 +36,8 @@ from skproj.utils._path_search import (
 
 # Radii of a path; of blocks, each takes passes over the data.
 N_ETAS, N_ETAS_OF_BLOCKS = 30, 12
+# Of the ridge regression, which chooses by leaving one row out.
+RIDGE_PENALTIES = np.logspace(-2.0, 4.0, 13)
 REGRESSOR_ETAS = 2.0 ** np.arange(-3, 7)
 
 SEARCH_METRICS = {
@@ -149,7 +151,7 @@ def linear_model(problem):
     if problem.classifies:
         class_weight = problem.options.class_weight
         return LogisticRegression(class_weight=class_weight, max_iter=1000)
-    return Ridge()
+    return RidgeCV(RIDGE_PENALTIES)
 
 
 def dense_network(problem):

@@ -18,8 +18,8 @@ from skproj.feature_selection._half_selections import draw_halves
 from skproj.utils._tasks import run_tasks
 
 # Draws of the decoys, a multiple of four: the fewest, and the most, of small tables, as
-# long as all have so many entries together. With 32, the share of false features is .215
-# (standard error .008) at a rate of .2 in 60 tables of correlated pairs.
+# long as all have so many entries together. With 32, the share of false features was
+# .215 (standard error .008) at a rate of .2 in 60 tables of correlated pairs.
 MIN_DRAWS, MAX_DRAWS, MAX_ENTRIES = 8, 16, 1 << 21
 # Pairs of halves for each draw.
 PAIRS_PER_DRAW = 15

@@ -10,7 +10,7 @@ import pytest
 from cli_helpers import read_features, selected
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.metrics import balanced_accuracy_score, r2_score
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
@@ -113,7 +113,11 @@ def test_search_of_a_parquet_file_is_that_in_memory(target, path, tmp_path):
     train, test = np.sort(train), np.sort(test)
     assert (report["n_train"], report["n_test"]) == (len(train), len(test))
     search = ProjectionFeatureSelectorCV(12, cv=3, random_state=0)
-    machine = LogisticRegression(max_iter=1000) if target == "kind" else Ridge()
+    machine = (
+        LogisticRegression(max_iter=1000)
+        if target == "kind"
+        else RidgeCV(np.logspace(-2, 4, 13))
+    )
     model = make_pipeline(search, StandardScaler(with_mean=False), machine)
     model.fit(X[train], y[train])
     support = search.get_support(indices=True)

@@ -107,7 +107,7 @@ def test_program_predicts_numbers_as_apply_does(tmp_path, capsys):
     options = "--method", "auto", "--eta", 1, "--out", out
     assert select(path, *options, target="dose") == 0
     assert export(out, panel) == 0
-    sentence = "mean of Ridge and SparseSupervisedAutoencoderRegressor.\n"
+    sentence = "mean of RidgeCV and SparseSupervisedAutoencoderRegressor.\n"
     assert sentence in capsys.readouterr().out
     model = persistence.load(out / "model.skops")
     X = frame[list(model.feature_names_in_)]
