@@ -46,6 +46,7 @@ class SparseSupervisedAutoencoder(NetworkClassifierMixin, BaseSparseAutoencoder)
     {radius}
     {ball}
     {feature_structure}
+    {standardize}
     {classification_loss}
     {network}
     {schedule}
@@ -117,6 +118,7 @@ class SparseSupervisedAutoencoder(NetworkClassifierMixin, BaseSparseAutoencoder)
         always_keep=None,
         never_keep=None,
         feature_groups=None,
+        standardize=True,
         loss="cross_entropy",
         activation="silu",
         schedule="consensus",
@@ -192,6 +194,7 @@ class SparseSupervisedAutoencoderRegressor(
     {radius}
     {ball}
     {feature_structure}
+    {standardize}
     {loss}
     {network}
     {schedule}
@@ -267,6 +270,7 @@ class SparseSupervisedAutoencoderRegressor(
         always_keep=None,
         never_keep=None,
         feature_groups=None,
+        standardize=True,
         loss="squared_error",
         activation="silu",
         schedule="consensus",

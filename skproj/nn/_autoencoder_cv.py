@@ -64,6 +64,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         100 samples.
     {ball}
     {feature_structure}
+    {standardize}
     {classification_loss}
     {network}
     {schedule}
@@ -192,6 +193,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         always_keep=None,
         never_keep=None,
         feature_groups=None,
+        standardize=True,
         loss="cross_entropy",
         activation="silu",
         schedule="consensus",

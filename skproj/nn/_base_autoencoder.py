@@ -47,6 +47,7 @@ from skproj.nn._training._tensors import (
     torch_dtype,
     torch_threads,
 )
+from skproj.nn._training._units import Units
 from skproj.projection._registry import SPARSIFYING
 from skproj.utils._choices import number_to_select
 from skproj.utils._docs import shared_docs
@@ -126,6 +127,14 @@ def _gather_schedule(state):
     return state
 
 
+def _add_units(state):
+    """Turn a saved state of version 4 into one of version 5."""
+    state = {"standardize": False, **state}
+    if "module_" in state:
+        state |= {"feature_mean_": None, "feature_scale_": None}
+    return state
+
+
 class BaseSparseAutoencoder(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseNetwork
 ):
@@ -143,6 +152,7 @@ class BaseSparseAutoencoder(
         "always_keep": ["array-like", None],
         "never_keep": ["array-like", None],
         "feature_groups": ["array-like", dict, None],
+        "standardize": ["boolean"],
         "schedule": [StrOptions(set(KINDS)), SparsificationSchedule],
     }
 
@@ -150,6 +160,8 @@ class BaseSparseAutoencoder(
         *BaseNetwork._network_attributes,
         "eta_",
         "feature_importances_",
+        "feature_mean_",
+        "feature_scale_",
         "n_selected_features_",
         "reconstruction_error_",
     )
@@ -158,10 +170,16 @@ class BaseSparseAutoencoder(
         _rename_parameters,
         dict.fromkeys(FEATURE_PARAMETERS),
         _gather_schedule,
+        _add_units,
     )
 
     # Fitted attributes whose last axis is that of the features.
-    _feature_attributes = ("feature_importances_", "reconstruction_error_")
+    _feature_attributes = (
+        "feature_importances_",
+        "feature_mean_",
+        "feature_scale_",
+        "reconstruction_error_",
+    )
     # Whether the code are the logits of a softmax.
     _code_is_logits = False
 
@@ -195,6 +213,8 @@ class BaseSparseAutoencoder(
             X, y = validate_blocks(self, X, y)
         else:
             X, y = self._validate_data(X, y)
+        for name in ("feature_mean_", "feature_scale_"):  # of an earlier fit
+            vars(self).pop(name, None)
         target, schedule = self._sparsity_target(), self._schedule()
         with self._fitting(X, y, sample_weight) as run:
             if schedule.kind == "consensus":
@@ -230,6 +250,7 @@ class BaseSparseAutoencoder(
                 self.module_,
                 data.train,
                 np.searchsorted(data.columns, self._columns_),
+                units=data.units and data.units.of(self._columns_),
                 has_free_shift=self._code_is_logits,
                 is_fitted=self._objective().reconstruction_weight > 0.0,
             )
@@ -362,11 +383,20 @@ class BaseSparseAutoencoder(
         many = min(n_samples // SPARSE_STEPS_PER_EPOCH, MAX_SPARSE_BATCH_SIZE)
         return max(size, many)
 
+    def _units(self, X, encoded):
+        if not self.standardize:
+            return None
+        if getattr(self, "feature_mean_", None) is not None:  # of a `partial_fit`
+            return Units(self.feature_mean_, self.feature_scale_)
+        units = Units.of_samples(X, encoded.rows, encoded.weight)
+        return units.spread(self._usable_features(), self.n_features_in_)
+
     def _layer_settings(self):
+        settings = *super()._layer_settings(), self.standardize
         usable = self._usable_features()
         if len(usable) == self.n_features_in_:
-            return super()._layer_settings()
-        return *super()._layer_settings(), tuple(usable.tolist())
+            return settings
+        return *settings, tuple(usable.tolist())
 
     def _fitted_state(self, encoded, trainer, result=None):
         module = trainer.module
@@ -380,11 +410,14 @@ class BaseSparseAutoencoder(
         forced = self._structure().forced
         smallest = np.finfo(norms.dtype).tiny
         importances[forced] = np.maximum(importances[forced], smallest)
+        units, columns = trainer.data.units, trainer.data.columns
         state = {
             **encoded.attributes,
-            "module_": module,
-            "_columns_": trainer.data.columns,
+            "module_": module if units is None else units.of(columns).fold(module),
+            "_columns_": columns,
             "feature_importances_": importances,
+            "feature_mean_": None if units is None else units.mean,
+            "feature_scale_": None if units is None else units.scale,
             "n_selected_features_": int(np.count_nonzero(importances)),
             "reconstruction_error_": None,  # until there is a decoder
             **self._history_state(trainer.history),

@@ -143,6 +143,15 @@ AUTOENCODER_DOCS = {
             them; for a projection its column is divided among them in equal parts. Not
             for the l1 ball and callables.
     """,
+    "standardize": """
+        standardize : bool, default=True
+            Whether the network is trained with features of mean 0 and variance 1 in the
+            training samples, which are weighted, so that units do not matter: `eta`,
+            `feature_weights`, the noise and the importances are about these. Sparse
+            data stay sparse. The means and deviations become a part of the first layer
+            and of the last one, so that all that is fitted takes and returns features
+            as they are. Constant features are centred only.
+    """,
     "loss": """
         loss : {"squared_error", "huber", "cox"} or callable, default="squared_error"
             Loss of the prediction, summed over the targets; the Huber loss changes from
@@ -178,7 +187,8 @@ AUTOENCODER_DOCS = {
         eta_ : float
             Radius of the last projection.
         encoder_weights_ : ndarray of shape (n_hidden, n_features)
-            First-layer weights of the encoder; columns of removed features are zero.
+            First-layer weights of the encoder, for the features as they are; columns of
+            removed features are zero.
         feature_importances_ : ndarray of shape (n_features,)
             Norms of the columns of the first layer when it was last projected, in the
             inner norm of the ball; zero for features that were not selected. With
@@ -186,8 +196,12 @@ AUTOENCODER_DOCS = {
             those of the groups. Those of `always_keep` are positive in any case.
         reconstruction_error_ : ndarray of shape (n_features,)
             Mean squared error of the reconstruction of each selected feature in
-            training, NaN for the others. For features of unit variance it is the share
-            of the variance that the latent code does not explain.
+            training, NaN for the others, in the units of the features. Over the square
+            of `feature_scale_` it is the share of the variance that the latent code
+            does not explain.
+        feature_mean_, feature_scale_ : ndarray of shape (n_features,) or None
+            Means and standard deviations by which the features were standardised; a
+            `partial_fit` keeps those of its first call.
         n_selected_features_ : int
             Number of features with a nonzero column, and of `always_keep`.
         loss_curve_ : list of float

@@ -9,6 +9,7 @@ from scipy import sparse
 
 from skproj.blocks import RowBlocks
 from skproj.nn._training._tensors import to_tensor
+from skproj.nn._training._units import Units
 
 # Bounds of the memory of dense rows and hidden layers where there are no batches.
 MAX_PREDICTION_ROWS = 8192
@@ -31,12 +32,15 @@ class Samples:
         The weights have mean 1, so that losses are weighted means.
     rows : tensor of int of shape (n_samples,)
         The row of X that each sample is in.
+    units : Units or None
+        By which sparse rows are standardised when they become dense; dense ones are.
     """
 
     X: torch.Tensor
     y: torch.Tensor
     weight: torch.Tensor
     rows: torch.Tensor
+    units: Units | None = None
 
     def __len__(self):
         return len(self.rows)
@@ -73,6 +77,7 @@ class Samples:
         rows = self.rows[index]
         if sparse.issparse(self.X):
             X = to_tensor(dense_rows(self.X, rows.cpu().numpy()), self.y.device)
+            X = X if self.units is None else self.units.standardize(X)
         else:
             X = self.X[rows]
         return X, self.y[index], self.weight[index]
@@ -90,10 +95,12 @@ class Samples:
             X = self.X[self.rows.unsqueeze(1), columns]
             return replace(self, X=X, rows=everything)
         X = self.X[self.rows.cpu().numpy()][:, kept]
+        units = None if self.units is None else self.units.of(kept)
         # Once the dense columns take no more memory, they are faster.
         if X.shape[0] * X.shape[1] <= 2 * self.X.nnz:
             X = to_tensor(X.toarray(), self.y.device)
-        return replace(self, X=X, rows=everything)
+            X, units = X if units is None else units.standardize(X), None
+        return replace(self, X=X, rows=everything, units=units)
 
     def in_memory(self):
         """Return these samples, which are in memory."""
@@ -110,11 +117,14 @@ class TrainingData:
     validation : Samples or BlockSamples or None
     columns : ndarray of int of shape (n_kept,)
         The features of X that the samples still have.
+    units : Units or None
+        Of all the features of X: the samples are standardised by them.
     """
 
     train: object
     validation: object
     columns: np.ndarray
+    units: Units | None = None
 
     def keep_columns(self, kept):
         """Return the same samples with some of the features only.
