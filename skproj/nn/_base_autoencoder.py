@@ -195,8 +195,9 @@ class BaseSparseAutoencoder(
 
         Data that do not fit into memory are passed as
         :class:`~skproj.blocks.RowBlocks` in place of an array. They are read in a pass
-        for each epoch, once more when the features that are left fit into memory, and
-        once, with the selected features, for the decoder if it needs them.
+        for each epoch, once for the moments of the features with `standardize`, once
+        more when the features that are left fit into memory, and once, with the
+        selected features, for the decoder if it needs them.
         Nearby samples are shuffled, and equal ones are not merged: store the samples
         in random order.
 
@@ -392,7 +393,9 @@ class BaseSparseAutoencoder(
         return units.spread(self._usable_features(), self.n_features_in_)
 
     def _layer_settings(self):
-        settings = *super()._layer_settings(), self.standardize
+        settings = super()._layer_settings()
+        if self.standardize:  # earlier versions never did, and have no such setting
+            settings = *settings, "standardize"
         usable = self._usable_features()
         if len(usable) == self.n_features_in_:
             return settings

@@ -70,7 +70,7 @@ MAX_AUTO_BATCH_SIZE = 128
 DIFFERENT_NETWORK = (
     "warm_start=True and partial_fit need the classes, number and names of features, "
     "dtype, activation and hidden_layer_sizes of the previous fit, partial_fit also "
-    "its never_keep, which differ."
+    "its never_keep and standardize, which differ."
 )
 
 # Entries of which so many squares can be added up are not too large.

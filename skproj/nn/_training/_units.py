@@ -14,6 +14,10 @@ from skproj.utils._moments import (
 )
 
 
+# Precision of means and deviations, relative to these.
+DIGITS = 2.0**-24
+
+
 def largest_entry(dtype):
     """Return the largest size of entries whose units float numbers can change."""
     return np.finfo(dtype).max ** 0.75
@@ -43,8 +47,13 @@ class Units(NamedTuple):
             mean, deviation = moments.mean_and_deviation()
         else:
             mean, deviation = mean_and_deviation(X[rows], shares)
-        deviation[deviation < 1.0 / largest_entry(X.dtype)] = 1.0
-        return cls(mean.astype(X.dtype), deviation.astype(X.dtype))
+        constant = deviation < 1.0 / largest_entry(X.dtype)
+        # Rounded: the order in which sums were computed shall not change a network.
+        digits, exponents = np.frexp(np.where(constant, 1.0, deviation))
+        scale = np.ldexp(np.round(digits / DIGITS) * DIGITS, exponents)
+        rounded = np.round(mean / (DIGITS * scale)) * (DIGITS * scale)
+        mean = np.where(constant | ~np.isfinite(rounded), mean, rounded)
+        return cls(mean.astype(X.dtype), scale.astype(X.dtype))
 
     def spread(self, columns, n_features):
         """Return the units of all features, of which these are some."""
@@ -84,7 +93,8 @@ class Units(NamedTuple):
         first, last = module.encoder[0], module.decoder[-1]
         mean, scale = self._tensors(first.weight.double())
         shift = torch.from_numpy(shift).to(scale)
-        first.bias.copy_(first.bias.double() - first.weight.double() @ shift)
+        moved = (first.weight.double() * shift).sum(dim=1)
+        first.bias.copy_(first.bias.double() - moved)
         if multiply:
             first.weight.copy_(first.weight.double() * scale)
             last.bias.copy_((last.bias.double() - mean) / scale)
