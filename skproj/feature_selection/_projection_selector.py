@@ -1,6 +1,8 @@
 """Feature selection by a linear model, or any model, projected onto a ball."""
 
 import numbers
+import warnings
+from functools import partial
 
 from sklearn.base import MetaEstimatorMixin
 from sklearn.utils import get_tags
@@ -14,6 +16,7 @@ from skproj.feature_selection._linear_selector import (
     model_attributes,
 )
 from skproj.feature_selection._radius_search import Trial, search_radius
+from skproj.linear_model._default_radius import NOTHING_LEARNED, choose_radius
 from skproj.linear_model._feature_structure import structure_of
 from skproj.linear_model._targets import choose_loss
 from skproj.projection._registry import SPARSIFYING
@@ -331,8 +334,6 @@ class LinearModelStrategy:
     """
 
     max_subtasks = None  # the search decides how many radii there are
-    default_eta = 1.0
-
     def __init__(self, selector, X, y, sample_weight, offset, strata, fit_params):
         if fit_params:
             raise TypeError(
@@ -344,15 +345,28 @@ class LinearModelStrategy:
         rows = sample_weight, offset, strata
         self.data = X, y, rows = selector._validate(X, y, *rows)
         self.dtype = X.dtype
-        self.problem = selector._make_problem(
-            choose_loss(selector.loss, y), X, y, rows, selector.l2_reg
-        )
+        self.selector, self.loss = selector, choose_loss(selector.loss, y)
+        self.problem = selector._make_problem(self.loss, X, y, rows, selector.l2_reg)
         self.options = selector._solver_options()
         self.n_iter = 0
 
     def begin(self, context, arguments):
         """Keep the context and arguments of the callbacks."""
         self.context, self.arguments = context, arguments
+
+    @property
+    def default_eta(self):
+        """The radius that samples left out choose."""
+        selector, structure = self.selector, self.problem.structure
+        if structure.n_groups == 0:
+            return 1.0
+        make = partial(selector._make_problem, l2_reg=selector.l2_reg)
+        eta, learns = choose_radius(
+            make, self.loss, *self.data, self.options, selector.huber_epsilon
+        )
+        if not learns:
+            warnings.warn(NOTHING_LEARNED, UserWarning, stacklevel=WARN_AT_CALLER + 1)
+        return eta
 
     def fit_radius(self, eta, start=None, **changes):
         """Fit the model for a radius, from the model `start` or from zero."""

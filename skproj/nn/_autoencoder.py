@@ -1,5 +1,6 @@
 """Sparse supervised autoencoders: a classifier and a regressor."""
 
+import numpy as np
 from scipy.special import softmax
 
 from skproj.nn._base_autoencoder import (
@@ -18,6 +19,7 @@ from skproj.nn._training._objectives import (
 from skproj.utils._calibration import fit_temperature
 from skproj.utils._docs import shared_docs
 from skproj.utils._state import store_parameters
+from skproj.utils._survival import join_survival
 from skproj.utils._validation import StrOptions
 
 
@@ -111,7 +113,7 @@ class SparseSupervisedAutoencoder(NetworkClassifierMixin, BaseSparseAutoencoder)
         self,
         hidden_layer_sizes=(100,),
         *,
-        eta=10.0,
+        eta=None,
         n_features_to_select=None,
         projection="bilevel_l1inf",
         feature_weights=None,
@@ -141,6 +143,9 @@ class SparseSupervisedAutoencoder(NetworkClassifierMixin, BaseSparseAutoencoder)
         if callable(self.loss):
             return by_autograd(self.loss)
         return CLASSIFICATION_LOSSES[self.loss]
+
+    def _linear_targets(self, encoded):
+        return "log_loss", encoded.targets
 
     def _reason_to_hold_back(self):
         return "calibrate=True" if self.calibrate else None
@@ -263,7 +268,7 @@ class SparseSupervisedAutoencoderRegressor(
         self,
         hidden_layer_sizes=(100,),
         *,
-        eta=10.0,
+        eta=None,
         n_features_to_select=None,
         projection="bilevel_l1inf",
         feature_weights=None,
@@ -286,6 +291,12 @@ class SparseSupervisedAutoencoderRegressor(
         if callable(self.loss):
             return by_autograd(self.loss)
         return PREDICTION_LOSSES[self.loss]
+
+    def _linear_targets(self, encoded):
+        if self.loss == "cox":  # the order of the hazards is that of the times
+            event, time = encoded.targets.T.astype(np.float64)
+            return "cox", join_survival(event, time, "The events of y", "The times of y")
+        return "huber" if self.loss == "huber" else "squared_error", encoded.targets
 
     def _auto_noise(self):
         # A log hazard has no scale that noise could reduce.

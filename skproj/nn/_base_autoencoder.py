@@ -12,6 +12,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_array
 
 from skproj.blocks import RowBlocks
+from skproj.linear_model._default_radius import NOTHING_LEARNED, choose_number
 from skproj.linear_model._feature_structure import structure_of
 from skproj.nn._base_network import (
     DIFFERENT_NETWORK,
@@ -142,7 +143,7 @@ class BaseSparseAutoencoder(
 
     _parameter_constraints: dict = {  # noqa: RUF012
         **BaseNetwork._parameter_constraints,
-        "eta": [Interval(numbers.Real, 0, None, closed="right")],
+        "eta": [Interval(numbers.Real, 0, None, closed="right"), None],
         "n_features_to_select": [
             Interval(numbers.Integral, 1, None, closed="left"),
             None,
@@ -184,6 +185,10 @@ class BaseSparseAutoencoder(
     _code_is_logits = False
 
     @abstractmethod
+    def _linear_targets(self, encoded):
+        """Return the loss and the targets of a linear model in place of this one."""
+
+    @abstractmethod
     def _prediction_loss(self):
         """Return the loss of the latent code, as an `AutoencoderObjective` takes it."""
 
@@ -216,8 +221,9 @@ class BaseSparseAutoencoder(
             X, y = self._validate_data(X, y)
         for name in ("feature_mean_", "feature_scale_"):  # of an earlier fit
             vars(self).pop(name, None)
-        target, schedule = self._sparsity_target(), self._schedule()
+        schedule = self._schedule()
         with self._fitting(X, y, sample_weight) as run:
+            target = self._sparsity_target(X, run.encoded)
             if schedule.kind == "consensus":
                 stratify = run.encoded.strata is not None
                 parts = draw_parts(run.trainer, stratify=stratify)
@@ -260,10 +266,20 @@ class BaseSparseAutoencoder(
     def _fit_predictions(self, X, y, sample_weight):
         """Fit what makes predictions of the latent code, if there is such a thing."""
 
-    def _sparsity_target(self):
+    def _sparsity_target(self, X, encoded):
         """Return the last projection of the schedule."""
-        if self.n_features_to_select is None:
+        if self.n_features_to_select is None and self.eta is not None:
             return SparsityTarget(eta=self._projection().check_eta(self.eta))
+        if self.n_features_to_select is None:
+            loss, targets = self._linear_targets(encoded)
+            y = np.zeros((X.shape[0], *targets.shape[1:]), dtype=targets.dtype)
+            y[encoded.rows] = targets
+            weight = np.zeros(X.shape[0])
+            weight[encoded.rows] = encoded.weight
+            number, learns = choose_number(loss, X, y, weight, self._structure())
+            if not learns:
+                warnings.warn(NOTHING_LEARNED, UserWarning, stacklevel=FIT_STACKLEVEL)
+            return SparsityTarget(n_features=number)
         wanted = number_to_select(
             "n_features_to_select",
             self.n_features_to_select,
@@ -274,7 +290,14 @@ class BaseSparseAutoencoder(
 
     def _learn(self, X, encoded):
         """Train one epoch on a part of the data, then project: a `partial_fit`."""
-        target, projection = self._sparsity_target(), self._projection()
+        projection = self._projection()
+        if self.eta is None and self.n_features_to_select is None and hasattr(
+            self, "n_selected_features_"
+        ):
+            n_free = self.n_selected_features_ - len(self._structure().forced)
+            target = SparsityTarget(n_features=max(n_free, 1))
+        else:
+            target = self._sparsity_target(X, encoded)
         with self._learning_part(X, encoded) as trainer:
             eta, norms = project_to_target(trainer, projection, target)
             # All features stay in training; the fitted network is a small copy.
@@ -473,7 +496,7 @@ class BaseSparseAutoencoder(
         start = super()._network(X, encoded, random_state, fitted)
         if callable(self.projection):  # better found out before the training
             weight = first_layer(start.module).cpu().numpy()
-            self._projection().project(weight, self.eta)
+            self._projection().project(weight, 1.0 if self.eta is None else self.eta)
         return start
 
     def _objective(self, encoded=None):

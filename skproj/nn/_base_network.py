@@ -23,7 +23,6 @@ from skproj.nn._training._optimizers import SGD, SOLVERS, Adam
 from skproj.nn._training._samples import (
     Samples,
     TrainingData,
-    dense_rows,
     prediction_rows,
 )
 from skproj.nn._training._state import (
@@ -49,6 +48,7 @@ from skproj.nn._training._trainer import (
     TrainingOptions,
 )
 from skproj.utils._doc_link import DocumentationLink
+from skproj.utils._duplicates import dense_rows
 from skproj.utils._state import VersionedState
 from skproj.utils._survival import refuse_survival
 from skproj.utils._validation import (

@@ -15,7 +15,7 @@ from skproj.feature_selection import (
     StabilitySelector,
     eta_path,
 )
-from skproj.feature_selection._fold_scores import MultiLabelModel, score_labels
+from skproj.linear_model._fold_scores import MultiLabelModel, score_labels
 from skproj.linear_model._ball_constrained import Models
 from skproj.linear_model._losses import make_loss
 

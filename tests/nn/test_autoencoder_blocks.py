@@ -19,7 +19,7 @@ from skproj.nn import SparsificationSchedule, _block_input
 from skproj.nn._training import _block_samples
 from skproj.nn._training._block_samples import BlockSamples
 from skproj.nn._training._measured_blocks import measure
-from skproj.nn._training._samples import merge_duplicates
+from skproj.utils._duplicates import merge_duplicates
 
 N_SAMPLES, N_FEATURES = 500, 24
 

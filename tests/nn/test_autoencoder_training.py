@@ -12,7 +12,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.callback import ProgressBar, ScoringMonitor
 
 from skproj import SparseMLPClassifier
-from skproj.nn._training._samples import Samples, merge_duplicates
+from skproj.nn._training._samples import Samples
+from skproj.utils._duplicates import merge_duplicates
 
 
 class Callback:
