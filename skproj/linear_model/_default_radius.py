@@ -24,7 +24,7 @@ KEEP_GAIN = 0.95
 MAX_SAMPLES, MAX_ENTRIES, MIN_SAMPLES = 10_000, 1 << 25, 1000
 
 # Of the linear models that choose for another one.
-SOLVER = {"projection": "l12", "max_iter": 1000, "tol": 1e-4}
+SOLVER = {"projection": "l12", "max_iter": 1000, "tol": 1e-3}
 
 NOTHING_LEARNED = (
     "No feature is known to matter: no linear model gains more over the one without "
@@ -62,8 +62,10 @@ def choose_radius(make, loss, X, y, rows, options, huber_epsilon=1.35):
     """
     X, y, rows = _distinct_samples(X, y, rows)
     problem = make(loss, X, y, rows)
+    if problem.slope(None, options["projection"]) == 0.0:  # all radii are the same
+        return 1.0, True
     etas = make_etas(N_ETAS, problem, **options)
-    labels = y if problem.classes is not None and not has_columns(y) else None
+    labels = y.ravel() if problem.classes is not None and not has_columns(y) else None
     if loss in TIES:
         labels = y["event"]
     weight = rows["sample_weight"]
@@ -114,7 +116,7 @@ def choose_number(loss, X, y, weight, structure):
     except ValueError:  # there is no linear model of such numbers, or of so few samples
         return 1, False
     kept = np.count_nonzero(model.supports[0]) - len(structure.forced)
-    return max(kept, 1), learns
+    return max(int(kept), 1), learns and kept > 0
 
 
 def _make_problem(loss, X, y, rows, l2_reg=0.0, *, structure):
@@ -136,7 +138,7 @@ def _distinct_samples(X, y, rows):
     """Return distinct samples in memory, in an order of their own, or some of them."""
     rows = dict(rows)
     weight = rows.pop("sample_weight", None)
-    weight = np.ones(len(y)) if weight is None else weight
+    weight = np.ones(len(y)) if weight is None else weight / weight.max()
     codes = [
         np.unique(column, return_inverse=True)[1].ravel()
         for column in (*np.atleast_2d(y.T), *rows.values())
