@@ -76,6 +76,8 @@ class SparseSupervisedAutoencoder(NetworkClassifierMixin, BaseSparseAutoencoder)
 
     Notes
     -----
+    {choice}
+
     {notes}
 
     {merging}
@@ -225,6 +227,8 @@ class SparseSupervisedAutoencoderRegressor(
 
     Notes
     -----
+    {choice}
+
     {notes}
 
     {merging}

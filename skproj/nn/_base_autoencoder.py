@@ -201,7 +201,7 @@ class BaseSparseAutoencoder(
         Data that do not fit into memory are passed as
         :class:`~skproj.blocks.RowBlocks` in place of an array. They are read in a pass
         for each epoch, once for the moments of the features with `standardize`, once
-        more when the features that are left fit into memory, and once, with the
+        for the choice of their number if there is one, once more when the features that are left fit into memory, and once, with the
         selected features, for the decoder if it needs them.
         Nearby samples are shuffled, and equal ones are not merged: store the samples
         in random order.
@@ -213,7 +213,8 @@ class BaseSparseAutoencoder(
         Warns
         -----
         UserWarning
-            If no feature is selected, or fewer than `n_features_to_select`.
+            If no feature is selected, or fewer than `n_features_to_select`, or if
+            neither this nor `eta` is given and nothing can be learned by a linear model.
         """
         if isinstance(X, RowBlocks):
             X, y = validate_blocks(self, X, y)
