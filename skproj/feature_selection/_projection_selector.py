@@ -347,6 +347,7 @@ class LinearModelStrategy:
     """
 
     max_subtasks = None  # the search decides how many radii there are
+
     def __init__(self, selector, X, y, sample_weight, offset, strata, fit_params):
         if fit_params:
             raise TypeError(

@@ -18,13 +18,6 @@ from sklearn.utils.parallel import delayed
 
 from skproj.blocks import RowBlocks
 from skproj.blocks._passes import run_together
-from skproj.linear_model._fold_scores import (
-    is_of_folds,
-    make_score,
-    make_scorer,
-    pool_scores,
-    score_fold,
-)
 from skproj.feature_selection._linear_selector import (
     DOCS,
     WARN_AT_CALLER,
@@ -38,6 +31,13 @@ from skproj.linear_model._eta_path import (
     make_etas,
     solve_path,
     warn_of_unfinished,
+)
+from skproj.linear_model._fold_scores import (
+    is_of_folds,
+    make_score,
+    make_scorer,
+    pool_scores,
+    score_fold,
 )
 from skproj.linear_model._substitutes import find_substitutes
 from skproj.linear_model._targets import choose_loss

@@ -298,8 +298,8 @@ class SparseSupervisedAutoencoderRegressor(
 
     def _linear_targets(self, encoded):
         if self.loss == "cox":  # the order of the hazards is that of the times
-            event, time = encoded.targets.T.astype(np.float64)
-            return "cox", join_survival(event, time, "The events of y", "The times of y")
+            events = encoded.targets.T.astype(np.float64)
+            return "cox", join_survival(*events, "The events of y", "The times of y")
         return "huber" if self.loss == "huber" else "squared_error", encoded.targets
 
     def _auto_noise(self):

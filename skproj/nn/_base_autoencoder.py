@@ -201,7 +201,8 @@ class BaseSparseAutoencoder(
         Data that do not fit into memory are passed as
         :class:`~skproj.blocks.RowBlocks` in place of an array. They are read in a pass
         for each epoch, once for the moments of the features with `standardize`, once
-        for the choice of their number if there is one, once more when the features that are left fit into memory, and once, with the
+        for the choice of their number without `eta` and `n_features_to_select`, once
+        more when the features that are left fit into memory, and once, with the
         selected features, for the decoder if it needs them.
         Nearby samples are shuffled, and equal ones are not merged: store the samples
         in random order.
@@ -214,7 +215,7 @@ class BaseSparseAutoencoder(
         -----
         UserWarning
             If no feature is selected, or fewer than `n_features_to_select`, or if
-            neither this nor `eta` is given and nothing can be learned by a linear model.
+            neither this nor `eta` is given and no linear model learns anything.
         """
         if isinstance(X, RowBlocks):
             X, y = validate_blocks(self, X, y)
@@ -292,8 +293,10 @@ class BaseSparseAutoencoder(
     def _learn(self, X, encoded):
         """Train one epoch on a part of the data, then project: a `partial_fit`."""
         projection = self._projection()
-        if self.eta is None and self.n_features_to_select is None and hasattr(
-            self, "n_selected_features_"
+        if (
+            self.eta is None
+            and self.n_features_to_select is None
+            and hasattr(self, "n_selected_features_")
         ):
             n_free = self.n_selected_features_ - len(self._structure().forced)
             target = SparsityTarget(n_features=max(n_free, 1))

@@ -40,13 +40,13 @@ from skproj.nn._training._tensors import (
     torch_dtype,
     torch_threads,
 )
-from skproj.nn._training._units import largest_entry
 from skproj.nn._training._trainer import (
     FitCallbacks,
     Trainer,
     TrainingHistory,
     TrainingOptions,
 )
+from skproj.nn._training._units import largest_entry
 from skproj.utils._doc_link import DocumentationLink
 from skproj.utils._duplicates import dense_rows
 from skproj.utils._state import VersionedState
@@ -336,7 +336,8 @@ class BaseNetwork(
             where_used = X
         else:
             where_used = to_tensor(X, device)
-            where_used, used = used.standardize(where_used) if used else where_used, None
+            if used is not None:
+                where_used, used = used.standardize(where_used), None
 
         def samples(chosen):
             if in_blocks:

@@ -105,9 +105,10 @@ AUTOENCODER_DOCS = {
         eta : float, default=None
             Radius of the projection ball; smaller is sparser; not a learning rate.
             Infinity keeps every feature. If None, and `n_features_to_select` is None as
-            well, a linear model chooses the number of features, see the notes. With ``schedule="consensus"`` the columns of
-            the first layer are scaled to a mean norm of 1 before each projection;
-            otherwise, and in `partial_fit`, `eta` is in units of weights.
+            well, a linear model chooses the number of features, see the notes. With
+            ``schedule="consensus"`` the columns of the first layer are scaled to a mean
+            norm of 1 before each projection; otherwise, and in `partial_fit`, `eta` is
+            in units of weights.
         n_features_to_select : int, default=None
             Number of features to select instead of giving `eta`, which is not used
             then: the schedule ends with the projection whose radius, `eta_`, keeps

@@ -36,7 +36,7 @@ from skproj.projection._registry import SPARSIFYING
 
 
 def test_network_finds_the_informative_pixels_of_digits():
-    """Without any tuning but of the radius, real features are found among probes and classes told."""
+    """Real features are found among probes, and classes are told."""
     X, y = load_digits(return_X_y=True)
     X, _, is_probe = add_probes(X.astype(np.float32), 400, random_state=0)
     X_train, X_test, y_train, y_test = train_test_split(

@@ -277,8 +277,8 @@ def test_wide_data_need_the_memory_of_windows(monkeypatch):
     finally:
         tracemalloc.stop()
     assert peak < n_bytes // 3
-    # The first pass, the moments, a stage of all columns, and one of those that are left, and the
-    # decoder.
+    # The first pass, the moments, a stage of all columns, and one of those that are
+    # left, and the decoder.
     assert source.widths == [1500] * 5 + [300] * 3 + [300]
     assert model.get_support()[:2].all()
     assert model.score(source.open(), y) > 0.9

@@ -49,7 +49,7 @@ def test_fit_of_raw_features_is_that_of_scaled_ones(schedule):
 
 
 def test_units_of_the_features_do_not_matter():
-    """Also where entries are huge, tiny, or all the same; the search does it as well."""
+    """Also where entries are huge, tiny, or all the same, and for the search."""
     X, y = WINE
     units = 10.0 ** np.linspace(-90, 90, X.shape[1])
     others = np.column_stack([X * units, np.full(len(X), 7.0)])
@@ -66,10 +66,12 @@ def test_sparse_data_and_blocks_give_the_fit_of_dense_data(monkeypatch, schedule
     for module in (_block_input, _block_samples):
         monkeypatch.setattr(module, "MEMORY_BYTES", 0)
     rng = np.random.default_rng(0)
-    X = rng.uniform(1.0, 100.0, 20) * (rng.random((600, 20)) < 0.1)
+    X = rng.uniform(1.0, 2.0, (600, 20)) * (rng.random((600, 20)) < 0.1)
+    X *= 10.0 ** np.linspace(-3, 3, 20)
     y = (X[:, 0] + X[:, 1] > 0).astype(int)
     model = quick(n_features_to_select=2, schedule=schedule, max_epochs=10)
-    for data in (X, sparse.csr_array(X), open_blocks(sparse.csr_array(X)), open_blocks(X)):
+    S = sparse.csr_array(X)
+    for data in (X, S, open_blocks(S), open_blocks(X)):
         model.fit(data, y)
         assert_array_equal(model.get_support(indices=True), [0, 1])
         assert_allclose(model.feature_mean_, X.mean(axis=0), rtol=1e-5)
@@ -142,7 +144,7 @@ def test_default_finds_what_matters_and_no_more():
     assert_array_equal(model.fit(X, Y).get_support(indices=True), np.arange(4))
     data = make_survival(n_samples=400, n_features=30, n_informative=3, random_state=0)
     cox = SparseSupervisedAutoencoderRegressor(loss="cox", **SMALL)
-    assert 2 <= cox.fit(*data[:2]).n_selected_features_ <= 12
+    assert 2 <= cox.fit(data.data, data.target).n_selected_features_ <= 12
 
 
 def test_noise_leaves_one_feature_and_a_warning():
@@ -155,5 +157,7 @@ def test_noise_leaves_one_feature_and_a_warning():
     assert model.n_selected_features_ == 1
     X = np.column_stack([X, y])  # the first part says how many, the fit before goes on
     model = SparseSupervisedAutoencoder(**SMALL).partial_fit(X, y, classes=[0, 1])
-    assert_array_equal(model.get_support(indices=True), [20])
-    assert model.partial_fit(X[:9], y[:9]).n_selected_features_ == 1
+    n_selected = model.n_selected_features_
+    assert model.get_support()[20]
+    assert n_selected <= 2
+    assert model.partial_fit(X[:9], y[:9]).n_selected_features_ == n_selected

@@ -13,7 +13,6 @@ from skproj.utils._moments import (
     normalized_weights,
 )
 
-
 # Precision of means and deviations, relative to these.
 DIGITS = 2.0**-24
 
