@@ -59,7 +59,8 @@ SIGNATURES = {
         hidden_layer_sizes=(100,), *, etas=None, cv=None, scoring=None,
         selection_rule='parsimonious', projection='bilevel_l1inf',
         feature_weights=None, always_keep=None, never_keep=None, feature_groups=None,
-        standardize=True, loss='cross_entropy', activation='silu', schedule='consensus', max_epochs=20,
+        standardize=True, loss='cross_entropy', activation='silu',
+        schedule='consensus', max_epochs=20,
         class_weight=None, calibrate=True, device='auto', n_threads=1,
         random_state=None, verbose=False
     """,
