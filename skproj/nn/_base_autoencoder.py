@@ -253,7 +253,7 @@ class BaseSparseAutoencoder(
 
         The data are those of the training, with some or all of the features.
         """
-        errors = np.full_like(self.feature_importances_, np.nan)
+        errors = np.full(len(self.feature_importances_), np.nan)  # float64: squares
         if len(self._columns_):
             errors[self._columns_] = fit_decoder(
                 self.module_,

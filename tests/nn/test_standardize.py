@@ -161,3 +161,11 @@ def test_noise_leaves_one_feature_and_a_warning():
     assert model.get_support()[20]
     assert n_selected <= 2
     assert model.partial_fit(X[:9], y[:9]).n_selected_features_ == n_selected
+
+
+def test_squares_beyond_float32_are_errors_all_the_same():
+    X, y = WINE
+    X = (1e19 * X).astype(np.float32)
+    model = quick(n_features_to_select=5).fit(X, y)
+    errors = model.reconstruction_error_ / model.feature_scale_.astype(float) ** 2
+    assert np.nanmax(errors) < 1.0
