@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 from scipy import sparse
+from sklearn.utils.sparsefuncs import min_max_axis
 
 from skproj.blocks import RowBlocks
 
@@ -79,22 +80,32 @@ def _row_keys(X, rows):
 
     Not by BLAS, where the rounding of a row may depend on its position.
     """
+    if sparse.issparse(X):
+        X = X[rows]
+        X.sum_duplicates()  # and sort the entries: their order is that of the sums
+        return X @ _random_factors(*min_max_axis(X, 0))
     blocks = [rows[block] for block in _blocks(len(rows), X.shape[1])]
     low, high = np.inf, -np.inf
     for block in blocks:
         dense = dense_rows(X, block)
         low = np.minimum(low, dense.min(axis=0))
         high = np.maximum(high, dense.max(axis=0))
-    with np.errstate(over="ignore"):
-        span = high.astype(np.float64) - low
-        factors = np.random.RandomState(0).uniform(1.0, 2.0, X.shape[1])
-        factors = np.divide(factors, span, out=np.zeros_like(span), where=span > 0)
-    # A span beyond all floats, or below them, says nothing that could be scaled.
-    factors[~np.isfinite(factors) | np.isinf(span)] = 0.0
+    factors = _random_factors(low, high)
     low = np.where(factors > 0, low, 0.0)
     return np.concatenate(
         [((dense_rows(X, block) - low) * factors).sum(axis=1) for block in blocks]
     )
+
+
+def _random_factors(low, high):
+    """Return factors that scale columns with these smallest and largest entries."""
+    with np.errstate(over="ignore"):
+        span = high.astype(np.float64) - low
+        factors = np.random.RandomState(0).uniform(1.0, 2.0, len(span))
+        factors = np.divide(factors, span, out=np.zeros_like(span), where=span > 0)
+    # A span beyond all floats, or below them, says nothing that could be scaled.
+    factors[~np.isfinite(factors) | np.isinf(span)] = 0.0
+    return factors
 
 
 def _blocks(n_rows, n_columns):
