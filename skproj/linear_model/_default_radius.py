@@ -3,6 +3,7 @@
 from functools import partial
 
 import numpy as np
+from scipy import sparse
 
 from skproj.blocks import RowBlocks
 from skproj.blocks._row_blocks import take_rows
@@ -139,23 +140,30 @@ def _distinct_samples(X, y, rows):
     rows = dict(rows)
     weight = rows.pop("sample_weight", None)
     weight = np.ones(len(y)) if weight is None else weight / weight.max()
+    limit = min(max(MAX_ENTRIES // max(X.shape[1], 1), MIN_SAMPLES), MAX_SAMPLES)
+    if isinstance(X, RowBlocks):
+        chosen = _evenly(np.flatnonzero(weight), limit)
+        X = take_rows(X, chosen).take_columns(np.arange(X.shape[1]))
+        y, weight = y[chosen], weight[chosen]
+        rows = {name: values[chosen] for name, values in rows.items()}
     codes = [
         np.unique(column, return_inverse=True)[1].ravel()
         for column in (*np.atleast_2d(y.T), *rows.values())
     ]
     _, labels = np.unique(np.column_stack(codes), axis=0, return_inverse=True)
-    if not isinstance(X, np.ndarray | RowBlocks):
-        X = X.tocsr()
+    X = X.tocsr() if sparse.issparse(X) else np.ascontiguousarray(X)
     chosen, weight, _ = merge_duplicates(X, labels.ravel(), weight)
-    limit = min(max(MAX_ENTRIES // max(X.shape[1], 1), MIN_SAMPLES), MAX_SAMPLES)
-    if len(chosen) > limit:
-        places = np.linspace(0, len(chosen) - 1, limit).astype(np.intp)
-        chosen, weight = chosen[places], weight[places]
-    X = take_rows(X, chosen)
-    if isinstance(X, RowBlocks):
-        X = X.take_columns(np.arange(X.shape[1]))
+    places = _evenly(np.arange(len(chosen)), limit)
+    chosen, weight = chosen[places], weight[places]
     rows = {name: values[chosen] for name, values in rows.items()}
-    return X, y[chosen], rows | {"sample_weight": weight}
+    return X[chosen], y[chosen], rows | {"sample_weight": weight}
+
+
+def _evenly(indices, limit):
+    """Return at most so many of the indices, evenly spaced."""
+    if len(indices) <= limit:
+        return indices
+    return indices[np.linspace(0, len(indices) - 1, limit).astype(np.intp)]
 
 
 def _folds(labels, n_samples):

@@ -40,7 +40,7 @@ def test_order_and_repetitions_do_not_matter():
 def test_sparse_data_and_blocks_have_the_same_choice(monkeypatch):
     X, y = CANCER
     expected = ProjectionFeatureSelector().fit(X, y).get_support()
-    for data in (sparse.csr_array(X), sparse.csc_array(X)):
+    for data in (sparse.csr_array(X), sparse.csc_array(X), open_blocks(X)):
         found = ProjectionFeatureSelector().fit(data, y).get_support()
         assert_array_equal(found, expected)
     monkeypatch.setattr(_default_radius, "MAX_SAMPLES", 300)
