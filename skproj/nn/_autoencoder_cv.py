@@ -173,9 +173,8 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         _of_every_version,
     )
     _feature_attributes = (
-        "feature_importances_",
+        *SparseSupervisedAutoencoder._feature_attributes,
         "importances_path_",
-        "reconstruction_error_",
         "selection_frequency_",
     )
     __metadata_request__fit = {"groups": UNUSED}  # noqa: RUF012

@@ -103,10 +103,17 @@ def test_partial_fit_keeps_the_first_units():
         model.set_params(standardize=False).partial_fit(X, y)
 
 
-def test_compact_models_have_the_units_of_their_features():
+@pytest.mark.parametrize(
+    "model",
+    [
+        quick(n_features_to_select=5),
+        SparseSupervisedAutoencoderCV(etas=[0.5], cv=2, **SMALL),
+    ],
+)
+def test_compact_models_have_the_units_of_their_features(model):
     X, y = WINE
-    model = quick(n_features_to_select=5).fit(X, y)
-    compact, kept = model.compact(), model.get_support()
+    compact, kept = model.fit(X, y).compact(), model.get_support()
+    assert kept.sum() < X.shape[1]
     assert_array_equal(compact.feature_scale_, model.feature_scale_[kept])
     assert_array_equal(compact.transform(X[:, kept]), model.transform(X))
 
