@@ -226,8 +226,8 @@ def roads_to_the_kernel(model, X, y, monkeypatch):
 @pytest.mark.parametrize(
     ("model", "n_features"),
     [
-        (skproj.ProjectionFeatureSelector(projection="l1inf"), 12),
-        (skproj.ProjectionFeatureSelector(projection="l1inf"), 300),
+        (skproj.ProjectionFeatureSelector(eta=1.0, projection="l1inf"), 12),
+        (skproj.ProjectionFeatureSelector(eta=1.0, projection="l1inf"), 300),
         (
             skproj.SparseSupervisedAutoencoder(
                 projection="l1inf", eta=1.0, max_epochs=1, random_state=0

@@ -48,24 +48,27 @@ SIGNATURES = {
         warm_start=False, device='auto', n_threads=1, random_state=None, verbose=False
     """,
     "SparseSupervisedAutoencoder": """
-        hidden_layer_sizes=(100,), *, eta=10.0, n_features_to_select=None,
+        hidden_layer_sizes=(100,), *, eta=None, n_features_to_select=None,
         projection='bilevel_l1inf', feature_weights=None, always_keep=None,
-        never_keep=None, feature_groups=None, loss='cross_entropy', activation='silu',
-        schedule='consensus', max_epochs=20, class_weight=None, calibrate=False,
+        never_keep=None, feature_groups=None, standardize=True, loss='cross_entropy',
+        activation='silu', schedule='consensus', max_epochs=20, class_weight=None,
+        calibrate=False,
         device='auto', n_threads=1, random_state=None, verbose=False
     """,
     "SparseSupervisedAutoencoderCV": """
         hidden_layer_sizes=(100,), *, etas=None, cv=None, scoring=None,
         selection_rule='parsimonious', projection='bilevel_l1inf',
         feature_weights=None, always_keep=None, never_keep=None, feature_groups=None,
-        loss='cross_entropy', activation='silu', schedule='consensus', max_epochs=20,
+        standardize=True, loss='cross_entropy', activation='silu',
+        schedule='consensus', max_epochs=20,
         class_weight=None, calibrate=True, device='auto', n_threads=1,
         random_state=None, verbose=False
     """,
     "SparseSupervisedAutoencoderRegressor": """
-        hidden_layer_sizes=(100,), *, eta=10.0, n_features_to_select=None,
+        hidden_layer_sizes=(100,), *, eta=None, n_features_to_select=None,
         projection='bilevel_l1inf', feature_weights=None, always_keep=None,
-        never_keep=None, feature_groups=None, loss='squared_error', activation='silu',
+        never_keep=None, feature_groups=None, standardize=True, loss='squared_error',
+        activation='silu',
         schedule='consensus', max_epochs=20, device='auto',
         n_threads=1, random_state=None, verbose=False
     """,

@@ -93,7 +93,7 @@ def open_blocks(
     >>> blocks = open_blocks(X, block_size=100)
     >>> [start for start, block in blocks]
     [0, 100, 200, 300, 400, 500]
-    >>> selector = ProjectionFeatureSelector().fit(blocks, y)
+    >>> selector = ProjectionFeatureSelector(eta=1.0).fit(blocks, y)
     >>> selector.get_support(indices=True)
     array([20, 22, 27])
     >>> blocks.take_columns(selector.get_support(indices=True)).shape

@@ -18,13 +18,6 @@ from sklearn.utils.parallel import delayed
 
 from skproj.blocks import RowBlocks
 from skproj.blocks._passes import run_together
-from skproj.feature_selection._fold_scores import (
-    is_of_folds,
-    make_score,
-    make_scorer,
-    pool_scores,
-    score_fold,
-)
 from skproj.feature_selection._linear_selector import (
     DOCS,
     WARN_AT_CALLER,
@@ -38,6 +31,13 @@ from skproj.linear_model._eta_path import (
     make_etas,
     solve_path,
     warn_of_unfinished,
+)
+from skproj.linear_model._fold_scores import (
+    is_of_folds,
+    make_score,
+    make_scorer,
+    pool_scores,
+    score_fold,
 )
 from skproj.linear_model._substitutes import find_substitutes
 from skproj.linear_model._targets import choose_loss
@@ -376,11 +376,13 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         folds = self._make_folds(X, y, sample_weight, problem, routed.splitter.split)
         context, arguments = self._begin_fit(len(folds) + 1, X, y, rows)
         asked = make_etas(etas, problem, **options)
-        score = make_score(self, loss, problem.classes, y, sample_weight)
+        score = make_score(
+            self.scoring, self.huber_epsilon, loss, problem.classes, y, sample_weight
+        )
         # Gains are those over the null model; other criteria may not be defined for it.
         etas = asked if asked[0] == 0.0 or is_of_folds(score) else np.append(0.0, asked)
-        common = self, (etas, l2_regs), loss, (X, y, rows), score
-        jobs = [(*common, fold, routed.scorer.score) for fold in folds]
+        common = self._make_problem, options, (etas, l2_regs), loss, (X, y, rows)
+        jobs = [(*common, score, fold, routed.scorer.score) for fold in folds]
         results = list(self._run_folds(jobs, X, context, arguments))
         units = pool_scores(results, [test for _, test in folds], len(y), groups)
         chosen = self._choose(results, units, etas, asked, l2_regs, X.shape[1])

@@ -1,5 +1,6 @@
 """Sparse supervised autoencoders: a classifier and a regressor."""
 
+import numpy as np
 from scipy.special import softmax
 
 from skproj.nn._base_autoencoder import (
@@ -18,6 +19,7 @@ from skproj.nn._training._objectives import (
 from skproj.utils._calibration import fit_temperature
 from skproj.utils._docs import shared_docs
 from skproj.utils._state import store_parameters
+from skproj.utils._survival import join_survival
 from skproj.utils._validation import StrOptions
 
 
@@ -46,6 +48,7 @@ class SparseSupervisedAutoencoder(NetworkClassifierMixin, BaseSparseAutoencoder)
     {radius}
     {ball}
     {feature_structure}
+    {standardize}
     {classification_loss}
     {network}
     {schedule}
@@ -73,6 +76,8 @@ class SparseSupervisedAutoencoder(NetworkClassifierMixin, BaseSparseAutoencoder)
 
     Notes
     -----
+    {choice}
+
     {notes}
 
     {merging}
@@ -110,13 +115,14 @@ class SparseSupervisedAutoencoder(NetworkClassifierMixin, BaseSparseAutoencoder)
         self,
         hidden_layer_sizes=(100,),
         *,
-        eta=10.0,
+        eta=None,
         n_features_to_select=None,
         projection="bilevel_l1inf",
         feature_weights=None,
         always_keep=None,
         never_keep=None,
         feature_groups=None,
+        standardize=True,
         loss="cross_entropy",
         activation="silu",
         schedule="consensus",
@@ -139,6 +145,9 @@ class SparseSupervisedAutoencoder(NetworkClassifierMixin, BaseSparseAutoencoder)
         if callable(self.loss):
             return by_autograd(self.loss)
         return CLASSIFICATION_LOSSES[self.loss]
+
+    def _linear_targets(self, encoded):
+        return "log_loss", encoded.targets
 
     def _reason_to_hold_back(self):
         return "calibrate=True" if self.calibrate else None
@@ -192,6 +201,7 @@ class SparseSupervisedAutoencoderRegressor(
     {radius}
     {ball}
     {feature_structure}
+    {standardize}
     {loss}
     {network}
     {schedule}
@@ -217,6 +227,8 @@ class SparseSupervisedAutoencoderRegressor(
 
     Notes
     -----
+    {choice}
+
     {notes}
 
     {merging}
@@ -260,13 +272,14 @@ class SparseSupervisedAutoencoderRegressor(
         self,
         hidden_layer_sizes=(100,),
         *,
-        eta=10.0,
+        eta=None,
         n_features_to_select=None,
         projection="bilevel_l1inf",
         feature_weights=None,
         always_keep=None,
         never_keep=None,
         feature_groups=None,
+        standardize=True,
         loss="squared_error",
         activation="silu",
         schedule="consensus",
@@ -282,6 +295,12 @@ class SparseSupervisedAutoencoderRegressor(
         if callable(self.loss):
             return by_autograd(self.loss)
         return PREDICTION_LOSSES[self.loss]
+
+    def _linear_targets(self, encoded):
+        if self.loss == "cox":  # the order of the hazards is that of the times
+            events = encoded.targets.T.astype(np.float64)
+            return "cox", join_survival(*events, "The events of y", "The times of y")
+        return "huber" if self.loss == "huber" else "squared_error", encoded.targets
 
     def _auto_noise(self):
         # A log hazard has no scale that noise could reduce.

@@ -64,6 +64,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         100 samples.
     {ball}
     {feature_structure}
+    {standardize}
     {classification_loss}
     {network}
     {schedule}
@@ -172,9 +173,8 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         _of_every_version,
     )
     _feature_attributes = (
-        "feature_importances_",
+        *SparseSupervisedAutoencoder._feature_attributes,
         "importances_path_",
-        "reconstruction_error_",
         "selection_frequency_",
     )
     __metadata_request__fit = {"groups": UNUSED}  # noqa: RUF012
@@ -192,6 +192,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         always_keep=None,
         never_keep=None,
         feature_groups=None,
+        standardize=True,
         loss="cross_entropy",
         activation="silu",
         schedule="consensus",

@@ -12,6 +12,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_array
 
 from skproj.blocks import RowBlocks
+from skproj.linear_model._default_radius import NOTHING_LEARNED, choose_number
 from skproj.linear_model._feature_structure import structure_of
 from skproj.nn._base_network import (
     DIFFERENT_NETWORK,
@@ -47,6 +48,7 @@ from skproj.nn._training._tensors import (
     torch_dtype,
     torch_threads,
 )
+from skproj.nn._training._units import Units
 from skproj.projection._registry import SPARSIFYING
 from skproj.utils._choices import number_to_select
 from skproj.utils._docs import shared_docs
@@ -126,6 +128,14 @@ def _gather_schedule(state):
     return state
 
 
+def _add_units(state):
+    """Turn a saved state of version 4 into one of version 5."""
+    state = {"standardize": False, **state}
+    if "module_" in state:
+        state |= {"feature_mean_": None, "feature_scale_": None}
+    return state
+
+
 class BaseSparseAutoencoder(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseNetwork
 ):
@@ -133,7 +143,7 @@ class BaseSparseAutoencoder(
 
     _parameter_constraints: dict = {  # noqa: RUF012
         **BaseNetwork._parameter_constraints,
-        "eta": [Interval(numbers.Real, 0, None, closed="right")],
+        "eta": [Interval(numbers.Real, 0, None, closed="right"), None],
         "n_features_to_select": [
             Interval(numbers.Integral, 1, None, closed="left"),
             None,
@@ -143,6 +153,7 @@ class BaseSparseAutoencoder(
         "always_keep": ["array-like", None],
         "never_keep": ["array-like", None],
         "feature_groups": ["array-like", dict, None],
+        "standardize": ["boolean"],
         "schedule": [StrOptions(set(KINDS)), SparsificationSchedule],
     }
 
@@ -150,6 +161,8 @@ class BaseSparseAutoencoder(
         *BaseNetwork._network_attributes,
         "eta_",
         "feature_importances_",
+        "feature_mean_",
+        "feature_scale_",
         "n_selected_features_",
         "reconstruction_error_",
     )
@@ -158,12 +171,22 @@ class BaseSparseAutoencoder(
         _rename_parameters,
         dict.fromkeys(FEATURE_PARAMETERS),
         _gather_schedule,
+        _add_units,
     )
 
     # Fitted attributes whose last axis is that of the features.
-    _feature_attributes = ("feature_importances_", "reconstruction_error_")
+    _feature_attributes = (
+        "feature_importances_",
+        "feature_mean_",
+        "feature_scale_",
+        "reconstruction_error_",
+    )
     # Whether the code are the logits of a softmax.
     _code_is_logits = False
+
+    @abstractmethod
+    def _linear_targets(self, encoded):
+        """Return the loss and the targets of a linear model in place of this one."""
 
     @abstractmethod
     def _prediction_loss(self):
@@ -177,8 +200,10 @@ class BaseSparseAutoencoder(
 
         Data that do not fit into memory are passed as
         :class:`~skproj.blocks.RowBlocks` in place of an array. They are read in a pass
-        for each epoch, once more when the features that are left fit into memory, and
-        once, with the selected features, for the decoder if it needs them.
+        for each epoch, once for the moments of the features with `standardize`, once
+        for the choice of their number without `eta` and `n_features_to_select`, once
+        more when the features that are left fit into memory, and once, with the
+        selected features, for the decoder if it needs them.
         Nearby samples are shuffled, and equal ones are not merged: store the samples
         in random order.
 
@@ -189,14 +214,18 @@ class BaseSparseAutoencoder(
         Warns
         -----
         UserWarning
-            If no feature is selected, or fewer than `n_features_to_select`.
+            If no feature is selected, or fewer than `n_features_to_select`, or if
+            neither this nor `eta` is given and no linear model learns anything.
         """
         if isinstance(X, RowBlocks):
             X, y = validate_blocks(self, X, y)
         else:
             X, y = self._validate_data(X, y)
-        target, schedule = self._sparsity_target(), self._schedule()
+        for name in ("feature_mean_", "feature_scale_"):  # of an earlier fit
+            vars(self).pop(name, None)
+        schedule = self._schedule()
         with self._fitting(X, y, sample_weight) as run:
+            target = self._sparsity_target(X, run.encoded)
             if schedule.kind == "consensus":
                 stratify = run.encoded.strata is not None
                 parts = draw_parts(run.trainer, stratify=stratify)
@@ -224,12 +253,13 @@ class BaseSparseAutoencoder(
 
         The data are those of the training, with some or all of the features.
         """
-        errors = np.full_like(self.feature_importances_, np.nan)
+        errors = np.full(len(self.feature_importances_), np.nan)  # float64: squares
         if len(self._columns_):
             errors[self._columns_] = fit_decoder(
                 self.module_,
                 data.train,
                 np.searchsorted(data.columns, self._columns_),
+                units=data.units and data.units.of(self._columns_),
                 has_free_shift=self._code_is_logits,
                 is_fitted=self._objective().reconstruction_weight > 0.0,
             )
@@ -238,10 +268,20 @@ class BaseSparseAutoencoder(
     def _fit_predictions(self, X, y, sample_weight):
         """Fit what makes predictions of the latent code, if there is such a thing."""
 
-    def _sparsity_target(self):
+    def _sparsity_target(self, X, encoded):
         """Return the last projection of the schedule."""
-        if self.n_features_to_select is None:
+        if self.n_features_to_select is None and self.eta is not None:
             return SparsityTarget(eta=self._projection().check_eta(self.eta))
+        if self.n_features_to_select is None:
+            loss, targets = self._linear_targets(encoded)
+            y = np.zeros((X.shape[0], *targets.shape[1:]), dtype=targets.dtype)
+            y[encoded.rows] = targets
+            weight = np.zeros(X.shape[0])
+            weight[encoded.rows] = encoded.weight
+            number, learns = choose_number(loss, X, y, weight, self._structure())
+            if not learns:
+                warnings.warn(NOTHING_LEARNED, UserWarning, stacklevel=FIT_STACKLEVEL)
+            return SparsityTarget(n_features=number)
         wanted = number_to_select(
             "n_features_to_select",
             self.n_features_to_select,
@@ -252,7 +292,16 @@ class BaseSparseAutoencoder(
 
     def _learn(self, X, encoded):
         """Train one epoch on a part of the data, then project: a `partial_fit`."""
-        target, projection = self._sparsity_target(), self._projection()
+        projection = self._projection()
+        if (
+            self.eta is None
+            and self.n_features_to_select is None
+            and hasattr(self, "n_selected_features_")
+        ):
+            n_free = self.n_selected_features_ - len(self._structure().forced)
+            target = SparsityTarget(n_features=max(n_free, 1))
+        else:
+            target = self._sparsity_target(X, encoded)
         with self._learning_part(X, encoded) as trainer:
             eta, norms = project_to_target(trainer, projection, target)
             # All features stay in training; the fitted network is a small copy.
@@ -362,11 +411,22 @@ class BaseSparseAutoencoder(
         many = min(n_samples // SPARSE_STEPS_PER_EPOCH, MAX_SPARSE_BATCH_SIZE)
         return max(size, many)
 
+    def _units(self, X, encoded):
+        if not self.standardize:
+            return None
+        if getattr(self, "feature_mean_", None) is not None:  # of a `partial_fit`
+            return Units(self.feature_mean_, self.feature_scale_)
+        units = Units.of_samples(X, encoded.rows, encoded.weight)
+        return units.spread(self._usable_features(), self.n_features_in_)
+
     def _layer_settings(self):
+        settings = super()._layer_settings()
+        if self.standardize:  # earlier versions never did, and have no such setting
+            settings = *settings, "standardize"
         usable = self._usable_features()
         if len(usable) == self.n_features_in_:
-            return super()._layer_settings()
-        return *super()._layer_settings(), tuple(usable.tolist())
+            return settings
+        return *settings, tuple(usable.tolist())
 
     def _fitted_state(self, encoded, trainer, result=None):
         module = trainer.module
@@ -380,11 +440,14 @@ class BaseSparseAutoencoder(
         forced = self._structure().forced
         smallest = np.finfo(norms.dtype).tiny
         importances[forced] = np.maximum(importances[forced], smallest)
+        units, columns = trainer.data.units, trainer.data.columns
         state = {
             **encoded.attributes,
-            "module_": module,
-            "_columns_": trainer.data.columns,
+            "module_": module if units is None else units.of(columns).fold(module),
+            "_columns_": columns,
             "feature_importances_": importances,
+            "feature_mean_": None if units is None else units.mean,
+            "feature_scale_": None if units is None else units.scale,
             "n_selected_features_": int(np.count_nonzero(importances)),
             "reconstruction_error_": None,  # until there is a decoder
             **self._history_state(trainer.history),
@@ -437,7 +500,7 @@ class BaseSparseAutoencoder(
         start = super()._network(X, encoded, random_state, fitted)
         if callable(self.projection):  # better found out before the training
             weight = first_layer(start.module).cpu().numpy()
-            self._projection().project(weight, self.eta)
+            self._projection().project(weight, 1.0 if self.eta is None else self.eta)
         return start
 
     def _objective(self, encoded=None):

@@ -23,7 +23,6 @@ from skproj.nn._training._optimizers import SGD, SOLVERS, Adam
 from skproj.nn._training._samples import (
     Samples,
     TrainingData,
-    dense_rows,
     prediction_rows,
 )
 from skproj.nn._training._state import (
@@ -47,7 +46,9 @@ from skproj.nn._training._trainer import (
     TrainingHistory,
     TrainingOptions,
 )
+from skproj.nn._training._units import largest_entry
 from skproj.utils._doc_link import DocumentationLink
+from skproj.utils._duplicates import dense_rows
 from skproj.utils._state import VersionedState
 from skproj.utils._survival import refuse_survival
 from skproj.utils._validation import (
@@ -69,7 +70,7 @@ MAX_AUTO_BATCH_SIZE = 128
 DIFFERENT_NETWORK = (
     "warm_start=True and partial_fit need the classes, number and names of features, "
     "dtype, activation and hidden_layer_sizes of the previous fit, partial_fit also "
-    "its never_keep, which differ."
+    "its never_keep and standardize, which differ."
 )
 
 # Entries of which so many squares can be added up are not too large.
@@ -259,6 +260,8 @@ class BaseNetwork(
         X = X if sparse.issparse(X) else np.ascontiguousarray(X)
         low, high = min_max_axis(X, 0) if sparse.issparse(X) else (X.min(0), X.max(0))
         limit = np.sqrt(np.finfo(X.dtype).max) / SQUARES_AT_ONCE
+        if getattr(self, "standardize", False):
+            limit = largest_entry(X.dtype)
         beyond = np.maximum(high, -low) > limit
         if beyond.any():
             beyond &= np.isin(np.arange(X.shape[1]), self._usable_features())
@@ -299,7 +302,8 @@ class BaseNetwork(
         fitted = getattr(self, "module_", None) if is_continued else None
         start = self._network(X, encoded, random_state, fitted)
         train, held_back = self._split(encoded, random_state)
-        trainer = self._make_trainer(X, encoded, start, train, held_back)
+        units = self._units(X, encoded)
+        trainer = self._make_trainer(X, encoded, start, train, held_back, units)
         trainer.callbacks = FitCallbacks(
             context,
             arguments=arguments,
@@ -320,11 +324,20 @@ class BaseNetwork(
             generator = torch.Generator(device).manual_seed(generator.initial_seed())
         return PartialFitState(module.to(device), generator, self._layer_settings())
 
-    def _make_trainer(self, X, encoded, start, train, held_back):
+    def _units(self, X, encoded):
+        """Return the `Units` in which the network sees all features, or None."""
+
+    def _make_trainer(self, X, encoded, start, train, held_back, units):
         """Return a trainer of the network of a `PartialFitState`."""
-        device = device_of(start.module)
+        device, columns = device_of(start.module), self._usable_features()
         in_blocks = isinstance(X, RowBlocks)
-        where_used = X if in_blocks or sparse.issparse(X) else to_tensor(X, device)
+        used = None if units is None else units.of(columns)
+        if in_blocks or sparse.issparse(X):
+            where_used = X
+        else:
+            where_used = to_tensor(X, device)
+            if used is not None:
+                where_used, used = used.standardize(where_used), None
 
         def samples(chosen):
             if in_blocks:
@@ -337,12 +350,14 @@ class BaseNetwork(
                 y=to_tensor(encoded.targets[chosen], device),
                 weight=to_tensor(weight.astype(X.dtype), device),
                 rows=to_tensor(encoded.rows[chosen], device),
+                units=used,
             )
 
         data = TrainingData(
             train=samples(train),
             validation=None if held_back is None else samples(held_back),
-            columns=self._usable_features(),
+            columns=columns,
+            units=units,
         )
         options = TrainingOptions(
             max_epochs=self.max_epochs,
@@ -464,15 +479,18 @@ class BaseNetwork(
         `TrainingOptions`.
         """
         X = self._usable_columns(X)
+        units = self._units(X, encoded)
         state = getattr(self, "_stream_", None)
         if state is not None and state.settings != self._layer_settings():
             raise ValueError(DIFFERENT_NETWORK)
         if state is None or state.is_learning:
             random_state = check_random_state(self.random_state)
             fitted = getattr(self, "module_", None)
+            if fitted is not None and units is not None:
+                fitted = units.of(self._columns_).unfold(fitted)
             state = self._network(X, encoded, random_state, fitted)
         everything = np.arange(len(encoded.rows))
-        trainer = self._make_trainer(X, encoded, state, everything, None)
+        trainer = self._make_trainer(X, encoded, state, everything, None, units)
         trainer.history = TrainingHistory(list(getattr(self, "loss_curve_", [])))
         trainer.options = options = replace(trainer.options, **options)
         if not isinstance(state.optimizer, SOLVERS[options.solver]):

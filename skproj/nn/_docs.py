@@ -54,8 +54,12 @@ _COMMON = {
     "scaling": """
         Features should have unit variance: put a
         :class:`~sklearn.preprocessing.StandardScaler` before this estimator in a
-        :class:`~sklearn.pipeline.Pipeline`. The network is trained in the precision of
-        X; float32 is faster, the more so the more features there are.
+        :class:`~sklearn.pipeline.Pipeline`.
+        {precision}
+    """,
+    "precision": """
+        The network is trained in the precision of X; float32 is faster, the more so the
+        more features there are.
     """,
     "merging": """
         Equal samples are merged and their weights added up before training, so an
@@ -71,8 +75,8 @@ _COMMON = {
     """,
     "fit_data": """
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training data, float32 or float64, preferably of unit variance. A sparse
-            matrix is used in CSR format, and only batches of it become dense.
+            Training data, float32 or float64. A sparse matrix is used in CSR format,
+            and only batches of it become dense.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Class labels, at least two different ones; or the values of a regression.
     """,
@@ -98,11 +102,13 @@ AUTOENCODER_DOCS = {
             five networks of equal size share the units: as many as divide all widths.
     """,
     "radius": """
-        eta : float, default=10.0
+        eta : float, default=None
             Radius of the projection ball; smaller is sparser; not a learning rate.
-            Infinity keeps every feature. With ``schedule="consensus"`` the columns of
-            the first layer are scaled to a mean norm of 1 before each projection;
-            otherwise, and in `partial_fit`, `eta` is in units of weights.
+            Infinity keeps every feature. If None, and `n_features_to_select` is None as
+            well, a linear model chooses the number of features, see the notes. With
+            ``schedule="consensus"`` the columns of the first layer are scaled to a mean
+            norm of 1 before each projection; otherwise, and in `partial_fit`, `eta` is
+            in units of weights.
         n_features_to_select : int, default=None
             Number of features to select instead of giving `eta`, which is not used
             then: the schedule ends with the projection whose radius, `eta_`, keeps
@@ -143,6 +149,15 @@ AUTOENCODER_DOCS = {
             them; for a projection its column is divided among them in equal parts. Not
             for the l1 ball and callables.
     """,
+    "standardize": """
+        standardize : bool, default=True
+            Whether the network is trained with features of mean 0 and variance 1 in the
+            training samples, which are weighted, so that units do not matter: `eta`,
+            `feature_weights`, the noise and the importances are about these. Sparse
+            data stay sparse. The means and deviations become a part of the first layer
+            and of the last one, so that all that is fitted takes and returns features
+            as they are. Constant features are centred only.
+    """,
     "loss": """
         loss : {"squared_error", "huber", "cox"} or callable, default="squared_error"
             Loss of the prediction, summed over the targets; the Huber loss changes from
@@ -178,7 +193,8 @@ AUTOENCODER_DOCS = {
         eta_ : float
             Radius of the last projection.
         encoder_weights_ : ndarray of shape (n_hidden, n_features)
-            First-layer weights of the encoder; columns of removed features are zero.
+            First-layer weights of the encoder, for the features as they are; columns of
+            removed features are zero.
         feature_importances_ : ndarray of shape (n_features,)
             Norms of the columns of the first layer when it was last projected, in the
             inner norm of the ball; zero for features that were not selected. With
@@ -186,8 +202,12 @@ AUTOENCODER_DOCS = {
             those of the groups. Those of `always_keep` are positive in any case.
         reconstruction_error_ : ndarray of shape (n_features,)
             Mean squared error of the reconstruction of each selected feature in
-            training, NaN for the others. For features of unit variance it is the share
-            of the variance that the latent code does not explain.
+            training, NaN for the others, in the units of the features. Over the square
+            of `feature_scale_` it is the share of the variance that the latent code
+            does not explain.
+        feature_mean_, feature_scale_ : ndarray of shape (n_features,) or None
+            Means and standard deviations by which the features were standardised; a
+            `partial_fit` keeps those of its first call.
         n_selected_features_ : int
             Number of features with a nonzero column, and of `always_keep`.
         loss_curve_ : list of float
@@ -200,7 +220,7 @@ AUTOENCODER_DOCS = {
         {features_seen}
     """,
     "notes": """
-        {scaling}
+        {precision}
 
         With ``schedule="consensus"``, a fit at one radius is the run at any smaller
         radius, stopped earlier. The weights of the last stage are not bounded by `eta`.
@@ -212,6 +232,16 @@ AUTOENCODER_DOCS = {
         their F statistics, which is 0 where there are as many samples as features. With
         less than 450 samples, the networks of a classifier start each stage with new
         weights. See the :ref:`description <training-schedule>`.
+    """,
+    "choice": """
+        Without `eta` and `n_features_to_select` the network keeps as many features as a
+        linear model in the l1,2 ball. Its radius is the smallest that keeps 95 % of
+        what the best one gains over a model without features for samples left out, as
+        in :class:`~skproj.feature_selection.ProjectionFeatureSelector`. If nothing can
+        be learned by a linear model, it is one feature, with a warning: where effects
+        are not linear, give `eta`, or search. A `partial_fit` keeps as many features as
+        the fit before, and chooses by the first part if there is none. Of data in
+        blocks, at most 10,000 samples are read for that, in a pass.
     """,
     "references": """
         {bilevel_reference}

@@ -11,7 +11,7 @@ from skproj.linear_model._cox import (
     log_hazard_until,
 )
 from skproj.nn._targets import EncodedTargets, relative_weights
-from skproj.nn._training._samples import merge_duplicates
+from skproj.utils._duplicates import merge_duplicates
 from skproj.utils._survival import read_times
 
 

@@ -89,7 +89,7 @@ def dump(estimator, path):
     >>> from skproj.feature_selection import ProjectionFeatureSelector
     >>> from skproj.persistence import dump, load
     >>> X, y = load_breast_cancer(return_X_y=True, as_frame=True)
-    >>> selector = ProjectionFeatureSelector().fit(X, y)
+    >>> selector = ProjectionFeatureSelector(eta=1.0).fit(X, y)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder) / "selector.skops"
     ...     dump(selector, path)

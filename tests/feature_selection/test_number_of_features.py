@@ -106,7 +106,7 @@ def test_selector_takes_nullable_integers_for_labels(dtype, as_frame):
     """More classes than floats could have are still labels."""
     X = np.random.default_rng(0).standard_normal((90, 4))
     y = pd.Series(np.arange(90) % (2 if dtype == "boolean" else 30), dtype=dtype)
-    selector = ProjectionFeatureSelector()
+    selector = ProjectionFeatureSelector(eta=1.0)
     if as_frame:
         with pytest.warns(DataConversionWarning, match="1d array was expected"):
             selector.fit(X, y.to_frame())

@@ -34,7 +34,7 @@ def make_multi_target():
 def test_selector_attributes_have_documented_shapes(data, n_outputs):
     """The attributes agree with each other and with the data."""
     X, y = data
-    selector = ProjectionFeatureSelector().fit(X, y)
+    selector = ProjectionFeatureSelector(eta=1.0).fit(X, y)
     assert selector.coef_.shape == (n_outputs, X.shape[1])
     assert selector.intercept_.shape == (n_outputs,)
     assert selector.scores_.shape == (X.shape[1],)
@@ -174,7 +174,7 @@ def test_selector_takes_any_labels():
 def test_selector_chooses_the_loss(y, is_labels):
     """loss="auto" follows the documented rule."""
     X = np.random.default_rng(0).standard_normal((len(y), 4))
-    selector = ProjectionFeatureSelector().fit(X, y)
+    selector = ProjectionFeatureSelector(eta=1.0).fit(X, y)
     assert hasattr(selector, "classes_") == is_labels
 
 
@@ -238,8 +238,8 @@ def test_selector_fits_more_features_than_samples(offset, eta, dtype):
 def test_selector_keeps_the_dtype(projection):
     """float32 stays float32 and selects what float64 selects."""
     X, y = WINE
-    double = ProjectionFeatureSelector(projection=projection).fit(X, y)
-    single = ProjectionFeatureSelector(projection=projection)
+    double = ProjectionFeatureSelector(eta=1.0, projection=projection).fit(X, y)
+    single = ProjectionFeatureSelector(eta=1.0, projection=projection)
     single.fit(X.astype(np.float32), y)
     assert single.coef_.dtype == single.intercept_.dtype == np.float32
     assert single.transform(X.astype(np.float32)).dtype == np.float32
@@ -320,8 +320,9 @@ def test_selector_does_not_depend_on_threads(projection):
 def test_selector_takes_a_callable_projection():
     """The function of a ball is as good as its name, but has no certificate."""
     X, y = WINE
-    named = ProjectionFeatureSelector(tol=1e-6).fit(X, y)
-    called = ProjectionFeatureSelector(projection=projection_l1inf_ball, tol=1e-6)
+    params = {"eta": 1.0, "tol": 1e-6}
+    named = ProjectionFeatureSelector(**params).fit(X, y)
+    called = ProjectionFeatureSelector(projection=projection_l1inf_ball, **params)
     called.fit(X, y)
     assert_array_equal(called.get_support(), named.get_support())
     assert_allclose(called.coef_, named.coef_, rtol=1e-2, atol=1e-3)

@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skproj import ProjectionFeatureSelector, ProjectionFeatureSelectorCV
 from skproj.feature_selection import eta_path
-from skproj.feature_selection._fold_scores import FoldScores, pool_scores
+from skproj.linear_model._fold_scores import FoldScores, pool_scores
 from skproj.utils._stability import stability_index
 
 WINE = load_wine(return_X_y=True)

@@ -127,8 +127,8 @@ def test_model_takes_few_passes(is_sparse):
 def test_all_columns_are_read_at_once_where_they_fit(dtype):
     X, y = make_block_data("classes", True, dtype)
     blocks = open_blocks(X, block_size=40, column_bytes=1 << 20)
-    memory = ProjectionFeatureSelector().fit(X, y)
-    selector = ProjectionFeatureSelector().fit(blocks, y)
+    memory = ProjectionFeatureSelector(eta=1.0).fit(X, y)
+    selector = ProjectionFeatureSelector(eta=1.0).fit(blocks, y)
     assert_same_model(selector, memory, atol=1e-6)
     assert blocks.n_passes == 2
 

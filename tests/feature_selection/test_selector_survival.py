@@ -21,8 +21,8 @@ from skproj.feature_selection import (
     StabilitySelector,
     eta_path,
 )
-from skproj.feature_selection._fold_scores import PartialLikelihoodGain
 from skproj.linear_model import CoxRidge
+from skproj.linear_model._fold_scores import PartialLikelihoodGain
 from skproj.linear_model._losses import TIES
 from skproj.utils._survival import DTYPE
 

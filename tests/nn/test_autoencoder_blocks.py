@@ -19,7 +19,7 @@ from skproj.nn import SparsificationSchedule, _block_input
 from skproj.nn._training import _block_samples
 from skproj.nn._training._block_samples import BlockSamples
 from skproj.nn._training._measured_blocks import measure
-from skproj.nn._training._samples import merge_duplicates
+from skproj.utils._duplicates import merge_duplicates
 
 N_SAMPLES, N_FEATURES = 500, 24
 
@@ -184,7 +184,7 @@ def test_few_samples_are_read_as_a_whole():
     blocks = open_blocks(X, block_size=70)
     model = quick(eta=4.0).fit(blocks, y)
     assert_same_model(model, memory, X)
-    assert blocks.n_passes == 2
+    assert blocks.n_passes == 3  # the first, the moments, and the one
 
 
 def test_small_data_give_the_model_of_the_data_in_memory():
@@ -277,9 +277,9 @@ def test_wide_data_need_the_memory_of_windows(monkeypatch):
     finally:
         tracemalloc.stop()
     assert peak < n_bytes // 3
-    # The first pass, a stage of all columns, and one of those that are left, and the
-    # decoder.
-    assert source.widths == [1500] * 4 + [300] * 3 + [300]
+    # The first pass, the moments, a stage of all columns, and one of those that are
+    # left, and the decoder.
+    assert source.widths == [1500] * 5 + [300] * 3 + [300]
     assert model.get_support()[:2].all()
     assert model.score(source.open(), y) > 0.9
     assert source.widths[-1] == 300
@@ -352,4 +352,4 @@ def test_columns_that_are_gone_are_not_read_from_parquet(tmp_path, monkeypatch):
     monkeypatch.setattr(parquet.ParquetFile, "iter_batches", counted)
     options = {"n_features_to_select": 6, "max_epochs": 2}
     quick(schedule="double", **options).fit(open_blocks(path), y)
-    assert widths == [24] * 3 + [6] * 2 + [6]  # for the decoder
+    assert widths == [24] * 4 + [6] * 2 + [6]  # for the decoder

@@ -11,7 +11,7 @@ from skproj import SparseSupervisedAutoencoder, SparseSupervisedAutoencoderCV
 from skproj.blocks import RowBlocks, open_blocks
 from skproj.feature_selection import StabilitySelector
 from skproj.nn import SparsificationSchedule
-from skproj.nn._training._samples import merge_duplicates
+from skproj.utils._duplicates import merge_duplicates
 
 N_SAMPLES, N_FEATURES = 600, 18
 

@@ -2,6 +2,7 @@
 
 import pickle
 import threading
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -9,10 +10,12 @@ import pytest
 import torch
 from autoencoder_helpers import quick, state_of
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 from sklearn.callback import ProgressBar, ScoringMonitor
 
 from skproj import SparseMLPClassifier
-from skproj.nn._training._samples import Samples, merge_duplicates
+from skproj.nn._training._samples import Samples
+from skproj.utils._duplicates import merge_duplicates
 
 
 class Callback:
@@ -233,6 +236,25 @@ def test_merge_duplicates_finds_the_distinct_rows_and_no_others(kind, dtype):
     assert_allclose(merged[order], expected, rtol=1e-12)
     assert_array_equal(places >= 0, present)
     assert_array_equal(np.c_[X, labels][rows][places[present]], table)
+    of_sparse = merge_duplicates(sparse.csr_array(X), labels, weight)
+    found = np.c_[X, labels][of_sparse[0]]
+    assert_array_equal(found[np.lexsort(found.T[::-1])], distinct)
+    assert_array_equal(found[of_sparse[2][present]], table)
+
+
+def test_merge_duplicates_of_wide_sparse_data_makes_no_dense_rows():
+    """But for those that may be equal."""
+    X = sparse.random_array((300, 1 << 20), density=1e-5, format="csr", rng=0)
+    X = sparse.vstack([X, X[:9]], format="csr")
+    tracemalloc.start()
+    try:
+        rows, weight, _ = merge_duplicates(X, np.zeros(309, dtype=int), np.ones(309))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(rows) == 300
+    assert np.count_nonzero(weight == 2.0) == 9
+    assert peak < 100 * X.shape[1] * X.dtype.itemsize
 
 
 def test_rounding_of_the_data_changes_rounding_of_the_model_only(wide):

@@ -27,22 +27,31 @@ def make_matrix():
     return X, signal.argmax(axis=1)
 
 
-def make_rows(X):
+def make_rows(X, centred=False):
     """Return sparse rows that two groups see, the second one fewer columns of."""
     factors = np.linspace(1.0, 2.0, N_FEATURES, dtype=np.float32)
     columns = [np.arange(N_FEATURES, dtype=np.int32), np.array([1, 5, 30], np.int32)]
-    parts = [(part, factors[: len(part)]) for part in columns]
+    shift = np.zeros(N_FEATURES, dtype=np.float32)
+    shift[:3] = 0.5, -2.0, 0.1
+    shifts = (None, shift) if centred else (None, None)
+    parts = [
+        (part, factors[: len(part)], subtracted)
+        for part, subtracted in zip(columns, shifts, strict=True)
+    ]
     dense = torch.zeros((2, *X.shape))
-    for (part, scale), seen in zip(parts, dense, strict=True):
+    for (part, scale, subtracted), seen in zip(parts, dense, strict=True):
         seen[:, : len(part)] = torch.from_numpy(X.toarray()[:, part] * scale)
+        if subtracted is not None:
+            seen -= torch.from_numpy(subtracted)
     return SparseRows(X, parts, N_FEATURES), dense
 
 
+@pytest.mark.parametrize("centred", [False, True])
 @pytest.mark.parametrize("index_dtype", [np.int32, np.int64])
-def test_products_are_those_of_the_dense_batch(index_dtype):
+def test_products_are_those_of_the_dense_batch(index_dtype, centred):
     X, _ = make_matrix()
     X.indices, X.indptr = X.indices.astype(index_dtype), X.indptr.astype(index_dtype)
-    rows, dense = make_rows(X)
+    rows, dense = make_rows(X, centred)
     assert rows.shape == dense.shape
     generator = torch.Generator().manual_seed(0)
     W = torch.randn(2, 7, N_FEATURES, generator=generator)
@@ -61,7 +70,8 @@ def test_rows_without_entries(kept):
     X, _ = make_matrix()
     X.data[:] = 0.0
     X.eliminate_zeros()
-    rows = SparseRows(X, [(np.arange(N_FEATURES, dtype=np.int32)[kept],) * 2], 4)
+    columns = np.arange(N_FEATURES, dtype=np.int32)[kept]
+    rows = SparseRows(X, [(columns, columns, None)], 4)
     assert not (torch.ones(1, 3, 4) @ rows.mT).any()
     assert not (torch.ones(1, 3, N_SAMPLES) @ rows).any()
 

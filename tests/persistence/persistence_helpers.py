@@ -51,7 +51,7 @@ CASES = {
     "selector cv": (ProjectionFeatureSelectorCV([0.5, 1.0, 2.0], cv=2), LABELS),
     "stability": (StabilitySelector(n_pairs=3, random_state=0), LABELS),
     "nmf": (GroupSparseNMF(2, max_iter=20, tol=1e-2, random_state=0), None),
-    "autoencoder": (SparseSupervisedAutoencoder(**QUICK), LABELS),
+    "autoencoder": (SparseSupervisedAutoencoder(eta=10.0, **QUICK), LABELS),
     "autoencoder of a number": (
         SparseSupervisedAutoencoder(
             (6, 5),
@@ -62,9 +62,12 @@ CASES = {
         LABELS,
     ),
     "autoencoder cv": (SparseSupervisedAutoencoderCV(cv=2, **QUICK), LABELS),
-    "autoencoder regressor": (SparseSupervisedAutoencoderRegressor(**QUICK), VALUES),
+    "autoencoder regressor": (
+        SparseSupervisedAutoencoderRegressor(eta=10.0, **QUICK),
+        VALUES,
+    ),
     "autoencoder of times": (
-        SparseSupervisedAutoencoderRegressor(loss="cox", **QUICK),
+        SparseSupervisedAutoencoderRegressor(eta=10.0, loss="cox", **QUICK),
         np.exp(VALUES[:, 0]),
     ),
     "cox": (CoxRidge(), np.exp(VALUES[:, 0])),
@@ -87,14 +90,14 @@ CASES = {
         LABELS,
     ),
     "pipeline of a network": (
-        make_pipeline(StandardScaler(), SparseSupervisedAutoencoder(**QUICK)),
+        make_pipeline(StandardScaler(), SparseSupervisedAutoencoder(eta=10.0, **QUICK)),
         LABELS,
     ),
     "mean of classifiers": (
         VotingClassifier(
             [
                 ("linear", LogisticRegression(max_iter=1000)),
-                ("network", SparseSupervisedAutoencoder(**QUICK)),
+                ("network", SparseSupervisedAutoencoder(eta=10.0, **QUICK)),
             ],
             voting="soft",
             weights=[1, 2],
@@ -105,7 +108,7 @@ CASES = {
         VotingRegressor(
             [
                 ("linear", Ridge()),
-                ("network", SparseSupervisedAutoencoderRegressor(**QUICK)),
+                ("network", SparseSupervisedAutoencoderRegressor(eta=10.0, **QUICK)),
             ]
         ),
         VALUES[:, 0],

@@ -203,7 +203,9 @@ def test_a_part_of_a_mean_is_one_object(fitted, tmp_path):
 
 
 def test_float32_stays(tmp_path):
-    model = SparseSupervisedAutoencoder(**QUICK).fit(X.astype(np.float32), LABELS)
+    model = SparseSupervisedAutoencoder(eta=10.0, **QUICK).fit(
+        X.astype(np.float32), LABELS
+    )
     loaded = through_file(model, tmp_path)
     assert_same_fit(model, loaded)
     assert loaded.encoder_weights_.dtype == np.float32
@@ -384,7 +386,7 @@ def write_saved_models():
     folder.mkdir(parents=True)
     models = {name: clone(model).fit(X.abs(), y) for name, (model, y) in CASES.items()}
     for name, model in {
-        "autoencoder partial_fit": SparseSupervisedAutoencoder(**QUICK),
+        "autoencoder partial_fit": SparseSupervisedAutoencoder(eta=10.0, **QUICK),
         "mlp partial_fit": SparseMLPClassifier(alpha=1e-3, **QUICK),
     }.items():
         models[name] = model.partial_fit(X.abs(), LABELS, classes=np.unique(LABELS))

@@ -8,8 +8,10 @@ from scipy import sparse
 
 from skproj.blocks._row_blocks import read_ahead
 from skproj.nn._training._measured_blocks import MeasuredBlocks
-from skproj.nn._training._samples import Samples, dense_rows, order_of
+from skproj.nn._training._samples import Samples, order_of
 from skproj.nn._training._tensors import to_tensor
+from skproj.nn._training._units import Units
+from skproj.utils._duplicates import dense_rows
 
 # Bytes of the samples that are shuffled together.
 WINDOW_BYTES = 1 << 27
@@ -35,12 +37,15 @@ class BlockSamples:
         As of `Samples`.
     rows : tensor of int of shape (n_samples,)
         The row of X that each sample is in, sorted.
+    units : Units or None
+        By which they are standardised when they become dense.
     """
 
     X: MeasuredBlocks
     y: torch.Tensor
     weight: torch.Tensor
     rows: torch.Tensor
+    units: Units | None = None
 
     split = Samples.split
     n_features = Samples.n_features
@@ -80,7 +85,8 @@ class BlockSamples:
         return read_ahead(self._gathered(sizes, orders, n_rows, gather))
 
     def _gather_dense(self, window, rows):
-        return to_tensor(dense_rows(window, rows), self.y.device)
+        X = to_tensor(dense_rows(window, rows), self.y.device)
+        return X if self.units is None else self.units.standardize(X)
 
     def _gathered(self, sizes, orders, n_rows, gather):
         """Yield what `visit` does, for windows of known sizes and orders."""
@@ -100,16 +106,19 @@ class BlockSamples:
         ----------
         kept : ndarray of int of shape (n_kept,)
         """
-        smaller = replace(self, X=self.X.keep_columns(kept))
+        units = None if self.units is None else self.units.of(kept)
+        smaller = replace(self, X=self.X.keep_columns(kept), units=units)
         return smaller.in_memory() if smaller._n_bytes <= MEMORY_BYTES else smaller
 
     def in_memory(self):
         """Read the samples, and return them as `Samples`."""
         (X,) = self._windows([len(self)])
+        units = self.units
         if not sparse.issparse(X):
             X = to_tensor(X, self.y.device)
+            X, units = X if units is None else units.standardize(X), None
         everything = torch.arange(len(self), device=self.rows.device)
-        return Samples(X, self.y, self.weight, everything)
+        return Samples(X, self.y, self.weight, everything, units)
 
     def first(self, n_rows):
         """Return the features of the first samples, and do not read the others."""

@@ -11,7 +11,6 @@ from skproj.nn._training._compiled import CompiledObjective, compiled
 from skproj.nn._training._coordinates import StackedSamples, fit_coordinates
 from skproj.nn._training._feature_prior import feature_prior
 from skproj.nn._training._network import Autoencoder, mlp_from_layers
-from skproj.nn._training._samples import TrainingData
 from skproj.nn._training._schedule import (
     SparseResult,
     SparsityTarget,
@@ -376,7 +375,9 @@ class _Stage:
             template,
             module=stack,
             objective=objective,
-            data=TrainingData(train, None, self._features(0)),
+            data=replace(
+                template.data, train=train, validation=None, columns=self._features(0)
+            ),
             generator=generator,
             history=history,
             callbacks=replace(
@@ -442,7 +443,9 @@ class _Stage:
         return replace(
             template,
             module=module,
-            data=TrainingData(template.data.train, validation, self._features(group)),
+            data=replace(
+                template.data, validation=validation, columns=self._features(group)
+            ),
             history=self.trainer.history,
         )
 

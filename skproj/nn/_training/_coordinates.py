@@ -123,7 +123,8 @@ def dense_columns(samples, index, columns):
     X = samples.X[rows.cpu().numpy()]
     if len(columns) < X.shape[1]:
         X = X[:, columns]
-    return to_tensor(X.toarray(), rows.device)
+    X = to_tensor(X.toarray(), rows.device)
+    return X if samples.units is None else samples.units.of(columns).standardize(X)
 
 
 def principal_directions(X):
@@ -208,10 +209,14 @@ class StackedSamples:
             layer.weight = column_major(layer.weight)
 
     def _gather_sparse(self, window, rows):
-        parts = [
-            (part.columns.astype(np.int32), part.factors.numpy())
-            for part in self._coordinates
-        ]
+        parts = []
+        for part in self._coordinates:
+            factors, shift = part.factors.numpy(), None
+            if self.samples.units is not None:
+                mean, scale = self.samples.units.of(part.columns)
+                factors = factors / scale
+                shift = np.pad(mean * factors, (0, self.width - len(mean)))
+            parts.append((part.columns.astype(np.int32), factors, shift))
         return SparseRows(window[rows], parts, self.width)
 
     def batches(self, n_rows, generator=None):

@@ -19,7 +19,7 @@ HUBER_STEPS = 5
 
 
 @torch.no_grad()
-def fit_decoder(module, samples, places, *, has_free_shift, is_fitted=False):
+def fit_decoder(module, samples, places, *, units, has_free_shift, is_fitted=False):
     """Fit the decoder to an encoder whose predictions do not change.
 
     1. Probabilities of a softmax do not depend on a number that is added to all logits.
@@ -37,6 +37,8 @@ def fit_decoder(module, samples, places, *, has_free_shift, is_fitted=False):
         Of the training.
     places : ndarray of int
         Columns of the samples that the network takes.
+    units : Units or None
+        Of these columns; the network takes them as they were.
     has_free_shift : bool
         Whether the code are the logits of a softmax.
     is_fitted : bool
@@ -48,6 +50,7 @@ def fit_decoder(module, samples, places, *, has_free_shift, is_fitted=False):
         Mean squared error of each feature, in its units.
     """
     X, weight = _training_rows(samples, places)
+    X = X if units is None else units.restore(X)
     share = (weight / weight.sum()).double().unsqueeze(1)
     module.eval()
     if is_fitted:

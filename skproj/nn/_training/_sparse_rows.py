@@ -28,7 +28,8 @@ class SparseRows:
     matrix : CSR matrix of shape (n_samples, n_features)
     parts : list of tuple of ndarray
         For each group of networks, the columns that it sees and their factors, of the
-        dtype of the matrix.
+        dtype of the matrix, and None or what is subtracted from the products with
+        these, of shape (width,).
     width : int
         Number of weights of a unit. Of groups with fewer columns the last ones are not
         used.
@@ -76,12 +77,17 @@ class SparseRows:
         outputs[:, :, :n] = A.detach().mT.numpy()
         product = np.zeros((n_groups, self.width, n), self.matrix.dtype)
         self._run(differentiate_first_layer, product, outputs)
+        for (*_, shift), weight, output in zip(
+            self.parts, product, outputs, strict=True
+        ):
+            if shift is not None:
+                weight -= np.outer(shift, output[:, :n].sum(axis=0))
         return torch.from_numpy(product).mT
 
     def _run(self, kernel, weights, outputs):
         if not self.matrix.nnz:
             return
-        for (columns, factors), weight, output in zip(
+        for (columns, factors, _), weight, output in zip(
             self.parts, weights, outputs, strict=True
         ):
             if len(columns):
@@ -99,6 +105,11 @@ class _TransposedRows:
         outputs = np.zeros((n_groups, n_samples, _pitch(n)), self._rows.matrix.dtype)
         weights = np.ascontiguousarray(A.detach().mT.numpy())
         self._rows._run(apply_first_layer, weights, outputs)
+        for (*_, shift), weight, output in zip(
+            self._rows.parts, weights, outputs, strict=True
+        ):
+            if shift is not None:
+                output[:, :n] -= shift @ weight
         return torch.from_numpy(outputs[:, :, :n]).mT.contiguous()
 
 

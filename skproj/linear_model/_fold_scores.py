@@ -20,14 +20,13 @@ from skproj.utils._moments import mean_and_deviation, normalized_weights
 MAX_LOG_RATE = 300.0
 
 
-def make_score(selector, loss, classes, y, sample_weight):
+def make_score(scoring, huber_epsilon, loss, classes, y, sample_weight):
     """Return ``score(models, X, y, offset, sample_weight)``, which scores rows.
 
     The result has a row for each sample and a column for each of the `Models`. For
     survival times it is None, the gain of the partial likelihood in a fold, and for
     other criteria it has one row, the score of the fold.
     """
-    scoring = selector.scoring
     if scoring is None and (loss in TIES or classes is not None):
         return None if loss in TIES else score_labels
     if scoring is None and loss == "poisson":
@@ -38,8 +37,7 @@ def make_score(selector, loss, classes, y, sample_weight):
         _, deviation = mean_and_deviation(targets, weights)
         deviation = np.where(deviation > 0.0, deviation, 1.0)
         if scoring is None and loss == "huber":
-            epsilon = selector.huber_epsilon
-            return partial(score_huber, deviation=deviation, epsilon=epsilon)
+            return partial(score_huber, deviation=deviation, epsilon=huber_epsilon)
         return partial(score_targets, deviation=deviation)
     return partial(score_estimators, scorer=make_scorer(scoring), loss=loss)
 
@@ -215,8 +213,11 @@ class FoldScores(NamedTuple):
         return np.average(self.scores, axis=0, weights=self.weights)
 
 
-def score_fold(selector, candidates, loss, data, score, fold, score_params):
+def score_fold(make, options, candidates, loss, data, score, fold, score_params):
     """Return the `FoldScores` of the candidates, of which each radius is positive or 0.
+
+    ``make(loss, X, y, rows)`` returns the problem of some samples, whose `solve` has
+    the options.
 
     Without a `score`, which is for survival times only, it is the gain of the partial
     likelihood.
@@ -225,7 +226,7 @@ def score_fold(selector, candidates, loss, data, score, fold, score_params):
     etas, l2_regs = candidates
     X, y, rows = data
     own = {name: values[train] for name, values in rows.items()}
-    problem = selector._make_problem(loss, take_rows(X, train), y[train], own)
+    problem = make(loss, take_rows(X, train), y[train], own)
     offset, params, of_rows = rows.get("offset"), {}, None
     weights = rows.get("sample_weight")
     weights = np.ones(len(test)) if weights is None else weights[test]
@@ -243,7 +244,7 @@ def score_fold(selector, candidates, loss, data, score, fold, score_params):
     scores, supports, n_unfinished = [], [], 0
     for l2_reg in l2_regs:
         ridge = problem.with_l2_reg(l2_reg)
-        fits = solve_path(ridge, etas, **selector._solver_options())
+        fits = solve_path(ridge, etas, **options)
         # The columns of a model of blocks are in memory until the next one.
         in_blocks = isinstance(X, RowBlocks)
         for part in ([fit] for fit in fits) if in_blocks else [list(fits)]:
