@@ -8,7 +8,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.sparsefuncs import min_max_axis
-from sklearn.utils.validation import check_consistent_length, validate_data
+from sklearn.utils.validation import check_consistent_length
 
 from skproj.linear_model._ball_constrained import BallConstrainedProblem
 from skproj.linear_model._cox import SurvivalPredictionMixin, breslow
@@ -17,7 +17,12 @@ from skproj.utils._doc_link import DocumentationLink
 from skproj.utils._moments import normalized_weights, unit_factors
 from skproj.utils._state import VersionedState
 from skproj.utils._survival import read_times
-from skproj.utils._validation import _check_sample_weight, atomic_fit, check_is_fitted
+from skproj.utils._validation import (
+    _check_sample_weight,
+    atomic_fit,
+    check_is_fitted,
+    validate_data,
+)
 
 # It ends at this size of the gradient of the mean loss.
 TOL, MAX_ITER = 1e-9, 1000

@@ -4,7 +4,7 @@ from dataclasses import replace
 from functools import partial
 
 from skproj._kernels import _groups
-from skproj.projection._docs import documented
+from skproj.projection._arrays import array_function
 from skproj.projection._engine import (
     INSIDE,
     GroupMap,
@@ -46,7 +46,7 @@ BILEVEL = {
 }
 
 
-@documented("bilevel")
+@array_function("bilevel")
 def projection_bilevel_l11_ball(
     X, radius, *, axis=0, out=None, n_threads=None, return_threshold=False
 ):
@@ -78,7 +78,7 @@ def projection_bilevel_l11_ball(
     return project(X, radius, solver, axis, out, n_threads, return_threshold)
 
 
-@documented("bilevel")
+@array_function("bilevel")
 def projection_bilevel_l1inf_ball(
     X, radius, *, axis=0, out=None, n_threads=None, return_threshold=False
 ):

@@ -199,7 +199,9 @@ Returns
 -------
 P : ndarray or sparse matrix of the shape and dtype of `X`
     The projection. Empty arrays come back empty. It is sparse if `X` is, in CSC if
-    `X` is and in CSR otherwise, and stores no zeros.
+    `X` is and in CSR otherwise, and stores no zeros. An array of another library,
+    such as a tensor of PyTorch, gives one of that library, and so do `out` and
+    arrays of thresholds.
 
 Raises
 ------
@@ -212,7 +214,9 @@ _DENSE_PROJECTION = sections("""
 Returns
 -------
 P : ndarray of the shape and dtype of `X`
-    The projection. Empty arrays come back empty.
+    The projection. Empty arrays come back empty. An array of another library, such
+    as a tensor of PyTorch, gives one of that library, and so do `out` and arrays of
+    thresholds.
 """)
 _PROJECTION_OF_SLICES = sections("""
 Parameters

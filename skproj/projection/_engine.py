@@ -301,6 +301,9 @@ class Ball:
         """
         if not self.grouped:
             axis = None
+        if type(X) is not np.ndarray:  # it may be an array of another library
+            options = {"axis": axis, "out": out, "n_threads": n_threads}
+            return self.projection(X, radius, **options)
         return project(X, radius, self.solver, axis, out, n_threads, False)
 
 

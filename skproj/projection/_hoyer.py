@@ -6,7 +6,7 @@ import numbers
 import numpy as np
 
 from skproj._kernels import _hoyer
-from skproj.projection._docs import documented
+from skproj.projection._arrays import array_function
 from skproj.projection._engine import threads_for
 from skproj.projection._hoyer_solver import HoyerOptions, project_vectors, sparsities
 from skproj.projection._hoyer_vectors import Vectors, starts_of
@@ -136,7 +136,7 @@ def _vectors_of_list(arrays, weights):
 # Public functions
 
 
-@documented("vectors")
+@array_function("vectors")
 def hoyer_sparsity(X, axis=0, weights=None):
     r"""Compute the Hoyer sparsity of each vector of a group.
 
@@ -204,7 +204,7 @@ def _check_ragged(X, axis, weights):
     return arrays, _vectors_of_list(arrays, weights)
 
 
-@documented("vectors")
+@array_function("vectors")
 def projection_hoyer(
     X,
     sparsity,

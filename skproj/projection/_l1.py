@@ -6,7 +6,7 @@ import numpy as np
 from scipy.sparse import issparse
 
 from skproj._kernels import _groups
-from skproj.projection._docs import documented
+from skproj.projection._arrays import array_function
 from skproj.projection._engine import (
     INSIDE,
     Ball,
@@ -50,7 +50,7 @@ ONTO_SIMPLEX = Solver(
 )
 
 
-@documented("dense slices", "threshold search")
+@array_function("dense slices", "threshold search")
 def projection_simplex(
     X, radius=1.0, *, axis=None, out=None, n_threads=None, return_threshold=False
 ):
@@ -101,7 +101,7 @@ def projection_simplex(
     return project(X, radius, ONTO_SIMPLEX, axis, out, n_threads, return_threshold)
 
 
-@documented("slices", "threshold search")
+@array_function("slices", "threshold search")
 def projection_l1_ball(
     X, radius, *, axis=None, out=None, n_threads=None, return_threshold=False
 ):
@@ -136,7 +136,7 @@ def projection_l1_ball(
     return project(X, radius, ONTO_L1, axis, out, n_threads, return_threshold)
 
 
-@documented("norm of groups", ball="projection_bilevel_l11_ball", dual="norm_linf")
+@array_function("norm of groups", ball="projection_bilevel_l11_ball", dual="norm_linf")
 def norm_l11(X, *, axis=0, n_threads=None):
     r"""Compute the l1,1 norm: the sum of the absolute values.
 
@@ -161,7 +161,7 @@ def _solve_prox_l1(groups, norms, alpha, n_threads):
 PROX_L1 = Solver(_solve_prox_l1, _groups.LINF, batched=True)
 
 
-@documented("prox", "any shape", projection="projection_l1_ball")
+@array_function("prox", "any shape", projection="projection_l1_ball")
 def prox_l1(X, alpha, *, out=None, n_threads=None):
     r"""Apply the proximity operator of the l1 norm.
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from skproj._kernels import _groups
+from skproj.projection._arrays import array_function
 from skproj.projection._bilevel import BILEVEL, project_each_group
-from skproj.projection._docs import alias, documented
+from skproj.projection._docs import alias
 from skproj.projection._engine import Ball, Solver, project
 from skproj.projection._layout import check_radius
 from skproj.projection._norms import mixed_norm, rescale_unsafe_norms
@@ -14,7 +15,7 @@ from skproj.projection._norms import mixed_norm, rescale_unsafe_norms
 ONTO_L12 = BILEVEL[_groups.L2]
 
 
-@documented("groups")
+@array_function("groups")
 def projection_l12_ball(
     X, radius, *, axis=0, out=None, n_threads=None, return_threshold=False
 ):
@@ -63,7 +64,7 @@ def projection_l12_ball(
 projection_bilevel_l12_ball = alias(projection_l12_ball, "projection_bilevel_l12_ball")
 
 
-@documented("norm of groups", ball="projection_l12_ball", dual="norm_linf2")
+@array_function("norm of groups", ball="projection_l12_ball", dual="norm_linf2")
 def norm_l12(X, *, axis=0, n_threads=None):
     r"""Compute the l1,2 norm: the sum of the l2 norms of the groups.
 
@@ -77,7 +78,7 @@ def norm_l12(X, *, axis=0, n_threads=None):
     return mixed_norm(X, _groups.L2, np.sum, axis, n_threads)
 
 
-@documented("norm of groups", dual="norm_l12")
+@array_function("norm of groups", dual="norm_l12")
 def norm_linf2(X, *, axis=0, n_threads=None):
     r"""Compute the linf,2 norm: the largest l2 norm of a group.
 
@@ -100,7 +101,7 @@ def _solve_prox_l12(groups, norms, alpha, n_threads):
 PROX_L12 = Solver(_solve_prox_l12, _groups.L2, batched=True)
 
 
-@documented("prox", projection="projection_l12_ball", norm="norm_l12")
+@array_function("prox", projection="projection_l12_ball", norm="norm_l12")
 def prox_l12(X, alpha, *, axis=0, out=None, n_threads=None):
     r"""Apply the proximity operator of the l1,2 norm.
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from skproj._kernels import _groups, _l1inf
-from skproj.projection._docs import documented
+from skproj.projection._arrays import array_function
 from skproj.projection._engine import (
     INSIDE,
     Ball,
@@ -63,7 +63,7 @@ def _solve_large(groups, norms, radius, low, levels, n_threads):
 ONTO_L1INF = Solver(solve_l1inf, _groups.L1, and_largest=True)
 
 
-@documented("groups")
+@array_function("groups")
 def projection_l1inf_ball(
     X, radius, *, axis=0, out=None, n_threads=None, return_threshold=False
 ):
@@ -119,7 +119,7 @@ def projection_l1inf_ball(
     return project(X, radius, ONTO_L1INF, axis, out, n_threads, return_threshold)
 
 
-@documented("norm of groups", ball="projection_l1inf_ball", dual="norm_linf1")
+@array_function("norm of groups", ball="projection_l1inf_ball", dual="norm_linf1")
 def norm_l1inf(X, *, axis=0, n_threads=None):
     r"""Compute the l1,inf norm: the sum of the maxima of the groups.
 
@@ -133,7 +133,7 @@ def norm_l1inf(X, *, axis=0, n_threads=None):
     return mixed_norm(X, _groups.LINF, np.sum, axis, n_threads)
 
 
-@documented("norm of groups", dual="norm_l1inf")
+@array_function("norm of groups", dual="norm_l1inf")
 def norm_linf1(X, *, axis=0, n_threads=None):
     r"""Compute the linf,1 norm: the largest l1 norm of a group.
 
@@ -165,7 +165,7 @@ PROX_L1INF = Solver(_solve_prox_l1inf, _groups.L1, batched=True)
 PROX_LINF1 = Solver(_solve_prox_linf1, _groups.L1, and_largest=True)
 
 
-@documented("prox", projection="projection_l1inf_ball", norm="norm_l1inf")
+@array_function("prox", projection="projection_l1inf_ball", norm="norm_l1inf")
 def prox_l1inf(X, alpha, *, axis=0, out=None, n_threads=None):
     r"""Apply the proximity operator of the l1,inf norm.
 
@@ -191,7 +191,7 @@ def prox_l1inf(X, alpha, *, axis=0, out=None, n_threads=None):
     return project(X, alpha, PROX_L1INF, axis, out, n_threads, False)
 
 
-@documented("prox", norm="norm_linf1")
+@array_function("prox", norm="norm_linf1")
 def prox_linf1(X, alpha, *, axis=0, out=None, n_threads=None):
     r"""Apply the proximity operator of the linf,1 norm.
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from skproj.projection._arrays import array_function
 from skproj.projection._bilevel import BILEVEL, project_each_group
-from skproj.projection._docs import documented
 from skproj.projection._engine import INSIDE, Solver, project
 from skproj.projection._l1 import ONTO_L1
 from skproj.projection._l2_linf import ONTO_L2, ONTO_LINF
@@ -63,7 +63,7 @@ def _without(axes, removed):
     return [tuple(i - sum(j < i for j in removed) for i in level) for level in axes]
 
 
-@documented("levels")
+@array_function("levels")
 def projection_multilevel(
     X,
     radius,
@@ -162,7 +162,7 @@ def _project_levels(X, radius, norms, axes, out, n_threads, return_threshold):
     return project(X, radius, solver, axes[-1], out, n_threads, return_threshold)
 
 
-@documented("norm of levels", ball="projection_multilevel")
+@array_function("norm of levels", ball="projection_multilevel")
 def norm_multilevel(X, norms=(1, np.inf, np.inf), *, axes=None, n_threads=None):
     r"""Compute a norm of norms of a tensor.
 

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 
 from skproj._kernels import _groups
-from skproj.projection._docs import documented
+from skproj.projection._arrays import array_function
 from skproj.projection._engine import (
     SAFE_RANGE,
     group_norms,
@@ -83,7 +83,7 @@ def mixed_norm(X, inner, outer, axis, n_threads):
         return float(np.ldexp(outer(norms), exponent))
 
 
-@documented("norm of slices", ball="projection_l1_ball", dual="norm_linf")
+@array_function("norm of slices", ball="projection_l1_ball", dual="norm_linf")
 def norm_l1(X, *, axis=None, n_threads=None):
     r"""Compute the l1 norm: the sum of the absolute values.
 
@@ -97,7 +97,7 @@ def norm_l1(X, *, axis=None, n_threads=None):
     return norm_of_slices(X, _groups.L1, axis, n_threads)
 
 
-@documented("norm of slices", ball="projection_l2_ball")
+@array_function("norm of slices", ball="projection_l2_ball")
 def norm_l2(X, *, axis=None, n_threads=None):
     r"""Compute the l2 norm: the length of a vector.
 
@@ -118,7 +118,7 @@ def norm_l2(X, *, axis=None, n_threads=None):
     return norm_of_slices(X, _groups.L2, axis, n_threads)
 
 
-@documented("norm of slices", ball="projection_linf_ball", dual="norm_l1")
+@array_function("norm of slices", ball="projection_linf_ball", dual="norm_l1")
 def norm_linf(X, *, axis=None, n_threads=None):
     r"""Compute the linf norm: the largest absolute value.
 

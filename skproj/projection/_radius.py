@@ -6,7 +6,7 @@ import numbers
 import numpy as np
 
 from skproj._kernels import _groups
-from skproj.projection._docs import documented
+from skproj.projection._arrays import array_function
 from skproj.projection._engine import (
     group_norms,
     group_thresholds,
@@ -76,7 +76,7 @@ def _cut(strengths, k, what):
     return largest_dead, smallest_kept
 
 
-@documented("arrays")
+@array_function("arrays")
 def radius_for_sparsity(X, *, n_groups=None, fraction=None, ball="l1inf", axis=0):
     r"""Compute the largest radius that leaves a given number of groups.
 

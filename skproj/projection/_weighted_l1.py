@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from skproj._kernels import _weighted
-from skproj.projection._docs import documented
+from skproj.projection._arrays import array_function
 from skproj.projection._engine import threads_for
 from skproj.projection._layout import (
     check_array,
@@ -67,7 +67,7 @@ def _adjacent(rows, dim):
     return np.array(rows, order="FC"[dim])
 
 
-@documented("dense slices", "threshold search")
+@array_function("dense slices", "threshold search")
 def projection_weighted_l1_ball(
     X, radius, weights, *, axis=None, out=None, n_threads=None, return_threshold=False
 ):

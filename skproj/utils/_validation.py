@@ -4,6 +4,7 @@ import functools
 from numbers import Real
 
 import numpy as np
+from sklearn import config_context
 from sklearn.base import _fit_context
 from sklearn.callback._transport import close_listener, open_listener, send
 from sklearn.feature_selection._base import _get_feature_importances
@@ -20,12 +21,18 @@ from sklearn.utils.validation import (
     _check_sample_weight,
     _num_features,
     check_is_fitted,
-    validate_data,
 )
+from sklearn.utils.validation import validate_data as _validate_data
 
 from skproj.utils._wording import first_difference
 
 SUPPORTED_DTYPES = [np.float64, np.float32]
+
+
+def validate_data(*args, **options):
+    """Validate as scikit-learn does, with arrays of any library made ones of NumPy."""
+    with config_context(array_api_dispatch=False):
+        return _validate_data(*args, **options)
 
 
 def check_complete(y):
