@@ -10,9 +10,11 @@ import functools
 import importlib
 import inspect
 import sys
+from collections.abc import Callable
 
 import numpy as np
 
+from skproj._typing import Params, Result
 from skproj.projection._docs import documented
 
 # The arguments that may be arrays.
@@ -27,7 +29,9 @@ _NAMES = {
 }
 
 
-def array_function(*families, **related):
+def array_function(
+    *families: str, **related: str
+) -> Callable[[Callable[Params, Result]], Callable[Params, Result]]:
     """Make a decorator of public functions: `documented`, and on arrays of any kind."""
     complete = documented(*families, **related)
     return lambda function: _of_any_kind(complete(function), "vectors" in families)

@@ -1,9 +1,12 @@
 """Bi-level projections: a budget for the groups, then one for each group."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 from functools import partial
 
 from skproj._kernels import _groups
+from skproj._typing import ArrayLike, Axis, Integer, Number, Out, Projected
 from skproj.projection._arrays import array_function
 from skproj.projection._engine import (
     INSIDE,
@@ -48,8 +51,14 @@ BILEVEL = {
 
 @array_function("bilevel")
 def projection_bilevel_l11_ball(
-    X, radius, *, axis=0, out=None, n_threads=None, return_threshold=False
-):
+    X: ArrayLike,
+    radius: Number,
+    *,
+    axis: Axis = 0,
+    out: Out = None,
+    n_threads: Integer | None = None,
+    return_threshold: bool = False,
+) -> Projected:
     r"""Project an array onto the l1,1 ball in two levels.
 
     .. math::
@@ -80,8 +89,14 @@ def projection_bilevel_l11_ball(
 
 @array_function("bilevel")
 def projection_bilevel_l1inf_ball(
-    X, radius, *, axis=0, out=None, n_threads=None, return_threshold=False
-):
+    X: ArrayLike,
+    radius: Number,
+    *,
+    axis: Axis = 0,
+    out: Out = None,
+    n_threads: Integer | None = None,
+    return_threshold: bool = False,
+) -> Projected:
     r"""Project an array onto the l1,inf ball in two levels.
 
     .. math::

@@ -3,7 +3,9 @@
 import functools
 import inspect
 import re
+from collections.abc import Callable
 
+from skproj._typing import Params, Result
 from skproj.utils._docs import REFERENCES
 
 _LISTS = ("Parameters", "Returns", "Raises", "See Also")
@@ -94,7 +96,7 @@ def documented(*families, **related):
     return fill
 
 
-def alias(function, name):
+def alias(function: Callable[Params, Result], name: str) -> Callable[Params, Result]:
     """Make another name of a function, as its docstring says."""
 
     @functools.wraps(function)

@@ -1,11 +1,14 @@
 """The l1 ball and the simplex."""
 
+from __future__ import annotations
+
 from functools import partial
 
 import numpy as np
 from scipy.sparse import issparse
 
 from skproj._kernels import _groups
+from skproj._typing import ArrayLike, Axis, Integer, Number, Out, Projected
 from skproj.projection._arrays import array_function
 from skproj.projection._engine import (
     INSIDE,
@@ -52,8 +55,14 @@ ONTO_SIMPLEX = Solver(
 
 @array_function("dense slices", "threshold search")
 def projection_simplex(
-    X, radius=1.0, *, axis=None, out=None, n_threads=None, return_threshold=False
-):
+    X: ArrayLike,
+    radius: Number = 1.0,
+    *,
+    axis: Axis = None,
+    out: Out = None,
+    n_threads: Integer | None = None,
+    return_threshold: bool = False,
+) -> Projected:
     r"""Project an array, or each slice of it, onto the simplex.
 
     .. math::
@@ -103,8 +112,14 @@ def projection_simplex(
 
 @array_function("slices", "threshold search")
 def projection_l1_ball(
-    X, radius, *, axis=None, out=None, n_threads=None, return_threshold=False
-):
+    X: ArrayLike,
+    radius: Number,
+    *,
+    axis: Axis = None,
+    out: Out = None,
+    n_threads: Integer | None = None,
+    return_threshold: bool = False,
+) -> Projected:
     r"""Project an array, or each slice of it, onto the l1 ball.
 
     .. math::
@@ -137,7 +152,9 @@ def projection_l1_ball(
 
 
 @array_function("norm of groups", ball="projection_bilevel_l11_ball", dual="norm_linf")
-def norm_l11(X, *, axis=0, n_threads=None):
+def norm_l11(
+    X: ArrayLike, *, axis: Axis = 0, n_threads: Integer | None = None
+) -> float:
     r"""Compute the l1,1 norm: the sum of the absolute values.
 
     .. math::
@@ -162,7 +179,13 @@ PROX_L1 = Solver(_solve_prox_l1, _groups.LINF, batched=True)
 
 
 @array_function("prox", "any shape", projection="projection_l1_ball")
-def prox_l1(X, alpha, *, out=None, n_threads=None):
+def prox_l1(
+    X: ArrayLike,
+    alpha: Number,
+    *,
+    out: Out = None,
+    n_threads: Integer | None = None,
+) -> Projected:
     r"""Apply the proximity operator of the l1 norm.
 
     .. math::

@@ -1,10 +1,13 @@
 """The l2 and the l_inf ball, which make nothing zero."""
 
+from __future__ import annotations
+
 from functools import partial
 
 import numpy as np
 
 from skproj._kernels import _groups
+from skproj._typing import ArrayLike, Axis, Integer, Number, Out, Projected
 from skproj.projection._arrays import array_function
 from skproj.projection._bilevel import project_each_group
 from skproj.projection._engine import INSIDE, Ball, Solver, project
@@ -28,8 +31,14 @@ ONTO_LINF = Solver(partial(_solve, norm=_groups.LINF), _groups.LINF, batched=Tru
 
 @array_function("slices")
 def projection_l2_ball(
-    X, radius, *, axis=None, out=None, n_threads=None, return_threshold=False
-):
+    X: ArrayLike,
+    radius: Number,
+    *,
+    axis: Axis = None,
+    out: Out = None,
+    n_threads: Integer | None = None,
+    return_threshold: bool = False,
+) -> Projected:
     r"""Project an array, or each slice of it, onto the l2 ball.
 
     .. math::
@@ -70,8 +79,14 @@ def projection_l2_ball(
 
 @array_function("slices")
 def projection_linf_ball(
-    X, radius, *, axis=None, out=None, n_threads=None, return_threshold=False
-):
+    X: ArrayLike,
+    radius: Number,
+    *,
+    axis: Axis = None,
+    out: Out = None,
+    n_threads: Integer | None = None,
+    return_threshold: bool = False,
+) -> Projected:
     r"""Project an array, or each slice of it, onto the l_inf ball.
 
     .. math::

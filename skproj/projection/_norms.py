@@ -1,10 +1,13 @@
 """Norms of slices, and what all norms have in common."""
 
+from __future__ import annotations
+
 import functools
 
 import numpy as np
 
 from skproj._kernels import _groups
+from skproj._typing import ArrayLike, Axis, Integer, Projected
 from skproj.projection._arrays import array_function
 from skproj.projection._engine import (
     SAFE_RANGE,
@@ -84,7 +87,9 @@ def mixed_norm(X, inner, outer, axis, n_threads):
 
 
 @array_function("norm of slices", ball="projection_l1_ball", dual="norm_linf")
-def norm_l1(X, *, axis=None, n_threads=None):
+def norm_l1(
+    X: ArrayLike, *, axis: Axis = None, n_threads: Integer | None = None
+) -> Projected:
     r"""Compute the l1 norm: the sum of the absolute values.
 
     .. math::
@@ -98,7 +103,9 @@ def norm_l1(X, *, axis=None, n_threads=None):
 
 
 @array_function("norm of slices", ball="projection_l2_ball")
-def norm_l2(X, *, axis=None, n_threads=None):
+def norm_l2(
+    X: ArrayLike, *, axis: Axis = None, n_threads: Integer | None = None
+) -> Projected:
     r"""Compute the l2 norm: the length of a vector.
 
     .. math::
@@ -119,7 +126,9 @@ def norm_l2(X, *, axis=None, n_threads=None):
 
 
 @array_function("norm of slices", ball="projection_linf_ball", dual="norm_l1")
-def norm_linf(X, *, axis=None, n_threads=None):
+def norm_linf(
+    X: ArrayLike, *, axis: Axis = None, n_threads: Integer | None = None
+) -> Projected:
     r"""Compute the linf norm: the largest absolute value.
 
     .. math::

@@ -1,6 +1,7 @@
 """Validation; the one file that uses private helpers of scikit-learn."""
 
 import functools
+from collections.abc import Callable
 from numbers import Real
 
 import numpy as np
@@ -24,6 +25,7 @@ from sklearn.utils.validation import (
 )
 from sklearn.utils.validation import validate_data as _validate_data
 
+from skproj._typing import Params, Result
 from skproj.utils._wording import first_difference
 
 SUPPORTED_DTYPES = [np.float64, np.float32]
@@ -111,7 +113,7 @@ def check_class_weight(class_weight, *, classes, y, sample_weight):
     return weights
 
 
-def atomic_fit(fit):
+def atomic_fit(fit: Callable[Params, Result]) -> Callable[Params, Result]:
     """Make a `fit` that fails leave the fitted attributes as they were."""
 
     @functools.wraps(fit)
