@@ -63,7 +63,9 @@ def _solve_large(groups, norms, radius, low, levels, n_threads):
     return _l1inf.l1inf_levels(groups, norms, radius, low, guess, levels, n_threads)
 
 
-ONTO_L1INF = Solver(solve_l1inf, _groups.L1, and_largest=True)
+ONTO_L1INF = Solver(
+    solve_l1inf, _groups.L1, and_largest=True, at_once=_l1inf.project_l1inf
+)
 
 
 @array_function("groups")

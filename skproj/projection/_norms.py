@@ -82,8 +82,11 @@ def mixed_norm(X, inner, outer, axis, n_threads):
     if groups is None:
         return 0.0
     _, norms, exponent = safe_norms(groups, inner, n_threads)
-    with np.errstate(over="ignore"):
-        return float(np.ldexp(outer(norms), exponent))
+    norm = outer(norms)
+    if exponent:
+        with np.errstate(over="ignore"):
+            norm = np.ldexp(norm, exponent)
+    return float(norm)
 
 
 @array_function("norm of slices", ball="projection_l1_ball", dual="norm_linf")
